@@ -1,0 +1,18 @@
+//! An SSH tunnel whose connections close exactly the way their owner asks.
+//!
+//! The layers, each of which knows only the ones below it:
+//!
+//! - [`node`]: Node-API. Arguments, callbacks, errors, events; no logic.
+//! - [`tunnel`]: a local listener, its connections, and the one task that moves their bytes.
+//! - [`session`]: from a host name to a logged-on SSH session.
+//! - [`ssh_proto`]: the SSH protocol itself, bytes in and bytes out.
+//! - [`closing`]: how one socket ends. Stands on [`linger`], the LINGER structure, and on `sys`,
+//!   the few raw socket calls.
+
+pub mod closing;
+pub mod linger;
+pub mod node;
+mod runtime;
+pub mod session;
+mod sys;
+pub mod tunnel;

@@ -1,0 +1,108 @@
+//! Why there is no SSH session, or none any more.
+
+use std::borrow::Cow;
+use std::io;
+
+/// Why a session could not be set up, or was lost.
+#[derive(Debug, thiserror::Error, Clone)]
+pub enum Error {
+    /// The server could not be reached.
+    #[error("{syscall} {code} {address}")]
+    Dial {
+        /// The call that failed, as Node names it: `connect` or `getaddrinfo`.
+        syscall: &'static str,
+        /// The name of the system error.
+        code: Cow<'static, str>,
+        /// The system's error number where there is one.
+        errno: Option<i32>,
+        /// The server: host and port.
+        address: String,
+    },
+    /// Dialing and logging on took longer than allowed; says what was waited for.
+    #[error("{host}: no SSH session within {limit} ms, waiting for {step}")]
+    Timeout {
+        /// The server's host.
+        host: String,
+        /// `readyTimeout` in milliseconds.
+        limit: u128,
+        /// What had not come yet.
+        step: &'static str,
+    },
+    /// The host key was not accepted. Nothing about the user was sent.
+    #[error("{0}")]
+    HostKey(String),
+    /// The private key could not be read: not a key, or the passphrase is missing or wrong.
+    #[error("{0}")]
+    PrivateKey(String),
+    /// The server refused every method of authentication that we have.
+    #[error("{0}")]
+    Auth(String),
+    /// Both sides have no algorithm in common.
+    #[error("{0}")]
+    Algorithm(String),
+    /// The server broke the protocol.
+    #[error("{0}")]
+    Protocol(String),
+    /// The session ended: the connection broke, or the server disconnected or fell silent.
+    #[error("{0}")]
+    Disconnected(String),
+}
+
+impl Error {
+    /// The string that programs compare.
+    pub fn code(&self) -> Cow<'static, str> {
+        match self {
+            Error::Dial { code, .. } => code.clone(),
+            Error::Timeout { .. } => "ETIMEDOUT".into(),
+            Error::HostKey(_) => "ERR_SSH_HOST_KEY".into(),
+            Error::PrivateKey(_) => "ERR_SSH_PRIVATE_KEY".into(),
+            Error::Auth(_) => "ERR_SSH_AUTH".into(),
+            Error::Algorithm(_) => "ERR_SSH_ALGORITHM".into(),
+            Error::Protocol(_) => "ERR_SSH_PROTOCOL".into(),
+            Error::Disconnected(_) => "ERR_SSH_DISCONNECTED".into(),
+        }
+    }
+
+    /// The system call and error number behind it, where there are any.
+    pub fn system(&self) -> Option<(&'static str, Option<i32>)> {
+        match self {
+            Error::Dial { syscall, errno, .. } => Some((syscall, *errno)),
+            Error::Timeout { .. }
+            | Error::HostKey(_)
+            | Error::PrivateKey(_)
+            | Error::Auth(_)
+            | Error::Algorithm(_)
+            | Error::Protocol(_)
+            | Error::Disconnected(_) => None,
+        }
+    }
+}
+
+/// The name of a system error as Node spells it.
+pub fn system_code(error: &io::Error) -> Cow<'static, str> {
+    use io::ErrorKind as Kind;
+    let name = match error.kind() {
+        Kind::ConnectionRefused => "ECONNREFUSED",
+        Kind::ConnectionReset => "ECONNRESET",
+        Kind::ConnectionAborted => "ECONNABORTED",
+        Kind::HostUnreachable => "EHOSTUNREACH",
+        Kind::NetworkUnreachable => "ENETUNREACH",
+        Kind::NetworkDown => "ENETDOWN",
+        Kind::NotConnected => "ENOTCONN",
+        Kind::AddrInUse => "EADDRINUSE",
+        Kind::AddrNotAvailable => "EADDRNOTAVAIL",
+        Kind::BrokenPipe => "EPIPE",
+        Kind::PermissionDenied => "EACCES",
+        Kind::TimedOut => "ETIMEDOUT",
+        Kind::InvalidInput => "EINVAL",
+        Kind::OutOfMemory => "ENOMEM",
+        _ => "",
+    };
+    if !name.is_empty() {
+        return name.into();
+    }
+    match error.raw_os_error() {
+        Some(number) => format!("E{number}").into(),
+        None => "EIO".into(),
+    }
+}

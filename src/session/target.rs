@@ -1,0 +1,70 @@
+//! Which server, who logs on, and whom we believe the server to be.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+/// The SSH server and everything that logging on to it takes.
+#[derive(Debug)]
+pub struct Target {
+    /// Name or address of the SSH server.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// The user to log on as.
+    pub username: String,
+    /// What proves to the server who we are.
+    pub credentials: Credentials,
+    /// What proves to us who the server is.
+    pub trust: Trust,
+    /// How long dialing and logging on may take in all.
+    pub ready_timeout: Duration,
+    /// Ask the server for a sign of life when it was silent this long; `None`: never.
+    pub keepalive_interval: Option<Duration>,
+    /// The session counts as lost after this many unanswered questions in a row.
+    pub keepalive_count_max: u32,
+}
+
+/// What proves to the server who we are. Wiped from memory when dropped, never printed.
+#[derive(Default)]
+pub struct Credentials {
+    /// The user's password.
+    pub password: Option<Zeroizing<String>>,
+    /// The text of a private key file.
+    pub private_key: Option<Zeroizing<Vec<u8>>>,
+    /// What the private key is encrypted with.
+    pub passphrase: Option<Zeroizing<Vec<u8>>>,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials").finish_non_exhaustive()
+    }
+}
+
+/// Where the trust in a host key comes from; without a match in any of them it is refused.
+#[derive(Debug, Default)]
+pub struct Trust {
+    /// Keys that are trusted whatever files say: `SHA256:...`, or a line of a public key.
+    pub pins: Vec<String>,
+    /// Files of known hosts, in order. A file that does not exist counts as empty.
+    pub known_hosts: Vec<PathBuf>,
+    /// Whether the observer is asked about a key that nothing else decides.
+    pub verifier: bool,
+}
+
+/// A host key, to decide about.
+#[derive(Clone, Debug)]
+pub struct HostKeyInfo {
+    /// The host as it was given.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// The key's type: `ssh-ed25519`, `ecdsa-sha2-nistp256`, `ssh-rsa`.
+    pub key_type: String,
+    /// The key as the server sent it (the blob of RFC 4253 section 6.6).
+    pub key: Vec<u8>,
+    /// `SHA256:` and the unpadded base64 of its digest, as `ssh-keygen -l` prints it.
+    pub fingerprint: String,
+}

@@ -1,0 +1,56 @@
+//! Raw socket calls that socket2 does not offer: the only unsafe code of the project.
+
+#![allow(unsafe_code)]
+
+use std::io;
+
+use socket2::SockRef;
+
+/// SO_LINGER with the whole structure; socket2 offers a duration only, which loses `l_onoff`.
+#[cfg(unix)]
+pub(crate) fn set_linger(socket: &SockRef<'_>, onoff: u16, linger: u16) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+    let value = libc::linger { l_onoff: onoff.into(), l_linger: linger.into() };
+    // SAFETY: the descriptor is borrowed from a live socket; the pointer and length describe
+    // `value`, which outlives the call.
+    let status = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_LINGER,
+            (&raw const value).cast(),
+            size_of::<libc::linger>() as libc::socklen_t,
+        )
+    };
+    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Reads SO_LINGER. A value that another program stored outside 0..=65535 is clamped.
+#[cfg(unix)]
+pub(crate) fn linger(socket: &SockRef<'_>) -> io::Result<(u16, u16)> {
+    use std::os::fd::AsRawFd;
+    let mut value = libc::linger { l_onoff: 0, l_linger: 0 };
+    let mut length = size_of::<libc::linger>() as libc::socklen_t;
+    // SAFETY: the descriptor is borrowed from a live socket; the kernel writes at most `length`
+    // bytes into `value`, which outlives the call.
+    let status = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_LINGER,
+            (&raw mut value).cast(),
+            &raw mut length,
+        )
+    };
+    if status != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let short = |number: i32| number.clamp(0, i32::from(u16::MAX)) as u16;
+    Ok((short(value.l_onoff), short(value.l_linger)))
+}
+
+/// On macOS SO_LINGER counts in clock ticks; SO_LINGER_SEC is the one in seconds.
+#[cfg(target_vendor = "apple")]
+const SO_LINGER: libc::c_int = libc::SO_LINGER_SEC;
+#[cfg(all(unix, not(target_vendor = "apple")))]
+const SO_LINGER: libc::c_int = libc::SO_LINGER;

@@ -1,0 +1,61 @@
+//! What an operation on a tunnel can fail with.
+
+use std::borrow::Cow;
+use std::io;
+
+use crate::session;
+
+/// Why an operation on a tunnel failed.
+#[derive(Debug, thiserror::Error, Clone)]
+pub enum Error {
+    /// The SSH session could not be set up, or was lost.
+    #[error(transparent)]
+    Session(#[from] session::Error),
+    /// The local port could not be bound, or accepting from it failed for good.
+    #[error("{syscall} {code} {address}")]
+    Listen {
+        /// The call that failed, as Node names it: `listen`, `accept` or `getaddrinfo`.
+        syscall: &'static str,
+        /// The name of the system error.
+        code: Cow<'static, str>,
+        /// The system's error number where there is one.
+        errno: Option<i32>,
+        /// Where it was to listen: host and port.
+        address: String,
+    },
+    /// The operation was under way when the tunnel was shut down.
+    #[error("the tunnel was shut down")]
+    Closed,
+    /// No connection with that number is open.
+    #[error("there is no connection {0}")]
+    NoConnection(u64),
+}
+
+impl Error {
+    /// The string that programs compare: a system error's name, `ERR_SSH_...` or `ERR_TUNNEL_...`.
+    pub fn code(&self) -> Cow<'static, str> {
+        match self {
+            Error::Session(error) => error.code(),
+            Error::Listen { code, .. } => code.clone(),
+            Error::Closed => "ERR_TUNNEL_CLOSED".into(),
+            Error::NoConnection(_) => "ERR_TUNNEL_NO_CONNECTION".into(),
+        }
+    }
+
+    /// The system call and error number behind it, where there are any.
+    pub fn system(&self) -> Option<(&'static str, Option<i32>)> {
+        match self {
+            Error::Session(error) => error.system(),
+            Error::Listen { syscall, errno, .. } => Some((syscall, *errno)),
+            Error::Closed | Error::NoConnection(_) => None,
+        }
+    }
+}
+
+impl Error {
+    /// A failure of `syscall` on the local listener at `address`.
+    pub(crate) fn listen(syscall: &'static str, address: String, error: &io::Error) -> Self {
+        let code = crate::session::system_code(error);
+        Error::Listen { syscall, code, errno: error.raw_os_error(), address }
+    }
+}

@@ -1,0 +1,123 @@
+//! What a tunnel tells its owner, and what it asks.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::Error;
+use crate::linger::Linger;
+use crate::session::HostKeyInfo;
+
+/// Receives what happens to a tunnel. Called on the runtime's threads: must return at once.
+pub trait Observer: Send + Sync + 'static {
+    /// Something happened. Events of one tunnel come in the order in which they happened.
+    fn event(&self, event: Event);
+
+    /// Whether new connections wait for an answer to [`Event::ConnectionRequest`].
+    fn decides_connections(&self) -> bool;
+
+    /// Asks whether the server's host key is to be trusted; dropping `answer` means no.
+    fn verify_host_key(&self, key: HostKeyInfo, answer: oneshot::Sender<bool>);
+}
+
+/// What happened to a tunnel.
+#[derive(Debug)]
+pub enum Event {
+    /// The SSH session is up: logged on, forwarding can begin.
+    Ready,
+    /// The local port is bound at this address and the SSH session is up.
+    Listening(SocketAddr),
+    /// A connection came in and waits for an answer; only where the observer decides.
+    ConnectionRequest(ConnectionRequest),
+    /// A connection is open from end to end.
+    Connection(ConnectionInfo),
+    /// A connection has ended; the last event about it.
+    Disconnected(ConnectionEnd),
+    /// The SSH session was lost, or the listener broke. `Close` follows.
+    Error(Error),
+    /// The tunnel holds nothing any more: no port, no connection, no session. It can start again.
+    Close,
+}
+
+/// A connection that waits for its owner's word.
+#[derive(Debug)]
+pub struct ConnectionRequest {
+    /// The connection in question, in state [`ConnectionState::Requested`].
+    pub info: ConnectionInfo,
+    /// `true` accepts it; `false`, or dropping this, rejects it.
+    pub answer: oneshot::Sender<bool>,
+}
+
+/// Where a connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionState {
+    /// Waits for the answer to its [`ConnectionRequest`].
+    Requested,
+    /// The SSH server was asked to open the far side.
+    Opening,
+    /// Open from end to end; either direction may have reached its end of stream.
+    Open,
+    /// Being closed: what is still under way is delivered, or dropped, by its [`Linger`].
+    Closing,
+}
+
+/// A connection through the tunnel, at the moment of asking.
+#[derive(Clone, Debug)]
+pub struct ConnectionInfo {
+    /// Its number, unique within the tunnel, counted from 1.
+    pub id: u64,
+    /// The address of the program that connected to the local port.
+    pub remote: SocketAddr,
+    /// The local address that it connected to.
+    pub local: SocketAddr,
+    /// The host that the SSH server connects it to.
+    pub forward_host: Arc<str>,
+    /// The port of that host.
+    pub forward_port: u16,
+    /// The LINGER structure that it was accepted with.
+    pub linger: Linger,
+    /// Where it stands.
+    pub state: ConnectionState,
+    /// Bytes read from the local program and handed to the SSH session so far.
+    pub bytes_up: u64,
+    /// Bytes from the far side handed to the local socket so far.
+    pub bytes_down: u64,
+}
+
+/// What the local program saw at the end of its stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClosedBy {
+    /// FIN: an end of stream after everything that `bytes_down` counts.
+    Graceful,
+    /// RST: its next read or write after the delivered bytes fails with ECONNRESET.
+    Reset,
+}
+
+/// How a connection ended, and what became of its bytes.
+#[derive(Clone, Debug)]
+pub struct ConnectionEnd {
+    /// The connection's number.
+    pub id: u64,
+    /// `OK`, or what went wrong: a system error's name, `ERR_SSH_...` or `ERR_TUNNEL_...`.
+    pub code: Cow<'static, str>,
+    /// The same for people to read.
+    pub reason: String,
+    /// Whether both directions reached their end of stream with every byte delivered.
+    pub clean: bool,
+    /// What the local program saw.
+    pub closed_by: ClosedBy,
+    /// Bytes from the local program that were handed to the SSH session.
+    pub bytes_up: u64,
+    /// Bytes from the far side that the local program's kernel has acknowledged.
+    pub bytes_down: u64,
+    /// Bytes that the local program had sent and that were not passed on.
+    pub dropped_up: u64,
+    /// Bytes that had come from the far side and were not delivered.
+    pub dropped_down: u64,
+    /// The LINGER structure that it was closed by.
+    pub linger: Linger,
+    /// Whether the linger time ran out and cut a graceful close short.
+    pub linger_expired: bool,
+}

@@ -1,0 +1,38 @@
+//! What a tunnel is told: fixed at its making, or shared by connections still to come.
+
+use std::time::Duration;
+
+use crate::linger::Linger;
+use crate::session::Target;
+
+/// What is fixed when a tunnel is made.
+#[derive(Debug)]
+pub struct Config {
+    /// The SSH server and how to log on to it.
+    pub target: Target,
+    /// The address to listen on; a name is resolved when listening starts.
+    pub local_host: String,
+    /// The port to listen on; 0 lets the system choose one.
+    pub local_port: u16,
+    /// The host that the SSH server is asked to connect to.
+    pub forward_host: String,
+    /// The port of that host.
+    pub forward_port: u16,
+}
+
+/// What connections take over when they are accepted; a change touches later ones only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How a connection is closed.
+    pub linger: Linger,
+    /// SO_KEEPALIVE of the accepted socket.
+    pub keep_alive: bool,
+    /// A connection without a byte in either direction for this long is closed; `None`: never.
+    pub idle_timeout: Option<Duration>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { linger: Linger::GRACEFUL, keep_alive: false, idle_timeout: None }
+    }
+}
