@@ -1,0 +1,170 @@
+//! The formats of private keys that OpenSSL writes: PKCS#8, PKCS#1 and SEC1, which aws-lc-rs
+//! reads, and their two ways of encryption.
+
+use aws_lc_rs::cipher::{
+    AES_128, AES_192, AES_256, DecryptionContext, PaddedBlockDecryptingKey, UnboundCipherKey,
+};
+use aws_lc_rs::iv::FixedLength;
+use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair};
+use md5::{Digest, Md5};
+use pkcs8::der::asn1::OctetStringRef;
+use pkcs8::der::{Decode, Reader, SliceReader};
+use pkcs8::pkcs5;
+use pkcs8::spki::AlgorithmIdentifierRef;
+use pkcs8::{EncryptedPrivateKeyInfo, ObjectIdentifier, PrivateKeyInfo};
+use zeroize::{Zeroize, Zeroizing};
+
+use super::curve::Curve;
+use super::pem::Block;
+use super::private::{PrivateKeyError, Signer};
+
+/// id-Ed25519 (RFC 8410)
+const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+/// id-ecPublicKey (RFC 5480)
+const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+/// rsaEncryption (RFC 8017)
+const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+
+/// `PRIVATE KEY`: any type of key (RFC 5208, RFC 5958).
+pub(super) fn pkcs8(der: &[u8]) -> Result<Signer, PrivateKeyError> {
+    let info = PrivateKeyInfo::from_der(der)
+        .map_err(|_| PrivateKeyError::Damaged("it is not the PKCS#8 structure"))?;
+    match info.algorithm.oid {
+        ED25519 => Ok(Signer::Ed25519(Ed25519KeyPair::from_pkcs8_maybe_unchecked(der)?)),
+        EC => sec1(der),
+        RSA => Ok(Signer::Rsa(RsaKeyPair::from_pkcs8(der)?)),
+        other => Err(PrivateKeyError::Unsupported(format!("PKCS#8 with a key of type {other}"))),
+    }
+}
+
+/// `RSA PRIVATE KEY` (RFC 8017)
+pub(super) fn pkcs1(der: &[u8]) -> Result<Signer, PrivateKeyError> {
+    Ok(Signer::Rsa(RsaKeyPair::from_der(der)?))
+}
+
+/// `EC PRIVATE KEY` (RFC 5915), also inside of PKCS#8. The curve is the one that accepts it.
+pub(super) fn sec1(der: &[u8]) -> Result<Signer, PrivateKeyError> {
+    Curve::ALL
+        .into_iter()
+        .find_map(|curve| {
+            let key = EcdsaKeyPair::from_private_key_der(curve.signing(), der).ok()?;
+            Some(Signer::Ecdsa(curve, key))
+        })
+        .ok_or(PrivateKeyError::Damaged("it is not a key on nistp256, nistp384 or nistp521"))
+}
+
+/// `ENCRYPTED PRIVATE KEY`: PKCS#8 encrypted by PBES2 (RFC 8018).
+pub(super) fn encrypted_pkcs8(
+    der: &[u8],
+    passphrase: Option<&[u8]>,
+) -> Result<Signer, PrivateKeyError> {
+    let info = EncryptedPrivateKeyInfo::from_der(der).map_err(|_| match outline(der) {
+        Ok(()) => unsupported_encryption(),
+        Err(_) => PrivateKeyError::Damaged("it is not the structure of an encrypted PKCS#8 key"),
+    })?;
+    let passphrase = passphrase.ok_or(PrivateKeyError::PassphraseMissing)?;
+    let document = info.decrypt(passphrase).map_err(|error| match error {
+        pkcs8::Error::EncryptedPrivateKey(
+            pkcs5::Error::UnsupportedAlgorithm { .. } | pkcs5::Error::NoPbes1CryptSupport,
+        ) => unsupported_encryption(),
+        pkcs8::Error::EncryptedPrivateKey(pkcs5::Error::AlgorithmParametersInvalid { .. }) => {
+            PrivateKeyError::Damaged("its encryption parameters are wrong")
+        }
+        // Wrong padding, or what came out is no structure at all.
+        _ => PrivateKeyError::PassphraseWrong,
+    })?;
+    pkcs8(document.as_bytes())
+}
+
+/// Whether it is the structure of an encrypted key, encrypted in whatever way: the parser of
+/// pkcs8 does not tell an unknown cipher from a damaged file.
+fn outline(der: &[u8]) -> pkcs8::der::Result<()> {
+    let mut reader = SliceReader::new(der)?;
+    reader.sequence(|fields| {
+        AlgorithmIdentifierRef::decode(fields)?;
+        OctetStringRef::decode(fields)?;
+        Ok(())
+    })?;
+    reader.finish(())
+}
+
+fn unsupported_encryption() -> PrivateKeyError {
+    let what = "encrypted in another way than PBES2 with AES-CBC and PBKDF2 or scrypt";
+    PrivateKeyError::Unsupported(what.to_owned())
+}
+
+/// The formats that OpenSSL used before PKCS#8, which say in a header how they are encrypted:
+///
+/// ```text
+/// Proc-Type: 4,ENCRYPTED
+/// DEK-Info: AES-128-CBC,[16 bytes in hexadecimal]
+/// ```
+pub(super) fn traditional(
+    block: &Block<'_>,
+    passphrase: Option<&[u8]>,
+    read: fn(&[u8]) -> Result<Signer, PrivateKeyError>,
+) -> Result<Signer, PrivateKeyError> {
+    if !block.header("Proc-Type").is_some_and(|value| value.ends_with("ENCRYPTED")) {
+        return read(&block.body);
+    }
+    let (cipher, iv) = block
+        .header("DEK-Info")
+        .and_then(|value| value.split_once(','))
+        .ok_or(PrivateKeyError::Damaged("its DEK-Info line is missing"))?;
+    let (algorithm, key_length) = match cipher {
+        "AES-128-CBC" => (&AES_128, 16),
+        "AES-192-CBC" => (&AES_192, 24),
+        "AES-256-CBC" => (&AES_256, 32),
+        other => return Err(PrivateKeyError::Unsupported(format!("encrypted with {other}"))),
+    };
+    let iv = hexadecimal(iv).ok_or(PrivateKeyError::Damaged("its DEK-Info line is damaged"))?;
+    if block.body.is_empty() || !block.body.len().is_multiple_of(iv.len()) {
+        return Err(PrivateKeyError::Damaged("its length does not fit its cipher"));
+    }
+    let passphrase = passphrase.ok_or(PrivateKeyError::PassphraseMissing)?;
+
+    let key = bytes_to_key(passphrase, &iv, key_length);
+    let key = UnboundCipherKey::new(algorithm, &key)
+        .and_then(PaddedBlockDecryptingKey::cbc_pkcs7)
+        .expect("the key is as long as its cipher's");
+    let mut body = block.body.clone();
+    let context = DecryptionContext::Iv128(FixedLength::from(iv));
+    let der = key.decrypt(&mut body, context).map_err(|_| PrivateKeyError::PassphraseWrong)?;
+    // A wrong key gives a padding that passes in one case of 256, and then no structure.
+    read(der).map_err(|error| match error {
+        PrivateKeyError::Damaged(_) => PrivateKeyError::PassphraseWrong,
+        PrivateKeyError::NotAKey(_)
+        | PrivateKeyError::Unsupported(_)
+        | PrivateKeyError::PassphraseMissing
+        | PrivateKeyError::PassphraseWrong => error,
+    })
+}
+
+/// OpenSSL's `EVP_BytesToKey` with MD5 and one round, which this format has as its key derivation:
+/// each block is the digest of the one before, the passphrase, and 8 bytes of salt, which are the
+/// first of the initialization vector.
+fn bytes_to_key(passphrase: &[u8], iv: &[u8; 16], length: usize) -> Zeroizing<Vec<u8>> {
+    // Room for whole blocks: a vector that grows would leave a copy behind.
+    let mut key = Zeroizing::new(Vec::with_capacity(length.next_multiple_of(16)));
+    while key.len() < length {
+        let before = key.len().saturating_sub(16);
+        let mut block = Md5::new()
+            .chain_update(&key[before..])
+            .chain_update(passphrase)
+            .chain_update(&iv[..8])
+            .finalize();
+        key.extend_from_slice(&block);
+        block.as_mut_slice().zeroize();
+    }
+    key.truncate(length);
+    key
+}
+
+/// 16 bytes in hexadecimal.
+fn hexadecimal(text: &str) -> Option<[u8; 16]> {
+    // from_str_radix alone would take a sign.
+    if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    Some(u128::from_str_radix(text, 16).ok()?.to_be_bytes())
+}

@@ -1,0 +1,26 @@
+//! Keys: private ones that log the user on, public ones that a server identifies itself with.
+//!
+//! What a key computes comes from aws-lc-rs, and so do its rules about which keys are sound. What
+//! is here is the way there: from a file to a key ([`PrivateKey`]), from a server's bytes to a key
+//! ([`PublicKey`]), and between the forms of a signature that SSH and aws-lc-rs have.
+
+mod curve;
+mod der;
+mod fields;
+mod openssh;
+mod pem;
+mod private;
+mod public;
+mod rsa;
+
+pub use private::{PrivateKey, PrivateKeyError, SignError};
+pub use public::{PublicKey, PublicKeyError, VerifyError};
+
+/// The name of Ed25519 keys and of their signatures (RFC 8709).
+const ED25519: &str = "ssh-ed25519";
+/// The name of RSA keys (RFC 4253). It also names SHA-1 signatures, which are not made or accepted.
+const RSA: &str = "ssh-rsa";
+/// The names of the signatures that RSA keys make (RFC 8332).
+const RSA_SHA2_256: &str = "rsa-sha2-256";
+/// The better one of them.
+const RSA_SHA2_512: &str = "rsa-sha2-512";

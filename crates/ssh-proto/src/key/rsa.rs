@@ -1,0 +1,102 @@
+//! What RSA needs beyond aws-lc-rs: how large a modulus is, and the form its private keys want.
+
+use std::ops::RangeInclusive;
+
+use aws_lc_rs::error::KeyRejected;
+use aws_lc_rs::rsa::{KeyPair, KeyPairComponents};
+use aws_lc_rs::signature::RsaPublicKeyComponents;
+use crypto_bigint::{U2048, U4096, U8192, Uint};
+use zeroize::Zeroizing;
+
+use super::RSA;
+use super::fields::{pad_into, put_positive, put_string};
+
+/// Bits of the modulus that are accepted. Below is within reach of an attacker (NIST SP 800-131A),
+/// above is not implemented by aws-lc-rs.
+pub(super) const SIZES: RangeInclusive<usize> = 2048..=8192;
+
+/// The private numbers that an OpenSSH file has, most significant byte first, no leading zeros.
+pub(super) struct Numbers<'a> {
+    /// The modulus.
+    pub(super) n: &'a [u8],
+    /// The public exponent.
+    pub(super) e: &'a [u8],
+    /// The private exponent.
+    pub(super) d: &'a [u8],
+    /// The inverse of `q` modulo `p`.
+    pub(super) iqmp: &'a [u8],
+    /// One factor of the modulus.
+    pub(super) p: &'a [u8],
+    /// The other one.
+    pub(super) q: &'a [u8],
+}
+
+impl Numbers<'_> {
+    /// The key they make. aws-lc-rs checks that they belong together.
+    ///
+    /// It also wants `d mod (p-1)` and `d mod (q-1)`, which OpenSSH's format leaves out.
+    pub(super) fn key_pair(&self) -> Result<KeyPair, KeyRejected> {
+        // Wide enough for each; the time of a reduction grows with the square of the width.
+        let widest = self.d.len().max(self.p.len()).max(self.q.len());
+        let reduce = match 8 * widest {
+            ..=2048 => reduce::<{ U2048::LIMBS }>,
+            2049..=4096 => reduce::<{ U4096::LIMBS }>,
+            _ => reduce::<{ U8192::LIMBS }>,
+        };
+        // Without them aws-lc-rs refuses the key for the right reason.
+        let exponent = |prime| reduce(self.d, prime).unwrap_or_default();
+        KeyPair::from_components(&KeyPairComponents {
+            public_key: RsaPublicKeyComponents { n: self.n, e: self.e },
+            d: self.d,
+            p: self.p,
+            q: self.q,
+            dP: exponent(self.p).as_slice(),
+            dQ: exponent(self.q).as_slice(),
+            qInv: self.iqmp,
+        })
+    }
+}
+
+/// `d mod (prime - 1)`, in time that depends on the sizes only.
+fn reduce<const LIMBS: usize>(d: &[u8], prime: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let d = wide::<LIMBS>(d)?;
+    let modulus = Zeroizing::new(wide::<LIMBS>(prime)?.wrapping_sub(&Uint::ONE));
+    let (rest, defined) = d.const_rem(&modulus);
+    let rest = Zeroizing::new(rest);
+    if !bool::from(defined) {
+        return None;
+    }
+    let mut bytes = Zeroizing::new(Vec::with_capacity(size_of_val(&*rest)));
+    for word in rest.as_words().iter().rev() {
+        bytes.extend_from_slice(&word.to_be_bytes());
+    }
+    Some(bytes)
+}
+
+/// A number of a fixed width; `None` when it does not fit.
+fn wide<const LIMBS: usize>(number: &[u8]) -> Option<Zeroizing<Uint<LIMBS>>> {
+    let mut padded = Zeroizing::new(vec![0; size_of::<Uint<LIMBS>>()]);
+    pad_into(&mut padded, number)?;
+    Some(Zeroizing::new(Uint::from_be_slice(&padded)))
+}
+
+/// How many bits a number without leading zero bytes has.
+pub(super) fn bits(number: &[u8]) -> usize {
+    let first = number.first().map_or(0, |first| first.leading_zeros() as usize);
+    8 * number.len() - first
+}
+
+/// The blob of a public key.
+///
+/// ```text
+/// string  ssh-rsa
+/// mpint   e, the public exponent
+/// mpint   n, the modulus
+/// ```
+pub(super) fn public_blob(e: &[u8], n: &[u8]) -> Vec<u8> {
+    let mut blob = Vec::with_capacity(32 + e.len() + n.len());
+    put_string(&mut blob, RSA.as_bytes());
+    put_positive(&mut blob, e);
+    put_positive(&mut blob, n);
+    blob
+}
