@@ -1,7 +1,11 @@
 //! From a host name to a logged-on SSH session.
 
 mod error;
+mod known_hosts;
 mod target;
+mod trust;
 
 pub use error::{Error, system_code};
+pub use known_hosts::ReadError;
 pub use target::{Credentials, HostKeyInfo, Target, Trust};
+pub use trust::{Pin, PinError, Verdict};

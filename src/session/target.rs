@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use super::trust::Pin;
+
 /// The SSH server and everything that logging on to it takes.
 #[derive(Debug)]
 pub struct Target {
@@ -46,8 +48,8 @@ impl std::fmt::Debug for Credentials {
 /// Where the trust in a host key comes from; without a match in any of them it is refused.
 #[derive(Debug, Default)]
 pub struct Trust {
-    /// Keys that are trusted whatever files say: `SHA256:...`, or a line of a public key.
-    pub pins: Vec<String>,
+    /// Keys that are trusted without a line in a file.
+    pub pins: Vec<Pin>,
     /// Files of known hosts, in order. A file that does not exist counts as empty.
     pub known_hosts: Vec<PathBuf>,
     /// Whether the observer is asked about a key that nothing else decides.

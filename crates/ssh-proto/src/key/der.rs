@@ -73,7 +73,7 @@ pub(super) fn encrypted_pkcs8(
         // Wrong padding, or what came out is no structure at all.
         _ => PrivateKeyError::PassphraseWrong,
     })?;
-    pkcs8(document.as_bytes())
+    pkcs8(document.as_bytes()).map_err(misdecrypted)
 }
 
 /// Whether it is the structure of an encrypted key, encrypted in whatever way: the parser of
@@ -130,14 +130,18 @@ pub(super) fn traditional(
     let mut body = block.body.clone();
     let context = DecryptionContext::Iv128(FixedLength::from(iv));
     let der = key.decrypt(&mut body, context).map_err(|_| PrivateKeyError::PassphraseWrong)?;
-    // A wrong key gives a padding that passes in one case of 256, and then no structure.
-    read(der).map_err(|error| match error {
+    read(der).map_err(misdecrypted)
+}
+
+/// A wrong passphrase gives a padding that passes in one case of 256, and then no structure.
+fn misdecrypted(error: PrivateKeyError) -> PrivateKeyError {
+    match error {
         PrivateKeyError::Damaged(_) => PrivateKeyError::PassphraseWrong,
         PrivateKeyError::NotAKey(_)
         | PrivateKeyError::Unsupported(_)
         | PrivateKeyError::PassphraseMissing
         | PrivateKeyError::PassphraseWrong => error,
-    })
+    }
 }
 
 /// OpenSSL's `EVP_BytesToKey` with MD5 and one round, which this format has as its key derivation:
