@@ -180,7 +180,7 @@ mod tests {
     /// What the encrypted files are encrypted with.
     const PASSPHRASE: Option<&[u8]> = Some(b"correct-horse");
 
-    /// Bytes of a file that ssh-keygen or openssl wrote.
+    /// A file that ssh-keygen or openssl wrote for these tests: the keys open nothing.
     macro_rules! fixture {
         ($name:literal) => {
             include_bytes!(concat!("fixtures/", $name)).as_slice()
@@ -224,6 +224,7 @@ mod tests {
             (fixture!("rsa2048.pem"), fixture!("rsa2048.pub")),
             (fixture!("rsa2048.pkcs8"), fixture!("rsa2048.pub")),
             (fixture!("rsa3072"), fixture!("rsa3072.pub")),
+            (fixture!("rsa5120"), fixture!("rsa5120.pub")),
         ] {
             // A passphrase that is not needed does no harm.
             for passphrase in [None, PASSPHRASE] {
@@ -359,6 +360,19 @@ mod tests {
 
     fn envelope(label: &str, headers: &str, body: &str) -> String {
         format!("-----BEGIN {label}-----\n{headers}{body}\n-----END {label}-----\n")
+    }
+
+    #[test]
+    fn both_halves_of_a_file_have_to_fit() {
+        let block = Block::find(fixture!("ed25519")).unwrap();
+        let mut body = block.body.to_vec();
+        // The last byte of the public half that is not encrypted in any file.
+        let public = blob(fixture!("ed25519.pub"));
+        let at = body.windows(public.len()).position(|part| part == public).unwrap();
+        body[at + public.len() - 1] ^= 1;
+        let body = <base64ct::Base64 as base64ct::Encoding>::encode_string(&body);
+        let error = PrivateKey::parse(envelope(block.label, "", &body).as_bytes(), None);
+        assert!(matches!(error, Err(PrivateKeyError::Damaged(why)) if why.contains("halves")));
     }
 
     /// Any answer is right as long as it is one.

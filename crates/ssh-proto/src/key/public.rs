@@ -270,6 +270,23 @@ mod tests {
         }
     }
 
+    /// What ssh-keygen -Y sign made, as two strings: the data that was signed, the signature. The
+    /// first number of the one on nistp256 is a byte shorter than the curve is wide.
+    #[test]
+    fn signatures_of_openssh_verify() {
+        for ((private, public), file) in pairs().zip([
+            include_bytes!("fixtures/ed25519.signature").as_slice(),
+            include_bytes!("fixtures/p256.signature"),
+            include_bytes!("fixtures/p384.signature"),
+            include_bytes!("fixtures/p521.signature"),
+            include_bytes!("fixtures/rsa2048.signature"),
+        ]) {
+            let mut fields = Fields::new(file);
+            let (data, signature) = (fields.string().unwrap(), fields.string().unwrap());
+            assert_eq!(public.verify(private.algorithms()[0], data, signature), Ok(()));
+        }
+    }
+
     #[test]
     fn whatever_was_tampered_with_is_refused() {
         for (private, public) in pairs() {
