@@ -1,1 +1,221 @@
-//! stub
+//! How one socket ends: delivered and finished, delivered and reset, or reset at once.
+//!
+//! Two facts decide the shape of this file. close() on a socket with one unread byte sends RST and
+//! throws the send queue away, so whoever wants the peer to have everything must read first. And
+//! close() with a positive linger time blocks even a non-blocking socket, so waiting happens here,
+//! in user space, and the final close() never has anything to wait for.
+
+use std::io;
+use std::net::Shutdown;
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::backlog::Backlog;
+use crate::linger::Linger;
+use crate::sys;
+
+/// How long a peer whose kernel has everything may take to end its own direction.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How much a peer may go on sending meanwhile.
+const MOST_DISCARDED: u64 = 16 * 1024 * 1024;
+/// There is no event for an acknowledgement: how often to ask for it, first and later.
+const FIRST_LOOK: Duration = Duration::from_millis(1);
+const LAST_LOOK: Duration = Duration::from_millis(50);
+/// Bytes thrown away in one read.
+const DISCARD: usize = 16 * 1024;
+
+/// What the peer is to see after everything was delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// FIN: the stream is complete.
+    Fin,
+    /// The FIN was sent before; only to be seen through.
+    FinSent,
+    /// RST: the stream was cut.
+    Reset,
+}
+
+/// What became of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What ended the stream.
+    pub ended: Ended,
+    /// Bytes given to us for the peer that its kernel did not acknowledge.
+    pub unsent: u64,
+    /// Bytes of the peer's that nobody took.
+    pub discarded: u64,
+    /// Whether the peer ended its direction with FIN.
+    pub peer_finished: bool,
+}
+
+/// What ended a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Our FIN, acknowledged.
+    Fin,
+    /// Our RST.
+    Reset,
+    /// The peer's RST, or the network's verdict that it is gone.
+    ByPeer,
+}
+
+/// Delivers `backlog` and all that the kernel still holds, then ends the stream as `finish` says.
+///
+/// Surely delivered, unless the outcome says otherwise: every byte, to the peer's kernel. Returns
+/// when it is; with [`Finish::Fin`] when the peer has ended its direction too, or has kept it open
+/// for two seconds more. A peer that does not read is waited for without limit. What the peer sends
+/// meanwhile is read and thrown away, since unread bytes would turn the end into a reset.
+///
+/// Cancel safe in the sense that dropping the future resets the connection: a cut stream never
+/// looks complete.
+pub(crate) async fn close(stream: TcpStream, backlog: Backlog, finish: Finish) -> Outcome {
+    let mut closing = Closing {
+        stream,
+        backlog,
+        finished: finish == Finish::FinSent,
+        discarded: 0,
+        peer_finished: false,
+        scratch: Vec::new(),
+    };
+    // Should this future be dropped half-way, the kernel resets. An error means that the socket is
+    // dead already, which the first write or read will tell.
+    let _ = Linger::HARD.apply(&closing.stream);
+    let ended = match closing.run(finish).await {
+        Ok(()) => match finish {
+            Finish::Fin | Finish::FinSent => Ended::Fin,
+            Finish::Reset => Ended::Reset,
+        },
+        Err(_) => Ended::ByPeer,
+    };
+    let outcome = closing.outcome(ended);
+    if ended == Ended::Fin {
+        let _ = Linger::GRACEFUL.apply(&closing.stream);
+    }
+    outcome
+}
+
+/// Resets the connection at once; what the kernel still holds is thrown away and counted.
+pub(crate) fn reset(stream: TcpStream, backlog: Backlog) -> Outcome {
+    let socket = SockRef::from(&stream);
+    let unread = sys::unread(&socket).unwrap_or_default() as u64;
+    let _ = Linger::HARD.apply(&stream);
+    let closing = Closing {
+        stream,
+        backlog,
+        finished: false,
+        discarded: unread,
+        peer_finished: false,
+        scratch: Vec::new(),
+    };
+    closing.outcome(Ended::Reset)
+}
+
+struct Closing {
+    stream: TcpStream,
+    backlog: Backlog,
+    /// Whether our FIN is sent.
+    finished: bool,
+    discarded: u64,
+    peer_finished: bool,
+    scratch: Vec<u8>,
+}
+
+impl Closing {
+    /// An error means that the peer is gone.
+    async fn run(&mut self, finish: Finish) -> io::Result<()> {
+        self.deliver().await?;
+        if finish == Finish::Fin {
+            SockRef::from(&self.stream).shutdown(Shutdown::Write)?;
+            self.finished = true;
+        }
+        self.settle(finish).await
+    }
+
+    /// Hands everything to the kernel, however long the peer takes to make room.
+    async fn deliver(&mut self) -> io::Result<()> {
+        while !self.backlog.is_empty() {
+            let interest = if self.listens() {
+                Interest::READABLE | Interest::WRITABLE
+            } else {
+                Interest::WRITABLE
+            };
+            self.stream.ready(interest).await?;
+            // A peer may be stuck sending to us and not read until that is done.
+            self.discard()?;
+            match self.backlog.write(|slices| self.stream.try_write_vectored(slices)) {
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the peer's kernel has everything, and for `Fin` until the peer is through too.
+    async fn settle(&mut self, finish: Finish) -> io::Result<()> {
+        let mut look = FIRST_LOOK;
+        let mut patience = None;
+        loop {
+            self.discard()?;
+            if let Some(error) = self.stream.take_error()? {
+                return Err(error);
+            }
+            if sys::unsent(&SockRef::from(&self.stream))? == 0 {
+                if finish == Finish::Reset || self.peer_finished {
+                    return Ok(());
+                }
+                let end = *patience.get_or_insert_with(|| Instant::now() + PATIENCE);
+                if Instant::now() >= end || self.discarded >= MOST_DISCARDED {
+                    return Ok(());
+                }
+            }
+            if self.listens() {
+                // Whichever comes first: something to read, or the time to look again.
+                let _ = timeout(look, self.stream.readable()).await;
+            } else {
+                sleep(look).await;
+            }
+            look = LAST_LOOK.min(look * 2);
+        }
+    }
+
+    /// Whether the peer may still send something that is worth reading.
+    fn listens(&self) -> bool {
+        !self.peer_finished && self.discarded < MOST_DISCARDED
+    }
+
+    /// Throws away what the peer has sent.
+    fn discard(&mut self) -> io::Result<()> {
+        self.scratch.resize(DISCARD, 0);
+        while self.listens() {
+            match self.stream.try_read(&mut self.scratch) {
+                Ok(0) => self.peer_finished = true,
+                Ok(count) => self.discarded += count as u64,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn outcome(&self, ended: Ended) -> Outcome {
+        let queued = sys::unsent(&SockRef::from(&self.stream)).unwrap_or_default();
+        // The kernel counts a FIN under way as one byte.
+        let queued = queued.saturating_sub(usize::from(self.finished));
+        Outcome {
+            ended,
+            unsent: (queued + self.backlog.len()) as u64,
+            discarded: self.discarded,
+            peer_finished: self.peer_finished,
+        }
+    }
+}
+
+/// Whether a stream that both sides ended can be closed at once: the peer's kernel has it all.
+pub(crate) fn is_settled(stream: &TcpStream) -> bool {
+    let socket = SockRef::from(stream);
+    sys::unsent(&socket).is_ok_and(|unsent| unsent == 0) && matches!(socket.take_error(), Ok(None))
+}

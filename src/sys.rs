@@ -54,3 +54,27 @@ pub(crate) fn linger(socket: &SockRef<'_>) -> io::Result<(u16, u16)> {
 const SO_LINGER: libc::c_int = libc::SO_LINGER_SEC;
 #[cfg(all(unix, not(target_vendor = "apple")))]
 const SO_LINGER: libc::c_int = libc::SO_LINGER;
+
+/// Bytes that were given to the socket and that the peer's kernel has not acknowledged; a FIN
+/// under way counts as one. After a reset it stays at its last value.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn unsent(socket: &SockRef<'_>) -> io::Result<usize> {
+    // SIOCOUTQ has the number of TIOCOUTQ.
+    queue_length(socket, libc::TIOCOUTQ)
+}
+
+/// Bytes that have come and were not read.
+#[cfg(unix)]
+pub(crate) fn unread(socket: &SockRef<'_>) -> io::Result<usize> {
+    queue_length(socket, libc::FIONREAD)
+}
+
+#[cfg(unix)]
+fn queue_length(socket: &SockRef<'_>, request: libc::Ioctl) -> io::Result<usize> {
+    use std::os::fd::AsRawFd;
+    let mut length: libc::c_int = 0;
+    // SAFETY: the descriptor is borrowed from a live socket; both requests write one int to the
+    // address given, and `length` outlives the call.
+    let status = unsafe { libc::ioctl(socket.as_raw_fd(), request, &raw mut length) };
+    if status == 0 { Ok(length.max(0) as usize) } else { Err(io::Error::last_os_error()) }
+}

@@ -78,6 +78,28 @@ impl Error {
     }
 }
 
+impl From<ssh_proto::Error> for Error {
+    fn from(error: ssh_proto::Error) -> Self {
+        use ssh_proto::Error as Proto;
+        let text = error.to_string();
+        match error {
+            Proto::NotSsh(_) | Proto::Protocol(_) | Proto::Integrity => Error::Protocol(text),
+            Proto::NoCommonAlgorithm { .. } => Error::Algorithm(text),
+            Proto::HostKey(_) | Proto::HostKeyRefused => Error::HostKey(text),
+            Proto::Auth(_) => Error::Auth(text),
+            Proto::Disconnected { .. } | Proto::Silent(_) => Error::Disconnected(text),
+        }
+    }
+}
+
+/// The name of a failed look-up. The system's own code does not survive in the error, its words do.
+pub(crate) fn lookup_code(error: &io::Error) -> Cow<'static, str> {
+    if error.raw_os_error().is_some() {
+        return system_code(error);
+    }
+    if error.to_string().contains("Temporary failure") { "EAI_AGAIN" } else { "ENOTFOUND" }.into()
+}
+
 /// The name of a system error as Node spells it.
 pub fn system_code(error: &io::Error) -> Cow<'static, str> {
     use io::ErrorKind as Kind;
@@ -102,6 +124,12 @@ pub fn system_code(error: &io::Error) -> Cow<'static, str> {
         return name.into();
     }
     match error.raw_os_error() {
+        #[cfg(unix)]
+        Some(libc::EMFILE) => "EMFILE".into(),
+        #[cfg(unix)]
+        Some(libc::ENFILE) => "ENFILE".into(),
+        #[cfg(unix)]
+        Some(libc::ENOBUFS) => "ENOBUFS".into(),
         Some(number) => format!("E{number}").into(),
         None => "EIO".into(),
     }

@@ -1,7 +1,9 @@
 //! From a host name to a logged-on SSH session.
 
+mod dial;
 mod error;
 mod known_hosts;
+mod logon;
 mod target;
 mod trust;
 
@@ -9,3 +11,5 @@ pub use error::{Error, system_code};
 pub use known_hosts::ReadError;
 pub use target::{Credentials, HostKeyInfo, Target, Trust};
 pub use trust::{Pin, PinError, Verdict};
+
+pub(crate) use logon::{Session, Verify, open};

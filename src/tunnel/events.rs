@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::Error;
+use super::command::Command;
 use crate::linger::Linger;
 use crate::session::HostKeyInfo;
 
@@ -46,8 +47,40 @@ pub enum Event {
 pub struct ConnectionRequest {
     /// The connection in question, in state [`ConnectionState::Requested`].
     pub info: ConnectionInfo,
-    /// `true` accepts it; `false`, or dropping this, rejects it.
-    pub answer: oneshot::Sender<bool>,
+    /// Where the word is given.
+    pub answer: Answer,
+}
+
+/// Accepts or rejects a connection; dropping it rejects.
+#[derive(Debug)]
+pub struct Answer {
+    id: u64,
+    commands: Option<mpsc::WeakUnboundedSender<Command>>,
+}
+
+impl Answer {
+    pub(super) fn new(id: u64, commands: mpsc::WeakUnboundedSender<Command>) -> Self {
+        Self { id, commands: Some(commands) }
+    }
+
+    /// `true` accepts the connection, `false` rejects it.
+    pub fn send(mut self, accept: bool) {
+        self.give(accept);
+    }
+
+    fn give(&mut self, accept: bool) {
+        // Weak: an answer that is never given does not keep a tunnel alive.
+        if let Some(commands) = self.commands.take().and_then(|weak| weak.upgrade()) {
+            // A tunnel that is gone has closed the connection already.
+            let _ = commands.send(Command::Answer(self.id, accept));
+        }
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.give(false);
+    }
 }
 
 /// Where a connection stands.

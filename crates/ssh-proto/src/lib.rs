@@ -1,4 +1,29 @@
-//! The SSH client protocol as a state machine: bytes in, bytes and events out.
+//! The client side of the SSH protocol as a state machine: bytes in, bytes and events out.
+//!
+//! Nothing here opens a socket, reads a clock or starts a thread. [`Client`] lends out the place
+//! to receive into and the bytes to send; whoever drives it does the input and output. That is
+//! what lets a test play the whole protocol in memory, and the tunnel move bytes without copying.
+//!
+//! - [`client`]: the machine, and the order in which its methods are called.
+//! - `transport`: identification, packets, ciphers, key exchange (RFC 4253).
+//! - `auth`: proving who the user is (RFC 4252).
+//! - `channel`: the channels and their windows (RFC 4254).
+//! - [`key`]: private keys, host keys and signatures.
+//! - `wire`, `message`: the encoding of values and the numbers of messages (RFC 4250, 4251).
+
 #![forbid(unsafe_code)]
 
+mod auth;
+mod channel;
+pub mod client;
+mod error;
 pub mod key;
+mod message;
+mod transport;
+mod wire;
+
+pub use auth::Credentials;
+pub use channel::ChannelId;
+pub use client::{Client, Event, Keepalive, Setup};
+pub use error::Error;
+pub use message::{DisconnectReason, OpenFailure};

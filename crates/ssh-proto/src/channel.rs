@@ -1,0 +1,442 @@
+//! Channels and their flow control (RFC 4254 section 5).
+
+use crate::Error;
+use crate::message::{
+    CHANNEL_CLOSE, CHANNEL_EOF, CHANNEL_OPEN, CHANNEL_WINDOW_ADJUST, OpenFailure,
+};
+use crate::wire::{Reader, Writer, message};
+
+/// How much the server may send on a channel before it must wait for credit. It is also the most
+/// memory that a connection which stops reading can cost. OpenSSH grants the same.
+pub(crate) const WINDOW: u32 = 2 * 1024 * 1024;
+/// Credit is given back in portions of this size: half as often costs throughput on long links,
+/// twice as often costs messages.
+const CREDIT: u32 = WINDOW / 8;
+/// The most data that we take in one packet; OpenSSH sends no more in any case.
+const LONGEST_DATA: u32 = 32 * 1024;
+
+/// A channel of a session. Its number may be given to another channel once both sides closed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ChannelId(u32);
+
+impl ChannelId {
+    /// A small number, fit as an index: the channels of a session are counted from 0.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Where a channel stands.
+#[derive(Debug)]
+enum Stage {
+    /// CHANNEL_OPEN is sent, the answer has not come.
+    Opening,
+    /// As `Opening`, but nobody waits any more: a confirmation is answered with CLOSE.
+    Abandoned,
+    /// The server confirmed it.
+    Open(Remote),
+}
+
+/// The server's end of an open channel.
+#[derive(Debug)]
+struct Remote {
+    id: u32,
+    /// How much it takes before we must wait for credit.
+    window: u32,
+    /// The most data that it takes in one packet.
+    longest: u32,
+    sending: Flow,
+    receiving: Flow,
+}
+
+/// One direction of an open channel. It only ever moves downwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Flow {
+    Open,
+    /// EOF was said: no data will follow.
+    Eof,
+    /// CLOSE was said: nothing will follow.
+    Closed,
+}
+
+#[derive(Debug)]
+struct Channel {
+    stage: Stage,
+    /// How much the server may still send.
+    window: u32,
+    /// How much of what it sent has left us, and is not given back as credit yet.
+    consumed: u32,
+}
+
+/// What became of a CHANNEL_OPEN.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Opened,
+    /// It was confirmed, but nobody waits: this CLOSE has to be sent.
+    Unwanted(Vec<u8>),
+}
+
+/// The channels of a session.
+#[derive(Debug, Default)]
+pub(crate) struct Channels {
+    slots: Vec<Option<Channel>>,
+    /// Indices of empty slots.
+    free: Vec<u32>,
+}
+
+impl Channels {
+    /// Starts a `direct-tcpip` channel; returns the message to send.
+    pub(crate) fn open(
+        &mut self,
+        host: &str,
+        port: u16,
+        originator: &str,
+        originator_port: u16,
+    ) -> (ChannelId, Vec<u8>) {
+        let channel = Channel { stage: Stage::Opening, window: WINDOW, consumed: 0 };
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() as u32 - 1
+        });
+        self.slots[index as usize] = Some(channel);
+        let mut payload = message(CHANNEL_OPEN);
+        payload.put_string(b"direct-tcpip");
+        payload.put_uint32(index);
+        payload.put_uint32(WINDOW);
+        payload.put_uint32(LONGEST_DATA);
+        payload.put_string(host.as_bytes());
+        payload.put_uint32(port.into());
+        payload.put_string(originator.as_bytes());
+        payload.put_uint32(originator_port.into());
+        (ChannelId(index), payload)
+    }
+
+    /// How much data the channel may send now, and the server's number of it and its limit.
+    pub(crate) fn sendable(&self, id: ChannelId) -> Option<(u32, usize, usize)> {
+        let remote = self.remote(id)?;
+        (remote.sending == Flow::Open).then_some((
+            remote.id,
+            remote.longest as usize,
+            remote.window as usize,
+        ))
+    }
+
+    pub(crate) fn sent(&mut self, id: ChannelId, count: usize) {
+        if let Some(remote) = self.remote_mut(id) {
+            remote.window = remote.window.saturating_sub(count as u32);
+        }
+    }
+
+    /// Takes note that `count` bytes have left us; returns the credit to send when it is due.
+    pub(crate) fn consumed(&mut self, id: ChannelId, count: usize) -> Option<[u8; 9]> {
+        let channel = self.slots.get_mut(id.index())?.as_mut()?;
+        let Stage::Open(remote) = &channel.stage else { return None };
+        channel.consumed += count as u32;
+        let wanted = remote.receiving == Flow::Open && remote.sending < Flow::Closed;
+        if !wanted || channel.consumed < CREDIT {
+            return None;
+        }
+        let credit = std::mem::take(&mut channel.consumed);
+        channel.window += credit;
+        let mut payload = [0; 9];
+        payload[0] = CHANNEL_WINDOW_ADJUST;
+        payload[1..5].copy_from_slice(&remote.id.to_be_bytes());
+        payload[5..9].copy_from_slice(&credit.to_be_bytes());
+        Some(payload)
+    }
+
+    /// Ends our direction; returns the EOF to send unless it was said before.
+    pub(crate) fn eof(&mut self, id: ChannelId) -> Option<Vec<u8>> {
+        let remote = self.remote_mut(id)?;
+        if remote.sending != Flow::Open {
+            return None;
+        }
+        remote.sending = Flow::Eof;
+        Some(about(CHANNEL_EOF, remote.id))
+    }
+
+    /// Closes the channel from our side; returns the CLOSE to send unless it was said before, or
+    /// cannot be said yet: then it will be once the server confirms the channel.
+    pub(crate) fn close(&mut self, id: ChannelId) -> Option<Vec<u8>> {
+        let channel = self.slots.get_mut(id.index())?.as_mut()?;
+        match &mut channel.stage {
+            Stage::Opening => {
+                channel.stage = Stage::Abandoned;
+                None
+            }
+            Stage::Abandoned => None,
+            Stage::Open(remote) => {
+                if remote.sending == Flow::Closed {
+                    return None;
+                }
+                remote.sending = Flow::Closed;
+                let payload = about(CHANNEL_CLOSE, remote.id);
+                let both = remote.receiving == Flow::Closed;
+                if both {
+                    self.release(id);
+                }
+                Some(payload)
+            }
+        }
+    }
+
+    /// CHANNEL_OPEN_CONFIRMATION.
+    pub(crate) fn confirmed(
+        &mut self,
+        reader: &mut Reader<'_>,
+    ) -> Result<(ChannelId, Answer), Error> {
+        let id = self.addressed(reader)?;
+        let (number, window, longest) = (reader.uint32()?, reader.uint32()?, reader.uint32()?);
+        if longest == 0 {
+            return Err(Error::Protocol("a channel that takes no data in a packet"));
+        }
+        let channel = self.channel(id)?;
+        let mut remote =
+            Remote { id: number, window, longest, sending: Flow::Open, receiving: Flow::Open };
+        let answer = match channel.stage {
+            Stage::Opening => Answer::Opened,
+            Stage::Abandoned => {
+                remote.sending = Flow::Closed;
+                Answer::Unwanted(about(CHANNEL_CLOSE, number))
+            }
+            Stage::Open(_) => return Err(Error::Protocol("a channel was confirmed twice")),
+        };
+        channel.stage = Stage::Open(remote);
+        Ok((id, answer))
+    }
+
+    /// CHANNEL_OPEN_FAILURE; returns the reason unless nobody waits for it.
+    pub(crate) fn refused(
+        &mut self,
+        reader: &mut Reader<'_>,
+    ) -> Result<(ChannelId, Option<OpenFailure>), Error> {
+        let id = self.addressed(reader)?;
+        let reason = OpenFailure::from(reader.uint32()?);
+        let wanted = match self.channel(id)?.stage {
+            Stage::Opening => true,
+            Stage::Abandoned => false,
+            Stage::Open(_) => return Err(Error::Protocol("an open channel was refused")),
+        };
+        self.release(id);
+        Ok((id, wanted.then_some(reason)))
+    }
+
+    /// CHANNEL_WINDOW_ADJUST; tells whether the channel was waiting for it.
+    pub(crate) fn adjusted(&mut self, reader: &mut Reader<'_>) -> Result<(ChannelId, bool), Error> {
+        let id = self.addressed(reader)?;
+        let credit = reader.uint32()?;
+        let remote = self.opened(id)?;
+        let waited = remote.window == 0 && credit > 0 && remote.sending == Flow::Open;
+        remote.window = remote
+            .window
+            .checked_add(credit)
+            .ok_or(Error::Protocol("a window grew beyond 2^32 - 1"))?;
+        Ok((id, waited))
+    }
+
+    /// CHANNEL_DATA, or with `extended` set CHANNEL_EXTENDED_DATA; returns the length of the data,
+    /// or `None` when it is for nobody. The reader is left at the first byte of the data.
+    pub(crate) fn data(
+        &mut self,
+        reader: &mut Reader<'_>,
+        extended: bool,
+    ) -> Result<(ChannelId, Option<usize>), Error> {
+        let id = self.addressed(reader)?;
+        if extended {
+            reader.uint32()?;
+        }
+        let length = reader.uint32()?;
+        if length as usize != reader.remaining() {
+            return Err(Error::Protocol("data of a length other than announced"));
+        }
+        let channel = self.channel(id)?;
+        let Stage::Open(remote) = &channel.stage else {
+            return Err(Error::Protocol("data on a channel that is not open"));
+        };
+        if remote.receiving != Flow::Open {
+            return Err(Error::Protocol("data after the end of a channel"));
+        }
+        channel.window = channel
+            .window
+            .checked_sub(length)
+            .ok_or(Error::Protocol("more data than the window allows"))?;
+        let wanted = remote.sending != Flow::Closed;
+        Ok((id, wanted.then_some(length as usize)))
+    }
+
+    /// CHANNEL_EOF; tells whether anybody still cares.
+    pub(crate) fn ended(&mut self, reader: &mut Reader<'_>) -> Result<(ChannelId, bool), Error> {
+        let id = self.addressed(reader)?;
+        let remote = self.opened(id)?;
+        let news = remote.receiving == Flow::Open && remote.sending != Flow::Closed;
+        remote.receiving = remote.receiving.max(Flow::Eof);
+        Ok((id, news))
+    }
+
+    /// CHANNEL_CLOSE. The channel is gone if we closed it before, else we still have to.
+    pub(crate) fn closed(&mut self, reader: &mut Reader<'_>) -> Result<ChannelId, Error> {
+        let id = self.addressed(reader)?;
+        let remote = self.opened(id)?;
+        if remote.receiving == Flow::Closed {
+            return Err(Error::Protocol("a channel was closed twice"));
+        }
+        remote.receiving = Flow::Closed;
+        if remote.sending == Flow::Closed {
+            self.release(id);
+        }
+        Ok(id)
+    }
+
+    /// Reads which of our channels a message is about; returns the server's number of it too.
+    pub(crate) fn remote_number(&mut self, reader: &mut Reader<'_>) -> Result<u32, Error> {
+        let id = self.addressed(reader)?;
+        Ok(self.opened(id)?.id)
+    }
+
+    /// Whether no channel exists any more, on either side.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.free.len() == self.slots.len()
+    }
+
+    fn addressed(&mut self, reader: &mut Reader<'_>) -> Result<ChannelId, Error> {
+        let id = ChannelId(reader.uint32()?);
+        self.channel(id)?;
+        Ok(id)
+    }
+
+    fn channel(&mut self, id: ChannelId) -> Result<&mut Channel, Error> {
+        let slot = self.slots.get_mut(id.index()).and_then(Option::as_mut);
+        slot.ok_or(Error::Protocol("a message about a channel that does not exist"))
+    }
+
+    fn opened(&mut self, id: ChannelId) -> Result<&mut Remote, Error> {
+        match &mut self.channel(id)?.stage {
+            Stage::Open(remote) => Ok(remote),
+            Stage::Opening | Stage::Abandoned => {
+                Err(Error::Protocol("a message about a channel that is not open"))
+            }
+        }
+    }
+
+    fn remote(&self, id: ChannelId) -> Option<&Remote> {
+        match &self.slots.get(id.index())?.as_ref()?.stage {
+            Stage::Open(remote) => Some(remote),
+            Stage::Opening | Stage::Abandoned => None,
+        }
+    }
+
+    fn remote_mut(&mut self, id: ChannelId) -> Option<&mut Remote> {
+        self.opened(id).ok()
+    }
+
+    fn release(&mut self, id: ChannelId) {
+        if self.slots[id.index()].take().is_some() {
+            self.free.push(id.0);
+        }
+    }
+}
+
+/// A message that says nothing but which channel it is about.
+pub(crate) fn about(number: u8, remote: u32) -> Vec<u8> {
+    let mut payload = message(number);
+    payload.put_uint32(remote);
+    payload
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(values: &[u32]) -> Vec<u8> {
+        values.iter().flat_map(|value| value.to_be_bytes()).collect()
+    }
+
+    fn with<T>(values: &[u32], read: impl FnOnce(&mut Reader<'_>) -> T) -> T {
+        read(&mut Reader::new(&numbers(values)))
+    }
+
+    fn opened() -> (Channels, ChannelId) {
+        let mut channels = Channels::default();
+        let (id, _) = channels.open("host", 80, "127.0.0.1", 4000);
+        let answer = with(&[0, 77, 1000, 500], |reader| channels.confirmed(reader));
+        assert_eq!(answer, Ok((id, Answer::Opened)));
+        (channels, id)
+    }
+
+    fn data(channels: &mut Channels, length: usize) -> Result<(ChannelId, Option<usize>), Error> {
+        let mut payload = numbers(&[0, length as u32]);
+        payload.extend(vec![0; length]);
+        channels.data(&mut Reader::new(&payload), false)
+    }
+
+    #[test]
+    fn credit_comes_back_only_as_data_leaves() {
+        let (mut channels, id) = opened();
+        for _ in 0..WINDOW / 32_768 {
+            data(&mut channels, 32_768).expect("within the window");
+        }
+        assert!(matches!(data(&mut channels, 1), Err(Error::Protocol(_))), "the window is used up");
+        assert_eq!(channels.consumed(id, CREDIT as usize - 1), None);
+        let credit = channels.consumed(id, 1).expect("a portion is due");
+        assert_eq!(credit[5..9], CREDIT.to_be_bytes());
+        data(&mut channels, 32_768).expect("there is credit again");
+    }
+
+    #[test]
+    fn a_number_is_free_only_after_both_said_close() {
+        let (mut channels, id) = opened();
+        assert!(channels.close(id).is_some());
+        assert!(channels.close(id).is_none(), "CLOSE is said once");
+        assert_eq!(data(&mut channels, 3), Ok((id, None)), "late data is swallowed");
+        let (other, _) = channels.open("host", 80, "127.0.0.1", 4001);
+        assert_ne!(other, id);
+        assert_eq!(with(&[0], |reader| channels.closed(reader)), Ok(id));
+        let (again, _) = channels.open("host", 80, "127.0.0.1", 4002);
+        assert_eq!(again, id);
+    }
+
+    #[test]
+    fn a_late_confirmation_of_an_abandoned_channel_gets_close() {
+        let mut channels = Channels::default();
+        let (id, _) = channels.open("host", 80, "127.0.0.1", 4000);
+        assert_eq!(channels.close(id), None);
+        let answer = with(&[0, 77, 1000, 500], |reader| channels.confirmed(reader));
+        assert_eq!(answer, Ok((id, Answer::Unwanted(about(CHANNEL_CLOSE, 77)))));
+        assert!(!channels.is_empty());
+        assert_eq!(with(&[0], |reader| channels.closed(reader)), Ok(id));
+        assert!(channels.is_empty());
+    }
+
+    #[test]
+    fn a_refusal_frees_the_number() {
+        let mut channels = Channels::default();
+        let (id, _) = channels.open("host", 80, "127.0.0.1", 4000);
+        let answer = with(&[0, 2], |reader| channels.refused(reader));
+        assert_eq!(answer, Ok((id, Some(OpenFailure::ConnectFailed))));
+        assert!(channels.is_empty());
+    }
+
+    #[test]
+    fn nonsense_about_channels_is_refused() {
+        let (mut channels, id) = opened();
+        assert!(with(&[9], |reader| channels.closed(reader)).is_err(), "no such channel");
+        assert!(with(&[0, 77, 1, 1], |reader| channels.confirmed(reader)).is_err(), "twice");
+        assert!(with(&[0, u32::MAX], |reader| channels.adjusted(reader)).is_err(), "overflow");
+        assert_eq!(with(&[0], |reader| channels.ended(reader)), Ok((id, true)));
+        assert!(data(&mut channels, 1).is_err(), "data after EOF");
+        assert_eq!(with(&[0], |reader| channels.closed(reader)), Ok(id));
+        assert!(with(&[0], |reader| channels.closed(reader)).is_err(), "closed twice");
+    }
+
+    #[test]
+    fn the_servers_window_bounds_what_is_sent() {
+        let (mut channels, id) = opened();
+        assert_eq!(channels.sendable(id), Some((77, 500, 1000)));
+        channels.sent(id, 1000);
+        assert_eq!(channels.sendable(id), Some((77, 500, 0)));
+        assert_eq!(with(&[0, 10], |reader| channels.adjusted(reader)), Ok((id, true)));
+        assert!(channels.eof(id).is_some());
+        assert_eq!(channels.sendable(id), None);
+        assert!(channels.eof(id).is_none(), "EOF is said once");
+    }
+}

@@ -1,0 +1,111 @@
+//! Messages of the connection protocol (RFC 4254).
+
+use std::ops::Range;
+
+use super::{Client, Event};
+use crate::Error;
+use crate::channel::{Answer, about};
+use crate::error::printable;
+use crate::message::{
+    CHANNEL_CLOSE, CHANNEL_EOF, CHANNEL_EXTENDED_DATA, CHANNEL_FAILURE, CHANNEL_OPEN,
+    CHANNEL_OPEN_CONFIRMATION, CHANNEL_OPEN_FAILURE, CHANNEL_REQUEST, CHANNEL_SUCCESS,
+    GLOBAL_REQUEST, REQUEST_FAILURE, REQUEST_SUCCESS, UNIMPLEMENTED,
+};
+use crate::wire::{Reader, Writer, message};
+
+/// SSH_OPEN_ADMINISTRATIVELY_PROHIBITED.
+const PROHIBITED: u32 = 1;
+
+impl Client {
+    /// CHANNEL_DATA: `byte, uint32 channel, string data`.
+    pub(super) fn data(&mut self, range: Range<usize>) -> Result<Option<Event>, Error> {
+        let end = range.end;
+        let mut reader = Reader::new(self.inbound.bytes(range));
+        reader.byte()?;
+        let (channel, length) = self.channels.data(&mut reader, false)?;
+        Ok(length
+            .filter(|length| *length > 0)
+            .map(|length| Event::Data { channel, range: end - length..end }))
+    }
+
+    /// CHANNEL_WINDOW_ADJUST: `byte, uint32 channel, uint32 bytes`.
+    pub(super) fn window_adjust(&mut self, range: Range<usize>) -> Result<Option<Event>, Error> {
+        let mut reader = Reader::new(self.inbound.bytes(range));
+        reader.byte()?;
+        let (channel, waited) = self.channels.adjusted(&mut reader)?;
+        Ok(waited.then_some(Event::Window(channel)))
+    }
+
+    /// Everything else.
+    pub(super) fn connection(
+        &mut self,
+        number: u8,
+        payload: &[u8],
+    ) -> Result<Option<Event>, Error> {
+        let mut reader = Reader::new(payload);
+        reader.byte()?;
+        match number {
+            CHANNEL_OPEN_CONFIRMATION => {
+                let (channel, answer) = self.channels.confirmed(&mut reader)?;
+                match answer {
+                    Answer::Opened => return Ok(Some(Event::Opened(channel))),
+                    Answer::Unwanted(close) => self.send(&close),
+                }
+            }
+            CHANNEL_OPEN_FAILURE => {
+                let (channel, reason) = self.channels.refused(&mut reader)?;
+                let description = printable(reader.string()?);
+                return Ok(reason.map(|reason| Event::OpenFailed { channel, reason, description }));
+            }
+            CHANNEL_EXTENDED_DATA => {
+                // Nobody reads an error stream of a forwarded connection: away with it, so that it
+                // does not use up the window.
+                let (channel, length) = self.channels.data(&mut reader, true)?;
+                self.consumed(channel, length.unwrap_or_default());
+            }
+            CHANNEL_EOF => {
+                let (channel, news) = self.channels.ended(&mut reader)?;
+                return Ok(news.then_some(Event::Eof(channel)));
+            }
+            CHANNEL_CLOSE => {
+                return Ok(Some(Event::Close(self.channels.closed(&mut reader)?)));
+            }
+            CHANNEL_REQUEST => {
+                let remote = self.channels.remote_number(&mut reader)?;
+                reader.string()?;
+                if reader.boolean()? {
+                    self.send(&about(CHANNEL_FAILURE, remote));
+                }
+            }
+            CHANNEL_OPEN => {
+                // The server may open only what we asked for, and we ask for nothing.
+                reader.string()?;
+                self.refuse_open(reader.uint32()?);
+            }
+            GLOBAL_REQUEST => {
+                // hostkeys-00@openssh.com, keepalive@openssh.com and whatever else: not known.
+                reader.string()?;
+                if reader.boolean()? {
+                    self.send(&[REQUEST_FAILURE]);
+                }
+            }
+            // Answers to our keepalive: that they came is all that counts.
+            REQUEST_SUCCESS | REQUEST_FAILURE | CHANNEL_SUCCESS | CHANNEL_FAILURE => {}
+            _ => {
+                let mut reply = message(UNIMPLEMENTED);
+                reply.put_uint32(self.inbound.sequence().wrapping_sub(1));
+                self.send(&reply);
+            }
+        }
+        Ok(None)
+    }
+
+    fn refuse_open(&mut self, remote: u32) {
+        let mut reply = message(CHANNEL_OPEN_FAILURE);
+        reply.put_uint32(remote);
+        reply.put_uint32(PROHIBITED);
+        reply.put_string(b"this client did not ask for it");
+        reply.put_string(b"");
+        self.send(&reply);
+    }
+}

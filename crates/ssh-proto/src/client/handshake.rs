@@ -1,0 +1,267 @@
+//! Transport messages: key exchange, and what any phase may bring.
+
+use super::{Client, Event, Phase};
+use crate::Error;
+use crate::auth::Step;
+use crate::error::printable;
+use crate::message::{
+    DEBUG, DISCONNECT, DisconnectReason, EXT_INFO, IGNORE, KEX_ECDH_REPLY, KEXINIT, NEWKEYS,
+    SERVICE_ACCEPT, SERVICE_REQUEST, UNIMPLEMENTED, USERAUTH_REQUEST,
+};
+use crate::transport::{
+    Algorithms, Direction, Exchange, Identification, KexInit, Offer, Opener, Secrets, Transcript,
+};
+use crate::wire::{Reader, Writer, message};
+
+/// The service that authenticates the user (RFC 4252).
+const USERAUTH: &[u8] = b"ssh-userauth";
+
+/// How far a key exchange has come.
+enum Stage {
+    /// None is under way.
+    Settled,
+    /// Our KEXINIT is sent, the server's is awaited. Only the first exchange starts here: later
+    /// ones are started by the server.
+    Offered { ours: Vec<u8> },
+    /// Our half is sent, the server's is awaited.
+    Agreeing { exchange: Exchange, algorithms: Algorithms, ours: Vec<u8>, theirs: Vec<u8> },
+    /// The server's half is good; whether its key is trusted is being decided.
+    Deciding { secrets: Secrets, algorithms: Algorithms },
+    /// Our NEWKEYS is sent, the server's is awaited.
+    Switching { opener: Opener },
+}
+
+/// The session's keys and how they are changed.
+pub(super) struct Keys {
+    stage: Stage,
+    random: Box<dyn FnMut(&mut [u8]) + Send>,
+    /// What we offer in every exchange.
+    offer: Offer,
+    /// The server's identification string.
+    version: String,
+    /// Strict key exchange, as agreed in the first one.
+    strict: bool,
+    /// The hash of the first exchange.
+    session: Option<Vec<u8>>,
+    /// The host key of the first exchange; it may not change within a session.
+    host_key: Option<Vec<u8>>,
+}
+
+impl Keys {
+    pub(super) fn new(random: Box<dyn FnMut(&mut [u8]) + Send>, known: &[String]) -> Self {
+        Self {
+            stage: Stage::Settled,
+            random,
+            offer: Offer::new(known),
+            version: String::new(),
+            strict: false,
+            session: None,
+            host_key: None,
+        }
+    }
+
+    pub(super) fn identified(&mut self, version: String) {
+        self.version = version;
+    }
+
+    /// Whether messages other than those of the key exchange may be sent.
+    pub(super) fn are_settled(&self) -> bool {
+        matches!(self.stage, Stage::Settled | Stage::Switching { .. })
+    }
+
+    pub(super) fn wait_for_trust(&self) -> bool {
+        matches!(self.stage, Stage::Deciding { .. })
+    }
+
+    fn random<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        (self.random)(&mut bytes);
+        bytes
+    }
+
+    fn session(&self) -> &[u8] {
+        self.session.as_deref().expect("the first exchange is complete before anyone asks")
+    }
+}
+
+impl Client {
+    /// Starts a key exchange from our side.
+    pub(super) fn offer(&mut self) {
+        let cookie = self.keys.random();
+        let ours = self.keys.offer.payload(cookie, self.keys.session.is_none());
+        self.outbound.packet(&ours);
+        self.keys.stage = Stage::Offered { ours };
+    }
+
+    /// Refuses what may not come now: anything slipped into a strict first exchange, and anything
+    /// but key exchange once the server has announced one.
+    pub(super) fn check_order(&self, number: u8) -> Result<(), Error> {
+        let first = self.keys.session.is_none();
+        let exchanging = match self.keys.stage {
+            Stage::Settled => false,
+            Stage::Offered { .. } => first,
+            Stage::Agreeing { .. } | Stage::Deciding { .. } | Stage::Switching { .. } => true,
+        };
+        if exchanging && number >= USERAUTH_REQUEST {
+            return Err(Error::Protocol("a message in the middle of a key exchange"));
+        }
+        let strict = self.keys.strict && matches!(self.phase, Phase::Handshake);
+        if strict && !(KEXINIT..USERAUTH_REQUEST).contains(&number) && number != DISCONNECT {
+            return Err(Error::Protocol("a message slipped into the strict key exchange"));
+        }
+        Ok(())
+    }
+
+    /// Handles every message but those that come in masses.
+    pub(super) fn message(&mut self, number: u8, payload: &[u8]) -> Result<Option<Event>, Error> {
+        match number {
+            DISCONNECT => Err(self.disconnected(payload)?),
+            IGNORE | DEBUG | UNIMPLEMENTED => Ok(None),
+            KEXINIT => self.kexinit(payload).map(|()| None),
+            KEX_ECDH_REPLY => self.kex_reply(payload),
+            NEWKEYS => self.new_keys(),
+            EXT_INFO => self.ext_info(payload).map(|()| None),
+            _ => match self.phase {
+                Phase::Authenticating => self.authentication(number, payload),
+                Phase::Connected => self.connection(number, payload),
+                Phase::Identifying(_) | Phase::Handshake | Phase::Over => {
+                    Err(Error::Protocol("an unexpected message in the key exchange"))
+                }
+            },
+        }
+    }
+
+    fn kexinit(&mut self, payload: &[u8]) -> Result<(), Error> {
+        let init = KexInit::parse(payload)?;
+        let mut algorithms = self.keys.offer.negotiate(&init)?;
+        if matches!(self.keys.stage, Stage::Settled) {
+            self.offer();
+        }
+        let Stage::Offered { ours } = std::mem::replace(&mut self.keys.stage, Stage::Settled)
+        else {
+            return Err(Error::Protocol("a key exchange within a key exchange"));
+        };
+        if self.keys.session.is_none() {
+            self.keys.strict = algorithms.strict;
+            // Something before the first KEXINIT may have been slipped in, unseen until now.
+            if algorithms.strict && self.inbound.sequence() != 1 {
+                return Err(Error::Protocol("a message slipped into the strict key exchange"));
+            }
+        }
+        algorithms.strict = self.keys.strict;
+        let exchange = Exchange::new(self.keys.random());
+        self.outbound.packet(&exchange.init());
+        let theirs = payload.to_vec();
+        self.keys.stage = Stage::Agreeing { exchange, algorithms, ours, theirs };
+        Ok(())
+    }
+
+    fn kex_reply(&mut self, payload: &[u8]) -> Result<Option<Event>, Error> {
+        let Stage::Agreeing { exchange, algorithms, ours, theirs } = &mut self.keys.stage else {
+            return Err(Error::Protocol("an answer without a key exchange"));
+        };
+        if std::mem::take(&mut algorithms.wrong_guess) {
+            return Ok(None);
+        }
+        let transcript = Transcript {
+            client_version: Identification::ours(),
+            server_version: &self.keys.version,
+            client_init: ours,
+            server_init: theirs,
+        };
+        let session = self.keys.session.as_deref();
+        let (host_key, secrets) = exchange.complete(payload, algorithms, &transcript, session)?;
+        let algorithms = algorithms.clone();
+        self.keys.stage = Stage::Deciding { secrets, algorithms };
+        match &self.keys.host_key {
+            None => {
+                self.keys.host_key = Some(host_key.blob().to_vec());
+                Ok(Some(Event::HostKey(host_key)))
+            }
+            Some(known) if known == host_key.blob() => self.switch_keys().map(|()| None),
+            Some(_) => Err(Error::HostKey("it changed within the session".into())),
+        }
+    }
+
+    /// The server is trusted: seals with the new keys from here on, and in the first exchange goes
+    /// on to the user in the same breath.
+    pub(super) fn switch_keys(&mut self) -> Result<(), Error> {
+        let stage = std::mem::replace(&mut self.keys.stage, Stage::Settled);
+        let Stage::Deciding { secrets, algorithms } = stage else {
+            return Err(Error::Protocol("no host key was to be decided about"));
+        };
+        self.outbound.packet(&[NEWKEYS]);
+        let sealer = algorithms.to_server.sealer(&secrets, Direction::ToServer);
+        self.outbound.rekey(sealer, algorithms.strict);
+        let opener = algorithms.to_client.opener(&secrets, Direction::ToClient);
+        self.keys.stage = Stage::Switching { opener };
+        if self.keys.session.is_none() {
+            self.keys.session = Some(secrets.session().to_vec());
+            let mut request = message(SERVICE_REQUEST);
+            request.put_string(USERAUTH);
+            self.outbound.packet(&request);
+            let request = self.auth.begin(self.keys.session())?;
+            self.outbound.packet(&request);
+        }
+        for payload in std::mem::take(&mut self.held) {
+            self.outbound.packet(&payload);
+        }
+        Ok(())
+    }
+
+    fn new_keys(&mut self) -> Result<Option<Event>, Error> {
+        let stage = std::mem::replace(&mut self.keys.stage, Stage::Settled);
+        let Stage::Switching { opener } = stage else {
+            return Err(Error::Protocol("NEWKEYS without a key exchange"));
+        };
+        self.inbound.rekey(opener, self.keys.strict);
+        if matches!(self.phase, Phase::Handshake) {
+            self.phase = Phase::Authenticating;
+            return Ok(None);
+        }
+        Ok(matches!(self.phase, Phase::Connected).then_some(Event::Rekeyed))
+    }
+
+    fn ext_info(&mut self, payload: &[u8]) -> Result<(), Error> {
+        let mut reader = Reader::new(payload);
+        reader.byte()?;
+        let count = reader.uint32()?;
+        for _ in 0..count {
+            let (name, value) = (reader.string()?, reader.string()?);
+            if name == b"server-sig-algs" {
+                self.auth.takes_signatures(&String::from_utf8_lossy(value));
+            }
+        }
+        Ok(())
+    }
+
+    fn authentication(&mut self, number: u8, payload: &[u8]) -> Result<Option<Event>, Error> {
+        if number == SERVICE_ACCEPT {
+            return Ok(None);
+        }
+        match self.auth.handle(payload, self.keys.session())? {
+            Step::Request(request) => self.outbound.packet(&request),
+            Step::Wait => {}
+            Step::Success => {
+                self.phase = Phase::Connected;
+                return Ok(Some(Event::Ready));
+            }
+        }
+        Ok(None)
+    }
+
+    fn disconnected(&self, payload: &[u8]) -> Result<Error, Error> {
+        let mut reader = Reader::new(payload);
+        reader.byte()?;
+        let reason = reader.uint32()?;
+        let description = printable(reader.string().unwrap_or_default());
+        // OpenSSH calls too many failed attempts a protocol error, and says so in words only.
+        let failed = reason == DisconnectReason::NoMoreAuthMethods as u32
+            || description.contains("authentication failures");
+        Ok(if failed && matches!(self.phase, Phase::Authenticating) {
+            Error::Auth(format!("authentication failed: {description}"))
+        } else {
+            Error::Disconnected { reason, description }
+        })
+    }
+}

@@ -1,0 +1,392 @@
+//! The state machine of one SSH session, seen from the client.
+//!
+//! Whoever drives it repeats, in this order:
+//!
+//! 1. receive into [`Client::space`], tell how much came with [`Client::received`];
+//! 2. take events with [`Client::next_event`] until there is none. The ranges in
+//!    [`Event::Data`] stay valid until `space` is called again;
+//! 3. give commands: open, fill, end and close channels;
+//! 4. send [`Client::pending`], tell how much went with [`Client::sent`];
+//! 5. call [`Client::handle_timeout`] when [`Client::timeout`] has come.
+
+mod connection;
+mod handshake;
+mod keepalive;
+
+pub use keepalive::Keepalive;
+
+use std::collections::VecDeque;
+use std::io::{self, IoSliceMut};
+use std::ops::Range;
+use std::time::Instant;
+
+use crate::Error;
+use crate::auth::{Auth, Credentials};
+use crate::channel::{ChannelId, Channels};
+use crate::key::PublicKey;
+use crate::message::{
+    CHANNEL_DATA, CHANNEL_WINDOW_ADJUST, DISCONNECT, DisconnectReason, OpenFailure,
+};
+use crate::transport::{Identification, Inbound, Outbound};
+use crate::wire::{Writer, message};
+use handshake::Keys;
+use keepalive::Watch;
+
+/// Payloads below this are worth a copy to lie beside the one before: the socket they go to then
+/// gets one slice instead of thousands.
+const SMALL: usize = 2048;
+/// What replies to the server may pile up to while it does not read; past this it is not heard.
+const MOST_PENDING: usize = 2 * 1024 * 1024;
+
+/// What happened in a session.
+#[derive(Debug)]
+pub enum Event {
+    /// The server proved to own this key. Nothing goes on until [`Client::trust`] is called.
+    HostKey(PublicKey),
+    /// The user is logged on; channels can be opened.
+    Ready,
+    /// A channel is open.
+    Opened(ChannelId),
+    /// A channel was refused; its number is free.
+    OpenFailed {
+        /// The channel.
+        channel: ChannelId,
+        /// Why, as a code.
+        reason: OpenFailure,
+        /// Why, in the server's words: bounded and printable.
+        description: String,
+    },
+    /// Data came. It lies at `range` of the receive buffer: see [`Client::bytes`].
+    Data {
+        /// The channel.
+        channel: ChannelId,
+        /// Where the data lies.
+        range: Range<usize>,
+    },
+    /// A channel whose window was used up can send again.
+    Window(ChannelId),
+    /// The server will send no more data on this channel.
+    Eof(ChannelId),
+    /// The server closed this channel: every byte that it was sent before has left the server.
+    /// Its number is free once we have closed it too, before or now, with [`Client::close`].
+    Close(ChannelId),
+    /// The keys were changed; data can be sent again.
+    Rekeyed,
+}
+
+/// How far a session has come.
+enum Phase {
+    /// The server has not said what it speaks.
+    Identifying(Identification),
+    /// The first key exchange is under way.
+    Handshake,
+    /// The user is being authenticated.
+    Authenticating,
+    /// Logged on.
+    Connected,
+    /// Over: an error was returned, or we disconnected.
+    Over,
+}
+
+/// What a session is begun with.
+#[derive(Debug)]
+pub struct Setup {
+    /// Who logs on, and with what.
+    pub credentials: Credentials,
+    /// How long the server may be silent; `None`: for ever.
+    pub keepalive: Option<Keepalive>,
+    /// Types of host keys that are known of this server, best first. It is asked for these before
+    /// others: a server with several keys then shows one that can be recognised.
+    pub known_key_types: Vec<String>,
+}
+
+/// An SSH session in the making or at work.
+pub struct Client {
+    phase: Phase,
+    inbound: Inbound,
+    outbound: Outbound,
+    keys: Keys,
+    auth: Auth,
+    channels: Channels,
+    watch: Watch,
+    /// Messages that may not be sent while keys are being changed.
+    held: Vec<Vec<u8>>,
+    /// What was found behind the event that `next_event` returned last.
+    ahead: VecDeque<Result<Event, Error>>,
+}
+
+impl Client {
+    /// Begins a session: the first bytes to send are pending at once. `random` fills its argument
+    /// with random bytes, fit for keys.
+    pub fn new(setup: Setup, random: impl FnMut(&mut [u8]) + Send + 'static) -> Self {
+        let mut client = Self {
+            phase: Phase::Identifying(Identification::default()),
+            inbound: Inbound::new(),
+            outbound: Outbound::new(),
+            keys: Keys::new(Box::new(random), &setup.known_key_types),
+            auth: Auth::new(setup.credentials),
+            channels: Channels::default(),
+            watch: Watch::new(setup.keepalive),
+            held: Vec::new(),
+            ahead: VecDeque::new(),
+        };
+        client.outbound.raw(format!("{}\r\n", Identification::ours()).as_bytes());
+        client.offer();
+        client
+    }
+
+    /// Where received bytes go. Empty when what came before has to be dealt with first.
+    pub fn space(&mut self) -> &mut [u8] {
+        self.inbound.space()
+    }
+
+    /// Whether more may be received: not while the server leaves our replies unread.
+    pub fn wants_input(&self) -> bool {
+        self.outbound.pending().len() < MOST_PENDING
+    }
+
+    /// `count` bytes were received into [`Client::space`].
+    pub fn received(&mut self, count: usize, now: Instant) {
+        self.inbound.filled(count);
+        self.watch.heard(now);
+    }
+
+    /// The bytes at a range of the receive buffer that an event named.
+    pub fn bytes(&self, range: Range<usize>) -> &[u8] {
+        self.inbound.bytes(range)
+    }
+
+    /// What happened next, or `None` until more is received. After an error the session is over;
+    /// what is pending then tells the server why, where it would listen.
+    pub fn next_event(&mut self) -> Result<Option<Event>, Error> {
+        let mut first = match self.take_event()? {
+            Some(Event::Data { channel, range }) => (channel, range),
+            other => return Ok(other),
+        };
+        // Small payloads of one channel that follow each other become one.
+        loop {
+            let next = self.take_event().transpose();
+            match next {
+                Some(Ok(Event::Data { channel, range }))
+                    if channel == first.0 && range.len() < SMALL =>
+                {
+                    let end = first.1.end + range.len();
+                    self.inbound.close_up(range, first.1.end);
+                    first.1.end = end;
+                }
+                other => {
+                    self.ahead.extend(other);
+                    let (channel, range) = first;
+                    return Ok(Some(Event::Data { channel, range }));
+                }
+            }
+        }
+    }
+
+    fn take_event(&mut self) -> Result<Option<Event>, Error> {
+        if let Some(found) = self.ahead.pop_front() {
+            return found.map(Some);
+        }
+        self.step().inspect_err(|error| {
+            let reason = error.reason().filter(|_| !matches!(self.phase, Phase::Identifying(_)));
+            match reason {
+                Some(reason) => self.disconnect(reason, &error.to_string()),
+                None => self.phase = Phase::Over,
+            }
+        })
+    }
+
+    /// Works through what has come until something happens.
+    fn step(&mut self) -> Result<Option<Event>, Error> {
+        loop {
+            match &mut self.phase {
+                Phase::Over => return Ok(None),
+                Phase::Identifying(identification) => {
+                    let (used, version) = identification.read(self.inbound.unread())?;
+                    self.inbound.skip(used);
+                    let Some(version) = version else { return Ok(None) };
+                    self.keys.identified(version);
+                    self.phase = Phase::Handshake;
+                }
+                Phase::Handshake | Phase::Authenticating | Phase::Connected => {
+                    if self.keys.wait_for_trust() {
+                        return Ok(None);
+                    }
+                    let Some(range) = self.inbound.packet()? else { return Ok(None) };
+                    if let Some(event) = self.packet(range)? {
+                        return Ok(Some(event));
+                    }
+                }
+            }
+        }
+    }
+
+    fn packet(&mut self, range: Range<usize>) -> Result<Option<Event>, Error> {
+        let number = self.inbound.bytes(range.clone())[0];
+        self.check_order(number)?;
+        let connected = matches!(self.phase, Phase::Connected);
+        match number {
+            // The two that come in masses are read where they lie.
+            CHANNEL_DATA if connected => self.data(range),
+            CHANNEL_WINDOW_ADJUST if connected => self.window_adjust(range),
+            _ => {
+                let payload = self.inbound.bytes(range).to_vec();
+                self.message(number, &payload)
+            }
+        }
+    }
+
+    /// Answers [`Event::HostKey`]. With `false` the session is over: the server is told, and
+    /// nothing about the user was or will be sent.
+    pub fn trust(&mut self, trusted: bool) -> Result<(), Error> {
+        if !trusted {
+            let error = Error::HostKeyRefused;
+            self.disconnect(DisconnectReason::HostKeyNotVerifiable, &error.to_string());
+            return Err(error);
+        }
+        self.switch_keys()
+    }
+
+    /// What the session waits for, in words: for the one who has waited too long.
+    pub fn waiting_for(&self) -> &'static str {
+        match self.phase {
+            Phase::Identifying(_) => "the server to identify itself",
+            Phase::Handshake => "the key exchange",
+            Phase::Authenticating => "the answer to the authentication request",
+            Phase::Connected | Phase::Over => "nothing",
+        }
+    }
+
+    /// Whether the user is logged on and the session lives.
+    pub fn is_connected(&self) -> bool {
+        matches!(self.phase, Phase::Connected)
+    }
+
+    /// Asks the server to connect to `host` and `port`; the originator is who asked us.
+    pub fn open_direct_tcpip(
+        &mut self,
+        host: &str,
+        port: u16,
+        originator: &str,
+        originator_port: u16,
+    ) -> ChannelId {
+        let (channel, payload) = self.channels.open(host, port, originator, originator_port);
+        self.send(&payload);
+        channel
+    }
+
+    /// Whether channel data can be taken in now: not while keys change or much is pending.
+    pub fn has_room(&self) -> bool {
+        self.is_connected() && self.keys.are_settled() && self.outbound.has_room()
+    }
+
+    /// How many bytes the channel may send now. Zero also after [`Client::eof`] and before
+    /// [`Event::Opened`].
+    pub fn window(&self, channel: ChannelId) -> usize {
+        self.channels.sendable(channel).map_or(0, |(_, _, window)| window)
+    }
+
+    /// Lets `read` put up to `most` bytes for the channel straight into their packets; it gets as
+    /// many slices as the window allows. Returns what `read` returned: zero means an end of stream.
+    /// To be called only while [`Client::has_room`] and [`Client::window`] is not zero.
+    pub fn fill(
+        &mut self,
+        channel: ChannelId,
+        most: usize,
+        read: impl FnOnce(&mut [IoSliceMut<'_>]) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let sendable = self.channels.sendable(channel).filter(|_| self.has_room());
+        // Without room the socket must not be asked at all: an empty read looks like its end.
+        let Some((remote, longest, window)) = sendable.filter(|(.., window)| *window > 0) else {
+            return Err(io::ErrorKind::WouldBlock.into());
+        };
+        let count = self.outbound.data(remote, longest, most.min(window), read)?;
+        self.channels.sent(channel, count);
+        Ok(count)
+    }
+
+    /// `count` bytes that came on the channel have left for where they go: the server may send as
+    /// many more.
+    pub fn consumed(&mut self, channel: ChannelId, count: usize) {
+        if let Some(credit) = self.channels.consumed(channel, count) {
+            self.send(&credit);
+        }
+    }
+
+    /// No more data will be sent on this channel. The other direction stays open.
+    pub fn eof(&mut self, channel: ChannelId) {
+        if let Some(payload) = self.channels.eof(channel) {
+            self.send(&payload);
+        }
+    }
+
+    /// Closes the channel in both directions; what still comes on it is swallowed. In any state,
+    /// any number of times.
+    pub fn close(&mut self, channel: ChannelId) {
+        if let Some(payload) = self.channels.close(channel) {
+            self.send(&payload);
+        }
+    }
+
+    /// Whether every channel is closed by both sides.
+    pub fn is_idle(&self) -> bool {
+        self.channels.is_empty()
+    }
+
+    /// Ends the session: tells the server why, then takes and gives nothing more.
+    pub fn disconnect(&mut self, reason: DisconnectReason, description: &str) {
+        if matches!(self.phase, Phase::Over) {
+            return;
+        }
+        self.phase = Phase::Over;
+        let mut payload = message(DISCONNECT);
+        payload.put_uint32(reason as u32);
+        payload.put_string(description.as_bytes());
+        payload.put_string(b"");
+        // Allowed also while keys are being changed.
+        self.outbound.packet(&payload);
+    }
+
+    /// The bytes to send.
+    pub fn pending(&self) -> &[u8] {
+        self.outbound.pending()
+    }
+
+    /// `count` of the pending bytes were sent.
+    pub fn sent(&mut self, count: usize) {
+        self.outbound.sent(count);
+    }
+
+    /// When [`Client::handle_timeout`] is to be called, if ever.
+    pub fn timeout(&self) -> Option<Instant> {
+        self.watch.deadline().filter(|_| self.is_connected())
+    }
+
+    /// Asks a silent server for a sign of life, or gives it up.
+    pub fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
+        if !self.is_connected() {
+            return Ok(());
+        }
+        match self.watch.expired(now) {
+            Ok(true) => self.send(&keepalive::request()),
+            Ok(false) => {}
+            Err(error) => {
+                self.phase = Phase::Over;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a message of the connection protocol, or holds it while keys are being changed.
+    fn send(&mut self, payload: &[u8]) {
+        if self.keys.are_settled() {
+            self.outbound.packet(payload);
+        } else {
+            self.held.push(payload.to_vec());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,77 @@
+//! Message numbers and reason codes (RFC 4250 section 4).
+
+pub(crate) const DISCONNECT: u8 = 1;
+pub(crate) const IGNORE: u8 = 2;
+pub(crate) const UNIMPLEMENTED: u8 = 3;
+pub(crate) const DEBUG: u8 = 4;
+pub(crate) const SERVICE_REQUEST: u8 = 5;
+pub(crate) const SERVICE_ACCEPT: u8 = 6;
+/// RFC 8308.
+pub(crate) const EXT_INFO: u8 = 7;
+pub(crate) const KEXINIT: u8 = 20;
+pub(crate) const NEWKEYS: u8 = 21;
+/// RFC 5656; RFC 8731 uses the same numbers for curve25519.
+pub(crate) const KEX_ECDH_INIT: u8 = 30;
+pub(crate) const KEX_ECDH_REPLY: u8 = 31;
+pub(crate) const USERAUTH_REQUEST: u8 = 50;
+pub(crate) const USERAUTH_FAILURE: u8 = 51;
+pub(crate) const USERAUTH_SUCCESS: u8 = 52;
+pub(crate) const USERAUTH_BANNER: u8 = 53;
+/// What the number means depends on the method: here, that the password must be changed.
+pub(crate) const USERAUTH_PASSWD_CHANGEREQ: u8 = 60;
+pub(crate) const GLOBAL_REQUEST: u8 = 80;
+pub(crate) const REQUEST_SUCCESS: u8 = 81;
+pub(crate) const REQUEST_FAILURE: u8 = 82;
+pub(crate) const CHANNEL_OPEN: u8 = 90;
+pub(crate) const CHANNEL_OPEN_CONFIRMATION: u8 = 91;
+pub(crate) const CHANNEL_OPEN_FAILURE: u8 = 92;
+pub(crate) const CHANNEL_WINDOW_ADJUST: u8 = 93;
+pub(crate) const CHANNEL_DATA: u8 = 94;
+pub(crate) const CHANNEL_EXTENDED_DATA: u8 = 95;
+pub(crate) const CHANNEL_EOF: u8 = 96;
+pub(crate) const CHANNEL_CLOSE: u8 = 97;
+pub(crate) const CHANNEL_REQUEST: u8 = 98;
+pub(crate) const CHANNEL_SUCCESS: u8 = 99;
+pub(crate) const CHANNEL_FAILURE: u8 = 100;
+
+/// Why one side ends the whole connection (RFC 4253 section 11.1): those that this client gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DisconnectReason {
+    /// The peer broke the protocol.
+    ProtocolError = 2,
+    /// No algorithm in common, or a bad signature or proof in the key exchange.
+    KeyExchangeFailed = 3,
+    /// The host key is not one that we trust.
+    HostKeyNotVerifiable = 9,
+    /// The normal end.
+    ByApplication = 11,
+    /// No method of authentication is left to try.
+    NoMoreAuthMethods = 14,
+}
+
+/// Why the server did not open a channel (RFC 4254 section 5.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenFailure {
+    /// Forwarding is forbidden by the server's configuration.
+    AdministrativelyProhibited,
+    /// The server could not connect to the host and port.
+    ConnectFailed,
+    /// The server does not know channels of this type.
+    UnknownChannelType,
+    /// The server has no room for another channel.
+    ResourceShortage,
+    /// A reason that no document defines.
+    Other(u32),
+}
+
+impl From<u32> for OpenFailure {
+    fn from(code: u32) -> Self {
+        match code {
+            1 => Self::AdministrativelyProhibited,
+            2 => Self::ConnectFailed,
+            3 => Self::UnknownChannelType,
+            4 => Self::ResourceShortage,
+            other => Self::Other(other),
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The identification strings that open a connection (RFC 4253 section 4.2).
+
+use crate::Error;
+use crate::error::printable;
+
+/// What we call ourselves.
+const OURS: &str = concat!("SSH-2.0-sshtunnel_", env!("CARGO_PKG_VERSION"));
+/// A server may say something before it identifies itself; this much and no more.
+const MOST_LINES: usize = 50;
+/// The limit of an identification string, CR and LF included; other lines get the same.
+const MOST_BYTES: usize = 255;
+
+/// Reads the server's identification.
+#[derive(Debug, Default)]
+pub(crate) struct Identification {
+    lines: usize,
+}
+
+impl Identification {
+    /// Our string, without the line's end: that is how it goes into the exchange hash.
+    pub(crate) fn ours() -> &'static str {
+        OURS
+    }
+
+    /// Looks for the server's string at the front of `bytes`. Returns how many bytes are used up,
+    /// and the string when it has come.
+    pub(crate) fn read(&mut self, bytes: &[u8]) -> Result<(usize, Option<String>), Error> {
+        let mut used = 0;
+        loop {
+            let rest = &bytes[used..];
+            let Some(end) = rest.iter().take(MOST_BYTES).position(|byte| *byte == b'\n') else {
+                if rest.len() >= MOST_BYTES {
+                    return Err(Error::NotSsh(format!("it sent \"{}\"", printable(&rest[..64]))));
+                }
+                // Nothing that a line can begin with in SSH's place: do not wait for its end.
+                if rest.contains(&0) {
+                    return Err(Error::NotSsh("it sent binary data".into()));
+                }
+                return Ok((used, None));
+            };
+            used += end + 1;
+            let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
+            if line.starts_with(b"SSH-") {
+                return identified(line).map(|version| (used, Some(version)));
+            }
+            self.lines += 1;
+            if self.lines > MOST_LINES {
+                return Err(Error::NotSsh(format!("it sent \"{}\"", printable(line))));
+            }
+        }
+    }
+}
+
+fn identified(line: &[u8]) -> Result<String, Error> {
+    let refuse = || Error::NotSsh(format!("it calls itself \"{}\"", printable(line)));
+    let text = std::str::from_utf8(line).map_err(|_| refuse())?;
+    // "1.99" is what a server says that can do both 1 and 2 (RFC 4253 section 5.1).
+    if !(text.starts_with("SSH-2.0-") || text.starts_with("SSH-1.99-")) {
+        return Err(refuse());
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(bytes: &[u8]) -> Result<(usize, Option<String>), Error> {
+        Identification::default().read(bytes)
+    }
+
+    #[test]
+    fn lines_before_the_identification_are_passed_over() {
+        let (used, version) = read(b"hello\r\nthere\nSSH-2.0-x y\r\nrest").expect("identifies");
+        assert_eq!(version.as_deref(), Some("SSH-2.0-x y"));
+        assert_eq!(used, b"hello\r\nthere\nSSH-2.0-x y\r\n".len());
+    }
+
+    #[test]
+    fn half_a_line_waits_for_more() {
+        assert_eq!(read(b"SSH-2.0-hal"), Ok((0, None)));
+        assert_eq!(read(b"noise\nSSH-2.0-hal"), Ok((6, None)));
+    }
+
+    #[test]
+    fn what_is_not_ssh_2_is_refused() {
+        assert!(matches!(read(b"SSH-1.5-old\r\n"), Err(Error::NotSsh(_))));
+        assert!(matches!(read(&[b'x'; 300]), Err(Error::NotSsh(_))));
+        assert!(matches!(read(&[0x16, 3, 1, 0, 0]), Err(Error::NotSsh(_))));
+        assert!(matches!(read(&b"banner\n".repeat(60)), Err(Error::NotSsh(_))));
+    }
+}

@@ -1,0 +1,179 @@
+//! Receiving: one large buffer in which packets are opened where they lie.
+
+use std::ops::Range;
+
+use super::cipher::{LENGTH, Opener};
+use crate::Error;
+
+/// The most that one read takes; larger ones gained nothing.
+const READ: usize = 256 * 1024;
+/// The longest packet that is accepted, without length and tag. RFC 4253 section 6.1 asks for
+/// 35,000 bytes; ours announce 32 KiB of data, and nothing else comes near.
+const LONGEST: usize = 64 * 1024;
+/// Room for a full read behind the beginning of a packet.
+const CAPACITY: usize = READ + LENGTH + LONGEST + 16;
+/// The shortest payload has one byte; padding is at least four.
+const SHORTEST: usize = 1 + 1 + 4;
+
+/// The receive buffer and the cipher that opens what is in it.
+pub(crate) struct Inbound {
+    buffer: Box<[u8]>,
+    /// The bytes that have come and are not used up.
+    filled: Range<usize>,
+    opener: Opener,
+    sequence: u32,
+    /// The length of the packet at the front once it is known: ChaCha20 decrypts it only once.
+    length: Option<usize>,
+}
+
+impl Inbound {
+    pub(crate) fn new() -> Self {
+        Self {
+            buffer: vec![0; CAPACITY].into(),
+            filled: 0..0,
+            opener: Opener::Plain,
+            sequence: 0,
+            length: None,
+        }
+    }
+
+    /// Where the next bytes go. Ranges handed out before are void from here on.
+    pub(crate) fn space(&mut self) -> &mut [u8] {
+        if self.filled.is_empty() {
+            self.filled = 0..0;
+        } else if CAPACITY - self.filled.end < READ {
+            // At most one incomplete packet is left: every complete one has been taken out.
+            self.buffer.copy_within(self.filled.clone(), 0);
+            self.filled = 0..self.filled.len();
+        }
+        let end = CAPACITY.min(self.filled.end + READ);
+        &mut self.buffer[self.filled.end..end]
+    }
+
+    pub(crate) fn filled(&mut self, count: usize) {
+        self.filled.end = CAPACITY.min(self.filled.end + count);
+    }
+
+    /// What has come and is not used up; for the lines that precede the first packet.
+    pub(crate) fn unread(&self) -> &[u8] {
+        &self.buffer[self.filled.clone()]
+    }
+
+    pub(crate) fn skip(&mut self, count: usize) {
+        self.filled.start = self.filled.end.min(self.filled.start + count);
+    }
+
+    pub(crate) fn bytes(&self, range: Range<usize>) -> &[u8] {
+        &self.buffer[range]
+    }
+
+    /// Moves `from` down to `to`; both lie in what was handed out since the last read.
+    pub(crate) fn close_up(&mut self, from: Range<usize>, to: usize) {
+        self.buffer.copy_within(from, to);
+    }
+
+    /// Packets from here on are sealed with other keys.
+    pub(crate) fn rekey(&mut self, opener: Opener, reset_sequence: bool) {
+        self.opener = opener;
+        if reset_sequence {
+            self.sequence = 0;
+        }
+    }
+
+    /// How many packets have been taken out since the sequence number began at zero.
+    pub(crate) fn sequence(&self) -> u32 {
+        self.sequence
+    }
+
+    /// Opens the next packet and returns where its payload lies; `None` until it is complete.
+    pub(crate) fn packet(&mut self) -> Result<Option<Range<usize>>, Error> {
+        let start = self.filled.start;
+        let length = match self.length {
+            Some(length) => length,
+            None => {
+                let Some(field) = self.unread().first_chunk::<LENGTH>() else { return Ok(None) };
+                let length = self.opener.length(self.sequence, *field) as usize;
+                self.check_length(length)?;
+                self.length = Some(length);
+                length
+            }
+        };
+        let end = start + LENGTH + length + self.opener.layout().tag;
+        if self.filled.end < end {
+            return Ok(None);
+        }
+        self.opener.open(self.sequence, &mut self.buffer[start..end])?;
+        self.sequence = self.sequence.wrapping_add(1);
+        self.length = None;
+        self.filled.start = end;
+        let padding = usize::from(self.buffer[start + LENGTH]);
+        if padding < 4 || padding + 1 >= length {
+            return Err(Error::Protocol("a packet's padding does not fit"));
+        }
+        Ok(Some(start + LENGTH + 1..start + LENGTH + length - padding))
+    }
+
+    fn check_length(&self, length: usize) -> Result<(), Error> {
+        let layout = self.opener.layout();
+        if !(SHORTEST..=LONGEST).contains(&length) {
+            return Err(Error::Protocol("a packet's length is out of bounds"));
+        }
+        if !(length + layout.aligned_length).is_multiple_of(layout.block) {
+            return Err(Error::Protocol("a packet's length is not a multiple of the block size"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn receive(inbound: &mut Inbound, bytes: &[u8]) {
+        inbound.space()[..bytes.len()].copy_from_slice(bytes);
+        inbound.filled(bytes.len());
+    }
+
+    fn plain(payload: &[u8]) -> Vec<u8> {
+        let padding = 4 + (8 - (LENGTH + 1 + payload.len() + 4) % 8) % 8;
+        let mut packet = ((1 + payload.len() + padding) as u32).to_be_bytes().to_vec();
+        packet.push(padding as u8);
+        packet.extend(payload);
+        packet.extend(vec![0; padding]);
+        packet
+    }
+
+    #[test]
+    fn packets_come_out_whole_however_they_came_in() {
+        let mut inbound = Inbound::new();
+        let stream = [plain(b"one"), plain(b"second")].concat();
+        let mut payloads = Vec::new();
+        for byte in stream {
+            receive(&mut inbound, &[byte]);
+            while let Some(range) = inbound.packet().expect("plain packets") {
+                payloads.push(inbound.bytes(range).to_vec());
+            }
+        }
+        assert_eq!(payloads, [b"one".to_vec(), b"second".to_vec()]);
+    }
+
+    #[test]
+    fn a_length_is_refused_before_anything_waits_for_it() {
+        for field in [0_u32, 5, 13, 0xffff_ffff, LONGEST as u32 + 4] {
+            let mut inbound = Inbound::new();
+            receive(&mut inbound, &field.to_be_bytes());
+            assert!(matches!(inbound.packet(), Err(Error::Protocol(_))), "{field}");
+        }
+    }
+
+    #[test]
+    fn padding_must_lie_within_the_packet() {
+        for padding in [0, 3, 11, 255] {
+            let mut inbound = Inbound::new();
+            let mut packet = plain(b"abc");
+            packet[LENGTH] = padding;
+            receive(&mut inbound, &packet);
+            assert!(matches!(inbound.packet(), Err(Error::Protocol(_))), "{padding}");
+        }
+    }
+}

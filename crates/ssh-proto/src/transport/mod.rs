@@ -1,0 +1,15 @@
+//! The transport layer (RFC 4253): packets, their ciphers, and the key exchange.
+
+mod cipher;
+mod exchange;
+mod identification;
+mod inbound;
+mod negotiation;
+mod outbound;
+
+pub(crate) use cipher::{Direction, Opener};
+pub(crate) use exchange::{Exchange, Secrets, Transcript};
+pub(crate) use identification::Identification;
+pub(crate) use inbound::Inbound;
+pub(crate) use negotiation::{Algorithms, KexInit, Offer};
+pub(crate) use outbound::Outbound;

@@ -1,0 +1,227 @@
+//! Sending: one buffer in which packets are sealed where they lie.
+
+use std::io::{self, IoSliceMut};
+use std::ops::Range;
+
+use super::cipher::{LENGTH, Layout, Sealer};
+use crate::message::CHANNEL_DATA;
+
+/// When this much waits to be sent, no more channel data is taken in.
+const ENOUGH: usize = 256 * 1024;
+/// The most data of one packet; servers that announce more gain nothing by getting it.
+const MOST_DATA: usize = 32 * 1024;
+/// Packets that one read fills at the most.
+const SLOTS: usize = 8;
+/// Bytes between the padding length and the data: message number, channel, length of the data.
+const DATA_HEADER: usize = 1 + 4 + 4;
+/// From the start of a packet to its payload.
+const PAYLOAD: usize = LENGTH + 1;
+/// RFC 4253 section 6.
+const LEAST_PADDING: usize = 4;
+
+/// The send buffer and the cipher that seals what goes into it.
+pub(crate) struct Outbound {
+    /// Always initialised in its whole length, so that reads can go straight into it.
+    buffer: Vec<u8>,
+    /// The sealed bytes that are not sent yet.
+    filled: Range<usize>,
+    sealer: Sealer,
+    sequence: u32,
+}
+
+impl Outbound {
+    pub(crate) fn new() -> Self {
+        Self { buffer: Vec::new(), filled: 0..0, sealer: Sealer::Plain, sequence: 0 }
+    }
+
+    pub(crate) fn pending(&self) -> &[u8] {
+        &self.buffer[self.filled.clone()]
+    }
+
+    pub(crate) fn sent(&mut self, count: usize) {
+        self.filled.start = self.filled.end.min(self.filled.start + count);
+        if self.filled.is_empty() {
+            self.filled = 0..0;
+        }
+    }
+
+    /// Whether channel data may come in, or the connection has enough to do.
+    pub(crate) fn has_room(&self) -> bool {
+        self.filled.len() < ENOUGH
+    }
+
+    /// Packets from here on are sealed with other keys.
+    pub(crate) fn rekey(&mut self, sealer: Sealer, reset_sequence: bool) {
+        self.sealer = sealer;
+        if reset_sequence {
+            self.sequence = 0;
+        }
+    }
+
+    /// Bytes that are not a packet: the identification string.
+    pub(crate) fn raw(&mut self, bytes: &[u8]) {
+        let start = self.reserve(bytes.len());
+        self.buffer[start..][..bytes.len()].copy_from_slice(bytes);
+        self.filled.end += bytes.len();
+    }
+
+    /// Seals a message.
+    pub(crate) fn packet(&mut self, payload: &[u8]) {
+        let size = sizes(self.sealer.layout(), payload.len());
+        let start = self.reserve(size.packet);
+        self.buffer[start + PAYLOAD..][..payload.len()].copy_from_slice(payload);
+        self.seal(start, payload.len());
+    }
+
+    /// Lets `read` put up to `quota` bytes of channel data where their packets will lie, then
+    /// seals as many packets as it filled. `remote` is the server's number of the channel,
+    /// `longest` the most data that it takes in one packet.
+    pub(crate) fn data(
+        &mut self,
+        remote: u32,
+        longest: usize,
+        quota: usize,
+        read: impl FnOnce(&mut [IoSliceMut<'_>]) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let longest = longest.min(MOST_DATA);
+        let full = sizes(self.sealer.layout(), DATA_HEADER + longest);
+        let quota = quota.min(SLOTS * longest);
+        let start = self.reserve(full.packet * quota.div_ceil(longest.max(1)));
+        let mut left = quota;
+        let mut packets = self.buffer[start..].chunks_mut(full.packet);
+        let mut slots: [IoSliceMut<'_>; SLOTS] = std::array::from_fn(|_| {
+            let data = left.min(longest);
+            left -= data;
+            let packet = packets.next().filter(|_| data > 0).unwrap_or_default();
+            let room = packet.get_mut(PAYLOAD + DATA_HEADER..).unwrap_or_default();
+            IoSliceMut::new(&mut room[..data])
+        });
+        let used = quota.div_ceil(longest.max(1));
+        let count = read(&mut slots[..used])?.min(quota);
+        let mut unsealed = count;
+        let mut at = start;
+        while unsealed > 0 {
+            let data = unsealed.min(longest);
+            let header = &mut self.buffer[at + PAYLOAD..][..DATA_HEADER];
+            header[0] = CHANNEL_DATA;
+            header[1..5].copy_from_slice(&remote.to_be_bytes());
+            header[5..9].copy_from_slice(&(data as u32).to_be_bytes());
+            at += self.seal(at, DATA_HEADER + data);
+            unsealed -= data;
+        }
+        Ok(count)
+    }
+
+    /// Completes the packet at `start`, whose payload is in place, and returns its whole size.
+    fn seal(&mut self, start: usize, payload: usize) -> usize {
+        let size = sizes(self.sealer.layout(), payload);
+        let packet = &mut self.buffer[start..][..size.packet];
+        let length = 1 + payload + size.padding;
+        packet[..LENGTH].copy_from_slice(&(length as u32).to_be_bytes());
+        packet[LENGTH] = size.padding as u8;
+        packet[PAYLOAD + payload..][..size.padding].fill(0);
+        self.sealer.seal(self.sequence, packet);
+        self.sequence = self.sequence.wrapping_add(1);
+        self.filled.end += size.packet;
+        size.packet
+    }
+
+    /// Makes room for `count` bytes behind the filled ones and says where it begins.
+    fn reserve(&mut self, count: usize) -> usize {
+        if self.buffer.len() - self.filled.end < count && self.filled.start > 0 {
+            self.buffer.copy_within(self.filled.clone(), 0);
+            self.filled = 0..self.filled.len();
+        }
+        let end = self.filled.end + count;
+        if self.buffer.len() < end {
+            self.buffer.resize(end.next_power_of_two(), 0);
+        }
+        self.filled.end
+    }
+}
+
+struct Sizes {
+    padding: usize,
+    /// From the length field to the tag.
+    packet: usize,
+}
+
+fn sizes(layout: Layout, payload: usize) -> Sizes {
+    let aligned = layout.aligned_length + 1 + payload + LEAST_PADDING;
+    let padding = LEAST_PADDING + aligned.next_multiple_of(layout.block) - aligned;
+    Sizes { padding, packet: PAYLOAD + payload + padding + layout.tag }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::inbound::Inbound;
+    use super::*;
+
+    fn payloads(outbound: &mut Outbound) -> Vec<Vec<u8>> {
+        let mut inbound = Inbound::new();
+        let mut payloads = Vec::new();
+        while !outbound.pending().is_empty() {
+            let space = inbound.space();
+            let count = space.len().min(outbound.pending().len());
+            space[..count].copy_from_slice(&outbound.pending()[..count]);
+            inbound.filled(count);
+            outbound.sent(count);
+            while let Some(range) = inbound.packet().expect("well formed") {
+                payloads.push(inbound.bytes(range).to_vec());
+            }
+        }
+        payloads
+    }
+
+    #[test]
+    fn messages_are_padded_to_the_block() {
+        for length in 1..40 {
+            let mut outbound = Outbound::new();
+            outbound.packet(&vec![9; length]);
+            assert!(outbound.pending().len().is_multiple_of(8));
+            assert_eq!(payloads(&mut outbound), [vec![9; length]]);
+        }
+    }
+
+    /// Every amount of data around the borders of packets comes out as it was read.
+    #[test]
+    fn data_is_cut_into_packets_where_it_was_read() {
+        for count in [0, 1, 999, 1000, 1001, 3000, 7999, 8000] {
+            let mut outbound = Outbound::new();
+            outbound.packet(b"before");
+            let source: Vec<u8> = (0..count).map(|n| n as u8).collect();
+            let read =
+                |slots: &mut [IoSliceMut<'_>]| io::Read::read_vectored(&mut &source[..], slots);
+            assert_eq!(outbound.data(5, 1000, 8000, read).expect("reads"), count);
+            outbound.packet(b"after");
+            let payloads = payloads(&mut outbound);
+            let (before, rest) = payloads.split_first().expect("a packet before");
+            let (after, data) = rest.split_last().expect("a packet after");
+            assert_eq!((&before[..], &after[..]), (&b"before"[..], &b"after"[..]));
+            assert!(data.iter().all(|packet| packet[..5] == [CHANNEL_DATA, 0, 0, 0, 5]));
+            let joined: Vec<u8> =
+                data.iter().flat_map(|packet| packet[DATA_HEADER..].to_vec()).collect();
+            assert_eq!(joined, source);
+        }
+    }
+
+    #[test]
+    fn a_failed_read_leaves_nothing_behind() {
+        let mut outbound = Outbound::new();
+        let refuse = |_: &mut [IoSliceMut<'_>]| Err(io::ErrorKind::WouldBlock.into());
+        assert!(outbound.data(1, 1000, 5000, refuse).is_err());
+        assert!(outbound.pending().is_empty());
+    }
+
+    #[test]
+    fn a_quota_bounds_what_is_read() {
+        let mut outbound = Outbound::new();
+        let mut offered = 0;
+        let measure = |slots: &mut [IoSliceMut<'_>]| {
+            offered = slots.iter().map(|slot| slot.len()).sum();
+            Ok(0)
+        };
+        outbound.data(1, 32_768, 100_000, measure).expect("reads");
+        assert_eq!(offered, 100_000);
+    }
+}

@@ -1,0 +1,136 @@
+//! The data types of RFC 4251 section 5: borrowed on the way in, appended on the way out.
+
+/// Reads values from the front of a message. Nothing is copied and no length is believed beyond
+/// the bytes that are there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reader<'a>(&'a [u8]);
+
+/// A message ended before the value did, or a value was not what its type demands.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Malformed;
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) fn bytes(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
+        let (bytes, rest) = self.0.split_at_checked(count).ok_or(Malformed)?;
+        self.0 = rest;
+        Ok(bytes)
+    }
+
+    pub(crate) fn byte(&mut self) -> Result<u8, Malformed> {
+        Ok(self.bytes(1)?[0])
+    }
+
+    pub(crate) fn boolean(&mut self) -> Result<bool, Malformed> {
+        Ok(self.byte()? != 0)
+    }
+
+    pub(crate) fn uint32(&mut self) -> Result<u32, Malformed> {
+        let (bytes, rest) = self.0.split_first_chunk().ok_or(Malformed)?;
+        self.0 = rest;
+        Ok(u32::from_be_bytes(*bytes))
+    }
+
+    pub(crate) fn string(&mut self) -> Result<&'a [u8], Malformed> {
+        let length = self.uint32()?;
+        self.bytes(length as usize)
+    }
+
+    /// A string that is text: names are US-ASCII, and what is shown to people is UTF-8.
+    pub(crate) fn text(&mut self) -> Result<&'a str, Malformed> {
+        std::str::from_utf8(self.string()?).map_err(|_| Malformed)
+    }
+
+    /// How many bytes are left.
+    pub(crate) fn remaining(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// Appends values to a message.
+pub(crate) trait Writer {
+    fn put_boolean(&mut self, value: bool);
+    fn put_uint32(&mut self, value: u32);
+    fn put_string(&mut self, value: &[u8]);
+    /// A non-negative multiple precision integer, given as big-endian bytes.
+    fn put_mpint(&mut self, value: &[u8]);
+}
+
+impl Writer for Vec<u8> {
+    fn put_boolean(&mut self, value: bool) {
+        self.push(value.into());
+    }
+
+    fn put_uint32(&mut self, value: u32) {
+        self.extend_from_slice(&value.to_be_bytes());
+    }
+
+    fn put_string(&mut self, value: &[u8]) {
+        let length = u32::try_from(value.len()).expect("no message comes near 4 GiB");
+        self.put_uint32(length);
+        self.extend_from_slice(value);
+    }
+
+    fn put_mpint(&mut self, value: &[u8]) {
+        let start = value.iter().position(|byte| *byte != 0).unwrap_or(value.len());
+        let digits = &value[start..];
+        // The top bit is the sign; a zero byte before it keeps the number positive.
+        let sign = usize::from(digits.first().is_some_and(|byte| byte & 0x80 != 0));
+        self.put_uint32((digits.len() + sign) as u32);
+        self.extend_from_slice(&[0][..sign]);
+        self.extend_from_slice(digits);
+    }
+}
+
+/// A message to be built: its number and the values that follow.
+pub(crate) fn message(number: u8) -> Vec<u8> {
+    let mut message = Vec::with_capacity(64);
+    message.push(number);
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mpint(value: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        out.put_mpint(value);
+        out
+    }
+
+    /// The examples of RFC 4251 section 5.
+    #[test]
+    fn mpints_are_written_as_the_rfc_shows() {
+        assert_eq!(mpint(&[0, 0]), [0, 0, 0, 0]);
+        assert_eq!(mpint(&[0x80]), [0, 0, 0, 2, 0, 0x80]);
+        assert_eq!(
+            mpint(&[0x09, 0xa3, 0x78, 0xf9, 0xb2, 0xe3, 0x32, 0xa7]),
+            [0, 0, 0, 8, 0x09, 0xa3, 0x78, 0xf9, 0xb2, 0xe3, 0x32, 0xa7]
+        );
+    }
+
+    #[test]
+    fn a_length_beyond_the_message_is_malformed() {
+        assert_eq!(Reader::new(&[0xff, 0xff, 0xff, 0xff, 1, 2]).string(), Err(Malformed));
+        assert_eq!(Reader::new(&[0, 0, 0]).uint32(), Err(Malformed));
+        assert_eq!(Reader::new(&[0, 0, 0, 2, 0xff, 0xfe]).text(), Err(Malformed));
+    }
+
+    #[test]
+    fn values_come_back_in_order() {
+        let mut out = message(7);
+        out.put_boolean(true);
+        out.put_string(b"abc");
+        out.put_uint32(9);
+        let mut reader = Reader::new(&out);
+        assert_eq!(reader.byte(), Ok(7));
+        assert_eq!(reader.boolean(), Ok(true));
+        assert_eq!(reader.text(), Ok("abc"));
+        assert_eq!(reader.uint32(), Ok(9));
+        assert_eq!(reader.remaining(), 0);
+    }
+}

@@ -1,0 +1,31 @@
+//! What the outside asks of a tunnel's task.
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::{ConnectionInfo, Error};
+
+/// Where the outcome of an operation goes. Nobody may be waiting any more: that is no error.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
+
+/// An operation, in the order of the calls.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Log on to the SSH server.
+    Connect(Reply<()>),
+    /// Log on if needed, then bind the local port.
+    StartListening(Reply<()>),
+    /// Give up the local port; connections live on.
+    StopListening(Reply<()>),
+    /// Close one connection by its Linger.
+    Disconnect(u64, Reply<()>),
+    /// Close everything by its Linger and log off.
+    Shutdown(Reply<()>),
+    /// Give up the port, let connections finish within this time, then shut down.
+    Close(Option<Duration>, Reply<()>),
+    /// Tell which connections there are.
+    Connections(Reply<Vec<ConnectionInfo>>),
+    /// The owner's word on a connection request.
+    Answer(u64, bool),
+}

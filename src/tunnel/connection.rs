@@ -1,0 +1,314 @@
+//! One connection through the tunnel: its socket, how far each direction has come, and its counts.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use socket2::SockRef;
+use ssh_proto::{ChannelId, Client};
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+use super::ending::Cause;
+use super::link::attempt;
+use super::{Config, ConnectionInfo, ConnectionState, Settings};
+use crate::backlog::Backlog;
+
+/// What one read may take in while data flows in bulk, and what it may take otherwise.
+const BULK: usize = 256 * 1024;
+const FIRST: usize = 32 * 1024;
+/// Slices of the receive buffer that go out in one write.
+const SLICES: usize = 64;
+
+/// A connection that was accepted and has no channel yet.
+pub(super) struct Arrival {
+    pub(super) id: u64,
+    pub(super) stream: TcpStream,
+    pub(super) remote: SocketAddr,
+    pub(super) local: SocketAddr,
+    /// As they were when it was accepted.
+    pub(super) settings: Settings,
+}
+
+/// Where a connection stands.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// The server was asked to open the far side.
+    Opening,
+    /// Open from end to end.
+    Open,
+    /// Its owner closes it gracefully: both directions are being drained.
+    Closing(Cause),
+    /// The local program has reset it; what it sent before is being passed on.
+    Reset,
+}
+
+/// The direction from the local program to the far side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Up {
+    /// Bytes are read as they come.
+    Flowing,
+    /// The owner closes: only so many more are read, which had come before.
+    Last(usize),
+    /// Nothing more will be sent; the far side was told.
+    Ended,
+}
+
+/// The direction from the far side to the local program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Down {
+    /// Bytes are delivered as they come.
+    Flowing,
+    /// The far side has ended its stream; what waits here comes before the end.
+    Ended,
+    /// The local program was sent its FIN.
+    Finished,
+}
+
+/// A connection with its channel.
+pub(super) struct Connection {
+    pub(super) arrival: Arrival,
+    pub(super) channel: ChannelId,
+    pub(super) stage: Stage,
+    pub(super) up: Up,
+    pub(super) down: Down,
+    /// Bytes from the far side that the local socket did not take yet.
+    pub(super) backlog: Backlog,
+    /// Where bytes lie that came with the last read of the session and are not delivered.
+    pub(super) arrived: Vec<Range<usize>>,
+    /// Bytes handed to the session.
+    pub(super) sent: u64,
+    /// Bytes that came from the far side, delivered or not.
+    pub(super) received: u64,
+    /// Bytes that came from the far side when nobody was there to take them any more.
+    pub(super) dropped: u64,
+    /// When the last byte moved in either direction.
+    pub(super) active: Instant,
+    /// Whether it waits in the queue of those to be read from.
+    pub(super) queued: bool,
+    /// Whether the last read was as large as it could be.
+    bulk: bool,
+}
+
+/// What reading from the local program brought.
+pub(super) enum Taken {
+    /// There may be more at once.
+    More,
+    /// Nothing more now; the waker is armed.
+    Drained,
+    /// The far side's window is used up.
+    NoWindow,
+    /// The bytes that had come before the owner closed are all on their way.
+    LastDone,
+    /// FIN.
+    End,
+    /// RST, or another end without a proper one.
+    Reset,
+}
+
+impl Connection {
+    pub(super) fn new(arrival: Arrival, channel: ChannelId, now: Instant) -> Self {
+        Self {
+            arrival,
+            channel,
+            stage: Stage::Opening,
+            up: Up::Flowing,
+            down: Down::Flowing,
+            backlog: Backlog::default(),
+            arrived: Vec::new(),
+            sent: 0,
+            received: 0,
+            dropped: 0,
+            active: now,
+            queued: false,
+            bulk: false,
+        }
+    }
+
+    /// Reads once from the local program, straight into the session's packets.
+    pub(super) fn take(
+        &mut self,
+        client: &mut Client,
+        cx: &mut Context<'_>,
+        now: Instant,
+    ) -> Taken {
+        let most = match self.up {
+            Up::Flowing if self.bulk => BULK,
+            Up::Flowing => FIRST,
+            Up::Last(0) => return Taken::LastDone,
+            Up::Last(left) => left.min(BULK),
+            Up::Ended => return Taken::Drained,
+        };
+        if client.window(self.channel) == 0 {
+            self.watch(cx);
+            return Taken::NoWindow;
+        }
+        let stream = &self.arrival.stream;
+        let mut offered = 0;
+        let read = client.fill(self.channel, most, |slots| {
+            offered = slots.iter().map(|slot| slot.len()).sum();
+            let mut socket = &*SockRef::from(stream);
+            attempt(stream, Interest::READABLE, offered, || socket.read_vectored(slots))
+        });
+        match read {
+            Ok(0) => return if self.is_reset() { Taken::Reset } else { Taken::End },
+            Ok(count) => {
+                self.sent += count as u64;
+                self.active = now;
+                self.bulk = count == offered;
+                if let Up::Last(left) = &mut self.up {
+                    *left -= count;
+                }
+                if self.bulk || self.up == Up::Last(0) {
+                    return Taken::More;
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.bulk = false,
+            Err(_) => return Taken::Reset,
+        }
+        match self.arrival.stream.poll_read_ready(cx) {
+            Poll::Ready(Ok(())) => Taken::More,
+            Poll::Ready(Err(_)) => Taken::Reset,
+            Poll::Pending => Taken::Drained,
+        }
+    }
+
+    /// Whether an end of stream that was read is really a reset: the error may have been collected
+    /// by a write before.
+    fn is_reset(&self) -> bool {
+        matches!(self.stage, Stage::Reset) || self.failed()
+    }
+
+    /// Whether the socket has an error that nobody has collected yet.
+    pub(super) fn failed(&self) -> bool {
+        !matches!(self.arrival.stream.take_error(), Ok(None))
+    }
+
+    /// Writes what has arrived to the local program, and keeps what the socket refuses. Returns how
+    /// many bytes have left; an error means that the local program is gone.
+    pub(super) fn deliver(
+        &mut self,
+        client: &Client,
+        cx: &mut Context<'_>,
+        now: Instant,
+    ) -> io::Result<usize> {
+        let mut arrived = std::mem::take(&mut self.arrived);
+        self.active = now;
+        let outcome = self.deliver_slices(client, &arrived, cx);
+        arrived.clear();
+        self.arrived = arrived;
+        outcome
+    }
+
+    fn deliver_slices(
+        &mut self,
+        client: &Client,
+        arrived: &[Range<usize>],
+        cx: &mut Context<'_>,
+    ) -> io::Result<usize> {
+        let mut written = 0;
+        let mut blocked = !self.backlog.is_empty();
+        let waited = blocked;
+        for group in arrived.chunks(SLICES) {
+            let mut skip = 0;
+            if !blocked {
+                let mut slices = [IoSlice::new(&[]); SLICES];
+                for (slice, range) in slices.iter_mut().zip(group) {
+                    *slice = IoSlice::new(client.bytes(range.clone()));
+                }
+                skip = match (&*SockRef::from(&self.arrival.stream))
+                    .write_vectored(&slices[..group.len()])
+                {
+                    Ok(count) => count,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+                    Err(error) => return Err(error),
+                };
+                written += skip;
+            }
+            for range in group {
+                let bytes = client.bytes(range.clone());
+                let rest = &bytes[skip.min(bytes.len())..];
+                skip -= bytes.len() - rest.len();
+                blocked |= !rest.is_empty();
+                self.backlog.push(rest);
+            }
+        }
+        // Someone who waited already is woken when there is room; a new one has to see to that.
+        if blocked && !waited {
+            written += self.flush(cx)?;
+        }
+        Ok(written)
+    }
+
+    /// Writes from the backlog until it is empty or the socket takes no more, which arms the waker.
+    /// Returns how many bytes have left.
+    pub(super) fn flush(&mut self, cx: &mut Context<'_>) -> io::Result<usize> {
+        let mut written = 0;
+        while !self.backlog.is_empty() {
+            // Forgetting readiness first makes every later change of it wake us.
+            self.forget_writable();
+            let stream = &self.arrival.stream;
+            match self.backlog.write(|slices| (&*SockRef::from(stream)).write_vectored(slices)) {
+                Ok(count) => {
+                    written += count;
+                    continue;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+            if self.arrival.stream.poll_write_ready(cx)?.is_pending() {
+                break;
+            }
+        }
+        Ok(written)
+    }
+
+    /// Sees to it that a reset wakes us although nothing is being read or written.
+    pub(super) fn watch(&mut self, cx: &mut Context<'_>) {
+        if self.backlog.is_empty() {
+            self.forget_writable();
+            // Ready at once means that something happened just now: have a look.
+            if self.arrival.stream.poll_write_ready(cx).is_ready() {
+                cx.waker().wake_by_ref();
+            }
+        }
+    }
+
+    fn forget_writable(&self) {
+        let forget = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+        let _ = self.arrival.stream.try_io(Interest::WRITABLE, forget);
+    }
+
+    pub(super) fn info(&self, config: &Config, host: &Arc<str>) -> ConnectionInfo {
+        let state = match self.stage {
+            Stage::Opening => ConnectionState::Opening,
+            Stage::Open => ConnectionState::Open,
+            Stage::Closing(_) | Stage::Reset => ConnectionState::Closing,
+        };
+        ConnectionInfo {
+            state,
+            bytes_up: self.sent,
+            bytes_down: self.received - self.backlog.len() as u64 - self.dropped,
+            ..self.arrival.info(config, host)
+        }
+    }
+}
+
+impl Arrival {
+    pub(super) fn info(&self, config: &Config, host: &Arc<str>) -> ConnectionInfo {
+        ConnectionInfo {
+            id: self.id,
+            remote: self.remote,
+            local: self.local,
+            forward_host: host.clone(),
+            forward_port: config.forward_port,
+            linger: self.settings.linger,
+            state: ConnectionState::Requested,
+            bytes_up: 0,
+            bytes_down: 0,
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The SSH session's own socket: where the sealed bytes of all connections come and go.
+
+use std::io::{self, Read, Write};
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use socket2::SockRef;
+use ssh_proto::Client;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+use crate::session::Session;
+
+/// A read below this is a sign of requests and answers, not of bulk.
+const SMALL_READ: usize = 16 * 1024;
+
+/// A session at work.
+pub(super) struct Link {
+    pub(super) client: Client,
+    stream: TcpStream,
+    /// The last read was small and nothing was written since: the server may be holding back its
+    /// next small packet until we acknowledge, because OpenSSH leaves Nagle's algorithm on for
+    /// sessions without a shell. Unless told otherwise our kernel delays that by 40 ms.
+    owes_ack: bool,
+}
+
+impl Link {
+    pub(super) fn new(session: Session) -> Self {
+        Self { client: session.client, stream: session.stream, owes_ack: false }
+    }
+
+    /// One read. Pending until something came; an error when the connection is gone.
+    pub(super) fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.stream.poll_read_ready(cx))?;
+            let space = self.client.space();
+            let room = space.len();
+            let mut socket = &*SockRef::from(&self.stream);
+            let count = attempt(&self.stream, Interest::READABLE, room, || socket.read(space));
+            match count {
+                Ok(0) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+                Ok(count) => {
+                    self.owes_ack = count < SMALL_READ;
+                    self.client.received(count, now);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// Sends what is pending. Pending while the connection takes no more.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.client.pending().is_empty() {
+            ready!(self.stream.poll_write_ready(cx))?;
+            let pending = self.client.pending();
+            let mut socket = &*SockRef::from(&self.stream);
+            let length = pending.len();
+            match attempt(&self.stream, Interest::WRITABLE, length, || socket.write(pending)) {
+                Ok(count) => {
+                    self.client.sent(count);
+                    self.owes_ack = false;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// To be called when there is nothing left to do: sends an acknowledgement that is owed.
+    pub(super) fn idle(&mut self) {
+        if std::mem::take(&mut self.owes_ack) {
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            let _ = self.stream.set_quickack(true);
+        }
+    }
+
+    /// Gives up the socket, and what is still to be sent on it.
+    pub(super) fn into_parts(self) -> (TcpStream, Client) {
+        (self.stream, self.client)
+    }
+}
+
+/// Does `work` if the socket is ready. When it moved less than `most` the socket has no more to
+/// give or take, and tokio is told so, which saves the call that would only say "would block".
+pub(super) fn attempt(
+    stream: &TcpStream,
+    interest: Interest,
+    most: usize,
+    work: impl FnOnce() -> io::Result<usize>,
+) -> io::Result<usize> {
+    let mut moved = None;
+    let outcome = stream.try_io(interest, || {
+        let count = work()?;
+        moved = Some(count);
+        if count < most { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(count) }
+    });
+    moved.map_or(outcome, Ok)
+}
