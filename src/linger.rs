@@ -57,12 +57,12 @@ impl Linger {
     }
 
     /// Sets SO_LINGER to this value.
-    pub fn apply<'s>(self, socket: impl Into<SockRef<'s>>) -> io::Result<()> {
+    pub fn apply<'s, S: Into<SockRef<'s>>>(self, socket: S) -> io::Result<()> {
         sys::set_linger(&socket.into(), self.onoff, self.linger)
     }
 
     /// Reads SO_LINGER back.
-    pub fn of<'s>(socket: impl Into<SockRef<'s>>) -> io::Result<Self> {
+    pub fn of<'s, S: Into<SockRef<'s>>>(socket: S) -> io::Result<Self> {
         let (onoff, linger) = sys::linger(&socket.into())?;
         Ok(Self { onoff, linger })
     }

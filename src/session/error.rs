@@ -63,6 +63,11 @@ impl Error {
         }
     }
 
+    /// There is no session to carry a connection.
+    pub(crate) fn no_session() -> Self {
+        Error::Disconnected("there is no session".into())
+    }
+
     /// The system call and error number behind it, where there are any.
     pub fn system(&self) -> Option<(&'static str, Option<i32>)> {
         match self {

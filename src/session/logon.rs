@@ -10,7 +10,6 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout_at;
-use zeroize::Zeroizing;
 
 use super::dial::dial;
 use super::trust::Verdict;

@@ -12,4 +12,5 @@ pub use known_hosts::ReadError;
 pub use target::{Credentials, HostKeyInfo, Target, Trust};
 pub use trust::{Pin, PinError, Verdict};
 
-pub(crate) use logon::{Session, Verify, open};
+pub(crate) use error::lookup_code;
+pub(crate) use logon::{Session, open};

@@ -143,8 +143,7 @@ impl Connection {
             Up::Ended => return Taken::Drained,
         };
         if client.window(self.channel) == 0 {
-            self.watch(cx);
-            return Taken::NoWindow;
+            return if self.watch(cx) { Taken::Reset } else { Taken::NoWindow };
         }
         let stream = &self.arrival.stream;
         let mut offered = 0;
@@ -183,7 +182,7 @@ impl Connection {
     }
 
     /// Whether the socket has an error that nobody has collected yet.
-    pub(super) fn failed(&self) -> bool {
+    fn failed(&self) -> bool {
         !matches!(self.arrival.stream.take_error(), Ok(None))
     }
 
@@ -266,15 +265,22 @@ impl Connection {
         Ok(written)
     }
 
-    /// Sees to it that a reset wakes us although nothing is being read or written.
-    pub(super) fn watch(&mut self, cx: &mut Context<'_>) {
-        if self.backlog.is_empty() {
+    /// Sees to it that a reset wakes us although nothing is being read or written, and tells whether
+    /// one has come already.
+    pub(super) fn watch(&mut self, cx: &mut Context<'_>) -> bool {
+        let over = self.up == Up::Ended && self.down == Down::Finished;
+        if over || matches!(self.stage, Stage::Reset) || !self.backlog.is_empty() {
+            // Nothing to watch for, or watched by the one who waits to write.
+            return false;
+        }
+        // Still ready after the second time means for ever: both directions have been closed.
+        for _ in 0..2 {
             self.forget_writable();
-            // Ready at once means that something happened just now: have a look.
-            if self.arrival.stream.poll_write_ready(cx).is_ready() {
-                cx.waker().wake_by_ref();
+            if self.arrival.stream.poll_write_ready(cx).is_pending() {
+                break;
             }
         }
+        self.failed()
     }
 
     fn forget_writable(&self) {

@@ -73,6 +73,11 @@ impl Link {
         Poll::Ready(Ok(()))
     }
 
+    /// Sends of the pending bytes what goes at once: the last word on a session that is over.
+    pub(super) fn try_flush(&mut self) {
+        let _ = self.stream.try_write(self.client.pending());
+    }
+
     /// To be called when there is nothing left to do: sends an acknowledgement that is owed.
     pub(super) fn idle(&mut self) {
         if std::mem::take(&mut self.owes_ack) {

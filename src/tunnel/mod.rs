@@ -1,93 +1,185 @@
 //! A local listener whose connections travel through one SSH session.
 //!
-//! [`Tunnel`] is the handle that the outside holds; a task per tunnel does the work.
+//! [`Tunnel`] is the handle that the outside holds. One task per tunnel, the `driver`, owns the
+//! session's socket, the listener and every local socket; nothing else touches them:
+//!
+//! - `driver`: the turn that the task repeats; `operations`: what it is asked to do; `flow`: bytes
+//!   in both directions; `parting`: connections that leave.
+//! - `connection`, `table`: the connections; `ending`: why one ends and the account of it.
+//! - `link`: the session's socket; `listener`: the local port; `ready`: who has something to do.
 
+mod command;
+mod connection;
+mod driver;
+mod ending;
 mod error;
 mod events;
+mod flow;
+mod link;
+mod listener;
+mod operations;
+mod parting;
+mod ready;
 mod settings;
+mod table;
 
 pub use error::Error;
 pub use events::{
-    ClosedBy, ConnectionEnd, ConnectionInfo, ConnectionRequest, ConnectionState, Event, Observer,
+    Answer, ClosedBy, ConnectionEnd, ConnectionInfo, ConnectionRequest, ConnectionState, Event,
+    Observer,
 };
 pub use settings::{Config, Settings};
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::coop::unconstrained;
+
+use crate::runtime;
+use command::{Command, Reply};
+use driver::Driver;
 
 /// A tunnel. Every method returns at once; operations begin in the order of their calls, whether
 /// or not their [`Pending`] is awaited.
-#[derive(Debug)]
-pub struct Tunnel {}
+///
+/// Dropping it resets every connection, frees the port and drops the SSH session: what was under
+/// way is lost, and the programs at the local port see that it was.
+pub struct Tunnel {
+    shared: Arc<Shared>,
+    commands: mpsc::UnboundedSender<Command>,
+    /// The task, until the first operation starts it: a tunnel that is never used costs no thread.
+    driver: Mutex<Option<Driver>>,
+}
 
-impl Tunnel {
-    /// Makes a tunnel that does nothing yet; starts no thread and touches no network.
-    pub fn new(_config: Config, _settings: Settings, _observer: Arc<dyn Observer>) -> Self {
-        Self {}
+/// What the handle and the task both look at.
+#[derive(Debug)]
+struct Shared {
+    settings: Mutex<Settings>,
+    listening: AtomicBool,
+    ready: AtomicBool,
+    port: AtomicU16,
+}
+
+impl Shared {
+    fn settings(&self) -> MutexGuard<'_, Settings> {
+        // Plain values: they are whole whatever panicked.
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    /// What the next connections will take over.
-    pub fn settings(&self) -> Settings {
-        Settings::default()
-    }
-    /// Changes what the next connections take over; those that exist keep theirs.
-    pub fn update_settings(&self, change: impl FnOnce(&mut Settings)) {
-        change(&mut Settings::default());
-    }
-    /// The local port while listening, else 0 (or the configured one).
-    pub fn local_port(&self) -> u16 {
-        0
-    }
-    /// Whether the local port is bound.
-    pub fn listening(&self) -> bool {
-        false
-    }
-    /// Whether an SSH session is up.
-    pub fn ready(&self) -> bool {
-        false
-    }
-    /// Logs on to the SSH server.
-    pub fn connect(&self) -> Pending<()> {
-        Pending::nothing()
-    }
-    /// Logs on if needed, then binds the local port.
-    pub fn start_listening(&self) -> Pending<()> {
-        Pending::nothing()
-    }
-    /// Closes the listener; open connections live on.
-    pub fn stop_listening(&self) -> Pending<()> {
-        Pending::nothing()
-    }
-    /// Closes one connection by the Linger it was accepted with; done when its end is reported.
-    pub fn disconnect(&self, _connection: u64) -> Pending<()> {
-        Pending::nothing()
-    }
-    /// Stops listening, closes every connection by its Linger, logs off.
-    pub fn shutdown(&self) -> Pending<()> {
-        Pending::nothing()
-    }
-    /// Stops listening, lets connections finish for at most `timeout` (`None`: without limit), then shuts down.
-    pub fn close(&self, _timeout: Option<Duration>) -> Pending<()> {
-        Pending::nothing()
-    }
-    /// The connections that exist now.
-    pub fn connections(&self) -> Pending<Vec<ConnectionInfo>> {
-        Pending::nothing()
+
+    fn set_port(&self, port: Option<u16>) {
+        self.port.store(port.unwrap_or_default(), Ordering::Release);
+        self.listening.store(port.is_some(), Ordering::Release);
     }
 }
 
-/// The outcome of an operation that has begun.
+impl Tunnel {
+    /// Makes a tunnel that does nothing yet; starts no thread and touches no network.
+    pub fn new(config: Config, settings: Settings, observer: Arc<dyn Observer>) -> Self {
+        let shared = Arc::new(Shared {
+            settings: Mutex::new(settings),
+            listening: AtomicBool::new(false),
+            ready: AtomicBool::new(false),
+            port: AtomicU16::new(0),
+        });
+        let (commands, received) = mpsc::unbounded_channel();
+        let driver = Driver::new(config, shared.clone(), observer, received, commands.downgrade());
+        Self { shared, commands, driver: Mutex::new(Some(driver)) }
+    }
+
+    /// What the next connections will take over.
+    pub fn settings(&self) -> Settings {
+        *self.shared.settings()
+    }
+
+    /// Changes what the next connections take over; those that exist keep theirs.
+    pub fn update_settings(&self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.shared.settings());
+    }
+
+    /// Whether the local port is bound.
+    pub fn listening(&self) -> bool {
+        self.shared.listening.load(Ordering::Acquire)
+    }
+
+    /// The local port while it is bound, else 0.
+    pub fn local_port(&self) -> u16 {
+        self.shared.port.load(Ordering::Acquire)
+    }
+
+    /// Whether an SSH session is up.
+    pub fn ready(&self) -> bool {
+        self.shared.ready.load(Ordering::Acquire)
+    }
+
+    /// Logs on to the SSH server. Done when the session is up; at once when it is up already.
+    pub fn connect(&self) -> Pending<()> {
+        self.operation(Command::Connect)
+    }
+
+    /// Logs on if needed, then binds the local port. Done when a connection would be forwarded.
+    pub fn start_listening(&self) -> Pending<()> {
+        self.operation(Command::StartListening)
+    }
+
+    /// Gives up the local port; open connections and the session live on. Connections that wait to
+    /// be accepted are reset by the system.
+    pub fn stop_listening(&self) -> Pending<()> {
+        self.operation(Command::StopListening)
+    }
+
+    /// Closes one connection by the Linger it was accepted with. Done when its end is reported:
+    /// gracefully, that is when everything that had come from either side is delivered; hard, at
+    /// once.
+    pub fn disconnect(&self, connection: u64) -> Pending<()> {
+        self.operation(|reply| Command::Disconnect(connection, reply))
+    }
+
+    /// Gives up the port, closes every connection as [`Tunnel::disconnect`] does, and logs off. Done
+    /// when nothing is left. Operations that were under way fail with [`Error::Closed`].
+    pub fn shutdown(&self) -> Pending<()> {
+        self.operation(Command::Shutdown)
+    }
+
+    /// Gives up the port and lets connections finish by themselves for at most `timeout` (`None`:
+    /// without limit), then does what [`Tunnel::shutdown`] does.
+    pub fn close(&self, timeout: Option<Duration>) -> Pending<()> {
+        self.operation(|reply| Command::Close(timeout, reply))
+    }
+
+    /// The connections that exist now, those that are being closed included.
+    pub fn connections(&self) -> Pending<Vec<ConnectionInfo>> {
+        self.operation(Command::Connections)
+    }
+
+    fn operation<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Pending<T> {
+        let (reply, outcome) = oneshot::channel();
+        let mut driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(driver) = driver.take() {
+            // It bounds its own work and yields; tokio's budget on top would only make it spin.
+            runtime::handle().spawn(unconstrained(driver));
+        }
+        // Under the lock, so that the order of the calls is the order in the queue. A task that is
+        // gone drops the reply, which says "closed".
+        let _ = self.commands.send(command(reply));
+        Pending(outcome)
+    }
+}
+
+impl std::fmt::Debug for Tunnel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tunnel").field("shared", &self.shared).finish_non_exhaustive()
+    }
+}
+
+/// The outcome of an operation that has begun. Dropping it changes nothing about the operation.
 #[derive(Debug)]
 pub struct Pending<T>(oneshot::Receiver<Result<T, Error>>);
 
 impl<T> Pending<T> {
-    fn nothing() -> Self {
-        Self(oneshot::channel().1)
-    }
-
     /// Blocks this thread until the operation is done. Not for the runtime's own threads.
     pub fn wait(self) -> Result<T, Error> {
         self.0.blocking_recv().unwrap_or(Err(Error::Closed))

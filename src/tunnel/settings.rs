@@ -1,5 +1,6 @@
 //! What a tunnel is told: fixed at its making, or shared by connections still to come.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::linger::Linger;
@@ -9,7 +10,7 @@ use crate::session::Target;
 #[derive(Debug)]
 pub struct Config {
     /// The SSH server and how to log on to it.
-    pub target: Target,
+    pub target: Arc<Target>,
     /// The address to listen on; a name is resolved when listening starts.
     pub local_host: String,
     /// The port to listen on; 0 lets the system choose one.

@@ -17,6 +17,7 @@ pub(super) struct Table {
 }
 
 struct Slot {
+    /// Boxed: a number that is free costs little.
     connection: Option<Box<Connection>>,
     ready: Arc<ReadyWaker>,
     waker: Waker,
@@ -33,10 +34,10 @@ impl Table {
         self.count += 1;
     }
 
-    pub(super) fn remove(&mut self, index: usize) -> Option<Box<Connection>> {
+    pub(super) fn remove(&mut self, index: usize) -> Option<Connection> {
         let connection = self.slots.get_mut(index)?.connection.take()?;
         self.count -= 1;
-        Some(connection)
+        Some(*connection)
     }
 
     pub(super) fn get(&mut self, index: usize) -> Option<&mut Connection> {
@@ -65,17 +66,17 @@ impl Table {
         slots.filter_map(|(index, slot)| Some((index, slot.connection.as_deref()?)))
     }
 
-    pub(super) fn indices(&self) -> Vec<usize> {
-        self.iter().map(|(index, _)| index).collect()
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// Takes everything out; wakers of the session before are void.
-    pub(super) fn drain(&mut self) -> Vec<Box<Connection>> {
+    /// Takes everything out.
+    pub(super) fn drain(&mut self) -> Vec<Connection> {
         self.count = 0;
-        self.slots.iter_mut().filter_map(|slot| slot.connection.take()).collect()
+        self.slots
+            .iter_mut()
+            .filter_map(|slot| slot.connection.take())
+            .map(|boxed| *boxed)
+            .collect()
     }
 }

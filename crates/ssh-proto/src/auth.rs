@@ -68,7 +68,7 @@ pub(crate) struct Auth {
 
 impl Auth {
     pub(crate) fn new(credentials: Credentials) -> Self {
-        let keys = credentials.key.iter().flat_map(|key| key.algorithms());
+        let keys = credentials.key.iter().flat_map(PrivateKey::algorithms);
         let mut untried: VecDeque<_> = keys.map(|name| Method::PublicKey(name)).collect();
         untried.extend(credentials.password.is_some().then_some(Method::Password));
         if untried.is_empty() {

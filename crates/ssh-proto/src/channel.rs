@@ -234,13 +234,13 @@ impl Channels {
         Ok((id, waited))
     }
 
-    /// CHANNEL_DATA, or with `extended` set CHANNEL_EXTENDED_DATA; returns the length of the data,
-    /// or `None` when it is for nobody. The reader is left at the first byte of the data.
+    /// CHANNEL_DATA, or with `extended` set CHANNEL_EXTENDED_DATA; returns the length of the data.
+    /// The reader is left at its first byte. Data may come until the server has closed too.
     pub(crate) fn data(
         &mut self,
         reader: &mut Reader<'_>,
         extended: bool,
-    ) -> Result<(ChannelId, Option<usize>), Error> {
+    ) -> Result<(ChannelId, usize), Error> {
         let id = self.addressed(reader)?;
         if extended {
             reader.uint32()?;
@@ -260,17 +260,18 @@ impl Channels {
             .window
             .checked_sub(length)
             .ok_or(Error::Protocol("more data than the window allows"))?;
-        let wanted = remote.sending != Flow::Closed;
-        Ok((id, wanted.then_some(length as usize)))
+        Ok((id, length as usize))
     }
 
-    /// CHANNEL_EOF; tells whether anybody still cares.
-    pub(crate) fn ended(&mut self, reader: &mut Reader<'_>) -> Result<(ChannelId, bool), Error> {
+    /// CHANNEL_EOF.
+    pub(crate) fn ended(&mut self, reader: &mut Reader<'_>) -> Result<ChannelId, Error> {
         let id = self.addressed(reader)?;
         let remote = self.opened(id)?;
-        let news = remote.receiving == Flow::Open && remote.sending != Flow::Closed;
-        remote.receiving = remote.receiving.max(Flow::Eof);
-        Ok((id, news))
+        if remote.receiving != Flow::Open {
+            return Err(Error::Protocol("an end of stream after the end"));
+        }
+        remote.receiving = Flow::Eof;
+        Ok(id)
     }
 
     /// CHANNEL_CLOSE. The channel is gone if we closed it before, else we still have to.
@@ -363,7 +364,7 @@ mod tests {
         (channels, id)
     }
 
-    fn data(channels: &mut Channels, length: usize) -> Result<(ChannelId, Option<usize>), Error> {
+    fn data(channels: &mut Channels, length: usize) -> Result<(ChannelId, usize), Error> {
         let mut payload = numbers(&[0, length as u32]);
         payload.extend(vec![0; length]);
         channels.data(&mut Reader::new(&payload), false)
@@ -387,7 +388,7 @@ mod tests {
         let (mut channels, id) = opened();
         assert!(channels.close(id).is_some());
         assert!(channels.close(id).is_none(), "CLOSE is said once");
-        assert_eq!(data(&mut channels, 3), Ok((id, None)), "late data is swallowed");
+        assert_eq!(data(&mut channels, 3), Ok((id, 3)), "the server has not closed yet");
         let (other, _) = channels.open("host", 80, "127.0.0.1", 4001);
         assert_ne!(other, id);
         assert_eq!(with(&[0], |reader| channels.closed(reader)), Ok(id));
@@ -422,7 +423,7 @@ mod tests {
         assert!(with(&[9], |reader| channels.closed(reader)).is_err(), "no such channel");
         assert!(with(&[0, 77, 1, 1], |reader| channels.confirmed(reader)).is_err(), "twice");
         assert!(with(&[0, u32::MAX], |reader| channels.adjusted(reader)).is_err(), "overflow");
-        assert_eq!(with(&[0], |reader| channels.ended(reader)), Ok((id, true)));
+        assert_eq!(with(&[0], |reader| channels.ended(reader)), Ok(id));
         assert!(data(&mut channels, 1).is_err(), "data after EOF");
         assert_eq!(with(&[0], |reader| channels.closed(reader)), Ok(id));
         assert!(with(&[0], |reader| channels.closed(reader)).is_err(), "closed twice");

@@ -23,9 +23,7 @@ impl Client {
         let mut reader = Reader::new(self.inbound.bytes(range));
         reader.byte()?;
         let (channel, length) = self.channels.data(&mut reader, false)?;
-        Ok(length
-            .filter(|length| *length > 0)
-            .map(|length| Event::Data { channel, range: end - length..end }))
+        Ok((length > 0).then(|| Event::Data { channel, range: end - length..end }))
     }
 
     /// CHANNEL_WINDOW_ADJUST: `byte, uint32 channel, uint32 bytes`.
@@ -61,11 +59,10 @@ impl Client {
                 // Nobody reads an error stream of a forwarded connection: away with it, so that it
                 // does not use up the window.
                 let (channel, length) = self.channels.data(&mut reader, true)?;
-                self.consumed(channel, length.unwrap_or_default());
+                self.consumed(channel, length);
             }
             CHANNEL_EOF => {
-                let (channel, news) = self.channels.ended(&mut reader)?;
-                return Ok(news.then_some(Event::Eof(channel)));
+                return Ok(Some(Event::Eof(self.channels.ended(&mut reader)?)));
             }
             CHANNEL_CLOSE => {
                 return Ok(Some(Event::Close(self.channels.closed(&mut reader)?)));

@@ -31,10 +31,13 @@ enum Stage {
     Switching { opener: Opener },
 }
 
+/// Fills its argument with random bytes.
+type Random = Box<dyn FnMut(&mut [u8]) + Send>;
+
 /// The session's keys and how they are changed.
 pub(super) struct Keys {
     stage: Stage,
-    random: Box<dyn FnMut(&mut [u8]) + Send>,
+    random: Random,
     /// What we offer in every exchange.
     offer: Offer,
     /// The server's identification string.
@@ -48,7 +51,7 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    pub(super) fn new(random: Box<dyn FnMut(&mut [u8]) + Send>, known: &[String]) -> Self {
+    pub(super) fn new(random: Random, known: &[String]) -> Self {
         Self {
             stage: Stage::Settled,
             random,

@@ -320,8 +320,9 @@ impl Client {
         }
     }
 
-    /// Closes the channel in both directions; what still comes on it is swallowed. In any state,
-    /// any number of times.
+    /// Closes the channel: nothing more is sent on it. What the server had sent before it learns of
+    /// this still comes as events, up to [`Event::Close`]; a channel that was not open yet brings
+    /// none. In any state, any number of times.
     pub fn close(&mut self, channel: ChannelId) {
         if let Some(payload) = self.channels.close(channel) {
             self.send(&payload);

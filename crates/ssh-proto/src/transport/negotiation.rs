@@ -119,10 +119,12 @@ impl<'a> KexInit<'a> {
         let (kex, host_key) = (reader.text()?, reader.text()?);
         let (to_server, to_client) = (reader.text()?, reader.text()?);
         // MACs: see above.
-        (reader.string()?, reader.string()?);
+        reader.string()?;
+        reader.string()?;
         let (compression_to_server, compression_to_client) = (reader.text()?, reader.text()?);
         // Languages.
-        (reader.string()?, reader.string()?);
+        reader.string()?;
+        reader.string()?;
         let guess_follows = reader.boolean()?;
         Ok(Self {
             kex,

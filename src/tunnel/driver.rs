@@ -1,0 +1,316 @@
+//! The task of a tunnel: one future that repeats a turn of fixed steps.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
+use tokio::task::JoinSet;
+use tokio::time::{Sleep, sleep_until};
+
+use super::command::Command;
+use super::connection::Arrival;
+use super::link::Link;
+use super::listener::Listener;
+use super::operations::Operations;
+use super::ready::ReadyList;
+use super::table::Table;
+use super::{Config, ConnectionEnd, Event, Observer, Shared};
+use crate::backlog::Backlog;
+use crate::closing;
+use crate::session::{self, Session};
+
+/// Turns without a rest before other tasks of the runtime get their chance.
+const TURNS: usize = 8;
+/// Commands taken in one turn.
+const COMMANDS: usize = 256;
+
+/// A future of something that is not done yet.
+pub(super) type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// The state of a tunnel's task.
+pub(super) struct Driver {
+    pub(super) config: Arc<Config>,
+    pub(super) forward_host: Arc<str>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) observer: Arc<dyn Observer>,
+    commands: UnboundedReceiver<Command>,
+    /// For answers that come back by the same way.
+    pub(super) sender: WeakUnboundedSender<Command>,
+    /// Who waits for what.
+    pub(super) operations: Operations,
+
+    /// The logon under way.
+    pub(super) logon: Option<Work<Result<Session, session::Error>>>,
+    /// The session once it is up.
+    pub(super) link: Option<Link>,
+    /// The session's socket on its way out, after the farewell.
+    pub(super) farewell: Option<Work<()>>,
+    /// The look-up of the address to listen on.
+    pub(super) binding: Option<Work<std::io::Result<Vec<SocketAddr>>>>,
+    pub(super) listener: Option<Listener>,
+
+    /// Connections that wait for their owner's word, by their numbers.
+    pub(super) requests: HashMap<u64, Arrival>,
+    pub(super) table: Table,
+    /// Sockets that are being closed.
+    pub(super) closings: JoinSet<ConnectionEnd>,
+    /// The number that the last connection got.
+    pub(super) last_id: u64,
+    /// Whether anything was up since the last `Close` event.
+    pub(super) active: bool,
+
+    pub(super) ready: Arc<ReadyList>,
+    /// Connections to be read from, in turn.
+    pub(super) queue: VecDeque<usize>,
+    /// Requests and openings to be given up at a time, soonest first; by number and channel.
+    pub(super) unanswered: VecDeque<(Instant, u64, Option<usize>)>,
+    /// When to look for idle connections; `None` while none may become idle.
+    pub(super) next_idle_look: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+
+    /// Kept to be used again: no allocation in a turn.
+    numbers: Vec<usize>,
+    pub(super) touched: Vec<usize>,
+    pub(super) closed: Vec<usize>,
+}
+
+/// What came of a turn.
+enum Turn {
+    /// Something was done; there may be more.
+    Busy,
+    /// Everything waits, and will wake us.
+    Idle,
+    /// The handle is gone, and so is everything else.
+    Over,
+}
+
+impl Driver {
+    pub(super) fn new(
+        config: Config,
+        shared: Arc<Shared>,
+        observer: Arc<dyn Observer>,
+        commands: UnboundedReceiver<Command>,
+        sender: WeakUnboundedSender<Command>,
+    ) -> Self {
+        Self {
+            forward_host: config.forward_host.as_str().into(),
+            config: Arc::new(config),
+            shared,
+            observer,
+            commands,
+            sender,
+            operations: Operations::default(),
+            logon: None,
+            link: None,
+            farewell: None,
+            binding: None,
+            listener: None,
+            requests: HashMap::new(),
+            table: Table::default(),
+            closings: JoinSet::new(),
+            last_id: 0,
+            active: false,
+            ready: Arc::default(),
+            queue: VecDeque::new(),
+            unanswered: VecDeque::new(),
+            next_idle_look: None,
+            timer: None,
+            numbers: Vec::new(),
+            touched: Vec::new(),
+            closed: Vec::new(),
+        }
+    }
+
+    fn turn(&mut self, cx: &mut Context<'_>, now: Instant) -> Turn {
+        let Some(mut busy) = self.take_commands(cx, now) else {
+            self.abandon();
+            return Turn::Over;
+        };
+        busy |= self.progress(cx, now);
+        busy |= self.receive(cx, now);
+        busy |= self.wake_connections(cx, now);
+        busy |= self.accept(cx, now);
+        busy |= self.send_up(cx, now);
+        busy |= self.flush(cx, now);
+        busy |= self.collect_closings(cx);
+        busy |= self.expire(now);
+        self.settle();
+        if busy { Turn::Busy } else { Turn::Idle }
+    }
+
+    /// `None` when the handle is gone.
+    fn take_commands(&mut self, cx: &mut Context<'_>, now: Instant) -> Option<bool> {
+        for taken in 0..COMMANDS {
+            match self.commands.poll_recv(cx) {
+                Poll::Ready(Some(command)) => self.command(command, now),
+                Poll::Ready(None) => return None,
+                Poll::Pending => return Some(taken > 0),
+            }
+        }
+        Some(true)
+    }
+
+    /// Carries on what takes its time: logging on, looking up, logging off.
+    fn progress(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let mut busy = false;
+        if let Some(outcome) = poll_work(&mut self.logon, cx) {
+            self.logged_on(outcome, now);
+            busy = true;
+        }
+        if let Some(outcome) = poll_work(&mut self.binding, cx) {
+            self.bind(outcome);
+            busy = true;
+        }
+        if poll_work(&mut self.farewell, cx).is_some() {
+            busy = true;
+        }
+        busy
+    }
+
+    /// Lets connections whose sockets became ready go on.
+    fn wake_connections(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let mut numbers = std::mem::take(&mut self.numbers);
+        self.ready.take(&mut numbers, cx);
+        let busy = !numbers.is_empty();
+        for number in numbers.drain(..) {
+            self.table.taken(number);
+            self.woken(number, now);
+        }
+        self.numbers = numbers;
+        busy
+    }
+
+    pub(super) fn flush(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let Some(link) = &mut self.link else { return false };
+        if link.client.pending().is_empty() {
+            return false;
+        }
+        match link.poll_flush(cx) {
+            // Room was made: those who wait for it go on.
+            Poll::Ready(Ok(())) => !self.queue.is_empty(),
+            Poll::Ready(Err(error)) => {
+                self.broken(&error, now);
+                true
+            }
+            Poll::Pending => false,
+        }
+    }
+
+    fn collect_closings(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut busy = false;
+        while let Poll::Ready(Some(ended)) = self.closings.poll_join_next(cx) {
+            // A closing neither panics nor is cancelled while the driver lives.
+            if let Ok(end) = ended {
+                self.ended(end);
+            }
+            busy = true;
+        }
+        busy
+    }
+
+    /// Does what is due by the clock.
+    fn expire(&mut self, now: Instant) -> bool {
+        let mut busy = false;
+        if let Some(link) = &mut self.link
+            && link.client.timeout().is_some_and(|due| due <= now)
+        {
+            if let Err(error) = link.client.handle_timeout(now) {
+                self.lost(error.into());
+            }
+            busy = true;
+        }
+        while let Some((due, id, index)) = self.unanswered.front().copied() {
+            if !self.is_unanswered(id, index) {
+                self.unanswered.pop_front();
+            } else if due <= now {
+                self.give_up_unanswered(id, index);
+                busy = true;
+            } else {
+                break;
+            }
+        }
+        if self.next_idle_look.is_some_and(|due| due <= now) {
+            self.next_idle_look = self.close_idle(now);
+            busy = true;
+        }
+        busy |= self.expire_drain(now);
+        busy
+    }
+
+    /// Arms the timer for whatever comes first. Returns whether that is already due.
+    fn arm(&mut self, cx: &mut Context<'_>) -> bool {
+        let dues = [
+            self.link.as_ref().and_then(|link| link.client.timeout()),
+            self.unanswered.front().map(|(due, ..)| *due),
+            self.next_idle_look,
+            self.listener.as_ref().and_then(Listener::paused_until),
+            self.operations.drain_deadline(),
+        ];
+        let Some(due) = dues.into_iter().flatten().min() else {
+            self.timer = None;
+            return false;
+        };
+        // One that fires too early only causes a look; moving it back on every packet would cost.
+        let early =
+            |timer: &Pin<Box<Sleep>>| !timer.is_elapsed() && timer.deadline().into_std() <= due;
+        let timer = match self.timer.take().filter(early) {
+            Some(timer) => timer,
+            None => Box::pin(sleep_until(due.into())),
+        };
+        self.timer.insert(timer).as_mut().poll(cx).is_ready()
+    }
+
+    /// Gives everything up: the handle is gone, and nobody hears what became of it.
+    fn abandon(&mut self) {
+        self.shared.set_port(None);
+        self.shared.ready.store(false, Ordering::Release);
+        self.listener = None;
+        for connection in self.table.drain() {
+            closing::reset(connection.arrival.stream, connection.backlog);
+        }
+        for (_, arrival) in self.requests.drain() {
+            closing::reset(arrival.stream, Backlog::default());
+        }
+        // A closing that is cut short resets too.
+        self.closings.abort_all();
+    }
+
+    pub(super) fn emit(&self, event: Event) {
+        self.observer.event(event);
+    }
+}
+
+fn poll_work<T>(work: &mut Option<Work<T>>, cx: &mut Context<'_>) -> Option<T> {
+    let Poll::Ready(outcome) = work.as_mut()?.as_mut().poll(cx) else { return None };
+    *work = None;
+    Some(outcome)
+}
+
+impl Future for Driver {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..TURNS {
+            let now = Instant::now();
+            match self.turn(cx, now) {
+                Turn::Busy => {}
+                Turn::Over => return Poll::Ready(()),
+                Turn::Idle => {
+                    if let Some(link) = &mut self.link {
+                        link.idle();
+                    }
+                    if !self.arm(cx) {
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}

@@ -1,0 +1,310 @@
+//! How connections come in and how bytes flow: the hot path of a tunnel.
+
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use ssh_proto::{ChannelId, Event as Proto};
+
+use super::connection::{Arrival, Connection, Down, Stage, Taken, Up};
+use super::driver::Driver;
+use super::ending::Cause;
+use super::{Answer, ConnectionRequest, Event};
+use crate::linger::Linger;
+
+/// Connections accepted in one turn.
+const ACCEPTED: usize = 64;
+
+impl Driver {
+    /// Takes new connections from the local port.
+    pub(super) fn accept(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        for accepted in 0..ACCEPTED {
+            let Some(listener) = &mut self.listener else { return accepted > 0 };
+            match listener.poll_accept(cx, now) {
+                Poll::Pending => return accepted > 0,
+                Poll::Ready(Ok((stream, remote, local))) => {
+                    self.last_id += 1;
+                    let settings = *self.shared.settings();
+                    let id = self.last_id;
+                    self.arrived(Arrival { id, stream, remote, local, settings }, now);
+                }
+                Poll::Ready(Err(error)) => {
+                    self.listener_failed(&error);
+                    return true;
+                }
+            }
+        }
+        true
+    }
+
+    fn arrived(&mut self, arrival: Arrival, now: Instant) {
+        let settings = arrival.settings;
+        // Both fail only on a socket that is dead already, which the first read will tell.
+        if settings.linger != Linger::GRACEFUL {
+            let _ = settings.linger.apply(&arrival.stream);
+        }
+        if settings.keep_alive {
+            let _ = socket2::SockRef::from(&arrival.stream).set_keepalive(true);
+        }
+        if !self.observer.decides_connections() {
+            self.open(arrival, now);
+            return;
+        }
+        let answer = Answer::new(arrival.id, self.sender.clone());
+        let info = arrival.info(&self.config, &self.forward_host);
+        self.unanswered.push_back((now + self.config.target.ready_timeout, arrival.id, None));
+        self.requests.insert(arrival.id, arrival);
+        self.emit(Event::ConnectionRequest(ConnectionRequest { info, answer }));
+    }
+
+    /// The owner's word on a request; one that is gone needs none.
+    pub(super) fn answered(&mut self, id: u64, accept: bool, now: Instant) {
+        let Some(arrival) = self.requests.remove(&id) else { return };
+        if accept {
+            self.open(arrival, now);
+        } else {
+            self.turn_away(arrival, Cause::Rejected);
+        }
+    }
+
+    /// Asks the server for the far side.
+    fn open(&mut self, arrival: Arrival, now: Instant) {
+        let Some(link) = &mut self.link else {
+            self.turn_away(arrival, Cause::SessionLost(crate::session::Error::no_session()));
+            return;
+        };
+        let channel = link.client.open_direct_tcpip(
+            &self.config.forward_host,
+            self.config.forward_port,
+            &arrival.remote.ip().to_string(),
+            arrival.remote.port(),
+        );
+        let due = now + self.config.target.ready_timeout;
+        self.unanswered.push_back((due, arrival.id, Some(channel.index())));
+        if let Some(limit) = arrival.settings.idle_timeout {
+            let look = now + limit;
+            self.next_idle_look = Some(self.next_idle_look.map_or(look, |next| next.min(look)));
+        }
+        self.table.insert(Connection::new(arrival, channel, now), &self.ready);
+    }
+
+    /// One read from the session, and everything that follows from it.
+    pub(super) fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let Some(link) = &mut self.link else { return false };
+        if !link.client.wants_input() {
+            return false;
+        }
+        match link.poll_receive(cx, now) {
+            Poll::Pending => false,
+            Poll::Ready(Ok(())) => {
+                self.handle_events(now);
+                true
+            }
+            Poll::Ready(Err(error)) => {
+                self.broken(&error, now);
+                true
+            }
+        }
+    }
+
+    fn handle_events(&mut self, now: Instant) {
+        let failure = loop {
+            let Some(link) = &mut self.link else { return };
+            match link.client.next_event() {
+                Ok(Some(event)) => self.handle_event(event, now),
+                Ok(None) => break None,
+                Err(error) => break Some(error),
+            }
+        };
+        // Everything that came in one read goes to each socket in one write.
+        let mut touched = std::mem::take(&mut self.touched);
+        for index in touched.drain(..) {
+            self.deliver(index, now);
+        }
+        self.touched = touched;
+        let mut closed = std::mem::take(&mut self.closed);
+        for index in closed.drain(..) {
+            self.closed_by_far(index);
+        }
+        self.closed = closed;
+        if let Some(error) = failure {
+            // What went wrong is told to the server if it can be told at once.
+            if let Some(link) = &mut self.link {
+                link.try_flush();
+            }
+            self.lost(error.into());
+        }
+    }
+
+    fn handle_event(&mut self, event: Proto, now: Instant) {
+        match event {
+            Proto::Data { channel, range } => {
+                let Some(connection) = self.table.of(channel) else { return };
+                connection.received += range.len() as u64;
+                if matches!(connection.stage, Stage::Reset) {
+                    connection.dropped += range.len() as u64;
+                    return;
+                }
+                if connection.arrived.is_empty() {
+                    self.touched.push(channel.index());
+                }
+                connection.arrived.push(range);
+            }
+            Proto::Opened(channel) => self.opened(channel, now),
+            Proto::OpenFailed { channel, reason, description } => {
+                self.refused(channel.index(), Cause::Refused(reason, description));
+            }
+            Proto::Window(channel) => self.enqueue(channel.index()),
+            Proto::Eof(channel) => {
+                let Some(connection) = self.table.of(channel) else { return };
+                connection.down = Down::Ended;
+                if connection.arrived.is_empty() {
+                    self.touched.push(channel.index());
+                }
+                if connection.up == Up::Ended
+                    && let Some(link) = &mut self.link
+                {
+                    link.client.close(channel);
+                }
+            }
+            Proto::Close(channel) => self.closed.push(channel.index()),
+            // Whoever waited for room is in the queue, which is looked at in every turn.
+            Proto::Rekeyed => {}
+            Proto::HostKey(_) | Proto::Ready => unreachable!("a session logs on once"),
+        }
+    }
+
+    fn opened(&mut self, channel: ChannelId, now: Instant) {
+        let Some(connection) = self.table.of(channel) else { return };
+        connection.stage = Stage::Open;
+        connection.active = now;
+        let info = connection.info(&self.config, &self.forward_host);
+        self.emit(Event::Connection(info));
+        self.enqueue(channel.index());
+    }
+
+    /// Puts a connection into the queue of those to be read from.
+    pub(super) fn enqueue(&mut self, index: usize) {
+        if let Some(connection) = self.table.get(index)
+            && !std::mem::replace(&mut connection.queued, true)
+        {
+            self.queue.push_back(index);
+        }
+    }
+
+    /// Writes to the local program what has come for it, then its end if that has come too.
+    fn deliver(&mut self, index: usize, now: Instant) {
+        let Some(link) = &mut self.link else { return };
+        let Some((connection, waker)) = self.table.with_waker(index) else { return };
+        if !connection.arrived.is_empty() {
+            let cx = &mut Context::from_waker(waker);
+            match connection.deliver(&link.client, cx, now) {
+                Ok(count) => link.client.consumed(connection.channel, count),
+                Err(_) => return self.reset_by_local(index),
+            }
+        }
+        self.finish_down(index);
+    }
+
+    /// Sends FIN to the local program once the far side has ended and everything is delivered.
+    fn finish_down(&mut self, index: usize) {
+        let Some(connection) = self.table.get(index) else { return };
+        if connection.down != Down::Ended || !connection.backlog.is_empty() {
+            return;
+        }
+        let socket = socket2::SockRef::from(&connection.arrival.stream);
+        match socket.shutdown(std::net::Shutdown::Write) {
+            Ok(()) => connection.down = Down::Finished,
+            Err(_) => self.reset_by_local(index),
+        }
+    }
+
+    /// A connection's socket became ready for something, or broke.
+    pub(super) fn woken(&mut self, index: usize, now: Instant) {
+        let Some(link) = &mut self.link else { return };
+        let Some((connection, waker)) = self.table.with_waker(index) else { return };
+        if matches!(connection.stage, Stage::Opening) {
+            return;
+        }
+        if !connection.backlog.is_empty() {
+            match connection.flush(&mut Context::from_waker(waker)) {
+                Ok(0) => {}
+                Ok(count) => {
+                    connection.active = now;
+                    link.client.consumed(connection.channel, count);
+                }
+                Err(_) => return self.reset_by_local(index),
+            }
+            self.finish_down(index);
+        }
+        let Some(link) = &mut self.link else { return };
+        let Some((connection, waker)) = self.table.with_waker(index) else { return };
+        match connection.up {
+            Up::Flowing | Up::Last(_) if link.client.window(connection.channel) > 0 => {
+                self.enqueue(index);
+            }
+            // Nothing can be read now, so a reset shows only as an error of the socket.
+            Up::Flowing | Up::Last(_) | Up::Ended => {
+                if connection.watch(&mut Context::from_waker(waker)) {
+                    self.reset_by_local(index);
+                }
+            }
+        }
+    }
+
+    /// Reads from each connection in the queue once, straight into the packets to be sent.
+    pub(super) fn send_up(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let mut busy = false;
+        for _ in 0..self.queue.len() {
+            let Some(link) = &mut self.link else { break };
+            if !link.client.has_room() {
+                // Sending makes room, unless keys are being changed or the server is slow: then
+                // they stay in the queue, unread, and the first of them is the first again.
+                busy |= self.flush(cx, now);
+                if !self.link.as_ref().is_some_and(|link| link.client.has_room()) {
+                    break;
+                }
+            }
+            let Some(index) = self.queue.pop_front() else { break };
+            busy |= self.take_from(index, now);
+        }
+        busy
+    }
+
+    /// Returns whether there may be more to do at once.
+    fn take_from(&mut self, index: usize, now: Instant) -> bool {
+        let Some(link) = &mut self.link else { return false };
+        let Some((connection, waker)) = self.table.with_waker(index) else { return false };
+        connection.queued = false;
+        match connection.take(&mut link.client, &mut Context::from_waker(waker), now) {
+            Taken::More => {
+                self.enqueue(index);
+                true
+            }
+            Taken::Drained | Taken::NoWindow => false,
+            Taken::End | Taken::LastDone => {
+                self.end_up(index);
+                true
+            }
+            Taken::Reset => {
+                self.reset_by_local(index);
+                true
+            }
+        }
+    }
+
+    /// The local program's direction is through: tells the far side.
+    pub(super) fn end_up(&mut self, index: usize) {
+        let Some(link) = &mut self.link else { return };
+        let Some((connection, waker)) = self.table.with_waker(index) else { return };
+        connection.up = Up::Ended;
+        link.client.eof(connection.channel);
+        let closing = matches!(connection.stage, Stage::Closing(_));
+        if closing || connection.down != Down::Flowing {
+            link.client.close(connection.channel);
+        }
+        // Nothing will be read from it any more: a reset must be noticed all the same.
+        if connection.watch(&mut Context::from_waker(waker)) {
+            self.reset_by_local(index);
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Connections that leave: each event of the closing table, and the ending that it calls for.
+//!
+//! | event | graceful, bounded | hard |
+//! |---|---|---|
+//! | both ends of stream, CLOSE | deliver, FIN | the same |
+//! | CLOSE before our EOF | deliver, FIN | RST |
+//! | reset by the local program | flush up, CLOSE | CLOSE |
+//! | refused, rejected, unanswered | RST | RST |
+//! | session lost | deliver, RST | RST |
+//! | disconnect, shutdown, idle | drain both ways, CLOSE, FIN | RST, CLOSE |
+
+use std::time::Instant;
+
+use super::connection::{Arrival, Connection, Down, Stage, Up};
+use super::driver::Driver;
+use super::ending::{Cause, Report};
+use super::{ConnectionEnd, Error, Event};
+use crate::backlog::Backlog;
+use crate::closing::{self, Ended, Finish, Outcome};
+use crate::linger::{Ending, Linger};
+use crate::{runtime, session, sys};
+
+/// Within `idleTimeout` idle connections are looked for this often at the most.
+const IDLE_LOOKS: u32 = 16;
+
+impl Driver {
+    /// Closes a connection on its owner's behalf; `false` when there is none with this number.
+    pub(super) fn close_connection(&mut self, id: u64, cause: Cause) -> bool {
+        if let Some(arrival) = self.requests.remove(&id) {
+            self.turn_away(arrival, cause);
+            return true;
+        }
+        let found = self.table.iter().find(|(_, connection)| connection.arrival.id == id);
+        let Some((index, connection)) = found else { return false };
+        let hard = connection.arrival.settings.linger.ending() == Ending::Hard;
+        match connection.stage {
+            // Being closed already: it ends the way it began to.
+            Stage::Closing(_) | Stage::Reset => {}
+            Stage::Opening => self.refused(index, cause),
+            Stage::Open if hard => self.reset(index, cause),
+            Stage::Open => self.begin_closing(index, cause),
+        }
+        true
+    }
+
+    /// Drains both directions: what has come from the local program by now is still passed on, and
+    /// what comes from the far side until it confirms is still delivered.
+    fn begin_closing(&mut self, index: usize, cause: Cause) {
+        let Some(connection) = self.table.get(index) else { return };
+        connection.stage = Stage::Closing(cause);
+        if connection.up == Up::Flowing {
+            let socket = socket2::SockRef::from(&connection.arrival.stream);
+            connection.up = Up::Last(sys::unread(&socket).unwrap_or_default());
+            self.enqueue(index);
+        } else {
+            self.end_up(index);
+        }
+    }
+
+    /// The far side closed the channel; everything that came before has been handed over.
+    pub(super) fn closed_by_far(&mut self, index: usize) {
+        let Some(connection) = self.remove(index) else { return };
+        let hard = connection.arrival.settings.linger.ending() == Ending::Hard;
+        match connection.stage {
+            Stage::Closing(ref cause) => {
+                let cause = cause.clone();
+                self.part(connection, Finish::Fin, cause);
+            }
+            Stage::Reset => self.part_reset(connection, Cause::ResetByLocal),
+            Stage::Open if connection.up == Up::Ended => {
+                // The far side may close without having ended its stream: then it was cut.
+                let whole = connection.down != Down::Flowing;
+                let cause = if whole { Cause::Completed } else { Cause::ClosedByFar };
+                self.part(connection, Finish::Fin, cause);
+            }
+            Stage::Opening | Stage::Open if hard => {
+                self.part_reset(connection, Cause::ClosedByFar);
+            }
+            Stage::Opening | Stage::Open => {
+                self.part(connection, Finish::Fin, Cause::ClosedByFar);
+            }
+        }
+    }
+
+    /// The local program has reset the connection, or is gone.
+    pub(super) fn reset_by_local(&mut self, index: usize) {
+        let Some(connection) = self.table.get(index) else { return };
+        let graceful = connection.arrival.settings.linger.ending() != Ending::Hard;
+        let socket = socket2::SockRef::from(&connection.arrival.stream);
+        let unread = sys::unread(&socket).unwrap_or_default();
+        // The kernel keeps what came before the reset: that is passed on before the end.
+        if graceful && unread > 0 && connection.up != Up::Ended {
+            if !matches!(connection.stage, Stage::Reset) {
+                connection.stage = Stage::Reset;
+                connection.dropped += connection.backlog.len() as u64;
+                connection.backlog = Backlog::default();
+            }
+            self.enqueue(index);
+            return;
+        }
+        self.reset(index, Cause::ResetByLocal);
+    }
+
+    /// The channel was not opened, or is not wanted any more before it was: there was never
+    /// anything behind the local socket, and RST says so.
+    pub(super) fn refused(&mut self, index: usize, cause: Cause) {
+        self.reset(index, cause);
+    }
+
+    /// Whether a request, or the opening of a channel, still waits for its answer.
+    pub(super) fn is_unanswered(&mut self, id: u64, index: Option<usize>) -> bool {
+        match index {
+            None => self.requests.contains_key(&id),
+            Some(index) => self.table.get(index).is_some_and(|connection| {
+                connection.arrival.id == id && matches!(connection.stage, Stage::Opening)
+            }),
+        }
+    }
+
+    /// Gives up on a request or an opening that nobody answered.
+    pub(super) fn give_up_unanswered(&mut self, id: u64, index: Option<usize>) {
+        match index {
+            None => {
+                if let Some(arrival) = self.requests.remove(&id) {
+                    self.turn_away(arrival, Cause::Unanswered("the connection request"));
+                }
+            }
+            Some(index) => self.refused(index, Cause::Unanswered("the opening of the channel")),
+        }
+    }
+
+    /// Closes the connections on which nothing has moved for as long as they may be idle; returns
+    /// when to look again.
+    pub(super) fn close_idle(&mut self, now: Instant) -> Option<Instant> {
+        let mut idle = Vec::new();
+        let mut next: Option<Instant> = None;
+        for (_, connection) in self.table.iter() {
+            let Some(limit) = connection.arrival.settings.idle_timeout else { continue };
+            if connection.active + limit > now {
+                // Not for each of many connections in turn: a little later for all of them.
+                let look = (connection.active + limit).max(now + limit / IDLE_LOOKS);
+                next = Some(next.map_or(look, |next| next.min(look)));
+            } else if matches!(connection.stage, Stage::Open) {
+                idle.push(connection.arrival.id);
+            }
+        }
+        for id in idle {
+            self.close_connection(id, Cause::Idle);
+        }
+        next
+    }
+
+    /// The session is lost: a stream that was cut never looks complete.
+    pub(super) fn end_all(&mut self, error: &session::Error) {
+        let cause = Cause::SessionLost(error.clone());
+        for (_, arrival) in std::mem::take(&mut self.requests) {
+            self.turn_away(arrival, cause.clone());
+        }
+        self.queue.clear();
+        for connection in self.table.drain() {
+            let hard = connection.arrival.settings.linger.ending() == Ending::Hard;
+            match connection.stage {
+                Stage::Opening | Stage::Reset => self.part_reset(connection, cause.clone()),
+                Stage::Open | Stage::Closing(_) if hard => {
+                    self.part_reset(connection, cause.clone());
+                }
+                Stage::Open | Stage::Closing(_) => {
+                    self.part(connection, Finish::Reset, cause.clone());
+                }
+            }
+        }
+    }
+
+    /// The listener broke for good.
+    pub(super) fn listener_failed(&mut self, error: &std::io::Error) {
+        let address = self.listener.take().map(|listener| listener.address().to_string());
+        self.shared.set_port(None);
+        self.emit(Event::Error(Error::listen("accept", address.unwrap_or_default(), error)));
+    }
+
+    /// Rejects a connection that has no channel.
+    pub(super) fn turn_away(&mut self, arrival: Arrival, cause: Cause) {
+        let report = Report::of_arrival(&arrival, cause);
+        let outcome = closing::reset(arrival.stream, Backlog::default());
+        self.ended(report.end(outcome));
+    }
+
+    /// Resets a connection at once and closes its channel.
+    fn reset(&mut self, index: usize, cause: Cause) {
+        if let Some(connection) = self.remove(index) {
+            self.part_reset(connection, cause);
+        }
+    }
+
+    /// Takes a connection out of the table and closes its channel from our side.
+    fn remove(&mut self, index: usize) -> Option<Connection> {
+        let connection = self.table.remove(index)?;
+        if let Some(link) = &mut self.link {
+            link.client.close(connection.channel);
+        }
+        Some(connection)
+    }
+
+    fn part_reset(&mut self, connection: Connection, cause: Cause) {
+        let report = Report::of(&connection, cause);
+        let outcome = closing::reset(connection.arrival.stream, connection.backlog);
+        self.ended(report.end(outcome));
+    }
+
+    /// Delivers what is left to the local program, then ends its stream. Done elsewhere, because a
+    /// program that does not read may take for ever.
+    fn part(&mut self, connection: Connection, finish: Finish, cause: Cause) {
+        let report = Report::of(&connection, cause);
+        let finish = match (finish, connection.down) {
+            (Finish::Fin, Down::Finished) => Finish::FinSent,
+            (finish, _) => finish,
+        };
+        let Connection { arrival, backlog, up, .. } = connection;
+        let over = finish == Finish::FinSent && up == Up::Ended;
+        if over && closing::is_settled(&arrival.stream) {
+            // Both sides have ended and acknowledged: there is nothing left to wait for. A hard
+            // Linger would turn this close into a reset of a complete stream.
+            if arrival.settings.linger != Linger::GRACEFUL {
+                let _ = Linger::GRACEFUL.apply(&arrival.stream);
+            }
+            let outcome =
+                Outcome { ended: Ended::Fin, unsent: 0, discarded: 0, peer_finished: true };
+            self.ended(report.end(outcome));
+            return;
+        }
+        let closing =
+            async move { report.end(closing::close(arrival.stream, backlog, finish).await) };
+        self.closings.spawn_on(closing, runtime::handle());
+    }
+
+    /// The last word about a connection.
+    pub(super) fn ended(&mut self, end: ConnectionEnd) {
+        let id = end.id;
+        self.emit(Event::Disconnected(end));
+        self.operations.disconnected(id);
+    }
+}
