@@ -80,10 +80,12 @@ mod tests {
         let mut out = Vec::new();
         while !backlog.is_empty() {
             let count = backlog.write(|slices| {
-                let all: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
-                let count = all.len().min(most);
-                out.extend(&all[..count]);
-                Ok(count)
+                let before = out.len();
+                for slice in slices {
+                    let room = most - (out.len() - before);
+                    out.extend(&slice[..slice.len().min(room)]);
+                }
+                Ok(out.len() - before)
             });
             assert!(count.expect("writes") > 0);
         }
