@@ -22,20 +22,22 @@ use tokio::sync::oneshot;
 /// A tunnel. Every method returns at once; operations begin in the order of their calls, whether
 /// or not their [`Pending`] is awaited.
 #[derive(Debug)]
-pub struct Tunnel {}
+pub struct Tunnel {
+    settings: std::sync::Mutex<Settings>,
+}
 
 impl Tunnel {
     /// Makes a tunnel that does nothing yet; starts no thread and touches no network.
-    pub fn new(_config: Config, _settings: Settings, _observer: Arc<dyn Observer>) -> Self {
-        Self {}
+    pub fn new(_config: Config, settings: Settings, _observer: Arc<dyn Observer>) -> Self {
+        Self { settings: settings.into() }
     }
     /// What the next connections will take over.
     pub fn settings(&self) -> Settings {
-        Settings::default()
+        *self.settings.lock().expect("stub")
     }
     /// Changes what the next connections take over; those that exist keep theirs.
     pub fn update_settings(&self, change: impl FnOnce(&mut Settings)) {
-        change(&mut Settings::default());
+        change(&mut self.settings.lock().expect("stub"));
     }
     /// The local port while listening, else 0 (or the configured one).
     pub fn local_port(&self) -> u16 {
