@@ -1,0 +1,199 @@
+// What is refused, how it is worded, and that nothing has changed then.
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { inspect } from 'node:util';
+
+import { SSHTunnel } from '../index.js';
+
+const options = { host: '127.0.0.1', port: 1, username: 'user', forwardHost: 'localhost', forwardPort: 9 };
+const make = (more) => new SSHTunnel({ ...options, ...more });
+
+const type = { name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' };
+const range = { name: 'RangeError', code: 'ERR_OUT_OF_RANGE' };
+const value = { name: 'TypeError', code: 'ERR_INVALID_ARG_VALUE' };
+
+const refuses = (call, expected, message) => assert.throws(call, { ...expected, ...(message && { message }) });
+
+describe('constructor', () => {
+  test('needs options, a host, and where to forward to', () => {
+    refuses(() => new SSHTunnel(), type, 'The "options" argument must be of type object. Received undefined');
+    refuses(() => new SSHTunnel(null), type, 'The "options" argument must be of type object. Received null');
+    refuses(() => new SSHTunnel([]), type, 'The "options" argument must be of type object. Received an instance of Array');
+    for (const name of ['host', 'forwardHost']) {
+      refuses(() => make({ [name]: undefined }), type, `The "options.${name}" property must be of type string. Received undefined`);
+      refuses(() => make({ [name]: '' }), value, `The property 'options.${name}' must not be empty. Received ''`);
+    }
+    refuses(() => make({ forwardPort: undefined }), type, 'The "options.forwardPort" property must be of type number. Received undefined');
+  });
+
+  test('checks the type of every option', () => {
+    const wrong = {
+      host: 5, port: '22', username: 5, password: 5, privateKey: 5, passphrase: 5, hostKey: 5, knownHosts: 5,
+      hostVerifier: true, localHost: 5, localPort: '0', forwardHost: 5, forwardPort: '9', linger: 1, keepAlive: 1,
+      idleTimeout: '1', keepaliveInterval: '1', keepaliveCountMax: '1', readyTimeout: '1',
+    };
+    for (const [name, bad] of Object.entries(wrong)) {
+      for (const given of [bad, null, Symbol('s')]) {
+        assert.throws(() => make({ [name]: given }), (error) => {
+          assert.equal(error.code, 'ERR_INVALID_ARG_TYPE', name);
+          assert.ok(error instanceof TypeError);
+          assert.ok(error.message.startsWith(`The "options.${name}" property must be `), error.message);
+          return true;
+        });
+      }
+    }
+    refuses(() => make({ knownHosts: ['a', 5] }), type, 'The "options.knownHosts[1]" property must be of type string. Received type number (5)');
+    refuses(() => make({ linger: 'yes' }), type, `The "options.linger" property must be one of type boolean or object. Received type string ('yes')`);
+  });
+
+  test('checks the range of every number', () => {
+    const ranges = {
+      port: [0, 65535], localPort: [0, 65535], forwardPort: [1, 65535],
+      idleTimeout: [0, 2 ** 31 - 1], keepaliveInterval: [0, 2 ** 31 - 1],
+      keepaliveCountMax: [1, 2 ** 31 - 1], readyTimeout: [0, 2 ** 31 - 1],
+    };
+    for (const [name, [least, most]] of Object.entries(ranges)) {
+      make({ [name]: least });
+      make({ [name]: most });
+      const message = (shown) => `The value of "options.${name}" is out of range. It must be >= ${least} && <= ${most}. Received ${shown}`;
+      refuses(() => make({ [name]: least - 1 }), range, message(least - 1));
+      refuses(() => make({ [name]: 2 ** 40 }), range, message('1_099_511_627_776'));
+      for (const odd of [1.5, NaN, Infinity]) {
+        refuses(() => make({ [name]: odd }), range, `The value of "options.${name}" is out of range. It must be an integer. Received ${odd}`);
+      }
+    }
+  });
+
+  test('takes a Linger as boolean or structure', () => {
+    assert.equal(make({}).getLinger(), true);
+    assert.equal(make({ linger: false }).getLinger(), false);
+    assert.deepEqual(make({ linger: false }).getLingerOption(), { l_onoff: 1, l_linger: 0 });
+    assert.deepEqual(make({ linger: { l_onoff: 0, l_linger: 9 } }).getLingerOption(), { l_onoff: 0, l_linger: 9 });
+    refuses(() => make({ linger: { l_onoff: 1 } }), type, 'The "options.linger.l_linger" property must be of type number. Received undefined');
+  });
+
+  test('refuses a host key that cannot be one', () => {
+    const line = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJfG2iq2nn7VO2ILJ8TQKiPnMWO2nBL8PBSF0bLf4xJ2';
+    make({ hostKey: [line, `${line} a comment`, `SHA256:${'A'.repeat(43)}`] });
+    for (const bad of ['SHA256:short', 'ssh-ed25519', 'MD5:00', 'ssh-ed25519 AAAA!']) {
+      assert.throws(() => make({ hostKey: bad }), value);
+    }
+    refuses(() => make({ hostKey: [5] }), type, 'The "options.hostKey[0]" property must be of type string. Received type number (5)');
+  });
+
+  test('ignores names it does not know, and takes undefined for absent', () => {
+    const tunnel = make({ colour: 'blue', port: undefined, linger: undefined, hostKey: undefined, password: undefined });
+    assert.equal(tunnel.getLinger(), true);
+  });
+
+  test('does not tell secrets', () => {
+    class Vault { secret = 'hunter2'; }
+    for (const name of ['password', 'privateKey', 'passphrase']) {
+      for (const [given, shown] of [[20002, 'type number'], [new Vault(), 'an instance of Vault'], [Object.assign(Object.create(null), { a: 'hunter2' }), 'an object']]) {
+        assert.throws(() => make({ [name]: given }), (error) => {
+          assert.ok(error.message.endsWith(`Received ${shown}`), error.message);
+          return true;
+        });
+      }
+    }
+    const key = Buffer.from('hunter2-key');
+    const tunnel = make({ password: 'hunter2', privateKey: key, passphrase: 'hunter2' });
+    assert.doesNotMatch(inspect(tunnel, { showHidden: true, depth: 9 }), /hunter2/);
+    assert.equal(key.toString(), 'hunter2-key', "the caller's buffer is the caller's");
+  });
+});
+
+describe('settings', () => {
+  test('setLinger takes a boolean and nothing else', () => {
+    const tunnel = make({ linger: false });
+    const received = [
+      [['yes'], `type string ('yes')`], [[], 'undefined'], [[1], 'type number (1)'], [[null], 'null'],
+      [[() => {}], 'function'], [[{ l_onoff: 0, l_linger: 0 }], 'an instance of Object'],
+    ];
+    for (const [args, shown] of received) {
+      refuses(() => tunnel.setLinger(...args), type, `The "linger" argument must be of type boolean. Received ${shown}`);
+    }
+    for (const callback of [5, null, {}, 'cb']) {
+      assert.throws(() => tunnel.setLinger(true, callback), (error) => {
+        assert.equal(error.code, 'ERR_INVALID_ARG_TYPE');
+        assert.match(error.message, /^The "callback" argument must be of type function\. Received /);
+        return true;
+      });
+    }
+    assert.equal(tunnel.getLinger(), false);
+  });
+
+  test('setLingerOption takes two unsigned shorts', () => {
+    const tunnel = make();
+    const before = tunnel.getLingerOption();
+    for (const bad of [undefined, null, true, 5, 'x', []]) assert.throws(() => tunnel.setLingerOption(bad), type);
+    for (const name of ['l_onoff', 'l_linger']) {
+      for (const bad of [true, '1', undefined, null]) {
+        assert.throws(() => tunnel.setLingerOption({ l_onoff: 0, l_linger: 0, [name]: bad }), (error) => {
+          assert.equal(error.code, 'ERR_INVALID_ARG_TYPE');
+          assert.ok(error.message.includes(`"value.${name}" property`), error.message);
+          return true;
+        });
+      }
+      for (const bad of [NaN, -1, 65536, 1.5]) {
+        assert.throws(() => tunnel.setLingerOption({ l_onoff: 0, l_linger: 0, [name]: bad }), (error) => {
+          assert.equal(error.code, 'ERR_OUT_OF_RANGE');
+          assert.ok(error.message.includes(`"value.${name}"`) && error.message.endsWith(`Received ${bad}`), error.message);
+          return true;
+        });
+      }
+    }
+    assert.throws(() => tunnel.setLingerOption({ l_onoff: 1, l_linger: 5 }), (error) => {
+      assert.equal(error.code, 'ERR_OUT_OF_RANGE');
+      assert.match(error.message, /l_linger.*not supported yet/);
+      return true;
+    });
+    assert.deepEqual(tunnel.getLingerOption(), before);
+    for (const good of [{ l_onoff: 0, l_linger: 65535 }, { l_onoff: 65535, l_linger: 0 }]) {
+      tunnel.setLingerOption(good);
+      assert.deepEqual(tunnel.getLingerOption(), good);
+      assert.equal(tunnel.getLinger(), good.l_onoff === 0);
+    }
+  });
+
+  test('setKeepAlive and setIdleTimeout check theirs', () => {
+    const tunnel = make();
+    assert.throws(() => tunnel.setKeepAlive(1), type);
+    assert.throws(() => tunnel.setIdleTimeout('1'), type);
+    for (const bad of [-1, 1.5, NaN, 2 ** 31]) assert.throws(() => tunnel.setIdleTimeout(bad), range);
+    assert.equal(tunnel.getKeepAlive(), false);
+    assert.equal(tunnel.getIdleTimeout(), 0);
+  });
+});
+
+test('every method refuses a callback that is none, before anything happens', () => {
+  const tunnel = make();
+  const calls = {
+    getLinger: [], setLinger: [false], getLingerOption: [], setLingerOption: [{ l_onoff: 1, l_linger: 0 }],
+    getKeepAlive: [], setKeepAlive: [true], getIdleTimeout: [], setIdleTimeout: [5], connect: [], startListening: [],
+    stopListening: [], disconnect: [1], shutdown: [], close: [{}], connections: [],
+  };
+  for (const [name, args] of Object.entries(calls)) {
+    for (const callback of [null, 5, 'cb', {}]) assert.throws(() => tunnel[name](...args, callback), type, name);
+  }
+  assert.deepEqual([tunnel.getLinger(), tunnel.getKeepAlive(), tunnel.getIdleTimeout()], [true, false, 0]);
+});
+
+test('operations check their arguments', async () => {
+  const tunnel = make();
+  for (const bad of [undefined, '1', null]) assert.throws(() => tunnel.disconnect(bad), type);
+  for (const bad of [0, -1, 1.5, NaN]) assert.throws(() => tunnel.disconnect(bad), range);
+  assert.throws(() => tunnel.close({ timeout: -1 }, () => {}), range);
+  assert.throws(() => tunnel.close(5, () => {}), type);
+  await assert.rejects(tunnel.close({ timeout: 'x' }), { ...type, message: 'The "options.timeout" property must be of type number. Received type string (\'x\')' });
+  await assert.rejects(tunnel.close(null), type);
+});
+
+test('promises reject bad arguments', async () => {
+  const { promises } = make();
+  await assert.rejects(promises.setLinger('yes'), type);
+  await assert.rejects(promises.setLinger(), type);
+  await assert.rejects(promises.setIdleTimeout(-1), range);
+  await assert.rejects(promises.close(() => {}), type);
+  assert.equal(await promises.getLinger(), true);
+});

@@ -1,0 +1,55 @@
+// index.d.ts says what index.js has: neither more nor less.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { EventEmitter } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+import ts from 'typescript';
+
+import * as tunnels from '../index.js';
+
+const declarations = new URL('../index.d.ts', import.meta.url);
+const source = ts.createSourceFile('index.d.ts', readFileSync(declarations, 'utf8'), ts.ScriptTarget.Latest, true);
+
+/** The names that a class or interface declares, without symbols and the constructor. */
+function members(name) {
+  const node = source.statements.find((statement) => statement.name?.text === name);
+  return new Set(node.members.map((member) => member.name).filter((member) => member && ts.isIdentifier(member)).map((member) => member.text));
+}
+
+test('a strict program compiles, and one that is wrong does not', () => {
+  const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc');
+  const project = fileURLToPath(new URL('types', import.meta.url));
+  const { status, stdout } = spawnSync(process.execPath, [tsc, '-p', project], { encoding: 'utf8' });
+  assert.equal(stdout, '');
+  assert.equal(status, 0);
+});
+
+test('the class has the declared members, and declares those it has', () => {
+  const { prototype } = tunnels.SSHTunnel;
+  const declared = members('SSHTunnel');
+  for (const name of declared) assert.ok(name in prototype, name);
+  const own = Object.getOwnPropertyNames(prototype).filter((name) => name !== 'constructor' && !(name in EventEmitter.prototype));
+  for (const name of own) assert.ok(declared.has(name), name);
+});
+
+test('promises has the declared members, and the methods of the class', () => {
+  const tunnel = new tunnels.SSHTunnel({ host: 'localhost', username: 'user', forwardHost: 'localhost', forwardPort: 9 });
+  assert.deepEqual(new Set(Object.keys(tunnel.promises)), members('SSHTunnelPromises'));
+  for (const name of Object.keys(tunnel.promises)) assert.equal(typeof tunnel[name], 'function');
+});
+
+test('the module exports what is declared', () => {
+  const values = source.statements.flatMap((statement) =>
+    ts.isVariableStatement(statement)
+      ? statement.declarationList.declarations.map((declaration) => declaration.name.text)
+      : ts.isClassDeclaration(statement)
+        ? [statement.name.text]
+        : [],
+  );
+  assert.deepEqual(Object.keys(tunnels.default).sort(), values.sort());
+  for (const name of values) assert.equal(tunnels[name], tunnels.default[name], 'as a named import, too');
+});

@@ -1,0 +1,98 @@
+// Never run: `tsc` reads it. What must not compile stands behind @ts-expect-error.
+import { once } from 'node:events';
+
+import {
+  SSHTunnel,
+  sshtunnel,
+  type Callback,
+  type ConnectionEnd,
+  type ConnectionInfo,
+  type HostKeyInfo,
+  type Linger,
+  type SSHTunnelError,
+  type SSHTunnelOptions,
+} from 'sshtunnel-native';
+
+const options: SSHTunnelOptions = {
+  host: 'ssh.example.org',
+  port: 22,
+  username: 'user',
+  password: 'secret',
+  privateKey: Buffer.from('key'),
+  passphrase: 'secret',
+  hostKey: ['SHA256:...'],
+  knownHosts: '/etc/ssh/ssh_known_hosts',
+  hostVerifier: async (key: HostKeyInfo) => key.fingerprint.startsWith('SHA256:') && key.key.length > 0,
+  localHost: '127.0.0.1',
+  localPort: 0,
+  forwardHost: 'db.example.org',
+  forwardPort: 5432,
+  linger: { l_onoff: 1, l_linger: 0 },
+  keepAlive: true,
+  idleTimeout: 60_000,
+  keepaliveInterval: 0,
+  keepaliveCountMax: 3,
+  readyTimeout: 20_000,
+};
+
+const tunnel = new SSHTunnel(options);
+const other: sshtunnel = new sshtunnel({ host: 'h', forwardHost: 'f', forwardPort: 1 });
+
+const graceful: boolean = tunnel.getLinger();
+tunnel.setLinger(!graceful);
+const option: Linger = tunnel.getLingerOption();
+tunnel.setLingerOption({ ...option, l_onoff: 0 });
+const milliseconds: number = tunnel.getIdleTimeout();
+tunnel.setIdleTimeout(milliseconds, (error) => {
+  const none: null | SSHTunnelError = error;
+  void none;
+});
+tunnel.setKeepAlive(!tunnel.getKeepAlive());
+
+tunnel.getLinger((error, linger) => {
+  if (error) {
+    const code: string = error.code;
+    const errno: number | undefined = error.errno;
+    void [code, errno];
+  } else {
+    const value: boolean = linger;
+    void value;
+  }
+});
+const callback: Callback<ConnectionInfo[]> = (error, connections) => {
+  if (error === null) for (const { connectionId, state } of connections) if (state === 'open') tunnel.disconnect(connectionId);
+};
+tunnel.connections(callback);
+
+tunnel.on('connectionRequest', (request) => (request.remotePort > 1024 ? request.accept() : request.reject()));
+tunnel.on('connection', (connection) => console.log(connection.bytesUp, connection.linger.l_onoff));
+tunnel.once('disconnected', (end: ConnectionEnd) => console.log(end.closedBy === 'reset', end.droppedDown));
+tunnel.on('error', (error) => console.log(error.syscall)).on('close', () => undefined).ref().unref();
+
+export async function main(): Promise<void> {
+  await once(tunnel, 'ready');
+  await tunnel.promises.startListening();
+  const port: number = tunnel.localPort;
+  const listening: boolean = tunnel.listening;
+  const connections: ConnectionInfo[] = await tunnel.promises.connections();
+  await tunnel.promises.setLingerOption({ l_onoff: 0, l_linger: 0 });
+  await tunnel.close({ timeout: 1000 });
+  tunnel.close((error) => void error);
+  const disposable: AsyncDisposable = other;
+  void [port, listening, connections, disposable];
+}
+
+// @ts-expect-error forwardHost and forwardPort are missing
+new SSHTunnel({ host: 'h' });
+// @ts-expect-error not a boolean
+tunnel.setLinger('yes');
+// @ts-expect-error nothing to set
+tunnel.setLinger();
+// @ts-expect-error not a callback
+tunnel.setLinger(true, 5);
+// @ts-expect-error a member is missing
+tunnel.setLingerOption({ l_onoff: 1 });
+// @ts-expect-error read only
+tunnel.localPort = 1;
+// @ts-expect-error no such member
+tunnel.on('connection', (connection) => connection.nothing);

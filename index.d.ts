@@ -1,0 +1,417 @@
+/// <reference types="node" />
+
+import { EventEmitter } from 'node:events';
+
+/**
+ * The LINGER structure of the sockets API: two unsigned shorts, integers from 0 to 65535.
+ *
+ * | l_onoff | l_linger | how a connection is closed |
+ * |---|---|---|
+ * | 0 | any | gracefully: everything is delivered, then FIN, without a limit in time |
+ * | not 0 | 0 | hard: what is not delivered yet is dropped, the peer gets RST (ECONNRESET) |
+ * | not 0 | n | not supported yet: refused with RangeError ERR_OUT_OF_RANGE |
+ */
+export interface Linger {
+  l_onoff: number;
+  /** Seconds. */
+  l_linger: number;
+}
+
+/** The server's host key, for {@link SSHTunnelOptions.hostVerifier} to decide about. */
+export interface HostKeyInfo {
+  /** The `host` option as it was given. */
+  host: string;
+  port: number;
+  /** `'ssh-ed25519'`, `'ecdsa-sha2-nistp256'`, `'ssh-rsa'`. */
+  type: string;
+  /** The public key as the server sent it (RFC 4253, section 6.6). */
+  key: Buffer;
+  /** `'SHA256:...'`, as `ssh-keygen -l` prints it. */
+  fingerprint: string;
+}
+
+/**
+ * What a tunnel is made of. Names that are not listed are ignored. A value of the wrong type is a
+ * TypeError ERR_INVALID_ARG_TYPE, a number outside its range a RangeError ERR_OUT_OF_RANGE, a host
+ * key or name that cannot be one a TypeError ERR_INVALID_ARG_VALUE.
+ *
+ * With none of `hostKey`, `knownHosts` and `hostVerifier`, the user's and the system's known_hosts
+ * files decide about the server (`~/.ssh/known_hosts`, `~/.ssh/known_hosts2`,
+ * `/etc/ssh/ssh_known_hosts`, `/etc/ssh/ssh_known_hosts2`). Once one of the three is given, only
+ * what is given counts. A server that nothing vouches for is refused with ERR_SSH_HOST_KEY before
+ * anything about the user is sent.
+ */
+export interface SSHTunnelOptions {
+  /** Name or address of the SSH server. */
+  host: string;
+  /** Port of the SSH server, 0 to 65535. Default: 22. */
+  port?: number | undefined;
+  /** Default: the name of the user that runs the process. */
+  username?: string | undefined;
+  password?: string | undefined;
+  /** The text of a private key file, OpenSSH or PEM; not its path. */
+  privateKey?: string | Uint8Array | undefined;
+  /** What `privateKey` is encrypted with. */
+  passphrase?: string | Uint8Array | undefined;
+  /** Trusted host keys: fingerprints (`'SHA256:...'`) or lines of public keys (`'ssh-ed25519 AAAA...'`). */
+  hostKey?: string | readonly string[] | undefined;
+  /** Paths of known_hosts files. A file that does not exist counts as empty; `~` is not expanded. */
+  knownHosts?: string | readonly string[] | undefined;
+  /**
+   * Asked about a host key that nothing else decides. Only `true`, or a promise of it, trusts the
+   * key. A throw or a rejection refuses it and becomes the `cause` of the error ERR_SSH_HOST_KEY.
+   * The answer has to come within `readyTimeout`.
+   *
+   * It may await `tunnel.promises`, except an operation that itself waits for this logon. As long
+   * as a tunnel with a hostVerifier has no session, `connect()` and `startListening()` without a
+   * callback are refused with ERR_TUNNEL_WOULD_DEADLOCK.
+   */
+  hostVerifier?: ((key: HostKeyInfo) => boolean | Promise<boolean>) | undefined;
+  /** Where to listen: an address, or a name that is resolved then. Default: `'127.0.0.1'`. */
+  localHost?: string | undefined;
+  /** Port to listen on, 0 to 65535; 0 lets the system choose. Default: 0. */
+  localPort?: number | undefined;
+  /** The host that the SSH server connects every connection to, as the server knows it. */
+  forwardHost: string;
+  /** The port of that host, 1 to 65535. */
+  forwardPort: number;
+  /** How connections are closed; a boolean as in {@link SSHTunnel.setLinger}. Default: `true`. */
+  linger?: boolean | Linger | undefined;
+  /** SO_KEEPALIVE for accepted connections. Default: `false`. */
+  keepAlive?: boolean | undefined;
+  /**
+   * Milliseconds without a byte in either direction after which a connection is closed by its
+   * Linger; 0 for never, at most 2147483647. Default: 0.
+   */
+  idleTimeout?: number | undefined;
+  /** Milliseconds of silence after which the server is asked for a sign of life; 0 for never. Default: 0. */
+  keepaliveInterval?: number | undefined;
+  /** Unanswered questions in a row after which the session counts as lost, 1 or more. Default: 3. */
+  keepaliveCountMax?: number | undefined;
+  /**
+   * Milliseconds that dialing and logging on may take in all, ETIMEDOUT after them; also how long a
+   * 'connectionRequest' waits for its answer. 0 for no limit. Default: 20000.
+   */
+  readyTimeout?: number | undefined;
+}
+
+/** A connection through the tunnel, at the moment of asking. */
+export interface ConnectionInfo {
+  /** Its number, unique within the tunnel, counted from 1. */
+  connectionId: number;
+  /** The program that connected to the local port. */
+  remoteAddress: string;
+  remotePort: number;
+  /** The local address that it connected to. */
+  localAddress: string;
+  localPort: number;
+  /** What the SSH server connects it to. */
+  forwardHost: string;
+  forwardPort: number;
+  /** The value that it was accepted with and will be closed by. */
+  linger: Linger;
+  /**
+   * `'requested'`: waits for an answer to its 'connectionRequest'. `'opening'`: the SSH server was
+   * asked to connect. `'open'`: open from end to end; either direction may have reached its end.
+   * `'closing'`: what is still under way is delivered or dropped, by its Linger.
+   */
+  state: 'requested' | 'opening' | 'open' | 'closing';
+  /** Bytes read from the local program and handed to the SSH session so far. */
+  bytesUp: number;
+  /** Bytes from the far side handed to the local program so far. */
+  bytesDown: number;
+}
+
+/** How a connection ended, and what became of its bytes. */
+export interface ConnectionEnd {
+  connectionId: number;
+  /**
+   * `'OK'`, or what went wrong: the name of a system error (`'ECONNRESET'`: the local program reset
+   * it; `'ETIMEDOUT'`), `'ERR_SSH_...'` (`'ERR_SSH_DISCONNECTED'`: the session was lost) or
+   * `'ERR_TUNNEL_...'`.
+   */
+  code: string;
+  /** The same for people. */
+  reason: string;
+  /** Whether both directions reached their end of stream with every byte delivered. */
+  clean: boolean;
+  /**
+   * What the local program saw: `'graceful'`: FIN after everything that `bytesDown` counts;
+   * `'reset'`: ECONNRESET after the bytes it could read until then.
+   */
+  closedBy: 'graceful' | 'reset';
+  /** Bytes from the local program that were handed to the SSH session. */
+  bytesUp: number;
+  /** Bytes from the far side that the local program's kernel has acknowledged. */
+  bytesDown: number;
+  /** Bytes that the local program had sent and that were not passed on. */
+  droppedUp: number;
+  /** Bytes that had come from the far side and were not delivered. */
+  droppedDown: number;
+  /** The value that it was closed by. */
+  linger: Linger;
+  /** Whether the linger time ran out and cut a graceful close short. */
+  lingerExpired: boolean;
+}
+
+/**
+ * A connection that waits for an answer. Only the first answer counts. Without one it stays
+ * pending until `readyTimeout` has passed, and is rejected then; it is also rejected if the
+ * listener throws. The local program sees a rejection as a reset (ECONNRESET).
+ */
+export interface ConnectionRequest {
+  readonly connectionId: number;
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  accept(): void;
+  reject(): void;
+}
+
+/** What the errors of a tunnel carry beside their message. */
+export interface SSHTunnelError extends Error {
+  /**
+   * The name of a system error (`'EADDRINUSE'`, `'ECONNREFUSED'`, `'ENOTFOUND'`, `'ETIMEDOUT'`), or
+   * - `'ERR_SSH_HOST_KEY'`: the server's key is not trusted; nothing about the user was sent
+   * - `'ERR_SSH_PRIVATE_KEY'`: `privateKey` is no key, or `passphrase` is missing or wrong
+   * - `'ERR_SSH_AUTH'`: the server refused every proof that was offered
+   * - `'ERR_SSH_ALGORITHM'`: both sides have no algorithm in common
+   * - `'ERR_SSH_PROTOCOL'`: the server broke the protocol
+   * - `'ERR_SSH_DISCONNECTED'`: the session broke, or the server ended it or fell silent
+   * - `'ERR_TUNNEL_CLOSED'`: the tunnel was shut down while the operation was under way
+   * - `'ERR_TUNNEL_NO_CONNECTION'`: there is no connection with that number
+   * - `'ERR_TUNNEL_WOULD_DEADLOCK'`: the call would have blocked the thread that had to answer it
+   */
+  code: string;
+  /** For system errors: the number, negative, as in Node's own. */
+  errno?: number;
+  /** For system errors: `'connect'`, `'getaddrinfo'`, `'listen'`, `'accept'`. */
+  syscall?: string;
+  /** For system errors: the host that it was about. */
+  address?: string;
+  /** For system errors: the port that it was about. */
+  port?: number;
+}
+
+/**
+ * Called once, later, never before the method has returned. `error` is exactly `null`, or an Error;
+ * then there is no `data`.
+ */
+export type Callback<T = void> = (error: SSHTunnelError | null, data: T) => void;
+
+/** The events of a tunnel with the arguments of their listeners. */
+export interface SSHTunnelEvents {
+  /** The SSH session is up. */
+  ready: [];
+  /** The local port is bound and the session is up: a connection would be forwarded. */
+  listening: [];
+  /** A connection came in. While anybody listens for this, every new connection waits for an answer. */
+  connectionRequest: [request: ConnectionRequest];
+  /** A connection is open from end to end. */
+  connection: [connection: ConnectionInfo];
+  /** A connection has ended; the last event about it. */
+  disconnected: [end: ConnectionEnd];
+  /** The SSH session was lost, or the listener broke; 'close' follows. Not for errors that a call reports. */
+  error: [error: SSHTunnelError];
+  /** The tunnel holds nothing any more: no port, no connection, no session. It can start again. */
+  close: [];
+}
+
+/**
+ * The methods of a tunnel as promises. They take effect in the order of all calls on the tunnel,
+ * but each promise settles as soon as its own work is done, not after those of earlier calls: so
+ * that a hostVerifier can await `promises.setLinger(...)` while `promises.connect()` waits for it.
+ * A bad argument is a rejection, too.
+ */
+export interface SSHTunnelPromises {
+  getLinger(): Promise<boolean>;
+  setLinger(linger: boolean): Promise<void>;
+  getLingerOption(): Promise<Linger>;
+  setLingerOption(value: Linger): Promise<void>;
+  getKeepAlive(): Promise<boolean>;
+  setKeepAlive(keepAlive: boolean): Promise<void>;
+  getIdleTimeout(): Promise<number>;
+  setIdleTimeout(idleTimeout: number): Promise<void>;
+  connect(): Promise<void>;
+  startListening(): Promise<void>;
+  stopListening(): Promise<void>;
+  disconnect(connectionId: number): Promise<void>;
+  shutdown(): Promise<void>;
+  close(options?: CloseOptions): Promise<void>;
+  connections(): Promise<ConnectionInfo[]>;
+}
+
+export interface CloseOptions {
+  /** Milliseconds that connections may take to finish, 0 to 2147483647. Default: no limit. */
+  timeout?: number | undefined;
+}
+
+/**
+ * A local port whose connections travel through an SSH server to a host behind it, and are closed
+ * exactly the way that its Linger asks for.
+ *
+ * **Calls.** Every method takes an optional trailing callback. Without it, the method blocks the
+ * thread until it is done, and returns or throws. With it, the method returns at once, and
+ * `callback(error, data)` is called once, later. Bad arguments always throw at once (TypeError
+ * ERR_INVALID_ARG_TYPE, RangeError ERR_OUT_OF_RANGE), and nothing has changed then.
+ *
+ * **Order.** Calls on one tunnel take effect in the order in which they are made, whatever their
+ * form; callbacks are called in that order, and a blocking call sees the effect of everything
+ * before it. A callback therefore waits for those of all earlier calls: do not wait inside a
+ * hostVerifier for the callback of a call that was made after `connect(callback)`. Promises
+ * ({@link SSHTunnel.promises}) settle each by itself.
+ *
+ * **Blocking.** A call that blocks stops everything on its thread: do not use it with an SSH server
+ * or with peers that run on the same thread. Closing calls may wait for the peers of connections.
+ *
+ * **Life.** A tunnel that is up (connected or listening) keeps the process running until 'close'
+ * was delivered, unless {@link SSHTunnel.unref} was called; so does every callback or promise that
+ * is due. A tunnel that was never started, or is closed, needs no disposal: it goes with the
+ * garbage. When a worker thread is terminated, or the process exits, its tunnels close hard: local
+ * programs see ECONNRESET, and the port is free again.
+ *
+ * **Delivery.** What has become of the bytes of a connection, its 'disconnected' event tells. A
+ * connection whose SSH session is lost ends with a reset after the delivered bytes, whatever its
+ * Linger: a stream that was cut never looks complete.
+ */
+export class SSHTunnel extends EventEmitter {
+  /** Makes a tunnel that does nothing yet: starts no thread and touches no network. */
+  constructor(options: SSHTunnelOptions);
+
+  /**
+   * The `Linger` property: how the next connections will be closed. `true` (the default): gracefully.
+   * `false`: hard.
+   */
+  getLinger(): boolean;
+  getLinger(callback: Callback<boolean>): void;
+
+  /**
+   * Sets the `Linger` property: `true` for a graceful close ({0, 0} in the LINGER structure), `false`
+   * for a hard one ({1, 0}). It is taken over by connections when they are accepted, also by those
+   * that wait in the backlog now; connections that were accepted keep what they have.
+   */
+  setLinger(linger: boolean): void;
+  setLinger(linger: boolean, callback: Callback): void;
+
+  /** The LINGER structure behind the property. */
+  getLingerOption(): Linger;
+  getLingerOption(callback: Callback<Linger>): void;
+
+  /**
+   * Sets the LINGER structure behind the property. A bounded close (both members nonzero) is not
+   * supported yet: RangeError ERR_OUT_OF_RANGE.
+   */
+  setLingerOption(value: Linger): void;
+  setLingerOption(value: Linger, callback: Callback): void;
+
+  /** Whether the next connections get SO_KEEPALIVE. */
+  getKeepAlive(): boolean;
+  getKeepAlive(callback: Callback<boolean>): void;
+  setKeepAlive(keepAlive: boolean): void;
+  setKeepAlive(keepAlive: boolean, callback: Callback): void;
+
+  /** Milliseconds without a byte after which the next connections will be closed; 0: never. */
+  getIdleTimeout(): number;
+  getIdleTimeout(callback: Callback<number>): void;
+  setIdleTimeout(idleTimeout: number): void;
+  setIdleTimeout(idleTimeout: number, callback: Callback): void;
+
+  /**
+   * Logs on to the SSH server. Done when the session is up, at once if it is already.
+   *
+   * Fails with the errors of dialing and logging on (see {@link SSHTunnelError.code}), within
+   * `readyTimeout`. Blocking it is refused with ERR_TUNNEL_WOULD_DEADLOCK while a hostVerifier would
+   * have to be asked.
+   */
+  connect(): void;
+  connect(callback: Callback): void;
+
+  /**
+   * Logs on if there is no session, then binds the local port. Done when a connection would be
+   * forwarded; {@link SSHTunnel.localPort} tells the port then.
+   *
+   * Fails as {@link SSHTunnel.connect} does, or with the system's error if the port cannot be bound
+   * (EADDRINUSE, EACCES, EADDRNOTAVAIL).
+   */
+  startListening(): void;
+  startListening(callback: Callback): void;
+
+  /**
+   * Closes the listener. Open connections live on and the session stays; done when the port is free.
+   * Connections that were not accepted yet are reset by the system.
+   */
+  stopListening(): void;
+  stopListening(callback: Callback): void;
+
+  /**
+   * Closes one connection by the Linger that it was accepted with. Done when it has ended, and its
+   * 'disconnected' event is on its way.
+   *
+   * - Graceful: what has come in from either side is delivered; both peers read everything and then
+   *   the end of stream (FIN). Takes as long as the peers take to read it.
+   * - Hard: what is not delivered yet is dropped and counted; the local program gets ECONNRESET, the
+   *   far side the end of the channel. Takes no time.
+   *
+   * Fails with ERR_TUNNEL_NO_CONNECTION if there is no such connection (any more).
+   */
+  disconnect(connectionId: number): void;
+  disconnect(connectionId: number, callback: Callback): void;
+
+  /**
+   * Stops listening, closes every connection as {@link SSHTunnel.disconnect} does, and logs off.
+   * Done when the tunnel holds nothing any more. With graceful connections that takes as long as
+   * their peers take to read. Operations under way fail with ERR_TUNNEL_CLOSED.
+   */
+  shutdown(): void;
+  shutdown(callback: Callback): void;
+
+  /**
+   * Stops listening, lets the connections go on until both of their sides have finished, or for
+   * `timeout` milliseconds, then does what {@link SSHTunnel.shutdown} does. Never blocks: without a
+   * callback it returns a promise. What finishes in time is delivered completely and ends with FIN;
+   * what does not is closed by its Linger.
+   */
+  close(options?: CloseOptions): Promise<void>;
+  close(callback: Callback): void;
+  close(options: CloseOptions | undefined, callback: Callback): void;
+
+  /** `close()` without a limit in time, for `await using`; where the runtime has the symbol. */
+  [Symbol.asyncDispose](): Promise<void>;
+
+  /** The connections that exist now. */
+  connections(): ConnectionInfo[];
+  connections(callback: Callback<ConnectionInfo[]>): void;
+
+  /** Whether the local port is bound. */
+  readonly listening: boolean;
+
+  /** The local port while listening; otherwise the configured one. */
+  readonly localPort: number;
+
+  /** The same methods as promises. */
+  readonly promises: SSHTunnelPromises;
+
+  /** Takes back {@link SSHTunnel.unref}. */
+  ref(): this;
+
+  /** Lets the process exit although this tunnel is up; its connections are closed hard then. */
+  unref(): this;
+
+  on<E extends keyof SSHTunnelEvents>(event: E, listener: (...args: SSHTunnelEvents[E]) => void): this;
+  on(event: string | symbol, listener: (...args: any[]) => void): this;
+  once<E extends keyof SSHTunnelEvents>(event: E, listener: (...args: SSHTunnelEvents[E]) => void): this;
+  once(event: string | symbol, listener: (...args: any[]) => void): this;
+  addListener<E extends keyof SSHTunnelEvents>(event: E, listener: (...args: SSHTunnelEvents[E]) => void): this;
+  addListener(event: string | symbol, listener: (...args: any[]) => void): this;
+  prependListener<E extends keyof SSHTunnelEvents>(event: E, listener: (...args: SSHTunnelEvents[E]) => void): this;
+  prependListener(event: string | symbol, listener: (...args: any[]) => void): this;
+  prependOnceListener<E extends keyof SSHTunnelEvents>(event: E, listener: (...args: SSHTunnelEvents[E]) => void): this;
+  prependOnceListener(event: string | symbol, listener: (...args: any[]) => void): this;
+  off<E extends keyof SSHTunnelEvents>(event: E, listener: (...args: SSHTunnelEvents[E]) => void): this;
+  off(event: string | symbol, listener: (...args: any[]) => void): this;
+  removeListener<E extends keyof SSHTunnelEvents>(event: E, listener: (...args: SSHTunnelEvents[E]) => void): this;
+  removeListener(event: string | symbol, listener: (...args: any[]) => void): this;
+}
+
+/** The same class by the name of the package. */
+export const sshtunnel: typeof SSHTunnel;
+export type sshtunnel = SSHTunnel;

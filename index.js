@@ -1,0 +1,346 @@
+'use strict';
+
+const { AsyncResource } = require('node:async_hooks');
+const { EventEmitter } = require('node:events');
+
+const check = require('./lib/arguments.js');
+const { Deferred, adopt, binding, create, enqueue, hold, unhold } = require('./lib/environment.js');
+const { fromNative, wouldDeadlock } = require('./lib/errors.js');
+
+const { Kind, Method } = binding;
+
+/** Tunnels that are up: nobody else may hold one, and still its events are due. */
+const up = new Set();
+
+const nothing = () => undefined;
+const itself = (value) => value;
+
+/** The methods that `promises` mirrors, with the number of their arguments. */
+const MIRRORED = {
+  getLinger: 0,
+  setLinger: 1,
+  getLingerOption: 0,
+  setLingerOption: 1,
+  getKeepAlive: 0,
+  setKeepAlive: 1,
+  getIdleTimeout: 0,
+  setIdleTimeout: 1,
+  connect: 0,
+  startListening: 0,
+  stopListening: 0,
+  disconnect: 1,
+  shutdown: 0,
+  close: 1,
+  connections: 0,
+};
+
+class SSHTunnel extends EventEmitter {
+  #handle;
+  #hostVerifier;
+  /** Events run in the context in which the tunnel was made. */
+  #resource = new AsyncResource('SSHTUNNEL');
+  #promises;
+  /** Why the last host key was refused, if hostVerifier failed over it. */
+  #refusal;
+  /** Up, or with a 'close' still to be delivered. */
+  #up = false;
+  /** The number of the last 'close' that was delivered. */
+  #closed = 0;
+  /** What ref() and unref() say. */
+  #referenced = true;
+  /** Whether the event loop is held because of this tunnel. */
+  #held = false;
+
+  static {
+    adopt({
+      deliver: (tunnel, ...event) => tunnel.#resource.runInAsyncScope(tunnel.#deliver, tunnel, ...event),
+      replied: (tunnel) => tunnel.#refresh(),
+      error: (tunnel, failure) => tunnel.#error(failure),
+    });
+  }
+
+  constructor(options) {
+    super();
+    const { native, hostVerifier, wipe } = check.checkOptions(options);
+    let handle;
+    try {
+      handle = create(this, native);
+    } finally {
+      wipe();
+    }
+    if (typeof handle !== 'number') throw fromNative(handle);
+    this.#handle = handle;
+    this.#hostVerifier = hostVerifier;
+  }
+
+  getLinger(callback) {
+    return this.#setting(Method.GetLinger, 0, callback, Boolean);
+  }
+
+  setLinger(linger, callback) {
+    const value = Number(check.checkBoolean(linger, 'linger'));
+    return this.#setting(Method.SetLinger, value, callback, nothing);
+  }
+
+  getLingerOption(callback) {
+    return this.#setting(Method.GetLingerOption, 0, callback, check.unpackLinger);
+  }
+
+  setLingerOption(value, callback) {
+    const packed = check.checkLingerOption(value, 'value');
+    return this.#setting(Method.SetLingerOption, packed, callback, nothing);
+  }
+
+  getKeepAlive(callback) {
+    return this.#setting(Method.GetKeepAlive, 0, callback, Boolean);
+  }
+
+  setKeepAlive(keepAlive, callback) {
+    const value = Number(check.checkBoolean(keepAlive, 'keepAlive'));
+    return this.#setting(Method.SetKeepAlive, value, callback, nothing);
+  }
+
+  getIdleTimeout(callback) {
+    return this.#setting(Method.GetIdleTimeout, 0, callback, itself);
+  }
+
+  setIdleTimeout(idleTimeout, callback) {
+    check.checkMilliseconds(idleTimeout, 'idleTimeout');
+    return this.#setting(Method.SetIdleTimeout, idleTimeout, callback, nothing);
+  }
+
+  connect(callback) {
+    this.#refuseDeadlock('connect', callback);
+    return this.#operation(Method.Connect, 0, callback);
+  }
+
+  startListening(callback) {
+    this.#refuseDeadlock('startListening', callback);
+    return this.#operation(Method.StartListening, 0, callback);
+  }
+
+  stopListening(callback) {
+    return this.#operation(Method.StopListening, 0, callback);
+  }
+
+  disconnect(connectionId, callback) {
+    return this.#operation(Method.Disconnect, check.checkConnectionId(connectionId), callback);
+  }
+
+  shutdown(callback) {
+    return this.#operation(Method.Shutdown, 0, callback);
+  }
+
+  close(options, callback) {
+    if (typeof options === 'function' && callback === undefined) [options, callback] = [undefined, options];
+    if (callback === undefined) return this.promises.close(options);
+    return this.#operation(Method.Close, check.checkCloseOptions(options), callback);
+  }
+
+  connections(callback) {
+    return this.#operation(Method.Connections, 0, callback);
+  }
+
+  get listening() {
+    return binding.listening(this.#handle);
+  }
+
+  get localPort() {
+    return binding.localPort(this.#handle);
+  }
+
+  get promises() {
+    if (this.#promises === undefined) {
+      const mirror = {};
+      for (const [name, arity] of Object.entries(MIRRORED)) {
+        const method = SSHTunnel.prototype[name];
+        mirror[name] = async (...args) => {
+          const deferred = new Deferred();
+          args.length = arity;
+          method.call(this, ...args, deferred);
+          return deferred.promise;
+        };
+      }
+      this.#promises = Object.freeze(mirror);
+    }
+    return this.#promises;
+  }
+
+  ref() {
+    this.#referenced = true;
+    this.#refresh();
+    return this;
+  }
+
+  unref() {
+    this.#referenced = false;
+    this.#refresh();
+    return this;
+  }
+
+  // Whether anybody decides about new connections is for the addon to know before it asks. The
+  // events 'newListener' and 'removeListener' would tell, but users can take their listeners away.
+  on(event, listener) {
+    super.on(event, listener);
+    return this.#follow(event);
+  }
+
+  addListener(event, listener) {
+    super.addListener(event, listener);
+    return this.#follow(event);
+  }
+
+  prependListener(event, listener) {
+    super.prependListener(event, listener);
+    return this.#follow(event);
+  }
+
+  off(event, listener) {
+    super.off(event, listener);
+    return this.#follow(event);
+  }
+
+  removeListener(event, listener) {
+    super.removeListener(event, listener);
+    return this.#follow(event);
+  }
+
+  removeAllListeners(...events) {
+    super.removeAllListeners(...events);
+    return this.#follow('connectionRequest');
+  }
+
+  #follow(event) {
+    if (event === 'connectionRequest') {
+      binding.decideConnections(this.#handle, this.listenerCount('connectionRequest') > 0);
+    }
+    return this;
+  }
+
+  #setting(method, argument, callback, convert) {
+    if (callback === undefined) return convert(binding.call(this.#handle, method, argument));
+    return enqueue(this, this.#handle, method, argument, callback, convert);
+  }
+
+  #operation(method, argument, callback) {
+    if (callback !== undefined) return enqueue(this, this.#handle, method, argument, callback, itself);
+    const outcome = binding.call(this.#handle, method, argument);
+    this.#refresh();
+    if (outcome === undefined || Array.isArray(outcome)) return outcome;
+    throw this.#error(outcome);
+  }
+
+  #refuseDeadlock(method, callback) {
+    if (callback === undefined && this.#hostVerifier !== undefined && !binding.ready(this.#handle)) {
+      throw wouldDeadlock(method);
+    }
+  }
+
+  /** Keeps this tunnel, and the event loop, while it is up. */
+  #refresh() {
+    const isUp = binding.alive(this.#handle, this.#closed);
+    if (isUp !== this.#up) {
+      this.#up = isUp;
+      if (isUp) up.add(this);
+      else up.delete(this);
+    }
+    const held = isUp && this.#referenced;
+    if (held !== this.#held) {
+      this.#held = held;
+      if (held) hold();
+      else unhold();
+    }
+  }
+
+  #error(failure) {
+    const error = fromNative(failure);
+    if (error.code === 'ERR_SSH_HOST_KEY' && this.#refusal !== undefined) {
+      error.cause = this.#refusal.reason;
+      this.#refusal = undefined;
+    }
+    return error;
+  }
+
+  #deliver(kind, number, failure, payload) {
+    switch (kind) {
+      case Kind.HostKey:
+        this.#verifyHostKey(number, payload);
+        break;
+      case Kind.Ready:
+        this.#refresh();
+        this.emit('ready');
+        break;
+      case Kind.Listening:
+        this.#refresh();
+        this.emit('listening');
+        break;
+      case Kind.ConnectionRequest:
+        this.#requestConnection(payload);
+        break;
+      case Kind.Connection:
+        this.emit('connection', payload);
+        break;
+      case Kind.Disconnected:
+        this.emit('disconnected', payload);
+        break;
+      case Kind.Error:
+        this.emit('error', this.#error(failure));
+        break;
+      case Kind.Close:
+        this.#closed = number;
+        try {
+          this.emit('close');
+        } finally {
+          this.#refresh();
+        }
+        break;
+    }
+  }
+
+  async #verifyHostKey(question, key) {
+    this.#refusal = undefined;
+    let trusted = false;
+    try {
+      const verify = this.#hostVerifier;
+      trusted = (await verify(key)) === true;
+    } catch (reason) {
+      this.#refusal = { reason };
+    }
+    binding.answerHostKey(this.#handle, question, trusted);
+  }
+
+  #requestConnection({ connectionId, remoteAddress, remotePort }) {
+    const handle = this.#handle;
+    const request = {
+      connectionId,
+      remoteAddress,
+      remotePort,
+      accept: () => binding.answerRequest(handle, connectionId, true),
+      reject: () => binding.answerRequest(handle, connectionId, false),
+    };
+    let heard = false;
+    let answered = false;
+    try {
+      heard = this.emit('connectionRequest', request);
+      answered = true;
+    } finally {
+      if (!answered) request.reject();
+      // The last listener left while the request was on its way here.
+      else if (!heard) request.accept();
+    }
+  }
+}
+
+if (Symbol.asyncDispose !== undefined) {
+  Object.defineProperty(SSHTunnel.prototype, Symbol.asyncDispose, {
+    value: function asyncDispose() {
+      return this.close();
+    },
+    configurable: true,
+    writable: true,
+  });
+}
+
+const sshtunnel = SSHTunnel;
+
+module.exports = { SSHTunnel, sshtunnel };

@@ -1,0 +1,189 @@
+'use strict';
+
+const os = require('node:os');
+const path = require('node:path');
+
+const { invalidArgType, invalidArgValue, outOfRange } = require('./errors.js');
+
+/** Largest u_short: ports, and both members of the LINGER structure. */
+const MOST_SHORT = 0xffff;
+/** Largest number of milliseconds: what Node's own timers take. */
+const MOST_MILLISECONDS = 2 ** 31 - 1;
+
+function checkBoolean(value, name) {
+  if (typeof value !== 'boolean') throw invalidArgType(name, 'of type boolean', value);
+  return value;
+}
+
+function checkInteger(value, name, least, most) {
+  if (typeof value !== 'number') throw invalidArgType(name, 'of type number', value);
+  if (!Number.isInteger(value)) throw outOfRange(name, 'an integer', value);
+  if (value < least || value > most) throw outOfRange(name, `>= ${least} && <= ${most}`, value);
+  return value;
+}
+
+function checkMilliseconds(value, name) {
+  return checkInteger(value, name, 0, MOST_MILLISECONDS);
+}
+
+function checkFunction(value, name) {
+  if (typeof value !== 'function') throw invalidArgType(name, 'of type function', value);
+  return value;
+}
+
+function checkObject(value, name) {
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) {
+    throw invalidArgType(name, 'of type object', value);
+  }
+  return value;
+}
+
+function checkName(value, name) {
+  if (typeof value !== 'string') throw invalidArgType(name, 'of type string', value);
+  if (value === '') throw invalidArgValue(name, 'must not be empty', value);
+  return value;
+}
+
+/** @returns {string[]} */
+function checkNames(value, name) {
+  if (typeof value === 'string') return [checkName(value, name)];
+  if (!Array.isArray(value)) throw invalidArgType(name, 'of type string or an instance of Array', value);
+  return Array.from(value, (element, index) => checkName(element, `${name}[${index}]`));
+}
+
+/** The bytes of a secret, or undefined. The copy of a string is ours to wipe. */
+function checkSecret(value, name) {
+  if (value === undefined) return undefined;
+  if (typeof value === 'string') return { bytes: Buffer.from(value), copied: true };
+  if (value instanceof Uint8Array) return { bytes: value, copied: false };
+  throw invalidArgType(name, 'of type string or an instance of Buffer or Uint8Array', value, { secret: true });
+}
+
+/**
+ * The LINGER structure as the addon takes it: l_onoff in the upper 16 bits, l_linger in the lower.
+ * @param {unknown} value
+ */
+function checkLingerOption(value, name) {
+  const { l_onoff, l_linger } = checkObject(value, name);
+  const onoff = checkInteger(l_onoff, `${name}.l_onoff`, 0, MOST_SHORT);
+  const linger = checkInteger(l_linger, `${name}.l_linger`, 0, MOST_SHORT);
+  if (onoff !== 0 && linger !== 0) {
+    const range = '0 while l_onoff is not 0: a close bounded to l_linger seconds is not supported yet';
+    throw outOfRange(`${name}.l_linger`, range, linger);
+  }
+  return onoff * (MOST_SHORT + 1) + linger;
+}
+
+/** What `true` and `false` stand for: {0, 0} and {1, 0}. */
+function checkLinger(value, name) {
+  if (typeof value === 'boolean') return value ? 0 : MOST_SHORT + 1;
+  if (value === null || typeof value !== 'object') {
+    throw invalidArgType(name, 'one of type boolean or object', value);
+  }
+  return checkLingerOption(value, name);
+}
+
+/** @param {number} packed */
+function unpackLinger(packed) {
+  return { l_onoff: Math.floor(packed / (MOST_SHORT + 1)), l_linger: packed % (MOST_SHORT + 1) };
+}
+
+function loggedInUser() {
+  try {
+    return os.userInfo().username;
+  } catch {
+    // A container may run as a user without a name: then it has to be given.
+    return undefined;
+  }
+}
+
+function usualKnownHosts() {
+  const files = ['known_hosts', 'known_hosts2'].map((file) => path.join(os.homedir(), '.ssh', file));
+  return [...files, '/etc/ssh/ssh_known_hosts', '/etc/ssh/ssh_known_hosts2'];
+}
+
+/**
+ * Checks the constructor's options; names that are not known are left alone, as Node does.
+ * @returns {{ native: object, hostVerifier?: Function, wipe: () => void }} what the addon takes, and
+ *   what to call when it has taken it
+ */
+function checkOptions(options) {
+  checkObject(options, 'options');
+  const {
+    host,
+    port = 22,
+    username = loggedInUser(),
+    password,
+    privateKey,
+    passphrase,
+    hostKey,
+    knownHosts,
+    hostVerifier,
+    localHost = '127.0.0.1',
+    localPort = 0,
+    forwardHost,
+    forwardPort,
+    linger = true,
+    keepAlive = false,
+    idleTimeout = 0,
+    keepaliveInterval = 0,
+    keepaliveCountMax = 3,
+    readyTimeout = 20_000,
+  } = options;
+
+  if (password !== undefined && typeof password !== 'string') {
+    throw invalidArgType('options.password', 'of type string', password, { secret: true });
+  }
+  if (hostVerifier !== undefined) checkFunction(hostVerifier, 'options.hostVerifier');
+  // Whoever says whom to trust means nobody else.
+  const usual = hostKey === undefined && knownHosts === undefined && hostVerifier === undefined;
+  const native = {
+    host: checkName(host, 'options.host'),
+    port: checkInteger(port, 'options.port', 0, MOST_SHORT),
+    username: checkName(username, 'options.username'),
+    hostKey: hostKey === undefined ? [] : checkNames(hostKey, 'options.hostKey'),
+    knownHosts: usual ? usualKnownHosts() : checkNames(knownHosts === undefined ? [] : knownHosts, 'options.knownHosts'),
+    verifier: hostVerifier !== undefined,
+    localHost: checkName(localHost, 'options.localHost'),
+    localPort: checkInteger(localPort, 'options.localPort', 0, MOST_SHORT),
+    forwardHost: checkName(forwardHost, 'options.forwardHost'),
+    forwardPort: checkInteger(forwardPort, 'options.forwardPort', 1, MOST_SHORT),
+    linger: checkLinger(linger, 'options.linger'),
+    keepAlive: checkBoolean(keepAlive, 'options.keepAlive'),
+    idleTimeout: checkMilliseconds(idleTimeout, 'options.idleTimeout'),
+    keepaliveInterval: checkMilliseconds(keepaliveInterval, 'options.keepaliveInterval'),
+    keepaliveCountMax: checkInteger(keepaliveCountMax, 'options.keepaliveCountMax', 1, MOST_MILLISECONDS),
+    readyTimeout: checkMilliseconds(readyTimeout, 'options.readyTimeout'),
+  };
+  const key = checkSecret(privateKey, 'options.privateKey');
+  const phrase = checkSecret(passphrase, 'options.passphrase');
+  if (password !== undefined) native.password = password;
+  if (key) native.privateKey = key.bytes;
+  if (phrase) native.passphrase = phrase.bytes;
+  const wipe = () => {
+    for (const secret of [key, phrase]) if (secret?.copied) secret.bytes.fill(0);
+  };
+  return { native, hostVerifier, wipe };
+}
+
+/** @returns {number} milliseconds, -1 for no limit */
+function checkCloseOptions(options) {
+  if (options === undefined) return -1;
+  const { timeout } = checkObject(options, 'options');
+  return timeout === undefined ? -1 : checkMilliseconds(timeout, 'options.timeout');
+}
+
+function checkConnectionId(value) {
+  return checkInteger(value, 'connectionId', 1, Number.MAX_SAFE_INTEGER);
+}
+
+module.exports = {
+  checkBoolean,
+  checkCloseOptions,
+  checkConnectionId,
+  checkFunction,
+  checkLingerOption,
+  checkMilliseconds,
+  checkOptions,
+  unpackLinger,
+};

@@ -1,0 +1,106 @@
+'use strict';
+
+const { getSystemErrorName, inspect } = require('node:util');
+
+/** Longest primitive that an error message prints in full; Node cuts at the same length. */
+const LONGEST_VALUE = 28;
+
+function coded(Base, code, message) {
+  const error = new Base(message);
+  error.code = code;
+  return error;
+}
+
+/** A name with a dot belongs to an object that was passed, any other one is a parameter. */
+function subject(name) {
+  return `"${name}" ${name.includes('.') ? 'property' : 'argument'}`;
+}
+
+function received(value, secret) {
+  if (value === null || value === undefined) return `Received ${value}`;
+  if (typeof value === 'function') return `Received function ${value.name}`.trimEnd();
+  if (typeof value === 'object') {
+    const name = value.constructor?.name;
+    if (name) return `Received an instance of ${name}`;
+    return secret ? 'Received an object' : `Received ${inspect(value, { depth: -1 })}`;
+  }
+  if (secret) return `Received type ${typeof value}`;
+  const text = inspect(value, { colors: false });
+  const shown = text.length > LONGEST_VALUE ? `${text.slice(0, LONGEST_VALUE - 3)}...` : text;
+  return `Received type ${typeof value} (${shown})`;
+}
+
+/**
+ * @param {string} name
+ * @param {string} expected what follows "must be", for example "of type string"
+ * @param {unknown} value
+ * @param {{ secret?: boolean }} [options] secret: only the type is told, never the value
+ */
+function invalidArgType(name, expected, value, { secret = false } = {}) {
+  const message = `The ${subject(name)} must be ${expected}. ${received(value, secret)}`;
+  return coded(TypeError, 'ERR_INVALID_ARG_TYPE', message);
+}
+
+function invalidArgValue(name, reason, value) {
+  const kind = name.includes('.') ? 'property' : 'argument';
+  const message = `The ${kind} '${name}' ${reason}. Received ${inspect(value)}`;
+  return coded(TypeError, 'ERR_INVALID_ARG_VALUE', message);
+}
+
+/** Node prints integers beyond 32 bits in groups of three. */
+function grouped(value) {
+  if (typeof value === 'bigint') return `${group(String(value))}n`;
+  if (!Number.isInteger(value) || Math.abs(value) <= 2 ** 32) return inspect(value);
+  return group(String(value));
+}
+
+function group(digits) {
+  return digits.replace(/\B(?=(\d{3})+$)/g, '_');
+}
+
+function outOfRange(name, range, value) {
+  const message = `The value of "${name}" is out of range. It must be ${range}. Received ${grouped(value)}`;
+  return coded(RangeError, 'ERR_OUT_OF_RANGE', message);
+}
+
+/** A blocking call that only a function of the blocked thread could let go on. */
+function wouldDeadlock(method) {
+  return coded(
+    Error,
+    'ERR_TUNNEL_WOULD_DEADLOCK',
+    `${method}() without a callback blocks this thread, and options.hostVerifier, which the ` +
+      `logon has to ask, runs on it: neither could ever go on. Pass a callback to ${method}(), ` +
+      `or await tunnel.promises.${method}()`,
+  );
+}
+
+/** "host:port" as two values; an IPv6 host may stand in brackets. */
+function splitAddress(text) {
+  const at = text.lastIndexOf(':');
+  const port = Number(text.slice(at + 1));
+  if (at === -1 || !Number.isInteger(port)) return { address: text };
+  return { address: text.slice(0, at).replace(/^\[(.*)\]$/, '$1'), port };
+}
+
+/**
+ * The Error for a failure that the addon describes.
+ * @param {{ code: string, message: string, errno?: number, syscall?: string, address?: string }} failure
+ */
+function fromNative({ code, message, errno, syscall, address }) {
+  if (code === 'ERR_INVALID_ARG_VALUE') return coded(TypeError, code, message);
+  if (errno === undefined || process.platform === 'win32') {
+    // Windows numbers its socket errors in its own way: the name alone tells them.
+    const error = coded(Error, code, message);
+    return syscall === undefined ? error : Object.assign(error, { syscall, ...where(address) });
+  }
+  // Node's own table of names decides: it knows every number of this system.
+  const name = getSystemErrorName(-errno);
+  const error = coded(Error, name, message.replace(code, name));
+  return Object.assign(error, { errno: -errno, syscall, ...where(address) });
+}
+
+function where(address) {
+  return address === undefined ? {} : splitAddress(address);
+}
+
+module.exports = { fromNative, invalidArgType, invalidArgValue, outOfRange, wouldDeadlock };

@@ -1,0 +1,120 @@
+//! The functions that `index.js` and `lib/` call. They trust their arguments: JavaScript has
+//! checked what users gave.
+
+use napi::Env;
+use napi::bindgen_prelude::{Either, Function, Unknown};
+use napi_derive::napi;
+
+use super::calls::Method;
+use super::environment::{self, Dispatched};
+use super::errors::Failure;
+use super::events::Payload;
+use super::object::Object;
+use super::options::Options;
+
+/// Opens the way from the runtime to `dispatch(handle, kind, number, failure, payload)`; once for
+/// each time the module is loaded. Returns the link's number.
+// The macro hands functions over by value.
+#[allow(clippy::needless_pass_by_value)]
+#[napi(catch_unwind)]
+pub fn attach(
+    env: &Env,
+    dispatch: Function<'_, Dispatched, Unknown<'static>>,
+) -> napi::Result<u32> {
+    environment::attach(env, &dispatch)
+}
+
+/// Whether messages to come keep the event loop alive; at first they do not.
+#[napi(catch_unwind)]
+pub fn hold(env: &Env, link: u32, held: bool) -> napi::Result<()> {
+    environment::hold(env, link, held)
+}
+
+/// Makes a tunnel and returns its handle.
+#[napi(catch_unwind)]
+pub fn create(link: u32, options: Options) -> napi::Result<Either<u32, Failure>> {
+    let (config, settings) = match options.into_parts() {
+        Ok(parts) => parts,
+        Err(failure) => return Ok(Either::B(failure)),
+    };
+    environment::insert(link, |handle, link| Object::new(handle, link, config, settings))
+        .map(Either::A)
+}
+
+/// Drops a tunnel.
+#[napi(catch_unwind)]
+pub fn release(handle: u32) {
+    environment::remove(handle);
+}
+
+/// A blocking call: its result, a number for a setting.
+#[napi(catch_unwind)]
+pub fn call(handle: u32, method: Method, argument: f64) -> napi::Result<Either<Payload, Failure>> {
+    Ok(match environment::find(handle)?.call(method, argument) {
+        Ok(payload) => Either::A(payload),
+        Err(failure) => Either::B(failure),
+    })
+}
+
+/// A call whose result is dispatched as reply `number`, with `in_turn` not before earlier ones.
+#[napi(catch_unwind)]
+pub fn enqueue(
+    handle: u32,
+    method: Method,
+    argument: f64,
+    number: f64,
+    in_turn: bool,
+) -> napi::Result<()> {
+    environment::find(handle)?.enqueue(method, argument, number, in_turn);
+    Ok(())
+}
+
+/// Answers a `HostKey`. Only the first answer counts, and none that comes after the tunnel.
+#[napi(catch_unwind)]
+pub fn answer_host_key(handle: u32, question: u32, trusted: bool) {
+    if let Ok(object) = environment::find(handle) {
+        object.watcher().answer_host_key(question, trusted);
+    }
+}
+
+/// Answers a `ConnectionRequest`. Only the first answer counts, and none that comes after the
+/// tunnel, as from a request that a program has kept.
+#[napi(catch_unwind)]
+pub fn answer_request(handle: u32, connection: f64, accepted: bool) {
+    if let Ok(object) = environment::find(handle) {
+        object.watcher().answer_request(connection as u64, accepted);
+    }
+}
+
+/// Whether JavaScript wants to decide about new connections.
+#[napi(catch_unwind)]
+pub fn decide_connections(handle: u32, decides: bool) -> napi::Result<()> {
+    environment::find(handle)?.watcher().set_decides(decides);
+    Ok(())
+}
+
+/// Whether there is something left to tell after the `Close` with number `closed`.
+#[napi(catch_unwind)]
+pub fn alive(handle: u32, closed: u32) -> napi::Result<bool> {
+    let object = environment::find(handle)?;
+    let tunnel = object.tunnel();
+    Ok(object.watcher().life() != closed || tunnel.ready() || tunnel.listening())
+}
+
+/// Whether an SSH session is up.
+#[napi(catch_unwind)]
+pub fn ready(handle: u32) -> napi::Result<bool> {
+    Ok(environment::find(handle)?.tunnel().ready())
+}
+
+/// Whether the local port is bound.
+#[napi(catch_unwind)]
+pub fn listening(handle: u32) -> napi::Result<bool> {
+    Ok(environment::find(handle)?.tunnel().listening())
+}
+
+/// The local port.
+#[napi(catch_unwind)]
+pub fn local_port(handle: u32) -> napi::Result<u16> {
+    Ok(environment::find(handle)?.tunnel().local_port())
+}

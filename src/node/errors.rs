@@ -1,0 +1,87 @@
+//! The shape in which a failure crosses to JavaScript, which makes an `Error` of it.
+
+use napi_derive::napi;
+
+use crate::session;
+use crate::tunnel::Error;
+
+/// Everything that `lib/errors.js` needs for an `Error`.
+#[napi(object, object_from_js = false)]
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The string that programs compare.
+    pub code: String,
+    /// The same for people.
+    pub message: String,
+    /// The system's error number, positive; JavaScript turns the sign as Node does.
+    pub errno: Option<i32>,
+    /// The system call that failed.
+    pub syscall: Option<String>,
+    /// Host and port that it was about.
+    pub address: Option<String>,
+}
+
+impl Failure {
+    /// A failure that no system call is behind.
+    pub(super) fn new(code: &str, message: String) -> Self {
+        Self { code: code.to_owned(), message, errno: None, syscall: None, address: None }
+    }
+
+    /// A blocking call met a question that only this JavaScript thread could answer.
+    pub(super) fn would_deadlock() -> Self {
+        let message = "The server's host key is for options.hostVerifier to decide, which cannot \
+                       run while this call blocks its thread. Pass a callback or use tunnel.promises";
+        Self::new("ERR_TUNNEL_WOULD_DEADLOCK", message.to_owned())
+    }
+}
+
+impl From<&Error> for Failure {
+    fn from(error: &Error) -> Self {
+        let (syscall, errno) = error.system().unzip();
+        Self {
+            code: error.code().into_owned(),
+            message: error.to_string(),
+            errno: errno.flatten(),
+            syscall: syscall.map(str::to_owned),
+            address: address(error).map(str::to_owned),
+        }
+    }
+}
+
+/// Where a system call was directed.
+fn address(error: &Error) -> Option<&str> {
+    if let Error::Listen { address, .. } | Error::Session(session::Error::Dial { address, .. }) =
+        error
+    {
+        return Some(address);
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_system_error_keeps_its_name_number_and_address() {
+        let error = Error::Listen {
+            syscall: "listen",
+            code: "EADDRINUSE".into(),
+            errno: Some(98),
+            address: "127.0.0.1:80".into(),
+        };
+        let failure = Failure::from(&error);
+        assert_eq!(failure.code, "EADDRINUSE");
+        assert_eq!(failure.message, "listen EADDRINUSE 127.0.0.1:80");
+        assert_eq!(failure.errno, Some(98));
+        assert_eq!(failure.syscall.as_deref(), Some("listen"));
+        assert_eq!(failure.address.as_deref(), Some("127.0.0.1:80"));
+    }
+
+    #[test]
+    fn our_own_errors_name_no_system_call() {
+        let failure = Failure::from(&Error::NoConnection(7));
+        assert_eq!(failure.code, "ERR_TUNNEL_NO_CONNECTION");
+        assert_eq!((failure.errno, failure.syscall, failure.address), (None, None, None));
+    }
+}

@@ -1,0 +1,368 @@
+//! What JavaScript is told: messages, their shapes, and the observer that makes them.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use napi::bindgen_prelude::{Buffer, Either6, FnArgs, Undefined};
+use napi_derive::napi;
+use tokio::sync::oneshot;
+
+use super::environment::{Dispatched, Link};
+use super::errors::Failure;
+use super::lock;
+use crate::linger::Linger;
+use crate::session::HostKeyInfo;
+use crate::tunnel::{self, Answer, ClosedBy, ConnectionState, Event, Observer};
+
+/// What a message is about.
+#[napi]
+#[derive(Debug)]
+pub enum Kind {
+    /// The call `number` is done.
+    Reply,
+    /// The host key in the payload waits for the answer to question `number`.
+    HostKey,
+    /// The SSH session is up.
+    Ready,
+    /// The local port is bound.
+    Listening,
+    /// The connection in the payload waits for an answer.
+    ConnectionRequest,
+    /// The connection in the payload is open.
+    Connection,
+    /// A connection has ended as the payload says.
+    Disconnected,
+    /// The session or the listener broke.
+    Error,
+    /// Life `number` of the tunnel is over.
+    Close,
+}
+
+/// The LINGER structure.
+#[napi(object, js_name = "Linger", object_from_js = false)]
+#[derive(Debug)]
+pub struct LingerOption {
+    /// Nonzero: `l_linger` rules the close.
+    #[napi(js_name = "l_onoff")]
+    pub l_onoff: u16,
+    /// Seconds.
+    #[napi(js_name = "l_linger")]
+    pub l_linger: u16,
+}
+
+/// A connection as JavaScript sees it.
+#[napi(object, object_from_js = false)]
+#[derive(Debug)]
+pub struct ConnectionInfo {
+    /// Its number in the tunnel.
+    pub connection_id: f64,
+    /// The local program's address.
+    pub remote_address: String,
+    /// The local program's port.
+    pub remote_port: u16,
+    /// The address it connected to.
+    pub local_address: String,
+    /// The port it connected to.
+    pub local_port: u16,
+    /// The host at the far side.
+    pub forward_host: String,
+    /// The port at the far side.
+    pub forward_port: u16,
+    /// How it will be closed.
+    pub linger: LingerOption,
+    /// `requested`, `opening`, `open` or `closing`.
+    pub state: &'static str,
+    /// Bytes towards the far side so far.
+    pub bytes_up: f64,
+    /// Bytes towards the local program so far.
+    pub bytes_down: f64,
+}
+
+/// How a connection ended, as JavaScript sees it.
+#[napi(object, object_from_js = false)]
+#[derive(Debug)]
+pub struct ConnectionEnd {
+    /// Its number in the tunnel.
+    pub connection_id: f64,
+    /// `OK`, or what went wrong.
+    pub code: String,
+    /// The same for people.
+    pub reason: String,
+    /// Whether both directions were delivered to their end of stream.
+    pub clean: bool,
+    /// `graceful` or `reset`.
+    pub closed_by: &'static str,
+    /// Bytes handed to the SSH session.
+    pub bytes_up: f64,
+    /// Bytes the local program's kernel has acknowledged.
+    pub bytes_down: f64,
+    /// Bytes from the local program that were not passed on.
+    pub dropped_up: f64,
+    /// Bytes from the far side that were not delivered.
+    pub dropped_down: f64,
+    /// How it was closed.
+    pub linger: LingerOption,
+    /// Whether the linger time cut it short.
+    pub linger_expired: bool,
+}
+
+/// A host key to decide about, as JavaScript sees it.
+#[napi(object, object_from_js = false)]
+pub struct HostKey {
+    /// The host as it was given.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// The key's type.
+    #[napi(js_name = "type")]
+    pub key_type: String,
+    /// The key's blob.
+    pub key: Buffer,
+    /// `SHA256:...`
+    pub fingerprint: String,
+}
+
+/// What comes with a message.
+pub type Payload =
+    Either6<Undefined, f64, Vec<ConnectionInfo>, ConnectionInfo, ConnectionEnd, HostKey>;
+
+/// One call of JavaScript's `dispatch`.
+pub struct Message {
+    handle: u32,
+    kind: Kind,
+    number: f64,
+    failure: Option<Failure>,
+    payload: Payload,
+}
+
+impl Message {
+    fn new(handle: u32, kind: Kind, number: f64, payload: Payload) -> Self {
+        Self { handle, kind, number, failure: None, payload }
+    }
+
+    /// The end of a call.
+    pub(super) fn reply(handle: u32, call: f64, outcome: Result<Payload, Failure>) -> Self {
+        let (failure, payload) = match outcome {
+            Ok(payload) => (None, payload),
+            Err(failure) => (Some(failure), Either6::A(())),
+        };
+        Self { handle, kind: Kind::Reply, number: call, failure, payload }
+    }
+
+    pub(super) fn into_arguments(self) -> Dispatched {
+        FnArgs::from((self.handle, self.kind, self.number, self.failure, self.payload))
+    }
+}
+
+/// Tells one tunnel's wrapper what happens to it, and keeps what it was asked.
+pub struct Watcher {
+    handle: u32,
+    link: Arc<Link>,
+    /// Whether JavaScript listens for `connectionRequest`.
+    decides: AtomicBool,
+    /// Odd while the tunnel is up, one more at every change: tells JavaScript whether the `close`
+    /// it was told of is the last one, for what is up keeps the event loop alive until then.
+    life: AtomicU32,
+    /// Whether the JavaScript thread waits in a call that may log on.
+    blocked: AtomicBool,
+    /// Whether a host key was refused because of that.
+    deadlock: AtomicBool,
+    questions: Mutex<Questions>,
+}
+
+/// What JavaScript was asked and has not answered.
+#[derive(Default)]
+struct Questions {
+    /// The number that the last host key got.
+    last_key: u32,
+    keys: HashMap<u32, oneshot::Sender<bool>>,
+    /// By the connections' numbers, until they are answered or the connection is no more.
+    requests: HashMap<u64, Answer>,
+}
+
+impl Watcher {
+    pub(super) fn new(handle: u32, link: Arc<Link>) -> Self {
+        Self {
+            handle,
+            link,
+            decides: AtomicBool::new(false),
+            life: AtomicU32::new(0),
+            blocked: AtomicBool::new(false),
+            deadlock: AtomicBool::new(false),
+            questions: Mutex::default(),
+        }
+    }
+
+    pub(super) fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
+    pub(super) fn set_decides(&self, decides: bool) {
+        self.decides.store(decides, Ordering::Relaxed);
+    }
+
+    pub(super) fn life(&self) -> u32 {
+        self.life.load(Ordering::Acquire)
+    }
+
+    /// Answers about a host key; only the first answer counts.
+    pub(super) fn answer_host_key(&self, question: u32, trusted: bool) {
+        let asked = lock(&self.questions).keys.remove(&question);
+        if let Some(sender) = asked {
+            // Whoever gave up waiting needs no answer.
+            let _ = sender.send(trusted);
+        }
+    }
+
+    /// Answers about a connection; only the first answer counts.
+    pub(super) fn answer_request(&self, connection: u64, accepted: bool) {
+        let asked = lock(&self.questions).requests.remove(&connection);
+        if let Some(answer) = asked {
+            answer.send(accepted);
+        }
+    }
+
+    /// Runs `wait` on the JavaScript thread, which meanwhile answers no question; tells whether one
+    /// was asked in vain.
+    pub(super) fn blocking<T>(&self, wait: impl FnOnce() -> T) -> (T, bool) {
+        self.deadlock.store(false, Ordering::SeqCst);
+        self.blocked.store(true, Ordering::SeqCst);
+        let result = wait();
+        self.blocked.store(false, Ordering::SeqCst);
+        (result, self.deadlock.load(Ordering::SeqCst))
+    }
+
+    fn ask_about_key(&self, answer: oneshot::Sender<bool>) -> f64 {
+        let mut questions = lock(&self.questions);
+        questions.keys.retain(|_, sender| !sender.is_closed());
+        questions.last_key = questions.last_key.wrapping_add(1);
+        let number = questions.last_key;
+        questions.keys.insert(number, answer);
+        number.into()
+    }
+
+    /// Goes to the odd or the even life number that follows, unless it is there already.
+    fn turn(&self, up: bool) -> f64 {
+        let parity = u32::from(up);
+        let life = self.life.load(Ordering::Acquire);
+        let life = if life % 2 == parity { life } else { life.wrapping_add(1) };
+        // Events of one tunnel come one after the other: nobody else writes.
+        self.life.store(life, Ordering::Release);
+        life.into()
+    }
+
+    fn send(&self, kind: Kind, number: f64, payload: Payload) {
+        self.link.send(Message::new(self.handle, kind, number, payload));
+    }
+}
+
+impl Observer for Watcher {
+    fn event(&self, event: Event) {
+        match event {
+            Event::Ready => self.send(Kind::Ready, self.turn(true), Either6::A(())),
+            Event::Listening(_) => self.send(Kind::Listening, self.turn(true), Either6::A(())),
+            Event::ConnectionRequest(request) => {
+                lock(&self.questions).requests.insert(request.info.id, request.answer);
+                self.send(Kind::ConnectionRequest, 0.0, Either6::D((&request.info).into()));
+            }
+            Event::Connection(info) => self.send(Kind::Connection, 0.0, Either6::D((&info).into())),
+            Event::Disconnected(end) => {
+                let asked = lock(&self.questions).requests.remove(&end.id);
+                drop(asked);
+                self.send(Kind::Disconnected, 0.0, Either6::E(end.into()));
+            }
+            Event::Error(error) => {
+                let failure = Some(Failure::from(&error));
+                let message = Message::new(self.handle, Kind::Error, 0.0, Either6::A(()));
+                self.link.send(Message { failure, ..message });
+            }
+            Event::Close => self.send(Kind::Close, self.turn(false), Either6::A(())),
+        }
+    }
+
+    fn decides_connections(&self) -> bool {
+        self.decides.load(Ordering::Relaxed)
+    }
+
+    fn verify_host_key(&self, key: HostKeyInfo, answer: oneshot::Sender<bool>) {
+        if self.blocked.load(Ordering::SeqCst) {
+            // Dropping the answer refuses the key: better than to wait for a thread that waits.
+            self.deadlock.store(true, Ordering::SeqCst);
+            return;
+        }
+        let question = self.ask_about_key(answer);
+        self.send(Kind::HostKey, question, Either6::F(key.into()));
+    }
+}
+
+impl From<Linger> for LingerOption {
+    fn from(linger: Linger) -> Self {
+        Self { l_onoff: linger.onoff, l_linger: linger.linger }
+    }
+}
+
+impl From<&tunnel::ConnectionInfo> for ConnectionInfo {
+    fn from(info: &tunnel::ConnectionInfo) -> Self {
+        let address = |socket: SocketAddr| (socket.ip().to_string(), socket.port());
+        let (remote_address, remote_port) = address(info.remote);
+        let (local_address, local_port) = address(info.local);
+        Self {
+            connection_id: number(info.id),
+            remote_address,
+            remote_port,
+            local_address,
+            local_port,
+            forward_host: info.forward_host.as_ref().to_owned(),
+            forward_port: info.forward_port,
+            linger: info.linger.into(),
+            state: match info.state {
+                ConnectionState::Requested => "requested",
+                ConnectionState::Opening => "opening",
+                ConnectionState::Open => "open",
+                ConnectionState::Closing => "closing",
+            },
+            bytes_up: number(info.bytes_up),
+            bytes_down: number(info.bytes_down),
+        }
+    }
+}
+
+impl From<tunnel::ConnectionEnd> for ConnectionEnd {
+    fn from(end: tunnel::ConnectionEnd) -> Self {
+        Self {
+            connection_id: number(end.id),
+            code: end.code.into_owned(),
+            reason: end.reason,
+            clean: end.clean,
+            closed_by: match end.closed_by {
+                ClosedBy::Graceful => "graceful",
+                ClosedBy::Reset => "reset",
+            },
+            bytes_up: number(end.bytes_up),
+            bytes_down: number(end.bytes_down),
+            dropped_up: number(end.dropped_up),
+            dropped_down: number(end.dropped_down),
+            linger: end.linger.into(),
+            linger_expired: end.linger_expired,
+        }
+    }
+}
+
+impl From<HostKeyInfo> for HostKey {
+    fn from(key: HostKeyInfo) -> Self {
+        Self {
+            host: key.host,
+            port: key.port,
+            key_type: key.key_type,
+            key: key.key.into(),
+            fingerprint: key.fingerprint,
+        }
+    }
+}
+
+/// A count as JavaScript's number: exact up to 2^53, which no connection reaches.
+fn number(count: u64) -> f64 {
+    count as f64
+}

@@ -1,0 +1,109 @@
+//! What a handle stands for: a tunnel, its calls in order, and who is told of it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use super::calls::{Begun, Method, Queue, Replies};
+use super::environment::Link;
+use super::errors::Failure;
+use super::events::{Payload, Watcher};
+use super::lock;
+use crate::runtime;
+use crate::tunnel::{Config, Settings, Tunnel};
+
+/// A tunnel and the order of its calls. Dropping it drops the tunnel, which then closes hard.
+pub struct Object {
+    tunnel: Tunnel,
+    watcher: Arc<Watcher>,
+    /// Apart from the object, so that a reply under way does not keep the tunnel.
+    replies: Arc<Replies>,
+    queue: Mutex<Queue>,
+    /// Calls that are queued or being begun. Zero: nothing stands before a blocking call, since
+    /// only the thread that makes it could queue more.
+    unbegun: AtomicUsize,
+    /// Held by whoever begins calls, so that no two of them begin out of order.
+    execution: Mutex<()>,
+}
+
+impl Object {
+    pub(super) fn new(handle: u32, link: Arc<Link>, config: Config, settings: Settings) -> Self {
+        let watcher = Arc::new(Watcher::new(handle, link.clone()));
+        Self {
+            tunnel: Tunnel::new(config, settings, watcher.clone()),
+            watcher,
+            replies: Arc::new(Replies::new(handle, link)),
+            queue: Mutex::default(),
+            unbegun: AtomicUsize::new(0),
+            execution: Mutex::new(()),
+        }
+    }
+
+    pub(super) fn tunnel(&self) -> &Tunnel {
+        &self.tunnel
+    }
+
+    pub(super) fn watcher(&self) -> &Watcher {
+        &self.watcher
+    }
+
+    pub(super) fn belongs_to(&self, link: &Arc<Link>) -> bool {
+        Arc::ptr_eq(self.watcher.link(), link)
+    }
+
+    /// Begins a call after all that were queued, and blocks until it is done.
+    pub(super) fn call(&self, method: Method, argument: f64) -> Result<Payload, Failure> {
+        let may_log_on = matches!(method, Method::Connect | Method::StartListening);
+        if !may_log_on {
+            return self.begin_last(method, argument).wait();
+        }
+        let (outcome, deadlock) =
+            self.watcher.blocking(|| self.begin_last(method, argument).wait());
+        if deadlock { outcome.map_err(|_| Failure::would_deadlock()) } else { outcome }
+    }
+
+    fn begin_last(&self, method: Method, argument: f64) -> Begun {
+        if self.unbegun.load(Ordering::Acquire) == 0 {
+            return Begun::new(&self.tunnel, method, argument);
+        }
+        let _execution = lock(&self.execution);
+        self.begin_queued(Queue::pop);
+        Begun::new(&self.tunnel, method, argument)
+    }
+
+    /// Queues a call; its reply goes to `call`, with `in_turn` not before those of earlier calls.
+    pub(super) fn enqueue(
+        self: &Arc<Self>,
+        method: Method,
+        argument: f64,
+        call: f64,
+        in_turn: bool,
+    ) {
+        self.unbegun.fetch_add(1, Ordering::AcqRel);
+        if lock(&self.queue).push(method, argument, call, in_turn) {
+            let object = self.clone();
+            runtime::handle().spawn(async move {
+                // Nobody waits while holding this lock: beginning a call never does.
+                let _execution = lock(&object.execution);
+                object.begin_queued(Queue::pop_or_end);
+            });
+        }
+    }
+
+    /// Begins queued calls until there are none. The caller holds the execution lock.
+    fn begin_queued(&self, mut next: impl FnMut(&mut Queue) -> Option<super::calls::Job>) {
+        while let Some(job) = { next(&mut lock(&self.queue)) } {
+            let begun = Begun::new(&self.tunnel, job.method, job.argument);
+            self.unbegun.fetch_sub(1, Ordering::AcqRel);
+            match begun {
+                Begun::Done(_) => self.replies.settle(job.ticket, begun.wait()),
+                Begun::Operation(_) | Begun::List(_) => {
+                    let replies = self.replies.clone();
+                    runtime::handle().spawn(async move {
+                        let outcome = begun.done().await;
+                        replies.settle(job.ticket, outcome);
+                    });
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! A tunnel's configuration as `index.js` hands it over: complete, checked, in plain values.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use napi::bindgen_prelude::Uint8Array;
+use napi_derive::napi;
+use zeroize::Zeroizing;
+
+use super::calls::{duration, unpack};
+use super::errors::Failure;
+use crate::session::{Credentials, Pin, Target, Trust};
+use crate::tunnel::{Config, Settings};
+
+/// Longer than any process lives, and short enough to be added to any point in time.
+const CENTURY: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
+
+/// The constructor's options, defaults filled in.
+#[napi(object, object_to_js = false)]
+pub struct Options {
+    /// The SSH server.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// The user to log on as.
+    pub username: String,
+    /// The user's password.
+    pub password: Option<String>,
+    /// The text of a private key file.
+    pub private_key: Option<Uint8Array>,
+    /// What the private key is encrypted with.
+    pub passphrase: Option<Uint8Array>,
+    /// Pinned host keys.
+    pub host_key: Vec<String>,
+    /// Files of known hosts.
+    pub known_hosts: Vec<String>,
+    /// Whether there is a `hostVerifier`.
+    pub verifier: bool,
+    /// The address to listen on.
+    pub local_host: String,
+    /// The port to listen on.
+    pub local_port: u16,
+    /// The host at the far side.
+    pub forward_host: String,
+    /// The port at the far side.
+    pub forward_port: u16,
+    /// The LINGER structure in one number.
+    pub linger: f64,
+    /// SO_KEEPALIVE for accepted connections.
+    pub keep_alive: bool,
+    /// Milliseconds, 0 for never.
+    pub idle_timeout: f64,
+    /// Milliseconds, 0 for never.
+    pub keepalive_interval: f64,
+    /// Questions in a row.
+    pub keepalive_count_max: u32,
+    /// Milliseconds, 0 for no limit.
+    pub ready_timeout: f64,
+}
+
+impl Options {
+    /// What a tunnel is made of. The secrets move; only the key's bytes, which JavaScript owns, are
+    /// copied.
+    pub(super) fn into_parts(self) -> Result<(Config, Settings), Failure> {
+        let secret = |bytes: Option<Uint8Array>| bytes.map(|bytes| Zeroizing::new(bytes.to_vec()));
+        let credentials = Credentials {
+            password: self.password.map(Zeroizing::new),
+            private_key: secret(self.private_key),
+            passphrase: secret(self.passphrase),
+        };
+        let trust = Trust {
+            pins: self.host_key.iter().map(pin).collect::<Result<_, _>>()?,
+            known_hosts: self.known_hosts.into_iter().map(PathBuf::from).collect(),
+            verifier: self.verifier,
+        };
+        let target = Target {
+            host: self.host,
+            port: self.port,
+            username: self.username,
+            credentials,
+            trust,
+            ready_timeout: duration(self.ready_timeout).unwrap_or(CENTURY),
+            keepalive_interval: duration(self.keepalive_interval),
+            keepalive_count_max: self.keepalive_count_max,
+        };
+        let config = Config {
+            target: Arc::new(target),
+            local_host: self.local_host,
+            local_port: self.local_port,
+            forward_host: self.forward_host,
+            forward_port: self.forward_port,
+        };
+        let settings = Settings {
+            linger: unpack(self.linger),
+            keep_alive: self.keep_alive,
+            idle_timeout: duration(self.idle_timeout),
+        };
+        Ok((config, settings))
+    }
+}
+
+fn pin(text: &String) -> Result<Pin, Failure> {
+    text.parse().map_err(|reason| {
+        let message =
+            format!("The property 'options.hostKey' is invalid: {reason}. Received {text:?}");
+        Failure::new("ERR_INVALID_ARG_VALUE", message)
+    })
+}
