@@ -80,7 +80,7 @@ describe('worker threads', () => {
       { eval: true },
     );
 
-  test('each has its own', async () => {
+  test('each has its own, and ends when it has nothing to do', { timeout: 20_000 }, async (context) => {
     const results = await Promise.all(
       [1, 2, 3, 4].map(
         (n) =>
@@ -88,6 +88,7 @@ describe('worker threads', () => {
             const thread = worker(`
               const t = make();
               t.setIdleTimeout(${n}, () => t.getIdleTimeout((error, value) => parentPort.postMessage(value)));`);
+            context.signal.addEventListener('abort', () => thread.terminate());
             let value;
             thread.on('message', (message) => (value = message)).on('error', reject);
             thread.on('exit', (code) => resolve([code, value]));
