@@ -1,6 +1,8 @@
 // Targets and servers in a process of their own: for tests that block their event loop or measure
 // their memory. Started with `Child.start('peer-process.mjs')`.
 
+import net from 'node:net';
+
 import { Target, behaviours, impostors } from './peers.mjs';
 import { answer } from './process.mjs';
 import { Ssh2Server } from './ssh2-server.mjs';
@@ -12,9 +14,31 @@ function keep(server) {
   return server.port;
 }
 
+/** Reads a name and a line feed, and joins the rest of the stream to that target. */
+function dispatch(socket, ports) {
+  let name = '';
+  const read = () => {
+    for (let byte; (byte = socket.read(1)); name += byte) {
+      if (String(byte) !== '\n') continue;
+      socket.off('readable', read);
+      const target = net.connect({ port: ports[name], host: '127.0.0.1', allowHalfOpen: true });
+      target.setNoDelay();
+      target.on('error', () => socket.destroy());
+      socket.on('error', () => target.destroy());
+      socket.pipe(target).pipe(socket);
+      return;
+    }
+  };
+  socket.on('readable', read);
+}
+
 answer({
   async behaviour(name, ...args) {
     return keep(await Target.start(behaviours[name](...args)));
+  },
+  /** A target that becomes one of these after the first line: their ports by their names. */
+  async dispatcher(ports) {
+    return keep(await Target.start((peer) => dispatch(peer.socket, ports)));
   },
   async impostor(name) {
     return keep(await Target.start(impostors[name]()));

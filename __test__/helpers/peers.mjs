@@ -122,14 +122,27 @@ export class Peer {
   }
 }
 
-/** Connects to a port of this machine. */
+/** Connects to a port of this machine. A reset right after the connect counts as an end. */
 export async function connect(port, { read = true, host = '127.0.0.1' } = {}) {
   const socket = new net.Socket({ allowHalfOpen: true });
   socket.pause(); // else Node fetches the first 64 KiB unasked
+  const peer = new Peer(socket, { read });
   socket.connect(port, host);
-  await once(socket, 'connect');
+  await Promise.race([new Promise((done) => socket.once('connect', done)), peer.ended]);
+  if (peer.error && peer.error.code !== 'ECONNRESET') throw peer.error;
   socket.setNoDelay();
-  return new Peer(socket, { read });
+  return peer;
+}
+
+/** Whether nobody listens on a port of this machine. */
+export async function refuses(port) {
+  try {
+    (await connect(port)).socket.destroy();
+    return false;
+  } catch (error) {
+    if (error.code !== 'ECONNREFUSED') throw error;
+    return true;
+  }
 }
 
 /** A server on a free port of this machine that treats every connection alike. */
@@ -171,6 +184,7 @@ export class Target {
   }
 
   async stop() {
+    if (!this.#server.listening) return;
     const closed = once(this.#server, 'close');
     this.#server.close();
     for (const socket of this.#sockets) socket.destroy();

@@ -1,6 +1,6 @@
 // This process as the system sees it, and child processes.
 
-import { fork, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -90,10 +90,15 @@ export class Child {
   #pending = new Map();
   #count = 0;
 
-  static async start(file, options = {}) {
+  /** @param options.descriptors how many it may have open */
+  static async start(file, { descriptors } = {}) {
     const child = new Child();
     const path = fileURLToPath(new URL(file, import.meta.url));
-    child.#process = fork(path, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], ...options });
+    // Only a shell can lower the limit; exec keeps the process and its channel to us.
+    const limit = descriptors ? ['sh', '-c', `ulimit -n ${descriptors} && exec "$0" "$@"`] : [];
+    const [command, ...args] = [...limit, process.execPath, path];
+    const stdio = ['ignore', 'inherit', 'inherit', 'ipc'];
+    child.#process = spawn(command, args, { stdio });
     child.#process.on('message', ({ id, result, error }) => {
       const { resolve, reject } = child.#pending.get(id);
       child.#pending.delete(id);
@@ -121,8 +126,24 @@ export class Child {
     });
   }
 
+  /** The code that it exited with, or the signal; null while it lives. */
+  get exited() {
+    return this.#process.exitCode ?? this.#process.signalCode;
+  }
+
+  /** Waits at most so long for its end, and gives `exited`. */
+  async ended(limit) {
+    const timeout = AbortSignal.timeout(limit);
+    try {
+      if (this.exited === null) await once(this.#process, 'exit', { signal: timeout });
+    } catch {
+      throw Object.assign(new Error(`still alive after ${limit} ms`), { code: 'ETIMEDOUT' });
+    }
+    return this.exited;
+  }
+
   async stop() {
-    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
+    if (this.exited !== null) return;
     const ended = once(this.#process, 'exit');
     this.#process.kill('SIGKILL');
     await ended;

@@ -1,5 +1,6 @@
 // Tunnels under test: opened, watched and cleaned up.
 
+import assert from 'node:assert/strict';
 import { EventEmitter, once } from 'node:events';
 
 import { SSHTunnel } from '../../index.js';
@@ -35,6 +36,12 @@ export class Diary {
     }
   }
 
+  /** Starts a new page: long tests would measure the diary's own memory. */
+  forget() {
+    this.entries.length = 0;
+    this.#read.clear();
+  }
+
   names() {
     return this.entries.map(({ name }) => name);
   }
@@ -47,7 +54,7 @@ export class Diary {
 /** A tunnel that is not started; shut down after the test. */
 export function makeTunnel(t, login, forwardPort, options) {
   const tunnel = new SSHTunnel({ ...login, forwardHost: '127.0.0.1', forwardPort, ...options });
-  t.after(() => tunnel.promises.shutdown());
+  t.after(() => tunnel.promises.shutdown(), { timeout: 10_000 });
   return tunnel;
 }
 
@@ -71,4 +78,17 @@ export async function openTunnel(t, server, behaviour, options) {
     return client;
   };
   return { tunnel, diary, target, connect: connectThrough };
+}
+
+/** Compares the members that `expected` names. */
+export function assertIncludes(actual, expected) {
+  const named = Object.keys(expected).map((name) => [name, actual[name]]);
+  assert.deepEqual(Object.fromEntries(named), expected);
+}
+
+/** The one connection that a tunnel has. */
+export async function only(tunnel) {
+  const connections = await tunnel.promises.connections();
+  assert.equal(connections.length, 1);
+  return connections[0];
 }
