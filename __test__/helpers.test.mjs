@@ -45,18 +45,34 @@ test('FIN and ECONNRESET are told apart, after every byte', async (t) => {
   assert.equal(end.sha256, patternHash(MIB));
 });
 
-test('a stalled peer reads nothing, and then everything up to a reset', async (t) => {
+for (const size of [64 * KIB, 64 * KIB + 1, 100 * KIB - 7, 1]) {
+  test(`a stalled peer reads nothing, then ${size} bytes and the reset found with them`, async (t) => {
+    const target = await Target.start();
+    t.after(() => target.stop());
+    const client = await connect(target.port, { read: false });
+    const peer = await target.next();
+    assert.equal(await peer.send(size), size);
+    await peer.reset();
+    assert.equal(client.socket.bytesRead, 0);
+    const { bytes, end } = await client.read().ended;
+    assert.deepEqual([bytes, end], [size, 'ECONNRESET']);
+  });
+}
+
+test('a reset that follows FIN does not hide it', async (t) => {
   const target = await Target.start();
   t.after(() => target.stop());
   const client = await connect(target.port, { read: false });
   const peer = await target.next();
-  assert.equal(await peer.send(64 * KIB), 64 * KIB);
-  assert.equal(client.socket.bytesRead, 0);
-  const reset = peer.reset();
-  await reset;
-  assert.equal(client.socket.bytesRead, 0);
-  const report = await client.read().ended;
-  assert.deepEqual([report.bytes, report.end], [64 * KIB, 'ECONNRESET']);
+  await peer.send(1000);
+  // A full close with input unread: FIN was sent before, RST answers the rest.
+  peer.end();
+  await client.send(1000);
+  await once(peer.socket, 'finish');
+  peer.socket.destroy();
+  await peer.closed;
+  const { bytes, end } = await client.read().ended;
+  assert.deepEqual([bytes, end], [1000, 'FIN']);
 });
 
 test('a half-closed connection brings the reply', async (t) => {
