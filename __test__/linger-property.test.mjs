@@ -220,12 +220,12 @@ for (const linger of [true, false]) {
     const client = await connect(port);
     t.after(() => client.socket.destroy());
     await crowded.ask('setLinger', linger);
-    const end = crowded.ask('relieve');
+    await crowded.ask('relieve');
     await client.send(KIB);
     await client.received(KIB);
     client.ended.then(() => client.end());
-    await crowded.ask('disconnect');
+    const end = await crowded.ask('disconnect');
     assertIncludes(await client.ended, { bytes: KIB, end: linger ? 'FIN' : 'ECONNRESET' });
-    assertIncludes(await end, { linger: linger ? NOTHING : HARD });
+    assertIncludes(end, { linger: linger ? NOTHING : HARD });
   });
 }

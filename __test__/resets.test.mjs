@@ -14,7 +14,7 @@ const targets = await Child.start('peer-process.mjs');
 after(() => Promise.all([server.stop(), targets.stop()]));
 
 test('2,000 clients that reset in mid stream', { timeout: 90_000 }, async (t) => {
-  const source = await targets.ask('behaviour', 'endless', 64 * KIB);
+  const source = await targets.ask('behaviour', 'endless', 4 * KIB);
   const tunnel = makeTunnel(t, server.login, source);
   const diary = new Diary(tunnel);
   await tunnel.promises.startListening();

@@ -28,13 +28,13 @@ answer({
     }
   },
   setLinger: (value) => tunnel.setLinger(value),
-  /** Frees the descriptors; resolves with the end of the connection that can be accepted now. */
   relieve() {
     for (const descriptor of filler.splice(0)) closeSync(descriptor);
-    return diary.next('disconnected');
   },
+  /** Closes the next connection by its Linger, and gives its end. */
   async disconnect() {
     const { connectionId } = await diary.next('connection');
     await tunnel.promises.disconnect(connectionId);
+    return diary.next('disconnected');
   },
 });
