@@ -1,0 +1,49 @@
+// Key pairs made by ssh-keygen.
+
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { findProgram } from './ensure-sshd.mjs';
+
+const KEYGEN = findProgram('ssh-keygen');
+const BITS = { ecdsa: '256', rsa: '2048' };
+
+export function keygen(...args) {
+  return execFileSync(KEYGEN, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+}
+
+/** A temporary folder that removes itself when asked to, and at the latest when the process ends. */
+export function temporaryFolder(name) {
+  const path = mkdtempSync(join(tmpdir(), `sshtunnel-${name}-`));
+  const remove = () => {
+    process.off('exit', remove);
+    rmSync(path, { recursive: true, force: true });
+  };
+  process.on('exit', remove);
+  return { path, remove };
+}
+
+/**
+ * Makes `file` and `file.pub`.
+ * @param type ed25519, ecdsa or rsa
+ * @param format RFC4716 (OpenSSH's own), PEM or PKCS8
+ */
+export function makeKey(file, { type = 'ed25519', bits, format = 'RFC4716', passphrase = '' } = {}) {
+  const size = bits ?? BITS[type];
+  const args = ['-q', '-t', type, '-m', format, '-N', passphrase, '-C', 'test', '-f', file];
+  keygen(...args, ...(size ? ['-b', String(size)] : []));
+  if (format !== 'RFC4716') keygen('-p', '-m', format, '-P', passphrase, '-N', passphrase, '-f', file);
+  return readKey(file);
+}
+
+/** The private key's text, the public key's line and its fingerprint. */
+export function readKey(file) {
+  return {
+    file,
+    privateKey: readFileSync(file, 'utf8'),
+    publicKey: readFileSync(`${file}.pub`, 'utf8').trim(),
+    fingerprint: keygen('-l', '-f', `${file}.pub`).split(' ')[1],
+  };
+}

@@ -1,0 +1,65 @@
+// Targets and servers in a process of their own: for tests that block their event loop or measure
+// their memory. Started with `Child.start('peer-process.mjs')`.
+
+import net from 'node:net';
+
+import { Target, behaviours, impostors } from './peers.mjs';
+import { answer } from './process.mjs';
+import { Ssh2Server } from './ssh2-server.mjs';
+
+const started = new Map();
+
+function keep(server) {
+  started.set(server.port, server);
+  return server.port;
+}
+
+/** Reads a name and a line feed, and joins the rest of the stream to that target. */
+function dispatch(socket, ports) {
+  let name = '';
+  const read = () => {
+    for (let byte; (byte = socket.read(1)); name += byte) {
+      if (String(byte) !== '\n') continue;
+      socket.off('readable', read);
+      const target = net.connect({ port: ports[name], host: '127.0.0.1', allowHalfOpen: true });
+      target.setNoDelay();
+      target.on('error', () => socket.destroy());
+      socket.on('error', () => target.destroy());
+      socket.pipe(target).pipe(socket);
+      return;
+    }
+  };
+  socket.on('readable', read);
+}
+
+answer({
+  async behaviour(name, ...args) {
+    return keep(await Target.start(behaviours[name](...args)));
+  },
+  /** A target that becomes one of these after the first line: their ports by their names. */
+  async dispatcher(ports) {
+    return keep(await Target.start((peer) => dispatch(peer.socket, ports)));
+  },
+  async impostor(name) {
+    return keep(await Target.start(impostors[name]()));
+  },
+  async ssh2(options) {
+    const server = await Ssh2Server.start(options);
+    keep(server);
+    return server.login;
+  },
+  /** What each connection of a target has read and sent. */
+  reports(port) {
+    return started.get(port).peers.map((peer) => ({ ...peer.report(), sent: peer.accepted }));
+  },
+  /** Waits for the end of a connection. */
+  async ended(port, index) {
+    return started.get(port).peers[index].ended;
+  },
+  forget: (port) => started.get(port).forget(),
+  stop: (port) => started.get(port).stop(),
+  /** How often somebody tried to log on at an SSH server. */
+  attempts: (port) => started.get(port).attempts,
+  sawAuthentication: (port) => started.get(port).sawAuthentication(),
+  logged: (port, pattern) => started.get(port).logged(new RegExp(pattern)),
+});

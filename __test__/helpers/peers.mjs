@@ -1,0 +1,302 @@
+// The two ends of a forwarded connection: the program that connects and the target behind the
+// SSH server. Each counts and hashes what it reads and says how its stream ended.
+
+import { createCipheriv, createHash } from 'node:crypto';
+import { EventEmitter, once } from 'node:events';
+import { readSync } from 'node:fs';
+import net from 'node:net';
+
+export const KIB = 1024;
+export const MIB = 1024 * KIB;
+export const GIB = 1024 * MIB;
+
+/**
+ * What is sent, over and over. The same in every process; its length is a prime, so that no
+ * exchange of packets goes unnoticed in the hash.
+ */
+export const PATTERN = createCipheriv('aes-128-ctr', Buffer.alloc(16), Buffer.alloc(16)).update(
+  Buffer.alloc(1_048_573),
+);
+
+/** The SHA-256 of the first `total` bytes of the repeated pattern. */
+export function patternHash(total) {
+  const hash = createHash('sha256');
+  let left = total;
+  for (; left > PATTERN.length; left -= PATTERN.length) hash.update(PATTERN);
+  return hash.update(PATTERN.subarray(0, left)).digest('hex');
+}
+
+/**
+ * How a stream ended that Node says has ended. Node may be wrong: where it finds the last bytes and
+ * a reset together, libuv takes the hang-up after a short read for the end of the stream. The
+ * kernel keeps the truth for the next read(2): nothing after FIN, ECONNRESET after a reset.
+ */
+function endOf(socket) {
+  try {
+    const left = readSync(socket._handle.fd, Buffer.alloc(1));
+    return left === 0 ? 'FIN' : 'data after the end';
+  } catch (error) {
+    return error.code;
+  }
+}
+
+/** One end of a TCP connection. */
+export class Peer {
+  bytes = 0;
+  error = null;
+  #hash = createHash('sha256');
+  #progress = new EventEmitter().setMaxListeners(0);
+  #end = null;
+
+  /** @param read false: not one byte is read before `read()` is called */
+  constructor(socket, { read = true } = {}) {
+    this.socket = socket;
+    this.ended = new Promise((resolve) => {
+      const finish = (end) => {
+        this.#end ??= end;
+        this.#progress.emit('progress');
+        resolve(this.report());
+      };
+      socket.on('end', () => finish(endOf(socket)));
+      socket.on('error', (error) => {
+        this.error = error;
+        finish(error.code);
+      });
+      socket.on('close', () => finish('closed here'));
+    });
+    this.closed = new Promise((resolve) => socket.on('close', resolve));
+    if (read) this.read();
+  }
+
+  /** Begins, or goes on, to read. */
+  read() {
+    this.socket.off('data', this.#take).on('data', this.#take);
+    this.socket.resume();
+    return this;
+  }
+
+  #take = (chunk) => {
+    this.bytes += chunk.length;
+    this.#hash.update(chunk);
+    this.#progress.emit('progress');
+  };
+
+  /** Reads no more until `read()`. */
+  stall() {
+    this.socket.pause();
+    return this;
+  }
+
+  /** What was read so far, and how the stream ended: FIN, ECONNRESET, or null while it is open. */
+  report() {
+    const sha256 = this.#hash.copy().digest('hex');
+    return { bytes: this.bytes, sha256, end: this.#end, error: this.error };
+  }
+
+  /** Waits until so many bytes were read in all. */
+  async received(count) {
+    while (this.bytes < count) {
+      if (this.#end) throw new Error(`${this.#end} after ${this.bytes} of ${count} bytes`);
+      await once(this.#progress, 'progress');
+    }
+  }
+
+  /**
+   * Sends this much of the pattern, from its start, and returns how much the kernel took: less
+   * than asked only when the connection broke.
+   */
+  async send(total, piece = PATTERN) {
+    const before = this.accepted;
+    for (let left = total; left > 0 && this.socket.writable; left -= piece.length) {
+      const part = left < piece.length ? piece.subarray(0, left) : piece;
+      await new Promise((done) => {
+        this.socket.once('close', done);
+        this.socket.write(part, () => {
+          this.socket.off('close', done);
+          done();
+        });
+      });
+    }
+    return this.accepted - before;
+  }
+
+  /** Bytes that the kernel has taken from us so far. */
+  get accepted() {
+    return (this.socket.bytesWritten ?? 0) - this.socket.writableLength;
+  }
+
+  /** Ends our direction with FIN; the other stays open. */
+  end() {
+    this.socket.end();
+  }
+
+  /** Resets the connection; resolves when the descriptor is gone. */
+  reset() {
+    this.socket.resetAndDestroy();
+    return this.closed;
+  }
+}
+
+/** Connects to a port of this machine. A reset right after the connect counts as an end. */
+export async function connect(port, { read = true, host = '127.0.0.1' } = {}) {
+  const socket = new net.Socket({ allowHalfOpen: true });
+  socket.pause(); // else Node fetches the first 64 KiB unasked
+  const peer = new Peer(socket, { read });
+  socket.connect(port, host);
+  await Promise.race([new Promise((done) => socket.once('connect', done)), peer.ended]);
+  if (peer.error && peer.error.code !== 'ECONNRESET') throw peer.error;
+  socket.setNoDelay();
+  return peer;
+}
+
+/** Whether nobody listens on a port of this machine. */
+export async function refuses(port) {
+  try {
+    (await connect(port)).socket.destroy();
+    return false;
+  } catch (error) {
+    if (error.code !== 'ECONNREFUSED') throw error;
+    return true;
+  }
+}
+
+/** A server on a free port of this machine that treats every connection alike. */
+export class Target {
+  peers = [];
+  #server;
+  #sockets = new Set();
+  #taken = 0;
+  #arrivals = new EventEmitter();
+
+  /** @param behaviour called with each `Peer`, which does not read until told to */
+  static async start(behaviour = () => {}) {
+    const target = new Target();
+    target.#server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true });
+    target.#server.on('connection', (socket) => {
+      const peer = new Peer(socket, { read: false });
+      target.peers.push(peer);
+      target.#sockets.add(socket);
+      socket.on('close', () => target.#sockets.delete(socket));
+      behaviour(peer);
+      target.#arrivals.emit('peer');
+    });
+    target.#server.listen(0, '127.0.0.1', 4096);
+    await once(target.#server, 'listening');
+    target.port = target.#server.address().port;
+    return target;
+  }
+
+  /** The next connection, in the order of their arrival. */
+  async next() {
+    while (this.peers.length <= this.#taken) await once(this.#arrivals, 'peer');
+    return this.peers[this.#taken++];
+  }
+
+  /** Keeps no record of the connections so far; those that are open live on. */
+  forget() {
+    this.peers.length = 0;
+    this.#taken = 0;
+  }
+
+  async stop() {
+    if (!this.#server.listening) return;
+    const closed = once(this.#server, 'close');
+    this.#server.close();
+    for (const socket of this.#sockets) socket.destroy();
+    await closed;
+  }
+}
+
+/** What targets do with a connection. */
+export const behaviours = {
+  /** Sends back what comes, and ends when the other end does. */
+  echo: () => (peer) => {
+    peer.read();
+    peer.socket.pipe(peer.socket);
+  },
+  /** Reads, and ends when the other end does. */
+  sink: () => async (peer) => {
+    const { end } = await peer.read().ended;
+    if (end === 'FIN') peer.end();
+  },
+  /** Sends so much in pieces of that size, ends, and reads on. */
+  source: (total, size) => async (peer) => {
+    peer.read();
+    await peer.send(total, PATTERN.subarray(0, size));
+    peer.end();
+  },
+  /** Sends for ever, and reads nothing. */
+  endless: (size) => (peer) => peer.send(Infinity, PATTERN.subarray(0, size)),
+  /** Reads to the end, and only then sends so much and ends: works only with half-closed streams. */
+  replier: (total) => async (peer) => {
+    const { end } = await peer.read().ended;
+    if (end !== 'FIN') return;
+    await peer.send(total);
+    peer.end();
+  },
+  /** Sends so much and then resets. */
+  resetter: (total) => async (peer) => {
+    peer.read();
+    await peer.send(total);
+    peer.reset();
+  },
+  /** Neither reads nor sends. */
+  idle: () => () => {},
+};
+
+/** Servers that are no SSH servers, or bad ones. */
+export const impostors = {
+  /** Sends what no line of text and no packet can be. */
+  noise: () => (peer) => peer.read().send(256 * KIB, Buffer.alloc(8 * KIB, 0xfe)),
+  /** Introduces itself rightly and then sends noise. */
+  noisePackets: () => (peer) => {
+    peer.read().socket.write('SSH-2.0-impostor\r\n');
+    peer.send(256 * KIB, Buffer.alloc(8 * KIB, 0xfe));
+  },
+  /** Ends the stream at once. */
+  leaver: () => (peer) => peer.read().end(),
+  /** Introduces itself and ends the stream. */
+  lateLeaver: () => (peer) => peer.read().socket.end('SSH-2.0-impostor\r\n'),
+  /** Says nothing at all. */
+  mute: () => (peer) => peer.read(),
+  /** Introduces itself and says nothing more. */
+  introducedMute: () => (peer) => peer.read().socket.write('SSH-2.0-impostor\r\n'),
+  /** Sends lines before its introduction, without end. */
+  chatterbox: () => (peer) => peer.read().send(Infinity, Buffer.from('Welcome!\r\n'.repeat(500))),
+  /** One line without end. */
+  endlessLine: () => (peer) => peer.read().send(Infinity, Buffer.alloc(8 * KIB, 'x')),
+  /** Announces a packet of 4 GB and begins to send it. */
+  giant: () => (peer) => {
+    peer.read().socket.write('SSH-2.0-impostor\r\n');
+    peer.socket.write(Buffer.from([0xff, 0xff, 0xff, 0xff, 4, 20]));
+    peer.send(Infinity, Buffer.alloc(64 * KIB));
+  },
+  /** Speaks version 1. */
+  ancient: () => (peer) => peer.read().socket.write('SSH-1.5-ancient\r\n'),
+};
+
+/**
+ * A port of this machine that surely refuses connections while it is held: a connected socket
+ * owns it, so that nobody else can come to listen on it.
+ */
+export async function refusingPort() {
+  const target = await Target.start();
+  const holder = await connect(target.port);
+  const stop = async () => {
+    holder.socket.destroy();
+    await target.stop();
+  };
+  return { port: holder.socket.localPort, stop };
+}
+
+/** Waits until a number stays the same for a while: for "nothing moves any more" there is no event. */
+export async function settled(read, quiet = 300) {
+  let value = await read();
+  for (let since = Date.now(); Date.now() - since < quiet; ) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    const now = await read();
+    if (now !== value) since = Date.now();
+    value = now;
+  }
+  return value;
+}

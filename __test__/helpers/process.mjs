@@ -1,0 +1,164 @@
+// This process as the system sees it, and child processes.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync, readdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+
+export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+/** How many descriptors this process holds. */
+export function descriptors() {
+  return readdirSync('/proc/self/fd').length - 1; // one is the directory being read
+}
+
+/** Resident memory of this process in bytes, after JavaScript's garbage is gone. */
+export function memory() {
+  setFlagsFromString('--expose-gc');
+  const gc = runInNewContext('gc');
+  gc();
+  gc();
+  const pages = Number(readFileSync('/proc/self/statm', 'utf8').split(' ')[1]);
+  return pages * 4096;
+}
+
+/** The descendants of a process, parents first. */
+export function descendants(pid) {
+  const children = new Map();
+  for (const name of readdirSync('/proc')) {
+    if (!/^\d+$/.test(name)) continue;
+    let stat;
+    try {
+      stat = readFileSync(`/proc/${name}/stat`, 'latin1');
+    } catch {
+      continue; // ended since the directory was read
+    }
+    // The name in parentheses may hold anything; state and parent follow the last one.
+    const parent = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+    children.set(parent, [...(children.get(parent) ?? []), Number(name)]);
+  }
+  const found = [];
+  const visit = (parent) => {
+    for (const child of children.get(parent) ?? []) {
+      found.push(child);
+      visit(child);
+    }
+  };
+  visit(pid);
+  return found;
+}
+
+export function signal(pid, name) {
+  try {
+    process.kill(pid, name);
+  } catch (error) {
+    if (error.code !== 'ESRCH') throw error;
+  }
+}
+
+/** Runs a command to its end: its exit code or signal and what it printed. */
+export async function run(command, args, { timeout = 30_000, ...options } = {}) {
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
+  const output = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr']) {
+    child[name].setEncoding('utf8').on('data', (text) => (output[name] += text));
+  }
+  let late = false;
+  const limit = setTimeout(() => {
+    late = true;
+    child.kill('SIGKILL');
+  }, timeout);
+  const [code, signalName] = await once(child, 'close');
+  clearTimeout(limit);
+  return { code, signal: signalName, late, ...output };
+}
+
+/** Runs an ES module given as text, with the repository as its folder. */
+export function runModule(source, { args = [], ...options } = {}) {
+  const all = ['--input-type=module', '--eval', source, '--', ...args];
+  return run(process.execPath, all, { cwd: ROOT, ...options });
+}
+
+/**
+ * A child that runs one of the helpers and answers questions: `child.ask(method, ...arguments)`
+ * calls a function that it gave to `answer` below.
+ */
+export class Child {
+  #process;
+  #pending = new Map();
+  #count = 0;
+
+  /** @param options.descriptors how many it may have open */
+  static async start(file, { descriptors } = {}) {
+    const child = new Child();
+    const path = fileURLToPath(new URL(file, import.meta.url));
+    // Only a shell can lower the limit; exec keeps the process and its channel to us.
+    const limit = descriptors ? ['sh', '-c', `ulimit -n ${descriptors} && exec "$0" "$@"`] : [];
+    const [command, ...args] = [...limit, process.execPath, path];
+    const stdio = ['ignore', 'inherit', 'inherit', 'ipc'];
+    child.#process = spawn(command, args, { stdio });
+    child.#process.on('message', ({ id, result, error }) => {
+      const { resolve, reject } = child.#pending.get(id);
+      child.#pending.delete(id);
+      if (error) reject(Object.assign(new Error(error.message), { code: error.code }));
+      else resolve(result);
+    });
+    child.#process.on('exit', (code, name) => {
+      for (const { reject } of child.#pending.values()) {
+        reject(new Error(`${file} ended: ${name ?? code}`));
+      }
+    });
+    await child.ask('started');
+    return child;
+  }
+
+  get pid() {
+    return this.#process.pid;
+  }
+
+  ask(method, ...args) {
+    return new Promise((resolve, reject) => {
+      const id = this.#count++;
+      this.#pending.set(id, { resolve, reject });
+      this.#process.send({ id, method, args }, (error) => error && reject(error));
+    });
+  }
+
+  /** The code that it exited with, or the signal; null while it lives. */
+  get exited() {
+    return this.#process.exitCode ?? this.#process.signalCode;
+  }
+
+  /** Waits at most so long for its end, and gives `exited`. */
+  async ended(limit) {
+    const timeout = AbortSignal.timeout(limit);
+    try {
+      if (this.exited === null) await once(this.#process, 'exit', { signal: timeout });
+    } catch {
+      throw Object.assign(new Error(`still alive after ${limit} ms`), { code: 'ETIMEDOUT' });
+    }
+    return this.exited;
+  }
+
+  async stop() {
+    if (this.exited !== null) return;
+    const ended = once(this.#process, 'exit');
+    this.#process.kill('SIGKILL');
+    await ended;
+  }
+}
+
+/** The child's side of `Child`: answers with these functions, and ends with its parent. */
+export function answer(methods) {
+  process.on('message', async ({ id, method, args }) => {
+    try {
+      const result = method === 'started' ? true : await methods[method](...args);
+      process.send({ id, result });
+    } catch ({ code, message }) {
+      process.send({ id, error: { code, message } });
+    }
+  });
+  process.on('disconnect', () => process.exit());
+}

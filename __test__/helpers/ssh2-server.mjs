@@ -1,0 +1,167 @@
+// An SSH server inside this process, made of the package ssh2: it can be told to misbehave, and
+// it tells what it saw.
+
+import { EventEmitter, once } from 'node:events';
+import net from 'node:net';
+import ssh2 from 'ssh2';
+
+/** Why a server refuses to open a channel (RFC 4254 section 5.1). */
+export const REASONS = {
+  ADMINISTRATIVELY_PROHIBITED: 1,
+  CONNECT_FAILED: 2,
+  UNKNOWN_CHANNEL_TYPE: 3,
+  RESOURCE_SHORTAGE: 4,
+};
+
+export class Ssh2Server {
+  /** Everything that ssh2 reports about the protocol, line by line. */
+  lines = [];
+  /** How often somebody tried to log on, the question for the methods left out. */
+  attempts = 0;
+  /** Channels that were opened for a tunnel, in that order. */
+  channels = [];
+  #clients = new Set();
+  #events = new EventEmitter().setMaxListeners(0);
+  #taken = 0;
+
+  /**
+   * @param options.onOpen decides about each channel; default: connects it to its target
+   * @param options.publicKey the line of a key that may log on; `user` with password `right` may
+   */
+  static async start({ onOpen = (open) => open.connect(), publicKey, hostKeys, ...config } = {}) {
+    const server = new Ssh2Server();
+    server.#prepareKeys(hostKeys);
+    const authorized = publicKey && ssh2.utils.parseKey(publicKey);
+    server.server = new ssh2.Server({
+      ...config,
+      hostKeys: server.hostKeys.map((key) => key.private),
+      debug: (line) => {
+        server.lines.push(line);
+        server.#events.emit('line');
+      },
+    });
+    server.server.on('connection', (client) => {
+      server.#clients.add(client);
+      client.on('close', () => server.#clients.delete(client));
+      client.on('error', () => {}); // a tunnel that vanishes is no failure of the server
+      client.on('authentication', (context) => server.#authenticate(context, authorized));
+      client.on('tcpip', (accept, reject, info) => onOpen(server.#open(client, accept, reject, info)));
+    });
+    server.server.listen(0, '127.0.0.1');
+    await once(server.server, 'listening');
+    server.port = server.server.address().port;
+    return server;
+  }
+
+  #prepareKeys(given) {
+    this.hostKeys = given ?? [ssh2.utils.generateKeyPairSync('ed25519')];
+  }
+
+  /** What a tunnel needs to log on. */
+  get login() {
+    const hostKey = this.hostKeys.map((key) => key.public);
+    return { host: '127.0.0.1', port: this.port, username: 'user', password: 'right', hostKey };
+  }
+
+  #authenticate(context, authorized) {
+    if (context.method === 'none') return context.reject(['publickey', 'password']);
+    this.attempts++;
+    const known = context.username === 'user';
+    if (context.method === 'password' && known && context.password === 'right') {
+      return context.accept();
+    }
+    if (context.method === 'publickey' && known && authorized) {
+      const same = context.key.data.equals(authorized.getPublicSSH());
+      const signed =
+        !context.signature ||
+        authorized.verify(context.blob, context.signature, context.hashAlgo) === true;
+      if (same && signed) return context.accept();
+    }
+    return context.reject(['publickey', 'password']);
+  }
+
+  /** One request to open a channel: accept it, connect it, refuse it, or leave it without answer. */
+  #open(client, accept, reject, info) {
+    const accepted = () => {
+      const channel = accept();
+      this.channels.push(channel);
+      this.#events.emit('channel');
+      return channel;
+    };
+    return {
+      ...info,
+      accept: accepted,
+      reject: (reason = REASONS.CONNECT_FAILED) => {
+        const send = client._protocol.channelOpenFail;
+        client._protocol.channelOpenFail = (recipient, _, text) =>
+          send.call(client._protocol, recipient, reason, text);
+        reject();
+        client._protocol.channelOpenFail = send;
+      },
+      connect: () => {
+        const socket = net.connect({ host: info.destIP, port: info.destPort, allowHalfOpen: true });
+        socket.once('connect', () => join(accepted(), socket));
+        socket.once('error', reject); // ignored by ssh2 once the channel is open
+      },
+    };
+  }
+
+  /** The next channel that was accepted. */
+  async nextChannel() {
+    while (this.channels.length <= this.#taken) await once(this.#events, 'channel');
+    return this.channels[this.#taken++];
+  }
+
+  /** Waits until a line of the protocol log matches. */
+  async logged(pattern) {
+    for (let next = 0; ; next++) {
+      while (next >= this.lines.length) await once(this.#events, 'line');
+      if (pattern.test(this.lines[next])) return this.lines[next];
+    }
+  }
+
+  /** Whether anything about the user has arrived, be it the mere wish to log on. */
+  sawAuthentication() {
+    return this.lines.some((line) => /Inbound: Received (SERVICE_REQUEST|USERAUTH)/.test(line));
+  }
+
+  get sessions() {
+    return this.#clients.size;
+  }
+
+  /** Breaks every session without a word of SSH. */
+  dropSessions() {
+    for (const client of this.#clients) client._sock.destroy();
+  }
+
+  async stop() {
+    const closed = once(this.server, 'close');
+    this.server.close();
+    this.dropSessions();
+    await closed;
+  }
+}
+
+/** Joins a channel and a socket; each direction ends by itself. */
+function join(channel, socket) {
+  let open = 2;
+  const ended = () => --open === 0 && channel.close();
+  socket.on('data', (chunk) => channel.write(chunk) || socket.pause());
+  channel.on('drain', () => socket.resume());
+  socket.on('end', () => {
+    // Not end(): ssh2 would send CLOSE with it and cut the other direction.
+    channel.write(Buffer.alloc(0), () => {
+      channel.eof();
+      ended();
+    });
+  });
+  channel.on('data', (chunk) => socket.write(chunk) || channel.pause());
+  socket.on('drain', () => channel.resume());
+  channel.on('end', () => {
+    socket.end();
+    ended();
+  });
+  channel.on('close', () => socket.destroySoon());
+  channel.on('error', () => socket.destroy());
+  socket.on('error', () => channel.close());
+}

@@ -1,0 +1,94 @@
+// Tunnels under test: opened, watched and cleaned up.
+
+import assert from 'node:assert/strict';
+import { EventEmitter, once } from 'node:events';
+
+import { SSHTunnel } from '../../index.js';
+import { Target, connect } from './peers.mjs';
+
+const EVENTS = [
+  'listening', 'connection', 'disconnected', 'ready', 'reconnecting', 'error', 'close',
+];
+
+/** Writes down what a tunnel tells, in order. */
+export class Diary {
+  entries = [];
+  #read = new Map();
+  #news = new EventEmitter().setMaxListeners(0);
+
+  constructor(tunnel) {
+    for (const name of EVENTS) {
+      tunnel.on(name, (payload) => {
+        this.entries.push({ name, payload });
+        this.#news.emit('entry');
+      });
+    }
+  }
+
+  /** The payload of the next event of that name: each is given once, none is missed. */
+  async next(name) {
+    const from = this.#read.get(name) ?? 0;
+    for (let at = from; ; at++) {
+      while (at >= this.entries.length) await once(this.#news, 'entry');
+      if (this.entries[at].name !== name) continue;
+      this.#read.set(name, at + 1);
+      return this.entries[at].payload;
+    }
+  }
+
+  /** Starts a new page: long tests would measure the diary's own memory. */
+  forget() {
+    this.entries.length = 0;
+    this.#read.clear();
+  }
+
+  names() {
+    return this.entries.map(({ name }) => name);
+  }
+
+  all(name) {
+    return this.entries.filter((entry) => entry.name === name).map(({ payload }) => payload);
+  }
+}
+
+/** A tunnel that is not started; shut down after the test. */
+export function makeTunnel(t, login, forwardPort, options) {
+  const tunnel = new SSHTunnel({ ...login, forwardHost: '127.0.0.1', forwardPort, ...options });
+  t.after(() => tunnel.promises.shutdown(), { timeout: 10_000 });
+  return tunnel;
+}
+
+/**
+ * A target, a tunnel to it that listens, its diary, and a way to connect through it. After the
+ * test clients and target vanish first, so that the shutdown has nothing to wait for.
+ */
+export async function openTunnel(t, server, behaviour, options) {
+  const target = await Target.start(behaviour);
+  const clients = [];
+  t.after(async () => {
+    for (const { socket } of clients) socket.destroy();
+    await target.stop();
+  });
+  const tunnel = makeTunnel(t, server.login, target.port, options);
+  const diary = new Diary(tunnel);
+  await tunnel.promises.startListening();
+  const connectThrough = async (how) => {
+    const client = await connect(tunnel.localPort, how);
+    clients.push(client);
+    return client;
+  };
+  return { tunnel, diary, target, connect: connectThrough };
+}
+
+/** Compares the members that `expected` names. */
+export function assertIncludes(actual, expected) {
+  const named = Object.keys(expected).map((name) => [name, actual[name]]);
+  assert.deepEqual(Object.fromEntries(named), expected);
+}
+
+/** The one connection that a tunnel has. */
+export async function only(tunnel) {
+  const connections = await tunnel.promises.connections();
+  assert.equal(connections.length, 1);
+  return connections[0];
+}

@@ -1,0 +1,159 @@
+// A tunnel from end to end: data through it with its hash checked, and the two ways to close a
+// connection, told by the program at the local end.
+
+import { fork } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { readSync } from 'node:fs';
+import net from 'node:net';
+import { SSHTunnel } from 'sshtunnel-native';
+
+const MIB = 2 ** 20;
+const DOWNLOAD = 128 * MIB;
+const UNDER_WAY = 2 * MIB; // as much as a tunnel takes in for a client that does not read
+
+const far = fork(new URL('demo-server.mjs', import.meta.url));
+const [{ sshPort, sourcePort, hostKey }] = await once(far, 'message');
+
+const tunnel = new SSHTunnel({
+  host: '127.0.0.1',
+  port: sshPort,
+  username: 'demo',
+  password: 'demo',
+  hostKey,
+  forwardHost: '127.0.0.1',
+  forwardPort: sourcePort,
+});
+await tunnel.promises.startListening();
+
+console.log(`
+A tunnel through SSH
+  programs connect to   127.0.0.1:${tunnel.localPort}
+  the SSH server is at  127.0.0.1:${sshPort}  (ssh2, in another process)
+  the data comes from   127.0.0.1:${sourcePort}  (behind that server)
+`);
+
+const faults = [await download()];
+console.log(`
+Closing a connection with ${size(UNDER_WAY)} under way to a program slow to read
+
+  Linger      sent       the program got   then      disconnect() took
+`);
+faults.push(await close(true), await close(false));
+console.log(`
+  setLinger(true), the default: everything is delivered, then the stream ends.
+  setLinger(false): the connection is reset, what was under way is dropped.
+`);
+
+await tunnel.close();
+far.disconnect();
+const found = faults.filter(Boolean);
+for (const fault of found) console.error(`This went wrong: ${fault}`);
+process.exitCode = found.length > 0 ? 1 : 0;
+
+/** Moves data and checks its hash; gives what went wrong. */
+async function download() {
+  const socket = net.connect(tunnel.localPort, '127.0.0.1');
+  const report = once(far, 'message');
+  const hash = createHash('sha256');
+  const since = performance.now();
+  const progress = new Progress(DOWNLOAD);
+  let bytes = 0;
+  socket.write(`${DOWNLOAD} end\n`);
+  for await (const chunk of socket) {
+    hash.update(chunk);
+    bytes += chunk.length;
+    progress.show(bytes);
+  }
+  const seconds = (performance.now() - since) / 1000;
+  progress.end();
+  const [{ sha256 }] = await report;
+  const same = hash.digest('hex') === sha256;
+  const rate = (bytes / MIB / seconds).toFixed(0);
+  console.log(`  ${size(bytes)} in ${seconds.toFixed(2)} s, ${rate} MiB/s (ssh2 sets the pace)`);
+  console.log(`  SHA-256 at both ends ${same ? 'is the same' : 'DIFFERS'}: ${sha256.slice(0, 16)}...`);
+  return !same && 'the data that arrived is not the data that was sent';
+}
+
+/** Closes a connection with data under way; gives what went wrong. */
+async function close(linger) {
+  tunnel.setLinger(linger);
+  const opened = once(tunnel, 'connection');
+  const ended = once(tunnel, 'disconnected');
+  const sent = once(far, 'message');
+  const socket = new net.Socket();
+  socket.pause(); // slow to read: nothing is read before the close
+  socket.connect(tunnel.localPort, '127.0.0.1', () => socket.write(`${UNDER_WAY} stay\n`));
+  let bytes = 0;
+  let end = '';
+  socket.on('data', (chunk) => (bytes += chunk.length));
+  socket.on('end', () => (end = endOf(socket)));
+  socket.on('error', (error) => (end = error.code));
+  socket.pause();
+  const [{ connectionId }] = await opened;
+  await sent;
+  await arrival(connectionId);
+
+  const since = performance.now();
+  const disconnected = tunnel.promises.disconnect(connectionId);
+  socket.resume();
+  await disconnected;
+  const took = performance.now() - since;
+  if (!socket.closed) await once(socket, 'close');
+  const [report] = await ended;
+
+  const row = [
+    linger ? 'graceful' : 'hard', size(UNDER_WAY), size(bytes), end, `${took.toFixed(1)} ms`,
+  ];
+  const widths = [12, 11, 18, 12, 0];
+  console.log(`  ${row.map((cell, at) => cell.padEnd(widths[at])).join('')}`);
+  const { bytesDown, droppedDown } = report;
+  console.log(`              the tunnel's report: ${bytesDown} bytes delivered, ${droppedDown} dropped`);
+
+  if (bytesDown !== bytes) return `the tunnel reports ${bytesDown} bytes, the program got ${bytes}`;
+  if (linger) return (bytes !== UNDER_WAY || end !== 'FIN') && 'a graceful close lost data';
+  return end !== 'ECONNRESET' && `a hard close ended with ${end}`;
+}
+
+/**
+ * Where the last bytes and a reset are found together, Node speaks of an end of the stream. One
+ * more read(2) tells: nothing after FIN, ECONNRESET after a reset.
+ */
+function endOf(socket) {
+  try {
+    readSync(socket._handle.fd, Buffer.alloc(1));
+    return 'FIN';
+  } catch (error) {
+    return error.code;
+  }
+}
+
+/** Waits until the data has come as far as it can without the program's reading. */
+async function arrival(connectionId) {
+  for (let last = -1, quiet = 0; quiet < 5; ) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    const connections = await tunnel.promises.connections();
+    const { bytesDown } = connections.find((it) => it.connectionId === connectionId);
+    quiet = bytesDown === last ? quiet + 1 : 0;
+    last = bytesDown;
+  }
+}
+
+function size(bytes) {
+  return `${(bytes / MIB).toFixed(2)} MiB`;
+}
+
+/** A bar that is redrawn in place on a terminal, and a line for every quarter elsewhere. */
+function Progress(total) {
+  const terminal = process.stdout.isTTY;
+  let shown = -1;
+  this.show = (bytes) => {
+    const step = Math.floor((bytes / total) * (terminal ? 40 : 4));
+    if (step === shown) return;
+    shown = step;
+    const percent = `${Math.floor((bytes / total) * 100)} %`.padStart(5);
+    if (terminal) process.stdout.write(`\r  [${'#'.repeat(step).padEnd(40)}] ${percent}`);
+    else console.log(`  ${percent}  ${size(bytes)}`);
+  };
+  this.end = () => terminal && console.log();
+}

@@ -1,0 +1,52 @@
+// `npm test`: everything that a fresh clone lacks, then the tests of both languages.
+// With arguments: only these suites of Node, such as `npm test -- __test__/closing.test.mjs`.
+
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { ensureSshd } from '../__test__/helpers/ensure-sshd.mjs';
+import { ROOT, setup } from './setup.mjs';
+
+// No suite comes near this, in milliseconds. It ends a process that something still keeps alive.
+const LONGEST_SUITE = 150_000;
+
+setup();
+if (!ensureSshd()) process.exit(1);
+
+const chosen = process.argv.slice(2);
+const results = [];
+let failed = false;
+
+if (chosen.length === 0) {
+  console.log('Tests of the Rust code');
+  const cargo = spawn('cargo', ['test', '--workspace', '--locked'], {
+    cwd: ROOT,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let output = '';
+  cargo.stdout.setEncoding('utf8').on('data', (text) => {
+    process.stdout.write(text);
+    output += text;
+  });
+  const [code] = await once(cargo, 'close');
+  failed = code !== 0;
+  results.push(...(output.match(/^test result: .*$/gm) ?? []));
+  if (results.length === 0) failed = true;
+}
+
+console.log('\nTests of the addon, one suite after the other: some measure time and memory');
+const folder = join(ROOT, '__test__');
+const suites = readdirSync(folder).filter((name) => name.endsWith('.test.mjs')).sort();
+const files = chosen.length > 0 ? chosen : suites.map((name) => join('__test__', name));
+const options = ['--test', '--test-concurrency=1', `--test-timeout=${LONGEST_SUITE}`, '--test-reporter=spec'];
+const { status } = spawnSync(process.execPath, [...options, ...files], { cwd: ROOT, stdio: 'inherit' });
+failed ||= status !== 0;
+
+if (results.length > 0) {
+  console.log('\nRust, as cargo test reported above:');
+  for (const line of results.filter((line) => !/ 0 passed; 0 failed/.test(line))) console.log(line);
+}
+console.log(failed ? 'Tests failed.' : 'All tests passed.');
+process.exit(failed ? 1 : 0);
