@@ -98,20 +98,30 @@ pub(crate) async fn close(stream: TcpStream, backlog: Backlog, finish: Finish) -
     outcome
 }
 
-/// Resets the connection at once; what the kernel still holds is thrown away and counted.
-pub(crate) fn reset(stream: TcpStream, backlog: Backlog) -> Outcome {
+// Takes the socket, because it is closed here.
+#[allow(clippy::needless_pass_by_value)]
+/// Resets the connection at once; what the kernel still holds is thrown away and counted. What has
+/// left it counts as delivered: no acknowledgement is waited for. `finished` says whether a FIN was
+/// sent before.
+pub(crate) fn reset(stream: TcpStream, backlog: &Backlog, finished: bool) -> Outcome {
     let socket = SockRef::from(&stream);
-    let unread = sys::unread(&socket).unwrap_or_default() as u64;
-    let _ = Linger::HARD.apply(&stream);
-    let closing = Closing {
-        stream,
-        backlog,
-        finished: false,
-        discarded: unread,
+    // A peer that has reset it first will acknowledge nothing more.
+    let by_peer = matches!(socket.take_error(), Ok(Some(_)) | Err(_));
+    let queued = if by_peer { sys::unsent(&socket) } else { sys::never_sent(&socket) };
+    let outcome = Outcome {
+        ended: Ended::Reset,
+        unsent: count_unsent(queued, finished, backlog),
+        discarded: sys::unread(&socket).unwrap_or_default() as u64,
         peer_finished: false,
-        scratch: Vec::new(),
     };
-    closing.outcome(Ended::Reset)
+    let _ = Linger::HARD.apply(&stream);
+    outcome
+}
+
+/// What the peer did not get; the kernel counts a FIN under way as one byte.
+fn count_unsent(queued: io::Result<usize>, finished: bool, backlog: &Backlog) -> u64 {
+    let queued = queued.unwrap_or_default().saturating_sub(usize::from(finished));
+    (queued + backlog.len()) as u64
 }
 
 struct Closing {
@@ -202,12 +212,10 @@ impl Closing {
     }
 
     fn outcome(&self, ended: Ended) -> Outcome {
-        let queued = sys::unsent(&SockRef::from(&self.stream)).unwrap_or_default();
-        // The kernel counts a FIN under way as one byte.
-        let queued = queued.saturating_sub(usize::from(self.finished));
+        let queued = sys::unsent(&SockRef::from(&self.stream));
         Outcome {
             ended,
-            unsent: (queued + self.backlog.len()) as u64,
+            unsent: count_unsent(queued, self.finished, &self.backlog),
             discarded: self.discarded,
             peer_finished: self.peer_finished,
         }

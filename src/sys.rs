@@ -63,6 +63,15 @@ pub(crate) fn unsent(socket: &SockRef<'_>) -> io::Result<usize> {
     queue_length(socket, libc::TIOCOUTQ)
 }
 
+/// Bytes that were given to the socket and never left it; what else is not acknowledged is on its
+/// way, and between two programs of one machine that means it has arrived.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn never_sent(socket: &SockRef<'_>) -> io::Result<usize> {
+    /// From linux/sockios.h; libc does not have it.
+    const SIOCOUTQNSD: libc::Ioctl = 0x894B;
+    queue_length(socket, SIOCOUTQNSD)
+}
+
 /// Bytes that have come and were not read.
 #[cfg(unix)]
 pub(crate) fn unread(socket: &SockRef<'_>) -> io::Result<usize> {

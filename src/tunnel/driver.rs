@@ -19,7 +19,7 @@ use super::listener::Listener;
 use super::operations::Operations;
 use super::ready::ReadyList;
 use super::table::Table;
-use super::{Config, ConnectionEnd, Event, Observer, Shared};
+use super::{Config, ConnectionEnd, ConnectionInfo, Event, Observer, Shared};
 use crate::backlog::Backlog;
 use crate::closing;
 use crate::session::{self, Session};
@@ -57,7 +57,9 @@ pub(super) struct Driver {
     /// Connections that wait for their owner's word, by their numbers.
     pub(super) requests: HashMap<u64, Arrival>,
     pub(super) table: Table,
-    /// Sockets that are being closed.
+    /// Connections whose sockets are being closed, by their numbers, as they were when that began.
+    pub(super) parting: HashMap<u64, ConnectionInfo>,
+    /// The work of closing them.
     pub(super) closings: JoinSet<ConnectionEnd>,
     /// The number that the last connection got.
     pub(super) last_id: u64,
@@ -112,6 +114,7 @@ impl Driver {
             listener: None,
             requests: HashMap::new(),
             table: Table::default(),
+            parting: HashMap::new(),
             closings: JoinSet::new(),
             last_id: 0,
             active: false,
@@ -271,10 +274,10 @@ impl Driver {
         self.shared.ready.store(false, Ordering::Release);
         self.listener = None;
         for connection in self.table.drain() {
-            closing::reset(connection.arrival.stream, connection.backlog);
+            closing::reset(connection.arrival.stream, &connection.backlog, false);
         }
         for (_, arrival) in self.requests.drain() {
-            closing::reset(arrival.stream, Backlog::default());
+            closing::reset(arrival.stream, &Backlog::default(), false);
         }
         // A closing that is cut short resets too.
         self.closings.abort_all();

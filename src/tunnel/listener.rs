@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::linger::Linger;
+
 /// Connections that may wait to be accepted; the system cuts it to its own limit.
 const BACKLOG: i32 = 4096;
 /// How long to leave the port alone when the process has no descriptor left. Any other part of
@@ -88,9 +90,11 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     // On Windows the option means that anybody may take the port away.
     #[cfg(not(windows))]
     socket.set_reuse_address(true)?;
-    // Accepted sockets inherit it: small answers leave at once. Linger and keep-alive are set on
-    // each connection instead, because one that waits to be accepted would keep the old value.
+    // Accepted sockets inherit both. Small answers leave at once. And should the process die, the
+    // kernel resets what was open, whatever the owner's Linger: a cut stream never looks complete.
+    // That Linger is applied when a connection is closed.
     socket.set_tcp_nodelay(true)?;
+    Linger::HARD.apply(&socket)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;

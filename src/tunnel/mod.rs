@@ -62,6 +62,8 @@ struct Shared {
     listening: AtomicBool,
     ready: AtomicBool,
     port: AtomicU16,
+    /// The port that was asked for.
+    wanted_port: u16,
 }
 
 impl Shared {
@@ -71,7 +73,7 @@ impl Shared {
     }
 
     fn set_port(&self, port: Option<u16>) {
-        self.port.store(port.unwrap_or_default(), Ordering::Release);
+        self.port.store(port.unwrap_or(self.wanted_port), Ordering::Release);
         self.listening.store(port.is_some(), Ordering::Release);
     }
 }
@@ -83,7 +85,8 @@ impl Tunnel {
             settings: Mutex::new(settings),
             listening: AtomicBool::new(false),
             ready: AtomicBool::new(false),
-            port: AtomicU16::new(0),
+            port: AtomicU16::new(config.local_port),
+            wanted_port: config.local_port,
         });
         let (commands, received) = mpsc::unbounded_channel();
         let driver = Driver::new(config, shared.clone(), observer, received, commands.downgrade());
@@ -105,7 +108,7 @@ impl Tunnel {
         self.shared.listening.load(Ordering::Acquire)
     }
 
-    /// The local port while it is bound, else 0.
+    /// The local port while it is bound, else the one that was asked for.
     pub fn local_port(&self) -> u16 {
         self.shared.port.load(Ordering::Acquire)
     }

@@ -178,10 +178,6 @@ impl Driver {
             }
             Err(error) => {
                 answer_all(&mut self.operations.listening, &Err(error));
-                // A session that was made only for this has no purpose left.
-                if !self.operations.session_wanted && self.is_empty() {
-                    self.operations.leaving = Leaving::Closing { replies: Vec::new() };
-                }
             }
         }
     }
@@ -273,6 +269,16 @@ impl Driver {
 
     /// Looks whether something is complete: a shutdown, or the end of all there was.
     pub(super) fn settle(&mut self) {
+        // A session that was made for the listener has no purpose without it and its connections.
+        if self.link.is_some()
+            && !self.operations.session_wanted
+            && !self.operations.is_leaving()
+            && self.binding.is_none()
+            && self.listener.is_none()
+            && self.is_empty()
+        {
+            self.operations.leaving = Leaving::Closing { replies: Vec::new() };
+        }
         if self.operations.is_leaving() && self.is_empty() {
             let leaving = std::mem::replace(&mut self.operations.leaving, Leaving::No);
             match leaving {
@@ -356,6 +362,7 @@ impl Driver {
                     .iter()
                     .map(|(_, connection)| connection.info(&self.config, &self.forward_host)),
             )
+            .chain(self.parting.values().cloned())
             .collect();
         infos.sort_by_key(|info| info.id);
         infos

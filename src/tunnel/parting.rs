@@ -14,7 +14,7 @@ use std::time::Instant;
 use super::connection::{Arrival, Connection, Down, Stage, Up};
 use super::driver::Driver;
 use super::ending::{Cause, Report};
-use super::{ConnectionEnd, Error, Event};
+use super::{ConnectionEnd, ConnectionInfo, ConnectionState, Error, Event};
 use crate::backlog::Backlog;
 use crate::closing::{self, Ended, Finish, Outcome};
 use crate::linger::{Ending, Linger};
@@ -28,6 +28,9 @@ impl Driver {
     pub(super) fn close_connection(&mut self, id: u64, cause: Cause) -> bool {
         if let Some(arrival) = self.requests.remove(&id) {
             self.turn_away(arrival, cause);
+            return true;
+        }
+        if self.parting.contains_key(&id) {
             return true;
         }
         let found = self.table.iter().find(|(_, connection)| connection.arrival.id == id);
@@ -181,7 +184,7 @@ impl Driver {
     /// Rejects a connection that has no channel.
     pub(super) fn turn_away(&mut self, arrival: Arrival, cause: Cause) {
         let report = Report::of_arrival(&arrival, cause);
-        let outcome = closing::reset(arrival.stream, Backlog::default());
+        let outcome = closing::reset(arrival.stream, &Backlog::default(), false);
         self.ended(report.end(outcome));
     }
 
@@ -203,13 +206,18 @@ impl Driver {
 
     fn part_reset(&mut self, connection: Connection, cause: Cause) {
         let report = Report::of(&connection, cause);
-        let outcome = closing::reset(connection.arrival.stream, connection.backlog);
+        let finished = connection.down == Down::Finished;
+        let outcome = closing::reset(connection.arrival.stream, &connection.backlog, finished);
         self.ended(report.end(outcome));
     }
 
     /// Delivers what is left to the local program, then ends its stream. Done elsewhere, because a
     /// program that does not read may take for ever.
     fn part(&mut self, connection: Connection, finish: Finish, cause: Cause) {
+        let info = ConnectionInfo {
+            state: ConnectionState::Closing,
+            ..connection.info(&self.config, &self.forward_host)
+        };
         let report = Report::of(&connection, cause);
         let finish = match (finish, connection.down) {
             (Finish::Fin, Down::Finished) => Finish::FinSent,
@@ -218,16 +226,15 @@ impl Driver {
         let Connection { arrival, backlog, up, .. } = connection;
         let over = finish == Finish::FinSent && up == Up::Ended;
         if over && closing::is_settled(&arrival.stream) {
-            // Both sides have ended and acknowledged: there is nothing left to wait for. A hard
-            // Linger would turn this close into a reset of a complete stream.
-            if arrival.settings.linger != Linger::GRACEFUL {
-                let _ = Linger::GRACEFUL.apply(&arrival.stream);
-            }
+            // Both sides have ended and acknowledged: there is nothing left to wait for. The linger
+            // that protects an open connection would turn this close into a reset.
+            let _ = Linger::GRACEFUL.apply(&arrival.stream);
             let outcome =
                 Outcome { ended: Ended::Fin, unsent: 0, discarded: 0, peer_finished: true };
             self.ended(report.end(outcome));
             return;
         }
+        self.parting.insert(info.id, info);
         let closing =
             async move { report.end(closing::close(arrival.stream, backlog, finish).await) };
         self.closings.spawn_on(closing, runtime::handle());
@@ -236,6 +243,7 @@ impl Driver {
     /// The last word about a connection.
     pub(super) fn ended(&mut self, end: ConnectionEnd) {
         let id = end.id;
+        self.parting.remove(&id);
         self.emit(Event::Disconnected(end));
         self.operations.disconnected(id);
     }
