@@ -66,8 +66,10 @@ const FORMS = {
   rejected: (tunnel, method) => tunnel.promises[method]().then(() => undefined, (error) => error),
 };
 
-function make(options) {
+function make(t, options) {
   const tunnel = new SSHTunnel({ forwardHost: '127.0.0.1', forwardPort: 1, ...options });
+  // Where only the listening failed, the session is up.
+  t.after(() => tunnel.promises.shutdown(), { timeout: 10_000 });
   tunnel.on('error', (error) => assert.fail(`also emitted: ${error}`));
   return tunnel;
 }
@@ -76,8 +78,8 @@ function make(options) {
 function failure(name, { options, methods = ['connect', 'startListening'], code, check }) {
   for (const [form, call] of Object.entries(FORMS)) {
     for (const method of methods) {
-      test(`${name}: ${code}, ${form} by ${method}`, async () => {
-        const tunnel = make(await options());
+      test(`${name}: ${code}, ${form} by ${method}`, async (t) => {
+        const tunnel = make(t, await options());
         const since = performance.now();
         const error = await call(tunnel, method);
         const elapsed = performance.now() - since;
@@ -140,7 +142,7 @@ failure('a host key other than the pinned one', {
 test('after a wrong host key not one byte about the user was sent: sshd', async (t) => {
   const own = await Sshd.start({ logLevel: 'DEBUG3' });
   t.after(() => own.stop());
-  const tunnel = make({ ...own.login, hostKey: stranger.fingerprint });
+  const tunnel = make(t, { ...own.login, hostKey: stranger.fingerprint });
   await assert.rejects(tunnel.promises.connect(), { code: 'ERR_SSH_HOST_KEY' });
   await own.logged(/Connection (closed|reset) by|Received disconnect/);
   const log = own.log();
@@ -149,30 +151,30 @@ test('after a wrong host key not one byte about the user was sent: sshd', async 
   assert.doesNotMatch(log, /receive packet: type (5|5\d|6\d)\b/);
 
   // The same log does tell of it where the key is right.
-  const trusted = make(own.login);
+  const trusted = make(t, own.login);
   await trusted.promises.connect();
   await own.logged(/receive packet: type 5 /);
   await own.logged(/receive packet: type 50 /);
   await trusted.promises.shutdown();
 });
 
-test('after a wrong host key not one byte about the user was sent: ssh2', async () => {
+test('after a wrong host key not one byte about the user was sent: ssh2', async (t) => {
   const own = await others.ask('ssh2', {});
-  const tunnel = make({ ...own, hostKey: stranger.fingerprint });
+  const tunnel = make(t, { ...own, hostKey: stranger.fingerprint });
   await assert.rejects(tunnel.promises.connect(), { code: 'ERR_SSH_HOST_KEY' });
   await others.ask('logged', own.port, 'Socket closed|Received DISCONNECT|Socket ended');
   assert.equal(await others.ask('sawAuthentication', own.port), false);
   assert.equal(await others.ask('attempts', own.port), 0);
 
-  const trusted = make(own);
+  const trusted = make(t, own);
   await trusted.promises.connect();
   assert.equal(await others.ask('sawAuthentication', own.port), true);
   await trusted.promises.shutdown();
 });
 
-test('without a word about host keys the server is refused', async () => {
+test('without a word about host keys the server is refused', async (t) => {
   const { hostKey, ...unpinned } = server.login;
-  const tunnel = make({ ...unpinned, knownHosts: [] });
+  const tunnel = make(t, { ...unpinned, knownHosts: [] });
   await assert.rejects(tunnel.promises.connect(), (error) => {
     assert.equal(error.code, 'ERR_SSH_HOST_KEY');
     assert.ok(error.message.includes(server.hostKeys[0].fingerprint), error.message);
@@ -194,8 +196,8 @@ for (const [kind, code] of Object.entries(BAD_SERVERS)) {
   });
 }
 
-test('a tunnel that failed can be tried again', async () => {
-  const tunnel = make({ ...server.login, localPort: taken.port });
+test('a tunnel that failed can be tried again', async (t) => {
+  const tunnel = make(t, { ...server.login, localPort: taken.port });
   await assert.rejects(tunnel.promises.startListening(), { code: 'EADDRINUSE' });
   await taken.stop();
   await tunnel.promises.startListening();

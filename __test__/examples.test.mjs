@@ -44,7 +44,11 @@ test('it forwards, reports, and ends well', async (t) => {
   let printed = '';
   child.stdout.setEncoding('utf8');
   const line = async (pattern) => {
-    while (!pattern.test(printed)) [printed] = [printed + (await once(child.stdout, 'data'))[0]];
+    for (let match; !(match = pattern.exec(printed)); ) {
+      const more = await Promise.race([once(child.stdout, 'data'), exit]);
+      if (typeof more[0] !== 'string') assert.fail(`it ended with ${more}:\n${printed}`);
+      printed += more[0];
+    }
     return pattern.exec(printed);
   };
   const [, port] = await line(/^127\.0\.0\.1:(\d+) -> .*\n/);

@@ -2,13 +2,12 @@
 // there and up to date. Imports nothing but Node's own modules, for at first there is nothing else.
 
 import { spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const ROOT = fileURLToPath(new URL('..', import.meta.url));
-const STAMP = join(ROOT, 'node_modules', '.setup'); // what was installed last
+const INSTALLED = join(ROOT, 'node_modules', '.package-lock.json'); // npm's own record
 const SOURCES = ['Cargo.toml', 'Cargo.lock', 'build.rs', 'src', 'crates'];
 const OLDEST_NODE = 20;
 
@@ -40,16 +39,12 @@ function checkTools() {
 }
 
 function installPackages() {
-  const hash = createHash('sha256').update(process.version);
-  const locked = existsSync(join(ROOT, 'package-lock.json'));
-  for (const name of ['package.json', ...(locked ? ['package-lock.json'] : [])]) {
-    hash.update(readFileSync(join(ROOT, name)));
-  }
-  const wanted = hash.digest('hex');
-  if (existsSync(STAMP) && readFileSync(STAMP, 'utf8') === wanted) return;
+  const manifests = ['package.json', 'package-lock.json'].map((name) => join(ROOT, name));
+  const present = manifests.filter((path) => existsSync(path));
+  if (existsSync(INSTALLED) && present.every((path) => changed(path) < changed(INSTALLED))) return;
   console.log('Installing the packages that build, demo and tests need ...');
-  mustRun('npm', [locked ? 'ci' : 'install', '--no-audit', '--no-fund', '--loglevel', 'error']);
-  writeFileSync(STAMP, wanted);
+  const command = present.length === manifests.length ? 'ci' : 'install';
+  mustRun('npm', [command, '--no-audit', '--no-fund', '--loglevel', 'error']);
 }
 
 function buildAddon() {
@@ -65,7 +60,8 @@ function buildAddon() {
 function changed(path) {
   const stat = statSync(path);
   if (!stat.isDirectory()) return stat.mtimeMs;
-  return Math.max(0, ...readdirSync(path).filter((name) => name !== 'target').map((name) => changed(join(path, name))));
+  const names = readdirSync(path).filter((name) => name !== 'target');
+  return Math.max(0, ...names.map((name) => changed(join(path, name))));
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
