@@ -98,11 +98,11 @@ pub(crate) async fn close(stream: TcpStream, backlog: Backlog, finish: Finish) -
     outcome
 }
 
-// Takes the socket, because it is closed here.
-#[allow(clippy::needless_pass_by_value)]
 /// Resets the connection at once; what the kernel still holds is thrown away and counted. What has
 /// left it counts as delivered: no acknowledgement is waited for. `finished` says whether a FIN was
 /// sent before.
+// Takes the socket, because it is closed here.
+#[allow(clippy::needless_pass_by_value)]
 pub(crate) fn reset(stream: TcpStream, backlog: &Backlog, finished: bool) -> Outcome {
     let socket = SockRef::from(&stream);
     // A peer that has reset it first will acknowledge nothing more.

@@ -54,7 +54,8 @@ export class Ssh2Server {
   }
 
   #prepareKeys(given) {
-    this.hostKeys = given ?? [ssh2.utils.generateKeyPairSync('ed25519')];
+    // Not ed25519: ssh2 1.17 makes one such key in some hundred that it then cannot read.
+    this.hostKeys = given ?? [ssh2.utils.generateKeyPairSync('ecdsa', { bits: 256 })];
   }
 
   /** What a tunnel needs to log on. */

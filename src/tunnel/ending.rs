@@ -136,8 +136,9 @@ impl Report {
             }
             cause => cause,
         };
-        // It had its FIN before whatever came then.
-        let had_fin = self.down == Down::Finished && outcome.peer_finished;
+        // The stream had ended before the reset, and all of it had left: what the local program
+        // reads ends with the end of stream, only what it writes fails.
+        let had_fin = self.down == Down::Finished && outcome.unsent == 0;
         let graceful = match outcome.ended {
             Ended::Fin => true,
             Ended::Reset => had_fin,

@@ -113,19 +113,15 @@ impl Driver {
         };
         // Everything that came in one read goes to each socket in one write.
         let mut touched = std::mem::take(&mut self.touched);
-        for index in &touched {
-            self.deliver(*index, now);
+        for index in touched.drain(..) {
+            self.deliver(index, now);
         }
+        self.touched = touched;
         let mut closed = std::mem::take(&mut self.closed);
         for index in closed.drain(..) {
             self.closed_by_far(index);
         }
         self.closed = closed;
-        // Only now: a channel that was closed at once may have to end in another way.
-        for index in touched.drain(..) {
-            self.finish_down(index);
-        }
-        self.touched = touched;
         if let Some(error) = failure {
             // What went wrong is told to the server if it can be told at once.
             if let Some(link) = &mut self.link {
@@ -191,7 +187,7 @@ impl Driver {
         }
     }
 
-    /// Writes to the local program what has come for it.
+    /// Writes to the local program what has come for it, then its end if that has come too.
     fn deliver(&mut self, index: usize, now: Instant) {
         let Some(link) = &mut self.link else { return };
         let Some((connection, waker)) = self.table.with_waker(index) else { return };
@@ -199,9 +195,10 @@ impl Driver {
             let cx = &mut Context::from_waker(waker);
             match connection.deliver(&link.client, cx, now) {
                 Ok(count) => link.client.consumed(connection.channel, count),
-                Err(_) => self.reset_by_local(index),
+                Err(_) => return self.reset_by_local(index),
             }
         }
+        self.finish_down(index);
     }
 
     /// Sends FIN to the local program once the far side has ended and everything is delivered.
