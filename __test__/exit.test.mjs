@@ -148,7 +148,7 @@ test('a worker that ends by itself frees its port', async () => {
   `;
   const printed = await ends(`
     import { Worker } from 'node:worker_threads';
-    const settings = { eval: true, workerData: ${options()} };
+    const settings = { eval: true, execArgv: [], workerData: ${options()} };
     new Worker(${JSON.stringify(worker)}, settings).on('message', (port) => console.log(port));
   `);
   assert.ok(await refuses(Number(printed)));

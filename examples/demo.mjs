@@ -53,6 +53,7 @@ process.exitCode = found.length > 0 ? 1 : 0;
 
 /** Moves data and checks its hash; gives what went wrong. */
 async function download() {
+  const ended = once(tunnel, 'disconnected');
   const socket = net.connect(tunnel.localPort, '127.0.0.1');
   const report = once(far, 'message');
   const hash = createHash('sha256');
@@ -70,6 +71,7 @@ async function download() {
   const [{ sha256 }] = await report;
   const same = hash.digest('hex') === sha256;
   const rate = (bytes / MIB / seconds).toFixed(0);
+  await ended;
   console.log(`  ${size(bytes)} in ${seconds.toFixed(2)} s, ${rate} MiB/s (ssh2 sets the pace)`);
   console.log(`  SHA-256 at both ends ${same ? 'is the same' : 'DIFFERS'}: ${sha256.slice(0, 16)}...`);
   return !same && 'the data that arrived is not the data that was sent';
