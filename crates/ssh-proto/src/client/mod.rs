@@ -187,13 +187,16 @@ impl Client {
         if let Some(found) = self.ahead.pop_front() {
             return found.map(Some);
         }
-        self.step().inspect_err(|error| {
-            let reason = error.reason().filter(|_| !matches!(self.phase, Phase::Identifying(_)));
-            match reason {
-                Some(reason) => self.disconnect(reason, &error.to_string()),
-                None => self.phase = Phase::Over,
-            }
-        })
+        self.step().inspect_err(|error| self.fail(error))
+    }
+
+    /// Ends the session because of `error`, and tells the server where it would listen.
+    fn fail(&mut self, error: &Error) {
+        let reason = error.reason().filter(|_| !matches!(self.phase, Phase::Identifying(_)));
+        match reason {
+            Some(reason) => self.disconnect(reason, &error.to_string()),
+            None => self.phase = Phase::Over,
+        }
     }
 
     /// Works through what has come until something happens.
@@ -244,7 +247,11 @@ impl Client {
             self.disconnect(DisconnectReason::HostKeyNotVerifiable, &error.to_string());
             return Err(error);
         }
-        self.switch_keys()
+        // An answer may come when the session has ended meanwhile: nothing may follow its end.
+        if matches!(self.phase, Phase::Over) || !self.keys.wait_for_trust() {
+            return Err(Error::Protocol("no host key was to be decided about"));
+        }
+        self.switch_keys().inspect_err(|error| self.fail(error))
     }
 
     /// What the session waits for, in words: for the one who has waited too long.
@@ -340,6 +347,7 @@ impl Client {
             return;
         }
         self.phase = Phase::Over;
+        self.ahead.clear();
         let mut payload = message(DISCONNECT);
         payload.put_uint32(reason as u32);
         payload.put_string(description.as_bytes());
@@ -381,6 +389,9 @@ impl Client {
 
     /// Sends a message of the connection protocol, or holds it while keys are being changed.
     fn send(&mut self, payload: &[u8]) {
+        if matches!(self.phase, Phase::Over) {
+            return;
+        }
         if self.keys.are_settled() {
             self.outbound.packet(payload);
         } else {
