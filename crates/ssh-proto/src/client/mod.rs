@@ -328,8 +328,9 @@ impl Client {
     }
 
     /// Closes the channel: nothing more is sent on it. What the server had sent before it learns of
-    /// this still comes as events, up to [`Event::Close`]; a channel that was not open yet brings
-    /// none. In any state, any number of times.
+    /// this still comes as events, up to [`Event::Close`]; so does what a server sends that only
+    /// now confirms the channel, without [`Event::Opened`] before. In any state, any number of
+    /// times.
     pub fn close(&mut self, channel: ChannelId) {
         if let Some(payload) = self.channels.close(channel) {
             self.send(&payload);
