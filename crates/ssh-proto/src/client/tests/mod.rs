@@ -1,1 +1,12 @@
-//! Sessions played in memory.
+//! Sessions played in memory: the client against a scripted server, without sockets or sleeps.
+//!
+//! Every test drives both sides until nothing is pending any more and then looks at what each of
+//! them saw. Time is a value that the test moves, and randomness comes from a seed.
+
+mod handshake;
+mod logon;
+mod messages;
+mod pair;
+mod random;
+mod server;
+mod strict;
