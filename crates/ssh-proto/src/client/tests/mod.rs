@@ -3,10 +3,14 @@
 //! Every test drives both sides until nothing is pending any more and then looks at what each of
 //! them saw. Time is a value that the test moves, and randomness comes from a seed.
 
+mod channels;
+mod flow;
 mod handshake;
+mod keepalive;
 mod logon;
 mod messages;
 mod pair;
 mod random;
+mod rekey;
 mod server;
 mod strict;
