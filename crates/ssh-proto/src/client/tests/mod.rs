@@ -4,11 +4,14 @@
 //! them saw. Time is a value that the test moves, and randomness comes from a seed.
 
 mod channels;
+mod damaged;
 mod flow;
 mod handshake;
+mod hostile;
 mod keepalive;
 mod logon;
 mod messages;
+mod misuse;
 mod pair;
 mod random;
 mod rekey;
