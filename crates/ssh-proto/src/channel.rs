@@ -288,10 +288,12 @@ impl Channels {
         Ok(id)
     }
 
-    /// Reads which of our channels a message is about; returns the server's number of it too.
-    pub(crate) fn remote_number(&mut self, reader: &mut Reader<'_>) -> Result<u32, Error> {
+    /// Reads which of our channels a request is about; returns the server's number of it, unless
+    /// we have said CLOSE: nothing may follow that, not even an answer.
+    pub(crate) fn answerable(&mut self, reader: &mut Reader<'_>) -> Result<Option<u32>, Error> {
         let id = self.addressed(reader)?;
-        Ok(self.opened(id)?.id)
+        let remote = self.opened(id)?;
+        Ok((remote.sending != Flow::Closed).then_some(remote.id))
     }
 
     /// Whether no channel exists any more, on either side.

@@ -68,9 +68,10 @@ impl Client {
                 return Ok(Some(Event::Close(self.channels.closed(&mut reader)?)));
             }
             CHANNEL_REQUEST => {
-                let remote = self.channels.remote_number(&mut reader)?;
+                let remote = self.channels.answerable(&mut reader)?;
                 reader.string()?;
-                if reader.boolean()? {
+                let want_reply = reader.boolean()?;
+                if let Some(remote) = remote.filter(|_| want_reply) {
                     self.send(&about(CHANNEL_FAILURE, remote));
                 }
             }

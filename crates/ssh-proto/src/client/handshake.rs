@@ -5,8 +5,8 @@ use crate::Error;
 use crate::auth::Step;
 use crate::error::printable;
 use crate::message::{
-    DEBUG, DISCONNECT, DisconnectReason, EXT_INFO, IGNORE, KEX_ECDH_REPLY, KEXINIT, NEWKEYS,
-    SERVICE_ACCEPT, SERVICE_REQUEST, UNIMPLEMENTED, USERAUTH_REQUEST,
+    DEBUG, DISCONNECT, DisconnectReason, EXT_INFO, IGNORE, KEX_ECDH_INIT, KEX_ECDH_REPLY, KEXINIT,
+    NEWKEYS, SERVICE_ACCEPT, SERVICE_REQUEST, UNIMPLEMENTED, USERAUTH_REQUEST,
 };
 use crate::transport::{
     Algorithms, Direction, Exchange, Identification, KexInit, Offer, Opener, Secrets, Transcript,
@@ -76,6 +76,18 @@ impl Keys {
         matches!(self.stage, Stage::Deciding { .. })
     }
 
+    /// Whether the message is the guess that turned out wrong: of a method that we do not know,
+    /// and so under any number that methods may use (RFC 4253 section 7).
+    fn skips_guess(&mut self) -> bool {
+        match &mut self.stage {
+            Stage::Agreeing { algorithms, .. } => std::mem::take(&mut algorithms.wrong_guess),
+            Stage::Settled
+            | Stage::Offered { .. }
+            | Stage::Deciding { .. }
+            | Stage::Switching { .. } => false,
+        }
+    }
+
     fn random<const N: usize>(&mut self) -> [u8; N] {
         let mut bytes = [0; N];
         (self.random)(&mut bytes);
@@ -117,13 +129,19 @@ impl Client {
 
     /// Handles every message but those that come in masses.
     pub(super) fn message(&mut self, number: u8, payload: &[u8]) -> Result<Option<Event>, Error> {
+        if (KEX_ECDH_INIT..USERAUTH_REQUEST).contains(&number) && self.keys.skips_guess() {
+            return Ok(None);
+        }
         match number {
             DISCONNECT => Err(self.disconnected(payload)?),
             IGNORE | DEBUG | UNIMPLEMENTED => Ok(None),
             KEXINIT => self.kexinit(payload).map(|()| None),
             KEX_ECDH_REPLY => self.kex_reply(payload),
             NEWKEYS => self.new_keys(),
-            EXT_INFO => self.ext_info(payload).map(|()| None),
+            // In the clear anybody could have said it.
+            EXT_INFO if !matches!(self.phase, Phase::Handshake) => {
+                self.ext_info(payload).map(|()| None)
+            }
             _ => match self.phase {
                 Phase::Authenticating => self.authentication(number, payload),
                 Phase::Connected => self.connection(number, payload),
@@ -163,9 +181,6 @@ impl Client {
         let Stage::Agreeing { exchange, algorithms, ours, theirs } = &mut self.keys.stage else {
             return Err(Error::Protocol("an answer without a key exchange"));
         };
-        if std::mem::take(&mut algorithms.wrong_guess) {
-            return Ok(None);
-        }
         let transcript = Transcript {
             client_version: Identification::ours(),
             server_version: &self.keys.version,

@@ -187,13 +187,16 @@ impl Client {
         if let Some(found) = self.ahead.pop_front() {
             return found.map(Some);
         }
-        self.step().inspect_err(|error| {
-            let reason = error.reason().filter(|_| !matches!(self.phase, Phase::Identifying(_)));
-            match reason {
-                Some(reason) => self.disconnect(reason, &error.to_string()),
-                None => self.phase = Phase::Over,
-            }
-        })
+        self.step().inspect_err(|error| self.fail(error))
+    }
+
+    /// Ends the session because of `error`, and tells the server where it would listen.
+    fn fail(&mut self, error: &Error) {
+        let reason = error.reason().filter(|_| !matches!(self.phase, Phase::Identifying(_)));
+        match reason {
+            Some(reason) => self.disconnect(reason, &error.to_string()),
+            None => self.phase = Phase::Over,
+        }
     }
 
     /// Works through what has come until something happens.
@@ -244,7 +247,11 @@ impl Client {
             self.disconnect(DisconnectReason::HostKeyNotVerifiable, &error.to_string());
             return Err(error);
         }
-        self.switch_keys()
+        // An answer may come when the session has ended meanwhile: nothing may follow its end.
+        if matches!(self.phase, Phase::Over) || !self.keys.wait_for_trust() {
+            return Err(Error::Protocol("no host key was to be decided about"));
+        }
+        self.switch_keys().inspect_err(|error| self.fail(error))
     }
 
     /// What the session waits for, in words: for the one who has waited too long.
@@ -321,8 +328,9 @@ impl Client {
     }
 
     /// Closes the channel: nothing more is sent on it. What the server had sent before it learns of
-    /// this still comes as events, up to [`Event::Close`]; a channel that was not open yet brings
-    /// none. In any state, any number of times.
+    /// this still comes as events, up to [`Event::Close`]; so does what a server sends that only
+    /// now confirms the channel, without [`Event::Opened`] before. In any state, any number of
+    /// times.
     pub fn close(&mut self, channel: ChannelId) {
         if let Some(payload) = self.channels.close(channel) {
             self.send(&payload);
@@ -340,6 +348,7 @@ impl Client {
             return;
         }
         self.phase = Phase::Over;
+        self.ahead.clear();
         let mut payload = message(DISCONNECT);
         payload.put_uint32(reason as u32);
         payload.put_string(description.as_bytes());
@@ -381,6 +390,9 @@ impl Client {
 
     /// Sends a message of the connection protocol, or holds it while keys are being changed.
     fn send(&mut self, payload: &[u8]) {
+        if matches!(self.phase, Phase::Over) {
+            return;
+        }
         if self.keys.are_settled() {
             self.outbound.packet(payload);
         } else {

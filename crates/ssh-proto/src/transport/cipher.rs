@@ -226,6 +226,26 @@ mod tests {
         }
     }
 
+    /// RFC 5647 section 7.1, worked out apart: both of our sides would make the same mistake.
+    #[test]
+    fn the_counter_of_gcm_goes_up_by_one_and_leaves_the_fixed_part_alone() {
+        let secrets = Secrets::for_tests();
+        let key = secrets.key(Direction::ToServer, 32);
+        let (mut sealer, _) = pair(Cipher::Aes256Gcm);
+        let Sealer::Gcm(gcm) = &mut sealer else { panic!("the cipher is GCM") };
+        gcm.nonce = [0xff; GCM_NONCE];
+        for last in [[0xff; 8], [0; 8], [0, 0, 0, 0, 0, 0, 0, 1]] {
+            let mut bytes = packet();
+            sealer.seal(0, &mut bytes);
+            let nonce = [&[0xff; 4][..], &last].concat().try_into().expect("twelve bytes");
+            let key = UnboundKey::new(&AES_256_GCM, &key).expect("the key fits");
+            let (length, sealed) = bytes.split_at_mut(LENGTH);
+            LessSafeKey::new(key)
+                .open_in_place(Nonce::assume_unique_for_key(nonce), Aad::from(&*length), sealed)
+                .expect("sealed under this nonce");
+        }
+    }
+
     #[test]
     fn a_changed_bit_anywhere_is_noticed() {
         for (name, cipher) in Cipher::ALL {

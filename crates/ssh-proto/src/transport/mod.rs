@@ -7,6 +7,8 @@ mod inbound;
 mod negotiation;
 mod outbound;
 
+#[cfg(test)]
+pub(crate) use cipher::Cipher;
 pub(crate) use cipher::{Direction, Opener};
 pub(crate) use exchange::{Exchange, Secrets, Transcript};
 pub(crate) use identification::Identification;

@@ -1,1 +1,21 @@
-//! Sessions played in memory.
+//! Sessions played in memory: the client against a scripted server, without sockets or sleeps.
+//!
+//! Every test drives both sides until nothing is pending any more and then looks at what each of
+//! them saw. Time is a value that the test moves, and randomness comes from a seed.
+
+mod channels;
+mod damaged;
+mod flow;
+mod handshake;
+mod hostile;
+mod keepalive;
+mod link;
+mod logon;
+mod messages;
+mod misuse;
+mod pair;
+mod random;
+mod rekey;
+mod server;
+mod strict;
+mod turmoil;

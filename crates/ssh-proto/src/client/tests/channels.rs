@@ -1,0 +1,310 @@
+//! The life of channels: opening, both ends, closing in every order.
+
+use super::messages::{Open, about, adjust, confirm, data, parse_data, refuse};
+use super::pair::{Pair, Seen};
+use super::server::Script;
+use crate::OpenFailure;
+use crate::message::{CHANNEL_CLOSE, CHANNEL_DATA, CHANNEL_EOF, CHANNEL_OPEN};
+
+const WINDOW: u32 = 1_000_000;
+const LONGEST: u32 = 32_768;
+
+#[test]
+fn an_open_says_where_to_and_for_whom() {
+    let mut pair = Pair::connected(Script::default());
+    let channel = pair.client.open_direct_tcpip("db.internal", 65_535, "::1", 50_000);
+    assert_eq!(pair.client.window(channel), 0);
+    assert!(!pair.client.is_idle());
+    pair.run();
+    let heard = pair.server.take();
+    let expected = Open {
+        channel: channel.index() as u32,
+        window: 2_097_152,
+        longest: 32_768,
+        host: "db.internal".into(),
+        port: 65_535,
+        originator: "::1".into(),
+        originator_port: 50_000,
+    };
+    assert_eq!(Open::parse(&heard[0]), expected);
+    assert!(pair.fill(channel, b"too early").is_err());
+}
+
+#[test]
+fn a_confirmed_channel_carries_both_ways() {
+    let (mut pair, [channel]) = Pair::open(WINDOW, LONGEST);
+    assert_eq!(pair.client.window(channel), WINDOW as usize);
+    assert_eq!(pair.fill(channel, b"question").unwrap(), 8);
+    assert_eq!(pair.client.window(channel), WINDOW as usize - 8);
+    pair.run();
+    assert_eq!(pair.server.take(), [data(100, b"question")]);
+    pair.say(&data(0, b"answer"));
+    assert_eq!(pair.take(), [Seen::Data(channel, b"answer".to_vec())]);
+}
+
+#[test]
+fn a_refusal_says_why_in_words_fit_to_be_shown() {
+    let mut pair = Pair::connected(Script::default());
+    for (code, reason) in [
+        (1, OpenFailure::AdministrativelyProhibited),
+        (2, OpenFailure::ConnectFailed),
+        (3, OpenFailure::UnknownChannelType),
+        (4, OpenFailure::ResourceShortage),
+        (0xdead_beef, OpenFailure::Other(0xdead_beef)),
+    ] {
+        let channel = pair.client.open_direct_tcpip("db", 1, "::1", 1);
+        pair.run();
+        pair.say(&refuse(channel.index() as u32, code, b"no\x1b[2J\r\nway\xff"));
+        let words = "no [2J  way\u{fffd}".to_owned();
+        assert_eq!(pair.take(), [Seen::OpenFailed(channel, reason, words)]);
+        assert!(pair.client.is_idle());
+    }
+    let channel = pair.client.open_direct_tcpip("db", 1, "::1", 1);
+    pair.run();
+    pair.say(&refuse(channel.index() as u32, 2, &[b'x'; 30_000]));
+    let [Seen::OpenFailed(_, _, words)] = &pair.take()[..] else { panic!("it was refused") };
+    assert!(words.len() < 1000);
+}
+
+/// What is said of one channel has no effect on its neighbour.
+#[test]
+fn one_refused_channel_leaves_the_others_alone() {
+    let (mut pair, [first]) = Pair::open(WINDOW, LONGEST);
+    let second = pair.client.open_direct_tcpip("db", 1, "::1", 1);
+    pair.run();
+    pair.server.take();
+    pair.say(&refuse(1, 2, b"no"));
+    assert!(matches!(pair.take()[..], [Seen::OpenFailed(channel, ..)] if channel == second));
+    pair.fill(first, b"still here").unwrap();
+    pair.run();
+    assert_eq!(pair.server.take(), [data(100, b"still here")]);
+}
+
+#[test]
+fn one_direction_ends_alone() {
+    let (mut pair, [channel]) = Pair::open(WINDOW, LONGEST);
+    pair.fill(channel, b"all of it").unwrap();
+    pair.client.eof(channel);
+    pair.client.eof(channel);
+    assert_eq!(pair.client.window(channel), 0);
+    assert!(pair.fill(channel, b"more").is_err());
+    pair.run();
+    assert_eq!(pair.server.take(), [data(100, b"all of it"), about(CHANNEL_EOF, 100)]);
+    pair.server.send(&data(0, b"the reply"));
+    pair.say(&about(CHANNEL_EOF, 0));
+    let reply = Seen::Data(channel, b"the reply".to_vec());
+    assert_eq!(pair.take(), [reply, Seen::Eof(channel)]);
+    assert!(!pair.client.is_idle(), "nobody said CLOSE");
+}
+
+#[test]
+fn the_servers_end_leaves_ours_open() {
+    let (mut pair, [channel]) = Pair::open(WINDOW, LONGEST);
+    pair.say(&about(CHANNEL_EOF, 0));
+    assert_eq!(pair.take(), [Seen::Eof(channel)]);
+    pair.fill(channel, b"still talking").unwrap();
+    pair.run();
+    assert_eq!(pair.server.take(), [data(100, b"still talking")]);
+    pair.say(&adjust(0, 1));
+    assert_eq!(pair.error, None);
+}
+
+/// A step of the end of a channel.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum End {
+    OurEof,
+    OurClose,
+    TheirEof,
+    TheirClose,
+}
+
+/// Every order of the four steps, complete or without the EOFs, ends with nothing left over, with
+/// one CLOSE from each side, and with the number free for another channel.
+#[test]
+fn closes_in_every_order() {
+    use End::{OurClose, OurEof, TheirClose, TheirEof};
+    let all = [OurEof, OurClose, TheirEof, TheirClose];
+    let mut orders = vec![vec![]];
+    for _ in 0..4 {
+        let mut longer = Vec::new();
+        for order in &orders {
+            for step in all.iter().filter(|step| !order.contains(*step)) {
+                longer.push([&order[..], &[*step]].concat());
+            }
+            if order.contains(&OurClose) && order.contains(&TheirClose) {
+                longer.push(order.clone());
+            }
+        }
+        orders = longer;
+    }
+    let (mut pair, [channel]) = Pair::open(WINDOW, LONGEST);
+    let mut number = 100;
+    for order in orders {
+        let place = |step| order.iter().position(|other| *other == step);
+        let (our_close, their_close) = (place(OurClose).unwrap(), place(TheirClose).unwrap());
+        if place(TheirEof).is_some_and(|at| at > their_close) {
+            continue; // Nothing may follow CLOSE: see the hostile cases.
+        }
+        for (at, step) in order.iter().enumerate() {
+            let over = at > our_close.max(their_close);
+            assert_eq!(pair.client.is_idle(), over, "{order:?} at {at}");
+            match step {
+                OurEof => pair.client.eof(channel),
+                OurClose => pair.client.close(channel),
+                TheirEof => pair.server.send(&about(CHANNEL_EOF, 0)),
+                TheirClose => pair.server.send(&about(CHANNEL_CLOSE, 0)),
+            }
+            pair.run();
+        }
+        assert!(pair.client.is_idle(), "{order:?}");
+        let mut heard = Vec::new();
+        if place(OurEof).is_some_and(|at| at < our_close) {
+            heard.push(about(CHANNEL_EOF, number));
+        }
+        heard.push(about(CHANNEL_CLOSE, number));
+        assert_eq!(pair.server.take(), heard, "{order:?}");
+        let mut seen = Vec::new();
+        if place(TheirEof).is_some() {
+            seen.push(Seen::Eof(channel));
+        }
+        seen.push(Seen::Close(channel));
+        assert_eq!(pair.take(), seen, "{order:?}");
+        // Once more is once too often, and does nothing.
+        pair.client.close(channel);
+        pair.client.eof(channel);
+        pair.client.consumed(channel, 1_000_000);
+        assert_eq!(pair.client.pending(), b"");
+        number += 1;
+        assert_eq!(pair.open_another(number, WINDOW, LONGEST), channel, "its number is free");
+    }
+}
+
+/// The server had sent it before it knew: it is for the connection all the same, up to the end.
+#[test]
+fn what_comes_after_our_close_arrives_without_credit() {
+    let (mut pair, [channel, other]) = Pair::open(WINDOW, LONGEST);
+    pair.client.close(channel);
+    pair.run();
+    for _ in 0..40 {
+        pair.server.send(&data(0, &[7; 32_768]));
+    }
+    pair.run();
+    let bytes: usize = pair.take().into_iter().map(|seen| seen.length(channel)).sum();
+    assert_eq!(bytes, 40 * 32_768);
+    pair.server.send(&data(1, b"for the other"));
+    pair.server.send(&adjust(0, 5));
+    pair.say(&about(CHANNEL_EOF, 0));
+    let expected = [Seen::Data(other, b"for the other".to_vec()), Seen::Eof(channel)];
+    assert_eq!(pair.take(), expected);
+    assert_eq!(pair.server.take(), [about(CHANNEL_CLOSE, 100)], "and gives no credit");
+    pair.say(&about(CHANNEL_CLOSE, 0));
+    assert_eq!(pair.take(), [Seen::Close(channel)]);
+    assert!(!pair.client.is_idle(), "the other is still there");
+}
+
+/// Between the two CLOSEs the number is taken, and a new channel gets another.
+#[test]
+fn a_number_is_not_given_again_too_early() {
+    let (mut pair, [first]) = Pair::open(WINDOW, LONGEST);
+    pair.client.close(first);
+    pair.run();
+    pair.server.take();
+    let second = pair.open_another(101, WINDOW, LONGEST);
+    assert_ne!(first, second);
+    pair.say(&about(CHANNEL_CLOSE, 0));
+    let third = pair.client.open_direct_tcpip("db", 1, "::1", 1);
+    assert_eq!(first, third);
+}
+
+#[test]
+fn a_late_confirmation_gets_close() {
+    let mut pair = Pair::connected(Script::default());
+    let channel = pair.client.open_direct_tcpip("db", 1, "::1", 1);
+    pair.client.close(channel);
+    pair.client.close(channel);
+    pair.run();
+    assert_eq!(pair.server.numbers(), [CHANNEL_OPEN]);
+    assert!(!pair.client.is_idle());
+    pair.server.send(&confirm(0, 55, WINDOW, LONGEST));
+    // It did not know yet, and greets.
+    pair.say(&data(0, b"220 ready"));
+    assert_eq!(pair.server.take(), [about(CHANNEL_CLOSE, 55)]);
+    assert_eq!(pair.take(), [Seen::Data(channel, b"220 ready".to_vec())]);
+    assert_eq!(pair.client.window(channel), 0);
+    pair.say(&about(CHANNEL_CLOSE, 0));
+    assert_eq!(pair.take(), [Seen::Close(channel)]);
+    assert!(pair.client.is_idle());
+}
+
+#[test]
+fn a_late_refusal_is_the_end_of_it() {
+    let mut pair = Pair::connected(Script::default());
+    let channel = pair.client.open_direct_tcpip("db", 1, "::1", 1);
+    pair.client.close(channel);
+    pair.run();
+    pair.server.take();
+    pair.say(&refuse(0, 2, b"no"));
+    assert_eq!((pair.take(), pair.server.take()), (vec![], vec![]));
+    assert!(pair.client.is_idle());
+}
+
+/// The server says everything in one breath: no byte is lost, and in order.
+#[test]
+fn the_end_in_one_breath() {
+    let (mut pair, [channel]) = Pair::open(WINDOW, LONGEST);
+    pair.server.send(&data(0, &[1; 5000]));
+    pair.server.send(&data(0, &[2; 10]));
+    pair.server.send(&about(CHANNEL_EOF, 0));
+    pair.say(&about(CHANNEL_CLOSE, 0));
+    let bytes = [vec![1; 5000], vec![2; 10]].concat();
+    let expected = [Seen::Data(channel, bytes), Seen::Eof(channel), Seen::Close(channel)];
+    assert_eq!(pair.take(), expected);
+    assert!(pair.fill(channel, b"into the void").is_ok(), "ours ends with our own CLOSE");
+    pair.client.close(channel);
+    assert!(pair.client.is_idle());
+}
+
+/// Bytes and end given before the server hears anything arrive in that order.
+#[test]
+fn what_was_given_before_close_is_sent_before_it() {
+    let (mut pair, [channel]) = Pair::open(WINDOW, LONGEST);
+    pair.fill(channel, &[9; 100_000]).unwrap();
+    pair.client.close(channel);
+    pair.run();
+    let heard = pair.server.take();
+    let (close, packets) = heard.split_last().unwrap();
+    assert_eq!(*close, about(CHANNEL_CLOSE, 100));
+    assert!(packets.iter().all(|packet| packet[0] == CHANNEL_DATA));
+    assert_eq!(packets.iter().map(|packet| parse_data(packet).1.len()).sum::<usize>(), 100_000);
+}
+
+/// A thousand channels at once, and every number comes back.
+#[test]
+fn many_channels_at_once() {
+    let mut pair = Pair::connected(Script::default());
+    let open = |pair: &mut Pair| -> Vec<_> {
+        (0..1000).map(|port| pair.client.open_direct_tcpip("db", port, "::1", 1)).collect()
+    };
+    let first = open(&mut pair);
+    pair.run();
+    assert_eq!(pair.server.take().len(), 1000);
+    for channel in (0..1000).rev() {
+        pair.server.send(&confirm(channel, channel + 5000, WINDOW, LONGEST));
+    }
+    pair.run();
+    assert_eq!(pair.take().len(), 1000);
+    for (at, channel) in first.iter().enumerate() {
+        pair.fill(*channel, &at.to_be_bytes()).unwrap();
+        pair.client.close(*channel);
+        pair.server.send(&about(CHANNEL_CLOSE, channel.index() as u32));
+    }
+    pair.run();
+    for (at, messages) in pair.server.take().chunks(2).enumerate() {
+        let remote = 5000 + at as u32;
+        assert_eq!(messages, [data(remote, &at.to_be_bytes()), about(CHANNEL_CLOSE, remote)]);
+    }
+    assert!(pair.client.is_idle());
+    let mut again: Vec<_> = open(&mut pair).iter().map(|channel| channel.index()).collect();
+    again.sort_unstable();
+    assert_eq!(again, (0..1000).collect::<Vec<_>>());
+}

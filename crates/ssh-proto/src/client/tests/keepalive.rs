@@ -1,0 +1,103 @@
+//! A silent server, in virtual time.
+
+use std::time::Duration;
+
+use super::messages::global;
+use super::pair::{Pair, setup};
+use super::server::Script;
+use crate::Error;
+use crate::message::{IGNORE, KEX_ECDH_INIT, KEXINIT, REQUEST_FAILURE};
+
+/// As the setup of the tests has it, with three questions.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+#[test]
+fn a_silent_server_is_found_dead() {
+    let mut pair = Pair::connected(Script::default());
+    let start = pair.now;
+    for asked in 1..=3 {
+        let deadline = start + INTERVAL * asked;
+        assert_eq!(pair.client.timeout(), Some(deadline));
+        assert_eq!(pair.client.handle_timeout(deadline - Duration::from_millis(1)), Ok(()));
+        assert_eq!(pair.client.pending(), b"", "too early");
+        assert_eq!(pair.client.handle_timeout(deadline), Ok(()));
+        pair.feed_server();
+        assert_eq!(pair.server.take(), [global(b"keepalive@openssh.com", true)]);
+    }
+    let deadline = start + INTERVAL * 4;
+    assert_eq!(pair.client.timeout(), Some(deadline));
+    assert_eq!(pair.client.handle_timeout(deadline), Err(Error::Silent(40_000)));
+    assert_eq!((pair.client.timeout(), pair.client.pending()), (None, &b""[..]));
+    assert!(!pair.client.is_connected());
+    assert_eq!(pair.client.handle_timeout(deadline + INTERVAL), Ok(()), "it is found dead once");
+    assert!(matches!(pair.client.next_event(), Ok(None)));
+}
+
+/// Anything counts, an answer or not; half a packet too, for it was not there before.
+#[test]
+fn any_sign_of_life_starts_over() {
+    let mut pair = Pair::connected(Script::default());
+    for sign in [&[REQUEST_FAILURE][..], &[IGNORE, 0, 0, 0, 0], &[200]] {
+        for _ in 0..2 {
+            pair.now += INTERVAL;
+            pair.client.handle_timeout(pair.now).unwrap();
+        }
+        pair.say(sign);
+        assert_eq!(pair.client.timeout(), Some(pair.now + INTERVAL));
+    }
+    pair.now += INTERVAL;
+    pair.client.handle_timeout(pair.now).unwrap();
+    pair.inject(&[0]);
+    assert_eq!(pair.client.timeout(), Some(pair.now + INTERVAL));
+}
+
+/// A driver that comes late asks one question, not as many as it missed.
+#[test]
+fn a_late_call_is_one_question() {
+    let mut pair = Pair::connected(Script::default());
+    pair.now += INTERVAL * 3;
+    pair.client.handle_timeout(pair.now).unwrap();
+    pair.run();
+    assert_eq!(pair.server.take().len(), 1);
+    assert!(pair.client.is_connected());
+}
+
+#[test]
+fn without_one_nothing_is_ever_asked() {
+    let mut setup = setup();
+    setup.keepalive = None;
+    let mut pair = Pair::new(setup, Script::default());
+    pair.run();
+    assert_eq!(pair.client.timeout(), None);
+    assert_eq!(pair.client.handle_timeout(pair.now + INTERVAL * 1000), Ok(()));
+    assert_eq!(pair.client.pending(), b"");
+}
+
+/// Until the user is logged on, the one who connects watches the clock.
+#[test]
+fn nothing_is_asked_before_the_session_stands() {
+    let mut pair = Pair::new(setup(), Script::default());
+    assert_eq!(pair.client.timeout(), None);
+    pair.feed_client();
+    assert_eq!(pair.client.timeout(), None);
+    assert_eq!(pair.client.handle_timeout(pair.now + INTERVAL * 1000), Ok(()));
+    pair.run();
+    assert!(pair.client.is_connected());
+}
+
+/// A server that stops in the middle of a key exchange is as dead as any other, though the
+/// questions have to wait.
+#[test]
+fn a_server_that_stops_changing_keys_is_found_dead() {
+    let mut pair = Pair::connected(Script::default());
+    pair.server.offer();
+    pair.feed_client();
+    for _ in 0..3 {
+        pair.now += INTERVAL;
+        pair.client.handle_timeout(pair.now).unwrap();
+    }
+    pair.now += INTERVAL;
+    assert_eq!(pair.client.handle_timeout(pair.now), Err(Error::Silent(40_000)));
+    pair.feed_server();
+    assert_eq!(pair.server.numbers(), [KEXINIT, KEX_ECDH_INIT]);
+}

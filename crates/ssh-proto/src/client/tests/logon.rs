@@ -1,0 +1,289 @@
+//! Logging on.
+
+use zeroize::Zeroizing;
+
+use super::pair::{Cut, Pair, Seen, setup};
+use super::random::Random;
+use super::server::{Script, fixture};
+use crate::key::PrivateKey;
+use crate::message::{
+    DISCONNECT, KEX_ECDH_INIT, KEXINIT, NEWKEYS, SERVICE_REQUEST, USERAUTH_BANNER, USERAUTH_REQUEST,
+};
+use crate::transport::Cipher;
+use crate::{Client, Error, Setup};
+
+use super::messages::Part::{Flag, Text};
+use super::messages::build;
+use crate::message::USERAUTH_FAILURE;
+
+fn with_key(key: PrivateKey) -> (Setup, Script) {
+    let script = Script { user: Some(key.public_blob().to_vec()), ..Script::default() };
+    let mut setup = setup();
+    setup.credentials.key = Some(key);
+    setup.credentials.password = None;
+    (setup, script)
+}
+
+fn ready(setup: Setup, script: Script) -> Pair {
+    let host_key = script.host_key.public_blob().to_vec();
+    let mut pair = Pair::new(setup, script);
+    pair.run();
+    assert_eq!(pair.error, None);
+    assert_eq!(pair.take(), [Seen::HostKey(host_key), Seen::Ready]);
+    assert!(pair.client.is_connected() && pair.client.has_room() && pair.client.is_idle());
+    pair
+}
+
+/// How many requests it took.
+fn requests(pair: &mut Pair) -> usize {
+    pair.server.numbers().iter().filter(|number| **number == USERAUTH_REQUEST).count()
+}
+
+#[test]
+fn with_every_cipher() {
+    for (cipher, _) in Cipher::ALL {
+        for strict in [false, true] {
+            ready(setup(), Script { cipher, strict, ..Script::default() });
+        }
+    }
+}
+
+#[test]
+fn with_every_host_key() {
+    for (host_key, algorithm) in [
+        (fixture!("ed25519"), "ssh-ed25519"),
+        (fixture!("p256"), "ecdsa-sha2-nistp256"),
+        (fixture!("rsa2048"), "rsa-sha2-512"),
+        (fixture!("rsa3072"), "rsa-sha2-256"),
+    ] {
+        ready(setup(), Script { host_key, algorithm, ..Script::default() });
+    }
+}
+
+#[test]
+fn with_every_user_key() {
+    for key in [fixture!("ed25519"), fixture!("p256"), fixture!("rsa2048")] {
+        let (setup, script) = with_key(key);
+        assert_eq!(requests(&mut ready(setup, script)), 1);
+    }
+    for key in [fixture!("p384"), fixture!("p521")] {
+        let (setup, mut script) = with_key(key);
+        script.sig_algs = None;
+        assert_eq!(requests(&mut ready(setup, script)), 1);
+    }
+}
+
+#[test]
+fn with_a_password_alone() {
+    let mut setup = setup();
+    setup.credentials.key = None;
+    assert_eq!(requests(&mut ready(setup, Script::default())), 1);
+}
+
+#[test]
+fn however_the_bytes_come() {
+    for cut in [Cut::Every(1), Cut::Every(7), Cut::Randomly(Random(3), 100)] {
+        let mut pair = Pair::new(setup(), Script::default());
+        pair.cut = cut;
+        pair.run();
+        assert!(pair.client.is_connected());
+    }
+}
+
+/// The first request guessed SHA-512; what the server takes is known by the time it refuses.
+#[test]
+fn with_the_one_rsa_signature_that_the_server_takes() {
+    let (setup, mut script) = with_key(fixture!("rsa2048"));
+    script.sig_algs = Some("rsa-sha2-256");
+    assert_eq!(requests(&mut ready(setup, script)), 2);
+}
+
+#[test]
+fn signatures_that_the_server_does_not_take_are_not_tried() {
+    let (setup, mut script) = with_key(fixture!("rsa2048"));
+    script.sig_algs = Some("ssh-ed25519");
+    let mut pair = Pair::new(setup, script);
+    pair.run();
+    assert!(matches!(pair.failure(), Error::Auth(text) if text.contains("rsa-sha2-512")));
+    assert_eq!(requests(&mut pair), 1);
+}
+
+#[test]
+fn after_a_failure_the_next_method_is_tried() {
+    let script = Script { user: None, ..Script::default() };
+    assert_eq!(requests(&mut ready(setup(), script)), 2);
+}
+
+#[test]
+fn a_method_that_the_server_does_not_list_is_not_tried() {
+    let script = Script { user: None, methods: "publickey", ..Script::default() };
+    let mut pair = Pair::new(setup(), script);
+    pair.run();
+    let Error::Auth(text) = pair.failure() else { panic!("no method is left") };
+    assert!(text.contains("user ann") && text.contains("accepts publickey"), "{text}");
+    assert_eq!(requests(&mut pair), 1);
+}
+
+#[test]
+fn nothing_left_to_try_ends_the_session() {
+    let script = Script { user: None, password: Some("other"), ..Script::default() };
+    let mut pair = Pair::new(setup(), script);
+    pair.run();
+    let Error::Auth(text) = pair.failure() else { panic!("no method is left") };
+    assert!(!text.contains("secret"));
+    assert_eq!(pair.told(), Some(14));
+    assert_eq!(requests(&mut pair), 2);
+}
+
+/// Version and KEXINIT; our half; NEWKEYS with everything up to the signed request: the answer to
+/// the third flight is the last thing to wait for.
+#[test]
+fn takes_three_flights() {
+    let mut pair = Pair::new(setup(), Script::default());
+    pair.feed_server();
+    assert_eq!(pair.server.numbers(), [KEXINIT]);
+    pair.feed_client();
+    pair.feed_server();
+    assert_eq!(pair.server.numbers(), [KEX_ECDH_INIT]);
+    pair.feed_client();
+    pair.feed_server();
+    assert_eq!(pair.server.numbers(), [NEWKEYS, SERVICE_REQUEST, USERAUTH_REQUEST]);
+    assert!(!pair.client.is_connected());
+    pair.feed_client();
+    assert!(pair.client.is_connected());
+    assert_eq!(pair.client.pending(), b"");
+}
+
+/// Nothing of the user, not even the name, is in what a server gets that is not trusted.
+#[test]
+fn a_host_key_that_is_not_trusted_gets_nothing() {
+    let mut pair = Pair::new(setup(), Script::default());
+    pair.trusts = false;
+    pair.run();
+    assert!(matches!(pair.take()[..], [Seen::HostKey(_)]));
+    assert_eq!(pair.server.numbers(), [KEXINIT, KEX_ECDH_INIT]);
+    assert_eq!(pair.client.trust(false), Err(Error::HostKeyRefused));
+    pair.run();
+    assert_eq!(pair.told(), Some(9));
+    assert_eq!(pair.server.numbers(), [DISCONNECT]);
+    assert_eq!((pair.take(), pair.error), (Vec::new(), None));
+}
+
+/// The server's NEWKEYS and what follows it are already here, and wait.
+#[test]
+fn nothing_happens_while_the_decision_is_open() {
+    let mut pair = Pair::new(setup(), Script::default());
+    pair.trusts = false;
+    pair.run();
+    assert!(matches!(pair.take()[..], [Seen::HostKey(_)]));
+    for _ in 0..3 {
+        assert!(matches!(pair.client.next_event(), Ok(None)));
+    }
+    assert_eq!(pair.client.pending(), b"");
+    assert_eq!(pair.client.waiting_for(), "the key exchange");
+    pair.client.trust(true).unwrap();
+    pair.drain();
+    pair.run();
+    assert_eq!(pair.take(), [Seen::Ready]);
+}
+
+/// However much a server sends while it waits, the buffer stays what it is.
+#[test]
+fn a_flood_while_the_decision_is_open_stops_at_the_buffer() {
+    let mut pair = Pair::new(setup(), Script::default());
+    pair.trusts = false;
+    pair.run();
+    let mut taken = 0;
+    loop {
+        let space = pair.client.space().len();
+        if space == 0 {
+            break;
+        }
+        pair.client.received(space, pair.now);
+        pair.drain();
+        taken += space;
+        assert!(taken < 1024 * 1024);
+    }
+    pair.client.trust(true).unwrap();
+    pair.drain();
+    assert!(matches!(pair.error, Some(Error::Protocol(_))), "the flood is no packet");
+}
+
+#[test]
+fn banners_are_passed_over_up_to_a_bound() {
+    let banner = build(USERAUTH_BANNER, &[Text(b"welcome\x1b[2J"), Text(b"")]);
+    for (count, survives) in [(32, true), (33, false)] {
+        let script = Script { user: None, ..Script::default() };
+        let mut pair = Pair::new(setup(), script);
+        pair.feed_server();
+        pair.feed_client();
+        pair.feed_server();
+        for _ in 0..count {
+            pair.server.send(&banner);
+        }
+        pair.run();
+        assert_eq!(pair.client.is_connected(), survives, "{count}");
+        if !survives {
+            assert!(matches!(pair.failure(), Error::Protocol(_)));
+        }
+    }
+}
+
+/// Methods are tried once each, however often the server asks for more.
+#[test]
+fn endless_failures_have_an_end() {
+    let mut pair = Pair::new(setup(), Script { user: None, password: None, ..Script::default() });
+    pair.feed_server();
+    pair.feed_client();
+    pair.feed_server();
+    for _ in 0..100 {
+        let parts = [Text(b"publickey,password,none"), Flag(true)];
+        pair.server.send(&build(USERAUTH_FAILURE, &parts));
+    }
+    pair.run();
+    assert!(matches!(pair.failure(), Error::Auth(_)));
+}
+
+#[test]
+fn the_password_is_not_sent_in_the_clear() {
+    let mut setup = setup();
+    setup.credentials.key = None;
+    setup.credentials.password = Some(Zeroizing::new("correct horse battery".into()));
+    let script = Script { password: Some("correct horse battery"), ..Script::default() };
+    let mut pair = Pair::new(setup, script);
+    let mut wire = Vec::new();
+    loop {
+        wire.extend_from_slice(pair.client.pending());
+        if pair.feed_server() + pair.feed_client() == 0 {
+            break;
+        }
+    }
+    assert!(pair.client.is_connected());
+    assert!(!wire.windows(7).any(|bytes| bytes == b"battery"));
+}
+
+#[test]
+fn what_does_not_speak_ssh_is_told_nothing() {
+    for greeting in [&b"HTTP/1.1 400 Bad Request\r\n"[..], b"SSH-1.5-old\r\n", b"\0\0\0\x2c"] {
+        let mut pair = Pair::new(setup(), Script::default());
+        let offered = pair.client.pending().len();
+        for _ in 0..60 {
+            if pair.error.is_none() {
+                pair.inject(greeting);
+            }
+        }
+        assert!(matches!(pair.error, Some(Error::NotSsh(_))), "{:?}", pair.error);
+        assert_eq!(pair.client.pending().len(), offered, "no DISCONNECT");
+    }
+}
+
+/// The session is sent and drawn from seeds alone: the same one comes out twice.
+#[test]
+fn is_the_same_for_the_same_randomness() {
+    let first = |seed| {
+        let mut random = Random(seed);
+        Client::new(setup(), move |bytes| random.fill(bytes)).pending().to_vec()
+    };
+    assert_eq!(first(1), first(1));
+    assert_ne!(first(1), first(2));
+}

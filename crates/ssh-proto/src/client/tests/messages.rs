@@ -1,0 +1,109 @@
+//! Messages as a server writes them, right or wrong.
+
+use crate::message::{
+    CHANNEL_DATA, CHANNEL_OPEN, CHANNEL_OPEN_CONFIRMATION, CHANNEL_OPEN_FAILURE,
+    CHANNEL_WINDOW_ADJUST, GLOBAL_REQUEST,
+};
+use crate::wire::{Reader, Writer, message};
+
+/// A value of a message.
+#[derive(Clone, Copy)]
+pub(super) enum Part<'a> {
+    Number(u32),
+    Text(&'a [u8]),
+    Flag(bool),
+}
+use Part::{Flag, Number, Text};
+
+pub(super) fn build(number: u8, parts: &[Part<'_>]) -> Vec<u8> {
+    let mut payload = message(number);
+    for part in parts {
+        match *part {
+            Number(value) => payload.put_uint32(value),
+            Text(value) => payload.put_string(value),
+            Flag(value) => payload.put_boolean(value),
+        }
+    }
+    payload
+}
+
+/// A message that says nothing but which channel it is about.
+pub(super) fn about(number: u8, channel: u32) -> Vec<u8> {
+    build(number, &[Number(channel)])
+}
+
+pub(super) fn confirm(channel: u32, remote: u32, window: u32, longest: u32) -> Vec<u8> {
+    let parts = [Number(channel), Number(remote), Number(window), Number(longest)];
+    build(CHANNEL_OPEN_CONFIRMATION, &parts)
+}
+
+pub(super) fn refuse(channel: u32, reason: u32, why: &[u8]) -> Vec<u8> {
+    build(CHANNEL_OPEN_FAILURE, &[Number(channel), Number(reason), Text(why), Text(b"")])
+}
+
+pub(super) fn data(channel: u32, bytes: &[u8]) -> Vec<u8> {
+    build(CHANNEL_DATA, &[Number(channel), Text(bytes)])
+}
+
+pub(super) fn adjust(channel: u32, credit: u32) -> Vec<u8> {
+    build(CHANNEL_WINDOW_ADJUST, &[Number(channel), Number(credit)])
+}
+
+pub(super) fn global(name: &[u8], want_reply: bool) -> Vec<u8> {
+    build(GLOBAL_REQUEST, &[Text(name), Flag(want_reply)])
+}
+
+/// An open of the server's own, as for a forwarded port.
+pub(super) fn forwarded(remote: u32) -> Vec<u8> {
+    let parts = [
+        Text(b"forwarded-tcpip"),
+        Number(remote),
+        Number(2_097_152),
+        Number(32_768),
+        Text(b"localhost"),
+        Number(8080),
+        Text(b"192.0.2.1"),
+        Number(4000),
+    ];
+    build(CHANNEL_OPEN, &parts)
+}
+
+/// What a `direct-tcpip` open of the client says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Open {
+    pub(super) channel: u32,
+    pub(super) window: u32,
+    pub(super) longest: u32,
+    pub(super) host: String,
+    pub(super) port: u32,
+    pub(super) originator: String,
+    pub(super) originator_port: u32,
+}
+
+impl Open {
+    pub(super) fn parse(payload: &[u8]) -> Self {
+        let mut reader = Reader::new(payload);
+        assert_eq!(reader.byte(), Ok(CHANNEL_OPEN));
+        assert_eq!(reader.text(), Ok("direct-tcpip"));
+        let open = Self {
+            channel: reader.uint32().unwrap(),
+            window: reader.uint32().unwrap(),
+            longest: reader.uint32().unwrap(),
+            host: reader.text().unwrap().into(),
+            port: reader.uint32().unwrap(),
+            originator: reader.text().unwrap().into(),
+            originator_port: reader.uint32().unwrap(),
+        };
+        assert_eq!(reader.remaining(), 0);
+        open
+    }
+}
+
+/// The channel and the bytes of a CHANNEL_DATA message.
+pub(super) fn parse_data(payload: &[u8]) -> (u32, &[u8]) {
+    let mut reader = Reader::new(payload);
+    assert_eq!(reader.byte(), Ok(CHANNEL_DATA));
+    let (channel, bytes) = (reader.uint32().unwrap(), reader.string().unwrap());
+    assert_eq!(reader.remaining(), 0);
+    (channel, bytes)
+}

@@ -1,0 +1,247 @@
+//! The client and the server, driven against each other.
+
+use std::io::Read;
+use std::time::{Duration, Instant};
+
+use zeroize::Zeroizing;
+
+use super::messages::{Open, confirm};
+use super::random::Random;
+use super::server::{Script, Server, fixture};
+use crate::client::{Client, Event, Keepalive, Setup};
+use crate::message::{CHANNEL_OPEN, DISCONNECT};
+use crate::wire::Reader;
+use crate::{ChannelId, Credentials, Error, OpenFailure};
+
+/// An event with its data, which outlives the receive buffer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    HostKey(Vec<u8>),
+    Ready,
+    Opened(ChannelId),
+    OpenFailed(ChannelId, OpenFailure, String),
+    Data(ChannelId, Vec<u8>),
+    Window(ChannelId),
+    Eof(ChannelId),
+    Close(ChannelId),
+    Rekeyed,
+}
+
+impl Seen {
+    /// How much data of `channel` this is; it must be nothing else.
+    pub(super) fn length(&self, channel: ChannelId) -> usize {
+        match self {
+            Seen::Data(id, bytes) if *id == channel => bytes.len(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// How what the server sends is cut on its way.
+pub(super) enum Cut {
+    Whole,
+    /// Into pieces of so many bytes.
+    Every(usize),
+    /// Into pieces of up to so many bytes.
+    Randomly(Random, usize),
+}
+
+pub(super) struct Pair {
+    pub(super) client: Client,
+    pub(super) server: Server,
+    pub(super) now: Instant,
+    pub(super) seen: Vec<Seen>,
+    pub(super) error: Option<Error>,
+    pub(super) cut: Cut,
+    /// Whether host keys are trusted at once.
+    pub(super) trusts: bool,
+    /// Whether data counts as consumed when it comes.
+    pub(super) consumes: bool,
+}
+
+pub(super) fn setup() -> Setup {
+    Setup {
+        credentials: Credentials {
+            user: "ann".into(),
+            key: Some(fixture!("ed25519b.pkcs8")),
+            password: Some(Zeroizing::new("secret".into())),
+        },
+        keepalive: Some(Keepalive { interval: Duration::from_secs(10), count_max: 3 }),
+        known_key_types: Vec::new(),
+    }
+}
+
+impl Pair {
+    pub(super) fn new(setup: Setup, script: Script) -> Self {
+        let mut random = Random(1);
+        Self {
+            client: Client::new(setup, move |bytes| random.fill(bytes)),
+            server: Server::new(script),
+            now: Instant::now(),
+            seen: Vec::new(),
+            error: None,
+            cut: Cut::Whole,
+            trusts: true,
+            consumes: true,
+        }
+    }
+
+    /// A session that is logged on, with nothing left to look at.
+    pub(super) fn connected(script: Script) -> Self {
+        let mut pair = Self::new(setup(), script);
+        pair.run();
+        assert_eq!(pair.error, None);
+        assert!(pair.client.is_connected());
+        pair.seen.clear();
+        pair.server.take();
+        pair
+    }
+
+    /// A session with `N` open channels of the given window and packet size; the server calls them
+    /// 100 and so on.
+    pub(super) fn open<const N: usize>(window: u32, longest: u32) -> (Self, [ChannelId; N]) {
+        let mut pair = Self::connected(Script::default());
+        let channels =
+            std::array::from_fn(|at| pair.open_another(100 + at as u32, window, longest));
+        (pair, channels)
+    }
+
+    pub(super) fn open_another(&mut self, remote: u32, window: u32, longest: u32) -> ChannelId {
+        let channel = self.client.open_direct_tcpip("db", 5432, "127.0.0.1", 4000);
+        self.run();
+        let heard = self.server.take();
+        assert_eq!(heard.len(), 1);
+        assert_eq!(heard[0][0], CHANNEL_OPEN);
+        assert_eq!(Open::parse(&heard[0]).channel, channel.index() as u32);
+        self.server.send(&confirm(channel.index() as u32, remote, window, longest));
+        self.run();
+        assert_eq!(self.take(), [Seen::Opened(channel)]);
+        channel
+    }
+
+    /// Takes what the client saw so far.
+    pub(super) fn take(&mut self) -> Vec<Seen> {
+        std::mem::take(&mut self.seen)
+    }
+
+    /// Brings everything that is pending to the other side, until nothing is.
+    pub(super) fn run(&mut self) {
+        loop {
+            let moved = self.feed_client() + self.feed_server();
+            if moved == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Sends `payload` to the client and lets both sides come to rest.
+    pub(super) fn say(&mut self, payload: &[u8]) {
+        self.server.send(payload);
+        self.run();
+    }
+
+    /// Brings what is pending at the server to the client; returns how much that was.
+    pub(super) fn feed_client(&mut self) -> usize {
+        let mut moved = 0;
+        loop {
+            let pending = self.server.outbound.pending();
+            if self.error.is_some() {
+                self.server.outbound.sent(pending.len());
+                return moved;
+            }
+            let most = match &mut self.cut {
+                Cut::Whole => usize::MAX,
+                Cut::Every(size) => *size,
+                Cut::Randomly(random, size) => 1 + random.below(*size),
+            };
+            let space = self.client.space();
+            let count = pending.len().min(most).min(space.len());
+            if count == 0 {
+                return moved;
+            }
+            space[..count].copy_from_slice(&pending[..count]);
+            self.server.outbound.sent(count);
+            self.client.received(count, self.now);
+            moved += count;
+            self.drain();
+        }
+    }
+
+    /// Gives the client bytes that no server sealed.
+    pub(super) fn inject(&mut self, bytes: &[u8]) {
+        self.client.space()[..bytes.len()].copy_from_slice(bytes);
+        self.client.received(bytes.len(), self.now);
+        self.drain();
+    }
+
+    /// Brings what is pending at the client to the server; returns how much that was.
+    pub(super) fn feed_server(&mut self) -> usize {
+        let pending = self.client.pending().to_vec();
+        self.client.sent(pending.len());
+        self.server.receive(&pending);
+        pending.len()
+    }
+
+    /// Takes every event out of the client.
+    pub(super) fn drain(&mut self) {
+        loop {
+            let event = match self.client.next_event() {
+                Ok(Some(event)) => event,
+                Ok(None) => return,
+                Err(error) => {
+                    assert_eq!(self.error, None, "a session ends once");
+                    self.error = Some(error);
+                    assert!(matches!(self.client.next_event(), Ok(None)));
+                    assert!(!self.client.is_connected() && !self.client.has_room());
+                    return;
+                }
+            };
+            let seen = match event {
+                Event::HostKey(key) => Seen::HostKey(key.blob().to_vec()),
+                Event::Ready => Seen::Ready,
+                Event::Opened(channel) => Seen::Opened(channel),
+                Event::OpenFailed { channel, reason, description } => {
+                    Seen::OpenFailed(channel, reason, description)
+                }
+                Event::Data { channel, range } => {
+                    let bytes = self.client.bytes(range).to_vec();
+                    if self.consumes {
+                        self.client.consumed(channel, bytes.len());
+                    }
+                    Seen::Data(channel, bytes)
+                }
+                Event::Window(channel) => Seen::Window(channel),
+                Event::Eof(channel) => Seen::Eof(channel),
+                Event::Close(channel) => Seen::Close(channel),
+                Event::Rekeyed => Seen::Rekeyed,
+            };
+            if matches!(seen, Seen::HostKey(_)) && self.trusts {
+                self.client.trust(true).unwrap();
+            }
+            self.seen.push(seen);
+        }
+    }
+
+    /// Lets the client send of `bytes` what it takes now; returns how much that is.
+    pub(super) fn fill(&mut self, channel: ChannelId, bytes: &[u8]) -> std::io::Result<usize> {
+        self.client.fill(channel, bytes.len(), |slots| (&*bytes).read_vectored(slots))
+    }
+
+    /// The reason of the DISCONNECT that is the last thing the server heard.
+    pub(super) fn told(&mut self) -> Option<u32> {
+        let last = self.server.heard.last().filter(|payload| payload[0] == DISCONNECT)?;
+        let mut reader = Reader::new(last);
+        reader.byte().unwrap();
+        let reason = reader.uint32().unwrap();
+        assert!(!reader.text().unwrap().is_empty());
+        assert_eq!(reader.text(), Ok(""));
+        Some(reason)
+    }
+
+    /// What the session ended with, after a look at what the server was told.
+    pub(super) fn failure(&mut self) -> Error {
+        let error = self.error.clone().expect("the session is over");
+        assert_eq!(self.told(), error.reason().map(|reason| reason as u32), "{error}");
+        error
+    }
+}

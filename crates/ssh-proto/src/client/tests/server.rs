@@ -1,0 +1,347 @@
+//! A server that does as its script says.
+//!
+//! It shares the packet layer and the ciphers with the client, but works out the exchange hash and
+//! verifies the user's signature on its own: a mistake in what is hashed or signed shows up.
+
+use aws_lc_rs::agreement::{PrivateKey as Point, UnparsedPublicKey, X25519, agree};
+use aws_lc_rs::digest::{SHA256, digest};
+
+use super::messages::Part::{Flag, Number, Text};
+use super::messages::build;
+use super::random::Random;
+use crate::key::{PrivateKey, PublicKey};
+use crate::message::{
+    EXT_INFO, KEX_ECDH_INIT, KEX_ECDH_REPLY, KEXINIT, NEWKEYS, SERVICE_ACCEPT, SERVICE_REQUEST,
+    USERAUTH_FAILURE, USERAUTH_REQUEST, USERAUTH_SUCCESS,
+};
+use crate::transport::{Cipher, Direction, Inbound, Opener, Outbound, Secrets};
+use crate::wire::{Reader, Writer, message};
+
+/// What the server calls itself.
+const VERSION: &str = "SSH-2.0-scripted a comment";
+
+/// A private key of the fixtures, which open nothing.
+macro_rules! fixture {
+    ($name:literal) => {
+        crate::key::PrivateKey::parse(
+            include_bytes!(concat!("../../key/fixtures/", $name)).as_slice(),
+            None,
+        )
+        .unwrap()
+    };
+}
+pub(super) use fixture;
+
+/// The server's half of a key exchange, before it is sent.
+pub(super) struct Reply {
+    pub(super) host_key: Vec<u8>,
+    pub(super) point: Vec<u8>,
+    pub(super) signature: Vec<u8>,
+}
+
+/// How a server behaves.
+pub(super) struct Script {
+    pub(super) host_key: PrivateKey,
+    /// The one host key algorithm that it offers and signs with.
+    pub(super) algorithm: &'static str,
+    pub(super) kex: &'static str,
+    pub(super) cipher: &'static str,
+    pub(super) strict: bool,
+    /// It claims that a guessed packet follows its KEXINIT.
+    pub(super) guesses: bool,
+    pub(super) sig_algs: Option<&'static str>,
+    /// The methods that a failure lists.
+    pub(super) methods: &'static str,
+    /// The public half that lets the user in.
+    pub(super) user: Option<Vec<u8>>,
+    pub(super) password: Option<&'static str>,
+    /// Sent between the identification and the first KEXINIT.
+    pub(super) before: Vec<Vec<u8>>,
+    /// Sent right behind the first KEXINIT.
+    pub(super) within: Vec<Vec<u8>>,
+    /// Sent between its half of the next exchange and its NEWKEYS.
+    pub(super) between: Vec<Vec<u8>>,
+    /// Changes what it is about to send.
+    pub(super) forge: Box<dyn FnMut(&mut Reply)>,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self {
+            host_key: fixture!("ed25519"),
+            algorithm: "ssh-ed25519",
+            kex: "curve25519-sha256",
+            cipher: "aes256-gcm@openssh.com",
+            strict: true,
+            guesses: false,
+            sig_algs: Some("ssh-ed25519,ecdsa-sha2-nistp256,rsa-sha2-512,rsa-sha2-256"),
+            methods: "publickey,password",
+            user: Some(fixture!("ed25519b.pkcs8").public_blob().to_vec()),
+            password: Some("secret"),
+            before: Vec::new(),
+            within: Vec::new(),
+            between: Vec::new(),
+            forge: Box::new(|_| {}),
+        }
+    }
+}
+
+/// How far the server is with changing keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Settled,
+    /// Its KEXINIT is sent.
+    Offered,
+    /// Its NEWKEYS is sent, the client's has not come.
+    Switched,
+}
+
+pub(super) struct Server {
+    pub(super) script: Script,
+    pub(super) outbound: Outbound,
+    /// Every message of the client that the test has not looked at yet.
+    pub(super) heard: Vec<Vec<u8>>,
+    /// Sequence number of the packet that comes next.
+    pub(super) sequence: u32,
+    inbound: Inbound,
+    /// What came before the client's first packet: its identification.
+    line: Vec<u8>,
+    version: Option<String>,
+    stage: Stage,
+    /// Both KEXINIT payloads.
+    ours: Vec<u8>,
+    theirs: Vec<u8>,
+    opener: Option<Opener>,
+    /// An answer to the user that has to wait for the new keys.
+    postponed: Option<Vec<u8>>,
+    session: Option<Vec<u8>>,
+    random: Random,
+}
+
+impl Server {
+    pub(super) fn new(script: Script) -> Self {
+        let mut server = Self {
+            script,
+            outbound: Outbound::new(),
+            heard: Vec::new(),
+            sequence: 0,
+            inbound: Inbound::new(),
+            line: Vec::new(),
+            version: None,
+            stage: Stage::Settled,
+            ours: Vec::new(),
+            theirs: Vec::new(),
+            opener: None,
+            postponed: None,
+            session: None,
+            random: Random(7),
+        };
+        server.outbound.raw(format!("hello there\r\n{VERSION}\r\n").as_bytes());
+        for payload in std::mem::take(&mut server.script.before) {
+            server.send(&payload);
+        }
+        server.offer();
+        for payload in std::mem::take(&mut server.script.within) {
+            server.send(&payload);
+        }
+        server
+    }
+
+    pub(super) fn send(&mut self, payload: &[u8]) {
+        self.outbound.packet(payload);
+        self.sequence = self.sequence.wrapping_add(1);
+    }
+
+    /// Bytes of the client have come.
+    pub(super) fn receive(&mut self, mut bytes: &[u8]) {
+        if self.version.is_none() {
+            let end = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
+            self.line.extend_from_slice(&bytes[..end]);
+            bytes = &bytes[end..];
+            if let Some(line) = self.line.strip_suffix(b"\r\n") {
+                self.version = Some(String::from_utf8(line.to_vec()).unwrap());
+            }
+        }
+        while !bytes.is_empty() {
+            let space = self.inbound.space();
+            let count = space.len().min(bytes.len());
+            space[..count].copy_from_slice(&bytes[..count]);
+            self.inbound.filled(count);
+            bytes = &bytes[count..];
+            while let Some(range) = self.inbound.packet().expect("the client's packets are sound") {
+                let payload = self.inbound.bytes(range).to_vec();
+                self.handle(&payload);
+                self.heard.push(payload);
+            }
+        }
+    }
+
+    /// Takes what was heard so far.
+    pub(super) fn take(&mut self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.heard)
+    }
+
+    /// Takes the numbers of the messages that were heard so far.
+    pub(super) fn numbers(&mut self) -> Vec<u8> {
+        self.take().iter().map(|payload| payload[0]).collect()
+    }
+
+    /// Starts a key exchange.
+    pub(super) fn offer(&mut self) {
+        assert_eq!(self.stage, Stage::Settled);
+        let Script { kex, algorithm, cipher, strict, guesses, .. } = self.script;
+        let first = self.session.is_none();
+        let marker = if strict && first { ",kex-strict-s-v00@openssh.com" } else { "" };
+        let kex = format!("{kex}{marker}");
+        let mut payload = message(KEXINIT);
+        payload.extend(self.random.bytes(16));
+        let (mac, none) = ("hmac-sha2-256", "none");
+        for list in [&kex, algorithm, cipher, cipher, mac, mac, none, none, "", ""] {
+            payload.put_string(list.as_bytes());
+        }
+        payload.put_boolean(guesses);
+        payload.put_uint32(0);
+        self.send(&payload);
+        self.ours = payload;
+        self.stage = Stage::Offered;
+    }
+
+    /// Whether it may send nothing but messages of the key exchange.
+    pub(super) fn is_exchanging(&self) -> bool {
+        self.stage == Stage::Offered
+    }
+
+    /// Whether no exchange is under way.
+    pub(super) fn is_settled(&self) -> bool {
+        self.stage == Stage::Settled
+    }
+
+    fn handle(&mut self, payload: &[u8]) {
+        match payload[0] {
+            KEXINIT => {
+                assert_eq!(self.stage, Stage::Offered, "only the server starts later exchanges");
+                self.theirs = payload.to_vec();
+            }
+            KEX_ECDH_INIT => self.answer(payload),
+            NEWKEYS => {
+                assert_eq!(self.stage, Stage::Switched);
+                self.inbound.rekey(self.opener.take().unwrap(), self.script.strict);
+                self.stage = Stage::Settled;
+            }
+            SERVICE_REQUEST => {
+                assert_eq!(payload, build(SERVICE_REQUEST, &[Text(b"ssh-userauth")]));
+                self.send(&build(SERVICE_ACCEPT, &[Text(b"ssh-userauth")]));
+            }
+            USERAUTH_REQUEST => {
+                let answer = if self.lets_in(payload) {
+                    vec![USERAUTH_SUCCESS]
+                } else {
+                    let methods = Text(self.script.methods.as_bytes());
+                    build(USERAUTH_FAILURE, &[methods, Flag(false)])
+                };
+                if self.is_exchanging() {
+                    self.postponed = Some(answer);
+                } else {
+                    self.send(&answer);
+                }
+            }
+            _ => {
+                let held = self.stage == Stage::Switched && payload[0] >= USERAUTH_REQUEST;
+                assert!(!held, "message {} before the client's NEWKEYS", payload[0]);
+            }
+        }
+    }
+
+    /// Completes the exchange and seals with the new keys from here on.
+    fn answer(&mut self, init: &[u8]) {
+        let mut reader = Reader::new(init);
+        reader.byte().unwrap();
+        let theirs = reader.string().unwrap();
+        let seed: [u8; 32] = self.random.bytes(32).try_into().unwrap();
+        let key = Point::from_private_key(&X25519, &seed).unwrap();
+        let public = key.compute_public_key().unwrap();
+        let shared = agree(&key, UnparsedPublicKey::new(&X25519, theirs), (), |secret| {
+            let mut mpint = Vec::new();
+            mpint.put_mpint(secret);
+            Ok(mpint)
+        })
+        .unwrap();
+        let blob = self.script.host_key.public_blob().to_vec();
+        let mut hashed = Vec::new();
+        for part in [
+            self.version.as_deref().unwrap().as_bytes(),
+            VERSION.as_bytes(),
+            &self.theirs,
+            &self.ours,
+            &blob,
+            theirs,
+            public.as_ref(),
+        ] {
+            hashed.put_string(part);
+        }
+        hashed.extend_from_slice(&shared);
+        let hash = digest(&SHA256, &hashed);
+        let signature = self.script.host_key.sign(self.script.algorithm, hash.as_ref()).unwrap();
+        let mut reply = Reply { host_key: blob, point: public.as_ref().to_vec(), signature };
+        (self.script.forge)(&mut reply);
+        let parts = [Text(&reply.host_key), Text(&reply.point), Text(&reply.signature)];
+        self.send(&build(KEX_ECDH_REPLY, &parts));
+        for payload in std::mem::take(&mut self.script.between) {
+            self.send(&payload);
+        }
+        self.send(&[NEWKEYS]);
+
+        let first = self.session.is_none();
+        let session = self.session.get_or_insert_with(|| hash.as_ref().to_vec()).clone();
+        let secrets = Secrets::from_parts(shared, hash, session);
+        let find = |(name, cipher)| (name == self.script.cipher).then_some(cipher);
+        let cipher: Cipher = Cipher::ALL.into_iter().find_map(find).unwrap();
+        self.outbound.rekey(cipher.sealer(&secrets, Direction::ToClient), self.script.strict);
+        if self.script.strict {
+            self.sequence = 0;
+        }
+        self.opener = Some(cipher.opener(&secrets, Direction::ToServer));
+        self.stage = Stage::Switched;
+        if let Some(names) = self.script.sig_algs.filter(|_| first) {
+            let parts = [Number(1), Text(b"server-sig-algs"), Text(names.as_bytes())];
+            self.send(&build(EXT_INFO, &parts));
+        }
+        if let Some(answer) = self.postponed.take() {
+            self.send(&answer);
+        }
+    }
+
+    /// Judges a USERAUTH_REQUEST; what is malformed in it is a failure of the test.
+    fn lets_in(&self, payload: &[u8]) -> bool {
+        let mut reader = Reader::new(payload);
+        reader.byte().unwrap();
+        assert_eq!(reader.text(), Ok("ann"));
+        assert_eq!(reader.text(), Ok("ssh-connection"));
+        match reader.text().unwrap() {
+            "publickey" => {
+                assert_eq!(reader.boolean(), Ok(true), "a signature is in the first request");
+                let (algorithm, blob) = (reader.text().unwrap(), reader.string().unwrap());
+                let mut signed = Vec::new();
+                signed.put_string(self.session.as_deref().unwrap());
+                signed.extend_from_slice(&payload[..payload.len() - reader.remaining()]);
+                let signature = reader.string().unwrap();
+                assert_eq!(reader.remaining(), 0);
+                let key = PublicKey::parse(blob).unwrap();
+                key.verify(algorithm, &signed, signature).expect("the user's signature is good");
+                let takes = self
+                    .script
+                    .sig_algs
+                    .is_none_or(|names| names.split(',').any(|n| n == algorithm));
+                takes && self.script.user.as_deref() == Some(blob)
+            }
+            "password" => {
+                assert_eq!(reader.boolean(), Ok(false));
+                let password = reader.text().unwrap();
+                assert_eq!(reader.remaining(), 0);
+                self.script.password == Some(password)
+            }
+            "none" => false,
+            other => panic!("nobody asked for {other}"),
+        }
+    }
+}
