@@ -1,16 +1,27 @@
-// A program with a tunnel, whose life is the question.
+// A program with a tunnel and nothing else, whose life, memory or descriptors are the question.
 
-import { answer } from './process.mjs';
+import { once } from 'node:events';
+
+import { answer, descriptors, memory } from './process.mjs';
 import { SSHTunnel } from '../../index.js';
 
 let tunnel;
+const ends = [];
 
 answer({
   async listen(options) {
     tunnel = new SSHTunnel(options);
+    tunnel.on('disconnected', ({ code, clean }) => ends.push({ code, clean }));
     await tunnel.promises.startListening();
     return tunnel.localPort;
   },
+  /** How so many connections ended, once they have. */
+  async ended(count) {
+    while (ends.length < count) await once(tunnel, 'disconnected');
+    return ends.splice(0, count);
+  },
+  connections: () => tunnel.promises.connections(),
+  resources: () => ({ descriptors: descriptors(), memory: memory() }),
   ref: () => void tunnel.ref(),
   unref: () => void tunnel.unref(),
   exit: (code) => process.exit(code),

@@ -304,7 +304,8 @@ impl Client {
     ) -> io::Result<usize> {
         let sendable = self.channels.sendable(channel).filter(|_| self.has_room());
         // Without room the socket must not be asked at all: an empty read looks like its end.
-        let Some((remote, longest, window)) = sendable.filter(|(.., window)| *window > 0) else {
+        let Some((remote, longest, window)) = sendable.filter(|(.., window)| most.min(*window) > 0)
+        else {
             return Err(io::ErrorKind::WouldBlock.into());
         };
         let count = self.outbound.data(remote, longest, most.min(window), read)?;
