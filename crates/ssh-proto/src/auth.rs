@@ -97,7 +97,12 @@ impl Auth {
     pub(crate) fn handle(&mut self, payload: &[u8], session: &[u8]) -> Result<Step, Error> {
         let mut reader = Reader::new(payload);
         match reader.byte()? {
-            USERAUTH_SUCCESS => Ok(Step::Success),
+            USERAUTH_SUCCESS => {
+                // Nothing is left to prove: wipe what it took.
+                self.credentials.key = None;
+                self.credentials.password = None;
+                Ok(Step::Success)
+            }
             USERAUTH_FAILURE => {
                 let accepted = reader.text()?;
                 // Partial success needs no care of its own: what goes on is in the list.
