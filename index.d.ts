@@ -150,7 +150,7 @@ export interface ConnectionEnd {
   /**
    * Whether both directions reached their end of stream with every byte delivered. A far side that
    * ends its stream and closes at once, as some servers do, counts as clean (and `'OK'`) if the
-   * local program had nothing more to send.
+   * local end is closed gracefully and had nothing more to send.
    */
   clean: boolean;
   /**
@@ -164,7 +164,10 @@ export interface ConnectionEnd {
   bytesDown: number;
   /** Bytes that the local program had sent and that were not passed on. */
   droppedUp: number;
-  /** Bytes that had come from the far side and were not delivered. */
+  /**
+   * Bytes that had come from the far side and were not delivered. Those that leave in the very
+   * moment of a hard close may be counted here although they arrive.
+   */
   droppedDown: number;
   /** The value that it was closed by. */
   linger: Linger;
