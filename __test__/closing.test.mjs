@@ -277,6 +277,25 @@ for (const linger of [true, false]) {
   });
 }
 
+test('graceful: a client that resets, then a target that is stuck in both directions dies', async (t) => {
+  const { tunnel, diary, target, connect } = await openTunnel(t, server, behaviours.endless(), {
+    linger: true,
+  });
+  const client = await connect({ read: false });
+  const far = await target.next();
+  client.send(64 * MIB);
+  await settled(() => client.accepted);
+  await settled(async () => (await only(tunnel)).bytesDown);
+  await client.reset();
+  // What the client had sent waits for the target, which then vanishes.
+  assert.deepEqual(diary.all('disconnected'), []);
+  await far.reset();
+  const end = await diary.next('disconnected');
+  assertIncludes(end, { code: 'ECONNRESET', clean: false, closedBy: 'reset' });
+  assert.ok(end.droppedUp > 0);
+  assert.ok(end.droppedDown > 0);
+});
+
 test('graceful disconnect with unread input: every byte, then FIN', async (t) => {
   // The trap of the sockets API: a plain close() here sends RST and drops what was not yet sent.
   const size = 2 * MIB;

@@ -12,6 +12,10 @@ use super::{Answer, ConnectionRequest, Event};
 
 /// Connections accepted in one turn.
 const ACCEPTED: usize = 64;
+/// How much the far side may go on sending to a local program that has reset its connection while
+/// the last of that program's own bytes wait for room. Without credit OpenSSH does not look at its
+/// end of the connection any more, and would never notice that nobody is there to make room.
+const MOST_DISCARDED: u64 = 16 * 1024 * 1024;
 
 impl Driver {
     /// Takes new connections from the local port.
@@ -138,6 +142,11 @@ impl Driver {
                 connection.received += range.len() as u64;
                 if matches!(connection.stage, Stage::Reset) {
                     connection.dropped += range.len() as u64;
+                    if let Some(link) = &mut self.link
+                        && connection.dropped < MOST_DISCARDED
+                    {
+                        link.client.consumed(channel, range.len());
+                    }
                     return;
                 }
                 if connection.arrived.is_empty() {

@@ -97,6 +97,9 @@ impl Driver {
                 connection.stage = Stage::Reset;
                 connection.dropped += connection.backlog.len() as u64;
                 connection.backlog = Backlog::default();
+                if let Some(link) = &mut self.link {
+                    link.client.consumed(connection.channel, connection.dropped as usize);
+                }
             }
             self.enqueue(index);
             return;
