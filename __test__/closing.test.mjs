@@ -322,6 +322,27 @@ test('graceful disconnect with unread input: every byte, then FIN', async (t) =>
   assertIncludes(await far.ended, { bytes: end.bytesUp, sha256: patternHash(end.bytesUp), end: 'FIN' });
 });
 
+test('graceful disconnect of a client that then resets: what had come by then, then the end', async (t) => {
+  const { tunnel, diary, target, connect } = await openTunnel(t, server, behaviours.idle(), {
+    linger: true,
+  });
+  const client = await connect();
+  const far = await target.next();
+  client.send(64 * MIB); // the target does not read: it piles up before the tunnel
+  await settled(() => client.accepted);
+  const { connectionId } = await only(tunnel);
+  const disconnected = tunnel.promises.disconnect(connectionId);
+  await tunnel.promises.connections(); // the disconnect has begun
+  await client.reset();
+  far.read(); // and never ends its own direction
+  await disconnected;
+  const end = await diary.next('disconnected');
+  assertIncludes(end, { connectionId, code: 'ECONNRESET', clean: false });
+  const { bytes, sha256 } = await far.ended;
+  assert.equal(bytes, end.bytesUp);
+  assert.equal(sha256, patternHash(bytes));
+});
+
 test('hard disconnect with data under way: ECONNRESET at once', async (t) => {
   const { tunnel, diary, target, connect } = await openTunnel(t, server, behaviours.endless(), {
     linger: false,

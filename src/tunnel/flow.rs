@@ -301,6 +301,10 @@ impl Driver {
     pub(super) fn end_up(&mut self, index: usize) {
         let Some(link) = &mut self.link else { return };
         let Some((connection, waker)) = self.table.with_waker(index) else { return };
+        if matches!(connection.stage, Stage::Reset) {
+            // The owner was closing it, so no more than what had come by then was to be passed on.
+            return self.reset(index, Cause::ResetByLocal);
+        }
         connection.up = Up::Ended;
         link.client.eof(connection.channel);
         let closing = matches!(connection.stage, Stage::Closing(_));

@@ -192,7 +192,7 @@ impl Driver {
     }
 
     /// Resets a connection at once and closes its channel.
-    fn reset(&mut self, index: usize, cause: Cause) {
+    pub(super) fn reset(&mut self, index: usize, cause: Cause) {
         if let Some(connection) = self.remove(index) {
             self.part_reset(connection, cause);
         }
