@@ -254,6 +254,21 @@ test('an idle connection is closed, a busy one is not', async (t) => {
   await talk(busy);
 });
 
+test('a connection that takes longer to open than it may be idle is closed when idle', async (t) => {
+  const opens = [];
+  const ssh2 = await Ssh2Server.start({ onOpen: (open) => opens.push(open) });
+  t.after(() => ssh2.stop());
+  const { diary, connect } = await openTunnel(t, ssh2, behaviours.idle(), { idleTimeout: 200 });
+  const clients = [await connect(), await connect()];
+  for (const client of clients) client.ended.then(() => client.end());
+  await ssh2.logged(/Inbound: CHANNEL_OPEN \(s:1/);
+  opens[0].accept();
+  assert.equal((await diary.next('disconnected')).code, 'ETIMEDOUT');
+  // The other was not open while the first one was idle for too long.
+  opens[1].accept();
+  assert.equal((await diary.next('disconnected')).code, 'ETIMEDOUT');
+});
+
 test('a server that falls silent is found dead in time', async (t) => {
   const keepaliveInterval = 200;
   const keepaliveCountMax = 2;

@@ -80,10 +80,6 @@ impl Driver {
         );
         let due = now + self.config.target.ready_timeout;
         self.unanswered.push_back((due, arrival.id, Some(channel.index())));
-        if let Some(limit) = arrival.settings.idle_timeout {
-            let look = now + limit;
-            self.next_idle_look = Some(self.next_idle_look.map_or(look, |next| next.min(look)));
-        }
         self.table.insert(Connection::new(arrival, channel, now), &self.ready);
     }
 
@@ -182,6 +178,10 @@ impl Driver {
         let Some(connection) = self.table.of(channel) else { return };
         connection.stage = Stage::Open;
         connection.active = now;
+        if let Some(limit) = connection.arrival.settings.idle_timeout {
+            let look = now + limit;
+            self.next_idle_look = Some(self.next_idle_look.map_or(look, |next| next.min(look)));
+        }
         let info = connection.info(&self.config, &self.forward_host);
         self.emit(Event::Connection(info));
         self.enqueue(channel.index());

@@ -142,11 +142,15 @@ impl Driver {
         let mut next: Option<Instant> = None;
         for (_, connection) in self.table.iter() {
             let Some(limit) = connection.arrival.settings.idle_timeout else { continue };
+            if !matches!(connection.stage, Stage::Open) {
+                // Not open yet: its time begins then. Or being closed already.
+                continue;
+            }
             if connection.active + limit > now {
                 // Not for each of many connections in turn: a little later for all of them.
                 let look = (connection.active + limit).max(now + limit / IDLE_LOOKS);
                 next = Some(next.map_or(look, |next| next.min(look)));
-            } else if matches!(connection.stage, Stage::Open) {
+            } else {
                 idle.push(connection.arrival.id);
             }
         }
