@@ -120,6 +120,20 @@ test('shutdown() logs off and leaves no descriptor', async (t) => {
   assert.equal(descriptors(), between);
 });
 
+for (const last of ['shutdown', 'close', 'stopListening']) {
+  test(`what shutdown() defers, a later ${last}() overtakes`, async (t) => {
+    const { tunnel } = await openTunnel(t, server, behaviours.echo());
+    const { shutdown, startListening, [last]: overtake } = tunnel.promises;
+    const outcomes = await Promise.allSettled([shutdown(), startListening(), overtake()]);
+    assert.deepEqual(outcomes.map(({ reason }) => reason?.code), [
+      undefined, 'ERR_TUNNEL_CLOSED', undefined,
+    ]);
+    assert.equal(tunnel.listening, false);
+    await tunnel.promises.startListening();
+    assert.equal(tunnel.listening, true);
+  });
+}
+
 test('close() waits for connections to end by themselves', async (t) => {
   const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
   const port = tunnel.localPort;
