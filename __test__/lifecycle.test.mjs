@@ -236,6 +236,20 @@ test('disconnect() of a connection that does not exist', async (t) => {
   await assert.rejects(async () => tunnel.promises.disconnect(1.5), { code: 'ERR_OUT_OF_RANGE' });
 });
 
+test('disconnect() of a connection that is not open yet resets it, and says so', async (t) => {
+  const ssh2 = await Ssh2Server.start({ onOpen: () => {} });
+  t.after(() => ssh2.stop());
+  const { tunnel, diary, connect } = await openTunnel(t, ssh2, behaviours.idle(), { linger: true });
+  const client = await connect();
+  await ssh2.logged(/Inbound: CHANNEL_OPEN/);
+  const { connectionId } = await only(tunnel);
+  await tunnel.promises.disconnect(connectionId);
+  assertIncludes(await client.ended, { bytes: 0, end: 'ECONNRESET' });
+  assertIncludes(await diary.next('disconnected'), {
+    connectionId, code: 'ECONNABORTED', clean: false, closedBy: 'reset', bytesUp: 0, bytesDown: 0,
+  });
+});
+
 test('disconnect() ends one connection and no other', async (t) => {
   const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
   const first = await connect();
