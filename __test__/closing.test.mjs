@@ -343,6 +343,27 @@ test('graceful disconnect of a client that then resets: what had come by then, t
   assert.equal(sha256, patternHash(bytes));
 });
 
+test('graceful disconnect after the end of the far side: the client did not end, it was cut', async (t) => {
+  const { tunnel, diary, target, connect } = await openTunnel(t, server, behaviours.source(KIB), {
+    linger: true,
+  });
+  const client = await connect();
+  assertIncludes(await client.ended, { bytes: KIB, end: 'FIN' });
+  const far = await target.next();
+  await client.send(KIB);
+  await far.received(KIB);
+  const { connectionId } = await only(tunnel);
+  const disconnected = tunnel.promises.disconnect(connectionId);
+  assertIncludes(await far.ended, { bytes: KIB, end: 'FIN' });
+  await client.send(KIB); // too late
+  client.end();
+  await disconnected;
+  assertIncludes(await diary.next('disconnected'), {
+    connectionId, code: 'OK', clean: false, closedBy: 'graceful',
+    bytesUp: KIB, droppedUp: KIB, bytesDown: KIB, droppedDown: 0,
+  });
+});
+
 test('hard disconnect with data under way: ECONNRESET at once', async (t) => {
   const { tunnel, diary, target, connect } = await openTunnel(t, server, behaviours.endless(), {
     linger: false,

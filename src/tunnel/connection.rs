@@ -53,8 +53,21 @@ pub(super) enum Up {
     Flowing,
     /// The owner closes: only so many more are read, which had come before.
     Last(usize),
-    /// Nothing more will be sent; the far side was told.
+    /// The owner closes, and what had come before is sent; the far side was told that nothing more
+    /// will come, the local program may not have ended.
+    Cut,
+    /// The local program has ended its stream; the far side was told.
     Ended,
+}
+
+impl Up {
+    /// Whether nothing more will be sent.
+    pub(super) fn is_over(self) -> bool {
+        match self {
+            Up::Flowing | Up::Last(_) => false,
+            Up::Cut | Up::Ended => true,
+        }
+    }
 }
 
 /// The direction from the far side to the local program.
@@ -140,7 +153,7 @@ impl Connection {
             Up::Flowing => FIRST,
             Up::Last(0) => return Taken::LastDone,
             Up::Last(left) => left.min(BULK),
-            Up::Ended => return Taken::Drained,
+            Up::Cut | Up::Ended => return Taken::Drained,
         };
         if client.window(self.channel) == 0 {
             return if self.watch(cx) { Taken::Reset } else { Taken::NoWindow };

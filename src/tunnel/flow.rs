@@ -161,7 +161,7 @@ impl Driver {
                 if connection.arrived.is_empty() {
                     self.touched.push(channel.index());
                 }
-                if connection.up == Up::Ended
+                if connection.up.is_over()
                     && let Some(link) = &mut self.link
                 {
                     link.client.close(channel);
@@ -248,7 +248,7 @@ impl Driver {
                 self.enqueue(index);
             }
             // Nothing can be read now, so a reset shows only as an error of the socket.
-            Up::Flowing | Up::Last(_) | Up::Ended => {
+            Up::Flowing | Up::Last(_) | Up::Cut | Up::Ended => {
                 if connection.watch(&mut Context::from_waker(waker)) {
                     self.reset_by_local(index);
                 }
@@ -286,8 +286,12 @@ impl Driver {
                 true
             }
             Taken::Drained | Taken::NoWindow => false,
-            Taken::End | Taken::LastDone => {
-                self.end_up(index);
+            Taken::End => {
+                self.end_up(index, Up::Ended);
+                true
+            }
+            Taken::LastDone => {
+                self.end_up(index, Up::Cut);
                 true
             }
             Taken::Reset => {
@@ -297,15 +301,15 @@ impl Driver {
         }
     }
 
-    /// The local program's direction is through: tells the far side.
-    pub(super) fn end_up(&mut self, index: usize) {
+    /// The local program's direction is through, as `end` says: tells the far side.
+    pub(super) fn end_up(&mut self, index: usize, end: Up) {
         let Some(link) = &mut self.link else { return };
         let Some((connection, waker)) = self.table.with_waker(index) else { return };
         if matches!(connection.stage, Stage::Reset) {
             // The owner was closing it, so no more than what had come by then was to be passed on.
             return self.reset(index, Cause::ResetByLocal);
         }
-        connection.up = Up::Ended;
+        connection.up = end;
         link.client.eof(connection.channel);
         let closing = matches!(connection.stage, Stage::Closing(_));
         if closing || connection.down != Down::Flowing {

@@ -51,12 +51,13 @@ impl Driver {
     fn begin_closing(&mut self, index: usize, cause: Cause) {
         let Some(connection) = self.table.get(index) else { return };
         connection.stage = Stage::Closing(cause);
-        if connection.up == Up::Flowing {
-            let socket = socket2::SockRef::from(&connection.arrival.stream);
-            connection.up = Up::Last(sys::unread(&socket).unwrap_or_default());
-            self.enqueue(index);
-        } else {
-            self.end_up(index);
+        match connection.up {
+            Up::Flowing => {
+                let socket = socket2::SockRef::from(&connection.arrival.stream);
+                connection.up = Up::Last(sys::unread(&socket).unwrap_or_default());
+                self.enqueue(index);
+            }
+            up @ (Up::Last(_) | Up::Cut | Up::Ended) => self.end_up(index, up),
         }
     }
 
@@ -92,7 +93,7 @@ impl Driver {
         let socket = socket2::SockRef::from(&connection.arrival.stream);
         let unread = sys::unread(&socket).unwrap_or_default();
         // The kernel keeps what came before the reset: that is passed on before the end.
-        if graceful && unread > 0 && connection.up != Up::Ended {
+        if graceful && unread > 0 && !connection.up.is_over() {
             if !matches!(connection.stage, Stage::Reset) {
                 connection.stage = Stage::Reset;
                 connection.dropped += connection.backlog.len() as u64;
