@@ -65,6 +65,18 @@ impl Operations {
         answer_all(&mut self.disconnecting.remove(&id).unwrap_or_default(), &Ok(()));
     }
 
+    /// Whoever asked for `which` to be done after the shutdown has been overtaken.
+    fn give_up_deferred(&mut self, which: impl Fn(&Command) -> bool) {
+        let deferred = std::mem::take(&mut self.deferred);
+        let (given_up, kept) = deferred.into_iter().partition(which);
+        self.deferred = kept;
+        for command in given_up {
+            if let Command::Connect(reply) | Command::StartListening(reply) = command {
+                answer(reply, &Err(Error::Closed));
+            }
+        }
+    }
+
     fn is_leaving(&self) -> bool {
         !matches!(self.leaving, Leaving::No)
     }
@@ -105,6 +117,8 @@ impl Driver {
                 }
             }
             Command::StopListening(reply) => {
+                let listens = |command: &Command| matches!(command, Command::StartListening(_));
+                self.operations.give_up_deferred(listens);
                 self.stop_listening();
                 answer(reply, &Ok(()));
             }
@@ -204,6 +218,7 @@ impl Driver {
     }
 
     fn drain(&mut self, until: Option<Instant>, reply: Reply<()>) {
+        self.operations.give_up_deferred(|_| true);
         match &mut self.operations.leaving {
             Leaving::No => {
                 self.stop();
@@ -219,6 +234,7 @@ impl Driver {
     }
 
     fn shutdown(&mut self, reply: Reply<()>) {
+        self.operations.give_up_deferred(|_| true);
         match &mut self.operations.leaving {
             Leaving::No => {
                 self.stop();
