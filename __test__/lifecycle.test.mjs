@@ -297,6 +297,25 @@ test('a connection that takes longer to open than it may be idle is closed when 
   assert.equal((await diary.next('disconnected')).code, 'ETIMEDOUT');
 });
 
+// Less time than the 15 s after which ssh2 asks for a sign of life, and so wakes everybody up.
+const SOON = { timeout: 10_000 };
+test('what a server says in one breath with the end of the logon is heard', SOON, async (t) => {
+  const ssh2 = await Ssh2Server.start();
+  t.after(() => ssh2.stop());
+  ssh2.server.on('connection', (client) => {
+    client.prependListener('authentication', () => client._sock.cork());
+    client.on('authentication', ({ method }) => {
+      if (method === 'password') client._protocol.ping();
+      client._sock.uncork();
+    });
+  });
+  const tunnel = makeTunnel(t, ssh2.login, 1, { keepaliveInterval: 0 });
+  const diary = new Diary(tunnel);
+  await tunnel.promises.connect();
+  await ssh2.logged(/Inbound: Received REQUEST_FAILURE/);
+  assert.deepEqual(diary.all('error'), []);
+});
+
 test('a server that leaves many answers unread is heard again once it reads', async (t) => {
   const ssh2 = await Ssh2Server.start();
   t.after(() => ssh2.stop());
