@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { after } from 'node:test';
 
 import { test } from './helpers/bounded.mjs';
-import { KIB, MIB, behaviours, patternHash, refuses } from './helpers/peers.mjs';
+import { KIB, MIB, behaviours, patternHash, refuses, settled } from './helpers/peers.mjs';
 import { descriptors } from './helpers/process.mjs';
 import { Ssh2Server } from './helpers/ssh2-server.mjs';
 import { Sshd } from './helpers/sshd.mjs';
@@ -295,6 +295,50 @@ test('a connection that takes longer to open than it may be idle is closed when 
   // The other was not open while the first one was idle for too long.
   opens[1].accept();
   assert.equal((await diary.next('disconnected')).code, 'ETIMEDOUT');
+});
+
+// Less time than the 15 s after which ssh2 asks for a sign of life, and so wakes everybody up.
+const SOON = { timeout: 10_000 };
+test('what a server says in one breath with the end of the logon is heard', SOON, async (t) => {
+  const ssh2 = await Ssh2Server.start();
+  t.after(() => ssh2.stop());
+  ssh2.server.on('connection', (client) => {
+    client.prependListener('authentication', () => client._sock.cork());
+    client.on('authentication', ({ method }) => {
+      if (method === 'password') client._protocol.ping();
+      client._sock.uncork();
+    });
+  });
+  const tunnel = makeTunnel(t, ssh2.login, 1, { keepaliveInterval: 0 });
+  const diary = new Diary(tunnel);
+  await tunnel.promises.connect();
+  await ssh2.logged(/Inbound: Received REQUEST_FAILURE/);
+  assert.deepEqual(diary.all('error'), []);
+});
+
+test('a server that leaves many answers unread is heard again once it reads', async (t) => {
+  const ssh2 = await Ssh2Server.start();
+  t.after(() => ssh2.stop());
+  let client;
+  ssh2.server.on('connection', (it) => (client = it));
+  const tunnel = makeTunnel(t, ssh2.login, 1, { keepaliveInterval: 0 });
+  const diary = new Diary(tunnel);
+  await tunnel.promises.connect();
+  let questions = 0;
+  let answers = 0;
+  let done;
+  const answered = new Promise((resolve) => (done = resolve));
+  client._protocol._handlers.REQUEST_FAILURE = () => ++answers === questions && done();
+  client._protocol._debug = undefined; // a line for each would be too much
+  client._sock.pause();
+  // Until the tunnel holds so many answers that it does not want to hear any more.
+  do {
+    for (let count = 0; count < 10_000; count++, questions++) client._protocol.ping();
+    await settled(() => client._sock.writableLength);
+  } while (client._sock.writableLength === 0);
+  client._sock.resume();
+  await answered;
+  assert.deepEqual(diary.all('error'), []);
 });
 
 test('a server that falls silent is found dead in time', async (t) => {

@@ -102,7 +102,8 @@ impl Driver {
         }
     }
 
-    fn handle_events(&mut self, now: Instant) {
+    /// Everything that follows from what was read.
+    pub(super) fn handle_events(&mut self, now: Instant) {
         let failure = loop {
             let Some(link) = &mut self.link else { return };
             match link.client.next_event() {

@@ -143,7 +143,7 @@ impl Driver {
         }
     }
 
-    pub(super) fn logged_on(&mut self, outcome: Result<Session, session::Error>, _now: Instant) {
+    pub(super) fn logged_on(&mut self, outcome: Result<Session, session::Error>, now: Instant) {
         match outcome {
             Ok(session) => {
                 self.link = Some(Link::new(session));
@@ -154,6 +154,9 @@ impl Driver {
                 if !self.operations.listening.is_empty() {
                     self.resolve();
                 }
+                // What came with the server's last word on the logon is read already: no event of
+                // the socket will announce it.
+                self.handle_events(now);
             }
             Err(error) => {
                 let outcome = Err(error.into());
