@@ -2,14 +2,15 @@
 
 use super::{Client, Event, Phase};
 use crate::Error;
-use crate::auth::Step;
+use crate::auth;
 use crate::error::printable;
 use crate::message::{
     DEBUG, DISCONNECT, DisconnectReason, EXT_INFO, IGNORE, KEX_ECDH_INIT, KEX_ECDH_REPLY, KEXINIT,
     NEWKEYS, SERVICE_ACCEPT, SERVICE_REQUEST, UNIMPLEMENTED, USERAUTH_REQUEST,
 };
 use crate::transport::{
-    Algorithms, Direction, Exchange, Identification, KexInit, Offer, Opener, Secrets, Transcript,
+    Algorithms, Direction, Exchange, Identification, KexInit, Offer, Opener, Secrets, Step,
+    Transcript,
 };
 use crate::wire::{Reader, Writer, message};
 
@@ -72,6 +73,11 @@ impl Keys {
         matches!(self.stage, Stage::Settled | Stage::Switching { .. })
     }
 
+    /// Whether the server's half is awaited.
+    fn await_half(&self) -> bool {
+        matches!(self.stage, Stage::Agreeing { .. })
+    }
+
     pub(super) fn wait_for_trust(&self) -> bool {
         matches!(self.stage, Stage::Deciding { .. })
     }
@@ -129,14 +135,12 @@ impl Client {
 
     /// Handles every message but those that come in masses.
     pub(super) fn message(&mut self, number: u8, payload: &[u8]) -> Result<Option<Event>, Error> {
-        if (KEX_ECDH_INIT..USERAUTH_REQUEST).contains(&number) && self.keys.skips_guess() {
-            return Ok(None);
-        }
         match number {
             DISCONNECT => Err(self.disconnected(payload)?),
             IGNORE | DEBUG | UNIMPLEMENTED => Ok(None),
             KEXINIT => self.kexinit(payload).map(|()| None),
-            KEX_ECDH_REPLY => self.kex_reply(payload),
+            KEX_ECDH_INIT..USERAUTH_REQUEST if self.keys.await_half() => self.kex_method(payload),
+            KEX_ECDH_REPLY => Err(Error::Protocol("an answer without a key exchange")),
             NEWKEYS => self.new_keys(),
             // In the clear anybody could have said it.
             EXT_INFO if !matches!(self.phase, Phase::Handshake) => {
@@ -170,14 +174,18 @@ impl Client {
             }
         }
         algorithms.strict = self.keys.strict;
-        let exchange = Exchange::new(self.keys.random());
+        let exchange = Exchange::new(algorithms.kex, &mut self.keys.random);
         self.outbound.packet(&exchange.init());
         let theirs = payload.to_vec();
         self.keys.stage = Stage::Agreeing { exchange, algorithms, ours, theirs };
         Ok(())
     }
 
-    fn kex_reply(&mut self, payload: &[u8]) -> Result<Option<Event>, Error> {
+    /// A message whose meaning depends on the method.
+    fn kex_method(&mut self, payload: &[u8]) -> Result<Option<Event>, Error> {
+        if self.keys.skips_guess() {
+            return Ok(None);
+        }
         let Stage::Agreeing { exchange, algorithms, ours, theirs } = &mut self.keys.stage else {
             return Err(Error::Protocol("an answer without a key exchange"));
         };
@@ -188,7 +196,14 @@ impl Client {
             server_init: theirs,
         };
         let session = self.keys.session.as_deref();
-        let (host_key, secrets) = exchange.complete(payload, algorithms, &transcript, session)?;
+        let step = exchange.handle(payload, algorithms.host_key, &transcript, session)?;
+        let (host_key, secrets) = match step {
+            Step::Send(message) => {
+                self.outbound.packet(&message);
+                return Ok(None);
+            }
+            Step::Done(host_key, secrets) => (host_key, secrets),
+        };
         let algorithms = algorithms.clone();
         self.keys.stage = Stage::Deciding { secrets, algorithms };
         match &self.keys.host_key {
@@ -258,9 +273,9 @@ impl Client {
             return Ok(None);
         }
         match self.auth.handle(payload, self.keys.session())? {
-            Step::Request(request) => self.outbound.packet(&request),
-            Step::Wait => {}
-            Step::Success => {
+            auth::Step::Request(request) => self.outbound.packet(&request),
+            auth::Step::Wait => {}
+            auth::Step::Success => {
                 self.phase = Phase::Connected;
                 return Ok(Some(Event::Ready));
             }
