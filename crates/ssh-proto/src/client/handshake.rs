@@ -21,8 +21,8 @@ const USERAUTH: &[u8] = b"ssh-userauth";
 enum Stage {
     /// None is under way.
     Settled,
-    /// Our KEXINIT is sent, the server's is awaited. Only the first exchange starts here: later
-    /// ones are started by the server.
+    /// Our KEXINIT is sent, the server's is awaited: in the first exchange, and in later ones that
+    /// we start. Until it comes the server may go on with what it does.
     Offered { ours: Vec<u8> },
     /// Our half is sent, the server's is awaited.
     Agreeing { exchange: Exchange, algorithms: Algorithms, ours: Vec<u8>, theirs: Vec<u8> },
@@ -71,6 +71,11 @@ impl Keys {
     /// Whether messages other than those of the key exchange may be sent.
     pub(super) fn are_settled(&self) -> bool {
         matches!(self.stage, Stage::Settled | Stage::Switching { .. })
+    }
+
+    /// Whether no exchange is under way, so that one may be started.
+    pub(super) fn may_change(&self) -> bool {
+        matches!(self.stage, Stage::Settled)
     }
 
     /// Whether the server's half is awaited.
@@ -236,6 +241,7 @@ impl Client {
             let request = self.auth.begin(self.keys.session())?;
             self.outbound.packet(&request);
         }
+        self.replies = 0;
         for payload in std::mem::take(&mut self.held) {
             self.outbound.packet(&payload);
         }
@@ -248,6 +254,7 @@ impl Client {
             return Err(Error::Protocol("NEWKEYS without a key exchange"));
         };
         self.inbound.rekey(opener, self.keys.strict);
+        self.wear.renewed(self.watch.last_heard());
         if matches!(self.phase, Phase::Handshake) {
             self.phase = Phase::Authenticating;
             return Ok(None);

@@ -6,6 +6,7 @@ mod inbound;
 mod kex;
 mod negotiation;
 mod outbound;
+mod volume;
 
 #[cfg(test)]
 pub(crate) use cipher::Cipher;
@@ -17,3 +18,4 @@ pub(crate) use kex::{Exchange, Secrets, Step, Transcript};
 pub(crate) use kex::{GROUP_14, GROUP_16, GROUP_18, Kex};
 pub(crate) use negotiation::{Algorithms, KexInit, Offer};
 pub(crate) use outbound::Outbound;
+pub(crate) use volume::Volume;

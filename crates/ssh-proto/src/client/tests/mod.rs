@@ -18,6 +18,7 @@ mod misuse;
 mod pair;
 mod random;
 mod rekey;
+mod renewal;
 mod server;
 mod strict;
 mod turmoil;
