@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ssh_proto::key::{PrivateKey, PublicKey};
-use ssh_proto::{Client, Event, Keepalive, Setup};
+use ssh_proto::{Client, Event, Keepalive, Rekey, Setup};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
@@ -45,6 +45,7 @@ pub(crate) async fn open(target: Arc<Target>, verify: Arc<Verify>) -> Result<Ses
             .target
             .keepalive_interval
             .map(|interval| Keepalive { interval, count_max: logon.target.keepalive_count_max }),
+        rekey: Rekey::default(),
         known_key_types,
     };
     let mut session = Session { client: Client::new(setup, random), stream };

@@ -7,7 +7,7 @@
 use aws_lc_rs::aead::chacha20_poly1305_openssh as chacha;
 use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
-use super::exchange::Secrets;
+use super::kex::Secrets;
 use crate::Error;
 
 /// Bytes of the length field.

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::cipher::{LENGTH, Opener};
+use super::volume::Volume;
 use crate::Error;
 
 /// The most that one read takes; larger ones gained nothing.
@@ -22,6 +23,7 @@ pub(crate) struct Inbound {
     filled: Range<usize>,
     opener: Opener,
     sequence: u32,
+    volume: Volume,
     /// The length of the packet at the front once it is known: ChaCha20 decrypts it only once.
     length: Option<usize>,
 }
@@ -33,6 +35,7 @@ impl Inbound {
             filled: 0..0,
             opener: Opener::Plain,
             sequence: 0,
+            volume: Volume::default(),
             length: None,
         }
     }
@@ -75,9 +78,15 @@ impl Inbound {
     /// Packets from here on are sealed with other keys.
     pub(crate) fn rekey(&mut self, opener: Opener, reset_sequence: bool) {
         self.opener = opener;
+        self.volume = Volume::default();
         if reset_sequence {
             self.sequence = 0;
         }
+    }
+
+    /// What was opened with the present keys.
+    pub(crate) fn volume(&self) -> Volume {
+        self.volume
     }
 
     /// How many packets have been taken out since the sequence number began at zero.
@@ -104,6 +113,7 @@ impl Inbound {
         }
         self.opener.open(self.sequence, &mut self.buffer[start..end])?;
         self.sequence = self.sequence.wrapping_add(1);
+        self.volume.add(end - start);
         self.length = None;
         self.filled.start = end;
         let padding = usize::from(self.buffer[start + LENGTH]);

@@ -1,6 +1,7 @@
 //! KEXINIT: what each side can do, and what both settle on (RFC 4253 section 7.1).
 
 use super::cipher::Cipher;
+use super::kex::Kex;
 use crate::Error;
 use crate::error::printable;
 use crate::message::KEXINIT;
@@ -8,9 +9,6 @@ use crate::wire::{Reader, Writer, message};
 
 const COOKIE: usize = 16;
 
-/// Key exchange methods, best first. The second is the first under the name that it had before
-/// RFC 8731.
-const KEX: [&str; 2] = ["curve25519-sha256", "curve25519-sha256@libssh.org"];
 /// Signature algorithms of host keys, best first.
 const HOST_KEY: [&str; 4] = ["ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512", "rsa-sha2-256"];
 /// Never used, since every cipher here authenticates its packets itself; but some servers look for
@@ -27,6 +25,7 @@ const STRICT_SERVER: &str = "kex-strict-s-v00@openssh.com";
 /// What both sides settled on.
 #[derive(Clone, Debug)]
 pub(crate) struct Algorithms {
+    pub(crate) kex: Kex,
     pub(crate) host_key: &'static str,
     pub(crate) to_server: Cipher,
     pub(crate) to_client: Cipher,
@@ -57,7 +56,7 @@ impl Offer {
     /// Our message. `cookie` is random; `first` is false for every exchange after the first.
     pub(crate) fn payload(&self, cookie: [u8; COOKIE], first: bool) -> Vec<u8> {
         let ciphers = Cipher::ALL.map(|(name, _)| name).join(",");
-        let mut kex = KEX.join(",");
+        let mut kex = Kex::ALL.map(|(name, _)| name).join(",");
         if first {
             for marker in [EXT_INFO, STRICT_CLIENT] {
                 kex.push(',');
@@ -84,17 +83,20 @@ impl Offer {
 
     /// Settles on the first of our names that the server has too, for each kind.
     pub(crate) fn negotiate(&self, theirs: &KexInit<'_>) -> Result<Algorithms, Error> {
-        let kex = choose("key exchange", &KEX, theirs.kex)?;
+        let kex = choose_kex(theirs.kex)?;
         let host_key = choose("host key algorithm", &self.host_key, theirs.host_key)?;
         choose("compression", &COMPRESSION, theirs.compression_to_server)?;
         choose("compression", &COMPRESSION, theirs.compression_to_client)?;
-        let guessed = (first(theirs.kex), first(theirs.host_key));
+        // A guess is right when both sides like the same best, whatever is settled on.
+        let (best_kex, _) = Kex::ALL[0];
+        let right = first(theirs.kex) == best_kex && first(theirs.host_key) == self.host_key[0];
         Ok(Algorithms {
+            kex,
             host_key,
             to_server: choose_cipher(theirs.to_server)?,
             to_client: choose_cipher(theirs.to_client)?,
             strict: names(theirs.kex).any(|name| name == STRICT_SERVER),
-            wrong_guess: theirs.guess_follows && guessed != (kex, host_key),
+            wrong_guess: theirs.guess_follows && !right,
         })
     }
 }
@@ -155,6 +157,13 @@ fn choose(kind: &'static str, ours: &[&'static str], theirs: &str) -> Result<&'s
     })
 }
 
+fn choose_kex(theirs: &str) -> Result<Kex, Error> {
+    let chosen = choose("key exchange", &Kex::ALL.map(|(name, _)| name), theirs)?;
+    let (_, kex) =
+        Kex::ALL.into_iter().find(|(name, _)| *name == chosen).expect("chosen from this list");
+    Ok(kex)
+}
+
 fn choose_cipher(theirs: &str) -> Result<Cipher, Error> {
     let chosen = choose("cipher", &Cipher::ALL.map(|(name, _)| name), theirs)?;
     let (_, cipher) =
@@ -190,6 +199,7 @@ mod tests {
             false,
         ))
         .expect("common ground");
+        assert_eq!(chosen.kex, Kex::Curve25519);
         assert_eq!(chosen.host_key, "ssh-ed25519");
         assert_eq!(chosen.to_server, Cipher::Aes128Gcm);
         assert!(chosen.strict);
@@ -197,12 +207,18 @@ mod tests {
     }
 
     #[test]
-    fn a_guess_counts_only_when_both_first_names_are_the_chosen_ones() {
+    fn a_guess_counts_only_when_both_first_names_are_ours() {
         let cipher = "aes256-gcm@openssh.com";
-        let right = server("curve25519-sha256", "ssh-ed25519", cipher, true);
+        let right = server("mlkem768x25519-sha256", "ssh-ed25519", cipher, true);
         assert!(!negotiate(&right).expect("common ground").wrong_guess);
-        let wrong = server("other,curve25519-sha256", "ssh-ed25519", cipher, true);
-        assert!(negotiate(&wrong).expect("common ground").wrong_guess);
+        for (kex, host_key) in [
+            ("other,mlkem768x25519-sha256", "ssh-ed25519"),
+            ("mlkem768x25519-sha256", "rsa-sha2-512"),
+            ("curve25519-sha256", "ssh-ed25519"),
+        ] {
+            let wrong = server(kex, host_key, cipher, true);
+            assert!(negotiate(&wrong).expect("common ground").wrong_guess);
+        }
     }
 
     #[test]
@@ -221,7 +237,8 @@ mod tests {
         let parsed = KexInit::parse(&payload).expect("well formed");
         assert!(parsed.kex.ends_with("ext-info-c,kex-strict-c-v00@openssh.com"));
         let payload = Offer::new(&[]).payload([1; COOKIE], false);
-        assert_eq!(KexInit::parse(&payload).expect("well formed").kex, KEX.join(","));
+        let names = Kex::ALL.map(|(name, _)| name).join(",");
+        assert_eq!(KexInit::parse(&payload).expect("well formed").kex, names);
     }
 
     #[test]

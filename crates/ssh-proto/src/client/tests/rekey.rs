@@ -252,7 +252,7 @@ fn what_any_phase_may_bring_may_come_in_the_middle_of_it() {
 fn a_wrong_guess_is_skipped_here_too() {
     let (mut pair, [channel]) = Pair::open(WINDOW, LONGEST);
     pair.server.script.guesses = true;
-    pair.server.script.kex = "mlkem768x25519-sha256,curve25519-sha256";
+    pair.server.script.kex = "sntrup761x25519-sha512,curve25519-sha256";
     pair.server.offer();
     pair.server.send(&build(KEX_ECDH_REPLY, &[Text(b"a guess")]));
     pair.run();
