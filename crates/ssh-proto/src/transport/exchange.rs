@@ -6,7 +6,7 @@ use aws_lc_rs::digest::{self, Digest, SHA256};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::cipher::Direction;
-use super::negotiation::Algorithms;
+use super::negotiation::Agreed;
 use crate::Error;
 use crate::key::PublicKey;
 use crate::message::KEX_ECDH_INIT;
@@ -54,7 +54,7 @@ impl Exchange {
     pub(crate) fn complete(
         &self,
         payload: &[u8],
-        algorithms: &Algorithms,
+        algorithms: &Agreed,
         transcript: &Transcript<'_>,
         session: Option<&[u8]>,
     ) -> Result<(PublicKey, Secrets), Error> {
@@ -126,6 +126,15 @@ impl Secrets {
         let letter = match direction {
             Direction::ToServer => b'C',
             Direction::ToClient => b'D',
+        };
+        self.derive(letter, length)
+    }
+
+    /// The key of a MAC.
+    pub(crate) fn integrity_key(&self, direction: Direction, length: usize) -> Zeroizing<Vec<u8>> {
+        let letter = match direction {
+            Direction::ToServer => b'E',
+            Direction::ToClient => b'F',
         };
         self.derive(letter, length)
     }

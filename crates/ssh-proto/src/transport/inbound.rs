@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::cipher::{LENGTH, Opener};
+use super::cipher::{LENGTH, LONGEST_TAG, Opener};
 use crate::Error;
 
 /// The most that one read takes; larger ones gained nothing.
@@ -11,7 +11,7 @@ const READ: usize = 256 * 1024;
 /// 35,000 bytes; ours announce 32 KiB of data, and nothing else comes near.
 const LONGEST: usize = 64 * 1024;
 /// Room for a full read behind the beginning of a packet.
-const CAPACITY: usize = READ + LENGTH + LONGEST + 16;
+const CAPACITY: usize = READ + LENGTH + LONGEST + LONGEST_TAG;
 /// The shortest payload has one byte; padding is at least four.
 const SHORTEST: usize = 1 + 1 + 4;
 
@@ -22,7 +22,7 @@ pub(crate) struct Inbound {
     filled: Range<usize>,
     opener: Opener,
     sequence: u32,
-    /// The length of the packet at the front once it is known: ChaCha20 decrypts it only once.
+    /// The length of the packet at the front once it is known: it is decrypted only once.
     length: Option<usize>,
 }
 

@@ -106,10 +106,11 @@ fn what_is_no_key_is_refused() {
 
 #[test]
 fn no_algorithm_in_common_is_an_error_that_names_both_lists() {
-    let scripts: [(Script, &str); 3] = [
+    let scripts: [(Script, &str); 4] = [
         (Script { kex: "sntrup761x25519-sha512", ..Script::default() }, "key exchange"),
         (Script { algorithm: "ssh-dss", ..Script::default() }, "host key algorithm"),
-        (Script { cipher: "aes128-ctr", ..Script::default() }, "cipher"),
+        (Script { cipher: "aes128-cbc", ..Script::default() }, "cipher"),
+        (Script { cipher: "aes128-ctr", mac: "hmac-sha1", ..Script::default() }, "MAC"),
     ];
     for (script, expected) in scripts {
         let error = refused(script);

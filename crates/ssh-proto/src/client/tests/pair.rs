@@ -11,7 +11,7 @@ use super::server::{Script, Server, fixture};
 use crate::client::{Client, Event, Keepalive, Setup};
 use crate::message::{CHANNEL_OPEN, DISCONNECT};
 use crate::wire::Reader;
-use crate::{ChannelId, Credentials, Error, OpenFailure};
+use crate::{Algorithms, ChannelId, Credentials, Error, OpenFailure};
 
 /// An event with its data, which outlives the receive buffer.
 #[derive(Debug, PartialEq, Eq)]
@@ -67,6 +67,7 @@ pub(super) fn setup() -> Setup {
             password: Some(Zeroizing::new("secret".into())),
         },
         keepalive: Some(Keepalive { interval: Duration::from_secs(10), count_max: 3 }),
+        algorithms: Algorithms::default(),
         known_key_types: Vec::new(),
     }
 }

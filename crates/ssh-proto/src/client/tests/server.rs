@@ -14,7 +14,7 @@ use crate::message::{
     EXT_INFO, KEX_ECDH_INIT, KEX_ECDH_REPLY, KEXINIT, NEWKEYS, SERVICE_ACCEPT, SERVICE_REQUEST,
     USERAUTH_FAILURE, USERAUTH_REQUEST, USERAUTH_SUCCESS,
 };
-use crate::transport::{Cipher, Direction, Inbound, Opener, Outbound, Secrets};
+use crate::transport::{Direction, Inbound, Opener, Outbound, Protection, Secrets};
 use crate::wire::{Reader, Writer, message};
 
 /// What the server calls itself.
@@ -46,6 +46,7 @@ pub(super) struct Script {
     pub(super) algorithm: &'static str,
     pub(super) kex: &'static str,
     pub(super) cipher: &'static str,
+    pub(super) mac: &'static str,
     pub(super) strict: bool,
     /// It claims that a guessed packet follows its KEXINIT.
     pub(super) guesses: bool,
@@ -72,6 +73,7 @@ impl Default for Script {
             algorithm: "ssh-ed25519",
             kex: "curve25519-sha256",
             cipher: "aes256-gcm@openssh.com",
+            mac: "hmac-sha2-256",
             strict: true,
             guesses: false,
             sig_algs: Some("ssh-ed25519,ecdsa-sha2-nistp256,rsa-sha2-512,rsa-sha2-256"),
@@ -189,14 +191,13 @@ impl Server {
     /// Starts a key exchange.
     pub(super) fn offer(&mut self) {
         assert_eq!(self.stage, Stage::Settled);
-        let Script { kex, algorithm, cipher, strict, guesses, .. } = self.script;
+        let Script { kex, algorithm, cipher, mac, strict, guesses, .. } = self.script;
         let first = self.session.is_none();
         let marker = if strict && first { ",kex-strict-s-v00@openssh.com" } else { "" };
         let kex = format!("{kex}{marker}");
         let mut payload = message(KEXINIT);
         payload.extend(self.random.bytes(16));
-        let (mac, none) = ("hmac-sha2-256", "none");
-        for list in [&kex, algorithm, cipher, cipher, mac, mac, none, none, "", ""] {
+        for list in [&kex, algorithm, cipher, cipher, mac, mac, "none", "none", "", ""] {
             payload.put_string(list.as_bytes());
         }
         payload.put_boolean(guesses);
@@ -294,13 +295,13 @@ impl Server {
         let first = self.session.is_none();
         let session = self.session.get_or_insert_with(|| hash.as_ref().to_vec()).clone();
         let secrets = Secrets::from_parts(shared, hash, session);
-        let find = |(name, cipher)| (name == self.script.cipher).then_some(cipher);
-        let cipher: Cipher = Cipher::ALL.into_iter().find_map(find).unwrap();
-        self.outbound.rekey(cipher.sealer(&secrets, Direction::ToClient), self.script.strict);
+        let protection = Protection::named(self.script.cipher, self.script.mac);
+        let sealer = protection.sealer(&secrets, Direction::ToClient);
+        self.outbound.rekey(sealer, self.script.strict);
         if self.script.strict {
             self.sequence = 0;
         }
-        self.opener = Some(cipher.opener(&secrets, Direction::ToServer));
+        self.opener = Some(protection.opener(&secrets, Direction::ToServer));
         self.stage = Stage::Switched;
         if let Some(names) = self.script.sig_algs.filter(|_| first) {
             let parts = [Number(1), Text(b"server-sig-algs"), Text(names.as_bytes())];
