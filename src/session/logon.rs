@@ -45,7 +45,7 @@ pub(crate) async fn open(target: Arc<Target>, verify: Arc<Verify>) -> Result<Ses
             .target
             .keepalive_interval
             .map(|interval| Keepalive { interval, count_max: logon.target.keepalive_count_max }),
-        algorithms: ssh_proto::Algorithms::default(),
+        algorithms: logon.target.algorithms.clone(),
         known_key_types,
     };
     let mut session = Session { client: Client::new(setup, random), stream };

@@ -97,9 +97,9 @@ impl Offer {
         })
     }
 
-    /// Settles on what belongs to one direction. MACs count only under a cipher that needs one (as
-    /// RFC 5647 section 5.1 has it for GCM, and OpenSSH for all): what the lists say beside another
-    /// is never compared.
+    /// Settles on what belongs to one direction. MACs count only under a cipher that needs one:
+    /// beside the others the lists are never compared, and need not have a name in common
+    /// (OpenSSH's PROTOCOL, "transport: AES-GCM"; it holds for ChaCha20-Poly1305, too).
     fn protection(&self, theirs: &Directed<'_>) -> Result<Protection, Error> {
         let name = self.choose(AlgorithmKind::Cipher, theirs.cipher)?;
         let protection = match named(name, &Cipher::all()) {

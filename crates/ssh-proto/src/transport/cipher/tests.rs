@@ -218,35 +218,35 @@ fn long_packets_fit() {
     });
 }
 
+/// The first four bytes of what is pending, changed to say another length. Where they are hidden,
+/// a stream hides them: whoever can write to the connection turns a length that he knows into any
+/// other.
+fn forged(outbound: &Outbound, protection: Protection, length: usize) -> [u8; LENGTH] {
+    let (_, opener) = pair(protection);
+    let field: [u8; LENGTH] = outbound.pending()[..LENGTH].try_into().expect("four bytes");
+    let change = opener.length(0, field) ^ length as u32;
+    let field = (u32::from_be_bytes(field) ^ change).to_be_bytes();
+    assert_eq!(opener.length(0, field), length as u32);
+    field
+}
+
 /// A length that cannot be is refused as soon as its four bytes are there; one that can be is
 /// waited for, and then the packet is found out.
 #[test]
 fn bad_lengths_are_refused_before_anything_waits_for_them() {
     each(|name, protection| {
-        let aligned = pair(protection).0.layout().aligned_length;
-        let block = pair(protection).0.layout().block;
+        let Layout { block, aligned_length, .. } = pair(protection).0.layout();
         let bad = [0, 1, 5, 6, 47, 49, 64 * 1024 + block, 0x7fff_ffff, 0xffff_fff0, 0xffff_ffff];
-        for length in bad.into_iter().chain([(48 - aligned) ^ 4]) {
+        for length in bad.into_iter().chain([(48 - aligned_length) ^ 4]) {
             let (mut outbound, mut inbound) = buffers(protection);
             outbound.packet(&[9; 30]);
-            // Encryption by a stream: a known length is turned into any other by whoever can write
-            // to the connection.
-            let (_, opener) = pair(protection);
-            let field: [u8; LENGTH] = outbound.pending()[..LENGTH].try_into().expect("four");
-            let change = opener.length(0, field) ^ length as u32;
-            let field = (u32::from_be_bytes(field) ^ change).to_be_bytes();
-            assert_eq!(opener.length(0, field), length as u32, "{name}");
-            receive(&mut inbound, &field);
+            receive(&mut inbound, &forged(&outbound, protection, length));
             assert!(matches!(inbound.packet(), Err(Error::Protocol(_))), "{name}: {length}");
         }
-        for length in [48 - aligned, 64 * 1024 - aligned] {
+        for length in [48 - aligned_length, 64 * 1024 - aligned_length] {
             let (mut outbound, mut inbound) = buffers(protection);
             outbound.packet(&[9; 100]);
-            let (_, opener) = pair(protection);
-            let field: [u8; LENGTH] = outbound.pending()[..LENGTH].try_into().expect("four");
-            let change = opener.length(0, field) ^ length as u32;
-            let field = (u32::from_be_bytes(field) ^ change).to_be_bytes();
-            receive(&mut inbound, &field);
+            receive(&mut inbound, &forged(&outbound, protection, length));
             assert_eq!(inbound.packet(), Ok(None), "{name}");
             receive(&mut inbound, &outbound.pending()[LENGTH..]);
             receive(&mut inbound, &[0; 70_000]);
