@@ -9,8 +9,7 @@ use crate::message::{
     NEWKEYS, SERVICE_ACCEPT, SERVICE_REQUEST, UNIMPLEMENTED, USERAUTH_REQUEST,
 };
 use crate::transport::{
-    Algorithms, Direction, Exchange, Identification, KexInit, Offer, Opener, Secrets, Step,
-    Transcript,
+    Agreed, Direction, Exchange, Identification, KexInit, Offer, Opener, Secrets, Step, Transcript,
 };
 use crate::wire::{Reader, Writer, message};
 
@@ -25,9 +24,9 @@ enum Stage {
     /// we start. Until it comes the server may go on with what it does.
     Offered { ours: Vec<u8> },
     /// Our half is sent, the server's is awaited.
-    Agreeing { exchange: Exchange, algorithms: Algorithms, ours: Vec<u8>, theirs: Vec<u8> },
+    Agreeing { exchange: Exchange, algorithms: Agreed, ours: Vec<u8>, theirs: Vec<u8> },
     /// The server's half is good; whether its key is trusted is being decided.
-    Deciding { secrets: Secrets, algorithms: Algorithms },
+    Deciding { secrets: Secrets, algorithms: Agreed },
     /// Our NEWKEYS is sent, the server's is awaited.
     Switching { opener: Opener },
 }
@@ -52,11 +51,11 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    pub(super) fn new(random: Random, known: &[String]) -> Self {
+    pub(super) fn new(random: Random, offer: Offer) -> Self {
         Self {
             stage: Stage::Settled,
             random,
-            offer: Offer::new(known),
+            offer,
             version: String::new(),
             strict: false,
             session: None,

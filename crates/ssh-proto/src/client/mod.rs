@@ -30,7 +30,7 @@ use crate::key::PublicKey;
 use crate::message::{
     CHANNEL_DATA, CHANNEL_WINDOW_ADJUST, DISCONNECT, DisconnectReason, OpenFailure,
 };
-use crate::transport::{Identification, Inbound, Outbound};
+use crate::transport::{Algorithms, Identification, Inbound, Offer, Outbound};
 use crate::wire::{Writer, message};
 use handshake::Keys;
 use keepalive::Watch;
@@ -101,9 +101,25 @@ pub struct Setup {
     pub keepalive: Option<Keepalive>,
     /// When keys are changed from our side.
     pub rekey: Rekey,
+    /// Which algorithms may be settled on.
+    pub algorithms: Algorithms,
     /// Types of host keys that are known of this server, best first. It is asked for these before
     /// others: a server with several keys then shows one that can be recognised.
     pub known_key_types: Vec<String>,
+}
+
+impl Setup {
+    /// With nothing but credentials: every algorithm in its usual place, keys changed as often as
+    /// they should be, and nothing asked of a silent server.
+    pub fn new(credentials: Credentials) -> Self {
+        Self {
+            credentials,
+            keepalive: None,
+            rekey: Rekey::default(),
+            algorithms: Algorithms::default(),
+            known_key_types: Vec::new(),
+        }
+    }
 }
 
 /// An SSH session in the making or at work.
@@ -128,11 +144,12 @@ impl Client {
     /// Begins a session: the first bytes to send are pending at once. `random` fills its argument
     /// with random bytes, fit for keys.
     pub fn new(setup: Setup, random: impl FnMut(&mut [u8]) + Send + 'static) -> Self {
+        let offer = Offer::new(setup.algorithms, &setup.known_key_types);
         let mut client = Self {
             phase: Phase::Identifying(Identification::default()),
             inbound: Inbound::new(),
             outbound: Outbound::new(),
-            keys: Keys::new(Box::new(random), &setup.known_key_types),
+            keys: Keys::new(Box::new(random), offer),
             auth: Auth::new(setup.credentials),
             channels: Channels::default(),
             watch: Watch::new(setup.keepalive),

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::cipher::{LENGTH, Opener};
+use super::cipher::{LENGTH, LONGEST_TAG, Opener};
 use super::volume::Volume;
 use crate::Error;
 
@@ -12,7 +12,7 @@ const READ: usize = 256 * 1024;
 /// 35,000 bytes; ours announce 32 KiB of data, and nothing else comes near.
 const LONGEST: usize = 64 * 1024;
 /// Room for a full read behind the beginning of a packet.
-const CAPACITY: usize = READ + LENGTH + LONGEST + 16;
+const CAPACITY: usize = READ + LENGTH + LONGEST + LONGEST_TAG;
 /// The shortest payload has one byte; padding is at least four.
 const SHORTEST: usize = 1 + 1 + 4;
 
@@ -24,7 +24,7 @@ pub(crate) struct Inbound {
     opener: Opener,
     sequence: u32,
     volume: Volume,
-    /// The length of the packet at the front once it is known: ChaCha20 decrypts it only once.
+    /// The length of the packet at the front once it is known: it is decrypted only once.
     length: Option<usize>,
 }
 

@@ -1,5 +1,6 @@
 //! The transport layer (RFC 4253): packets, their ciphers, and the key exchange.
 
+mod algorithms;
 mod cipher;
 mod identification;
 mod inbound;
@@ -8,14 +9,15 @@ mod negotiation;
 mod outbound;
 mod volume;
 
+pub use algorithms::{AlgorithmError, AlgorithmKind, Algorithms, Selection};
 #[cfg(test)]
-pub(crate) use cipher::Cipher;
+pub(crate) use cipher::Protection;
 pub(crate) use cipher::{Direction, Opener};
 pub(crate) use identification::Identification;
 pub(crate) use inbound::Inbound;
 pub(crate) use kex::{Exchange, Secrets, Step, Transcript};
 #[cfg(test)]
 pub(crate) use kex::{GROUP_14, GROUP_16, GROUP_18, Kex};
-pub(crate) use negotiation::{Algorithms, KexInit, Offer};
+pub(crate) use negotiation::{Agreed, KexInit, Offer};
 pub(crate) use outbound::Outbound;
 pub(crate) use volume::Volume;

@@ -16,7 +16,7 @@ use crate::message::{
     USERAUTH_FAILURE, USERAUTH_REQUEST, USERAUTH_SUCCESS,
 };
 use crate::transport::{
-    Cipher, Direction, GROUP_14, GROUP_16, GROUP_18, Inbound, Kex, Opener, Outbound, Secrets,
+    Direction, GROUP_14, GROUP_16, GROUP_18, Inbound, Kex, Opener, Outbound, Protection, Secrets,
 };
 use crate::wire::{Reader, Writer, message};
 
@@ -54,6 +54,7 @@ pub(super) struct Script {
     /// It answers the client's KEXINIT with its own at once, and does not wait to be told to.
     pub(super) answers: bool,
     pub(super) cipher: &'static str,
+    pub(super) mac: &'static str,
     pub(super) strict: bool,
     /// It claims that a guessed packet follows its KEXINIT.
     pub(super) guesses: bool,
@@ -82,6 +83,7 @@ impl Default for Script {
             group: Group::of(&GROUP_14),
             answers: true,
             cipher: "aes256-gcm@openssh.com",
+            mac: "hmac-sha2-256",
             strict: true,
             guesses: false,
             sig_algs: Some("ssh-ed25519,ecdsa-sha2-nistp256,rsa-sha2-512,rsa-sha2-256"),
@@ -202,14 +204,13 @@ impl Server {
     /// Starts a key exchange.
     pub(super) fn offer(&mut self) {
         assert_eq!(self.stage, Stage::Settled);
-        let Script { kex, algorithm, cipher, strict, guesses, .. } = self.script;
+        let Script { kex, algorithm, cipher, mac, strict, guesses, .. } = self.script;
         let first = self.session.is_none();
         let marker = if strict && first { ",kex-strict-s-v00@openssh.com" } else { "" };
         let kex = format!("{kex}{marker}");
         let mut payload = message(KEXINIT);
         payload.extend(self.random.bytes(16));
-        let (mac, none) = ("hmac-sha2-256", "none");
-        for list in [&kex, algorithm, cipher, cipher, mac, mac, none, none, "", ""] {
+        for list in [&kex, algorithm, cipher, cipher, mac, mac, "none", "none", "", ""] {
             payload.put_string(list.as_bytes());
         }
         payload.put_boolean(guesses);
@@ -338,13 +339,13 @@ impl Server {
         let first = self.session.is_none();
         let session = self.session.get_or_insert_with(|| hash.as_ref().to_vec()).clone();
         let secrets = Secrets::from_parts(agreed.shared, hash, session);
-        let find = |(name, cipher)| (name == self.script.cipher).then_some(cipher);
-        let cipher: Cipher = Cipher::ALL.into_iter().find_map(find).unwrap();
-        self.outbound.rekey(cipher.sealer(&secrets, Direction::ToClient), self.script.strict);
+        let protection = Protection::named(self.script.cipher, self.script.mac);
+        let sealer = protection.sealer(&secrets, Direction::ToClient);
+        self.outbound.rekey(sealer, self.script.strict);
         if self.script.strict {
             self.sequence = 0;
         }
-        self.opener = Some(cipher.opener(&secrets, Direction::ToServer));
+        self.opener = Some(protection.opener(&secrets, Direction::ToServer));
         self.stage = Stage::Switched;
         if let Some(names) = self.script.sig_algs.filter(|_| first) {
             let parts = [Number(1), Text(b"server-sig-algs"), Text(names.as_bytes())];

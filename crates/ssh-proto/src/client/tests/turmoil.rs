@@ -15,7 +15,7 @@ use crate::message::{
     CHANNEL_CLOSE, CHANNEL_DATA, CHANNEL_EOF, CHANNEL_FAILURE, CHANNEL_OPEN, CHANNEL_REQUEST,
     CHANNEL_WINDOW_ADJUST, IGNORE,
 };
-use crate::transport::Cipher;
+use crate::transport::Protection;
 use crate::wire::Reader;
 
 const STEPS: usize = 6000;
@@ -182,7 +182,10 @@ impl Turmoil {
             22 => self.pair.server.send(&build(IGNORE, &[Text(b"padding")])),
             _ => {
                 if self.pair.server.is_settled() && self.random.once_in(2) {
-                    self.pair.server.script.cipher = Cipher::ALL[self.random.below(3)].0;
+                    let all = Protection::all();
+                    let (cipher, mac, _) = all[self.random.below(all.len())];
+                    self.pair.server.script.cipher = cipher;
+                    self.pair.server.script.mac = mac;
                     self.pair.server.offer();
                 }
             }

@@ -83,6 +83,15 @@ impl Secrets {
         self.derive(letter, length)
     }
 
+    /// The key of a MAC.
+    pub(crate) fn integrity_key(&self, direction: Direction, length: usize) -> Zeroizing<Vec<u8>> {
+        let letter = match direction {
+            Direction::ToServer => b'E',
+            Direction::ToClient => b'F',
+        };
+        self.derive(letter, length)
+    }
+
     fn derive(&self, letter: u8, length: usize) -> Zeroizing<Vec<u8>> {
         let mut key = Zeroizing::new(Vec::with_capacity(length + digest::MAX_OUTPUT_LEN));
         while key.len() < length {
