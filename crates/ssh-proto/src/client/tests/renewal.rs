@@ -318,6 +318,7 @@ fn transfers_go_on_through_many_of_them() {
             }
             pair.feed_client();
             pair.feed_server();
+            assert_eq!(pair.error, None);
             for payload in pair.server.take() {
                 if payload[0] == CHANNEL_DATA {
                     heard.extend_from_slice(parse_data(&payload).1);
@@ -331,7 +332,6 @@ fn transfers_go_on_through_many_of_them() {
                 }
             }
         }
-        assert_eq!(pair.error, None);
         assert!(heard == source && rekeys > 15, "{rekeys}");
         pair.run();
         for event in pair.take() {
