@@ -37,6 +37,26 @@ pub enum Finish {
     FinSent,
     /// RST: the stream was cut.
     Reset,
+    /// RST after a FIN that was sent before: the peer's own stream was cut.
+    ResetAfterFin,
+}
+
+impl Finish {
+    /// Whether a FIN was sent before.
+    fn is_sent(self) -> bool {
+        match self {
+            Finish::FinSent | Finish::ResetAfterFin => true,
+            Finish::Fin | Finish::Reset => false,
+        }
+    }
+
+    /// How the stream has ended when all went well.
+    fn ended(self) -> Ended {
+        match self {
+            Finish::Fin | Finish::FinSent => Ended::Fin,
+            Finish::Reset | Finish::ResetAfterFin => Ended::Reset,
+        }
+    }
 }
 
 /// What became of a socket.
@@ -76,7 +96,7 @@ pub(crate) async fn close(stream: TcpStream, backlog: Backlog, finish: Finish) -
     let mut closing = Closing {
         stream,
         backlog,
-        finished: finish == Finish::FinSent,
+        finished: finish.is_sent(),
         discarded: 0,
         peer_finished: false,
         scratch: Vec::new(),
@@ -85,10 +105,7 @@ pub(crate) async fn close(stream: TcpStream, backlog: Backlog, finish: Finish) -
     // dead already, which the first write or read will tell.
     let _ = Linger::HARD.apply(&closing.stream);
     let ended = match closing.run(finish).await {
-        Ok(()) => match finish {
-            Finish::Fin | Finish::FinSent => Ended::Fin,
-            Finish::Reset => Ended::Reset,
-        },
+        Ok(()) => finish.ended(),
         Err(_) => Ended::ByPeer,
     };
     let outcome = closing.outcome(ended);
@@ -174,7 +191,7 @@ impl Closing {
                 return Err(error);
             }
             if sys::unsent(&SockRef::from(&self.stream))? == 0 {
-                if finish == Finish::Reset || self.peer_finished {
+                if finish.ended() == Ended::Reset || self.peer_finished {
                     return Ok(());
                 }
                 let end = *patience.get_or_insert_with(|| Instant::now() + PATIENCE);
@@ -227,3 +244,6 @@ pub(crate) fn is_settled(stream: &TcpStream) -> bool {
     let socket = SockRef::from(stream);
     sys::unsent(&socket).is_ok_and(|unsent| unsent == 0) && matches!(socket.take_error(), Ok(None))
 }
+
+#[cfg(test)]
+mod tests;
