@@ -177,6 +177,26 @@ fn a_hard_reset_counts_what_it_throws_away() {
 }
 
 #[test]
+fn what_a_peer_read_before_its_reset_is_not_lost() {
+    runtime::handle().block_on(async {
+        for closes in [false, true] {
+            let (stream, peer) = pair().await;
+            // Its kernel now waits a little for a reason to acknowledge.
+            SockRef::from(&peer).set_tcp_quickack(false).expect("alive");
+            stream.try_write(&[byte(0), byte(1), byte(2)]).expect("there is room");
+            read(&peer, 0, 3).await;
+            reset_by_peer(peer);
+            let outcome = if closes {
+                close(stream, Backlog::default(), Finish::Fin).await
+            } else {
+                reset(stream, &Backlog::default(), false)
+            };
+            assert_eq!(outcome.unsent, 0);
+        }
+    });
+}
+
+#[test]
 fn a_close_that_is_cut_short_resets() {
     runtime::handle().block_on(async {
         let (stream, peer) = pair().await;
