@@ -1,5 +1,8 @@
 //! Every ending, as the peer sees it.
 
+use std::ops::Range;
+use std::sync::LazyLock;
+
 use tokio::net::TcpListener;
 use tokio::task::yield_now;
 
@@ -8,6 +11,8 @@ use crate::runtime;
 
 /// More than the kernels hold of one connection.
 const LARGE: usize = 16 * 1024 * 1024;
+/// Bytes of one read or write.
+const PIECE: usize = 64 * 1024;
 
 /// The socket to be closed and the peer's.
 async fn pair() -> (TcpStream, TcpStream) {
@@ -16,14 +21,23 @@ async fn pair() -> (TcpStream, TcpStream) {
     (listener.accept().await.expect("accept").0, peer)
 }
 
-/// A byte that tells its place.
-fn byte(at: usize) -> u8 {
-    (at % 251) as u8
+/// Bytes that tell their places: up to so many from there on.
+fn bytes(at: usize, most: usize) -> &'static [u8] {
+    /// A prime: no exchange of blocks goes unnoticed.
+    const PERIOD: usize = 251;
+    static BYTES: LazyLock<Vec<u8>> =
+        LazyLock::new(|| (0..PERIOD + PIECE).map(|at| (at % PERIOD) as u8).collect());
+    &BYTES[at % PERIOD..][..most.min(PIECE)]
 }
 
-fn backlog(range: std::ops::Range<usize>) -> Backlog {
+fn backlog(range: Range<usize>) -> Backlog {
     let mut backlog = Backlog::default();
-    backlog.push(&range.map(byte).collect::<Vec<_>>());
+    let mut at = range.start;
+    while at < range.end {
+        let piece = bytes(at, range.end - at);
+        backlog.push(piece);
+        at += piece.len();
+    }
     backlog
 }
 
@@ -32,8 +46,7 @@ async fn fill(stream: &TcpStream) -> usize {
     let mut count = 0;
     loop {
         stream.writable().await.expect("alive");
-        let bytes: Vec<u8> = (count..count + 100_000).map(byte).collect();
-        match stream.try_write(&bytes) {
+        match stream.try_write(bytes(count, PIECE)) {
             Ok(more) => count += more,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return count,
             Err(error) => panic!("{error}"),
@@ -55,15 +68,15 @@ async fn send(peer: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
 
 /// Reads at least `least` bytes on from `from`; returns how many and how the stream ended.
 async fn read(peer: &TcpStream, from: usize, least: usize) -> (usize, Option<io::Result<()>>) {
-    let mut buffer = vec![0; 64 * 1024];
+    let mut buffer = vec![0; PIECE];
     let mut count = 0;
     while count < least {
         peer.readable().await.expect("alive");
         match peer.try_read(&mut buffer) {
             Ok(0) => return (count, Some(Ok(()))),
             Ok(more) => {
-                let right = (0..more).all(|at| buffer[at] == byte(from + count + at));
-                assert!(right, "other bytes than were sent, {count} bytes on");
+                let right = bytes(from + count, more);
+                assert!(buffer[..more] == *right, "other bytes than were sent, {count} bytes on");
                 count += more;
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -183,7 +196,7 @@ fn what_a_peer_read_before_its_reset_is_not_lost() {
             let (stream, peer) = pair().await;
             // Its kernel now waits a little for a reason to acknowledge.
             SockRef::from(&peer).set_tcp_quickack(false).expect("alive");
-            stream.try_write(&[byte(0), byte(1), byte(2)]).expect("there is room");
+            stream.try_write(bytes(0, 3)).expect("there is room");
             read(&peer, 0, 3).await;
             reset_by_peer(peer);
             let outcome = if closes {
