@@ -51,7 +51,11 @@ export type AlgorithmList =
  */
 export interface Algorithms {
   /**
-   * Methods of key exchange. Default: `'curve25519-sha256'`, `'curve25519-sha256@libssh.org'`.
+   * Methods of key exchange. Default: `'mlkem768x25519-sha256'`, `'curve25519-sha256'`,
+   * `'curve25519-sha256@libssh.org'`, `'ecdh-sha2-nistp256'`, `'ecdh-sha2-nistp384'`,
+   * `'ecdh-sha2-nistp521'`, `'diffie-hellman-group-exchange-sha256'`,
+   * `'diffie-hellman-group16-sha512'`, `'diffie-hellman-group18-sha512'`,
+   * `'diffie-hellman-group14-sha256'`.
    */
   kex?: AlgorithmList | undefined;
   /**

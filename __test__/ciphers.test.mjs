@@ -1,4 +1,4 @@
-// Each cipher, each MAC and each type of host key, at servers that offer nothing else and at the
+// Each key exchange, cipher, MAC and type of host key, at servers that offer nothing else and at the
 // wish of the client.
 
 import assert from 'node:assert/strict';
@@ -30,11 +30,12 @@ const CASES = [
     config: [`HostKeyAlgorithms ${algorithm}`],
     log: `host key algorithm: ${algorithm}`,
   })),
-  {
-    name: 'curve25519-sha256',
-    config: ['KexAlgorithms curve25519-sha256'],
-    log: 'kex: algorithm: curve25519-sha256',
-  },
+  ...[
+    'curve25519-sha256', 'curve25519-sha256@libssh.org',
+    'ecdh-sha2-nistp256', 'ecdh-sha2-nistp384', 'ecdh-sha2-nistp521',
+    'diffie-hellman-group-exchange-sha256', 'diffie-hellman-group14-sha256',
+    'diffie-hellman-group16-sha512', 'diffie-hellman-group18-sha512',
+  ].map((kex) => ({ name: kex, config: [`KexAlgorithms ${kex}`], log: `kex: algorithm: ${kex}` })),
   { name: 'all host keys at once', hostKeyTypes: ['rsa', 'ecdsa', 'ed25519'] },
 ];
 
