@@ -31,6 +31,61 @@ export interface HostKeyInfo {
 }
 
 /**
+ * How one list of algorithms is made: exactly these names, the preferred first; or the default list
+ * with some names taken out (`remove`), then some put first (`prepend`, also those that are in the
+ * list already), then some put last (`append`, those that are not in the list).
+ */
+export type AlgorithmList =
+  | readonly string[]
+  | {
+      remove?: string | readonly string[] | undefined;
+      prepend?: string | readonly string[] | undefined;
+      append?: string | readonly string[] | undefined;
+    };
+
+/**
+ * Which algorithms may be used, as in ssh2. Of each kind, the first of ours that the server has too
+ * is taken; if there is none, the logon fails with ERR_SSH_ALGORITHM, which names both lists. An
+ * unknown name, wherever it stands, and a list that leaves nothing are a TypeError
+ * ERR_INVALID_ARG_VALUE. All that is known is offered by default: what is weak does not exist here.
+ */
+export interface Algorithms {
+  /**
+   * Methods of key exchange. Default: `'mlkem768x25519-sha256'`, `'curve25519-sha256'`,
+   * `'curve25519-sha256@libssh.org'`, `'ecdh-sha2-nistp256'`, `'ecdh-sha2-nistp384'`,
+   * `'ecdh-sha2-nistp521'`, `'diffie-hellman-group-exchange-sha256'`,
+   * `'diffie-hellman-group16-sha512'`, `'diffie-hellman-group18-sha512'`,
+   * `'diffie-hellman-group14-sha256'`.
+   */
+  kex?: AlgorithmList | undefined;
+  /**
+   * Ciphers. Default: `'aes256-gcm@openssh.com'`, `'aes128-gcm@openssh.com'`,
+   * `'chacha20-poly1305@openssh.com'`, `'aes256-ctr'`, `'aes192-ctr'`, `'aes128-ctr'`; where the
+   * processor has no instructions for AES, the third one comes first.
+   *
+   * With a server that does not know strict key exchange (CVE-2023-48795), `chacha20-poly1305` and,
+   * with less hope, `aes...-ctr` with an `-etm` MAC let a man in the middle cut messages from the
+   * start of a session, unseen. They are offered all the same, as by OpenSSH; to have none of it:
+   * `cipher: { remove: 'chacha20-poly1305@openssh.com' }` and `hmac` without `-etm`.
+   */
+  cipher?: AlgorithmList | undefined;
+  /**
+   * Signature algorithms of host keys. Default: `'ssh-ed25519'`, `'ecdsa-sha2-nistp256'`,
+   * `'rsa-sha2-512'`, `'rsa-sha2-256'`; those of keys that `hostKey` or the known_hosts files have
+   * of this server come before others.
+   */
+  serverHostKey?: AlgorithmList | undefined;
+  /**
+   * MACs, for the `aes...-ctr` ciphers: the others authenticate packets themselves. Default:
+   * `'hmac-sha2-256-etm@openssh.com'`, `'hmac-sha2-512-etm@openssh.com'`, `'hmac-sha2-256'`,
+   * `'hmac-sha2-512'`.
+   */
+  hmac?: AlgorithmList | undefined;
+  /** Compression methods. Default, and all there is: `'none'`. */
+  compress?: AlgorithmList | undefined;
+}
+
+/**
  * What a tunnel is made of. Names that are not listed are ignored. A value of the wrong type is a
  * TypeError ERR_INVALID_ARG_TYPE, a number outside its range a RangeError ERR_OUT_OF_RANGE, a host
  * key or name that cannot be one a TypeError ERR_INVALID_ARG_VALUE.
@@ -53,6 +108,8 @@ export interface SSHTunnelOptions {
   privateKey?: string | Uint8Array | undefined;
   /** What `privateKey` is encrypted with. */
   passphrase?: string | Uint8Array | undefined;
+  /** Which algorithms may be used, and in which order. Default: all that are known. */
+  algorithms?: Algorithms | undefined;
   /** Trusted host keys: fingerprints (`'SHA256:...'`) or lines of public keys (`'ssh-ed25519 AAAA...'`). */
   hostKey?: string | readonly string[] | undefined;
   /**
@@ -196,7 +253,7 @@ export interface SSHTunnelError extends Error {
    *   read; nothing about the user was sent
    * - `'ERR_SSH_PRIVATE_KEY'`: `privateKey` is no key, or `passphrase` is missing or wrong
    * - `'ERR_SSH_AUTH'`: the server refused every proof that was offered
-   * - `'ERR_SSH_ALGORITHM'`: both sides have no algorithm in common
+   * - `'ERR_SSH_ALGORITHM'`: both sides have no algorithm of one kind in common; the message names both lists
    * - `'ERR_SSH_PROTOCOL'`: the server broke the protocol
    * - `'ERR_SSH_DISCONNECTED'`: the session broke, or the server ended it or fell silent
    * - `'ERR_TUNNEL_CLOSED'`: the tunnel was shut down while the operation was under way

@@ -28,7 +28,7 @@ describe('constructor', () => {
 
   test('checks the type of every option', () => {
     const wrong = {
-      host: 5, port: '22', username: 5, password: 5, privateKey: 5, passphrase: 5, hostKey: 5, knownHosts: 5,
+      host: 5, port: '22', username: 5, password: 5, privateKey: 5, passphrase: 5, algorithms: 5, hostKey: 5, knownHosts: 5,
       hostVerifier: true, localHost: 5, localPort: '0', forwardHost: 5, forwardPort: '9', linger: 1, keepAlive: 1,
       idleTimeout: '1', keepaliveInterval: '1', keepaliveCountMax: '1', readyTimeout: '1',
     };
@@ -80,6 +80,48 @@ describe('constructor', () => {
     }
     refuses(() => make({ hostKey: 'SHA256:x' }), value, "The property 'options.hostKey' is invalid: 'SHA256:' has to be followed by 43 characters of base64. Received 'SHA256:x'");
     refuses(() => make({ hostKey: [5] }), type, 'The "options.hostKey[0]" property must be of type string. Received type number (5)');
+  });
+
+  test('takes lists of algorithms, and changes of the default ones', () => {
+    const good = [
+      {}, { kex: undefined }, { kex: ['curve25519-sha256'] }, { compress: ['none'] }, { cipher: {} },
+      { cipher: { remove: 'aes128-ctr', prepend: ['aes256-ctr', 'aes256-ctr'], append: undefined } },
+      { hmac: { remove: ['hmac-sha2-256', 'hmac-sha2-512'], append: 'hmac-sha2-256' } },
+      { compress: { remove: 'none', append: 'none' } }, Object.create({ serverHostKey: ['ssh-ed25519'] }),
+    ];
+    for (const algorithms of good) make({ algorithms });
+    const at = (rest, list) => [{ algorithms: list }, `The "options.algorithms${rest}`];
+    for (const [bad, message] of [
+      at('" property must be of type object. Received an instance of Array', []),
+      at('.cipher" property must be of type object or an instance of Array. Received type string (\'aes256-ctr\')', { cipher: 'aes256-ctr' }),
+      at('.kex" property must be of type object or an instance of Array. Received null', { kex: null }),
+      at('.hmac[1]" property must be of type string. Received type number (5)', { hmac: ['hmac-sha2-256', 5] }),
+      at('.hmac.remove" property must be of type string or an instance of Array. Received an instance of RegExp', { hmac: { remove: /sha1/ } }),
+      at('.hmac.append[0]" property must be of type string. Received undefined', { hmac: { append: [undefined] } }),
+    ]) refuses(() => make(bad), type, message);
+  });
+
+  test('refuses algorithms that do not exist, and lists with nothing in them', () => {
+    const at = (rest, list) => [{ algorithms: list }, `The property 'options.algorithms.${rest}`];
+    for (const [bad, message] of [
+      at(`compress' names no known compression, which are none. Received 'zlib'`, { compress: ['none', 'zlib'] }),
+      at(`hmac' must not be empty. Received []`, { hmac: [] }),
+      at(`hmac[0]' must not be empty. Received ''`, { hmac: [''] }),
+      at(`compress' leaves no compression. Received { remove: ["none"] }`, { compress: { remove: ['none'] } }),
+      at(`ciphers' is none of kex, cipher, serverHostKey, hmac, compress. Received [ 'aes256-ctr' ]`, { ciphers: ['aes256-ctr'] }),
+      at(`cipher.first' is none of remove, prepend, append. Received 'aes256-ctr'`, { cipher: { first: 'aes256-ctr' } }),
+    ]) refuses(() => make(bad), value, message);
+    const kinds = { kex: 'diffie-hellman-group1-sha1', cipher: 'aes256-cbc', serverHostKey: 'ssh-dss', hmac: 'hmac-sha1', compress: 'zlib' };
+    for (const [kind, name] of Object.entries(kinds)) {
+      for (const list of [[name], { remove: name }, { prepend: name }, { append: [name] }]) {
+        assert.throws(() => make({ algorithms: { [kind]: list } }), (error) => {
+          assert.equal(error.code, 'ERR_INVALID_ARG_VALUE');
+          assert.ok(error instanceof TypeError);
+          assert.match(error.message, new RegExp(`^The property 'options\\.algorithms\\.${kind}' names no .*Received '${name}'$`));
+          return true;
+        });
+      }
+    }
   });
 
   test('ignores names it does not know, and takes undefined for absent', () => {

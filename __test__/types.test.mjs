@@ -53,3 +53,22 @@ test('the module exports what is declared', () => {
   assert.deepEqual(Object.keys(tunnels.default).sort(), values.sort());
   for (const name of values) assert.equal(tunnels[name], tunnels.default[name], 'as a named import, too');
 });
+
+test('the declared algorithms are those that the addon knows, in its order', () => {
+  const node = source.statements.find((statement) => statement.name?.text === 'Algorithms');
+  for (const member of node.members) {
+    const kind = member.name.text;
+    const [, sentence] = member.getFullText(source).split('Default');
+    const declared = [...sentence.split(/;|\.\s/)[0].matchAll(/`'(.*?)'`/g)].map(([, name]) => name);
+    const options = { host: 'localhost', username: 'user', forwardHost: 'localhost', forwardPort: 9 };
+    const make = (name) => new tunnels.SSHTunnel({ ...options, algorithms: { [kind]: [name] } });
+    assert.throws(() => make('unknown'), (error) => {
+      const known = error.message.match(/which are (.*)\. Received/)[1].split(', ');
+      // Which cipher is the first depends on the processor.
+      if (kind === 'cipher') assert.deepEqual([...declared].sort(), [...known].sort());
+      else assert.deepEqual(declared, known, kind);
+      return true;
+    });
+    for (const name of declared) make(name);
+  }
+});

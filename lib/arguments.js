@@ -10,6 +10,9 @@ const MOST_SHORT = 0xffff;
 /** Largest number of milliseconds: what Node's own timers take. */
 const MOST_MILLISECONDS = 2 ** 31 - 1;
 
+/** The kinds of algorithms, as ssh2 calls them. */
+const ALGORITHM_KINDS = ['kex', 'cipher', 'serverHostKey', 'hmac', 'compress'];
+
 function checkBoolean(value, name) {
   if (typeof value !== 'boolean') throw invalidArgType(name, 'of type boolean', value);
   return value;
@@ -49,6 +52,34 @@ function checkNames(value, name) {
   if (typeof value === 'string') return [checkName(value, name)];
   if (!Array.isArray(value)) throw invalidArgType(name, 'of type string or an instance of Array', value);
   return Array.from(value, (element, index) => checkName(element, `${name}[${index}]`));
+}
+
+/** The lists of algorithms as the addon takes them, which knows the names. */
+function checkAlgorithms(value, name) {
+  const lists = {};
+  for (const kind in checkObject(value, name)) {
+    const property = `${name}.${kind}`;
+    const list = value[kind];
+    // Elsewhere an unknown name is left alone. Here it would let in what was to be shut out.
+    if (!ALGORITHM_KINDS.includes(kind)) throw invalidArgValue(property, `is none of ${ALGORITHM_KINDS.join(', ')}`, list);
+    if (list !== undefined) lists[kind] = checkAlgorithmList(list, property);
+  }
+  return lists;
+}
+
+function checkAlgorithmList(value, name) {
+  const list = { remove: [], prepend: [], append: [] };
+  if (Array.isArray(value)) {
+    if (value.length === 0) throw invalidArgValue(name, 'must not be empty', value);
+    return { ...list, only: checkNames(value, name) };
+  }
+  if (value === null || typeof value !== 'object') throw invalidArgType(name, 'of type object or an instance of Array', value);
+  for (const change in value) {
+    const property = `${name}.${change}`;
+    if (!Object.hasOwn(list, change)) throw invalidArgValue(property, `is none of ${Object.keys(list).join(', ')}`, value[change]);
+    if (value[change] !== undefined) list[change] = checkNames(value[change], property);
+  }
+  return list;
 }
 
 /** The bytes of a secret, or undefined. The copy of a string is ours to wipe. */
@@ -116,6 +147,7 @@ function checkOptions(options) {
     password,
     privateKey,
     passphrase,
+    algorithms = {},
     hostKey,
     knownHosts,
     hostVerifier,
@@ -141,6 +173,7 @@ function checkOptions(options) {
     host: checkName(host, 'options.host'),
     port: checkInteger(port, 'options.port', 1, MOST_SHORT),
     username: checkName(username, 'options.username'),
+    algorithms: checkAlgorithms(algorithms, 'options.algorithms'),
     hostKey: hostKey === undefined ? [] : checkNames(hostKey, 'options.hostKey'),
     knownHosts: usual ? usualKnownHosts() : checkNames(knownHosts === undefined ? [] : knownHosts, 'options.knownHosts'),
     verifier: hostVerifier !== undefined,

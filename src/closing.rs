@@ -37,6 +37,26 @@ pub enum Finish {
     FinSent,
     /// RST: the stream was cut.
     Reset,
+    /// RST after a FIN that was sent before: the peer's own stream was cut.
+    ResetAfterFin,
+}
+
+impl Finish {
+    /// Whether a FIN was sent before.
+    fn is_sent(self) -> bool {
+        match self {
+            Finish::FinSent | Finish::ResetAfterFin => true,
+            Finish::Fin | Finish::Reset => false,
+        }
+    }
+
+    /// How the stream has ended when all went well.
+    fn ended(self) -> Ended {
+        match self {
+            Finish::Fin | Finish::FinSent => Ended::Fin,
+            Finish::Reset | Finish::ResetAfterFin => Ended::Reset,
+        }
+    }
 }
 
 /// What became of a socket.
@@ -44,7 +64,8 @@ pub enum Finish {
 pub struct Outcome {
     /// What ended the stream.
     pub ended: Ended,
-    /// Bytes given to us for the peer that its kernel did not acknowledge.
+    /// Bytes given to us for the peer that never left for it. What had left when the peer reset the
+    /// connection is none of them: it may have read that without a word of thanks.
     pub unsent: u64,
     /// Bytes of the peer's that nobody took.
     pub discarded: u64,
@@ -76,7 +97,7 @@ pub(crate) async fn close(stream: TcpStream, backlog: Backlog, finish: Finish) -
     let mut closing = Closing {
         stream,
         backlog,
-        finished: finish == Finish::FinSent,
+        finished: finish.is_sent(),
         discarded: 0,
         peer_finished: false,
         scratch: Vec::new(),
@@ -85,10 +106,7 @@ pub(crate) async fn close(stream: TcpStream, backlog: Backlog, finish: Finish) -
     // dead already, which the first write or read will tell.
     let _ = Linger::HARD.apply(&closing.stream);
     let ended = match closing.run(finish).await {
-        Ok(()) => match finish {
-            Finish::Fin | Finish::FinSent => Ended::Fin,
-            Finish::Reset => Ended::Reset,
-        },
+        Ok(()) => finish.ended(),
         Err(_) => Ended::ByPeer,
     };
     let outcome = closing.outcome(ended);
@@ -101,21 +119,14 @@ pub(crate) async fn close(stream: TcpStream, backlog: Backlog, finish: Finish) -
 /// Resets the connection at once; what the kernel still holds is thrown away and counted. What has
 /// left it counts as delivered: no acknowledgement is waited for. `finished` says whether a FIN was
 /// sent before.
-// Takes the socket, because it is closed here.
-#[allow(clippy::needless_pass_by_value)]
 pub(crate) fn reset(stream: TcpStream, backlog: &Backlog, finished: bool) -> Outcome {
-    let socket = SockRef::from(&stream);
-    // A peer that has reset it first will acknowledge nothing more.
-    let by_peer = matches!(socket.take_error(), Ok(Some(_)) | Err(_));
-    let queued = if by_peer { sys::unsent(&socket) } else { sys::never_sent(&socket) };
-    let outcome = Outcome {
-        ended: Ended::Reset,
-        unsent: count_unsent(queued, finished, backlog),
-        discarded: sys::unread(&socket).unwrap_or_default() as u64,
-        peer_finished: false,
-    };
+    let discarded = sys::unread(&SockRef::from(&stream)).unwrap_or_default() as u64;
     let _ = Linger::HARD.apply(&stream);
-    outcome
+    // Last of all: while the peer reads, the kernel goes on sending.
+    let queued = sys::never_sent(&SockRef::from(&stream));
+    drop(stream);
+    let unsent = count_unsent(queued, finished, backlog);
+    Outcome { ended: Ended::Reset, unsent, discarded, peer_finished: false }
 }
 
 /// What the peer did not get; the kernel counts a FIN under way as one byte.
@@ -174,7 +185,7 @@ impl Closing {
                 return Err(error);
             }
             if sys::unsent(&SockRef::from(&self.stream))? == 0 {
-                if finish == Finish::Reset || self.peer_finished {
+                if finish.ended() == Ended::Reset || self.peer_finished {
                     return Ok(());
                 }
                 let end = *patience.get_or_insert_with(|| Instant::now() + PATIENCE);
@@ -212,7 +223,7 @@ impl Closing {
     }
 
     fn outcome(&self, ended: Ended) -> Outcome {
-        let queued = sys::unsent(&SockRef::from(&self.stream));
+        let queued = sys::never_sent(&SockRef::from(&self.stream));
         Outcome {
             ended,
             unsent: count_unsent(queued, self.finished, &self.backlog),
@@ -227,3 +238,6 @@ pub(crate) fn is_settled(stream: &TcpStream) -> bool {
     let socket = SockRef::from(stream);
     sys::unsent(&socket).is_ok_and(|unsent| unsent == 0) && matches!(socket.take_error(), Ok(None))
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,11 @@ const options: SSHTunnelOptions = {
   password: 'secret',
   privateKey: Buffer.from('key'),
   passphrase: 'secret',
+  algorithms: {
+    kex: ['curve25519-sha256'],
+    cipher: { prepend: 'aes256-ctr', remove: ['aes128-ctr'], append: undefined },
+    compress: undefined,
+  },
   hostKey: ['SHA256:...'],
   knownHosts: '/etc/ssh/ssh_known_hosts',
   hostVerifier: async (key: HostKeyInfo) => key.fingerprint.startsWith('SHA256:') && key.key.length > 0,
@@ -84,6 +89,10 @@ export async function main(): Promise<void> {
 
 // @ts-expect-error forwardHost and forwardPort are missing
 new SSHTunnel({ host: 'h' });
+// @ts-expect-error no kind of algorithms
+new SSHTunnel({ ...options, algorithms: { ciphers: ['aes256-ctr'] } });
+// @ts-expect-error neither a list nor a change of one
+new SSHTunnel({ ...options, algorithms: { cipher: 'aes256-ctr' } });
 // @ts-expect-error not a boolean
 tunnel.setLinger('yes');
 // @ts-expect-error nothing to set

@@ -8,6 +8,7 @@ use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 use zeroize::Zeroizing;
 
+use super::algorithms::AlgorithmLists;
 use super::calls::{duration, unpack};
 use super::errors::Failure;
 use crate::session::{Credentials, Pin, Target, Trust};
@@ -34,6 +35,8 @@ pub struct Options {
     pub private_key: Option<Uint8Array>,
     /// What the private key is encrypted with.
     pub passphrase: Option<Uint8Array>,
+    /// Which algorithms may be used.
+    pub algorithms: AlgorithmLists,
     /// Pinned host keys.
     pub host_key: Vec<String>,
     /// Files of known hosts.
@@ -83,6 +86,7 @@ impl Options {
             username: self.username,
             credentials,
             trust,
+            algorithms: self.algorithms.select()?,
             ready_timeout: duration(self.ready_timeout).unwrap_or(CENTURY),
             keepalive_interval: duration(self.keepalive_interval),
             keepalive_count_max: self.keepalive_count_max,

@@ -108,6 +108,11 @@ pub(crate) fn lookup_code(error: &io::Error) -> Cow<'static, str> {
 /// The name of a system error as Node spells it.
 pub fn system_code(error: &io::Error) -> Cow<'static, str> {
     use io::ErrorKind as Kind;
+    // The kind makes one of EPERM and EACCES. A firewall says the former.
+    #[cfg(unix)]
+    if error.raw_os_error() == Some(libc::EPERM) {
+        return "EPERM".into();
+    }
     let name = match error.kind() {
         Kind::ConnectionRefused => "ECONNREFUSED",
         Kind::ConnectionReset => "ECONNRESET",
@@ -137,5 +142,89 @@ pub fn system_code(error: &io::Error) -> Cow<'static, str> {
         Some(libc::ENOBUFS) => "ENOBUFS".into(),
         Some(number) => format!("E{number}").into(),
         None => "EIO".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_error_has_its_code() {
+        let dial = Error::Dial {
+            syscall: "connect",
+            code: "ECONNREFUSED".into(),
+            errno: Some(111),
+            address: "host:22".into(),
+        };
+        assert_eq!(dial.to_string(), "connect ECONNREFUSED host:22");
+        assert_eq!(dial.system(), Some(("connect", Some(111))));
+        let text = || "text".to_owned();
+        let timeout = Error::Timeout { host: "host".into(), limit: 5, step: "a connection" };
+        for (error, code) in [
+            (dial, "ECONNREFUSED"),
+            (timeout, "ETIMEDOUT"),
+            (Error::HostKey(text()), "ERR_SSH_HOST_KEY"),
+            (Error::PrivateKey(text()), "ERR_SSH_PRIVATE_KEY"),
+            (Error::Auth(text()), "ERR_SSH_AUTH"),
+            (Error::Algorithm(text()), "ERR_SSH_ALGORITHM"),
+            (Error::Protocol(text()), "ERR_SSH_PROTOCOL"),
+            (Error::Disconnected(text()), "ERR_SSH_DISCONNECTED"),
+        ] {
+            assert_eq!(error.code(), code);
+            assert_eq!(error.system().is_some(), code == "ECONNREFUSED", "{code}");
+        }
+    }
+
+    #[test]
+    fn what_the_protocol_says_goes_by_these_codes() {
+        use ssh_proto::Error as Proto;
+        let disconnected = Proto::Disconnected { reason: 11, description: "bye".into() };
+        for (error, code) in [
+            (Proto::Protocol("nonsense"), "ERR_SSH_PROTOCOL"),
+            (Proto::Integrity, "ERR_SSH_PROTOCOL"),
+            (Proto::HostKey("changed".into()), "ERR_SSH_HOST_KEY"),
+            (Proto::HostKeyRefused, "ERR_SSH_HOST_KEY"),
+            (Proto::Auth("refused".into()), "ERR_SSH_AUTH"),
+            (disconnected, "ERR_SSH_DISCONNECTED"),
+            (Proto::Silent(3000), "ERR_SSH_DISCONNECTED"),
+        ] {
+            let text = error.to_string();
+            let error = Error::from(error);
+            assert_eq!((&*error.code(), error.to_string()), (code, text));
+        }
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn system_errors_keep_their_names() {
+        for (number, name) in [
+            (libc::ECONNREFUSED, "ECONNREFUSED"),
+            (libc::ECONNRESET, "ECONNRESET"),
+            (libc::EADDRINUSE, "EADDRINUSE"),
+            (libc::EADDRNOTAVAIL, "EADDRNOTAVAIL"),
+            (libc::EACCES, "EACCES"),
+            (libc::EPERM, "EPERM"),
+            (libc::EHOSTUNREACH, "EHOSTUNREACH"),
+            (libc::ENETUNREACH, "ENETUNREACH"),
+            (libc::ETIMEDOUT, "ETIMEDOUT"),
+            (libc::EPIPE, "EPIPE"),
+            (libc::EMFILE, "EMFILE"),
+            (libc::ENFILE, "ENFILE"),
+            (libc::ENOBUFS, "ENOBUFS"),
+        ] {
+            assert_eq!(system_code(&io::Error::from_raw_os_error(number)), name);
+        }
+        assert_eq!(system_code(&io::Error::from_raw_os_error(4095)), "E4095");
+        assert_eq!(system_code(&io::Error::other("without a number")), "EIO");
+    }
+
+    #[test]
+    fn failed_look_ups_have_their_own_names() {
+        let error = |text: &str| io::Error::other(text.to_owned());
+        let again = "failed to lookup address information: Temporary failure in name resolution";
+        assert_eq!(lookup_code(&error(again)), "EAI_AGAIN");
+        let unknown = "failed to lookup address information: Name or service not known";
+        assert_eq!(lookup_code(&error(unknown)), "ENOTFOUND");
     }
 }

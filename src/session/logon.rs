@@ -35,17 +35,19 @@ pub(crate) async fn open(target: Arc<Target>, verify: Arc<Verify>) -> Result<Ses
     let known_key_types = logon.known_key_types().await?;
     let (host, port) = (logon.target.host.as_str(), logon.target.port);
     let stream = logon.within("a connection", dial(host, port)).await??;
+    let credentials = ssh_proto::Credentials {
+        user: logon.target.username.clone(),
+        key,
+        password: logon.target.credentials.password.clone(),
+    };
     let setup = Setup {
-        credentials: ssh_proto::Credentials {
-            user: logon.target.username.clone(),
-            key,
-            password: logon.target.credentials.password.clone(),
-        },
         keepalive: logon
             .target
             .keepalive_interval
             .map(|interval| Keepalive { interval, count_max: logon.target.keepalive_count_max }),
+        algorithms: logon.target.algorithms.clone(),
         known_key_types,
+        ..Setup::new(credentials)
     };
     let mut session = Session { client: Client::new(setup, random), stream };
     let outcome = logon.run(&mut session).await;

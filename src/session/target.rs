@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ssh_proto::Algorithms;
 use zeroize::Zeroizing;
 
 use super::trust::Pin;
@@ -20,6 +21,8 @@ pub struct Target {
     pub credentials: Credentials,
     /// What proves to us who the server is.
     pub trust: Trust,
+    /// Which algorithms may be used, the preferred ones first.
+    pub algorithms: Algorithms,
     /// How long dialing and logging on may take in all.
     pub ready_timeout: Duration,
     /// Ask the server for a sign of life when it was silent this long; `None`: never.

@@ -350,7 +350,7 @@ mod tests {
 
     fn client() -> Client {
         let credentials = Credentials { user: "user".into(), key: None, password: None };
-        let setup = Setup { credentials, keepalive: None, known_key_types: Vec::new() };
+        let setup = Setup::new(credentials);
         Client::new(setup, |bytes| bytes.fill(7))
     }
 

@@ -163,3 +163,134 @@ impl Report {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIN: Outcome =
+        Outcome { ended: Ended::Fin, unsent: 0, discarded: 0, peer_finished: true };
+    /// As above, of a peer that never ended its own direction.
+    const FIN_ONLY: Outcome = Outcome { peer_finished: false, ..FIN };
+    const RESET: Outcome = Outcome { ended: Ended::Reset, ..FIN_ONLY };
+    const BY_PEER: Outcome = Outcome { ended: Ended::ByPeer, ..FIN_ONLY };
+
+    /// An open graceful connection that has moved 100 bytes up and 1000 down.
+    fn report(cause: Cause, up: Up, down: Down) -> Report {
+        let linger = Linger::GRACEFUL;
+        Report {
+            id: 7,
+            cause,
+            linger,
+            sent: 100,
+            received: 1000,
+            dropped: 0,
+            up,
+            down,
+            opened: true,
+        }
+    }
+
+    fn refused(reason: OpenFailure) -> Cause {
+        Cause::Refused(reason, "no".into())
+    }
+
+    fn lost() -> Cause {
+        Cause::SessionLost(session::Error::no_session())
+    }
+
+    #[test]
+    fn each_cause_and_each_outcome() {
+        use ClosedBy::{Graceful, Reset};
+        let (owner, far) = (Cause::Owner("disconnect"), Cause::ClosedByFar);
+        let open = (Up::Flowing, Down::Flowing);
+        let far_ended = (Up::Flowing, Down::Finished);
+        let cut = (Up::Cut, Down::Finished);
+        let over = (Up::Ended, Down::Finished);
+        for (cause, (up, down), outcome, code, clean, closed_by) in [
+            (Cause::Completed, over, FIN, "OK", true, Graceful),
+            (Cause::Completed, over, BY_PEER, "ECONNRESET", false, Reset),
+            (far.clone(), open, FIN, "ERR_SSH_CHANNEL_CLOSED", false, Graceful),
+            (far.clone(), open, RESET, "ERR_SSH_CHANNEL_CLOSED", false, Reset),
+            (far.clone(), open, BY_PEER, "ECONNRESET", false, Reset),
+            // CLOSE together with EOF: what matters is whether the local program ended too.
+            (far.clone(), far_ended, FIN, "OK", true, Graceful),
+            (far.clone(), far_ended, FIN_ONLY, "ERR_SSH_CHANNEL_CLOSED", false, Graceful),
+            (far.clone(), far_ended, RESET, "ERR_SSH_CHANNEL_CLOSED", false, Graceful),
+            (Cause::ResetByLocal, open, RESET, "ECONNRESET", false, Reset),
+            (Cause::ResetByLocal, far_ended, RESET, "ECONNRESET", false, Graceful),
+            (owner.clone(), open, FIN, "OK", false, Graceful),
+            (owner.clone(), cut, FIN_ONLY, "OK", false, Graceful),
+            (owner.clone(), cut, FIN, "OK", true, Graceful),
+            (owner.clone(), over, FIN, "OK", true, Graceful),
+            (owner, cut, BY_PEER, "ECONNRESET", false, Reset),
+            (Cause::Idle, open, FIN, "ETIMEDOUT", false, Graceful),
+            (Cause::Idle, cut, FIN_ONLY, "ETIMEDOUT", false, Graceful),
+            (Cause::Idle, over, FIN, "ETIMEDOUT", true, Graceful),
+            (Cause::Idle, open, RESET, "ETIMEDOUT", false, Reset),
+            (lost(), open, RESET, "ERR_SSH_DISCONNECTED", false, Reset),
+            (lost(), far_ended, RESET, "ERR_SSH_DISCONNECTED", false, Graceful),
+            (lost(), over, BY_PEER, "ERR_SSH_DISCONNECTED", false, Reset),
+        ] {
+            let row = format!("{cause:?} {up:?} {down:?} {outcome:?}");
+            let end = report(cause, up, down).end(outcome);
+            assert_eq!((&*end.code, end.clean, end.closed_by), (code, clean, closed_by), "{row}");
+            assert_eq!((end.id, end.bytes_up, end.bytes_down), (7, 100, 1000), "{row}");
+            assert_eq!((end.dropped_up, end.dropped_down), (0, 0), "{row}");
+        }
+    }
+
+    #[test]
+    fn lost_bytes_are_counted_once_and_make_no_clean_end() {
+        let report = |dropped| Report {
+            dropped,
+            ..report(Cause::Owner("shutdown"), Up::Ended, Down::Finished)
+        };
+        for (dropped, unsent, discarded) in [(1, 0, 0), (0, 1, 0), (0, 0, 1), (30, 20, 10)] {
+            let end = report(dropped).end(Outcome { unsent, discarded, ..FIN });
+            assert!(!end.clean);
+            assert_eq!(end.dropped_down, dropped + unsent);
+            assert_eq!(end.bytes_down + end.dropped_down, 1000);
+            assert_eq!(end.dropped_up, discarded);
+        }
+        // An end of stream that the local program did not get in full was none.
+        let end = report(0).end(Outcome { unsent: 1, ..RESET });
+        assert_eq!(end.closed_by, ClosedBy::Reset);
+    }
+
+    #[test]
+    fn a_connection_that_never_opened_ends_with_a_reset_and_a_reason() {
+        for (cause, code) in [
+            (Cause::Owner("disconnect"), "ECONNABORTED"),
+            (Cause::Rejected, "ERR_TUNNEL_REJECTED"),
+            (Cause::Unanswered("it"), "ETIMEDOUT"),
+            (
+                refused(OpenFailure::AdministrativelyProhibited),
+                "ERR_SSH_OPEN_ADMINISTRATIVELY_PROHIBITED",
+            ),
+            (refused(OpenFailure::ConnectFailed), "ERR_SSH_OPEN_CONNECT_FAILED"),
+            (refused(OpenFailure::UnknownChannelType), "ERR_SSH_OPEN_UNKNOWN_CHANNEL_TYPE"),
+            (refused(OpenFailure::ResourceShortage), "ERR_SSH_OPEN_RESOURCE_SHORTAGE"),
+            (refused(OpenFailure::Other(77)), "ERR_SSH_OPEN_FAILED"),
+            (lost(), "ERR_SSH_DISCONNECTED"),
+        ] {
+            let report = Report {
+                sent: 0,
+                received: 0,
+                opened: false,
+                ..report(cause, Up::Flowing, Down::Flowing)
+            };
+            let end = report.end(RESET);
+            assert_eq!((&*end.code, end.clean, end.closed_by), (code, false, ClosedBy::Reset));
+            assert!(!end.reason.is_empty());
+        }
+    }
+
+    #[test]
+    fn the_owners_hard_close_is_no_success() {
+        let report = report(Cause::Owner("disconnect"), Up::Flowing, Down::Flowing);
+        let end = Report { linger: Linger::HARD, ..report }.end(RESET);
+        assert_eq!((&*end.code, end.closed_by), ("ECONNABORTED", ClosedBy::Reset));
+        assert_eq!(end.reason, "closed by disconnect()");
+    }
+}

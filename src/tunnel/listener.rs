@@ -103,6 +103,14 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Errors of a connection that died before it was accepted; the port is well.
 fn is_about_the_connection(error: &io::Error) -> bool {
+    // accept(2) names these too as errors that were waiting on the new socket; they have no kind.
+    #[cfg(unix)]
+    let numbers = [libc::EPROTO, libc::ENOPROTOOPT, libc::EHOSTDOWN, libc::EOPNOTSUPP];
+    #[cfg(windows)]
+    let numbers = [];
+    if error.raw_os_error().is_some_and(|number| numbers.contains(&number)) {
+        return true;
+    }
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted
@@ -125,4 +133,129 @@ fn is_shortage(error: &io::Error) -> bool {
     #[cfg(windows)]
     let numbers = [10024, 10055];
     error.raw_os_error().is_some_and(|number| numbers.contains(&number))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::task::Waker;
+
+    use super::*;
+    use crate::runtime;
+
+    fn any() -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], 0))
+    }
+
+    async fn accept(listener: &mut Listener) -> (TcpStream, SocketAddr, SocketAddr) {
+        poll_fn(|cx| listener.poll_accept(cx, Instant::now())).await.expect("a connection")
+    }
+
+    /// Waits for the end of a stream on which nothing comes.
+    async fn end(peer: &TcpStream) -> io::Result<usize> {
+        loop {
+            peer.readable().await?;
+            match peer.try_read(&mut [0; 1]) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                end => return end,
+            }
+        }
+    }
+
+    #[test]
+    fn accepted_sockets_reset_unless_they_are_told_otherwise() {
+        runtime::handle().block_on(async {
+            let mut listener = Listener::bind(&[any()]).expect("bind");
+            let peer = TcpStream::connect(listener.address()).await.expect("connect");
+            let (stream, remote, local) = accept(&mut listener).await;
+            assert_eq!(Linger::of(&stream).expect("alive"), Linger::HARD);
+            assert!(stream.nodelay().expect("alive"));
+            assert_eq!(remote, peer.local_addr().expect("alive"));
+            assert_eq!(local, peer.peer_addr().expect("alive"));
+            drop(stream);
+            let error = end(&peer).await.expect_err("a reset");
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        });
+    }
+
+    #[test]
+    fn what_waits_to_be_accepted_is_reset_with_the_listener() {
+        runtime::handle().block_on(async {
+            let listener = Listener::bind(&[any()]).expect("bind");
+            let peer = TcpStream::connect(listener.address()).await.expect("connect");
+            drop(listener);
+            let error = end(&peer).await.expect_err("a reset");
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        });
+    }
+
+    #[test]
+    fn the_first_address_that_can_be_bound_is_taken() {
+        runtime::handle().block_on(async {
+            let taken = Listener::bind(&[any()]).expect("bind").address();
+            let holder =
+                Listener::bind(&[taken]).expect("a port that was given up is free at once");
+            let error = Listener::bind(&[taken]).err().expect("it is taken");
+            assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+            let other = Listener::bind(&[taken, any()]).expect("the second one is free");
+            assert_ne!(other.address(), holder.address());
+            let error = Listener::bind(&[]).err().expect("no address");
+            assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
+        });
+    }
+
+    #[test]
+    fn the_local_address_is_the_one_that_was_connected_to() {
+        runtime::handle().block_on(async {
+            let everywhere = SocketAddr::from(([0, 0, 0, 0], 0));
+            let mut listener = Listener::bind(&[everywhere]).expect("bind");
+            assert!(listener.address().ip().is_unspecified());
+            let place = SocketAddr::from(([127, 0, 0, 1], listener.address().port()));
+            let _peer = TcpStream::connect(place).await.expect("connect");
+            assert_eq!(accept(&mut listener).await.2, place);
+        });
+    }
+
+    #[test]
+    fn a_pause_leaves_connections_waiting_until_it_is_over() {
+        runtime::handle().block_on(async {
+            let mut listener = Listener::bind(&[any()]).expect("bind");
+            let _peer = TcpStream::connect(listener.address()).await.expect("connect");
+            let now = Instant::now();
+            listener.paused_until = Some(now + PAUSE);
+            let cx = &mut Context::from_waker(Waker::noop());
+            assert!(listener.poll_accept(cx, now).is_pending());
+            assert_eq!(listener.paused_until(), Some(now + PAUSE));
+            let later = poll_fn(|cx| listener.poll_accept(cx, now + PAUSE)).await;
+            later.expect("a connection");
+            assert_eq!(listener.paused_until(), None);
+        });
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn no_error_of_one_connection_or_of_scarcity_loses_the_port() {
+        let error = io::Error::from_raw_os_error;
+        for number in [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM, libc::ENOSPC] {
+            assert!(is_shortage(&error(number)) && !is_about_the_connection(&error(number)));
+        }
+        // Those that accept(2) tells to be treated as a failed connection, and try again.
+        for number in [
+            libc::ECONNABORTED,
+            libc::EINTR,
+            libc::EPERM,
+            libc::ENETDOWN,
+            libc::EHOSTUNREACH,
+            libc::ENETUNREACH,
+            libc::EPROTO,
+            libc::ENOPROTOOPT,
+            libc::EHOSTDOWN,
+            libc::EOPNOTSUPP,
+        ] {
+            assert!(is_about_the_connection(&error(number)), "{}", error(number));
+        }
+        for number in [libc::EBADF, libc::EINVAL, libc::ENOTSOCK] {
+            assert!(!is_shortage(&error(number)) && !is_about_the_connection(&error(number)));
+        }
+    }
 }

@@ -357,6 +357,7 @@ impl Driver {
     pub(super) fn lost(&mut self, error: session::Error) {
         self.link = None;
         self.shared.ready.store(false, Ordering::Release);
+        answer_all(&mut self.operations.listening, &Err(error.clone().into()));
         self.stop_listening();
         self.operations.session_wanted = false;
         self.end_all(&error);

@@ -229,6 +229,7 @@ impl Driver {
         let report = Report::of(&connection, cause);
         let finish = match (finish, connection.down) {
             (Finish::Fin, Down::Finished) => Finish::FinSent,
+            (Finish::Reset, Down::Finished) => Finish::ResetAfterFin,
             (finish, _) => finish,
         };
         let Connection { arrival, backlog, up, .. } = connection;

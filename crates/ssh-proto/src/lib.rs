@@ -24,6 +24,7 @@ mod wire;
 
 pub use auth::Credentials;
 pub use channel::ChannelId;
-pub use client::{Client, Event, Keepalive, Setup};
+pub use client::{Client, Event, Keepalive, Rekey, Setup};
 pub use error::Error;
 pub use message::{DisconnectReason, OpenFailure};
+pub use transport::{AlgorithmError, AlgorithmKind, Algorithms, Selection};

@@ -10,9 +10,15 @@ pub(crate) const SERVICE_ACCEPT: u8 = 6;
 pub(crate) const EXT_INFO: u8 = 7;
 pub(crate) const KEXINIT: u8 = 20;
 pub(crate) const NEWKEYS: u8 = 21;
-/// RFC 5656; RFC 8731 uses the same numbers for curve25519.
+/// 30 to 49 mean what the key exchange method says. These two are of RFC 5656; every method but
+/// group exchange uses the same.
 pub(crate) const KEX_ECDH_INIT: u8 = 30;
 pub(crate) const KEX_ECDH_REPLY: u8 = 31;
+/// RFC 4419.
+pub(crate) const KEX_DH_GEX_GROUP: u8 = 31;
+pub(crate) const KEX_DH_GEX_INIT: u8 = 32;
+pub(crate) const KEX_DH_GEX_REPLY: u8 = 33;
+pub(crate) const KEX_DH_GEX_REQUEST: u8 = 34;
 pub(crate) const USERAUTH_REQUEST: u8 = 50;
 pub(crate) const USERAUTH_FAILURE: u8 = 51;
 pub(crate) const USERAUTH_SUCCESS: u8 = 52;

@@ -16,6 +16,10 @@ use crate::wire::{Reader, Writer, message};
 /// SSH_OPEN_ADMINISTRATIVELY_PROHIBITED.
 const PROHIBITED: u32 = 1;
 
+/// Replies to the server that may be held while it does not answer our KEXINIT. What it sent before
+/// it saw that needs a few; nothing else bounds them.
+const MOST_REPLIES: usize = 4096;
+
 impl Client {
     /// CHANNEL_DATA: `byte, uint32 channel, string data`.
     pub(super) fn data(&mut self, range: Range<usize>) -> Result<Option<Event>, Error> {
@@ -72,19 +76,19 @@ impl Client {
                 reader.string()?;
                 let want_reply = reader.boolean()?;
                 if let Some(remote) = remote.filter(|_| want_reply) {
-                    self.send(&about(CHANNEL_FAILURE, remote));
+                    self.reply(&about(CHANNEL_FAILURE, remote))?;
                 }
             }
             CHANNEL_OPEN => {
                 // The server may open only what we asked for, and we ask for nothing.
                 reader.string()?;
-                self.refuse_open(reader.uint32()?);
+                self.refuse_open(reader.uint32()?)?;
             }
             GLOBAL_REQUEST => {
                 // hostkeys-00@openssh.com, keepalive@openssh.com and whatever else: not known.
                 reader.string()?;
                 if reader.boolean()? {
-                    self.send(&[REQUEST_FAILURE]);
+                    self.reply(&[REQUEST_FAILURE])?;
                 }
             }
             // Answers to our keepalive: that they came is all that counts.
@@ -92,18 +96,30 @@ impl Client {
             _ => {
                 let mut reply = message(UNIMPLEMENTED);
                 reply.put_uint32(self.inbound.sequence().wrapping_sub(1));
-                self.send(&reply);
+                self.reply(&reply)?;
             }
         }
         Ok(None)
     }
 
-    fn refuse_open(&mut self, remote: u32) {
+    fn refuse_open(&mut self, remote: u32) -> Result<(), Error> {
         let mut reply = message(CHANNEL_OPEN_FAILURE);
         reply.put_uint32(remote);
         reply.put_uint32(PROHIBITED);
         reply.put_string(b"this client did not ask for it");
         reply.put_string(b"");
-        self.send(&reply);
+        self.reply(&reply)
+    }
+
+    /// Sends what the server asked for.
+    fn reply(&mut self, payload: &[u8]) -> Result<(), Error> {
+        if !self.keys.are_settled() {
+            self.replies += 1;
+            if self.replies > MOST_REPLIES {
+                return Err(Error::Protocol("requests without end instead of a key exchange"));
+            }
+        }
+        self.send(payload);
+        Ok(())
     }
 }

@@ -2,14 +2,14 @@
 
 use super::{Client, Event, Phase};
 use crate::Error;
-use crate::auth::Step;
+use crate::auth;
 use crate::error::printable;
 use crate::message::{
     DEBUG, DISCONNECT, DisconnectReason, EXT_INFO, IGNORE, KEX_ECDH_INIT, KEX_ECDH_REPLY, KEXINIT,
     NEWKEYS, SERVICE_ACCEPT, SERVICE_REQUEST, UNIMPLEMENTED, USERAUTH_REQUEST,
 };
 use crate::transport::{
-    Algorithms, Direction, Exchange, Identification, KexInit, Offer, Opener, Secrets, Transcript,
+    Agreed, Direction, Exchange, Identification, KexInit, Offer, Opener, Secrets, Step, Transcript,
 };
 use crate::wire::{Reader, Writer, message};
 
@@ -20,13 +20,13 @@ const USERAUTH: &[u8] = b"ssh-userauth";
 enum Stage {
     /// None is under way.
     Settled,
-    /// Our KEXINIT is sent, the server's is awaited. Only the first exchange starts here: later
-    /// ones are started by the server.
+    /// Our KEXINIT is sent, the server's is awaited: in the first exchange, and in later ones that
+    /// we start. Until it comes the server may go on with what it does.
     Offered { ours: Vec<u8> },
     /// Our half is sent, the server's is awaited.
-    Agreeing { exchange: Exchange, algorithms: Algorithms, ours: Vec<u8>, theirs: Vec<u8> },
+    Agreeing { exchange: Exchange, algorithms: Agreed, ours: Vec<u8>, theirs: Vec<u8> },
     /// The server's half is good; whether its key is trusted is being decided.
-    Deciding { secrets: Secrets, algorithms: Algorithms },
+    Deciding { secrets: Secrets, algorithms: Agreed },
     /// Our NEWKEYS is sent, the server's is awaited.
     Switching { opener: Opener },
 }
@@ -51,11 +51,11 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    pub(super) fn new(random: Random, known: &[String]) -> Self {
+    pub(super) fn new(random: Random, offer: Offer) -> Self {
         Self {
             stage: Stage::Settled,
             random,
-            offer: Offer::new(known),
+            offer,
             version: String::new(),
             strict: false,
             session: None,
@@ -70,6 +70,16 @@ impl Keys {
     /// Whether messages other than those of the key exchange may be sent.
     pub(super) fn are_settled(&self) -> bool {
         matches!(self.stage, Stage::Settled | Stage::Switching { .. })
+    }
+
+    /// Whether no exchange is under way, so that one may be started.
+    pub(super) fn may_change(&self) -> bool {
+        matches!(self.stage, Stage::Settled)
+    }
+
+    /// Whether the server's half is awaited.
+    fn await_half(&self) -> bool {
+        matches!(self.stage, Stage::Agreeing { .. })
     }
 
     pub(super) fn wait_for_trust(&self) -> bool {
@@ -129,14 +139,12 @@ impl Client {
 
     /// Handles every message but those that come in masses.
     pub(super) fn message(&mut self, number: u8, payload: &[u8]) -> Result<Option<Event>, Error> {
-        if (KEX_ECDH_INIT..USERAUTH_REQUEST).contains(&number) && self.keys.skips_guess() {
-            return Ok(None);
-        }
         match number {
             DISCONNECT => Err(self.disconnected(payload)?),
             IGNORE | DEBUG | UNIMPLEMENTED => Ok(None),
             KEXINIT => self.kexinit(payload).map(|()| None),
-            KEX_ECDH_REPLY => self.kex_reply(payload),
+            KEX_ECDH_INIT..USERAUTH_REQUEST if self.keys.await_half() => self.kex_method(payload),
+            KEX_ECDH_REPLY => Err(Error::Protocol("an answer without a key exchange")),
             NEWKEYS => self.new_keys(),
             // In the clear anybody could have said it.
             EXT_INFO if !matches!(self.phase, Phase::Handshake) => {
@@ -170,14 +178,18 @@ impl Client {
             }
         }
         algorithms.strict = self.keys.strict;
-        let exchange = Exchange::new(self.keys.random());
+        let exchange = Exchange::new(algorithms.kex, &mut self.keys.random);
         self.outbound.packet(&exchange.init());
         let theirs = payload.to_vec();
         self.keys.stage = Stage::Agreeing { exchange, algorithms, ours, theirs };
         Ok(())
     }
 
-    fn kex_reply(&mut self, payload: &[u8]) -> Result<Option<Event>, Error> {
+    /// A message whose meaning depends on the method.
+    fn kex_method(&mut self, payload: &[u8]) -> Result<Option<Event>, Error> {
+        if self.keys.skips_guess() {
+            return Ok(None);
+        }
         let Stage::Agreeing { exchange, algorithms, ours, theirs } = &mut self.keys.stage else {
             return Err(Error::Protocol("an answer without a key exchange"));
         };
@@ -188,7 +200,14 @@ impl Client {
             server_init: theirs,
         };
         let session = self.keys.session.as_deref();
-        let (host_key, secrets) = exchange.complete(payload, algorithms, &transcript, session)?;
+        let step = exchange.handle(payload, algorithms.host_key, &transcript, session)?;
+        let (host_key, secrets) = match step {
+            Step::Send(message) => {
+                self.outbound.packet(&message);
+                return Ok(None);
+            }
+            Step::Done(host_key, secrets) => (host_key, secrets),
+        };
         let algorithms = algorithms.clone();
         self.keys.stage = Stage::Deciding { secrets, algorithms };
         match &self.keys.host_key {
@@ -221,6 +240,7 @@ impl Client {
             let request = self.auth.begin(self.keys.session())?;
             self.outbound.packet(&request);
         }
+        self.replies = 0;
         for payload in std::mem::take(&mut self.held) {
             self.outbound.packet(&payload);
         }
@@ -233,6 +253,7 @@ impl Client {
             return Err(Error::Protocol("NEWKEYS without a key exchange"));
         };
         self.inbound.rekey(opener, self.keys.strict);
+        self.wear.renewed(self.watch.last_heard());
         if matches!(self.phase, Phase::Handshake) {
             self.phase = Phase::Authenticating;
             return Ok(None);
@@ -258,9 +279,9 @@ impl Client {
             return Ok(None);
         }
         match self.auth.handle(payload, self.keys.session())? {
-            Step::Request(request) => self.outbound.packet(&request),
-            Step::Wait => {}
-            Step::Success => {
+            auth::Step::Request(request) => self.outbound.packet(&request),
+            auth::Step::Wait => {}
+            auth::Step::Success => {
                 self.phase = Phase::Connected;
                 return Ok(Some(Event::Ready));
             }

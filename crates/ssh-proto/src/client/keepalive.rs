@@ -42,6 +42,11 @@ impl Watch {
         self.asked = 0;
     }
 
+    /// When something was last received.
+    pub(crate) fn last_heard(&self) -> Option<Instant> {
+        self.heard
+    }
+
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let silence = self.keepalive?.interval.checked_mul(self.asked + 1)?;
         self.heard?.checked_add(silence)

@@ -12,8 +12,11 @@
 mod connection;
 mod handshake;
 mod keepalive;
+mod rekey;
+mod upkeep;
 
 pub use keepalive::Keepalive;
+pub use rekey::Rekey;
 
 use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
@@ -27,10 +30,11 @@ use crate::key::PublicKey;
 use crate::message::{
     CHANNEL_DATA, CHANNEL_WINDOW_ADJUST, DISCONNECT, DisconnectReason, OpenFailure,
 };
-use crate::transport::{Identification, Inbound, Outbound};
+use crate::transport::{Algorithms, Identification, Inbound, Offer, Outbound};
 use crate::wire::{Writer, message};
 use handshake::Keys;
 use keepalive::Watch;
+use rekey::Wear;
 
 /// Payloads below this are worth a copy to lie beside the one before: the socket they go to then
 /// gets one slice instead of thousands.
@@ -95,9 +99,27 @@ pub struct Setup {
     pub credentials: Credentials,
     /// How long the server may be silent; `None`: for ever.
     pub keepalive: Option<Keepalive>,
+    /// When keys are changed from our side.
+    pub rekey: Rekey,
+    /// Which algorithms may be settled on.
+    pub algorithms: Algorithms,
     /// Types of host keys that are known of this server, best first. It is asked for these before
     /// others: a server with several keys then shows one that can be recognised.
     pub known_key_types: Vec<String>,
+}
+
+impl Setup {
+    /// With nothing but credentials: every algorithm in its usual place, keys changed as often as
+    /// they should be, and nothing asked of a silent server.
+    pub fn new(credentials: Credentials) -> Self {
+        Self {
+            credentials,
+            keepalive: None,
+            rekey: Rekey::default(),
+            algorithms: Algorithms::default(),
+            known_key_types: Vec::new(),
+        }
+    }
 }
 
 /// An SSH session in the making or at work.
@@ -109,8 +131,11 @@ pub struct Client {
     auth: Auth,
     channels: Channels,
     watch: Watch,
+    wear: Wear,
     /// Messages that may not be sent while keys are being changed.
     held: Vec<Vec<u8>>,
+    /// How many of those are replies to the server.
+    replies: usize,
     /// What was found behind the event that `next_event` returned last.
     ahead: VecDeque<Result<Event, Error>>,
 }
@@ -119,15 +144,18 @@ impl Client {
     /// Begins a session: the first bytes to send are pending at once. `random` fills its argument
     /// with random bytes, fit for keys.
     pub fn new(setup: Setup, random: impl FnMut(&mut [u8]) + Send + 'static) -> Self {
+        let offer = Offer::new(setup.algorithms, &setup.known_key_types);
         let mut client = Self {
             phase: Phase::Identifying(Identification::default()),
             inbound: Inbound::new(),
             outbound: Outbound::new(),
-            keys: Keys::new(Box::new(random), &setup.known_key_types),
+            keys: Keys::new(Box::new(random), offer),
             auth: Auth::new(setup.credentials),
             channels: Channels::default(),
             watch: Watch::new(setup.keepalive),
+            wear: Wear::new(setup.rekey),
             held: Vec::new(),
+            replies: 0,
             ahead: VecDeque::new(),
         };
         client.outbound.raw(format!("{}\r\n", Identification::ours()).as_bytes());
@@ -215,6 +243,11 @@ impl Client {
                     if self.keys.wait_for_trust() {
                         return Ok(None);
                     }
+                    if self.inbound.volume().packets == u32::MAX {
+                        return Err(Error::Protocol(
+                            "keys are used longer than packets have numbers",
+                        ));
+                    }
                     let Some(range) = self.inbound.packet()? else { return Ok(None) };
                     if let Some(event) = self.packet(range)? {
                         return Ok(Some(event));
@@ -228,7 +261,7 @@ impl Client {
         let number = self.inbound.bytes(range.clone())[0];
         self.check_order(number)?;
         let connected = matches!(self.phase, Phase::Connected);
-        match number {
+        let event = match number {
             // The two that come in masses are read where they lie.
             CHANNEL_DATA if connected => self.data(range),
             CHANNEL_WINDOW_ADJUST if connected => self.window_adjust(range),
@@ -236,7 +269,9 @@ impl Client {
                 let payload = self.inbound.bytes(range).to_vec();
                 self.message(number, &payload)
             }
-        }
+        }?;
+        self.rekey_if_due();
+        Ok(event)
     }
 
     /// Answers [`Event::HostKey`]. With `false` the session is over: the server is told, and
@@ -310,6 +345,7 @@ impl Client {
         };
         let count = self.outbound.data(remote, longest, most.min(window), read)?;
         self.channels.sent(channel, count);
+        self.rekey_if_due();
         Ok(count)
     }
 
@@ -368,27 +404,6 @@ impl Client {
         self.outbound.sent(count);
     }
 
-    /// When [`Client::handle_timeout`] is to be called, if ever.
-    pub fn timeout(&self) -> Option<Instant> {
-        self.watch.deadline().filter(|_| self.is_connected())
-    }
-
-    /// Asks a silent server for a sign of life, or gives it up.
-    pub fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
-        if !self.is_connected() {
-            return Ok(());
-        }
-        match self.watch.expired(now) {
-            Ok(true) => self.send(&keepalive::request()),
-            Ok(false) => {}
-            Err(error) => {
-                self.phase = Phase::Over;
-                return Err(error);
-            }
-        }
-        Ok(())
-    }
-
     /// Sends a message of the connection protocol, or holds it while keys are being changed.
     fn send(&mut self, payload: &[u8]) {
         if matches!(self.phase, Phase::Over) {
@@ -396,6 +411,7 @@ impl Client {
         }
         if self.keys.are_settled() {
             self.outbound.packet(payload);
+            self.rekey_if_due();
         } else {
             self.held.push(payload.to_vec());
         }

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::cipher::{LENGTH, Opener};
+use super::cipher::{LENGTH, LONGEST_TAG, Opener};
+use super::volume::Volume;
 use crate::Error;
 
 /// The most that one read takes; larger ones gained nothing.
@@ -11,7 +12,7 @@ const READ: usize = 256 * 1024;
 /// 35,000 bytes; ours announce 32 KiB of data, and nothing else comes near.
 const LONGEST: usize = 64 * 1024;
 /// Room for a full read behind the beginning of a packet.
-const CAPACITY: usize = READ + LENGTH + LONGEST + 16;
+const CAPACITY: usize = READ + LENGTH + LONGEST + LONGEST_TAG;
 /// The shortest payload has one byte; padding is at least four.
 const SHORTEST: usize = 1 + 1 + 4;
 
@@ -22,7 +23,8 @@ pub(crate) struct Inbound {
     filled: Range<usize>,
     opener: Opener,
     sequence: u32,
-    /// The length of the packet at the front once it is known: ChaCha20 decrypts it only once.
+    volume: Volume,
+    /// The length of the packet at the front once it is known: it is decrypted only once.
     length: Option<usize>,
 }
 
@@ -33,6 +35,7 @@ impl Inbound {
             filled: 0..0,
             opener: Opener::Plain,
             sequence: 0,
+            volume: Volume::default(),
             length: None,
         }
     }
@@ -75,9 +78,15 @@ impl Inbound {
     /// Packets from here on are sealed with other keys.
     pub(crate) fn rekey(&mut self, opener: Opener, reset_sequence: bool) {
         self.opener = opener;
+        self.volume = Volume::default();
         if reset_sequence {
             self.sequence = 0;
         }
+    }
+
+    /// What was opened with the present keys.
+    pub(crate) fn volume(&self) -> Volume {
+        self.volume
     }
 
     /// How many packets have been taken out since the sequence number began at zero.
@@ -104,6 +113,7 @@ impl Inbound {
         }
         self.opener.open(self.sequence, &mut self.buffer[start..end])?;
         self.sequence = self.sequence.wrapping_add(1);
+        self.volume.add(end - start);
         self.length = None;
         self.filled.start = end;
         let padding = usize::from(self.buffer[start + LENGTH]);

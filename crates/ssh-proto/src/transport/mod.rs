@@ -1,17 +1,23 @@
 //! The transport layer (RFC 4253): packets, their ciphers, and the key exchange.
 
+mod algorithms;
 mod cipher;
-mod exchange;
 mod identification;
 mod inbound;
+mod kex;
 mod negotiation;
 mod outbound;
+mod volume;
 
+pub use algorithms::{AlgorithmError, AlgorithmKind, Algorithms, Selection};
 #[cfg(test)]
-pub(crate) use cipher::Cipher;
+pub(crate) use cipher::Protection;
 pub(crate) use cipher::{Direction, Opener};
-pub(crate) use exchange::{Exchange, Secrets, Transcript};
 pub(crate) use identification::Identification;
 pub(crate) use inbound::Inbound;
-pub(crate) use negotiation::{Algorithms, KexInit, Offer};
+pub(crate) use kex::{Exchange, Secrets, Step, Transcript};
+#[cfg(test)]
+pub(crate) use kex::{GROUP_14, GROUP_16, GROUP_18, Kex};
+pub(crate) use negotiation::{Agreed, KexInit, Offer};
 pub(crate) use outbound::Outbound;
+pub(crate) use volume::Volume;

@@ -1,6 +1,8 @@
 //! KEXINIT: what each side can do, and what both settle on (RFC 4253 section 7.1).
 
-use super::cipher::Cipher;
+use super::algorithms::{AlgorithmKind, Algorithms};
+use super::cipher::{Cipher, Mac, Protection};
+use super::kex::Kex;
 use crate::Error;
 use crate::error::printable;
 use crate::message::KEXINIT;
@@ -8,28 +10,28 @@ use crate::wire::{Reader, Writer, message};
 
 const COOKIE: usize = 16;
 
-/// Key exchange methods, best first. The second is the first under the name that it had before
-/// RFC 8731.
-const KEX: [&str; 2] = ["curve25519-sha256", "curve25519-sha256@libssh.org"];
 /// Signature algorithms of host keys, best first.
-const HOST_KEY: [&str; 4] = ["ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512", "rsa-sha2-256"];
-/// Never used, since every cipher here authenticates its packets itself; but some servers look for
-/// a common name before they look at the cipher.
-const MAC: [&str; 2] = ["hmac-sha2-256-etm@openssh.com", "hmac-sha2-256"];
-const COMPRESSION: [&str; 1] = ["none"];
+pub(super) const HOST_KEY: [&str; 4] =
+    ["ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512", "rsa-sha2-256"];
+/// Compression methods.
+pub(super) const COMPRESSION: [&str; 1] = ["none"];
 /// Asks for EXT_INFO (RFC 8308).
 const EXT_INFO: &str = "ext-info-c";
 /// Strict key exchange: sequence numbers restart with new keys and nothing may be slipped into the
-/// first exchange. Without it a man in the middle can cut messages from the front of the session.
+/// first exchange. Without it a man in the middle can cut messages from the front of the session,
+/// unseen under ChaCha20 and, with less hope, under a counter mode with an "etm" MAC (the Terrapin
+/// attack). They are offered to servers without it all the same, as OpenSSH does: what can be cut
+/// there is the list of extensions, and the session as such stays sound.
 const STRICT_CLIENT: &str = "kex-strict-c-v00@openssh.com";
 const STRICT_SERVER: &str = "kex-strict-s-v00@openssh.com";
 
 /// What both sides settled on.
 #[derive(Clone, Debug)]
-pub(crate) struct Algorithms {
+pub(crate) struct Agreed {
+    pub(crate) kex: Kex,
     pub(crate) host_key: &'static str,
-    pub(crate) to_server: Cipher,
-    pub(crate) to_client: Cipher,
+    pub(crate) to_server: Protection,
+    pub(crate) to_client: Protection,
     /// Whether the server knows strict key exchange. It says so in the first KEXINIT only.
     pub(crate) strict: bool,
     /// Whether the server's next packet is a guess that turned out wrong.
@@ -38,39 +40,35 @@ pub(crate) struct Algorithms {
 
 /// What we offer, the best of each kind first.
 #[derive(Debug)]
-pub(crate) struct Offer {
-    host_key: Vec<&'static str>,
-}
+pub(crate) struct Offer(Algorithms);
 
 impl Offer {
-    /// Offers everything; algorithms for host keys of the `known` types come first.
-    pub(crate) fn new(known: &[String]) -> Self {
-        let mut host_key = HOST_KEY.to_vec();
+    /// Offers the algorithms; those for host keys of the `known` types come first.
+    pub(crate) fn new(mut algorithms: Algorithms, known: &[String]) -> Self {
         let rank = |name: &str| {
             let key_type = if name.starts_with("rsa-sha2-") { "ssh-rsa" } else { name };
             known.iter().position(|known| known == key_type).unwrap_or(known.len())
         };
-        host_key.sort_by_key(|name| rank(name));
-        Self { host_key }
+        algorithms.host_key.sort_by_key(|name| rank(name));
+        Self(algorithms)
     }
 
     /// Our message. `cookie` is random; `first` is false for every exchange after the first.
     pub(crate) fn payload(&self, cookie: [u8; COOKIE], first: bool) -> Vec<u8> {
-        let ciphers = Cipher::ALL.map(|(name, _)| name).join(",");
-        let mut kex = KEX.join(",");
+        let offered = &self.0;
+        let mut kex = offered.kex.clone();
         if first {
-            for marker in [EXT_INFO, STRICT_CLIENT] {
-                kex.push(',');
-                kex.push_str(marker);
-            }
+            kex.extend([EXT_INFO, STRICT_CLIENT]);
         }
-        let (macs, compression) = (MAC.join(","), COMPRESSION.join(","));
         let mut payload = message(KEXINIT);
         payload.extend(cookie);
-        for list in [&kex, &self.host_key.join(",")] {
-            payload.put_string(list.as_bytes());
+        for list in [&kex, &offered.host_key] {
+            payload.put_string(list.join(",").as_bytes());
         }
-        for list in [&ciphers, &macs, &compression] {
+        // MACs are sent even if no cipher needs one: some servers look for a common name before
+        // they look at the cipher.
+        for list in [&offered.cipher, &offered.mac, &offered.compression] {
+            let list = list.join(",");
             payload.put_string(list.as_bytes());
             payload.put_string(list.as_bytes());
         }
@@ -83,18 +81,47 @@ impl Offer {
     }
 
     /// Settles on the first of our names that the server has too, for each kind.
-    pub(crate) fn negotiate(&self, theirs: &KexInit<'_>) -> Result<Algorithms, Error> {
-        let kex = choose("key exchange", &KEX, theirs.kex)?;
-        let host_key = choose("host key algorithm", &self.host_key, theirs.host_key)?;
-        choose("compression", &COMPRESSION, theirs.compression_to_server)?;
-        choose("compression", &COMPRESSION, theirs.compression_to_client)?;
-        let guessed = (first(theirs.kex), first(theirs.host_key));
-        Ok(Algorithms {
+    pub(crate) fn negotiate(&self, theirs: &KexInit<'_>) -> Result<Agreed, Error> {
+        let kex = self.choose(AlgorithmKind::Kex, theirs.kex)?;
+        let host_key = self.choose(AlgorithmKind::HostKey, theirs.host_key)?;
+        let to_server = self.protection(&theirs.to_server)?;
+        let to_client = self.protection(&theirs.to_client)?;
+        // A guess is right when both sides like the same best, whatever is settled on.
+        let best = (self.0.kex[0], self.0.host_key[0]);
+        let right = (first(theirs.kex), first(theirs.host_key)) == best;
+        Ok(Agreed {
+            kex: named(kex, &Kex::ALL),
             host_key,
-            to_server: choose_cipher(theirs.to_server)?,
-            to_client: choose_cipher(theirs.to_client)?,
+            to_server,
+            to_client,
             strict: names(theirs.kex).any(|name| name == STRICT_SERVER),
-            wrong_guess: theirs.guess_follows && guessed != (kex, host_key),
+            wrong_guess: theirs.guess_follows && !right,
+        })
+    }
+
+    /// Settles on what belongs to one direction. MACs count only under a cipher that needs one:
+    /// beside the others the lists are never compared, and need not have a name in common
+    /// (OpenSSH's PROTOCOL, "transport: AES-GCM"; it holds for ChaCha20-Poly1305, too).
+    fn protection(&self, theirs: &Directed<'_>) -> Result<Protection, Error> {
+        let name = self.choose(AlgorithmKind::Cipher, theirs.cipher)?;
+        let protection = match named(name, &Cipher::all()) {
+            Cipher::Authenticating(cipher) => Protection::Authenticating(cipher),
+            Cipher::Counter(cipher) => {
+                let name = self.choose(AlgorithmKind::Mac, theirs.mac)?;
+                Protection::Counter(cipher, named(name, &Mac::ALL))
+            }
+        };
+        self.choose(AlgorithmKind::Compression, theirs.compression)?;
+        Ok(protection)
+    }
+
+    fn choose(&self, kind: AlgorithmKind, theirs: &str) -> Result<&'static str, Error> {
+        let ours = self.0.names(kind);
+        let common = ours.iter().find(|name| names(theirs).any(|other| other == **name));
+        common.copied().ok_or_else(|| Error::NoCommonAlgorithm {
+            kind: kind.words(),
+            theirs: printable(theirs.as_bytes()),
+            ours: ours.join(","),
         })
     }
 }
@@ -104,11 +131,17 @@ impl Offer {
 pub(crate) struct KexInit<'a> {
     kex: &'a str,
     host_key: &'a str,
-    to_server: &'a str,
-    to_client: &'a str,
-    compression_to_server: &'a str,
-    compression_to_client: &'a str,
+    to_server: Directed<'a>,
+    to_client: Directed<'a>,
     guess_follows: bool,
+}
+
+/// The lists that each direction has its own of.
+#[derive(Debug)]
+struct Directed<'a> {
+    cipher: &'a str,
+    mac: &'a str,
+    compression: &'a str,
 }
 
 impl<'a> KexInit<'a> {
@@ -117,22 +150,18 @@ impl<'a> KexInit<'a> {
         let mut reader = Reader::new(payload);
         reader.bytes(1 + COOKIE)?;
         let (kex, host_key) = (reader.text()?, reader.text()?);
-        let (to_server, to_client) = (reader.text()?, reader.text()?);
-        // MACs: see above.
-        reader.string()?;
-        reader.string()?;
-        let (compression_to_server, compression_to_client) = (reader.text()?, reader.text()?);
+        let mut pair = || Ok::<_, Error>((reader.text()?, reader.text()?));
+        let (ciphers, macs, compressions) = (pair()?, pair()?, pair()?);
         // Languages.
         reader.string()?;
         reader.string()?;
         let guess_follows = reader.boolean()?;
+        let directed = |cipher, mac, compression| Directed { cipher, mac, compression };
         Ok(Self {
             kex,
             host_key,
-            to_server,
-            to_client,
-            compression_to_server,
-            compression_to_client,
+            to_server: directed(ciphers.0, macs.0, compressions.0),
+            to_client: directed(ciphers.1, macs.1, compressions.1),
             guess_follows,
         })
     }
@@ -146,94 +175,199 @@ fn first(list: &str) -> &str {
     names(list).next().unwrap_or_default()
 }
 
-fn choose(kind: &'static str, ours: &[&'static str], theirs: &str) -> Result<&'static str, Error> {
-    let common = ours.iter().find(|name| names(theirs).any(|other| other == **name));
-    common.copied().ok_or_else(|| Error::NoCommonAlgorithm {
-        kind,
-        theirs: printable(theirs.as_bytes()),
-        ours: ours.join(","),
-    })
-}
-
-fn choose_cipher(theirs: &str) -> Result<Cipher, Error> {
-    let chosen = choose("cipher", &Cipher::ALL.map(|(name, _)| name), theirs)?;
-    let (_, cipher) =
-        Cipher::ALL.into_iter().find(|(name, _)| *name == chosen).expect("chosen from this list");
-    Ok(cipher)
+/// What a name of our own lists stands for.
+fn named<T: Copy>(name: &str, table: &[(&'static str, T)]) -> T {
+    let found = table.iter().find(|(known, _)| *known == name);
+    found.expect("lists hold only names of their tables").1
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::algorithms::Selection;
     use super::*;
 
-    fn server(kex: &str, host_key: &str, cipher: &str, guess: bool) -> Vec<u8> {
-        let mut payload = message(KEXINIT);
-        payload.extend([0; COOKIE]);
-        for list in [kex, host_key, cipher, cipher, "", "", "zlib,none", "none", "", ""] {
-            payload.put_string(list.as_bytes());
-        }
-        payload.put_boolean(guess);
-        payload.put_uint32(0);
-        payload
+    const CURVE: &str = "curve25519-sha256";
+    const GCM: &str = "aes256-gcm@openssh.com";
+
+    /// The lists of a server; each pair is one list for either direction.
+    struct Lists<'a> {
+        kex: &'a str,
+        host_key: &'a str,
+        ciphers: [&'a str; 2],
+        macs: [&'a str; 2],
+        compressions: [&'a str; 2],
+        guess: bool,
     }
 
-    fn negotiate(payload: &[u8]) -> Result<Algorithms, Error> {
-        Offer::new(&[]).negotiate(&KexInit::parse(payload)?)
+    impl Default for Lists<'_> {
+        fn default() -> Self {
+            Self {
+                kex: CURVE,
+                host_key: "ssh-ed25519",
+                ciphers: [GCM; 2],
+                macs: [""; 2],
+                compressions: ["zlib,none", "none"],
+                guess: false,
+            }
+        }
+    }
+
+    impl Lists<'_> {
+        fn payload(&self) -> Vec<u8> {
+            let mut payload = message(KEXINIT);
+            payload.extend([0; COOKIE]);
+            let directed = [self.ciphers, self.macs, self.compressions, [""; 2]].concat();
+            for list in [self.kex, self.host_key].into_iter().chain(directed) {
+                payload.put_string(list.as_bytes());
+            }
+            payload.put_boolean(self.guess);
+            payload.put_uint32(0);
+            payload
+        }
+
+        fn meet(&self, offer: &Offer) -> Result<Agreed, Error> {
+            offer.negotiate(&KexInit::parse(&self.payload())?)
+        }
+    }
+
+    fn offer() -> Offer {
+        Offer::new(Algorithms::default(), &[])
+    }
+
+    fn only(kind: AlgorithmKind, names: &[&str]) -> Offer {
+        let mut algorithms = Algorithms::default();
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        algorithms.select(kind, &Selection::Only(names)).expect("known names");
+        Offer::new(algorithms, &[])
+    }
+
+    fn missing(lists: &Lists<'_>, offer: &Offer) -> (&'static str, String, String) {
+        match lists.meet(offer) {
+            Err(Error::NoCommonAlgorithm { kind, theirs, ours }) => (kind, theirs, ours),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
     fn our_order_decides() {
-        let chosen = negotiate(&server(
-            "sntrup761x25519-sha512,curve25519-sha256,kex-strict-s-v00@openssh.com",
-            "rsa-sha2-512,ssh-ed25519",
-            "chacha20-poly1305@openssh.com,aes128-gcm@openssh.com",
-            false,
-        ))
-        .expect("common ground");
-        assert_eq!(chosen.host_key, "ssh-ed25519");
-        assert_eq!(chosen.to_server, Cipher::Aes128Gcm);
-        assert!(chosen.strict);
-        assert!(!chosen.wrong_guess);
+        let lists = Lists {
+            kex: "sntrup761x25519-sha512,curve25519-sha256,kex-strict-s-v00@openssh.com",
+            host_key: "rsa-sha2-512,ssh-ed25519",
+            ciphers: ["aes128-ctr,aes128-gcm@openssh.com", "aes128-gcm@openssh.com,aes256-ctr"],
+            ..Lists::default()
+        };
+        let agreed = lists.meet(&offer()).expect("common ground");
+        assert_eq!(agreed.kex, Kex::Curve25519);
+        assert_eq!(agreed.host_key, "ssh-ed25519");
+        assert_eq!(agreed.to_server, Protection::named("aes128-gcm@openssh.com", ""));
+        assert_eq!(agreed.to_client, agreed.to_server);
+        assert!(agreed.strict);
+        assert!(!agreed.wrong_guess);
+
+        let ours =
+            only(AlgorithmKind::Cipher, &["aes256-ctr", "aes128-ctr", "aes128-gcm@openssh.com"]);
+        let lists = Lists { macs: ["hmac-sha2-512,hmac-sha2-256", "umac,hmac-sha2-512"], ..lists };
+        let agreed = lists.meet(&ours).expect("common ground");
+        assert_eq!(agreed.to_server, Protection::named("aes128-ctr", "hmac-sha2-256"));
+        assert_eq!(agreed.to_client, Protection::named("aes256-ctr", "hmac-sha2-512"));
     }
 
     #[test]
-    fn a_guess_counts_only_when_both_first_names_are_the_chosen_ones() {
-        let cipher = "aes256-gcm@openssh.com";
-        let right = server("curve25519-sha256", "ssh-ed25519", cipher, true);
-        assert!(!negotiate(&right).expect("common ground").wrong_guess);
-        let wrong = server("other,curve25519-sha256", "ssh-ed25519", cipher, true);
-        assert!(negotiate(&wrong).expect("common ground").wrong_guess);
+    fn macs_count_only_under_ciphers_that_need_one() {
+        for macs in ["", "hmac-md5", "hmac-sha2-256"] {
+            let lists = Lists { macs: [macs; 2], ..Lists::default() };
+            assert!(lists.meet(&offer()).is_ok(), "{macs}");
+        }
+        // Each direction by itself.
+        let ciphers = [GCM, "aes192-ctr"];
+        let lists =
+            Lists { ciphers, macs: ["", "hmac-sha2-512-etm@openssh.com"], ..Lists::default() };
+        let agreed = lists.meet(&offer()).expect("common ground");
+        assert_eq!(agreed.to_server, Protection::named(GCM, ""));
+        let expected = Protection::named("aes192-ctr", "hmac-sha2-512-etm@openssh.com");
+        assert_eq!(agreed.to_client, expected);
+        let lists = Lists { macs: ["hmac-sha2-256", "hmac-sha1"], ..lists };
+        assert_eq!(missing(&lists, &offer()).0, "MAC");
+    }
+
+    #[test]
+    fn a_guess_counts_only_when_both_first_names_are_ours() {
+        let ours = only(AlgorithmKind::Kex, &["curve25519-sha256", "ecdh-sha2-nistp256"]);
+        for (kex, host_key, wrong) in [
+            ("curve25519-sha256", "ssh-ed25519", false),
+            ("other,curve25519-sha256", "ssh-ed25519", true),
+            ("curve25519-sha256", "rsa-sha2-512", true),
+            ("ecdh-sha2-nistp256", "ssh-ed25519", true),
+        ] {
+            let lists = Lists { kex, host_key, guess: true, ..Lists::default() };
+            let agreed = lists.meet(&ours).expect("common ground");
+            assert_eq!(agreed.wrong_guess, wrong, "{kex} {host_key}");
+        }
     }
 
     #[test]
     fn what_is_missing_is_named_with_both_lists() {
-        let error = negotiate(&server("curve25519-sha256", "ssh-ed25519", "3des-cbc", false));
-        let Err(Error::NoCommonAlgorithm { kind, theirs, ours }) = error else {
-            panic!("{error:?}");
-        };
+        let lists = Lists { ciphers: [GCM, "3des-cbc"], ..Lists::default() };
+        let (kind, theirs, ours) = missing(&lists, &offer());
         assert_eq!((kind, theirs.as_str()), ("cipher", "3des-cbc"));
-        assert!(ours.contains("aes256-gcm@openssh.com"));
+        assert!(ours.contains(GCM) && ours.contains("aes128-ctr"));
+
+        let lists = Lists { compressions: ["none", "zlib"], ..Lists::default() };
+        let expected = ("compression", "zlib".to_owned(), "none".to_owned());
+        assert_eq!(missing(&lists, &offer()), expected);
+
+        // What the owner has taken out is missing, too.
+        let ours = only(AlgorithmKind::HostKey, &["rsa-sha2-512"]);
+        let expected = ("host key algorithm", "ssh-ed25519".to_owned(), "rsa-sha2-512".to_owned());
+        assert_eq!(missing(&Lists::default(), &ours), expected);
+    }
+
+    /// One letter less or more, another case, a space: all of them other names.
+    #[test]
+    fn names_are_compared_whole() {
+        for cipher in ["aes256-ctr ", "AES256-CTR", "aes256-ct", "aes256-ctr2", ",", "aes256-ctr;"]
+        {
+            let lists = Lists { ciphers: [cipher; 2], ..Lists::default() };
+            assert_eq!(missing(&lists, &offer()).0, "cipher", "{cipher}");
+        }
     }
 
     #[test]
     fn ours_is_well_formed_and_later_ones_carry_no_markers() {
-        let payload = Offer::new(&[]).payload([1; COOKIE], true);
+        let payload = offer().payload([1; COOKIE], true);
         let parsed = KexInit::parse(&payload).expect("well formed");
         assert!(parsed.kex.ends_with("ext-info-c,kex-strict-c-v00@openssh.com"));
-        let payload = Offer::new(&[]).payload([1; COOKIE], false);
-        assert_eq!(KexInit::parse(&payload).expect("well formed").kex, KEX.join(","));
+        let payload = offer().payload([1; COOKIE], false);
+        let parsed = KexInit::parse(&payload).expect("well formed");
+        assert_eq!(parsed.kex, Kex::ALL.map(|(name, _)| name).join(","));
+        for directed in [parsed.to_server, parsed.to_client] {
+            assert_eq!(directed.cipher, Cipher::all().map(|(name, _)| name).join(","));
+            assert_eq!(directed.mac, Mac::ALL.map(|(name, _)| name).join(","));
+            assert_eq!(directed.compression, "none");
+        }
+    }
+
+    #[test]
+    fn ours_is_what_the_owner_chose() {
+        let payload = only(AlgorithmKind::Mac, &["hmac-sha2-512"]).payload([1; COOKIE], true);
+        let parsed = KexInit::parse(&payload).expect("well formed");
+        assert_eq!(
+            (parsed.to_server.mac, parsed.to_client.mac),
+            ("hmac-sha2-512", "hmac-sha2-512")
+        );
     }
 
     #[test]
     fn known_host_keys_are_asked_for_first() {
-        let offer = Offer::new(&["ssh-rsa".into(), "ecdsa-sha2-nistp256".into()]);
+        let known = ["ssh-rsa".into(), "ecdsa-sha2-nistp256".into()];
+        let offer = Offer::new(Algorithms::default(), &known);
         let expected = ["rsa-sha2-512", "rsa-sha2-256", "ecdsa-sha2-nistp256", "ssh-ed25519"];
-        assert_eq!(offer.host_key, expected);
+        assert_eq!(offer.0.host_key, expected);
     }
 
     #[test]
     fn every_cut_message_is_refused() {
-        let whole = server("curve25519-sha256", "ssh-ed25519", "aes256-gcm@openssh.com", false);
+        let whole = Lists::default().payload();
         for length in 1..whole.len() - 4 {
             assert!(KexInit::parse(&whole[..length]).is_err(), "{length} bytes");
         }

@@ -4,6 +4,7 @@ use std::io::{self, IoSliceMut};
 use std::ops::Range;
 
 use super::cipher::{LENGTH, Layout, Sealer};
+use super::volume::Volume;
 use crate::message::CHANNEL_DATA;
 
 /// When this much waits to be sent, no more channel data is taken in.
@@ -27,11 +28,18 @@ pub(crate) struct Outbound {
     filled: Range<usize>,
     sealer: Sealer,
     sequence: u32,
+    volume: Volume,
 }
 
 impl Outbound {
     pub(crate) fn new() -> Self {
-        Self { buffer: Vec::new(), filled: 0..0, sealer: Sealer::Plain, sequence: 0 }
+        Self {
+            buffer: Vec::new(),
+            filled: 0..0,
+            sealer: Sealer::Plain,
+            sequence: 0,
+            volume: Volume::default(),
+        }
     }
 
     pub(crate) fn pending(&self) -> &[u8] {
@@ -53,9 +61,15 @@ impl Outbound {
     /// Packets from here on are sealed with other keys.
     pub(crate) fn rekey(&mut self, sealer: Sealer, reset_sequence: bool) {
         self.sealer = sealer;
+        self.volume = Volume::default();
         if reset_sequence {
             self.sequence = 0;
         }
+    }
+
+    /// What was sealed with the present keys.
+    pub(crate) fn volume(&self) -> Volume {
+        self.volume
     }
 
     /// Bytes that are not a packet: the identification string.
@@ -122,6 +136,7 @@ impl Outbound {
         packet[PAYLOAD + payload..][..size.padding].fill(0);
         self.sealer.seal(self.sequence, packet);
         self.sequence = self.sequence.wrapping_add(1);
+        self.volume.add(size.packet);
         self.filled.end += size.packet;
         size.packet
     }

@@ -10,7 +10,7 @@ use crate::message::{
     CHANNEL_CLOSE, CHANNEL_EOF, CHANNEL_EXTENDED_DATA, CHANNEL_REQUEST, DISCONNECT, EXT_INFO,
     KEX_ECDH_REPLY, KEXINIT, USERAUTH_FAILURE,
 };
-use crate::transport::Cipher;
+use crate::transport::Protection;
 
 /// A client with channel 0 open and channel 1 waiting.
 fn pair() -> Pair {
@@ -133,9 +133,9 @@ fn made_up_messages_do_not_panic() {
     }
 }
 
-/// A sealed packet of `cipher` on its way to a client, which waits for it.
-fn sealed(cipher: &'static str) -> (Pair, Vec<u8>) {
-    let mut pair = Pair::connected(Script { cipher, ..Script::default() });
+/// A packet sealed by these two on its way to a client, which waits for it.
+fn sealed(cipher: &'static str, mac: &'static str) -> (Pair, Vec<u8>) {
+    let mut pair = Pair::connected(Script { cipher, mac, ..Script::default() });
     pair.server.send(&global(b"keepalive@openssh.com", true));
     let bytes = pair.server.outbound.pending().to_vec();
     (pair, bytes)
@@ -143,10 +143,10 @@ fn sealed(cipher: &'static str) -> (Pair, Vec<u8>) {
 
 #[test]
 fn a_flipped_bit_is_noticed() {
-    for (cipher, _) in Cipher::ALL {
-        let (_, bytes) = sealed(cipher);
+    for (cipher, mac, _) in Protection::all() {
+        let (_, bytes) = sealed(cipher, mac);
         for bit in (0..32).chain((32..bytes.len() * 8).step_by(5)) {
-            let (mut pair, mut bytes) = sealed(cipher);
+            let (mut pair, mut bytes) = sealed(cipher, mac);
             bytes[bit / 8] ^= 1 << (bit % 8);
             pair.inject(&bytes);
             if bit < 32 && pair.error.is_none() {
@@ -156,7 +156,7 @@ fn a_flipped_bit_is_noticed() {
             match pair.error {
                 Some(Error::Integrity) => {}
                 Some(Error::Protocol(_)) if bit < 32 => {}
-                ref other => panic!("{cipher}, bit {bit}: {other:?}"),
+                ref other => panic!("{cipher} {mac}, bit {bit}: {other:?}"),
             }
             assert_eq!(pair.take(), []);
             pair.feed_server();
@@ -168,21 +168,27 @@ fn a_flipped_bit_is_noticed() {
 
 #[test]
 fn a_packet_twice_or_left_out_is_noticed() {
-    for (cipher, _) in Cipher::ALL {
-        let (mut pair, bytes) = sealed(cipher);
+    for (cipher, mac, _) in Protection::all() {
+        let (mut pair, bytes) = sealed(cipher, mac);
         pair.inject(&bytes);
         pair.inject(&bytes);
         pair.inject(&[0; 70_000]);
-        assert!(matches!(pair.error, Some(Error::Integrity | Error::Protocol(_))), "{cipher}");
+        assert!(
+            matches!(pair.error, Some(Error::Integrity | Error::Protocol(_))),
+            "{cipher} {mac}"
+        );
 
-        let (mut pair, bytes) = sealed(cipher);
+        let (mut pair, bytes) = sealed(cipher, mac);
         pair.server.send(&global(b"keepalive@openssh.com", true));
         let rest = pair.server.outbound.pending()[bytes.len()..].to_vec();
         pair.inject(&rest);
         if pair.error.is_none() {
             pair.inject(&[0; 70_000]);
         }
-        assert!(matches!(pair.error, Some(Error::Integrity | Error::Protocol(_))), "{cipher}");
+        assert!(
+            matches!(pair.error, Some(Error::Integrity | Error::Protocol(_))),
+            "{cipher} {mac}"
+        );
     }
 }
 
@@ -205,9 +211,9 @@ fn a_length_out_of_bounds_is_refused_at_once() {
 /// Noise instead of packets ends soon, whatever it is.
 #[test]
 fn noise_ends_the_session() {
-    for (cipher, _) in Cipher::ALL {
+    for (cipher, mac, _) in Protection::all() {
         for seed in 0..20 {
-            let (mut pair, _) = sealed(cipher);
+            let (mut pair, _) = sealed(cipher, mac);
             pair.inject(&Random(seed).bytes(70_000));
             assert!(pair.error.is_some());
         }

@@ -4,8 +4,8 @@ use super::messages::Part::Text;
 use super::messages::build;
 use super::pair::{Pair, Seen, setup};
 use super::server::{Reply, Script, fixture};
-use crate::Error;
 use crate::message::{KEX_ECDH_INIT, KEX_ECDH_REPLY, KEXINIT, NEWKEYS};
+use crate::{AlgorithmKind, Error, Selection};
 
 fn forged(forge: impl FnMut(&mut Reply) + 'static) -> Script {
     Script { forge: Box::new(forge), ..Script::default() }
@@ -106,10 +106,11 @@ fn what_is_no_key_is_refused() {
 
 #[test]
 fn no_algorithm_in_common_is_an_error_that_names_both_lists() {
-    let scripts: [(Script, &str); 3] = [
+    let scripts: [(Script, &str); 4] = [
         (Script { kex: "sntrup761x25519-sha512", ..Script::default() }, "key exchange"),
         (Script { algorithm: "ssh-dss", ..Script::default() }, "host key algorithm"),
-        (Script { cipher: "aes128-ctr", ..Script::default() }, "cipher"),
+        (Script { cipher: "aes128-cbc", ..Script::default() }, "cipher"),
+        (Script { cipher: "aes128-ctr", mac: "hmac-sha1", ..Script::default() }, "MAC"),
     ];
     for (script, expected) in scripts {
         let error = refused(script);
@@ -153,8 +154,8 @@ fn only_one_packet_is_a_guess() {
 
 #[test]
 fn a_right_guess_is_not_skipped() {
-    let script = Script { guesses: true, ..Script::default() };
-    let mut pair = Pair::new(setup(), script);
+    let kex = "mlkem768x25519-sha256";
+    let mut pair = Pair::new(setup(), Script { guesses: true, kex, ..Script::default() });
     pair.run();
     assert!(pair.client.is_connected());
 }
@@ -195,4 +196,41 @@ fn known_types_of_keys_are_asked_for_first() {
     let offer = &pair.server.take()[0];
     let first = b"rsa-sha2-512,rsa-sha2-256,ssh-ed25519";
     assert!(offer.windows(first.len()).any(|bytes| bytes == first));
+}
+
+/// In the first exchange and in later ones.
+#[test]
+fn nothing_is_offered_but_what_was_selected() {
+    let narrow = || {
+        let mut setup = setup();
+        for (kind, name) in
+            [(AlgorithmKind::Cipher, "aes192-ctr"), (AlgorithmKind::Mac, "hmac-sha2-512")]
+        {
+            setup.algorithms.select(kind, &Selection::Only(vec![name.into()])).unwrap();
+        }
+        setup
+    };
+    let script = Script { cipher: "aes192-ctr", mac: "hmac-sha2-512", ..Script::default() };
+    let mut pair = Pair::new(narrow(), script);
+    pair.run();
+    pair.server.offer();
+    pair.run();
+    assert_eq!(pair.error, None);
+    assert!(pair.client.is_connected());
+    let heard = pair.server.take();
+    let offers: Vec<_> = heard.iter().filter(|payload| payload[0] == KEXINIT).collect();
+    assert_eq!(offers.len(), 2);
+    let parts = [Text(b"aes192-ctr"), Text(b"aes192-ctr"), Text(b"hmac-sha2-512")];
+    let expected = &build(0, &parts)[1..];
+    for offer in offers {
+        assert!(offer.windows(expected.len()).any(|bytes| bytes == expected));
+    }
+
+    let mut pair = Pair::new(narrow(), Script::default());
+    pair.run();
+    let Error::NoCommonAlgorithm { kind, theirs, ours } = pair.failure() else { panic!() };
+    assert_eq!(
+        (kind, theirs.as_str(), ours.as_str()),
+        ("cipher", "aes256-gcm@openssh.com", "aes192-ctr")
+    );
 }

@@ -66,6 +66,7 @@ fn a_late_call_is_one_question() {
 fn without_one_nothing_is_ever_asked() {
     let mut setup = setup();
     setup.keepalive = None;
+    setup.rekey.interval = None;
     let mut pair = Pair::new(setup, Script::default());
     pair.run();
     assert_eq!(pair.client.timeout(), None);

@@ -3,12 +3,14 @@
 //! Every test drives both sides until nothing is pending any more and then looks at what each of
 //! them saw. Time is a value that the test moves, and randomness comes from a seed.
 
+mod agreement;
 mod channels;
 mod damaged;
 mod flow;
 mod handshake;
 mod hostile;
 mod keepalive;
+mod kex;
 mod link;
 mod logon;
 mod messages;
@@ -16,6 +18,7 @@ mod misuse;
 mod pair;
 mod random;
 mod rekey;
+mod renewal;
 mod server;
 mod strict;
 mod turmoil;

@@ -8,10 +8,10 @@ use zeroize::Zeroizing;
 use super::messages::{Open, confirm};
 use super::random::Random;
 use super::server::{Script, Server, fixture};
-use crate::client::{Client, Event, Keepalive, Setup};
+use crate::client::{Client, Event, Keepalive, Rekey, Setup};
 use crate::message::{CHANNEL_OPEN, DISCONNECT};
 use crate::wire::Reader;
-use crate::{ChannelId, Credentials, Error, OpenFailure};
+use crate::{Algorithms, ChannelId, Credentials, Error, OpenFailure};
 
 /// An event with its data, which outlives the receive buffer.
 #[derive(Debug, PartialEq, Eq)]
@@ -67,6 +67,8 @@ pub(super) fn setup() -> Setup {
             password: Some(Zeroizing::new("secret".into())),
         },
         keepalive: Some(Keepalive { interval: Duration::from_secs(10), count_max: 3 }),
+        rekey: Rekey::default(),
+        algorithms: Algorithms::default(),
         known_key_types: Vec::new(),
     }
 }

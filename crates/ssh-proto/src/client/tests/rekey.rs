@@ -12,7 +12,7 @@ use crate::message::{
     GLOBAL_REQUEST, IGNORE, KEX_ECDH_INIT, KEX_ECDH_REPLY, KEXINIT, NEWKEYS, SERVICE_REQUEST,
     USERAUTH_REQUEST,
 };
-use crate::transport::Cipher;
+use crate::transport::Protection;
 
 const LONGEST: u32 = 32_768;
 
@@ -117,8 +117,9 @@ fn many_times_in_a_row_and_from_cipher_to_cipher() {
     for strict in [true, false] {
         let mut pair = Pair::connected(Script { strict, ..Script::default() });
         let channel = pair.open_another(100, u32::MAX, LONGEST);
-        for round in 0..30_u8 {
-            pair.server.script.cipher = Cipher::ALL[usize::from(round) % 3].0;
+        for (round, (cipher, mac, _)) in (0_u8..).zip(Protection::all().repeat(3)) {
+            pair.server.script.cipher = cipher;
+            pair.server.script.mac = mac;
             pair.server.offer();
             pair.run();
             assert_eq!(pair.take(), [Seen::Rekeyed]);
@@ -252,7 +253,7 @@ fn what_any_phase_may_bring_may_come_in_the_middle_of_it() {
 fn a_wrong_guess_is_skipped_here_too() {
     let (mut pair, [channel]) = Pair::open(WINDOW, LONGEST);
     pair.server.script.guesses = true;
-    pair.server.script.kex = "mlkem768x25519-sha256,curve25519-sha256";
+    pair.server.script.kex = "sntrup761x25519-sha512,curve25519-sha256";
     pair.server.offer();
     pair.server.send(&build(KEX_ECDH_REPLY, &[Text(b"a guess")]));
     pair.run();
@@ -264,8 +265,8 @@ fn a_wrong_guess_is_skipped_here_too() {
 /// To go on under the old keys is what a replay would look like.
 #[test]
 fn packets_under_the_old_keys_do_not_open_any_more() {
-    for (cipher, _) in Cipher::ALL {
-        let mut pair = Pair::connected(Script { cipher, ..Script::default() });
+    for (cipher, mac, _) in Protection::all() {
+        let mut pair = Pair::connected(Script { cipher, mac, ..Script::default() });
         pair.server.send(&build(IGNORE, &[Text(b"under the old keys")]));
         let old = pair.server.outbound.pending().to_vec();
         pair.server.offer();
@@ -276,6 +277,9 @@ fn packets_under_the_old_keys_do_not_open_any_more() {
             // The length is nonsense under the new keys, and more is waited for.
             pair.inject(&[0; 70_000]);
         }
-        assert!(matches!(pair.error, Some(Error::Integrity | Error::Protocol(_))), "{cipher}");
+        assert!(
+            matches!(pair.error, Some(Error::Integrity | Error::Protocol(_))),
+            "{cipher} {mac}"
+        );
     }
 }

@@ -3,18 +3,21 @@
 //! It shares the packet layer and the ciphers with the client, but works out the exchange hash and
 //! verifies the user's signature on its own: a mistake in what is hashed or signed shows up.
 
-use aws_lc_rs::agreement::{PrivateKey as Point, UnparsedPublicKey, X25519, agree};
-use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::digest::digest;
 
+use super::agreement::{self, Group};
 use super::messages::Part::{Flag, Number, Text};
 use super::messages::build;
 use super::random::Random;
 use crate::key::{PrivateKey, PublicKey};
 use crate::message::{
-    EXT_INFO, KEX_ECDH_INIT, KEX_ECDH_REPLY, KEXINIT, NEWKEYS, SERVICE_ACCEPT, SERVICE_REQUEST,
+    EXT_INFO, KEX_DH_GEX_GROUP, KEX_DH_GEX_INIT, KEX_DH_GEX_REPLY, KEX_DH_GEX_REQUEST,
+    KEX_ECDH_INIT, KEX_ECDH_REPLY, KEXINIT, NEWKEYS, SERVICE_ACCEPT, SERVICE_REQUEST,
     USERAUTH_FAILURE, USERAUTH_REQUEST, USERAUTH_SUCCESS,
 };
-use crate::transport::{Cipher, Direction, Inbound, Opener, Outbound, Secrets};
+use crate::transport::{
+    Direction, GROUP_14, GROUP_16, GROUP_18, Inbound, Kex, Opener, Outbound, Protection, Secrets,
+};
 use crate::wire::{Reader, Writer, message};
 
 /// What the server calls itself.
@@ -44,8 +47,14 @@ pub(super) struct Script {
     pub(super) host_key: PrivateKey,
     /// The one host key algorithm that it offers and signs with.
     pub(super) algorithm: &'static str,
+    /// Its methods of key exchange, with commas.
     pub(super) kex: &'static str,
+    /// The group that it chooses when it is asked for one.
+    pub(super) group: Group,
+    /// It answers the client's KEXINIT with its own at once, and does not wait to be told to.
+    pub(super) answers: bool,
     pub(super) cipher: &'static str,
+    pub(super) mac: &'static str,
     pub(super) strict: bool,
     /// It claims that a guessed packet follows its KEXINIT.
     pub(super) guesses: bool,
@@ -71,7 +80,10 @@ impl Default for Script {
             host_key: fixture!("ed25519"),
             algorithm: "ssh-ed25519",
             kex: "curve25519-sha256",
+            group: Group::of(&GROUP_14),
+            answers: true,
             cipher: "aes256-gcm@openssh.com",
+            mac: "hmac-sha2-256",
             strict: true,
             guesses: false,
             sig_algs: Some("ssh-ed25519,ecdsa-sha2-nistp256,rsa-sha2-512,rsa-sha2-256"),
@@ -112,6 +124,8 @@ pub(super) struct Server {
     ours: Vec<u8>,
     theirs: Vec<u8>,
     opener: Option<Opener>,
+    /// The client has announced new keys and does not use them yet.
+    announced: bool,
     /// An answer to the user that has to wait for the new keys.
     postponed: Option<Vec<u8>>,
     session: Option<Vec<u8>>,
@@ -132,6 +146,7 @@ impl Server {
             ours: Vec::new(),
             theirs: Vec::new(),
             opener: None,
+            announced: false,
             postponed: None,
             session: None,
             random: Random(7),
@@ -189,14 +204,13 @@ impl Server {
     /// Starts a key exchange.
     pub(super) fn offer(&mut self) {
         assert_eq!(self.stage, Stage::Settled);
-        let Script { kex, algorithm, cipher, strict, guesses, .. } = self.script;
+        let Script { kex, algorithm, cipher, mac, strict, guesses, .. } = self.script;
         let first = self.session.is_none();
         let marker = if strict && first { ",kex-strict-s-v00@openssh.com" } else { "" };
         let kex = format!("{kex}{marker}");
         let mut payload = message(KEXINIT);
         payload.extend(self.random.bytes(16));
-        let (mac, none) = ("hmac-sha2-256", "none");
-        for list in [&kex, algorithm, cipher, cipher, mac, mac, none, none, "", ""] {
+        for list in [&kex, algorithm, cipher, cipher, mac, mac, "none", "none", "", ""] {
             payload.put_string(list.as_bytes());
         }
         payload.put_boolean(guesses);
@@ -219,14 +233,26 @@ impl Server {
     fn handle(&mut self, payload: &[u8]) {
         match payload[0] {
             KEXINIT => {
-                assert_eq!(self.stage, Stage::Offered, "only the server starts later exchanges");
+                assert!(!self.announced && self.stage != Stage::Switched, "one at a time");
+                self.announced = true;
                 self.theirs = payload.to_vec();
+                if self.stage == Stage::Settled && self.script.answers {
+                    self.offer();
+                }
             }
-            KEX_ECDH_INIT => self.answer(payload),
+            KEX_DH_GEX_REQUEST => {
+                let expected = [Number(2048), Number(3072), Number(8192)];
+                assert_eq!(payload, build(KEX_DH_GEX_REQUEST, &expected));
+                let Group { prime, generator } = &self.script.group;
+                let group = build(KEX_DH_GEX_GROUP, &[Text(prime), Text(generator)]);
+                self.send(&group);
+            }
+            KEX_ECDH_INIT | KEX_DH_GEX_INIT => self.answer(payload),
             NEWKEYS => {
                 assert_eq!(self.stage, Stage::Switched);
                 self.inbound.rekey(self.opener.take().unwrap(), self.script.strict);
                 self.stage = Stage::Settled;
+                self.announced = false;
             }
             SERVICE_REQUEST => {
                 assert_eq!(payload, build(SERVICE_REQUEST, &[Text(b"ssh-userauth")]));
@@ -245,11 +271,21 @@ impl Server {
                     self.send(&answer);
                 }
             }
-            _ => {
-                let held = self.stage == Stage::Switched && payload[0] >= USERAUTH_REQUEST;
-                assert!(!held, "message {} before the client's NEWKEYS", payload[0]);
+            number => {
+                let held = self.announced && number >= USERAUTH_REQUEST;
+                assert!(!held, "message {number} before the client's NEWKEYS");
             }
         }
+    }
+
+    /// The first method of the client's list that the server has too.
+    fn method(&self) -> &'static str {
+        let mut reader = Reader::new(&self.theirs);
+        reader.bytes(17).unwrap();
+        let theirs = reader.text().unwrap();
+        let has = |name: &str| self.script.kex.split(',').any(|ours| ours == name);
+        let chosen = theirs.split(',').find(|name| has(name)).unwrap();
+        Kex::ALL.into_iter().map(|(name, _)| name).find(|name| *name == chosen).unwrap()
     }
 
     /// Completes the exchange and seals with the new keys from here on.
@@ -257,15 +293,16 @@ impl Server {
         let mut reader = Reader::new(init);
         reader.byte().unwrap();
         let theirs = reader.string().unwrap();
-        let seed: [u8; 32] = self.random.bytes(32).try_into().unwrap();
-        let key = Point::from_private_key(&X25519, &seed).unwrap();
-        let public = key.compute_public_key().unwrap();
-        let shared = agree(&key, UnparsedPublicKey::new(&X25519, theirs), (), |secret| {
-            let mut mpint = Vec::new();
-            mpint.put_mpint(secret);
-            Ok(mpint)
-        })
-        .unwrap();
+        let method = self.method();
+        let group = match method {
+            "diffie-hellman-group14-sha256" => Group::of(&GROUP_14),
+            "diffie-hellman-group16-sha512" => Group::of(&GROUP_16),
+            "diffie-hellman-group18-sha512" => Group::of(&GROUP_18),
+            _ => self.script.group.clone(),
+        };
+        let exchanges_groups = method == "diffie-hellman-group-exchange-sha256";
+        assert_eq!(init[0], if exchanges_groups { KEX_DH_GEX_INIT } else { KEX_ECDH_INIT });
+        let agreed = agreement::agree(method, &group, theirs, &mut self.random);
         let blob = self.script.host_key.public_blob().to_vec();
         let mut hashed = Vec::new();
         for part in [
@@ -274,18 +311,26 @@ impl Server {
             &self.theirs,
             &self.ours,
             &blob,
-            theirs,
-            public.as_ref(),
         ] {
             hashed.put_string(part);
         }
-        hashed.extend_from_slice(&shared);
-        let hash = digest(&SHA256, &hashed);
+        if exchanges_groups {
+            for bits in [2048, 3072, 8192] {
+                hashed.put_uint32(bits);
+            }
+            hashed.put_string(&group.prime);
+            hashed.put_string(&group.generator);
+        }
+        hashed.put_string(theirs);
+        hashed.put_string(&agreed.public);
+        hashed.extend_from_slice(&agreed.shared);
+        let hash = digest(agreement::hash(method), &hashed);
         let signature = self.script.host_key.sign(self.script.algorithm, hash.as_ref()).unwrap();
-        let mut reply = Reply { host_key: blob, point: public.as_ref().to_vec(), signature };
+        let mut reply = Reply { host_key: blob, point: agreed.public, signature };
         (self.script.forge)(&mut reply);
         let parts = [Text(&reply.host_key), Text(&reply.point), Text(&reply.signature)];
-        self.send(&build(KEX_ECDH_REPLY, &parts));
+        let number = if exchanges_groups { KEX_DH_GEX_REPLY } else { KEX_ECDH_REPLY };
+        self.send(&build(number, &parts));
         for payload in std::mem::take(&mut self.script.between) {
             self.send(&payload);
         }
@@ -293,14 +338,14 @@ impl Server {
 
         let first = self.session.is_none();
         let session = self.session.get_or_insert_with(|| hash.as_ref().to_vec()).clone();
-        let secrets = Secrets::from_parts(shared, hash, session);
-        let find = |(name, cipher)| (name == self.script.cipher).then_some(cipher);
-        let cipher: Cipher = Cipher::ALL.into_iter().find_map(find).unwrap();
-        self.outbound.rekey(cipher.sealer(&secrets, Direction::ToClient), self.script.strict);
+        let secrets = Secrets::from_parts(agreed.shared, hash, session);
+        let protection = Protection::named(self.script.cipher, self.script.mac);
+        let sealer = protection.sealer(&secrets, Direction::ToClient);
+        self.outbound.rekey(sealer, self.script.strict);
         if self.script.strict {
             self.sequence = 0;
         }
-        self.opener = Some(cipher.opener(&secrets, Direction::ToServer));
+        self.opener = Some(protection.opener(&secrets, Direction::ToServer));
         self.stage = Stage::Switched;
         if let Some(names) = self.script.sig_algs.filter(|_| first) {
             let parts = [Number(1), Text(b"server-sig-algs"), Text(names.as_bytes())];

@@ -136,13 +136,20 @@ fn a_second_offer_within_an_exchange_is_refused() {
     }
 }
 
-/// The numbers that ChaCha20 is sealed under restart with the keys, on both sides: packets on each
+/// Ciphers and MACs whose packets are sealed under their sequence numbers.
+const NUMBERED: [(&str, &str); 3] = [
+    ("chacha20-poly1305@openssh.com", ""),
+    ("aes128-ctr", "hmac-sha2-256-etm@openssh.com"),
+    ("aes256-ctr", "hmac-sha2-512"),
+];
+
+/// The numbers that packets are sealed under restart with the keys, on both sides: packets on each
 /// way before the exchange would give different ones otherwise.
 #[test]
 fn sequence_numbers_restart_with_the_keys() {
-    for strict in [true, false] {
-        let cipher = "chacha20-poly1305@openssh.com";
-        let mut pair = Pair::connected(Script { strict, cipher, ..Script::default() });
+    for (strict, (cipher, mac)) in [true, false].into_iter().flat_map(|s| NUMBERED.map(|n| (s, n)))
+    {
+        let mut pair = Pair::connected(Script { strict, cipher, mac, ..Script::default() });
         for _ in 0..3 {
             for payload in harmless() {
                 pair.say(&payload);
@@ -164,15 +171,16 @@ fn sequence_numbers_restart_with_the_keys() {
 /// One side restarting alone breaks the session at once.
 #[test]
 fn a_server_that_does_not_restart_is_not_understood() {
-    let cipher = "chacha20-poly1305@openssh.com";
-    let mut pair = Pair::new(setup(), Script { cipher, ..Script::default() });
-    pair.feed_server();
-    pair.feed_client();
-    pair.server.script.strict = false;
-    pair.feed_server();
-    pair.feed_client();
-    assert!(pair.error.is_some());
-    assert!(!pair.client.is_connected());
+    for (cipher, mac) in NUMBERED {
+        let mut pair = Pair::new(setup(), Script { cipher, mac, ..Script::default() });
+        pair.feed_server();
+        pair.feed_client();
+        pair.server.script.strict = false;
+        pair.feed_server();
+        pair.feed_client();
+        assert!(pair.error.is_some());
+        assert!(!pair.client.is_connected());
+    }
 }
 
 /// A banner is a message of the user authentication: also a friendly one has to wait for keys.

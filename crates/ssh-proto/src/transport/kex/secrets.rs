@@ -1,19 +1,13 @@
-//! The key exchange: Curve25519 (RFC 8731), the exchange hash, and the keys that come of it
-//! (RFC 4253 sections 7.2 and 8).
+//! The exchange hash, and the keys that come of it (RFC 4253 sections 7.2 and 8).
 
-use aws_lc_rs::agreement::{PrivateKey, UnparsedPublicKey, X25519, agree};
-use aws_lc_rs::digest::{self, Digest, SHA256};
-use zeroize::{Zeroize, Zeroizing};
+#[cfg(test)]
+use aws_lc_rs::digest::SHA256;
+use aws_lc_rs::digest::{self, Algorithm, Context, Digest};
+use zeroize::Zeroizing;
 
-use super::cipher::Direction;
-use super::negotiation::Algorithms;
-use crate::Error;
-use crate::key::PublicKey;
-use crate::message::KEX_ECDH_INIT;
-use crate::wire::{Reader, Writer, message};
-
-/// Bytes of an X25519 key.
-const KEY: usize = 32;
+use super::Shared;
+use crate::transport::cipher::Direction;
+use crate::wire::Writer;
 
 /// Everything that both sides have said and that the exchange hash covers.
 pub(crate) struct Transcript<'a> {
@@ -25,54 +19,25 @@ pub(crate) struct Transcript<'a> {
     pub(crate) server_init: &'a [u8],
 }
 
-/// Our half of an exchange that waits for the server's.
-pub(crate) struct Exchange {
-    key: PrivateKey,
-    public: [u8; KEY],
+/// What an exchange yields: enough to derive every key.
+pub(crate) struct Secrets {
+    shared: Shared,
+    /// Its algorithm is that of the method, and makes the keys too.
+    hash: Digest,
+    session: Vec<u8>,
 }
 
-impl Exchange {
-    /// Makes our half from 32 random bytes, which are wiped.
-    pub(crate) fn new(mut seed: [u8; KEY]) -> Self {
-        let key =
-            PrivateKey::from_private_key(&X25519, &seed).expect("any 32 bytes are an X25519 key");
-        seed.zeroize();
-        let computed = key.compute_public_key().expect("a private key has its public one");
-        let public = computed.as_ref().try_into().expect("an X25519 key has 32 bytes");
-        Self { key, public }
-    }
-
-    /// The message that carries our half.
-    pub(crate) fn init(&self) -> Vec<u8> {
-        let mut payload = message(KEX_ECDH_INIT);
-        payload.put_string(&self.public);
-        payload
-    }
-
-    /// Takes the server's half: checks its signature, and derives the secrets. `session` is the
-    /// session's identifier, once there is one.
-    pub(crate) fn complete(
-        &self,
-        payload: &[u8],
-        algorithms: &Algorithms,
+impl Secrets {
+    /// Hashes what both sides have said. `halves` is what the method puts between the host key and
+    /// the secret; `session` is the session's identifier, once there is one.
+    pub(super) fn new(
+        algorithm: &'static Algorithm,
         transcript: &Transcript<'_>,
+        host_key: &[u8],
+        halves: &[u8],
+        shared: Shared,
         session: Option<&[u8]>,
-    ) -> Result<(PublicKey, Secrets), Error> {
-        let mut reader = Reader::new(payload);
-        reader.byte()?;
-        let host_key = reader.string()?;
-        let theirs = reader.string()?;
-        let signature = reader.string()?;
-
-        // The agreement refuses a point of small order, whose shared secret would be all zero.
-        let error = Error::Protocol("the server's half of the key exchange is not valid");
-        let peer = UnparsedPublicKey::new(&X25519, theirs);
-        let shared = agree(&self.key, peer, error, |secret| {
-            let mut mpint = Zeroizing::new(Vec::with_capacity(KEY + 5));
-            mpint.put_mpint(secret);
-            Ok(mpint)
-        })?;
-
+    ) -> Self {
         let mut hashed = Vec::new();
         for part in [
             transcript.client_version.as_bytes(),
@@ -80,35 +45,23 @@ impl Exchange {
             transcript.client_init,
             transcript.server_init,
             host_key,
-            &self.public,
-            theirs,
         ] {
             hashed.put_string(part);
         }
-        let mut context = digest::Context::new(&SHA256);
+        let mut context = Context::new(algorithm);
         context.update(&hashed);
+        context.update(halves);
         context.update(&shared);
         let hash = context.finish();
-
-        let host_key =
-            PublicKey::parse(host_key).map_err(|error| Error::HostKey(error.to_string()))?;
-        host_key
-            .verify(algorithms.host_key, hash.as_ref(), signature)
-            .map_err(|error| Error::HostKey(error.to_string()))?;
         let session = session.unwrap_or(hash.as_ref()).to_vec();
-        Ok((host_key, Secrets { shared, hash, session }))
+        Self { shared, hash, session }
     }
-}
 
-/// What an exchange yields: enough to derive every key.
-pub(crate) struct Secrets {
-    /// The shared secret as an mpint.
-    shared: Zeroizing<Vec<u8>>,
-    hash: Digest,
-    session: Vec<u8>,
-}
+    /// The exchange hash, which the server signs.
+    pub(super) fn hash(&self) -> &[u8] {
+        self.hash.as_ref()
+    }
 
-impl Secrets {
     /// The session's identifier: the hash of its first exchange.
     pub(crate) fn session(&self) -> &[u8] {
         &self.session
@@ -130,10 +83,19 @@ impl Secrets {
         self.derive(letter, length)
     }
 
+    /// The key of a MAC.
+    pub(crate) fn integrity_key(&self, direction: Direction, length: usize) -> Zeroizing<Vec<u8>> {
+        let letter = match direction {
+            Direction::ToServer => b'E',
+            Direction::ToClient => b'F',
+        };
+        self.derive(letter, length)
+    }
+
     fn derive(&self, letter: u8, length: usize) -> Zeroizing<Vec<u8>> {
         let mut key = Zeroizing::new(Vec::with_capacity(length + digest::MAX_OUTPUT_LEN));
         while key.len() < length {
-            let mut context = digest::Context::new(&SHA256);
+            let mut context = Context::new(self.hash.algorithm());
             context.update(&self.shared);
             context.update(self.hash.as_ref());
             if key.is_empty() {

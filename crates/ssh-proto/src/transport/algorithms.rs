@@ -1,0 +1,280 @@
+//! Which algorithms a session may use, and in which order: all that are known, unless its owner
+//! says otherwise.
+
+use std::fmt;
+
+use super::cipher::{Cipher, Mac};
+use super::kex::Kex;
+use super::negotiation::{COMPRESSION, HOST_KEY};
+
+/// The kinds of algorithms that both sides settle on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AlgorithmKind {
+    /// Methods of key exchange.
+    Kex,
+    /// Signature algorithms of host keys.
+    HostKey,
+    /// Ciphers.
+    Cipher,
+    /// MACs, for ciphers that do not authenticate packets themselves.
+    Mac,
+    /// Compression methods.
+    Compression,
+}
+
+impl AlgorithmKind {
+    /// Every kind.
+    pub const ALL: [AlgorithmKind; 5] = [
+        AlgorithmKind::Kex,
+        AlgorithmKind::HostKey,
+        AlgorithmKind::Cipher,
+        AlgorithmKind::Mac,
+        AlgorithmKind::Compression,
+    ];
+
+    /// What it is called in errors.
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            AlgorithmKind::Kex => "key exchange",
+            AlgorithmKind::HostKey => "host key algorithm",
+            AlgorithmKind::Cipher => "cipher",
+            AlgorithmKind::Mac => "MAC",
+            AlgorithmKind::Compression => "compression",
+        }
+    }
+
+    /// Every name of this kind, best first. Nothing is known that is not offered by default: what
+    /// is weak is left out altogether.
+    fn known(self) -> Vec<&'static str> {
+        match self {
+            AlgorithmKind::Kex => Kex::ALL.map(|(name, _)| name).to_vec(),
+            AlgorithmKind::HostKey => HOST_KEY.to_vec(),
+            AlgorithmKind::Cipher => Cipher::all().map(|(name, _)| name).to_vec(),
+            AlgorithmKind::Mac => Mac::ALL.map(|(name, _)| name).to_vec(),
+            AlgorithmKind::Compression => COMPRESSION.to_vec(),
+        }
+    }
+}
+
+impl fmt::Display for AlgorithmKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.words())
+    }
+}
+
+/// The algorithms that a session may use: of each kind known names, each once, at least one, the
+/// preferred first. The default is everything that is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Algorithms {
+    pub(super) kex: Vec<&'static str>,
+    pub(super) host_key: Vec<&'static str>,
+    pub(super) cipher: Vec<&'static str>,
+    pub(super) mac: Vec<&'static str>,
+    pub(super) compression: Vec<&'static str>,
+}
+
+impl Default for Algorithms {
+    fn default() -> Self {
+        Self {
+            kex: AlgorithmKind::Kex.known(),
+            host_key: AlgorithmKind::HostKey.known(),
+            cipher: AlgorithmKind::Cipher.known(),
+            mac: AlgorithmKind::Mac.known(),
+            compression: AlgorithmKind::Compression.known(),
+        }
+    }
+}
+
+/// What to make of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// These and no others, in this order.
+    Only(Vec<String>),
+    /// The list as it is, changed in this order.
+    Change {
+        /// Taken out.
+        remove: Vec<String>,
+        /// Put first, in this order, wherever they were.
+        prepend: Vec<String>,
+        /// Put last, in this order, unless they are in the list.
+        append: Vec<String>,
+    },
+}
+
+/// Why a list cannot be made.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum AlgorithmError {
+    /// A name that nothing here has.
+    #[error("{name:?} is no {kind} that is known, those are: {known}")]
+    Unknown {
+        /// What it was to be.
+        kind: AlgorithmKind,
+        /// The name.
+        name: String,
+        /// Every name that is known.
+        known: String,
+    },
+    /// Nothing would be left to offer.
+    #[error("it leaves no {0}")]
+    NothingLeft(AlgorithmKind),
+}
+
+impl Algorithms {
+    /// The names of one kind, the preferred first.
+    pub fn names(&self, kind: AlgorithmKind) -> &[&'static str] {
+        match kind {
+            AlgorithmKind::Kex => &self.kex,
+            AlgorithmKind::HostKey => &self.host_key,
+            AlgorithmKind::Cipher => &self.cipher,
+            AlgorithmKind::Mac => &self.mac,
+            AlgorithmKind::Compression => &self.compression,
+        }
+    }
+
+    /// Makes another list of one kind; after an error it is what it was.
+    pub fn select(
+        &mut self,
+        kind: AlgorithmKind,
+        selection: &Selection,
+    ) -> Result<(), AlgorithmError> {
+        let mut list = Vec::new();
+        match selection {
+            Selection::Only(names) => add(&mut list, &parse(kind, names)?),
+            Selection::Change { remove, prepend, append } => {
+                let removed = parse(kind, remove)?;
+                let left = self.names(kind).iter().copied();
+                let left: Vec<_> = left.filter(|name| !removed.contains(name)).collect();
+                add(&mut list, &parse(kind, prepend)?);
+                add(&mut list, &left);
+                add(&mut list, &parse(kind, append)?);
+            }
+        }
+        if list.is_empty() {
+            return Err(AlgorithmError::NothingLeft(kind));
+        }
+        let place = match kind {
+            AlgorithmKind::Kex => &mut self.kex,
+            AlgorithmKind::HostKey => &mut self.host_key,
+            AlgorithmKind::Cipher => &mut self.cipher,
+            AlgorithmKind::Mac => &mut self.mac,
+            AlgorithmKind::Compression => &mut self.compression,
+        };
+        *place = list;
+        Ok(())
+    }
+}
+
+/// Adds the names that the list does not have.
+fn add(list: &mut Vec<&'static str>, names: &[&'static str]) {
+    for name in names {
+        if !list.contains(name) {
+            list.push(name);
+        }
+    }
+}
+
+fn parse(kind: AlgorithmKind, names: &[String]) -> Result<Vec<&'static str>, AlgorithmError> {
+    let known = kind.known();
+    let parse =
+        |name: &String| {
+            known.iter().copied().find(|known| known == name).ok_or_else(|| {
+                AlgorithmError::Unknown { kind, name: name.clone(), known: known.join(", ") }
+            })
+        };
+    names.iter().map(parse).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owned(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn change(remove: &[&str], prepend: &[&str], append: &[&str]) -> Selection {
+        let (remove, prepend, append) = (owned(remove), owned(prepend), owned(append));
+        Selection::Change { remove, prepend, append }
+    }
+
+    fn macs(selection: &Selection) -> Result<Vec<&'static str>, AlgorithmError> {
+        let mut algorithms = Algorithms::default();
+        algorithms.select(AlgorithmKind::Mac, selection)?;
+        Ok(algorithms.mac)
+    }
+
+    #[test]
+    fn by_default_everything_is_offered_and_nothing_twice() {
+        for kind in AlgorithmKind::ALL {
+            let names = Algorithms::default().names(kind).to_vec();
+            let mut once = names.clone();
+            once.sort_unstable();
+            once.dedup();
+            assert!(!names.is_empty());
+            assert_eq!(once.len(), names.len(), "{kind}");
+        }
+    }
+
+    /// AES-GCM first where the processor is made for it, and never a cipher without authentication
+    /// of its own before one that has it.
+    #[test]
+    fn ciphers_are_ordered_by_what_the_processor_can_do() {
+        let names = |has_aes| super::super::cipher::ciphers(has_aes).map(|(name, _)| name);
+        let counter = ["aes256-ctr", "aes192-ctr", "aes128-ctr"];
+        let gcm = ["aes256-gcm@openssh.com", "aes128-gcm@openssh.com"];
+        let chacha = ["chacha20-poly1305@openssh.com"];
+        assert_eq!(names(true)[..], [&gcm[..], &chacha, &counter].concat());
+        assert_eq!(names(false)[..], [&chacha[..], &gcm, &counter].concat());
+        assert!([names(true), names(false)].contains(&Cipher::all().map(|(name, _)| name)));
+    }
+
+    #[test]
+    fn a_list_is_taken_as_it_is() {
+        let names = ["hmac-sha2-512", "hmac-sha2-256-etm@openssh.com", "hmac-sha2-512"];
+        assert_eq!(macs(&Selection::Only(owned(&names))), Ok(names[..2].to_vec()));
+    }
+
+    #[test]
+    fn a_list_is_changed_from_what_it_is() {
+        let [a, b, c, d] = Mac::ALL.map(|(name, _)| name);
+        assert_eq!(macs(&change(&[], &[], &[])), Ok(vec![a, b, c, d]));
+        assert_eq!(macs(&change(&[b, d], &[], &[])), Ok(vec![a, c]));
+        assert_eq!(macs(&change(&[], &[d, b], &[])), Ok(vec![d, b, a, c]));
+        assert_eq!(macs(&change(&[], &[], &[a])), Ok(vec![a, b, c, d]), "it is in the list");
+        assert_eq!(macs(&change(&[a], &[], &[a])), Ok(vec![b, c, d, a]), "it was taken out");
+        assert_eq!(macs(&change(&[a, b, c, d], &[], &[c])), Ok(vec![c]));
+    }
+
+    #[test]
+    fn unknown_names_are_refused_wherever_they_are() {
+        let bad = "hmac-md5";
+        let selections = [
+            Selection::Only(owned(&["hmac-sha2-256", bad])),
+            change(&[bad], &[], &[]),
+            change(&[], &[bad], &[]),
+            change(&[], &[], &[bad]),
+        ];
+        for selection in selections {
+            let error = macs(&selection).expect_err("it is not known");
+            let AlgorithmError::Unknown { kind, name, known } = &error else { panic!("{error}") };
+            assert_eq!((*kind, name.as_str()), (AlgorithmKind::Mac, bad));
+            assert!(known.contains("hmac-sha2-512-etm@openssh.com"));
+        }
+        // Known, but of another kind; and what only looks alike.
+        for name in ["aes256-ctr", "", "HMAC-SHA2-256", "hmac-sha2-256,hmac-sha2-512", "ext-info-c"]
+        {
+            assert!(macs(&Selection::Only(owned(&[name]))).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn something_must_be_left_and_an_error_changes_nothing() {
+        let all = Mac::ALL.map(|(name, _)| name);
+        for selection in [Selection::Only(vec![]), change(&all, &[], &[])] {
+            let mut algorithms = Algorithms::default();
+            let error = algorithms.select(AlgorithmKind::Mac, &selection);
+            assert_eq!(error, Err(AlgorithmError::NothingLeft(AlgorithmKind::Mac)));
+            assert_eq!(algorithms, Algorithms::default());
+        }
+    }
+}

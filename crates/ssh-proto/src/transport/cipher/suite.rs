@@ -1,0 +1,155 @@
+//! The names of the ciphers, their order, and the keys that they are started with.
+
+use aws_lc_rs::aead::chacha20_poly1305_openssh as openssh;
+use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM};
+use aws_lc_rs::cipher::{AES_128, AES_192, AES_256};
+
+use super::ctr::Ctr;
+use super::gcm::Gcm;
+use super::{Direction, Mac, Opener, Sealer, chacha};
+use crate::transport::Secrets;
+
+/// A cipher that both sides can agree on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cipher {
+    /// Authenticates packets itself: MACs are not looked at.
+    Authenticating(Authenticating),
+    /// Needs a MAC.
+    Counter(Counter),
+}
+
+/// A cipher that authenticates packets itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Authenticating {
+    Aes128Gcm,
+    Aes256Gcm,
+    ChaCha20Poly1305,
+}
+
+/// AES in counter mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Counter {
+    Aes128,
+    Aes192,
+    Aes256,
+}
+
+/// Every cipher and its name, best first. AES-GCM is by far the fastest where the processor has
+/// instructions for it, and ChaCha20 where it has not. A longer key comes before a shorter one.
+pub(crate) fn ciphers(has_aes: bool) -> [(&'static str, Cipher); 6] {
+    let aes256 = ("aes256-gcm@openssh.com", Cipher::Authenticating(Authenticating::Aes256Gcm));
+    let aes128 = ("aes128-gcm@openssh.com", Cipher::Authenticating(Authenticating::Aes128Gcm));
+    let chacha =
+        ("chacha20-poly1305@openssh.com", Cipher::Authenticating(Authenticating::ChaCha20Poly1305));
+    let [first, second, third] =
+        if has_aes { [aes256, aes128, chacha] } else { [chacha, aes256, aes128] };
+    [
+        first,
+        second,
+        third,
+        ("aes256-ctr", Cipher::Counter(Counter::Aes256)),
+        ("aes192-ctr", Cipher::Counter(Counter::Aes192)),
+        ("aes128-ctr", Cipher::Counter(Counter::Aes128)),
+    ]
+}
+
+impl Cipher {
+    /// Every cipher and its name, best first on this processor.
+    pub(crate) fn all() -> [(&'static str, Cipher); 6] {
+        ciphers(processor_has_aes())
+    }
+}
+
+/// Whether the processor has what AES-GCM is fast with: rounds of AES, and multiplication without
+/// carries.
+fn processor_has_aes() -> bool {
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    let has = std::arch::is_x86_feature_detected!("aes")
+        && std::arch::is_x86_feature_detected!("pclmulqdq");
+    // The name stands for both there.
+    #[cfg(target_arch = "aarch64")]
+    let has = std::arch::is_aarch64_feature_detected!("aes");
+    #[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")))]
+    let has = false;
+    has
+}
+
+/// How the packets of one direction are hidden and authenticated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protection {
+    Authenticating(Authenticating),
+    Counter(Counter, Mac),
+}
+
+impl Protection {
+    pub(crate) fn sealer(self, secrets: &Secrets, direction: Direction) -> Sealer {
+        match self {
+            Protection::Authenticating(Authenticating::Aes128Gcm) => {
+                Sealer::Gcm(Gcm::new(&AES_128_GCM, secrets, direction))
+            }
+            Protection::Authenticating(Authenticating::Aes256Gcm) => {
+                Sealer::Gcm(Gcm::new(&AES_256_GCM, secrets, direction))
+            }
+            Protection::Authenticating(Authenticating::ChaCha20Poly1305) => {
+                Sealer::ChaCha(openssh::SealingKey::new(&chacha::key(secrets, direction)))
+            }
+            Protection::Counter(counter, mac) => {
+                Sealer::Ctr(Box::new(counter.keyed(mac, secrets, direction)))
+            }
+        }
+    }
+
+    pub(crate) fn opener(self, secrets: &Secrets, direction: Direction) -> Opener {
+        match self {
+            Protection::Authenticating(Authenticating::Aes128Gcm) => {
+                Opener::Gcm(Gcm::new(&AES_128_GCM, secrets, direction))
+            }
+            Protection::Authenticating(Authenticating::Aes256Gcm) => {
+                Opener::Gcm(Gcm::new(&AES_256_GCM, secrets, direction))
+            }
+            Protection::Authenticating(Authenticating::ChaCha20Poly1305) => {
+                Opener::ChaCha(openssh::OpeningKey::new(&chacha::key(secrets, direction)))
+            }
+            Protection::Counter(counter, mac) => {
+                Opener::Ctr(Box::new(counter.keyed(mac, secrets, direction)))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+impl Protection {
+    /// Every protection with the names of its cipher and its MAC.
+    pub(crate) fn all() -> Vec<(&'static str, &'static str, Protection)> {
+        let mut all = Vec::new();
+        for (cipher, kind) in ciphers(true) {
+            match kind {
+                Cipher::Authenticating(kind) => {
+                    all.push((cipher, "", Protection::Authenticating(kind)));
+                }
+                Cipher::Counter(kind) => all.extend(
+                    Mac::ALL.map(|(name, mac)| (cipher, name, Protection::Counter(kind, mac))),
+                ),
+            }
+        }
+        all
+    }
+
+    /// What two sides use that settled on these names.
+    pub(crate) fn named(cipher: &str, mac: &str) -> Protection {
+        let all = Protection::all().into_iter();
+        let mut fitting = all.filter(|(a, b, _)| *a == cipher && (b.is_empty() || *b == mac));
+        fitting.next().expect("both are known").2
+    }
+}
+
+impl Counter {
+    fn keyed(self, mac: Mac, secrets: &Secrets, direction: Direction) -> Ctr {
+        let (algorithm, key_length) = match self {
+            Counter::Aes128 => (&AES_128, 16),
+            Counter::Aes192 => (&AES_192, 24),
+            Counter::Aes256 => (&AES_256, 32),
+        };
+        Ctr::new(algorithm, key_length, mac, secrets, direction)
+    }
+}

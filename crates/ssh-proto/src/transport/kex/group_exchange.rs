@@ -1,0 +1,51 @@
+//! Diffie-Hellman in a group that the server chooses (RFC 4419): one round more than the others.
+
+use std::borrow::Cow;
+
+use super::group::Half;
+use super::invalid;
+use super::modular::{Exponent, SIZES, bits, digits, is_element};
+use crate::Error;
+use crate::message::KEX_DH_GEX_REQUEST;
+use crate::wire::{Reader, Writer, message};
+
+/// The size of group that is asked for: about as strong as the 128 bits of the other methods'
+/// common strength (NIST SP 800-57 part 1, table 2).
+const PREFERRED: u32 = 3072;
+
+/// KEX_DH_GEX_REQUEST: `byte, uint32 min, uint32 preferred, uint32 max`.
+pub(super) fn request() -> Vec<u8> {
+    let mut payload = message(KEX_DH_GEX_REQUEST);
+    put_sizes(&mut payload);
+    payload
+}
+
+fn put_sizes(out: &mut Vec<u8>) {
+    for bits in [*SIZES.start() as u32, PREFERRED, *SIZES.end() as u32] {
+        out.put_uint32(bits);
+    }
+}
+
+/// Takes the group from KEX_DH_GEX_GROUP: `byte, mpint prime, mpint generator`. Returns our half,
+/// and what the exchange hash covers before the halves: what was asked for, and the answer.
+///
+/// That the number is prime is not checked, as nobody does: only the owner of the host key can give
+/// one that counts, and it knows the secret anyway.
+pub(super) fn choose(payload: &[u8], exponent: Exponent) -> Result<(Half, Vec<u8>), Error> {
+    let mut reader = Reader::new(payload);
+    reader.byte()?;
+    let (prime, generator) = (reader.string()?, reader.string()?);
+    let modulus = digits(prime).ok_or_else(invalid)?;
+    if !SIZES.contains(&bits(modulus)) {
+        return Err(Error::Protocol("the group for the key exchange is too small or too large"));
+    }
+    let is_odd = modulus.last().is_some_and(|digit| digit & 1 == 1);
+    let element = digits(generator).filter(|digits| is_odd && is_element(digits, modulus));
+    let element = element.ok_or_else(invalid)?;
+    let half = Half::within(Cow::Owned(modulus.to_vec()), element, exponent)?;
+    let mut hashed = Vec::new();
+    put_sizes(&mut hashed);
+    hashed.put_string(prime);
+    hashed.put_string(generator);
+    Ok((half, hashed))
+}
