@@ -30,6 +30,17 @@ export interface HostKeyInfo {
   fingerprint: string;
 }
 
+/** A way to prove who the user is; `'agent'` is publickey with the keys of `agent`. */
+export type AuthMethod = 'none' | 'publickey' | 'agent' | 'keyboard-interactive' | 'password';
+
+/** A question of the server's; control characters other than tabs and line ends are left out. */
+export interface Prompt {
+  /** Such as `'Password: '`. */
+  prompt: string;
+  /** Whether the answer may be seen while it is typed. */
+  echo: boolean;
+}
+
 /**
  * What a tunnel is made of. Names that are not listed are ignored. A value of the wrong type is a
  * TypeError ERR_INVALID_ARG_TYPE, a number outside its range a RangeError ERR_OUT_OF_RANGE, a host
@@ -53,6 +64,36 @@ export interface SSHTunnelOptions {
   privateKey?: string | Uint8Array | undefined;
   /** What `privateKey` is encrypted with. */
   passphrase?: string | Uint8Array | undefined;
+  /**
+   * Path of the socket of an ssh-agent; on Windows (untested) of a named pipe, such as
+   * `'\\\\.\\pipe\\openssh-ssh-agent'`. Nothing is taken from the environment: pass
+   * `process.env.SSH_AUTH_SOCK`.
+   *
+   * The agent's keys and certificates are offered in its order, and it is asked to sign only with
+   * those that the server takes. An agent that cannot be reached or fails leads to the next key or
+   * method; what went wrong is in the message of ERR_SSH_AUTH. One that waits, for a touch or a
+   * confirmation, is waited for within `readyTimeout`.
+   */
+  agent?: string | undefined;
+  /**
+   * Whether the event 'keyboard-interactive' answers the server's questions. As long as such a
+   * tunnel has no session, `connect()` and `startListening()` without a callback are refused with
+   * ERR_TUNNEL_WOULD_DEADLOCK. Default: `false`.
+   *
+   * Without it, `password` answers a server that asks one question whose answer is not to be seen:
+   * many servers take passwords in no other way. A password that was refused is not sent again.
+   */
+  tryKeyboard?: boolean | undefined;
+  /**
+   * The only methods to use, in this order, each at most once; those that no other option gives
+   * anything to use with are passed over. Default: publickey, agent, keyboard-interactive,
+   * password; without `tryKeyboard`, password comes before keyboard-interactive. `'none'` asks to
+   * be let in without proof; by default that is done only where there is nothing else.
+   *
+   * A method that the server does not accept (yet) is left out until it does: where it wants
+   * several proofs, their order is the server's.
+   */
+  authHandler?: readonly AuthMethod[] | undefined;
   /** Trusted host keys: fingerprints (`'SHA256:...'`) or lines of public keys (`'ssh-ed25519 AAAA...'`). */
   hostKey?: string | readonly string[] | undefined;
   /** Paths of known_hosts files. A file that does not exist counts as empty; `~` is not expanded. */
@@ -173,7 +214,8 @@ export interface SSHTunnelError extends Error {
    * The name of a system error (`'EADDRINUSE'`, `'ECONNREFUSED'`, `'ENOTFOUND'`, `'ETIMEDOUT'`), or
    * - `'ERR_SSH_HOST_KEY'`: the server's key is not trusted; nothing about the user was sent
    * - `'ERR_SSH_PRIVATE_KEY'`: `privateKey` is no key, or `passphrase` is missing or wrong
-   * - `'ERR_SSH_AUTH'`: the server refused every proof that was offered
+   * - `'ERR_SSH_AUTH'`: the server refused every proof that was offered; the message names what was
+   *   tried, and what the server accepts
    * - `'ERR_SSH_ALGORITHM'`: both sides have no algorithm in common
    * - `'ERR_SSH_PROTOCOL'`: the server broke the protocol
    * - `'ERR_SSH_DISCONNECTED'`: the session broke, or the server ended it or fell silent
@@ -200,6 +242,21 @@ export type Callback<T = void> = (error: SSHTunnelError | null, data: T) => void
 
 /** The events of a tunnel with the arguments of their listeners. */
 export interface SSHTunnelEvents {
+  /**
+   * The server asks questions while the user logs on (with {@link SSHTunnelOptions.tryKeyboard}), as
+   * in ssh2: `finish` takes one string for each prompt, now or later, within `readyTimeout`. Fewer,
+   * or none, give up on the questions, and so do a throw and the absence of a listener: the next
+   * method is tried then. Only the first call of `finish` counts; of what is no array of strings it
+   * throws TypeError ERR_INVALID_ARG_TYPE, of more strings than prompts RangeError
+   * ERR_OUT_OF_RANGE. There may be several rounds, each with an event of its own.
+   */
+  'keyboard-interactive': [
+    name: string,
+    instructions: string,
+    lang: string,
+    prompts: Prompt[],
+    finish: (responses?: readonly string[]) => void,
+  ];
   /** The SSH session is up. */
   ready: [];
   /** The local port is bound and the session is up: a connection would be forwarded. */
@@ -319,8 +376,8 @@ export class SSHTunnel extends EventEmitter {
    * Logs on to the SSH server. Done when the session is up, at once if it is already.
    *
    * Fails with the errors of dialing and logging on (see {@link SSHTunnelError.code}), within
-   * `readyTimeout`. Blocking it is refused with ERR_TUNNEL_WOULD_DEADLOCK while a hostVerifier would
-   * have to be asked.
+   * `readyTimeout`. Blocking it is refused with ERR_TUNNEL_WOULD_DEADLOCK while a hostVerifier, or a
+   * listener of 'keyboard-interactive', would have to be asked.
    */
   connect(): void;
   connect(callback: Callback): void;

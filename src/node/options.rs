@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::calls::{duration, unpack};
 use super::errors::Failure;
-use crate::session::{Credentials, Pin, Target, Trust};
+use crate::session::{AuthMethod, Credentials, Pin, Target, Trust};
 use crate::tunnel::{Config, Settings};
 
 /// Longer than any process lives, and short enough to be added to any point in time.
@@ -31,6 +31,12 @@ pub struct Options {
     pub private_key: Option<Uint8Array>,
     /// What the private key is encrypted with.
     pub passphrase: Option<Uint8Array>,
+    /// Where an agent listens.
+    pub agent: Option<String>,
+    /// Whether JavaScript answers the server's questions.
+    pub try_keyboard: bool,
+    /// The methods of authentication to use, in order.
+    pub auth_handler: Option<Vec<String>>,
     /// Pinned host keys.
     pub host_key: Vec<String>,
     /// Files of known hosts.
@@ -68,6 +74,9 @@ impl Options {
             password: self.password.map(Zeroizing::new),
             private_key: secret(self.private_key),
             passphrase: secret(self.passphrase),
+            agent: self.agent,
+            interactive: self.try_keyboard,
+            methods: self.auth_handler.map(|names| names.iter().map(|name| method(name)).collect()),
         };
         let trust = Trust {
             pins: self.host_key.iter().map(pin).collect::<Result<_, _>>()?,
@@ -97,6 +106,17 @@ impl Options {
             idle_timeout: duration(self.idle_timeout),
         };
         Ok((config, settings))
+    }
+}
+
+/// A name that `lib/arguments.js` lets pass.
+fn method(name: &str) -> AuthMethod {
+    match name {
+        "publickey" => AuthMethod::PublicKey,
+        "agent" => AuthMethod::Agent,
+        "keyboard-interactive" => AuthMethod::KeyboardInteractive,
+        "password" => AuthMethod::Password,
+        _ => AuthMethod::None,
     }
 }
 

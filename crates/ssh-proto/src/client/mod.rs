@@ -9,6 +9,7 @@
 //! 4. send [`Client::pending`], tell how much went with [`Client::sent`];
 //! 5. call [`Client::handle_timeout`] when [`Client::timeout`] has come.
 
+mod authentication;
 mod connection;
 mod handshake;
 mod keepalive;
@@ -20,8 +21,10 @@ use std::io::{self, IoSliceMut};
 use std::ops::Range;
 use std::time::Instant;
 
+use zeroize::Zeroizing;
+
 use crate::Error;
-use crate::auth::{Auth, Credentials};
+use crate::auth::{Auth, Credentials, Question};
 use crate::channel::{ChannelId, Channels};
 use crate::key::PublicKey;
 use crate::message::{
@@ -43,6 +46,8 @@ const MOST_PENDING: usize = 2 * 1024 * 1024;
 pub enum Event {
     /// The server proved to own this key. Nothing goes on until [`Client::trust`] is called.
     HostKey(PublicKey),
+    /// Logging on takes an answer that the client does not have. One that follows replaces it.
+    Asked(Question),
     /// The user is logged on; channels can be opened.
     Ready,
     /// A channel is open.
@@ -109,8 +114,8 @@ pub struct Client {
     auth: Auth,
     channels: Channels,
     watch: Watch,
-    /// Messages that may not be sent while keys are being changed.
-    held: Vec<Vec<u8>>,
+    /// Messages that may not be sent while keys are being changed; a password may be among them.
+    held: Vec<Zeroizing<Vec<u8>>>,
     /// What was found behind the event that `next_event` returned last.
     ahead: VecDeque<Result<Event, Error>>,
 }
@@ -259,7 +264,7 @@ impl Client {
         match self.phase {
             Phase::Identifying(_) => "the server to identify itself",
             Phase::Handshake => "the key exchange",
-            Phase::Authenticating => "the answer to the authentication request",
+            Phase::Authenticating => self.auth.waiting_for(),
             Phase::Connected | Phase::Over => "nothing",
         }
     }
@@ -397,7 +402,7 @@ impl Client {
         if self.keys.are_settled() {
             self.outbound.packet(payload);
         } else {
-            self.held.push(payload.to_vec());
+            self.held.push(Zeroizing::new(payload.to_vec()));
         }
     }
 }

@@ -3,11 +3,13 @@
 //! Every test drives both sides until nothing is pending any more and then looks at what each of
 //! them saw. Time is a value that the test moves, and randomness comes from a seed.
 
+mod authentication;
 mod channels;
 mod damaged;
 mod flow;
 mod handshake;
 mod hostile;
+mod judge;
 mod keepalive;
 mod link;
 mod logon;
