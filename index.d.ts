@@ -55,7 +55,7 @@ export interface Prompt {
 export interface SSHTunnelOptions {
   /** Name or address of the SSH server. */
   host: string;
-  /** Port of the SSH server, 0 to 65535. Default: 22. */
+  /** Port of the SSH server, 1 to 65535. Default: 22. */
   port?: number | undefined;
   /** Default: the name of the user that runs the process. */
   username?: string | undefined;
@@ -96,11 +96,15 @@ export interface SSHTunnelOptions {
   authHandler?: readonly AuthMethod[] | undefined;
   /** Trusted host keys: fingerprints (`'SHA256:...'`) or lines of public keys (`'ssh-ed25519 AAAA...'`). */
   hostKey?: string | readonly string[] | undefined;
-  /** Paths of known_hosts files. A file that does not exist counts as empty; `~` is not expanded. */
+  /**
+   * Paths of known_hosts files: plain, hashed and wildcard lines, `@revoked`. A file that does not
+   * exist counts as empty, one that cannot be read is an error; `~` is not expanded.
+   */
   knownHosts?: string | readonly string[] | undefined;
   /**
-   * Asked about a host key that nothing else decides. Only `true`, or a promise of it, trusts the
-   * key. A throw or a rejection refuses it and becomes the `cause` of the error ERR_SSH_HOST_KEY.
+   * Asked about a host key that nothing else decides: not about one that a file of known hosts
+   * contradicts or revokes. Only `true`, or a promise of it, trusts the key. A throw or a rejection
+   * refuses it and becomes the `cause` of the error ERR_SSH_HOST_KEY.
    * The answer has to come within `readyTimeout`.
    *
    * It may await `tunnel.promises`, except an operation that itself waits for this logon. As long
@@ -131,7 +135,8 @@ export interface SSHTunnelOptions {
   keepaliveCountMax?: number | undefined;
   /**
    * Milliseconds that dialing and logging on may take in all, ETIMEDOUT after them; also how long a
-   * 'connectionRequest' waits for its answer. 0 for no limit. Default: 20000.
+   * 'connectionRequest' waits for its answer, and the server may take to open a connection's far
+   * side. 0 for no limit. Default: 20000.
    */
   readyTimeout?: number | undefined;
 }
@@ -167,18 +172,31 @@ export interface ConnectionInfo {
 export interface ConnectionEnd {
   connectionId: number;
   /**
-   * `'OK'`, or what went wrong: the name of a system error (`'ECONNRESET'`: the local program reset
-   * it; `'ETIMEDOUT'`), `'ERR_SSH_...'` (`'ERR_SSH_DISCONNECTED'`: the session was lost) or
-   * `'ERR_TUNNEL_...'`.
+   * What ended it:
+   * - `'OK'`: both directions had ended, or `disconnect()`, `shutdown()` or `close()` ended it
+   *   gracefully; only `clean` tells that both had ended
+   * - `'ECONNABORTED'`: one of these three ended it hard, or before it was open
+   * - `'ECONNRESET'`: the local program reset it, or vanished
+   * - `'ETIMEDOUT'`: it was idle for `idleTimeout`, or not open within `readyTimeout`
+   * - `'ERR_SSH_CHANNEL_CLOSED'`: the far side closed it before the local program had ended
+   * - `'ERR_SSH_DISCONNECTED'`: the session was lost
+   * - `'ERR_SSH_OPEN_CONNECT_FAILED'`, `'ERR_SSH_OPEN_ADMINISTRATIVELY_PROHIBITED'`,
+   *   `'ERR_SSH_OPEN_UNKNOWN_CHANNEL_TYPE'`, `'ERR_SSH_OPEN_RESOURCE_SHORTAGE'`,
+   *   `'ERR_SSH_OPEN_FAILED'`: the server refused to open its far side
+   * - `'ERR_TUNNEL_REJECTED'`: its 'connectionRequest' was rejected
    */
   code: string;
   /** The same for people. */
   reason: string;
-  /** Whether both directions reached their end of stream with every byte delivered. */
+  /**
+   * Whether both directions reached their end of stream with every byte delivered. A far side that
+   * ends its stream and closes at once, as some servers do, counts as clean (and `'OK'`) if the
+   * local end is closed gracefully and had nothing more to send.
+   */
   clean: boolean;
   /**
    * What the local program saw: `'graceful'`: FIN after everything that `bytesDown` counts;
-   * `'reset'`: ECONNRESET after the bytes it could read until then.
+   * `'reset'`: ECONNRESET after the bytes it could read until then, unless it was the one to reset.
    */
   closedBy: 'graceful' | 'reset';
   /** Bytes from the local program that were handed to the SSH session. */
@@ -187,11 +205,14 @@ export interface ConnectionEnd {
   bytesDown: number;
   /** Bytes that the local program had sent and that were not passed on. */
   droppedUp: number;
-  /** Bytes that had come from the far side and were not delivered. */
+  /**
+   * Bytes that had come from the far side and were not delivered. Those that leave in the very
+   * moment of a hard close may be counted here although they arrive.
+   */
   droppedDown: number;
   /** The value that it was closed by. */
   linger: Linger;
-  /** Whether the linger time ran out and cut a graceful close short. */
+  /** Whether the linger time ran out and cut a graceful close short: never yet, see {@link Linger}. */
   lingerExpired: boolean;
 }
 
@@ -212,7 +233,8 @@ export interface ConnectionRequest {
 export interface SSHTunnelError extends Error {
   /**
    * The name of a system error (`'EADDRINUSE'`, `'ECONNREFUSED'`, `'ENOTFOUND'`, `'ETIMEDOUT'`), or
-   * - `'ERR_SSH_HOST_KEY'`: the server's key is not trusted; nothing about the user was sent
+   * - `'ERR_SSH_HOST_KEY'`: the server's key is not trusted, or a file of known hosts cannot be
+   *   read; nothing about the user was sent
    * - `'ERR_SSH_PRIVATE_KEY'`: `privateKey` is no key, or `passphrase` is missing or wrong
    * - `'ERR_SSH_AUTH'`: the server refused every proof that was offered; the message names what was
    *   tried, and what the server accepts
@@ -240,7 +262,10 @@ export interface SSHTunnelError extends Error {
  */
 export type Callback<T = void> = (error: SSHTunnelError | null, data: T) => void;
 
-/** The events of a tunnel with the arguments of their listeners. */
+/**
+ * The events of a tunnel with the arguments of their listeners. An AsyncLocalStorage has in them
+ * the value that it had when the tunnel was made; in callbacks, that of the call.
+ */
 export interface SSHTunnelEvents {
   /**
    * The server asks questions while the user logs on (with {@link SSHTunnelOptions.tryKeyboard}), as
@@ -267,7 +292,11 @@ export interface SSHTunnelEvents {
   connection: [connection: ConnectionInfo];
   /** A connection has ended; the last event about it. */
   disconnected: [end: ConnectionEnd];
-  /** The SSH session was lost, or the listener broke; 'close' follows. Not for errors that a call reports. */
+  /**
+   * The SSH session was lost: 'close' follows when its connections have ended. Or the port was
+   * lost; open connections live on then as after {@link SSHTunnel.stopListening}. Never for errors
+   * that a call reports. As with every EventEmitter, it is thrown where nobody listens.
+   */
   error: [error: SSHTunnelError];
   /** The tunnel holds nothing any more: no port, no connection, no session. It can start again. */
   close: [];
@@ -323,12 +352,15 @@ export interface CloseOptions {
  * **Life.** A tunnel that is up (connected or listening) keeps the process running until 'close'
  * was delivered, unless {@link SSHTunnel.unref} was called; so does every callback or promise that
  * is due. A tunnel that was never started, or is closed, needs no disposal: it goes with the
- * garbage. When a worker thread is terminated, or the process exits, its tunnels close hard: local
- * programs see ECONNRESET, and the port is free again.
+ * garbage. When a worker thread is terminated, or the process exits or is killed, its tunnels close
+ * hard: local programs see ECONNRESET, and the port is free again. For this the sockets carry the
+ * linger {1, 0} while they are open, whatever `Linger` says; its value is applied when they close.
  *
- * **Delivery.** What has become of the bytes of a connection, its 'disconnected' event tells. A
- * connection whose SSH session is lost ends with a reset after the delivered bytes, whatever its
- * Linger: a stream that was cut never looks complete.
+ * **Delivery.** To deliver a byte means to hand it to the kernel of the local program and have its
+ * acknowledgement, or to hand it to the SSH session on its way to the far side: what the far side
+ * does with it, SSH does not tell. What has become of the bytes of a connection, its 'disconnected'
+ * event tells. A connection whose SSH session is lost ends with a reset after the delivered bytes
+ * (hard: at once), whatever its Linger: a stream that was cut never looks complete.
  */
 export class SSHTunnel extends EventEmitter {
   /** Makes a tunnel that does nothing yet: starts no thread and touches no network. */
@@ -373,7 +405,9 @@ export class SSHTunnel extends EventEmitter {
   setIdleTimeout(idleTimeout: number, callback: Callback): void;
 
   /**
-   * Logs on to the SSH server. Done when the session is up, at once if it is already.
+   * Logs on to the SSH server. Done when the session is up, at once if it is already. The session
+   * then stays until {@link SSHTunnel.shutdown} or {@link SSHTunnel.close}, also if it was
+   * {@link SSHTunnel.startListening} that made it.
    *
    * Fails with the errors of dialing and logging on (see {@link SSHTunnelError.code}), within
    * `readyTimeout`. Blocking it is refused with ERR_TUNNEL_WOULD_DEADLOCK while a hostVerifier, or a
@@ -384,17 +418,23 @@ export class SSHTunnel extends EventEmitter {
 
   /**
    * Logs on if there is no session, then binds the local port. Done when a connection would be
-   * forwarded; {@link SSHTunnel.localPort} tells the port then.
+   * forwarded; {@link SSHTunnel.localPort} tells the port then. Done at once if it listens already.
+   * Called during a shutdown, or after one, it starts anew.
    *
    * Fails as {@link SSHTunnel.connect} does, or with the system's error if the port cannot be bound
-   * (EADDRINUSE, EACCES, EADDRNOTAVAIL).
+   * (EADDRINUSE, EACCES, EADDRNOTAVAIL); a session that was made for it is ended then. Fails with
+   * ERR_TUNNEL_CLOSED if {@link SSHTunnel.stopListening} is called meanwhile.
    */
   startListening(): void;
   startListening(callback: Callback): void;
 
   /**
-   * Closes the listener. Open connections live on and the session stays; done when the port is free.
-   * Connections that were not accepted yet are reset by the system.
+   * Closes the listener. Done when the port is free, without waiting for anybody. Open connections
+   * live on, nothing is lost on them. Connections that were not accepted yet are reset by the
+   * system.
+   *
+   * A session that {@link SSHTunnel.connect} asked for stays. One that was only made by
+   * {@link SSHTunnel.startListening} ends with its last connection, and 'close' follows.
    */
   stopListening(): void;
   stopListening(callback: Callback): void;
@@ -403,20 +443,27 @@ export class SSHTunnel extends EventEmitter {
    * Closes one connection by the Linger that it was accepted with. Done when it has ended, and its
    * 'disconnected' event is on its way.
    *
-   * - Graceful: what has come in from either side is delivered; both peers read everything and then
-   *   the end of stream (FIN). Takes as long as the peers take to read it.
+   * - Graceful: what has come in from either side until now is delivered; both peers read all of it
+   *   and then the end of stream (FIN). What the local program sends after the call is read and
+   *   dropped. Takes as long as the peers take to read: one that has stopped reading is waited
+   *   for without limit. A local program that has everything but does not end its own stream is
+   *   given two seconds for it.
    * - Hard: what is not delivered yet is dropped and counted; the local program gets ECONNRESET, the
    *   far side the end of the channel. Takes no time.
+   * - A connection that is not open from end to end yet gets ECONNRESET either way.
    *
-   * Fails with ERR_TUNNEL_NO_CONNECTION if there is no such connection (any more).
+   * A connection that is closing already goes on as it began; the call waits with it. Fails with
+   * ERR_TUNNEL_NO_CONNECTION if there is no such connection (any more).
    */
   disconnect(connectionId: number): void;
   disconnect(connectionId: number, callback: Callback): void;
 
   /**
-   * Stops listening, closes every connection as {@link SSHTunnel.disconnect} does, and logs off.
-   * Done when the tunnel holds nothing any more. With graceful connections that takes as long as
-   * their peers take to read. Operations under way fail with ERR_TUNNEL_CLOSED.
+   * Stops listening, closes every connection as {@link SSHTunnel.disconnect} does, with the same
+   * promises about its bytes, and logs off. Done when the tunnel holds nothing any more: with
+   * graceful connections that takes as long as the slowest of their peers takes to read. The server
+   * is given two seconds to hear the farewell. Operations under way fail with ERR_TUNNEL_CLOSED.
+   * Never fails; on a tunnel that holds nothing there is nothing to do.
    */
   shutdown(): void;
   shutdown(callback: Callback): void;
@@ -425,7 +472,9 @@ export class SSHTunnel extends EventEmitter {
    * Stops listening, lets the connections go on until both of their sides have finished, or for
    * `timeout` milliseconds, then does what {@link SSHTunnel.shutdown} does. Never blocks: without a
    * callback it returns a promise. What finishes in time is delivered completely and ends with FIN;
-   * what does not is closed by its Linger.
+   * what does not is closed by its Linger, where a graceful close may take longer than `timeout`.
+   * Of several calls the shortest time counts; `shutdown()` cuts it short. Fails over nothing but a
+   * bad argument.
    */
   close(options?: CloseOptions): Promise<void>;
   close(callback: Callback): void;
@@ -450,23 +499,19 @@ export class SSHTunnel extends EventEmitter {
   /** Takes back {@link SSHTunnel.unref}. */
   ref(): this;
 
-  /** Lets the process exit although this tunnel is up; its connections are closed hard then. */
+  /**
+   * Lets the process exit although this tunnel is up; its connections are closed hard then. Calls
+   * under way are still waited for.
+   */
   unref(): this;
 
   on<E extends keyof SSHTunnelEvents>(event: E, listener: (...args: SSHTunnelEvents[E]) => void): this;
-  on(event: string | symbol, listener: (...args: any[]) => void): this;
   once<E extends keyof SSHTunnelEvents>(event: E, listener: (...args: SSHTunnelEvents[E]) => void): this;
-  once(event: string | symbol, listener: (...args: any[]) => void): this;
   addListener<E extends keyof SSHTunnelEvents>(event: E, listener: (...args: SSHTunnelEvents[E]) => void): this;
-  addListener(event: string | symbol, listener: (...args: any[]) => void): this;
   prependListener<E extends keyof SSHTunnelEvents>(event: E, listener: (...args: SSHTunnelEvents[E]) => void): this;
-  prependListener(event: string | symbol, listener: (...args: any[]) => void): this;
   prependOnceListener<E extends keyof SSHTunnelEvents>(event: E, listener: (...args: SSHTunnelEvents[E]) => void): this;
-  prependOnceListener(event: string | symbol, listener: (...args: any[]) => void): this;
   off<E extends keyof SSHTunnelEvents>(event: E, listener: (...args: SSHTunnelEvents[E]) => void): this;
-  off(event: string | symbol, listener: (...args: any[]) => void): this;
   removeListener<E extends keyof SSHTunnelEvents>(event: E, listener: (...args: SSHTunnelEvents[E]) => void): this;
-  removeListener(event: string | symbol, listener: (...args: any[]) => void): this;
 }
 
 /** The same class by the name of the package. */

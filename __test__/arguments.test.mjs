@@ -48,7 +48,7 @@ describe('constructor', () => {
 
   test('checks the range of every number', () => {
     const ranges = {
-      port: [0, 65535], localPort: [0, 65535], forwardPort: [1, 65535],
+      port: [1, 65535], localPort: [0, 65535], forwardPort: [1, 65535],
       idleTimeout: [0, 2 ** 31 - 1], keepaliveInterval: [0, 2 ** 31 - 1],
       keepaliveCountMax: [1, 2 ** 31 - 1], readyTimeout: [0, 2 ** 31 - 1],
     };
@@ -78,6 +78,7 @@ describe('constructor', () => {
     for (const bad of ['SHA256:short', 'ssh-ed25519', 'MD5:00', 'ssh-ed25519 AAAA!']) {
       assert.throws(() => make({ hostKey: bad }), value);
     }
+    refuses(() => make({ hostKey: 'SHA256:x' }), value, "The property 'options.hostKey' is invalid: 'SHA256:' has to be followed by 43 characters of base64. Received 'SHA256:x'");
     refuses(() => make({ hostKey: [5] }), type, 'The "options.hostKey[0]" property must be of type string. Received type number (5)');
   });
 
@@ -110,6 +111,9 @@ describe('constructor', () => {
           return true;
         });
       }
+    }
+    for (const hostKey of ['-----BEGIN RSA PRIVATE KEY-----\nhunter2', `${' '.repeat(99)}hunter2`]) {
+      assert.throws(() => make({ hostKey }), (error) => !error.message.includes('hunter2'));
     }
     const key = Buffer.from('hunter2-key');
     const tunnel = make({ password: 'hunter2', privateKey: key, passphrase: 'hunter2' });

@@ -277,6 +277,25 @@ for (const linger of [true, false]) {
   });
 }
 
+test('graceful: a client that resets, then a target that is stuck in both directions dies', async (t) => {
+  const { tunnel, diary, target, connect } = await openTunnel(t, server, behaviours.endless(), {
+    linger: true,
+  });
+  const client = await connect({ read: false });
+  const far = await target.next();
+  client.send(64 * MIB);
+  await settled(() => client.accepted);
+  await settled(async () => (await only(tunnel)).bytesDown);
+  await client.reset();
+  // What the client had sent waits for the target, which then vanishes.
+  assert.deepEqual(diary.all('disconnected'), []);
+  await far.reset();
+  const end = await diary.next('disconnected');
+  assertIncludes(end, { code: 'ECONNRESET', clean: false, closedBy: 'reset' });
+  assert.ok(end.droppedUp > 0);
+  assert.ok(end.droppedDown > 0);
+});
+
 test('graceful disconnect with unread input: every byte, then FIN', async (t) => {
   // The trap of the sockets API: a plain close() here sends RST and drops what was not yet sent.
   const size = 2 * MIB;
@@ -301,6 +320,48 @@ test('graceful disconnect with unread input: every byte, then FIN', async (t) =>
     bytesDown: size, droppedDown: 0, lingerExpired: false,
   });
   assertIncludes(await far.ended, { bytes: end.bytesUp, sha256: patternHash(end.bytesUp), end: 'FIN' });
+});
+
+test('graceful disconnect of a client that then resets: what had come by then, then the end', async (t) => {
+  const { tunnel, diary, target, connect } = await openTunnel(t, server, behaviours.idle(), {
+    linger: true,
+  });
+  const client = await connect();
+  const far = await target.next();
+  client.send(64 * MIB); // the target does not read: it piles up before the tunnel
+  await settled(() => client.accepted);
+  const { connectionId } = await only(tunnel);
+  const disconnected = tunnel.promises.disconnect(connectionId);
+  await tunnel.promises.connections(); // the disconnect has begun
+  await client.reset();
+  far.read(); // and never ends its own direction
+  await disconnected;
+  const end = await diary.next('disconnected');
+  assertIncludes(end, { connectionId, code: 'ECONNRESET', clean: false });
+  const { bytes, sha256 } = await far.ended;
+  assert.equal(bytes, end.bytesUp);
+  assert.equal(sha256, patternHash(bytes));
+});
+
+test('graceful disconnect after the end of the far side: the client did not end, it was cut', async (t) => {
+  const { tunnel, diary, target, connect } = await openTunnel(t, server, behaviours.source(KIB), {
+    linger: true,
+  });
+  const client = await connect();
+  assertIncludes(await client.ended, { bytes: KIB, end: 'FIN' });
+  const far = await target.next();
+  await client.send(KIB);
+  await far.received(KIB);
+  const { connectionId } = await only(tunnel);
+  const disconnected = tunnel.promises.disconnect(connectionId);
+  assertIncludes(await far.ended, { bytes: KIB, end: 'FIN' });
+  await client.send(KIB); // too late
+  client.end();
+  await disconnected;
+  assertIncludes(await diary.next('disconnected'), {
+    connectionId, code: 'OK', clean: false, closedBy: 'graceful',
+    bytesUp: KIB, droppedUp: KIB, bytesDown: KIB, droppedDown: 0,
+  });
 });
 
 test('hard disconnect with data under way: ECONNRESET at once', async (t) => {

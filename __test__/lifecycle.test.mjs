@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { after } from 'node:test';
 
 import { test } from './helpers/bounded.mjs';
-import { KIB, MIB, behaviours, patternHash, refuses } from './helpers/peers.mjs';
+import { KIB, MIB, behaviours, patternHash, refuses, settled } from './helpers/peers.mjs';
 import { descriptors } from './helpers/process.mjs';
 import { Ssh2Server } from './helpers/ssh2-server.mjs';
 import { Sshd } from './helpers/sshd.mjs';
@@ -120,6 +120,20 @@ test('shutdown() logs off and leaves no descriptor', async (t) => {
   assert.equal(descriptors(), between);
 });
 
+for (const last of ['shutdown', 'close', 'stopListening']) {
+  test(`what shutdown() defers, a later ${last}() overtakes`, async (t) => {
+    const { tunnel } = await openTunnel(t, server, behaviours.echo());
+    const { shutdown, startListening, [last]: overtake } = tunnel.promises;
+    const outcomes = await Promise.allSettled([shutdown(), startListening(), overtake()]);
+    assert.deepEqual(outcomes.map(({ reason }) => reason?.code), [
+      undefined, 'ERR_TUNNEL_CLOSED', undefined,
+    ]);
+    assert.equal(tunnel.listening, false);
+    await tunnel.promises.startListening();
+    assert.equal(tunnel.listening, true);
+  });
+}
+
 test('close() waits for connections to end by themselves', async (t) => {
   const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
   const port = tunnel.localPort;
@@ -222,6 +236,20 @@ test('disconnect() of a connection that does not exist', async (t) => {
   await assert.rejects(async () => tunnel.promises.disconnect(1.5), { code: 'ERR_OUT_OF_RANGE' });
 });
 
+test('disconnect() of a connection that is not open yet resets it, and says so', async (t) => {
+  const ssh2 = await Ssh2Server.start({ onOpen: () => {} });
+  t.after(() => ssh2.stop());
+  const { tunnel, diary, connect } = await openTunnel(t, ssh2, behaviours.idle(), { linger: true });
+  const client = await connect();
+  await ssh2.logged(/Inbound: CHANNEL_OPEN/);
+  const { connectionId } = await only(tunnel);
+  await tunnel.promises.disconnect(connectionId);
+  assertIncludes(await client.ended, { bytes: 0, end: 'ECONNRESET' });
+  assertIncludes(await diary.next('disconnected'), {
+    connectionId, code: 'ECONNABORTED', clean: false, closedBy: 'reset', bytesUp: 0, bytesDown: 0,
+  });
+});
+
 test('disconnect() ends one connection and no other', async (t) => {
   const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
   const first = await connect();
@@ -252,6 +280,65 @@ test('an idle connection is closed, a busy one is not', async (t) => {
   assertIncludes(await idle.ended, { bytes: KIB, end: 'FIN' });
   assert.equal((await diary.next('disconnected')).code, 'ETIMEDOUT');
   await talk(busy);
+});
+
+test('a connection that takes longer to open than it may be idle is closed when idle', async (t) => {
+  const opens = [];
+  const ssh2 = await Ssh2Server.start({ onOpen: (open) => opens.push(open) });
+  t.after(() => ssh2.stop());
+  const { diary, connect } = await openTunnel(t, ssh2, behaviours.idle(), { idleTimeout: 200 });
+  const clients = [await connect(), await connect()];
+  for (const client of clients) client.ended.then(() => client.end());
+  await ssh2.logged(/Inbound: CHANNEL_OPEN \(s:1/);
+  opens[0].accept();
+  assert.equal((await diary.next('disconnected')).code, 'ETIMEDOUT');
+  // The other was not open while the first one was idle for too long.
+  opens[1].accept();
+  assert.equal((await diary.next('disconnected')).code, 'ETIMEDOUT');
+});
+
+// Less time than the 15 s after which ssh2 asks for a sign of life, and so wakes everybody up.
+const SOON = { timeout: 10_000 };
+test('what a server says in one breath with the end of the logon is heard', SOON, async (t) => {
+  const ssh2 = await Ssh2Server.start();
+  t.after(() => ssh2.stop());
+  ssh2.server.on('connection', (client) => {
+    client.prependListener('authentication', () => client._sock.cork());
+    client.on('authentication', ({ method }) => {
+      if (method === 'password') client._protocol.ping();
+      client._sock.uncork();
+    });
+  });
+  const tunnel = makeTunnel(t, ssh2.login, 1, { keepaliveInterval: 0 });
+  const diary = new Diary(tunnel);
+  await tunnel.promises.connect();
+  await ssh2.logged(/Inbound: Received REQUEST_FAILURE/);
+  assert.deepEqual(diary.all('error'), []);
+});
+
+test('a server that leaves many answers unread is heard again once it reads', async (t) => {
+  const ssh2 = await Ssh2Server.start();
+  t.after(() => ssh2.stop());
+  let client;
+  ssh2.server.on('connection', (it) => (client = it));
+  const tunnel = makeTunnel(t, ssh2.login, 1, { keepaliveInterval: 0 });
+  const diary = new Diary(tunnel);
+  await tunnel.promises.connect();
+  let questions = 0;
+  let answers = 0;
+  let done;
+  const answered = new Promise((resolve) => (done = resolve));
+  client._protocol._handlers.REQUEST_FAILURE = () => ++answers === questions && done();
+  client._protocol._debug = undefined; // a line for each would be too much
+  client._sock.pause();
+  // Until the tunnel holds so many answers that it does not want to hear any more.
+  do {
+    for (let count = 0; count < 10_000; count++, questions++) client._protocol.ping();
+    await settled(() => client._sock.writableLength);
+  } while (client._sock.writableLength === 0);
+  client._sock.resume();
+  await answered;
+  assert.deepEqual(diary.all('error'), []);
 });
 
 test('a server that falls silent is found dead in time', async (t) => {

@@ -37,8 +37,7 @@ const faults = [await download()];
 console.log(`
 Closing a connection with ${size(UNDER_WAY)} under way to a program slow to read
 
-  Linger      sent       the program got   then      disconnect() took
-`);
+  Linger      sent       the program got   then        disconnect() took`);
 faults.push(await close(true), await close(false));
 console.log(`
   setLinger(true), the default: everything is delivered, then the stream ends.
@@ -98,9 +97,10 @@ async function close(linger) {
 
   const since = performance.now();
   const disconnected = tunnel.promises.disconnect(connectionId);
-  socket.resume();
+  if (linger) socket.resume(); // a graceful close waits for this, a hard one for nobody
   await disconnected;
   const took = performance.now() - since;
+  socket.resume();
   if (!socket.closed) await once(socket, 'close');
   const [report] = await ended;
 

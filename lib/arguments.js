@@ -179,7 +179,7 @@ function checkOptions(options) {
   const usual = hostKey === undefined && knownHosts === undefined && hostVerifier === undefined;
   const native = {
     host: checkName(host, 'options.host'),
-    port: checkInteger(port, 'options.port', 0, MOST_SHORT),
+    port: checkInteger(port, 'options.port', 1, MOST_SHORT),
     username: checkName(username, 'options.username'),
     hostKey: hostKey === undefined ? [] : checkNames(hostKey, 'options.hostKey'),
     knownHosts: usual ? usualKnownHosts() : checkNames(knownHosts === undefined ? [] : knownHosts, 'options.knownHosts'),

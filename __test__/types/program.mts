@@ -106,3 +106,7 @@ tunnel.setLingerOption({ l_onoff: 1 });
 tunnel.localPort = 1;
 // @ts-expect-error no such member
 tunnel.on('connection', (connection) => connection.nothing);
+// @ts-expect-error not what the event brings
+tunnel.on('connection', (connection: number) => connection);
+// @ts-expect-error no such event
+tunnel.on('disconect', () => undefined);

@@ -16,6 +16,9 @@ use crate::tunnel::{Config, Settings};
 /// Longer than any process lives, and short enough to be added to any point in time.
 const CENTURY: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
 
+/// Characters of a refused value that its error repeats: a fingerprint has 50.
+const MOST_SHOWN: usize = 80;
+
 /// The constructor's options, defaults filled in.
 #[napi(object, object_to_js = false)]
 pub struct Options {
@@ -79,7 +82,7 @@ impl Options {
             methods: self.auth_handler.map(|names| names.iter().map(|name| method(name)).collect()),
         };
         let trust = Trust {
-            pins: self.host_key.iter().map(pin).collect::<Result<_, _>>()?,
+            pins: self.host_key.iter().map(|text| pin(text)).collect::<Result<_, _>>()?,
             known_hosts: self.known_hosts.into_iter().map(PathBuf::from).collect(),
             verifier: self.verifier,
         };
@@ -120,10 +123,35 @@ fn method(name: &str) -> AuthMethod {
     }
 }
 
-fn pin(text: &String) -> Result<Pin, Failure> {
+fn pin(text: &str) -> Result<Pin, Failure> {
     text.parse().map_err(|reason| {
+        let received = received(text);
         let message =
-            format!("The property 'options.hostKey' is invalid: {reason}. Received {text:?}");
+            format!("The property 'options.hostKey' is invalid: {reason}. Received {received}");
         Failure::new("ERR_INVALID_ARG_VALUE", message)
     })
+}
+
+/// A refused pin, fit for a message: not all of a file, and nothing of the wrong half of a key.
+fn received(text: &str) -> String {
+    if text.contains("PRIVATE KEY") {
+        return "a private key".to_owned();
+    }
+    let start: String = text.chars().take(MOST_SHOWN).collect();
+    let dots = if start.len() < text.len() { "..." } else { "" };
+    format!("'{}{dots}'", start.escape_debug())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_pin_is_shown_in_part_and_a_private_key_not_at_all() {
+        assert_eq!(received("MD5:00"), "'MD5:00'");
+        assert_eq!(received("a\nb"), "'a\\nb'");
+        assert_eq!(received(&"ä".repeat(80)), format!("'{}'", "ä".repeat(80)));
+        assert_eq!(received(&"ä".repeat(81)), format!("'{}...'", "ä".repeat(80)));
+        assert_eq!(received("-----BEGIN EC PRIVATE KEY----- MHcCAQEE"), "a private key");
+    }
 }

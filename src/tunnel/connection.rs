@@ -53,8 +53,21 @@ pub(super) enum Up {
     Flowing,
     /// The owner closes: only so many more are read, which had come before.
     Last(usize),
-    /// Nothing more will be sent; the far side was told.
+    /// The owner closes, and what had come before is sent; the far side was told that nothing more
+    /// will come, the local program may not have ended.
+    Cut,
+    /// The local program has ended its stream; the far side was told.
     Ended,
+}
+
+impl Up {
+    /// Whether nothing more will be sent.
+    pub(super) fn is_over(self) -> bool {
+        match self {
+            Up::Flowing | Up::Last(_) => false,
+            Up::Cut | Up::Ended => true,
+        }
+    }
 }
 
 /// The direction from the far side to the local program.
@@ -140,7 +153,7 @@ impl Connection {
             Up::Flowing => FIRST,
             Up::Last(0) => return Taken::LastDone,
             Up::Last(left) => left.min(BULK),
-            Up::Ended => return Taken::Drained,
+            Up::Cut | Up::Ended => return Taken::Drained,
         };
         if client.window(self.channel) == 0 {
             return if self.watch(cx) { Taken::Reset } else { Taken::NoWindow };
@@ -211,7 +224,7 @@ impl Connection {
         let mut written = 0;
         let mut blocked = !self.backlog.is_empty();
         let waited = blocked;
-        for group in arrived.chunks(SLICES) {
+        for (turn, group) in arrived.chunks(SLICES).enumerate() {
             let mut skip = 0;
             if !blocked {
                 let mut slices = [IoSlice::new(&[]); SLICES];
@@ -223,7 +236,12 @@ impl Connection {
                 {
                     Ok(count) => count,
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-                    Err(error) => return Err(error),
+                    Err(error) => {
+                        // Neither written nor kept.
+                        let lost = arrived[turn * SLICES..].iter().map(Range::len).sum::<usize>();
+                        self.dropped += lost as u64;
+                        return Err(error);
+                    }
                 };
                 written += skip;
             }
@@ -316,5 +334,57 @@ impl Arrival {
             bytes_up: 0,
             bytes_down: 0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use ssh_proto::{Credentials, Setup};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::linger::Linger;
+    use crate::runtime;
+
+    fn client() -> Client {
+        let credentials = Credentials { user: "user".into(), ..Credentials::default() };
+        let setup = Setup { credentials, keepalive: None, known_key_types: Vec::new() };
+        Client::new(setup, |bytes| bytes.fill(7))
+    }
+
+    /// A connection, and the program that connected.
+    async fn connection(client: &mut Client) -> (Connection, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let local = listener.local_addr().expect("address");
+        let program = TcpStream::connect(local).await.expect("connect");
+        let (stream, remote) = listener.accept().await.expect("accept");
+        let channel = client.open_direct_tcpip("host", 80, "127.0.0.1", 4000);
+        let settings = Settings::default();
+        let arrival = Arrival { id: 1, stream, remote, local, settings };
+        (Connection::new(arrival, channel, Instant::now()), program)
+    }
+
+    #[test]
+    fn what_a_failed_write_leaves_behind_is_dropped() {
+        let mut client = client();
+        let mut connection = runtime::handle().block_on(async {
+            let (connection, program) = connection(&mut client).await;
+            Linger::HARD.apply(&program).expect("linger");
+            drop(program);
+            connection.arrival.stream.readable().await.expect("the reset has come");
+            connection
+        });
+
+        let ranges = SLICES + 10;
+        client.space()[..ranges].fill(1);
+        client.received(ranges, Instant::now());
+        connection.received = ranges as u64;
+        connection.arrived = (0..ranges).map(|at| at..at + 1).collect();
+        let cx = &mut Context::from_waker(Waker::noop());
+        connection.deliver(&client, cx, Instant::now()).expect_err("nobody is there");
+        assert_eq!(connection.dropped, ranges as u64);
+        assert!(connection.backlog.is_empty() && connection.arrived.is_empty());
     }
 }

@@ -193,14 +193,18 @@ impl Driver {
         if link.client.pending().is_empty() {
             return false;
         }
-        match link.poll_flush(cx) {
+        let deaf = !link.client.wants_input();
+        let flushed = link.poll_flush(cx);
+        // Nothing wakes us for what the server has sent before we want to hear it again.
+        let hears_again = deaf && link.client.wants_input();
+        match flushed {
             // Room was made: those who wait for it go on.
-            Poll::Ready(Ok(())) => !self.queue.is_empty(),
+            Poll::Ready(Ok(())) => hears_again || !self.queue.is_empty(),
             Poll::Ready(Err(error)) => {
                 self.broken(&error, now);
                 true
             }
-            Poll::Pending => false,
+            Poll::Pending => hears_again,
         }
     }
 

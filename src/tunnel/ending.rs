@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use ssh_proto::OpenFailure;
 
-use super::connection::{Arrival, Connection, Down, Up};
+use super::connection::{Arrival, Connection, Down, Stage, Up};
 use super::{ClosedBy, ConnectionEnd};
 use crate::closing::{Ended, Outcome};
 use crate::linger::{Ending, Linger};
@@ -113,7 +113,7 @@ impl Report {
             dropped: connection.dropped,
             up: connection.up,
             down: connection.down,
-            opened: true,
+            opened: !matches!(connection.stage, Stage::Opening),
             ..Self::of_arrival(&connection.arrival, cause)
         }
     }

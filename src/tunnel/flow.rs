@@ -12,6 +12,10 @@ use super::{Answer, ConnectionRequest, Event};
 
 /// Connections accepted in one turn.
 const ACCEPTED: usize = 64;
+/// How much the far side may go on sending to a local program that has reset its connection while
+/// the last of that program's own bytes wait for room. Without credit OpenSSH does not look at its
+/// end of the connection any more, and would never notice that nobody is there to make room.
+const MOST_DISCARDED: u64 = 16 * 1024 * 1024;
 
 impl Driver {
     /// Takes new connections from the local port.
@@ -76,10 +80,6 @@ impl Driver {
         );
         let due = now + self.config.target.ready_timeout;
         self.unanswered.push_back((due, arrival.id, Some(channel.index())));
-        if let Some(limit) = arrival.settings.idle_timeout {
-            let look = now + limit;
-            self.next_idle_look = Some(self.next_idle_look.map_or(look, |next| next.min(look)));
-        }
         self.table.insert(Connection::new(arrival, channel, now), &self.ready);
     }
 
@@ -102,7 +102,8 @@ impl Driver {
         }
     }
 
-    fn handle_events(&mut self, now: Instant) {
+    /// Everything that follows from what was read.
+    pub(super) fn handle_events(&mut self, now: Instant) {
         let failure = loop {
             let Some(link) = &mut self.link else { return };
             match link.client.next_event() {
@@ -138,6 +139,11 @@ impl Driver {
                 connection.received += range.len() as u64;
                 if matches!(connection.stage, Stage::Reset) {
                     connection.dropped += range.len() as u64;
+                    if let Some(link) = &mut self.link
+                        && connection.dropped < MOST_DISCARDED
+                    {
+                        link.client.consumed(channel, range.len());
+                    }
                     return;
                 }
                 if connection.arrived.is_empty() {
@@ -156,7 +162,7 @@ impl Driver {
                 if connection.arrived.is_empty() {
                     self.touched.push(channel.index());
                 }
-                if connection.up == Up::Ended
+                if connection.up.is_over()
                     && let Some(link) = &mut self.link
                 {
                     link.client.close(channel);
@@ -175,6 +181,10 @@ impl Driver {
         let Some(connection) = self.table.of(channel) else { return };
         connection.stage = Stage::Open;
         connection.active = now;
+        if let Some(limit) = connection.arrival.settings.idle_timeout {
+            let look = now + limit;
+            self.next_idle_look = Some(self.next_idle_look.map_or(look, |next| next.min(look)));
+        }
         let info = connection.info(&self.config, &self.forward_host);
         self.emit(Event::Connection(info));
         self.enqueue(channel.index());
@@ -241,7 +251,7 @@ impl Driver {
                 self.enqueue(index);
             }
             // Nothing can be read now, so a reset shows only as an error of the socket.
-            Up::Flowing | Up::Last(_) | Up::Ended => {
+            Up::Flowing | Up::Last(_) | Up::Cut | Up::Ended => {
                 if connection.watch(&mut Context::from_waker(waker)) {
                     self.reset_by_local(index);
                 }
@@ -279,8 +289,12 @@ impl Driver {
                 true
             }
             Taken::Drained | Taken::NoWindow => false,
-            Taken::End | Taken::LastDone => {
-                self.end_up(index);
+            Taken::End => {
+                self.end_up(index, Up::Ended);
+                true
+            }
+            Taken::LastDone => {
+                self.end_up(index, Up::Cut);
                 true
             }
             Taken::Reset => {
@@ -290,11 +304,15 @@ impl Driver {
         }
     }
 
-    /// The local program's direction is through: tells the far side.
-    pub(super) fn end_up(&mut self, index: usize) {
+    /// The local program's direction is through, as `end` says: tells the far side.
+    pub(super) fn end_up(&mut self, index: usize, end: Up) {
         let Some(link) = &mut self.link else { return };
         let Some((connection, waker)) = self.table.with_waker(index) else { return };
-        connection.up = Up::Ended;
+        if matches!(connection.stage, Stage::Reset) {
+            // The owner was closing it, so no more than what had come by then was to be passed on.
+            return self.reset(index, Cause::ResetByLocal);
+        }
+        connection.up = end;
         link.client.eof(connection.channel);
         let closing = matches!(connection.stage, Stage::Closing(_));
         if closing || connection.down != Down::Flowing {

@@ -65,6 +65,18 @@ impl Operations {
         answer_all(&mut self.disconnecting.remove(&id).unwrap_or_default(), &Ok(()));
     }
 
+    /// Whoever asked for `which` to be done after the shutdown has been overtaken.
+    fn give_up_deferred(&mut self, which: impl Fn(&Command) -> bool) {
+        let deferred = std::mem::take(&mut self.deferred);
+        let (given_up, kept) = deferred.into_iter().partition(which);
+        self.deferred = kept;
+        for command in given_up {
+            if let Command::Connect(reply) | Command::StartListening(reply) = command {
+                answer(reply, &Err(Error::Closed));
+            }
+        }
+    }
+
     fn is_leaving(&self) -> bool {
         !matches!(self.leaving, Leaving::No)
     }
@@ -105,6 +117,8 @@ impl Driver {
                 }
             }
             Command::StopListening(reply) => {
+                let listens = |command: &Command| matches!(command, Command::StartListening(_));
+                self.operations.give_up_deferred(listens);
                 self.stop_listening();
                 answer(reply, &Ok(()));
             }
@@ -132,7 +146,7 @@ impl Driver {
         }
     }
 
-    pub(super) fn logged_on(&mut self, outcome: Result<Session, session::Error>, _now: Instant) {
+    pub(super) fn logged_on(&mut self, outcome: Result<Session, session::Error>, now: Instant) {
         match outcome {
             Ok(session) => {
                 self.link = Some(Link::new(session));
@@ -143,6 +157,9 @@ impl Driver {
                 if !self.operations.listening.is_empty() {
                     self.resolve();
                 }
+                // What came with the server's last word on the logon is read already: no event of
+                // the socket will announce it.
+                self.handle_events(now);
             }
             Err(error) => {
                 let outcome = Err(error.into());
@@ -207,6 +224,7 @@ impl Driver {
     }
 
     fn drain(&mut self, until: Option<Instant>, reply: Reply<()>) {
+        self.operations.give_up_deferred(|_| true);
         match &mut self.operations.leaving {
             Leaving::No => {
                 self.stop();
@@ -222,6 +240,7 @@ impl Driver {
     }
 
     fn shutdown(&mut self, reply: Reply<()>) {
+        self.operations.give_up_deferred(|_| true);
         match &mut self.operations.leaving {
             Leaving::No => {
                 self.stop();

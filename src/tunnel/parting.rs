@@ -51,12 +51,13 @@ impl Driver {
     fn begin_closing(&mut self, index: usize, cause: Cause) {
         let Some(connection) = self.table.get(index) else { return };
         connection.stage = Stage::Closing(cause);
-        if connection.up == Up::Flowing {
-            let socket = socket2::SockRef::from(&connection.arrival.stream);
-            connection.up = Up::Last(sys::unread(&socket).unwrap_or_default());
-            self.enqueue(index);
-        } else {
-            self.end_up(index);
+        match connection.up {
+            Up::Flowing => {
+                let socket = socket2::SockRef::from(&connection.arrival.stream);
+                connection.up = Up::Last(sys::unread(&socket).unwrap_or_default());
+                self.enqueue(index);
+            }
+            up @ (Up::Last(_) | Up::Cut | Up::Ended) => self.end_up(index, up),
         }
     }
 
@@ -92,11 +93,14 @@ impl Driver {
         let socket = socket2::SockRef::from(&connection.arrival.stream);
         let unread = sys::unread(&socket).unwrap_or_default();
         // The kernel keeps what came before the reset: that is passed on before the end.
-        if graceful && unread > 0 && connection.up != Up::Ended {
+        if graceful && unread > 0 && !connection.up.is_over() {
             if !matches!(connection.stage, Stage::Reset) {
                 connection.stage = Stage::Reset;
                 connection.dropped += connection.backlog.len() as u64;
                 connection.backlog = Backlog::default();
+                if let Some(link) = &mut self.link {
+                    link.client.consumed(connection.channel, connection.dropped as usize);
+                }
             }
             self.enqueue(index);
             return;
@@ -139,11 +143,15 @@ impl Driver {
         let mut next: Option<Instant> = None;
         for (_, connection) in self.table.iter() {
             let Some(limit) = connection.arrival.settings.idle_timeout else { continue };
+            if !matches!(connection.stage, Stage::Open) {
+                // Not open yet: its time begins then. Or being closed already.
+                continue;
+            }
             if connection.active + limit > now {
                 // Not for each of many connections in turn: a little later for all of them.
                 let look = (connection.active + limit).max(now + limit / IDLE_LOOKS);
                 next = Some(next.map_or(look, |next| next.min(look)));
-            } else if matches!(connection.stage, Stage::Open) {
+            } else {
                 idle.push(connection.arrival.id);
             }
         }
@@ -189,7 +197,7 @@ impl Driver {
     }
 
     /// Resets a connection at once and closes its channel.
-    fn reset(&mut self, index: usize, cause: Cause) {
+    pub(super) fn reset(&mut self, index: usize, cause: Cause) {
         if let Some(connection) = self.remove(index) {
             self.part_reset(connection, cause);
         }
