@@ -30,6 +30,17 @@ export interface HostKeyInfo {
   fingerprint: string;
 }
 
+/** A way to prove who the user is; `'agent'` is publickey with the keys of `agent`. */
+export type AuthMethod = 'none' | 'publickey' | 'agent' | 'keyboard-interactive' | 'password';
+
+/** A question of the server's; control characters other than tabs and line ends are left out. */
+export interface Prompt {
+  /** Such as `'Password: '`. */
+  prompt: string;
+  /** Whether the answer may be seen while it is typed. */
+  echo: boolean;
+}
+
 /**
  * How one list of algorithms is made: exactly these names, the preferred first; or the default list
  * with some names taken out (`remove`), then some put first (`prepend`, also those that are in the
@@ -110,6 +121,36 @@ export interface SSHTunnelOptions {
   passphrase?: string | Uint8Array | undefined;
   /** Which algorithms may be used, and in which order. Default: all that are known. */
   algorithms?: Algorithms | undefined;
+  /**
+   * Path of the socket of an ssh-agent; on Windows (untested) of a named pipe, such as
+   * `'\\\\.\\pipe\\openssh-ssh-agent'`. Nothing is taken from the environment: pass
+   * `process.env.SSH_AUTH_SOCK`.
+   *
+   * The agent's keys and certificates are offered in its order, and it is asked to sign only with
+   * those that the server takes. An agent that cannot be reached or fails leads to the next key or
+   * method; what went wrong is in the message of ERR_SSH_AUTH. One that waits, for a touch or a
+   * confirmation, is waited for within `readyTimeout`.
+   */
+  agent?: string | undefined;
+  /**
+   * Whether the event 'keyboard-interactive' answers the server's questions. As long as such a
+   * tunnel has no session, `connect()` and `startListening()` without a callback are refused with
+   * ERR_TUNNEL_WOULD_DEADLOCK. Default: `false`.
+   *
+   * Without it, `password` answers a server that asks one question whose answer is not to be seen:
+   * many servers take passwords in no other way. A password that was refused is not sent again.
+   */
+  tryKeyboard?: boolean | undefined;
+  /**
+   * The only methods to use, in this order, each at most once; those that no other option gives
+   * anything to use with are passed over. Default: publickey, agent, keyboard-interactive,
+   * password; without `tryKeyboard`, password comes before keyboard-interactive. `'none'` asks to
+   * be let in without proof; by default that is done only where there is nothing else.
+   *
+   * A method that the server does not accept (yet) is left out until it does: where it wants
+   * several proofs, their order is the server's.
+   */
+  authHandler?: readonly AuthMethod[] | undefined;
   /** Trusted host keys: fingerprints (`'SHA256:...'`) or lines of public keys (`'ssh-ed25519 AAAA...'`). */
   hostKey?: string | readonly string[] | undefined;
   /**
@@ -252,7 +293,8 @@ export interface SSHTunnelError extends Error {
    * - `'ERR_SSH_HOST_KEY'`: the server's key is not trusted, or a file of known hosts cannot be
    *   read; nothing about the user was sent
    * - `'ERR_SSH_PRIVATE_KEY'`: `privateKey` is no key, or `passphrase` is missing or wrong
-   * - `'ERR_SSH_AUTH'`: the server refused every proof that was offered
+   * - `'ERR_SSH_AUTH'`: the server refused every proof that was offered; the message names what was
+   *   tried, and what the server accepts
    * - `'ERR_SSH_ALGORITHM'`: both sides have no algorithm of one kind in common; the message names both lists
    * - `'ERR_SSH_PROTOCOL'`: the server broke the protocol
    * - `'ERR_SSH_DISCONNECTED'`: the session broke, or the server ended it or fell silent
@@ -282,6 +324,21 @@ export type Callback<T = void> = (error: SSHTunnelError | null, data: T) => void
  * the value that it had when the tunnel was made; in callbacks, that of the call.
  */
 export interface SSHTunnelEvents {
+  /**
+   * The server asks questions while the user logs on (with {@link SSHTunnelOptions.tryKeyboard}), as
+   * in ssh2: `finish` takes one string for each prompt, now or later, within `readyTimeout`. Fewer,
+   * or none, give up on the questions, and so do a throw and the absence of a listener: the next
+   * method is tried then. Only the first call of `finish` counts; of what is no array of strings it
+   * throws TypeError ERR_INVALID_ARG_TYPE, of more strings than prompts RangeError
+   * ERR_OUT_OF_RANGE. There may be several rounds, each with an event of its own.
+   */
+  'keyboard-interactive': [
+    name: string,
+    instructions: string,
+    lang: string,
+    prompts: Prompt[],
+    finish: (responses?: readonly string[]) => void,
+  ];
   /** The SSH session is up. */
   ready: [];
   /** The local port is bound and the session is up: a connection would be forwarded. */
@@ -410,8 +467,8 @@ export class SSHTunnel extends EventEmitter {
    * {@link SSHTunnel.startListening} that made it.
    *
    * Fails with the errors of dialing and logging on (see {@link SSHTunnelError.code}), within
-   * `readyTimeout`. Blocking it is refused with ERR_TUNNEL_WOULD_DEADLOCK while a hostVerifier would
-   * have to be asked.
+   * `readyTimeout`. Blocking it is refused with ERR_TUNNEL_WOULD_DEADLOCK while a hostVerifier, or a
+   * listener of 'keyboard-interactive', would have to be asked.
    */
   connect(): void;
   connect(callback: Callback): void;

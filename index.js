@@ -37,6 +37,8 @@ const MIRRORED = {
 class SSHTunnel extends EventEmitter {
   #handle;
   #hostVerifier;
+  /** Whether the server's questions go to 'keyboard-interactive'. */
+  #interactive;
   /** Events run in the context in which the tunnel was made. */
   #resource = new AsyncResource('SSHTUNNEL');
   #promises;
@@ -61,7 +63,7 @@ class SSHTunnel extends EventEmitter {
 
   constructor(options) {
     super();
-    const { native, hostVerifier, wipe } = check.checkOptions(options);
+    const { native, hostVerifier, interactive, wipe } = check.checkOptions(options);
     let handle;
     try {
       handle = create(this, native);
@@ -71,6 +73,7 @@ class SSHTunnel extends EventEmitter {
     if (typeof handle !== 'number') throw fromNative(handle);
     this.#handle = handle;
     this.#hostVerifier = hostVerifier;
+    this.#interactive = interactive;
   }
 
   getLinger(callback) {
@@ -231,9 +234,9 @@ class SSHTunnel extends EventEmitter {
   }
 
   #refuseDeadlock(method, callback) {
-    if (callback === undefined && this.#hostVerifier !== undefined && !binding.ready(this.#handle)) {
-      throw wouldDeadlock(method);
-    }
+    if (callback !== undefined || binding.ready(this.#handle)) return;
+    if (this.#hostVerifier !== undefined) throw wouldDeadlock(method, 'options.hostVerifier');
+    if (this.#interactive) throw wouldDeadlock(method, "a listener of 'keyboard-interactive'");
   }
 
   /** Keeps this tunnel, and the event loop, while it is up. */
@@ -265,6 +268,9 @@ class SSHTunnel extends EventEmitter {
     switch (kind) {
       case Kind.HostKey:
         this.#verifyHostKey(number, payload);
+        break;
+      case Kind.Prompts:
+        this.#askUser(number, payload);
         break;
       case Kind.Ready:
         this.#refresh();
@@ -307,6 +313,22 @@ class SSHTunnel extends EventEmitter {
       this.#refusal = { reason };
     }
     binding.answerHostKey(this.#handle, question, trusted);
+  }
+
+  #askUser(question, { name, instructions, lang, prompts }) {
+    const handle = this.#handle;
+    const count = prompts.length;
+    const finish = (responses = []) => {
+      // Fewer cannot be what the server wants: that is how a user gives up.
+      const given = check.checkResponses(responses, count);
+      binding.answerPrompts(handle, question, given.length === count ? given : undefined);
+    };
+    let heard = false;
+    try {
+      heard = this.emit('keyboard-interactive', name, instructions, lang, prompts, finish);
+    } finally {
+      if (!heard) binding.answerPrompts(handle, question, undefined);
+    }
   }
 
   #requestConnection({ connectionId, remoteAddress, remotePort }) {

@@ -28,7 +28,7 @@ describe('constructor', () => {
 
   test('checks the type of every option', () => {
     const wrong = {
-      host: 5, port: '22', username: 5, password: 5, privateKey: 5, passphrase: 5, algorithms: 5, hostKey: 5, knownHosts: 5,
+      host: 5, port: '22', username: 5, password: 5, privateKey: 5, passphrase: 5, agent: 5, tryKeyboard: 1, authHandler: 'agent', algorithms: 5, hostKey: 5, knownHosts: 5,
       hostVerifier: true, localHost: 5, localPort: '0', forwardHost: 5, forwardPort: '9', linger: 1, keepAlive: 1,
       idleTimeout: '1', keepaliveInterval: '1', keepaliveCountMax: '1', readyTimeout: '1',
     };
@@ -122,6 +122,21 @@ describe('constructor', () => {
         });
       }
     }
+  });
+
+  test('takes an order of methods that has something to begin with', () => {
+    const given = { password: 'p', privateKey: 'k', agent: '/a', tryKeyboard: true };
+    make({ ...given, authHandler: ['password', 'keyboard-interactive', 'agent', 'publickey', 'none'] });
+    make({ authHandler: ['none'] });
+    make({ password: 'p', authHandler: ['agent', 'keyboard-interactive'] });
+    const list = `'none', 'publickey', 'agent', 'keyboard-interactive', 'password'`;
+    refuses(() => make({ authHandler: ['hostbased'] }), value, `The property 'options.authHandler[0]' must be one of: ${list}. Received 'hostbased'`);
+    refuses(() => make({ authHandler: ['none', 'none'] }), value, `The property 'options.authHandler[1]' must not repeat a method. Received 'none'`);
+    refuses(() => make({ authHandler: ['none', 5] }), type, 'The "options.authHandler[1]" property must be of type string. Received type number (5)');
+    for (const authHandler of [[], ['publickey'], ['agent', 'password', 'keyboard-interactive']]) {
+      assert.throws(() => make({ authHandler }), value);
+    }
+    refuses(() => make({ agent: '' }), value, `The property 'options.agent' must not be empty. Received ''`);
   });
 
   test('ignores names it does not know, and takes undefined for absent', () => {

@@ -82,6 +82,43 @@ function checkAlgorithmList(value, name) {
   return list;
 }
 
+/** Ways to log on, in the order of the documentation. */
+const METHODS = ['none', 'publickey', 'agent', 'keyboard-interactive', 'password'];
+
+/**
+ * The methods of authentication to use. Each at most once, and at least one of them usable: a
+ * logon that cannot even begin is a mistake to be told of now.
+ * @param {Record<string, boolean>} usable
+ */
+function checkAuthHandler(value, name, usable) {
+  if (!Array.isArray(value)) throw invalidArgType(name, 'an instance of Array', value);
+  const methods = Array.from(value, (element, index) => {
+    const place = `${name}[${index}]`;
+    if (!METHODS.includes(checkName(element, place))) {
+      throw invalidArgValue(place, `must be one of: ${METHODS.map((method) => `'${method}'`).join(', ')}`, element);
+    }
+    if (value.indexOf(element) !== index) throw invalidArgValue(place, 'must not repeat a method', element);
+    return element;
+  });
+  if (!methods.some((method) => usable[method])) {
+    throw invalidArgValue(name, 'must hold a method that other options give something to use with', value);
+  }
+  return methods;
+}
+
+/** Answers to `count` questions, or fewer: not answered. The array is a copy. */
+function checkResponses(value, count) {
+  if (!Array.isArray(value)) throw invalidArgType('responses', 'an instance of Array', value, { secret: true });
+  const responses = Array.from(value, (element, index) => {
+    if (typeof element === 'string') return element;
+    throw invalidArgType(`responses[${index}]`, 'of type string', element, { secret: true });
+  });
+  if (responses.length > count) {
+    throw outOfRange('responses.length', `<= ${count}, the number of prompts`, responses.length);
+  }
+  return responses;
+}
+
 /** The bytes of a secret, or undefined. The copy of a string is ours to wipe. */
 function checkSecret(value, name) {
   if (value === undefined) return undefined;
@@ -135,7 +172,7 @@ function usualKnownHosts() {
 
 /**
  * Checks the constructor's options; names that are not known are left alone, as Node does.
- * @returns {{ native: object, hostVerifier?: Function, wipe: () => void }} what the addon takes, and
+ * @returns {{ native: object, hostVerifier?: Function, interactive: boolean, wipe: () => void }} what the addon takes, and
  *   what to call when it has taken it
  */
 function checkOptions(options) {
@@ -148,6 +185,9 @@ function checkOptions(options) {
     privateKey,
     passphrase,
     algorithms = {},
+    agent,
+    tryKeyboard = false,
+    authHandler,
     hostKey,
     knownHosts,
     hostVerifier,
@@ -177,6 +217,7 @@ function checkOptions(options) {
     hostKey: hostKey === undefined ? [] : checkNames(hostKey, 'options.hostKey'),
     knownHosts: usual ? usualKnownHosts() : checkNames(knownHosts === undefined ? [] : knownHosts, 'options.knownHosts'),
     verifier: hostVerifier !== undefined,
+    tryKeyboard: checkBoolean(tryKeyboard, 'options.tryKeyboard'),
     localHost: checkName(localHost, 'options.localHost'),
     localPort: checkInteger(localPort, 'options.localPort', 0, MOST_SHORT),
     forwardHost: checkName(forwardHost, 'options.forwardHost'),
@@ -190,13 +231,25 @@ function checkOptions(options) {
   };
   const key = checkSecret(privateKey, 'options.privateKey');
   const phrase = checkSecret(passphrase, 'options.passphrase');
+  if (agent !== undefined) native.agent = checkName(agent, 'options.agent');
+  if (authHandler !== undefined) {
+    native.authHandler = checkAuthHandler(authHandler, 'options.authHandler', {
+      none: true,
+      publickey: privateKey !== undefined,
+      agent: agent !== undefined,
+      // Without anybody to ask, the password answers a question for it.
+      'keyboard-interactive': tryKeyboard || password !== undefined,
+      password: password !== undefined,
+    });
+  }
   if (password !== undefined) native.password = password;
   if (key) native.privateKey = key.bytes;
   if (phrase) native.passphrase = phrase.bytes;
   const wipe = () => {
     for (const secret of [key, phrase]) if (secret?.copied) secret.bytes.fill(0);
   };
-  return { native, hostVerifier, wipe };
+  const interactive = tryKeyboard && (native.authHandler?.includes('keyboard-interactive') ?? true);
+  return { native, hostVerifier, interactive, wipe };
 }
 
 /** @returns {number} milliseconds, -1 for no limit */
@@ -218,5 +271,6 @@ module.exports = {
   checkLingerOption,
   checkMilliseconds,
   checkOptions,
+  checkResponses,
   unpackLinger,
 };

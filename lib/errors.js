@@ -64,11 +64,11 @@ function outOfRange(name, range, value) {
 }
 
 /** A blocking call that only a function of the blocked thread could let go on. */
-function wouldDeadlock(method) {
+function wouldDeadlock(method, asked) {
   return coded(
     Error,
     'ERR_TUNNEL_WOULD_DEADLOCK',
-    `${method}() without a callback blocks this thread, and options.hostVerifier, which the ` +
+    `${method}() without a callback blocks this thread, and ${asked}, which the ` +
       `logon has to ask, runs on it: neither could ever go on. Pass a callback to ${method}(), ` +
       `or await tunnel.promises.${method}()`,
   );

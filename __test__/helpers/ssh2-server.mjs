@@ -26,9 +26,11 @@ export class Ssh2Server {
 
   /**
    * @param options.onOpen decides about each channel; default: connects it to its target
+   * @param options.authenticate decides about each attempt instead, as ssh2 has it; its second
+   *   argument is an object of its session's own
    * @param options.publicKey the line of a key that may log on; `user` with password `right` may
    */
-  static async start({ onOpen = (open) => open.connect(), publicKey, hostKeys, ...config } = {}) {
+  static async start({ onOpen = (open) => open.connect(), authenticate, publicKey, hostKeys, ...config } = {}) {
     const server = new Ssh2Server();
     server.#prepareKeys(hostKeys);
     const authorized = publicKey && ssh2.utils.parseKey(publicKey);
@@ -44,7 +46,11 @@ export class Ssh2Server {
       server.#clients.add(client);
       client.on('close', () => server.#clients.delete(client));
       client.on('error', () => {}); // a tunnel that vanishes is no failure of the server
-      client.on('authentication', (context) => server.#authenticate(context, authorized));
+      const session = {};
+      client.on('authentication', (context) => {
+        if (authenticate) authenticate(context, session);
+        else server.#authenticate(context, authorized);
+      });
       client.on('tcpip', (accept, reject, info) => onOpen(server.#open(client, accept, reject, info)));
     });
     server.server.listen(0, '127.0.0.1');

@@ -25,6 +25,9 @@ const options: SSHTunnelOptions = {
     cipher: { prepend: 'aes256-ctr', remove: ['aes128-ctr'], append: undefined },
     compress: undefined,
   },
+  agent: process.env.SSH_AUTH_SOCK,
+  tryKeyboard: true,
+  authHandler: ['none', 'publickey', 'agent', 'keyboard-interactive', 'password'],
   hostKey: ['SHA256:...'],
   knownHosts: '/etc/ssh/ssh_known_hosts',
   hostVerifier: async (key: HostKeyInfo) => key.fingerprint.startsWith('SHA256:') && key.key.length > 0,
@@ -41,6 +44,13 @@ const options: SSHTunnelOptions = {
 };
 
 const tunnel = new SSHTunnel(options);
+tunnel.on('keyboard-interactive', (name, instructions, lang, prompts, finish) => {
+  finish(prompts.map(({ prompt, echo }) => (echo ? prompt : `${name}${instructions}${lang}`)));
+  // @ts-expect-error answers are strings
+  finish([5]);
+});
+// @ts-expect-error no such method
+const misspelt: SSHTunnelOptions = { ...options, authHandler: ['keyboard'] };
 const other: sshtunnel = new sshtunnel({ host: 'h', forwardHost: 'f', forwardPort: 1 });
 
 const graceful: boolean = tunnel.getLinger();

@@ -4,6 +4,7 @@
 use napi::Env;
 use napi::bindgen_prelude::{Either, Function, Unknown};
 use napi_derive::napi;
+use zeroize::Zeroizing;
 
 use super::calls::Method;
 use super::environment::{self, Dispatched};
@@ -74,6 +75,17 @@ pub fn enqueue(
 pub fn answer_host_key(handle: u32, question: u32, trusted: bool) {
     if let Ok(object) = environment::find(handle) {
         object.watcher().answer_host_key(question, trusted);
+    }
+}
+
+/// Answers a `Prompts`, or gives up on it. Only the first answer counts, and none that comes after
+/// the tunnel.
+#[napi(catch_unwind)]
+pub fn answer_prompts(handle: u32, question: u32, responses: Option<Vec<String>>) {
+    // Ours to wipe from here on, whoever takes them.
+    let responses = responses.map(|given| given.into_iter().map(Zeroizing::new).collect());
+    if let Ok(object) = environment::find(handle) {
+        object.watcher().answer_prompts(question, responses);
     }
 }
 

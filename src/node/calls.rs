@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use napi::bindgen_prelude::Either6;
+use napi::bindgen_prelude::Either7;
 use napi_derive::napi;
 
 use super::environment::Link;
@@ -108,7 +108,7 @@ impl Begun {
     /// Blocks until the call is done.
     pub(super) fn wait(self) -> Result<Payload, Failure> {
         match self {
-            Self::Done(number) => Ok(Either6::B(number)),
+            Self::Done(number) => Ok(Either7::B(number)),
             Self::Operation(pending) => nothing(pending.wait()),
             Self::List(pending) => list(pending.wait()),
         }
@@ -117,7 +117,7 @@ impl Begun {
     /// Waits until the call is done.
     pub(super) async fn done(self) -> Result<Payload, Failure> {
         match self {
-            Self::Done(number) => Ok(Either6::B(number)),
+            Self::Done(number) => Ok(Either7::B(number)),
             Self::Operation(pending) => nothing(pending.await),
             Self::List(pending) => list(pending.await),
         }
@@ -125,12 +125,12 @@ impl Begun {
 }
 
 fn nothing(outcome: Result<(), crate::tunnel::Error>) -> Result<Payload, Failure> {
-    outcome.map(Either6::A).map_err(|error| Failure::from(&error))
+    outcome.map(Either7::A).map_err(|error| Failure::from(&error))
 }
 
 fn list(outcome: Result<Vec<ConnectionInfo>, crate::tunnel::Error>) -> Result<Payload, Failure> {
     outcome
-        .map(|connections| Either6::C(connections.iter().map(Into::into).collect()))
+        .map(|connections| Either7::C(connections.iter().map(Into::into).collect()))
         .map_err(|error| Failure::from(&error))
 }
 

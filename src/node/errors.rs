@@ -29,8 +29,9 @@ impl Failure {
 
     /// A blocking call met a question that only this JavaScript thread could answer.
     pub(super) fn would_deadlock() -> Self {
-        let message = "The server's host key is for options.hostVerifier to decide, which cannot \
-                       run while this call blocks its thread. Pass a callback or use tunnel.promises";
+        let message = "The logon has to ask options.hostVerifier or the 'keyboard-interactive' \
+                       listener, which cannot run while this call blocks its thread. Pass a \
+                       callback or use tunnel.promises";
         Self::new("ERR_TUNNEL_WOULD_DEADLOCK", message.to_owned())
     }
 }

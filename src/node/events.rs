@@ -5,15 +5,16 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-use napi::bindgen_prelude::{Buffer, Either6, FnArgs, Undefined};
+use napi::bindgen_prelude::{Buffer, Either7, FnArgs, Undefined};
 use napi_derive::napi;
 use tokio::sync::oneshot;
 
 use super::environment::{Dispatched, Link};
 use super::errors::Failure;
 use super::lock;
+use super::prompts::Prompts;
 use crate::linger::Linger;
-use crate::session::HostKeyInfo;
+use crate::session::{self, HostKeyInfo, Responses};
 use crate::tunnel::{self, Answer, ClosedBy, ConnectionState, Event, Observer};
 
 /// What a message is about.
@@ -38,6 +39,8 @@ pub enum Kind {
     Error,
     /// Life `number` of the tunnel is over.
     Close,
+    /// What the server asks in the payload waits for the answer to question `number`.
+    Prompts,
 }
 
 /// The LINGER structure.
@@ -126,7 +129,7 @@ pub struct HostKey {
 
 /// What comes with a message.
 pub type Payload =
-    Either6<Undefined, f64, Vec<ConnectionInfo>, ConnectionInfo, ConnectionEnd, HostKey>;
+    Either7<Undefined, f64, Vec<ConnectionInfo>, ConnectionInfo, ConnectionEnd, HostKey, Prompts>;
 
 /// One call of JavaScript's `dispatch`.
 pub struct Message {
@@ -146,7 +149,7 @@ impl Message {
     pub(super) fn reply(handle: u32, call: f64, outcome: Result<Payload, Failure>) -> Self {
         let (failure, payload) = match outcome {
             Ok(payload) => (None, payload),
-            Err(failure) => (Some(failure), Either6::A(())),
+            Err(failure) => (Some(failure), Either7::A(())),
         };
         Self { handle, kind: Kind::Reply, number: call, failure, payload }
     }
@@ -167,7 +170,7 @@ pub struct Watcher {
     life: AtomicU32,
     /// Whether the JavaScript thread waits in a call that may log on.
     blocked: AtomicBool,
-    /// Whether a host key was refused because of that.
+    /// Whether a host key was refused, or a question not answered, because of that.
     deadlock: AtomicBool,
     questions: Mutex<Questions>,
 }
@@ -175,11 +178,19 @@ pub struct Watcher {
 /// What JavaScript was asked and has not answered.
 #[derive(Default)]
 struct Questions {
-    /// The number that the last host key got.
-    last_key: u32,
+    /// The number that the last question about a host key or of a server got.
+    last: u32,
     keys: HashMap<u32, oneshot::Sender<bool>>,
+    prompts: HashMap<u32, oneshot::Sender<Responses>>,
     /// By the connections' numbers, until they are answered or the connection is no more.
     requests: HashMap<u64, Answer>,
+}
+
+impl Questions {
+    fn next(&mut self) -> u32 {
+        self.last = self.last.wrapping_add(1);
+        self.last
+    }
 }
 
 impl Watcher {
@@ -216,6 +227,14 @@ impl Watcher {
         }
     }
 
+    /// Answers what a server asked, or gives up on it; only the first answer counts.
+    pub(super) fn answer_prompts(&self, question: u32, responses: Option<Responses>) {
+        let asked = lock(&self.questions).prompts.remove(&question);
+        if let (Some(sender), Some(responses)) = (asked, responses) {
+            let _ = sender.send(responses);
+        }
+    }
+
     /// Answers about a connection; only the first answer counts.
     pub(super) fn answer_request(&self, connection: u64, accepted: bool) {
         let asked = lock(&self.questions).requests.remove(&connection);
@@ -237,8 +256,7 @@ impl Watcher {
     fn ask_about_key(&self, answer: oneshot::Sender<bool>) -> f64 {
         let mut questions = lock(&self.questions);
         questions.keys.retain(|_, sender| !sender.is_closed());
-        questions.last_key = questions.last_key.wrapping_add(1);
-        let number = questions.last_key;
+        let number = questions.next();
         questions.keys.insert(number, answer);
         number.into()
     }
@@ -261,24 +279,24 @@ impl Watcher {
 impl Observer for Watcher {
     fn event(&self, event: Event) {
         match event {
-            Event::Ready => self.send(Kind::Ready, self.turn(true), Either6::A(())),
-            Event::Listening(_) => self.send(Kind::Listening, self.turn(true), Either6::A(())),
+            Event::Ready => self.send(Kind::Ready, self.turn(true), Either7::A(())),
+            Event::Listening(_) => self.send(Kind::Listening, self.turn(true), Either7::A(())),
             Event::ConnectionRequest(request) => {
                 lock(&self.questions).requests.insert(request.info.id, request.answer);
-                self.send(Kind::ConnectionRequest, 0.0, Either6::D((&request.info).into()));
+                self.send(Kind::ConnectionRequest, 0.0, Either7::D((&request.info).into()));
             }
-            Event::Connection(info) => self.send(Kind::Connection, 0.0, Either6::D((&info).into())),
+            Event::Connection(info) => self.send(Kind::Connection, 0.0, Either7::D((&info).into())),
             Event::Disconnected(end) => {
                 let asked = lock(&self.questions).requests.remove(&end.id);
                 drop(asked);
-                self.send(Kind::Disconnected, 0.0, Either6::E(end.into()));
+                self.send(Kind::Disconnected, 0.0, Either7::E(end.into()));
             }
             Event::Error(error) => {
                 let failure = Some(Failure::from(&error));
-                let message = Message::new(self.handle, Kind::Error, 0.0, Either6::A(()));
+                let message = Message::new(self.handle, Kind::Error, 0.0, Either7::A(()));
                 self.link.send(Message { failure, ..message });
             }
-            Event::Close => self.send(Kind::Close, self.turn(false), Either6::A(())),
+            Event::Close => self.send(Kind::Close, self.turn(false), Either7::A(())),
         }
     }
 
@@ -293,7 +311,20 @@ impl Observer for Watcher {
             return;
         }
         let question = self.ask_about_key(answer);
-        self.send(Kind::HostKey, question, Either6::F(key.into()));
+        self.send(Kind::HostKey, question, Either7::F(key.into()));
+    }
+
+    fn answer_prompts(&self, prompts: session::Prompts, answer: oneshot::Sender<Responses>) {
+        if self.blocked.load(Ordering::SeqCst) {
+            self.deadlock.store(true, Ordering::SeqCst);
+            return;
+        }
+        let mut questions = lock(&self.questions);
+        questions.prompts.retain(|_, sender| !sender.is_closed());
+        let number = questions.next();
+        questions.prompts.insert(number, answer);
+        drop(questions);
+        self.send(Kind::Prompts, number.into(), Either7::G(prompts.into()));
     }
 }
 

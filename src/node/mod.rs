@@ -18,6 +18,7 @@ pub mod errors;
 pub mod events;
 pub mod object;
 pub mod options;
+pub mod prompts;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

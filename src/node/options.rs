@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::algorithms::AlgorithmLists;
 use super::calls::{duration, unpack};
 use super::errors::Failure;
-use crate::session::{Credentials, Pin, Target, Trust};
+use crate::session::{AuthMethod, Credentials, Pin, Target, Trust};
 use crate::tunnel::{Config, Settings};
 
 /// Longer than any process lives, and short enough to be added to any point in time.
@@ -37,6 +37,12 @@ pub struct Options {
     pub passphrase: Option<Uint8Array>,
     /// Which algorithms may be used.
     pub algorithms: AlgorithmLists,
+    /// Where an agent listens.
+    pub agent: Option<String>,
+    /// Whether JavaScript answers the server's questions.
+    pub try_keyboard: bool,
+    /// The methods of authentication to use, in order.
+    pub auth_handler: Option<Vec<String>>,
     /// Pinned host keys.
     pub host_key: Vec<String>,
     /// Files of known hosts.
@@ -74,6 +80,9 @@ impl Options {
             password: self.password.map(Zeroizing::new),
             private_key: secret(self.private_key),
             passphrase: secret(self.passphrase),
+            agent: self.agent,
+            interactive: self.try_keyboard,
+            methods: self.auth_handler.map(|names| names.iter().map(|name| method(name)).collect()),
         };
         let trust = Trust {
             pins: self.host_key.iter().map(|text| pin(text)).collect::<Result<_, _>>()?,
@@ -104,6 +113,17 @@ impl Options {
             idle_timeout: duration(self.idle_timeout),
         };
         Ok((config, settings))
+    }
+}
+
+/// A name that `lib/arguments.js` lets pass.
+fn method(name: &str) -> AuthMethod {
+    match name {
+        "publickey" => AuthMethod::PublicKey,
+        "agent" => AuthMethod::Agent,
+        "keyboard-interactive" => AuthMethod::KeyboardInteractive,
+        "password" => AuthMethod::Password,
+        _ => AuthMethod::None,
     }
 }
 

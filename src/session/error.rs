@@ -124,6 +124,7 @@ pub fn system_code(error: &io::Error) -> Cow<'static, str> {
         Kind::AddrInUse => "EADDRINUSE",
         Kind::AddrNotAvailable => "EADDRNOTAVAIL",
         Kind::BrokenPipe => "EPIPE",
+        Kind::NotFound => "ENOENT",
         Kind::PermissionDenied => "EACCES",
         Kind::TimedOut => "ETIMEDOUT",
         Kind::InvalidInput => "EINVAL",

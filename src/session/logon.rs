@@ -12,6 +12,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout_at;
 
 use super::dial::dial;
+use super::question::{Asked, First, Prompting};
 use super::trust::Verdict;
 use super::{Error, HostKeyInfo, Target};
 
@@ -28,9 +29,13 @@ pub(crate) type Verify = dyn Fn(HostKeyInfo, oneshot::Sender<bool>) + Send + Syn
 ///
 /// Before the host key is accepted, nothing about the user is sent. Dropping the future closes the
 /// connection.
-pub(crate) async fn open(target: Arc<Target>, verify: Arc<Verify>) -> Result<Session, Error> {
-    let logon =
-        Logon { deadline: tokio::time::Instant::now() + target.ready_timeout, target, verify };
+pub(crate) async fn open(
+    target: Arc<Target>,
+    verify: Arc<Verify>,
+    prompt: Arc<Prompting>,
+) -> Result<Session, Error> {
+    let deadline = tokio::time::Instant::now() + target.ready_timeout;
+    let logon = Logon { deadline, target, verify, prompt };
     let key = logon.private_key().await?;
     let known_key_types = logon.known_key_types().await?;
     let (host, port) = (logon.target.host.as_str(), logon.target.port);
@@ -38,7 +43,10 @@ pub(crate) async fn open(target: Arc<Target>, verify: Arc<Verify>) -> Result<Ses
     let credentials = ssh_proto::Credentials {
         user: logon.target.username.clone(),
         key,
+        agent: logon.target.credentials.agent.is_some(),
+        interactive: logon.target.credentials.interactive,
         password: logon.target.credentials.password.clone(),
+        methods: logon.target.credentials.methods.clone(),
     };
     let setup = Setup {
         keepalive: logon
@@ -66,6 +74,7 @@ fn random(bytes: &mut [u8]) {
 struct Logon {
     target: Arc<Target>,
     verify: Arc<Verify>,
+    prompt: Arc<Prompting>,
     deadline: tokio::time::Instant,
 }
 
@@ -105,6 +114,7 @@ impl Logon {
     }
 
     async fn run(&self, session: &mut Session) -> Result<(), Error> {
+        let mut asked = Asked::new(self.target.credentials.agent.clone(), self.prompt.clone());
         loop {
             while let Some(event) = session.client.next_event()? {
                 match event {
@@ -116,6 +126,7 @@ impl Logon {
                         }
                         session.client.trust(true)?;
                     }
+                    Event::Asked(question) => asked.ask(question),
                     Event::Ready => return Ok(()),
                     Event::Opened(_)
                     | Event::OpenFailed { .. }
@@ -127,8 +138,11 @@ impl Logon {
                 }
             }
             let step = session.client.waiting_for();
-            let count = self.within(step, exchange(session)).await??;
-            session.client.received(count, Instant::now());
+            // The server goes on meanwhile: it may lose its patience.
+            match self.within(step, asked.first(exchange(session))).await? {
+                First::Answered(answer) => asked.give(answer, &mut session.client)?,
+                First::Other(received) => session.client.received(received?, Instant::now()),
+            }
         }
     }
 
@@ -162,7 +176,8 @@ impl Logon {
     }
 }
 
-/// Sends what is pending, then receives something; an end of the connection is an error.
+/// Sends what is pending, then receives something; an end of the connection is an error. Dropping
+/// the future loses nothing.
 async fn exchange(session: &mut Session) -> Result<usize, Error> {
     let waiting_for = session.client.waiting_for();
     let lost = |error: &io::Error| {

@@ -1,14 +1,19 @@
 //! From a host name to a logged-on SSH session.
 
+mod agent;
 mod dial;
 mod error;
 mod known_hosts;
 mod logon;
+mod question;
 mod target;
 mod trust;
 
+pub use ssh_proto::{AuthMethod, Prompt, Prompts};
+
 pub use error::{Error, system_code};
 pub use known_hosts::ReadError;
+pub use question::Responses;
 pub use target::{Credentials, HostKeyInfo, Target, Trust};
 pub use trust::{Pin, PinError, Verdict};
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ssh_proto::Algorithms;
+use ssh_proto::{Algorithms, AuthMethod};
 use zeroize::Zeroizing;
 
 use super::trust::Pin;
@@ -40,6 +40,12 @@ pub struct Credentials {
     pub private_key: Option<Zeroizing<Vec<u8>>>,
     /// What the private key is encrypted with.
     pub passphrase: Option<Zeroizing<Vec<u8>>>,
+    /// Where an agent listens that holds keys.
+    pub agent: Option<String>,
+    /// Whether the observer answers the server's questions.
+    pub interactive: bool,
+    /// The only methods to use, in this order; `None`: all that there is something for.
+    pub methods: Option<Vec<AuthMethod>>,
 }
 
 impl std::fmt::Debug for Credentials {

@@ -349,7 +349,7 @@ mod tests {
     use crate::runtime;
 
     fn client() -> Client {
-        let credentials = Credentials { user: "user".into(), key: None, password: None };
+        let credentials = Credentials { user: "user".into(), ..Credentials::default() };
         let setup = Setup::new(credentials);
         Client::new(setup, |bytes| bytes.fill(7))
     }

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::Error;
 use super::command::Command;
 use crate::linger::Linger;
-use crate::session::HostKeyInfo;
+use crate::session::{HostKeyInfo, Prompts, Responses};
 
 /// Receives what happens to a tunnel. Called on the runtime's threads: must return at once.
 pub trait Observer: Send + Sync + 'static {
@@ -21,6 +21,9 @@ pub trait Observer: Send + Sync + 'static {
 
     /// Asks whether the server's host key is to be trusted; dropping `answer` means no.
     fn verify_host_key(&self, key: HostKeyInfo, answer: oneshot::Sender<bool>);
+
+    /// Passes on what the server asks the user; dropping `answer` gives up on it.
+    fn answer_prompts(&self, prompts: Prompts, answer: oneshot::Sender<Responses>);
 }
 
 /// What happened to a tunnel.

@@ -171,7 +171,9 @@ impl Driver {
             Proto::Close(channel) => self.closed.push(channel.index()),
             // Whoever waited for room is in the queue, which is looked at in every turn.
             Proto::Rekeyed => {}
-            Proto::HostKey(_) | Proto::Ready => unreachable!("a session logs on once"),
+            Proto::HostKey(_) | Proto::Asked(_) | Proto::Ready => {
+                unreachable!("a session logs on once")
+            }
         }
     }
 

@@ -139,7 +139,10 @@ impl Driver {
         if self.logon.is_none() {
             let observer = self.observer.clone();
             let verify = Arc::new(move |key, answer| observer.verify_host_key(key, answer));
-            self.logon = Some(Box::pin(session::open(self.config.target.clone(), verify)));
+            let observer = self.observer.clone();
+            let prompt = Arc::new(move |prompts, answer| observer.answer_prompts(prompts, answer));
+            let logon = session::open(self.config.target.clone(), verify, prompt);
+            self.logon = Some(Box::pin(logon));
         }
     }
 

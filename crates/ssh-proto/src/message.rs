@@ -23,8 +23,10 @@ pub(crate) const USERAUTH_REQUEST: u8 = 50;
 pub(crate) const USERAUTH_FAILURE: u8 = 51;
 pub(crate) const USERAUTH_SUCCESS: u8 = 52;
 pub(crate) const USERAUTH_BANNER: u8 = 53;
-/// What the number means depends on the method: here, that the password must be changed.
-pub(crate) const USERAUTH_PASSWD_CHANGEREQ: u8 = 60;
+/// What the number means depends on the method: this key would do (RFC 4252 section 7), the
+/// password must be changed (section 8), or answer these questions (RFC 4256 section 3.2).
+pub(crate) const USERAUTH_METHOD_SPECIFIC: u8 = 60;
+pub(crate) const USERAUTH_INFO_RESPONSE: u8 = 61;
 pub(crate) const GLOBAL_REQUEST: u8 = 80;
 pub(crate) const REQUEST_SUCCESS: u8 = 81;
 pub(crate) const REQUEST_FAILURE: u8 = 82;

@@ -2,11 +2,10 @@
 
 use super::{Client, Event, Phase};
 use crate::Error;
-use crate::auth;
 use crate::error::printable;
 use crate::message::{
     DEBUG, DISCONNECT, DisconnectReason, EXT_INFO, IGNORE, KEX_ECDH_INIT, KEX_ECDH_REPLY, KEXINIT,
-    NEWKEYS, SERVICE_ACCEPT, SERVICE_REQUEST, UNIMPLEMENTED, USERAUTH_REQUEST,
+    NEWKEYS, SERVICE_REQUEST, UNIMPLEMENTED, USERAUTH_REQUEST,
 };
 use crate::transport::{
     Agreed, Direction, Exchange, Identification, KexInit, Offer, Opener, Secrets, Step, Transcript,
@@ -104,7 +103,12 @@ impl Keys {
         bytes
     }
 
-    fn session(&self) -> &[u8] {
+    /// Whether the first exchange has come far enough to know who the session is.
+    pub(super) fn has_session(&self) -> bool {
+        self.session.is_some()
+    }
+
+    pub(super) fn session(&self) -> &[u8] {
         self.session.as_deref().expect("the first exchange is complete before anyone asks")
     }
 }
@@ -237,8 +241,7 @@ impl Client {
             let mut request = message(SERVICE_REQUEST);
             request.put_string(USERAUTH);
             self.outbound.packet(&request);
-            let request = self.auth.begin(self.keys.session())?;
-            self.outbound.packet(&request);
+            self.begin_authentication()?;
         }
         self.replies = 0;
         for payload in std::mem::take(&mut self.held) {
@@ -272,21 +275,6 @@ impl Client {
             }
         }
         Ok(())
-    }
-
-    fn authentication(&mut self, number: u8, payload: &[u8]) -> Result<Option<Event>, Error> {
-        if number == SERVICE_ACCEPT {
-            return Ok(None);
-        }
-        match self.auth.handle(payload, self.keys.session())? {
-            auth::Step::Request(request) => self.outbound.packet(&request),
-            auth::Step::Wait => {}
-            auth::Step::Success => {
-                self.phase = Phase::Connected;
-                return Ok(Some(Event::Ready));
-            }
-        }
-        Ok(None)
     }
 
     fn disconnected(&self, payload: &[u8]) -> Result<Error, Error> {

@@ -9,6 +9,7 @@
 //! 4. send [`Client::pending`], tell how much went with [`Client::sent`];
 //! 5. call [`Client::handle_timeout`] when [`Client::timeout`] has come.
 
+mod authentication;
 mod connection;
 mod handshake;
 mod keepalive;
@@ -23,8 +24,10 @@ use std::io::{self, IoSliceMut};
 use std::ops::Range;
 use std::time::Instant;
 
+use zeroize::Zeroizing;
+
 use crate::Error;
-use crate::auth::{Auth, Credentials};
+use crate::auth::{Auth, Credentials, Question};
 use crate::channel::{ChannelId, Channels};
 use crate::key::PublicKey;
 use crate::message::{
@@ -47,6 +50,8 @@ const MOST_PENDING: usize = 2 * 1024 * 1024;
 pub enum Event {
     /// The server proved to own this key. Nothing goes on until [`Client::trust`] is called.
     HostKey(PublicKey),
+    /// Logging on takes an answer that the client does not have. One that follows replaces it.
+    Asked(Question),
     /// The user is logged on; channels can be opened.
     Ready,
     /// A channel is open.
@@ -132,8 +137,8 @@ pub struct Client {
     channels: Channels,
     watch: Watch,
     wear: Wear,
-    /// Messages that may not be sent while keys are being changed.
-    held: Vec<Vec<u8>>,
+    /// Messages that may not be sent while keys are being changed; a password may be among them.
+    held: Vec<Zeroizing<Vec<u8>>>,
     /// How many of those are replies to the server.
     replies: usize,
     /// What was found behind the event that `next_event` returned last.
@@ -294,7 +299,7 @@ impl Client {
         match self.phase {
             Phase::Identifying(_) => "the server to identify itself",
             Phase::Handshake => "the key exchange",
-            Phase::Authenticating => "the answer to the authentication request",
+            Phase::Authenticating => self.auth.waiting_for(),
             Phase::Connected | Phase::Over => "nothing",
         }
     }
@@ -413,7 +418,7 @@ impl Client {
             self.outbound.packet(payload);
             self.rekey_if_due();
         } else {
-            self.held.push(payload.to_vec());
+            self.held.push(Zeroizing::new(payload.to_vec()));
         }
     }
 }

@@ -4,11 +4,13 @@
 //! them saw. Time is a value that the test moves, and randomness comes from a seed.
 
 mod agreement;
+mod authentication;
 mod channels;
 mod damaged;
 mod flow;
 mod handshake;
 mod hostile;
+mod judge;
 mod keepalive;
 mod kex;
 mod link;

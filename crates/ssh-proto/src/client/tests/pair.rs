@@ -11,12 +11,13 @@ use super::server::{Script, Server, fixture};
 use crate::client::{Client, Event, Keepalive, Rekey, Setup};
 use crate::message::{CHANNEL_OPEN, DISCONNECT};
 use crate::wire::Reader;
-use crate::{Algorithms, ChannelId, Credentials, Error, OpenFailure};
+use crate::{Algorithms, ChannelId, Credentials, Error, OpenFailure, Question};
 
 /// An event with its data, which outlives the receive buffer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Seen {
     HostKey(Vec<u8>),
+    Asked(Question),
     Ready,
     Opened(ChannelId),
     OpenFailed(ChannelId, OpenFailure, String),
@@ -65,6 +66,7 @@ pub(super) fn setup() -> Setup {
             user: "ann".into(),
             key: Some(fixture!("ed25519b.pkcs8")),
             password: Some(Zeroizing::new("secret".into())),
+            ..Credentials::default()
         },
         keepalive: Some(Keepalive { interval: Duration::from_secs(10), count_max: 3 }),
         rekey: Rekey::default(),
@@ -200,6 +202,7 @@ impl Pair {
             };
             let seen = match event {
                 Event::HostKey(key) => Seen::HostKey(key.blob().to_vec()),
+                Event::Asked(question) => Seen::Asked(question),
                 Event::Ready => Seen::Ready,
                 Event::Opened(channel) => Seen::Opened(channel),
                 Event::OpenFailed { channel, reason, description } => {

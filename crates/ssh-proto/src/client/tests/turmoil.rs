@@ -273,7 +273,7 @@ impl Turmoil {
                 link.seen = Said::Close;
             }
             Seen::Rekeyed => self.rekeys += 1,
-            Seen::HostKey(_) | Seen::Ready => panic!("a second logon"),
+            Seen::HostKey(_) | Seen::Asked(_) | Seen::Ready => panic!("a second logon"),
         }
     }
 

@@ -1,0 +1,157 @@
+//! What is tried, and in which order.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::credentials::{AuthMethod, Credentials};
+use super::identity;
+use crate::key::PrivateKey;
+
+/// One request that may log the user on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Attempt {
+    /// Asks to be let in without proof, and learns what is wanted.
+    None,
+    /// The private key with this signature algorithm.
+    Key(&'static str),
+    /// No request: the agent is to be asked for its keys, which then stand here.
+    Agent,
+    /// A key of the agent's.
+    AgentKey(AgentKey),
+    /// Questions and answers.
+    KeyboardInteractive,
+    /// The password.
+    Password,
+}
+
+/// A key of the agent's, with the algorithm to use it with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct AgentKey {
+    /// The public half, or a certificate of it.
+    pub(super) blob: Arc<[u8]>,
+    pub(super) algorithm: &'static str,
+}
+
+impl Attempt {
+    /// The name that the server lists it under.
+    pub(super) fn on_wire(&self) -> &'static str {
+        match self {
+            Self::None => AuthMethod::None,
+            Self::Key(_) => AuthMethod::PublicKey,
+            Self::Agent | Self::AgentKey(_) => AuthMethod::Agent,
+            Self::KeyboardInteractive => AuthMethod::KeyboardInteractive,
+            Self::Password => AuthMethod::Password,
+        }
+        .on_wire()
+    }
+
+    fn algorithm(&self) -> Option<&'static str> {
+        match self {
+            Self::Key(algorithm) | Self::AgentKey(AgentKey { algorithm, .. }) => Some(algorithm),
+            Self::None | Self::Agent | Self::KeyboardInteractive | Self::Password => None,
+        }
+    }
+
+    /// Whether both use the same key.
+    fn shares_key(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Key(_), Self::Key(_)) => true,
+            (Self::AgentKey(a), Self::AgentKey(b)) => a.blob == b.blob,
+            _ => false,
+        }
+    }
+}
+
+/// Every attempt that is left.
+pub(super) struct Plan {
+    untried: VecDeque<Attempt>,
+    /// Refused unseen, because it was not the method's turn.
+    early: Vec<Attempt>,
+    /// The signatures that the server takes, once it has said so.
+    signatures: Option<Vec<String>>,
+}
+
+impl Plan {
+    pub(super) fn new(credentials: &Credentials) -> Self {
+        let mut untried = VecDeque::new();
+        for method in credentials.methods() {
+            match method {
+                AuthMethod::None => untried.push_back(Attempt::None),
+                AuthMethod::PublicKey => {
+                    let algorithms = credentials.key.iter().flat_map(PrivateKey::algorithms);
+                    untried.extend(algorithms.map(|name| Attempt::Key(name)));
+                }
+                AuthMethod::Agent => untried.push_back(Attempt::Agent),
+                AuthMethod::KeyboardInteractive => untried.push_back(Attempt::KeyboardInteractive),
+                AuthMethod::Password => untried.push_back(Attempt::Password),
+            }
+        }
+        Self { untried, early: Vec::new(), signatures: None }
+    }
+
+    /// The server's word on which signatures it takes (`server-sig-algs` of RFC 8308).
+    pub(super) fn takes_signatures(&mut self, names: &str) {
+        self.signatures = Some(names.split(',').map(str::to_owned).collect());
+    }
+
+    /// Takes out the first attempt that the server would look at; `accepted` is its list of
+    /// methods, where it has given one. What is passed over stays for later.
+    pub(super) fn next(&mut self, accepted: Option<&str>) -> Option<Attempt> {
+        let signatures = self.signatures.as_deref();
+        self.untried.retain(|attempt| is_worth_it(attempt, signatures));
+        let at = self.untried.iter().position(|attempt| is_listed(attempt, accepted))?;
+        self.untried.remove(at)
+    }
+
+    /// Puts the keys of the agent in front; `known` was or will be tried without it. Returns how
+    /// many attempts they make.
+    pub(super) fn add_identities(&mut self, blobs: Vec<Vec<u8>>, known: Option<&[u8]>) -> usize {
+        let mut keys = Vec::new();
+        for blob in blobs.into_iter().filter(|blob| known != Some(blob)) {
+            let blob = Arc::<[u8]>::from(blob);
+            for algorithm in identity::algorithms(&blob) {
+                keys.push(Attempt::AgentKey(AgentKey { blob: blob.clone(), algorithm }));
+            }
+        }
+        // An agent may list a key twice; the order of the first counts.
+        let mut count = 0;
+        for key in keys.into_iter().rev() {
+            self.untried.retain(|attempt| *attempt != key);
+            self.untried.push_front(key);
+            count += 1;
+        }
+        count
+    }
+
+    /// The server refused `attempt` because something else has to come first.
+    pub(super) fn too_early(&mut self, attempt: Attempt) {
+        self.early.push(attempt);
+    }
+
+    /// `attempt` was one step of several: what came too early may have its turn now, and its key
+    /// has done its part.
+    pub(super) fn advanced(&mut self, attempt: &Attempt) {
+        for early in self.early.drain(..).rev() {
+            self.untried.push_front(early);
+        }
+        self.untried.retain(|other| !other.shares_key(attempt));
+    }
+}
+
+/// Whether the server's list has the method; before there is a list, everything may work.
+pub(super) fn is_listed(attempt: &Attempt, accepted: Option<&str>) -> bool {
+    accepted.is_none_or(|names| names.split(',').any(|name| name == attempt.on_wire()))
+}
+
+/// Whether an RSA key's attempt is with the best signature that the server takes. Only RSA keys
+/// have a choice, and only for them do servers list everything: OpenSSH looks no further, either.
+fn is_worth_it(attempt: &Attempt, signatures: Option<&[String]>) -> bool {
+    let (Some(takes), Some(algorithm)) = (signatures, attempt.algorithm()) else { return true };
+    let takes = |name: &str| takes.iter().any(|taken| taken == name);
+    match identity::signature_name(algorithm) {
+        "rsa-sha2-512" => takes("rsa-sha2-512"),
+        // A key is tried with the better one first: if that was refused, it is for the key's sake.
+        "rsa-sha2-256" => takes("rsa-sha2-256") && !takes("rsa-sha2-512"),
+        _ => true,
+    }
+}

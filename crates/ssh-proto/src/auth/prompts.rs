@@ -1,0 +1,89 @@
+//! The questions of keyboard-interactive (RFC 4256).
+
+use zeroize::Zeroizing;
+
+use crate::Error;
+use crate::message::USERAUTH_INFO_RESPONSE;
+use crate::wire::{Reader, Writer, message};
+
+/// A server may ask so often within one attempt. Two factors take two or three rounds.
+pub(super) const MOST_ROUNDS: usize = 32;
+/// Questions in one round; forms have a handful.
+const MOST_PROMPTS: u32 = 32;
+/// Bytes in one text: room for the longest instruction, none for a flood.
+const MOST_TEXT: usize = 8 * 1024;
+
+/// What a server asks in one round, for people to read: control characters other than tabs and
+/// line ends are left out of every text, so that a terminal may show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prompts {
+    /// A title; often empty.
+    pub name: String,
+    /// An explanation; often empty.
+    pub instruction: String,
+    /// The language of the texts; nearly always empty.
+    pub language: String,
+    /// The questions, at least one.
+    pub prompts: Vec<Prompt>,
+}
+
+/// One question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prompt {
+    /// What is asked, such as `Password: `.
+    pub text: String,
+    /// Whether the answer may be seen while it is typed.
+    pub echo: bool,
+}
+
+impl Prompts {
+    /// SSH_MSG_USERAUTH_INFO_REQUEST:
+    ///
+    /// ```text
+    /// string   name
+    /// string   instruction
+    /// string   language tag
+    /// uint32   number of prompts, then for each of them
+    /// string     prompt
+    /// boolean    echo
+    /// ```
+    pub(super) fn parse(reader: &mut Reader<'_>) -> Result<Self, Error> {
+        let name = text(reader)?;
+        let instruction = text(reader)?;
+        let language = text(reader)?;
+        let count = reader.uint32()?;
+        if count > MOST_PROMPTS {
+            return Err(Error::Protocol("too many questions at once"));
+        }
+        let prompts = (0..count)
+            .map(|_| Ok(Prompt { text: text(reader)?, echo: reader.boolean()? }))
+            .collect::<Result<_, Error>>()?;
+        Ok(Self { name, instruction, language, prompts })
+    }
+
+    /// Whether all that is asked is one thing that may not be seen: a password.
+    pub(super) fn ask_for_password(&self) -> bool {
+        matches!(self.prompts[..], [Prompt { echo: false, .. }])
+    }
+}
+
+fn text(reader: &mut Reader<'_>) -> Result<String, Error> {
+    let bytes = reader.string()?;
+    if bytes.len() > MOST_TEXT {
+        return Err(Error::Protocol("a question without end"));
+    }
+    let shown = |c: &char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');
+    Ok(String::from_utf8_lossy(bytes).chars().filter(shown).collect())
+}
+
+/// SSH_MSG_USERAUTH_INFO_RESPONSE: `uint32` number of answers, then each as a `string`.
+pub(super) fn response(answers: &[Zeroizing<String>]) -> Zeroizing<Vec<u8>> {
+    let mut payload = Zeroizing::new(message(USERAUTH_INFO_RESPONSE));
+    // Room first: growing would leave a copy behind that nobody wipes.
+    payload.reserve_exact(4 + answers.iter().map(|answer| 4 + answer.len()).sum::<usize>());
+    payload.put_uint32(u32::try_from(answers.len()).expect("as many as there were questions"));
+    for answer in answers {
+        payload.put_string(answer.as_bytes());
+    }
+    payload
+}

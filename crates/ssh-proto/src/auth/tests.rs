@@ -1,0 +1,375 @@
+//! The machine alone: what it asks and sends for what it is told.
+
+use super::*;
+use crate::message::USERAUTH_INFO_RESPONSE;
+use crate::wire::message;
+
+const SESSION: &[u8] = b"session";
+
+fn credentials() -> Credentials {
+    Credentials { user: "ann".into(), ..Credentials::default() }
+}
+
+fn password() -> Credentials {
+    Credentials { password: Some(Zeroizing::new("secret".into())), ..credentials() }
+}
+
+/// A machine whose first request was sent, and that request.
+fn begun(credentials: Credentials) -> (Auth, Vec<u8>) {
+    let mut auth = Auth::new(credentials);
+    let request = sent(auth.begin(SESSION));
+    (auth, request)
+}
+
+fn sent(step: Result<Step, Error>) -> Vec<u8> {
+    match step.expect("a step") {
+        Step::Send(payload) => payload.to_vec(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn asked(step: Result<Step, Error>) -> Question {
+    match step.expect("a step") {
+        Step::Ask(question) => question,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn refusal(step: Result<Step, Error>) -> String {
+    match step {
+        Err(Error::Auth(text)) => text,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn failure(accepted: &str, partial: bool) -> Vec<u8> {
+    let mut payload = message(USERAUTH_FAILURE);
+    payload.put_string(accepted.as_bytes());
+    payload.put_boolean(partial);
+    payload
+}
+
+/// A round of questions, none of which may be seen.
+fn questions(count: u32, text: &str) -> Vec<u8> {
+    let mut payload = message(USERAUTH_METHOD_SPECIFIC);
+    for text in ["", text, ""] {
+        payload.put_string(text.as_bytes());
+    }
+    payload.put_uint32(count);
+    for _ in 0..count {
+        payload.put_string(text.as_bytes());
+        payload.put_boolean(false);
+    }
+    payload
+}
+
+/// What an agent lists for a key of this type, or answers as its signature.
+fn blob(name: &str, rest: &[u8]) -> Vec<u8> {
+    let mut blob = Vec::new();
+    blob.put_string(name.as_bytes());
+    blob.put_string(rest);
+    blob
+}
+
+fn welcome(algorithm: &str, key: &[u8]) -> Vec<u8> {
+    let mut payload = message(USERAUTH_METHOD_SPECIFIC);
+    payload.put_string(algorithm.as_bytes());
+    payload.put_string(key);
+    payload
+}
+
+/// Whether bytes hold others.
+fn holds(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+#[test]
+fn without_any_credentials_none_is_asked() {
+    assert!(begun(credentials()).1.ends_with(b"\0\0\0\x04none"));
+    let probing =
+        Credentials { methods: Some(vec![AuthMethod::None, AuthMethod::Password]), ..password() };
+    let (mut auth, request) = begun(probing);
+    assert!(request.ends_with(b"none"));
+    assert!(sent(auth.handle(&failure("password", false), SESSION)).ends_with(b"secret"));
+}
+
+#[test]
+fn a_choice_for_which_there_is_nothing_sends_nothing() {
+    for methods in [vec![], vec![AuthMethod::Agent, AuthMethod::PublicKey]] {
+        let mut auth = Auth::new(Credentials { methods: Some(methods), ..password() });
+        assert!(refusal(auth.begin(SESSION)).contains("tried nothing"));
+    }
+}
+
+#[test]
+fn a_method_is_tried_once_and_the_password_is_gone_then() {
+    let (mut auth, request) = begun(password());
+    assert!(request.ends_with(b"\0\0\0\0\x06secret"));
+    let text = refusal(auth.handle(&failure("password,keyboard-interactive", false), SESSION));
+    assert!(
+        text.contains("tried password;") && text.contains("accepts password,keyboard"),
+        "{text}"
+    );
+    assert!(!text.contains("secret"));
+    assert!(auth.credentials.password.is_none());
+}
+
+#[test]
+fn nothing_that_could_be_printed_tells_the_password() {
+    assert!(!format!("{:?}", password()).contains("secret"));
+}
+
+#[test]
+fn banners_have_an_end() {
+    let (mut auth, _) = begun(password());
+    let mut banner = message(USERAUTH_BANNER);
+    banner.put_string(b"hello");
+    banner.put_string(b"");
+    for _ in 0..MOST_BANNERS {
+        assert!(matches!(auth.handle(&banner, SESSION), Ok(Step::Wait)));
+    }
+    assert!(matches!(auth.handle(&banner, SESSION), Err(Error::Protocol(_))));
+}
+
+#[test]
+fn a_demand_for_a_new_password_ends_it() {
+    let (mut auth, _) = begun(password());
+    let demand = questions(0, "change it");
+    assert!(refusal(auth.handle(&demand, SESSION)).contains("changed"));
+}
+
+/// What answers nothing is no answer, whatever it says.
+#[test]
+fn a_verdict_without_a_request_is_refused() {
+    for verdict in [vec![USERAUTH_SUCCESS], failure("publickey", false), welcome("a", b"b")] {
+        let mut auth = Auth::new(Credentials { agent: true, ..credentials() });
+        assert_eq!(asked(auth.begin(SESSION)), Question::Identities);
+        assert!(matches!(auth.handle(&verdict, SESSION), Err(Error::Protocol(_))));
+    }
+}
+
+#[test]
+fn a_password_answers_a_question_for_one() {
+    let (mut auth, _) = begun(password());
+    let request = sent(auth.handle(&failure("publickey,keyboard-interactive", false), SESSION));
+    assert!(holds(&request, b"keyboard-interactive"));
+    let answer = sent(auth.handle(&questions(1, "Password: "), SESSION));
+    assert_eq!(answer[0], USERAUTH_INFO_RESPONSE);
+    assert!(answer.ends_with(b"\0\0\0\x01\0\0\0\x06secret"));
+    // Once: a second round is for something else.
+    let text = refusal(auth.handle(&questions(1, "Code: "), SESSION));
+    assert!(text.contains("more than a password"), "{text}");
+}
+
+#[test]
+fn a_password_answers_nothing_else() {
+    let mut visible = questions(1, "Name: ");
+    *visible.last_mut().expect("not empty") = 1;
+    for round in [questions(2, "Password: "), visible] {
+        let (mut auth, _) = begun(password());
+        sent(auth.handle(&failure("keyboard-interactive", false), SESSION));
+        refusal(auth.handle(&round, SESSION));
+    }
+}
+
+fn interactive() -> Auth {
+    let (auth, request) = begun(Credentials { interactive: true, ..credentials() });
+    assert!(request.ends_with(b"keyboard-interactive\0\0\0\0\0\0\0\0"));
+    auth
+}
+
+#[test]
+fn questions_have_an_end() {
+    let mut auth = interactive();
+    for _ in 0..prompts::MOST_ROUNDS {
+        let answer = sent(auth.handle(&questions(0, "wait"), SESSION));
+        assert_eq!(answer, [USERAUTH_INFO_RESPONSE, 0, 0, 0, 0]);
+    }
+    let more = auth.handle(&questions(0, "wait"), SESSION);
+    assert!(matches!(more, Err(Error::Protocol("questions without end"))));
+}
+
+#[test]
+fn questions_are_bounded() {
+    for round in [questions(33, ""), questions(u32::MAX >> 20, ""), questions(1, &"x".repeat(8193))]
+    {
+        assert!(matches!(interactive().handle(&round, SESSION), Err(Error::Protocol(_))));
+    }
+    // A number without the questions.
+    let mut claimed = questions(0, "");
+    let at = claimed.len() - 1;
+    claimed[at] = 9;
+    assert!(matches!(interactive().handle(&claimed, SESSION), Err(Error::Protocol(_))));
+    for round in [questions(32, ""), questions(1, &"x".repeat(8192))] {
+        asked(interactive().handle(&round, SESSION));
+    }
+}
+
+#[test]
+fn questions_are_fit_to_be_shown() {
+    let question = asked(interactive().handle(&questions(1, "a\x1b[2J\tb\u{9b}1m\n"), SESSION));
+    let Question::Prompts(prompts) = question else { panic!("{question:?}") };
+    assert_eq!(prompts.instruction, "a[2J\tb1m\n");
+    assert_eq!(prompts.prompts, [Prompt { text: "a[2J\tb1m\n".into(), echo: false }]);
+}
+
+#[test]
+fn a_second_round_before_the_answer_is_refused() {
+    let mut auth = interactive();
+    asked(auth.handle(&questions(1, ""), SESSION));
+    assert!(matches!(auth.handle(&questions(1, ""), SESSION), Err(Error::Protocol(_))));
+}
+
+#[test]
+fn no_answer_or_too_few_give_up() {
+    for given in
+        [None, Some(&[][..]), Some(&[Zeroizing::new("a".into()), Zeroizing::new("b".into())])]
+    {
+        let mut auth = interactive();
+        asked(auth.handle(&questions(1, ""), SESSION));
+        assert!(refusal(auth.responses(given, SESSION)).contains("not answered"));
+    }
+}
+
+/// The server has given up waiting for the user and refused; his answer is not sent to whatever
+/// comes next.
+#[test]
+fn an_answer_that_comes_too_late_is_dropped() {
+    let (mut auth, _) = begun(Credentials { interactive: true, ..password() });
+    asked(auth.handle(&questions(1, ""), SESSION));
+    let next = sent(auth.handle(&failure("password", false), SESSION));
+    assert!(next.ends_with(b"secret"));
+    let late = auth.responses(Some(&[Zeroizing::new("a".into())]), SESSION);
+    assert!(matches!(late, Ok(Step::Wait)));
+    assert!(matches!(auth.signature(Ok(Vec::new()), SESSION), Ok(Step::Wait)));
+    assert!(matches!(auth.identities(Ok(Vec::new()), SESSION), Ok(Step::Wait)));
+}
+
+/// What was looked at and refused is over, also when the list that came with it lacks the method.
+#[test]
+fn answers_that_were_refused_are_not_asked_for_again() {
+    let (mut auth, _) = begun(Credentials { interactive: true, ..password() });
+    asked(auth.handle(&questions(1, ""), SESSION));
+    sent(auth.responses(Some(&[Zeroizing::new("a".into())]), SESSION));
+    let next = sent(auth.handle(&failure("password", false), SESSION));
+    assert!(next.ends_with(b"secret"));
+    let text = refusal(auth.handle(&failure("keyboard-interactive", true), SESSION));
+    assert!(text.contains("tried keyboard-interactive, password: one step of several"), "{text}");
+}
+
+/// A machine that was told of these keys of an agent, and its first probe.
+fn agent(blobs: &[Vec<u8>], sig_algs: Option<&str>) -> (Auth, Vec<u8>) {
+    let mut auth = Auth::new(Credentials { agent: true, ..credentials() });
+    assert_eq!(asked(auth.begin(SESSION)), Question::Identities);
+    if let Some(names) = sig_algs {
+        auth.takes_signatures(names);
+    }
+    let probe = sent(auth.identities(Ok(blobs.to_vec()), SESSION));
+    (auth, probe)
+}
+
+#[test]
+fn the_agent_is_asked_to_sign_only_with_a_key_that_is_welcome() {
+    let keys = [blob("ssh-ed25519", b"one"), blob("ssh-dss", b"old"), blob("ssh-ed25519", b"two")];
+    let (mut auth, probe) = agent(&keys, None);
+    assert!(probe.ends_with(b"one") && holds(&probe, b"publickey\0\0\0\0\x0bssh-ed25519"));
+    let probe = sent(auth.handle(&failure("publickey", false), SESSION));
+    assert!(probe.ends_with(b"two"));
+    let question = asked(auth.handle(&welcome("ssh-ed25519", &keys[2]), SESSION));
+    let Question::Sign { key, algorithm, data } = question else { panic!("{question:?}") };
+    assert_eq!((&key, algorithm), (&keys[2], "ssh-ed25519"));
+    assert!(data.starts_with(b"\0\0\0\x07session\x32\0\0\0\x03ann"));
+    let signature = blob("ssh-ed25519", b"signed");
+    let request = sent(auth.signature(Ok(signature.clone()), SESSION));
+    let mut expected = data[11..].to_vec();
+    expected.put_string(&signature);
+    assert_eq!(request, expected);
+    assert!(matches!(auth.handle(&[USERAUTH_SUCCESS], SESSION), Ok(Step::Success)));
+}
+
+#[test]
+fn another_key_than_the_offered_is_not_signed_with() {
+    let keys = [blob("ssh-ed25519", b"one"), blob("ssh-ed25519", b"two")];
+    let (mut auth, _) = agent(&keys, None);
+    let answer = auth.handle(&welcome("ssh-ed25519", &keys[1]), SESSION);
+    assert!(matches!(answer, Err(Error::Protocol(_))));
+}
+
+#[test]
+fn a_signature_that_fails_leads_to_the_next_key() {
+    let keys = [blob("ssh-ed25519", b"one"), blob("ssh-ed25519", b"two")];
+    for made in [Err("it said no".to_owned()), Ok(blob("ssh-rsa", b"sha1")), Ok(vec![0xff; 9])] {
+        let (mut auth, _) = agent(&keys, None);
+        asked(auth.handle(&welcome("ssh-ed25519", &keys[0]), SESSION));
+        let probe = sent(auth.signature(made, SESSION));
+        assert!(probe.ends_with(b"two"));
+    }
+}
+
+#[test]
+fn an_rsa_key_is_used_with_the_best_signature_that_the_server_takes() {
+    for (sig_algs, algorithms) in [
+        (None, &["rsa-sha2-512", "rsa-sha2-256"][..]),
+        (Some("rsa-sha2-256,rsa-sha2-512"), &["rsa-sha2-512"]),
+        (Some("ssh-rsa,rsa-sha2-256"), &["rsa-sha2-256"]),
+    ] {
+        for suffix in ["", "-cert-v01@openssh.com"] {
+            let key = blob(&format!("ssh-rsa{suffix}"), b"key");
+            let (mut auth, mut probe) = agent(std::slice::from_ref(&key), sig_algs);
+            let (last, first) = algorithms.split_last().expect("not empty");
+            for algorithm in first {
+                assert!(holds(&probe, format!("{algorithm}{suffix}").as_bytes()));
+                probe = sent(auth.handle(&failure("publickey", false), SESSION));
+            }
+            assert!(holds(&probe, format!("{last}{suffix}").as_bytes()));
+            asked(auth.handle(&welcome("ssh-rsa", &key), SESSION));
+            let name = last.to_owned();
+            sent(auth.signature(Ok(blob(name, b"signed")), SESSION));
+            let text = refusal(auth.handle(&failure("publickey", false), SESSION));
+            assert!(text.contains(&format!("{last}{suffix} of the agent")), "{text}");
+        }
+    }
+}
+
+#[test]
+fn an_agent_that_has_nothing_is_named_in_the_error() {
+    let fails = |found| {
+        let mut auth = Auth::new(Credentials { agent: true, ..credentials() });
+        asked(auth.begin(SESSION));
+        refusal(auth.identities(found, SESSION))
+    };
+    assert!(fails(Ok(Vec::new())).contains("agent (it has no other key)"));
+    assert!(fails(Ok(vec![blob("ssh-dss", b"old")])).contains("agent (it has no other key)"));
+    assert!(fails(Err("connect ENOENT".into())).contains("agent (connect ENOENT)"));
+}
+
+#[test]
+fn an_error_names_a_bounded_number_of_keys() {
+    let keys: Vec<_> = (0..100_u8).map(|number| blob("ssh-ed25519", &[number])).collect();
+    let (mut auth, _) = agent(&keys, None);
+    for _ in 1..keys.len() {
+        sent(auth.handle(&failure("publickey", false), SESSION));
+    }
+    let text = refusal(auth.handle(&failure("publickey", false), SESSION));
+    assert!(text.contains("and 84 more") && text.len() < 1000, "{text}");
+}
+
+/// A server that alternates what it wants, and never is content, gets each thing once or, after
+/// what it calls a success, once more.
+#[test]
+fn partial_success_without_end_has_an_end() {
+    for partial in [false, true] {
+        let keys: Vec<_> = (0..5_u8).map(|number| blob("ssh-ed25519", &[number])).collect();
+        let mut auth = Auth::new(Credentials { agent: true, interactive: true, ..password() });
+        asked(auth.begin(SESSION));
+        let mut step = auth.identities(Ok(keys), SESSION);
+        let mut requests = 0;
+        while let Ok(Step::Send(_)) = step {
+            requests += 1;
+            assert!(requests < 100);
+            let accepted = ["password", "publickey", "keyboard-interactive"][requests % 3];
+            step = auth.handle(&failure(accepted, partial), SESSION);
+        }
+        refusal(step);
+    }
+}
