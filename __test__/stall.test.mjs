@@ -5,14 +5,14 @@ import { after } from 'node:test';
 
 import { test } from './helpers/bounded.mjs';
 import { KIB, MIB, behaviours, connect, settled } from './helpers/peers.mjs';
-import { Child, memory } from './helpers/process.mjs';
+import { Child } from './helpers/process.mjs';
 import { Ssh2Server } from './helpers/ssh2-server.mjs';
 import { Sshd } from './helpers/sshd.mjs';
-import { Diary, makeTunnel, openTunnel } from './helpers/tunnels.mjs';
+import { makeTunnel, openTunnel } from './helpers/tunnels.mjs';
 
 const WINDOW = 2 * MIB;
 const server = await Sshd.start();
-// The targets live elsewhere: this process is to show the tunnel's memory and delays alone.
+// The targets live elsewhere: this process is to show the echo's delays alone.
 const targets = await Child.start('peer-process.mjs');
 after(() => Promise.all([server.stop(), targets.stop()]));
 
@@ -36,16 +36,17 @@ test('eight stalled connections beside an echo', async (t) => {
   };
   // One session for all: the target's port is chosen by a small dispatcher of its own.
   const dispatcher = await targets.ask('dispatcher', ports);
-  const tunnel = makeTunnel(t, server.login, dispatcher);
-  const diary = new Diary(tunnel);
-  await tunnel.promises.startListening();
+  // In a process of its own: the clients' memory is not the question.
+  const child = await Child.start('tunnel-process.mjs');
+  t.after(() => child.stop());
+  const port = await child.ask('listen', { ...server.login, forwardHost: '127.0.0.1', forwardPort: dispatcher });
+  const memory = async () => (await child.ask('resources')).memory;
   const clients = [];
   t.after(() => clients.forEach(({ socket }) => socket.destroy()));
   const open = async (name, how) => {
-    const client = await connect(tunnel.localPort, how);
+    const client = await connect(port, how);
     clients.push(client);
     client.socket.write(`${name}\n`);
-    await diary.next('connection');
     return client;
   };
 
@@ -54,7 +55,7 @@ test('eight stalled connections beside an echo', async (t) => {
   await ninth.send(16 * MIB);
   await ninth.received(16 * MIB);
   await echo(ninth, 100);
-  const before = memory();
+  const before = await memory();
   for (let count = 0; count < 4; count++) await open('fast', { read: false });
   for (let count = 0; count < 4; count++) await open('slow', { read: false });
   const sent = async () => {
@@ -65,12 +66,12 @@ test('eight stalled connections beside an echo', async (t) => {
 
   const delays = await echo(ninth, 300);
   const median = delays[150];
-  const grown = memory() - before;
+  const grown = (await memory()) - before;
   t.diagnostic(`echo median ${median.toFixed(2)} ms, p99 ${delays[297].toFixed(2)} ms`);
   t.diagnostic(`memory ${(grown / MIB).toFixed(1)} MiB more`);
   assert.ok(median < 5, `median ${median} ms`);
   assert.ok(grown < 8 * WINDOW, `${grown} bytes more`);
-  assert.equal((await tunnel.promises.connections()).length, 9);
+  assert.equal((await child.ask('connections')).length, 9);
 
   // They go on where they stood.
   for (const client of clients.slice(1)) await client.read().received(client.bytes + 4 * MIB);
