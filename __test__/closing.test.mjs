@@ -277,23 +277,37 @@ for (const linger of [true, false]) {
   });
 }
 
-test('graceful: a client that resets, then a target that is stuck in both directions dies', async (t) => {
-  const { tunnel, diary, target, connect } = await openTunnel(t, server, behaviours.endless(), {
-    linger: true,
-  });
-  const client = await connect({ read: false });
-  const far = await target.next();
+/** A client that resets while neither side reads and both have sent more than there is room for. */
+async function resetWhileStuck(t, behaviour) {
+  const tunnel = await openTunnel(t, server, behaviour, { linger: true });
+  const client = await tunnel.connect({ read: false });
+  const far = await tunnel.target.next();
   client.send(64 * MIB);
   await settled(() => client.accepted);
-  await settled(async () => (await only(tunnel)).bytesDown);
+  await settled(async () => (await only(tunnel.tunnel)).bytesDown);
   await client.reset();
+  return { ...tunnel, far };
+}
+
+test('graceful: a client that resets, then a target that is stuck in both directions dies', async (t) => {
+  const sender = (peer) => peer.send(12 * MIB);
+  const { diary, far } = await resetWhileStuck(t, sender);
   // What the client had sent waits for the target, which then vanishes.
+  await settled(() => far.accepted);
   assert.deepEqual(diary.all('disconnected'), []);
   await far.reset();
   const end = await diary.next('disconnected');
   assertIncludes(end, { code: 'ECONNRESET', clean: false, closedBy: 'reset' });
   assert.ok(end.droppedUp > 0);
   assert.ok(end.droppedDown > 0);
+});
+
+test('graceful: a client that resets is not waited for while the target only sends', async (t) => {
+  const { diary } = await resetWhileStuck(t, behaviours.endless());
+  const end = await diary.next('disconnected');
+  assertIncludes(end, { code: 'ECONNRESET', clean: false, closedBy: 'reset' });
+  assert.ok(end.droppedUp > 0);
+  assert.ok(end.droppedDown > 16 * MIB);
 });
 
 test('graceful disconnect with unread input: every byte, then FIN', async (t) => {

@@ -98,6 +98,8 @@ pub(super) struct Connection {
     pub(super) received: u64,
     /// Bytes that came from the far side when nobody was there to take them any more.
     pub(super) dropped: u64,
+    /// How many of these since the last byte was handed to the session.
+    pub(super) discarded: u64,
     /// When the last byte moved in either direction.
     pub(super) active: Instant,
     /// Whether it waits in the queue of those to be read from.
@@ -135,6 +137,7 @@ impl Connection {
             sent: 0,
             received: 0,
             dropped: 0,
+            discarded: 0,
             active: now,
             queued: false,
             bulk: false,
@@ -169,6 +172,7 @@ impl Connection {
             Ok(0) => return if self.is_reset() { Taken::Reset } else { Taken::End },
             Ok(count) => {
                 self.sent += count as u64;
+                self.discarded = 0;
                 self.active = now;
                 self.bulk = count == offered;
                 if let Up::Last(left) = &mut self.up {

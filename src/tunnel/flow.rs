@@ -12,9 +12,8 @@ use super::{Answer, ConnectionRequest, Event};
 
 /// Connections accepted in one turn.
 const ACCEPTED: usize = 64;
-/// How much the far side may go on sending to a local program that has reset its connection while
-/// the last of that program's own bytes wait for room. Without credit OpenSSH does not look at its
-/// end of the connection any more, and would never notice that nobody is there to make room.
+/// How much the far side may send to a local program that has reset its connection without taking
+/// a byte of what that program sent before: then it never will.
 const MOST_DISCARDED: u64 = 16 * 1024 * 1024;
 
 impl Driver {
@@ -138,13 +137,7 @@ impl Driver {
                 let Some(connection) = self.table.of(channel) else { return };
                 connection.received += range.len() as u64;
                 if matches!(connection.stage, Stage::Reset) {
-                    connection.dropped += range.len() as u64;
-                    if let Some(link) = &mut self.link
-                        && connection.dropped < MOST_DISCARDED
-                    {
-                        link.client.consumed(channel, range.len());
-                    }
-                    return;
+                    return self.discard(channel, range.len());
                 }
                 if connection.arrived.is_empty() {
                     self.touched.push(channel.index());
@@ -174,6 +167,20 @@ impl Driver {
             Proto::HostKey(_) | Proto::Asked(_) | Proto::Ready => {
                 unreachable!("a session logs on once")
             }
+        }
+    }
+
+    /// Throws away what comes for a local program that has reset its connection. There is credit
+    /// for it: without, OpenSSH does not look at its end of the connection any more, and would not
+    /// notice when nobody is there to take what is still to be passed on.
+    fn discard(&mut self, channel: ChannelId, count: usize) {
+        let Some(link) = &mut self.link else { return };
+        let Some(connection) = self.table.of(channel) else { return };
+        link.client.consumed(channel, count);
+        connection.dropped += count as u64;
+        connection.discarded += count as u64;
+        if connection.discarded > MOST_DISCARDED {
+            self.reset(channel.index(), Cause::ResetByLocal);
         }
     }
 
