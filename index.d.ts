@@ -258,7 +258,10 @@ export interface ConnectionEnd {
   closedBy: 'graceful' | 'reset';
   /** Bytes from the local program that were handed to the SSH session. */
   bytesUp: number;
-  /** Bytes from the far side that the local program's kernel has acknowledged. */
+  /**
+   * Bytes from the far side that were delivered: after FIN, those that the local program's kernel has
+   * acknowledged; after a reset, those that had left for it.
+   */
   bytesDown: number;
   /** Bytes that the local program had sent and that were not passed on. */
   droppedUp: number;

@@ -146,7 +146,8 @@ pub struct ConnectionEnd {
     pub closed_by: ClosedBy,
     /// Bytes from the local program that were handed to the SSH session.
     pub bytes_up: u64,
-    /// Bytes from the far side that the local program's kernel has acknowledged.
+    /// Bytes from the far side that were delivered: after FIN, those that the local program's kernel
+    /// has acknowledged; after a reset, those that had left for it.
     pub bytes_down: u64,
     /// Bytes that the local program had sent and that were not passed on.
     pub dropped_up: u64,
