@@ -139,7 +139,7 @@ impl Driver {
         busy |= self.wake_connections(cx, now);
         busy |= self.accept(cx, now);
         busy |= self.send_up(cx, now);
-        busy |= self.flush(cx, now);
+        busy |= self.flush(cx);
         busy |= self.collect_closings(cx);
         busy |= self.expire(now);
         self.settle();
@@ -188,7 +188,7 @@ impl Driver {
         busy
     }
 
-    pub(super) fn flush(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+    pub(super) fn flush(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(link) = &mut self.link else { return false };
         if link.client.pending().is_empty() {
             return false;
@@ -201,7 +201,7 @@ impl Driver {
             // Room was made: those who wait for it go on.
             Poll::Ready(Ok(())) => hears_again || !self.queue.is_empty(),
             Poll::Ready(Err(error)) => {
-                self.broken(&error, now);
+                self.broken(&error);
                 true
             }
             Poll::Pending => hears_again,

@@ -95,7 +95,7 @@ impl Driver {
                 true
             }
             Poll::Ready(Err(error)) => {
-                self.broken(&error, now);
+                self.broken(&error);
                 true
             }
         }
@@ -274,7 +274,7 @@ impl Driver {
             if !link.client.has_room() {
                 // Sending makes room, unless keys are being changed or the server is slow: then
                 // they stay in the queue, unread, and the first of them is the first again.
-                busy |= self.flush(cx, now);
+                busy |= self.flush(cx);
                 if !self.link.as_ref().is_some_and(|link| link.client.has_room()) {
                     break;
                 }

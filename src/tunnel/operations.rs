@@ -368,7 +368,7 @@ impl Driver {
     }
 
     /// The session's socket failed.
-    pub(super) fn broken(&mut self, error: &io::Error, _now: Instant) {
+    pub(super) fn broken(&mut self, error: &io::Error) {
         let text = match error.kind() {
             io::ErrorKind::UnexpectedEof => "the server closed the connection".to_owned(),
             _ => format!("the connection to the server broke: {error}"),

@@ -44,6 +44,27 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(self.string()?).map_err(|_| Malformed)
     }
 
+    /// An mpint above zero, without its leading zero bytes.
+    pub(crate) fn positive(&mut self) -> Result<&'a [u8], Malformed> {
+        let bytes = self.string()?;
+        // The first bit is the sign.
+        if bytes.first().is_some_and(|first| first & 0x80 != 0) {
+            return Err(Malformed);
+        }
+        let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+        if zeros == bytes.len() { Err(Malformed) } else { Ok(&bytes[zeros..]) }
+    }
+
+    /// Everything that was not read.
+    pub(crate) fn rest(self) -> &'a [u8] {
+        self.0
+    }
+
+    /// Nothing may be left.
+    pub(crate) fn end(self) -> Result<(), Malformed> {
+        if self.0.is_empty() { Ok(()) } else { Err(Malformed) }
+    }
+
     /// How many bytes are left.
     pub(crate) fn remaining(&self) -> usize {
         self.0.len()

@@ -6,7 +6,8 @@ use aws_lc_rs::signature::{
     EcdsaSigningAlgorithm, EcdsaVerificationAlgorithm,
 };
 
-use super::fields::{Fields, Malformed, pad_into, put_positive, put_string};
+use super::pad::pad_into;
+use crate::wire::{Malformed, Reader, Writer};
 
 /// A curve, and with it the hash: RFC 5656 leaves no choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,9 +89,9 @@ impl Curve {
     /// ```
     pub(super) fn public_blob(self, point: &[u8]) -> Vec<u8> {
         let mut blob = Vec::with_capacity(64 + point.len());
-        put_string(&mut blob, self.algorithm().as_bytes());
-        put_string(&mut blob, self.name().as_bytes());
-        put_string(&mut blob, point);
+        blob.put_string(self.algorithm().as_bytes());
+        blob.put_string(self.name().as_bytes());
+        blob.put_string(point);
         blob
     }
 
@@ -99,15 +100,15 @@ impl Curve {
     pub(super) fn wire_signature(self, fixed: &[u8]) -> Vec<u8> {
         let (r, s) = fixed.split_at(fixed.len() / 2);
         let mut wire = Vec::with_capacity(fixed.len() + 10);
-        put_positive(&mut wire, r);
-        put_positive(&mut wire, s);
+        wire.put_mpint(r);
+        wire.put_mpint(s);
         wire
     }
 
     /// The way back. A number that is negative, zero or wider than the curve is refused: cutting
     /// it down would make one signature of many.
     pub(super) fn fixed_signature(self, wire: &[u8]) -> Result<Vec<u8>, Malformed> {
-        let mut fields = Fields::new(wire);
+        let mut fields = Reader::new(wire);
         let (r, s) = (fields.positive()?, fields.positive()?);
         fields.end()?;
         let mut fixed = vec![0; 2 * self.width()];

@@ -6,8 +6,8 @@
 
 mod curve;
 mod der;
-mod fields;
 mod openssh;
+mod pad;
 mod pem;
 mod private;
 mod public;

@@ -9,9 +9,10 @@ use ssh_key::{Cipher, Kdf};
 use zeroize::Zeroizing;
 
 use super::curve::{Curve, MAX_WIDTH};
-use super::fields::{Fields, Malformed, pad_into};
+use super::pad::pad_into;
 use super::private::{PrivateKeyError, Signer};
 use super::{ED25519, RSA, rsa};
+use crate::wire::{Malformed, Reader};
 
 /// What the decoded body begins with.
 const MAGIC: &[u8] = b"openssh-key-v1\0";
@@ -36,10 +37,10 @@ impl From<Malformed> for PrivateKeyError {
 /// ```
 pub(super) fn read(body: &[u8], passphrase: Option<&[u8]>) -> Result<Signer, PrivateKeyError> {
     let body = body.strip_prefix(MAGIC).ok_or(PrivateKeyError::Damaged("its header is wrong"))?;
-    let mut fields = Fields::new(body);
-    let (cipher, derivation) = (fields.name()?, fields.name()?);
+    let mut fields = Reader::new(body);
+    let (cipher, derivation) = (fields.text()?, fields.text()?);
     let options = fields.string()?;
-    if fields.number()? != 1 {
+    if fields.uint32()? != 1 {
         return Err(PrivateKeyError::Unsupported("a file with several keys".to_owned()));
     }
     let public = fields.string()?;
@@ -92,8 +93,8 @@ pub(super) fn read(body: &[u8], passphrase: Option<&[u8]>) -> Result<Signer, Pri
 /// uint32  rounds
 /// ```
 fn bcrypt(options: &[u8]) -> Result<Kdf, Malformed> {
-    let mut fields = Fields::new(options);
-    let (salt, rounds) = (fields.string()?.to_vec(), fields.number()?);
+    let mut fields = Reader::new(options);
+    let (salt, rounds) = (fields.string()?.to_vec(), fields.uint32()?);
     fields.end()?;
     Ok(Kdf::Bcrypt { salt, rounds })
 }
@@ -108,11 +109,11 @@ fn bcrypt(options: &[u8]) -> Result<Kdf, Malformed> {
 /// byte[]  1, 2, 3, ... up to a multiple of the cipher's block
 /// ```
 fn section(section: &[u8], block: usize) -> Result<Option<Signer>, PrivateKeyError> {
-    let mut fields = Fields::new(section);
-    if fields.number()? != fields.number()? {
+    let mut fields = Reader::new(section);
+    if fields.uint32()? != fields.uint32()? {
         return Ok(None);
     }
-    let signer = match fields.name()? {
+    let signer = match fields.text()? {
         ED25519 => ed25519(&mut fields)?,
         RSA => rsa(&mut fields)?,
         name => match Curve::by_algorithm(name) {
@@ -141,7 +142,7 @@ fn unsupported_type(name: &str) -> String {
 /// string  public key
 /// string  seed and public key
 /// ```
-fn ed25519(fields: &mut Fields<'_>) -> Result<Signer, PrivateKeyError> {
+fn ed25519(fields: &mut Reader<'_>) -> Result<Signer, PrivateKeyError> {
     let (public, pair) = (fields.string()?, fields.string()?);
     // RFC 8032: both are 32 bytes.
     let (seed, again) = pair.split_at_checked(32).ok_or(Malformed)?;
@@ -156,7 +157,7 @@ fn ed25519(fields: &mut Fields<'_>) -> Result<Signer, PrivateKeyError> {
 /// string  public point
 /// mpint   private number
 /// ```
-fn ecdsa(curve: Curve, fields: &mut Fields<'_>) -> Result<Signer, PrivateKeyError> {
+fn ecdsa(curve: Curve, fields: &mut Reader<'_>) -> Result<Signer, PrivateKeyError> {
     let (name, point, number) = (fields.string()?, fields.string()?, fields.positive()?);
     if name != curve.name().as_bytes() {
         return Err(PrivateKeyError::Damaged("its curve is not the one of its type"));
@@ -176,7 +177,7 @@ fn ecdsa(curve: Curve, fields: &mut Fields<'_>) -> Result<Signer, PrivateKeyErro
 /// mpint   p
 /// mpint   q
 /// ```
-fn rsa(fields: &mut Fields<'_>) -> Result<Signer, PrivateKeyError> {
+fn rsa(fields: &mut Reader<'_>) -> Result<Signer, PrivateKeyError> {
     let numbers = rsa::Numbers {
         n: fields.positive()?,
         e: fields.positive()?,

@@ -9,9 +9,9 @@ use aws_lc_rs::signature::{
 };
 
 use super::curve::Curve;
-use super::fields::put_string;
 use super::pem::Block;
 use super::{ED25519, RSA_SHA2_256, RSA_SHA2_512, der, openssh, rsa};
+use crate::wire::Writer;
 
 /// A private key, ready to sign.
 ///
@@ -125,8 +125,8 @@ impl PrivateKey {
             }
         };
         let mut blob = Vec::with_capacity(8 + algorithm.len() + signature.len());
-        put_string(&mut blob, algorithm.as_bytes());
-        put_string(&mut blob, &signature);
+        blob.put_string(algorithm.as_bytes());
+        blob.put_string(&signature);
         Ok(blob)
     }
 }
@@ -137,8 +137,8 @@ impl Signer {
         match self {
             Signer::Ed25519(key) => {
                 let mut blob = Vec::with_capacity(51);
-                put_string(&mut blob, ED25519.as_bytes());
-                put_string(&mut blob, key.public_key().as_ref());
+                blob.put_string(ED25519.as_bytes());
+                blob.put_string(key.public_key().as_ref());
                 blob
             }
             Signer::Ecdsa(curve, key) => curve.public_blob(key.public_key().as_ref()),

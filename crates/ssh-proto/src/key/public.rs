@@ -9,8 +9,9 @@ use aws_lc_rs::signature::{
 };
 
 use super::curve::Curve;
-use super::fields::{Fields, Malformed, pad_into};
+use super::pad::pad_into;
 use super::{ED25519, RSA, RSA_SHA2_256, RSA_SHA2_512, rsa};
+use crate::wire::{Malformed, Reader};
 
 /// A host key as a server sent it: of a type we can verify, sound, and large enough.
 #[derive(Clone)]
@@ -97,7 +98,7 @@ impl PublicKey {
     /// Takes no memory by a length that `blob` only claims, and refuses bytes behind the key, RSA
     /// keys below 2048 bits and types it does not know.
     pub fn parse(blob: &[u8]) -> Result<Self, PublicKeyError> {
-        let mut fields = Fields::new(blob);
+        let mut fields = Reader::new(blob);
         let key_type = fields.string()?;
         let verifier = match str::from_utf8(key_type) {
             Ok(ED25519) => {
@@ -168,7 +169,7 @@ impl PublicKey {
         data: &[u8],
         signature: &[u8],
     ) -> Result<(), VerifyError> {
-        let mut fields = Fields::new(signature);
+        let mut fields = Reader::new(signature);
         let (found, signature) = (fields.string()?, fields.string()?);
         fields.end()?;
         if found != algorithm.as_bytes() {
@@ -228,8 +229,8 @@ fn printable(name: &[u8]) -> String {
 #[allow(clippy::unwrap_used)] // A test that cannot go on has failed.
 mod tests {
     use super::*;
-    use crate::key::fields::{put_positive, put_string};
     use crate::key::{PrivateKey, rsa};
+    use crate::wire::Writer;
 
     /// Keys of every type, made by ssh-keygen.
     const KEYS: [&[u8]; 5] = [
@@ -250,8 +251,8 @@ mod tests {
 
     fn blob(algorithm: &str, signature: &[u8]) -> Vec<u8> {
         let mut blob = Vec::new();
-        put_string(&mut blob, algorithm.as_bytes());
-        put_string(&mut blob, signature);
+        blob.put_string(algorithm.as_bytes());
+        blob.put_string(signature);
         blob
     }
 
@@ -281,7 +282,7 @@ mod tests {
             include_bytes!("fixtures/p521.signature"),
             include_bytes!("fixtures/rsa2048.signature"),
         ]) {
-            let mut fields = Fields::new(file);
+            let mut fields = Reader::new(file);
             let (data, signature) = (fields.string().unwrap(), fields.string().unwrap());
             assert_eq!(public.verify(private.algorithms()[0], data, signature), Ok(()));
         }
@@ -370,7 +371,7 @@ mod tests {
         let name = public.key_type();
         let one = [0, 0, 0, 1, 1];
         let mut wide = Vec::new();
-        put_positive(&mut wide, &[1; 33]);
+        wide.put_mpint(&[1; 33]);
         for bad in [&[0, 0, 0, 0][..], &[0, 0, 0, 1, 0], &[0, 0, 0, 1, 0x80], &wide] {
             for signature in [[bad, &one].concat(), [&one, bad].concat()] {
                 let error = public.verify(name, b"data", &blob(name, &signature));

@@ -9,7 +9,8 @@ use crypto_bigint::{U2048, U4096, U8192, Uint};
 use zeroize::Zeroizing;
 
 use super::RSA;
-use super::fields::{pad_into, put_positive, put_string};
+use super::pad::pad_into;
+use crate::wire::Writer;
 
 /// Bits of the modulus that are accepted. Below is within reach of an attacker (NIST SP 800-131A),
 /// above is not implemented by aws-lc-rs.
@@ -95,8 +96,8 @@ pub(super) fn bits(number: &[u8]) -> usize {
 /// ```
 pub(super) fn public_blob(e: &[u8], n: &[u8]) -> Vec<u8> {
     let mut blob = Vec::with_capacity(32 + e.len() + n.len());
-    put_string(&mut blob, RSA.as_bytes());
-    put_positive(&mut blob, e);
-    put_positive(&mut blob, n);
+    blob.put_string(RSA.as_bytes());
+    blob.put_mpint(e);
+    blob.put_mpint(n);
     blob
 }

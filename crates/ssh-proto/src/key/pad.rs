@@ -1,0 +1,41 @@
+//! Numbers of a fixed width, as the cryptographic library wants them.
+
+/// Writes a number to the end of `place` and zeros in front of it; `None` when it does not fit.
+pub(super) fn pad_into(place: &mut [u8], number: &[u8]) -> Option<()> {
+    let zeros = place.len().checked_sub(number.len())?;
+    place[..zeros].fill(0);
+    place[zeros..].copy_from_slice(number);
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Reader, Writer};
+
+    #[test]
+    fn a_claimed_length_is_not_believed() {
+        assert!(Reader::new(&[0xff, 0xff, 0xff, 0xff, 1]).string().is_err());
+        assert!(Reader::new(&[0, 0, 0]).uint32().is_err());
+    }
+
+    #[test]
+    fn numbers_keep_their_value_through_an_mpint() {
+        for (number, encoded) in [
+            (&[1_u8][..], &[0, 0, 0, 1, 1][..]),
+            (&[0x80], &[0, 0, 0, 2, 0, 0x80]),
+            (&[0, 0, 0x7f, 0], &[0, 0, 0, 2, 0x7f, 0]),
+        ] {
+            let mut out = Vec::new();
+            out.put_mpint(number);
+            assert_eq!(out, encoded);
+            let mut place = vec![0xaa; number.len()];
+            let read = Reader::new(&out).positive().expect("just written");
+            pad_into(&mut place, read).expect("as wide as it was");
+            assert_eq!(place, number);
+        }
+        assert!(Reader::new(&[0, 0, 0, 0]).positive().is_err(), "zero");
+        assert!(Reader::new(&[0, 0, 0, 1, 0x80]).positive().is_err(), "negative");
+        assert!(pad_into(&mut [0; 2], &[1, 2, 3]).is_none(), "too large");
+    }
+}
