@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { EventEmitter, once } from 'node:events';
 
 import { SSHTunnel } from '../../index.js';
-import { Target, connect } from './peers.mjs';
+import { Target, connect, patternHash } from './peers.mjs';
 
 const EVENTS = [
   'listening', 'connection', 'disconnected', 'ready', 'reconnecting', 'error', 'close',
@@ -78,6 +78,18 @@ export async function openTunnel(t, server, behaviour, options) {
     return client;
   };
   return { tunnel, diary, target, connect: connectThrough };
+}
+
+/** Sends so much through an open tunnel to an echo, and asks both ends and the tunnel for it. */
+export async function thereAndBack({ diary, target, connect }, size) {
+  const client = await connect();
+  await client.send(size);
+  client.end();
+  const whole = { bytes: size, sha256: patternHash(size), end: 'FIN' };
+  assertIncludes(await client.ended, whole);
+  assertIncludes(await (await target.next()).ended, whole);
+  const counts = { bytesUp: size, bytesDown: size };
+  assertIncludes(await diary.next('disconnected'), { code: 'OK', clean: true, ...counts });
 }
 
 /** Compares the members that `expected` names. */
