@@ -1,0 +1,186 @@
+//! How a tunnel goes: its port, its connections, then its session.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use ssh_proto::DisconnectReason;
+use tokio::time::timeout;
+
+use super::command::Reply;
+use super::driver::Driver;
+use super::ending::Cause;
+use super::operations::answer_all;
+use super::{Error, Event};
+use crate::backlog::Backlog;
+use crate::closing::{self, Finish};
+
+/// How long the server may take to hear our farewell.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// How far a shutdown has come.
+#[derive(Default)]
+pub(super) enum Leaving {
+    /// None was asked for.
+    #[default]
+    No,
+    /// Connections may finish by themselves until the deadline.
+    Draining { until: Option<Instant>, replies: Vec<Reply<()>> },
+    /// Every connection is being closed.
+    Closing { replies: Vec<Reply<()>> },
+    /// The session is being ended; nothing else is left.
+    LoggingOff { replies: Vec<Reply<()>> },
+}
+
+impl Leaving {
+    /// When to go on whatever has come of the step.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self {
+            Leaving::Draining { until, .. } => *until,
+            Leaving::No | Leaving::Closing { .. } | Leaving::LoggingOff { .. } => None,
+        }
+    }
+}
+
+impl Driver {
+    /// Lets connections finish by themselves.
+    pub(super) fn drain(&mut self, until: Option<Instant>, reply: Reply<()>) {
+        self.operations.deferred.fail(&Error::Closed);
+        match &mut self.operations.leaving {
+            Leaving::No => {
+                self.stop();
+                self.operations.leaving = Leaving::Draining { until, replies: vec![reply] };
+            }
+            Leaving::Draining { until: earlier, replies } => {
+                // The more impatient of two callers gets his way.
+                *earlier = [*earlier, until].into_iter().flatten().min();
+                replies.push(reply);
+            }
+            Leaving::Closing { replies } | Leaving::LoggingOff { replies } => replies.push(reply),
+        }
+    }
+
+    /// Closes everything now.
+    pub(super) fn shutdown(&mut self, reply: Reply<()>) {
+        self.operations.deferred.fail(&Error::Closed);
+        match &mut self.operations.leaving {
+            Leaving::No => {
+                self.stop();
+                self.operations.leaving = Leaving::Closing { replies: vec![reply] };
+                self.close_everything("shutdown");
+            }
+            Leaving::Draining { replies, .. } => {
+                let mut replies = std::mem::take(replies);
+                replies.push(reply);
+                self.operations.leaving = Leaving::Closing { replies };
+                self.close_everything("shutdown");
+            }
+            Leaving::Closing { replies } | Leaving::LoggingOff { replies } => replies.push(reply),
+        }
+    }
+
+    /// Stops what would bring new connections; what was under way fails.
+    fn stop(&mut self) {
+        self.logon = None;
+        self.operations.starts.fail(&Error::Closed);
+        self.stop_listening();
+        self.operations.session_wanted = false;
+    }
+
+    fn close_everything(&mut self, method: &'static str) {
+        for id in self.ids() {
+            self.close_connection(id, Cause::Owner(method));
+        }
+    }
+
+    /// Closes what did not finish in time.
+    pub(super) fn expire_drain(&mut self, now: Instant) -> bool {
+        match &mut self.operations.leaving {
+            Leaving::Draining { until: Some(until), replies } if *until <= now => {
+                let replies = std::mem::take(replies);
+                self.operations.leaving = Leaving::Closing { replies };
+                self.close_everything("close");
+                true
+            }
+            Leaving::No
+            | Leaving::Draining { .. }
+            | Leaving::Closing { .. }
+            | Leaving::LoggingOff { .. } => false,
+        }
+    }
+
+    /// Looks whether something is complete: a shutdown, or the end of all there was.
+    pub(super) fn settle(&mut self) {
+        // A session that was made for the listener has no purpose without it and its connections.
+        if self.link.is_some()
+            && !self.operations.session_wanted
+            && !self.operations.is_leaving()
+            && self.binding.is_none()
+            && self.listener.is_none()
+            && self.is_empty()
+        {
+            self.operations.leaving = Leaving::Closing { replies: Vec::new() };
+        }
+        if self.operations.is_leaving() && self.is_empty() {
+            let leaving = std::mem::replace(&mut self.operations.leaving, Leaving::No);
+            match leaving {
+                Leaving::No => {}
+                Leaving::Draining { replies, .. } | Leaving::Closing { replies } => {
+                    self.log_off();
+                    self.operations.leaving = Leaving::LoggingOff { replies };
+                }
+                Leaving::LoggingOff { replies } => {
+                    self.operations.leaving = Leaving::LoggingOff { replies };
+                }
+            }
+        }
+        let nothing = self.is_empty()
+            && self.link.is_none()
+            && self.logon.is_none()
+            && self.farewell.is_none()
+            && self.binding.is_none()
+            && self.listener.is_none();
+        if !nothing {
+            return;
+        }
+        if std::mem::take(&mut self.active) {
+            self.emit(Event::Close);
+        }
+        if let Leaving::LoggingOff { mut replies } =
+            std::mem::replace(&mut self.operations.leaving, Leaving::No)
+        {
+            answer_all(&mut replies, &Ok(()));
+        }
+        let deferred = std::mem::take(&mut self.operations.deferred);
+        for reply in deferred.connecting {
+            self.connect(reply);
+        }
+        for reply in deferred.listening {
+            self.start_listening(reply);
+        }
+    }
+
+    /// Whether no connection is left in any state.
+    fn is_empty(&self) -> bool {
+        self.table.is_empty() && self.requests.is_empty() && self.closings.is_empty()
+    }
+
+    fn ids(&self) -> Vec<u64> {
+        let waiting = self.requests.keys().copied();
+        waiting.chain(self.table.iter().map(|(_, connection)| connection.arrival.id)).collect()
+    }
+
+    /// Says farewell to the server. Its socket is closed as carefully as any other: closing it with
+    /// something unread would throw away what was sent last.
+    fn log_off(&mut self) {
+        let Some(mut link) = self.link.take() else { return };
+        self.shared.ready.store(false, Ordering::Release);
+        link.client.disconnect(DisconnectReason::ByApplication, "closed by the user");
+        let (stream, client) = link.into_parts();
+        let mut backlog = Backlog::default();
+        backlog.push(client.pending());
+        self.farewell = Some(Box::pin(async move {
+            // A server that does not listen is reset when its time is up.
+            let _ = timeout(FAREWELL, closing::close(stream, backlog, Finish::Fin)).await;
+        }));
+    }
+}
