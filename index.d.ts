@@ -522,7 +522,8 @@ export class SSHTunnel extends EventEmitter {
    * Stops listening, closes every connection as {@link SSHTunnel.disconnect} does, with the same
    * promises about its bytes, and logs off. Done when the tunnel holds nothing any more: with
    * graceful connections that takes as long as the slowest of their peers takes to read. The server
-   * is given two seconds to hear the farewell. Operations under way fail with ERR_TUNNEL_CLOSED.
+   * is given two seconds to hand on what local programs had sent before they reset graceful
+   * connections, and two to hear the farewell. Operations under way fail with ERR_TUNNEL_CLOSED.
    * Never fails; on a tunnel that holds nothing there is nothing to do.
    */
   shutdown(): void;

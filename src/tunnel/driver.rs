@@ -143,7 +143,7 @@ impl Driver {
         busy |= self.flush(cx);
         busy |= self.collect_closings(cx);
         busy |= self.expire(now);
-        self.settle();
+        busy |= self.settle(now);
         if busy { Turn::Busy } else { Turn::Idle }
     }
 

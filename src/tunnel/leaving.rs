@@ -9,12 +9,13 @@ use tokio::time::timeout;
 use super::command::Reply;
 use super::driver::Driver;
 use super::ending::Cause;
+use super::link::Link;
 use super::operations::answer_all;
 use super::{Error, Event};
 use crate::backlog::Backlog;
 use crate::closing::{self, Finish};
 
-/// How long the server may take to hear our farewell.
+/// How long the server may take to confirm what it was sent last, and then to hear our farewell.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// How far a shutdown has come.
@@ -27,6 +28,8 @@ pub(super) enum Leaving {
     Draining { until: Option<Instant>, replies: Vec<Reply<()>> },
     /// Every connection is being closed.
     Closing { replies: Vec<Reply<()>> },
+    /// No connection is left here; the server may still hold the last bytes of some of them.
+    Confirming { until: Instant, replies: Vec<Reply<()>> },
     /// The session is being ended; nothing else is left.
     LoggingOff { replies: Vec<Reply<()>> },
 }
@@ -36,6 +39,7 @@ impl Leaving {
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self {
             Leaving::Draining { until, .. } => *until,
+            Leaving::Confirming { until, .. } => Some(*until),
             Leaving::No | Leaving::Closing { .. } | Leaving::LoggingOff { .. } => None,
         }
     }
@@ -55,7 +59,9 @@ impl Driver {
                 *earlier = [*earlier, until].into_iter().flatten().min();
                 replies.push(reply);
             }
-            Leaving::Closing { replies } | Leaving::LoggingOff { replies } => replies.push(reply),
+            Leaving::Closing { replies }
+            | Leaving::Confirming { replies, .. }
+            | Leaving::LoggingOff { replies } => replies.push(reply),
         }
     }
 
@@ -74,7 +80,9 @@ impl Driver {
                 self.operations.leaving = Leaving::Closing { replies };
                 self.close_everything("shutdown");
             }
-            Leaving::Closing { replies } | Leaving::LoggingOff { replies } => replies.push(reply),
+            Leaving::Closing { replies }
+            | Leaving::Confirming { replies, .. }
+            | Leaving::LoggingOff { replies } => replies.push(reply),
         }
     }
 
@@ -104,12 +112,14 @@ impl Driver {
             Leaving::No
             | Leaving::Draining { .. }
             | Leaving::Closing { .. }
+            | Leaving::Confirming { .. }
             | Leaving::LoggingOff { .. } => false,
         }
     }
 
-    /// Looks whether something is complete: a shutdown, or the end of all there was.
-    pub(super) fn settle(&mut self) {
+    /// Looks whether something is complete: a shutdown, or the end of all there was. Returns whether
+    /// that began something new.
+    pub(super) fn settle(&mut self, now: Instant) -> bool {
         // A session that was made for the listener has no purpose without it and its connections.
         if self.link.is_some()
             && !self.operations.session_wanted
@@ -120,18 +130,9 @@ impl Driver {
         {
             self.operations.leaving = Leaving::Closing { replies: Vec::new() };
         }
-        if self.operations.is_leaving() && self.is_empty() {
-            let leaving = std::mem::replace(&mut self.operations.leaving, Leaving::No);
-            match leaving {
-                Leaving::No => {}
-                Leaving::Draining { replies, .. } | Leaving::Closing { replies } => {
-                    self.log_off();
-                    self.operations.leaving = Leaving::LoggingOff { replies };
-                }
-                Leaving::LoggingOff { replies } => {
-                    self.operations.leaving = Leaving::LoggingOff { replies };
-                }
-            }
+        let logs_off = self.is_empty() && self.confirm(now);
+        if logs_off {
+            self.log_off();
         }
         let nothing = self.is_empty()
             && self.link.is_none()
@@ -139,15 +140,41 @@ impl Driver {
             && self.farewell.is_none()
             && self.binding.is_none()
             && self.listener.is_none();
-        if !nothing {
-            return;
+        if nothing {
+            self.gone();
         }
+        logs_off
+    }
+
+    /// Takes a shutdown that has no connections left on to its end; true when the session is to be
+    /// ended now.
+    fn confirm(&mut self, now: Instant) -> bool {
+        let (until, replies) = match std::mem::take(&mut self.operations.leaving) {
+            Leaving::Draining { replies, .. } | Leaving::Closing { replies } => {
+                (now + FAREWELL, replies)
+            }
+            Leaving::Confirming { until, replies } => (until, replies),
+            other @ (Leaving::No | Leaving::LoggingOff { .. }) => {
+                self.operations.leaving = other;
+                return false;
+            }
+        };
+        // With DISCONNECT the server drops what its targets have not taken yet.
+        let waits = now < until && self.link.as_ref().is_some_and(Link::is_unconfirmed);
+        self.operations.leaving = if waits {
+            Leaving::Confirming { until, replies }
+        } else {
+            Leaving::LoggingOff { replies }
+        };
+        !waits
+    }
+
+    /// The tunnel holds nothing any more.
+    fn gone(&mut self) {
         if std::mem::take(&mut self.active) {
             self.emit(Event::Close);
         }
-        if let Leaving::LoggingOff { mut replies } =
-            std::mem::replace(&mut self.operations.leaving, Leaving::No)
-        {
+        if let Leaving::LoggingOff { mut replies } = std::mem::take(&mut self.operations.leaving) {
             answer_all(&mut replies, &Ok(()));
         }
         let deferred = std::mem::take(&mut self.operations.deferred);

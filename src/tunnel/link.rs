@@ -22,11 +22,14 @@ pub(super) struct Link {
     /// next small packet until we acknowledge, because OpenSSH leaves Nagle's algorithm on for
     /// sessions without a shell. Unless told otherwise our kernel delays that by 40 ms.
     owes_ack: bool,
+    /// Channels were closed right behind their last bytes, without a word from the server about
+    /// them.
+    pub(super) unconfirmed: bool,
 }
 
 impl Link {
     pub(super) fn new(session: Session) -> Self {
-        Self { client: session.client, stream: session.stream, owes_ack: false }
+        Self { client: session.client, stream: session.stream, owes_ack: false, unconfirmed: false }
     }
 
     /// One read. Pending until something came; an error when the connection is gone.
@@ -84,6 +87,12 @@ impl Link {
             #[cfg(any(target_os = "linux", target_os = "android"))]
             let _ = self.stream.set_quickack(true);
         }
+    }
+
+    /// Whether the server may still hold bytes of a connection that has ended here: it confirms a
+    /// CLOSE when the target has taken what came before.
+    pub(super) fn is_unconfirmed(&self) -> bool {
+        self.unconfirmed && !self.client.is_idle()
     }
 
     /// Gives up the socket, and what is still to be sent on it.

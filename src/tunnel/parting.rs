@@ -162,9 +162,15 @@ impl Driver {
 
     /// Resets a connection at once and closes its channel.
     pub(super) fn reset(&mut self, index: usize, cause: Cause) {
-        if let Some(connection) = self.remove(index) {
-            self.part_reset(connection, cause);
+        let Some(connection) = self.remove(index) else { return };
+        let graceful = connection.arrival.settings.linger.ending() != Ending::Hard;
+        if let Some(link) = &mut self.link
+            && graceful
+            && matches!(cause, Cause::ResetByLocal)
+        {
+            link.unconfirmed |= connection.sent > 0;
         }
+        self.part_reset(connection, cause);
     }
 
     /// Takes a connection out of the table and closes its channel from our side.

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::Event;
 use super::driver::Driver;
+use super::leaving::Leaving;
 use super::link::Link;
 use super::operations::answer_all;
 use crate::session::{self, Session};
@@ -49,6 +50,10 @@ impl Driver {
     pub(super) fn lost(&mut self, error: session::Error) {
         self.link = None;
         self.shared.ready.store(false, Ordering::Release);
+        if matches!(self.operations.leaving, Leaving::Confirming { .. }) {
+            // Nobody needs it any more.
+            return;
+        }
         answer_all(&mut self.operations.starts.listening, &Err(error.clone().into()));
         self.stop_listening();
         self.operations.session_wanted = false;
