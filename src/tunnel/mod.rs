@@ -6,7 +6,7 @@
 //! - `driver`: the turn that the task repeats; `operations`: what it is asked to do; `flow`: bytes
 //!   in both directions; `parting`: connections that leave.
 //! - `connection`, `table`: the connections; `ending`: why one ends and the account of it.
-//! - `link`: the session's socket; `listener`: the local port; `ready`: who has something to do.
+//! - `listener`: the local port; `ready`: who has something to do.
 
 mod command;
 mod connection;
@@ -15,7 +15,6 @@ mod ending;
 mod error;
 mod events;
 mod flow;
-mod link;
 mod listener;
 mod operations;
 mod parting;

@@ -5,24 +5,16 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use ssh_proto::DisconnectReason;
 use tokio::net::lookup_host;
-use tokio::time::timeout;
 
 use super::command::{Command, Reply};
 use super::driver::Driver;
 use super::ending::Cause;
-use super::link::Link;
 use super::listener::Listener;
 use super::{ConnectionInfo, Error, Event};
-use crate::backlog::Backlog;
-use crate::closing::{self, Finish};
-use crate::session::{self, Session};
-
-/// How long the server may take to hear our farewell.
-const FAREWELL: Duration = Duration::from_secs(2);
+use crate::session::{self, Link};
 
 /// Who waits for what.
 #[derive(Default)]
@@ -146,10 +138,10 @@ impl Driver {
         }
     }
 
-    pub(super) fn logged_on(&mut self, outcome: Result<Session, session::Error>, now: Instant) {
+    pub(super) fn logged_on(&mut self, outcome: Result<Link, session::Error>, now: Instant) {
         match outcome {
-            Ok(session) => {
-                self.link = Some(Link::new(session));
+            Ok(link) => {
+                self.link = Some(link);
                 self.active = true;
                 self.shared.ready.store(true, Ordering::Release);
                 self.emit(Event::Ready);
@@ -341,19 +333,10 @@ impl Driver {
         self.table.is_empty() && self.requests.is_empty() && self.closings.is_empty()
     }
 
-    /// Says farewell to the server. Its socket is closed as carefully as any other: closing it with
-    /// something unread would throw away what was sent last.
     fn log_off(&mut self) {
-        let Some(mut link) = self.link.take() else { return };
+        let Some(link) = self.link.take() else { return };
         self.shared.ready.store(false, Ordering::Release);
-        link.client.disconnect(DisconnectReason::ByApplication, "closed by the user");
-        let (stream, client) = link.into_parts();
-        let mut backlog = Backlog::default();
-        backlog.push(client.pending());
-        self.farewell = Some(Box::pin(async move {
-            // A server that does not listen is reset when its time is up.
-            let _ = timeout(FAREWELL, closing::close(stream, backlog, Finish::Fin)).await;
-        }));
+        self.farewell = Some(Box::pin(link.log_off()));
     }
 
     /// The session is gone: ends every connection accordingly and tells the owner.
