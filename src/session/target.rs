@@ -6,6 +6,7 @@ use std::time::Duration;
 use ssh_proto::{Algorithms, AuthMethod};
 use zeroize::Zeroizing;
 
+use super::dial::Dialing;
 use super::trust::Pin;
 
 /// The SSH server and everything that logging on to it takes.
@@ -15,6 +16,8 @@ pub struct Target {
     pub host: String,
     /// Its port.
     pub port: u16,
+    /// How to connect to it.
+    pub dialing: Dialing,
     /// The user to log on as.
     pub username: String,
     /// What proves to the server who we are.

@@ -8,9 +8,8 @@ use std::time::Instant;
 use super::Event;
 use super::driver::Driver;
 use super::leaving::Leaving;
-use super::link::Link;
 use super::operations::answer_all;
-use crate::session::{self, Session};
+use crate::session::{self, Link};
 
 impl Driver {
     pub(super) fn log_on(&mut self) {
@@ -24,10 +23,10 @@ impl Driver {
         }
     }
 
-    pub(super) fn logged_on(&mut self, outcome: Result<Session, session::Error>, now: Instant) {
+    pub(super) fn logged_on(&mut self, outcome: Result<Link, session::Error>, now: Instant) {
         match outcome {
-            Ok(session) => {
-                self.link = Some(Link::new(session));
+            Ok(link) => {
+                self.link = Some(link);
                 self.active = true;
                 self.shared.ready.store(true, Ordering::Release);
                 self.emit(Event::Ready);
