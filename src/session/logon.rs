@@ -4,8 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ssh_proto::key::{PrivateKey, PublicKey};
-use ssh_proto::{Client, Event, Keepalive, Setup};
+use ssh_proto::key::PublicKey;
+use ssh_proto::{Client, Event, Identity, Keepalive, Setup};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
@@ -14,7 +14,7 @@ use tokio::time::timeout_at;
 use super::dial::dial;
 use super::question::{Asked, First, Prompting};
 use super::trust::Verdict;
-use super::{Error, HostKeyInfo, Target};
+use super::{Error, HostKeyInfo, KeyFile, Target};
 
 /// A logged-on session: the protocol's state and the socket that it lives on.
 pub(crate) struct Session {
@@ -36,14 +36,15 @@ pub(crate) async fn open(
 ) -> Result<Session, Error> {
     let deadline = tokio::time::Instant::now() + target.ready_timeout;
     let logon = Logon { deadline, target, verify, prompt };
-    let key = logon.private_key().await?;
+    let keys = logon.private_keys().await?;
     let known_key_types = logon.known_key_types().await?;
     let (host, port) = (logon.target.host.as_str(), logon.target.port);
     let stream = logon.within("a connection", dial(host, port)).await??;
     let credentials = ssh_proto::Credentials {
         user: logon.target.username.clone(),
-        key,
+        keys,
         agent: logon.target.credentials.agent.is_some(),
+        agent_keys: logon.target.credentials.agent_keys.clone(),
         interactive: logon.target.credentials.interactive,
         password: logon.target.credentials.password.clone(),
         methods: logon.target.credentials.methods.clone(),
@@ -92,17 +93,21 @@ impl Logon {
         })
     }
 
-    /// Reads the private key; an encrypted one takes time, so it is done off the runtime.
-    async fn private_key(&self) -> Result<Option<PrivateKey>, Error> {
-        let credentials = &self.target.credentials;
-        let Some(text) = credentials.private_key.clone() else { return Ok(None) };
-        let passphrase = credentials.passphrase.clone();
-        let parsed = spawn_blocking(move || {
-            PrivateKey::parse(&text, passphrase.as_deref().map(Vec::as_slice))
+    /// Reads the private keys; encrypted ones take time, so it is done off the runtime.
+    async fn private_keys(&self) -> Result<Vec<Identity>, Error> {
+        let target = self.target.clone();
+        let read = spawn_blocking(move || {
+            let files = &target.credentials.private_keys;
+            let read = |(number, file): (usize, &KeyFile)| {
+                file.identity().map_err(|why| match files.len() {
+                    1 => why,
+                    _ => format!("privateKey[{number}]: {why}"),
+                })
+            };
+            files.iter().enumerate().map(read).collect::<Result<_, _>>()
         });
-        let parsed = self.within("the private key", parsed).await?;
-        let parsed = parsed.map_err(|error| Error::PrivateKey(error.to_string()))?;
-        parsed.map(Some).map_err(|error| Error::PrivateKey(error.to_string()))
+        let read = self.within("the private key", read).await?;
+        read.map_err(|error| Error::PrivateKey(error.to_string()))?.map_err(Error::PrivateKey)
     }
 
     /// Types of host keys that the files know of the server.
