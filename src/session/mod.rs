@@ -17,7 +17,7 @@ pub use dial::{Dialing, Family};
 pub use error::{Error, system_code};
 pub use known_hosts::ReadError;
 pub use question::Responses;
-pub use target::{Credentials, HostKeyInfo, Target, Trust};
+pub use target::{Credentials, HostKeyInfo, KeyFile, Target, Trust};
 pub use trust::{Pin, PinError, Verdict};
 
 pub(crate) use error::lookup_code;

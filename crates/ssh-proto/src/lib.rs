@@ -24,7 +24,7 @@ mod message;
 mod transport;
 mod wire;
 
-pub use auth::{AuthMethod, Credentials, Prompt, Prompts, Question};
+pub use auth::{AuthMethod, Credentials, Identity, IdentityError, Prompt, Prompts, Question};
 pub use channel::ChannelId;
 pub use client::{Client, Event, Keepalive, Rekey, Setup};
 pub use error::Error;
