@@ -94,10 +94,10 @@ export interface Algorithms {
    */
   hmac?: AlgorithmList | undefined;
   /**
-   * Compression methods: `'none'` and `'zlib@openssh.com'`, which begins when the user is logged on.
-   * Default: `'none'` alone; to compress where the server does: `{ prepend: 'zlib@openssh.com' }`.
-   * It helps where the network is slow and the data are not compressed yet, and costs processor
-   * time elsewhere; how well something could be compressed shows in its length.
+   * Compression methods: `'none'`, `'zlib@openssh.com'`. Default: `'none'` alone; to compress where
+   * the server can: `{ prepend: 'zlib@openssh.com' }`, from when the user is logged on. That helps
+   * where the network is slow and the data are not compressed yet, and costs processor time
+   * elsewhere; how well something could be compressed shows in its length.
    */
   compress?: AlgorithmList | undefined;
 }
