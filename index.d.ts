@@ -74,7 +74,8 @@ export type AlgorithmList =
  * Which algorithms may be used, as in ssh2. Of each kind, the first of ours that the server has too
  * is taken; if there is none, the logon fails with ERR_SSH_ALGORITHM, which names both lists. An
  * unknown name, wherever it stands, and a list that leaves nothing are a TypeError
- * ERR_INVALID_ARG_VALUE. All that is known is offered by default: what is weak does not exist here.
+ * ERR_INVALID_ARG_VALUE. All that is known is offered by default, except compression: what is weak
+ * does not exist here.
  */
 export interface Algorithms {
   /**
@@ -108,7 +109,12 @@ export interface Algorithms {
    * `'hmac-sha2-512'`.
    */
   hmac?: AlgorithmList | undefined;
-  /** Compression methods. Default, and all there is: `'none'`. */
+  /**
+   * Compression methods: `'none'`, `'zlib@openssh.com'`. Default: `'none'` alone; to compress where
+   * the server can: `{ prepend: 'zlib@openssh.com' }`, from when the user is logged on. That helps
+   * where the network is slow and the data are not compressed yet, and costs processor time
+   * elsewhere; how well something could be compressed shows in its length.
+   */
   compress?: AlgorithmList | undefined;
 }
 

@@ -93,7 +93,7 @@ describe('constructor', () => {
 
   test('takes lists of algorithms, and changes of the default ones', () => {
     const good = [
-      {}, { kex: undefined }, { kex: ['curve25519-sha256'] }, { compress: ['none'] }, { cipher: {} },
+      {}, { kex: undefined }, { kex: ['curve25519-sha256'] }, { compress: ['zlib@openssh.com'] }, { cipher: {} },
       { cipher: { remove: 'aes128-ctr', prepend: ['aes256-ctr', 'aes256-ctr'], append: undefined } },
       { hmac: { remove: ['hmac-sha2-256', 'hmac-sha2-512'], append: 'hmac-sha2-256' } },
       { compress: { remove: 'none', append: 'none' } }, Object.create({ serverHostKey: ['ssh-ed25519'] }),
@@ -113,7 +113,7 @@ describe('constructor', () => {
   test('refuses algorithms that do not exist, and lists with nothing in them', () => {
     const at = (rest, list) => [{ algorithms: list }, `The property 'options.algorithms.${rest}`];
     for (const [bad, message] of [
-      at(`compress' names no known compression, which are none. Received 'zlib'`, { compress: ['none', 'zlib'] }),
+      at(`compress' names no known compression, which are none, zlib@openssh.com. Received 'zlib'`, { compress: ['none', 'zlib'] }),
       at(`hmac' must not be empty. Received []`, { hmac: [] }),
       at(`hmac[0]' must not be empty. Received ''`, { hmac: [''] }),
       at(`compress' leaves no compression. Received { remove: ["none"] }`, { compress: { remove: ['none'] } }),

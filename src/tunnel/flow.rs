@@ -15,13 +15,14 @@ use super::ending::Cause;
 const MOST_DISCARDED: u64 = 16 * 1024 * 1024;
 
 impl Driver {
-    /// One read from the session, and everything that follows from it.
+    /// One read from the session, or what the last one has left, and everything that follows.
     pub(super) fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let Some(link) = &mut self.link else { return false };
         if !link.client.wants_input() {
             return false;
         }
-        match link.poll_receive(cx, now) {
+        let has_more = link.client.make_room();
+        match if has_more { Poll::Ready(Ok(())) } else { link.poll_receive(cx, now) } {
             Poll::Pending => false,
             Poll::Ready(Ok(())) => {
                 self.handle_events(now);

@@ -8,7 +8,8 @@ use crate::message::{
     NEWKEYS, SERVICE_REQUEST, UNIMPLEMENTED, USERAUTH_REQUEST,
 };
 use crate::transport::{
-    Agreed, Direction, Exchange, Identification, KexInit, Offer, Opener, Secrets, Step, Transcript,
+    Agreed, Compression, Direction, Exchange, Identification, KexInit, Offer, Opener, Secrets,
+    Step, Transcript,
 };
 use crate::wire::{Reader, Writer, message};
 
@@ -27,7 +28,7 @@ enum Stage {
     /// The server's half is good; whether its key is trusted is being decided.
     Deciding { secrets: Secrets, algorithms: Agreed },
     /// Our NEWKEYS is sent, the server's is awaited.
-    Switching { opener: Opener },
+    Switching { opener: Opener, compression: Compression },
 }
 
 /// Fills its argument with random bytes.
@@ -233,9 +234,10 @@ impl Client {
         };
         self.outbound.packet(&[NEWKEYS]);
         let sealer = algorithms.to_server.sealer(&secrets, Direction::ToServer);
-        self.outbound.rekey(sealer, algorithms.strict);
+        self.outbound.rekey(sealer, algorithms.compression_to_server, algorithms.strict);
         let opener = algorithms.to_client.opener(&secrets, Direction::ToClient);
-        self.keys.stage = Stage::Switching { opener };
+        let compression = algorithms.compression_to_client;
+        self.keys.stage = Stage::Switching { opener, compression };
         if self.keys.session.is_none() {
             self.keys.session = Some(secrets.session().to_vec());
             let mut request = message(SERVICE_REQUEST);
@@ -252,10 +254,10 @@ impl Client {
 
     fn new_keys(&mut self) -> Result<Option<Event>, Error> {
         let stage = std::mem::replace(&mut self.keys.stage, Stage::Settled);
-        let Stage::Switching { opener } = stage else {
+        let Stage::Switching { opener, compression } = stage else {
             return Err(Error::Protocol("NEWKEYS without a key exchange"));
         };
-        self.inbound.rekey(opener, self.keys.strict);
+        self.inbound.rekey(opener, compression, self.keys.strict);
         self.wear.renewed(self.watch.last_heard());
         if matches!(self.phase, Phase::Handshake) {
             self.phase = Phase::Authenticating;

@@ -189,6 +189,13 @@ impl Client {
         self.inbound.bytes(range)
     }
 
+    /// To be called before each [`Client::space`], when what events named is used up. Whether
+    /// [`Client::next_event`] has more to say before more is received: compressed packets make
+    /// events in bounded portions, however little they came in.
+    pub fn make_room(&mut self) -> bool {
+        self.inbound.make_room()
+    }
+
     /// What happened next, or `None` until more is received. After an error the session is over;
     /// what is pending then tells the server why, where it would listen.
     pub fn next_event(&mut self) -> Result<Option<Event>, Error> {

@@ -2,6 +2,7 @@
 
 mod algorithms;
 mod cipher;
+mod compression;
 mod identification;
 mod inbound;
 mod kex;
@@ -13,6 +14,7 @@ pub use algorithms::{AlgorithmError, AlgorithmKind, Algorithms, Selection};
 #[cfg(test)]
 pub(crate) use cipher::Protection;
 pub(crate) use cipher::{Direction, Opener};
+pub(crate) use compression::Compression;
 pub(crate) use identification::Identification;
 pub(crate) use inbound::Inbound;
 pub(crate) use kex::{Exchange, Secrets, Step, Transcript};

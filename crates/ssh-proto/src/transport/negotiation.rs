@@ -2,6 +2,7 @@
 
 use super::algorithms::{AlgorithmKind, Algorithms};
 use super::cipher::{Cipher, Mac, Protection};
+use super::compression::Compression;
 use super::kex::Kex;
 use crate::Error;
 use crate::error::printable;
@@ -13,8 +14,6 @@ const COOKIE: usize = 16;
 /// Signature algorithms of host keys, best first.
 pub(super) const HOST_KEY: [&str; 4] =
     ["ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512", "rsa-sha2-256"];
-/// Compression methods.
-pub(super) const COMPRESSION: [&str; 1] = ["none"];
 /// Asks for EXT_INFO (RFC 8308).
 const EXT_INFO: &str = "ext-info-c";
 /// Strict key exchange: sequence numbers restart with new keys and nothing may be slipped into the
@@ -32,6 +31,8 @@ pub(crate) struct Agreed {
     pub(crate) host_key: &'static str,
     pub(crate) to_server: Protection,
     pub(crate) to_client: Protection,
+    pub(crate) compression_to_server: Compression,
+    pub(crate) compression_to_client: Compression,
     /// Whether the server knows strict key exchange. It says so in the first KEXINIT only.
     pub(crate) strict: bool,
     /// Whether the server's next packet is a guess that turned out wrong.
@@ -86,6 +87,8 @@ impl Offer {
         let host_key = self.choose(AlgorithmKind::HostKey, theirs.host_key)?;
         let to_server = self.protection(&theirs.to_server)?;
         let to_client = self.protection(&theirs.to_client)?;
+        let compression_to_server = self.compression(&theirs.to_server)?;
+        let compression_to_client = self.compression(&theirs.to_client)?;
         // A guess is right when both sides like the same best, whatever is settled on.
         let best = (self.0.kex[0], self.0.host_key[0]);
         let right = (first(theirs.kex), first(theirs.host_key)) == best;
@@ -94,25 +97,30 @@ impl Offer {
             host_key,
             to_server,
             to_client,
+            compression_to_server,
+            compression_to_client,
             strict: names(theirs.kex).any(|name| name == STRICT_SERVER),
             wrong_guess: theirs.guess_follows && !right,
         })
     }
 
-    /// Settles on what belongs to one direction. MACs count only under a cipher that needs one:
+    /// Settles on the cipher of one direction. MACs count only under a cipher that needs one:
     /// beside the others the lists are never compared, and need not have a name in common
     /// (OpenSSH's PROTOCOL, "transport: AES-GCM"; it holds for ChaCha20-Poly1305, too).
     fn protection(&self, theirs: &Directed<'_>) -> Result<Protection, Error> {
         let name = self.choose(AlgorithmKind::Cipher, theirs.cipher)?;
-        let protection = match named(name, &Cipher::all()) {
+        Ok(match named(name, &Cipher::all()) {
             Cipher::Authenticating(cipher) => Protection::Authenticating(cipher),
             Cipher::Counter(cipher) => {
                 let name = self.choose(AlgorithmKind::Mac, theirs.mac)?;
                 Protection::Counter(cipher, named(name, &Mac::ALL))
             }
-        };
-        self.choose(AlgorithmKind::Compression, theirs.compression)?;
-        Ok(protection)
+        })
+    }
+
+    fn compression(&self, theirs: &Directed<'_>) -> Result<Compression, Error> {
+        let name = self.choose(AlgorithmKind::Compression, theirs.compression)?;
+        Ok(named(name, &Compression::ALL))
     }
 
     fn choose(&self, kind: AlgorithmKind, theirs: &str) -> Result<&'static str, Error> {

@@ -6,6 +6,7 @@
 mod agreement;
 mod authentication;
 mod channels;
+mod compression;
 mod damaged;
 mod flow;
 mod handshake;

@@ -168,6 +168,9 @@ impl Pair {
             self.client.received(count, self.now);
             moved += count;
             self.drain();
+            while self.client.make_room() {
+                self.drain();
+            }
         }
     }
 

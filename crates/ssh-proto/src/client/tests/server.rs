@@ -13,10 +13,11 @@ use crate::key::PrivateKey;
 use crate::message::{
     EXT_INFO, KEX_DH_GEX_GROUP, KEX_DH_GEX_INIT, KEX_DH_GEX_REPLY, KEX_DH_GEX_REQUEST,
     KEX_ECDH_INIT, KEX_ECDH_REPLY, KEXINIT, NEWKEYS, SERVICE_ACCEPT, SERVICE_REQUEST,
-    USERAUTH_INFO_RESPONSE, USERAUTH_REQUEST,
+    USERAUTH_INFO_RESPONSE, USERAUTH_REQUEST, USERAUTH_SUCCESS,
 };
 use crate::transport::{
-    Direction, GROUP_14, GROUP_16, GROUP_18, Inbound, Kex, Opener, Outbound, Protection, Secrets,
+    Compression, Direction, GROUP_14, GROUP_16, GROUP_18, Inbound, Kex, Opener, Outbound,
+    Protection, Secrets,
 };
 use crate::wire::{Reader, Writer, message};
 
@@ -55,6 +56,8 @@ pub(super) struct Script {
     pub(super) answers: bool,
     pub(super) cipher: &'static str,
     pub(super) mac: &'static str,
+    /// Its methods of compression, towards it and from it: the client has to offer them.
+    pub(super) compression: [&'static str; 2],
     pub(super) strict: bool,
     /// It claims that a guessed packet follows its KEXINIT.
     pub(super) guesses: bool,
@@ -88,6 +91,7 @@ impl Default for Script {
             answers: true,
             cipher: "aes256-gcm@openssh.com",
             mac: "hmac-sha2-256",
+            compression: ["none"; 2],
             strict: true,
             guesses: false,
             sig_algs: Some("ssh-ed25519,ecdsa-sha2-nistp256,rsa-sha2-512,rsa-sha2-256"),
@@ -174,6 +178,10 @@ impl Server {
     pub(super) fn send(&mut self, payload: &[u8]) {
         self.outbound.packet(payload);
         self.sequence = self.sequence.wrapping_add(1);
+        if payload[0] == USERAUTH_SUCCESS {
+            self.inbound.logged_on();
+            self.outbound.logged_on();
+        }
     }
 
     /// Bytes of the client have come.
@@ -192,10 +200,15 @@ impl Server {
             space[..count].copy_from_slice(&bytes[..count]);
             self.inbound.filled(count);
             bytes = &bytes[count..];
-            while let Some(range) = self.inbound.packet().expect("the client's packets are sound") {
-                let payload = self.inbound.bytes(range).to_vec();
-                self.handle(&payload);
-                self.heard.push(payload);
+            loop {
+                while let Some(range) = self.inbound.packet().expect("the client's are sound") {
+                    let payload = self.inbound.bytes(range).to_vec();
+                    self.handle(&payload);
+                    self.heard.push(payload);
+                }
+                if !self.inbound.make_room() {
+                    break;
+                }
             }
         }
     }
@@ -213,13 +226,14 @@ impl Server {
     /// Starts a key exchange.
     pub(super) fn offer(&mut self) {
         assert_eq!(self.stage, Stage::Settled);
-        let Script { kex, algorithm, cipher, mac, strict, guesses, .. } = self.script;
+        let Script { kex, algorithm, cipher, mac, compression, strict, guesses, .. } = self.script;
+        let [up, down] = compression;
         let first = self.session.is_none();
         let marker = if strict && first { ",kex-strict-s-v00@openssh.com" } else { "" };
         let kex = format!("{kex}{marker}");
         let mut payload = message(KEXINIT);
         payload.extend(self.random.bytes(16));
-        for list in [&kex, algorithm, cipher, cipher, mac, mac, "none", "none", "", ""] {
+        for list in [&kex, algorithm, cipher, cipher, mac, mac, up, down, "", ""] {
             payload.put_string(list.as_bytes());
         }
         payload.put_boolean(guesses);
@@ -259,7 +273,8 @@ impl Server {
             KEX_ECDH_INIT | KEX_DH_GEX_INIT => self.answer(payload),
             NEWKEYS => {
                 assert_eq!(self.stage, Stage::Switched);
-                self.inbound.rekey(self.opener.take().unwrap(), self.script.strict);
+                let compression = compression(self.script.compression[0]);
+                self.inbound.rekey(self.opener.take().unwrap(), compression, self.script.strict);
                 self.stage = Stage::Settled;
                 self.announced = false;
             }
@@ -354,7 +369,8 @@ impl Server {
         let secrets = Secrets::from_parts(agreed.shared, hash, session);
         let protection = Protection::named(self.script.cipher, self.script.mac);
         let sealer = protection.sealer(&secrets, Direction::ToClient);
-        self.outbound.rekey(sealer, self.script.strict);
+        let compression = compression(self.script.compression[1]);
+        self.outbound.rekey(sealer, compression, self.script.strict);
         if self.script.strict {
             self.sequence = 0;
         }
@@ -368,4 +384,8 @@ impl Server {
             self.send(&answer);
         }
     }
+}
+
+fn compression(name: &str) -> Compression {
+    Compression::ALL.into_iter().find(|(known, _)| *known == name).unwrap().1
 }
