@@ -106,6 +106,14 @@ function checkAuthHandler(value, name, usable) {
   return methods;
 }
 
+/** The words of ssh_config for what becomes of unknown host keys. */
+function checkStrictness(value, name) {
+  if (typeof value === 'boolean') return value ? 'yes' : 'no';
+  if (value === 'accept-new') return value;
+  if (typeof value === 'string') throw invalidArgValue(name, "must be true, 'accept-new' or false", value);
+  throw invalidArgType(name, 'one of type boolean or string', value);
+}
+
 /** Answers to `count` questions, or fewer: not answered. The array is a copy. */
 function checkResponses(value, count) {
   if (!Array.isArray(value)) throw invalidArgType('responses', 'an instance of Array', value, { secret: true });
@@ -191,6 +199,9 @@ function checkOptions(options) {
     hostKey,
     knownHosts,
     hostVerifier,
+    strictHostKeyChecking = true,
+    hostKeyAlias,
+    updateHostKeys = false,
     localHost = '127.0.0.1',
     localPort = 0,
     forwardHost,
@@ -217,6 +228,8 @@ function checkOptions(options) {
     hostKey: hostKey === undefined ? [] : checkNames(hostKey, 'options.hostKey'),
     knownHosts: usual ? usualKnownHosts() : checkNames(knownHosts === undefined ? [] : knownHosts, 'options.knownHosts'),
     verifier: hostVerifier !== undefined,
+    strictHostKeyChecking: checkStrictness(strictHostKeyChecking, 'options.strictHostKeyChecking'),
+    updateHostKeys: checkBoolean(updateHostKeys, 'options.updateHostKeys'),
     tryKeyboard: checkBoolean(tryKeyboard, 'options.tryKeyboard'),
     localHost: checkName(localHost, 'options.localHost'),
     localPort: checkInteger(localPort, 'options.localPort', 0, MOST_SHORT),
@@ -229,6 +242,12 @@ function checkOptions(options) {
     keepaliveCountMax: checkInteger(keepaliveCountMax, 'options.keepaliveCountMax', 1, MOST_MILLISECONDS),
     readyTimeout: checkMilliseconds(readyTimeout, 'options.readyTimeout'),
   };
+  if (hostKeyAlias !== undefined) native.hostKeyAlias = checkName(hostKeyAlias, 'options.hostKeyAlias');
+  if (native.knownHosts.length === 0) {
+    const nowhere = 'needs a file in options.knownHosts to write to';
+    if (native.strictHostKeyChecking === 'accept-new') throw invalidArgValue('options.strictHostKeyChecking', nowhere, strictHostKeyChecking);
+    if (native.updateHostKeys) throw invalidArgValue('options.updateHostKeys', nowhere, updateHostKeys);
+  }
   const key = checkSecret(privateKey, 'options.privateKey');
   const phrase = checkSecret(passphrase, 'options.passphrase');
   if (agent !== undefined) native.agent = checkName(agent, 'options.agent');

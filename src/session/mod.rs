@@ -1,11 +1,17 @@
 //! From a host name to a logged-on SSH session.
 
 mod agent;
+mod certificate;
 mod dial;
 mod error;
+#[cfg(test)]
+mod fixtures;
 mod known_hosts;
+mod learning;
 mod logon;
+mod pin;
 mod question;
+mod record;
 mod target;
 mod trust;
 
@@ -13,9 +19,12 @@ pub use ssh_proto::{AuthMethod, Prompt, Prompts};
 
 pub use error::{Error, system_code};
 pub use known_hosts::ReadError;
+pub use pin::{Pin, PinError};
 pub use question::Responses;
-pub use target::{Credentials, HostKeyInfo, Target, Trust};
-pub use trust::{Pin, PinError, Verdict};
+pub use record::RecordError;
+pub use target::{Credentials, HostKeyInfo, Strictness, Target, Trust};
+pub use trust::Verdict;
 
 pub(crate) use error::lookup_code;
+pub(crate) use learning::learn;
 pub(crate) use logon::{Session, open};

@@ -9,6 +9,7 @@ use super::connection::{Arrival, Connection, Down, Stage, Taken, Up};
 use super::driver::Driver;
 use super::ending::Cause;
 use super::{Answer, ConnectionRequest, Event};
+use crate::session;
 
 /// Connections accepted in one turn.
 const ACCEPTED: usize = 64;
@@ -164,6 +165,7 @@ impl Driver {
             Proto::Close(channel) => self.closed.push(channel.index()),
             // Whoever waited for room is in the queue, which is looked at in every turn.
             Proto::Rekeyed => {}
+            Proto::HostKeys(keys) => session::learn(&self.config.target, keys),
             Proto::HostKey(_) | Proto::Asked(_) | Proto::Ready => {
                 unreachable!("a session logs on once")
             }
