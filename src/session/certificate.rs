@@ -22,7 +22,7 @@ pub(super) fn check(certificate: &Certificate, name: &str, now: u64) -> Result<(
     if now >= validity.end {
         return Err(format!("it expired {} ago", span(now - validity.end)));
     }
-    // Older ones of OpenSSH took it for a certificate for every host.
+    // Older OpenSSH takes it for a certificate of every host.
     if certificate.principals().next().is_none() {
         return Err("it names no host".into());
     }

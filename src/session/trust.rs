@@ -47,8 +47,10 @@ impl fmt::Display for Place {
 /// What the files say about a host key.
 #[derive(Default)]
 struct Findings {
-    /// A line that revokes the key, or the authority that signed its certificate.
+    /// A line revokes the key.
     revoked: Option<Place>,
+    /// A line revokes the authority that signed the certificate.
+    revoked_authority: Option<Place>,
     /// A line has the key for the host with its port.
     known: bool,
     /// A line has the key for the host without its port.
@@ -74,8 +76,15 @@ impl Trust {
         let (key_type, fingerprint) = (key.key_type(), key.fingerprint());
         if let Some(place) = found.revoked {
             return Ok(Verdict::Refused(format!(
-                "the host key of {}, {key_type} {fingerprint}, or the authority that signed it, is \
-                 revoked by {place}",
+                "the host key of {}, {key_type} {fingerprint}, is revoked by {place}",
+                names.full,
+            )));
+        }
+        if let (Some(place), Some(certificate)) = (found.revoked_authority, offered.certificate()) {
+            return Ok(Verdict::Refused(format!(
+                "the authority {} that signed the host certificate of {} ({key_type} \
+                 {fingerprint}) is revoked by {place}",
+                certificate.authority_fingerprint(),
                 names.full,
             )));
         }
@@ -173,8 +182,11 @@ impl Trust {
             let same = line.is(key.blob());
             let signed = certificate.is_some_and(|signed| line.is(signed.authority()));
             match line.marker {
-                Some(Marker::Revoked) if same || signed => {
+                Some(Marker::Revoked) if same => {
                     found.revoked.get_or_insert_with(place);
+                }
+                Some(Marker::Revoked) if signed => {
+                    found.revoked_authority.get_or_insert_with(place);
                 }
                 Some(Marker::CertAuthority) if signed => {
                     found.authority.get_or_insert_with(place);

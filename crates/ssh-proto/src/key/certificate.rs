@@ -170,7 +170,6 @@ impl Certificate {
 /// The authority's key in its one form, and whether its signature counts. A key or an algorithm
 /// that is not accepted here makes the certificate worthless, not the key that is in it: that may
 /// be known by itself.
-#[allow(clippy::type_complexity)] // Named, it would be read twice.
 fn verify(
     authority: &[u8],
     signed: &[u8],
