@@ -106,6 +106,14 @@ function checkAuthHandler(value, name, usable) {
   return methods;
 }
 
+/** The words of ssh_config for what becomes of unknown host keys. */
+function checkStrictness(value, name) {
+  if (typeof value === 'boolean') return value ? 'yes' : 'no';
+  if (value === 'accept-new') return value;
+  if (typeof value === 'string') throw invalidArgValue(name, "must be true, 'accept-new' or false", value);
+  throw invalidArgType(name, 'one of type boolean or string', value);
+}
+
 /** Answers to `count` questions, or fewer: not answered. The array is a copy. */
 function checkResponses(value, count) {
   if (!Array.isArray(value)) throw invalidArgType('responses', 'an instance of Array', value, { secret: true });
@@ -223,6 +231,9 @@ function checkOptions(options) {
     hostKey,
     knownHosts,
     hostVerifier,
+    strictHostKeyChecking = true,
+    hostKeyAlias,
+    updateHostKeys = false,
     localAddress,
     forceIPv4 = false,
     forceIPv6 = false,
@@ -252,6 +263,8 @@ function checkOptions(options) {
     hostKey: hostKey === undefined ? [] : checkNames(hostKey, 'options.hostKey'),
     knownHosts: usual ? usualKnownHosts() : checkNames(knownHosts === undefined ? [] : knownHosts, 'options.knownHosts'),
     verifier: hostVerifier !== undefined,
+    strictHostKeyChecking: checkStrictness(strictHostKeyChecking, 'options.strictHostKeyChecking'),
+    updateHostKeys: checkBoolean(updateHostKeys, 'options.updateHostKeys'),
     tryKeyboard: checkBoolean(tryKeyboard, 'options.tryKeyboard'),
     forceIpv4: checkBoolean(forceIPv4, 'options.forceIPv4'),
     forceIpv6: checkBoolean(forceIPv6, 'options.forceIPv6'),
@@ -268,6 +281,12 @@ function checkOptions(options) {
   };
   if (forceIPv4 && forceIPv6) throw invalidArgValue('options.forceIPv6', 'leaves no address together with forceIPv4', true);
   if (localAddress !== undefined) native.localAddress = checkName(localAddress, 'options.localAddress');
+  if (hostKeyAlias !== undefined) native.hostKeyAlias = checkName(hostKeyAlias, 'options.hostKeyAlias');
+  if (native.knownHosts.length === 0) {
+    const nowhere = 'needs a file in options.knownHosts to write to';
+    if (native.strictHostKeyChecking === 'accept-new') throw invalidArgValue('options.strictHostKeyChecking', nowhere, strictHostKeyChecking);
+    if (native.updateHostKeys) throw invalidArgValue('options.updateHostKeys', nowhere, updateHostKeys);
+  }
   const copies = [];
   native.privateKeys = checkPrivateKeys(options, 'options', copies);
   if (agent !== undefined) native.agent = checkName(agent, 'options.agent');

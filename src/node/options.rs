@@ -13,7 +13,9 @@ use zeroize::Zeroizing;
 use super::algorithms::AlgorithmLists;
 use super::calls::{duration, unpack};
 use super::errors::Failure;
-use crate::session::{AuthMethod, Credentials, Dialing, Family, KeyFile, Pin, Target, Trust};
+use crate::session::{
+    AuthMethod, Credentials, Dialing, Family, KeyFile, Pin, Strictness, Target, Trust,
+};
 use crate::tunnel::{Config, Settings};
 
 /// Longer than any process lives, and short enough to be added to any point in time.
@@ -51,6 +53,12 @@ pub struct Options {
     pub known_hosts: Vec<String>,
     /// Whether there is a `hostVerifier`.
     pub verifier: bool,
+    /// `yes`, `accept-new` or `no`.
+    pub strict_host_key_checking: String,
+    /// The name that files and certificates have for the host.
+    pub host_key_alias: Option<String>,
+    /// Whether files learn other keys of the host.
+    pub update_host_keys: bool,
     /// The address of this machine to dial from.
     pub local_address: Option<String>,
     /// Whether only IPv4 addresses are dialed.
@@ -121,6 +129,9 @@ impl Options {
             pins: self.host_key.iter().map(|text| pin(text)).collect::<Result<_, _>>()?,
             known_hosts: self.known_hosts.into_iter().map(PathBuf::from).collect(),
             verifier: self.verifier,
+            strictness: strictness(&self.strict_host_key_checking),
+            alias: self.host_key_alias,
+            update: self.update_host_keys,
         };
         let target = Target {
             host: self.host,
@@ -170,6 +181,15 @@ fn dialing(local: Option<String>, force_ipv4: bool, force_ipv6: bool) -> Result<
         return Err(invalid(&text, "must be of the family that is forced"));
     }
     Ok(Dialing { local_address: Some(address), family })
+}
+
+/// A word that `lib/arguments.js` makes.
+fn strictness(word: &str) -> Strictness {
+    match word {
+        "accept-new" => Strictness::AcceptNew,
+        "no" => Strictness::No,
+        _ => Strictness::Yes,
+    }
 }
 
 /// A name that `lib/arguments.js` lets pass.

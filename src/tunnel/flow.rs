@@ -9,6 +9,7 @@ use super::Event;
 use super::connection::{Down, Stage, Taken, Up};
 use super::driver::Driver;
 use super::ending::Cause;
+use crate::session;
 
 /// How much the far side may send to a local program that has reset its connection without taking
 /// a byte of what that program sent before: then it never will.
@@ -98,6 +99,7 @@ impl Driver {
             Proto::Close(channel) => self.closed.push(channel.index()),
             // Whoever waited for room is in the queue, which is looked at in every turn.
             Proto::Rekeyed => {}
+            Proto::HostKeys(keys) => session::learn(&self.config.target, keys),
             Proto::HostKey(_) | Proto::Asked(_) | Proto::Ready => {
                 unreachable!("a session logs on once")
             }
