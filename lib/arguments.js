@@ -279,14 +279,14 @@ function checkOptions(options) {
     keepaliveCountMax: checkInteger(keepaliveCountMax, 'options.keepaliveCountMax', 1, MOST_MILLISECONDS),
     readyTimeout: checkMilliseconds(readyTimeout, 'options.readyTimeout'),
   };
-  if (forceIPv4 && forceIPv6) throw invalidArgValue('options.forceIPv6', 'leaves no address together with forceIPv4', true);
-  if (localAddress !== undefined) native.localAddress = checkName(localAddress, 'options.localAddress');
   if (hostKeyAlias !== undefined) native.hostKeyAlias = checkName(hostKeyAlias, 'options.hostKeyAlias');
   if (native.knownHosts.length === 0) {
     const nowhere = 'needs a file in options.knownHosts to write to';
     if (native.strictHostKeyChecking === 'accept-new') throw invalidArgValue('options.strictHostKeyChecking', nowhere, strictHostKeyChecking);
     if (native.updateHostKeys) throw invalidArgValue('options.updateHostKeys', nowhere, updateHostKeys);
   }
+  if (forceIPv4 && forceIPv6) throw invalidArgValue('options.forceIPv6', 'leaves no address together with forceIPv4', true);
+  if (localAddress !== undefined) native.localAddress = checkName(localAddress, 'options.localAddress');
   const copies = [];
   native.privateKeys = checkPrivateKeys(options, 'options', copies);
   if (agent !== undefined) native.agent = checkName(agent, 'options.agent');

@@ -161,6 +161,15 @@ impl Options {
     }
 }
 
+/// A word that `lib/arguments.js` makes.
+fn strictness(word: &str) -> Strictness {
+    match word {
+        "accept-new" => Strictness::AcceptNew,
+        "no" => Strictness::No,
+        _ => Strictness::Yes,
+    }
+}
+
 /// Where to dial from and to. That not both families are forced, `lib/arguments.js` has checked.
 fn dialing(local: Option<String>, force_ipv4: bool, force_ipv6: bool) -> Result<Dialing, Failure> {
     let family = match (force_ipv4, force_ipv6) {
@@ -181,15 +190,6 @@ fn dialing(local: Option<String>, force_ipv4: bool, force_ipv6: bool) -> Result<
         return Err(invalid(&text, "must be of the family that is forced"));
     }
     Ok(Dialing { local_address: Some(address), family })
-}
-
-/// A word that `lib/arguments.js` makes.
-fn strictness(word: &str) -> Strictness {
-    match word {
-        "accept-new" => Strictness::AcceptNew,
-        "no" => Strictness::No,
-        _ => Strictness::Yes,
-    }
 }
 
 /// A name that `lib/arguments.js` lets pass.
