@@ -6,6 +6,7 @@ const { EventEmitter } = require('node:events');
 const check = require('./lib/arguments.js');
 const { Deferred, adopt, binding, create, enqueue, hold, unhold } = require('./lib/environment.js');
 const { fromNative, wouldDeadlock } = require('./lib/errors.js');
+const { SOL_SOCKET, SO_DONTLINGER, SO_LINGER, closesocket, getsockopt, promises, setsockopt } = require('./lib/sockets.js');
 
 const { Kind, Method } = binding;
 
@@ -365,4 +366,14 @@ if (Symbol.asyncDispose !== undefined) {
 
 const sshtunnel = SSHTunnel;
 
-module.exports = { SSHTunnel, sshtunnel };
+module.exports = {
+  SSHTunnel,
+  sshtunnel,
+  SOL_SOCKET,
+  SO_LINGER,
+  SO_DONTLINGER,
+  getsockopt,
+  setsockopt,
+  closesocket,
+  promises,
+};

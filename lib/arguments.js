@@ -9,6 +9,8 @@ const { invalidArgType, invalidArgValue, outOfRange } = require('./errors.js');
 const MOST_SHORT = 0xffff;
 /** Largest number of milliseconds: what Node's own timers take. */
 const MOST_MILLISECONDS = 2 ** 31 - 1;
+/** Largest number that can be a descriptor: an int. */
+const MOST_DESCRIPTOR = 2 ** 31 - 1;
 
 /** The kinds of algorithms, as ssh2 calls them. */
 const ALGORITHM_KINDS = ['kex', 'cipher', 'serverHostKey', 'hmac', 'compress'];
@@ -176,11 +178,14 @@ function checkLingerOption(value, name) {
   const { l_onoff, l_linger } = checkObject(value, name);
   const onoff = checkInteger(l_onoff, `${name}.l_onoff`, 0, MOST_SHORT);
   const linger = checkInteger(l_linger, `${name}.l_linger`, 0, MOST_SHORT);
-  if (onoff !== 0 && linger !== 0) {
-    const range = '0 while l_onoff is not 0: a close bounded to l_linger seconds is not supported yet';
-    throw outOfRange(`${name}.l_linger`, range, linger);
-  }
   return onoff * (MOST_SHORT + 1) + linger;
+}
+
+/** SO_DONTLINGER's value: a boolean, or a number as for l_onoff. */
+function checkSwitch(value, name) {
+  if (typeof value === 'boolean') return value;
+  if (typeof value !== 'number') throw invalidArgType(name, 'one of type boolean or number', value);
+  return checkInteger(value, name, 0, MOST_SHORT) !== 0;
 }
 
 /** What `true` and `false` stand for: {0, 0} and {1, 0}. */
@@ -316,6 +321,10 @@ function checkCloseOptions(options) {
   return timeout === undefined ? -1 : checkMilliseconds(timeout, 'options.timeout');
 }
 
+function checkDescriptor(value, name) {
+  return checkInteger(value, name, 0, MOST_DESCRIPTOR);
+}
+
 function checkConnectionId(value) {
   return checkInteger(value, 'connectionId', 1, Number.MAX_SAFE_INTEGER);
 }
@@ -324,10 +333,12 @@ module.exports = {
   checkBoolean,
   checkCloseOptions,
   checkConnectionId,
+  checkDescriptor,
   checkFunction,
   checkLingerOption,
   checkMilliseconds,
   checkOptions,
   checkResponses,
+  checkSwitch,
   unpackLinger,
 };

@@ -70,7 +70,7 @@ class Deferred {
 
 class Call {
   constructor(tunnel, convert, settler) {
-    // Also what keeps the tunnel while something is asked of it.
+    // Also what keeps the tunnel while something is asked of it; other sockets have none.
     this.tunnel = tunnel;
     this.convert = convert;
     this.settler = settler;
@@ -81,7 +81,7 @@ class Call {
 
   settle(failure, payload) {
     const { tunnel, settler } = this;
-    owner.replied(tunnel);
+    if (tunnel !== undefined) owner.replied(tunnel);
     const error = failure === null ? null : owner.error(tunnel, failure);
     const value = error ? undefined : this.convert(payload);
     if (this.resource === undefined) {
@@ -103,10 +103,26 @@ class Call {
 function enqueue(tunnel, handle, method, argument, settler, convert) {
   const inTurn = !(settler instanceof Deferred);
   if (inTurn) checkFunction(settler, 'callback');
-  const number = ++lastCall;
-  calls.set(number, new Call(tunnel, convert, settler));
-  hold();
+  const number = enter(new Call(tunnel, convert, settler));
   binding.enqueue(handle, method, argument, number, inTurn);
+}
+
+/**
+ * Ends a socket that the addon has taken.
+ * @returns {Promise<number>} what it says of the end
+ */
+function closeTaken(handle, written, left) {
+  const deferred = new Deferred();
+  const number = enter(new Call(undefined, (payload) => payload, deferred));
+  binding.enqueueClose(link, handle, written, left, number);
+  return deferred.promise;
+}
+
+function enter(call) {
+  const number = ++lastCall;
+  calls.set(number, call);
+  hold();
+  return number;
 }
 
 /** Called by the addon, once for each reply and event, never while JavaScript runs. */
@@ -127,4 +143,4 @@ function dispatch(handle, kind, number, failure, payload) {
   if (tunnel !== undefined) owner.deliver(tunnel, kind, number, failure, payload);
 }
 
-module.exports = { Deferred, adopt, binding, create, enqueue, hold, unhold };
+module.exports = { Deferred, adopt, binding, closeTaken, create, enqueue, hold, unhold };

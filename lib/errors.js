@@ -1,5 +1,6 @@
 'use strict';
 
+const { errno: errnos } = require('node:os').constants;
 const { getSystemErrorName, inspect } = require('node:util');
 
 /** Longest primitive that an error message prints in full; Node cuts at the same length. */
@@ -74,6 +75,22 @@ function wouldDeadlock(method, asked) {
   );
 }
 
+/** Likewise, where what is waited for has to be written by the blocked thread. */
+function unwritten(method) {
+  return coded(
+    Error,
+    'ERR_TUNNEL_WOULD_DEADLOCK',
+    `${method}() without a callback blocks this thread, and what the socket has buffered is ` +
+      `written by it: neither could ever go on. Pass a callback to ${method}(), or await ` +
+      `promises.${method}()`,
+  );
+}
+
+/** An error as system calls give it, for one that need not be made. */
+function systemError(syscall, code, why) {
+  return fromNative({ code, message: `${syscall} ${code}: ${why}`, errno: errnos[code], syscall });
+}
+
 /** "host:port" as two values; an IPv6 host may stand in brackets. */
 function splitAddress(text) {
   const at = text.lastIndexOf(':');
@@ -103,4 +120,4 @@ function where(address) {
   return address === undefined ? {} : splitAddress(address);
 }
 
-module.exports = { fromNative, invalidArgType, invalidArgValue, outOfRange, wouldDeadlock };
+module.exports = { fromNative, invalidArgType, invalidArgValue, outOfRange, systemError, unwritten, wouldDeadlock };

@@ -180,11 +180,7 @@ impl Closing {
         let mut look = FIRST_LOOK;
         let mut patience = None;
         loop {
-            self.discard()?;
-            if let Some(error) = self.stream.take_error()? {
-                return Err(error);
-            }
-            if sys::unsent(&SockRef::from(&self.stream))? == 0 {
+            if self.is_delivered()? {
                 if finish.ended() == Ended::Reset || self.peer_finished {
                     return Ok(());
                 }
@@ -193,14 +189,27 @@ impl Closing {
                     return Ok(());
                 }
             }
-            if self.listens() {
-                // Whichever comes first: something to read, or the time to look again.
-                let _ = timeout(look, self.stream.readable()).await;
-            } else {
-                sleep(look).await;
-            }
-            look = LAST_LOOK.min(look * 2);
+            self.pause(&mut look).await;
         }
+    }
+
+    /// Waits until there is something to read, or it is time to look again.
+    async fn pause(&self, look: &mut Duration) {
+        if self.listens() {
+            let _ = timeout(*look, self.stream.readable()).await;
+        } else {
+            sleep(*look).await;
+        }
+        *look = LAST_LOOK.min(*look * 2);
+    }
+
+    /// Whether the peer's kernel has everything, the FIN too where one was sent.
+    fn is_delivered(&mut self) -> io::Result<bool> {
+        self.discard()?;
+        if let Some(error) = self.stream.take_error()? {
+            return Err(error);
+        }
+        Ok(self.backlog.is_empty() && sys::unsent(&SockRef::from(&self.stream))? == 0)
     }
 
     /// Whether the peer may still send something that is worth reading.
@@ -230,6 +239,59 @@ impl Closing {
             discarded: self.discarded,
             peer_finished: self.peer_finished,
         }
+    }
+}
+
+/// A socket whose kernel has all that is to be sent, and that nobody else reads or writes.
+///
+/// Its SO_LINGER is the caller's: what a death of the process makes of the connection, too.
+pub(crate) struct Farewell(Closing);
+
+impl Farewell {
+    /// Sends FIN behind what the kernel holds. An error means that the peer is gone.
+    pub(crate) fn begin(stream: TcpStream) -> io::Result<Self> {
+        SockRef::from(&stream).shutdown(Shutdown::Write)?;
+        Ok(Self(Closing {
+            stream,
+            backlog: Backlog::default(),
+            finished: true,
+            discarded: 0,
+            peer_finished: false,
+            scratch: Vec::new(),
+        }))
+    }
+
+    /// Waits until the peer's kernel has everything; an error means that the peer is gone. Cancel
+    /// safe.
+    pub(crate) async fn delivered(&mut self) -> io::Result<()> {
+        let mut look = FIRST_LOOK;
+        while !self.0.is_delivered()? {
+            self.0.pause(&mut look).await;
+        }
+        Ok(())
+    }
+
+    /// Whether the peer's kernel has everything by now.
+    pub(crate) fn is_delivered(&mut self) -> bool {
+        self.0.is_delivered().unwrap_or(false)
+    }
+
+    /// Waits until the peer's kernel has everything and the peer has ended its direction too, or has
+    /// kept it open for two seconds more, and closes.
+    pub(crate) async fn see_off(mut self) {
+        // An error means that there is nobody to be seen off.
+        let _ = self.0.settle(Finish::FinSent).await;
+    }
+
+    /// Bytes that the peer's kernel has not acknowledged.
+    pub(crate) fn unacknowledged(&self) -> u64 {
+        let queued = sys::unsent(&SockRef::from(&self.0.stream)).unwrap_or_default();
+        queued.saturating_sub(sys::FIN) as u64
+    }
+
+    /// Resets the connection, unless another descriptor keeps it.
+    pub(crate) fn reset(self) {
+        let _ = Linger::HARD.apply(&self.0.stream);
     }
 }
 

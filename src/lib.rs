@@ -6,6 +6,7 @@
 //! - [`tunnel`]: a local listener, its connections, and the one task that moves their bytes.
 //! - [`session`]: from a host name to a logged-on SSH session.
 //! - [`ssh_proto`]: the SSH protocol itself, bytes in and bytes out.
+//! - [`socket`]: any other TCP socket of the program, by its descriptor: SO_LINGER, and closing it.
 //! - [`closing`]: how one socket ends. Stands on [`linger`], the LINGER structure, and on `sys`,
 //!   the few raw socket calls.
 
@@ -16,5 +17,7 @@ pub mod linger;
 pub mod node;
 mod runtime;
 pub mod session;
+#[cfg(unix)]
+pub mod socket;
 mod sys;
 pub mod tunnel;

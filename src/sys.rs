@@ -3,13 +3,18 @@
 #![allow(unsafe_code)]
 
 use std::io;
+#[cfg(unix)]
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, RawFd};
+#[cfg(not(unix))]
+use std::time::Duration;
 
 use socket2::SockRef;
+#[cfg(unix)]
+use socket2::Socket;
 
 /// SO_LINGER with the whole structure; socket2 offers a duration only, which loses `l_onoff`.
 #[cfg(unix)]
 pub(crate) fn set_linger(socket: &SockRef<'_>, onoff: u16, linger: u16) -> io::Result<()> {
-    use std::os::fd::AsRawFd;
     let value = libc::linger { l_onoff: onoff.into(), l_linger: linger.into() };
     // SAFETY: the descriptor is borrowed from a live socket; the pointer and length describe
     // `value`, which outlives the call.
@@ -28,7 +33,6 @@ pub(crate) fn set_linger(socket: &SockRef<'_>, onoff: u16, linger: u16) -> io::R
 /// Reads SO_LINGER. A value that another program stored outside 0..=65535 is clamped.
 #[cfg(unix)]
 pub(crate) fn linger(socket: &SockRef<'_>) -> io::Result<(u16, u16)> {
-    use std::os::fd::AsRawFd;
     let mut value = libc::linger { l_onoff: 0, l_linger: 0 };
     let mut length = size_of::<libc::linger>() as libc::socklen_t;
     // SAFETY: the descriptor is borrowed from a live socket; the kernel writes at most `length`
@@ -45,8 +49,22 @@ pub(crate) fn linger(socket: &SockRef<'_>) -> io::Result<(u16, u16)> {
     if status != 0 {
         return Err(io::Error::last_os_error());
     }
-    let short = |number: i32| number.clamp(0, i32::from(u16::MAX)) as u16;
-    Ok((short(value.l_onoff), short(value.l_linger)))
+    // Linux says 1 for any l_onoff that is set, others say what flag it has in the kernel.
+    let onoff = u16::from(value.l_onoff != 0);
+    Ok((onoff, value.l_linger.clamp(0, i32::from(u16::MAX)) as u16))
+}
+
+/// SO_LINGER as far as socket2 goes: `{0, n}` is stored as `{0, 0}`.
+#[cfg(not(unix))]
+pub(crate) fn set_linger(socket: &SockRef<'_>, onoff: u16, linger: u16) -> io::Result<()> {
+    socket.set_linger((onoff != 0).then(|| Duration::from_secs(linger.into())))
+}
+
+/// As [`set_linger`].
+#[cfg(not(unix))]
+pub(crate) fn linger(socket: &SockRef<'_>) -> io::Result<(u16, u16)> {
+    let seconds = |time: Duration| time.as_secs().min(u16::MAX.into()) as u16;
+    Ok(socket.linger()?.map_or((0, 0), |time| (1, seconds(time))))
 }
 
 /// On macOS SO_LINGER counts in clock ticks; SO_LINGER_SEC is the one in seconds.
@@ -72,15 +90,100 @@ pub(crate) fn never_sent(socket: &SockRef<'_>) -> io::Result<usize> {
     queue_length(socket, SIOCOUTQNSD)
 }
 
+/// What macOS can tell: bytes that were given to the socket and that the peer's kernel has not
+/// acknowledged, without the FIN. So a FIN under way may be taken for an acknowledged one.
+#[cfg(target_vendor = "apple")]
+pub(crate) fn unsent(socket: &SockRef<'_>) -> io::Result<usize> {
+    int_option(socket, libc::SO_NWRITE).map(|length| length.max(0) as usize)
+}
+
+/// macOS does not tell what left and what did not: this counts both.
+#[cfg(target_vendor = "apple")]
+pub(crate) fn never_sent(socket: &SockRef<'_>) -> io::Result<usize> {
+    unsent(socket)
+}
+
+/// Elsewhere the system does not tell, and everything that it took counts as delivered: a graceful
+/// close leaves the rest to it then, and a limit in time has no effect.
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+pub(crate) fn unsent(_: &SockRef<'_>) -> io::Result<usize> {
+    Ok(0)
+}
+
+/// As [`unsent`].
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+pub(crate) fn never_sent(socket: &SockRef<'_>) -> io::Result<usize> {
+    unsent(socket)
+}
+
 /// Bytes that have come and were not read.
 #[cfg(unix)]
 pub(crate) fn unread(socket: &SockRef<'_>) -> io::Result<usize> {
     queue_length(socket, libc::FIONREAD)
 }
 
+/// Windows would tell, but not through a crate that is here: nothing counts as unread.
+#[cfg(not(unix))]
+pub(crate) fn unread(_: &SockRef<'_>) -> io::Result<usize> {
+    Ok(0)
+}
+
+/// What a FIN under way adds to [`unsent`].
+pub(crate) const FIN: usize =
+    if cfg!(any(target_os = "linux", target_os = "android")) { 1 } else { 0 };
+
+/// Whether the socket waits for connections.
+#[cfg(unix)]
+pub(crate) fn is_listener(socket: &SockRef<'_>) -> io::Result<bool> {
+    int_option(socket, libc::SO_ACCEPTCONN).map(|value| value != 0)
+}
+
+/// Looks at the socket behind a number that may be anything: what is done with it has to be a
+/// system call on that number, which answers EBADF or ENOTSOCK where there is no socket.
+#[cfg(unix)]
+pub(crate) fn with_socket<T>(
+    descriptor: RawFd,
+    work: impl FnOnce(&Socket) -> io::Result<T>,
+) -> io::Result<T> {
+    if descriptor < 0 {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // SAFETY: the number is not -1. Whether it is open, the calls that `work` makes find out; they
+    // do not close it, and the borrow ends with this function.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
+    work(&SockRef::from(&borrowed))
+}
+
+/// Makes a socket that was handed over by its number our own.
+///
+/// Whoever hands it over says that nobody else will use or close the number; that it is an open
+/// socket, [`with_socket`] has found out before.
+#[cfg(unix)]
+pub(crate) fn own(descriptor: RawFd) -> Socket {
+    // SAFETY: open, as was just seen; ours alone, as the program promises by closing it through us.
+    unsafe { Socket::from_raw_fd(descriptor) }
+}
+
+#[cfg(unix)]
+fn int_option(socket: &SockRef<'_>, name: libc::c_int) -> io::Result<libc::c_int> {
+    let mut value: libc::c_int = 0;
+    let mut length = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the descriptor is borrowed; the kernel writes at most `length` bytes into `value`,
+    // which outlives the call.
+    let status = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            name,
+            (&raw mut value).cast(),
+            &raw mut length,
+        )
+    };
+    if status == 0 { Ok(value) } else { Err(io::Error::last_os_error()) }
+}
+
 #[cfg(unix)]
 fn queue_length(socket: &SockRef<'_>, request: libc::Ioctl) -> io::Result<usize> {
-    use std::os::fd::AsRawFd;
     let mut length: libc::c_int = 0;
     // SAFETY: the descriptor is borrowed from a live socket; both requests write one int to the
     // address given, and `length` outlives the call.

@@ -135,7 +135,7 @@ fn list(outcome: Result<Vec<ConnectionInfo>, crate::tunnel::Error>) -> Result<Pa
 }
 
 /// The structure as one number, which costs less on the way than an object.
-fn pack(linger: Linger) -> f64 {
+pub(super) fn pack(linger: Linger) -> f64 {
     f64::from(u32::from(linger.onoff) << 16 | u32::from(linger.linger))
 }
 

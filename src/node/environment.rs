@@ -60,9 +60,9 @@ thread_local! {
     static OBJECTS: RefCell<HashMap<u32, Arc<Object>>> = RefCell::default();
 }
 
-/// The next number for a link or a tunnel. Unique in the process, so that a number that strayed to
+/// The next number for a link, a tunnel or a socket. Unique in the process, so that a number that strayed to
 /// another thread finds nothing there.
-fn next_number() -> u32 {
+pub(super) fn next_number() -> u32 {
     static LAST: AtomicU32 = AtomicU32::new(0);
     LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
@@ -117,11 +117,12 @@ pub(super) fn find(handle: u32) -> napi::Result<Arc<Object>> {
     OBJECTS.with_borrow(|objects| objects.get(&handle).cloned()).ok_or_else(|| unknown("tunnel"))
 }
 
-fn find_link(link: u32) -> napi::Result<Arc<Link>> {
+/// The link by its number.
+pub(super) fn find_link(link: u32) -> napi::Result<Arc<Link>> {
     LINKS.with_borrow(|links| links.get(&link).cloned()).ok_or_else(|| unknown("link"))
 }
 
 /// Cannot happen while `index.js` alone calls the addon.
-fn unknown(what: &str) -> napi::Error {
+pub(super) fn unknown(what: &str) -> napi::Error {
     napi::Error::new(Status::InvalidArg, format!("there is no such {what} in this environment"))
 }

@@ -3,6 +3,8 @@
 use napi_derive::napi;
 
 use crate::session;
+#[cfg(unix)]
+use crate::socket;
 use crate::tunnel::Error;
 
 /// Everything that `lib/errors.js` needs for an `Error`.
@@ -25,6 +27,19 @@ impl Failure {
     /// A failure that no system call is behind.
     pub(super) fn new(code: &str, message: String) -> Self {
         Self { code: code.to_owned(), message, errno: None, syscall: None, address: None }
+    }
+
+    /// A system call on a socket of the program's that failed, or was not even made.
+    #[cfg(unix)]
+    pub(super) fn of_socket(syscall: &str, error: &socket::Error) -> Self {
+        let (code, errno, why) = match error {
+            socket::Error::System(error) => {
+                (session::system_code(error), error.raw_os_error(), String::new())
+            }
+            socket::Error::NotTcp => ("ENOTSUP".into(), Some(libc::ENOTSUP), format!(": {error}")),
+        };
+        let message = format!("{syscall} {code}{why}");
+        Self { errno, syscall: Some(syscall.to_owned()), ..Self::new(&code, message) }
     }
 
     /// A blocking call met a question that only this JavaScript thread could answer.
