@@ -8,9 +8,9 @@ import dgram from 'node:dgram';
 import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
 import net from 'node:net';
-import { join } from 'node:path';
-import { PassThrough } from 'node:stream';
 import { constants } from 'node:os';
+import { join } from 'node:path';
+import { Duplex, PassThrough } from 'node:stream';
 import tls from 'node:tls';
 
 import { SOL_SOCKET, SO_DONTLINGER, SO_LINGER, closesocket, getsockopt, promises, setsockopt } from '../index.js';
@@ -189,7 +189,7 @@ test('what is no connected TCP socket is refused with the name of the reason', a
   pipe.destroy();
   local.close();
 
-  const duplex = new PassThrough();
+  const duplex = new Duplex({ read() {}, write(chunk, encoding, done) { done(); } });
   const overStream = tls.connect({ ...TLS_CLIENT, socket: duplex });
   overStream.on('error', () => {});
   await assertFails(overStream, 'ENOTSOCK');

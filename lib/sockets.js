@@ -188,9 +188,13 @@ function letGo(socket) {
   socket.destroy();
 }
 
-/** Bytes that were written to a socket and that the system has not taken. */
+/**
+ * Bytes that were written to a socket and that the system has not taken: what waits in JavaScript,
+ * and what libuv has. A TLS socket has encrypted the latter.
+ */
 function buffered(socket) {
-  return socket.bytesWritten - socket._bytesDispatched + (socket._handle?.writeQueueSize ?? 0);
+  const handle = socket._handle;
+  return socket.bytesWritten - socket._bytesDispatched + (handle._parent ?? handle).writeQueueSize;
 }
 
 /** What the system has of a socket's output, and how many bytes it has not. */

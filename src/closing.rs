@@ -248,9 +248,14 @@ impl Closing {
 pub(crate) struct Farewell(Closing);
 
 impl Farewell {
-    /// Sends FIN behind what the kernel holds. An error means that the peer is gone.
+    /// Sends FIN behind what the kernel holds. An error means that the peer is gone, and has not
+    /// got everything.
     pub(crate) fn begin(stream: TcpStream) -> io::Result<Self> {
-        SockRef::from(&stream).shutdown(Shutdown::Write)?;
+        let over = SockRef::from(&stream).shutdown(Shutdown::Write);
+        // Not connected is also what both sides have ended.
+        if over.is_err() && !is_settled(&stream) {
+            over?;
+        }
         Ok(Self(Closing {
             stream,
             backlog: Backlog::default(),

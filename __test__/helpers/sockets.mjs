@@ -49,17 +49,18 @@ export async function wrappedPair() {
 /** A request that has come and is not answered: `accepted` is its `req.socket`. */
 export async function httpPair() {
   const server = await listen(http.createServer());
-  const request = http.get({ port: server.address().port, host: '127.0.0.1', agent: false });
-  request.on('error', () => {});
-  const [[client], [{ socket: accepted }]] = await Promise.all([once(request, 'socket'), once(server, 'request')]);
+  const client = net.connect(server.address().port, '127.0.0.1');
+  client.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  const [[{ socket: accepted }]] = await Promise.all([once(server, 'request'), once(client, 'connect')]);
   return closable({ server, client, accepted });
 }
 
 function closable(pair) {
-  for (const socket of [pair.client, pair.accepted]) socket.on('error', () => {});
+  const sockets = [pair.client, pair.accepted];
+  for (const socket of sockets) socket.on('error', () => {});
+  pair.server.on('connection', (socket) => sockets.push(socket));
   const stop = async () => {
-    pair.client.destroy();
-    pair.accepted.destroy();
+    for (const socket of sockets) socket.destroy();
     if (!pair.server.listening) return;
     const closed = once(pair.server, 'close');
     pair.server.close();

@@ -1,0 +1,74 @@
+// A program that closes sockets, and watches its own event loop meanwhile. Started with
+// `Child.start('closing-process.mjs')`: the peers live elsewhere, so that they are not held up too.
+
+import { once } from 'node:events';
+import net from 'node:net';
+import { performance } from 'node:perf_hooks';
+
+import { SO_LINGER, closesocket, promises, setsockopt } from '../../index.js';
+import { PATTERN } from './peers.mjs';
+import { answer } from './process.mjs';
+
+/** Notes the longest time for which the event loop did not come round. */
+class Heartbeat {
+  longest = 0;
+  #last = performance.now();
+  #timer = setInterval(() => this.#beat(), 1);
+
+  #beat() {
+    const now = performance.now();
+    this.longest = Math.max(this.longest, now - this.#last);
+    this.#last = now;
+  }
+
+  stop() {
+    clearInterval(this.#timer);
+    this.#beat();
+    return this.longest;
+  }
+}
+
+/** A connection whose kernel has all it can hold for a peer that does not read. */
+async function fullSocket(port, linger) {
+  const socket = net.connect(port, '127.0.0.1');
+  await once(socket, 'connect');
+  socket.write(PATTERN);
+  while (socket.write(PATTERN.subarray(0, 65_536))) await new Promise(setImmediate);
+  setsockopt(socket, SO_LINGER, linger);
+  return socket;
+}
+
+const ways = {
+  destroy: async (socket) => {
+    socket.destroy();
+    await once(socket, 'close');
+  },
+  closesocket: promises.closesocket,
+};
+
+answer({
+  /** Closes a socket in one of the ways: how long that took, and the loop's longest pause. */
+  async close(way, port, linger) {
+    const socket = await fullSocket(port, linger);
+    await new Promise(setImmediate);
+    const heartbeat = new Heartbeat();
+    const since = performance.now();
+    const result = await ways[way](socket);
+    const took = performance.now() - since;
+    return { took, pause: heartbeat.stop(), result };
+  },
+  /** Closes with the blocking form, for which nothing may wait in JavaScript. */
+  async block(port, linger, size) {
+    const socket = net.connect(port, '127.0.0.1');
+    await once(socket, 'connect');
+    await new Promise((done) => socket.write(PATTERN.subarray(0, size), done));
+    setsockopt(socket, SO_LINGER, linger);
+    const closed = once(socket, 'close');
+    const heartbeat = new Heartbeat();
+    const since = performance.now();
+    const result = closesocket(socket);
+    const took = performance.now() - since;
+    await closed;
+    return { took, pause: heartbeat.stop(), result };
+  },
+});
