@@ -301,6 +301,8 @@ module.exports = {
   checkFunction,
   checkLingerOption,
   checkMilliseconds,
+  checkName,
+  checkObject,
   checkOptions,
   checkResponses,
   unpackLinger,

@@ -43,6 +43,13 @@ pub(super) fn certificate_of(key: &[u8], line: &[u8]) -> Result<Vec<u8>, Identit
     if certified == key { Ok(blob) } else { Err(IdentityError::OtherKey) }
 }
 
+/// The blob of the key in the line of a public key or of a certificate; `None` where it is neither.
+pub fn public_blob(line: &str) -> Option<Vec<u8>> {
+    let (_, encoded) = line.trim().split_once(' ')?;
+    let blob = Base64::decode_vec(encoded.split(' ').next()?).ok()?;
+    certified(&blob).or_else(|| ssh_key::PublicKey::from_openssh(line).ok()?.to_bytes().ok())
+}
+
 /// The blob of the key that a certificate is for; `None` where `blob` is that of something else.
 pub(super) fn certified(blob: &[u8]) -> Option<Vec<u8>> {
     read(blob).ok().map(|(key, _)| key)
