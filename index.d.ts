@@ -124,7 +124,10 @@ export interface Algorithms {
  * anything about the user is sent.
  */
 export interface SSHTunnelOptions {
-  /** Name or address of the SSH server. */
+  /**
+   * Name or address of the SSH server. Of a name's addresses the first one to answer is taken: each
+   * gets 250 ms before the next is tried beside it, IPv6 and IPv4 by turns (RFC 8305).
+   */
   host: string;
   /** Port of the SSH server, 1 to 65535. Default: 22. */
   port?: number | undefined;
@@ -200,6 +203,12 @@ export interface SSHTunnelOptions {
    * callback are refused with ERR_TUNNEL_WOULD_DEADLOCK.
    */
   hostVerifier?: ((key: HostKeyInfo) => boolean | Promise<boolean>) | undefined;
+  /** The IP address of this machine to dial from, as in ssh2; addresses of its family only are dialed. */
+  localAddress?: string | undefined;
+  /** Whether only IPv4 addresses are dialed, as in ssh2. Default: `false`. */
+  forceIPv4?: boolean | undefined;
+  /** Whether only IPv6 addresses are dialed; not together with `forceIPv4`. Default: `false`. */
+  forceIPv6?: boolean | undefined;
   /** Where to listen: an address, or a name that is resolved then. Default: `'127.0.0.1'`. */
   localHost?: string | undefined;
   /** Port to listen on, 0 to 65535; 0 lets the system choose. Default: 0. */
@@ -340,7 +349,7 @@ export interface SSHTunnelError extends Error {
   code: string;
   /** For system errors: the number, negative, as in Node's own. */
   errno?: number;
-  /** For system errors: `'connect'`, `'getaddrinfo'`, `'listen'`, `'accept'`. */
+  /** For system errors: `'connect'`, `'bind'`, `'getaddrinfo'`, `'listen'`, `'accept'`. */
   syscall?: string;
   /** For system errors: the host that it was about. */
   address?: string;
@@ -554,7 +563,8 @@ export class SSHTunnel extends EventEmitter {
    * Stops listening, closes every connection as {@link SSHTunnel.disconnect} does, with the same
    * promises about its bytes, and logs off. Done when the tunnel holds nothing any more: with
    * graceful connections that takes as long as the slowest of their peers takes to read. The server
-   * is given two seconds to hear the farewell. Operations under way fail with ERR_TUNNEL_CLOSED.
+   * is given two seconds to hand on what local programs had sent before they reset graceful
+   * connections, and two to hear the farewell. Operations under way fail with ERR_TUNNEL_CLOSED.
    * Never fails; on a tunnel that holds nothing there is nothing to do.
    */
   shutdown(): void;

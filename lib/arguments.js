@@ -223,6 +223,9 @@ function checkOptions(options) {
     hostKey,
     knownHosts,
     hostVerifier,
+    localAddress,
+    forceIPv4 = false,
+    forceIPv6 = false,
     localHost = '127.0.0.1',
     localPort = 0,
     forwardHost,
@@ -250,6 +253,8 @@ function checkOptions(options) {
     knownHosts: usual ? usualKnownHosts() : checkNames(knownHosts === undefined ? [] : knownHosts, 'options.knownHosts'),
     verifier: hostVerifier !== undefined,
     tryKeyboard: checkBoolean(tryKeyboard, 'options.tryKeyboard'),
+    forceIpv4: checkBoolean(forceIPv4, 'options.forceIPv4'),
+    forceIpv6: checkBoolean(forceIPv6, 'options.forceIPv6'),
     localHost: checkName(localHost, 'options.localHost'),
     localPort: checkInteger(localPort, 'options.localPort', 0, MOST_SHORT),
     forwardHost: checkName(forwardHost, 'options.forwardHost'),
@@ -261,6 +266,8 @@ function checkOptions(options) {
     keepaliveCountMax: checkInteger(keepaliveCountMax, 'options.keepaliveCountMax', 1, MOST_MILLISECONDS),
     readyTimeout: checkMilliseconds(readyTimeout, 'options.readyTimeout'),
   };
+  if (forceIPv4 && forceIPv6) throw invalidArgValue('options.forceIPv6', 'leaves no address together with forceIPv4', true);
+  if (localAddress !== undefined) native.localAddress = checkName(localAddress, 'options.localAddress');
   const copies = [];
   native.privateKeys = checkPrivateKeys(options, 'options', copies);
   if (agent !== undefined) native.agent = checkName(agent, 'options.agent');

@@ -1,6 +1,7 @@
 //! A tunnel's configuration as `index.js` hands it over: complete, checked, in plain values.
 
 use std::fmt::Display;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use zeroize::Zeroizing;
 use super::algorithms::AlgorithmLists;
 use super::calls::{duration, unpack};
 use super::errors::Failure;
-use crate::session::{AuthMethod, Credentials, KeyFile, Pin, Target, Trust};
+use crate::session::{AuthMethod, Credentials, Dialing, Family, KeyFile, Pin, Target, Trust};
 use crate::tunnel::{Config, Settings};
 
 /// Longer than any process lives, and short enough to be added to any point in time.
@@ -50,6 +51,12 @@ pub struct Options {
     pub known_hosts: Vec<String>,
     /// Whether there is a `hostVerifier`.
     pub verifier: bool,
+    /// The address of this machine to dial from.
+    pub local_address: Option<String>,
+    /// Whether only IPv4 addresses are dialed.
+    pub force_ipv4: bool,
+    /// Whether only IPv6 addresses are dialed.
+    pub force_ipv6: bool,
     /// The address to listen on.
     pub local_host: String,
     /// The port to listen on.
@@ -98,6 +105,7 @@ impl Options {
     /// What a tunnel is made of. The secrets move; only the key's bytes, which JavaScript owns, are
     /// copied.
     pub(super) fn into_parts(self) -> Result<(Config, Settings), Failure> {
+        let dialing = dialing(self.local_address, self.force_ipv4, self.force_ipv6)?;
         let credentials = Credentials {
             password: self.password.map(Zeroizing::new),
             private_keys: self.private_keys.into_iter().map(KeyFile::from).collect(),
@@ -117,6 +125,7 @@ impl Options {
         let target = Target {
             host: self.host,
             port: self.port,
+            dialing,
             username: self.username,
             credentials,
             trust,
@@ -139,6 +148,28 @@ impl Options {
         };
         Ok((config, settings))
     }
+}
+
+/// Where to dial from and to. That not both families are forced, `lib/arguments.js` has checked.
+fn dialing(local: Option<String>, force_ipv4: bool, force_ipv6: bool) -> Result<Dialing, Failure> {
+    let family = match (force_ipv4, force_ipv6) {
+        (true, _) => Family::V4,
+        (_, true) => Family::V6,
+        (false, false) => Family::Any,
+    };
+    let invalid = |text: &str, reason| {
+        let text = text.escape_debug();
+        let message = format!("The property 'options.localAddress' {reason}. Received '{text}'");
+        Failure::new("ERR_INVALID_ARG_VALUE", message)
+    };
+    let Some(text) = local else { return Ok(Dialing { local_address: None, family }) };
+    let Ok(address) = text.parse::<IpAddr>() else {
+        return Err(invalid(&text, "must be an IP address"));
+    };
+    if !family.holds(address) {
+        return Err(invalid(&text, "must be of the family that is forced"));
+    }
+    Ok(Dialing { local_address: Some(address), family })
 }
 
 /// A name that `lib/arguments.js` lets pass.

@@ -7,6 +7,7 @@ use ssh_proto::key::PrivateKey;
 use ssh_proto::{Algorithms, AuthMethod, Identity};
 use zeroize::Zeroizing;
 
+use super::dial::Dialing;
 use super::trust::Pin;
 
 /// The SSH server and everything that logging on to it takes.
@@ -16,6 +17,8 @@ pub struct Target {
     pub host: String,
     /// Its port.
     pub port: u16,
+    /// How to connect to it.
+    pub dialing: Dialing,
     /// The user to log on as.
     pub username: String,
     /// What proves to the server who we are.
