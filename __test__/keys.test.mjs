@@ -13,9 +13,11 @@ import { Sshd } from './helpers/sshd.mjs';
 
 const server = await Sshd.start({ hostKeyTypes: ['ed25519'] });
 const folder = temporaryFolder('user-keys');
+const authority = makeKey(join(folder.path, 'authority'));
+const trusting = await Sshd.start({ config: [`TrustedUserCAKeys ${authority.file}.pub`] });
 after(async () => {
   folder.remove();
-  await server.stop();
+  await Promise.all([server.stop(), trusting.stop()]);
 });
 
 const PASSPHRASE = 'pässphrase of several words';
@@ -69,10 +71,6 @@ function escape(text) {
 }
 
 // Several keys, and certificates beside them.
-
-const authority = makeKey(join(folder.path, 'authority'));
-const trusting = await Sshd.start({ config: [`TrustedUserCAKeys ${authority.file}.pub`] });
-after(() => trusting.stop());
 
 let pairs = 0;
 const stranger = (options) => makeKey(join(folder.path, `stranger${pairs++}`), options);

@@ -40,7 +40,6 @@ const PRINTED = {
   serveralivecountmax: (reader) => reader.value('ServerAliveCountMax'),
   serveraliveinterval: (reader) => reader.value('ServerAliveInterval'),
   stricthostkeychecking: (reader) => ({ true: 'true', false: 'false', 'accept-new': 'accept-new' })[reader.value('StrictHostKeyChecking')],
-  tcpkeepalive: (reader) => yes(reader.value('TCPKeepAlive')),
   userknownhostsfile: (reader) => files(reader.value('UserKnownHostsFile')?.map((file) => expandPath(file, { ...reader.context, tokens: reader.tokens }, NO_LINE))),
 };
 
@@ -63,6 +62,15 @@ function apart(all, usual) {
   return Object.fromEntries(Object.entries(all).filter(([name, value]) => String(value) !== String(usual[name])));
 }
 
+/** What ssh does without a file, by host and arguments. */
+const usual = new Map();
+
+function without(host, args) {
+  const key = JSON.stringify([host, args]);
+  if (!usual.has(key)) usual.set(key, run('none', host, args).all);
+  return usual.get(key);
+}
+
 /** Runs `ssh -G`: the honoured directives, or where the error is. */
 function run(file, host, args) {
   const { status, stdout, stderr } = spawnSync(ssh, ['-G', '-F', file, ...args, host], { encoding: 'utf8' });
@@ -78,7 +86,7 @@ function run(file, host, args) {
 /** What `ssh -G` says of a file, where it is not what it says of none. */
 export function truth(file, host, args = []) {
   const { error, all } = run(file, host, args);
-  return error ? { error } : apart(all, run('none', host, args).all);
+  return error ? { error } : apart(all, without(host, args));
 }
 
 /** The same of what is read here. */
@@ -96,5 +104,5 @@ export function reading(file, host, given = {}) {
     if (error.code !== 'ERR_SSH_CONFIG') throw error;
     return { error: { line: error.line, text: error.message } };
   }
-  return apart(all, { ...run('none', host, []).all, ...read('none') });
+  return apart(all, { ...without(host, []), ...read('none') });
 }

@@ -137,7 +137,7 @@ function localForward(line) {
     if (field === undefined || fields.length === 4) throw bad;
     fields.push(field);
   }
-  if (fields.some((field) => field.includes('/'))) return { sockets: true };
+  if (fields.some((field) => field.includes('/'))) return { sockets: fields };
   if (fields.length < 3) throw bad;
   const [bindAddress, localPort, host, hostPort] = fields.length === 4 ? fields : [undefined, ...fields];
   const ports = [localPort, hostPort];
@@ -254,7 +254,7 @@ const DIRECTIVES = {
     read: oneOf({ yes: true, true: true, ask: true, 'accept-new': 'accept-new', no: false, false: false, off: false }),
   },
   SyslogFacility: IRRELEVANT,
-  TCPKeepAlive: { read: flag },
+  TCPKeepAlive: unhonoured('the connection to the server is probed by ServerAliveInterval only'),
   Tag: { read: single },
   Tunnel: unhonoured('no network device is forwarded'),
   TunnelDevice: IRRELEVANT,

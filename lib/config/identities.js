@@ -10,6 +10,9 @@ const { expandPath } = require('./tokens.js');
 /** Where no IdentityFile is named, in OpenSSH's order. */
 const USUAL = ['id_rsa', 'id_ecdsa', 'id_ecdsa_sk', 'id_ed25519', 'id_ed25519_sk'];
 
+/** Characters of the line of a public key: one of RSA with 16384 bits has 3 KiB. */
+const LONGEST_LINE = 16_384;
+
 /**
  * @param {import('./reader.js').Reader} reader
  * @param {Uint8Array | undefined} passphrase of encrypted keys
@@ -52,32 +55,32 @@ function readIdentities(reader, passphrase, notice) {
  */
 function readKey(file, passphrase) {
   let bytes;
+  let open;
   try {
-    bytes = readPrivately(file);
+    ({ bytes, open } = readFile(file));
   } catch (error) {
     const found = { blob: readPublicKey(`${file}.pub`) };
     return error.code === 'ENOENT' ? found : { ...found, problem: error.message };
   }
+  // The private half of one that is named by its public half is in an agent.
+  const itself = publicBlob(bytes.toString('latin1', 0, LONGEST_LINE));
+  if (itself !== undefined) return { blob: itself };
+  if (open) return { blob: readPublicKey(`${file}.pub`), problem: 'others may read it: ssh does not use it, either' };
   const { publicKey, problem, locked } = binding.inspectPrivateKey(bytes, passphrase);
-  const blob = publicKey && Buffer.from(publicKey);
+  const blob = publicKey ? Buffer.from(publicKey) : readPublicKey(`${file}.pub`);
   if (problem === undefined) return { key: passphrase === undefined ? { key: bytes } : { key: bytes, passphrase }, blob };
   bytes.fill(0);
-  // The file may be that of a public key, whose private half an agent has.
-  const itself = locked ? undefined : readPublicKey(file);
-  if (itself !== undefined) return { blob: itself };
   const help = locked && passphrase === undefined ? "; the option 'passphrase' would decrypt it" : '';
-  return { blob: blob ?? readPublicKey(`${file}.pub`), problem: `${problem}${help}` };
+  return { blob, problem: `${problem}${help}` };
 }
 
-/** Reads a key that, as ssh demands, only its owner can read. */
-function readPrivately(file) {
+/** A file, and whether others than its owner, who is the user, can read it. */
+function readFile(file) {
   const descriptor = fs.openSync(file, 'r');
   try {
     const { mode, uid } = fs.fstatSync(descriptor);
-    if (process.platform !== 'win32' && uid === process.getuid() && (mode & 0o077) !== 0) {
-      throw new Error('others may read it: ssh does not use it, either');
-    }
-    return fs.readFileSync(descriptor);
+    const open = process.platform !== 'win32' && uid === process.getuid() && (mode & 0o077) !== 0;
+    return { bytes: fs.readFileSync(descriptor), open };
   } finally {
     fs.closeSync(descriptor);
   }
@@ -86,11 +89,15 @@ function readPrivately(file) {
 /** The blob of the public key, or of a certificate's key, in a file; undefined where there is none. */
 function readPublicKey(file) {
   try {
-    const blob = binding.inspectPublicKey(fs.readFileSync(file, 'latin1'));
-    return blob === null ? undefined : Buffer.from(blob);
+    return publicBlob(fs.readFileSync(file, 'latin1'));
   } catch {
     return undefined;
   }
+}
+
+function publicBlob(line) {
+  const blob = binding.inspectPublicKey(line);
+  return blob === null ? undefined : Buffer.from(blob);
 }
 
 /** A certificate that is named: its line, and the blob of the key that it is for. */
@@ -118,9 +125,7 @@ function beside(file) {
 }
 
 function certifiedKey(line) {
-  if (!/^\S+-cert-v01@openssh\.com\s/.test(line)) return undefined;
-  const blob = binding.inspectPublicKey(line);
-  return blob === null ? undefined : Buffer.from(blob);
+  return /^\S+-cert-v01@openssh\.com\s/.test(line) ? publicBlob(line) : undefined;
 }
 
 /** The line of a public key; its blob begins with its type. */

@@ -9,18 +9,17 @@ const { invalidArgValue } = require('../errors.js');
 const { makeContext } = require('./context.js');
 const { isHost } = require('./directives.js');
 const { readIdentities } = require('./identities.js');
-const { forwarding, serverOptions, tunnelOptions } = require('./options.js');
+const { dialOptions, forwarding, serverOptions, sessionOptions } = require('./options.js');
 const { Reader } = require('./reader.js');
 const { expand } = require('./tokens.js');
 
 /** Jump hosts that are reached through others, in turn. */
 const DEEPEST = 16;
 
-/** Options that say where trust comes from: with one of them, the files' do not count. */
-const TRUST = ['hostKey', 'knownHosts', 'hostVerifier'];
-/** Options that say how the server is reached, likewise. */
-const ROUTE = ['jump', 'proxyCommand', 'sock'];
+/** Options of one matter each: with one of them, nothing counts that the files say about the matter. */
 const TARGET = ['forwardHost', 'forwardPort'];
+const ROUTE = ['jump', 'proxyCommand', 'sock'];
+const TRUST = ['hostKey', 'knownHosts'];
 
 /**
  * @param {string} host as it would be given to ssh
@@ -63,7 +62,7 @@ class Config {
       const notice = this.#noticeOf(reader);
       const options = {
         ...this.#server(reader, 'privateKey' in given),
-        ...tunnelOptions(reader, notice),
+        ...sessionOptions(reader),
         ...(has(TARGET) ? {} : forwarding(reader, notice)),
         ...(has(ROUTE) ? {} : this.#route(reader)),
       };
@@ -100,15 +99,15 @@ class Config {
     return serverOptions(reader, identities, notice);
   }
 
-  /** The hosts to go through, the first first, and the command that reaches the first. */
+  /** The hosts to go through, the first first, and how that one is reached. */
   #route(reader, depth = 0) {
     const jump = reader.settings.get('ProxyJump');
-    if (!(jump?.value.length > 0)) return proxyCommand(reader);
+    if (!(jump?.value.length > 0)) return { ...dialOptions(reader), ...proxyCommand(reader) };
     if (depth > DEEPEST) throw jump.line.error('jump hosts that are reached through each other');
     const hops = jump.value.map(({ user, host, port }) => this.#reader({ host, port, username: user }));
     // Only the way to the first is its own: the others are reached from the one before.
     const { jump: before = [], ...way } = this.#route(hops[0], depth + 1);
-    return { jump: [...before, ...hops.map((hop) => this.#server(hop))], ...way };
+    return { ...way, jump: [...before, ...hops.map((hop) => this.#server(hop))] };
   }
 
   #wipe() {
@@ -129,7 +128,7 @@ function merge(options, given) {
   const drop = (names) => {
     for (const name of names) if (!(name in given)) delete merged[name];
   };
-  if (TRUST.some((name) => name in given)) drop([...TRUST, 'strictHostKeyChecking', 'updateHostKeys']);
+  if (TRUST.some((name) => name in given)) drop([...TRUST, 'strictHostKeyChecking', 'updateHostKeys', 'hostKeyAlias']);
   if ('agent' in given) drop(['agentKeys']);
   if ('algorithms' in given) merged.algorithms = { ...options.algorithms, ...given.algorithms };
   if (!('authHandler' in given) && merged.authHandler !== undefined) merged.authHandler = usable(merged);

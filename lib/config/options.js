@@ -104,6 +104,9 @@ function trust(reader, notice) {
     notice(reader.settings.get('UpdateHostKeys'), 'nobody can be asked: taken as no');
     options.updateHostKeys = false;
   }
+  if (reader.value('HashKnownHosts') && options.strictHostKeyChecking === 'accept-new') {
+    notice(reader.settings.get('HashKnownHosts'), 'the names of hosts are written as they are');
+  }
   if (userFiles.length === 0) {
     // The system's files are not for users to write.
     if (options.strictHostKeyChecking === 'accept-new') {
@@ -148,17 +151,23 @@ function algorithmList(setting, known, notice) {
   return change === '+' ? { append: list } : { prepend: list };
 }
 
-/** What only the tunnel's own server has: how it is reached, and what is done there. */
-function tunnelOptions(reader, notice) {
-  const family = reader.value('AddressFamily');
+/** What the tunnel's session has as a whole. */
+function sessionOptions(reader) {
   const timeout = reader.value('ConnectTimeout');
   const limit = reader.value('RekeyLimit');
+  return defined({
+    readyTimeout: timeout ? timeout * 1000 : undefined,
+    rekey: limit && Object.keys(limit).length > 0 ? limit : undefined,
+  });
+}
+
+/** How a server is dialed. */
+function dialOptions(reader) {
+  const family = reader.value('AddressFamily');
   return defined({
     localAddress: reader.value('BindAddress'),
     forceIPv4: family === 'inet' || undefined,
     forceIPv6: family === 'inet6' || undefined,
-    readyTimeout: timeout ? timeout * 1000 : undefined,
-    rekey: limit && Object.keys(limit).length > 0 ? limit : undefined,
   });
 }
 
@@ -186,4 +195,4 @@ function forward(reader, { bindAddress, localPort, host, hostPort }, line) {
   });
 }
 
-module.exports = { forwarding, serverOptions, tunnelOptions };
+module.exports = { dialOptions, forwarding, serverOptions, sessionOptions };
