@@ -55,6 +55,7 @@ pub(crate) async fn open(
             .map(|interval| Keepalive { interval, count_max: logon.target.keepalive_count_max }),
         algorithms: logon.target.algorithms.clone(),
         known_key_types,
+        rekey: logon.target.rekey,
         ..Setup::new(credentials)
     };
     let mut session = Session { client: Client::new(setup, random), stream };

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ssh_proto::{Algorithms, AuthMethod};
+use ssh_proto::{Algorithms, AuthMethod, Rekey};
 use zeroize::Zeroizing;
 
 use super::trust::Pin;
@@ -29,6 +29,8 @@ pub struct Target {
     pub keepalive_interval: Option<Duration>,
     /// The session counts as lost after this many unanswered questions in a row.
     pub keepalive_count_max: u32,
+    /// When keys are changed from our side.
+    pub rekey: Rekey,
 }
 
 /// What proves to the server who we are. Wiped from memory when dropped, never printed.

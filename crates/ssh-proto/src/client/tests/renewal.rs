@@ -376,6 +376,7 @@ fn a_server_that_does_not_answer_is_given_up() {
     pair.client.offer();
     pair.run();
     assert_eq!(pair.server.numbers(), [KEXINIT]);
+    pair.client.handle_timeout(pair.now).unwrap();
     for _ in 0..3 {
         pair.now = pair.client.timeout().unwrap();
         pair.client.handle_timeout(pair.now).unwrap();
