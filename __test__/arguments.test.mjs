@@ -87,7 +87,7 @@ describe('constructor', () => {
     const at = (name) => `"options.rekey.${name}"`;
     for (const [rekey, message] of [
       [{ bytes: 2 ** 20 - 1 }, `The value of ${at('bytes')} is out of range. It must be >= 1048576 && <= 68719476736. Received 1048575`],
-      [{ bytes: 2 ** 36 + 1 }, `The value of ${at('bytes')} is out of range. It must be >= 1048576 && <= 68719476736. Received 68719476737`],
+      [{ bytes: 2 ** 36 + 1 }, `The value of ${at('bytes')} is out of range. It must be >= 1048576 && <= 68719476736. Received 68_719_476_737`],
       [{ seconds: -1 }, `The value of ${at('seconds')} is out of range. It must be >= 0 && <= 2147483. Received -1`],
       [{ seconds: 0.5 }, `The value of ${at('seconds')} is out of range. It must be an integer. Received 0.5`],
     ]) refuses(() => make({ rekey }), range, message);

@@ -6,7 +6,7 @@ use super::messages::{data, global};
 use super::pair::{Pair, Seen, setup};
 use super::server::Script;
 use crate::Error;
-use crate::message::{IGNORE, KEX_ECDH_INIT, KEXINIT, REQUEST_FAILURE};
+use crate::message::{GLOBAL_REQUEST, IGNORE, KEX_ECDH_INIT, KEXINIT, REQUEST_FAILURE};
 
 /// As the setup of the tests has it, with three questions.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -181,4 +181,24 @@ fn each_change_of_keys_has_its_own_time() {
         assert_eq!(pair.client.timeout(), None);
         pair.now += CHANGE;
     }
+}
+
+/// One that falls silent instead of answering is found out like any other.
+#[test]
+fn a_server_that_does_not_answer_is_given_up() {
+    let mut pair = Pair::connected(Script::default());
+    pair.server.script.answers = false;
+    pair.client.offer();
+    pair.run();
+    assert_eq!(pair.server.numbers(), [KEXINIT]);
+    pair.client.handle_timeout(pair.now).unwrap();
+    for _ in 0..3 {
+        pair.now = pair.client.timeout().unwrap();
+        pair.client.handle_timeout(pair.now).unwrap();
+        pair.run();
+    }
+    let numbers = pair.server.numbers();
+    assert!(!numbers.contains(&GLOBAL_REQUEST), "{numbers:?}");
+    pair.now = pair.client.timeout().unwrap();
+    assert!(matches!(pair.client.handle_timeout(pair.now), Err(Error::Silent(40_000))));
 }
