@@ -10,6 +10,10 @@ const MOST_SHORT = 0xffff;
 /** Largest number of milliseconds: what Node's own timers take. */
 const MOST_MILLISECONDS = 2 ** 31 - 1;
 
+/** Milliseconds before the first attempt to reconnect, and the most before any. */
+const INITIAL_DELAY = 1000;
+const MAX_DELAY = 30_000;
+
 /** The kinds of algorithms, as ssh2 calls them. */
 const ALGORITHM_KINDS = ['kex', 'cipher', 'serverHostKey', 'hmac', 'compress'];
 
@@ -156,6 +160,26 @@ function unpackLinger(packed) {
   return { l_onoff: Math.floor(packed / (MOST_SHORT + 1)), l_linger: packed % (MOST_SHORT + 1) };
 }
 
+/** How to reconnect, with defaults that go with what is given; undefined: not at all. */
+function checkReconnect(value, name) {
+  if (value === false) return undefined;
+  if (value !== true && (value === null || typeof value !== 'object' || Array.isArray(value))) {
+    throw invalidArgType(name, 'one of type boolean or object', value);
+  }
+  const { initialDelay, maxDelay, maxAttempts } = value === true ? {} : value;
+  const check = (number, member, least) => {
+    if (number !== undefined) checkInteger(number, `${name}.${member}`, least, MOST_MILLISECONDS);
+  };
+  check(initialDelay, 'initialDelay', 1);
+  check(maxDelay, 'maxDelay', initialDelay ?? 1);
+  check(maxAttempts, 'maxAttempts', 1);
+  return {
+    initialDelay: initialDelay ?? Math.min(INITIAL_DELAY, maxDelay ?? MAX_DELAY),
+    maxDelay: maxDelay ?? Math.max(MAX_DELAY, initialDelay ?? 0),
+    maxAttempts,
+  };
+}
+
 function loggedInUser() {
   try {
     return os.userInfo().username;
@@ -201,6 +225,7 @@ function checkOptions(options) {
     keepaliveInterval = 0,
     keepaliveCountMax = 3,
     readyTimeout = 20_000,
+    reconnect = false,
   } = options;
 
   if (password !== undefined && typeof password !== 'string') {
@@ -228,6 +253,7 @@ function checkOptions(options) {
     keepaliveInterval: checkMilliseconds(keepaliveInterval, 'options.keepaliveInterval'),
     keepaliveCountMax: checkInteger(keepaliveCountMax, 'options.keepaliveCountMax', 1, MOST_MILLISECONDS),
     readyTimeout: checkMilliseconds(readyTimeout, 'options.readyTimeout'),
+    reconnect: checkReconnect(reconnect, 'options.reconnect'),
   };
   const key = checkSecret(privateKey, 'options.privateKey');
   const phrase = checkSecret(passphrase, 'options.passphrase');

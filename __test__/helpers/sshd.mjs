@@ -2,7 +2,9 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, mkdirSync, openSync, readFileSync, watch, writeFileSync } from 'node:fs';
+import {
+  closeSync, mkdirSync, openSync, readFileSync, rmSync, watch, writeFileSync,
+} from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 
@@ -16,6 +18,7 @@ const ATTEMPTS = 5; // to get a port that nobody took since it was found free
 export class Sshd {
   #folder;
   #process;
+  #hostKeyTypes;
 
   /**
    * Resolves when the server accepts connections.
@@ -23,15 +26,15 @@ export class Sshd {
    * @param options.config more lines for sshd_config, such as `RekeyLimit 16M`
    */
   static async start({ hostKeyTypes = ['ed25519'], logLevel = 'VERBOSE', config = [] } = {}) {
-    const path = findProgram('sshd');
-    if (!path) throw new Error('there is no sshd: install openssh-server');
+    if (!findProgram('sshd')) throw new Error('there is no sshd: install openssh-server');
     // What Debian makes at boot: an empty folder for the part of sshd without rights.
     if (process.getuid() === 0) mkdirSync('/run/sshd', { recursive: true, mode: 0o755 });
 
     const server = new Sshd();
     server.#folder = temporaryFolder('sshd');
-    const at = (name) => join(server.#folder.path, name);
-    server.hostKeys = hostKeyTypes.map((type) => makeKey(at(`host_${type}`), { type }));
+    const at = server.#at;
+    server.#hostKeyTypes = hostKeyTypes;
+    server.hostKeys = server.#makeHostKeys();
     server.key = makeKey(at('user'));
     server.logFile = at('log');
     server.authorize(server.key.publicKey);
@@ -57,8 +60,7 @@ export class Sshd {
         ...config,
       ];
       writeFileSync(at('sshd_config'), `${lines.join('\n')}\n`);
-      writeFileSync(server.logFile, '');
-      if (await server.#launch(path, at('sshd_config'))) return server;
+      if (await server.#launch()) return server;
       const taken = /Address already in use/.test(server.log());
       if (!taken || attempt === ATTEMPTS) {
         server.#folder.remove();
@@ -67,11 +69,19 @@ export class Sshd {
     }
   }
 
+  #at = (name) => join(this.#folder.path, name);
+
+  #makeHostKeys() {
+    return this.#hostKeyTypes.map((type) => makeKey(this.#at(`host_${type}`), { type }));
+  }
+
   /** Whether it came to listen; false when it ended instead. */
-  async #launch(path, config) {
+  async #launch() {
+    writeFileSync(this.logFile, '');
     // The log is a file and no pipe: a test that blocks this process must not block the server.
     const log = openSync(this.logFile, 'a');
-    this.#process = spawn(path, ['-D', '-e', '-f', config], { stdio: ['ignore', 'ignore', log] });
+    const args = ['-D', '-e', '-f', this.#at('sshd_config')];
+    this.#process = spawn(findProgram('sshd'), args, { stdio: ['ignore', 'ignore', log] });
     closeSync(log);
     process.on('exit', this.#kill);
     const failed = once(this.#process, 'exit').then(() => false);
@@ -80,8 +90,18 @@ export class Sshd {
 
   /** Lets the owner of a key log on. */
   authorize(publicKey) {
-    const file = join(this.#folder.path, 'authorized_keys');
-    writeFileSync(file, `${publicKey}\n`, { flag: 'a' });
+    writeFileSync(this.#at('authorized_keys'), `${publicKey}\n`, { flag: 'a' });
+  }
+
+  /** Lets nobody log on any more. */
+  authorizeNobody() {
+    writeFileSync(this.#at('authorized_keys'), '');
+  }
+
+  /** From the next start on it has other host keys; `login` goes on to name the old ones. */
+  changeHostKeys() {
+    for (const { file } of this.hostKeys) rmSync(file);
+    this.#makeHostKeys();
   }
 
   /** What a tunnel needs to log on. */
@@ -134,18 +154,38 @@ export class Sshd {
     for (const pid of this.sessions()) signal(pid, 'SIGCONT');
   }
 
+  /** The whole server falls silent; its port stays. */
+  freeze() {
+    signal(this.#process.pid, 'SIGSTOP');
+    this.freezeSessions();
+  }
+
+  thaw() {
+    this.thawSessions();
+    signal(this.#process.pid, 'SIGCONT');
+  }
+
+  /** The server and its sessions are gone, as after a crash. */
+  async halt() {
+    process.off('exit', this.#kill);
+    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
+    const ended = once(this.#process, 'exit');
+    this.#kill();
+    await ended;
+  }
+
+  /** Starts a halted server again, on the same port and with an empty log. */
+  async restart() {
+    if (!(await this.#launch())) throw new Error(`sshd did not start again:\n${this.log()}`);
+  }
+
   #kill = () => {
     this.killSessions();
     signal(this.#process.pid, 'SIGKILL');
   };
 
   async stop() {
-    process.off('exit', this.#kill);
-    if (this.#process.exitCode === null && this.#process.signalCode === null) {
-      const ended = once(this.#process, 'exit');
-      this.#kill();
-      await ended;
-    }
+    await this.halt();
     this.#folder.remove();
   }
 }
