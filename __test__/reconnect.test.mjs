@@ -82,7 +82,6 @@ test('a server that is stopped and then started anew', async (t) => {
   await it.diary.next('ready');
   server.freeze();
   await it.diary.next('reconnecting');
-  await server.halt();
   await server.restart();
   await it.diary.next('ready');
   await assertBack(it);

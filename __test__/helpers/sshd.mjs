@@ -174,8 +174,9 @@ export class Sshd {
     await ended;
   }
 
-  /** Starts a halted server again, on the same port and with an empty log. */
+  /** Starts it anew, on the same port and with an empty log. */
   async restart() {
+    await this.halt();
     if (!(await this.#launch())) throw new Error(`sshd did not start again:\n${this.log()}`);
   }
 
