@@ -119,6 +119,13 @@ test('a session that only connect() asked for comes back too', async (t) => {
   assert.deepEqual(diary.names(), ['ready', 'reconnecting', 'ready', 'listening']);
 });
 
+test('by default the first wait is about a second', async (t) => {
+  const { diary } = await talking(t, { reconnect: true });
+  server.killSessions();
+  const { delay } = await diary.next('reconnecting');
+  assert.ok(delay >= 500 && delay <= 1000, `${delay} ms`);
+});
+
 test('without the option a lost session stays lost', async (t) => {
   const { diary } = await talking(t, { reconnect: false });
   server.killSessions();
