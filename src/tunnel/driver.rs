@@ -15,7 +15,6 @@ use tokio::time::{Sleep, sleep_until};
 use super::arrivals::Awaited;
 use super::command::Command;
 use super::connection::Arrival;
-use super::link::Link;
 use super::listener::Listener;
 use super::operations::Operations;
 use super::ready::ReadyList;
@@ -24,7 +23,7 @@ use super::table::Table;
 use super::{Config, ConnectionEnd, ConnectionInfo, Event, Observer, Shared};
 use crate::backlog::Backlog;
 use crate::closing;
-use crate::session::{self, Session};
+use crate::session::{self, Link};
 
 /// Turns without a rest before other tasks of the runtime get their chance.
 const TURNS: usize = 8;
@@ -47,7 +46,7 @@ pub(super) struct Driver {
     pub(super) operations: Operations,
 
     /// The logon under way.
-    pub(super) logon: Option<Work<Result<Session, session::Error>>>,
+    pub(super) logon: Option<Work<Result<Link, session::Error>>>,
     /// The session once it is up.
     pub(super) link: Option<Link>,
     /// What comes after the loss of the session.

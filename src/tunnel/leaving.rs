@@ -3,20 +3,15 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use ssh_proto::DisconnectReason;
-use tokio::time::timeout;
-
 use super::command::Reply;
 use super::driver::Driver;
 use super::ending::Cause;
-use super::link::Link;
 use super::operations::answer_all;
 use super::{Error, Event};
-use crate::backlog::Backlog;
-use crate::closing::{self, Finish};
+use crate::session::Link;
 
-/// How long the server may take to confirm what it was sent last, and then to hear our farewell.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// How long the server may take to confirm what it was sent last.
+const CONFIRMATION: Duration = Duration::from_secs(2);
 
 /// How far a shutdown has come.
 #[derive(Default)]
@@ -151,7 +146,7 @@ impl Driver {
     fn confirm(&mut self, now: Instant) -> bool {
         let (until, replies) = match std::mem::take(&mut self.operations.leaving) {
             Leaving::Draining { replies, .. } | Leaving::Closing { replies } => {
-                (now + FAREWELL, replies)
+                (now + CONFIRMATION, replies)
             }
             Leaving::Confirming { until, replies } => (until, replies),
             other @ (Leaving::No | Leaving::LoggingOff { .. }) => {
@@ -199,18 +194,9 @@ impl Driver {
         waiting.chain(self.table.iter().map(|(_, connection)| connection.arrival.id)).collect()
     }
 
-    /// Says farewell to the server. Its socket is closed as carefully as any other: closing it with
-    /// something unread would throw away what was sent last.
     fn log_off(&mut self) {
-        let Some(mut link) = self.link.take() else { return };
+        let Some(link) = self.link.take() else { return };
         self.shared.ready.store(false, Ordering::Release);
-        link.client.disconnect(DisconnectReason::ByApplication, "closed by the user");
-        let (stream, client) = link.into_parts();
-        let mut backlog = Backlog::default();
-        backlog.push(client.pending());
-        self.farewell = Some(Box::pin(async move {
-            // A server that does not listen is reset when its time is up.
-            let _ = timeout(FAREWELL, closing::close(stream, backlog, Finish::Fin)).await;
-        }));
+        self.farewell = Some(Box::pin(link.log_off()));
     }
 }

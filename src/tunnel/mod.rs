@@ -8,7 +8,7 @@
 //! - `arrivals`: connections that come in; `flow`: bytes in both directions; `parting`: connections
 //!   that leave.
 //! - `connection`, `table`: the connections; `ending`: why one ends and the account of it.
-//! - `link`: the session's socket; `listener`: the local port; `ready`: who has something to do.
+//! - `listener`: the local port; `ready`: who has something to do.
 
 mod arrivals;
 mod command;
@@ -19,7 +19,6 @@ mod error;
 mod events;
 mod flow;
 mod leaving;
-mod link;
 mod listener;
 mod operations;
 mod parting;

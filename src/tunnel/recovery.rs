@@ -8,9 +8,8 @@ use std::time::Instant;
 use super::Event;
 use super::driver::Driver;
 use super::leaving::Leaving;
-use super::link::Link;
 use super::operations::answer_all;
-use crate::session::{self, Attempt, Backoff, Reconnect, Session};
+use crate::session::{self, Attempt, Backoff, Link, Reconnect};
 
 /// The way back to a session that was lost.
 pub(super) struct Recovery {
@@ -90,9 +89,9 @@ impl Driver {
         }
     }
 
-    pub(super) fn logged_on(&mut self, outcome: Result<Session, session::Error>, now: Instant) {
+    pub(super) fn logged_on(&mut self, outcome: Result<Link, session::Error>, now: Instant) {
         match outcome {
-            Ok(session) => self.is_up(session, now),
+            Ok(link) => self.is_up(link, now),
             Err(error) => {
                 self.operations.starts.fail(&error.clone().into());
                 if self.recovery.is_under_way() {
@@ -102,8 +101,8 @@ impl Driver {
         }
     }
 
-    fn is_up(&mut self, session: Session, now: Instant) {
-        self.link = Some(Link::new(session));
+    fn is_up(&mut self, link: Link, now: Instant) {
+        self.link = Some(link);
         self.active = true;
         self.recovery.up(now);
         self.shared.ready.store(true, Ordering::Release);
