@@ -30,7 +30,7 @@ describe('constructor', () => {
     const wrong = {
       host: 5, port: '22', username: 5, password: 5, privateKey: 5, passphrase: 5, agent: 5, tryKeyboard: 1, authHandler: 'agent', algorithms: 5, hostKey: 5, knownHosts: 5,
       hostVerifier: true, strictHostKeyChecking: 1, hostKeyAlias: 5, updateHostKeys: 1, localAddress: 5, forceIPv4: 1, forceIPv6: 1, localHost: 5, localPort: '0', forwardHost: 5, forwardPort: '9', linger: 1, keepAlive: 1,
-      idleTimeout: '1', keepaliveInterval: '1', keepaliveCountMax: '1', readyTimeout: '1', rekey: 5,
+      idleTimeout: '1', keepaliveInterval: '1', keepaliveCountMax: '1', readyTimeout: '1', rekey: 5, reconnect: 1,
     };
     for (const [name, bad] of Object.entries(wrong)) {
       for (const given of [bad, null, Symbol('s')]) {
@@ -71,6 +71,22 @@ describe('constructor', () => {
     refuses(() => make({ localAddress: 'eth0' }), value, "The property 'options.localAddress' must be an IP address. Received 'eth0'");
     refuses(() => make({ localAddress: '::1', forceIPv4: true }), value, "The property 'options.localAddress' must be of the family that is forced. Received '::1'");
     refuses(() => make({ forceIPv4: true, forceIPv6: true }), value, "The property 'options.forceIPv6' leaves no address together with forceIPv4. Received true");
+  });
+
+  test('takes how to reconnect as boolean or object', () => {
+    const longest = 2 ** 31 - 1;
+    for (const good of [
+      true, false, undefined, {}, { initialDelay: 1, maxDelay: 1, maxAttempts: 1 }, { initialDelay: longest },
+      { maxDelay: 1 }, { maxDelay: undefined, maxAttempts: longest }, { initialDelay: 40_000 },
+    ]) make({ reconnect: good });
+    refuses(() => make({ reconnect: 'yes' }), type, `The "options.reconnect" property must be one of type boolean or object. Received type string ('yes')`);
+    refuses(() => make({ reconnect: [] }), type);
+    for (const name of ['initialDelay', 'maxDelay', 'maxAttempts']) {
+      refuses(() => make({ reconnect: { [name]: '1' } }), type, `The "options.reconnect.${name}" property must be of type number. Received type string ('1')`);
+      for (const bad of [null, Symbol('s'), 1n]) refuses(() => make({ reconnect: { [name]: bad } }), type);
+      for (const bad of [0, -1, 1.5, NaN, Infinity, longest + 1]) refuses(() => make({ reconnect: { [name]: bad } }), range);
+    }
+    refuses(() => make({ reconnect: { initialDelay: 500, maxDelay: 499 } }), range, `The value of "options.reconnect.maxDelay" is out of range. It must be >= 500 && <= ${longest}. Received 499`);
   });
 
   test('takes a Linger as boolean or structure', () => {

@@ -14,6 +14,10 @@ const MOST_MILLISECONDS = 2 ** 31 - 1;
 const LEAST_REKEY_BYTES = 2 ** 20;
 const MOST_REKEY_BYTES = 2 ** 36;
 
+/** Milliseconds before the first attempt to reconnect, and the most before any. */
+const INITIAL_DELAY = 1000;
+const MAX_DELAY = 30_000;
+
 /** The kinds of algorithms, as ssh2 calls them. */
 const ALGORITHM_KINDS = ['kex', 'cipher', 'serverHostKey', 'hmac', 'compress'];
 
@@ -210,6 +214,26 @@ function unpackLinger(packed) {
   return { l_onoff: Math.floor(packed / (MOST_SHORT + 1)), l_linger: packed % (MOST_SHORT + 1) };
 }
 
+/** How to reconnect, with defaults that go with what is given; undefined: not at all. */
+function checkReconnect(value, name) {
+  if (value === false) return undefined;
+  if (value !== true && (value === null || typeof value !== 'object' || Array.isArray(value))) {
+    throw invalidArgType(name, 'one of type boolean or object', value);
+  }
+  const { initialDelay, maxDelay, maxAttempts } = value === true ? {} : value;
+  const check = (number, member, least) => {
+    if (number !== undefined) checkInteger(number, `${name}.${member}`, least, MOST_MILLISECONDS);
+  };
+  check(initialDelay, 'initialDelay', 1);
+  check(maxDelay, 'maxDelay', initialDelay ?? 1);
+  check(maxAttempts, 'maxAttempts', 1);
+  return {
+    initialDelay: initialDelay ?? Math.min(INITIAL_DELAY, maxDelay ?? MAX_DELAY),
+    maxDelay: maxDelay ?? Math.max(MAX_DELAY, initialDelay ?? 0),
+    maxAttempts,
+  };
+}
+
 function loggedInUser() {
   try {
     return os.userInfo().username;
@@ -261,6 +285,7 @@ function checkOptions(options) {
     keepaliveCountMax = 3,
     rekey = {},
     readyTimeout = 20_000,
+    reconnect = false,
   } = options;
 
   if (password !== undefined && typeof password !== 'string') {
@@ -293,6 +318,7 @@ function checkOptions(options) {
     keepaliveCountMax: checkInteger(keepaliveCountMax, 'options.keepaliveCountMax', 1, MOST_MILLISECONDS),
     rekey: checkRekey(rekey, 'options.rekey'),
     readyTimeout: checkMilliseconds(readyTimeout, 'options.readyTimeout'),
+    reconnect: checkReconnect(reconnect, 'options.reconnect'),
   };
   if (hostKeyAlias !== undefined) native.hostKeyAlias = checkName(hostKeyAlias, 'options.hostKeyAlias');
   if (native.knownHosts.length === 0) {

@@ -15,7 +15,7 @@ use super::algorithms::AlgorithmLists;
 use super::calls::{duration, unpack};
 use super::errors::Failure;
 use crate::session::{
-    AuthMethod, Credentials, Dialing, Family, KeyFile, Pin, Strictness, Target, Trust,
+    AuthMethod, Credentials, Dialing, Family, KeyFile, Pin, Reconnect, Strictness, Target, Trust,
 };
 use crate::tunnel::{Config, Settings};
 
@@ -88,6 +88,29 @@ pub struct Options {
     pub rekey: RekeyLimits,
     /// Milliseconds, 0 for no limit.
     pub ready_timeout: f64,
+    /// How to set up a lost session again.
+    pub reconnect: Option<ReconnectOption>,
+}
+
+/// How to set up a lost session again, defaults filled in.
+#[napi(object, object_to_js = false)]
+pub struct ReconnectOption {
+    /// Milliseconds.
+    pub initial_delay: f64,
+    /// Milliseconds.
+    pub max_delay: f64,
+    /// No limit without it.
+    pub max_attempts: Option<u32>,
+}
+
+impl From<ReconnectOption> for Reconnect {
+    fn from(option: ReconnectOption) -> Self {
+        Self {
+            initial_delay: duration(option.initial_delay).unwrap_or_default(),
+            max_delay: duration(option.max_delay).unwrap_or_default(),
+            max_attempts: option.max_attempts,
+        }
+    }
 }
 
 /// A private key.
@@ -173,6 +196,7 @@ impl Options {
         };
         let config = Config {
             target: Arc::new(target),
+            reconnect: self.reconnect.map(Into::into),
             local_host: self.local_host,
             local_port: self.local_port,
             forward_host: self.forward_host,

@@ -64,7 +64,7 @@ pub(crate) async fn open(
 }
 
 /// Random bytes from the kernel.
-fn random(bytes: &mut [u8]) {
+pub(super) fn random(bytes: &mut [u8]) {
     getrandom::fill(bytes).expect("the kernel's random source does not fail once a system runs");
 }
 
