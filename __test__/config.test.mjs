@@ -581,7 +581,7 @@ function fromConfig(t, host, text, overrides) {
 }
 
 test('a tunnel from Include, Match and LocalForward, data both ways', async (t) => {
-  const target = await Target.start(behaviours.echo);
+  const target = await Target.start(behaviours.echo());
   t.after(() => target.stop());
   const included = write(`Match originalhost work exec "test %n-%p = work-22"\n${SERVER}`);
   const port = (await Target.start().then(async (free) => (await free.stop(), free))).port;
