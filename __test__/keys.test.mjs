@@ -116,7 +116,8 @@ test('a certificate of another key, of a host, or no certificate: nothing is sen
   const wrong = {
     'another private key': certify(other, { id: 'x' }),
     'one of a host': certify(key, { id: 'x', args: ['-h'] }),
-    'it takes a line such as': key.publicKey,
+    'certificate type ssh-ed25519 is not': key.publicKey,
+    'it takes a line such as': key.privateKey,
   };
   const before = server.log();
   for (const [words, certificate] of Object.entries(wrong)) {
