@@ -263,6 +263,14 @@ test('options: the server, the session, the way to it', () => {
   });
 });
 
+test('options: amounts and times that the constructor would not take', () => {
+  const { options, notices } = configure('RekeyLimit 16 3000w\nServerAliveInterval 3000w\nConnectTimeout 3000w\nIdentityFile none\n');
+  assertIncludes(options, { rekey: { bytes: 2 ** 20, seconds: 2_147_483 }, keepaliveInterval: 2 ** 31 - 1, readyTimeout: 2 ** 31 - 1 });
+  assert.deepEqual(notices.map(({ option, reason }) => [option, reason]), [['RekeyLimit', `taken as ${2 ** 20} bytes`]]);
+  new SSHTunnel(options);
+  assert.equal(option('rekey', 'RekeyLimit default none'), undefined);
+});
+
 test('options: trust', () => {
   for (const [value, expected] of [['yes', true], ['ask', true], ['accept-new', 'accept-new'], ['no', false], ['off', false]]) {
     assert.equal(option('strictHostKeyChecking', `StrictHostKeyChecking ${value}`), expected);
@@ -363,12 +371,15 @@ test('options: jump hosts are looked up themselves', () => {
     ['first', 22, USER], ['outer.example', 22, 'outer-user'], ['middle', 2200, 'me'],
   ]);
   assert.equal(options.jump[2].hostKeyAlias, 'm');
-  // The way to the first hop is how everything is reached. Tokens are filled in; nobody is to do it again.
-  assert.equal(options.proxyCommand, `connect first first:22 100%% as ${USER}`);
+  // The way to the first hop is how everything is reached.
+  assert.equal(options.proxyCommand, undefined);
+  assert.deepEqual(options.jump.map(({ proxyCommand }) => proxyCommand), ['connect first %h:%p 100%% as %r', undefined, undefined]);
   assert.equal(options.localAddress, '10.0.0.2');
   assert.equal(option('jump', 'ProxyJump a\nIdentityFile none', { jump: [] }).length, 0);
   assert.equal(option('proxyCommand', 'ProxyCommand x\nIdentityFile none', { jump: [] }), undefined);
   assert.equal(option('proxyCommand', 'ProxyCommand none'), undefined);
+  assert.equal(option('proxyCommand', 'HostName real\nProxyCommand x %n:%p'), 'x h:%p');
+  assert.throws(() => configure('ProxyCommand x %C'), { code: 'ERR_SSH_CONFIG', line: 1 });
   assert.equal(option('jump', 'ProxyJump none\nProxyCommand x'), undefined);
   assert.throws(() => configure('Host *\n ProxyJump b\n'), { code: 'ERR_SSH_CONFIG', line: 2, message: /through each other/ });
 });

@@ -362,6 +362,9 @@ function checkConnectionId(value) {
 }
 
 module.exports = {
+  LEAST_REKEY_BYTES,
+  MOST_MILLISECONDS,
+  MOST_REKEY_BYTES,
   checkBoolean,
   checkCloseOptions,
   checkConnectionId,

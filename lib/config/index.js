@@ -9,9 +9,8 @@ const { invalidArgValue } = require('../errors.js');
 const { makeContext } = require('./context.js');
 const { isHost } = require('./directives.js');
 const { readIdentities } = require('./identities.js');
-const { dialOptions, forwarding, serverOptions, sessionOptions } = require('./options.js');
+const { dialOptions, forwarding, readyTimeout, serverOptions } = require('./options.js');
 const { Reader } = require('./reader.js');
-const { expand } = require('./tokens.js');
 
 /** Jump hosts that are reached through others, in turn. */
 const DEEPEST = 16;
@@ -62,7 +61,7 @@ class Config {
       const notice = this.#noticeOf(reader);
       const options = {
         ...this.#server(reader, 'privateKey' in given),
-        ...sessionOptions(reader),
+        ...readyTimeout(reader),
         ...(has(TARGET) ? {} : forwarding(reader, notice)),
         ...(has(ROUTE) ? {} : this.#route(reader)),
       };
@@ -102,12 +101,20 @@ class Config {
   /** The hosts to go through, the first first, and how that one is reached. */
   #route(reader, depth = 0) {
     const jump = reader.settings.get('ProxyJump');
-    if (!(jump?.value.length > 0)) return { ...dialOptions(reader), ...proxyCommand(reader) };
+    if (!(jump?.value.length > 0)) return { ...dialOptions(reader), ...commandTo(reader) };
     if (depth > DEEPEST) throw jump.line.error('jump hosts that are reached through each other');
     const hops = jump.value.map(({ user, host, port }) => this.#reader({ host, port, username: user }));
     // Only the way to the first is its own: the others are reached from the one before.
-    const { jump: before = [], ...way } = this.#route(hops[0], depth + 1);
-    return { ...way, jump: [...before, ...hops.map((hop) => this.#server(hop))] };
+    const { jump: before = [], proxyCommand, ...dialing } = this.#route(hops[0], depth + 1);
+    const [first, ...others] = hops.map((hop) => this.#hop(hop));
+    if (proxyCommand !== undefined) first.proxyCommand = proxyCommand;
+    return { ...dialing, jump: [...before, first, ...others] };
+  }
+
+  /** Whoever is asked about the tunnel's server is asked about those on the way to it. */
+  #hop(reader) {
+    const { hostVerifier } = this.#given;
+    return { ...this.#server(reader), ...(hostVerifier === undefined ? {} : { hostVerifier }) };
   }
 
   #wipe() {
@@ -115,12 +122,17 @@ class Config {
   }
 }
 
-/** The command with its tokens filled in. */
-function proxyCommand(reader) {
+/** The command that leads to a server; its tokens but one are filled in when it is run. */
+function commandTo(reader) {
   const { value, line } = reader.settings.get('ProxyCommand') ?? {};
   if (value === undefined || value.toLowerCase() === 'none') return {};
-  // The name that ssh was given is known here only.
-  return { proxyCommand: expand(value, reader.tokens, line).replaceAll('%', '%%') };
+  const command = value.replace(/%(.?)/gs, (token, letter) => {
+    // The name that ssh was given is known here only.
+    if (letter === 'n') return reader.host.replaceAll('%', '%%');
+    if (!['h', 'p', 'r', '%'].includes(letter)) throw line.error(`'${token}' stands for nothing in a ProxyCommand`);
+    return token;
+  });
+  return { proxyCommand: command };
 }
 
 function merge(options, given) {

@@ -5,6 +5,7 @@
 const net = require('node:net');
 
 const binding = require('../../binding.js');
+const { LEAST_REKEY_BYTES, MOST_MILLISECONDS, MOST_REKEY_BYTES } = require('../arguments.js');
 const { matchesAny } = require('./syntax.js');
 const { expand, expandPath, expandVariables } = require('./tokens.js');
 
@@ -35,9 +36,10 @@ function serverOptions(reader, identities, notice) {
     ...credentials(reader, identities, notice),
     ...trust(reader, notice),
     algorithms: algorithms(reader, notice),
-    keepaliveInterval: interval === undefined ? undefined : interval * 1000,
+    keepaliveInterval: interval === undefined ? undefined : milliseconds(interval),
     // Zero, the session would be lost with the first question.
     keepaliveCountMax: countMax === undefined ? undefined : Math.max(1, countMax),
+    rekey: rekey(reader, notice),
   });
 }
 
@@ -151,14 +153,26 @@ function algorithmList(setting, known, notice) {
   return change === '+' ? { append: list } : { prepend: list };
 }
 
-/** What the tunnel's session has as a whole. */
-function sessionOptions(reader) {
+/** How long everything may take until the session is up. */
+function readyTimeout(reader) {
   const timeout = reader.value('ConnectTimeout');
-  const limit = reader.value('RekeyLimit');
-  return defined({
-    readyTimeout: timeout ? timeout * 1000 : undefined,
-    rekey: limit && Object.keys(limit).length > 0 ? limit : undefined,
-  });
+  return timeout ? { readyTimeout: milliseconds(timeout) } : {};
+}
+
+/** Longer than the constructor takes is for ever, as far as anybody can tell. */
+function milliseconds(seconds) {
+  return Math.min(seconds * 1000, MOST_MILLISECONDS);
+}
+
+/** How much one set of keys may carry; what is too little or too much to be sound is brought into bounds. */
+function rekey(reader, notice) {
+  const setting = reader.settings.get('RekeyLimit');
+  const { bytes, seconds } = setting?.value ?? {};
+  const limit = {};
+  if (bytes !== undefined) limit.bytes = Math.min(Math.max(bytes, LEAST_REKEY_BYTES), MOST_REKEY_BYTES);
+  if (seconds !== undefined) limit.seconds = Math.floor(milliseconds(seconds) / 1000);
+  if (limit.bytes !== bytes) notice(setting, `taken as ${limit.bytes} bytes`);
+  return Object.keys(limit).length > 0 ? limit : undefined;
 }
 
 /** How a server is dialed. */
@@ -195,4 +209,4 @@ function forward(reader, { bindAddress, localPort, host, hostPort }, line) {
   });
 }
 
-module.exports = { dialOptions, forwarding, serverOptions, sessionOptions };
+module.exports = { dialOptions, forwarding, readyTimeout, serverOptions };
