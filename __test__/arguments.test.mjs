@@ -29,7 +29,7 @@ describe('constructor', () => {
   test('checks the type of every option', () => {
     const wrong = {
       host: 5, port: '22', username: 5, password: 5, privateKey: 5, passphrase: 5, agent: 5, tryKeyboard: 1, authHandler: 'agent', algorithms: 5, hostKey: 5, knownHosts: 5,
-      hostVerifier: true, localHost: 5, localPort: '0', forwardHost: 5, forwardPort: '9', linger: 1, keepAlive: 1,
+      hostVerifier: true, localAddress: 5, forceIPv4: 1, forceIPv6: 1, localHost: 5, localPort: '0', forwardHost: 5, forwardPort: '9', linger: 1, keepAlive: 1,
       idleTimeout: '1', keepaliveInterval: '1', keepaliveCountMax: '1', readyTimeout: '1',
     };
     for (const [name, bad] of Object.entries(wrong)) {
@@ -62,6 +62,15 @@ describe('constructor', () => {
         refuses(() => make({ [name]: odd }), range, `The value of "options.${name}" is out of range. It must be an integer. Received ${odd}`);
       }
     }
+  });
+
+  test('refuses addresses to dial from that cannot be, or that leave nothing to dial to', () => {
+    make({ localAddress: '127.0.0.1', forceIPv4: true });
+    make({ localAddress: '::1', forceIPv6: true });
+    for (const bad of ['localhost', '127.1', '::1%lo', '']) assert.throws(() => make({ localAddress: bad }), value);
+    refuses(() => make({ localAddress: 'eth0' }), value, "The property 'options.localAddress' must be an IP address. Received 'eth0'");
+    refuses(() => make({ localAddress: '::1', forceIPv4: true }), value, "The property 'options.localAddress' must be of the family that is forced. Received '::1'");
+    refuses(() => make({ forceIPv4: true, forceIPv6: true }), value, "The property 'options.forceIPv6' leaves no address together with forceIPv4. Received true");
   });
 
   test('takes a Linger as boolean or structure', () => {

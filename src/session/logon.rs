@@ -1,26 +1,21 @@
 //! Logging on: who the server is, then who we are.
 
+use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ssh_proto::key::{PrivateKey, PublicKey};
-use ssh_proto::{Client, Event, Keepalive, Setup};
-use tokio::net::TcpStream;
+use ssh_proto::key::PublicKey;
+use ssh_proto::{Client, Event, Identity, Keepalive, Setup};
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout_at;
 
 use super::dial::dial;
+use super::link::Link;
 use super::question::{Asked, First, Prompting};
 use super::trust::Verdict;
-use super::{Error, HostKeyInfo, Target};
-
-/// A logged-on session: the protocol's state and the socket that it lives on.
-pub(crate) struct Session {
-    pub(crate) client: Client,
-    pub(crate) stream: TcpStream,
-}
+use super::{Error, HostKeyInfo, KeyFile, Target};
 
 /// Asks the owner about a host key; dropping the sender means no.
 pub(crate) type Verify = dyn Fn(HostKeyInfo, oneshot::Sender<bool>) + Send + Sync;
@@ -33,17 +28,18 @@ pub(crate) async fn open(
     target: Arc<Target>,
     verify: Arc<Verify>,
     prompt: Arc<Prompting>,
-) -> Result<Session, Error> {
+) -> Result<Link, Error> {
     let deadline = tokio::time::Instant::now() + target.ready_timeout;
     let logon = Logon { deadline, target, verify, prompt };
-    let key = logon.private_key().await?;
+    let keys = logon.private_keys().await?;
     let known_key_types = logon.known_key_types().await?;
-    let (host, port) = (logon.target.host.as_str(), logon.target.port);
-    let stream = logon.within("a connection", dial(host, port)).await??;
+    let Target { host, port, dialing, .. } = &*logon.target;
+    let stream = logon.within("a connection", dial(host, *port, dialing)).await??;
     let credentials = ssh_proto::Credentials {
         user: logon.target.username.clone(),
-        key,
+        keys,
         agent: logon.target.credentials.agent.is_some(),
+        agent_keys: logon.target.credentials.agent_keys.clone(),
         interactive: logon.target.credentials.interactive,
         password: logon.target.credentials.password.clone(),
         methods: logon.target.credentials.methods.clone(),
@@ -57,13 +53,13 @@ pub(crate) async fn open(
         known_key_types,
         ..Setup::new(credentials)
     };
-    let mut session = Session { client: Client::new(setup, random), stream };
-    let outcome = logon.run(&mut session).await;
+    let mut link = Link::new(Client::new(setup, random), stream.into());
+    let outcome = logon.run(&mut link).await;
     if outcome.is_err() {
         // Tells the server why, if it can be told at once: nobody waits for it.
-        let _ = session.stream.try_write(session.client.pending());
+        link.try_flush();
     }
-    outcome.map(|()| session)
+    outcome.map(|()| link)
 }
 
 /// Random bytes from the kernel.
@@ -92,17 +88,21 @@ impl Logon {
         })
     }
 
-    /// Reads the private key; an encrypted one takes time, so it is done off the runtime.
-    async fn private_key(&self) -> Result<Option<PrivateKey>, Error> {
-        let credentials = &self.target.credentials;
-        let Some(text) = credentials.private_key.clone() else { return Ok(None) };
-        let passphrase = credentials.passphrase.clone();
-        let parsed = spawn_blocking(move || {
-            PrivateKey::parse(&text, passphrase.as_deref().map(Vec::as_slice))
+    /// Reads the private keys; encrypted ones take time, so it is done off the runtime.
+    async fn private_keys(&self) -> Result<Vec<Identity>, Error> {
+        let target = self.target.clone();
+        let read = spawn_blocking(move || {
+            let files = &target.credentials.private_keys;
+            let read = |(number, file): (usize, &KeyFile)| {
+                file.identity().map_err(|why| match files.len() {
+                    1 => why,
+                    _ => format!("privateKey[{number}]: {why}"),
+                })
+            };
+            files.iter().enumerate().map(read).collect::<Result<_, _>>()
         });
-        let parsed = self.within("the private key", parsed).await?;
-        let parsed = parsed.map_err(|error| Error::PrivateKey(error.to_string()))?;
-        parsed.map(Some).map_err(|error| Error::PrivateKey(error.to_string()))
+        let read = self.within("the private key", read).await?;
+        read.map_err(|error| Error::PrivateKey(error.to_string()))?.map_err(Error::PrivateKey)
     }
 
     /// Types of host keys that the files know of the server.
@@ -113,18 +113,18 @@ impl Logon {
         Ok(known.map_err(|error| Error::HostKey(error.to_string()))??)
     }
 
-    async fn run(&self, session: &mut Session) -> Result<(), Error> {
+    async fn run(&self, link: &mut Link) -> Result<(), Error> {
         let mut asked = Asked::new(self.target.credentials.agent.clone(), self.prompt.clone());
         loop {
-            while let Some(event) = session.client.next_event()? {
+            while let Some(event) = link.client.next_event()? {
                 match event {
                     Event::HostKey(key) => {
                         if let Err(refusal) = self.judge(key).await {
                             // Says the same without the details, which are for the user.
-                            let _ = session.client.trust(false);
+                            let _ = link.client.trust(false);
                             return Err(refusal);
                         }
-                        session.client.trust(true)?;
+                        link.client.trust(true)?;
                     }
                     Event::Asked(question) => asked.ask(question),
                     Event::Ready => return Ok(()),
@@ -137,11 +137,11 @@ impl Logon {
                     | Event::Rekeyed => unreachable!("there are no channels before the logon"),
                 }
             }
-            let step = session.client.waiting_for();
+            let step = link.client.waiting_for();
             // The server goes on meanwhile: it may lose its patience.
-            match self.within(step, asked.first(exchange(session))).await? {
-                First::Answered(answer) => asked.give(answer, &mut session.client)?,
-                First::Other(received) => session.client.received(received?, Instant::now()),
+            match self.within(step, asked.first(exchange(link))).await? {
+                First::Answered(answer) => asked.give(answer, &mut link.client)?,
+                First::Other(received) => received?,
             }
         }
     }
@@ -178,32 +178,16 @@ impl Logon {
 
 /// Sends what is pending, then receives something; an end of the connection is an error. Dropping
 /// the future loses nothing.
-async fn exchange(session: &mut Session) -> Result<usize, Error> {
-    let waiting_for = session.client.waiting_for();
-    let lost = |error: &io::Error| {
-        Error::Disconnected(format!(
-            "the connection broke while waiting for {waiting_for}: {error}"
-        ))
-    };
-    while !session.client.pending().is_empty() {
-        session.stream.writable().await.map_err(|error| lost(&error))?;
-        match session.stream.try_write(session.client.pending()) {
-            Ok(count) => session.client.sent(count),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(lost(&error)),
-        }
-    }
-    loop {
-        session.stream.readable().await.map_err(|error| lost(&error))?;
-        match session.stream.try_read(session.client.space()) {
-            Ok(0) => {
-                return Err(Error::Disconnected(format!(
-                    "the server closed the connection while we waited for {waiting_for}"
-                )));
+async fn exchange(link: &mut Link) -> Result<(), Error> {
+    let waiting_for = link.client.waiting_for();
+    let lost = |error: io::Error| {
+        Error::Disconnected(match error.kind() {
+            io::ErrorKind::UnexpectedEof => {
+                format!("the server closed the connection while we waited for {waiting_for}")
             }
-            Ok(count) => return Ok(count),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(lost(&error)),
-        }
-    }
+            _ => format!("the connection broke while waiting for {waiting_for}: {error}"),
+        })
+    };
+    poll_fn(|cx| link.poll_flush(cx)).await.map_err(lost)?;
+    poll_fn(|cx| link.poll_receive(cx, Instant::now())).await.map_err(lost)
 }

@@ -4,18 +4,22 @@ mod agent;
 mod dial;
 mod error;
 mod known_hosts;
+mod link;
 mod logon;
 mod question;
+mod stream;
 mod target;
 mod trust;
 
 pub use ssh_proto::{AuthMethod, Prompt, Prompts};
 
+pub use dial::{Dialing, Family};
 pub use error::{Error, system_code};
 pub use known_hosts::ReadError;
 pub use question::Responses;
-pub use target::{Credentials, HostKeyInfo, Target, Trust};
+pub use target::{Credentials, HostKeyInfo, KeyFile, Target, Trust};
 pub use trust::{Pin, PinError, Verdict};
 
 pub(crate) use error::lookup_code;
-pub(crate) use logon::{Session, open};
+pub(crate) use link::Link;
+pub(crate) use logon::open;
