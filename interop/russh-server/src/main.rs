@@ -106,6 +106,9 @@ fn main() -> Result<(), Failure> {
         auth_rejection_time: Duration::from_millis(1),
         preferred: preferred(),
         nodelay: true,
+        // A session stands still while a channel's queue is full: with a target that sends back what
+        // it gets, for ever. So everything that a test sends has room in it.
+        channel_buffer_size: 1 << 16,
         ..server::Config::default()
     };
     for file in arguments {
