@@ -29,8 +29,8 @@ describe('constructor', () => {
   test('checks the type of every option', () => {
     const wrong = {
       host: 5, port: '22', username: 5, password: 5, privateKey: 5, passphrase: 5, agent: 5, tryKeyboard: 1, authHandler: 'agent', algorithms: 5, hostKey: 5, knownHosts: 5,
-      hostVerifier: true, localAddress: 5, forceIPv4: 1, forceIPv6: 1, localHost: 5, localPort: '0', forwardHost: 5, forwardPort: '9', linger: 1, keepAlive: 1,
-      idleTimeout: '1', keepaliveInterval: '1', keepaliveCountMax: '1', readyTimeout: '1',
+      hostVerifier: true, strictHostKeyChecking: 1, hostKeyAlias: 5, updateHostKeys: 1, localAddress: 5, forceIPv4: 1, forceIPv6: 1, localHost: 5, localPort: '0', forwardHost: 5, forwardPort: '9', linger: 1, keepAlive: 1,
+      idleTimeout: '1', keepaliveInterval: '1', keepaliveCountMax: '1', readyTimeout: '1', rekey: 5, reconnect: 1,
     };
     for (const [name, bad] of Object.entries(wrong)) {
       for (const given of [bad, null, Symbol('s')]) {
@@ -73,12 +73,45 @@ describe('constructor', () => {
     refuses(() => make({ forceIPv4: true, forceIPv6: true }), value, "The property 'options.forceIPv6' leaves no address together with forceIPv4. Received true");
   });
 
+  test('takes how to reconnect as boolean or object', () => {
+    const longest = 2 ** 31 - 1;
+    for (const good of [
+      true, false, undefined, {}, { initialDelay: 1, maxDelay: 1, maxAttempts: 1 }, { initialDelay: longest },
+      { maxDelay: 1 }, { maxDelay: undefined, maxAttempts: longest }, { initialDelay: 40_000 },
+    ]) make({ reconnect: good });
+    refuses(() => make({ reconnect: 'yes' }), type, `The "options.reconnect" property must be one of type boolean or object. Received type string ('yes')`);
+    refuses(() => make({ reconnect: [] }), type);
+    for (const name of ['initialDelay', 'maxDelay', 'maxAttempts']) {
+      refuses(() => make({ reconnect: { [name]: '1' } }), type, `The "options.reconnect.${name}" property must be of type number. Received type string ('1')`);
+      for (const bad of [null, Symbol('s'), 1n]) refuses(() => make({ reconnect: { [name]: bad } }), type);
+      for (const bad of [0, -1, 1.5, NaN, Infinity, longest + 1]) refuses(() => make({ reconnect: { [name]: bad } }), range);
+    }
+    refuses(() => make({ reconnect: { initialDelay: 500, maxDelay: 499 } }), range, `The value of "options.reconnect.maxDelay" is out of range. It must be >= 500 && <= ${longest}. Received 499`);
+  });
+
   test('takes a Linger as boolean or structure', () => {
     assert.equal(make({}).getLinger(), true);
     assert.equal(make({ linger: false }).getLinger(), false);
     assert.deepEqual(make({ linger: false }).getLingerOption(), { l_onoff: 1, l_linger: 0 });
     assert.deepEqual(make({ linger: { l_onoff: 0, l_linger: 9 } }).getLingerOption(), { l_onoff: 0, l_linger: 9 });
     refuses(() => make({ linger: { l_onoff: 1 } }), type, 'The "options.linger.l_linger" property must be of type number. Received undefined');
+  });
+
+  test('checks how strict it is about host keys', () => {
+    const name = 'options.strictHostKeyChecking';
+    for (const word of ['yes', 'no', 'ask', 'off', '', 'Accept-New']) {
+      refuses(() => make({ strictHostKeyChecking: word }), value, `The property '${name}' must be true, 'accept-new' or false. Received '${word}'`);
+    }
+    // The user's own files, or those that are given.
+    make({ strictHostKeyChecking: 'accept-new', updateHostKeys: true });
+    make({ strictHostKeyChecking: 'accept-new', updateHostKeys: true, knownHosts: 'file', hostVerifier: () => true });
+    make({ strictHostKeyChecking: false, knownHosts: [] });
+    for (const nowhere of [{ knownHosts: [] }, { hostKey: [] }, { hostVerifier: () => true }]) {
+      const file = 'needs a file in options.knownHosts to write to';
+      refuses(() => make({ ...nowhere, strictHostKeyChecking: 'accept-new' }), value, `The property '${name}' ${file}. Received 'accept-new'`);
+      refuses(() => make({ ...nowhere, updateHostKeys: true }), value, `The property 'options.updateHostKeys' ${file}. Received true`);
+    }
+    refuses(() => make({ hostKeyAlias: '' }), value, `The property 'options.hostKeyAlias' must not be empty. Received ''`);
   });
 
   test('refuses a host key that cannot be one', () => {
@@ -89,6 +122,19 @@ describe('constructor', () => {
     }
     refuses(() => make({ hostKey: 'SHA256:x' }), value, "The property 'options.hostKey' is invalid: 'SHA256:' has to be followed by 43 characters of base64. Received 'SHA256:x'");
     refuses(() => make({ hostKey: [5] }), type, 'The "options.hostKey[0]" property must be of type string. Received type number (5)');
+  });
+
+  test('checks the limits of keys', () => {
+    for (const rekey of [{}, { bytes: undefined, seconds: undefined }, { bytes: 2 ** 20, seconds: 0 }, { bytes: 2 ** 36, seconds: 2_147_483 }]) make({ rekey });
+    const at = (name) => `"options.rekey.${name}"`;
+    for (const [rekey, message] of [
+      [{ bytes: 2 ** 20 - 1 }, `The value of ${at('bytes')} is out of range. It must be >= 1048576 && <= 68719476736. Received 1048575`],
+      [{ bytes: 2 ** 36 + 1 }, `The value of ${at('bytes')} is out of range. It must be >= 1048576 && <= 68719476736. Received 68_719_476_737`],
+      [{ seconds: -1 }, `The value of ${at('seconds')} is out of range. It must be >= 0 && <= 2147483. Received -1`],
+      [{ seconds: 0.5 }, `The value of ${at('seconds')} is out of range. It must be an integer. Received 0.5`],
+    ]) refuses(() => make({ rekey }), range, message);
+    refuses(() => make({ rekey: { bytes: '1G' } }), type, `The ${at('bytes')} property must be of type number. Received type string ('1G')`);
+    refuses(() => make({ rekey: { seconds: null } }), type, `The ${at('seconds')} property must be of type number. Received null`);
   });
 
   test('takes lists of algorithms, and changes of the default ones', () => {
@@ -113,7 +159,7 @@ describe('constructor', () => {
   test('refuses algorithms that do not exist, and lists with nothing in them', () => {
     const at = (rest, list) => [{ algorithms: list }, `The property 'options.algorithms.${rest}`];
     for (const [bad, message] of [
-      at(`compress' names no known compression, which are none. Received 'zlib'`, { compress: ['none', 'zlib'] }),
+      at(`compress' names no known compression, which are none, zlib@openssh.com. Received 'zlib'`, { compress: ['none', 'zlib'] }),
       at(`hmac' must not be empty. Received []`, { hmac: [] }),
       at(`hmac[0]' must not be empty. Received ''`, { hmac: [''] }),
       at(`compress' leaves no compression. Received { remove: ["none"] }`, { compress: { remove: ['none'] } }),

@@ -1,6 +1,7 @@
 // The servers of the matrix: each on a free port of this machine, with the same keys, letting the
-// same user log on. `start({ hostKeys, userKeys })` gives its ports, the user (and a password, where the
-// server can be given one), how many key exchanges it has seen (where it tells), and `stop()`.
+// same user log on. `start({ hostKeys, userKeys, authority })` gives its ports, the user (and a password, where the
+// server can be given one), how many key exchanges it has seen (where it tells), whether it takes
+// certificates of users by that authority, and `stop()`.
 // `flaws` are what a server offers and cannot do, whoever asks.
 
 import { spawn, spawnSync } from 'node:child_process';
@@ -46,16 +47,17 @@ const openssh = {
   name: 'OpenSSH',
   version: () => printed(findProgram('sshd'), '-V').match(/OpenSSH_(\S+?),? /)?.[1],
   available: () => findProgram('sshd') !== null,
-  async start({ hostKeys, userKeys }) {
-    const config = hostKeys.flatMap(({ file, certificate }) => [
-      `HostKey ${file}`,
-      ...(certificate ? [`HostCertificate ${certificate}`] : []),
-    ]);
+  async start({ hostKeys, userKeys, authority }) {
+    const config = [
+      ...hostKeys.flatMap(({ file, certificate }) => [`HostKey ${file}`, `HostCertificate ${certificate}`]),
+      `TrustedUserCAKeys ${authority.file}.pub`,
+    ];
     const server = await Sshd.start({ hostKeyTypes: [], logLevel: 'DEBUG1', config });
     for (const { publicKey } of userKeys) server.authorize(publicKey);
     return {
       ports: [server.port],
       username: userInfo().username,
+      certificates: true,
       rekeys: () => server.log().match(/SSH2_MSG_NEWKEYS received/g)?.length ?? 0,
       stop: () => server.stop(),
     };
@@ -144,15 +146,15 @@ const russh = {
     console.log('Building the server made of russh');
     return spawnSync('cargo', ['build', '--locked'], { cwd: RUSSH, stdio: 'inherit' }).status === 0;
   },
-  async start({ hostKeys, userKeys }) {
+  async start({ hostKeys, userKeys, authority }) {
     const folder = temporaryFolder('russh');
     const authorized = join(folder.path, 'authorized_keys');
-    writeFileSync(authorized, userKeys.map(({ publicKey }) => publicKey).join('\n'));
+    writeFileSync(authorized, [...userKeys, authority].map(({ publicKey }) => publicKey).join('\n'));
     const args = [authorized, ...hostKeys.map(({ file }) => file)];
     const child = spawn(join(RUSSH, 'target/debug/russh-server'), args, { stdio: ['pipe', 'pipe', 'ignore'] });
     const stop = stopper(child, folder);
     const [port] = await once(createInterface(child.stdout), 'line');
-    return { ports: [Number(port)], username: 'user', password: 'right', stop };
+    return { ports: [Number(port)], username: 'user', password: 'right', certificates: true, stop };
   },
 };
 

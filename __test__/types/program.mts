@@ -9,6 +9,7 @@ import {
   type ConnectionInfo,
   type HostKeyInfo,
   type Linger,
+  type Reconnecting,
   type SSHTunnelError,
   type SSHTunnelOptions,
 } from 'sshtunnel-native';
@@ -33,6 +34,9 @@ const options: SSHTunnelOptions = {
   hostKey: ['SHA256:...'],
   knownHosts: '/etc/ssh/ssh_known_hosts',
   hostVerifier: async (key: HostKeyInfo) => key.fingerprint.startsWith('SHA256:') && key.key.length > 0,
+  strictHostKeyChecking: 'accept-new',
+  hostKeyAlias: 'gateway',
+  updateHostKeys: true,
   localHost: '127.0.0.1',
   localPort: 0,
   forwardHost: 'db.example.org',
@@ -43,6 +47,7 @@ const options: SSHTunnelOptions = {
   keepaliveInterval: 0,
   keepaliveCountMax: 3,
   readyTimeout: 20_000,
+  reconnect: { initialDelay: 1000, maxDelay: 30_000, maxAttempts: undefined },
 };
 
 const tunnel = new SSHTunnel(options);
@@ -84,6 +89,9 @@ tunnel.connections(callback);
 tunnel.on('connectionRequest', (request) => (request.remotePort > 1024 ? request.accept() : request.reject()));
 tunnel.on('connection', (connection) => console.log(connection.bytesUp, connection.linger.l_onoff));
 tunnel.once('disconnected', (end: ConnectionEnd) => console.log(end.closedBy === 'reset', end.droppedDown));
+tunnel.on('reconnecting', ({ attempt, delay, error }: Reconnecting) => console.log(attempt + delay, error.code));
+// @ts-expect-error boolean or object
+const slow: SSHTunnelOptions = { ...options, reconnect: 1000 };
 tunnel.on('error', (error) => console.log(error.syscall)).on('close', () => undefined).ref().unref();
 
 export async function main(): Promise<void> {
@@ -101,6 +109,8 @@ export async function main(): Promise<void> {
 
 // @ts-expect-error forwardHost and forwardPort are missing
 new SSHTunnel({ host: 'h' });
+// @ts-expect-error a word of ssh_config that stands for false
+new SSHTunnel({ ...options, strictHostKeyChecking: 'no' });
 // @ts-expect-error no kind of algorithms
 new SSHTunnel({ ...options, algorithms: { ciphers: ['aes256-ctr'] } });
 // @ts-expect-error neither a list nor a change of one

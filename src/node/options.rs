@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
+use ssh_proto::Rekey;
 use zeroize::Zeroizing;
 
 use super::algorithms::AlgorithmLists;
 use super::calls::{duration, unpack};
 use super::errors::Failure;
-use crate::session::{AuthMethod, Credentials, Dialing, Family, KeyFile, Pin, Target, Trust};
+use crate::session::{
+    AuthMethod, Credentials, Dialing, Family, KeyFile, Pin, Reconnect, Strictness, Target, Trust,
+};
 use crate::tunnel::{Config, Settings};
 
 /// Longer than any process lives, and short enough to be added to any point in time.
@@ -51,6 +54,12 @@ pub struct Options {
     pub known_hosts: Vec<String>,
     /// Whether there is a `hostVerifier`.
     pub verifier: bool,
+    /// `yes`, `accept-new` or `no`.
+    pub strict_host_key_checking: String,
+    /// The name that files and certificates have for the host.
+    pub host_key_alias: Option<String>,
+    /// Whether files learn other keys of the host.
+    pub update_host_keys: bool,
     /// The address of this machine to dial from.
     pub local_address: Option<String>,
     /// Whether only IPv4 addresses are dialed.
@@ -75,8 +84,33 @@ pub struct Options {
     pub keepalive_interval: f64,
     /// Questions in a row.
     pub keepalive_count_max: u32,
+    /// When keys are changed from our side.
+    pub rekey: RekeyLimits,
     /// Milliseconds, 0 for no limit.
     pub ready_timeout: f64,
+    /// How to set up a lost session again.
+    pub reconnect: Option<ReconnectOption>,
+}
+
+/// How to set up a lost session again, defaults filled in.
+#[napi(object, object_to_js = false)]
+pub struct ReconnectOption {
+    /// Milliseconds.
+    pub initial_delay: f64,
+    /// Milliseconds.
+    pub max_delay: f64,
+    /// No limit without it.
+    pub max_attempts: Option<u32>,
+}
+
+impl From<ReconnectOption> for Reconnect {
+    fn from(option: ReconnectOption) -> Self {
+        Self {
+            initial_delay: duration(option.initial_delay).unwrap_or_default(),
+            max_delay: duration(option.max_delay).unwrap_or_default(),
+            max_attempts: option.max_attempts,
+        }
+    }
 }
 
 /// A private key.
@@ -101,6 +135,28 @@ impl From<PrivateKeyOption> for KeyFile {
     }
 }
 
+/// How much one set of keys may carry, and for how long it is used; what is absent is the default.
+#[napi(object, object_to_js = false)]
+pub struct RekeyLimits {
+    /// Bytes.
+    pub bytes: Option<f64>,
+    /// Seconds, 0 for any time.
+    pub seconds: Option<f64>,
+}
+
+impl From<RekeyLimits> for Rekey {
+    fn from(limits: RekeyLimits) -> Self {
+        let mut rekey = Rekey::default();
+        if let Some(bytes) = limits.bytes {
+            rekey.bytes = bytes as u64;
+        }
+        if let Some(seconds) = limits.seconds {
+            rekey.interval = duration(seconds * 1000.0);
+        }
+        rekey
+    }
+}
+
 impl Options {
     /// What a tunnel is made of. The secrets move; only the key's bytes, which JavaScript owns, are
     /// copied.
@@ -121,6 +177,9 @@ impl Options {
             pins: self.host_key.iter().map(|text| pin(text)).collect::<Result<_, _>>()?,
             known_hosts: self.known_hosts.into_iter().map(PathBuf::from).collect(),
             verifier: self.verifier,
+            strictness: strictness(&self.strict_host_key_checking),
+            alias: self.host_key_alias,
+            update: self.update_host_keys,
         };
         let target = Target {
             host: self.host,
@@ -133,9 +192,11 @@ impl Options {
             ready_timeout: duration(self.ready_timeout).unwrap_or(CENTURY),
             keepalive_interval: duration(self.keepalive_interval),
             keepalive_count_max: self.keepalive_count_max,
+            rekey: self.rekey.into(),
         };
         let config = Config {
             target: Arc::new(target),
+            reconnect: self.reconnect.map(Into::into),
             local_host: self.local_host,
             local_port: self.local_port,
             forward_host: self.forward_host,
@@ -147,6 +208,15 @@ impl Options {
             idle_timeout: duration(self.idle_timeout),
         };
         Ok((config, settings))
+    }
+}
+
+/// A word that `lib/arguments.js` makes.
+fn strictness(word: &str) -> Strictness {
+    match word {
+        "accept-new" => Strictness::AcceptNew,
+        "no" => Strictness::No,
+        _ => Strictness::Yes,
     }
 }
 

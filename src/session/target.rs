@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ssh_proto::key::PrivateKey;
-use ssh_proto::{Algorithms, AuthMethod, Identity};
+use ssh_proto::{Algorithms, AuthMethod, Identity, Rekey};
 use zeroize::Zeroizing;
 
 use super::dial::Dialing;
-use super::trust::Pin;
+use super::pin::Pin;
 
 /// The SSH server and everything that logging on to it takes.
 #[derive(Debug)]
@@ -33,6 +33,8 @@ pub struct Target {
     pub keepalive_interval: Option<Duration>,
     /// The session counts as lost after this many unanswered questions in a row.
     pub keepalive_count_max: u32,
+    /// When keys are changed from our side.
+    pub rekey: Rekey,
 }
 
 /// What proves to the server who we are. Wiped from memory when dropped, never printed.
@@ -90,6 +92,24 @@ pub struct Trust {
     pub known_hosts: Vec<PathBuf>,
     /// Whether the observer is asked about a key that nothing else decides.
     pub verifier: bool,
+    /// What becomes of a key that nothing vouches for.
+    pub strictness: Strictness,
+    /// The name to look for in files and certificates, in place of the host's name and port.
+    pub alias: Option<String>,
+    /// Whether files learn the other keys of a host that they know.
+    pub update: bool,
+}
+
+/// What becomes of a host key that nothing vouches for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strictness {
+    /// It is refused.
+    #[default]
+    Yes,
+    /// Where no other key of the host is known, it is accepted and written down.
+    AcceptNew,
+    /// It is accepted. Where no other key of the host is known, it is written down.
+    No,
 }
 
 /// A host key, to decide about.

@@ -2,8 +2,8 @@
 //!
 //! Usage: `russh-server AUTHORIZED_KEYS HOST_KEY...`. It listens on a free port of 127.0.0.1,
 //! prints that port, and ends when its standard input does. Host keys may have certificates beside
-//! them, as `ssh-keygen -s` names them. Every user may log on with an authorized key, and with the
-//! password `right`.
+//! them, as `ssh-keygen -s` names them. Every user may log on with an authorized key, with a
+//! certificate by one, and with the password `right`.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use russh::keys::{PrivateKey, PublicKey};
+use russh::keys::{Certificate, PrivateKey, PublicKey};
 use russh::server::{self, Auth, ChannelOpenHandle, Msg, Session, VerifiedPublicKey};
 use russh::{Channel, ChannelOpenFailure, Preferred, cipher, kex};
 use tokio::io::copy_bidirectional;
@@ -39,6 +39,16 @@ impl server::Handler for Handler {
     ) -> Result<Auth, Self::Error> {
         let known = self.authorized.iter().any(|own| own.key_data() == key.public_key.key_data());
         Ok(if known { Auth::Accept } else { Auth::reject() })
+    }
+
+    async fn auth_openssh_certificate(
+        &mut self,
+        user: &str,
+        certificate: &Certificate,
+    ) -> Result<Auth, Self::Error> {
+        let known = self.authorized.iter().any(|own| own.key_data() == certificate.signature_key());
+        let named = certificate.valid_principals().iter().any(|name| name == user);
+        Ok(if known && named { Auth::Accept } else { Auth::reject() })
     }
 
     async fn channel_open_direct_tcpip(
