@@ -295,6 +295,8 @@ export interface SSHTunnelOptions {
   keepaliveInterval?: number | undefined;
   /** Unanswered questions in a row after which the session counts as lost, 1 or more. Default: 3. */
   keepaliveCountMax?: number | undefined;
+  /** When this side asks for new keys; the server may ask at any time. */
+  rekey?: RekeyOptions | undefined;
   /**
    * Milliseconds that dialing and logging on may take in all, ETIMEDOUT after them; also how long a
    * 'connectionRequest' waits for its answer, a connection for a session that was lost, and the
@@ -321,6 +323,18 @@ export interface SSHTunnelOptions {
    * The first logon is not tried again: its error belongs to the call that asked for it.
    */
   reconnect?: boolean | ReconnectOptions | undefined;
+}
+
+/**
+ * When keys are changed: at the first of both limits, and before the number of a packet could come
+ * twice. Connections live on; until it is done nothing can be sent up. A server that has not done
+ * its part within two minutes counts as lost (ERR_SSH_DISCONNECTED).
+ */
+export interface RekeyOptions {
+  /** Bytes that one set of keys carries in either direction, 2 ** 20 to 2 ** 36. Default: 2 ** 32. */
+  bytes?: number | undefined;
+  /** Seconds that keys are used, at most 2147483; 0 for any time. Default: 3600. */
+  seconds?: number | undefined;
 }
 
 /** A connection through the tunnel, at the moment of asking. */
@@ -428,7 +442,8 @@ export interface SSHTunnelError extends Error {
    *   tried, and what the server accepts
    * - `'ERR_SSH_ALGORITHM'`: both sides have no algorithm of one kind in common; the message names both lists
    * - `'ERR_SSH_PROTOCOL'`: the server broke the protocol
-   * - `'ERR_SSH_DISCONNECTED'`: the session broke, or the server ended it or fell silent
+   * - `'ERR_SSH_DISCONNECTED'`: the session broke, or the server ended it, fell silent or did not
+   *   finish a change of keys
    * - `'ERR_TUNNEL_CLOSED'`: the tunnel was shut down while the operation was under way
    * - `'ERR_TUNNEL_NO_CONNECTION'`: there is no connection with that number
    * - `'ERR_TUNNEL_WOULD_DEADLOCK'`: the call would have blocked the thread that had to answer it

@@ -10,6 +10,10 @@ const MOST_SHORT = 0xffff;
 /** Largest number of milliseconds: what Node's own timers take. */
 const MOST_MILLISECONDS = 2 ** 31 - 1;
 
+/** What one set of keys may carry at least, and at most: the advice of RFC 4344 for blocks of 16 bytes. */
+const LEAST_REKEY_BYTES = 2 ** 20;
+const MOST_REKEY_BYTES = 2 ** 36;
+
 /** Milliseconds before the first attempt to reconnect, and the most before any. */
 const INITIAL_DELAY = 1000;
 const MAX_DELAY = 30_000;
@@ -31,6 +35,15 @@ function checkInteger(value, name, least, most) {
 
 function checkMilliseconds(value, name) {
   return checkInteger(value, name, 0, MOST_MILLISECONDS);
+}
+
+/** When keys are changed; the addon knows the defaults. */
+function checkRekey(value, name) {
+  const { bytes, seconds } = checkObject(value, name);
+  const limits = {};
+  if (bytes !== undefined) limits.bytes = checkInteger(bytes, `${name}.bytes`, LEAST_REKEY_BYTES, MOST_REKEY_BYTES);
+  if (seconds !== undefined) limits.seconds = checkInteger(seconds, `${name}.seconds`, 0, Math.floor(MOST_MILLISECONDS / 1000));
+  return limits;
 }
 
 function checkFunction(value, name) {
@@ -270,6 +283,7 @@ function checkOptions(options) {
     idleTimeout = 0,
     keepaliveInterval = 0,
     keepaliveCountMax = 3,
+    rekey = {},
     readyTimeout = 20_000,
     reconnect = false,
   } = options;
@@ -302,6 +316,7 @@ function checkOptions(options) {
     idleTimeout: checkMilliseconds(idleTimeout, 'options.idleTimeout'),
     keepaliveInterval: checkMilliseconds(keepaliveInterval, 'options.keepaliveInterval'),
     keepaliveCountMax: checkInteger(keepaliveCountMax, 'options.keepaliveCountMax', 1, MOST_MILLISECONDS),
+    rekey: checkRekey(rekey, 'options.rekey'),
     readyTimeout: checkMilliseconds(readyTimeout, 'options.readyTimeout'),
     reconnect: checkReconnect(reconnect, 'options.reconnect'),
   };

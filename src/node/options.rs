@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
+use ssh_proto::Rekey;
 use zeroize::Zeroizing;
 
 use super::algorithms::AlgorithmLists;
@@ -83,6 +84,8 @@ pub struct Options {
     pub keepalive_interval: f64,
     /// Questions in a row.
     pub keepalive_count_max: u32,
+    /// When keys are changed from our side.
+    pub rekey: RekeyLimits,
     /// Milliseconds, 0 for no limit.
     pub ready_timeout: f64,
     /// How to set up a lost session again.
@@ -132,6 +135,28 @@ impl From<PrivateKeyOption> for KeyFile {
     }
 }
 
+/// How much one set of keys may carry, and for how long it is used; what is absent is the default.
+#[napi(object, object_to_js = false)]
+pub struct RekeyLimits {
+    /// Bytes.
+    pub bytes: Option<f64>,
+    /// Seconds, 0 for any time.
+    pub seconds: Option<f64>,
+}
+
+impl From<RekeyLimits> for Rekey {
+    fn from(limits: RekeyLimits) -> Self {
+        let mut rekey = Rekey::default();
+        if let Some(bytes) = limits.bytes {
+            rekey.bytes = bytes as u64;
+        }
+        if let Some(seconds) = limits.seconds {
+            rekey.interval = duration(seconds * 1000.0);
+        }
+        rekey
+    }
+}
+
 impl Options {
     /// What a tunnel is made of. The secrets move; only the key's bytes, which JavaScript owns, are
     /// copied.
@@ -167,6 +192,7 @@ impl Options {
             ready_timeout: duration(self.ready_timeout).unwrap_or(CENTURY),
             keepalive_interval: duration(self.keepalive_interval),
             keepalive_count_max: self.keepalive_count_max,
+            rekey: self.rekey.into(),
         };
         let config = Config {
             target: Arc::new(target),

@@ -51,6 +51,7 @@ pub(crate) async fn open(
             .map(|interval| Keepalive { interval, count_max: logon.target.keepalive_count_max }),
         algorithms: logon.target.algorithms.clone(),
         known_keys,
+        rekey: logon.target.rekey,
         ..Setup::new(credentials)
     };
     let mut link = Link::new(Client::new(setup, random), stream.into());
