@@ -636,3 +636,36 @@ test('a certificate, a key in an agent, and a key of another name', async (t) =>
   const without = fromConfig(t, 'h', `PubkeyAuthentication no\nIdentityFile ${server.key.file}\n${SERVER}`, target);
   await assert.rejects(without.promises.connect(), { code: 'ERR_SSH_AUTH', message: /tried none; the server accepts publickey/ });
 });
+
+test('through jump hosts and commands that the file names', async (t) => {
+  const [inner, outer] = [server, await Sshd.start()];
+  t.after(() => outer.stop());
+  const target = await Target.start(behaviours.echo());
+  t.after(() => target.stop());
+  outer.authorize(server.key.publicKey);
+  writeFileSync(known, `[127.0.0.1]:${outer.port} ${outer.hostKeys[0].publicKey}\n`, { flag: 'a' });
+  const text = `
+    Host inner
+      ProxyJump outer
+      ${SERVER}
+    Host outer
+      HostName 127.0.0.1
+      Port ${outer.port}
+      ProxyCommand echo %n >> ${at('commands')}; exec ${process.execPath} -e "const s = require('node:net').connect(%p, '%h'); process.stdin.pipe(s).pipe(process.stdout)"
+    Host *
+      IdentityFile ${server.key.file}
+      IdentityAgent none
+      UserKnownHostsFile ${known}
+      GlobalKnownHostsFile none
+      UpdateHostKeys no
+  `;
+  const tunnel = fromConfig(t, 'inner', text, { forwardHost: '127.0.0.1', forwardPort: target.port });
+  assert.deepEqual(tunnel.configNotices, []);
+  const diary = new Diary(tunnel);
+  await tunnel.promises.startListening();
+  await thereAndBack({ diary, target, connect: (how) => connect(tunnel.localPort, how) }, 1 << 20);
+  const { fingerprint } = inner.key;
+  const accepted = new RegExp(`Accepted publickey .*${fingerprint.replace(/[+/.]/g, '\\$&')}`);
+  await Promise.all([inner.logged(accepted), outer.logged(accepted)]);
+  assert.equal(readFileSync(at('commands'), 'utf8'), 'outer\n');
+});
