@@ -19,7 +19,7 @@ export interface Linger {
 
 /** The server's host key, for {@link SSHTunnelOptions.hostVerifier} to decide about. */
 export interface HostKeyInfo {
-  /** The `host` option as it was given. */
+  /** The `host` option as it was given, of the tunnel or of a jump host. */
   host: string;
   port: number;
   /** `'ssh-ed25519'`, `'ecdsa-sha2-nistp256'`, `'ssh-rsa'`. */
@@ -172,7 +172,21 @@ export interface SSHTunnelOptions {
    * callback are refused with ERR_TUNNEL_WOULD_DEADLOCK.
    */
   hostVerifier?: ((key: HostKeyInfo) => boolean | Promise<boolean>) | undefined;
-  /** The IP address of this machine to dial from, as in ssh2; addresses of its family only are dialed. */
+  /**
+   * Servers to go through, in this order, any number of them: the first is dialed, each connects to
+   * the next through a session of its own, and the last one to `host`, which is its to look up. No
+   * local port is involved. Not on Windows: Error ERR_FEATURE_UNAVAILABLE_ON_PLATFORM.
+   *
+   * An error on the way names the jump host; a hop that refuses to connect to the next server is
+   * ERR_SSH_OPEN_CONNECT_FAILED or another code of {@link ConnectionEnd.code}. `readyTimeout` covers
+   * all hops together. When a hop's session is lost, so is the tunnel's.
+   */
+  jump?: JumpHost | readonly JumpHost[] | undefined;
+  /**
+   * The IP address of this machine to dial from, as in ssh2; addresses of its family only are
+   * dialed. This and the two that follow are about the one connection that is dialed: with `jump`,
+   * that to the first hop.
+   */
   localAddress?: string | undefined;
   /** Whether only IPv4 addresses are dialed, as in ssh2. Default: `false`. */
   forceIPv4?: boolean | undefined;
@@ -206,6 +220,34 @@ export interface SSHTunnelOptions {
    */
   readyTimeout?: number | undefined;
 }
+
+/**
+ * A server to go through: whom to log on as, how, and whom to trust. Nothing is taken over from the
+ * tunnel's own options: what is not given has the same default as there, which for `username` is
+ * the user that runs the process. One thing apart: a hop with none of `hostKey`, `knownHosts` and
+ * `hostVerifier` has its key checked by the usual known_hosts files, and where they do not know it,
+ * by the tunnel's `hostVerifier`, which sees the hop's `host` and `port`.
+ *
+ * A hop asks no questions: of keyboard-interactive, only its `password` answers.
+ */
+export interface JumpHost
+  extends Pick<
+    SSHTunnelOptions,
+    | 'host'
+    | 'port'
+    | 'username'
+    | 'password'
+    | 'privateKey'
+    | 'passphrase'
+    | 'algorithms'
+    | 'agent'
+    | 'authHandler'
+    | 'hostKey'
+    | 'knownHosts'
+    | 'hostVerifier'
+    | 'keepaliveInterval'
+    | 'keepaliveCountMax'
+  > {}
 
 /** A connection through the tunnel, at the moment of asking. */
 export interface ConnectionInfo {

@@ -36,7 +36,8 @@ const MIRRORED = {
 
 class SSHTunnel extends EventEmitter {
   #handle;
-  #hostVerifier;
+  /** Who decides about the host key of each jump host, in order, and last about the server's. */
+  #verifiers;
   /** Whether the server's questions go to 'keyboard-interactive'. */
   #interactive;
   /** Events run in the context in which the tunnel was made. */
@@ -63,7 +64,7 @@ class SSHTunnel extends EventEmitter {
 
   constructor(options) {
     super();
-    const { native, hostVerifier, interactive, wipe } = check.checkOptions(options);
+    const { native, verifiers, interactive, wipe } = check.checkOptions(options);
     let handle;
     try {
       handle = create(this, native);
@@ -72,7 +73,7 @@ class SSHTunnel extends EventEmitter {
     }
     if (typeof handle !== 'number') throw fromNative(handle);
     this.#handle = handle;
-    this.#hostVerifier = hostVerifier;
+    this.#verifiers = verifiers;
     this.#interactive = interactive;
   }
 
@@ -235,7 +236,7 @@ class SSHTunnel extends EventEmitter {
 
   #refuseDeadlock(method, callback) {
     if (callback !== undefined || binding.ready(this.#handle)) return;
-    if (this.#hostVerifier !== undefined) throw wouldDeadlock(method, 'options.hostVerifier');
+    if (this.#verifiers.some((verifier) => verifier !== undefined)) throw wouldDeadlock(method, 'options.hostVerifier');
     if (this.#interactive) throw wouldDeadlock(method, "a listener of 'keyboard-interactive'");
   }
 
@@ -303,11 +304,11 @@ class SSHTunnel extends EventEmitter {
     }
   }
 
-  async #verifyHostKey(question, key) {
+  async #verifyHostKey(question, { hop, ...key }) {
     this.#refusal = undefined;
     let trusted = false;
     try {
-      const verify = this.#hostVerifier;
+      const verify = this.#verifiers.at(hop ?? -1);
       trusted = (await verify(key)) === true;
     } catch (reason) {
       this.#refusal = { reason };

@@ -73,6 +73,19 @@ describe('constructor', () => {
     refuses(() => make({ forceIPv4: true, forceIPv6: true }), value, "The property 'options.forceIPv6' leaves no address together with forceIPv4. Received true");
   });
 
+  test('checks jump hosts as it checks the server', () => {
+    const hop = { host: 'gateway' };
+    for (const jump of [hop, [], [hop, { ...hop, port: 2222, username: 'u', password: 'p' }], undefined]) make({ jump });
+    refuses(() => make({ jump: 'gateway' }), type, `The "options.jump" property must be of type object or an instance of Array. Received type string ('gateway')`);
+    refuses(() => make({ jump: [hop, null] }), type, 'The "options.jump[1]" property must be of type object. Received null');
+    refuses(() => make({ jump: {} }), type, 'The "options.jump.host" property must be of type string. Received undefined');
+    refuses(() => make({ jump: [hop, { ...hop, port: 0 }] }), range, 'The value of "options.jump[1].port" is out of range. It must be >= 1 && <= 65535. Received 0');
+    refuses(() => make({ jump: [hop, { ...hop, hostKey: 'x' }] }), value, /^The property 'options\.jump\[1\]\.hostKey' is invalid: /);
+    refuses(() => make({ jump: { ...hop, algorithms: { kex: ['x'] } } }), value, /^The property 'options\.jump\.algorithms\.kex' names no known /);
+    refuses(() => make({ jump: { ...hop, tryKeyboard: true } }), value, "The property 'options.jump.tryKeyboard' must not be true: a jump host asks nobody. Received true");
+    assert.throws(() => make({ jump: { ...hop, password: 20002 } }), (error) => error.message.endsWith('Received type number'));
+  });
+
   test('takes a Linger as boolean or structure', () => {
     assert.equal(make({}).getLinger(), true);
     assert.equal(make({ linger: false }).getLinger(), false);

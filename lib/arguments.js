@@ -171,12 +171,12 @@ function usualKnownHosts() {
 }
 
 /**
- * Checks the constructor's options; names that are not known are left alone, as Node does.
- * @returns {{ native: object, hostVerifier?: Function, interactive: boolean, wipe: () => void }} what the addon takes, and
- *   what to call when it has taken it
+ * A server to log on to, as the addon takes it.
+ * @param {string} name of `options` in messages
+ * @param {Function | undefined} inherited who is asked about a host key that the usual files do not know
+ * @returns {{ native: object, hostVerifier?: Function, secrets: object[] }}
  */
-function checkOptions(options) {
-  checkObject(options, 'options');
+function checkServer(options, name, inherited) {
   const {
     host,
     port = 22,
@@ -191,56 +191,35 @@ function checkOptions(options) {
     hostKey,
     knownHosts,
     hostVerifier,
-    localAddress,
-    forceIPv4 = false,
-    forceIPv6 = false,
-    localHost = '127.0.0.1',
-    localPort = 0,
-    forwardHost,
-    forwardPort,
-    linger = true,
-    keepAlive = false,
-    idleTimeout = 0,
     keepaliveInterval = 0,
     keepaliveCountMax = 3,
-    readyTimeout = 20_000,
   } = options;
 
   if (password !== undefined && typeof password !== 'string') {
-    throw invalidArgType('options.password', 'of type string', password, { secret: true });
+    throw invalidArgType(`${name}.password`, 'of type string', password, { secret: true });
   }
-  if (hostVerifier !== undefined) checkFunction(hostVerifier, 'options.hostVerifier');
+  if (hostVerifier !== undefined) checkFunction(hostVerifier, `${name}.hostVerifier`);
   // Whoever says whom to trust means nobody else.
   const usual = hostKey === undefined && knownHosts === undefined && hostVerifier === undefined;
+  const verifier = usual ? inherited : hostVerifier;
   const native = {
-    host: checkName(host, 'options.host'),
-    port: checkInteger(port, 'options.port', 1, MOST_SHORT),
-    username: checkName(username, 'options.username'),
-    algorithms: checkAlgorithms(algorithms, 'options.algorithms'),
-    hostKey: hostKey === undefined ? [] : checkNames(hostKey, 'options.hostKey'),
-    knownHosts: usual ? usualKnownHosts() : checkNames(knownHosts === undefined ? [] : knownHosts, 'options.knownHosts'),
-    verifier: hostVerifier !== undefined,
-    tryKeyboard: checkBoolean(tryKeyboard, 'options.tryKeyboard'),
-    forceIpv4: checkBoolean(forceIPv4, 'options.forceIPv4'),
-    forceIpv6: checkBoolean(forceIPv6, 'options.forceIPv6'),
-    localHost: checkName(localHost, 'options.localHost'),
-    localPort: checkInteger(localPort, 'options.localPort', 0, MOST_SHORT),
-    forwardHost: checkName(forwardHost, 'options.forwardHost'),
-    forwardPort: checkInteger(forwardPort, 'options.forwardPort', 1, MOST_SHORT),
-    linger: checkLinger(linger, 'options.linger'),
-    keepAlive: checkBoolean(keepAlive, 'options.keepAlive'),
-    idleTimeout: checkMilliseconds(idleTimeout, 'options.idleTimeout'),
-    keepaliveInterval: checkMilliseconds(keepaliveInterval, 'options.keepaliveInterval'),
-    keepaliveCountMax: checkInteger(keepaliveCountMax, 'options.keepaliveCountMax', 1, MOST_MILLISECONDS),
-    readyTimeout: checkMilliseconds(readyTimeout, 'options.readyTimeout'),
+    option: name,
+    host: checkName(host, `${name}.host`),
+    port: checkInteger(port, `${name}.port`, 1, MOST_SHORT),
+    username: checkName(username, `${name}.username`),
+    algorithms: checkAlgorithms(algorithms, `${name}.algorithms`),
+    hostKey: hostKey === undefined ? [] : checkNames(hostKey, `${name}.hostKey`),
+    knownHosts: usual ? usualKnownHosts() : checkNames(knownHosts === undefined ? [] : knownHosts, `${name}.knownHosts`),
+    verifier: verifier !== undefined,
+    tryKeyboard: checkBoolean(tryKeyboard, `${name}.tryKeyboard`),
+    keepaliveInterval: checkMilliseconds(keepaliveInterval, `${name}.keepaliveInterval`),
+    keepaliveCountMax: checkInteger(keepaliveCountMax, `${name}.keepaliveCountMax`, 1, MOST_MILLISECONDS),
   };
-  if (forceIPv4 && forceIPv6) throw invalidArgValue('options.forceIPv6', 'leaves no address together with forceIPv4', true);
-  if (localAddress !== undefined) native.localAddress = checkName(localAddress, 'options.localAddress');
-  const key = checkSecret(privateKey, 'options.privateKey');
-  const phrase = checkSecret(passphrase, 'options.passphrase');
-  if (agent !== undefined) native.agent = checkName(agent, 'options.agent');
+  const key = checkSecret(privateKey, `${name}.privateKey`);
+  const phrase = checkSecret(passphrase, `${name}.passphrase`);
+  if (agent !== undefined) native.agent = checkName(agent, `${name}.agent`);
   if (authHandler !== undefined) {
-    native.authHandler = checkAuthHandler(authHandler, 'options.authHandler', {
+    native.authHandler = checkAuthHandler(authHandler, `${name}.authHandler`, {
       none: true,
       publickey: privateKey !== undefined,
       agent: agent !== undefined,
@@ -252,11 +231,73 @@ function checkOptions(options) {
   if (password !== undefined) native.password = password;
   if (key) native.privateKey = key.bytes;
   if (phrase) native.passphrase = phrase.bytes;
-  const wipe = () => {
-    for (const secret of [key, phrase]) if (secret?.copied) secret.bytes.fill(0);
+  return { native, hostVerifier: verifier, secrets: [key, phrase] };
+}
+
+/** The servers to go through. Their questions could be taken for those of the tunnel's own: they may ask none. */
+function checkJump(jump, hostVerifier) {
+  if (jump === undefined) return [];
+  if (jump === null || typeof jump !== 'object') {
+    throw invalidArgType('options.jump', 'of type object or an instance of Array', jump);
+  }
+  if (!Array.isArray(jump)) return [checkHop(jump, 'options.jump', hostVerifier)];
+  return Array.from(jump, (hop, index) => checkHop(hop, `options.jump[${index}]`, hostVerifier));
+}
+
+function checkHop(hop, name, hostVerifier) {
+  const server = checkServer(checkObject(hop, name), name, hostVerifier);
+  if (server.native.tryKeyboard) throw invalidArgValue(`${name}.tryKeyboard`, 'must not be true: a jump host asks nobody', true);
+  return server;
+}
+
+/**
+ * Checks the constructor's options; names that are not known are left alone, as Node does.
+ * @returns {{ native: object, verifiers: (Function | undefined)[], interactive: boolean, wipe: () => void }}
+ *   what the addon takes, who is asked about the host key of each jump host and, last, of the tunnel's own server, and
+ *   what to call when the addon has taken it
+ */
+function checkOptions(options) {
+  checkObject(options, 'options');
+  const {
+    jump,
+    localAddress,
+    forceIPv4 = false,
+    forceIPv6 = false,
+    localHost = '127.0.0.1',
+    localPort = 0,
+    forwardHost,
+    forwardPort,
+    linger = true,
+    keepAlive = false,
+    idleTimeout = 0,
+    readyTimeout = 20_000,
+  } = options;
+
+  const server = checkServer(options, 'options');
+  const hops = checkJump(jump, server.hostVerifier);
+  const native = {
+    server: server.native,
+    jump: hops.map((hop) => hop.native),
+    forceIpv4: checkBoolean(forceIPv4, 'options.forceIPv4'),
+    forceIpv6: checkBoolean(forceIPv6, 'options.forceIPv6'),
+    localHost: checkName(localHost, 'options.localHost'),
+    localPort: checkInteger(localPort, 'options.localPort', 0, MOST_SHORT),
+    forwardHost: checkName(forwardHost, 'options.forwardHost'),
+    forwardPort: checkInteger(forwardPort, 'options.forwardPort', 1, MOST_SHORT),
+    linger: checkLinger(linger, 'options.linger'),
+    keepAlive: checkBoolean(keepAlive, 'options.keepAlive'),
+    idleTimeout: checkMilliseconds(idleTimeout, 'options.idleTimeout'),
+    readyTimeout: checkMilliseconds(readyTimeout, 'options.readyTimeout'),
   };
-  const interactive = tryKeyboard && (native.authHandler?.includes('keyboard-interactive') ?? true);
-  return { native, hostVerifier, interactive, wipe };
+  if (forceIPv4 && forceIPv6) throw invalidArgValue('options.forceIPv6', 'leaves no address together with forceIPv4', true);
+  if (localAddress !== undefined) native.localAddress = checkName(localAddress, 'options.localAddress');
+  const servers = [...hops, server];
+  const wipe = () => {
+    for (const secret of servers.flatMap(({ secrets }) => secrets)) if (secret?.copied) secret.bytes.fill(0);
+  };
+  const { tryKeyboard, authHandler } = server.native;
+  const interactive = tryKeyboard && (authHandler?.includes('keyboard-interactive') ?? true);
+  return { native, verifiers: servers.map(({ hostVerifier }) => hostVerifier), interactive, wipe };
 }
 
 /** @returns {number} milliseconds, -1 for no limit */

@@ -2,7 +2,6 @@
 
 use napi_derive::napi;
 
-use crate::session;
 use crate::tunnel::Error;
 
 /// Everything that `lib/errors.js` needs for an `Error`.
@@ -51,12 +50,11 @@ impl From<&Error> for Failure {
 
 /// Where a system call was directed.
 fn address(error: &Error) -> Option<&str> {
-    if let Error::Listen { address, .. } | Error::Session(session::Error::Dial { address, .. }) =
-        error
-    {
-        return Some(address);
+    match error {
+        Error::Session(error) => error.address(),
+        Error::Listen { address, .. } => Some(address),
+        Error::Closed | Error::NoConnection(_) => None,
     }
-    None
 }
 
 #[cfg(test)]

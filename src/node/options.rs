@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::algorithms::AlgorithmLists;
 use super::calls::{duration, unpack};
 use super::errors::Failure;
-use crate::session::{AuthMethod, Credentials, Dialing, Family, Pin, Target, Trust};
+use crate::session::{AuthMethod, Credentials, Dialing, Family, Pin, Route, Target, Trust};
 use crate::tunnel::{Config, Settings};
 
 /// Longer than any process lives, and short enough to be added to any point in time.
@@ -21,10 +21,12 @@ const CENTURY: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
 /// Characters of a refused value that its error repeats: a fingerprint has 50.
 const MOST_SHOWN: usize = 80;
 
-/// The constructor's options, defaults filled in.
+/// A server to log on to: the tunnel's own, or a jump host.
 #[napi(object, object_to_js = false)]
-pub struct Options {
-    /// The SSH server.
+pub struct Server {
+    /// The option that holds it, for messages: `options`, `options.jump[1]`.
+    pub option: String,
+    /// Its name or address.
     pub host: String,
     /// Its port.
     pub port: u16,
@@ -50,6 +52,19 @@ pub struct Options {
     pub known_hosts: Vec<String>,
     /// Whether there is a `hostVerifier`.
     pub verifier: bool,
+    /// Milliseconds, 0 for never.
+    pub keepalive_interval: f64,
+    /// Questions in a row.
+    pub keepalive_count_max: u32,
+}
+
+/// The constructor's options, defaults filled in.
+#[napi(object, object_to_js = false)]
+pub struct Options {
+    /// The SSH server.
+    pub server: Server,
+    /// The servers to go through, in order.
+    pub jump: Vec<Server>,
     /// The address of this machine to dial from.
     pub local_address: Option<String>,
     /// Whether only IPv4 addresses are dialed.
@@ -70,10 +85,6 @@ pub struct Options {
     pub keep_alive: bool,
     /// Milliseconds, 0 for never.
     pub idle_timeout: f64,
-    /// Milliseconds, 0 for never.
-    pub keepalive_interval: f64,
-    /// Questions in a row.
-    pub keepalive_count_max: u32,
     /// Milliseconds, 0 for no limit.
     pub ready_timeout: f64,
 }
@@ -82,35 +93,14 @@ impl Options {
     /// What a tunnel is made of. The secrets move; only the key's bytes, which JavaScript owns, are
     /// copied.
     pub(super) fn into_parts(self) -> Result<(Config, Settings), Failure> {
-        let secret = |bytes: Option<Uint8Array>| bytes.map(|bytes| Zeroizing::new(bytes.to_vec()));
         let dialing = dialing(self.local_address, self.force_ipv4, self.force_ipv6)?;
-        let credentials = Credentials {
-            password: self.password.map(Zeroizing::new),
-            private_key: secret(self.private_key),
-            passphrase: secret(self.passphrase),
-            agent: self.agent,
-            interactive: self.try_keyboard,
-            methods: self.auth_handler.map(|names| names.iter().map(|name| method(name)).collect()),
-        };
-        let trust = Trust {
-            pins: self.host_key.iter().map(|text| pin(text)).collect::<Result<_, _>>()?,
-            known_hosts: self.known_hosts.into_iter().map(PathBuf::from).collect(),
-            verifier: self.verifier,
-        };
-        let target = Target {
-            host: self.host,
-            port: self.port,
-            dialing,
-            username: self.username,
-            credentials,
-            trust,
-            algorithms: self.algorithms.select()?,
-            ready_timeout: duration(self.ready_timeout).unwrap_or(CENTURY),
-            keepalive_interval: duration(self.keepalive_interval),
-            keepalive_count_max: self.keepalive_count_max,
-        };
+        let ready_timeout = duration(self.ready_timeout).unwrap_or(CENTURY);
+        let mut route = Route::Direct(dialing);
+        for (number, hop) in (0..).zip(self.jump) {
+            route = through(hop.into_target(route, Some(number), ready_timeout)?)?;
+        }
         let config = Config {
-            target: Arc::new(target),
+            target: Arc::new(self.server.into_target(route, None, ready_timeout)?),
             local_host: self.local_host,
             local_port: self.local_port,
             forward_host: self.forward_host,
@@ -123,6 +113,72 @@ impl Options {
         };
         Ok((config, settings))
     }
+}
+
+impl Server {
+    fn into_target(
+        self,
+        route: Route,
+        hop: Option<u32>,
+        ready_timeout: Duration,
+    ) -> Result<Target, Failure> {
+        let option = self.option;
+        let named = |mut failure: Failure| {
+            failure.message = failure.message.replacen("options", &option, 1);
+            failure
+        };
+        let secret = |bytes: Option<Uint8Array>| bytes.map(|bytes| Zeroizing::new(bytes.to_vec()));
+        let credentials = Credentials {
+            password: self.password.map(Zeroizing::new),
+            private_key: secret(self.private_key),
+            passphrase: secret(self.passphrase),
+            agent: self.agent,
+            interactive: self.try_keyboard,
+            methods: self.auth_handler.map(|names| names.iter().map(|name| method(name)).collect()),
+        };
+        let trust = Trust {
+            pins: self
+                .host_key
+                .iter()
+                .map(|text| pin(text))
+                .collect::<Result<_, _>>()
+                .map_err(named)?,
+            known_hosts: self.known_hosts.into_iter().map(PathBuf::from).collect(),
+            verifier: self.verifier,
+        };
+        Ok(Target {
+            host: self.host,
+            port: self.port,
+            route,
+            hop,
+            username: self.username,
+            credentials,
+            trust,
+            algorithms: self.algorithms.select().map_err(named)?,
+            ready_timeout,
+            keepalive_interval: duration(self.keepalive_interval),
+            keepalive_count_max: self.keepalive_count_max,
+        })
+    }
+}
+
+/// The way through a jump host.
+#[cfg(unix)]
+fn through(hop: Target) -> Result<Route, Failure> {
+    Ok(Route::Jump(Arc::new(hop)))
+}
+
+#[cfg(not(unix))]
+#[allow(clippy::needless_pass_by_value)] // elsewhere it is kept
+fn through(_: Target) -> Result<Route, Failure> {
+    Err(unavailable("jump"))
+}
+
+/// Reaching a server this way takes pairs of sockets, which this system does not have.
+#[cfg(not(unix))]
+fn unavailable(option: &str) -> Failure {
+    let message = format!("options.{option} is unavailable on this platform");
+    Failure::new("ERR_FEATURE_UNAVAILABLE_ON_PLATFORM", message)
 }
 
 /// Where to dial from and to. That not both families are forced, `lib/arguments.js` has checked.

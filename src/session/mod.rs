@@ -1,8 +1,12 @@
 //! From a host name to a logged-on SSH session.
 
 mod agent;
+#[cfg(unix)]
+mod carrier;
 mod dial;
 mod error;
+#[cfg(unix)]
+mod hop;
 mod known_hosts;
 mod link;
 mod logon;
@@ -17,9 +21,9 @@ pub use dial::{Dialing, Family};
 pub use error::{Error, system_code};
 pub use known_hosts::ReadError;
 pub use question::Responses;
-pub use target::{Credentials, HostKeyInfo, Target, Trust};
+pub use target::{Credentials, HostKeyInfo, Route, Target, Trust};
 pub use trust::{Pin, PinError, Verdict};
 
-pub(crate) use error::lookup_code;
+pub(crate) use error::{lookup_code, open_code};
 pub(crate) use link::Link;
 pub(crate) use logon::open;

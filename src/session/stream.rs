@@ -8,7 +8,12 @@ use std::time::Duration;
 use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
 
+use super::Error;
+#[cfg(unix)]
+use super::carrier::Hold;
 use crate::attempt::{Socket, attempt};
 
 /// A connection to the server.
@@ -17,6 +22,10 @@ pub(crate) struct Stream(Kind);
 enum Kind {
     /// To the server itself.
     Tcp(TcpStream),
+    /// To something in this process or a child that carries it on.
+    #[cfg(unix)]
+    // In this order: the carrier is let go when the socket is closed.
+    Carried(UnixStream, Hold),
 }
 
 impl From<TcpStream> for Stream {
@@ -26,10 +35,17 @@ impl From<TcpStream> for Stream {
 }
 
 impl Stream {
+    #[cfg(unix)]
+    pub(super) fn carried(socket: UnixStream, hold: Hold) -> Self {
+        Self(Kind::Carried(socket, hold))
+    }
+
     /// Pending until there may be something to read.
     pub(super) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.0 {
             Kind::Tcp(stream) => stream.poll_read_ready(cx),
+            #[cfg(unix)]
+            Kind::Carried(stream, _) => stream.poll_read_ready(cx),
         }
     }
 
@@ -37,6 +53,8 @@ impl Stream {
     pub(super) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.0 {
             Kind::Tcp(stream) => stream.poll_write_ready(cx),
+            #[cfg(unix)]
+            Kind::Carried(stream, _) => stream.poll_write_ready(cx),
         }
     }
 
@@ -62,24 +80,39 @@ impl Stream {
             Kind::Tcp(stream) => {
                 let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
             }
+            #[cfg(unix)]
+            Kind::Carried(..) => {}
         }
     }
 
     /// Acknowledges at once what has come, where that is something of its own.
     pub(super) fn acknowledge(&self) {
         match &self.0 {
+            #[cfg(any(target_os = "linux", target_os = "android"))]
             Kind::Tcp(stream) => {
-                #[cfg(any(target_os = "linux", target_os = "android"))]
                 let _ = stream.set_quickack(true);
-                #[cfg(not(any(target_os = "linux", target_os = "android")))]
-                let _ = stream;
             }
+            #[cfg(not(any(target_os = "linux", target_os = "android")))]
+            Kind::Tcp(_) => {}
+            #[cfg(unix)]
+            Kind::Carried(..) => {}
+        }
+    }
+
+    /// What ended the connection, where its carrier knows; to be asked when it has ended.
+    pub(super) fn fate(&self) -> Option<Error> {
+        match &self.0 {
+            Kind::Tcp(_) => None,
+            #[cfg(unix)]
+            Kind::Carried(_, hold) => hold.fate(),
         }
     }
 
     fn socket(&self) -> SockRef<'_> {
         match &self.0 {
             Kind::Tcp(stream) => SockRef::from(stream),
+            #[cfg(unix)]
+            Kind::Carried(stream, _) => SockRef::from(stream),
         }
     }
 }
@@ -92,6 +125,8 @@ impl Socket for Stream {
     ) -> io::Result<usize> {
         match &self.0 {
             Kind::Tcp(stream) => stream.try_io(interest, work),
+            #[cfg(unix)]
+            Kind::Carried(stream, _) => stream.try_io(interest, work),
         }
     }
 }

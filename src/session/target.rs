@@ -1,6 +1,7 @@
 //! Which server, who logs on, and whom we believe the server to be.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ssh_proto::{Algorithms, AuthMethod};
@@ -16,8 +17,10 @@ pub struct Target {
     pub host: String,
     /// Its port.
     pub port: u16,
-    /// How to connect to it.
-    pub dialing: Dialing,
+    /// How to reach it.
+    pub route: Route,
+    /// Which jump host of the tunnel it is, counted from 0; `None`: the tunnel's own server.
+    pub hop: Option<u32>,
     /// The user to log on as.
     pub username: String,
     /// What proves to the server who we are.
@@ -32,6 +35,16 @@ pub struct Target {
     pub keepalive_interval: Option<Duration>,
     /// The session counts as lost after this many unanswered questions in a row.
     pub keepalive_count_max: u32,
+}
+
+/// How a server is reached.
+#[derive(Debug)]
+pub enum Route {
+    /// By a TCP connection.
+    Direct(Dialing),
+    /// Through a session at this other server, which connects to it.
+    #[cfg(unix)]
+    Jump(Arc<Target>),
 }
 
 /// What proves to the server who we are. Wiped from memory when dropped, never printed.
@@ -75,6 +88,8 @@ pub struct HostKeyInfo {
     pub host: String,
     /// Its port.
     pub port: u16,
+    /// Which jump host it is: see [`Target::hop`].
+    pub hop: Option<u32>,
     /// The key's type: `ssh-ed25519`, `ecdsa-sha2-nistp256`, `ssh-rsa`.
     pub key_type: String,
     /// The key as the server sent it (the blob of RFC 4253 section 6.6).
