@@ -30,6 +30,22 @@ export interface HostKeyInfo {
   fingerprint: string;
 }
 
+/**
+ * The text of a private key file, OpenSSH or PEM, not its path; or that with what belongs to it. A
+ * certificate is offered first, and then the key alone, as by OpenSSH; whether a certificate is
+ * valid is for the server to judge.
+ */
+export type PrivateKey =
+  | string
+  | Uint8Array
+  | {
+      key: string | Uint8Array;
+      /** What it is encrypted with. Default: the option `passphrase`. */
+      passphrase?: string | Uint8Array | undefined;
+      /** The line of its `-cert.pub` file. */
+      certificate?: string | Uint8Array | undefined;
+    };
+
 /** A way to prove who the user is; `'agent'` is publickey with the keys of `agent`. */
 export type AuthMethod = 'none' | 'publickey' | 'agent' | 'keyboard-interactive' | 'password';
 
@@ -118,10 +134,20 @@ export interface SSHTunnelOptions {
   /** Default: the name of the user that runs the process. */
   username?: string | undefined;
   password?: string | undefined;
-  /** The text of a private key file, OpenSSH or PEM; not its path. */
-  privateKey?: string | Uint8Array | undefined;
-  /** What `privateKey` is encrypted with. */
+  /**
+   * One private key or several, which are offered in this order. All of them are read before
+   * anything is sent: one that cannot be, or whose certificate belongs to another key, fails the
+   * logon with ERR_SSH_PRIVATE_KEY. A server counts every key that it refuses as an attempt, and
+   * OpenSSH's ends the session at the sixth.
+   */
+  privateKey?: PrivateKey | readonly PrivateKey[] | undefined;
+  /** What those of `privateKey` are encrypted with that have no passphrase of their own. */
   passphrase?: string | Uint8Array | undefined;
+  /**
+   * The certificate that goes with `privateKey`, which is one key then and no array: the line of
+   * its `-cert.pub` file. See {@link PrivateKey}.
+   */
+  certificate?: string | Uint8Array | undefined;
   /** Which algorithms may be used, and in which order. Default: all that are known. */
   algorithms?: Algorithms | undefined;
   /**
@@ -135,6 +161,11 @@ export interface SSHTunnelOptions {
    * confirmation, is waited for within `readyTimeout`.
    */
   agent?: string | undefined;
+  /**
+   * The only keys of `agent` to use, with their certificates: lines of public keys, as in
+   * `id_ed25519.pub`. Default: all that it holds, of which many servers take no more than six.
+   */
+  agentKeys?: string | readonly string[] | undefined;
   /**
    * Whether the event 'keyboard-interactive' answers the server's questions. As long as such a
    * tunnel has no session, `connect()` and `startListening()` without a callback are refused with
@@ -239,8 +270,10 @@ export interface JumpHost
     | 'password'
     | 'privateKey'
     | 'passphrase'
+    | 'certificate'
     | 'algorithms'
     | 'agent'
+    | 'agentKeys'
     | 'authHandler'
     | 'hostKey'
     | 'knownHosts'
@@ -346,7 +379,8 @@ export interface SSHTunnelError extends Error {
    * The name of a system error (`'EADDRINUSE'`, `'ECONNREFUSED'`, `'ENOTFOUND'`, `'ETIMEDOUT'`), or
    * - `'ERR_SSH_HOST_KEY'`: the server's key is not trusted, or a file of known hosts cannot be
    *   read; nothing about the user was sent
-   * - `'ERR_SSH_PRIVATE_KEY'`: `privateKey` is no key, or `passphrase` is missing or wrong
+   * - `'ERR_SSH_PRIVATE_KEY'`: `privateKey` is no key, or its `passphrase` is missing or wrong, or its
+   *   `certificate` is none or belongs to another key
    * - `'ERR_SSH_AUTH'`: the server refused every proof that was offered; the message names what was
    *   tried, and what the server accepts
    * - `'ERR_SSH_ALGORITHM'`: both sides have no algorithm of one kind in common; the message names both lists
@@ -573,7 +607,8 @@ export class SSHTunnel extends EventEmitter {
    * Stops listening, closes every connection as {@link SSHTunnel.disconnect} does, with the same
    * promises about its bytes, and logs off. Done when the tunnel holds nothing any more: with
    * graceful connections that takes as long as the slowest of their peers takes to read. The server
-   * is given two seconds to hear the farewell. Operations under way fail with ERR_TUNNEL_CLOSED.
+   * is given two seconds to hand on what local programs had sent before they reset graceful
+   * connections, and two to hear the farewell. Operations under way fail with ERR_TUNNEL_CLOSED.
    * Never fails; on a tunnel that holds nothing there is nothing to do.
    */
   shutdown(): void;

@@ -119,12 +119,45 @@ function checkResponses(value, count) {
   return responses;
 }
 
+const BYTES = 'of type string or an instance of Buffer or Uint8Array';
+
 /** The bytes of a secret, or undefined. The copy of a string is ours to wipe. */
 function checkSecret(value, name) {
   if (value === undefined) return undefined;
   if (typeof value === 'string') return { bytes: Buffer.from(value), copied: true };
   if (value instanceof Uint8Array) return { bytes: value, copied: false };
-  throw invalidArgType(name, 'of type string or an instance of Buffer or Uint8Array', value, { secret: true });
+  throw invalidArgType(name, BYTES, value, { secret: true });
+}
+
+/**
+ * Private keys as the addon takes them. What was copied from strings joins `copies`, to be wiped.
+ * @param {{ privateKey?: unknown, passphrase?: unknown, certificate?: unknown }} options
+ * @param {Uint8Array[]} copies
+ */
+function checkPrivateKeys({ privateKey, passphrase, certificate }, name, copies) {
+  const take = (value, place) => {
+    const secret = checkSecret(value, place);
+    if (secret?.copied) copies.push(secret.bytes);
+    return secret?.bytes;
+  };
+  const common = { passphrase: take(passphrase, `${name}.passphrase`), certificate: take(certificate, `${name}.certificate`) };
+  if (certificate !== undefined && (privateKey === undefined || Array.isArray(privateKey))) {
+    throw invalidArgValue(`${name}.certificate`, 'needs one privateKey to belong to', certificate, { secret: true });
+  }
+  const check = (value, place) => {
+    const { key } = value ?? {};
+    if (key === undefined) return { ...common, key: take(value, place) };
+    const own = { key: take(key, `${place}.key`) };
+    for (const part of ['passphrase', 'certificate']) own[part] = take(value[part], `${place}.${part}`) ?? common[part];
+    return own;
+  };
+  if (privateKey === undefined) return [];
+  if (!Array.isArray(privateKey)) return [check(privateKey, `${name}.privateKey`)];
+  return Array.from(privateKey, (value, index) => {
+    const place = `${name}.privateKey[${index}]`;
+    if (value === undefined) throw invalidArgType(place, BYTES, value);
+    return check(value, place);
+  });
 }
 
 /**
@@ -174,7 +207,7 @@ function usualKnownHosts() {
  * A server to log on to, as the addon takes it.
  * @param {string} name of `options` in messages
  * @param {Function | undefined} inherited who is asked about a host key that the usual files do not know
- * @returns {{ native: object, hostVerifier?: Function, secrets: object[] }}
+ * @returns {{ native: object, hostVerifier?: Function, copies: Uint8Array[] }}
  */
 function checkServer(options, name, inherited) {
   const {
@@ -182,10 +215,9 @@ function checkServer(options, name, inherited) {
     port = 22,
     username = loggedInUser(),
     password,
-    privateKey,
-    passphrase,
     algorithms = {},
     agent,
+    agentKeys,
     tryKeyboard = false,
     authHandler,
     hostKey,
@@ -215,13 +247,14 @@ function checkServer(options, name, inherited) {
     keepaliveInterval: checkMilliseconds(keepaliveInterval, `${name}.keepaliveInterval`),
     keepaliveCountMax: checkInteger(keepaliveCountMax, `${name}.keepaliveCountMax`, 1, MOST_MILLISECONDS),
   };
-  const key = checkSecret(privateKey, `${name}.privateKey`);
-  const phrase = checkSecret(passphrase, `${name}.passphrase`);
+  const copies = [];
+  native.privateKeys = checkPrivateKeys(options, name, copies);
   if (agent !== undefined) native.agent = checkName(agent, `${name}.agent`);
+  if (agentKeys !== undefined) native.agentKeys = checkNames(agentKeys, `${name}.agentKeys`);
   if (authHandler !== undefined) {
     native.authHandler = checkAuthHandler(authHandler, `${name}.authHandler`, {
       none: true,
-      publickey: privateKey !== undefined,
+      publickey: native.privateKeys.length > 0,
       agent: agent !== undefined,
       // Without anybody to ask, the password answers a question for it.
       'keyboard-interactive': tryKeyboard || password !== undefined,
@@ -229,9 +262,7 @@ function checkServer(options, name, inherited) {
     });
   }
   if (password !== undefined) native.password = password;
-  if (key) native.privateKey = key.bytes;
-  if (phrase) native.passphrase = phrase.bytes;
-  return { native, hostVerifier: verifier, secrets: [key, phrase] };
+  return { native, hostVerifier: verifier, copies };
 }
 
 /** The servers to go through. Their questions could be taken for those of the tunnel's own: they may ask none. */
@@ -293,7 +324,7 @@ function checkOptions(options) {
   if (localAddress !== undefined) native.localAddress = checkName(localAddress, 'options.localAddress');
   const servers = [...hops, server];
   const wipe = () => {
-    for (const secret of servers.flatMap(({ secrets }) => secrets)) if (secret?.copied) secret.bytes.fill(0);
+    for (const copy of servers.flatMap(({ copies }) => copies)) copy.fill(0);
   };
   const { tryKeyboard, authHandler } = server.native;
   const interactive = tryKeyboard && (authHandler?.includes('keyboard-interactive') ?? true);

@@ -1,5 +1,6 @@
 //! A tunnel's configuration as `index.js` hands it over: complete, checked, in plain values.
 
+use std::fmt::Display;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +13,9 @@ use zeroize::Zeroizing;
 use super::algorithms::AlgorithmLists;
 use super::calls::{duration, unpack};
 use super::errors::Failure;
-use crate::session::{AuthMethod, Credentials, Dialing, Family, Pin, Route, Target, Trust};
+use crate::session::{
+    AuthMethod, Credentials, Dialing, Family, KeyFile, Pin, Route, Target, Trust,
+};
 use crate::tunnel::{Config, Settings};
 
 /// Longer than any process lives, and short enough to be added to any point in time.
@@ -34,14 +37,14 @@ pub struct Server {
     pub username: String,
     /// The user's password.
     pub password: Option<String>,
-    /// The text of a private key file.
-    pub private_key: Option<Uint8Array>,
-    /// What the private key is encrypted with.
-    pub passphrase: Option<Uint8Array>,
+    /// Private keys.
+    pub private_keys: Vec<PrivateKeyOption>,
     /// Which algorithms may be used.
     pub algorithms: AlgorithmLists,
     /// Where an agent listens.
     pub agent: Option<String>,
+    /// The only keys of the agent to use: lines of public keys.
+    pub agent_keys: Option<Vec<String>>,
     /// Whether JavaScript answers the server's questions.
     pub try_keyboard: bool,
     /// The methods of authentication to use, in order.
@@ -89,6 +92,28 @@ pub struct Options {
     pub ready_timeout: f64,
 }
 
+/// A private key.
+#[napi(object, object_to_js = false)]
+pub struct PrivateKeyOption {
+    /// The text of its file.
+    pub key: Uint8Array,
+    /// What it is encrypted with.
+    pub passphrase: Option<Uint8Array>,
+    /// The line of its certificate.
+    pub certificate: Option<Uint8Array>,
+}
+
+impl From<PrivateKeyOption> for KeyFile {
+    /// Copies what JavaScript owns.
+    fn from(option: PrivateKeyOption) -> Self {
+        Self {
+            text: Zeroizing::new(option.key.to_vec()),
+            passphrase: option.passphrase.map(|bytes| Zeroizing::new(bytes.to_vec())),
+            certificate: option.certificate.map(|bytes| bytes.to_vec()),
+        }
+    }
+}
+
 impl Options {
     /// What a tunnel is made of. The secrets move; only the key's bytes, which JavaScript owns, are
     /// copied.
@@ -127,12 +152,15 @@ impl Server {
             failure.message = failure.message.replacen("options", &option, 1);
             failure
         };
-        let secret = |bytes: Option<Uint8Array>| bytes.map(|bytes| Zeroizing::new(bytes.to_vec()));
         let credentials = Credentials {
             password: self.password.map(Zeroizing::new),
-            private_key: secret(self.private_key),
-            passphrase: secret(self.passphrase),
+            private_keys: self.private_keys.into_iter().map(KeyFile::from).collect(),
             agent: self.agent,
+            agent_keys: self
+                .agent_keys
+                .map(|lines| lines.iter().map(|line| blob(line)).collect())
+                .transpose()
+                .map_err(named)?,
             interactive: self.try_keyboard,
             methods: self.auth_handler.map(|names| names.iter().map(|name| method(name)).collect()),
         };
@@ -215,15 +243,24 @@ fn method(name: &str) -> AuthMethod {
 }
 
 fn pin(text: &str) -> Result<Pin, Failure> {
-    text.parse().map_err(|reason| {
-        let received = received(text);
-        let message =
-            format!("The property 'options.hostKey' is invalid: {reason}. Received {received}");
-        Failure::new("ERR_INVALID_ARG_VALUE", message)
-    })
+    text.parse().map_err(|reason| invalid("hostKey", reason, text))
 }
 
-/// A refused pin, fit for a message: not all of a file, and nothing of the wrong half of a key.
+/// The blob of a public key's line.
+fn blob(line: &str) -> Result<Vec<u8>, Failure> {
+    ssh_key::PublicKey::from_openssh(line)
+        .and_then(|key| key.to_bytes())
+        .map_err(|_| invalid("agentKeys", "expected lines of public keys", line))
+}
+
+fn invalid(property: &str, reason: impl Display, text: &str) -> Failure {
+    let received = received(text);
+    let message =
+        format!("The property 'options.{property}' is invalid: {reason}. Received {received}");
+    Failure::new("ERR_INVALID_ARG_VALUE", message)
+}
+
+/// A refused key, fit for a message: not all of a file, and nothing of the wrong half of a key.
 fn received(text: &str) -> String {
     if text.contains("PRIVATE KEY") {
         return "a private key".to_owned();

@@ -26,11 +26,14 @@ pub(crate) struct Link {
     /// next small packet until we acknowledge, because OpenSSH leaves Nagle's algorithm on for
     /// sessions without a shell. Unless told otherwise our kernel delays that by 40 ms.
     owes_ack: bool,
+    /// Channels were closed right behind their last bytes, without a word from the server about
+    /// them.
+    pub(crate) unconfirmed: bool,
 }
 
 impl Link {
     pub(super) fn new(client: Client, stream: Stream) -> Self {
-        Self { client, stream, owes_ack: false }
+        Self { client, stream, owes_ack: false, unconfirmed: false }
     }
 
     /// One read. Pending until something came; an error when the connection is gone.
@@ -90,6 +93,12 @@ impl Link {
         if std::mem::take(&mut self.owes_ack) {
             self.stream.acknowledge();
         }
+    }
+
+    /// Whether the server may still hold bytes of a connection that has ended here: it confirms a
+    /// CLOSE when the target has taken what came before.
+    pub(crate) fn is_unconfirmed(&self) -> bool {
+        self.unconfirmed && !self.client.is_idle()
     }
 
     /// Says farewell to the server. Done when it has closed the connection too, or its time is up.

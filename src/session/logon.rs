@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use ssh_proto::key::{PrivateKey, PublicKey};
-use ssh_proto::{Client, Event, Keepalive, Setup};
+use ssh_proto::key::PublicKey;
+use ssh_proto::{Client, Event, Identity, Keepalive, Setup};
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout_at;
@@ -17,7 +17,7 @@ use super::link::{Link, exchange};
 use super::question::{Asked, First, Prompting};
 use super::stream::Stream;
 use super::trust::Verdict;
-use super::{Error, HostKeyInfo, Route, Target};
+use super::{Error, HostKeyInfo, KeyFile, Route, Target};
 
 /// Asks the owner about a host key; dropping the sender means no.
 pub(crate) type Verify = dyn Fn(HostKeyInfo, oneshot::Sender<bool>) + Send + Sync;
@@ -36,13 +36,14 @@ pub(crate) async fn open(
 }
 
 async fn log_on(logon: Logon) -> Result<Link, Error> {
-    let key = logon.private_key().await?;
+    let keys = logon.private_keys().await?;
     let known_key_types = logon.known_key_types().await?;
     let stream = logon.reach().await?;
     let credentials = ssh_proto::Credentials {
         user: logon.target.username.clone(),
-        key,
+        keys,
         agent: logon.target.credentials.agent.is_some(),
+        agent_keys: logon.target.credentials.agent_keys.clone(),
         interactive: logon.target.credentials.interactive,
         password: logon.target.credentials.password.clone(),
         methods: logon.target.credentials.methods.clone(),
@@ -117,17 +118,21 @@ impl Logon {
         }
     }
 
-    /// Reads the private key; an encrypted one takes time, so it is done off the runtime.
-    async fn private_key(&self) -> Result<Option<PrivateKey>, Error> {
-        let credentials = &self.target.credentials;
-        let Some(text) = credentials.private_key.clone() else { return Ok(None) };
-        let passphrase = credentials.passphrase.clone();
-        let parsed = spawn_blocking(move || {
-            PrivateKey::parse(&text, passphrase.as_deref().map(Vec::as_slice))
+    /// Reads the private keys; encrypted ones take time, so it is done off the runtime.
+    async fn private_keys(&self) -> Result<Vec<Identity>, Error> {
+        let target = self.target.clone();
+        let read = spawn_blocking(move || {
+            let files = &target.credentials.private_keys;
+            let read = |(number, file): (usize, &KeyFile)| {
+                file.identity().map_err(|why| match files.len() {
+                    1 => why,
+                    _ => format!("privateKey[{number}]: {why}"),
+                })
+            };
+            files.iter().enumerate().map(read).collect::<Result<_, _>>()
         });
-        let parsed = self.within("the private key", parsed).await?;
-        let parsed = parsed.map_err(|error| Error::PrivateKey(error.to_string()))?;
-        parsed.map(Some).map_err(|error| Error::PrivateKey(error.to_string()))
+        let read = self.within("the private key", read).await?;
+        read.map_err(|error| Error::PrivateKey(error.to_string()))?.map_err(Error::PrivateKey)
     }
 
     /// Types of host keys that the files know of the server.

@@ -21,7 +21,7 @@ pub use dial::{Dialing, Family};
 pub use error::{Error, system_code};
 pub use known_hosts::ReadError;
 pub use question::Responses;
-pub use target::{Credentials, HostKeyInfo, Route, Target, Trust};
+pub use target::{Credentials, HostKeyInfo, KeyFile, Route, Target, Trust};
 pub use trust::{Pin, PinError, Verdict};
 
 pub(crate) use error::{lookup_code, open_code};

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ssh_proto::{Algorithms, AuthMethod};
+use ssh_proto::key::PrivateKey;
+use ssh_proto::{Algorithms, AuthMethod, Identity};
 use zeroize::Zeroizing;
 
 use super::dial::Dialing;
@@ -52,16 +53,39 @@ pub enum Route {
 pub struct Credentials {
     /// The user's password.
     pub password: Option<Zeroizing<String>>,
-    /// The text of a private key file.
-    pub private_key: Option<Zeroizing<Vec<u8>>>,
-    /// What the private key is encrypted with.
-    pub passphrase: Option<Zeroizing<Vec<u8>>>,
+    /// Private keys, in the order in which they are offered.
+    pub private_keys: Vec<KeyFile>,
     /// Where an agent listens that holds keys.
     pub agent: Option<String>,
+    /// The blobs of the only keys of the agent to use; `None`: all.
+    pub agent_keys: Option<Vec<Vec<u8>>>,
     /// Whether the observer answers the server's questions.
     pub interactive: bool,
     /// The only methods to use, in this order; `None`: all that there is something for.
     pub methods: Option<Vec<AuthMethod>>,
+}
+
+/// A private key as its file has it. Wiped from memory when dropped.
+#[derive(Clone)]
+pub struct KeyFile {
+    /// The text of the file.
+    pub text: Zeroizing<Vec<u8>>,
+    /// What it is encrypted with.
+    pub passphrase: Option<Zeroizing<Vec<u8>>>,
+    /// The line of the certificate that goes with it.
+    pub certificate: Option<Vec<u8>>,
+}
+
+impl KeyFile {
+    /// Reads it; one that is encrypted takes time.
+    pub(super) fn identity(&self) -> Result<Identity, String> {
+        let passphrase = self.passphrase.as_deref().map(Vec::as_slice);
+        let key = PrivateKey::parse(&self.text, passphrase).map_err(|error| error.to_string())?;
+        match &self.certificate {
+            Some(line) => Identity::certified(key, line).map_err(|error| error.to_string()),
+            None => Ok(key.into()),
+        }
+    }
 }
 
 impl std::fmt::Debug for Credentials {

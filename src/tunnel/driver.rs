@@ -11,6 +11,7 @@ use std::time::Instant;
 use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
 use tokio::task::JoinSet;
 
+use super::arrivals::Awaited;
 use super::command::Command;
 use super::connection::Arrival;
 use super::listener::Listener;
@@ -68,8 +69,8 @@ pub(super) struct Driver {
     pub(super) ready: Arc<ReadyList>,
     /// Connections to be read from, in turn.
     pub(super) queue: VecDeque<usize>,
-    /// Requests and openings to be given up at a time, soonest first; by number and channel.
-    pub(super) unanswered: VecDeque<(Instant, u64, Option<usize>)>,
+    /// When to give up on connections that are not open yet, soonest first; by their numbers.
+    pub(super) unanswered: VecDeque<(Instant, u64, Awaited)>,
     /// When to look for idle connections; `None` while none may become idle.
     pub(super) next_idle_look: Option<Instant>,
     timer: Timer,
@@ -141,7 +142,7 @@ impl Driver {
         busy |= self.flush(cx);
         busy |= self.collect_closings(cx);
         busy |= self.expire(now);
-        self.settle();
+        busy |= self.settle(now);
         if busy { Turn::Busy } else { Turn::Idle }
     }
 
@@ -230,16 +231,7 @@ impl Driver {
             }
             busy = true;
         }
-        while let Some((due, id, index)) = self.unanswered.front().copied() {
-            if !self.is_unanswered(id, index) {
-                self.unanswered.pop_front();
-            } else if due <= now {
-                self.give_up_unanswered(id, index);
-                busy = true;
-            } else {
-                break;
-            }
-        }
+        busy |= self.expire_unanswered(now);
         if self.next_idle_look.is_some_and(|due| due <= now) {
             self.next_idle_look = self.close_idle(now);
             busy = true;
@@ -255,7 +247,7 @@ impl Driver {
             self.unanswered.front().map(|(due, ..)| *due),
             self.next_idle_look,
             self.listener.as_ref().and_then(Listener::paused_until),
-            self.operations.drain_deadline(),
+            self.operations.leaving.deadline(),
         ];
         self.timer.poll(dues.into_iter().flatten().min(), cx)
     }

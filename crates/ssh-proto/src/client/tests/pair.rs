@@ -64,7 +64,7 @@ pub(super) fn setup() -> Setup {
     Setup {
         credentials: Credentials {
             user: "ann".into(),
-            key: Some(fixture!("ed25519b.pkcs8")),
+            keys: vec![fixture!("ed25519b.pkcs8").into()],
             password: Some(Zeroizing::new("secret".into())),
             ..Credentials::default()
         },
