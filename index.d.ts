@@ -214,6 +214,19 @@ export interface SSHTunnelOptions {
    */
   jump?: JumpHost | readonly JumpHost[] | undefined;
   /**
+   * A program whose standard input and output lead to the server, instead of a connection of our
+   * own; its messages (stderr) go where those of this process go. As in ssh_config: run as
+   * `$SHELL -c "exec <command>"` (`/bin/sh` without SHELL, which is read now), after `%h`, `%p`, `%r`,
+   * `%n` and `%%` were replaced by host, port, user name, host again and `%`. Quoting is yours; a
+   * host or user name that a shell would act on is refused with TypeError ERR_INVALID_ARG_VALUE.
+   *
+   * Its end is the end of the session, and the error says its exit status. It gets the end of its
+   * input when the session ends, and SIGHUP when it is still there two seconds later, or at once
+   * when the session was lost or a logon given up. Not together with `jump`: give it to the first
+   * hop. Not on Windows: Error ERR_FEATURE_UNAVAILABLE_ON_PLATFORM.
+   */
+  proxyCommand?: string | undefined;
+  /**
    * The IP address of this machine to dial from, as in ssh2; addresses of its family only are
    * dialed. This and the two that follow are about the one connection that is dialed: with `jump`,
    * that to the first hop.
@@ -259,7 +272,8 @@ export interface SSHTunnelOptions {
  * `hostVerifier` has its key checked by the usual known_hosts files, and where they do not know it,
  * by the tunnel's `hostVerifier`, which sees the hop's `host` and `port`.
  *
- * A hop asks no questions: of keyboard-interactive, only its `password` answers.
+ * A hop asks no questions: of keyboard-interactive, only its `password` answers. The first hop may
+ * be reached by a `proxyCommand`.
  */
 export interface JumpHost
   extends Pick<
@@ -278,6 +292,7 @@ export interface JumpHost
     | 'hostKey'
     | 'knownHosts'
     | 'hostVerifier'
+    | 'proxyCommand'
     | 'keepaliveInterval'
     | 'keepaliveCountMax'
   > {}
@@ -393,9 +408,12 @@ export interface SSHTunnelError extends Error {
   code: string;
   /** For system errors: the number, negative, as in Node's own. */
   errno?: number;
-  /** For system errors: `'connect'`, `'bind'`, `'getaddrinfo'`, `'listen'`, `'accept'`. */
+  /**
+   * For system errors: `'connect'`, `'bind'`, `'getaddrinfo'`, `'spawn'`, `'socketpair'`, `'listen'`,
+   * `'accept'`.
+   */
   syscall?: string;
-  /** For system errors: the host that it was about. */
+  /** For system errors: the host, or the program, that it was about. */
   address?: string;
   /** For system errors: the port that it was about. */
   port?: number;

@@ -41,8 +41,8 @@ function checkObject(value, name) {
   return value;
 }
 
-function checkName(value, name) {
-  if (typeof value !== 'string') throw invalidArgType(name, 'of type string', value);
+function checkName(value, name, { secret = false } = {}) {
+  if (typeof value !== 'string') throw invalidArgType(name, 'of type string', value, { secret });
   if (value === '') throw invalidArgValue(name, 'must not be empty', value);
   return value;
 }
@@ -223,6 +223,7 @@ function checkServer(options, name, inherited) {
     hostKey,
     knownHosts,
     hostVerifier,
+    proxyCommand,
     keepaliveInterval = 0,
     keepaliveCountMax = 3,
   } = options;
@@ -247,6 +248,7 @@ function checkServer(options, name, inherited) {
     keepaliveInterval: checkMilliseconds(keepaliveInterval, `${name}.keepaliveInterval`),
     keepaliveCountMax: checkInteger(keepaliveCountMax, `${name}.keepaliveCountMax`, 1, MOST_MILLISECONDS),
   };
+  if (proxyCommand !== undefined) native.proxyCommand = checkName(proxyCommand, `${name}.proxyCommand`, { secret: true });
   const copies = [];
   native.privateKeys = checkPrivateKeys(options, name, copies);
   if (agent !== undefined) native.agent = checkName(agent, `${name}.agent`);
@@ -272,13 +274,29 @@ function checkJump(jump, hostVerifier) {
     throw invalidArgType('options.jump', 'of type object or an instance of Array', jump);
   }
   if (!Array.isArray(jump)) return [checkHop(jump, 'options.jump', hostVerifier)];
-  return Array.from(jump, (hop, index) => checkHop(hop, `options.jump[${index}]`, hostVerifier));
+  return Array.from(jump, (hop, index) => {
+    const name = `options.jump[${index}]`;
+    const server = checkHop(hop, name, hostVerifier);
+    if (index > 0) checkUnreached(hop, name, 'is for the first jump host only');
+    return server;
+  });
 }
 
 function checkHop(hop, name, hostVerifier) {
   const server = checkServer(checkObject(hop, name), name, hostVerifier);
+  if (hop.jump !== undefined) throw invalidArgValue(`${name}.jump`, 'must not be given: the hops stand in one list', hop.jump, { secret: true });
   if (server.native.tryKeyboard) throw invalidArgValue(`${name}.tryKeyboard`, 'must not be true: a jump host asks nobody', true);
   return server;
+}
+
+/** The ways to reach a server otherwise than by dialing it. */
+const WAYS = ['proxyCommand'];
+
+/** A server that is reached in another way already must be given none of its own. */
+function checkUnreached(options, name, reason) {
+  for (const way of WAYS) {
+    if (options[way] !== undefined) throw invalidArgValue(`${name}.${way}`, reason, options[way], { secret: true });
+  }
 }
 
 /**
@@ -306,9 +324,11 @@ function checkOptions(options) {
 
   const server = checkServer(options, 'options');
   const hops = checkJump(jump, server.hostVerifier);
+  if (hops.length > 0) checkUnreached(options, 'options', 'must not be given together with jump: give it to the first jump host');
   const native = {
     server: server.native,
     jump: hops.map((hop) => hop.native),
+    shell: process.env.SHELL || '/bin/sh',
     forceIpv4: checkBoolean(forceIPv4, 'options.forceIPv4'),
     forceIpv6: checkBoolean(forceIPv6, 'options.forceIPv6'),
     localHost: checkName(localHost, 'options.localHost'),

@@ -19,6 +19,7 @@ pub mod events;
 pub mod object;
 pub mod options;
 pub mod prompts;
+pub mod routes;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -1,7 +1,6 @@
 //! A tunnel's configuration as `index.js` hands it over: complete, checked, in plain values.
 
 use std::fmt::Display;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,9 +12,8 @@ use zeroize::Zeroizing;
 use super::algorithms::AlgorithmLists;
 use super::calls::{duration, unpack};
 use super::errors::Failure;
-use crate::session::{
-    AuthMethod, Credentials, Dialing, Family, KeyFile, Pin, Route, Target, Trust,
-};
+use super::routes;
+use crate::session::{AuthMethod, Credentials, KeyFile, Pin, Route, Target, Trust};
 use crate::tunnel::{Config, Settings};
 
 /// Longer than any process lives, and short enough to be added to any point in time.
@@ -55,6 +53,8 @@ pub struct Server {
     pub known_hosts: Vec<String>,
     /// Whether there is a `hostVerifier`.
     pub verifier: bool,
+    /// A program that reaches it; only of the first server.
+    pub proxy_command: Option<String>,
     /// Milliseconds, 0 for never.
     pub keepalive_interval: f64,
     /// Questions in a row.
@@ -68,6 +68,8 @@ pub struct Options {
     pub server: Server,
     /// The servers to go through, in order.
     pub jump: Vec<Server>,
+    /// What runs a `proxyCommand`.
+    pub shell: String,
     /// The address of this machine to dial from.
     pub local_address: Option<String>,
     /// Whether only IPv4 addresses are dialed.
@@ -118,11 +120,13 @@ impl Options {
     /// What a tunnel is made of. The secrets move; only the key's bytes, which JavaScript owns, are
     /// copied.
     pub(super) fn into_parts(self) -> Result<(Config, Settings), Failure> {
-        let dialing = dialing(self.local_address, self.force_ipv4, self.force_ipv6)?;
+        let dialing = routes::dialing(self.local_address, self.force_ipv4, self.force_ipv6)?;
         let ready_timeout = duration(self.ready_timeout).unwrap_or(CENTURY);
-        let mut route = Route::Direct(dialing);
+        // Whichever is the first is reached from here, the others through the one before.
+        let first = self.jump.first().unwrap_or(&self.server);
+        let mut route = routes::first(first, dialing, self.shell)?;
         for (number, hop) in (0..).zip(self.jump) {
-            route = through(hop.into_target(route, Some(number), ready_timeout)?)?;
+            route = routes::through(hop.into_target(route, Some(number), ready_timeout)?)?;
         }
         let config = Config {
             target: Arc::new(self.server.into_target(route, None, ready_timeout)?),
@@ -188,47 +192,6 @@ impl Server {
             keepalive_count_max: self.keepalive_count_max,
         })
     }
-}
-
-/// The way through a jump host.
-#[cfg(unix)]
-fn through(hop: Target) -> Result<Route, Failure> {
-    Ok(Route::Jump(Arc::new(hop)))
-}
-
-#[cfg(not(unix))]
-#[allow(clippy::needless_pass_by_value)] // elsewhere it is kept
-fn through(_: Target) -> Result<Route, Failure> {
-    Err(unavailable("jump"))
-}
-
-/// Reaching a server this way takes pairs of sockets, which this system does not have.
-#[cfg(not(unix))]
-fn unavailable(option: &str) -> Failure {
-    let message = format!("options.{option} is unavailable on this platform");
-    Failure::new("ERR_FEATURE_UNAVAILABLE_ON_PLATFORM", message)
-}
-
-/// Where to dial from and to. That not both families are forced, `lib/arguments.js` has checked.
-fn dialing(local: Option<String>, force_ipv4: bool, force_ipv6: bool) -> Result<Dialing, Failure> {
-    let family = match (force_ipv4, force_ipv6) {
-        (true, _) => Family::V4,
-        (_, true) => Family::V6,
-        (false, false) => Family::Any,
-    };
-    let invalid = |text: &str, reason| {
-        let text = text.escape_debug();
-        let message = format!("The property 'options.localAddress' {reason}. Received '{text}'");
-        Failure::new("ERR_INVALID_ARG_VALUE", message)
-    };
-    let Some(text) = local else { return Ok(Dialing { local_address: None, family }) };
-    let Ok(address) = text.parse::<IpAddr>() else {
-        return Err(invalid(&text, "must be an IP address"));
-    };
-    if !family.holds(address) {
-        return Err(invalid(&text, "must be of the family that is forced"));
-    }
-    Ok(Dialing { local_address: Some(address), family })
 }
 
 /// A name that `lib/arguments.js` lets pass.

@@ -10,6 +10,8 @@ mod hop;
 mod known_hosts;
 mod link;
 mod logon;
+#[cfg(unix)]
+mod proxy;
 mod question;
 mod stream;
 mod target;
@@ -20,6 +22,8 @@ pub use ssh_proto::{AuthMethod, Prompt, Prompts};
 pub use dial::{Dialing, Family};
 pub use error::{Error, system_code};
 pub use known_hosts::ReadError;
+#[cfg(unix)]
+pub use proxy::{ProxyCommand, Tokens};
 pub use question::Responses;
 pub use target::{Credentials, HostKeyInfo, KeyFile, Route, Target, Trust};
 pub use trust::{Pin, PinError, Verdict};

@@ -9,6 +9,8 @@ use ssh_proto::{Algorithms, AuthMethod, Identity};
 use zeroize::Zeroizing;
 
 use super::dial::Dialing;
+#[cfg(unix)]
+use super::proxy::ProxyCommand;
 use super::trust::Pin;
 
 /// The SSH server and everything that logging on to it takes.
@@ -46,6 +48,9 @@ pub enum Route {
     /// Through a session at this other server, which connects to it.
     #[cfg(unix)]
     Jump(Arc<Target>),
+    /// By a program that passes its input on to it and gives out what comes back.
+    #[cfg(unix)]
+    Command(ProxyCommand),
 }
 
 /// What proves to the server who we are. Wiped from memory when dropped, never printed.
