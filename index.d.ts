@@ -22,9 +22,9 @@ export interface HostKeyInfo {
   /** The `host` option as it was given, of the tunnel or of a jump host. */
   host: string;
   port: number;
-  /** `'ssh-ed25519'`, `'ecdsa-sha2-nistp256'`, `'ssh-rsa'`. */
+  /** `'ssh-ed25519'`, `'ecdsa-sha2-nistp256'` (or 384, 521), `'ssh-rsa'`. */
   type: string;
-  /** The public key as the server sent it (RFC 4253, section 6.6). */
+  /** The public key (RFC 4253, section 6.6); of a certificate, the key in it. */
   key: Buffer;
   /** `'SHA256:...'`, as `ssh-keygen -l` prints it. */
   fingerprint: string;
@@ -74,7 +74,8 @@ export type AlgorithmList =
  * Which algorithms may be used, as in ssh2. Of each kind, the first of ours that the server has too
  * is taken; if there is none, the logon fails with ERR_SSH_ALGORITHM, which names both lists. An
  * unknown name, wherever it stands, and a list that leaves nothing are a TypeError
- * ERR_INVALID_ARG_VALUE. All that is known is offered by default: what is weak does not exist here.
+ * ERR_INVALID_ARG_VALUE. All that is known is offered by default, except compression: what is weak
+ * does not exist here.
  */
 export interface Algorithms {
   /**
@@ -98,8 +99,14 @@ export interface Algorithms {
   cipher?: AlgorithmList | undefined;
   /**
    * Signature algorithms of host keys. Default: `'ssh-ed25519'`, `'ecdsa-sha2-nistp256'`,
-   * `'rsa-sha2-512'`, `'rsa-sha2-256'`; those of keys that `hostKey` or the known_hosts files have
-   * of this server come before others.
+   * `'ecdsa-sha2-nistp384'`, `'ecdsa-sha2-nistp521'`, `'rsa-sha2-512'`, `'rsa-sha2-256'`,
+   * `'ssh-ed25519-cert-v01@openssh.com'`, `'ecdsa-sha2-nistp256-cert-v01@openssh.com'`,
+   * `'ecdsa-sha2-nistp384-cert-v01@openssh.com'`, `'ecdsa-sha2-nistp521-cert-v01@openssh.com'`,
+   * `'rsa-sha2-512-cert-v01@openssh.com'`, `'rsa-sha2-256-cert-v01@openssh.com'`.
+   *
+   * Those for what is known of this server come before others: certificates where an
+   * `@cert-authority` line of the known_hosts files matches it, then the types of the keys that the
+   * files or `hostKey` have of it.
    */
   serverHostKey?: AlgorithmList | undefined;
   /**
@@ -108,7 +115,12 @@ export interface Algorithms {
    * `'hmac-sha2-512'`.
    */
   hmac?: AlgorithmList | undefined;
-  /** Compression methods. Default, and all there is: `'none'`. */
+  /**
+   * Compression methods: `'none'`, `'zlib@openssh.com'`. Default: `'none'` alone; to compress where
+   * the server can: `{ prepend: 'zlib@openssh.com' }`, from when the user is logged on. That helps
+   * where the network is slow and the data are not compressed yet, and costs processor time
+   * elsewhere; how well something could be compressed shows in its length.
+   */
   compress?: AlgorithmList | undefined;
 }
 
@@ -188,13 +200,41 @@ export interface SSHTunnelOptions {
   /** Trusted host keys: fingerprints (`'SHA256:...'`) or lines of public keys (`'ssh-ed25519 AAAA...'`). */
   hostKey?: string | readonly string[] | undefined;
   /**
-   * Paths of known_hosts files: plain, hashed and wildcard lines, `@revoked`. A file that does not
-   * exist counts as empty, one that cannot be read is an error; `~` is not expanded.
+   * Paths of known_hosts files: plain, hashed and wildcard lines, `@cert-authority`, `@revoked`. A
+   * file that does not exist counts as empty, one that cannot be read is an error; `~` is not
+   * expanded.
    */
   knownHosts?: string | readonly string[] | undefined;
   /**
-   * Asked about a host key that nothing else decides: not about one that a file of known hosts
-   * contradicts or revokes. Only `true`, or a promise of it, trusts the key. A throw or a rejection
+   * What becomes of a host key that nothing vouches for, as in ssh_config:
+   * - `true`: refused
+   * - `'accept-new'`: accepted and appended to the first file of `knownHosts`, unless the files have
+   *   another key of this host, or an authority of theirs has signed a certificate that is not
+   *   good. If it cannot be written it is refused. Without a file: TypeError ERR_INVALID_ARG_VALUE.
+   * - `false`: accepted, a changed key too. One that is new is appended if that can be done, a
+   *   changed one never. Whoever is in between can pose as the server and learns the password.
+   *
+   * A revoked key is refused in any case. With `hostKey`, nothing but what it names, the files and
+   * `hostVerifier` is accepted. A `hostVerifier` is asked before anything is accepted like this; its
+   * yes to a new key is written down unless this is `true`. Default: `true`.
+   */
+  strictHostKeyChecking?: boolean | 'accept-new' | undefined;
+  /**
+   * The name to look for in files and certificates, and to write there, in place of `host` and
+   * `port`: for a server behind several names, or several behind one.
+   */
+  hostKeyAlias?: string | undefined;
+  /**
+   * Whether the server's other keys are learned when it logs on by one that a line of the files has
+   * for this host: those that it proves to own are appended to the file of the first such line, in
+   * the background; no line is ever removed. Not by a certificate, and not where a line about the
+   * host has a pattern, a marker or more than two names. What goes wrong is not reported, and tried
+   * again with the next session. Without a file: TypeError ERR_INVALID_ARG_VALUE. Default: `false`.
+   */
+  updateHostKeys?: boolean | undefined;
+  /**
+   * Asked about a host key that nothing else decides: not about one that is revoked, nor, unless
+   * `strictHostKeyChecking` is `false`, about one that a file of known hosts contradicts. Only `true`, or a promise of it, trusts the key. A throw or a rejection
    * refuses it and becomes the `cause` of the error ERR_SSH_HOST_KEY.
    * The answer has to come within `readyTimeout`.
    *
@@ -292,6 +332,9 @@ export interface JumpHost
     | 'hostKey'
     | 'knownHosts'
     | 'hostVerifier'
+    | 'strictHostKeyChecking'
+    | 'hostKeyAlias'
+    | 'updateHostKeys'
     | 'proxyCommand'
     | 'keepaliveInterval'
     | 'keepaliveCountMax'
@@ -392,8 +435,9 @@ export interface ConnectionRequest {
 export interface SSHTunnelError extends Error {
   /**
    * The name of a system error (`'EADDRINUSE'`, `'ECONNREFUSED'`, `'ENOTFOUND'`, `'ETIMEDOUT'`), or
-   * - `'ERR_SSH_HOST_KEY'`: the server's key is not trusted, or a file of known hosts cannot be
-   *   read; nothing about the user was sent
+   * - `'ERR_SSH_HOST_KEY'`: the server's key or certificate is not trusted (the message says why,
+   *   with fingerprints, and with file and line where there are any), or a file of known hosts
+   *   cannot be read or written; nothing about the user was sent
    * - `'ERR_SSH_PRIVATE_KEY'`: `privateKey` is no key, or its `passphrase` is missing or wrong, or its
    *   `certificate` is none or belongs to another key
    * - `'ERR_SSH_AUTH'`: the server refused every proof that was offered; the message names what was

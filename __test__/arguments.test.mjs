@@ -29,7 +29,7 @@ describe('constructor', () => {
   test('checks the type of every option', () => {
     const wrong = {
       host: 5, port: '22', username: 5, password: 5, privateKey: 5, passphrase: 5, agent: 5, tryKeyboard: 1, authHandler: 'agent', algorithms: 5, hostKey: 5, knownHosts: 5,
-      hostVerifier: true, jump: 5, proxyCommand: 5, localAddress: 5, forceIPv4: 1, forceIPv6: 1, localHost: 5, localPort: '0', forwardHost: 5, forwardPort: '9', linger: 1, keepAlive: 1,
+      hostVerifier: true, strictHostKeyChecking: 1, hostKeyAlias: 5, updateHostKeys: 1, jump: 5, proxyCommand: 5, localAddress: 5, forceIPv4: 1, forceIPv6: 1, localHost: 5, localPort: '0', forwardHost: 5, forwardPort: '9', linger: 1, keepAlive: 1,
       idleTimeout: '1', keepaliveInterval: '1', keepaliveCountMax: '1', readyTimeout: '1',
     };
     for (const [name, bad] of Object.entries(wrong)) {
@@ -107,6 +107,23 @@ describe('constructor', () => {
     assert.deepEqual(make({ linger: false }).getLingerOption(), { l_onoff: 1, l_linger: 0 });
     assert.deepEqual(make({ linger: { l_onoff: 0, l_linger: 9 } }).getLingerOption(), { l_onoff: 0, l_linger: 9 });
     refuses(() => make({ linger: { l_onoff: 1 } }), type, 'The "options.linger.l_linger" property must be of type number. Received undefined');
+  });
+
+  test('checks how strict it is about host keys', () => {
+    const name = 'options.strictHostKeyChecking';
+    for (const word of ['yes', 'no', 'ask', 'off', '', 'Accept-New']) {
+      refuses(() => make({ strictHostKeyChecking: word }), value, `The property '${name}' must be true, 'accept-new' or false. Received '${word}'`);
+    }
+    // The user's own files, or those that are given.
+    make({ strictHostKeyChecking: 'accept-new', updateHostKeys: true });
+    make({ strictHostKeyChecking: 'accept-new', updateHostKeys: true, knownHosts: 'file', hostVerifier: () => true });
+    make({ strictHostKeyChecking: false, knownHosts: [] });
+    for (const nowhere of [{ knownHosts: [] }, { hostKey: [] }, { hostVerifier: () => true }]) {
+      const file = 'needs a file in options.knownHosts to write to';
+      refuses(() => make({ ...nowhere, strictHostKeyChecking: 'accept-new' }), value, `The property '${name}' ${file}. Received 'accept-new'`);
+      refuses(() => make({ ...nowhere, updateHostKeys: true }), value, `The property 'options.updateHostKeys' ${file}. Received true`);
+    }
+    refuses(() => make({ hostKeyAlias: '' }), value, `The property 'options.hostKeyAlias' must not be empty. Received ''`);
   });
 
   test('refuses a host key that cannot be one', () => {

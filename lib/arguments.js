@@ -106,6 +106,14 @@ function checkAuthHandler(value, name, usable) {
   return methods;
 }
 
+/** The words of ssh_config for what becomes of unknown host keys. */
+function checkStrictness(value, name) {
+  if (typeof value === 'boolean') return value ? 'yes' : 'no';
+  if (value === 'accept-new') return value;
+  if (typeof value === 'string') throw invalidArgValue(name, "must be true, 'accept-new' or false", value);
+  throw invalidArgType(name, 'one of type boolean or string', value);
+}
+
 /** Answers to `count` questions, or fewer: not answered. The array is a copy. */
 function checkResponses(value, count) {
   if (!Array.isArray(value)) throw invalidArgType('responses', 'an instance of Array', value, { secret: true });
@@ -223,6 +231,9 @@ function checkServer(options, name, inherited) {
     hostKey,
     knownHosts,
     hostVerifier,
+    strictHostKeyChecking = true,
+    hostKeyAlias,
+    updateHostKeys = false,
     proxyCommand,
     keepaliveInterval = 0,
     keepaliveCountMax = 3,
@@ -244,10 +255,18 @@ function checkServer(options, name, inherited) {
     hostKey: hostKey === undefined ? [] : checkNames(hostKey, `${name}.hostKey`),
     knownHosts: usual ? usualKnownHosts() : checkNames(knownHosts === undefined ? [] : knownHosts, `${name}.knownHosts`),
     verifier: verifier !== undefined,
+    strictHostKeyChecking: checkStrictness(strictHostKeyChecking, `${name}.strictHostKeyChecking`),
+    updateHostKeys: checkBoolean(updateHostKeys, `${name}.updateHostKeys`),
     tryKeyboard: checkBoolean(tryKeyboard, `${name}.tryKeyboard`),
     keepaliveInterval: checkMilliseconds(keepaliveInterval, `${name}.keepaliveInterval`),
     keepaliveCountMax: checkInteger(keepaliveCountMax, `${name}.keepaliveCountMax`, 1, MOST_MILLISECONDS),
   };
+  if (hostKeyAlias !== undefined) native.hostKeyAlias = checkName(hostKeyAlias, `${name}.hostKeyAlias`);
+  if (native.knownHosts.length === 0) {
+    const nowhere = `needs a file in ${name}.knownHosts to write to`;
+    if (native.strictHostKeyChecking === 'accept-new') throw invalidArgValue(`${name}.strictHostKeyChecking`, nowhere, strictHostKeyChecking);
+    if (native.updateHostKeys) throw invalidArgValue(`${name}.updateHostKeys`, nowhere, updateHostKeys);
+  }
   if (proxyCommand !== undefined) native.proxyCommand = checkName(proxyCommand, `${name}.proxyCommand`, { secret: true });
   const copies = [];
   native.privateKeys = checkPrivateKeys(options, name, copies);

@@ -33,6 +33,9 @@ const options: SSHTunnelOptions = {
   hostKey: ['SHA256:...'],
   knownHosts: '/etc/ssh/ssh_known_hosts',
   hostVerifier: async (key: HostKeyInfo) => key.fingerprint.startsWith('SHA256:') && key.key.length > 0,
+  strictHostKeyChecking: 'accept-new',
+  hostKeyAlias: 'gateway',
+  updateHostKeys: true,
   localHost: '127.0.0.1',
   localPort: 0,
   forwardHost: 'db.example.org',
@@ -101,6 +104,8 @@ export async function main(): Promise<void> {
 
 // @ts-expect-error forwardHost and forwardPort are missing
 new SSHTunnel({ host: 'h' });
+// @ts-expect-error a word of ssh_config that stands for false
+new SSHTunnel({ ...options, strictHostKeyChecking: 'no' });
 // @ts-expect-error no kind of algorithms
 new SSHTunnel({ ...options, algorithms: { ciphers: ['aes256-ctr'] } });
 // @ts-expect-error neither a list nor a change of one

@@ -13,7 +13,7 @@ use super::algorithms::AlgorithmLists;
 use super::calls::{duration, unpack};
 use super::errors::Failure;
 use super::routes;
-use crate::session::{AuthMethod, Credentials, KeyFile, Pin, Route, Target, Trust};
+use crate::session::{AuthMethod, Credentials, KeyFile, Pin, Route, Strictness, Target, Trust};
 use crate::tunnel::{Config, Settings};
 
 /// Longer than any process lives, and short enough to be added to any point in time.
@@ -53,6 +53,12 @@ pub struct Server {
     pub known_hosts: Vec<String>,
     /// Whether there is a `hostVerifier`.
     pub verifier: bool,
+    /// `yes`, `accept-new` or `no`.
+    pub strict_host_key_checking: String,
+    /// The name that files and certificates have for the host.
+    pub host_key_alias: Option<String>,
+    /// Whether files learn other keys of the host.
+    pub update_host_keys: bool,
     /// A program that reaches it; only of the first server.
     pub proxy_command: Option<String>,
     /// Milliseconds, 0 for never.
@@ -177,6 +183,9 @@ impl Server {
                 .map_err(named)?,
             known_hosts: self.known_hosts.into_iter().map(PathBuf::from).collect(),
             verifier: self.verifier,
+            strictness: strictness(&self.strict_host_key_checking),
+            alias: self.host_key_alias,
+            update: self.update_host_keys,
         };
         Ok(Target {
             host: self.host,
@@ -191,6 +200,15 @@ impl Server {
             keepalive_interval: duration(self.keepalive_interval),
             keepalive_count_max: self.keepalive_count_max,
         })
+    }
+}
+
+/// A word that `lib/arguments.js` makes.
+fn strictness(word: &str) -> Strictness {
+    match word {
+        "accept-new" => Strictness::AcceptNew,
+        "no" => Strictness::No,
+        _ => Strictness::Yes,
     }
 }
 

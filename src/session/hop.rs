@@ -9,6 +9,7 @@ use std::future::poll_fn;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::ops::Range;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -17,11 +18,12 @@ use ssh_proto::{ChannelId, Event, OpenFailure};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 
-use super::Error;
 use super::carrier::{self, Carrier};
 use super::dial::place;
+use super::learning::learn;
 use super::link::{FAREWELL, Link, exchange};
 use super::stream::Stream;
+use super::{Error, Target};
 use crate::attempt::attempt;
 use crate::backlog::Backlog;
 use crate::timer::Timer;
@@ -32,18 +34,18 @@ const FIRST: usize = 32 * 1024;
 /// Who asks a jump host for a connection: nobody who has an address.
 const ORIGINATOR: (&str, u16) = ("127.0.0.1", 0);
 
-/// Has the jump host at `hop` connect to the next server. The stream that goes there holds the jump
+/// Has the jump host connect to the next server. The stream that goes there holds the jump
 /// host's session, which is ended when the stream is dropped, or ends it.
 pub(super) async fn through(
     mut link: Link,
-    hop: String,
+    hop: &Arc<Target>,
     host: &str,
     port: u16,
 ) -> Result<Stream, Error> {
     let (asker, asker_port) = ORIGINATOR;
     let channel = link.client.open_direct_tcpip(host, port, asker, asker_port);
     let place = place(host, port);
-    if let Err(error) = opened(&mut link, &place).await {
+    if let Err(error) = opened(&mut link, hop, &place).await {
         tokio::spawn(link.log_off());
         return Err(error);
     }
@@ -51,6 +53,7 @@ pub(super) async fn through(
     let local = local.set_nonblocking(true).and_then(|()| UnixStream::from_std(local));
     let local = local.map_err(|error| carrier::failed(&error, &place))?;
     let pump = Pump {
+        hop: hop.clone(),
         link,
         channel,
         local,
@@ -62,12 +65,12 @@ pub(super) async fn through(
         deadline: None,
         timer: Timer::default(),
     };
-    tokio::spawn(pump.run(hop));
+    tokio::spawn(pump.run());
     Ok(stream)
 }
 
 /// Waits until the channel is open.
-async fn opened(link: &mut Link, place: &str) -> Result<(), Error> {
+async fn opened(link: &mut Link, hop: &Arc<Target>, place: &str) -> Result<(), Error> {
     loop {
         while let Some(event) = link.client.next_event()? {
             match event {
@@ -82,6 +85,7 @@ async fn opened(link: &mut Link, place: &str) -> Result<(), Error> {
                         text: format!("it refused to connect to {place}{code}: {description}"),
                     });
                 }
+                Event::HostKeys(keys) => learn(hop, keys),
                 Event::Rekeyed => {}
                 Event::Data { .. } | Event::Window(_) | Event::Eof(_) | Event::Close(_) => {
                     unreachable!("the only channel is not open yet")
@@ -110,6 +114,8 @@ enum Far {
 
 /// What moves the bytes of one channel.
 struct Pump {
+    /// Whose session it is.
+    hop: Arc<Target>,
     link: Link,
     channel: ChannelId,
     /// The other end of the session's socket.
@@ -128,7 +134,7 @@ struct Pump {
 }
 
 impl Pump {
-    async fn run(mut self, hop: String) {
+    async fn run(mut self) {
         // What came with the answer to the opening is read already: nothing would announce it.
         let outcome = match self.handle_events() {
             Ok(()) => poll_fn(|cx| self.poll(cx)).await,
@@ -146,7 +152,8 @@ impl Pump {
                 self.link.try_flush();
                 poll_fn(|cx| self.poll_drained(cx)).await;
                 drop(self.link);
-                self.carrier.tell(error.into_loss().at_hop(hop));
+                let place = place(&self.hop.host, self.hop.port);
+                self.carrier.tell(error.into_loss().at_hop(place));
             }
         }
         // Last of all.
@@ -226,6 +233,7 @@ impl Pump {
                     }
                 }
                 Event::Close(_) => self.far = Far::Closed,
+                Event::HostKeys(keys) => learn(&self.hop, keys),
                 // The turn looks whether there is room.
                 Event::Window(_) | Event::Rekeyed => {}
                 Event::Opened(_) | Event::OpenFailed { .. } => {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use ssh_proto::key::PublicKey;
-use ssh_proto::{Client, Event, Identity, Keepalive, Setup};
+use ssh_proto::key::HostKey;
+use ssh_proto::{Client, Event, Identity, Keepalive, KnownKeys, Setup};
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout_at;
@@ -17,7 +17,7 @@ use super::link::{Link, exchange};
 use super::question::{Asked, First, Prompting};
 use super::stream::Stream;
 use super::trust::Verdict;
-use super::{Error, HostKeyInfo, KeyFile, Route, Target};
+use super::{Error, HostKeyInfo, KeyFile, Route, Strictness, Target, Trust};
 
 /// Asks the owner about a host key; dropping the sender means no.
 pub(crate) type Verify = dyn Fn(HostKeyInfo, oneshot::Sender<bool>) + Send + Sync;
@@ -37,7 +37,7 @@ pub(crate) async fn open(
 
 async fn log_on(logon: Logon) -> Result<Link, Error> {
     let keys = logon.private_keys().await?;
-    let known_key_types = logon.known_key_types().await?;
+    let known_keys = logon.known_keys().await?;
     let stream = logon.reach().await?;
     let credentials = ssh_proto::Credentials {
         user: logon.target.username.clone(),
@@ -54,7 +54,7 @@ async fn log_on(logon: Logon) -> Result<Link, Error> {
             .keepalive_interval
             .map(|interval| Keepalive { interval, count_max: logon.target.keepalive_count_max }),
         algorithms: logon.target.algorithms.clone(),
-        known_key_types,
+        known_keys,
         ..Setup::new(credentials)
     };
     let mut link = Link::new(Client::new(setup, random), stream);
@@ -114,7 +114,7 @@ impl Logon {
                 };
                 let at_hop = |error: Error| error.at_hop(place.clone());
                 let link = Box::pin(log_on(logon)).await.map_err(at_hop)?;
-                let through = hop::through(link, place.clone(), host, *port);
+                let through = hop::through(link, hop, host, *port);
                 self.within("the jump host to connect", through).await?.map_err(at_hop)
             }
         }
@@ -137,12 +137,12 @@ impl Logon {
         read.map_err(|error| Error::PrivateKey(error.to_string()))?.map_err(Error::PrivateKey)
     }
 
-    /// Types of host keys that the files know of the server.
-    async fn known_key_types(&self) -> Result<Vec<String>, Error> {
-        let target = self.target.clone();
-        let known = spawn_blocking(move || target.trust.known_types(&target.host, target.port));
-        let known = self.within("the files of known hosts", known).await?;
-        Ok(known.map_err(|error| Error::HostKey(error.to_string()))??)
+    /// What the files know of the server's host keys.
+    async fn known_keys(&self) -> Result<KnownKeys, Error> {
+        self.with_files("the files of known hosts", |trust, host, port| {
+            Ok(trust.known_keys(host, port)?)
+        })
+        .await
     }
 
     async fn run(&self, link: &mut Link) -> Result<(), Error> {
@@ -151,10 +151,12 @@ impl Logon {
             while let Some(event) = link.client.next_event()? {
                 match event {
                     Event::HostKey(key) => {
-                        if let Err(refusal) = self.judge(key).await {
+                        let judged = self.judge(key).await.inspect_err(|_| {
                             // Says the same without the details, which are for the user.
                             let _ = link.client.trust(false);
-                            return Err(refusal);
+                        })?;
+                        if let Some(known) = judged {
+                            link.client.learn_host_keys(known);
                         }
                         link.client.trust(true)?;
                     }
@@ -166,6 +168,7 @@ impl Logon {
                     | Event::Window(_)
                     | Event::Eof(_)
                     | Event::Close(_)
+                    | Event::HostKeys(_)
                     | Event::Rekeyed => unreachable!("there are no channels before the logon"),
                 }
             }
@@ -178,24 +181,29 @@ impl Logon {
         }
     }
 
-    /// Decides about the host key: by pins and files, and where they do not know, by the owner.
-    async fn judge(&self, key: PublicKey) -> Result<(), Error> {
+    /// Decides about the host key: by pins and files, and where they do not know, by the strictness
+    /// or the owner. Tells which keys the files know, if they may learn others.
+    async fn judge(&self, key: HostKey) -> Result<Option<Vec<Vec<u8>>>, Error> {
         let step = "the decision about the host key";
-        let target = self.target.clone();
+        let plain = key.key().clone();
         let info = HostKeyInfo {
-            host: target.host.clone(),
-            port: target.port,
-            hop: target.hop,
-            key_type: key.key_type().to_owned(),
-            key: key.blob().to_vec(),
-            fingerprint: key.fingerprint(),
+            host: self.target.host.clone(),
+            port: self.target.port,
+            hop: self.target.hop,
+            key_type: plain.key_type().to_owned(),
+            key: plain.blob().to_vec(),
+            fingerprint: plain.fingerprint(),
         };
-        let judged = spawn_blocking(move || target.trust.judge(&target.host, target.port, &key));
-        let judged = self.within(step, judged).await?;
-        match judged.map_err(|error| Error::HostKey(error.to_string()))?? {
-            Verdict::Trusted => Ok(()),
-            Verdict::Refused(reason) => Err(Error::HostKey(reason)),
-            Verdict::Ask => {
+        let judged = self.with_files(step, move |trust, host, port| {
+            let verdict = trust.judge(host, port, &key)?;
+            Ok((verdict, trust.learnable(host, port, &key)?))
+        });
+        let (verdict, known) = judged.await?;
+        let remember = match verdict {
+            Verdict::Trusted => return Ok(known),
+            Verdict::Refused(reason) => return Err(Error::HostKey(reason)),
+            Verdict::Accepted { remember } => remember,
+            Verdict::Ask { remember } => {
                 let refused = Error::HostKey(format!(
                     "the host key of {} was refused by hostVerifier: {} {}",
                     info.host, info.key_type, info.fingerprint
@@ -203,8 +211,34 @@ impl Logon {
                 let (answer, decision) = oneshot::channel();
                 (self.verify)(info, answer);
                 let trusted = self.within(step, decision).await?.unwrap_or(false);
-                if trusted { Ok(()) } else { Err(refused) }
+                if !trusted {
+                    return Err(refused);
+                }
+                remember
+            }
+        };
+        if remember {
+            let record = move |trust: &Trust, host: &str, port| {
+                trust.record(host, port, &plain).map_err(Error::from)
+            };
+            let recorded = self.with_files(step, record).await;
+            // A key that is forgotten would be taken for new again, whichever it is then. Where any
+            // key is taken, that makes no difference.
+            if self.target.trust.strictness == Strictness::AcceptNew {
+                recorded?;
             }
         }
+        Ok(None)
+    }
+
+    /// Does something with the files of known hosts, on a thread that may block.
+    async fn with_files<T: Send + 'static>(
+        &self,
+        step: &'static str,
+        work: impl FnOnce(&Trust, &str, u16) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let target = self.target.clone();
+        let done = spawn_blocking(move || work(&target.trust, &target.host, target.port));
+        self.within(step, done).await?.map_err(|error| Error::HostKey(error.to_string()))?
     }
 }

@@ -3,16 +3,22 @@
 mod agent;
 #[cfg(unix)]
 mod carrier;
+mod certificate;
 mod dial;
 mod error;
+#[cfg(test)]
+mod fixtures;
 #[cfg(unix)]
 mod hop;
 mod known_hosts;
+mod learning;
 mod link;
 mod logon;
+mod pin;
 #[cfg(unix)]
 mod proxy;
 mod question;
+mod record;
 mod stream;
 mod target;
 mod trust;
@@ -22,12 +28,15 @@ pub use ssh_proto::{AuthMethod, Prompt, Prompts};
 pub use dial::{Dialing, Family};
 pub use error::{Error, system_code};
 pub use known_hosts::ReadError;
+pub use pin::{Pin, PinError};
 #[cfg(unix)]
 pub use proxy::{ProxyCommand, Tokens};
 pub use question::Responses;
-pub use target::{Credentials, HostKeyInfo, KeyFile, Route, Target, Trust};
-pub use trust::{Pin, PinError, Verdict};
+pub use record::RecordError;
+pub use target::{Credentials, HostKeyInfo, KeyFile, Route, Strictness, Target, Trust};
+pub use trust::Verdict;
 
 pub(crate) use error::{lookup_code, open_code};
+pub(crate) use learning::learn;
 pub(crate) use link::Link;
 pub(crate) use logon::open;

@@ -9,9 +9,9 @@ use ssh_proto::{Algorithms, AuthMethod, Identity};
 use zeroize::Zeroizing;
 
 use super::dial::Dialing;
+use super::pin::Pin;
 #[cfg(unix)]
 use super::proxy::ProxyCommand;
-use super::trust::Pin;
 
 /// The SSH server and everything that logging on to it takes.
 #[derive(Debug)]
@@ -108,6 +108,24 @@ pub struct Trust {
     pub known_hosts: Vec<PathBuf>,
     /// Whether the observer is asked about a key that nothing else decides.
     pub verifier: bool,
+    /// What becomes of a key that nothing vouches for.
+    pub strictness: Strictness,
+    /// The name to look for in files and certificates, in place of the host's name and port.
+    pub alias: Option<String>,
+    /// Whether files learn the other keys of a host that they know.
+    pub update: bool,
+}
+
+/// What becomes of a host key that nothing vouches for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strictness {
+    /// It is refused.
+    #[default]
+    Yes,
+    /// Where no other key of the host is known, it is accepted and written down.
+    AcceptNew,
+    /// It is accepted. Where no other key of the host is known, it is written down.
+    No,
 }
 
 /// A host key, to decide about.

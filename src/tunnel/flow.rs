@@ -9,19 +9,21 @@ use super::Event;
 use super::connection::{Down, Stage, Taken, Up};
 use super::driver::Driver;
 use super::ending::Cause;
+use crate::session;
 
 /// How much the far side may send to a local program that has reset its connection without taking
 /// a byte of what that program sent before: then it never will.
 const MOST_DISCARDED: u64 = 16 * 1024 * 1024;
 
 impl Driver {
-    /// One read from the session, and everything that follows from it.
+    /// One read from the session, or what the last one has left, and everything that follows.
     pub(super) fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let Some(link) = &mut self.link else { return false };
         if !link.client.wants_input() {
             return false;
         }
-        match link.poll_receive(cx, now) {
+        let has_more = link.client.make_room();
+        match if has_more { Poll::Ready(Ok(())) } else { link.poll_receive(cx, now) } {
             Poll::Pending => false,
             Poll::Ready(Ok(())) => {
                 self.handle_events(now);
@@ -97,6 +99,7 @@ impl Driver {
             Proto::Close(channel) => self.closed.push(channel.index()),
             // Whoever waited for room is in the queue, which is looked at in every turn.
             Proto::Rekeyed => {}
+            Proto::HostKeys(keys) => session::learn(&self.config.target, keys),
             Proto::HostKey(_) | Proto::Asked(_) | Proto::Ready => {
                 unreachable!("a session logs on once")
             }

@@ -29,4 +29,4 @@ pub use channel::ChannelId;
 pub use client::{Client, Event, Keepalive, Rekey, Setup};
 pub use error::Error;
 pub use message::{DisconnectReason, OpenFailure};
-pub use transport::{AlgorithmError, AlgorithmKind, Algorithms, Selection};
+pub use transport::{AlgorithmError, AlgorithmKind, Algorithms, KnownKeys, Selection};

@@ -2,10 +2,9 @@
 
 use base64ct::{Base64, Encoding};
 
+use crate::key::CERTIFICATE_SUFFIX;
 use crate::wire::{Malformed, Reader, Writer};
 
-/// What the name of a key's type is followed by in that of its certificates.
-const SUFFIX: &str = "-cert-v01@openssh.com";
 /// The kind of a certificate that is for a user.
 const USER: u32 = 1;
 
@@ -60,7 +59,7 @@ pub(super) fn certified(blob: &[u8]) -> Option<Vec<u8>> {
 /// ```
 fn read(blob: &[u8]) -> Result<(Vec<u8>, u32), Malformed> {
     let mut fields = Reader::new(blob);
-    let name = fields.text()?.strip_suffix(SUFFIX).ok_or(Malformed)?;
+    let name = fields.text()?.strip_suffix(CERTIFICATE_SUFFIX).ok_or(Malformed)?;
     fields.string()?;
     let count = match name {
         "ssh-ed25519" => 1,
