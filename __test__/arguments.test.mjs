@@ -158,7 +158,7 @@ describe('constructor', () => {
   test('refuses algorithms that do not exist, and lists with nothing in them', () => {
     const at = (rest, list) => [{ algorithms: list }, `The property 'options.algorithms.${rest}`];
     for (const [bad, message] of [
-      at(`compress' names no known compression, which are none. Received 'zlib'`, { compress: ['none', 'zlib'] }),
+      at(`compress' names no known compression, which are none, zlib@openssh.com. Received 'zlib'`, { compress: ['none', 'zlib'] }),
       at(`hmac' must not be empty. Received []`, { hmac: [] }),
       at(`hmac[0]' must not be empty. Received ''`, { hmac: [''] }),
       at(`compress' leaves no compression. Received { remove: ["none"] }`, { compress: { remove: ['none'] } }),
