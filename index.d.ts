@@ -1,6 +1,7 @@
 /// <reference types="node" />
 
 import { EventEmitter } from 'node:events';
+import { Duplex } from 'node:stream';
 
 /**
  * The LINGER structure of the sockets API: two unsigned shorts, integers from 0 to 65535.
@@ -267,6 +268,20 @@ export interface SSHTunnelOptions {
    */
   proxyCommand?: string | undefined;
   /**
+   * A stream of bytes that leads to the server, as in ssh2, instead of a connection of our own: a
+   * socket, also one of TLS, a channel of another client, any Duplex. `host` and `port` then only
+   * name the server, for its host key and in messages.
+   *
+   * It is used from the first `connect()` or `startListening()` on, and ended and destroyed with the
+   * session. It carries one session: later logons fail with ERR_TUNNEL_SOCK_USED. An error of its
+   * own becomes the `cause` of ERR_SSH_DISCONNECTED. Not together with `jump` (give it to the first
+   * hop) or `proxyCommand`. Not on Windows: Error ERR_FEATURE_UNAVAILABLE_ON_PLATFORM.
+   *
+   * This thread carries its bytes: `connect()` and `startListening()` without a session, `shutdown()`
+   * and `disconnect()` with one, are refused without a callback, with ERR_TUNNEL_WOULD_DEADLOCK.
+   */
+  sock?: Duplex | undefined;
+  /**
    * The IP address of this machine to dial from, as in ssh2; addresses of its family only are
    * dialed. This and the two that follow are about the one connection that is dialed: with `jump`,
    * that to the first hop.
@@ -313,7 +328,7 @@ export interface SSHTunnelOptions {
  * by the tunnel's `hostVerifier`, which sees the hop's `host` and `port`.
  *
  * A hop asks no questions: of keyboard-interactive, only its `password` answers. The first hop may
- * be reached by a `proxyCommand`.
+ * be reached by a `proxyCommand` or a `sock`.
  */
 export interface JumpHost
   extends Pick<
@@ -336,6 +351,7 @@ export interface JumpHost
     | 'hostKeyAlias'
     | 'updateHostKeys'
     | 'proxyCommand'
+    | 'sock'
     | 'keepaliveInterval'
     | 'keepaliveCountMax'
   > {}
@@ -445,6 +461,8 @@ export interface SSHTunnelError extends Error {
    * - `'ERR_SSH_ALGORITHM'`: both sides have no algorithm of one kind in common; the message names both lists
    * - `'ERR_SSH_PROTOCOL'`: the server broke the protocol
    * - `'ERR_SSH_DISCONNECTED'`: the session broke, or the server ended it or fell silent
+   * - `'ERR_SSH_OPEN_...'`: a jump host refused to connect to the next server, see {@link ConnectionEnd.code}
+   * - `'ERR_TUNNEL_SOCK_USED'`: `sock` has served a session
    * - `'ERR_TUNNEL_CLOSED'`: the tunnel was shut down while the operation was under way
    * - `'ERR_TUNNEL_NO_CONNECTION'`: there is no connection with that number
    * - `'ERR_TUNNEL_WOULD_DEADLOCK'`: the call would have blocked the thread that had to answer it

@@ -54,6 +54,18 @@ function checkNames(value, name) {
   return Array.from(value, (element, index) => checkName(element, `${name}[${index}]`));
 }
 
+/** What streams of all kinds have, also those that do not descend from Node's own class. */
+const DUPLEX = ['on', 'pipe', 'read', 'write', 'end', 'destroy'];
+
+function checkDuplex(value, name) {
+  if (!DUPLEX.every((method) => typeof value?.[method] === 'function')) {
+    throw invalidArgType(name, 'an instance of stream.Duplex', value, { secret: true });
+  }
+  if (value.readableObjectMode || value.writableObjectMode || value.readableEncoding) {
+    throw invalidArgValue(name, 'must be a stream of bytes', value, { secret: true });
+  }
+}
+
 /** The lists of algorithms as the addon takes them, which knows the names. */
 function checkAlgorithms(value, name) {
   const lists = {};
@@ -215,7 +227,7 @@ function usualKnownHosts() {
  * A server to log on to, as the addon takes it.
  * @param {string} name of `options` in messages
  * @param {Function | undefined} inherited who is asked about a host key that the usual files do not know
- * @returns {{ native: object, hostVerifier?: Function, copies: Uint8Array[] }}
+ * @returns {{ native: object, hostVerifier?: Function, sock?: object, copies: Uint8Array[] }}
  */
 function checkServer(options, name, inherited) {
   const {
@@ -235,6 +247,7 @@ function checkServer(options, name, inherited) {
     hostKeyAlias,
     updateHostKeys = false,
     proxyCommand,
+    sock,
     keepaliveInterval = 0,
     keepaliveCountMax = 3,
   } = options;
@@ -268,6 +281,11 @@ function checkServer(options, name, inherited) {
     if (native.updateHostKeys) throw invalidArgValue(`${name}.updateHostKeys`, nowhere, updateHostKeys);
   }
   if (proxyCommand !== undefined) native.proxyCommand = checkName(proxyCommand, `${name}.proxyCommand`, { secret: true });
+  if (sock !== undefined) {
+    checkDuplex(sock, `${name}.sock`);
+    if (proxyCommand !== undefined) throw invalidArgValue(`${name}.sock`, 'must not be given together with proxyCommand', sock, { secret: true });
+  }
+  native.sock = sock !== undefined;
   const copies = [];
   native.privateKeys = checkPrivateKeys(options, name, copies);
   if (agent !== undefined) native.agent = checkName(agent, `${name}.agent`);
@@ -283,7 +301,7 @@ function checkServer(options, name, inherited) {
     });
   }
   if (password !== undefined) native.password = password;
-  return { native, hostVerifier: verifier, copies };
+  return { native, hostVerifier: verifier, sock, copies };
 }
 
 /** The servers to go through. Their questions could be taken for those of the tunnel's own: they may ask none. */
@@ -309,7 +327,7 @@ function checkHop(hop, name, hostVerifier) {
 }
 
 /** The ways to reach a server otherwise than by dialing it. */
-const WAYS = ['proxyCommand'];
+const WAYS = ['proxyCommand', 'sock'];
 
 /** A server that is reached in another way already must be given none of its own. */
 function checkUnreached(options, name, reason) {
@@ -320,7 +338,7 @@ function checkUnreached(options, name, reason) {
 
 /**
  * Checks the constructor's options; names that are not known are left alone, as Node does.
- * @returns {{ native: object, verifiers: (Function | undefined)[], interactive: boolean, wipe: () => void }}
+ * @returns {{ native: object, verifiers: (Function | undefined)[], interactive: boolean, sock?: object, wipe: () => void }}
  *   what the addon takes, who is asked about the host key of each jump host and, last, of the tunnel's own server, and
  *   what to call when the addon has taken it
  */
@@ -367,7 +385,7 @@ function checkOptions(options) {
   };
   const { tryKeyboard, authHandler } = server.native;
   const interactive = tryKeyboard && (authHandler?.includes('keyboard-interactive') ?? true);
-  return { native, verifiers: servers.map(({ hostVerifier }) => hostVerifier), interactive, wipe };
+  return { native, verifiers: servers.map(({ hostVerifier }) => hostVerifier), interactive, sock: servers[0].sock, wipe };
 }
 
 /** @returns {number} milliseconds, -1 for no limit */

@@ -2,6 +2,8 @@
 
 use napi_derive::napi;
 
+#[cfg(unix)]
+use crate::session;
 use crate::tunnel::Error;
 
 /// Everything that `lib/errors.js` needs for an `Error`.
@@ -24,6 +26,17 @@ impl Failure {
     /// A failure that no system call is behind.
     pub(super) fn new(code: &str, message: String) -> Self {
         Self { code: code.to_owned(), message, errno: None, syscall: None, address: None }
+    }
+
+    /// A failure of a system call that is about nothing but this process.
+    #[cfg(unix)]
+    pub(super) fn of_system(syscall: &str, error: &std::io::Error) -> Self {
+        let code = session::system_code(error);
+        Self {
+            errno: error.raw_os_error(),
+            syscall: Some(syscall.to_owned()),
+            ..Self::new(&code, format!("{syscall} {code}"))
+        }
     }
 
     /// A blocking call met a question that only this JavaScript thread could answer.

@@ -61,6 +61,8 @@ pub struct Server {
     pub update_host_keys: bool,
     /// A program that reaches it; only of the first server.
     pub proxy_command: Option<String>,
+    /// Whether a stream of JavaScript's leads to it; only of the first server.
+    pub sock: bool,
     /// Milliseconds, 0 for never.
     pub keepalive_interval: f64,
     /// Questions in a row.

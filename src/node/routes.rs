@@ -13,6 +13,9 @@ use crate::session::{ProxyCommand, Tokens};
 /// The way from here to the first of the servers.
 #[cfg(unix)]
 pub(super) fn first(server: &Server, dialing: Dialing, shell: String) -> Result<Route, Failure> {
+    if server.sock {
+        return Ok(Route::Sock(Arc::default()));
+    }
     let Some(text) = &server.proxy_command else { return Ok(Route::Direct(dialing)) };
     let tokens = Tokens { host: &server.host, port: server.port, username: &server.username };
     let command = ProxyCommand::new(text, tokens, shell).map_err(|reason| {
@@ -28,8 +31,9 @@ pub(super) fn first(server: &Server, dialing: Dialing, shell: String) -> Result<
 #[cfg(not(unix))]
 pub(super) fn first(server: &Server, dialing: Dialing, _: String) -> Result<Route, Failure> {
     match server.proxy_command {
-        None => Ok(Route::Direct(dialing)),
         Some(_) => Err(unavailable("proxyCommand")),
+        None if server.sock => Err(unavailable("sock")),
+        None => Ok(Route::Direct(dialing)),
     }
 }
 

@@ -61,6 +61,9 @@ pub enum Error {
         /// What went wrong.
         error: Box<Error>,
     },
+    /// The stream that the owner gave had its session.
+    #[error("options.sock served an earlier session: a stream cannot be connected again")]
+    SockUsed,
     /// The session ended: the connection broke, or the server disconnected or fell silent.
     #[error("{0}")]
     Disconnected(String),
@@ -79,6 +82,7 @@ impl Error {
             Error::Protocol(_) => "ERR_SSH_PROTOCOL".into(),
             Error::Refused { reason, .. } => open_code(*reason).into(),
             Error::Hop { error, .. } => error.code(),
+            Error::SockUsed => "ERR_TUNNEL_SOCK_USED".into(),
             Error::Disconnected(_) => "ERR_SSH_DISCONNECTED".into(),
         }
     }
@@ -99,6 +103,7 @@ impl Error {
             | Error::Algorithm(_)
             | Error::Protocol(_)
             | Error::Refused { .. }
+            | Error::SockUsed
             | Error::Disconnected(_) => None,
             Error::Hop { error, .. } => error.system(),
         }
@@ -116,6 +121,7 @@ impl Error {
             | Error::Algorithm(_)
             | Error::Protocol(_)
             | Error::Refused { .. }
+            | Error::SockUsed
             | Error::Disconnected(_) => None,
         }
     }

@@ -103,6 +103,8 @@ impl Logon {
             #[cfg(unix)]
             Route::Command(command) => command.start(&place(host, *port)),
             #[cfg(unix)]
+            Route::Sock(sock) => sock.take(&place(host, *port)),
+            #[cfg(unix)]
             Route::Jump(hop) => {
                 let place = place(&hop.host, hop.port);
                 // Its own key, its own proofs; only the time and the one who is asked are ours.

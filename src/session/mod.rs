@@ -19,6 +19,8 @@ mod pin;
 mod proxy;
 mod question;
 mod record;
+#[cfg(unix)]
+mod sock;
 mod stream;
 mod target;
 mod trust;
@@ -33,6 +35,8 @@ pub use pin::{Pin, PinError};
 pub use proxy::{ProxyCommand, Tokens};
 pub use question::Responses;
 pub use record::RecordError;
+#[cfg(unix)]
+pub use sock::Sock;
 pub use target::{Credentials, HostKeyInfo, KeyFile, Route, Strictness, Target, Trust};
 pub use trust::Verdict;
 

@@ -12,6 +12,8 @@ use super::dial::Dialing;
 use super::pin::Pin;
 #[cfg(unix)]
 use super::proxy::ProxyCommand;
+#[cfg(unix)]
+use super::sock::Sock;
 
 /// The SSH server and everything that logging on to it takes.
 #[derive(Debug)]
@@ -40,6 +42,18 @@ pub struct Target {
     pub keepalive_count_max: u32,
 }
 
+impl Target {
+    /// The owner's stream that the way to it begins with, if it does.
+    #[cfg(unix)]
+    pub fn sock(&self) -> Option<&Arc<Sock>> {
+        match &self.route {
+            Route::Sock(sock) => Some(sock),
+            Route::Jump(hop) => hop.sock(),
+            Route::Direct(_) | Route::Command(_) => None,
+        }
+    }
+}
+
 /// How a server is reached.
 #[derive(Debug)]
 pub enum Route {
@@ -51,6 +65,9 @@ pub enum Route {
     /// By a program that passes its input on to it and gives out what comes back.
     #[cfg(unix)]
     Command(ProxyCommand),
+    /// By a stream of the owner's.
+    #[cfg(unix)]
+    Sock(Arc<Sock>),
 }
 
 /// What proves to the server who we are. Wiped from memory when dropped, never printed.
