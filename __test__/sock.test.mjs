@@ -219,6 +219,7 @@ test('what is no stream of bytes is refused', () => {
     assert.throws(() => make({ sock }), { ...value, message: /^The property 'options\.sock' must be a stream of bytes\. / });
   }
   const sock = new PassThrough();
+  assert.throws(() => make({ sock, reconnect: true }), value);
   assert.throws(() => make({ sock, proxyCommand: 'nc %h %p' }), value);
   assert.throws(() => make({ sock, jump: { host: 'gateway' } }), value);
   assert.throws(() => make({ jump: [{ host: 'gateway' }, { host: 'next', sock }] }), value);

@@ -10,6 +10,14 @@ const MOST_SHORT = 0xffff;
 /** Largest number of milliseconds: what Node's own timers take. */
 const MOST_MILLISECONDS = 2 ** 31 - 1;
 
+/** What one set of keys may carry at least, and at most: the advice of RFC 4344 for blocks of 16 bytes. */
+const LEAST_REKEY_BYTES = 2 ** 20;
+const MOST_REKEY_BYTES = 2 ** 36;
+
+/** Milliseconds before the first attempt to reconnect, and the most before any. */
+const INITIAL_DELAY = 1000;
+const MAX_DELAY = 30_000;
+
 /** The kinds of algorithms, as ssh2 calls them. */
 const ALGORITHM_KINDS = ['kex', 'cipher', 'serverHostKey', 'hmac', 'compress'];
 
@@ -27,6 +35,15 @@ function checkInteger(value, name, least, most) {
 
 function checkMilliseconds(value, name) {
   return checkInteger(value, name, 0, MOST_MILLISECONDS);
+}
+
+/** When keys are changed; the addon knows the defaults. */
+function checkRekey(value, name) {
+  const { bytes, seconds } = checkObject(value, name);
+  const limits = {};
+  if (bytes !== undefined) limits.bytes = checkInteger(bytes, `${name}.bytes`, LEAST_REKEY_BYTES, MOST_REKEY_BYTES);
+  if (seconds !== undefined) limits.seconds = checkInteger(seconds, `${name}.seconds`, 0, Math.floor(MOST_MILLISECONDS / 1000));
+  return limits;
 }
 
 function checkFunction(value, name) {
@@ -209,6 +226,26 @@ function unpackLinger(packed) {
   return { l_onoff: Math.floor(packed / (MOST_SHORT + 1)), l_linger: packed % (MOST_SHORT + 1) };
 }
 
+/** How to reconnect, with defaults that go with what is given; undefined: not at all. */
+function checkReconnect(value, name) {
+  if (value === false) return undefined;
+  if (value !== true && (value === null || typeof value !== 'object' || Array.isArray(value))) {
+    throw invalidArgType(name, 'one of type boolean or object', value);
+  }
+  const { initialDelay, maxDelay, maxAttempts } = value === true ? {} : value;
+  const check = (number, member, least) => {
+    if (number !== undefined) checkInteger(number, `${name}.${member}`, least, MOST_MILLISECONDS);
+  };
+  check(initialDelay, 'initialDelay', 1);
+  check(maxDelay, 'maxDelay', initialDelay ?? 1);
+  check(maxAttempts, 'maxAttempts', 1);
+  return {
+    initialDelay: initialDelay ?? Math.min(INITIAL_DELAY, maxDelay ?? MAX_DELAY),
+    maxDelay: maxDelay ?? Math.max(MAX_DELAY, initialDelay ?? 0),
+    maxAttempts,
+  };
+}
+
 function loggedInUser() {
   try {
     return os.userInfo().username;
@@ -250,6 +287,7 @@ function checkServer(options, name, inherited) {
     sock,
     keepaliveInterval = 0,
     keepaliveCountMax = 3,
+    rekey = {},
   } = options;
 
   if (password !== undefined && typeof password !== 'string') {
@@ -273,6 +311,7 @@ function checkServer(options, name, inherited) {
     tryKeyboard: checkBoolean(tryKeyboard, `${name}.tryKeyboard`),
     keepaliveInterval: checkMilliseconds(keepaliveInterval, `${name}.keepaliveInterval`),
     keepaliveCountMax: checkInteger(keepaliveCountMax, `${name}.keepaliveCountMax`, 1, MOST_MILLISECONDS),
+    rekey: checkRekey(rekey, `${name}.rekey`),
   };
   if (hostKeyAlias !== undefined) native.hostKeyAlias = checkName(hostKeyAlias, `${name}.hostKeyAlias`);
   if (native.knownHosts.length === 0) {
@@ -357,6 +396,7 @@ function checkOptions(options) {
     keepAlive = false,
     idleTimeout = 0,
     readyTimeout = 20_000,
+    reconnect = false,
   } = options;
 
   const server = checkServer(options, 'options');
@@ -376,10 +416,12 @@ function checkOptions(options) {
     keepAlive: checkBoolean(keepAlive, 'options.keepAlive'),
     idleTimeout: checkMilliseconds(idleTimeout, 'options.idleTimeout'),
     readyTimeout: checkMilliseconds(readyTimeout, 'options.readyTimeout'),
+    reconnect: checkReconnect(reconnect, 'options.reconnect'),
   };
   if (forceIPv4 && forceIPv6) throw invalidArgValue('options.forceIPv6', 'leaves no address together with forceIPv4', true);
   if (localAddress !== undefined) native.localAddress = checkName(localAddress, 'options.localAddress');
   const servers = [...hops, server];
+  if (servers[0].sock !== undefined && reconnect !== false) throw invalidArgValue('options.reconnect', 'must not be given together with sock, which carries one session', reconnect);
   const wipe = () => {
     for (const copy of servers.flatMap(({ copies }) => copies)) copy.fill(0);
   };

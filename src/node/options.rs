@@ -7,13 +7,16 @@ use std::time::Duration;
 
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
+use ssh_proto::Rekey;
 use zeroize::Zeroizing;
 
 use super::algorithms::AlgorithmLists;
 use super::calls::{duration, unpack};
 use super::errors::Failure;
 use super::routes;
-use crate::session::{AuthMethod, Credentials, KeyFile, Pin, Route, Strictness, Target, Trust};
+use crate::session::{
+    AuthMethod, Credentials, KeyFile, Pin, Reconnect, Route, Strictness, Target, Trust,
+};
 use crate::tunnel::{Config, Settings};
 
 /// Longer than any process lives, and short enough to be added to any point in time.
@@ -67,6 +70,8 @@ pub struct Server {
     pub keepalive_interval: f64,
     /// Questions in a row.
     pub keepalive_count_max: u32,
+    /// When keys are changed from our side.
+    pub rekey: RekeyLimits,
 }
 
 /// The constructor's options, defaults filled in.
@@ -100,6 +105,29 @@ pub struct Options {
     pub idle_timeout: f64,
     /// Milliseconds, 0 for no limit.
     pub ready_timeout: f64,
+    /// How to set up a lost session again.
+    pub reconnect: Option<ReconnectOption>,
+}
+
+/// How to set up a lost session again, defaults filled in.
+#[napi(object, object_to_js = false)]
+pub struct ReconnectOption {
+    /// Milliseconds.
+    pub initial_delay: f64,
+    /// Milliseconds.
+    pub max_delay: f64,
+    /// No limit without it.
+    pub max_attempts: Option<u32>,
+}
+
+impl From<ReconnectOption> for Reconnect {
+    fn from(option: ReconnectOption) -> Self {
+        Self {
+            initial_delay: duration(option.initial_delay).unwrap_or_default(),
+            max_delay: duration(option.max_delay).unwrap_or_default(),
+            max_attempts: option.max_attempts,
+        }
+    }
 }
 
 /// A private key.
@@ -124,6 +152,28 @@ impl From<PrivateKeyOption> for KeyFile {
     }
 }
 
+/// How much one set of keys may carry, and for how long it is used; what is absent is the default.
+#[napi(object, object_to_js = false)]
+pub struct RekeyLimits {
+    /// Bytes.
+    pub bytes: Option<f64>,
+    /// Seconds, 0 for any time.
+    pub seconds: Option<f64>,
+}
+
+impl From<RekeyLimits> for Rekey {
+    fn from(limits: RekeyLimits) -> Self {
+        let mut rekey = Rekey::default();
+        if let Some(bytes) = limits.bytes {
+            rekey.bytes = bytes as u64;
+        }
+        if let Some(seconds) = limits.seconds {
+            rekey.interval = duration(seconds * 1000.0);
+        }
+        rekey
+    }
+}
+
 impl Options {
     /// What a tunnel is made of. The secrets move; only the key's bytes, which JavaScript owns, are
     /// copied.
@@ -138,6 +188,7 @@ impl Options {
         }
         let config = Config {
             target: Arc::new(self.server.into_target(route, None, ready_timeout)?),
+            reconnect: self.reconnect.map(Into::into),
             local_host: self.local_host,
             local_port: self.local_port,
             forward_host: self.forward_host,
@@ -201,6 +252,7 @@ impl Server {
             ready_timeout,
             keepalive_interval: duration(self.keepalive_interval),
             keepalive_count_max: self.keepalive_count_max,
+            rekey: self.rekey.into(),
         })
     }
 }

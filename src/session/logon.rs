@@ -55,6 +55,7 @@ async fn log_on(logon: Logon) -> Result<Link, Error> {
             .map(|interval| Keepalive { interval, count_max: logon.target.keepalive_count_max }),
         algorithms: logon.target.algorithms.clone(),
         known_keys,
+        rekey: logon.target.rekey,
         ..Setup::new(credentials)
     };
     let mut link = Link::new(Client::new(setup, random), stream);
@@ -67,7 +68,7 @@ async fn log_on(logon: Logon) -> Result<Link, Error> {
 }
 
 /// Random bytes from the kernel.
-fn random(bytes: &mut [u8]) {
+pub(super) fn random(bytes: &mut [u8]) {
     getrandom::fill(bytes).expect("the kernel's random source does not fail once a system runs");
 }
 

@@ -1,4 +1,4 @@
-//! From a host name to a logged-on SSH session.
+//! From a host name to a logged-on SSH session, and when to go that way again.
 
 mod agent;
 #[cfg(unix)]
@@ -18,6 +18,7 @@ mod pin;
 #[cfg(unix)]
 mod proxy;
 mod question;
+mod reconnect;
 mod record;
 #[cfg(unix)]
 mod sock;
@@ -34,6 +35,7 @@ pub use pin::{Pin, PinError};
 #[cfg(unix)]
 pub use proxy::{ProxyCommand, Tokens};
 pub use question::Responses;
+pub use reconnect::Reconnect;
 pub use record::RecordError;
 #[cfg(unix)]
 pub use sock::Sock;
@@ -44,3 +46,4 @@ pub(crate) use error::{lookup_code, open_code};
 pub(crate) use learning::learn;
 pub(crate) use link::Link;
 pub(crate) use logon::open;
+pub(crate) use reconnect::{Attempt, Backoff};
