@@ -145,6 +145,18 @@ for (const at of [0, 1]) {
   });
 }
 
+test('a tunnel whose hop was lost comes back through it', async (t) => {
+  const hop = await Sshd.start();
+  t.after(() => hop.stop());
+  const login = { ...target.login, jump: hop.login, reconnect: { initialDelay: 10 } };
+  const through = await openTunnel(t, { login }, behaviours.echo());
+  await through.diary.next('ready');
+  hop.killSessions();
+  await through.diary.next('reconnecting');
+  await through.diary.next('ready');
+  await thereAndBack(through, MIB);
+});
+
 test('a silent hop is found dead by its own keepalive', async (t) => {
   const hop = await Sshd.start();
   t.after(() => hop.stop());

@@ -3,7 +3,7 @@
 //! JavaScript knows a tunnel by a number (its handle) and a call by another; callbacks never leave
 //! JavaScript. The way in: [`binding`] takes plain numbers that `index.js` has checked, [`calls`]
 //! keeps them in order, [`object`] is what a handle stands for, [`options`] makes a tunnel's
-//! configuration, with [`algorithms`]. The way out: [`events`] and the replies of [`calls`] become messages that
+//! configuration, with [`algorithms`] and [`routes`]. The way out: [`events`] and the replies of [`calls`] become messages that
 //! [`environment`] hands to the one function JavaScript attached; [`errors`] gives failures their
 //! shape.
 
