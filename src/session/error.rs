@@ -94,26 +94,18 @@ impl Error {
 
     /// The system call and error number behind it, where there are any.
     pub fn system(&self) -> Option<(&'static str, Option<i32>)> {
-        match self {
-            Error::Dial { syscall, errno, .. } => Some((syscall, *errno)),
-            Error::Timeout { .. }
-            | Error::HostKey(_)
-            | Error::PrivateKey(_)
-            | Error::Auth(_)
-            | Error::Algorithm(_)
-            | Error::Protocol(_)
-            | Error::Refused { .. }
-            | Error::SockUsed
-            | Error::Disconnected(_) => None,
-            Error::Hop { error, .. } => error.system(),
-        }
+        self.failed_call().map(|(syscall, errno, _)| (syscall, errno))
     }
 
-    /// Where the system call was directed: host and port, or what else it was about.
+    /// What the system call was about: host and port, or a program.
     pub fn address(&self) -> Option<&str> {
+        self.failed_call().map(|(_, _, address)| address)
+    }
+
+    fn failed_call(&self) -> Option<(&'static str, Option<i32>, &str)> {
         match self {
-            Error::Dial { address, .. } => Some(address),
-            Error::Hop { error, .. } => error.address(),
+            Error::Dial { syscall, errno, address, .. } => Some((syscall, *errno, address)),
+            Error::Hop { error, .. } => error.failed_call(),
             Error::Timeout { .. }
             | Error::HostKey(_)
             | Error::PrivateKey(_)

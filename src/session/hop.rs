@@ -253,8 +253,13 @@ impl Pump {
         let mut count = 0;
         if self.backlog.is_empty() {
             let mut socket = &*SockRef::from(&self.local);
-            let write = || socket.write(bytes);
-            count = match attempt(&self.local, Interest::WRITABLE, bytes.len(), write) {
+            let local = &self.local;
+            let written = attempt(
+                |work| local.try_io(Interest::WRITABLE, work),
+                bytes.len(),
+                || socket.write(bytes),
+            );
+            count = match written {
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
                 // Nobody is there any more.
@@ -306,7 +311,11 @@ impl Pump {
         let read = client.fill(self.channel, most, |slots| {
             offered = slots.iter().map(|slot| slot.len()).sum();
             let mut socket = &*SockRef::from(local);
-            attempt(local, Interest::READABLE, offered, || socket.read_vectored(slots))
+            attempt(
+                |work| local.try_io(Interest::READABLE, work),
+                offered,
+                || socket.read_vectored(slots),
+            )
         });
         self.bulk = matches!(read, Ok(count) if count == offered);
         match read {

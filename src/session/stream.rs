@@ -14,7 +14,7 @@ use tokio::net::UnixStream;
 use super::Error;
 #[cfg(unix)]
 use super::carrier::Hold;
-use crate::attempt::{Socket, attempt};
+use crate::attempt::attempt;
 
 /// A connection to the server.
 pub(crate) struct Stream(Kind);
@@ -61,12 +61,12 @@ impl Stream {
     /// Reads once, without waiting.
     pub(super) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = buffer.len();
-        attempt(self, Interest::READABLE, most, || (&*self.socket()).read(buffer))
+        self.attempt(Interest::READABLE, most, || (&*self.socket()).read(buffer))
     }
 
     /// Writes once, without waiting.
     pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        attempt(self, Interest::WRITABLE, bytes.len(), || (&*self.socket()).write(bytes))
+        self.attempt(Interest::WRITABLE, bytes.len(), || (&*self.socket()).write(bytes))
     }
 
     /// Ends our direction.
@@ -115,18 +115,17 @@ impl Stream {
             Kind::Carried(stream, _) => SockRef::from(stream),
         }
     }
-}
 
-impl Socket for Stream {
-    fn try_io(
+    fn attempt(
         &self,
         interest: Interest,
-        work: impl FnOnce() -> io::Result<usize>,
+        most: usize,
+        work: impl FnMut() -> io::Result<usize>,
     ) -> io::Result<usize> {
         match &self.0 {
-            Kind::Tcp(stream) => stream.try_io(interest, work),
+            Kind::Tcp(stream) => attempt(|work| stream.try_io(interest, work), most, work),
             #[cfg(unix)]
-            Kind::Carried(stream, _) => stream.try_io(interest, work),
+            Kind::Carried(stream, _) => attempt(|work| stream.try_io(interest, work), most, work),
         }
     }
 }
