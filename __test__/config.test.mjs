@@ -644,6 +644,13 @@ test('through jump hosts and commands that the file names', async (t) => {
   t.after(() => target.stop());
   outer.authorize(server.key.publicKey);
   writeFileSync(known, `[127.0.0.1]:${outer.port} ${outer.hostKeys[0].publicKey}\n`, { flag: 'a' });
+  const script = write(`
+    const [name, host, port] = process.argv.slice(2);
+    require('node:fs').writeFileSync('${at('name')}', name);
+    const socket = require('node:net').connect(port, host);
+    socket.on('error', () => process.exit());
+    process.stdin.pipe(socket).pipe(process.stdout);
+  `, 'proxy.cjs');
   const text = `
     Host inner
       ProxyJump outer
@@ -651,7 +658,7 @@ test('through jump hosts and commands that the file names', async (t) => {
     Host outer
       HostName 127.0.0.1
       Port ${outer.port}
-      ProxyCommand echo %n >> ${at('commands')}; exec ${process.execPath} -e "const s = require('node:net').connect(%p, '%h'); process.stdin.pipe(s).pipe(process.stdout)"
+      ProxyCommand ${process.execPath} ${script} %n %h %p
     Host *
       IdentityFile ${server.key.file}
       IdentityAgent none
@@ -667,5 +674,5 @@ test('through jump hosts and commands that the file names', async (t) => {
   const { fingerprint } = inner.key;
   const accepted = new RegExp(`Accepted publickey .*${fingerprint.replace(/[+/.]/g, '\\$&')}`);
   await Promise.all([inner.logged(accepted), outer.logged(accepted)]);
-  assert.equal(readFileSync(at('commands'), 'utf8'), 'outer\n');
+  assert.equal(readFileSync(at('name'), 'utf8'), 'outer', 'the name in the file, not the address');
 });
