@@ -8,18 +8,15 @@ import { after } from 'node:test';
 
 import { test } from './helpers/bounded.mjs';
 import { makeKey, temporaryFolder } from './helpers/keys.mjs';
+import { IGNORE, KEXINIT, KEX_ECDH_INIT, KEX_ECDH_REPLY, NEWKEYS, clearPacket, message } from './helpers/messages.mjs';
 import { MIB, Target } from './helpers/peers.mjs';
 import { memory } from './helpers/process.mjs';
-import { READABLE, Relay, changeKexInit, clearPacket } from './helpers/relay.mjs';
+import { READABLE, Relay, changeKexInit } from './helpers/relay.mjs';
 import { Sshd } from './helpers/sshd.mjs';
 import { makeTunnel } from './helpers/tunnels.mjs';
 
-const IGNORE = 2;
-const KEXINIT = 20;
-const NEWKEYS = 21;
-const REPLY = 31;
 /** What the client says before it has judged the host key. */
-const BEFORE = ['identification', KEXINIT, 30];
+const BEFORE = ['identification', KEXINIT, KEX_ECDH_INIT];
 const READY_TIMEOUT = 700;
 const SLACK = 3000; // ms, for two busy cores
 
@@ -93,7 +90,7 @@ const DAMAGES = {
   'a sealed packet of no length': ['sealed', edited((bytes) => bytes.fill(0, 0, 4))],
   'no padding': [KEXINIT, edited((bytes) => (bytes[4] = 0))],
   'less padding than there must be': [KEXINIT, edited((bytes) => (bytes[4] = 3))],
-  'more padding than there is packet': [REPLY, edited((bytes) => (bytes[4] = 255))],
+  'more padding than there is packet': [KEX_ECDH_REPLY, edited((bytes) => (bytes[4] = 255))],
   'a sealed packet twice': ['sealed', ({ bytes }) => Buffer.concat([bytes, bytes])],
   'a sealed packet left out': ['sealed', () => Buffer.alloc(0)],
 };
@@ -140,9 +137,9 @@ for (const [kind, places, theirs, ours, cipher = READABLE.cipher] of LISTS) {
 
 // In a strict key exchange nothing may be slipped in: that is how packets of the session would be
 // cut off its front, unseen (the Terrapin attack).
-for (const before of [KEXINIT, REPLY, NEWKEYS]) {
+for (const before of [KEXINIT, KEX_ECDH_REPLY, NEWKEYS]) {
   test(`a message slipped in before ${before} is refused`, async (t) => {
-    const slipped = clearPacket(Buffer.from([IGNORE, 0, 0, 0, 0]));
+    const slipped = clearPacket(message(IGNORE, ''));
     const change = ({ name, bytes }) => (name === before ? Buffer.concat([slipped, bytes]) : bytes);
     const { error, relay } = await refusal(t, change);
     assert.equal(error.code, 'ERR_SSH_PROTOCOL');
