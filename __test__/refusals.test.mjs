@@ -1,7 +1,6 @@
-// What a tunnel refuses of a server, from the first byte to the logon: every damaged packet, every
-// stop on the way and every flood is an error with a code, in time, and tells nothing too early.
-// Servers that are no SSH servers are in errors.test.mjs, agents in auth.test.mjs, private keys of
-// all forms in keys.test.mjs.
+// What a tunnel refuses of a server: every stop on the way to the logon and every damaged packet is an
+// error with a code, in time, and nothing is told too early. Servers that are no SSH servers are in
+// errors.test.mjs, those without end in floods.test.mjs, bad agents in auth.test.mjs.
 
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
@@ -9,11 +8,11 @@ import { after } from 'node:test';
 import { test } from './helpers/bounded.mjs';
 import { makeKey, temporaryFolder } from './helpers/keys.mjs';
 import { IGNORE, KEXINIT, KEX_ECDH_INIT, KEX_ECDH_REPLY, NEWKEYS, clearPacket, message } from './helpers/messages.mjs';
-import { MIB, Target } from './helpers/peers.mjs';
+import { KIB, MIB, Target, behaviours } from './helpers/peers.mjs';
 import { memory } from './helpers/process.mjs';
 import { READABLE, Relay, changeKexInit } from './helpers/relay.mjs';
 import { Sshd } from './helpers/sshd.mjs';
-import { makeTunnel } from './helpers/tunnels.mjs';
+import { assertIncludes, makeTunnel, openTunnel } from './helpers/tunnels.mjs';
 
 /** What the client says before it has judged the host key. */
 const BEFORE = ['identification', KEXINIT, KEX_ECDH_INIT];
@@ -147,3 +146,23 @@ for (const before of [KEXINIT, KEX_ECDH_REPLY, NEWKEYS]) {
     if (before !== NEWKEYS) assert.equal(relay.sawTheUser, false);
   });
 }
+
+test('a packet that is damaged on a running session ends it, and its connections with a reset', async (t) => {
+  let damage = false;
+  const relay = await Relay.start(server.port, ({ bytes }) => {
+    if (damage) bytes[bytes.length - 1] ^= 1;
+    return bytes;
+  });
+  t.after(() => relay.stop());
+  const login = { ...server.login, port: relay.port };
+  const { diary, connect, target } = await openTunnel(t, { login }, behaviours.echo(), { algorithms: READABLE });
+  const client = await connect();
+  await client.send(KIB);
+  await client.received(KIB);
+  damage = true;
+  await client.send(KIB);
+  assertIncludes(await client.ended, { bytes: KIB, end: 'ECONNRESET' });
+  assertIncludes(await diary.next('disconnected'), { code: 'ERR_SSH_DISCONNECTED', closedBy: 'reset', clean: false });
+  assertIncludes(await diary.next('error'), { code: 'ERR_SSH_PROTOCOL', message: 'a packet failed its integrity check' });
+  assertIncludes(await (await target.next()).ended, { bytes: 2 * KIB });
+});
