@@ -22,13 +22,29 @@ export interface HostKeyInfo {
   /** The `host` option as it was given. */
   host: string;
   port: number;
-  /** `'ssh-ed25519'`, `'ecdsa-sha2-nistp256'`, `'ssh-rsa'`. */
+  /** `'ssh-ed25519'`, `'ecdsa-sha2-nistp256'` (or 384, 521), `'ssh-rsa'`. */
   type: string;
-  /** The public key as the server sent it (RFC 4253, section 6.6). */
+  /** The public key (RFC 4253, section 6.6); of a certificate, the key in it. */
   key: Buffer;
   /** `'SHA256:...'`, as `ssh-keygen -l` prints it. */
   fingerprint: string;
 }
+
+/**
+ * The text of a private key file, OpenSSH or PEM, not its path; or that with what belongs to it. A
+ * certificate is offered first, and then the key alone, as by OpenSSH; whether a certificate is
+ * valid is for the server to judge.
+ */
+export type PrivateKey =
+  | string
+  | Uint8Array
+  | {
+      key: string | Uint8Array;
+      /** What it is encrypted with. Default: the option `passphrase`. */
+      passphrase?: string | Uint8Array | undefined;
+      /** The line of its `-cert.pub` file. */
+      certificate?: string | Uint8Array | undefined;
+    };
 
 /** A way to prove who the user is; `'agent'` is publickey with the keys of `agent`. */
 export type AuthMethod = 'none' | 'publickey' | 'agent' | 'keyboard-interactive' | 'password';
@@ -84,8 +100,14 @@ export interface Algorithms {
   cipher?: AlgorithmList | undefined;
   /**
    * Signature algorithms of host keys. Default: `'ssh-ed25519'`, `'ecdsa-sha2-nistp256'`,
-   * `'rsa-sha2-512'`, `'rsa-sha2-256'`; those of keys that `hostKey` or the known_hosts files have
-   * of this server come before others.
+   * `'ecdsa-sha2-nistp384'`, `'ecdsa-sha2-nistp521'`, `'rsa-sha2-512'`, `'rsa-sha2-256'`,
+   * `'ssh-ed25519-cert-v01@openssh.com'`, `'ecdsa-sha2-nistp256-cert-v01@openssh.com'`,
+   * `'ecdsa-sha2-nistp384-cert-v01@openssh.com'`, `'ecdsa-sha2-nistp521-cert-v01@openssh.com'`,
+   * `'rsa-sha2-512-cert-v01@openssh.com'`, `'rsa-sha2-256-cert-v01@openssh.com'`.
+   *
+   * Those for what is known of this server come before others: certificates where an
+   * `@cert-authority` line of the known_hosts files matches it, then the types of the keys that the
+   * files or `hostKey` have of it.
    */
   serverHostKey?: AlgorithmList | undefined;
   /**
@@ -104,6 +126,31 @@ export interface Algorithms {
 }
 
 /**
+ * How to reconnect. The wait before an attempt is twice as long as the one before it, and then a
+ * random part of its second half is left out (equal jitter): a server that comes back does not get
+ * all of its clients at once. After a session that has lasted for `maxDelay`, waits begin at
+ * `initialDelay` again.
+ */
+export interface ReconnectOptions {
+  /** Milliseconds, 1 or more. Default: 1000, or `maxDelay` if that is less. */
+  initialDelay?: number | undefined;
+  /** The longest wait in milliseconds, not less than `initialDelay`. Default: 30000, or `initialDelay` if that is more. */
+  maxDelay?: number | undefined;
+  /** Attempts after one loss, 1 or more. Default: no limit. */
+  maxAttempts?: number | undefined;
+}
+
+/** The next attempt to set up a session that was lost. */
+export interface Reconnecting {
+  /** Counted from 1 after each loss. */
+  attempt: number;
+  /** Milliseconds until it begins. */
+  delay: number;
+  /** What broke the session, or the attempt before. */
+  error: SSHTunnelError;
+}
+
+/**
  * What a tunnel is made of. Names that are not listed are ignored. A value of the wrong type is a
  * TypeError ERR_INVALID_ARG_TYPE, a number outside its range a RangeError ERR_OUT_OF_RANGE, a host
  * key or name that cannot be one a TypeError ERR_INVALID_ARG_VALUE.
@@ -115,17 +162,30 @@ export interface Algorithms {
  * anything about the user is sent.
  */
 export interface SSHTunnelOptions {
-  /** Name or address of the SSH server. */
+  /**
+   * Name or address of the SSH server. Of a name's addresses the first one to answer is taken: each
+   * gets 250 ms before the next is tried beside it, IPv6 and IPv4 by turns (RFC 8305).
+   */
   host: string;
   /** Port of the SSH server, 1 to 65535. Default: 22. */
   port?: number | undefined;
   /** Default: the name of the user that runs the process. */
   username?: string | undefined;
   password?: string | undefined;
-  /** The text of a private key file, OpenSSH or PEM; not its path. */
-  privateKey?: string | Uint8Array | undefined;
-  /** What `privateKey` is encrypted with. */
+  /**
+   * One private key or several, which are offered in this order. All of them are read before
+   * anything is sent: one that cannot be, or whose certificate belongs to another key, fails the
+   * logon with ERR_SSH_PRIVATE_KEY. A server counts every key that it refuses as an attempt, and
+   * OpenSSH's ends the session at the sixth.
+   */
+  privateKey?: PrivateKey | readonly PrivateKey[] | undefined;
+  /** What those of `privateKey` are encrypted with that have no passphrase of their own. */
   passphrase?: string | Uint8Array | undefined;
+  /**
+   * The certificate that goes with `privateKey`, which is one key then and no array: the line of
+   * its `-cert.pub` file. See {@link PrivateKey}.
+   */
+  certificate?: string | Uint8Array | undefined;
   /** Which algorithms may be used, and in which order. Default: all that are known. */
   algorithms?: Algorithms | undefined;
   /**
@@ -139,6 +199,11 @@ export interface SSHTunnelOptions {
    * confirmation, is waited for within `readyTimeout`.
    */
   agent?: string | undefined;
+  /**
+   * The only keys of `agent` to use, with their certificates: lines of public keys, as in
+   * `id_ed25519.pub`. Default: all that it holds, of which many servers take no more than six.
+   */
+  agentKeys?: string | readonly string[] | undefined;
   /**
    * Whether the event 'keyboard-interactive' answers the server's questions. As long as such a
    * tunnel has no session, `connect()` and `startListening()` without a callback are refused with
@@ -161,13 +226,41 @@ export interface SSHTunnelOptions {
   /** Trusted host keys: fingerprints (`'SHA256:...'`) or lines of public keys (`'ssh-ed25519 AAAA...'`). */
   hostKey?: string | readonly string[] | undefined;
   /**
-   * Paths of known_hosts files: plain, hashed and wildcard lines, `@revoked`. A file that does not
-   * exist counts as empty, one that cannot be read is an error; `~` is not expanded.
+   * Paths of known_hosts files: plain, hashed and wildcard lines, `@cert-authority`, `@revoked`. A
+   * file that does not exist counts as empty, one that cannot be read is an error; `~` is not
+   * expanded.
    */
   knownHosts?: string | readonly string[] | undefined;
   /**
-   * Asked about a host key that nothing else decides: not about one that a file of known hosts
-   * contradicts or revokes. Only `true`, or a promise of it, trusts the key. A throw or a rejection
+   * What becomes of a host key that nothing vouches for, as in ssh_config:
+   * - `true`: refused
+   * - `'accept-new'`: accepted and appended to the first file of `knownHosts`, unless the files have
+   *   another key of this host, or an authority of theirs has signed a certificate that is not
+   *   good. If it cannot be written it is refused. Without a file: TypeError ERR_INVALID_ARG_VALUE.
+   * - `false`: accepted, a changed key too. One that is new is appended if that can be done, a
+   *   changed one never. Whoever is in between can pose as the server and learns the password.
+   *
+   * A revoked key is refused in any case. With `hostKey`, nothing but what it names, the files and
+   * `hostVerifier` is accepted. A `hostVerifier` is asked before anything is accepted like this; its
+   * yes to a new key is written down unless this is `true`. Default: `true`.
+   */
+  strictHostKeyChecking?: boolean | 'accept-new' | undefined;
+  /**
+   * The name to look for in files and certificates, and to write there, in place of `host` and
+   * `port`: for a server behind several names, or several behind one.
+   */
+  hostKeyAlias?: string | undefined;
+  /**
+   * Whether the server's other keys are learned when it logs on by one that a line of the files has
+   * for this host: those that it proves to own are appended to the file of the first such line, in
+   * the background; no line is ever removed. Not by a certificate, and not where a line about the
+   * host has a pattern, a marker or more than two names. What goes wrong is not reported, and tried
+   * again with the next session. Without a file: TypeError ERR_INVALID_ARG_VALUE. Default: `false`.
+   */
+  updateHostKeys?: boolean | undefined;
+  /**
+   * Asked about a host key that nothing else decides: not about one that is revoked, nor, unless
+   * `strictHostKeyChecking` is `false`, about one that a file of known hosts contradicts. Only `true`, or a promise of it, trusts the key. A throw or a rejection
    * refuses it and becomes the `cause` of the error ERR_SSH_HOST_KEY.
    * The answer has to come within `readyTimeout`.
    *
@@ -176,6 +269,12 @@ export interface SSHTunnelOptions {
    * callback are refused with ERR_TUNNEL_WOULD_DEADLOCK.
    */
   hostVerifier?: ((key: HostKeyInfo) => boolean | Promise<boolean>) | undefined;
+  /** The IP address of this machine to dial from, as in ssh2; addresses of its family only are dialed. */
+  localAddress?: string | undefined;
+  /** Whether only IPv4 addresses are dialed, as in ssh2. Default: `false`. */
+  forceIPv4?: boolean | undefined;
+  /** Whether only IPv6 addresses are dialed; not together with `forceIPv4`. Default: `false`. */
+  forceIPv6?: boolean | undefined;
   /** Where to listen: an address, or a name that is resolved then. Default: `'127.0.0.1'`. */
   localHost?: string | undefined;
   /** Port to listen on, 0 to 65535; 0 lets the system choose. Default: 0. */
@@ -201,10 +300,30 @@ export interface SSHTunnelOptions {
   rekey?: RekeyOptions | undefined;
   /**
    * Milliseconds that dialing and logging on may take in all, ETIMEDOUT after them; also how long a
-   * 'connectionRequest' waits for its answer, and the server may take to open a connection's far
-   * side. 0 for no limit. Default: 20000.
+   * 'connectionRequest' waits for its answer, a connection for a session that was lost, and the
+   * server may take to open a connection's far side. 0 for no limit. Default: 20000.
    */
   readyTimeout?: number | undefined;
+  /**
+   * Whether, and how, a session is set up again that was lost while the tunnel listens, or that
+   * {@link SSHTunnel.connect} asked for. `true`: with the defaults of {@link ReconnectOptions}.
+   * Default: `false`. A server that vanishes without a word is noticed only with
+   * `keepaliveInterval`.
+   *
+   * The open connections end as without it, with a reset after the delivered bytes. The port stays
+   * bound. Connections that come meanwhile, or were not open yet, wait: nothing is read from them,
+   * and each is opened through the new session, or reset after `readyTimeout` (ETIMEDOUT). Up to
+   * 1024 are accepted meanwhile, others stay in the system's backlog.
+   *
+   * Before each wait there is a 'reconnecting', and a 'ready' when the session is up. What only
+   * repeats itself is not tried again: ERR_SSH_HOST_KEY, ERR_SSH_PRIVATE_KEY, ERR_SSH_AUTH and
+   * ERR_SSH_ALGORITHM. After these, and after the last of `maxAttempts`, the port is given up and
+   * who waits is reset (ERR_SSH_DISCONNECTED); 'error' and 'close' follow. Everything is asked and
+   * read anew for each attempt: hostVerifier, 'keyboard-interactive', agent, known_hosts files.
+   *
+   * The first logon is not tried again: its error belongs to the call that asked for it.
+   */
+  reconnect?: boolean | ReconnectOptions | undefined;
 }
 
 /**
@@ -236,7 +355,7 @@ export interface ConnectionInfo {
   linger: Linger;
   /**
    * `'requested'`: waits for an answer to its 'connectionRequest'. `'opening'`: the SSH server was
-   * asked to connect. `'open'`: open from end to end; either direction may have reached its end.
+   * asked to connect, or will be when the session is up again. `'open'`: open from end to end; either direction may have reached its end.
    * `'closing'`: what is still under way is delivered or dropped, by its Linger.
    */
   state: 'requested' | 'opening' | 'open' | 'closing';
@@ -255,7 +374,8 @@ export interface ConnectionEnd {
    *   gracefully; only `clean` tells that both had ended
    * - `'ECONNABORTED'`: one of these three ended it hard, or before it was open
    * - `'ECONNRESET'`: the local program reset it, or vanished
-   * - `'ETIMEDOUT'`: it was idle for `idleTimeout`, or not open within `readyTimeout`
+   * - `'ETIMEDOUT'`: it was idle for `idleTimeout`, or not open within `readyTimeout`; `reason` says
+   *   what it waited for
    * - `'ERR_SSH_CHANNEL_CLOSED'`: the far side closed it before the local program had ended
    * - `'ERR_SSH_DISCONNECTED'`: the session was lost
    * - `'ERR_SSH_OPEN_CONNECT_FAILED'`, `'ERR_SSH_OPEN_ADMINISTRATIVELY_PROHIBITED'`,
@@ -314,9 +434,11 @@ export interface ConnectionRequest {
 export interface SSHTunnelError extends Error {
   /**
    * The name of a system error (`'EADDRINUSE'`, `'ECONNREFUSED'`, `'ENOTFOUND'`, `'ETIMEDOUT'`), or
-   * - `'ERR_SSH_HOST_KEY'`: the server's key is not trusted, or a file of known hosts cannot be
-   *   read; nothing about the user was sent
-   * - `'ERR_SSH_PRIVATE_KEY'`: `privateKey` is no key, or `passphrase` is missing or wrong
+   * - `'ERR_SSH_HOST_KEY'`: the server's key or certificate is not trusted (the message says why,
+   *   with fingerprints, and with file and line where there are any), or a file of known hosts
+   *   cannot be read or written; nothing about the user was sent
+   * - `'ERR_SSH_PRIVATE_KEY'`: `privateKey` is no key, or its `passphrase` is missing or wrong, or its
+   *   `certificate` is none or belongs to another key
    * - `'ERR_SSH_AUTH'`: the server refused every proof that was offered; the message names what was
    *   tried, and what the server accepts
    * - `'ERR_SSH_ALGORITHM'`: both sides have no algorithm of one kind in common; the message names both lists
@@ -330,7 +452,7 @@ export interface SSHTunnelError extends Error {
   code: string;
   /** For system errors: the number, negative, as in Node's own. */
   errno?: number;
-  /** For system errors: `'connect'`, `'getaddrinfo'`, `'listen'`, `'accept'`. */
+  /** For system errors: `'connect'`, `'bind'`, `'getaddrinfo'`, `'listen'`, `'accept'`. */
   syscall?: string;
   /** For system errors: the host that it was about. */
   address?: string;
@@ -364,8 +486,14 @@ export interface SSHTunnelEvents {
     prompts: Prompt[],
     finish: (responses?: readonly string[]) => void,
   ];
-  /** The SSH session is up. */
+  /** The SSH session is up, for the first time or again. */
   ready: [];
+  /**
+   * The session was lost, or an attempt to set it up again failed, and after `delay` milliseconds
+   * there is the next one (with {@link SSHTunnelOptions.reconnect}). Then comes 'ready', the next
+   * 'reconnecting', or 'error' and 'close'.
+   */
+  reconnecting: [next: Reconnecting];
   /** The local port is bound and the session is up: a connection would be forwarded. */
   listening: [];
   /** A connection came in. While anybody listens for this, every new connection waits for an answer. */
@@ -375,9 +503,10 @@ export interface SSHTunnelEvents {
   /** A connection has ended; the last event about it. */
   disconnected: [end: ConnectionEnd];
   /**
-   * The SSH session was lost: 'close' follows when its connections have ended. Or the port was
-   * lost; open connections live on then as after {@link SSHTunnel.stopListening}. Never for errors
-   * that a call reports. As with every EventEmitter, it is thrown where nobody listens.
+   * The SSH session was lost, and is not, or could not be, set up again: 'close' follows when its
+   * connections have ended. Or the port was lost; open connections live on then as after
+   * {@link SSHTunnel.stopListening}. Never for a failure that is only that of the call which
+   * reports it. As with every EventEmitter, it is thrown where nobody listens.
    */
   error: [error: SSHTunnelError];
   /** The tunnel holds nothing any more: no port, no connection, no session. It can start again. */
@@ -431,7 +560,7 @@ export interface CloseOptions {
  * **Blocking.** A call that blocks stops everything on its thread: do not use it with an SSH server
  * or with peers that run on the same thread. Closing calls may wait for the peers of connections.
  *
- * **Life.** A tunnel that is up (connected or listening) keeps the process running until 'close'
+ * **Life.** A tunnel that is up (connected, listening or reconnecting) keeps the process running until 'close'
  * was delivered, unless {@link SSHTunnel.unref} was called; so does every callback or promise that
  * is due. A tunnel that was never started, or is closed, needs no disposal: it goes with the
  * garbage. When a worker thread is terminated, or the process exits or is killed, its tunnels close
@@ -491,6 +620,10 @@ export class SSHTunnel extends EventEmitter {
    * then stays until {@link SSHTunnel.shutdown} or {@link SSHTunnel.close}, also if it was
    * {@link SSHTunnel.startListening} that made it.
    *
+   * While a lost session is being set up again (see {@link SSHTunnelOptions.reconnect}), it does not
+   * wait for its time: the attempt that is next begins at once, and how that one ends is the outcome
+   * of the call.
+   *
    * Fails with the errors of dialing and logging on (see {@link SSHTunnelError.code}), within
    * `readyTimeout`. Blocking it is refused with ERR_TUNNEL_WOULD_DEADLOCK while a hostVerifier, or a
    * listener of 'keyboard-interactive', would have to be asked.
@@ -500,7 +633,8 @@ export class SSHTunnel extends EventEmitter {
 
   /**
    * Logs on if there is no session, then binds the local port. Done when a connection would be
-   * forwarded; {@link SSHTunnel.localPort} tells the port then. Done at once if it listens already.
+   * forwarded; {@link SSHTunnel.localPort} tells the port then. Done at once if it listens already;
+   * but while a lost session is being set up again it does what {@link SSHTunnel.connect} does.
    * Called during a shutdown, or after one, it starts anew.
    *
    * Fails as {@link SSHTunnel.connect} does, or with the system's error if the port cannot be bound
@@ -513,10 +647,12 @@ export class SSHTunnel extends EventEmitter {
   /**
    * Closes the listener. Done when the port is free, without waiting for anybody. Open connections
    * live on, nothing is lost on them. Connections that were not accepted yet are reset by the
-   * system.
+   * system, and so are, by the tunnel, those that wait for a lost session to come back
+   * (ECONNABORTED).
    *
    * A session that {@link SSHTunnel.connect} asked for stays. One that was only made by
-   * {@link SSHTunnel.startListening} ends with its last connection, and 'close' follows.
+   * {@link SSHTunnel.startListening} ends with its last connection, and 'close' follows. The same
+   * goes for the way back to a lost one: it goes on, or ends at once.
    */
   stopListening(): void;
   stopListening(callback: Callback): void;
@@ -544,7 +680,8 @@ export class SSHTunnel extends EventEmitter {
    * Stops listening, closes every connection as {@link SSHTunnel.disconnect} does, with the same
    * promises about its bytes, and logs off. Done when the tunnel holds nothing any more: with
    * graceful connections that takes as long as the slowest of their peers takes to read. The server
-   * is given two seconds to hear the farewell. Operations under way fail with ERR_TUNNEL_CLOSED.
+   * is given two seconds to hand on what local programs had sent before they reset graceful
+   * connections, and two to hear the farewell. Operations under way fail with ERR_TUNNEL_CLOSED.
    * Never fails; on a tunnel that holds nothing there is nothing to do.
    */
   shutdown(): void;
@@ -569,7 +706,7 @@ export class SSHTunnel extends EventEmitter {
   connections(): ConnectionInfo[];
   connections(callback: Callback<ConnectionInfo[]>): void;
 
-  /** Whether the local port is bound. */
+  /** Whether the local port is bound; also while a lost session is being set up again. */
   readonly listening: boolean;
 
   /** The local port while listening; otherwise the configured one. */

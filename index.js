@@ -289,6 +289,9 @@ class SSHTunnel extends EventEmitter {
       case Kind.Disconnected:
         this.emit('disconnected', payload);
         break;
+      case Kind.Reconnecting:
+        this.emit('reconnecting', { attempt: number, delay: payload, error: this.#error(failure) });
+        break;
       case Kind.Error:
         this.emit('error', this.#error(failure));
         break;

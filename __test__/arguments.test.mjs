@@ -29,8 +29,8 @@ describe('constructor', () => {
   test('checks the type of every option', () => {
     const wrong = {
       host: 5, port: '22', username: 5, password: 5, privateKey: 5, passphrase: 5, agent: 5, tryKeyboard: 1, authHandler: 'agent', algorithms: 5, hostKey: 5, knownHosts: 5,
-      hostVerifier: true, localHost: 5, localPort: '0', forwardHost: 5, forwardPort: '9', linger: 1, keepAlive: 1,
-      idleTimeout: '1', keepaliveInterval: '1', keepaliveCountMax: '1', readyTimeout: '1', rekey: 5,
+      hostVerifier: true, strictHostKeyChecking: 1, hostKeyAlias: 5, updateHostKeys: 1, localAddress: 5, forceIPv4: 1, forceIPv6: 1, localHost: 5, localPort: '0', forwardHost: 5, forwardPort: '9', linger: 1, keepAlive: 1,
+      idleTimeout: '1', keepaliveInterval: '1', keepaliveCountMax: '1', readyTimeout: '1', rekey: 5, reconnect: 1,
     };
     for (const [name, bad] of Object.entries(wrong)) {
       for (const given of [bad, null, Symbol('s')]) {
@@ -64,12 +64,54 @@ describe('constructor', () => {
     }
   });
 
+  test('refuses addresses to dial from that cannot be, or that leave nothing to dial to', () => {
+    make({ localAddress: '127.0.0.1', forceIPv4: true });
+    make({ localAddress: '::1', forceIPv6: true });
+    for (const bad of ['localhost', '127.1', '::1%lo', '']) assert.throws(() => make({ localAddress: bad }), value);
+    refuses(() => make({ localAddress: 'eth0' }), value, "The property 'options.localAddress' must be an IP address. Received 'eth0'");
+    refuses(() => make({ localAddress: '::1', forceIPv4: true }), value, "The property 'options.localAddress' must be of the family that is forced. Received '::1'");
+    refuses(() => make({ forceIPv4: true, forceIPv6: true }), value, "The property 'options.forceIPv6' leaves no address together with forceIPv4. Received true");
+  });
+
+  test('takes how to reconnect as boolean or object', () => {
+    const longest = 2 ** 31 - 1;
+    for (const good of [
+      true, false, undefined, {}, { initialDelay: 1, maxDelay: 1, maxAttempts: 1 }, { initialDelay: longest },
+      { maxDelay: 1 }, { maxDelay: undefined, maxAttempts: longest }, { initialDelay: 40_000 },
+    ]) make({ reconnect: good });
+    refuses(() => make({ reconnect: 'yes' }), type, `The "options.reconnect" property must be one of type boolean or object. Received type string ('yes')`);
+    refuses(() => make({ reconnect: [] }), type);
+    for (const name of ['initialDelay', 'maxDelay', 'maxAttempts']) {
+      refuses(() => make({ reconnect: { [name]: '1' } }), type, `The "options.reconnect.${name}" property must be of type number. Received type string ('1')`);
+      for (const bad of [null, Symbol('s'), 1n]) refuses(() => make({ reconnect: { [name]: bad } }), type);
+      for (const bad of [0, -1, 1.5, NaN, Infinity, longest + 1]) refuses(() => make({ reconnect: { [name]: bad } }), range);
+    }
+    refuses(() => make({ reconnect: { initialDelay: 500, maxDelay: 499 } }), range, `The value of "options.reconnect.maxDelay" is out of range. It must be >= 500 && <= ${longest}. Received 499`);
+  });
+
   test('takes a Linger as boolean or structure', () => {
     assert.equal(make({}).getLinger(), true);
     assert.equal(make({ linger: false }).getLinger(), false);
     assert.deepEqual(make({ linger: false }).getLingerOption(), { l_onoff: 1, l_linger: 0 });
     assert.deepEqual(make({ linger: { l_onoff: 0, l_linger: 9 } }).getLingerOption(), { l_onoff: 0, l_linger: 9 });
     refuses(() => make({ linger: { l_onoff: 1 } }), type, 'The "options.linger.l_linger" property must be of type number. Received undefined');
+  });
+
+  test('checks how strict it is about host keys', () => {
+    const name = 'options.strictHostKeyChecking';
+    for (const word of ['yes', 'no', 'ask', 'off', '', 'Accept-New']) {
+      refuses(() => make({ strictHostKeyChecking: word }), value, `The property '${name}' must be true, 'accept-new' or false. Received '${word}'`);
+    }
+    // The user's own files, or those that are given.
+    make({ strictHostKeyChecking: 'accept-new', updateHostKeys: true });
+    make({ strictHostKeyChecking: 'accept-new', updateHostKeys: true, knownHosts: 'file', hostVerifier: () => true });
+    make({ strictHostKeyChecking: false, knownHosts: [] });
+    for (const nowhere of [{ knownHosts: [] }, { hostKey: [] }, { hostVerifier: () => true }]) {
+      const file = 'needs a file in options.knownHosts to write to';
+      refuses(() => make({ ...nowhere, strictHostKeyChecking: 'accept-new' }), value, `The property '${name}' ${file}. Received 'accept-new'`);
+      refuses(() => make({ ...nowhere, updateHostKeys: true }), value, `The property 'options.updateHostKeys' ${file}. Received true`);
+    }
+    refuses(() => make({ hostKeyAlias: '' }), value, `The property 'options.hostKeyAlias' must not be empty. Received ''`);
   });
 
   test('refuses a host key that cannot be one', () => {
@@ -97,7 +139,7 @@ describe('constructor', () => {
 
   test('takes lists of algorithms, and changes of the default ones', () => {
     const good = [
-      {}, { kex: undefined }, { kex: ['curve25519-sha256'] }, { compress: ['zlib@openssh.com'] }, { cipher: {} },
+      {}, { kex: undefined }, { kex: ['curve25519-sha256'] }, { compress: ['none'] }, { cipher: {} },
       { cipher: { remove: 'aes128-ctr', prepend: ['aes256-ctr', 'aes256-ctr'], append: undefined } },
       { hmac: { remove: ['hmac-sha2-256', 'hmac-sha2-512'], append: 'hmac-sha2-256' } },
       { compress: { remove: 'none', append: 'none' } }, Object.create({ serverHostKey: ['ssh-ed25519'] }),

@@ -112,7 +112,7 @@ for (const [name, [at, damage]] of Object.entries(DAMAGES)) {
 // What the server is made to offer in these of KEXINIT's lists, and what is then missing.
 const LISTS = [
   ['key exchange', [0], 'sntrup761x25519-sha512@openssh.com,diffie-hellman-group1-sha1', /^mlkem.*-sha256$/],
-  ['host key algorithm', [1], 'ssh-dss', /^ssh-ed25519,.*rsa-sha2-256$/],
+  ['host key algorithm', [1], 'ssh-dss', /^ssh-ed25519,.*,rsa-sha2-256,/],
   ['cipher', [2], '3des-cbc,aes128-cbc', /^aes256-gcm@openssh.com$/],
   ['cipher', [3], 'aes128-cbc', /^aes256-gcm@openssh.com$/],
   ['MAC', [4, 5], 'hmac-md5,umac-64@openssh.com', /^hmac-sha2-256-etm.*hmac-sha2-512$/, ['aes128-ctr']],

@@ -30,12 +30,12 @@ export class Ssh2Server {
    * @param options.authenticate decides about each attempt instead, as ssh2 has it; its second
    *   argument is an object of its session's own, whose `send` sends any message, and whose `flood`
    *   sends it for as long as there is somebody
-   * @param options.publicKey the line of a key that may log on; `user` with password `right` may
+   * @param options.publicKey lines of keys that may log on; `user` with password `right` may
    */
   static async start({ onOpen = (open) => open.connect(), authenticate, publicKey, hostKeys, ...config } = {}) {
     const server = new Ssh2Server();
     server.#prepareKeys(hostKeys);
-    const authorized = publicKey && ssh2.utils.parseKey(publicKey);
+    const authorized = [publicKey ?? []].flat().map((line) => ssh2.utils.parseKey(line));
     server.server = new ssh2.Server({
       ...config,
       hostKeys: server.hostKeys.map((key) => key.private),
@@ -82,12 +82,10 @@ export class Ssh2Server {
     if (context.method === 'password' && known && context.password === 'right') {
       return context.accept();
     }
-    if (context.method === 'publickey' && known && authorized) {
-      const same = context.key.data.equals(authorized.getPublicSSH());
-      const signed =
-        !context.signature ||
-        authorized.verify(context.blob, context.signature, context.hashAlgo) === true;
-      if (same && signed) return context.accept();
+    if (context.method === 'publickey' && known) {
+      const key = authorized.find((own) => context.key.data.equals(own.getPublicSSH()));
+      const verify = () => key.verify(context.blob, context.signature, context.hashAlgo) === true;
+      if (key && (!context.signature || verify())) return context.accept();
     }
     return context.reject(['publickey', 'password']);
   }

@@ -41,6 +41,8 @@ pub enum Kind {
     Close,
     /// What the server asks in the payload waits for the answer to question `number`.
     Prompts,
+    /// Attempt `number` to set up the session again follows after the milliseconds in the payload.
+    Reconnecting,
 }
 
 /// The LINGER structure.
@@ -274,6 +276,11 @@ impl Watcher {
     fn send(&self, kind: Kind, number: f64, payload: Payload) {
         self.link.send(Message::new(self.handle, kind, number, payload));
     }
+
+    fn send_failure(&self, kind: Kind, number: f64, error: &tunnel::Error, payload: Payload) {
+        let failure = Some(Failure::from(error));
+        self.link.send(Message { failure, ..Message::new(self.handle, kind, number, payload) });
+    }
 }
 
 impl Observer for Watcher {
@@ -291,11 +298,11 @@ impl Observer for Watcher {
                 drop(asked);
                 self.send(Kind::Disconnected, 0.0, Either7::E(end.into()));
             }
-            Event::Error(error) => {
-                let failure = Some(Failure::from(&error));
-                let message = Message::new(self.handle, Kind::Error, 0.0, Either7::A(()));
-                self.link.send(Message { failure, ..message });
+            Event::Reconnecting { attempt, delay, error } => {
+                let delay = Either7::B(delay.as_millis() as f64);
+                self.send_failure(Kind::Reconnecting, attempt.into(), &error, delay);
             }
+            Event::Error(error) => self.send_failure(Kind::Error, 0.0, &error, Either7::A(())),
             Event::Close => self.send(Kind::Close, self.turn(false), Either7::A(())),
         }
     }

@@ -5,6 +5,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
+use ssh_proto::agent::AnswerError;
 use ssh_proto::{Client, Prompts, Question};
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
@@ -118,7 +119,9 @@ async fn with_agent<T>(
     };
     match work(&mut agent).await {
         Ok(value) => (Ok(value), Some(agent)),
-        Err(error @ AgentError::Refused) => (Err(error.to_string()), Some(agent)),
+        Err(error @ AgentError::Answer(AnswerError::Refused)) => {
+            (Err(error.to_string()), Some(agent))
+        }
         Err(error) => (Err(error.to_string()), None),
     }
 }

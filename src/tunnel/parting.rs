@@ -7,14 +7,16 @@
 //! | reset by the local program | flush up, CLOSE | CLOSE |
 //! | refused, rejected, unanswered | RST | RST |
 //! | session lost | deliver, RST | RST |
+//! | session lost before it was open | wait for the next one, else RST | the same |
 //! | disconnect, shutdown, idle | drain both ways, CLOSE, FIN | RST, CLOSE |
 
 use std::time::Instant;
 
-use super::connection::{Arrival, Connection, Down, Stage, Up};
+use super::arrivals::Awaited;
+use super::connection::{Connection, Down, Stage, Up};
 use super::driver::Driver;
 use super::ending::{Cause, Report};
-use super::{ConnectionEnd, ConnectionInfo, ConnectionState, Error, Event};
+use super::{ConnectionEnd, ConnectionInfo, ConnectionState, Event};
 use crate::backlog::Backlog;
 use crate::closing::{self, Ended, Finish, Outcome};
 use crate::linger::{Ending, Linger};
@@ -26,7 +28,7 @@ const IDLE_LOOKS: u32 = 16;
 impl Driver {
     /// Closes a connection on its owner's behalf; `false` when there is none with this number.
     pub(super) fn close_connection(&mut self, id: u64, cause: Cause) -> bool {
-        if let Some(arrival) = self.requests.remove(&id) {
+        if let Some(arrival) = self.requests.remove(&id).or_else(|| self.held.remove(&id)) {
             self.turn_away(arrival, cause);
             return true;
         }
@@ -114,28 +116,6 @@ impl Driver {
         self.reset(index, cause);
     }
 
-    /// Whether a request, or the opening of a channel, still waits for its answer.
-    pub(super) fn is_unanswered(&mut self, id: u64, index: Option<usize>) -> bool {
-        match index {
-            None => self.requests.contains_key(&id),
-            Some(index) => self.table.get(index).is_some_and(|connection| {
-                connection.arrival.id == id && matches!(connection.stage, Stage::Opening)
-            }),
-        }
-    }
-
-    /// Gives up on a request or an opening that nobody answered.
-    pub(super) fn give_up_unanswered(&mut self, id: u64, index: Option<usize>) {
-        match index {
-            None => {
-                if let Some(arrival) = self.requests.remove(&id) {
-                    self.turn_away(arrival, Cause::Unanswered("the connection request"));
-                }
-            }
-            Some(index) => self.refused(index, Cause::Unanswered("the opening of the channel")),
-        }
-    }
-
     /// Closes the connections on which nothing has moved for as long as they may be idle; returns
     /// when to look again.
     pub(super) fn close_idle(&mut self, now: Instant) -> Option<Instant> {
@@ -161,16 +141,20 @@ impl Driver {
         next
     }
 
-    /// The session is lost: a stream that was cut never looks complete.
-    pub(super) fn end_all(&mut self, error: &session::Error) {
+    /// The session is lost: a stream that was cut never looks complete. Connections that were not
+    /// open yet have lost nothing: they wait for the next session, if there is to be one.
+    pub(super) fn end_all(&mut self, error: &session::Error, now: Instant) {
         let cause = Cause::SessionLost(error.clone());
-        for (_, arrival) in std::mem::take(&mut self.requests) {
-            self.turn_away(arrival, cause.clone());
+        let comes_back = self.recovery.is_under_way();
+        if !comes_back {
+            self.turn_away_all(&cause);
         }
         self.queue.clear();
+        self.unanswered.retain(|(.., awaited)| !matches!(awaited, Awaited::Channel(_)));
         for connection in self.table.drain() {
             let hard = connection.arrival.settings.linger.ending() == Ending::Hard;
             match connection.stage {
+                Stage::Opening if comes_back => self.hold(connection.arrival, now),
                 Stage::Opening | Stage::Reset => self.part_reset(connection, cause.clone()),
                 Stage::Open | Stage::Closing(_) if hard => {
                     self.part_reset(connection, cause.clone());
@@ -182,25 +166,17 @@ impl Driver {
         }
     }
 
-    /// The listener broke for good.
-    pub(super) fn listener_failed(&mut self, error: &std::io::Error) {
-        let address = self.listener.take().map(|listener| listener.address().to_string());
-        self.shared.set_port(None);
-        self.emit(Event::Error(Error::listen("accept", address.unwrap_or_default(), error)));
-    }
-
-    /// Rejects a connection that has no channel.
-    pub(super) fn turn_away(&mut self, arrival: Arrival, cause: Cause) {
-        let report = Report::of_arrival(&arrival, cause);
-        let outcome = closing::reset(arrival.stream, &Backlog::default(), false);
-        self.ended(report.end(outcome));
-    }
-
     /// Resets a connection at once and closes its channel.
     pub(super) fn reset(&mut self, index: usize, cause: Cause) {
-        if let Some(connection) = self.remove(index) {
-            self.part_reset(connection, cause);
+        let Some(connection) = self.remove(index) else { return };
+        let graceful = connection.arrival.settings.linger.ending() != Ending::Hard;
+        if let Some(link) = &mut self.link
+            && graceful
+            && matches!(cause, Cause::ResetByLocal)
+        {
+            link.unconfirmed |= connection.sent > 0;
         }
+        self.part_reset(connection, cause);
     }
 
     /// Takes a connection out of the table and closes its channel from our side.

@@ -6,6 +6,7 @@
 //!
 //! - [`client`]: the machine, and the order in which its methods are called.
 //! - `transport`: identification, packets, ciphers, key exchange (RFC 4253).
+//! - [`agent`]: what is said to an agent that holds the user's keys.
 //! - `auth`: proving who the user is (RFC 4252).
 //! - `channel`: the channels and their windows (RFC 4254).
 //! - [`key`]: private keys, host keys and signatures.
@@ -13,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod agent;
 mod auth;
 mod channel;
 pub mod client;
@@ -22,9 +24,9 @@ mod message;
 mod transport;
 mod wire;
 
-pub use auth::{AuthMethod, Credentials, Prompt, Prompts, Question};
+pub use auth::{AuthMethod, Credentials, Identity, IdentityError, Prompt, Prompts, Question};
 pub use channel::ChannelId;
 pub use client::{Client, Event, Keepalive, Rekey, Setup};
 pub use error::Error;
 pub use message::{DisconnectReason, OpenFailure};
-pub use transport::{AlgorithmError, AlgorithmKind, Algorithms, Selection};
+pub use transport::{AlgorithmError, AlgorithmKind, Algorithms, KnownKeys, Selection};

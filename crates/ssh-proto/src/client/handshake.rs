@@ -3,6 +3,7 @@
 use super::{Client, Event, Phase};
 use crate::Error;
 use crate::error::printable;
+use crate::key::HostKey;
 use crate::message::{
     DEBUG, DISCONNECT, DisconnectReason, EXT_INFO, IGNORE, KEX_ECDH_INIT, KEX_ECDH_REPLY, KEXINIT,
     NEWKEYS, SERVICE_REQUEST, UNIMPLEMENTED, USERAUTH_REQUEST,
@@ -47,7 +48,7 @@ pub(super) struct Keys {
     /// The hash of the first exchange.
     session: Option<Vec<u8>>,
     /// The host key of the first exchange; it may not change within a session.
-    host_key: Option<Vec<u8>>,
+    host_key: Option<HostKey>,
 }
 
 impl Keys {
@@ -217,10 +218,10 @@ impl Client {
         self.keys.stage = Stage::Deciding { secrets, algorithms };
         match &self.keys.host_key {
             None => {
-                self.keys.host_key = Some(host_key.blob().to_vec());
+                self.keys.host_key = Some(host_key.clone());
                 Ok(Some(Event::HostKey(host_key)))
             }
-            Some(known) if known == host_key.blob() => self.switch_keys().map(|()| None),
+            Some(known) if *known == host_key => self.switch_keys().map(|()| None),
             Some(_) => Err(Error::HostKey("it changed within the session".into())),
         }
     }

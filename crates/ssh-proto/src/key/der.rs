@@ -9,7 +9,7 @@ use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair};
 use md5::{Digest, Md5};
 use pkcs8::der::asn1::OctetStringRef;
 use pkcs8::der::{Decode, Reader, SliceReader};
-use pkcs8::pkcs5;
+use pkcs8::pkcs5::{self, pbes2::Kdf};
 use pkcs8::spki::AlgorithmIdentifierRef;
 use pkcs8::{EncryptedPrivateKeyInfo, ObjectIdentifier, PrivateKeyInfo};
 use zeroize::{Zeroize, Zeroizing};
@@ -24,6 +24,13 @@ const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 /// rsaEncryption (RFC 8017)
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+
+/// The most rounds of PBKDF2 that a file may ask for: the number that NIST SP 800-132 names for
+/// keys that are worth any wait. OpenSSL writes 2048.
+const MOST_ROUNDS: u32 = if cfg!(feature = "fuzzing") { 2 } else { 10_000_000 };
+/// The most that the three costs of scrypt may come to when they are multiplied. An eighth of a KiB
+/// of memory goes with each, which makes this OpenSSL's own limit of 32 MiB.
+const MOST_BLOCKS: u64 = if cfg!(feature = "fuzzing") { 64 } else { 1 << 18 };
 
 /// `PRIVATE KEY`: any type of key (RFC 5208, RFC 5958).
 pub(super) fn pkcs8(der: &[u8]) -> Result<Signer, PrivateKeyError> {
@@ -62,6 +69,10 @@ pub(super) fn encrypted_pkcs8(
         Ok(()) => unsupported_encryption(),
         Err(_) => PrivateKeyError::Damaged("it is not the structure of an encrypted PKCS#8 key"),
     })?;
+    if !is_affordable(&info) {
+        let what = "encrypted with a key derivation of excessive cost";
+        return Err(PrivateKeyError::Unsupported(what.to_owned()));
+    }
     let passphrase = passphrase.ok_or(PrivateKeyError::PassphraseMissing)?;
     let document = info.decrypt(passphrase).map_err(|error| match error {
         pkcs8::Error::EncryptedPrivateKey(
@@ -74,6 +85,20 @@ pub(super) fn encrypted_pkcs8(
         _ => PrivateKeyError::PassphraseWrong,
     })?;
     pkcs8(document.as_bytes()).map_err(misdecrypted)
+}
+
+/// Whether the key can be derived in seconds, and in memory that a process can spare: the library
+/// believes the file, and a failed allocation would end the process.
+fn is_affordable(info: &EncryptedPrivateKeyInfo<'_>) -> bool {
+    match info.encryption_algorithm.pbes2().map(|parameters| &parameters.kdf) {
+        Some(Kdf::Pbkdf2(pbkdf2)) => pbkdf2.iteration_count <= MOST_ROUNDS,
+        Some(Kdf::Scrypt(scrypt)) => {
+            let blocks = u64::from(scrypt.block_size) * u64::from(scrypt.parallelization);
+            blocks.checked_mul(scrypt.cost_parameter).is_some_and(|all| all <= MOST_BLOCKS)
+        }
+        // Refused when it is tried.
+        Some(_) | None => true,
+    }
 }
 
 /// Whether it is the structure of an encrypted key, encrypted in whatever way: the parser of
@@ -171,4 +196,57 @@ fn hexadecimal(text: &str) -> Option<[u8; 16]> {
         return None;
     }
     Some(u128::from_str_radix(text, 16).ok()?.to_be_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use pkcs8::der::Encode;
+    use pkcs8::pkcs5::pbes2::{EncryptionScheme, Parameters, Pbkdf2Params, ScryptParams};
+
+    use super::*;
+
+    fn read(kdf: Kdf<'_>) -> PrivateKeyError {
+        let encryption = EncryptionScheme::Aes256Cbc { iv: &[7; 16] };
+        let encryption_algorithm = Parameters { kdf, encryption }.into();
+        let info = EncryptedPrivateKeyInfo { encryption_algorithm, encrypted_data: &[7; 48] };
+        let der = info.to_der().expect("it is well formed");
+        let error = encrypted_pkcs8(&der, None).err().expect("there is no passphrase");
+        match (&error, encrypted_pkcs8(&der, Some(b"secret")).err()) {
+            (PrivateKeyError::PassphraseMissing, Some(PrivateKeyError::PassphraseWrong)) => {}
+            (error, other) => assert_eq!(Some(error), other.as_ref()),
+        }
+        error
+    }
+
+    fn scrypt(cost: u64, block_size: u16, parallelization: u16) -> PrivateKeyError {
+        read(Kdf::Scrypt(ScryptParams {
+            salt: b"salt",
+            cost_parameter: cost,
+            block_size,
+            parallelization,
+            key_length: None,
+        }))
+    }
+
+    #[test]
+    fn the_work_for_a_passphrase_is_bounded() {
+        let rounds = |rounds| {
+            let pbkdf2 = Pbkdf2Params::hmac_with_sha256(rounds, b"salt");
+            read(Kdf::Pbkdf2(pbkdf2.expect("the library takes more")))
+        };
+        assert_eq!(rounds(2), PrivateKeyError::PassphraseMissing);
+        assert!(matches!(rounds(MOST_ROUNDS + 1), PrivateKeyError::Unsupported(_)));
+    }
+
+    /// A terabyte of memory, and a day of work with little of it.
+    #[test]
+    fn the_memory_for_a_passphrase_is_bounded() {
+        assert_eq!(scrypt(2, 8, 1), PrivateKeyError::PassphraseMissing);
+        for (cost, block_size, parallelization) in
+            [(1 << 30, 8, 1), (1 << 17, 1, u16::MAX), (1 << 63, u16::MAX, u16::MAX)]
+        {
+            let error = scrypt(cost, block_size, parallelization);
+            assert!(matches!(error, PrivateKeyError::Unsupported(_)), "{error}");
+        }
+    }
 }

@@ -16,6 +16,9 @@ use crate::wire::{Malformed, Reader};
 
 /// What the decoded body begins with.
 const MAGIC: &[u8] = b"openssh-key-v1\0";
+/// The most rounds of bcrypt that a file may ask for, some tens of seconds of work; ssh-keygen writes
+/// 16 or 24. Few enough under the fuzzer for it to try many files.
+const MOST_ROUNDS: u32 = if cfg!(feature = "fuzzing") { 2 } else { 10_000 };
 
 impl From<Malformed> for PrivateKeyError {
     fn from(_: Malformed) -> Self {
@@ -68,8 +71,9 @@ pub(super) fn read(body: &[u8], passphrase: Option<&[u8]>) -> Result<Signer, Pri
         if !private.len().is_multiple_of(cipher.block_size()) {
             return Err(PrivateKeyError::Damaged("its length does not fit its cipher"));
         }
+        let derivation = bcrypt(options)?;
         let passphrase = passphrase.ok_or(PrivateKeyError::PassphraseMissing)?;
-        let (key, iv) = bcrypt(options)?
+        let (key, iv) = derivation
             .derive_key_and_iv(cipher, passphrase)
             .map_err(|_| PrivateKeyError::Damaged("its key derivation cannot be run"))?;
         let mut private = Zeroizing::new(private.to_vec());
@@ -92,10 +96,14 @@ pub(super) fn read(body: &[u8], passphrase: Option<&[u8]>) -> Result<Signer, Pri
 /// string  salt
 /// uint32  rounds
 /// ```
-fn bcrypt(options: &[u8]) -> Result<Kdf, Malformed> {
+fn bcrypt(options: &[u8]) -> Result<Kdf, PrivateKeyError> {
     let mut fields = Reader::new(options);
     let (salt, rounds) = (fields.string()?.to_vec(), fields.uint32()?);
     fields.end()?;
+    if rounds > MOST_ROUNDS {
+        let what = format!("encrypted with {rounds} rounds of bcrypt, more than {MOST_ROUNDS}");
+        return Err(PrivateKeyError::Unsupported(what));
+    }
     Ok(Kdf::Bcrypt { salt, rounds })
 }
 
@@ -187,4 +195,41 @@ fn rsa(fields: &mut Reader<'_>) -> Result<Signer, PrivateKeyError> {
         q: fields.positive()?,
     };
     Ok(Signer::Rsa(numbers.key_pair()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Writer;
+
+    /// A file that asks for this many rounds, whatever it holds.
+    fn encrypted(rounds: u32) -> Vec<u8> {
+        let mut options = Vec::new();
+        options.put_string(b"salt");
+        options.put_uint32(rounds);
+        let mut body = MAGIC.to_vec();
+        body.put_string(b"aes256-ctr");
+        body.put_string(b"bcrypt");
+        body.put_string(&options);
+        body.put_uint32(1);
+        body.put_string(b"public");
+        body.put_string(&[7; 32]);
+        body
+    }
+
+    /// 4 billion rounds would take a thread for half a year.
+    #[test]
+    fn the_work_for_a_passphrase_is_bounded() {
+        for passphrase in [None, Some(&b"secret"[..])] {
+            for rounds in [MOST_ROUNDS + 1, u32::MAX] {
+                let error = read(&encrypted(rounds), passphrase).err();
+                let Some(PrivateKeyError::Unsupported(text)) = error else { panic!("{error:?}") };
+                assert!(text.contains(&rounds.to_string()), "{text}");
+            }
+        }
+        let error = read(&encrypted(MOST_ROUNDS), None).err();
+        assert_eq!(error, Some(PrivateKeyError::PassphraseMissing));
+        let error = read(&encrypted(1), Some(b"secret")).err();
+        assert_eq!(error, Some(PrivateKeyError::PassphraseWrong));
+    }
 }

@@ -20,6 +20,7 @@ pub(crate) use inbound::Inbound;
 pub(crate) use kex::{Exchange, Secrets, Step, Transcript};
 #[cfg(test)]
 pub(crate) use kex::{GROUP_14, GROUP_16, GROUP_18, Kex};
+pub use negotiation::KnownKeys;
 pub(crate) use negotiation::{Agreed, KexInit, Offer};
 pub(crate) use outbound::Outbound;
 pub(crate) use volume::Volume;

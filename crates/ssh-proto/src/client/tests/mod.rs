@@ -5,11 +5,13 @@
 
 mod agreement;
 mod authentication;
+mod certificates;
 mod channels;
 mod compression;
 mod damaged;
 mod flow;
 mod handshake;
+mod host_keys;
 mod hostile;
 mod judge;
 mod keepalive;

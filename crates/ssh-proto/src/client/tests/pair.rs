@@ -9,9 +9,10 @@ use super::messages::{Open, confirm};
 use super::random::Random;
 use super::server::{Script, Server, fixture};
 use crate::client::{Client, Event, Keepalive, Rekey, Setup};
+use crate::key::HostKey;
 use crate::message::{CHANNEL_OPEN, DISCONNECT};
 use crate::wire::Reader;
-use crate::{Algorithms, ChannelId, Credentials, Error, OpenFailure, Question};
+use crate::{Algorithms, ChannelId, Credentials, Error, KnownKeys, OpenFailure, Question};
 
 /// An event with its data, which outlives the receive buffer.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub(super) enum Seen {
     Eof(ChannelId),
     Close(ChannelId),
     Rekeyed,
+    /// The blobs.
+    HostKeys(Vec<Vec<u8>>),
 }
 
 impl Seen {
@@ -64,14 +67,14 @@ pub(super) fn setup() -> Setup {
     Setup {
         credentials: Credentials {
             user: "ann".into(),
-            key: Some(fixture!("ed25519b.pkcs8")),
+            keys: vec![fixture!("ed25519b.pkcs8").into()],
             password: Some(Zeroizing::new("secret".into())),
             ..Credentials::default()
         },
         keepalive: Some(Keepalive { interval: Duration::from_secs(10), count_max: 3 }),
         rekey: Rekey::default(),
         algorithms: Algorithms::default(),
-        known_key_types: Vec::new(),
+        known_keys: KnownKeys::default(),
     }
 }
 
@@ -204,7 +207,10 @@ impl Pair {
                 }
             };
             let seen = match event {
-                Event::HostKey(key) => Seen::HostKey(key.blob().to_vec()),
+                Event::HostKey(HostKey::Plain(key)) => Seen::HostKey(key.blob().to_vec()),
+                Event::HostKey(HostKey::Certified(certificate)) => {
+                    Seen::HostKey(certificate.blob().to_vec())
+                }
                 Event::Asked(question) => Seen::Asked(question),
                 Event::Ready => Seen::Ready,
                 Event::Opened(channel) => Seen::Opened(channel),
@@ -222,6 +228,9 @@ impl Pair {
                 Event::Eof(channel) => Seen::Eof(channel),
                 Event::Close(channel) => Seen::Close(channel),
                 Event::Rekeyed => Seen::Rekeyed,
+                Event::HostKeys(keys) => {
+                    Seen::HostKeys(keys.iter().map(|key| key.blob().to_vec()).collect())
+                }
             };
             if matches!(seen, Seen::HostKey(_)) && self.trusts {
                 self.client.trust(true).unwrap();

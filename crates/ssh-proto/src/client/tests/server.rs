@@ -46,6 +46,8 @@ pub(super) struct Reply {
 /// How a server behaves.
 pub(super) struct Script {
     pub(super) host_key: PrivateKey,
+    /// What it shows in place of its key.
+    pub(super) certificate: Option<Vec<u8>>,
     /// The one host key algorithm that it offers and signs with.
     pub(super) algorithm: &'static str,
     /// Its methods of key exchange, with commas.
@@ -85,6 +87,7 @@ impl Default for Script {
     fn default() -> Self {
         Self {
             host_key: fixture!("ed25519"),
+            certificate: None,
             algorithm: "ssh-ed25519",
             kex: "curve25519-sha256",
             group: Group::of(&GROUP_14),
@@ -331,7 +334,8 @@ impl Server {
         let exchanges_groups = method == "diffie-hellman-group-exchange-sha256";
         assert_eq!(init[0], if exchanges_groups { KEX_DH_GEX_INIT } else { KEX_ECDH_INIT });
         let agreed = agreement::agree(method, &group, theirs, &mut self.random);
-        let blob = self.script.host_key.public_blob().to_vec();
+        let plain = || self.script.host_key.public_blob().to_vec();
+        let blob = self.script.certificate.clone().unwrap_or_else(plain);
         let mut hashed = Vec::new();
         for part in [
             self.version.as_deref().unwrap().as_bytes(),
@@ -353,7 +357,8 @@ impl Server {
         hashed.put_string(&agreed.public);
         hashed.extend_from_slice(&agreed.shared);
         let hash = digest(agreement::hash(method), &hashed);
-        let signature = self.script.host_key.sign(self.script.algorithm, hash.as_ref()).unwrap();
+        let algorithm = self.script.algorithm.trim_end_matches("-cert-v01@openssh.com");
+        let signature = self.script.host_key.sign(algorithm, hash.as_ref()).unwrap();
         let mut reply = Reply { host_key: blob, point: agreed.public, signature };
         (self.script.forge)(&mut reply);
         let parts = [Text(&reply.host_key), Text(&reply.point), Text(&reply.signature)];

@@ -1,0 +1,167 @@
+//! Messages to and from an agent that holds the user's keys (draft-miller-ssh-agent).
+//!
+//! Two requests are all that logging on takes. What the agent lists and signs is passed on as it
+//! is: a key of a type that we have never heard of spoils nothing. Requests are whole, with their
+//! length in front; of an answer, [`answer_length`] reads the length, and the other functions take
+//! what follows it.
+
+use crate::wire::{Malformed, Reader, Writer, message};
+
+/// Message numbers, and the bits that choose the digest of an RSA signature.
+const FAILURE: u8 = 5;
+const REQUEST_IDENTITIES: u8 = 11;
+const IDENTITIES_ANSWER: u8 = 12;
+const SIGN_REQUEST: u8 = 13;
+const SIGN_RESPONSE: u8 = 14;
+const RSA_SHA2_256: u32 = 2;
+const RSA_SHA2_512: u32 = 4;
+
+/// The longest answer that is read, in bytes, and the most keys in one: as in OpenSSH.
+const MOST_ANSWER: usize = 256 * 1024;
+const MOST_KEYS: u32 = 2048;
+
+/// Why an answer of an agent is of no help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AnswerError {
+    /// It claims to be longer than any is.
+    #[error("it announced an answer of {0} bytes")]
+    TooLong(usize),
+    /// It does not hold what it should.
+    #[error("its answer is malformed")]
+    Malformed,
+    /// The agent says that it failed: it is locked, or its user said no.
+    #[error("it refused")]
+    Refused,
+}
+
+impl From<Malformed> for AnswerError {
+    fn from(_: Malformed) -> Self {
+        AnswerError::Malformed
+    }
+}
+
+/// Asks for the public keys and certificates that the agent holds.
+pub fn request_identities() -> Vec<u8> {
+    framed(&[REQUEST_IDENTITIES])
+}
+
+/// Asks for a signature over `data` with `key`, one of those that the agent listed.
+pub fn request_signature(key: &[u8], algorithm: &str, data: &[u8]) -> Vec<u8> {
+    let flags = if algorithm.starts_with("rsa-sha2-512") {
+        RSA_SHA2_512
+    } else if algorithm.starts_with("rsa-sha2-256") {
+        RSA_SHA2_256
+    } else {
+        0
+    };
+    let mut request = message(SIGN_REQUEST);
+    request.put_string(key);
+    request.put_string(data);
+    request.put_uint32(flags);
+    framed(&request)
+}
+
+fn framed(request: &[u8]) -> Vec<u8> {
+    let mut framed = Vec::with_capacity(4 + request.len());
+    framed.put_string(request);
+    framed
+}
+
+/// How many bytes follow the first four of an answer.
+pub fn answer_length(field: [u8; 4]) -> Result<usize, AnswerError> {
+    match u32::from_be_bytes(field) as usize {
+        0 => Err(AnswerError::Malformed),
+        length if length > MOST_ANSWER => Err(AnswerError::TooLong(length)),
+        length => Ok(length),
+    }
+}
+
+/// The keys of SSH_AGENT_IDENTITIES_ANSWER: `uint32` number of keys, then for each `string key,
+/// string comment`.
+pub fn identities(answer: &[u8]) -> Result<Vec<Vec<u8>>, AnswerError> {
+    let mut fields = expect(answer, IDENTITIES_ANSWER)?;
+    let count = fields.uint32()?;
+    if count > MOST_KEYS {
+        return Err(AnswerError::Malformed);
+    }
+    (0..count)
+        .map(|_| {
+            let key = fields.string()?.to_vec();
+            fields.string()?;
+            Ok(key)
+        })
+        .collect()
+}
+
+/// The signature of SSH_AGENT_SIGN_RESPONSE: `string signature`, which begins with the name of its
+/// algorithm.
+pub fn signature(answer: &[u8]) -> Result<Vec<u8>, AnswerError> {
+    Ok(expect(answer, SIGN_RESPONSE)?.string()?.to_vec())
+}
+
+fn expect(answer: &[u8], number: u8) -> Result<Reader<'_>, AnswerError> {
+    let mut fields = Reader::new(answer);
+    match fields.byte()? {
+        got if got == number => Ok(fields),
+        FAILURE => Err(AnswerError::Refused),
+        _ => Err(AnswerError::Malformed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(number: u8, parts: &[&[u8]]) -> Vec<u8> {
+        let mut answer = message(number);
+        for part in parts {
+            answer.extend_from_slice(part);
+        }
+        answer
+    }
+
+    #[test]
+    fn requests_are_strings() {
+        assert_eq!(request_identities(), [0, 0, 0, 1, REQUEST_IDENTITIES]);
+        for (algorithm, flags) in [("ssh-ed25519", 0), ("rsa-sha2-256", 2), ("rsa-sha2-512", 4)] {
+            let expected = [0, 0, 0, 16, SIGN_REQUEST, 0, 0, 0, 1, b'k', 0, 0, 0, 2, b'd', b'd'];
+            let request = request_signature(b"k", algorithm, b"dd");
+            assert_eq!(request, [&expected[..], &[0, 0, 0, flags]].concat());
+        }
+    }
+
+    #[test]
+    fn keys_come_without_their_comments() {
+        let list = answer(
+            IDENTITIES_ANSWER,
+            &[b"\0\0\0\x02", b"\0\0\0\x01k\0\0\0\x01c", b"\0\0\0\0\0\0\0\0"],
+        );
+        assert_eq!(identities(&list), Ok(vec![b"k".to_vec(), Vec::new()]));
+        for length in 0..list.len() {
+            assert_eq!(identities(&list[..length]), Err(AnswerError::Malformed), "{length}");
+        }
+        assert_eq!(identities(&[IDENTITIES_ANSWER, 0, 0, 0, 0]), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn lengths_are_not_believed() {
+        for claim in [b"\xff\xff\xff\xff", b"\0\0\x08\x01"] {
+            let list = answer(IDENTITIES_ANSWER, &[claim, &[0; 64]]);
+            assert_eq!(identities(&list), Err(AnswerError::Malformed));
+        }
+        let signed = answer(SIGN_RESPONSE, &[b"\xff\xff\xff\xff", &[0; 64]]);
+        assert_eq!(signature(&signed), Err(AnswerError::Malformed));
+        assert_eq!(answer_length([0xff; 4]), Err(AnswerError::TooLong(0xffff_ffff)));
+        assert_eq!(answer_length([0, 4, 0, 1]), Err(AnswerError::TooLong(MOST_ANSWER + 1)));
+        assert_eq!(answer_length([0, 4, 0, 0]), Ok(MOST_ANSWER));
+        assert_eq!(answer_length([0; 4]), Err(AnswerError::Malformed));
+    }
+
+    #[test]
+    fn a_refusal_is_told_from_an_answer_to_something_else() {
+        assert_eq!(signature(&[FAILURE]), Err(AnswerError::Refused));
+        assert_eq!(identities(&[FAILURE]), Err(AnswerError::Refused));
+        assert_eq!(signature(&[IDENTITIES_ANSWER, 0, 0, 0, 0]), Err(AnswerError::Malformed));
+        assert_eq!(signature(&answer(SIGN_RESPONSE, &[b"\0\0\0\x01s"])), Ok(b"s".to_vec()));
+    }
+}
