@@ -83,7 +83,8 @@ export interface Algorithms {
    * `'curve25519-sha256@libssh.org'`, `'ecdh-sha2-nistp256'`, `'ecdh-sha2-nistp384'`,
    * `'ecdh-sha2-nistp521'`, `'diffie-hellman-group-exchange-sha256'`,
    * `'diffie-hellman-group16-sha512'`, `'diffie-hellman-group18-sha512'`,
-   * `'diffie-hellman-group14-sha256'`.
+   * `'diffie-hellman-group14-sha256'`. The first withstands quantum computers (OpenSSH 9.9); for
+   * `sntrup761x25519-sha512` there is no audited implementation.
    */
   kex?: AlgorithmList | undefined;
   /**
