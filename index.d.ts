@@ -338,6 +338,34 @@ export interface RekeyOptions {
   seconds?: number | undefined;
 }
 
+/**
+ * What {@link SSHTunnel.fromConfig} takes beside the host: options of the constructor, which win over
+ * the files.
+ */
+export interface ConfigOverrides extends Partial<SSHTunnelOptions> {
+  /**
+   * The file to read in place of the user's and the system's, as with `ssh -F`; `'none'`: no file.
+   * `~` is not expanded.
+   */
+  configFile?: string | undefined;
+}
+
+/** What an ssh_config file says that would have changed something for a tunnel, and is not honoured. */
+export interface ConfigNotice {
+  /** The host it is about, as it was given or as `ProxyJump` names it. */
+  readonly host: string;
+  /** The directive, such as `'RevokedHostKeys'`, or `'Match'` for one of its criteria. */
+  readonly option: string;
+  /** Its arguments. */
+  readonly value: string;
+  /** Why, for people. */
+  readonly reason: string;
+  /** Where it stands; absent for a key that no file names. */
+  readonly file?: string;
+  /** Counted from 1. */
+  readonly line?: number;
+}
+
 /** A connection through the tunnel, at the moment of asking. */
 export interface ConnectionInfo {
   /** Its number, unique within the tunnel, counted from 1. */
@@ -441,6 +469,7 @@ export interface SSHTunnelError extends Error {
    *   `certificate` is none or belongs to another key
    * - `'ERR_SSH_AUTH'`: the server refused every proof that was offered; the message names what was
    *   tried, and what the server accepts
+   * - `'ERR_SSH_CONFIG'`: an ssh_config file cannot be used, see {@link SSHTunnel.fromConfig}
    * - `'ERR_SSH_ALGORITHM'`: both sides have no algorithm of one kind in common; the message names both lists
    * - `'ERR_SSH_PROTOCOL'`: the server broke the protocol
    * - `'ERR_SSH_DISCONNECTED'`: the session broke, or the server ended it, fell silent or did not
@@ -450,6 +479,10 @@ export interface SSHTunnelError extends Error {
    * - `'ERR_TUNNEL_WOULD_DEADLOCK'`: the call would have blocked the thread that had to answer it
    */
   code: string;
+  /** For ERR_SSH_CONFIG: the file. */
+  file?: string;
+  /** For ERR_SSH_CONFIG: the line, counted from 1, where one is to blame. */
+  line?: number;
   /** For system errors: the number, negative, as in Node's own. */
   errno?: number;
   /** For system errors: `'connect'`, `'bind'`, `'getaddrinfo'`, `'listen'`, `'accept'`. */
@@ -576,6 +609,22 @@ export interface CloseOptions {
 export class SSHTunnel extends EventEmitter {
   /** Makes a tunnel that does nothing yet: starts no thread and touches no network. */
   constructor(options: SSHTunnelOptions);
+
+  /**
+   * Makes a tunnel of what `ssh host` would read: `~/.ssh/config` and `/etc/ssh/ssh_config`, or
+   * `overrides.configFile`. A `LocalForward` says where to listen and what to connect to, unless
+   * `overrides` has `forwardHost` or `forwardPort`. docs/config.md lists what is honoured; what is
+   * not is in {@link SSHTunnel.configNotices}.
+   *
+   * Blocks while files are read and the commands of `Match exec` are run; does not touch the
+   * network. Throws ERR_SSH_CONFIG where ssh would refuse a file, with the members `file` and, where
+   * one is to blame, `line`; otherwise what the constructor throws.
+   * @param host as it would be given to ssh, without a user: a name of the file, or of the server
+   */
+  static fromConfig(host: string, overrides?: ConfigOverrides): SSHTunnel;
+
+  /** What the files say that {@link SSHTunnel.fromConfig} did not honour; empty for the constructor's. */
+  readonly configNotices: readonly ConfigNotice[];
 
   /**
    * The `Linger` property: how the next connections will be closed. `true` (the default): gracefully.

@@ -17,15 +17,17 @@ export class Sshd {
   #folder;
   #process;
   #hostKeyTypes;
+  #program;
 
   /**
    * Resolves when the server accepts connections.
    * @param options.hostKeyTypes any of ed25519, ecdsa, rsa; with bits as in ecdsa-384
    * @param options.certify what makes a certificate for a host key, if it has one: gives its path
-   * @param options.config more lines for sshd_config, such as `RekeyLimit 16M`
+   * @param options.config lines for sshd_config that come before the usual ones, such as `RekeyLimit 16M`
+   * @param options.program sshd by another name
    */
-  static async start({ hostKeyTypes = ['ed25519'], certify = () => null, logLevel = 'VERBOSE', config = [] } = {}) {
-    if (!findProgram('sshd')) throw new Error('there is no sshd: install openssh-server');
+  static async start({ hostKeyTypes = ['ed25519'], certify = () => null, logLevel = 'VERBOSE', config = [], program = findProgram('sshd') } = {}) {
+    if (!program) throw new Error('there is no sshd: install openssh-server');
     // What Debian makes at boot: an empty folder for the part of sshd without rights.
     if (process.getuid() === 0) mkdirSync('/run/sshd', { recursive: true, mode: 0o755 });
 
@@ -33,6 +35,7 @@ export class Sshd {
     server.#folder = temporaryFolder('sshd');
     const at = server.#at;
     server.#hostKeyTypes = hostKeyTypes;
+    server.#program = program;
     server.hostKeys = server.#makeHostKeys();
     const certificates = server.hostKeys.map(certify).filter((file) => file !== null);
     server.key = makeKey(at('user'));
@@ -46,6 +49,7 @@ export class Sshd {
         `Port ${server.port}`,
         ...server.hostKeys.map(({ file }) => `HostKey ${file}`),
         ...certificates.map((file) => `HostCertificate ${file}`),
+        ...config,
         `AuthorizedKeysFile ${at('authorized_keys')}`,
         'PidFile none',
         'UsePAM no',
@@ -58,7 +62,6 @@ export class Sshd {
         'MaxSessions 1000',
         'UseDNS no',
         `LogLevel ${logLevel}`,
-        ...config,
       ];
       writeFileSync(at('sshd_config'), `${lines.join('\n')}\n`);
       if (await server.#launch()) return server;
@@ -85,7 +88,7 @@ export class Sshd {
     // The log is a file and no pipe: a test that blocks this process must not block the server.
     const log = openSync(this.logFile, 'a');
     const args = ['-D', '-e', '-f', this.#at('sshd_config')];
-    this.#process = spawn(findProgram('sshd'), args, { stdio: ['ignore', 'ignore', log] });
+    this.#process = spawn(this.#program, args, { stdio: ['ignore', 'ignore', log] });
     closeSync(log);
     process.on('exit', this.#kill);
     const failed = once(this.#process, 'exit').then(() => false);

@@ -51,6 +51,13 @@ const options: SSHTunnelOptions = {
 };
 
 const tunnel = new SSHTunnel(options);
+const configured: SSHTunnel = SSHTunnel.fromConfig('host', { configFile: 'none', username: 'user', forwardPort: 1 });
+for (const { host, option, value, reason, file, line } of configured.configNotices) {
+  const texts: (string | undefined)[] = [host, option, value, reason, file, line?.toFixed()];
+  void texts;
+}
+// @ts-expect-error no such option
+SSHTunnel.fromConfig('host', { config: 'none' });
 tunnel.on('keyboard-interactive', (name, instructions, lang, prompts, finish) => {
   finish(prompts.map(({ prompt, echo }) => (echo ? prompt : `${name}${instructions}${lang}`)));
   // @ts-expect-error answers are strings

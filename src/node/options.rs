@@ -259,9 +259,8 @@ fn pin(text: &str) -> Result<Pin, Failure> {
 
 /// The blob of a public key's line.
 fn blob(line: &str) -> Result<Vec<u8>, Failure> {
-    ssh_key::PublicKey::from_openssh(line)
-        .and_then(|key| key.to_bytes())
-        .map_err(|_| invalid("agentKeys", "expected lines of public keys", line))
+    ssh_proto::public_blob(line)
+        .ok_or_else(|| invalid("agentKeys", "expected lines of public keys", line))
 }
 
 fn invalid(property: &str, reason: impl Display, text: &str) -> Failure {
