@@ -1,6 +1,7 @@
 /// <reference types="node" />
 
 import { EventEmitter } from 'node:events';
+import { Duplex } from 'node:stream';
 
 /**
  * The LINGER structure of the sockets API: two unsigned shorts, integers from 0 to 65535.
@@ -19,7 +20,7 @@ export interface Linger {
 
 /** The server's host key, for {@link SSHTunnelOptions.hostVerifier} to decide about. */
 export interface HostKeyInfo {
-  /** The `host` option as it was given. */
+  /** The `host` option as it was given, of the tunnel or of a jump host. */
   host: string;
   port: number;
   /** `'ssh-ed25519'`, `'ecdsa-sha2-nistp256'` (or 384, 521), `'ssh-rsa'`. */
@@ -269,7 +270,48 @@ export interface SSHTunnelOptions {
    * callback are refused with ERR_TUNNEL_WOULD_DEADLOCK.
    */
   hostVerifier?: ((key: HostKeyInfo) => boolean | Promise<boolean>) | undefined;
-  /** The IP address of this machine to dial from, as in ssh2; addresses of its family only are dialed. */
+  /**
+   * Servers to go through, in this order, any number of them: the first is dialed, each connects to
+   * the next through a session of its own, and the last one to `host`, which is its to look up. No
+   * local port is involved. Not on Windows: Error ERR_FEATURE_UNAVAILABLE_ON_PLATFORM.
+   *
+   * An error on the way names the jump host; a hop that refuses to connect to the next server is
+   * ERR_SSH_OPEN_CONNECT_FAILED or another code of {@link ConnectionEnd.code}. `readyTimeout` covers
+   * all hops together. When a hop's session is lost, so is the tunnel's.
+   */
+  jump?: JumpHost | readonly JumpHost[] | undefined;
+  /**
+   * A program whose standard input and output lead to the server, instead of a connection of our
+   * own; its messages (stderr) go where those of this process go. As in ssh_config: run as
+   * `$SHELL -c "exec <command>"` (`/bin/sh` without SHELL, which is read now), after `%h`, `%p`, `%r`,
+   * `%n` and `%%` were replaced by host, port, user name, host again and `%`. Quoting is yours; a
+   * host or user name that a shell would act on is refused with TypeError ERR_INVALID_ARG_VALUE.
+   *
+   * Its end is the end of the session, and the error says its exit status. It gets the end of its
+   * input when the session ends, and SIGHUP when it is still there two seconds later, or at once
+   * when the session was lost or a logon given up. Not together with `jump`: give it to the first
+   * hop. Not on Windows: Error ERR_FEATURE_UNAVAILABLE_ON_PLATFORM.
+   */
+  proxyCommand?: string | undefined;
+  /**
+   * A stream of bytes that leads to the server, as in ssh2, instead of a connection of our own: a
+   * socket, also one of TLS, a channel of another client, any Duplex. `host` and `port` then only
+   * name the server, for its host key and in messages.
+   *
+   * It is used from the first `connect()` or `startListening()` on, and ended and destroyed with the
+   * session. It carries one session: later logons fail with ERR_TUNNEL_SOCK_USED. An error of its
+   * own becomes the `cause` of ERR_SSH_DISCONNECTED. Not together with `jump` (give it to the first
+   * hop), `proxyCommand` or `reconnect`. Not on Windows: Error ERR_FEATURE_UNAVAILABLE_ON_PLATFORM.
+   *
+   * This thread carries its bytes: `connect()` and `startListening()` without a session, `shutdown()`
+   * and `disconnect()` with one, are refused without a callback, with ERR_TUNNEL_WOULD_DEADLOCK.
+   */
+  sock?: Duplex | undefined;
+  /**
+   * The IP address of this machine to dial from, as in ssh2; addresses of its family only are
+   * dialed. This and the two that follow are about the one connection that is dialed: with `jump`,
+   * that to the first hop.
+   */
   localAddress?: string | undefined;
   /** Whether only IPv4 addresses are dialed, as in ssh2. Default: `false`. */
   forceIPv4?: boolean | undefined;
@@ -365,6 +407,43 @@ export interface ConfigNotice {
   /** Counted from 1. */
   readonly line?: number;
 }
+
+/**
+ * A server to go through: whom to log on as, how, and whom to trust. Nothing is taken over from the
+ * tunnel's own options: what is not given has the same default as there, which for `username` is
+ * the user that runs the process. One thing apart: a hop with none of `hostKey`, `knownHosts` and
+ * `hostVerifier` has its key checked by the usual known_hosts files, and where they do not know it,
+ * by the tunnel's `hostVerifier`, which sees the hop's `host` and `port`.
+ *
+ * A hop asks no questions: of keyboard-interactive, only its `password` answers. The first hop may
+ * be reached by a `proxyCommand` or a `sock`.
+ */
+export interface JumpHost
+  extends Pick<
+    SSHTunnelOptions,
+    | 'host'
+    | 'port'
+    | 'username'
+    | 'password'
+    | 'privateKey'
+    | 'passphrase'
+    | 'certificate'
+    | 'algorithms'
+    | 'agent'
+    | 'agentKeys'
+    | 'authHandler'
+    | 'hostKey'
+    | 'knownHosts'
+    | 'hostVerifier'
+    | 'strictHostKeyChecking'
+    | 'hostKeyAlias'
+    | 'updateHostKeys'
+    | 'proxyCommand'
+    | 'sock'
+    | 'keepaliveInterval'
+    | 'keepaliveCountMax'
+    | 'rekey'
+  > {}
 
 /** A connection through the tunnel, at the moment of asking. */
 export interface ConnectionInfo {
@@ -474,6 +553,8 @@ export interface SSHTunnelError extends Error {
    * - `'ERR_SSH_PROTOCOL'`: the server broke the protocol
    * - `'ERR_SSH_DISCONNECTED'`: the session broke, or the server ended it, fell silent or did not
    *   finish a change of keys
+   * - `'ERR_SSH_OPEN_...'`: a jump host refused to connect to the next server, see {@link ConnectionEnd.code}
+   * - `'ERR_TUNNEL_SOCK_USED'`: `sock` has served a session
    * - `'ERR_TUNNEL_CLOSED'`: the tunnel was shut down while the operation was under way
    * - `'ERR_TUNNEL_NO_CONNECTION'`: there is no connection with that number
    * - `'ERR_TUNNEL_WOULD_DEADLOCK'`: the call would have blocked the thread that had to answer it
@@ -485,9 +566,12 @@ export interface SSHTunnelError extends Error {
   line?: number;
   /** For system errors: the number, negative, as in Node's own. */
   errno?: number;
-  /** For system errors: `'connect'`, `'bind'`, `'getaddrinfo'`, `'listen'`, `'accept'`. */
+  /**
+   * For system errors: `'connect'`, `'bind'`, `'getaddrinfo'`, `'spawn'`, `'socketpair'`, `'listen'`,
+   * `'accept'`.
+   */
   syscall?: string;
-  /** For system errors: the host that it was about. */
+  /** For system errors: the host, or the program, that it was about. */
   address?: string;
   /** For system errors: the port that it was about. */
   port?: number;

@@ -6,12 +6,19 @@ const { EventEmitter } = require('node:events');
 const check = require('./lib/arguments.js');
 const { readConfig } = require('./lib/config/index.js');
 const { Deferred, adopt, binding, create, enqueue, hold, unhold } = require('./lib/environment.js');
-const { fromNative, wouldDeadlock } = require('./lib/errors.js');
+const { fromNative, invalidArgValue, wouldDeadlock } = require('./lib/errors.js');
+const { carry } = require('./lib/sock.js');
 
 const { Kind, Method } = binding;
 
+/** Streams that were given to tunnels: each carries one session, of one tunnel. */
+const given = new WeakSet();
+
 /** Tunnels that are up: nobody else may hold one, and still its events are due. */
 const up = new Set();
+
+/** What a blocked thread cannot do. */
+const SOCK = 'options.sock, which carries the session';
 
 const nothing = () => undefined;
 const itself = (value) => value;
@@ -37,7 +44,11 @@ const MIRRORED = {
 
 class SSHTunnel extends EventEmitter {
   #handle;
-  #hostVerifier;
+  /** Who decides about the host key of each jump host, in order, and last about the server's. */
+  #verifiers;
+  /** The stream that leads to the server, if one does, and what became of it once it is in use. */
+  #sock;
+  #carried;
   /** Whether the server's questions go to 'keyboard-interactive'. */
   #interactive;
   /** Events run in the context in which the tunnel was made. */
@@ -66,7 +77,8 @@ class SSHTunnel extends EventEmitter {
 
   constructor(options) {
     super();
-    const { native, hostVerifier, interactive, wipe } = check.checkOptions(options);
+    const { native, verifiers, interactive, sock, wipe } = check.checkOptions(options);
+    if (given.has(sock)) throw invalidArgValue('options.sock', 'was given to another tunnel', sock, { secret: true });
     let handle;
     try {
       handle = create(this, native);
@@ -75,8 +87,10 @@ class SSHTunnel extends EventEmitter {
     }
     if (typeof handle !== 'number') throw fromNative(handle);
     this.#handle = handle;
-    this.#hostVerifier = hostVerifier;
+    this.#verifiers = verifiers;
     this.#interactive = interactive;
+    this.#sock = sock;
+    if (sock !== undefined) given.add(sock);
   }
 
   static fromConfig(host, overrides) {
@@ -131,12 +145,12 @@ class SSHTunnel extends EventEmitter {
   }
 
   connect(callback) {
-    this.#refuseDeadlock('connect', callback);
+    this.#prepareLogon('connect', callback);
     return this.#operation(Method.Connect, 0, callback);
   }
 
   startListening(callback) {
-    this.#refuseDeadlock('startListening', callback);
+    this.#prepareLogon('startListening', callback);
     return this.#operation(Method.StartListening, 0, callback);
   }
 
@@ -145,10 +159,12 @@ class SSHTunnel extends EventEmitter {
   }
 
   disconnect(connectionId, callback) {
+    this.#refuseWithSock('disconnect', callback);
     return this.#operation(Method.Disconnect, check.checkConnectionId(connectionId), callback);
   }
 
   shutdown(callback) {
+    this.#refuseWithSock('shutdown', callback);
     return this.#operation(Method.Shutdown, 0, callback);
   }
 
@@ -251,10 +267,30 @@ class SSHTunnel extends EventEmitter {
     throw this.#error(outcome);
   }
 
-  #refuseDeadlock(method, callback) {
-    if (callback !== undefined || binding.ready(this.#handle)) return;
-    if (this.#hostVerifier !== undefined) throw wouldDeadlock(method, 'options.hostVerifier');
-    if (this.#interactive) throw wouldDeadlock(method, "a listener of 'keyboard-interactive'");
+  /** Before what may log on: refuses to block what the logon needs, and has its stream carried. */
+  #prepareLogon(method, callback) {
+    if (callback === undefined) {
+      if (!binding.ready(this.#handle)) this.#refuseDeadlock(method);
+      return;
+    }
+    if (this.#sock === undefined) return;
+    if (!(callback instanceof Deferred)) check.checkFunction(callback, 'callback');
+    const descriptor = binding.attachSock(this.#handle);
+    if (typeof descriptor === 'number') this.#carried = carry(this.#sock, descriptor);
+    else if (descriptor !== undefined) throw fromNative(descriptor);
+  }
+
+  #refuseDeadlock(method) {
+    const asked = 'which the logon has to ask';
+    if (this.#verifiers.some((verifier) => verifier !== undefined)) throw wouldDeadlock(method, `options.hostVerifier, ${asked}`);
+    if (this.#interactive) throw wouldDeadlock(method, `a listener of 'keyboard-interactive', ${asked}`);
+    if (this.#sock !== undefined) throw wouldDeadlock(method, SOCK);
+  }
+
+  /** What closes waits for what is under way, which a stream of this thread would have to carry. */
+  #refuseWithSock(method, callback) {
+    const blocks = callback === undefined && this.#sock !== undefined;
+    if (blocks && binding.ready(this.#handle)) throw wouldDeadlock(method, SOCK);
   }
 
   /** Keeps this tunnel, and the event loop, while it is up. */
@@ -279,6 +315,8 @@ class SSHTunnel extends EventEmitter {
       error.cause = this.#refusal.reason;
       this.#refusal = undefined;
     }
+    const failed = this.#carried?.error;
+    if (error.code === 'ERR_SSH_DISCONNECTED' && failed !== undefined) error.cause = failed;
     return error;
   }
 
@@ -324,11 +362,11 @@ class SSHTunnel extends EventEmitter {
     }
   }
 
-  async #verifyHostKey(question, key) {
+  async #verifyHostKey(question, { hop, ...key }) {
     this.#refusal = undefined;
     let trusted = false;
     try {
-      const verify = this.#hostVerifier;
+      const verify = this.#verifiers.at(hop ?? -1);
       trusted = (await verify(key)) === true;
     } catch (reason) {
       this.#refusal = { reason };

@@ -74,13 +74,16 @@ function configError(reason, { file, number }, cause) {
   return cause === undefined ? error : Object.assign(error, { cause });
 }
 
-/** A blocking call that only a function of the blocked thread could let go on. */
-function wouldDeadlock(method, asked) {
+/**
+ * A blocking call that only the blocked thread could let go on.
+ * @param {string} needed what runs on it, and what for
+ */
+function wouldDeadlock(method, needed) {
   return coded(
     Error,
     'ERR_TUNNEL_WOULD_DEADLOCK',
-    `${method}() without a callback blocks this thread, and ${asked}, which the ` +
-      `logon has to ask, runs on it: neither could ever go on. Pass a callback to ${method}(), ` +
+    `${method}() without a callback blocks this thread, and ${needed}, ` +
+      `runs on it: neither could ever go on. Pass a callback to ${method}(), ` +
       `or await tunnel.promises.${method}()`,
   );
 }

@@ -84,6 +84,8 @@ pub struct HostKey {
     pub host: String,
     /// Its port.
     pub port: u16,
+    /// Which jump host it is, if it is one.
+    pub hop: Option<u32>,
     /// The key's type.
     #[napi(js_name = "type")]
     pub key_type: String,
@@ -151,6 +153,7 @@ impl From<HostKeyInfo> for HostKey {
         Self {
             host: key.host,
             port: key.port,
+            hop: key.hop,
             key_type: key.key_type,
             key: key.key.into(),
             fingerprint: key.fingerprint,

@@ -81,10 +81,16 @@ fn jittered(delay: Duration, random: u32) -> Duration {
 /// Whether trying again would only repeat the error: something has to be put right first.
 fn is_final(error: &Error) -> bool {
     match error {
-        Error::HostKey(_) | Error::PrivateKey(_) | Error::Auth(_) | Error::Algorithm(_) => true,
+        Error::HostKey(_)
+        | Error::PrivateKey(_)
+        | Error::Auth(_)
+        | Error::Algorithm(_)
+        | Error::SockUsed => true,
+        Error::Hop { error, .. } => is_final(error),
         Error::Dial { .. }
         | Error::Timeout { .. }
         | Error::Protocol(_)
+        | Error::Refused { .. }
         | Error::Disconnected(_) => false,
     }
 }
@@ -171,6 +177,7 @@ mod tests {
             errno: Some(111),
             address: "host:22".into(),
         };
+        let at_hop = |error| Error::Hop { place: "host:22".into(), error: Box::new(error) };
         let timeout = Error::Timeout { host: text(), limit: 5, step: "a connection" };
         for (error, again) in [
             (dial, true),
@@ -181,6 +188,9 @@ mod tests {
             (Error::PrivateKey(text()), false),
             (Error::Auth(text()), false),
             (Error::Algorithm(text()), false),
+            (Error::SockUsed, false),
+            (at_hop(Error::Auth(text())), false),
+            (at_hop(broken()), true),
         ] {
             assert_eq!(Backoff::new(POLICY).next(&error, now).is_some(), again, "{error:?}");
         }

@@ -10,7 +10,6 @@ use std::time::Instant;
 
 use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
 use tokio::task::JoinSet;
-use tokio::time::{Sleep, sleep_until};
 
 use super::arrivals::Awaited;
 use super::command::Command;
@@ -24,6 +23,7 @@ use super::{Config, ConnectionEnd, ConnectionInfo, Event, Observer, Shared};
 use crate::backlog::Backlog;
 use crate::closing;
 use crate::session::{self, Link};
+use crate::timer::Timer;
 
 /// Turns without a rest before other tasks of the runtime get their chance.
 const TURNS: usize = 8;
@@ -78,7 +78,7 @@ pub(super) struct Driver {
     pub(super) unanswered: VecDeque<(Instant, u64, Awaited)>,
     /// When to look for idle connections; `None` while none may become idle.
     pub(super) next_idle_look: Option<Instant>,
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: Timer,
 
     /// Kept to be used again: no allocation in a turn.
     numbers: Vec<usize>,
@@ -128,7 +128,7 @@ impl Driver {
             queue: VecDeque::new(),
             unanswered: VecDeque::new(),
             next_idle_look: None,
-            timer: None,
+            timer: Timer::default(),
             numbers: Vec::new(),
             touched: Vec::new(),
             closed: Vec::new(),
@@ -261,18 +261,7 @@ impl Driver {
             self.listener.as_ref().and_then(Listener::paused_until),
             self.operations.leaving.deadline(),
         ];
-        let Some(due) = dues.into_iter().flatten().min() else {
-            self.timer = None;
-            return false;
-        };
-        // One that fires too early only causes a look; moving it back on every packet would cost.
-        let early =
-            |timer: &Pin<Box<Sleep>>| !timer.is_elapsed() && timer.deadline().into_std() <= due;
-        let timer = match self.timer.take().filter(early) {
-            Some(timer) => timer,
-            None => Box::pin(sleep_until(due.into())),
-        };
-        self.timer.insert(timer).as_mut().poll(cx).is_ready()
+        self.timer.poll(dues.into_iter().flatten().min(), cx)
     }
 
     /// Gives everything up: the handle is gone, and nobody hears what became of it.

@@ -43,15 +43,7 @@ impl Cause {
             Cause::Owner(_) => "OK",
             Cause::Rejected => "ERR_TUNNEL_REJECTED",
             Cause::Idle | Cause::Unanswered(_) => "ETIMEDOUT",
-            Cause::Refused(OpenFailure::AdministrativelyProhibited, _) => {
-                "ERR_SSH_OPEN_ADMINISTRATIVELY_PROHIBITED"
-            }
-            Cause::Refused(OpenFailure::ConnectFailed, _) => "ERR_SSH_OPEN_CONNECT_FAILED",
-            Cause::Refused(OpenFailure::UnknownChannelType, _) => {
-                "ERR_SSH_OPEN_UNKNOWN_CHANNEL_TYPE"
-            }
-            Cause::Refused(OpenFailure::ResourceShortage, _) => "ERR_SSH_OPEN_RESOURCE_SHORTAGE",
-            Cause::Refused(OpenFailure::Other(_), _) => "ERR_SSH_OPEN_FAILED",
+            Cause::Refused(reason, _) => session::open_code(*reason),
             Cause::SessionLost(_) => "ERR_SSH_DISCONNECTED",
         }
         .into()

@@ -154,10 +154,8 @@ impl Driver {
 
     /// The session's socket failed.
     pub(super) fn broken(&mut self, error: &io::Error) {
-        let text = match error.kind() {
-            io::ErrorKind::UnexpectedEof => "the server closed the connection".to_owned(),
-            _ => format!("the connection to the server broke: {error}"),
-        };
-        self.lost(session::Error::Disconnected(text));
+        if let Some(link) = &self.link {
+            self.lost(link.loss(error));
+        }
     }
 }
