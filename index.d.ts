@@ -22,13 +22,29 @@ export interface HostKeyInfo {
   /** The `host` option as it was given. */
   host: string;
   port: number;
-  /** `'ssh-ed25519'`, `'ecdsa-sha2-nistp256'`, `'ssh-rsa'`. */
+  /** `'ssh-ed25519'`, `'ecdsa-sha2-nistp256'` (or 384, 521), `'ssh-rsa'`. */
   type: string;
-  /** The public key as the server sent it (RFC 4253, section 6.6). */
+  /** The public key (RFC 4253, section 6.6); of a certificate, the key in it. */
   key: Buffer;
   /** `'SHA256:...'`, as `ssh-keygen -l` prints it. */
   fingerprint: string;
 }
+
+/**
+ * The text of a private key file, OpenSSH or PEM, not its path; or that with what belongs to it. A
+ * certificate is offered first, and then the key alone, as by OpenSSH; whether a certificate is
+ * valid is for the server to judge.
+ */
+export type PrivateKey =
+  | string
+  | Uint8Array
+  | {
+      key: string | Uint8Array;
+      /** What it is encrypted with. Default: the option `passphrase`. */
+      passphrase?: string | Uint8Array | undefined;
+      /** The line of its `-cert.pub` file. */
+      certificate?: string | Uint8Array | undefined;
+    };
 
 /** A way to prove who the user is; `'agent'` is publickey with the keys of `agent`. */
 export type AuthMethod = 'none' | 'publickey' | 'agent' | 'keyboard-interactive' | 'password';
@@ -58,7 +74,8 @@ export type AlgorithmList =
  * Which algorithms may be used, as in ssh2. Of each kind, the first of ours that the server has too
  * is taken; if there is none, the logon fails with ERR_SSH_ALGORITHM, which names both lists. An
  * unknown name, wherever it stands, and a list that leaves nothing are a TypeError
- * ERR_INVALID_ARG_VALUE. All that is known is offered by default: what is weak does not exist here.
+ * ERR_INVALID_ARG_VALUE. All that is known is offered by default, except compression: what is weak
+ * does not exist here.
  */
 export interface Algorithms {
   /**
@@ -82,8 +99,14 @@ export interface Algorithms {
   cipher?: AlgorithmList | undefined;
   /**
    * Signature algorithms of host keys. Default: `'ssh-ed25519'`, `'ecdsa-sha2-nistp256'`,
-   * `'rsa-sha2-512'`, `'rsa-sha2-256'`; those of keys that `hostKey` or the known_hosts files have
-   * of this server come before others.
+   * `'ecdsa-sha2-nistp384'`, `'ecdsa-sha2-nistp521'`, `'rsa-sha2-512'`, `'rsa-sha2-256'`,
+   * `'ssh-ed25519-cert-v01@openssh.com'`, `'ecdsa-sha2-nistp256-cert-v01@openssh.com'`,
+   * `'ecdsa-sha2-nistp384-cert-v01@openssh.com'`, `'ecdsa-sha2-nistp521-cert-v01@openssh.com'`,
+   * `'rsa-sha2-512-cert-v01@openssh.com'`, `'rsa-sha2-256-cert-v01@openssh.com'`.
+   *
+   * Those for what is known of this server come before others: certificates where an
+   * `@cert-authority` line of the known_hosts files matches it, then the types of the keys that the
+   * files or `hostKey` have of it.
    */
   serverHostKey?: AlgorithmList | undefined;
   /**
@@ -92,7 +115,12 @@ export interface Algorithms {
    * `'hmac-sha2-512'`.
    */
   hmac?: AlgorithmList | undefined;
-  /** Compression methods. Default, and all there is: `'none'`. */
+  /**
+   * Compression methods: `'none'`, `'zlib@openssh.com'`. Default: `'none'` alone; to compress where
+   * the server can: `{ prepend: 'zlib@openssh.com' }`, from when the user is logged on. That helps
+   * where the network is slow and the data are not compressed yet, and costs processor time
+   * elsewhere; how well something could be compressed shows in its length.
+   */
   compress?: AlgorithmList | undefined;
 }
 
@@ -108,17 +136,30 @@ export interface Algorithms {
  * anything about the user is sent.
  */
 export interface SSHTunnelOptions {
-  /** Name or address of the SSH server. */
+  /**
+   * Name or address of the SSH server. Of a name's addresses the first one to answer is taken: each
+   * gets 250 ms before the next is tried beside it, IPv6 and IPv4 by turns (RFC 8305).
+   */
   host: string;
   /** Port of the SSH server, 1 to 65535. Default: 22. */
   port?: number | undefined;
   /** Default: the name of the user that runs the process. */
   username?: string | undefined;
   password?: string | undefined;
-  /** The text of a private key file, OpenSSH or PEM; not its path. */
-  privateKey?: string | Uint8Array | undefined;
-  /** What `privateKey` is encrypted with. */
+  /**
+   * One private key or several, which are offered in this order. All of them are read before
+   * anything is sent: one that cannot be, or whose certificate belongs to another key, fails the
+   * logon with ERR_SSH_PRIVATE_KEY. A server counts every key that it refuses as an attempt, and
+   * OpenSSH's ends the session at the sixth.
+   */
+  privateKey?: PrivateKey | readonly PrivateKey[] | undefined;
+  /** What those of `privateKey` are encrypted with that have no passphrase of their own. */
   passphrase?: string | Uint8Array | undefined;
+  /**
+   * The certificate that goes with `privateKey`, which is one key then and no array: the line of
+   * its `-cert.pub` file. See {@link PrivateKey}.
+   */
+  certificate?: string | Uint8Array | undefined;
   /** Which algorithms may be used, and in which order. Default: all that are known. */
   algorithms?: Algorithms | undefined;
   /**
@@ -132,6 +173,11 @@ export interface SSHTunnelOptions {
    * confirmation, is waited for within `readyTimeout`.
    */
   agent?: string | undefined;
+  /**
+   * The only keys of `agent` to use, with their certificates: lines of public keys, as in
+   * `id_ed25519.pub`. Default: all that it holds, of which many servers take no more than six.
+   */
+  agentKeys?: string | readonly string[] | undefined;
   /**
    * Whether the event 'keyboard-interactive' answers the server's questions. As long as such a
    * tunnel has no session, `connect()` and `startListening()` without a callback are refused with
@@ -154,13 +200,41 @@ export interface SSHTunnelOptions {
   /** Trusted host keys: fingerprints (`'SHA256:...'`) or lines of public keys (`'ssh-ed25519 AAAA...'`). */
   hostKey?: string | readonly string[] | undefined;
   /**
-   * Paths of known_hosts files: plain, hashed and wildcard lines, `@revoked`. A file that does not
-   * exist counts as empty, one that cannot be read is an error; `~` is not expanded.
+   * Paths of known_hosts files: plain, hashed and wildcard lines, `@cert-authority`, `@revoked`. A
+   * file that does not exist counts as empty, one that cannot be read is an error; `~` is not
+   * expanded.
    */
   knownHosts?: string | readonly string[] | undefined;
   /**
-   * Asked about a host key that nothing else decides: not about one that a file of known hosts
-   * contradicts or revokes. Only `true`, or a promise of it, trusts the key. A throw or a rejection
+   * What becomes of a host key that nothing vouches for, as in ssh_config:
+   * - `true`: refused
+   * - `'accept-new'`: accepted and appended to the first file of `knownHosts`, unless the files have
+   *   another key of this host, or an authority of theirs has signed a certificate that is not
+   *   good. If it cannot be written it is refused. Without a file: TypeError ERR_INVALID_ARG_VALUE.
+   * - `false`: accepted, a changed key too. One that is new is appended if that can be done, a
+   *   changed one never. Whoever is in between can pose as the server and learns the password.
+   *
+   * A revoked key is refused in any case. With `hostKey`, nothing but what it names, the files and
+   * `hostVerifier` is accepted. A `hostVerifier` is asked before anything is accepted like this; its
+   * yes to a new key is written down unless this is `true`. Default: `true`.
+   */
+  strictHostKeyChecking?: boolean | 'accept-new' | undefined;
+  /**
+   * The name to look for in files and certificates, and to write there, in place of `host` and
+   * `port`: for a server behind several names, or several behind one.
+   */
+  hostKeyAlias?: string | undefined;
+  /**
+   * Whether the server's other keys are learned when it logs on by one that a line of the files has
+   * for this host: those that it proves to own are appended to the file of the first such line, in
+   * the background; no line is ever removed. Not by a certificate, and not where a line about the
+   * host has a pattern, a marker or more than two names. What goes wrong is not reported, and tried
+   * again with the next session. Without a file: TypeError ERR_INVALID_ARG_VALUE. Default: `false`.
+   */
+  updateHostKeys?: boolean | undefined;
+  /**
+   * Asked about a host key that nothing else decides: not about one that is revoked, nor, unless
+   * `strictHostKeyChecking` is `false`, about one that a file of known hosts contradicts. Only `true`, or a promise of it, trusts the key. A throw or a rejection
    * refuses it and becomes the `cause` of the error ERR_SSH_HOST_KEY.
    * The answer has to come within `readyTimeout`.
    *
@@ -169,6 +243,12 @@ export interface SSHTunnelOptions {
    * callback are refused with ERR_TUNNEL_WOULD_DEADLOCK.
    */
   hostVerifier?: ((key: HostKeyInfo) => boolean | Promise<boolean>) | undefined;
+  /** The IP address of this machine to dial from, as in ssh2; addresses of its family only are dialed. */
+  localAddress?: string | undefined;
+  /** Whether only IPv4 addresses are dialed, as in ssh2. Default: `false`. */
+  forceIPv4?: boolean | undefined;
+  /** Whether only IPv6 addresses are dialed; not together with `forceIPv4`. Default: `false`. */
+  forceIPv6?: boolean | undefined;
   /** Where to listen: an address, or a name that is resolved then. Default: `'127.0.0.1'`. */
   localHost?: string | undefined;
   /** Port to listen on, 0 to 65535; 0 lets the system choose. Default: 0. */
@@ -293,9 +373,11 @@ export interface ConnectionRequest {
 export interface SSHTunnelError extends Error {
   /**
    * The name of a system error (`'EADDRINUSE'`, `'ECONNREFUSED'`, `'ENOTFOUND'`, `'ETIMEDOUT'`), or
-   * - `'ERR_SSH_HOST_KEY'`: the server's key is not trusted, or a file of known hosts cannot be
-   *   read; nothing about the user was sent
-   * - `'ERR_SSH_PRIVATE_KEY'`: `privateKey` is no key, or `passphrase` is missing or wrong
+   * - `'ERR_SSH_HOST_KEY'`: the server's key or certificate is not trusted (the message says why,
+   *   with fingerprints, and with file and line where there are any), or a file of known hosts
+   *   cannot be read or written; nothing about the user was sent
+   * - `'ERR_SSH_PRIVATE_KEY'`: `privateKey` is no key, or its `passphrase` is missing or wrong, or its
+   *   `certificate` is none or belongs to another key
    * - `'ERR_SSH_AUTH'`: the server refused every proof that was offered; the message names what was
    *   tried, and what the server accepts
    * - `'ERR_SSH_ALGORITHM'`: both sides have no algorithm of one kind in common; the message names both lists
@@ -308,7 +390,7 @@ export interface SSHTunnelError extends Error {
   code: string;
   /** For system errors: the number, negative, as in Node's own. */
   errno?: number;
-  /** For system errors: `'connect'`, `'getaddrinfo'`, `'listen'`, `'accept'`. */
+  /** For system errors: `'connect'`, `'bind'`, `'getaddrinfo'`, `'listen'`, `'accept'`. */
   syscall?: string;
   /** For system errors: the host that it was about. */
   address?: string;
@@ -522,7 +604,8 @@ export class SSHTunnel extends EventEmitter {
    * Stops listening, closes every connection as {@link SSHTunnel.disconnect} does, with the same
    * promises about its bytes, and logs off. Done when the tunnel holds nothing any more: with
    * graceful connections that takes as long as the slowest of their peers takes to read. The server
-   * is given two seconds to hear the farewell. Operations under way fail with ERR_TUNNEL_CLOSED.
+   * is given two seconds to hand on what local programs had sent before they reset graceful
+   * connections, and two to hear the farewell. Operations under way fail with ERR_TUNNEL_CLOSED.
    * Never fails; on a tunnel that holds nothing there is nothing to do.
    */
   shutdown(): void;

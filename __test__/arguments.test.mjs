@@ -29,7 +29,8 @@ describe('constructor', () => {
   test('checks the type of every option', () => {
     const wrong = {
       host: 5, port: '22', username: 5, password: 5, privateKey: 5, passphrase: 5, agent: 5, tryKeyboard: 1, authHandler: 'agent', algorithms: 5, hostKey: 5, knownHosts: 5,
-      hostVerifier: true, localHost: 5, localPort: '0', forwardHost: 5, forwardPort: '9', linger: 1, keepAlive: 1,
+      hostVerifier: true, strictHostKeyChecking: 1, hostKeyAlias: 5, updateHostKeys: 1, localAddress: 5, forceIPv4: 1, forceIPv6: 1,
+      localHost: 5, localPort: '0', forwardHost: 5, forwardPort: '9', linger: 1, keepAlive: 1,
       idleTimeout: '1', keepaliveInterval: '1', keepaliveCountMax: '1', readyTimeout: '1',
     };
     for (const [name, bad] of Object.entries(wrong)) {
@@ -64,12 +65,38 @@ describe('constructor', () => {
     }
   });
 
+  test('refuses addresses to dial from that cannot be, or that leave nothing to dial to', () => {
+    make({ localAddress: '127.0.0.1', forceIPv4: true });
+    make({ localAddress: '::1', forceIPv6: true });
+    for (const bad of ['localhost', '127.1', '::1%lo', '']) assert.throws(() => make({ localAddress: bad }), value);
+    refuses(() => make({ localAddress: 'eth0' }), value, "The property 'options.localAddress' must be an IP address. Received 'eth0'");
+    refuses(() => make({ localAddress: '::1', forceIPv4: true }), value, "The property 'options.localAddress' must be of the family that is forced. Received '::1'");
+    refuses(() => make({ forceIPv4: true, forceIPv6: true }), value, "The property 'options.forceIPv6' leaves no address together with forceIPv4. Received true");
+  });
+
   test('takes a Linger as boolean or structure', () => {
     assert.equal(make({}).getLinger(), true);
     assert.equal(make({ linger: false }).getLinger(), false);
     assert.deepEqual(make({ linger: false }).getLingerOption(), { l_onoff: 1, l_linger: 0 });
     assert.deepEqual(make({ linger: { l_onoff: 0, l_linger: 9 } }).getLingerOption(), { l_onoff: 0, l_linger: 9 });
     refuses(() => make({ linger: { l_onoff: 1 } }), type, 'The "options.linger.l_linger" property must be of type number. Received undefined');
+  });
+
+  test('checks how strict it is about host keys', () => {
+    const name = 'options.strictHostKeyChecking';
+    for (const word of ['yes', 'no', 'ask', 'off', '', 'Accept-New']) {
+      refuses(() => make({ strictHostKeyChecking: word }), value, `The property '${name}' must be true, 'accept-new' or false. Received '${word}'`);
+    }
+    // The user's own files, or those that are given.
+    make({ strictHostKeyChecking: 'accept-new', updateHostKeys: true });
+    make({ strictHostKeyChecking: 'accept-new', updateHostKeys: true, knownHosts: 'file', hostVerifier: () => true });
+    make({ strictHostKeyChecking: false, knownHosts: [] });
+    for (const nowhere of [{ knownHosts: [] }, { hostKey: [] }, { hostVerifier: () => true }]) {
+      const file = 'needs a file in options.knownHosts to write to';
+      refuses(() => make({ ...nowhere, strictHostKeyChecking: 'accept-new' }), value, `The property '${name}' ${file}. Received 'accept-new'`);
+      refuses(() => make({ ...nowhere, updateHostKeys: true }), value, `The property 'options.updateHostKeys' ${file}. Received true`);
+    }
+    refuses(() => make({ hostKeyAlias: '' }), value, `The property 'options.hostKeyAlias' must not be empty. Received ''`);
   });
 
   test('refuses a host key that cannot be one', () => {
@@ -84,7 +111,7 @@ describe('constructor', () => {
 
   test('takes lists of algorithms, and changes of the default ones', () => {
     const good = [
-      {}, { kex: undefined }, { kex: ['curve25519-sha256'] }, { compress: ['none'] }, { cipher: {} },
+      {}, { kex: undefined }, { kex: ['curve25519-sha256'] }, { compress: ['zlib@openssh.com'] }, { cipher: {} },
       { cipher: { remove: 'aes128-ctr', prepend: ['aes256-ctr', 'aes256-ctr'], append: undefined } },
       { hmac: { remove: ['hmac-sha2-256', 'hmac-sha2-512'], append: 'hmac-sha2-256' } },
       { compress: { remove: 'none', append: 'none' } }, Object.create({ serverHostKey: ['ssh-ed25519'] }),
@@ -104,7 +131,7 @@ describe('constructor', () => {
   test('refuses algorithms that do not exist, and lists with nothing in them', () => {
     const at = (rest, list) => [{ algorithms: list }, `The property 'options.algorithms.${rest}`];
     for (const [bad, message] of [
-      at(`compress' names no known compression, which are none. Received 'zlib'`, { compress: ['none', 'zlib'] }),
+      at(`compress' names no known compression, which are none, zlib@openssh.com. Received 'zlib'`, { compress: ['none', 'zlib'] }),
       at(`hmac' must not be empty. Received []`, { hmac: [] }),
       at(`hmac[0]' must not be empty. Received ''`, { hmac: [''] }),
       at(`compress' leaves no compression. Received { remove: ["none"] }`, { compress: { remove: ['none'] } }),

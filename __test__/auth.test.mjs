@@ -1,12 +1,13 @@
 // Keys in an agent, at a real server with a real agent; and what happens when the agent fails.
 
 import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { userInfo } from 'node:os';
 import { after } from 'node:test';
 
 import { SSHTunnel } from '../index.js';
-import { Agent, AgentProxy } from './helpers/agents.mjs';
+import { Agent, AgentProxy, SecurityKeyAgent } from './helpers/agents.mjs';
 import { test } from './helpers/bounded.mjs';
 import { keygen, makeKey, temporaryFolder } from './helpers/keys.mjs';
 import { Sshd } from './helpers/sshd.mjs';
@@ -92,6 +93,51 @@ for (const type of ['ed25519', 'ecdsa', 'rsa']) {
     await server.logged(new RegExp(`Accepted certificate ID "cert-${type}"`));
   });
 }
+
+for (const [type, kind] of [['ed25519', 'ED25519-SK'], ['ecdsa', 'ECDSA-SK']]) {
+  test(`a security key behind the agent: ${type}`, async (t) => {
+    const agent = await SecurityKeyAgent.start(type);
+    t.after(() => agent.stop());
+    await refusal({ agent: agent.path });
+    server.authorize(agent.publicKey);
+    await logOn({ agent: agent.path });
+    const line = at(`security-${type}.pub`);
+    writeFileSync(line, agent.publicKey);
+    await accepted(keygen('-l', '-f', line).split(' ')[1], kind);
+    await logOn({ agent: agent.path, agentKeys: agent.publicKey });
+  });
+
+  test(`a certificate of a security key: ${type}`, async (t) => {
+    const agent = await SecurityKeyAgent.start(type);
+    t.after(() => agent.stop());
+    const line = at(`certified-${type}.pub`);
+    writeFileSync(line, agent.publicKey);
+    keygen('-q', '-s', authority.file, '-I', `sk-${type}`, '-n', userInfo().username, line);
+    const certificate = readFileSync(line.replace('.pub', '-cert.pub'), 'utf8').split(' ')[1];
+    const { publicKey } = agent;
+    agent.blob = Buffer.from(certificate, 'base64');
+    await logOn({ agent: agent.path, agentKeys: publicKey });
+    await server.logged(new RegExp(`Accepted certificate ID "sk-${type}"`));
+  });
+}
+
+test('of the keys in the agent, only the named ones are offered', async (t) => {
+  const keys = [newKey({}), newKey({ type: 'rsa' }), newKey({})];
+  const agent = (await agentWith(t, ...keys)).path;
+  await logOn({ agent, agentKeys: [keys[2].publicKey, keys[1].publicKey] });
+  await accepted(keys[1].fingerprint, 'RSA'); // the order is the agent's
+  const stranger = makeKey(at('not-held')).publicKey;
+  assert.match(await refusal({ agent, agentKeys: stranger }), /agent \(it has no other key\)/);
+  assert.match(await refusal({ agent, agentKeys: [] }), /agent \(it has no other key\)/);
+  for (const line of ['ssh-ed25519', 'ssh-ed25519 AAAA', keys[0].privateKey]) {
+    assert.throws(() => make({ agent, agentKeys: line }), (error) => {
+      assert.equal(error.code, 'ERR_INVALID_ARG_VALUE');
+      assert.match(error.message, /^The property 'options\.agentKeys' is invalid: expected lines of public keys/);
+      assert.doesNotMatch(error.message, /b3BlbnNzaC1rZXk/, 'no part of a private key');
+      return true;
+    });
+  }
+});
 
 test('the agent signs only with the key that the server takes', async (t) => {
   const strangers = Array.from({ length: 3 }, () => newKey({}, { known: false }));

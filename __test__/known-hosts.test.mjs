@@ -1,43 +1,28 @@
 // Whom a tunnel believes a server to be.
 
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after } from 'node:test';
 
-import { SSHTunnel } from '../index.js';
 import { test } from './helpers/bounded.mjs';
-import { keygen, makeKey, temporaryFolder } from './helpers/keys.mjs';
+import { keygen, makeKey } from './helpers/keys.mjs';
 import { Sshd } from './helpers/sshd.mjs';
+import { KnownHosts, logOn as logOnTo } from './helpers/trust.mjs';
 
-const server = await Sshd.start({ hostKeyTypes: ['ed25519', 'rsa'] });
-const folder = temporaryFolder('known-hosts');
+const server = await Sshd.start({ hostKeyTypes: ['ed25519', 'rsa', 'ecdsa-384', 'ecdsa-521'] });
+const files = new KnownHosts();
 after(async () => {
-  folder.remove();
+  files.remove();
   await server.stop();
 });
 
-const [hostKey, rsaKey] = server.hostKeys;
-const stranger = makeKey(join(folder.path, 'stranger'));
-const address = `[127.0.0.1]:${server.port}`;
+const [hostKey, rsaKey, ...ecdsaKeys] = server.hostKeys;
+const stranger = makeKey(join(files.path, 'stranger'));
+const { address } = server;
 const REFUSED = { code: 'ERR_SSH_HOST_KEY' };
 
-let files = 0;
-function knownHosts(...lines) {
-  const file = join(folder.path, `known_hosts${files++}`);
-  writeFileSync(file, lines.map((line) => `${line}\n`).join(''));
-  return file;
-}
-
-/** Logs on and off, with no pin. */
-async function logOn(trust) {
-  const tunnel = new SSHTunnel({
-    ...server.login, hostKey: undefined, knownHosts: [], forwardHost: '127.0.0.1', forwardPort: 1,
-    ...trust,
-  });
-  await tunnel.promises.connect();
-  await tunnel.promises.shutdown();
-}
+const knownHosts = (...lines) => files.file(...lines);
+const logOn = (trust) => logOnTo(server, trust);
 
 test('a plain line', async () => {
   await logOn({ knownHosts: knownHosts(`${address} ${hostKey.publicKey}`) });
@@ -61,11 +46,33 @@ test('a hashed line', async () => {
 });
 
 test('a known key of another type than the server likes best', async () => {
-  await logOn({ knownHosts: knownHosts(`${address} ${rsaKey.publicKey}`) });
+  for (const { publicKey } of [rsaKey, ...ecdsaKeys]) {
+    const file = knownHosts(`${address} ${publicKey}`);
+    await logOn({ knownHosts: file });
+    assert.ok((await server.ask(file)).trusts);
+  }
+});
+
+test('a key where another type of key is known is a changed one, as for ssh', async () => {
+  const other = makeKey(join(files.path, 'other'), { type: 'ecdsa' });
+  const file = knownHosts(`${address} ${other.publicKey}`);
+  await assert.rejects(logOn({ knownHosts: file, hostVerifier: () => true }), (error) => {
+    assert.equal(error.code, 'ERR_SSH_HOST_KEY');
+    for (const part of ['has changed', `${file}:1`, other.fingerprint]) assert.ok(error.message.includes(part), error.message);
+    return true;
+  });
+  assert.match((await server.ask(file)).stderr, /REMOTE HOST IDENTIFICATION HAS CHANGED/);
+});
+
+test('another name for the host', async () => {
+  const file = knownHosts(`the-gateway ${hostKey.publicKey}`, `${address} ${stranger.publicKey}`);
+  await logOn({ knownHosts: file, hostKeyAlias: 'The-Gateway' });
+  await assert.rejects(logOn({ knownHosts: file }), REFUSED);
+  await assert.rejects(logOn({ knownHosts: file, hostKeyAlias: 'gateway' }), /host key of gateway is not known/);
 });
 
 test('several files, of which some are missing', async () => {
-  const missing = join(folder.path, 'missing');
+  const missing = files.missing();
   await logOn({ knownHosts: [missing, knownHosts(`${address} ${hostKey.publicKey}`)] });
   await assert.rejects(logOn({ knownHosts: [missing] }), REFUSED);
 });

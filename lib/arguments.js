@@ -106,6 +106,14 @@ function checkAuthHandler(value, name, usable) {
   return methods;
 }
 
+/** The words of ssh_config for what becomes of unknown host keys. */
+function checkStrictness(value, name) {
+  if (typeof value === 'boolean') return value ? 'yes' : 'no';
+  if (value === 'accept-new') return value;
+  if (typeof value === 'string') throw invalidArgValue(name, "must be true, 'accept-new' or false", value);
+  throw invalidArgType(name, 'one of type boolean or string', value);
+}
+
 /** Answers to `count` questions, or fewer: not answered. The array is a copy. */
 function checkResponses(value, count) {
   if (!Array.isArray(value)) throw invalidArgType('responses', 'an instance of Array', value, { secret: true });
@@ -119,12 +127,45 @@ function checkResponses(value, count) {
   return responses;
 }
 
+const BYTES = 'of type string or an instance of Buffer or Uint8Array';
+
 /** The bytes of a secret, or undefined. The copy of a string is ours to wipe. */
 function checkSecret(value, name) {
   if (value === undefined) return undefined;
   if (typeof value === 'string') return { bytes: Buffer.from(value), copied: true };
   if (value instanceof Uint8Array) return { bytes: value, copied: false };
-  throw invalidArgType(name, 'of type string or an instance of Buffer or Uint8Array', value, { secret: true });
+  throw invalidArgType(name, BYTES, value, { secret: true });
+}
+
+/**
+ * Private keys as the addon takes them. What was copied from strings joins `copies`, to be wiped.
+ * @param {{ privateKey?: unknown, passphrase?: unknown, certificate?: unknown }} options
+ * @param {Uint8Array[]} copies
+ */
+function checkPrivateKeys({ privateKey, passphrase, certificate }, name, copies) {
+  const take = (value, place) => {
+    const secret = checkSecret(value, place);
+    if (secret?.copied) copies.push(secret.bytes);
+    return secret?.bytes;
+  };
+  const common = { passphrase: take(passphrase, `${name}.passphrase`), certificate: take(certificate, `${name}.certificate`) };
+  if (certificate !== undefined && (privateKey === undefined || Array.isArray(privateKey))) {
+    throw invalidArgValue(`${name}.certificate`, 'needs one privateKey to belong to', certificate, { secret: true });
+  }
+  const check = (value, place) => {
+    const { key } = value ?? {};
+    if (key === undefined) return { ...common, key: take(value, place) };
+    const own = { key: take(key, `${place}.key`) };
+    for (const part of ['passphrase', 'certificate']) own[part] = take(value[part], `${place}.${part}`) ?? common[part];
+    return own;
+  };
+  if (privateKey === undefined) return [];
+  if (!Array.isArray(privateKey)) return [check(privateKey, `${name}.privateKey`)];
+  return Array.from(privateKey, (value, index) => {
+    const place = `${name}.privateKey[${index}]`;
+    if (value === undefined) throw invalidArgType(place, BYTES, value);
+    return check(value, place);
+  });
 }
 
 /**
@@ -182,15 +223,20 @@ function checkOptions(options) {
     port = 22,
     username = loggedInUser(),
     password,
-    privateKey,
-    passphrase,
     algorithms = {},
     agent,
+    agentKeys,
     tryKeyboard = false,
     authHandler,
     hostKey,
     knownHosts,
     hostVerifier,
+    strictHostKeyChecking = true,
+    hostKeyAlias,
+    updateHostKeys = false,
+    localAddress,
+    forceIPv4 = false,
+    forceIPv6 = false,
     localHost = '127.0.0.1',
     localPort = 0,
     forwardHost,
@@ -217,7 +263,11 @@ function checkOptions(options) {
     hostKey: hostKey === undefined ? [] : checkNames(hostKey, 'options.hostKey'),
     knownHosts: usual ? usualKnownHosts() : checkNames(knownHosts === undefined ? [] : knownHosts, 'options.knownHosts'),
     verifier: hostVerifier !== undefined,
+    strictHostKeyChecking: checkStrictness(strictHostKeyChecking, 'options.strictHostKeyChecking'),
+    updateHostKeys: checkBoolean(updateHostKeys, 'options.updateHostKeys'),
     tryKeyboard: checkBoolean(tryKeyboard, 'options.tryKeyboard'),
+    forceIpv4: checkBoolean(forceIPv4, 'options.forceIPv4'),
+    forceIpv6: checkBoolean(forceIPv6, 'options.forceIPv6'),
     localHost: checkName(localHost, 'options.localHost'),
     localPort: checkInteger(localPort, 'options.localPort', 0, MOST_SHORT),
     forwardHost: checkName(forwardHost, 'options.forwardHost'),
@@ -229,13 +279,22 @@ function checkOptions(options) {
     keepaliveCountMax: checkInteger(keepaliveCountMax, 'options.keepaliveCountMax', 1, MOST_MILLISECONDS),
     readyTimeout: checkMilliseconds(readyTimeout, 'options.readyTimeout'),
   };
-  const key = checkSecret(privateKey, 'options.privateKey');
-  const phrase = checkSecret(passphrase, 'options.passphrase');
+  if (forceIPv4 && forceIPv6) throw invalidArgValue('options.forceIPv6', 'leaves no address together with forceIPv4', true);
+  if (localAddress !== undefined) native.localAddress = checkName(localAddress, 'options.localAddress');
+  if (hostKeyAlias !== undefined) native.hostKeyAlias = checkName(hostKeyAlias, 'options.hostKeyAlias');
+  if (native.knownHosts.length === 0) {
+    const nowhere = 'needs a file in options.knownHosts to write to';
+    if (native.strictHostKeyChecking === 'accept-new') throw invalidArgValue('options.strictHostKeyChecking', nowhere, strictHostKeyChecking);
+    if (native.updateHostKeys) throw invalidArgValue('options.updateHostKeys', nowhere, updateHostKeys);
+  }
+  const copies = [];
+  native.privateKeys = checkPrivateKeys(options, 'options', copies);
   if (agent !== undefined) native.agent = checkName(agent, 'options.agent');
+  if (agentKeys !== undefined) native.agentKeys = checkNames(agentKeys, 'options.agentKeys');
   if (authHandler !== undefined) {
     native.authHandler = checkAuthHandler(authHandler, 'options.authHandler', {
       none: true,
-      publickey: privateKey !== undefined,
+      publickey: native.privateKeys.length > 0,
       agent: agent !== undefined,
       // Without anybody to ask, the password answers a question for it.
       'keyboard-interactive': tryKeyboard || password !== undefined,
@@ -243,10 +302,8 @@ function checkOptions(options) {
     });
   }
   if (password !== undefined) native.password = password;
-  if (key) native.privateKey = key.bytes;
-  if (phrase) native.passphrase = phrase.bytes;
   const wipe = () => {
-    for (const secret of [key, phrase]) if (secret?.copied) secret.bytes.fill(0);
+    for (const copy of copies) copy.fill(0);
   };
   const interactive = tryKeyboard && (native.authHandler?.includes('keyboard-interactive') ?? true);
   return { native, hostVerifier, interactive, wipe };

@@ -41,9 +41,9 @@ function invalidArgType(name, expected, value, { secret = false } = {}) {
   return coded(TypeError, 'ERR_INVALID_ARG_TYPE', message);
 }
 
-function invalidArgValue(name, reason, value) {
+function invalidArgValue(name, reason, value, { secret = false } = {}) {
   const kind = name.includes('.') ? 'property' : 'argument';
-  const message = `The ${kind} '${name}' ${reason}. Received ${inspect(value)}`;
+  const message = `The ${kind} '${name}' ${reason}. ${secret ? received(value, true) : `Received ${inspect(value)}`}`;
   return coded(TypeError, 'ERR_INVALID_ARG_VALUE', message);
 }
 

@@ -9,6 +9,7 @@
 //! - [`closing`]: how one socket ends. Stands on [`linger`], the LINGER structure, and on `sys`,
 //!   the few raw socket calls.
 
+mod attempt;
 mod backlog;
 pub mod closing;
 pub mod linger;

@@ -1,6 +1,7 @@
-// Agents that hold keys: OpenSSH's own, and one in between that misbehaves.
+// Agents that hold keys: OpenSSH's own, one in between that misbehaves, and one with security keys.
 
 import { execFileSync, spawn } from 'node:child_process';
+import { createHash, generateKeyPairSync, sign } from 'node:crypto';
 import { once } from 'node:events';
 import net from 'node:net';
 import { join } from 'node:path';
@@ -10,7 +11,10 @@ import { temporaryFolder } from './keys.mjs';
 import { signal } from './process.mjs';
 
 /** Numbers of the agent's messages. */
+const REQUEST_IDENTITIES = 11;
+const IDENTITIES_ANSWER = 12;
 const SIGN_REQUEST = 13;
+const SIGN_RESPONSE = 14;
 
 /** A real ssh-agent. */
 export class Agent {
@@ -73,17 +77,11 @@ export class AgentProxy {
       });
     }
     real.pipe(socket);
-    let bytes = Buffer.alloc(0);
-    socket.on('data', (chunk) => {
-      bytes = Buffer.concat([bytes, chunk]);
-      while (bytes.length >= 4 && bytes.length >= 4 + bytes.readUInt32BE()) {
-        const length = 4 + bytes.readUInt32BE();
-        const number = bytes[4];
-        this.requests.push(number);
-        if (onSign && number === SIGN_REQUEST) onSign(socket, this);
-        else real.write(bytes.subarray(0, length));
-        bytes = bytes.subarray(length);
-      }
+    onRequest(socket, (request) => {
+      const number = request[4];
+      this.requests.push(number);
+      if (onSign && number === SIGN_REQUEST) onSign(socket, this);
+      else real.write(request);
     });
   }
 
@@ -100,6 +98,106 @@ export class AgentProxy {
 
   stop() {
     this.die();
+    this.#folder.remove();
+  }
+}
+
+/** Calls `take` with every request, its length in front. */
+function onRequest(socket, take) {
+  let bytes = Buffer.alloc(0);
+  socket.on('data', (chunk) => {
+    bytes = Buffer.concat([bytes, chunk]);
+    while (bytes.length >= 4 && bytes.length >= 4 + bytes.readUInt32BE()) {
+      const length = 4 + bytes.readUInt32BE();
+      take(bytes.subarray(0, length));
+      bytes = bytes.subarray(length);
+    }
+  });
+}
+
+const uint32 = (value) => {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(value);
+  return bytes;
+};
+const string = (value) => Buffer.concat([uint32(Buffer.byteLength(value)), Buffer.from(value)]);
+const sha256 = (data) => createHash('sha256').update(data).digest();
+
+/** A non-negative number, as big-endian bytes, as an mpint. */
+function mpint(bytes) {
+  const digits = bytes.subarray(bytes.findIndex((byte) => byte !== 0));
+  return string(digits[0] & 0x80 ? Buffer.concat([Buffer.alloc(1), digits]) : digits);
+}
+
+/** What a security key signs for: its "relying party". */
+const APPLICATION = 'ssh:';
+/** Its owner has touched it. */
+const USER_PRESENT = 1;
+
+/**
+ * A security key (FIDO2) in software, with an agent in front that speaks for it. What it signs is
+ * what hardware signs: the application, flags, a counter, and the digest of the message.
+ */
+export class SecurityKeyAgent {
+  #folder = temporaryFolder('security-key');
+  #sockets = new Set();
+  #counter = 0;
+
+  /** @param {'ed25519' | 'ecdsa'} type */
+  static async start(type) {
+    const agent = new SecurityKeyAgent();
+    agent.#make(type);
+    agent.path = join(agent.#folder.path, 'socket');
+    agent.server = net.createServer((socket) => {
+      agent.#sockets.add(socket);
+      socket.on('error', () => {});
+      onRequest(socket, (request) => socket.write(string(agent.#answer(request.subarray(4)))));
+    });
+    agent.server.listen(agent.path);
+    await once(agent.server, 'listening');
+    return agent;
+  }
+
+  #make(type) {
+    if (type === 'ed25519') {
+      const { publicKey, privateKey } = generateKeyPairSync('ed25519');
+      const point = Buffer.from(publicKey.export({ format: 'jwk' }).x, 'base64url');
+      this.type = 'sk-ssh-ed25519@openssh.com';
+      this.blob = Buffer.concat([this.type, point, APPLICATION].map(string));
+      this.sign = (data) => string(sign(null, data, privateKey));
+    } else {
+      const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+      const { x, y } = publicKey.export({ format: 'jwk' });
+      const point = Buffer.concat([Buffer.of(4), ...[x, y].map((part) => Buffer.from(part, 'base64url'))]);
+      this.type = 'sk-ecdsa-sha2-nistp256@openssh.com';
+      this.blob = Buffer.concat([this.type, 'nistp256', point, APPLICATION].map(string));
+      this.sign = (data) => {
+        const pair = sign('sha256', data, { key: privateKey, dsaEncoding: 'ieee-p1363' });
+        return string(Buffer.concat([mpint(pair.subarray(0, 32)), mpint(pair.subarray(32))]));
+      };
+    }
+  }
+
+  /** Its line for authorized_keys. */
+  get publicKey() {
+    return `${this.type} ${this.blob.toString('base64')} security key`;
+  }
+
+  #answer(request) {
+    if (request[0] === REQUEST_IDENTITIES) {
+      return Buffer.concat([Buffer.of(IDENTITIES_ANSWER), uint32(1), string(this.blob), string('security key')]);
+    }
+    const message = request.subarray(1 + 4 + request.readUInt32BE(1));
+    const data = message.subarray(4, 4 + message.readUInt32BE());
+    this.#counter += 1;
+    const tail = Buffer.concat([Buffer.of(USER_PRESENT), uint32(this.#counter)]);
+    const signature = this.sign(Buffer.concat([sha256(APPLICATION), tail, sha256(data)]));
+    return Buffer.concat([Buffer.of(SIGN_RESPONSE), string(Buffer.concat([string(this.type), signature, tail]))]);
+  }
+
+  stop() {
+    this.server.close();
+    for (const socket of this.#sockets) socket.destroy();
     this.#folder.remove();
   }
 }

@@ -38,6 +38,25 @@ export function makeKey(file, { type = 'ed25519', bits, format = 'RFC4716', pass
   return readKey(file);
 }
 
+/**
+ * Makes certificates of public keys.
+ * @param authority a key pair
+ * @param options.principals names, with commas
+ * @param options.kind host or user
+ * @param options.validity as for ssh-keygen -V
+ * @param options.more more arguments of ssh-keygen
+ * @returns {(key: { file: string }) => string} makes one and gives its path
+ */
+export function certifier(authority, { principals, kind = 'host', validity = 'always:forever', more = [] } = {}) {
+  const args = ['-q', '-s', authority.file, '-I', `a ${kind}`, '-V', validity, ...more];
+  if (kind === 'host') args.push('-h');
+  if (principals) args.push('-n', principals);
+  return ({ file }) => {
+    keygen(...args, `${file}.pub`);
+    return `${file}-cert.pub`;
+  };
+}
+
 /** The private key's text, the public key's line and its fingerprint. */
 export function readKey(file) {
   return {

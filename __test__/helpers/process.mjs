@@ -2,7 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, readdirSync } from 'node:fs';
+import { readFileSync, readdirSync, watch } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
@@ -60,6 +60,21 @@ export function signal(pid, name) {
   } catch (error) {
     if (error.code !== 'ESRCH') throw error;
   }
+}
+
+/** Waits until a file matches, and gives the match. */
+export function whenFile(path, pattern) {
+  return new Promise((resolve) => {
+    const watcher = watch(path, { persistent: false });
+    const look = () => {
+      const match = pattern.exec(readFileSync(path, 'utf8'));
+      if (!match) return;
+      watcher.close();
+      resolve(match);
+    };
+    watcher.on('change', look);
+    look();
+  });
 }
 
 /** Runs a command to its end: its exit code or signal and what it printed. */

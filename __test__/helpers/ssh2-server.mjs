@@ -27,7 +27,7 @@ export class Ssh2Server {
   /**
    * @param options.onOpen decides about each channel; default: connects it to its target
    * @param options.authenticate decides about each attempt instead, as ssh2 has it; its second
-   *   argument is an object of its session's own
+   *   argument is an object of its session's own, whose `send` sends any message
    * @param options.publicKey the line of a key that may log on; `user` with password `right` may
    */
   static async start({ onOpen = (open) => open.connect(), authenticate, publicKey, hostKeys, ...config } = {}) {
@@ -46,7 +46,7 @@ export class Ssh2Server {
       server.#clients.add(client);
       client.on('close', () => server.#clients.delete(client));
       client.on('error', () => {}); // a tunnel that vanishes is no failure of the server
-      const session = {};
+      const session = { send: (payload) => send(client._protocol, payload) };
       client.on('authentication', (context) => {
         if (authenticate) authenticate(context, session);
         else server.#authenticate(context, authorized);
@@ -147,6 +147,15 @@ export class Ssh2Server {
     this.dropSessions();
     await closed;
   }
+}
+
+/** Sends a message that ssh2 itself would not. */
+function send(protocol, payload) {
+  const { write } = protocol._packetRW;
+  const start = write.allocStart;
+  const packet = write.alloc(payload.length);
+  payload.copy(packet, start);
+  protocol._cipher.encrypt(write.finalize(packet));
 }
 
 /** Joins a channel and a socket; each direction ends by itself. */

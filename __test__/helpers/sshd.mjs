@@ -2,14 +2,14 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, mkdirSync, openSync, readFileSync, watch, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 
 import { findProgram } from './ensure-sshd.mjs';
 import { makeKey, temporaryFolder } from './keys.mjs';
 import { Target } from './peers.mjs';
-import { descendants, signal } from './process.mjs';
+import { descendants, run, signal, whenFile } from './process.mjs';
 
 const ATTEMPTS = 5; // to get a port that nobody took since it was found free
 
@@ -19,10 +19,11 @@ export class Sshd {
 
   /**
    * Resolves when the server accepts connections.
-   * @param options.hostKeyTypes any of ed25519, ecdsa, rsa
+   * @param options.hostKeyTypes any of ed25519, ecdsa, rsa; with bits as in ecdsa-384
+   * @param options.certify what makes a certificate for a host key, if it has one: gives its path
    * @param options.config more lines for sshd_config, such as `RekeyLimit 16M`
    */
-  static async start({ hostKeyTypes = ['ed25519'], logLevel = 'VERBOSE', config = [] } = {}) {
+  static async start({ hostKeyTypes = ['ed25519'], certify = () => null, logLevel = 'VERBOSE', config = [] } = {}) {
     const path = findProgram('sshd');
     if (!path) throw new Error('there is no sshd: install openssh-server');
     // What Debian makes at boot: an empty folder for the part of sshd without rights.
@@ -31,7 +32,11 @@ export class Sshd {
     const server = new Sshd();
     server.#folder = temporaryFolder('sshd');
     const at = (name) => join(server.#folder.path, name);
-    server.hostKeys = hostKeyTypes.map((type) => makeKey(at(`host_${type}`), { type }));
+    server.hostKeys = hostKeyTypes.map((name) => {
+      const [type, bits] = name.split('-');
+      return makeKey(at(`host_${name}`), { type, bits });
+    });
+    const certificates = server.hostKeys.map(certify).filter((file) => file !== null);
     server.key = makeKey(at('user'));
     server.logFile = at('log');
     server.authorize(server.key.publicKey);
@@ -42,6 +47,7 @@ export class Sshd {
         'ListenAddress 127.0.0.1',
         `Port ${server.port}`,
         ...server.hostKeys.map(({ file }) => `HostKey ${file}`),
+        ...certificates.map((file) => `HostCertificate ${file}`),
         `AuthorizedKeysFile ${at('authorized_keys')}`,
         'PidFile none',
         'UsePAM no',
@@ -102,17 +108,25 @@ export class Sshd {
 
   /** Waits until the log matches, and gives the match. */
   logged(pattern) {
-    return new Promise((resolve) => {
-      const watcher = watch(this.logFile, { persistent: false });
-      const look = () => {
-        const match = pattern.exec(this.log());
-        if (!match) return;
-        watcher.close();
-        resolve(match);
-      };
-      watcher.on('change', look);
-      look();
-    });
+    return whenFile(this.logFile, pattern);
+  }
+
+  /** How lines of known_hosts name this server. */
+  get address() {
+    return `[127.0.0.1]:${this.port}`;
+  }
+
+  /** What OpenSSH's own client makes of it: whether it trusts the server, and why not. */
+  async ask(knownHosts, ...options) {
+    const settings = [
+      `UserKnownHostsFile=${knownHosts}`, 'GlobalKnownHostsFile=none', 'UpdateHostKeys=no', 'BatchMode=yes',
+      'PasswordAuthentication=no', `IdentityFile=${this.key.file}`, 'IdentityAgent=none',
+    ];
+    const args = [...options, 'StrictHostKeyChecking=yes', ...settings].flatMap((setting) => ['-o', setting]);
+    const { code, stderr } = await run(findProgram('ssh'), [
+      '-F', 'none', ...args, '-p', String(this.port), '-l', userInfo().username, '127.0.0.1', 'true',
+    ]);
+    return { trusts: code === 0, stderr };
   }
 
   /** The processes that serve sessions; the one that listens is none of them. */

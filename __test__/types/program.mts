@@ -18,19 +18,24 @@ const options: SSHTunnelOptions = {
   port: 22,
   username: 'user',
   password: 'secret',
-  privateKey: Buffer.from('key'),
+  privateKey: ['text', Buffer.from('key'), { key: 'text', passphrase: 'secret', certificate: Buffer.from('line') }],
   passphrase: 'secret',
+  certificate: undefined,
   algorithms: {
     kex: ['curve25519-sha256'],
     cipher: { prepend: 'aes256-ctr', remove: ['aes128-ctr'], append: undefined },
     compress: undefined,
   },
   agent: process.env.SSH_AUTH_SOCK,
+  agentKeys: ['ssh-ed25519 AAAA...'],
   tryKeyboard: true,
   authHandler: ['none', 'publickey', 'agent', 'keyboard-interactive', 'password'],
   hostKey: ['SHA256:...'],
   knownHosts: '/etc/ssh/ssh_known_hosts',
   hostVerifier: async (key: HostKeyInfo) => key.fingerprint.startsWith('SHA256:') && key.key.length > 0,
+  strictHostKeyChecking: 'accept-new',
+  hostKeyAlias: 'gateway',
+  updateHostKeys: true,
   localHost: '127.0.0.1',
   localPort: 0,
   forwardHost: 'db.example.org',
@@ -99,6 +104,8 @@ export async function main(): Promise<void> {
 
 // @ts-expect-error forwardHost and forwardPort are missing
 new SSHTunnel({ host: 'h' });
+// @ts-expect-error a word of ssh_config that stands for false
+new SSHTunnel({ ...options, strictHostKeyChecking: 'no' });
 // @ts-expect-error no kind of algorithms
 new SSHTunnel({ ...options, algorithms: { ciphers: ['aes256-ctr'] } });
 // @ts-expect-error neither a list nor a change of one

@@ -105,7 +105,7 @@ mod tests {
     fn a_refusal_names_the_property_and_the_value() {
         let text = refused(AlgorithmList { only: Some(vec!["zip".into()]), ..list() });
         let expected = "The property 'options.algorithms.compress' names no known compression, \
-                        which are none. Received 'zip'";
+                        which are none, zlib@openssh.com. Received 'zip'";
         assert_eq!(text, expected);
         let text = refused(AlgorithmList { remove: vec!["none".into()], ..list() });
         let expected = "The property 'options.algorithms.compress' leaves no compression. \

@@ -1,5 +1,7 @@
 //! A tunnel's configuration as `index.js` hands it over: complete, checked, in plain values.
 
+use std::fmt::Display;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +13,9 @@ use zeroize::Zeroizing;
 use super::algorithms::AlgorithmLists;
 use super::calls::{duration, unpack};
 use super::errors::Failure;
-use crate::session::{AuthMethod, Credentials, Pin, Target, Trust};
+use crate::session::{
+    AuthMethod, Credentials, Dialing, Family, KeyFile, Pin, Strictness, Target, Trust,
+};
 use crate::tunnel::{Config, Settings};
 
 /// Longer than any process lives, and short enough to be added to any point in time.
@@ -31,14 +35,14 @@ pub struct Options {
     pub username: String,
     /// The user's password.
     pub password: Option<String>,
-    /// The text of a private key file.
-    pub private_key: Option<Uint8Array>,
-    /// What the private key is encrypted with.
-    pub passphrase: Option<Uint8Array>,
+    /// Private keys.
+    pub private_keys: Vec<PrivateKeyOption>,
     /// Which algorithms may be used.
     pub algorithms: AlgorithmLists,
     /// Where an agent listens.
     pub agent: Option<String>,
+    /// The only keys of the agent to use: lines of public keys.
+    pub agent_keys: Option<Vec<String>>,
     /// Whether JavaScript answers the server's questions.
     pub try_keyboard: bool,
     /// The methods of authentication to use, in order.
@@ -49,6 +53,18 @@ pub struct Options {
     pub known_hosts: Vec<String>,
     /// Whether there is a `hostVerifier`.
     pub verifier: bool,
+    /// `yes`, `accept-new` or `no`.
+    pub strict_host_key_checking: String,
+    /// The name that files and certificates have for the host.
+    pub host_key_alias: Option<String>,
+    /// Whether files learn other keys of the host.
+    pub update_host_keys: bool,
+    /// The address of this machine to dial from.
+    pub local_address: Option<String>,
+    /// Whether only IPv4 addresses are dialed.
+    pub force_ipv4: bool,
+    /// Whether only IPv6 addresses are dialed.
+    pub force_ipv6: bool,
     /// The address to listen on.
     pub local_host: String,
     /// The port to listen on.
@@ -71,16 +87,41 @@ pub struct Options {
     pub ready_timeout: f64,
 }
 
+/// A private key.
+#[napi(object, object_to_js = false)]
+pub struct PrivateKeyOption {
+    /// The text of its file.
+    pub key: Uint8Array,
+    /// What it is encrypted with.
+    pub passphrase: Option<Uint8Array>,
+    /// The line of its certificate.
+    pub certificate: Option<Uint8Array>,
+}
+
+impl From<PrivateKeyOption> for KeyFile {
+    /// Copies what JavaScript owns.
+    fn from(option: PrivateKeyOption) -> Self {
+        Self {
+            text: Zeroizing::new(option.key.to_vec()),
+            passphrase: option.passphrase.map(|bytes| Zeroizing::new(bytes.to_vec())),
+            certificate: option.certificate.map(|bytes| bytes.to_vec()),
+        }
+    }
+}
+
 impl Options {
     /// What a tunnel is made of. The secrets move; only the key's bytes, which JavaScript owns, are
     /// copied.
     pub(super) fn into_parts(self) -> Result<(Config, Settings), Failure> {
-        let secret = |bytes: Option<Uint8Array>| bytes.map(|bytes| Zeroizing::new(bytes.to_vec()));
+        let dialing = dialing(self.local_address, self.force_ipv4, self.force_ipv6)?;
         let credentials = Credentials {
             password: self.password.map(Zeroizing::new),
-            private_key: secret(self.private_key),
-            passphrase: secret(self.passphrase),
+            private_keys: self.private_keys.into_iter().map(KeyFile::from).collect(),
             agent: self.agent,
+            agent_keys: self
+                .agent_keys
+                .map(|lines| lines.iter().map(|line| blob(line)).collect())
+                .transpose()?,
             interactive: self.try_keyboard,
             methods: self.auth_handler.map(|names| names.iter().map(|name| method(name)).collect()),
         };
@@ -88,10 +129,14 @@ impl Options {
             pins: self.host_key.iter().map(|text| pin(text)).collect::<Result<_, _>>()?,
             known_hosts: self.known_hosts.into_iter().map(PathBuf::from).collect(),
             verifier: self.verifier,
+            strictness: strictness(&self.strict_host_key_checking),
+            alias: self.host_key_alias,
+            update: self.update_host_keys,
         };
         let target = Target {
             host: self.host,
             port: self.port,
+            dialing,
             username: self.username,
             credentials,
             trust,
@@ -116,6 +161,37 @@ impl Options {
     }
 }
 
+/// Where to dial from and to. That not both families are forced, `lib/arguments.js` has checked.
+fn dialing(local: Option<String>, force_ipv4: bool, force_ipv6: bool) -> Result<Dialing, Failure> {
+    let family = match (force_ipv4, force_ipv6) {
+        (true, _) => Family::V4,
+        (_, true) => Family::V6,
+        (false, false) => Family::Any,
+    };
+    let invalid = |text: &str, reason| {
+        let text = text.escape_debug();
+        let message = format!("The property 'options.localAddress' {reason}. Received '{text}'");
+        Failure::new("ERR_INVALID_ARG_VALUE", message)
+    };
+    let Some(text) = local else { return Ok(Dialing { local_address: None, family }) };
+    let Ok(address) = text.parse::<IpAddr>() else {
+        return Err(invalid(&text, "must be an IP address"));
+    };
+    if !family.holds(address) {
+        return Err(invalid(&text, "must be of the family that is forced"));
+    }
+    Ok(Dialing { local_address: Some(address), family })
+}
+
+/// A word that `lib/arguments.js` makes.
+fn strictness(word: &str) -> Strictness {
+    match word {
+        "accept-new" => Strictness::AcceptNew,
+        "no" => Strictness::No,
+        _ => Strictness::Yes,
+    }
+}
+
 /// A name that `lib/arguments.js` lets pass.
 fn method(name: &str) -> AuthMethod {
     match name {
@@ -128,15 +204,24 @@ fn method(name: &str) -> AuthMethod {
 }
 
 fn pin(text: &str) -> Result<Pin, Failure> {
-    text.parse().map_err(|reason| {
-        let received = received(text);
-        let message =
-            format!("The property 'options.hostKey' is invalid: {reason}. Received {received}");
-        Failure::new("ERR_INVALID_ARG_VALUE", message)
-    })
+    text.parse().map_err(|reason| invalid("hostKey", reason, text))
 }
 
-/// A refused pin, fit for a message: not all of a file, and nothing of the wrong half of a key.
+/// The blob of a public key's line.
+fn blob(line: &str) -> Result<Vec<u8>, Failure> {
+    ssh_key::PublicKey::from_openssh(line)
+        .and_then(|key| key.to_bytes())
+        .map_err(|_| invalid("agentKeys", "expected lines of public keys", line))
+}
+
+fn invalid(property: &str, reason: impl Display, text: &str) -> Failure {
+    let received = received(text);
+    let message =
+        format!("The property 'options.{property}' is invalid: {reason}. Received {received}");
+    Failure::new("ERR_INVALID_ARG_VALUE", message)
+}
+
+/// A refused key, fit for a message: not all of a file, and nothing of the wrong half of a key.
 fn received(text: &str) -> String {
     if text.contains("PRIVATE KEY") {
         return "a private key".to_owned();

@@ -28,23 +28,31 @@ impl From<ReadError> for Error {
     }
 }
 
-/// The two ways in which lines name a host.
+/// How lines and certificates name a host.
 pub(super) struct Names {
     /// With its port, as OpenSSH writes it: `[host]:port`, or the bare name for port 22.
     pub(super) full: String,
     /// Without a port that is not 22; `None` where `full` is the bare name.
     pub(super) bare: Option<String>,
+    /// Without any port: what certificates name.
+    pub(super) name: String,
 }
 
 impl Names {
     /// The names of a host as the user gave it.
     pub(super) fn new(host: &str, port: u16) -> Self {
         // Host names do not tell cases apart, and hashes are made of small letters.
-        let host = host.to_ascii_lowercase();
+        let name = host.to_ascii_lowercase();
         match port {
-            22 => Names { full: host, bare: None },
-            port => Names { full: format!("[{host}]:{port}"), bare: Some(host) },
+            22 => Names { full: name.clone(), bare: None, name },
+            port => Names { full: format!("[{name}]:{port}"), bare: Some(name.clone()), name },
         }
+    }
+
+    /// The name that the user gave in place of the host's: it stands for the port, too.
+    pub(super) fn alias(alias: &str) -> Self {
+        let name = alias.to_ascii_lowercase();
+        Names { full: name.clone(), bare: None, name }
     }
 }
 
@@ -96,6 +104,22 @@ impl Line {
         Some(Line { number, marker, hosts, key })
     }
 
+    /// Whether it has the key of this blob.
+    pub(super) fn is(&self, blob: &[u8]) -> bool {
+        self.key.to_bytes().is_ok_and(|own| own == blob)
+    }
+
+    /// Whether it names its hosts one by one, two at most, as programs write it. What people write
+    /// is theirs to change.
+    pub(super) fn is_simple(&self) -> bool {
+        match &self.hosts {
+            HostPatterns::HashedName { .. } => true,
+            HostPatterns::Patterns(patterns) => {
+                patterns.len() <= 2 && !patterns.iter().any(|one| one.contains(['*', '?', '!']))
+            }
+        }
+    }
+
     /// Whether it is about a host of this name.
     pub(super) fn names(&self, name: &str) -> bool {
         match &self.hosts {
@@ -128,7 +152,7 @@ pub(super) fn public_key(key_type: &str, base64: &str) -> Option<ssh_key::Public
 }
 
 /// Whether a name fits a pattern in which `*` stands for any characters and `?` for one.
-fn matches(pattern: &[u8], name: &[u8]) -> bool {
+pub(super) fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut at, mut seen) = (0, 0);
     // Where to go on when the last star has to take one more character.
     let mut retry = None;

@@ -1,21 +1,34 @@
 //! From a host name to a logged-on SSH session.
 
 mod agent;
+mod certificate;
 mod dial;
 mod error;
+#[cfg(test)]
+mod fixtures;
 mod known_hosts;
+mod learning;
+mod link;
 mod logon;
+mod pin;
 mod question;
+mod record;
+mod stream;
 mod target;
 mod trust;
 
 pub use ssh_proto::{AuthMethod, Prompt, Prompts};
 
+pub use dial::{Dialing, Family};
 pub use error::{Error, system_code};
 pub use known_hosts::ReadError;
+pub use pin::{Pin, PinError};
 pub use question::Responses;
-pub use target::{Credentials, HostKeyInfo, Target, Trust};
-pub use trust::{Pin, PinError, Verdict};
+pub use record::RecordError;
+pub use target::{Credentials, HostKeyInfo, KeyFile, Strictness, Target, Trust};
+pub use trust::Verdict;
 
 pub(crate) use error::lookup_code;
-pub(crate) use logon::{Session, open};
+pub(crate) use learning::learn;
+pub(crate) use link::Link;
+pub(crate) use logon::open;

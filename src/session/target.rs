@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ssh_proto::{Algorithms, AuthMethod};
+use ssh_proto::key::PrivateKey;
+use ssh_proto::{Algorithms, AuthMethod, Identity};
 use zeroize::Zeroizing;
 
-use super::trust::Pin;
+use super::dial::Dialing;
+use super::pin::Pin;
 
 /// The SSH server and everything that logging on to it takes.
 #[derive(Debug)]
@@ -15,6 +17,8 @@ pub struct Target {
     pub host: String,
     /// Its port.
     pub port: u16,
+    /// How to connect to it.
+    pub dialing: Dialing,
     /// The user to log on as.
     pub username: String,
     /// What proves to the server who we are.
@@ -36,16 +40,39 @@ pub struct Target {
 pub struct Credentials {
     /// The user's password.
     pub password: Option<Zeroizing<String>>,
-    /// The text of a private key file.
-    pub private_key: Option<Zeroizing<Vec<u8>>>,
-    /// What the private key is encrypted with.
-    pub passphrase: Option<Zeroizing<Vec<u8>>>,
+    /// Private keys, in the order in which they are offered.
+    pub private_keys: Vec<KeyFile>,
     /// Where an agent listens that holds keys.
     pub agent: Option<String>,
+    /// The blobs of the only keys of the agent to use; `None`: all.
+    pub agent_keys: Option<Vec<Vec<u8>>>,
     /// Whether the observer answers the server's questions.
     pub interactive: bool,
     /// The only methods to use, in this order; `None`: all that there is something for.
     pub methods: Option<Vec<AuthMethod>>,
+}
+
+/// A private key as its file has it. Wiped from memory when dropped.
+#[derive(Clone)]
+pub struct KeyFile {
+    /// The text of the file.
+    pub text: Zeroizing<Vec<u8>>,
+    /// What it is encrypted with.
+    pub passphrase: Option<Zeroizing<Vec<u8>>>,
+    /// The line of the certificate that goes with it.
+    pub certificate: Option<Vec<u8>>,
+}
+
+impl KeyFile {
+    /// Reads it; one that is encrypted takes time.
+    pub(super) fn identity(&self) -> Result<Identity, String> {
+        let passphrase = self.passphrase.as_deref().map(Vec::as_slice);
+        let key = PrivateKey::parse(&self.text, passphrase).map_err(|error| error.to_string())?;
+        match &self.certificate {
+            Some(line) => Identity::certified(key, line).map_err(|error| error.to_string()),
+            None => Ok(key.into()),
+        }
+    }
 }
 
 impl std::fmt::Debug for Credentials {
@@ -63,6 +90,24 @@ pub struct Trust {
     pub known_hosts: Vec<PathBuf>,
     /// Whether the observer is asked about a key that nothing else decides.
     pub verifier: bool,
+    /// What becomes of a key that nothing vouches for.
+    pub strictness: Strictness,
+    /// The name to look for in files and certificates, in place of the host's name and port.
+    pub alias: Option<String>,
+    /// Whether files learn the other keys of a host that they know.
+    pub update: bool,
+}
+
+/// What becomes of a host key that nothing vouches for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strictness {
+    /// It is refused.
+    #[default]
+    Yes,
+    /// Where no other key of the host is known, it is accepted and written down.
+    AcceptNew,
+    /// It is accepted. Where no other key of the host is known, it is written down.
+    No,
 }
 
 /// A host key, to decide about.

@@ -13,8 +13,8 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use super::ending::Cause;
-use super::link::attempt;
 use super::{Config, ConnectionInfo, ConnectionState, Settings};
+use crate::attempt::attempt;
 use crate::backlog::Backlog;
 
 /// What one read may take in while data flows in bulk, and what it may take otherwise.

@@ -12,9 +12,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
 use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep_until};
 
+use super::arrivals::Awaited;
 use super::command::Command;
 use super::connection::Arrival;
-use super::link::Link;
 use super::listener::Listener;
 use super::operations::Operations;
 use super::ready::ReadyList;
@@ -22,7 +22,7 @@ use super::table::Table;
 use super::{Config, ConnectionEnd, ConnectionInfo, Event, Observer, Shared};
 use crate::backlog::Backlog;
 use crate::closing;
-use crate::session::{self, Session};
+use crate::session::{self, Link};
 
 /// Turns without a rest before other tasks of the runtime get their chance.
 const TURNS: usize = 8;
@@ -45,7 +45,7 @@ pub(super) struct Driver {
     pub(super) operations: Operations,
 
     /// The logon under way.
-    pub(super) logon: Option<Work<Result<Session, session::Error>>>,
+    pub(super) logon: Option<Work<Result<Link, session::Error>>>,
     /// The session once it is up.
     pub(super) link: Option<Link>,
     /// The session's socket on its way out, after the farewell.
@@ -69,8 +69,8 @@ pub(super) struct Driver {
     pub(super) ready: Arc<ReadyList>,
     /// Connections to be read from, in turn.
     pub(super) queue: VecDeque<usize>,
-    /// Requests and openings to be given up at a time, soonest first; by number and channel.
-    pub(super) unanswered: VecDeque<(Instant, u64, Option<usize>)>,
+    /// When to give up on connections that are not open yet, soonest first; by their numbers.
+    pub(super) unanswered: VecDeque<(Instant, u64, Awaited)>,
     /// When to look for idle connections; `None` while none may become idle.
     pub(super) next_idle_look: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
@@ -142,7 +142,7 @@ impl Driver {
         busy |= self.flush(cx);
         busy |= self.collect_closings(cx);
         busy |= self.expire(now);
-        self.settle();
+        busy |= self.settle(now);
         if busy { Turn::Busy } else { Turn::Idle }
     }
 
@@ -231,16 +231,7 @@ impl Driver {
             }
             busy = true;
         }
-        while let Some((due, id, index)) = self.unanswered.front().copied() {
-            if !self.is_unanswered(id, index) {
-                self.unanswered.pop_front();
-            } else if due <= now {
-                self.give_up_unanswered(id, index);
-                busy = true;
-            } else {
-                break;
-            }
-        }
+        busy |= self.expire_unanswered(now);
         if self.next_idle_look.is_some_and(|due| due <= now) {
             self.next_idle_look = self.close_idle(now);
             busy = true;
@@ -256,7 +247,7 @@ impl Driver {
             self.unanswered.front().map(|(due, ..)| *due),
             self.next_idle_look,
             self.listener.as_ref().and_then(Listener::paused_until),
-            self.operations.drain_deadline(),
+            self.operations.leaving.deadline(),
         ];
         let Some(due) = dues.into_iter().flatten().min() else {
             self.timer = None;

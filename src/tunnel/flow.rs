@@ -1,94 +1,29 @@
-//! How connections come in and how bytes flow: the hot path of a tunnel.
+//! How bytes flow: the hot path of a tunnel.
 
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use ssh_proto::{ChannelId, Event as Proto};
 
-use super::connection::{Arrival, Connection, Down, Stage, Taken, Up};
+use super::Event;
+use super::connection::{Down, Stage, Taken, Up};
 use super::driver::Driver;
 use super::ending::Cause;
-use super::{Answer, ConnectionRequest, Event};
+use crate::session;
 
-/// Connections accepted in one turn.
-const ACCEPTED: usize = 64;
 /// How much the far side may send to a local program that has reset its connection without taking
 /// a byte of what that program sent before: then it never will.
 const MOST_DISCARDED: u64 = 16 * 1024 * 1024;
 
 impl Driver {
-    /// Takes new connections from the local port.
-    pub(super) fn accept(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        for accepted in 0..ACCEPTED {
-            let Some(listener) = &mut self.listener else { return accepted > 0 };
-            match listener.poll_accept(cx, now) {
-                Poll::Pending => return accepted > 0,
-                Poll::Ready(Ok((stream, remote, local))) => {
-                    self.last_id += 1;
-                    let settings = *self.shared.settings();
-                    let id = self.last_id;
-                    self.arrived(Arrival { id, stream, remote, local, settings }, now);
-                }
-                Poll::Ready(Err(error)) => {
-                    self.listener_failed(&error);
-                    return true;
-                }
-            }
-        }
-        true
-    }
-
-    fn arrived(&mut self, arrival: Arrival, now: Instant) {
-        let settings = arrival.settings;
-        // Fails only on a socket that is dead already, which the first read will tell.
-        if settings.keep_alive {
-            let _ = socket2::SockRef::from(&arrival.stream).set_keepalive(true);
-        }
-        if !self.observer.decides_connections() {
-            self.open(arrival, now);
-            return;
-        }
-        let answer = Answer::new(arrival.id, self.sender.clone());
-        let info = arrival.info(&self.config, &self.forward_host);
-        self.unanswered.push_back((now + self.config.target.ready_timeout, arrival.id, None));
-        self.requests.insert(arrival.id, arrival);
-        self.emit(Event::ConnectionRequest(ConnectionRequest { info, answer }));
-    }
-
-    /// The owner's word on a request; one that is gone needs none.
-    pub(super) fn answered(&mut self, id: u64, accept: bool, now: Instant) {
-        let Some(arrival) = self.requests.remove(&id) else { return };
-        if accept {
-            self.open(arrival, now);
-        } else {
-            self.turn_away(arrival, Cause::Rejected);
-        }
-    }
-
-    /// Asks the server for the far side.
-    fn open(&mut self, arrival: Arrival, now: Instant) {
-        let Some(link) = &mut self.link else {
-            self.turn_away(arrival, Cause::SessionLost(crate::session::Error::no_session()));
-            return;
-        };
-        let channel = link.client.open_direct_tcpip(
-            &self.config.forward_host,
-            self.config.forward_port,
-            &arrival.remote.ip().to_string(),
-            arrival.remote.port(),
-        );
-        let due = now + self.config.target.ready_timeout;
-        self.unanswered.push_back((due, arrival.id, Some(channel.index())));
-        self.table.insert(Connection::new(arrival, channel, now), &self.ready);
-    }
-
-    /// One read from the session, and everything that follows from it.
+    /// One read from the session, or what the last one has left, and everything that follows.
     pub(super) fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let Some(link) = &mut self.link else { return false };
         if !link.client.wants_input() {
             return false;
         }
-        match link.poll_receive(cx, now) {
+        let has_more = link.client.make_room();
+        match if has_more { Poll::Ready(Ok(())) } else { link.poll_receive(cx, now) } {
             Poll::Pending => false,
             Poll::Ready(Ok(())) => {
                 self.handle_events(now);
@@ -164,6 +99,7 @@ impl Driver {
             Proto::Close(channel) => self.closed.push(channel.index()),
             // Whoever waited for room is in the queue, which is looked at in every turn.
             Proto::Rekeyed => {}
+            Proto::HostKeys(keys) => session::learn(&self.config.target, keys),
             Proto::HostKey(_) | Proto::Asked(_) | Proto::Ready => {
                 unreachable!("a session logs on once")
             }

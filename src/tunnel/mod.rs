@@ -3,11 +3,14 @@
 //! [`Tunnel`] is the handle that the outside holds. One task per tunnel, the `driver`, owns the
 //! session's socket, the listener and every local socket; nothing else touches them:
 //!
-//! - `driver`: the turn that the task repeats; `operations`: what it is asked to do; `flow`: bytes
-//!   in both directions; `parting`: connections that leave.
+//! - `driver`: the turn that the task repeats; `operations`: what it is asked to do; `recovery`: the
+//!   session as it comes and goes; `leaving`: the end of all.
+//! - `arrivals`: connections that come in; `flow`: bytes in both directions; `parting`: connections
+//!   that leave.
 //! - `connection`, `table`: the connections; `ending`: why one ends and the account of it.
-//! - `link`: the session's socket; `listener`: the local port; `ready`: who has something to do.
+//! - `listener`: the local port; `ready`: who has something to do.
 
+mod arrivals;
 mod command;
 mod connection;
 mod driver;
@@ -15,11 +18,12 @@ mod ending;
 mod error;
 mod events;
 mod flow;
-mod link;
+mod leaving;
 mod listener;
 mod operations;
 mod parting;
 mod ready;
+mod recovery;
 mod settings;
 mod table;
 

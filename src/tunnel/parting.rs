@@ -11,10 +11,10 @@
 
 use std::time::Instant;
 
-use super::connection::{Arrival, Connection, Down, Stage, Up};
+use super::connection::{Connection, Down, Stage, Up};
 use super::driver::Driver;
 use super::ending::{Cause, Report};
-use super::{ConnectionEnd, ConnectionInfo, ConnectionState, Error, Event};
+use super::{ConnectionEnd, ConnectionInfo, ConnectionState, Event};
 use crate::backlog::Backlog;
 use crate::closing::{self, Ended, Finish, Outcome};
 use crate::linger::{Ending, Linger};
@@ -114,28 +114,6 @@ impl Driver {
         self.reset(index, cause);
     }
 
-    /// Whether a request, or the opening of a channel, still waits for its answer.
-    pub(super) fn is_unanswered(&mut self, id: u64, index: Option<usize>) -> bool {
-        match index {
-            None => self.requests.contains_key(&id),
-            Some(index) => self.table.get(index).is_some_and(|connection| {
-                connection.arrival.id == id && matches!(connection.stage, Stage::Opening)
-            }),
-        }
-    }
-
-    /// Gives up on a request or an opening that nobody answered.
-    pub(super) fn give_up_unanswered(&mut self, id: u64, index: Option<usize>) {
-        match index {
-            None => {
-                if let Some(arrival) = self.requests.remove(&id) {
-                    self.turn_away(arrival, Cause::Unanswered("the connection request"));
-                }
-            }
-            Some(index) => self.refused(index, Cause::Unanswered("the opening of the channel")),
-        }
-    }
-
     /// Closes the connections on which nothing has moved for as long as they may be idle; returns
     /// when to look again.
     pub(super) fn close_idle(&mut self, now: Instant) -> Option<Instant> {
@@ -182,25 +160,17 @@ impl Driver {
         }
     }
 
-    /// The listener broke for good.
-    pub(super) fn listener_failed(&mut self, error: &std::io::Error) {
-        let address = self.listener.take().map(|listener| listener.address().to_string());
-        self.shared.set_port(None);
-        self.emit(Event::Error(Error::listen("accept", address.unwrap_or_default(), error)));
-    }
-
-    /// Rejects a connection that has no channel.
-    pub(super) fn turn_away(&mut self, arrival: Arrival, cause: Cause) {
-        let report = Report::of_arrival(&arrival, cause);
-        let outcome = closing::reset(arrival.stream, &Backlog::default(), false);
-        self.ended(report.end(outcome));
-    }
-
     /// Resets a connection at once and closes its channel.
     pub(super) fn reset(&mut self, index: usize, cause: Cause) {
-        if let Some(connection) = self.remove(index) {
-            self.part_reset(connection, cause);
+        let Some(connection) = self.remove(index) else { return };
+        let graceful = connection.arrival.settings.linger.ending() != Ending::Hard;
+        if let Some(link) = &mut self.link
+            && graceful
+            && matches!(cause, Cause::ResetByLocal)
+        {
+            link.unconfirmed |= connection.sent > 0;
         }
+        self.part_reset(connection, cause);
     }
 
     /// Takes a connection out of the table and closes its channel from our side.

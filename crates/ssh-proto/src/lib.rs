@@ -27,9 +27,9 @@ mod message;
 mod transport;
 mod wire;
 
-pub use auth::{AuthMethod, Credentials, Prompt, Prompts, Question};
+pub use auth::{AuthMethod, Credentials, Identity, IdentityError, Prompt, Prompts, Question};
 pub use channel::ChannelId;
 pub use client::{Client, Event, Keepalive, Rekey, Setup};
 pub use error::Error;
 pub use message::{DisconnectReason, OpenFailure};
-pub use transport::{AlgorithmError, AlgorithmKind, Algorithms, Selection};
+pub use transport::{AlgorithmError, AlgorithmKind, Algorithms, KnownKeys, Selection};

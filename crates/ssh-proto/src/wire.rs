@@ -34,6 +34,12 @@ impl<'a> Reader<'a> {
         Ok(u32::from_be_bytes(*bytes))
     }
 
+    pub(crate) fn uint64(&mut self) -> Result<u64, Malformed> {
+        let (bytes, rest) = self.0.split_first_chunk().ok_or(Malformed)?;
+        self.0 = rest;
+        Ok(u64::from_be_bytes(*bytes))
+    }
+
     pub(crate) fn string(&mut self) -> Result<&'a [u8], Malformed> {
         let length = self.uint32()?;
         self.bytes(length as usize)

@@ -4,16 +4,17 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-use crate::key::PrivateKey;
+use super::certificate::certified;
+use super::identity::Identity;
 
 /// A way to prove who the user is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthMethod {
     /// Asks to be let in without proof.
     None,
-    /// The private key.
+    /// The private keys.
     PublicKey,
-    /// The keys of an agent; the server knows no difference to the private key.
+    /// The keys of an agent; the server knows no difference to a private key.
     Agent,
     /// Questions and answers (RFC 4256).
     KeyboardInteractive,
@@ -45,10 +46,12 @@ impl AuthMethod {
 pub struct Credentials {
     /// The user's name on the server.
     pub user: String,
-    /// A key whose public half the server may know.
-    pub key: Option<PrivateKey>,
+    /// Keys whose public halves the server may know, in the order in which they are offered.
+    pub keys: Vec<Identity>,
     /// Whether there is an agent to ask for keys and signatures.
     pub agent: bool,
+    /// The blobs of the only keys of the agent to use, with their certificates; `None`: all.
+    pub agent_keys: Option<Vec<Vec<u8>>>,
     /// Whether somebody answers the questions of keyboard-interactive. Otherwise the password
     /// answers them, where that is what they ask for.
     pub interactive: bool,
@@ -76,22 +79,27 @@ impl Credentials {
     fn has(&self, method: AuthMethod) -> bool {
         match method {
             AuthMethod::None => true,
-            AuthMethod::PublicKey => self.key.is_some(),
+            AuthMethod::PublicKey => !self.keys.is_empty(),
             AuthMethod::Agent => self.agent,
             AuthMethod::KeyboardInteractive => self.interactive || self.password.is_some(),
             AuthMethod::Password => self.password.is_some(),
         }
     }
 
-    /// The public half of the private key, where it is one of the methods.
-    pub(super) fn tries_key(&self) -> Option<&[u8]> {
-        let key = self.key.as_ref()?;
-        self.methods().contains(&AuthMethod::PublicKey).then(|| key.public_blob())
+    /// Whether the agent's key or certificate is to be offered: it is one of those to use, and not
+    /// tried without the agent anyway.
+    pub(super) fn wants_from_agent(&self, blob: &[u8]) -> bool {
+        let named = self.agent_keys.as_ref().is_none_or(|keys| {
+            keys.iter().any(|key| key == blob)
+                || certified(blob).is_some_and(|key| keys.contains(&key))
+        });
+        let own = self.keys.iter().flat_map(Identity::blobs).any(|own| own == blob);
+        named && !(own && self.methods().contains(&AuthMethod::PublicKey))
     }
 
     /// Nothing is left to prove.
     pub(super) fn wipe(&mut self) {
-        self.key = None;
+        self.keys.clear();
         self.password = None;
     }
 }

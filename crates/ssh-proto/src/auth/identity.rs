@@ -1,7 +1,42 @@
-//! Keys that an agent holds. Only their type is of interest here: the agent signs, the server
-//! verifies, and what is between them is passed on as it is.
+//! Keys that log the user on. What an agent holds is passed on as it is: only its type is of
+//! interest here, the agent signs and the server verifies.
 
+use super::certificate::{IdentityError, certificate_of};
+use crate::key::PrivateKey;
 use crate::wire::Reader;
+
+/// A private key, alone or with a certificate. Wiped from memory when dropped.
+#[derive(Debug)]
+pub struct Identity {
+    key: PrivateKey,
+    /// The certificate's blob.
+    certificate: Option<Vec<u8>>,
+}
+
+impl Identity {
+    /// With a certificate, the line of a `-cert.pub` file. One that does not belong to the key is
+    /// refused: it could only be refused by the server.
+    pub fn certified(key: PrivateKey, certificate: &[u8]) -> Result<Self, IdentityError> {
+        let certificate = certificate_of(key.public_blob(), certificate)?;
+        Ok(Self { key, certificate: Some(certificate) })
+    }
+
+    /// What signs.
+    pub(super) fn key(&self) -> &PrivateKey {
+        &self.key
+    }
+
+    /// What is offered to the server, in the order of OpenSSH: the certificate, then the key alone.
+    pub(super) fn blobs(&self) -> impl Iterator<Item = &[u8]> {
+        self.certificate.as_deref().into_iter().chain([self.key.public_blob()])
+    }
+}
+
+impl From<PrivateKey> for Identity {
+    fn from(key: PrivateKey) -> Self {
+        Self { key, certificate: None }
+    }
+}
 
 /// No signature comes near this: one of RSA with 16384 bits has 2 KiB.
 const MOST_SIGNATURE: usize = 16 * 1024;

@@ -4,6 +4,7 @@
 //! by itself: sign with a key that an agent holds, and answer questions that are meant for people.
 //! Then it asks ([`Question`]) and goes on when it is answered.
 
+mod certificate;
 mod credentials;
 mod identity;
 mod plan;
@@ -13,7 +14,9 @@ mod request;
 mod tests;
 mod tried;
 
+pub use certificate::IdentityError;
 pub use credentials::{AuthMethod, Credentials};
+pub use identity::Identity;
 pub use prompts::{Prompt, Prompts};
 
 use std::mem::take;
@@ -26,7 +29,8 @@ use crate::message::{
     USERAUTH_BANNER, USERAUTH_FAILURE, USERAUTH_METHOD_SPECIFIC, USERAUTH_SUCCESS,
 };
 use crate::wire::{Reader, Writer};
-use plan::{AgentKey, Attempt, Plan, is_listed};
+use identity::signature_name;
+use plan::{Attempt, Offer, Plan, is_listed};
 use tried::Tried;
 
 /// A server may show this many messages before it decides; OpenSSH shows one.
@@ -78,11 +82,11 @@ enum Turn {
     /// The server's: it has all that the attempt takes.
     Verdict(Attempt),
     /// The server's: it was asked whether this key would do.
-    Probe(AgentKey),
+    Probe(Offer),
     /// The agent's: it was asked for its keys.
     Listing,
     /// The agent's: it was asked for the signature that completes the request.
-    Signing(AgentKey, Zeroizing<Vec<u8>>),
+    Signing(Offer, Zeroizing<Vec<u8>>),
     /// The server's, in keyboard-interactive: so many rounds are over.
     Asking(usize),
     /// The user's, in round `.0`, to answer `.1` questions.
@@ -213,11 +217,12 @@ impl Auth {
             let user = &self.credentials.user;
             let request = match &attempt {
                 Attempt::None => request::none(user),
-                Attempt::Key(algorithm) => {
-                    let Some(key) = &self.credentials.key else { continue };
-                    let mut payload = request::public_key(user, algorithm, key.public_blob(), true);
-                    let signature = key
-                        .sign(algorithm, &request::to_sign(session, &payload))
+                Attempt::Key(index, Offer { blob, algorithm }) => {
+                    let Some(identity) = self.credentials.keys.get(*index) else { continue };
+                    let mut payload = request::public_key(user, algorithm, blob, true);
+                    let signature = identity
+                        .key()
+                        .sign(signature_name(algorithm), &request::to_sign(session, &payload))
                         .map_err(|error| Error::Auth(format!("the private key: {error}")))?;
                     payload.put_string(&signature);
                     payload
@@ -247,7 +252,7 @@ impl Auth {
                 }
             };
             self.tried.push(match &attempt {
-                Attempt::Key(algorithm) => format!("publickey ({algorithm})"),
+                Attempt::Key(_, Offer { algorithm, .. }) => format!("publickey ({algorithm})"),
                 other => other.on_wire().into(),
             });
             self.turn = Turn::Verdict(attempt);
@@ -259,7 +264,7 @@ impl Auth {
     /// SSH_MSG_USERAUTH_PK_OK: `string algorithm, string key`. The key would do.
     fn welcome(
         &mut self,
-        key: AgentKey,
+        key: Offer,
         reader: &mut Reader<'_>,
         session: &[u8],
     ) -> Result<Step, Error> {
@@ -324,8 +329,9 @@ impl Auth {
         }
         self.turn = Turn::Ours;
         match found {
-            Ok(blobs) => {
-                if self.plan.add_identities(blobs, self.credentials.tries_key()) == 0 {
+            Ok(mut blobs) => {
+                blobs.retain(|blob| self.credentials.wants_from_agent(blob));
+                if self.plan.add_identities(&blobs) == 0 {
                     self.tried.push("agent (it has no other key)".into());
                 }
             }

@@ -5,31 +5,39 @@ use std::sync::Arc;
 
 use super::credentials::{AuthMethod, Credentials};
 use super::identity;
-use crate::key::PrivateKey;
 
 /// One request that may log the user on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Attempt {
     /// Asks to be let in without proof, and learns what is wanted.
     None,
-    /// The private key with this signature algorithm.
-    Key(&'static str),
+    /// The private key with this number, or its certificate.
+    Key(usize, Offer),
     /// No request: the agent is to be asked for its keys, which then stand here.
     Agent,
     /// A key of the agent's.
-    AgentKey(AgentKey),
+    AgentKey(Offer),
     /// Questions and answers.
     KeyboardInteractive,
     /// The password.
     Password,
 }
 
-/// A key of the agent's, with the algorithm to use it with.
+/// A key, with the algorithm to use it with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct AgentKey {
+pub(super) struct Offer {
     /// The public half, or a certificate of it.
     pub(super) blob: Arc<[u8]>,
     pub(super) algorithm: &'static str,
+}
+
+impl Offer {
+    /// Every way to use a key or certificate, best first; none when its type is not known.
+    fn all(blob: &[u8]) -> impl Iterator<Item = Self> {
+        let algorithms = identity::algorithms(blob);
+        let blob = Arc::<[u8]>::from(blob);
+        algorithms.iter().map(move |algorithm| Self { blob: blob.clone(), algorithm })
+    }
 }
 
 impl Attempt {
@@ -37,7 +45,7 @@ impl Attempt {
     pub(super) fn on_wire(&self) -> &'static str {
         match self {
             Self::None => AuthMethod::None,
-            Self::Key(_) => AuthMethod::PublicKey,
+            Self::Key(..) => AuthMethod::PublicKey,
             Self::Agent | Self::AgentKey(_) => AuthMethod::Agent,
             Self::KeyboardInteractive => AuthMethod::KeyboardInteractive,
             Self::Password => AuthMethod::Password,
@@ -47,15 +55,22 @@ impl Attempt {
 
     fn algorithm(&self) -> Option<&'static str> {
         match self {
-            Self::Key(algorithm) | Self::AgentKey(AgentKey { algorithm, .. }) => Some(algorithm),
+            Self::Key(_, Offer { algorithm, .. }) | Self::AgentKey(Offer { algorithm, .. }) => {
+                Some(algorithm)
+            }
             Self::None | Self::Agent | Self::KeyboardInteractive | Self::Password => None,
         }
     }
 
-    /// Whether both use the same key.
+    /// Whether it is `offer` by a private key.
+    fn offers(&self, offer: &Offer) -> bool {
+        matches!(self, Self::Key(_, own) if own == offer)
+    }
+
+    /// Whether both use the same key, be it with its certificate or alone.
     fn shares_key(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Key(_), Self::Key(_)) => true,
+            (Self::Key(a, _), Self::Key(b, _)) => a == b,
             (Self::AgentKey(a), Self::AgentKey(b)) => a.blob == b.blob,
             _ => false,
         }
@@ -78,8 +93,14 @@ impl Plan {
             match method {
                 AuthMethod::None => untried.push_back(Attempt::None),
                 AuthMethod::PublicKey => {
-                    let algorithms = credentials.key.iter().flat_map(PrivateKey::algorithms);
-                    untried.extend(algorithms.map(|name| Attempt::Key(name)));
+                    for (number, identity) in credentials.keys.iter().enumerate() {
+                        for offer in identity.blobs().flat_map(Offer::all) {
+                            // With several certificates, a key is there several times.
+                            if !untried.iter().any(|attempt| attempt.offers(&offer)) {
+                                untried.push_back(Attempt::Key(number, offer));
+                            }
+                        }
+                    }
                 }
                 AuthMethod::Agent => untried.push_back(Attempt::Agent),
                 AuthMethod::KeyboardInteractive => untried.push_back(Attempt::KeyboardInteractive),
@@ -103,19 +124,12 @@ impl Plan {
         self.untried.remove(at)
     }
 
-    /// Puts the keys of the agent in front; `known` was or will be tried without it. Returns how
-    /// many attempts they make.
-    pub(super) fn add_identities(&mut self, blobs: Vec<Vec<u8>>, known: Option<&[u8]>) -> usize {
-        let mut keys = Vec::new();
-        for blob in blobs.into_iter().filter(|blob| known != Some(blob)) {
-            let blob = Arc::<[u8]>::from(blob);
-            for algorithm in identity::algorithms(&blob) {
-                keys.push(Attempt::AgentKey(AgentKey { blob: blob.clone(), algorithm }));
-            }
-        }
+    /// Puts the keys of the agent in front. Returns how many attempts they make.
+    pub(super) fn add_identities(&mut self, blobs: &[Vec<u8>]) -> usize {
+        let keys: Vec<_> = blobs.iter().flat_map(|blob| Offer::all(blob)).collect();
         // An agent may list a key twice; the order of the first counts.
         let mut count = 0;
-        for key in keys.into_iter().rev() {
+        for key in keys.into_iter().rev().map(Attempt::AgentKey) {
             self.untried.retain(|attempt| *attempt != key);
             self.untried.push_front(key);
             count += 1;

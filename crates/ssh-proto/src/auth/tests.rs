@@ -1,6 +1,7 @@
 //! The machine alone: what it asks and sends for what it is told.
 
 use super::*;
+use crate::key::PrivateKey;
 use crate::message::USERAUTH_INFO_RESPONSE;
 use crate::wire::message;
 
@@ -372,4 +373,85 @@ fn partial_success_without_end_has_an_end() {
         }
         refusal(step);
     }
+}
+
+fn user_key(name: &str) -> PrivateKey {
+    let text: &[u8] = match name {
+        "ed25519" => include_bytes!("../key/fixtures/ed25519"),
+        "rsa2048" => include_bytes!("../key/fixtures/rsa2048"),
+        other => panic!("{other}"),
+    };
+    PrivateKey::parse(text, None).expect("a key")
+}
+
+/// By ssh-keygen -s.
+const CERTIFICATE: &[u8] = include_bytes!("../key/fixtures/ed25519-cert.pub");
+const RSA_CERTIFICATE: &[u8] = include_bytes!("../key/fixtures/rsa2048-cert.pub");
+const HOST_CERTIFICATE: &[u8] = include_bytes!("../key/fixtures/ed25519-host-cert.pub");
+
+#[test]
+fn each_key_is_tried_after_its_certificate() {
+    let certified =
+        |key, certificate| Identity::certified(user_key(key), certificate).expect("it fits");
+    let keys = vec![
+        certified("rsa2048", RSA_CERTIFICATE),
+        user_key("rsa2048").into(), // once more, without: it is not tried again
+        certified("ed25519", CERTIFICATE),
+    ];
+    let (mut auth, mut request) = begun(Credentials { keys, ..credentials() });
+    auth.takes_signatures("ssh-ed25519,rsa-sha2-256,rsa-sha2-512");
+    for (algorithm, signature) in [
+        ("rsa-sha2-512-cert-v01@openssh.com", "rsa-sha2-512"),
+        ("rsa-sha2-512", "rsa-sha2-512"),
+        ("ssh-ed25519-cert-v01@openssh.com", "ssh-ed25519"),
+        ("ssh-ed25519", "ssh-ed25519"),
+    ] {
+        assert!(holds(&request, &blob("publickey", b"")[..13]), "{algorithm}");
+        assert!(holds(&request, &blob(algorithm, b"")[..4 + algorithm.len()]), "{algorithm}");
+        let tail = &request[request.len() - 400.min(request.len())..];
+        assert!(holds(tail, &blob(signature, b"")[..4 + signature.len()]), "{algorithm}");
+        match auth.handle(&failure("publickey", false), SESSION) {
+            Ok(Step::Send(next)) => request = next.to_vec(),
+            step => {
+                let text = refusal(step);
+                assert_eq!(algorithm, "ssh-ed25519");
+                assert!(text.contains("publickey (ssh-ed25519-cert-v01@openssh.com)"), "{text}");
+                return;
+            }
+        }
+    }
+    panic!("it never ends");
+}
+
+#[test]
+fn a_certificate_of_something_else_is_refused() {
+    for (certificate, error) in [
+        (RSA_CERTIFICATE, IdentityError::OtherKey),
+        (HOST_CERTIFICATE, IdentityError::OfAHost),
+        (include_bytes!("../key/fixtures/ed25519.pub"), IdentityError::NotACertificate),
+        (include_bytes!("../key/fixtures/ed25519"), IdentityError::NotACertificate),
+        (&CERTIFICATE[..CERTIFICATE.len() / 2], IdentityError::NotACertificate),
+        (b"", IdentityError::NotACertificate),
+        (b"\xff", IdentityError::NotACertificate),
+    ] {
+        let refused = Identity::certified(user_key("ed25519"), certificate);
+        assert_eq!(refused.expect_err("it does not fit"), error);
+    }
+}
+
+#[test]
+fn of_the_agents_keys_only_the_named_ones_are_used() {
+    let named = user_key("ed25519").public_blob().to_vec();
+    let identity = Identity::certified(user_key("ed25519"), CERTIFICATE).expect("it fits");
+    let held: Vec<_> = identity.blobs().map(<[u8]>::to_vec).collect();
+    let others = [blob("ssh-ed25519", b"one"), user_key("rsa2048").public_blob().to_vec()];
+    let agent_keys = Some(vec![named]);
+    let mut auth = Auth::new(Credentials { agent: true, agent_keys, ..credentials() });
+    asked(auth.begin(SESSION));
+    // With its certificate, which names the key.
+    let probe = sent(auth.identities(Ok([&others[..], &held].concat()), SESSION));
+    assert!(probe.ends_with(&held[0]));
+    let probe = sent(auth.handle(&failure("publickey", false), SESSION));
+    assert!(probe.ends_with(&held[1]));
+    refusal(auth.handle(&failure("publickey", false), SESSION));
 }

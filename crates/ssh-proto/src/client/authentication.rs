@@ -84,6 +84,8 @@ impl Client {
             Step::Ask(question) => Some(Event::Asked(question)),
             Step::Success => {
                 self.phase = Phase::Connected;
+                self.inbound.logged_on();
+                self.outbound.logged_on();
                 Some(Event::Ready)
             }
             Step::Wait => None,

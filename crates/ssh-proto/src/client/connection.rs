@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::host_keys::ANNOUNCEMENT;
 use super::{Client, Event};
 use crate::Error;
 use crate::channel::{Answer, about};
@@ -85,14 +86,20 @@ impl Client {
                 self.refuse_open(reader.uint32()?)?;
             }
             GLOBAL_REQUEST => {
-                // hostkeys-00@openssh.com, keepalive@openssh.com and whatever else: not known.
-                reader.string()?;
-                if reader.boolean()? {
+                let name = reader.string()?;
+                let want_reply = reader.boolean()?;
+                if name == ANNOUNCEMENT {
+                    self.announced(reader);
+                }
+                // keepalive@openssh.com and whatever else: not known.
+                if want_reply {
                     self.reply(&[REQUEST_FAILURE])?;
                 }
             }
-            // Answers to our keepalive: that they came is all that counts.
-            REQUEST_SUCCESS | REQUEST_FAILURE | CHANNEL_SUCCESS | CHANNEL_FAILURE => {}
+            // Of answers to our keepalive, that they came is all that counts.
+            REQUEST_SUCCESS => return Ok(self.global_answer(Some(reader))),
+            REQUEST_FAILURE => return Ok(self.global_answer(None)),
+            CHANNEL_SUCCESS | CHANNEL_FAILURE => {}
             _ => {
                 let mut reply = message(UNIMPLEMENTED);
                 reply.put_uint32(self.inbound.sequence().wrapping_sub(1));

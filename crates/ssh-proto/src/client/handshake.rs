@@ -3,12 +3,14 @@
 use super::{Client, Event, Phase};
 use crate::Error;
 use crate::error::printable;
+use crate::key::HostKey;
 use crate::message::{
     DEBUG, DISCONNECT, DisconnectReason, EXT_INFO, IGNORE, KEX_ECDH_INIT, KEX_ECDH_REPLY, KEXINIT,
     NEWKEYS, SERVICE_REQUEST, UNIMPLEMENTED, USERAUTH_REQUEST,
 };
 use crate::transport::{
-    Agreed, Direction, Exchange, Identification, KexInit, Offer, Opener, Secrets, Step, Transcript,
+    Agreed, Compression, Direction, Exchange, Identification, KexInit, Offer, Opener, Secrets,
+    Step, Transcript,
 };
 use crate::wire::{Reader, Writer, message};
 
@@ -27,7 +29,7 @@ enum Stage {
     /// The server's half is good; whether its key is trusted is being decided.
     Deciding { secrets: Secrets, algorithms: Agreed },
     /// Our NEWKEYS is sent, the server's is awaited.
-    Switching { opener: Opener },
+    Switching { opener: Opener, compression: Compression },
 }
 
 /// Fills its argument with random bytes.
@@ -46,7 +48,7 @@ pub(super) struct Keys {
     /// The hash of the first exchange.
     session: Option<Vec<u8>>,
     /// The host key of the first exchange; it may not change within a session.
-    host_key: Option<Vec<u8>>,
+    host_key: Option<HostKey>,
 }
 
 impl Keys {
@@ -223,10 +225,10 @@ impl Client {
         self.keys.stage = Stage::Deciding { secrets, algorithms };
         match &self.keys.host_key {
             None => {
-                self.keys.host_key = Some(host_key.blob().to_vec());
+                self.keys.host_key = Some(host_key.clone());
                 Ok(Some(Event::HostKey(host_key)))
             }
-            Some(known) if known == host_key.blob() => self.switch_keys().map(|()| None),
+            Some(known) if *known == host_key => self.switch_keys().map(|()| None),
             Some(_) => Err(Error::HostKey("it changed within the session".into())),
         }
     }
@@ -240,9 +242,10 @@ impl Client {
         };
         self.outbound.packet(&[NEWKEYS]);
         let sealer = algorithms.to_server.sealer(&secrets, Direction::ToServer);
-        self.outbound.rekey(sealer, algorithms.strict);
+        self.outbound.rekey(sealer, algorithms.compression_to_server, algorithms.strict);
         let opener = algorithms.to_client.opener(&secrets, Direction::ToClient);
-        self.keys.stage = Stage::Switching { opener };
+        let compression = algorithms.compression_to_client;
+        self.keys.stage = Stage::Switching { opener, compression };
         if self.keys.session.is_none() {
             self.keys.session = Some(secrets.session().to_vec());
             let mut request = message(SERVICE_REQUEST);
@@ -259,10 +262,10 @@ impl Client {
 
     fn new_keys(&mut self) -> Result<Option<Event>, Error> {
         let stage = std::mem::replace(&mut self.keys.stage, Stage::Settled);
-        let Stage::Switching { opener } = stage else {
+        let Stage::Switching { opener, compression } = stage else {
             return Err(Error::Protocol("NEWKEYS without a key exchange"));
         };
-        self.inbound.rekey(opener, self.keys.strict);
+        self.inbound.rekey(opener, compression, self.keys.strict);
         self.wear.renewed(self.watch.last_heard());
         if matches!(self.phase, Phase::Handshake) {
             self.phase = Phase::Authenticating;

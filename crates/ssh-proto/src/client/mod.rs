@@ -12,6 +12,7 @@
 mod authentication;
 mod connection;
 mod handshake;
+mod host_keys;
 mod keepalive;
 mod rekey;
 mod upkeep;
@@ -29,13 +30,14 @@ use zeroize::Zeroizing;
 use crate::Error;
 use crate::auth::{Auth, Credentials, Question};
 use crate::channel::{ChannelId, Channels};
-use crate::key::PublicKey;
+use crate::key::{HostKey, PublicKey};
 use crate::message::{
     CHANNEL_DATA, CHANNEL_WINDOW_ADJUST, DISCONNECT, DisconnectReason, OpenFailure,
 };
-use crate::transport::{Algorithms, Identification, Inbound, Offer, Outbound};
+use crate::transport::{Algorithms, Identification, Inbound, KnownKeys, Offer, Outbound};
 use crate::wire::{Writer, message};
 use handshake::Keys;
+use host_keys::HostKeys;
 use keepalive::Watch;
 use rekey::Wear;
 
@@ -49,7 +51,7 @@ const MOST_PENDING: usize = 2 * 1024 * 1024;
 #[derive(Debug)]
 pub enum Event {
     /// The server proved to own this key. Nothing goes on until [`Client::trust`] is called.
-    HostKey(PublicKey),
+    HostKey(HostKey),
     /// Logging on takes an answer that the client does not have. One that follows replaces it.
     Asked(Question),
     /// The user is logged on; channels can be opened.
@@ -81,6 +83,8 @@ pub enum Event {
     Close(ChannelId),
     /// The keys were changed; data can be sent again.
     Rekeyed,
+    /// The server has proved to own these host keys, too: see [`Client::learn_host_keys`].
+    HostKeys(Vec<PublicKey>),
 }
 
 /// How far a session has come.
@@ -108,9 +112,9 @@ pub struct Setup {
     pub rekey: Rekey,
     /// Which algorithms may be settled on.
     pub algorithms: Algorithms,
-    /// Types of host keys that are known of this server, best first. It is asked for these before
-    /// others: a server with several keys then shows one that can be recognised.
-    pub known_key_types: Vec<String>,
+    /// What is known of this server's host keys. It is asked for these before others: a server with
+    /// several keys then shows one that can be recognised.
+    pub known_keys: KnownKeys,
 }
 
 impl Setup {
@@ -122,7 +126,7 @@ impl Setup {
             keepalive: None,
             rekey: Rekey::default(),
             algorithms: Algorithms::default(),
-            known_key_types: Vec::new(),
+            known_keys: KnownKeys::default(),
         }
     }
 }
@@ -137,6 +141,7 @@ pub struct Client {
     channels: Channels,
     watch: Watch,
     wear: Wear,
+    host_keys: HostKeys,
     /// Messages that may not be sent while keys are being changed; a password may be among them.
     held: Vec<Zeroizing<Vec<u8>>>,
     /// How many of those are replies to the server.
@@ -149,7 +154,7 @@ impl Client {
     /// Begins a session: the first bytes to send are pending at once. `random` fills its argument
     /// with random bytes, fit for keys.
     pub fn new(setup: Setup, random: impl FnMut(&mut [u8]) + Send + 'static) -> Self {
-        let offer = Offer::new(setup.algorithms, &setup.known_key_types);
+        let offer = Offer::new(setup.algorithms, &setup.known_keys);
         let mut client = Self {
             phase: Phase::Identifying(Identification::default()),
             inbound: Inbound::new(),
@@ -159,6 +164,7 @@ impl Client {
             channels: Channels::default(),
             watch: Watch::new(setup.keepalive),
             wear: Wear::new(setup.rekey),
+            host_keys: HostKeys::default(),
             held: Vec::new(),
             replies: 0,
             ahead: VecDeque::new(),
@@ -187,6 +193,13 @@ impl Client {
     /// The bytes at a range of the receive buffer that an event named.
     pub fn bytes(&self, range: Range<usize>) -> &[u8] {
         self.inbound.bytes(range)
+    }
+
+    /// To be called before each [`Client::space`], when what events named is used up. Whether
+    /// [`Client::next_event`] has more to say before more is received: compressed packets make
+    /// events in bounded portions, however little they came in.
+    pub fn make_room(&mut self) -> bool {
+        self.inbound.make_room()
     }
 
     /// What happened next, or `None` until more is received. After an error the session is over;

@@ -19,7 +19,10 @@ impl Client {
             return Ok(());
         }
         match self.watch.expired(now) {
-            Ok(true) => self.send(&keepalive::request()),
+            Ok(true) => {
+                self.host_keys.requested();
+                self.send(&keepalive::request());
+            }
             Ok(false) => {}
             Err(error) => {
                 self.phase = Phase::Over;

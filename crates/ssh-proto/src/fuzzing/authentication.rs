@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use super::Input;
 use crate::Error;
-use crate::auth::{Auth, AuthMethod, Credentials, Question, Step};
+use crate::auth::{Auth, AuthMethod, Credentials, Identity, Question, Step};
 use crate::key::PrivateKey;
 use crate::message::{
     USERAUTH_BANNER, USERAUTH_FAILURE, USERAUTH_METHOD_SPECIFIC, USERAUTH_REQUEST, USERAUTH_SUCCESS,
@@ -69,7 +69,15 @@ pub fn authentication(data: &[u8]) {
 
 fn credentials(input: &mut Input<'_>) -> Credentials {
     let choices = input.byte();
-    let key = include_bytes!("../key/fixtures/ed25519").as_slice();
+    let key = || PrivateKey::parse(include_bytes!("../key/fixtures/ed25519"), None).unwrap();
+    let mut keys = Vec::new();
+    if choices & 32 != 0 {
+        let certificate = include_bytes!("../key/fixtures/ed25519-cert.pub");
+        keys.push(Identity::certified(key(), certificate).unwrap());
+    }
+    if choices & 1 != 0 {
+        keys.push(key().into());
+    }
     let methods = (choices & 16 != 0).then(|| {
         let all = [
             AuthMethod::None,
@@ -83,8 +91,9 @@ fn credentials(input: &mut Input<'_>) -> Credentials {
     });
     Credentials {
         user: "ann".into(),
-        key: (choices & 1 != 0).then(|| PrivateKey::parse(key, None).unwrap()),
+        keys,
         agent: choices & 2 != 0,
+        agent_keys: (choices & 64 != 0).then(|| vec![AGENT_KEYS[1].to_vec()]),
         interactive: choices & 4 != 0,
         password: (choices & 8 != 0).then(|| Zeroizing::new(PASSWORD.into())),
         methods,

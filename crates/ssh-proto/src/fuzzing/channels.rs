@@ -8,21 +8,18 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::Input;
 use super::ledger::{Ledger, byte};
+use super::{Input, speech};
 use crate::channel::WINDOW;
 use crate::message::{
-    CHANNEL_CLOSE, CHANNEL_DATA, CHANNEL_EOF, CHANNEL_EXTENDED_DATA, CHANNEL_OPEN_CONFIRMATION,
-    CHANNEL_OPEN_FAILURE, CHANNEL_REQUEST, CHANNEL_WINDOW_ADJUST, EXT_INFO, GLOBAL_REQUEST,
+    CHANNEL_CLOSE, CHANNEL_DATA, CHANNEL_OPEN_CONFIRMATION, CHANNEL_OPEN_FAILURE,
 };
 use crate::transport::{Inbound, Outbound};
 use crate::wire::{Reader, Writer, message};
 use crate::{ChannelId, Client, DisconnectReason, Error, Event};
 
 /// Channels that the owner has at a time.
-const MOST: usize = 8;
-/// Windows and packet sizes that make a difference.
-const SIZES: [u32; 6] = [0, 1, 100, 32_768, 2_000_000, u32::MAX];
+pub(super) const MOST: usize = 8;
 
 /// A channel as its owner sees it.
 #[derive(Debug)]
@@ -55,6 +52,8 @@ struct Play {
     error: Option<Error>,
     /// The server's own next number of a channel.
     next: u32,
+    /// Whether the owner waits for other host keys.
+    learns: bool,
 }
 
 /// Messages about channels and requests, valid and not, among the commands of the owner.
@@ -71,7 +70,11 @@ pub fn channels(data: &[u8]) {
         views: BTreeMap::new(),
         error: None,
         next: 1000,
+        learns: input.flag(),
     };
+    if play.learns {
+        play.client.learn_host_keys(Vec::new());
+    }
     while !input.is_empty() {
         match input.below(4) {
             0 => play.owner_acts(&mut input),
@@ -80,8 +83,7 @@ pub fn channels(data: &[u8]) {
                 play.feed(cut);
             }
             _ => {
-                let payload = play.message(&mut input);
-                play.say(payload);
+                play.say(speech::message(&mut input));
             }
         }
         play.listen();
@@ -170,66 +172,6 @@ impl Play {
         }
     }
 
-    /// Something for the server to say.
-    fn message(&mut self, input: &mut Input<'_>) -> Vec<u8> {
-        let number = match input.below(16) {
-            0 => return input.chunk().to_vec(),
-            1..=3 => CHANNEL_OPEN_CONFIRMATION,
-            4 => CHANNEL_OPEN_FAILURE,
-            5 | 6 => CHANNEL_WINDOW_ADJUST,
-            7..=9 => CHANNEL_DATA,
-            10 => CHANNEL_EXTENDED_DATA,
-            11 => CHANNEL_EOF,
-            12 => CHANNEL_CLOSE,
-            13 => CHANNEL_REQUEST,
-            14 => GLOBAL_REQUEST,
-            _ => EXT_INFO,
-        };
-        let mut payload = message(number);
-        match number {
-            GLOBAL_REQUEST => {
-                payload.put_string(input.chunk());
-                payload.put_boolean(input.flag());
-                payload.extend(input.chunk());
-                return payload;
-            }
-            EXT_INFO => {
-                payload.put_uint32(input.below(4) as u32);
-                payload.put_string(b"server-sig-algs");
-                payload.put_string(input.chunk());
-                return payload;
-            }
-            _ => payload.put_uint32(input.below(MOST + 1) as u32),
-        }
-        match number {
-            CHANNEL_OPEN_CONFIRMATION => {
-                payload.put_uint32(0);
-                payload.put_uint32(input.pick(&SIZES));
-                payload.put_uint32(input.pick(&SIZES));
-            }
-            CHANNEL_OPEN_FAILURE => {
-                payload.put_uint32(input.below(6) as u32);
-                payload.put_string(input.chunk());
-                payload.put_string(b"");
-            }
-            CHANNEL_WINDOW_ADJUST => payload.put_uint32(input.pick(&SIZES)),
-            CHANNEL_DATA | CHANNEL_EXTENDED_DATA => {
-                if number == CHANNEL_EXTENDED_DATA {
-                    payload.put_uint32(1);
-                }
-                let (value, count) = (input.byte(), input.below(40_000));
-                let data: Vec<u8> = (0..count).map(|at| value.wrapping_add(at as u8)).collect();
-                payload.put_string(&data);
-            }
-            CHANNEL_REQUEST => {
-                payload.put_string(input.chunk());
-                payload.put_boolean(input.flag());
-            }
-            _ => {}
-        }
-        payload
-    }
-
     /// Puts a message on the line.
     fn say(&mut self, mut payload: Vec<u8>) {
         if payload.is_empty() || payload.len() > 50_000 {
@@ -293,12 +235,16 @@ impl Play {
     }
 
     fn see(&mut self, event: Event) {
+        if let Event::HostKeys(keys) = &event {
+            assert!(self.learns);
+            assert!(keys.iter().all(|key| key.blob() == speech::KEY.public_blob()));
+            self.learns = false;
+            return;
+        }
         let id = match &event {
             Event::Opened(id) | Event::Window(id) | Event::Eof(id) | Event::Close(id) => *id,
             Event::OpenFailed { channel, .. } | Event::Data { channel, .. } => *channel,
-            Event::HostKey(_) | Event::Asked(_) | Event::Ready | Event::Rekeyed => {
-                panic!("{event:?}")
-            }
+            other => panic!("{other:?}"),
         };
         let view = self.views.get_mut(&id.index()).expect("channels of ours");
         match event {
@@ -336,7 +282,7 @@ impl Play {
                 view.over = true;
                 self.views.retain(|_, view| !(view.closed && view.over));
             }
-            Event::HostKey(_) | Event::Asked(_) | Event::Ready | Event::Rekeyed => {}
+            other => panic!("{other:?}"),
         }
     }
 

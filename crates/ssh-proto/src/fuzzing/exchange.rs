@@ -3,7 +3,8 @@
 use super::Input;
 use crate::Error;
 use crate::transport::{
-    Algorithms, Exchange, Identification, Kex, KexInit, Offer, Protection, Step, Transcript,
+    AlgorithmKind, Algorithms, Exchange, Identification, Kex, KexInit, KnownKeys, Offer,
+    Protection, Selection, Step, Transcript,
 };
 
 /// The lines up to the identification come in pieces; cut anywhere, they mean the same.
@@ -43,7 +44,11 @@ pub fn identification(data: &[u8]) {
 /// What both sides settle on, they both have.
 pub fn kexinit(data: &[u8]) {
     let Ok(theirs) = KexInit::parse(data) else { return };
-    match Offer::new(Algorithms::default(), &["ssh-rsa".into()]).negotiate(&theirs) {
+    let mut algorithms = Algorithms::default();
+    let zlib = Selection::Only(vec!["zlib@openssh.com".into(), "none".into()]);
+    algorithms.select(AlgorithmKind::Compression, &zlib).unwrap();
+    let known = KnownKeys { types: vec!["ssh-rsa".into()], authority: true };
+    match Offer::new(algorithms, &known).negotiate(&theirs) {
         Ok(agreed) => {
             let has = |list: &str, name: &str| list.split(',').any(|other| other == name);
             assert!(has(theirs.host_key, agreed.host_key));
@@ -73,7 +78,12 @@ pub fn key_exchange(data: &[u8]) {
         1 => ("diffie-hellman-group16-sha512", Kex::Group16),
         byte => Kex::ALL[usize::from(byte) % Kex::ALL.len()],
     };
-    let algorithm = input.pick(&["ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-256", ""]);
+    let algorithm = input.pick(&[
+        "ssh-ed25519",
+        "ecdsa-sha2-nistp256",
+        "rsa-sha2-256",
+        "ssh-ed25519-cert-v01@openssh.com",
+    ]);
     let mut exchange = Exchange::new(method, &mut |bytes| bytes.fill(0x42));
     let transcript = Transcript {
         client_version: "SSH-2.0-client",
@@ -90,7 +100,7 @@ pub fn key_exchange(data: &[u8]) {
                 assert!(asked == 1 && method == Kex::GroupExchange && half.len() < 2000);
             }
             Ok(Step::Done(host_key, secrets)) => {
-                assert!(!secrets.session().is_empty() && !host_key.blob().is_empty());
+                assert!(!secrets.session().is_empty() && !host_key.key().blob().is_empty());
                 return;
             }
             Err(Error::Protocol(_) | Error::HostKey(_)) => return,

@@ -4,7 +4,8 @@ use base64ct::{Base64, Encoding};
 
 use super::Input;
 use crate::agent::{self as answers, AnswerError};
-use crate::key::{PrivateKey, PrivateKeyError, PublicKey};
+use crate::auth::Identity;
+use crate::key::{Certificate, CertificateKind, PrivateKey, PrivateKeyError, PublicKey};
 use crate::wire::Reader;
 
 /// `string public key, string signature`, then the data that the signature is of.
@@ -27,6 +28,27 @@ pub fn public_key(data: &[u8]) {
             let other_data = [signed, &[0]].concat();
             assert!(key.verify(algorithm, &other_data, signature).is_err());
         }
+    }
+}
+
+/// The blob of a certificate, or the line of one.
+pub fn certificate(data: &[u8]) {
+    static KEY: &[u8] = include_bytes!("../key/fixtures/ed25519");
+    let key = || PrivateKey::parse(KEY, None).unwrap();
+    let line = format!("a {}", Base64::encode_string(data));
+    let identity = Identity::certified(key(), line.as_bytes());
+    let _ = Identity::certified(key(), data);
+
+    let Ok(certificate) = Certificate::parse(data) else { return };
+    assert_eq!(certificate.blob(), data);
+    let is_ours = certificate.key().blob() == key().public_blob();
+    assert_eq!(identity.is_ok(), is_ours && certificate.kind() == CertificateKind::User);
+    assert!(certificate.principals().count() <= 256 && certificate.id().len() <= 256);
+    if certificate.signature().is_ok() {
+        // One bit of what the authority has signed.
+        let mut forged = data.to_vec();
+        forged[data.len() / 3] ^= 1;
+        assert!(!Certificate::parse(&forged).is_ok_and(|other| other.signature().is_ok()));
     }
 }
 

@@ -14,6 +14,7 @@ mod input;
 mod keys;
 mod ledger;
 mod packets;
+mod speech;
 #[cfg(test)]
 mod tests;
 
@@ -22,5 +23,5 @@ pub use authentication::authentication;
 pub use channels::channels;
 pub use exchange::{identification, kexinit, key_exchange};
 pub(crate) use input::Input;
-pub use keys::{agent, private_key, public_key};
-pub use packets::packets;
+pub use keys::{agent, certificate, private_key, public_key};
+pub use packets::{compression, packets};

@@ -13,10 +13,12 @@ const ELSEWHERE: &str = "known_hosts";
 
 #[test]
 fn every_seed_passes() {
-    let targets: [(&str, Target); 11] = [
+    let targets: [(&str, Target); 13] = [
         ("agent", agent),
         ("authentication", authentication),
+        ("certificate", certificate),
         ("channels", channels),
+        ("compression", compression),
         ("hostile", hostile),
         ("identification", identification),
         ("kexinit", kexinit),

@@ -2,10 +2,12 @@
 //!
 //! What a key computes comes from aws-lc-rs, and so do its rules about which keys are sound. What
 //! is here is the way there: from a file to a key ([`PrivateKey`]), from a server's bytes to a key
-//! ([`PublicKey`]), and between the forms of a signature that SSH and aws-lc-rs have.
+//! ([`PublicKey`]) or a key and the word of an authority for it ([`HostKey`]), and between the forms of a signature that SSH and aws-lc-rs have.
 
+mod certificate;
 mod curve;
 mod der;
+mod host;
 mod openssh;
 mod pad;
 mod pem;
@@ -13,6 +15,9 @@ mod private;
 mod public;
 mod rsa;
 
+pub use certificate::{Certificate, CertificateError, CertificateKind};
+pub(crate) use host::plain_type;
+pub use host::{HostKey, HostKeyError};
 pub use private::{PrivateKey, PrivateKeyError, SignError};
 pub use public::{PublicKey, PublicKeyError, VerifyError};
 

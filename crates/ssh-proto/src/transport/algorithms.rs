@@ -1,11 +1,12 @@
-//! Which algorithms a session may use, and in which order: all that are known, unless its owner
-//! says otherwise.
+//! Which algorithms a session may use, and in which order: all that are known but compression,
+//! unless its owner says otherwise.
 
 use std::fmt;
 
 use super::cipher::{Cipher, Mac};
+use super::compression::Compression;
 use super::kex::Kex;
-use super::negotiation::{COMPRESSION, HOST_KEY};
+use super::negotiation::HOST_KEY;
 
 /// The kinds of algorithms that both sides settle on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,15 +44,15 @@ impl AlgorithmKind {
         }
     }
 
-    /// Every name of this kind, best first. Nothing is known that is not offered by default: what
-    /// is weak is left out altogether.
+    /// Every name of this kind, best first. But for compression, nothing is known that is not
+    /// offered by default: what is weak is left out altogether.
     fn known(self) -> Vec<&'static str> {
         match self {
             AlgorithmKind::Kex => Kex::ALL.map(|(name, _)| name).to_vec(),
             AlgorithmKind::HostKey => HOST_KEY.to_vec(),
             AlgorithmKind::Cipher => Cipher::all().map(|(name, _)| name).to_vec(),
             AlgorithmKind::Mac => Mac::ALL.map(|(name, _)| name).to_vec(),
-            AlgorithmKind::Compression => COMPRESSION.to_vec(),
+            AlgorithmKind::Compression => Compression::ALL.map(|(name, _)| name).to_vec(),
         }
     }
 }
@@ -63,7 +64,8 @@ impl fmt::Display for AlgorithmKind {
 }
 
 /// The algorithms that a session may use: of each kind known names, each once, at least one, the
-/// preferred first. The default is everything that is known.
+/// preferred first. The default is everything that is known, and no compression: it costs more time
+/// than it saves on all but slow networks, and tells by lengths what encryption hides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Algorithms {
     pub(super) kex: Vec<&'static str>,
@@ -80,7 +82,7 @@ impl Default for Algorithms {
             host_key: AlgorithmKind::HostKey.known(),
             cipher: AlgorithmKind::Cipher.known(),
             mac: AlgorithmKind::Mac.known(),
-            compression: AlgorithmKind::Compression.known(),
+            compression: vec![Compression::ALL[0].0],
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::cipher::{LENGTH, LONGEST_TAG, Opener};
+use super::compression::{Compression, Delayed, Inflater};
 use super::volume::Volume;
 use crate::Error;
 
@@ -13,12 +14,20 @@ const READ: usize = 256 * 1024;
 const LONGEST: usize = 64 * 1024;
 /// Room for a full read behind the beginning of a packet.
 const CAPACITY: usize = READ + LENGTH + LONGEST + LONGEST_TAG;
-/// The shortest payload has one byte; padding is at least four.
-const SHORTEST: usize = 1 + 1 + 4;
+/// Padding is at least this long.
+const LEAST_PADDING: usize = 4;
+/// The shortest payload has one byte.
+const SHORTEST: usize = 1 + 1 + LEAST_PADDING;
+/// The longest payload.
+const MOST_PAYLOAD: usize = LONGEST - 1 - LEAST_PADDING;
+/// When decompressed payloads fill this much, no further packet is opened before they are used up:
+/// the few bytes that they came in could make any amount of them.
+const MOST_INFLATED: usize = READ;
 
 /// The receive buffer and the cipher that opens what is in it.
 pub(crate) struct Inbound {
-    buffer: Box<[u8]>,
+    /// Where bytes are received, and behind that, once there are any, the decompressed payloads.
+    buffer: Vec<u8>,
     /// The bytes that have come and are not used up.
     filled: Range<usize>,
     opener: Opener,
@@ -26,26 +35,33 @@ pub(crate) struct Inbound {
     volume: Volume,
     /// The length of the packet at the front once it is known: it is decrypted only once.
     length: Option<usize>,
+    compression: Delayed<Inflater>,
+    /// How much of the buffer decompressed payloads fill.
+    inflated: usize,
 }
 
 impl Inbound {
     pub(crate) fn new() -> Self {
         Self {
-            buffer: vec![0; CAPACITY].into(),
+            buffer: vec![0; CAPACITY],
             filled: 0..0,
             opener: Opener::Plain,
             sequence: 0,
             volume: Volume::default(),
             length: None,
+            compression: Delayed::default(),
+            inflated: 0,
         }
     }
 
     /// Where the next bytes go. Ranges handed out before are void from here on.
     pub(crate) fn space(&mut self) -> &mut [u8] {
+        self.inflated = 0;
         if self.filled.is_empty() {
             self.filled = 0..0;
         } else if CAPACITY - self.filled.end < READ {
-            // At most one incomplete packet is left: every complete one has been taken out.
+            // Little is left: every complete packet has been taken out, unless decompressed ones
+            // left no room. Then there is less space, but there is some.
             self.buffer.copy_within(self.filled.clone(), 0);
             self.filled = 0..self.filled.len();
         }
@@ -75,9 +91,25 @@ impl Inbound {
         self.buffer.copy_within(from, to);
     }
 
+    /// Makes room for more packets if decompressed ones have left none, and says whether it did:
+    /// then there may be more in what has come. Ranges handed out before are void from then on.
+    pub(crate) fn make_room(&mut self) -> bool {
+        let was_full = self.inflated >= MOST_INFLATED;
+        if was_full {
+            self.inflated = 0;
+        }
+        was_full
+    }
+
+    /// The user is logged on: compression begins, if it was agreed on.
+    pub(crate) fn logged_on(&mut self) {
+        self.compression.begin();
+    }
+
     /// Packets from here on are sealed with other keys.
-    pub(crate) fn rekey(&mut self, opener: Opener, reset_sequence: bool) {
+    pub(crate) fn rekey(&mut self, opener: Opener, compression: Compression, reset_sequence: bool) {
         self.opener = opener;
+        self.compression.renew(compression);
         self.volume = Volume::default();
         if reset_sequence {
             self.sequence = 0;
@@ -94,8 +126,12 @@ impl Inbound {
         self.sequence
     }
 
-    /// Opens the next packet and returns where its payload lies; `None` until it is complete.
+    /// Opens the next packet and returns where its payload lies; `None` until it is complete, and
+    /// while there is no room for it.
     pub(crate) fn packet(&mut self) -> Result<Option<Range<usize>>, Error> {
+        if self.inflated >= MOST_INFLATED {
+            return Ok(None);
+        }
         let start = self.filled.start;
         let length = match self.length {
             Some(length) => length,
@@ -117,10 +153,18 @@ impl Inbound {
         self.length = None;
         self.filled.start = end;
         let padding = usize::from(self.buffer[start + LENGTH]);
-        if padding < 4 || padding + 1 >= length {
+        if padding < LEAST_PADDING || padding + 1 >= length {
             return Err(Error::Protocol("a packet's padding does not fit"));
         }
-        Ok(Some(start + LENGTH + 1..start + LENGTH + length - padding))
+        let payload = start + LENGTH + 1..start + LENGTH + length - padding;
+        let Some(inflater) = &mut self.compression.stream else { return Ok(Some(payload)) };
+        self.buffer.resize(CAPACITY + MOST_INFLATED + MOST_PAYLOAD + 1, 0);
+        let (received, room) = self.buffer.split_at_mut(CAPACITY);
+        let room = &mut room[self.inflated..][..MOST_PAYLOAD + 1];
+        let length = inflater.inflate(&received[payload], room)?;
+        let start = CAPACITY + self.inflated;
+        self.inflated += length;
+        Ok(Some(start..start + length))
     }
 
     fn check_length(&self, length: usize) -> Result<(), Error> {

@@ -2,19 +2,32 @@
 
 use super::algorithms::{AlgorithmKind, Algorithms};
 use super::cipher::{Cipher, Mac, Protection};
+use super::compression::Compression;
 use super::kex::Kex;
 use crate::Error;
 use crate::error::printable;
+use crate::key::plain_type;
 use crate::message::KEXINIT;
 use crate::wire::{Reader, Writer, message};
 
 const COOKIE: usize = 16;
 
-/// Signature algorithms of host keys, best first.
-pub(super) const HOST_KEY: [&str; 4] =
-    ["ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512", "rsa-sha2-256"];
-/// Compression methods.
-pub(super) const COMPRESSION: [&str; 1] = ["none"];
+/// Signature algorithms of host keys, best first. Certificates come last: only where an authority
+/// is known is there anything to be said for them.
+pub(super) const HOST_KEY: [&str; 12] = [
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "rsa-sha2-512",
+    "rsa-sha2-256",
+    "ssh-ed25519-cert-v01@openssh.com",
+    "ecdsa-sha2-nistp256-cert-v01@openssh.com",
+    "ecdsa-sha2-nistp384-cert-v01@openssh.com",
+    "ecdsa-sha2-nistp521-cert-v01@openssh.com",
+    "rsa-sha2-512-cert-v01@openssh.com",
+    "rsa-sha2-256-cert-v01@openssh.com",
+];
 /// Asks for EXT_INFO (RFC 8308).
 const EXT_INFO: &str = "ext-info-c";
 /// Strict key exchange: sequence numbers restart with new keys and nothing may be slipped into the
@@ -25,6 +38,15 @@ const EXT_INFO: &str = "ext-info-c";
 const STRICT_CLIENT: &str = "kex-strict-c-v00@openssh.com";
 const STRICT_SERVER: &str = "kex-strict-s-v00@openssh.com";
 
+/// What is known of a server before it is asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KnownKeys {
+    /// Types of its keys: `ssh-ed25519`, `ssh-rsa` and so on.
+    pub types: Vec<String>,
+    /// Whether an authority is known whose certificates it may show.
+    pub authority: bool,
+}
+
 /// What both sides settled on.
 #[derive(Clone, Debug)]
 pub(crate) struct Agreed {
@@ -32,6 +54,8 @@ pub(crate) struct Agreed {
     pub(crate) host_key: &'static str,
     pub(crate) to_server: Protection,
     pub(crate) to_client: Protection,
+    pub(crate) compression_to_server: Compression,
+    pub(crate) compression_to_client: Compression,
     /// Whether the server knows strict key exchange. It says so in the first KEXINIT only.
     pub(crate) strict: bool,
     /// Whether the server's next packet is a guess that turned out wrong.
@@ -43,13 +67,14 @@ pub(crate) struct Agreed {
 pub(crate) struct Offer(Algorithms);
 
 impl Offer {
-    /// Offers the algorithms; those for host keys of the `known` types come first.
-    pub(crate) fn new(mut algorithms: Algorithms, known: &[String]) -> Self {
-        let rank = |name: &str| {
-            let key_type = if name.starts_with("rsa-sha2-") { "ssh-rsa" } else { name };
-            known.iter().position(|known| known == key_type).unwrap_or(known.len())
-        };
-        algorithms.host_key.sort_by_key(|name| rank(name));
+    /// Offers the algorithms; those for what is known of the server come first: certificates, then
+    /// its keys.
+    pub(crate) fn new(mut algorithms: Algorithms, known: &KnownKeys) -> Self {
+        algorithms.host_key.sort_by_key(|name| match plain_type(name) {
+            None if known.authority => 0,
+            Some(key_type) if known.types.iter().any(|known| known == key_type) => 1,
+            None | Some(_) => 2,
+        });
         Self(algorithms)
     }
 
@@ -86,6 +111,8 @@ impl Offer {
         let host_key = self.choose(AlgorithmKind::HostKey, theirs.host_key)?;
         let to_server = self.protection(&theirs.to_server)?;
         let to_client = self.protection(&theirs.to_client)?;
+        let compression_to_server = self.compression(&theirs.to_server)?;
+        let compression_to_client = self.compression(&theirs.to_client)?;
         // A guess is right when both sides like the same best, whatever is settled on.
         let best = (self.0.kex[0], self.0.host_key[0]);
         let right = (first(theirs.kex), first(theirs.host_key)) == best;
@@ -94,25 +121,30 @@ impl Offer {
             host_key,
             to_server,
             to_client,
+            compression_to_server,
+            compression_to_client,
             strict: names(theirs.kex).any(|name| name == STRICT_SERVER),
             wrong_guess: theirs.guess_follows && !right,
         })
     }
 
-    /// Settles on what belongs to one direction. MACs count only under a cipher that needs one:
+    /// Settles on the cipher of one direction. MACs count only under a cipher that needs one:
     /// beside the others the lists are never compared, and need not have a name in common
     /// (OpenSSH's PROTOCOL, "transport: AES-GCM"; it holds for ChaCha20-Poly1305, too).
     fn protection(&self, theirs: &Directed<'_>) -> Result<Protection, Error> {
         let name = self.choose(AlgorithmKind::Cipher, theirs.cipher)?;
-        let protection = match named(name, &Cipher::all()) {
+        Ok(match named(name, &Cipher::all()) {
             Cipher::Authenticating(cipher) => Protection::Authenticating(cipher),
             Cipher::Counter(cipher) => {
                 let name = self.choose(AlgorithmKind::Mac, theirs.mac)?;
                 Protection::Counter(cipher, named(name, &Mac::ALL))
             }
-        };
-        self.choose(AlgorithmKind::Compression, theirs.compression)?;
-        Ok(protection)
+        })
+    }
+
+    fn compression(&self, theirs: &Directed<'_>) -> Result<Compression, Error> {
+        let name = self.choose(AlgorithmKind::Compression, theirs.compression)?;
+        Ok(named(name, &Compression::ALL))
     }
 
     fn choose(&self, kind: AlgorithmKind, theirs: &str) -> Result<&'static str, Error> {
@@ -231,14 +263,14 @@ mod tests {
     }
 
     fn offer() -> Offer {
-        Offer::new(Algorithms::default(), &[])
+        Offer::new(Algorithms::default(), &KnownKeys::default())
     }
 
     fn only(kind: AlgorithmKind, names: &[&str]) -> Offer {
         let mut algorithms = Algorithms::default();
         let names = names.iter().map(|name| (*name).to_owned()).collect();
         algorithms.select(kind, &Selection::Only(names)).expect("known names");
-        Offer::new(algorithms, &[])
+        Offer::new(algorithms, &KnownKeys::default())
     }
 
     fn missing(lists: &Lists<'_>, offer: &Offer) -> (&'static str, String, String) {
@@ -359,10 +391,26 @@ mod tests {
 
     #[test]
     fn known_host_keys_are_asked_for_first() {
-        let known = ["ssh-rsa".into(), "ecdsa-sha2-nistp256".into()];
+        let types = vec!["ssh-rsa".into(), "ecdsa-sha2-nistp384".into()];
+        let known = KnownKeys { types, authority: false };
         let offer = Offer::new(Algorithms::default(), &known);
-        let expected = ["rsa-sha2-512", "rsa-sha2-256", "ecdsa-sha2-nistp256", "ssh-ed25519"];
-        assert_eq!(offer.0.host_key, expected);
+        let expected = ["ecdsa-sha2-nistp384", "rsa-sha2-512", "rsa-sha2-256", "ssh-ed25519"];
+        assert_eq!(offer.0.host_key[..4], expected);
+        assert_eq!(
+            offer.0.host_key[4..],
+            [&HOST_KEY[1..2], &HOST_KEY[3..4], &HOST_KEY[6..]].concat()
+        );
+
+        let offer = Offer::new(Algorithms::default(), &KnownKeys { authority: true, ..known });
+        assert_eq!(offer.0.host_key[..6], HOST_KEY[6..]);
+        assert_eq!(offer.0.host_key[6..10], expected);
+    }
+
+    /// The order is the owner's among those that are as well known.
+    #[test]
+    fn nothing_is_asked_for_that_the_owner_has_not_chosen() {
+        let names = ["ssh-ed25519-cert-v01@openssh.com", "ssh-ed25519"];
+        assert_eq!(only(AlgorithmKind::HostKey, &names).0.host_key, names);
     }
 
     #[test]

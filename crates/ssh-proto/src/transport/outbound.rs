@@ -4,6 +4,7 @@ use std::io::{self, IoSliceMut};
 use std::ops::Range;
 
 use super::cipher::{LENGTH, Layout, Sealer};
+use super::compression::{Compression, Deflater, Delayed};
 use super::volume::Volume;
 use crate::message::CHANNEL_DATA;
 
@@ -29,6 +30,7 @@ pub(crate) struct Outbound {
     sealer: Sealer,
     sequence: u32,
     volume: Volume,
+    compression: Delayed<Deflater>,
 }
 
 impl Outbound {
@@ -39,6 +41,7 @@ impl Outbound {
             sealer: Sealer::Plain,
             sequence: 0,
             volume: Volume::default(),
+            compression: Delayed::default(),
         }
     }
 
@@ -58,9 +61,15 @@ impl Outbound {
         self.filled.len() < ENOUGH
     }
 
+    /// The user is logged on: compression begins, if it was agreed on.
+    pub(crate) fn logged_on(&mut self) {
+        self.compression.begin();
+    }
+
     /// Packets from here on are sealed with other keys.
-    pub(crate) fn rekey(&mut self, sealer: Sealer, reset_sequence: bool) {
+    pub(crate) fn rekey(&mut self, sealer: Sealer, compression: Compression, reset_sequence: bool) {
         self.sealer = sealer;
+        self.compression.renew(compression);
         self.volume = Volume::default();
         if reset_sequence {
             self.sequence = 0;
@@ -81,10 +90,27 @@ impl Outbound {
 
     /// Seals a message.
     pub(crate) fn packet(&mut self, payload: &[u8]) {
+        match self.compression.stream.take() {
+            None => self.place(payload),
+            Some(mut deflater) => {
+                self.place(deflater.deflate([payload, &[]]));
+                self.compression.stream = Some(deflater);
+            }
+        }
+    }
+
+    /// Seals a payload as it is.
+    fn place(&mut self, payload: &[u8]) {
         let size = sizes(self.sealer.layout(), payload.len());
         let start = self.reserve(size.packet);
         self.buffer[start + PAYLOAD..][..payload.len()].copy_from_slice(payload);
         self.seal(start, payload.len());
+    }
+
+    /// Seals what was to be compressed as it is.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn uncompressed(&mut self, payload: &[u8]) {
+        self.place(payload);
     }
 
     /// Lets `read` put up to `quota` bytes of channel data where their packets will lie, then
@@ -98,6 +124,11 @@ impl Outbound {
         read: impl FnOnce(&mut [IoSliceMut<'_>]) -> io::Result<usize>,
     ) -> io::Result<usize> {
         let longest = longest.min(MOST_DATA);
+        if let Some(mut deflater) = self.compression.stream.take() {
+            let outcome = self.deflated_data(&mut deflater, remote, longest, quota, read);
+            self.compression.stream = Some(deflater);
+            return outcome;
+        }
         let full = sizes(self.sealer.layout(), DATA_HEADER + longest);
         let quota = quota.min(SLOTS * longest);
         let start = self.reserve(full.packet * quota.div_ceil(longest.max(1)));
@@ -117,13 +148,32 @@ impl Outbound {
         while unsealed > 0 {
             let data = unsealed.min(longest);
             let header = &mut self.buffer[at + PAYLOAD..][..DATA_HEADER];
-            header[0] = CHANNEL_DATA;
-            header[1..5].copy_from_slice(&remote.to_be_bytes());
-            header[5..9].copy_from_slice(&(data as u32).to_be_bytes());
+            header.copy_from_slice(&data_header(remote, data));
             at += self.seal(at, DATA_HEADER + data);
             unsealed -= data;
         }
         Ok(count)
+    }
+
+    /// The same by way of the compressor: nobody knows beforehand where packets will lie.
+    fn deflated_data(
+        &mut self,
+        deflater: &mut Deflater,
+        remote: u32,
+        longest: usize,
+        quota: usize,
+        read: impl FnOnce(&mut [IoSliceMut<'_>]) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let longest = longest.max(1);
+        let quota = quota.min(SLOTS * longest);
+        let mut plain = std::mem::take(&mut deflater.plain);
+        plain.resize(quota, 0);
+        let outcome = read(&mut [IoSliceMut::new(&mut plain)]).map(|count| count.min(quota));
+        for data in plain[..*outcome.as_ref().unwrap_or(&0)].chunks(longest) {
+            self.place(deflater.deflate([&data_header(remote, data.len()), data]));
+        }
+        deflater.plain = plain;
+        outcome
     }
 
     /// Completes the packet at `start`, whose payload is in place, and returns its whole size.
@@ -153,6 +203,14 @@ impl Outbound {
         }
         self.filled.end
     }
+}
+
+/// What precedes the data in a payload.
+fn data_header(remote: u32, length: usize) -> [u8; DATA_HEADER] {
+    let mut header = [CHANNEL_DATA; DATA_HEADER];
+    header[1..5].copy_from_slice(&remote.to_be_bytes());
+    header[5..9].copy_from_slice(&(length as u32).to_be_bytes());
+    header
 }
 
 struct Sizes {

@@ -83,8 +83,8 @@ fn with_every_kind_of_key_in_an_agent() {
 
 #[test]
 fn a_key_that_was_refused_is_not_tried_again_from_the_agent() {
-    let key = Some(fixture!("ed25519"));
-    let setup = with(Credentials { key, agent: true, ..Credentials::default() });
+    let keys = vec![fixture!("ed25519").into()];
+    let setup = with(Credentials { keys, agent: true, ..Credentials::default() });
     let mut pair = Pair::new(setup, Script::default());
     assert_eq!(play(&mut pair, &[fixture!("ed25519")], &[]), 0);
     assert!(matches!(pair.failure(), Error::Auth(text) if text.contains("no other key")));
@@ -141,10 +141,10 @@ fn several_proofs_in_any_order() {
             &["publickey", "password", "keyboard-interactive", "publickey"],
         ),
     ] {
-        let key = Some(fixture!("ed25519b.pkcs8"));
+        let keys = vec![fixture!("ed25519b.pkcs8").into()];
         let password = secret("secret");
         let setup =
-            with(Credentials { key, password, interactive: true, ..Credentials::default() });
+            with(Credentials { keys, password, interactive: true, ..Credentials::default() });
         let script = Script { sequence, rounds: rounds(), ..Script::default() };
         let mut pair = Pair::new(setup, script);
         play(&mut pair, &[], &["7"]);
@@ -156,8 +156,8 @@ fn several_proofs_in_any_order() {
 
 #[test]
 fn two_keys_are_two_steps() {
-    let key = Some(fixture!("ed25519b.pkcs8"));
-    let setup = with(Credentials { key, agent: true, ..Credentials::default() });
+    let keys = vec![fixture!("ed25519b.pkcs8").into()];
+    let setup = with(Credentials { keys, agent: true, ..Credentials::default() });
     let script = Script { sequence: vec!["publickey", "publickey"], ..Script::default() };
     let mut pair = Pair::new(setup, script);
     pair.run();
@@ -179,9 +179,9 @@ fn the_order_is_the_users() {
         (vec![Password, PublicKey], &["password", "publickey"]),
         (vec![KeyboardInteractive], &["keyboard-interactive"]),
     ] {
-        let (key, password) = (Some(fixture!("ed25519")), secret("wrong"));
+        let (keys, password) = (vec![fixture!("ed25519").into()], secret("wrong"));
         let methods = Some(methods);
-        let credentials = Credentials { key, password, methods, ..Credentials::default() };
+        let credentials = Credentials { keys, password, methods, ..Credentials::default() };
         let all = "publickey,password,keyboard-interactive";
         let mut pair = Pair::new(with(credentials), Script { methods: all, ..Script::default() });
         play(&mut pair, &[], &[]);

@@ -7,13 +7,13 @@ use super::server::{Reply, Script, fixture};
 use crate::message::{KEX_ECDH_INIT, KEX_ECDH_REPLY, KEXINIT, NEWKEYS};
 use crate::{AlgorithmKind, Error, Selection};
 
-fn forged(forge: impl FnMut(&mut Reply) + 'static) -> Script {
+pub(super) fn forged(forge: impl FnMut(&mut Reply) + 'static) -> Script {
     Script { forge: Box::new(forge), ..Script::default() }
 }
 
 /// Runs the script; it fails without a word to the one who decides about host keys, or to the
 /// server about the user.
-fn refused(script: Script) -> Error {
+pub(super) fn refused(script: Script) -> Error {
     let mut pair = Pair::new(setup(), script);
     pair.run();
     let error = pair.failure();
@@ -187,7 +187,7 @@ fn an_answer_out_of_turn_is_refused() {
 #[test]
 fn known_types_of_keys_are_asked_for_first() {
     let mut setup = setup();
-    setup.known_key_types = vec!["ssh-rsa".into()];
+    setup.known_keys.types = vec!["ssh-rsa".into()];
     let (host_key, algorithm) = (fixture!("rsa2048"), "rsa-sha2-512");
     let mut pair = Pair::new(setup, Script { host_key, algorithm, ..Script::default() });
     pair.run();

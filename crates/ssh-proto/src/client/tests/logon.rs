@@ -19,7 +19,7 @@ use crate::message::USERAUTH_FAILURE;
 fn with_key(key: PrivateKey) -> (Setup, Script) {
     let script = Script { user: Some(key.public_blob().to_vec()), ..Script::default() };
     let mut setup = setup();
-    setup.credentials.key = Some(key);
+    setup.credentials.keys = vec![key.into()];
     setup.credentials.password = None;
     (setup, script)
 }
@@ -76,7 +76,7 @@ fn with_every_user_key() {
 #[test]
 fn with_a_password_alone() {
     let mut setup = setup();
-    setup.credentials.key = None;
+    setup.credentials.keys.clear();
     assert_eq!(requests(&mut ready(setup, Script::default())), 1);
 }
 
@@ -247,7 +247,7 @@ fn endless_failures_have_an_end() {
 #[test]
 fn the_password_is_not_sent_in_the_clear() {
     let mut setup = setup();
-    setup.credentials.key = None;
+    setup.credentials.keys.clear();
     setup.credentials.password = Some(Zeroizing::new("correct horse battery".into()));
     let script = Script { password: Some("correct horse battery"), ..Script::default() };
     let mut pair = Pair::new(setup, script);

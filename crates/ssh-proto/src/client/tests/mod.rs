@@ -23,13 +23,19 @@ mod turmoil;
 #[cfg(test)]
 mod authentication;
 #[cfg(test)]
+mod certificates;
+#[cfg(test)]
 mod channels;
+#[cfg(test)]
+mod compression;
 #[cfg(test)]
 mod damaged;
 #[cfg(test)]
 mod flow;
 #[cfg(test)]
 mod handshake;
+#[cfg(test)]
+mod host_keys;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]

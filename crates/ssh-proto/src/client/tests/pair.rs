@@ -9,10 +9,11 @@ use super::messages::{Open, confirm};
 use super::random::Random;
 use super::server::{Script, Server, fixture};
 use crate::client::{Client, Event, Keepalive, Phase, Rekey, Setup};
+use crate::key::HostKey;
 use crate::message::{CHANNEL_OPEN, DISCONNECT};
 use crate::transport::Outbound;
 use crate::wire::Reader;
-use crate::{Algorithms, ChannelId, Credentials, Error, OpenFailure, Question};
+use crate::{Algorithms, ChannelId, Credentials, Error, KnownKeys, OpenFailure, Question};
 
 /// An event with its data, which outlives the receive buffer.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub(super) enum Seen {
     Eof(ChannelId),
     Close(ChannelId),
     Rekeyed,
+    /// The blobs.
+    HostKeys(Vec<Vec<u8>>),
 }
 
 impl Seen {
@@ -65,14 +68,14 @@ pub(super) fn setup() -> Setup {
     Setup {
         credentials: Credentials {
             user: "ann".into(),
-            key: Some(fixture!("ed25519b.pkcs8")),
+            keys: vec![fixture!("ed25519b.pkcs8").into()],
             password: Some(Zeroizing::new("secret".into())),
             ..Credentials::default()
         },
         keepalive: Some(Keepalive { interval: Duration::from_secs(10), count_max: 3 }),
         rekey: Rekey::default(),
         algorithms: Algorithms::default(),
-        known_key_types: Vec::new(),
+        known_keys: KnownKeys::default(),
     }
 }
 
@@ -179,7 +182,7 @@ impl Pair {
             self.server.outbound.sent(count);
             self.client.received(count, self.now);
             moved += count;
-            self.drain();
+            self.drain_all();
         }
     }
 
@@ -187,7 +190,7 @@ impl Pair {
     pub(super) fn inject(&mut self, bytes: &[u8]) {
         self.client.space()[..bytes.len()].copy_from_slice(bytes);
         self.client.received(bytes.len(), self.now);
-        self.drain();
+        self.drain_all();
     }
 
     /// Brings what is pending at the client to the server; returns how much that was.
@@ -198,7 +201,15 @@ impl Pair {
         pending.len()
     }
 
-    /// Takes every event out of the client.
+    /// Takes every event out of the client, in as many portions as it takes.
+    fn drain_all(&mut self) {
+        self.drain();
+        while self.client.make_room() {
+            self.drain();
+        }
+    }
+
+    /// Takes every event out of the client that there is room for.
     pub(super) fn drain(&mut self) {
         loop {
             let event = match self.client.next_event() {
@@ -213,7 +224,10 @@ impl Pair {
                 }
             };
             let seen = match event {
-                Event::HostKey(key) => Seen::HostKey(key.blob().to_vec()),
+                Event::HostKey(HostKey::Plain(key)) => Seen::HostKey(key.blob().to_vec()),
+                Event::HostKey(HostKey::Certified(certificate)) => {
+                    Seen::HostKey(certificate.blob().to_vec())
+                }
                 Event::Asked(question) => Seen::Asked(question),
                 Event::Ready => Seen::Ready,
                 Event::Opened(channel) => Seen::Opened(channel),
@@ -231,6 +245,9 @@ impl Pair {
                 Event::Eof(channel) => Seen::Eof(channel),
                 Event::Close(channel) => Seen::Close(channel),
                 Event::Rekeyed => Seen::Rekeyed,
+                Event::HostKeys(keys) => {
+                    Seen::HostKeys(keys.iter().map(|key| key.blob().to_vec()).collect())
+                }
             };
             if matches!(seen, Seen::HostKey(_)) && self.trusts {
                 self.client.trust(true).unwrap();

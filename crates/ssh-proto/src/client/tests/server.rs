@@ -13,10 +13,11 @@ use crate::key::PrivateKey;
 use crate::message::{
     EXT_INFO, KEX_DH_GEX_GROUP, KEX_DH_GEX_INIT, KEX_DH_GEX_REPLY, KEX_DH_GEX_REQUEST,
     KEX_ECDH_INIT, KEX_ECDH_REPLY, KEXINIT, NEWKEYS, SERVICE_ACCEPT, SERVICE_REQUEST,
-    USERAUTH_INFO_RESPONSE, USERAUTH_REQUEST,
+    USERAUTH_INFO_RESPONSE, USERAUTH_REQUEST, USERAUTH_SUCCESS,
 };
 use crate::transport::{
-    Direction, GROUP_14, GROUP_16, GROUP_18, Inbound, Kex, Opener, Outbound, Protection, Secrets,
+    Compression, Direction, GROUP_14, GROUP_16, GROUP_18, Inbound, Kex, Opener, Outbound,
+    Protection, Secrets,
 };
 use crate::wire::{Reader, Writer, message};
 
@@ -45,6 +46,8 @@ pub(super) struct Reply {
 /// How a server behaves.
 pub(super) struct Script {
     pub(super) host_key: PrivateKey,
+    /// What it shows in place of its key.
+    pub(super) certificate: Option<Vec<u8>>,
     /// The one host key algorithm that it offers and signs with.
     pub(super) algorithm: &'static str,
     /// Its methods of key exchange, with commas.
@@ -55,6 +58,8 @@ pub(super) struct Script {
     pub(super) answers: bool,
     pub(super) cipher: &'static str,
     pub(super) mac: &'static str,
+    /// Its methods of compression, towards it and from it: the client has to offer them.
+    pub(super) compression: [&'static str; 2],
     pub(super) strict: bool,
     /// It claims that a guessed packet follows its KEXINIT.
     pub(super) guesses: bool,
@@ -82,12 +87,14 @@ impl Default for Script {
     fn default() -> Self {
         Self {
             host_key: fixture!("ed25519"),
+            certificate: None,
             algorithm: "ssh-ed25519",
             kex: "curve25519-sha256",
             group: Group::of(&GROUP_14),
             answers: true,
             cipher: "aes256-gcm@openssh.com",
             mac: "hmac-sha2-256",
+            compression: ["none"; 2],
             strict: true,
             guesses: false,
             sig_algs: Some("ssh-ed25519,ecdsa-sha2-nistp256,rsa-sha2-512,rsa-sha2-256"),
@@ -174,6 +181,10 @@ impl Server {
     pub(super) fn send(&mut self, payload: &[u8]) {
         self.outbound.packet(payload);
         self.sequence = self.sequence.wrapping_add(1);
+        if payload[0] == USERAUTH_SUCCESS {
+            self.inbound.logged_on();
+            self.outbound.logged_on();
+        }
     }
 
     /// Bytes of the client have come.
@@ -192,10 +203,15 @@ impl Server {
             space[..count].copy_from_slice(&bytes[..count]);
             self.inbound.filled(count);
             bytes = &bytes[count..];
-            while let Some(range) = self.inbound.packet().expect("the client's packets are sound") {
-                let payload = self.inbound.bytes(range).to_vec();
-                self.handle(&payload);
-                self.heard.push(payload);
+            loop {
+                while let Some(range) = self.inbound.packet().expect("the client's are sound") {
+                    let payload = self.inbound.bytes(range).to_vec();
+                    self.handle(&payload);
+                    self.heard.push(payload);
+                }
+                if !self.inbound.make_room() {
+                    break;
+                }
             }
         }
     }
@@ -213,13 +229,14 @@ impl Server {
     /// Starts a key exchange.
     pub(super) fn offer(&mut self) {
         assert_eq!(self.stage, Stage::Settled);
-        let Script { kex, algorithm, cipher, mac, strict, guesses, .. } = self.script;
+        let Script { kex, algorithm, cipher, mac, compression, strict, guesses, .. } = self.script;
+        let [up, down] = compression;
         let first = self.session.is_none();
         let marker = if strict && first { ",kex-strict-s-v00@openssh.com" } else { "" };
         let kex = format!("{kex}{marker}");
         let mut payload = message(KEXINIT);
         payload.extend(self.random.bytes(16));
-        for list in [&kex, algorithm, cipher, cipher, mac, mac, "none", "none", "", ""] {
+        for list in [&kex, algorithm, cipher, cipher, mac, mac, up, down, "", ""] {
             payload.put_string(list.as_bytes());
         }
         payload.put_boolean(guesses);
@@ -259,7 +276,8 @@ impl Server {
             KEX_ECDH_INIT | KEX_DH_GEX_INIT => self.answer(payload),
             NEWKEYS => {
                 assert_eq!(self.stage, Stage::Switched);
-                self.inbound.rekey(self.opener.take().unwrap(), self.script.strict);
+                let compression = compression(self.script.compression[0]);
+                self.inbound.rekey(self.opener.take().unwrap(), compression, self.script.strict);
                 self.stage = Stage::Settled;
                 self.announced = false;
             }
@@ -316,7 +334,8 @@ impl Server {
         let exchanges_groups = method == "diffie-hellman-group-exchange-sha256";
         assert_eq!(init[0], if exchanges_groups { KEX_DH_GEX_INIT } else { KEX_ECDH_INIT });
         let agreed = agreement::agree(method, &group, theirs, &mut self.random);
-        let blob = self.script.host_key.public_blob().to_vec();
+        let plain = || self.script.host_key.public_blob().to_vec();
+        let blob = self.script.certificate.clone().unwrap_or_else(plain);
         let mut hashed = Vec::new();
         for part in [
             self.version.as_deref().unwrap().as_bytes(),
@@ -338,7 +357,8 @@ impl Server {
         hashed.put_string(&agreed.public);
         hashed.extend_from_slice(&agreed.shared);
         let hash = digest(agreement::hash(method), &hashed);
-        let signature = self.script.host_key.sign(self.script.algorithm, hash.as_ref()).unwrap();
+        let algorithm = self.script.algorithm.trim_end_matches("-cert-v01@openssh.com");
+        let signature = self.script.host_key.sign(algorithm, hash.as_ref()).unwrap();
         let mut reply = Reply { host_key: blob, point: agreed.public, signature };
         (self.script.forge)(&mut reply);
         let parts = [Text(&reply.host_key), Text(&reply.point), Text(&reply.signature)];
@@ -354,7 +374,8 @@ impl Server {
         let secrets = Secrets::from_parts(agreed.shared, hash, session);
         let protection = Protection::named(self.script.cipher, self.script.mac);
         let sealer = protection.sealer(&secrets, Direction::ToClient);
-        self.outbound.rekey(sealer, self.script.strict);
+        let compression = compression(self.script.compression[1]);
+        self.outbound.rekey(sealer, compression, self.script.strict);
         if self.script.strict {
             self.sequence = 0;
         }
@@ -368,4 +389,8 @@ impl Server {
             self.send(&answer);
         }
     }
+}
+
+fn compression(name: &str) -> Compression {
+    Compression::ALL.into_iter().find(|(known, _)| *known == name).unwrap().1
 }

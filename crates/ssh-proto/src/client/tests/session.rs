@@ -7,6 +7,7 @@ use super::turmoil::Turmoil;
 use crate::client::Setup;
 use crate::fuzzing::Input;
 use crate::transport::Protection;
+use crate::{AlgorithmKind, Selection};
 
 /// Steps of one session. More of them find nothing that fewer do not, and take longer.
 const MOST_STEPS: usize = 1500;
@@ -24,8 +25,12 @@ pub(super) fn connect(input: &mut Input<'_>) -> (Setup, Script) {
     let (cipher, mac, _) = input.pick(&all);
     let kex = ["curve25519-sha256", "ecdh-sha2-nistp256", "mlkem768x25519-sha256"];
     let kex = if input.below(8) == 7 { input.pick(&kex) } else { kex[0] };
+    let methods = ["none", "zlib@openssh.com"];
+    let offered = Selection::Only(methods.map(str::to_owned).to_vec());
+    setup.algorithms.select(AlgorithmKind::Compression, &offered).unwrap();
+    let compression = [input.pick(&methods), input.pick(&methods)];
     let strict = !input.flag();
-    (setup, Script { cipher, mac, kex, strict, ..Script::default() })
+    (setup, Script { cipher, mac, kex, compression, strict, ..Script::default() })
 }
 
 /// Both sides open, send, end, close and change keys; what is under way arrives in any pieces.

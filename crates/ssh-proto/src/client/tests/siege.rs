@@ -8,13 +8,16 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use super::messages::Part::{Flag, Text};
+use super::messages::build;
 use super::pair::{Pair, Seen};
 use super::random::Choices;
 use super::server::{Reply, Script};
 use super::session::connect;
 use crate::client::{Phase, Setup};
 use crate::fuzzing::Input;
-use crate::message::USERAUTH_REQUEST;
+use crate::message::{GLOBAL_REQUEST, REQUEST_SUCCESS, USERAUTH_REQUEST};
+use crate::wire::Writer;
 use crate::{ChannelId, DisconnectReason, Error, Question};
 
 /// What the client may pile up: a handshake, and answers to as much as one session is told.
@@ -30,6 +33,8 @@ struct Siege<'a> {
     /// What the server signs with; its place in an exchange may be taken by something else.
     host_key: Vec<u8>,
     asked: Option<Question>,
+    /// Whether the owner wants to know the other host keys.
+    learns: bool,
     connected: bool,
     /// The server cannot follow any more what the client says.
     is_deaf: bool,
@@ -49,6 +54,7 @@ pub fn hostile(data: &[u8]) {
         trusted: None,
         host_key,
         asked: None,
+        learns: false,
         connected: false,
         is_deaf: false,
     };
@@ -65,7 +71,7 @@ fn armed(input: &mut Input<'_>) -> (Setup, Script) {
     setup.credentials.agent = choices & 1 != 0;
     setup.credentials.interactive = choices & 2 != 0;
     if choices & 4 != 0 {
-        setup.credentials.key = None;
+        setup.credentials.keys.clear();
     }
     if choices & 8 != 0 {
         script.before.push(payload(input));
@@ -117,12 +123,17 @@ impl Siege<'_> {
                 self.pair.server.outbound.raw(self.input.chunk());
             }
             4 => self.damage(),
+            5 if self.input.flag() => self.announce(),
             5 if self.pair.server.is_settled() => self.pair.server.offer(),
             6..=8 => drop(self.pair.feed_client()),
             9 => self.trickle(),
             10..=12 => self.feed_server(),
             13 => {
-                let trust = !self.input.once_in(8);
+                let trust = self.input.below(8) != 7;
+                if trust && self.trusted.is_none() && self.input.flag() {
+                    self.pair.client.learn_host_keys(Vec::new());
+                    self.learns = true;
+                }
                 let decided = self.pair.client.trust(trust);
                 if self.trusted.is_none() && (decided.is_ok() || !trust) {
                     self.trusted = Some(trust);
@@ -140,6 +151,22 @@ impl Siege<'_> {
             }
             _ => self.owner_acts(),
         }
+    }
+
+    /// The server names its key, or proves to own it.
+    fn announce(&mut self) {
+        let payload = if self.input.flag() {
+            let parts = [Text(b"hostkeys-00@openssh.com"), Flag(false), Text(&self.host_key)];
+            build(GLOBAL_REQUEST, &parts)
+        } else {
+            let mut signed = Vec::new();
+            signed.put_string(b"hostkeys-prove-00@openssh.com");
+            signed.put_string(self.pair.server.session.as_deref().unwrap_or_default());
+            signed.put_string(&self.host_key);
+            let signature = self.pair.server.script.host_key.sign("ssh-ed25519", &signed).unwrap();
+            build(REQUEST_SUCCESS, &[Text(&signature)])
+        };
+        self.pair.server.send(&payload);
     }
 
     /// One of the bytes on the way to the client is changed.
@@ -265,6 +292,10 @@ impl Siege<'_> {
                 | Seen::Eof(_)
                 | Seen::Close(_)
                 | Seen::Rekeyed => assert!(self.connected),
+                Seen::HostKeys(blobs) => {
+                    assert!(self.learns && self.connected);
+                    assert!(blobs.iter().all(|blob| *blob == self.host_key), "nobody has others");
+                }
             }
         }
         assert!(self.pair.client.pending().len() < MOST_PENDING);

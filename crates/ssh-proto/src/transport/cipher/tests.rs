@@ -4,7 +4,7 @@ use aws_lc_rs::cipher::{AES_192, EncryptingKey, EncryptionContext, UnboundCipher
 use aws_lc_rs::hmac;
 
 use super::*;
-use crate::transport::{Inbound, Outbound, Secrets};
+use crate::transport::{Compression, Inbound, Outbound, Secrets};
 
 fn pair(protection: Protection) -> (Sealer, Opener) {
     let secrets = Secrets::for_tests();
@@ -150,8 +150,8 @@ fn counter_mode_is_as_the_documents_say() {
 fn buffers(protection: Protection) -> (Outbound, Inbound) {
     let (sealer, opener) = pair(protection);
     let (mut outbound, mut inbound) = (Outbound::new(), Inbound::new());
-    outbound.rekey(sealer, true);
-    inbound.rekey(opener, true);
+    outbound.rekey(sealer, Compression::None, true);
+    inbound.rekey(opener, Compression::None, true);
     (outbound, inbound)
 }
 

@@ -22,7 +22,7 @@ use aws_lc_rs::digest::{Algorithm, SHA256, SHA384, SHA512};
 use zeroize::Zeroizing;
 
 use crate::Error;
-use crate::key::PublicKey;
+use crate::key::HostKey;
 use crate::message::{
     KEX_DH_GEX_GROUP, KEX_DH_GEX_INIT, KEX_DH_GEX_REPLY, KEX_ECDH_INIT, KEX_ECDH_REPLY,
 };
@@ -133,7 +133,7 @@ pub(crate) enum Step {
     /// This is to be sent; another message has to come.
     Send(Vec<u8>),
     /// The server's half is good, and so is its signature.
-    Done(PublicKey, Secrets),
+    Done(HostKey, Secrets),
 }
 
 impl Exchange {
@@ -202,8 +202,8 @@ impl Exchange {
         halves.put_string(half.public());
         halves.put_string(theirs);
         let secrets = Secrets::new(self.hash, transcript, host_key, &halves, shared, session);
-        let host_key =
-            PublicKey::parse(host_key).map_err(|error| Error::HostKey(error.to_string()))?;
+        let host_key = HostKey::parse(host_key_algorithm, host_key)
+            .map_err(|error| Error::HostKey(error.to_string()))?;
         host_key
             .verify(host_key_algorithm, secrets.hash(), signature)
             .map_err(|error| Error::HostKey(error.to_string()))?;

@@ -1,0 +1,139 @@
+// What lies between a tunnel and an SSH server: it writes down what passes, and can hold it, change
+// it or put something in between.
+
+import { once } from 'node:events';
+import net from 'node:net';
+
+const KEXINIT = 20;
+const NEWKEYS = 21;
+const TAG = 16; // bytes behind a packet of AES-GCM
+
+/** Makes a tunnel use the one cipher whose packets can be told apart without their keys. */
+export const READABLE = { cipher: ['aes256-gcm@openssh.com'] };
+
+/**
+ * The items of one direction: the identification with what precedes it, then packet after packet.
+ * Up to NEWKEYS an item is known by the number of its message, later ones as 'sealed'.
+ */
+class Splitter {
+  #bytes = Buffer.alloc(0);
+  #identified = false;
+  #sealed = false;
+
+  *push(chunk) {
+    this.#bytes = Buffer.concat([this.#bytes, chunk]);
+    for (let item; (item = this.#next()); ) {
+      this.#bytes = this.#bytes.subarray(item.bytes.length);
+      yield item;
+    }
+  }
+
+  #next() {
+    if (!this.#identified) {
+      const line = /^(?:[^\n]*\n)*?SSH-[^\n]*\n/.exec(this.#bytes.toString('latin1'));
+      if (!line) return undefined;
+      this.#identified = true;
+      return { name: 'identification', bytes: this.#bytes.subarray(0, line[0].length) };
+    }
+    if (this.#bytes.length < 6) return undefined;
+    const length = 4 + this.#bytes.readUInt32BE() + (this.#sealed ? TAG : 0);
+    if (this.#bytes.length < length) return undefined;
+    const name = this.#sealed ? 'sealed' : this.#bytes[5];
+    this.#sealed ||= name === NEWKEYS;
+    return { name, bytes: Buffer.from(this.#bytes.subarray(0, length)) };
+  }
+}
+
+/** A packet as it is before there are keys. */
+export function clearPacket(payload) {
+  const padding = 4 + ((8 - ((4 + 1 + payload.length + 4) % 8)) % 8);
+  const packet = Buffer.alloc(4 + 1 + payload.length + padding);
+  packet.writeUInt32BE(packet.length - 4);
+  packet[4] = padding;
+  payload.copy(packet, 5);
+  return packet;
+}
+
+/** The first two lists of a KEXINIT item, and the item with others in their place. */
+export function changeKexInit({ bytes }, change) {
+  const payload = bytes.subarray(5, bytes.length - bytes[4]);
+  const lists = [];
+  let at = 17;
+  for (; lists.length < 10; at += 4 + payload.readUInt32BE(at)) {
+    lists.push(payload.toString('latin1', at + 4, at + 4 + payload.readUInt32BE(at)));
+  }
+  const parts = change(lists).map((list) => {
+    const part = Buffer.alloc(4 + list.length, list.padStart(4 + list.length), 'latin1');
+    part.writeUInt32BE(list.length);
+    return part;
+  });
+  return clearPacket(Buffer.concat([payload.subarray(0, 17), ...parts, payload.subarray(at)]));
+}
+
+/** Passes everything on, to a real server. */
+export class Relay {
+  /** The names of what passed or was to pass, by direction and in order. */
+  toServer = [];
+  toClient = [];
+  /** Bytes that came from either side. */
+  fromClient = 0;
+  fromServer = 0;
+  #sockets = new Set();
+
+  /**
+   * @param port of the server, on this machine
+   * @param change gets each item of the server's and its place in the order, and returns what the
+   *   tunnel gets instead: bytes, or null to hold this and everything after it
+   */
+  static async start(port, change = ({ bytes }) => bytes) {
+    const relay = new Relay();
+    relay.server = net.createServer((client) => relay.#serve(client, port, change));
+    relay.server.listen(0, '127.0.0.1');
+    await once(relay.server, 'listening');
+    relay.port = relay.server.address().port;
+    return relay;
+  }
+
+  #serve(client, port, change) {
+    const server = net.connect(port, '127.0.0.1');
+    for (const [socket, other] of [[client, server], [server, client]]) {
+      this.#sockets.add(socket);
+      socket.setNoDelay();
+      socket.on('error', () => {});
+      socket.on('end', () => other.end());
+      socket.on('close', () => {
+        this.#sockets.delete(socket);
+        other.destroySoon();
+      });
+    }
+    const up = new Splitter();
+    client.on('data', (chunk) => {
+      this.fromClient += chunk.length;
+      for (const { name } of up.push(chunk)) this.toServer.push(name);
+      server.write(chunk);
+    });
+    const down = new Splitter();
+    let holds = false;
+    server.on('data', (chunk) => {
+      this.fromServer += chunk.length;
+      for (const item of down.push(chunk)) {
+        const place = this.toClient.push(item.name) - 1;
+        const passed = holds ? null : change(item, place);
+        holds ||= passed === null;
+        if (!holds) client.write(passed);
+      }
+    });
+  }
+
+  /** Whether anything but the key exchange came from the client. */
+  get sawTheUser() {
+    return this.toServer.some((name) => name === 'sealed' || name === 5 || name >= 50);
+  }
+
+  async stop() {
+    const closed = once(this.server, 'close');
+    this.server.close();
+    for (const socket of this.#sockets) socket.destroy();
+    await closed;
+  }
+}

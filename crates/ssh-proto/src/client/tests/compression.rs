@@ -1,0 +1,285 @@
+//! Compression that begins when the user is logged on: each way, across changes of keys, and with a
+//! server that makes a bomb of it.
+
+use super::messages::Part::Text;
+use super::messages::{adjust, build, data, global, parse_data};
+use super::pair::{Cut, Pair, Seen, setup};
+use super::random::Random;
+use super::server::Script;
+use crate::channel::WINDOW;
+use crate::message::{CHANNEL_DATA, DISCONNECT, GLOBAL_REQUEST, IGNORE, REQUEST_FAILURE};
+use crate::transport::Protection;
+use crate::{AlgorithmKind, ChannelId, Error, Selection};
+
+const ZLIB: &str = "zlib@openssh.com";
+const LONGEST: u32 = 32_768;
+/// The longest payload that is taken, compressed or not.
+const MOST: usize = 65_531;
+
+/// A pair whose client offers these methods.
+fn pair(offered: &[&str], script: Script) -> Pair {
+    let mut setup = setup();
+    let names = offered.iter().map(|name| (*name).to_owned()).collect();
+    setup.algorithms.select(AlgorithmKind::Compression, &Selection::Only(names)).unwrap();
+    Pair::new(setup, script)
+}
+
+/// A session with an open channel that the server calls 100.
+fn open(script: Script) -> (Pair, ChannelId) {
+    let mut pair = pair(&[ZLIB, "none"], script);
+    pair.run();
+    assert_eq!(pair.error, None);
+    pair.take();
+    pair.server.take();
+    let channel = pair.open_another(100, u32::MAX, LONGEST);
+    (pair, channel)
+}
+
+fn both() -> Script {
+    Script { compression: [ZLIB; 2], ..Script::default() }
+}
+
+/// How many bytes each side sends to move as many that are all alike to the other, up and down.
+fn volume(pair: &mut Pair, channel: ChannelId) -> (usize, usize) {
+    assert_eq!(pair.fill(channel, &[7; 20_000]).unwrap(), 20_000);
+    let up = pair.client.pending().len();
+    pair.run();
+    assert_eq!(pair.server.take(), [data(100, &[7; 20_000])]);
+    pair.server.send(&data(0, &[8; 20_000]));
+    let down = pair.server.outbound.pending().len();
+    pair.run();
+    assert_eq!(pair.take(), [Seen::Data(channel, vec![8; 20_000])]);
+    (up, down)
+}
+
+#[test]
+fn each_way_by_itself_and_with_every_cipher() {
+    for (cipher, mac, _) in Protection::all() {
+        for compression in [["none", ZLIB], [ZLIB, "none"], [ZLIB; 2], ["none"; 2]] {
+            let script = Script { cipher, mac, compression, ..Script::default() };
+            let (mut pair, channel) = open(script);
+            let (up, down) = volume(&mut pair, channel);
+            for (way, length) in compression.into_iter().zip([up, down]) {
+                assert_eq!(length < 1000, way == ZLIB, "{cipher} {mac} {compression:?}: {length}");
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_is_compressed_unless_it_is_asked_for() {
+    let mut plain = Pair::new(setup(), both());
+    plain.run();
+    let Error::NoCommonAlgorithm { kind, theirs, ours } = plain.failure() else { panic!() };
+    assert_eq!((kind, theirs.as_str(), ours.as_str()), ("compression", ZLIB, "none"));
+    // And the order is ours.
+    let mut pair = pair(&["none", ZLIB], Script { compression: ["none"; 2], ..Script::default() });
+    pair.run();
+    assert!(pair.client.is_connected());
+}
+
+/// Before that, a stranger's bytes would get at the decompressor.
+#[test]
+fn it_begins_when_the_user_is_logged_on() {
+    let noise = build(IGNORE, &[Text(&[0; 5000])]);
+    let mut pair = pair(&[ZLIB], Script { user: None, ..both() });
+    let send = |pair: &mut Pair| {
+        pair.server.send(&noise);
+        let length = pair.server.outbound.pending().len();
+        pair.feed_client();
+        length
+    };
+    while pair.server.session.is_none() {
+        pair.feed_server();
+        pair.feed_client();
+    }
+    assert!(!pair.client.is_connected(), "the key is refused, the password comes next");
+    assert!(send(&mut pair) > 5000);
+    pair.run();
+    assert!(pair.client.is_connected());
+    assert!(send(&mut pair) < 200);
+    assert_eq!(pair.error, None);
+}
+
+/// The streams begin anew with the keys: what was said before is not known any more.
+#[test]
+fn new_keys_are_new_streams() {
+    for strict in [true, false] {
+        let (mut pair, channel) = open(Script { strict, ..both() });
+        let source = Random(3).bytes(10_000);
+        let mut sizes = Vec::new();
+        for round in 0..6 {
+            if round % 2 == 0 {
+                if round % 4 == 0 {
+                    pair.server.offer()
+                } else {
+                    pair.client.offer()
+                }
+                pair.run();
+                assert_eq!(pair.take(), [Seen::Rekeyed]);
+                pair.server.take();
+            }
+            pair.fill(channel, &source).unwrap();
+            sizes.push(pair.client.pending().len());
+            pair.server.send(&data(0, &source));
+            pair.run();
+            assert_eq!(pair.server.take(), [data(100, &source)]);
+            assert_eq!(pair.take(), [Seen::Data(channel, source.clone())]);
+        }
+        for pair in sizes.chunks(2) {
+            assert!(pair[0] > 10_000 && pair[1] < 1000, "{sizes:?}");
+        }
+    }
+}
+
+#[test]
+fn it_comes_and_goes_with_the_keys() {
+    let (mut pair, channel) = open(both());
+    for compression in [["none"; 2], [ZLIB, "none"], [ZLIB; 2], ["none", ZLIB], [ZLIB; 2]] {
+        pair.server.script.compression = compression;
+        pair.server.offer();
+        pair.run();
+        assert_eq!(pair.take(), [Seen::Rekeyed]);
+        pair.server.take();
+        let (up, down) = volume(&mut pair, channel);
+        assert_eq!([up < 1000, down < 1000], compression.map(|way| way == ZLIB));
+    }
+}
+
+#[test]
+fn streams_of_all_kinds_arrive_whole_through_many_changes_of_keys() {
+    for cut in [Cut::Whole, Cut::Randomly(Random(8), 70_000)] {
+        let (mut pair, channel) = open(both());
+        pair.cut = cut;
+        let mut random = Random(4);
+        // Noise, what repeats, and nothing at all.
+        let mut source = random.bytes(300_000);
+        source.extend_from_within(..200_000);
+        source.resize(1_500_000, 0);
+        let (mut up, mut down, mut heard, mut seen) = (0, 0, Vec::new(), Vec::new());
+        for round in 0.. {
+            if heard.len() == source.len() && seen.len() == source.len() {
+                break;
+            }
+            up += pair.fill(channel, &source[up..]).unwrap_or(0);
+            if !pair.server.is_exchanging() {
+                let end = source.len().min(down + random.below(LONGEST as usize));
+                pair.server.send(&data(0, &source[down..end]));
+                down = end;
+            }
+            match round % 20 {
+                5 if pair.server.is_settled() => pair.server.offer(),
+                15 if pair.client.has_room() => pair.client.offer(),
+                _ => {}
+            }
+            pair.feed_client();
+            pair.feed_server();
+            assert_eq!(pair.error, None);
+            for payload in pair.server.take() {
+                if payload[0] == CHANNEL_DATA {
+                    heard.extend_from_slice(parse_data(&payload).1);
+                }
+            }
+            for event in pair.take() {
+                if let Seen::Data(_, bytes) = event {
+                    seen.extend(bytes);
+                }
+            }
+        }
+        assert!(heard == source && seen == source);
+    }
+}
+
+/// A few bytes that would become gigabytes: nothing is made of them beyond one packet's size.
+#[test]
+fn a_bomb_is_refused() {
+    for length in [MOST - 5 + 1, 1 << 20, 1 << 26] {
+        let (mut pair, _) = open(both());
+        pair.server.send(&build(IGNORE, &[Text(&vec![0; length])]));
+        if pair.server.outbound.pending().len() > 60_000 {
+            continue; // too long also as it came
+        }
+        pair.run();
+        let error = pair.failure();
+        assert!(matches!(error, Error::Protocol(text) if text.contains("too long")), "{error}");
+    }
+    // What is just short enough passes.
+    let (mut pair, _) = open(both());
+    pair.say(&build(IGNORE, &[Text(&vec![0; MOST - 5])]));
+    assert_eq!(pair.error, None);
+}
+
+/// Many packets of that size in one read are taken in portions.
+#[test]
+fn a_flood_of_what_is_just_short_enough_is_taken_in_portions() {
+    let (mut pair, channel) = open(both());
+    pair.consumes = false;
+    let mut random = Random(2);
+    for round in 0..2000 {
+        pair.server.send(&build(IGNORE, &[Text(&vec![round as u8; MOST - 5])]));
+    }
+    let filler = random.bytes(100);
+    for _ in 0..WINDOW / LONGEST {
+        pair.server.send(&data(0, &[filler.clone(), vec![0; LONGEST as usize - 100]].concat()));
+    }
+    pair.server.send(&global(b"last", true));
+    let count = pair.server.outbound.pending().len();
+    assert!(count < 250_000, "{count}");
+    pair.client.space()[..count].copy_from_slice(&pair.server.outbound.pending()[..count]);
+    pair.server.outbound.sent(count);
+    pair.client.received(count, pair.now);
+
+    let (mut portions, mut bytes) = (0, 0);
+    loop {
+        pair.drain();
+        let seen: usize = pair.take().iter().map(|event| event.length(channel)).sum();
+        assert!(seen < 400_000, "{seen}");
+        bytes += seen;
+        if !pair.client.make_room() {
+            break;
+        }
+        portions += 1;
+    }
+    assert!(portions >= 400, "{portions}");
+    assert_eq!(bytes, WINDOW as usize);
+    pair.run();
+    assert_eq!(pair.server.numbers(), [REQUEST_FAILURE]);
+}
+
+/// Who reads on without asking for room gets less space and loses nothing.
+#[test]
+fn reading_on_makes_room_too() {
+    let (mut pair, _) = open(both());
+    for _ in 0..100 {
+        pair.server.send(&build(IGNORE, &[Text(&[1; 60_000])]));
+        pair.server.send(&global(b"x", true));
+    }
+    loop {
+        let pending = pair.server.outbound.pending();
+        let count = pending.len().min(50);
+        pair.client.space()[..count].copy_from_slice(&pending[..count]);
+        pair.server.outbound.sent(count);
+        pair.client.received(count, pair.now);
+        pair.drain();
+        if count == 0 && !pair.client.make_room() {
+            break;
+        }
+    }
+    pair.run();
+    assert_eq!(pair.server.numbers(), [REQUEST_FAILURE; 100]);
+}
+
+#[test]
+fn what_is_no_compressed_packet_is_refused() {
+    // The server goes on without compressing.
+    for message in [data(0, b"plain"), vec![GLOBAL_REQUEST], adjust(0, 1), vec![0; 9000]] {
+        let mut script = both();
+        script.compression[1] = ZLIB;
+        let (mut pair, _) = open(script);
+        pair.server.outbound.uncompressed(&message);
+        pair.run();
+        let error = pair.failure();
+        assert!(matches!(error, Error::Protocol(text) if text.contains("compress")), "{error}");
+        assert_eq!(pair.server.numbers(), [DISCONNECT]);
+    }
+}

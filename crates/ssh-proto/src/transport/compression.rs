@@ -1,0 +1,220 @@
+//! Compression of payloads (RFC 4253 section 6.2) by the one method that is known beside none,
+//! `zlib@openssh.com`: a zlib stream each way that begins when the user is logged on, so that a
+//! stranger's bytes never reach it, and begins anew with new keys. Each packet ends in a flush.
+
+use flate2::{Compress, Compression as Level, Decompress, FlushCompress, FlushDecompress, Status};
+
+use crate::Error;
+
+/// A method of compression that both sides can agree on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Compression {
+    None,
+    Zlib,
+}
+
+impl Compression {
+    /// Every method and its name. Only the first is offered unless the owner asks for more.
+    pub(crate) const ALL: [(&'static str, Compression); 2] =
+        [("none", Compression::None), ("zlib@openssh.com", Compression::Zlib)];
+}
+
+/// What one direction agreed on, and its stream while it is compressed.
+pub(super) struct Delayed<T> {
+    agreed: Compression,
+    logged_on: bool,
+    pub(super) stream: Option<Box<T>>,
+}
+
+impl<T> Default for Delayed<T> {
+    fn default() -> Self {
+        Self { agreed: Compression::None, logged_on: false, stream: None }
+    }
+}
+
+impl<T: Default> Delayed<T> {
+    /// The user is logged on: what was agreed on begins.
+    pub(super) fn begin(&mut self) {
+        self.logged_on = true;
+        self.renew(self.agreed);
+    }
+
+    /// There are new keys, and with them another stream or none.
+    pub(super) fn renew(&mut self, agreed: Compression) {
+        self.agreed = agreed;
+        let compresses = self.logged_on && agreed == Compression::Zlib;
+        self.stream = compresses.then(Box::default);
+    }
+}
+
+/// Compresses the payloads that we send.
+pub(super) struct Deflater {
+    zlib: Compress,
+    packed: Vec<u8>,
+    /// Where data is read to that has still to be compressed; kept to be used again.
+    pub(super) plain: Vec<u8>,
+}
+
+impl Default for Deflater {
+    fn default() -> Self {
+        let zlib = Compress::new(Level::default(), true);
+        Self { zlib, packed: Vec::new(), plain: Vec::new() }
+    }
+}
+
+impl Deflater {
+    /// The payload that these parts make, compressed.
+    pub(super) fn deflate(&mut self, parts: [&[u8]; 2]) -> &[u8] {
+        /// A flush and the headers of blocks that could not be made smaller.
+        const MORE: usize = 256;
+        self.packed.clear();
+        self.packed.reserve(parts[0].len() + parts[1].len() + MORE);
+        for (part, flush) in parts.into_iter().zip([FlushCompress::None, FlushCompress::Partial]) {
+            let mut rest = part;
+            loop {
+                let before = self.zlib.total_in();
+                let outcome = self.zlib.compress_vec(rest, &mut self.packed, flush);
+                outcome.expect("only a stream that was finished takes no more");
+                rest = &rest[(self.zlib.total_in() - before) as usize..];
+                if rest.is_empty() && self.packed.len() < self.packed.capacity() {
+                    break;
+                }
+                self.packed.reserve(MORE);
+            }
+        }
+        &self.packed
+    }
+}
+
+/// Decompresses the payloads that we receive.
+pub(super) struct Inflater(Decompress);
+
+impl Default for Inflater {
+    fn default() -> Self {
+        Self(Decompress::new(true))
+    }
+}
+
+impl Inflater {
+    /// Decompresses a payload to the front of `room` and returns its length, which is less than
+    /// that of the room: what fills it is refused as too long, however much more there would be.
+    pub(super) fn inflate(&mut self, payload: &[u8], room: &mut [u8]) -> Result<usize, Error> {
+        let start = (self.0.total_in(), self.0.total_out());
+        let (mut used, mut made) = (0, 0);
+        loop {
+            let (input, output) = (&payload[used..], &mut room[made..]);
+            let status = self.0.decompress(input, output, FlushDecompress::Sync);
+            let status = status.map_err(|_| Error::Protocol("a packet cannot be decompressed"))?;
+            used = (self.0.total_in() - start.0) as usize;
+            made = (self.0.total_out() - start.1) as usize;
+            if made == room.len() {
+                return Err(Error::Protocol("a packet is too long when it is decompressed"));
+            }
+            match status {
+                // There may be more within, also when all of the payload is used up.
+                Status::Ok => {}
+                Status::BufError if made > 0 => return Ok(made),
+                Status::BufError => return Err(Error::Protocol("a compressed packet is empty")),
+                Status::StreamEnd => {
+                    return Err(Error::Protocol("the compression ended before the session"));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROOM: usize = 65_532;
+
+    fn deflated(deflater: &mut Deflater, payload: &[u8]) -> Vec<u8> {
+        deflater.deflate([&payload[..payload.len() / 3], &payload[payload.len() / 3..]]).to_vec()
+    }
+
+    fn inflated(inflater: &mut Inflater, packed: &[u8]) -> Result<Vec<u8>, Error> {
+        let mut room = vec![0; ROOM];
+        let length = inflater.inflate(packed, &mut room)?;
+        room.truncate(length);
+        Ok(room)
+    }
+
+    /// Bytes that cannot be made smaller.
+    fn noise(length: usize) -> Vec<u8> {
+        let mut state = 1_u64;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 56) as u8
+        };
+        (0..length).map(|_| next()).collect()
+    }
+
+    #[test]
+    fn payloads_of_every_size_come_out_whole_packet_by_packet() {
+        let (mut deflater, mut inflater) = (Deflater::default(), Inflater::default());
+        let noise = noise(ROOM);
+        let sizes = (1..300).chain((300..ROOM).step_by(997)).chain([32_767, 32_768, ROOM - 1]);
+        for size in sizes {
+            for payload in [&noise[..size], &vec![7; size]] {
+                let packed = deflated(&mut deflater, payload);
+                assert!(packed.len() < size + 128, "{size} became {}", packed.len());
+                assert!(inflated(&mut inflater, &packed).as_deref() == Ok(payload), "{size}");
+            }
+        }
+    }
+
+    /// What came in one packet is known in the next.
+    #[test]
+    fn the_stream_lasts_over_packets() {
+        let (mut deflater, mut inflater) = (Deflater::default(), Inflater::default());
+        let payload = noise(1000);
+        let first = deflated(&mut deflater, &payload);
+        let second = deflated(&mut deflater, &payload);
+        assert!(first.len() > 1000 && second.len() < 100, "{} {}", first.len(), second.len());
+        assert_eq!(inflated(&mut inflater, &first).as_ref(), Ok(&payload));
+        assert_eq!(inflated(&mut inflater, &second), Ok(payload));
+        assert!(inflated(&mut Inflater::default(), &second).is_err(), "not by itself");
+    }
+
+    #[test]
+    fn what_would_be_too_long_is_refused_within_its_room() {
+        for length in [ROOM, ROOM + 1, 100 * ROOM] {
+            let packed = deflated(&mut Deflater::default(), &vec![0; length]);
+            let error = inflated(&mut Inflater::default(), &packed);
+            assert!(matches!(error, Err(Error::Protocol(text)) if text.contains("too long")));
+        }
+    }
+
+    #[test]
+    fn what_is_no_stream_is_refused() {
+        let mut finished = vec![0; 100];
+        let mut zlib = Compress::new(Level::default(), true);
+        zlib.compress(b"the end", &mut finished, FlushCompress::Finish).expect("it fits");
+        finished.truncate(zlib.total_out() as usize);
+        // A header alone, and a flush without anything before it, say nothing.
+        let empty = [&[0x78, 0x9c][..], &[0x78, 0x9c, 0, 0, 0, 0xff, 0xff]];
+        for bad in [&finished[..], empty[0], empty[1], b"noise", &[0xff; 50], &[0x78, 0x9c, 7]] {
+            let error = inflated(&mut Inflater::default(), bad);
+            assert!(matches!(error, Err(Error::Protocol(_))), "{bad:?}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn it_begins_with_the_user_and_anew_with_the_keys() {
+        let mut delayed = Delayed::<Inflater>::default();
+        delayed.renew(Compression::Zlib);
+        assert!(delayed.stream.is_none(), "nobody is logged on");
+        delayed.begin();
+        let packed = deflated(&mut Deflater::default(), b"first");
+        let take = |delayed: &mut Delayed<Inflater>| {
+            delayed.stream.as_mut().map(|stream| inflated(stream, &packed))
+        };
+        assert_eq!(take(&mut delayed), Some(Ok(b"first".to_vec())));
+        assert_ne!(take(&mut delayed), Some(Ok(b"first".to_vec())), "the stream has begun");
+        delayed.renew(Compression::Zlib);
+        assert_eq!(take(&mut delayed), Some(Ok(b"first".to_vec())));
+        delayed.renew(Compression::None);
+        assert_eq!(take(&mut delayed), None);
+    }
+}

@@ -1,0 +1,99 @@
+//! Reads and writes that leave tokio's readiness as it really is.
+
+use std::io;
+
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
+
+/// A socket of tokio's.
+pub(crate) trait Socket {
+    /// Does `work` if the socket is believed to be ready; "would block" ends that belief.
+    fn try_io(
+        &self,
+        interest: Interest,
+        work: impl FnOnce() -> io::Result<usize>,
+    ) -> io::Result<usize>;
+}
+
+impl Socket for TcpStream {
+    fn try_io(
+        &self,
+        interest: Interest,
+        work: impl FnOnce() -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        self.try_io(interest, work)
+    }
+}
+
+#[cfg(unix)]
+impl Socket for UnixStream {
+    fn try_io(
+        &self,
+        interest: Interest,
+        work: impl FnOnce() -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        self.try_io(interest, work)
+    }
+}
+
+/// Does `work` if the socket is ready. When it moved less than `most` the socket has no more to
+/// give or take, and tokio is told so, which saves the call that would only say "would block".
+pub(crate) fn attempt(
+    socket: &impl Socket,
+    interest: Interest,
+    most: usize,
+    work: impl FnOnce() -> io::Result<usize>,
+) -> io::Result<usize> {
+    let mut moved = None;
+    let outcome = socket.try_io(interest, || {
+        let count = work()?;
+        moved = Some(count);
+        if count < most { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(count) }
+    });
+    moved.map_or(outcome, Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use socket2::SockRef;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::runtime;
+
+    #[test]
+    fn a_socket_that_gave_less_than_it_might_is_not_asked_again() {
+        runtime::handle().block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+            let address = listener.local_addr().expect("address");
+            let peer = TcpStream::connect(address).await.expect("connect");
+            let (stream, _) = listener.accept().await.expect("accept");
+            let read = |most: usize| {
+                let mut buffer = [0; 10];
+                let mut socket = &*SockRef::from(&stream);
+                attempt(&stream, Interest::READABLE, most, || socket.read(&mut buffer[..most]))
+            };
+
+            peer.try_write(&[1; 7]).expect("there is room");
+            stream.readable().await.expect("alive");
+            assert_eq!(read(5).expect("as much as was asked for"), 5);
+            assert_eq!(read(5).expect("there is more"), 2);
+            let idle = || -> io::Result<usize> { panic!("nothing can have come") };
+            let error = attempt(&stream, Interest::READABLE, 5, idle).expect_err("not ready");
+            assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+
+            // What comes later is an event again, and an end stays one.
+            peer.try_write(&[1; 3]).expect("there is room");
+            stream.readable().await.expect("alive");
+            assert_eq!(read(5).expect("the rest"), 3);
+            drop(peer);
+            stream.readable().await.expect("alive");
+            assert_eq!(read(5).expect("the end"), 0);
+            assert_eq!(read(5).expect("still the end"), 0);
+        });
+    }
+}

@@ -1,0 +1,116 @@
+//! A session at work: the protocol's state, and the stream that its sealed bytes travel on.
+
+use std::future::poll_fn;
+use std::io;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use ssh_proto::{Client, DisconnectReason};
+use tokio::time::timeout;
+
+use super::stream::Stream;
+
+/// A read below this is a sign of requests and answers, not of bulk.
+const SMALL_READ: usize = 16 * 1024;
+/// How long the server may take to hear our farewell.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// Bytes thrown away in one read.
+const DISCARD: usize = 16 * 1024;
+
+/// A session and its connection. Dropping it closes the connection without a word.
+pub(crate) struct Link {
+    pub(crate) client: Client,
+    stream: Stream,
+    /// The last read was small and nothing was written since: the server may be holding back its
+    /// next small packet until we acknowledge, because OpenSSH leaves Nagle's algorithm on for
+    /// sessions without a shell. Unless told otherwise our kernel delays that by 40 ms.
+    owes_ack: bool,
+    /// Channels were closed right behind their last bytes, without a word from the server about
+    /// them.
+    pub(crate) unconfirmed: bool,
+}
+
+impl Link {
+    pub(super) fn new(client: Client, stream: Stream) -> Self {
+        Self { client, stream, owes_ack: false, unconfirmed: false }
+    }
+
+    /// One read. Pending until something came; an error when the connection is gone.
+    pub(crate) fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.stream.poll_read_ready(cx))?;
+            match self.stream.try_read(self.client.space()) {
+                Ok(0) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+                Ok(count) => {
+                    self.owes_ack = count < SMALL_READ;
+                    self.client.received(count, now);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// Sends what is pending. Pending while the connection takes no more.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.client.pending().is_empty() {
+            ready!(self.stream.poll_write_ready(cx))?;
+            match self.stream.try_write(self.client.pending()) {
+                Ok(count) => {
+                    self.client.sent(count);
+                    self.owes_ack = false;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Sends of the pending bytes what goes at once: the last word on a session that is over.
+    pub(crate) fn try_flush(&mut self) {
+        let _ = self.stream.try_write(self.client.pending());
+    }
+
+    /// To be called when there is nothing left to do: sends an acknowledgement that is owed.
+    pub(crate) fn idle(&mut self) {
+        if std::mem::take(&mut self.owes_ack) {
+            self.stream.acknowledge();
+        }
+    }
+
+    /// Whether the server may still hold bytes of a connection that has ended here: it confirms a
+    /// CLOSE when the target has taken what came before.
+    pub(crate) fn is_unconfirmed(&self) -> bool {
+        self.unconfirmed && !self.client.is_idle()
+    }
+
+    /// Says farewell to the server. Done when it has closed the connection too, or its time is up.
+    pub(crate) async fn log_off(mut self) {
+        self.client.disconnect(DisconnectReason::ByApplication, "closed by the user");
+        if timeout(FAREWELL, self.leave()).await.is_err() {
+            self.stream.give_up();
+        }
+    }
+
+    /// Sends what is pending, ends our direction and waits for the end of the other. What still
+    /// comes is read: closing a socket with something unread throws away what was sent last.
+    async fn leave(&mut self) -> io::Result<()> {
+        poll_fn(|cx| self.poll_flush(cx)).await?;
+        self.stream.shutdown()?;
+        let mut scratch = vec![0; DISCARD];
+        loop {
+            poll_fn(|cx| self.stream.poll_read_ready(cx)).await?;
+            match self.stream.try_read(&mut scratch) {
+                Ok(0) => return Ok(()),
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! How a tunnel goes: its port, its connections, then its session.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::command::Reply;
+use super::driver::Driver;
+use super::ending::Cause;
+use super::operations::answer_all;
+use super::{Error, Event};
+use crate::session::Link;
+
+/// How long the server may take to confirm what it was sent last.
+const CONFIRMATION: Duration = Duration::from_secs(2);
+
+/// How far a shutdown has come.
+#[derive(Default)]
+pub(super) enum Leaving {
+    /// None was asked for.
+    #[default]
+    No,
+    /// Connections may finish by themselves until the deadline.
+    Draining { until: Option<Instant>, replies: Vec<Reply<()>> },
+    /// Every connection is being closed.
+    Closing { replies: Vec<Reply<()>> },
+    /// No connection is left here; the server may still hold the last bytes of some of them.
+    Confirming { until: Instant, replies: Vec<Reply<()>> },
+    /// The session is being ended; nothing else is left.
+    LoggingOff { replies: Vec<Reply<()>> },
+}
+
+impl Leaving {
+    /// When to go on whatever has come of the step.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self {
+            Leaving::Draining { until, .. } => *until,
+            Leaving::Confirming { until, .. } => Some(*until),
+            Leaving::No | Leaving::Closing { .. } | Leaving::LoggingOff { .. } => None,
+        }
+    }
+}
+
+impl Driver {
+    /// Lets connections finish by themselves.
+    pub(super) fn drain(&mut self, until: Option<Instant>, reply: Reply<()>) {
+        self.operations.deferred.fail(&Error::Closed);
+        match &mut self.operations.leaving {
+            Leaving::No => {
+                self.stop();
+                self.operations.leaving = Leaving::Draining { until, replies: vec![reply] };
+            }
+            Leaving::Draining { until: earlier, replies } => {
+                // The more impatient of two callers gets his way.
+                *earlier = [*earlier, until].into_iter().flatten().min();
+                replies.push(reply);
+            }
+            Leaving::Closing { replies }
+            | Leaving::Confirming { replies, .. }
+            | Leaving::LoggingOff { replies } => replies.push(reply),
+        }
+    }
+
+    /// Closes everything now.
+    pub(super) fn shutdown(&mut self, reply: Reply<()>) {
+        self.operations.deferred.fail(&Error::Closed);
+        match &mut self.operations.leaving {
+            Leaving::No => {
+                self.stop();
+                self.operations.leaving = Leaving::Closing { replies: vec![reply] };
+                self.close_everything("shutdown");
+            }
+            Leaving::Draining { replies, .. } => {
+                let mut replies = std::mem::take(replies);
+                replies.push(reply);
+                self.operations.leaving = Leaving::Closing { replies };
+                self.close_everything("shutdown");
+            }
+            Leaving::Closing { replies }
+            | Leaving::Confirming { replies, .. }
+            | Leaving::LoggingOff { replies } => replies.push(reply),
+        }
+    }
+
+    /// Stops what would bring new connections; what was under way fails.
+    fn stop(&mut self) {
+        self.logon = None;
+        self.operations.starts.fail(&Error::Closed);
+        self.stop_listening();
+        self.operations.session_wanted = false;
+    }
+
+    fn close_everything(&mut self, method: &'static str) {
+        for id in self.ids() {
+            self.close_connection(id, Cause::Owner(method));
+        }
+    }
+
+    /// Closes what did not finish in time.
+    pub(super) fn expire_drain(&mut self, now: Instant) -> bool {
+        match &mut self.operations.leaving {
+            Leaving::Draining { until: Some(until), replies } if *until <= now => {
+                let replies = std::mem::take(replies);
+                self.operations.leaving = Leaving::Closing { replies };
+                self.close_everything("close");
+                true
+            }
+            Leaving::No
+            | Leaving::Draining { .. }
+            | Leaving::Closing { .. }
+            | Leaving::Confirming { .. }
+            | Leaving::LoggingOff { .. } => false,
+        }
+    }
+
+    /// Looks whether something is complete: a shutdown, or the end of all there was. Returns whether
+    /// that began something new.
+    pub(super) fn settle(&mut self, now: Instant) -> bool {
+        // A session that was made for the listener has no purpose without it and its connections.
+        if self.link.is_some()
+            && !self.operations.session_wanted
+            && !self.operations.is_leaving()
+            && self.binding.is_none()
+            && self.listener.is_none()
+            && self.is_empty()
+        {
+            self.operations.leaving = Leaving::Closing { replies: Vec::new() };
+        }
+        let logs_off = self.is_empty() && self.confirm(now);
+        if logs_off {
+            self.log_off();
+        }
+        let nothing = self.is_empty()
+            && self.link.is_none()
+            && self.logon.is_none()
+            && self.farewell.is_none()
+            && self.binding.is_none()
+            && self.listener.is_none();
+        if nothing {
+            self.gone();
+        }
+        logs_off
+    }
+
+    /// Takes a shutdown that has no connections left on to its end; true when the session is to be
+    /// ended now.
+    fn confirm(&mut self, now: Instant) -> bool {
+        let (until, replies) = match std::mem::take(&mut self.operations.leaving) {
+            Leaving::Draining { replies, .. } | Leaving::Closing { replies } => {
+                (now + CONFIRMATION, replies)
+            }
+            Leaving::Confirming { until, replies } => (until, replies),
+            other @ (Leaving::No | Leaving::LoggingOff { .. }) => {
+                self.operations.leaving = other;
+                return false;
+            }
+        };
+        // With DISCONNECT the server drops what its targets have not taken yet.
+        let waits = now < until && self.link.as_ref().is_some_and(Link::is_unconfirmed);
+        self.operations.leaving = if waits {
+            Leaving::Confirming { until, replies }
+        } else {
+            Leaving::LoggingOff { replies }
+        };
+        !waits
+    }
+
+    /// The tunnel holds nothing any more.
+    fn gone(&mut self) {
+        if std::mem::take(&mut self.active) {
+            self.emit(Event::Close);
+        }
+        if let Leaving::LoggingOff { mut replies } = std::mem::take(&mut self.operations.leaving) {
+            answer_all(&mut replies, &Ok(()));
+        }
+        let deferred = std::mem::take(&mut self.operations.deferred);
+        for reply in deferred.connecting {
+            self.connect(reply);
+        }
+        for reply in deferred.listening {
+            self.start_listening(reply);
+        }
+    }
+
+    /// Whether no connection is left in any state.
+    fn is_empty(&self) -> bool {
+        self.table.is_empty() && self.requests.is_empty() && self.closings.is_empty()
+    }
+
+    fn ids(&self) -> Vec<u64> {
+        let waiting = self.requests.keys().copied();
+        waiting.chain(self.table.iter().map(|(_, connection)| connection.arrival.id)).collect()
+    }
+
+    fn log_off(&mut self) {
+        let Some(link) = self.link.take() else { return };
+        self.shared.ready.store(false, Ordering::Release);
+        self.farewell = Some(Box::pin(link.log_off()));
+    }
+}
