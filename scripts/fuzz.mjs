@@ -8,7 +8,7 @@
 
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -45,6 +45,18 @@ if (!(Number.isInteger(seconds) && seconds > 0) || unknown !== undefined) {
   process.exit(2);
 }
 const targets = positionals.length > 0 ? positionals : all;
+
+// Both workspaces have to use the same releases, or other code is tried than what is used.
+const locked = (folder) =>
+  Array.from(readFileSync(join(folder, 'Cargo.lock'), 'utf8').matchAll(/^name = "(.*)"\nversion = "(.*)"$/gm));
+const ours = locked(ROOT).map(([, name, version]) => ({ name, version }));
+for (const [, name, version] of locked(CRATE)) {
+  const same = ours.filter((other) => other.name === name);
+  if (same.length > 0 && !same.some((other) => other.version === version)) {
+    console.error(`The fuzz targets use ${name} ${version}, the addon does not: see CONTRIBUTING.md`);
+    process.exit(1);
+  }
+}
 
 // With its name given, the compiler builds what runs at build time without the flags.
 const host = spawnSync('rustc', ['-vV'], { encoding: 'utf8' }).stdout.match(/^host: (.*)$/m)[1];
