@@ -83,7 +83,8 @@ export interface Algorithms {
    * `'curve25519-sha256@libssh.org'`, `'ecdh-sha2-nistp256'`, `'ecdh-sha2-nistp384'`,
    * `'ecdh-sha2-nistp521'`, `'diffie-hellman-group-exchange-sha256'`,
    * `'diffie-hellman-group16-sha512'`, `'diffie-hellman-group18-sha512'`,
-   * `'diffie-hellman-group14-sha256'`.
+   * `'diffie-hellman-group14-sha256'`. The first withstands quantum computers (OpenSSH 9.9); for
+   * `sntrup761x25519-sha512` there is no audited implementation.
    */
   kex?: AlgorithmList | undefined;
   /**
@@ -122,6 +123,31 @@ export interface Algorithms {
    * elsewhere; how well something could be compressed shows in its length.
    */
   compress?: AlgorithmList | undefined;
+}
+
+/**
+ * How to reconnect. The wait before an attempt is twice as long as the one before it, and then a
+ * random part of its second half is left out (equal jitter): a server that comes back does not get
+ * all of its clients at once. After a session that has lasted for `maxDelay`, waits begin at
+ * `initialDelay` again.
+ */
+export interface ReconnectOptions {
+  /** Milliseconds, 1 or more. Default: 1000, or `maxDelay` if that is less. */
+  initialDelay?: number | undefined;
+  /** The longest wait in milliseconds, not less than `initialDelay`. Default: 30000, or `initialDelay` if that is more. */
+  maxDelay?: number | undefined;
+  /** Attempts after one loss, 1 or more. Default: no limit. */
+  maxAttempts?: number | undefined;
+}
+
+/** The next attempt to set up a session that was lost. */
+export interface Reconnecting {
+  /** Counted from 1 after each loss. */
+  attempt: number;
+  /** Milliseconds until it begins. */
+  delay: number;
+  /** What broke the session, or the attempt before. */
+  error: SSHTunnelError;
 }
 
 /**
@@ -270,12 +296,74 @@ export interface SSHTunnelOptions {
   keepaliveInterval?: number | undefined;
   /** Unanswered questions in a row after which the session counts as lost, 1 or more. Default: 3. */
   keepaliveCountMax?: number | undefined;
+  /** When this side asks for new keys; the server may ask at any time. */
+  rekey?: RekeyOptions | undefined;
   /**
    * Milliseconds that dialing and logging on may take in all, ETIMEDOUT after them; also how long a
-   * 'connectionRequest' waits for its answer, and the server may take to open a connection's far
-   * side. 0 for no limit. Default: 20000.
+   * 'connectionRequest' waits for its answer, a connection for a session that was lost, and the
+   * server may take to open a connection's far side. 0 for no limit. Default: 20000.
    */
   readyTimeout?: number | undefined;
+  /**
+   * Whether, and how, a session is set up again that was lost while the tunnel listens, or that
+   * {@link SSHTunnel.connect} asked for. `true`: with the defaults of {@link ReconnectOptions}.
+   * Default: `false`. A server that vanishes without a word is noticed only with
+   * `keepaliveInterval`.
+   *
+   * The open connections end as without it, with a reset after the delivered bytes. The port stays
+   * bound. Connections that come meanwhile, or were not open yet, wait: nothing is read from them,
+   * and each is opened through the new session, or reset after `readyTimeout` (ETIMEDOUT). Up to
+   * 1024 are accepted meanwhile, others stay in the system's backlog.
+   *
+   * Before each wait there is a 'reconnecting', and a 'ready' when the session is up. What only
+   * repeats itself is not tried again: ERR_SSH_HOST_KEY, ERR_SSH_PRIVATE_KEY, ERR_SSH_AUTH and
+   * ERR_SSH_ALGORITHM. After these, and after the last of `maxAttempts`, the port is given up and
+   * who waits is reset (ERR_SSH_DISCONNECTED); 'error' and 'close' follow. Everything is asked and
+   * read anew for each attempt: hostVerifier, 'keyboard-interactive', agent, known_hosts files.
+   *
+   * The first logon is not tried again: its error belongs to the call that asked for it.
+   */
+  reconnect?: boolean | ReconnectOptions | undefined;
+}
+
+/**
+ * When keys are changed: at the first of both limits, and before the number of a packet could come
+ * twice. Connections live on; until it is done nothing can be sent up. A server that has not done
+ * its part within two minutes counts as lost (ERR_SSH_DISCONNECTED).
+ */
+export interface RekeyOptions {
+  /** Bytes that one set of keys carries in either direction, 2 ** 20 to 2 ** 36. Default: 2 ** 32. */
+  bytes?: number | undefined;
+  /** Seconds that keys are used, at most 2147483; 0 for any time. Default: 3600. */
+  seconds?: number | undefined;
+}
+
+/**
+ * What {@link SSHTunnel.fromConfig} takes beside the host: options of the constructor, which win over
+ * the files.
+ */
+export interface ConfigOverrides extends Partial<SSHTunnelOptions> {
+  /**
+   * The file to read in place of the user's and the system's, as with `ssh -F`; `'none'`: no file.
+   * `~` is not expanded.
+   */
+  configFile?: string | undefined;
+}
+
+/** What an ssh_config file says that would have changed something for a tunnel, and is not honoured. */
+export interface ConfigNotice {
+  /** The host it is about, as it was given or as `ProxyJump` names it. */
+  readonly host: string;
+  /** The directive, such as `'RevokedHostKeys'`, or `'Match'` for one of its criteria. */
+  readonly option: string;
+  /** Its arguments. */
+  readonly value: string;
+  /** Why, for people. */
+  readonly reason: string;
+  /** Where it stands; absent for a key that no file names. */
+  readonly file?: string;
+  /** Counted from 1. */
+  readonly line?: number;
 }
 
 /** A connection through the tunnel, at the moment of asking. */
@@ -295,7 +383,7 @@ export interface ConnectionInfo {
   linger: Linger;
   /**
    * `'requested'`: waits for an answer to its 'connectionRequest'. `'opening'`: the SSH server was
-   * asked to connect. `'open'`: open from end to end; either direction may have reached its end.
+   * asked to connect, or will be when the session is up again. `'open'`: open from end to end; either direction may have reached its end.
    * `'closing'`: what is still under way is delivered or dropped, by its Linger.
    */
   state: 'requested' | 'opening' | 'open' | 'closing';
@@ -314,7 +402,8 @@ export interface ConnectionEnd {
    *   gracefully; only `clean` tells that both had ended
    * - `'ECONNABORTED'`: one of these three ended it hard, or before it was open
    * - `'ECONNRESET'`: the local program reset it, or vanished
-   * - `'ETIMEDOUT'`: it was idle for `idleTimeout`, or not open within `readyTimeout`
+   * - `'ETIMEDOUT'`: it was idle for `idleTimeout`, or not open within `readyTimeout`; `reason` says
+   *   what it waited for
    * - `'ERR_SSH_CHANNEL_CLOSED'`: the far side closed it before the local program had ended
    * - `'ERR_SSH_DISCONNECTED'`: the session was lost
    * - `'ERR_SSH_OPEN_CONNECT_FAILED'`, `'ERR_SSH_OPEN_ADMINISTRATIVELY_PROHIBITED'`,
@@ -380,14 +469,20 @@ export interface SSHTunnelError extends Error {
    *   `certificate` is none or belongs to another key
    * - `'ERR_SSH_AUTH'`: the server refused every proof that was offered; the message names what was
    *   tried, and what the server accepts
+   * - `'ERR_SSH_CONFIG'`: an ssh_config file cannot be used, see {@link SSHTunnel.fromConfig}
    * - `'ERR_SSH_ALGORITHM'`: both sides have no algorithm of one kind in common; the message names both lists
    * - `'ERR_SSH_PROTOCOL'`: the server broke the protocol
-   * - `'ERR_SSH_DISCONNECTED'`: the session broke, or the server ended it or fell silent
+   * - `'ERR_SSH_DISCONNECTED'`: the session broke, or the server ended it, fell silent or did not
+   *   finish a change of keys
    * - `'ERR_TUNNEL_CLOSED'`: the tunnel was shut down while the operation was under way
    * - `'ERR_TUNNEL_NO_CONNECTION'`: there is no connection with that number
    * - `'ERR_TUNNEL_WOULD_DEADLOCK'`: the call would have blocked the thread that had to answer it
    */
   code: string;
+  /** For ERR_SSH_CONFIG: the file. */
+  file?: string;
+  /** For ERR_SSH_CONFIG: the line, counted from 1, where one is to blame. */
+  line?: number;
   /** For system errors: the number, negative, as in Node's own. */
   errno?: number;
   /** For system errors: `'connect'`, `'bind'`, `'getaddrinfo'`, `'listen'`, `'accept'`. */
@@ -424,8 +519,14 @@ export interface SSHTunnelEvents {
     prompts: Prompt[],
     finish: (responses?: readonly string[]) => void,
   ];
-  /** The SSH session is up. */
+  /** The SSH session is up, for the first time or again. */
   ready: [];
+  /**
+   * The session was lost, or an attempt to set it up again failed, and after `delay` milliseconds
+   * there is the next one (with {@link SSHTunnelOptions.reconnect}). Then comes 'ready', the next
+   * 'reconnecting', or 'error' and 'close'.
+   */
+  reconnecting: [next: Reconnecting];
   /** The local port is bound and the session is up: a connection would be forwarded. */
   listening: [];
   /** A connection came in. While anybody listens for this, every new connection waits for an answer. */
@@ -435,9 +536,10 @@ export interface SSHTunnelEvents {
   /** A connection has ended; the last event about it. */
   disconnected: [end: ConnectionEnd];
   /**
-   * The SSH session was lost: 'close' follows when its connections have ended. Or the port was
-   * lost; open connections live on then as after {@link SSHTunnel.stopListening}. Never for errors
-   * that a call reports. As with every EventEmitter, it is thrown where nobody listens.
+   * The SSH session was lost, and is not, or could not be, set up again: 'close' follows when its
+   * connections have ended. Or the port was lost; open connections live on then as after
+   * {@link SSHTunnel.stopListening}. Never for a failure that is only that of the call which
+   * reports it. As with every EventEmitter, it is thrown where nobody listens.
    */
   error: [error: SSHTunnelError];
   /** The tunnel holds nothing any more: no port, no connection, no session. It can start again. */
@@ -491,7 +593,7 @@ export interface CloseOptions {
  * **Blocking.** A call that blocks stops everything on its thread: do not use it with an SSH server
  * or with peers that run on the same thread. Closing calls may wait for the peers of connections.
  *
- * **Life.** A tunnel that is up (connected or listening) keeps the process running until 'close'
+ * **Life.** A tunnel that is up (connected, listening or reconnecting) keeps the process running until 'close'
  * was delivered, unless {@link SSHTunnel.unref} was called; so does every callback or promise that
  * is due. A tunnel that was never started, or is closed, needs no disposal: it goes with the
  * garbage. When a worker thread is terminated, or the process exits or is killed, its tunnels close
@@ -507,6 +609,22 @@ export interface CloseOptions {
 export class SSHTunnel extends EventEmitter {
   /** Makes a tunnel that does nothing yet: starts no thread and touches no network. */
   constructor(options: SSHTunnelOptions);
+
+  /**
+   * Makes a tunnel of what `ssh host` would read: `~/.ssh/config` and `/etc/ssh/ssh_config`, or
+   * `overrides.configFile`. A `LocalForward` says where to listen and what to connect to, unless
+   * `overrides` has `forwardHost` or `forwardPort`. docs/config.md lists what is honoured; what is
+   * not is in {@link SSHTunnel.configNotices}.
+   *
+   * Blocks while files are read and the commands of `Match exec` are run; does not touch the
+   * network. Throws ERR_SSH_CONFIG where ssh would refuse a file, with the members `file` and, where
+   * one is to blame, `line`; otherwise what the constructor throws.
+   * @param host as it would be given to ssh, without a user: a name of the file, or of the server
+   */
+  static fromConfig(host: string, overrides?: ConfigOverrides): SSHTunnel;
+
+  /** What the files say that {@link SSHTunnel.fromConfig} did not honour; empty for the constructor's. */
+  readonly configNotices: readonly ConfigNotice[];
 
   /**
    * The `Linger` property: how the next connections will be closed. `true` (the default): gracefully.
@@ -551,6 +669,10 @@ export class SSHTunnel extends EventEmitter {
    * then stays until {@link SSHTunnel.shutdown} or {@link SSHTunnel.close}, also if it was
    * {@link SSHTunnel.startListening} that made it.
    *
+   * While a lost session is being set up again (see {@link SSHTunnelOptions.reconnect}), it does not
+   * wait for its time: the attempt that is next begins at once, and how that one ends is the outcome
+   * of the call.
+   *
    * Fails with the errors of dialing and logging on (see {@link SSHTunnelError.code}), within
    * `readyTimeout`. Blocking it is refused with ERR_TUNNEL_WOULD_DEADLOCK while a hostVerifier, or a
    * listener of 'keyboard-interactive', would have to be asked.
@@ -560,7 +682,8 @@ export class SSHTunnel extends EventEmitter {
 
   /**
    * Logs on if there is no session, then binds the local port. Done when a connection would be
-   * forwarded; {@link SSHTunnel.localPort} tells the port then. Done at once if it listens already.
+   * forwarded; {@link SSHTunnel.localPort} tells the port then. Done at once if it listens already;
+   * but while a lost session is being set up again it does what {@link SSHTunnel.connect} does.
    * Called during a shutdown, or after one, it starts anew.
    *
    * Fails as {@link SSHTunnel.connect} does, or with the system's error if the port cannot be bound
@@ -573,10 +696,12 @@ export class SSHTunnel extends EventEmitter {
   /**
    * Closes the listener. Done when the port is free, without waiting for anybody. Open connections
    * live on, nothing is lost on them. Connections that were not accepted yet are reset by the
-   * system.
+   * system, and so are, by the tunnel, those that wait for a lost session to come back
+   * (ECONNABORTED).
    *
    * A session that {@link SSHTunnel.connect} asked for stays. One that was only made by
-   * {@link SSHTunnel.startListening} ends with its last connection, and 'close' follows.
+   * {@link SSHTunnel.startListening} ends with its last connection, and 'close' follows. The same
+   * goes for the way back to a lost one: it goes on, or ends at once.
    */
   stopListening(): void;
   stopListening(callback: Callback): void;
@@ -630,7 +755,7 @@ export class SSHTunnel extends EventEmitter {
   connections(): ConnectionInfo[];
   connections(callback: Callback<ConnectionInfo[]>): void;
 
-  /** Whether the local port is bound. */
+  /** Whether the local port is bound; also while a lost session is being set up again. */
   readonly listening: boolean;
 
   /** The local port while listening; otherwise the configured one. */

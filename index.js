@@ -4,6 +4,7 @@ const { AsyncResource } = require('node:async_hooks');
 const { EventEmitter } = require('node:events');
 
 const check = require('./lib/arguments.js');
+const { readConfig } = require('./lib/config/index.js');
 const { Deferred, adopt, binding, create, enqueue, hold, unhold } = require('./lib/environment.js');
 const { fromNative, wouldDeadlock } = require('./lib/errors.js');
 
@@ -42,6 +43,8 @@ class SSHTunnel extends EventEmitter {
   /** Events run in the context in which the tunnel was made. */
   #resource = new AsyncResource('SSHTUNNEL');
   #promises;
+  /** What ssh_config files say that is not honoured. */
+  #configNotices = Object.freeze([]);
   /** Why the last host key was refused, if hostVerifier failed over it. */
   #refusal;
   /** Up, or with a 'close' still to be delivered. */
@@ -74,6 +77,21 @@ class SSHTunnel extends EventEmitter {
     this.#handle = handle;
     this.#hostVerifier = hostVerifier;
     this.#interactive = interactive;
+  }
+
+  static fromConfig(host, overrides) {
+    const { options, notices, wipe } = readConfig(host, overrides);
+    try {
+      const tunnel = new this(options);
+      tunnel.#configNotices = Object.freeze(notices);
+      return tunnel;
+    } finally {
+      wipe();
+    }
+  }
+
+  get configNotices() {
+    return this.#configNotices;
   }
 
   getLinger(callback) {
@@ -288,6 +306,9 @@ class SSHTunnel extends EventEmitter {
         break;
       case Kind.Disconnected:
         this.emit('disconnected', payload);
+        break;
+      case Kind.Reconnecting:
+        this.emit('reconnecting', { attempt: number, delay: payload, error: this.#error(failure) });
         break;
       case Kind.Error:
         this.emit('error', this.#error(failure));

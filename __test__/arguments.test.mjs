@@ -29,9 +29,8 @@ describe('constructor', () => {
   test('checks the type of every option', () => {
     const wrong = {
       host: 5, port: '22', username: 5, password: 5, privateKey: 5, passphrase: 5, agent: 5, tryKeyboard: 1, authHandler: 'agent', algorithms: 5, hostKey: 5, knownHosts: 5,
-      hostVerifier: true, strictHostKeyChecking: 1, hostKeyAlias: 5, updateHostKeys: 1, localAddress: 5, forceIPv4: 1, forceIPv6: 1,
-      localHost: 5, localPort: '0', forwardHost: 5, forwardPort: '9', linger: 1, keepAlive: 1,
-      idleTimeout: '1', keepaliveInterval: '1', keepaliveCountMax: '1', readyTimeout: '1',
+      hostVerifier: true, strictHostKeyChecking: 1, hostKeyAlias: 5, updateHostKeys: 1, localAddress: 5, forceIPv4: 1, forceIPv6: 1, localHost: 5, localPort: '0', forwardHost: 5, forwardPort: '9', linger: 1, keepAlive: 1,
+      idleTimeout: '1', keepaliveInterval: '1', keepaliveCountMax: '1', readyTimeout: '1', rekey: 5, reconnect: 1,
     };
     for (const [name, bad] of Object.entries(wrong)) {
       for (const given of [bad, null, Symbol('s')]) {
@@ -74,6 +73,22 @@ describe('constructor', () => {
     refuses(() => make({ forceIPv4: true, forceIPv6: true }), value, "The property 'options.forceIPv6' leaves no address together with forceIPv4. Received true");
   });
 
+  test('takes how to reconnect as boolean or object', () => {
+    const longest = 2 ** 31 - 1;
+    for (const good of [
+      true, false, undefined, {}, { initialDelay: 1, maxDelay: 1, maxAttempts: 1 }, { initialDelay: longest },
+      { maxDelay: 1 }, { maxDelay: undefined, maxAttempts: longest }, { initialDelay: 40_000 },
+    ]) make({ reconnect: good });
+    refuses(() => make({ reconnect: 'yes' }), type, `The "options.reconnect" property must be one of type boolean or object. Received type string ('yes')`);
+    refuses(() => make({ reconnect: [] }), type);
+    for (const name of ['initialDelay', 'maxDelay', 'maxAttempts']) {
+      refuses(() => make({ reconnect: { [name]: '1' } }), type, `The "options.reconnect.${name}" property must be of type number. Received type string ('1')`);
+      for (const bad of [null, Symbol('s'), 1n]) refuses(() => make({ reconnect: { [name]: bad } }), type);
+      for (const bad of [0, -1, 1.5, NaN, Infinity, longest + 1]) refuses(() => make({ reconnect: { [name]: bad } }), range);
+    }
+    refuses(() => make({ reconnect: { initialDelay: 500, maxDelay: 499 } }), range, `The value of "options.reconnect.maxDelay" is out of range. It must be >= 500 && <= ${longest}. Received 499`);
+  });
+
   test('takes a Linger as boolean or structure', () => {
     assert.equal(make({}).getLinger(), true);
     assert.equal(make({ linger: false }).getLinger(), false);
@@ -109,9 +124,22 @@ describe('constructor', () => {
     refuses(() => make({ hostKey: [5] }), type, 'The "options.hostKey[0]" property must be of type string. Received type number (5)');
   });
 
+  test('checks the limits of keys', () => {
+    for (const rekey of [{}, { bytes: undefined, seconds: undefined }, { bytes: 2 ** 20, seconds: 0 }, { bytes: 2 ** 36, seconds: 2_147_483 }]) make({ rekey });
+    const at = (name) => `"options.rekey.${name}"`;
+    for (const [rekey, message] of [
+      [{ bytes: 2 ** 20 - 1 }, `The value of ${at('bytes')} is out of range. It must be >= 1048576 && <= 68719476736. Received 1048575`],
+      [{ bytes: 2 ** 36 + 1 }, `The value of ${at('bytes')} is out of range. It must be >= 1048576 && <= 68719476736. Received 68_719_476_737`],
+      [{ seconds: -1 }, `The value of ${at('seconds')} is out of range. It must be >= 0 && <= 2147483. Received -1`],
+      [{ seconds: 0.5 }, `The value of ${at('seconds')} is out of range. It must be an integer. Received 0.5`],
+    ]) refuses(() => make({ rekey }), range, message);
+    refuses(() => make({ rekey: { bytes: '1G' } }), type, `The ${at('bytes')} property must be of type number. Received type string ('1G')`);
+    refuses(() => make({ rekey: { seconds: null } }), type, `The ${at('seconds')} property must be of type number. Received null`);
+  });
+
   test('takes lists of algorithms, and changes of the default ones', () => {
     const good = [
-      {}, { kex: undefined }, { kex: ['curve25519-sha256'] }, { compress: ['zlib@openssh.com'] }, { cipher: {} },
+      {}, { kex: undefined }, { kex: ['curve25519-sha256'] }, { compress: ['none'] }, { cipher: {} },
       { cipher: { remove: 'aes128-ctr', prepend: ['aes256-ctr', 'aes256-ctr'], append: undefined } },
       { hmac: { remove: ['hmac-sha2-256', 'hmac-sha2-512'], append: 'hmac-sha2-256' } },
       { compress: { remove: 'none', append: 'none' } }, Object.create({ serverHostKey: ['ssh-ed25519'] }),

@@ -10,6 +10,14 @@ const MOST_SHORT = 0xffff;
 /** Largest number of milliseconds: what Node's own timers take. */
 const MOST_MILLISECONDS = 2 ** 31 - 1;
 
+/** What one set of keys may carry at least, and at most: the advice of RFC 4344 for blocks of 16 bytes. */
+const LEAST_REKEY_BYTES = 2 ** 20;
+const MOST_REKEY_BYTES = 2 ** 36;
+
+/** Milliseconds before the first attempt to reconnect, and the most before any. */
+const INITIAL_DELAY = 1000;
+const MAX_DELAY = 30_000;
+
 /** The kinds of algorithms, as ssh2 calls them. */
 const ALGORITHM_KINDS = ['kex', 'cipher', 'serverHostKey', 'hmac', 'compress'];
 
@@ -27,6 +35,15 @@ function checkInteger(value, name, least, most) {
 
 function checkMilliseconds(value, name) {
   return checkInteger(value, name, 0, MOST_MILLISECONDS);
+}
+
+/** When keys are changed; the addon knows the defaults. */
+function checkRekey(value, name) {
+  const { bytes, seconds } = checkObject(value, name);
+  const limits = {};
+  if (bytes !== undefined) limits.bytes = checkInteger(bytes, `${name}.bytes`, LEAST_REKEY_BYTES, MOST_REKEY_BYTES);
+  if (seconds !== undefined) limits.seconds = checkInteger(seconds, `${name}.seconds`, 0, Math.floor(MOST_MILLISECONDS / 1000));
+  return limits;
 }
 
 function checkFunction(value, name) {
@@ -197,6 +214,26 @@ function unpackLinger(packed) {
   return { l_onoff: Math.floor(packed / (MOST_SHORT + 1)), l_linger: packed % (MOST_SHORT + 1) };
 }
 
+/** How to reconnect, with defaults that go with what is given; undefined: not at all. */
+function checkReconnect(value, name) {
+  if (value === false) return undefined;
+  if (value !== true && (value === null || typeof value !== 'object' || Array.isArray(value))) {
+    throw invalidArgType(name, 'one of type boolean or object', value);
+  }
+  const { initialDelay, maxDelay, maxAttempts } = value === true ? {} : value;
+  const check = (number, member, least) => {
+    if (number !== undefined) checkInteger(number, `${name}.${member}`, least, MOST_MILLISECONDS);
+  };
+  check(initialDelay, 'initialDelay', 1);
+  check(maxDelay, 'maxDelay', initialDelay ?? 1);
+  check(maxAttempts, 'maxAttempts', 1);
+  return {
+    initialDelay: initialDelay ?? Math.min(INITIAL_DELAY, maxDelay ?? MAX_DELAY),
+    maxDelay: maxDelay ?? Math.max(MAX_DELAY, initialDelay ?? 0),
+    maxAttempts,
+  };
+}
+
 function loggedInUser() {
   try {
     return os.userInfo().username;
@@ -246,7 +283,9 @@ function checkOptions(options) {
     idleTimeout = 0,
     keepaliveInterval = 0,
     keepaliveCountMax = 3,
+    rekey = {},
     readyTimeout = 20_000,
+    reconnect = false,
   } = options;
 
   if (password !== undefined && typeof password !== 'string') {
@@ -277,16 +316,18 @@ function checkOptions(options) {
     idleTimeout: checkMilliseconds(idleTimeout, 'options.idleTimeout'),
     keepaliveInterval: checkMilliseconds(keepaliveInterval, 'options.keepaliveInterval'),
     keepaliveCountMax: checkInteger(keepaliveCountMax, 'options.keepaliveCountMax', 1, MOST_MILLISECONDS),
+    rekey: checkRekey(rekey, 'options.rekey'),
     readyTimeout: checkMilliseconds(readyTimeout, 'options.readyTimeout'),
+    reconnect: checkReconnect(reconnect, 'options.reconnect'),
   };
-  if (forceIPv4 && forceIPv6) throw invalidArgValue('options.forceIPv6', 'leaves no address together with forceIPv4', true);
-  if (localAddress !== undefined) native.localAddress = checkName(localAddress, 'options.localAddress');
   if (hostKeyAlias !== undefined) native.hostKeyAlias = checkName(hostKeyAlias, 'options.hostKeyAlias');
   if (native.knownHosts.length === 0) {
     const nowhere = 'needs a file in options.knownHosts to write to';
     if (native.strictHostKeyChecking === 'accept-new') throw invalidArgValue('options.strictHostKeyChecking', nowhere, strictHostKeyChecking);
     if (native.updateHostKeys) throw invalidArgValue('options.updateHostKeys', nowhere, updateHostKeys);
   }
+  if (forceIPv4 && forceIPv6) throw invalidArgValue('options.forceIPv6', 'leaves no address together with forceIPv4', true);
+  if (localAddress !== undefined) native.localAddress = checkName(localAddress, 'options.localAddress');
   const copies = [];
   native.privateKeys = checkPrivateKeys(options, 'options', copies);
   if (agent !== undefined) native.agent = checkName(agent, 'options.agent');
@@ -321,12 +362,17 @@ function checkConnectionId(value) {
 }
 
 module.exports = {
+  LEAST_REKEY_BYTES,
+  MOST_MILLISECONDS,
+  MOST_REKEY_BYTES,
   checkBoolean,
   checkCloseOptions,
   checkConnectionId,
   checkFunction,
   checkLingerOption,
   checkMilliseconds,
+  checkName,
+  checkObject,
   checkOptions,
   checkResponses,
   unpackLinger,

@@ -63,6 +63,17 @@ function outOfRange(name, range, value) {
   return coded(RangeError, 'ERR_OUT_OF_RANGE', message);
 }
 
+/**
+ * What is wrong with a file of ssh_config, or with a line of it.
+ * @param {{ file: string, number?: number }} place
+ */
+function configError(reason, { file, number }, cause) {
+  const place = number === undefined ? file : `${file} line ${number}`;
+  const error = coded(Error, 'ERR_SSH_CONFIG', `${place}: ${reason}`);
+  Object.assign(error, { file }, number === undefined ? {} : { line: number });
+  return cause === undefined ? error : Object.assign(error, { cause });
+}
+
 /** A blocking call that only a function of the blocked thread could let go on. */
 function wouldDeadlock(method, asked) {
   return coded(
@@ -103,4 +114,4 @@ function where(address) {
   return address === undefined ? {} : splitAddress(address);
 }
 
-module.exports = { fromNative, invalidArgType, invalidArgValue, outOfRange, wouldDeadlock };
+module.exports = { configError, fromNative, invalidArgType, invalidArgValue, outOfRange, wouldDeadlock };

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
+use ssh_proto::Rekey;
 use zeroize::Zeroizing;
 
 use super::algorithms::AlgorithmLists;
 use super::calls::{duration, unpack};
 use super::errors::Failure;
 use crate::session::{
-    AuthMethod, Credentials, Dialing, Family, KeyFile, Pin, Strictness, Target, Trust,
+    AuthMethod, Credentials, Dialing, Family, KeyFile, Pin, Reconnect, Strictness, Target, Trust,
 };
 use crate::tunnel::{Config, Settings};
 
@@ -83,8 +84,33 @@ pub struct Options {
     pub keepalive_interval: f64,
     /// Questions in a row.
     pub keepalive_count_max: u32,
+    /// When keys are changed from our side.
+    pub rekey: RekeyLimits,
     /// Milliseconds, 0 for no limit.
     pub ready_timeout: f64,
+    /// How to set up a lost session again.
+    pub reconnect: Option<ReconnectOption>,
+}
+
+/// How to set up a lost session again, defaults filled in.
+#[napi(object, object_to_js = false)]
+pub struct ReconnectOption {
+    /// Milliseconds.
+    pub initial_delay: f64,
+    /// Milliseconds.
+    pub max_delay: f64,
+    /// No limit without it.
+    pub max_attempts: Option<u32>,
+}
+
+impl From<ReconnectOption> for Reconnect {
+    fn from(option: ReconnectOption) -> Self {
+        Self {
+            initial_delay: duration(option.initial_delay).unwrap_or_default(),
+            max_delay: duration(option.max_delay).unwrap_or_default(),
+            max_attempts: option.max_attempts,
+        }
+    }
 }
 
 /// A private key.
@@ -106,6 +132,28 @@ impl From<PrivateKeyOption> for KeyFile {
             passphrase: option.passphrase.map(|bytes| Zeroizing::new(bytes.to_vec())),
             certificate: option.certificate.map(|bytes| bytes.to_vec()),
         }
+    }
+}
+
+/// How much one set of keys may carry, and for how long it is used; what is absent is the default.
+#[napi(object, object_to_js = false)]
+pub struct RekeyLimits {
+    /// Bytes.
+    pub bytes: Option<f64>,
+    /// Seconds, 0 for any time.
+    pub seconds: Option<f64>,
+}
+
+impl From<RekeyLimits> for Rekey {
+    fn from(limits: RekeyLimits) -> Self {
+        let mut rekey = Rekey::default();
+        if let Some(bytes) = limits.bytes {
+            rekey.bytes = bytes as u64;
+        }
+        if let Some(seconds) = limits.seconds {
+            rekey.interval = duration(seconds * 1000.0);
+        }
+        rekey
     }
 }
 
@@ -144,9 +192,11 @@ impl Options {
             ready_timeout: duration(self.ready_timeout).unwrap_or(CENTURY),
             keepalive_interval: duration(self.keepalive_interval),
             keepalive_count_max: self.keepalive_count_max,
+            rekey: self.rekey.into(),
         };
         let config = Config {
             target: Arc::new(target),
+            reconnect: self.reconnect.map(Into::into),
             local_host: self.local_host,
             local_port: self.local_port,
             forward_host: self.forward_host,
@@ -158,6 +208,15 @@ impl Options {
             idle_timeout: duration(self.idle_timeout),
         };
         Ok((config, settings))
+    }
+}
+
+/// A word that `lib/arguments.js` makes.
+fn strictness(word: &str) -> Strictness {
+    match word {
+        "accept-new" => Strictness::AcceptNew,
+        "no" => Strictness::No,
+        _ => Strictness::Yes,
     }
 }
 
@@ -183,15 +242,6 @@ fn dialing(local: Option<String>, force_ipv4: bool, force_ipv6: bool) -> Result<
     Ok(Dialing { local_address: Some(address), family })
 }
 
-/// A word that `lib/arguments.js` makes.
-fn strictness(word: &str) -> Strictness {
-    match word {
-        "accept-new" => Strictness::AcceptNew,
-        "no" => Strictness::No,
-        _ => Strictness::Yes,
-    }
-}
-
 /// A name that `lib/arguments.js` lets pass.
 fn method(name: &str) -> AuthMethod {
     match name {
@@ -209,9 +259,8 @@ fn pin(text: &str) -> Result<Pin, Failure> {
 
 /// The blob of a public key's line.
 fn blob(line: &str) -> Result<Vec<u8>, Failure> {
-    ssh_key::PublicKey::from_openssh(line)
-        .and_then(|key| key.to_bytes())
-        .map_err(|_| invalid("agentKeys", "expected lines of public keys", line))
+    ssh_proto::public_blob(line)
+        .ok_or_else(|| invalid("agentKeys", "expected lines of public keys", line))
 }
 
 fn invalid(property: &str, reason: impl Display, text: &str) -> Failure {

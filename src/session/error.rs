@@ -92,7 +92,9 @@ impl From<ssh_proto::Error> for Error {
             Proto::NoCommonAlgorithm { .. } => Error::Algorithm(text),
             Proto::HostKey(_) | Proto::HostKeyRefused => Error::HostKey(text),
             Proto::Auth(_) => Error::Auth(text),
-            Proto::Disconnected { .. } | Proto::Silent(_) => Error::Disconnected(text),
+            Proto::Disconnected { .. } | Proto::Silent(_) | Proto::Unchanged(_) => {
+                Error::Disconnected(text)
+            }
         }
     }
 }
@@ -189,6 +191,7 @@ mod tests {
             (Proto::Auth("refused".into()), "ERR_SSH_AUTH"),
             (disconnected, "ERR_SSH_DISCONNECTED"),
             (Proto::Silent(3000), "ERR_SSH_DISCONNECTED"),
+            (Proto::Unchanged(120), "ERR_SSH_DISCONNECTED"),
         ] {
             let text = error.to_string();
             let error = Error::from(error);

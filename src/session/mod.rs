@@ -1,4 +1,4 @@
-//! From a host name to a logged-on SSH session.
+//! From a host name to a logged-on SSH session, and when to go that way again.
 
 mod agent;
 mod certificate;
@@ -12,6 +12,7 @@ mod link;
 mod logon;
 mod pin;
 mod question;
+mod reconnect;
 mod record;
 mod stream;
 mod target;
@@ -24,6 +25,7 @@ pub use error::{Error, system_code};
 pub use known_hosts::ReadError;
 pub use pin::{Pin, PinError};
 pub use question::Responses;
+pub use reconnect::Reconnect;
 pub use record::RecordError;
 pub use target::{Credentials, HostKeyInfo, KeyFile, Strictness, Target, Trust};
 pub use trust::Verdict;
@@ -32,3 +34,4 @@ pub(crate) use error::lookup_code;
 pub(crate) use learning::learn;
 pub(crate) use link::Link;
 pub(crate) use logon::open;
+pub(crate) use reconnect::{Attempt, Backoff};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ssh_proto::key::PrivateKey;
-use ssh_proto::{Algorithms, AuthMethod, Identity};
+use ssh_proto::{Algorithms, AuthMethod, Identity, Rekey};
 use zeroize::Zeroizing;
 
 use super::dial::Dialing;
@@ -33,6 +33,8 @@ pub struct Target {
     pub keepalive_interval: Option<Duration>,
     /// The session counts as lost after this many unanswered questions in a row.
     pub keepalive_count_max: u32,
+    /// When keys are changed from our side.
+    pub rekey: Rekey,
 }
 
 /// What proves to the server who we are. Wiped from memory when dropped, never printed.

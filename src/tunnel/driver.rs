@@ -1,6 +1,6 @@
 //! The task of a tunnel: one future that repeats a turn of fixed steps.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use super::connection::Arrival;
 use super::listener::Listener;
 use super::operations::Operations;
 use super::ready::ReadyList;
+use super::recovery::Recovery;
 use super::table::Table;
 use super::{Config, ConnectionEnd, ConnectionInfo, Event, Observer, Shared};
 use crate::backlog::Backlog;
@@ -48,6 +49,8 @@ pub(super) struct Driver {
     pub(super) logon: Option<Work<Result<Link, session::Error>>>,
     /// The session once it is up.
     pub(super) link: Option<Link>,
+    /// What comes after the loss of the session.
+    pub(super) recovery: Recovery,
     /// The session's socket on its way out, after the farewell.
     pub(super) farewell: Option<Work<()>>,
     /// The look-up of the address to listen on.
@@ -56,6 +59,8 @@ pub(super) struct Driver {
 
     /// Connections that wait for their owner's word, by their numbers.
     pub(super) requests: HashMap<u64, Arrival>,
+    /// Connections that wait for a session, by their numbers.
+    pub(super) held: BTreeMap<u64, Arrival>,
     pub(super) table: Table,
     /// Connections whose sockets are being closed, by their numbers, as they were when that began.
     pub(super) parting: HashMap<u64, ConnectionInfo>,
@@ -101,7 +106,6 @@ impl Driver {
     ) -> Self {
         Self {
             forward_host: config.forward_host.as_str().into(),
-            config: Arc::new(config),
             shared,
             observer,
             commands,
@@ -109,10 +113,12 @@ impl Driver {
             operations: Operations::default(),
             logon: None,
             link: None,
+            recovery: Recovery::new(config.reconnect),
             farewell: None,
             binding: None,
             listener: None,
             requests: HashMap::new(),
+            held: BTreeMap::new(),
             table: Table::default(),
             parting: HashMap::new(),
             closings: JoinSet::new(),
@@ -126,6 +132,7 @@ impl Driver {
             numbers: Vec::new(),
             touched: Vec::new(),
             closed: Vec::new(),
+            config: Arc::new(config),
         }
     }
 
@@ -231,6 +238,10 @@ impl Driver {
             }
             busy = true;
         }
+        if self.recovery.due().is_some_and(|due| due <= now) {
+            self.log_on();
+            busy = true;
+        }
         busy |= self.expire_unanswered(now);
         if self.next_idle_look.is_some_and(|due| due <= now) {
             self.next_idle_look = self.close_idle(now);
@@ -244,6 +255,7 @@ impl Driver {
     fn arm(&mut self, cx: &mut Context<'_>) -> bool {
         let dues = [
             self.link.as_ref().and_then(|link| link.client.timeout()),
+            self.recovery.due(),
             self.unanswered.front().map(|(due, ..)| *due),
             self.next_idle_look,
             self.listener.as_ref().and_then(Listener::paused_until),
@@ -271,7 +283,7 @@ impl Driver {
         for connection in self.table.drain() {
             closing::reset(connection.arrival.stream, &connection.backlog, false);
         }
-        for (_, arrival) in self.requests.drain() {
+        for (_, arrival) in self.requests.drain().chain(std::mem::take(&mut self.held)) {
             closing::reset(arrival.stream, &Backlog::default(), false);
         }
         // A closing that is cut short resets too.

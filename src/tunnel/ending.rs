@@ -25,7 +25,7 @@ pub(super) enum Cause {
     Rejected,
     /// No byte for as long as `idleTimeout`.
     Idle,
-    /// Nobody answered in time: the owner the request, or the server the opening.
+    /// What it waited for did not come in time: the owner's answer, the server's, or a session.
     Unanswered(&'static str),
     /// The server refused to open the far side.
     Refused(OpenFailure, String),
@@ -67,7 +67,7 @@ impl Cause {
             Cause::Owner(method) => format!("closed by {method}()"),
             Cause::Rejected => "the connection request was rejected".into(),
             Cause::Idle => "no byte moved for as long as idleTimeout".into(),
-            Cause::Unanswered(what) => format!("no answer to {what} within readyTimeout"),
+            Cause::Unanswered(what) => format!("no {what} within readyTimeout"),
             Cause::Refused(OpenFailure::Other(code), text) => {
                 format!("the server refused to open the channel (reason {code}): {text}")
             }

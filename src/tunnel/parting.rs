@@ -7,10 +7,12 @@
 //! | reset by the local program | flush up, CLOSE | CLOSE |
 //! | refused, rejected, unanswered | RST | RST |
 //! | session lost | deliver, RST | RST |
+//! | session lost before it was open | wait for the next one, else RST | the same |
 //! | disconnect, shutdown, idle | drain both ways, CLOSE, FIN | RST, CLOSE |
 
 use std::time::Instant;
 
+use super::arrivals::Awaited;
 use super::connection::{Connection, Down, Stage, Up};
 use super::driver::Driver;
 use super::ending::{Cause, Report};
@@ -26,7 +28,7 @@ const IDLE_LOOKS: u32 = 16;
 impl Driver {
     /// Closes a connection on its owner's behalf; `false` when there is none with this number.
     pub(super) fn close_connection(&mut self, id: u64, cause: Cause) -> bool {
-        if let Some(arrival) = self.requests.remove(&id) {
+        if let Some(arrival) = self.requests.remove(&id).or_else(|| self.held.remove(&id)) {
             self.turn_away(arrival, cause);
             return true;
         }
@@ -139,16 +141,20 @@ impl Driver {
         next
     }
 
-    /// The session is lost: a stream that was cut never looks complete.
-    pub(super) fn end_all(&mut self, error: &session::Error) {
+    /// The session is lost: a stream that was cut never looks complete. Connections that were not
+    /// open yet have lost nothing: they wait for the next session, if there is to be one.
+    pub(super) fn end_all(&mut self, error: &session::Error, now: Instant) {
         let cause = Cause::SessionLost(error.clone());
-        for (_, arrival) in std::mem::take(&mut self.requests) {
-            self.turn_away(arrival, cause.clone());
+        let comes_back = self.recovery.is_under_way();
+        if !comes_back {
+            self.turn_away_all(&cause);
         }
         self.queue.clear();
+        self.unanswered.retain(|(.., awaited)| !matches!(awaited, Awaited::Channel(_)));
         for connection in self.table.drain() {
             let hard = connection.arrival.settings.linger.ending() == Ending::Hard;
             match connection.stage {
+                Stage::Opening if comes_back => self.hold(connection.arrival, now),
                 Stage::Opening | Stage::Reset => self.part_reset(connection, cause.clone()),
                 Stage::Open | Stage::Closing(_) if hard => {
                     self.part_reset(connection, cause.clone());

@@ -27,7 +27,9 @@ mod message;
 mod transport;
 mod wire;
 
-pub use auth::{AuthMethod, Credentials, Identity, IdentityError, Prompt, Prompts, Question};
+pub use auth::{
+    AuthMethod, Credentials, Identity, IdentityError, Prompt, Prompts, Question, public_blob,
+};
 pub use channel::ChannelId;
 pub use client::{Client, Event, Keepalive, Rekey, Setup};
 pub use error::Error;

@@ -2,7 +2,7 @@
 //! interest here, the agent signs and the server verifies.
 
 use super::certificate::{IdentityError, certificate_of};
-use crate::key::PrivateKey;
+use crate::key::{CERTIFICATE_SUFFIX, PrivateKey};
 use crate::wire::Reader;
 
 /// A private key, alone or with a certificate. Wiped from memory when dropped.
@@ -73,12 +73,13 @@ pub(super) fn algorithms(blob: &[u8]) -> &'static [&'static str] {
     known.map_or(&[], |(_, algorithms)| algorithms)
 }
 
-/// What the signature of an algorithm is called: a certificate's is its key's.
-pub(super) fn signature_name(algorithm: &'static str) -> &'static str {
+/// What the signature of an algorithm is called: a certificate's is its key's. The types of
+/// certificates and of keys are named alike.
+pub(super) fn signature_name(algorithm: &str) -> &str {
     match algorithm {
         "sk-ssh-ed25519-cert-v01@openssh.com" => "sk-ssh-ed25519@openssh.com",
         "sk-ecdsa-sha2-nistp256-cert-v01@openssh.com" => "sk-ecdsa-sha2-nistp256@openssh.com",
-        other => other.strip_suffix("-cert-v01@openssh.com").unwrap_or(other),
+        other => other.strip_suffix(CERTIFICATE_SUFFIX).unwrap_or(other),
     }
 }
 

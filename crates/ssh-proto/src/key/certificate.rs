@@ -11,7 +11,7 @@ use super::{PublicKey, PublicKeyError, VerifyError};
 use crate::wire::{Malformed, Reader};
 
 /// What the name of a key's type is followed by in that of its certificates.
-pub(super) const SUFFIX: &str = "-cert-v01@openssh.com";
+pub(crate) const SUFFIX: &str = "-cert-v01@openssh.com";
 /// Names in one certificate: as many as OpenSSH takes.
 const MOST_PRINCIPALS: usize = 256;
 const USER: u32 = 1;

@@ -15,6 +15,7 @@ mod private;
 mod public;
 mod rsa;
 
+pub(crate) use certificate::SUFFIX as CERTIFICATE_SUFFIX;
 pub use certificate::{Certificate, CertificateError, CertificateKind};
 pub(crate) use host::plain_type;
 pub use host::{HostKey, HostKeyError};

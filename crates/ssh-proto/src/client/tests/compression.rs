@@ -111,9 +111,9 @@ fn new_keys_are_new_streams() {
         for round in 0..6 {
             if round % 2 == 0 {
                 if round % 4 == 0 {
-                    pair.server.offer()
+                    pair.server.offer();
                 } else {
-                    pair.client.offer()
+                    pair.client.offer();
                 }
                 pair.run();
                 assert_eq!(pair.take(), [Seen::Rekeyed]);

@@ -16,7 +16,7 @@ use super::server::{Reply, Script};
 use super::session::connect;
 use crate::client::{Phase, Setup};
 use crate::fuzzing::Input;
-use crate::message::{GLOBAL_REQUEST, REQUEST_SUCCESS, USERAUTH_REQUEST};
+use crate::message::{GLOBAL_REQUEST, REQUEST_SUCCESS, USERAUTH_REQUEST, USERAUTH_SUCCESS};
 use crate::wire::Writer;
 use crate::{ChannelId, DisconnectReason, Error, Question};
 
@@ -44,6 +44,10 @@ struct Siege<'a> {
 pub fn hostile(data: &[u8]) {
     let mut input = Input::new(data);
     let (setup, script) = armed(&mut input);
+    let is_deaf = [&script.before, &script.within, &script.between]
+        .into_iter()
+        .flatten()
+        .any(|said| confuses(said));
     let mut pair = Pair::new(setup, script);
     (pair.trusts, pair.consumes) = (false, input.flag());
     let host_key = pair.server.script.host_key.public_blob().to_vec();
@@ -56,7 +60,7 @@ pub fn hostile(data: &[u8]) {
         asked: None,
         learns: false,
         connected: false,
-        is_deaf: false,
+        is_deaf,
     };
     while !siege.input.is_empty() {
         siege.step();
@@ -109,13 +113,18 @@ fn payload(input: &mut Input<'_>) -> Vec<u8> {
     payload
 }
 
+/// Whether the server cannot follow any more when it has said this: it does not know of a key
+/// exchange, or of a logon.
+fn confuses(payload: &[u8]) -> bool {
+    (20..50).contains(&payload[0]) || payload[0] == USERAUTH_SUCCESS
+}
+
 impl Siege<'_> {
     fn step(&mut self) {
         match self.input.below(20) {
             0..=2 => {
                 let payload = payload(&mut self.input);
-                // A key exchange that it does not know of is more than it can follow.
-                self.is_deaf |= (20..50).contains(&payload[0]);
+                self.is_deaf |= confuses(&payload);
                 self.pair.server.send(&payload);
             }
             3 => {
