@@ -146,17 +146,12 @@ function checkConnectionId(value) {
 }
 
 module.exports = {
-  LEAST_REKEY_BYTES,
-  MOST_MILLISECONDS,
-  MOST_REKEY_BYTES,
   checkBoolean,
   checkCloseOptions,
   checkConnectionId,
   checkFunction,
   checkLingerOption,
   checkMilliseconds,
-  checkName,
-  checkObject,
   checkOptions,
   checkResponses,
   unpackLinger,

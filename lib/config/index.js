@@ -4,7 +4,7 @@
 
 const { isDeepStrictEqual } = require('node:util');
 
-const { checkName, checkObject } = require('../arguments.js');
+const { checkName, checkObject } = require('../checks.js');
 const { invalidArgValue } = require('../errors.js');
 const { makeContext } = require('./context.js');
 const { isHost } = require('./directives.js');

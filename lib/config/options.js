@@ -5,7 +5,8 @@
 const net = require('node:net');
 
 const binding = require('../../binding.js');
-const { LEAST_REKEY_BYTES, MOST_MILLISECONDS, MOST_REKEY_BYTES } = require('../arguments.js');
+const { MOST_MILLISECONDS } = require('../checks.js');
+const { LEAST_REKEY_BYTES, MOST_REKEY_BYTES } = require('../servers.js');
 const { matchesAny } = require('./syntax.js');
 const { expand, expandPath, expandVariables } = require('./tokens.js');
 
