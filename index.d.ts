@@ -84,7 +84,8 @@ export interface Algorithms {
    * `'curve25519-sha256@libssh.org'`, `'ecdh-sha2-nistp256'`, `'ecdh-sha2-nistp384'`,
    * `'ecdh-sha2-nistp521'`, `'diffie-hellman-group-exchange-sha256'`,
    * `'diffie-hellman-group16-sha512'`, `'diffie-hellman-group18-sha512'`,
-   * `'diffie-hellman-group14-sha256'`.
+   * `'diffie-hellman-group14-sha256'`. The first withstands quantum computers (OpenSSH 9.9); for
+   * `sntrup761x25519-sha512` there is no audited implementation.
    */
   kex?: AlgorithmList | undefined;
   /**
@@ -380,6 +381,34 @@ export interface RekeyOptions {
 }
 
 /**
+ * What {@link SSHTunnel.fromConfig} takes beside the host: options of the constructor, which win over
+ * the files.
+ */
+export interface ConfigOverrides extends Partial<SSHTunnelOptions> {
+  /**
+   * The file to read in place of the user's and the system's, as with `ssh -F`; `'none'`: no file.
+   * `~` is not expanded.
+   */
+  configFile?: string | undefined;
+}
+
+/** What an ssh_config file says that would have changed something for a tunnel, and is not honoured. */
+export interface ConfigNotice {
+  /** The host it is about, as it was given or as `ProxyJump` names it. */
+  readonly host: string;
+  /** The directive, such as `'RevokedHostKeys'`, or `'Match'` for one of its criteria. */
+  readonly option: string;
+  /** Its arguments. */
+  readonly value: string;
+  /** Why, for people. */
+  readonly reason: string;
+  /** Where it stands; absent for a key that no file names. */
+  readonly file?: string;
+  /** Counted from 1. */
+  readonly line?: number;
+}
+
+/**
  * A server to go through: whom to log on as, how, and whom to trust. Nothing is taken over from the
  * tunnel's own options: what is not given has the same default as there, which for `username` is
  * the user that runs the process. One thing apart: a hop with none of `hostKey`, `knownHosts` and
@@ -415,34 +444,6 @@ export interface JumpHost
     | 'keepaliveCountMax'
     | 'rekey'
   > {}
-
-/**
- * What {@link SSHTunnel.fromConfig} takes beside the host: options of the constructor, which win over
- * the files.
- */
-export interface ConfigOverrides extends Partial<SSHTunnelOptions> {
-  /**
-   * The file to read in place of the user's and the system's, as with `ssh -F`; `'none'`: no file.
-   * `~` is not expanded.
-   */
-  configFile?: string | undefined;
-}
-
-/** What an ssh_config file says that would have changed something for a tunnel, and is not honoured. */
-export interface ConfigNotice {
-  /** The host it is about, as it was given or as `ProxyJump` names it. */
-  readonly host: string;
-  /** The directive, such as `'RevokedHostKeys'`, or `'Match'` for one of its criteria. */
-  readonly option: string;
-  /** Its arguments. */
-  readonly value: string;
-  /** Why, for people. */
-  readonly reason: string;
-  /** Where it stands; absent for a key that no file names. */
-  readonly file?: string;
-  /** Counted from 1. */
-  readonly line?: number;
-}
 
 /** A connection through the tunnel, at the moment of asking. */
 export interface ConnectionInfo {

@@ -19,6 +19,9 @@ mod auth;
 mod channel;
 pub mod client;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod key;
 mod message;
 mod transport;
