@@ -203,6 +203,10 @@ impl Siege<'_> {
     }
 
     fn feed_server(&mut self) {
+        // Having let the user in, the server decompresses; the client may have left before it knew.
+        let has_left = matches!(self.pair.client.phase, Phase::Over) && !self.connected;
+        let compresses = self.pair.server.script.compression[0] != "none";
+        self.is_deaf |= has_left && compresses;
         if self.is_deaf {
             let pending = self.pair.client.pending().len();
             self.pair.client.sent(pending);
