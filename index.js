@@ -4,7 +4,8 @@ const { AsyncResource } = require('node:async_hooks');
 const { EventEmitter } = require('node:events');
 
 const check = require('./lib/arguments.js');
-const { Deferred, adopt, binding, create, enqueue, hold, unhold } = require('./lib/environment.js');
+const { Connection } = require('./lib/connection.js');
+const { adopt, binding, create, enqueue, hold, mirror, unhold } = require('./lib/environment.js');
 const { fromNative, wouldDeadlock } = require('./lib/errors.js');
 
 const { Kind, Method } = binding;
@@ -37,6 +38,10 @@ const MIRRORED = {
 class SSHTunnel extends EventEmitter {
   #handle;
   #hostVerifier;
+  /** How connections reach their tunnel. */
+  #ask = (...call) => this.#operation(...call);
+  /** Lists of ends, each of a close() under way. @type {Set<object[]>} */
+  #ends = new Set();
   /** Whether the server's questions go to 'keyboard-interactive'. */
   #interactive;
   /** Events run in the context in which the tunnel was made. */
@@ -114,34 +119,41 @@ class SSHTunnel extends EventEmitter {
 
   connect(callback) {
     this.#refuseDeadlock('connect', callback);
-    return this.#operation(Method.Connect, 0, callback);
+    return this.#operation(Method.Connect, 0, 0, callback);
   }
 
   startListening(callback) {
     this.#refuseDeadlock('startListening', callback);
-    return this.#operation(Method.StartListening, 0, callback);
+    return this.#operation(Method.StartListening, 0, 0, callback);
   }
 
   stopListening(callback) {
-    return this.#operation(Method.StopListening, 0, callback);
+    return this.#operation(Method.StopListening, 0, 0, callback);
   }
 
   disconnect(connectionId, callback) {
-    return this.#operation(Method.Disconnect, check.checkConnectionId(connectionId), callback);
+    return this.#operation(Method.Disconnect, check.checkConnectionId(connectionId), 0, callback);
   }
 
   shutdown(callback) {
-    return this.#operation(Method.Shutdown, 0, callback);
+    return this.#operation(Method.Shutdown, 0, 0, callback);
   }
 
   close(options, callback) {
     if (typeof options === 'function' && callback === undefined) [options, callback] = [undefined, options];
     if (callback === undefined) return this.promises.close(options);
-    return this.#operation(Method.Close, check.checkCloseOptions(options), callback);
+    const limit = check.checkCloseOptions(options);
+    // Every end is told on its way here: kept for whoever waits for them, and for nobody else.
+    const ends = [];
+    this.#operation(Method.Close, limit, 0, callback, () => {
+      this.#ends.delete(ends);
+      return ends;
+    });
+    this.#ends.add(ends);
   }
 
   connections(callback) {
-    return this.#operation(Method.Connections, 0, callback);
+    return this.#operation(Method.Connections, 0, 0, callback, (infos) => infos.map((info) => new Connection(info, this.#ask)));
   }
 
   get listening() {
@@ -153,19 +165,7 @@ class SSHTunnel extends EventEmitter {
   }
 
   get promises() {
-    if (this.#promises === undefined) {
-      const mirror = {};
-      for (const [name, arity] of Object.entries(MIRRORED)) {
-        const method = SSHTunnel.prototype[name];
-        mirror[name] = async (...args) => {
-          const deferred = new Deferred();
-          args.length = arity;
-          method.call(this, ...args, deferred);
-          return deferred.promise;
-        };
-      }
-      this.#promises = Object.freeze(mirror);
-    }
+    this.#promises ??= mirror(this, SSHTunnel.prototype, MIRRORED);
     return this.#promises;
   }
 
@@ -221,16 +221,16 @@ class SSHTunnel extends EventEmitter {
   }
 
   #setting(method, argument, callback, convert) {
-    if (callback === undefined) return convert(binding.call(this.#handle, method, argument));
-    return enqueue(this, this.#handle, method, argument, callback, convert);
+    if (callback === undefined) return convert(binding.call(this.#handle, method, argument, 0));
+    return enqueue(this, this.#handle, method, argument, 0, callback, convert);
   }
 
-  #operation(method, argument, callback) {
-    if (callback !== undefined) return enqueue(this, this.#handle, method, argument, callback, itself);
-    const outcome = binding.call(this.#handle, method, argument);
+  #operation(method, argument, linger, callback, convert = itself) {
+    if (callback !== undefined) return enqueue(this, this.#handle, method, argument, linger, callback, convert);
+    const outcome = binding.call(this.#handle, method, argument, linger);
     this.#refresh();
-    if (outcome === undefined || Array.isArray(outcome)) return outcome;
-    throw this.#error(outcome);
+    if (typeof outcome === 'object' && !Array.isArray(outcome)) throw this.#error(outcome);
+    return convert(outcome);
   }
 
   #refuseDeadlock(method, callback) {
@@ -284,9 +284,10 @@ class SSHTunnel extends EventEmitter {
         this.#requestConnection(payload);
         break;
       case Kind.Connection:
-        this.emit('connection', payload);
+        this.emit('connection', new Connection(payload, this.#ask));
         break;
       case Kind.Disconnected:
+        for (const ends of this.#ends) ends.push(payload);
         this.emit('disconnected', payload);
         break;
       case Kind.Error:
@@ -294,6 +295,8 @@ class SSHTunnel extends EventEmitter {
         break;
       case Kind.Close:
         this.#closed = number;
+        // What comes from now on belongs to another life.
+        this.#ends.clear();
         try {
           this.emit('close');
         } finally {
@@ -355,8 +358,8 @@ class SSHTunnel extends EventEmitter {
 
 if (Symbol.asyncDispose !== undefined) {
   Object.defineProperty(SSHTunnel.prototype, Symbol.asyncDispose, {
-    value: function asyncDispose() {
-      return this.close();
+    value: async function asyncDispose() {
+      await this.close();
     },
     configurable: true,
     writable: true,

@@ -187,7 +187,7 @@ impl Driver {
     }
 
     fn ids(&self) -> Vec<u64> {
-        let waiting = self.requests.keys().copied();
+        let waiting = self.requests.keys().chain(self.parting.keys()).copied();
         waiting.chain(self.table.iter().map(|(_, connection)| connection.arrival.id)).collect()
     }
 

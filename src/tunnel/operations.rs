@@ -85,6 +85,12 @@ impl Driver {
             (Command::Connections(reply), _) => {
                 let _ = reply.send(Ok(self.infos()));
             }
+            (Command::Linger(id, reply), _) => {
+                let _ = reply.send(self.linger_of(id));
+            }
+            (Command::SetLinger(id, linger, reply), _) => {
+                answer(reply, &self.set_linger(id, linger));
+            }
             (Command::Answer(id, accept), _) => self.answered(id, accept, now),
         }
     }
@@ -166,7 +172,7 @@ impl Driver {
                     .iter()
                     .map(|(_, connection)| connection.info(&self.config, &self.forward_host)),
             )
-            .chain(self.parting.values().cloned())
+            .chain(self.parting.values().map(|parting| parting.info.clone()))
             .collect();
         infos.sort_by_key(|info| info.id);
         infos
