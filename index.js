@@ -4,14 +4,22 @@ const { AsyncResource } = require('node:async_hooks');
 const { EventEmitter } = require('node:events');
 
 const check = require('./lib/arguments.js');
+const { readConfig } = require('./lib/config/index.js');
 const { Connection } = require('./lib/connection.js');
-const { adopt, binding, create, enqueue, hold, mirror, unhold } = require('./lib/environment.js');
-const { fromNative, wouldDeadlock } = require('./lib/errors.js');
+const { Deferred, adopt, binding, create, enqueue, hold, mirror, unhold } = require('./lib/environment.js');
+const { fromNative, invalidArgValue, wouldDeadlock } = require('./lib/errors.js');
+const { carry } = require('./lib/sock.js');
 
 const { Kind, Method } = binding;
 
+/** Streams that were given to tunnels: each carries one session, of one tunnel. */
+const given = new WeakSet();
+
 /** Tunnels that are up: nobody else may hold one, and still its events are due. */
 const up = new Set();
+
+/** What a blocked thread cannot do. */
+const SOCK = 'options.sock, which carries the session';
 
 const nothing = () => undefined;
 const itself = (value) => value;
@@ -37,16 +45,22 @@ const MIRRORED = {
 
 class SSHTunnel extends EventEmitter {
   #handle;
-  #hostVerifier;
   /** How connections reach their tunnel. */
   #ask = (...call) => this.#operation(...call);
   /** Lists of ends, each of a close() under way. @type {Set<object[]>} */
   #ends = new Set();
+  /** Who decides about the host key of each jump host, in order, and last about the server's. */
+  #verifiers;
+  /** The stream that leads to the server, if one does, and what became of it once it is in use. */
+  #sock;
+  #carried;
   /** Whether the server's questions go to 'keyboard-interactive'. */
   #interactive;
   /** Events run in the context in which the tunnel was made. */
   #resource = new AsyncResource('SSHTUNNEL');
   #promises;
+  /** What ssh_config files say that is not honoured. */
+  #configNotices = Object.freeze([]);
   /** Why the last host key was refused, if hostVerifier failed over it. */
   #refusal;
   /** Up, or with a 'close' still to be delivered. */
@@ -68,7 +82,8 @@ class SSHTunnel extends EventEmitter {
 
   constructor(options) {
     super();
-    const { native, hostVerifier, interactive, wipe } = check.checkOptions(options);
+    const { native, verifiers, interactive, sock, wipe } = check.checkOptions(options);
+    if (given.has(sock)) throw invalidArgValue('options.sock', 'was given to another tunnel', sock, { secret: true });
     let handle;
     try {
       handle = create(this, native);
@@ -77,8 +92,25 @@ class SSHTunnel extends EventEmitter {
     }
     if (typeof handle !== 'number') throw fromNative(handle);
     this.#handle = handle;
-    this.#hostVerifier = hostVerifier;
+    this.#verifiers = verifiers;
     this.#interactive = interactive;
+    this.#sock = sock;
+    if (sock !== undefined) given.add(sock);
+  }
+
+  static fromConfig(host, overrides) {
+    const { options, notices, wipe } = readConfig(host, overrides);
+    try {
+      const tunnel = new this(options);
+      tunnel.#configNotices = Object.freeze(notices);
+      return tunnel;
+    } finally {
+      wipe();
+    }
+  }
+
+  get configNotices() {
+    return this.#configNotices;
   }
 
   getLinger(callback) {
@@ -118,25 +150,27 @@ class SSHTunnel extends EventEmitter {
   }
 
   connect(callback) {
-    this.#refuseDeadlock('connect', callback);
-    return this.#operation(Method.Connect, 0, 0, callback);
+    this.#prepareLogon('connect', callback);
+    return this.#operation(Method.Connect, 0, callback);
   }
 
   startListening(callback) {
-    this.#refuseDeadlock('startListening', callback);
-    return this.#operation(Method.StartListening, 0, 0, callback);
+    this.#prepareLogon('startListening', callback);
+    return this.#operation(Method.StartListening, 0, callback);
   }
 
   stopListening(callback) {
-    return this.#operation(Method.StopListening, 0, 0, callback);
+    return this.#operation(Method.StopListening, 0, callback);
   }
 
   disconnect(connectionId, callback) {
-    return this.#operation(Method.Disconnect, check.checkConnectionId(connectionId), 0, callback);
+    this.#refuseWithSock('disconnect', callback);
+    return this.#operation(Method.Disconnect, check.checkConnectionId(connectionId), callback);
   }
 
   shutdown(callback) {
-    return this.#operation(Method.Shutdown, 0, 0, callback);
+    this.#refuseWithSock('shutdown', callback);
+    return this.#operation(Method.Shutdown, 0, callback);
   }
 
   close(options, callback) {
@@ -145,7 +179,7 @@ class SSHTunnel extends EventEmitter {
     const limit = check.checkCloseOptions(options);
     // Every end is told on its way here: kept for whoever waits for them, and for nobody else.
     const ends = [];
-    this.#operation(Method.Close, limit, 0, callback, () => {
+    this.#operation(Method.Close, limit, callback, () => {
       this.#ends.delete(ends);
       return ends;
     });
@@ -153,7 +187,7 @@ class SSHTunnel extends EventEmitter {
   }
 
   connections(callback) {
-    return this.#operation(Method.Connections, 0, 0, callback, (infos) => infos.map((info) => new Connection(info, this.#ask)));
+    return this.#operation(Method.Connections, 0, callback, (infos) => infos.map((info) => new Connection(info, this.#ask)));
   }
 
   get listening() {
@@ -225,7 +259,7 @@ class SSHTunnel extends EventEmitter {
     return enqueue(this, this.#handle, method, argument, 0, callback, convert);
   }
 
-  #operation(method, argument, linger, callback, convert = itself) {
+  #operation(method, argument, callback, convert = itself, linger = 0) {
     if (callback !== undefined) return enqueue(this, this.#handle, method, argument, linger, callback, convert);
     const outcome = binding.call(this.#handle, method, argument, linger);
     this.#refresh();
@@ -233,10 +267,30 @@ class SSHTunnel extends EventEmitter {
     return convert(outcome);
   }
 
-  #refuseDeadlock(method, callback) {
-    if (callback !== undefined || binding.ready(this.#handle)) return;
-    if (this.#hostVerifier !== undefined) throw wouldDeadlock(method, 'options.hostVerifier');
-    if (this.#interactive) throw wouldDeadlock(method, "a listener of 'keyboard-interactive'");
+  /** Before what may log on: refuses to block what the logon needs, and has its stream carried. */
+  #prepareLogon(method, callback) {
+    if (callback === undefined) {
+      if (!binding.ready(this.#handle)) this.#refuseDeadlock(method);
+      return;
+    }
+    if (this.#sock === undefined) return;
+    if (!(callback instanceof Deferred)) check.checkFunction(callback, 'callback');
+    const descriptor = binding.attachSock(this.#handle);
+    if (typeof descriptor === 'number') this.#carried = carry(this.#sock, descriptor);
+    else if (descriptor !== undefined) throw fromNative(descriptor);
+  }
+
+  #refuseDeadlock(method) {
+    const asked = 'which the logon has to ask';
+    if (this.#verifiers.some((verifier) => verifier !== undefined)) throw wouldDeadlock(method, `options.hostVerifier, ${asked}`);
+    if (this.#interactive) throw wouldDeadlock(method, `a listener of 'keyboard-interactive', ${asked}`);
+    if (this.#sock !== undefined) throw wouldDeadlock(method, SOCK);
+  }
+
+  /** What closes waits for what is under way, which a stream of this thread would have to carry. */
+  #refuseWithSock(method, callback) {
+    const blocks = callback === undefined && this.#sock !== undefined;
+    if (blocks && binding.ready(this.#handle)) throw wouldDeadlock(method, SOCK);
   }
 
   /** Keeps this tunnel, and the event loop, while it is up. */
@@ -261,6 +315,8 @@ class SSHTunnel extends EventEmitter {
       error.cause = this.#refusal.reason;
       this.#refusal = undefined;
     }
+    const failed = this.#carried?.error;
+    if (error.code === 'ERR_SSH_DISCONNECTED' && failed !== undefined) error.cause = failed;
     return error;
   }
 
@@ -290,6 +346,9 @@ class SSHTunnel extends EventEmitter {
         for (const ends of this.#ends) ends.push(payload);
         this.emit('disconnected', payload);
         break;
+      case Kind.Reconnecting:
+        this.emit('reconnecting', { attempt: number, delay: payload, error: this.#error(failure) });
+        break;
       case Kind.Error:
         this.emit('error', this.#error(failure));
         break;
@@ -306,11 +365,11 @@ class SSHTunnel extends EventEmitter {
     }
   }
 
-  async #verifyHostKey(question, key) {
+  async #verifyHostKey(question, { hop, ...key }) {
     this.#refusal = undefined;
     let trusted = false;
     try {
-      const verify = this.#hostVerifier;
+      const verify = this.#verifiers.at(hop ?? -1);
       trusted = (await verify(key)) === true;
     } catch (reason) {
       this.#refusal = { reason };

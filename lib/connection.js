@@ -15,7 +15,7 @@ class Connection {
   #id;
   #promises;
 
-  /** @param {(method, connectionId, linger, callback, convert) => unknown} ask calls its tunnel */
+  /** @param {(method, connectionId, callback, convert, linger) => unknown} ask calls its tunnel */
   constructor(info, ask) {
     Object.assign(this, info);
     this.#ask = ask;
@@ -23,7 +23,7 @@ class Connection {
   }
 
   getLinger(callback) {
-    return this.#ask(Method.GetConnectionLinger, this.#id, 0, callback, check.isGraceful);
+    return this.#ask(Method.GetConnectionLinger, this.#id, callback, check.isGraceful);
   }
 
   setLinger(linger, callback) {
@@ -31,7 +31,7 @@ class Connection {
   }
 
   getLingerOption(callback) {
-    return this.#ask(Method.GetConnectionLinger, this.#id, 0, callback, check.unpackLinger);
+    return this.#ask(Method.GetConnectionLinger, this.#id, callback, check.unpackLinger);
   }
 
   setLingerOption(value, callback) {
@@ -44,7 +44,7 @@ class Connection {
   }
 
   #setLinger(packed, callback) {
-    return this.#ask(Method.SetConnectionLinger, this.#id, packed, callback, nothing);
+    return this.#ask(Method.SetConnectionLinger, this.#id, callback, nothing, packed);
   }
 }
 

@@ -144,4 +144,4 @@ function dispatch(handle, kind, number, failure, payload) {
   if (tunnel !== undefined) owner.deliver(tunnel, kind, number, failure, payload);
 }
 
-module.exports = { adopt, binding, create, enqueue, hold, mirror, unhold };
+module.exports = { Deferred, adopt, binding, create, enqueue, hold, mirror, unhold };

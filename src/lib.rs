@@ -17,4 +17,5 @@ pub mod node;
 mod runtime;
 pub mod session;
 mod sys;
+mod timer;
 pub mod tunnel;

@@ -10,6 +10,7 @@ import {
   type ConnectionInfo,
   type HostKeyInfo,
   type Linger,
+  type Reconnecting,
   type SSHTunnelError,
   type SSHTunnelOptions,
 } from 'sshtunnel-native';
@@ -47,9 +48,17 @@ const options: SSHTunnelOptions = {
   keepaliveInterval: 0,
   keepaliveCountMax: 3,
   readyTimeout: 20_000,
+  reconnect: { initialDelay: 1000, maxDelay: 30_000, maxAttempts: undefined },
 };
 
 const tunnel = new SSHTunnel(options);
+const configured: SSHTunnel = SSHTunnel.fromConfig('host', { configFile: 'none', username: 'user', forwardPort: 1 });
+for (const { host, option, value, reason, file, line } of configured.configNotices) {
+  const texts: (string | undefined)[] = [host, option, value, reason, file, line?.toFixed()];
+  void texts;
+}
+// @ts-expect-error no such option
+SSHTunnel.fromConfig('host', { config: 'none' });
 tunnel.on('keyboard-interactive', (name, instructions, lang, prompts, finish) => {
   finish(prompts.map(({ prompt, echo }) => (echo ? prompt : `${name}${instructions}${lang}`)));
   // @ts-expect-error answers are strings
@@ -88,6 +97,9 @@ tunnel.connections(callback);
 tunnel.on('connectionRequest', (request) => (request.remotePort > 1024 ? request.accept() : request.reject()));
 tunnel.on('connection', (connection) => console.log(connection.bytesUp, connection.linger.l_onoff));
 tunnel.once('disconnected', (end: ConnectionEnd) => console.log(end.closedBy === 'reset', end.droppedDown));
+tunnel.on('reconnecting', ({ attempt, delay, error }: Reconnecting) => console.log(attempt + delay, error.code));
+// @ts-expect-error boolean or object
+const slow: SSHTunnelOptions = { ...options, reconnect: 1000 };
 tunnel.on('error', (error) => console.log(error.syscall)).on('close', () => undefined).ref().unref();
 
 export async function main(): Promise<void> {

@@ -2,7 +2,7 @@
 //! checked what users gave.
 
 use napi::Env;
-use napi::bindgen_prelude::{Either, Function, Unknown};
+use napi::bindgen_prelude::{Either, Either3, Function, Undefined, Unknown};
 use napi_derive::napi;
 use zeroize::Zeroizing;
 
@@ -75,6 +75,17 @@ pub fn enqueue(
     let arguments = Arguments { first: argument, linger };
     environment::find(handle)?.enqueue(method, arguments, number, in_turn);
     Ok(())
+}
+
+/// The descriptor that a tunnel's `sock` is to be joined to; the caller owns it. Nothing if there is
+/// no `sock`, or it is joined already.
+#[napi(catch_unwind)]
+pub fn attach_sock(handle: u32) -> napi::Result<Either3<i32, Undefined, Failure>> {
+    Ok(match environment::find(handle)?.attach_sock() {
+        Ok(Some(descriptor)) => Either3::A(descriptor),
+        Ok(None) => Either3::B(()),
+        Err(failure) => Either3::C(failure),
+    })
 }
 
 /// Answers a `HostKey`. Only the first answer counts, and none that comes after the tunnel.

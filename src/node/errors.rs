@@ -2,6 +2,7 @@
 
 use napi_derive::napi;
 
+#[cfg(unix)]
 use crate::session;
 use crate::tunnel::Error;
 
@@ -25,6 +26,17 @@ impl Failure {
     /// A failure that no system call is behind.
     pub(super) fn new(code: &str, message: String) -> Self {
         Self { code: code.to_owned(), message, errno: None, syscall: None, address: None }
+    }
+
+    /// A failure of a system call that is about nothing but this process.
+    #[cfg(unix)]
+    pub(super) fn of_system(syscall: &str, error: &std::io::Error) -> Self {
+        let code = session::system_code(error);
+        Self {
+            errno: error.raw_os_error(),
+            syscall: Some(syscall.to_owned()),
+            ..Self::new(&code, format!("{syscall} {code}"))
+        }
     }
 
     /// A blocking call met a question that only this JavaScript thread could answer.
@@ -51,12 +63,11 @@ impl From<&Error> for Failure {
 
 /// Where a system call was directed.
 fn address(error: &Error) -> Option<&str> {
-    if let Error::Listen { address, .. } | Error::Session(session::Error::Dial { address, .. }) =
-        error
-    {
-        return Some(address);
+    match error {
+        Error::Session(error) => error.address(),
+        Error::Listen { address, .. } => Some(address),
+        Error::Closed | Error::NoConnection(_) => None,
     }
-    None
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What a handle stands for: a tunnel, its calls in order, and who is told of it.
 
+#[cfg(unix)]
+use std::os::fd::IntoRawFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -9,12 +11,17 @@ use super::errors::Failure;
 use super::events::{Payload, Watcher};
 use super::lock;
 use crate::runtime;
+#[cfg(unix)]
+use crate::session::Sock;
 use crate::tunnel::{Config, Settings, Tunnel};
 
 /// A tunnel and the order of its calls. Dropping it drops the tunnel, which then closes hard.
 pub struct Object {
     tunnel: Tunnel,
     watcher: Arc<Watcher>,
+    /// Where JavaScript's stream is to lead to the server.
+    #[cfg(unix)]
+    sock: Option<Arc<Sock>>,
     /// Apart from the object, so that a reply under way does not keep the tunnel.
     replies: Arc<Replies>,
     queue: Mutex<Queue>,
@@ -29,6 +36,8 @@ impl Object {
     pub(super) fn new(handle: u32, link: Arc<Link>, config: Config, settings: Settings) -> Self {
         let watcher = Arc::new(Watcher::new(handle, link.clone()));
         Self {
+            #[cfg(unix)]
+            sock: config.target.sock().cloned(),
             tunnel: Tunnel::new(config, settings, watcher.clone()),
             watcher,
             replies: Arc::new(Replies::new(handle, link)),
@@ -44,6 +53,20 @@ impl Object {
 
     pub(super) fn watcher(&self) -> &Watcher {
         &self.watcher
+    }
+
+    /// The descriptor that JavaScript is to join its stream to; the caller owns it. `None` if there
+    /// is no such stream, or none any more.
+    #[cfg(unix)]
+    pub(super) fn attach_sock(&self) -> Result<Option<i32>, Failure> {
+        let Some(sock) = &self.sock else { return Ok(None) };
+        let end = sock.attach().map_err(|error| Failure::of_system("socketpair", &error))?;
+        Ok(end.map(IntoRawFd::into_raw_fd))
+    }
+
+    #[cfg(not(unix))]
+    pub(super) fn attach_sock(&self) -> Result<Option<i32>, Failure> {
+        Ok(None)
     }
 
     pub(super) fn belongs_to(&self, link: &Arc<Link>) -> bool {

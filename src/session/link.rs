@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use ssh_proto::{Client, DisconnectReason};
 use tokio::time::timeout;
 
+use super::Error;
 use super::stream::Stream;
 
 /// A read below this is a sign of requests and answers, not of bulk.
 const SMALL_READ: usize = 16 * 1024;
 /// How long the server may take to hear our farewell.
-const FAREWELL: Duration = Duration::from_secs(2);
+pub(super) const FAREWELL: Duration = Duration::from_secs(2);
 /// Bytes thrown away in one read.
 const DISCARD: usize = 16 * 1024;
 
@@ -77,6 +78,16 @@ impl Link {
         let _ = self.stream.try_write(self.client.pending());
     }
 
+    /// Why the session is lost, of which `error` is what the socket tells.
+    pub(crate) fn loss(&self, error: &io::Error) -> Error {
+        self.stream.fate().unwrap_or_else(|| {
+            Error::Disconnected(match error.kind() {
+                io::ErrorKind::UnexpectedEof => "the server closed the connection".to_owned(),
+                _ => format!("the connection to the server broke: {error}"),
+            })
+        })
+    }
+
     /// To be called when there is nothing left to do: sends an acknowledgement that is owed.
     pub(crate) fn idle(&mut self) {
         if std::mem::take(&mut self.owes_ack) {
@@ -113,4 +124,19 @@ impl Link {
             }
         }
     }
+}
+
+/// Sends what is pending, then receives something; an end of the connection is an error, which says
+/// what was waited for. Dropping the future loses nothing.
+pub(super) async fn exchange(link: &mut Link, waiting_for: &str) -> Result<(), Error> {
+    let mut outcome = poll_fn(|cx| link.poll_flush(cx)).await;
+    if outcome.is_ok() {
+        outcome = poll_fn(|cx| link.poll_receive(cx, Instant::now())).await;
+    }
+    outcome.map_err(|error| match link.loss(&error) {
+        Error::Disconnected(text) => {
+            Error::Disconnected(format!("{text} while we waited for {waiting_for}"))
+        }
+        other => other,
+    })
 }

@@ -169,7 +169,11 @@ impl Connection {
         let read = client.fill(self.channel, most, |slots| {
             offered = slots.iter().map(|slot| slot.len()).sum();
             let mut socket = &*SockRef::from(stream);
-            attempt(stream, Interest::READABLE, offered, || socket.read_vectored(slots))
+            attempt(
+                |work| stream.try_io(Interest::READABLE, work),
+                offered,
+                || socket.read_vectored(slots),
+            )
         });
         match read {
             Ok(0) => return if self.is_reset() { Taken::Reset } else { Taken::End },

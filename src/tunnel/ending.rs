@@ -27,7 +27,7 @@ pub(super) enum Cause {
     Rejected,
     /// No byte for as long as `idleTimeout`.
     Idle,
-    /// Nobody answered in time: the owner the request, or the server the opening.
+    /// What it waited for did not come in time: the owner's answer, the server's, or a session.
     Unanswered(&'static str),
     /// The server refused to open the far side.
     Refused(OpenFailure, String),
@@ -46,15 +46,7 @@ impl Cause {
             Cause::Owner(_) => "OK",
             Cause::Rejected => "ERR_TUNNEL_REJECTED",
             Cause::Idle | Cause::Unanswered(_) => "ETIMEDOUT",
-            Cause::Refused(OpenFailure::AdministrativelyProhibited, _) => {
-                "ERR_SSH_OPEN_ADMINISTRATIVELY_PROHIBITED"
-            }
-            Cause::Refused(OpenFailure::ConnectFailed, _) => "ERR_SSH_OPEN_CONNECT_FAILED",
-            Cause::Refused(OpenFailure::UnknownChannelType, _) => {
-                "ERR_SSH_OPEN_UNKNOWN_CHANNEL_TYPE"
-            }
-            Cause::Refused(OpenFailure::ResourceShortage, _) => "ERR_SSH_OPEN_RESOURCE_SHORTAGE",
-            Cause::Refused(OpenFailure::Other(_), _) => "ERR_SSH_OPEN_FAILED",
+            Cause::Refused(reason, _) => session::open_code(*reason),
             Cause::SessionLost(_) => "ERR_SSH_DISCONNECTED",
         }
         .into()
@@ -75,7 +67,7 @@ impl Cause {
             Cause::Owner(method) => format!("closed by {method}()"),
             Cause::Rejected => "the connection request was rejected".into(),
             Cause::Idle => "no byte moved for as long as idleTimeout".into(),
-            Cause::Unanswered(what) => format!("no answer to {what} within readyTimeout"),
+            Cause::Unanswered(what) => format!("no {what} within readyTimeout"),
             Cause::Refused(OpenFailure::Other(code), text) => {
                 format!("the server refused to open the channel (reason {code}): {text}")
             }

@@ -123,7 +123,9 @@ impl Tunnel {
         self.shared.ready.load(Ordering::Acquire)
     }
 
-    /// Logs on to the SSH server. Done when the session is up; at once when it is up already.
+    /// Logs on to the SSH server. Done when the session is up; at once when it is up already. While
+    /// a lost session waits to be set up again, the next attempt begins now, and its outcome is
+    /// that of the call.
     pub fn connect(&self) -> Pending<()> {
         self.operation(Command::Connect)
     }
@@ -134,7 +136,7 @@ impl Tunnel {
     }
 
     /// Gives up the local port; open connections and the session live on. Connections that wait to
-    /// be accepted are reset by the system.
+    /// be accepted are reset by the system, those that wait for a lost session by us.
     pub fn stop_listening(&self) -> Pending<()> {
         self.operation(Command::StopListening)
     }

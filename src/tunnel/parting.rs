@@ -7,6 +7,7 @@
 //! | reset by the local program | flush up, CLOSE | CLOSE |
 //! | refused, rejected, unanswered | RST | RST |
 //! | session lost | deliver, RST | RST |
+//! | session lost before it was open | wait for the next one, else RST | the same |
 //! | disconnect, shutdown, idle | drain both ways, CLOSE, FIN | RST, CLOSE |
 //!
 //! A bounded close is a graceful one whose linger time runs from the event on: when it is over, the
@@ -19,6 +20,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 use tokio::time::sleep_until;
 
+use super::arrivals::Awaited;
 use super::connection::{Connection, Down, Stage, Up};
 use super::driver::Driver;
 use super::ending::{Cause, Report};
@@ -54,7 +56,7 @@ impl Parting {
 impl Driver {
     /// Closes a connection on its owner's behalf; `false` when there is none with this number.
     pub(super) fn close_connection(&mut self, id: u64, cause: Cause) -> bool {
-        if let Some(arrival) = self.requests.remove(&id) {
+        if let Some(arrival) = self.requests.remove(&id).or_else(|| self.held.remove(&id)) {
             self.turn_away(arrival, cause);
             return true;
         }
@@ -96,7 +98,7 @@ impl Driver {
     fn settings_of(&mut self, id: u64) -> Result<&mut Settings, Error> {
         let arrival = match self.table.find(id) {
             Some(index) => self.table.get(index).map(|connection| &mut connection.arrival),
-            None => self.requests.get_mut(&id),
+            None => self.requests.get_mut(&id).or_else(|| self.held.get_mut(&id)),
         };
         arrival.map(|arrival| &mut arrival.settings).ok_or(Error::NoConnection(id))
     }
@@ -212,16 +214,20 @@ impl Driver {
         next
     }
 
-    /// The session is lost: a stream that was cut never looks complete.
-    pub(super) fn end_all(&mut self, error: &session::Error) {
+    /// The session is lost: a stream that was cut never looks complete. Connections that were not
+    /// open yet have lost nothing: they wait for the next session, if there is to be one.
+    pub(super) fn end_all(&mut self, error: &session::Error, now: Instant) {
         let cause = Cause::SessionLost(error.clone());
-        for (_, arrival) in std::mem::take(&mut self.requests) {
-            self.turn_away(arrival, cause.clone());
+        let comes_back = self.recovery.is_under_way();
+        if !comes_back {
+            self.turn_away_all(&cause);
         }
         self.queue.clear();
+        self.unanswered.retain(|(.., awaited)| !matches!(awaited, Awaited::Channel(_)));
         for connection in self.table.drain() {
             let hard = connection.arrival.settings.linger.ending() == Ending::Hard;
             match connection.stage {
+                Stage::Opening if comes_back => self.hold(connection.arrival, now),
                 Stage::Opening | Stage::Reset => self.part_reset(connection, cause.clone()),
                 Stage::Open | Stage::Closing(_) if hard => {
                     self.part_reset(connection, cause.clone());
