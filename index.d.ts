@@ -10,7 +10,7 @@ import { Duplex } from 'node:stream';
  * |---|---|---|
  * | 0 | any | gracefully: everything is delivered, then FIN, without a limit in time |
  * | not 0 | 0 | hard: what is not delivered yet is dropped, the peer gets RST (ECONNRESET) |
- * | not 0 | n | not supported yet: refused with RangeError ERR_OUT_OF_RANGE |
+ * | not 0 | n | bounded: gracefully for at most n seconds from the close, then hard; nobody else waits |
  */
 export interface Linger {
   l_onoff: number;
@@ -458,7 +458,7 @@ export interface ConnectionInfo {
   /** What the SSH server connects it to. */
   forwardHost: string;
   forwardPort: number;
-  /** The value that it was accepted with and will be closed by. */
+  /** The value that it will be closed by: it was accepted with it, or got it later. */
   linger: Linger;
   /**
    * `'requested'`: waits for an answer to its 'connectionRequest'. `'opening'`: the SSH server was
@@ -472,6 +472,36 @@ export interface ConnectionInfo {
   bytesDown: number;
 }
 
+/**
+ * A connection and what can still be decided about it: how it will be closed, in the forms that
+ * {@link SSHTunnel} has for connections to come. Its other members stay as they were at the moment
+ * of asking.
+ *
+ * Calls are calls on the tunnel: their order, and what a callback or a blocking call means, are the
+ * same. They fail with ERR_TUNNEL_NO_CONNECTION when the connection has ended; to set something,
+ * also when it is being closed: it goes on as it began. (One that both sides have ended, and whose
+ * local program has not taken everything yet, is being closed in this sense.)
+ */
+export interface Connection extends ConnectionInfo {
+  getLinger(): boolean;
+  getLinger(callback: Callback<boolean>): void;
+  setLinger(linger: boolean): void;
+  setLinger(linger: boolean, callback: Callback): void;
+  getLingerOption(): Linger;
+  getLingerOption(callback: Callback<Linger>): void;
+  setLingerOption(value: Linger): void;
+  setLingerOption(value: Linger, callback: Callback): void;
+  /** The same methods as promises. */
+  readonly promises: ConnectionPromises;
+}
+
+export interface ConnectionPromises {
+  getLinger(): Promise<boolean>;
+  setLinger(linger: boolean): Promise<void>;
+  getLingerOption(): Promise<Linger>;
+  setLingerOption(value: Linger): Promise<void>;
+}
+
 /** How a connection ended, and what became of its bytes. */
 export interface ConnectionEnd {
   connectionId: number;
@@ -479,7 +509,8 @@ export interface ConnectionEnd {
    * What ended it:
    * - `'OK'`: both directions had ended, or `disconnect()`, `shutdown()` or `close()` ended it
    *   gracefully; only `clean` tells that both had ended
-   * - `'ECONNABORTED'`: one of these three ended it hard, or before it was open
+   * - `'ECONNABORTED'`: one of these three ended it hard, or before it was open, or began to end it
+   *   gracefully until its linger time ran out
    * - `'ECONNRESET'`: the local program reset it, or vanished
    * - `'ETIMEDOUT'`: it was idle for `idleTimeout`, or not open within `readyTimeout`; `reason` says
    *   what it waited for
@@ -520,7 +551,10 @@ export interface ConnectionEnd {
   droppedDown: number;
   /** The value that it was closed by. */
   linger: Linger;
-  /** Whether the linger time ran out and cut a graceful close short: never yet, see {@link Linger}. */
+  /**
+   * Whether the linger time of a bounded close ran out before everything was delivered: then
+   * `closedBy` is 'reset', unless the stream down had ended before and was taken.
+   */
   lingerExpired: boolean;
 }
 
@@ -556,7 +590,7 @@ export interface SSHTunnelError extends Error {
    * - `'ERR_SSH_OPEN_...'`: a jump host refused to connect to the next server, see {@link ConnectionEnd.code}
    * - `'ERR_TUNNEL_SOCK_USED'`: `sock` has served a session
    * - `'ERR_TUNNEL_CLOSED'`: the tunnel was shut down while the operation was under way
-   * - `'ERR_TUNNEL_NO_CONNECTION'`: there is no connection with that number
+   * - `'ERR_TUNNEL_NO_CONNECTION'`: there is no connection with that number, or it is being closed
    * - `'ERR_TUNNEL_WOULD_DEADLOCK'`: the call would have blocked the thread that had to answer it
    */
   code: string;
@@ -616,7 +650,7 @@ export interface SSHTunnelEvents {
   /** A connection came in. While anybody listens for this, every new connection waits for an answer. */
   connectionRequest: [request: ConnectionRequest];
   /** A connection is open from end to end. */
-  connection: [connection: ConnectionInfo];
+  connection: [connection: Connection];
   /** A connection has ended; the last event about it. */
   disconnected: [end: ConnectionEnd];
   /**
@@ -650,8 +684,8 @@ export interface SSHTunnelPromises {
   stopListening(): Promise<void>;
   disconnect(connectionId: number): Promise<void>;
   shutdown(): Promise<void>;
-  close(options?: CloseOptions): Promise<void>;
-  connections(): Promise<ConnectionInfo[]>;
+  close(options?: CloseOptions): Promise<ConnectionEnd[]>;
+  connections(): Promise<Connection[]>;
 }
 
 export interface CloseOptions {
@@ -730,8 +764,8 @@ export class SSHTunnel extends EventEmitter {
   getLingerOption(callback: Callback<Linger>): void;
 
   /**
-   * Sets the LINGER structure behind the property. A bounded close (both members nonzero) is not
-   * supported yet: RangeError ERR_OUT_OF_RANGE.
+   * Sets the LINGER structure behind the property, for the same connections. {@link Connection} can
+   * change it for one that exists.
    */
   setLingerOption(value: Linger): void;
   setLingerOption(value: Linger, callback: Callback): void;
@@ -791,8 +825,8 @@ export class SSHTunnel extends EventEmitter {
   stopListening(callback: Callback): void;
 
   /**
-   * Closes one connection by the Linger that it was accepted with. Done when it has ended, and its
-   * 'disconnected' event is on its way.
+   * Closes one connection by its Linger. Done when it has ended, and its 'disconnected' event is on
+   * its way.
    *
    * - Graceful: what has come in from either side until now is delivered; both peers read all of it
    *   and then the end of stream (FIN). What the local program sends after the call is read and
@@ -801,9 +835,13 @@ export class SSHTunnel extends EventEmitter {
    *   given two seconds for it.
    * - Hard: what is not delivered yet is dropped and counted; the local program gets ECONNRESET, the
    *   far side the end of the channel. Takes no time.
+   * - Bounded: as graceful for at most `l_linger` seconds from the call, then as hard. What was taken
+   *   by then is delivered, what was not is dropped and counted.
    * - A connection that is not open from end to end yet gets ECONNRESET either way.
    *
-   * A connection that is closing already goes on as it began; the call waits with it. Fails with
+   * A connection that is closing already goes on as it began; the call waits with it. Where it is
+   * only waited for the local program to take what both sides had sent before they ended, no time
+   * runs before this call. Fails with
    * ERR_TUNNEL_NO_CONNECTION if there is no such connection (any more).
    */
   disconnect(connectionId: number): void;
@@ -824,20 +862,24 @@ export class SSHTunnel extends EventEmitter {
    * Stops listening, lets the connections go on until both of their sides have finished, or for
    * `timeout` milliseconds, then does what {@link SSHTunnel.shutdown} does. Never blocks: without a
    * callback it returns a promise. What finishes in time is delivered completely and ends with FIN;
-   * what does not is closed by its Linger, where a graceful close may take longer than `timeout`.
-   * Of several calls the shortest time counts; `shutdown()` cuts it short. Fails over nothing but a
-   * bad argument.
+   * what does not is closed by its Linger: hard at once, bounded within `l_linger` seconds more,
+   * gracefully without a limit. Of several calls the shortest time counts; `shutdown()` cuts it
+   * short. Fails over nothing but a bad argument.
+   *
+   * Gives the ends of the connections that existed at the call, in the order in which they ended:
+   * the very objects that 'disconnected' brings. `clean` tells which of them finished. Nothing but
+   * this list keeps them, also where there were many; of several calls each has its own.
    */
-  close(options?: CloseOptions): Promise<void>;
-  close(callback: Callback): void;
-  close(options: CloseOptions | undefined, callback: Callback): void;
+  close(options?: CloseOptions): Promise<ConnectionEnd[]>;
+  close(callback: Callback<ConnectionEnd[]>): void;
+  close(options: CloseOptions | undefined, callback: Callback<ConnectionEnd[]>): void;
 
   /** `close()` without a limit in time, for `await using`; where the runtime has the symbol. */
   [Symbol.asyncDispose](): Promise<void>;
 
   /** The connections that exist now. */
-  connections(): ConnectionInfo[];
-  connections(callback: Callback<ConnectionInfo[]>): void;
+  connections(): Connection[];
+  connections(callback: Callback<Connection[]>): void;
 
   /** Whether the local port is bound; also while a lost session is being set up again. */
   readonly listening: boolean;

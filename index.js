@@ -5,7 +5,8 @@ const { EventEmitter } = require('node:events');
 
 const check = require('./lib/arguments.js');
 const { readConfig } = require('./lib/config/index.js');
-const { Deferred, adopt, binding, create, enqueue, hold, unhold } = require('./lib/environment.js');
+const { Connection } = require('./lib/connection.js');
+const { Deferred, adopt, binding, create, enqueue, hold, mirror, unhold } = require('./lib/environment.js');
 const { fromNative, invalidArgValue, wouldDeadlock } = require('./lib/errors.js');
 const { carry } = require('./lib/sock.js');
 
@@ -44,6 +45,10 @@ const MIRRORED = {
 
 class SSHTunnel extends EventEmitter {
   #handle;
+  /** How connections reach their tunnel. */
+  #ask = (...call) => this.#operation(...call);
+  /** Lists of ends, each of a close() under way. @type {Set<object[]>} */
+  #ends = new Set();
   /** Who decides about the host key of each jump host, in order, and last about the server's. */
   #verifiers;
   /** The stream that leads to the server, if one does, and what became of it once it is in use. */
@@ -171,11 +176,18 @@ class SSHTunnel extends EventEmitter {
   close(options, callback) {
     if (typeof options === 'function' && callback === undefined) [options, callback] = [undefined, options];
     if (callback === undefined) return this.promises.close(options);
-    return this.#operation(Method.Close, check.checkCloseOptions(options), callback);
+    const limit = check.checkCloseOptions(options);
+    // Every end is told on its way here: kept for whoever waits for them, and for nobody else.
+    const ends = [];
+    this.#operation(Method.Close, limit, callback, () => {
+      this.#ends.delete(ends);
+      return ends;
+    });
+    this.#ends.add(ends);
   }
 
   connections(callback) {
-    return this.#operation(Method.Connections, 0, callback);
+    return this.#operation(Method.Connections, 0, callback, (infos) => infos.map((info) => new Connection(info, this.#ask)));
   }
 
   get listening() {
@@ -187,19 +199,7 @@ class SSHTunnel extends EventEmitter {
   }
 
   get promises() {
-    if (this.#promises === undefined) {
-      const mirror = {};
-      for (const [name, arity] of Object.entries(MIRRORED)) {
-        const method = SSHTunnel.prototype[name];
-        mirror[name] = async (...args) => {
-          const deferred = new Deferred();
-          args.length = arity;
-          method.call(this, ...args, deferred);
-          return deferred.promise;
-        };
-      }
-      this.#promises = Object.freeze(mirror);
-    }
+    this.#promises ??= mirror(this, SSHTunnel.prototype, MIRRORED);
     return this.#promises;
   }
 
@@ -255,16 +255,16 @@ class SSHTunnel extends EventEmitter {
   }
 
   #setting(method, argument, callback, convert) {
-    if (callback === undefined) return convert(binding.call(this.#handle, method, argument));
-    return enqueue(this, this.#handle, method, argument, callback, convert);
+    if (callback === undefined) return convert(binding.call(this.#handle, method, argument, 0));
+    return enqueue(this, this.#handle, method, argument, 0, callback, convert);
   }
 
-  #operation(method, argument, callback) {
-    if (callback !== undefined) return enqueue(this, this.#handle, method, argument, callback, itself);
-    const outcome = binding.call(this.#handle, method, argument);
+  #operation(method, argument, callback, convert = itself, linger = 0) {
+    if (callback !== undefined) return enqueue(this, this.#handle, method, argument, linger, callback, convert);
+    const outcome = binding.call(this.#handle, method, argument, linger);
     this.#refresh();
-    if (outcome === undefined || Array.isArray(outcome)) return outcome;
-    throw this.#error(outcome);
+    if (typeof outcome === 'object' && !Array.isArray(outcome)) throw this.#error(outcome);
+    return convert(outcome);
   }
 
   /** Before what may log on: refuses to block what the logon needs, and has its stream carried. */
@@ -340,9 +340,10 @@ class SSHTunnel extends EventEmitter {
         this.#requestConnection(payload);
         break;
       case Kind.Connection:
-        this.emit('connection', payload);
+        this.emit('connection', new Connection(payload, this.#ask));
         break;
       case Kind.Disconnected:
+        for (const ends of this.#ends) ends.push(payload);
         this.emit('disconnected', payload);
         break;
       case Kind.Reconnecting:
@@ -353,6 +354,8 @@ class SSHTunnel extends EventEmitter {
         break;
       case Kind.Close:
         this.#closed = number;
+        // What comes from now on belongs to another life.
+        this.#ends.clear();
         try {
           this.emit('close');
         } finally {
@@ -414,8 +417,8 @@ class SSHTunnel extends EventEmitter {
 
 if (Symbol.asyncDispose !== undefined) {
   Object.defineProperty(SSHTunnel.prototype, Symbol.asyncDispose, {
-    value: function asyncDispose() {
-      return this.close();
+    value: async function asyncDispose() {
+      await this.close();
     },
     configurable: true,
     writable: true,

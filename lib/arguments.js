@@ -38,16 +38,16 @@ function checkLingerOption(value, name) {
   const { l_onoff, l_linger } = checkObject(value, name);
   const onoff = checkInteger(l_onoff, `${name}.l_onoff`, 0, MOST_SHORT);
   const linger = checkInteger(l_linger, `${name}.l_linger`, 0, MOST_SHORT);
-  if (onoff !== 0 && linger !== 0) {
-    const range = '0 while l_onoff is not 0: a close bounded to l_linger seconds is not supported yet';
-    throw outOfRange(`${name}.l_linger`, range, linger);
-  }
   return onoff * (MOST_SHORT + 1) + linger;
 }
 
-/** What `true` and `false` stand for: {0, 0} and {1, 0}. */
+/** What `true` and `false` stand for, as the addon takes it: {0, 0} and {1, 0}. */
+function packLinger(value, name) {
+  return checkBoolean(value, name) ? 0 : MOST_SHORT + 1;
+}
+
 function checkLinger(value, name) {
-  if (typeof value === 'boolean') return value ? 0 : MOST_SHORT + 1;
+  if (typeof value === 'boolean') return packLinger(value, name);
   if (value === null || typeof value !== 'object') {
     throw invalidArgType(name, 'one of type boolean or object', value);
   }
@@ -57,6 +57,12 @@ function checkLinger(value, name) {
 /** @param {number} packed */
 function unpackLinger(packed) {
   return { l_onoff: Math.floor(packed / (MOST_SHORT + 1)), l_linger: packed % (MOST_SHORT + 1) };
+}
+
+/** The boolean face of the structure: false for a hard close only. */
+function isGraceful(packed) {
+  const { l_onoff, l_linger } = unpackLinger(packed);
+  return l_onoff === 0 || l_linger !== 0;
 }
 
 /** How to reconnect, with defaults that go with what is given; undefined: not at all. */
@@ -154,5 +160,7 @@ module.exports = {
   checkMilliseconds,
   checkOptions,
   checkResponses,
+  isGraceful,
+  packLinger,
   unpackLinger,
 };

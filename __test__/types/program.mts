@@ -5,6 +5,7 @@ import {
   SSHTunnel,
   sshtunnel,
   type Callback,
+  type Connection,
   type ConnectionEnd,
   type ConnectionInfo,
   type HostKeyInfo,
@@ -88,7 +89,7 @@ tunnel.getLinger((error, linger) => {
     void value;
   }
 });
-const callback: Callback<ConnectionInfo[]> = (error, connections) => {
+const callback: Callback<Connection[]> = (error, connections) => {
   if (error === null) for (const { connectionId, state } of connections) if (state === 'open') tunnel.disconnect(connectionId);
 };
 tunnel.connections(callback);
@@ -107,11 +108,17 @@ export async function main(): Promise<void> {
   const port: number = tunnel.localPort;
   const listening: boolean = tunnel.listening;
   const connections: ConnectionInfo[] = await tunnel.promises.connections();
+  for (const connection of await tunnel.promises.connections()) {
+    connection.setLingerOption({ l_onoff: 1, l_linger: 5 });
+    connection.setLinger(!connection.getLinger(), (error) => void error);
+    const { l_linger }: Linger = await connection.promises.getLingerOption();
+    void l_linger;
+  }
   await tunnel.promises.setLingerOption({ l_onoff: 0, l_linger: 0 });
-  await tunnel.close({ timeout: 1000 });
-  tunnel.close((error) => void error);
+  const ends: ConnectionEnd[] = await tunnel.close({ timeout: 1000 });
+  tunnel.close((error, ends) => void [error, ends.map(({ clean }) => clean)]);
   const disposable: AsyncDisposable = other;
-  void [port, listening, connections, disposable];
+  void [port, listening, connections, ends, disposable];
 }
 
 // @ts-expect-error forwardHost and forwardPort are missing

@@ -6,7 +6,7 @@ use napi::bindgen_prelude::{Either, Either3, Function, Undefined, Unknown};
 use napi_derive::napi;
 use zeroize::Zeroizing;
 
-use super::calls::Method;
+use super::calls::{Arguments, Method};
 use super::environment::{self, Dispatched};
 use super::errors::Failure;
 use super::events::Payload;
@@ -50,8 +50,13 @@ pub fn release(handle: u32) {
 
 /// A blocking call: its result, a number for a setting.
 #[napi(catch_unwind)]
-pub fn call(handle: u32, method: Method, argument: f64) -> napi::Result<Either<Payload, Failure>> {
-    Ok(match environment::find(handle)?.call(method, argument) {
+pub fn call(
+    handle: u32,
+    method: Method,
+    argument: f64,
+    linger: f64,
+) -> napi::Result<Either<Payload, Failure>> {
+    Ok(match environment::find(handle)?.call(method, Arguments { first: argument, linger }) {
         Ok(payload) => Either::A(payload),
         Err(failure) => Either::B(failure),
     })
@@ -63,10 +68,12 @@ pub fn enqueue(
     handle: u32,
     method: Method,
     argument: f64,
+    linger: f64,
     number: f64,
     in_turn: bool,
 ) -> napi::Result<()> {
-    environment::find(handle)?.enqueue(method, argument, number, in_turn);
+    let arguments = Arguments { first: argument, linger };
+    environment::find(handle)?.enqueue(method, arguments, number, in_turn);
     Ok(())
 }
 

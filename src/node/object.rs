@@ -5,7 +5,7 @@ use std::os::fd::IntoRawFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::calls::{Begun, Method, Queue, Replies};
+use super::calls::{Arguments, Begun, Method, Queue, Replies};
 use super::environment::Link;
 use super::errors::Failure;
 use super::events::{Payload, Watcher};
@@ -74,35 +74,35 @@ impl Object {
     }
 
     /// Begins a call after all that were queued, and blocks until it is done.
-    pub(super) fn call(&self, method: Method, argument: f64) -> Result<Payload, Failure> {
+    pub(super) fn call(&self, method: Method, arguments: Arguments) -> Result<Payload, Failure> {
         let may_log_on = matches!(method, Method::Connect | Method::StartListening);
         if !may_log_on {
-            return self.begin_last(method, argument).wait();
+            return self.begin_last(method, arguments).wait();
         }
         let (outcome, deadlock) =
-            self.watcher.blocking(|| self.begin_last(method, argument).wait());
+            self.watcher.blocking(|| self.begin_last(method, arguments).wait());
         if deadlock { outcome.map_err(|_| Failure::would_deadlock()) } else { outcome }
     }
 
-    fn begin_last(&self, method: Method, argument: f64) -> Begun {
+    fn begin_last(&self, method: Method, arguments: Arguments) -> Begun {
         if self.unbegun.load(Ordering::Acquire) == 0 {
-            return Begun::new(&self.tunnel, method, argument);
+            return Begun::new(&self.tunnel, method, arguments);
         }
         let _execution = lock(&self.execution);
         self.begin_queued(Queue::pop);
-        Begun::new(&self.tunnel, method, argument)
+        Begun::new(&self.tunnel, method, arguments)
     }
 
     /// Queues a call; its reply goes to `call`, with `in_turn` not before those of earlier calls.
     pub(super) fn enqueue(
         self: &Arc<Self>,
         method: Method,
-        argument: f64,
+        arguments: Arguments,
         call: f64,
         in_turn: bool,
     ) {
         self.unbegun.fetch_add(1, Ordering::AcqRel);
-        if lock(&self.queue).push(method, argument, call, in_turn) {
+        if lock(&self.queue).push(method, arguments, call, in_turn) {
             let object = self.clone();
             runtime::handle().spawn(async move {
                 // Nobody waits while holding this lock: beginning a call never does.
@@ -115,11 +115,11 @@ impl Object {
     /// Begins queued calls until there are none. The caller holds the execution lock.
     fn begin_queued(&self, mut next: impl FnMut(&mut Queue) -> Option<super::calls::Job>) {
         while let Some(job) = { next(&mut lock(&self.queue)) } {
-            let begun = Begun::new(&self.tunnel, job.method, job.argument);
+            let begun = Begun::new(&self.tunnel, job.method, job.arguments);
             self.unbegun.fetch_sub(1, Ordering::AcqRel);
             match begun {
                 Begun::Done(_) => self.replies.settle(job.ticket, begun.wait()),
-                Begun::Operation(_) | Begun::List(_) => {
+                Begun::Operation(_) | Begun::Linger(_) | Begun::List(_) => {
                     let replies = self.replies.clone();
                     runtime::handle().spawn(async move {
                         let outcome = begun.done().await;

@@ -16,10 +16,11 @@ use super::command::Command;
 use super::connection::Arrival;
 use super::listener::Listener;
 use super::operations::Operations;
+use super::parting::Parting;
 use super::ready::ReadyList;
 use super::recovery::Recovery;
 use super::table::Table;
-use super::{Config, ConnectionEnd, ConnectionInfo, Event, Observer, Shared};
+use super::{Config, ConnectionEnd, Event, Observer, Shared};
 use crate::backlog::Backlog;
 use crate::closing;
 use crate::session::{self, Link};
@@ -62,8 +63,8 @@ pub(super) struct Driver {
     /// Connections that wait for a session, by their numbers.
     pub(super) held: BTreeMap<u64, Arrival>,
     pub(super) table: Table,
-    /// Connections whose sockets are being closed, by their numbers, as they were when that began.
-    pub(super) parting: HashMap<u64, ConnectionInfo>,
+    /// Connections whose sockets are being closed, by their numbers.
+    pub(super) parting: HashMap<u64, Parting>,
     /// The work of closing them.
     pub(super) closings: JoinSet<ConnectionEnd>,
     /// The number that the last connection got.
@@ -243,6 +244,7 @@ impl Driver {
             busy = true;
         }
         busy |= self.expire_unanswered(now);
+        busy |= self.expire_lingers(now);
         if self.next_idle_look.is_some_and(|due| due <= now) {
             self.next_idle_look = self.close_idle(now);
             busy = true;
@@ -257,6 +259,7 @@ impl Driver {
             self.link.as_ref().and_then(|link| link.client.timeout()),
             self.recovery.due(),
             self.unanswered.front().map(|(due, ..)| *due),
+            self.table.first_limit().map(|(limit, _)| limit),
             self.next_idle_look,
             self.listener.as_ref().and_then(Listener::paused_until),
             self.operations.leaving.deadline(),

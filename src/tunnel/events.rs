@@ -122,7 +122,7 @@ pub struct ConnectionInfo {
     pub forward_host: Arc<str>,
     /// The port of that host.
     pub forward_port: u16,
-    /// The LINGER structure that it was accepted with.
+    /// The LINGER structure that it will be closed by: as it was accepted with, if nobody changed it.
     pub linger: Linger,
     /// Where it stands.
     pub state: ConnectionState,

@@ -190,7 +190,8 @@ impl Driver {
     }
 
     fn ids(&self) -> Vec<u64> {
-        let waiting = self.requests.keys().chain(self.held.keys()).copied();
+        let waiting =
+            self.requests.keys().chain(self.held.keys()).chain(self.parting.keys()).copied();
         waiting.chain(self.table.iter().map(|(_, connection)| connection.arrival.id)).collect()
     }
 

@@ -85,6 +85,12 @@ impl Driver {
             (Command::Connections(reply), _) => {
                 let _ = reply.send(Ok(self.infos()));
             }
+            (Command::Linger(id, reply), _) => {
+                let _ = reply.send(self.linger_of(id));
+            }
+            (Command::SetLinger(id, linger, reply), _) => {
+                answer(reply, &self.set_linger(id, linger));
+            }
             (Command::Answer(id, accept), _) => self.answered(id, accept, now),
         }
     }
@@ -181,7 +187,7 @@ impl Driver {
             ..arrival.info(config, host)
         });
         let open = self.table.iter().map(|(_, connection)| connection.info(config, host));
-        let parting = self.parting.values().cloned();
+        let parting = self.parting.values().map(|parting| parting.info.clone());
         let mut infos: Vec<_> = requested.chain(held).chain(open).chain(parting).collect();
         infos.sort_by_key(|info| info.id);
         infos
