@@ -47,6 +47,12 @@ test('keys are changed at every server while data flows', async (t) => {
   }
 });
 
+test('compressed at every server', async (t) => {
+  const algorithms = { compress: ['zlib@openssh.com'] };
+  const { login } = behind([{ ...first.login, algorithms }]);
+  await thereAndBack(await openTunnel(t, { login }, behaviours.echo(), { algorithms }), 16 * MIB);
+});
+
 test('a hop in a list, or by itself; a list without any', async (t) => {
   for (const jump of [first.login, [first.login], []]) {
     await makeTunnel(t, { ...target.login, jump }, 1).promises.connect();

@@ -36,12 +36,16 @@ impl Link {
         Self { client, stream, owes_ack: false, unconfirmed: false }
     }
 
-    /// One read. Pending until something came; an error when the connection is gone.
+    /// One read, or what the last one has left. Pending until something came; an error when the
+    /// connection is gone.
     pub(crate) fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,
         now: Instant,
     ) -> Poll<io::Result<()>> {
+        if self.client.make_room() {
+            return Poll::Ready(Ok(()));
+        }
         loop {
             ready!(self.stream.poll_read_ready(cx))?;
             match self.stream.try_read(self.client.space()) {
