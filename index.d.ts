@@ -1,6 +1,7 @@
 /// <reference types="node" />
 
 import { EventEmitter } from 'node:events';
+import { Duplex } from 'node:stream';
 
 /**
  * The LINGER structure of the sockets API: two unsigned shorts, integers from 0 to 65535.
@@ -9,7 +10,7 @@ import { EventEmitter } from 'node:events';
  * |---|---|---|
  * | 0 | any | gracefully: everything is delivered, then FIN, without a limit in time |
  * | not 0 | 0 | hard: what is not delivered yet is dropped, the peer gets RST (ECONNRESET) |
- * | not 0 | n | not supported yet: refused with RangeError ERR_OUT_OF_RANGE |
+ * | not 0 | n | bounded: gracefully for at most n seconds from the close, then hard; nobody else waits |
  */
 export interface Linger {
   l_onoff: number;
@@ -19,7 +20,7 @@ export interface Linger {
 
 /** The server's host key, for {@link SSHTunnelOptions.hostVerifier} to decide about. */
 export interface HostKeyInfo {
-  /** The `host` option as it was given. */
+  /** The `host` option as it was given, of the tunnel or of a jump host. */
   host: string;
   port: number;
   /** `'ssh-ed25519'`, `'ecdsa-sha2-nistp256'` (or 384, 521), `'ssh-rsa'`. */
@@ -83,7 +84,8 @@ export interface Algorithms {
    * `'curve25519-sha256@libssh.org'`, `'ecdh-sha2-nistp256'`, `'ecdh-sha2-nistp384'`,
    * `'ecdh-sha2-nistp521'`, `'diffie-hellman-group-exchange-sha256'`,
    * `'diffie-hellman-group16-sha512'`, `'diffie-hellman-group18-sha512'`,
-   * `'diffie-hellman-group14-sha256'`.
+   * `'diffie-hellman-group14-sha256'`. The first withstands quantum computers (OpenSSH 9.9); for
+   * `sntrup761x25519-sha512` there is no audited implementation.
    */
   kex?: AlgorithmList | undefined;
   /**
@@ -122,6 +124,31 @@ export interface Algorithms {
    * elsewhere; how well something could be compressed shows in its length.
    */
   compress?: AlgorithmList | undefined;
+}
+
+/**
+ * How to reconnect. The wait before an attempt is twice as long as the one before it, and then a
+ * random part of its second half is left out (equal jitter): a server that comes back does not get
+ * all of its clients at once. After a session that has lasted for `maxDelay`, waits begin at
+ * `initialDelay` again.
+ */
+export interface ReconnectOptions {
+  /** Milliseconds, 1 or more. Default: 1000, or `maxDelay` if that is less. */
+  initialDelay?: number | undefined;
+  /** The longest wait in milliseconds, not less than `initialDelay`. Default: 30000, or `initialDelay` if that is more. */
+  maxDelay?: number | undefined;
+  /** Attempts after one loss, 1 or more. Default: no limit. */
+  maxAttempts?: number | undefined;
+}
+
+/** The next attempt to set up a session that was lost. */
+export interface Reconnecting {
+  /** Counted from 1 after each loss. */
+  attempt: number;
+  /** Milliseconds until it begins. */
+  delay: number;
+  /** What broke the session, or the attempt before. */
+  error: SSHTunnelError;
 }
 
 /**
@@ -243,7 +270,48 @@ export interface SSHTunnelOptions {
    * callback are refused with ERR_TUNNEL_WOULD_DEADLOCK.
    */
   hostVerifier?: ((key: HostKeyInfo) => boolean | Promise<boolean>) | undefined;
-  /** The IP address of this machine to dial from, as in ssh2; addresses of its family only are dialed. */
+  /**
+   * Servers to go through, in this order, any number of them: the first is dialed, each connects to
+   * the next through a session of its own, and the last one to `host`, which is its to look up. No
+   * local port is involved. Not on Windows: Error ERR_FEATURE_UNAVAILABLE_ON_PLATFORM.
+   *
+   * An error on the way names the jump host; a hop that refuses to connect to the next server is
+   * ERR_SSH_OPEN_CONNECT_FAILED or another code of {@link ConnectionEnd.code}. `readyTimeout` covers
+   * all hops together. When a hop's session is lost, so is the tunnel's.
+   */
+  jump?: JumpHost | readonly JumpHost[] | undefined;
+  /**
+   * A program whose standard input and output lead to the server, instead of a connection of our
+   * own; its messages (stderr) go where those of this process go. As in ssh_config: run as
+   * `$SHELL -c "exec <command>"` (`/bin/sh` without SHELL, which is read now), after `%h`, `%p`, `%r`,
+   * `%n` and `%%` were replaced by host, port, user name, host again and `%`. Quoting is yours; a
+   * host or user name that a shell would act on is refused with TypeError ERR_INVALID_ARG_VALUE.
+   *
+   * Its end is the end of the session, and the error says its exit status. It gets the end of its
+   * input when the session ends, and SIGHUP when it is still there two seconds later, or at once
+   * when the session was lost or a logon given up. Not together with `jump`: give it to the first
+   * hop. Not on Windows: Error ERR_FEATURE_UNAVAILABLE_ON_PLATFORM.
+   */
+  proxyCommand?: string | undefined;
+  /**
+   * A stream of bytes that leads to the server, as in ssh2, instead of a connection of our own: a
+   * socket, also one of TLS, a channel of another client, any Duplex. `host` and `port` then only
+   * name the server, for its host key and in messages.
+   *
+   * It is used from the first `connect()` or `startListening()` on, and ended and destroyed with the
+   * session. It carries one session: later logons fail with ERR_TUNNEL_SOCK_USED. An error of its
+   * own becomes the `cause` of ERR_SSH_DISCONNECTED. Not together with `jump` (give it to the first
+   * hop), `proxyCommand` or `reconnect`. Not on Windows: Error ERR_FEATURE_UNAVAILABLE_ON_PLATFORM.
+   *
+   * This thread carries its bytes: `connect()` and `startListening()` without a session, `shutdown()`
+   * and `disconnect()` with one, are refused without a callback, with ERR_TUNNEL_WOULD_DEADLOCK.
+   */
+  sock?: Duplex | undefined;
+  /**
+   * The IP address of this machine to dial from, as in ssh2; addresses of its family only are
+   * dialed. This and the two that follow are about the one connection that is dialed: with `jump`,
+   * that to the first hop.
+   */
   localAddress?: string | undefined;
   /** Whether only IPv4 addresses are dialed, as in ssh2. Default: `false`. */
   forceIPv4?: boolean | undefined;
@@ -270,13 +338,112 @@ export interface SSHTunnelOptions {
   keepaliveInterval?: number | undefined;
   /** Unanswered questions in a row after which the session counts as lost, 1 or more. Default: 3. */
   keepaliveCountMax?: number | undefined;
+  /** When this side asks for new keys; the server may ask at any time. */
+  rekey?: RekeyOptions | undefined;
   /**
    * Milliseconds that dialing and logging on may take in all, ETIMEDOUT after them; also how long a
-   * 'connectionRequest' waits for its answer, and the server may take to open a connection's far
-   * side. 0 for no limit. Default: 20000.
+   * 'connectionRequest' waits for its answer, a connection for a session that was lost, and the
+   * server may take to open a connection's far side. 0 for no limit. Default: 20000.
    */
   readyTimeout?: number | undefined;
+  /**
+   * Whether, and how, a session is set up again that was lost while the tunnel listens, or that
+   * {@link SSHTunnel.connect} asked for. `true`: with the defaults of {@link ReconnectOptions}.
+   * Default: `false`. A server that vanishes without a word is noticed only with
+   * `keepaliveInterval`.
+   *
+   * The open connections end as without it, with a reset after the delivered bytes. The port stays
+   * bound. Connections that come meanwhile, or were not open yet, wait: nothing is read from them,
+   * and each is opened through the new session, or reset after `readyTimeout` (ETIMEDOUT). Up to
+   * 1024 are accepted meanwhile, others stay in the system's backlog.
+   *
+   * Before each wait there is a 'reconnecting', and a 'ready' when the session is up. What only
+   * repeats itself is not tried again: ERR_SSH_HOST_KEY, ERR_SSH_PRIVATE_KEY, ERR_SSH_AUTH and
+   * ERR_SSH_ALGORITHM. After these, and after the last of `maxAttempts`, the port is given up and
+   * who waits is reset (ERR_SSH_DISCONNECTED); 'error' and 'close' follow. Everything is asked and
+   * read anew for each attempt: hostVerifier, 'keyboard-interactive', agent, known_hosts files.
+   *
+   * The first logon is not tried again: its error belongs to the call that asked for it.
+   */
+  reconnect?: boolean | ReconnectOptions | undefined;
 }
+
+/**
+ * When keys are changed: at the first of both limits, and before the number of a packet could come
+ * twice. Connections live on; until it is done nothing can be sent up. A server that has not done
+ * its part within two minutes counts as lost (ERR_SSH_DISCONNECTED).
+ */
+export interface RekeyOptions {
+  /** Bytes that one set of keys carries in either direction, 2 ** 20 to 2 ** 36. Default: 2 ** 32. */
+  bytes?: number | undefined;
+  /** Seconds that keys are used, at most 2147483; 0 for any time. Default: 3600. */
+  seconds?: number | undefined;
+}
+
+/**
+ * What {@link SSHTunnel.fromConfig} takes beside the host: options of the constructor, which win over
+ * the files.
+ */
+export interface ConfigOverrides extends Partial<SSHTunnelOptions> {
+  /**
+   * The file to read in place of the user's and the system's, as with `ssh -F`; `'none'`: no file.
+   * `~` is not expanded.
+   */
+  configFile?: string | undefined;
+}
+
+/** What an ssh_config file says that would have changed something for a tunnel, and is not honoured. */
+export interface ConfigNotice {
+  /** The host it is about, as it was given or as `ProxyJump` names it. */
+  readonly host: string;
+  /** The directive, such as `'RevokedHostKeys'`, or `'Match'` for one of its criteria. */
+  readonly option: string;
+  /** Its arguments. */
+  readonly value: string;
+  /** Why, for people. */
+  readonly reason: string;
+  /** Where it stands; absent for a key that no file names. */
+  readonly file?: string;
+  /** Counted from 1. */
+  readonly line?: number;
+}
+
+/**
+ * A server to go through: whom to log on as, how, and whom to trust. Nothing is taken over from the
+ * tunnel's own options: what is not given has the same default as there, which for `username` is
+ * the user that runs the process. One thing apart: a hop with none of `hostKey`, `knownHosts` and
+ * `hostVerifier` has its key checked by the usual known_hosts files, and where they do not know it,
+ * by the tunnel's `hostVerifier`, which sees the hop's `host` and `port`.
+ *
+ * A hop asks no questions: of keyboard-interactive, only its `password` answers. The first hop may
+ * be reached by a `proxyCommand` or a `sock`.
+ */
+export interface JumpHost
+  extends Pick<
+    SSHTunnelOptions,
+    | 'host'
+    | 'port'
+    | 'username'
+    | 'password'
+    | 'privateKey'
+    | 'passphrase'
+    | 'certificate'
+    | 'algorithms'
+    | 'agent'
+    | 'agentKeys'
+    | 'authHandler'
+    | 'hostKey'
+    | 'knownHosts'
+    | 'hostVerifier'
+    | 'strictHostKeyChecking'
+    | 'hostKeyAlias'
+    | 'updateHostKeys'
+    | 'proxyCommand'
+    | 'sock'
+    | 'keepaliveInterval'
+    | 'keepaliveCountMax'
+    | 'rekey'
+  > {}
 
 /** A connection through the tunnel, at the moment of asking. */
 export interface ConnectionInfo {
@@ -291,11 +458,11 @@ export interface ConnectionInfo {
   /** What the SSH server connects it to. */
   forwardHost: string;
   forwardPort: number;
-  /** The value that it was accepted with and will be closed by. */
+  /** The value that it will be closed by: it was accepted with it, or got it later. */
   linger: Linger;
   /**
    * `'requested'`: waits for an answer to its 'connectionRequest'. `'opening'`: the SSH server was
-   * asked to connect. `'open'`: open from end to end; either direction may have reached its end.
+   * asked to connect, or will be when the session is up again. `'open'`: open from end to end; either direction may have reached its end.
    * `'closing'`: what is still under way is delivered or dropped, by its Linger.
    */
   state: 'requested' | 'opening' | 'open' | 'closing';
@@ -305,6 +472,36 @@ export interface ConnectionInfo {
   bytesDown: number;
 }
 
+/**
+ * A connection and what can still be decided about it: how it will be closed, in the forms that
+ * {@link SSHTunnel} has for connections to come. Its other members stay as they were at the moment
+ * of asking.
+ *
+ * Calls are calls on the tunnel: their order, and what a callback or a blocking call means, are the
+ * same. They fail with ERR_TUNNEL_NO_CONNECTION when the connection has ended; to set something,
+ * also when it is being closed: it goes on as it began. (One that both sides have ended, and whose
+ * local program has not taken everything yet, is being closed in this sense.)
+ */
+export interface Connection extends ConnectionInfo {
+  getLinger(): boolean;
+  getLinger(callback: Callback<boolean>): void;
+  setLinger(linger: boolean): void;
+  setLinger(linger: boolean, callback: Callback): void;
+  getLingerOption(): Linger;
+  getLingerOption(callback: Callback<Linger>): void;
+  setLingerOption(value: Linger): void;
+  setLingerOption(value: Linger, callback: Callback): void;
+  /** The same methods as promises. */
+  readonly promises: ConnectionPromises;
+}
+
+export interface ConnectionPromises {
+  getLinger(): Promise<boolean>;
+  setLinger(linger: boolean): Promise<void>;
+  getLingerOption(): Promise<Linger>;
+  setLingerOption(value: Linger): Promise<void>;
+}
+
 /** How a connection ended, and what became of its bytes. */
 export interface ConnectionEnd {
   connectionId: number;
@@ -312,9 +509,11 @@ export interface ConnectionEnd {
    * What ended it:
    * - `'OK'`: both directions had ended, or `disconnect()`, `shutdown()` or `close()` ended it
    *   gracefully; only `clean` tells that both had ended
-   * - `'ECONNABORTED'`: one of these three ended it hard, or before it was open
+   * - `'ECONNABORTED'`: one of these three ended it hard, or before it was open, or began to end it
+   *   gracefully until its linger time ran out
    * - `'ECONNRESET'`: the local program reset it, or vanished
-   * - `'ETIMEDOUT'`: it was idle for `idleTimeout`, or not open within `readyTimeout`
+   * - `'ETIMEDOUT'`: it was idle for `idleTimeout`, or not open within `readyTimeout`; `reason` says
+   *   what it waited for
    * - `'ERR_SSH_CHANNEL_CLOSED'`: the far side closed it before the local program had ended
    * - `'ERR_SSH_DISCONNECTED'`: the session was lost
    * - `'ERR_SSH_OPEN_CONNECT_FAILED'`, `'ERR_SSH_OPEN_ADMINISTRATIVELY_PROHIBITED'`,
@@ -352,7 +551,10 @@ export interface ConnectionEnd {
   droppedDown: number;
   /** The value that it was closed by. */
   linger: Linger;
-  /** Whether the linger time ran out and cut a graceful close short: never yet, see {@link Linger}. */
+  /**
+   * Whether the linger time of a bounded close ran out before everything was delivered: then
+   * `closedBy` is 'reset', unless the stream down had ended before and was taken.
+   */
   lingerExpired: boolean;
 }
 
@@ -380,19 +582,30 @@ export interface SSHTunnelError extends Error {
    *   `certificate` is none or belongs to another key
    * - `'ERR_SSH_AUTH'`: the server refused every proof that was offered; the message names what was
    *   tried, and what the server accepts
+   * - `'ERR_SSH_CONFIG'`: an ssh_config file cannot be used, see {@link SSHTunnel.fromConfig}
    * - `'ERR_SSH_ALGORITHM'`: both sides have no algorithm of one kind in common; the message names both lists
    * - `'ERR_SSH_PROTOCOL'`: the server broke the protocol
-   * - `'ERR_SSH_DISCONNECTED'`: the session broke, or the server ended it or fell silent
+   * - `'ERR_SSH_DISCONNECTED'`: the session broke, or the server ended it, fell silent or did not
+   *   finish a change of keys
+   * - `'ERR_SSH_OPEN_...'`: a jump host refused to connect to the next server, see {@link ConnectionEnd.code}
+   * - `'ERR_TUNNEL_SOCK_USED'`: `sock` has served a session
    * - `'ERR_TUNNEL_CLOSED'`: the tunnel was shut down while the operation was under way
-   * - `'ERR_TUNNEL_NO_CONNECTION'`: there is no connection with that number
+   * - `'ERR_TUNNEL_NO_CONNECTION'`: there is no connection with that number, or it is being closed
    * - `'ERR_TUNNEL_WOULD_DEADLOCK'`: the call would have blocked the thread that had to answer it
    */
   code: string;
+  /** For ERR_SSH_CONFIG: the file. */
+  file?: string;
+  /** For ERR_SSH_CONFIG: the line, counted from 1, where one is to blame. */
+  line?: number;
   /** For system errors: the number, negative, as in Node's own. */
   errno?: number;
-  /** For system errors: `'connect'`, `'bind'`, `'getaddrinfo'`, `'listen'`, `'accept'`. */
+  /**
+   * For system errors: `'connect'`, `'bind'`, `'getaddrinfo'`, `'spawn'`, `'socketpair'`, `'listen'`,
+   * `'accept'`.
+   */
   syscall?: string;
-  /** For system errors: the host that it was about. */
+  /** For system errors: the host, or the program, that it was about. */
   address?: string;
   /** For system errors: the port that it was about. */
   port?: number;
@@ -424,20 +637,27 @@ export interface SSHTunnelEvents {
     prompts: Prompt[],
     finish: (responses?: readonly string[]) => void,
   ];
-  /** The SSH session is up. */
+  /** The SSH session is up, for the first time or again. */
   ready: [];
+  /**
+   * The session was lost, or an attempt to set it up again failed, and after `delay` milliseconds
+   * there is the next one (with {@link SSHTunnelOptions.reconnect}). Then comes 'ready', the next
+   * 'reconnecting', or 'error' and 'close'.
+   */
+  reconnecting: [next: Reconnecting];
   /** The local port is bound and the session is up: a connection would be forwarded. */
   listening: [];
   /** A connection came in. While anybody listens for this, every new connection waits for an answer. */
   connectionRequest: [request: ConnectionRequest];
   /** A connection is open from end to end. */
-  connection: [connection: ConnectionInfo];
+  connection: [connection: Connection];
   /** A connection has ended; the last event about it. */
   disconnected: [end: ConnectionEnd];
   /**
-   * The SSH session was lost: 'close' follows when its connections have ended. Or the port was
-   * lost; open connections live on then as after {@link SSHTunnel.stopListening}. Never for errors
-   * that a call reports. As with every EventEmitter, it is thrown where nobody listens.
+   * The SSH session was lost, and is not, or could not be, set up again: 'close' follows when its
+   * connections have ended. Or the port was lost; open connections live on then as after
+   * {@link SSHTunnel.stopListening}. Never for a failure that is only that of the call which
+   * reports it. As with every EventEmitter, it is thrown where nobody listens.
    */
   error: [error: SSHTunnelError];
   /** The tunnel holds nothing any more: no port, no connection, no session. It can start again. */
@@ -464,8 +684,8 @@ export interface SSHTunnelPromises {
   stopListening(): Promise<void>;
   disconnect(connectionId: number): Promise<void>;
   shutdown(): Promise<void>;
-  close(options?: CloseOptions): Promise<void>;
-  connections(): Promise<ConnectionInfo[]>;
+  close(options?: CloseOptions): Promise<ConnectionEnd[]>;
+  connections(): Promise<Connection[]>;
 }
 
 export interface CloseOptions {
@@ -491,7 +711,7 @@ export interface CloseOptions {
  * **Blocking.** A call that blocks stops everything on its thread: do not use it with an SSH server
  * or with peers that run on the same thread. Closing calls may wait for the peers of connections.
  *
- * **Life.** A tunnel that is up (connected or listening) keeps the process running until 'close'
+ * **Life.** A tunnel that is up (connected, listening or reconnecting) keeps the process running until 'close'
  * was delivered, unless {@link SSHTunnel.unref} was called; so does every callback or promise that
  * is due. A tunnel that was never started, or is closed, needs no disposal: it goes with the
  * garbage. When a worker thread is terminated, or the process exits or is killed, its tunnels close
@@ -507,6 +727,22 @@ export interface CloseOptions {
 export class SSHTunnel extends EventEmitter {
   /** Makes a tunnel that does nothing yet: starts no thread and touches no network. */
   constructor(options: SSHTunnelOptions);
+
+  /**
+   * Makes a tunnel of what `ssh host` would read: `~/.ssh/config` and `/etc/ssh/ssh_config`, or
+   * `overrides.configFile`. A `LocalForward` says where to listen and what to connect to, unless
+   * `overrides` has `forwardHost` or `forwardPort`. docs/config.md lists what is honoured; what is
+   * not is in {@link SSHTunnel.configNotices}.
+   *
+   * Blocks while files are read and the commands of `Match exec` are run; does not touch the
+   * network. Throws ERR_SSH_CONFIG where ssh would refuse a file, with the members `file` and, where
+   * one is to blame, `line`; otherwise what the constructor throws.
+   * @param host as it would be given to ssh, without a user: a name of the file, or of the server
+   */
+  static fromConfig(host: string, overrides?: ConfigOverrides): SSHTunnel;
+
+  /** What the files say that {@link SSHTunnel.fromConfig} did not honour; empty for the constructor's. */
+  readonly configNotices: readonly ConfigNotice[];
 
   /**
    * The `Linger` property: how the next connections will be closed. `true` (the default): gracefully.
@@ -528,8 +764,8 @@ export class SSHTunnel extends EventEmitter {
   getLingerOption(callback: Callback<Linger>): void;
 
   /**
-   * Sets the LINGER structure behind the property. A bounded close (both members nonzero) is not
-   * supported yet: RangeError ERR_OUT_OF_RANGE.
+   * Sets the LINGER structure behind the property, for the same connections. {@link Connection} can
+   * change it for one that exists.
    */
   setLingerOption(value: Linger): void;
   setLingerOption(value: Linger, callback: Callback): void;
@@ -551,6 +787,10 @@ export class SSHTunnel extends EventEmitter {
    * then stays until {@link SSHTunnel.shutdown} or {@link SSHTunnel.close}, also if it was
    * {@link SSHTunnel.startListening} that made it.
    *
+   * While a lost session is being set up again (see {@link SSHTunnelOptions.reconnect}), it does not
+   * wait for its time: the attempt that is next begins at once, and how that one ends is the outcome
+   * of the call.
+   *
    * Fails with the errors of dialing and logging on (see {@link SSHTunnelError.code}), within
    * `readyTimeout`. Blocking it is refused with ERR_TUNNEL_WOULD_DEADLOCK while a hostVerifier, or a
    * listener of 'keyboard-interactive', would have to be asked.
@@ -560,7 +800,8 @@ export class SSHTunnel extends EventEmitter {
 
   /**
    * Logs on if there is no session, then binds the local port. Done when a connection would be
-   * forwarded; {@link SSHTunnel.localPort} tells the port then. Done at once if it listens already.
+   * forwarded; {@link SSHTunnel.localPort} tells the port then. Done at once if it listens already;
+   * but while a lost session is being set up again it does what {@link SSHTunnel.connect} does.
    * Called during a shutdown, or after one, it starts anew.
    *
    * Fails as {@link SSHTunnel.connect} does, or with the system's error if the port cannot be bound
@@ -573,17 +814,19 @@ export class SSHTunnel extends EventEmitter {
   /**
    * Closes the listener. Done when the port is free, without waiting for anybody. Open connections
    * live on, nothing is lost on them. Connections that were not accepted yet are reset by the
-   * system.
+   * system, and so are, by the tunnel, those that wait for a lost session to come back
+   * (ECONNABORTED).
    *
    * A session that {@link SSHTunnel.connect} asked for stays. One that was only made by
-   * {@link SSHTunnel.startListening} ends with its last connection, and 'close' follows.
+   * {@link SSHTunnel.startListening} ends with its last connection, and 'close' follows. The same
+   * goes for the way back to a lost one: it goes on, or ends at once.
    */
   stopListening(): void;
   stopListening(callback: Callback): void;
 
   /**
-   * Closes one connection by the Linger that it was accepted with. Done when it has ended, and its
-   * 'disconnected' event is on its way.
+   * Closes one connection by its Linger. Done when it has ended, and its 'disconnected' event is on
+   * its way.
    *
    * - Graceful: what has come in from either side until now is delivered; both peers read all of it
    *   and then the end of stream (FIN). What the local program sends after the call is read and
@@ -592,9 +835,13 @@ export class SSHTunnel extends EventEmitter {
    *   given two seconds for it.
    * - Hard: what is not delivered yet is dropped and counted; the local program gets ECONNRESET, the
    *   far side the end of the channel. Takes no time.
+   * - Bounded: as graceful for at most `l_linger` seconds from the call, then as hard. What was taken
+   *   by then is delivered, what was not is dropped and counted.
    * - A connection that is not open from end to end yet gets ECONNRESET either way.
    *
-   * A connection that is closing already goes on as it began; the call waits with it. Fails with
+   * A connection that is closing already goes on as it began; the call waits with it. Where it is
+   * only waited for the local program to take what both sides had sent before they ended, no time
+   * runs before this call. Fails with
    * ERR_TUNNEL_NO_CONNECTION if there is no such connection (any more).
    */
   disconnect(connectionId: number): void;
@@ -615,22 +862,26 @@ export class SSHTunnel extends EventEmitter {
    * Stops listening, lets the connections go on until both of their sides have finished, or for
    * `timeout` milliseconds, then does what {@link SSHTunnel.shutdown} does. Never blocks: without a
    * callback it returns a promise. What finishes in time is delivered completely and ends with FIN;
-   * what does not is closed by its Linger, where a graceful close may take longer than `timeout`.
-   * Of several calls the shortest time counts; `shutdown()` cuts it short. Fails over nothing but a
-   * bad argument.
+   * what does not is closed by its Linger: hard at once, bounded within `l_linger` seconds more,
+   * gracefully without a limit. Of several calls the shortest time counts; `shutdown()` cuts it
+   * short. Fails over nothing but a bad argument.
+   *
+   * Gives the ends of the connections that existed at the call, in the order in which they ended:
+   * the very objects that 'disconnected' brings. `clean` tells which of them finished. Nothing but
+   * this list keeps them, also where there were many; of several calls each has its own.
    */
-  close(options?: CloseOptions): Promise<void>;
-  close(callback: Callback): void;
-  close(options: CloseOptions | undefined, callback: Callback): void;
+  close(options?: CloseOptions): Promise<ConnectionEnd[]>;
+  close(callback: Callback<ConnectionEnd[]>): void;
+  close(options: CloseOptions | undefined, callback: Callback<ConnectionEnd[]>): void;
 
   /** `close()` without a limit in time, for `await using`; where the runtime has the symbol. */
   [Symbol.asyncDispose](): Promise<void>;
 
   /** The connections that exist now. */
-  connections(): ConnectionInfo[];
-  connections(callback: Callback<ConnectionInfo[]>): void;
+  connections(): Connection[];
+  connections(callback: Callback<Connection[]>): void;
 
-  /** Whether the local port is bound. */
+  /** Whether the local port is bound; also while a lost session is being set up again. */
   readonly listening: boolean;
 
   /** The local port while listening; otherwise the configured one. */

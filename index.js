@@ -4,14 +4,23 @@ const { AsyncResource } = require('node:async_hooks');
 const { EventEmitter } = require('node:events');
 
 const check = require('./lib/arguments.js');
-const { Deferred, adopt, binding, create, enqueue, hold, unhold } = require('./lib/environment.js');
-const { fromNative, wouldDeadlock } = require('./lib/errors.js');
+const { readConfig } = require('./lib/config/index.js');
+const { Connection } = require('./lib/connection.js');
+const { Deferred, adopt, binding, create, enqueue, hold, mirror, unhold } = require('./lib/environment.js');
+const { fromNative, invalidArgValue, wouldDeadlock } = require('./lib/errors.js');
+const { carry } = require('./lib/sock.js');
 const { SOL_SOCKET, SO_DONTLINGER, SO_LINGER, closesocket, getsockopt, promises, setsockopt } = require('./lib/sockets.js');
 
 const { Kind, Method } = binding;
 
+/** Streams that were given to tunnels: each carries one session, of one tunnel. */
+const given = new WeakSet();
+
 /** Tunnels that are up: nobody else may hold one, and still its events are due. */
 const up = new Set();
+
+/** What a blocked thread cannot do. */
+const SOCK = 'options.sock, which carries the session';
 
 const nothing = () => undefined;
 const itself = (value) => value;
@@ -37,12 +46,22 @@ const MIRRORED = {
 
 class SSHTunnel extends EventEmitter {
   #handle;
-  #hostVerifier;
+  /** How connections reach their tunnel. */
+  #ask = (...call) => this.#operation(...call);
+  /** Lists of ends, each of a close() under way. @type {Set<object[]>} */
+  #ends = new Set();
+  /** Who decides about the host key of each jump host, in order, and last about the server's. */
+  #verifiers;
+  /** The stream that leads to the server, if one does, and what became of it once it is in use. */
+  #sock;
+  #carried;
   /** Whether the server's questions go to 'keyboard-interactive'. */
   #interactive;
   /** Events run in the context in which the tunnel was made. */
   #resource = new AsyncResource('SSHTUNNEL');
   #promises;
+  /** What ssh_config files say that is not honoured. */
+  #configNotices = Object.freeze([]);
   /** Why the last host key was refused, if hostVerifier failed over it. */
   #refusal;
   /** Up, or with a 'close' still to be delivered. */
@@ -64,7 +83,8 @@ class SSHTunnel extends EventEmitter {
 
   constructor(options) {
     super();
-    const { native, hostVerifier, interactive, wipe } = check.checkOptions(options);
+    const { native, verifiers, interactive, sock, wipe } = check.checkOptions(options);
+    if (given.has(sock)) throw invalidArgValue('options.sock', 'was given to another tunnel', sock, { secret: true });
     let handle;
     try {
       handle = create(this, native);
@@ -73,8 +93,25 @@ class SSHTunnel extends EventEmitter {
     }
     if (typeof handle !== 'number') throw fromNative(handle);
     this.#handle = handle;
-    this.#hostVerifier = hostVerifier;
+    this.#verifiers = verifiers;
     this.#interactive = interactive;
+    this.#sock = sock;
+    if (sock !== undefined) given.add(sock);
+  }
+
+  static fromConfig(host, overrides) {
+    const { options, notices, wipe } = readConfig(host, overrides);
+    try {
+      const tunnel = new this(options);
+      tunnel.#configNotices = Object.freeze(notices);
+      return tunnel;
+    } finally {
+      wipe();
+    }
+  }
+
+  get configNotices() {
+    return this.#configNotices;
   }
 
   getLinger(callback) {
@@ -114,12 +151,12 @@ class SSHTunnel extends EventEmitter {
   }
 
   connect(callback) {
-    this.#refuseDeadlock('connect', callback);
+    this.#prepareLogon('connect', callback);
     return this.#operation(Method.Connect, 0, callback);
   }
 
   startListening(callback) {
-    this.#refuseDeadlock('startListening', callback);
+    this.#prepareLogon('startListening', callback);
     return this.#operation(Method.StartListening, 0, callback);
   }
 
@@ -128,21 +165,30 @@ class SSHTunnel extends EventEmitter {
   }
 
   disconnect(connectionId, callback) {
+    this.#refuseWithSock('disconnect', callback);
     return this.#operation(Method.Disconnect, check.checkConnectionId(connectionId), callback);
   }
 
   shutdown(callback) {
+    this.#refuseWithSock('shutdown', callback);
     return this.#operation(Method.Shutdown, 0, callback);
   }
 
   close(options, callback) {
     if (typeof options === 'function' && callback === undefined) [options, callback] = [undefined, options];
     if (callback === undefined) return this.promises.close(options);
-    return this.#operation(Method.Close, check.checkCloseOptions(options), callback);
+    const limit = check.checkCloseOptions(options);
+    // Every end is told on its way here: kept for whoever waits for them, and for nobody else.
+    const ends = [];
+    this.#operation(Method.Close, limit, callback, () => {
+      this.#ends.delete(ends);
+      return ends;
+    });
+    this.#ends.add(ends);
   }
 
   connections(callback) {
-    return this.#operation(Method.Connections, 0, callback);
+    return this.#operation(Method.Connections, 0, callback, (infos) => infos.map((info) => new Connection(info, this.#ask)));
   }
 
   get listening() {
@@ -154,19 +200,7 @@ class SSHTunnel extends EventEmitter {
   }
 
   get promises() {
-    if (this.#promises === undefined) {
-      const mirror = {};
-      for (const [name, arity] of Object.entries(MIRRORED)) {
-        const method = SSHTunnel.prototype[name];
-        mirror[name] = async (...args) => {
-          const deferred = new Deferred();
-          args.length = arity;
-          method.call(this, ...args, deferred);
-          return deferred.promise;
-        };
-      }
-      this.#promises = Object.freeze(mirror);
-    }
+    this.#promises ??= mirror(this, SSHTunnel.prototype, MIRRORED);
     return this.#promises;
   }
 
@@ -222,22 +256,42 @@ class SSHTunnel extends EventEmitter {
   }
 
   #setting(method, argument, callback, convert) {
-    if (callback === undefined) return convert(binding.call(this.#handle, method, argument));
-    return enqueue(this, this.#handle, method, argument, callback, convert);
+    if (callback === undefined) return convert(binding.call(this.#handle, method, argument, 0));
+    return enqueue(this, this.#handle, method, argument, 0, callback, convert);
   }
 
-  #operation(method, argument, callback) {
-    if (callback !== undefined) return enqueue(this, this.#handle, method, argument, callback, itself);
-    const outcome = binding.call(this.#handle, method, argument);
+  #operation(method, argument, callback, convert = itself, linger = 0) {
+    if (callback !== undefined) return enqueue(this, this.#handle, method, argument, linger, callback, convert);
+    const outcome = binding.call(this.#handle, method, argument, linger);
     this.#refresh();
-    if (outcome === undefined || Array.isArray(outcome)) return outcome;
-    throw this.#error(outcome);
+    if (typeof outcome === 'object' && !Array.isArray(outcome)) throw this.#error(outcome);
+    return convert(outcome);
   }
 
-  #refuseDeadlock(method, callback) {
-    if (callback !== undefined || binding.ready(this.#handle)) return;
-    if (this.#hostVerifier !== undefined) throw wouldDeadlock(method, 'options.hostVerifier');
-    if (this.#interactive) throw wouldDeadlock(method, "a listener of 'keyboard-interactive'");
+  /** Before what may log on: refuses to block what the logon needs, and has its stream carried. */
+  #prepareLogon(method, callback) {
+    if (callback === undefined) {
+      if (!binding.ready(this.#handle)) this.#refuseDeadlock(method);
+      return;
+    }
+    if (this.#sock === undefined) return;
+    if (!(callback instanceof Deferred)) check.checkFunction(callback, 'callback');
+    const descriptor = binding.attachSock(this.#handle);
+    if (typeof descriptor === 'number') this.#carried = carry(this.#sock, descriptor);
+    else if (descriptor !== undefined) throw fromNative(descriptor);
+  }
+
+  #refuseDeadlock(method) {
+    const asked = 'which the logon has to ask';
+    if (this.#verifiers.some((verifier) => verifier !== undefined)) throw wouldDeadlock(method, `options.hostVerifier, ${asked}`);
+    if (this.#interactive) throw wouldDeadlock(method, `a listener of 'keyboard-interactive', ${asked}`);
+    if (this.#sock !== undefined) throw wouldDeadlock(method, SOCK);
+  }
+
+  /** What closes waits for what is under way, which a stream of this thread would have to carry. */
+  #refuseWithSock(method, callback) {
+    const blocks = callback === undefined && this.#sock !== undefined;
+    if (blocks && binding.ready(this.#handle)) throw wouldDeadlock(method, SOCK);
   }
 
   /** Keeps this tunnel, and the event loop, while it is up. */
@@ -262,6 +316,8 @@ class SSHTunnel extends EventEmitter {
       error.cause = this.#refusal.reason;
       this.#refusal = undefined;
     }
+    const failed = this.#carried?.error;
+    if (error.code === 'ERR_SSH_DISCONNECTED' && failed !== undefined) error.cause = failed;
     return error;
   }
 
@@ -285,16 +341,22 @@ class SSHTunnel extends EventEmitter {
         this.#requestConnection(payload);
         break;
       case Kind.Connection:
-        this.emit('connection', payload);
+        this.emit('connection', new Connection(payload, this.#ask));
         break;
       case Kind.Disconnected:
+        for (const ends of this.#ends) ends.push(payload);
         this.emit('disconnected', payload);
+        break;
+      case Kind.Reconnecting:
+        this.emit('reconnecting', { attempt: number, delay: payload, error: this.#error(failure) });
         break;
       case Kind.Error:
         this.emit('error', this.#error(failure));
         break;
       case Kind.Close:
         this.#closed = number;
+        // What comes from now on belongs to another life.
+        this.#ends.clear();
         try {
           this.emit('close');
         } finally {
@@ -304,11 +366,11 @@ class SSHTunnel extends EventEmitter {
     }
   }
 
-  async #verifyHostKey(question, key) {
+  async #verifyHostKey(question, { hop, ...key }) {
     this.#refusal = undefined;
     let trusted = false;
     try {
-      const verify = this.#hostVerifier;
+      const verify = this.#verifiers.at(hop ?? -1);
       trusted = (await verify(key)) === true;
     } catch (reason) {
       this.#refusal = { reason };
@@ -356,8 +418,8 @@ class SSHTunnel extends EventEmitter {
 
 if (Symbol.asyncDispose !== undefined) {
   Object.defineProperty(SSHTunnel.prototype, Symbol.asyncDispose, {
-    value: function asyncDispose() {
-      return this.close();
+    value: async function asyncDispose() {
+      await this.close();
     },
     configurable: true,
     writable: true,

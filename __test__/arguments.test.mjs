@@ -29,8 +29,8 @@ describe('constructor', () => {
   test('checks the type of every option', () => {
     const wrong = {
       host: 5, port: '22', username: 5, password: 5, privateKey: 5, passphrase: 5, agent: 5, tryKeyboard: 1, authHandler: 'agent', algorithms: 5, hostKey: 5, knownHosts: 5,
-      hostVerifier: true, strictHostKeyChecking: 1, hostKeyAlias: 5, updateHostKeys: 1, localAddress: 5, forceIPv4: 1, forceIPv6: 1, localHost: 5, localPort: '0', forwardHost: 5, forwardPort: '9', linger: 1, keepAlive: 1,
-      idleTimeout: '1', keepaliveInterval: '1', keepaliveCountMax: '1', readyTimeout: '1',
+      hostVerifier: true, strictHostKeyChecking: 1, hostKeyAlias: 5, updateHostKeys: 1, jump: 5, proxyCommand: 5, sock: 5, localAddress: 5, forceIPv4: 1, forceIPv6: 1, localHost: 5, localPort: '0', forwardHost: 5, forwardPort: '9', linger: 1, keepAlive: 1,
+      idleTimeout: '1', keepaliveInterval: '1', keepaliveCountMax: '1', readyTimeout: '1', rekey: 5, reconnect: 1,
     };
     for (const [name, bad] of Object.entries(wrong)) {
       for (const given of [bad, null, Symbol('s')]) {
@@ -73,11 +73,59 @@ describe('constructor', () => {
     refuses(() => make({ forceIPv4: true, forceIPv6: true }), value, "The property 'options.forceIPv6' leaves no address together with forceIPv4. Received true");
   });
 
+  test('checks jump hosts as it checks the server', () => {
+    const hop = { host: 'gateway' };
+    for (const jump of [hop, [], [hop, { ...hop, port: 2222, username: 'u', password: 'p' }], undefined]) make({ jump });
+    refuses(() => make({ jump: 'gateway' }), type, `The "options.jump" property must be of type object or an instance of Array. Received type string ('gateway')`);
+    refuses(() => make({ jump: [hop, null] }), type, 'The "options.jump[1]" property must be of type object. Received null');
+    refuses(() => make({ jump: {} }), type, 'The "options.jump.host" property must be of type string. Received undefined');
+    refuses(() => make({ jump: [hop, { ...hop, port: 0 }] }), range, 'The value of "options.jump[1].port" is out of range. It must be >= 1 && <= 65535. Received 0');
+    refuses(() => make({ jump: [hop, { ...hop, hostKey: 'x' }] }), value, /^The property 'options\.jump\[1\]\.hostKey' is invalid: /);
+    refuses(() => make({ jump: { ...hop, algorithms: { kex: ['x'] } } }), value, /^The property 'options\.jump\.algorithms\.kex' names no known /);
+    refuses(() => make({ jump: { ...hop, tryKeyboard: true } }), value, "The property 'options.jump.tryKeyboard' must not be true: a jump host asks nobody. Received true");
+    assert.throws(() => make({ jump: { ...hop, password: 20002 } }), (error) => error.message.endsWith('Received type number'));
+  });
+
+  test('reaches a server in one way', () => {
+    const hop = { host: 'gateway' };
+    make({ proxyCommand: 'nc %h %p %r %n 100%%' });
+    make({ jump: [{ ...hop, proxyCommand: 'nc %h %p' }, hop] });
+    make({ jump: [], proxyCommand: 'nc %h %p' });
+    const reason = 'must not be given together with jump: give it to the first jump host';
+    refuses(() => make({ jump: hop, proxyCommand: 'nc' }), value, `The property 'options.proxyCommand' ${reason}. Received type string`);
+    refuses(() => make({ jump: [hop, { ...hop, proxyCommand: 'nc' }] }), value, "The property 'options.jump[1].proxyCommand' is for the first jump host only. Received type string");
+    refuses(() => make({ jump: { ...hop, jump: hop } }), value, "The property 'options.jump.jump' must not be given: the hops stand in one list. Received an instance of Object");
+    refuses(() => make({ proxyCommand: 'nc %C' }), value, "The property 'options.proxyCommand' knows no token %C. Received type string");
+    const strange = { ...hop, host: '$(id)', proxyCommand: 'nc %h' };
+    refuses(() => make({ jump: strange }), value, "The property 'options.jump.proxyCommand' would hand the character '$' of a name to a shell. Received type string");
+    refuses(() => make({ proxyCommand: '' }), value, "The property 'options.proxyCommand' must not be empty. Received ''");
+  });
+
+  test('takes how to reconnect as boolean or object', () => {
+    const longest = 2 ** 31 - 1;
+    for (const good of [
+      true, false, undefined, {}, { initialDelay: 1, maxDelay: 1, maxAttempts: 1 }, { initialDelay: longest },
+      { maxDelay: 1 }, { maxDelay: undefined, maxAttempts: longest }, { initialDelay: 40_000 },
+    ]) make({ reconnect: good });
+    refuses(() => make({ reconnect: 'yes' }), type, `The "options.reconnect" property must be one of type boolean or object. Received type string ('yes')`);
+    refuses(() => make({ reconnect: [] }), type);
+    for (const name of ['initialDelay', 'maxDelay', 'maxAttempts']) {
+      refuses(() => make({ reconnect: { [name]: '1' } }), type, `The "options.reconnect.${name}" property must be of type number. Received type string ('1')`);
+      for (const bad of [null, Symbol('s'), 1n]) refuses(() => make({ reconnect: { [name]: bad } }), type);
+      for (const bad of [0, -1, 1.5, NaN, Infinity, longest + 1]) refuses(() => make({ reconnect: { [name]: bad } }), range);
+    }
+    refuses(() => make({ reconnect: { initialDelay: 500, maxDelay: 499 } }), range, `The value of "options.reconnect.maxDelay" is out of range. It must be >= 500 && <= ${longest}. Received 499`);
+  });
+
   test('takes a Linger as boolean or structure', () => {
     assert.equal(make({}).getLinger(), true);
     assert.equal(make({ linger: false }).getLinger(), false);
     assert.deepEqual(make({ linger: false }).getLingerOption(), { l_onoff: 1, l_linger: 0 });
-    assert.deepEqual(make({ linger: { l_onoff: 0, l_linger: 9 } }).getLingerOption(), { l_onoff: 0, l_linger: 9 });
+    for (const l_onoff of [0, 1]) {
+      const tunnel = make({ linger: { l_onoff, l_linger: 9 } });
+      assert.deepEqual(tunnel.getLingerOption(), { l_onoff, l_linger: 9 });
+      assert.equal(tunnel.getLinger(), true);
+    }
     refuses(() => make({ linger: { l_onoff: 1 } }), type, 'The "options.linger.l_linger" property must be of type number. Received undefined');
   });
 
@@ -106,6 +154,19 @@ describe('constructor', () => {
     }
     refuses(() => make({ hostKey: 'SHA256:x' }), value, "The property 'options.hostKey' is invalid: 'SHA256:' has to be followed by 43 characters of base64. Received 'SHA256:x'");
     refuses(() => make({ hostKey: [5] }), type, 'The "options.hostKey[0]" property must be of type string. Received type number (5)');
+  });
+
+  test('checks the limits of keys', () => {
+    for (const rekey of [{}, { bytes: undefined, seconds: undefined }, { bytes: 2 ** 20, seconds: 0 }, { bytes: 2 ** 36, seconds: 2_147_483 }]) make({ rekey });
+    const at = (name) => `"options.rekey.${name}"`;
+    for (const [rekey, message] of [
+      [{ bytes: 2 ** 20 - 1 }, `The value of ${at('bytes')} is out of range. It must be >= 1048576 && <= 68719476736. Received 1048575`],
+      [{ bytes: 2 ** 36 + 1 }, `The value of ${at('bytes')} is out of range. It must be >= 1048576 && <= 68719476736. Received 68_719_476_737`],
+      [{ seconds: -1 }, `The value of ${at('seconds')} is out of range. It must be >= 0 && <= 2147483. Received -1`],
+      [{ seconds: 0.5 }, `The value of ${at('seconds')} is out of range. It must be an integer. Received 0.5`],
+    ]) refuses(() => make({ rekey }), range, message);
+    refuses(() => make({ rekey: { bytes: '1G' } }), type, `The ${at('bytes')} property must be of type number. Received type string ('1G')`);
+    refuses(() => make({ rekey: { seconds: null } }), type, `The ${at('seconds')} property must be of type number. Received null`);
   });
 
   test('takes lists of algorithms, and changes of the default ones', () => {
@@ -230,16 +291,13 @@ describe('settings', () => {
         });
       }
     }
-    assert.throws(() => tunnel.setLingerOption({ l_onoff: 1, l_linger: 5 }), (error) => {
-      assert.equal(error.code, 'ERR_OUT_OF_RANGE');
-      assert.match(error.message, /l_linger.*not supported yet/);
-      return true;
-    });
     assert.deepEqual(tunnel.getLingerOption(), before);
-    for (const good of [{ l_onoff: 0, l_linger: 65535 }, { l_onoff: 65535, l_linger: 0 }]) {
-      tunnel.setLingerOption(good);
-      assert.deepEqual(tunnel.getLingerOption(), good);
-      assert.equal(tunnel.getLinger(), good.l_onoff === 0);
+    for (const l_onoff of [0, 1, 65535]) {
+      for (const l_linger of [0, 1, 65535]) {
+        tunnel.setLingerOption({ l_onoff, l_linger });
+        assert.deepEqual(tunnel.getLingerOption(), { l_onoff, l_linger });
+        assert.equal(tunnel.getLinger(), l_onoff === 0 || l_linger !== 0, 'false for a hard close only');
+      }
     }
   });
 

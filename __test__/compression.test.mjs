@@ -4,11 +4,12 @@ import assert from 'node:assert/strict';
 import { after } from 'node:test';
 
 import { test } from './helpers/bounded.mjs';
+import { IGNORE, message } from './helpers/messages.mjs';
 import { KIB, MIB, behaviours } from './helpers/peers.mjs';
 import { Relay } from './helpers/relay.mjs';
 import { Ssh2Server } from './helpers/ssh2-server.mjs';
 import { Sshd } from './helpers/sshd.mjs';
-import { assertIncludes, makeTunnel, openTunnel, thereAndBack } from './helpers/tunnels.mjs';
+import { Diary, assertIncludes, makeTunnel, openTunnel, thereAndBack } from './helpers/tunnels.mjs';
 
 const SIZE = 16 * MIB;
 const ZLIB = 'zlib@openssh.com';
@@ -74,4 +75,23 @@ test('a server that does not is an error, unless it does not matter', async (t) 
   });
   const prepend = { algorithms: { compress: { prepend: ZLIB } } };
   await makeTunnel(t, never.login, 9, prepend).promises.connect();
+});
+
+test('a packet that would become too long ends the session', async (t) => {
+  let session;
+  const bomber = await Ssh2Server.start({
+    algorithms: { compress: [ZLIB] },
+    authenticate: (context, own) => {
+      session = own;
+      context.accept();
+    },
+  });
+  t.after(() => bomber.stop());
+  const tunnel = makeTunnel(t, bomber.login, 9, compress);
+  const diary = new Diary(tunnel);
+  await tunnel.promises.connect();
+  session.send(message(IGNORE, Buffer.alloc(20 * MIB)));
+  const { code, message: text } = await diary.next('error');
+  assert.deepEqual([code, /too long when it is decompressed/.test(text)], ['ERR_SSH_PROTOCOL', true], text);
+  await diary.next('close');
 });

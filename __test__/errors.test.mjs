@@ -34,6 +34,7 @@ const BAD_SERVERS = {
   lateLeaver: 'ERR_SSH_DISCONNECTED',
   mute: 'ETIMEDOUT',
   introducedMute: 'ETIMEDOUT',
+  flooder: 'ETIMEDOUT',
 };
 
 // Everything awaited here and nothing further down: tests begin to run at the next await.

@@ -25,22 +25,20 @@ test('the program in README.md is the one in examples/', () => {
   assert.equal(shown, program);
 });
 
-test('it forwards, reports, and ends well', async (t) => {
-  // A home folder with a key and a server that is known: what users have.
-  mkdirSync(join(home.path, '.ssh'), { mode: 0o700 });
+/** A home folder with a key and servers that are known: what users have. */
+function furnish(servers) {
+  mkdirSync(join(home.path, '.ssh'), { mode: 0o700, recursive: true });
   writeFileSync(join(home.path, '.ssh', 'id_ed25519'), server.key.privateKey, { mode: 0o600 });
-  const known = `[127.0.0.1]:${server.port} ${server.hostKeys[0].publicKey}\n`;
-  writeFileSync(join(home.path, '.ssh', 'known_hosts'), known);
+  const known = servers.map(({ port, hostKeys }) => `[127.0.0.1]:${port} ${hostKeys[0].publicKey}\n`);
+  writeFileSync(join(home.path, '.ssh', 'known_hosts'), known.join(''));
+}
 
-  const target = await Target.start(behaviours.echo());
-  const args = ['examples/forward.mjs', '127.0.0.1', server.port, '127.0.0.1', target.port];
+/** Runs an example until the test ends; `line` waits for one that it prints. */
+function start(t, args) {
   const env = { ...process.env, HOME: home.path };
   const child = spawn(process.execPath, args, { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'inherit'] });
   const exit = once(child, 'exit');
-  t.after(() => {
-    child.kill('SIGKILL');
-    return target.stop();
-  });
+  t.after(() => child.kill('SIGKILL'));
   let printed = '';
   child.stdout.setEncoding('utf8');
   const line = async (pattern) => {
@@ -51,6 +49,15 @@ test('it forwards, reports, and ends well', async (t) => {
     }
     return pattern.exec(printed);
   };
+  return { child, exit, line };
+}
+
+test('it forwards, reports, and ends well', async (t) => {
+  furnish([server]);
+  const target = await Target.start(behaviours.echo());
+  t.after(() => target.stop());
+  const args = ['examples/forward.mjs', '127.0.0.1', server.port, '127.0.0.1', target.port];
+  const { child, exit, line } = start(t, args);
   const [, port] = await line(/^127\.0\.0\.1:(\d+) -> .*\n/);
   const client = await connect(Number(port));
   await client.send(MIB);
@@ -60,6 +67,23 @@ test('it forwards, reports, and ends well', async (t) => {
   child.kill('SIGINT');
   assert.deepEqual(await exit, [0, null]);
   assert.ok(await refuses(Number(port)));
+});
+
+test('through jump hosts', async (t) => {
+  const gateway = await Sshd.start();
+  gateway.authorize(server.key.publicKey);
+  furnish([gateway, server]);
+  const target = await Target.start(behaviours.echo());
+  t.after(() => Promise.all([gateway.stop(), target.stop()]));
+  const places = [gateway, server].map(({ port }) => `127.0.0.1:${port}`);
+  const { child, exit, line } = start(t, ['examples/jump.mjs', '127.0.0.1', target.port, ...places]);
+  const [, port] = await line(/^127\.0\.0\.1:(\d+) -> .*\n/);
+  const client = await connect(Number(port));
+  await client.send(MIB);
+  client.end();
+  assertIncludes(await client.ended, { bytes: MIB, sha256: patternHash(MIB), end: 'FIN' });
+  child.kill('SIGINT');
+  assert.deepEqual(await exit, [0, null]);
 });
 
 test('the demonstration ends well, twice', async () => {

@@ -9,7 +9,9 @@ import ssh2 from 'ssh2';
 import { SSHTunnel } from '../index.js';
 import { test } from './helpers/bounded.mjs';
 import { makeKey, temporaryFolder } from './helpers/keys.mjs';
+import { hasPam, makePamService } from './helpers/pam.mjs';
 import { Ssh2Server } from './helpers/ssh2-server.mjs';
+import { Sshd } from './helpers/sshd.mjs';
 
 const folder = temporaryFolder('keyboard');
 const userKey = makeKey(`${folder.path}/key`, { type: 'ecdsa' });
@@ -286,4 +288,30 @@ test('the order is that of authHandler', async (t) => {
   }
   const { server: open } = await serve(t, (context) => context.accept());
   await make(open, { authHandler: ['none'] }).promises.connect();
+});
+
+const noPam = hasPam() ? false : 'only root can make a service of PAM';
+
+test('questions of PAM, at a real sshd', { skip: noPam }, async (t) => {
+  const { program, remove } = makePamService('open sesame');
+  t.after(remove);
+  const config = ['UsePAM yes', 'KbdInteractiveAuthentication yes', 'PubkeyAuthentication no'];
+  const server = await Sshd.start({ program, config });
+  t.after(() => server.stop());
+  const logOn = async (options, answer) => {
+    const tunnel = new SSHTunnel({ ...server.login, privateKey: undefined, forwardHost: '127.0.0.1', forwardPort: 1, ...options });
+    const asked = [];
+    tunnel.on('keyboard-interactive', (name, instructions, lang, prompts, finish) => {
+      asked.push(...prompts);
+      finish([answer]);
+    });
+    await tunnel.promises.connect().finally(() => tunnel.promises.shutdown());
+    return asked;
+  };
+  assert.deepEqual(await logOn({ tryKeyboard: true }, 'open sesame'), [{ prompt: 'Password: ', echo: false }]);
+  await server.logged(/Accepted keyboard-interactive\/pam/);
+  await assert.rejects(logOn({ tryKeyboard: true }, 'wrong'), REFUSED);
+  // Without anybody to ask, the password is the answer.
+  assert.deepEqual(await logOn({ password: 'open sesame' }), []);
+  await assert.rejects(logOn({ password: 'wrong' }), REFUSED);
 });

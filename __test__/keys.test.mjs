@@ -13,9 +13,11 @@ import { Sshd } from './helpers/sshd.mjs';
 
 const server = await Sshd.start({ hostKeyTypes: ['ed25519'] });
 const folder = temporaryFolder('user-keys');
+const authority = makeKey(join(folder.path, 'authority'));
+const trusting = await Sshd.start({ config: [`TrustedUserCAKeys ${authority.file}.pub`] });
 after(async () => {
   folder.remove();
-  await server.stop();
+  await Promise.all([server.stop(), trusting.stop()]);
 });
 
 const PASSPHRASE = 'pässphrase of several words';
@@ -70,10 +72,6 @@ function escape(text) {
 
 // Several keys, and certificates beside them.
 
-const authority = makeKey(join(folder.path, 'authority'));
-const trusting = await Sshd.start({ config: [`TrustedUserCAKeys ${authority.file}.pub`] });
-after(() => trusting.stop());
-
 let pairs = 0;
 const stranger = (options) => makeKey(join(folder.path, `stranger${pairs++}`), options);
 
@@ -118,7 +116,8 @@ test('a certificate of another key, of a host, or no certificate: nothing is sen
   const wrong = {
     'another private key': certify(other, { id: 'x' }),
     'one of a host': certify(key, { id: 'x', args: ['-h'] }),
-    'it takes a line such as': key.publicKey,
+    'certificate type ssh-ed25519 is not': key.publicKey,
+    'it takes a line such as': key.privateKey,
   };
   const before = server.log();
   for (const [words, certificate] of Object.entries(wrong)) {

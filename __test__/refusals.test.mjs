@@ -1,25 +1,21 @@
-// What a tunnel refuses of a server, from the first byte to the logon: every damaged packet, every
-// stop on the way and every flood is an error with a code, in time, and tells nothing too early.
-// Servers that are no SSH servers are in errors.test.mjs, agents in auth.test.mjs, private keys of
-// all forms in keys.test.mjs.
+// What a tunnel refuses of a server: every stop on the way to the logon and every damaged packet is an
+// error with a code, in time, and nothing is told too early. Servers that are no SSH servers are in
+// errors.test.mjs, those without end in floods.test.mjs, bad agents in auth.test.mjs.
 
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
 
 import { test } from './helpers/bounded.mjs';
 import { makeKey, temporaryFolder } from './helpers/keys.mjs';
-import { MIB, Target } from './helpers/peers.mjs';
+import { IGNORE, KEXINIT, KEX_ECDH_INIT, KEX_ECDH_REPLY, NEWKEYS, clearPacket, message } from './helpers/messages.mjs';
+import { KIB, MIB, Target, behaviours } from './helpers/peers.mjs';
 import { memory } from './helpers/process.mjs';
-import { READABLE, Relay, changeKexInit, clearPacket } from './helpers/relay.mjs';
+import { READABLE, Relay, changeKexInit } from './helpers/relay.mjs';
 import { Sshd } from './helpers/sshd.mjs';
-import { makeTunnel } from './helpers/tunnels.mjs';
+import { assertIncludes, makeTunnel, openTunnel } from './helpers/tunnels.mjs';
 
-const IGNORE = 2;
-const KEXINIT = 20;
-const NEWKEYS = 21;
-const REPLY = 31;
 /** What the client says before it has judged the host key. */
-const BEFORE = ['identification', KEXINIT, 30];
+const BEFORE = ['identification', KEXINIT, KEX_ECDH_INIT];
 const READY_TIMEOUT = 700;
 const SLACK = 3000; // ms, for two busy cores
 
@@ -93,7 +89,7 @@ const DAMAGES = {
   'a sealed packet of no length': ['sealed', edited((bytes) => bytes.fill(0, 0, 4))],
   'no padding': [KEXINIT, edited((bytes) => (bytes[4] = 0))],
   'less padding than there must be': [KEXINIT, edited((bytes) => (bytes[4] = 3))],
-  'more padding than there is packet': [REPLY, edited((bytes) => (bytes[4] = 255))],
+  'more padding than there is packet': [KEX_ECDH_REPLY, edited((bytes) => (bytes[4] = 255))],
   'a sealed packet twice': ['sealed', ({ bytes }) => Buffer.concat([bytes, bytes])],
   'a sealed packet left out': ['sealed', () => Buffer.alloc(0)],
 };
@@ -140,9 +136,9 @@ for (const [kind, places, theirs, ours, cipher = READABLE.cipher] of LISTS) {
 
 // In a strict key exchange nothing may be slipped in: that is how packets of the session would be
 // cut off its front, unseen (the Terrapin attack).
-for (const before of [KEXINIT, REPLY, NEWKEYS]) {
+for (const before of [KEXINIT, KEX_ECDH_REPLY, NEWKEYS]) {
   test(`a message slipped in before ${before} is refused`, async (t) => {
-    const slipped = clearPacket(Buffer.from([IGNORE, 0, 0, 0, 0]));
+    const slipped = clearPacket(message(IGNORE, ''));
     const change = ({ name, bytes }) => (name === before ? Buffer.concat([slipped, bytes]) : bytes);
     const { error, relay } = await refusal(t, change);
     assert.equal(error.code, 'ERR_SSH_PROTOCOL');
@@ -150,3 +146,23 @@ for (const before of [KEXINIT, REPLY, NEWKEYS]) {
     if (before !== NEWKEYS) assert.equal(relay.sawTheUser, false);
   });
 }
+
+test('a packet that is damaged on a running session ends it, and its connections with a reset', async (t) => {
+  let damage = false;
+  const relay = await Relay.start(server.port, ({ bytes }) => {
+    if (damage) bytes[bytes.length - 1] ^= 1;
+    return bytes;
+  });
+  t.after(() => relay.stop());
+  const login = { ...server.login, port: relay.port };
+  const { diary, connect, target } = await openTunnel(t, { login }, behaviours.echo(), { algorithms: READABLE });
+  const client = await connect();
+  await client.send(KIB);
+  await client.received(KIB);
+  damage = true;
+  await client.send(KIB);
+  assertIncludes(await client.ended, { bytes: KIB, end: 'ECONNRESET' });
+  assertIncludes(await diary.next('disconnected'), { code: 'ERR_SSH_DISCONNECTED', closedBy: 'reset', clean: false });
+  assertIncludes(await diary.next('error'), { code: 'ERR_SSH_PROTOCOL', message: 'a packet failed its integrity check' });
+  assertIncludes(await (await target.next()).ended, { bytes: 2 * KIB });
+});

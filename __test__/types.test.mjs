@@ -14,10 +14,12 @@ import * as tunnels from '../index.js';
 const declarations = new URL('../index.d.ts', import.meta.url);
 const source = ts.createSourceFile('index.d.ts', readFileSync(declarations, 'utf8'), ts.ScriptTarget.Latest, true);
 
-/** The names that a class or interface declares, without symbols and the constructor. */
-function members(name) {
+/** The names that a class or interface declares, without symbols and the constructor; the static ones apart. */
+function members(name, { ofClass = false } = {}) {
   const node = source.statements.find((statement) => statement.name?.text === name);
-  return new Set(node.members.map((member) => member.name).filter((member) => member && ts.isIdentifier(member)).map((member) => member.text));
+  const isStatic = (member) => member.modifiers?.some(({ kind }) => kind === ts.SyntaxKind.StaticKeyword) ?? false;
+  const wanted = node.members.filter((member) => isStatic(member) === ofClass).map((member) => member.name);
+  return new Set(wanted.filter((member) => member && ts.isIdentifier(member)).map((member) => member.text));
 }
 
 test('a strict program compiles, and one that is wrong does not', () => {
@@ -34,6 +36,8 @@ test('the class has the declared members, and declares those it has', () => {
   for (const name of declared) assert.ok(name in prototype, name);
   const own = Object.getOwnPropertyNames(prototype).filter((name) => name !== 'constructor' && !(name in EventEmitter.prototype));
   for (const name of own) assert.ok(declared.has(name), name);
+  const { length, name: className, prototype: same, ...statics } = Object.getOwnPropertyDescriptors(tunnels.SSHTunnel);
+  assert.deepEqual(new Set(Object.keys(statics)), members('SSHTunnel', { ofClass: true }));
 });
 
 test('promises has the declared members, and the methods of the class', () => {

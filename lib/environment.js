@@ -68,6 +68,23 @@ class Deferred {
   }
 }
 
+/**
+ * The same methods as promises; their callback is the last of so many arguments and one more.
+ * @param {Record<string, number>} arities by the methods' names
+ */
+function mirror(target, prototype, arities) {
+  const promises = {};
+  for (const [name, arity] of Object.entries(arities)) {
+    promises[name] = async (...args) => {
+      const deferred = new Deferred();
+      args.length = arity;
+      prototype[name].call(target, ...args, deferred);
+      return deferred.promise;
+    };
+  }
+  return Object.freeze(promises);
+}
+
 class Call {
   constructor(tunnel, convert, settler) {
     // Also what keeps the tunnel while something is asked of it; other sockets have none.
@@ -100,11 +117,11 @@ class Call {
  * @param {Function | Deferred} settler the user's callback, or one of ours
  * @param {(payload: unknown) => unknown} convert
  */
-function enqueue(tunnel, handle, method, argument, settler, convert) {
+function enqueue(tunnel, handle, method, argument, linger, settler, convert) {
   const inTurn = !(settler instanceof Deferred);
   if (inTurn) checkFunction(settler, 'callback');
   const number = enter(new Call(tunnel, convert, settler));
-  binding.enqueue(handle, method, argument, number, inTurn);
+  binding.enqueue(handle, method, argument, linger, number, inTurn);
 }
 
 /**
@@ -143,4 +160,4 @@ function dispatch(handle, kind, number, failure, payload) {
   if (tunnel !== undefined) owner.deliver(tunnel, kind, number, failure, payload);
 }
 
-module.exports = { Deferred, adopt, binding, closeTaken, create, enqueue, hold, unhold };
+module.exports = { Deferred, adopt, binding, closeTaken, create, enqueue, hold, mirror, unhold };

@@ -64,13 +64,27 @@ function outOfRange(name, range, value) {
   return coded(RangeError, 'ERR_OUT_OF_RANGE', message);
 }
 
-/** A blocking call that only a function of the blocked thread could let go on. */
-function wouldDeadlock(method, asked) {
+/**
+ * What is wrong with a file of ssh_config, or with a line of it.
+ * @param {{ file: string, number?: number }} place
+ */
+function configError(reason, { file, number }, cause) {
+  const place = number === undefined ? file : `${file} line ${number}`;
+  const error = coded(Error, 'ERR_SSH_CONFIG', `${place}: ${reason}`);
+  Object.assign(error, { file }, number === undefined ? {} : { line: number });
+  return cause === undefined ? error : Object.assign(error, { cause });
+}
+
+/**
+ * A blocking call that only the blocked thread could let go on.
+ * @param {string} needed what runs on it, and what for
+ */
+function wouldDeadlock(method, needed) {
   return coded(
     Error,
     'ERR_TUNNEL_WOULD_DEADLOCK',
-    `${method}() without a callback blocks this thread, and ${asked}, which the ` +
-      `logon has to ask, runs on it: neither could ever go on. Pass a callback to ${method}(), ` +
+    `${method}() without a callback blocks this thread, and ${needed}, ` +
+      `runs on it: neither could ever go on. Pass a callback to ${method}(), ` +
       `or await tunnel.promises.${method}()`,
   );
 }
@@ -120,4 +134,13 @@ function where(address) {
   return address === undefined ? {} : splitAddress(address);
 }
 
-module.exports = { fromNative, invalidArgType, invalidArgValue, outOfRange, systemError, unwritten, wouldDeadlock };
+module.exports = {
+  configError,
+  fromNative,
+  invalidArgType,
+  invalidArgValue,
+  outOfRange,
+  systemError,
+  unwritten,
+  wouldDeadlock,
+};

@@ -2,52 +2,16 @@
 
 use std::io;
 
-use tokio::io::Interest;
-use tokio::net::TcpStream;
-#[cfg(unix)]
-use tokio::net::UnixStream;
-
-/// A socket of tokio's.
-pub(crate) trait Socket {
-    /// Does `work` if the socket is believed to be ready; "would block" ends that belief.
-    fn try_io(
-        &self,
-        interest: Interest,
-        work: impl FnOnce() -> io::Result<usize>,
-    ) -> io::Result<usize>;
-}
-
-impl Socket for TcpStream {
-    fn try_io(
-        &self,
-        interest: Interest,
-        work: impl FnOnce() -> io::Result<usize>,
-    ) -> io::Result<usize> {
-        self.try_io(interest, work)
-    }
-}
-
-#[cfg(unix)]
-impl Socket for UnixStream {
-    fn try_io(
-        &self,
-        interest: Interest,
-        work: impl FnOnce() -> io::Result<usize>,
-    ) -> io::Result<usize> {
-        self.try_io(interest, work)
-    }
-}
-
-/// Does `work` if the socket is ready. When it moved less than `most` the socket has no more to
-/// give or take, and tokio is told so, which saves the call that would only say "would block".
+/// Does `work`, through a socket's `try_io`, if the socket is ready. When it moved less than `most`
+/// the socket has no more to give or take, and tokio is told so, which saves the call that would
+/// only say "would block".
 pub(crate) fn attempt(
-    socket: &impl Socket,
-    interest: Interest,
+    try_io: impl FnOnce(&mut dyn FnMut() -> io::Result<usize>) -> io::Result<usize>,
     most: usize,
-    work: impl FnOnce() -> io::Result<usize>,
+    mut work: impl FnMut() -> io::Result<usize>,
 ) -> io::Result<usize> {
     let mut moved = None;
-    let outcome = socket.try_io(interest, || {
+    let outcome = try_io(&mut || {
         let count = work()?;
         moved = Some(count);
         if count < most { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(count) }
@@ -60,7 +24,8 @@ mod tests {
     use std::io::Read;
 
     use socket2::SockRef;
-    use tokio::net::TcpListener;
+    use tokio::io::Interest;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
     use crate::runtime;
@@ -75,7 +40,11 @@ mod tests {
             let read = |most: usize| {
                 let mut buffer = [0; 10];
                 let mut socket = &*SockRef::from(&stream);
-                attempt(&stream, Interest::READABLE, most, || socket.read(&mut buffer[..most]))
+                attempt(
+                    |work| stream.try_io(Interest::READABLE, work),
+                    most,
+                    || socket.read(&mut buffer[..most]),
+                )
             };
 
             peer.try_write(&[1; 7]).expect("there is room");
@@ -83,7 +52,8 @@ mod tests {
             assert_eq!(read(5).expect("as much as was asked for"), 5);
             assert_eq!(read(5).expect("there is more"), 2);
             let idle = || -> io::Result<usize> { panic!("nothing can have come") };
-            let error = attempt(&stream, Interest::READABLE, 5, idle).expect_err("not ready");
+            let error = attempt(|work| stream.try_io(Interest::READABLE, work), 5, idle)
+                .expect_err("not ready");
             assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
 
             // What comes later is an event again, and an end stays one.

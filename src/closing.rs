@@ -1,12 +1,15 @@
-//! How one socket ends: delivered and finished, delivered and reset, or reset at once.
+//! How one socket ends: delivered and finished, delivered and reset, cut short, or reset at once.
 //!
 //! Two facts decide the shape of this file. close() on a socket with one unread byte sends RST and
 //! throws the send queue away, so whoever wants the peer to have everything must read first. And
 //! close() with a positive linger time blocks even a non-blocking socket, so waiting happens here,
 //! in user space, and the final close() never has anything to wait for.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::Shutdown;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -80,6 +83,8 @@ pub enum Ended {
     Fin,
     /// Our RST.
     Reset,
+    /// Our RST, because the time was over before everything was delivered.
+    Cut,
     /// The peer's RST, or the network's verdict that it is gone.
     ByPeer,
 }
@@ -88,12 +93,21 @@ pub enum Ended {
 ///
 /// Surely delivered, unless the outcome says otherwise: every byte, to the peer's kernel. Returns
 /// when it is; with [`Finish::Fin`] when the peer has ended its direction too, or has kept it open
-/// for two seconds more. A peer that does not read is waited for without limit. What the peer sends
-/// meanwhile is read and thrown away, since unread bytes would turn the end into a reset.
+/// for two seconds more. What the peer sends meanwhile is read and thrown away, since unread bytes
+/// would turn the end into a reset.
+///
+/// A peer that does not read is waited for until `expiry` completes. The end comes at once then:
+/// what `finish` says if the peer's kernel has everything by that moment, else RST and
+/// [`Ended::Cut`].
 ///
 /// Cancel safe in the sense that dropping the future resets the connection: a cut stream never
 /// looks complete.
-pub(crate) async fn close(stream: TcpStream, backlog: Backlog, finish: Finish) -> Outcome {
+pub(crate) async fn close(
+    stream: TcpStream,
+    backlog: Backlog,
+    finish: Finish,
+    expiry: impl Future<Output = ()>,
+) -> Outcome {
     let mut closing = Closing {
         stream,
         backlog,
@@ -105,8 +119,14 @@ pub(crate) async fn close(stream: TcpStream, backlog: Backlog, finish: Finish) -
     // Should this future be dropped half-way, the kernel resets. An error means that the socket is
     // dead already, which the first write or read will tell.
     let _ = Linger::HARD.apply(&closing.stream);
-    let ended = match closing.run(finish).await {
-        Ok(()) => finish.ended(),
+    let settled = match closing.run_until(finish, expiry).await {
+        Some(done) => done.map(|()| true),
+        // It looks for acknowledgements now and then only.
+        None => closing.is_delivered(),
+    };
+    let ended = match settled {
+        Ok(true) => finish.ended(),
+        Ok(false) => Ended::Cut,
         Err(_) => Ended::ByPeer,
     };
     let outcome = closing.outcome(ended);
@@ -146,6 +166,20 @@ struct Closing {
 }
 
 impl Closing {
+    /// `None` when the time was over first.
+    async fn run_until(
+        &mut self,
+        finish: Finish,
+        expiry: impl Future<Output = ()>,
+    ) -> Option<io::Result<()>> {
+        let (mut run, mut expiry) = (pin!(self.run(finish)), pin!(expiry));
+        poll_fn(|cx| match run.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending => expiry.as_mut().poll(cx).map(|()| None),
+        })
+        .await
+    }
+
     /// An error means that the peer is gone.
     async fn run(&mut self, finish: Finish) -> io::Result<()> {
         self.deliver().await?;
@@ -232,11 +266,14 @@ impl Closing {
     }
 
     fn outcome(&self, ended: Ended) -> Outcome {
-        let queued = sys::never_sent(&SockRef::from(&self.stream));
+        let socket = SockRef::from(&self.stream);
+        // What has come in the last moment, or after enough was read.
+        let unread = sys::unread(&socket).unwrap_or_default() as u64;
+        let queued = sys::never_sent(&socket);
         Outcome {
             ended,
             unsent: count_unsent(queued, self.finished, &self.backlog),
-            discarded: self.discarded,
+            discarded: self.discarded + unread,
             peer_finished: self.peer_finished,
         }
     }

@@ -20,4 +20,5 @@ pub mod session;
 #[cfg(unix)]
 pub mod socket;
 mod sys;
+mod timer;
 pub mod tunnel;

@@ -1,7 +1,7 @@
 //! The LINGER structure of the sockets API, its boolean face, and SO_LINGER on a socket.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
@@ -56,6 +56,15 @@ impl Linger {
         }
     }
 
+    /// When a close that begins at `now` is to be cut short; `None`: never.
+    pub fn limit(self, now: Instant) -> Option<Instant> {
+        match self.ending() {
+            Ending::Graceful => None,
+            Ending::Hard => Some(now),
+            Ending::Bounded(time) => Some(now + time),
+        }
+    }
+
     /// Sets SO_LINGER to this value.
     pub fn apply<'s, S: Into<SockRef<'s>>>(self, socket: S) -> io::Result<()> {
         sys::set_linger(&socket.into(), self.onoff, self.linger)
@@ -98,6 +107,15 @@ mod tests {
     fn a_bound_is_whole_seconds() {
         let bounded = Linger { onoff: 2, linger: 7 };
         assert_eq!(bounded.ending(), Ending::Bounded(Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn a_close_is_cut_short_never_at_once_or_after_the_linger_time() {
+        let now = Instant::now();
+        assert_eq!(Linger { onoff: 0, linger: 9 }.limit(now), None);
+        assert_eq!(Linger::HARD.limit(now), Some(now));
+        let longest = Linger { onoff: 1, linger: 65535 };
+        assert_eq!(longest.limit(now), Some(now + Duration::from_secs(65535)));
     }
 
     #[test]

@@ -12,6 +12,13 @@ use socket2::SockRef;
 #[cfg(unix)]
 use socket2::Socket;
 
+/// Sends SIGHUP to a process. Only for a child that was not waited for: its number is still its own.
+#[cfg(unix)]
+pub(crate) fn hang_up(child: u32) {
+    // SAFETY: takes two integers, and touches no memory of this process.
+    unsafe { libc::kill(child as libc::pid_t, libc::SIGHUP) };
+}
+
 /// SO_LINGER with the whole structure; socket2 offers a duration only, which loses `l_onoff`.
 #[cfg(unix)]
 pub(crate) fn set_linger(socket: &SockRef<'_>, onoff: u16, linger: u16) -> io::Result<()> {

@@ -20,18 +20,22 @@ export function findProgram(name) {
   return null;
 }
 
+/** Whether the programs are there, now or after installing Debian's packages. */
+export function ensure(programs, packages) {
+  const complete = () => programs.every(findProgram);
+  if (complete()) return true;
+  if (process.getuid?.() !== 0 || !findProgram('apt-get')) return false;
+  console.log(`The tests talk to real servers: installing Debian's ${packages.join(', ')}`);
+  // Its status says nothing: where services may not be started it fails after the install.
+  const install = `apt-get update && apt-get install -y --no-install-recommends ${packages.join(' ')}`;
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  spawnSync('sh', ['-c', install], { stdio: ['ignore', 'ignore', 'inherit'], env });
+  return complete();
+}
+
 /** Whether sshd and ssh-keygen are there, now or after installing them. */
 export function ensureSshd() {
-  const complete = () => findProgram('sshd') && findProgram('ssh-keygen');
-  if (complete()) return true;
-  if (process.getuid?.() === 0 && findProgram('apt-get')) {
-    console.log('The tests talk to a real OpenSSH server: installing Debian\'s openssh-server');
-    // Its status says nothing: where services may not be started it fails after the install.
-    const install = 'apt-get update && apt-get install -y --no-install-recommends openssh-server';
-    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-    spawnSync('sh', ['-c', install], { stdio: ['ignore', 'ignore', 'inherit'], env });
-    if (complete()) return true;
-  }
+  if (ensure(['sshd', 'ssh-keygen'], ['openssh-server'])) return true;
   console.error('OpenSSH\'s sshd and ssh-keygen are needed for the tests: install openssh-server');
   return false;
 }

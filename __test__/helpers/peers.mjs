@@ -6,6 +6,8 @@ import { EventEmitter, once } from 'node:events';
 import { readSync } from 'node:fs';
 import net from 'node:net';
 
+import { IGNORE, KEXINIT, clearPacket, message } from './messages.mjs';
+
 export const KIB = 1024;
 export const MIB = 1024 * KIB;
 export const GIB = 1024 * MIB;
@@ -270,6 +272,14 @@ export const impostors = {
     peer.read().socket.write('SSH-2.0-impostor\r\n');
     peer.socket.write(Buffer.from([0xff, 0xff, 0xff, 0xff, 4, 20]));
     peer.send(Infinity, Buffer.alloc(64 * KIB));
+  },
+  /** Begins a key exchange that allows for it, and then says nothing that means anything, for ever. */
+  flooder: () => (peer) => {
+    const aead = 'aes256-gcm@openssh.com';
+    const lists = ['curve25519-sha256', 'ecdsa-sha2-nistp256', aead, aead, '', '', 'none', 'none', '', ''];
+    peer.read().socket.write('SSH-2.0-impostor\r\n');
+    peer.socket.write(clearPacket(message(KEXINIT, Buffer.alloc(16), ...lists, Buffer.alloc(5))));
+    peer.send(Infinity, Buffer.concat(Array(2000).fill(clearPacket(message(IGNORE, 'noise')))));
   },
   /** Speaks version 1. */
   ancient: () => (peer) => peer.read().socket.write('SSH-1.5-ancient\r\n'),

@@ -7,6 +7,9 @@ import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
+// Every server and every folder tidies up when this process ends.
+process.setMaxListeners(0);
+
 // The test runner ends a suite that takes too long with SIGTERM, and with that alone nobody would
 // tidy up: as an exit, it lets servers and temporary folders go.
 process.once('SIGTERM', () => process.exit(143));

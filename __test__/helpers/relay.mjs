@@ -4,8 +4,8 @@
 import { once } from 'node:events';
 import net from 'node:net';
 
-const KEXINIT = 20;
-const NEWKEYS = 21;
+import { NEWKEYS, clearPacket, message } from './messages.mjs';
+
 const TAG = 16; // bytes behind a packet of AES-GCM
 
 /** Makes a tunnel use the one cipher whose packets can be told apart without their keys. */
@@ -44,30 +44,15 @@ class Splitter {
   }
 }
 
-/** A packet as it is before there are keys. */
-export function clearPacket(payload) {
-  const padding = 4 + ((8 - ((4 + 1 + payload.length + 4) % 8)) % 8);
-  const packet = Buffer.alloc(4 + 1 + payload.length + padding);
-  packet.writeUInt32BE(packet.length - 4);
-  packet[4] = padding;
-  payload.copy(packet, 5);
-  return packet;
-}
-
-/** The first two lists of a KEXINIT item, and the item with others in their place. */
+/** A KEXINIT item with what `change` makes of its ten lists. */
 export function changeKexInit({ bytes }, change) {
   const payload = bytes.subarray(5, bytes.length - bytes[4]);
   const lists = [];
-  let at = 17;
+  let at = 17; // behind the number and the cookie
   for (; lists.length < 10; at += 4 + payload.readUInt32BE(at)) {
     lists.push(payload.toString('latin1', at + 4, at + 4 + payload.readUInt32BE(at)));
   }
-  const parts = change(lists).map((list) => {
-    const part = Buffer.alloc(4 + list.length, list.padStart(4 + list.length), 'latin1');
-    part.writeUInt32BE(list.length);
-    return part;
-  });
-  return clearPacket(Buffer.concat([payload.subarray(0, 17), ...parts, payload.subarray(at)]));
+  return clearPacket(message(payload[0], payload.subarray(1, 17), ...change(lists), payload.subarray(at)));
 }
 
 /** Passes everything on, to a real server. */

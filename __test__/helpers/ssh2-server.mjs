@@ -3,6 +3,7 @@
 
 import { EventEmitter, once } from 'node:events';
 import net from 'node:net';
+import { setImmediate } from 'node:timers/promises';
 import ssh2 from 'ssh2';
 
 /** Why a server refuses to open a channel (RFC 4254 section 5.1). */
@@ -27,13 +28,14 @@ export class Ssh2Server {
   /**
    * @param options.onOpen decides about each channel; default: connects it to its target
    * @param options.authenticate decides about each attempt instead, as ssh2 has it; its second
-   *   argument is an object of its session's own, whose `send` sends any message
-   * @param options.publicKey the line of a key that may log on; `user` with password `right` may
+   *   argument is an object of its session's own, whose `send` sends any message, and whose `flood`
+   *   sends it for as long as there is somebody
+   * @param options.publicKey lines of keys that may log on; `user` with password `right` may
    */
   static async start({ onOpen = (open) => open.connect(), authenticate, publicKey, hostKeys, ...config } = {}) {
     const server = new Ssh2Server();
     server.#prepareKeys(hostKeys);
-    const authorized = publicKey && ssh2.utils.parseKey(publicKey);
+    const authorized = [publicKey ?? []].flat().map((line) => ssh2.utils.parseKey(line));
     server.server = new ssh2.Server({
       ...config,
       hostKeys: server.hostKeys.map((key) => key.private),
@@ -46,7 +48,10 @@ export class Ssh2Server {
       server.#clients.add(client);
       client.on('close', () => server.#clients.delete(client));
       client.on('error', () => {}); // a tunnel that vanishes is no failure of the server
-      const session = { send: (payload) => send(client._protocol, payload) };
+      const session = {
+        send: (payload) => send(client._protocol, payload),
+        flood: (payload) => flood(client, payload),
+      };
       client.on('authentication', (context) => {
         if (authenticate) authenticate(context, session);
         else server.#authenticate(context, authorized);
@@ -77,12 +82,10 @@ export class Ssh2Server {
     if (context.method === 'password' && known && context.password === 'right') {
       return context.accept();
     }
-    if (context.method === 'publickey' && known && authorized) {
-      const same = context.key.data.equals(authorized.getPublicSSH());
-      const signed =
-        !context.signature ||
-        authorized.verify(context.blob, context.signature, context.hashAlgo) === true;
-      if (same && signed) return context.accept();
+    if (context.method === 'publickey' && known) {
+      const key = authorized.find((own) => context.key.data.equals(own.getPublicSSH()));
+      const verify = () => key.verify(context.blob, context.signature, context.hashAlgo) === true;
+      if (key && (!context.signature || verify())) return context.accept();
     }
     return context.reject(['publickey', 'password']);
   }
@@ -156,6 +159,19 @@ function send(protocol, payload) {
   const packet = write.alloc(payload.length);
   payload.copy(packet, start);
   protocol._cipher.encrypt(write.finalize(packet));
+}
+
+/** The same again and again, as fast as it is taken, until nobody is there any more. */
+async function flood(client, payload) {
+  const socket = client._sock;
+  const gone = new Promise((done) => socket.once('close', done));
+  while (socket.writable) {
+    send(client._protocol, payload);
+    if (socket.writableNeedDrain) {
+      await Promise.race([new Promise((done) => socket.once('drain', done)), gone]);
+      await setImmediate(); // or nothing else would happen in this process
+    }
+  }
 }
 
 /** Joins a channel and a socket; each direction ends by itself. */

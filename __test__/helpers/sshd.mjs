@@ -2,7 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 
@@ -16,26 +16,27 @@ const ATTEMPTS = 5; // to get a port that nobody took since it was found free
 export class Sshd {
   #folder;
   #process;
+  #hostKeyTypes;
+  #program;
 
   /**
    * Resolves when the server accepts connections.
    * @param options.hostKeyTypes any of ed25519, ecdsa, rsa; with bits as in ecdsa-384
    * @param options.certify what makes a certificate for a host key, if it has one: gives its path
-   * @param options.config more lines for sshd_config, such as `RekeyLimit 16M`
+   * @param options.config lines for sshd_config that come before the usual ones, such as `RekeyLimit 16M`
+   * @param options.program sshd by another name
    */
-  static async start({ hostKeyTypes = ['ed25519'], certify = () => null, logLevel = 'VERBOSE', config = [] } = {}) {
-    const path = findProgram('sshd');
-    if (!path) throw new Error('there is no sshd: install openssh-server');
+  static async start({ hostKeyTypes = ['ed25519'], certify = () => null, logLevel = 'VERBOSE', config = [], program = findProgram('sshd') } = {}) {
+    if (!program) throw new Error('there is no sshd: install openssh-server');
     // What Debian makes at boot: an empty folder for the part of sshd without rights.
     if (process.getuid() === 0) mkdirSync('/run/sshd', { recursive: true, mode: 0o755 });
 
     const server = new Sshd();
     server.#folder = temporaryFolder('sshd');
-    const at = (name) => join(server.#folder.path, name);
-    server.hostKeys = hostKeyTypes.map((name) => {
-      const [type, bits] = name.split('-');
-      return makeKey(at(`host_${name}`), { type, bits });
-    });
+    const at = server.#at;
+    server.#hostKeyTypes = hostKeyTypes;
+    server.#program = program;
+    server.hostKeys = server.#makeHostKeys();
     const certificates = server.hostKeys.map(certify).filter((file) => file !== null);
     server.key = makeKey(at('user'));
     server.logFile = at('log');
@@ -48,6 +49,7 @@ export class Sshd {
         `Port ${server.port}`,
         ...server.hostKeys.map(({ file }) => `HostKey ${file}`),
         ...certificates.map((file) => `HostCertificate ${file}`),
+        ...config,
         `AuthorizedKeysFile ${at('authorized_keys')}`,
         'PidFile none',
         'UsePAM no',
@@ -60,11 +62,9 @@ export class Sshd {
         'MaxSessions 1000',
         'UseDNS no',
         `LogLevel ${logLevel}`,
-        ...config,
       ];
       writeFileSync(at('sshd_config'), `${lines.join('\n')}\n`);
-      writeFileSync(server.logFile, '');
-      if (await server.#launch(path, at('sshd_config'))) return server;
+      if (await server.#launch()) return server;
       const taken = /Address already in use/.test(server.log());
       if (!taken || attempt === ATTEMPTS) {
         server.#folder.remove();
@@ -73,11 +73,22 @@ export class Sshd {
     }
   }
 
+  #at = (name) => join(this.#folder.path, name);
+
+  #makeHostKeys() {
+    return this.#hostKeyTypes.map((name) => {
+      const [type, bits] = name.split('-');
+      return makeKey(this.#at(`host_${name}`), { type, bits });
+    });
+  }
+
   /** Whether it came to listen; false when it ended instead. */
-  async #launch(path, config) {
+  async #launch() {
+    writeFileSync(this.logFile, '');
     // The log is a file and no pipe: a test that blocks this process must not block the server.
     const log = openSync(this.logFile, 'a');
-    this.#process = spawn(path, ['-D', '-e', '-f', config], { stdio: ['ignore', 'ignore', log] });
+    const args = ['-D', '-e', '-f', this.#at('sshd_config')];
+    this.#process = spawn(this.#program, args, { stdio: ['ignore', 'ignore', log] });
     closeSync(log);
     process.on('exit', this.#kill);
     const failed = once(this.#process, 'exit').then(() => false);
@@ -86,8 +97,18 @@ export class Sshd {
 
   /** Lets the owner of a key log on. */
   authorize(publicKey) {
-    const file = join(this.#folder.path, 'authorized_keys');
-    writeFileSync(file, `${publicKey}\n`, { flag: 'a' });
+    writeFileSync(this.#at('authorized_keys'), `${publicKey}\n`, { flag: 'a' });
+  }
+
+  /** Lets nobody log on any more. */
+  authorizeNobody() {
+    writeFileSync(this.#at('authorized_keys'), '');
+  }
+
+  /** From the next start on it has other host keys; `login` goes on to name the old ones. */
+  changeHostKeys() {
+    for (const { file } of this.hostKeys) rmSync(file);
+    this.#makeHostKeys();
   }
 
   /** What a tunnel needs to log on. */
@@ -148,18 +169,40 @@ export class Sshd {
     for (const pid of this.sessions()) signal(pid, 'SIGCONT');
   }
 
+  /** The whole server falls silent; its port stays. */
+  freeze() {
+    signal(this.#process.pid, 'SIGSTOP');
+    this.freezeSessions();
+  }
+
+  thaw() {
+    this.thawSessions();
+    signal(this.#process.pid, 'SIGCONT');
+  }
+
+  /** The server and its sessions are gone, as after a crash. */
+  async halt() {
+    process.off('exit', this.#kill);
+    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
+    const ended = once(this.#process, 'exit');
+    this.#kill();
+    await ended;
+  }
+
+  /** Starts it anew, on the same port and with an empty log. */
+  async restart() {
+    await this.halt();
+    if (!(await this.#launch())) throw new Error(`sshd did not start again:\n${this.log()}`);
+  }
+
   #kill = () => {
+    signal(this.#process.pid, 'SIGSTOP'); // or it begins another session meanwhile
     this.killSessions();
     signal(this.#process.pid, 'SIGKILL');
   };
 
   async stop() {
-    process.off('exit', this.#kill);
-    if (this.#process.exitCode === null && this.#process.signalCode === null) {
-      const ended = once(this.#process, 'exit');
-      this.#kill();
-      await ended;
-    }
+    await this.halt();
     this.#folder.remove();
   }
 }

@@ -15,6 +15,7 @@ answer({
     await tunnel.promises.startListening();
     return tunnel.localPort;
   },
+  shutdown: () => tunnel.promises.shutdown(),
   /** How so many connections ended, once they have. */
   async ended(count) {
     while (ends.length < count) await once(tunnel, 'disconnected');

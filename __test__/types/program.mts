@@ -5,10 +5,12 @@ import {
   SSHTunnel,
   sshtunnel,
   type Callback,
+  type Connection,
   type ConnectionEnd,
   type ConnectionInfo,
   type HostKeyInfo,
   type Linger,
+  type Reconnecting,
   type SSHTunnelError,
   type SSHTunnelOptions,
 } from 'sshtunnel-native';
@@ -46,9 +48,17 @@ const options: SSHTunnelOptions = {
   keepaliveInterval: 0,
   keepaliveCountMax: 3,
   readyTimeout: 20_000,
+  reconnect: { initialDelay: 1000, maxDelay: 30_000, maxAttempts: undefined },
 };
 
 const tunnel = new SSHTunnel(options);
+const configured: SSHTunnel = SSHTunnel.fromConfig('host', { configFile: 'none', username: 'user', forwardPort: 1 });
+for (const { host, option, value, reason, file, line } of configured.configNotices) {
+  const texts: (string | undefined)[] = [host, option, value, reason, file, line?.toFixed()];
+  void texts;
+}
+// @ts-expect-error no such option
+SSHTunnel.fromConfig('host', { config: 'none' });
 tunnel.on('keyboard-interactive', (name, instructions, lang, prompts, finish) => {
   finish(prompts.map(({ prompt, echo }) => (echo ? prompt : `${name}${instructions}${lang}`)));
   // @ts-expect-error answers are strings
@@ -79,7 +89,7 @@ tunnel.getLinger((error, linger) => {
     void value;
   }
 });
-const callback: Callback<ConnectionInfo[]> = (error, connections) => {
+const callback: Callback<Connection[]> = (error, connections) => {
   if (error === null) for (const { connectionId, state } of connections) if (state === 'open') tunnel.disconnect(connectionId);
 };
 tunnel.connections(callback);
@@ -87,6 +97,9 @@ tunnel.connections(callback);
 tunnel.on('connectionRequest', (request) => (request.remotePort > 1024 ? request.accept() : request.reject()));
 tunnel.on('connection', (connection) => console.log(connection.bytesUp, connection.linger.l_onoff));
 tunnel.once('disconnected', (end: ConnectionEnd) => console.log(end.closedBy === 'reset', end.droppedDown));
+tunnel.on('reconnecting', ({ attempt, delay, error }: Reconnecting) => console.log(attempt + delay, error.code));
+// @ts-expect-error boolean or object
+const slow: SSHTunnelOptions = { ...options, reconnect: 1000 };
 tunnel.on('error', (error) => console.log(error.syscall)).on('close', () => undefined).ref().unref();
 
 export async function main(): Promise<void> {
@@ -95,11 +108,17 @@ export async function main(): Promise<void> {
   const port: number = tunnel.localPort;
   const listening: boolean = tunnel.listening;
   const connections: ConnectionInfo[] = await tunnel.promises.connections();
+  for (const connection of await tunnel.promises.connections()) {
+    connection.setLingerOption({ l_onoff: 1, l_linger: 5 });
+    connection.setLinger(!connection.getLinger(), (error) => void error);
+    const { l_linger }: Linger = await connection.promises.getLingerOption();
+    void l_linger;
+  }
   await tunnel.promises.setLingerOption({ l_onoff: 0, l_linger: 0 });
-  await tunnel.close({ timeout: 1000 });
-  tunnel.close((error) => void error);
+  const ends: ConnectionEnd[] = await tunnel.close({ timeout: 1000 });
+  tunnel.close((error, ends) => void [error, ends.map(({ clean }) => clean)]);
   const disposable: AsyncDisposable = other;
-  void [port, listening, connections, disposable];
+  void [port, listening, connections, ends, disposable];
 }
 
 // @ts-expect-error forwardHost and forwardPort are missing

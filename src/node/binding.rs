@@ -2,11 +2,11 @@
 //! checked what users gave.
 
 use napi::Env;
-use napi::bindgen_prelude::{Either, Function, Unknown};
+use napi::bindgen_prelude::{Either, Either3, Function, Undefined, Unknown};
 use napi_derive::napi;
 use zeroize::Zeroizing;
 
-use super::calls::Method;
+use super::calls::{Arguments, Method};
 use super::environment::{self, Dispatched};
 use super::errors::Failure;
 use super::events::Payload;
@@ -50,8 +50,13 @@ pub fn release(handle: u32) {
 
 /// A blocking call: its result, a number for a setting.
 #[napi(catch_unwind)]
-pub fn call(handle: u32, method: Method, argument: f64) -> napi::Result<Either<Payload, Failure>> {
-    Ok(match environment::find(handle)?.call(method, argument) {
+pub fn call(
+    handle: u32,
+    method: Method,
+    argument: f64,
+    linger: f64,
+) -> napi::Result<Either<Payload, Failure>> {
+    Ok(match environment::find(handle)?.call(method, Arguments { first: argument, linger }) {
         Ok(payload) => Either::A(payload),
         Err(failure) => Either::B(failure),
     })
@@ -63,11 +68,24 @@ pub fn enqueue(
     handle: u32,
     method: Method,
     argument: f64,
+    linger: f64,
     number: f64,
     in_turn: bool,
 ) -> napi::Result<()> {
-    environment::find(handle)?.enqueue(method, argument, number, in_turn);
+    let arguments = Arguments { first: argument, linger };
+    environment::find(handle)?.enqueue(method, arguments, number, in_turn);
     Ok(())
+}
+
+/// The descriptor that a tunnel's `sock` is to be joined to; the caller owns it. Nothing if there is
+/// no `sock`, or it is joined already.
+#[napi(catch_unwind)]
+pub fn attach_sock(handle: u32) -> napi::Result<Either3<i32, Undefined, Failure>> {
+    Ok(match environment::find(handle)?.attach_sock() {
+        Ok(Some(descriptor)) => Either3::A(descriptor),
+        Ok(None) => Either3::B(()),
+        Err(failure) => Either3::C(failure),
+    })
 }
 
 /// Answers a `HostKey`. Only the first answer counts, and none that comes after the tunnel.

@@ -49,6 +49,19 @@ pub enum Method {
     Close,
     /// The connections that exist.
     Connections,
+    /// Argument: the connection's number. As `GetLingerOption`.
+    GetConnectionLinger,
+    /// Argument: the connection's number; the structure is the second one.
+    SetConnectionLinger,
+}
+
+/// What comes with a call. Plain numbers, which cost less on the way than objects.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Arguments {
+    /// What the method says, 0 without a use for it.
+    pub(super) first: f64,
+    /// The LINGER structure in one number, 0 without a use for it.
+    pub(super) linger: f64,
 }
 
 /// What a call that has begun still needs.
@@ -58,12 +71,18 @@ pub(super) enum Begun {
     /// The end of an operation.
     Operation(Pending<()>),
     /// The driver's answer.
+    Linger(Pending<Linger>),
+    /// Likewise.
     List(Pending<Vec<ConnectionInfo>>),
 }
 
 impl Begun {
-    /// Begins a call. Its argument was checked by `index.js`: casts do not lose anything.
-    pub(super) fn new(tunnel: &Tunnel, method: Method, argument: f64) -> Self {
+    /// Begins a call. Its arguments were checked by `index.js`: casts do not lose anything.
+    pub(super) fn new(
+        tunnel: &Tunnel,
+        method: Method,
+        Arguments { first: argument, linger }: Arguments,
+    ) -> Self {
         let flag = |value: bool| Self::Done(f64::from(u8::from(value)));
         let nothing = Self::Done(0.0);
         match method {
@@ -102,6 +121,10 @@ impl Begun {
                 Self::Operation(tunnel.close(limit))
             }
             Method::Connections => Self::List(tunnel.connections()),
+            Method::GetConnectionLinger => Self::Linger(tunnel.linger(argument as u64)),
+            Method::SetConnectionLinger => {
+                Self::Operation(tunnel.set_linger(argument as u64, unpack(linger)))
+            }
         }
     }
 
@@ -110,6 +133,7 @@ impl Begun {
         match self {
             Self::Done(number) => Ok(Either7::B(number)),
             Self::Operation(pending) => nothing(pending.wait()),
+            Self::Linger(pending) => structure(pending.wait()),
             Self::List(pending) => list(pending.wait()),
         }
     }
@@ -119,6 +143,7 @@ impl Begun {
         match self {
             Self::Done(number) => Ok(Either7::B(number)),
             Self::Operation(pending) => nothing(pending.await),
+            Self::Linger(pending) => structure(pending.await),
             Self::List(pending) => list(pending.await),
         }
     }
@@ -128,13 +153,17 @@ fn nothing(outcome: Result<(), crate::tunnel::Error>) -> Result<Payload, Failure
     outcome.map(Either7::A).map_err(|error| Failure::from(&error))
 }
 
+fn structure(outcome: Result<Linger, crate::tunnel::Error>) -> Result<Payload, Failure> {
+    outcome.map(|linger| Either7::B(pack(linger))).map_err(|error| Failure::from(&error))
+}
+
 fn list(outcome: Result<Vec<ConnectionInfo>, crate::tunnel::Error>) -> Result<Payload, Failure> {
     outcome
         .map(|connections| Either7::C(connections.iter().map(Into::into).collect()))
         .map_err(|error| Failure::from(&error))
 }
 
-/// The structure as one number, which costs less on the way than an object.
+/// The structure as one number.
 pub(super) fn pack(linger: Linger) -> f64 {
     f64::from(u32::from(linger.onoff) << 16 | u32::from(linger.linger))
 }
@@ -162,7 +191,7 @@ pub(super) struct Ticket {
 /// A call that has not begun.
 pub(super) struct Job {
     pub(super) method: Method,
-    pub(super) argument: f64,
+    pub(super) arguments: Arguments,
     pub(super) ticket: Ticket,
 }
 
@@ -178,10 +207,16 @@ pub(super) struct Queue {
 
 impl Queue {
     /// Appends a call; tells whether a task to drain the queue has to be started.
-    pub(super) fn push(&mut self, method: Method, argument: f64, call: f64, in_turn: bool) -> bool {
+    pub(super) fn push(
+        &mut self,
+        method: Method,
+        arguments: Arguments,
+        call: f64,
+        in_turn: bool,
+    ) -> bool {
         let turn = in_turn.then_some(self.turns);
         self.turns += u64::from(in_turn);
-        self.jobs.push_back(Job { method, argument, ticket: Ticket { call, turn } });
+        self.jobs.push_back(Job { method, arguments, ticket: Ticket { call, turn } });
         !std::mem::replace(&mut self.draining, true)
     }
 
@@ -277,13 +312,14 @@ mod tests {
     #[test]
     fn promises_take_no_turn_and_one_task_drains() {
         let mut queue = Queue::default();
-        assert!(queue.push(Method::GetLinger, 0.0, 1.0, true));
-        assert!(!queue.push(Method::GetLinger, 0.0, 2.0, false));
-        assert!(!queue.push(Method::GetLinger, 0.0, 3.0, true));
+        let none = Arguments { first: 0.0, linger: 0.0 };
+        assert!(queue.push(Method::GetLinger, none, 1.0, true));
+        assert!(!queue.push(Method::GetLinger, none, 2.0, false));
+        assert!(!queue.push(Method::GetLinger, none, 3.0, true));
         let turns: Vec<_> =
             std::iter::from_fn(|| queue.pop_or_end()).map(|job| job.ticket.turn).collect();
         assert_eq!(turns, [Some(0), None, Some(1)]);
-        assert!(queue.push(Method::GetLinger, 0.0, 4.0, true), "the task has ended");
+        assert!(queue.push(Method::GetLinger, none, 4.0, true), "the task has ended");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use napi_derive::napi;
 
+#[cfg(unix)]
 use crate::session;
 #[cfg(unix)]
 use crate::socket;
@@ -29,17 +30,28 @@ impl Failure {
         Self { code: code.to_owned(), message, errno: None, syscall: None, address: None }
     }
 
-    /// A system call on a socket of the program's that failed, or was not even made.
+    /// A failure of a system call that is about nothing but this process.
+    #[cfg(unix)]
+    pub(super) fn of_system(syscall: &str, error: &std::io::Error) -> Self {
+        let code = session::system_code(error);
+        Self {
+            errno: error.raw_os_error(),
+            syscall: Some(syscall.to_owned()),
+            ..Self::new(&code, format!("{syscall} {code}"))
+        }
+    }
+
+    /// Likewise on a socket of the program's; or the call was not even made.
     #[cfg(unix)]
     pub(super) fn of_socket(syscall: &str, error: &socket::Error) -> Self {
-        let (code, errno, why) = match error {
-            socket::Error::System(error) => {
-                (session::system_code(error), error.raw_os_error(), String::new())
-            }
-            socket::Error::NotTcp => ("ENOTSUP".into(), Some(libc::ENOTSUP), format!(": {error}")),
-        };
-        let message = format!("{syscall} {code}{why}");
-        Self { errno, syscall: Some(syscall.to_owned()), ..Self::new(&code, message) }
+        match error {
+            socket::Error::System(error) => Self::of_system(syscall, error),
+            socket::Error::NotTcp => Self {
+                errno: Some(libc::ENOTSUP),
+                syscall: Some(syscall.to_owned()),
+                ..Self::new("ENOTSUP", format!("{syscall} ENOTSUP: {error}"))
+            },
+        }
     }
 
     /// A blocking call met a question that only this JavaScript thread could answer.
@@ -66,12 +78,11 @@ impl From<&Error> for Failure {
 
 /// Where a system call was directed.
 fn address(error: &Error) -> Option<&str> {
-    if let Error::Listen { address, .. } | Error::Session(session::Error::Dial { address, .. }) =
-        error
-    {
-        return Some(address);
+    match error {
+        Error::Session(error) => error.address(),
+        Error::Listen { address, .. } => Some(address),
+        Error::Closed | Error::NoConnection(_) => None,
     }
-    None
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
-//! What JavaScript is told: messages, their shapes, and the observer that makes them.
+//! What JavaScript is told: messages, and the observer that makes them.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-use napi::bindgen_prelude::{Buffer, Either7, FnArgs, Undefined};
+use napi::bindgen_prelude::{Either7, FnArgs, Undefined};
 use napi_derive::napi;
 use tokio::sync::oneshot;
 
@@ -13,9 +12,9 @@ use super::environment::{Dispatched, Link};
 use super::errors::Failure;
 use super::lock;
 use super::prompts::Prompts;
-use crate::linger::Linger;
+use super::shapes::{ConnectionEnd, ConnectionInfo, HostKey};
 use crate::session::{self, HostKeyInfo, Responses};
-use crate::tunnel::{self, Answer, ClosedBy, ConnectionState, Event, Observer};
+use crate::tunnel::{self, Answer, Event, Observer};
 
 /// What a message is about.
 #[napi]
@@ -41,90 +40,8 @@ pub enum Kind {
     Close,
     /// What the server asks in the payload waits for the answer to question `number`.
     Prompts,
-}
-
-/// The LINGER structure.
-#[napi(object, js_name = "Linger", object_from_js = false)]
-#[derive(Debug)]
-pub struct LingerOption {
-    /// Nonzero: `l_linger` rules the close.
-    #[napi(js_name = "l_onoff")]
-    pub l_onoff: u16,
-    /// Seconds.
-    #[napi(js_name = "l_linger")]
-    pub l_linger: u16,
-}
-
-/// A connection as JavaScript sees it.
-#[napi(object, object_from_js = false)]
-#[derive(Debug)]
-pub struct ConnectionInfo {
-    /// Its number in the tunnel.
-    pub connection_id: f64,
-    /// The local program's address.
-    pub remote_address: String,
-    /// The local program's port.
-    pub remote_port: u16,
-    /// The address it connected to.
-    pub local_address: String,
-    /// The port it connected to.
-    pub local_port: u16,
-    /// The host at the far side.
-    pub forward_host: String,
-    /// The port at the far side.
-    pub forward_port: u16,
-    /// How it will be closed.
-    pub linger: LingerOption,
-    /// `requested`, `opening`, `open` or `closing`.
-    pub state: &'static str,
-    /// Bytes towards the far side so far.
-    pub bytes_up: f64,
-    /// Bytes towards the local program so far.
-    pub bytes_down: f64,
-}
-
-/// How a connection ended, as JavaScript sees it.
-#[napi(object, object_from_js = false)]
-#[derive(Debug)]
-pub struct ConnectionEnd {
-    /// Its number in the tunnel.
-    pub connection_id: f64,
-    /// `OK`, or what went wrong.
-    pub code: String,
-    /// The same for people.
-    pub reason: String,
-    /// Whether both directions were delivered to their end of stream.
-    pub clean: bool,
-    /// `graceful` or `reset`.
-    pub closed_by: &'static str,
-    /// Bytes handed to the SSH session.
-    pub bytes_up: f64,
-    /// Bytes the local program's kernel has acknowledged.
-    pub bytes_down: f64,
-    /// Bytes from the local program that were not passed on.
-    pub dropped_up: f64,
-    /// Bytes from the far side that were not delivered.
-    pub dropped_down: f64,
-    /// How it was closed.
-    pub linger: LingerOption,
-    /// Whether the linger time cut it short.
-    pub linger_expired: bool,
-}
-
-/// A host key to decide about, as JavaScript sees it.
-#[napi(object, object_from_js = false)]
-pub struct HostKey {
-    /// The host as it was given.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
-    /// The key's type.
-    #[napi(js_name = "type")]
-    pub key_type: String,
-    /// The key's blob.
-    pub key: Buffer,
-    /// `SHA256:...`
-    pub fingerprint: String,
+    /// Attempt `number` to set up the session again follows after the milliseconds in the payload.
+    Reconnecting,
 }
 
 /// What comes with a message.
@@ -274,6 +191,11 @@ impl Watcher {
     fn send(&self, kind: Kind, number: f64, payload: Payload) {
         self.link.send(Message::new(self.handle, kind, number, payload));
     }
+
+    fn send_failure(&self, kind: Kind, number: f64, error: &tunnel::Error, payload: Payload) {
+        let failure = Some(Failure::from(error));
+        self.link.send(Message { failure, ..Message::new(self.handle, kind, number, payload) });
+    }
 }
 
 impl Observer for Watcher {
@@ -291,11 +213,11 @@ impl Observer for Watcher {
                 drop(asked);
                 self.send(Kind::Disconnected, 0.0, Either7::E(end.into()));
             }
-            Event::Error(error) => {
-                let failure = Some(Failure::from(&error));
-                let message = Message::new(self.handle, Kind::Error, 0.0, Either7::A(()));
-                self.link.send(Message { failure, ..message });
+            Event::Reconnecting { attempt, delay, error } => {
+                let delay = Either7::B(delay.as_millis() as f64);
+                self.send_failure(Kind::Reconnecting, attempt.into(), &error, delay);
             }
+            Event::Error(error) => self.send_failure(Kind::Error, 0.0, &error, Either7::A(())),
             Event::Close => self.send(Kind::Close, self.turn(false), Either7::A(())),
         }
     }
@@ -326,74 +248,4 @@ impl Observer for Watcher {
         drop(questions);
         self.send(Kind::Prompts, number.into(), Either7::G(prompts.into()));
     }
-}
-
-impl From<Linger> for LingerOption {
-    fn from(linger: Linger) -> Self {
-        Self { l_onoff: linger.onoff, l_linger: linger.linger }
-    }
-}
-
-impl From<&tunnel::ConnectionInfo> for ConnectionInfo {
-    fn from(info: &tunnel::ConnectionInfo) -> Self {
-        let address = |socket: SocketAddr| (socket.ip().to_string(), socket.port());
-        let (remote_address, remote_port) = address(info.remote);
-        let (local_address, local_port) = address(info.local);
-        Self {
-            connection_id: number(info.id),
-            remote_address,
-            remote_port,
-            local_address,
-            local_port,
-            forward_host: info.forward_host.as_ref().to_owned(),
-            forward_port: info.forward_port,
-            linger: info.linger.into(),
-            state: match info.state {
-                ConnectionState::Requested => "requested",
-                ConnectionState::Opening => "opening",
-                ConnectionState::Open => "open",
-                ConnectionState::Closing => "closing",
-            },
-            bytes_up: number(info.bytes_up),
-            bytes_down: number(info.bytes_down),
-        }
-    }
-}
-
-impl From<tunnel::ConnectionEnd> for ConnectionEnd {
-    fn from(end: tunnel::ConnectionEnd) -> Self {
-        Self {
-            connection_id: number(end.id),
-            code: end.code.into_owned(),
-            reason: end.reason,
-            clean: end.clean,
-            closed_by: match end.closed_by {
-                ClosedBy::Graceful => "graceful",
-                ClosedBy::Reset => "reset",
-            },
-            bytes_up: number(end.bytes_up),
-            bytes_down: number(end.bytes_down),
-            dropped_up: number(end.dropped_up),
-            dropped_down: number(end.dropped_down),
-            linger: end.linger.into(),
-            linger_expired: end.linger_expired,
-        }
-    }
-}
-
-impl From<HostKeyInfo> for HostKey {
-    fn from(key: HostKeyInfo) -> Self {
-        Self {
-            host: key.host,
-            port: key.port,
-            key_type: key.key_type,
-            key: key.key.into(),
-            fingerprint: key.fingerprint,
-        }
-    }
-}
-
-/// A count as JavaScript's number: exact up to 2^53, which no connection reaches.
-fn number(count: u64) -> f64 {
-    count as f64
 }

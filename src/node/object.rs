@@ -1,20 +1,27 @@
 //! What a handle stands for: a tunnel, its calls in order, and who is told of it.
 
+#[cfg(unix)]
+use std::os::fd::IntoRawFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::calls::{Begun, Method, Queue, Replies};
+use super::calls::{Arguments, Begun, Method, Queue, Replies};
 use super::environment::Link;
 use super::errors::Failure;
 use super::events::{Payload, Watcher};
 use super::lock;
 use crate::runtime;
+#[cfg(unix)]
+use crate::session::Sock;
 use crate::tunnel::{Config, Settings, Tunnel};
 
 /// A tunnel and the order of its calls. Dropping it drops the tunnel, which then closes hard.
 pub struct Object {
     tunnel: Tunnel,
     watcher: Arc<Watcher>,
+    /// Where JavaScript's stream is to lead to the server.
+    #[cfg(unix)]
+    sock: Option<Arc<Sock>>,
     /// Apart from the object, so that a reply under way does not keep the tunnel.
     replies: Arc<Replies>,
     queue: Mutex<Queue>,
@@ -29,6 +36,8 @@ impl Object {
     pub(super) fn new(handle: u32, link: Arc<Link>, config: Config, settings: Settings) -> Self {
         let watcher = Arc::new(Watcher::new(handle, link.clone()));
         Self {
+            #[cfg(unix)]
+            sock: config.target.sock().cloned(),
             tunnel: Tunnel::new(config, settings, watcher.clone()),
             watcher,
             replies: Arc::new(Replies::new(handle, link)),
@@ -46,40 +55,54 @@ impl Object {
         &self.watcher
     }
 
+    /// The descriptor that JavaScript is to join its stream to; the caller owns it. `None` if there
+    /// is no such stream, or none any more.
+    #[cfg(unix)]
+    pub(super) fn attach_sock(&self) -> Result<Option<i32>, Failure> {
+        let Some(sock) = &self.sock else { return Ok(None) };
+        let end = sock.attach().map_err(|error| Failure::of_system("socketpair", &error))?;
+        Ok(end.map(IntoRawFd::into_raw_fd))
+    }
+
+    #[cfg(not(unix))]
+    pub(super) fn attach_sock(&self) -> Result<Option<i32>, Failure> {
+        Ok(None)
+    }
+
     pub(super) fn belongs_to(&self, link: &Arc<Link>) -> bool {
         Arc::ptr_eq(self.watcher.link(), link)
     }
 
     /// Begins a call after all that were queued, and blocks until it is done.
-    pub(super) fn call(&self, method: Method, argument: f64) -> Result<Payload, Failure> {
+    pub(super) fn call(&self, method: Method, arguments: Arguments) -> Result<Payload, Failure> {
         let may_log_on = matches!(method, Method::Connect | Method::StartListening);
         if !may_log_on {
-            return self.begin_last(method, argument).wait();
+            return self.begin_last(method, arguments).wait();
         }
         let (outcome, deadlock) =
-            self.watcher.blocking(|| self.begin_last(method, argument).wait());
+            self.watcher.blocking(|| self.begin_last(method, arguments).wait());
         if deadlock { outcome.map_err(|_| Failure::would_deadlock()) } else { outcome }
     }
 
-    fn begin_last(&self, method: Method, argument: f64) -> Begun {
+    fn begin_last(&self, method: Method, arguments: Arguments) -> Begun {
         if self.unbegun.load(Ordering::Acquire) == 0 {
-            return Begun::new(&self.tunnel, method, argument);
+            return Begun::new(&self.tunnel, method, arguments);
         }
         let _execution = lock(&self.execution);
         self.begin_queued(Queue::pop);
-        Begun::new(&self.tunnel, method, argument)
+        Begun::new(&self.tunnel, method, arguments)
     }
 
     /// Queues a call; its reply goes to `call`, with `in_turn` not before those of earlier calls.
     pub(super) fn enqueue(
         self: &Arc<Self>,
         method: Method,
-        argument: f64,
+        arguments: Arguments,
         call: f64,
         in_turn: bool,
     ) {
         self.unbegun.fetch_add(1, Ordering::AcqRel);
-        if lock(&self.queue).push(method, argument, call, in_turn) {
+        if lock(&self.queue).push(method, arguments, call, in_turn) {
             let object = self.clone();
             runtime::handle().spawn(async move {
                 // Nobody waits while holding this lock: beginning a call never does.
@@ -92,11 +115,11 @@ impl Object {
     /// Begins queued calls until there are none. The caller holds the execution lock.
     fn begin_queued(&self, mut next: impl FnMut(&mut Queue) -> Option<super::calls::Job>) {
         while let Some(job) = { next(&mut lock(&self.queue)) } {
-            let begun = Begun::new(&self.tunnel, job.method, job.argument);
+            let begun = Begun::new(&self.tunnel, job.method, job.arguments);
             self.unbegun.fetch_sub(1, Ordering::AcqRel);
             match begun {
                 Begun::Done(_) => self.replies.settle(job.ticket, begun.wait()),
-                Begun::Operation(_) | Begun::List(_) => {
+                Begun::Operation(_) | Begun::Linger(_) | Begun::List(_) => {
                     let replies = self.replies.clone();
                     runtime::handle().spawn(async move {
                         let outcome = begun.done().await;

@@ -1,20 +1,21 @@
 //! A tunnel's configuration as `index.js` hands it over: complete, checked, in plain values.
 
 use std::fmt::Display;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
+use ssh_proto::Rekey;
 use zeroize::Zeroizing;
 
 use super::algorithms::AlgorithmLists;
 use super::calls::{duration, unpack};
 use super::errors::Failure;
+use super::routes;
 use crate::session::{
-    AuthMethod, Credentials, Dialing, Family, KeyFile, Pin, Strictness, Target, Trust,
+    AuthMethod, Credentials, KeyFile, Pin, Reconnect, Route, Strictness, Target, Trust,
 };
 use crate::tunnel::{Config, Settings};
 
@@ -24,10 +25,12 @@ const CENTURY: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
 /// Characters of a refused value that its error repeats: a fingerprint has 50.
 const MOST_SHOWN: usize = 80;
 
-/// The constructor's options, defaults filled in.
+/// A server to log on to: the tunnel's own, or a jump host.
 #[napi(object, object_to_js = false)]
-pub struct Options {
-    /// The SSH server.
+pub struct Server {
+    /// The option that holds it, for messages: `options`, `options.jump[1]`.
+    pub option: String,
+    /// Its name or address.
     pub host: String,
     /// Its port.
     pub port: u16,
@@ -59,6 +62,27 @@ pub struct Options {
     pub host_key_alias: Option<String>,
     /// Whether files learn other keys of the host.
     pub update_host_keys: bool,
+    /// A program that reaches it; only of the first server.
+    pub proxy_command: Option<String>,
+    /// Whether a stream of JavaScript's leads to it; only of the first server.
+    pub sock: bool,
+    /// Milliseconds, 0 for never.
+    pub keepalive_interval: f64,
+    /// Questions in a row.
+    pub keepalive_count_max: u32,
+    /// When keys are changed from our side.
+    pub rekey: RekeyLimits,
+}
+
+/// The constructor's options, defaults filled in.
+#[napi(object, object_to_js = false)]
+pub struct Options {
+    /// The SSH server.
+    pub server: Server,
+    /// The servers to go through, in order.
+    pub jump: Vec<Server>,
+    /// What runs a `proxyCommand`.
+    pub shell: String,
     /// The address of this machine to dial from.
     pub local_address: Option<String>,
     /// Whether only IPv4 addresses are dialed.
@@ -79,12 +103,31 @@ pub struct Options {
     pub keep_alive: bool,
     /// Milliseconds, 0 for never.
     pub idle_timeout: f64,
-    /// Milliseconds, 0 for never.
-    pub keepalive_interval: f64,
-    /// Questions in a row.
-    pub keepalive_count_max: u32,
     /// Milliseconds, 0 for no limit.
     pub ready_timeout: f64,
+    /// How to set up a lost session again.
+    pub reconnect: Option<ReconnectOption>,
+}
+
+/// How to set up a lost session again, defaults filled in.
+#[napi(object, object_to_js = false)]
+pub struct ReconnectOption {
+    /// Milliseconds.
+    pub initial_delay: f64,
+    /// Milliseconds.
+    pub max_delay: f64,
+    /// No limit without it.
+    pub max_attempts: Option<u32>,
+}
+
+impl From<ReconnectOption> for Reconnect {
+    fn from(option: ReconnectOption) -> Self {
+        Self {
+            initial_delay: duration(option.initial_delay).unwrap_or_default(),
+            max_delay: duration(option.max_delay).unwrap_or_default(),
+            max_attempts: option.max_attempts,
+        }
+    }
 }
 
 /// A private key.
@@ -109,44 +152,43 @@ impl From<PrivateKeyOption> for KeyFile {
     }
 }
 
+/// How much one set of keys may carry, and for how long it is used; what is absent is the default.
+#[napi(object, object_to_js = false)]
+pub struct RekeyLimits {
+    /// Bytes.
+    pub bytes: Option<f64>,
+    /// Seconds, 0 for any time.
+    pub seconds: Option<f64>,
+}
+
+impl From<RekeyLimits> for Rekey {
+    fn from(limits: RekeyLimits) -> Self {
+        let mut rekey = Rekey::default();
+        if let Some(bytes) = limits.bytes {
+            rekey.bytes = bytes as u64;
+        }
+        if let Some(seconds) = limits.seconds {
+            rekey.interval = duration(seconds * 1000.0);
+        }
+        rekey
+    }
+}
+
 impl Options {
     /// What a tunnel is made of. The secrets move; only the key's bytes, which JavaScript owns, are
     /// copied.
     pub(super) fn into_parts(self) -> Result<(Config, Settings), Failure> {
-        let dialing = dialing(self.local_address, self.force_ipv4, self.force_ipv6)?;
-        let credentials = Credentials {
-            password: self.password.map(Zeroizing::new),
-            private_keys: self.private_keys.into_iter().map(KeyFile::from).collect(),
-            agent: self.agent,
-            agent_keys: self
-                .agent_keys
-                .map(|lines| lines.iter().map(|line| blob(line)).collect())
-                .transpose()?,
-            interactive: self.try_keyboard,
-            methods: self.auth_handler.map(|names| names.iter().map(|name| method(name)).collect()),
-        };
-        let trust = Trust {
-            pins: self.host_key.iter().map(|text| pin(text)).collect::<Result<_, _>>()?,
-            known_hosts: self.known_hosts.into_iter().map(PathBuf::from).collect(),
-            verifier: self.verifier,
-            strictness: strictness(&self.strict_host_key_checking),
-            alias: self.host_key_alias,
-            update: self.update_host_keys,
-        };
-        let target = Target {
-            host: self.host,
-            port: self.port,
-            dialing,
-            username: self.username,
-            credentials,
-            trust,
-            algorithms: self.algorithms.select()?,
-            ready_timeout: duration(self.ready_timeout).unwrap_or(CENTURY),
-            keepalive_interval: duration(self.keepalive_interval),
-            keepalive_count_max: self.keepalive_count_max,
-        };
+        let dialing = routes::dialing(self.local_address, self.force_ipv4, self.force_ipv6)?;
+        let ready_timeout = duration(self.ready_timeout).unwrap_or(CENTURY);
+        // Whichever is the first is reached from here, the others through the one before.
+        let first = self.jump.first().unwrap_or(&self.server);
+        let mut route = routes::first(first, dialing, self.shell)?;
+        for (number, hop) in (0..).zip(self.jump) {
+            route = routes::through(hop.into_target(route, Some(number), ready_timeout)?)?;
+        }
         let config = Config {
-            target: Arc::new(target),
+            target: Arc::new(self.server.into_target(route, None, ready_timeout)?),
+            reconnect: self.reconnect.map(Into::into),
             local_host: self.local_host,
             local_port: self.local_port,
             forward_host: self.forward_host,
@@ -161,6 +203,60 @@ impl Options {
     }
 }
 
+impl Server {
+    fn into_target(
+        self,
+        route: Route,
+        hop: Option<u32>,
+        ready_timeout: Duration,
+    ) -> Result<Target, Failure> {
+        let option = self.option;
+        let named = |mut failure: Failure| {
+            failure.message = failure.message.replacen("options", &option, 1);
+            failure
+        };
+        let credentials = Credentials {
+            password: self.password.map(Zeroizing::new),
+            private_keys: self.private_keys.into_iter().map(KeyFile::from).collect(),
+            agent: self.agent,
+            agent_keys: self
+                .agent_keys
+                .map(|lines| lines.iter().map(|line| blob(line)).collect())
+                .transpose()
+                .map_err(named)?,
+            interactive: self.try_keyboard,
+            methods: self.auth_handler.map(|names| names.iter().map(|name| method(name)).collect()),
+        };
+        let trust = Trust {
+            pins: self
+                .host_key
+                .iter()
+                .map(|text| pin(text))
+                .collect::<Result<_, _>>()
+                .map_err(named)?,
+            known_hosts: self.known_hosts.into_iter().map(PathBuf::from).collect(),
+            verifier: self.verifier,
+            strictness: strictness(&self.strict_host_key_checking),
+            alias: self.host_key_alias,
+            update: self.update_host_keys,
+        };
+        Ok(Target {
+            host: self.host,
+            port: self.port,
+            route,
+            hop,
+            username: self.username,
+            credentials,
+            trust,
+            algorithms: self.algorithms.select().map_err(named)?,
+            ready_timeout,
+            keepalive_interval: duration(self.keepalive_interval),
+            keepalive_count_max: self.keepalive_count_max,
+            rekey: self.rekey.into(),
+        })
+    }
+}
+
 /// A word that `lib/arguments.js` makes.
 fn strictness(word: &str) -> Strictness {
     match word {
@@ -168,28 +264,6 @@ fn strictness(word: &str) -> Strictness {
         "no" => Strictness::No,
         _ => Strictness::Yes,
     }
-}
-
-/// Where to dial from and to. That not both families are forced, `lib/arguments.js` has checked.
-fn dialing(local: Option<String>, force_ipv4: bool, force_ipv6: bool) -> Result<Dialing, Failure> {
-    let family = match (force_ipv4, force_ipv6) {
-        (true, _) => Family::V4,
-        (_, true) => Family::V6,
-        (false, false) => Family::Any,
-    };
-    let invalid = |text: &str, reason| {
-        let text = text.escape_debug();
-        let message = format!("The property 'options.localAddress' {reason}. Received '{text}'");
-        Failure::new("ERR_INVALID_ARG_VALUE", message)
-    };
-    let Some(text) = local else { return Ok(Dialing { local_address: None, family }) };
-    let Ok(address) = text.parse::<IpAddr>() else {
-        return Err(invalid(&text, "must be an IP address"));
-    };
-    if !family.holds(address) {
-        return Err(invalid(&text, "must be of the family that is forced"));
-    }
-    Ok(Dialing { local_address: Some(address), family })
 }
 
 /// A name that `lib/arguments.js` lets pass.
@@ -209,9 +283,8 @@ fn pin(text: &str) -> Result<Pin, Failure> {
 
 /// The blob of a public key's line.
 fn blob(line: &str) -> Result<Vec<u8>, Failure> {
-    ssh_key::PublicKey::from_openssh(line)
-        .and_then(|key| key.to_bytes())
-        .map_err(|_| invalid("agentKeys", "expected lines of public keys", line))
+    ssh_proto::public_blob(line)
+        .ok_or_else(|| invalid("agentKeys", "expected lines of public keys", line))
 }
 
 fn invalid(property: &str, reason: impl Display, text: &str) -> Failure {

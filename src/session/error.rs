@@ -3,13 +3,15 @@
 use std::borrow::Cow;
 use std::io;
 
+use ssh_proto::OpenFailure;
+
 /// Why a session could not be set up, or was lost.
 #[derive(Debug, thiserror::Error, Clone)]
 pub enum Error {
     /// The server could not be reached.
     #[error("{syscall} {code} {address}")]
     Dial {
-        /// The call that failed, as Node names it: `connect` or `getaddrinfo`.
+        /// The call that failed, as Node names it: `connect`, `bind`, `getaddrinfo`, `socketpair`.
         syscall: &'static str,
         /// The name of the system error.
         code: Cow<'static, str>,
@@ -43,6 +45,25 @@ pub enum Error {
     /// The server broke the protocol.
     #[error("{0}")]
     Protocol(String),
+    /// The jump host could not, or would not, connect to the next server.
+    #[error("{text}")]
+    Refused {
+        /// The reason it gave.
+        reason: OpenFailure,
+        /// The same for people.
+        text: String,
+    },
+    /// What went wrong did so at a jump host.
+    #[error("jump host {place}: {error}")]
+    Hop {
+        /// The jump host: host and port.
+        place: String,
+        /// What went wrong.
+        error: Box<Error>,
+    },
+    /// The stream that the owner gave had its session.
+    #[error("options.sock served an earlier session: a stream cannot be connected again")]
+    SockUsed,
     /// The session ended: the connection broke, or the server disconnected or fell silent.
     #[error("{0}")]
     Disconnected(String),
@@ -59,6 +80,9 @@ impl Error {
             Error::Auth(_) => "ERR_SSH_AUTH".into(),
             Error::Algorithm(_) => "ERR_SSH_ALGORITHM".into(),
             Error::Protocol(_) => "ERR_SSH_PROTOCOL".into(),
+            Error::Refused { reason, .. } => open_code(*reason).into(),
+            Error::Hop { error, .. } => error.code(),
+            Error::SockUsed => "ERR_TUNNEL_SOCK_USED".into(),
             Error::Disconnected(_) => "ERR_SSH_DISCONNECTED".into(),
         }
     }
@@ -70,15 +94,46 @@ impl Error {
 
     /// The system call and error number behind it, where there are any.
     pub fn system(&self) -> Option<(&'static str, Option<i32>)> {
+        self.failed_call().map(|(syscall, errno, _)| (syscall, errno))
+    }
+
+    /// What the system call was about: host and port, or a program.
+    pub fn address(&self) -> Option<&str> {
+        self.failed_call().map(|(_, _, address)| address)
+    }
+
+    fn failed_call(&self) -> Option<(&'static str, Option<i32>, &str)> {
         match self {
-            Error::Dial { syscall, errno, .. } => Some((syscall, *errno)),
+            Error::Dial { syscall, errno, address, .. } => Some((syscall, *errno, address)),
+            Error::Hop { error, .. } => error.failed_call(),
             Error::Timeout { .. }
             | Error::HostKey(_)
             | Error::PrivateKey(_)
             | Error::Auth(_)
             | Error::Algorithm(_)
             | Error::Protocol(_)
+            | Error::Refused { .. }
+            | Error::SockUsed
             | Error::Disconnected(_) => None,
+        }
+    }
+
+    /// As a session sees it that goes through the jump host at `place`. An error of a jump host
+    /// before that one stays what it is.
+    #[cfg(unix)]
+    pub(super) fn at_hop(self, place: String) -> Self {
+        match self {
+            Error::Hop { .. } => self,
+            error => Error::Hop { place, error: Box::new(error) },
+        }
+    }
+
+    /// As those see it whose session it was: lost, whatever the reason.
+    #[cfg(unix)]
+    pub(super) fn into_loss(self) -> Self {
+        match self {
+            Error::Hop { .. } => self,
+            error => Error::Disconnected(error.to_string()),
         }
     }
 }
@@ -92,8 +147,21 @@ impl From<ssh_proto::Error> for Error {
             Proto::NoCommonAlgorithm { .. } => Error::Algorithm(text),
             Proto::HostKey(_) | Proto::HostKeyRefused => Error::HostKey(text),
             Proto::Auth(_) => Error::Auth(text),
-            Proto::Disconnected { .. } | Proto::Silent(_) => Error::Disconnected(text),
+            Proto::Disconnected { .. } | Proto::Silent(_) | Proto::Unchanged(_) => {
+                Error::Disconnected(text)
+            }
         }
+    }
+}
+
+/// The name of a server's refusal to open a channel.
+pub(crate) fn open_code(reason: OpenFailure) -> &'static str {
+    match reason {
+        OpenFailure::AdministrativelyProhibited => "ERR_SSH_OPEN_ADMINISTRATIVELY_PROHIBITED",
+        OpenFailure::ConnectFailed => "ERR_SSH_OPEN_CONNECT_FAILED",
+        OpenFailure::UnknownChannelType => "ERR_SSH_OPEN_UNKNOWN_CHANNEL_TYPE",
+        OpenFailure::ResourceShortage => "ERR_SSH_OPEN_RESOURCE_SHORTAGE",
+        OpenFailure::Other(_) => "ERR_SSH_OPEN_FAILED",
     }
 }
 
@@ -171,10 +239,35 @@ mod tests {
             (Error::Algorithm(text()), "ERR_SSH_ALGORITHM"),
             (Error::Protocol(text()), "ERR_SSH_PROTOCOL"),
             (Error::Disconnected(text()), "ERR_SSH_DISCONNECTED"),
+            (
+                Error::Refused { reason: OpenFailure::ConnectFailed, text: text() },
+                "ERR_SSH_OPEN_CONNECT_FAILED",
+            ),
         ] {
             assert_eq!(error.code(), code);
             assert_eq!(error.system().is_some(), code == "ECONNREFUSED", "{code}");
         }
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn an_error_at_a_jump_host_names_that_host_and_no_other() {
+        let dial = Error::Dial {
+            syscall: "connect",
+            code: "ECONNREFUSED".into(),
+            errno: Some(111),
+            address: "first:22".into(),
+        };
+        let error = dial.at_hop("first:22".into()).at_hop("second:22".into());
+        assert_eq!(error.to_string(), "jump host first:22: connect ECONNREFUSED first:22");
+        assert_eq!(error.code(), "ECONNREFUSED");
+        assert_eq!(error.system(), Some(("connect", Some(111))));
+        assert_eq!(error.address(), Some("first:22"));
+
+        let lost = Error::Protocol("nonsense".into()).into_loss().at_hop("first:22".into());
+        assert_eq!(lost.code(), "ERR_SSH_DISCONNECTED");
+        let seen_further_on = lost.into_loss().at_hop("second:22".into());
+        assert_eq!(seen_further_on.to_string(), "jump host first:22: nonsense");
     }
 
     #[test]
@@ -189,6 +282,7 @@ mod tests {
             (Proto::Auth("refused".into()), "ERR_SSH_AUTH"),
             (disconnected, "ERR_SSH_DISCONNECTED"),
             (Proto::Silent(3000), "ERR_SSH_DISCONNECTED"),
+            (Proto::Unchanged(120), "ERR_SSH_DISCONNECTED"),
         ] {
             let text = error.to_string();
             let error = Error::from(error);

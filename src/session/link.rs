@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use ssh_proto::{Client, DisconnectReason};
 use tokio::time::timeout;
 
+use super::Error;
 use super::stream::Stream;
 
 /// A read below this is a sign of requests and answers, not of bulk.
 const SMALL_READ: usize = 16 * 1024;
 /// How long the server may take to hear our farewell.
-const FAREWELL: Duration = Duration::from_secs(2);
+pub(super) const FAREWELL: Duration = Duration::from_secs(2);
 /// Bytes thrown away in one read.
 const DISCARD: usize = 16 * 1024;
 
@@ -35,12 +36,16 @@ impl Link {
         Self { client, stream, owes_ack: false, unconfirmed: false }
     }
 
-    /// One read. Pending until something came; an error when the connection is gone.
+    /// One read, or what the last one has left. Pending until something came; an error when the
+    /// connection is gone.
     pub(crate) fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,
         now: Instant,
     ) -> Poll<io::Result<()>> {
+        if self.client.make_room() {
+            return Poll::Ready(Ok(()));
+        }
         loop {
             ready!(self.stream.poll_read_ready(cx))?;
             match self.stream.try_read(self.client.space()) {
@@ -75,6 +80,16 @@ impl Link {
     /// Sends of the pending bytes what goes at once: the last word on a session that is over.
     pub(crate) fn try_flush(&mut self) {
         let _ = self.stream.try_write(self.client.pending());
+    }
+
+    /// Why the session is lost, of which `error` is what the socket tells.
+    pub(crate) fn loss(&self, error: &io::Error) -> Error {
+        self.stream.fate().unwrap_or_else(|| {
+            Error::Disconnected(match error.kind() {
+                io::ErrorKind::UnexpectedEof => "the server closed the connection".to_owned(),
+                _ => format!("the connection to the server broke: {error}"),
+            })
+        })
     }
 
     /// To be called when there is nothing left to do: sends an acknowledgement that is owed.
@@ -113,4 +128,19 @@ impl Link {
             }
         }
     }
+}
+
+/// Sends what is pending, then receives something; an end of the connection is an error, which says
+/// what was waited for. Dropping the future loses nothing.
+pub(super) async fn exchange(link: &mut Link, waiting_for: &str) -> Result<(), Error> {
+    let mut outcome = poll_fn(|cx| link.poll_flush(cx)).await;
+    if outcome.is_ok() {
+        outcome = poll_fn(|cx| link.poll_receive(cx, Instant::now())).await;
+    }
+    outcome.map_err(|error| match link.loss(&error) {
+        Error::Disconnected(text) => {
+            Error::Disconnected(format!("{text} while we waited for {waiting_for}"))
+        }
+        other => other,
+    })
 }

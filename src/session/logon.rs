@@ -1,9 +1,6 @@
 //! Logging on: who the server is, then who we are.
 
-use std::future::poll_fn;
-use std::io;
 use std::sync::Arc;
-use std::time::Instant;
 
 use ssh_proto::key::HostKey;
 use ssh_proto::{Client, Event, Identity, Keepalive, KnownKeys, Setup};
@@ -12,15 +9,20 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout_at;
 
 use super::dial::dial;
-use super::link::Link;
+#[cfg(unix)]
+use super::dial::place;
+#[cfg(unix)]
+use super::hop;
+use super::link::{Link, exchange};
 use super::question::{Asked, First, Prompting};
+use super::stream::Stream;
 use super::trust::Verdict;
-use super::{Error, HostKeyInfo, KeyFile, Strictness, Target, Trust};
+use super::{Error, HostKeyInfo, KeyFile, Route, Strictness, Target, Trust};
 
 /// Asks the owner about a host key; dropping the sender means no.
 pub(crate) type Verify = dyn Fn(HostKeyInfo, oneshot::Sender<bool>) + Send + Sync;
 
-/// Dials the server and logs on to it, within the target's time.
+/// Reaches the server and logs on to it, within the target's time.
 ///
 /// Before the host key is accepted, nothing about the user is sent. Dropping the future closes the
 /// connection.
@@ -30,11 +32,13 @@ pub(crate) async fn open(
     prompt: Arc<Prompting>,
 ) -> Result<Link, Error> {
     let deadline = tokio::time::Instant::now() + target.ready_timeout;
-    let logon = Logon { deadline, target, verify, prompt };
+    log_on(Logon { deadline, target, verify, prompt }).await
+}
+
+async fn log_on(logon: Logon) -> Result<Link, Error> {
     let keys = logon.private_keys().await?;
     let known_keys = logon.known_keys().await?;
-    let Target { host, port, dialing, .. } = &*logon.target;
-    let stream = logon.within("a connection", dial(host, *port, dialing)).await??;
+    let stream = logon.reach().await?;
     let credentials = ssh_proto::Credentials {
         user: logon.target.username.clone(),
         keys,
@@ -51,9 +55,10 @@ pub(crate) async fn open(
             .map(|interval| Keepalive { interval, count_max: logon.target.keepalive_count_max }),
         algorithms: logon.target.algorithms.clone(),
         known_keys,
+        rekey: logon.target.rekey,
         ..Setup::new(credentials)
     };
-    let mut link = Link::new(Client::new(setup, random), stream.into());
+    let mut link = Link::new(Client::new(setup, random), stream);
     let outcome = logon.run(&mut link).await;
     if outcome.is_err() {
         // Tells the server why, if it can be told at once: nobody waits for it.
@@ -63,7 +68,7 @@ pub(crate) async fn open(
 }
 
 /// Random bytes from the kernel.
-fn random(bytes: &mut [u8]) {
+pub(super) fn random(bytes: &mut [u8]) {
     getrandom::fill(bytes).expect("the kernel's random source does not fail once a system runs");
 }
 
@@ -81,11 +86,47 @@ impl Logon {
         step: &'static str,
         work: impl Future<Output = T>,
     ) -> Result<T, Error> {
-        timeout_at(self.deadline, work).await.map_err(|_| Error::Timeout {
+        let limit = || Error::Timeout {
             host: self.target.host.clone(),
             limit: self.target.ready_timeout.as_millis(),
             step,
-        })
+        };
+        // The clock is looked at only when the work is not done at once: a server that always has
+        // something more to say would never be late.
+        if tokio::time::Instant::now() >= self.deadline {
+            return Err(limit());
+        }
+        timeout_at(self.deadline, work).await.map_err(|_| limit())
+    }
+
+    /// Connects to the server.
+    async fn reach(&self) -> Result<Stream, Error> {
+        let Target { host, port, route, .. } = &*self.target;
+        match route {
+            Route::Direct(dialing) => {
+                let dialed = self.within("a connection", dial(host, *port, dialing)).await?;
+                dialed.map(Stream::from)
+            }
+            #[cfg(unix)]
+            Route::Command(command) => command.start(&place(host, *port)),
+            #[cfg(unix)]
+            Route::Sock(sock) => sock.take(&place(host, *port)),
+            #[cfg(unix)]
+            Route::Jump(hop) => {
+                let place = place(&hop.host, hop.port);
+                // Its own key, its own proofs; only the time and the one who is asked are ours.
+                let logon = Logon {
+                    target: hop.clone(),
+                    verify: self.verify.clone(),
+                    prompt: self.prompt.clone(),
+                    deadline: self.deadline,
+                };
+                let at_hop = |error: Error| error.at_hop(place.clone());
+                let link = Box::pin(log_on(logon)).await.map_err(at_hop)?;
+                let through = hop::through(link, hop, host, *port);
+                self.within("the jump host to connect", through).await?.map_err(at_hop)
+            }
+        }
     }
 
     /// Reads the private keys; encrypted ones take time, so it is done off the runtime.
@@ -142,7 +183,7 @@ impl Logon {
             }
             let step = link.client.waiting_for();
             // The server goes on meanwhile: it may lose its patience.
-            match self.within(step, asked.first(exchange(link))).await? {
+            match self.within(step, asked.first(exchange(link, step))).await? {
                 First::Answered(answer) => asked.give(answer, &mut link.client)?,
                 First::Other(received) => received?,
             }
@@ -157,6 +198,7 @@ impl Logon {
         let info = HostKeyInfo {
             host: self.target.host.clone(),
             port: self.target.port,
+            hop: self.target.hop,
             key_type: plain.key_type().to_owned(),
             key: plain.blob().to_vec(),
             fingerprint: plain.fingerprint(),
@@ -208,20 +250,4 @@ impl Logon {
         let done = spawn_blocking(move || work(&target.trust, &target.host, target.port));
         self.within(step, done).await?.map_err(|error| Error::HostKey(error.to_string()))?
     }
-}
-
-/// Sends what is pending, then receives something; an end of the connection is an error. Dropping
-/// the future loses nothing.
-async fn exchange(link: &mut Link) -> Result<(), Error> {
-    let waiting_for = link.client.waiting_for();
-    let lost = |error: io::Error| {
-        Error::Disconnected(match error.kind() {
-            io::ErrorKind::UnexpectedEof => {
-                format!("the server closed the connection while we waited for {waiting_for}")
-            }
-            _ => format!("the connection broke while waiting for {waiting_for}: {error}"),
-        })
-    };
-    poll_fn(|cx| link.poll_flush(cx)).await.map_err(lost)?;
-    poll_fn(|cx| link.poll_receive(cx, Instant::now())).await.map_err(lost)
 }

@@ -1,18 +1,27 @@
-//! From a host name to a logged-on SSH session.
+//! From a host name to a logged-on SSH session, and when to go that way again.
 
 mod agent;
+#[cfg(unix)]
+mod carrier;
 mod certificate;
 mod dial;
 mod error;
 #[cfg(test)]
 mod fixtures;
+#[cfg(unix)]
+mod hop;
 mod known_hosts;
 mod learning;
 mod link;
 mod logon;
 mod pin;
+#[cfg(unix)]
+mod proxy;
 mod question;
+mod reconnect;
 mod record;
+#[cfg(unix)]
+mod sock;
 mod stream;
 mod target;
 mod trust;
@@ -23,12 +32,18 @@ pub use dial::{Dialing, Family};
 pub use error::{Error, system_code};
 pub use known_hosts::ReadError;
 pub use pin::{Pin, PinError};
+#[cfg(unix)]
+pub use proxy::{ProxyCommand, Tokens};
 pub use question::Responses;
+pub use reconnect::Reconnect;
 pub use record::RecordError;
-pub use target::{Credentials, HostKeyInfo, KeyFile, Strictness, Target, Trust};
+#[cfg(unix)]
+pub use sock::Sock;
+pub use target::{Credentials, HostKeyInfo, KeyFile, Route, Strictness, Target, Trust};
 pub use trust::Verdict;
 
-pub(crate) use error::lookup_code;
+pub(crate) use error::{lookup_code, open_code};
 pub(crate) use learning::learn;
 pub(crate) use link::Link;
 pub(crate) use logon::open;
+pub(crate) use reconnect::{Attempt, Backoff};

@@ -8,8 +8,13 @@ use std::time::Duration;
 use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
 
-use crate::attempt::{Socket, attempt};
+use super::Error;
+#[cfg(unix)]
+use super::carrier::Hold;
+use crate::attempt::attempt;
 
 /// A connection to the server.
 pub(crate) struct Stream(Kind);
@@ -17,6 +22,10 @@ pub(crate) struct Stream(Kind);
 enum Kind {
     /// To the server itself.
     Tcp(TcpStream),
+    /// To something in this process or a child that carries it on.
+    #[cfg(unix)]
+    // In this order: the carrier is let go when the socket is closed.
+    Carried(UnixStream, Hold),
 }
 
 impl From<TcpStream> for Stream {
@@ -26,10 +35,17 @@ impl From<TcpStream> for Stream {
 }
 
 impl Stream {
+    #[cfg(unix)]
+    pub(super) fn carried(socket: UnixStream, hold: Hold) -> Self {
+        Self(Kind::Carried(socket, hold))
+    }
+
     /// Pending until there may be something to read.
     pub(super) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.0 {
             Kind::Tcp(stream) => stream.poll_read_ready(cx),
+            #[cfg(unix)]
+            Kind::Carried(stream, _) => stream.poll_read_ready(cx),
         }
     }
 
@@ -37,18 +53,20 @@ impl Stream {
     pub(super) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.0 {
             Kind::Tcp(stream) => stream.poll_write_ready(cx),
+            #[cfg(unix)]
+            Kind::Carried(stream, _) => stream.poll_write_ready(cx),
         }
     }
 
     /// Reads once, without waiting.
     pub(super) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = buffer.len();
-        attempt(self, Interest::READABLE, most, || (&*self.socket()).read(buffer))
+        self.attempt(Interest::READABLE, most, || (&*self.socket()).read(buffer))
     }
 
     /// Writes once, without waiting.
     pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        attempt(self, Interest::WRITABLE, bytes.len(), || (&*self.socket()).write(bytes))
+        self.attempt(Interest::WRITABLE, bytes.len(), || (&*self.socket()).write(bytes))
     }
 
     /// Ends our direction.
@@ -62,36 +80,52 @@ impl Stream {
             Kind::Tcp(stream) => {
                 let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
             }
+            #[cfg(unix)]
+            Kind::Carried(..) => {}
         }
     }
 
     /// Acknowledges at once what has come, where that is something of its own.
     pub(super) fn acknowledge(&self) {
         match &self.0 {
+            #[cfg(any(target_os = "linux", target_os = "android"))]
             Kind::Tcp(stream) => {
-                #[cfg(any(target_os = "linux", target_os = "android"))]
                 let _ = stream.set_quickack(true);
-                #[cfg(not(any(target_os = "linux", target_os = "android")))]
-                let _ = stream;
             }
+            #[cfg(not(any(target_os = "linux", target_os = "android")))]
+            Kind::Tcp(_) => {}
+            #[cfg(unix)]
+            Kind::Carried(..) => {}
+        }
+    }
+
+    /// What ended the connection, where its carrier knows; to be asked when it has ended.
+    pub(super) fn fate(&self) -> Option<Error> {
+        match &self.0 {
+            Kind::Tcp(_) => None,
+            #[cfg(unix)]
+            Kind::Carried(_, hold) => hold.fate(),
         }
     }
 
     fn socket(&self) -> SockRef<'_> {
         match &self.0 {
             Kind::Tcp(stream) => SockRef::from(stream),
+            #[cfg(unix)]
+            Kind::Carried(stream, _) => SockRef::from(stream),
         }
     }
-}
 
-impl Socket for Stream {
-    fn try_io(
+    fn attempt(
         &self,
         interest: Interest,
-        work: impl FnOnce() -> io::Result<usize>,
+        most: usize,
+        work: impl FnMut() -> io::Result<usize>,
     ) -> io::Result<usize> {
         match &self.0 {
-            Kind::Tcp(stream) => stream.try_io(interest, work),
+            Kind::Tcp(stream) => attempt(|work| stream.try_io(interest, work), most, work),
+            #[cfg(unix)]
+            Kind::Carried(stream, _) => attempt(|work| stream.try_io(interest, work), most, work),
         }
     }
 }

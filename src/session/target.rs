@@ -1,14 +1,19 @@
 //! Which server, who logs on, and whom we believe the server to be.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ssh_proto::key::PrivateKey;
-use ssh_proto::{Algorithms, AuthMethod, Identity};
+use ssh_proto::{Algorithms, AuthMethod, Identity, Rekey};
 use zeroize::Zeroizing;
 
 use super::dial::Dialing;
 use super::pin::Pin;
+#[cfg(unix)]
+use super::proxy::ProxyCommand;
+#[cfg(unix)]
+use super::sock::Sock;
 
 /// The SSH server and everything that logging on to it takes.
 #[derive(Debug)]
@@ -17,8 +22,10 @@ pub struct Target {
     pub host: String,
     /// Its port.
     pub port: u16,
-    /// How to connect to it.
-    pub dialing: Dialing,
+    /// How to reach it.
+    pub route: Route,
+    /// Which jump host of the tunnel it is, counted from 0; `None`: the tunnel's own server.
+    pub hop: Option<u32>,
     /// The user to log on as.
     pub username: String,
     /// What proves to the server who we are.
@@ -33,6 +40,36 @@ pub struct Target {
     pub keepalive_interval: Option<Duration>,
     /// The session counts as lost after this many unanswered questions in a row.
     pub keepalive_count_max: u32,
+    /// When keys are changed from our side.
+    pub rekey: Rekey,
+}
+
+impl Target {
+    /// The owner's stream that the way to it begins with, if it does.
+    #[cfg(unix)]
+    pub fn sock(&self) -> Option<&Arc<Sock>> {
+        match &self.route {
+            Route::Sock(sock) => Some(sock),
+            Route::Jump(hop) => hop.sock(),
+            Route::Direct(_) | Route::Command(_) => None,
+        }
+    }
+}
+
+/// How a server is reached.
+#[derive(Debug)]
+pub enum Route {
+    /// By a TCP connection.
+    Direct(Dialing),
+    /// Through a session at this other server, which connects to it.
+    #[cfg(unix)]
+    Jump(Arc<Target>),
+    /// By a program that passes its input on to it and gives out what comes back.
+    #[cfg(unix)]
+    Command(ProxyCommand),
+    /// By a stream of the owner's.
+    #[cfg(unix)]
+    Sock(Arc<Sock>),
 }
 
 /// What proves to the server who we are. Wiped from memory when dropped, never printed.
@@ -117,6 +154,8 @@ pub struct HostKeyInfo {
     pub host: String,
     /// Its port.
     pub port: u16,
+    /// Which jump host it is: see [`Target::hop`].
+    pub hop: Option<u32>,
     /// The key's type: `ssh-ed25519`, `ecdsa-sha2-nistp256`, `ssh-rsa`.
     pub key_type: String,
     /// The key as the server sent it (the blob of RFC 4253 section 6.6).

@@ -43,42 +43,32 @@ pub enum Output {
 pub struct Taken {
     socket: Socket,
     linger: Linger,
-    since: Instant,
+    /// The end of the linger time, if it has one.
+    deadline: Option<Instant>,
 }
 
 impl Taken {
     /// Takes part in a socket that somebody else has and will close.
     pub fn share(descriptor: RawFd) -> Result<Self, Error> {
         let (socket, linger) =
-            with_tcp(descriptor, |socket| Ok((socket.try_clone()?, Linger::of(socket)?)))?;
-        Self::new(socket, linger)
+            with_tcp(descriptor, |socket| Ok((socket.try_clone()?, begin(socket)?)))?;
+        Ok(Self::new(socket, linger))
     }
 
     /// Takes a socket over; the number is nobody else's from now on.
     pub fn own(descriptor: RawFd) -> Result<Self, Error> {
-        let linger = with_tcp(descriptor, |socket| Linger::of(socket))?;
-        Self::new(sys::own(descriptor), linger)
+        let linger = with_tcp(descriptor, begin)?;
+        Ok(Self::new(sys::own(descriptor), linger))
     }
 
-    fn new(socket: Socket, linger: Linger) -> Result<Self, Error> {
-        if let Ending::Bounded(_) = linger.ending() {
-            // Nobody who closes this socket is to wait for it in the kernel.
-            Linger { onoff: 0, ..linger }.apply(&socket)?;
-        }
-        Ok(Self { socket, linger, since: Instant::now() })
+    fn new(socket: Socket, linger: Linger) -> Self {
+        let deadline = linger.limit(Instant::now().into_std()).map(Instant::from_std);
+        Self { socket, linger, deadline }
     }
 
     /// How this socket ends.
     pub fn linger(&self) -> Linger {
         self.linger
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        match self.linger.ending() {
-            Ending::Graceful => None,
-            Ending::Hard => Some(self.since),
-            Ending::Bounded(time) => Some(self.since + time),
-        }
     }
 
     /// Ends the connection: gracefully, gracefully for the rest of the linger time, or at once.
@@ -100,7 +90,7 @@ impl Taken {
             let _ = Linger::HARD.apply(&self.socket);
             return Closed { graceful: false, unsent };
         }
-        let deadline = self.deadline();
+        let deadline = self.deadline;
         let Ok(mut farewell) = self.into_stream().and_then(Farewell::begin) else {
             return Closed { graceful: false, unsent };
         };
@@ -138,4 +128,13 @@ impl Taken {
         self.socket.set_nonblocking(true)?;
         TcpStream::from_std(self.socket.into())
     }
+}
+
+/// How a socket is to end. From here on nobody who closes it waits for that in the kernel.
+fn begin(socket: &Socket) -> io::Result<Linger> {
+    let linger = Linger::of(socket)?;
+    if let Ending::Bounded(_) = linger.ending() {
+        Linger { onoff: 0, ..linger }.apply(socket)?;
+    }
+    Ok(linger)
 }

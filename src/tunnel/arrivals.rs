@@ -1,4 +1,4 @@
-//! How connections come in: accepted, asked about, and opened through the session.
+//! How connections come in: accepted, asked about, held while there is no session, and opened.
 
 use std::io;
 use std::task::{Context, Poll};
@@ -13,21 +13,40 @@ use crate::{closing, session};
 
 /// Connections accepted in one turn.
 const ACCEPTED: usize = 64;
+/// Connections that are held at once while there is no session; others wait in the system's
+/// backlog. Each costs a descriptor, and the way back to a session needs some too.
+const MOST_HELD: usize = 1024;
 
 /// What a connection waits for that is not open yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Awaited {
     /// Its owner's word.
     Answer,
+    /// A session.
+    Session,
     /// The server's word on this channel.
     Channel(usize),
+}
+
+impl Awaited {
+    /// What did not come.
+    fn name(self) -> &'static str {
+        match self {
+            Awaited::Answer => "answer to the connection request",
+            Awaited::Session => "SSH session",
+            Awaited::Channel(_) => "answer to the opening of the channel",
+        }
+    }
 }
 
 impl Driver {
     /// Takes new connections from the local port.
     pub(super) fn accept(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         for accepted in 0..ACCEPTED {
-            let Some(listener) = &mut self.listener else { return accepted > 0 };
+            let full = self.link.is_none() && self.requests.len() + self.held.len() >= MOST_HELD;
+            let Some(listener) = self.listener.as_mut().filter(|_| !full) else {
+                return accepted > 0;
+            };
             match listener.poll_accept(cx, now) {
                 Poll::Pending => return accepted > 0,
                 Poll::Ready(Ok((stream, remote, local))) => {
@@ -57,8 +76,7 @@ impl Driver {
         }
         let answer = Answer::new(arrival.id, self.sender.clone());
         let info = arrival.info(&self.config, &self.forward_host);
-        let due = now + self.config.target.ready_timeout;
-        self.unanswered.push_back((due, arrival.id, Awaited::Answer));
+        self.await_in_time(arrival.id, Awaited::Answer, now);
         self.requests.insert(arrival.id, arrival);
         self.emit(Event::ConnectionRequest(ConnectionRequest { info, answer }));
     }
@@ -73,31 +91,47 @@ impl Driver {
         }
     }
 
-    /// Asks the server for the far side.
+    /// Asks the server for the far side, now or when there is a session again.
     fn open(&mut self, arrival: Arrival, now: Instant) {
-        let Some(link) = &mut self.link else {
-            self.turn_away(arrival, Cause::SessionLost(session::Error::no_session()));
-            return;
-        };
+        let Some(link) = &mut self.link else { return self.hold(arrival, now) };
         let channel = link.client.open_direct_tcpip(
             &self.config.forward_host,
             self.config.forward_port,
             &arrival.remote.ip().to_string(),
             arrival.remote.port(),
         );
-        let awaited = Awaited::Channel(channel.index());
-        self.unanswered.push_back((now + self.config.target.ready_timeout, arrival.id, awaited));
+        self.await_in_time(arrival.id, Awaited::Channel(channel.index()), now);
         self.table.insert(Connection::new(arrival, channel, now), &self.ready);
     }
 
+    /// Keeps a connection until there is a session again. Nothing is read from it.
+    pub(super) fn hold(&mut self, arrival: Arrival, now: Instant) {
+        self.await_in_time(arrival.id, Awaited::Session, now);
+        self.held.insert(arrival.id, arrival);
+    }
+
+    /// There is a session again: opens what waited for it, in the order of their arrival.
+    pub(super) fn open_held(&mut self, now: Instant) {
+        self.unanswered.retain(|(.., awaited)| *awaited != Awaited::Session);
+        for (_, arrival) in std::mem::take(&mut self.held) {
+            self.open(arrival, now);
+        }
+    }
+
     /// The listener broke for good.
-    pub(super) fn listener_failed(&mut self, error: &io::Error) {
-        let address = self.listener.take().map(|listener| listener.address().to_string());
-        self.shared.set_port(None);
+    fn listener_failed(&mut self, error: &io::Error) {
+        let address = self.listener.as_ref().map(|listener| listener.address().to_string());
+        self.close_port();
+        self.forsake(&Cause::SessionLost(session::Error::no_session()));
         self.emit(Event::Error(Error::listen("accept", address.unwrap_or_default(), error)));
     }
 
-    /// Gives up on requests and openings that nobody answered in time.
+    /// A connection that is not open gives up when its time is over.
+    fn await_in_time(&mut self, id: u64, awaited: Awaited, now: Instant) {
+        self.unanswered.push_back((now + self.config.target.ready_timeout, id, awaited));
+    }
+
+    /// Gives up on connections for which nothing came in time.
     pub(super) fn expire_unanswered(&mut self, now: Instant) -> bool {
         let mut busy = false;
         while let Some((due, id, awaited)) = self.unanswered.front().copied() {
@@ -105,7 +139,7 @@ impl Driver {
                 if due > now {
                     break;
                 }
-                self.give_up_unanswered(id, awaited);
+                self.give_up(id, awaited);
                 busy = true;
             }
             self.unanswered.pop_front();
@@ -116,22 +150,28 @@ impl Driver {
     fn is_unanswered(&mut self, id: u64, awaited: Awaited) -> bool {
         match awaited {
             Awaited::Answer => self.requests.contains_key(&id),
+            Awaited::Session => self.held.contains_key(&id),
             Awaited::Channel(index) => self.table.get(index).is_some_and(|connection| {
                 connection.arrival.id == id && matches!(connection.stage, Stage::Opening)
             }),
         }
     }
 
-    fn give_up_unanswered(&mut self, id: u64, awaited: Awaited) {
+    fn give_up(&mut self, id: u64, awaited: Awaited) {
+        let cause = Cause::Unanswered(awaited.name());
         match awaited {
-            Awaited::Answer => {
-                if let Some(arrival) = self.requests.remove(&id) {
-                    self.turn_away(arrival, Cause::Unanswered("the connection request"));
-                }
+            Awaited::Answer | Awaited::Session => {
+                self.close_connection(id, cause);
             }
-            Awaited::Channel(index) => {
-                self.refused(index, Cause::Unanswered("the opening of the channel"));
-            }
+            Awaited::Channel(index) => self.refused(index, cause),
+        }
+    }
+
+    /// Rejects all connections that wait for a word or a session.
+    pub(super) fn turn_away_all(&mut self, cause: &Cause) {
+        let requests = std::mem::take(&mut self.requests);
+        for (_, arrival) in requests.into_iter().chain(std::mem::take(&mut self.held)) {
+            self.turn_away(arrival, cause.clone());
         }
     }
 

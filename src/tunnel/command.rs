@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::{ConnectionInfo, Error};
+use crate::linger::Linger;
 
 /// Where the outcome of an operation goes. Nobody may be waiting any more: that is no error.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
@@ -26,6 +27,10 @@ pub(super) enum Command {
     Close(Option<Duration>, Reply<()>),
     /// Tell which connections there are.
     Connections(Reply<Vec<ConnectionInfo>>),
+    /// Tell how a connection will be closed.
+    Linger(u64, Reply<Linger>),
+    /// Decide anew how a connection will be closed.
+    SetLinger(u64, Linger, Reply<()>),
     /// The owner's word on a connection request.
     Answer(u64, bool),
 }

@@ -102,6 +102,8 @@ pub(super) struct Connection {
     pub(super) discarded: u64,
     /// When the last byte moved in either direction.
     pub(super) active: Instant,
+    /// While it is being closed: when its linger time is over. Set by the table, which sorts by it.
+    pub(super) limit: Option<Instant>,
     /// Whether it waits in the queue of those to be read from.
     pub(super) queued: bool,
     /// Whether the last read was as large as it could be.
@@ -139,6 +141,7 @@ impl Connection {
             dropped: 0,
             discarded: 0,
             active: now,
+            limit: None,
             queued: false,
             bulk: false,
         }
@@ -166,7 +169,11 @@ impl Connection {
         let read = client.fill(self.channel, most, |slots| {
             offered = slots.iter().map(|slot| slot.len()).sum();
             let mut socket = &*SockRef::from(stream);
-            attempt(stream, Interest::READABLE, offered, || socket.read_vectored(slots))
+            attempt(
+                |work| stream.try_io(Interest::READABLE, work),
+                offered,
+                || socket.read_vectored(slots),
+            )
         });
         match read {
             Ok(0) => return if self.is_reset() { Taken::Reset } else { Taken::End },

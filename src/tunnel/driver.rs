@@ -1,6 +1,6 @@
 //! The task of a tunnel: one future that repeats a turn of fixed steps.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,19 +10,21 @@ use std::time::Instant;
 
 use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
 use tokio::task::JoinSet;
-use tokio::time::{Sleep, sleep_until};
 
 use super::arrivals::Awaited;
 use super::command::Command;
 use super::connection::Arrival;
 use super::listener::Listener;
 use super::operations::Operations;
+use super::parting::Parting;
 use super::ready::ReadyList;
+use super::recovery::Recovery;
 use super::table::Table;
-use super::{Config, ConnectionEnd, ConnectionInfo, Event, Observer, Shared};
+use super::{Config, ConnectionEnd, Event, Observer, Shared};
 use crate::backlog::Backlog;
 use crate::closing;
 use crate::session::{self, Link};
+use crate::timer::Timer;
 
 /// Turns without a rest before other tasks of the runtime get their chance.
 const TURNS: usize = 8;
@@ -48,6 +50,8 @@ pub(super) struct Driver {
     pub(super) logon: Option<Work<Result<Link, session::Error>>>,
     /// The session once it is up.
     pub(super) link: Option<Link>,
+    /// What comes after the loss of the session.
+    pub(super) recovery: Recovery,
     /// The session's socket on its way out, after the farewell.
     pub(super) farewell: Option<Work<()>>,
     /// The look-up of the address to listen on.
@@ -56,9 +60,11 @@ pub(super) struct Driver {
 
     /// Connections that wait for their owner's word, by their numbers.
     pub(super) requests: HashMap<u64, Arrival>,
+    /// Connections that wait for a session, by their numbers.
+    pub(super) held: BTreeMap<u64, Arrival>,
     pub(super) table: Table,
-    /// Connections whose sockets are being closed, by their numbers, as they were when that began.
-    pub(super) parting: HashMap<u64, ConnectionInfo>,
+    /// Connections whose sockets are being closed, by their numbers.
+    pub(super) parting: HashMap<u64, Parting>,
     /// The work of closing them.
     pub(super) closings: JoinSet<ConnectionEnd>,
     /// The number that the last connection got.
@@ -73,7 +79,7 @@ pub(super) struct Driver {
     pub(super) unanswered: VecDeque<(Instant, u64, Awaited)>,
     /// When to look for idle connections; `None` while none may become idle.
     pub(super) next_idle_look: Option<Instant>,
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: Timer,
 
     /// Kept to be used again: no allocation in a turn.
     numbers: Vec<usize>,
@@ -101,7 +107,6 @@ impl Driver {
     ) -> Self {
         Self {
             forward_host: config.forward_host.as_str().into(),
-            config: Arc::new(config),
             shared,
             observer,
             commands,
@@ -109,10 +114,12 @@ impl Driver {
             operations: Operations::default(),
             logon: None,
             link: None,
+            recovery: Recovery::new(config.reconnect),
             farewell: None,
             binding: None,
             listener: None,
             requests: HashMap::new(),
+            held: BTreeMap::new(),
             table: Table::default(),
             parting: HashMap::new(),
             closings: JoinSet::new(),
@@ -122,10 +129,11 @@ impl Driver {
             queue: VecDeque::new(),
             unanswered: VecDeque::new(),
             next_idle_look: None,
-            timer: None,
+            timer: Timer::default(),
             numbers: Vec::new(),
             touched: Vec::new(),
             closed: Vec::new(),
+            config: Arc::new(config),
         }
     }
 
@@ -231,7 +239,12 @@ impl Driver {
             }
             busy = true;
         }
+        if self.recovery.due().is_some_and(|due| due <= now) {
+            self.log_on();
+            busy = true;
+        }
         busy |= self.expire_unanswered(now);
+        busy |= self.expire_lingers(now);
         if self.next_idle_look.is_some_and(|due| due <= now) {
             self.next_idle_look = self.close_idle(now);
             busy = true;
@@ -244,23 +257,14 @@ impl Driver {
     fn arm(&mut self, cx: &mut Context<'_>) -> bool {
         let dues = [
             self.link.as_ref().and_then(|link| link.client.timeout()),
+            self.recovery.due(),
             self.unanswered.front().map(|(due, ..)| *due),
+            self.table.first_limit().map(|(limit, _)| limit),
             self.next_idle_look,
             self.listener.as_ref().and_then(Listener::paused_until),
             self.operations.leaving.deadline(),
         ];
-        let Some(due) = dues.into_iter().flatten().min() else {
-            self.timer = None;
-            return false;
-        };
-        // One that fires too early only causes a look; moving it back on every packet would cost.
-        let early =
-            |timer: &Pin<Box<Sleep>>| !timer.is_elapsed() && timer.deadline().into_std() <= due;
-        let timer = match self.timer.take().filter(early) {
-            Some(timer) => timer,
-            None => Box::pin(sleep_until(due.into())),
-        };
-        self.timer.insert(timer).as_mut().poll(cx).is_ready()
+        self.timer.poll(dues.into_iter().flatten().min(), cx)
     }
 
     /// Gives everything up: the handle is gone, and nobody hears what became of it.
@@ -271,7 +275,7 @@ impl Driver {
         for connection in self.table.drain() {
             closing::reset(connection.arrival.stream, &connection.backlog, false);
         }
-        for (_, arrival) in self.requests.drain() {
+        for (_, arrival) in self.requests.drain().chain(std::mem::take(&mut self.held)) {
             closing::reset(arrival.stream, &Backlog::default(), false);
         }
         // A closing that is cut short resets too.

@@ -15,6 +15,8 @@ use crate::session;
 pub(super) enum Cause {
     /// Both directions reached their end of stream and the far side has confirmed it.
     Completed,
+    /// As above, but its owner closed it before the local program had taken everything.
+    CutByOwner,
     /// The far side closed the channel before the local program had ended its direction.
     ClosedByFar,
     /// The local program reset the connection.
@@ -25,7 +27,7 @@ pub(super) enum Cause {
     Rejected,
     /// No byte for as long as `idleTimeout`.
     Idle,
-    /// Nobody answered in time: the owner the request, or the server the opening.
+    /// What it waited for did not come in time: the owner's answer, the server's, or a session.
     Unanswered(&'static str),
     /// The server refused to open the far side.
     Refused(OpenFailure, String),
@@ -37,21 +39,14 @@ impl Cause {
     fn code(&self, hard: bool) -> Cow<'static, str> {
         match self {
             Cause::Completed => "OK",
+            Cause::CutByOwner => "ECONNABORTED",
             Cause::ClosedByFar => "ERR_SSH_CHANNEL_CLOSED",
             Cause::ResetByLocal => "ECONNRESET",
             Cause::Owner(_) if hard => "ECONNABORTED",
             Cause::Owner(_) => "OK",
             Cause::Rejected => "ERR_TUNNEL_REJECTED",
             Cause::Idle | Cause::Unanswered(_) => "ETIMEDOUT",
-            Cause::Refused(OpenFailure::AdministrativelyProhibited, _) => {
-                "ERR_SSH_OPEN_ADMINISTRATIVELY_PROHIBITED"
-            }
-            Cause::Refused(OpenFailure::ConnectFailed, _) => "ERR_SSH_OPEN_CONNECT_FAILED",
-            Cause::Refused(OpenFailure::UnknownChannelType, _) => {
-                "ERR_SSH_OPEN_UNKNOWN_CHANNEL_TYPE"
-            }
-            Cause::Refused(OpenFailure::ResourceShortage, _) => "ERR_SSH_OPEN_RESOURCE_SHORTAGE",
-            Cause::Refused(OpenFailure::Other(_), _) => "ERR_SSH_OPEN_FAILED",
+            Cause::Refused(reason, _) => session::open_code(*reason),
             Cause::SessionLost(_) => "ERR_SSH_DISCONNECTED",
         }
         .into()
@@ -60,6 +55,11 @@ impl Cause {
     fn reason(&self) -> String {
         match self {
             Cause::Completed => "both directions reached their end of stream".into(),
+            Cause::CutByOwner => {
+                "both directions reached their end of stream, but its owner closed the connection \
+                 before everything was delivered"
+                    .into()
+            }
             Cause::ClosedByFar => {
                 "the far side closed the channel before the local side had ended its stream".into()
             }
@@ -67,7 +67,7 @@ impl Cause {
             Cause::Owner(method) => format!("closed by {method}()"),
             Cause::Rejected => "the connection request was rejected".into(),
             Cause::Idle => "no byte moved for as long as idleTimeout".into(),
-            Cause::Unanswered(what) => format!("no answer to {what} within readyTimeout"),
+            Cause::Unanswered(what) => format!("no {what} within readyTimeout"),
             Cause::Refused(OpenFailure::Other(code), text) => {
                 format!("the server refused to open the channel (reason {code}): {text}")
             }
@@ -125,10 +125,12 @@ impl Report {
         let far_ended = self.down != Down::Flowing;
         let both_ended = far_ended && (self.up == Up::Ended || outcome.peer_finished);
         let finished = outcome.ended == Ended::Fin;
+        let cut = outcome.ended == Ended::Cut;
         let cause = match self.cause {
             // Some servers close the channel together with their end of stream. When the local
             // program then had nothing more to say, all is well.
             Cause::ClosedByFar if both_ended && whole && finished => Cause::Completed,
+            Cause::Completed if cut => Cause::CutByOwner,
             Cause::Completed | Cause::ClosedByFar | Cause::Owner(_)
                 if outcome.ended == Ended::ByPeer =>
             {
@@ -141,17 +143,23 @@ impl Report {
         let had_fin = self.down == Down::Finished && outcome.unsent == 0;
         let graceful = match outcome.ended {
             Ended::Fin => true,
-            Ended::Reset => had_fin,
+            Ended::Reset | Ended::Cut => had_fin,
             Ended::ByPeer => false,
         };
         let clean = finished
             && both_ended
             && whole
             && matches!(cause, Cause::Completed | Cause::Owner(_) | Cause::Idle);
+        let ending = self.linger.ending();
+        let linger_expired = cut && ending != Ending::Hard;
+        let mut reason = cause.reason();
+        if linger_expired {
+            reason.push_str("; its linger time ran out");
+        }
         ConnectionEnd {
             id: self.id,
-            code: cause.code(!self.opened || self.linger.ending() == Ending::Hard),
-            reason: cause.reason(),
+            code: cause.code(!self.opened || cut || ending == Ending::Hard),
+            reason,
             clean,
             closed_by: if graceful { ClosedBy::Graceful } else { ClosedBy::Reset },
             bytes_up: self.sent,
@@ -159,7 +167,7 @@ impl Report {
             dropped_up: outcome.discarded,
             dropped_down: lost_down,
             linger: self.linger,
-            linger_expired: false,
+            linger_expired,
         }
     }
 }
@@ -173,6 +181,7 @@ mod tests {
     /// As above, of a peer that never ended its own direction.
     const FIN_ONLY: Outcome = Outcome { peer_finished: false, ..FIN };
     const RESET: Outcome = Outcome { ended: Ended::Reset, ..FIN_ONLY };
+    const CUT: Outcome = Outcome { ended: Ended::Cut, ..FIN_ONLY };
     const BY_PEER: Outcome = Outcome { ended: Ended::ByPeer, ..FIN_ONLY };
 
     /// An open graceful connection that has moved 100 bytes up and 1000 down.
@@ -283,6 +292,34 @@ mod tests {
             let end = report.end(RESET);
             assert_eq!((&*end.code, end.clean, end.closed_by), (code, false, ClosedBy::Reset));
             assert!(!end.reason.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_close_that_was_cut_short_says_so_where_there_was_a_time_for_it() {
+        use ClosedBy::{Graceful, Reset};
+        let open = (Up::Last(5), Down::Flowing);
+        let far_ended = (Up::Cut, Down::Finished);
+        let over = (Up::Ended, Down::Finished);
+        let bounded = Linger { onoff: 1, linger: 5 };
+        for (linger, expired) in [(bounded, true), (Linger::HARD, false)] {
+            for (cause, (up, down), unsent, code, closed_by) in [
+                (Cause::Completed, over, 9, "ECONNABORTED", Reset),
+                (Cause::Owner("disconnect"), open, 9, "ECONNABORTED", Reset),
+                // Cut while it waited for the far side to confirm: all was delivered by then.
+                (Cause::Owner("disconnect"), far_ended, 0, "ECONNABORTED", Graceful),
+                (Cause::Idle, open, 9, "ETIMEDOUT", Reset),
+                (Cause::ClosedByFar, open, 9, "ERR_SSH_CHANNEL_CLOSED", Reset),
+                (Cause::ResetByLocal, open, 0, "ECONNRESET", Reset),
+                (lost(), open, 9, "ERR_SSH_DISCONNECTED", Reset),
+            ] {
+                let report = Report { linger, ..report(cause, up, down) };
+                let end = report.end(Outcome { unsent, ..CUT });
+                assert_eq!((&*end.code, end.clean, end.closed_by), (code, false, closed_by));
+                assert_eq!(end.linger_expired, expired);
+                assert_eq!(end.reason.ends_with("; its linger time ran out"), expired);
+                assert_eq!((end.bytes_down, end.dropped_down), (1000 - unsent, unsent));
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -39,7 +40,16 @@ pub enum Event {
     Connection(ConnectionInfo),
     /// A connection has ended; the last event about it.
     Disconnected(ConnectionEnd),
-    /// The SSH session was lost, or the listener broke. `Close` follows.
+    /// The SSH session was lost and is set up again; `Ready` follows, the next attempt, or `Error`.
+    Reconnecting {
+        /// The number of the attempt, from 1 after each loss.
+        attempt: u32,
+        /// How long is waited before it, in whole milliseconds.
+        delay: Duration,
+        /// What broke the session, or the attempt before.
+        error: Error,
+    },
+    /// The SSH session was lost for good, or the listener broke. `Close` follows.
     Error(Error),
     /// The tunnel holds nothing any more: no port, no connection, no session. It can start again.
     Close,
@@ -112,7 +122,7 @@ pub struct ConnectionInfo {
     pub forward_host: Arc<str>,
     /// The port of that host.
     pub forward_port: u16,
-    /// The LINGER structure that it was accepted with.
+    /// The LINGER structure that it will be closed by: as it was accepted with, if nobody changed it.
     pub linger: Linger,
     /// Where it stands.
     pub state: ConnectionState,

@@ -22,8 +22,7 @@ impl Driver {
         if !link.client.wants_input() {
             return false;
         }
-        let has_more = link.client.make_room();
-        match if has_more { Poll::Ready(Ok(())) } else { link.poll_receive(cx, now) } {
+        match link.poll_receive(cx, now) {
             Poll::Pending => false,
             Poll::Ready(Ok(())) => {
                 self.handle_events(now);

@@ -46,7 +46,7 @@ impl Driver {
         self.operations.deferred.fail(&Error::Closed);
         match &mut self.operations.leaving {
             Leaving::No => {
-                self.stop();
+                self.stop("close");
                 self.operations.leaving = Leaving::Draining { until, replies: vec![reply] };
             }
             Leaving::Draining { until: earlier, replies } => {
@@ -65,7 +65,7 @@ impl Driver {
         self.operations.deferred.fail(&Error::Closed);
         match &mut self.operations.leaving {
             Leaving::No => {
-                self.stop();
+                self.stop("shutdown");
                 self.operations.leaving = Leaving::Closing { replies: vec![reply] };
                 self.close_everything("shutdown");
             }
@@ -82,11 +82,10 @@ impl Driver {
     }
 
     /// Stops what would bring new connections; what was under way fails.
-    fn stop(&mut self) {
-        self.logon = None;
-        self.operations.starts.fail(&Error::Closed);
-        self.stop_listening();
+    fn stop(&mut self, method: &'static str) {
         self.operations.session_wanted = false;
+        self.operations.starts.fail(&Error::Closed);
+        self.stop_listening(method);
     }
 
     fn close_everything(&mut self, method: &'static str) {
@@ -132,6 +131,7 @@ impl Driver {
         let nothing = self.is_empty()
             && self.link.is_none()
             && self.logon.is_none()
+            && !self.recovery.is_under_way()
             && self.farewell.is_none()
             && self.binding.is_none()
             && self.listener.is_none();
@@ -183,11 +183,15 @@ impl Driver {
 
     /// Whether no connection is left in any state.
     fn is_empty(&self) -> bool {
-        self.table.is_empty() && self.requests.is_empty() && self.closings.is_empty()
+        self.requests.is_empty()
+            && self.held.is_empty()
+            && self.table.is_empty()
+            && self.closings.is_empty()
     }
 
     fn ids(&self) -> Vec<u64> {
-        let waiting = self.requests.keys().copied();
+        let waiting =
+            self.requests.keys().chain(self.held.keys()).chain(self.parting.keys()).copied();
         waiting.chain(self.table.iter().map(|(_, connection)| connection.arrival.id)).collect()
     }
 

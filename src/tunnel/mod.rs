@@ -43,6 +43,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::coop::unconstrained;
 
+use crate::linger::Linger;
 use crate::runtime;
 use command::{Command, Reply};
 use driver::Driver;
@@ -122,7 +123,9 @@ impl Tunnel {
         self.shared.ready.load(Ordering::Acquire)
     }
 
-    /// Logs on to the SSH server. Done when the session is up; at once when it is up already.
+    /// Logs on to the SSH server. Done when the session is up; at once when it is up already. While
+    /// a lost session waits to be set up again, the next attempt begins now, and its outcome is
+    /// that of the call.
     pub fn connect(&self) -> Pending<()> {
         self.operation(Command::Connect)
     }
@@ -133,14 +136,14 @@ impl Tunnel {
     }
 
     /// Gives up the local port; open connections and the session live on. Connections that wait to
-    /// be accepted are reset by the system.
+    /// be accepted are reset by the system, those that wait for a lost session by us.
     pub fn stop_listening(&self) -> Pending<()> {
         self.operation(Command::StopListening)
     }
 
-    /// Closes one connection by the Linger it was accepted with. Done when its end is reported:
-    /// gracefully, that is when everything that had come from either side is delivered; hard, at
-    /// once.
+    /// Closes one connection by its Linger. Done when its end is reported:
+    /// gracefully, that is when everything that had come from either side is delivered; bounded,
+    /// when that is done or its time is over; hard, at once.
     pub fn disconnect(&self, connection: u64) -> Pending<()> {
         self.operation(|reply| Command::Disconnect(connection, reply))
     }
@@ -160,6 +163,17 @@ impl Tunnel {
     /// The connections that exist now, those that are being closed included.
     pub fn connections(&self) -> Pending<Vec<ConnectionInfo>> {
         self.operation(Command::Connections)
+    }
+
+    /// How a connection will be closed, or is being closed.
+    pub fn linger(&self, connection: u64) -> Pending<Linger> {
+        self.operation(|reply| Command::Linger(connection, reply))
+    }
+
+    /// Decides anew how a connection will be closed. Fails with [`Error::NoConnection`] once it is
+    /// being closed: it goes on as it began.
+    pub fn set_linger(&self, connection: u64, linger: Linger) -> Pending<()> {
+        self.operation(|reply| Command::SetLinger(connection, linger, reply))
     }
 
     fn operation<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Pending<T> {

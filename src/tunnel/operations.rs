@@ -12,7 +12,7 @@ use super::driver::Driver;
 use super::ending::Cause;
 use super::leaving::Leaving;
 use super::listener::Listener;
-use super::{ConnectionInfo, Error, Event};
+use super::{ConnectionInfo, ConnectionState, Error, Event};
 
 /// Who waits for what.
 #[derive(Default)]
@@ -73,7 +73,7 @@ impl Driver {
             (Command::StartListening(reply), None) => self.start_listening(reply),
             (Command::StopListening(reply), _) => {
                 answer_all(&mut self.operations.deferred.listening, &Err(Error::Closed));
-                self.stop_listening();
+                self.stop_listening("stopListening");
                 answer(reply, &Ok(()));
             }
             (Command::Disconnect(id, reply), _) => self.disconnect(id, reply),
@@ -85,13 +85,19 @@ impl Driver {
             (Command::Connections(reply), _) => {
                 let _ = reply.send(Ok(self.infos()));
             }
+            (Command::Linger(id, reply), _) => {
+                let _ = reply.send(self.linger_of(id));
+            }
+            (Command::SetLinger(id, linger, reply), _) => {
+                answer(reply, &self.set_linger(id, linger));
+            }
             (Command::Answer(id, accept), _) => self.answered(id, accept, now),
         }
     }
 
     pub(super) fn connect(&mut self, reply: Reply<()>) {
-        self.operations.session_wanted = true;
         if self.link.is_some() {
+            self.operations.session_wanted = true;
             answer(reply, &Ok(()));
         } else {
             self.operations.starts.connecting.push(reply);
@@ -136,14 +142,30 @@ impl Driver {
         answer_all(&mut self.operations.starts.listening, &outcome);
     }
 
-    pub(super) fn stop_listening(&mut self) {
+    /// Gives up the port, for the sake of the `method` that was called.
+    pub(super) fn stop_listening(&mut self, method: &'static str) {
         self.binding = None;
+        answer_all(&mut self.operations.starts.listening, &Err(Error::Closed));
+        self.close_port();
+        self.forsake(&Cause::Owner(method));
+    }
+
+    pub(super) fn close_port(&mut self) {
         self.listener = None;
         self.shared.set_port(None);
-        answer_all(&mut self.operations.starts.listening, &Err(Error::Closed));
-        // Whoever was about to connect gets no answer from here any more.
-        if self.logon.is_some() && self.operations.starts.connecting.is_empty() {
-            self.logon = None;
+    }
+
+    /// Without a port: turns away who came through it and waits for a session, as the system does
+    /// with those that were not accepted, and sets up none that nobody else wants.
+    pub(super) fn forsake(&mut self, cause: &Cause) {
+        if self.recovery.is_under_way() {
+            self.turn_away_all(cause);
+        }
+        if !self.operations.session_wanted {
+            self.recovery.cancel();
+            if self.operations.starts.connecting.is_empty() {
+                self.logon = None;
+            }
         }
     }
 
@@ -158,16 +180,15 @@ impl Driver {
     }
 
     fn infos(&self) -> Vec<ConnectionInfo> {
-        let waiting = self.requests.values();
-        let mut infos: Vec<_> = waiting
-            .map(|arrival| arrival.info(&self.config, &self.forward_host))
-            .chain(
-                self.table
-                    .iter()
-                    .map(|(_, connection)| connection.info(&self.config, &self.forward_host)),
-            )
-            .chain(self.parting.values().cloned())
-            .collect();
+        let (config, host) = (&self.config, &self.forward_host);
+        let requested = self.requests.values().map(|arrival| arrival.info(config, host));
+        let held = self.held.values().map(|arrival| ConnectionInfo {
+            state: ConnectionState::Opening,
+            ..arrival.info(config, host)
+        });
+        let open = self.table.iter().map(|(_, connection)| connection.info(config, host));
+        let parting = self.parting.values().map(|parting| parting.info.clone());
+        let mut infos: Vec<_> = requested.chain(held).chain(open).chain(parting).collect();
         infos.sort_by_key(|info| info.id);
         infos
     }

@@ -1,20 +1,30 @@
 //! Connections that leave: each event of the closing table, and the ending that it calls for.
 //!
-//! | event | graceful, bounded | hard |
+//! | event | graceful | hard |
 //! |---|---|---|
 //! | both ends of stream, CLOSE | deliver, FIN | the same |
 //! | CLOSE before our EOF | deliver, FIN | RST |
 //! | reset by the local program | flush up, CLOSE | CLOSE |
 //! | refused, rejected, unanswered | RST | RST |
 //! | session lost | deliver, RST | RST |
+//! | session lost before it was open | wait for the next one, else RST | the same |
 //! | disconnect, shutdown, idle | drain both ways, CLOSE, FIN | RST, CLOSE |
+//!
+//! A bounded close is a graceful one whose linger time runs from the event on: when it is over, the
+//! connection is reset, be it still in the table or parting already. Where both sides have ended by
+//! themselves nobody closes it, and no time runs, until the owner does.
 
+use std::future::pending;
 use std::time::Instant;
 
+use tokio::sync::oneshot;
+use tokio::time::sleep_until;
+
+use super::arrivals::Awaited;
 use super::connection::{Connection, Down, Stage, Up};
 use super::driver::Driver;
 use super::ending::{Cause, Report};
-use super::{ConnectionEnd, ConnectionInfo, ConnectionState, Event};
+use super::{ConnectionEnd, ConnectionInfo, ConnectionState, Error, Event, Settings};
 use crate::backlog::Backlog;
 use crate::closing::{self, Ended, Finish, Outcome};
 use crate::linger::{Ending, Linger};
@@ -23,18 +33,39 @@ use crate::{runtime, session, sys};
 /// Within `idleTimeout` idle connections are looked for this often at the most.
 const IDLE_LOOKS: u32 = 16;
 
+/// A connection whose socket is being closed elsewhere.
+pub(super) struct Parting {
+    /// As it was when that began.
+    pub(super) info: ConnectionInfo,
+    /// Where it is told when to be cut short, once.
+    limit: Option<oneshot::Sender<Instant>>,
+}
+
+impl Parting {
+    /// The first word counts, and only an end in time is one.
+    fn limit(&mut self, limit: Option<Instant>) {
+        if let Some(limit) = limit
+            && let Some(told) = self.limit.take()
+        {
+            // One that has ended meanwhile needs no limit.
+            let _ = told.send(limit);
+        }
+    }
+}
+
 impl Driver {
     /// Closes a connection on its owner's behalf; `false` when there is none with this number.
     pub(super) fn close_connection(&mut self, id: u64, cause: Cause) -> bool {
-        if let Some(arrival) = self.requests.remove(&id) {
+        if let Some(arrival) = self.requests.remove(&id).or_else(|| self.held.remove(&id)) {
             self.turn_away(arrival, cause);
             return true;
         }
-        if self.parting.contains_key(&id) {
+        if let Some(parting) = self.parting.get_mut(&id) {
+            parting.limit(parting.info.linger.limit(Instant::now()));
             return true;
         }
-        let found = self.table.iter().find(|(_, connection)| connection.arrival.id == id);
-        let Some((index, connection)) = found else { return false };
+        let Some(index) = self.table.find(id) else { return false };
+        let Some(connection) = self.table.get(index) else { return false };
         let hard = connection.arrival.settings.linger.ending() == Ending::Hard;
         match connection.stage {
             // Being closed already: it ends the way it began to.
@@ -46,9 +77,36 @@ impl Driver {
         true
     }
 
+    /// How a connection will be closed, or is being closed.
+    pub(super) fn linger_of(&mut self, id: u64) -> Result<Linger, Error> {
+        if let Some(parting) = self.parting.get(&id) {
+            return Ok(parting.info.linger);
+        }
+        self.settings_of(id).map(|settings| settings.linger)
+    }
+
+    /// Decides anew how a connection will be closed. One that is being closed goes on as it began.
+    pub(super) fn set_linger(&mut self, id: u64, linger: Linger) -> Result<(), Error> {
+        let stage = self.table.find(id).and_then(|index| self.table.get(index)).map(|it| &it.stage);
+        if matches!(stage, Some(Stage::Closing(_) | Stage::Reset)) {
+            return Err(Error::NoConnection(id));
+        }
+        self.settings_of(id)?.linger = linger;
+        Ok(())
+    }
+
+    fn settings_of(&mut self, id: u64) -> Result<&mut Settings, Error> {
+        let arrival = match self.table.find(id) {
+            Some(index) => self.table.get(index).map(|connection| &mut connection.arrival),
+            None => self.requests.get_mut(&id).or_else(|| self.held.get_mut(&id)),
+        };
+        arrival.map(|arrival| &mut arrival.settings).ok_or(Error::NoConnection(id))
+    }
+
     /// Drains both directions: what has come from the local program by now is still passed on, and
     /// what comes from the far side until it confirms is still delivered.
     fn begin_closing(&mut self, index: usize, cause: Cause) {
+        self.table.begin_to_linger(index);
         let Some(connection) = self.table.get(index) else { return };
         connection.stage = Stage::Closing(cause);
         match connection.up {
@@ -102,10 +160,27 @@ impl Driver {
                     link.client.consumed(connection.channel, connection.dropped as usize);
                 }
             }
+            self.table.begin_to_linger(index);
             self.enqueue(index);
             return;
         }
         self.reset(index, Cause::ResetByLocal);
+    }
+
+    /// Cuts short the closes whose linger time is over.
+    pub(super) fn expire_lingers(&mut self, now: Instant) -> bool {
+        let mut busy = false;
+        while let Some((limit, index)) = self.table.first_limit()
+            && limit <= now
+        {
+            let cause = match self.table.get(index).map(|connection| &connection.stage) {
+                Some(Stage::Closing(cause)) => cause.clone(),
+                Some(Stage::Opening | Stage::Open | Stage::Reset) | None => Cause::ResetByLocal,
+            };
+            self.reset(index, cause);
+            busy = true;
+        }
+        busy
     }
 
     /// The channel was not opened, or is not wanted any more before it was: there was never
@@ -139,16 +214,20 @@ impl Driver {
         next
     }
 
-    /// The session is lost: a stream that was cut never looks complete.
-    pub(super) fn end_all(&mut self, error: &session::Error) {
+    /// The session is lost: a stream that was cut never looks complete. Connections that were not
+    /// open yet have lost nothing: they wait for the next session, if there is to be one.
+    pub(super) fn end_all(&mut self, error: &session::Error, now: Instant) {
         let cause = Cause::SessionLost(error.clone());
-        for (_, arrival) in std::mem::take(&mut self.requests) {
-            self.turn_away(arrival, cause.clone());
+        let comes_back = self.recovery.is_under_way();
+        if !comes_back {
+            self.turn_away_all(&cause);
         }
         self.queue.clear();
+        self.unanswered.retain(|(.., awaited)| !matches!(awaited, Awaited::Channel(_)));
         for connection in self.table.drain() {
             let hard = connection.arrival.settings.linger.ending() == Ending::Hard;
             match connection.stage {
+                Stage::Opening if comes_back => self.hold(connection.arrival, now),
                 Stage::Opening | Stage::Reset => self.part_reset(connection, cause.clone()),
                 Stage::Open | Stage::Closing(_) if hard => {
                     self.part_reset(connection, cause.clone());
@@ -185,7 +264,10 @@ impl Driver {
     fn part_reset(&mut self, connection: Connection, cause: Cause) {
         let report = Report::of(&connection, cause);
         let finished = connection.down == Down::Finished;
-        let outcome = closing::reset(connection.arrival.stream, &connection.backlog, finished);
+        let mut outcome = closing::reset(connection.arrival.stream, &connection.backlog, finished);
+        if connection.limit.is_some_and(|limit| limit <= Instant::now()) {
+            outcome.ended = Ended::Cut;
+        }
         self.ended(report.end(outcome));
     }
 
@@ -195,6 +277,12 @@ impl Driver {
         let info = ConnectionInfo {
             state: ConnectionState::Closing,
             ..connection.info(&self.config, &self.forward_host)
+        };
+        let limit = match (info.linger.ending(), &cause) {
+            (Ending::Graceful | Ending::Hard, _) | (Ending::Bounded(_), Cause::Completed) => None,
+            (Ending::Bounded(_), _) => {
+                connection.limit.or_else(|| info.linger.limit(Instant::now()))
+            }
         };
         let report = Report::of(&connection, cause);
         let finish = match (finish, connection.down) {
@@ -213,9 +301,20 @@ impl Driver {
             self.ended(report.end(outcome));
             return;
         }
-        self.parting.insert(info.id, info);
-        let closing =
-            async move { report.end(closing::close(arrival.stream, backlog, finish).await) };
+        let (told, word) = oneshot::channel::<Instant>();
+        let expiry = async {
+            match word.await {
+                Ok(limit) => sleep_until(limit.into()).await,
+                Err(_) => pending().await,
+            }
+        };
+        let closing = async move {
+            report.end(closing::close(arrival.stream, backlog, finish, expiry).await)
+        };
+        let id = info.id;
+        let mut parting = Parting { info, limit: Some(told) };
+        parting.limit(limit);
+        self.parting.insert(id, parting);
         self.closings.spawn_on(closing, runtime::handle());
     }
 

@@ -1,4 +1,4 @@
-//! The session of a tunnel: how it comes up, and what follows when it is lost.
+//! The session of a tunnel: how it comes up, what follows when it is lost, and how it comes back.
 
 use std::io;
 use std::sync::Arc;
@@ -9,11 +9,77 @@ use super::Event;
 use super::driver::Driver;
 use super::leaving::Leaving;
 use super::operations::answer_all;
-use crate::session::{self, Link};
+use crate::session::{self, Attempt, Backoff, Link, Reconnect};
+
+/// The way back to a session that was lost.
+pub(super) struct Recovery {
+    /// `None`: there is no way back.
+    backoff: Option<Backoff>,
+    outage: Outage,
+}
+
+/// Where a tunnel stands whose session was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outage {
+    /// There is none: a session is up, or nobody wants one.
+    None,
+    /// The next attempt begins at this time.
+    Waiting(Instant),
+    /// An attempt is under way.
+    Trying,
+}
+
+impl Recovery {
+    pub(super) fn new(policy: Option<Reconnect>) -> Self {
+        Self { backoff: policy.map(Backoff::new), outage: Outage::None }
+    }
+
+    /// Whether the session was lost and is to come back.
+    pub(super) fn is_under_way(&self) -> bool {
+        match self.outage {
+            Outage::None => false,
+            Outage::Waiting(_) | Outage::Trying => true,
+        }
+    }
+
+    /// When the next attempt begins.
+    pub(super) fn due(&self) -> Option<Instant> {
+        match self.outage {
+            Outage::Waiting(due) => Some(due),
+            Outage::None | Outage::Trying => None,
+        }
+    }
+
+    /// Nobody waits for a session any more.
+    pub(super) fn cancel(&mut self) {
+        self.outage = Outage::None;
+    }
+
+    fn up(&mut self, now: Instant) {
+        self.outage = Outage::None;
+        if let Some(backoff) = &mut self.backoff {
+            backoff.up(now);
+        }
+    }
+
+    fn begin(&mut self) {
+        if self.is_under_way() {
+            self.outage = Outage::Trying;
+        }
+    }
+
+    fn next(&mut self, error: &session::Error, now: Instant) -> Option<Attempt> {
+        let attempt = self.backoff.as_mut().and_then(|backoff| backoff.next(error, now));
+        self.outage = attempt.map_or(Outage::None, |attempt| Outage::Waiting(now + attempt.delay));
+        attempt
+    }
+}
 
 impl Driver {
+    /// Begins a logon. One that waits for its time begins at once: somebody asks for it.
     pub(super) fn log_on(&mut self) {
         if self.logon.is_none() {
+            self.recovery.begin();
             let observer = self.observer.clone();
             let verify = Arc::new(move |key, answer| observer.verify_host_key(key, answer));
             let observer = self.observer.clone();
@@ -25,27 +91,37 @@ impl Driver {
 
     pub(super) fn logged_on(&mut self, outcome: Result<Link, session::Error>, now: Instant) {
         match outcome {
-            Ok(link) => {
-                self.link = Some(link);
-                self.active = true;
-                self.shared.ready.store(true, Ordering::Release);
-                self.emit(Event::Ready);
-                answer_all(&mut self.operations.starts.connecting, &Ok(()));
-                if !self.operations.starts.listening.is_empty() {
-                    self.resolve();
-                }
-                // What came with the server's last word on the logon is read already: no event of
-                // the socket will announce it.
-                self.handle_events(now);
-            }
+            Ok(link) => self.is_up(link, now),
             Err(error) => {
-                self.operations.starts.fail(&error.into());
-                self.operations.session_wanted = false;
+                self.operations.starts.fail(&error.clone().into());
+                if self.recovery.is_under_way() {
+                    self.recover(error, now);
+                }
             }
         }
     }
 
-    /// The session is gone: ends every connection accordingly and tells the owner.
+    fn is_up(&mut self, link: Link, now: Instant) {
+        self.link = Some(link);
+        self.active = true;
+        self.recovery.up(now);
+        self.shared.ready.store(true, Ordering::Release);
+        self.emit(Event::Ready);
+        let starts = &mut self.operations.starts;
+        self.operations.session_wanted |= !starts.connecting.is_empty();
+        answer_all(&mut starts.connecting, &Ok(()));
+        if self.listener.is_some() {
+            answer_all(&mut starts.listening, &Ok(()));
+        } else if !starts.listening.is_empty() {
+            self.resolve();
+        }
+        self.open_held(now);
+        // What came with the server's last word on the logon is read already: no event of the
+        // socket will announce it.
+        self.handle_events(now);
+    }
+
+    /// The session is gone: ends every connection accordingly, and sets it up again or gives up.
     pub(super) fn lost(&mut self, error: session::Error) {
         self.link = None;
         self.shared.ready.store(false, Ordering::Release);
@@ -53,19 +129,33 @@ impl Driver {
             // Nobody needs it any more.
             return;
         }
+        self.binding = None;
         answer_all(&mut self.operations.starts.listening, &Err(error.clone().into()));
-        self.stop_listening();
-        self.operations.session_wanted = false;
-        self.end_all(&error);
-        self.emit(Event::Error(error.into()));
+        self.recover(error, Instant::now());
+    }
+
+    /// Waits for the next attempt at a session, or tells the owner that there will be none.
+    fn recover(&mut self, error: session::Error, now: Instant) {
+        let wanted = self.listener.is_some() || self.operations.session_wanted;
+        let attempt = if wanted { self.recovery.next(&error, now) } else { None };
+        if attempt.is_none() {
+            self.operations.session_wanted = false;
+            self.close_port();
+        }
+        self.end_all(&error, now);
+        let error = error.into();
+        self.emit(match attempt {
+            Some(Attempt { number: attempt, delay }) => {
+                Event::Reconnecting { attempt, delay, error }
+            }
+            None => Event::Error(error),
+        });
     }
 
     /// The session's socket failed.
     pub(super) fn broken(&mut self, error: &io::Error) {
-        let text = match error.kind() {
-            io::ErrorKind::UnexpectedEof => "the server closed the connection".to_owned(),
-            _ => format!("the connection to the server broke: {error}"),
-        };
-        self.lost(session::Error::Disconnected(text));
+        if let Some(link) = &self.link {
+            self.lost(link.loss(error));
+        }
     }
 }

@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::linger::Linger;
-use crate::session::Target;
+use crate::session::{Reconnect, Target};
 
 /// What is fixed when a tunnel is made.
 #[derive(Debug)]
 pub struct Config {
     /// The SSH server and how to log on to it.
     pub target: Arc<Target>,
+    /// How a session that was lost is set up again; `None`: not at all.
+    pub reconnect: Option<Reconnect>,
     /// The address to listen on; a name is resolved when listening starts.
     pub local_host: String,
     /// The port to listen on; 0 lets the system choose one.

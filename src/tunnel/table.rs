@@ -1,7 +1,9 @@
 //! The connections that have a channel, by the channel's number.
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Instant;
 
 use ssh_proto::ChannelId;
 
@@ -13,7 +15,10 @@ use super::ready::{ReadyList, ReadyWaker};
 #[derive(Default)]
 pub(super) struct Table {
     slots: Vec<Slot>,
-    count: usize,
+    /// The channels' numbers by those of the connections.
+    indices: HashMap<u64, usize>,
+    /// When connections that are being closed are cut short, and their numbers.
+    limits: BTreeSet<(Instant, usize)>,
 }
 
 struct Slot {
@@ -30,13 +35,16 @@ impl Table {
             let ready = list.waker(self.slots.len());
             self.slots.push(Slot { connection: None, waker: ready.clone().into(), ready });
         }
+        self.indices.insert(connection.arrival.id, index);
         self.slots[index].connection = Some(Box::new(connection));
-        self.count += 1;
     }
 
     pub(super) fn remove(&mut self, index: usize) -> Option<Connection> {
         let connection = self.slots.get_mut(index)?.connection.take()?;
-        self.count -= 1;
+        self.indices.remove(&connection.arrival.id);
+        if let Some(limit) = connection.limit {
+            self.limits.remove(&(limit, index));
+        }
         Some(*connection)
     }
 
@@ -61,18 +69,40 @@ impl Table {
         self.get(channel.index())
     }
 
+    /// The channel's number of the connection with this one.
+    pub(super) fn find(&self, id: u64) -> Option<usize> {
+        self.indices.get(&id).copied()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &Connection)> {
         let slots = self.slots.iter().enumerate();
         slots.filter_map(|(index, slot)| Some((index, slot.connection.as_deref()?)))
     }
 
+    /// Lets the linger time of a connection run that is being closed from now on. It runs once.
+    pub(super) fn begin_to_linger(&mut self, index: usize) {
+        if let Some(connection) = self.get(index)
+            && connection.limit.is_none()
+            && let Some(limit) = connection.arrival.settings.linger.limit(Instant::now())
+        {
+            connection.limit = Some(limit);
+            self.limits.insert((limit, index));
+        }
+    }
+
+    /// The connection whose linger time is over first, and when.
+    pub(super) fn first_limit(&self) -> Option<(Instant, usize)> {
+        self.limits.first().copied()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
-        self.count == 0
+        self.indices.is_empty()
     }
 
     /// Takes everything out.
     pub(super) fn drain(&mut self) -> Vec<Connection> {
-        self.count = 0;
+        self.indices.clear();
+        self.limits.clear();
         self.slots
             .iter_mut()
             .filter_map(|slot| slot.connection.take())

@@ -45,6 +45,9 @@ pub enum Error {
     /// The server did not answer as many keepalive requests as are allowed.
     #[error("the server has been silent for {0} ms")]
     Silent(u128),
+    /// The server did not finish a change of keys.
+    #[error("the server has not finished a key exchange within {0} seconds")]
+    Unchanged(u64),
 }
 
 impl Error {
@@ -57,7 +60,10 @@ impl Error {
             }
             Error::HostKeyRefused => Some(DisconnectReason::HostKeyNotVerifiable),
             Error::Auth(_) => Some(DisconnectReason::NoMoreAuthMethods),
-            Error::NotSsh(_) | Error::Disconnected { .. } | Error::Silent(_) => None,
+            Error::NotSsh(_)
+            | Error::Disconnected { .. }
+            | Error::Silent(_)
+            | Error::Unchanged(_) => None,
         }
     }
 }

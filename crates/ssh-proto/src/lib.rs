@@ -19,12 +19,17 @@ mod auth;
 mod channel;
 pub mod client;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod key;
 mod message;
 mod transport;
 mod wire;
 
-pub use auth::{AuthMethod, Credentials, Identity, IdentityError, Prompt, Prompts, Question};
+pub use auth::{
+    AuthMethod, Credentials, Identity, IdentityError, Prompt, Prompts, Question, public_blob,
+};
 pub use channel::ChannelId;
 pub use client::{Client, Event, Keepalive, Rekey, Setup};
 pub use error::Error;

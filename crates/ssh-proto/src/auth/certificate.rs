@@ -1,19 +1,20 @@
-//! Certificates of users' keys (OpenSSH's PROTOCOL.certkeys), as `ssh-keygen -s` writes them.
+//! Certificates of users' keys, as `ssh-keygen -s` writes them.
 
 use base64ct::{Base64, Encoding};
 
-use crate::key::CERTIFICATE_SUFFIX;
-use crate::wire::{Malformed, Reader, Writer};
-
-/// The kind of a certificate that is for a user.
-const USER: u32 = 1;
+use super::identity::signature_name;
+use crate::key::{Certificate, CertificateError, CertificateKind};
+use crate::wire::{Malformed, Reader};
 
 /// Why a text is no certificate that can be used with a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
-    /// Something else, or damaged.
+    /// Not the line of a certificate.
     #[error("the certificate is none: it takes a line such as that of id_ed25519-cert.pub")]
     NotACertificate,
+    /// What is in the line cannot be used.
+    #[error("the certificate cannot be used: {0}")]
+    Unusable(#[from] CertificateError),
     /// It is for the keys of servers.
     #[error("the certificate is one of a host, not of a user")]
     OfAHost,
@@ -22,59 +23,46 @@ pub enum IdentityError {
     OtherKey,
 }
 
-impl From<Malformed> for IdentityError {
-    fn from(_: Malformed) -> Self {
-        IdentityError::NotACertificate
-    }
-}
-
 /// The blob of the certificate in `line`, if it is for the key with the blob `key`.
 ///
-/// Who signed it and how long it is valid is for the server to judge.
+/// How long it is valid, and whether its authority is believed, is for the server to judge.
 pub(super) fn certificate_of(key: &[u8], line: &[u8]) -> Result<Vec<u8>, IdentityError> {
     let line = str::from_utf8(line).map_err(|_| IdentityError::NotACertificate)?;
-    let encoded = line.split_ascii_whitespace().nth(1).ok_or(IdentityError::NotACertificate)?;
-    let blob = Base64::decode_vec(encoded).map_err(|_| IdentityError::NotACertificate)?;
-    let (certified, kind) = read(&blob)?;
-    if kind != USER {
+    let certificate = Certificate::parse(&decode(line).ok_or(IdentityError::NotACertificate)?)?;
+    if certificate.kind() != CertificateKind::User {
         return Err(IdentityError::OfAHost);
     }
-    if certified == key { Ok(blob) } else { Err(IdentityError::OtherKey) }
+    if certificate.key().blob() != key {
+        return Err(IdentityError::OtherKey);
+    }
+    Ok(certificate.blob().to_vec())
 }
 
-/// The blob of the key that a certificate is for; `None` where `blob` is that of something else.
-pub(super) fn certified(blob: &[u8]) -> Option<Vec<u8>> {
-    read(blob).ok().map(|(key, _)| key)
+/// The blob of the key in the line of a public key or of a certificate; `None` where it is neither.
+pub fn public_blob(line: &str) -> Option<Vec<u8>> {
+    match Certificate::parse(&decode(line)?) {
+        Ok(certificate) => Some(certificate.key().blob().to_vec()),
+        Err(_) => ssh_key::PublicKey::from_openssh(line).ok()?.to_bytes().ok(),
+    }
 }
 
-/// The blob of a certificate's key, and the certificate's kind.
-///
-/// ```text
-/// string  type, such as ssh-ed25519-cert-v01@openssh.com
-/// string  nonce
-///         the fields of a key of that type
-/// uint64  serial
-/// uint32  kind
-///         what an authority says about the key
-/// ```
-fn read(blob: &[u8]) -> Result<(Vec<u8>, u32), Malformed> {
-    let mut fields = Reader::new(blob);
-    let name = fields.text()?.strip_suffix(CERTIFICATE_SUFFIX).ok_or(Malformed)?;
-    fields.string()?;
-    let count = match name {
-        "ssh-ed25519" => 1,
-        "sk-ecdsa-sha2-nistp256" => 3,
-        _ => 2, // a curve and a point, an exponent and a modulus, a point and an application
+/// What is in a line: `type base64 comment`.
+fn decode(line: &str) -> Option<Vec<u8>> {
+    Base64::decode_vec(line.split_ascii_whitespace().nth(1)?).ok()
+}
+
+/// Whether the blob of a certificate is about the key with the blob `key`; of any type, also of
+/// security keys. A certificate has the fields of its key behind its own type and a nonce.
+pub(super) fn is_about(certificate: &[u8], key: &[u8]) -> bool {
+    let about = || {
+        let (mut certificate, mut key) = (Reader::new(certificate), Reader::new(key));
+        let (certified, key_type) = (certificate.text()?, key.text()?);
+        certificate.string()?;
+        Ok::<_, Malformed>(
+            certified != key_type
+                && signature_name(certified) == key_type
+                && certificate.rest().starts_with(key.rest()),
+        )
     };
-    let mut key = Vec::with_capacity(blob.len());
-    if name.starts_with("sk-") {
-        key.put_string(format!("{name}@openssh.com").as_bytes());
-    } else {
-        key.put_string(name.as_bytes());
-    }
-    for _ in 0..count {
-        key.put_string(fields.string()?);
-    }
-    fields.bytes(size_of::<u64>())?;
-    Ok((key, fields.uint32()?))
+    about().unwrap_or(false)
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-use super::certificate::certified;
+use super::certificate::is_about;
 use super::identity::Identity;
 
 /// A way to prove who the user is.
@@ -89,10 +89,10 @@ impl Credentials {
     /// Whether the agent's key or certificate is to be offered: it is one of those to use, and not
     /// tried without the agent anyway.
     pub(super) fn wants_from_agent(&self, blob: &[u8]) -> bool {
-        let named = self.agent_keys.as_ref().is_none_or(|keys| {
-            keys.iter().any(|key| key == blob)
-                || certified(blob).is_some_and(|key| keys.contains(&key))
-        });
+        let named = self
+            .agent_keys
+            .as_ref()
+            .is_none_or(|keys| keys.iter().any(|key| key == blob || is_about(blob, key)));
         let own = self.keys.iter().flat_map(Identity::blobs).any(|own| own == blob);
         named && !(own && self.methods().contains(&AuthMethod::PublicKey))
     }

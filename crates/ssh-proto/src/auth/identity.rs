@@ -73,8 +73,9 @@ pub(super) fn algorithms(blob: &[u8]) -> &'static [&'static str] {
     known.map_or(&[], |(_, algorithms)| algorithms)
 }
 
-/// What the signature of an algorithm is called: a certificate's is its key's.
-pub(super) fn signature_name(algorithm: &'static str) -> &'static str {
+/// What the signature of an algorithm is called: a certificate's is its key's. The types of
+/// certificates and of keys are named alike.
+pub(super) fn signature_name(algorithm: &str) -> &str {
     match algorithm {
         "sk-ssh-ed25519-cert-v01@openssh.com" => "sk-ssh-ed25519@openssh.com",
         "sk-ecdsa-sha2-nistp256-cert-v01@openssh.com" => "sk-ecdsa-sha2-nistp256@openssh.com",

@@ -14,7 +14,7 @@ mod request;
 mod tests;
 mod tried;
 
-pub use certificate::IdentityError;
+pub use certificate::{IdentityError, public_blob};
 pub use credentials::{AuthMethod, Credentials};
 pub use identity::Identity;
 pub use prompts::{Prompt, Prompts};

@@ -425,17 +425,26 @@ fn each_key_is_tried_after_its_certificate() {
 
 #[test]
 fn a_certificate_of_something_else_is_refused() {
-    for (certificate, error) in [
-        (RSA_CERTIFICATE, IdentityError::OtherKey),
-        (HOST_CERTIFICATE, IdentityError::OfAHost),
-        (include_bytes!("../key/fixtures/ed25519.pub"), IdentityError::NotACertificate),
-        (include_bytes!("../key/fixtures/ed25519"), IdentityError::NotACertificate),
-        (&CERTIFICATE[..CERTIFICATE.len() / 2], IdentityError::NotACertificate),
-        (b"", IdentityError::NotACertificate),
-        (b"\xff", IdentityError::NotACertificate),
-    ] {
-        let refused = Identity::certified(user_key("ed25519"), certificate);
-        assert_eq!(refused.expect_err("it does not fit"), error);
+    let of = |certificate| Identity::certified(user_key("ed25519"), certificate).map(|_| ());
+    assert_eq!(of(RSA_CERTIFICATE), Err(IdentityError::OtherKey));
+    assert_eq!(of(HOST_CERTIFICATE), Err(IdentityError::OfAHost));
+    for line in [include_bytes!("../key/fixtures/ed25519.pub").as_slice(), &CERTIFICATE[..433]] {
+        assert!(matches!(of(line), Err(IdentityError::Unusable(_))));
+    }
+    for text in [include_bytes!("../key/fixtures/ed25519").as_slice(), b"", b"\xff", b"ssh-rsa !"] {
+        assert_eq!(of(text), Err(IdentityError::NotACertificate));
+    }
+}
+
+#[test]
+fn the_key_in_a_line() {
+    let line = |bytes: &'static [u8]| public_blob(str::from_utf8(bytes).expect("text"));
+    let key = user_key("ed25519").public_blob().to_vec();
+    for text in [include_bytes!("../key/fixtures/ed25519.pub").as_slice(), CERTIFICATE] {
+        assert_eq!(line(text), Some(key.clone()));
+    }
+    for text in [include_bytes!("../key/fixtures/ed25519").as_slice(), b"", b"ssh-ed25519 AAAA"] {
+        assert_eq!(line(text), None);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::Error;
 use crate::transport::Volume;
 
 /// How much one set of keys may carry in either direction, and for how long it is used.
@@ -18,6 +19,11 @@ pub struct Rekey {
 /// A packet's number has 32 bits and may not come twice under the same keys. RFC 4344 section 3.1
 /// asks for new ones after 2^31 packets, which leaves as many for a server that is slow to answer.
 const MOST_PACKETS: u32 = 1 << 31;
+
+/// How long a server may take over a change of keys, whoever asked for it: until it is through,
+/// nothing is sent. As long as OpenSSH's server gives a whole logon, so that what is under way on a
+/// slow network has the time to arrive before.
+const LONGEST_EXCHANGE: Duration = Duration::from_secs(120);
 
 impl Default for Rekey {
     /// - 4 GiB. RFC 4253 section 9 advised 1 GiB at a time of slow and weak ciphers; RFC 4344
@@ -36,17 +42,20 @@ pub(super) struct Wear {
     limits: Rekey,
     /// When the keys came into use.
     since: Option<Instant>,
+    /// When their change was first seen to be under way; commands that begin one know no time.
+    begun: Option<Instant>,
 }
 
 impl Wear {
     pub(super) fn new(limits: Rekey) -> Self {
         let (bytes, packets) = (limits.bytes.max(1), limits.packets.clamp(1, MOST_PACKETS));
-        Self { limits: Rekey { bytes, packets, ..limits }, since: None }
+        Self { limits: Rekey { bytes, packets, ..limits }, since: None, begun: None }
     }
 
     /// New keys are in use.
     pub(super) fn renewed(&mut self, now: Option<Instant>) {
         self.since = now;
+        self.begun = None;
     }
 
     /// Whether keys that have carried this much are to be changed.
@@ -57,6 +66,20 @@ impl Wear {
     /// When the keys are to be changed whatever they have carried.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.since?.checked_add(self.limits.interval?)
+    }
+
+    /// When a change that is under way has taken too long; `None` until [`Wear::changing`] was told.
+    pub(super) fn patience(&self) -> Option<Instant> {
+        self.begun?.checked_add(LONGEST_EXCHANGE)
+    }
+
+    /// The keys are being changed; an error when the server had time enough for it.
+    pub(super) fn changing(&mut self, now: Instant) -> Result<(), Error> {
+        let since = *self.begun.get_or_insert(now);
+        match now.duration_since(since) {
+            taken if taken >= LONGEST_EXCHANGE => Err(Error::Unchanged(taken.as_secs())),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! What has to be done now and then: asking a silent server, changing worn keys.
+//! What has to be done now and then: asking a silent server, changing worn keys, giving up on a
+//! server that does not get it done.
 
 use std::time::Instant;
 
@@ -8,31 +9,34 @@ use crate::Error;
 impl Client {
     /// When [`Client::handle_timeout`] is to be called, if ever.
     pub fn timeout(&self) -> Option<Instant> {
-        let wear = self.wear.deadline().filter(|_| self.keys.may_change());
+        let wear = if self.keys.may_change() {
+            self.wear.deadline()
+        } else {
+            // At once, to learn when it began.
+            self.wear.patience().or(self.watch.last_heard())
+        };
         let due = self.watch.deadline().into_iter().chain(wear).min();
         due.filter(|_| self.is_connected())
     }
 
-    /// Asks a silent server for a sign of life, or gives it up; changes keys that are old.
+    /// Asks a silent server for a sign of life, or gives it up; changes keys that are old, or gives
+    /// up a server with which that takes too long.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
         if !self.is_connected() {
             return Ok(());
         }
-        match self.watch.expired(now) {
-            Ok(true) => {
-                self.host_keys.requested();
-                self.send(&keepalive::request());
-            }
-            Ok(false) => {}
-            Err(error) => {
-                self.phase = Phase::Over;
-                return Err(error);
-            }
+        self.keep_up(now).inspect_err(|_| self.phase = Phase::Over)
+    }
+
+    fn keep_up(&mut self, now: Instant) -> Result<(), Error> {
+        if self.watch.expired(now)? {
+            self.host_keys.requested();
+            self.send(&keepalive::request());
         }
         if self.keys.may_change() && self.wear.deadline().is_some_and(|due| due <= now) {
             self.offer();
         }
-        Ok(())
+        if self.keys.may_change() { Ok(()) } else { self.wear.changing(now) }
     }
 
     /// Starts a key exchange when the keys of one direction have carried enough.

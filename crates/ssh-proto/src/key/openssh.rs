@@ -26,6 +26,16 @@ impl From<Malformed> for PrivateKeyError {
     }
 }
 
+/// The public half of a body, encrypted or not; `None` where there is none to be found.
+pub(super) fn public_half(body: &[u8]) -> Option<Vec<u8>> {
+    let mut fields = Reader::new(body.strip_prefix(MAGIC)?);
+    for _ in ["cipher", "key derivation", "its options"] {
+        fields.string().ok()?;
+    }
+    fields.uint32().ok()?;
+    fields.string().ok().map(<[u8]>::to_vec)
+}
+
 /// Reads the body of a file.
 ///
 /// ```text

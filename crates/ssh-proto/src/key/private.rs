@@ -85,6 +85,13 @@ impl PrivateKey {
         Ok(PrivateKey { public_blob: signer.public_blob(), signer })
     }
 
+    /// The public half of a key file that need not be decrypted for it: only OpenSSH's own format
+    /// has it in the clear.
+    pub fn public_half(text: &[u8]) -> Option<Vec<u8>> {
+        let block = Block::find(text).ok()?;
+        if block.label == "OPENSSH PRIVATE KEY" { openssh::public_half(&block.body) } else { None }
+    }
+
     /// The public half, encoded as RFC 4253 section 6.6 says.
     pub fn public_blob(&self) -> &[u8] {
         &self.public_blob
@@ -202,6 +209,22 @@ mod tests {
         }
         let other = SignError::WrongAlgorithm("ssh-rsa".into());
         assert_eq!(key.sign("ssh-rsa", b"data"), Err(other));
+    }
+
+    #[test]
+    fn the_public_half_of_an_encrypted_file() {
+        let public = blob(fixture!("ed25519.pub"));
+        for file in [fixture!("ed25519"), fixture!("ed25519.enc")] {
+            assert_eq!(PrivateKey::public_half(file), Some(public.clone()));
+        }
+        for file in [fixture!("p256.pem"), fixture!("p256.pkcs8.enc"), b"", fixture!("ed25519.pub")]
+        {
+            assert_eq!(PrivateKey::public_half(file), None);
+        }
+        for length in 0..60 {
+            let body = [b"openssh-key-v1\0".as_slice(), &[0; 60][..length]].concat();
+            assert_eq!(openssh::public_half(&body).is_some(), length >= 20, "{length}");
+        }
     }
 
     #[test]

@@ -28,18 +28,21 @@ impl Identification {
         let mut used = 0;
         loop {
             let rest = &bytes[used..];
-            let Some(end) = rest.iter().take(MOST_BYTES).position(|byte| *byte == b'\n') else {
-                if rest.len() >= MOST_BYTES {
+            let rest = &rest[..rest.len().min(MOST_BYTES)];
+            let end = rest.iter().position(|byte| *byte == b'\n');
+            let line = &rest[..end.unwrap_or(rest.len())];
+            // No line has it (RFC 4253 section 4.2): there is no end to wait for.
+            if line.contains(&0) {
+                return Err(Error::NotSsh("it sent binary data".into()));
+            }
+            let Some(end) = end else {
+                if rest.len() == MOST_BYTES {
                     return Err(Error::NotSsh(format!("it sent \"{}\"", printable(&rest[..64]))));
-                }
-                // Nothing that a line can begin with in SSH's place: do not wait for its end.
-                if rest.contains(&0) {
-                    return Err(Error::NotSsh("it sent binary data".into()));
                 }
                 return Ok((used, None));
             };
             used += end + 1;
-            let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
             if line.starts_with(b"SSH-") {
                 return identified(line).map(|version| (used, Some(version)));
             }
@@ -87,6 +90,10 @@ mod tests {
         assert!(matches!(read(b"SSH-1.5-old\r\n"), Err(Error::NotSsh(_))));
         assert!(matches!(read(&[b'x'; 300]), Err(Error::NotSsh(_))));
         assert!(matches!(read(&[0x16, 3, 1, 0, 0]), Err(Error::NotSsh(_))));
+        // However much of the line came at once.
+        assert!(matches!(read(b"\0"), Err(Error::NotSsh(_))));
+        assert!(matches!(read(b"hello\0\r\nSSH-2.0-x\r\n"), Err(Error::NotSsh(_))));
+        assert!(matches!(read(b"SSH-2.0-x\0y\r\n"), Err(Error::NotSsh(_))));
         assert!(matches!(read(&b"banner\n".repeat(60)), Err(Error::NotSsh(_))));
     }
 }

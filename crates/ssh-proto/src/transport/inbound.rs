@@ -121,6 +121,12 @@ impl Inbound {
         self.volume
     }
 
+    /// As if so many packets more had been opened with the present keys.
+    #[cfg(test)]
+    pub(crate) fn wear(&mut self, packets: u32) {
+        self.volume.packets += packets;
+    }
+
     /// How many packets have been taken out since the sequence number began at zero.
     pub(crate) fn sequence(&self) -> u32 {
         self.sequence

@@ -11,14 +11,14 @@ mod outbound;
 mod volume;
 
 pub use algorithms::{AlgorithmError, AlgorithmKind, Algorithms, Selection};
-#[cfg(test)]
-pub(crate) use cipher::Protection;
 pub(crate) use cipher::{Direction, Opener};
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use cipher::{Protection, Sealer};
 pub(crate) use compression::Compression;
 pub(crate) use identification::Identification;
 pub(crate) use inbound::Inbound;
 pub(crate) use kex::{Exchange, Secrets, Step, Transcript};
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use kex::{GROUP_14, GROUP_16, GROUP_18, Kex};
 pub use negotiation::KnownKeys;
 pub(crate) use negotiation::{Agreed, KexInit, Offer};

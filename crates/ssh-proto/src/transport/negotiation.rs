@@ -161,19 +161,19 @@ impl Offer {
 /// A KEXINIT message.
 #[derive(Debug)]
 pub(crate) struct KexInit<'a> {
-    kex: &'a str,
-    host_key: &'a str,
-    to_server: Directed<'a>,
-    to_client: Directed<'a>,
-    guess_follows: bool,
+    pub(crate) kex: &'a str,
+    pub(crate) host_key: &'a str,
+    pub(crate) to_server: Directed<'a>,
+    pub(crate) to_client: Directed<'a>,
+    pub(crate) guess_follows: bool,
 }
 
 /// The lists that each direction has its own of.
 #[derive(Debug)]
-struct Directed<'a> {
-    cipher: &'a str,
-    mac: &'a str,
-    compression: &'a str,
+pub(crate) struct Directed<'a> {
+    pub(crate) cipher: &'a str,
+    pub(crate) mac: &'a str,
+    pub(crate) compression: &'a str,
 }
 
 impl<'a> KexInit<'a> {

@@ -108,7 +108,7 @@ impl Outbound {
     }
 
     /// Seals what was to be compressed as it is.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn uncompressed(&mut self, payload: &[u8]) {
         self.place(payload);
     }

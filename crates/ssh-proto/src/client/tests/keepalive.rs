@@ -1,15 +1,18 @@
-//! A silent server, in virtual time.
+//! A silent server, and one that never gets done with new keys, in virtual time.
 
 use std::time::Duration;
 
-use super::messages::global;
-use super::pair::{Pair, setup};
+use super::messages::{data, global};
+use super::pair::{Pair, Seen, setup};
 use super::server::Script;
 use crate::Error;
-use crate::message::{IGNORE, KEX_ECDH_INIT, KEXINIT, REQUEST_FAILURE};
+use crate::message::{GLOBAL_REQUEST, IGNORE, KEX_ECDH_INIT, KEXINIT, REQUEST_FAILURE};
 
 /// As the setup of the tests has it, with three questions.
 const INTERVAL: Duration = Duration::from_secs(10);
+/// How long a change of keys may take.
+const CHANGE: Duration = Duration::from_secs(120);
+const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
 fn a_silent_server_is_found_dead() {
@@ -101,4 +104,101 @@ fn a_server_that_stops_changing_keys_is_found_dead() {
     assert_eq!(pair.client.handle_timeout(pair.now), Err(Error::Silent(40_000)));
     pair.feed_server();
     assert_eq!(pair.server.numbers(), [KEXINIT, KEX_ECDH_INIT]);
+}
+
+/// A session whose keys do not wear out, without questions to the server, that was idle for long.
+fn idle() -> Pair {
+    let mut setup = setup();
+    (setup.keepalive, setup.rekey.interval) = (None, None);
+    let mut pair = Pair::new(setup, Script::default());
+    pair.run();
+    pair.take();
+    pair.server.take();
+    pair.server.script.answers = false;
+    pair.now += CHANGE * 10;
+    pair
+}
+
+/// Looks at the clock now, then just before the time is up, then when it is.
+fn runs_out_of_patience(mut pair: Pair) {
+    let start = pair.now;
+    assert!(pair.client.timeout().is_some_and(|due| due <= start), "it asks what time it is");
+    assert_eq!(pair.client.handle_timeout(start), Ok(()));
+    assert_eq!(pair.client.timeout(), Some(start + CHANGE));
+    // Whatever it says meanwhile does not help.
+    pair.now += CHANGE - SECOND;
+    if pair.server.is_settled() {
+        pair.say(&global(b"busy", false));
+    }
+    assert_eq!(pair.client.handle_timeout(pair.now), Ok(()));
+    assert_eq!(pair.client.timeout(), Some(start + CHANGE));
+    pair.now += SECOND;
+    assert_eq!(pair.client.handle_timeout(pair.now), Err(Error::Unchanged(120)));
+    assert_eq!((pair.client.timeout(), pair.client.is_connected()), (None, false));
+}
+
+#[test]
+fn a_server_that_does_not_get_done_with_new_keys_is_given_up() {
+    // It does not answer.
+    let mut pair = idle();
+    pair.client.offer();
+    pair.run();
+    runs_out_of_patience(pair);
+
+    // It asks, and does not go on with it.
+    let mut pair = idle();
+    pair.server.offer();
+    pair.feed_client();
+    runs_out_of_patience(pair);
+
+    // It does not use the keys.
+    let mut pair = idle();
+    pair.server.offer();
+    pair.feed_client();
+    pair.feed_server();
+    let newkeys = 4 + 1 + 11 + 16;
+    let all = pair.server.outbound.pending().to_vec();
+    assert!(all.len() > 2 * newkeys);
+    pair.inject(&all[..all.len() - newkeys]);
+    assert!(pair.client.has_room(), "we use ours");
+    runs_out_of_patience(pair);
+}
+
+/// The next one has as much time again, and time between them does not count.
+#[test]
+fn each_change_of_keys_has_its_own_time() {
+    let mut pair = idle();
+    let channel = pair.open_another(100, 1000, 1000);
+    for _ in 0..3 {
+        pair.client.offer();
+        pair.client.handle_timeout(pair.now).unwrap();
+        pair.now += CHANGE - SECOND;
+        pair.client.handle_timeout(pair.now).unwrap();
+        pair.say(&data(0, b"down"));
+        pair.server.offer();
+        pair.run();
+        assert_eq!(pair.take(), [Seen::Data(channel, b"down".to_vec()), Seen::Rekeyed]);
+        assert_eq!(pair.client.timeout(), None);
+        pair.now += CHANGE;
+    }
+}
+
+/// One that falls silent instead of answering is found out like any other.
+#[test]
+fn a_server_that_does_not_answer_is_given_up() {
+    let mut pair = Pair::connected(Script::default());
+    pair.server.script.answers = false;
+    pair.client.offer();
+    pair.run();
+    assert_eq!(pair.server.numbers(), [KEXINIT]);
+    pair.client.handle_timeout(pair.now).unwrap();
+    for _ in 0..3 {
+        pair.now = pair.client.timeout().unwrap();
+        pair.client.handle_timeout(pair.now).unwrap();
+        pair.run();
+    }
+    let numbers = pair.server.numbers();
+    assert!(!numbers.contains(&GLOBAL_REQUEST), "{numbers:?}");
+    pair.now = pair.client.timeout().unwrap();
+    assert!(matches!(pair.client.handle_timeout(pair.now), Err(Error::Silent(40_000))));
 }

@@ -2,28 +2,56 @@
 //!
 //! Every test drives both sides until nothing is pending any more and then looks at what each of
 //! them saw. Time is a value that the test moves, and randomness comes from a seed.
+//!
+//! The fuzzer plays with the same server and keeps the same books: what it needs is there with the
+//! feature `fuzzing` too.
+
+#![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
+#![cfg_attr(not(test), allow(dead_code))]
 
 mod agreement;
-mod authentication;
-mod certificates;
-mod channels;
-mod compression;
-mod damaged;
-mod flow;
-mod handshake;
-mod host_keys;
-mod hostile;
 mod judge;
-mod keepalive;
-mod kex;
 mod link;
-mod logon;
 mod messages;
-mod misuse;
 mod pair;
 mod random;
-mod rekey;
-mod renewal;
 mod server;
-mod strict;
+mod session;
+mod siege;
 mod turmoil;
+
+#[cfg(test)]
+mod authentication;
+#[cfg(test)]
+mod certificates;
+#[cfg(test)]
+mod channels;
+#[cfg(test)]
+mod compression;
+#[cfg(test)]
+mod damaged;
+#[cfg(test)]
+mod flow;
+#[cfg(test)]
+mod handshake;
+#[cfg(test)]
+mod host_keys;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod keepalive;
+#[cfg(test)]
+mod kex;
+#[cfg(test)]
+mod logon;
+#[cfg(test)]
+mod misuse;
+#[cfg(test)]
+mod rekey;
+#[cfg(test)]
+mod renewal;
+#[cfg(test)]
+mod strict;
+
+pub use session::session;
+pub use siege::hostile;

@@ -8,9 +8,10 @@ use zeroize::Zeroizing;
 use super::messages::{Open, confirm};
 use super::random::Random;
 use super::server::{Script, Server, fixture};
-use crate::client::{Client, Event, Keepalive, Rekey, Setup};
+use crate::client::{Client, Event, Keepalive, Phase, Rekey, Setup};
 use crate::key::HostKey;
 use crate::message::{CHANNEL_OPEN, DISCONNECT};
+use crate::transport::Outbound;
 use crate::wire::Reader;
 use crate::{Algorithms, ChannelId, Credentials, Error, KnownKeys, OpenFailure, Question};
 
@@ -75,6 +76,17 @@ pub(super) fn setup() -> Setup {
         rekey: Rekey::default(),
         algorithms: Algorithms::default(),
         known_keys: KnownKeys::default(),
+    }
+}
+
+impl Client {
+    /// A session that is logged on and hides nothing: what is said to it needs no server.
+    pub(crate) fn logged_on() -> Self {
+        let mut client = Self::new(setup(), |bytes| bytes.fill(7));
+        client.keys.skip_first_exchange();
+        client.outbound = Outbound::new();
+        client.phase = Phase::Connected;
+        client
     }
 }
 
@@ -170,10 +182,7 @@ impl Pair {
             self.server.outbound.sent(count);
             self.client.received(count, self.now);
             moved += count;
-            self.drain();
-            while self.client.make_room() {
-                self.drain();
-            }
+            self.drain_all();
         }
     }
 
@@ -181,7 +190,7 @@ impl Pair {
     pub(super) fn inject(&mut self, bytes: &[u8]) {
         self.client.space()[..bytes.len()].copy_from_slice(bytes);
         self.client.received(bytes.len(), self.now);
-        self.drain();
+        self.drain_all();
     }
 
     /// Brings what is pending at the client to the server; returns how much that was.
@@ -192,7 +201,15 @@ impl Pair {
         pending.len()
     }
 
-    /// Takes every event out of the client.
+    /// Takes every event out of the client, in as many portions as it takes.
+    fn drain_all(&mut self) {
+        self.drain();
+        while self.client.make_room() {
+            self.drain();
+        }
+    }
+
+    /// Takes every event out of the client that there is room for.
     pub(super) fn drain(&mut self) {
         loop {
             let event = match self.client.next_event() {

@@ -1,4 +1,30 @@
-//! Randomness that is the same in every run.
+//! Randomness that is the same in every run, and what else may choose in its place.
+
+use crate::fuzzing::Input;
+
+/// Something that decides what happens next.
+pub(super) trait Choices {
+    /// A number below `bound`, which is not zero.
+    fn below(&mut self, bound: usize) -> usize;
+
+    /// True once in `n` times.
+    fn once_in(&mut self, n: usize) -> bool {
+        self.below(n) == 0
+    }
+}
+
+impl Choices for Random {
+    fn below(&mut self, bound: usize) -> usize {
+        Random::below(self, bound)
+    }
+}
+
+/// The fuzzer decides.
+impl Choices for Input<'_> {
+    fn below(&mut self, bound: usize) -> usize {
+        Input::below(self, bound)
+    }
+}
 
 /// The SplitMix64 generator: small, and good enough to shuffle with.
 #[derive(Clone)]

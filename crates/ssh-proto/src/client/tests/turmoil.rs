@@ -2,14 +2,13 @@
 //!
 //! Each side keeps its own books, and every byte has a value that its place demands: what is lost,
 //! doubled, swapped or sent to the wrong channel is noticed where it happens. The seed of a failed
-//! run is in its message.
+//! run is in its output.
 
 use super::link::{Answer, Link, Said, byte};
 use super::messages::Part::{Flag, Number, Text};
 use super::messages::{Open, about, adjust, build, confirm, data, global, parse_data, refuse};
-use super::pair::{Pair, Seen, setup};
-use super::random::Random;
-use super::server::Script;
+use super::pair::{Pair, Seen};
+use super::random::Choices;
 use crate::channel::WINDOW;
 use crate::message::{
     CHANNEL_CLOSE, CHANNEL_DATA, CHANNEL_EOF, CHANNEL_FAILURE, CHANNEL_OPEN, CHANNEL_REQUEST,
@@ -18,44 +17,45 @@ use crate::message::{
 use crate::transport::Protection;
 use crate::wire::Reader;
 
-const STEPS: usize = 6000;
 /// Channels that the client has at a time.
 const MOST: usize = 12;
 
-struct Turmoil {
-    pair: Pair,
-    random: Random,
-    links: Vec<Link>,
-    rekeys: usize,
+/// A session, whose every next step is chosen by `C`.
+pub(super) struct Turmoil<C> {
+    pub(super) pair: Pair,
+    pub(super) choices: C,
+    pub(super) links: Vec<Link>,
+    pub(super) rekeys: usize,
 }
 
-impl Turmoil {
-    fn new(seed: u64) -> Self {
-        let strict = seed.is_multiple_of(2);
-        let mut setup = setup();
-        // A third of the sessions leave it to the server.
-        match seed % 3 {
-            0 => {}
-            1 => setup.rekey.bytes = 300_000,
-            _ => setup.rekey.packets = 60,
-        }
-        let mut pair = Pair::new(setup, Script { strict, ..Script::default() });
-        pair.run();
+impl<C: Choices> Turmoil<C> {
+    /// Begins with a session that is logged on.
+    pub(super) fn new(mut pair: Pair, choices: C) -> Self {
         assert!(pair.client.is_connected());
         pair.seen.clear();
         pair.server.take();
         pair.consumes = false;
-        Self { pair, random: Random(seed), links: Vec::new(), rekeys: 0 }
+        Self { pair, choices, links: Vec::new(), rekeys: 0 }
+    }
+
+    /// Something happens: one side acts, or hears of what the other did.
+    pub(super) fn step(&mut self) {
+        match self.choices.below(8) {
+            0..=2 => self.client_acts(),
+            3..=5 => self.server_acts(),
+            6 => drop(self.feed_client(false)),
+            _ => drop(self.feed_server(false)),
+        }
     }
 
     /// One of the links that `fits`.
     fn pick(&mut self, fits: impl Fn(&Link) -> bool) -> Option<usize> {
         let fitting: Vec<_> = (0..self.links.len()).filter(|at| fits(&self.links[*at])).collect();
-        (!fitting.is_empty()).then(|| fitting[self.random.below(fitting.len())])
+        (!fitting.is_empty()).then(|| fitting[self.choices.below(fitting.len())])
     }
 
     fn client_acts(&mut self) {
-        match self.random.below(20) {
+        match self.choices.below(20) {
             0 | 1 if self.links.iter().filter(|link| !link.is_gone()).count() < MOST => self.open(),
             0..=8 => {
                 if let Some(at) = self.pick(|link| !link.is_gone()) {
@@ -75,7 +75,7 @@ impl Turmoil {
                 }
             }
             10 => {
-                let patient = !self.random.once_in(3);
+                let patient = !self.choices.once_in(3);
                 if let Some(at) = self.pick(|link| {
                     let due = !patient || link.seen != Said::Nothing;
                     due && link.client_said != Said::Close && !link.is_gone()
@@ -86,7 +86,7 @@ impl Turmoil {
             }
             _ => {
                 if let Some(at) = self.pick(|link| link.unconsumed > 0 && !link.is_gone()) {
-                    let count = 1 + self.random.below(self.links[at].unconsumed);
+                    let count = 1 + self.choices.below(self.links[at].unconsumed);
                     self.links[at].unconsumed -= count;
                     self.pair.client.consumed(self.links[at].id, count);
                 }
@@ -104,8 +104,8 @@ impl Turmoil {
     /// The client's socket has something to say, perhaps less than there is room for.
     fn fill(&mut self, at: usize) {
         let link = &mut self.links[at];
-        let most = 1 + self.random.below(100_000);
-        let ready = 1 + self.random.below(most);
+        let most = 1 + self.choices.below(100_000);
+        let ready = 1 + self.choices.below(most);
         let mut place = link.client_sent;
         let filled = self.pair.client.fill(link.id, most, |slots| {
             let mut count = 0;
@@ -129,7 +129,7 @@ impl Turmoil {
         }
         let open = |link: &Link| link.answer == Answer::Confirmed && link.server_said < Said::Close;
         let talking = |link: &Link| open(link) && link.server_said == Said::Nothing;
-        match self.random.below(24) {
+        match self.choices.below(24) {
             0..=2 => {
                 if let Some(at) = self.pick(|link| link.answer == Answer::Owed) {
                     self.answer(at);
@@ -137,9 +137,9 @@ impl Turmoil {
             }
             3..=11 => {
                 if let Some(at) = self.pick(|link| talking(link) && link.down > 0) {
-                    let longest = if self.random.once_in(2) { 100 } else { 32_768 };
+                    let longest = if self.choices.once_in(2) { 100 } else { 32_768 };
                     let most = longest.min(self.links[at].down as usize);
-                    let count = 1 + self.random.below(most);
+                    let count = 1 + self.choices.below(most);
                     let link = &mut self.links[at];
                     let places = link.server_sent..link.server_sent + count;
                     let bytes: Vec<u8> = places.map(|place| byte(at, false, place)).collect();
@@ -155,7 +155,7 @@ impl Turmoil {
                 }
             }
             13 => {
-                let patient = !self.random.once_in(3);
+                let patient = !self.choices.once_in(3);
                 if let Some(at) =
                     self.pick(|link| open(link) && (!patient || link.server_heard != Said::Nothing))
                 {
@@ -165,7 +165,7 @@ impl Turmoil {
             }
             14..=19 => {
                 if let Some(at) = self.pick(open) {
-                    let credit = self.random.below(120_000) as u32;
+                    let credit = self.choices.below(120_000) as u32;
                     self.links[at].up += credit;
                     let id = self.links[at].id.index() as u32;
                     self.pair.server.send(&adjust(id, credit));
@@ -181,9 +181,9 @@ impl Turmoil {
             21 => self.pair.server.send(&global(b"keepalive@openssh.com", true)),
             22 => self.pair.server.send(&build(IGNORE, &[Text(b"padding")])),
             _ => {
-                if self.pair.server.is_settled() && self.random.once_in(2) {
+                if self.pair.server.is_settled() && self.choices.once_in(2) {
                     let all = Protection::all();
-                    let (cipher, mac, _) = all[self.random.below(all.len())];
+                    let (cipher, mac, _) = all[self.choices.below(all.len())];
                     self.pair.server.script.cipher = cipher;
                     self.pair.server.script.mac = mac;
                     self.pair.server.offer();
@@ -200,14 +200,14 @@ impl Turmoil {
     fn answer(&mut self, at: usize) {
         let link = &mut self.links[at];
         let id = link.id.index() as u32;
-        if self.random.once_in(5) {
+        if self.choices.once_in(5) {
             link.answer = Answer::Refused;
             self.pair.server.send(&refuse(id, 2, b"connection refused"));
             return;
         }
         link.answer = Answer::Confirmed;
-        link.up = [0, 1, 5000, 200_000][self.random.below(4)];
-        link.longest = [1 + self.random.below(500), 32_768, 100_000][self.random.below(3)];
+        link.up = [0, 1, 5000, 200_000][self.choices.below(4)];
+        link.longest = [1 + self.choices.below(500), 32_768, 100_000][self.choices.below(3)];
         self.pair.server.send(&confirm(id, at as u32, link.up, link.longest as u32));
     }
 
@@ -215,7 +215,7 @@ impl Turmoil {
     fn feed_client(&mut self, all: bool) -> usize {
         let pending = self.pair.server.outbound.pending();
         let room = pending.len().min(self.pair.client.space().len());
-        let count = if all { room } else { self.random.below(room + 1) };
+        let count = if all { room } else { self.choices.below(room + 1) };
         let bytes = pending[..count].to_vec();
         self.pair.server.outbound.sent(count);
         self.pair.inject(&bytes);
@@ -281,7 +281,7 @@ impl Turmoil {
     /// Some of what is under way to the server arrives.
     fn feed_server(&mut self, all: bool) -> usize {
         let pending = self.pair.client.pending();
-        let count = if all { pending.len() } else { self.random.below(pending.len() + 1) };
+        let count = if all { pending.len() } else { self.choices.below(pending.len() + 1) };
         let bytes = pending[..count].to_vec();
         self.pair.client.sent(count);
         self.pair.server.receive(&bytes);
@@ -346,8 +346,8 @@ impl Turmoil {
         assert!(self.pair.server.is_settled());
     }
 
-    /// Both sides answer and close what there is.
-    fn end(&mut self) {
+    /// Both sides answer and close what there is, until nothing is left.
+    pub(super) fn end(&mut self) {
         self.settle();
         for at in 0..self.links.len() {
             if self.links[at].answer == Answer::Owed {
@@ -369,32 +369,51 @@ impl Turmoil {
             }
         }
         self.settle();
+        assert!(self.pair.client.is_idle() && self.links.iter().all(Link::is_gone));
+        assert_eq!(self.pair.client.pending(), b"");
     }
 }
 
-#[test]
-fn ends_with_every_byte_where_it_belongs() {
-    let (mut links, mut rekeys, mut up, mut down) = (0, 0, 0, 0);
-    for seed in 0..9 {
-        let mut turmoil = Turmoil::new(seed);
-        for _ in 0..STEPS {
-            match turmoil.random.below(8) {
-                0..=2 => turmoil.client_acts(),
-                3..=5 => turmoil.server_acts(),
-                6 => drop(turmoil.feed_client(false)),
-                _ => drop(turmoil.feed_server(false)),
-            }
+#[cfg(test)]
+mod tests {
+    use super::super::pair::setup;
+    use super::super::random::Random;
+    use super::super::server::Script;
+    use super::*;
+
+    const STEPS: usize = 6000;
+
+    fn connected(seed: u64) -> Pair {
+        let strict = seed.is_multiple_of(2);
+        let mut setup = setup();
+        // A third of the sessions leave it to the server.
+        match seed % 3 {
+            0 => {}
+            1 => setup.rekey.bytes = 300_000,
+            _ => setup.rekey.packets = 60,
         }
-        turmoil.end();
-        assert!(turmoil.pair.client.is_idle(), "seed {seed}");
-        assert!(turmoil.links.iter().all(Link::is_gone), "seed {seed}");
-        assert_eq!(turmoil.pair.client.pending(), b"");
-        links += turmoil.links.len();
-        rekeys += turmoil.rekeys;
-        up += turmoil.links.iter().map(|link| link.server_got).sum::<usize>();
-        down += turmoil.links.iter().map(|link| link.client_got).sum::<usize>();
+        let mut pair = Pair::new(setup, Script { strict, ..Script::default() });
+        pair.run();
+        pair
     }
-    // Enough happened for the test to mean something.
-    assert!(links > 500 && rekeys > 100, "{links} channels, {rekeys} key changes");
-    assert!(up > 2_000_000 && down > 2_000_000, "{up} bytes up, {down} bytes down");
+
+    #[test]
+    fn ends_with_every_byte_where_it_belongs() {
+        let (mut links, mut rekeys, mut up, mut down) = (0, 0, 0, 0);
+        for seed in 0..9 {
+            eprintln!("seed {seed}");
+            let mut turmoil = Turmoil::new(connected(seed), Random(seed));
+            for _ in 0..STEPS {
+                turmoil.step();
+            }
+            turmoil.end();
+            links += turmoil.links.len();
+            rekeys += turmoil.rekeys;
+            up += turmoil.links.iter().map(|link| link.server_got).sum::<usize>();
+            down += turmoil.links.iter().map(|link| link.client_got).sum::<usize>();
+        }
+        // Enough happened for the test to mean something.
+        assert!(links > 500 && rekeys > 100, "{links} channels, {rekeys} key changes");
+        assert!(up > 2_000_000 && down > 2_000_000, "{up} bytes up, {down} bytes down");
+    }
 }

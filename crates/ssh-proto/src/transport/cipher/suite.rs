@@ -117,7 +117,7 @@ impl Protection {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 impl Protection {
     /// Every protection with the names of its cipher and its MAC.
     pub(crate) fn all() -> Vec<(&'static str, &'static str, Protection)> {

@@ -14,7 +14,7 @@ mod nist;
 mod primes;
 mod secrets;
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use primes::{GROUP_14, GROUP_16, GROUP_18};
 pub(crate) use secrets::{Secrets, Transcript};
 

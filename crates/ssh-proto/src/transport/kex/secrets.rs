@@ -1,6 +1,6 @@
 //! The exchange hash, and the keys that come of it (RFC 4253 sections 7.2 and 8).
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 use aws_lc_rs::digest::SHA256;
 use aws_lc_rs::digest::{self, Algorithm, Context, Digest};
 use zeroize::Zeroizing;
@@ -111,12 +111,12 @@ impl Secrets {
     }
 
     /// What a server of the tests has worked out on its own.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn from_parts(shared: Vec<u8>, hash: Digest, session: Vec<u8>) -> Self {
         Self { shared: Zeroizing::new(shared), hash, session }
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn for_tests() -> Self {
         let hash = digest::digest(&SHA256, b"exchange");
         let session = hash.as_ref().to_vec();

@@ -1,0 +1,31 @@
+// Messages of SSH, byte by byte, for servers that are no real ones.
+
+export const IGNORE = 2;
+export const KEXINIT = 20;
+export const NEWKEYS = 21;
+export const KEX_ECDH_INIT = 30;
+export const KEX_ECDH_REPLY = 31;
+export const USERAUTH_BANNER = 53;
+export const USERAUTH_INFO_REQUEST = 60;
+
+function number(value) {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(value);
+  return bytes;
+}
+
+/** A message: its number, then strings with their lengths, numbers, and buffers as they are. */
+export function message(type, ...parts) {
+  const encode = (part) => {
+    if (typeof part === 'number') return number(part);
+    return typeof part === 'string' ? Buffer.concat([number(part.length), Buffer.from(part)]) : part;
+  };
+  return Buffer.concat([Buffer.from([type]), ...parts.map(encode)]);
+}
+
+/** A packet as it is before there are keys. */
+export function clearPacket(payload) {
+  const padding = 4 + ((8 - ((4 + 1 + payload.length + 4) % 8)) % 8);
+  const length = 1 + payload.length + padding;
+  return Buffer.concat([number(length), Buffer.from([padding]), payload, Buffer.alloc(padding)]);
+}

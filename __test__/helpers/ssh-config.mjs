@@ -1,0 +1,108 @@
+// What OpenSSH's client makes of a configuration, and what we make of it, in the same words.
+
+import { spawnSync } from 'node:child_process';
+import { createRequire } from 'node:module';
+
+import { findProgram } from './ensure-sshd.mjs';
+
+const require = createRequire(import.meta.url);
+const { makeContext } = require('../../lib/config/context.js');
+const { Reader } = require('../../lib/config/reader.js');
+const { expandPath } = require('../../lib/config/tokens.js');
+
+const ssh = findProgram('ssh');
+
+/** Directives that are honoured and that `ssh -G` prints, with our word for it. */
+const PRINTED = {
+  hostname: (reader) => reader.hostName.toLowerCase(),
+  port: (reader) => reader.port,
+  user: (reader) => reader.username,
+  addressfamily: (reader) => reader.value('AddressFamily'),
+  bindaddress: (reader) => reader.value('BindAddress'),
+  certificatefile: (reader) => values(reader, 'CertificateFile'),
+  clearallforwardings: (reader) => yes(reader.value('ClearAllForwardings')),
+  compression: (reader) => yes(reader.value('Compression')),
+  connecttimeout: (reader) => reader.value('ConnectTimeout'),
+  gatewayports: (reader) => yes(reader.value('GatewayPorts')),
+  globalknownhostsfile: (reader) => files(reader.value('GlobalKnownHostsFile')),
+  hashknownhosts: (reader) => yes(reader.value('HashKnownHosts')),
+  hostkeyalias: (reader) => reader.value('HostKeyAlias')?.toLowerCase(),
+  identitiesonly: (reader) => yes(reader.value('IdentitiesOnly')),
+  identityagent: (reader) => reader.value('IdentityAgent'),
+  identityfile: (reader) => values(reader, 'IdentityFile'),
+  kbdinteractiveauthentication: (reader) => yes(reader.value('KbdInteractiveAuthentication')),
+  localforward: (reader) => reader.value('ClearAllForwardings') ? undefined : reader.list('LocalForward').map(({ value }) => forwarding(value)),
+  passwordauthentication: (reader) => yes(reader.value('PasswordAuthentication')),
+  preferredauthentications: (reader) => reader.value('PreferredAuthentications'),
+  proxycommand: (reader) => named(reader.value('ProxyCommand')),
+  proxyjump: (reader) => reader.value('ProxyJump')?.map(hop).join(','),
+  rekeylimit: (reader) => limit(reader.value('RekeyLimit')),
+  serveralivecountmax: (reader) => reader.value('ServerAliveCountMax'),
+  serveraliveinterval: (reader) => reader.value('ServerAliveInterval'),
+  stricthostkeychecking: (reader) => ({ true: 'true', false: 'false', 'accept-new': 'accept-new' })[reader.value('StrictHostKeyChecking')],
+  userknownhostsfile: (reader) => files(reader.value('UserKnownHostsFile')?.map((file) => expandPath(file, { ...reader.context, tokens: reader.tokens }, NO_LINE))),
+};
+
+/** What is refused later than while reading comes without a place from ssh, too. */
+const NO_LINE = { error: (reason) => Object.assign(new Error(reason), { code: 'ERR_SSH_CONFIG' }) };
+const named = (value) => (value?.toLowerCase() === 'none' ? undefined : value);
+const files = (paths) => (paths?.length === 0 ? 'none' : paths?.join(' '));
+const yes = (flag) => (flag === undefined ? undefined : flag ? 'yes' : 'no');
+const values = (reader, name) => reader.list(name).map(({ value }) => value);
+const hop = ({ user, host, port }) => `${user === undefined ? '' : `${user}@`}${host.includes(':') ? `[${host}]` : host}${port === undefined ? '' : `:${port}`}`;
+const limit = (value) => value && `${value.bytes ?? 0} ${value.seconds ?? 0}`;
+
+function forwarding({ sockets, bindAddress, localPort, host, hostPort }) {
+  if (sockets) return 'sockets';
+  return `${bindAddress === undefined ? '' : `[${bindAddress}]:`}${localPort} [${host}]:${hostPort}`;
+}
+
+/** Differences to what an empty configuration gives. */
+function apart(all, usual) {
+  return Object.fromEntries(Object.entries(all).filter(([name, value]) => String(value) !== String(usual[name])));
+}
+
+/** What ssh does without a file, by host and arguments. */
+const usual = new Map();
+
+function without(host, args) {
+  const key = JSON.stringify([host, args]);
+  if (!usual.has(key)) usual.set(key, run('none', host, args).all);
+  return usual.get(key);
+}
+
+/** Runs `ssh -G`: the honoured directives, or where the error is. */
+function run(file, host, args) {
+  const { status, stdout, stderr } = spawnSync(ssh, ['-G', '-F', file, ...args, host], { encoding: 'utf8' });
+  if (status !== 0) return { error: { line: Number(/line (\d+):/.exec(stderr)?.[1]) || undefined, text: stderr } };
+  const all = {};
+  for (const line of stdout.split('\n')) {
+    const [, name, value] = /^(\S+) (.*)$/.exec(line) ?? [];
+    if (name in PRINTED) all[name] = [...(all[name] ?? []), value.replace(/^(\/\S+ \S*|\S+ )\/\S*$/, name === 'localforward' ? 'sockets' : '$&')];
+  }
+  return { all };
+}
+
+/** What `ssh -G` says of a file, where it is not what it says of none. */
+export function truth(file, host, args = []) {
+  const { error, all } = run(file, host, args);
+  return error ? { error } : apart(all, without(host, args));
+}
+
+/** The same of what is read here. */
+export function reading(file, host, given = {}) {
+  const read = (configFile) => {
+    const reader = new Reader(makeContext(configFile), { host, ...given });
+    reader.read();
+    const all = Object.entries(PRINTED).map(([name, print]) => [name, print(reader)]);
+    return Object.fromEntries(all.filter(([, value]) => value !== undefined && value.length !== 0).map(([name, value]) => [name, [value].flat().map(String)]));
+  };
+  let all;
+  try {
+    all = read(file);
+  } catch (error) {
+    if (error.code !== 'ERR_SSH_CONFIG') throw error;
+    return { error: { line: error.line, text: error.message } };
+  }
+  return apart(all, { ...without(host, []), ...read('none') });
+}

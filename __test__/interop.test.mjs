@@ -1,0 +1,35 @@
+// Servers of four makes, with every algorithm and every kind of key that they have in common with
+// us: 16 MiB there and back, with new keys in between. docs/interop.md is the same as a table.
+
+import assert from 'node:assert/strict';
+import { after } from 'node:test';
+
+import { matrix } from '../interop/matrix.mjs';
+import { table } from '../interop/table.mjs';
+import { test } from './helpers/bounded.mjs';
+
+const { servers, missing, stop } = await matrix();
+after(async () => {
+  console.log(table(servers));
+  await stop();
+});
+
+for (const server of servers) {
+  for (const one of server.cases) {
+    test(`${server.name}: ${one.kind} ${one.name}`, { skip: one.flaw }, async (t) => {
+      one.error = new Error('did not end');
+      await one.run(t);
+      one.error = null;
+    });
+  }
+}
+
+test('no server is missing, and each has been tried with something of every kind', () => {
+  assert.deepEqual(missing, []);
+  for (const { name, cases } of servers) {
+    const kinds = new Set(cases.map(({ kind }) => kind));
+    for (const kind of ['kex', 'cipher', 'hmac', 'serverHostKey', 'userKey']) {
+      assert.ok(kinds.has(kind), `${name}: ${kind}`);
+    }
+  }
+});

@@ -1,0 +1,72 @@
+//! Files of known hosts, in the crate above: what they say about a key, and what they name.
+#![no_main]
+
+use std::path::PathBuf;
+use std::sync::LazyLock;
+use std::{env, fs, process};
+
+use base64ct::{Base64, Encoding};
+use libfuzzer_sys::fuzz_target;
+use ssh_proto::key::{HostKey, PrivateKey};
+use sshtunnel_native::session::{Pin, Strictness, Trust, Verdict};
+
+/// Keys of a server, as the seeds know them.
+static KEYS: LazyLock<[HostKey; 4]> = LazyLock::new(|| {
+    let key = |text: &[u8]| {
+        let key = PrivateKey::parse(text, None).expect("a key");
+        HostKey::parse("ssh-ed25519", key.public_blob()).expect("its public half")
+    };
+    let line = include_str!("../../src/key/fixtures/ed25519-host-cert.pub");
+    let mut fields = line.split(' ');
+    let (name, blob) = (fields.next().expect("a type"), fields.next().expect("a certificate"));
+    let blob = Base64::decode_vec(blob).expect("base64");
+    [
+        key(include_bytes!("../../src/key/fixtures/ed25519")),
+        key(include_bytes!("../../src/key/fixtures/p256")),
+        key(include_bytes!("../../src/key/fixtures/rsa2048")),
+        HostKey::parse(name, &blob).expect("a certificate"),
+    ]
+});
+
+static FILE: LazyLock<PathBuf> =
+    LazyLock::new(|| env::temp_dir().join(format!("known_hosts-{}", process::id())));
+
+fuzz_target!(|data: &[u8]| {
+    fs::write(&*FILE, data).expect("a file can be written");
+    let mut trust = Trust { known_hosts: vec![FILE.clone()], ..Trust::default() };
+    for strictness in [Strictness::Yes, Strictness::AcceptNew, Strictness::No] {
+        trust.strictness = strictness;
+        for (host, port) in [("gateway.example.org", 22), ("::1", 2222), ("", 65535)] {
+            judge(&trust, host, port);
+        }
+    }
+
+    // What is written down is known, unless it is revoked.
+    let (host, key) = ("::1", KEYS[0].key());
+    trust.record(host, 2222, key).expect("the file can be written");
+    match trust.judge(host, 2222, &KEYS[0]).expect("the file is there") {
+        Verdict::Trusted => {}
+        Verdict::Refused(why) => assert!(why.contains("is revoked")),
+        other => panic!("{other:?}"),
+    }
+    let written = fs::read(&*FILE).expect("the file is there");
+    assert!(written.starts_with(data), "what was there stays");
+
+    let _ = String::from_utf8_lossy(data).parse::<Pin>();
+});
+
+fn judge(trust: &Trust, host: &str, port: u16) {
+    let known = trust.known_keys(host, port).expect("the file is there");
+    for offered in &*KEYS {
+        let key = offered.key();
+        match trust.judge(host, port, offered).expect("the file is there") {
+            Verdict::Trusted => {
+                let by_itself = known.types.iter().any(|name| name == key.key_type());
+                assert!(by_itself || known.authority && offered.certificate().is_some());
+            }
+            Verdict::Accepted { .. } => assert_ne!(trust.strictness, Strictness::Yes),
+            Verdict::Refused(why) => assert!(why.contains(&key.fingerprint())),
+            Verdict::Ask { .. } => panic!("nobody is there to be asked"),
+        }
+    }
+}

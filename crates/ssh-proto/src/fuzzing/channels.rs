@@ -1,0 +1,359 @@
+//! A session that is logged on, in the clear, with a server that says what it likes and an owner
+//! who does what the interface allows.
+//!
+//! Whatever the server says, the owner's view stays in order: each channel opens and ends once,
+//! data comes as it was sent and within the window. What the client sends stays in order too, and
+//! while the server has not broken the rules, every channel comes to its end.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::ledger::{Ledger, byte};
+use super::{Input, speech};
+use crate::channel::WINDOW;
+use crate::message::{
+    CHANNEL_CLOSE, CHANNEL_DATA, CHANNEL_OPEN_CONFIRMATION, CHANNEL_OPEN_FAILURE,
+};
+use crate::transport::{Inbound, Outbound};
+use crate::wire::{Reader, Writer, message};
+use crate::{ChannelId, Client, DisconnectReason, Error, Event};
+
+/// Channels that the owner has at a time.
+pub(super) const MOST: usize = 8;
+
+/// A channel as its owner sees it.
+#[derive(Debug)]
+struct View {
+    id: ChannelId,
+    opened: bool,
+    /// What the owner said.
+    closed: bool,
+    eof: bool,
+    /// What the owner saw.
+    ended: bool,
+    over: bool,
+    got: usize,
+    consumed: usize,
+    sent: usize,
+}
+
+struct Play {
+    client: Client,
+    now: Instant,
+    /// The server's line to the client, and the messages on it.
+    line: Outbound,
+    said: Vec<Vec<u8>>,
+    /// The data among them that the owner has to see.
+    data: VecDeque<(u32, Vec<u8>)>,
+    /// Opens what the client says.
+    ear: Inbound,
+    ledger: Ledger,
+    views: BTreeMap<usize, View>,
+    error: Option<Error>,
+    /// The server's own next number of a channel.
+    next: u32,
+    /// Whether the owner waits for other host keys.
+    learns: bool,
+}
+
+/// Messages about channels and requests, valid and not, among the commands of the owner.
+pub fn channels(data: &[u8]) {
+    let mut input = Input::new(data);
+    let mut play = Play {
+        client: Client::logged_on(),
+        now: Instant::now(),
+        line: Outbound::new(),
+        said: Vec::new(),
+        data: VecDeque::new(),
+        ear: Inbound::new(),
+        ledger: Ledger::default(),
+        views: BTreeMap::new(),
+        error: None,
+        next: 1000,
+        learns: input.flag(),
+    };
+    if play.learns {
+        play.client.learn_host_keys(Vec::new());
+    }
+    while !input.is_empty() {
+        match input.below(4) {
+            0 => play.owner_acts(&mut input),
+            1 => {
+                let cut = 1 + input.below(1 << 16);
+                play.feed(cut);
+            }
+            _ => {
+                play.say(speech::message(&mut input));
+            }
+        }
+        play.listen();
+    }
+    play.end();
+}
+
+impl Play {
+    fn owner_acts(&mut self, input: &mut Input<'_>) {
+        let choice = input.below(16);
+        let at = input.below(MOST);
+        let has_room = self.views.len() < MOST;
+        let view = self.views.values_mut().nth(at);
+        match (choice, view) {
+            (0..=2, _) if has_room => self.open(),
+            (3..=6, Some(view)) => {
+                let most = input.below(100_000);
+                let ready = input.below(most + 1);
+                let window = self.client.window(view.id);
+                let filled = self.client.fill(view.id, most, |slots| {
+                    let room: usize = slots.iter().map(|slot| slot.len()).sum();
+                    assert!(room > 0 && room <= most.min(window));
+                    for slot in slots.iter_mut().flat_map(|slot| slot.iter_mut()).take(ready) {
+                        *slot = byte(view.id.index(), view.sent);
+                        view.sent += 1;
+                    }
+                    Ok(ready.min(room))
+                });
+                let filled = filled.unwrap_or(0);
+                assert_eq!(self.client.window(view.id), window - filled);
+                assert!(filled == 0 || view.opened && !view.closed && !view.eof);
+            }
+            (7..=9, Some(view)) => {
+                let count = input.below(view.got - view.consumed + 1);
+                view.consumed += count;
+                self.client.consumed(view.id, count);
+            }
+            (10 | 11, Some(view)) => {
+                view.eof |= view.opened;
+                self.client.eof(view.id);
+                assert_eq!(self.client.window(view.id), 0);
+            }
+            (12 | 13, Some(view)) => {
+                view.closed = true;
+                let id = view.id;
+                self.client.close(id);
+                assert_eq!(self.client.window(id), 0);
+                self.views.retain(|_, view| !(view.closed && view.over));
+            }
+            (14, _) => self.wait(Duration::from_millis(input.below(60_000) as u64)),
+            (15, _) if input.below(16) == 0 => {
+                self.client.disconnect(DisconnectReason::ByApplication, "enough");
+                assert!(matches!(self.client.next_event(), Ok(None)));
+                self.error.get_or_insert(Error::HostKeyRefused);
+            }
+            _ => {}
+        }
+    }
+
+    fn open(&mut self) {
+        let id = self.client.open_direct_tcpip("db", 5432, "::1", 4000);
+        let view = View {
+            id,
+            opened: false,
+            closed: false,
+            eof: false,
+            ended: false,
+            over: false,
+            got: 0,
+            consumed: 0,
+            sent: 0,
+        };
+        if let Some(before) = self.views.insert(id.index(), view) {
+            // Nobody is told what became of an open that was given up.
+            assert!(before.closed && !before.opened && before.got == 0, "{before:?}");
+        }
+    }
+
+    fn wait(&mut self, time: Duration) {
+        self.now += time;
+        if self.client.timeout().is_some_and(|due| due <= self.now)
+            && let Err(error) = self.client.handle_timeout(self.now)
+        {
+            assert!(matches!(error, Error::Silent(_)));
+            assert_eq!(self.error.replace(error), None);
+        }
+    }
+
+    /// Puts a message on the line.
+    fn say(&mut self, mut payload: Vec<u8>) {
+        if payload.is_empty() || payload.len() > 50_000 {
+            return;
+        }
+        // Each channel gets a number of its own, or nobody could tell them apart.
+        if let [CHANNEL_OPEN_CONFIRMATION, _, _, _, _, remote @ ..] = &mut payload[..]
+            && let Some(remote) = remote.first_chunk_mut::<4>()
+        {
+            *remote = self.next.to_be_bytes();
+            self.next += 1;
+        }
+        let mut reader = Reader::new(&payload);
+        if reader.byte() == Ok(CHANNEL_DATA)
+            && let (Ok(channel), Ok(data)) = (reader.uint32(), reader.string())
+            && !data.is_empty()
+        {
+            self.data.push_back((channel, data.to_vec()));
+        }
+        self.line.packet(&payload);
+        self.said.push(payload);
+    }
+
+    /// Brings everything to the client, in pieces of `cut` bytes.
+    fn feed(&mut self, cut: usize) {
+        while !self.line.pending().is_empty() && self.client.wants_input() {
+            let pending = self.line.pending();
+            let space = self.client.space();
+            assert!(!space.is_empty() || self.error.is_some());
+            let count = cut.min(pending.len()).min(space.len());
+            if count == 0 {
+                return;
+            }
+            space[..count].copy_from_slice(&pending[..count]);
+            self.line.sent(count);
+            self.client.received(count, self.now);
+            self.drain();
+        }
+        if self.error.is_none() {
+            for payload in std::mem::take(&mut self.said) {
+                self.ledger.accepted(&payload);
+            }
+            assert!(self.data.is_empty(), "data that came to nothing");
+        }
+    }
+
+    fn drain(&mut self) {
+        loop {
+            match self.client.next_event() {
+                Ok(Some(event)) => {
+                    assert_eq!(self.error, None, "{event:?} after the end");
+                    self.see(event);
+                }
+                Ok(None) => return,
+                Err(error) => {
+                    assert!(matches!(error, Error::Protocol(_)) || is_telling(&error), "{error}");
+                    assert_eq!(self.error.replace(error), None, "a session ends once");
+                }
+            }
+        }
+    }
+
+    fn see(&mut self, event: Event) {
+        if let Event::HostKeys(keys) = &event {
+            assert!(self.learns);
+            assert!(keys.iter().all(|key| key.blob() == speech::KEY.public_blob()));
+            self.learns = false;
+            return;
+        }
+        let id = match &event {
+            Event::Opened(id) | Event::Window(id) | Event::Eof(id) | Event::Close(id) => *id,
+            Event::OpenFailed { channel, .. } | Event::Data { channel, .. } => *channel,
+            other => panic!("{other:?}"),
+        };
+        let view = self.views.get_mut(&id.index()).expect("channels of ours");
+        match event {
+            Event::Opened(_) => {
+                assert!(!view.opened && !view.closed);
+                view.opened = true;
+            }
+            Event::OpenFailed { description, .. } => {
+                assert!(!view.opened && !view.closed && description.len() < 2000);
+                assert!(!description.contains(char::is_control));
+                self.views.remove(&id.index());
+            }
+            Event::Data { range, .. } => {
+                assert!((view.opened || view.closed) && !view.ended && !view.over);
+                view.got += range.len();
+                assert!(view.got <= WINDOW as usize + view.consumed, "beyond the window");
+                let mut bytes = self.client.bytes(range);
+                assert!(!bytes.is_empty());
+                while !bytes.is_empty() {
+                    let (channel, data) = self.data.pop_front().expect("data that was sent");
+                    assert!(channel as usize == id.index() && bytes.starts_with(&data));
+                    bytes = &bytes[data.len()..];
+                }
+            }
+            Event::Window(_) => {
+                assert!(view.opened && !view.eof && !view.closed);
+                assert!(self.client.window(id) > 0);
+            }
+            Event::Eof(_) => {
+                assert!((view.opened || view.closed) && !view.ended && !view.over);
+                view.ended = true;
+            }
+            Event::Close(_) => {
+                assert!((view.opened || view.closed) && !view.over);
+                view.over = true;
+                self.views.retain(|_, view| !(view.closed && view.over));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Takes what the client has to say.
+    fn listen(&mut self) {
+        while !self.client.pending().is_empty() {
+            let pending = self.client.pending();
+            let space = self.ear.space();
+            let count = pending.len().min(space.len());
+            space[..count].copy_from_slice(&pending[..count]);
+            self.ear.filled(count);
+            self.client.sent(count);
+            while let Some(range) = self.ear.packet().expect("the client's packets are sound") {
+                let payload = self.ear.bytes(range);
+                match self.error {
+                    None => self.ledger.hear(payload),
+                    // What it said before the end may answer what is not booked.
+                    Some(_) => self.ledger.hear_last(payload[0]),
+                }
+            }
+        }
+        assert!(self.ledger.replies_are_due(self.said.len()), "answers without questions");
+    }
+
+    /// Both sides close what there is.
+    fn end(mut self) {
+        self.feed(usize::MAX);
+        self.listen();
+        if let Some(error) = &self.error {
+            let told = !matches!(error, Error::Disconnected { .. } | Error::Silent(_));
+            assert_eq!(self.ledger.disconnected, told, "{error}");
+            assert!(!self.client.is_connected() && !self.client.has_room());
+            return;
+        }
+        if self.ledger.exchanging {
+            return;
+        }
+        let ids: Vec<_> = self.views.values().map(|view| view.id).collect();
+        for id in ids {
+            self.client.close(id);
+            self.views.get_mut(&id.index()).expect("it is there").closed = true;
+        }
+        self.views.retain(|_, view| !(view.closed && view.over));
+        self.listen();
+        for (at, id) in self.ledger.owed.clone().into_iter().enumerate() {
+            let mut answer =
+                message(if at % 2 == 0 { CHANNEL_OPEN_FAILURE } else { CHANNEL_OPEN_CONFIRMATION });
+            for number in [id, 0, 0, 1] {
+                answer.put_uint32(number);
+            }
+            self.say(answer);
+        }
+        self.feed(usize::MAX);
+        self.listen();
+        for id in self.ledger.open() {
+            let mut close = message(CHANNEL_CLOSE);
+            close.put_uint32(id);
+            self.say(close);
+        }
+        self.feed(usize::MAX);
+        self.listen();
+        assert_eq!(self.error, None);
+        assert!(self.client.is_idle() && self.ledger.is_empty());
+        assert!(self.views.values().all(|view| view.closed && !view.opened));
+    }
+}
+
+/// Whether the session may have ended because the server said so.
+fn is_telling(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Disconnected { .. } | Error::NoCommonAlgorithm { .. } | Error::HostKey(_)
+    )
+}

@@ -1,0 +1,59 @@
+//! The fuzzer's bytes as a row of choices.
+
+/// Reads from the front. What is not there any more is zero or empty, so that every input has a
+/// meaning, and inputs that differ late begin alike. The form is simple enough to write seeds in.
+#[derive(Clone)]
+pub(crate) struct Input<'a>(&'a [u8]);
+
+impl<'a> Input<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn byte(&mut self) -> u8 {
+        let Some((first, rest)) = self.0.split_first() else { return 0 };
+        self.0 = rest;
+        *first
+    }
+
+    /// A number below `bound`, which is not zero, from as many bytes as such numbers have.
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        let (mut number, mut most) = (0, bound - 1);
+        while most > 0 {
+            number = number << 8 | usize::from(self.byte());
+            most >>= 8;
+        }
+        number % bound
+    }
+
+    pub(crate) fn flag(&mut self) -> bool {
+        self.byte() & 1 == 1
+    }
+
+    /// One of these.
+    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len())]
+    }
+
+    /// A number of two bytes, and as many bytes as it says, or as are left.
+    pub(crate) fn chunk(&mut self) -> &'a [u8] {
+        let length = self.below(1 << 16).min(self.0.len());
+        let (chunk, rest) = self.0.split_at(length);
+        self.0 = rest;
+        chunk
+    }
+
+    /// The same as text.
+    pub(crate) fn text(&mut self) -> String {
+        String::from_utf8_lossy(self.chunk()).into_owned()
+    }
+
+    /// All that is left.
+    pub(crate) fn rest(self) -> &'a [u8] {
+        self.0
+    }
+}

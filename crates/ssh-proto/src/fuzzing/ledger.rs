@@ -1,0 +1,185 @@
+//! The books of a server about what it said and what the client may answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::message::{
+    CHANNEL_CLOSE, CHANNEL_DATA, CHANNEL_EOF, CHANNEL_EXTENDED_DATA, CHANNEL_FAILURE, CHANNEL_OPEN,
+    CHANNEL_OPEN_CONFIRMATION, CHANNEL_OPEN_FAILURE, CHANNEL_WINDOW_ADJUST, DISCONNECT,
+    GLOBAL_REQUEST, KEX_DH_GEX_INIT, KEX_DH_GEX_REQUEST, KEX_ECDH_INIT, KEXINIT, REQUEST_FAILURE,
+    UNIMPLEMENTED,
+};
+use crate::wire::Reader;
+
+/// A channel that the server confirmed and that one side has not closed.
+#[derive(Debug, Default)]
+struct Life {
+    remote: u32,
+    /// How much the client may still send, and how much at a time.
+    window: u64,
+    longest: u32,
+    /// How much it sent.
+    got: usize,
+    /// How much the server sent, and how much of that the client gave back as credit.
+    sent: u64,
+    credited: u64,
+    /// What the client said.
+    eof: bool,
+    closed: bool,
+    /// Whether the server closed it.
+    over: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    /// The client's numbers of channels that wait for an answer.
+    pub(super) owed: BTreeSet<u32>,
+    /// The channels by the client's numbers.
+    lives: BTreeMap<u32, Life>,
+    /// What the server said, and what was said for nothing but that.
+    said: usize,
+    replies: usize,
+    /// A key exchange began, which cannot come to an end.
+    pub(super) exchanging: bool,
+    pub(super) disconnected: bool,
+}
+
+/// The byte at a place of what the client sends on a channel.
+pub(super) fn byte(channel: usize, at: usize) -> u8 {
+    (at ^ (at >> 8) ^ channel.wrapping_mul(37)) as u8
+}
+
+impl Ledger {
+    /// The client took this message of the server without complaint.
+    pub(super) fn accepted(&mut self, payload: &[u8]) {
+        self.said += 1;
+        let mut reader = Reader::new(payload);
+        let number = reader.byte().unwrap();
+        let about = CHANNEL_OPEN_CONFIRMATION..=CHANNEL_CLOSE;
+        if !about.contains(&number) {
+            return;
+        }
+        let id = reader.uint32().unwrap();
+        match number {
+            CHANNEL_OPEN_CONFIRMATION => {
+                assert!(self.owed.remove(&id), "confirmed without having been asked for");
+                let (remote, window) = (reader.uint32().unwrap(), reader.uint32().unwrap().into());
+                let longest = reader.uint32().unwrap();
+                self.lives.insert(id, Life { remote, window, longest, ..Life::default() });
+            }
+            CHANNEL_OPEN_FAILURE => {
+                assert!(self.owed.remove(&id), "refused without having been asked for");
+            }
+            CHANNEL_WINDOW_ADJUST => self.life(id).window += u64::from(reader.uint32().unwrap()),
+            CHANNEL_DATA => self.life(id).sent += reader.string().unwrap().len() as u64,
+            CHANNEL_EXTENDED_DATA => {
+                reader.uint32().unwrap();
+                self.life(id).sent += reader.string().unwrap().len() as u64;
+            }
+            CHANNEL_CLOSE => {
+                self.life(id).over = true;
+                self.forget(id);
+            }
+            _ => {
+                self.life(id);
+            }
+        }
+    }
+
+    fn life(&mut self, id: u32) -> &mut Life {
+        self.lives.get_mut(&id).expect("messages are about open channels")
+    }
+
+    fn forget(&mut self, id: u32) {
+        if self.lives.get(&id).is_some_and(|life| life.over && life.closed) {
+            self.lives.remove(&id);
+        }
+    }
+
+    /// The client said this.
+    pub(super) fn hear(&mut self, payload: &[u8]) {
+        assert!(!self.disconnected, "nothing follows a DISCONNECT");
+        let mut reader = Reader::new(payload);
+        let number = reader.byte().unwrap();
+        if self.exchanging {
+            assert!(number < 50, "message {number} in a key exchange");
+        }
+        match number {
+            CHANNEL_OPEN => {
+                assert_eq!(reader.string(), Ok(&b"direct-tcpip"[..]));
+                let id = reader.uint32().unwrap();
+                assert!(!self.lives.contains_key(&id) && self.owed.insert(id), "{id} is taken");
+            }
+            CHANNEL_DATA
+            | CHANNEL_WINDOW_ADJUST
+            | CHANNEL_EOF
+            | CHANNEL_CLOSE
+            | CHANNEL_FAILURE => {
+                let remote = reader.uint32().unwrap();
+                self.replies += usize::from(number == CHANNEL_FAILURE);
+                let (&id, life) = self
+                    .lives
+                    .iter_mut()
+                    .find(|(_, life)| life.remote == remote)
+                    .expect("messages are about open channels");
+                life.hear(id, number, reader);
+                self.forget(id);
+            }
+            REQUEST_FAILURE | CHANNEL_OPEN_FAILURE | UNIMPLEMENTED => self.replies += 1,
+            GLOBAL_REQUEST => {}
+            DISCONNECT => self.disconnected = true,
+            KEXINIT => self.exchanging = true,
+            KEX_ECDH_INIT | KEX_DH_GEX_REQUEST | KEX_DH_GEX_INIT => {}
+            other => panic!("message {other}"),
+        }
+    }
+
+    /// The client said this before the session ended, or when it did.
+    pub(super) fn hear_last(&mut self, number: u8) {
+        assert!(!self.disconnected, "nothing follows a DISCONNECT");
+        self.disconnected = number == DISCONNECT;
+    }
+
+    /// Whether the client answered no more often than it was spoken to. `more` messages have come
+    /// that are not booked yet.
+    pub(super) fn replies_are_due(&self, more: usize) -> bool {
+        self.replies <= self.said + more
+    }
+
+    /// The channels that the server has not closed.
+    pub(super) fn open(&self) -> Vec<u32> {
+        self.lives.iter().filter(|(_, life)| !life.over).map(|(id, _)| *id).collect()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.owed.is_empty() && self.lives.is_empty()
+    }
+}
+
+impl Life {
+    fn hear(&mut self, id: u32, number: u8, mut reader: Reader<'_>) {
+        assert!(!self.closed, "message {number} after CLOSE");
+        match number {
+            CHANNEL_DATA => {
+                let data = reader.string().unwrap();
+                assert!(!self.eof, "data after EOF");
+                assert!(!data.is_empty() && data.len() <= self.longest as usize);
+                self.window =
+                    self.window.checked_sub(data.len() as u64).expect("within the window");
+                for value in data {
+                    assert_eq!(*value, byte(id as usize, self.got));
+                    self.got += 1;
+                }
+            }
+            CHANNEL_WINDOW_ADJUST => {
+                self.credited += u64::from(reader.uint32().unwrap());
+                assert!(self.credited <= self.sent, "credit for nothing");
+            }
+            CHANNEL_EOF => {
+                assert!(!self.eof);
+                self.eof = true;
+            }
+            CHANNEL_CLOSE => self.closed = true,
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! What the fuzzer runs: one function for each target, which takes the fuzzer's bytes and panics
+//! when something is wrong.
+//!
+//! They are here and not beside the targets because they reach into what is private, and because
+//! the tests run them too, over the seeds. They are no part of the library that a program links:
+//! only tests and the feature `fuzzing` have them.
+
+#![allow(clippy::unwrap_used)] // What does not hold is to end the run.
+
+mod authentication;
+mod channels;
+mod exchange;
+mod input;
+mod keys;
+mod ledger;
+mod packets;
+mod speech;
+#[cfg(test)]
+mod tests;
+
+pub use crate::client::tests::{hostile, session};
+pub use authentication::authentication;
+pub use channels::channels;
+pub use exchange::{identification, kexinit, key_exchange};
+pub(crate) use input::Input;
+pub use keys::{agent, certificate, private_key, public_key};
+pub use packets::{compression, packets};

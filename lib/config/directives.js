@@ -1,0 +1,305 @@
+'use strict';
+
+// Every keyword of ssh_config, what its arguments may be, and what is made of it here.
+
+/** Of no concern to a tunnel: sessions, terminals, what ssh prints, what it forwards beside ports. */
+const IRRELEVANT = { irrelevant: true };
+
+/**
+ * Would change something for a tunnel, and is not honoured.
+ * @param {string} reason
+ * @param {string[]} harmless first arguments with which it changes nothing
+ */
+const unhonoured = (reason, harmless = ['no', 'none', 'false']) => ({ reason, harmless });
+
+function single(line) {
+  const [value, ...more] = line.args;
+  if (value === undefined || value === '') throw line.error(`${line.keyword} lacks its argument`);
+  if (more.length > 0) throw line.error(`${line.keyword} has more arguments than it takes`);
+  return value;
+}
+
+function oneOf(values) {
+  return (line) => {
+    const word = single(line).toLowerCase();
+    if (!Object.hasOwn(values, word)) throw line.error(`${line.keyword} cannot be '${line.args[0]}'`);
+    return values[word];
+  };
+}
+
+const flag = oneOf({ yes: true, true: true, no: false, false: false });
+
+function integer(line) {
+  const word = single(line);
+  if (!/^-?\d{1,10}$/.test(word) || Number(word) > 0x7fff_ffff) throw line.error(`${line.keyword} takes an integer`);
+  return Number(word);
+}
+
+function port(line) {
+  const word = single(line);
+  if (!/^\d{1,5}$/.test(word) || Number(word) < 1 || Number(word) > 0xffff) throw line.error(`bad port '${word}'`);
+  return Number(word);
+}
+
+const SECONDS = { '': 1, s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 };
+
+/** Seconds: numbers with units, one after the other. */
+function seconds(word, line) {
+  if (!/^(\d+[smhdw]?)+$/i.test(word)) throw line.error(`'${word}' is no time`);
+  const parts = [...word.matchAll(/(\d+)([smhdw]?)/gi)];
+  const sum = parts.reduce((total, [, count, unit]) => total + count * SECONDS[unit.toLowerCase()], 0);
+  if (sum > 0x7fff_ffff) throw line.error(`'${word}' is too long a time`);
+  return sum;
+}
+
+/** Seconds, or undefined for `none`. */
+function time(line) {
+  const word = single(line);
+  return word === 'none' ? undefined : seconds(word, line);
+}
+
+/** Several words, or `none` alone. */
+function words(line) {
+  const { args } = line;
+  if (args.length === 0 || args.includes('')) throw line.error(`${line.keyword} has an empty argument`);
+  const none = args.findIndex((word) => word.toLowerCase() === 'none');
+  if (none > 0 || (none === 0 && args.length > 1)) throw line.error(`'none' has to stand alone after ${line.keyword}`);
+  return none === 0 ? [] : args;
+}
+
+/** The rest of the line as it is, for a shell. */
+function command(line) {
+  return line.rest.replace(/^[ \t=]+/, '');
+}
+
+const UNITS = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 };
+
+/** Bytes and seconds, either of which may be left to its default. */
+function rekeyLimit(line) {
+  const [size, interval, ...more] = line.args;
+  if (size === undefined || more.length > 0) throw line.error(`${line.keyword} takes an amount and a time`);
+  const limit = {};
+  if (size !== 'default') {
+    const [, count, unit] = /^(\d{1,15})([kmg]?)$/i.exec(size) ?? [];
+    if (count === undefined) throw line.error(`'${size}' is no amount of data`);
+    const bytes = count * UNITS[unit.toLowerCase()];
+    if (bytes > 0 && bytes < 16) throw line.error(`${line.keyword} '${size}' is too small`);
+    if (bytes > 0) limit.bytes = bytes;
+  }
+  if (interval !== undefined && interval !== 'none') {
+    const time = seconds(interval, line);
+    if (time > 0) limit.seconds = time;
+  }
+  return limit;
+}
+
+/** Whether ssh would take it for a host: what it refuses could do harm in a command. */
+function isHost(name) {
+  return !/^-|[\s\0-\x1f\x7f'`"$\\;&<>|(){},]/.test(name);
+}
+
+/** `[user@]host[:port]` or `ssh://[user@]host[:port]`; the host may stand in brackets. */
+function destination(text, line) {
+  const [, user, bracketed, plain, digits] =
+    /^(?:ssh:\/\/(?=[^/]*\/?$))?(?:(.+)@)?(?:\[([^\]]+)\]|([^:[\]/]+))(?::(\d+))?\/?$/i.exec(text) ?? [];
+  const host = bracketed ?? plain;
+  const number = digits === undefined ? undefined : Number(digits);
+  if (host === undefined || !isHost(host) || number === 0 || number > 0xffff) {
+    throw line.error(`'${text}' is no [user@]host[:port]`);
+  }
+  return { user, host, port: number };
+}
+
+/** The hops in the order in which they are taken; none for `none`. */
+function proxyJump(line) {
+  const text = command(line).replace(/#.*$/, '').trimEnd();
+  if (text.toLowerCase() === 'none') return [];
+  return text.split(',').map((hop) => destination(hop, line));
+}
+
+/** One field of a forwarding and what follows its colon. */
+function forwardField(text) {
+  const bracketed = /^\[([^\]]*)\](?::(.*)|$)/s.exec(text);
+  if (bracketed) return [bracketed[1], bracketed[2]];
+  const [, field, rest] = /^((?:\\.|[^:\\])*)(?::(.*)|$)/s.exec(text) ?? [];
+  return [field?.replace(/\\(.)/g, '$1'), rest];
+}
+
+/** `[bind_address:]port host:hostport`, either side of which may be the path of a socket. */
+function localForward(line) {
+  const { args } = line;
+  if (args.length !== 2) throw line.error(`${line.keyword} takes a place to listen and a target`);
+  const bad = line.error(`bad forwarding '${args.join(' ')}'`);
+  const fields = [];
+  for (let rest = args.join(':'); rest !== undefined; ) {
+    let field;
+    [field, rest] = forwardField(rest);
+    if (field === undefined || fields.length === 4) throw bad;
+    fields.push(field);
+  }
+  if (fields.some((field) => field.includes('/'))) return { sockets: fields };
+  if (fields.length < 3) throw bad;
+  const [bindAddress, localPort, host, hostPort] = fields.length === 4 ? fields : [undefined, ...fields];
+  const ports = [localPort, hostPort];
+  if (host === '' || !ports.every((port) => /^\d{1,5}$/.test(port) && port >= 1 && port <= 0xffff)) throw bad;
+  return { bindAddress, localPort: Number(localPort), host, hostPort: Number(hostPort) };
+}
+
+const GSSAPI = 'logging on by Kerberos is not supported';
+const NO_KEYS = 'only certificates and known_hosts lines decide about host keys';
+
+/**
+ * By keyword. `read`: honoured, and how its arguments are read. `many`: every line counts, not only
+ * the first.
+ */
+const DIRECTIVES = {
+  AddressFamily: { read: oneOf({ any: 'any', inet: 'inet', inet6: 'inet6' }) },
+  AddKeysToAgent: IRRELEVANT,
+  BatchMode: IRRELEVANT,
+  BindAddress: { read: single },
+  BindInterface: unhonoured('the connection is bound to an address only, by BindAddress', []),
+  CASignatureAlgorithms: unhonoured('the algorithms of authorities cannot be chosen', []),
+  CanonicalDomains: IRRELEVANT,
+  CanonicalizeFallbackLocal: IRRELEVANT,
+  CanonicalizeHostname: unhonoured('names are not made canonical'),
+  CanonicalizeMaxDots: IRRELEVANT,
+  CanonicalizePermittedCNAMEs: unhonoured('names are not made canonical'),
+  CertificateFile: { read: single, many: true },
+  ChannelTimeout: unhonoured("idle connections are closed by the option 'idleTimeout'"),
+  CheckHostIP: unhonoured('host keys are looked up by name only'),
+  Ciphers: { read: single },
+  ClearAllForwardings: { read: flag },
+  Compression: { read: flag },
+  ConnectTimeout: { read: time },
+  ConnectionAttempts: unhonoured("a server is dialed once; the option 'reconnect' brings lost sessions back", ['1']),
+  ControlMaster: IRRELEVANT,
+  ControlPath: IRRELEVANT,
+  ControlPersist: IRRELEVANT,
+  DynamicForward: { ...unhonoured('a tunnel has one target', []), many: true },
+  EnableEscapeCommandline: IRRELEVANT,
+  EnableSSHKeysign: IRRELEVANT,
+  EscapeChar: IRRELEVANT,
+  // A tunnel that cannot listen has failed, whatever this says.
+  ExitOnForwardFailure: IRRELEVANT,
+  FingerprintHash: IRRELEVANT,
+  ForkAfterAuthentication: IRRELEVANT,
+  ForwardAgent: IRRELEVANT,
+  ForwardX11: IRRELEVANT,
+  ForwardX11Timeout: IRRELEVANT,
+  ForwardX11Trusted: IRRELEVANT,
+  GatewayPorts: { read: flag },
+  GlobalKnownHostsFile: { read: words },
+  GSSAPIAuthentication: unhonoured(GSSAPI),
+  GSSAPIClientIdentity: IRRELEVANT,
+  GSSAPIDelegateCredentials: IRRELEVANT,
+  GSSAPIKexAlgorithms: IRRELEVANT,
+  GSSAPIKeyExchange: unhonoured(GSSAPI),
+  GSSAPIRenewalForcesRekey: IRRELEVANT,
+  GSSAPIServerIdentity: IRRELEVANT,
+  GSSAPITrustDns: IRRELEVANT,
+  HashKnownHosts: { read: flag },
+  Host: {},
+  HostKeyAlgorithms: { read: single },
+  HostKeyAlias: { read: single },
+  HostName: { read: single },
+  HostbasedAcceptedAlgorithms: IRRELEVANT,
+  HostbasedAuthentication: unhonoured('logging on by the key of this host is not supported'),
+  IPQoS: unhonoured('the type of service of packets is not set', ['none']),
+  IdentitiesOnly: { read: flag },
+  IdentityAgent: { read: single },
+  IdentityFile: { read: single, many: true },
+  IgnoreUnknown: { read: single },
+  Include: {},
+  KbdInteractiveAuthentication: { read: flag },
+  KbdInteractiveDevices: IRRELEVANT,
+  KexAlgorithms: { read: single },
+  KnownHostsCommand: unhonoured(NO_KEYS),
+  LocalCommand: IRRELEVANT,
+  LocalForward: { read: localForward, many: true },
+  LogLevel: IRRELEVANT,
+  LogVerbose: IRRELEVANT,
+  MACs: { read: single },
+  Match: {},
+  NoHostAuthenticationForLocalhost: unhonoured('the key of this host is checked as all others are'),
+  NumberOfPasswordPrompts: IRRELEVANT,
+  ObscureKeystrokeTiming: IRRELEVANT,
+  PKCS11Provider: unhonoured('keys in tokens are used through an agent only'),
+  PasswordAuthentication: { read: flag },
+  PermitLocalCommand: unhonoured('no command is run on this side'),
+  PermitRemoteOpen: IRRELEVANT,
+  Port: { read: port },
+  PreferredAuthentications: { read: single },
+  ProxyCommand: { read: command },
+  ProxyJump: { read: proxyJump },
+  ProxyUseFdpass: unhonoured('the proxy command has to carry the data itself'),
+  PubkeyAcceptedAlgorithms: unhonoured('keys are used with every algorithm that they are fit for', []),
+  PubkeyAuthentication: { read: oneOf({ yes: true, true: true, no: false, false: false, unbound: true, 'host-bound': true }) },
+  RefuseConnection: { read: single },
+  RekeyLimit: { read: rekeyLimit },
+  RemoteCommand: IRRELEVANT,
+  RemoteForward: { ...unhonoured('a tunnel listens on this side only', []), many: true },
+  RequestTTY: IRRELEVANT,
+  RequiredRSASize: unhonoured('RSA keys have 2048 bits or more, whatever this says'),
+  RevokedHostKeys: unhonoured('only @revoked lines of known_hosts files revoke host keys'),
+  SecurityKeyProvider: IRRELEVANT,
+  SendEnv: IRRELEVANT,
+  ServerAliveCountMax: { read: integer },
+  ServerAliveInterval: { read: time },
+  SessionType: IRRELEVANT,
+  SetEnv: IRRELEVANT,
+  StdinNull: IRRELEVANT,
+  StreamLocalBindMask: IRRELEVANT,
+  StreamLocalBindUnlink: IRRELEVANT,
+  StrictHostKeyChecking: {
+    read: oneOf({ yes: true, true: true, ask: true, 'accept-new': 'accept-new', no: false, false: false, off: false }),
+  },
+  SyslogFacility: IRRELEVANT,
+  TCPKeepAlive: unhonoured('the connection to the server is probed by ServerAliveInterval only'),
+  Tag: { read: single },
+  Tunnel: unhonoured('no network device is forwarded'),
+  TunnelDevice: IRRELEVANT,
+  UpdateHostKeys: { read: oneOf({ yes: true, true: true, no: false, false: false, ask: 'ask' }) },
+  UseKeychain: IRRELEVANT, // Apple's
+  User: { read: single },
+  UserKnownHostsFile: { read: words },
+  VerifyHostKeyDNS: unhonoured('host keys are not looked up in DNS'),
+  VersionAddendum: IRRELEVANT,
+  VisualHostKey: IRRELEVANT,
+  WarnWeakCrypto: IRRELEVANT,
+  XAuthLocation: IRRELEVANT,
+};
+
+/** Other names that OpenSSH takes; Debian's last. */
+const ALIASES = {
+  ChallengeResponseAuthentication: 'KbdInteractiveAuthentication',
+  DSAAuthentication: 'PubkeyAuthentication',
+  HostbasedKeyTypes: 'HostbasedAcceptedAlgorithms',
+  IdentityFile2: 'IdentityFile',
+  KeepAlive: 'TCPKeepAlive',
+  PubkeyAcceptedKeyTypes: 'PubkeyAcceptedAlgorithms',
+  SkeyAuthentication: 'KbdInteractiveAuthentication',
+  SmartcardDevice: 'PKCS11Provider',
+  TISAuthentication: 'KbdInteractiveAuthentication',
+  ProtocolKeepAlives: 'ServerAliveInterval',
+  SetupTimeOut: 'ServerAliveInterval',
+};
+
+/** What OpenSSH once knew, and passes over now. */
+const OBSOLETE = [
+  'AFSTokenPassing', 'Cipher', 'CompressionLevel', 'FallBackToRsh', 'GlobalKnownHostsFile2', 'KerberosAuthentication',
+  'KerberosTGTPassing', 'Protocol', 'RSAAuthentication', 'RhostsAuthentication', 'RhostsRSAAuthentication', 'UsePrivilegedPort',
+  'UseRoaming', 'UseRsh', 'UserKnownHostsFile2',
+];
+
+/** By the keyword in lower case. @type {Map<string, { name: string, read?: Function, reason?: string }>} */
+const byKeyword = new Map();
+for (const [name, directive] of Object.entries(DIRECTIVES)) byKeyword.set(name.toLowerCase(), { name, ...directive });
+for (const [alias, name] of Object.entries(ALIASES)) byKeyword.set(alias.toLowerCase(), { name, ...DIRECTIVES[name] });
+for (const name of OBSOLETE) byKeyword.set(name.toLowerCase(), { name, ...IRRELEVANT });
+
+/** @returns {{ name: string, read?: (line) => unknown, many?: boolean, reason?: string, harmless?: string[] } | undefined} */
+function directive(keyword) {
+  return byKeyword.get(keyword.toLowerCase());
+}
+
+module.exports = { DIRECTIVES, directive, isHost };

@@ -1,0 +1,157 @@
+'use strict';
+
+// `SSHTunnel.fromConfig()`: the options that ssh_config files have for a host.
+
+const { isDeepStrictEqual } = require('node:util');
+
+const { checkName, checkObject } = require('../checks.js');
+const { invalidArgValue } = require('../errors.js');
+const { makeContext } = require('./context.js');
+const { isHost } = require('./directives.js');
+const { readIdentities } = require('./identities.js');
+const { dialOptions, forwarding, readyTimeout, serverOptions } = require('./options.js');
+const { Reader } = require('./reader.js');
+
+/** Jump hosts that are reached through others, in turn. */
+const DEEPEST = 16;
+
+/** Options of one matter each: with one of them, nothing counts that the files say about the matter. */
+const TARGET = ['forwardHost', 'forwardPort'];
+const ROUTE = ['jump', 'proxyCommand', 'sock'];
+const TRUST = ['hostKey', 'knownHosts'];
+
+/**
+ * @param {string} host as it would be given to ssh
+ * @param {object} overrides the constructor's options, and `configFile`
+ * @param {import('./context.js').Context} [context] where to read
+ * @returns {{ options: object, notices: object[], wipe: () => void }} what to make a tunnel of, and
+ *   what to call when that is done
+ */
+function readConfig(host, overrides = {}, context) {
+  if (!isHost(checkName(host, 'host'))) throw invalidArgValue('host', 'has characters that are in no name', host);
+  const members = Object.entries(checkObject(overrides, 'overrides'));
+  const { configFile, ...given } = Object.fromEntries(members.filter(([, value]) => value !== undefined));
+  if (configFile !== undefined) checkName(configFile, 'overrides.configFile');
+  return new Config(context ?? makeContext(configFile), given).read(host);
+}
+
+
+class Config {
+  #context;
+  #given;
+  #passphrase;
+  #notices = [];
+  #secrets = [];
+
+  constructor(context, given) {
+    this.#context = context;
+    this.#given = given;
+    const { passphrase } = given;
+    // Anything else is for the constructor to refuse.
+    if (typeof passphrase === 'string') this.#secrets.push((this.#passphrase = Buffer.from(passphrase)));
+    else if (passphrase instanceof Uint8Array) this.#passphrase = passphrase;
+  }
+
+  read(host) {
+    const given = this.#given;
+    const has = (names) => names.some((name) => name in given);
+    try {
+      const { host: hostName, port, username } = given;
+      const reader = this.#reader({ host, hostName, port, username });
+      const notice = this.#noticeOf(reader);
+      const options = {
+        ...this.#server(reader, 'privateKey' in given),
+        ...readyTimeout(reader),
+        ...(has(TARGET) ? {} : forwarding(reader, notice)),
+        ...(has(ROUTE) ? {} : this.#route(reader)),
+      };
+      return { options: merge(options, given), notices: this.#notices, wipe: () => this.#wipe() };
+    } catch (error) {
+      this.#wipe();
+      throw error;
+    }
+  }
+
+  #reader(destination) {
+    const reader = new Reader(this.#context, destination);
+    reader.read();
+    const refusal = reader.settings.get('RefuseConnection');
+    if (refusal !== undefined) throw refusal.line.error(`RefuseConnection: ${refusal.value}`);
+    for (const setting of reader.unhonoured) this.#noticeOf(reader)(setting, setting.reason);
+    return reader;
+  }
+
+  /** What writes down for a host what is not honoured. */
+  #noticeOf({ host }) {
+    return ({ name, value, line }, reason) => {
+      const notice = { host, option: name, value: line === undefined ? value : line.args.join(' '), reason };
+      if (line !== undefined) Object.assign(notice, { file: line.file, line: line.number });
+      // A hop may be there twice, and a file may be read twice.
+      if (!this.#notices.some((other) => isDeepStrictEqual(other, notice))) this.#notices.push(Object.freeze(notice));
+    };
+  }
+
+  #server(reader, hasKey = false) {
+    const notice = this.#noticeOf(reader);
+    const identities = hasKey ? { keys: [], publicKeys: [] } : readIdentities(reader, this.#passphrase, notice);
+    this.#secrets.push(...identities.keys.map(({ key }) => key));
+    return serverOptions(reader, identities, notice);
+  }
+
+  /** The hosts to go through, the first first, and how that one is reached. */
+  #route(reader, depth = 0) {
+    const jump = reader.settings.get('ProxyJump');
+    if (!(jump?.value.length > 0)) return { ...dialOptions(reader), ...commandTo(reader) };
+    if (depth > DEEPEST) throw jump.line.error('jump hosts that are reached through each other');
+    const hops = jump.value.map(({ user, host, port }) => this.#reader({ host, port, username: user }));
+    // Only the way to the first is its own: the others are reached from the one before.
+    const { jump: before = [], proxyCommand, ...dialing } = this.#route(hops[0], depth + 1);
+    const [first, ...others] = hops.map((hop) => this.#hop(hop));
+    if (proxyCommand !== undefined) first.proxyCommand = proxyCommand;
+    return { ...dialing, jump: [...before, first, ...others] };
+  }
+
+  /** Whoever is asked about the tunnel's server is asked about those on the way to it. */
+  #hop(reader) {
+    const { hostVerifier } = this.#given;
+    return { ...this.#server(reader), ...(hostVerifier === undefined ? {} : { hostVerifier }) };
+  }
+
+  #wipe() {
+    for (const secret of this.#secrets) secret.fill(0);
+  }
+}
+
+/** The command that leads to a server; its tokens but one are filled in when it is run. */
+function commandTo(reader) {
+  const { value, line } = reader.settings.get('ProxyCommand') ?? {};
+  if (value === undefined || value.toLowerCase() === 'none') return {};
+  const command = value.replace(/%(.?)/gs, (token, letter) => {
+    // The name that ssh was given is known here only.
+    if (letter === 'n') return reader.host.replaceAll('%', '%%');
+    if (!['h', 'p', 'r', '%'].includes(letter)) throw line.error(`'${token}' stands for nothing in a ProxyCommand`);
+    return token;
+  });
+  return { proxyCommand: command };
+}
+
+function merge(options, given) {
+  const merged = { ...options, ...given };
+  const drop = (names) => {
+    for (const name of names) if (!(name in given)) delete merged[name];
+  };
+  if (TRUST.some((name) => name in given)) drop([...TRUST, 'strictHostKeyChecking', 'updateHostKeys', 'hostKeyAlias']);
+  if ('agent' in given) drop(['agentKeys']);
+  if ('algorithms' in given) merged.algorithms = { ...options.algorithms, ...given.algorithms };
+  if (!('authHandler' in given) && merged.authHandler !== undefined) merged.authHandler = usable(merged);
+  return merged;
+}
+
+/** The methods that there is something for; with none, ssh still asks to be let in. */
+function usable({ authHandler, privateKey, agent, password, tryKeyboard }) {
+  const has = { publickey: privateKey, agent, 'keyboard-interactive': tryKeyboard || password, password };
+  const methods = authHandler.filter((method) => has[method]);
+  return methods.length > 0 ? methods : ['none'];
+}
+
+module.exports = { readConfig };

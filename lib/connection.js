@@ -1,0 +1,51 @@
+'use strict';
+
+const check = require('./arguments.js');
+const { binding, mirror } = require('./environment.js');
+
+const { Method } = binding;
+
+const nothing = () => undefined;
+
+const MIRRORED = { getLinger: 0, setLinger: 1, getLingerOption: 0, setLingerOption: 1 };
+
+/** A connection as it was at the moment of asking, with what can still be decided about it. */
+class Connection {
+  #ask;
+  #id;
+  #promises;
+
+  /** @param {(method, connectionId, callback, convert, linger) => unknown} ask calls its tunnel */
+  constructor(info, ask) {
+    Object.assign(this, info);
+    this.#ask = ask;
+    this.#id = info.connectionId;
+  }
+
+  getLinger(callback) {
+    return this.#ask(Method.GetConnectionLinger, this.#id, callback, check.isGraceful);
+  }
+
+  setLinger(linger, callback) {
+    return this.#setLinger(check.packLinger(linger, 'linger'), callback);
+  }
+
+  getLingerOption(callback) {
+    return this.#ask(Method.GetConnectionLinger, this.#id, callback, check.unpackLinger);
+  }
+
+  setLingerOption(value, callback) {
+    return this.#setLinger(check.checkLingerOption(value, 'value'), callback);
+  }
+
+  get promises() {
+    this.#promises ??= mirror(this, Connection.prototype, MIRRORED);
+    return this.#promises;
+  }
+
+  #setLinger(packed, callback) {
+    return this.#ask(Method.SetConnectionLinger, this.#id, callback, nothing, packed);
+  }
+}
+
+module.exports = { Connection };

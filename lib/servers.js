@@ -1,0 +1,279 @@
+'use strict';
+
+// The servers of a tunnel: its own, and those that it goes through.
+
+const os = require('node:os');
+const path = require('node:path');
+
+const {
+  MOST_MILLISECONDS,
+  MOST_SHORT,
+  checkBoolean,
+  checkFunction,
+  checkInteger,
+  checkMilliseconds,
+  checkName,
+  checkNames,
+  checkObject,
+} = require('./checks.js');
+const { invalidArgType, invalidArgValue } = require('./errors.js');
+
+/** What one set of keys may carry at least, and at most: the advice of RFC 4344 for blocks of 16 bytes. */
+const LEAST_REKEY_BYTES = 2 ** 20;
+const MOST_REKEY_BYTES = 2 ** 36;
+
+/** The kinds of algorithms, as ssh2 calls them. */
+const ALGORITHM_KINDS = ['kex', 'cipher', 'serverHostKey', 'hmac', 'compress'];
+
+/** When keys are changed; the addon knows the defaults. */
+function checkRekey(value, name) {
+  const { bytes, seconds } = checkObject(value, name);
+  const limits = {};
+  if (bytes !== undefined) limits.bytes = checkInteger(bytes, `${name}.bytes`, LEAST_REKEY_BYTES, MOST_REKEY_BYTES);
+  if (seconds !== undefined) limits.seconds = checkInteger(seconds, `${name}.seconds`, 0, Math.floor(MOST_MILLISECONDS / 1000));
+  return limits;
+}
+
+/** What streams of all kinds have, also those that do not descend from Node's own class. */
+const DUPLEX = ['on', 'pipe', 'read', 'write', 'end', 'destroy'];
+
+function checkDuplex(value, name) {
+  if (!DUPLEX.every((method) => typeof value?.[method] === 'function')) {
+    throw invalidArgType(name, 'an instance of stream.Duplex', value, { secret: true });
+  }
+  if (value.readableObjectMode || value.writableObjectMode || value.readableEncoding) {
+    throw invalidArgValue(name, 'must be a stream of bytes', value, { secret: true });
+  }
+}
+
+/** The lists of algorithms as the addon takes them, which knows the names. */
+function checkAlgorithms(value, name) {
+  const lists = {};
+  for (const kind in checkObject(value, name)) {
+    const property = `${name}.${kind}`;
+    const list = value[kind];
+    // Elsewhere an unknown name is left alone. Here it would let in what was to be shut out.
+    if (!ALGORITHM_KINDS.includes(kind)) throw invalidArgValue(property, `is none of ${ALGORITHM_KINDS.join(', ')}`, list);
+    if (list !== undefined) lists[kind] = checkAlgorithmList(list, property);
+  }
+  return lists;
+}
+
+function checkAlgorithmList(value, name) {
+  const list = { remove: [], prepend: [], append: [] };
+  if (Array.isArray(value)) {
+    if (value.length === 0) throw invalidArgValue(name, 'must not be empty', value);
+    return { ...list, only: checkNames(value, name) };
+  }
+  if (value === null || typeof value !== 'object') throw invalidArgType(name, 'of type object or an instance of Array', value);
+  for (const change in value) {
+    const property = `${name}.${change}`;
+    if (!Object.hasOwn(list, change)) throw invalidArgValue(property, `is none of ${Object.keys(list).join(', ')}`, value[change]);
+    if (value[change] !== undefined) list[change] = checkNames(value[change], property);
+  }
+  return list;
+}
+
+/** Ways to log on, in the order of the documentation. */
+const METHODS = ['none', 'publickey', 'agent', 'keyboard-interactive', 'password'];
+
+/**
+ * The methods of authentication to use. Each at most once, and at least one of them usable: a
+ * logon that cannot even begin is a mistake to be told of now.
+ * @param {Record<string, boolean>} usable
+ */
+function checkAuthHandler(value, name, usable) {
+  if (!Array.isArray(value)) throw invalidArgType(name, 'an instance of Array', value);
+  const methods = Array.from(value, (element, index) => {
+    const place = `${name}[${index}]`;
+    if (!METHODS.includes(checkName(element, place))) {
+      throw invalidArgValue(place, `must be one of: ${METHODS.map((method) => `'${method}'`).join(', ')}`, element);
+    }
+    if (value.indexOf(element) !== index) throw invalidArgValue(place, 'must not repeat a method', element);
+    return element;
+  });
+  if (!methods.some((method) => usable[method])) {
+    throw invalidArgValue(name, 'must hold a method that other options give something to use with', value);
+  }
+  return methods;
+}
+
+/** The words of ssh_config for what becomes of unknown host keys. */
+function checkStrictness(value, name) {
+  if (typeof value === 'boolean') return value ? 'yes' : 'no';
+  if (value === 'accept-new') return value;
+  if (typeof value === 'string') throw invalidArgValue(name, "must be true, 'accept-new' or false", value);
+  throw invalidArgType(name, 'one of type boolean or string', value);
+}
+
+const BYTES = 'of type string or an instance of Buffer or Uint8Array';
+
+/** The bytes of a secret, or undefined. The copy of a string is ours to wipe. */
+function checkSecret(value, name) {
+  if (value === undefined) return undefined;
+  if (typeof value === 'string') return { bytes: Buffer.from(value), copied: true };
+  if (value instanceof Uint8Array) return { bytes: value, copied: false };
+  throw invalidArgType(name, BYTES, value, { secret: true });
+}
+
+/**
+ * Private keys as the addon takes them. What was copied from strings joins `copies`, to be wiped.
+ * @param {{ privateKey?: unknown, passphrase?: unknown, certificate?: unknown }} options
+ * @param {Uint8Array[]} copies
+ */
+function checkPrivateKeys({ privateKey, passphrase, certificate }, name, copies) {
+  const take = (value, place) => {
+    const secret = checkSecret(value, place);
+    if (secret?.copied) copies.push(secret.bytes);
+    return secret?.bytes;
+  };
+  const common = { passphrase: take(passphrase, `${name}.passphrase`), certificate: take(certificate, `${name}.certificate`) };
+  if (certificate !== undefined && (privateKey === undefined || Array.isArray(privateKey))) {
+    throw invalidArgValue(`${name}.certificate`, 'needs one privateKey to belong to', certificate, { secret: true });
+  }
+  const check = (value, place) => {
+    const { key } = value ?? {};
+    if (key === undefined) return { ...common, key: take(value, place) };
+    const own = { key: take(key, `${place}.key`) };
+    for (const part of ['passphrase', 'certificate']) own[part] = take(value[part], `${place}.${part}`) ?? common[part];
+    return own;
+  };
+  if (privateKey === undefined) return [];
+  if (!Array.isArray(privateKey)) return [check(privateKey, `${name}.privateKey`)];
+  return Array.from(privateKey, (value, index) => {
+    const place = `${name}.privateKey[${index}]`;
+    if (value === undefined) throw invalidArgType(place, BYTES, value);
+    return check(value, place);
+  });
+}
+
+function loggedInUser() {
+  try {
+    return os.userInfo().username;
+  } catch {
+    // A container may run as a user without a name: then it has to be given.
+    return undefined;
+  }
+}
+
+function usualKnownHosts() {
+  const files = ['known_hosts', 'known_hosts2'].map((file) => path.join(os.homedir(), '.ssh', file));
+  return [...files, '/etc/ssh/ssh_known_hosts', '/etc/ssh/ssh_known_hosts2'];
+}
+
+/**
+ * A server to log on to, as the addon takes it.
+ * @param {string} name of `options` in messages
+ * @param {Function | undefined} inherited who is asked about a host key that the usual files do not know
+ * @returns {{ native: object, hostVerifier?: Function, sock?: object, copies: Uint8Array[] }}
+ */
+function checkServer(options, name, inherited) {
+  const {
+    host,
+    port = 22,
+    username = loggedInUser(),
+    password,
+    algorithms = {},
+    agent,
+    agentKeys,
+    tryKeyboard = false,
+    authHandler,
+    hostKey,
+    knownHosts,
+    hostVerifier,
+    strictHostKeyChecking = true,
+    hostKeyAlias,
+    updateHostKeys = false,
+    proxyCommand,
+    sock,
+    keepaliveInterval = 0,
+    keepaliveCountMax = 3,
+    rekey = {},
+  } = options;
+
+  if (password !== undefined && typeof password !== 'string') {
+    throw invalidArgType(`${name}.password`, 'of type string', password, { secret: true });
+  }
+  if (hostVerifier !== undefined) checkFunction(hostVerifier, `${name}.hostVerifier`);
+  // Whoever says whom to trust means nobody else.
+  const usual = hostKey === undefined && knownHosts === undefined && hostVerifier === undefined;
+  const verifier = usual ? inherited : hostVerifier;
+  const native = {
+    option: name,
+    host: checkName(host, `${name}.host`),
+    port: checkInteger(port, `${name}.port`, 1, MOST_SHORT),
+    username: checkName(username, `${name}.username`),
+    algorithms: checkAlgorithms(algorithms, `${name}.algorithms`),
+    hostKey: hostKey === undefined ? [] : checkNames(hostKey, `${name}.hostKey`),
+    knownHosts: usual ? usualKnownHosts() : checkNames(knownHosts === undefined ? [] : knownHosts, `${name}.knownHosts`),
+    verifier: verifier !== undefined,
+    strictHostKeyChecking: checkStrictness(strictHostKeyChecking, `${name}.strictHostKeyChecking`),
+    updateHostKeys: checkBoolean(updateHostKeys, `${name}.updateHostKeys`),
+    tryKeyboard: checkBoolean(tryKeyboard, `${name}.tryKeyboard`),
+    keepaliveInterval: checkMilliseconds(keepaliveInterval, `${name}.keepaliveInterval`),
+    keepaliveCountMax: checkInteger(keepaliveCountMax, `${name}.keepaliveCountMax`, 1, MOST_MILLISECONDS),
+    rekey: checkRekey(rekey, `${name}.rekey`),
+  };
+  if (hostKeyAlias !== undefined) native.hostKeyAlias = checkName(hostKeyAlias, `${name}.hostKeyAlias`);
+  if (native.knownHosts.length === 0) {
+    const nowhere = `needs a file in ${name}.knownHosts to write to`;
+    if (native.strictHostKeyChecking === 'accept-new') throw invalidArgValue(`${name}.strictHostKeyChecking`, nowhere, strictHostKeyChecking);
+    if (native.updateHostKeys) throw invalidArgValue(`${name}.updateHostKeys`, nowhere, updateHostKeys);
+  }
+  if (proxyCommand !== undefined) native.proxyCommand = checkName(proxyCommand, `${name}.proxyCommand`, { secret: true });
+  if (sock !== undefined) {
+    checkDuplex(sock, `${name}.sock`);
+    if (proxyCommand !== undefined) throw invalidArgValue(`${name}.sock`, 'must not be given together with proxyCommand', sock, { secret: true });
+  }
+  native.sock = sock !== undefined;
+  const copies = [];
+  native.privateKeys = checkPrivateKeys(options, name, copies);
+  if (agent !== undefined) native.agent = checkName(agent, `${name}.agent`);
+  if (agentKeys !== undefined) native.agentKeys = checkNames(agentKeys, `${name}.agentKeys`);
+  if (authHandler !== undefined) {
+    native.authHandler = checkAuthHandler(authHandler, `${name}.authHandler`, {
+      none: true,
+      publickey: native.privateKeys.length > 0,
+      agent: agent !== undefined,
+      // Without anybody to ask, the password answers a question for it.
+      'keyboard-interactive': tryKeyboard || password !== undefined,
+      password: password !== undefined,
+    });
+  }
+  if (password !== undefined) native.password = password;
+  return { native, hostVerifier: verifier, sock, copies };
+}
+
+/** The servers to go through. Their questions could be taken for those of the tunnel's own: they may ask none. */
+function checkJump(jump, hostVerifier) {
+  if (jump === undefined) return [];
+  if (jump === null || typeof jump !== 'object') {
+    throw invalidArgType('options.jump', 'of type object or an instance of Array', jump);
+  }
+  if (!Array.isArray(jump)) return [checkHop(jump, 'options.jump', hostVerifier)];
+  return Array.from(jump, (hop, index) => {
+    const name = `options.jump[${index}]`;
+    const server = checkHop(hop, name, hostVerifier);
+    if (index > 0) checkUnreached(hop, name, 'is for the first jump host only');
+    return server;
+  });
+}
+
+function checkHop(hop, name, hostVerifier) {
+  const server = checkServer(checkObject(hop, name), name, hostVerifier);
+  if (hop.jump !== undefined) throw invalidArgValue(`${name}.jump`, 'must not be given: the hops stand in one list', hop.jump, { secret: true });
+  if (server.native.tryKeyboard) throw invalidArgValue(`${name}.tryKeyboard`, 'must not be true: a jump host asks nobody', true);
+  return server;
+}
+
+/** The ways to reach a server otherwise than by dialing it. */
+const WAYS = ['proxyCommand', 'sock'];
+
+/** A server that is reached in another way already must be given none of its own. */
+function checkUnreached(options, name, reason) {
+  for (const way of WAYS) {
+    if (options[way] !== undefined) throw invalidArgValue(`${name}.${way}`, reason, options[way], { secret: true });
+  }
+}
+
+module.exports = { LEAST_REKEY_BYTES, MOST_REKEY_BYTES, checkJump, checkServer, checkUnreached };

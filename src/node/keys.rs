@@ -1,0 +1,63 @@
+//! What `lib/config` has to know about keys and algorithms before it makes a tunnel's options.
+
+// The macro hands arguments over by value.
+#![allow(clippy::needless_pass_by_value)]
+
+use napi::bindgen_prelude::Uint8Array;
+use napi_derive::napi;
+use ssh_proto::key::{PrivateKey, PrivateKeyError};
+use ssh_proto::{AlgorithmKind, Algorithms};
+use zeroize::Zeroizing;
+
+/// What a private key file is good for.
+#[napi(object, object_from_js = false)]
+pub struct KeyFileInfo {
+    /// The blob of its public half, where that can be told.
+    pub public_key: Option<Uint8Array>,
+    /// Why it cannot be used.
+    pub problem: Option<String>,
+    /// Whether that is because the passphrase is missing or wrong.
+    pub locked: bool,
+}
+
+/// Reads a private key file, and decrypts it where there is a passphrase for it.
+#[napi(catch_unwind)]
+pub fn inspect_private_key(text: Uint8Array, passphrase: Option<Uint8Array>) -> KeyFileInfo {
+    let text = Zeroizing::new(text.to_vec());
+    let passphrase = passphrase.map(|bytes| Zeroizing::new(bytes.to_vec()));
+    match PrivateKey::parse(&text, passphrase.as_deref().map(Vec::as_slice)) {
+        Ok(key) => KeyFileInfo {
+            public_key: Some(key.public_blob().to_vec().into()),
+            problem: None,
+            locked: false,
+        },
+        Err(error) => KeyFileInfo {
+            public_key: PrivateKey::public_half(&text).map(Into::into),
+            locked: matches!(
+                error,
+                PrivateKeyError::PassphraseMissing | PrivateKeyError::PassphraseWrong
+            ),
+            problem: Some(error.to_string()),
+        },
+    }
+}
+
+/// The blob of the key in the line of a public key or of a user's certificate; `null` where it is
+/// neither.
+#[napi(catch_unwind)]
+pub fn inspect_public_key(line: String) -> Option<Uint8Array> {
+    ssh_proto::public_blob(&line).map(Into::into)
+}
+
+/// The names of algorithms of one kind that are known, the preferred first.
+#[napi(catch_unwind)]
+pub fn known_algorithms(kind: String) -> Vec<String> {
+    let kind = match &*kind {
+        "kex" => AlgorithmKind::Kex,
+        "cipher" => AlgorithmKind::Cipher,
+        "serverHostKey" => AlgorithmKind::HostKey,
+        "hmac" => AlgorithmKind::Mac,
+        _ => AlgorithmKind::Compression,
+    };
+    Algorithms::default().names(kind).iter().map(|name| (*name).to_owned()).collect()
+}
