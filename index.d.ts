@@ -1,6 +1,7 @@
 /// <reference types="node" />
 
 import { EventEmitter } from 'node:events';
+import { Server, Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 
 /**
@@ -911,3 +912,146 @@ export class SSHTunnel extends EventEmitter {
 /** The same class by the name of the package. */
 export const sshtunnel: typeof SSHTunnel;
 export type sshtunnel = SSHTunnel;
+
+/**
+ * A TCP socket of the program: a net.Socket that is connected, which a tls.TLSSocket and the
+ * `req.socket` of an HTTP request are, too; a net.Server (tls, http, https) that listens; or the
+ * number of a descriptor, for sockets that Node.js has not made.
+ */
+export type TCPSocket = Socket | Server | number;
+
+declare const optionName: unique symbol;
+
+/** The level of the options, for completeness: no function here asks for it. */
+export const SOL_SOCKET: number;
+
+/** The option whose value is the {@link Linger} structure. */
+export const SO_LINGER: number & { readonly [optionName]: 'SO_LINGER' };
+
+/**
+ * The option that turns lingering on and off: its value becomes l_onoff (`false` or zero: off, `true`
+ * or nonzero: on), as the descriptions of the LINGER structure word it. Turning it off keeps
+ * l_linger; turning it on brings the last l_linger back that was not zero, or 30 if there never was
+ * one, so that it never makes a hard close. (What {1, 0} has displaced is remembered where the system
+ * numbers its sockets, as Linux does.)
+ *
+ * **Winsock's own SO_DONTLINGER reads its value the other way round**: there, nonzero turns lingering
+ * off, as the name says. Unix has no such option; the number is the one that Winsock would form here.
+ */
+export const SO_DONTLINGER: number & { readonly [optionName]: 'SO_DONTLINGER' };
+
+/**
+ * Reads an option of a socket, always as the kernel has it, whoever set it. A nonzero l_onoff reads
+ * as 1. SO_DONTLINGER reads as whether l_onoff is set.
+ *
+ * With a callback, too, the socket is asked at once, and only the answer comes later: callbacks come
+ * in the order of the calls.
+ *
+ * Errors, of this and the next two functions; nothing has changed then:
+ *
+ * | code | |
+ * |---|---|
+ * | `EBADF` | no open descriptor; a socket that is destroyed or being closed; a server that does not listen, or not by itself (in a cluster) |
+ * | `ENOTCONN` | a net.Socket that is not connected yet |
+ * | `ENOTSOCK` | a file, a pipe, a terminal; TLS over a stream that is no socket |
+ * | `ENOTSUP` | a socket that is not of TCP, such as one of the Unix domain (which is what Node.js calls a pipe, also to child processes); everything on Windows, where Node.js does not give out its sockets |
+ *
+ * They have `errno` and `syscall` (the function's name) as system errors of Node.js; where the system
+ * gives another error, that is passed on. A callback and a promise get them, while arguments of a
+ * wrong type (TypeError ERR_INVALID_ARG_TYPE), an unknown `optname` (TypeError
+ * ERR_INVALID_ARG_VALUE) and numbers out of range (RangeError ERR_OUT_OF_RANGE) throw at once; with
+ * `promises`, everything is a rejection.
+ */
+export function getsockopt(socket: TCPSocket, optname: typeof SO_LINGER): Linger;
+export function getsockopt(socket: TCPSocket, optname: typeof SO_DONTLINGER): boolean;
+export function getsockopt(socket: TCPSocket, optname: number): Linger | boolean;
+export function getsockopt(socket: TCPSocket, optname: typeof SO_LINGER, callback: Callback<Linger>): void;
+export function getsockopt(socket: TCPSocket, optname: typeof SO_DONTLINGER, callback: Callback<boolean>): void;
+export function getsockopt(socket: TCPSocket, optname: number, callback: Callback<Linger | boolean>): void;
+
+/**
+ * Sets an option of a socket, at once, in every form. l_linger is stored while l_onoff is 0, too,
+ * and {@link SO_DONTLINGER} brings it back; on systems other than Linux, macOS and their like it is
+ * not. Connections that a server accepts later inherit its option, those in its backlog do not.
+ *
+ * **{1, n} with n > 0 stalls the event loop** when Node.js closes the socket while data is under way:
+ * close() waits for up to n seconds then, and in Node.js it waits on the main thread. That holds for
+ * `socket.destroy()` and for every other way in which Node.js comes to close a socket, after an
+ * error or at the end of both directions. Close such a socket with {@link closesocket}.
+ */
+export function setsockopt(socket: TCPSocket, optname: typeof SO_LINGER, optval: Linger): void;
+export function setsockopt(socket: TCPSocket, optname: typeof SO_DONTLINGER, optval: boolean | number): void;
+export function setsockopt(socket: TCPSocket, optname: typeof SO_LINGER, optval: Linger, callback: Callback): void;
+export function setsockopt(socket: TCPSocket, optname: typeof SO_DONTLINGER, optval: boolean | number, callback: Callback): void;
+
+/** What is known of a socket when {@link closesocket} is done. */
+export interface ClosedSocket {
+  /**
+   * Whether the stream ends with FIN behind every byte. `false`: it was reset, by us or by the peer,
+   * or the network gave it up.
+   */
+  graceful: boolean;
+  /**
+   * Bytes that the peer's kernel had not acknowledged, also those that Node.js still had in its
+   * buffers. With `graceful: false` they are lost; a little of it may have arrived without an
+   * acknowledgement. For a TLS socket: encrypted bytes, and those that were not encrypted yet. Of a
+   * stream that was lost to an error while Node.js wrote it, what libuv held is not counted.
+   */
+  unsent: number;
+}
+
+/**
+ * Closes a socket by its own SO_LINGER, without stalling the event loop.
+ *
+ * | SO_LINGER | what happens | when it is done | `graceful`, `unsent` |
+ * |---|---|---|---|
+ * | {0, any} | everything is sent, then FIN, without a limit in time | the kernel has everything | `true`, what is still under way |
+ * | {1, 0} | the connection is reset; what is under way is dropped | at once | `false`, what was dropped |
+ * | {1, n} | everything is sent, then FIN; after n seconds the connection is reset | the peer's kernel has acknowledged everything, or n seconds after the call | `true`, 0, or `false`, what was dropped |
+ *
+ * **Delivered** is what the kernel of the peer has acknowledged; what its program reads, TCP does not
+ * tell. Of {0, any} nobody is told whether the rest arrived; {1, n} is for those who want to know.
+ *
+ * **A net.Socket** is ended as by `socket.end()`: what it has buffered is written first, within the n
+ * seconds, and a TLS socket says goodbye (close_notify). A hard close does neither. Until that is
+ * done the socket goes on to flow, and its 'data' listeners get what comes. Then it is destroyed:
+ * 'close' comes once, and no 'error' for our own reset. Errors that the peer causes meanwhile come as
+ * ever, but need no listener any more. If something else destroys it before its buffers are written,
+ * the connection is reset: a stream that was cut never looks complete.
+ *
+ * **The background**, where the connection stays until the peer has everything and has ended its own
+ * direction, or has kept it open for two seconds longer: what it sends then is read and thrown away,
+ * for unread input would turn the end into a reset. It holds one descriptor. Neither it nor the exit
+ * of the process cuts a graceful close: the kernel goes on. When the process ends while {1, n} waits,
+ * the kernel goes on, too, without the limit.
+ *
+ * **A net.Server** stops listening as by `server.close()`; connections that it has accepted live on,
+ * and the result is `{ graceful: true, unsent: 0 }`.
+ *
+ * **A descriptor's number** is the addon's from the call on, unless that fails: do not use or close
+ * it any more, and never give the number of a socket that Node.js has made. A listener is just
+ * closed.
+ *
+ * A connection of which another process, or a copy made with dup(), has a descriptor is ended by FIN,
+ * but not by RST: that waits for the last descriptor.
+ *
+ * **Blocking.** Without a callback this blocks as the table says, up to n seconds. A socket that has
+ * buffered writes is refused then with Error ERR_TUNNEL_WOULD_DEADLOCK, unless it is to be reset:
+ * only the event loop can write them. With a callback or as a promise, the process is kept running
+ * until the outcome is known. Errors are those of {@link getsockopt}; without a free descriptor,
+ * EMFILE.
+ */
+export function closesocket(socket: TCPSocket): ClosedSocket;
+export function closesocket(socket: TCPSocket, callback: Callback<ClosedSocket>): void;
+
+/** The functions on sockets as promises. Each settles by itself, not after those of earlier calls. */
+export interface SocketPromises {
+  getsockopt(socket: TCPSocket, optname: typeof SO_LINGER): Promise<Linger>;
+  getsockopt(socket: TCPSocket, optname: typeof SO_DONTLINGER): Promise<boolean>;
+  getsockopt(socket: TCPSocket, optname: number): Promise<Linger | boolean>;
+  setsockopt(socket: TCPSocket, optname: typeof SO_LINGER, optval: Linger): Promise<void>;
+  setsockopt(socket: TCPSocket, optname: typeof SO_DONTLINGER, optval: boolean | number): Promise<void>;
+  closesocket(socket: TCPSocket): Promise<ClosedSocket>;
+}
+
+export const promises: SocketPromises;

@@ -46,14 +46,23 @@ test('promises has the declared members, and the methods of the class', () => {
   for (const name of Object.keys(tunnel.promises)) assert.equal(typeof tunnel[name], 'function');
 });
 
+const isExported = (statement) => statement.modifiers?.some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword);
+
+test('so has that of the functions on sockets', () => {
+  const names = Object.keys(tunnels.promises);
+  assert.deepEqual(new Set(names), members('SocketPromises'));
+  for (const name of names) assert.equal(typeof tunnels[name], 'function');
+});
+
 test('the module exports what is declared', () => {
-  const values = source.statements.flatMap((statement) =>
+  const declared = source.statements.filter(isExported).flatMap((statement) =>
     ts.isVariableStatement(statement)
       ? statement.declarationList.declarations.map((declaration) => declaration.name.text)
-      : ts.isClassDeclaration(statement)
+      : ts.isClassDeclaration(statement) || ts.isFunctionDeclaration(statement)
         ? [statement.name.text]
         : [],
   );
+  const values = [...new Set(declared)]; // a function has a declaration for each of its forms
   assert.deepEqual(Object.keys(tunnels.default).sort(), values.sort());
   for (const name of values) assert.equal(tunnels[name], tunnels.default[name], 'as a named import, too');
 });

@@ -1,10 +1,20 @@
 // Never run: `tsc` reads it. What must not compile stands behind @ts-expect-error.
 import { once } from 'node:events';
+import type { Server } from 'node:http';
+import type { TLSSocket } from 'node:tls';
 
 import {
   SSHTunnel,
+  SOL_SOCKET,
+  SO_DONTLINGER,
+  SO_LINGER,
+  closesocket,
+  getsockopt,
+  promises,
+  setsockopt,
   sshtunnel,
   type Callback,
+  type ClosedSocket,
   type Connection,
   type ConnectionEnd,
   type ConnectionInfo,
@@ -119,6 +129,27 @@ export async function main(): Promise<void> {
   tunnel.close((error, ends) => void [error, ends.map(({ clean }) => clean)]);
   const disposable: AsyncDisposable = other;
   void [port, listening, connections, ends, disposable];
+}
+
+async function sockets(socket: TLSSocket, server: Server): Promise<void> {
+  const { l_onoff, l_linger }: Linger = getsockopt(socket, SO_LINGER);
+  const lingers: boolean = getsockopt(server, SO_DONTLINGER);
+  const either: Linger | boolean = getsockopt(3, SOL_SOCKET);
+  getsockopt(socket, SO_DONTLINGER, (error, on) => void (error ?? on.valueOf()));
+  setsockopt(socket, SO_LINGER, { l_onoff, l_linger });
+  setsockopt(server, SO_DONTLINGER, 0, (error) => void error);
+  setsockopt(server, SO_DONTLINGER, lingers);
+  const { graceful, unsent }: ClosedSocket = closesocket(socket);
+  closesocket(3, (error, closed) => void (error ?? closed.unsent.toFixed()));
+  await promises.setsockopt(socket, SO_LINGER, await promises.getsockopt(socket, SO_LINGER));
+  const closed: ClosedSocket = await promises.closesocket(server);
+  // @ts-expect-error the structure belongs to the other option
+  setsockopt(socket, SO_DONTLINGER, { l_onoff, l_linger });
+  // @ts-expect-error as does the switch
+  setsockopt(socket, SO_LINGER, true);
+  // @ts-expect-error no socket
+  closesocket('3');
+  void [either, graceful, unsent, closed];
 }
 
 // @ts-expect-error forwardHost and forwardPort are missing
