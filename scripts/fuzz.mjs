@@ -89,7 +89,8 @@ async function run(target, folder) {
   const executions = Number(output.match(/number_of_executed_units: (\d+)/)?.[1] ?? 0);
   const edges = Number(output.match(/.*cov: (\d+)/s)?.[1] ?? 0);
   const good = code === 0 && executions > 0;
-  if (!good) console.error(`\n${target} found something:\n${output}`);
+  // Without the lines about its progress.
+  if (!good) console.error(`\n${target} found something:\n${output.replaceAll(/^#\d+\t.*\n/gm, '')}`);
   return { target, executions, edges, result: good ? 'nothing found' : `FINDING: ${found}` };
 }
 

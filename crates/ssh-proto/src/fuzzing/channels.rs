@@ -100,8 +100,8 @@ impl Play {
         match (choice, view) {
             (0..=2, _) if has_room => self.open(),
             (3..=6, Some(view)) => {
-                let most = input.below(100_000);
-                let ready = input.below(most + 1);
+                let most = input.length();
+                let ready = input.length().min(most);
                 let window = self.client.window(view.id);
                 let filled = self.client.fill(view.id, most, |slots| {
                     let room: usize = slots.iter().map(|slot| slot.len()).sum();

@@ -30,6 +30,16 @@ impl<'a> Input<'a> {
         number % bound
     }
 
+    /// A length: mostly short, or about as long as what is cut or joined somewhere, seldom any.
+    pub(crate) fn length(&mut self) -> usize {
+        match self.byte() {
+            short @ 0..200 => short.into(),
+            200..230 => 2000 + self.below(100),
+            230..250 => 32_766 + self.below(4),
+            250.. => self.below(100_000),
+        }
+    }
+
     pub(crate) fn flag(&mut self) -> bool {
         self.byte() & 1 == 1
     }

@@ -100,7 +100,7 @@ pub fn compression(data: &[u8]) {
             0 | 1 => line.say(input.chunk()),
             // Much that comes of little.
             2 => {
-                let (value, count) = (input.byte(), 1 + input.below(MOST_PAYLOAD));
+                let (value, count) = (input.byte(), input.length());
                 line.say(&vec![value; count]);
             }
             3 => line.fill(&mut input),
@@ -139,16 +139,16 @@ impl Line {
 
     /// Lets channel data be read into its packets.
     fn fill(&mut self, input: &mut Input<'_>) {
-        let longest = 1 + input.below(40_000);
-        let quota = input.below(100_000);
-        let count = input.below(quota + 1);
+        let (longest, quota) = (1 + input.length(), input.length());
+        let count = input.length().min(quota);
         let mut read = Vec::new();
         let taken = self.outbound.data(7, longest, quota, |slots| {
             let room: usize = slots.iter().map(|slot| slot.len()).sum();
             assert!(room <= quota);
-            for slot in slots.iter_mut().flat_map(|slot| slot.iter_mut()).take(count) {
-                *slot = read.len() as u8 ^ 0x55;
-                read.push(*slot);
+            for slot in slots {
+                let length = slot.len().min(count - read.len());
+                slot[..length].fill(length as u8);
+                read.extend_from_slice(&slot[..length]);
             }
             if count == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(read.len()) }
         });

@@ -60,7 +60,7 @@ pub(super) fn message(input: &mut Input<'_>) -> Vec<u8> {
             if number == CHANNEL_EXTENDED_DATA {
                 payload.put_uint32(1);
             }
-            let (value, count) = (input.byte(), input.below(40_000));
+            let (value, count) = (input.byte(), input.length());
             let data: Vec<u8> = (0..count).map(|at| value.wrapping_add(at as u8)).collect();
             payload.put_string(&data);
         }

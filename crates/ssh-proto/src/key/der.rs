@@ -32,6 +32,8 @@ const MOST_ROUNDS: u32 = if cfg!(feature = "fuzzing") { 2 } else { 10_000_000 };
 /// of memory goes with each, which makes this OpenSSL's own limit of 32 MiB.
 const MOST_BLOCKS: u64 = if cfg!(feature = "fuzzing") { 64 } else { 1 << 18 };
 
+const WRONG_PARAMETERS: &str = "its encryption parameters are wrong";
+
 /// `PRIVATE KEY`: any type of key (RFC 5208, RFC 5958).
 pub(super) fn pkcs8(der: &[u8]) -> Result<Signer, PrivateKeyError> {
     let info = PrivateKeyInfo::from_der(der)
@@ -69,6 +71,9 @@ pub(super) fn encrypted_pkcs8(
         Ok(()) => unsupported_encryption(),
         Err(_) => PrivateKeyError::Damaged("it is not the structure of an encrypted PKCS#8 key"),
     })?;
+    if !is_sensible(&info) {
+        return Err(PrivateKeyError::Damaged(WRONG_PARAMETERS));
+    }
     if !is_affordable(&info) {
         let what = "encrypted with a key derivation of excessive cost";
         return Err(PrivateKeyError::Unsupported(what.to_owned()));
@@ -79,12 +84,20 @@ pub(super) fn encrypted_pkcs8(
             pkcs5::Error::UnsupportedAlgorithm { .. } | pkcs5::Error::NoPbes1CryptSupport,
         ) => unsupported_encryption(),
         pkcs8::Error::EncryptedPrivateKey(pkcs5::Error::AlgorithmParametersInvalid { .. }) => {
-            PrivateKeyError::Damaged("its encryption parameters are wrong")
+            PrivateKeyError::Damaged(WRONG_PARAMETERS)
         }
         // Wrong padding, or what came out is no structure at all.
         _ => PrivateKeyError::PassphraseWrong,
     })?;
     pkcs8(document.as_bytes()).map_err(misdecrypted)
+}
+
+/// Whether the cost of scrypt is one: the library takes the logarithm of zero.
+fn is_sensible(info: &EncryptedPrivateKeyInfo<'_>) -> bool {
+    match info.encryption_algorithm.pbes2().map(|parameters| &parameters.kdf) {
+        Some(Kdf::Scrypt(scrypt)) => scrypt.cost_parameter.is_power_of_two(),
+        Some(_) | None => true,
+    }
 }
 
 /// Whether the key can be derived in seconds, and in memory that a process can spare: the library
@@ -236,6 +249,14 @@ mod tests {
         };
         assert_eq!(rounds(2), PrivateKeyError::PassphraseMissing);
         assert!(matches!(rounds(MOST_ROUNDS + 1), PrivateKeyError::Unsupported(_)));
+    }
+
+    #[test]
+    fn costs_that_are_no_power_of_two_are_refused() {
+        for cost in [0, 3] {
+            let error = scrypt(cost, 8, 1);
+            assert_eq!(error, PrivateKeyError::Damaged(WRONG_PARAMETERS), "{cost}");
+        }
     }
 
     /// A terabyte of memory, and a day of work with little of it.

@@ -11,6 +11,11 @@ pub(super) trait Choices {
     fn once_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }
+
+    /// An amount of data from 1 to `most`.
+    fn amount(&mut self, most: usize) -> usize {
+        1 + self.below(most)
+    }
 }
 
 impl Choices for Random {
@@ -23,6 +28,11 @@ impl Choices for Random {
 impl Choices for Input<'_> {
     fn below(&mut self, bound: usize) -> usize {
         Input::below(self, bound)
+    }
+
+    /// Large ones take time, and find no more than small ones.
+    fn amount(&mut self, most: usize) -> usize {
+        self.length().clamp(1, most)
     }
 }
 

@@ -104,8 +104,8 @@ impl<C: Choices> Turmoil<C> {
     /// The client's socket has something to say, perhaps less than there is room for.
     fn fill(&mut self, at: usize) {
         let link = &mut self.links[at];
-        let most = 1 + self.choices.below(100_000);
-        let ready = 1 + self.choices.below(most);
+        let most = self.choices.amount(100_000);
+        let ready = self.choices.amount(most);
         let mut place = link.client_sent;
         let filled = self.pair.client.fill(link.id, most, |slots| {
             let mut count = 0;
@@ -139,7 +139,7 @@ impl<C: Choices> Turmoil<C> {
                 if let Some(at) = self.pick(|link| talking(link) && link.down > 0) {
                     let longest = if self.choices.once_in(2) { 100 } else { 32_768 };
                     let most = longest.min(self.links[at].down as usize);
-                    let count = 1 + self.choices.below(most);
+                    let count = self.choices.amount(most);
                     let link = &mut self.links[at];
                     let places = link.server_sent..link.server_sent + count;
                     let bytes: Vec<u8> = places.map(|place| byte(at, false, place)).collect();
