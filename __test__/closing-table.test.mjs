@@ -120,18 +120,18 @@ const TABLE = [
     },
     sent: FITS, ...same(WHOLE),
   },
-  {
-    name: 'both have ended, and a client that takes its time is disconnected',
+  ...Object.entries({ disconnect, shutdown }).map(([name, event]) => ({
+    name: `both have ended, and a client that takes its time is closed by ${name}()`,
     target: behaviours.replier(FITS), stalls: 'client',
     async prepare({ tunnel, client }) {
       client.end();
       while ((await only(tunnel)).state !== 'closing');
       await quiet(); // did its time run since then, it would be over too early
     },
-    event: disconnect,
+    event,
     sent: FITS, drops: { hard: ['down'], bounded: ['down'] },
     graceful: WHOLE, hard: ABORTED, bounded: EXPIRED,
-  },
+  })),
   {
     name: 'RST from the client, and the far side takes what was sent before',
     prepare: stuckUp,
