@@ -355,8 +355,6 @@ class SSHTunnel extends EventEmitter {
         break;
       case Kind.Close:
         this.#closed = number;
-        // What comes from now on belongs to another life.
-        this.#ends.clear();
         try {
           this.emit('close');
         } finally {

@@ -52,22 +52,28 @@ function start(t, args) {
   return { child, exit, line };
 }
 
-test('it forwards, reports, and ends well', async (t) => {
-  furnish([server]);
-  const target = await Target.start(behaviours.echo());
-  t.after(() => target.stop());
-  const args = ['examples/forward.mjs', '127.0.0.1', server.port, '127.0.0.1', target.port];
-  const { child, exit, line } = start(t, args);
-  const [, port] = await line(/^127\.0\.0\.1:(\d+) -> .*\n/);
-  const client = await connect(Number(port));
-  await client.send(MIB);
-  client.end();
-  assertIncludes(await client.ended, { bytes: MIB, sha256: patternHash(MIB), end: 'FIN' });
-  await line(/^1: OK, graceful, 1048576 up, 1048576 down$/m);
-  child.kill('SIGINT');
-  assert.deepEqual(await exit, [0, null]);
-  assert.ok(await refuses(Number(port)));
-});
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  test(`it forwards, reports, and ends well on ${signal}`, async (t) => {
+    furnish([server]);
+    const target = await Target.start(behaviours.echo());
+    t.after(() => target.stop());
+    const args = ['examples/forward.mjs', '127.0.0.1', server.port, '127.0.0.1', target.port];
+    const { child, exit, line } = start(t, args);
+    const [, port] = await line(/^127\.0\.0\.1:(\d+) -> .*\n/);
+    const [client, other] = [await connect(Number(port)), await connect(Number(port))];
+    await client.send(MIB);
+    client.end();
+    assertIncludes(await client.ended, { bytes: MIB, sha256: patternHash(MIB), end: 'FIN' });
+    await line(/^\d: OK, graceful, 1048576 up, 1048576 down$/m);
+    await other.send(MIB);
+    child.kill(signal);
+    await other.received(MIB);
+    other.end();
+    await line(/^[01] connections finished, 0 were cut$/m);
+    assert.deepEqual(await exit, [0, null]);
+    assert.ok(await refuses(Number(port)));
+  });
+}
 
 test('through jump hosts', async (t) => {
   const gateway = await Sshd.start();

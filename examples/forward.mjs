@@ -10,7 +10,7 @@ const tunnel = new SSHTunnel({
   privateKey: readFileSync(`${homedir()}/.ssh/id_ed25519`),
   forwardHost, // where connections go, as the SSH server sees it
   forwardPort: Number(forwardPort),
-  linger: true, // close gracefully: all data, then FIN
+  linger: { l_onoff: 1, l_linger: 10 }, // close gracefully: all data, then FIN, within 10 seconds
 });
 tunnel.on('disconnected', ({ connectionId, code, closedBy, bytesUp, bytesDown }) => {
   console.log(`${connectionId}: ${code}, ${closedBy}, ${bytesUp} up, ${bytesDown} down`);
@@ -19,4 +19,10 @@ tunnel.on('error', (error) => console.error(error.message));
 
 await tunnel.promises.startListening();
 console.log(`127.0.0.1:${tunnel.localPort} -> ${forwardHost}:${forwardPort}`);
-process.once('SIGINT', () => tunnel.close({ timeout: 5000 }));
+
+async function finish() {
+  const ends = await tunnel.close({ timeout: 5000 }); // whoever is not done by then is closed
+  const cut = ends.filter(({ clean }) => !clean);
+  console.log(`${ends.length - cut.length} connections finished, ${cut.length} were cut`);
+}
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, finish);

@@ -1,17 +1,30 @@
-// Targets and servers in a process of their own: for tests that block their event loop or measure
-// their memory. Started with `Child.start('peer-process.mjs')`.
+// Targets, clients and servers in a process of their own: for tests that block their event loop or
+// measure their memory or delays. Started with `Child.start('peer-process.mjs')`.
 
 import net from 'node:net';
 
-import { Target, behaviours, impostors } from './peers.mjs';
-import { answer } from './process.mjs';
+import { Target, behaviours, connect, impostors } from './peers.mjs';
+import { answer, moment } from './process.mjs';
 import { Ssh2Server } from './ssh2-server.mjs';
 
 const started = new Map();
+const stalled = [];
 
 function keep(server) {
   started.set(server.port, server);
   return server.port;
+}
+
+/** Waits for the reset of a client that does not read: it hears of that only when it writes. */
+function reset({ socket }) {
+  const { localPort: port } = socket;
+  const look = setInterval(() => socket.write('?'), 50);
+  return new Promise((resolve) => {
+    socket.once('error', ({ code }) => {
+      clearInterval(look);
+      resolve({ port, code, at: moment() });
+    });
+  });
 }
 
 /** Reads a name and a line feed, and joins the rest of the stream to that target. */
@@ -56,6 +69,16 @@ answer({
   async ended(port, index) {
     return started.get(port).peers[index].ended;
   },
+  /** Connects so many clients that send so much and read nothing. */
+  async stall(port, count, size) {
+    for (let turn = 0; turn < count; turn++) {
+      const client = await connect(port, { read: false });
+      stalled.push(client);
+      await client.send(size);
+    }
+  },
+  /** Waits until each of these was reset: by which code, and when. */
+  resets: () => Promise.all(stalled.map(reset)),
   forget: (port) => started.get(port).forget(),
   stop: (port) => started.get(port).stop(),
   /** How often somebody tried to log on at an SSH server. */

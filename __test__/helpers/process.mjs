@@ -21,6 +21,16 @@ export function descriptors() {
   return readdirSync('/proc/self/fd').length - 1; // one is the directory being read
 }
 
+/** The time on a clock that all processes share, in milliseconds. */
+export const moment = () => Number(process.hrtime.bigint()) / 1e6;
+
+/** What the threads with this name wait for, as the kernel calls it; '0' for those that run. */
+export function waits(name) {
+  const read = (task, file) => readFileSync(`/proc/self/task/${task}/${file}`, 'utf8').trim();
+  const tasks = readdirSync('/proc/self/task').filter((task) => read(task, 'comm') === name);
+  return tasks.map((task) => read(task, 'wchan'));
+}
+
 /** Resident memory of this process in bytes, after JavaScript's garbage is gone. */
 export function memory() {
   setFlagsFromString('--expose-gc');
