@@ -236,9 +236,11 @@ const TABLE = [
     // The trap of the sockets API: with unread input a plain close() would drop what is not sent.
     name: 'disconnect() while both directions are full', read: false, prepare: stuckBoth,
     async event({ tunnel, client, far, column }) {
-      const disconnected = disconnect({ tunnel });
+      const { connectionId } = await only(tunnel);
+      const disconnected = tunnel.promises.disconnect(connectionId);
+      // Nothing moves before it has begun; hard, that is before it is over.
+      await (column === 'hard' ? disconnected : only(tunnel));
       far.read();
-      if (column === 'hard') await disconnected;
       client.read();
       await disconnected;
     },

@@ -349,7 +349,7 @@ impl Arrival {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::task::Waker;
 
     use ssh_proto::{Credentials, Setup};
@@ -359,14 +359,14 @@ mod tests {
     use crate::linger::Linger;
     use crate::runtime;
 
-    fn client() -> Client {
+    pub(in crate::tunnel) fn client() -> Client {
         let credentials = Credentials { user: "user".into(), ..Credentials::default() };
         let setup = Setup::new(credentials);
         Client::new(setup, |bytes| bytes.fill(7))
     }
 
     /// A connection, and the program that connected.
-    async fn connection(client: &mut Client) -> (Connection, TcpStream) {
+    pub(in crate::tunnel) async fn connection(client: &mut Client) -> (Connection, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let local = listener.local_addr().expect("address");
         let program = TcpStream::connect(local).await.expect("connect");

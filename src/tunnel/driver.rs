@@ -259,7 +259,7 @@ impl Driver {
             self.link.as_ref().and_then(|link| link.client.timeout()),
             self.recovery.due(),
             self.unanswered.front().map(|(due, ..)| *due),
-            self.table.first_limit().map(|(limit, _)| limit),
+            self.table.first_limit(),
             self.next_idle_look,
             self.listener.as_ref().and_then(Listener::paused_until),
             self.operations.leaving.deadline(),

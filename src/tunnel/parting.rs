@@ -170,17 +170,24 @@ impl Driver {
     /// Cuts short the closes whose linger time is over.
     pub(super) fn expire_lingers(&mut self, now: Instant) -> bool {
         let mut busy = false;
-        while let Some((limit, index)) = self.table.first_limit()
-            && limit <= now
-        {
-            let cause = match self.table.get(index).map(|connection| &connection.stage) {
-                Some(Stage::Closing(cause)) => cause.clone(),
-                Some(Stage::Opening | Stage::Open | Stage::Reset) | None => Cause::ResetByLocal,
-            };
-            self.reset(index, cause);
+        while let Some(index) = self.table.take_overdue(now) {
+            self.cut_short(index);
             busy = true;
         }
         busy
+    }
+
+    fn cut_short(&mut self, index: usize) {
+        let Some(connection) = self.table.get(index) else { return };
+        match &connection.stage {
+            Stage::Closing(cause) => {
+                let cause = cause.clone();
+                self.reset(index, cause);
+            }
+            Stage::Reset => self.reset(index, Cause::ResetByLocal),
+            // No time runs before the close.
+            Stage::Opening | Stage::Open => {}
+        }
     }
 
     /// The channel was not opened, or is not wanted any more before it was: there was never

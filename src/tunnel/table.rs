@@ -90,9 +90,15 @@ impl Table {
         }
     }
 
-    /// The connection whose linger time is over first, and when.
-    pub(super) fn first_limit(&self) -> Option<(Instant, usize)> {
-        self.limits.first().copied()
+    /// When the first linger time is over.
+    pub(super) fn first_limit(&self) -> Option<Instant> {
+        self.limits.first().map(|(limit, _)| *limit)
+    }
+
+    /// A connection whose linger time is over; each is told once.
+    pub(super) fn take_overdue(&mut self, now: Instant) -> Option<usize> {
+        self.first_limit().filter(|limit| *limit <= now)?;
+        self.limits.pop_first().map(|(_, index)| index)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -108,5 +114,66 @@ impl Table {
             .filter_map(|slot| slot.connection.take())
             .map(|boxed| *boxed)
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::linger::Linger;
+    use crate::runtime;
+    use crate::tunnel::connection::tests::{client, connection};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// So many connections, each with a second more of linger time than the one before.
+    fn table(count: u16) -> Table {
+        let mut client = client();
+        let mut table = Table::default();
+        runtime::handle().block_on(async {
+            for number in 0..count {
+                let (mut connection, _) = connection(&mut client).await;
+                connection.arrival.id = u64::from(number) + 1;
+                connection.arrival.settings.linger = Linger { onoff: 1, linger: number + 1 };
+                table.insert(connection, &Arc::default());
+            }
+        });
+        table
+    }
+
+    #[test]
+    fn connections_are_found_by_their_numbers() {
+        let mut table = table(3);
+        let index = table.find(2).expect("it is there");
+        assert_eq!(table.get(index).expect("it is there").arrival.id, 2);
+        table.remove(index);
+        assert_eq!(table.find(2), None);
+        assert!(table.find(1).is_some() && !table.is_empty());
+        assert_eq!(table.drain().len(), 2);
+        assert!(table.find(1).is_none() && table.is_empty());
+    }
+
+    #[test]
+    fn linger_times_run_out_in_order_once_and_not_for_those_that_are_gone() {
+        let mut table = table(3);
+        let before = Instant::now();
+        let indices = [3, 2, 1].map(|id| table.find(id).expect("it is there"));
+        for index in indices {
+            table.begin_to_linger(index);
+        }
+        let first = table.first_limit().expect("a limit");
+        assert!(first >= before + SECOND && table.take_overdue(before + SECOND / 2).is_none());
+        // A second word does not prolong it.
+        table.begin_to_linger(indices[2]);
+        assert_eq!(table.first_limit(), Some(first));
+
+        table.remove(indices[1]);
+        let late = Instant::now() + 4 * SECOND;
+        assert_eq!(table.take_overdue(late), Some(indices[2]));
+        assert_eq!(table.take_overdue(late), Some(indices[0]));
+        assert_eq!(table.take_overdue(late), None);
+        assert_eq!(table.first_limit(), None);
     }
 }
