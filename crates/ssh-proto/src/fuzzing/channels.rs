@@ -21,6 +21,9 @@ use crate::{ChannelId, Client, DisconnectReason, Error, Event};
 /// Channels that the owner has at a time.
 pub(super) const MOST: usize = 8;
 
+/// Pieces that what is on the line is cut into.
+const MOST_PIECES: usize = 1000;
+
 /// A channel as its owner sees it.
 #[derive(Debug)]
 struct View {
@@ -195,8 +198,10 @@ impl Play {
         self.said.push(payload);
     }
 
-    /// Brings everything to the client, in pieces of `cut` bytes.
+    /// Brings everything to the client, in pieces of `cut` bytes; a million of one byte each would
+    /// only take time.
     fn feed(&mut self, cut: usize) {
+        let cut = cut.max(self.line.pending().len() / MOST_PIECES);
         while !self.line.pending().is_empty() && self.client.wants_input() {
             let pending = self.line.pending();
             let space = self.client.space();
