@@ -19,6 +19,13 @@ const given = new WeakSet();
 /** Tunnels that are up: nobody else may hold one, and still its events are due. */
 const up = new Set();
 
+/** Events that the addon tells of only where somebody listens. */
+const FOLLOWED = {
+  connectionRequest: Kind.ConnectionRequest,
+  connection: Kind.Connection,
+  disconnected: Kind.Disconnected,
+};
+
 /** What a blocked thread cannot do. */
 const SOCK = 'options.sock, which carries the session';
 
@@ -180,11 +187,19 @@ class SSHTunnel extends EventEmitter {
     const limit = check.checkCloseOptions(options);
     // Every end is told on its way here: kept for whoever waits for them, and for nobody else.
     const ends = [];
-    this.#operation(Method.Close, limit, callback, () => {
+    const forget = () => {
       this.#ends.delete(ends);
+      this.#follow('disconnected');
       return ends;
-    });
+    };
     this.#ends.add(ends);
+    this.#follow('disconnected');
+    try {
+      this.#operation(Method.Close, limit, callback, forget);
+    } catch (error) {
+      forget();
+      throw error;
+    }
   }
 
   connections(callback) {
@@ -216,8 +231,9 @@ class SSHTunnel extends EventEmitter {
     return this;
   }
 
-  // Whether anybody decides about new connections is for the addon to know before it asks. The
-  // events 'newListener' and 'removeListener' would tell, but users can take their listeners away.
+  // Whether anybody listens for what comes with each connection is for the addon to know before it
+  // tells: it asks nobody about a new one otherwise, and leaves the event loop alone. The events
+  // 'newListener' and 'removeListener' would tell, but users can take their listeners away.
   on(event, listener) {
     super.on(event, listener);
     return this.#follow(event);
@@ -245,13 +261,15 @@ class SSHTunnel extends EventEmitter {
 
   removeAllListeners(...events) {
     super.removeAllListeners(...events);
-    return this.#follow('connectionRequest');
+    for (const event in FOLLOWED) this.#follow(event);
+    return this;
   }
 
   #follow(event) {
-    if (event === 'connectionRequest') {
-      binding.decideConnections(this.#handle, this.listenerCount('connectionRequest') > 0);
-    }
+    const kind = Object.hasOwn(FOLLOWED, event) ? FOLLOWED[event] : undefined;
+    if (kind === undefined) return this;
+    const awaited = kind === Kind.Disconnected && this.#ends.size > 0;
+    binding.follow(this.#handle, kind, awaited || this.listenerCount(event) > 0);
     return this;
   }
 

@@ -14,6 +14,7 @@ mod attempt;
 mod backlog;
 pub mod closing;
 pub mod linger;
+mod low_water;
 pub mod node;
 mod runtime;
 pub mod session;

@@ -1,25 +1,96 @@
-//! The one tokio runtime of the process.
+//! The tokio runtimes of the process: threads that each serve their sockets and tasks alone.
+//!
+//! Where several threads share one set of sockets, the one that rests is woken for every event of a
+//! socket that another is working on. So a task stays on its thread with all its sockets, and what
+//! is to use another core gets another thread.
 
-use std::sync::OnceLock;
+use std::future::pending;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 
-use tokio::runtime::{Builder, Handle, Runtime};
+use std::io;
+use std::sync::LazyLock;
+use tokio::runtime::{Builder, Handle};
 
-/// More threads than this gain nothing: a session is one task.
+/// More threads than this serve nobody: a session is one task, and its server needs a core too.
 const MOST_THREADS: usize = 4;
 
-/// The runtime's handle. The first call starts its threads; they are never stopped, so that a
-/// process can exit at any time without waiting for a tunnel.
+/// A thread, and how many have their place on it.
+struct Worker {
+    handle: Handle,
+    places: usize,
+}
+
+/// Never empty. The threads are never stopped, so that a process can exit at any time without
+/// waiting for a tunnel.
+static WORKERS: LazyLock<Mutex<Vec<Worker>>> = LazyLock::new(|| {
+    let first = start().expect("the system gives a process its threads and an epoll descriptor");
+    Mutex::new(vec![first])
+});
+
+static FIRST: LazyLock<Handle> = LazyLock::new(|| workers()[0].handle.clone());
+
+/// The thread for whatever is short, or needs no other. The first call starts it.
 pub(crate) fn handle() -> &'static Handle {
-    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    RUNTIME
-        .get_or_init(|| {
-            let cores = std::thread::available_parallelism().map_or(1, usize::from);
-            Builder::new_multi_thread()
-                .worker_threads(cores.min(MOST_THREADS))
-                .thread_name("sshtunnel")
-                .enable_all()
-                .build()
-                .expect("the system gives a process its threads and an epoll descriptor")
-        })
-        .handle()
+    &FIRST
+}
+
+/// A place on one of the threads, for a task that lives long and works hard.
+pub(crate) struct Place {
+    worker: usize,
+}
+
+impl Place {
+    /// On the thread that has the fewest, or on a new one while there are cores.
+    pub(crate) fn take() -> (Self, Handle) {
+        let most = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+        let mut workers = workers();
+        if workers.iter().all(|worker| worker.places > 0)
+            && workers.len() < most
+            && let Ok(worker) = start()
+        {
+            workers.push(worker);
+        }
+        let least = workers.iter_mut().enumerate().min_by_key(|(_, worker)| worker.places);
+        let (index, worker) = least.expect("the first thread is never stopped");
+        worker.places += 1;
+        (Self { worker: index }, worker.handle.clone())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        workers()[self.worker].places -= 1;
+    }
+}
+
+/// The lock is held for no longer than it takes to start a thread, and nothing under it panics.
+fn workers() -> MutexGuard<'static, Vec<Worker>> {
+    WORKERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn start() -> io::Result<Worker> {
+    let runtime = Builder::new_current_thread().thread_name("sshtunnel").enable_all().build()?;
+    let handle = runtime.handle().clone();
+    let serve = move || runtime.block_on(pending::<()>());
+    thread::Builder::new().name("sshtunnel".to_owned()).spawn(serve)?;
+    Ok(Worker { handle, places: 0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_share_a_thread_only_when_there_are_no_more() {
+        let cores = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+        let taken: Vec<_> = (0..cores).map(|_| Place::take()).collect();
+        let used = || workers().iter().filter(|worker| worker.places > 0).count();
+        assert!(used() >= cores.min(2), "{} threads for {cores} tasks", used());
+        assert!(workers().len() <= cores);
+        let before: usize = workers().iter().map(|worker| worker.places).sum();
+        drop(taken);
+        let after: usize = workers().iter().map(|worker| worker.places).sum();
+        assert!(after <= before, "places are given back");
+    }
 }

@@ -139,6 +139,31 @@ pub(crate) fn unread(_: &SockRef<'_>) -> io::Result<usize> {
 pub(crate) const FIN: usize =
     if cfg!(any(target_os = "linux", target_os = "android")) { 1 } else { 0 };
 
+/// SO_RCVLOWAT: how much has to be there before the socket counts as readable. An end of stream, an
+/// error and a full buffer count at once.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn set_low_water(socket: &SockRef<'_>, count: usize) -> io::Result<()> {
+    let value = libc::c_int::try_from(count).unwrap_or(libc::c_int::MAX);
+    // SAFETY: the descriptor is borrowed from a live socket; the pointer and length describe
+    // `value`, which outlives the call.
+    let status = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_RCVLOWAT,
+            (&raw const value).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Elsewhere nobody has looked how it and readiness go together.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn set_low_water(_: &SockRef<'_>, _: usize) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// Whether the socket waits for connections.
 #[cfg(unix)]
 pub(crate) fn is_listener(socket: &SockRef<'_>) -> io::Result<bool> {

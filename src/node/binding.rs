@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::calls::{Arguments, Method};
 use super::environment::{self, Dispatched};
 use super::errors::Failure;
-use super::events::Payload;
+use super::events::{Kind, Payload};
 use super::object::Object;
 use super::options::Options;
 
@@ -116,10 +116,11 @@ pub fn answer_request(handle: u32, connection: f64, accepted: bool) {
     }
 }
 
-/// Whether JavaScript wants to decide about new connections.
+/// Whether JavaScript wants to hear of this, where that matters: who listens for a
+/// `ConnectionRequest` decides about it, and each connection would cost the event loop some time.
 #[napi(catch_unwind)]
-pub fn decide_connections(handle: u32, decides: bool) -> napi::Result<()> {
-    environment::find(handle)?.watcher().set_decides(decides);
+pub fn follow(handle: u32, kind: Kind, followed: bool) -> napi::Result<()> {
+    environment::find(handle)?.watcher().follow(kind, followed);
     Ok(())
 }
 

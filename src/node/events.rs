@@ -18,7 +18,7 @@ use crate::tunnel::{self, Answer, Event, Observer};
 
 /// What a message is about.
 #[napi]
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Kind {
     /// The call `number` is done.
     Reply,
@@ -80,8 +80,8 @@ impl Message {
 pub struct Watcher {
     handle: u32,
     link: Arc<Link>,
-    /// Whether JavaScript listens for `connectionRequest`.
-    decides: AtomicBool,
+    /// What JavaScript listens for of that which comes with each connection: a bit for each kind.
+    followed: AtomicU32,
     /// Odd while the tunnel is up, one more at every change: tells JavaScript whether the `close`
     /// it was told of is the last one, for what is up keeps the event loop alive until then.
     life: AtomicU32,
@@ -115,7 +115,7 @@ impl Watcher {
         Self {
             handle,
             link,
-            decides: AtomicBool::new(false),
+            followed: AtomicU32::new(0),
             life: AtomicU32::new(0),
             blocked: AtomicBool::new(false),
             deadlock: AtomicBool::new(false),
@@ -127,8 +127,17 @@ impl Watcher {
         &self.link
     }
 
-    pub(super) fn set_decides(&self, decides: bool) {
-        self.decides.store(decides, Ordering::Relaxed);
+    pub(super) fn follow(&self, kind: Kind, followed: bool) {
+        let bit = 1 << kind as u32;
+        if followed {
+            self.followed.fetch_or(bit, Ordering::Relaxed);
+        } else {
+            self.followed.fetch_and(!bit, Ordering::Relaxed);
+        }
+    }
+
+    fn is_followed(&self, kind: Kind) -> bool {
+        self.followed.load(Ordering::Relaxed) & (1 << kind as u32) != 0
     }
 
     pub(super) fn life(&self) -> u32 {
@@ -207,11 +216,17 @@ impl Observer for Watcher {
                 lock(&self.questions).requests.insert(request.info.id, request.answer);
                 self.send(Kind::ConnectionRequest, 0.0, Either7::D((&request.info).into()));
             }
-            Event::Connection(info) => self.send(Kind::Connection, 0.0, Either7::D((&info).into())),
+            Event::Connection(info) => {
+                if self.is_followed(Kind::Connection) {
+                    self.send(Kind::Connection, 0.0, Either7::D((&info).into()));
+                }
+            }
             Event::Disconnected(end) => {
                 let asked = lock(&self.questions).requests.remove(&end.id);
                 drop(asked);
-                self.send(Kind::Disconnected, 0.0, Either7::E(end.into()));
+                if self.is_followed(Kind::Disconnected) {
+                    self.send(Kind::Disconnected, 0.0, Either7::E(end.into()));
+                }
             }
             Event::Reconnecting { attempt, delay, error } => {
                 let delay = Either7::B(delay.as_millis() as f64);
@@ -223,7 +238,7 @@ impl Observer for Watcher {
     }
 
     fn decides_connections(&self) -> bool {
-        self.decides.load(Ordering::Relaxed)
+        self.is_followed(Kind::ConnectionRequest)
     }
 
     fn verify_host_key(&self, key: HostKeyInfo, answer: oneshot::Sender<bool>) {

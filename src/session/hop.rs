@@ -171,8 +171,8 @@ impl Pump {
             if busy {
                 continue;
             }
-            self.link.idle();
-            let dues = [self.link.client.timeout(), self.deadline];
+            self.link.idle(now);
+            let dues = [self.link.timeout(), self.deadline];
             if !self.timer.poll(dues.into_iter().flatten().min(), cx) {
                 return Poll::Pending;
             }
@@ -187,10 +187,7 @@ impl Pump {
         busy |= self.take(cx, now);
         self.release(cx, now);
         busy |= self.flush(cx)?;
-        if self.link.client.timeout().is_some_and(|due| due <= now) {
-            self.link.client.handle_timeout(now)?;
-            busy = true;
-        }
+        busy |= self.link.handle_timeout(now)?;
         Ok(busy)
     }
 

@@ -10,9 +10,8 @@ use tokio::time::timeout;
 
 use super::Error;
 use super::stream::Stream;
+use crate::low_water::LowWater;
 
-/// A read below this is a sign of requests and answers, not of bulk.
-const SMALL_READ: usize = 16 * 1024;
 /// How long the server may take to hear our farewell.
 pub(super) const FAREWELL: Duration = Duration::from_secs(2);
 /// Bytes thrown away in one read.
@@ -22,10 +21,11 @@ const DISCARD: usize = 16 * 1024;
 pub(crate) struct Link {
     pub(crate) client: Client,
     stream: Stream,
-    /// The last read was small and nothing was written since: the server may be holding back its
-    /// next small packet until we acknowledge, because OpenSSH leaves Nagle's algorithm on for
+    /// Something was read, not in bulk, and nothing written since: the server may be holding back
+    /// its next small packet until we acknowledge, because OpenSSH leaves Nagle's algorithm on for
     /// sessions without a shell. Unless told otherwise our kernel delays that by 40 ms.
     owes_ack: bool,
+    low_water: LowWater,
     /// Channels were closed right behind their last bytes, without a word from the server about
     /// them.
     pub(crate) unconfirmed: bool,
@@ -33,7 +33,7 @@ pub(crate) struct Link {
 
 impl Link {
     pub(super) fn new(client: Client, stream: Stream) -> Self {
-        Self { client, stream, owes_ack: false, unconfirmed: false }
+        Self { client, stream, owes_ack: false, low_water: LowWater::default(), unconfirmed: false }
     }
 
     /// One read, or what the last one has left. Pending until something came; an error when the
@@ -51,7 +51,8 @@ impl Link {
             match self.stream.try_read(self.client.space()) {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
                 Ok(count) => {
-                    self.owes_ack = count < SMALL_READ;
+                    self.low_water.received(count, now);
+                    self.owes_ack = !self.low_water.is_raised();
                     self.client.received(count, now);
                     return Poll::Ready(Ok(()));
                 }
@@ -93,10 +94,32 @@ impl Link {
     }
 
     /// To be called when there is nothing left to do: sends an acknowledgement that is owed.
-    pub(crate) fn idle(&mut self) {
+    pub(crate) fn idle(&mut self, now: Instant) {
         if std::mem::take(&mut self.owes_ack) {
             self.stream.acknowledge();
         }
+        if let Some(socket) = self.stream.tcp() {
+            self.low_water.drained(&socket, now);
+        }
+    }
+
+    /// When to call [`Link::handle_timeout`].
+    pub(crate) fn timeout(&self) -> Option<Instant> {
+        [self.client.timeout(), self.low_water.due()].into_iter().flatten().min()
+    }
+
+    /// Does what is due by the clock; returns whether that was anything. An error means that the
+    /// session is lost.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Result<bool, ssh_proto::Error> {
+        let mut busy = false;
+        if let Some(socket) = self.stream.tcp() {
+            busy = self.low_water.expire(&socket, now);
+        }
+        if self.client.timeout().is_some_and(|due| due <= now) {
+            self.client.handle_timeout(now)?;
+            busy = true;
+        }
+        Ok(busy)
     }
 
     /// Whether the server may still hold bytes of a connection that has ended here: it confirms a

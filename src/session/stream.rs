@@ -108,6 +108,15 @@ impl Stream {
         }
     }
 
+    /// The socket, if it is one of TCP.
+    pub(super) fn tcp(&self) -> Option<SockRef<'_>> {
+        match &self.0 {
+            Kind::Tcp(stream) => Some(SockRef::from(stream)),
+            #[cfg(unix)]
+            Kind::Carried(..) => None,
+        }
+    }
+
     fn socket(&self) -> SockRef<'_> {
         match &self.0 {
             Kind::Tcp(stream) => SockRef::from(stream),

@@ -16,6 +16,7 @@ use super::ending::Cause;
 use super::{Config, ConnectionInfo, ConnectionState, Settings};
 use crate::attempt::attempt;
 use crate::backlog::Backlog;
+use crate::low_water::LowWater;
 
 /// What one read may take in while data flows in bulk, and what it may take otherwise.
 const BULK: usize = 256 * 1024;
@@ -108,6 +109,8 @@ pub(super) struct Connection {
     pub(super) queued: bool,
     /// Whether the last read was as large as it could be.
     bulk: bool,
+    /// How much has to come from the local program before it wakes us.
+    pub(super) low_water: LowWater,
 }
 
 /// What reading from the local program brought.
@@ -144,6 +147,7 @@ impl Connection {
             limit: None,
             queued: false,
             bulk: false,
+            low_water: LowWater::default(),
         }
     }
 
@@ -181,6 +185,7 @@ impl Connection {
                 self.sent += count as u64;
                 self.discarded = 0;
                 self.active = now;
+                self.low_water.received(count, now);
                 self.bulk = count == offered;
                 if let Up::Last(left) = &mut self.up {
                     *left -= count;
@@ -195,7 +200,10 @@ impl Connection {
         match self.arrival.stream.poll_read_ready(cx) {
             Poll::Ready(Ok(())) => Taken::More,
             Poll::Ready(Err(_)) => Taken::Reset,
-            Poll::Pending => Taken::Drained,
+            Poll::Pending => {
+                self.low_water.drained(&SockRef::from(&self.arrival.stream), now);
+                Taken::Drained
+            }
         }
     }
 
@@ -292,6 +300,11 @@ impl Connection {
             }
         }
         Ok(written)
+    }
+
+    /// Somebody else goes on with the socket.
+    pub(super) fn let_go(&mut self) {
+        self.low_water.lower(&SockRef::from(&self.arrival.stream));
     }
 
     /// Sees to it that a reset wakes us although nothing is being read or written, and tells whether

@@ -77,6 +77,9 @@ pub(super) struct Driver {
     pub(super) queue: VecDeque<usize>,
     /// When to give up on connections that are not open yet, soonest first; by their numbers.
     pub(super) unanswered: VecDeque<(Instant, u64, Awaited)>,
+    /// When to look whether the low-water marks of connections are to be lowered, soonest first; by
+    /// their channels' numbers.
+    pub(super) marks: VecDeque<(Instant, usize)>,
     /// When to look for idle connections; `None` while none may become idle.
     pub(super) next_idle_look: Option<Instant>,
     timer: Timer,
@@ -128,6 +131,7 @@ impl Driver {
             ready: Arc::default(),
             queue: VecDeque::new(),
             unanswered: VecDeque::new(),
+            marks: VecDeque::new(),
             next_idle_look: None,
             timer: Timer::default(),
             numbers: Vec::new(),
@@ -231,18 +235,18 @@ impl Driver {
     /// Does what is due by the clock.
     fn expire(&mut self, now: Instant) -> bool {
         let mut busy = false;
-        if let Some(link) = &mut self.link
-            && link.client.timeout().is_some_and(|due| due <= now)
-        {
-            if let Err(error) = link.client.handle_timeout(now) {
+        match self.link.as_mut().map_or(Ok(false), |link| link.handle_timeout(now)) {
+            Ok(expired) => busy |= expired,
+            Err(error) => {
                 self.lost(error.into());
+                busy = true;
             }
-            busy = true;
         }
         if self.recovery.due().is_some_and(|due| due <= now) {
             self.log_on();
             busy = true;
         }
+        busy |= self.lower_marks(now);
         busy |= self.expire_unanswered(now);
         busy |= self.expire_lingers(now);
         if self.next_idle_look.is_some_and(|due| due <= now) {
@@ -256,9 +260,10 @@ impl Driver {
     /// Arms the timer for whatever comes first. Returns whether that is already due.
     fn arm(&mut self, cx: &mut Context<'_>) -> bool {
         let dues = [
-            self.link.as_ref().and_then(|link| link.client.timeout()),
+            self.link.as_ref().and_then(Link::timeout),
             self.recovery.due(),
             self.unanswered.front().map(|(due, ..)| *due),
+            self.marks.front().map(|(due, _)| *due),
             self.table.first_limit(),
             self.next_idle_look,
             self.listener.as_ref().and_then(Listener::paused_until),
@@ -304,7 +309,7 @@ impl Future for Driver {
                 Turn::Over => return Poll::Ready(()),
                 Turn::Idle => {
                     if let Some(link) = &mut self.link {
-                        link.idle();
+                        link.idle(now);
                     }
                     if !self.arm(cx) {
                         return Poll::Pending;

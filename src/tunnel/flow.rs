@@ -3,6 +3,7 @@
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use socket2::SockRef;
 use ssh_proto::{ChannelId, Event as Proto};
 
 use super::Event;
@@ -230,7 +231,13 @@ impl Driver {
                 self.enqueue(index);
                 true
             }
-            Taken::Drained | Taken::NoWindow => false,
+            Taken::Drained => {
+                if let Some(due) = connection.low_water.to_look() {
+                    self.marks.push_back((due, index));
+                }
+                false
+            }
+            Taken::NoWindow => false,
             Taken::End => {
                 self.end_up(index, Up::Ended);
                 true
@@ -244,6 +251,20 @@ impl Driver {
                 true
             }
         }
+    }
+
+    /// Lowers the marks of those from whom nothing more has come for a while.
+    pub(super) fn lower_marks(&mut self, now: Instant) -> bool {
+        let mut busy = false;
+        while let Some((_, index)) = self.marks.pop_front_if(|(due, _)| *due <= now) {
+            let Some(connection) = self.table.get(index) else { continue };
+            let socket = SockRef::from(&connection.arrival.stream);
+            busy |= connection.low_water.expire(&socket, now);
+            if let Some(due) = connection.low_water.to_look() {
+                self.marks.push_back((due, index));
+            }
+        }
+        busy
     }
 
     /// The local program's direction is through, as `end` says: tells the far side.

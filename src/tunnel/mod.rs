@@ -44,7 +44,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::coop::unconstrained;
 
 use crate::linger::Linger;
-use crate::runtime;
+use crate::runtime::Place;
 use command::{Command, Reply};
 use driver::Driver;
 
@@ -181,7 +181,11 @@ impl Tunnel {
         let mut driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(driver) = driver.take() {
             // It bounds its own work and yields; tokio's budget on top would only make it spin.
-            runtime::handle().spawn(unconstrained(driver));
+            let (place, handle) = Place::take();
+            handle.spawn(async move {
+                unconstrained(driver).await;
+                drop(place);
+            });
         }
         // Under the lock, so that the order of the calls is the order in the queue. A task that is
         // gone drops the reply, which says "closed".

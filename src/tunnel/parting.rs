@@ -28,7 +28,7 @@ use super::{ConnectionEnd, ConnectionInfo, ConnectionState, Error, Event, Settin
 use crate::backlog::Backlog;
 use crate::closing::{self, Ended, Finish, Outcome};
 use crate::linger::{Ending, Linger};
-use crate::{runtime, session, sys};
+use crate::{session, sys};
 
 /// Within `idleTimeout` idle connections are looked for this often at the most.
 const IDLE_LOOKS: u32 = 16;
@@ -280,7 +280,8 @@ impl Driver {
 
     /// Delivers what is left to the local program, then ends its stream. Done elsewhere, because a
     /// program that does not read may take for ever.
-    fn part(&mut self, connection: Connection, finish: Finish, cause: Cause) {
+    fn part(&mut self, mut connection: Connection, finish: Finish, cause: Cause) {
+        connection.let_go();
         let info = ConnectionInfo {
             state: ConnectionState::Closing,
             ..connection.info(&self.config, &self.forward_host)
@@ -322,7 +323,7 @@ impl Driver {
         let mut parting = Parting { info, limit: Some(told) };
         parting.limit(limit);
         self.parting.insert(id, parting);
-        self.closings.spawn_on(closing, runtime::handle());
+        self.closings.spawn(closing);
     }
 
     /// The last word about a connection.
