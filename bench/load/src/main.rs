@@ -9,6 +9,7 @@
 //! All commands share the machine with what they measure, so that each is one thread that moves
 //! blocks of 256 KiB and looks at no byte.
 
+mod alarm;
 mod bulk;
 mod console;
 mod delay;
