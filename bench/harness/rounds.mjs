@@ -1,0 +1,83 @@
+// The loop that all parts have in common: the peers in turn, round after round.
+
+import { ratio, spread, values } from './statistics.mjs';
+
+const PATIENCE = 2; // failures in a row after which a peer is not tried again in the same case
+
+/** Each round begins with another peer, so that none is always the one after the slowest. */
+const rotated = (list, by) => list.map((_, index) => list[(index + by) % list.length]);
+
+/** Runs one case: of each peer, the outcome of every round: { values } or { failed }. */
+async function runCase(part, one, peers, context) {
+  const runners = peers.map((peer) => ({ peer, tunnel: null, rounds: [], inRow: 0 }));
+  const close = async (runner) => {
+    const { tunnel } = runner;
+    runner.tunnel = null;
+    await tunnel?.stop();
+  };
+  const measure = async (runner) => {
+    try {
+      runner.tunnel ??= await part.open(runner.peer, one, context);
+      return { values: await part.measure(runner.tunnel, one, context) };
+    } catch (error) {
+      await close(runner);
+      return { failed: error.message.split('\n')[0].slice(0, 200) };
+    } finally {
+      if (part.fresh) await close(runner);
+    }
+  };
+  try {
+    if (context.warmup && !part.cold) for (const runner of runners) await measure(runner);
+    for (let round = 0; round < context.rounds; round++) {
+      for (const runner of rotated(runners, round)) {
+        if (runner.inRow === PATIENCE) continue;
+        const outcome = await measure(runner);
+        runner.rounds[round] = outcome;
+        runner.inRow = outcome.failed ? runner.inRow + 1 : 0;
+      }
+    }
+  } finally {
+    for (const runner of runners) await close(runner);
+  }
+  return new Map(runners.map(({ peer, rounds }) => [peer.name, rounds]));
+}
+
+/** What the rounds of a case say: of each peer and metric the spread, and that of ours over its. */
+function summary(metrics, rounds) {
+  const ours = rounds.get('ours');
+  const entries = Array.from(rounds, ([name, outcomes]) => {
+    const spreads = {};
+    const ratios = {};
+    for (const metric of Object.keys(metrics)) {
+      spreads[metric] = spread(values(outcomes, metric));
+      if (name !== 'ours' && ours) ratios[metric] = ratio(ours, outcomes, metric);
+    }
+    const failures = outcomes.filter(({ failed }) => failed);
+    return [name, {
+      spreads,
+      ratios,
+      tried: outcomes.length,
+      failed: failures.length,
+      reason: failures[0]?.failed ?? null,
+      rounds: outcomes,
+    }];
+  });
+  return Object.fromEntries(entries);
+}
+
+/**
+ * Runs a part: { name, title, metrics, cases: [{ name, peers: { name: summary } }] }.
+ * @param context what parts measure with, and `rounds`, `warmup`, `peers`
+ */
+export async function runPart(part, context, tell) {
+  const cases = [];
+  for (const one of await part.cases(context)) {
+    const peers = one.peers.flatMap((name) => context.peers.get(name) ?? []);
+    if (peers.length === 0) continue;
+    const began = performance.now();
+    const rounds = await runCase(part, one, peers, context);
+    cases.push({ name: one.name, peers: summary(part.metrics, rounds) });
+    tell(`${part.name}: ${one.name}: ${((performance.now() - began) / 1000).toFixed(1)} s`);
+  }
+  return { name: part.name, title: part.title, about: part.about, metrics: part.metrics, charts: part.charts ?? [], cases };
+}
