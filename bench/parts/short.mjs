@@ -1,0 +1,47 @@
+// Connections that carry one request.
+
+import { measure } from '../harness/load.mjs';
+import { metered } from '../harness/processor.mjs';
+import { open } from './common.mjs';
+
+export const short = {
+  name: 'short',
+  title: 'Short connections',
+  about: 'Connect, 1 KiB there, 1 KiB back, wait for the end, close; 16 and 128 at once. Failed connections are counted and not weighed.',
+  metrics: {
+    rate: { label: 'per second', compared: true },
+    p50: { label: 'p50 ms' },
+    p99: { label: 'p99 ms' },
+    processor: { label: 'tunnel us each', compared: true },
+    server: { label: 'sshd us each' },
+    failures: { label: 'failed' },
+  },
+  charts: [{ metric: 'processor', title: 'Processor microseconds of the tunnel per connection' }],
+
+  cases: () => [16, 128].map((atOnce) => ({
+    name: `${atOnce} at once`,
+    peers: ['ours', 'ssh', 'tunnel-ssh', 'dev-tunnels', 'loopback'],
+    tunnel: { target: 'close' },
+    atOnce,
+  })),
+
+  async open(peer, one, context) {
+    return { ...(await open(peer, one, context)), weight: peer.weight };
+  },
+
+  async measure(tunnel, { atOnce }, { quick }) {
+    const count = Math.round((quick ? 400 : 8000) * tunnel.weight);
+    const options = { port: tunnel.port, atOnce, count };
+    const { result, processor, server } = await metered(tunnel, () => measure('short', options));
+    const good = result.count;
+    if (good === 0) throw new Error(`all ${result.failures} connections failed`);
+    return {
+      rate: good / result.seconds,
+      p50: result.p50 / 1000,
+      p99: result.p99 / 1000,
+      processor: (processor / good) * 1e6,
+      server: (server / good) * 1e6,
+      failures: result.failures,
+    };
+  },
+};
