@@ -1,0 +1,84 @@
+//! The traffic of the benchmark: what makes it, what serves it, and what bounds it.
+//!
+//! One binary with a command for each part. A command that measures prints one line of JSON on
+//! stdout at its end; one that serves prints its ports as soon as it listens, and serves until
+//! stdin closes. Exchanges that fail (refused, reset, too short, too long, without an end) are
+//! counted in the result, the first one is named on stderr, and the process still ends with 0: it
+//! ends with another status only when the command line is wrong or nothing could be measured.
+//!
+//! All commands share the machine with what they measure, so that each is one thread that moves
+//! blocks of 256 KiB and looks at no byte.
+
+mod bulk;
+mod console;
+mod error;
+mod first;
+mod idle;
+mod options;
+mod requests;
+mod runtime;
+mod samples;
+mod serve;
+mod short;
+mod stream;
+mod sys;
+
+use std::env;
+use std::process::ExitCode;
+
+use error::Error;
+use options::Options;
+
+const HELP: &str = "\
+usage: sshtunnel-load COMMAND [--option value]...
+
+Targets and clients; every PORT is one of 127.0.0.1, times are microseconds unless named seconds
+  serve      [--bind 127.0.0.1]
+             targets, each on a port of its own, until stdin closes:
+             {\"sink\",\"source\",\"echo\",\"answer\",\"close\"}
+  bulk       --direction up|down --port PORT [--connections 1] --bytes N
+             --direction both --port-up PORT --port-down PORT [--connections 1] --bytes N
+             N bytes per direction in all, to a sink or from a source:
+             {\"bytes\",\"seconds\",\"failures\"[,\"up\",\"down\"]}
+  requests   --port PORT --connections C --seconds S [--warmup 0.3]
+             1 KiB out and 1 KiB back, one at a time on each connection to answer:
+             {\"count\",\"seconds\",\"failures\",\"p50\",\"p99\",\"max\"}
+  short      --port PORT --at-once C --count N
+             connect to close, 1 KiB out, 1 KiB back, wait for the end:
+             {\"count\",\"seconds\",\"failures\",\"p50\",\"p99\"}
+  first      --port PORT [--count 1]
+             connect to echo, one byte out, one byte back, in series:
+             {\"count\",\"failures\",\"first\",\"p50\",\"p99\",\"max\"}
+  idle       --port PORT --connections N [--at-once 64]
+             opens N connections to echo: {\"open\",\"failures\"}; each line 'echo' on stdin has
+             one byte echoed on all at once: {\"echoed\",\"seconds\",\"failures\"}
+
+Clients take [--timeout 60]: seconds until an exchange without an end is a failure.";
+
+fn main() -> ExitCode {
+    let mut words = env::args().skip(1);
+    let command = words.next().unwrap_or_default();
+    match run(&command, words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("sshtunnel-load: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: &str, words: impl Iterator<Item = String>) -> Result<(), Error> {
+    let run = match command {
+        "help" | "--help" => return Ok(console::say(format_args!("{HELP}"))?),
+        "serve" => serve::run,
+        "bulk" => bulk::run,
+        "requests" => requests::run,
+        "short" => short::run,
+        "first" => first::run,
+        "idle" => idle::run,
+        other => return Err(Error::Usage(format!("'{other}' is not a command"))),
+    };
+    sys::raise_descriptor_limit()?;
+    stream::prepare();
+    run(Options::parse(words)?)
+}

@@ -1,0 +1,77 @@
+//! Requests and answers on connections that are kept.
+
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use crate::console;
+use crate::error::{Error, Failures};
+use crate::options::{Options, Positive, Seconds};
+use crate::runtime::{self, PATIENCE, gather, within};
+use crate::samples::Samples;
+use crate::stream::{self, REQUEST};
+
+/// Time for buffers to grow and caches to fill before anything counts.
+const WARMUP: Seconds = Seconds(0.3);
+
+/// When answers count.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    start: Instant,
+    end: Instant,
+}
+
+pub(crate) fn run(mut options: Options) -> Result<(), Error> {
+    let port = options.required("port")?;
+    let Positive(connections) = options.required("connections")?;
+    let Seconds(seconds) = options.required("seconds")?;
+    let Seconds(warmup) = options.optional("warmup")?.unwrap_or(WARMUP);
+    let patience = options.optional("timeout")?.unwrap_or(PATIENCE);
+    options.finish()?;
+    runtime::run(async {
+        let mut failures = Failures::default();
+        let mut streams = Vec::new();
+        for _ in 0..connections {
+            match stream::connect(port).await {
+                Ok(stream) => streams.push(stream),
+                Err(error) => failures.add(&error),
+            }
+        }
+        let start = Instant::now() + Duration::from_secs_f64(warmup);
+        let window = Window { start, end: start + Duration::from_secs_f64(seconds) };
+        // Whole seconds are fine for what only ends a run that hangs.
+        let patience = patience + (warmup + seconds) as u64;
+        let mut tasks = JoinSet::new();
+        for stream in streams {
+            tasks.spawn(within(patience, ask(stream, window)));
+        }
+        let mut samples = Samples::default();
+        gather(tasks, &mut failures, |more| samples.append(more)).await;
+        let (count, failures) = (samples.count(), failures.count());
+        let sorted = samples.sort();
+        let (p50, p99, max) = (sorted.percentile(50), sorted.percentile(99), sorted.max());
+        console::say(format_args!(
+            r#"{{"count":{count},"seconds":{seconds},"failures":{failures},"p50":{p50},"p99":{p99},"max":{max}}}"#
+        ))?;
+        Ok(())
+    })
+}
+
+/// Asks again as soon as the answer is there. The answer that comes after the window is the last.
+async fn ask(mut stream: TcpStream, window: Window) -> Result<Samples, Error> {
+    let mut samples = Samples::default();
+    let mut asked = Instant::now();
+    loop {
+        stream::write(&mut stream, REQUEST as u64).await?;
+        stream::read_answer(&mut stream, REQUEST as u64).await?;
+        let answered = Instant::now();
+        if answered > window.end {
+            return Ok(samples);
+        }
+        if answered >= window.start {
+            samples.add(answered - asked);
+        }
+        asked = answered;
+    }
+}

@@ -1,0 +1,54 @@
+//! Connections for one request each.
+
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+
+use crate::console;
+use crate::error::{Error, Failures};
+use crate::options::{Options, Positive};
+use crate::runtime::{self, PATIENCE, within};
+use crate::samples::Samples;
+use crate::stream::{self, REQUEST};
+
+pub(crate) fn run(mut options: Options) -> Result<(), Error> {
+    let port = options.required("port")?;
+    let Positive(at_once) = options.required("at-once")?;
+    let Positive(count) = options.required("count")?;
+    let patience = options.optional("timeout")?.unwrap_or(PATIENCE);
+    options.finish()?;
+    runtime::run(async {
+        let (mut samples, mut failures) = (Samples::default(), Failures::default());
+        let start = Instant::now();
+        let mut tasks = JoinSet::new();
+        let mut left = count;
+        loop {
+            while left > 0 && tasks.len() < at_once {
+                tasks.spawn(within(patience, exchange(port)));
+                left -= 1;
+            }
+            let Some(end) = tasks.join_next().await else { break };
+            match end.unwrap_or(Err(Error::Task)) {
+                Ok(time) => samples.add(time),
+                Err(error) => failures.add(&error),
+            }
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        let (count, failures) = (samples.count(), failures.count());
+        let sorted = samples.sort();
+        let (p50, p99) = (sorted.percentile(50), sorted.percentile(99));
+        console::say(format_args!(
+            r#"{{"count":{count},"seconds":{seconds:.6},"failures":{failures},"p50":{p50},"p99":{p99}}}"#
+        ))?;
+        Ok(())
+    })
+}
+
+/// Connects, asks, reads the answer and the end of the stream; the time that took.
+async fn exchange(port: u16) -> Result<Duration, Error> {
+    let start = Instant::now();
+    let mut stream = stream::connect(port).await?;
+    stream::write(&mut stream, REQUEST as u64).await?;
+    stream::read_to_end(&mut stream, REQUEST as u64).await?;
+    Ok(start.elapsed())
+}
