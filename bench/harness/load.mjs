@@ -18,10 +18,10 @@ function flags(options) {
 }
 
 /** Starts a subcommand that stays: what it said first, and the program. */
-export async function serve(subcommand, options) {
+export async function serve(subcommand, options, limit = LIMIT) {
   const program = new Program(LOAD, [subcommand, ...flags(options)]);
   try {
-    return { ...(await program.line()), program };
+    return { ...(await program.line(limit)), program };
   } catch (error) {
     await program.stop();
     throw error;

@@ -15,6 +15,12 @@ async function echoed(writable, readable) {
   await once(readable, 'data');
 }
 
+/** Closes the tunnel of a Node program and opens another: its port. */
+async function renewed(tunnel) {
+  await tunnel.ask('close');
+  return tunnel.ask('open', tunnel.options);
+}
+
 /** A Node program that runs already opens a tunnel; then the first byte through its port. */
 async function inProcess(tunnel) {
   await tunnel.ask('close');
@@ -31,17 +37,64 @@ async function inProcess(tunnel) {
 }
 
 /** A process from its start to the first byte through it: `ssh -W`. */
-async function byProcess(peer, context) {
+async function byProcess({ peer, context }) {
+  const pids = [];
+  const meter = new Meter(() => pids); // counts whole what begins after it
   const began = performance.now();
   const program = await peer.direct(context, { cipher: AES256, target: 'echo' });
+  pids.push(program.pid);
   try {
-    await Promise.race([
-      echoed(program.stdin, program.stdout),
-      program.closed.then(() => Promise.reject(new Error('ssh -W ended'))),
-    ]);
-    // All of it: nothing was counted before it began.
-    return { wall: performance.now() - began, processor: processorTime(program.pid) };
+    const ended = program.closed.then(() => Promise.reject(new Error('ssh -W ended')));
+    await Promise.race([echoed(program.stdin, program.stdout), ended]);
+    return { wall: performance.now() - began, processor: meter.read() * 1000 };
   } finally {
     await program.stop();
   }
 }
+
+/** The mean of so many in a row. */
+async function mean(count, once) {
+  const sum = { wall: 0, processor: 0 };
+  for (let done = 0; done < count; done++) {
+    const { wall, processor } = await once();
+    sum.wall += wall / count;
+    sum.processor += processor / count;
+  }
+  return sum;
+}
+
+export const logon = {
+  name: 'logon',
+  title: 'Logon',
+  about: [
+    'First byte: on a tunnel that is up, from the call of connect() until one byte has come back from an echo, the median of a series.',
+    'Logon: with the same key, key exchange (curve25519-sha256; dev-tunnels, which does not have it, ecdh-sha2-nistp256) and cipher, to the',
+    'first byte back through a new session. For the Node packages that is a program that runs already: a question by IPC, a new tunnel,',
+    'its listener, a connection to it, a byte and back; and processor time of that process meanwhile. For OpenSSH it is `ssh -W` from the',
+    'start of the process, with one byte for its input and one from its output; and all processor time that it used until then.',
+  ].join(' '),
+  metrics: {
+    first: { label: 'first byte ms', compared: true, short: 'first byte' },
+    wall: { label: 'logon ms', compared: true, short: 'logon' },
+    processor: { label: 'processor ms', compared: true, short: 'processor' },
+  },
+  charts: [
+    { metric: 'wall', title: 'Milliseconds from nothing to the first byte through a new session' },
+    { metric: 'first', title: 'Milliseconds from connect() to the first byte back' },
+  ],
+
+  cases: () => [{ name: 'first byte, logon', peers: ['ours', 'ssh', 'tunnel-ssh', 'dev-tunnels'], tunnel: { target: 'echo' } }],
+
+  async open(peer, one, context) {
+    const tunnel = await open(peer, one, context);
+    const once = peer.direct ? () => byProcess({ peer, context }) : () => inProcess(tunnel);
+    return { ...tunnel, once };
+  },
+
+  // A program that has logged on anew has another port.
+  async measure(tunnel, one, { quick }) {
+    const port = tunnel.ask ? await renewed(tunnel) : tunnel.port;
+    const { p50 } = complete(await measure('first', { port, count: quick ? 5 : 50 }));
+    return { first: p50 / 1000, ...(await mean(quick ? 2 : 5, tunnel.once)) };
+  },
+};

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use crate::console;
 use crate::error::{Error, Failures};
 use crate::options::{Options, Positive};
+use crate::port::Port;
 use crate::runtime::{self, PATIENCE, gather, within};
 use crate::stream;
 
@@ -98,7 +99,11 @@ pub(crate) fn run(mut options: Options) -> Result<(), Error> {
 }
 
 /// Opens the connections of one direction, if there is one.
-async fn connect(port: Option<u16>, connections: usize, failures: &mut Failures) -> Vec<TcpStream> {
+async fn connect(
+    port: Option<Port>,
+    connections: usize,
+    failures: &mut Failures,
+) -> Vec<TcpStream> {
     let mut streams = Vec::new();
     let Some(port) = port else { return streams };
     for _ in 0..connections {

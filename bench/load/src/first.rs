@@ -7,6 +7,7 @@ use tokio::net::TcpStream;
 use crate::console;
 use crate::error::{Error, Failures};
 use crate::options::{Options, Positive};
+use crate::port::Port;
 use crate::runtime::{self, PATIENCE, within};
 use crate::samples::Samples;
 use crate::stream;
@@ -34,14 +35,14 @@ pub(crate) fn run(mut options: Options) -> Result<(), Error> {
     })
 }
 
-async fn first_byte(port: u16) -> Result<Duration, Error> {
+async fn first_byte(port: Port) -> Result<Duration, Error> {
     let start = Instant::now();
     open(port).await?;
     Ok(start.elapsed())
 }
 
 /// Connects, and has one byte echoed: a connection that is open all the way to the target.
-pub(crate) async fn open(port: u16) -> Result<TcpStream, Error> {
+pub(crate) async fn open(port: Port) -> Result<TcpStream, Error> {
     let mut stream = stream::connect(port).await?;
     echoed(&mut stream).await?;
     Ok(stream)

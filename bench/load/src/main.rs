@@ -15,6 +15,7 @@ mod error;
 mod first;
 mod idle;
 mod options;
+mod port;
 mod requests;
 mod runtime;
 mod samples;
@@ -35,7 +36,8 @@ usage: sshtunnel-load COMMAND [--option value]...
 Targets and clients; every PORT is one of 127.0.0.1, times are microseconds unless named seconds
   serve      [--bind 127.0.0.1]
              targets, each on a port of its own, until stdin closes:
-             {\"sink\",\"source\",\"echo\",\"answer\",\"close\"}
+             {\"sink\",\"source\",\"echo\",\"answer\",\"close\",\"any\"};
+             any is all of them: a client's PORT/sink, PORT/source .. says which
   bulk       --direction up|down --port PORT [--connections 1] --bytes N
              --direction both --port-up PORT --port-down PORT [--connections 1] --bytes N
              N bytes per direction in all, to a sink or from a source:

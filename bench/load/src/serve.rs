@@ -20,6 +20,40 @@ const BACKLOG: u32 = 16_384;
 /// How long to leave a listener alone that cannot accept, for want of descriptors as a rule.
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// What a target does; as a byte, what the target of all kinds is told.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Kind {
+    /// Reads and counts.
+    Sink,
+    /// Sends as much as it is asked for.
+    Source,
+    /// Sends back what comes.
+    Echo,
+    /// Answers request after request.
+    Answer,
+    /// Answers one, and closes.
+    Close,
+}
+
+impl Kind {
+    /// In the order of their bytes.
+    const ALL: [(&str, Self); 5] = [
+        ("sink", Self::Sink),
+        ("source", Self::Source),
+        ("echo", Self::Echo),
+        ("answer", Self::Answer),
+        ("close", Self::Close),
+    ];
+
+    pub(crate) fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find_map(|(known, kind)| (known == name).then_some(kind))
+    }
+
+    fn by_byte(byte: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(byte)).map(|&(_, kind)| kind)
+    }
+}
+
 pub(crate) fn run(mut options: Options) -> Result<(), Error> {
     let address = options.optional("bind")?.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     options.finish()?;
@@ -29,8 +63,9 @@ pub(crate) fn run(mut options: Options) -> Result<(), Error> {
         let echo = serve(address, echo)?;
         let answer = serve(address, answer)?;
         let close = serve(address, close)?;
+        let any = serve(address, any)?;
         console::say(format_args!(
-            r#"{{"sink":{sink},"source":{source},"echo":{echo},"answer":{answer},"close":{close}}}"#
+            r#"{{"sink":{sink},"source":{source},"echo":{echo},"answer":{answer},"close":{close},"any":{any}}}"#
         ))?;
         console::closed().await;
         Ok(())
@@ -63,6 +98,18 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
+}
+
+/// A target of all kinds, for a tunnel that leads to one port: the first byte says which.
+async fn any(mut stream: TcpStream) -> io::Result<()> {
+    match Kind::by_byte(stream.read_u8().await?) {
+        Some(Kind::Sink) => sink(stream).await,
+        Some(Kind::Source) => source(stream).await,
+        Some(Kind::Echo) => echo(stream).await,
+        Some(Kind::Answer) => answer(stream).await,
+        Some(Kind::Close) => close(stream).await,
+        None => Ok(()),
+    }
 }
 
 /// Reads all that comes, then tells how much it was in eight big-endian bytes.

@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use crate::console;
 use crate::error::{Error, Failures};
 use crate::options::{Options, Positive};
+use crate::port::Port;
 use crate::runtime::{self, PATIENCE, within};
 use crate::samples::Samples;
 use crate::stream::{self, REQUEST};
@@ -45,7 +46,7 @@ pub(crate) fn run(mut options: Options) -> Result<(), Error> {
 }
 
 /// Connects, asks, reads the answer and the end of the stream; the time that took.
-async fn exchange(port: u16) -> Result<Duration, Error> {
+async fn exchange(port: Port) -> Result<Duration, Error> {
     let start = Instant::now();
     let mut stream = stream::connect(port).await?;
     stream::write(&mut stream, REQUEST as u64).await?;

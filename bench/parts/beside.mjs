@@ -1,0 +1,40 @@
+// Requests beside a bulk transfer on the same session.
+
+import { complete, measure } from '../harness/load.mjs';
+import { AES256, MIB } from './common.mjs';
+
+export const beside = {
+  name: 'beside',
+  title: 'Requests beside a bulk transfer',
+  about: 'Requests on one connection while another one of the same session carries as much as it can, up or down.',
+  metrics: {
+    p50: { label: 'p50 ms', compared: true },
+    p99: { label: 'p99 ms', compared: true },
+    rate: { label: 'bulk MiB/s', compared: true },
+  },
+  charts: [{ metric: 'p99', title: 'Milliseconds of a request beside a bulk transfer, 99th percentile' }],
+
+  cases: () => ['up', 'down'].map((direction) => ({
+    name: `beside bulk ${direction}`,
+    peers: ['ours', 'ssh', 'tunnel-ssh', 'dev-tunnels'],
+    direction,
+  })),
+
+  async open(peer, one, context) {
+    return { ...(await peer.open(context, { cipher: AES256, target: 'any' })), weight: peer.weight };
+  },
+
+  /** The transfer lasts longer than the requests; what is left of it then is not waited for. */
+  async measure(tunnel, { direction }, { quick }) {
+    const seconds = quick ? 0.2 : 1;
+    const target = direction === 'up' ? 'sink' : 'source';
+    const bytes = Math.round((quick ? 64 * MIB : 2048 * MIB) * tunnel.weight);
+    const transfer = measure('bulk', { direction, port: `${tunnel.port}/${target}`, connections: 1, bytes });
+    const [asked, moved] = await Promise.all([
+      measure('requests', { port: `${tunnel.port}/answer`, connections: 1, seconds, warmup: quick ? 0.05 : 0.3 }),
+      transfer,
+    ]);
+    const { p50, p99 } = complete(asked);
+    return { p50: p50 / 1000, p99: p99 / 1000, rate: complete(moved).bytes / MIB / moved.seconds };
+  },
+};

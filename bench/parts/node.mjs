@@ -1,0 +1,43 @@
+// What a tunnel leaves of the main thread of the Node program that it is in.
+
+import { GIB, MIB, AES256 } from './common.mjs';
+import { transfer } from './bulk.mjs';
+import { ask } from './requests.mjs';
+
+const WORKS = {
+  'bulk up 1': { target: 'sink', work: (tunnel, bytes) => transfer(tunnel, { direction: 'up', connections: 1, bytes }) },
+  'bulk down 1': { target: 'source', work: (tunnel, bytes) => transfer(tunnel, { direction: 'down', connections: 1, bytes }) },
+  'requests 512': { target: 'answer', work: (tunnel, bytes, seconds) => ask(tunnel, 512, seconds) },
+};
+
+export const node = {
+  name: 'node',
+  title: 'The event loop',
+  about: 'Of the Node program that the tunnel is in, by perf_hooks: utilization of its event loop while one connection carries as much as it can, and while 512 ask; then, in a second run of the same, how late a timer is that is due every millisecond.',
+  metrics: {
+    utilization: { label: 'utilization %' },
+    p50: { label: 'delay p50 ms' },
+    p99: { label: 'p99 ms' },
+    max: { label: 'max ms' },
+  },
+  charts: [{ metric: 'utilization', title: 'Utilization of the event loop in percent' }],
+
+  cases: () => Object.entries(WORKS).map(([name, { target, work }]) => ({
+    name, peers: ['ours', 'tunnel-ssh', 'dev-tunnels'], target, work,
+  })),
+
+  async open(peer, { target }, context) {
+    return { ...(await peer.open(context, { cipher: AES256, target })), weight: peer.weight };
+  },
+
+  async measure(tunnel, { work }, { quick }) {
+    const bytes = (quick ? 16 * MIB : GIB / 2) * tunnel.weight;
+    const seconds = quick ? 0.2 : 1;
+    await tunnel.ask('watch', 'utilization');
+    await work(tunnel, bytes, seconds);
+    const utilization = 100 * (await tunnel.ask('utilization'));
+    await tunnel.ask('watch', 'delay');
+    await work(tunnel, bytes, seconds);
+    return { utilization, ...(await tunnel.ask('delay')) };
+  },
+};
