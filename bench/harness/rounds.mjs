@@ -7,7 +7,7 @@ const PATIENCE = 2; // failures in a row after which a peer is not tried again i
 /** Each round begins with another peer, so that none is always the one after the slowest. */
 const rotated = (list, by) => list.map((_, index) => list[(index + by) % list.length]);
 
-/** Runs one case: of each peer, the outcome of every round: { values } or { failed }. */
+/** Runs one case: each peer with the outcome of every round, { values } or { failed }. */
 async function runCase(part, one, peers, context) {
   const runners = peers.map((peer) => ({ peer, tunnel: null, rounds: [], inRow: 0 }));
   const close = async (runner) => {
@@ -39,13 +39,13 @@ async function runCase(part, one, peers, context) {
   } finally {
     for (const runner of runners) await close(runner);
   }
-  return new Map(runners.map(({ peer, rounds }) => [peer.name, rounds]));
+  return runners.map(({ peer, rounds }) => ({ peer, rounds }));
 }
 
 /** What the rounds of a case say: of each peer and metric the spread, and that of ours over its. */
-function summary(metrics, rounds) {
-  const ours = rounds.get('ours');
-  const entries = Array.from(rounds, ([name, outcomes]) => {
+function summary(metrics, results) {
+  const ours = results.find(({ peer }) => peer.name === 'ours')?.rounds;
+  const entries = results.map(({ peer: { name, label }, rounds: outcomes }) => {
     const spreads = {};
     const ratios = {};
     for (const metric of Object.keys(metrics)) {
@@ -54,6 +54,7 @@ function summary(metrics, rounds) {
     }
     const failures = outcomes.filter(({ failed }) => failed);
     return [name, {
+      label,
       spreads,
       ratios,
       tried: outcomes.length,
@@ -72,12 +73,13 @@ function summary(metrics, rounds) {
 export async function runPart(part, context, tell) {
   const cases = [];
   for (const one of await part.cases(context)) {
-    const peers = one.peers.flatMap((name) => context.peers.get(name) ?? []);
+    const peers = one.peers.flatMap((peer) => (typeof peer === 'string' ? context.peers.get(peer) ?? [] : peer));
     if (peers.length === 0) continue;
     const began = performance.now();
-    const rounds = await runCase(part, one, peers, context);
-    cases.push({ name: one.name, peers: summary(part.metrics, rounds) });
+    const results = await runCase(part, one, peers, context);
+    cases.push({ name: one.name, peers: summary(part.metrics, results) });
     tell(`${part.name}: ${one.name}: ${((performance.now() - began) / 1000).toFixed(1)} s`);
   }
-  return { name: part.name, title: part.title, about: part.about, metrics: part.metrics, charts: part.charts ?? [], cases };
+  const { name, title, about, metrics, charts } = part;
+  return { name, title, about, metrics, charts, cases };
 }

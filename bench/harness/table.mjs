@@ -22,7 +22,7 @@ export function markdown(rows) {
 }
 
 /** A row for each case and peer; ours over the peer's in the columns with a sign of division. */
-export function table({ metrics, cases }, labels) {
+export function table({ metrics, cases }) {
   const names = Object.keys(metrics);
   const compared = names.filter((name) => metrics[name].compared);
   const head = [
@@ -30,9 +30,9 @@ export function table({ metrics, cases }, labels) {
     ...compared.map((name) => `ours / it: ${metrics[name].short ?? metrics[name].label}`),
   ];
   const rows = cases.flatMap(({ name: title, peers }) =>
-    Object.entries(peers).map(([peer, { spreads, ratios, tried, failed }], index) => [
+    Object.values(peers).map(({ label, spreads, ratios, tried, failed }, index) => [
       index === 0 ? title : '',
-      failed ? `${labels.get(peer)}: ${failed} of ${tried} rounds failed` : labels.get(peer),
+      failed ? `${label}: ${failed} of ${tried} rounds failed` : label,
       ...names.map((name) => spreadText(spreads[name])),
       ...compared.map((name) => (ratios[name] ? figure(ratios[name].median) : '')),
     ]),
@@ -41,10 +41,10 @@ export function table({ metrics, cases }, labels) {
 }
 
 /** Why rounds failed, a line for each case and peer. */
-export function failures({ cases }, labels) {
+export function failures({ cases }) {
   return cases.flatMap(({ name, peers }) =>
-    Object.entries(peers).flatMap(([peer, { tried, failed, reason }]) =>
-      failed ? `- ${name}, ${labels.get(peer)}: ${failed} of ${tried} rounds failed: ${reason}` : [],
+    Object.values(peers).flatMap(({ label, tried, failed, reason }) =>
+      failed ? `- ${name}, ${label}: ${failed} of ${tried} rounds failed: ${reason}` : [],
     ),
   );
 }
