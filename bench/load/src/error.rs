@@ -38,6 +38,9 @@ pub(crate) enum Error {
         /// Bytes that the sink has read.
         counted: u64,
     },
+    /// The two ends do not have the same cipher, or one has ended within a packet.
+    #[error("a packet is not whole or does not open")]
+    Sealed,
     /// No end came in the time given.
     #[error("no end within {0} seconds")]
     Timeout(u64),

@@ -11,8 +11,10 @@
 
 mod bulk;
 mod console;
+mod delay;
 mod error;
 mod first;
+mod floor;
 mod idle;
 mod options;
 mod port;
@@ -55,6 +57,20 @@ Targets and clients; every PORT is one of 127.0.0.1, times are microseconds unle
              opens N connections to echo: {\"open\",\"failures\"}; each line 'echo' on stdin has
              one byte echoed on all at once: {\"echoed\",\"seconds\",\"failures\"}
 
+Bounds and lines; serve until stdin closes: {\"port\"}
+  floor      --to HOST:PORT --role seal|open --cipher aes256gcm|aes128gcm|chacha20
+             [--listen 0] [--low-water BYTES]
+             the system calls and the cryptography of a tunnel's client side without SSH, in one
+             thread, for one connection after the other: seal for 'bulk --direction up' with
+             floor-peer sink behind it, open for 'bulk --direction down' with floor-peer source;
+             --low-water has reads of the bulk wait for so much (SO_RCVLOWAT)
+  floor-peer --role sink|source --cipher aes256gcm|aes128gcm|chacha20 [--listen 0]
+             the stand-in of the SSH server: counts sealed bytes, or sends packets that were
+             sealed ahead of time
+  delay      --to HOST:PORT --ms MILLISECONDS [--listen 0]
+             a line that adds so much each way, without a limit of bandwidth or queue; ends of
+             streams and resets pass, connecting is not delayed
+
 Clients take [--timeout 60]: seconds until an exchange without an end is a failure.";
 
 fn main() -> ExitCode {
@@ -78,6 +94,9 @@ fn run(command: &str, words: impl Iterator<Item = String>) -> Result<(), Error> 
         "short" => short::run,
         "first" => first::run,
         "idle" => idle::run,
+        "floor" => floor::run,
+        "delay" => delay::run,
+        "floor-peer" => floor::run_peer,
         other => return Err(Error::Usage(format!("'{other}' is not a command"))),
     };
     sys::raise_descriptor_limit()?;

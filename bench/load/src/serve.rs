@@ -56,6 +56,7 @@ impl Kind {
 
 pub(crate) fn run(mut options: Options) -> Result<(), Error> {
     let address = options.optional("bind")?.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let address = SocketAddr::new(address, 0);
     options.finish()?;
     runtime::run(async {
         let sink = serve(address, sink)?;
@@ -72,12 +73,15 @@ pub(crate) fn run(mut options: Options) -> Result<(), Error> {
     })
 }
 
-/// Listens on a port of its own, which it returns. How a connection ends is its client's to judge.
-fn serve<F>(address: IpAddr, target: fn(TcpStream) -> F) -> io::Result<u16>
+/// Listens, and returns the port. How a connection ends is its client's to judge.
+pub(crate) fn serve<F>(
+    address: SocketAddr,
+    target: impl Fn(TcpStream) -> F + Send + 'static,
+) -> io::Result<u16>
 where
     F: Future<Output = io::Result<()>> + Send + 'static,
 {
-    let listener = listen(SocketAddr::new(address, 0))?;
+    let listener = listen(address)?;
     let port = listener.local_addr()?.port();
     tokio::spawn(async move {
         loop {
@@ -94,7 +98,7 @@ where
 }
 
 /// A listener that many may wait at.
-pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
@@ -113,7 +117,7 @@ async fn any(mut stream: TcpStream) -> io::Result<()> {
 }
 
 /// Reads all that comes, then tells how much it was in eight big-endian bytes.
-async fn sink(mut stream: TcpStream) -> io::Result<()> {
+pub(crate) async fn sink(mut stream: TcpStream) -> io::Result<()> {
     let mut count = 0_u64;
     loop {
         match stream::read(&mut stream).await? {
