@@ -47,20 +47,21 @@ export class Meter {
     for (const pid of pids()) this.#before.set(pid, usage(pid));
   }
 
-  /** Seconds so far. Fails if one of the processes has ended: what it used is not known then. */
+  /** Seconds so far, of those that have not ended: what the others used is not known any more. */
   read() {
-    const pids = this.#pids();
     let seconds = 0;
-    for (const pid of new Set([...this.#before.keys(), ...pids])) {
+    for (const pid of this.#pids()) {
       const after = usage(pid);
-      if (after === null) throw new Error(`process ${pid} has ended`);
-      seconds += used(this.#before.get(pid), after);
+      if (after !== null) seconds += used(this.#before.get(pid), after);
     }
     return seconds;
   }
 }
 
-/** Does the work, and gives its result with the processor time of the tunnel and of its server. */
+/**
+ * Does the work, and gives its result with the processor time of the tunnel and of its server. A tunnel
+ * does not end meanwhile, or the work fails; of sshd, a process without rights ends after each logon.
+ */
 export async function metered(tunnel, work) {
   const tunnels = new Meter(tunnel.pids);
   const servers = new Meter(tunnel.serverPids);

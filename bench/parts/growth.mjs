@@ -1,6 +1,5 @@
 // How it grows: each kind of work over more connections, and over more SSH sessions.
 
-import { SSHTunnel } from '../../index.js';
 import { AES256, MIB } from './common.mjs';
 import { transfer } from './bulk.mjs';
 import { weigh } from './idle.mjs';
@@ -9,7 +8,8 @@ import { ask } from './requests.mjs';
 const SESSIONS = [1, 2, 4, 8];
 
 /** Whether a tunnel can have several sessions: unknown options are ignored, known ones checked. */
-function knowsSessions() {
+async function knowsSessions() {
+  const { SSHTunnel } = await import('../../index.js');
   try {
     new SSHTunnel({ host: '127.0.0.1', forwardHost: '127.0.0.1', forwardPort: 1, sessions: 'several' });
     return false;
@@ -26,12 +26,12 @@ function growth({ kind, target, connections, quickConnections, fixed, quickFixed
     name: `growth-${kind}`,
     group: 'growth',
 
-    cases({ quick }) {
+    async cases({ quick }) {
       const wide = quick ? quickFixed : fixed;
       const over = (quick ? quickConnections : connections).map((count) => ({
         name: plural(count, 'connection'), peers: ['ours', 'ssh'], connections: count,
       }));
-      const counts = knowsSessions() ? SESSIONS : [];
+      const counts = (await knowsSessions()) ? SESSIONS : [];
       const across = (quick ? counts.slice(0, 2) : counts).map((sessions) => ({
         name: `${plural(wide, 'connection')}, ${plural(sessions, 'session')}`, peers: ['ours'], connections: wide, sessions,
       }));

@@ -10,6 +10,7 @@ export const WARMUP = 0.3; // seconds at the start of each measurement that do n
 export async function ask(tunnel, connections, seconds, warmup = WARMUP) {
   const options = { port: tunnel.port, connections, seconds, warmup };
   const { result, processor, server } = await metered(tunnel, async () => complete(await measure('requests', options)));
+  if (result.count === 0) throw new Error(`no answer within ${seconds} s`);
   // The processor worked for the requests before the clock ran, too, at the same pace.
   const all = result.count * (1 + warmup / result.seconds);
   return {
