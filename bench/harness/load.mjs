@@ -28,11 +28,12 @@ export async function serve(subcommand, options, limit = LIMIT) {
   }
 }
 
-/** Runs a subcommand that measures, to its end: its result. */
+/** Runs a subcommand that measures, to its end: its result, and what it said of failures. */
 export async function measure(subcommand, options, limit = LIMIT) {
   const program = new Program(LOAD, [subcommand, ...flags(options)]);
   try {
-    return await program.line(limit);
+    const result = await program.line(limit);
+    return { ...result, reason: program.said };
   } finally {
     await program.stop();
   }
@@ -40,6 +41,6 @@ export async function measure(subcommand, options, limit = LIMIT) {
 
 /** A result in which every connection did what it should, or an error. */
 export function complete(result) {
-  if (result.failures > 0) throw new Error(`${result.failures} connections failed`);
+  if (result.failures > 0) throw new Error(`${result.failures} connections failed: ${result.reason}`);
   return result;
 }

@@ -40,6 +40,11 @@ export class Program {
     return this.#process.stdout;
   }
 
+  /** What it said on stderr, the end of it. */
+  get said() {
+    return this.#said.trim();
+  }
+
   /** The next line that it prints, as a value; fails if it ends instead, or takes too long. */
   async line(limit = 30_000) {
     let timer;
@@ -68,7 +73,7 @@ export class Program {
 
   get #end() {
     const { exitCode, signalCode } = this.#process;
-    return `${this.#title} ended: ${signalCode ?? `exit code ${exitCode}`} ${this.#said.trim()}`.trim();
+    return `${this.#title} ended: ${signalCode ?? `exit code ${exitCode}`} ${this.said}`.trim();
   }
 
   #kill = () => this.pid && signal(this.pid, 'SIGKILL');

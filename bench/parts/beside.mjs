@@ -2,6 +2,7 @@
 
 import { complete, measure } from '../harness/load.mjs';
 import { AES256, MIB } from './common.mjs';
+import { WARMUP } from './requests.mjs';
 
 export const beside = {
   name: 'beside',
@@ -24,17 +25,20 @@ export const beside = {
     return { ...(await peer.open(context, { cipher: AES256, target: 'any' })), weight: peer.weight };
   },
 
-  /** The transfer lasts longer than the requests; what is left of it then is not waited for. */
+  /** The transfer has to last longer than the requests. */
   async measure(tunnel, { direction }, { quick }) {
-    const seconds = quick ? 0.2 : 1;
+    const seconds = quick ? 0.2 : 0.8;
+    const warmup = quick ? 0.05 : WARMUP;
     const target = direction === 'up' ? 'sink' : 'source';
-    const bytes = Math.round((quick ? 64 * MIB : 2048 * MIB) * tunnel.weight);
-    const transfer = measure('bulk', { direction, port: `${tunnel.port}/${target}`, connections: 1, bytes });
+    const bytes = Math.round((quick ? 64 * MIB : 1536 * MIB) * tunnel.weight);
+    const transfer = measure('bulk', { timeout: quick ? 5 : 30, direction, port: `${tunnel.port}/${target}`, connections: 1, bytes });
     const [asked, moved] = await Promise.all([
-      measure('requests', { port: `${tunnel.port}/answer`, connections: 1, seconds, warmup: quick ? 0.05 : 0.3 }),
+      measure('requests', { timeout: 5, port: `${tunnel.port}/answer`, connections: 1, seconds, warmup }),
       transfer,
     ]);
     const { p50, p99 } = complete(asked);
-    return { p50: p50 / 1000, p99: p99 / 1000, rate: complete(moved).bytes / MIB / moved.seconds };
+    complete(moved);
+    if (!quick && moved.seconds < seconds + warmup) throw new Error('the transfer ended before the requests');
+    return { p50: p50 / 1000, p99: p99 / 1000, rate: moved.bytes / MIB / moved.seconds };
   },
 };
