@@ -1,4 +1,4 @@
-//! Raw socket calls that socket2 does not offer: the only unsafe code of the project.
+//! Raw socket calls that socket2 does not offer: the only unsafe code of the addon.
 
 #![allow(unsafe_code)]
 

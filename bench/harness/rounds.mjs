@@ -27,7 +27,9 @@ async function runCase(part, one, peers, context) {
     }
   };
   try {
-    if (context.warmup && !part.cold) for (const runner of runners) await measure(runner);
+    if (context.warmup && !part.cold) {
+      for (const runner of runners) runner.inRow = (await measure(runner)).failed ? 1 : 0;
+    }
     for (let round = 0; round < context.rounds; round++) {
       for (const runner of rotated(runners, round)) {
         if (runner.inRow === PATIENCE) continue;

@@ -4,6 +4,12 @@ import { complete, measure } from '../harness/load.mjs';
 import { AES256, MIB } from './common.mjs';
 import { WARMUP } from './requests.mjs';
 
+/** What the transfer wants of the target of all kinds. */
+function kind({ losesEnds }, direction) {
+  if (direction === 'up') return losesEnds ? 'take' : 'sink';
+  return losesEnds ? 'give' : 'source';
+}
+
 export const beside = {
   name: 'beside',
   title: 'Requests beside a bulk transfer',
@@ -22,16 +28,16 @@ export const beside = {
   })),
 
   async open(peer, one, context) {
-    return { ...(await peer.open(context, { cipher: AES256, target: 'any' })), weight: peer.weight };
+    const tunnel = await peer.open(context, { cipher: AES256, target: 'any' });
+    return { ...tunnel, weight: peer.weight, losesEnds: peer.losesEnds };
   },
 
   /** The transfer has to last longer than the requests. */
   async measure(tunnel, { direction }, { quick }) {
     const seconds = quick ? 0.2 : 0.8;
     const warmup = quick ? 0.05 : WARMUP;
-    const target = direction === 'up' ? 'sink' : 'source';
     const bytes = Math.round((quick ? 64 * MIB : 1536 * MIB) * tunnel.weight);
-    const transfer = measure('bulk', { timeout: quick ? 5 : 30, direction, port: `${tunnel.port}/${target}`, connections: 1, bytes });
+    const transfer = measure('bulk', { timeout: quick ? 5 : 30, direction, port: `${tunnel.port}/${kind(tunnel, direction)}`, connections: 1, bytes });
     const [asked, moved] = await Promise.all([
       measure('requests', { timeout: 5, port: `${tunnel.port}/answer`, connections: 1, seconds, warmup }),
       transfer,

@@ -4,17 +4,27 @@ import { complete, measure } from '../harness/load.mjs';
 import { metered } from '../harness/processor.mjs';
 import { AES256, CIPHERS, GIB, MIB } from './common.mjs';
 
+const LONGEST = 30; // seconds
+
 const TARGETS = { up: 'sink', down: 'source', both: 'any' };
 
-/** Where the load goes: both directions share one port, and say on it what they are for. */
-function ports(direction, port) {
-  if (direction !== 'both') return { port };
-  return { portUp: `${port}/sink`, portDown: `${port}/source` };
+/**
+ * The target for a direction: one of its own, or that of all kinds, which both directions share, and
+ * which does without ends of streams where a peer does not pass them on.
+ */
+export const targetOf = (peer, direction) => (peer.losesEnds ? 'any' : TARGETS[direction]);
+
+/** Where the load goes; on a port for all kinds it says what it is for. */
+export function ports({ port, losesEnds }, direction) {
+  const [up, down] = losesEnds ? ['take', 'give'] : ['sink', 'source'];
+  if (direction === 'both') return { portUp: `${port}/${up}`, portDown: `${port}/${down}` };
+  if (!losesEnds) return { port };
+  return { port: `${port}/${direction === 'up' ? up : down}` };
 }
 
 /** Sends so many bytes each way, and weighs it. */
 export async function transfer(tunnel, { direction, connections, bytes }) {
-  const options = { direction, connections, bytes: Math.round(bytes), ...ports(direction, tunnel.port) };
+  const options = { direction, connections, bytes: Math.round(bytes), ...ports(tunnel, direction), timeout: LONGEST };
   const { result, processor, server } = await metered(tunnel, async () => complete(await measure('bulk', options)));
   const moved = result.bytes / GIB;
   return {
@@ -28,7 +38,7 @@ export async function transfer(tunnel, { direction, connections, bytes }) {
 export const bulk = {
   name: 'bulk',
   title: 'Bulk',
-  about: 'Bytes over 1 and 8 connections at once; `both` is one set of connections for each direction. Processor time is that of the tunnel\'s process and of the sshd process that serves its session, per GiB moved.',
+  about: 'Bytes over 1 and 8 connections at once; `both` is one set of connections for each direction. Processor time is that of the tunnel\'s process and of the sshd process that serves its session, per GiB moved. tunnel-ssh and dev-tunnels-ssh-tcp do not pass on the end of one direction alone: with them both sides know how much is to come.',
   metrics: {
     rate: { label: 'MiB/s', compared: true },
     processor: { label: 'tunnel s/GiB', compared: true },
@@ -59,8 +69,8 @@ export const bulk = {
   },
 
   async open(peer, { direction, cipher }, context) {
-    const tunnel = await peer.open(context, { cipher, direction, target: TARGETS[direction] });
-    return { ...tunnel, weight: peer.weight };
+    const tunnel = await peer.open(context, { cipher, direction, target: targetOf(peer, direction) });
+    return { ...tunnel, weight: peer.weight, losesEnds: peer.losesEnds };
   },
 
   measure(tunnel, { direction, connections }, { quick }) {

@@ -1,7 +1,7 @@
 // A long fat link: 50 ms each way between client and server, as fast as the machine.
 
 import { serve } from '../harness/load.mjs';
-import { transfer } from './bulk.mjs';
+import { targetOf, transfer } from './bulk.mjs';
 import { AES256, MIB } from './common.mjs';
 
 const DELAY = 50; // ms each way
@@ -22,10 +22,10 @@ export const long = {
     const relay = await serve('delay', { to: `127.0.0.1:${server.port}`, ms: DELAY });
     const stopRelay = () => relay.program.stop();
     try {
-      const target = direction === 'up' ? 'sink' : 'source';
+      const target = targetOf(peer, direction);
       const tunnel = await peer.open(context, { cipher: AES256, target, via: relay.port });
       const stop = () => tunnel.stop().then(stopRelay);
-      return { ...tunnel, stop, weight: peer.weight };
+      return { ...tunnel, stop, weight: peer.weight, losesEnds: peer.losesEnds };
     } catch (error) {
       await stopRelay();
       throw error;

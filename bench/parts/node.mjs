@@ -1,13 +1,13 @@
 // What a tunnel leaves of the main thread of the Node program that it is in.
 
 import { GIB, MIB, AES256 } from './common.mjs';
-import { transfer } from './bulk.mjs';
+import { targetOf, transfer } from './bulk.mjs';
 import { ask } from './requests.mjs';
 
 const WORKS = {
-  'bulk up 1': { target: 'sink', work: (tunnel, bytes) => transfer(tunnel, { direction: 'up', connections: 1, bytes }) },
-  'bulk down 1': { target: 'source', work: (tunnel, bytes) => transfer(tunnel, { direction: 'down', connections: 1, bytes }) },
-  'requests 512': { target: 'answer', work: (tunnel, bytes, seconds) => ask(tunnel, 512, seconds) },
+  'bulk up 1': { direction: 'up', work: (tunnel, bytes) => transfer(tunnel, { direction: 'up', connections: 1, bytes }) },
+  'bulk down 1': { direction: 'down', work: (tunnel, bytes) => transfer(tunnel, { direction: 'down', connections: 1, bytes }) },
+  'requests 512': { work: (tunnel, bytes, seconds) => ask(tunnel, 512, seconds) },
 };
 
 export const node = {
@@ -22,12 +22,14 @@ export const node = {
   },
   charts: [{ metric: 'utilization', title: 'Utilization of the event loop in percent' }],
 
-  cases: () => Object.entries(WORKS).map(([name, { target, work }]) => ({
-    name, peers: ['ours', 'tunnel-ssh', 'dev-tunnels'], target, work,
+  cases: () => Object.entries(WORKS).map(([name, { direction, work }]) => ({
+    name, peers: ['ours', 'tunnel-ssh', 'dev-tunnels'], direction, work,
   })),
 
-  async open(peer, { target }, context) {
-    return { ...(await peer.open(context, { cipher: AES256, target })), weight: peer.weight };
+  async open(peer, { direction }, context) {
+    const target = direction ? targetOf(peer, direction) : 'answer';
+    const tunnel = await peer.open(context, { cipher: AES256, target });
+    return { ...tunnel, weight: peer.weight, losesEnds: peer.losesEnds };
   },
 
   async measure(tunnel, { work }, { quick }) {

@@ -5,7 +5,7 @@ import { metered } from '../harness/processor.mjs';
 import { open } from './common.mjs';
 
 const LONGEST = 5; // seconds until a connection that does not end has failed
-const LIMIT = 20; // seconds for all of them
+const LIMIT = 10; // seconds for all of them
 
 export const short = {
   name: 'short',

@@ -36,6 +36,7 @@ export const tunnelSSH = nodePeer({
   label: 'tunnel-ssh',
   program: './tunnel-ssh-process.mjs',
   weight: 0.25,
+  losesEnds: true,
 });
 
 export const devTunnels = nodePeer({
@@ -46,4 +47,5 @@ export const devTunnels = nodePeer({
   keys: 'ecdsa',
   kex: 'ecdh-sha2-nistp256',
   weight: 0.125,
+  losesEnds: true,
 });

@@ -9,18 +9,19 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::sleep;
 
+use crate::alarm::Alarm;
 use crate::console;
 use crate::error::Error;
-use crate::options::{Options, Seconds};
+use crate::options::{Options, Time};
 use crate::runtime;
 use crate::serve::serve;
 use crate::stream;
@@ -45,7 +46,7 @@ type Broken = AtomicBool;
 
 pub(crate) fn run(mut options: Options) -> Result<(), Error> {
     let to: String = options.required("to")?;
-    let Seconds(milliseconds) = options.required("ms")?;
+    let Time(milliseconds) = options.required("ms")?;
     let port: Option<u16> = options.optional("listen")?;
     options.finish()?;
     let delay = Duration::from_secs_f64(milliseconds / 1000.0);
@@ -152,8 +153,9 @@ async fn deliver(
     delay: Duration,
     broken: &Broken,
 ) -> Result<(), Reset> {
+    let mut alarm = Alarm::new().map_err(|_| Reset)?;
     while let Some((due, arrival)) = queue.recv().await {
-        sleep_until(due).await;
+        alarm.wait_until(due).await.map_err(|_| Reset)?;
         let (written, last) = match arrival {
             Arrival::Bytes(bytes) => (to.write_all(&bytes).await, false),
             Arrival::Fin => (to.shutdown().await, true),

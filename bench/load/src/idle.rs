@@ -9,7 +9,7 @@ use crate::console;
 use crate::error::{Error, Failures};
 use crate::first::{echoed, open};
 use crate::options::{Options, Positive};
-use crate::runtime::{self, PATIENCE, gather, within};
+use crate::runtime::{self, PATIENCE, gather, repeat, within};
 
 /// Connections that are being opened at a time, unless told otherwise.
 const AT_ONCE: Positive = Positive(64);
@@ -23,19 +23,8 @@ pub(crate) fn run(mut options: Options) -> Result<(), Error> {
     runtime::run(async {
         let mut streams = Vec::new();
         let mut failures = Failures::default();
-        let mut tasks = JoinSet::new();
-        let mut left = connections;
-        loop {
-            while left > 0 && tasks.len() < at_once {
-                tasks.spawn(within(patience, open(port)));
-                left -= 1;
-            }
-            let Some(end) = tasks.join_next().await else { break };
-            match end.unwrap_or(Err(Error::Task)) {
-                Ok(stream) => streams.push(stream),
-                Err(error) => failures.add(&error),
-            }
-        }
+        let open = || within(patience, open(port));
+        repeat(connections, at_once, open, &mut failures, |stream| streams.push(stream)).await;
         let (open, failures) = (streams.len(), failures.count());
         console::say(format_args!(r#"{{"open":{open},"failures":{failures}}}"#))?;
         let mut lines = console::lines();

@@ -9,6 +9,7 @@
 //! All commands share the machine with what they measure, so that each is one thread that moves
 //! blocks of 256 KiB and looks at no byte.
 
+mod alarm;
 mod bulk;
 mod console;
 mod delay;
@@ -39,7 +40,8 @@ Targets and clients; every PORT is one of 127.0.0.1, times are microseconds unle
   serve      [--bind 127.0.0.1]
              targets, each on a port of its own, until stdin closes:
              {\"sink\",\"source\",\"echo\",\"answer\",\"close\",\"any\"};
-             any is all of them: a client's PORT/sink, PORT/source .. says which
+             any is all of them: a client's PORT/sink, PORT/source .. says which; with PORT/take
+             and PORT/give, bulk goes without ends of streams, for tunnels that lose them
   bulk       --direction up|down --port PORT [--connections 1] --bytes N
              --direction both --port-up PORT --port-down PORT [--connections 1] --bytes N
              N bytes per direction in all, to a sink or from a source:

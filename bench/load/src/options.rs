@@ -58,16 +58,16 @@ impl FromStr for Positive {
     }
 }
 
-/// A time in whole or fractional seconds.
+/// A time in the unit of its option, whole or fractional.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Seconds(pub(crate) f64);
+pub(crate) struct Time(pub(crate) f64);
 
-impl FromStr for Seconds {
+impl FromStr for Time {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        // A day is more than any run needs, and far below what an Instant can hold.
-        text.parse().ok().filter(|seconds| (0.0..=86_400.0).contains(seconds)).map(Self).ok_or(())
+        // A day in seconds is more than any run needs, and far below what an Instant can hold.
+        text.parse().ok().filter(|time| (0.0..=86_400.0).contains(time)).map(Self).ok_or(())
     }
 }
 
@@ -83,7 +83,7 @@ mod tests {
     fn takes_pairs_and_leaves_nothing_unsaid() {
         let mut good = options(&["--port", "80", "--seconds", "0.5"]).unwrap();
         assert_eq!(good.required::<u16>("port").unwrap(), 80);
-        assert_eq!(good.required::<Seconds>("seconds").unwrap().0, 0.5);
+        assert_eq!(good.required::<Time>("seconds").unwrap().0, 0.5);
         assert!(good.optional::<u16>("bytes").unwrap().is_none());
         good.finish().unwrap();
     }
@@ -99,7 +99,7 @@ mod tests {
         assert!(options(&["--count", "0"]).unwrap().required::<Positive>("count").is_err());
         for seconds in ["-1", "NaN", "inf", "1e9"] {
             let mut options = options(&["--seconds", seconds]).unwrap();
-            assert!(options.required::<Seconds>("seconds").is_err(), "{seconds}");
+            assert!(options.required::<Time>("seconds").is_err(), "{seconds}");
         }
     }
 }

@@ -7,13 +7,13 @@ use tokio::task::JoinSet;
 
 use crate::console;
 use crate::error::{Error, Failures};
-use crate::options::{Options, Positive, Seconds};
+use crate::options::{Options, Positive, Time};
 use crate::runtime::{self, PATIENCE, gather, within};
 use crate::samples::Samples;
 use crate::stream::{self, REQUEST};
 
 /// Time for buffers to grow and caches to fill before anything counts.
-const WARMUP: Seconds = Seconds(0.3);
+const WARMUP: Time = Time(0.3);
 
 /// When answers count.
 #[derive(Clone, Copy, Debug)]
@@ -25,8 +25,8 @@ struct Window {
 pub(crate) fn run(mut options: Options) -> Result<(), Error> {
     let port = options.required("port")?;
     let Positive(connections) = options.required("connections")?;
-    let Seconds(seconds) = options.required("seconds")?;
-    let Seconds(warmup) = options.optional("warmup")?.unwrap_or(WARMUP);
+    let Time(seconds) = options.required("seconds")?;
+    let Time(warmup) = options.optional("warmup")?.unwrap_or(WARMUP);
     let patience = options.optional("timeout")?.unwrap_or(PATIENCE);
     options.finish()?;
     runtime::run(async {

@@ -33,16 +33,22 @@ pub(crate) enum Kind {
     Answer,
     /// Answers one, and closes.
     Close,
+    /// A sink that is told how much comes, and needs no end of the stream.
+    Take,
+    /// A source that leaves the end of the stream to its client.
+    Give,
 }
 
 impl Kind {
     /// In the order of their bytes.
-    const ALL: [(&str, Self); 5] = [
+    const ALL: [(&str, Self); 7] = [
         ("sink", Self::Sink),
         ("source", Self::Source),
         ("echo", Self::Echo),
         ("answer", Self::Answer),
         ("close", Self::Close),
+        ("take", Self::Take),
+        ("give", Self::Give),
     ];
 
     pub(crate) fn by_name(name: &str) -> Option<Self> {
@@ -112,6 +118,8 @@ async fn any(mut stream: TcpStream) -> io::Result<()> {
         Some(Kind::Echo) => echo(stream).await,
         Some(Kind::Answer) => answer(stream).await,
         Some(Kind::Close) => close(stream).await,
+        Some(Kind::Take) => take(stream).await,
+        Some(Kind::Give) => give(stream).await,
         None => Ok(()),
     }
 }
@@ -131,6 +139,33 @@ pub(crate) async fn sink(mut stream: TcpStream) -> io::Result<()> {
 async fn source(mut stream: TcpStream) -> io::Result<()> {
     let count = stream.read_u64().await?;
     stream::write(&mut stream, count).await
+}
+
+/// Reads a number of eight big-endian bytes and as many bytes, then tells how much it was.
+async fn take(mut stream: TcpStream) -> io::Result<()> {
+    let expected = stream.read_u64().await?;
+    let mut count = 0;
+    while count < expected {
+        match stream::read(&mut stream).await? {
+            0 => return Ok(()),
+            more => count += more,
+        }
+    }
+    stream.write_all(&count.to_be_bytes()).await?;
+    ended(stream).await
+}
+
+/// As a source, and then waits until its client ends the connection.
+async fn give(mut stream: TcpStream) -> io::Result<()> {
+    let count = stream.read_u64().await?;
+    stream::write(&mut stream, count).await?;
+    ended(stream).await
+}
+
+/// Reads until the end of the stream.
+async fn ended(mut stream: TcpStream) -> io::Result<()> {
+    while stream::read(&mut stream).await? > 0 {}
+    Ok(())
 }
 
 /// Sends back all that comes. Holds no memory while nothing does.

@@ -2,13 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::task::JoinSet;
-
 use crate::console;
 use crate::error::{Error, Failures};
 use crate::options::{Options, Positive};
 use crate::port::Port;
-use crate::runtime::{self, PATIENCE, within};
+use crate::runtime::{self, PATIENCE, repeat, within};
 use crate::samples::Samples;
 use crate::stream::{self, REQUEST};
 
@@ -21,19 +19,8 @@ pub(crate) fn run(mut options: Options) -> Result<(), Error> {
     runtime::run(async {
         let (mut samples, mut failures) = (Samples::default(), Failures::default());
         let start = Instant::now();
-        let mut tasks = JoinSet::new();
-        let mut left = count;
-        loop {
-            while left > 0 && tasks.len() < at_once {
-                tasks.spawn(within(patience, exchange(port)));
-                left -= 1;
-            }
-            let Some(end) = tasks.join_next().await else { break };
-            match end.unwrap_or(Err(Error::Task)) {
-                Ok(time) => samples.add(time),
-                Err(error) => failures.add(&error),
-            }
-        }
+        let exchange = || within(patience, exchange(port));
+        repeat(count, at_once, exchange, &mut failures, |time| samples.add(time)).await;
         let seconds = start.elapsed().as_secs_f64();
         let (count, failures) = (samples.count(), failures.count());
         let sorted = samples.sort();

@@ -6,6 +6,13 @@ use std::io;
 use std::net::TcpStream;
 #[cfg(unix)]
 use std::os::fd::AsRawFd;
+#[cfg(target_os = "linux")]
+use std::time::Duration;
+#[cfg(target_os = "linux")]
+use std::{fs::File, os::fd::FromRawFd};
+
+#[cfg(target_os = "linux")]
+use tokio::io::unix::AsyncFd;
 
 /// Raises the limit of open descriptors as far as it goes without privileges.
 #[cfg(unix)]
@@ -51,4 +58,36 @@ pub(crate) fn set_low_water(stream: &TcpStream, bytes: u32) -> io::Result<()> {
 #[cfg(not(unix))]
 pub(crate) fn set_low_water(_: &TcpStream, _: u32) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
+}
+
+/// A timer that can be waited for and read like a socket.
+#[cfg(target_os = "linux")]
+pub(crate) fn timer() -> io::Result<AsyncFd<File>> {
+    let flags = libc::TFD_NONBLOCK | libc::TFD_CLOEXEC;
+    // SAFETY: takes two integers, and touches no memory of this process.
+    let timer = unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, flags) };
+    if timer < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor has just been made, and belongs to nobody else.
+    let timer = unsafe { File::from_raw_fd(timer) };
+    // SAFETY: a File has one descriptor, and keeps it open until it is dropped.
+    Ok(unsafe { AsyncFd::register(timer) }?)
+}
+
+/// Has the timer go off once. No time at all would stop it.
+#[cfg(target_os = "linux")]
+pub(crate) fn set_timer(timer: &impl AsRawFd, after: Duration) -> io::Result<()> {
+    let never = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let value = libc::timespec {
+        tv_sec: libc::time_t::try_from(after.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: after.subsec_nanos().into(),
+    };
+    let times = libc::itimerspec { it_interval: never, it_value: value };
+    // SAFETY: the descriptor is borrowed from its owner; the kernel reads one itimerspec from
+    // `times`, which outlives the call, and writes nothing to a null pointer.
+    let status = unsafe {
+        libc::timerfd_settime(timer.as_raw_fd(), 0, &raw const times, std::ptr::null_mut())
+    };
+    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -48,7 +48,7 @@ pub(super) async fn send(mut stream: TcpStream, ring: &Ring) -> io::Result<()> {
     let (full, rest) = (bytes / PAYLOAD as u64, (bytes % PAYLOAD as u64) as usize);
     let mut left = full;
     while left > 0 {
-        // The period is a multiple of a turn: no turn goes over the end of the ring.
+        const { assert!((PERIOD as usize).is_multiple_of(SLOTS), "no turn goes over the ring's end") };
         let at = ((full - left) % u64::from(PERIOD)) as usize;
         let packets = left.min(SLOTS as u64);
         stream.write_all(&ring.sealed[at * SLOT..][..packets as usize * SLOT]).await?;
