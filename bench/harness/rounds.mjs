@@ -17,7 +17,8 @@ async function runCase(part, one, peers, context) {
   };
   const measure = async (runner) => {
     try {
-      runner.tunnel ??= await part.open(runner.peer, one, context);
+      const { peer } = runner;
+      runner.tunnel ??= { weight: peer.weight, losesEnds: peer.losesEnds, ...(await part.open(peer, one, context)) };
       return { values: await part.measure(runner.tunnel, one, context) };
     } catch (error) {
       await close(runner);

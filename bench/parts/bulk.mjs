@@ -68,10 +68,8 @@ export const bulk = {
     });
   },
 
-  async open(peer, { direction, cipher }, context) {
-    const tunnel = await peer.open(context, { cipher, direction, target: targetOf(peer, direction) });
-    return { ...tunnel, weight: peer.weight, losesEnds: peer.losesEnds };
-  },
+  open: (peer, { direction, cipher }, context) =>
+    peer.open(context, { cipher, direction, target: targetOf(peer, direction) }),
 
   measure(tunnel, { direction, connections }, { quick }) {
     const bytes = (quick ? 16 * MIB : 512 * MIB) * tunnel.weight;

@@ -25,7 +25,7 @@ export const long = {
       const target = targetOf(peer, direction);
       const tunnel = await peer.open(context, { cipher: AES256, target, via: relay.port });
       const stop = () => tunnel.stop().then(stopRelay);
-      return { ...tunnel, stop, weight: peer.weight, losesEnds: peer.losesEnds };
+      return { ...tunnel, stop };
     } catch (error) {
       await stopRelay();
       throw error;

@@ -28,9 +28,7 @@ export const short = {
     atOnce,
   })),
 
-  async open(peer, one, context) {
-    return { ...(await open(peer, one, context)), weight: peer.weight };
-  },
+  open,
 
   async measure(tunnel, { atOnce }, { quick }) {
     const count = Math.round((quick ? 400 : 8000) * tunnel.weight);

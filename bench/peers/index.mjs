@@ -1,5 +1,6 @@
-// Whom the tunnel is compared with. A peer has a name, a label, how much
-// it is given to do (`weight`, 1 for the fast ones), whether it `losesEnds` of streams, and `open`, which gives a tunnel:
+// Whom the tunnel is compared with. A peer has a name, a label, a `weight` (how much it is given to
+// do, 1 for the fast ones), `losesEnds` if it does not pass on ends of streams, and `open`, which
+// gives a tunnel:
 //
 // - `port`: leads to a target of bench/load
 // - `pids()`: the processes that are the tunnel; `serverPids()`: those that serve its session
