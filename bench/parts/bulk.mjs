@@ -72,7 +72,7 @@ export const bulk = {
     peer.open(context, { cipher, direction, target: targetOf(peer, direction) }),
 
   measure(tunnel, { direction, connections }, { quick }) {
-    const bytes = (quick ? 16 * MIB : 512 * MIB) * tunnel.weight;
+    const bytes = (quick ? 16 * MIB : 384 * MIB) * tunnel.weight;
     return transfer(tunnel, { direction, connections, bytes });
   },
 };

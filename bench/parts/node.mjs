@@ -1,6 +1,6 @@
 // What a tunnel leaves of the main thread of the Node program that it is in.
 
-import { GIB, MIB, AES256 } from './common.mjs';
+import { AES256, MIB } from './common.mjs';
 import { targetOf, transfer } from './bulk.mjs';
 import { ask } from './requests.mjs';
 
@@ -30,8 +30,8 @@ export const node = {
     peer.open(context, { cipher: AES256, target: direction ? targetOf(peer, direction) : 'answer' }),
 
   async measure(tunnel, { work }, { quick }) {
-    const bytes = (quick ? 16 * MIB : GIB / 2) * tunnel.weight;
-    const seconds = quick ? 0.2 : 1;
+    const bytes = (quick ? 16 * MIB : 384 * MIB) * tunnel.weight;
+    const seconds = quick ? 0.2 : 0.7;
     await tunnel.ask('watch', 'utilization');
     await work(tunnel, bytes, seconds);
     const utilization = 100 * (await tunnel.ask('utilization'));

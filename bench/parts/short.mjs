@@ -5,7 +5,7 @@ import { metered } from '../harness/processor.mjs';
 import { open } from './common.mjs';
 
 const LONGEST = 5; // seconds until a connection that does not end has failed
-const LIMIT = 10; // seconds for all of them
+const LIMIT = 15; // seconds for all of them
 
 export const short = {
   name: 'short',
@@ -31,7 +31,7 @@ export const short = {
   open,
 
   async measure(tunnel, { atOnce }, { quick }) {
-    const count = Math.round((quick ? 400 : 8000) * tunnel.weight);
+    const count = Math.round((quick ? 400 : 4000) * tunnel.weight);
     const options = { port: tunnel.port, atOnce, count, timeout: quick ? 2 : LONGEST };
     const limit = (quick ? 3 : LIMIT) * 1000;
     const { result, processor, server } = await metered(tunnel, () => measure('short', options, limit));
