@@ -94,9 +94,9 @@ const short = [16, 128].flatMap((atOnce) => {
 });
 
 const logon = [
-  atMost(0.1, 'connect to first forwarded byte, of OpenSSH\'s', (figures) => figures.ratio('logon', 'first byte, logon', 'first')),
-  atMost(0.4, 'logon: time, of `ssh`\'s', (figures) => figures.ratio('logon', 'first byte, logon', 'wall')),
-  atMost(0.4, 'logon: processor time, of `ssh`\'s', (figures) => figures.ratio('logon', 'first byte, logon', 'processor')),
+  atMost(0.1, 'connect to first forwarded byte, of OpenSSH\'s', (figures) => figures.ratio('logon', 'first byte of the target', 'first')),
+  atMost(0.4, 'logon: time, of `ssh`\'s', (figures) => figures.ratio('logon', 'logon', 'wall')),
+  atMost(0.4, 'logon: processor time, of `ssh`\'s', (figures) => figures.ratio('logon', 'logon', 'processor')),
 ];
 
 const node = ['bulk up 1', 'bulk down 1'].flatMap((one) => [

@@ -47,8 +47,9 @@ export class Meter {
     for (const pid of pids()) this.#before.set(pid, usage(pid));
   }
 
-  /** Seconds so far, of those that have not ended: what the others used is not known any more. */
+  /** Seconds so far, of those that have not ended: what the others used is not known any more. NaN of nobody. */
   read() {
+    if (this.#pids().length === 0) return NaN;
     let seconds = 0;
     for (const pid of this.#pids()) {
       const after = usage(pid);

@@ -31,7 +31,6 @@ export const property = {
   title: 'The property',
   about: 'Nanoseconds of a call, the mean of many in a program that does nothing else; of a callback, from the call to the callback.',
   metrics: { time: { label: 'ns each', compared: true } },
-  charts: [{ metric: 'time', title: 'Nanoseconds of a call' }],
   needs: ['sockopt'],
 
   cases: () => CASES,

@@ -70,9 +70,10 @@ pub(crate) fn run(mut options: Options) -> Result<(), Error> {
         let echo = serve(address, echo)?;
         let answer = serve(address, answer)?;
         let close = serve(address, close)?;
+        let greet = serve(address, greet)?;
         let any = serve(address, any)?;
         console::say(format_args!(
-            r#"{{"sink":{sink},"source":{source},"echo":{echo},"answer":{answer},"close":{close},"any":{any}}}"#
+            r#"{{"sink":{sink},"source":{source},"echo":{echo},"answer":{answer},"close":{close},"greet":{greet},"any":{any}}}"#
         ))?;
         console::closed().await;
         Ok(())
@@ -108,6 +109,12 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
+}
+
+/// Sends one byte before its client has said anything, as servers of many protocols do.
+async fn greet(mut stream: TcpStream) -> io::Result<()> {
+    stream.write_all(stream::bytes(1)).await?;
+    ended(stream).await
 }
 
 /// A target of all kinds, for a tunnel that leads to one port: the first byte says which.
