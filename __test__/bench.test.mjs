@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { ratio, spread } from '../bench/harness/statistics.mjs';
 import { test } from './helpers/bounded.mjs';
 import { temporaryFolder } from './helpers/keys.mjs';
 import { ROOT, run } from './helpers/process.mjs';
@@ -49,4 +50,14 @@ test('a quick run moves bytes and requests through us and OpenSSH', { timeout: L
     assert.ok(text && limit && figure);
     assert.equal(typeof met, 'boolean');
   }
+});
+
+test('ratios are of the same round, and rounds that failed count in none', () => {
+  const rounds = (...rates) => rates.map((rate) => (rate === null ? { failed: 'why' } : { values: { rate } }));
+  const ours = rounds(10, null, 30, 40);
+  const other = rounds(5, 1, 10, null);
+  assert.deepEqual(ratio(ours, other, 'rate'), { median: 2.5, least: 2, most: 3 });
+  assert.equal(ratio(ours, rounds(null), 'rate'), null);
+  assert.deepEqual(spread([3, 1, 2]), { median: 2, least: 1, most: 3 });
+  assert.equal(spread([]), null);
 });
