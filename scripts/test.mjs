@@ -7,6 +7,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { ensureSshd } from '../__test__/helpers/ensure-sshd.mjs';
+import { prepare } from '../bench/harness/prepare.mjs';
 import { SERVERS } from '../interop/servers.mjs';
 import { ROOT, setup } from './setup.mjs';
 
@@ -18,7 +19,10 @@ if (!ensureSshd()) process.exit(1);
 
 const chosen = process.argv.slice(2);
 // What can be installed or built is, before any clock runs; the suite about them says what is missing.
-if (chosen.length === 0) for (const server of SERVERS) server.available();
+if (chosen.length === 0) {
+  for (const server of SERVERS) server.available();
+  prepare({ npm: false, release: false });
+}
 const results = [];
 let failed = false;
 

@@ -10,7 +10,9 @@ use tokio::task::JoinSet;
 use crate::console;
 use crate::error::{Error, Failures};
 use crate::options::{Options, Positive};
+use crate::port::Port;
 use crate::runtime::{self, PATIENCE, gather, within};
+use crate::serve::Kind;
 use crate::stream;
 
 /// Which way the bytes go.
@@ -73,13 +75,13 @@ pub(crate) fn run(mut options: Options) -> Result<(), Error> {
         let mut tasks = JoinSet::new();
         for (stream, share) in ups.into_iter().zip(shares(bytes, connections)) {
             tasks.spawn(async move {
-                within(patience, upload(stream, share)).await?;
+                within(patience, upload(stream, share, ends(up))).await?;
                 Ok((Direction::Up, share, start.elapsed()))
             });
         }
         for (stream, share) in downs.into_iter().zip(shares(bytes, connections)) {
             tasks.spawn(async move {
-                within(patience, download(stream, share)).await?;
+                within(patience, download(stream, share, ends(down))).await?;
                 Ok((Direction::Down, share, start.elapsed()))
             });
         }
@@ -98,7 +100,11 @@ pub(crate) fn run(mut options: Options) -> Result<(), Error> {
 }
 
 /// Opens the connections of one direction, if there is one.
-async fn connect(port: Option<u16>, connections: usize, failures: &mut Failures) -> Vec<TcpStream> {
+async fn connect(
+    port: Option<Port>,
+    connections: usize,
+    failures: &mut Failures,
+) -> Vec<TcpStream> {
     let mut streams = Vec::new();
     let Some(port) = port else { return streams };
     for _ in 0..connections {
@@ -116,21 +122,35 @@ fn shares(bytes: u64, connections: usize) -> impl Iterator<Item = u64> {
     (0..connections).map(move |at| bytes / connections + u64::from(at < bytes % connections))
 }
 
+/// Whether the target tells the end of the bytes by the end of the stream.
+fn ends(port: Option<Port>) -> bool {
+    !matches!(port.and_then(|port| port.kind), Some(Kind::Take | Kind::Give))
+}
+
 /// Sends so many bytes to a sink, which has to confirm them.
-async fn upload(mut stream: TcpStream, bytes: u64) -> Result<(), Error> {
+async fn upload(mut stream: TcpStream, bytes: u64, ends: bool) -> Result<(), Error> {
+    if !ends {
+        stream.write_u64(bytes).await?;
+    }
     stream::write(&mut stream, bytes).await?;
-    stream.shutdown().await?;
+    if ends {
+        stream.shutdown().await?;
+    }
     let counted = stream.read_u64().await?;
     if counted != bytes {
         return Err(Error::Count { sent: bytes, counted });
     }
-    stream::read_to_end(&mut stream, 0).await
+    if ends { stream::read_to_end(&mut stream, 0).await } else { Ok(()) }
 }
 
 /// Has a source send so many bytes, and then the end of the stream.
-async fn download(mut stream: TcpStream, bytes: u64) -> Result<(), Error> {
+async fn download(mut stream: TcpStream, bytes: u64, ends: bool) -> Result<(), Error> {
     stream.write_u64(bytes).await?;
-    stream::read_to_end(&mut stream, bytes).await
+    if ends {
+        stream::read_to_end(&mut stream, bytes).await
+    } else {
+        stream::read_answer(&mut stream, bytes).await
+    }
 }
 
 fn report(

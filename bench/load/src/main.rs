@@ -18,6 +18,7 @@ mod first;
 mod floor;
 mod idle;
 mod options;
+mod port;
 mod requests;
 mod runtime;
 mod samples;
@@ -38,7 +39,9 @@ usage: sshtunnel-load COMMAND [--option value]...
 Targets and clients; every PORT is one of 127.0.0.1, times are microseconds unless named seconds
   serve      [--bind 127.0.0.1]
              targets, each on a port of its own, until stdin closes:
-             {\"sink\",\"source\",\"echo\",\"answer\",\"close\"}
+             {\"sink\",\"source\",\"echo\",\"answer\",\"close\",\"greet\",\"any\"};
+             any is all of them: a client's PORT/sink, PORT/source .. says which; with PORT/take
+             and PORT/give, bulk goes without ends of streams, for tunnels that lose them
   bulk       --direction up|down --port PORT [--connections 1] --bytes N
              --direction both --port-up PORT --port-down PORT [--connections 1] --bytes N
              N bytes per direction in all, to a sink or from a source:
@@ -49,8 +52,9 @@ Targets and clients; every PORT is one of 127.0.0.1, times are microseconds unle
   short      --port PORT --at-once C --count N
              connect to close, 1 KiB out, 1 KiB back, wait for the end:
              {\"count\",\"seconds\",\"failures\",\"p50\",\"p99\"}
-  first      --port PORT [--count 1]
-             connect to echo, one byte out, one byte back, in series:
+  first      --port PORT [--speaker client|target] [--count 1]
+             connect to echo, one byte out, one byte back, in series; or connect to greet, which
+             speaks first:
              {\"count\",\"failures\",\"first\",\"p50\",\"p99\",\"max\"}
   idle       --port PORT --connections N [--at-once 64]
              opens N connections to echo: {\"open\",\"failures\"}; each line 'echo' on stdin has

@@ -38,6 +38,13 @@ pub(crate) fn run(mut options: Options) -> Result<(), Error> {
                 Err(error) => failures.add(&error),
             }
         }
+        // Each is open from end to end before any time runs.
+        let mut tasks = JoinSet::new();
+        for mut stream in streams {
+            tasks.spawn(within(patience, async { exchange(&mut stream).await.map(|()| stream) }));
+        }
+        let mut streams = Vec::new();
+        gather(tasks, &mut failures, |stream| streams.push(stream)).await;
         let start = Instant::now() + Duration::from_secs_f64(warmup);
         let window = Window { start, end: start + Duration::from_secs_f64(seconds) };
         // Whole seconds are fine for what only ends a run that hangs.
@@ -58,13 +65,18 @@ pub(crate) fn run(mut options: Options) -> Result<(), Error> {
     })
 }
 
+/// One request and its answer.
+async fn exchange(stream: &mut TcpStream) -> Result<(), Error> {
+    stream::write(stream, REQUEST as u64).await?;
+    stream::read_answer(stream, REQUEST as u64).await
+}
+
 /// Asks again as soon as the answer is there. The answer that comes after the window is the last.
 async fn ask(mut stream: TcpStream, window: Window) -> Result<Samples, Error> {
     let mut samples = Samples::default();
     let mut asked = Instant::now();
     loop {
-        stream::write(&mut stream, REQUEST as u64).await?;
-        stream::read_answer(&mut stream, REQUEST as u64).await?;
+        exchange(&mut stream).await?;
         let answered = Instant::now();
         if answered > window.end {
             return Ok(samples);

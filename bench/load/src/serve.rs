@@ -20,6 +20,46 @@ const BACKLOG: u32 = 16_384;
 /// How long to leave a listener alone that cannot accept, for want of descriptors as a rule.
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// What a target does; as a byte, what the target of all kinds is told.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Kind {
+    /// Reads and counts.
+    Sink,
+    /// Sends as much as it is asked for.
+    Source,
+    /// Sends back what comes.
+    Echo,
+    /// Answers request after request.
+    Answer,
+    /// Answers one, and closes.
+    Close,
+    /// A sink that is told how much comes, and needs no end of the stream.
+    Take,
+    /// A source that leaves the end of the stream to its client.
+    Give,
+}
+
+impl Kind {
+    /// In the order of their bytes.
+    const ALL: [(&str, Self); 7] = [
+        ("sink", Self::Sink),
+        ("source", Self::Source),
+        ("echo", Self::Echo),
+        ("answer", Self::Answer),
+        ("close", Self::Close),
+        ("take", Self::Take),
+        ("give", Self::Give),
+    ];
+
+    pub(crate) fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find_map(|(known, kind)| (known == name).then_some(kind))
+    }
+
+    fn by_byte(byte: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(byte)).map(|&(_, kind)| kind)
+    }
+}
+
 pub(crate) fn run(mut options: Options) -> Result<(), Error> {
     let address = options.optional("bind")?.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let address = SocketAddr::new(address, 0);
@@ -30,8 +70,10 @@ pub(crate) fn run(mut options: Options) -> Result<(), Error> {
         let echo = serve(address, echo)?;
         let answer = serve(address, answer)?;
         let close = serve(address, close)?;
+        let greet = serve(address, greet)?;
+        let any = serve(address, any)?;
         console::say(format_args!(
-            r#"{{"sink":{sink},"source":{source},"echo":{echo},"answer":{answer},"close":{close}}}"#
+            r#"{{"sink":{sink},"source":{source},"echo":{echo},"answer":{answer},"close":{close},"greet":{greet},"any":{any}}}"#
         ))?;
         console::closed().await;
         Ok(())
@@ -69,6 +111,26 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
+/// Sends one byte before its client has said anything, as servers of many protocols do.
+async fn greet(mut stream: TcpStream) -> io::Result<()> {
+    stream.write_all(stream::bytes(1)).await?;
+    ended(stream).await
+}
+
+/// A target of all kinds, for a tunnel that leads to one port: the first byte says which.
+async fn any(mut stream: TcpStream) -> io::Result<()> {
+    match Kind::by_byte(stream.read_u8().await?) {
+        Some(Kind::Sink) => sink(stream).await,
+        Some(Kind::Source) => source(stream).await,
+        Some(Kind::Echo) => echo(stream).await,
+        Some(Kind::Answer) => answer(stream).await,
+        Some(Kind::Close) => close(stream).await,
+        Some(Kind::Take) => take(stream).await,
+        Some(Kind::Give) => give(stream).await,
+        None => Ok(()),
+    }
+}
+
 /// Reads all that comes, then tells how much it was in eight big-endian bytes.
 pub(crate) async fn sink(mut stream: TcpStream) -> io::Result<()> {
     let mut count = 0_u64;
@@ -84,6 +146,33 @@ pub(crate) async fn sink(mut stream: TcpStream) -> io::Result<()> {
 async fn source(mut stream: TcpStream) -> io::Result<()> {
     let count = stream.read_u64().await?;
     stream::write(&mut stream, count).await
+}
+
+/// Reads a number of eight big-endian bytes and as many bytes, then tells how much it was.
+async fn take(mut stream: TcpStream) -> io::Result<()> {
+    let expected = stream.read_u64().await?;
+    let mut count = 0;
+    while count < expected {
+        match stream::read(&mut stream).await? {
+            0 => return Ok(()),
+            more => count += more,
+        }
+    }
+    stream.write_all(&count.to_be_bytes()).await?;
+    ended(stream).await
+}
+
+/// As a source, and then waits until its client ends the connection.
+async fn give(mut stream: TcpStream) -> io::Result<()> {
+    let count = stream.read_u64().await?;
+    stream::write(&mut stream, count).await?;
+    ended(stream).await
+}
+
+/// Reads until the end of the stream.
+async fn ended(mut stream: TcpStream) -> io::Result<()> {
+    while stream::read(&mut stream).await? > 0 {}
+    Ok(())
 }
 
 /// Sends back all that comes. Holds no memory while nothing does.

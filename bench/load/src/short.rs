@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use crate::console;
 use crate::error::{Error, Failures};
 use crate::options::{Options, Positive};
+use crate::port::Port;
 use crate::runtime::{self, PATIENCE, repeat, within};
 use crate::samples::Samples;
 use crate::stream::{self, REQUEST};
@@ -32,7 +33,7 @@ pub(crate) fn run(mut options: Options) -> Result<(), Error> {
 }
 
 /// Connects, asks, reads the answer and the end of the stream; the time that took.
-async fn exchange(port: u16) -> Result<Duration, Error> {
+async fn exchange(port: Port) -> Result<Duration, Error> {
     let start = Instant::now();
     let mut stream = stream::connect(port).await?;
     stream::write(&mut stream, REQUEST as u64).await?;

@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::error::Error;
+use crate::port::Port;
 
 /// Bytes of one read or write at most: what keeps the calls few and the data in the cache.
 pub(crate) const BLOCK: usize = 256 * 1024;
@@ -47,9 +48,13 @@ pub(crate) fn bytes(length: usize) -> &'static [u8] {
 }
 
 /// Connects to a port of this machine, with TCP_NODELAY.
-pub(crate) async fn connect(port: u16) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?;
+pub(crate) async fn connect(port: Port) -> io::Result<TcpStream> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.number));
+    let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
+    if let Some(kind) = port.kind {
+        stream.write_u8(kind as u8).await?;
+    }
     Ok(stream)
 }
 

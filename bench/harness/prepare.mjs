@@ -1,0 +1,45 @@
+// Makes ready what a run needs: the addon, the load tool, OpenSSH, and the peers from npm.
+
+import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { ensure, ensureSshd } from '../../__test__/helpers/ensure-sshd.mjs';
+import { ROOT, mustRun, setup } from '../../scripts/setup.mjs';
+
+const BENCH = join(ROOT, 'bench');
+
+/** Whether the addon is the release build: figures of another one would say nothing. */
+function released() {
+  const folder = join(ROOT, 'target', 'release');
+  const library = ['libsshtunnel_native.so', 'libsshtunnel_native.dylib'].map((name) => join(folder, name)).find(existsSync);
+  const [addon] = readdirSync(ROOT).filter((name) => name.endsWith('.node'));
+  return library !== undefined && statSync(library).size === statSync(join(ROOT, addon)).size;
+}
+
+/** @param options.npm whether peers from npm take part; @param options.release whether speed counts */
+export function prepare({ npm, release }) {
+  setup();
+  if (release && !released()) mustRun('npm', ['run', '--silent', 'build']);
+  mustRun('cargo', ['build', '--quiet', '--release', '--locked', '--package', 'sshtunnel-load']);
+  if (!ensureSshd()) process.exit(1);
+  if (!ensure(['ssh'], ['openssh-client'])) {
+    console.error('OpenSSH\'s ssh is needed to compare with: install openssh-client');
+    process.exit(1);
+  }
+  if (npm && !installed()) {
+    mustRun('npm', ['ci', '--no-audit', '--no-fund', '--loglevel', 'error'], { cwd: BENCH });
+  }
+}
+
+/** Whether npm has installed what the lock file says. */
+function installed() {
+  const record = join(BENCH, 'node_modules', '.package-lock.json');
+  const changed = (path) => statSync(path).mtimeMs;
+  return existsSync(record) && changed(join(BENCH, 'package-lock.json')) < changed(record);
+}
+
+/** The version of a package that a run compares with, or null. */
+export function version(name) {
+  const path = join(BENCH, 'node_modules', name, 'package.json');
+  return existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')).version : null;
+}
