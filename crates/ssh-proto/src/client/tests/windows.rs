@@ -106,7 +106,8 @@ fn all_channels_share_what_there_is_and_give_it_back() {
     assert_eq!(window, LEAST, "there is nothing left");
     pair.client.close(first);
     pair.say(&about(CHANNEL_CLOSE, first.index() as u32));
-    (pair.take(), pair.server.take());
+    pair.take();
+    pair.server.take();
     let (_, window) = open(&mut pair, 102);
     assert_eq!(window, WINDOW);
     // A channel that is refused never had anything.
