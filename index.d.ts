@@ -367,6 +367,31 @@ export interface SSHTunnelOptions {
    * The first logon is not tried again: its error belongs to the call that asked for it.
    */
   reconnect?: boolean | ReconnectOptions | undefined;
+  /**
+   * Bytes that the far side of each connection may send ahead of what the local program has taken:
+   * the most that a connection which stops reading can cost. 131072 (128 KiB) to 1073741824 (1 GiB).
+   * Default: 16777216 (16 MiB), or `memoryLimit` if that is less.
+   *
+   * A connection receives at most one window in each round trip to the server. Its window begins at
+   * 2 MiB (at `windowLimit`, if that is less) and grows while bandwidth and round trip fill it, so
+   * only a connection that has been fast over a long path comes to hold more; one whose program has
+   * read little keeps 2 MiB. A window that was slow for long goes back to where it began. The round
+   * trip is measured by requests like those of `keepaliveInterval`: one after the logon, then at
+   * most one a second while much is received. A server that never answers them grants no growth.
+   *
+   * 16 MiB are 160 MiB/s at a round trip of 100 ms.
+   */
+  windowLimit?: number | undefined;
+  /**
+   * Bytes that the windows of all open connections may come to together, `windowLimit` or more: the
+   * most that programs which stop reading can cost. Default: 1073741824 (1 GiB).
+   *
+   * What a window holds counts whether it is used or not, until its connection's far side is closed.
+   * When nothing is left, no window grows, and new connections get 128 KiB each all the same: enough
+   * for requests and their answers. A jump host has one window of its own, which all connections
+   * share.
+   */
+  memoryLimit?: number | undefined;
 }
 
 /**

@@ -19,6 +19,12 @@ const MOST_DESCRIPTOR = 2 ** 31 - 1;
 const INITIAL_DELAY = 1000;
 const MAX_DELAY = 30_000;
 
+/** Bytes: the range of `windowLimit`, and what it and `memoryLimit` are by default. */
+const LEAST_WINDOW = 128 * 1024;
+const MOST_WINDOW = 2 ** 30;
+const WINDOW_LIMIT = 16 * 1024 * 1024;
+const MEMORY_LIMIT = 2 ** 30;
+
 /** Answers to `count` questions, or fewer: not answered. The array is a copy. */
 function checkResponses(value, count) {
   if (!Array.isArray(value)) throw invalidArgType('responses', 'an instance of Array', value, { secret: true });
@@ -94,6 +100,16 @@ function checkReconnect(value, name) {
   };
 }
 
+/** How large receive windows may become, with defaults that go with what is given. */
+function checkWindows({ windowLimit, memoryLimit }) {
+  if (windowLimit !== undefined) checkInteger(windowLimit, 'options.windowLimit', LEAST_WINDOW, MOST_WINDOW);
+  if (memoryLimit !== undefined) checkInteger(memoryLimit, 'options.memoryLimit', windowLimit ?? LEAST_WINDOW, Number.MAX_SAFE_INTEGER);
+  return {
+    windowLimit: windowLimit ?? Math.min(WINDOW_LIMIT, memoryLimit ?? MEMORY_LIMIT),
+    memoryLimit: memoryLimit ?? MEMORY_LIMIT,
+  };
+}
+
 /**
  * Checks the constructor's options; names that are not known are left alone, as Node does.
  * @returns {{ native: object, verifiers: (Function | undefined)[], interactive: boolean, sock?: object, wipe: () => void }}
@@ -136,6 +152,7 @@ function checkOptions(options) {
     idleTimeout: checkMilliseconds(idleTimeout, 'options.idleTimeout'),
     readyTimeout: checkMilliseconds(readyTimeout, 'options.readyTimeout'),
     reconnect: checkReconnect(reconnect, 'options.reconnect'),
+    ...checkWindows(options),
   };
   if (forceIPv4 && forceIPv6) throw invalidArgValue('options.forceIPv6', 'leaves no address together with forceIPv4', true);
   if (localAddress !== undefined) native.localAddress = checkName(localAddress, 'options.localAddress');

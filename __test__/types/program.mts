@@ -59,6 +59,8 @@ const options: SSHTunnelOptions = {
   keepaliveCountMax: 3,
   readyTimeout: 20_000,
   reconnect: { initialDelay: 1000, maxDelay: 30_000, maxAttempts: undefined },
+  windowLimit: 2 ** 24,
+  memoryLimit: 2 ** 30,
 };
 
 const tunnel = new SSHTunnel(options);

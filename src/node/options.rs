@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
-use ssh_proto::Rekey;
+use ssh_proto::{Rekey, Windows};
 use zeroize::Zeroizing;
 
 use super::algorithms::AlgorithmLists;
@@ -107,6 +107,10 @@ pub struct Options {
     pub ready_timeout: f64,
     /// How to set up a lost session again.
     pub reconnect: Option<ReconnectOption>,
+    /// Bytes that each connection may have under way and unread.
+    pub window_limit: u32,
+    /// Bytes that all of them may, together.
+    pub memory_limit: f64,
 }
 
 /// How to set up a lost session again, defaults filled in.
@@ -174,20 +178,30 @@ impl From<RekeyLimits> for Rekey {
     }
 }
 
+/// What holds for the tunnel's own server and for its jump hosts alike.
+#[derive(Clone, Copy)]
+struct Shared {
+    ready_timeout: Duration,
+    windows: Windows,
+}
+
 impl Options {
     /// What a tunnel is made of. The secrets move; only the key's bytes, which JavaScript owns, are
     /// copied.
     pub(super) fn into_parts(self) -> Result<(Config, Settings), Failure> {
         let dialing = routes::dialing(self.local_address, self.force_ipv4, self.force_ipv6)?;
-        let ready_timeout = duration(self.ready_timeout).unwrap_or(CENTURY);
+        let shared = Shared {
+            ready_timeout: duration(self.ready_timeout).unwrap_or(CENTURY),
+            windows: Windows { limit: self.window_limit, memory: self.memory_limit as u64 },
+        };
         // Whichever is the first is reached from here, the others through the one before.
         let first = self.jump.first().unwrap_or(&self.server);
         let mut route = routes::first(first, dialing, self.shell)?;
         for (number, hop) in (0..).zip(self.jump) {
-            route = routes::through(hop.into_target(route, Some(number), ready_timeout)?)?;
+            route = routes::through(hop.into_target(route, Some(number), shared)?)?;
         }
         let config = Config {
-            target: Arc::new(self.server.into_target(route, None, ready_timeout)?),
+            target: Arc::new(self.server.into_target(route, None, shared)?),
             reconnect: self.reconnect.map(Into::into),
             local_host: self.local_host,
             local_port: self.local_port,
@@ -208,7 +222,7 @@ impl Server {
         self,
         route: Route,
         hop: Option<u32>,
-        ready_timeout: Duration,
+        shared: Shared,
     ) -> Result<Target, Failure> {
         let option = self.option;
         let named = |mut failure: Failure| {
@@ -249,10 +263,11 @@ impl Server {
             credentials,
             trust,
             algorithms: self.algorithms.select().map_err(named)?,
-            ready_timeout,
+            ready_timeout: shared.ready_timeout,
             keepalive_interval: duration(self.keepalive_interval),
             keepalive_count_max: self.keepalive_count_max,
             rekey: self.rekey.into(),
+            windows: shared.windows,
         })
     }
 }

@@ -136,7 +136,7 @@ struct Pump {
 impl Pump {
     async fn run(mut self) {
         // What came with the answer to the opening is read already: nothing would announce it.
-        let outcome = match self.handle_events() {
+        let outcome = match self.handle_events(Instant::now()) {
             Ok(()) => poll_fn(|cx| self.poll(cx)).await,
             Err(error) => Err(error),
         };
@@ -182,7 +182,7 @@ impl Pump {
     /// Returns whether there may be more to do at once.
     fn turn(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<bool, Error> {
         let mut busy = self.receive(cx, now)?;
-        self.write_backlog(cx);
+        self.write_backlog(cx, now);
         self.finish_far();
         busy |= self.take(cx, now);
         self.release(cx, now);
@@ -214,15 +214,15 @@ impl Pump {
         }
         match self.link.poll_receive(cx, now) {
             Poll::Pending => Ok(false),
-            Poll::Ready(Ok(())) => self.handle_events().map(|()| true),
+            Poll::Ready(Ok(())) => self.handle_events(now).map(|()| true),
             Poll::Ready(Err(error)) => Err(self.link.loss(&error)),
         }
     }
 
-    fn handle_events(&mut self) -> Result<(), Error> {
+    fn handle_events(&mut self, now: Instant) -> Result<(), Error> {
         while let Some(event) = self.link.client.next_event()? {
             match event {
-                Event::Data { range, .. } => self.deliver(range),
+                Event::Data { range, .. } => self.deliver(range, now),
                 Event::Eof(_) => {
                     self.far = Far::Ended;
                     if self.ended {
@@ -245,7 +245,7 @@ impl Pump {
     }
 
     /// Hands bytes that have come to the session, and keeps what its socket refuses.
-    fn deliver(&mut self, range: Range<usize>) {
+    fn deliver(&mut self, range: Range<usize>, now: Instant) {
         let bytes = self.link.client.bytes(range);
         let mut count = 0;
         if self.backlog.is_empty() {
@@ -264,17 +264,17 @@ impl Pump {
             };
         }
         self.backlog.push(&bytes[count..]);
-        self.link.client.consumed(self.channel, count);
+        self.link.client.consumed(self.channel, count, now);
     }
 
     /// Writes from the backlog until it is empty or the session takes no more.
-    fn write_backlog(&mut self, cx: &mut Context<'_>) {
+    fn write_backlog(&mut self, cx: &mut Context<'_>, now: Instant) {
         while !self.backlog.is_empty() {
             if self.local.poll_write_ready(cx).is_pending() {
                 return;
             }
             match self.backlog.write(|slices| self.local.try_write_vectored(slices)) {
-                Ok(count) => self.link.client.consumed(self.channel, count),
+                Ok(count) => self.link.client.consumed(self.channel, count, now),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => self.backlog = Backlog::default(),
             }
@@ -283,7 +283,7 @@ impl Pump {
 
     /// Ready when the session has everything that came, or is gone.
     fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.write_backlog(cx);
+        self.write_backlog(cx, Instant::now());
         if self.backlog.is_empty() { Poll::Ready(()) } else { self.carrier.poll_released(cx) }
     }
 

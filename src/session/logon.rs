@@ -56,6 +56,7 @@ async fn log_on(logon: Logon) -> Result<Link, Error> {
         algorithms: logon.target.algorithms.clone(),
         known_keys,
         rekey: logon.target.rekey,
+        windows: logon.target.windows,
         ..Setup::new(credentials)
     };
     let mut link = Link::new(Client::new(setup, random), stream);

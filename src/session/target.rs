@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ssh_proto::key::PrivateKey;
-use ssh_proto::{Algorithms, AuthMethod, Identity, Rekey};
+use ssh_proto::{Algorithms, AuthMethod, Identity, Rekey, Windows};
 use zeroize::Zeroizing;
 
 use super::dial::Dialing;
@@ -42,6 +42,8 @@ pub struct Target {
     pub keepalive_count_max: u32,
     /// When keys are changed from our side.
     pub rekey: Rekey,
+    /// How much it may send ahead.
+    pub windows: Windows,
 }
 
 impl Target {

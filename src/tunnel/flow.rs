@@ -72,7 +72,7 @@ impl Driver {
                 let Some(connection) = self.table.of(channel) else { return };
                 connection.received += range.len() as u64;
                 if matches!(connection.stage, Stage::Reset) {
-                    return self.discard(channel, range.len());
+                    return self.discard(channel, range.len(), now);
                 }
                 if connection.arrived.is_empty() {
                     self.touched.push(channel.index());
@@ -109,10 +109,10 @@ impl Driver {
     /// Throws away what comes for a local program that has reset its connection. There is credit
     /// for it: without, OpenSSH does not look at its end of the connection any more, and would not
     /// notice when nobody is there to take what is still to be passed on.
-    fn discard(&mut self, channel: ChannelId, count: usize) {
+    fn discard(&mut self, channel: ChannelId, count: usize, now: Instant) {
         let Some(link) = &mut self.link else { return };
         let Some(connection) = self.table.of(channel) else { return };
-        link.client.consumed(channel, count);
+        link.client.consumed(channel, count, now);
         connection.dropped += count as u64;
         connection.discarded += count as u64;
         if connection.discarded > MOST_DISCARDED {
@@ -149,7 +149,7 @@ impl Driver {
         if !connection.arrived.is_empty() {
             let cx = &mut Context::from_waker(waker);
             match connection.deliver(&link.client, cx, now) {
-                Ok(count) => link.client.consumed(connection.channel, count),
+                Ok(count) => link.client.consumed(connection.channel, count, now),
                 Err(_) => return self.reset_by_local(index),
             }
         }
@@ -181,7 +181,7 @@ impl Driver {
                 Ok(0) => {}
                 Ok(count) => {
                     connection.active = now;
-                    link.client.consumed(connection.channel, count);
+                    link.client.consumed(connection.channel, count, now);
                 }
                 Err(_) => return self.reset_by_local(index),
             }

@@ -157,7 +157,8 @@ impl Driver {
                 connection.dropped += connection.backlog.len() as u64;
                 connection.backlog = Backlog::default();
                 if let Some(link) = &mut self.link {
-                    link.client.consumed(connection.channel, connection.dropped as usize);
+                    let count = connection.dropped as usize;
+                    link.client.consumed(connection.channel, count, Instant::now());
                 }
             }
             self.table.begin_to_linger(index);

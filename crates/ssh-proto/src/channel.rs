@@ -1,17 +1,14 @@
 //! Channels and their flow control (RFC 4254 section 5).
 
+use std::time::{Duration, Instant};
+
 use crate::Error;
 use crate::message::{
     CHANNEL_CLOSE, CHANNEL_EOF, CHANNEL_OPEN, CHANNEL_WINDOW_ADJUST, OpenFailure,
 };
+use crate::window::{Budget, Window, Windows};
 use crate::wire::{Reader, Writer, message};
 
-/// How much the server may send on a channel before it must wait for credit. It is also the most
-/// memory that a connection which stops reading can cost. OpenSSH grants the same.
-pub(crate) const WINDOW: u32 = 2 * 1024 * 1024;
-/// Credit is given back in portions of this size: half as often costs throughput on long links,
-/// twice as often costs messages.
-const CREDIT: u32 = WINDOW / 8;
 /// The most data that we take in one packet; OpenSSH sends no more in any case.
 const LONGEST_DATA: u32 = 32 * 1024;
 
@@ -62,10 +59,8 @@ enum Flow {
 #[derive(Debug)]
 struct Channel {
     stage: Stage,
-    /// How much the server may still send.
-    window: u32,
-    /// How much of what it sent has left us, and is not given back as credit yet.
-    consumed: u32,
+    /// What the server may send.
+    window: Window,
 }
 
 /// What became of a CHANNEL_OPEN.
@@ -77,14 +72,20 @@ pub(crate) enum Answer {
 }
 
 /// The channels of a session.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Channels {
     slots: Vec<Option<Channel>>,
     /// Indices of empty slots.
     free: Vec<u32>,
+    /// What their windows share.
+    budget: Budget,
 }
 
 impl Channels {
+    pub(crate) fn new(windows: Windows) -> Self {
+        Self { slots: Vec::new(), free: Vec::new(), budget: Budget::new(windows) }
+    }
+
     /// Starts a `direct-tcpip` channel; returns the message to send.
     pub(crate) fn open(
         &mut self,
@@ -93,7 +94,9 @@ impl Channels {
         originator: &str,
         originator_port: u16,
     ) -> (ChannelId, Vec<u8>) {
-        let channel = Channel { stage: Stage::Opening, window: WINDOW, consumed: 0 };
+        let window = self.budget.open();
+        let size = window.size();
+        let channel = Channel { stage: Stage::Opening, window };
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() as u32 - 1
@@ -102,7 +105,7 @@ impl Channels {
         let mut payload = message(CHANNEL_OPEN);
         payload.put_string(b"direct-tcpip");
         payload.put_uint32(index);
-        payload.put_uint32(WINDOW);
+        payload.put_uint32(size);
         payload.put_uint32(LONGEST_DATA);
         payload.put_string(host.as_bytes());
         payload.put_uint32(port.into());
@@ -128,16 +131,20 @@ impl Channels {
     }
 
     /// Takes note that `count` bytes have left us; returns the credit to send when it is due.
-    pub(crate) fn consumed(&mut self, id: ChannelId, count: usize) -> Option<[u8; 9]> {
+    pub(crate) fn consumed(
+        &mut self,
+        id: ChannelId,
+        count: usize,
+        now: Instant,
+        round_trip: Option<Duration>,
+    ) -> Option<[u8; 9]> {
         let channel = self.slots.get_mut(id.index())?.as_mut()?;
         let Stage::Open(remote) = &channel.stage else { return None };
-        channel.consumed += count as u32;
-        let wanted = remote.receiving == Flow::Open && remote.sending < Flow::Closed;
-        if !wanted || channel.consumed < CREDIT {
+        channel.window.consumed(count as u32, now);
+        if remote.receiving != Flow::Open || remote.sending == Flow::Closed {
             return None;
         }
-        let credit = std::mem::take(&mut channel.consumed);
-        channel.window += credit;
+        let credit = channel.window.credit(now, round_trip, &mut self.budget)?;
         let mut payload = [0; 9];
         payload[0] = CHANNEL_WINDOW_ADJUST;
         payload[1..5].copy_from_slice(&remote.id.to_be_bytes());
@@ -256,9 +263,9 @@ impl Channels {
         if remote.receiving != Flow::Open {
             return Err(Error::Protocol("data after the end of a channel"));
         }
-        channel.window = channel
+        channel
             .window
-            .checked_sub(length)
+            .received(length)
             .ok_or(Error::Protocol("more data than the window allows"))?;
         Ok((id, length as usize))
     }
@@ -333,7 +340,8 @@ impl Channels {
     }
 
     fn release(&mut self, id: ChannelId) {
-        if self.slots[id.index()].take().is_some() {
+        if let Some(channel) = self.slots[id.index()].take() {
+            self.budget.release(&channel.window);
             self.free.push(id.0);
         }
     }
@@ -349,6 +357,14 @@ pub(crate) fn about(number: u8, remote: u32) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::window::WINDOW;
+
+    /// What is given back at a time.
+    const CREDIT: u32 = WINDOW / 8;
+
+    fn channels() -> Channels {
+        Channels::new(Windows::default())
+    }
 
     fn numbers(values: &[u32]) -> Vec<u8> {
         values.iter().flat_map(|value| value.to_be_bytes()).collect()
@@ -359,7 +375,7 @@ mod tests {
     }
 
     fn opened() -> (Channels, ChannelId) {
-        let mut channels = Channels::default();
+        let mut channels = channels();
         let (id, _) = channels.open("host", 80, "127.0.0.1", 4000);
         let answer = with(&[0, 77, 1000, 500], |reader| channels.confirmed(reader));
         assert_eq!(answer, Ok((id, Answer::Opened)));
@@ -379,8 +395,9 @@ mod tests {
             data(&mut channels, 32_768).expect("within the window");
         }
         assert!(matches!(data(&mut channels, 1), Err(Error::Protocol(_))), "the window is used up");
-        assert_eq!(channels.consumed(id, CREDIT as usize - 1), None);
-        let credit = channels.consumed(id, 1).expect("a portion is due");
+        let now = Instant::now();
+        assert_eq!(channels.consumed(id, CREDIT as usize - 1, now, None), None);
+        let credit = channels.consumed(id, 1, now, None).expect("a portion is due");
         assert_eq!(credit[5..9], CREDIT.to_be_bytes());
         data(&mut channels, 32_768).expect("there is credit again");
     }
@@ -400,7 +417,7 @@ mod tests {
 
     #[test]
     fn a_late_confirmation_of_an_abandoned_channel_gets_close() {
-        let mut channels = Channels::default();
+        let mut channels = channels();
         let (id, _) = channels.open("host", 80, "127.0.0.1", 4000);
         assert_eq!(channels.close(id), None);
         let answer = with(&[0, 77, 1000, 500], |reader| channels.confirmed(reader));
@@ -412,7 +429,7 @@ mod tests {
 
     #[test]
     fn a_refusal_frees_the_number() {
-        let mut channels = Channels::default();
+        let mut channels = channels();
         let (id, _) = channels.open("host", 80, "127.0.0.1", 4000);
         let answer = with(&[0, 2], |reader| channels.refused(reader));
         assert_eq!(answer, Ok((id, Some(OpenFailure::ConnectFailed))));

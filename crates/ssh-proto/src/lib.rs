@@ -8,7 +8,7 @@
 //! - `transport`: identification, packets, ciphers, key exchange (RFC 4253).
 //! - [`agent`]: what is said to an agent that holds the user's keys.
 //! - `auth`: proving who the user is (RFC 4252).
-//! - `channel`: the channels and their windows (RFC 4254).
+//! - `channel`, `window`: the channels and their windows (RFC 4254).
 //! - [`key`]: private keys, host keys and signatures.
 //! - `wire`, `message`: the encoding of values and the numbers of messages (RFC 4250, 4251).
 
@@ -25,6 +25,7 @@ pub mod fuzzing;
 pub mod key;
 mod message;
 mod transport;
+mod window;
 mod wire;
 
 pub use auth::{
@@ -35,3 +36,4 @@ pub use client::{Client, Event, Keepalive, Rekey, Setup};
 pub use error::Error;
 pub use message::{DisconnectReason, OpenFailure};
 pub use transport::{AlgorithmError, AlgorithmKind, Algorithms, KnownKeys, Selection};
+pub use window::Windows;

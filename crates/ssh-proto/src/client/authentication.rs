@@ -86,6 +86,10 @@ impl Client {
                 self.phase = Phase::Connected;
                 self.inbound.logged_on();
                 self.outbound.logged_on();
+                // While nothing is under way that the answer could queue behind.
+                if let Some(heard) = self.watch.last_heard() {
+                    self.measure(heard);
+                }
                 Some(Event::Ready)
             }
             Step::Wait => None,

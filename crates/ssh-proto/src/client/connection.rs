@@ -64,7 +64,9 @@ impl Client {
                 // Nobody reads an error stream of a forwarded connection: away with it, so that it
                 // does not use up the window.
                 let (channel, length) = self.channels.data(&mut reader, true)?;
-                self.consumed(channel, length);
+                if let Some(heard) = self.watch.last_heard() {
+                    self.consumed(channel, length, heard);
+                }
             }
             CHANNEL_EOF => {
                 return Ok(Some(Event::Eof(self.channels.ended(&mut reader)?)));
@@ -96,7 +98,6 @@ impl Client {
                     self.reply(&[REQUEST_FAILURE])?;
                 }
             }
-            // Of answers to our keepalive, that they came is all that counts.
             REQUEST_SUCCESS => return Ok(self.global_answer(Some(reader))),
             REQUEST_FAILURE => return Ok(self.global_answer(None)),
             CHANNEL_SUCCESS | CHANNEL_FAILURE => {}
@@ -107,6 +108,16 @@ impl Client {
             }
         }
         Ok(None)
+    }
+
+    /// An answer to a global request of ours. Of those to the keepalive, that they came is all that
+    /// counts.
+    fn global_answer(&mut self, content: Option<Reader<'_>>) -> Option<Event> {
+        let number = self.requests.answered()?;
+        if let Some(heard) = self.watch.last_heard() {
+            self.round_trip.answered(number, heard);
+        }
+        self.proof(number, content)
     }
 
     fn refuse_open(&mut self, remote: u32) -> Result<(), Error> {

@@ -21,36 +21,27 @@ enum Stage {
     Unwanted,
     /// The server has not named its keys; the blobs of those that are known.
     Awaited(Vec<Vec<u8>>),
-    /// The server is to prove that it owns these keys, after so many answers to other requests.
+    /// The server is to prove that it owns these keys, in answer to the request of this number.
     Asked(Vec<PublicKey>, u64),
 }
 
-/// What is under way about the host keys, and which answer belongs to it.
+/// What is under way about the host keys.
 #[derive(Debug, Default)]
 pub(super) struct HostKeys {
     stage: Stage,
-    /// Global requests of ours that wait for their answers, which come in their order (RFC 4254
-    /// section 4).
-    unanswered: u64,
 }
 
 impl HostKeys {
-    /// A global request was sent that wants an answer.
-    pub(super) fn requested(&mut self) {
-        self.unanswered += 1;
-    }
-
-    /// An answer has come; the keys if it is the one about them.
-    fn answered(&mut self) -> Option<Vec<PublicKey>> {
-        self.unanswered = self.unanswered.saturating_sub(1);
-        let Stage::Asked(keys, before) = &mut self.stage else { return None };
-        if *before > 0 {
-            *before -= 1;
-            return None;
+    /// The request of this number was answered; the keys if it is the one about them.
+    fn answered(&mut self, number: u64) -> Option<Vec<PublicKey>> {
+        match &mut self.stage {
+            Stage::Asked(keys, asked) if *asked == number => {
+                let keys = std::mem::take(keys);
+                self.stage = Stage::Unwanted;
+                Some(keys)
+            }
+            Stage::Asked(..) | Stage::Unwanted | Stage::Awaited(_) => None,
         }
-        let keys = std::mem::take(keys);
-        self.stage = Stage::Unwanted;
-        Some(keys)
     }
 }
 
@@ -83,15 +74,14 @@ impl Client {
         for key in &keys {
             request.put_string(key.blob());
         }
-        self.host_keys.stage = Stage::Asked(keys, self.host_keys.unanswered);
-        self.host_keys.requested();
-        self.send(&request);
+        let number = self.request(&request);
+        self.host_keys.stage = Stage::Asked(keys, number);
     }
 
-    /// An answer to a global request: `string signature` for each key, if it is a proof. One that
-    /// is not complete is none, and no reason to end a session that is sound.
-    pub(super) fn global_answer(&mut self, signatures: Option<Reader<'_>>) -> Option<Event> {
-        let keys = self.host_keys.answered()?;
+    /// The answer to the request of this number: `string signature` for each key, if it is a proof.
+    /// One that is not complete is none, and no reason to end a session that is sound.
+    pub(super) fn proof(&mut self, number: u64, signatures: Option<Reader<'_>>) -> Option<Event> {
+        let keys = self.host_keys.answered(number)?;
         let proved = proved(&keys, signatures?, self.keys.session());
         proved.is_ok().then_some(Event::HostKeys(keys))
     }

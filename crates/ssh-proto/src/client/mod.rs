@@ -15,6 +15,8 @@ mod handshake;
 mod host_keys;
 mod keepalive;
 mod rekey;
+mod requests;
+mod round_trip;
 mod upkeep;
 
 pub use keepalive::Keepalive;
@@ -35,11 +37,14 @@ use crate::message::{
     CHANNEL_DATA, CHANNEL_WINDOW_ADJUST, DISCONNECT, DisconnectReason, OpenFailure,
 };
 use crate::transport::{Algorithms, Identification, Inbound, KnownKeys, Offer, Outbound};
+use crate::window::Windows;
 use crate::wire::{Writer, message};
 use handshake::Keys;
 use host_keys::HostKeys;
 use keepalive::Watch;
 use rekey::Wear;
+use requests::Requests;
+use round_trip::RoundTrip;
 
 /// Payloads below this are worth a copy to lie beside the one before: the socket they go to then
 /// gets one slice instead of thousands.
@@ -115,11 +120,13 @@ pub struct Setup {
     /// What is known of this server's host keys. It is asked for these before others: a server with
     /// several keys then shows one that can be recognised.
     pub known_keys: KnownKeys,
+    /// How much the server may send ahead.
+    pub windows: Windows,
 }
 
 impl Setup {
     /// With nothing but credentials: every algorithm in its usual place, keys changed as often as
-    /// they should be, and nothing asked of a silent server.
+    /// they should be, windows as large as is usual, and nothing asked of a silent server.
     pub fn new(credentials: Credentials) -> Self {
         Self {
             credentials,
@@ -127,6 +134,7 @@ impl Setup {
             rekey: Rekey::default(),
             algorithms: Algorithms::default(),
             known_keys: KnownKeys::default(),
+            windows: Windows::default(),
         }
     }
 }
@@ -141,6 +149,8 @@ pub struct Client {
     channels: Channels,
     watch: Watch,
     wear: Wear,
+    requests: Requests,
+    round_trip: RoundTrip,
     host_keys: HostKeys,
     /// Messages that may not be sent while keys are being changed; a password may be among them.
     held: Vec<Zeroizing<Vec<u8>>>,
@@ -161,9 +171,11 @@ impl Client {
             outbound: Outbound::new(),
             keys: Keys::new(Box::new(random), offer),
             auth: Auth::new(setup.credentials),
-            channels: Channels::default(),
+            channels: Channels::new(setup.windows),
             watch: Watch::new(setup.keepalive),
             wear: Wear::new(setup.rekey),
+            requests: Requests::default(),
+            round_trip: RoundTrip::default(),
             host_keys: HostKeys::default(),
             held: Vec::new(),
             replies: 0,
@@ -368,10 +380,11 @@ impl Client {
     }
 
     /// `count` bytes that came on the channel have left for where they go: the server may send as
-    /// many more.
-    pub fn consumed(&mut self, channel: ChannelId, count: usize) {
-        if let Some(credit) = self.channels.consumed(channel, count) {
+    /// many more, and more yet if the channel's window holds it up.
+    pub fn consumed(&mut self, channel: ChannelId, count: usize, now: Instant) {
+        if let Some(credit) = self.channels.consumed(channel, count, now, self.round_trip.least()) {
             self.send(&credit);
+            self.measure(now);
         }
     }
 

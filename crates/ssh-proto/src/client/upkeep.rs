@@ -30,8 +30,7 @@ impl Client {
 
     fn keep_up(&mut self, now: Instant) -> Result<(), Error> {
         if self.watch.expired(now)? {
-            self.host_keys.requested();
-            self.send(&keepalive::request());
+            self.request(&keepalive::request());
         }
         if self.keys.may_change() && self.wear.deadline().is_some_and(|due| due <= now) {
             self.offer();

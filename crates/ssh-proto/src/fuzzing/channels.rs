@@ -8,18 +8,21 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::ledger::{Ledger, byte};
+use super::ledger::{LIMIT, Ledger, byte};
 use super::{Input, speech};
-use crate::channel::WINDOW;
 use crate::message::{
     CHANNEL_CLOSE, CHANNEL_DATA, CHANNEL_OPEN_CONFIRMATION, CHANNEL_OPEN_FAILURE,
 };
 use crate::transport::{Inbound, Outbound};
+use crate::window::LEAST;
 use crate::wire::{Reader, Writer, message};
-use crate::{ChannelId, Client, DisconnectReason, Error, Event};
+use crate::{ChannelId, Client, DisconnectReason, Error, Event, Windows};
 
 /// Channels that the owner has at a time.
 pub(super) const MOST: usize = 8;
+
+/// What the windows of all channels may come to, beside a least one for each.
+const MEMORY: u64 = 10 * 1024 * 1024;
 
 /// Pieces that what is on the line is cut into.
 const MOST_PIECES: usize = 1000;
@@ -63,7 +66,7 @@ struct Play {
 pub fn channels(data: &[u8]) {
     let mut input = Input::new(data);
     let mut play = Play {
-        client: Client::logged_on(),
+        client: Client::logged_on(Windows { limit: LIMIT, memory: MEMORY }),
         now: Instant::now(),
         line: Outbound::new(),
         said: Vec::new(),
@@ -122,7 +125,7 @@ impl Play {
             (7..=9, Some(view)) => {
                 let count = input.below(view.got - view.consumed + 1);
                 view.consumed += count;
-                self.client.consumed(view.id, count);
+                self.client.consumed(view.id, count, self.now);
             }
             (10 | 11, Some(view)) => {
                 view.eof |= view.opened;
@@ -265,7 +268,7 @@ impl Play {
             Event::Data { range, .. } => {
                 assert!((view.opened || view.closed) && !view.ended && !view.over);
                 view.got += range.len();
-                assert!(view.got <= WINDOW as usize + view.consumed, "beyond the window");
+                assert!(view.got <= LIMIT as usize + view.consumed, "beyond the window");
                 let mut bytes = self.client.bytes(range);
                 assert!(!bytes.is_empty());
                 while !bytes.is_empty() {
@@ -310,6 +313,22 @@ impl Play {
             }
         }
         assert!(self.ledger.replies_are_due(self.said.len()), "answers without questions");
+        if self.error.is_none() && self.said.is_empty() {
+            self.check_windows();
+        }
+    }
+
+    /// What lies here and what may come stays within the limits, for each channel and for all.
+    fn check_windows(&self) {
+        assert!(self.ledger.windows_hold());
+        let mut sum = 0;
+        for view in self.views.values() {
+            let window = self.ledger.window(view.id.index() as u32, view.consumed as u64);
+            let Some(window) = window else { continue };
+            assert!(window <= LIMIT.into(), "a window of {window} bytes");
+            sum += window;
+        }
+        assert!(sum <= MEMORY + MOST as u64 * u64::from(LEAST), "windows of {sum} bytes");
     }
 
     /// Both sides close what there is.
@@ -332,7 +351,7 @@ impl Play {
         }
         self.views.retain(|_, view| !(view.closed && view.over));
         self.listen();
-        for (at, id) in self.ledger.owed.clone().into_iter().enumerate() {
+        for (at, id) in self.ledger.owed.clone().into_keys().enumerate() {
             let mut answer =
                 message(if at % 2 == 0 { CHANNEL_OPEN_FAILURE } else { CHANNEL_OPEN_CONFIRMATION });
             for number in [id, 0, 0, 1] {

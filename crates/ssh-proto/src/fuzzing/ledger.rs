@@ -1,6 +1,6 @@
 //! The books of a server about what it said and what the client may answer.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::message::{
     CHANNEL_CLOSE, CHANNEL_DATA, CHANNEL_EOF, CHANNEL_EXTENDED_DATA, CHANNEL_FAILURE, CHANNEL_OPEN,
@@ -8,7 +8,11 @@ use crate::message::{
     GLOBAL_REQUEST, KEX_DH_GEX_INIT, KEX_DH_GEX_REQUEST, KEX_ECDH_INIT, KEXINIT, REQUEST_FAILURE,
     UNIMPLEMENTED,
 };
+use crate::window::LEAST;
 use crate::wire::Reader;
+
+/// The most that the client may let a server send ahead on one channel.
+pub(super) const LIMIT: u32 = 4 * 1024 * 1024;
 
 /// A channel that the server confirmed and that one side has not closed.
 #[derive(Debug, Default)]
@@ -19,9 +23,11 @@ struct Life {
     longest: u32,
     /// How much it sent.
     got: usize,
-    /// How much the server sent, and how much of that the client gave back as credit.
+    /// How much the server sent, how much of that on the error stream, which the client discards,
+    /// and how much the client let it send.
     sent: u64,
-    credited: u64,
+    discarded: u64,
+    granted: u64,
     /// What the client said.
     eof: bool,
     closed: bool,
@@ -31,8 +37,8 @@ struct Life {
 
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    /// The client's numbers of channels that wait for an answer.
-    pub(super) owed: BTreeSet<u32>,
+    /// The client's numbers of channels that wait for an answer, and their windows.
+    pub(super) owed: BTreeMap<u32, u32>,
     /// The channels by the client's numbers.
     lives: BTreeMap<u32, Life>,
     /// What the server said, and what was said for nothing but that.
@@ -61,19 +67,21 @@ impl Ledger {
         let id = reader.uint32().unwrap();
         match number {
             CHANNEL_OPEN_CONFIRMATION => {
-                assert!(self.owed.remove(&id), "confirmed without having been asked for");
+                let granted = self.owed.remove(&id).expect("it was asked for").into();
                 let (remote, window) = (reader.uint32().unwrap(), reader.uint32().unwrap().into());
                 let longest = reader.uint32().unwrap();
-                self.lives.insert(id, Life { remote, window, longest, ..Life::default() });
+                self.lives.insert(id, Life { remote, window, longest, granted, ..Life::default() });
             }
             CHANNEL_OPEN_FAILURE => {
-                assert!(self.owed.remove(&id), "refused without having been asked for");
+                assert!(self.owed.remove(&id).is_some(), "refused without having been asked for");
             }
             CHANNEL_WINDOW_ADJUST => self.life(id).window += u64::from(reader.uint32().unwrap()),
             CHANNEL_DATA => self.life(id).sent += reader.string().unwrap().len() as u64,
             CHANNEL_EXTENDED_DATA => {
                 reader.uint32().unwrap();
-                self.life(id).sent += reader.string().unwrap().len() as u64;
+                let count = reader.string().unwrap().len() as u64;
+                self.life(id).sent += count;
+                self.life(id).discarded += count;
             }
             CHANNEL_CLOSE => {
                 self.life(id).over = true;
@@ -106,8 +114,10 @@ impl Ledger {
         match number {
             CHANNEL_OPEN => {
                 assert_eq!(reader.string(), Ok(&b"direct-tcpip"[..]));
-                let id = reader.uint32().unwrap();
-                assert!(!self.lives.contains_key(&id) && self.owed.insert(id), "{id} is taken");
+                let (id, window) = (reader.uint32().unwrap(), reader.uint32().unwrap());
+                assert!((LEAST..=LIMIT).contains(&window), "a window of {window} bytes");
+                let taken = self.lives.contains_key(&id) || self.owed.insert(id, window).is_some();
+                assert!(!taken, "{id} is taken");
             }
             CHANNEL_DATA
             | CHANNEL_WINDOW_ADJUST
@@ -145,6 +155,18 @@ impl Ledger {
         self.replies <= self.said + more
     }
 
+    /// Whether everything that the client took was within what it had let the server send.
+    pub(super) fn windows_hold(&self) -> bool {
+        self.lives.values().all(|life| life.sent <= life.granted)
+    }
+
+    /// What is left of all that the client let the server send on a channel when the owner has
+    /// consumed so much; `None` unless the channel is confirmed.
+    pub(super) fn window(&self, id: u32, consumed: u64) -> Option<u64> {
+        let life = self.lives.get(&id)?;
+        Some(life.granted.checked_sub(life.discarded + consumed).expect("it was granted before"))
+    }
+
     /// The channels that the server has not closed.
     pub(super) fn open(&self) -> Vec<u32> {
         self.lives.iter().filter(|(_, life)| !life.over).map(|(id, _)| *id).collect()
@@ -171,8 +193,9 @@ impl Life {
                 }
             }
             CHANNEL_WINDOW_ADJUST => {
-                self.credited += u64::from(reader.uint32().unwrap());
-                assert!(self.credited <= self.sent, "credit for nothing");
+                let credit = u64::from(reader.uint32().unwrap());
+                self.granted += credit;
+                assert!(credit > 0 && self.granted <= self.sent + u64::from(LIMIT), "{credit}");
             }
             CHANNEL_EOF => {
                 assert!(!self.eof);

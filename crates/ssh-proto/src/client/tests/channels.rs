@@ -172,7 +172,7 @@ fn closes_in_every_order() {
         // Once more is once too often, and does nothing.
         pair.client.close(channel);
         pair.client.eof(channel);
-        pair.client.consumed(channel, 1_000_000);
+        pair.client.consumed(channel, 1_000_000, pair.now);
         assert_eq!(pair.client.pending(), b"");
         number += 1;
         assert_eq!(pair.open_another(number, WINDOW, LONGEST), channel, "its number is free");

@@ -6,9 +6,9 @@ use super::messages::{adjust, build, data, global, parse_data};
 use super::pair::{Cut, Pair, Seen, setup};
 use super::random::Random;
 use super::server::Script;
-use crate::channel::WINDOW;
 use crate::message::{CHANNEL_DATA, DISCONNECT, GLOBAL_REQUEST, IGNORE, REQUEST_FAILURE};
 use crate::transport::Protection;
+use crate::window::WINDOW;
 use crate::{AlgorithmKind, ChannelId, Error, Selection};
 
 const ZLIB: &str = "zlib@openssh.com";

@@ -6,8 +6,8 @@ use super::messages::{adjust, data, global, parse_data};
 use super::pair::{Cut, Pair, Seen};
 use super::random::Random;
 use crate::ChannelId;
-use crate::channel::WINDOW;
 use crate::message::{CHANNEL_EXTENDED_DATA, CHANNEL_WINDOW_ADJUST};
+use crate::window::WINDOW;
 use crate::wire::Reader;
 
 use super::messages::Part::{Number, Text};
@@ -150,7 +150,7 @@ fn credit_follows_what_is_consumed() {
     assert!(pair.server.take().is_empty(), "nothing has left us yet");
     let mut given = 0;
     for step in 1..=64 {
-        pair.client.consumed(channel, 32_768);
+        pair.client.consumed(channel, 32_768, pair.now);
         pair.run();
         given += credit(&pair.server.take(), 100);
         assert!(given <= step * 32_768 && given + WINDOW / 8 > step * 32_768);

@@ -20,6 +20,8 @@ fn curious() -> Pair {
     pair.client.learn_host_keys(vec![fixture!("ed25519").public_blob().to_vec()]);
     pair.run();
     assert!(pair.client.is_connected());
+    // The answer to what every session asks first.
+    pair.say(&[REQUEST_FAILURE]);
     pair.seen.clear();
     pair.server.take();
     pair

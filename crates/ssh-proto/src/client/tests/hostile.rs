@@ -5,11 +5,11 @@ use super::messages::{about, adjust, build, confirm, data, forwarded, global, re
 use super::pair::{Pair, Seen};
 use super::server::Script;
 use crate::Error;
-use crate::channel::WINDOW;
 use crate::message::{
     CHANNEL_CLOSE, CHANNEL_EOF, CHANNEL_EXTENDED_DATA, CHANNEL_FAILURE, CHANNEL_OPEN_FAILURE,
     CHANNEL_REQUEST, DISCONNECT, IGNORE, REQUEST_FAILURE, REQUEST_SUCCESS, UNIMPLEMENTED,
 };
+use crate::window::WINDOW;
 
 /// Sends the messages to a client with channel 0 open and channel 1 waiting for its answer; the
 /// last of them ends the session.

@@ -100,6 +100,15 @@ impl Open {
 }
 
 /// The channel and the bytes of a CHANNEL_DATA message.
+/// The channel and the credit.
+pub(super) fn parse_adjust(payload: &[u8]) -> (u32, u32) {
+    let mut reader = Reader::new(payload);
+    assert_eq!(reader.byte(), Ok(CHANNEL_WINDOW_ADJUST));
+    let parsed = (reader.uint32().unwrap(), reader.uint32().unwrap());
+    assert_eq!(reader.remaining(), 0);
+    parsed
+}
+
 pub(super) fn parse_data(payload: &[u8]) -> (u32, &[u8]) {
     let mut reader = Reader::new(payload);
     assert_eq!(reader.byte(), Ok(CHANNEL_DATA));

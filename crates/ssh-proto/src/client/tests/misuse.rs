@@ -15,7 +15,7 @@ fn a_session_that_was_ended_takes_and_gives_nothing() {
     pair.client.disconnect(ByApplication, "once more");
     pair.client.eof(first);
     pair.client.close(second);
-    pair.client.consumed(first, 2_000_000);
+    pair.client.consumed(first, 2_000_000, pair.now);
     pair.client.open_direct_tcpip("db", 1, "::1", 1);
     assert!(pair.fill(first, b"too late").is_err());
     pair.server.send(&data(0, b"unheard"));
@@ -101,7 +101,7 @@ fn commands_about_a_channel_that_is_gone_do_nothing() {
     pair.server.take();
     pair.client.eof(channel);
     pair.client.close(channel);
-    pair.client.consumed(channel, usize::MAX);
+    pair.client.consumed(channel, usize::MAX, pair.now);
     assert!(pair.fill(channel, b"x").is_err());
     assert_eq!(pair.client.window(channel), 0);
     assert_eq!(pair.client.pending(), b"");
@@ -114,7 +114,7 @@ fn an_end_before_the_confirmation_is_kept() {
     let channel = pair.client.open_direct_tcpip("db", 1, "::1", 1);
     pair.client.close(channel);
     pair.client.eof(channel);
-    pair.client.consumed(channel, 5_000_000);
+    pair.client.consumed(channel, 5_000_000, pair.now);
     pair.run();
     assert_eq!(pair.server.numbers(), [CHANNEL_OPEN]);
     pair.say(&confirm(0, 5, 1000, 1000));

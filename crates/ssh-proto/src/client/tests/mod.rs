@@ -52,6 +52,8 @@ mod rekey;
 mod renewal;
 #[cfg(test)]
 mod strict;
+#[cfg(test)]
+mod windows;
 
 pub use session::session;
 pub use siege::hostile;

@@ -13,7 +13,7 @@ use crate::key::HostKey;
 use crate::message::{CHANNEL_OPEN, DISCONNECT};
 use crate::transport::Outbound;
 use crate::wire::Reader;
-use crate::{Algorithms, ChannelId, Credentials, Error, KnownKeys, OpenFailure, Question};
+use crate::{Algorithms, ChannelId, Credentials, Error, KnownKeys, OpenFailure, Question, Windows};
 
 /// An event with its data, which outlives the receive buffer.
 #[derive(Debug, PartialEq, Eq)]
@@ -76,13 +76,14 @@ pub(super) fn setup() -> Setup {
         rekey: Rekey::default(),
         algorithms: Algorithms::default(),
         known_keys: KnownKeys::default(),
+        windows: Windows::default(),
     }
 }
 
 impl Client {
     /// A session that is logged on and hides nothing: what is said to it needs no server.
-    pub(crate) fn logged_on() -> Self {
-        let mut client = Self::new(setup(), |bytes| bytes.fill(7));
+    pub(crate) fn logged_on(windows: Windows) -> Self {
+        let mut client = Self::new(Setup { windows, ..setup() }, |bytes| bytes.fill(7));
         client.keys.skip_first_exchange();
         client.outbound = Outbound::new();
         client.phase = Phase::Connected;
@@ -237,7 +238,7 @@ impl Pair {
                 Event::Data { channel, range } => {
                     let bytes = self.client.bytes(range).to_vec();
                     if self.consumes {
-                        self.client.consumed(channel, bytes.len());
+                        self.client.consumed(channel, bytes.len(), self.now);
                     }
                     Seen::Data(channel, bytes)
                 }

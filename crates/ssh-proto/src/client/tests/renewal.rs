@@ -7,12 +7,12 @@ use super::messages::{about, adjust, build, confirm, data, global, parse_data};
 use super::pair::{Cut, Pair, Seen, setup};
 use super::random::Random;
 use super::server::Script;
-use crate::channel::WINDOW;
 use crate::client::Rekey;
 use crate::message::{
     CHANNEL_CLOSE, CHANNEL_DATA, CHANNEL_EOF, CHANNEL_FAILURE, CHANNEL_OPEN, CHANNEL_REQUEST,
     CHANNEL_WINDOW_ADJUST, IGNORE, KEX_ECDH_INIT, KEXINIT, NEWKEYS, REQUEST_FAILURE, UNIMPLEMENTED,
 };
+use crate::window::WINDOW;
 use crate::{ChannelId, Error};
 
 const LONGEST: u32 = 32_768;
@@ -121,7 +121,7 @@ fn by_what_commands_and_replies_send() {
     let mut heard = Vec::new();
     for _ in 0..40 {
         pair.say(&global(b"keepalive@openssh.com", true));
-        pair.client.consumed(channel, WINDOW as usize / 8);
+        pair.client.consumed(channel, WINDOW as usize / 8, pair.now);
         pair.run();
         heard.extend(pair.server.numbers());
     }
@@ -271,7 +271,7 @@ fn both_at_once_make_one_exchange() {
             } else {
                 pair.feed_server()
             };
-            pair.client.consumed(channel, WINDOW as usize / 8);
+            pair.client.consumed(channel, WINDOW as usize / 8, pair.now);
             pair.run();
             assert_eq!(pair.take(), [Seen::Data(channel, b"down".to_vec()), Seen::Rekeyed]);
             let expected = [&[CHANNEL_DATA][..], &EXCHANGE, &[CHANNEL_WINDOW_ADJUST]].concat();
@@ -294,7 +294,7 @@ fn empty_windows_do_not_lock_it_up() {
     pair.server.take();
     pair.client.offer();
     for _ in 0..8 {
-        pair.client.consumed(channel, WINDOW as usize / 8);
+        pair.client.consumed(channel, WINDOW as usize / 8, pair.now);
     }
     pair.run();
     assert_eq!(pair.take(), [Seen::Rekeyed]);

@@ -259,7 +259,7 @@ impl Siege<'_> {
             1 => {
                 let count = self.input.below(*unconsumed + 1);
                 *unconsumed -= count;
-                client.consumed(id, count);
+                client.consumed(id, count, self.pair.now);
             }
             2 => client.eof(id),
             _ => client.close(id),

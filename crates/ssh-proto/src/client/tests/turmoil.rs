@@ -9,12 +9,12 @@ use super::messages::Part::{Flag, Number, Text};
 use super::messages::{Open, about, adjust, build, confirm, data, global, parse_data, refuse};
 use super::pair::{Pair, Seen};
 use super::random::Choices;
-use crate::channel::WINDOW;
 use crate::message::{
     CHANNEL_CLOSE, CHANNEL_DATA, CHANNEL_EOF, CHANNEL_FAILURE, CHANNEL_OPEN, CHANNEL_REQUEST,
     CHANNEL_WINDOW_ADJUST, IGNORE,
 };
 use crate::transport::Protection;
+use crate::window::WINDOW;
 use crate::wire::Reader;
 
 /// Channels that the client has at a time.
@@ -88,7 +88,7 @@ impl<C: Choices> Turmoil<C> {
                 if let Some(at) = self.pick(|link| link.unconsumed > 0 && !link.is_gone()) {
                     let count = 1 + self.choices.below(self.links[at].unconsumed);
                     self.links[at].unconsumed -= count;
-                    self.pair.client.consumed(self.links[at].id, count);
+                    self.pair.client.consumed(self.links[at].id, count, self.pair.now);
                 }
             }
         }

@@ -1,0 +1,108 @@
+//! How long a question to the server and its answer are under way.
+//!
+//! It is measured in SSH, by a global request: what the socket's own TCP knows ends at a proxy or
+//! a jump host. An answer queues behind the data that is under way, so only the least of several
+//! counts.
+
+use std::time::{Duration, Instant};
+
+use super::{Client, keepalive};
+
+/// The least time between two questions.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// How long at least the least round trip is remembered, and half of how long at most while
+/// answers come: a path may change for the worse.
+const MEMORY: Duration = Duration::from_secs(60);
+
+/// What is known of the round trip.
+#[derive(Debug, Default)]
+pub(super) struct RoundTrip {
+    /// The number of the request that waits for its answer, and when it was sent.
+    asked: Option<(u64, Instant)>,
+    /// When the last one was sent.
+    last: Option<Instant>,
+    /// When the present stretch of memory began.
+    since: Option<Instant>,
+    /// The least of the present stretch, and of the one before.
+    present: Option<Duration>,
+    before: Option<Duration>,
+}
+
+impl RoundTrip {
+    /// The least of late, if any is known.
+    pub(super) fn least(&self) -> Option<Duration> {
+        self.present.into_iter().chain(self.before).min()
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        let rested = self.last.is_none_or(|last| now.saturating_duration_since(last) >= INTERVAL);
+        self.asked.is_none() && rested
+    }
+
+    fn asked(&mut self, number: u64, now: Instant) {
+        self.asked = Some((number, now));
+        self.last = Some(now);
+    }
+
+    /// The request of this number was answered.
+    pub(super) fn answered(&mut self, number: u64, now: Instant) {
+        let Some((_, sent)) = self.asked.take_if(|(asked, _)| *asked == number) else { return };
+        let sample = now.saturating_duration_since(sent);
+        let since = *self.since.get_or_insert(now);
+        if now.saturating_duration_since(since) >= MEMORY {
+            self.before = self.present.take();
+            self.since = Some(now);
+        }
+        self.present = Some(self.present.map_or(sample, |least| least.min(sample)));
+    }
+}
+
+impl Client {
+    /// Asks again if it is time. Not while keys are being changed: the question would wait.
+    pub(super) fn measure(&mut self, now: Instant) {
+        if self.is_connected() && self.keys.are_settled() && self.round_trip.is_due(now) {
+            let number = self.request(&keepalive::request());
+            self.round_trip.asked(number, now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MILLISECOND: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn the_least_counts_and_is_forgotten_slowly() {
+        let start = Instant::now();
+        let mut round_trip = RoundTrip::default();
+        let mut sample = |second: u64, delay: u32| {
+            let now = start + Duration::from_secs(second);
+            assert!(round_trip.is_due(now));
+            round_trip.asked(second, now);
+            round_trip.answered(second, now + MILLISECOND * delay);
+            round_trip.least()
+        };
+        assert_eq!(sample(1, 50), Some(MILLISECOND * 50));
+        assert_eq!(sample(2, 20), Some(MILLISECOND * 20));
+        assert_eq!(sample(3, 90), Some(MILLISECOND * 20));
+        assert_eq!(sample(62, 90), Some(MILLISECOND * 20), "it is of the stretch before");
+        assert_eq!(sample(121, 80), Some(MILLISECOND * 20));
+        assert_eq!(sample(123, 100), Some(MILLISECOND * 80));
+    }
+
+    #[test]
+    fn asks_once_a_second_and_one_thing_at_a_time() {
+        let start = Instant::now();
+        let mut round_trip = RoundTrip::default();
+        round_trip.asked(7, start);
+        assert!(!round_trip.is_due(start + INTERVAL * 10), "the answer is missing");
+        round_trip.answered(6, start + MILLISECOND);
+        assert_eq!(round_trip.least(), None, "it was to another request");
+        round_trip.answered(7, start + MILLISECOND);
+        assert_eq!(round_trip.least(), Some(MILLISECOND));
+        assert!(!round_trip.is_due(start + INTERVAL - MILLISECOND));
+        assert!(round_trip.is_due(start + INTERVAL));
+    }
+}

@@ -1,0 +1,200 @@
+//! Windows over paths of which everything is known, in virtual time.
+
+use super::*;
+
+const MIB: u64 = 1 << 20;
+const ROUND_TRIP: Duration = Duration::from_millis(100);
+
+/// A path that takes `pace` bytes a second, and a program that reads what comes.
+struct Path {
+    now: Instant,
+    budget: Budget,
+    window: Window,
+    round_trip: Duration,
+    pace: u64,
+}
+
+impl Path {
+    fn new(windows: Windows, round_trip: Duration, pace: u64) -> Self {
+        let mut budget = Budget::new(windows);
+        let window = budget.open();
+        Self { now: Instant::now(), budget, window, round_trip, pace }
+    }
+
+    /// Moves data for so long: in each step as much as the path takes, and no more than a window in
+    /// a round trip.
+    fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            let bound = per(self.window.size.into(), Duration::from_secs(1), self.round_trip);
+            let portion = self.window.size / PORTIONS;
+            self.now += Duration::from_secs_f64(f64::from(portion) / self.pace.min(bound) as f64);
+            self.step(portion);
+        }
+    }
+
+    /// So much comes and leaves; the window never exceeds what was promised.
+    fn step(&mut self, count: u32) {
+        self.window.received(count).expect("within the window");
+        self.window.consumed(count, self.now);
+        self.window.credit(self.now, Some(self.round_trip), &mut self.budget);
+        let Window { size, remaining, consumed, .. } = self.window;
+        assert_eq!(remaining + consumed, size);
+        assert_eq!(self.budget.held, u64::from(size));
+    }
+
+    fn size(&self) -> u64 {
+        self.window.size.into()
+    }
+}
+
+#[test]
+fn grows_to_what_a_long_path_takes_and_no_further() {
+    let windows = Windows { limit: 64 << 20, ..Windows::default() };
+    let mut path = Path::new(windows, ROUND_TRIP, 60 * MIB);
+    path.run(ROUND_TRIP * 20);
+    assert_eq!(path.size(), 16 * MIB, "6 MiB are under way");
+    path.run(ROUND_TRIP * 1000);
+    assert_eq!(path.size(), 16 * MIB);
+}
+
+#[test]
+fn grows_up_to_its_limit() {
+    for limit in [3 << 20, 16 << 20, 1 << 30] {
+        let mut path = Path::new(Windows { limit, memory: 1 << 30 }, ROUND_TRIP, u64::MAX);
+        path.run(ROUND_TRIP * 60);
+        assert_eq!(path.size(), limit.into());
+    }
+    let mut path = Path::new(Windows { limit: 1 << 20, memory: 1 << 30 }, ROUND_TRIP, u64::MAX);
+    path.run(ROUND_TRIP * 60);
+    assert_eq!(path.size(), MIB, "a limit below the usual window is that window");
+}
+
+#[test]
+fn grows_within_what_all_may_hold() {
+    let mut path = Path::new(Windows { limit: 16 << 20, memory: 5 << 20 }, ROUND_TRIP, u64::MAX);
+    path.run(ROUND_TRIP * 60);
+    assert_eq!(path.size(), 5 * MIB);
+}
+
+/// 2 MiB in a round trip of 0.1 ms would be 20 GiB/s.
+#[test]
+fn stays_as_it_is_on_a_short_path() {
+    let mut path = Path::new(Windows::default(), Duration::from_micros(100), 4096 * MIB);
+    path.run(Duration::from_secs(2));
+    assert_eq!(path.size(), 2 * MIB);
+}
+
+/// Behind a queue of its own data every answer takes as long as the whole window: the product fills
+/// the window however large it is.
+#[test]
+fn growing_for_nothing_comes_to_an_end() {
+    let mut path = Path::new(Windows::default(), ROUND_TRIP, 10 * MIB);
+    for _ in 0..200 {
+        path.round_trip = Duration::from_secs_f64(path.size() as f64 / path.pace as f64);
+        path.run(path.round_trip * 2);
+    }
+    assert_eq!(path.size(), 4 * MIB);
+    // But not for ever: a better path is made use of.
+    (path.round_trip, path.pace) = (ROUND_TRIP, 200 * MIB);
+    path.run(ROUND_TRIP * 40);
+    assert_eq!(path.size(), 16 * MIB);
+}
+
+#[test]
+fn nothing_is_known_without_a_round_trip() {
+    let mut path = Path::new(Windows::default(), ROUND_TRIP, u64::MAX);
+    for _ in 0..1000 {
+        path.now += ROUND_TRIP;
+        let portion = path.window.size / PORTIONS;
+        path.window.received(portion).expect("within the window");
+        path.window.consumed(portion, path.now);
+        assert_eq!(path.window.credit(path.now, None, &mut path.budget), Some(portion));
+    }
+    assert_eq!(path.size(), 2 * MIB);
+}
+
+#[test]
+fn goes_back_when_it_has_been_slow_for_long() {
+    let mut path = Path::new(Windows::default(), ROUND_TRIP, u64::MAX);
+    path.run(ROUND_TRIP * 40);
+    assert_eq!(path.size(), 16 * MIB);
+    // A pause is no reason.
+    path.now += Duration::from_secs(60);
+    path.run(ROUND_TRIP * 40);
+    assert_eq!(path.size(), 16 * MIB);
+    path.pace = MIB;
+    path.run(Duration::from_secs(2 * u64::from(SLOW_EPOCHS) - 2));
+    assert_eq!(path.size(), 16 * MIB);
+    path.run(Duration::from_secs(120));
+    assert_eq!((path.size(), path.budget.held), (2 * MIB, 2 * MIB));
+    // And grows again, at any pace that it grew at before.
+    path.pace = u64::MAX;
+    path.run(ROUND_TRIP * 40);
+    assert_eq!(path.size(), 16 * MIB);
+}
+
+/// What has piled up leaves faster than anything came, which tells nothing of the path.
+#[test]
+fn a_program_that_pauses_is_not_mistaken_for_a_fast_path() {
+    let mut path = Path::new(Windows::default(), ROUND_TRIP, u64::MAX);
+    path.run(ROUND_TRIP / 2);
+    path.now += Duration::from_secs(1);
+    path.step(path.window.remaining);
+    // The next epoch sees two windows in one round trip, and the path is as fast as before.
+    path.step(path.window.remaining);
+    path.now += ROUND_TRIP;
+    path.step(path.window.remaining);
+    path.run(ROUND_TRIP * 40);
+    assert_eq!(path.size(), 16 * MIB);
+}
+
+/// Nothing leaves, nothing is given; and what trickles makes nothing grow.
+#[test]
+fn a_stalled_program_costs_what_it_was_given() {
+    let mut path = Path::new(Windows::default(), ROUND_TRIP, u64::MAX);
+    path.window.received(WINDOW).expect("within the window");
+    assert_eq!(path.window.received(1), None, "that was all");
+    for _ in 0..1000 {
+        path.now += ROUND_TRIP;
+        path.window.consumed(16 * 1024, path.now);
+        let credit = path.window.credit(path.now, Some(ROUND_TRIP), &mut path.budget);
+        path.window.received(credit.unwrap_or(0)).expect("within the window");
+    }
+    assert_eq!(path.size(), 2 * MIB);
+}
+
+#[test]
+fn a_new_channel_gets_little_when_memory_is_short() {
+    let mut budget = Budget::new(Windows { limit: 16 << 20, memory: 5 << 20 });
+    let windows: Vec<_> = (0..4).map(|_| budget.open()).collect();
+    assert_eq!(
+        windows.iter().map(Window::size).collect::<Vec<_>>(),
+        [WINDOW, WINDOW, LEAST, LEAST]
+    );
+    assert_eq!(budget.held, 4 * MIB + 256 * 1024);
+    for window in &windows {
+        budget.release(window);
+    }
+    assert_eq!((budget.held, budget.open().size()), (0, WINDOW));
+}
+
+/// A channel that began with little gets more once there is some.
+#[test]
+fn the_least_window_grows_too() {
+    let mut path = Path::new(Windows { limit: 16 << 20, memory: 0 }, ROUND_TRIP, u64::MAX);
+    path.run(ROUND_TRIP * 20);
+    assert_eq!(path.window.size, LEAST);
+    path.budget.windows.memory = 1 << 30;
+    path.run(ROUND_TRIP * 60);
+    assert_eq!(path.size(), 16 * MIB);
+}
+
+#[test]
+fn limits_are_sane_whatever_is_asked_for() {
+    let mut budget = Budget::new(Windows { limit: 0, memory: 0 });
+    assert_eq!(budget.open().size(), LEAST);
+    let budget = Budget::new(Windows { limit: u32::MAX, memory: u64::MAX });
+    assert_eq!(budget.growth(MOST), 0);
+    assert_eq!(budget.growth(MOST - 1), 1);
+}
