@@ -4,8 +4,9 @@ use std::sync::OnceLock;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
-/// More threads than this gain nothing: a session is one task.
-const MOST_THREADS: usize = 4;
+/// A session is one task, so that more threads gain nothing but for tunnels with many sessions; one
+/// that has nothing to do costs its stack's first page.
+const MOST_THREADS: usize = 16;
 
 /// The runtime's handle. The first call starts its threads; they are never stopped, so that a
 /// process can exit at any time without waiting for a tunnel.

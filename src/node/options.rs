@@ -89,6 +89,8 @@ pub struct Options {
     pub force_ipv4: bool,
     /// Whether only IPv6 addresses are dialed.
     pub force_ipv6: bool,
+    /// How many SSH sessions there may be.
+    pub sessions: u32,
     /// The address to listen on.
     pub local_host: String,
     /// The port to listen on.
@@ -189,6 +191,7 @@ impl Options {
         let config = Config {
             target: Arc::new(self.server.into_target(route, None, ready_timeout)?),
             reconnect: self.reconnect.map(Into::into),
+            sessions: self.sessions as usize,
             local_host: self.local_host,
             local_port: self.local_port,
             forward_host: self.forward_host,

@@ -1,0 +1,109 @@
+//! One session of a tunnel that has several: a task like that of a tunnel with one, but without a
+//! port and without a way back. Connections are handed to it; it tells what becomes of them.
+
+use std::future::ready;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::mpsc::{self, UnboundedSender, WeakUnboundedSender};
+use tokio::sync::oneshot;
+use tokio::task::coop::unconstrained;
+
+use super::command::Command;
+use super::connection::Arrival;
+use super::driver::Driver;
+use super::load::Load;
+use super::pool::Role;
+use super::{Config, Event, Observer, Settings, Shared};
+use crate::runtime;
+use crate::session::{self, HostKeyInfo, Link, Prompts, Responses};
+
+/// What a member tells its tunnel, in the order in which it happens.
+#[derive(Debug)]
+pub(super) enum Word {
+    /// The session is lost. Its connections end; those that are not open yet come back.
+    Lost(session::Error),
+    /// A connection that was not open yet, and needs another session.
+    Back(Arrival),
+    /// The connection with this number has ended, and its owner was told.
+    Ended(u64),
+    /// A request for a connection that is not here any more.
+    Unknown(Box<Command>),
+    /// Nothing is left, neither connection nor session.
+    Over,
+}
+
+/// What ties a member to its tunnel.
+pub(super) struct Member {
+    number: u32,
+    /// Weak: a member does not keep its tunnel alive.
+    tunnel: WeakUnboundedSender<Command>,
+    observer: Arc<dyn Observer>,
+    pub(super) load: Load,
+}
+
+impl Member {
+    /// Starts the task of a session that is up. It lives until the sender that is returned is
+    /// dropped, which resets what is still there.
+    pub(super) fn start(
+        number: u32,
+        link: Link,
+        config: Arc<Config>,
+        observer: Arc<dyn Observer>,
+        tunnel: WeakUnboundedSender<Command>,
+        now: Instant,
+    ) -> (UnboundedSender<Command>, Arc<Self>) {
+        let (commands, received) = mpsc::unbounded_channel();
+        let member = Arc::new(Self { number, tunnel, observer, load: Load::new(now) });
+        // Its own: it binds no port, and whether the tunnel is ready is not for it to say.
+        let shared = Arc::new(Shared::new(Settings::default(), 0));
+        let role = Role::Member(member.clone());
+        let sender = commands.downgrade();
+        let mut driver = Driver::new(config, shared, member.clone(), received, sender, role);
+        driver.logon = Some(Box::pin(ready(Ok(link))));
+        driver.operations.session_wanted = true;
+        runtime::handle().spawn(unconstrained(driver));
+        (commands, member)
+    }
+
+    pub(super) fn tell(&self, word: Word) {
+        if let Some(tunnel) = self.tunnel.upgrade() {
+            // A tunnel that is gone has no use for it.
+            let _ = tunnel.send(Command::Heard(self.number, word));
+        }
+    }
+}
+
+impl Observer for Member {
+    fn event(&self, event: Event) {
+        match event {
+            Event::Connection(_) => self.observer.event(event),
+            Event::Disconnected(end) => {
+                let id = end.id;
+                self.observer.event(Event::Disconnected(end));
+                self.tell(Word::Ended(id));
+            }
+            Event::Close => self.tell(Word::Over),
+            // It was up before it came here, its loss was told before its connections ended, and
+            // all the rest is the tunnel's.
+            Event::Ready
+            | Event::Error(_)
+            | Event::SessionError(_)
+            | Event::Listening(_)
+            | Event::ConnectionRequest(_)
+            | Event::Reconnecting { .. } => {}
+        }
+    }
+
+    fn decides_connections(&self) -> bool {
+        self.observer.decides_connections()
+    }
+
+    fn verify_host_key(&self, key: HostKeyInfo, answer: oneshot::Sender<bool>) {
+        self.observer.verify_host_key(key, answer);
+    }
+
+    fn answer_prompts(&self, prompts: Prompts, answer: oneshot::Sender<Responses>) {
+        self.observer.answer_prompts(prompts, answer);
+    }
+}
