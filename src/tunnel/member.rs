@@ -54,7 +54,7 @@ impl Member {
         now: Instant,
     ) -> (UnboundedSender<Command>, Arc<Self>) {
         let (commands, received) = mpsc::unbounded_channel();
-        let member = Arc::new(Self { number, tunnel, observer, load: Load::new(now) });
+        let member = Arc::new(Self::new(number, tunnel, observer, now));
         // Its own: it binds no port, and whether the tunnel is ready is not for it to say.
         let shared = Arc::new(Shared::new(Settings::default(), 0));
         let role = Role::Member(member.clone());
@@ -64,6 +64,15 @@ impl Member {
         driver.operations.session_wanted = true;
         runtime::handle().spawn(unconstrained(driver));
         (commands, member)
+    }
+
+    pub(super) fn new(
+        number: u32,
+        tunnel: WeakUnboundedSender<Command>,
+        observer: Arc<dyn Observer>,
+        now: Instant,
+    ) -> Self {
+        Self { number, tunnel, observer, load: Load::new(now) }
     }
 
     pub(super) fn tell(&self, word: Word) {
