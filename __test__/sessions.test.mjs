@@ -234,12 +234,13 @@ test('connections are found wherever they are', async (t) => {
 test('shutdown() closes the connections of all sessions, and logs them off', async (t) => {
   const own = await start(t);
   const it = await openSessions(t, own, 3);
+  for (const { client } of it.found) await talk(client);
+  const done = it.tunnel.promises.shutdown();
   for (const { client } of it.found) {
-    await talk(client);
+    assertIncludes(await client.ended, { bytes: KIB, end: 'FIN' });
     client.end();
   }
-  await it.tunnel.promises.shutdown();
-  for (const { client } of it.found) assertIncludes(await client.ended, { bytes: KIB, end: 'FIN' });
+  await done;
   assert.equal(it.diary.all('disconnected').length, it.diary.all('connection').length);
   await it.diary.next('close');
   assert.equal(it.diary.names().at(-1), 'close');
