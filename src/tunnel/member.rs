@@ -116,3 +116,89 @@ impl Observer for Member {
         self.observer.answer_prompts(prompts, answer);
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::time::Duration;
+
+    use ssh_proto::{Algorithms, Rekey};
+    use tokio::sync::mpsc::UnboundedReceiver;
+
+    use super::*;
+    use crate::session::{Credentials, Dialing, Route, Target, Trust};
+    use crate::tunnel::connection::tests::{client, connection};
+
+    pub(in crate::tunnel) struct Nobody;
+
+    impl Observer for Nobody {
+        fn event(&self, _: Event) {}
+        fn decides_connections(&self) -> bool {
+            false
+        }
+        fn verify_host_key(&self, _: HostKeyInfo, _: oneshot::Sender<bool>) {}
+        fn answer_prompts(&self, _: Prompts, _: oneshot::Sender<Responses>) {}
+    }
+
+    fn config() -> Config {
+        let target = Target {
+            host: "gateway".into(),
+            port: 22,
+            route: Route::Direct(Dialing::default()),
+            hop: None,
+            username: "user".into(),
+            credentials: Credentials::default(),
+            trust: Trust::default(),
+            algorithms: Algorithms::default(),
+            ready_timeout: Duration::from_secs(20),
+            keepalive_interval: None,
+            keepalive_count_max: 3,
+            rekey: Rekey::default(),
+        };
+        Config {
+            target: Arc::new(target),
+            reconnect: None,
+            sessions: 2,
+            local_host: "127.0.0.1".into(),
+            local_port: 0,
+            forward_host: "host".into(),
+            forward_port: 80,
+        }
+    }
+
+    /// A member whose session is lost, and what its tunnel hears of it.
+    fn member() -> (Driver, UnboundedReceiver<Command>, [UnboundedSender<Command>; 2]) {
+        let (tunnel, heard) = mpsc::unbounded_channel();
+        let (commands, received) = mpsc::unbounded_channel();
+        let member = Member::new(7, tunnel.downgrade(), Arc::new(Nobody), Instant::now());
+        let member = Arc::new(member);
+        let shared = Arc::new(Shared::new(Settings::default(), 0));
+        let (sender, role) = (commands.downgrade(), Role::Member(member.clone()));
+        let driver = Driver::new(Arc::new(config()), shared, member, received, sender, role);
+        (driver, heard, [tunnel, commands])
+    }
+
+    fn word(heard: &mut UnboundedReceiver<Command>) -> Word {
+        match heard.try_recv() {
+            Ok(Command::Heard(7, word)) => word,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_comes_after_the_loss_of_the_session_goes_back() {
+        let (mut driver, mut heard, _senders) = member();
+        let (connection, _program) =
+            runtime::handle().block_on(async { connection(&mut client()).await });
+        driver.command(Command::Carry(connection.arrival), Instant::now());
+        assert!(matches!(word(&mut heard), Word::Back(arrival) if arrival.id == 1));
+
+        // The tunnel has not heard of that yet: its requests follow the connection.
+        let (reply, _answer) = oneshot::channel();
+        driver.command(Command::Disconnect(1, reply), Instant::now());
+        assert!(matches!(
+            word(&mut heard),
+            Word::Unknown(command) if matches!(*command, Command::Disconnect(1, _))
+        ));
+        assert!(heard.try_recv().is_err());
+    }
+}

@@ -7,8 +7,8 @@
 //!   session as it comes and goes; `leaving`: the end of all.
 //! - `arrivals`: connections that come in; `flow`: bytes in both directions; `parting`: connections
 //!   that leave.
-//! - `pool`: several sessions, which have tasks of their own; `member`: such a task; `load`: what it
-//!   has to do.
+//! - `sessions`: several sessions instead of one; `pool`: which there are; `member`: the task of one;
+//!   `load`: what it has to do.
 //! - `connection`, `table`: the connections; `ending`: why one ends and the account of it.
 //! - `listener`: the local port; `ready`: who has something to do.
 
@@ -29,6 +29,7 @@ mod parting;
 mod pool;
 mod ready;
 mod recovery;
+mod sessions;
 mod settings;
 mod table;
 

@@ -7,7 +7,7 @@
 //! | reset by the local program | flush up, CLOSE | CLOSE |
 //! | refused, rejected, unanswered | RST | RST |
 //! | session lost | deliver, RST | RST |
-//! | session lost before it was open | wait for the next one, else RST | the same |
+//! | session lost before it was open | another one, now or later, else RST | the same |
 //! | disconnect, shutdown, idle | drain both ways, CLOSE, FIN | RST, CLOSE |
 //!
 //! A bounded close is a graceful one whose linger time runs from the event on: when it is over, the
