@@ -53,14 +53,25 @@ async function leave(it, { client }) {
   await it.tunnel.promises.connections();
 }
 
+/** Waits until so many have logged on in all. */
+function loggedOn(server, count) {
+  return server.logged(new RegExp(`(?:^Accepted publickey[^\\n]*\\n(?:(?!Accepted publickey)[^\\n]*\\n)*){${count}}`, 'm'));
+}
+
 /** A tunnel with one connection through each of so many sessions: nobody tells when a further one is up. */
 async function openSessions(t, server, sessions, options) {
+  const before = logons(server);
   const it = { server, ...(await openTunnel(t, server, behaviours.echo(), { sessions, ...options })) };
   const found = [];
   while (found.length < sessions) {
     const one = await open(it);
-    if (found.some(({ session }) => session === one.session)) await leave(it, one);
-    else found.push(one);
+    assert.notEqual(one.session, undefined);
+    if (found.some(({ session }) => session === one.session)) {
+      await leave(it, one);
+      await loggedOn(server, before + found.length + 1); // this one is reason for the next, which is on its way
+    } else {
+      found.push(one);
+    }
   }
   return { ...it, found };
 }
