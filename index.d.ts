@@ -302,7 +302,7 @@ export interface SSHTunnelOptions {
    * It is used from the first `connect()` or `startListening()` on, and ended and destroyed with the
    * session. It carries one session: later logons fail with ERR_TUNNEL_SOCK_USED. An error of its
    * own becomes the `cause` of ERR_SSH_DISCONNECTED. Not together with `jump` (give it to the first
-   * hop), `proxyCommand` or `reconnect`. Not on Windows: Error ERR_FEATURE_UNAVAILABLE_ON_PLATFORM.
+   * hop), `proxyCommand`, `reconnect` or more than one of `sessions`. Not on Windows: Error ERR_FEATURE_UNAVAILABLE_ON_PLATFORM.
    *
    * This thread carries its bytes: `connect()` and `startListening()` without a session, `shutdown()`
    * and `disconnect()` with one, are refused without a callback, with ERR_TUNNEL_WOULD_DEADLOCK.
@@ -384,7 +384,8 @@ export interface SSHTunnelOptions {
   windowLimit?: number | undefined;
   /**
    * Bytes that the windows of all open connections may come to together, `windowLimit` or more: the
-   * most that programs which stop reading can cost. Default: 1073741824 (1 GiB).
+   * most that programs which stop reading can cost. Default: 1073741824 (1 GiB). With several
+   * `sessions` each of them has an equal share.
    *
    * What a window holds counts whether it is used or not, until its connection's far side is closed.
    * When nothing is left, no window grows, and new connections get 128 KiB each all the same: enough
@@ -392,6 +393,25 @@ export interface SSHTunnelOptions {
    * share.
    */
   memoryLimit?: number | undefined;
+  /**
+   * How many SSH sessions the tunnel may have at once, 1 to 64. Default: 1. A session is encrypted by
+   * one core here and one at the server, however many there are; with several, connections are
+   * spread over them, each to the one with the fewest connections and the least moved lately, where
+   * it stays.
+   *
+   * There is one session at first. A further one is begun when a connection comes and every session
+   * has one already; connections do not wait for it, they go to those that are up. One that has had
+   * no connection for a minute is ended, but not the last. Each logs on like the first: hostVerifier
+   * and 'keyboard-interactive' are asked for each.
+   *
+   * A session that is lost ends its own open connections only (ERR_SSH_DISCONNECTED); those that were
+   * not open yet go to another one. As long as one is left the tunnel goes on, after a
+   * 'sessionError'; the loss of the last is that of the tunnel's session, as `reconnect` describes.
+   * After a loss, or a logon that failed, a further session is not begun within the next 5 to 60
+   * seconds, and after an error that would only repeat itself (see `reconnect`) not at all until the
+   * tunnel has logged on anew.
+   */
+  sessions?: number | undefined;
 }
 
 /**
@@ -671,6 +691,11 @@ export interface SSHTunnelEvents {
    * 'reconnecting', or 'error' and 'close'.
    */
   reconnecting: [next: Reconnecting];
+  /**
+   * One of several sessions was lost, or a further one could not be set up (told once, until one
+   * can), and the tunnel goes on with the others; see {@link SSHTunnelOptions.sessions}.
+   */
+  sessionError: [error: SSHTunnelError];
   /** The local port is bound and the session is up: a connection would be forwarded. */
   listening: [];
   /** A connection came in. While anybody listens for this, every new connection waits for an answer. */

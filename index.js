@@ -368,6 +368,9 @@ class SSHTunnel extends EventEmitter {
       case Kind.Reconnecting:
         this.emit('reconnecting', { attempt: number, delay: payload, error: this.#error(failure) });
         break;
+      case Kind.SessionError:
+        this.emit('sessionError', this.#error(failure));
+        break;
       case Kind.Error:
         this.emit('error', this.#error(failure));
         break;

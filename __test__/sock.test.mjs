@@ -220,8 +220,9 @@ test('what is no stream of bytes is refused', () => {
   }
   const sock = new PassThrough();
   assert.throws(() => make({ sock, reconnect: true }), value);
+  assert.throws(() => make({ sock, sessions: 2 }), value);
   assert.throws(() => make({ sock, proxyCommand: 'nc %h %p' }), value);
   assert.throws(() => make({ sock, jump: { host: 'gateway' } }), value);
   assert.throws(() => make({ jump: [{ host: 'gateway' }, { host: 'next', sock }] }), value);
-  make({ sock });
+  make({ sock, sessions: 1 });
 });

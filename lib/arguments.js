@@ -15,6 +15,8 @@ const { checkJump, checkServer, checkUnreached } = require('./servers.js');
 
 /** Largest number that can be a descriptor: an int. */
 const MOST_DESCRIPTOR = 2 ** 31 - 1;
+/** Sessions of one tunnel: more than there are cores on either side gain nothing. */
+const MOST_SESSIONS = 64;
 /** Milliseconds before the first attempt to reconnect, and the most before any. */
 const INITIAL_DELAY = 1000;
 const MAX_DELAY = 30_000;
@@ -123,6 +125,7 @@ function checkOptions(options) {
     localAddress,
     forceIPv4 = false,
     forceIPv6 = false,
+    sessions = 1,
     localHost = '127.0.0.1',
     localPort = 0,
     forwardHost,
@@ -143,6 +146,7 @@ function checkOptions(options) {
     shell: process.env.SHELL || '/bin/sh',
     forceIpv4: checkBoolean(forceIPv4, 'options.forceIPv4'),
     forceIpv6: checkBoolean(forceIPv6, 'options.forceIPv6'),
+    sessions: checkInteger(sessions, 'options.sessions', 1, MOST_SESSIONS),
     localHost: checkName(localHost, 'options.localHost'),
     localPort: checkInteger(localPort, 'options.localPort', 0, MOST_SHORT),
     forwardHost: checkName(forwardHost, 'options.forwardHost'),
@@ -157,6 +161,7 @@ function checkOptions(options) {
   if (forceIPv4 && forceIPv6) throw invalidArgValue('options.forceIPv6', 'leaves no address together with forceIPv4', true);
   if (localAddress !== undefined) native.localAddress = checkName(localAddress, 'options.localAddress');
   const servers = [...hops, server];
+  if (servers[0].sock !== undefined && sessions > 1) throw invalidArgValue('options.sessions', 'must be 1 together with sock, which carries one session', sessions);
   if (servers[0].sock !== undefined && reconnect !== false) throw invalidArgValue('options.reconnect', 'must not be given together with sock, which carries one session', reconnect);
   const wipe = () => {
     for (const copy of servers.flatMap(({ copies }) => copies)) copy.fill(0);

@@ -63,7 +63,7 @@ impl LowWater {
     }
 
     /// The same for one who keeps many: said once, and again after that time.
-    pub(crate) fn to_look(&mut self) -> Option<Instant> {
+    pub(crate) fn next_look(&mut self) -> Option<Instant> {
         let due = self.due.filter(|_| !self.known);
         self.known |= due.is_some();
         due
@@ -163,15 +163,15 @@ mod tests {
                 now += 2 * SPAN;
             }
             assert!(!mark.is_raised());
-            assert_eq!(mark.to_look(), None);
+            assert_eq!(mark.next_look(), None);
 
             mark.received(BULK, now + 3 * SPAN);
             mark.drained(&socket, now + 3 * SPAN);
             assert!(mark.is_raised());
-            assert_eq!(mark.to_look(), mark.due());
-            assert_eq!(mark.to_look(), None, "said before");
+            assert_eq!(mark.next_look(), mark.due());
+            assert_eq!(mark.next_look(), None, "said before");
             mark.expire(&socket, now + 3 * SPAN);
-            assert_eq!(mark.to_look(), mark.due(), "the time was not over");
+            assert_eq!(mark.next_look(), mark.due(), "the time was not over");
         });
     }
 }

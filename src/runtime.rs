@@ -5,15 +5,15 @@
 //! is to use another core gets another thread.
 
 use std::future::pending;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::io;
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use std::io;
-use std::sync::LazyLock;
 use tokio::runtime::{Builder, Handle};
+use tokio::task::coop::unconstrained;
 
-/// More threads than this serve nobody: a session is one task, and its server needs a core too.
-const MOST_THREADS: usize = 4;
+/// A session is one task: more threads than this serve only tunnels with more sessions.
+const MOST_THREADS: usize = 16;
 
 /// A thread, and how many have their place on it.
 struct Worker {
@@ -38,11 +38,12 @@ pub(crate) fn handle() -> &'static Handle {
 /// A place on one of the threads, for a task that lives long and works hard.
 pub(crate) struct Place {
     worker: usize,
+    handle: Handle,
 }
 
 impl Place {
     /// On the thread that has the fewest, or on a new one while there are cores.
-    pub(crate) fn take() -> (Self, Handle) {
+    pub(crate) fn take() -> Self {
         let most = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
         let mut workers = workers();
         if workers.iter().all(|worker| worker.places > 0)
@@ -54,7 +55,22 @@ impl Place {
         let least = workers.iter_mut().enumerate().min_by_key(|(_, worker)| worker.places);
         let (index, worker) = least.expect("the first thread is never stopped");
         worker.places += 1;
-        (Self { worker: index }, worker.handle.clone())
+        Self { worker: index, handle: worker.handle.clone() }
+    }
+
+    /// The thread's runtime.
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Starts the task, which gives its place back when it is done. It bounds its own work and
+    /// yields; tokio's budget on top would only make it spin.
+    pub(crate) fn spawn(self, task: impl Future<Output = ()> + Send + 'static) {
+        let handle = self.handle.clone();
+        handle.spawn(async move {
+            let _place = self;
+            unconstrained(task).await;
+        });
     }
 }
 

@@ -7,7 +7,7 @@ import { SSHTunnel } from '../../index.js';
 import { Target, connect, patternHash } from './peers.mjs';
 
 const EVENTS = [
-  'listening', 'connection', 'disconnected', 'ready', 'reconnecting', 'error', 'close',
+  'listening', 'connection', 'disconnected', 'ready', 'reconnecting', 'sessionError', 'error', 'close',
 ];
 
 /** Writes down what a tunnel tells, in order. */

@@ -61,6 +61,7 @@ const options: SSHTunnelOptions = {
   reconnect: { initialDelay: 1000, maxDelay: 30_000, maxAttempts: undefined },
   windowLimit: 2 ** 24,
   memoryLimit: 2 ** 30,
+  sessions: 4,
 };
 
 const tunnel = new SSHTunnel(options);
@@ -110,6 +111,7 @@ tunnel.on('connectionRequest', (request) => (request.remotePort > 1024 ? request
 tunnel.on('connection', (connection) => console.log(connection.bytesUp, connection.linger.l_onoff));
 tunnel.once('disconnected', (end: ConnectionEnd) => console.log(end.closedBy === 'reset', end.droppedDown));
 tunnel.on('reconnecting', ({ attempt, delay, error }: Reconnecting) => console.log(attempt + delay, error.code));
+tunnel.on('sessionError', ({ code, message }) => console.log(code, message));
 // @ts-expect-error boolean or object
 const slow: SSHTunnelOptions = { ...options, reconnect: 1000 };
 tunnel.on('error', (error) => console.log(error.syscall)).on('close', () => undefined).ref().unref();

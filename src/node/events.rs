@@ -40,6 +40,8 @@ pub enum Kind {
     Close,
     /// What the server asks in the payload waits for the answer to question `number`.
     Prompts,
+    /// One of several sessions broke, or did not come up.
+    SessionError,
     /// Attempt `number` to set up the session again follows after the milliseconds in the payload.
     Reconnecting,
 }
@@ -231,6 +233,9 @@ impl Observer for Watcher {
             Event::Reconnecting { attempt, delay, error } => {
                 let delay = Either7::B(delay.as_millis() as f64);
                 self.send_failure(Kind::Reconnecting, attempt.into(), &error, delay);
+            }
+            Event::SessionError(error) => {
+                self.send_failure(Kind::SessionError, 0.0, &error, Either7::A(()));
             }
             Event::Error(error) => self.send_failure(Kind::Error, 0.0, &error, Either7::A(())),
             Event::Close => self.send(Kind::Close, self.turn(false), Either7::A(())),

@@ -89,6 +89,8 @@ pub struct Options {
     pub force_ipv4: bool,
     /// Whether only IPv6 addresses are dialed.
     pub force_ipv6: bool,
+    /// How many SSH sessions there may be.
+    pub sessions: u32,
     /// The address to listen on.
     pub local_host: String,
     /// The port to listen on.
@@ -192,7 +194,11 @@ impl Options {
         let dialing = routes::dialing(self.local_address, self.force_ipv4, self.force_ipv6)?;
         let shared = Shared {
             ready_timeout: duration(self.ready_timeout).unwrap_or(CENTURY),
-            windows: Windows { limit: self.window_limit, memory: self.memory_limit as u64 },
+            windows: Windows {
+                limit: self.window_limit,
+                // Sessions know nothing of each other: each has its share.
+                memory: self.memory_limit as u64 / u64::from(self.sessions.max(1)),
+            },
         };
         // Whichever is the first is reached from here, the others through the one before.
         let first = self.jump.first().unwrap_or(&self.server);
@@ -203,6 +209,7 @@ impl Options {
         let config = Config {
             target: Arc::new(self.server.into_target(route, None, shared)?),
             reconnect: self.reconnect.map(Into::into),
+            sessions: self.sessions as usize,
             local_host: self.local_host,
             local_port: self.local_port,
             forward_host: self.forward_host,

@@ -21,6 +21,8 @@ const DISCARD: usize = 16 * 1024;
 pub(crate) struct Link {
     pub(crate) client: Client,
     stream: Stream,
+    /// Bytes that were read and written since the logon began.
+    pub(crate) moved: u64,
     /// Something was read, not in bulk, and nothing written since: the server may be holding back
     /// its next small packet until we acknowledge, because OpenSSH leaves Nagle's algorithm on for
     /// sessions without a shell. Unless told otherwise our kernel delays that by 40 ms.
@@ -33,7 +35,14 @@ pub(crate) struct Link {
 
 impl Link {
     pub(super) fn new(client: Client, stream: Stream) -> Self {
-        Self { client, stream, owes_ack: false, low_water: LowWater::default(), unconfirmed: false }
+        Self {
+            client,
+            stream,
+            moved: 0,
+            owes_ack: false,
+            low_water: LowWater::default(),
+            unconfirmed: false,
+        }
     }
 
     /// One read, or what the last one has left. Pending until something came; an error when the
@@ -53,6 +62,7 @@ impl Link {
                 Ok(count) => {
                     self.low_water.received(count, now);
                     self.owes_ack = !self.low_water.is_raised();
+                    self.moved += count as u64;
                     self.client.received(count, now);
                     return Poll::Ready(Ok(()));
                 }
@@ -69,6 +79,7 @@ impl Link {
             match self.stream.try_write(self.client.pending()) {
                 Ok(count) => {
                     self.client.sent(count);
+                    self.moved += count as u64;
                     self.owes_ack = false;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

@@ -43,7 +43,7 @@ impl Driver {
     /// Takes new connections from the local port.
     pub(super) fn accept(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         for accepted in 0..ACCEPTED {
-            let full = self.link.is_none() && self.requests.len() + self.held.len() >= MOST_HELD;
+            let full = !self.has_session() && self.requests.len() + self.held.len() >= MOST_HELD;
             let Some(listener) = self.listener.as_mut().filter(|_| !full) else {
                 return accepted > 0;
             };
@@ -92,8 +92,8 @@ impl Driver {
     }
 
     /// Asks the server for the far side, now or when there is a session again.
-    fn open(&mut self, arrival: Arrival, now: Instant) {
-        let Some(link) = &mut self.link else { return self.hold(arrival, now) };
+    pub(super) fn open(&mut self, arrival: Arrival, now: Instant) {
+        let Some(link) = &mut self.link else { return self.open_elsewhere(arrival, now) };
         let channel = link.client.open_direct_tcpip(
             &self.config.forward_host,
             self.config.forward_port,

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::connection::Arrival;
+use super::member::Word;
 use super::{ConnectionInfo, Error};
 use crate::linger::Linger;
 
@@ -33,4 +35,34 @@ pub(super) enum Command {
     SetLinger(u64, Linger, Reply<()>),
     /// The owner's word on a connection request.
     Answer(u64, bool),
+    /// A member of several sessions has told something.
+    Heard(u32, Word),
+    /// All members have told their connections, which were asked for.
+    Listed(Vec<ConnectionInfo>, Reply<Vec<ConnectionInfo>>),
+    /// To a member: serve this connection.
+    Carry(Arrival),
+    /// To a member: close everything by its Linger on behalf of this method, and log off.
+    Leave(&'static str),
+}
+
+impl Command {
+    /// The connection that an operation is about.
+    pub(super) fn connection(&self) -> Option<u64> {
+        match self {
+            Command::Disconnect(id, _) | Command::Linger(id, _) | Command::SetLinger(id, ..) => {
+                Some(*id)
+            }
+            Command::Connect(_)
+            | Command::StartListening(_)
+            | Command::StopListening(_)
+            | Command::Shutdown(_)
+            | Command::Close(..)
+            | Command::Connections(_)
+            | Command::Answer(..)
+            | Command::Heard(..)
+            | Command::Listed(..)
+            | Command::Carry(_)
+            | Command::Leave(_) => None,
+        }
+    }
 }

@@ -25,6 +25,7 @@ const FIRST: usize = 32 * 1024;
 const SLICES: usize = 64;
 
 /// A connection that was accepted and has no channel yet.
+#[derive(Debug)]
 pub(super) struct Arrival {
     pub(super) id: u64,
     pub(super) stream: TcpStream,

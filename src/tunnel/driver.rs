@@ -17,6 +17,7 @@ use super::connection::Arrival;
 use super::listener::Listener;
 use super::operations::Operations;
 use super::parting::Parting;
+use super::pool::{Pool, Role};
 use super::ready::ReadyList;
 use super::recovery::Recovery;
 use super::table::Table;
@@ -43,6 +44,7 @@ pub(super) struct Driver {
     commands: UnboundedReceiver<Command>,
     /// For answers that come back by the same way.
     pub(super) sender: WeakUnboundedSender<Command>,
+    pub(super) role: Role,
     /// Who waits for what.
     pub(super) operations: Operations,
 
@@ -102,12 +104,15 @@ enum Turn {
 
 impl Driver {
     pub(super) fn new(
-        config: Config,
+        config: Arc<Config>,
         shared: Arc<Shared>,
         observer: Arc<dyn Observer>,
         commands: UnboundedReceiver<Command>,
         sender: WeakUnboundedSender<Command>,
+        role: Role,
     ) -> Self {
+        // A member leaves that to the tunnel.
+        let reconnect = config.reconnect.filter(|_| role.member().is_none());
         Self {
             forward_host: config.forward_host.as_str().into(),
             shared,
@@ -117,7 +122,7 @@ impl Driver {
             operations: Operations::default(),
             logon: None,
             link: None,
-            recovery: Recovery::new(config.reconnect),
+            recovery: Recovery::new(reconnect),
             farewell: None,
             binding: None,
             listener: None,
@@ -137,7 +142,8 @@ impl Driver {
             numbers: Vec::new(),
             touched: Vec::new(),
             closed: Vec::new(),
-            config: Arc::new(config),
+            config,
+            role,
         }
     }
 
@@ -155,6 +161,7 @@ impl Driver {
         busy |= self.collect_closings(cx);
         busy |= self.expire(now);
         busy |= self.settle(now);
+        self.tell_load(now);
         if busy { Turn::Busy } else { Turn::Idle }
     }
 
@@ -184,7 +191,7 @@ impl Driver {
         if poll_work(&mut self.farewell, cx).is_some() {
             busy = true;
         }
-        busy
+        busy | self.collect_logons(cx, now)
     }
 
     /// Lets connections whose sockets became ready go on.
@@ -232,6 +239,13 @@ impl Driver {
         busy
     }
 
+    /// Tells what this session has to do, if there are others.
+    fn tell_load(&self, now: Instant) {
+        if let (Some(member), Some(link)) = (self.role.member(), &self.link) {
+            member.load.moved(link.moved, now);
+        }
+    }
+
     /// Does what is due by the clock.
     fn expire(&mut self, now: Instant) -> bool {
         let mut busy = false;
@@ -254,6 +268,9 @@ impl Driver {
             busy = true;
         }
         busy |= self.expire_drain(now);
+        if let Role::Pool(pool) = &mut self.role {
+            busy |= pool.retire(now);
+        }
         busy
     }
 
@@ -268,6 +285,7 @@ impl Driver {
             self.next_idle_look,
             self.listener.as_ref().and_then(Listener::paused_until),
             self.operations.leaving.deadline(),
+            self.role.pool().and_then(Pool::due),
         ];
         self.timer.poll(dues.into_iter().flatten().min(), cx)
     }

@@ -49,6 +49,9 @@ pub enum Event {
         /// What broke the session, or the attempt before.
         error: Error,
     },
+    /// One of several sessions was lost, or a further one could not be set up, which is told once
+    /// until one can: the tunnel goes on with the others.
+    SessionError(Error),
     /// The SSH session was lost for good, or the listener broke. `Close` follows.
     Error(Error),
     /// The tunnel holds nothing any more: no port, no connection, no session. It can start again.

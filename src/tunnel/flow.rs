@@ -232,7 +232,7 @@ impl Driver {
                 true
             }
             Taken::Drained => {
-                if let Some(due) = connection.low_water.to_look() {
+                if let Some(due) = connection.low_water.next_look() {
                     self.marks.push_back((due, index));
                 }
                 false
@@ -256,11 +256,12 @@ impl Driver {
     /// Lowers the marks of those from whom nothing more has come for a while.
     pub(super) fn lower_marks(&mut self, now: Instant) -> bool {
         let mut busy = false;
-        while let Some((_, index)) = self.marks.pop_front_if(|(due, _)| *due <= now) {
+        while self.marks.front().is_some_and(|(due, _)| *due <= now) {
+            let Some((_, index)) = self.marks.pop_front() else { break };
             let Some(connection) = self.table.get(index) else { continue };
             let socket = SockRef::from(&connection.arrival.stream);
             busy |= connection.low_water.expire(&socket, now);
-            if let Some(due) = connection.low_water.to_look() {
+            if let Some(due) = connection.low_water.next_look() {
                 self.marks.push_back((due, index));
             }
         }

@@ -7,6 +7,7 @@ use super::command::Reply;
 use super::driver::Driver;
 use super::ending::Cause;
 use super::operations::answer_all;
+use super::pool::{Pool, Role};
 use super::{Error, Event};
 use crate::session::Link;
 
@@ -81,6 +82,15 @@ impl Driver {
         }
     }
 
+    /// As a member of several sessions: closes everything now, on behalf of this method.
+    pub(super) fn leave(&mut self, method: &'static str) {
+        if !self.operations.is_leaving() {
+            self.stop(method);
+            self.operations.leaving = Leaving::Closing { replies: Vec::new() };
+            self.close_everything(method);
+        }
+    }
+
     /// Stops what would bring new connections; what was under way fails.
     fn stop(&mut self, method: &'static str) {
         self.operations.session_wanted = false;
@@ -91,6 +101,9 @@ impl Driver {
     fn close_everything(&mut self, method: &'static str) {
         for id in self.ids() {
             self.close_connection(id, Cause::Owner(method));
+        }
+        if let Role::Pool(pool) = &self.role {
+            pool.leave(method);
         }
     }
 
@@ -115,7 +128,7 @@ impl Driver {
     /// that began something new.
     pub(super) fn settle(&mut self, now: Instant) -> bool {
         // A session that was made for the listener has no purpose without it and its connections.
-        if self.link.is_some()
+        if self.has_session()
             && !self.operations.session_wanted
             && !self.operations.is_leaving()
             && self.binding.is_none()
@@ -130,6 +143,7 @@ impl Driver {
         }
         let nothing = self.is_empty()
             && self.link.is_none()
+            && self.role.pool().is_none_or(Pool::is_empty)
             && self.logon.is_none()
             && !self.recovery.is_under_way()
             && self.farewell.is_none()
@@ -187,6 +201,7 @@ impl Driver {
             && self.held.is_empty()
             && self.table.is_empty()
             && self.closings.is_empty()
+            && !self.role.pool().is_some_and(Pool::has_connections)
     }
 
     fn ids(&self) -> Vec<u64> {
@@ -196,6 +211,11 @@ impl Driver {
     }
 
     fn log_off(&mut self) {
+        if let Role::Pool(pool) = &mut self.role {
+            pool.abandon_logons();
+            pool.leave("shutdown");
+            self.shared.ready.store(false, Ordering::Release);
+        }
         let Some(link) = self.link.take() else { return };
         self.shared.ready.store(false, Ordering::Release);
         self.farewell = Some(Box::pin(link.log_off()));

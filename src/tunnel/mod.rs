@@ -1,4 +1,4 @@
-//! A local listener whose connections travel through one SSH session.
+//! A local listener whose connections travel through one SSH session, or several.
 //!
 //! [`Tunnel`] is the handle that the outside holds. One task per tunnel, the `driver`, owns the
 //! session's socket, the listener and every local socket; nothing else touches them:
@@ -7,6 +7,8 @@
 //!   session as it comes and goes; `leaving`: the end of all.
 //! - `arrivals`: connections that come in; `flow`: bytes in both directions; `parting`: connections
 //!   that leave.
+//! - `sessions`: several sessions instead of one; `pool`: which there are; `member`: the task of one;
+//!   `load`: what it has to do.
 //! - `connection`, `table`: the connections; `ending`: why one ends and the account of it.
 //! - `listener`: the local port; `ready`: who has something to do.
 
@@ -20,10 +22,14 @@ mod events;
 mod flow;
 mod leaving;
 mod listener;
+mod load;
+mod member;
 mod operations;
 mod parting;
+mod pool;
 mod ready;
 mod recovery;
+mod sessions;
 mod settings;
 mod table;
 
@@ -41,12 +47,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::coop::unconstrained;
 
 use crate::linger::Linger;
 use crate::runtime::Place;
 use command::{Command, Reply};
 use driver::Driver;
+use pool::Role;
 
 /// A tunnel. Every method returns at once; operations begin in the order of their calls, whether
 /// or not their [`Pending`] is awaited.
@@ -72,6 +78,16 @@ struct Shared {
 }
 
 impl Shared {
+    fn new(settings: Settings, port: u16) -> Self {
+        Self {
+            settings: Mutex::new(settings),
+            listening: AtomicBool::new(false),
+            ready: AtomicBool::new(false),
+            port: AtomicU16::new(port),
+            wanted_port: port,
+        }
+    }
+
     fn settings(&self) -> MutexGuard<'_, Settings> {
         // Plain values: they are whole whatever panicked.
         self.settings.lock().unwrap_or_else(PoisonError::into_inner)
@@ -86,15 +102,12 @@ impl Shared {
 impl Tunnel {
     /// Makes a tunnel that does nothing yet; starts no thread and touches no network.
     pub fn new(config: Config, settings: Settings, observer: Arc<dyn Observer>) -> Self {
-        let shared = Arc::new(Shared {
-            settings: Mutex::new(settings),
-            listening: AtomicBool::new(false),
-            ready: AtomicBool::new(false),
-            port: AtomicU16::new(config.local_port),
-            wanted_port: config.local_port,
-        });
+        let shared = Arc::new(Shared::new(settings, config.local_port));
+        let role = Role::of(&config);
+        let config = Arc::new(config);
         let (commands, received) = mpsc::unbounded_channel();
-        let driver = Driver::new(config, shared.clone(), observer, received, commands.downgrade());
+        let driver =
+            Driver::new(config, shared.clone(), observer, received, commands.downgrade(), role);
         Self { shared, commands, driver: Mutex::new(Some(driver)) }
     }
 
@@ -180,12 +193,7 @@ impl Tunnel {
         let (reply, outcome) = oneshot::channel();
         let mut driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(driver) = driver.take() {
-            // It bounds its own work and yields; tokio's budget on top would only make it spin.
-            let (place, handle) = Place::take();
-            handle.spawn(async move {
-                unconstrained(driver).await;
-                drop(place);
-            });
+            Place::take().spawn(driver);
         }
         // Under the lock, so that the order of the calls is the order in the queue. A task that is
         // gone drops the reply, which says "closed".

@@ -12,6 +12,8 @@ use super::driver::Driver;
 use super::ending::Cause;
 use super::leaving::Leaving;
 use super::listener::Listener;
+use super::member::Word;
+use super::pool::Role;
 use super::{ConnectionInfo, ConnectionState, Error, Event};
 
 /// Who waits for what.
@@ -65,6 +67,7 @@ pub(super) fn answer_all(replies: &mut Vec<Reply<()>>, outcome: &Result<(), Erro
 
 impl Driver {
     pub(super) fn command(&mut self, command: Command, now: Instant) {
+        let Some(command) = self.route(command) else { return };
         let deferred = self.operations.is_leaving().then_some(&mut self.operations.deferred);
         match (command, deferred) {
             (Command::Connect(reply), Some(deferred)) => deferred.connecting.push(reply),
@@ -83,7 +86,7 @@ impl Driver {
                 self.drain(until, reply);
             }
             (Command::Connections(reply), _) => {
-                let _ = reply.send(Ok(self.infos()));
+                self.list(reply);
             }
             (Command::Linger(id, reply), _) => {
                 let _ = reply.send(self.linger_of(id));
@@ -92,11 +95,27 @@ impl Driver {
                 answer(reply, &self.set_linger(id, linger));
             }
             (Command::Answer(id, accept), _) => self.answered(id, accept, now),
+            (Command::Heard(number, word), _) => self.heard(number, word, now),
+            (Command::Listed(infos, reply), _) => self.listed(infos, reply),
+            (Command::Carry(arrival), _) => self.carry(arrival, now),
+            (Command::Leave(method), _) => self.leave(method),
+        }
+    }
+
+    /// Sends what is about a connection to where that is; back if it is for this task.
+    fn route(&mut self, command: Command) -> Option<Command> {
+        match (&self.role, command.connection()) {
+            (Role::Pool(pool), Some(_)) => pool.forward(command),
+            (Role::Member(member), Some(id)) if !self.has(id) => {
+                member.tell(Word::Unknown(Box::new(command)));
+                None
+            }
+            (Role::Single | Role::Pool(_) | Role::Member(_), _) => Some(command),
         }
     }
 
     pub(super) fn connect(&mut self, reply: Reply<()>) {
-        if self.link.is_some() {
+        if self.has_session() {
             self.operations.session_wanted = true;
             answer(reply, &Ok(()));
         } else {
@@ -106,11 +125,11 @@ impl Driver {
     }
 
     pub(super) fn start_listening(&mut self, reply: Reply<()>) {
-        if self.listener.is_some() && self.link.is_some() {
+        if self.listener.is_some() && self.has_session() {
             answer(reply, &Ok(()));
         } else {
             self.operations.starts.listening.push(reply);
-            if self.link.is_some() { self.resolve() } else { self.log_on() }
+            if self.has_session() { self.resolve() } else { self.log_on() }
         }
     }
 
@@ -179,7 +198,7 @@ impl Driver {
         }
     }
 
-    fn infos(&self) -> Vec<ConnectionInfo> {
+    pub(super) fn infos(&self) -> Vec<ConnectionInfo> {
         let (config, host) = (&self.config, &self.forward_host);
         let requested = self.requests.values().map(|arrival| arrival.info(config, host));
         let held = self.held.values().map(|arrival| ConnectionInfo {

@@ -7,7 +7,7 @@
 //! | reset by the local program | flush up, CLOSE | CLOSE |
 //! | refused, rejected, unanswered | RST | RST |
 //! | session lost | deliver, RST | RST |
-//! | session lost before it was open | wait for the next one, else RST | the same |
+//! | session lost before it was open | another one, now or later, else RST | the same |
 //! | disconnect, shutdown, idle | drain both ways, CLOSE, FIN | RST, CLOSE |
 //!
 //! A bounded close is a graceful one whose linger time runs from the event on: when it is over, the
@@ -75,6 +75,14 @@ impl Driver {
             Stage::Open => self.begin_closing(index, cause),
         }
         true
+    }
+
+    /// Whether there is a connection with this number.
+    pub(super) fn has(&self, id: u64) -> bool {
+        self.table.find(id).is_some()
+            || self.parting.contains_key(&id)
+            || self.requests.contains_key(&id)
+            || self.held.contains_key(&id)
     }
 
     /// How a connection will be closed, or is being closed.
@@ -226,7 +234,7 @@ impl Driver {
     /// open yet have lost nothing: they wait for the next session, if there is to be one.
     pub(super) fn end_all(&mut self, error: &session::Error, now: Instant) {
         let cause = Cause::SessionLost(error.clone());
-        let comes_back = self.recovery.is_under_way();
+        let comes_back = self.recovery.is_under_way() || self.role.member().is_some();
         if !comes_back {
             self.turn_away_all(&cause);
         }
@@ -235,7 +243,7 @@ impl Driver {
         for connection in self.table.drain() {
             let hard = connection.arrival.settings.linger.ending() == Ending::Hard;
             match connection.stage {
-                Stage::Opening if comes_back => self.hold(connection.arrival, now),
+                Stage::Opening if comes_back => self.open_elsewhere(connection.arrival, now),
                 Stage::Opening | Stage::Reset => self.part_reset(connection, cause.clone()),
                 Stage::Open | Stage::Closing(_) if hard => {
                     self.part_reset(connection, cause.clone());

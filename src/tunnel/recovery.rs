@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::Event;
 use super::driver::Driver;
 use super::leaving::Leaving;
+use super::member::Word;
 use super::operations::answer_all;
+use super::{Config, Event, Observer};
 use crate::session::{self, Attempt, Backoff, Link, Reconnect};
 
 /// The way back to a session that was lost.
@@ -75,17 +76,24 @@ impl Recovery {
     }
 }
 
+/// Logs on to the server. Whatever only the owner knows is asked of the observer.
+pub(super) fn log_on(
+    config: &Config,
+    observer: &Arc<dyn Observer>,
+) -> impl Future<Output = Result<Link, session::Error>> + Send + use<> {
+    let asked = observer.clone();
+    let verify = Arc::new(move |key, answer| asked.verify_host_key(key, answer));
+    let asked = observer.clone();
+    let prompt = Arc::new(move |prompts, answer| asked.answer_prompts(prompts, answer));
+    session::open(config.target.clone(), verify, prompt)
+}
+
 impl Driver {
     /// Begins a logon. One that waits for its time begins at once: somebody asks for it.
     pub(super) fn log_on(&mut self) {
         if self.logon.is_none() {
             self.recovery.begin();
-            let observer = self.observer.clone();
-            let verify = Arc::new(move |key, answer| observer.verify_host_key(key, answer));
-            let observer = self.observer.clone();
-            let prompt = Arc::new(move |prompts, answer| observer.answer_prompts(prompts, answer));
-            let logon = session::open(self.config.target.clone(), verify, prompt);
-            self.logon = Some(Box::pin(logon));
+            self.logon = Some(Box::pin(log_on(&self.config, &self.observer)));
         }
     }
 
@@ -102,7 +110,7 @@ impl Driver {
     }
 
     fn is_up(&mut self, link: Link, now: Instant) {
-        self.link = Some(link);
+        self.take_session(link, now);
         self.active = true;
         self.recovery.up(now);
         self.shared.ready.store(true, Ordering::Release);
@@ -128,6 +136,9 @@ impl Driver {
         if matches!(self.operations.leaving, Leaving::Confirming { .. }) {
             // Nobody needs it any more.
             return;
+        }
+        if let Some(member) = self.role.member() {
+            member.tell(Word::Lost(error.clone()));
         }
         self.binding = None;
         answer_all(&mut self.operations.starts.listening, &Err(error.clone().into()));

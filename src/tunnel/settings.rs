@@ -13,6 +13,9 @@ pub struct Config {
     pub target: Arc<Target>,
     /// How a session that was lost is set up again; `None`: not at all.
     pub reconnect: Option<Reconnect>,
+    /// How many sessions there may be at once, at least 1. Whatever is to hold for the tunnel as a
+    /// whole, each of them may have this part of.
+    pub sessions: usize,
     /// The address to listen on; a name is resolved when listening starts.
     pub local_host: String,
     /// The port to listen on; 0 lets the system choose one.

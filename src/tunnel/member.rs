@@ -1,0 +1,226 @@
+//! One session of a tunnel that has several: a task like that of a tunnel with one, but without a
+//! port and without a way back. Connections are handed to it; it tells what becomes of them.
+
+use std::future::ready;
+use std::sync::Arc;
+use std::time::Instant;
+
+use socket2::SockRef;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc::{self, UnboundedSender, WeakUnboundedSender};
+use tokio::sync::oneshot;
+use tokio::task::coop::unconstrained;
+
+use super::command::Command;
+use super::connection::Arrival;
+use super::driver::Driver;
+use super::load::Load;
+use super::pool::Role;
+use super::{Config, Event, Observer, Settings, Shared};
+use crate::runtime::Place;
+use crate::session::{self, HostKeyInfo, Link, Prompts, Responses};
+
+/// What a member tells its tunnel, in the order in which it happens.
+#[derive(Debug)]
+pub(super) enum Word {
+    /// The session is lost. Its connections end; those that are not open yet come back.
+    Lost(session::Error),
+    /// A connection that was not open yet, and needs another session.
+    Back(Arrival),
+    /// The connection with this number has ended, and its owner was told.
+    Ended(u64),
+    /// A request for a connection that is not here any more.
+    Unknown(Box<Command>),
+    /// Nothing is left, neither connection nor session.
+    Over,
+}
+
+/// What ties a member to its tunnel.
+pub(super) struct Member {
+    number: u32,
+    /// Weak: a member does not keep its tunnel alive.
+    tunnel: WeakUnboundedSender<Command>,
+    observer: Arc<dyn Observer>,
+    pub(super) load: Load,
+}
+
+impl Member {
+    /// Starts the task of a session that is up, on the thread where it logged on: `place`, or else
+    /// this one. It lives until the sender that is returned is
+    /// dropped, which resets what is still there.
+    pub(super) fn start(
+        number: u32,
+        link: Link,
+        place: Option<Place>,
+        config: Arc<Config>,
+        observer: Arc<dyn Observer>,
+        tunnel: WeakUnboundedSender<Command>,
+        now: Instant,
+    ) -> (UnboundedSender<Command>, Arc<Self>) {
+        let (commands, received) = mpsc::unbounded_channel();
+        let member = Arc::new(Self::new(number, tunnel, observer, now));
+        // Its own: it binds no port, and whether the tunnel is ready is not for it to say.
+        let shared = Arc::new(Shared::new(Settings::default(), 0));
+        let role = Role::Member(member.clone());
+        let sender = commands.downgrade();
+        let mut driver = Driver::new(config, shared, member.clone(), received, sender, role);
+        driver.logon = Some(Box::pin(ready(Ok(link))));
+        driver.operations.session_wanted = true;
+        match place {
+            Some(place) => place.spawn(driver),
+            None => drop(tokio::spawn(unconstrained(driver))),
+        }
+        (commands, member)
+    }
+
+    pub(super) fn new(
+        number: u32,
+        tunnel: WeakUnboundedSender<Command>,
+        observer: Arc<dyn Observer>,
+        now: Instant,
+    ) -> Self {
+        Self { number, tunnel, observer, load: Load::new(now) }
+    }
+
+    pub(super) fn tell(&self, word: Word) {
+        if let Some(tunnel) = self.tunnel.upgrade() {
+            // A tunnel that is gone has no use for it.
+            let _ = tunnel.send(Command::Heard(self.number, word));
+        }
+    }
+}
+
+impl Driver {
+    /// Opens a connection that another task has accepted.
+    pub(super) fn carry(&mut self, mut arrival: Arrival, now: Instant) {
+        // Its events are to wake this thread. Where that cannot be had, the other one passes them on.
+        let own = SockRef::from(&arrival.stream).try_clone();
+        if let Ok(stream) = own.and_then(|socket| TcpStream::from_std(socket.into())) {
+            arrival.stream = stream;
+        }
+        self.open(arrival, now);
+    }
+}
+
+impl Observer for Member {
+    fn event(&self, event: Event) {
+        match event {
+            Event::Connection(_) => self.observer.event(event),
+            Event::Disconnected(end) => {
+                let id = end.id;
+                self.observer.event(Event::Disconnected(end));
+                self.tell(Word::Ended(id));
+            }
+            Event::Close => self.tell(Word::Over),
+            // It was up before it came here, its loss was told before its connections ended, and
+            // all the rest is the tunnel's.
+            Event::Ready
+            | Event::Error(_)
+            | Event::SessionError(_)
+            | Event::Listening(_)
+            | Event::ConnectionRequest(_)
+            | Event::Reconnecting { .. } => {}
+        }
+    }
+
+    fn decides_connections(&self) -> bool {
+        self.observer.decides_connections()
+    }
+
+    fn verify_host_key(&self, key: HostKeyInfo, answer: oneshot::Sender<bool>) {
+        self.observer.verify_host_key(key, answer);
+    }
+
+    fn answer_prompts(&self, prompts: Prompts, answer: oneshot::Sender<Responses>) {
+        self.observer.answer_prompts(prompts, answer);
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::time::Duration;
+
+    use ssh_proto::{Algorithms, Rekey, Windows};
+    use tokio::sync::mpsc::UnboundedReceiver;
+
+    use super::*;
+    use crate::runtime;
+    use crate::session::{Credentials, Dialing, Route, Target, Trust};
+    use crate::tunnel::connection::tests::{client, connection};
+
+    pub(in crate::tunnel) struct Nobody;
+
+    impl Observer for Nobody {
+        fn event(&self, _: Event) {}
+        fn decides_connections(&self) -> bool {
+            false
+        }
+        fn verify_host_key(&self, _: HostKeyInfo, _: oneshot::Sender<bool>) {}
+        fn answer_prompts(&self, _: Prompts, _: oneshot::Sender<Responses>) {}
+    }
+
+    fn config() -> Config {
+        let target = Target {
+            host: "gateway".into(),
+            port: 22,
+            route: Route::Direct(Dialing::default()),
+            hop: None,
+            username: "user".into(),
+            credentials: Credentials::default(),
+            trust: Trust::default(),
+            algorithms: Algorithms::default(),
+            ready_timeout: Duration::from_secs(20),
+            keepalive_interval: None,
+            keepalive_count_max: 3,
+            rekey: Rekey::default(),
+            windows: Windows::default(),
+        };
+        Config {
+            target: Arc::new(target),
+            reconnect: None,
+            sessions: 2,
+            local_host: "127.0.0.1".into(),
+            local_port: 0,
+            forward_host: "host".into(),
+            forward_port: 80,
+        }
+    }
+
+    /// A member whose session is lost, and what its tunnel hears of it.
+    fn member() -> (Driver, UnboundedReceiver<Command>, [UnboundedSender<Command>; 2]) {
+        let (tunnel, heard) = mpsc::unbounded_channel();
+        let (commands, received) = mpsc::unbounded_channel();
+        let member = Member::new(7, tunnel.downgrade(), Arc::new(Nobody), Instant::now());
+        let member = Arc::new(member);
+        let shared = Arc::new(Shared::new(Settings::default(), 0));
+        let (sender, role) = (commands.downgrade(), Role::Member(member.clone()));
+        let driver = Driver::new(Arc::new(config()), shared, member, received, sender, role);
+        (driver, heard, [tunnel, commands])
+    }
+
+    fn word(heard: &mut UnboundedReceiver<Command>) -> Word {
+        match heard.try_recv() {
+            Ok(Command::Heard(7, word)) => word,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_comes_after_the_loss_of_the_session_goes_back() {
+        let (mut driver, mut heard, _senders) = member();
+        let (connection, _program) =
+            runtime::handle().block_on(async { connection(&mut client()).await });
+        let _runtime = runtime::handle().enter();
+        driver.command(Command::Carry(connection.arrival), Instant::now());
+        assert!(matches!(word(&mut heard), Word::Back(arrival) if arrival.id == 1));
+
+        // The tunnel has not heard of that yet: its requests follow the connection.
+        let (reply, _answer) = oneshot::channel();
+        driver.command(Command::Disconnect(1, reply), Instant::now());
+        assert!(matches!(
+            word(&mut heard),
+            Word::Unknown(command) if matches!(*command, Command::Disconnect(1, _))
+        ));
+        assert!(heard.try_recv().is_err());
+    }
+}

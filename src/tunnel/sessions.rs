@@ -1,0 +1,155 @@
+//! What the task of a tunnel with several sessions does about them: they come up, are lost, and are
+//! asked for what is theirs.
+
+use std::collections::BTreeMap;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use super::command::{Command, Reply};
+use super::connection::Arrival;
+use super::driver::Driver;
+use super::ending::Cause;
+use super::leaving::Leaving;
+use super::member::{Member, Word};
+use super::pool::{Pool, Role};
+use super::recovery::log_on;
+use super::{ConnectionInfo, Event};
+use crate::runtime::{self, Place};
+use crate::session::{self, Link};
+
+impl Driver {
+    /// Whether connections can be opened.
+    pub(super) fn has_session(&self) -> bool {
+        self.link.is_some() || self.role.pool().is_some_and(Pool::is_up)
+    }
+
+    /// A session has come up.
+    pub(super) fn take_session(&mut self, link: Link, now: Instant) {
+        match self.role {
+            // It stays on the thread of this task, which logged on and does little else.
+            Role::Pool(_) => self.start_member(link, None, now),
+            Role::Single | Role::Member(_) => self.link = Some(link),
+        }
+    }
+
+    fn start_member(&mut self, link: Link, place: Option<Place>, now: Instant) {
+        let Role::Pool(pool) = &mut self.role else { return };
+        let number = pool.next_number();
+        let (config, observer) = (self.config.clone(), self.observer.clone());
+        let (commands, member) =
+            Member::start(number, link, place, config, observer, self.sender.clone(), now);
+        pool.add(number, commands, member, now);
+    }
+
+    /// Takes care of a connection for which there is no session here.
+    pub(super) fn open_elsewhere(&mut self, arrival: Arrival, now: Instant) {
+        let pool = match &mut self.role {
+            Role::Single => return self.hold(arrival, now),
+            Role::Member(member) => return member.tell(Word::Back(arrival)),
+            Role::Pool(pool) => pool,
+        };
+        if pool.wants_another(now) {
+            let logon = log_on(&self.config, &self.observer);
+            pool.begin(logon);
+        }
+        if let Some(arrival) = pool.carry(arrival, now) {
+            self.hold(arrival, now);
+        }
+    }
+
+    /// Takes further sessions that have come up, and notes those that have not.
+    pub(super) fn collect_logons(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let mut busy = false;
+        while let Role::Pool(pool) = &mut self.role {
+            match pool.poll_logon(cx) {
+                Poll::Ready(Some(Ok((link, place)))) => self.start_member(link, Some(place), now),
+                Poll::Ready(Some(Err(error))) => {
+                    if pool.failed(&error, now) {
+                        self.emit(Event::SessionError(error.into()));
+                    }
+                }
+                Poll::Ready(None) | Poll::Pending => break,
+            }
+            busy = true;
+        }
+        busy
+    }
+
+    /// What a member has told.
+    pub(super) fn heard(&mut self, number: u32, word: Word, now: Instant) {
+        let Role::Pool(pool) = &mut self.role else { return };
+        match word {
+            Word::Lost(error) => self.lost_one(number, error, now),
+            Word::Back(arrival) => {
+                pool.left(arrival.id, now);
+                self.came_back(number, arrival, now);
+            }
+            Word::Ended(id) => pool.left(id, now),
+            Word::Unknown(command) => self.command(*command, now),
+            Word::Over => pool.remove(number),
+        }
+    }
+
+    /// One session is lost: the tunnel's own loss only if it was the last one.
+    fn lost_one(&mut self, number: u32, error: session::Error, now: Instant) {
+        let Role::Pool(pool) = &mut self.role else { return };
+        let needed = pool.lost(number, &error, now);
+        if !needed || matches!(self.operations.leaving, Leaving::LoggingOff { .. }) {
+            return;
+        }
+        if pool.is_up() {
+            self.emit(Event::SessionError(error.into()));
+        } else {
+            pool.abandon_logons();
+            self.lost(error);
+        }
+    }
+
+    /// A connection that was not open when its session was lost has lost nothing: it goes to another
+    /// one, or waits for the next, if there is to be one.
+    fn came_back(&mut self, number: u32, arrival: Arrival, now: Instant) {
+        let closes = match self.operations.leaving {
+            Leaving::No | Leaving::Draining { .. } => false,
+            Leaving::Closing { .. } | Leaving::Confirming { .. } | Leaving::LoggingOff { .. } => {
+                true
+            }
+        };
+        if !closes && (self.has_session() || self.recovery.is_under_way()) {
+            return self.open_elsewhere(arrival, now);
+        }
+        let lost = self.role.pool().and_then(|pool| pool.loss(number)).cloned();
+        let error = lost.unwrap_or_else(session::Error::no_session);
+        self.turn_away(arrival, Cause::SessionLost(error));
+    }
+
+    /// Tells which connections there are, wherever they are.
+    pub(super) fn list(&self, reply: Reply<Vec<ConnectionInfo>>) {
+        let mut infos = self.infos();
+        let Some(pool) = self.role.pool().filter(|pool| pool.has_connections()) else {
+            let _ = reply.send(Ok(infos));
+            return;
+        };
+        let asked = pool.ask();
+        let sender = self.sender.clone();
+        runtime::handle().spawn(async move {
+            for answer in asked {
+                infos.extend(answer.await.ok().and_then(Result::ok).unwrap_or_default());
+            }
+            if let Some(sender) = sender.upgrade() {
+                let _ = sender.send(Command::Listed(infos, reply));
+            }
+        });
+    }
+
+    /// All members have told their connections. One that changed its place meanwhile may be among
+    /// them twice, or not any more but here.
+    pub(super) fn listed(&self, found: Vec<ConnectionInfo>, reply: Reply<Vec<ConnectionInfo>>) {
+        let here = self.infos().into_iter().map(|info| (info.id, info));
+        let mut infos: BTreeMap<_, _> = here.collect();
+        if let Some(pool) = self.role.pool() {
+            let there = found.into_iter().filter(|info| pool.has(info.id));
+            infos.extend(there.map(|info| (info.id, info)));
+        }
+        let _ = reply.send(Ok(infos.into_values().collect()));
+    }
+}
