@@ -169,7 +169,15 @@ impl Link {
 pub(super) async fn exchange(link: &mut Link, waiting_for: &str) -> Result<(), Error> {
     let mut outcome = poll_fn(|cx| link.poll_flush(cx)).await;
     if outcome.is_ok() {
-        outcome = poll_fn(|cx| link.poll_receive(cx, Instant::now())).await;
+        outcome = poll_fn(|cx| {
+            let now = Instant::now();
+            let received = link.poll_receive(cx, now);
+            if received.is_pending() {
+                link.idle(now);
+            }
+            received
+        })
+        .await;
     }
     outcome.map_err(|error| match link.loss(&error) {
         Error::Disconnected(text) => {
