@@ -1,6 +1,7 @@
 // Servers that are reached through others, any number of them.
 
 import assert from 'node:assert/strict';
+import { availableParallelism } from 'node:os';
 import { after } from 'node:test';
 
 import { test } from './helpers/bounded.mjs';
@@ -63,8 +64,11 @@ test('logging off ends every session, the last one first, and leaves no descript
   const child = await Child.start('tunnel-process.mjs');
   t.after(() => child.stop());
   const options = { ...behind([first, second]).login, forwardHost: '127.0.0.1', forwardPort: 1 };
-  await child.ask('listen', { ...target.login, forwardHost: '127.0.0.1', forwardPort: 1 });
-  await child.ask('shutdown');
+  // As many tunnels as there may be threads, for these stay.
+  for (let thread = 0; thread < availableParallelism(); thread++) {
+    await child.ask('listen', { ...target.login, forwardHost: '127.0.0.1', forwardPort: 1 });
+    await child.ask('shutdown');
+  }
   const { descriptors } = await child.ask('resources');
   const servers = [first, second, target];
   const before = servers.map(farewells);

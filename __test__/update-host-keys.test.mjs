@@ -7,10 +7,11 @@ import { after } from 'node:test';
 
 import { test } from './helpers/bounded.mjs';
 import { certifier, makeKey } from './helpers/keys.mjs';
+import { behaviours } from './helpers/peers.mjs';
 import { whenFile } from './helpers/process.mjs';
 import { Sshd } from './helpers/sshd.mjs';
 import { KnownHosts, logOn } from './helpers/trust.mjs';
-import { openTunnel } from './helpers/tunnels.mjs';
+import { openTunnel, thereAndBack } from './helpers/tunnels.mjs';
 
 const files = new KnownHosts();
 const authority = makeKey(join(files.path, 'authority'));
@@ -52,11 +53,11 @@ for (const [at, type] of hostKeyTypes.entries()) {
 /** Whether the server was asked for proofs in a session that saw its announcement. */
 async function wasAsked(t, trust) {
   const before = server.log().length;
-  const { tunnel, connect, target } = await openTunnel(t, server, undefined, { hostKey: undefined, ...trust });
-  // What the server said before it answered this has been dealt with.
-  await connect();
-  await target.next();
-  await tunnel.promises.shutdown();
+  const open = await openTunnel(t, server, behaviours.echo(), { hostKey: undefined, ...trust });
+  // The server answers in the order in which it is asked: when the connection is open we have asked,
+  // and when bytes come back through it we have been answered.
+  await thereAndBack(open, 1);
+  await open.tunnel.promises.shutdown();
   return server.log().slice(before).includes(PROOF);
 }
 

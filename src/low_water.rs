@@ -17,6 +17,9 @@ const SPAN: Duration = Duration::from_millis(6);
 /// How long a rest below the mark may wait for what follows.
 const PATIENCE: Duration = Duration::from_millis(1);
 
+/// How long an answer is expected after a request.
+const REST: Duration = Duration::from_millis(10);
+
 /// Raises and lowers the mark of one socket.
 #[derive(Debug, Default)]
 pub(crate) struct LowWater {
@@ -26,6 +29,8 @@ pub(crate) struct LowWater {
     received: usize,
     /// When the mark is to be lowered unless something comes before.
     due: Option<Instant>,
+    /// Until when the mark is not raised again.
+    rests: Option<Instant>,
     /// Whether somebody knows that there may be something due.
     known: bool,
 }
@@ -48,7 +53,8 @@ impl LowWater {
 
     /// Nothing is left to read for now.
     pub(crate) fn drained(&mut self, socket: &SockRef<'_>, now: Instant) {
-        if !self.raised && self.received >= BULK {
+        let may = self.rests.is_none_or(|until| until <= now);
+        if !self.raised && may && self.received >= BULK {
             self.raised = sys::set_low_water(socket, RAISED).is_ok();
             self.received = 0;
         }
@@ -78,6 +84,12 @@ impl LowWater {
             self.lower(socket);
         }
         over
+    }
+
+    /// Somebody waits for an answer that may be small: the mark stays low for a while.
+    pub(crate) fn rest(&mut self, socket: &SockRef<'_>, now: Instant) {
+        self.lower(socket);
+        self.rests = Some(now + REST);
     }
 
     /// Whoever reads the socket from here on wants to know of everything at once.

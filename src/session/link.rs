@@ -104,6 +104,15 @@ impl Link {
         })
     }
 
+    /// Something small was sent, and its answer is awaited: bulk data does not stand in its way, and
+    /// what comes is looked at as it comes.
+    pub(crate) fn favour_small(&mut self, now: Instant) {
+        self.client.favour_small(now);
+        if let Some(socket) = self.stream.tcp() {
+            self.low_water.rest(&socket, now);
+        }
+    }
+
     /// To be called when there is nothing left to do: sends an acknowledgement that is owed.
     pub(crate) fn idle(&mut self, now: Instant) {
         if std::mem::take(&mut self.owes_ack) {

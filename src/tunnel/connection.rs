@@ -166,7 +166,10 @@ impl Connection {
             Up::Last(left) => left.min(BULK),
             Up::Cut | Up::Ended => return Taken::Drained,
         };
-        if client.window(self.channel) == 0 {
+        let room =
+            if self.bulk { client.room(self.channel, now) } else { client.window(self.channel) };
+        let most = most.min(room);
+        if most == 0 {
             return if self.watch(cx) { Taken::Reset } else { Taken::NoWindow };
         }
         let stream = &self.arrival.stream;

@@ -250,7 +250,13 @@ impl Driver {
     fn expire(&mut self, now: Instant) -> bool {
         let mut busy = false;
         match self.link.as_mut().map_or(Ok(false), |link| link.handle_timeout(now)) {
-            Ok(expired) => busy |= expired,
+            Ok(expired) => {
+                // Connections that were held back may go on.
+                if expired {
+                    self.handle_events(now);
+                }
+                busy |= expired;
+            }
             Err(error) => {
                 self.lost(error.into());
                 busy = true;

@@ -16,6 +16,9 @@ use crate::session;
 /// a byte of what that program sent before: then it never will.
 const MOST_DISCARDED: u64 = 16 * 1024 * 1024;
 
+/// What a program sends at once and then waits for the answer to is less than this.
+const SMALL: u64 = 16 * 1024;
+
 impl Driver {
     /// One read from the session, or what the last one has left, and everything that follows.
     pub(super) fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
@@ -224,9 +227,16 @@ impl Driver {
     /// Returns whether there may be more to do at once.
     fn take_from(&mut self, index: usize, now: Instant) -> bool {
         let Some(link) = &mut self.link else { return false };
+        let several = self.table.has_several();
         let Some((connection, waker)) = self.table.with_waker(index) else { return false };
         connection.queued = false;
-        match connection.take(&mut link.client, &mut Context::from_waker(waker), now) {
+        let before = connection.sent;
+        let taken = connection.take(&mut link.client, &mut Context::from_waker(waker), now);
+        let is_small = (1..SMALL).contains(&(connection.sent - before));
+        if is_small && several {
+            link.favour_small(now);
+        }
+        match taken {
             Taken::More => {
                 self.enqueue(index);
                 true

@@ -101,6 +101,11 @@ impl Table {
         self.limits.pop_first().map(|(_, index)| index)
     }
 
+    /// Whether there is more than one.
+    pub(super) fn has_several(&self) -> bool {
+        self.indices.len() > 1
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.indices.is_empty()
     }

@@ -6,6 +6,7 @@ use crate::Error;
 use crate::message::{
     CHANNEL_CLOSE, CHANNEL_EOF, CHANNEL_OPEN, CHANNEL_WINDOW_ADJUST, OpenFailure,
 };
+use crate::pacing::Pacing;
 use crate::window::{Budget, Window, Windows};
 use crate::wire::{Reader, Writer, message};
 
@@ -17,6 +18,11 @@ const LONGEST_DATA: u32 = 32 * 1024;
 pub struct ChannelId(u32);
 
 impl ChannelId {
+    #[cfg(test)]
+    pub(crate) fn for_tests(number: u32) -> Self {
+        Self(number)
+    }
+
     /// A small number, fit as an index: the channels of a session are counted from 0.
     pub fn index(self) -> usize {
         self.0 as usize
@@ -40,10 +46,19 @@ struct Remote {
     id: u32,
     /// How much it takes before we must wait for credit.
     window: u32,
+    /// The most that this ever was: what is missing from it is under way.
+    most: u32,
     /// The most data that it takes in one packet.
     longest: u32,
     sending: Flow,
     receiving: Flow,
+}
+
+impl Remote {
+    /// What was sent and not given back as credit.
+    fn without_credit(&self) -> u64 {
+        u64::from(self.most - self.window)
+    }
 }
 
 /// One direction of an open channel. It only ever moves downwards.
@@ -79,11 +94,18 @@ pub(crate) struct Channels {
     free: Vec<u32>,
     /// What their windows share.
     budget: Budget,
+    /// What is under way to the server.
+    pacing: Pacing,
 }
 
 impl Channels {
     pub(crate) fn new(windows: Windows) -> Self {
-        Self { slots: Vec::new(), free: Vec::new(), budget: Budget::new(windows) }
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            budget: Budget::new(windows),
+            pacing: Pacing::default(),
+        }
     }
 
     /// Starts a `direct-tcpip` channel; returns the message to send.
@@ -124,10 +146,41 @@ impl Channels {
         ))
     }
 
+    /// How much of what [`Channels::sendable`] says it should send now, so that small messages of
+    /// others get through.
+    pub(crate) fn room(&self, id: ChannelId, round_trip: Option<Duration>) -> usize {
+        let Some(remote) = self.remote(id).filter(|remote| remote.sending == Flow::Open) else {
+            return 0;
+        };
+        let room = self.pacing.room(remote.without_credit(), round_trip);
+        usize::try_from(room.min(remote.window.into())).unwrap_or(usize::MAX)
+    }
+
+    /// The channel waits until it has room: [`Channels::adjusted`] tells, or
+    /// [`Pacing::expire`].
+    pub(crate) fn hold(&mut self, id: ChannelId, now: Instant, round_trip: Option<Duration>) {
+        if self.remote(id).is_some_and(|remote| remote.window > 0) {
+            self.pacing.hold(id, now, round_trip);
+        }
+    }
+
     pub(crate) fn sent(&mut self, id: ChannelId, count: usize) {
         if let Some(remote) = self.remote_mut(id) {
+            let before = remote.without_credit();
             remote.window = remote.window.saturating_sub(count as u32);
+            let after = remote.without_credit();
+            self.pacing.sent(before, after);
         }
+    }
+
+    /// When [`Pacing::expire`] is due.
+    pub(crate) fn pacing_timeout(&self) -> Option<Instant> {
+        self.pacing.timeout()
+    }
+
+    /// What holds bulk data back in favour of small messages.
+    pub(crate) fn pacing(&mut self) -> &mut Pacing {
+        &mut self.pacing
     }
 
     /// Takes note that `count` bytes have left us; returns the credit to send when it is due.
@@ -198,8 +251,14 @@ impl Channels {
             return Err(Error::Protocol("a channel that takes no data in a packet"));
         }
         let channel = self.channel(id)?;
-        let mut remote =
-            Remote { id: number, window, longest, sending: Flow::Open, receiving: Flow::Open };
+        let mut remote = Remote {
+            id: number,
+            window,
+            most: window,
+            longest,
+            sending: Flow::Open,
+            receiving: Flow::Open,
+        };
         let answer = match channel.stage {
             Stage::Opening => Answer::Opened,
             Stage::Abandoned => {
@@ -229,16 +288,26 @@ impl Channels {
     }
 
     /// CHANNEL_WINDOW_ADJUST; tells whether the channel was waiting for it.
-    pub(crate) fn adjusted(&mut self, reader: &mut Reader<'_>) -> Result<(ChannelId, bool), Error> {
+    pub(crate) fn adjusted(
+        &mut self,
+        reader: &mut Reader<'_>,
+        now: Instant,
+    ) -> Result<(ChannelId, bool), Error> {
         let id = self.addressed(reader)?;
         let credit = reader.uint32()?;
         let remote = self.opened(id)?;
-        let waited = remote.window == 0 && credit > 0 && remote.sending == Flow::Open;
+        let sends = credit > 0 && remote.sending == Flow::Open;
+        let was_used_up = remote.window == 0;
+        let before = remote.without_credit();
         remote.window = remote
             .window
             .checked_add(credit)
             .ok_or(Error::Protocol("a window grew beyond 2^32 - 1"))?;
-        Ok((id, waited))
+        remote.most = remote.most.max(remote.window);
+        let after = remote.without_credit();
+        self.pacing.sent(before, after);
+        let was_held = self.pacing.credited(id, before - after, now);
+        Ok((id, sends && (was_used_up || was_held)))
     }
 
     /// CHANNEL_DATA, or with `extended` set CHANNEL_EXTENDED_DATA; returns the length of the data.
@@ -342,6 +411,9 @@ impl Channels {
     fn release(&mut self, id: ChannelId) {
         if let Some(channel) = self.slots[id.index()].take() {
             self.budget.release(&channel.window);
+            if let Stage::Open(remote) = &channel.stage {
+                self.pacing.closed(id, remote.without_credit());
+            }
             self.free.push(id.0);
         }
     }
@@ -441,7 +513,10 @@ mod tests {
         let (mut channels, id) = opened();
         assert!(with(&[9], |reader| channels.closed(reader)).is_err(), "no such channel");
         assert!(with(&[0, 77, 1, 1], |reader| channels.confirmed(reader)).is_err(), "twice");
-        assert!(with(&[0, u32::MAX], |reader| channels.adjusted(reader)).is_err(), "overflow");
+        assert!(
+            with(&[0, u32::MAX], |reader| channels.adjusted(reader, Instant::now())).is_err(),
+            "overflow"
+        );
         assert_eq!(with(&[0], |reader| channels.ended(reader)), Ok(id));
         assert!(data(&mut channels, 1).is_err(), "data after EOF");
         assert_eq!(with(&[0], |reader| channels.closed(reader)), Ok(id));
@@ -454,7 +529,10 @@ mod tests {
         assert_eq!(channels.sendable(id), Some((77, 500, 1000)));
         channels.sent(id, 1000);
         assert_eq!(channels.sendable(id), Some((77, 500, 0)));
-        assert_eq!(with(&[0, 10], |reader| channels.adjusted(reader)), Ok((id, true)));
+        assert_eq!(
+            with(&[0, 10], |reader| channels.adjusted(reader, Instant::now())),
+            Ok((id, true))
+        );
         assert!(channels.eof(id).is_some());
         assert_eq!(channels.sendable(id), None);
         assert!(channels.eof(id).is_none(), "EOF is said once");

@@ -8,7 +8,8 @@
 //! - `transport`: identification, packets, ciphers, key exchange (RFC 4253).
 //! - [`agent`]: what is said to an agent that holds the user's keys.
 //! - `auth`: proving who the user is (RFC 4252).
-//! - `channel`, `window`: the channels and their windows (RFC 4254).
+//! - `channel`, `window`, `pacing`: the channels, how much the server may send on them, and how
+//!   much of what it takes is sent at once (RFC 4254).
 //! - [`key`]: private keys, host keys and signatures.
 //! - `wire`, `message`: the encoding of values and the numbers of messages (RFC 4250, 4251).
 
@@ -24,6 +25,7 @@ mod error;
 pub mod fuzzing;
 pub mod key;
 mod message;
+mod pacing;
 mod transport;
 mod window;
 mod wire;

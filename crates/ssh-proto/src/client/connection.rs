@@ -35,7 +35,9 @@ impl Client {
     pub(super) fn window_adjust(&mut self, range: Range<usize>) -> Result<Option<Event>, Error> {
         let mut reader = Reader::new(self.inbound.bytes(range));
         reader.byte()?;
-        let (channel, waited) = self.channels.adjusted(&mut reader)?;
+        // Known, or this message would not be here.
+        let Some(heard) = self.watch.last_heard() else { return Ok(None) };
+        let (channel, waited) = self.channels.adjusted(&mut reader, heard)?;
         Ok(waited.then_some(Event::Window(channel)))
     }
 
@@ -114,9 +116,7 @@ impl Client {
     /// counts.
     fn global_answer(&mut self, content: Option<Reader<'_>>) -> Option<Event> {
         let number = self.requests.answered()?;
-        if let Some(heard) = self.watch.last_heard() {
-            self.round_trip.answered(number, heard);
-        }
+        self.answered(number);
         self.proof(number, content)
     }
 

@@ -79,7 +79,7 @@ pub enum Event {
         /// Where the data lies.
         range: Range<usize>,
     },
-    /// A channel whose window was used up can send again.
+    /// A channel whose window was used up, or that [`Client::room`] held back, can send again.
     Window(ChannelId),
     /// The server will send no more data on this channel.
     Eof(ChannelId),
@@ -356,6 +356,18 @@ impl Client {
     /// [`Event::Opened`].
     pub fn window(&self, channel: ChannelId) -> usize {
         self.channels.sendable(channel).map_or(0, |(_, _, window)| window)
+    }
+
+    /// How many bytes a channel that sends in bulk should send now: no more than [`Client::window`], and less while
+    /// small messages of others are favoured. If none although the window would allow it,
+    /// [`Event::Window`] follows.
+    pub fn room(&mut self, channel: ChannelId, now: Instant) -> usize {
+        let round_trip = self.round_trip.least();
+        let room = self.channels.room(channel, round_trip);
+        if room == 0 {
+            self.channels.hold(channel, now, round_trip);
+        }
+        room
     }
 
     /// Lets `read` put up to `most` bytes for the channel straight into their packets; it gets as

@@ -19,6 +19,8 @@ const MEMORY: Duration = Duration::from_secs(60);
 pub(super) struct RoundTrip {
     /// The number of the request that waits for its answer, and when it was sent.
     asked: Option<(u64, Instant)>,
+    /// Whether it was sent when little was under way: then the answer is the truth, not a bound.
+    undisturbed: bool,
     /// When the last one was sent.
     last: Option<Instant>,
     /// When the present stretch of memory began.
@@ -42,22 +44,52 @@ impl RoundTrip {
     fn asked(&mut self, number: u64, now: Instant) {
         self.asked = Some((number, now));
         self.last = Some(now);
+        self.undisturbed = false;
     }
 
-    /// The request of this number was answered.
-    pub(super) fn answered(&mut self, number: u64, now: Instant) {
-        let Some((_, sent)) = self.asked.take_if(|(asked, _)| *asked == number) else { return };
+    /// The request of this number was answered. Returns whether it was the undisturbed one.
+    pub(super) fn answered(&mut self, number: u64, now: Instant) -> bool {
+        let Some((_, sent)) = self.asked.take_if(|(asked, _)| *asked == number) else {
+            return false;
+        };
         let sample = now.saturating_duration_since(sent);
+        if self.undisturbed {
+            (self.since, self.present, self.before) = (Some(now), Some(sample), None);
+            return true;
+        }
         let since = *self.since.get_or_insert(now);
         if now.saturating_duration_since(since) >= MEMORY {
             self.before = self.present.take();
             self.since = Some(now);
         }
         self.present = Some(self.present.map_or(sample, |least| least.min(sample)));
+        false
     }
 }
 
 impl Client {
+    /// A small message was sent on some channel, for which others are not to wait long: for a second
+    /// from `now` on, channels that send in bulk have no more under way than the path takes in one
+    /// round trip and a little. No effect while the round trip is not known.
+    pub fn favour_small(&mut self, now: Instant) {
+        let pacing = self.channels.pacing();
+        pacing.favour(now, self.round_trip.least());
+        let asks = pacing.is_drained() && self.round_trip.asked.is_none();
+        if asks && self.is_connected() && self.keys.are_settled() {
+            let number = self.request(&keepalive::request());
+            self.round_trip.asked(number, now);
+            self.round_trip.undisturbed = true;
+        }
+    }
+
+    /// A request was answered by what was received last.
+    pub(super) fn answered(&mut self, number: u64) {
+        let Some(heard) = self.watch.last_heard() else { return };
+        if self.round_trip.answered(number, heard) {
+            self.channels.pacing().measured(heard);
+        }
+    }
+
     /// Asks again if it is time. Not while keys are being changed: the question would wait.
     pub(super) fn measure(&mut self, now: Instant) {
         if self.is_connected() && self.keys.are_settled() && self.round_trip.is_due(now) {
@@ -90,6 +122,18 @@ mod tests {
         assert_eq!(sample(62, 90), Some(MILLISECOND * 20), "it is of the stretch before");
         assert_eq!(sample(121, 80), Some(MILLISECOND * 20));
         assert_eq!(sample(123, 100), Some(MILLISECOND * 80));
+    }
+
+    #[test]
+    fn an_undisturbed_answer_replaces_all_others() {
+        let now = Instant::now();
+        let mut round_trip = RoundTrip::default();
+        round_trip.asked(1, now);
+        assert!(!round_trip.answered(1, now + MILLISECOND));
+        round_trip.asked(2, now);
+        round_trip.undisturbed = true;
+        assert!(round_trip.answered(2, now + MILLISECOND * 5));
+        assert_eq!(round_trip.least(), Some(MILLISECOND * 5));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::{Client, Phase, keepalive};
+use super::{Client, Event, Phase, keepalive};
 use crate::Error;
 
 impl Client {
@@ -15,12 +15,14 @@ impl Client {
             // At once, to learn when it began.
             self.wear.patience().or(self.watch.last_heard())
         };
-        let due = self.watch.deadline().into_iter().chain(wear).min();
+        let restraint = self.channels.pacing_timeout();
+        let due = [self.watch.deadline(), wear, restraint].into_iter().flatten().min();
         due.filter(|_| self.is_connected())
     }
 
     /// Asks a silent server for a sign of life, or gives it up; changes keys that are old, or gives
-    /// up a server with which that takes too long.
+    /// up a server with which that takes too long; lets channels go on that were held back in favour
+    /// of small messages: [`Client::next_event`] tells which.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
         if !self.is_connected() {
             return Ok(());
@@ -29,6 +31,8 @@ impl Client {
     }
 
     fn keep_up(&mut self, now: Instant) -> Result<(), Error> {
+        let released = self.channels.pacing().expire(now);
+        self.ahead.extend(released.into_iter().map(|channel| Ok(Event::Window(channel))));
         if self.watch.expired(now)? {
             self.request(&keepalive::request());
         }
