@@ -700,7 +700,10 @@ export interface SSHTunnelEvents {
   listening: [];
   /** A connection came in. While anybody listens for this, every new connection waits for an answer. */
   connectionRequest: [request: ConnectionRequest];
-  /** A connection is open from end to end. */
+  /**
+   * A connection is open from end to end. This and 'disconnected' are told to those who listen when
+   * it happens: where nobody does, connections cost the event loop nothing.
+   */
   connection: [connection: Connection];
   /** A connection has ended; the last event about it. */
   disconnected: [end: ConnectionEnd];

@@ -16,7 +16,6 @@ const BULK: usize = 1024 * 1024;
 const SPAN: Duration = Duration::from_millis(6);
 /// How long a rest below the mark may wait for what follows.
 const PATIENCE: Duration = Duration::from_millis(1);
-
 /// How long an answer is expected after a request.
 const REST: Duration = Duration::from_millis(10);
 
@@ -31,8 +30,6 @@ pub(crate) struct LowWater {
     due: Option<Instant>,
     /// Until when the mark is not raised again.
     rests: Option<Instant>,
-    /// Whether somebody knows that there may be something due.
-    known: bool,
 }
 
 impl LowWater {
@@ -68,17 +65,9 @@ impl LowWater {
         self.due
     }
 
-    /// The same for one who keeps many: said once, and again after that time.
-    pub(crate) fn next_look(&mut self) -> Option<Instant> {
-        let due = self.due.filter(|_| !self.known);
-        self.known |= due.is_some();
-        due
-    }
-
     /// Lowers the mark if its time is over: what has come below it wakes us then. Whether it was
     /// lowered.
     pub(crate) fn expire(&mut self, socket: &SockRef<'_>, now: Instant) -> bool {
-        self.known = false;
         let over = self.due.is_some_and(|due| due <= now);
         if over {
             self.lower(socket);
@@ -92,8 +81,7 @@ impl LowWater {
         self.rests = Some(now + REST);
     }
 
-    /// Whoever reads the socket from here on wants to know of everything at once.
-    pub(crate) fn lower(&mut self, socket: &SockRef<'_>) {
+    fn lower(&mut self, socket: &SockRef<'_>) {
         self.due = None;
         if std::mem::take(&mut self.raised) {
             // What could be raised can be lowered.
@@ -163,6 +151,27 @@ mod tests {
     }
 
     #[test]
+    fn the_mark_stays_low_while_an_answer_is_expected() {
+        runtime::handle().block_on(async {
+            let (stream, _peer) = pair().await;
+            let socket = SockRef::from(&stream);
+            let mut mark = LowWater::default();
+            let now = Instant::now();
+            let bulk = |mark: &mut LowWater, now| {
+                mark.received(BULK, now);
+                mark.drained(&socket, now);
+                mark.is_raised()
+            };
+            assert!(bulk(&mut mark, now));
+            mark.rest(&socket, now);
+            assert!(!mark.is_raised());
+            assert_eq!(mark.due(), None);
+            assert!(!bulk(&mut mark, now + REST / 2));
+            assert!(bulk(&mut mark, now + REST));
+        });
+    }
+
+    #[test]
     fn only_what_comes_fast_is_bulk() {
         runtime::handle().block_on(async {
             let (stream, _peer) = pair().await;
@@ -175,15 +184,11 @@ mod tests {
                 now += 2 * SPAN;
             }
             assert!(!mark.is_raised());
-            assert_eq!(mark.next_look(), None);
+            assert_eq!(mark.due(), None);
 
             mark.received(BULK, now + 3 * SPAN);
             mark.drained(&socket, now + 3 * SPAN);
             assert!(mark.is_raised());
-            assert_eq!(mark.next_look(), mark.due());
-            assert_eq!(mark.next_look(), None, "said before");
-            mark.expire(&socket, now + 3 * SPAN);
-            assert_eq!(mark.next_look(), mark.due(), "the time was not over");
         });
     }
 }

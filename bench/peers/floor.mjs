@@ -5,6 +5,7 @@ import { serve } from '../harness/load.mjs';
 import { AES128, AES256, CHACHA20 } from '../parts/common.mjs';
 
 const CIPHERS = { [AES256]: 'aes256gcm', [AES128]: 'aes128gcm', [CHACHA20]: 'chacha20' };
+const LOW_WATER = 192 * 1024; // what the tunnel waits for while much is received
 const ROLES = { up: ['seal', 'sink'], down: ['open', 'source'] };
 
 export const floor = {
@@ -17,7 +18,8 @@ export const floor = {
     const [role, end] = ROLES[direction];
     const peer = await serve('floor-peer', { role: end, cipher });
     try {
-      const relay = await serve('floor', { listen: 0, to: `127.0.0.1:${peer.port}`, role, cipher });
+      const mark = direction === 'down' ? { 'low-water': LOW_WATER } : {};
+      const relay = await serve('floor', { listen: 0, to: `127.0.0.1:${peer.port}`, role, cipher, ...mark });
       const stop = async () => {
         await relay.program.stop();
         await peer.program.stop();

@@ -1,7 +1,13 @@
 // Peers that are Node programs, each in a process of its own: our addon as users run it, and two
 // packages of npm.
 
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { setTimeout } from 'node:timers/promises';
+
 import { Child } from '../../__test__/helpers/process.mjs';
+
+const LOGON = 200; // ms in which a further session logs on; nothing tells when
 
 /** Starts the program of a peer and has it open a tunnel. */
 async function open(peer, context, { cipher, target, via, sessions }) {
@@ -14,12 +20,30 @@ async function open(peer, context, { cipher, target, via, sessions }) {
   };
   try {
     const port = await child.ask('open', options);
+    const held = sessions > 1 ? await spread(port, server, sessions) : [];
     const ask = (...question) => child.ask(...question);
-    return { port, options, pids: () => [child.pid], serverPids: () => server.sessions(), ask, stop };
+    return { port, options, pids: () => [child.pid], serverPids: () => server.sessions(), ask, stop, held };
   } catch (error) {
     await stop();
     throw error;
   }
+}
+
+/**
+ * Has a tunnel begin all its sessions, which it does as connections come one after the other. They
+ * stay open, one or two on each session, and those that are measured go where the least is to do.
+ */
+async function spread(port, server, sessions) {
+  const held = [];
+  while (server.sessions().length < sessions && held.length < 4 * sessions) {
+    const socket = connect({ port, host: '127.0.0.1' });
+    await once(socket, 'connect');
+    // They end with the tunnel.
+    socket.on('error', () => {});
+    held.push(socket);
+    await setTimeout(LOGON);
+  }
+  return held;
 }
 
 const nodePeer = (peer) => ({ ...peer, open: (context, options) => open(peer, context, options) });

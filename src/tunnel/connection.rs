@@ -16,7 +16,6 @@ use super::ending::Cause;
 use super::{Config, ConnectionInfo, ConnectionState, Settings};
 use crate::attempt::attempt;
 use crate::backlog::Backlog;
-use crate::low_water::LowWater;
 
 /// What one read may take in while data flows in bulk, and what it may take otherwise.
 const BULK: usize = 256 * 1024;
@@ -110,8 +109,6 @@ pub(super) struct Connection {
     pub(super) queued: bool,
     /// Whether the last read was as large as it could be.
     bulk: bool,
-    /// How much has to come from the local program before it wakes us.
-    pub(super) low_water: LowWater,
 }
 
 /// What reading from the local program brought.
@@ -148,7 +145,6 @@ impl Connection {
             limit: None,
             queued: false,
             bulk: false,
-            low_water: LowWater::default(),
         }
     }
 
@@ -189,7 +185,6 @@ impl Connection {
                 self.sent += count as u64;
                 self.discarded = 0;
                 self.active = now;
-                self.low_water.received(count, now);
                 self.bulk = count == offered;
                 if let Up::Last(left) = &mut self.up {
                     *left -= count;
@@ -204,10 +199,7 @@ impl Connection {
         match self.arrival.stream.poll_read_ready(cx) {
             Poll::Ready(Ok(())) => Taken::More,
             Poll::Ready(Err(_)) => Taken::Reset,
-            Poll::Pending => {
-                self.low_water.drained(&SockRef::from(&self.arrival.stream), now);
-                Taken::Drained
-            }
+            Poll::Pending => Taken::Drained,
         }
     }
 
@@ -304,11 +296,6 @@ impl Connection {
             }
         }
         Ok(written)
-    }
-
-    /// Somebody else goes on with the socket.
-    pub(super) fn let_go(&mut self) {
-        self.low_water.lower(&SockRef::from(&self.arrival.stream));
     }
 
     /// Sees to it that a reset wakes us although nothing is being read or written, and tells whether

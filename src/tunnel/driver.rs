@@ -79,9 +79,6 @@ pub(super) struct Driver {
     pub(super) queue: VecDeque<usize>,
     /// When to give up on connections that are not open yet, soonest first; by their numbers.
     pub(super) unanswered: VecDeque<(Instant, u64, Awaited)>,
-    /// When to look whether the low-water marks of connections are to be lowered, soonest first; by
-    /// their channels' numbers.
-    pub(super) marks: VecDeque<(Instant, usize)>,
     /// When to look for idle connections; `None` while none may become idle.
     pub(super) next_idle_look: Option<Instant>,
     timer: Timer,
@@ -136,7 +133,6 @@ impl Driver {
             ready: Arc::default(),
             queue: VecDeque::new(),
             unanswered: VecDeque::new(),
-            marks: VecDeque::new(),
             next_idle_look: None,
             timer: Timer::default(),
             numbers: Vec::new(),
@@ -266,7 +262,6 @@ impl Driver {
             self.log_on();
             busy = true;
         }
-        busy |= self.lower_marks(now);
         busy |= self.expire_unanswered(now);
         busy |= self.expire_lingers(now);
         if self.next_idle_look.is_some_and(|due| due <= now) {
@@ -286,7 +281,6 @@ impl Driver {
             self.link.as_ref().and_then(Link::timeout),
             self.recovery.due(),
             self.unanswered.front().map(|(due, ..)| *due),
-            self.marks.front().map(|(due, _)| *due),
             self.table.first_limit(),
             self.next_idle_look,
             self.listener.as_ref().and_then(Listener::paused_until),

@@ -3,7 +3,6 @@
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use socket2::SockRef;
 use ssh_proto::{ChannelId, Event as Proto};
 
 use super::Event;
@@ -241,13 +240,7 @@ impl Driver {
                 self.enqueue(index);
                 true
             }
-            Taken::Drained => {
-                if let Some(due) = connection.low_water.next_look() {
-                    self.marks.push_back((due, index));
-                }
-                false
-            }
-            Taken::NoWindow => false,
+            Taken::Drained | Taken::NoWindow => false,
             Taken::End => {
                 self.end_up(index, Up::Ended);
                 true
@@ -261,21 +254,6 @@ impl Driver {
                 true
             }
         }
-    }
-
-    /// Lowers the marks of those from whom nothing more has come for a while.
-    pub(super) fn lower_marks(&mut self, now: Instant) -> bool {
-        let mut busy = false;
-        while self.marks.front().is_some_and(|(due, _)| *due <= now) {
-            let Some((_, index)) = self.marks.pop_front() else { break };
-            let Some(connection) = self.table.get(index) else { continue };
-            let socket = SockRef::from(&connection.arrival.stream);
-            busy |= connection.low_water.expire(&socket, now);
-            if let Some(due) = connection.low_water.next_look() {
-                self.marks.push_back((due, index));
-            }
-        }
-        busy
     }
 
     /// The local program's direction is through, as `end` says: tells the far side.

@@ -289,8 +289,7 @@ impl Driver {
 
     /// Delivers what is left to the local program, then ends its stream. Done elsewhere, because a
     /// program that does not read may take for ever.
-    fn part(&mut self, mut connection: Connection, finish: Finish, cause: Cause) {
-        connection.let_go();
+    fn part(&mut self, connection: Connection, finish: Finish, cause: Cause) {
         let info = ConnectionInfo {
             state: ConnectionState::Closing,
             ..connection.info(&self.config, &self.forward_host)
