@@ -37,8 +37,9 @@ pub(crate) struct Pacing {
     rate: u64,
     /// Channels that were told to wait.
     held: Vec<ChannelId>,
-    /// When to give up hope for credit to one of them.
+    /// When to give up hope for credit to one of them, and how long that was waited for.
     patience: Option<Instant>,
+    wait: Duration,
     /// The server gives credit too seldom.
     hopeless: bool,
     /// When the round trip was last measured with little under way.
@@ -101,8 +102,8 @@ impl Pacing {
         if !self.held.contains(&channel) {
             self.held.push(channel);
         }
-        let patience = PATIENCE + 4 * round_trip.unwrap_or_default();
-        self.patience.get_or_insert(now + patience);
+        self.wait = PATIENCE + 4 * round_trip.unwrap_or_default();
+        self.patience.get_or_insert(now + self.wait);
     }
 
     /// What a channel has sent without credit for it has become `now` bytes and was `before`.
@@ -115,12 +116,9 @@ impl Pacing {
     pub(crate) fn closed(&mut self, channel: ChannelId, own: u64) {
         self.held.retain(|held| *held != channel);
         self.sent(own, 0);
-        self.hope();
-    }
-
-    /// The next wait for credit begins anew.
-    fn hope(&mut self) {
-        self.patience = None;
+        if self.held.is_empty() {
+            self.patience = None;
+        }
     }
 
     /// Credit has come for a channel; whether it waited for that.
@@ -136,7 +134,8 @@ impl Pacing {
         }
         let Some(place) = self.held.iter().position(|held| *held == channel) else { return false };
         self.held.swap_remove(place);
-        self.hope();
+        // For those that are still held the wait begins anew.
+        self.patience = (!self.held.is_empty()).then(|| now + self.wait);
         true
     }
 }
@@ -247,6 +246,23 @@ mod tests {
         assert_eq!(pacing.room(10 * MIB, TRIP), u64::MAX);
         pacing.favour(limit + 2 * FAVOUR, TRIP);
         assert_eq!(pacing.timeout(), None, "never again in this session");
+    }
+
+    #[test]
+    fn nobody_waits_for_ever_while_others_come_and_go() {
+        let now = Instant::now();
+        let mut pacing = pacing(now);
+        let other = ChannelId::for_tests(4);
+        pacing.favour(now, TRIP);
+        pacing.hold(channel(), now, TRIP);
+        pacing.hold(other, now, TRIP);
+        let limit = now + PATIENCE + 4 * MILLISECOND;
+        pacing.closed(ChannelId::for_tests(5), 0);
+        assert_eq!(pacing.timeout(), Some(limit), "that of another says nothing");
+        assert!(pacing.credited(other, 1, now + MILLISECOND));
+        assert_eq!(pacing.timeout(), Some(limit + MILLISECOND), "one is still held");
+        pacing.closed(channel(), 0);
+        assert_eq!(pacing.timeout(), Some(now + FAVOUR));
     }
 
     #[test]
