@@ -8,7 +8,7 @@ import { KIB, behaviours, refuses } from './helpers/peers.mjs';
 import { descriptors } from './helpers/process.mjs';
 import { Ssh2Server } from './helpers/ssh2-server.mjs';
 import { Sshd } from './helpers/sshd.mjs';
-import { Diary, assertIncludes, makeTunnel, only, openTunnel } from './helpers/tunnels.mjs';
+import { Diary, assertIncludes, listed, makeTunnel, only, openTunnel } from './helpers/tunnels.mjs';
 
 const server = await Sshd.start();
 after(() => server.stop());
@@ -40,14 +40,6 @@ async function waiting({ tunnel, connect }, count) {
   for (const client of clients) await client.send(KIB);
   await listed(tunnel, count);
   return clients;
-}
-
-/** Waits until the tunnel has so many connections, and gives them. */
-async function listed(tunnel, count) {
-  for (;;) {
-    const connections = await tunnel.promises.connections();
-    if (connections.length >= count) return connections;
-  }
 }
 
 /** How often somebody has come to the server since it was started. */

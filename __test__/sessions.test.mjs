@@ -8,7 +8,7 @@ import { test } from './helpers/bounded.mjs';
 import { KIB, MIB, behaviours, patternHash, refuses } from './helpers/peers.mjs';
 import { signal } from './helpers/process.mjs';
 import { Sshd } from './helpers/sshd.mjs';
-import { assertIncludes, openTunnel } from './helpers/tunnels.mjs';
+import { assertIncludes, listed, openTunnel } from './helpers/tunnels.mjs';
 
 const CUT = { code: 'ERR_SSH_DISCONNECTED', clean: false, closedBy: 'reset' };
 
@@ -170,7 +170,7 @@ test('a connection that is not open yet goes to another session', async (t) => {
   const [busy, lost] = session === one.session ? [one, silent] : [silent, one];
   signal(lost.session, 'SIGSTOP');
   const client = await it.connect();
-  const infos = await it.tunnel.promises.connections();
+  const infos = await listed(it.tunnel, 4);
   assert.deepEqual(infos.slice(-2).map(({ state }) => state), ['open', 'opening']);
   const { connectionId } = infos.at(-1);
   await infos.at(-1).promises.setLinger(false);

@@ -104,3 +104,11 @@ export async function only(tunnel) {
   assert.equal(connections.length, 1);
   return connections[0];
 }
+
+/** Waits until the tunnel has accepted so many connections, and gives them: a client is connected before that. */
+export async function listed(tunnel, count) {
+  for (;;) {
+    const connections = await tunnel.promises.connections();
+    if (connections.length >= count) return connections;
+  }
+}
