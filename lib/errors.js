@@ -100,6 +100,17 @@ function unwritten(method) {
   );
 }
 
+/**
+ * Nothing works without the addon.
+ * @param {string} platform system, processor, C library and Node.js
+ */
+function noBinary(platform, reason, cause) {
+  const message =
+    `sshtunnel-native has no binary that it can load on ${platform}: ${reason}. Where none fits, build it ` +
+    "from source, with Rust: 'npm ci && npm run build && npm run pack' in a clone, and install both packages";
+  return Object.assign(coded(Error, 'ERR_TUNNEL_NO_BINARY', message), { cause });
+}
+
 /** An error as system calls give it, for one that need not be made. */
 function systemError(syscall, code, why) {
   return fromNative({ code, message: `${syscall} ${code}: ${why}`, errno: errnos[code], syscall });
@@ -139,6 +150,7 @@ module.exports = {
   fromNative,
   invalidArgType,
   invalidArgValue,
+  noBinary,
   outOfRange,
   systemError,
   unwritten,
