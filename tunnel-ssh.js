@@ -10,6 +10,7 @@ const { SSHTunnel } = require('./index.js');
 const { TunnelClient } = require('./lib/compat/client.js');
 const { readOptions } = require('./lib/compat/options.js');
 const { TunnelServer } = require('./lib/compat/server.js');
+const { fromNative } = require('./lib/errors.js');
 
 async function createTunnel(tunnelOptions, serverOptions, sshOptions, forwardOptions) {
   const { options, host, autoClose, signal } = readOptions(tunnelOptions, serverOptions, sshOptions, forwardOptions);
@@ -22,21 +23,20 @@ async function createTunnel(tunnelOptions, serverOptions, sshOptions, forwardOpt
   try {
     await tunnel.promises.startListening();
   } catch (error) {
-    throw explain(error);
+    throw explain(error, options);
   }
   server.heed();
   return [server, client];
 }
 
 /** Whoever comes from tunnel-ssh has never been asked whom to trust. */
-function explain(error) {
-  if (error.code === 'ERR_SSH_HOST_KEY') {
-    error.message +=
-      '. (tunnel-ssh would have accepted any key. Here sshOptions says whom to trust: ' +
-      "hostKey: 'SHA256:...' names a key, knownHosts files, hostVerifier decides, and " +
-      "strictHostKeyChecking: 'accept-new' trusts a new server and remembers its key)";
-  }
-  return error;
+function explain(error, { hostVerifier }) {
+  if (error.code !== 'ERR_SSH_HOST_KEY' || hostVerifier !== undefined) return error;
+  const message =
+    `${error.message}. (tunnel-ssh would have accepted any key. Here sshOptions says whom to trust: ` +
+    "hostKey: 'SHA256:...' names a key, knownHosts files, hostVerifier decides, and " +
+    "strictHostKeyChecking: 'accept-new' trusts a new server and writes its key down)";
+  return fromNative({ code: error.code, message });
 }
 
 module.exports = { createTunnel };

@@ -73,7 +73,8 @@ test('an unknown host key is refused, and the error says how to allow it', async
   const error = await rejection(createTunnel({}, {}, { ...untrusted(), knownHosts: files.missing() }, forward));
   assert.equal(error.code, 'ERR_SSH_HOST_KEY');
   assert.ok(error.message.includes(sshd.hostKeys[0].fingerprint));
-  assert.match(error.message, /sshOptions.*hostKey: 'SHA256:\.\.\.'.*strictHostKeyChecking: 'accept-new'/);
+  // The stack is what is printed where nobody catches it.
+  for (const text of [error.message, error.stack]) assert.match(text, /sshOptions.*hostKey: 'SHA256:\.\.\.'.*strictHostKeyChecking: 'accept-new'/);
 });
 
 test("the user's own file of known hosts decides", async () => {
@@ -130,7 +131,12 @@ for (const [what, { trusted, ...options }] of Object.entries(verifiers)) {
   test(`a hostVerifier that ${what}`, async (t) => {
     const opening = openUsual(t, { ssh: { ...untrusted(), ...options } });
     if (trusted) await opening;
-    else assert.equal((await rejection(opening)).code, 'ERR_SSH_HOST_KEY');
+    else {
+      const { code, message, cause } = await rejection(opening);
+      assert.equal(code, 'ERR_SSH_HOST_KEY');
+      assert.doesNotMatch(message, /sshOptions/);
+      assert.equal(cause?.message, what === 'throws' ? 'no' : undefined);
+    }
   });
 }
 
