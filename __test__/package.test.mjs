@@ -41,7 +41,7 @@ function runInProject(name, source) {
 }
 
 test('the package holds what it needs and nothing else', () => {
-  for (const needed of ['index.js', 'index.d.ts', 'package.json', 'README.md', 'LICENSE']) {
+  for (const needed of ['index.js', 'index.d.ts', 'tunnel-ssh.js', 'tunnel-ssh.d.ts', 'package.json', 'README.md', 'LICENSE']) {
     assert.ok(files.includes(needed), `${needed} is missing`);
   }
   assert.ok(files.some((file) => file.endsWith('.node')), 'the addon is missing');
@@ -80,6 +80,18 @@ test('import gives the same names as require', async () => {
   const names = imported.filter((name) => !['default', 'module.exports'].includes(name));
   assert.deepEqual(names.sort(), required.sort());
   assert.deepEqual(Object.keys(own.default).sort(), required.sort());
+});
+
+test('tunnel-ssh by its own name', async () => {
+  const required = await runInProject('b.cjs', `
+    const { createTunnel } = require('sshtunnel-native/tunnel-ssh');
+    createTunnel({}, {}, {}, {}).catch(({ code }) => console.log(code));
+  `);
+  const imported = await runInProject('b.mjs', `
+    import { createTunnel } from 'sshtunnel-native/tunnel-ssh';
+    await createTunnel({}, {}, {}, {}).catch(({ code }) => console.log(code));
+  `);
+  assert.equal(required + imported, 'ERR_INVALID_ARG_TYPE\nERR_INVALID_ARG_TYPE\n');
 });
 
 const PROGRAM = `
