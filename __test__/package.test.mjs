@@ -175,6 +175,18 @@ test('import gives the same names as require', async () => {
   assert.deepEqual(Object.keys(own.default).sort(), required.sort());
 });
 
+test('tunnel-ssh by its own name', async () => {
+  const required = await runInProject('b.cjs', `
+    const { createTunnel } = require('sshtunnel-native/tunnel-ssh');
+    createTunnel({}, {}, {}, {}).catch(({ code }) => console.log(code));
+  `);
+  const imported = await runInProject('b.mjs', `
+    import { createTunnel } from 'sshtunnel-native/tunnel-ssh';
+    await createTunnel({}, {}, {}, {}).catch(({ code }) => console.log(code));
+  `);
+  assert.equal(required + imported, 'ERR_INVALID_ARG_TYPE\nERR_INVALID_ARG_TYPE\n');
+});
+
 const PROGRAM = `
 import { SSHTunnel, sshtunnel } from 'sshtunnel-native';
 import type { ConnectionEnd, ConnectionInfo, HostKeyInfo, Linger } from 'sshtunnel-native';

@@ -4,18 +4,20 @@
 //   npm run pack -- [--into <folder, the repository's own by default>]
 
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
-import { faults, makePackages, platforms } from './platforms.mjs';
+import { faults, makePackages, platforms, readManifest } from './platforms.mjs';
 import { ROOT } from './setup.mjs';
 
 /** The package without binaries, unpacked: what users load, read and are told. */
 const MOST_BYTES = 400 * 1024;
-const BESIDE_LIB = ['CHANGELOG.md', 'LICENSE', 'README.md', 'binding.js', 'index.d.ts', 'index.js', 'package.json'];
+const MAIN = [
+  'CHANGELOG.md', 'LICENSE', 'README.md', 'binding.js', 'index.d.ts', 'index.js', 'package.json', 'tunnel-ssh.d.ts', 'tunnel-ssh.js',
+];
 const BESIDE_BINARY = ['LICENSE', 'README.md', 'package.json'];
 
 function npmPack(folder, into) {
@@ -30,11 +32,12 @@ function npmPack(folder, into) {
   return { name, file: join(into, filename), files: files.map(({ path }) => path).sort(), size, unpackedSize };
 }
 
-/** Whatever is in lib, and nothing that is not JavaScript. */
-function inLib() {
-  const found = readdirSync(join(ROOT, 'lib'), { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
-  const paths = found.map((entry) => join(entry.parentPath ?? entry.path, entry.name));
-  return paths.map((path) => path.slice(ROOT.length).replaceAll('\\', '/'));
+/** Whatever is in the folders that package.json lists; nothing that is not JavaScript belongs there. */
+function inFolders() {
+  const folders = readManifest().files.map((name) => join(ROOT, name)).filter((path) => statSync(path).isDirectory());
+  const entries = folders.flatMap((path) => readdirSync(path, { recursive: true, withFileTypes: true }));
+  const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath ?? entry.path, entry.name));
+  return files.map((path) => relative(ROOT, path).replaceAll('\\', '/'));
 }
 
 const difference = (some, others) => some.filter((one) => !others.includes(one));
@@ -62,11 +65,11 @@ export async function pack(into) {
     copyFileSync(join(ROOT, here.binary), join(folder, here.name, here.binary));
     const main = npmPack(ROOT, into);
     const platform = npmPack(join(folder, here.name), into);
-    const lib = inLib();
+    const rest = inFolders();
     const found = [
-      ...misfits(main, [...BESIDE_LIB, ...lib]),
+      ...misfits(main, [...MAIN, ...rest]),
       ...misfits(platform, [...BESIDE_BINARY, here.binary]),
-      ...lib.filter((file) => !file.endsWith('.js')).map((file) => `${file} is no JavaScript`),
+      ...rest.filter((file) => !file.endsWith('.js')).map((file) => `${file} is no JavaScript`),
     ];
     if (main.unpackedSize > MOST_BYTES) found.push(`${main.name} has ${main.unpackedSize} bytes, more than ${MOST_BYTES}`);
     const binaryFaults = faults(readFileSync(join(ROOT, here.binary)), here).map((fault) => `${here.binary} ${fault}`);
