@@ -4,11 +4,13 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import http from 'node:http';
 import net from 'node:net';
+import { join } from 'node:path';
 import { after } from 'node:test';
 
 import { SSHTunnel } from '../index.js';
 import { test } from './helpers/bounded.mjs';
 import { ensure } from './helpers/ensure-sshd.mjs';
+import { temporaryFolder } from './helpers/keys.mjs';
 import { KIB, MIB, Target, behaviours, patternHash, refuses, refusingPort } from './helpers/peers.mjs';
 import { descriptors } from './helpers/process.mjs';
 import {
@@ -24,6 +26,11 @@ const server = await Sshd.start();
 after(() => server.stop());
 const echo = await Target.start(behaviours.echo());
 after(() => echo.stop());
+const site = http.createServer((request, response) => response.end(`for ${request.headers.host}`));
+site.listen(0, '127.0.0.1');
+await once(site, 'listening');
+after(() => site.close());
+const sitePort = site.address().port;
 
 /** A tunnel with nothing but a dynamic forward. */
 async function openDynamic(t, { login: credentials } = server, options = {}, forwardOptions = {}) {
@@ -56,11 +63,6 @@ test('what a dynamic forward is', async (t) => {
 });
 
 test('curl finds its way by SOCKS 4, 4a and 5, with addresses and with names', async (t) => {
-  const site = http.createServer((request, response) => response.end(`for ${request.headers.host}`));
-  site.listen(0, '127.0.0.1');
-  await once(site, 'listening');
-  t.after(() => site.close());
-  const sitePort = site.address().port;
   const { diary, forward, port } = await openDynamic(t);
   for (const [option, host, target] of [
     ['--socks5', '127.0.0.1', '127.0.0.1'],
@@ -260,11 +262,9 @@ test('commands and addresses that are not served', async (t) => {
 test('with a password, those who know it and nobody else', async (t) => {
   const password = 's\u00e9cret: ' + 'x'.repeat(100);
   const { diary, port } = await openDynamic(t, server, {}, { username: 'anna', password });
-  const url = `http://127.0.0.1:${echo.port}/`;
-  const through = (...args) => curl('--socks5', `127.0.0.1:${port}`, ...args, '--http0.9', url);
+  const through = (...args) => curl('--socks5', `127.0.0.1:${port}`, ...args, `http://127.0.0.1:${sitePort}/`);
   const right = await through('--proxy-user', `anna:${password}`);
-  // An echo is no web server, but it sends back what curl sent.
-  assert.match(right.stdout, /^GET \/ HTTP\/1\.1/, right.stderr);
+  assert.deepEqual([right.code, right.stdout], [0, `for 127.0.0.1:${sitePort}`], right.stderr);
   await diary.next('disconnected');
   for (const user of ['anna:wrong', `berta:${password}`, 'anna:x']) {
     const { code, stderr } = await through('--proxy-user', user);
@@ -337,6 +337,48 @@ test('connections that have not said where to are connections, and can be closed
   await tunnel.promises.shutdown();
   assert.equal((await last.ended).end, 'ECONNRESET');
   assertIncludes(await diary.next('disconnected'), { code: 'ECONNABORTED' });
+});
+
+test('what is set for a connection that has not said where to holds when it is open', async (t) => {
+  const { tunnel, diary, port } = await openDynamic(t);
+  const peer = await connectSocks(port);
+  const [connection] = await listed(tunnel, 1);
+  await connection.promises.setLinger(false);
+  assert.equal(await connection.promises.getLinger(), false);
+  peer.socket.write(Buffer.concat([greeting(0), request5('127.0.0.1', echo.port)]));
+  await take(peer, 2);
+  assert.equal(await verdict5(peer), GRANTED);
+  const { connectionId, linger } = await diary.next('connection');
+  assert.deepEqual([connectionId, linger], [connection.connectionId, { l_onoff: 1, l_linger: 0 }]);
+  await thereAndBack(peer);
+});
+
+test('a session that is lost for good ends those who still ask', async (t) => {
+  const ssh2 = await openSsh2(t);
+  const { tunnel, diary, forward, port } = await openDynamic(t, ssh2);
+  const peer = await connectSocks(port);
+  peer.read();
+  await listed(tunnel, 1);
+  ssh2.dropSessions();
+  assert.equal((await peer.ended).end, 'ECONNRESET');
+  assertIncludes(await diary.next('disconnected'), { code: 'ERR_SSH_DISCONNECTED', closedBy: 'reset' });
+  await diary.next('close');
+  assert.equal(forward.listening, false);
+});
+
+test('SOCKS at a Unix socket', async (t) => {
+  const folder = temporaryFolder('socks');
+  t.after(() => folder.remove());
+  const localPath = join(folder.path, 'socket');
+  const { forward } = await openDynamic(t, server, {}, { localPath });
+  assertIncludes(forward, { kind: 'dynamic', localPath, localPort: undefined });
+  const { code, stdout, stderr } = await curl('--proxy', `socks5h://localhost${localPath}`, `http://127.0.0.1:${sitePort}/`);
+  assert.deepEqual([code, stdout], [0, `for 127.0.0.1:${sitePort}`], stderr);
+  const refusing = await refusingPort();
+  t.after(() => refusing.stop());
+  const refused = await curl('--proxy', `socks5h://localhost${localPath}`, `http://127.0.0.1:${refusing.port}/`);
+  assert.equal(refused.code, 97);
+  assert.match(refused.stderr, /\(5\)/);
 });
 
 test('stop() gives the port up; what is open lives on, and what was accepted may still ask', async (t) => {
