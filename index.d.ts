@@ -326,7 +326,7 @@ export interface SSHTunnelOptions {
    * The host that the SSH server connects every connection to, as the server knows it. Together with
    * `forwardPort`, or neither: then there is nothing to listen for, and
    * {@link SSHTunnel.startListening} fails with ERR_TUNNEL_NO_FORWARD. Further ways through the
-   * session: {@link SSHTunnel.forwardLocal}.
+   * session: {@link SSHTunnel.forwardLocal}, {@link SSHTunnel.forwardDynamic}.
    */
   forwardHost?: string | undefined;
   /** The port of that host, 1 to 65535. */
@@ -511,7 +511,10 @@ export interface ConnectionInfo {
   /** The local address that it connected to; absent on a Unix socket. */
   localAddress?: string;
   localPort?: number;
-  /** What the SSH server connects it to: a port of a host, */
+  /**
+   * What the SSH server connects it to: a port of a host (by a dynamic forward: as its program asked
+   * for it, and absent until then),
+   */
   forwardHost?: string;
   forwardPort?: number;
   /** or a Unix socket. */
@@ -519,11 +522,11 @@ export interface ConnectionInfo {
   /** The value that it will be closed by: it was accepted with it, or got it later. */
   linger: Linger;
   /**
-   * `'requested'`: waits for an answer to its 'connectionRequest'. `'opening'`: the SSH server was
+   * `'negotiating'`: came by a dynamic forward and has not said where to. `'requested'`: waits for an answer to its 'connectionRequest'. `'opening'`: the SSH server was
    * asked to connect, or will be when the session is up again. `'open'`: open from end to end; either direction may have reached its end.
    * `'closing'`: what is still under way is delivered or dropped, by its Linger.
    */
-  state: 'requested' | 'opening' | 'open' | 'closing';
+  state: 'negotiating' | 'requested' | 'opening' | 'open' | 'closing';
   /** Bytes read from the local program and handed to the SSH session so far. */
   bytesUp: number;
   /** Bytes from the far side handed to the local program so far. */
@@ -584,6 +587,24 @@ export interface LocalForwardOptions {
   forwardPath?: string | undefined;
 }
 
+/** Where to listen, and who may ask, for {@link SSHTunnel.forwardDynamic}. */
+export interface DynamicForwardOptions {
+  /** As {@link LocalForwardOptions.localHost}. Whoever reaches it can reach all that the server can. */
+  localHost?: string | undefined;
+  /** As {@link LocalForwardOptions.localPort}. */
+  localPort?: number | undefined;
+  /** As {@link LocalForwardOptions.localPath}. */
+  localPath?: string | undefined;
+  /**
+   * Together with `password`, or neither. With both, programs have to prove themselves by username
+   * and password (RFC 1929) and in no other way; those that speak SOCKS 4, which has no password, are
+   * refused. 1 to 255 bytes of UTF-8 each. Programs send both in clear.
+   */
+  username?: string | undefined;
+  /** Compared in constant time; in no message. */
+  password?: string | undefined;
+}
+
 /**
  * A way through the session that was opened beside the constructor's own. Its members stay as they
  * were when it was opened, except `listening`.
@@ -591,7 +612,7 @@ export interface LocalForwardOptions {
 export interface Forward {
   /** Counted from 1 within the tunnel; a forward that could not be opened uses up a number. */
   readonly forwardId: number;
-  readonly kind: 'local';
+  readonly kind: 'local' | 'dynamic';
   /** Whether it takes connections; also while a lost session is being set up again. */
   readonly listening: boolean;
   /** Where it listens, as it was bound: an address and a port, */
@@ -599,7 +620,7 @@ export interface Forward {
   readonly localPort?: number;
   /** or a Unix socket. */
   readonly localPath?: string;
-  /** What connections are led to: a port of a host, */
+  /** What connections are led to, unless each says so itself: a port of a host, */
   readonly forwardHost?: string;
   readonly forwardPort?: number;
   /** or a Unix socket. */
@@ -640,6 +661,9 @@ export interface ConnectionEnd {
    *   `'ERR_SSH_OPEN_UNKNOWN_CHANNEL_TYPE'`, `'ERR_SSH_OPEN_RESOURCE_SHORTAGE'`,
    *   `'ERR_SSH_OPEN_FAILED'`: the server refused to open its far side
    * - `'ERR_TUNNEL_REJECTED'`: its 'connectionRequest' was rejected
+   * - `'ERR_TUNNEL_SOCKS'`: by a dynamic forward: its program did not say where to, or asked for what
+   *   is not served; `reason` says which
+   * - `'ERR_TUNNEL_SOCKS_AUTH'`: likewise: username or password is wrong, or was not offered
    */
   code: string;
   /** The same for people. */
@@ -690,6 +714,10 @@ export interface ConnectionRequest {
   /** Who connected; `undefined` on a Unix socket. */
   readonly remoteAddress: string | undefined;
   readonly remotePort: number | undefined;
+  /** What it would be connected to, as in {@link ConnectionInfo}. */
+  readonly forwardHost: string | undefined;
+  readonly forwardPort: number | undefined;
+  readonly forwardPath: string | undefined;
   accept(): void;
   reject(): void;
 }
@@ -815,6 +843,7 @@ export interface SSHTunnelPromises {
   startListening(): Promise<void>;
   stopListening(): Promise<void>;
   forwardLocal(options: LocalForwardOptions): Promise<Forward>;
+  forwardDynamic(options: DynamicForwardOptions): Promise<Forward>;
   disconnect(connectionId: number): Promise<void>;
   shutdown(): Promise<void>;
   close(options?: CloseOptions): Promise<ConnectionEnd[]>;
@@ -978,6 +1007,24 @@ export class SSHTunnel extends EventEmitter {
    */
   forwardLocal(options: LocalForwardOptions): Forward;
   forwardLocal(options: LocalForwardOptions, callback: Callback<Forward>): void;
+
+  /**
+   * Opens a local port, or Unix socket, that speaks SOCKS 4, 4a and 5 (`ssh -D`): each program says
+   * where to, and names are looked up at the far side. CONNECT is the one command. For the rest it is
+   * a forward like those of {@link SSHTunnel.forwardLocal}.
+   *
+   * A program is told that it is connected when it is, from end to end; what it had sent behind its
+   * request before is passed on then. What it and the tunnel say to each other in SOCKS is in no
+   * count. It has `readyTimeout` to say where to; until then its connection is `'negotiating'`, and
+   * is no business of 'connectionRequest'. The way there has `readyTimeout` again.
+   *
+   * When nothing comes of it, in every Linger setting: a program that has asked reads why, as far as
+   * SOCKS has words for it, and then the end of its stream (FIN; `closedBy` is `'graceful'`). It is
+   * reset if it has not, or speaks something else, or if `disconnect()` or `shutdown()` ends its
+   * connection before it is open. docs/socks.md has the codes. Its 'disconnected' comes in any case.
+   */
+  forwardDynamic(options: DynamicForwardOptions): Forward;
+  forwardDynamic(options: DynamicForwardOptions, callback: Callback<Forward>): void;
 
   /** The forwards that are open now, without the constructor's own; in the order of their opening. */
   forwards(): Forward[];

@@ -8,7 +8,7 @@ const { readConfig } = require('./lib/config/index.js');
 const { Connection } = require('./lib/connection.js');
 const { Deferred, adopt, binding, create, enqueue, hold, mirror, unhold } = require('./lib/environment.js');
 const { fromNative, invalidArgValue, wouldDeadlock } = require('./lib/errors.js');
-const { Forward, checkLocalForward } = require('./lib/forward.js');
+const { Forward, checkDynamicForward, checkLocalForward } = require('./lib/forward.js');
 const { carry } = require('./lib/sock.js');
 const { SOL_SOCKET, SO_DONTLINGER, SO_LINGER, closesocket, getsockopt, promises, setsockopt } = require('./lib/sockets.js');
 
@@ -47,6 +47,7 @@ const MIRRORED = {
   startListening: 0,
   stopListening: 0,
   forwardLocal: 1,
+  forwardDynamic: 1,
   disconnect: 1,
   shutdown: 0,
   close: 1,
@@ -178,6 +179,11 @@ class SSHTunnel extends EventEmitter {
   forwardLocal(options, callback) {
     const { listen, target } = checkLocalForward(options);
     return this.#forward('forwardLocal', callback, () => binding.prepareForward(this.#handle, listen, target));
+  }
+
+  forwardDynamic(options, callback) {
+    const { listen, login } = checkDynamicForward(options);
+    return this.#forward('forwardDynamic', callback, () => binding.prepareDynamic(this.#handle, listen, ...login));
   }
 
   forwards() {
@@ -444,13 +450,16 @@ class SSHTunnel extends EventEmitter {
     }
   }
 
-  #requestConnection({ connectionId, forwardId, remoteAddress, remotePort }) {
+  #requestConnection({ connectionId, forwardId, remoteAddress, remotePort, forwardHost, forwardPort, forwardPath }) {
     const handle = this.#handle;
     const request = {
       connectionId,
       forwardId,
       remoteAddress,
       remotePort,
+      forwardHost,
+      forwardPort,
+      forwardPath,
       accept: () => binding.answerRequest(handle, connectionId, true),
       reject: () => binding.answerRequest(handle, connectionId, false),
     };

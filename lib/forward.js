@@ -2,8 +2,12 @@
 
 const check = require('./arguments.js');
 const { binding, mirror } = require('./environment.js');
+const { invalidArgValue } = require('./errors.js');
 
 const { Method } = binding;
+
+/** Bytes of a username, and of a password: one byte of SOCKS 5 says how many. */
+const MOST_PROOF = 255;
 
 const MIRRORED = { stop: 0 };
 
@@ -17,7 +21,7 @@ class Forward {
    * @param {{ ask(method, forwardId, callback): unknown, isBound(forwardId): boolean }} tunnel
    */
   constructor({ forwardId, kind, bound, target }, tunnel) {
-    Object.assign(this, { forwardId, kind }, named('local', bound), named('forward', target));
+    Object.assign(this, { forwardId, kind }, named('local', bound), named('forward', target ?? {}));
     this.#tunnel = tunnel;
   }
 
@@ -48,6 +52,25 @@ function checkLocalForward(options) {
   return { listen: checkListen(options), target: checkTarget(options) };
 }
 
+/**
+ * @returns {{ listen: object, login: string[] }} as the addon takes them; the login is a username and a password, or none
+ */
+function checkDynamicForward(options) {
+  const { username, password } = check.checkObject(options, 'options');
+  const listen = checkListen(options);
+  // Both or none.
+  if (username === undefined && password === undefined) return { listen, login: [] };
+  const login = [checkProof(username, 'options.username'), checkProof(password, 'options.password', { secret: true })];
+  return { listen, login };
+}
+
+/** A text as RFC 1929 carries it. */
+function checkProof(value, name, { secret = false } = {}) {
+  check.checkName(value, name, { secret });
+  if (Buffer.byteLength(value) > MOST_PROOF) throw invalidArgValue(name, `must not be longer than ${MOST_PROOF} bytes`, value, { secret });
+  return value;
+}
+
 /** Where to listen: a port of this machine, any free one by default, or a Unix socket. */
 function checkListen({ localHost, localPort, localPath }) {
   if (localPath !== undefined) {
@@ -72,4 +95,4 @@ function checkTarget({ forwardHost, forwardPort, forwardPath }) {
   };
 }
 
-module.exports = { Forward, checkLocalForward };
+module.exports = { Forward, checkDynamicForward, checkLocalForward };

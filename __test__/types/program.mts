@@ -133,6 +133,8 @@ export async function main(): Promise<void> {
   forward.stop((error) => void error);
   await forward.promises.stop();
   tunnel.forwardLocal({ forwardPath: '/run/b.sock' }, (error, { localPort }) => void [error, localPort]);
+  const { localPort: socksPort, forwardHost: none }: Forward = await tunnel.promises.forwardDynamic({ username: 'u', password: 'p' });
+  tunnel.forwardDynamic({}, (error, { kind }) => void [error, socksPort, none, kind === 'dynamic']);
   for (const { forwardId, kind, listening } of tunnel.forwards()) void [forwardId.toFixed(), kind === 'local', listening];
   await tunnel.promises.setLingerOption({ l_onoff: 0, l_linger: 0 });
   const ends: ConnectionEnd[] = await tunnel.close({ timeout: 1000 });

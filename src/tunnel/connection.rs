@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::ending::Cause;
+use super::socks::{Verdict, Version};
 use super::{ConnectionInfo, ConnectionState, Endpoint, Settings};
 use crate::attempt::attempt;
 use crate::backlog::Backlog;
@@ -33,6 +34,8 @@ pub(super) struct Arrival {
     pub(super) local: Option<SocketAddr>,
     /// What the far side is to connect to.
     pub(super) target: Endpoint,
+    /// Which SOCKS its program speaks, if it waits to be told in that whether it is connected.
+    pub(super) socks: Option<Version>,
     /// As they were when it was accepted.
     pub(super) settings: Settings,
 }
@@ -149,6 +152,15 @@ impl Connection {
             queued: false,
             bulk: false,
         }
+    }
+
+    /// Tells a program that asked in SOCKS that it is connected, before anything else. `false`: the
+    /// socket does not take these few bytes, which are the first but for two answers as small.
+    pub(super) fn tell_opened(&mut self) -> bool {
+        let Some(version) = self.arrival.socks.take() else { return true };
+        let answer = version.reply(Verdict::Granted);
+        let written = (&*SockRef::from(&self.arrival.stream)).write(&answer);
+        written.is_ok_and(|count| count == answer.len())
     }
 
     /// Reads once from the local program, straight into the session's packets.
@@ -341,7 +353,7 @@ impl Arrival {
             forward: self.forward,
             remote: self.remote,
             local: self.local,
-            target: self.target.clone(),
+            target: Some(self.target.clone()),
             linger: self.settings.linger,
             state: ConnectionState::Requested,
             bytes_up: 0,
@@ -377,7 +389,8 @@ pub(super) mod tests {
         let settings = Settings::default();
         let target = Endpoint::Tcp { host: "host".into(), port: 80 };
         let (stream, remote, local) = (stream.into(), Some(remote), Some(local));
-        let arrival = Arrival { id: 1, forward: 0, stream, remote, local, target, settings };
+        let arrival =
+            Arrival { id: 1, forward: 0, stream, remote, local, target, socks: None, settings };
         (Connection::new(arrival, channel, Instant::now()), program)
     }
 

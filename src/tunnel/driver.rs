@@ -14,6 +14,7 @@ use super::arrivals::Awaited;
 use super::command::Command;
 use super::connection::Arrival;
 use super::forwards::Forwards;
+use super::guests::{Guest, Said};
 use super::operations::Operations;
 use super::parting::Parting;
 use super::pool::{Pool, Role};
@@ -57,6 +58,10 @@ pub(super) struct Driver {
     /// The ways in.
     pub(super) forwards: Forwards,
 
+    /// Connections that have not said yet where to, by their numbers.
+    pub(super) guests: HashMap<u64, Guest>,
+    /// The conversations with them.
+    pub(super) talks: JoinSet<Said>,
     /// Connections that wait for their owner's word, by their numbers.
     pub(super) requests: HashMap<u64, Arrival>,
     /// Connections that wait for a session, by their numbers.
@@ -116,6 +121,8 @@ impl Driver {
             link: None,
             recovery: Recovery::new(reconnect),
             farewell: None,
+            guests: HashMap::new(),
+            talks: JoinSet::new(),
             requests: HashMap::new(),
             held: BTreeMap::new(),
             table: Table::default(),
@@ -144,6 +151,7 @@ impl Driver {
         busy |= self.receive(cx, now);
         busy |= self.wake_connections(cx, now);
         busy |= self.accept(cx, now);
+        busy |= self.collect_guests(cx, now);
         busy |= self.send_up(cx, now);
         busy |= self.flush(cx);
         busy |= self.collect_closings(cx);
@@ -289,7 +297,8 @@ impl Driver {
         for (_, arrival) in self.requests.drain().chain(std::mem::take(&mut self.held)) {
             closing::reset(arrival.stream, &Backlog::default(), false);
         }
-        // A closing that is cut short resets too.
+        // Both that are cut short reset too.
+        self.talks.abort_all();
         self.closings.abort_all();
     }
 

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use ssh_proto::OpenFailure;
 
 use super::connection::{Arrival, Connection, Down, Stage, Up};
+use super::socks::Fault;
 use super::{ClosedBy, ConnectionEnd};
 use crate::closing::{Ended, Outcome};
 use crate::linger::{Ending, Linger};
@@ -35,6 +36,8 @@ pub(super) enum Cause {
     SessionLost(session::Error),
     /// There was none, and it could not be set up.
     NoSession(session::Error),
+    /// The program did not say in SOCKS where to, or not so that it is served.
+    Socks(Fault),
 }
 
 impl Cause {
@@ -51,6 +54,8 @@ impl Cause {
             Cause::Refused(reason, _) => session::open_code(*reason),
             Cause::SessionLost(_) => "ERR_SSH_DISCONNECTED",
             Cause::NoSession(error) => return error.code(),
+            Cause::Socks(fault) if fault.is_about_the_login() => "ERR_TUNNEL_SOCKS_AUTH",
+            Cause::Socks(_) => "ERR_TUNNEL_SOCKS",
         }
         .into()
     }
@@ -77,6 +82,7 @@ impl Cause {
             Cause::Refused(_, text) => format!("the server refused to open the channel: {text}"),
             Cause::SessionLost(error) => format!("the SSH session was lost: {error}"),
             Cause::NoSession(error) => error.to_string(),
+            Cause::Socks(fault) => format!("the local program asked for no connection: {fault}"),
         }
     }
 }
@@ -98,11 +104,16 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn of_arrival(arrival: &Arrival, cause: Cause) -> Self {
+        Self::of_unopened(arrival.id, arrival.forward, arrival.settings.linger, cause)
+    }
+
+    /// Of a connection that has no channel.
+    pub(super) fn of_unopened(id: u64, forward: i64, linger: Linger, cause: Cause) -> Self {
         Self {
-            id: arrival.id,
-            forward: arrival.forward,
+            id,
+            forward,
             cause,
-            linger: arrival.settings.linger,
+            linger,
             sent: 0,
             received: 0,
             dropped: 0,
@@ -126,7 +137,9 @@ impl Report {
 
     /// The account, once the socket has ended.
     pub(super) fn end(self, outcome: Outcome) -> ConnectionEnd {
-        let lost_down = self.dropped + outcome.unsent;
+        // What was for the local program before it opened was an answer of SOCKS, and nothing from
+        // the far side.
+        let lost_down = if self.opened { self.dropped + outcome.unsent } else { 0 };
         let whole = lost_down == 0 && outcome.discarded == 0;
         let far_ended = self.down != Down::Flowing;
         let both_ended = far_ended && (self.up == Up::Ended || outcome.peer_finished);

@@ -101,6 +101,8 @@ impl Drop for Answer {
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionState {
+    /// Came by a dynamic forward, and has not said yet where to.
+    Negotiating,
     /// Waits for the answer to its [`ConnectionRequest`].
     Requested,
     /// The SSH server was asked to open the far side.
@@ -122,8 +124,8 @@ pub struct ConnectionInfo {
     pub remote: Option<SocketAddr>,
     /// The local address that it connected to; `None`: not by TCP.
     pub local: Option<SocketAddr>,
-    /// What the SSH server connects it to.
-    pub target: Endpoint,
+    /// What the SSH server connects it to; `None` while the program has not said so.
+    pub target: Option<Endpoint>,
     /// The LINGER structure that it will be closed by: as it was accepted with, if nobody changed it.
     pub linger: Linger,
     /// Where it stands.

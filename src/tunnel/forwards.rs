@@ -15,7 +15,7 @@ use super::command::Reply;
 use super::driver::{Driver, Work};
 use super::ending::Cause;
 use super::listener::{Listener, listen};
-use super::{Error, Event, Shared};
+use super::{Error, Event, Login, Shared};
 
 /// The number of the forward that a tunnel is made with.
 pub const OWN: i64 = 0;
@@ -55,13 +55,20 @@ pub enum Way {
         /// What the SSH server is asked to connect to.
         target: Endpoint,
     },
+    /// What connects here says in SOCKS where to.
+    Dynamic {
+        /// As above.
+        listen: Endpoint,
+        /// What it has to prove; `None`: nothing.
+        login: Option<Arc<Login>>,
+    },
 }
 
 impl Way {
     /// Where it listens at this side.
     pub(super) fn listen(&self) -> &Endpoint {
         match self {
-            Self::Local { listen, .. } => listen,
+            Self::Local { listen, .. } | Self::Dynamic { listen, .. } => listen,
         }
     }
 }
@@ -254,7 +261,7 @@ impl Driver {
     /// with those that were not accepted, and sets up none that nobody else wants.
     pub(super) fn forsake(&mut self, id: i64, cause: &Cause) {
         if self.recovery.is_under_way() {
-            self.turn_away_all(cause, |arrival| arrival.forward == id);
+            self.turn_away_all(cause, |forward| forward == id);
         }
         if !self.operations.session_wanted && self.forwards.is_empty() {
             self.recovery.cancel();

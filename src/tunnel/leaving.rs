@@ -219,7 +219,8 @@ impl Driver {
 
     /// Whether no connection is left in any state.
     fn is_empty(&self) -> bool {
-        self.requests.is_empty()
+        self.talks.is_empty()
+            && self.requests.is_empty()
             && self.held.is_empty()
             && self.table.is_empty()
             && self.closings.is_empty()
@@ -229,6 +230,7 @@ impl Driver {
     fn ids(&self) -> Vec<u64> {
         let waiting =
             self.requests.keys().chain(self.held.keys()).chain(self.parting.keys()).copied();
+        let waiting = waiting.chain(self.guests.keys().copied());
         waiting.chain(self.table.iter().map(|(_, connection)| connection.arrival.id)).collect()
     }
 

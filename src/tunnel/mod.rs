@@ -10,7 +10,8 @@
 //! - `sessions`: several sessions instead of one; `pool`: which there are; `member`: the task of one;
 //!   `load`: what it has to do.
 //! - `connection`, `table`: the connections; `ending`: why one ends and the account of it.
-//! - `forwards`: the ways in; `listener`: a local port; `ready`: who has something to do.
+//! - `forwards`: the ways in; `listener`: a local port; `guests`, `socks`: who says there where to;
+//!   `ready`: who has something to do.
 
 mod arrivals;
 mod command;
@@ -21,6 +22,7 @@ mod error;
 mod events;
 mod flow;
 mod forwards;
+mod guests;
 mod leaving;
 mod listener;
 mod load;
@@ -32,6 +34,7 @@ mod ready;
 mod recovery;
 mod sessions;
 mod settings;
+mod socks;
 mod table;
 
 pub use error::Error;
@@ -41,6 +44,7 @@ pub use events::{
 };
 pub use forwards::{DIALLED, Endpoint, ForwardInfo, OWN, Way};
 pub use settings::{Config, Settings};
+pub use socks::Login;
 
 use std::collections::{BTreeMap, HashMap};
 #[cfg(unix)]

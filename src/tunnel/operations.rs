@@ -10,6 +10,7 @@ use super::connection::Arrival;
 use super::driver::Driver;
 use super::ending::Cause;
 use super::forwards::{ForwardInfo, Way};
+use super::guests::Guest;
 use super::leaving::Leaving;
 use super::member::Word;
 use super::pool::Role;
@@ -156,7 +157,9 @@ impl Driver {
             .map(|arrival| ConnectionInfo { state: ConnectionState::Opening, ..arrival.info() });
         let open = self.table.iter().map(|(_, connection)| connection.info());
         let parting = self.parting.values().map(|parting| parting.info.clone());
-        let mut infos: Vec<_> = requested.chain(held).chain(open).chain(parting).collect();
+        let guests = self.guests.values().map(Guest::info);
+        let mut infos: Vec<_> =
+            guests.chain(requested).chain(held).chain(open).chain(parting).collect();
         infos.sort_by_key(|info| info.id);
         infos
     }

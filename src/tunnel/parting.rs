@@ -28,6 +28,7 @@ use super::{ConnectionEnd, ConnectionInfo, ConnectionState, Error, Event, Settin
 use crate::backlog::Backlog;
 use crate::closing::{self, Ended, Finish, Outcome};
 use crate::linger::{Ending, Linger};
+use crate::stream::Stream;
 use crate::{session, sys};
 
 /// Within `idleTimeout` idle connections are looked for this often at the most.
@@ -60,6 +61,9 @@ impl Driver {
             self.turn_away(arrival, cause);
             return true;
         }
+        if self.guests.contains_key(&id) {
+            return self.break_off(id, cause);
+        }
         #[cfg(unix)]
         if let Some(dial) = self.operations.deferred.take_dial(id) {
             self.undial(dial, cause);
@@ -86,6 +90,7 @@ impl Driver {
     pub(super) fn has(&self, id: u64) -> bool {
         self.table.find(id).is_some()
             || self.parting.contains_key(&id)
+            || self.guests.contains_key(&id)
             || self.requests.contains_key(&id)
             || self.held.contains_key(&id)
     }
@@ -109,6 +114,9 @@ impl Driver {
     }
 
     fn settings_of(&mut self, id: u64) -> Result<&mut Settings, Error> {
+        if let Some(guest) = self.guests.get_mut(&id) {
+            return Ok(&mut guest.settings);
+        }
         let arrival = match self.table.find(id) {
             Some(index) => self.table.get(index).map(|connection| &mut connection.arrival),
             None => self.requests.get_mut(&id).or_else(|| self.held.get_mut(&id)),
@@ -207,7 +215,9 @@ impl Driver {
     /// The channel was not opened, or is not wanted any more before it was: there was never
     /// anything behind the local socket, and RST says so.
     pub(super) fn refused(&mut self, index: usize, cause: Cause) {
-        self.reset(index, cause);
+        if let Some(connection) = self.remove(index) {
+            self.turn_away(connection.arrival, cause);
+        }
     }
 
     /// Closes the connections on which nothing has moved for as long as they may be idle; returns
@@ -249,7 +259,8 @@ impl Driver {
             let hard = connection.arrival.settings.linger.ending() == Ending::Hard;
             match connection.stage {
                 Stage::Opening if comes_back => self.open_elsewhere(connection.arrival, now),
-                Stage::Opening | Stage::Reset => self.part_reset(connection, cause.clone()),
+                Stage::Opening => self.turn_away(connection.arrival, cause.clone()),
+                Stage::Reset => self.part_reset(connection, cause.clone()),
                 Stage::Open | Stage::Closing(_) if hard => {
                     self.part_reset(connection, cause.clone());
                 }
@@ -319,6 +330,41 @@ impl Driver {
             self.ended(report.end(outcome));
             return;
         }
+        self.close(arrival.stream, backlog, finish, limit, info, report);
+    }
+
+    /// Ends a connection that has no channel. Its program reads `last_word` and then the end of the
+    /// stream, in every Linger setting; without one it is reset, since nothing was ever there.
+    pub(super) fn see_off(
+        &mut self,
+        stream: Stream,
+        last_word: &[u8],
+        info: ConnectionInfo,
+        report: Report,
+    ) {
+        let mut backlog = Backlog::default();
+        if last_word.is_empty() {
+            let outcome = closing::reset(stream, &backlog, false);
+            return self.ended(report.end(outcome));
+        }
+        backlog.push(last_word);
+        let limit = match info.linger.ending() {
+            Ending::Graceful | Ending::Hard => None,
+            Ending::Bounded(_) => info.linger.limit(Instant::now()),
+        };
+        self.close(stream, backlog, Finish::Fin, limit, info, report);
+    }
+
+    /// Closes a socket in a task of its own, which reports the end.
+    fn close(
+        &mut self,
+        stream: Stream,
+        backlog: Backlog,
+        finish: Finish,
+        limit: Option<Instant>,
+        info: ConnectionInfo,
+        report: Report,
+    ) {
         let (told, word) = oneshot::channel::<Instant>();
         let expiry = async {
             match word.await {
@@ -326,9 +372,8 @@ impl Driver {
                 Err(_) => pending().await,
             }
         };
-        let closing = async move {
-            report.end(closing::close(arrival.stream, backlog, finish, expiry).await)
-        };
+        let closing =
+            async move { report.end(closing::close(stream, backlog, finish, expiry).await) };
         let id = info.id;
         let mut parting = Parting { info, limit: Some(told) };
         parting.limit(limit);
