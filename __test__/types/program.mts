@@ -21,8 +21,10 @@ import {
   type HostKeyInfo,
   type Linger,
   type Reconnecting,
+  type SSHTunnelChannels,
   type SSHTunnelError,
   type SSHTunnelOptions,
+  type TunnelStats,
 } from 'sshtunnel-native';
 
 const options: SSHTunnelOptions = {
@@ -128,6 +130,14 @@ export async function main(): Promise<void> {
     const { l_linger }: Linger = await connection.promises.getLingerOption();
     void l_linger;
   }
+  const { sessions, connections: counts }: TunnelStats = await tunnel.promises.stats();
+  const roundTrip: number | undefined = sessions.roundTrip;
+  const reset: number = tunnel.stats().connections.ended.ECONNRESET ?? counts.closedBy.reset;
+  tunnel.stats((error, stats) => void (error ?? stats.connections.refused.ERR_SSH_OPEN_FAILED));
+  const lost: SSHTunnelChannels['sshtunnel.session.lost'] = { tunnel, sessionId: 1, error: new Error() as SSHTunnelError };
+  // @ts-expect-error messages are frozen
+  lost.sessionId = 2;
+  void [roundTrip, reset, lost];
   await tunnel.promises.setLingerOption({ l_onoff: 0, l_linger: 0 });
   const ends: ConnectionEnd[] = await tunnel.close({ timeout: 1000 });
   tunnel.close((error, ends) => void [error, ends.map(({ clean }) => clean)]);

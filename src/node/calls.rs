@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use napi::bindgen_prelude::Either7;
+use napi::bindgen_prelude::Either8;
 use napi_derive::napi;
 
 use super::environment::Link;
@@ -13,7 +13,7 @@ use super::errors::Failure;
 use super::events::{Message, Payload};
 use super::lock;
 use crate::linger::Linger;
-use crate::tunnel::{ConnectionInfo, Pending, Tunnel};
+use crate::tunnel::{ConnectionInfo, Pending, Stats, Tunnel};
 
 /// What a call asks for. The settings come first: they are done at once and cannot fail.
 #[napi]
@@ -53,6 +53,8 @@ pub enum Method {
     GetConnectionLinger,
     /// Argument: the connection's number; the structure is the second one.
     SetConnectionLinger,
+    /// What was counted.
+    Stats,
 }
 
 /// What comes with a call. Plain numbers, which cost less on the way than objects.
@@ -74,6 +76,8 @@ pub(super) enum Begun {
     Linger(Pending<Linger>),
     /// Likewise.
     List(Pending<Vec<ConnectionInfo>>),
+    /// Likewise.
+    Stats(Pending<Stats>),
 }
 
 impl Begun {
@@ -125,42 +129,49 @@ impl Begun {
             Method::SetConnectionLinger => {
                 Self::Operation(tunnel.set_linger(argument as u64, unpack(linger)))
             }
+            Method::Stats => Self::Stats(tunnel.stats()),
         }
     }
 
     /// Blocks until the call is done.
     pub(super) fn wait(self) -> Result<Payload, Failure> {
         match self {
-            Self::Done(number) => Ok(Either7::B(number)),
+            Self::Done(number) => Ok(Either8::B(number)),
             Self::Operation(pending) => nothing(pending.wait()),
             Self::Linger(pending) => structure(pending.wait()),
             Self::List(pending) => list(pending.wait()),
+            Self::Stats(pending) => counts(pending.wait()),
         }
     }
 
     /// Waits until the call is done.
     pub(super) async fn done(self) -> Result<Payload, Failure> {
         match self {
-            Self::Done(number) => Ok(Either7::B(number)),
+            Self::Done(number) => Ok(Either8::B(number)),
             Self::Operation(pending) => nothing(pending.await),
             Self::Linger(pending) => structure(pending.await),
             Self::List(pending) => list(pending.await),
+            Self::Stats(pending) => counts(pending.await),
         }
     }
 }
 
 fn nothing(outcome: Result<(), crate::tunnel::Error>) -> Result<Payload, Failure> {
-    outcome.map(Either7::A).map_err(|error| Failure::from(&error))
+    outcome.map(Either8::A).map_err(|error| Failure::from(&error))
 }
 
 fn structure(outcome: Result<Linger, crate::tunnel::Error>) -> Result<Payload, Failure> {
-    outcome.map(|linger| Either7::B(pack(linger))).map_err(|error| Failure::from(&error))
+    outcome.map(|linger| Either8::B(pack(linger))).map_err(|error| Failure::from(&error))
 }
 
 fn list(outcome: Result<Vec<ConnectionInfo>, crate::tunnel::Error>) -> Result<Payload, Failure> {
     outcome
-        .map(|connections| Either7::C(connections.iter().map(Into::into).collect()))
+        .map(|connections| Either8::C(connections.iter().map(Into::into).collect()))
         .map_err(|error| Failure::from(&error))
+}
+
+fn counts(outcome: Result<Stats, crate::tunnel::Error>) -> Result<Payload, Failure> {
+    outcome.map(|stats| Either8::H((&stats).into())).map_err(|error| Failure::from(&error))
 }
 
 /// The structure as one number.

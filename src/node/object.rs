@@ -119,7 +119,7 @@ impl Object {
             self.unbegun.fetch_sub(1, Ordering::AcqRel);
             match begun {
                 Begun::Done(_) => self.replies.settle(job.ticket, begun.wait()),
-                Begun::Operation(_) | Begun::Linger(_) | Begun::List(_) => {
+                Begun::Operation(_) | Begun::Linger(_) | Begun::List(_) | Begun::Stats(_) => {
                     let replies = self.replies.clone();
                     runtime::handle().spawn(async move {
                         let outcome = begun.done().await;

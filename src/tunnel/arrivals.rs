@@ -51,6 +51,7 @@ impl Driver {
                 Poll::Pending => return accepted > 0,
                 Poll::Ready(Ok((stream, remote, local))) => {
                     self.last_id += 1;
+                    self.count_accepted();
                     let settings = *self.shared.settings();
                     let id = self.last_id;
                     self.arrived(Arrival { id, stream, remote, local, settings }, now);

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::connection::Arrival;
 use super::member::Word;
-use super::{ConnectionInfo, Error};
+use super::{ConnectionInfo, Error, Stats};
 use crate::linger::Linger;
 
 /// Where the outcome of an operation goes. Nobody may be waiting any more: that is no error.
@@ -39,6 +39,10 @@ pub(super) enum Command {
     Heard(u32, Word),
     /// All members have told their connections, which were asked for.
     Listed(Vec<ConnectionInfo>, Reply<Vec<ConnectionInfo>>),
+    /// Tell what was counted.
+    Stats(Reply<Stats>),
+    /// All members have told what they have counted, by their numbers, which was asked for.
+    Counted(Vec<(u32, Stats)>, Reply<Stats>),
     /// To a member: serve this connection.
     Carry(Arrival),
     /// To a member: close everything by its Linger on behalf of this method, and log off.
@@ -61,6 +65,8 @@ impl Command {
             | Command::Answer(..)
             | Command::Heard(..)
             | Command::Listed(..)
+            | Command::Stats(_)
+            | Command::Counted(..)
             | Command::Carry(_)
             | Command::Leave(_) => None,
         }

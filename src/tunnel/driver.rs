@@ -21,7 +21,7 @@ use super::pool::{Pool, Role};
 use super::ready::ReadyList;
 use super::recovery::Recovery;
 use super::table::Table;
-use super::{Config, ConnectionEnd, Event, Observer, Shared};
+use super::{Config, ConnectionEnd, Event, Observer, Shared, Stats};
 use crate::backlog::Backlog;
 use crate::closing;
 use crate::session::{self, Link};
@@ -52,6 +52,11 @@ pub(super) struct Driver {
     pub(super) logon: Option<Work<Result<Link, session::Error>>>,
     /// The session once it is up.
     pub(super) link: Option<Link>,
+    /// The number of the session that is logging on here, or is up here; of a member, its tunnel
+    /// keeps it.
+    pub(super) session: Option<u32>,
+    /// The number that the last session got.
+    pub(super) last_session: u32,
     /// What comes after the loss of the session.
     pub(super) recovery: Recovery,
     /// The session's socket on its way out, after the farewell.
@@ -71,6 +76,8 @@ pub(super) struct Driver {
     pub(super) closings: JoinSet<ConnectionEnd>,
     /// The number that the last connection got.
     pub(super) last_id: u64,
+    /// What was counted; the bytes of connections that exist are not in there.
+    pub(super) counts: Stats,
     /// Whether anything was up since the last `Close` event.
     pub(super) active: bool,
 
@@ -119,6 +126,8 @@ impl Driver {
             operations: Operations::default(),
             logon: None,
             link: None,
+            session: None,
+            last_session: 0,
             recovery: Recovery::new(reconnect),
             farewell: None,
             binding: None,
@@ -129,6 +138,7 @@ impl Driver {
             parting: HashMap::new(),
             closings: JoinSet::new(),
             last_id: 0,
+            counts: Stats::default(),
             active: false,
             ready: Arc::default(),
             queue: VecDeque::new(),
@@ -185,6 +195,7 @@ impl Driver {
             busy = true;
         }
         if poll_work(&mut self.farewell, cx).is_some() {
+            self.end_session();
             busy = true;
         }
         busy | self.collect_logons(cx, now)

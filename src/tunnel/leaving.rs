@@ -181,7 +181,10 @@ impl Driver {
     /// The tunnel holds nothing any more.
     fn gone(&mut self) {
         if std::mem::take(&mut self.active) {
-            self.emit(Event::Close);
+            match self.role.member() {
+                Some(member) => member.over(std::mem::take(&mut self.counts).connections),
+                None => self.emit(Event::Close),
+            }
         }
         if let Leaving::LoggingOff { mut replies } = std::mem::take(&mut self.operations.leaving) {
             answer_all(&mut replies, &Ok(()));
@@ -211,8 +214,8 @@ impl Driver {
     }
 
     fn log_off(&mut self) {
-        if let Role::Pool(pool) = &mut self.role {
-            pool.abandon_logons();
+        self.abandon_logons();
+        if let Role::Pool(pool) = &self.role {
             pool.leave("shutdown");
             self.shared.ready.store(false, Ordering::Release);
         }

@@ -16,7 +16,7 @@ use super::connection::Arrival;
 use super::driver::Driver;
 use super::load::Load;
 use super::pool::Role;
-use super::{Config, Event, Observer, Settings, Shared};
+use super::{Config, ConnectionStats, Event, Observer, Settings, Shared};
 use crate::runtime::Place;
 use crate::session::{self, HostKeyInfo, Link, Prompts, Responses};
 
@@ -31,8 +31,8 @@ pub(super) enum Word {
     Ended(u64),
     /// A request for a connection that is not here any more.
     Unknown(Box<Command>),
-    /// Nothing is left, neither connection nor session.
-    Over,
+    /// Nothing is left, neither connection nor session; this is what was counted of them.
+    Over(Box<ConnectionStats>),
 }
 
 /// What ties a member to its tunnel.
@@ -82,6 +82,11 @@ impl Member {
         Self { number, tunnel, observer, load: Load::new(now) }
     }
 
+    /// Nothing is left.
+    pub(super) fn over(&self, counts: ConnectionStats) {
+        self.tell(Word::Over(Box::new(counts)));
+    }
+
     pub(super) fn tell(&self, word: Word) {
         if let Some(tunnel) = self.tunnel.upgrade() {
             // A tunnel that is gone has no use for it.
@@ -111,10 +116,11 @@ impl Observer for Member {
                 self.observer.event(Event::Disconnected(end));
                 self.tell(Word::Ended(id));
             }
-            Event::Close => self.tell(Word::Over),
-            // It was up before it came here, its loss was told before its connections ended, and
-            // all the rest is the tunnel's.
+            // It was up before it came here, its loss was told before its connections ended, its end
+            // is told apart, and all the rest is the tunnel's.
             Event::Ready
+            | Event::Session { .. }
+            | Event::Close
             | Event::Error(_)
             | Event::SessionError(_)
             | Event::Listening(_)

@@ -11,6 +11,7 @@
 //!   `load`: what it has to do.
 //! - `connection`, `table`: the connections; `ending`: why one ends and the account of it.
 //! - `listener`: the local port; `ready`: who has something to do.
+//! - `stats`: what is counted.
 
 mod arrivals;
 mod command;
@@ -31,14 +32,16 @@ mod ready;
 mod recovery;
 mod sessions;
 mod settings;
+mod stats;
 mod table;
 
 pub use error::Error;
 pub use events::{
     Answer, ClosedBy, ConnectionEnd, ConnectionInfo, ConnectionRequest, ConnectionState, Event,
-    Observer,
+    Observer, SessionStep,
 };
 pub use settings::{Config, Settings};
+pub use stats::{Bytes, ConnectionStats, SessionStats, Stats};
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
@@ -176,6 +179,11 @@ impl Tunnel {
     /// The connections that exist now, those that are being closed included.
     pub fn connections(&self) -> Pending<Vec<ConnectionInfo>> {
         self.operation(Command::Connections)
+    }
+
+    /// What was counted since the tunnel was made.
+    pub fn stats(&self) -> Pending<Stats> {
+        self.operation(Command::Stats)
     }
 
     /// How a connection will be closed, or is being closed.

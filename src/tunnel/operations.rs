@@ -97,6 +97,8 @@ impl Driver {
             (Command::Answer(id, accept), _) => self.answered(id, accept, now),
             (Command::Heard(number, word), _) => self.heard(number, word, now),
             (Command::Listed(infos, reply), _) => self.listed(infos, reply),
+            (Command::Stats(reply), _) => self.tell_stats(reply),
+            (Command::Counted(counts, reply), _) => self.counted(&counts, reply),
             (Command::Carry(arrival), _) => self.carry(arrival, now),
             (Command::Leave(method), _) => self.leave(method),
         }
@@ -182,8 +184,8 @@ impl Driver {
         }
         if !self.operations.session_wanted {
             self.recovery.cancel();
-            if self.operations.starts.connecting.is_empty() {
-                self.logon = None;
+            if self.operations.starts.connecting.is_empty() && self.logon.take().is_some() {
+                self.end_session();
             }
         }
     }

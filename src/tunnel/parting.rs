@@ -24,7 +24,7 @@ use super::arrivals::Awaited;
 use super::connection::{Connection, Down, Stage, Up};
 use super::driver::Driver;
 use super::ending::{Cause, Report};
-use super::{ConnectionEnd, ConnectionInfo, ConnectionState, Error, Event, Settings};
+use super::{Bytes, ConnectionEnd, ConnectionInfo, ConnectionState, Error, Event, Settings};
 use crate::backlog::Backlog;
 use crate::closing::{self, Ended, Finish, Outcome};
 use crate::linger::{Ending, Linger};
@@ -37,6 +37,8 @@ const IDLE_LOOKS: u32 = 16;
 pub(super) struct Parting {
     /// As it was when that began.
     pub(super) info: ConnectionInfo,
+    /// What had become of its bytes by then.
+    pub(super) bytes: Bytes,
     /// Where it is told when to be cut short, once.
     limit: Option<oneshot::Sender<Instant>>,
 }
@@ -289,7 +291,7 @@ impl Driver {
 
     /// Delivers what is left to the local program, then ends its stream. Done elsewhere, because a
     /// program that does not read may take for ever.
-    fn part(&mut self, connection: Connection, finish: Finish, cause: Cause) {
+    fn part(&mut self, mut connection: Connection, finish: Finish, cause: Cause) {
         let info = ConnectionInfo {
             state: ConnectionState::Closing,
             ..connection.info(&self.config, &self.forward_host)
@@ -306,17 +308,18 @@ impl Driver {
             (Finish::Reset, Down::Finished) => Finish::ResetAfterFin,
             (finish, _) => finish,
         };
-        let Connection { arrival, backlog, up, .. } = connection;
-        let over = finish == Finish::FinSent && up == Up::Ended;
-        if over && closing::is_settled(&arrival.stream) {
+        let over = finish == Finish::FinSent && connection.up == Up::Ended;
+        if over && closing::is_settled(&connection.arrival.stream) {
             // Both sides have ended and acknowledged: there is nothing left to wait for. The linger
             // that protects an open connection would turn this close into a reset.
-            let _ = Linger::GRACEFUL.apply(&arrival.stream);
+            let _ = Linger::GRACEFUL.apply(&connection.arrival.stream);
             let outcome =
                 Outcome { ended: Ended::Fin, unsent: 0, discarded: 0, peer_finished: true };
             self.ended(report.end(outcome));
             return;
         }
+        let bytes = connection.bytes();
+        let Connection { arrival, backlog, .. } = connection;
         let (told, word) = oneshot::channel::<Instant>();
         let expiry = async {
             match word.await {
@@ -328,7 +331,7 @@ impl Driver {
             report.end(closing::close(arrival.stream, backlog, finish, expiry).await)
         };
         let id = info.id;
-        let mut parting = Parting { info, limit: Some(told) };
+        let mut parting = Parting { info, bytes, limit: Some(told) };
         parting.limit(limit);
         self.parting.insert(id, parting);
         self.closings.spawn(closing);
@@ -338,6 +341,7 @@ impl Driver {
     pub(super) fn ended(&mut self, end: ConnectionEnd) {
         let id = end.id;
         self.parting.remove(&id);
+        self.count_end(&end);
         self.emit(Event::Disconnected(end));
         self.operations.disconnected(id);
     }
