@@ -1,7 +1,6 @@
 //! The task of a tunnel: one future that repeats a turn of fixed steps.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,14 +13,15 @@ use tokio::task::JoinSet;
 use super::arrivals::Awaited;
 use super::command::Command;
 use super::connection::Arrival;
-use super::listener::Listener;
+use super::forwards::Forwards;
 use super::operations::Operations;
 use super::parting::Parting;
 use super::pool::{Pool, Role};
 use super::ready::ReadyList;
 use super::recovery::Recovery;
+use super::stats::Counts;
 use super::table::Table;
-use super::{Config, ConnectionEnd, Event, Observer, Shared, Stats};
+use super::{Config, ConnectionEnd, Error, Event, Observer, Shared};
 use crate::backlog::Backlog;
 use crate::closing;
 use crate::session::{self, Link};
@@ -38,7 +38,6 @@ pub(super) type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// The state of a tunnel's task.
 pub(super) struct Driver {
     pub(super) config: Arc<Config>,
-    pub(super) forward_host: Arc<str>,
     pub(super) shared: Arc<Shared>,
     pub(super) observer: Arc<dyn Observer>,
     commands: UnboundedReceiver<Command>,
@@ -61,9 +60,8 @@ pub(super) struct Driver {
     pub(super) recovery: Recovery,
     /// The session's socket on its way out, after the farewell.
     pub(super) farewell: Option<Work<()>>,
-    /// The look-up of the address to listen on.
-    pub(super) binding: Option<Work<std::io::Result<Vec<SocketAddr>>>>,
-    pub(super) listener: Option<Listener>,
+    /// The ways in.
+    pub(super) forwards: Forwards,
 
     /// Connections that wait for their owner's word, by their numbers.
     pub(super) requests: HashMap<u64, Arrival>,
@@ -74,10 +72,8 @@ pub(super) struct Driver {
     pub(super) parting: HashMap<u64, Parting>,
     /// The work of closing them.
     pub(super) closings: JoinSet<ConnectionEnd>,
-    /// The number that the last connection got.
-    pub(super) last_id: u64,
-    /// What was counted; the bytes of connections that exist are not in there.
-    pub(super) counts: Stats,
+    /// What was counted; connections that exist count their bytes themselves.
+    pub(super) counts: Counts,
     /// Whether anything was up since the last `Close` event.
     pub(super) active: bool,
 
@@ -118,7 +114,7 @@ impl Driver {
         // A member leaves that to the tunnel.
         let reconnect = config.reconnect.filter(|_| role.member().is_none());
         Self {
-            forward_host: config.forward_host.as_str().into(),
+            forwards: Forwards::new(shared.clone()),
             shared,
             observer,
             commands,
@@ -130,15 +126,12 @@ impl Driver {
             last_session: 0,
             recovery: Recovery::new(reconnect),
             farewell: None,
-            binding: None,
-            listener: None,
             requests: HashMap::new(),
             held: BTreeMap::new(),
             table: Table::default(),
             parting: HashMap::new(),
             closings: JoinSet::new(),
-            last_id: 0,
-            counts: Stats::default(),
+            counts: Counts::default(),
             active: false,
             ready: Arc::default(),
             queue: VecDeque::new(),
@@ -190,10 +183,7 @@ impl Driver {
             self.logged_on(outcome, now);
             busy = true;
         }
-        if let Some(outcome) = poll_work(&mut self.binding, cx) {
-            self.bind(outcome);
-            busy = true;
-        }
+        busy |= self.bind(cx);
         if poll_work(&mut self.farewell, cx).is_some() {
             self.end_session();
             busy = true;
@@ -294,7 +284,7 @@ impl Driver {
             self.unanswered.front().map(|(due, ..)| *due),
             self.table.first_limit(),
             self.next_idle_look,
-            self.listener.as_ref().and_then(Listener::paused_until),
+            self.forwards.paused_until(),
             self.operations.leaving.deadline(),
             self.role.pool().and_then(Pool::due),
         ];
@@ -303,9 +293,8 @@ impl Driver {
 
     /// Gives everything up: the handle is gone, and nobody hears what became of it.
     fn abandon(&mut self) {
-        self.shared.set_port(None);
+        self.forwards.clear(&Error::Closed);
         self.shared.ready.store(false, Ordering::Release);
-        self.listener = None;
         for connection in self.table.drain() {
             closing::reset(connection.arrival.stream, &connection.backlog, false);
         }

@@ -24,7 +24,8 @@ use super::arrivals::Awaited;
 use super::connection::{Connection, Down, Stage, Up};
 use super::driver::Driver;
 use super::ending::{Cause, Report};
-use super::{Bytes, ConnectionEnd, ConnectionInfo, ConnectionState, Error, Event, Settings};
+use super::stats::Live;
+use super::{ConnectionEnd, ConnectionInfo, ConnectionState, Error, Event, Settings};
 use crate::backlog::Backlog;
 use crate::closing::{self, Ended, Finish, Outcome};
 use crate::linger::{Ending, Linger};
@@ -37,8 +38,8 @@ const IDLE_LOOKS: u32 = 16;
 pub(super) struct Parting {
     /// As it was when that began.
     pub(super) info: ConnectionInfo,
-    /// What had become of its bytes by then.
-    pub(super) bytes: Bytes,
+    /// Likewise.
+    pub(super) live: Live,
     /// Where it is told when to be cut short, once.
     limit: Option<oneshot::Sender<Instant>>,
 }
@@ -60,6 +61,11 @@ impl Driver {
     pub(super) fn close_connection(&mut self, id: u64, cause: Cause) -> bool {
         if let Some(arrival) = self.requests.remove(&id).or_else(|| self.held.remove(&id)) {
             self.turn_away(arrival, cause);
+            return true;
+        }
+        #[cfg(unix)]
+        if let Some(dial) = self.operations.deferred.take_dial(id) {
+            self.undial(dial, cause);
             return true;
         }
         if let Some(parting) = self.parting.get_mut(&id) {
@@ -238,7 +244,7 @@ impl Driver {
         let cause = Cause::SessionLost(error.clone());
         let comes_back = self.recovery.is_under_way() || self.role.member().is_some();
         if !comes_back {
-            self.turn_away_all(&cause);
+            self.turn_away_all(&cause, |_| true);
         }
         self.queue.clear();
         self.unanswered.retain(|(.., awaited)| !matches!(awaited, Awaited::Channel(_)));
@@ -292,10 +298,7 @@ impl Driver {
     /// Delivers what is left to the local program, then ends its stream. Done elsewhere, because a
     /// program that does not read may take for ever.
     fn part(&mut self, mut connection: Connection, finish: Finish, cause: Cause) {
-        let info = ConnectionInfo {
-            state: ConnectionState::Closing,
-            ..connection.info(&self.config, &self.forward_host)
-        };
+        let info = ConnectionInfo { state: ConnectionState::Closing, ..connection.info() };
         let limit = match (info.linger.ending(), &cause) {
             (Ending::Graceful | Ending::Hard, _) | (Ending::Bounded(_), Cause::Completed) => None,
             (Ending::Bounded(_), _) => {
@@ -318,7 +321,7 @@ impl Driver {
             self.ended(report.end(outcome));
             return;
         }
-        let bytes = connection.bytes();
+        let live = connection.live();
         let Connection { arrival, backlog, .. } = connection;
         let (told, word) = oneshot::channel::<Instant>();
         let expiry = async {
@@ -331,7 +334,7 @@ impl Driver {
             report.end(closing::close(arrival.stream, backlog, finish, expiry).await)
         };
         let id = info.id;
-        let mut parting = Parting { info, bytes, limit: Some(told) };
+        let mut parting = Parting { info, live, limit: Some(told) };
         parting.limit(limit);
         self.parting.insert(id, parting);
         self.closings.spawn(closing);

@@ -249,11 +249,6 @@ impl Pool {
         })
     }
 
-    /// Whether the member with this number is there.
-    pub(super) fn has_member(&self, number: u32) -> bool {
-        self.members.contains_key(&number)
-    }
-
     /// How many sessions are up.
     pub(super) fn count_up(&self) -> u64 {
         self.up().count() as u64
@@ -264,17 +259,17 @@ impl Pool {
         self.homes.contains_key(&id)
     }
 
-    /// Asks every member for something; gives their numbers and where each answer comes.
+    /// Asks every member for something; gives where each answer comes.
     pub(super) fn ask<T>(
         &self,
         command: impl Fn(Reply<T>) -> Command,
-    ) -> Vec<(u32, oneshot::Receiver<Result<T, Error>>)> {
-        let ask = |(number, entry): (&u32, &Entry)| {
+    ) -> Vec<oneshot::Receiver<Result<T, Error>>> {
+        let ask = |entry: &Entry| {
             let (reply, answer) = oneshot::channel();
             entry.send(command(reply));
-            (*number, answer)
+            answer
         };
-        self.members.iter().map(ask).collect()
+        self.members.values().map(ask).collect()
     }
 
     /// The session of a member is lost. Returns whether it was still to be used.

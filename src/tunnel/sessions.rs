@@ -96,12 +96,13 @@ impl Driver {
                 pool.left(arrival.id, now);
                 self.came_back(number, arrival, now);
             }
-            Word::Ended(id) => pool.left(id, now),
+            Word::Ended(end) => {
+                pool.left(end.id, now);
+                self.count_end(&end);
+            }
             Word::Unknown(command) => self.command(*command, now),
-            Word::Over(counts) => {
-                let ends = pool.remove(number);
-                self.counts.connections.add(&counts);
-                if ends {
+            Word::Over => {
+                if pool.remove(number) {
                     self.session_is_over(number);
                 }
             }
@@ -152,7 +153,7 @@ impl Driver {
         let asked = pool.ask(Command::Connections);
         let sender = self.sender.clone();
         runtime::handle().spawn(async move {
-            for (_, answer) in asked {
+            for answer in asked {
                 infos.extend(answer.await.ok().and_then(Result::ok).unwrap_or_default());
             }
             if let Some(sender) = sender.upgrade() {
@@ -170,34 +171,22 @@ impl Driver {
     }
 
     /// Tells what was counted, wherever it was.
-    pub(super) fn tell_stats(&mut self, reply: Reply<Stats>) {
+    pub(super) fn tell_stats(&mut self, forward: Option<i64>, reply: Reply<Stats>) {
         let Some(pool) = self.role.pool().filter(|pool| !pool.is_empty()) else {
-            let _ = reply.send(Ok(self.stats()));
-            return;
+            let present = self.present();
+            return self.counted(&[present], forward, reply);
         };
-        let asked = pool.ask(Command::Stats);
+        let asked = pool.ask(Command::Present);
         let sender = self.sender.clone();
         runtime::handle().spawn(async move {
-            let mut counts = Vec::new();
-            for (number, answer) in asked {
-                counts.extend(answer.await.ok().and_then(Result::ok).map(|stats| (number, stats)));
+            let mut present = Vec::new();
+            for answer in asked {
+                present.extend(answer.await.ok().and_then(Result::ok));
             }
             if let Some(sender) = sender.upgrade() {
-                let _ = sender.send(Command::Counted(counts, reply));
+                let _ = sender.send(Command::Counted(present, forward, reply));
             }
         });
-    }
-
-    /// All members have told what they have counted. What one that is gone by now had counted, it
-    /// has left here, and that may be more.
-    pub(super) fn counted(&mut self, found: &[(u32, Stats)], reply: Reply<Stats>) {
-        let mut stats = self.stats();
-        if let Some(pool) = self.role.pool() {
-            for (_, counts) in found.iter().filter(|(number, _)| pool.has_member(*number)) {
-                stats.add(counts);
-            }
-        }
-        let _ = reply.send(Ok(stats));
     }
 
     /// All members have told their connections. One that changed its place meanwhile may be among

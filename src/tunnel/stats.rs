@@ -1,18 +1,24 @@
 //! What a tunnel counts, from when it was made on: its sessions, its connections and their bytes.
 //!
-//! Events are counted where they happen, by the task that owns them. Bytes are not: connections count
-//! their own, which are added up when somebody asks, and when a connection ends. A member of several
-//! sessions counts its connections, the tunnel's own task everything else.
+//! The tunnel's own task counts, events when they happen and connections when they end. Those that
+//! exist count their own bytes, which are added up when somebody asks: members of several sessions
+//! are asked for what they have, and tell of each end when it comes. One that has ended since a member
+//! answered is in the counts, so what was said of it before is left out.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::connection::Connection;
+use super::command::Reply;
+use super::connection::{Connection, Stage};
 use super::driver::Driver;
+use super::forwards::{DIALLED, OWN};
 use super::pool::Pool;
-use super::{ClosedBy, ConnectionEnd, Event, SessionStep};
+use super::{ClosedBy, ConnectionEnd, Error, Event, SessionStep};
 use crate::session;
+
+/// Forwards that were given up and whose counts are still kept apart.
+const KEPT: usize = 256;
 
 /// What was counted since a tunnel was made, up to the moment of asking. No count ever goes back.
 #[derive(Clone, Debug, Default)]
@@ -118,7 +124,7 @@ impl ConnectionStats {
 
     fn count_end(&mut self, end: &ConnectionEnd) {
         *self.ended.entry(end.code.clone()).or_default() += 1;
-        self.unopened += u64::from(!end.opened);
+        *if end.opened { &mut self.opened } else { &mut self.unopened } += 1;
         self.clean += u64::from(end.clean);
         match end.closed_by {
             ClosedBy::Graceful => self.graceful += 1,
@@ -128,8 +134,7 @@ impl ConnectionStats {
         self.bytes.add(&end.into());
     }
 
-    /// Adds what another task has counted.
-    pub(super) fn add(&mut self, other: &Self) {
+    fn add(&mut self, other: &Self) {
         self.accepted += other.accepted;
         self.opened += other.opened;
         self.unopened += other.unopened;
@@ -144,55 +149,133 @@ impl ConnectionStats {
     }
 }
 
-impl Stats {
-    /// Adds what a member has told.
-    pub(super) fn add(&mut self, member: &Self) {
-        self.connections.add(&member.connections);
-        let round_trips = [self.sessions.round_trip, member.sessions.round_trip];
-        self.sessions.round_trip = round_trips.into_iter().flatten().min();
+/// What was counted, without what connections that exist have to say.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) sessions: SessionStats,
+    /// By the forwards' numbers.
+    forwards: BTreeMap<i64, ConnectionStats>,
+    /// Of forwards that were given up long ago.
+    earlier: ConnectionStats,
+}
+
+impl Counts {
+    /// Keeps count of a forward from now on; of those that are gone, as `is_there` tells, the oldest
+    /// are not told apart any more when there are many.
+    pub(super) fn begin(&mut self, forward: i64, is_there: impl Fn(i64) -> bool) {
+        self.forwards.entry(forward).or_default();
+        let ids = self.forwards.keys().copied();
+        let gone: Vec<_> = ids.filter(|id| *id > OWN && !is_there(*id)).collect();
+        for id in &gone[..gone.len().saturating_sub(KEPT)] {
+            self.earlier.add(&self.forwards.remove(id).unwrap_or_default());
+        }
+    }
+
+    pub(super) fn of(&mut self, forward: i64) -> &mut ConnectionStats {
+        self.forwards.get_mut(&forward).unwrap_or(&mut self.earlier)
+    }
+
+    /// Of one forward, or of all; `None` if that one is not told apart.
+    fn connections(&self, forward: Option<i64>) -> Option<ConnectionStats> {
+        if let Some(forward) = forward {
+            return self.forwards.get(&forward).cloned();
+        }
+        let mut all = self.earlier.clone();
+        for forward in self.forwards.values() {
+            all.add(forward);
+        }
+        Some(all)
     }
 }
 
+/// A connection that exists.
+#[derive(Clone, Debug)]
+pub(super) struct Live {
+    id: u64,
+    forward: i64,
+    /// Whether it is, or was, open from end to end.
+    opened: bool,
+    bytes: Bytes,
+}
+
+/// What a task has at the moment of asking.
+#[derive(Debug)]
+pub(super) struct Present {
+    live: Vec<Live>,
+    round_trip: Option<Duration>,
+}
+
 impl Connection {
-    /// What became of its bytes so far.
-    pub(super) fn bytes(&mut self) -> Bytes {
-        Bytes {
+    /// How far it has come.
+    pub(super) fn live(&mut self) -> Live {
+        let bytes = Bytes {
             up: self.sent,
             down: self.acknowledged(),
             dropped_up: 0,
             dropped_down: self.dropped,
-        }
+        };
+        let opened = !matches!(self.stage, Stage::Opening);
+        Live { id: self.arrival.id, forward: self.arrival.forward, opened, bytes }
     }
 }
 
 impl Driver {
-    /// What this task has counted, with the bytes of the connections that it has.
-    pub(super) fn stats(&mut self) -> Stats {
-        let mut stats = self.counts.clone();
-        let bytes = &mut stats.connections.bytes;
-        for connection in self.table.iter_mut() {
-            bytes.add(&connection.bytes());
+    /// What this task has. Connections without a channel have moved nothing.
+    pub(super) fn present(&mut self) -> Present {
+        let mut live: Vec<_> = self.table.iter_mut().map(Connection::live).collect();
+        live.extend(self.parting.values().map(|parting| parting.live.clone()));
+        let round_trip = self.link.as_ref().and_then(|link| link.client.round_trip());
+        Present { live, round_trip }
+    }
+
+    /// All tasks have told what they have: answers what was counted of one forward, or of all.
+    pub(super) fn counted(
+        &mut self,
+        present: &[Present],
+        forward: Option<i64>,
+        reply: Reply<Stats>,
+    ) {
+        let outcome = match (self.counts.connections(forward), forward) {
+            (Some(connections), _) => Ok(self.stats(connections, present, forward)),
+            (None, forward) => Err(Error::UnknownForward(forward.unwrap_or_default())),
+        };
+        let _ = reply.send(outcome);
+    }
+
+    fn stats(
+        &self,
+        mut connections: ConnectionStats,
+        present: &[Present],
+        forward: Option<i64>,
+    ) -> Stats {
+        let pool = self.role.pool();
+        let live = present.iter().flat_map(|present| &present.live);
+        let live = live.filter(|it| pool.is_none_or(|pool| pool.has(it.id)));
+        for live in live.filter(|it| forward.is_none_or(|forward| forward == it.forward)) {
+            connections.opened += u64::from(live.opened);
+            connections.bytes.add(&live.bytes);
         }
-        for parting in self.parting.values() {
-            bytes.add(&parting.bytes);
-        }
-        let here = u64::from(self.link.is_some());
-        stats.sessions.up = self.role.pool().map_or(here, Pool::count_up);
-        stats.sessions.round_trip = self.link.as_ref().and_then(|link| link.client.round_trip());
-        stats
+        let sessions = SessionStats {
+            up: pool.map_or(u64::from(self.link.is_some()), Pool::count_up),
+            round_trip: present.iter().filter_map(|present| present.round_trip).min(),
+            ..self.counts.sessions.clone()
+        };
+        Stats { sessions, connections }
     }
 
-    pub(super) fn count_accepted(&mut self) {
-        self.counts.connections.accepted += 1;
+    /// Those that the program asks for itself are a forward of their own.
+    #[cfg(unix)]
+    pub(super) fn count_dialled(&mut self) {
+        self.counts.begin(DIALLED, |_| true);
+        self.counts.of(DIALLED).accepted += 1;
     }
 
-    pub(super) fn count_opened(&mut self) {
-        self.counts.connections.opened += 1;
-    }
-
-    /// Before anybody is told of it: whoever asks then finds it counted.
+    /// Before anybody is told of it: whoever asks then finds it counted. A member leaves that to its
+    /// tunnel.
     pub(super) fn count_end(&mut self, end: &ConnectionEnd) {
-        self.counts.connections.count_end(end);
+        if self.role.member().is_none() {
+            self.counts.of(end.forward).count_end(end);
+        }
     }
 
     /// A logon begins; it gets the number that is returned, and in the end one of the others follows.
@@ -237,9 +320,10 @@ mod tests {
     use super::*;
     use crate::linger::Linger;
 
-    fn end(code: &'static str, opened: bool, closed_by: ClosedBy) -> ConnectionEnd {
+    fn end(forward: i64, code: &'static str, opened: bool, closed_by: ClosedBy) -> ConnectionEnd {
         ConnectionEnd {
             id: 1,
+            forward,
             code: code.into(),
             reason: String::new(),
             opened,
@@ -254,11 +338,12 @@ mod tests {
         }
     }
 
-    /// Four connections came in and two were opened; one of these has ended, and one other.
+    /// Four connections came in: one has ended after it was open, one before; one is open.
     fn counted() -> ConnectionStats {
-        let mut stats = ConnectionStats { accepted: 4, opened: 2, ..ConnectionStats::default() };
-        stats.count_end(&end("OK", true, ClosedBy::Graceful));
-        stats.count_end(&end("ERR_TUNNEL_REJECTED", false, ClosedBy::Reset));
+        let mut stats = ConnectionStats { accepted: 4, ..ConnectionStats::default() };
+        stats.count_end(&end(0, "OK", true, ClosedBy::Graceful));
+        stats.count_end(&end(0, "ERR_TUNNEL_REJECTED", false, ClosedBy::Reset));
+        stats.opened += 1;
         stats
     }
 
@@ -274,17 +359,30 @@ mod tests {
     }
 
     #[test]
-    fn what_several_tasks_have_counted_comes_together() {
-        let mut stats = Stats { connections: counted(), ..Stats::default() };
-        let millisecond = Duration::from_millis(1);
-        for (round_trip, least) in [(None, None), (Some(3), Some(3)), (Some(5), Some(3))] {
-            let mut member = Stats { connections: counted(), ..Stats::default() };
-            member.sessions.round_trip = round_trip.map(|count| millisecond * count);
-            stats.add(&member);
-            assert_eq!(stats.sessions.round_trip, least.map(|count| millisecond * count));
+    fn sums_are_made_of_all_members() {
+        let mut all = counted();
+        all.add(&counted());
+        assert_eq!((all.accepted, all.opened, all.unopened), (8, 4, 2));
+        assert_eq!((all.pending(), all.open(), all.clean), (2, 2, 2));
+        assert_eq!((all.graceful, all.reset, all.linger_expired), (2, 2, 0));
+        assert_eq!(all.bytes, Bytes { up: 4, down: 80, dropped_up: 1200, dropped_down: 16_000 });
+        assert_eq!(all.ended_by(|_| true).map(|(_, count)| count).collect::<Vec<_>>(), [2, 2]);
+    }
+
+    #[test]
+    fn forwards_that_are_gone_long_ago_count_together() {
+        let mut counts = Counts::default();
+        let last = KEPT as i64 + 10;
+        // The first one stays, all others are gone at once.
+        for id in 0..=last {
+            counts.begin(id, |it| it == 1 || it == id);
+            counts.of(id).accepted += 1;
         }
-        let all = stats.connections;
-        assert_eq!((all.accepted, all.pending(), all.open(), all.bytes.up), (16, 4, 4, 8));
-        assert_eq!(all.ended.values().sum::<u64>(), 8);
+        let accepted = |id| Some(counts.connections(Some(id))?.accepted);
+        assert_eq!([0, 1, 2, last].map(accepted), [Some(1), Some(1), None, Some(1)]);
+        assert_eq!(counts.forwards.len(), KEPT + 3);
+        counts.of(2).count_end(&end(2, "OK", true, ClosedBy::Graceful));
+        let all = counts.connections(None).expect("all of them");
+        assert_eq!((all.accepted, all.clean), (KEPT as u64 + 11, 1));
     }
 }
