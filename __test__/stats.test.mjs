@@ -5,7 +5,7 @@ import { after } from 'node:test';
 
 import { SSHTunnel } from '../index.js';
 import { test } from './helpers/bounded.mjs';
-import { KIB, MIB, behaviours } from './helpers/peers.mjs';
+import { KIB, MIB, behaviours, connect as connectTo } from './helpers/peers.mjs';
 import { signal } from './helpers/process.mjs';
 import { Sshd } from './helpers/sshd.mjs';
 import { assertIncludes, listed, makeTunnel, openTunnel, thereAndBack } from './helpers/tunnels.mjs';
@@ -251,6 +251,52 @@ test('several sessions: a lost one leaves its counts behind', async (t) => {
   await tunnel.promises.close();
   await stop();
   assertSums(tunnel.stats(), diary.all('disconnected'));
+});
+
+for (const sessions of [1, 2]) {
+  test(`each forward has its own counts: ${sessions} sessions`, async (t) => {
+    const { tunnel, diary, target, connect: own } = await openTunnel(t, server, behaviours.echo(), { sessions });
+    const to = { forwardHost: '127.0.0.1', forwardPort: target.port };
+    const forwards = [await tunnel.promises.forwardLocal(to), await tunnel.promises.forwardLocal(to)];
+    const connect = async (forward) => {
+      const client = await connectTo(forward.localPort);
+      t.after(() => client.socket.destroy());
+      return client;
+    };
+    const [one, other] = forwards;
+    for (let count = 1; count <= 3; count++) await transfer({ connect: () => connect(one) }, count * KIB);
+    const open = await connect(other);
+    await talk(open, 3 * KIB);
+    await transfer({ connect: own }, 5 * KIB);
+    while (diary.all('disconnected').length < 4) await diary.next('disconnected');
+    const ends = (id) => diary.all('disconnected').filter(({ forwardId }) => forwardId === id);
+    assertSums({ connections: one.stats() }, ends(one.forwardId));
+    assertIncludes(await other.promises.stats(), { accepted: 1, open: 1, bytesUp: 3 * KIB, ended: {} });
+    assertIncludes(tunnel.stats().connections, { accepted: 5, open: 1, clean: 4, bytesUp: 14 * KIB });
+
+    await other.promises.stop();
+    assertIncludes(await new Promise((resolve) => other.stats((error, stats) => resolve(error ?? stats))), { open: 1 });
+    await open.reset();
+    await diary.next('disconnected');
+    assertSums({ connections: other.stats() }, ends(other.forwardId));
+    assertIncludes(other.stats(), { ended: { ECONNRESET: 1 }, bytesUp: 3 * KIB });
+    assertSums({ connections: tunnel.stats().connections }, diary.all('disconnected'));
+  });
+}
+
+test('a forward that was given up long ago counts for the tunnel alone', async (t) => {
+  const { tunnel, target } = await openTunnel(t, server, behaviours.echo());
+  const to = { forwardHost: '127.0.0.1', forwardPort: target.port };
+  const first = await tunnel.promises.forwardLocal(to);
+  await transfer({ connect: () => connectTo(first.localPort) }, KIB);
+  await counted(tunnel, (stats) => ended(stats) === 1);
+  await first.promises.stop();
+  for (let count = 0; count < 256; count++) await (await tunnel.promises.forwardLocal(to)).promises.stop();
+  assertIncludes(await first.promises.stats(), { clean: 1 });
+  await tunnel.promises.forwardLocal(to);
+  assert.throws(() => first.stats(), { code: 'ERR_TUNNEL_NO_FORWARD' });
+  await assert.rejects(first.promises.stats(), { code: 'ERR_TUNNEL_NO_FORWARD' });
+  assertIncludes(tunnel.stats().connections, { accepted: 1, clean: 1, bytesUp: KIB, bytesDown: KIB });
 });
 
 test('every form, also before anything was started and after everything', async (t) => {
