@@ -633,12 +633,20 @@ export interface Forward {
    */
   stop(): void;
   stop(callback: Callback): void;
-  /** The same method as a promise. */
+  /**
+   * What {@link SSHTunnel.stats} has counted of the connections that came by this forward; also after
+   * it was stopped, or ended with the session, until 256 later ones were. Then it fails with
+   * ERR_TUNNEL_NO_FORWARD, and the tunnel alone has the counts.
+   */
+  stats(): ConnectionStats;
+  stats(callback: Callback<ConnectionStats>): void;
+  /** The same methods as promises. */
   readonly promises: ForwardPromises;
 }
 
 export interface ForwardPromises {
   stop(): Promise<void>;
+  stats(): Promise<ConnectionStats>;
 }
 
 /** How a connection ended, and what became of its bytes. */
@@ -722,6 +730,83 @@ export interface ConnectionRequest {
   reject(): void;
 }
 
+/**
+ * What a tunnel has counted since it was made, at the moment of asking. A number that counts never goes
+ * back, also over shutdowns and new starts; `up`, `pending` and `open` say how many there are now.
+ * docs/observing.md says what to watch.
+ */
+export interface TunnelStats {
+  sessions: SessionStats;
+  connections: ConnectionStats;
+}
+
+/** The SSH sessions of a tunnel; with `sessions`, all of them together. */
+export interface SessionStats {
+  /** Sessions that are up now. */
+  up: number;
+  /** Logons that succeeded. */
+  logons: number;
+  /** Logons that failed. */
+  logonFailures: number;
+  /** Sessions that were up and broke: the server ended them, fell silent, or the network failed. */
+  losses: number;
+  /** Attempts to set a lost session up again that were begun, see {@link SSHTunnelOptions.reconnect}. */
+  reconnectAttempts: number;
+  /**
+   * Milliseconds, with fractions, that the last successful logon took: looking up, dialing, the way
+   * through jump hosts, key exchange and authentication. Absent before the first one.
+   */
+  logonTime?: number;
+  /**
+   * Milliseconds, with fractions, to the server and back, in SSH: the least of the last minute or two
+   * in which something was measured, for an answer queues behind data. Measured once after each
+   * logon and at most once a second while much is received. Absent without a session, and before the
+   * first answer. Of several sessions, the least.
+   */
+  roundTrip?: number;
+}
+
+/**
+ * Connections. `accepted` is the sum of `pending`, `open` and all of `ended`; `closedBy.graceful` and
+ * `closedBy.reset`, or `clean` and `unclean`, come to all of `ended` as well.
+ */
+export interface ConnectionStats {
+  /** Those that came in. */
+  accepted: number;
+  /** Those that were open from end to end. */
+  opened: number;
+  /** Those that came in and were not open yet: they wait for an answer, a session or the server. */
+  pending: number;
+  /** Those that were open, and have not ended: they may be in the middle of their close. */
+  open: number;
+  /** Those whose 'connectionRequest' was rejected. */
+  rejected: number;
+  /** Those that the server refused to open, by code (`'ERR_SSH_OPEN_...'`). */
+  refused: Record<string, number>;
+  /** Those that have ended, by {@link ConnectionEnd.code}, those that are rejected or refused included. */
+  ended: Record<string, number>;
+  /** Those that ended with {@link ConnectionEnd.clean}. */
+  clean: number;
+  /** Those that ended without. */
+  unclean: number;
+  /** Those that have ended, by {@link ConnectionEnd.closedBy}. */
+  closedBy: { graceful: number; reset: number };
+  /** Those whose linger time ran out. */
+  lingerExpired: number;
+  /**
+   * Bytes of all connections. Once these have ended: the sums of what their {@link ConnectionEnd}s
+   * say, exactly. Those that exist count as far as they have come, in `bytesDown` only with what the
+   * kernels of local programs have acknowledged, which for a moment is less than what
+   * {@link ConnectionInfo.bytesDown} says; from the moment on in which one is only waited for to take
+   * the rest, with what it had by then.
+   */
+  bytesUp: number;
+  bytesDown: number;
+  /** Known at the end of a connection; of its `droppedDown`, some may be known before. */
+  droppedUp: number;
+  droppedDown: number;
+}
+
 /** What the errors of a tunnel carry beside their message. */
 export interface SSHTunnelError extends Error {
   /**
@@ -741,7 +826,8 @@ export interface SSHTunnelError extends Error {
    * - `'ERR_SSH_OPEN_...'`: a jump host refused to connect to the next server, see {@link ConnectionEnd.code}
    * - `'ERR_TUNNEL_SOCK_USED'`: `sock` has served a session
    * - `'ERR_TUNNEL_CLOSED'`: the tunnel was shut down while the operation was under way
-   * - `'ERR_TUNNEL_NO_FORWARD'`: the tunnel was made without `forwardHost`, and has nothing to listen for
+   * - `'ERR_TUNNEL_NO_FORWARD'`: the tunnel was made without `forwardHost`, and has nothing to listen for;
+   *   or what a forward has counted is not kept apart any more, see {@link Forward.stats}
    * - `'ERR_TUNNEL_NO_CONNECTION'`: there is no connection with that number, or it is being closed
    * - `'ERR_TUNNEL_WOULD_DEADLOCK'`: the call would have blocked the thread that had to answer it
    */
@@ -825,6 +911,35 @@ export interface SSHTunnelEvents {
 }
 
 /**
+ * What tunnels publish on channels of node:diagnostics_channel, for those who watch a program without
+ * being a part of it, by the channels' names. Each session of a tunnel has a `sessionId`, counted
+ * from 1 over all of its logons: it has a 'start' and an 'end', and between them a 'ready' if it came
+ * up, then a 'lost' if it broke. Messages are frozen, and what they hold of a connection is a copy;
+ * `tunnel` is the tunnel itself.
+ *
+ * They cost nothing where nobody subscribes. Therefore a tunnel looks who does: at each call of one
+ * of its methods, or of one of a {@link Connection}'s, and with each event that it has to tell.
+ * Who subscribes before `connect()` or `startListening()` is called misses nothing; who comes later
+ * gets what happens after the next call. The order is that of the events of the tunnel; each message
+ * comes before the event about the same thing. What a subscriber throws is an 'uncaughtException' of
+ * the process, as with every channel; the tunnel and other subscribers go on.
+ */
+export interface SSHTunnelChannels {
+  /** Dialing and logging on begins. */
+  'sshtunnel.session.start': { readonly tunnel: SSHTunnel; readonly sessionId: number };
+  /** It is up, `logonTime` milliseconds later. */
+  'sshtunnel.session.ready': { readonly tunnel: SSHTunnel; readonly sessionId: number; readonly logonTime: number };
+  /** It was up, and broke. */
+  'sshtunnel.session.lost': { readonly tunnel: SSHTunnel; readonly sessionId: number; readonly error: SSHTunnelError };
+  /** Nothing is left of it; `error` is why the logon failed or the session was lost, if one of them was. */
+  'sshtunnel.session.end': { readonly tunnel: SSHTunnel; readonly sessionId: number; readonly error?: SSHTunnelError };
+  /** A connection is open from end to end. */
+  'sshtunnel.connection.open': { readonly tunnel: SSHTunnel; readonly connection: Readonly<ConnectionInfo> };
+  /** A connection has ended. */
+  'sshtunnel.connection.end': { readonly tunnel: SSHTunnel; readonly end: Readonly<ConnectionEnd> };
+}
+
+/**
  * The methods of a tunnel as promises. They take effect in the order of all calls on the tunnel,
  * but each promise settles as soon as its own work is done, not after those of earlier calls: so
  * that a hostVerifier can await `promises.setLinger(...)` while `promises.connect()` waits for it.
@@ -848,6 +963,7 @@ export interface SSHTunnelPromises {
   shutdown(): Promise<void>;
   close(options?: CloseOptions): Promise<ConnectionEnd[]>;
   connections(): Promise<Connection[]>;
+  stats(): Promise<TunnelStats>;
 }
 
 export interface CloseOptions {
@@ -1085,6 +1201,14 @@ export class SSHTunnel extends EventEmitter {
   /** The connections that exist now. */
   connections(): Connection[];
   connections(callback: Callback<Connection[]>): void;
+
+  /**
+   * What was counted since the tunnel was made, whether anybody listened to events or not. Whoever
+   * asks after a 'disconnected', or after a call that ended a connection, finds it counted. Fails over
+   * nothing.
+   */
+  stats(): TunnelStats;
+  stats(callback: Callback<TunnelStats>): void;
 
   /** Whether the constructor's own local port is bound; also while a lost session is being set up again. */
   readonly listening: boolean;

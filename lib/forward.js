@@ -9,7 +9,7 @@ const { Method } = binding;
 /** Bytes of a username, and of a password: one byte of SOCKS 5 says how many. */
 const MOST_PROOF = 255;
 
-const MIRRORED = { stop: 0 };
+const MIRRORED = { stop: 0, stats: 0 };
 
 /** A way through the session that was opened beside the one of the constructor. */
 class Forward {
@@ -18,7 +18,7 @@ class Forward {
 
   /**
    * @param info as the addon gives it
-   * @param {{ ask(method, forwardId, callback): unknown, isBound(forwardId): boolean }} tunnel
+   * @param {{ ask(method, forwardId, callback, convert?): unknown, isBound(forwardId): boolean }} tunnel
    */
   constructor({ forwardId, kind, bound, target }, tunnel) {
     Object.assign(this, { forwardId, kind }, named('local', bound), named('forward', target ?? {}));
@@ -31,6 +31,10 @@ class Forward {
 
   stop(callback) {
     return this.#tunnel.ask(Method.StopForward, this.forwardId, callback);
+  }
+
+  stats(callback) {
+    return this.#tunnel.ask(Method.ForwardStats, this.forwardId, callback, ({ connections }) => connections);
   }
 
   get promises() {

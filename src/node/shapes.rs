@@ -242,7 +242,7 @@ impl From<HostKeyInfo> for HostKey {
     }
 }
 
-/// A count as JavaScript's number: exact up to 2^53, which no connection reaches.
-fn number(count: u64) -> f64 {
+/// A count as JavaScript's number: exact up to 2^53, which nothing here reaches.
+pub(super) fn number(count: u64) -> f64 {
     count as f64
 }

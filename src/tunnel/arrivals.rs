@@ -94,6 +94,7 @@ impl Driver {
             match listener.poll_accept(cx, now) {
                 Poll::Pending => return accepted > 0,
                 Poll::Ready(Ok(accepted)) => {
+                    self.counts.of(forward).accepted += 1;
                     // Fails only on a socket that is dead already, which the first read will tell.
                     if self.shared.settings().keep_alive {
                         let _ = socket2::SockRef::from(&accepted.stream).set_keepalive(true);
@@ -123,6 +124,7 @@ impl Driver {
     #[cfg(unix)]
     pub(super) fn dial(&mut self, dial: Dial, now: Instant) {
         let Some(arrival) = dial.arrive() else { return };
+        self.count_dialled();
         self.operations.session_wanted = true;
         if self.has_session() {
             self.open(arrival, now);
@@ -136,6 +138,7 @@ impl Driver {
     #[cfg(unix)]
     pub(super) fn undial(&mut self, dial: Dial, cause: Cause) {
         if let Some(arrival) = dial.arrive() {
+            self.count_dialled();
             self.turn_away(arrival, cause);
         }
     }

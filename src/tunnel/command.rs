@@ -9,7 +9,8 @@ use super::arrivals::Dial;
 use super::connection::Arrival;
 use super::forwards::{ForwardInfo, Way};
 use super::member::Word;
-use super::{ConnectionInfo, Error};
+use super::stats::Present;
+use super::{ConnectionInfo, Error, Stats};
 use crate::linger::Linger;
 
 /// Where the outcome of an operation goes. Nobody may be waiting any more: that is no error.
@@ -45,6 +46,12 @@ pub(super) enum Command {
     Heard(u32, Word),
     /// All members have told their connections, which were asked for.
     Listed(Vec<ConnectionInfo>, Reply<Vec<ConnectionInfo>>),
+    /// Tell what was counted, of the forward with this number or of all.
+    Stats(Option<i64>, Reply<Stats>),
+    /// All members have told what they have, which was asked for.
+    Counted(Vec<Present>, Option<i64>, Reply<Stats>),
+    /// To a member: tell what there is to be counted.
+    Present(Reply<Present>),
     /// To a member: serve this connection.
     Carry(Arrival),
     /// To a member: close everything by its Linger on behalf of this method, and log off.
@@ -69,6 +76,9 @@ impl Command {
             | Command::Answer(..)
             | Command::Heard(..)
             | Command::Listed(..)
+            | Command::Stats(..)
+            | Command::Present(_)
+            | Command::Counted(..)
             | Command::Carry(_)
             | Command::Leave(_) => None,
         }

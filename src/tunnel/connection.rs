@@ -12,6 +12,7 @@ use super::{ConnectionInfo, ConnectionState, Endpoint, Settings};
 use crate::attempt::attempt;
 use crate::backlog::Backlog;
 use crate::stream::Stream;
+use crate::sys;
 use socket2::SockRef;
 use ssh_proto::{ChannelId, Client};
 use tokio::io::Interest;
@@ -107,6 +108,8 @@ pub(super) struct Connection {
     pub(super) dropped: u64,
     /// How many of these since the last byte was handed to the session.
     pub(super) discarded: u64,
+    /// Bytes that the local program's kernel was known to have when somebody asked last.
+    acknowledged: u64,
     /// When the last byte moved in either direction.
     pub(super) active: Instant,
     /// While it is being closed: when its linger time is over. Set by the table, which sorts by it.
@@ -147,6 +150,7 @@ impl Connection {
             received: 0,
             dropped: 0,
             discarded: 0,
+            acknowledged: 0,
             active: now,
             limit: None,
             queued: false,
@@ -340,9 +344,25 @@ impl Connection {
         ConnectionInfo {
             state,
             bytes_up: self.sent,
-            bytes_down: self.received - self.backlog.len() as u64 - self.dropped,
+            bytes_down: self.handed(),
             ..self.arrival.info()
         }
+    }
+
+    /// Bytes that the local socket has taken.
+    fn handed(&self) -> u64 {
+        self.received - self.backlog.len() as u64 - self.dropped
+    }
+
+    /// How many of them the local program's kernel has acknowledged: whatever becomes of the
+    /// connection, they count as delivered. Where the system does not tell, as before.
+    pub(super) fn acknowledged(&mut self) -> u64 {
+        if let Ok(unsent) = self.arrival.stream.unsent() {
+            let fin = if self.down == Down::Finished { sys::FIN } else { 0 };
+            let delivered = self.handed().saturating_sub(unsent.saturating_sub(fin) as u64);
+            self.acknowledged = self.acknowledged.max(delivered);
+        }
+        self.acknowledged
     }
 }
 

@@ -20,6 +20,7 @@ use super::parting::Parting;
 use super::pool::{Pool, Role};
 use super::ready::ReadyList;
 use super::recovery::Recovery;
+use super::stats::Counts;
 use super::table::Table;
 use super::{Config, ConnectionEnd, Error, Event, Observer, Shared};
 use crate::backlog::Backlog;
@@ -51,6 +52,11 @@ pub(super) struct Driver {
     pub(super) logon: Option<Work<Result<Link, session::Error>>>,
     /// The session once it is up.
     pub(super) link: Option<Link>,
+    /// The number of the session that is logging on here, or is up here; of a member, its tunnel
+    /// keeps it.
+    pub(super) session: Option<u32>,
+    /// The number that the last session got.
+    pub(super) last_session: u32,
     /// What comes after the loss of the session.
     pub(super) recovery: Recovery,
     /// The session's socket on its way out, after the farewell.
@@ -71,6 +77,8 @@ pub(super) struct Driver {
     pub(super) parting: HashMap<u64, Parting>,
     /// The work of closing them.
     pub(super) closings: JoinSet<ConnectionEnd>,
+    /// What was counted; connections that exist count their bytes themselves.
+    pub(super) counts: Counts,
     /// Whether anything was up since the last `Close` event.
     pub(super) active: bool,
 
@@ -119,6 +127,8 @@ impl Driver {
             operations: Operations::default(),
             logon: None,
             link: None,
+            session: None,
+            last_session: 0,
             recovery: Recovery::new(reconnect),
             farewell: None,
             guests: HashMap::new(),
@@ -128,6 +138,7 @@ impl Driver {
             table: Table::default(),
             parting: HashMap::new(),
             closings: JoinSet::new(),
+            counts: Counts::default(),
             active: false,
             ready: Arc::default(),
             queue: VecDeque::new(),
@@ -182,6 +193,7 @@ impl Driver {
         }
         busy |= self.bind(cx);
         if poll_work(&mut self.farewell, cx).is_some() {
+            self.end_session();
             busy = true;
         }
         busy | self.collect_logons(cx, now)

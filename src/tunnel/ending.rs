@@ -180,6 +180,7 @@ impl Report {
             forward: self.forward,
             code: cause.code(!self.opened || cut || ending == Ending::Hard),
             reason,
+            opened: self.opened,
             clean,
             closed_by: if graceful { ClosedBy::Graceful } else { ClosedBy::Reset },
             bytes_up: self.sent,

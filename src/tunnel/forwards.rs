@@ -228,6 +228,7 @@ impl Driver {
     pub(super) fn start_forward(&mut self, id: i64, way: Way, reply: Reply<ForwardInfo>) {
         let forward = self.forwards.table.entry(id).or_insert_with(|| Forward::new(way));
         forward.waiting.push(reply);
+        self.counts.begin(id, |id| self.forwards.table.contains_key(&id));
         if self.has_session() { self.forwards.begin() } else { self.log_on() }
     }
 
@@ -266,7 +267,7 @@ impl Driver {
         if !self.operations.session_wanted && self.forwards.is_empty() {
             self.recovery.cancel();
             if self.operations.connecting.is_empty() && self.held.is_empty() {
-                self.logon = None;
+                self.abandon_logon();
             }
         }
     }

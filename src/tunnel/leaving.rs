@@ -101,7 +101,7 @@ impl Driver {
         }
         self.recovery.cancel();
         if self.held.is_empty() {
-            self.logon = None;
+            self.abandon_logon();
         }
     }
 
@@ -235,13 +235,13 @@ impl Driver {
     }
 
     fn log_off(&mut self) {
-        if let Role::Pool(pool) = &mut self.role {
-            pool.abandon_logons();
+        self.abandon_logons();
+        if let Role::Pool(pool) = &self.role {
             pool.leave("shutdown");
             self.shared.ready.store(false, Ordering::Release);
         }
         // Whoever waited for it has given up.
-        self.logon = None;
+        self.abandon_logon();
         let Some(link) = self.link.take() else { return };
         self.shared.ready.store(false, Ordering::Release);
         self.farewell = Some(Box::pin(link.log_off()));

@@ -112,6 +112,13 @@ impl Driver {
             (Command::Answer(id, accept), _) => self.answered(id, accept, now),
             (Command::Heard(number, word), _) => self.heard(number, word, now),
             (Command::Listed(infos, reply), _) => self.listed(infos, reply),
+            (Command::Stats(forward, reply), _) => self.tell_stats(forward, reply),
+            (Command::Counted(present, forward, reply), _) => {
+                self.counted(&present, forward, reply);
+            }
+            (Command::Present(reply), _) => {
+                let _ = reply.send(Ok(self.present()));
+            }
             (Command::Carry(arrival), _) => self.carry(arrival, now),
             (Command::Leave(method), _) => self.leave(method),
         }

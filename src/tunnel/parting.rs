@@ -24,6 +24,7 @@ use super::arrivals::Awaited;
 use super::connection::{Connection, Down, Stage, Up};
 use super::driver::Driver;
 use super::ending::{Cause, Report};
+use super::stats::Live;
 use super::{ConnectionEnd, ConnectionInfo, ConnectionState, Error, Event, Settings};
 use crate::backlog::Backlog;
 use crate::closing::{self, Ended, Finish, Outcome};
@@ -38,11 +39,17 @@ const IDLE_LOOKS: u32 = 16;
 pub(super) struct Parting {
     /// As it was when that began.
     pub(super) info: ConnectionInfo,
+    /// Likewise.
+    pub(super) live: Live,
     /// Where it is told when to be cut short, once.
     limit: Option<oneshot::Sender<Instant>>,
 }
 
 impl Parting {
+    fn new(info: ConnectionInfo, live: Live) -> Self {
+        Self { info, live, limit: None }
+    }
+
     /// The first word counts, and only an end in time is one.
     fn limit(&mut self, limit: Option<Instant>) {
         if let Some(limit) = limit
@@ -305,7 +312,7 @@ impl Driver {
 
     /// Delivers what is left to the local program, then ends its stream. Done elsewhere, because a
     /// program that does not read may take for ever.
-    fn part(&mut self, connection: Connection, finish: Finish, cause: Cause) {
+    fn part(&mut self, mut connection: Connection, finish: Finish, cause: Cause) {
         let info = ConnectionInfo { state: ConnectionState::Closing, ..connection.info() };
         let limit = match (info.linger.ending(), &cause) {
             (Ending::Graceful | Ending::Hard, _) | (Ending::Bounded(_), Cause::Completed) => None,
@@ -319,18 +326,19 @@ impl Driver {
             (Finish::Reset, Down::Finished) => Finish::ResetAfterFin,
             (finish, _) => finish,
         };
-        let Connection { arrival, backlog, up, .. } = connection;
-        let over = finish == Finish::FinSent && up == Up::Ended;
-        if over && closing::is_settled(&arrival.stream) {
+        let over = finish == Finish::FinSent && connection.up == Up::Ended;
+        if over && closing::is_settled(&connection.arrival.stream) {
             // Both sides have ended and acknowledged: there is nothing left to wait for. The linger
             // that protects an open connection would turn this close into a reset.
-            let _ = Linger::GRACEFUL.apply(&arrival.stream);
+            let _ = Linger::GRACEFUL.apply(&connection.arrival.stream);
             let outcome =
                 Outcome { ended: Ended::Fin, unsent: 0, discarded: 0, peer_finished: true };
             self.ended(report.end(outcome));
             return;
         }
-        self.close(arrival.stream, backlog, finish, limit, info, report);
+        let live = connection.live();
+        let Connection { arrival, backlog, .. } = connection;
+        self.close(arrival.stream, backlog, finish, limit, Parting::new(info, live), report);
     }
 
     /// Ends a connection that has no channel. Its program reads `last_word` and then the end of the
@@ -352,7 +360,8 @@ impl Driver {
             Ending::Graceful | Ending::Hard => None,
             Ending::Bounded(_) => info.linger.limit(Instant::now()),
         };
-        self.close(stream, backlog, Finish::Fin, limit, info, report);
+        let live = Live::unopened(&info);
+        self.close(stream, backlog, Finish::Fin, limit, Parting::new(info, live), report);
     }
 
     /// Closes a socket in a task of its own, which reports the end.
@@ -362,7 +371,7 @@ impl Driver {
         backlog: Backlog,
         finish: Finish,
         limit: Option<Instant>,
-        info: ConnectionInfo,
+        mut parting: Parting,
         report: Report,
     ) {
         let (told, word) = oneshot::channel::<Instant>();
@@ -374,8 +383,8 @@ impl Driver {
         };
         let closing =
             async move { report.end(closing::close(stream, backlog, finish, expiry).await) };
-        let id = info.id;
-        let mut parting = Parting { info, limit: Some(told) };
+        let id = parting.info.id;
+        parting.limit = Some(told);
         parting.limit(limit);
         self.parting.insert(id, parting);
         self.closings.spawn(closing);
@@ -385,6 +394,7 @@ impl Driver {
     pub(super) fn ended(&mut self, end: ConnectionEnd) {
         let id = end.id;
         self.parting.remove(&id);
+        self.count_end(&end);
         self.emit(Event::Disconnected(end));
         self.operations.disconnected(id);
     }
