@@ -5,7 +5,7 @@
 const { amount, cut, duration, pad, place, plain } = require('./text.js');
 
 /** Columns that the name of a line keeps, however little room there is. */
-const NAME = 24;
+const NAME = 40;
 /** Columns of an amount, and of a count, with the blank before. */
 const AMOUNT = 10;
 const COUNT = 7;

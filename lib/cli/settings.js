@@ -36,7 +36,7 @@ class Settings {
     /** Each thing that is not honoured: what is said of it, and whether it is grave. */
     this.notices = notices
       .filter(({ option }) => !HONOURED.includes(option))
-      .map((notice) => ({ text: noticeText(notice), grave: GRAVE.includes(notice.option) }));
+      .map((notice) => ({ text: noticeText(notice), grave: isGrave(notice) }));
     this.stdio = line.stdio;
     this.forwardings = this.#forwardings(line);
   }
@@ -136,6 +136,11 @@ class Settings {
 
 function milliseconds(seconds) {
   return seconds === undefined ? undefined : Math.min(seconds * 1000, 2 ** 31 - 1);
+}
+
+/** A key that lacks its passphrase is asked about when it is needed. */
+function isGrave({ option, reason }) {
+  return GRAVE.includes(option) && !/passphrase/.test(reason);
 }
 
 function noticeText({ option, value, reason, file, line }) {

@@ -62,15 +62,16 @@ class Terminal {
     // With echo, the terminal itself lets the line be edited, and makes signals of its keys.
     if (!echo) input.setRawMode(true);
     this.#restore = () => {
-      if (!echo && !input.destroyed) input.setRawMode(false);
+      this.#restore = () => {};
+      if (echo) return;
+      input.setRawMode(false);
+      this.#write('\n');
     };
     try {
       this.#write(prompt.split('\n').map(plain).join('\n'));
       return await (echo ? readLine(input) : readUnseen(input));
     } finally {
       this.#restore();
-      this.#restore = () => {};
-      if (!echo) this.#write('\n');
       input.destroy();
       this.#screen.enter();
     }
@@ -112,7 +113,8 @@ function readUnseen(input) {
     input.on('data', (chunk) => {
       for (const byte of chunk) {
         if (byte === KEY.enter || byte === KEY.newline) finish(bytes.toString('utf8', 0, length));
-        else if (byte === KEY.interrupt) interrupt(finish);
+        // The key makes no signal while nothing is shown: this does. What follows is for its handler.
+        else if (byte === KEY.interrupt) process.kill(process.pid, 'SIGINT');
         else if (byte === KEY.end && length === 0) finish(undefined);
         else if (byte === KEY.backspace || byte === KEY.delete) back();
         else if (byte === KEY.kill) length = 0;
@@ -124,12 +126,6 @@ function readUnseen(input) {
     input.on('end', () => finish(undefined));
     input.on('error', () => finish(undefined));
   });
-}
-
-/** The key makes no signal while nothing is shown: this does. */
-function interrupt(finish) {
-  finish(undefined);
-  process.kill(process.pid, 'SIGINT');
 }
 
 module.exports = { Terminal };
