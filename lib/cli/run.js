@@ -141,10 +141,12 @@ class Run {
     this.#reports?.write('closing', { signal: name });
     this.#messages.verbose(`Closing, after ${name}.`);
     this.#tunnel.close({ timeout: this.#settings.closeTimeout }, () => {});
-    this.#tunnel.connections((error, connections) => {
-      if (error || connections.length === 0 || !process.stderr.isTTY) return;
-      this.#messages.info(`Waiting for ${connections.length} connection(s) to finish: once more resets them.`);
-    });
+    if (process.stderr.isTTY) this.#tellWaiting();
+  }
+
+  async #tellWaiting() {
+    const { length } = await this.#tunnel.promises.connections();
+    if (length > 0) this.#messages.info(`Waiting for ${length} connection(s) to finish: once more resets them.`);
   }
 
   /** Nobody reads the reports any more: as when the terminal hangs up. */

@@ -81,15 +81,15 @@ class View {
     else process.stderr.write(`${line}\n`);
   }
 
-  #poll() {
+  async #poll() {
     const before = performance.now();
-    this.#tunnel.connections((error, infos) => {
-      if (!this.#active) return;
-      if (!error) this.#picture.tally.sample(infos);
-      this.#draw();
-      const took = performance.now() - before;
-      this.#timer = setTimeout(() => this.#poll(), Math.max(PERIOD, took * SHARE));
-    });
+    // A promise: a callback would wait for that of close().
+    const infos = await this.#tunnel.promises.connections();
+    if (!this.#active) return;
+    this.#picture.tally.sample(infos);
+    this.#draw();
+    const took = performance.now() - before;
+    this.#timer = setTimeout(() => this.#poll(), Math.max(PERIOD, took * SHARE));
   }
 
   #draw() {
@@ -98,7 +98,7 @@ class View {
     const [rows, columns] = [this.#output.rows || 24, this.#output.columns || 80];
     // A character in the last column would make some terminals begin the next line.
     const lines = frame({ ...this.#picture, messages: this.#messages }, { rows, columns: columns - 1 });
-    const shown = lines.map((line) => `${line}\x1b[K`).join('\r\n');
+    const shown = lines.map((line) => `${line}\x1b[K`).join('\n');
     if (shown === this.#shown) return;
     this.#shown = shown;
     this.#write(`${BEGIN}${shown}${END}`);
