@@ -1,8 +1,10 @@
 // The command `sshtunnel`, at real servers: what it forwards, what it says, how it ends.
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import net from 'node:net';
 import { userInfo } from 'node:os';
 import { after } from 'node:test';
 
@@ -358,9 +360,14 @@ test('-R: the server listens', { skip: lacks('forwardRemote') }, async (t) => {
   await peer.send(MIB);
   peer.end();
   assertIncludes(await peer.ended, { bytes: MIB, sha256: patternHash(MIB), end: 'FIN' });
-  const taken = await start(t, ['-R', `${server.port}:127.0.0.1:${target.port}`, '-o', 'ExitOnForwardFailure=yes']).end();
-  assert.equal(taken.status, 255);
-  assert.match(taken.stderr, new RegExp(`^Error: remote port forwarding failed for listen port ${server.port}$`, 'm'));
+  // On every address: sshd is content with one.
+  const taken = net.createServer().listen(0, '::');
+  t.after(() => taken.close());
+  await once(taken, 'listening');
+  const { port } = taken.address();
+  const refused = await start(t, ['-R', `${port}:127.0.0.1:${target.port}`, '-o', 'ExitOnForwardFailure=yes']).end();
+  assert.equal(refused.status, 255);
+  assert.match(refused.stderr, new RegExp(`^Error: remote port forwarding failed for listen port ${port}$`, 'm'));
   child.signal('SIGTERM');
   assert.equal(await child.exit, 0);
 });

@@ -119,6 +119,7 @@ class Run {
         return false;
       }
     }
+    this.#messages.debug(1, `${opened} of ${this.#forwardings.length} forwardings are there.`);
     return opened > 0 || this.#forwardings.length === 0;
   }
 
