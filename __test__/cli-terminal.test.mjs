@@ -77,6 +77,34 @@ test('a password: as often as NumberOfPasswordPrompts, never with BatchMode; Ctr
   assert.match(given.stdout, /status 130/);
 });
 
+test('a password of a jump host, and no other', { skip }, async (t) => {
+  const { asking } = await passwordServer(t);
+  const [type, key] = asking.hostKeys[0].public.split(' ');
+  const known = setting.file('known_hosts', `${readFileSync(setting.knownHosts, 'utf8')}[127.0.0.1]:${asking.port} ${type} ${key}\n`);
+  const file = setting.file('config', `
+    Host work
+      HostName 127.0.0.1
+      Port ${server.port}
+      IdentityFile ${setting.key}
+    Host jump
+      HostName 127.0.0.1
+      Port ${asking.port}
+      User user
+      IdentityFile none
+    Host *
+      UserKnownHostsFile ${known}
+      GlobalKnownHostsFile none
+      IdentityAgent none
+  `);
+  const session = AtTerminal.start(t, ['--no-view', '-Nv', '-F', file, '-J', 'jump', 'work']);
+  for (const password of ['wrong', 'right']) {
+    await session.sees(/user@127\.0\.0\.1's password: /);
+    session.type(`${password}\r`);
+  }
+  await session.sees(/Authenticated/);
+  await interrupt(session);
+});
+
 test('questions of the server', { skip }, async (t) => {
   const rounds = [];
   const { args } = await passwordServer(t, {

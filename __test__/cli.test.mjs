@@ -317,6 +317,19 @@ test('a session that is lost: 255, or Reconnect', { skip: lacks('forwardLocal') 
   assert.equal(await other.exit, 0);
 });
 
+test('nobody reads the reports any more: connections may finish', { skip: lacks('forwardLocal') }, async (t) => {
+  const target = await echo(t);
+  const child = start(t, ['--json', '-L', `0:127.0.0.1:${target.port}`]);
+  const { localPort } = await child.report('listening');
+  child.child.stdout.destroy();
+  const peer = await client(t, localPort);
+  await child.says('stderr', /^standard output: Broken pipe$/m);
+  await peer.send(MIB);
+  peer.end();
+  assertIncludes(await peer.ended, { bytes: MIB, end: 'FIN' });
+  assert.equal(await child.exit, 0);
+});
+
 test('-W: standard input and output, each end by itself', { skip: lacks('dial') }, async (t) => {
   const target = await echo(t, behaviours.replier(MIB));
   const child = start(t, ['-W', `127.0.0.1:${target.port}`], { stdin: 'pipe' });

@@ -1,7 +1,7 @@
 // What users install: packed, put into an empty project, loaded in each way, and typed.
 
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before } from 'node:test';
 
@@ -67,6 +67,12 @@ test('import', async () => {
     console.log(tunnel instanceof EventEmitter, tunnel.getLinger());
   `);
   assert.equal(printed, 'true true\ntrue true\n');
+});
+
+test('the command', async () => {
+  const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+  const printed = await succeed(join(project, 'node_modules', '.bin', 'sshtunnel'), ['--version'], { cwd: project });
+  assert.equal(printed, `sshtunnel ${version}\n`);
 });
 
 test('import gives the same names as require', async () => {

@@ -40,7 +40,7 @@ class Witness {
     tunnel.on('ready', () => this.ready());
     tunnel.on('reconnecting', (next) => this.#reconnecting(next));
     tunnel.on('sessionError', (error) => this.#broken('sessionError', error));
-    tunnel.on('forwardError', (error) => this.#broken('forwardError', error));
+    tunnel.on('forwardError', (error, forwardId) => this.#broken('forwardError', error, { forwardId }));
     tunnel.on('error', (error) => this.#broken('error', error));
     tunnel.on('close', () => this.#reports?.write('close'));
     // Each connection costs the event loop something where somebody listens for it.
@@ -65,10 +65,10 @@ class Witness {
     this.#reports?.write('reconnecting', { attempt, delay, error: errorMembers(error) });
   }
 
-  #broken(event, error) {
+  #broken(event, error, members = {}) {
     const text = event === 'error' ? this.#lost(error) : error.message;
     this.#messages.error(text);
-    this.#reports?.write(event, { ...errorMembers(error), forwardId: error.forwardId });
+    this.#reports?.write(event, { ...errorMembers(error), ...members });
     if (event === 'error') this.#tally?.state('lost');
   }
 
