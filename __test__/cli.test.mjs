@@ -11,7 +11,7 @@ import { after } from 'node:test';
 import { SSHTunnel } from '../index.js';
 import { test } from './helpers/bounded.mjs';
 import { Cli, Setting } from './helpers/cli.mjs';
-import { MIB, Target, behaviours, connect, patternHash, refuses, refusingPort } from './helpers/peers.mjs';
+import { MIB, PATTERN, Target, behaviours, connect, patternHash, refuses, refusingPort } from './helpers/peers.mjs';
 import { Sshd } from './helpers/sshd.mjs';
 import { assertIncludes } from './helpers/tunnels.mjs';
 
@@ -341,8 +341,32 @@ test('-W: standard input and output, each end by itself', { skip: lacks('dial') 
   const { port, stop } = await refusingPort();
   t.after(stop);
   const refused = await start(t, ['-W', `127.0.0.1:${port}`]).end();
-  assert.equal(refused.status, 255);
-  assert.match(refused.stderr, /stdio forwarding failed/);
+  assert.deepEqual(refused, { status: 255, stdout: '', stderr: 'channel 0: open failed: connect failed: Connection refused\nstdio forwarding failed\n' });
+});
+
+test('-W: what was read arrives, although the far side has ended before', { skip: lacks('dial') }, async (t) => {
+  const target = await echo(t, (peer) => peer.read().end());
+  const child = start(t, ['-W', `127.0.0.1:${target.port}`], { stdin: 'pipe' });
+  const peer = await target.next();
+  child.child.stdin.write(PATTERN.subarray(0, 1000));
+  await peer.received(1000);
+  child.child.stdin.end(PATTERN.subarray(1000));
+  assertIncludes(await peer.ended, { bytes: PATTERN.length, sha256: patternHash(PATTERN.length), end: 'FIN' });
+  assert.equal(await child.exit, 0);
+});
+
+test('-W: a cut is no end', { skip: lacks('dial') }, async (t) => {
+  const mortal = await Sshd.start();
+  const own = new Setting(mortal);
+  t.after(() => Promise.all([mortal.stop(), own.remove()]));
+  const target = await echo(t);
+  const child = Cli.start(t, ['-W', `127.0.0.1:${target.port}`, ...own.options(), '127.0.0.1'], { stdin: 'pipe' });
+  child.child.stdin.write('over');
+  await child.says('stdout', /^over$/);
+  mortal.killSessions();
+  const { status, stderr } = await child.end();
+  assert.equal(status, 255);
+  assert.match(stderr, /stdio forwarding failed\n$/);
 });
 
 test('-D: a SOCKS proxy', { skip: lacks('forwardDynamic') }, async (t) => {

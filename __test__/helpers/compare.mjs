@@ -70,7 +70,7 @@ function cases({ server, jump, target, refusing, folder, key, known, taken }) {
     local('-D port', ({ port }) => ['-N', '-D', `${port}`, ...at, '127.0.0.1'], { needs: 'forwardDynamic', reach: ({ port }) => [{ port, socks: target.port }] }),
     local('-R port:host:port', ({ port }) => ['-N', '-R', `${port}:${to}`, ...at, '127.0.0.1'], { needs: 'forwardRemote', kind: 'remote' }),
     { name: '-W host:port', needs: 'dial', stdio: true, make: () => ['-W', to, ...at, '127.0.0.1'] },
-    refused('-W to a target that refuses', ['-W', `127.0.0.1:${refusing.port}`, ...at, '127.0.0.1'], { needs: 'dial' }),
+    refused('-W to a target that refuses', ['-W', `127.0.0.1:${refusing.port}`, ...at, '127.0.0.1'], { needs: 'dial', words: true }),
     refused('a server that refuses', [...common, '-N', '-p', `${refusing.port}`, '127.0.0.1'], { words: true }),
     refused('a user who may not', ['-N', '-l', 'nobody-of-that-name', ...at, '127.0.0.1'], { words: true }),
     refused('a host that is not known', ['-N', '-o', 'UserKnownHostsFile=/dev/null', ...at, '127.0.0.1'], { words: true }),

@@ -68,7 +68,7 @@ class Forwarding {
     }
     const found = this.forwards.length > 0;
     for (const { localHost, localPort, localPath, error } of failures) {
-      const words = error.syscall === undefined ? error.message : systemWords(error);
+      const words = systemWords(error);
       const text = localPath === undefined ? `bind [${localHost}]:${localPort}: ${words}` : `cannot bind to path ${localPath}: ${words}`;
       // A machine without one of the families is nothing to complain of, a port that somebody else has is.
       if ((found || failures.length > 1) && ABSENT.includes(error.code)) messages.verbose(text);

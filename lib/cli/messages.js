@@ -66,11 +66,11 @@ class Messages {
   }
 }
 
-/** A system error for people, as strerror(3) has it. */
-function systemWords({ code, errno }) {
+/** An error for people: one of the system's as strerror(3) has it. */
+function systemWords({ code, errno, message }) {
   if (Object.hasOwn(WORDS, code)) return WORDS[code];
   const [, words] = getSystemErrorMap().get(errno) ?? [];
-  return words === undefined ? code : words[0].toUpperCase() + words.slice(1);
+  return words === undefined ? message : words[0].toUpperCase() + words.slice(1);
 }
 
 /** Which methods the server would take, as the error of a refused logon names them. */
@@ -119,6 +119,21 @@ function loss(error, { host }) {
   return `Connection to ${host} lost: ${error.message}`;
 }
 
+/** The reasons of RFC 4254, section 5.1, as ssh words them. */
+const REFUSALS = {
+  ERR_SSH_OPEN_ADMINISTRATIVELY_PROHIBITED: 'administratively prohibited',
+  ERR_SSH_OPEN_CONNECT_FAILED: 'connect failed',
+  ERR_SSH_OPEN_UNKNOWN_CHANNEL_TYPE: 'unknown channel type',
+  ERR_SSH_OPEN_RESOURCE_SHORTAGE: 'resource shortage',
+  ERR_SSH_OPEN_FAILED: 'open failed',
+};
+
+/** Why the far side of a connection was not opened; undefined where it was not refused. */
+function openRefusal({ code, message }) {
+  if (!Object.hasOwn(REFUSALS, code)) return undefined;
+  return `open failed: ${REFUSALS[code]}: ${message.replace(/^the server refused to open the channel(?: \(reason \d+\))?: /, '')}`;
+}
+
 /** The lines of a command line have no numbers that anybody would know. */
 function configPlace(message) {
   return message.replace(/^command line line \d+: /, 'command line: ');
@@ -129,4 +144,4 @@ function keyType(type) {
   return { 'ssh-ed25519': 'ED25519', 'ssh-rsa': 'RSA' }[type] ?? (type.startsWith('ecdsa-') ? 'ECDSA' : type);
 }
 
-module.exports = { Messages, acceptedMethods, configPlace, hopOf, keyType, loss, refusal, systemWords };
+module.exports = { Messages, acceptedMethods, configPlace, hopOf, keyType, loss, openRefusal, refusal, systemWords };

@@ -7,7 +7,7 @@ const { UsageError, parseArguments } = require('./arguments.js');
 const { Forwarding } = require('./forwardings.js');
 const { HELP, USAGE } = require('./help.js');
 const { Logon, LogonError } = require('./logon.js');
-const { Messages, configPlace, systemWords } = require('./messages.js');
+const { Messages, configPlace, openRefusal, systemWords } = require('./messages.js');
 const { Reports, forwardMembers } = require('./reports.js');
 const { Settings, missingIdentities } = require('./settings.js');
 const { Signals } = require('./signals.js');
@@ -83,7 +83,9 @@ class Run {
       await carry(this.#tunnel, this.#settings.stdio);
       return 0;
     } catch (error) {
-      this.#messages.error(`stdio forwarding failed: ${error.syscall === undefined ? error.message : systemWords(error)}`);
+      const refused = openRefusal(error);
+      this.#messages.error(refused === undefined ? systemWords(error) : `channel 0: ${refused}`);
+      this.#messages.error('stdio forwarding failed');
       return FAILED;
     }
   }

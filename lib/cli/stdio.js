@@ -15,6 +15,7 @@ async function carry(tunnel, { host, port }) {
   const { stdin, stdout } = process;
   const failed = new Promise((_, reject) => {
     socket.once('error', reject);
+    stdin.once('error', reject);
     // Nobody reads any more: there is nobody to carry for.
     stdout.once('error', reject);
   });
@@ -23,8 +24,10 @@ async function carry(tunnel, { host, port }) {
   stdin.pipe(socket);
   socket.pipe(stdout, { end: false });
   await Promise.race([closed, failed]);
-  // What was written to a pipe or a file is there; a socket takes its time.
-  if (stdout.writableLength > 0) await Promise.race([once(stdout, 'drain'), failed]);
+  // What was read is on its way to the far side, and the end of it.
+  await tunnel.close();
+  // Standard output may be a socket, which takes its time.
+  await Promise.race([new Promise((resolve) => stdout.write('', resolve)), failed]);
 }
 
 module.exports = { carry };

@@ -2,18 +2,9 @@
 
 // Follows what becomes of a tunnel and tells it on: as messages, as reports, to the view.
 
-const { loss, refusal } = require('./messages.js');
+const { loss, openRefusal, refusal } = require('./messages.js');
 const { connectionMembers, errorMembers } = require('./reports.js');
 const { place } = require('./text.js');
-
-/** The reasons of RFC 4254, section 5.1, as ssh words them. */
-const REFUSALS = {
-  ERR_SSH_OPEN_ADMINISTRATIVELY_PROHIBITED: 'administratively prohibited',
-  ERR_SSH_OPEN_CONNECT_FAILED: 'connect failed',
-  ERR_SSH_OPEN_UNKNOWN_CHANNEL_TYPE: 'unknown channel type',
-  ERR_SSH_OPEN_RESOURCE_SHORTAGE: 'resource shortage',
-  ERR_SSH_OPEN_FAILED: 'open failed',
-};
 
 /** Ends that somebody wanted, here or at the far side. */
 const WANTED = ['OK', 'ECONNRESET', 'ECONNABORTED'];
@@ -88,14 +79,14 @@ class Witness {
     this.#tally?.ended(end);
     this.#reports?.write('disconnected', end);
     const { connectionId, code, reason, closedBy, bytesUp, bytesDown, droppedUp, droppedDown, clean } = end;
-    const text = reason.replace(/^the server refused to open the channel(?: \(reason \d+\))?: /, '');
+    const refused = openRefusal({ code, message: reason });
     const lost = droppedUp + droppedDown;
-    if (Object.hasOwn(REFUSALS, code)) {
-      this.#messages.info(`channel ${connectionId}: open failed: ${REFUSALS[code]}: ${text}`);
+    if (refused !== undefined) {
+      this.#messages.info(`channel ${connectionId}: ${refused}`);
     } else if (!WANTED.includes(code) && (lost > 0 || code === 'ETIMEDOUT')) {
-      this.#messages.info(`channel ${connectionId}: ${text}; bytes not delivered: ${droppedUp} up, ${droppedDown} down`);
+      this.#messages.info(`channel ${connectionId}: ${reason}; bytes not delivered: ${droppedUp} up, ${droppedDown} down`);
     } else {
-      this.#messages.debug(1, `channel ${connectionId}: ${clean ? 'free' : text} (${code}, ${closedBy})`);
+      this.#messages.debug(1, `channel ${connectionId}: ${clean ? 'free' : reason} (${code}, ${closedBy})`);
     }
     this.#messages.debug(2, `channel ${connectionId}: ${bytesUp} bytes up, ${bytesDown} down, not delivered: ${droppedUp} up, ${droppedDown} down`);
   }
