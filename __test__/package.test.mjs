@@ -162,6 +162,12 @@ test('import', async () => {
   assert.equal(printed, 'true true\ntrue true\n');
 });
 
+test('the command', async () => {
+  const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+  const printed = await succeed(join(project, 'node_modules', '.bin', 'sshtunnel'), ['--version'], { cwd: project });
+  assert.equal(printed, `sshtunnel ${version}\n`);
+});
+
 test('import gives the same names as require', async () => {
   const printed = await runInProject('names.mjs', `
     import { createRequire } from 'node:module';
