@@ -87,16 +87,16 @@ function checkListen({ localHost, localPort, localPath }) {
   };
 }
 
-/** What to connect to at the far side: a port of a host, or a Unix socket. */
-function checkTarget({ forwardHost, forwardPort, forwardPath }) {
-  if (forwardPath !== undefined) {
-    check.checkAlone({ forwardHost, forwardPort }, 'forwardPath');
-    return { path: check.checkPath(forwardPath, 'options.forwardPath') };
+/** What to connect to at the far side: a port of a host, or a Unix socket; in options of these names. */
+function checkTarget(options, [host, port, path] = ['forwardHost', 'forwardPort', 'forwardPath']) {
+  if (options[path] !== undefined) {
+    check.checkAlone({ [host]: options[host], [port]: options[port] }, path);
+    return { path: check.checkPath(options[path], `options.${path}`) };
   }
   return {
-    host: check.checkName(forwardHost, 'options.forwardHost'),
-    port: check.checkInteger(forwardPort, 'options.forwardPort', 1, check.MOST_SHORT),
+    host: check.checkName(options[host], `options.${host}`),
+    port: check.checkInteger(options[port], `options.${port}`, 1, check.MOST_SHORT),
   };
 }
 
-module.exports = { Forward, checkDynamicForward, checkLocalForward };
+module.exports = { Forward, checkDynamicForward, checkLocalForward, checkTarget };
