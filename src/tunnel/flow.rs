@@ -105,6 +105,7 @@ impl Driver {
             Proto::HostKey(_) | Proto::Asked(_) | Proto::Ready => {
                 unreachable!("a session logs on once")
             }
+            Proto::Forward(..) => unreachable!("no forward was asked for"),
         }
     }
 
