@@ -149,8 +149,6 @@ function checkOptions(options) {
     sessions: checkInteger(sessions, 'options.sessions', 1, MOST_SESSIONS),
     localHost: checkName(localHost, 'options.localHost'),
     localPort: checkInteger(localPort, 'options.localPort', 0, MOST_SHORT),
-    forwardHost: checkName(forwardHost, 'options.forwardHost'),
-    forwardPort: checkInteger(forwardPort, 'options.forwardPort', 1, MOST_SHORT),
     linger: checkLinger(linger, 'options.linger'),
     keepAlive: checkBoolean(keepAlive, 'options.keepAlive'),
     idleTimeout: checkMilliseconds(idleTimeout, 'options.idleTimeout'),
@@ -159,6 +157,11 @@ function checkOptions(options) {
     ...checkWindows(options),
   };
   if (forceIPv4 && forceIPv6) throw invalidArgValue('options.forceIPv6', 'leaves no address together with forceIPv4', true);
+  // Both or none: without them there is nothing to listen for.
+  if (forwardHost !== undefined || forwardPort !== undefined) {
+    native.forwardHost = checkName(forwardHost, 'options.forwardHost');
+    native.forwardPort = checkInteger(forwardPort, 'options.forwardPort', 1, MOST_SHORT);
+  }
   if (localAddress !== undefined) native.localAddress = checkName(localAddress, 'options.localAddress');
   const servers = [...hops, server];
   if (servers[0].sock !== undefined && sessions > 1) throw invalidArgValue('options.sessions', 'must be 1 together with sock, which carries one session', sessions);

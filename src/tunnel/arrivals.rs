@@ -7,15 +7,45 @@ use std::time::Instant;
 use super::connection::{Arrival, Connection, Stage};
 use super::driver::Driver;
 use super::ending::{Cause, Report};
-use super::{Answer, ConnectionRequest, Error, Event};
+use super::forwards::{DIALLED, Endpoint, Way};
+use super::listener::Accepted;
+use super::{Answer, ConnectionRequest, Error, Event, Settings};
 use crate::backlog::Backlog;
+#[cfg(unix)]
+use crate::stream::Stream;
 use crate::{closing, session};
 
-/// Connections accepted in one turn.
+/// Connections accepted in one turn by one forward.
 const ACCEPTED: usize = 64;
 /// Connections that are held at once while there is no session; others wait in the system's
 /// backlog. Each costs a descriptor, and the way back to a session needs some too.
 const MOST_HELD: usize = 1024;
+
+/// Who asks for a connection, in the words of the protocol, if it has no address.
+const ORIGINATOR: (&str, u16) = ("127.0.0.1", 0);
+
+/// A connection that the program asks for itself.
+#[cfg(unix)]
+#[derive(Debug)]
+pub(super) struct Dial {
+    pub(super) id: u64,
+    /// Our end of a pair of sockets.
+    pub(super) socket: std::os::unix::net::UnixStream,
+    pub(super) target: Endpoint,
+    /// As they were at the call.
+    pub(super) settings: Settings,
+}
+
+#[cfg(unix)]
+impl Dial {
+    /// `None` only for want of memory: then the program sees its stream end before it began.
+    fn arrive(self) -> Option<Arrival> {
+        let Self { id, socket, target, settings } = self;
+        let stream = Stream::pair(socket).ok()?;
+        let (forward, remote, local) = (DIALLED, None, None);
+        Some(Arrival { id, forward, stream, remote, local, target, settings })
+    }
+}
 
 /// What a connection waits for that is not open yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,28 +70,65 @@ impl Awaited {
 }
 
 impl Driver {
-    /// Takes new connections from the local port.
+    /// Takes new connections from all listeners.
     pub(super) fn accept(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let mut busy = false;
+        let mut from = i64::MIN;
+        while let Some(id) = self.forwards.next(from) {
+            busy |= self.accept_from(id, cx, now);
+            from = id + 1;
+        }
+        busy
+    }
+
+    fn accept_from(&mut self, forward: i64, cx: &mut Context<'_>, now: Instant) -> bool {
         for accepted in 0..ACCEPTED {
             let full = !self.has_session() && self.requests.len() + self.held.len() >= MOST_HELD;
-            let Some(listener) = self.listener.as_mut().filter(|_| !full) else {
-                return accepted > 0;
-            };
+            let listener = self.forwards.listener(forward).filter(|_| !full);
+            let Some((way, listener)) = listener else { return accepted > 0 };
             match listener.poll_accept(cx, now) {
                 Poll::Pending => return accepted > 0,
-                Poll::Ready(Ok((stream, remote, local))) => {
-                    self.last_id += 1;
+                Poll::Ready(Ok(Accepted { stream, remote, local })) => {
+                    let id = self.shared.next_id();
                     let settings = *self.shared.settings();
-                    let id = self.last_id;
-                    self.arrived(Arrival { id, stream, remote, local, settings }, now);
+                    match way {
+                        Way::Local { target, .. } => {
+                            let target = target.clone();
+                            let arrival =
+                                Arrival { id, forward, stream, remote, local, target, settings };
+                            self.arrived(arrival, now);
+                        }
+                    }
                 }
                 Poll::Ready(Err(error)) => {
-                    self.listener_failed(&error);
+                    self.listener_failed(forward, &error);
                     return true;
                 }
             }
         }
         true
+    }
+
+    /// Opens a connection that the program itself asks for. The session is wanted from then on, as
+    /// by a call of connect().
+    #[cfg(unix)]
+    pub(super) fn dial(&mut self, dial: Dial, now: Instant) {
+        let Some(arrival) = dial.arrive() else { return };
+        self.operations.session_wanted = true;
+        if self.has_session() {
+            self.open(arrival, now);
+        } else {
+            self.hold(arrival, now);
+            self.log_on();
+        }
+    }
+
+    /// Tells who dialled that nothing comes of it.
+    #[cfg(unix)]
+    pub(super) fn undial(&mut self, dial: Dial, cause: Cause) {
+        if let Some(arrival) = dial.arrive() {
+            self.turn_away(arrival, cause);
+        }
     }
 
     fn arrived(&mut self, arrival: Arrival, now: Instant) {
@@ -75,7 +142,7 @@ impl Driver {
             return;
         }
         let answer = Answer::new(arrival.id, self.sender.clone());
-        let info = arrival.info(&self.config, &self.forward_host);
+        let info = arrival.info();
         self.await_in_time(arrival.id, Awaited::Answer, now);
         self.requests.insert(arrival.id, arrival);
         self.emit(Event::ConnectionRequest(ConnectionRequest { info, answer }));
@@ -94,12 +161,15 @@ impl Driver {
     /// Asks the server for the far side, now or when there is a session again.
     pub(super) fn open(&mut self, arrival: Arrival, now: Instant) {
         let Some(link) = &mut self.link else { return self.open_elsewhere(arrival, now) };
-        let channel = link.client.open_direct_tcpip(
-            &self.config.forward_host,
-            self.config.forward_port,
-            &arrival.remote.ip().to_string(),
-            arrival.remote.port(),
-        );
+        let channel = match &arrival.target {
+            Endpoint::Tcp { host, port } => {
+                let asker = arrival.remote.map(|it| (it.ip().to_string(), it.port()));
+                let (asker, asker_port) =
+                    asker.as_ref().map_or(ORIGINATOR, |(address, port)| (address, *port));
+                link.client.open_direct_tcpip(host, *port, asker, asker_port)
+            }
+            Endpoint::Unix(path) => link.client.open_direct_streamlocal(path),
+        };
         self.await_in_time(arrival.id, Awaited::Channel(channel.index()), now);
         self.table.insert(Connection::new(arrival, channel, now), &self.ready);
     }
@@ -118,12 +188,14 @@ impl Driver {
         }
     }
 
-    /// The listener broke for good.
-    fn listener_failed(&mut self, error: &io::Error) {
-        let address = self.listener.as_ref().map(|listener| listener.address().to_string());
-        self.close_port();
-        self.forsake(&Cause::SessionLost(session::Error::no_session()));
-        self.emit(Event::Error(Error::listen("accept", address.unwrap_or_default(), error)));
+    /// A listener broke for good.
+    fn listener_failed(&mut self, forward: i64, error: &io::Error) {
+        let listener = self.forwards.listener(forward);
+        let address = listener.map(|(_, listener)| listener.address().to_string());
+        let error = Error::listen("accept", address.unwrap_or_default(), error);
+        self.forwards.remove(forward, &error);
+        self.forsake(forward, &Cause::SessionLost(session::Error::no_session()));
+        self.emit(Event::Error(error));
     }
 
     /// A connection that is not open gives up when its time is over.
@@ -167,11 +239,12 @@ impl Driver {
         }
     }
 
-    /// Rejects all connections that wait for a word or a session.
-    pub(super) fn turn_away_all(&mut self, cause: &Cause) {
-        let requests = std::mem::take(&mut self.requests);
-        for (_, arrival) in requests.into_iter().chain(std::mem::take(&mut self.held)) {
-            self.turn_away(arrival, cause.clone());
+    /// Rejects these of the connections that wait for a word or a session.
+    pub(super) fn turn_away_all(&mut self, cause: &Cause, which: impl Fn(&Arrival) -> bool) {
+        let waiting = self.requests.iter().chain(&self.held);
+        let rejected = waiting.filter(|(_, arrival)| which(arrival)).map(|(id, _)| *id);
+        for id in rejected.collect::<Vec<_>>() {
+            self.close_connection(id, cause.clone());
         }
     }
 

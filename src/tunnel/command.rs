@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+#[cfg(unix)]
+use super::arrivals::Dial;
 use super::connection::Arrival;
+use super::forwards::{ForwardInfo, Way};
 use super::member::Word;
 use super::{ConnectionInfo, Error};
 use crate::linger::Linger;
@@ -17,15 +20,18 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
 pub(super) enum Command {
     /// Log on to the SSH server.
     Connect(Reply<()>),
-    /// Log on if needed, then bind the local port.
-    StartListening(Reply<()>),
-    /// Give up the local port; connections live on.
-    StopListening(Reply<()>),
+    /// Log on if needed, then open the forward with this number.
+    StartForward(i64, Way, Reply<ForwardInfo>),
+    /// Give up the forward with this number, for the sake of this method; connections live on.
+    StopForward(i64, &'static str, Reply<()>),
+    /// Log on if needed, then open a connection of the program's own.
+    #[cfg(unix)]
+    Dial(Dial),
     /// Close one connection by its Linger.
     Disconnect(u64, Reply<()>),
     /// Close everything by its Linger and log off.
     Shutdown(Reply<()>),
-    /// Give up the port, let connections finish within this time, then shut down.
+    /// Give up all forwards, let connections finish within this time, then shut down.
     Close(Option<Duration>, Reply<()>),
     /// Tell which connections there are.
     Connections(Reply<Vec<ConnectionInfo>>),
@@ -52,9 +58,11 @@ impl Command {
             Command::Disconnect(id, _) | Command::Linger(id, _) | Command::SetLinger(id, ..) => {
                 Some(*id)
             }
+            #[cfg(unix)]
+            Command::Dial(_) => None,
             Command::Connect(_)
-            | Command::StartListening(_)
-            | Command::StopListening(_)
+            | Command::StartForward(..)
+            | Command::StopForward(..)
             | Command::Shutdown(_)
             | Command::Close(..)
             | Command::Connections(_)

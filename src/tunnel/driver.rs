@@ -1,7 +1,6 @@
 //! The task of a tunnel: one future that repeats a turn of fixed steps.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,14 +13,14 @@ use tokio::task::JoinSet;
 use super::arrivals::Awaited;
 use super::command::Command;
 use super::connection::Arrival;
-use super::listener::Listener;
+use super::forwards::Forwards;
 use super::operations::Operations;
 use super::parting::Parting;
 use super::pool::{Pool, Role};
 use super::ready::ReadyList;
 use super::recovery::Recovery;
 use super::table::Table;
-use super::{Config, ConnectionEnd, Event, Observer, Shared};
+use super::{Config, ConnectionEnd, Error, Event, Observer, Shared};
 use crate::backlog::Backlog;
 use crate::closing;
 use crate::session::{self, Link};
@@ -38,7 +37,6 @@ pub(super) type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// The state of a tunnel's task.
 pub(super) struct Driver {
     pub(super) config: Arc<Config>,
-    pub(super) forward_host: Arc<str>,
     pub(super) shared: Arc<Shared>,
     pub(super) observer: Arc<dyn Observer>,
     commands: UnboundedReceiver<Command>,
@@ -56,9 +54,8 @@ pub(super) struct Driver {
     pub(super) recovery: Recovery,
     /// The session's socket on its way out, after the farewell.
     pub(super) farewell: Option<Work<()>>,
-    /// The look-up of the address to listen on.
-    pub(super) binding: Option<Work<std::io::Result<Vec<SocketAddr>>>>,
-    pub(super) listener: Option<Listener>,
+    /// The ways in.
+    pub(super) forwards: Forwards,
 
     /// Connections that wait for their owner's word, by their numbers.
     pub(super) requests: HashMap<u64, Arrival>,
@@ -69,8 +66,6 @@ pub(super) struct Driver {
     pub(super) parting: HashMap<u64, Parting>,
     /// The work of closing them.
     pub(super) closings: JoinSet<ConnectionEnd>,
-    /// The number that the last connection got.
-    pub(super) last_id: u64,
     /// Whether anything was up since the last `Close` event.
     pub(super) active: bool,
 
@@ -111,7 +106,7 @@ impl Driver {
         // A member leaves that to the tunnel.
         let reconnect = config.reconnect.filter(|_| role.member().is_none());
         Self {
-            forward_host: config.forward_host.as_str().into(),
+            forwards: Forwards::new(shared.clone()),
             shared,
             observer,
             commands,
@@ -121,14 +116,11 @@ impl Driver {
             link: None,
             recovery: Recovery::new(reconnect),
             farewell: None,
-            binding: None,
-            listener: None,
             requests: HashMap::new(),
             held: BTreeMap::new(),
             table: Table::default(),
             parting: HashMap::new(),
             closings: JoinSet::new(),
-            last_id: 0,
             active: false,
             ready: Arc::default(),
             queue: VecDeque::new(),
@@ -180,10 +172,7 @@ impl Driver {
             self.logged_on(outcome, now);
             busy = true;
         }
-        if let Some(outcome) = poll_work(&mut self.binding, cx) {
-            self.bind(outcome);
-            busy = true;
-        }
+        busy |= self.bind(cx);
         if poll_work(&mut self.farewell, cx).is_some() {
             busy = true;
         }
@@ -283,7 +272,7 @@ impl Driver {
             self.unanswered.front().map(|(due, ..)| *due),
             self.table.first_limit(),
             self.next_idle_look,
-            self.listener.as_ref().and_then(Listener::paused_until),
+            self.forwards.paused_until(),
             self.operations.leaving.deadline(),
             self.role.pool().and_then(Pool::due),
         ];
@@ -292,9 +281,8 @@ impl Driver {
 
     /// Gives everything up: the handle is gone, and nobody hears what became of it.
     fn abandon(&mut self) {
-        self.shared.set_port(None);
+        self.forwards.clear(&Error::Closed);
         self.shared.ready.store(false, Ordering::Release);
-        self.listener = None;
         for connection in self.table.drain() {
             closing::reset(connection.arrival.stream, &connection.backlog, false);
         }

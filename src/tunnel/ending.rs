@@ -33,6 +33,8 @@ pub(super) enum Cause {
     Refused(OpenFailure, String),
     /// The SSH session was lost.
     SessionLost(session::Error),
+    /// There was none, and it could not be set up.
+    NoSession(session::Error),
 }
 
 impl Cause {
@@ -48,6 +50,7 @@ impl Cause {
             Cause::Idle | Cause::Unanswered(_) => "ETIMEDOUT",
             Cause::Refused(reason, _) => session::open_code(*reason),
             Cause::SessionLost(_) => "ERR_SSH_DISCONNECTED",
+            Cause::NoSession(error) => return error.code(),
         }
         .into()
     }
@@ -73,6 +76,7 @@ impl Cause {
             }
             Cause::Refused(_, text) => format!("the server refused to open the channel: {text}"),
             Cause::SessionLost(error) => format!("the SSH session was lost: {error}"),
+            Cause::NoSession(error) => error.to_string(),
         }
     }
 }
@@ -81,6 +85,7 @@ impl Cause {
 /// it makes the account.
 pub(super) struct Report {
     id: u64,
+    forward: i64,
     cause: Cause,
     linger: Linger,
     sent: u64,
@@ -95,6 +100,7 @@ impl Report {
     pub(super) fn of_arrival(arrival: &Arrival, cause: Cause) -> Self {
         Self {
             id: arrival.id,
+            forward: arrival.forward,
             cause,
             linger: arrival.settings.linger,
             sent: 0,
@@ -158,6 +164,7 @@ impl Report {
         }
         ConnectionEnd {
             id: self.id,
+            forward: self.forward,
             code: cause.code(!self.opened || cut || ending == Ending::Hard),
             reason,
             clean,
@@ -189,6 +196,7 @@ mod tests {
         let linger = Linger::GRACEFUL;
         Report {
             id: 7,
+            forward: 3,
             cause,
             linger,
             sent: 100,
@@ -244,7 +252,8 @@ mod tests {
             let row = format!("{cause:?} {up:?} {down:?} {outcome:?}");
             let end = report(cause, up, down).end(outcome);
             assert_eq!((&*end.code, end.clean, end.closed_by), (code, clean, closed_by), "{row}");
-            assert_eq!((end.id, end.bytes_up, end.bytes_down), (7, 100, 1000), "{row}");
+            assert_eq!((end.id, end.forward), (7, 3), "{row}");
+            assert_eq!((end.bytes_up, end.bytes_down), (100, 1000), "{row}");
             assert_eq!((end.dropped_up, end.dropped_down), (0, 0), "{row}");
         }
     }

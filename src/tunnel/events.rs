@@ -2,13 +2,12 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::Error;
 use super::command::Command;
+use super::{Endpoint, Error};
 use crate::linger::Linger;
 use crate::session::{HostKeyInfo, Prompts, Responses};
 
@@ -32,8 +31,8 @@ pub trait Observer: Send + Sync + 'static {
 pub enum Event {
     /// The SSH session is up: logged on, forwarding can begin.
     Ready,
-    /// The local port is bound at this address and the SSH session is up.
-    Listening(SocketAddr),
+    /// The forward that the tunnel was made with is bound there and the SSH session is up.
+    Listening(Endpoint),
     /// A connection came in and waits for an answer; only where the observer decides.
     ConnectionRequest(ConnectionRequest),
     /// A connection is open from end to end.
@@ -52,7 +51,7 @@ pub enum Event {
     /// One of several sessions was lost, or a further one could not be set up, which is told once
     /// until one can: the tunnel goes on with the others.
     SessionError(Error),
-    /// The SSH session was lost for good, or the listener broke. `Close` follows.
+    /// The SSH session was lost for good, or a listener broke. `Close` follows.
     Error(Error),
     /// The tunnel holds nothing any more: no port, no connection, no session. It can start again.
     Close,
@@ -117,14 +116,14 @@ pub enum ConnectionState {
 pub struct ConnectionInfo {
     /// Its number, unique within the tunnel, counted from 1.
     pub id: u64,
-    /// The address of the program that connected to the local port.
-    pub remote: SocketAddr,
-    /// The local address that it connected to.
-    pub local: SocketAddr,
-    /// The host that the SSH server connects it to.
-    pub forward_host: Arc<str>,
-    /// The port of that host.
-    pub forward_port: u16,
+    /// The number of the forward that it came by, or [`DIALLED`](super::DIALLED).
+    pub forward: i64,
+    /// The address of the program that connected; `None`: not by TCP.
+    pub remote: Option<SocketAddr>,
+    /// The local address that it connected to; `None`: not by TCP.
+    pub local: Option<SocketAddr>,
+    /// What the SSH server connects it to.
+    pub target: Endpoint,
     /// The LINGER structure that it will be closed by: as it was accepted with, if nobody changed it.
     pub linger: Linger,
     /// Where it stands.
@@ -149,6 +148,8 @@ pub enum ClosedBy {
 pub struct ConnectionEnd {
     /// The connection's number.
     pub id: u64,
+    /// The number of the forward that it came by, or [`DIALLED`](super::DIALLED).
+    pub forward: i64,
     /// `OK`, or what went wrong: a system error's name, `ERR_SSH_...` or `ERR_TUNNEL_...`.
     pub code: Cow<'static, str>,
     /// The same for people to read.

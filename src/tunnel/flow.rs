@@ -131,7 +131,7 @@ impl Driver {
             let look = now + limit;
             self.next_idle_look = Some(self.next_idle_look.map_or(look, |next| next.min(look)));
         }
-        let info = connection.info(&self.config, &self.forward_host);
+        let info = connection.info();
         self.emit(Event::Connection(info));
         self.enqueue(channel.index());
     }

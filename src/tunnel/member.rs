@@ -5,8 +5,6 @@ use std::future::ready;
 use std::sync::Arc;
 use std::time::Instant;
 
-use socket2::SockRef;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc::{self, UnboundedSender, WeakUnboundedSender};
 use tokio::sync::oneshot;
 use tokio::task::coop::unconstrained;
@@ -60,7 +58,7 @@ impl Member {
         let (commands, received) = mpsc::unbounded_channel();
         let member = Arc::new(Self::new(number, tunnel, observer, now));
         // Its own: it binds no port, and whether the tunnel is ready is not for it to say.
-        let shared = Arc::new(Shared::new(Settings::default(), 0));
+        let shared = Arc::new(Shared::new(Settings::default()));
         let role = Role::Member(member.clone());
         let sender = commands.downgrade();
         let mut driver = Driver::new(config, shared, member.clone(), received, sender, role);
@@ -93,11 +91,7 @@ impl Member {
 impl Driver {
     /// Opens a connection that another task has accepted.
     pub(super) fn carry(&mut self, mut arrival: Arrival, now: Instant) {
-        // Its events are to wake this thread. Where that cannot be had, the other one passes them on.
-        let own = SockRef::from(&arrival.stream).try_clone();
-        if let Ok(stream) = own.and_then(|socket| TcpStream::from_std(socket.into())) {
-            arrival.stream = stream;
-        }
+        arrival.stream = arrival.stream.moved_here();
         self.open(arrival, now);
     }
 }
@@ -175,15 +169,7 @@ pub(super) mod tests {
             rekey: Rekey::default(),
             windows: Windows::default(),
         };
-        Config {
-            target: Arc::new(target),
-            reconnect: None,
-            sessions: 2,
-            local_host: "127.0.0.1".into(),
-            local_port: 0,
-            forward_host: "host".into(),
-            forward_port: 80,
-        }
+        Config { target: Arc::new(target), reconnect: None, sessions: 2, forward: None }
     }
 
     /// A member whose session is lost, and what its tunnel hears of it.
@@ -192,7 +178,7 @@ pub(super) mod tests {
         let (commands, received) = mpsc::unbounded_channel();
         let member = Member::new(7, tunnel.downgrade(), Arc::new(Nobody), Instant::now());
         let member = Arc::new(member);
-        let shared = Arc::new(Shared::new(Settings::default(), 0));
+        let shared = Arc::new(Shared::new(Settings::default()));
         let (sender, role) = (commands.downgrade(), Role::Member(member.clone()));
         let driver = Driver::new(Arc::new(config()), shared, member, received, sender, role);
         (driver, heard, [tunnel, commands])

@@ -60,6 +60,11 @@ impl Driver {
             self.turn_away(arrival, cause);
             return true;
         }
+        #[cfg(unix)]
+        if let Some(dial) = self.operations.deferred.take_dial(id) {
+            self.undial(dial, cause);
+            return true;
+        }
         if let Some(parting) = self.parting.get_mut(&id) {
             parting.limit(parting.info.linger.limit(Instant::now()));
             return true;
@@ -236,7 +241,7 @@ impl Driver {
         let cause = Cause::SessionLost(error.clone());
         let comes_back = self.recovery.is_under_way() || self.role.member().is_some();
         if !comes_back {
-            self.turn_away_all(&cause);
+            self.turn_away_all(&cause, |_| true);
         }
         self.queue.clear();
         self.unanswered.retain(|(.., awaited)| !matches!(awaited, Awaited::Channel(_)));
@@ -290,10 +295,7 @@ impl Driver {
     /// Delivers what is left to the local program, then ends its stream. Done elsewhere, because a
     /// program that does not read may take for ever.
     fn part(&mut self, connection: Connection, finish: Finish, cause: Cause) {
-        let info = ConnectionInfo {
-            state: ConnectionState::Closing,
-            ..connection.info(&self.config, &self.forward_host)
-        };
+        let info = ConnectionInfo { state: ConnectionState::Closing, ..connection.info() };
         let limit = match (info.linger.ending(), &cause) {
             (Ending::Graceful | Ending::Hard, _) | (Ending::Bounded(_), Cause::Completed) => None,
             (Ending::Bounded(_), _) => {

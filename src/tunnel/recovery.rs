@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::driver::Driver;
+use super::ending::Cause;
 use super::leaving::Leaving;
 use super::member::Word;
 use super::operations::answer_all;
@@ -101,9 +102,15 @@ impl Driver {
         match outcome {
             Ok(link) => self.is_up(link, now),
             Err(error) => {
-                self.operations.starts.fail(&error.clone().into());
+                let failure = error.clone().into();
+                self.forwards.fail(&failure);
+                answer_all(&mut self.operations.connecting, &Err(failure));
                 if self.recovery.is_under_way() {
                     self.recover(error, now);
+                } else {
+                    // Who dialled without a session is told why there is none.
+                    self.operations.session_wanted = false;
+                    self.turn_away_all(&Cause::NoSession(error), |_| true);
                 }
             }
         }
@@ -115,14 +122,9 @@ impl Driver {
         self.recovery.up(now);
         self.shared.ready.store(true, Ordering::Release);
         self.emit(Event::Ready);
-        let starts = &mut self.operations.starts;
-        self.operations.session_wanted |= !starts.connecting.is_empty();
-        answer_all(&mut starts.connecting, &Ok(()));
-        if self.listener.is_some() {
-            answer_all(&mut starts.listening, &Ok(()));
-        } else if !starts.listening.is_empty() {
-            self.resolve();
-        }
+        self.operations.session_wanted |= !self.operations.connecting.is_empty();
+        answer_all(&mut self.operations.connecting, &Ok(()));
+        self.forwards.begin();
         self.open_held(now);
         // What came with the server's last word on the logon is read already: no event of the
         // socket will announce it.
@@ -140,18 +142,17 @@ impl Driver {
         if let Some(member) = self.role.member() {
             member.tell(Word::Lost(error.clone()));
         }
-        self.binding = None;
-        answer_all(&mut self.operations.starts.listening, &Err(error.clone().into()));
+        self.forwards.fail(&error.clone().into());
         self.recover(error, Instant::now());
     }
 
     /// Waits for the next attempt at a session, or tells the owner that there will be none.
     fn recover(&mut self, error: session::Error, now: Instant) {
-        let wanted = self.listener.is_some() || self.operations.session_wanted;
+        let wanted = !self.forwards.is_empty() || self.operations.session_wanted;
         let attempt = if wanted { self.recovery.next(&error, now) } else { None };
         if attempt.is_none() {
             self.operations.session_wanted = false;
-            self.close_port();
+            self.forwards.clear(&error.clone().into());
         }
         self.end_all(&error, now);
         let error = error.into();
