@@ -81,7 +81,11 @@ fn address(error: &Error) -> Option<&str> {
     match error {
         Error::Session(error) => error.address(),
         Error::Listen { address, .. } => Some(address),
-        Error::Closed | Error::NoForward | Error::NoConnection(_) => None,
+        Error::Closed
+        | Error::NoForward
+        | Error::ForwardRefused(_)
+        | Error::ForwardKept(_)
+        | Error::NoConnection(_) => None,
     }
 }
 

@@ -54,6 +54,8 @@ pub(super) enum Awaited {
     Answer,
     /// A session.
     Session,
+    /// The target at this side, which is being dialed.
+    Target,
     /// The server's word on this channel.
     Channel(usize),
 }
@@ -64,6 +66,7 @@ impl Awaited {
         match self {
             Awaited::Answer => "answer to the connection request",
             Awaited::Session => "SSH session",
+            Awaited::Target => "connection to the target",
             Awaited::Channel(_) => "answer to the opening of the channel",
         }
     }
@@ -98,6 +101,7 @@ impl Driver {
                                 Arrival { id, forward, stream, remote, local, target, settings };
                             self.arrived(arrival, now);
                         }
+                        Way::Remote { .. } => unreachable!("the server listens for it"),
                     }
                 }
                 Poll::Ready(Err(error)) => {
@@ -150,7 +154,9 @@ impl Driver {
 
     /// The owner's word on a request; one that is gone needs none.
     pub(super) fn answered(&mut self, id: u64, accept: bool, now: Instant) {
-        let Some(arrival) = self.requests.remove(&id) else { return };
+        let Some(arrival) = self.requests.remove(&id) else {
+            return self.offer_answered(id, accept, now);
+        };
         if accept {
             self.open(arrival, now);
         } else {
@@ -199,7 +205,7 @@ impl Driver {
     }
 
     /// A connection that is not open gives up when its time is over.
-    fn await_in_time(&mut self, id: u64, awaited: Awaited, now: Instant) {
+    pub(super) fn await_in_time(&mut self, id: u64, awaited: Awaited, now: Instant) {
         self.unanswered.push_back((now + self.config.target.ready_timeout, id, awaited));
     }
 
@@ -221,7 +227,8 @@ impl Driver {
 
     fn is_unanswered(&mut self, id: u64, awaited: Awaited) -> bool {
         match awaited {
-            Awaited::Answer => self.requests.contains_key(&id),
+            Awaited::Answer => self.requests.contains_key(&id) || self.offers.is_requested(id),
+            Awaited::Target => self.offers.is_dialing(id),
             Awaited::Session => self.held.contains_key(&id),
             Awaited::Channel(index) => self.table.get(index).is_some_and(|connection| {
                 connection.arrival.id == id && matches!(connection.stage, Stage::Opening)
@@ -232,7 +239,7 @@ impl Driver {
     fn give_up(&mut self, id: u64, awaited: Awaited) {
         let cause = Cause::Unanswered(awaited.name());
         match awaited {
-            Awaited::Answer | Awaited::Session => {
+            Awaited::Answer | Awaited::Session | Awaited::Target => {
                 self.close_connection(id, cause);
             }
             Awaited::Channel(index) => self.refused(index, cause),

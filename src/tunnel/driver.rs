@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use ssh_proto::ForwardId;
 use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
 use tokio::task::JoinSet;
 
@@ -14,6 +15,7 @@ use super::arrivals::Awaited;
 use super::command::Command;
 use super::connection::Arrival;
 use super::forwards::Forwards;
+use super::offers::Offers;
 use super::operations::Operations;
 use super::parting::Parting;
 use super::pool::{Pool, Role};
@@ -56,11 +58,15 @@ pub(super) struct Driver {
     pub(super) farewell: Option<Work<()>>,
     /// The ways in.
     pub(super) forwards: Forwards,
+    /// The forwards that this session's server was asked for: their numbers there and here.
+    pub(super) asked: Vec<(ForwardId, i64)>,
 
     /// Connections that wait for their owner's word, by their numbers.
     pub(super) requests: HashMap<u64, Arrival>,
     /// Connections that wait for a session, by their numbers.
     pub(super) held: BTreeMap<u64, Arrival>,
+    /// Connections that the server offers, and that are not open yet.
+    pub(super) offers: Offers,
     pub(super) table: Table,
     /// Connections whose sockets are being closed, by their numbers.
     pub(super) parting: HashMap<u64, Parting>,
@@ -116,8 +122,10 @@ impl Driver {
             link: None,
             recovery: Recovery::new(reconnect),
             farewell: None,
+            asked: Vec::new(),
             requests: HashMap::new(),
             held: BTreeMap::new(),
+            offers: Offers::default(),
             table: Table::default(),
             parting: HashMap::new(),
             closings: JoinSet::new(),
@@ -176,6 +184,7 @@ impl Driver {
         if poll_work(&mut self.farewell, cx).is_some() {
             busy = true;
         }
+        busy |= self.collect_dials(cx, now);
         busy | self.collect_logons(cx, now)
     }
 
@@ -251,6 +260,7 @@ impl Driver {
             self.log_on();
             busy = true;
         }
+        busy |= self.expire_refusals(now);
         busy |= self.expire_unanswered(now);
         busy |= self.expire_lingers(now);
         if self.next_idle_look.is_some_and(|due| due <= now) {
@@ -273,6 +283,7 @@ impl Driver {
             self.table.first_limit(),
             self.next_idle_look,
             self.forwards.paused_until(),
+            self.forwards.refused_until().filter(|_| self.has_session()),
             self.operations.leaving.deadline(),
             self.role.pool().and_then(Pool::due),
         ];

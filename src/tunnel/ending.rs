@@ -29,6 +29,8 @@ pub(super) enum Cause {
     Idle,
     /// What it waited for did not come in time: the owner's answer, the server's, or a session.
     Unanswered(&'static str),
+    /// The target at this side of a remote forward could not be reached.
+    Unreached(session::Error),
     /// The server refused to open the far side.
     Refused(OpenFailure, String),
     /// The SSH session was lost.
@@ -50,12 +52,13 @@ impl Cause {
             Cause::Idle | Cause::Unanswered(_) => "ETIMEDOUT",
             Cause::Refused(reason, _) => session::open_code(*reason),
             Cause::SessionLost(_) => "ERR_SSH_DISCONNECTED",
-            Cause::NoSession(error) => return error.code(),
+            Cause::Unreached(error) | Cause::NoSession(error) => return error.code(),
         }
         .into()
     }
 
-    fn reason(&self) -> String {
+    /// The same for people.
+    pub(super) fn reason(&self) -> String {
         match self {
             Cause::Completed => "both directions reached their end of stream".into(),
             Cause::CutByOwner => {
@@ -76,6 +79,7 @@ impl Cause {
             }
             Cause::Refused(_, text) => format!("the server refused to open the channel: {text}"),
             Cause::SessionLost(error) => format!("the SSH session was lost: {error}"),
+            Cause::Unreached(error) => format!("the target could not be reached: {error}"),
             Cause::NoSession(error) => error.to_string(),
         }
     }
@@ -98,11 +102,16 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn of_arrival(arrival: &Arrival, cause: Cause) -> Self {
+        Self::unopened(arrival.id, arrival.forward, arrival.settings.linger, cause)
+    }
+
+    /// Of a connection that has come to nothing.
+    pub(super) fn unopened(id: u64, forward: i64, linger: Linger, cause: Cause) -> Self {
         Self {
-            id: arrival.id,
-            forward: arrival.forward,
+            id,
+            forward,
             cause,
-            linger: arrival.settings.linger,
+            linger,
             sent: 0,
             received: 0,
             dropped: 0,

@@ -29,6 +29,12 @@ pub enum Error {
     /// Nothing was said of what to listen for.
     #[error("the tunnel was made without forwardHost")]
     NoForward,
+    /// The server will not listen there.
+    #[error("the server refused to listen on {0}")]
+    ForwardRefused(String),
+    /// The server would not stop listening there.
+    #[error("the server refused to give up {0}")]
+    ForwardKept(String),
     /// No connection with that number is open.
     #[error("there is no connection {0}")]
     NoConnection(u64),
@@ -42,6 +48,7 @@ impl Error {
             Error::Listen { code, .. } => code.clone(),
             Error::Closed => "ERR_TUNNEL_CLOSED".into(),
             Error::NoForward => "ERR_TUNNEL_NO_FORWARD".into(),
+            Error::ForwardRefused(_) | Error::ForwardKept(_) => "ERR_SSH_FORWARD_REFUSED".into(),
             Error::NoConnection(_) => "ERR_TUNNEL_NO_CONNECTION".into(),
         }
     }
@@ -51,7 +58,11 @@ impl Error {
         match self {
             Error::Session(error) => error.system(),
             Error::Listen { syscall, errno, .. } => Some((syscall, *errno)),
-            Error::Closed | Error::NoForward | Error::NoConnection(_) => None,
+            Error::Closed
+            | Error::NoForward
+            | Error::ForwardRefused(_)
+            | Error::ForwardKept(_)
+            | Error::NoConnection(_) => None,
         }
     }
 }

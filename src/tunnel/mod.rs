@@ -10,7 +10,8 @@
 //! - `sessions`: several sessions instead of one; `pool`: which there are; `member`: the task of one;
 //!   `load`: what it has to do.
 //! - `connection`, `table`: the connections; `ending`: why one ends and the account of it.
-//! - `forwards`: the ways in; `listener`: a local port; `ready`: who has something to do.
+//! - `forwards`: the ways in; `listener`: a local port; `remote`: those at the server; `offers`: the
+//!   connections that come by them; `ready`: who has something to do.
 
 mod arrivals;
 mod command;
@@ -25,11 +26,13 @@ mod leaving;
 mod listener;
 mod load;
 mod member;
+mod offers;
 mod operations;
 mod parting;
 mod pool;
 mod ready;
 mod recovery;
+mod remote;
 mod sessions;
 mod settings;
 mod table;
@@ -161,7 +164,7 @@ impl Tunnel {
         }
     }
 
-    /// The forward with this number, if it is bound.
+    /// The forward with this number, if it is bound, or is to be so again.
     pub fn forward(&self, id: i64) -> Option<ForwardInfo> {
         self.shared.bound().get(&id).cloned()
     }

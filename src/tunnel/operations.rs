@@ -86,9 +86,10 @@ impl Driver {
             (Command::StartForward(id, way, reply), None) => self.start_forward(id, way, reply),
             (Command::StopForward(id, method, reply), _) => {
                 self.operations.deferred.stop(id);
-                self.stop_forward(id, method);
-                answer(reply, &Ok(()));
+                self.stop_forward(id, method, reply);
             }
+            (Command::Errand(errand), _) => self.run_errand(errand),
+            (Command::Accept(arrival, channel), _) => self.accept_offer(arrival, channel, now),
             #[cfg(unix)]
             (Command::Dial(dial), Some(deferred)) => deferred.dials.push(dial),
             #[cfg(unix)]
@@ -156,7 +157,9 @@ impl Driver {
             .map(|arrival| ConnectionInfo { state: ConnectionState::Opening, ..arrival.info() });
         let open = self.table.iter().map(|(_, connection)| connection.info());
         let parting = self.parting.values().map(|parting| parting.info.clone());
-        let mut infos: Vec<_> = requested.chain(held).chain(open).chain(parting).collect();
+        let offered = self.offers.infos();
+        let all = requested.chain(held).chain(open).chain(parting).chain(offered);
+        let mut infos: Vec<_> = all.collect();
         infos.sort_by_key(|info| info.id);
         infos
     }

@@ -60,6 +60,10 @@ impl Driver {
             self.turn_away(arrival, cause);
             return true;
         }
+        if self.offers.has(id) {
+            self.close_offer(id, cause);
+            return true;
+        }
         #[cfg(unix)]
         if let Some(dial) = self.operations.deferred.take_dial(id) {
             self.undial(dial, cause);
@@ -88,6 +92,7 @@ impl Driver {
             || self.parting.contains_key(&id)
             || self.requests.contains_key(&id)
             || self.held.contains_key(&id)
+            || self.offers.has(id)
     }
 
     /// How a connection will be closed, or is being closed.
@@ -109,6 +114,9 @@ impl Driver {
     }
 
     fn settings_of(&mut self, id: u64) -> Result<&mut Settings, Error> {
+        if self.offers.has(id) {
+            return self.offers.settings_of(id).ok_or(Error::NoConnection(id));
+        }
         let arrival = match self.table.find(id) {
             Some(index) => self.table.get(index).map(|connection| &mut connection.arrival),
             None => self.requests.get_mut(&id).or_else(|| self.held.get_mut(&id)),

@@ -84,9 +84,15 @@ impl Driver {
                 pool.left(arrival.id, now);
                 self.came_back(number, arrival, now);
             }
+            Word::Forward(forward, event) => {
+                self.heard_of_forward(Some(number), forward, event, now);
+            }
             Word::Ended(id) => pool.left(id, now),
             Word::Unknown(command) => self.command(*command, now),
-            Word::Over => pool.remove(number),
+            Word::Over => {
+                pool.remove(number);
+                self.lose_forwards(Some(number), &session::Error::no_session());
+            }
         }
     }
 
@@ -94,11 +100,14 @@ impl Driver {
     fn lost_one(&mut self, number: u32, error: session::Error, now: Instant) {
         let Role::Pool(pool) = &mut self.role else { return };
         let needed = pool.lost(number, &error, now);
+        self.lose_forwards(Some(number), &error);
+        let Role::Pool(pool) = &mut self.role else { return };
         if !needed || matches!(self.operations.leaving, Leaving::LoggingOff { .. }) {
             return;
         }
         if pool.is_up() {
             self.emit(Event::SessionError(error.into()));
+            self.ask_server(now);
         } else {
             pool.abandon_logons();
             self.lost(error);
