@@ -322,10 +322,15 @@ export interface SSHTunnelOptions {
   localHost?: string | undefined;
   /** Port to listen on, 0 to 65535; 0 lets the system choose. Default: 0. */
   localPort?: number | undefined;
-  /** The host that the SSH server connects every connection to, as the server knows it. */
-  forwardHost: string;
+  /**
+   * The host that the SSH server connects every connection to, as the server knows it. Together with
+   * `forwardPort`, or neither: then there is nothing to listen for, and
+   * {@link SSHTunnel.startListening} fails with ERR_TUNNEL_NO_FORWARD. Further ways through the
+   * session: {@link SSHTunnel.forwardLocal}.
+   */
+  forwardHost?: string | undefined;
   /** The port of that host, 1 to 65535. */
-  forwardPort: number;
+  forwardPort?: number | undefined;
   /** How connections are closed; a boolean as in {@link SSHTunnel.setLinger}. Default: `true`. */
   linger?: boolean | Linger | undefined;
   /** SO_KEEPALIVE for accepted connections. Default: `false`. */
@@ -495,15 +500,22 @@ export interface JumpHost
 export interface ConnectionInfo {
   /** Its number, unique within the tunnel, counted from 1. */
   connectionId: number;
-  /** The program that connected to the local port. */
-  remoteAddress: string;
-  remotePort: number;
-  /** The local address that it connected to. */
-  localAddress: string;
-  localPort: number;
-  /** What the SSH server connects it to. */
-  forwardHost: string;
-  forwardPort: number;
+  /**
+   * What it came by: 0 for the constructor's own `forwardHost` and `forwardPort`, otherwise the
+   * {@link Forward.forwardId} of a forward.
+   */
+  forwardId: number;
+  /** The program that connected to the local port; absent on a Unix socket. */
+  remoteAddress?: string;
+  remotePort?: number;
+  /** The local address that it connected to; absent on a Unix socket. */
+  localAddress?: string;
+  localPort?: number;
+  /** What the SSH server connects it to: a port of a host, */
+  forwardHost?: string;
+  forwardPort?: number;
+  /** or a Unix socket. */
+  forwardPath?: string;
   /** The value that it will be closed by: it was accepted with it, or got it later. */
   linger: Linger;
   /**
@@ -548,9 +560,71 @@ export interface ConnectionPromises {
   setLingerOption(value: Linger): Promise<void>;
 }
 
+/** Where to listen, and what to lead connections to, for {@link SSHTunnel.forwardLocal}. */
+export interface LocalForwardOptions {
+  /** Where to listen: an address, or a name that is resolved then. Default: `'127.0.0.1'`. */
+  localHost?: string | undefined;
+  /** Port to listen on, 0 to 65535; 0 lets the system choose. Default: 0. */
+  localPort?: number | undefined;
+  /**
+   * A Unix socket to listen on in place of both. The file is made for this user only (mode 0600),
+   * whatever the umask, and removed when the forward ends; one that is there already is left alone,
+   * and is EADDRINUSE. At most 107 bytes (103 on macOS). Not on Windows: Error
+   * ERR_FEATURE_UNAVAILABLE_ON_PLATFORM.
+   */
+  localPath?: string | undefined;
+  /** The host that the SSH server connects to, as the server knows it. */
+  forwardHost?: string | undefined;
+  /** The port of that host, 1 to 65535. */
+  forwardPort?: number | undefined;
+  /**
+   * A Unix socket of the server's machine in place of both. Servers other than OpenSSH (6.7) mostly
+   * know nothing of it: connections end with ERR_SSH_OPEN_UNKNOWN_CHANNEL_TYPE or the like then.
+   */
+  forwardPath?: string | undefined;
+}
+
+/**
+ * A way through the session that was opened beside the constructor's own. Its members stay as they
+ * were when it was opened, except `listening`.
+ */
+export interface Forward {
+  /** Counted from 1 within the tunnel; a forward that could not be opened uses up a number. */
+  readonly forwardId: number;
+  readonly kind: 'local';
+  /** Whether it takes connections; also while a lost session is being set up again. */
+  readonly listening: boolean;
+  /** Where it listens, as it was bound: an address and a port, */
+  readonly localHost?: string;
+  readonly localPort?: number;
+  /** or a Unix socket. */
+  readonly localPath?: string;
+  /** What connections are led to: a port of a host, */
+  readonly forwardHost?: string;
+  readonly forwardPort?: number;
+  /** or a Unix socket. */
+  readonly forwardPath?: string;
+  /**
+   * Gives the port up, or the Unix socket, whose file is removed. Done when that is free, without
+   * waiting for anybody: as {@link SSHTunnel.stopListening} does for the constructor's own port, with
+   * the same promises. Open connections live on, nothing is lost on them. Never fails; what is
+   * stopped already stays so.
+   */
+  stop(): void;
+  stop(callback: Callback): void;
+  /** The same method as a promise. */
+  readonly promises: ForwardPromises;
+}
+
+export interface ForwardPromises {
+  stop(): Promise<void>;
+}
+
 /** How a connection ended, and what became of its bytes. */
 export interface ConnectionEnd {
   connectionId: number;
+  /** As {@link ConnectionInfo.forwardId}. */
+  forwardId: number;
   /**
    * What ended it:
    * - `'OK'`: both directions had ended, or `disconnect()`, `shutdown()` or `close()` ended it
@@ -611,8 +685,11 @@ export interface ConnectionEnd {
  */
 export interface ConnectionRequest {
   readonly connectionId: number;
-  readonly remoteAddress: string;
-  readonly remotePort: number;
+  /** As {@link ConnectionInfo.forwardId}. */
+  readonly forwardId: number;
+  /** Who connected; `undefined` on a Unix socket. */
+  readonly remoteAddress: string | undefined;
+  readonly remotePort: number | undefined;
   accept(): void;
   reject(): void;
 }
@@ -636,6 +713,7 @@ export interface SSHTunnelError extends Error {
    * - `'ERR_SSH_OPEN_...'`: a jump host refused to connect to the next server, see {@link ConnectionEnd.code}
    * - `'ERR_TUNNEL_SOCK_USED'`: `sock` has served a session
    * - `'ERR_TUNNEL_CLOSED'`: the tunnel was shut down while the operation was under way
+   * - `'ERR_TUNNEL_NO_FORWARD'`: the tunnel was made without `forwardHost`, and has nothing to listen for
    * - `'ERR_TUNNEL_NO_CONNECTION'`: there is no connection with that number, or it is being closed
    * - `'ERR_TUNNEL_WOULD_DEADLOCK'`: the call would have blocked the thread that had to answer it
    */
@@ -736,6 +814,7 @@ export interface SSHTunnelPromises {
   connect(): Promise<void>;
   startListening(): Promise<void>;
   stopListening(): Promise<void>;
+  forwardLocal(options: LocalForwardOptions): Promise<Forward>;
   disconnect(connectionId: number): Promise<void>;
   shutdown(): Promise<void>;
   close(options?: CloseOptions): Promise<ConnectionEnd[]>;
@@ -853,14 +932,15 @@ export class SSHTunnel extends EventEmitter {
   connect(callback: Callback): void;
 
   /**
-   * Logs on if there is no session, then binds the local port. Done when a connection would be
-   * forwarded; {@link SSHTunnel.localPort} tells the port then. Done at once if it listens already;
+   * Logs on if there is no session, then binds the local port that the constructor's options name.
+   * Done when a connection would be forwarded; {@link SSHTunnel.localPort} tells the port then. Done at once if it listens already;
    * but while a lost session is being set up again it does what {@link SSHTunnel.connect} does.
    * Called during a shutdown, or after one, it starts anew.
    *
    * Fails as {@link SSHTunnel.connect} does, or with the system's error if the port cannot be bound
    * (EADDRINUSE, EACCES, EADDRNOTAVAIL); a session that was made for it is ended then. Fails with
-   * ERR_TUNNEL_CLOSED if {@link SSHTunnel.stopListening} is called meanwhile.
+   * ERR_TUNNEL_CLOSED if {@link SSHTunnel.stopListening} is called meanwhile, and with
+   * ERR_TUNNEL_NO_FORWARD if the tunnel was made without `forwardHost`.
    */
   startListening(): void;
   startListening(callback: Callback): void;
@@ -871,12 +951,36 @@ export class SSHTunnel extends EventEmitter {
    * system, and so are, by the tunnel, those that wait for a lost session to come back
    * (ECONNABORTED).
    *
-   * A session that {@link SSHTunnel.connect} asked for stays. One that was only made by
-   * {@link SSHTunnel.startListening} ends with its last connection, and 'close' follows. The same
+   * A session that {@link SSHTunnel.connect} asked for, or that a forward needs, stays. One that was
+   * only made by {@link SSHTunnel.startListening} ends with its last connection, and 'close' follows. The same
    * goes for the way back to a lost one: it goes on, or ends at once.
    */
   stopListening(): void;
   stopListening(callback: Callback): void;
+
+  /**
+   * Opens a further local port, or Unix socket, whose connections go to a target of their own through
+   * the same session (`ssh -L`). Logs on if there is no session; done when a connection would be
+   * forwarded, with the {@link Forward}. Any number of them may be open; events, numbers and closing
+   * rules of their connections are those of all others, and so are Linger, KeepAlive and IdleTimeout,
+   * as they are when a connection comes. There is no 'listening' event for it.
+   *
+   * A forward that is open keeps the session, as {@link SSHTunnel.startListening} does, and stays
+   * bound while a lost session is set up again. When that is given up, or at `shutdown()` and
+   * `close()`, all forwards end. Fails as {@link SSHTunnel.startListening} does, and leaves other
+   * forwards alone; a bad option is a TypeError or RangeError as of the constructor, options that
+   * exclude each other are ERR_INVALID_ARG_VALUE.
+   *
+   * **Unix sockets have no reset.** Wherever a local program on a TCP port would get ECONNRESET, one
+   * on a Unix socket reads what was delivered and then the end of its stream; it gets ECONNRESET only
+   * if it had sent something that was not read. The report tells what was meant: `closedBy` is
+   * `'reset'`. What was written to a Unix socket counts as delivered: nothing takes it back.
+   */
+  forwardLocal(options: LocalForwardOptions): Forward;
+  forwardLocal(options: LocalForwardOptions, callback: Callback<Forward>): void;
+
+  /** The forwards that are open now, without the constructor's own; in the order of their opening. */
+  forwards(): Forward[];
 
   /**
    * Closes one connection by its Linger. Done when it has ended, and its 'disconnected' event is on
@@ -902,7 +1006,7 @@ export class SSHTunnel extends EventEmitter {
   disconnect(connectionId: number, callback: Callback): void;
 
   /**
-   * Stops listening, closes every connection as {@link SSHTunnel.disconnect} does, with the same
+   * Stops listening, ends all forwards, closes every connection as {@link SSHTunnel.disconnect} does, with the same
    * promises about its bytes, and logs off. Done when the tunnel holds nothing any more: with
    * graceful connections that takes as long as the slowest of their peers takes to read. The server
    * is given two seconds to hand on what local programs had sent before they reset graceful
@@ -913,7 +1017,7 @@ export class SSHTunnel extends EventEmitter {
   shutdown(callback: Callback): void;
 
   /**
-   * Stops listening, lets the connections go on until both of their sides have finished, or for
+   * Stops listening, ends all forwards, lets the connections go on until both of their sides have finished, or for
    * `timeout` milliseconds, then does what {@link SSHTunnel.shutdown} does. Never blocks: without a
    * callback it returns a promise. What finishes in time is delivered completely and ends with FIN;
    * what does not is closed by its Linger: hard at once, bounded within `l_linger` seconds more,
@@ -935,7 +1039,7 @@ export class SSHTunnel extends EventEmitter {
   connections(): Connection[];
   connections(callback: Callback<Connection[]>): void;
 
-  /** Whether the local port is bound; also while a lost session is being set up again. */
+  /** Whether the constructor's own local port is bound; also while a lost session is being set up again. */
   readonly listening: boolean;
 
   /** The local port while listening; otherwise the configured one. */

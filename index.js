@@ -8,6 +8,7 @@ const { readConfig } = require('./lib/config/index.js');
 const { Connection } = require('./lib/connection.js');
 const { Deferred, adopt, binding, create, enqueue, hold, mirror, unhold } = require('./lib/environment.js');
 const { fromNative, invalidArgValue, wouldDeadlock } = require('./lib/errors.js');
+const { Forward, checkLocalForward } = require('./lib/forward.js');
 const { carry } = require('./lib/sock.js');
 const { SOL_SOCKET, SO_DONTLINGER, SO_LINGER, closesocket, getsockopt, promises, setsockopt } = require('./lib/sockets.js');
 
@@ -45,6 +46,7 @@ const MIRRORED = {
   connect: 0,
   startListening: 0,
   stopListening: 0,
+  forwardLocal: 1,
   disconnect: 1,
   shutdown: 0,
   close: 1,
@@ -55,6 +57,8 @@ class SSHTunnel extends EventEmitter {
   #handle;
   /** How connections reach their tunnel. */
   #ask = (...call) => this.#operation(...call);
+  /** By their numbers, those that were stopped or lost included until somebody asks. @type {Map<number, Forward>} */
+  #forwards = new Map();
   /** Lists of ends, each of a close() under way. @type {Set<object[]>} */
   #ends = new Set();
   /** Who decides about the host key of each jump host, in order, and last about the server's. */
@@ -171,6 +175,18 @@ class SSHTunnel extends EventEmitter {
     return this.#operation(Method.StopListening, 0, callback);
   }
 
+  forwardLocal(options, callback) {
+    const { listen, target } = checkLocalForward(options);
+    return this.#forward('forwardLocal', callback, () => binding.prepareForward(this.#handle, listen, target));
+  }
+
+  forwards() {
+    for (const id of this.#forwards.keys()) {
+      if (!this.#isBound(id)) this.#forwards.delete(id);
+    }
+    return [...this.#forwards.values()];
+  }
+
   disconnect(connectionId, callback) {
     this.#refuseWithSock('disconnect', callback);
     return this.#operation(Method.Disconnect, check.checkConnectionId(connectionId), callback);
@@ -284,6 +300,21 @@ class SSHTunnel extends EventEmitter {
     this.#refresh();
     if (typeof outcome === 'object' && !Array.isArray(outcome)) throw this.#error(outcome);
     return convert(outcome);
+  }
+
+  /** Opens the forward that `prepare` gives a number to. */
+  #forward(method, callback, prepare) {
+    if (callback !== undefined && !(callback instanceof Deferred)) check.checkFunction(callback, 'callback');
+    this.#prepareLogon(method, callback);
+    return this.#operation(Method.StartForward, prepare(), callback, ([info]) => {
+      const forward = new Forward(info, { ask: this.#ask, isBound: (id) => this.#isBound(id) });
+      this.#forwards.set(forward.forwardId, forward);
+      return forward;
+    });
+  }
+
+  #isBound(forwardId) {
+    return binding.forward(this.#handle, forwardId) !== null;
   }
 
   /** Before what may log on: refuses to block what the logon needs, and has its stream carried. */
@@ -413,10 +444,11 @@ class SSHTunnel extends EventEmitter {
     }
   }
 
-  #requestConnection({ connectionId, remoteAddress, remotePort }) {
+  #requestConnection({ connectionId, forwardId, remoteAddress, remotePort }) {
     const handle = this.#handle;
     const request = {
       connectionId,
+      forwardId,
       remoteAddress,
       remotePort,
       accept: () => binding.answerRequest(handle, connectionId, true),

@@ -10,7 +10,7 @@ const {
   checkName,
   checkObject,
 } = require('./checks.js');
-const { invalidArgType, invalidArgValue, outOfRange } = require('./errors.js');
+const { invalidArgType, invalidArgValue, outOfRange, unavailable } = require('./errors.js');
 const { checkJump, checkServer, checkUnreached } = require('./servers.js');
 
 /** Largest number that can be a descriptor: an int. */
@@ -181,6 +181,28 @@ function checkCloseOptions(options) {
   return timeout === undefined ? -1 : checkMilliseconds(timeout, 'options.timeout');
 }
 
+/** Refuses the options that `other` takes the place of. */
+function checkAlone(options, other) {
+  for (const [name, value] of Object.entries(options)) {
+    if (value !== undefined) throw invalidArgValue(`options.${name}`, `must not be given together with ${other}`, value);
+  }
+}
+
+/** A path as the system takes it. */
+function checkPath(value, name) {
+  if (checkName(value, name).includes('\0')) throw invalidArgValue(name, 'must not contain null bytes', value);
+  return value;
+}
+
+/** The path of a Unix socket of this machine. */
+function checkSocketPath(value, name) {
+  checkPath(value, name);
+  if (process.platform === 'win32') throw unavailable(name);
+  const most = process.platform === 'linux' ? 107 : 103;
+  if (Buffer.byteLength(value) > most) throw invalidArgValue(name, `must not be longer than ${most} bytes`, value);
+  return value;
+}
+
 function checkDescriptor(value, name) {
   return checkInteger(value, name, 0, MOST_DESCRIPTOR);
 }
@@ -190,15 +212,22 @@ function checkConnectionId(value) {
 }
 
 module.exports = {
+  MOST_SHORT,
+  checkAlone,
   checkBoolean,
   checkCloseOptions,
   checkConnectionId,
   checkDescriptor,
   checkFunction,
+  checkInteger,
   checkLingerOption,
   checkMilliseconds,
+  checkName,
+  checkObject,
   checkOptions,
+  checkPath,
   checkResponses,
+  checkSocketPath,
   checkSwitch,
   isGraceful,
   packLinger,

@@ -100,6 +100,11 @@ function unwritten(method) {
   );
 }
 
+/** What this system does not have, by the name that asked for it. */
+function unavailable(name) {
+  return coded(Error, 'ERR_FEATURE_UNAVAILABLE_ON_PLATFORM', `${name} is unavailable on this platform`);
+}
+
 /** An error as system calls give it, for one that need not be made. */
 function systemError(syscall, code, why) {
   return fromNative({ code, message: `${syscall} ${code}: ${why}`, errno: errnos[code], syscall });
@@ -131,7 +136,9 @@ function fromNative({ code, message, errno, syscall, address }) {
 }
 
 function where(address) {
-  return address === undefined ? {} : splitAddress(address);
+  if (address === undefined) return {};
+  // No host has a slash: it is the path of a socket.
+  return address.includes('/') ? { address } : splitAddress(address);
 }
 
 module.exports = {
@@ -141,6 +148,7 @@ module.exports = {
   invalidArgValue,
   outOfRange,
   systemError,
+  unavailable,
   unwritten,
   wouldDeadlock,
 };

@@ -18,6 +18,7 @@ import {
   type Connection,
   type ConnectionEnd,
   type ConnectionInfo,
+  type Forward,
   type HostKeyInfo,
   type Linger,
   type Reconnecting,
@@ -107,7 +108,7 @@ const callback: Callback<Connection[]> = (error, connections) => {
 };
 tunnel.connections(callback);
 
-tunnel.on('connectionRequest', (request) => (request.remotePort > 1024 ? request.accept() : request.reject()));
+tunnel.on('connectionRequest', (request) => ((request.remotePort ?? 0) > 1024 && request.forwardId === 0 ? request.accept() : request.reject()));
 tunnel.on('connection', (connection) => console.log(connection.bytesUp, connection.linger.l_onoff));
 tunnel.once('disconnected', (end: ConnectionEnd) => console.log(end.closedBy === 'reset', end.droppedDown));
 tunnel.on('reconnecting', ({ attempt, delay, error }: Reconnecting) => console.log(attempt + delay, error.code));
@@ -128,6 +129,11 @@ export async function main(): Promise<void> {
     const { l_linger }: Linger = await connection.promises.getLingerOption();
     void l_linger;
   }
+  const forward: Forward = await tunnel.promises.forwardLocal({ localPath: '/run/a.sock', forwardHost: 'db', forwardPort: 5432 });
+  forward.stop((error) => void error);
+  await forward.promises.stop();
+  tunnel.forwardLocal({ forwardPath: '/run/b.sock' }, (error, { localPort }) => void [error, localPort]);
+  for (const { forwardId, kind, listening } of tunnel.forwards()) void [forwardId.toFixed(), kind === 'local', listening];
   await tunnel.promises.setLingerOption({ l_onoff: 0, l_linger: 0 });
   const ends: ConnectionEnd[] = await tunnel.close({ timeout: 1000 });
   tunnel.close((error, ends) => void [error, ends.map(({ clean }) => clean)]);
@@ -156,8 +162,9 @@ async function sockets(socket: TLSSocket, server: Server): Promise<void> {
   void [either, graceful, unsent, closed];
 }
 
-// @ts-expect-error forwardHost and forwardPort are missing
 new SSHTunnel({ host: 'h' });
+// @ts-expect-error host is missing
+new SSHTunnel({});
 // @ts-expect-error a word of ssh_config that stands for false
 new SSHTunnel({ ...options, strictHostKeyChecking: 'no' });
 // @ts-expect-error no kind of algorithms
