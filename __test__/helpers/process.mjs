@@ -79,13 +79,17 @@ export const portName = (port) => `:${port.toString(16).toUpperCase().padStart(4
 
 /** Whether a process has the socket with this inode. */
 export function hasSocket(pid, inode) {
-  return readdirSync(`/proc/${pid}/fd`).some((fd) => {
+  const name = `socket:[${inode}]`;
+  // Either may be gone since it was listed.
+  const read = (list, none) => {
     try {
-      return readlinkSync(`/proc/${pid}/fd/${fd}`) === `socket:[${inode}]`;
+      return list();
     } catch {
-      return false; // closed since the directory was read
+      return none;
     }
-  });
+  };
+  const descriptors = read(() => readdirSync(`/proc/${pid}/fd`), []);
+  return descriptors.some((fd) => read(() => readlinkSync(`/proc/${pid}/fd/${fd}`), '') === name);
 }
 
 export function signal(pid, name) {

@@ -133,6 +133,9 @@ export async function main(): Promise<void> {
   forward.stop((error) => void error);
   await forward.promises.stop();
   tunnel.forwardLocal({ forwardPath: '/run/b.sock' }, (error, { localPort }) => void [error, localPort]);
+  const { remoteHost, remotePort = 0 }: Forward = await tunnel.promises.forwardRemote({ remotePort: 0, forwardHost: 'localhost', forwardPort: 80 });
+  tunnel.forwardRemote({ remotePath: '/run/c.sock', forwardPath: '/run/d.sock' }, (error, { remotePath }) => void [error, remoteHost, remotePort, remotePath]);
+  tunnel.on('forwardError', ({ code }, forwardId) => console.log(code, forwardId.toFixed()));
   for (const { forwardId, kind, listening } of tunnel.forwards()) void [forwardId.toFixed(), kind === 'local', listening];
   await tunnel.promises.setLingerOption({ l_onoff: 0, l_linger: 0 });
   const ends: ConnectionEnd[] = await tunnel.close({ timeout: 1000 });

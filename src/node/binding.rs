@@ -103,7 +103,7 @@ pub fn prepare_forward(
 
 /// The same for a forward whose `listen` is the server's, and whose `target` is here.
 #[napi(catch_unwind)]
-pub fn prepare_remote_forward(
+pub fn prepare_remote(
     handle: u32,
     listen: EndpointOption,
     target: EndpointOption,

@@ -21,6 +21,7 @@ use super::parting::Parting;
 use super::pool::{Pool, Role};
 use super::ready::ReadyList;
 use super::recovery::Recovery;
+use super::remote::Errand;
 use super::table::Table;
 use super::{Config, ConnectionEnd, Error, Event, Observer, Shared};
 use crate::backlog::Backlog;
@@ -60,6 +61,8 @@ pub(super) struct Driver {
     pub(super) forwards: Forwards,
     /// The forwards that this session's server was asked for: their numbers there and here.
     pub(super) asked: Vec<(ForwardId, i64)>,
+    /// What a member is to do about them when it has taken up its session.
+    pub(super) errands: Vec<Errand>,
 
     /// Connections that wait for their owner's word, by their numbers.
     pub(super) requests: HashMap<u64, Arrival>,
@@ -123,6 +126,7 @@ impl Driver {
             recovery: Recovery::new(reconnect),
             farewell: None,
             asked: Vec::new(),
+            errands: Vec::new(),
             requests: HashMap::new(),
             held: BTreeMap::new(),
             offers: Offers::default(),

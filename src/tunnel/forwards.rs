@@ -306,6 +306,9 @@ impl Driver {
     /// There is a session: goes on with all that waits for one.
     pub(super) fn begin_forwards(&mut self, now: Instant) {
         self.forwards.begin();
+        for errand in std::mem::take(&mut self.errands) {
+            self.run_errand(errand);
+        }
         self.ask_server(now);
     }
 

@@ -163,9 +163,15 @@ fn place_of(endpoint: Endpoint) -> Place {
 
 /// What the task does that has a session.
 impl Driver {
-    /// Does what is to be done on this session. Of one that is lost everything was told already.
+    /// Does what is to be done on this session. Of one that is lost everything was told already; one
+    /// that a member was given a moment ago may not have been taken up.
     pub(super) fn run_errand(&mut self, errand: Errand) {
-        let Some(link) = &mut self.link else { return };
+        let Some(link) = &mut self.link else {
+            if self.role.member().is_some() && self.logon.is_some() {
+                self.errands.push(errand);
+            }
+            return;
+        };
         match errand {
             Errand::Listen(number, place) => {
                 let id = link.client.request_forward(place_of(place));
