@@ -326,7 +326,7 @@ export interface SSHTunnelOptions {
    * The host that the SSH server connects every connection to, as the server knows it. Together with
    * `forwardPort`, or neither: then there is nothing to listen for, and
    * {@link SSHTunnel.startListening} fails with ERR_TUNNEL_NO_FORWARD. Further ways through the
-   * session: {@link SSHTunnel.forwardLocal}.
+   * session: {@link SSHTunnel.forwardLocal}, {@link SSHTunnel.forwardDynamic}.
    */
   forwardHost?: string | undefined;
   /** The port of that host, 1 to 65535. */
@@ -517,7 +517,10 @@ export interface ConnectionInfo {
    */
   localAddress?: string;
   localPort?: number;
-  /** What the SSH server connects it to: a port of a host, */
+  /**
+   * What the SSH server connects it to: a port of a host (by a dynamic forward: as its program asked
+   * for it, and absent until then),
+   */
   forwardHost?: string;
   forwardPort?: number;
   /** or a Unix socket. */
@@ -525,11 +528,11 @@ export interface ConnectionInfo {
   /** The value that it will be closed by: it was accepted with it, or got it later. */
   linger: Linger;
   /**
-   * `'requested'`: waits for an answer to its 'connectionRequest'. `'opening'`: the SSH server was
+   * `'negotiating'`: came by a dynamic forward and has not said where to. `'requested'`: waits for an answer to its 'connectionRequest'. `'opening'`: the SSH server was
    * asked to connect, or will be when the session is up again. `'open'`: open from end to end; either direction may have reached its end.
    * `'closing'`: what is still under way is delivered or dropped, by its Linger.
    */
-  state: 'requested' | 'opening' | 'open' | 'closing';
+  state: 'negotiating' | 'requested' | 'opening' | 'open' | 'closing';
   /** Bytes read from the local program and handed to the SSH session so far. */
   bytesUp: number;
   /** Bytes from the far side handed to the local program so far. */
@@ -590,6 +593,24 @@ export interface LocalForwardOptions {
   forwardPath?: string | undefined;
 }
 
+/** Where to listen, and who may ask, for {@link SSHTunnel.forwardDynamic}. */
+export interface DynamicForwardOptions {
+  /** As {@link LocalForwardOptions.localHost}. Whoever reaches it can reach all that the server can. */
+  localHost?: string | undefined;
+  /** As {@link LocalForwardOptions.localPort}. */
+  localPort?: number | undefined;
+  /** As {@link LocalForwardOptions.localPath}. */
+  localPath?: string | undefined;
+  /**
+   * Together with `password`, or neither. With both, programs have to prove themselves by username
+   * and password (RFC 1929) and in no other way; those that speak SOCKS 4, which has no password, are
+   * refused. 1 to 255 bytes of UTF-8 each. Programs send both in clear.
+   */
+  username?: string | undefined;
+  /** Compared in constant time; in no message. */
+  password?: string | undefined;
+}
+
 /** Where the server is to listen, and what to lead connections to, for {@link SSHTunnel.forwardRemote}. */
 export interface RemoteForwardOptions {
   /**
@@ -620,9 +641,9 @@ export interface RemoteForwardOptions {
 export interface Forward {
   /** Counted from 1 within the tunnel; a forward that could not be opened uses up a number. */
   readonly forwardId: number;
-  readonly kind: 'local' | 'remote';
+  readonly kind: 'local' | 'dynamic' | 'remote';
   /**
-   * Whether it takes connections; a local one also while a lost session is being set up again, a
+   * Whether it takes connections; one at this side also while a lost session is being set up again, a
    * remote one not.
    */
   readonly listening: boolean;
@@ -636,7 +657,7 @@ export interface Forward {
   readonly remotePort?: number;
   /** or a Unix socket. */
   readonly remotePath?: string;
-  /** What connections are led to: a port of a host, */
+  /** What connections are led to, unless each says so itself: a port of a host, */
   readonly forwardHost?: string;
   readonly forwardPort?: number;
   /** or a Unix socket. */
@@ -654,12 +675,20 @@ export interface Forward {
    */
   stop(): void;
   stop(callback: Callback): void;
-  /** The same method as a promise. */
+  /**
+   * What {@link SSHTunnel.stats} has counted of the connections that came by this forward; also after
+   * it was stopped, or ended with the session, until 256 later ones were. Then it fails with
+   * ERR_TUNNEL_NO_FORWARD, and the tunnel alone has the counts.
+   */
+  stats(): ConnectionStats;
+  stats(callback: Callback<ConnectionStats>): void;
+  /** The same methods as promises. */
   readonly promises: ForwardPromises;
 }
 
 export interface ForwardPromises {
   stop(): Promise<void>;
+  stats(): Promise<ConnectionStats>;
 }
 
 /** How a connection ended, and what became of its bytes. */
@@ -684,6 +713,9 @@ export interface ConnectionEnd {
    * - `'ECONNREFUSED'`, `'ENOTFOUND'`, `'ENOENT'` and other system errors: by a remote forward: the
    *   target could not be connected to
    * - `'ERR_TUNNEL_REJECTED'`: its 'connectionRequest' was rejected
+   * - `'ERR_TUNNEL_SOCKS'`: by a dynamic forward: its program did not say where to, or asked for what
+   *   is not served; `reason` says which
+   * - `'ERR_TUNNEL_SOCKS_AUTH'`: likewise: username or password is wrong, or was not offered
    */
   code: string;
   /** The same for people. */
@@ -734,8 +766,89 @@ export interface ConnectionRequest {
   /** Who connected; `undefined` on a Unix socket. */
   readonly remoteAddress: string | undefined;
   readonly remotePort: number | undefined;
+  /** What it would be connected to, as in {@link ConnectionInfo}. */
+  readonly forwardHost: string | undefined;
+  readonly forwardPort: number | undefined;
+  readonly forwardPath: string | undefined;
   accept(): void;
   reject(): void;
+}
+
+/**
+ * What a tunnel has counted since it was made, at the moment of asking. A number that counts never goes
+ * back, also over shutdowns and new starts; `up`, `pending` and `open` say how many there are now.
+ * docs/observing.md says what to watch.
+ */
+export interface TunnelStats {
+  sessions: SessionStats;
+  connections: ConnectionStats;
+}
+
+/** The SSH sessions of a tunnel; with `sessions`, all of them together. */
+export interface SessionStats {
+  /** Sessions that are up now. */
+  up: number;
+  /** Logons that succeeded. */
+  logons: number;
+  /** Logons that failed. */
+  logonFailures: number;
+  /** Sessions that were up and broke: the server ended them, fell silent, or the network failed. */
+  losses: number;
+  /** Attempts to set a lost session up again that were begun, see {@link SSHTunnelOptions.reconnect}. */
+  reconnectAttempts: number;
+  /**
+   * Milliseconds, with fractions, that the last successful logon took: looking up, dialing, the way
+   * through jump hosts, key exchange and authentication. Absent before the first one.
+   */
+  logonTime?: number;
+  /**
+   * Milliseconds, with fractions, to the server and back, in SSH: the least of the last minute or two
+   * in which something was measured, for an answer queues behind data. Measured once after each
+   * logon and at most once a second while much is received. Absent without a session, and before the
+   * first answer. Of several sessions, the least.
+   */
+  roundTrip?: number;
+}
+
+/**
+ * Connections. `accepted` is the sum of `pending`, `open` and all of `ended`; `closedBy.graceful` and
+ * `closedBy.reset`, or `clean` and `unclean`, come to all of `ended` as well.
+ */
+export interface ConnectionStats {
+  /** Those that came in. */
+  accepted: number;
+  /** Those that were open from end to end. */
+  opened: number;
+  /** Those that came in and were not open yet: they wait for an answer, a session or the server. */
+  pending: number;
+  /** Those that were open, and have not ended: they may be in the middle of their close. */
+  open: number;
+  /** Those whose 'connectionRequest' was rejected. */
+  rejected: number;
+  /** Those that the server refused to open, by code (`'ERR_SSH_OPEN_...'`). */
+  refused: Record<string, number>;
+  /** Those that have ended, by {@link ConnectionEnd.code}, those that are rejected or refused included. */
+  ended: Record<string, number>;
+  /** Those that ended with {@link ConnectionEnd.clean}. */
+  clean: number;
+  /** Those that ended without. */
+  unclean: number;
+  /** Those that have ended, by {@link ConnectionEnd.closedBy}. */
+  closedBy: { graceful: number; reset: number };
+  /** Those whose linger time ran out. */
+  lingerExpired: number;
+  /**
+   * Bytes of all connections. Once these have ended: the sums of what their {@link ConnectionEnd}s
+   * say, exactly. Those that exist count as far as they have come, in `bytesDown` only with what the
+   * kernels of local programs have acknowledged, which for a moment is less than what
+   * {@link ConnectionInfo.bytesDown} says; from the moment on in which one is only waited for to take
+   * the rest, with what it had by then.
+   */
+  bytesUp: number;
+  bytesDown: number;
+  /** Known at the end of a connection; of its `droppedDown`, some may be known before. */
+  droppedUp: number;
+  droppedDown: number;
 }
 
 /** What the errors of a tunnel carry beside their message. */
@@ -757,7 +870,8 @@ export interface SSHTunnelError extends Error {
    * - `'ERR_SSH_OPEN_...'`: a jump host refused to connect to the next server, see {@link ConnectionEnd.code}
    * - `'ERR_TUNNEL_SOCK_USED'`: `sock` has served a session
    * - `'ERR_TUNNEL_CLOSED'`: the tunnel was shut down while the operation was under way
-   * - `'ERR_TUNNEL_NO_FORWARD'`: the tunnel was made without `forwardHost`, and has nothing to listen for
+   * - `'ERR_TUNNEL_NO_FORWARD'`: the tunnel was made without `forwardHost`, and has nothing to listen for;
+   *   or what a forward has counted is not kept apart any more, see {@link Forward.stats}
    * - `'ERR_SSH_FORWARD_REFUSED'`: the server refused to listen for a remote forward (the port is taken,
    *   or forbidden: servers do not say), or to stop
    * - `'ERR_TUNNEL_NO_CONNECTION'`: there is no connection with that number, or it is being closed
@@ -849,6 +963,35 @@ export interface SSHTunnelEvents {
 }
 
 /**
+ * What tunnels publish on channels of node:diagnostics_channel, for those who watch a program without
+ * being a part of it, by the channels' names. Each session of a tunnel has a `sessionId`, counted
+ * from 1 over all of its logons: it has a 'start' and an 'end', and between them a 'ready' if it came
+ * up, then a 'lost' if it broke. Messages are frozen, and what they hold of a connection is a copy;
+ * `tunnel` is the tunnel itself.
+ *
+ * They cost nothing where nobody subscribes. Therefore a tunnel looks who does: at each call of one
+ * of its methods, or of one of a {@link Connection}'s, and with each event that it has to tell.
+ * Who subscribes before `connect()` or `startListening()` is called misses nothing; who comes later
+ * gets what happens after the next call. The order is that of the events of the tunnel; each message
+ * comes before the event about the same thing. What a subscriber throws is an 'uncaughtException' of
+ * the process, as with every channel; the tunnel and other subscribers go on.
+ */
+export interface SSHTunnelChannels {
+  /** Dialing and logging on begins. */
+  'sshtunnel.session.start': { readonly tunnel: SSHTunnel; readonly sessionId: number };
+  /** It is up, `logonTime` milliseconds later. */
+  'sshtunnel.session.ready': { readonly tunnel: SSHTunnel; readonly sessionId: number; readonly logonTime: number };
+  /** It was up, and broke. */
+  'sshtunnel.session.lost': { readonly tunnel: SSHTunnel; readonly sessionId: number; readonly error: SSHTunnelError };
+  /** Nothing is left of it; `error` is why the logon failed or the session was lost, if one of them was. */
+  'sshtunnel.session.end': { readonly tunnel: SSHTunnel; readonly sessionId: number; readonly error?: SSHTunnelError };
+  /** A connection is open from end to end. */
+  'sshtunnel.connection.open': { readonly tunnel: SSHTunnel; readonly connection: Readonly<ConnectionInfo> };
+  /** A connection has ended. */
+  'sshtunnel.connection.end': { readonly tunnel: SSHTunnel; readonly end: Readonly<ConnectionEnd> };
+}
+
+/**
  * The methods of a tunnel as promises. They take effect in the order of all calls on the tunnel,
  * but each promise settles as soon as its own work is done, not after those of earlier calls: so
  * that a hostVerifier can await `promises.setLinger(...)` while `promises.connect()` waits for it.
@@ -867,11 +1010,13 @@ export interface SSHTunnelPromises {
   startListening(): Promise<void>;
   stopListening(): Promise<void>;
   forwardLocal(options: LocalForwardOptions): Promise<Forward>;
+  forwardDynamic(options: DynamicForwardOptions): Promise<Forward>;
   forwardRemote(options: RemoteForwardOptions): Promise<Forward>;
   disconnect(connectionId: number): Promise<void>;
   shutdown(): Promise<void>;
   close(options?: CloseOptions): Promise<ConnectionEnd[]>;
   connections(): Promise<Connection[]>;
+  stats(): Promise<TunnelStats>;
 }
 
 export interface CloseOptions {
@@ -1033,6 +1178,24 @@ export class SSHTunnel extends EventEmitter {
   forwardLocal(options: LocalForwardOptions, callback: Callback<Forward>): void;
 
   /**
+   * Opens a local port, or Unix socket, that speaks SOCKS 4, 4a and 5 (`ssh -D`): each program says
+   * where to, and names are looked up at the far side. CONNECT is the one command. For the rest it is
+   * a forward like those of {@link SSHTunnel.forwardLocal}.
+   *
+   * A program is told that it is connected when it is, from end to end; what it had sent behind its
+   * request before is passed on then. What it and the tunnel say to each other in SOCKS is in no
+   * count. It has `readyTimeout` to say where to; until then its connection is `'negotiating'`, and
+   * is no business of 'connectionRequest'. The way there has `readyTimeout` again.
+   *
+   * When nothing comes of it, in every Linger setting: a program that has asked reads why, as far as
+   * SOCKS has words for it, and then the end of its stream (FIN; `closedBy` is `'graceful'`). It is
+   * reset if it has not, or speaks something else, or if `disconnect()` or `shutdown()` ends its
+   * connection before it is open. docs/socks.md has the codes. Its 'disconnected' comes in any case.
+   */
+  forwardDynamic(options: DynamicForwardOptions): Forward;
+  forwardDynamic(options: DynamicForwardOptions, callback: Callback<Forward>): void;
+
+  /**
    * Has the SSH server listen on a port or a Unix socket, whose connections are led to a target at
    * this side (`ssh -R`). Logs on if there is no session; done when the server listens, with the
    * {@link Forward}, whose `remotePort` is the real one. For the rest it is a forward like those of
@@ -1112,6 +1275,14 @@ export class SSHTunnel extends EventEmitter {
   /** The connections that exist now. */
   connections(): Connection[];
   connections(callback: Callback<Connection[]>): void;
+
+  /**
+   * What was counted since the tunnel was made, whether anybody listened to events or not. Whoever
+   * asks after a 'disconnected', or after a call that ended a connection, finds it counted. Fails over
+   * nothing.
+   */
+  stats(): TunnelStats;
+  stats(callback: Callback<TunnelStats>): void;
 
   /** Whether the constructor's own local port is bound; also while a lost session is being set up again. */
   readonly listening: boolean;

@@ -4,11 +4,12 @@ const { AsyncResource } = require('node:async_hooks');
 const { EventEmitter } = require('node:events');
 
 const check = require('./lib/arguments.js');
+const channels = require('./lib/channels.js');
 const { readConfig } = require('./lib/config/index.js');
 const { Connection } = require('./lib/connection.js');
 const { Deferred, adopt, binding, create, enqueue, hold, mirror, unhold } = require('./lib/environment.js');
 const { fromNative, invalidArgValue, wouldDeadlock } = require('./lib/errors.js');
-const { Forward, checkLocalForward, checkRemoteForward } = require('./lib/forward.js');
+const { Forward, checkDynamicForward, checkLocalForward, checkRemoteForward } = require('./lib/forward.js');
 const { carry } = require('./lib/sock.js');
 const { SOL_SOCKET, SO_DONTLINGER, SO_LINGER, closesocket, getsockopt, promises, setsockopt } = require('./lib/sockets.js');
 
@@ -47,17 +48,21 @@ const MIRRORED = {
   startListening: 0,
   stopListening: 0,
   forwardLocal: 1,
+  forwardDynamic: 1,
   forwardRemote: 1,
   disconnect: 1,
   shutdown: 0,
   close: 1,
   connections: 0,
+  stats: 0,
 };
 
 class SSHTunnel extends EventEmitter {
   #handle;
   /** How connections reach their tunnel. */
   #ask = (...call) => this.#operation(...call);
+  /** Who subscribed to the channels when that was looked at last. */
+  #subscribed = 0;
   /** By their numbers, those that were stopped or lost included until somebody asks. @type {Map<number, Forward>} */
   #forwards = new Map();
   /** Lists of ends, each of a close() under way. @type {Set<object[]>} */
@@ -181,6 +186,11 @@ class SSHTunnel extends EventEmitter {
     return this.#forward('forwardLocal', callback, () => binding.prepareForward(this.#handle, listen, target));
   }
 
+  forwardDynamic(options, callback) {
+    const { listen, login } = checkDynamicForward(options);
+    return this.#forward('forwardDynamic', callback, () => binding.prepareDynamic(this.#handle, listen, ...login));
+  }
+
   forwardRemote(options, callback) {
     const { listen, target } = checkRemoteForward(options);
     return this.#forward('forwardRemote', callback, () => binding.prepareRemote(this.#handle, listen, target));
@@ -226,6 +236,10 @@ class SSHTunnel extends EventEmitter {
 
   connections(callback) {
     return this.#operation(Method.Connections, 0, callback, (infos) => infos.map((info) => new Connection(info, this.#ask)));
+  }
+
+  stats(callback) {
+    return this.#operation(Method.Stats, 0, callback);
   }
 
   get listening() {
@@ -291,20 +305,32 @@ class SSHTunnel extends EventEmitter {
     const kind = Object.hasOwn(FOLLOWED, event) ? FOLLOWED[event] : undefined;
     if (kind === undefined) return this;
     const awaited = kind === Kind.Disconnected && this.#ends.size > 0;
-    binding.follow(this.#handle, kind, awaited || this.listenerCount(event) > 0);
+    const subscribed = channels.isSubscribed(this.#subscribed, kind);
+    binding.follow(this.#handle, kind, awaited || subscribed || this.listenerCount(event) > 0);
     return this;
   }
 
+  /** Looks who subscribes to the channels: nobody tells when that changes. */
+  #look() {
+    const subscribed = channels.subscribed();
+    if (subscribed === this.#subscribed) return;
+    this.#subscribed = subscribed;
+    for (const event in FOLLOWED) this.#follow(event);
+    for (const kind of channels.SESSIONS) binding.follow(this.#handle, kind, channels.isSubscribed(subscribed, kind));
+  }
+
   #setting(method, argument, callback, convert) {
+    this.#look();
     if (callback === undefined) return convert(binding.call(this.#handle, method, argument, 0));
     return enqueue(this, this.#handle, method, argument, 0, callback, convert);
   }
 
   #operation(method, argument, callback, convert = itself, linger = 0) {
+    this.#look();
     if (callback !== undefined) return enqueue(this, this.#handle, method, argument, linger, callback, convert);
     const outcome = binding.call(this.#handle, method, argument, linger);
     this.#refresh();
-    if (typeof outcome === 'object' && !Array.isArray(outcome)) throw this.#error(outcome);
+    if (outcome?.code !== undefined) throw this.#error(outcome);
     return convert(outcome);
   }
 
@@ -373,6 +399,7 @@ class SSHTunnel extends EventEmitter {
   }
 
   #deliver(kind, number, failure, payload) {
+    this.#look();
     switch (kind) {
       case Kind.HostKey:
         this.#verifyHostKey(number, payload);
@@ -392,11 +419,19 @@ class SSHTunnel extends EventEmitter {
         this.#requestConnection(payload);
         break;
       case Kind.Connection:
+        channels.publishConnection(this, payload);
         this.emit('connection', new Connection(payload, this.#ask));
         break;
       case Kind.Disconnected:
+        channels.publishEnd(this, payload);
         for (const ends of this.#ends) ends.push(payload);
         this.emit('disconnected', payload);
+        break;
+      case Kind.SessionStarted:
+      case Kind.SessionReady:
+      case Kind.SessionLost:
+      case Kind.SessionEnded:
+        channels.publishSession(this, kind, number, failure, payload);
         break;
       case Kind.Reconnecting:
         this.emit('reconnecting', { attempt: number, delay: payload, error: this.#error(failure) });
@@ -449,13 +484,16 @@ class SSHTunnel extends EventEmitter {
     }
   }
 
-  #requestConnection({ connectionId, forwardId, remoteAddress, remotePort }) {
+  #requestConnection({ connectionId, forwardId, remoteAddress, remotePort, forwardHost, forwardPort, forwardPath }) {
     const handle = this.#handle;
     const request = {
       connectionId,
       forwardId,
       remoteAddress,
       remotePort,
+      forwardHost,
+      forwardPort,
+      forwardPath,
       accept: () => binding.answerRequest(handle, connectionId, true),
       reject: () => binding.answerRequest(handle, connectionId, false),
     };

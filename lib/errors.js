@@ -100,6 +100,17 @@ function unwritten(method) {
   );
 }
 
+/**
+ * Nothing works without the addon.
+ * @param {string} platform system, processor, C library and Node.js
+ */
+function noBinary(platform, reason, cause) {
+  const message =
+    `sshtunnel-native has no binary that it can load on ${platform}: ${reason}. Where none fits, build it ` +
+    "from source, with Rust: 'npm ci && npm run build && npm run pack' in a clone, and install both packages";
+  return Object.assign(coded(Error, 'ERR_TUNNEL_NO_BINARY', message), { cause });
+}
+
 /** What this system does not have, by the name that asked for it. */
 function unavailable(name) {
   return coded(Error, 'ERR_FEATURE_UNAVAILABLE_ON_PLATFORM', `${name} is unavailable on this platform`);
@@ -146,6 +157,7 @@ module.exports = {
   fromNative,
   invalidArgType,
   invalidArgValue,
+  noBinary,
   outOfRange,
   systemError,
   unavailable,

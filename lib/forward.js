@@ -4,10 +4,14 @@ const { inspect } = require('node:util');
 
 const check = require('./arguments.js');
 const { binding, mirror } = require('./environment.js');
+const { invalidArgValue } = require('./errors.js');
 
 const { Method } = binding;
 
-const MIRRORED = { stop: 0 };
+/** Bytes of a username, and of a password: one byte of SOCKS 5 says how many. */
+const MOST_PROOF = 255;
+
+const MIRRORED = { stop: 0, stats: 0 };
 
 /** A way through the session that was opened beside the one of the constructor. */
 class Forward {
@@ -16,11 +20,11 @@ class Forward {
 
   /**
    * @param info as the addon gives it
-   * @param {{ ask(method, forwardId, callback): unknown, find(forwardId): object | null }} tunnel
+   * @param {{ ask(method, forwardId, callback, convert?): unknown, find(forwardId): object | null }} tunnel
    */
   constructor({ forwardId, kind, bound, target }, tunnel) {
     const side = kind === 'remote' ? 'remote' : 'local';
-    Object.assign(this, { forwardId, kind }, named(side, bound), named('forward', target));
+    Object.assign(this, { forwardId, kind }, named(side, bound), named('forward', target ?? {}));
     this.#tunnel = tunnel;
     if (side === 'remote' && bound.path === undefined) this.#followPort(bound.port);
   }
@@ -44,6 +48,10 @@ class Forward {
     return this.#tunnel.ask(Method.StopForward, this.forwardId, callback);
   }
 
+  stats(callback) {
+    return this.#tunnel.ask(Method.ForwardStats, this.forwardId, callback, ({ connections }) => connections);
+  }
+
   get promises() {
     this.#promises ??= mirror(this, Forward.prototype, MIRRORED);
     return this.#promises;
@@ -61,6 +69,25 @@ function named(side, { host, port, path }) {
 function checkLocalForward(options) {
   check.checkObject(options, 'options');
   return { listen: checkListen(options), target: checkTarget(options) };
+}
+
+/**
+ * @returns {{ listen: object, login: string[] }} as the addon takes them; the login is a username and a password, or none
+ */
+function checkDynamicForward(options) {
+  const { username, password } = check.checkObject(options, 'options');
+  const listen = checkListen(options);
+  // Both or none.
+  if (username === undefined && password === undefined) return { listen, login: [] };
+  const login = [checkProof(username, 'options.username'), checkProof(password, 'options.password', { secret: true })];
+  return { listen, login };
+}
+
+/** A text as RFC 1929 carries it. */
+function checkProof(value, name, { secret = false } = {}) {
+  check.checkName(value, name, { secret });
+  if (Buffer.byteLength(value) > MOST_PROOF) throw invalidArgValue(name, `must not be longer than ${MOST_PROOF} bytes`, value, { secret });
+  return value;
 }
 
 /**
@@ -108,4 +135,4 @@ function checkTarget({ forwardHost, forwardPort, forwardPath }, checkPath = chec
   };
 }
 
-module.exports = { Forward, checkLocalForward, checkRemoteForward };
+module.exports = { Forward, checkDynamicForward, checkLocalForward, checkRemoteForward };

@@ -152,9 +152,9 @@ export async function connect(place, { read = true, host = '127.0.0.1' } = {}) {
 }
 
 /** Whether nobody listens on a port of this machine. */
-export async function refuses(port) {
+export async function refuses(port, host) {
   try {
-    (await connect(port)).socket.destroy();
+    (await connect(port, { host })).socket.destroy();
     return false;
   } catch (error) {
     if (error.code !== 'ECONNREFUSED') throw error;

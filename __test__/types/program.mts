@@ -18,12 +18,15 @@ import {
   type Connection,
   type ConnectionEnd,
   type ConnectionInfo,
+  type ConnectionStats,
   type Forward,
   type HostKeyInfo,
   type Linger,
   type Reconnecting,
+  type SSHTunnelChannels,
   type SSHTunnelError,
   type SSHTunnelOptions,
+  type TunnelStats,
 } from 'sshtunnel-native';
 
 const options: SSHTunnelOptions = {
@@ -129,10 +132,23 @@ export async function main(): Promise<void> {
     const { l_linger }: Linger = await connection.promises.getLingerOption();
     void l_linger;
   }
+  const { sessions, connections: counts }: TunnelStats = await tunnel.promises.stats();
+  const roundTrip: number | undefined = sessions.roundTrip;
+  const reset: number = tunnel.stats().connections.ended.ECONNRESET ?? counts.closedBy.reset;
+  tunnel.stats((error, stats) => void (error ?? stats.connections.refused.ERR_SSH_OPEN_FAILED));
+  const lost: SSHTunnelChannels['sshtunnel.session.lost'] = { tunnel, sessionId: 1, error: new Error() as SSHTunnelError };
+  // @ts-expect-error messages are frozen
+  lost.sessionId = 2;
+  void [roundTrip, reset, lost];
   const forward: Forward = await tunnel.promises.forwardLocal({ localPath: '/run/a.sock', forwardHost: 'db', forwardPort: 5432 });
   forward.stop((error) => void error);
   await forward.promises.stop();
+  const { accepted }: ConnectionStats = forward.stats();
+  const later: ConnectionStats = await forward.promises.stats();
+  forward.stats((error, { pending }) => void [error, pending, accepted, later]);
   tunnel.forwardLocal({ forwardPath: '/run/b.sock' }, (error, { localPort }) => void [error, localPort]);
+  const { localPort: socksPort, forwardHost: none }: Forward = await tunnel.promises.forwardDynamic({ username: 'u', password: 'p' });
+  tunnel.forwardDynamic({}, (error, { kind }) => void [error, socksPort, none, kind === 'dynamic']);
   const { remoteHost, remotePort = 0 }: Forward = await tunnel.promises.forwardRemote({ remotePort: 0, forwardHost: 'localhost', forwardPort: 80 });
   tunnel.forwardRemote({ remotePath: '/run/c.sock', forwardPath: '/run/d.sock' }, (error, { remotePath }) => void [error, remoteHost, remotePort, remotePath]);
   tunnel.on('forwardError', ({ code }, forwardId) => console.log(code, forwardId.toFixed()));

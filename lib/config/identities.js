@@ -4,7 +4,7 @@
 
 const fs = require('node:fs');
 
-const binding = require('../../binding.js');
+const binding = require('../native.js');
 const { expandPath } = require('./tokens.js');
 
 /** Where no IdentityFile is named, in OpenSSH's order. */

@@ -4,7 +4,7 @@
 
 const net = require('node:net');
 
-const binding = require('../../binding.js');
+const binding = require('../native.js');
 const { MOST_MILLISECONDS } = require('../checks.js');
 const { LEAST_REKEY_BYTES, MOST_REKEY_BYTES } = require('../servers.js');
 const { matchesAny } = require('./syntax.js');

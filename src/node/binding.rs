@@ -1,6 +1,8 @@
 //! The functions that `index.js` and `lib/` call. They trust their arguments: JavaScript has
 //! checked what users gave.
 
+use std::sync::Arc;
+
 use napi::Env;
 use napi::bindgen_prelude::{Either, Either3, Function, Undefined, Unknown};
 use napi_derive::napi;
@@ -13,7 +15,7 @@ use super::events::{Kind, Payload};
 use super::object::Object;
 use super::options::Options;
 use super::shapes::{Dialled, EndpointOption, ForwardInfo};
-use crate::tunnel::Way;
+use crate::tunnel::{Login, Way};
 
 /// Opens the way from the runtime to `dispatch(handle, kind, number, failure, payload)`; once for
 /// each time the module is loaded. Returns the link's number.
@@ -101,7 +103,29 @@ pub fn prepare_forward(
     Ok(environment::find(handle)?.tunnel().prepare(way))
 }
 
-/// The same for a forward whose `listen` is the server's, and whose `target` is here.
+/// As above, for a forward that asks each program where to; with a username and a password, which
+/// `index.js` has checked, only those who know both.
+#[napi(catch_unwind)]
+pub fn prepare_dynamic(
+    handle: u32,
+    listen: EndpointOption,
+    username: Option<String>,
+    password: Option<String>,
+) -> napi::Result<i64> {
+    let (username, password) = (username.map(Zeroizing::new), password.map(Zeroizing::new));
+    let login = match (username, password) {
+        (None, None) => None,
+        (username, password) => {
+            let (username, password) = (username.unwrap_or_default(), password.unwrap_or_default());
+            let login = Login::new(username.as_bytes(), password.as_bytes());
+            Some(Arc::new(login.ok_or_else(|| napi::Error::from_reason("no such login"))?))
+        }
+    };
+    let way = Way::Dynamic { listen: listen.into(), login };
+    Ok(environment::find(handle)?.tunnel().prepare(way))
+}
+
+/// Likewise, for a forward whose `listen` is the server's, and whose `target` is here.
 #[napi(catch_unwind)]
 pub fn prepare_remote(
     handle: u32,

@@ -83,6 +83,7 @@ fn address(error: &Error) -> Option<&str> {
         Error::Listen { address, .. } => Some(address),
         Error::Closed
         | Error::NoForward
+        | Error::UnknownForward(_)
         | Error::ForwardRefused(_)
         | Error::ForwardKept(_)
         | Error::NoConnection(_) => None,

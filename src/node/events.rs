@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-use napi::bindgen_prelude::{Either8, FnArgs, Undefined};
+use napi::bindgen_prelude::{Either9, FnArgs, Undefined};
 use napi_derive::napi;
 use tokio::sync::oneshot;
 
@@ -13,8 +13,9 @@ use super::errors::Failure;
 use super::lock;
 use super::prompts::Prompts;
 use super::shapes::{ConnectionEnd, ConnectionInfo, ForwardInfo, HostKey};
+use super::stats::{Stats, milliseconds};
 use crate::session::{self, HostKeyInfo, Responses};
-use crate::tunnel::{self, Answer, DIALLED, Event, Observer};
+use crate::tunnel::{self, Answer, DIALLED, Event, Observer, SessionStep};
 
 /// What a message is about.
 #[napi]
@@ -46,10 +47,18 @@ pub enum Kind {
     ForwardError,
     /// Attempt `number` to set up the session again follows after the milliseconds in the payload.
     Reconnecting,
+    /// The logon of session `number` begins.
+    SessionStarted,
+    /// Session `number` is up after the milliseconds in the payload.
+    SessionReady,
+    /// Session `number` broke.
+    SessionLost,
+    /// Nothing is left of session `number`.
+    SessionEnded,
 }
 
 /// What comes with a message.
-pub type Payload = Either8<
+pub type Payload = Either9<
     Undefined,
     f64,
     Vec<ConnectionInfo>,
@@ -58,6 +67,7 @@ pub type Payload = Either8<
     HostKey,
     Prompts,
     Vec<ForwardInfo>,
+    Stats,
 >;
 
 /// One call of JavaScript's `dispatch`.
@@ -78,7 +88,7 @@ impl Message {
     pub(super) fn reply(handle: u32, call: f64, outcome: Result<Payload, Failure>) -> Self {
         let (failure, payload) = match outcome {
             Ok(payload) => (None, payload),
-            Err(failure) => (Some(failure), Either8::A(())),
+            Err(failure) => (Some(failure), Either9::A(())),
         };
         Self { handle, kind: Kind::Reply, number: call, failure, payload }
     }
@@ -209,6 +219,23 @@ impl Watcher {
         life.into()
     }
 
+    /// Tells how far a session has come, if anybody wants to hear it.
+    fn tell_session(&self, number: u32, step: SessionStep) {
+        let (kind, payload, error) = match step {
+            SessionStep::Started => (Kind::SessionStarted, Either9::A(()), None),
+            SessionStep::Ready(time) => (Kind::SessionReady, Either9::B(milliseconds(time)), None),
+            SessionStep::Lost(error) => (Kind::SessionLost, Either9::A(()), Some(error)),
+            SessionStep::Ended(error) => (Kind::SessionEnded, Either9::A(()), error),
+        };
+        if !self.is_followed(kind) {
+            return;
+        }
+        match error {
+            Some(error) => self.send_failure(kind, number.into(), &error, payload),
+            None => self.send(kind, number.into(), payload),
+        }
+    }
+
     fn send(&self, kind: Kind, number: f64, payload: Payload) {
         self.link.send(Message::new(self.handle, kind, number, payload));
     }
@@ -222,36 +249,37 @@ impl Watcher {
 impl Observer for Watcher {
     fn event(&self, event: Event) {
         match event {
-            Event::Ready => self.send(Kind::Ready, self.turn(true), Either8::A(())),
-            Event::Listening(_) => self.send(Kind::Listening, self.turn(true), Either8::A(())),
+            Event::Ready => self.send(Kind::Ready, self.turn(true), Either9::A(())),
+            Event::Session { number, step } => self.tell_session(number, step),
+            Event::Listening(_) => self.send(Kind::Listening, self.turn(true), Either9::A(())),
             Event::ConnectionRequest(request) => {
                 lock(&self.questions).requests.insert(request.info.id, request.answer);
-                self.send(Kind::ConnectionRequest, 0.0, Either8::D((&request.info).into()));
+                self.send(Kind::ConnectionRequest, 0.0, Either9::D((&request.info).into()));
             }
             Event::Connection(info) => {
                 if info.forward == DIALLED || self.is_followed(Kind::Connection) {
-                    self.send(Kind::Connection, 0.0, Either8::D((&info).into()));
+                    self.send(Kind::Connection, 0.0, Either9::D((&info).into()));
                 }
             }
             Event::Disconnected(end) => {
                 let asked = lock(&self.questions).requests.remove(&end.id);
                 drop(asked);
                 if end.forward == DIALLED || self.is_followed(Kind::Disconnected) {
-                    self.send(Kind::Disconnected, 0.0, Either8::E(end.into()));
+                    self.send(Kind::Disconnected, 0.0, Either9::E(end.into()));
                 }
             }
             Event::Reconnecting { attempt, delay, error } => {
-                let delay = Either8::B(delay.as_millis() as f64);
+                let delay = Either9::B(delay.as_millis() as f64);
                 self.send_failure(Kind::Reconnecting, attempt.into(), &error, delay);
             }
             Event::SessionError(error) => {
-                self.send_failure(Kind::SessionError, 0.0, &error, Either8::A(()));
+                self.send_failure(Kind::SessionError, 0.0, &error, Either9::A(()));
             }
             Event::ForwardError(id, error) => {
-                self.send_failure(Kind::ForwardError, id as f64, &error, Either8::A(()));
+                self.send_failure(Kind::ForwardError, id as f64, &error, Either9::A(()));
             }
-            Event::Error(error) => self.send_failure(Kind::Error, 0.0, &error, Either8::A(())),
-            Event::Close => self.send(Kind::Close, self.turn(false), Either8::A(())),
+            Event::Error(error) => self.send_failure(Kind::Error, 0.0, &error, Either9::A(())),
+            Event::Close => self.send(Kind::Close, self.turn(false), Either9::A(())),
         }
     }
 
@@ -266,7 +294,7 @@ impl Observer for Watcher {
             return;
         }
         let question = self.ask_about_key(answer);
-        self.send(Kind::HostKey, question, Either8::F(key.into()));
+        self.send(Kind::HostKey, question, Either9::F(key.into()));
     }
 
     fn answer_prompts(&self, prompts: session::Prompts, answer: oneshot::Sender<Responses>) {
@@ -279,6 +307,6 @@ impl Observer for Watcher {
         let number = questions.next();
         questions.prompts.insert(number, answer);
         drop(questions);
-        self.send(Kind::Prompts, number.into(), Either8::G(prompts.into()));
+        self.send(Kind::Prompts, number.into(), Either9::G(prompts.into()));
     }
 }

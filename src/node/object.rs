@@ -147,7 +147,8 @@ impl Object {
                 | Begun::Started(_)
                 | Begun::Forward(_)
                 | Begun::Linger(_)
-                | Begun::List(_) => {
+                | Begun::List(_)
+                | Begun::Stats(_) => {
                     let replies = self.replies.clone();
                     runtime::handle().spawn(async move {
                         let outcome = begun.done().await;

@@ -45,7 +45,7 @@ pub struct ConnectionInfo {
     pub forward_path: Option<String>,
     /// How it will be closed.
     pub linger: LingerOption,
-    /// `requested`, `opening`, `open` or `closing`.
+    /// `negotiating`, `requested`, `opening`, `open` or `closing`.
     pub state: &'static str,
     /// Bytes towards the far side so far.
     pub bytes_up: f64,
@@ -85,6 +85,7 @@ pub struct ConnectionEnd {
 
 /// A port, or a Unix socket.
 #[napi(object)]
+#[derive(Default)]
 pub struct EndpointOption {
     /// A name or an address.
     pub host: Option<String>,
@@ -99,7 +100,7 @@ pub struct EndpointOption {
 pub struct ForwardInfo {
     /// Its number in the tunnel.
     pub forward_id: i64,
-    /// `local` or `remote`.
+    /// `local`, `dynamic` or `remote`.
     pub kind: &'static str,
     /// Where it listens.
     pub bound: EndpointOption,
@@ -172,6 +173,7 @@ impl From<&tunnel::ForwardInfo> for ForwardInfo {
     fn from(info: &tunnel::ForwardInfo) -> Self {
         let (kind, target) = match &info.way {
             Way::Local { target, .. } => ("local", Some(target.into())),
+            Way::Dynamic { .. } => ("dynamic", None),
             Way::Remote { target, .. } => ("remote", Some(target.into())),
         };
         Self {
@@ -189,7 +191,7 @@ impl From<&tunnel::ConnectionInfo> for ConnectionInfo {
         let address = |socket: SocketAddr| (socket.ip().to_string(), socket.port());
         let (remote_address, remote_port) = info.remote.map(address).unzip();
         let (local_address, local_port) = info.local.map(address).unzip();
-        let target = EndpointOption::from(&info.target);
+        let target = info.target.as_ref().map(EndpointOption::from).unwrap_or_default();
         Self {
             connection_id: number(info.id),
             forward_id: info.forward,
@@ -202,6 +204,7 @@ impl From<&tunnel::ConnectionInfo> for ConnectionInfo {
             forward_path: target.path,
             linger: info.linger.into(),
             state: match info.state {
+                ConnectionState::Negotiating => "negotiating",
                 ConnectionState::Requested => "requested",
                 ConnectionState::Opening => "opening",
                 ConnectionState::Open => "open",
@@ -248,7 +251,7 @@ impl From<HostKeyInfo> for HostKey {
     }
 }
 
-/// A count as JavaScript's number: exact up to 2^53, which no connection reaches.
-fn number(count: u64) -> f64 {
+/// A count as JavaScript's number: exact up to 2^53, which nothing here reaches.
+pub(super) fn number(count: u64) -> f64 {
     count as f64
 }

@@ -8,12 +8,13 @@ use super::connection::{Arrival, Connection, Stage};
 use super::driver::Driver;
 use super::ending::{Cause, Report};
 use super::forwards::{DIALLED, Endpoint, Way};
+use super::guests::Guest;
 use super::listener::Accepted;
-use super::{Answer, ConnectionRequest, Error, Event, Settings};
-use crate::backlog::Backlog;
+use super::socks::Verdict;
+use super::{Answer, ConnectionInfo, ConnectionRequest, ConnectionState, Error, Event, Settings};
+use crate::session;
 #[cfg(unix)]
 use crate::stream::Stream;
-use crate::{closing, session};
 
 /// Connections accepted in one turn by one forward.
 const ACCEPTED: usize = 64;
@@ -43,13 +44,15 @@ impl Dial {
         let Self { id, socket, target, settings } = self;
         let stream = Stream::pair(socket).ok()?;
         let (forward, remote, local) = (DIALLED, None, None);
-        Some(Arrival { id, forward, stream, remote, local, target, settings })
+        Some(Arrival { id, forward, stream, remote, local, target, socks: None, settings })
     }
 }
 
 /// What a connection waits for that is not open yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Awaited {
+    /// Its program's word on where to.
+    Request,
     /// Its owner's word.
     Answer,
     /// A session.
@@ -64,6 +67,7 @@ impl Awaited {
     /// What did not come.
     fn name(self) -> &'static str {
         match self {
+            Awaited::Request => "complete SOCKS request",
             Awaited::Answer => "answer to the connection request",
             Awaited::Session => "SSH session",
             Awaited::Target => "connection to the target",
@@ -86,20 +90,26 @@ impl Driver {
 
     fn accept_from(&mut self, forward: i64, cx: &mut Context<'_>, now: Instant) -> bool {
         for accepted in 0..ACCEPTED {
-            let full = !self.has_session() && self.requests.len() + self.held.len() >= MOST_HELD;
+            let waiting = self.guests.len() + self.requests.len() + self.held.len();
+            let full = !self.has_session() && waiting >= MOST_HELD;
             let listener = self.forwards.listener(forward).filter(|_| !full);
             let Some((way, listener)) = listener else { return accepted > 0 };
             match listener.poll_accept(cx, now) {
                 Poll::Pending => return accepted > 0,
-                Poll::Ready(Ok(Accepted { stream, remote, local })) => {
-                    let id = self.shared.next_id();
-                    let settings = *self.shared.settings();
+                Poll::Ready(Ok(accepted)) => {
+                    self.counts.of(forward).accepted += 1;
+                    // Fails only on a socket that is dead already, which the first read will tell.
+                    if self.shared.settings().keep_alive {
+                        let _ = socket2::SockRef::from(&accepted.stream).set_keepalive(true);
+                    }
                     match way {
                         Way::Local { target, .. } => {
                             let target = target.clone();
-                            let arrival =
-                                Arrival { id, forward, stream, remote, local, target, settings };
-                            self.arrived(arrival, now);
+                            self.come(forward, accepted, target, now);
+                        }
+                        Way::Dynamic { login, .. } => {
+                            let login = login.clone();
+                            self.greet(forward, accepted, login, now);
                         }
                         Way::Remote { .. } => unreachable!("the server listens for it"),
                     }
@@ -118,6 +128,7 @@ impl Driver {
     #[cfg(unix)]
     pub(super) fn dial(&mut self, dial: Dial, now: Instant) {
         let Some(arrival) = dial.arrive() else { return };
+        self.count_dialled();
         self.operations.session_wanted = true;
         if self.has_session() {
             self.open(arrival, now);
@@ -131,16 +142,23 @@ impl Driver {
     #[cfg(unix)]
     pub(super) fn undial(&mut self, dial: Dial, cause: Cause) {
         if let Some(arrival) = dial.arrive() {
+            self.count_dialled();
             self.turn_away(arrival, cause);
         }
     }
 
-    fn arrived(&mut self, arrival: Arrival, now: Instant) {
-        let settings = arrival.settings;
-        // Fails only on a socket that is dead already, which the first read will tell.
-        if settings.keep_alive {
-            let _ = socket2::SockRef::from(&arrival.stream).set_keepalive(true);
-        }
+    /// A connection came in whose target is its forward's.
+    fn come(&mut self, forward: i64, accepted: Accepted, target: Endpoint, now: Instant) {
+        let Accepted { stream, remote, local } = accepted;
+        let id = self.shared.next_id();
+        let settings = *self.shared.settings();
+        let socks = None;
+        let arrival = Arrival { id, forward, stream, remote, local, target, socks, settings };
+        self.arrived(arrival, now);
+    }
+
+    /// Asks its owner about a connection, or opens it.
+    pub(super) fn arrived(&mut self, arrival: Arrival, now: Instant) {
         if !self.observer.decides_connections() {
             self.open(arrival, now);
             return;
@@ -227,6 +245,7 @@ impl Driver {
 
     fn is_unanswered(&mut self, id: u64, awaited: Awaited) -> bool {
         match awaited {
+            Awaited::Request => self.guests.get(&id).is_some_and(Guest::is_talking),
             Awaited::Answer => self.requests.contains_key(&id) || self.offers.is_requested(id),
             Awaited::Target => self.offers.is_dialing(id),
             Awaited::Session => self.held.contains_key(&id),
@@ -239,17 +258,18 @@ impl Driver {
     fn give_up(&mut self, id: u64, awaited: Awaited) {
         let cause = Cause::Unanswered(awaited.name());
         match awaited {
-            Awaited::Answer | Awaited::Session | Awaited::Target => {
+            Awaited::Request | Awaited::Answer | Awaited::Session | Awaited::Target => {
                 self.close_connection(id, cause);
             }
             Awaited::Channel(index) => self.refused(index, cause),
         }
     }
 
-    /// Rejects these of the connections that wait for a word or a session.
-    pub(super) fn turn_away_all(&mut self, cause: &Cause, which: impl Fn(&Arrival) -> bool) {
-        let waiting = self.requests.iter().chain(&self.held);
-        let rejected = waiting.filter(|(_, arrival)| which(arrival)).map(|(id, _)| *id);
+    /// Rejects the connections that wait for a word or a session, of these forwards.
+    pub(super) fn turn_away_all(&mut self, cause: &Cause, which: impl Fn(i64) -> bool) {
+        let waiting = self.requests.iter().chain(&self.held).map(|(id, it)| (*id, it.forward));
+        let waiting = waiting.chain(self.guests.iter().map(|(id, guest)| (*id, guest.forward)));
+        let rejected = waiting.filter(|(_, forward)| which(*forward)).map(|(id, _)| id);
         for id in rejected.collect::<Vec<_>>() {
             self.close_connection(id, cause.clone());
         }
@@ -257,8 +277,10 @@ impl Driver {
 
     /// Rejects a connection that has no channel.
     pub(super) fn turn_away(&mut self, arrival: Arrival, cause: Cause) {
+        let verdict = arrival.socks.zip(Verdict::of(&cause));
+        let last_word = verdict.map(|(version, verdict)| version.reply(verdict));
+        let info = ConnectionInfo { state: ConnectionState::Closing, ..arrival.info() };
         let report = Report::of_arrival(&arrival, cause);
-        let outcome = closing::reset(arrival.stream, &Backlog::default(), false);
-        self.ended(report.end(outcome));
+        self.see_off(arrival.stream, &last_word.unwrap_or_default(), info, report);
     }
 }

@@ -11,7 +11,8 @@ use super::connection::Arrival;
 use super::forwards::{ForwardInfo, Way};
 use super::member::Word;
 use super::remote::Errand;
-use super::{ConnectionInfo, Error};
+use super::stats::Present;
+use super::{ConnectionInfo, Error, Stats};
 use crate::linger::Linger;
 
 /// Where the outcome of an operation goes. Nobody may be waiting any more: that is no error.
@@ -47,6 +48,12 @@ pub(super) enum Command {
     Heard(u32, Word),
     /// All members have told their connections, which were asked for.
     Listed(Vec<ConnectionInfo>, Reply<Vec<ConnectionInfo>>),
+    /// Tell what was counted, of the forward with this number or of all.
+    Stats(Option<i64>, Reply<Stats>),
+    /// All members have told what they have, which was asked for.
+    Counted(Vec<Present>, Option<i64>, Reply<Stats>),
+    /// To a member: tell what there is to be counted.
+    Present(Reply<Present>),
     /// To a member: serve this connection.
     Carry(Arrival),
     /// To a member: do this about a forward.
@@ -75,6 +82,9 @@ impl Command {
             | Command::Answer(..)
             | Command::Heard(..)
             | Command::Listed(..)
+            | Command::Stats(..)
+            | Command::Present(_)
+            | Command::Counted(..)
             | Command::Carry(_)
             | Command::Errand(_)
             | Command::Accept(..)

@@ -7,10 +7,12 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::ending::Cause;
+use super::socks::{Verdict, Version};
 use super::{ConnectionInfo, ConnectionState, Endpoint, Settings};
 use crate::attempt::attempt;
 use crate::backlog::Backlog;
 use crate::stream::Stream;
+use crate::sys;
 use socket2::SockRef;
 use ssh_proto::{ChannelId, Client};
 use tokio::io::Interest;
@@ -33,6 +35,8 @@ pub(super) struct Arrival {
     pub(super) local: Option<SocketAddr>,
     /// What the far side is to connect to.
     pub(super) target: Endpoint,
+    /// Which SOCKS its program speaks, if it waits to be told in that whether it is connected.
+    pub(super) socks: Option<Version>,
     /// As they were when it was accepted.
     pub(super) settings: Settings,
 }
@@ -104,6 +108,8 @@ pub(super) struct Connection {
     pub(super) dropped: u64,
     /// How many of these since the last byte was handed to the session.
     pub(super) discarded: u64,
+    /// Bytes that the local program's kernel was known to have when somebody asked last.
+    acknowledged: u64,
     /// When the last byte moved in either direction.
     pub(super) active: Instant,
     /// While it is being closed: when its linger time is over. Set by the table, which sorts by it.
@@ -144,11 +150,21 @@ impl Connection {
             received: 0,
             dropped: 0,
             discarded: 0,
+            acknowledged: 0,
             active: now,
             limit: None,
             queued: false,
             bulk: false,
         }
+    }
+
+    /// Tells a program that asked in SOCKS that it is connected, before anything else. `false`: the
+    /// socket does not take these few bytes, which are the first but for two answers as small.
+    pub(super) fn tell_opened(&mut self) -> bool {
+        let Some(version) = self.arrival.socks.take() else { return true };
+        let answer = version.reply(Verdict::Granted);
+        let written = (&*SockRef::from(&self.arrival.stream)).write(&answer);
+        written.is_ok_and(|count| count == answer.len())
     }
 
     /// Reads once from the local program, straight into the session's packets.
@@ -328,9 +344,25 @@ impl Connection {
         ConnectionInfo {
             state,
             bytes_up: self.sent,
-            bytes_down: self.received - self.backlog.len() as u64 - self.dropped,
+            bytes_down: self.handed(),
             ..self.arrival.info()
         }
+    }
+
+    /// Bytes that the local socket has taken.
+    fn handed(&self) -> u64 {
+        self.received - self.backlog.len() as u64 - self.dropped
+    }
+
+    /// How many of them the local program's kernel has acknowledged: whatever becomes of the
+    /// connection, they count as delivered. Where the system does not tell, as before.
+    pub(super) fn acknowledged(&mut self) -> u64 {
+        if let Ok(unsent) = self.arrival.stream.unsent() {
+            let fin = if self.down == Down::Finished { sys::FIN } else { 0 };
+            let delivered = self.handed().saturating_sub(unsent.saturating_sub(fin) as u64);
+            self.acknowledged = self.acknowledged.max(delivered);
+        }
+        self.acknowledged
     }
 }
 
@@ -341,7 +373,7 @@ impl Arrival {
             forward: self.forward,
             remote: self.remote,
             local: self.local,
-            target: self.target.clone(),
+            target: Some(self.target.clone()),
             linger: self.settings.linger,
             state: ConnectionState::Requested,
             bytes_up: 0,
@@ -377,7 +409,8 @@ pub(super) mod tests {
         let settings = Settings::default();
         let target = Endpoint::Tcp { host: "host".into(), port: 80 };
         let (stream, remote, local) = (stream.into(), Some(remote), Some(local));
-        let arrival = Arrival { id: 1, forward: 0, stream, remote, local, target, settings };
+        let arrival =
+            Arrival { id: 1, forward: 0, stream, remote, local, target, socks: None, settings };
         (Connection::new(arrival, channel, Instant::now()), program)
     }
 

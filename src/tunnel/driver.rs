@@ -15,6 +15,7 @@ use super::arrivals::Awaited;
 use super::command::Command;
 use super::connection::Arrival;
 use super::forwards::Forwards;
+use super::guests::{Guest, Said};
 use super::offers::Offers;
 use super::operations::Operations;
 use super::parting::Parting;
@@ -22,6 +23,7 @@ use super::pool::{Pool, Role};
 use super::ready::ReadyList;
 use super::recovery::Recovery;
 use super::remote::Errand;
+use super::stats::Counts;
 use super::table::Table;
 use super::{Config, ConnectionEnd, Error, Event, Observer, Shared};
 use crate::backlog::Backlog;
@@ -53,6 +55,11 @@ pub(super) struct Driver {
     pub(super) logon: Option<Work<Result<Link, session::Error>>>,
     /// The session once it is up.
     pub(super) link: Option<Link>,
+    /// The number of the session that is logging on here, or is up here; of a member, its tunnel
+    /// keeps it.
+    pub(super) session: Option<u32>,
+    /// The number that the last session got.
+    pub(super) last_session: u32,
     /// What comes after the loss of the session.
     pub(super) recovery: Recovery,
     /// The session's socket on its way out, after the farewell.
@@ -64,6 +71,10 @@ pub(super) struct Driver {
     /// What a member is to do about them when it has taken up its session.
     pub(super) errands: Vec<Errand>,
 
+    /// Connections that have not said yet where to, by their numbers.
+    pub(super) guests: HashMap<u64, Guest>,
+    /// The conversations with them.
+    pub(super) talks: JoinSet<Said>,
     /// Connections that wait for their owner's word, by their numbers.
     pub(super) requests: HashMap<u64, Arrival>,
     /// Connections that wait for a session, by their numbers.
@@ -75,6 +86,8 @@ pub(super) struct Driver {
     pub(super) parting: HashMap<u64, Parting>,
     /// The work of closing them.
     pub(super) closings: JoinSet<ConnectionEnd>,
+    /// What was counted; connections that exist count their bytes themselves.
+    pub(super) counts: Counts,
     /// Whether anything was up since the last `Close` event.
     pub(super) active: bool,
 
@@ -123,16 +136,21 @@ impl Driver {
             operations: Operations::default(),
             logon: None,
             link: None,
+            session: None,
+            last_session: 0,
             recovery: Recovery::new(reconnect),
             farewell: None,
             asked: Vec::new(),
             errands: Vec::new(),
+            guests: HashMap::new(),
+            talks: JoinSet::new(),
             requests: HashMap::new(),
             held: BTreeMap::new(),
             offers: Offers::default(),
             table: Table::default(),
             parting: HashMap::new(),
             closings: JoinSet::new(),
+            counts: Counts::default(),
             active: false,
             ready: Arc::default(),
             queue: VecDeque::new(),
@@ -156,6 +174,7 @@ impl Driver {
         busy |= self.receive(cx, now);
         busy |= self.wake_connections(cx, now);
         busy |= self.accept(cx, now);
+        busy |= self.collect_guests(cx, now);
         busy |= self.send_up(cx, now);
         busy |= self.flush(cx);
         busy |= self.collect_closings(cx);
@@ -186,6 +205,7 @@ impl Driver {
         }
         busy |= self.bind(cx);
         if poll_work(&mut self.farewell, cx).is_some() {
+            self.end_session();
             busy = true;
         }
         busy |= self.collect_dials(cx, now);
@@ -304,7 +324,8 @@ impl Driver {
         for (_, arrival) in self.requests.drain().chain(std::mem::take(&mut self.held)) {
             closing::reset(arrival.stream, &Backlog::default(), false);
         }
-        // A closing that is cut short resets too.
+        // Both that are cut short reset too.
+        self.talks.abort_all();
         self.closings.abort_all();
     }
 

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use ssh_proto::OpenFailure;
 
 use super::connection::{Arrival, Connection, Down, Stage, Up};
+use super::socks::Fault;
 use super::{ClosedBy, ConnectionEnd};
 use crate::closing::{Ended, Outcome};
 use crate::linger::{Ending, Linger};
@@ -37,6 +38,8 @@ pub(super) enum Cause {
     SessionLost(session::Error),
     /// There was none, and it could not be set up.
     NoSession(session::Error),
+    /// The program did not say in SOCKS where to, or not so that it is served.
+    Socks(Fault),
 }
 
 impl Cause {
@@ -53,6 +56,8 @@ impl Cause {
             Cause::Refused(reason, _) => session::open_code(*reason),
             Cause::SessionLost(_) => "ERR_SSH_DISCONNECTED",
             Cause::Unreached(error) | Cause::NoSession(error) => return error.code(),
+            Cause::Socks(fault) if fault.is_about_the_login() => "ERR_TUNNEL_SOCKS_AUTH",
+            Cause::Socks(_) => "ERR_TUNNEL_SOCKS",
         }
         .into()
     }
@@ -81,6 +86,7 @@ impl Cause {
             Cause::SessionLost(error) => format!("the SSH session was lost: {error}"),
             Cause::Unreached(error) => format!("the target could not be reached: {error}"),
             Cause::NoSession(error) => error.to_string(),
+            Cause::Socks(fault) => format!("the local program asked for no connection: {fault}"),
         }
     }
 }
@@ -102,11 +108,11 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn of_arrival(arrival: &Arrival, cause: Cause) -> Self {
-        Self::unopened(arrival.id, arrival.forward, arrival.settings.linger, cause)
+        Self::of_unopened(arrival.id, arrival.forward, arrival.settings.linger, cause)
     }
 
-    /// Of a connection that has come to nothing.
-    pub(super) fn unopened(id: u64, forward: i64, linger: Linger, cause: Cause) -> Self {
+    /// Of a connection that has no channel.
+    pub(super) fn of_unopened(id: u64, forward: i64, linger: Linger, cause: Cause) -> Self {
         Self {
             id,
             forward,
@@ -135,7 +141,9 @@ impl Report {
 
     /// The account, once the socket has ended.
     pub(super) fn end(self, outcome: Outcome) -> ConnectionEnd {
-        let lost_down = self.dropped + outcome.unsent;
+        // What was for the local program before it opened was an answer of SOCKS, and nothing from
+        // the far side.
+        let lost_down = if self.opened { self.dropped + outcome.unsent } else { 0 };
         let whole = lost_down == 0 && outcome.discarded == 0;
         let far_ended = self.down != Down::Flowing;
         let both_ended = far_ended && (self.up == Up::Ended || outcome.peer_finished);
@@ -176,6 +184,7 @@ impl Report {
             forward: self.forward,
             code: cause.code(!self.opened || cut || ending == Ending::Hard),
             reason,
+            opened: self.opened,
             clean,
             closed_by: if graceful { ClosedBy::Graceful } else { ClosedBy::Reset },
             bytes_up: self.sent,

@@ -29,6 +29,9 @@ pub enum Error {
     /// Nothing was said of what to listen for.
     #[error("the tunnel was made without forwardHost")]
     NoForward,
+    /// Nothing is known of a forward with that number.
+    #[error("there is no forward {0}, or it was given up long ago")]
+    UnknownForward(i64),
     /// The server will not listen there.
     #[error("the server refused to listen on {0}")]
     ForwardRefused(String),
@@ -47,7 +50,7 @@ impl Error {
             Error::Session(error) => error.code(),
             Error::Listen { code, .. } => code.clone(),
             Error::Closed => "ERR_TUNNEL_CLOSED".into(),
-            Error::NoForward => "ERR_TUNNEL_NO_FORWARD".into(),
+            Error::NoForward | Error::UnknownForward(_) => "ERR_TUNNEL_NO_FORWARD".into(),
             Error::ForwardRefused(_) | Error::ForwardKept(_) => "ERR_SSH_FORWARD_REFUSED".into(),
             Error::NoConnection(_) => "ERR_TUNNEL_NO_CONNECTION".into(),
         }
@@ -60,6 +63,7 @@ impl Error {
             Error::Listen { syscall, errno, .. } => Some((syscall, *errno)),
             Error::Closed
             | Error::NoForward
+            | Error::UnknownForward(_)
             | Error::ForwardRefused(_)
             | Error::ForwardKept(_)
             | Error::NoConnection(_) => None,

@@ -31,6 +31,14 @@ pub trait Observer: Send + Sync + 'static {
 pub enum Event {
     /// The SSH session is up: logged on, forwarding can begin.
     Ready,
+    /// A session, which this number is given to at the beginning of its logon, has come so far; of
+    /// several, each is told of.
+    Session {
+        /// Counted from 1.
+        number: u32,
+        /// How far.
+        step: SessionStep,
+    },
     /// The forward that the tunnel was made with is bound there and the SSH session is up.
     Listening(Endpoint),
     /// A connection came in and waits for an answer; only where the observer decides.
@@ -58,6 +66,20 @@ pub enum Event {
     Error(Error),
     /// The tunnel holds nothing any more: no port, no connection, no session. It can start again.
     Close,
+}
+
+/// How far a session has come. The last step is always [`SessionStep::Ended`].
+#[derive(Debug)]
+pub enum SessionStep {
+    /// Dialing and logging on begins.
+    Started,
+    /// It is up, so long after that.
+    Ready(Duration),
+    /// It was up, and broke.
+    Lost(Error),
+    /// Nothing is left of it: after this failure of the logon, or this loss; or because nobody wants
+    /// it any more.
+    Ended(Option<Error>),
 }
 
 /// A connection that waits for its owner's word.
@@ -104,6 +126,8 @@ impl Drop for Answer {
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionState {
+    /// Came by a dynamic forward, and has not said yet where to.
+    Negotiating,
     /// Waits for the answer to its [`ConnectionRequest`].
     Requested,
     /// The SSH server was asked to open the far side.
@@ -125,8 +149,8 @@ pub struct ConnectionInfo {
     pub remote: Option<SocketAddr>,
     /// The local address that it connected to; `None`: not by TCP.
     pub local: Option<SocketAddr>,
-    /// What the SSH server connects it to.
-    pub target: Endpoint,
+    /// What the SSH server connects it to; `None` while the program has not said so.
+    pub target: Option<Endpoint>,
     /// The LINGER structure that it will be closed by: as it was accepted with, if nobody changed it.
     pub linger: Linger,
     /// Where it stands.
@@ -157,6 +181,8 @@ pub struct ConnectionEnd {
     pub code: Cow<'static, str>,
     /// The same for people to read.
     pub reason: String,
+    /// Whether it had been open from end to end.
+    pub opened: bool,
     /// Whether both directions reached their end of stream with every byte delivered.
     pub clean: bool,
     /// What the local program saw.

@@ -16,7 +16,7 @@ use super::driver::{Driver, Work};
 use super::ending::Cause;
 use super::listener::{Listener, listen};
 use super::remote::Remote;
-use super::{Error, Event, Shared};
+use super::{Error, Event, Login, Shared};
 
 /// The number of the forward that a tunnel is made with.
 pub const OWN: i64 = 0;
@@ -56,6 +56,13 @@ pub enum Way {
         /// What the SSH server is asked to connect to.
         target: Endpoint,
     },
+    /// What connects here says in SOCKS where to.
+    Dynamic {
+        /// As above.
+        listen: Endpoint,
+        /// What it has to prove; `None`: nothing.
+        login: Option<Arc<Login>>,
+    },
     /// What connects at the server is led to one target here.
     Remote {
         /// Where the SSH server is asked to listen.
@@ -69,7 +76,9 @@ impl Way {
     /// Where it listens, at this side or at the server's.
     pub(super) fn listen(&self) -> &Endpoint {
         match self {
-            Self::Local { listen, .. } | Self::Remote { listen, .. } => listen,
+            Self::Local { listen, .. }
+            | Self::Dynamic { listen, .. }
+            | Self::Remote { listen, .. } => listen,
         }
     }
 }
@@ -109,7 +118,7 @@ enum Stage {
 impl Forward {
     fn new(way: Way) -> Self {
         let stage = match &way {
-            Way::Local { .. } => Stage::Waiting,
+            Way::Local { .. } | Way::Dynamic { .. } => Stage::Waiting,
             Way::Remote { listen, .. } => Stage::Remote(Remote::new(listen.clone())),
         };
         Self { way, stage, waiting: Vec::new() }
@@ -182,7 +191,7 @@ impl Forwards {
     pub(super) fn target(&self, id: i64) -> Option<Endpoint> {
         match &self.table.get(&id)?.way {
             Way::Remote { target, .. } => Some(target.clone()),
-            Way::Local { .. } => None,
+            Way::Local { .. } | Way::Dynamic { .. } => None,
         }
     }
 
@@ -300,6 +309,7 @@ impl Driver {
     pub(super) fn start_forward(&mut self, id: i64, way: Way, reply: Reply<ForwardInfo>) {
         let forward = self.forwards.table.entry(id).or_insert_with(|| Forward::new(way));
         forward.waiting.push(reply);
+        self.counts.begin(id, |id| self.forwards.table.contains_key(&id));
         if self.has_session() { self.begin_forwards(Instant::now()) } else { self.log_on() }
     }
 
@@ -362,12 +372,12 @@ impl Driver {
     /// with those that were not accepted, and sets up none that nobody else wants.
     pub(super) fn forsake(&mut self, id: i64, cause: &Cause) {
         if self.recovery.is_under_way() {
-            self.turn_away_all(cause, |arrival| arrival.forward == id);
+            self.turn_away_all(cause, |forward| forward == id);
         }
         if !self.operations.session_wanted && self.forwards.is_empty() {
             self.recovery.cancel();
             if self.operations.connecting.is_empty() && self.held.is_empty() {
-                self.logon = None;
+                self.abandon_logon();
             }
         }
     }

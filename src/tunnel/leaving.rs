@@ -101,7 +101,7 @@ impl Driver {
         }
         self.recovery.cancel();
         if self.held.is_empty() {
-            self.logon = None;
+            self.abandon_logon();
         }
     }
 
@@ -222,7 +222,8 @@ impl Driver {
 
     /// Whether no connection is left in any state.
     fn is_empty(&self) -> bool {
-        self.requests.is_empty()
+        self.talks.is_empty()
+            && self.requests.is_empty()
             && self.held.is_empty()
             && self.offers.is_empty()
             && self.table.is_empty()
@@ -233,18 +234,18 @@ impl Driver {
     fn ids(&self) -> Vec<u64> {
         let waiting =
             self.requests.keys().chain(self.held.keys()).chain(self.parting.keys()).copied();
-        let waiting = waiting.chain(self.offers.ids());
+        let waiting = waiting.chain(self.guests.keys().copied()).chain(self.offers.ids());
         waiting.chain(self.table.iter().map(|(_, connection)| connection.arrival.id)).collect()
     }
 
     fn log_off(&mut self) {
-        if let Role::Pool(pool) = &mut self.role {
-            pool.abandon_logons();
+        self.abandon_logons();
+        if let Role::Pool(pool) = &self.role {
             pool.leave("shutdown");
             self.shared.ready.store(false, Ordering::Release);
         }
         // Whoever waited for it has given up.
-        self.logon = None;
+        self.abandon_logon();
         let Some(link) = self.link.take() else { return };
         self.shared.ready.store(false, Ordering::Release);
         self.lose_forwards(None, &session::Error::no_session());

@@ -15,7 +15,7 @@ use super::connection::Arrival;
 use super::driver::Driver;
 use super::load::Load;
 use super::pool::Role;
-use super::{Config, Event, Observer, Settings, Shared};
+use super::{Config, ConnectionEnd, Event, Observer, Settings, Shared};
 use crate::runtime::Place;
 use crate::session::{self, HostKeyInfo, Link, Prompts, Responses};
 
@@ -28,8 +28,8 @@ pub(super) enum Word {
     Back(Arrival),
     /// The server has said this about the forward with this number.
     Forward(i64, ForwardEvent),
-    /// The connection with this number has ended, and its owner was told.
-    Ended(u64),
+    /// A connection has ended, and its owner was told.
+    Ended(Box<ConnectionEnd>),
     /// A request for a connection that is not here any more.
     Unknown(Box<Command>),
     /// Nothing is left, neither connection nor session.
@@ -104,14 +104,15 @@ impl Observer for Member {
         match event {
             Event::Connection(_) => self.observer.event(event),
             Event::Disconnected(end) => {
-                let id = end.id;
+                let told = Box::new(end.clone());
                 self.observer.event(Event::Disconnected(end));
-                self.tell(Word::Ended(id));
+                self.tell(Word::Ended(told));
             }
             Event::Close => self.tell(Word::Over),
             // It was up before it came here, its loss was told before its connections ended, and
             // all the rest is the tunnel's.
             Event::Ready
+            | Event::Session { .. }
             | Event::Error(_)
             | Event::SessionError(_)
             | Event::ForwardError(..)

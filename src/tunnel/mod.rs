@@ -10,8 +10,10 @@
 //! - `sessions`: several sessions instead of one; `pool`: which there are; `member`: the task of one;
 //!   `load`: what it has to do.
 //! - `connection`, `table`: the connections; `ending`: why one ends and the account of it.
-//! - `forwards`: the ways in; `listener`: a local port; `remote`: those at the server; `offers`: the
-//!   connections that come by them; `ready`: who has something to do.
+//! - `forwards`: the ways in; `listener`: a local port; `guests`, `socks`: who says there where to;
+//!   `remote`: those at the server; `offers`: the connections that come by them; `ready`: who has
+//!   something to do.
+//! - `stats`: what is counted.
 
 mod arrivals;
 mod command;
@@ -22,6 +24,7 @@ mod error;
 mod events;
 mod flow;
 mod forwards;
+mod guests;
 mod leaving;
 mod listener;
 mod load;
@@ -35,15 +38,19 @@ mod recovery;
 mod remote;
 mod sessions;
 mod settings;
+mod socks;
+mod stats;
 mod table;
 
 pub use error::Error;
 pub use events::{
     Answer, ClosedBy, ConnectionEnd, ConnectionInfo, ConnectionRequest, ConnectionState, Event,
-    Observer,
+    Observer, SessionStep,
 };
 pub use forwards::{DIALLED, Endpoint, ForwardInfo, OWN, Way};
 pub use settings::{Config, Settings};
+pub use socks::Login;
+pub use stats::{Bytes, ConnectionStats, SessionStats, Stats};
 
 use std::collections::{BTreeMap, HashMap};
 #[cfg(unix)]
@@ -258,6 +265,13 @@ impl Tunnel {
     /// The connections that exist now, those that are being closed included.
     pub fn connections(&self) -> Pending<Vec<ConnectionInfo>> {
         self.operation(Command::Connections)
+    }
+
+    /// What was counted since the tunnel was made; with a forward's number, of the connections that
+    /// came by it alone. Fails with [`Error::UnknownForward`] if that one was never started, or
+    /// given up long ago.
+    pub fn stats(&self, forward: Option<i64>) -> Pending<Stats> {
+        self.operation(|reply| Command::Stats(forward, reply))
     }
 
     /// How a connection will be closed, or is being closed.

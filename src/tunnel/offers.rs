@@ -49,7 +49,7 @@ impl Offer {
             forward: self.forward,
             remote: self.remote,
             local: None,
-            target: self.target.clone(),
+            target: Some(self.target.clone()),
             linger: self.settings.linger,
             state: match self.dial {
                 None => ConnectionState::Requested,
@@ -61,7 +61,7 @@ impl Offer {
     }
 
     fn end(&self, cause: Cause) -> super::ConnectionEnd {
-        let report = Report::unopened(self.id, self.forward, self.settings.linger, cause);
+        let report = Report::of_unopened(self.id, self.forward, self.settings.linger, cause);
         let ended = Ended::Reset;
         report.end(Outcome { ended, unsent: 0, discarded: 0, peer_finished: false })
     }
@@ -126,6 +126,7 @@ impl Driver {
         now: Instant,
     ) {
         let Some(target) = self.forwards.target(forward) else { return };
+        self.counts.of(forward).accepted += 1;
         let (id, settings) = (self.shared.next_id(), *self.shared.settings());
         let offer = Offer { id, forward, home, channel, remote, target, settings, dial: None };
         if !self.observer.decides_connections() {
@@ -182,7 +183,8 @@ impl Driver {
             let _ = socket.set_keepalive(true);
         }
         let local = socket.local_addr().ok().and_then(|address| address.as_socket());
-        let arrival = Arrival { id, forward, stream, remote, local, target, settings };
+        let socks = None;
+        let arrival = Arrival { id, forward, stream, remote, local, target, socks, settings };
         match (home, &mut self.role) {
             (Some(number), Role::Pool(pool)) => {
                 if let Some(arrival) = pool.accept(number, arrival, channel) {

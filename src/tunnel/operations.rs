@@ -10,6 +10,7 @@ use super::connection::Arrival;
 use super::driver::Driver;
 use super::ending::Cause;
 use super::forwards::{ForwardInfo, Way};
+use super::guests::Guest;
 use super::leaving::Leaving;
 use super::member::Word;
 use super::pool::Role;
@@ -112,6 +113,13 @@ impl Driver {
             (Command::Answer(id, accept), _) => self.answered(id, accept, now),
             (Command::Heard(number, word), _) => self.heard(number, word, now),
             (Command::Listed(infos, reply), _) => self.listed(infos, reply),
+            (Command::Stats(forward, reply), _) => self.tell_stats(forward, reply),
+            (Command::Counted(present, forward, reply), _) => {
+                self.counted(&present, forward, reply);
+            }
+            (Command::Present(reply), _) => {
+                let _ = reply.send(Ok(self.present()));
+            }
             (Command::Carry(arrival), _) => self.carry(arrival, now),
             (Command::Leave(method), _) => self.leave(method),
         }
@@ -157,9 +165,9 @@ impl Driver {
             .map(|arrival| ConnectionInfo { state: ConnectionState::Opening, ..arrival.info() });
         let open = self.table.iter().map(|(_, connection)| connection.info());
         let parting = self.parting.values().map(|parting| parting.info.clone());
-        let offered = self.offers.infos();
-        let all = requested.chain(held).chain(open).chain(parting).chain(offered);
-        let mut infos: Vec<_> = all.collect();
+        let guests = self.guests.values().map(Guest::info);
+        let waiting = guests.chain(requested).chain(held).chain(self.offers.infos());
+        let mut infos: Vec<_> = waiting.chain(open).chain(parting).collect();
         infos.sort_by_key(|info| info.id);
         infos
     }

@@ -64,10 +64,12 @@ impl Recovery {
         }
     }
 
-    fn begin(&mut self) {
+    /// A logon begins; returns whether it is to bring a lost session back.
+    fn begin(&mut self) -> bool {
         if self.is_under_way() {
             self.outage = Outage::Trying;
         }
+        self.is_under_way()
     }
 
     fn next(&mut self, error: &session::Error, now: Instant) -> Option<Attempt> {
@@ -93,7 +95,8 @@ impl Driver {
     /// Begins a logon. One that waits for its time begins at once: somebody asks for it.
     pub(super) fn log_on(&mut self) {
         if self.logon.is_none() {
-            self.recovery.begin();
+            self.counts.sessions.reconnect_attempts += u64::from(self.recovery.begin());
+            self.session = Some(self.begin_session());
             self.logon = Some(Box::pin(log_on(&self.config, &self.observer)));
         }
     }
@@ -102,6 +105,9 @@ impl Driver {
         match outcome {
             Ok(link) => self.is_up(link, now),
             Err(error) => {
+                if let Some(number) = self.session.take() {
+                    self.session_failed(number, &error);
+                }
                 let failure = error.clone().into();
                 self.forwards.fail(&failure);
                 answer_all(&mut self.operations.connecting, &Err(failure));
@@ -138,10 +144,13 @@ impl Driver {
         self.lose_forwards(None, &error);
         if matches!(self.operations.leaving, Leaving::Confirming { .. }) {
             // Nobody needs it any more.
-            return;
+            return self.end_session();
         }
         if let Some(member) = self.role.member() {
             member.tell(Word::Lost(error.clone()));
+        }
+        if let Some(number) = self.session.take() {
+            self.session_is_lost(number, &error);
         }
         self.forwards.fail(&error.clone().into());
         self.recover(error, Instant::now());
@@ -163,6 +172,20 @@ impl Driver {
             }
             None => Event::Error(error),
         });
+    }
+
+    /// Gives up on a logon that is under way.
+    pub(super) fn abandon_logon(&mut self) {
+        if self.logon.take().is_some() {
+            self.end_session();
+        }
+    }
+
+    /// The session that is told of here was ended, or its logon given up.
+    pub(super) fn end_session(&mut self) {
+        if let Some(number) = self.session.take() {
+            self.session_is_over(number);
+        }
     }
 
     /// The session's socket failed.
