@@ -1,6 +1,7 @@
 /// <reference types="node" />
 
 import { EventEmitter } from 'node:events';
+import { Agent, AgentOptions } from 'node:https';
 import { Server, Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 
@@ -501,18 +502,18 @@ export interface ConnectionInfo {
   /** Its number, unique within the tunnel, counted from 1. */
   connectionId: number;
   /**
-   * What it came by: 0 for the constructor's own `forwardHost` and `forwardPort`, otherwise the
-   * {@link Forward.forwardId} of a forward.
+   * What it came by: 0 for the constructor's own `forwardHost` and `forwardPort`, -1 for
+   * {@link SSHTunnel.dial}, otherwise the {@link Forward.forwardId} of a forward.
    */
   forwardId: number;
   /**
-   * The program that connected to the local port; absent on a Unix socket. By a remote forward: the
-   * one that connected at the server, in the server's words; absent if they are no address.
+   * The program that connected to the local port; absent on a Unix socket, and where it was
+   * dialled. By a remote forward: the one that connected at the server, in the server's words; absent if they are no address.
    */
   remoteAddress?: string;
   remotePort?: number;
   /**
-   * The local address that it connected to; absent on a Unix socket. By a remote forward: from which
+   * The local address that it connected to; absent likewise. By a remote forward: from which
    * address of this machine the target was connected to, absent until it is.
    */
   localAddress?: string;
@@ -689,6 +690,57 @@ export interface Forward {
 export interface ForwardPromises {
   stop(): Promise<void>;
   stats(): Promise<ConnectionStats>;
+}
+
+/** What to connect to, for {@link SSHTunnel.dial}. */
+export interface DialOptions {
+  /** The host that the SSH server connects to, as the server knows it. */
+  host?: string | undefined;
+  /** The port of that host, 1 to 65535. */
+  port?: number | undefined;
+  /** A Unix socket of the server's machine in place of both. */
+  path?: string | undefined;
+  /** As of net.Socket: whether the socket stays open for writing when the far side has ended. Default: `false`. */
+  allowHalfOpen?: boolean | undefined;
+}
+
+/**
+ * The program's end of a connection through the tunnel: a net.Socket whose bytes no port and no other
+ * program has to do with. What is not said here is as of any net.Socket: 'connect' comes when the far
+ * side is open, what is written before waits for that, and the system's buffers hold back whoever is
+ * faster than the other side. It keeps the process running like any other; `timeout` and the like are
+ * its own, and the tunnel's `idleTimeout` counts as well.
+ *
+ * **Errors.** What cannot be opened is an 'error' with the code of {@link ConnectionEnd.code}
+ * (`'ERR_SSH_OPEN_...'`, `'ERR_SSH_DISCONNECTED'`, `'ETIMEDOUT'`, `'ECONNABORTED'`), or of the logon
+ * that failed. A connection that is cut later is ECONNRESET (`syscall` 'read', its `cause` has the
+ * code and the reason), after all that was delivered is read, or at once where it is hard. An 'end'
+ * is always the true end of the stream. A connection that is cut waits for the program to read, as
+ * long as its Linger says.
+ */
+export interface TunnelSocket extends Socket {
+  /** The number of its connection, which all methods and events of the tunnel know it by. */
+  readonly connectionId: number;
+  /** How its connection will be closed; see {@link Connection}. */
+  getLinger(): boolean;
+  getLinger(callback: Callback<boolean>): void;
+  setLinger(linger: boolean): void;
+  setLinger(linger: boolean, callback: Callback): void;
+  /**
+   * Closes the connection by its Linger, as {@link SSHTunnel.disconnect} does, and then the socket,
+   * with 'close'. Nothing more is read: what still comes is thrown away.
+   *
+   * - Graceful: all that `write()` has accepted is delivered, and then the far side gets the end of the
+   *   stream. It takes as long as the far side takes to read.
+   * - Hard: what is under way is dropped, and the connection reset before the socket closes; it is
+   *   reported as ECONNABORTED, never as an end.
+   * - Bounded: gracefully for at most `l_linger` seconds from the call (a second more for the
+   *   rounding), then hard.
+   * - Before 'connect': the connection is given up, and nothing that was written is sent.
+   */
+  destroy(error?: Error): this;
+  /** Closes the connection hard, whatever its Linger; before 'connect', as `destroy()`. */
+  resetAndDestroy(): this;
 }
 
 /** How a connection ended, and what became of its bytes. */
@@ -1012,6 +1064,9 @@ export interface SSHTunnelPromises {
   forwardLocal(options: LocalForwardOptions): Promise<Forward>;
   forwardDynamic(options: DynamicForwardOptions): Promise<Forward>;
   forwardRemote(options: RemoteForwardOptions): Promise<Forward>;
+  /** Resolves when the socket is open; what would be its 'error' until then is the rejection. */
+  dial(host: string, port: number): Promise<TunnelSocket>;
+  dial(options: DialOptions): Promise<TunnelSocket>;
   disconnect(connectionId: number): Promise<void>;
   shutdown(): Promise<void>;
   close(options?: CloseOptions): Promise<ConnectionEnd[]>;
@@ -1215,6 +1270,27 @@ export class SSHTunnel extends EventEmitter {
    */
   forwardRemote(options: RemoteForwardOptions): Forward;
   forwardRemote(options: RemoteForwardOptions, callback: Callback<Forward>): void;
+
+  /**
+   * Opens a connection through the tunnel for the program itself, without a local port. Returns the
+   * socket at once, which is connected later, as by `net.connect()`. Logs on first if there is no
+   * session, and the session stays then as after {@link SSHTunnel.connect}; with
+   * {@link SSHTunnelOptions.reconnect} it waits for a lost one. Its connection has events, numbers,
+   * settings and closing rules like any other (`forwardId` is -1), but no 'connectionRequest'.
+   *
+   * While there are such sockets, `shutdown()`, and `disconnect()` of one, are refused without a
+   * callback, with ERR_TUNNEL_WOULD_DEADLOCK: this thread has to read what comes. Bad arguments
+   * throw as everywhere. Not on Windows: Error ERR_FEATURE_UNAVAILABLE_ON_PLATFORM.
+   */
+  dial(host: string, port: number): TunnelSocket;
+  dial(options: DialOptions): TunnelSocket;
+
+  /**
+   * An agent for `http` and `https` alike whose connections are dialled through the tunnel: their hosts
+   * and ports, or `socketPath`, are those that the SSH server knows. `options` are those of https.Agent
+   * (keepAlive, maxSockets, ...), as are the agent's methods.
+   */
+  agent(options?: AgentOptions): Agent;
 
   /** The forwards that are open now, without the constructor's own; in the order of their opening. */
   forwards(): Forward[];

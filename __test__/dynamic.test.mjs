@@ -176,6 +176,7 @@ for (const linger of [true, false, { l_onoff: 1, l_linger: 5 }]) {
     const failed = { code: 'ERR_SSH_OPEN_CONNECT_FAILED' };
     await assertRefused(dynamic, ['127.0.0.1', refusing.port], REFUSED, failed);
     await assertRefused(dynamic, ['nowhere.invalid', 80], HOST_UNREACHABLE, failed);
+    await assertRefused(dynamic, ['224.0.0.1', 80], FAILED, failed); // no TCP goes there, and sshd has no words for it
     await assertRefused(dynamic, ['127.0.0.1', refusing.port, { behind: 'eager' }], REFUSED, { ...failed, droppedUp: 5 });
     const older = await connectSocks(dynamic.port);
     older.socket.write(request4('127.0.0.1', refusing.port));

@@ -162,6 +162,12 @@ test('import', async () => {
   assert.equal(printed, 'true true\ntrue true\n');
 });
 
+test('the command', async () => {
+  const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+  const printed = await succeed(join(project, 'node_modules', '.bin', 'sshtunnel'), ['--version'], { cwd: project });
+  assert.equal(printed, `sshtunnel ${version}\n`);
+});
+
 test('import gives the same names as require', async () => {
   const printed = await runInProject('names.mjs', `
     import { createRequire } from 'node:module';
@@ -217,8 +223,8 @@ tunnel.setLinger('yes');
 tunnel.setLinger();
 // @ts-expect-error no such option
 new SSHTunnel({ host: 'h', forwardHost: 'f', forwardPort: 1, nonsense: 1 });
-// @ts-expect-error the target is needed
-new SSHTunnel({ host: 'h' });
+// @ts-expect-error the server is needed
+new SSHTunnel({ forwardHost: 'f', forwardPort: 1 });
 
 tunnel.on('connection', (info: ConnectionInfo) => info.connectionId.toFixed());
 tunnel.on('disconnected', (end: ConnectionEnd) => {

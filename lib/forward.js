@@ -95,7 +95,7 @@ function checkProof(value, name, { secret = false } = {}) {
  */
 function checkRemoteForward(options) {
   check.checkObject(options, 'options');
-  return { listen: checkRemoteListen(options), target: checkTarget(options, check.checkSocketPath) };
+  return { listen: checkRemoteListen(options), target: checkTarget(options, undefined, check.checkSocketPath) };
 }
 
 /** Where the server is to listen: a port of the names and addresses that it knows, or a Unix socket. */
@@ -123,16 +123,16 @@ function checkListen({ localHost, localPort, localPath }) {
   };
 }
 
-/** What to connect to at the other side: a port of a host, or a Unix socket. */
-function checkTarget({ forwardHost, forwardPort, forwardPath }, checkPath = check.checkPath) {
-  if (forwardPath !== undefined) {
-    check.checkAlone({ forwardHost, forwardPort }, 'forwardPath');
-    return { path: checkPath(forwardPath, 'options.forwardPath') };
+/** What to connect to at the other side: a port of a host, or a Unix socket; in options of these names. */
+function checkTarget(options, [host, port, path] = ['forwardHost', 'forwardPort', 'forwardPath'], checkPath = check.checkPath) {
+  if (options[path] !== undefined) {
+    check.checkAlone({ [host]: options[host], [port]: options[port] }, path);
+    return { path: checkPath(options[path], `options.${path}`) };
   }
   return {
-    host: check.checkName(forwardHost, 'options.forwardHost'),
-    port: check.checkInteger(forwardPort, 'options.forwardPort', 1, check.MOST_SHORT),
+    host: check.checkName(options[host], `options.${host}`),
+    port: check.checkInteger(options[port], `options.${port}`, 1, check.MOST_SHORT),
   };
 }
 
-module.exports = { Forward, checkDynamicForward, checkLocalForward, checkRemoteForward };
+module.exports = { Forward, checkDynamicForward, checkLocalForward, checkRemoteForward, checkTarget };

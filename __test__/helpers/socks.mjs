@@ -46,7 +46,7 @@ export function request4(host, port, { command = 1, user = 'me' } = {}) {
   return Buffer.concat([Buffer.of(4, command), portBytes(port), Buffer.from(address), Buffer.from(`${user}\0${name}`)]);
 }
 
-/** The 16 bytes of an address, whose `::` stands at its start if it has one. */
+/** The 16 bytes of an address that begins with `::`. */
 function ipv6(host) {
   const words = host.replace(/^::/, '').split(':').filter(Boolean).map((word) => parseInt(word, 16));
   const bytes = Buffer.alloc(16);

@@ -1,5 +1,6 @@
 // Never run: `tsc` reads it. What must not compile stands behind @ts-expect-error.
 import { once } from 'node:events';
+import { get } from 'node:http';
 import type { Server } from 'node:http';
 import type { TLSSocket } from 'node:tls';
 
@@ -26,6 +27,7 @@ import {
   type SSHTunnelChannels,
   type SSHTunnelError,
   type SSHTunnelOptions,
+  type TunnelSocket,
   type TunnelStats,
 } from 'sshtunnel-native';
 
@@ -153,6 +155,11 @@ export async function main(): Promise<void> {
   tunnel.forwardRemote({ remotePath: '/run/c.sock', forwardPath: '/run/d.sock' }, (error, { remotePath }) => void [error, remoteHost, remotePort, remotePath]);
   tunnel.on('forwardError', ({ code }, forwardId) => console.log(code, forwardId.toFixed()));
   for (const { forwardId, kind, listening } of tunnel.forwards()) void [forwardId.toFixed(), kind === 'local', listening];
+  const socket: TunnelSocket = tunnel.dial('db', 5432);
+  socket.setLinger(false, () => socket.destroy());
+  const dialled: TunnelSocket = await tunnel.promises.dial({ path: '/run/b.sock', allowHalfOpen: true });
+  dialled.resetAndDestroy().connectionId.toFixed();
+  get('http://a/', { agent: tunnel.agent({ keepAlive: true }) });
   await tunnel.promises.setLingerOption({ l_onoff: 0, l_linger: 0 });
   const ends: ConnectionEnd[] = await tunnel.close({ timeout: 1000 });
   tunnel.close((error, ends) => void [error, ends.map(({ clean }) => clean)]);

@@ -108,12 +108,12 @@ impl From<&ConnectionEnd> for Bytes {
 impl ConnectionStats {
     /// Those that are open now, or are being closed after that.
     pub fn open(&self) -> u64 {
-        self.opened + self.unopened - self.ended.values().sum::<u64>()
+        (self.opened + self.unopened).saturating_sub(self.ended.values().sum())
     }
 
     /// Those that came in, have not ended, and were not open yet.
     pub fn pending(&self) -> u64 {
-        self.accepted - self.opened - self.unopened
+        self.accepted.saturating_sub(self.opened + self.unopened)
     }
 
     /// Those that ended in such a way that `holds` for its code.

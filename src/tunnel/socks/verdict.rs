@@ -100,6 +100,9 @@ fn unreached(text: &str) -> Verdict {
         "timeout",
         "etimedout",
     ];
+    /// What OpenSSH (9.2) says when connect(2) fails at once, mostly for want of a way to the network.
+    /// A refusal is never among that: it takes an answer.
+    const AT_ONCE: &str = "open failed";
     const NETWORK: &[&str] = &["network is unreachable", "network is down", "enetunreach"];
 
     let text = text.to_ascii_lowercase();
@@ -108,6 +111,8 @@ fn unreached(text: &str) -> Verdict {
         Verdict::NetworkUnreachable
     } else if says(HOST) {
         Verdict::HostUnreachable
+    } else if text == AT_ONCE {
+        Verdict::Failed
     } else {
         Verdict::Refused
     }
@@ -129,7 +134,7 @@ mod tests {
             (5, "Connection refused"),
             (5, "connect to 127.0.0.1 port 1: ECONNREFUSED"),
             (5, "Connect failed"),
-            (5, "open failed"),
+            (1, "open failed"),
             (5, ""),
             (4, "Name or service not known"),
             (4, "Temporary failure in name resolution"),
