@@ -210,6 +210,7 @@ class SSHTunnel extends EventEmitter {
 
   dial(host, port) {
     const wanted = checkDial(host, port);
+    this.#look();
     this.#prepareLogon('dial', nothing);
     const socket = dial(this.#handle, wanted, this.#ask);
     this.#dialled.set(socket.connectionId, socket);
