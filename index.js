@@ -11,7 +11,7 @@ const { Connection } = require('./lib/connection.js');
 const { checkDial, dial, ended, opened } = require('./lib/dial.js');
 const { Deferred, adopt, binding, create, enqueue, hold, mirror, unhold } = require('./lib/environment.js');
 const { fromNative, invalidArgValue, wouldDeadlock } = require('./lib/errors.js');
-const { Forward, checkDynamicForward, checkLocalForward } = require('./lib/forward.js');
+const { Forward, checkDynamicForward, checkLocalForward, checkRemoteForward } = require('./lib/forward.js');
 const { carry } = require('./lib/sock.js');
 const { SOL_SOCKET, SO_DONTLINGER, SO_LINGER, closesocket, getsockopt, promises, setsockopt } = require('./lib/sockets.js');
 
@@ -52,6 +52,7 @@ const MIRRORED = {
   stopListening: 0,
   forwardLocal: 1,
   forwardDynamic: 1,
+  forwardRemote: 1,
   disconnect: 1,
   shutdown: 0,
   close: 1,
@@ -195,9 +196,14 @@ class SSHTunnel extends EventEmitter {
     return this.#forward('forwardDynamic', callback, () => binding.prepareDynamic(this.#handle, listen, ...login));
   }
 
+  forwardRemote(options, callback) {
+    const { listen, target } = checkRemoteForward(options);
+    return this.#forward('forwardRemote', callback, () => binding.prepareRemote(this.#handle, listen, target));
+  }
+
   forwards() {
     for (const id of this.#forwards.keys()) {
-      if (!this.#isBound(id)) this.#forwards.delete(id);
+      if (binding.forward(this.#handle, id) === null) this.#forwards.delete(id);
     }
     return [...this.#forwards.values()];
   }
@@ -360,14 +366,10 @@ class SSHTunnel extends EventEmitter {
     if (callback !== undefined && !(callback instanceof Deferred)) check.checkFunction(callback, 'callback');
     this.#prepareLogon(method, callback);
     return this.#operation(Method.StartForward, prepare(), callback, ([info]) => {
-      const forward = new Forward(info, { ask: this.#ask, isBound: (id) => this.#isBound(id) });
+      const forward = new Forward(info, { ask: this.#ask, find: (id) => binding.forward(this.#handle, id) });
       this.#forwards.set(forward.forwardId, forward);
       return forward;
     });
-  }
-
-  #isBound(forwardId) {
-    return binding.forward(this.#handle, forwardId) !== null;
   }
 
   /** Before what may log on: refuses to block what the logon needs, and has its stream carried. */
@@ -466,6 +468,9 @@ class SSHTunnel extends EventEmitter {
         break;
       case Kind.SessionError:
         this.emit('sessionError', this.#error(failure));
+        break;
+      case Kind.ForwardError:
+        this.emit('forwardError', this.#error(failure), number);
         break;
       case Kind.Error:
         this.emit('error', this.#error(failure));

@@ -151,6 +151,9 @@ export async function main(): Promise<void> {
   tunnel.forwardLocal({ forwardPath: '/run/b.sock' }, (error, { localPort }) => void [error, localPort]);
   const { localPort: socksPort, forwardHost: none }: Forward = await tunnel.promises.forwardDynamic({ username: 'u', password: 'p' });
   tunnel.forwardDynamic({}, (error, { kind }) => void [error, socksPort, none, kind === 'dynamic']);
+  const { remoteHost, remotePort = 0 }: Forward = await tunnel.promises.forwardRemote({ remotePort: 0, forwardHost: 'localhost', forwardPort: 80 });
+  tunnel.forwardRemote({ remotePath: '/run/c.sock', forwardPath: '/run/d.sock' }, (error, { remotePath }) => void [error, remoteHost, remotePort, remotePath]);
+  tunnel.on('forwardError', ({ code }, forwardId) => console.log(code, forwardId.toFixed()));
   for (const { forwardId, kind, listening } of tunnel.forwards()) void [forwardId.toFixed(), kind === 'local', listening];
   const socket: TunnelSocket = tunnel.dial('db', 5432);
   socket.setLinger(false, () => socket.destroy());
