@@ -27,7 +27,7 @@ const PROGRAMS = {
 
 /** Said with -v when everything is there; a jump host's ssh says some of it, too, and ports of the server are last. */
 const THERE = {
-  ssh: { local: /Entering interactive session/, jump: /Local forwarding listening on 127\.0\.0\.1 port/, remote: /remote forward success/ },
+  ssh: { local: /Entering interactive session/, jump: /Local forwarding listening on 127\.0\.0\.1 port[^]*\[port listener\]/, remote: /remote forward success/ },
   sshtunnel: { local: /forwardings are there/, jump: /forwardings are there/, remote: /forwardings are there/ },
 };
 
