@@ -322,6 +322,18 @@ export interface SSHTunnelOptions {
   localHost?: string | undefined;
   /** Port to listen on, 0 to 65535; 0 lets the system choose. Default: 0. */
   localPort?: number | undefined;
+  /**
+   * Whether others may listen on the same port: tunnels and servers of this user in any process or
+   * thread, all of which have to say so (as `reusePort` of Node's `server.listen()`). The system
+   * deals connections out among them, each for good; when one stops, those that it had not accepted
+   * yet are reset, and the others get all that come then. Give `localPort`: 0 chooses a port that
+   * nobody has.
+   *
+   * Without it, or if one of the others does not say so, `startListening()` fails with EADDRINUSE. On
+   * Linux, FreeBSD and DragonFly BSD; elsewhere the constructor throws Error
+   * ERR_FEATURE_UNAVAILABLE_ON_PLATFORM. Default: `false`.
+   */
+  reusePort?: boolean | undefined;
   /** The host that the SSH server connects every connection to, as the server knows it. */
   forwardHost: string;
   /** The port of that host, 1 to 65535. */

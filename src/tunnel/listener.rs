@@ -16,6 +16,15 @@ const BACKLOG: i32 = 4096;
 /// the program may free one, and nothing tells when.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// Whether the system deals connections out among all who listen on one port. Others have an
+/// option of the same name that lets several listen, and does not deal out.
+pub const CAN_SHARE: bool = cfg!(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "dragonfly",
+    target_os = "freebsd"
+));
+
 /// A bound port.
 pub(super) struct Listener {
     listener: TcpListener,
@@ -26,10 +35,13 @@ pub(super) struct Listener {
 
 impl Listener {
     /// Binds the first of the addresses that can be bound. Must run within the runtime.
-    pub(super) fn bind(addresses: &[SocketAddr]) -> io::Result<Self> {
+    ///
+    /// With `share`, others who say so too may listen on the same port, and the system deals the
+    /// connections out among them; see [`CAN_SHARE`].
+    pub(super) fn bind(addresses: &[SocketAddr], share: bool) -> io::Result<Self> {
         let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
         for address in addresses {
-            match listen(*address) {
+            match listen(*address, share) {
                 Ok(listener) => {
                     let address = listener.local_addr()?;
                     return Ok(Self { listener, address, paused_until: None });
@@ -85,11 +97,14 @@ impl Listener {
     }
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+fn listen(address: SocketAddr, share: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // On Windows the option means that anybody may take the port away.
     #[cfg(not(windows))]
     socket.set_reuse_address(true)?;
+    if share {
+        share_port(&socket)?;
+    }
     // Accepted sockets inherit both. Small answers leave at once. And should the process die, the
     // kernel resets what was open, whatever the owner's Linger: a cut stream never looks complete.
     // That Linger is applied when a connection is closed.
@@ -99,6 +114,26 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
+}
+
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "dragonfly"))]
+fn share_port(socket: &Socket) -> io::Result<()> {
+    socket.set_reuse_port(true)
+}
+
+#[cfg(target_os = "freebsd")]
+fn share_port(socket: &Socket) -> io::Result<()> {
+    socket.set_reuse_port_lb(true)
+}
+
+#[cfg(not(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "dragonfly",
+    target_os = "freebsd"
+)))]
+fn share_port(_: &Socket) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Errors of a connection that died before it was accepted; the port is well.
@@ -165,7 +200,7 @@ mod tests {
     #[test]
     fn accepted_sockets_reset_unless_they_are_told_otherwise() {
         runtime::handle().block_on(async {
-            let mut listener = Listener::bind(&[any()]).expect("bind");
+            let mut listener = Listener::bind(&[any()], false).expect("bind");
             let peer = TcpStream::connect(listener.address()).await.expect("connect");
             let (stream, remote, local) = accept(&mut listener).await;
             assert_eq!(Linger::of(&stream).expect("alive"), Linger::HARD);
@@ -181,7 +216,7 @@ mod tests {
     #[test]
     fn what_waits_to_be_accepted_is_reset_with_the_listener() {
         runtime::handle().block_on(async {
-            let listener = Listener::bind(&[any()]).expect("bind");
+            let listener = Listener::bind(&[any()], false).expect("bind");
             let peer = TcpStream::connect(listener.address()).await.expect("connect");
             drop(listener);
             let error = end(&peer).await.expect_err("a reset");
@@ -192,15 +227,52 @@ mod tests {
     #[test]
     fn the_first_address_that_can_be_bound_is_taken() {
         runtime::handle().block_on(async {
-            let taken = Listener::bind(&[any()]).expect("bind").address();
+            let taken = Listener::bind(&[any()], false).expect("bind").address();
             let holder =
-                Listener::bind(&[taken]).expect("a port that was given up is free at once");
-            let error = Listener::bind(&[taken]).err().expect("it is taken");
+                Listener::bind(&[taken], false).expect("a port that was given up is free at once");
+            let error = Listener::bind(&[taken], false).err().expect("it is taken");
             assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
-            let other = Listener::bind(&[taken, any()]).expect("the second one is free");
+            let other = Listener::bind(&[taken, any()], false).expect("the second one is free");
             assert_ne!(other.address(), holder.address());
-            let error = Listener::bind(&[]).err().expect("no address");
+            let error = Listener::bind(&[], false).err().expect("no address");
             assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
+        });
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_port_is_shared_by_those_who_all_say_so() {
+        runtime::handle().block_on(async {
+            let mut first = Listener::bind(&[any()], true).expect("bind");
+            let place = [first.address()];
+            let error = Listener::bind(&place, false).err().expect("it does not share");
+            assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+            let mut second = Listener::bind(&place, true).expect("both share");
+            assert_eq!(second.address(), first.address());
+
+            // Which one gets a connection is the system's choice; each gets some.
+            let now = Instant::now();
+            let (mut dealt, mut peers) = ([0, 0], Vec::new());
+            while dealt.contains(&0) {
+                peers.push(TcpStream::connect(place[0]).await.expect("connect"));
+                let who = poll_fn(|cx| {
+                    if first.poll_accept(cx, now).is_ready() {
+                        return Poll::Ready(0);
+                    }
+                    second.poll_accept(cx, now).map(|_| 1)
+                });
+                dealt[who.await] += 1;
+            }
+            drop(first);
+            let _peer = TcpStream::connect(place[0]).await.expect("the other one still listens");
+            accept(&mut second).await;
+
+            let alone = Listener::bind(&[any()], false).expect("bind");
+            let error = Listener::bind(&[alone.address()], true).err().expect("it does not share");
+            assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+            // Who lets the system choose gets a port of its own.
+            let other = Listener::bind(&[any()], true).expect("bind");
+            assert_ne!(other.address(), second.address());
         });
     }
 
@@ -208,7 +280,7 @@ mod tests {
     fn the_local_address_is_the_one_that_was_connected_to() {
         runtime::handle().block_on(async {
             let everywhere = SocketAddr::from(([0, 0, 0, 0], 0));
-            let mut listener = Listener::bind(&[everywhere]).expect("bind");
+            let mut listener = Listener::bind(&[everywhere], false).expect("bind");
             assert!(listener.address().ip().is_unspecified());
             let place = SocketAddr::from(([127, 0, 0, 1], listener.address().port()));
             let _peer = TcpStream::connect(place).await.expect("connect");
@@ -219,7 +291,7 @@ mod tests {
     #[test]
     fn a_pause_leaves_connections_waiting_until_it_is_over() {
         runtime::handle().block_on(async {
-            let mut listener = Listener::bind(&[any()]).expect("bind");
+            let mut listener = Listener::bind(&[any()], false).expect("bind");
             let _peer = TcpStream::connect(listener.address()).await.expect("connect");
             let now = Instant::now();
             listener.paused_until = Some(now + PAUSE);

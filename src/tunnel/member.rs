@@ -181,6 +181,7 @@ pub(super) mod tests {
             sessions: 2,
             local_host: "127.0.0.1".into(),
             local_port: 0,
+            reuse_port: false,
             forward_host: "host".into(),
             forward_port: 80,
         }

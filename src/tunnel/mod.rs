@@ -38,6 +38,7 @@ pub use events::{
     Answer, ClosedBy, ConnectionEnd, ConnectionInfo, ConnectionRequest, ConnectionState, Event,
     Observer,
 };
+pub use listener::CAN_SHARE;
 pub use settings::{Config, Settings};
 
 use std::pin::Pin;

@@ -147,9 +147,8 @@ impl Driver {
     pub(super) fn bind(&mut self, addresses: io::Result<Vec<SocketAddr>>) {
         let place = format!("{}:{}", self.config.local_host, self.config.local_port);
         let bound = match addresses {
-            Ok(addresses) => {
-                Listener::bind(&addresses).map_err(|error| Error::listen("listen", place, &error))
-            }
+            Ok(addresses) => Listener::bind(&addresses, self.config.reuse_port)
+                .map_err(|error| Error::listen("listen", place, &error)),
             Err(error) => Err(Error::lookup(place, &error)),
         };
         let outcome = bound.map(|listener| {

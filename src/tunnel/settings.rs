@@ -20,6 +20,8 @@ pub struct Config {
     pub local_host: String,
     /// The port to listen on; 0 lets the system choose one.
     pub local_port: u16,
+    /// Whether other listeners may share that port; see [`CAN_SHARE`](super::CAN_SHARE).
+    pub reuse_port: bool,
     /// The host that the SSH server is asked to connect to.
     pub forward_host: String,
     /// The port of that host.
