@@ -323,21 +323,26 @@ export interface SSHTunnelOptions {
   /** Port to listen on, 0 to 65535; 0 lets the system choose. Default: 0. */
   localPort?: number | undefined;
   /**
-   * Whether others may listen on the same port: tunnels and servers of this user in any process or
-   * thread, all of which have to say so (as `reusePort` of Node's `server.listen()`). The system
+   * Whether others may listen on the same local ports: tunnels and servers of this user in any process
+   * or thread, all of which have to say so (as `reusePort` of Node's `server.listen()`). The system
    * deals connections out among them, each for good; when one stops, those that it had not accepted
-   * yet are reset, and the others get all that come then. Give `localPort`: 0 chooses a port that
-   * nobody has.
+   * yet are reset, and the others get all that come then. Give ports: 0 chooses one that nobody has.
    *
-   * Without it, or if one of the others does not say so, `startListening()` fails with EADDRINUSE. On
-   * Linux, FreeBSD and DragonFly BSD; elsewhere the constructor throws Error
-   * ERR_FEATURE_UNAVAILABLE_ON_PLATFORM. Default: `false`.
+   * It holds for `localPort` and for the ports of {@link SSHTunnel.forwardLocal} and
+   * {@link SSHTunnel.forwardDynamic}, not for the paths of Unix sockets. Without it, or if one of the
+   * others does not say so, whoever comes later fails with EADDRINUSE. On Linux, FreeBSD and DragonFly
+   * BSD; elsewhere the constructor throws Error ERR_FEATURE_UNAVAILABLE_ON_PLATFORM. Default: `false`.
    */
   reusePort?: boolean | undefined;
-  /** The host that the SSH server connects every connection to, as the server knows it. */
-  forwardHost: string;
+  /**
+   * The host that the SSH server connects every connection to, as the server knows it. Together with
+   * `forwardPort`, or neither: then there is nothing to listen for, and
+   * {@link SSHTunnel.startListening} fails with ERR_TUNNEL_NO_FORWARD. Further ways through the
+   * session: {@link SSHTunnel.forwardLocal}, {@link SSHTunnel.forwardDynamic}.
+   */
+  forwardHost?: string | undefined;
   /** The port of that host, 1 to 65535. */
-  forwardPort: number;
+  forwardPort?: number | undefined;
   /** How connections are closed; a boolean as in {@link SSHTunnel.setLinger}. Default: `true`. */
   linger?: boolean | Linger | undefined;
   /** SO_KEEPALIVE for accepted connections. Default: `false`. */
@@ -507,23 +512,33 @@ export interface JumpHost
 export interface ConnectionInfo {
   /** Its number, unique within the tunnel, counted from 1. */
   connectionId: number;
-  /** The program that connected to the local port. */
-  remoteAddress: string;
-  remotePort: number;
-  /** The local address that it connected to. */
-  localAddress: string;
-  localPort: number;
-  /** What the SSH server connects it to. */
-  forwardHost: string;
-  forwardPort: number;
+  /**
+   * What it came by: 0 for the constructor's own `forwardHost` and `forwardPort`, otherwise the
+   * {@link Forward.forwardId} of a forward.
+   */
+  forwardId: number;
+  /** The program that connected to the local port; absent on a Unix socket. */
+  remoteAddress?: string;
+  remotePort?: number;
+  /** The local address that it connected to; absent on a Unix socket. */
+  localAddress?: string;
+  localPort?: number;
+  /**
+   * What the SSH server connects it to: a port of a host (by a dynamic forward: as its program asked
+   * for it, and absent until then),
+   */
+  forwardHost?: string;
+  forwardPort?: number;
+  /** or a Unix socket. */
+  forwardPath?: string;
   /** The value that it will be closed by: it was accepted with it, or got it later. */
   linger: Linger;
   /**
-   * `'requested'`: waits for an answer to its 'connectionRequest'. `'opening'`: the SSH server was
+   * `'negotiating'`: came by a dynamic forward and has not said where to. `'requested'`: waits for an answer to its 'connectionRequest'. `'opening'`: the SSH server was
    * asked to connect, or will be when the session is up again. `'open'`: open from end to end; either direction may have reached its end.
    * `'closing'`: what is still under way is delivered or dropped, by its Linger.
    */
-  state: 'requested' | 'opening' | 'open' | 'closing';
+  state: 'negotiating' | 'requested' | 'opening' | 'open' | 'closing';
   /** Bytes read from the local program and handed to the SSH session so far. */
   bytesUp: number;
   /** Bytes from the far side handed to the local program so far. */
@@ -560,9 +575,97 @@ export interface ConnectionPromises {
   setLingerOption(value: Linger): Promise<void>;
 }
 
+/** Where to listen, and what to lead connections to, for {@link SSHTunnel.forwardLocal}. */
+export interface LocalForwardOptions {
+  /** Where to listen: an address, or a name that is resolved then. Default: `'127.0.0.1'`. */
+  localHost?: string | undefined;
+  /** Port to listen on, 0 to 65535; 0 lets the system choose. Default: 0. */
+  localPort?: number | undefined;
+  /**
+   * A Unix socket to listen on in place of both. The file is made for this user only (mode 0600),
+   * whatever the umask, and removed when the forward ends; one that is there already is left alone,
+   * and is EADDRINUSE. At most 107 bytes (103 on macOS). Not on Windows: Error
+   * ERR_FEATURE_UNAVAILABLE_ON_PLATFORM.
+   */
+  localPath?: string | undefined;
+  /** The host that the SSH server connects to, as the server knows it. */
+  forwardHost?: string | undefined;
+  /** The port of that host, 1 to 65535. */
+  forwardPort?: number | undefined;
+  /**
+   * A Unix socket of the server's machine in place of both. Servers other than OpenSSH (6.7) mostly
+   * know nothing of it: connections end with ERR_SSH_OPEN_UNKNOWN_CHANNEL_TYPE or the like then.
+   */
+  forwardPath?: string | undefined;
+}
+
+/** Where to listen, and who may ask, for {@link SSHTunnel.forwardDynamic}. */
+export interface DynamicForwardOptions {
+  /** As {@link LocalForwardOptions.localHost}. Whoever reaches it can reach all that the server can. */
+  localHost?: string | undefined;
+  /** As {@link LocalForwardOptions.localPort}. */
+  localPort?: number | undefined;
+  /** As {@link LocalForwardOptions.localPath}. */
+  localPath?: string | undefined;
+  /**
+   * Together with `password`, or neither. With both, programs have to prove themselves by username
+   * and password (RFC 1929) and in no other way; those that speak SOCKS 4, which has no password, are
+   * refused. 1 to 255 bytes of UTF-8 each. Programs send both in clear.
+   */
+  username?: string | undefined;
+  /** Compared in constant time; in no message. */
+  password?: string | undefined;
+}
+
+/**
+ * A way through the session that was opened beside the constructor's own. Its members stay as they
+ * were when it was opened, except `listening`.
+ */
+export interface Forward {
+  /** Counted from 1 within the tunnel; a forward that could not be opened uses up a number. */
+  readonly forwardId: number;
+  readonly kind: 'local' | 'dynamic';
+  /** Whether it takes connections; also while a lost session is being set up again. */
+  readonly listening: boolean;
+  /** Where it listens, as it was bound: an address and a port, */
+  readonly localHost?: string;
+  readonly localPort?: number;
+  /** or a Unix socket. */
+  readonly localPath?: string;
+  /** What connections are led to, unless each says so itself: a port of a host, */
+  readonly forwardHost?: string;
+  readonly forwardPort?: number;
+  /** or a Unix socket. */
+  readonly forwardPath?: string;
+  /**
+   * Gives the port up, or the Unix socket, whose file is removed. Done when that is free, without
+   * waiting for anybody: as {@link SSHTunnel.stopListening} does for the constructor's own port, with
+   * the same promises. Open connections live on, nothing is lost on them. Never fails; what is
+   * stopped already stays so.
+   */
+  stop(): void;
+  stop(callback: Callback): void;
+  /**
+   * What {@link SSHTunnel.stats} has counted of the connections that came by this forward; also after
+   * it was stopped, or ended with the session, until 256 later ones were. Then it fails with
+   * ERR_TUNNEL_NO_FORWARD, and the tunnel alone has the counts.
+   */
+  stats(): ConnectionStats;
+  stats(callback: Callback<ConnectionStats>): void;
+  /** The same methods as promises. */
+  readonly promises: ForwardPromises;
+}
+
+export interface ForwardPromises {
+  stop(): Promise<void>;
+  stats(): Promise<ConnectionStats>;
+}
+
 /** How a connection ended, and what became of its bytes. */
 export interface ConnectionEnd {
   connectionId: number;
+  /** As {@link ConnectionInfo.forwardId}. */
+  forwardId: number;
   /**
    * What ended it:
    * - `'OK'`: both directions had ended, or `disconnect()`, `shutdown()` or `close()` ended it
@@ -578,6 +681,9 @@ export interface ConnectionEnd {
    *   `'ERR_SSH_OPEN_UNKNOWN_CHANNEL_TYPE'`, `'ERR_SSH_OPEN_RESOURCE_SHORTAGE'`,
    *   `'ERR_SSH_OPEN_FAILED'`: the server refused to open its far side
    * - `'ERR_TUNNEL_REJECTED'`: its 'connectionRequest' was rejected
+   * - `'ERR_TUNNEL_SOCKS'`: by a dynamic forward: its program did not say where to, or asked for what
+   *   is not served; `reason` says which
+   * - `'ERR_TUNNEL_SOCKS_AUTH'`: likewise: username or password is wrong, or was not offered
    */
   code: string;
   /** The same for people. */
@@ -623,10 +729,94 @@ export interface ConnectionEnd {
  */
 export interface ConnectionRequest {
   readonly connectionId: number;
-  readonly remoteAddress: string;
-  readonly remotePort: number;
+  /** As {@link ConnectionInfo.forwardId}. */
+  readonly forwardId: number;
+  /** Who connected; `undefined` on a Unix socket. */
+  readonly remoteAddress: string | undefined;
+  readonly remotePort: number | undefined;
+  /** What it would be connected to, as in {@link ConnectionInfo}. */
+  readonly forwardHost: string | undefined;
+  readonly forwardPort: number | undefined;
+  readonly forwardPath: string | undefined;
   accept(): void;
   reject(): void;
+}
+
+/**
+ * What a tunnel has counted since it was made, at the moment of asking. A number that counts never goes
+ * back, also over shutdowns and new starts; `up`, `pending` and `open` say how many there are now.
+ * docs/observing.md says what to watch.
+ */
+export interface TunnelStats {
+  sessions: SessionStats;
+  connections: ConnectionStats;
+}
+
+/** The SSH sessions of a tunnel; with `sessions`, all of them together. */
+export interface SessionStats {
+  /** Sessions that are up now. */
+  up: number;
+  /** Logons that succeeded. */
+  logons: number;
+  /** Logons that failed. */
+  logonFailures: number;
+  /** Sessions that were up and broke: the server ended them, fell silent, or the network failed. */
+  losses: number;
+  /** Attempts to set a lost session up again that were begun, see {@link SSHTunnelOptions.reconnect}. */
+  reconnectAttempts: number;
+  /**
+   * Milliseconds, with fractions, that the last successful logon took: looking up, dialing, the way
+   * through jump hosts, key exchange and authentication. Absent before the first one.
+   */
+  logonTime?: number;
+  /**
+   * Milliseconds, with fractions, to the server and back, in SSH: the least of the last minute or two
+   * in which something was measured, for an answer queues behind data. Measured once after each
+   * logon and at most once a second while much is received. Absent without a session, and before the
+   * first answer. Of several sessions, the least.
+   */
+  roundTrip?: number;
+}
+
+/**
+ * Connections. `accepted` is the sum of `pending`, `open` and all of `ended`; `closedBy.graceful` and
+ * `closedBy.reset`, or `clean` and `unclean`, come to all of `ended` as well.
+ */
+export interface ConnectionStats {
+  /** Those that came in. */
+  accepted: number;
+  /** Those that were open from end to end. */
+  opened: number;
+  /** Those that came in and were not open yet: they wait for an answer, a session or the server. */
+  pending: number;
+  /** Those that were open, and have not ended: they may be in the middle of their close. */
+  open: number;
+  /** Those whose 'connectionRequest' was rejected. */
+  rejected: number;
+  /** Those that the server refused to open, by code (`'ERR_SSH_OPEN_...'`). */
+  refused: Record<string, number>;
+  /** Those that have ended, by {@link ConnectionEnd.code}, those that are rejected or refused included. */
+  ended: Record<string, number>;
+  /** Those that ended with {@link ConnectionEnd.clean}. */
+  clean: number;
+  /** Those that ended without. */
+  unclean: number;
+  /** Those that have ended, by {@link ConnectionEnd.closedBy}. */
+  closedBy: { graceful: number; reset: number };
+  /** Those whose linger time ran out. */
+  lingerExpired: number;
+  /**
+   * Bytes of all connections. Once these have ended: the sums of what their {@link ConnectionEnd}s
+   * say, exactly. Those that exist count as far as they have come, in `bytesDown` only with what the
+   * kernels of local programs have acknowledged, which for a moment is less than what
+   * {@link ConnectionInfo.bytesDown} says; from the moment on in which one is only waited for to take
+   * the rest, with what it had by then.
+   */
+  bytesUp: number;
+  bytesDown: number;
+  /** Known at the end of a connection; of its `droppedDown`, some may be known before. */
+  droppedUp: number;
+  droppedDown: number;
 }
 
 /** What the errors of a tunnel carry beside their message. */
@@ -648,6 +838,8 @@ export interface SSHTunnelError extends Error {
    * - `'ERR_SSH_OPEN_...'`: a jump host refused to connect to the next server, see {@link ConnectionEnd.code}
    * - `'ERR_TUNNEL_SOCK_USED'`: `sock` has served a session
    * - `'ERR_TUNNEL_CLOSED'`: the tunnel was shut down while the operation was under way
+   * - `'ERR_TUNNEL_NO_FORWARD'`: the tunnel was made without `forwardHost`, and has nothing to listen for;
+   *   or what a forward has counted is not kept apart any more, see {@link Forward.stats}
    * - `'ERR_TUNNEL_NO_CONNECTION'`: there is no connection with that number, or it is being closed
    * - `'ERR_TUNNEL_WOULD_DEADLOCK'`: the call would have blocked the thread that had to answer it
    */
@@ -731,6 +923,35 @@ export interface SSHTunnelEvents {
 }
 
 /**
+ * What tunnels publish on channels of node:diagnostics_channel, for those who watch a program without
+ * being a part of it, by the channels' names. Each session of a tunnel has a `sessionId`, counted
+ * from 1 over all of its logons: it has a 'start' and an 'end', and between them a 'ready' if it came
+ * up, then a 'lost' if it broke. Messages are frozen, and what they hold of a connection is a copy;
+ * `tunnel` is the tunnel itself.
+ *
+ * They cost nothing where nobody subscribes. Therefore a tunnel looks who does: at each call of one
+ * of its methods, or of one of a {@link Connection}'s, and with each event that it has to tell.
+ * Who subscribes before `connect()` or `startListening()` is called misses nothing; who comes later
+ * gets what happens after the next call. The order is that of the events of the tunnel; each message
+ * comes before the event about the same thing. What a subscriber throws is an 'uncaughtException' of
+ * the process, as with every channel; the tunnel and other subscribers go on.
+ */
+export interface SSHTunnelChannels {
+  /** Dialing and logging on begins. */
+  'sshtunnel.session.start': { readonly tunnel: SSHTunnel; readonly sessionId: number };
+  /** It is up, `logonTime` milliseconds later. */
+  'sshtunnel.session.ready': { readonly tunnel: SSHTunnel; readonly sessionId: number; readonly logonTime: number };
+  /** It was up, and broke. */
+  'sshtunnel.session.lost': { readonly tunnel: SSHTunnel; readonly sessionId: number; readonly error: SSHTunnelError };
+  /** Nothing is left of it; `error` is why the logon failed or the session was lost, if one of them was. */
+  'sshtunnel.session.end': { readonly tunnel: SSHTunnel; readonly sessionId: number; readonly error?: SSHTunnelError };
+  /** A connection is open from end to end. */
+  'sshtunnel.connection.open': { readonly tunnel: SSHTunnel; readonly connection: Readonly<ConnectionInfo> };
+  /** A connection has ended. */
+  'sshtunnel.connection.end': { readonly tunnel: SSHTunnel; readonly end: Readonly<ConnectionEnd> };
+}
+
+/**
  * The methods of a tunnel as promises. They take effect in the order of all calls on the tunnel,
  * but each promise settles as soon as its own work is done, not after those of earlier calls: so
  * that a hostVerifier can await `promises.setLinger(...)` while `promises.connect()` waits for it.
@@ -748,10 +969,13 @@ export interface SSHTunnelPromises {
   connect(): Promise<void>;
   startListening(): Promise<void>;
   stopListening(): Promise<void>;
+  forwardLocal(options: LocalForwardOptions): Promise<Forward>;
+  forwardDynamic(options: DynamicForwardOptions): Promise<Forward>;
   disconnect(connectionId: number): Promise<void>;
   shutdown(): Promise<void>;
   close(options?: CloseOptions): Promise<ConnectionEnd[]>;
   connections(): Promise<Connection[]>;
+  stats(): Promise<TunnelStats>;
 }
 
 export interface CloseOptions {
@@ -865,14 +1089,15 @@ export class SSHTunnel extends EventEmitter {
   connect(callback: Callback): void;
 
   /**
-   * Logs on if there is no session, then binds the local port. Done when a connection would be
-   * forwarded; {@link SSHTunnel.localPort} tells the port then. Done at once if it listens already;
+   * Logs on if there is no session, then binds the local port that the constructor's options name.
+   * Done when a connection would be forwarded; {@link SSHTunnel.localPort} tells the port then. Done at once if it listens already;
    * but while a lost session is being set up again it does what {@link SSHTunnel.connect} does.
    * Called during a shutdown, or after one, it starts anew.
    *
    * Fails as {@link SSHTunnel.connect} does, or with the system's error if the port cannot be bound
    * (EADDRINUSE, EACCES, EADDRNOTAVAIL); a session that was made for it is ended then. Fails with
-   * ERR_TUNNEL_CLOSED if {@link SSHTunnel.stopListening} is called meanwhile.
+   * ERR_TUNNEL_CLOSED if {@link SSHTunnel.stopListening} is called meanwhile, and with
+   * ERR_TUNNEL_NO_FORWARD if the tunnel was made without `forwardHost`.
    */
   startListening(): void;
   startListening(callback: Callback): void;
@@ -883,12 +1108,54 @@ export class SSHTunnel extends EventEmitter {
    * system, and so are, by the tunnel, those that wait for a lost session to come back
    * (ECONNABORTED).
    *
-   * A session that {@link SSHTunnel.connect} asked for stays. One that was only made by
-   * {@link SSHTunnel.startListening} ends with its last connection, and 'close' follows. The same
+   * A session that {@link SSHTunnel.connect} asked for, or that a forward needs, stays. One that was
+   * only made by {@link SSHTunnel.startListening} ends with its last connection, and 'close' follows. The same
    * goes for the way back to a lost one: it goes on, or ends at once.
    */
   stopListening(): void;
   stopListening(callback: Callback): void;
+
+  /**
+   * Opens a further local port, or Unix socket, whose connections go to a target of their own through
+   * the same session (`ssh -L`). Logs on if there is no session; done when a connection would be
+   * forwarded, with the {@link Forward}. Any number of them may be open; events, numbers and closing
+   * rules of their connections are those of all others, and so are Linger, KeepAlive and IdleTimeout,
+   * as they are when a connection comes. There is no 'listening' event for it.
+   *
+   * A forward that is open keeps the session, as {@link SSHTunnel.startListening} does, and stays
+   * bound while a lost session is set up again. When that is given up, or at `shutdown()` and
+   * `close()`, all forwards end. Fails as {@link SSHTunnel.startListening} does, and leaves other
+   * forwards alone; a bad option is a TypeError or RangeError as of the constructor, options that
+   * exclude each other are ERR_INVALID_ARG_VALUE.
+   *
+   * **Unix sockets have no reset.** Wherever a local program on a TCP port would get ECONNRESET, one
+   * on a Unix socket reads what was delivered and then the end of its stream; it gets ECONNRESET only
+   * if it had sent something that was not read. The report tells what was meant: `closedBy` is
+   * `'reset'`. What was written to a Unix socket counts as delivered: nothing takes it back.
+   */
+  forwardLocal(options: LocalForwardOptions): Forward;
+  forwardLocal(options: LocalForwardOptions, callback: Callback<Forward>): void;
+
+  /**
+   * Opens a local port, or Unix socket, that speaks SOCKS 4, 4a and 5 (`ssh -D`): each program says
+   * where to, and names are looked up at the far side. CONNECT is the one command. For the rest it is
+   * a forward like those of {@link SSHTunnel.forwardLocal}.
+   *
+   * A program is told that it is connected when it is, from end to end; what it had sent behind its
+   * request before is passed on then. What it and the tunnel say to each other in SOCKS is in no
+   * count. It has `readyTimeout` to say where to; until then its connection is `'negotiating'`, and
+   * is no business of 'connectionRequest'. The way there has `readyTimeout` again.
+   *
+   * When nothing comes of it, in every Linger setting: a program that has asked reads why, as far as
+   * SOCKS has words for it, and then the end of its stream (FIN; `closedBy` is `'graceful'`). It is
+   * reset if it has not, or speaks something else, or if `disconnect()` or `shutdown()` ends its
+   * connection before it is open. docs/socks.md has the codes. Its 'disconnected' comes in any case.
+   */
+  forwardDynamic(options: DynamicForwardOptions): Forward;
+  forwardDynamic(options: DynamicForwardOptions, callback: Callback<Forward>): void;
+
+  /** The forwards that are open now, without the constructor's own; in the order of their opening. */
+  forwards(): Forward[];
 
   /**
    * Closes one connection by its Linger. Done when it has ended, and its 'disconnected' event is on
@@ -914,7 +1181,7 @@ export class SSHTunnel extends EventEmitter {
   disconnect(connectionId: number, callback: Callback): void;
 
   /**
-   * Stops listening, closes every connection as {@link SSHTunnel.disconnect} does, with the same
+   * Stops listening, ends all forwards, closes every connection as {@link SSHTunnel.disconnect} does, with the same
    * promises about its bytes, and logs off. Done when the tunnel holds nothing any more: with
    * graceful connections that takes as long as the slowest of their peers takes to read. The server
    * is given two seconds to hand on what local programs had sent before they reset graceful
@@ -925,7 +1192,7 @@ export class SSHTunnel extends EventEmitter {
   shutdown(callback: Callback): void;
 
   /**
-   * Stops listening, lets the connections go on until both of their sides have finished, or for
+   * Stops listening, ends all forwards, lets the connections go on until both of their sides have finished, or for
    * `timeout` milliseconds, then does what {@link SSHTunnel.shutdown} does. Never blocks: without a
    * callback it returns a promise. What finishes in time is delivered completely and ends with FIN;
    * what does not is closed by its Linger: hard at once, bounded within `l_linger` seconds more,
@@ -947,7 +1214,15 @@ export class SSHTunnel extends EventEmitter {
   connections(): Connection[];
   connections(callback: Callback<Connection[]>): void;
 
-  /** Whether the local port is bound; also while a lost session is being set up again. */
+  /**
+   * What was counted since the tunnel was made, whether anybody listened to events or not. Whoever
+   * asks after a 'disconnected', or after a call that ended a connection, finds it counted. Fails over
+   * nothing.
+   */
+  stats(): TunnelStats;
+  stats(callback: Callback<TunnelStats>): void;
+
+  /** Whether the constructor's own local port is bound; also while a lost session is being set up again. */
   readonly listening: boolean;
 
   /** The local port while listening; otherwise the configured one. */

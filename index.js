@@ -4,10 +4,12 @@ const { AsyncResource } = require('node:async_hooks');
 const { EventEmitter } = require('node:events');
 
 const check = require('./lib/arguments.js');
+const channels = require('./lib/channels.js');
 const { readConfig } = require('./lib/config/index.js');
 const { Connection } = require('./lib/connection.js');
 const { Deferred, adopt, binding, create, enqueue, hold, mirror, unhold } = require('./lib/environment.js');
 const { fromNative, invalidArgValue, wouldDeadlock } = require('./lib/errors.js');
+const { Forward, checkDynamicForward, checkLocalForward } = require('./lib/forward.js');
 const { carry } = require('./lib/sock.js');
 const { SOL_SOCKET, SO_DONTLINGER, SO_LINGER, closesocket, getsockopt, promises, setsockopt } = require('./lib/sockets.js');
 
@@ -45,16 +47,23 @@ const MIRRORED = {
   connect: 0,
   startListening: 0,
   stopListening: 0,
+  forwardLocal: 1,
+  forwardDynamic: 1,
   disconnect: 1,
   shutdown: 0,
   close: 1,
   connections: 0,
+  stats: 0,
 };
 
 class SSHTunnel extends EventEmitter {
   #handle;
   /** How connections reach their tunnel. */
   #ask = (...call) => this.#operation(...call);
+  /** Who subscribed to the channels when that was looked at last. */
+  #subscribed = 0;
+  /** By their numbers, those that were stopped or lost included until somebody asks. @type {Map<number, Forward>} */
+  #forwards = new Map();
   /** Lists of ends, each of a close() under way. @type {Set<object[]>} */
   #ends = new Set();
   /** Who decides about the host key of each jump host, in order, and last about the server's. */
@@ -171,6 +180,23 @@ class SSHTunnel extends EventEmitter {
     return this.#operation(Method.StopListening, 0, callback);
   }
 
+  forwardLocal(options, callback) {
+    const { listen, target } = checkLocalForward(options);
+    return this.#forward('forwardLocal', callback, () => binding.prepareForward(this.#handle, listen, target));
+  }
+
+  forwardDynamic(options, callback) {
+    const { listen, login } = checkDynamicForward(options);
+    return this.#forward('forwardDynamic', callback, () => binding.prepareDynamic(this.#handle, listen, ...login));
+  }
+
+  forwards() {
+    for (const id of this.#forwards.keys()) {
+      if (!this.#isBound(id)) this.#forwards.delete(id);
+    }
+    return [...this.#forwards.values()];
+  }
+
   disconnect(connectionId, callback) {
     this.#refuseWithSock('disconnect', callback);
     return this.#operation(Method.Disconnect, check.checkConnectionId(connectionId), callback);
@@ -204,6 +230,10 @@ class SSHTunnel extends EventEmitter {
 
   connections(callback) {
     return this.#operation(Method.Connections, 0, callback, (infos) => infos.map((info) => new Connection(info, this.#ask)));
+  }
+
+  stats(callback) {
+    return this.#operation(Method.Stats, 0, callback);
   }
 
   get listening() {
@@ -269,21 +299,48 @@ class SSHTunnel extends EventEmitter {
     const kind = Object.hasOwn(FOLLOWED, event) ? FOLLOWED[event] : undefined;
     if (kind === undefined) return this;
     const awaited = kind === Kind.Disconnected && this.#ends.size > 0;
-    binding.follow(this.#handle, kind, awaited || this.listenerCount(event) > 0);
+    const subscribed = channels.isSubscribed(this.#subscribed, kind);
+    binding.follow(this.#handle, kind, awaited || subscribed || this.listenerCount(event) > 0);
     return this;
   }
 
+  /** Looks who subscribes to the channels: nobody tells when that changes. */
+  #look() {
+    const subscribed = channels.subscribed();
+    if (subscribed === this.#subscribed) return;
+    this.#subscribed = subscribed;
+    for (const event in FOLLOWED) this.#follow(event);
+    for (const kind of channels.SESSIONS) binding.follow(this.#handle, kind, channels.isSubscribed(subscribed, kind));
+  }
+
   #setting(method, argument, callback, convert) {
+    this.#look();
     if (callback === undefined) return convert(binding.call(this.#handle, method, argument, 0));
     return enqueue(this, this.#handle, method, argument, 0, callback, convert);
   }
 
   #operation(method, argument, callback, convert = itself, linger = 0) {
+    this.#look();
     if (callback !== undefined) return enqueue(this, this.#handle, method, argument, linger, callback, convert);
     const outcome = binding.call(this.#handle, method, argument, linger);
     this.#refresh();
-    if (typeof outcome === 'object' && !Array.isArray(outcome)) throw this.#error(outcome);
+    if (outcome?.code !== undefined) throw this.#error(outcome);
     return convert(outcome);
+  }
+
+  /** Opens the forward that `prepare` gives a number to. */
+  #forward(method, callback, prepare) {
+    if (callback !== undefined && !(callback instanceof Deferred)) check.checkFunction(callback, 'callback');
+    this.#prepareLogon(method, callback);
+    return this.#operation(Method.StartForward, prepare(), callback, ([info]) => {
+      const forward = new Forward(info, { ask: this.#ask, isBound: (id) => this.#isBound(id) });
+      this.#forwards.set(forward.forwardId, forward);
+      return forward;
+    });
+  }
+
+  #isBound(forwardId) {
+    return binding.forward(this.#handle, forwardId) !== null;
   }
 
   /** Before what may log on: refuses to block what the logon needs, and has its stream carried. */
@@ -340,6 +397,7 @@ class SSHTunnel extends EventEmitter {
   }
 
   #deliver(kind, number, failure, payload) {
+    this.#look();
     switch (kind) {
       case Kind.HostKey:
         this.#verifyHostKey(number, payload);
@@ -359,11 +417,19 @@ class SSHTunnel extends EventEmitter {
         this.#requestConnection(payload);
         break;
       case Kind.Connection:
+        channels.publishConnection(this, payload);
         this.emit('connection', new Connection(payload, this.#ask));
         break;
       case Kind.Disconnected:
+        channels.publishEnd(this, payload);
         for (const ends of this.#ends) ends.push(payload);
         this.emit('disconnected', payload);
+        break;
+      case Kind.SessionStarted:
+      case Kind.SessionReady:
+      case Kind.SessionLost:
+      case Kind.SessionEnded:
+        channels.publishSession(this, kind, number, failure, payload);
         break;
       case Kind.Reconnecting:
         this.emit('reconnecting', { attempt: number, delay: payload, error: this.#error(failure) });
@@ -413,12 +479,16 @@ class SSHTunnel extends EventEmitter {
     }
   }
 
-  #requestConnection({ connectionId, remoteAddress, remotePort }) {
+  #requestConnection({ connectionId, forwardId, remoteAddress, remotePort, forwardHost, forwardPort, forwardPath }) {
     const handle = this.#handle;
     const request = {
       connectionId,
+      forwardId,
       remoteAddress,
       remotePort,
+      forwardHost,
+      forwardPort,
+      forwardPath,
       accept: () => binding.answerRequest(handle, connectionId, true),
       reject: () => binding.answerRequest(handle, connectionId, false),
     };

@@ -562,7 +562,7 @@ test('bad arguments', () => {
   for (const overrides of [5, null, 'x', []]) assert.throws(make('h', overrides), { ...type, message: /"overrides"/ });
   assert.throws(make('h', { ...target, configFile: 5 }), { ...type, message: /"overrides.configFile"/ });
   assert.throws(make('h', { ...target, configFile: at('missing') }), { code: 'ERR_SSH_CONFIG', file: at('missing') });
-  assert.throws(make('h', { configFile: 'none' }), { ...type, message: /"options.forwardHost"/ });
+  assert.throws(make('h', { configFile: 'none', forwardPort: 1 }), { ...type, message: /"options.forwardHost"/ });
   assert.throws(make('h', { ...target, port: 0 }), { name: 'RangeError', code: 'ERR_OUT_OF_RANGE' });
   assert.throws(make('h', { ...target, passphrase: 5 }), { ...type, message: /"options.passphrase"/ });
   assert.throws(make('h', { ...target, configFile: folder.path }), { code: 'ERR_SSH_CONFIG', message: /EISDIR/ });

@@ -1,11 +1,16 @@
 // What users install: packed, put into an empty project, loaded in each way, and typed.
 
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { after, before } from 'node:test';
 
+import { NapiCli } from '@napi-rs/cli';
+
 import * as own from '../index.js';
+import { pack } from '../scripts/pack.mjs';
+import { faults, glibc, libcFaults, madeFor, makePackages, platforms, readManifest } from '../scripts/platforms.mjs';
+import { obstacles } from '../scripts/release.mjs';
 import { test } from './helpers/bounded.mjs';
 import { temporaryFolder } from './helpers/keys.mjs';
 import { ROOT, run } from './helpers/process.mjs';
@@ -22,17 +27,17 @@ async function succeed(command, args, options) {
   return result.stdout;
 }
 
-let files;
+/** Makes an empty project of these packed packages. */
+async function install(path, files) {
+  mkdirSync(path);
+  writeFileSync(join(path, 'package.json'), '{ "name": "empty", "private": true }\n');
+  await succeed('npm', ['install', ...files, ...NPM], { cwd: path });
+}
+
+let packed;
 before(async () => {
-  const packed = await succeed('npm', ['pack', '--json', '--pack-destination', folder.path, ...NPM], {
-    cwd: ROOT,
-  });
-  // Npm 10 prints a list, later ones an object by name.
-  const [{ filename, files: list }] = Object.values(JSON.parse(packed));
-  files = list.map(({ path }) => path);
-  mkdirSync(project);
-  writeFileSync(join(project, 'package.json'), '{ "name": "empty", "private": true }\n');
-  await succeed('npm', ['install', join(folder.path, filename), ...NPM], { cwd: project });
+  packed = await pack(folder.path);
+  await install(project, [packed.main.file, packed.platform.file]);
 });
 
 function runInProject(name, source) {
@@ -40,13 +45,101 @@ function runInProject(name, source) {
   return succeed(process.execPath, [name], { cwd: project });
 }
 
-test('the package holds what it needs and nothing else', () => {
-  for (const needed of ['index.js', 'index.d.ts', 'package.json', 'README.md', 'LICENSE']) {
-    assert.ok(files.includes(needed), `${needed} is missing`);
+test('both packages hold what they are to and nothing else', () => {
+  assert.deepEqual(packed.faults, []);
+  const { main, platform, here } = packed;
+  assert.equal(main.files.some((file) => file.endsWith('.node')), false, 'a binary in the package of all platforms');
+  assert.ok(platform.files.includes(here.binary));
+  assert.equal(platform.name, here.package);
+});
+
+test('the packages of the platforms are made of package.json', async () => {
+  const made = join(folder.path, 'npm');
+  await makePackages(made);
+  const { version, license, engines, napi } = readManifest();
+  assert.deepEqual(readdirSync(made).sort(), platforms().map(({ name }) => name).sort());
+  assert.equal(platforms().length, napi.targets.length);
+  const libcs = { gnu: ['glibc'], musl: ['musl'] };
+  for (const { name, package: title, platform, arch, abi, binary } of platforms()) {
+    const manifest = readManifest(join(made, name));
+    const { os, cpu, libc, main, files } = manifest;
+    assert.deepEqual([manifest.name, manifest.version, manifest.license], [title, version, license]);
+    assert.deepEqual([os, cpu, libc], [[platform], [arch], libcs[abi]], name);
+    assert.deepEqual([main, files, manifest.engines], [binary, [binary], engines], name);
+    assert.ok(existsSync(join(made, name, 'LICENSE')), name);
   }
-  assert.ok(files.some((file) => file.endsWith('.node')), 'the addon is missing');
-  const strangers = files.filter((file) => /^(__test__|target|crates|src|bench|\.ci|scripts)\//.test(file));
-  assert.deepEqual(strangers, []);
+});
+
+test('as published: with all platforms as optional dependencies, of which the one that fits is loaded', async () => {
+  // A copy, for the command writes the dependencies into package.json.
+  const copy = join(folder.path, 'published');
+  cpSync(join(project, 'node_modules', 'sshtunnel-native'), copy, { recursive: true });
+  await new NapiCli().createNpmDirs({ cwd: copy });
+  await new NapiCli().prePublish({ cwd: copy, tagStyle: 'npm', ghRelease: false, skipOptionalPublish: true });
+  const { version, optionalDependencies } = readManifest(copy);
+  assert.deepEqual(optionalDependencies, Object.fromEntries(platforms().map((one) => [one.package, version])));
+
+  await succeed('npm', ['pack', '--pack-destination', copy, ...NPM], { cwd: copy });
+  const user = join(folder.path, 'user');
+  await install(user, [join(copy, basename(packed.main.file)), packed.platform.file]);
+  const printed = await succeed(process.execPath, ['--print', "typeof require('sshtunnel-native').SSHTunnel"], { cwd: user });
+  assert.equal(printed, 'function\n');
+});
+
+test('a binary is looked into', () => {
+  const { here } = packed;
+  const bytes = readFileSync(join(ROOT, here.binary));
+  const own = { platform: process.platform, arch: process.arch };
+  assert.deepEqual(madeFor(bytes), own);
+  assert.equal(madeFor(readFileSync(join(ROOT, 'index.d.ts'))), null);
+  const [major, minor] = glibc(bytes);
+  assert.ok(major === 2 && minor >= 2, `glibc ${major}.${minor}`);
+  const small = bytes.subarray(0, 4096);
+  assert.deepEqual(faults(small, here), []);
+  assert.deepEqual(faults(small, { ...here, arch: 'other' }), [`is for ${own.platform} ${own.arch}`]);
+  assert.deepEqual(faults(small, { ...here, platform: 'darwin' }), [`is for ${own.platform} ${own.arch}`]);
+  assert.deepEqual(faults(Buffer.from('text'), here), ['is no executable']);
+  assert.match(faults(Buffer.concat([small, Buffer.alloc(8 * 2 ** 20)]), here)[0], /^has \d+ bytes, more than/);
+  assert.deepEqual(libcFaults(Buffer.from('GLIBC_2.2.5 GLIBC_2.28 GLIBC_2.9'), here), []);
+  assert.deepEqual(libcFaults(Buffer.from('GLIBC_2.28 GLIBC_2.34'), here), ['asks for glibc 2.34, newer than 2.28']);
+  assert.deepEqual(libcFaults(Buffer.from('GLIBC_2.17'), { ...here, abi: 'musl' }), ['asks for glibc']);
+  // Headers of the other formats, as far as they are read.
+  const machO = Buffer.alloc(64);
+  machO.writeUInt32LE(0xfeedfacf);
+  machO.writeUInt32LE(0x0100000c, 4);
+  assert.deepEqual(madeFor(machO), { platform: 'darwin', arch: 'arm64' });
+  const pe = Buffer.alloc(192);
+  pe.write('MZ');
+  pe.writeUInt32LE(128, 60);
+  pe.writeUInt16LE(0x8664, 132);
+  assert.deepEqual(madeFor(pe), { platform: 'win32', arch: 'x64' });
+});
+
+test('a release that lacks something is stopped', async () => {
+  const release = join(folder.path, 'release');
+  mkdirSync(release);
+  for (const name of ['package.json', 'Cargo.toml', 'CHANGELOG.md', 'binding.js']) copyFileSync(join(ROOT, name), join(release, name));
+  const { version } = readManifest();
+  writeFileSync(join(release, 'CHANGELOG.md'), `# Changelog\n\n## ${version} (unreleased)\n`);
+  const lacking = platforms().map((one) => `${one.package} has no binary`);
+  assert.deepEqual(obstacles(release, 'v0.0.0'), [
+    `package.json has version ${version}, the tag is v0.0.0`,
+    `CHANGELOG.md begins with "## ${version} (unreleased)", not with "## ${version}"`,
+    'package.json has no repository: npm refuses to state where the packages were built',
+    ...lacking,
+  ]);
+
+  writeFileSync(join(release, 'CHANGELOG.md'), `# Changelog\n\n## ${version}\n`);
+  writeFileSync(join(release, 'package.json'), JSON.stringify({ ...readManifest(), repository: { type: 'git', url: 'git+file:///' } }));
+  await makePackages(join(release, 'npm'));
+  const { here } = packed;
+  const bytes = Buffer.concat([readFileSync(join(ROOT, here.binary)).subarray(0, 4096), Buffer.from('GLIBC_2.17')]);
+  for (const { name, binary } of platforms()) writeFileSync(join(release, 'npm', name, binary), bytes);
+  const found = obstacles(release, `v${version}`);
+  assert.equal(found.some((obstacle) => obstacle.startsWith(here.binary)), false, 'that of this platform is right');
+  for (const { name, binary } of platforms().filter((one) => one.name !== here.name)) {
+    assert.ok(found.some((obstacle) => obstacle.startsWith(binary)), `${name} has another platform's binary`);
+  }
 });
 
 test('require', async () => {
@@ -69,6 +162,12 @@ test('import', async () => {
   assert.equal(printed, 'true true\ntrue true\n');
 });
 
+test('the command', async () => {
+  const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+  const printed = await succeed(join(project, 'node_modules', '.bin', 'sshtunnel'), ['--version'], { cwd: project });
+  assert.equal(printed, `sshtunnel ${version}\n`);
+});
+
 test('import gives the same names as require', async () => {
   const printed = await runInProject('names.mjs', `
     import { createRequire } from 'node:module';
@@ -80,6 +179,18 @@ test('import gives the same names as require', async () => {
   const names = imported.filter((name) => !['default', 'module.exports'].includes(name));
   assert.deepEqual(names.sort(), required.sort());
   assert.deepEqual(Object.keys(own.default).sort(), required.sort());
+});
+
+test('tunnel-ssh by its own name', async () => {
+  const required = await runInProject('b.cjs', `
+    const { createTunnel } = require('sshtunnel-native/tunnel-ssh');
+    createTunnel({}, {}, {}, {}).catch(({ code }) => console.log(code));
+  `);
+  const imported = await runInProject('b.mjs', `
+    import { createTunnel } from 'sshtunnel-native/tunnel-ssh';
+    await createTunnel({}, {}, {}, {}).catch(({ code }) => console.log(code));
+  `);
+  assert.equal(required + imported, 'ERR_INVALID_ARG_TYPE\nERR_INVALID_ARG_TYPE\n');
 });
 
 const PROGRAM = `

@@ -76,6 +76,17 @@ test('without the option a port is one tunnel\'s, whatever the other one says', 
   await assert.rejects(alone.promises.startListening(), taken(third.localPort));
 });
 
+test('what forwardLocal and forwardDynamic listen on is shared, too', async (t) => {
+  const [first, second] = [makeTunnel(t, server.login, target.port, { reusePort: true }), makeTunnel(t, server.login, target.port, { reusePort: true })];
+  for (const [method, options] of [['forwardLocal', { forwardHost: '127.0.0.1', forwardPort: target.port }], ['forwardDynamic', {}]]) {
+    const { localPort } = await first.promises[method](options);
+    const again = await second.promises[method]({ ...options, localPort });
+    assert.equal(again.localPort, localPort);
+    const alone = makeTunnel(t, server.login, target.port);
+    await assert.rejects(alone.promises[method]({ ...options, localPort }), taken(localPort));
+  }
+});
+
 for (const [how, end] of Object.entries({
   killed: (child) => child.stop(),
   'shut down': (child) => child.ask('shutdown'),

@@ -10,7 +10,7 @@ const {
   checkName,
   checkObject,
 } = require('./checks.js');
-const { invalidArgType, invalidArgValue, outOfRange } = require('./errors.js');
+const { invalidArgType, invalidArgValue, outOfRange, unavailable } = require('./errors.js');
 const { checkJump, checkServer, checkUnreached } = require('./servers.js');
 
 /** Largest number that can be a descriptor: an int. */
@@ -151,8 +151,6 @@ function checkOptions(options) {
     localHost: checkName(localHost, 'options.localHost'),
     localPort: checkInteger(localPort, 'options.localPort', 0, MOST_SHORT),
     reusePort: checkBoolean(reusePort, 'options.reusePort'),
-    forwardHost: checkName(forwardHost, 'options.forwardHost'),
-    forwardPort: checkInteger(forwardPort, 'options.forwardPort', 1, MOST_SHORT),
     linger: checkLinger(linger, 'options.linger'),
     keepAlive: checkBoolean(keepAlive, 'options.keepAlive'),
     idleTimeout: checkMilliseconds(idleTimeout, 'options.idleTimeout'),
@@ -161,6 +159,11 @@ function checkOptions(options) {
     ...checkWindows(options),
   };
   if (forceIPv4 && forceIPv6) throw invalidArgValue('options.forceIPv6', 'leaves no address together with forceIPv4', true);
+  // Both or none: without them there is nothing to listen for.
+  if (forwardHost !== undefined || forwardPort !== undefined) {
+    native.forwardHost = checkName(forwardHost, 'options.forwardHost');
+    native.forwardPort = checkInteger(forwardPort, 'options.forwardPort', 1, MOST_SHORT);
+  }
   if (localAddress !== undefined) native.localAddress = checkName(localAddress, 'options.localAddress');
   const servers = [...hops, server];
   if (servers[0].sock !== undefined && sessions > 1) throw invalidArgValue('options.sessions', 'must be 1 together with sock, which carries one session', sessions);
@@ -180,6 +183,28 @@ function checkCloseOptions(options) {
   return timeout === undefined ? -1 : checkMilliseconds(timeout, 'options.timeout');
 }
 
+/** Refuses the options that `other` takes the place of. */
+function checkAlone(options, other) {
+  for (const [name, value] of Object.entries(options)) {
+    if (value !== undefined) throw invalidArgValue(`options.${name}`, `must not be given together with ${other}`, value);
+  }
+}
+
+/** A path as the system takes it. */
+function checkPath(value, name) {
+  if (checkName(value, name).includes('\0')) throw invalidArgValue(name, 'must not contain null bytes', value);
+  return value;
+}
+
+/** The path of a Unix socket of this machine. */
+function checkSocketPath(value, name) {
+  checkPath(value, name);
+  if (process.platform === 'win32') throw unavailable(name);
+  const most = process.platform === 'linux' ? 107 : 103;
+  if (Buffer.byteLength(value) > most) throw invalidArgValue(name, `must not be longer than ${most} bytes`, value);
+  return value;
+}
+
 function checkDescriptor(value, name) {
   return checkInteger(value, name, 0, MOST_DESCRIPTOR);
 }
@@ -189,15 +214,22 @@ function checkConnectionId(value) {
 }
 
 module.exports = {
+  MOST_SHORT,
+  checkAlone,
   checkBoolean,
   checkCloseOptions,
   checkConnectionId,
   checkDescriptor,
   checkFunction,
+  checkInteger,
   checkLingerOption,
   checkMilliseconds,
+  checkName,
+  checkObject,
   checkOptions,
+  checkPath,
   checkResponses,
+  checkSocketPath,
   checkSwitch,
   isGraceful,
   packLinger,

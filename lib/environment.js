@@ -5,7 +5,7 @@
 
 const { AsyncResource } = require('node:async_hooks');
 
-const binding = require('../binding.js');
+const binding = require('./native.js');
 const { checkFunction } = require('./arguments.js');
 
 const { Kind } = binding;

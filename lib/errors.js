@@ -100,6 +100,22 @@ function unwritten(method) {
   );
 }
 
+/**
+ * Nothing works without the addon.
+ * @param {string} platform system, processor, C library and Node.js
+ */
+function noBinary(platform, reason, cause) {
+  const message =
+    `sshtunnel-native has no binary that it can load on ${platform}: ${reason}. Where none fits, build it ` +
+    "from source, with Rust: 'npm ci && npm run build && npm run pack' in a clone, and install both packages";
+  return Object.assign(coded(Error, 'ERR_TUNNEL_NO_BINARY', message), { cause });
+}
+
+/** What this system does not have, by the name that asked for it. */
+function unavailable(name) {
+  return coded(Error, 'ERR_FEATURE_UNAVAILABLE_ON_PLATFORM', `${name} is unavailable on this platform`);
+}
+
 /** An error as system calls give it, for one that need not be made. */
 function systemError(syscall, code, why) {
   return fromNative({ code, message: `${syscall} ${code}: ${why}`, errno: errnos[code], syscall });
@@ -131,7 +147,9 @@ function fromNative({ code, message, errno, syscall, address }) {
 }
 
 function where(address) {
-  return address === undefined ? {} : splitAddress(address);
+  if (address === undefined) return {};
+  // No host has a slash: it is the path of a socket.
+  return address.includes('/') ? { address } : splitAddress(address);
 }
 
 module.exports = {
@@ -139,8 +157,10 @@ module.exports = {
   fromNative,
   invalidArgType,
   invalidArgValue,
+  noBinary,
   outOfRange,
   systemError,
+  unavailable,
   unwritten,
   wouldDeadlock,
 };

@@ -276,4 +276,4 @@ function checkUnreached(options, name, reason) {
   }
 }
 
-module.exports = { LEAST_REKEY_BYTES, MOST_REKEY_BYTES, checkJump, checkServer, checkUnreached };
+module.exports = { ALGORITHM_KINDS, LEAST_REKEY_BYTES, MOST_REKEY_BYTES, checkJump, checkServer, checkUnreached };

@@ -14,11 +14,12 @@ use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::io::Interest;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::backlog::Backlog;
 use crate::linger::Linger;
+use crate::runtime;
+use crate::stream::Stream;
 use crate::sys;
 
 /// How long a peer whose kernel has everything may take to end its own direction.
@@ -103,13 +104,13 @@ pub enum Ended {
 /// Cancel safe in the sense that dropping the future resets the connection: a cut stream never
 /// looks complete.
 pub(crate) async fn close(
-    stream: TcpStream,
+    stream: impl Into<Stream>,
     backlog: Backlog,
     finish: Finish,
     expiry: impl Future<Output = ()>,
 ) -> Outcome {
     let mut closing = Closing {
-        stream,
+        stream: stream.into(),
         backlog,
         finished: finish.is_sent(),
         discarded: 0,
@@ -132,6 +133,8 @@ pub(crate) async fn close(
     let outcome = closing.outcome(ended);
     if ended == Ended::Fin {
         let _ = Linger::GRACEFUL.apply(&closing.stream);
+    } else {
+        reset_now(closing.stream);
     }
     outcome
 }
@@ -139,14 +142,30 @@ pub(crate) async fn close(
 /// Resets the connection at once; what the kernel still holds is thrown away and counted. What has
 /// left it counts as delivered: no acknowledgement is waited for. `finished` says whether a FIN was
 /// sent before.
-pub(crate) fn reset(stream: TcpStream, backlog: &Backlog, finished: bool) -> Outcome {
+pub(crate) fn reset(stream: impl Into<Stream>, backlog: &Backlog, finished: bool) -> Outcome {
+    let stream = stream.into();
     let discarded = sys::unread(&SockRef::from(&stream)).unwrap_or_default() as u64;
     let _ = Linger::HARD.apply(&stream);
     // Last of all: while the peer reads, the kernel goes on sending.
-    let queued = sys::never_sent(&SockRef::from(&stream));
-    drop(stream);
+    let queued = stream.never_sent();
+    reset_now(stream);
     let unsent = count_unsent(queued, finished, backlog);
     Outcome { ended: Ended::Reset, unsent, discarded, peer_finished: false }
+}
+
+/// Closes a socket whose linger is {1, 0}.
+fn reset_now(stream: Stream) {
+    match stream {
+        Stream::Tcp(_) => drop(stream),
+        #[cfg(unix)]
+        Stream::Unix(_) => drop(stream),
+        // To close it would look like the end of the stream. JavaScript is told that the connection
+        // was reset, as soon as its end is reported, and closes its own socket for that.
+        #[cfg(unix)]
+        Stream::Pair(_) => {
+            runtime::handle().spawn(async move { stream.moved_here().abandoned().await });
+        }
+    }
 }
 
 /// What the peer did not get; the kernel counts a FIN under way as one byte.
@@ -156,7 +175,7 @@ fn count_unsent(queued: io::Result<usize>, finished: bool, backlog: &Backlog) ->
 }
 
 struct Closing {
-    stream: TcpStream,
+    stream: Stream,
     backlog: Backlog,
     /// Whether our FIN is sent.
     finished: bool,
@@ -243,7 +262,7 @@ impl Closing {
         if let Some(error) = self.stream.take_error()? {
             return Err(error);
         }
-        Ok(self.backlog.is_empty() && sys::unsent(&SockRef::from(&self.stream))? == 0)
+        Ok(self.backlog.is_empty() && self.stream.unsent()? == 0)
     }
 
     /// Whether the peer may still send something that is worth reading.
@@ -266,10 +285,9 @@ impl Closing {
     }
 
     fn outcome(&self, ended: Ended) -> Outcome {
-        let socket = SockRef::from(&self.stream);
         // What has come in the last moment, or after enough was read.
-        let unread = sys::unread(&socket).unwrap_or_default() as u64;
-        let queued = sys::never_sent(&socket);
+        let unread = sys::unread(&SockRef::from(&self.stream)).unwrap_or_default() as u64;
+        let queued = self.stream.never_sent();
         Outcome {
             ended,
             unsent: count_unsent(queued, self.finished, &self.backlog),
@@ -287,7 +305,8 @@ pub(crate) struct Farewell(Closing);
 impl Farewell {
     /// Sends FIN behind what the kernel holds. An error means that the peer is gone, and has not
     /// got everything.
-    pub(crate) fn begin(stream: TcpStream) -> io::Result<Self> {
+    pub(crate) fn begin(stream: impl Into<Stream>) -> io::Result<Self> {
+        let stream = stream.into();
         let over = SockRef::from(&stream).shutdown(Shutdown::Write);
         // Not connected is also what both sides have ended.
         if over.is_err() && !is_settled(&stream) {
@@ -327,7 +346,7 @@ impl Farewell {
 
     /// Bytes that the peer's kernel has not acknowledged.
     pub(crate) fn unacknowledged(&self) -> u64 {
-        let queued = sys::unsent(&SockRef::from(&self.0.stream)).unwrap_or_default();
+        let queued = self.0.stream.unsent().unwrap_or_default();
         queued.saturating_sub(sys::FIN) as u64
     }
 
@@ -338,9 +357,8 @@ impl Farewell {
 }
 
 /// Whether a stream that both sides ended can be closed at once: the peer's kernel has it all.
-pub(crate) fn is_settled(stream: &TcpStream) -> bool {
-    let socket = SockRef::from(stream);
-    sys::unsent(&socket).is_ok_and(|unsent| unsent == 0) && matches!(socket.take_error(), Ok(None))
+pub(crate) fn is_settled(stream: &Stream) -> bool {
+    stream.unsent().is_ok_and(|unsent| unsent == 0) && matches!(stream.take_error(), Ok(None))
 }
 
 #[cfg(test)]

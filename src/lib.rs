@@ -7,8 +7,8 @@
 //! - [`session`]: from a host name to a logged-on SSH session.
 //! - [`ssh_proto`]: the SSH protocol itself, bytes in and bytes out.
 //! - [`socket`]: any other TCP socket of the program, by its descriptor: SO_LINGER, and closing it.
-//! - [`closing`]: how one socket ends. Stands on [`linger`], the LINGER structure, and on `sys`,
-//!   the few raw socket calls.
+//! - [`closing`]: how one socket ends. Stands on [`linger`], the LINGER structure, on `stream`, a
+//!   socket of TCP or of the Unix domain, and on `sys`, the few raw socket calls.
 
 mod attempt;
 mod backlog;
@@ -20,6 +20,7 @@ mod runtime;
 pub mod session;
 #[cfg(unix)]
 pub mod socket;
+mod stream;
 mod sys;
 mod timer;
 pub mod tunnel;

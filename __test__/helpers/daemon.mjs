@@ -9,7 +9,8 @@ import { signal, whenFile } from './process.mjs';
 
 const ATTEMPTS = 5; // to get a port that nobody took since it was found free
 
-async function freePort() {
+/** A port that was free a moment ago: some programs want to know it before they listen. */
+export async function freePort() {
   const target = await Target.start();
   await target.stop();
   return target.port;

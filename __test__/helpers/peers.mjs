@@ -139,12 +139,12 @@ export class Peer {
   }
 }
 
-/** Connects to a port of this machine. A reset right after the connect counts as an end. */
-export async function connect(port, { read = true, host = '127.0.0.1' } = {}) {
+/** Connects to a port of this machine, or to the path of a Unix socket. A reset right after the connect counts as an end. */
+export async function connect(place, { read = true, host = '127.0.0.1' } = {}) {
   const socket = new net.Socket({ allowHalfOpen: true });
   socket.pause(); // else Node fetches the first 64 KiB unasked
   const peer = new Peer(socket, { read });
-  socket.connect(port, host);
+  socket.connect(typeof place === 'string' ? { path: place } : { port: place, host });
   await Promise.race([new Promise((done) => socket.once('connect', done)), peer.ended]);
   if (peer.error && peer.error.code !== 'ECONNRESET') throw peer.error;
   socket.setNoDelay();
@@ -152,9 +152,9 @@ export async function connect(port, { read = true, host = '127.0.0.1' } = {}) {
 }
 
 /** Whether nobody listens on a port of this machine. */
-export async function refuses(port) {
+export async function refuses(port, host) {
   try {
-    (await connect(port)).socket.destroy();
+    (await connect(port, { host })).socket.destroy();
     return false;
   } catch (error) {
     if (error.code !== 'ECONNREFUSED') throw error;
@@ -162,7 +162,7 @@ export async function refuses(port) {
   }
 }
 
-/** A server on a free port of this machine that treats every connection alike. */
+/** A server on a free port of this machine, or a Unix socket, that treats every connection alike. */
 export class Target {
   peers = [];
   #server;
@@ -170,8 +170,11 @@ export class Target {
   #taken = 0;
   #arrivals = new EventEmitter();
 
-  /** @param behaviour called with each `Peer`, which does not read until told to */
-  static async start(behaviour = () => {}) {
+  /**
+   * @param behaviour called with each `Peer`, which does not read until told to
+   * @param path of a Unix socket, in place of a port
+   */
+  static async start(behaviour = () => {}, path) {
     const target = new Target();
     target.#server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true });
     target.#server.on('connection', (socket) => {
@@ -182,7 +185,7 @@ export class Target {
       behaviour(peer);
       target.#arrivals.emit('peer');
     });
-    target.#server.listen(0, '127.0.0.1', 4096);
+    target.#server.listen({ ...(path === undefined ? { port: 0, host: '127.0.0.1' } : { path }), backlog: 4096 });
     await once(target.#server, 'listening');
     target.port = target.#server.address().port;
     return target;

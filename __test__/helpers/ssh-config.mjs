@@ -52,9 +52,10 @@ const values = (reader, name) => reader.list(name).map(({ value }) => value);
 const hop = ({ user, host, port }) => `${user === undefined ? '' : `${user}@`}${host.includes(':') ? `[${host}]` : host}${port === undefined ? '' : `:${port}`}`;
 const limit = (value) => value && `${value.bytes ?? 0} ${value.seconds ?? 0}`;
 
-function forwarding({ sockets, bindAddress, localPort, host, hostPort }) {
-  if (sockets) return 'sockets';
-  return `${bindAddress === undefined ? '' : `[${bindAddress}]:`}${localPort} [${host}]:${hostPort}`;
+function forwarding({ listen, connect }) {
+  if (listen.path !== undefined || connect?.path !== undefined) return 'sockets';
+  const from = `${listen.host === undefined ? '' : `[${listen.host}]:`}${listen.port}`;
+  return connect === undefined ? from : `${from} [${connect.host}]:${connect.port}`;
 }
 
 /** Differences to what an empty configuration gives. */

@@ -18,11 +18,15 @@ import {
   type Connection,
   type ConnectionEnd,
   type ConnectionInfo,
+  type ConnectionStats,
+  type Forward,
   type HostKeyInfo,
   type Linger,
   type Reconnecting,
+  type SSHTunnelChannels,
   type SSHTunnelError,
   type SSHTunnelOptions,
+  type TunnelStats,
 } from 'sshtunnel-native';
 
 const options: SSHTunnelOptions = {
@@ -108,7 +112,7 @@ const callback: Callback<Connection[]> = (error, connections) => {
 };
 tunnel.connections(callback);
 
-tunnel.on('connectionRequest', (request) => (request.remotePort > 1024 ? request.accept() : request.reject()));
+tunnel.on('connectionRequest', (request) => ((request.remotePort ?? 0) > 1024 && request.forwardId === 0 ? request.accept() : request.reject()));
 tunnel.on('connection', (connection) => console.log(connection.bytesUp, connection.linger.l_onoff));
 tunnel.once('disconnected', (end: ConnectionEnd) => console.log(end.closedBy === 'reset', end.droppedDown));
 tunnel.on('reconnecting', ({ attempt, delay, error }: Reconnecting) => console.log(attempt + delay, error.code));
@@ -129,6 +133,24 @@ export async function main(): Promise<void> {
     const { l_linger }: Linger = await connection.promises.getLingerOption();
     void l_linger;
   }
+  const { sessions, connections: counts }: TunnelStats = await tunnel.promises.stats();
+  const roundTrip: number | undefined = sessions.roundTrip;
+  const reset: number = tunnel.stats().connections.ended.ECONNRESET ?? counts.closedBy.reset;
+  tunnel.stats((error, stats) => void (error ?? stats.connections.refused.ERR_SSH_OPEN_FAILED));
+  const lost: SSHTunnelChannels['sshtunnel.session.lost'] = { tunnel, sessionId: 1, error: new Error() as SSHTunnelError };
+  // @ts-expect-error messages are frozen
+  lost.sessionId = 2;
+  void [roundTrip, reset, lost];
+  const forward: Forward = await tunnel.promises.forwardLocal({ localPath: '/run/a.sock', forwardHost: 'db', forwardPort: 5432 });
+  forward.stop((error) => void error);
+  await forward.promises.stop();
+  const { accepted }: ConnectionStats = forward.stats();
+  const later: ConnectionStats = await forward.promises.stats();
+  forward.stats((error, { pending }) => void [error, pending, accepted, later]);
+  tunnel.forwardLocal({ forwardPath: '/run/b.sock' }, (error, { localPort }) => void [error, localPort]);
+  const { localPort: socksPort, forwardHost: none }: Forward = await tunnel.promises.forwardDynamic({ username: 'u', password: 'p' });
+  tunnel.forwardDynamic({}, (error, { kind }) => void [error, socksPort, none, kind === 'dynamic']);
+  for (const { forwardId, kind, listening } of tunnel.forwards()) void [forwardId.toFixed(), kind === 'local', listening];
   await tunnel.promises.setLingerOption({ l_onoff: 0, l_linger: 0 });
   const ends: ConnectionEnd[] = await tunnel.close({ timeout: 1000 });
   tunnel.close((error, ends) => void [error, ends.map(({ clean }) => clean)]);
@@ -157,8 +179,9 @@ async function sockets(socket: TLSSocket, server: Server): Promise<void> {
   void [either, graceful, unsent, closed];
 }
 
-// @ts-expect-error forwardHost and forwardPort are missing
 new SSHTunnel({ host: 'h' });
+// @ts-expect-error host is missing
+new SSHTunnel({});
 // @ts-expect-error a word of ssh_config that stands for false
 new SSHTunnel({ ...options, strictHostKeyChecking: 'no' });
 // @ts-expect-error no kind of algorithms

@@ -17,10 +17,18 @@ const path = require('node:path');
  * @property {string} userFile
  * @property {string} systemFile
  * @property {string} [configFile] read instead of the two
+ * @property {Command} [command] given where the command `sshtunnel` reads: it opens the forwardings by
+ *   itself, asks whoever sits at the terminal, and has directives of its own
+ */
+
+/**
+ * @typedef {object} Command
+ * @property {string[]} lines directives of its command line, which come before those of the files
+ * @property {Map<string, Uint8Array>} passphrases of key files, by their paths
  */
 
 /** @returns {Context} */
-function makeContext(configFile) {
+function makeContext(configFile, command) {
   const { username, uid, home } = localUser();
   const userFolder = path.join(home, '.ssh');
   const systemFolder = process.platform === 'win32' ? path.join(process.env.ProgramData ?? 'C:\\ProgramData', 'ssh') : '/etc/ssh';
@@ -35,6 +43,7 @@ function makeContext(configFile) {
     userFile: path.join(userFolder, 'config'),
     systemFile: path.join(systemFolder, 'ssh_config'),
     configFile,
+    command,
   };
 }
 

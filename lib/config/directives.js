@@ -2,8 +2,13 @@
 
 // Every keyword of ssh_config, what its arguments may be, and what is made of it here.
 
+const { parseForwarding } = require('./forwardings.js');
+
 /** Of no concern to a tunnel: sessions, terminals, what ssh prints, what it forwards beside ports. */
 const IRRELEVANT = { irrelevant: true };
+
+/** Likewise, but of concern to the command `sshtunnel`, which reads it. */
+const forCommand = (read) => ({ irrelevant: true, read });
 
 /**
  * Would change something for a tunnel, and is not honoured.
@@ -117,45 +122,43 @@ function proxyJump(line) {
   return text.split(',').map((hop) => destination(hop, line));
 }
 
-/** One field of a forwarding and what follows its colon. */
-function forwardField(text) {
-  const bracketed = /^\[([^\]]*)\](?::(.*)|$)/s.exec(text);
-  if (bracketed) return [bracketed[1], bracketed[2]];
-  const [, field, rest] = /^((?:\\.|[^:\\])*)(?::(.*)|$)/s.exec(text) ?? [];
-  return [field?.replace(/\\(.)/g, '$1'), rest];
+/** A forwarding of one of the three kinds: where to listen and, unless each connection says it, a target. */
+function forwarding(kind) {
+  return (line) => {
+    const { args } = line;
+    const most = kind === 'dynamic' ? 1 : 2;
+    const least = kind === 'local' ? 2 : 1;
+    if (args.length < least || args.length > most) throw line.error(`${line.keyword} takes a place to listen${most === 1 ? '' : ' and a target'}`);
+    const value = parseForwarding(args.join(':'), kind);
+    if (value === undefined) throw line.error(`bad forwarding '${args.join(' ')}'`);
+    return value;
+  };
 }
 
-/** `[bind_address:]port host:hostport`, either side of which may be the path of a socket. */
-function localForward(line) {
-  const { args } = line;
-  if (args.length !== 2) throw line.error(`${line.keyword} takes a place to listen and a target`);
-  const bad = line.error(`bad forwarding '${args.join(' ')}'`);
-  const fields = [];
-  for (let rest = args.join(':'); rest !== undefined; ) {
-    let field;
-    [field, rest] = forwardField(rest);
-    if (field === undefined || fields.length === 4) throw bad;
-    fields.push(field);
-  }
-  if (fields.some((field) => field.includes('/'))) return { sockets: fields };
-  if (fields.length < 3) throw bad;
-  const [bindAddress, localPort, host, hostPort] = fields.length === 4 ? fields : [undefined, ...fields];
-  const ports = [localPort, hostPort];
-  if (host === '' || !ports.every((port) => /^\d{1,5}$/.test(port) && port >= 1 && port <= 0xffff)) throw bad;
-  return { bindAddress, localPort: Number(localPort), host, hostPort: Number(hostPort) };
+const LEVELS = ['QUIET', 'FATAL', 'ERROR', 'INFO', 'VERBOSE', 'DEBUG', 'DEBUG1', 'DEBUG2', 'DEBUG3'];
+
+/** How the command closes connections: a boolean, or the seconds that it may take. */
+function linger(line) {
+  const word = single(line).toLowerCase();
+  const words = { yes: true, true: true, no: false, false: false };
+  if (Object.hasOwn(words, word)) return words[word];
+  const count = seconds(word, line);
+  if (count > 0xffff) throw line.error(`'${word}' is too long a time`);
+  // No time at all is what the structure calls hard.
+  return count > 0 && { l_onoff: 1, l_linger: count };
 }
 
 const GSSAPI = 'logging on by Kerberos is not supported';
 const NO_KEYS = 'only certificates and known_hosts lines decide about host keys';
 
 /**
- * By keyword. `read`: honoured, and how its arguments are read. `many`: every line counts, not only
- * the first.
+ * By keyword. `read`: honoured, and how its arguments are read; with a `reason`, by the command only.
+ * `many`: every line counts, not only the first.
  */
 const DIRECTIVES = {
   AddressFamily: { read: oneOf({ any: 'any', inet: 'inet', inet6: 'inet6' }) },
   AddKeysToAgent: IRRELEVANT,
-  BatchMode: IRRELEVANT,
+  BatchMode: forCommand(flag),
   BindAddress: { read: single },
   BindInterface: unhonoured('the connection is bound to an address only, by BindAddress', []),
   CASignatureAlgorithms: unhonoured('the algorithms of authorities cannot be chosen', []),
@@ -175,12 +178,12 @@ const DIRECTIVES = {
   ControlMaster: IRRELEVANT,
   ControlPath: IRRELEVANT,
   ControlPersist: IRRELEVANT,
-  DynamicForward: { ...unhonoured('a tunnel has one target', []), many: true },
+  DynamicForward: { ...unhonoured('a tunnel has one target', []), read: forwarding('dynamic'), many: true },
   EnableEscapeCommandline: IRRELEVANT,
   EnableSSHKeysign: IRRELEVANT,
   EscapeChar: IRRELEVANT,
-  // A tunnel that cannot listen has failed, whatever this says.
-  ExitOnForwardFailure: IRRELEVANT,
+  // A tunnel that cannot listen has failed, whatever this says; the command may have others.
+  ExitOnForwardFailure: forCommand(flag),
   FingerprintHash: IRRELEVANT,
   ForkAfterAuthentication: IRRELEVANT,
   ForwardAgent: IRRELEVANT,
@@ -215,13 +218,13 @@ const DIRECTIVES = {
   KexAlgorithms: { read: single },
   KnownHostsCommand: unhonoured(NO_KEYS),
   LocalCommand: IRRELEVANT,
-  LocalForward: { read: localForward, many: true },
-  LogLevel: IRRELEVANT,
+  LocalForward: { read: forwarding('local'), many: true },
+  LogLevel: forCommand(oneOf(Object.fromEntries(LEVELS.map((level) => [level.toLowerCase(), level])))),
   LogVerbose: IRRELEVANT,
   MACs: { read: single },
   Match: {},
   NoHostAuthenticationForLocalhost: unhonoured('the key of this host is checked as all others are'),
-  NumberOfPasswordPrompts: IRRELEVANT,
+  NumberOfPasswordPrompts: forCommand(integer),
   ObscureKeystrokeTiming: IRRELEVANT,
   PKCS11Provider: unhonoured('keys in tokens are used through an agent only'),
   PasswordAuthentication: { read: flag },
@@ -237,7 +240,7 @@ const DIRECTIVES = {
   RefuseConnection: { read: single },
   RekeyLimit: { read: rekeyLimit },
   RemoteCommand: IRRELEVANT,
-  RemoteForward: { ...unhonoured('a tunnel listens on this side only', []), many: true },
+  RemoteForward: { ...unhonoured('a tunnel listens on this side only', []), read: forwarding('remote'), many: true },
   RequestTTY: IRRELEVANT,
   RequiredRSASize: unhonoured('RSA keys have 2048 bits or more, whatever this says'),
   RevokedHostKeys: unhonoured('only @revoked lines of known_hosts files revoke host keys'),
@@ -251,7 +254,7 @@ const DIRECTIVES = {
   StreamLocalBindMask: IRRELEVANT,
   StreamLocalBindUnlink: IRRELEVANT,
   StrictHostKeyChecking: {
-    read: oneOf({ yes: true, true: true, ask: true, 'accept-new': 'accept-new', no: false, false: false, off: false }),
+    read: oneOf({ yes: true, true: true, ask: 'ask', 'accept-new': 'accept-new', no: false, false: false, off: false }),
   },
   SyslogFacility: IRRELEVANT,
   TCPKeepAlive: unhonoured('the connection to the server is probed by ServerAliveInterval only'),
@@ -291,15 +294,28 @@ const OBSOLETE = [
   'UseRoaming', 'UseRsh', 'UserKnownHostsFile2',
 ];
 
+/** Of the command's own: ssh passes over them where `IgnoreUnknown` names them. */
+const COMMAND = {
+  CloseTimeout: { read: time },
+  Linger: { read: linger },
+  Reconnect: { read: flag },
+};
+
 /** By the keyword in lower case. @type {Map<string, { name: string, read?: Function, reason?: string }>} */
 const byKeyword = new Map();
 for (const [name, directive] of Object.entries(DIRECTIVES)) byKeyword.set(name.toLowerCase(), { name, ...directive });
 for (const [alias, name] of Object.entries(ALIASES)) byKeyword.set(alias.toLowerCase(), { name, ...DIRECTIVES[name] });
 for (const name of OBSOLETE) byKeyword.set(name.toLowerCase(), { name, ...IRRELEVANT });
 
-/** @returns {{ name: string, read?: (line) => unknown, many?: boolean, reason?: string, harmless?: string[] } | undefined} */
-function directive(keyword) {
-  return byKeyword.get(keyword.toLowerCase());
+const commandKeyword = new Map(Object.entries(COMMAND).map(([name, directive]) => [name.toLowerCase(), { name, ...directive }]));
+
+/**
+ * @param {boolean} [own] whether the command's own are meant, too
+ * @returns {{ name: string, read?: (line) => unknown, many?: boolean, reason?: string, harmless?: string[] } | undefined}
+ */
+function directive(keyword, own = false) {
+  const lower = keyword.toLowerCase();
+  return byKeyword.get(lower) ?? (own ? commandKeyword.get(lower) : undefined);
 }
 
-module.exports = { DIRECTIVES, directive, isHost };
+module.exports = { COMMAND, DIRECTIVES, destination, directive, isHost };

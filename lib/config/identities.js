@@ -4,7 +4,7 @@
 
 const fs = require('node:fs');
 
-const binding = require('../../binding.js');
+const binding = require('../native.js');
 const { expandPath } = require('./tokens.js');
 
 /** Where no IdentityFile is named, in OpenSSH's order. */
@@ -17,8 +17,9 @@ const LONGEST_LINE = 16_384;
  * @param {import('./reader.js').Reader} reader
  * @param {Uint8Array | undefined} passphrase of encrypted keys
  * @param {(setting: object, reason: string) => void} notice
- * @returns {{ keys: object[], publicKeys: string[] }} the private keys as the constructor takes them,
- *   and all public keys, also of those that cannot be used
+ * @returns {{ keys: object[], publicKeys: string[], locked: string[] }} the private keys as the
+ *   constructor takes them, all public keys, also of those that cannot be used, and the files of
+ *   those that only lack their passphrase
  */
 function readIdentities(reader, passphrase, notice) {
   const place = { ...reader.context, tokens: reader.tokens };
@@ -27,11 +28,13 @@ function readIdentities(reader, passphrase, notice) {
   const usual = USUAL.map((name) => ({ name: 'IdentityFile', value: `~/.ssh/${name}` }));
   const keys = [];
   const blobs = [];
+  const lockedFiles = [];
   for (const setting of named.length > 0 ? named : usual) {
     if (setting.value.toLowerCase() === 'none') continue;
     const file = expandPath(setting.value, place, setting.line);
-    const { key, blob, problem } = readKey(file, passphrase);
+    const { key, blob, problem, locked } = readKey(file, reader.context.command?.passphrases.get(file) ?? passphrase);
     if (problem !== undefined) notice(setting, problem);
+    if (locked) lockedFiles.push(file);
     if (blob !== undefined) blobs.push(blob);
     if (key === undefined) continue;
     // Certificates that are named are all there are; otherwise the one beside the key is meant.
@@ -46,11 +49,11 @@ function readIdentities(reader, passphrase, notice) {
   for (const { setting, blob, used } of certificates) {
     if (blob !== undefined && !used) notice(setting, 'the certificate belongs to no private key that is read here');
   }
-  return { keys, publicKeys: blobs.map(publicLine) };
+  return { keys, publicKeys: blobs.map(publicLine), locked: lockedFiles };
 }
 
 /**
- * @returns {{ key?: object, blob?: Buffer, problem?: string }} a private key that can be used, the
+ * @returns {{ key?: object, blob?: Buffer, problem?: string, locked?: boolean }} a private key that can be used, the
  *   public key as far as it is known; nothing where there is no file
  */
 function readKey(file, passphrase) {
@@ -71,7 +74,14 @@ function readKey(file, passphrase) {
   if (problem === undefined) return { key: passphrase === undefined ? { key: bytes } : { key: bytes, passphrase }, blob };
   bytes.fill(0);
   const help = locked && passphrase === undefined ? "; the option 'passphrase' would decrypt it" : '';
-  return { blob, problem: `${problem}${help}` };
+  return { blob, problem: `${problem}${help}`, locked };
+}
+
+/** Whether a passphrase is that of a key file. */
+function unlocks(file, passphrase) {
+  const { key, locked } = readKey(file, passphrase);
+  key?.key.fill(0);
+  return !locked;
 }
 
 /** A file, and whether others than its owner, who is the user, can read it. */
@@ -133,4 +143,4 @@ function publicLine(blob) {
   return `${blob.toString('latin1', 4, 4 + blob.readUInt32BE())} ${blob.toString('base64')}`;
 }
 
-module.exports = { readIdentities };
+module.exports = { readIdentities, unlocks };

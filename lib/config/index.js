@@ -36,12 +36,16 @@ function readConfig(host, overrides = {}, context) {
 }
 
 
+/** What the files say of a host and of those on the way to it. */
 class Config {
   #context;
   #given;
   #passphrase;
+  /** What was read, by destination: each is read once, however often options are made of it. */
+  #readers = new Map();
   #notices = [];
   #secrets = [];
+  #locked = [];
 
   constructor(context, given) {
     this.#context = context;
@@ -52,8 +56,14 @@ class Config {
     else if (passphrase instanceof Uint8Array) this.#passphrase = passphrase;
   }
 
+  /**
+   * Options for a tunnel. Reads the keys every time, the files only once.
+   * @returns {{ options: object, notices: object[], wipe: () => void, reader: Reader, locked: string[] }}
+   *   locked: files of keys that only lack their passphrase
+   */
   read(host) {
     const given = this.#given;
+    this.#locked = [];
     const has = (names) => names.some((name) => name in given);
     try {
       const { host: hostName, port, username } = given;
@@ -62,19 +72,23 @@ class Config {
       const options = {
         ...this.#server(reader, 'privateKey' in given),
         ...readyTimeout(reader),
-        ...(has(TARGET) ? {} : forwarding(reader, notice)),
+        ...(has(TARGET) || this.#context.command !== undefined ? {} : forwarding(reader, notice)),
         ...(has(ROUTE) ? {} : this.#route(reader)),
       };
-      return { options: merge(options, given), notices: this.#notices, wipe: () => this.#wipe() };
+      return { options: merge(options, given, this.#context.command === undefined), notices: this.#notices, wipe: () => this.#wipe(), reader, locked: this.#locked };
     } catch (error) {
       this.#wipe();
       throw error;
     }
   }
 
-  #reader(destination) {
-    const reader = new Reader(this.#context, destination);
+  /** @param {import('./context.js').Context} [context] where to read */
+  #reader(destination, context = this.#context) {
+    const name = JSON.stringify([destination, context === this.#context]);
+    if (this.#readers.has(name)) return this.#readers.get(name);
+    const reader = new Reader(context, destination);
     reader.read();
+    this.#readers.set(name, reader);
     const refusal = reader.settings.get('RefuseConnection');
     if (refusal !== undefined) throw refusal.line.error(`RefuseConnection: ${refusal.value}`);
     for (const setting of reader.unhonoured) this.#noticeOf(reader)(setting, setting.reason);
@@ -93,8 +107,9 @@ class Config {
 
   #server(reader, hasKey = false) {
     const notice = this.#noticeOf(reader);
-    const identities = hasKey ? { keys: [], publicKeys: [] } : readIdentities(reader, this.#passphrase, notice);
+    const identities = hasKey ? { keys: [], publicKeys: [], locked: [] } : readIdentities(reader, this.#passphrase, notice);
     this.#secrets.push(...identities.keys.map(({ key }) => key));
+    this.#locked.push(...identities.locked);
     return serverOptions(reader, identities, notice);
   }
 
@@ -103,7 +118,10 @@ class Config {
     const jump = reader.settings.get('ProxyJump');
     if (!(jump?.value.length > 0)) return { ...dialOptions(reader), ...commandTo(reader) };
     if (depth > DEEPEST) throw jump.line.error('jump hosts that are reached through each other');
-    const hops = jump.value.map(({ user, host, port }) => this.#reader({ host, port, username: user }));
+    // As for ssh, the command line is about the last server; the files are about all of them.
+    const { command } = this.#context;
+    const context = command?.lines.length > 0 ? { ...this.#context, command: { ...command, lines: [] } } : this.#context;
+    const hops = jump.value.map(({ user, host, port }) => this.#reader({ host, port, username: user }, context));
     // Only the way to the first is its own: the others are reached from the one before.
     const { jump: before = [], proxyCommand, ...dialing } = this.#route(hops[0], depth + 1);
     const [first, ...others] = hops.map((hop) => this.#hop(hop));
@@ -118,7 +136,7 @@ class Config {
   }
 
   #wipe() {
-    for (const secret of this.#secrets) secret.fill(0);
+    for (const secret of this.#secrets.splice(0)) secret.fill(0);
   }
 }
 
@@ -135,7 +153,8 @@ function commandTo(reader) {
   return { proxyCommand: command };
 }
 
-function merge(options, given) {
+/** @param {boolean} narrow whether only methods stay that there is something for: the command asks for what is missing */
+function merge(options, given, narrow) {
   const merged = { ...options, ...given };
   const drop = (names) => {
     for (const name of names) if (!(name in given)) delete merged[name];
@@ -143,7 +162,7 @@ function merge(options, given) {
   if (TRUST.some((name) => name in given)) drop([...TRUST, 'strictHostKeyChecking', 'updateHostKeys', 'hostKeyAlias']);
   if ('agent' in given) drop(['agentKeys']);
   if ('algorithms' in given) merged.algorithms = { ...options.algorithms, ...given.algorithms };
-  if (!('authHandler' in given) && merged.authHandler !== undefined) merged.authHandler = usable(merged);
+  if (narrow && !('authHandler' in given) && merged.authHandler !== undefined) merged.authHandler = usable(merged);
   return merged;
 }
 
@@ -154,4 +173,4 @@ function usable({ authHandler, privateKey, agent, password, tryKeyboard }) {
   return methods.length > 0 ? methods : ['none'];
 }
 
-module.exports = { readConfig };
+module.exports = { Config, readConfig };

@@ -4,7 +4,7 @@
 
 const net = require('node:net');
 
-const binding = require('../../binding.js');
+const binding = require('../native.js');
 const { MOST_MILLISECONDS } = require('../checks.js');
 const { LEAST_REKEY_BYTES, MOST_REKEY_BYTES } = require('../servers.js');
 const { matchesAny } = require('./syntax.js');
@@ -103,6 +103,11 @@ function trust(reader, notice) {
     // As ssh, which leaves files alone that the user has chosen unless it is told to.
     updateHostKeys: reader.value('UpdateHostKeys') ?? !reader.settings.has('UserKnownHostsFile'),
   };
+  if ((options.strictHostKeyChecking ?? 'ask') === 'ask') {
+    // Whoever can be asked may say yes, which is written down; a program decides by its hostVerifier.
+    if (context.command !== undefined) options.strictHostKeyChecking = 'ask';
+    else if (options.strictHostKeyChecking === 'ask') options.strictHostKeyChecking = true;
+  }
   if (options.updateHostKeys === 'ask') {
     notice(reader.settings.get('UpdateHostKeys'), 'nobody can be asked: taken as no');
     options.updateHostKeys = false;
@@ -110,6 +115,7 @@ function trust(reader, notice) {
   if (reader.value('HashKnownHosts') && options.strictHostKeyChecking === 'accept-new') {
     notice(reader.settings.get('HashKnownHosts'), 'the names of hosts are written as they are');
   }
+  if (context.command !== undefined) options.records = userFiles.length > 0;
   if (userFiles.length === 0) {
     // The system's files are not for users to write.
     if (options.strictHostKeyChecking === 'accept-new') {
@@ -192,22 +198,25 @@ function forwarding(reader, notice) {
   let options;
   for (const setting of reader.list('LocalForward')) {
     const { value, line } = setting;
-    if (value.sockets) notice(setting, 'sockets with paths are not forwarded');
+    if (value.listen.path !== undefined || value.connect.path !== undefined) notice(setting, 'sockets with paths are not forwarded');
     else if (options !== undefined) notice(setting, 'a tunnel has one target: the first LocalForward counts');
     else options = forward(reader, value, line);
   }
   return options ?? {};
 }
 
-function forward(reader, { bindAddress, localPort, host, hostPort }, line) {
-  const value = (text) => expand(expandVariables(text, reader.context.variables, line), reader.tokens, line);
-  const open = bindAddress === '' || bindAddress === '*' || (bindAddress === undefined && reader.value('GatewayPorts'));
-  return defined({
-    localHost: open ? '0.0.0.0' : bindAddress && value(bindAddress),
-    localPort,
-    forwardHost: value(host),
-    forwardPort: hostPort,
-  });
+function forward(reader, value, line) {
+  const { listen, connect } = expandForwarding(reader, value, line);
+  const { host } = listen;
+  const open = host === '' || host === '*' || (host === undefined && reader.value('GatewayPorts'));
+  return defined({ localHost: open ? '0.0.0.0' : host, localPort: listen.port, forwardHost: connect.host, forwardPort: connect.port });
 }
 
-module.exports = { dialOptions, forwarding, readyTimeout, serverOptions };
+/** A forwarding with what its tokens and variables stand for. */
+function expandForwarding(reader, { kind, listen, connect }, line) {
+  const value = (text) => text && expand(expandVariables(text, reader.context.variables, line), reader.tokens, line);
+  const place = ({ host, port, path }) => defined({ host: value(host), port, path: value(path) });
+  return { kind, listen: place(listen), connect: connect && place(connect) };
+}
+
+module.exports = { dialOptions, expandForwarding, forwarding, readyTimeout, serverOptions };

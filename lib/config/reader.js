@@ -99,7 +99,8 @@ class Reader {
   }
 
   #pass() {
-    const { configFile, userFile, systemFile } = this.context;
+    const { command, configFile, userFile, systemFile } = this.context;
+    for (const text of command?.lines ?? []) this.#apply(lines(text, 'command line'), { own: true, depth: 0, active: true });
     if (configFile === undefined) {
       this.#file(userFile, { own: true, checked: true });
       this.#file(systemFile, { own: false, checked: false });
@@ -117,9 +118,14 @@ class Reader {
     if (depth > DEEPEST) throw configError(`files include each other more than ${DEEPEST} deep`, { file });
     const text = this.#text(file, checked);
     if (text === undefined) return false;
+    this.#apply(lines(text, file), { own, depth, active });
+    return true;
+  }
+
+  #apply(directives, { own, depth, active }) {
     let applies = active;
-    for (const line of lines(text, file)) {
-      const known = directive(line.keyword);
+    for (const line of directives) {
+      const known = directive(line.keyword, this.context.command !== undefined);
       if (known === undefined) {
         if (this.#ignores(line.keyword)) continue;
         throw line.error(`unknown directive ${line.keyword}`);
@@ -129,7 +135,6 @@ class Reader {
       else if (known.name === 'Include') this.#include(line, { own, depth, active: applies });
       else this.#set(known, line, applies);
     }
-    return true;
   }
 
   #text(file, checked) {
@@ -160,7 +165,7 @@ class Reader {
   }
 
   #set({ name, read, many, irrelevant, reason, harmless }, line, applies) {
-    if (irrelevant) return;
+    if (irrelevant && !(read && this.context.command)) return;
     // Also what is for other hosts has to be right.
     const value = read ? read(line) : line.args.join(' ');
     if (!applies) return;
@@ -177,7 +182,7 @@ class Reader {
       if (name === 'ProxyCommand' && this.value('ProxyJump')?.length > 0) return;
       this.settings.set(name, setting);
     }
-    if (!read && !harmless.includes(line.args[0]?.toLowerCase())) this.unhonoured.push({ ...setting, reason });
+    if (reason !== undefined && !harmless.includes(line.args[0]?.toLowerCase())) this.unhonoured.push({ ...setting, reason });
   }
 
   #isHost(line) {

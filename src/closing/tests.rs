@@ -4,7 +4,7 @@ use std::future::pending;
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::yield_now;
 
@@ -274,9 +274,14 @@ fn a_fin_is_no_byte_that_the_peer_did_not_get() {
 #[test]
 fn settled_means_acknowledged_and_in_good_health() {
     runtime::handle().block_on(async {
-        let (stream, peer) = pair().await;
+        let (socket, peer) = pair().await;
+        let stream = Stream::from(socket);
         assert!(is_settled(&stream));
-        fill(&stream).await;
+        match &stream {
+            Stream::Tcp(socket) => fill(socket).await,
+            #[cfg(unix)]
+            Stream::Unix(_) | Stream::Pair(_) => unreachable!("it is of TCP"),
+        };
         assert!(!is_settled(&stream));
         reset_by_peer(peer);
         stream.readable().await.expect("an event");

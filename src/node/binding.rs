@@ -1,6 +1,8 @@
 //! The functions that `index.js` and `lib/` call. They trust their arguments: JavaScript has
 //! checked what users gave.
 
+use std::sync::Arc;
+
 use napi::Env;
 use napi::bindgen_prelude::{Either, Either3, Function, Undefined, Unknown};
 use napi_derive::napi;
@@ -12,6 +14,8 @@ use super::errors::Failure;
 use super::events::{Kind, Payload};
 use super::object::Object;
 use super::options::Options;
+use super::shapes::{Dialled, EndpointOption, ForwardInfo};
+use crate::tunnel::{Login, Way};
 
 /// Opens the way from the runtime to `dispatch(handle, kind, number, failure, payload)`; once for
 /// each time the module is loaded. Returns the link's number.
@@ -88,6 +92,56 @@ pub fn attach_sock(handle: u32) -> napi::Result<Either3<i32, Undefined, Failure>
     })
 }
 
+/// Gives a forward its number, for `StartForward`: from `listen` to `target`.
+#[napi(catch_unwind)]
+pub fn prepare_forward(
+    handle: u32,
+    listen: EndpointOption,
+    target: EndpointOption,
+) -> napi::Result<i64> {
+    let way = Way::Local { listen: listen.into(), target: target.into() };
+    Ok(environment::find(handle)?.tunnel().prepare(way))
+}
+
+/// As above, for a forward that asks each program where to; with a username and a password, which
+/// `index.js` has checked, only those who know both.
+#[napi(catch_unwind)]
+pub fn prepare_dynamic(
+    handle: u32,
+    listen: EndpointOption,
+    username: Option<String>,
+    password: Option<String>,
+) -> napi::Result<i64> {
+    let (username, password) = (username.map(Zeroizing::new), password.map(Zeroizing::new));
+    let login = match (username, password) {
+        (None, None) => None,
+        (username, password) => {
+            let (username, password) = (username.unwrap_or_default(), password.unwrap_or_default());
+            let login = Login::new(username.as_bytes(), password.as_bytes());
+            Some(Arc::new(login.ok_or_else(|| napi::Error::from_reason("no such login"))?))
+        }
+    };
+    let way = Way::Dynamic { listen: listen.into(), login };
+    Ok(environment::find(handle)?.tunnel().prepare(way))
+}
+
+/// The forward with this number, if it is bound.
+#[napi(catch_unwind)]
+pub fn forward(handle: u32, number: i64) -> napi::Result<Option<ForwardInfo>> {
+    let info = environment::find(handle)?.tunnel().forward(number);
+    Ok(info.as_ref().map(ForwardInfo::from))
+}
+
+/// Opens a connection of the program's own. What becomes of it is told by a `Connection` and a
+/// `Disconnected` with its number, whoever follows them.
+#[napi(catch_unwind)]
+pub fn dial(handle: u32, target: EndpointOption) -> napi::Result<Either<Dialled, Failure>> {
+    Ok(match environment::find(handle)?.dial(target.into()) {
+        Ok((id, descriptor)) => Either::A(Dialled { connection_id: id as f64, descriptor }),
+        Err(failure) => Either::B(failure),
+    })
+}
+
 /// Answers a `HostKey`. Only the first answer counts, and none that comes after the tunnel.
 #[napi(catch_unwind)]
 pub fn answer_host_key(handle: u32, question: u32, trusted: bool) {
@@ -129,7 +183,7 @@ pub fn follow(handle: u32, kind: Kind, followed: bool) -> napi::Result<()> {
 pub fn alive(handle: u32, closed: u32) -> napi::Result<bool> {
     let object = environment::find(handle)?;
     let tunnel = object.tunnel();
-    Ok(object.watcher().life() != closed || tunnel.ready() || tunnel.listening())
+    Ok(object.watcher().life() != closed || tunnel.ready() || tunnel.has_forwards())
 }
 
 /// Whether an SSH session is up.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use napi::bindgen_prelude::Either7;
+use napi::bindgen_prelude::Either9;
 use napi_derive::napi;
 
 use super::environment::Link;
@@ -13,7 +13,7 @@ use super::errors::Failure;
 use super::events::{Message, Payload};
 use super::lock;
 use crate::linger::Linger;
-use crate::tunnel::{ConnectionInfo, Pending, Tunnel};
+use crate::tunnel::{ConnectionInfo, ForwardInfo, Pending, Stats, Tunnel};
 
 /// What a call asks for. The settings come first: they are done at once and cannot fail.
 #[napi]
@@ -53,6 +53,14 @@ pub enum Method {
     GetConnectionLinger,
     /// Argument: the connection's number; the structure is the second one.
     SetConnectionLinger,
+    /// Argument: the number of a forward that was prepared. A list of one: as it was bound.
+    StartForward,
+    /// Argument: the forward's number.
+    StopForward,
+    /// What was counted.
+    Stats,
+    /// Argument: the forward's number. What was counted of it.
+    ForwardStats,
 }
 
 /// What comes with a call. Plain numbers, which cost less on the way than objects.
@@ -70,10 +78,16 @@ pub(super) enum Begun {
     Done(f64),
     /// The end of an operation.
     Operation(Pending<()>),
+    /// The end of an operation that tells more than is asked for.
+    Started(Pending<ForwardInfo>),
+    /// The forward, once it is bound.
+    Forward(Pending<ForwardInfo>),
     /// The driver's answer.
     Linger(Pending<Linger>),
     /// Likewise.
     List(Pending<Vec<ConnectionInfo>>),
+    /// Likewise.
+    Stats(Pending<Stats>),
 }
 
 impl Begun {
@@ -112,7 +126,7 @@ impl Begun {
                 nothing
             }
             Method::Connect => Self::Operation(tunnel.connect()),
-            Method::StartListening => Self::Operation(tunnel.start_listening()),
+            Method::StartListening => Self::Started(tunnel.start_listening()),
             Method::StopListening => Self::Operation(tunnel.stop_listening()),
             Method::Disconnect => Self::Operation(tunnel.disconnect(argument as u64)),
             Method::Shutdown => Self::Operation(tunnel.shutdown()),
@@ -122,45 +136,63 @@ impl Begun {
             }
             Method::Connections => Self::List(tunnel.connections()),
             Method::GetConnectionLinger => Self::Linger(tunnel.linger(argument as u64)),
+            Method::StartForward => Self::Forward(tunnel.start_forward(argument as i64)),
+            Method::StopForward => Self::Operation(tunnel.stop_forward(argument as i64)),
             Method::SetConnectionLinger => {
                 Self::Operation(tunnel.set_linger(argument as u64, unpack(linger)))
             }
+            Method::Stats => Self::Stats(tunnel.stats(None)),
+            Method::ForwardStats => Self::Stats(tunnel.stats(Some(argument as i64))),
         }
     }
 
     /// Blocks until the call is done.
     pub(super) fn wait(self) -> Result<Payload, Failure> {
         match self {
-            Self::Done(number) => Ok(Either7::B(number)),
+            Self::Done(number) => Ok(Either9::B(number)),
             Self::Operation(pending) => nothing(pending.wait()),
+            Self::Started(pending) => nothing(pending.wait().map(drop)),
+            Self::Forward(pending) => forward(pending.wait()),
             Self::Linger(pending) => structure(pending.wait()),
             Self::List(pending) => list(pending.wait()),
+            Self::Stats(pending) => counts(pending.wait()),
         }
     }
 
     /// Waits until the call is done.
     pub(super) async fn done(self) -> Result<Payload, Failure> {
         match self {
-            Self::Done(number) => Ok(Either7::B(number)),
+            Self::Done(number) => Ok(Either9::B(number)),
             Self::Operation(pending) => nothing(pending.await),
+            Self::Started(pending) => nothing(pending.await.map(drop)),
+            Self::Forward(pending) => forward(pending.await),
             Self::Linger(pending) => structure(pending.await),
             Self::List(pending) => list(pending.await),
+            Self::Stats(pending) => counts(pending.await),
         }
     }
 }
 
 fn nothing(outcome: Result<(), crate::tunnel::Error>) -> Result<Payload, Failure> {
-    outcome.map(Either7::A).map_err(|error| Failure::from(&error))
+    outcome.map(Either9::A).map_err(|error| Failure::from(&error))
+}
+
+fn forward(outcome: Result<ForwardInfo, crate::tunnel::Error>) -> Result<Payload, Failure> {
+    outcome.map(|info| Either9::H(vec![(&info).into()])).map_err(|error| Failure::from(&error))
 }
 
 fn structure(outcome: Result<Linger, crate::tunnel::Error>) -> Result<Payload, Failure> {
-    outcome.map(|linger| Either7::B(pack(linger))).map_err(|error| Failure::from(&error))
+    outcome.map(|linger| Either9::B(pack(linger))).map_err(|error| Failure::from(&error))
 }
 
 fn list(outcome: Result<Vec<ConnectionInfo>, crate::tunnel::Error>) -> Result<Payload, Failure> {
     outcome
-        .map(|connections| Either7::C(connections.iter().map(Into::into).collect()))
+        .map(|connections| Either9::C(connections.iter().map(Into::into).collect()))
         .map_err(|error| Failure::from(&error))
+}
+
+fn counts(outcome: Result<Stats, crate::tunnel::Error>) -> Result<Payload, Failure> {
+    outcome.map(|stats| Either9::I((&stats).into())).map_err(|error| Failure::from(&error))
 }
 
 /// The structure as one number.

@@ -81,7 +81,9 @@ fn address(error: &Error) -> Option<&str> {
     match error {
         Error::Session(error) => error.address(),
         Error::Listen { address, .. } => Some(address),
-        Error::Closed | Error::NoConnection(_) => None,
+        Error::Closed | Error::NoForward | Error::UnknownForward(_) | Error::NoConnection(_) => {
+            None
+        }
     }
 }
 

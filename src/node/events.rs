@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-use napi::bindgen_prelude::{Either7, FnArgs, Undefined};
+use napi::bindgen_prelude::{Either9, FnArgs, Undefined};
 use napi_derive::napi;
 use tokio::sync::oneshot;
 
@@ -12,9 +12,10 @@ use super::environment::{Dispatched, Link};
 use super::errors::Failure;
 use super::lock;
 use super::prompts::Prompts;
-use super::shapes::{ConnectionEnd, ConnectionInfo, HostKey};
+use super::shapes::{ConnectionEnd, ConnectionInfo, ForwardInfo, HostKey};
+use super::stats::{Stats, milliseconds};
 use crate::session::{self, HostKeyInfo, Responses};
-use crate::tunnel::{self, Answer, Event, Observer};
+use crate::tunnel::{self, Answer, DIALLED, Event, Observer, SessionStep};
 
 /// What a message is about.
 #[napi]
@@ -44,11 +45,28 @@ pub enum Kind {
     SessionError,
     /// Attempt `number` to set up the session again follows after the milliseconds in the payload.
     Reconnecting,
+    /// The logon of session `number` begins.
+    SessionStarted,
+    /// Session `number` is up after the milliseconds in the payload.
+    SessionReady,
+    /// Session `number` broke.
+    SessionLost,
+    /// Nothing is left of session `number`.
+    SessionEnded,
 }
 
 /// What comes with a message.
-pub type Payload =
-    Either7<Undefined, f64, Vec<ConnectionInfo>, ConnectionInfo, ConnectionEnd, HostKey, Prompts>;
+pub type Payload = Either9<
+    Undefined,
+    f64,
+    Vec<ConnectionInfo>,
+    ConnectionInfo,
+    ConnectionEnd,
+    HostKey,
+    Prompts,
+    Vec<ForwardInfo>,
+    Stats,
+>;
 
 /// One call of JavaScript's `dispatch`.
 pub struct Message {
@@ -68,7 +86,7 @@ impl Message {
     pub(super) fn reply(handle: u32, call: f64, outcome: Result<Payload, Failure>) -> Self {
         let (failure, payload) = match outcome {
             Ok(payload) => (None, payload),
-            Err(failure) => (Some(failure), Either7::A(())),
+            Err(failure) => (Some(failure), Either9::A(())),
         };
         Self { handle, kind: Kind::Reply, number: call, failure, payload }
     }
@@ -199,6 +217,23 @@ impl Watcher {
         life.into()
     }
 
+    /// Tells how far a session has come, if anybody wants to hear it.
+    fn tell_session(&self, number: u32, step: SessionStep) {
+        let (kind, payload, error) = match step {
+            SessionStep::Started => (Kind::SessionStarted, Either9::A(()), None),
+            SessionStep::Ready(time) => (Kind::SessionReady, Either9::B(milliseconds(time)), None),
+            SessionStep::Lost(error) => (Kind::SessionLost, Either9::A(()), Some(error)),
+            SessionStep::Ended(error) => (Kind::SessionEnded, Either9::A(()), error),
+        };
+        if !self.is_followed(kind) {
+            return;
+        }
+        match error {
+            Some(error) => self.send_failure(kind, number.into(), &error, payload),
+            None => self.send(kind, number.into(), payload),
+        }
+    }
+
     fn send(&self, kind: Kind, number: f64, payload: Payload) {
         self.link.send(Message::new(self.handle, kind, number, payload));
     }
@@ -212,33 +247,34 @@ impl Watcher {
 impl Observer for Watcher {
     fn event(&self, event: Event) {
         match event {
-            Event::Ready => self.send(Kind::Ready, self.turn(true), Either7::A(())),
-            Event::Listening(_) => self.send(Kind::Listening, self.turn(true), Either7::A(())),
+            Event::Ready => self.send(Kind::Ready, self.turn(true), Either9::A(())),
+            Event::Session { number, step } => self.tell_session(number, step),
+            Event::Listening(_) => self.send(Kind::Listening, self.turn(true), Either9::A(())),
             Event::ConnectionRequest(request) => {
                 lock(&self.questions).requests.insert(request.info.id, request.answer);
-                self.send(Kind::ConnectionRequest, 0.0, Either7::D((&request.info).into()));
+                self.send(Kind::ConnectionRequest, 0.0, Either9::D((&request.info).into()));
             }
             Event::Connection(info) => {
-                if self.is_followed(Kind::Connection) {
-                    self.send(Kind::Connection, 0.0, Either7::D((&info).into()));
+                if info.forward == DIALLED || self.is_followed(Kind::Connection) {
+                    self.send(Kind::Connection, 0.0, Either9::D((&info).into()));
                 }
             }
             Event::Disconnected(end) => {
                 let asked = lock(&self.questions).requests.remove(&end.id);
                 drop(asked);
-                if self.is_followed(Kind::Disconnected) {
-                    self.send(Kind::Disconnected, 0.0, Either7::E(end.into()));
+                if end.forward == DIALLED || self.is_followed(Kind::Disconnected) {
+                    self.send(Kind::Disconnected, 0.0, Either9::E(end.into()));
                 }
             }
             Event::Reconnecting { attempt, delay, error } => {
-                let delay = Either7::B(delay.as_millis() as f64);
+                let delay = Either9::B(delay.as_millis() as f64);
                 self.send_failure(Kind::Reconnecting, attempt.into(), &error, delay);
             }
             Event::SessionError(error) => {
-                self.send_failure(Kind::SessionError, 0.0, &error, Either7::A(()));
+                self.send_failure(Kind::SessionError, 0.0, &error, Either9::A(()));
             }
-            Event::Error(error) => self.send_failure(Kind::Error, 0.0, &error, Either7::A(())),
-            Event::Close => self.send(Kind::Close, self.turn(false), Either7::A(())),
+            Event::Error(error) => self.send_failure(Kind::Error, 0.0, &error, Either9::A(())),
+            Event::Close => self.send(Kind::Close, self.turn(false), Either9::A(())),
         }
     }
 
@@ -253,7 +289,7 @@ impl Observer for Watcher {
             return;
         }
         let question = self.ask_about_key(answer);
-        self.send(Kind::HostKey, question, Either7::F(key.into()));
+        self.send(Kind::HostKey, question, Either9::F(key.into()));
     }
 
     fn answer_prompts(&self, prompts: session::Prompts, answer: oneshot::Sender<Responses>) {
@@ -266,6 +302,6 @@ impl Observer for Watcher {
         let number = questions.next();
         questions.prompts.insert(number, answer);
         drop(questions);
-        self.send(Kind::Prompts, number.into(), Either7::G(prompts.into()));
+        self.send(Kind::Prompts, number.into(), Either9::G(prompts.into()));
     }
 }

@@ -6,7 +6,7 @@
 //! configuration, with [`algorithms`] and [`routes`]; [`keys`] tells what is in key files. Sockets
 //! that are not the addon's come in through `sockets`. The way out: [`events`] and the replies of
 //! [`calls`] become messages that [`environment`] hands to the one function JavaScript attached;
-//! [`shapes`], [`prompts`] and [`errors`] have the objects in them.
+//! [`shapes`], [`stats`], [`prompts`] and [`errors`] have the objects in them.
 
 // The macros of napi-derive expand to the unsafe calls of Node-API; nothing here is written by hand.
 #![allow(unsafe_code)]
@@ -25,6 +25,7 @@ pub mod routes;
 pub mod shapes;
 #[cfg(unix)]
 pub mod sockets;
+pub mod stats;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

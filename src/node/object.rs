@@ -2,6 +2,8 @@
 
 #[cfg(unix)]
 use std::os::fd::IntoRawFd;
+#[cfg(unix)]
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -13,7 +15,7 @@ use super::lock;
 use crate::runtime;
 #[cfg(unix)]
 use crate::session::Sock;
-use crate::tunnel::{Config, Settings, Tunnel};
+use crate::tunnel::{Config, Endpoint, Settings, Tunnel};
 
 /// A tunnel and the order of its calls. Dropping it drops the tunnel, which then closes hard.
 pub struct Object {
@@ -75,7 +77,8 @@ impl Object {
 
     /// Begins a call after all that were queued, and blocks until it is done.
     pub(super) fn call(&self, method: Method, arguments: Arguments) -> Result<Payload, Failure> {
-        let may_log_on = matches!(method, Method::Connect | Method::StartListening);
+        let may_log_on =
+            matches!(method, Method::Connect | Method::StartListening | Method::StartForward);
         if !may_log_on {
             return self.begin_last(method, arguments).wait();
         }
@@ -85,12 +88,33 @@ impl Object {
     }
 
     fn begin_last(&self, method: Method, arguments: Arguments) -> Begun {
+        self.last(|tunnel| Begun::new(tunnel, method, arguments))
+    }
+
+    /// Opens a connection after all calls that were queued. Returns its number and the other end of
+    /// the socket that carries it.
+    #[cfg(unix)]
+    pub(super) fn dial(&self, target: Endpoint) -> Result<(u64, i32), Failure> {
+        let made = UnixStream::pair();
+        let (ours, theirs) = made.map_err(|error| Failure::of_system("socketpair", &error))?;
+        let id = self.last(|tunnel| tunnel.dial(ours, target));
+        Ok((id, theirs.into_raw_fd()))
+    }
+
+    #[cfg(not(unix))]
+    pub(super) fn dial(&self, _: Endpoint) -> Result<(u64, i32), Failure> {
+        let message = "dial() is unavailable on this platform".to_owned();
+        Err(Failure::new("ERR_FEATURE_UNAVAILABLE_ON_PLATFORM", message))
+    }
+
+    /// Begins something after all calls that were queued.
+    fn last<T>(&self, begin: impl FnOnce(&Tunnel) -> T) -> T {
         if self.unbegun.load(Ordering::Acquire) == 0 {
-            return Begun::new(&self.tunnel, method, arguments);
+            return begin(&self.tunnel);
         }
         let _execution = lock(&self.execution);
         self.begin_queued(Queue::pop);
-        Begun::new(&self.tunnel, method, arguments)
+        begin(&self.tunnel)
     }
 
     /// Queues a call; its reply goes to `call`, with `in_turn` not before those of earlier calls.
@@ -119,7 +143,12 @@ impl Object {
             self.unbegun.fetch_sub(1, Ordering::AcqRel);
             match begun {
                 Begun::Done(_) => self.replies.settle(job.ticket, begun.wait()),
-                Begun::Operation(_) | Begun::Linger(_) | Begun::List(_) => {
+                Begun::Operation(_)
+                | Begun::Started(_)
+                | Begun::Forward(_)
+                | Begun::Linger(_)
+                | Begun::List(_)
+                | Begun::Stats(_) => {
                     let replies = self.replies.clone();
                     runtime::handle().spawn(async move {
                         let outcome = begun.done().await;

@@ -17,7 +17,7 @@ use super::routes;
 use crate::session::{
     AuthMethod, Credentials, KeyFile, Pin, Reconnect, Route, Strictness, Target, Trust,
 };
-use crate::tunnel::{CAN_SHARE, Config, Settings};
+use crate::tunnel::{CAN_SHARE, Config, Endpoint, Settings, Way};
 
 /// Longer than any process lives, and short enough to be added to any point in time.
 const CENTURY: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
@@ -95,12 +95,12 @@ pub struct Options {
     pub local_host: String,
     /// The port to listen on.
     pub local_port: u16,
-    /// Whether other listeners may share that port.
+    /// Whether other listeners may share local ports.
     pub reuse_port: bool,
-    /// The host at the far side.
-    pub forward_host: String,
-    /// The port at the far side.
-    pub forward_port: u16,
+    /// The host at the far side; without it there is nothing to listen for.
+    pub forward_host: Option<String>,
+    /// The port at the far side; together with the host.
+    pub forward_port: Option<u16>,
     /// The LINGER structure in one number.
     pub linger: f64,
     /// SO_KEEPALIVE for accepted connections.
@@ -215,11 +215,11 @@ impl Options {
             target: Arc::new(self.server.into_target(route, None, shared)?),
             reconnect: self.reconnect.map(Into::into),
             sessions: self.sessions as usize,
-            local_host: self.local_host,
-            local_port: self.local_port,
             reuse_port: self.reuse_port,
-            forward_host: self.forward_host,
-            forward_port: self.forward_port,
+            forward: self.forward_host.zip(self.forward_port).map(|(host, port)| Way::Local {
+                listen: Endpoint::Tcp { host: self.local_host.into(), port: self.local_port },
+                target: Endpoint::Tcp { host: host.into(), port },
+            }),
         };
         let settings = Settings {
             linger: unpack(self.linger),

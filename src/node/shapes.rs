@@ -7,7 +7,7 @@ use napi_derive::napi;
 
 use crate::linger::Linger;
 use crate::session::HostKeyInfo;
-use crate::tunnel::{self, ClosedBy, ConnectionState};
+use crate::tunnel::{self, ClosedBy, ConnectionState, Endpoint, Way};
 
 /// The LINGER structure.
 #[napi(object, js_name = "Linger", object_from_js = false)]
@@ -27,21 +27,25 @@ pub struct LingerOption {
 pub struct ConnectionInfo {
     /// Its number in the tunnel.
     pub connection_id: f64,
-    /// The local program's address.
-    pub remote_address: String,
-    /// The local program's port.
-    pub remote_port: u16,
-    /// The address it connected to.
-    pub local_address: String,
-    /// The port it connected to.
-    pub local_port: u16,
+    /// The number of the forward that it came by, -1 if it was dialled.
+    pub forward_id: i64,
+    /// The local program's address, if it came by TCP.
+    pub remote_address: Option<String>,
+    /// The local program's port, likewise.
+    pub remote_port: Option<u16>,
+    /// The address it connected to, likewise.
+    pub local_address: Option<String>,
+    /// The port it connected to, likewise.
+    pub local_port: Option<u16>,
     /// The host at the far side.
-    pub forward_host: String,
+    pub forward_host: Option<String>,
     /// The port at the far side.
-    pub forward_port: u16,
+    pub forward_port: Option<u16>,
+    /// The Unix socket there instead.
+    pub forward_path: Option<String>,
     /// How it will be closed.
     pub linger: LingerOption,
-    /// `requested`, `opening`, `open` or `closing`.
+    /// `negotiating`, `requested`, `opening`, `open` or `closing`.
     pub state: &'static str,
     /// Bytes towards the far side so far.
     pub bytes_up: f64,
@@ -55,6 +59,8 @@ pub struct ConnectionInfo {
 pub struct ConnectionEnd {
     /// Its number in the tunnel.
     pub connection_id: f64,
+    /// The number of the forward that it came by, -1 if it was dialled.
+    pub forward_id: i64,
     /// `OK`, or what went wrong.
     pub code: String,
     /// The same for people.
@@ -75,6 +81,40 @@ pub struct ConnectionEnd {
     pub linger: LingerOption,
     /// Whether the linger time cut it short.
     pub linger_expired: bool,
+}
+
+/// A port, or a Unix socket.
+#[napi(object)]
+#[derive(Default)]
+pub struct EndpointOption {
+    /// A name or an address.
+    pub host: Option<String>,
+    /// Its port.
+    pub port: Option<u16>,
+    /// In place of both.
+    pub path: Option<String>,
+}
+
+/// A forward that is bound, as JavaScript sees it.
+#[napi(object, object_from_js = false)]
+pub struct ForwardInfo {
+    /// Its number in the tunnel.
+    pub forward_id: i64,
+    /// `local` or `dynamic`.
+    pub kind: &'static str,
+    /// Where it listens.
+    pub bound: EndpointOption,
+    /// What it leads to.
+    pub target: Option<EndpointOption>,
+}
+
+/// A connection that was dialled.
+#[napi(object, object_from_js = false)]
+pub struct Dialled {
+    /// Its number in the tunnel.
+    pub connection_id: f64,
+    /// The program's end, which the caller owns.
+    pub descriptor: i32,
 }
 
 /// A host key to decide about, as JavaScript sees it.
@@ -101,21 +141,61 @@ impl From<Linger> for LingerOption {
     }
 }
 
+impl From<&Endpoint> for EndpointOption {
+    fn from(endpoint: &Endpoint) -> Self {
+        match endpoint {
+            Endpoint::Tcp { host, port } => {
+                Self { host: Some(host.as_ref().to_owned()), port: Some(*port), path: None }
+            }
+            Endpoint::Unix(path) => {
+                Self { host: None, port: None, path: Some(path.as_ref().to_owned()) }
+            }
+        }
+    }
+}
+
+impl From<EndpointOption> for Endpoint {
+    /// `index.js` gives a path, or a host and a port.
+    fn from(option: EndpointOption) -> Self {
+        match option.path {
+            Some(path) => Self::Unix(path.into()),
+            None => Self::Tcp {
+                host: option.host.unwrap_or_default().into(),
+                port: option.port.unwrap_or_default(),
+            },
+        }
+    }
+}
+
+impl From<&tunnel::ForwardInfo> for ForwardInfo {
+    fn from(info: &tunnel::ForwardInfo) -> Self {
+        let (kind, target) = match &info.way {
+            Way::Local { target, .. } => ("local", Some(target.into())),
+            Way::Dynamic { .. } => ("dynamic", None),
+        };
+        Self { forward_id: info.id, kind, bound: (&info.bound).into(), target }
+    }
+}
+
 impl From<&tunnel::ConnectionInfo> for ConnectionInfo {
     fn from(info: &tunnel::ConnectionInfo) -> Self {
         let address = |socket: SocketAddr| (socket.ip().to_string(), socket.port());
-        let (remote_address, remote_port) = address(info.remote);
-        let (local_address, local_port) = address(info.local);
+        let (remote_address, remote_port) = info.remote.map(address).unzip();
+        let (local_address, local_port) = info.local.map(address).unzip();
+        let target = info.target.as_ref().map(EndpointOption::from).unwrap_or_default();
         Self {
             connection_id: number(info.id),
+            forward_id: info.forward,
             remote_address,
             remote_port,
             local_address,
             local_port,
-            forward_host: info.forward_host.as_ref().to_owned(),
-            forward_port: info.forward_port,
+            forward_host: target.host,
+            forward_port: target.port,
+            forward_path: target.path,
             linger: info.linger.into(),
             state: match info.state {
+                ConnectionState::Negotiating => "negotiating",
                 ConnectionState::Requested => "requested",
                 ConnectionState::Opening => "opening",
                 ConnectionState::Open => "open",
@@ -131,6 +211,7 @@ impl From<tunnel::ConnectionEnd> for ConnectionEnd {
     fn from(end: tunnel::ConnectionEnd) -> Self {
         Self {
             connection_id: number(end.id),
+            forward_id: end.forward,
             code: end.code.into_owned(),
             reason: end.reason,
             clean: end.clean,
@@ -161,7 +242,7 @@ impl From<HostKeyInfo> for HostKey {
     }
 }
 
-/// A count as JavaScript's number: exact up to 2^53, which no connection reaches.
-fn number(count: u64) -> f64 {
+/// A count as JavaScript's number: exact up to 2^53, which nothing here reaches.
+pub(super) fn number(count: u64) -> f64 {
     count as f64
 }

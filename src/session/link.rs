@@ -21,6 +21,8 @@ const DISCARD: usize = 16 * 1024;
 pub(crate) struct Link {
     pub(crate) client: Client,
     stream: Stream,
+    /// How long dialing and logging on took.
+    pub(crate) logon_time: Duration,
     /// Bytes that were read and written since the logon began.
     pub(crate) moved: u64,
     /// Something was read, not in bulk, and nothing written since: the server may be holding back
@@ -38,6 +40,7 @@ impl Link {
         Self {
             client,
             stream,
+            logon_time: Duration::ZERO,
             moved: 0,
             owes_ack: false,
             low_water: LowWater::default(),

@@ -31,8 +31,11 @@ pub(crate) async fn open(
     verify: Arc<Verify>,
     prompt: Arc<Prompting>,
 ) -> Result<Link, Error> {
-    let deadline = tokio::time::Instant::now() + target.ready_timeout;
-    log_on(Logon { deadline, target, verify, prompt }).await
+    let begun = tokio::time::Instant::now();
+    let deadline = begun + target.ready_timeout;
+    let mut link = log_on(Logon { deadline, target, verify, prompt }).await?;
+    link.logon_time = begun.elapsed();
+    Ok(link)
 }
 
 async fn log_on(logon: Logon) -> Result<Link, Error> {

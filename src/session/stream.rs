@@ -15,47 +15,42 @@ use super::Error;
 #[cfg(unix)]
 use super::carrier::Hold;
 use crate::attempt::attempt;
+use crate::stream::Stream as Socket;
 
 /// A connection to the server.
-pub(crate) struct Stream(Kind);
-
-enum Kind {
-    /// To the server itself.
-    Tcp(TcpStream),
-    /// To something in this process or a child that carries it on.
+// In this order: the carrier is let go when the socket is closed.
+pub(crate) struct Stream {
+    /// Of TCP: to the server itself. Otherwise to something in this process, or a child, that
+    /// carries it on.
+    socket: Socket,
     #[cfg(unix)]
-    // In this order: the carrier is let go when the socket is closed.
-    Carried(UnixStream, Hold),
+    hold: Option<Hold>,
 }
 
 impl From<TcpStream> for Stream {
     fn from(stream: TcpStream) -> Self {
-        Self(Kind::Tcp(stream))
+        Self {
+            socket: stream.into(),
+            #[cfg(unix)]
+            hold: None,
+        }
     }
 }
 
 impl Stream {
     #[cfg(unix)]
     pub(super) fn carried(socket: UnixStream, hold: Hold) -> Self {
-        Self(Kind::Carried(socket, hold))
+        Self { socket: socket.into(), hold: Some(hold) }
     }
 
     /// Pending until there may be something to read.
     pub(super) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &self.0 {
-            Kind::Tcp(stream) => stream.poll_read_ready(cx),
-            #[cfg(unix)]
-            Kind::Carried(stream, _) => stream.poll_read_ready(cx),
-        }
+        self.socket.poll_read_ready(cx)
     }
 
     /// Pending until there may be room to write.
     pub(super) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &self.0 {
-            Kind::Tcp(stream) => stream.poll_write_ready(cx),
-            #[cfg(unix)]
-            Kind::Carried(stream, _) => stream.poll_write_ready(cx),
-        }
+        self.socket.poll_write_ready(cx)
     }
 
     /// Reads once, without waiting.
@@ -76,53 +71,41 @@ impl Stream {
 
     /// Makes the close to come a reset, if it is one of TCP: nobody is to wait for this peer.
     pub(super) fn give_up(&self) {
-        match &self.0 {
-            Kind::Tcp(stream) => {
-                let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
-            }
-            #[cfg(unix)]
-            Kind::Carried(..) => {}
+        if let Some(socket) = self.tcp() {
+            let _ = socket.set_linger(Some(Duration::ZERO));
         }
     }
 
     /// Acknowledges at once what has come, where that is something of its own.
     pub(super) fn acknowledge(&self) {
-        match &self.0 {
-            #[cfg(any(target_os = "linux", target_os = "android"))]
-            Kind::Tcp(stream) => {
-                let _ = stream.set_quickack(true);
-            }
-            #[cfg(not(any(target_os = "linux", target_os = "android")))]
-            Kind::Tcp(_) => {}
-            #[cfg(unix)]
-            Kind::Carried(..) => {}
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if let Socket::Tcp(stream) = &self.socket {
+            let _ = stream.set_quickack(true);
         }
     }
 
     /// What ended the connection, where its carrier knows; to be asked when it has ended.
+    #[cfg(unix)]
     pub(super) fn fate(&self) -> Option<Error> {
-        match &self.0 {
-            Kind::Tcp(_) => None,
-            #[cfg(unix)]
-            Kind::Carried(_, hold) => hold.fate(),
-        }
+        self.hold.as_ref().and_then(Hold::fate)
+    }
+
+    #[cfg(not(unix))]
+    pub(super) fn fate(&self) -> Option<Error> {
+        None
     }
 
     /// The socket, if it is one of TCP.
     pub(super) fn tcp(&self) -> Option<SockRef<'_>> {
-        match &self.0 {
-            Kind::Tcp(stream) => Some(SockRef::from(stream)),
+        match &self.socket {
+            Socket::Tcp(stream) => Some(SockRef::from(stream)),
             #[cfg(unix)]
-            Kind::Carried(..) => None,
+            Socket::Unix(_) | Socket::Pair(_) => None,
         }
     }
 
     fn socket(&self) -> SockRef<'_> {
-        match &self.0 {
-            Kind::Tcp(stream) => SockRef::from(stream),
-            #[cfg(unix)]
-            Kind::Carried(stream, _) => SockRef::from(stream),
-        }
+        SockRef::from(&self.socket)
     }
 
     fn attempt(
@@ -131,10 +114,6 @@ impl Stream {
         most: usize,
         work: impl FnMut() -> io::Result<usize>,
     ) -> io::Result<usize> {
-        match &self.0 {
-            Kind::Tcp(stream) => attempt(|work| stream.try_io(interest, work), most, work),
-            #[cfg(unix)]
-            Kind::Carried(stream, _) => attempt(|work| stream.try_io(interest, work), most, work),
-        }
+        attempt(|work| self.socket.try_io(interest, work), most, work)
     }
 }

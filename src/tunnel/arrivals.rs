@@ -7,19 +7,52 @@ use std::time::Instant;
 use super::connection::{Arrival, Connection, Stage};
 use super::driver::Driver;
 use super::ending::{Cause, Report};
-use super::{Answer, ConnectionRequest, Error, Event};
-use crate::backlog::Backlog;
-use crate::{closing, session};
+use super::forwards::{DIALLED, Endpoint, Way};
+use super::guests::Guest;
+use super::listener::Accepted;
+use super::socks::Verdict;
+use super::{Answer, ConnectionInfo, ConnectionRequest, ConnectionState, Error, Event, Settings};
+use crate::session;
+#[cfg(unix)]
+use crate::stream::Stream;
 
-/// Connections accepted in one turn.
+/// Connections accepted in one turn by one forward.
 const ACCEPTED: usize = 64;
 /// Connections that are held at once while there is no session; others wait in the system's
 /// backlog. Each costs a descriptor, and the way back to a session needs some too.
 const MOST_HELD: usize = 1024;
 
+/// Who asks for a connection, in the words of the protocol, if it has no address.
+const ORIGINATOR: (&str, u16) = ("127.0.0.1", 0);
+
+/// A connection that the program asks for itself.
+#[cfg(unix)]
+#[derive(Debug)]
+pub(super) struct Dial {
+    pub(super) id: u64,
+    /// Our end of a pair of sockets.
+    pub(super) socket: std::os::unix::net::UnixStream,
+    pub(super) target: Endpoint,
+    /// As they were at the call.
+    pub(super) settings: Settings,
+}
+
+#[cfg(unix)]
+impl Dial {
+    /// `None` only for want of memory: then the program sees its stream end before it began.
+    fn arrive(self) -> Option<Arrival> {
+        let Self { id, socket, target, settings } = self;
+        let stream = Stream::pair(socket).ok()?;
+        let (forward, remote, local) = (DIALLED, None, None);
+        Some(Arrival { id, forward, stream, remote, local, target, socks: None, settings })
+    }
+}
+
 /// What a connection waits for that is not open yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Awaited {
+    /// Its program's word on where to.
+    Request,
     /// Its owner's word.
     Answer,
     /// A session.
@@ -32,6 +65,7 @@ impl Awaited {
     /// What did not come.
     fn name(self) -> &'static str {
         match self {
+            Awaited::Request => "complete SOCKS request",
             Awaited::Answer => "answer to the connection request",
             Awaited::Session => "SSH session",
             Awaited::Channel(_) => "answer to the opening of the channel",
@@ -40,23 +74,44 @@ impl Awaited {
 }
 
 impl Driver {
-    /// Takes new connections from the local port.
+    /// Takes new connections from all listeners.
     pub(super) fn accept(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let mut busy = false;
+        let mut from = i64::MIN;
+        while let Some(id) = self.forwards.next(from) {
+            busy |= self.accept_from(id, cx, now);
+            from = id + 1;
+        }
+        busy
+    }
+
+    fn accept_from(&mut self, forward: i64, cx: &mut Context<'_>, now: Instant) -> bool {
         for accepted in 0..ACCEPTED {
-            let full = !self.has_session() && self.requests.len() + self.held.len() >= MOST_HELD;
-            let Some(listener) = self.listener.as_mut().filter(|_| !full) else {
-                return accepted > 0;
-            };
+            let waiting = self.guests.len() + self.requests.len() + self.held.len();
+            let full = !self.has_session() && waiting >= MOST_HELD;
+            let listener = self.forwards.listener(forward).filter(|_| !full);
+            let Some((way, listener)) = listener else { return accepted > 0 };
             match listener.poll_accept(cx, now) {
                 Poll::Pending => return accepted > 0,
-                Poll::Ready(Ok((stream, remote, local))) => {
-                    self.last_id += 1;
-                    let settings = *self.shared.settings();
-                    let id = self.last_id;
-                    self.arrived(Arrival { id, stream, remote, local, settings }, now);
+                Poll::Ready(Ok(accepted)) => {
+                    self.counts.of(forward).accepted += 1;
+                    // Fails only on a socket that is dead already, which the first read will tell.
+                    if self.shared.settings().keep_alive {
+                        let _ = socket2::SockRef::from(&accepted.stream).set_keepalive(true);
+                    }
+                    match way {
+                        Way::Local { target, .. } => {
+                            let target = target.clone();
+                            self.come(forward, accepted, target, now);
+                        }
+                        Way::Dynamic { login, .. } => {
+                            let login = login.clone();
+                            self.greet(forward, accepted, login, now);
+                        }
+                    }
                 }
                 Poll::Ready(Err(error)) => {
-                    self.listener_failed(&error);
+                    self.listener_failed(forward, &error);
                     return true;
                 }
             }
@@ -64,18 +119,48 @@ impl Driver {
         true
     }
 
-    fn arrived(&mut self, arrival: Arrival, now: Instant) {
-        let settings = arrival.settings;
-        // Fails only on a socket that is dead already, which the first read will tell.
-        if settings.keep_alive {
-            let _ = socket2::SockRef::from(&arrival.stream).set_keepalive(true);
+    /// Opens a connection that the program itself asks for. The session is wanted from then on, as
+    /// by a call of connect().
+    #[cfg(unix)]
+    pub(super) fn dial(&mut self, dial: Dial, now: Instant) {
+        let Some(arrival) = dial.arrive() else { return };
+        self.count_dialled();
+        self.operations.session_wanted = true;
+        if self.has_session() {
+            self.open(arrival, now);
+        } else {
+            self.hold(arrival, now);
+            self.log_on();
         }
+    }
+
+    /// Tells who dialled that nothing comes of it.
+    #[cfg(unix)]
+    pub(super) fn undial(&mut self, dial: Dial, cause: Cause) {
+        if let Some(arrival) = dial.arrive() {
+            self.count_dialled();
+            self.turn_away(arrival, cause);
+        }
+    }
+
+    /// A connection came in whose target is its forward's.
+    fn come(&mut self, forward: i64, accepted: Accepted, target: Endpoint, now: Instant) {
+        let Accepted { stream, remote, local } = accepted;
+        let id = self.shared.next_id();
+        let settings = *self.shared.settings();
+        let socks = None;
+        let arrival = Arrival { id, forward, stream, remote, local, target, socks, settings };
+        self.arrived(arrival, now);
+    }
+
+    /// Asks its owner about a connection, or opens it.
+    pub(super) fn arrived(&mut self, arrival: Arrival, now: Instant) {
         if !self.observer.decides_connections() {
             self.open(arrival, now);
             return;
         }
         let answer = Answer::new(arrival.id, self.sender.clone());
-        let info = arrival.info(&self.config, &self.forward_host);
+        let info = arrival.info();
         self.await_in_time(arrival.id, Awaited::Answer, now);
         self.requests.insert(arrival.id, arrival);
         self.emit(Event::ConnectionRequest(ConnectionRequest { info, answer }));
@@ -94,12 +179,15 @@ impl Driver {
     /// Asks the server for the far side, now or when there is a session again.
     pub(super) fn open(&mut self, arrival: Arrival, now: Instant) {
         let Some(link) = &mut self.link else { return self.open_elsewhere(arrival, now) };
-        let channel = link.client.open_direct_tcpip(
-            &self.config.forward_host,
-            self.config.forward_port,
-            &arrival.remote.ip().to_string(),
-            arrival.remote.port(),
-        );
+        let channel = match &arrival.target {
+            Endpoint::Tcp { host, port } => {
+                let asker = arrival.remote.map(|it| (it.ip().to_string(), it.port()));
+                let (asker, asker_port) =
+                    asker.as_ref().map_or(ORIGINATOR, |(address, port)| (address, *port));
+                link.client.open_direct_tcpip(host, *port, asker, asker_port)
+            }
+            Endpoint::Unix(path) => link.client.open_direct_streamlocal(path),
+        };
         self.await_in_time(arrival.id, Awaited::Channel(channel.index()), now);
         self.table.insert(Connection::new(arrival, channel, now), &self.ready);
     }
@@ -118,16 +206,18 @@ impl Driver {
         }
     }
 
-    /// The listener broke for good.
-    fn listener_failed(&mut self, error: &io::Error) {
-        let address = self.listener.as_ref().map(|listener| listener.address().to_string());
-        self.close_port();
-        self.forsake(&Cause::SessionLost(session::Error::no_session()));
-        self.emit(Event::Error(Error::listen("accept", address.unwrap_or_default(), error)));
+    /// A listener broke for good.
+    fn listener_failed(&mut self, forward: i64, error: &io::Error) {
+        let listener = self.forwards.listener(forward);
+        let address = listener.map(|(_, listener)| listener.address().to_string());
+        let error = Error::listen("accept", address.unwrap_or_default(), error);
+        self.forwards.remove(forward, &error);
+        self.forsake(forward, &Cause::SessionLost(session::Error::no_session()));
+        self.emit(Event::Error(error));
     }
 
     /// A connection that is not open gives up when its time is over.
-    fn await_in_time(&mut self, id: u64, awaited: Awaited, now: Instant) {
+    pub(super) fn await_in_time(&mut self, id: u64, awaited: Awaited, now: Instant) {
         self.unanswered.push_back((now + self.config.target.ready_timeout, id, awaited));
     }
 
@@ -149,6 +239,7 @@ impl Driver {
 
     fn is_unanswered(&mut self, id: u64, awaited: Awaited) -> bool {
         match awaited {
+            Awaited::Request => self.guests.get(&id).is_some_and(Guest::is_talking),
             Awaited::Answer => self.requests.contains_key(&id),
             Awaited::Session => self.held.contains_key(&id),
             Awaited::Channel(index) => self.table.get(index).is_some_and(|connection| {
@@ -160,25 +251,29 @@ impl Driver {
     fn give_up(&mut self, id: u64, awaited: Awaited) {
         let cause = Cause::Unanswered(awaited.name());
         match awaited {
-            Awaited::Answer | Awaited::Session => {
+            Awaited::Request | Awaited::Answer | Awaited::Session => {
                 self.close_connection(id, cause);
             }
             Awaited::Channel(index) => self.refused(index, cause),
         }
     }
 
-    /// Rejects all connections that wait for a word or a session.
-    pub(super) fn turn_away_all(&mut self, cause: &Cause) {
-        let requests = std::mem::take(&mut self.requests);
-        for (_, arrival) in requests.into_iter().chain(std::mem::take(&mut self.held)) {
-            self.turn_away(arrival, cause.clone());
+    /// Rejects the connections that wait for a word or a session, of these forwards.
+    pub(super) fn turn_away_all(&mut self, cause: &Cause, which: impl Fn(i64) -> bool) {
+        let waiting = self.requests.iter().chain(&self.held).map(|(id, it)| (*id, it.forward));
+        let waiting = waiting.chain(self.guests.iter().map(|(id, guest)| (*id, guest.forward)));
+        let rejected = waiting.filter(|(_, forward)| which(*forward)).map(|(id, _)| id);
+        for id in rejected.collect::<Vec<_>>() {
+            self.close_connection(id, cause.clone());
         }
     }
 
     /// Rejects a connection that has no channel.
     pub(super) fn turn_away(&mut self, arrival: Arrival, cause: Cause) {
+        let verdict = arrival.socks.zip(Verdict::of(&cause));
+        let last_word = verdict.map(|(version, verdict)| version.reply(verdict));
+        let info = ConnectionInfo { state: ConnectionState::Closing, ..arrival.info() };
         let report = Report::of_arrival(&arrival, cause);
-        let outcome = closing::reset(arrival.stream, &Backlog::default(), false);
-        self.ended(report.end(outcome));
+        self.see_off(arrival.stream, &last_word.unwrap_or_default(), info, report);
     }
 }

@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+#[cfg(unix)]
+use super::arrivals::Dial;
 use super::connection::Arrival;
+use super::forwards::{ForwardInfo, Way};
 use super::member::Word;
-use super::{ConnectionInfo, Error};
+use super::stats::Present;
+use super::{ConnectionInfo, Error, Stats};
 use crate::linger::Linger;
 
 /// Where the outcome of an operation goes. Nobody may be waiting any more: that is no error.
@@ -17,15 +21,18 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
 pub(super) enum Command {
     /// Log on to the SSH server.
     Connect(Reply<()>),
-    /// Log on if needed, then bind the local port.
-    StartListening(Reply<()>),
-    /// Give up the local port; connections live on.
-    StopListening(Reply<()>),
+    /// Log on if needed, then open the forward with this number.
+    StartForward(i64, Way, Reply<ForwardInfo>),
+    /// Give up the forward with this number, for the sake of this method; connections live on.
+    StopForward(i64, &'static str, Reply<()>),
+    /// Log on if needed, then open a connection of the program's own.
+    #[cfg(unix)]
+    Dial(Dial),
     /// Close one connection by its Linger.
     Disconnect(u64, Reply<()>),
     /// Close everything by its Linger and log off.
     Shutdown(Reply<()>),
-    /// Give up the port, let connections finish within this time, then shut down.
+    /// Give up all forwards, let connections finish within this time, then shut down.
     Close(Option<Duration>, Reply<()>),
     /// Tell which connections there are.
     Connections(Reply<Vec<ConnectionInfo>>),
@@ -39,6 +46,12 @@ pub(super) enum Command {
     Heard(u32, Word),
     /// All members have told their connections, which were asked for.
     Listed(Vec<ConnectionInfo>, Reply<Vec<ConnectionInfo>>),
+    /// Tell what was counted, of the forward with this number or of all.
+    Stats(Option<i64>, Reply<Stats>),
+    /// All members have told what they have, which was asked for.
+    Counted(Vec<Present>, Option<i64>, Reply<Stats>),
+    /// To a member: tell what there is to be counted.
+    Present(Reply<Present>),
     /// To a member: serve this connection.
     Carry(Arrival),
     /// To a member: close everything by its Linger on behalf of this method, and log off.
@@ -52,15 +65,20 @@ impl Command {
             Command::Disconnect(id, _) | Command::Linger(id, _) | Command::SetLinger(id, ..) => {
                 Some(*id)
             }
+            #[cfg(unix)]
+            Command::Dial(_) => None,
             Command::Connect(_)
-            | Command::StartListening(_)
-            | Command::StopListening(_)
+            | Command::StartForward(..)
+            | Command::StopForward(..)
             | Command::Shutdown(_)
             | Command::Close(..)
             | Command::Connections(_)
             | Command::Answer(..)
             | Command::Heard(..)
             | Command::Listed(..)
+            | Command::Stats(..)
+            | Command::Present(_)
+            | Command::Counted(..)
             | Command::Carry(_)
             | Command::Leave(_) => None,
         }

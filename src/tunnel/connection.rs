@@ -3,19 +3,19 @@
 use std::io::{self, IoSlice, Read, Write};
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use super::ending::Cause;
+use super::socks::{Verdict, Version};
+use super::{ConnectionInfo, ConnectionState, Endpoint, Settings};
+use crate::attempt::attempt;
+use crate::backlog::Backlog;
+use crate::stream::Stream;
+use crate::sys;
 use socket2::SockRef;
 use ssh_proto::{ChannelId, Client};
 use tokio::io::Interest;
-use tokio::net::TcpStream;
-
-use super::ending::Cause;
-use super::{Config, ConnectionInfo, ConnectionState, Settings};
-use crate::attempt::attempt;
-use crate::backlog::Backlog;
 
 /// What one read may take in while data flows in bulk, and what it may take otherwise.
 const BULK: usize = 256 * 1024;
@@ -27,9 +27,16 @@ const SLICES: usize = 64;
 #[derive(Debug)]
 pub(super) struct Arrival {
     pub(super) id: u64,
-    pub(super) stream: TcpStream,
-    pub(super) remote: SocketAddr,
-    pub(super) local: SocketAddr,
+    /// The number of the forward that it came by, or `DIALLED`.
+    pub(super) forward: i64,
+    pub(super) stream: Stream,
+    /// Its two addresses, if it came by TCP.
+    pub(super) remote: Option<SocketAddr>,
+    pub(super) local: Option<SocketAddr>,
+    /// What the far side is to connect to.
+    pub(super) target: Endpoint,
+    /// Which SOCKS its program speaks, if it waits to be told in that whether it is connected.
+    pub(super) socks: Option<Version>,
     /// As they were when it was accepted.
     pub(super) settings: Settings,
 }
@@ -101,6 +108,8 @@ pub(super) struct Connection {
     pub(super) dropped: u64,
     /// How many of these since the last byte was handed to the session.
     pub(super) discarded: u64,
+    /// Bytes that the local program's kernel was known to have when somebody asked last.
+    acknowledged: u64,
     /// When the last byte moved in either direction.
     pub(super) active: Instant,
     /// While it is being closed: when its linger time is over. Set by the table, which sorts by it.
@@ -141,11 +150,21 @@ impl Connection {
             received: 0,
             dropped: 0,
             discarded: 0,
+            acknowledged: 0,
             active: now,
             limit: None,
             queued: false,
             bulk: false,
         }
+    }
+
+    /// Tells a program that asked in SOCKS that it is connected, before anything else. `false`: the
+    /// socket does not take these few bytes, which are the first but for two answers as small.
+    pub(super) fn tell_opened(&mut self) -> bool {
+        let Some(version) = self.arrival.socks.take() else { return true };
+        let answer = version.reply(Verdict::Granted);
+        let written = (&*SockRef::from(&self.arrival.stream)).write(&answer);
+        written.is_ok_and(|count| count == answer.len())
     }
 
     /// Reads once from the local program, straight into the session's packets.
@@ -281,7 +300,7 @@ impl Connection {
         let mut written = 0;
         while !self.backlog.is_empty() {
             // Forgetting readiness first makes every later change of it wake us.
-            self.forget_writable();
+            self.arrival.stream.forget_writable();
             let stream = &self.arrival.stream;
             match self.backlog.write(|slices| (&*SockRef::from(stream)).write_vectored(slices)) {
                 Ok(count) => {
@@ -308,7 +327,7 @@ impl Connection {
         }
         // Still ready after the second time means for ever: both directions have been closed.
         for _ in 0..2 {
-            self.forget_writable();
+            self.arrival.stream.forget_writable();
             if self.arrival.stream.poll_write_ready(cx).is_pending() {
                 break;
             }
@@ -316,12 +335,7 @@ impl Connection {
         self.failed()
     }
 
-    fn forget_writable(&self) {
-        let forget = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
-        let _ = self.arrival.stream.try_io(Interest::WRITABLE, forget);
-    }
-
-    pub(super) fn info(&self, config: &Config, host: &Arc<str>) -> ConnectionInfo {
+    pub(super) fn info(&self) -> ConnectionInfo {
         let state = match self.stage {
             Stage::Opening => ConnectionState::Opening,
             Stage::Open => ConnectionState::Open,
@@ -330,20 +344,36 @@ impl Connection {
         ConnectionInfo {
             state,
             bytes_up: self.sent,
-            bytes_down: self.received - self.backlog.len() as u64 - self.dropped,
-            ..self.arrival.info(config, host)
+            bytes_down: self.handed(),
+            ..self.arrival.info()
         }
+    }
+
+    /// Bytes that the local socket has taken.
+    fn handed(&self) -> u64 {
+        self.received - self.backlog.len() as u64 - self.dropped
+    }
+
+    /// How many of them the local program's kernel has acknowledged: whatever becomes of the
+    /// connection, they count as delivered. Where the system does not tell, as before.
+    pub(super) fn acknowledged(&mut self) -> u64 {
+        if let Ok(unsent) = self.arrival.stream.unsent() {
+            let fin = if self.down == Down::Finished { sys::FIN } else { 0 };
+            let delivered = self.handed().saturating_sub(unsent.saturating_sub(fin) as u64);
+            self.acknowledged = self.acknowledged.max(delivered);
+        }
+        self.acknowledged
     }
 }
 
 impl Arrival {
-    pub(super) fn info(&self, config: &Config, host: &Arc<str>) -> ConnectionInfo {
+    pub(super) fn info(&self) -> ConnectionInfo {
         ConnectionInfo {
             id: self.id,
+            forward: self.forward,
             remote: self.remote,
             local: self.local,
-            forward_host: host.clone(),
-            forward_port: config.forward_port,
+            target: Some(self.target.clone()),
             linger: self.settings.linger,
             state: ConnectionState::Requested,
             bytes_up: 0,
@@ -357,7 +387,7 @@ pub(super) mod tests {
     use std::task::Waker;
 
     use ssh_proto::{Credentials, Setup};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
     use crate::linger::Linger;
@@ -377,7 +407,10 @@ pub(super) mod tests {
         let (stream, remote) = listener.accept().await.expect("accept");
         let channel = client.open_direct_tcpip("host", 80, "127.0.0.1", 4000);
         let settings = Settings::default();
-        let arrival = Arrival { id: 1, stream, remote, local, settings };
+        let target = Endpoint::Tcp { host: "host".into(), port: 80 };
+        let (stream, remote, local) = (stream.into(), Some(remote), Some(local));
+        let arrival =
+            Arrival { id: 1, forward: 0, stream, remote, local, target, socks: None, settings };
         (Connection::new(arrival, channel, Instant::now()), program)
     }
 

@@ -1,7 +1,6 @@
 //! The task of a tunnel: one future that repeats a turn of fixed steps.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,14 +13,16 @@ use tokio::task::JoinSet;
 use super::arrivals::Awaited;
 use super::command::Command;
 use super::connection::Arrival;
-use super::listener::Listener;
+use super::forwards::Forwards;
+use super::guests::{Guest, Said};
 use super::operations::Operations;
 use super::parting::Parting;
 use super::pool::{Pool, Role};
 use super::ready::ReadyList;
 use super::recovery::Recovery;
+use super::stats::Counts;
 use super::table::Table;
-use super::{Config, ConnectionEnd, Event, Observer, Shared};
+use super::{Config, ConnectionEnd, Error, Event, Observer, Shared};
 use crate::backlog::Backlog;
 use crate::closing;
 use crate::session::{self, Link};
@@ -38,7 +39,6 @@ pub(super) type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// The state of a tunnel's task.
 pub(super) struct Driver {
     pub(super) config: Arc<Config>,
-    pub(super) forward_host: Arc<str>,
     pub(super) shared: Arc<Shared>,
     pub(super) observer: Arc<dyn Observer>,
     commands: UnboundedReceiver<Command>,
@@ -52,14 +52,22 @@ pub(super) struct Driver {
     pub(super) logon: Option<Work<Result<Link, session::Error>>>,
     /// The session once it is up.
     pub(super) link: Option<Link>,
+    /// The number of the session that is logging on here, or is up here; of a member, its tunnel
+    /// keeps it.
+    pub(super) session: Option<u32>,
+    /// The number that the last session got.
+    pub(super) last_session: u32,
     /// What comes after the loss of the session.
     pub(super) recovery: Recovery,
     /// The session's socket on its way out, after the farewell.
     pub(super) farewell: Option<Work<()>>,
-    /// The look-up of the address to listen on.
-    pub(super) binding: Option<Work<std::io::Result<Vec<SocketAddr>>>>,
-    pub(super) listener: Option<Listener>,
+    /// The ways in.
+    pub(super) forwards: Forwards,
 
+    /// Connections that have not said yet where to, by their numbers.
+    pub(super) guests: HashMap<u64, Guest>,
+    /// The conversations with them.
+    pub(super) talks: JoinSet<Said>,
     /// Connections that wait for their owner's word, by their numbers.
     pub(super) requests: HashMap<u64, Arrival>,
     /// Connections that wait for a session, by their numbers.
@@ -69,8 +77,8 @@ pub(super) struct Driver {
     pub(super) parting: HashMap<u64, Parting>,
     /// The work of closing them.
     pub(super) closings: JoinSet<ConnectionEnd>,
-    /// The number that the last connection got.
-    pub(super) last_id: u64,
+    /// What was counted; connections that exist count their bytes themselves.
+    pub(super) counts: Counts,
     /// Whether anything was up since the last `Close` event.
     pub(super) active: bool,
 
@@ -111,7 +119,7 @@ impl Driver {
         // A member leaves that to the tunnel.
         let reconnect = config.reconnect.filter(|_| role.member().is_none());
         Self {
-            forward_host: config.forward_host.as_str().into(),
+            forwards: Forwards::new(shared.clone(), config.reuse_port),
             shared,
             observer,
             commands,
@@ -119,16 +127,18 @@ impl Driver {
             operations: Operations::default(),
             logon: None,
             link: None,
+            session: None,
+            last_session: 0,
             recovery: Recovery::new(reconnect),
             farewell: None,
-            binding: None,
-            listener: None,
+            guests: HashMap::new(),
+            talks: JoinSet::new(),
             requests: HashMap::new(),
             held: BTreeMap::new(),
             table: Table::default(),
             parting: HashMap::new(),
             closings: JoinSet::new(),
-            last_id: 0,
+            counts: Counts::default(),
             active: false,
             ready: Arc::default(),
             queue: VecDeque::new(),
@@ -152,6 +162,7 @@ impl Driver {
         busy |= self.receive(cx, now);
         busy |= self.wake_connections(cx, now);
         busy |= self.accept(cx, now);
+        busy |= self.collect_guests(cx, now);
         busy |= self.send_up(cx, now);
         busy |= self.flush(cx);
         busy |= self.collect_closings(cx);
@@ -180,11 +191,9 @@ impl Driver {
             self.logged_on(outcome, now);
             busy = true;
         }
-        if let Some(outcome) = poll_work(&mut self.binding, cx) {
-            self.bind(outcome);
-            busy = true;
-        }
+        busy |= self.bind(cx);
         if poll_work(&mut self.farewell, cx).is_some() {
+            self.end_session();
             busy = true;
         }
         busy | self.collect_logons(cx, now)
@@ -283,7 +292,7 @@ impl Driver {
             self.unanswered.front().map(|(due, ..)| *due),
             self.table.first_limit(),
             self.next_idle_look,
-            self.listener.as_ref().and_then(Listener::paused_until),
+            self.forwards.paused_until(),
             self.operations.leaving.deadline(),
             self.role.pool().and_then(Pool::due),
         ];
@@ -292,16 +301,16 @@ impl Driver {
 
     /// Gives everything up: the handle is gone, and nobody hears what became of it.
     fn abandon(&mut self) {
-        self.shared.set_port(None);
+        self.forwards.clear(&Error::Closed);
         self.shared.ready.store(false, Ordering::Release);
-        self.listener = None;
         for connection in self.table.drain() {
             closing::reset(connection.arrival.stream, &connection.backlog, false);
         }
         for (_, arrival) in self.requests.drain().chain(std::mem::take(&mut self.held)) {
             closing::reset(arrival.stream, &Backlog::default(), false);
         }
-        // A closing that is cut short resets too.
+        // Both that are cut short reset too.
+        self.talks.abort_all();
         self.closings.abort_all();
     }
 

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use ssh_proto::OpenFailure;
 
 use super::connection::{Arrival, Connection, Down, Stage, Up};
+use super::socks::Fault;
 use super::{ClosedBy, ConnectionEnd};
 use crate::closing::{Ended, Outcome};
 use crate::linger::{Ending, Linger};
@@ -33,6 +34,10 @@ pub(super) enum Cause {
     Refused(OpenFailure, String),
     /// The SSH session was lost.
     SessionLost(session::Error),
+    /// There was none, and it could not be set up.
+    NoSession(session::Error),
+    /// The program did not say in SOCKS where to, or not so that it is served.
+    Socks(Fault),
 }
 
 impl Cause {
@@ -48,6 +53,9 @@ impl Cause {
             Cause::Idle | Cause::Unanswered(_) => "ETIMEDOUT",
             Cause::Refused(reason, _) => session::open_code(*reason),
             Cause::SessionLost(_) => "ERR_SSH_DISCONNECTED",
+            Cause::NoSession(error) => return error.code(),
+            Cause::Socks(fault) if fault.is_about_the_login() => "ERR_TUNNEL_SOCKS_AUTH",
+            Cause::Socks(_) => "ERR_TUNNEL_SOCKS",
         }
         .into()
     }
@@ -73,6 +81,8 @@ impl Cause {
             }
             Cause::Refused(_, text) => format!("the server refused to open the channel: {text}"),
             Cause::SessionLost(error) => format!("the SSH session was lost: {error}"),
+            Cause::NoSession(error) => error.to_string(),
+            Cause::Socks(fault) => format!("the local program asked for no connection: {fault}"),
         }
     }
 }
@@ -81,6 +91,7 @@ impl Cause {
 /// it makes the account.
 pub(super) struct Report {
     id: u64,
+    forward: i64,
     cause: Cause,
     linger: Linger,
     sent: u64,
@@ -93,10 +104,16 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn of_arrival(arrival: &Arrival, cause: Cause) -> Self {
+        Self::of_unopened(arrival.id, arrival.forward, arrival.settings.linger, cause)
+    }
+
+    /// Of a connection that has no channel.
+    pub(super) fn of_unopened(id: u64, forward: i64, linger: Linger, cause: Cause) -> Self {
         Self {
-            id: arrival.id,
+            id,
+            forward,
             cause,
-            linger: arrival.settings.linger,
+            linger,
             sent: 0,
             received: 0,
             dropped: 0,
@@ -120,7 +137,9 @@ impl Report {
 
     /// The account, once the socket has ended.
     pub(super) fn end(self, outcome: Outcome) -> ConnectionEnd {
-        let lost_down = self.dropped + outcome.unsent;
+        // What was for the local program before it opened was an answer of SOCKS, and nothing from
+        // the far side.
+        let lost_down = if self.opened { self.dropped + outcome.unsent } else { 0 };
         let whole = lost_down == 0 && outcome.discarded == 0;
         let far_ended = self.down != Down::Flowing;
         let both_ended = far_ended && (self.up == Up::Ended || outcome.peer_finished);
@@ -158,8 +177,10 @@ impl Report {
         }
         ConnectionEnd {
             id: self.id,
+            forward: self.forward,
             code: cause.code(!self.opened || cut || ending == Ending::Hard),
             reason,
+            opened: self.opened,
             clean,
             closed_by: if graceful { ClosedBy::Graceful } else { ClosedBy::Reset },
             bytes_up: self.sent,
@@ -189,6 +210,7 @@ mod tests {
         let linger = Linger::GRACEFUL;
         Report {
             id: 7,
+            forward: 3,
             cause,
             linger,
             sent: 100,
@@ -244,7 +266,8 @@ mod tests {
             let row = format!("{cause:?} {up:?} {down:?} {outcome:?}");
             let end = report(cause, up, down).end(outcome);
             assert_eq!((&*end.code, end.clean, end.closed_by), (code, clean, closed_by), "{row}");
-            assert_eq!((end.id, end.bytes_up, end.bytes_down), (7, 100, 1000), "{row}");
+            assert_eq!((end.id, end.forward), (7, 3), "{row}");
+            assert_eq!((end.bytes_up, end.bytes_down), (100, 1000), "{row}");
             assert_eq!((end.dropped_up, end.dropped_down), (0, 0), "{row}");
         }
     }

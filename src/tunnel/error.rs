@@ -20,12 +20,18 @@ pub enum Error {
         code: Cow<'static, str>,
         /// The system's error number where there is one.
         errno: Option<i32>,
-        /// Where it was to listen: host and port.
+        /// Where it was to listen: host and port, or a path.
         address: String,
     },
     /// The operation was under way when the tunnel was shut down.
     #[error("the tunnel was shut down")]
     Closed,
+    /// Nothing was said of what to listen for.
+    #[error("the tunnel was made without forwardHost")]
+    NoForward,
+    /// Nothing is known of a forward with that number.
+    #[error("there is no forward {0}, or it was given up long ago")]
+    UnknownForward(i64),
     /// No connection with that number is open.
     #[error("there is no connection {0}")]
     NoConnection(u64),
@@ -38,6 +44,7 @@ impl Error {
             Error::Session(error) => error.code(),
             Error::Listen { code, .. } => code.clone(),
             Error::Closed => "ERR_TUNNEL_CLOSED".into(),
+            Error::NoForward | Error::UnknownForward(_) => "ERR_TUNNEL_NO_FORWARD".into(),
             Error::NoConnection(_) => "ERR_TUNNEL_NO_CONNECTION".into(),
         }
     }
@@ -47,7 +54,10 @@ impl Error {
         match self {
             Error::Session(error) => error.system(),
             Error::Listen { syscall, errno, .. } => Some((syscall, *errno)),
-            Error::Closed | Error::NoConnection(_) => None,
+            Error::Closed
+            | Error::NoForward
+            | Error::UnknownForward(_)
+            | Error::NoConnection(_) => None,
         }
     }
 }

@@ -2,13 +2,12 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::Error;
 use super::command::Command;
+use super::{Endpoint, Error};
 use crate::linger::Linger;
 use crate::session::{HostKeyInfo, Prompts, Responses};
 
@@ -32,8 +31,16 @@ pub trait Observer: Send + Sync + 'static {
 pub enum Event {
     /// The SSH session is up: logged on, forwarding can begin.
     Ready,
-    /// The local port is bound at this address and the SSH session is up.
-    Listening(SocketAddr),
+    /// A session, which this number is given to at the beginning of its logon, has come so far; of
+    /// several, each is told of.
+    Session {
+        /// Counted from 1.
+        number: u32,
+        /// How far.
+        step: SessionStep,
+    },
+    /// The forward that the tunnel was made with is bound there and the SSH session is up.
+    Listening(Endpoint),
     /// A connection came in and waits for an answer; only where the observer decides.
     ConnectionRequest(ConnectionRequest),
     /// A connection is open from end to end.
@@ -52,10 +59,24 @@ pub enum Event {
     /// One of several sessions was lost, or a further one could not be set up, which is told once
     /// until one can: the tunnel goes on with the others.
     SessionError(Error),
-    /// The SSH session was lost for good, or the listener broke. `Close` follows.
+    /// The SSH session was lost for good, or a listener broke. `Close` follows.
     Error(Error),
     /// The tunnel holds nothing any more: no port, no connection, no session. It can start again.
     Close,
+}
+
+/// How far a session has come. The last step is always [`SessionStep::Ended`].
+#[derive(Debug)]
+pub enum SessionStep {
+    /// Dialing and logging on begins.
+    Started,
+    /// It is up, so long after that.
+    Ready(Duration),
+    /// It was up, and broke.
+    Lost(Error),
+    /// Nothing is left of it: after this failure of the logon, or this loss; or because nobody wants
+    /// it any more.
+    Ended(Option<Error>),
 }
 
 /// A connection that waits for its owner's word.
@@ -102,6 +123,8 @@ impl Drop for Answer {
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionState {
+    /// Came by a dynamic forward, and has not said yet where to.
+    Negotiating,
     /// Waits for the answer to its [`ConnectionRequest`].
     Requested,
     /// The SSH server was asked to open the far side.
@@ -117,14 +140,14 @@ pub enum ConnectionState {
 pub struct ConnectionInfo {
     /// Its number, unique within the tunnel, counted from 1.
     pub id: u64,
-    /// The address of the program that connected to the local port.
-    pub remote: SocketAddr,
-    /// The local address that it connected to.
-    pub local: SocketAddr,
-    /// The host that the SSH server connects it to.
-    pub forward_host: Arc<str>,
-    /// The port of that host.
-    pub forward_port: u16,
+    /// The number of the forward that it came by, or [`DIALLED`](super::DIALLED).
+    pub forward: i64,
+    /// The address of the program that connected; `None`: not by TCP.
+    pub remote: Option<SocketAddr>,
+    /// The local address that it connected to; `None`: not by TCP.
+    pub local: Option<SocketAddr>,
+    /// What the SSH server connects it to; `None` while the program has not said so.
+    pub target: Option<Endpoint>,
     /// The LINGER structure that it will be closed by: as it was accepted with, if nobody changed it.
     pub linger: Linger,
     /// Where it stands.
@@ -149,10 +172,14 @@ pub enum ClosedBy {
 pub struct ConnectionEnd {
     /// The connection's number.
     pub id: u64,
+    /// The number of the forward that it came by, or [`DIALLED`](super::DIALLED).
+    pub forward: i64,
     /// `OK`, or what went wrong: a system error's name, `ERR_SSH_...` or `ERR_TUNNEL_...`.
     pub code: Cow<'static, str>,
     /// The same for people to read.
     pub reason: String,
+    /// Whether it had been open from end to end.
+    pub opened: bool,
     /// Whether both directions reached their end of stream with every byte delivered.
     pub clean: bool,
     /// What the local program saw.

@@ -130,9 +130,14 @@ impl Driver {
             let look = now + limit;
             self.next_idle_look = Some(self.next_idle_look.map_or(look, |next| next.min(look)));
         }
-        let info = connection.info(&self.config, &self.forward_host);
+        let told = connection.tell_opened();
+        let info = connection.info();
         self.emit(Event::Connection(info));
-        self.enqueue(channel.index());
+        if told {
+            self.enqueue(channel.index());
+        } else {
+            self.reset_by_local(channel.index());
+        }
     }
 
     /// Puts a connection into the queue of those to be read from.

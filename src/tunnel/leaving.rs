@@ -1,4 +1,4 @@
-//! How a tunnel goes: its port, its connections, then its session.
+//! How a tunnel goes: its forwards, its connections, then its session.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -44,7 +44,7 @@ impl Leaving {
 impl Driver {
     /// Lets connections finish by themselves.
     pub(super) fn drain(&mut self, until: Option<Instant>, reply: Reply<()>) {
-        self.operations.deferred.fail(&Error::Closed);
+        self.drop_deferred("close");
         match &mut self.operations.leaving {
             Leaving::No => {
                 self.stop("close");
@@ -63,7 +63,7 @@ impl Driver {
 
     /// Closes everything now.
     pub(super) fn shutdown(&mut self, reply: Reply<()>) {
-        self.operations.deferred.fail(&Error::Closed);
+        self.drop_deferred("shutdown");
         match &mut self.operations.leaving {
             Leaving::No => {
                 self.stop("shutdown");
@@ -94,8 +94,28 @@ impl Driver {
     /// Stops what would bring new connections; what was under way fails.
     fn stop(&mut self, method: &'static str) {
         self.operations.session_wanted = false;
-        self.operations.starts.fail(&Error::Closed);
-        self.stop_listening(method);
+        answer_all(&mut self.operations.connecting, &Err(Error::Closed));
+        self.forwards.clear(&Error::Closed);
+        if self.recovery.is_under_way() {
+            self.turn_away_all(&Cause::Owner(method), |_| true);
+        }
+        self.recovery.cancel();
+        if self.held.is_empty() {
+            self.abandon_logon();
+        }
+    }
+
+    /// What was to begin after a shutdown does not, because of another one.
+    fn drop_deferred(&mut self, method: &'static str) {
+        let mut deferred = std::mem::take(&mut self.operations.deferred);
+        answer_all(&mut deferred.connecting, &Err(Error::Closed));
+        for (_, _, reply) in deferred.forwards {
+            let _ = reply.send(Err(Error::Closed));
+        }
+        #[cfg(unix)]
+        for dial in deferred.dials {
+            self.undial(dial, Cause::Owner(method));
+        }
     }
 
     fn close_everything(&mut self, method: &'static str) {
@@ -131,8 +151,7 @@ impl Driver {
         if self.has_session()
             && !self.operations.session_wanted
             && !self.operations.is_leaving()
-            && self.binding.is_none()
-            && self.listener.is_none()
+            && self.forwards.is_empty()
             && self.is_empty()
         {
             self.operations.leaving = Leaving::Closing { replies: Vec::new() };
@@ -147,10 +166,9 @@ impl Driver {
             && self.logon.is_none()
             && !self.recovery.is_under_way()
             && self.farewell.is_none()
-            && self.binding.is_none()
-            && self.listener.is_none();
+            && self.forwards.is_empty();
         if nothing {
-            self.gone();
+            self.gone(now);
         }
         logs_off
     }
@@ -179,7 +197,7 @@ impl Driver {
     }
 
     /// The tunnel holds nothing any more.
-    fn gone(&mut self) {
+    fn gone(&mut self, now: Instant) {
         if std::mem::take(&mut self.active) {
             self.emit(Event::Close);
         }
@@ -190,14 +208,19 @@ impl Driver {
         for reply in deferred.connecting {
             self.connect(reply);
         }
-        for reply in deferred.listening {
-            self.start_listening(reply);
+        for (id, way, reply) in deferred.forwards {
+            self.start_forward(id, way, reply);
+        }
+        #[cfg(unix)]
+        for dial in deferred.dials {
+            self.dial(dial, now);
         }
     }
 
     /// Whether no connection is left in any state.
     fn is_empty(&self) -> bool {
-        self.requests.is_empty()
+        self.talks.is_empty()
+            && self.requests.is_empty()
             && self.held.is_empty()
             && self.table.is_empty()
             && self.closings.is_empty()
@@ -207,15 +230,18 @@ impl Driver {
     fn ids(&self) -> Vec<u64> {
         let waiting =
             self.requests.keys().chain(self.held.keys()).chain(self.parting.keys()).copied();
+        let waiting = waiting.chain(self.guests.keys().copied());
         waiting.chain(self.table.iter().map(|(_, connection)| connection.arrival.id)).collect()
     }
 
     fn log_off(&mut self) {
-        if let Role::Pool(pool) = &mut self.role {
-            pool.abandon_logons();
+        self.abandon_logons();
+        if let Role::Pool(pool) = &self.role {
             pool.leave("shutdown");
             self.shared.ready.store(false, Ordering::Release);
         }
+        // Whoever waited for it has given up.
+        self.abandon_logon();
         let Some(link) = self.link.take() else { return };
         self.shared.ready.store(false, Ordering::Release);
         self.farewell = Some(Box::pin(link.log_off()));

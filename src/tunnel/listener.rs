@@ -1,14 +1,20 @@
-//! The local port.
+//! A local port, or a socket in the file system.
 
 use std::io;
 use std::net::SocketAddr;
+#[cfg(unix)]
+use std::path::PathBuf;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
+#[cfg(unix)]
+use tokio::net::UnixListener;
+use tokio::net::{TcpListener, lookup_host};
 
+use super::{Endpoint, Error};
 use crate::linger::Linger;
+use crate::stream::Stream;
 
 /// Connections that may wait to be accepted; the system cuts it to its own limit.
 const BACKLOG: i32 = 4096;
@@ -25,26 +31,55 @@ pub const CAN_SHARE: bool = cfg!(any(
     target_os = "freebsd"
 ));
 
-/// A bound port.
+/// A bound port, or a bound path.
 pub(super) struct Listener {
-    listener: TcpListener,
-    address: SocketAddr,
+    listener: Kind,
     /// Accepting goes on at this time.
     paused_until: Option<Instant>,
 }
 
+enum Kind {
+    Tcp(TcpListener, SocketAddr),
+    // In this order: the name goes when nobody is accepted any more.
+    #[cfg(unix)]
+    Unix(UnixListener, Name),
+}
+
+/// A connection that came in.
+pub(super) struct Accepted {
+    pub(super) stream: Stream,
+    /// Who connected, and to which of our addresses; a Unix socket has no address.
+    pub(super) remote: Option<SocketAddr>,
+    pub(super) local: Option<SocketAddr>,
+}
+
+/// Listens there; of the addresses of a name, on the first that can be bound. Must run within the
+/// runtime on which the connections are to be served.
+///
+/// With `share`, others who say so too may listen on the same port, and the system deals the
+/// connections out among them; see [`CAN_SHARE`]. A path is nobody else's in any case.
+pub(super) async fn listen(place: Endpoint, share: bool) -> Result<Listener, Error> {
+    match &place {
+        Endpoint::Tcp { host, port } => {
+            let found = lookup_host((&**host, *port)).await;
+            let addresses: Vec<_> =
+                found.map_err(|error| Error::lookup(place.to_string(), &error))?.collect();
+            Listener::bind(&addresses, share)
+        }
+        Endpoint::Unix(path) => Listener::bind_path(path),
+    }
+    .map_err(|error| Error::listen("listen", place.to_string(), &error))
+}
+
 impl Listener {
-    /// Binds the first of the addresses that can be bound. Must run within the runtime.
-    ///
-    /// With `share`, others who say so too may listen on the same port, and the system deals the
-    /// connections out among them; see [`CAN_SHARE`].
-    pub(super) fn bind(addresses: &[SocketAddr], share: bool) -> io::Result<Self> {
+    /// Binds the first of the addresses that can be bound.
+    fn bind(addresses: &[SocketAddr], share: bool) -> io::Result<Self> {
         let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
         for address in addresses {
-            match listen(*address, share) {
+            match bind_address(*address, share) {
                 Ok(listener) => {
                     let address = listener.local_addr()?;
-                    return Ok(Self { listener, address, paused_until: None });
+                    return Ok(Self { listener: Kind::Tcp(listener, address), paused_until: None });
                 }
                 Err(error) => last = error,
             }
@@ -52,21 +87,38 @@ impl Listener {
         Err(last)
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
-        self.address
+    #[cfg(unix)]
+    fn bind_path(path: &str) -> io::Result<Self> {
+        let (listener, name) = bind_path(path)?;
+        Ok(Self { listener: Kind::Unix(listener, name), paused_until: None })
+    }
+
+    #[cfg(not(unix))]
+    fn bind_path(_: &str) -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Where it listens, as it was bound.
+    pub(super) fn address(&self) -> Endpoint {
+        match &self.listener {
+            Kind::Tcp(_, address) => {
+                Endpoint::Tcp { host: address.ip().to_string().into(), port: address.port() }
+            }
+            #[cfg(unix)]
+            Kind::Unix(_, name) => Endpoint::Unix(name.path.to_string_lossy().into()),
+        }
     }
 
     pub(super) fn paused_until(&self) -> Option<Instant> {
         self.paused_until
     }
 
-    /// The next connection: its socket, who connected, and to which of our addresses. An error
-    /// means that the port is lost.
+    /// The next connection. An error means that the port is lost.
     pub(super) fn poll_accept(
         &mut self,
         cx: &mut Context<'_>,
         now: Instant,
-    ) -> Poll<io::Result<(TcpStream, SocketAddr, SocketAddr)>> {
+    ) -> Poll<io::Result<Accepted>> {
         if self.paused_until.is_some_and(|until| now < until) {
             return Poll::Pending;
         }
@@ -74,10 +126,7 @@ impl Listener {
         loop {
             let Poll::Ready(accepted) = self.listener.poll_accept(cx) else { return Poll::Pending };
             match accepted {
-                Ok((stream, remote)) => {
-                    let local = self.local_address(&stream);
-                    return Poll::Ready(Ok((stream, remote, local)));
-                }
+                Ok(accepted) => return Poll::Ready(Ok(accepted)),
                 Err(error) if is_about_the_connection(&error) => {}
                 Err(error) if is_shortage(&error) => {
                     self.paused_until = Some(now + PAUSE);
@@ -87,17 +136,30 @@ impl Listener {
             }
         }
     }
+}
 
-    fn local_address(&self, stream: &TcpStream) -> SocketAddr {
-        if self.address.ip().is_unspecified() {
-            stream.local_addr().unwrap_or(self.address)
-        } else {
-            self.address
+impl Kind {
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
+        match self {
+            Kind::Tcp(listener, address) => listener.poll_accept(cx).map_ok(|(stream, remote)| {
+                let local = if address.ip().is_unspecified() {
+                    stream.local_addr().unwrap_or(*address)
+                } else {
+                    *address
+                };
+                Accepted { stream: stream.into(), remote: Some(remote), local: Some(local) }
+            }),
+            #[cfg(unix)]
+            Kind::Unix(listener, _) => listener.poll_accept(cx).map_ok(|(stream, _)| Accepted {
+                stream: stream.into(),
+                remote: None,
+                local: None,
+            }),
         }
     }
 }
 
-fn listen(address: SocketAddr, share: bool) -> io::Result<TcpListener> {
+fn bind_address(address: SocketAddr, share: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // On Windows the option means that anybody may take the port away.
     #[cfg(not(windows))]
@@ -134,6 +196,59 @@ fn share_port(socket: &Socket) -> io::Result<()> {
 )))]
 fn share_port(_: &Socket) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
+}
+
+/// A file that is there already is left alone, as by OpenSSH without StreamLocalBindUnlink:
+/// EADDRINUSE.
+#[cfg(unix)]
+fn bind_path(path: &str) -> io::Result<(UnixListener, Name)> {
+    use std::fs::{Permissions, set_permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&socket2::SockAddr::unix(path)?)?;
+    let name = Name::new(path.into())?;
+    // For this user only, whatever the umask, which is the whole process's. Nobody can connect
+    // before listen().
+    set_permissions(path, Permissions::from_mode(0o600))?;
+    socket.listen(BACKLOG)?;
+    Ok((UnixListener::from_std(socket.into())?, name))
+}
+
+/// The name of a bound socket in the file system. Dropping it removes the file, if it is still the
+/// one that was made then.
+#[cfg(unix)]
+struct Name {
+    path: PathBuf,
+    file: (u64, u64),
+}
+
+#[cfg(unix)]
+impl Name {
+    fn new(path: PathBuf) -> io::Result<Self> {
+        // A relative path means the same file whatever directory the process goes to.
+        let path = std::path::absolute(path)?;
+        let file = identity(&path)?;
+        Ok(Self { path, file })
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Name {
+    fn drop(&mut self) {
+        if identity(&self.path).is_ok_and(|file| file == self.file) {
+            // Nobody is there to be told.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(unix)]
+fn identity(path: &std::path::Path) -> io::Result<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+
+    std::fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
 }
 
 /// Errors of a connection that died before it was accepted; the port is well.
@@ -175,6 +290,8 @@ mod tests {
     use std::future::poll_fn;
     use std::task::Waker;
 
+    use tokio::net::TcpStream;
+
     use super::*;
     use crate::runtime;
 
@@ -182,7 +299,15 @@ mod tests {
         SocketAddr::from(([127, 0, 0, 1], 0))
     }
 
-    async fn accept(listener: &mut Listener) -> (TcpStream, SocketAddr, SocketAddr) {
+    fn address(listener: &Listener) -> SocketAddr {
+        match &listener.listener {
+            Kind::Tcp(_, address) => *address,
+            #[cfg(unix)]
+            Kind::Unix(..) => panic!("it is of TCP"),
+        }
+    }
+
+    async fn accept(listener: &mut Listener) -> Accepted {
         poll_fn(|cx| listener.poll_accept(cx, Instant::now())).await.expect("a connection")
     }
 
@@ -201,12 +326,12 @@ mod tests {
     fn accepted_sockets_reset_unless_they_are_told_otherwise() {
         runtime::handle().block_on(async {
             let mut listener = Listener::bind(&[any()], false).expect("bind");
-            let peer = TcpStream::connect(listener.address()).await.expect("connect");
-            let (stream, remote, local) = accept(&mut listener).await;
+            let peer = TcpStream::connect(address(&listener)).await.expect("connect");
+            let Accepted { stream, remote, local } = accept(&mut listener).await;
             assert_eq!(Linger::of(&stream).expect("alive"), Linger::HARD);
-            assert!(stream.nodelay().expect("alive"));
-            assert_eq!(remote, peer.local_addr().expect("alive"));
-            assert_eq!(local, peer.peer_addr().expect("alive"));
+            assert!(socket2::SockRef::from(&stream).tcp_nodelay().expect("alive"));
+            assert_eq!(remote, peer.local_addr().ok());
+            assert_eq!(local, peer.peer_addr().ok());
             drop(stream);
             let error = end(&peer).await.expect_err("a reset");
             assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
@@ -217,7 +342,7 @@ mod tests {
     fn what_waits_to_be_accepted_is_reset_with_the_listener() {
         runtime::handle().block_on(async {
             let listener = Listener::bind(&[any()], false).expect("bind");
-            let peer = TcpStream::connect(listener.address()).await.expect("connect");
+            let peer = TcpStream::connect(address(&listener)).await.expect("connect");
             drop(listener);
             let error = end(&peer).await.expect_err("a reset");
             assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
@@ -227,13 +352,13 @@ mod tests {
     #[test]
     fn the_first_address_that_can_be_bound_is_taken() {
         runtime::handle().block_on(async {
-            let taken = Listener::bind(&[any()], false).expect("bind").address();
+            let taken = address(&Listener::bind(&[any()], false).expect("bind"));
             let holder =
                 Listener::bind(&[taken], false).expect("a port that was given up is free at once");
             let error = Listener::bind(&[taken], false).err().expect("it is taken");
             assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
             let other = Listener::bind(&[taken, any()], false).expect("the second one is free");
-            assert_ne!(other.address(), holder.address());
+            assert_ne!(address(&other), address(&holder));
             let error = Listener::bind(&[], false).err().expect("no address");
             assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
         });
@@ -244,11 +369,11 @@ mod tests {
     fn a_port_is_shared_by_those_who_all_say_so() {
         runtime::handle().block_on(async {
             let mut first = Listener::bind(&[any()], true).expect("bind");
-            let place = [first.address()];
+            let place = [address(&first)];
             let error = Listener::bind(&place, false).err().expect("it does not share");
             assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
             let mut second = Listener::bind(&place, true).expect("both share");
-            assert_eq!(second.address(), first.address());
+            assert_eq!(address(&second), address(&first));
 
             // Which one gets a connection is the system's choice; each gets some.
             let now = Instant::now();
@@ -268,11 +393,11 @@ mod tests {
             accept(&mut second).await;
 
             let alone = Listener::bind(&[any()], false).expect("bind");
-            let error = Listener::bind(&[alone.address()], true).err().expect("it does not share");
+            let error = Listener::bind(&[address(&alone)], true).err().expect("it does not share");
             assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
             // Who lets the system choose gets a port of its own.
             let other = Listener::bind(&[any()], true).expect("bind");
-            assert_ne!(other.address(), second.address());
+            assert_ne!(address(&other), address(&second));
         });
     }
 
@@ -281,10 +406,40 @@ mod tests {
         runtime::handle().block_on(async {
             let everywhere = SocketAddr::from(([0, 0, 0, 0], 0));
             let mut listener = Listener::bind(&[everywhere], false).expect("bind");
-            assert!(listener.address().ip().is_unspecified());
-            let place = SocketAddr::from(([127, 0, 0, 1], listener.address().port()));
+            assert!(address(&listener).ip().is_unspecified());
+            let place = SocketAddr::from(([127, 0, 0, 1], address(&listener).port()));
             let _peer = TcpStream::connect(place).await.expect("connect");
-            assert_eq!(accept(&mut listener).await.2, place);
+            assert_eq!(accept(&mut listener).await.local, Some(place));
+        });
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_path_is_for_this_user_and_goes_with_the_listener() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let name = format!("listener-{}.sock", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let text = path.to_str().expect("text");
+        runtime::handle().block_on(async {
+            let mut listener = Listener::bind_path(text).expect("bind");
+            assert_eq!(listener.address(), Endpoint::Unix(text.into()));
+            let mode = std::fs::metadata(&path).expect("a file").permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+            let error = Listener::bind_path(text).err().expect("it is taken");
+            assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+            let _peer = tokio::net::UnixStream::connect(&path).await.expect("connect");
+            let accepted = accept(&mut listener).await;
+            assert!(accepted.remote.is_none() && accepted.local.is_none());
+            drop(listener);
+            assert!(!path.exists());
+
+            // What somebody else has put there stays.
+            let listener = Listener::bind_path(text).expect("bind");
+            std::fs::remove_file(&path).expect("removed");
+            std::fs::write(&path, "").expect("written");
+            drop(listener);
+            std::fs::remove_file(&path).expect("it is there");
         });
     }
 
@@ -292,7 +447,7 @@ mod tests {
     fn a_pause_leaves_connections_waiting_until_it_is_over() {
         runtime::handle().block_on(async {
             let mut listener = Listener::bind(&[any()], false).expect("bind");
-            let _peer = TcpStream::connect(listener.address()).await.expect("connect");
+            let _peer = TcpStream::connect(address(&listener)).await.expect("connect");
             let now = Instant::now();
             listener.paused_until = Some(now + PAUSE);
             let cx = &mut Context::from_waker(Waker::noop());

@@ -5,8 +5,6 @@ use std::future::ready;
 use std::sync::Arc;
 use std::time::Instant;
 
-use socket2::SockRef;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc::{self, UnboundedSender, WeakUnboundedSender};
 use tokio::sync::oneshot;
 use tokio::task::coop::unconstrained;
@@ -16,7 +14,7 @@ use super::connection::Arrival;
 use super::driver::Driver;
 use super::load::Load;
 use super::pool::Role;
-use super::{Config, Event, Observer, Settings, Shared};
+use super::{Config, ConnectionEnd, Event, Observer, Settings, Shared};
 use crate::runtime::Place;
 use crate::session::{self, HostKeyInfo, Link, Prompts, Responses};
 
@@ -27,8 +25,8 @@ pub(super) enum Word {
     Lost(session::Error),
     /// A connection that was not open yet, and needs another session.
     Back(Arrival),
-    /// The connection with this number has ended, and its owner was told.
-    Ended(u64),
+    /// A connection has ended, and its owner was told.
+    Ended(Box<ConnectionEnd>),
     /// A request for a connection that is not here any more.
     Unknown(Box<Command>),
     /// Nothing is left, neither connection nor session.
@@ -60,7 +58,7 @@ impl Member {
         let (commands, received) = mpsc::unbounded_channel();
         let member = Arc::new(Self::new(number, tunnel, observer, now));
         // Its own: it binds no port, and whether the tunnel is ready is not for it to say.
-        let shared = Arc::new(Shared::new(Settings::default(), 0));
+        let shared = Arc::new(Shared::new(Settings::default()));
         let role = Role::Member(member.clone());
         let sender = commands.downgrade();
         let mut driver = Driver::new(config, shared, member.clone(), received, sender, role);
@@ -93,11 +91,7 @@ impl Member {
 impl Driver {
     /// Opens a connection that another task has accepted.
     pub(super) fn carry(&mut self, mut arrival: Arrival, now: Instant) {
-        // Its events are to wake this thread. Where that cannot be had, the other one passes them on.
-        let own = SockRef::from(&arrival.stream).try_clone();
-        if let Ok(stream) = own.and_then(|socket| TcpStream::from_std(socket.into())) {
-            arrival.stream = stream;
-        }
+        arrival.stream = arrival.stream.moved_here();
         self.open(arrival, now);
     }
 }
@@ -107,14 +101,15 @@ impl Observer for Member {
         match event {
             Event::Connection(_) => self.observer.event(event),
             Event::Disconnected(end) => {
-                let id = end.id;
+                let told = Box::new(end.clone());
                 self.observer.event(Event::Disconnected(end));
-                self.tell(Word::Ended(id));
+                self.tell(Word::Ended(told));
             }
             Event::Close => self.tell(Word::Over),
             // It was up before it came here, its loss was told before its connections ended, and
             // all the rest is the tunnel's.
             Event::Ready
+            | Event::Session { .. }
             | Event::Error(_)
             | Event::SessionError(_)
             | Event::Listening(_)
@@ -179,11 +174,8 @@ pub(super) mod tests {
             target: Arc::new(target),
             reconnect: None,
             sessions: 2,
-            local_host: "127.0.0.1".into(),
-            local_port: 0,
+            forward: None,
             reuse_port: false,
-            forward_host: "host".into(),
-            forward_port: 80,
         }
     }
 
@@ -193,7 +185,7 @@ pub(super) mod tests {
         let (commands, received) = mpsc::unbounded_channel();
         let member = Member::new(7, tunnel.downgrade(), Arc::new(Nobody), Instant::now());
         let member = Arc::new(member);
-        let shared = Arc::new(Shared::new(Settings::default(), 0));
+        let shared = Arc::new(Shared::new(Settings::default()));
         let (sender, role) = (commands.downgrade(), Role::Member(member.clone()));
         let driver = Driver::new(Arc::new(config()), shared, member, received, sender, role);
         (driver, heard, [tunnel, commands])

@@ -1,7 +1,7 @@
-//! A local listener whose connections travel through one SSH session, or several.
+//! Local listeners whose connections travel through one SSH session, or several.
 //!
 //! [`Tunnel`] is the handle that the outside holds. One task per tunnel, the `driver`, owns the
-//! session's socket, the listener and every local socket; nothing else touches them:
+//! session's socket, the listeners and every local socket; nothing else touches them:
 //!
 //! - `driver`: the turn that the task repeats; `operations`: what it is asked to do; `recovery`: the
 //!   session as it comes and goes; `leaving`: the end of all.
@@ -10,7 +10,9 @@
 //! - `sessions`: several sessions instead of one; `pool`: which there are; `member`: the task of one;
 //!   `load`: what it has to do.
 //! - `connection`, `table`: the connections; `ending`: why one ends and the account of it.
-//! - `listener`: the local port; `ready`: who has something to do.
+//! - `forwards`: the ways in; `listener`: a local port; `guests`, `socks`: who says there where to;
+//!   `ready`: who has something to do.
+//! - `stats`: what is counted.
 
 mod arrivals;
 mod command;
@@ -20,6 +22,8 @@ mod ending;
 mod error;
 mod events;
 mod flow;
+mod forwards;
+mod guests;
 mod leaving;
 mod listener;
 mod load;
@@ -31,18 +35,26 @@ mod ready;
 mod recovery;
 mod sessions;
 mod settings;
+mod socks;
+mod stats;
 mod table;
 
 pub use error::Error;
 pub use events::{
     Answer, ClosedBy, ConnectionEnd, ConnectionInfo, ConnectionRequest, ConnectionState, Event,
-    Observer,
+    Observer, SessionStep,
 };
+pub use forwards::{DIALLED, Endpoint, ForwardInfo, OWN, Way};
 pub use listener::CAN_SHARE;
 pub use settings::{Config, Settings};
+pub use socks::Login;
+pub use stats::{Bytes, ConnectionStats, SessionStats, Stats};
 
+use std::collections::{BTreeMap, HashMap};
+#[cfg(unix)]
+use std::os::unix::net::UnixStream;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -63,29 +75,37 @@ use pool::Role;
 pub struct Tunnel {
     shared: Arc<Shared>,
     commands: mpsc::UnboundedSender<Command>,
+    config: Arc<Config>,
+    prepared: Mutex<Prepared>,
     /// The task, until the first operation starts it: a tunnel that is never used costs no thread.
     driver: Mutex<Option<Driver>>,
+}
+
+/// Forwards that have a number and were not asked for yet.
+#[derive(Default)]
+struct Prepared {
+    ways: HashMap<i64, Way>,
+    last: i64,
 }
 
 /// What the handle and the task both look at.
 #[derive(Debug)]
 struct Shared {
     settings: Mutex<Settings>,
-    listening: AtomicBool,
     ready: AtomicBool,
-    port: AtomicU16,
-    /// The port that was asked for.
-    wanted_port: u16,
+    /// The forwards that are bound, by their numbers.
+    bound: Mutex<BTreeMap<i64, ForwardInfo>>,
+    /// The number that the last connection got.
+    last_id: AtomicU64,
 }
 
 impl Shared {
-    fn new(settings: Settings, port: u16) -> Self {
+    fn new(settings: Settings) -> Self {
         Self {
             settings: Mutex::new(settings),
-            listening: AtomicBool::new(false),
             ready: AtomicBool::new(false),
-            port: AtomicU16::new(port),
-            wanted_port: port,
+            bound: Mutex::default(),
+            last_id: AtomicU64::new(0),
         }
     }
 
@@ -94,22 +114,34 @@ impl Shared {
         self.settings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set_port(&self, port: Option<u16>) {
-        self.port.store(port.unwrap_or(self.wanted_port), Ordering::Release);
-        self.listening.store(port.is_some(), Ordering::Release);
+    fn bound(&self) -> MutexGuard<'_, BTreeMap<i64, ForwardInfo>> {
+        self.bound.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_bound(&self, id: i64, info: Option<ForwardInfo>) {
+        match info {
+            Some(info) => self.bound().insert(id, info),
+            None => self.bound().remove(&id),
+        };
+    }
+
+    /// The number of the next connection.
+    fn next_id(&self) -> u64 {
+        self.last_id.fetch_add(1, Ordering::Relaxed) + 1
     }
 }
 
 impl Tunnel {
     /// Makes a tunnel that does nothing yet; starts no thread and touches no network.
     pub fn new(config: Config, settings: Settings, observer: Arc<dyn Observer>) -> Self {
-        let shared = Arc::new(Shared::new(settings, config.local_port));
+        let shared = Arc::new(Shared::new(settings));
         let role = Role::of(&config);
         let config = Arc::new(config);
         let (commands, received) = mpsc::unbounded_channel();
-        let driver =
-            Driver::new(config, shared.clone(), observer, received, commands.downgrade(), role);
-        Self { shared, commands, driver: Mutex::new(Some(driver)) }
+        let sender = commands.downgrade();
+        let driver = Driver::new(config.clone(), shared.clone(), observer, received, sender, role);
+        let prepared = Mutex::default();
+        Self { shared, commands, config, prepared, driver: Mutex::new(Some(driver)) }
     }
 
     /// What the next connections will take over.
@@ -122,14 +154,29 @@ impl Tunnel {
         change(&mut self.shared.settings());
     }
 
-    /// Whether the local port is bound.
+    /// Whether the local port is bound that the tunnel was made with.
     pub fn listening(&self) -> bool {
-        self.shared.listening.load(Ordering::Acquire)
+        self.forward(OWN).is_some()
     }
 
-    /// The local port while it is bound, else the one that was asked for.
+    /// That port while it is bound, else the one that was asked for.
     pub fn local_port(&self) -> u16 {
-        self.shared.port.load(Ordering::Acquire)
+        let bound = self.forward(OWN).map(|info| info.bound);
+        let wanted = || self.config.forward.as_ref().map(|way| way.listen().clone());
+        match bound.or_else(wanted) {
+            Some(Endpoint::Tcp { port, .. }) => port,
+            Some(Endpoint::Unix(_)) | None => 0,
+        }
+    }
+
+    /// The forward with this number, if it is bound.
+    pub fn forward(&self, id: i64) -> Option<ForwardInfo> {
+        self.shared.bound().get(&id).cloned()
+    }
+
+    /// Whether any forward is bound.
+    pub fn has_forwards(&self) -> bool {
+        !self.shared.bound().is_empty()
     }
 
     /// Whether an SSH session is up.
@@ -145,14 +192,53 @@ impl Tunnel {
     }
 
     /// Logs on if needed, then binds the local port. Done when a connection would be forwarded.
-    pub fn start_listening(&self) -> Pending<()> {
-        self.operation(Command::StartListening)
+    /// Fails with [`Error::NoForward`] if the tunnel was made without one.
+    pub fn start_listening(&self) -> Pending<ForwardInfo> {
+        match &self.config.forward {
+            Some(way) => self.operation(|reply| Command::StartForward(OWN, way.clone(), reply)),
+            None => Pending::failed(Error::NoForward),
+        }
     }
 
     /// Gives up the local port; open connections and the session live on. Connections that wait to
     /// be accepted are reset by the system, those that wait for a lost session by us.
     pub fn stop_listening(&self) -> Pending<()> {
-        self.operation(Command::StopListening)
+        self.operation(|reply| Command::StopForward(OWN, "stopListening", reply))
+    }
+
+    /// Gives a forward its number, under which it can be started once.
+    pub fn prepare(&self, way: Way) -> i64 {
+        let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        prepared.last += 1;
+        let id = prepared.last;
+        prepared.ways.insert(id, way);
+        id
+    }
+
+    /// Opens a forward that was prepared, as [`Tunnel::start_listening`] does its own.
+    pub fn start_forward(&self, id: i64) -> Pending<ForwardInfo> {
+        let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        match prepared.ways.remove(&id) {
+            Some(way) => self.operation(|reply| Command::StartForward(id, way, reply)),
+            None => Pending::failed(Error::NoForward),
+        }
+    }
+
+    /// Gives a forward up, as [`Tunnel::stop_listening`] does. One that is gone already is no error.
+    pub fn stop_forward(&self, id: i64) -> Pending<()> {
+        self.operation(|reply| Command::StopForward(id, "stop", reply))
+    }
+
+    /// Opens a connection whose local end is the other one of a pair with `socket`, logging on first
+    /// if needed. Returns its number; the observer is told when it is open and how it ended, which
+    /// it also does if it cannot be opened. The other end is never ended cleanly where the
+    /// connection was reset: whoever has it learns that from the report, and closes it.
+    #[cfg(unix)]
+    pub fn dial(&self, socket: UnixStream, target: Endpoint) -> u64 {
+        let id = self.shared.next_id();
+        let settings = self.settings();
+        self.command(Command::Dial(arrivals::Dial { id, socket, target, settings }));
+        id
     }
 
     /// Closes one connection by its Linger. Done when its end is reported:
@@ -162,13 +248,13 @@ impl Tunnel {
         self.operation(|reply| Command::Disconnect(connection, reply))
     }
 
-    /// Gives up the port, closes every connection as [`Tunnel::disconnect`] does, and logs off. Done
+    /// Gives up all forwards, closes every connection as [`Tunnel::disconnect`] does, and logs off. Done
     /// when nothing is left. Operations that were under way fail with [`Error::Closed`].
     pub fn shutdown(&self) -> Pending<()> {
         self.operation(Command::Shutdown)
     }
 
-    /// Gives up the port and lets connections finish by themselves for at most `timeout` (`None`:
+    /// Gives up all forwards and lets connections finish by themselves for at most `timeout` (`None`:
     /// without limit), then does what [`Tunnel::shutdown`] does.
     pub fn close(&self, timeout: Option<Duration>) -> Pending<()> {
         self.operation(|reply| Command::Close(timeout, reply))
@@ -177,6 +263,13 @@ impl Tunnel {
     /// The connections that exist now, those that are being closed included.
     pub fn connections(&self) -> Pending<Vec<ConnectionInfo>> {
         self.operation(Command::Connections)
+    }
+
+    /// What was counted since the tunnel was made; with a forward's number, of the connections that
+    /// came by it alone. Fails with [`Error::UnknownForward`] if that one was never started, or
+    /// given up long ago.
+    pub fn stats(&self, forward: Option<i64>) -> Pending<Stats> {
+        self.operation(|reply| Command::Stats(forward, reply))
     }
 
     /// How a connection will be closed, or is being closed.
@@ -192,14 +285,18 @@ impl Tunnel {
 
     fn operation<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Pending<T> {
         let (reply, outcome) = oneshot::channel();
+        self.command(command(reply));
+        Pending(outcome)
+    }
+
+    fn command(&self, command: Command) {
         let mut driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(driver) = driver.take() {
             Place::take().spawn(driver);
         }
         // Under the lock, so that the order of the calls is the order in the queue. A task that is
         // gone drops the reply, which says "closed".
-        let _ = self.commands.send(command(reply));
-        Pending(outcome)
+        let _ = self.commands.send(command);
     }
 }
 
@@ -214,6 +311,13 @@ impl std::fmt::Debug for Tunnel {
 pub struct Pending<T>(oneshot::Receiver<Result<T, Error>>);
 
 impl<T> Pending<T> {
+    /// The outcome of one that did not even begin.
+    fn failed(error: Error) -> Self {
+        let (reply, outcome) = oneshot::channel();
+        let _ = reply.send(Err(error));
+        Self(outcome)
+    }
+
     /// Blocks this thread until the operation is done. Not for the runtime's own threads.
     pub fn wait(self) -> Result<T, Error> {
         self.0.blocking_recv().unwrap_or(Err(Error::Closed))

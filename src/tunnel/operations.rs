@@ -1,45 +1,54 @@
 //! What a tunnel is asked to do: begun in the order of the calls, answered when it is done.
 
 use std::collections::HashMap;
-use std::io;
-use std::net::SocketAddr;
 use std::time::Instant;
 
-use tokio::net::lookup_host;
-
+#[cfg(unix)]
+use super::arrivals::Dial;
 use super::command::{Command, Reply};
+use super::connection::Arrival;
 use super::driver::Driver;
 use super::ending::Cause;
+use super::forwards::{ForwardInfo, Way};
+use super::guests::Guest;
 use super::leaving::Leaving;
-use super::listener::Listener;
 use super::member::Word;
 use super::pool::Role;
-use super::{ConnectionInfo, ConnectionState, Error, Event};
+use super::{ConnectionInfo, ConnectionState, Error};
 
 /// Who waits for what.
 #[derive(Default)]
 pub(super) struct Operations {
-    pub(super) starts: Starts,
-    /// Starts that were asked for after a shutdown began: they begin when it is over.
-    pub(super) deferred: Starts,
+    pub(super) connecting: Vec<Reply<()>>,
+    /// What was asked for after a shutdown began: it begins when that is over.
+    pub(super) deferred: Deferred,
     disconnecting: HashMap<u64, Vec<Reply<()>>>,
     pub(super) leaving: Leaving,
-    /// Whether the session was asked for by itself, not only for the listener's sake.
+    /// Whether the session was asked for by itself, not only for the sake of forwards.
     pub(super) session_wanted: bool,
 }
 
-/// Who waits for the tunnel to come up.
+/// What is to begin when a shutdown is over.
 #[derive(Default)]
-pub(super) struct Starts {
+pub(super) struct Deferred {
     pub(super) connecting: Vec<Reply<()>>,
-    pub(super) listening: Vec<Reply<()>>,
+    pub(super) forwards: Vec<(i64, Way, Reply<ForwardInfo>)>,
+    #[cfg(unix)]
+    pub(super) dials: Vec<Dial>,
 }
 
-impl Starts {
-    pub(super) fn fail(&mut self, error: &Error) {
-        for replies in [&mut self.connecting, &mut self.listening] {
-            answer_all(replies, &Err(error.clone()));
+impl Deferred {
+    fn stop(&mut self, id: i64) {
+        for (_, _, reply) in self.forwards.extract_if(.., |(forward, ..)| *forward == id) {
+            let _ = reply.send(Err(Error::Closed));
         }
+    }
+
+    /// The one with this number, which is not to begin.
+    #[cfg(unix)]
+    pub(super) fn take_dial(&mut self, id: u64) -> Option<Dial> {
+        let at = self.dials.iter().position(|dial| dial.id == id)?;
+        Some(self.dials.remove(at))
     }
 }
 
@@ -71,14 +80,20 @@ impl Driver {
         let deferred = self.operations.is_leaving().then_some(&mut self.operations.deferred);
         match (command, deferred) {
             (Command::Connect(reply), Some(deferred)) => deferred.connecting.push(reply),
-            (Command::StartListening(reply), Some(deferred)) => deferred.listening.push(reply),
             (Command::Connect(reply), None) => self.connect(reply),
-            (Command::StartListening(reply), None) => self.start_listening(reply),
-            (Command::StopListening(reply), _) => {
-                answer_all(&mut self.operations.deferred.listening, &Err(Error::Closed));
-                self.stop_listening("stopListening");
+            (Command::StartForward(id, way, reply), Some(deferred)) => {
+                deferred.forwards.push((id, way, reply));
+            }
+            (Command::StartForward(id, way, reply), None) => self.start_forward(id, way, reply),
+            (Command::StopForward(id, method, reply), _) => {
+                self.operations.deferred.stop(id);
+                self.stop_forward(id, method);
                 answer(reply, &Ok(()));
             }
+            #[cfg(unix)]
+            (Command::Dial(dial), Some(deferred)) => deferred.dials.push(dial),
+            #[cfg(unix)]
+            (Command::Dial(dial), None) => self.dial(dial, now),
             (Command::Disconnect(id, reply), _) => self.disconnect(id, reply),
             (Command::Shutdown(reply), _) => self.shutdown(reply),
             (Command::Close(timeout, reply), _) => {
@@ -97,6 +112,13 @@ impl Driver {
             (Command::Answer(id, accept), _) => self.answered(id, accept, now),
             (Command::Heard(number, word), _) => self.heard(number, word, now),
             (Command::Listed(infos, reply), _) => self.listed(infos, reply),
+            (Command::Stats(forward, reply), _) => self.tell_stats(forward, reply),
+            (Command::Counted(present, forward, reply), _) => {
+                self.counted(&present, forward, reply);
+            }
+            (Command::Present(reply), _) => {
+                let _ = reply.send(Ok(self.present()));
+            }
             (Command::Carry(arrival), _) => self.carry(arrival, now),
             (Command::Leave(method), _) => self.leave(method),
         }
@@ -119,71 +141,8 @@ impl Driver {
             self.operations.session_wanted = true;
             answer(reply, &Ok(()));
         } else {
-            self.operations.starts.connecting.push(reply);
+            self.operations.connecting.push(reply);
             self.log_on();
-        }
-    }
-
-    pub(super) fn start_listening(&mut self, reply: Reply<()>) {
-        if self.listener.is_some() && self.has_session() {
-            answer(reply, &Ok(()));
-        } else {
-            self.operations.starts.listening.push(reply);
-            if self.has_session() { self.resolve() } else { self.log_on() }
-        }
-    }
-
-    /// Looks up where to listen.
-    pub(super) fn resolve(&mut self) {
-        if self.binding.is_none() {
-            let config = self.config.clone();
-            self.binding = Some(Box::pin(async move {
-                let place = (config.local_host.as_str(), config.local_port);
-                lookup_host(place).await.map(Iterator::collect)
-            }));
-        }
-    }
-
-    pub(super) fn bind(&mut self, addresses: io::Result<Vec<SocketAddr>>) {
-        let place = format!("{}:{}", self.config.local_host, self.config.local_port);
-        let bound = match addresses {
-            Ok(addresses) => Listener::bind(&addresses, self.config.reuse_port)
-                .map_err(|error| Error::listen("listen", place, &error)),
-            Err(error) => Err(Error::lookup(place, &error)),
-        };
-        let outcome = bound.map(|listener| {
-            let address = listener.address();
-            self.listener = Some(listener);
-            self.shared.set_port(Some(address.port()));
-            self.emit(Event::Listening(address));
-        });
-        answer_all(&mut self.operations.starts.listening, &outcome);
-    }
-
-    /// Gives up the port, for the sake of the `method` that was called.
-    pub(super) fn stop_listening(&mut self, method: &'static str) {
-        self.binding = None;
-        answer_all(&mut self.operations.starts.listening, &Err(Error::Closed));
-        self.close_port();
-        self.forsake(&Cause::Owner(method));
-    }
-
-    pub(super) fn close_port(&mut self) {
-        self.listener = None;
-        self.shared.set_port(None);
-    }
-
-    /// Without a port: turns away who came through it and waits for a session, as the system does
-    /// with those that were not accepted, and sets up none that nobody else wants.
-    pub(super) fn forsake(&mut self, cause: &Cause) {
-        if self.recovery.is_under_way() {
-            self.turn_away_all(cause);
-        }
-        if !self.operations.session_wanted {
-            self.recovery.cancel();
-            if self.operations.starts.connecting.is_empty() {
-                self.logon = None;
-            }
         }
     }
 
@@ -198,15 +157,16 @@ impl Driver {
     }
 
     pub(super) fn infos(&self) -> Vec<ConnectionInfo> {
-        let (config, host) = (&self.config, &self.forward_host);
-        let requested = self.requests.values().map(|arrival| arrival.info(config, host));
-        let held = self.held.values().map(|arrival| ConnectionInfo {
-            state: ConnectionState::Opening,
-            ..arrival.info(config, host)
-        });
-        let open = self.table.iter().map(|(_, connection)| connection.info(config, host));
+        let requested = self.requests.values().map(Arrival::info);
+        let held = self
+            .held
+            .values()
+            .map(|arrival| ConnectionInfo { state: ConnectionState::Opening, ..arrival.info() });
+        let open = self.table.iter().map(|(_, connection)| connection.info());
         let parting = self.parting.values().map(|parting| parting.info.clone());
-        let mut infos: Vec<_> = requested.chain(held).chain(open).chain(parting).collect();
+        let guests = self.guests.values().map(Guest::info);
+        let mut infos: Vec<_> =
+            guests.chain(requested).chain(held).chain(open).chain(parting).collect();
         infos.sort_by_key(|info| info.id);
         infos
     }

@@ -24,10 +24,12 @@ use super::arrivals::Awaited;
 use super::connection::{Connection, Down, Stage, Up};
 use super::driver::Driver;
 use super::ending::{Cause, Report};
+use super::stats::Live;
 use super::{ConnectionEnd, ConnectionInfo, ConnectionState, Error, Event, Settings};
 use crate::backlog::Backlog;
 use crate::closing::{self, Ended, Finish, Outcome};
 use crate::linger::{Ending, Linger};
+use crate::stream::Stream;
 use crate::{session, sys};
 
 /// Within `idleTimeout` idle connections are looked for this often at the most.
@@ -37,11 +39,17 @@ const IDLE_LOOKS: u32 = 16;
 pub(super) struct Parting {
     /// As it was when that began.
     pub(super) info: ConnectionInfo,
+    /// Likewise.
+    pub(super) live: Live,
     /// Where it is told when to be cut short, once.
     limit: Option<oneshot::Sender<Instant>>,
 }
 
 impl Parting {
+    fn new(info: ConnectionInfo, live: Live) -> Self {
+        Self { info, live, limit: None }
+    }
+
     /// The first word counts, and only an end in time is one.
     fn limit(&mut self, limit: Option<Instant>) {
         if let Some(limit) = limit
@@ -58,6 +66,14 @@ impl Driver {
     pub(super) fn close_connection(&mut self, id: u64, cause: Cause) -> bool {
         if let Some(arrival) = self.requests.remove(&id).or_else(|| self.held.remove(&id)) {
             self.turn_away(arrival, cause);
+            return true;
+        }
+        if self.guests.contains_key(&id) {
+            return self.break_off(id, cause);
+        }
+        #[cfg(unix)]
+        if let Some(dial) = self.operations.deferred.take_dial(id) {
+            self.undial(dial, cause);
             return true;
         }
         if let Some(parting) = self.parting.get_mut(&id) {
@@ -81,6 +97,7 @@ impl Driver {
     pub(super) fn has(&self, id: u64) -> bool {
         self.table.find(id).is_some()
             || self.parting.contains_key(&id)
+            || self.guests.contains_key(&id)
             || self.requests.contains_key(&id)
             || self.held.contains_key(&id)
     }
@@ -104,6 +121,9 @@ impl Driver {
     }
 
     fn settings_of(&mut self, id: u64) -> Result<&mut Settings, Error> {
+        if let Some(guest) = self.guests.get_mut(&id) {
+            return Ok(&mut guest.settings);
+        }
         let arrival = match self.table.find(id) {
             Some(index) => self.table.get(index).map(|connection| &mut connection.arrival),
             None => self.requests.get_mut(&id).or_else(|| self.held.get_mut(&id)),
@@ -202,7 +222,9 @@ impl Driver {
     /// The channel was not opened, or is not wanted any more before it was: there was never
     /// anything behind the local socket, and RST says so.
     pub(super) fn refused(&mut self, index: usize, cause: Cause) {
-        self.reset(index, cause);
+        if let Some(connection) = self.remove(index) {
+            self.turn_away(connection.arrival, cause);
+        }
     }
 
     /// Closes the connections on which nothing has moved for as long as they may be idle; returns
@@ -236,7 +258,7 @@ impl Driver {
         let cause = Cause::SessionLost(error.clone());
         let comes_back = self.recovery.is_under_way() || self.role.member().is_some();
         if !comes_back {
-            self.turn_away_all(&cause);
+            self.turn_away_all(&cause, |_| true);
         }
         self.queue.clear();
         self.unanswered.retain(|(.., awaited)| !matches!(awaited, Awaited::Channel(_)));
@@ -244,7 +266,8 @@ impl Driver {
             let hard = connection.arrival.settings.linger.ending() == Ending::Hard;
             match connection.stage {
                 Stage::Opening if comes_back => self.open_elsewhere(connection.arrival, now),
-                Stage::Opening | Stage::Reset => self.part_reset(connection, cause.clone()),
+                Stage::Opening => self.turn_away(connection.arrival, cause.clone()),
+                Stage::Reset => self.part_reset(connection, cause.clone()),
                 Stage::Open | Stage::Closing(_) if hard => {
                     self.part_reset(connection, cause.clone());
                 }
@@ -289,11 +312,8 @@ impl Driver {
 
     /// Delivers what is left to the local program, then ends its stream. Done elsewhere, because a
     /// program that does not read may take for ever.
-    fn part(&mut self, connection: Connection, finish: Finish, cause: Cause) {
-        let info = ConnectionInfo {
-            state: ConnectionState::Closing,
-            ..connection.info(&self.config, &self.forward_host)
-        };
+    fn part(&mut self, mut connection: Connection, finish: Finish, cause: Cause) {
+        let info = ConnectionInfo { state: ConnectionState::Closing, ..connection.info() };
         let limit = match (info.linger.ending(), &cause) {
             (Ending::Graceful | Ending::Hard, _) | (Ending::Bounded(_), Cause::Completed) => None,
             (Ending::Bounded(_), _) => {
@@ -306,17 +326,54 @@ impl Driver {
             (Finish::Reset, Down::Finished) => Finish::ResetAfterFin,
             (finish, _) => finish,
         };
-        let Connection { arrival, backlog, up, .. } = connection;
-        let over = finish == Finish::FinSent && up == Up::Ended;
-        if over && closing::is_settled(&arrival.stream) {
+        let over = finish == Finish::FinSent && connection.up == Up::Ended;
+        if over && closing::is_settled(&connection.arrival.stream) {
             // Both sides have ended and acknowledged: there is nothing left to wait for. The linger
             // that protects an open connection would turn this close into a reset.
-            let _ = Linger::GRACEFUL.apply(&arrival.stream);
+            let _ = Linger::GRACEFUL.apply(&connection.arrival.stream);
             let outcome =
                 Outcome { ended: Ended::Fin, unsent: 0, discarded: 0, peer_finished: true };
             self.ended(report.end(outcome));
             return;
         }
+        let live = connection.live();
+        let Connection { arrival, backlog, .. } = connection;
+        self.close(arrival.stream, backlog, finish, limit, Parting::new(info, live), report);
+    }
+
+    /// Ends a connection that has no channel. Its program reads `last_word` and then the end of the
+    /// stream, in every Linger setting; without one it is reset, since nothing was ever there.
+    pub(super) fn see_off(
+        &mut self,
+        stream: Stream,
+        last_word: &[u8],
+        info: ConnectionInfo,
+        report: Report,
+    ) {
+        let mut backlog = Backlog::default();
+        if last_word.is_empty() {
+            let outcome = closing::reset(stream, &backlog, false);
+            return self.ended(report.end(outcome));
+        }
+        backlog.push(last_word);
+        let limit = match info.linger.ending() {
+            Ending::Graceful | Ending::Hard => None,
+            Ending::Bounded(_) => info.linger.limit(Instant::now()),
+        };
+        let live = Live::unopened(&info);
+        self.close(stream, backlog, Finish::Fin, limit, Parting::new(info, live), report);
+    }
+
+    /// Closes a socket in a task of its own, which reports the end.
+    fn close(
+        &mut self,
+        stream: Stream,
+        backlog: Backlog,
+        finish: Finish,
+        limit: Option<Instant>,
+        mut parting: Parting,
+        report: Report,
+    ) {
         let (told, word) = oneshot::channel::<Instant>();
         let expiry = async {
             match word.await {
@@ -324,11 +381,10 @@ impl Driver {
                 Err(_) => pending().await,
             }
         };
-        let closing = async move {
-            report.end(closing::close(arrival.stream, backlog, finish, expiry).await)
-        };
-        let id = info.id;
-        let mut parting = Parting { info, limit: Some(told) };
+        let closing =
+            async move { report.end(closing::close(stream, backlog, finish, expiry).await) };
+        let id = parting.info.id;
+        parting.limit = Some(told);
         parting.limit(limit);
         self.parting.insert(id, parting);
         self.closings.spawn(closing);
@@ -338,6 +394,7 @@ impl Driver {
     pub(super) fn ended(&mut self, end: ConnectionEnd) {
         let id = end.id;
         self.parting.remove(&id);
+        self.count_end(&end);
         self.emit(Event::Disconnected(end));
         self.operations.disconnected(id);
     }

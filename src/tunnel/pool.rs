@@ -1,7 +1,7 @@
 //! The sessions of a tunnel that has several, each with a task of its own (`member`): which connection
 //! is where, which session has the least to do, and whether there is to be another one.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -10,10 +10,10 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use super::command::Command;
+use super::command::{Command, Reply};
 use super::connection::Arrival;
 use super::member::Member;
-use super::{Config, ConnectionInfo, Error};
+use super::{Config, Error};
 use crate::runtime::Place;
 use crate::session::{self, Backoff, Link, Reconnect};
 
@@ -31,6 +31,9 @@ const AGAIN: Reconnect = Reconnect {
     max_delay: Duration::from_secs(60),
     max_attempts: None,
 };
+
+/// What came of the logon of the session with this number, and on which thread.
+type Logon = (u32, Result<(Link, Place), session::Error>);
 
 /// What a driver is to its tunnel.
 pub(super) enum Role {
@@ -72,11 +75,12 @@ pub(super) struct Pool {
     most: usize,
     /// By their numbers, until their tasks have nothing left.
     members: BTreeMap<u32, Entry>,
-    last_number: u32,
     /// The members' numbers by those of the connections they have.
     homes: HashMap<u64, u32>,
     /// Logons of further sessions. The first one, without which there is no tunnel, is not here.
-    logons: JoinSet<Result<(Link, Place), session::Error>>,
+    logons: JoinSet<Logon>,
+    /// Their sessions' numbers.
+    coming: BTreeSet<u32>,
     backoff: Backoff,
     retry: Retry,
     /// Whether the owner knows that further sessions do not come up.
@@ -134,9 +138,9 @@ impl Pool {
         Self {
             most,
             members: BTreeMap::new(),
-            last_number: 0,
             homes: HashMap::new(),
             logons: JoinSet::new(),
+            coming: BTreeSet::new(),
             backoff: Backoff::new(AGAIN),
             retry: Retry::Now,
             told: false,
@@ -237,14 +241,17 @@ impl Pool {
             && connections >= up + coming
     }
 
-    pub(super) fn next_number(&mut self) -> u32 {
-        self.last_number += 1;
-        self.last_number
+    /// The member has nothing left. Returns whether that is the end of its session, too.
+    pub(super) fn remove(&mut self, number: u32) -> bool {
+        self.members.remove(&number).is_some_and(|entry| match entry.state {
+            State::Up | State::Retiring => true,
+            State::Lost(_) => false,
+        })
     }
 
-    /// The member has nothing left.
-    pub(super) fn remove(&mut self, number: u32) {
-        self.members.remove(&number);
+    /// How many sessions are up.
+    pub(super) fn count_up(&self) -> u64 {
+        self.up().count() as u64
     }
 
     /// Whether a member has this connection, or is on its way to it.
@@ -252,11 +259,14 @@ impl Pool {
         self.homes.contains_key(&id)
     }
 
-    /// Asks every member for its connections.
-    pub(super) fn ask(&self) -> Vec<oneshot::Receiver<Result<Vec<ConnectionInfo>, Error>>> {
+    /// Asks every member for something; gives where each answer comes.
+    pub(super) fn ask<T>(
+        &self,
+        command: impl Fn(Reply<T>) -> Command,
+    ) -> Vec<oneshot::Receiver<Result<T, Error>>> {
         let ask = |entry: &Entry| {
             let (reply, answer) = oneshot::channel();
-            entry.send(Command::Connections(reply));
+            entry.send(command(reply));
             answer
         };
         self.members.values().map(ask).collect()
@@ -285,21 +295,24 @@ impl Pool {
     /// Begins a further session, on the thread on which it is to stay.
     pub(super) fn begin(
         &mut self,
+        number: u32,
         logon: impl Future<Output = Result<Link, session::Error>> + Send + 'static,
     ) {
         let place = Place::take();
         let handle = place.handle().clone();
-        self.logons.spawn_on(async { logon.await.map(|link| (link, place)) }, &handle);
+        self.coming.insert(number);
+        let logon = async move { (number, logon.await.map(|link| (link, place))) };
+        self.logons.spawn_on(logon, &handle);
     }
 
     /// A further session that has come up or not; `None` when none is under way.
-    pub(super) fn poll_logon(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<(Link, Place), session::Error>>> {
+    pub(super) fn poll_logon(&mut self, cx: &mut Context<'_>) -> Poll<Option<Logon>> {
         loop {
             match ready!(self.logons.poll_join_next(cx)) {
-                Some(Ok(outcome)) => return Poll::Ready(Some(outcome)),
+                Some(Ok(logon)) => {
+                    self.coming.remove(&logon.0);
+                    return Poll::Ready(Some(logon));
+                }
                 None => return Poll::Ready(None),
                 // A logon does not panic, and those that are cancelled are not waited for.
                 Some(Err(_)) => {}
@@ -356,9 +369,10 @@ impl Pool {
         }
     }
 
-    /// Gives up on further sessions.
-    pub(super) fn abandon_logons(&mut self) {
+    /// Gives up on further sessions, of which it tells the numbers.
+    pub(super) fn abandon_logons(&mut self) -> BTreeSet<u32> {
         self.logons = JoinSet::new();
+        std::mem::take(&mut self.coming)
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::driver::Driver;
+use super::ending::Cause;
 use super::leaving::Leaving;
 use super::member::Word;
 use super::operations::answer_all;
@@ -63,10 +64,12 @@ impl Recovery {
         }
     }
 
-    fn begin(&mut self) {
+    /// A logon begins; returns whether it is to bring a lost session back.
+    fn begin(&mut self) -> bool {
         if self.is_under_way() {
             self.outage = Outage::Trying;
         }
+        self.is_under_way()
     }
 
     fn next(&mut self, error: &session::Error, now: Instant) -> Option<Attempt> {
@@ -92,7 +95,8 @@ impl Driver {
     /// Begins a logon. One that waits for its time begins at once: somebody asks for it.
     pub(super) fn log_on(&mut self) {
         if self.logon.is_none() {
-            self.recovery.begin();
+            self.counts.sessions.reconnect_attempts += u64::from(self.recovery.begin());
+            self.session = Some(self.begin_session());
             self.logon = Some(Box::pin(log_on(&self.config, &self.observer)));
         }
     }
@@ -101,9 +105,18 @@ impl Driver {
         match outcome {
             Ok(link) => self.is_up(link, now),
             Err(error) => {
-                self.operations.starts.fail(&error.clone().into());
+                if let Some(number) = self.session.take() {
+                    self.session_failed(number, &error);
+                }
+                let failure = error.clone().into();
+                self.forwards.fail(&failure);
+                answer_all(&mut self.operations.connecting, &Err(failure));
                 if self.recovery.is_under_way() {
                     self.recover(error, now);
+                } else {
+                    // Who dialled without a session is told why there is none.
+                    self.operations.session_wanted = false;
+                    self.turn_away_all(&Cause::NoSession(error), |_| true);
                 }
             }
         }
@@ -115,14 +128,9 @@ impl Driver {
         self.recovery.up(now);
         self.shared.ready.store(true, Ordering::Release);
         self.emit(Event::Ready);
-        let starts = &mut self.operations.starts;
-        self.operations.session_wanted |= !starts.connecting.is_empty();
-        answer_all(&mut starts.connecting, &Ok(()));
-        if self.listener.is_some() {
-            answer_all(&mut starts.listening, &Ok(()));
-        } else if !starts.listening.is_empty() {
-            self.resolve();
-        }
+        self.operations.session_wanted |= !self.operations.connecting.is_empty();
+        answer_all(&mut self.operations.connecting, &Ok(()));
+        self.forwards.begin();
         self.open_held(now);
         // What came with the server's last word on the logon is read already: no event of the
         // socket will announce it.
@@ -135,23 +143,25 @@ impl Driver {
         self.shared.ready.store(false, Ordering::Release);
         if matches!(self.operations.leaving, Leaving::Confirming { .. }) {
             // Nobody needs it any more.
-            return;
+            return self.end_session();
         }
         if let Some(member) = self.role.member() {
             member.tell(Word::Lost(error.clone()));
         }
-        self.binding = None;
-        answer_all(&mut self.operations.starts.listening, &Err(error.clone().into()));
+        if let Some(number) = self.session.take() {
+            self.session_is_lost(number, &error);
+        }
+        self.forwards.fail(&error.clone().into());
         self.recover(error, Instant::now());
     }
 
     /// Waits for the next attempt at a session, or tells the owner that there will be none.
     fn recover(&mut self, error: session::Error, now: Instant) {
-        let wanted = self.listener.is_some() || self.operations.session_wanted;
+        let wanted = !self.forwards.is_empty() || self.operations.session_wanted;
         let attempt = if wanted { self.recovery.next(&error, now) } else { None };
         if attempt.is_none() {
             self.operations.session_wanted = false;
-            self.close_port();
+            self.forwards.clear(&error.clone().into());
         }
         self.end_all(&error, now);
         let error = error.into();
@@ -161,6 +171,20 @@ impl Driver {
             }
             None => Event::Error(error),
         });
+    }
+
+    /// Gives up on a logon that is under way.
+    pub(super) fn abandon_logon(&mut self) {
+        if self.logon.take().is_some() {
+            self.end_session();
+        }
+    }
+
+    /// The session that is told of here was ended, or its logon given up.
+    pub(super) fn end_session(&mut self) {
+        if let Some(number) = self.session.take() {
+            self.session_is_over(number);
+        }
     }
 
     /// The session's socket failed.

@@ -13,7 +13,7 @@ use super::leaving::Leaving;
 use super::member::{Member, Word};
 use super::pool::{Pool, Role};
 use super::recovery::log_on;
-use super::{ConnectionInfo, Event};
+use super::{ConnectionInfo, Event, Stats};
 use crate::runtime::{self, Place};
 use crate::session::{self, Link};
 
@@ -25,16 +25,22 @@ impl Driver {
 
     /// A session has come up.
     pub(super) fn take_session(&mut self, link: Link, now: Instant) {
+        if let Some(number) = self.session {
+            self.session_is_up(number, link.logon_time);
+        }
         match self.role {
             // It stays on the thread of this task, which logged on and does little else.
-            Role::Pool(_) => self.start_member(link, None, now),
+            Role::Pool(_) => {
+                if let Some(number) = self.session.take() {
+                    self.start_member(number, link, None, now);
+                }
+            }
             Role::Single | Role::Member(_) => self.link = Some(link),
         }
     }
 
-    fn start_member(&mut self, link: Link, place: Option<Place>, now: Instant) {
+    fn start_member(&mut self, number: u32, link: Link, place: Option<Place>, now: Instant) {
         let Role::Pool(pool) = &mut self.role else { return };
-        let number = pool.next_number();
         let (config, observer) = (self.config.clone(), self.observer.clone());
         let (commands, member) =
             Member::start(number, link, place, config, observer, self.sender.clone(), now);
@@ -43,14 +49,15 @@ impl Driver {
 
     /// Takes care of a connection for which there is no session here.
     pub(super) fn open_elsewhere(&mut self, arrival: Arrival, now: Instant) {
-        let pool = match &mut self.role {
+        let wants_another = match &self.role {
             Role::Single => return self.hold(arrival, now),
             Role::Member(member) => return member.tell(Word::Back(arrival)),
-            Role::Pool(pool) => pool,
+            Role::Pool(pool) => pool.wants_another(now),
         };
-        if pool.wants_another(now) {
-            let logon = log_on(&self.config, &self.observer);
-            pool.begin(logon);
+        let another = wants_another.then(|| self.begin_session());
+        let Role::Pool(pool) = &mut self.role else { return };
+        if let Some(number) = another {
+            pool.begin(number, log_on(&self.config, &self.observer));
         }
         if let Some(arrival) = pool.carry(arrival, now) {
             self.hold(arrival, now);
@@ -62,9 +69,14 @@ impl Driver {
         let mut busy = false;
         while let Role::Pool(pool) = &mut self.role {
             match pool.poll_logon(cx) {
-                Poll::Ready(Some(Ok((link, place)))) => self.start_member(link, Some(place), now),
-                Poll::Ready(Some(Err(error))) => {
-                    if pool.failed(&error, now) {
+                Poll::Ready(Some((number, Ok((link, place))))) => {
+                    self.session_is_up(number, link.logon_time);
+                    self.start_member(number, link, Some(place), now);
+                }
+                Poll::Ready(Some((number, Err(error)))) => {
+                    let tells = pool.failed(&error, now);
+                    self.session_failed(number, &error);
+                    if tells {
                         self.emit(Event::SessionError(error.into()));
                     }
                 }
@@ -84,9 +96,16 @@ impl Driver {
                 pool.left(arrival.id, now);
                 self.came_back(number, arrival, now);
             }
-            Word::Ended(id) => pool.left(id, now),
+            Word::Ended(end) => {
+                pool.left(end.id, now);
+                self.count_end(&end);
+            }
             Word::Unknown(command) => self.command(*command, now),
-            Word::Over => pool.remove(number),
+            Word::Over => {
+                if pool.remove(number) {
+                    self.session_is_over(number);
+                }
+            }
         }
     }
 
@@ -95,12 +114,14 @@ impl Driver {
         let Role::Pool(pool) = &mut self.role else { return };
         let needed = pool.lost(number, &error, now);
         if !needed || matches!(self.operations.leaving, Leaving::LoggingOff { .. }) {
-            return;
+            return self.session_is_over(number);
         }
-        if pool.is_up() {
+        let others = pool.is_up();
+        self.session_is_lost(number, &error);
+        if others {
             self.emit(Event::SessionError(error.into()));
         } else {
-            pool.abandon_logons();
+            self.abandon_logons();
             self.lost(error);
         }
     }
@@ -129,7 +150,7 @@ impl Driver {
             let _ = reply.send(Ok(infos));
             return;
         };
-        let asked = pool.ask();
+        let asked = pool.ask(Command::Connections);
         let sender = self.sender.clone();
         runtime::handle().spawn(async move {
             for answer in asked {
@@ -137,6 +158,33 @@ impl Driver {
             }
             if let Some(sender) = sender.upgrade() {
                 let _ = sender.send(Command::Listed(infos, reply));
+            }
+        });
+    }
+
+    /// Gives up on further sessions.
+    pub(super) fn abandon_logons(&mut self) {
+        let Role::Pool(pool) = &mut self.role else { return };
+        for number in pool.abandon_logons() {
+            self.session_is_over(number);
+        }
+    }
+
+    /// Tells what was counted, wherever it was.
+    pub(super) fn tell_stats(&mut self, forward: Option<i64>, reply: Reply<Stats>) {
+        let Some(pool) = self.role.pool().filter(|pool| !pool.is_empty()) else {
+            let present = self.present();
+            return self.counted(&[present], forward, reply);
+        };
+        let asked = pool.ask(Command::Present);
+        let sender = self.sender.clone();
+        runtime::handle().spawn(async move {
+            let mut present = Vec::new();
+            for answer in asked {
+                present.extend(answer.await.ok().and_then(Result::ok));
+            }
+            if let Some(sender) = sender.upgrade() {
+                let _ = sender.send(Command::Counted(present, forward, reply));
             }
         });
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Way;
 use crate::linger::Linger;
 use crate::session::{Reconnect, Target};
 
@@ -16,16 +17,10 @@ pub struct Config {
     /// How many sessions there may be at once, at least 1. Whatever is to hold for the tunnel as a
     /// whole, each of them may have this part of.
     pub sessions: usize,
-    /// The address to listen on; a name is resolved when listening starts.
-    pub local_host: String,
-    /// The port to listen on; 0 lets the system choose one.
-    pub local_port: u16,
-    /// Whether other listeners may share that port; see [`CAN_SHARE`](super::CAN_SHARE).
+    /// What to listen for, and what to do with it; others can be asked for later.
+    pub forward: Option<Way>,
+    /// Whether others may share the ports that it listens on; see [`CAN_SHARE`](super::CAN_SHARE).
     pub reuse_port: bool,
-    /// The host that the SSH server is asked to connect to.
-    pub forward_host: String,
-    /// The port of that host.
-    pub forward_port: u16,
 }
 
 /// What connections take over when they are accepted; a change touches later ones only.

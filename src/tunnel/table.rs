@@ -79,6 +79,10 @@ impl Table {
         slots.filter_map(|(index, slot)| Some((index, slot.connection.as_deref()?)))
     }
 
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Connection> {
+        self.slots.iter_mut().filter_map(|slot| slot.connection.as_deref_mut())
+    }
+
     /// Lets the linger time of a connection run that is being closed from now on. It runs once.
     pub(super) fn begin_to_linger(&mut self, index: usize) {
         if let Some(connection) = self.get(index)

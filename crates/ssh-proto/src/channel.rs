@@ -116,6 +116,27 @@ impl Channels {
         originator: &str,
         originator_port: u16,
     ) -> (ChannelId, Vec<u8>) {
+        let (channel, mut payload) = self.begin(b"direct-tcpip");
+        payload.put_string(host.as_bytes());
+        payload.put_uint32(port.into());
+        payload.put_string(originator.as_bytes());
+        payload.put_uint32(originator_port.into());
+        (channel, payload)
+    }
+
+    /// Starts a `direct-streamlocal@openssh.com` channel (OpenSSH's PROTOCOL, section 2.4); returns
+    /// the message to send.
+    pub(crate) fn open_streamlocal(&mut self, path: &str) -> (ChannelId, Vec<u8>) {
+        let (channel, mut payload) = self.begin(b"direct-streamlocal@openssh.com");
+        payload.put_string(path.as_bytes());
+        // Both are reserved.
+        payload.put_string(b"");
+        payload.put_uint32(0);
+        (channel, payload)
+    }
+
+    /// A channel of our own, and the start of the message that opens it.
+    fn begin(&mut self, kind: &[u8]) -> (ChannelId, Vec<u8>) {
         let window = self.budget.open();
         let size = window.size();
         let channel = Channel { stage: Stage::Opening, window };
@@ -125,14 +146,10 @@ impl Channels {
         });
         self.slots[index as usize] = Some(channel);
         let mut payload = message(CHANNEL_OPEN);
-        payload.put_string(b"direct-tcpip");
+        payload.put_string(kind);
         payload.put_uint32(index);
         payload.put_uint32(size);
         payload.put_uint32(LONGEST_DATA);
-        payload.put_string(host.as_bytes());
-        payload.put_uint32(port.into());
-        payload.put_string(originator.as_bytes());
-        payload.put_uint32(originator_port.into());
         (ChannelId(index), payload)
     }
 

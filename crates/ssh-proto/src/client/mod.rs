@@ -347,6 +347,13 @@ impl Client {
         channel
     }
 
+    /// Asks the server to connect to the Unix socket at `path`, as OpenSSH's can.
+    pub fn open_direct_streamlocal(&mut self, path: &str) -> ChannelId {
+        let (channel, payload) = self.channels.open_streamlocal(path);
+        self.send(&payload);
+        channel
+    }
+
     /// Whether channel data can be taken in now: not while keys change or much is pending.
     pub fn has_room(&self) -> bool {
         self.is_connected() && self.keys.are_settled() && self.outbound.has_room()

@@ -68,6 +68,12 @@ impl RoundTrip {
 }
 
 impl Client {
+    /// The least time of late that a question to the server and its answer took, if one was
+    /// answered.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.round_trip.least()
+    }
+
     /// A small message was sent on some channel, for which others are not to wait long: for a second
     /// from `now` on, channels that send in bulk have no more under way than the path takes in one
     /// round trip and a little. No effect while the round trip is not known.

@@ -5,6 +5,7 @@ use super::pair::{Pair, Seen};
 use super::server::Script;
 use crate::OpenFailure;
 use crate::message::{CHANNEL_CLOSE, CHANNEL_DATA, CHANNEL_EOF, CHANNEL_OPEN};
+use crate::wire::Reader;
 
 const WINDOW: u32 = 1_000_000;
 const LONGEST: u32 = 32_768;
@@ -28,6 +29,24 @@ fn an_open_says_where_to_and_for_whom() {
     };
     assert_eq!(Open::parse(&heard[0]), expected);
     assert!(pair.fill(channel, b"too early").is_err());
+}
+
+#[test]
+fn an_open_of_a_unix_socket_names_its_path() {
+    let mut pair = Pair::connected(Script::default());
+    let channel = pair.client.open_direct_streamlocal("/run/db.sock");
+    pair.run();
+    let heard = pair.server.take();
+    let mut reader = Reader::new(&heard[0]);
+    assert_eq!(reader.byte(), Ok(CHANNEL_OPEN));
+    assert_eq!(reader.text(), Ok("direct-streamlocal@openssh.com"));
+    assert_eq!(reader.uint32(), Ok(channel.index() as u32));
+    assert_eq!((reader.uint32(), reader.uint32()), (Ok(2_097_152), Ok(LONGEST)));
+    assert_eq!(reader.text(), Ok("/run/db.sock"));
+    assert_eq!((reader.text(), reader.uint32()), (Ok(""), Ok(0)));
+    assert_eq!(reader.remaining(), 0);
+    pair.say(&confirm(channel.index() as u32, 100, WINDOW, LONGEST));
+    assert_eq!(pair.take(), [Seen::Opened(channel)]);
 }
 
 #[test]

@@ -1,0 +1,140 @@
+// The command `sshtunnel` as a child process, with pipes or at a terminal of its own.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { findProgram } from './ensure-sshd.mjs';
+import { temporaryFolder } from './keys.mjs';
+import { ROOT } from './process.mjs';
+
+const COMMAND = join(ROOT, 'bin', 'sshtunnel.js');
+
+/** What it needs to log on to servers, and nothing of the user's. */
+export class Setting {
+  #folder = temporaryFolder('cli');
+
+  constructor(...servers) {
+    this.servers = servers;
+    this.knownHosts = this.file('known_hosts', servers.map((server) => `${server.address} ${server.hostKeys[0].publicKey}\n`).join(''));
+    this.key = this.file('key', servers[0].key.privateKey);
+  }
+
+  /** A new file that nobody else may read. */
+  file(name, text) {
+    const path = this.missing(name);
+    writeFileSync(path, text, { mode: 0o600 });
+    return path;
+  }
+
+  /** The path of a file that does not exist. */
+  missing(name) {
+    return join(mkdtempSync(join(this.#folder.path, 'in-')), name);
+  }
+
+  /** Options as ssh has them; those in front of them win. */
+  options({ key = this.key, knownHosts = this.knownHosts } = {}) {
+    const settings = [`UserKnownHostsFile=${knownHosts}`, 'GlobalKnownHostsFile=none', 'UpdateHostKeys=no', 'IdentityAgent=none', `IdentityFile=${key}`];
+    return ['-F', 'none', '-p', String(this.servers[0].port), ...settings.flatMap((setting) => ['-o', setting])];
+  }
+
+  remove() {
+    this.#folder.remove();
+  }
+}
+
+/** A child that tells what it prints, as it comes. */
+class Spoken {
+  stdout = '';
+  stderr = '';
+
+  constructor(t, child) {
+    this.child = child;
+    for (const name of ['stdout', 'stderr']) child[name]?.setEncoding('utf8').on('data', (text) => (this[name] += text));
+    /** Its exit status, or the signal that ended it. */
+    this.exit = once(child, 'exit').then(([code, signal]) => code ?? signal);
+    this.closed = once(child, 'close');
+    t.after(async () => {
+      child.kill('SIGKILL');
+      await this.closed;
+    });
+  }
+
+  /** Waits until an output matches, and gives the match. */
+  async says(name, pattern) {
+    const closed = this.closed.then(() => true);
+    for (;;) {
+      const match = pattern.exec(this[name]);
+      if (match) return match;
+      const over = await Promise.race([once(this.child[name], 'data').then(() => false), closed]);
+      if (over && !pattern.test(this[name])) throw new Error(`it ended without ${pattern}:\n${this.stdout}\n${this.stderr}`);
+    }
+  }
+
+  /** When everything that it printed is there: its status and outputs. */
+  async end() {
+    const status = await this.exit;
+    await this.closed;
+    return { status, stdout: this.stdout, stderr: this.stderr };
+  }
+}
+
+/** The command in the background, with pipes; it has no terminal to ask at. */
+export class Cli extends Spoken {
+  #read = new Map();
+
+  static start(t, args, { stdin = 'ignore', env = {} } = {}) {
+    // A session of its own: without a terminal, wherever the tests run.
+    const options = { cwd: ROOT, env: { ...process.env, ...env }, stdio: [stdin, 'pipe', 'pipe'], detached: true };
+    return new Cli(t, spawn(process.execPath, [COMMAND, ...args], options));
+  }
+
+  /** The next report of that name. */
+  async report(event) {
+    for (;;) {
+      const lines = this.stdout.split('\n').slice(0, -1).map((line) => JSON.parse(line));
+      const found = lines.filter((line) => line.event === event);
+      const from = this.#read.get(event) ?? 0;
+      if (found.length > from) {
+        this.#read.set(event, from + 1);
+        return found[from];
+      }
+      const length = this.stdout.length;
+      await this.says('stdout', new RegExp(`^[^]{${length}}[^]*\\n`));
+    }
+  }
+
+  signal(name) {
+    this.child.kill(name);
+  }
+}
+
+export const hasTerminal = findProgram('script') !== null;
+
+/** The command at a terminal of its own, whose user types; `stdout` is what is seen there. */
+export class AtTerminal extends Spoken {
+  /** @param after a command for the shell that comes when it is over, with its status in $? */
+  static start(t, args, { rows = 24, columns = 80, after = 'echo "status $?"' } = {}) {
+    const words = [process.execPath, COMMAND, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
+    // Ctrl-C is for everybody at the terminal: the shell goes on.
+    const line = `trap : INT; stty rows ${rows} cols ${columns}; ${words}; ${after}`;
+    const options = { cwd: ROOT, env: { ...process.env, TERM: 'xterm', SHELL: '/bin/sh' }, stdio: ['pipe', 'pipe', 'pipe'] };
+    return new AtTerminal(t, spawn('script', ['-qfec', line, '/dev/null'], options));
+  }
+
+  type(text) {
+    this.child.stdin.write(text);
+  }
+
+  /** Waits for what is seen, from where the last one was found on. */
+  async sees(pattern) {
+    const from = this.#seen;
+    await this.says('stdout', new RegExp(`^[^]{${from}}[^]*?(?:${pattern.source})`, pattern.flags));
+    const match = pattern.exec(this.stdout.slice(from));
+    this.#seen = from + match.index + match[0].length;
+    return match;
+  }
+
+  #seen = 0;
+}

@@ -1,0 +1,110 @@
+// A program that speaks SOCKS word by word, and curl, which speaks it as programs do.
+
+import { once } from 'node:events';
+import { isIPv4, isIPv6 } from 'node:net';
+
+import { findProgram } from './ensure-sshd.mjs';
+import { connect } from './peers.mjs';
+import { run } from './process.mjs';
+
+/** What answers say about a request of SOCKS 5 (RFC 1928 section 6). */
+export const GRANTED = 0;
+export const FAILED = 1;
+export const NOT_ALLOWED = 2;
+export const HOST_UNREACHABLE = 4;
+export const REFUSED = 5;
+export const COMMAND_NOT_SUPPORTED = 7;
+export const ADDRESS_TYPE_NOT_SUPPORTED = 8;
+
+const counted = (text) => {
+  const bytes = Buffer.from(text);
+  return Buffer.concat([Buffer.of(bytes.length), bytes]);
+};
+
+const portBytes = (port) => Buffer.of(port >> 8, port & 255);
+
+/** "I can do these methods": 0 is none, 2 username and password. */
+export const greeting = (...methods) => Buffer.of(5, methods.length, ...methods);
+
+export const login = (username, password) =>
+  Buffer.concat([Buffer.of(1), counted(username), counted(password)]);
+
+/** An address goes as what it is, unless it is asked for as a name. */
+export function request5(host, port, { command = 1, name = false } = {}) {
+  const address = () => {
+    if (isIPv4(host) && !name) return Buffer.of(1, ...host.split('.').map(Number));
+    if (isIPv6(host) && !name) return Buffer.concat([Buffer.of(4), ipv6(host)]);
+    return Buffer.concat([Buffer.of(3), counted(host)]);
+  };
+  return Buffer.concat([Buffer.of(5, command, 0), address(), portBytes(port)]);
+}
+
+/** SOCKS 4 for an address, 4a for a name. */
+export function request4(host, port, { command = 1, user = 'me' } = {}) {
+  const address = isIPv4(host) ? host.split('.').map(Number) : [0, 0, 0, 1];
+  const name = isIPv4(host) ? '' : `${host}\0`;
+  return Buffer.concat([Buffer.of(4, command), portBytes(port), Buffer.from(address), Buffer.from(`${user}\0${name}`)]);
+}
+
+/** The 16 bytes of an address that begins with `::`. */
+function ipv6(host) {
+  const words = host.replace(/^::/, '').split(':').filter(Boolean).map((word) => parseInt(word, 16));
+  const bytes = Buffer.alloc(16);
+  for (const [at, word] of words.entries()) bytes.writeUInt16BE(word, 2 * (8 - words.length + at));
+  return bytes;
+}
+
+/** Connects to a port that speaks SOCKS: a `Peer` that reads nothing by itself. */
+export function connectSocks(port) {
+  return connect(port, { read: false });
+}
+
+/** The next bytes that come: so many, or fewer where the stream ends before. */
+export async function take({ socket }, count) {
+  const pieces = [];
+  for (let left = count; left > 0; ) {
+    const bytes = socket.read(Math.min(left, socket.readableLength));
+    if (bytes !== null) {
+      pieces.push(bytes);
+      left -= bytes.length;
+    } else if (socket.readableEnded) {
+      break;
+    } else {
+      const settled = new AbortController();
+      const { signal } = settled;
+      await Promise.race([once(socket, 'readable', { signal }), once(socket, 'end', { signal })]);
+      settled.abort();
+    }
+  }
+  return Buffer.concat(pieces);
+}
+
+/** The answer to a request of SOCKS 5: its code. */
+export async function verdict5(peer) {
+  const [version, code, ...rest] = await take(peer, 10);
+  if (version !== 5 || String(rest) !== '0,1,0,0,0,0,0,0') throw new Error(`no answer of SOCKS 5: ${[version, code, ...rest]}`);
+  return code;
+}
+
+/** The answer to a request of SOCKS 4: 90 or 91. */
+export async function verdict4(peer) {
+  const [version, code, ...rest] = await take(peer, 8);
+  if (version !== 0 || String(rest) !== '0,0,0,0,0,0') throw new Error(`no answer of SOCKS 4: ${[version, code, ...rest]}`);
+  return code;
+}
+
+/** Asks for a target by SOCKS 5, without authentication; `behind` is sent in the same breath. */
+export async function ask5(port, host, forwardPort, { behind = '', ...how } = {}) {
+  const peer = await connectSocks(port);
+  peer.socket.write(greeting(0));
+  const [version, method] = await take(peer, 2);
+  if (version !== 5 || method !== 0) throw new Error(`no choice of a method: ${version}, ${method}`);
+  peer.socket.write(Buffer.concat([request5(host, forwardPort, how), Buffer.from(behind)]));
+  return { peer, code: await verdict5(peer) };
+}
+
+/** curl: what it fetched, its exit code, what it complained about. Knows no settings but these. */
+export function curl(...args) {
+  const usual = ['--disable', '--silent', '--show-error', '--noproxy', '', '--max-time', '20'];
+  return run(findProgram('curl'), [...usual, ...args]);
+}

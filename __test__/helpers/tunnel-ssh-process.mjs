@@ -1,0 +1,121 @@
+// A program that uses tunnel-ssh, or our package of its kind, the plain way: it handles no errors but
+// that of createTunnel(), and something goes wrong. Its arguments are the package's name and what
+// happens; when it lives to see the end it prints what it saw, and exits.
+
+import { once } from 'node:events';
+import net from 'node:net';
+
+import { makeKey, temporaryFolder } from './keys.mjs';
+import { Target, behaviours, connect } from './peers.mjs';
+import { Ssh2Server } from './ssh2-server.mjs';
+
+const [name, scenario] = process.argv.slice(2);
+const { createTunnel } = await import(name);
+
+const target = await Target.start(behaviours.echo());
+
+/** An SSH server, and the options of a tunnel through it. */
+async function prepare({ ssh, login, port, ...tunnel } = {}) {
+  const server = await Ssh2Server.start(ssh);
+  const forward = { dstAddr: '127.0.0.1', dstPort: target.port };
+  return { server, options: [tunnel, { host: '127.0.0.1', port }, { ...server.login, ...login }, forward] };
+}
+
+/** Connects, sends a word and says how that ended: with the same word, or what else. */
+async function exchange(port, word = 'word') {
+  const socket = net.connect(port, '127.0.0.1');
+  const seen = new Promise((resolve) => {
+    socket.on('data', (data) => resolve(data.toString()));
+    socket.on('error', ({ code }) => resolve(code));
+    socket.on('end', () => resolve('end'));
+  });
+  socket.write(word);
+  return { socket, seen: await seen };
+}
+
+/** What a promise is rejected with. */
+const rejection = (promise) => promise.then(() => undefined, ({ code, message }) => ({ code, message }));
+
+/** Until a client knows that its session is lost: with reconnectOnError ours is not closed then. */
+const loss = (client) => new Promise((resolve) => client.once('error', resolve).once('close', resolve));
+
+const scenarios = {
+  /** A client resets its connection. */
+  async reset() {
+    const { options } = await prepare();
+    const [server] = await createTunnel(...options);
+    const { port } = server.address();
+    const { socket, seen } = await exchange(port);
+    socket.resetAndDestroy();
+    return { seen, next: (await exchange(port)).seen };
+  },
+
+  /** The server cannot reach the target at first. */
+  async refused() {
+    let attempts = 0;
+    const onOpen = (open) => (++attempts === 1 ? open.reject() : open.connect());
+    const { options } = await prepare({ ssh: { onOpen } });
+    const [server, client] = await createTunnel(...options);
+    const { port } = server.address();
+    const failed = once(client, 'error');
+    const first = exchange(port);
+    const [{ code, message }] = await failed;
+    const { listening } = server;
+    const next = (await exchange(port)).seen;
+    // A tunnel that goes on tells the first one of its fate; another has no more to say.
+    const told = first.then((outcome) => outcome.seen);
+    const seen = await (listening ? told : Promise.race([told, 'nothing']));
+    return { code, message, listening, seen, next };
+  },
+
+  /** The session ends while somebody is connected. */
+  async cut() {
+    const { server: ssh, options } = await prepare();
+    const [server] = await createTunnel(...options);
+    const peer = await connect(server.address().port);
+    await peer.send(4);
+    await peer.received(4);
+    ssh.dropSessions();
+    return { end: (await peer.ended).end };
+  },
+
+  /** The session ends while nobody is connected; later somebody is. */
+  async gone() {
+    const { server: ssh, options } = await prepare();
+    const [server, client] = await createTunnel(...options);
+    const { port } = server.address();
+    const lost = loss(client);
+    ssh.dropSessions();
+    await lost;
+    return { next: (await exchange(port)).seen };
+  },
+
+  /** The same, and the program wants the session back. */
+  async back() {
+    const { server: ssh, options } = await prepare({ reconnectOnError: true });
+    const [server, client] = await createTunnel(...options);
+    const { port } = server.address();
+    const lost = loss(client);
+    ssh.dropSessions();
+    await lost;
+    return { next: (await exchange(port)).seen };
+  },
+
+  /** The key is encrypted. */
+  async passphrase() {
+    const folder = temporaryFolder('passphrase');
+    const { privateKey } = makeKey(`${folder.path}/key`, { passphrase: 'secret' });
+    const { options } = await prepare({ login: { privateKey, password: undefined } });
+    return rejection(createTunnel(...options));
+  },
+
+  /** Somebody else has the port. */
+  async taken() {
+    const { server: ssh, options } = await prepare({ port: target.port });
+    const { code } = await rejection(createTunnel(...options));
+    return { code, sessions: ssh.sessions, swallowers: process.listenerCount('uncaughtException') };
+  },
+};
+
+console.log(JSON.stringify(await scenarios[scenario]()));
+process.exit();

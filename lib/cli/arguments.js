@@ -1,0 +1,212 @@
+'use strict';
+
+// The command line, which is that of ssh: flags in clusters, values joined to them or not, before the
+// destination or after it.
+
+const { destination: readDestination, isHost } = require('../config/directives.js');
+const { parseForwarding } = require('../config/forwardings.js');
+
+/** A command line that cannot be. */
+class UsageError extends Error {
+  /** @param {{ usage?: boolean }} [options] usage: whether it helps to see what there is */
+  constructor(message, { usage = false } = {}) {
+    super(message);
+    this.usage = usage;
+  }
+}
+
+/** What is of no concern to a tunnel: sessions, terminals, programs at the far side. */
+const IDLE = new Set(['A', 'a', 'K', 'k', 'N', 'n', 'T', 't', 'X', 'x', 'Y', 'e', 'S']);
+
+/** What ssh would do, and why it is not done here. */
+const REFUSED = {
+  B: 'the connection is bound to an address, by -b, and to no interface',
+  E: 'messages go to standard error: redirect it',
+  f: 'it stays in the foreground: let a service manager start it, or the shell, with &',
+  G: 'the configuration is not printed: ssh -G prints it',
+  I: 'keys in tokens are used through an agent',
+  M: 'sessions are not shared',
+  O: 'sessions are not shared',
+  Q: 'algorithms are not listed',
+  s: 'no subsystem is started: it forwards only',
+  w: 'no network device is forwarded',
+  y: 'messages go to standard error, not to the log of the system',
+};
+
+/** Flags with a value. */
+const VALUED = 'BbcDEeFIiJLlmOoPpQRSWw';
+
+/** Flags that are directives: what they say with their value. */
+const DIRECTIVES = {
+  4: () => 'AddressFamily inet',
+  6: () => 'AddressFamily inet6',
+  b: (value) => `BindAddress ${quote(value)}`,
+  C: () => 'Compression yes',
+  c: (value) => `Ciphers ${quote(value)}`,
+  g: () => 'GatewayPorts yes',
+  i: (value) => `IdentityFile ${quote(value)}`,
+  l: (value) => `User ${quote(value)}`,
+  m: (value) => `MACs ${quote(value)}`,
+  o: (value) => value,
+  P: (value) => `Tag ${quote(value)}`,
+};
+
+const KINDS = { L: 'local', D: 'dynamic', R: 'remote' };
+
+const LONG = { '--help': 'help', '--version': 'version', '--json': 'json', '--no-view': 'noView' };
+
+/** One argument of a directive, whatever is in it. */
+function quote(value) {
+  return `"${value.replace(/["'\\]/g, '\\$&')}"`;
+}
+
+/**
+ * @typedef {object} CommandLine
+ * @property {string} [host] as it was given, without its user
+ * @property {string[]} lines what the flags say, as lines of ssh_config, in order
+ * @property {object[]} forwardings those of -L, -D and -R
+ * @property {{ host: string, port: number }} [stdio] where -W leads
+ * @property {string} [configFile]
+ * @property {string[]} identities the files of -i
+ * @property {boolean} [help]
+ * @property {boolean} [version]
+ * @property {boolean} [json]
+ * @property {boolean} [noView]
+ */
+
+class Parser {
+  /** @type {CommandLine} */
+  result = { lines: [], forwardings: [], identities: [] };
+  #rest;
+  #level;
+  #jumps = 0;
+
+  constructor(argv) {
+    this.#rest = [...argv];
+  }
+
+  parse() {
+    const { result } = this;
+    while (this.#rest.length > 0) {
+      const argument = this.#rest.shift();
+      if (argument.startsWith('--') && argument !== '--') this.#long(argument);
+      else if (argument.startsWith('-') && argument.length > 1 && argument !== '--') this.#cluster(argument.slice(1));
+      else if (argument === '--' && this.#rest.length === 0) break;
+      else if (result.host === undefined) this.#destination(argument === '--' ? this.#rest.shift() : argument);
+      else throw new UsageError('no command is run at the far side: it forwards only');
+    }
+    // Which of these came first does not matter: the last word about how much is said counts.
+    if (this.#level !== undefined) result.lines.unshift(`LogLevel ${this.#level}`);
+    if (result.json && result.stdio) throw new UsageError('--json and -W both want standard output');
+    return result;
+  }
+
+  #long(argument) {
+    const name = LONG[argument];
+    if (name === undefined) throw new UsageError(`unknown option ${argument}`, { usage: true });
+    this.result[name] = true;
+  }
+
+  #cluster(text) {
+    for (let at = 0; at < text.length; at++) {
+      const flag = text[at];
+      if (!VALUED.includes(flag)) {
+        this.#flag(flag);
+        continue;
+      }
+      const value = text.slice(at + 1) || this.#rest.shift();
+      if (value === undefined) throw new UsageError(`option requires an argument -- ${flag}`, { usage: true });
+      this.#flag(flag, value);
+      return;
+    }
+  }
+
+  #flag(flag, value) {
+    const { result } = this;
+    if (Object.hasOwn(REFUSED, flag)) throw new UsageError(`-${flag}: ${REFUSED[flag]}`);
+    if (IDLE.has(flag)) return;
+    if (Object.hasOwn(KINDS, flag)) {
+      result.forwardings.push(forwarding(value, KINDS[flag]));
+      return;
+    }
+    if (flag === 'i') result.identities.push(value);
+    if (Object.hasOwn(DIRECTIVES, flag)) {
+      result.lines.push(DIRECTIVES[flag](value));
+      return;
+    }
+    switch (flag) {
+      case 'F':
+        result.configFile = value;
+        break;
+      case 'J':
+        if (++this.#jumps > 1) throw new UsageError('only one -J is permitted: commas separate the hops');
+        result.lines.push(`ProxyJump ${value}`);
+        break;
+      case 'p':
+        if (!isPort(value)) throw new UsageError(`Bad port '${value}'`);
+        result.lines.push(`Port ${value}`);
+        break;
+      case 'q':
+        this.#level = 'QUIET';
+        break;
+      case 'V':
+        result.version = true;
+        break;
+      case 'v':
+        this.#level = louder(this.#level);
+        break;
+      case 'W':
+        result.stdio = stdio(value);
+        break;
+      default:
+        throw new UsageError(`unknown option -- ${flag}`, { usage: true });
+    }
+  }
+
+  /** `[user@]host` or `ssh://[user@]host[:port]`. */
+  #destination(text) {
+    const { result } = this;
+    const bad = new UsageError(`'${text}' is no [user@]host and no ssh://[user@]host[:port]`);
+    let user;
+    let host = text;
+    let port;
+    if (/^ssh:\/\//i.test(text)) {
+      ({ user, host, port } = readDestination(text, { error: () => bad }));
+    } else {
+      const at = text.lastIndexOf('@');
+      if (at >= 0) [user, host] = [text.slice(0, at), text.slice(at + 1)];
+    }
+    if (host === '' || user === '' || !isHost(host)) throw bad;
+    result.host = host;
+    if (user !== undefined) result.lines.push(`User ${quote(user)}`);
+    if (port !== undefined) result.lines.push(`Port ${port}`);
+  }
+}
+
+function isPort(text) {
+  return /^\d{1,5}$/.test(text) && Number(text) >= 1 && Number(text) <= 0xffff;
+}
+
+function louder(level) {
+  const levels = ['DEBUG1', 'DEBUG2', 'DEBUG3'];
+  return levels[Math.min(levels.indexOf(level) + 1, 2)];
+}
+
+function forwarding(text, kind) {
+  const value = parseForwarding(text, kind, { anyPort: true });
+  if (value === undefined) throw new UsageError(`Bad ${kind} forwarding specification '${text}'`);
+  return value;
+}
+
+function stdio(text) {
+  const { host, port } = parseForwarding(text, 'dynamic')?.listen ?? {};
+  if (!host || port === undefined) throw new UsageError(`Bad stdio forwarding specification '${text}'`);
+  return { host, port };
+}
+
+/** @param {string[]} argv @returns {CommandLine} */
+function parseArguments(argv) {
+  return new Parser(argv).parse();
+}
+
+module.exports = { UsageError, parseArguments };

@@ -1,0 +1,129 @@
+'use strict';
+
+// Opens what -L, -D and -R ask for, and says what cannot be, as ssh does.
+
+const { systemWords } = require('./messages.js');
+const { place } = require('./text.js');
+
+const FLAGS = { local: '-L', dynamic: '-D', remote: '-R' };
+
+/** What stands for each port of this machine, and for its own connections only. */
+const ANY = { any: ['::', '0.0.0.0'], inet: ['0.0.0.0'], inet6: ['::'] };
+const LOOPBACK = { any: ['127.0.0.1', '::1'], inet: ['127.0.0.1'], inet6: ['::1'] };
+
+/** This machine has no such address, or none of the family. */
+const ABSENT = ['EADDRNOTAVAIL', 'EAFNOSUPPORT'];
+
+/** One of the forwardings that were asked for. */
+class Forwarding {
+  /** What the tunnel has of it: of both families' loopback addresses, two. @type {import('../../index.js').Forward[]} */
+  forwards = [];
+
+  constructor({ kind, listen, connect }) {
+    this.kind = kind;
+    this.listen = listen;
+    this.connect = connect;
+  }
+
+  /** Where it listens, as it came to be. */
+  get from() {
+    const [{ localHost, localPort, localPath, remoteHost, remotePort, remotePath } = {}] = this.forwards;
+    if (this.listen.path !== undefined) return localPath ?? remotePath ?? this.listen.path;
+    const { host = this.kind === 'remote' ? 'localhost' : '127.0.0.1', port } = this.listen;
+    return this.kind === 'remote' ? place(remoteHost || host || '*', remotePort ?? port) : place(localHost ?? host, localPort ?? port);
+  }
+
+  /** Where its connections go. */
+  get to() {
+    if (this.connect === undefined) return 'SOCKS';
+    return this.connect.path ?? place(this.connect.host, this.connect.port);
+  }
+
+  get name() {
+    return `${FLAGS[this.kind]} ${this.from} -> ${this.to}`;
+  }
+
+  /**
+   * @param {import('../../index.js').SSHTunnel} tunnel
+   * @param {import('./settings.js').Settings} settings
+   * @param {import('./messages.js').Messages} messages
+   * @returns {Promise<boolean>} whether it is there now; otherwise it was said why not
+   */
+  async open(tunnel, settings, messages) {
+    return this.kind === 'remote' ? this.#openRemote(tunnel, settings, messages) : this.#openLocal(tunnel, settings, messages);
+  }
+
+  async #openLocal(tunnel, settings, messages) {
+    const method = this.kind === 'dynamic' ? 'forwardDynamic' : 'forwardLocal';
+    const failures = [];
+    for (const local of this.#places(settings)) {
+      // Another family gets the port that the first one was given.
+      const localPort = local.localPort === 0 ? this.forwards[0]?.localPort : undefined;
+      try {
+        this.forwards.push(await tunnel.promises[method]({ ...local, ...(localPort && { localPort }), ...targetOf(this.connect) }));
+      } catch (error) {
+        failures.push({ ...local, error });
+      }
+      if (this.forwards.length > 0 && this.#isAny(settings)) break;
+    }
+    const found = this.forwards.length > 0;
+    for (const { localHost, localPort, localPath, error } of failures) {
+      const words = systemWords(error);
+      const text = localPath === undefined ? `bind [${localHost}]:${localPort}: ${words}` : `cannot bind to path ${localPath}: ${words}`;
+      // A machine without one of the families is nothing to complain of, a port that somebody else has is.
+      if ((found || failures.length > 1) && ABSENT.includes(error.code)) messages.verbose(text);
+      else messages.error(text);
+    }
+    if (found) {
+      messages.debug(1, `Local connections to ${this.from} forwarded to remote address ${this.to}`);
+    } else {
+      if (this.listen.path === undefined) messages.error(`cannot listen to port: ${this.listen.port}`);
+      messages.error(`Could not request ${this.kind} forwarding.`);
+    }
+    return found;
+  }
+
+  async #openRemote(tunnel, settings, messages) {
+    const { host, port, path } = this.listen;
+    if (this.connect === undefined) {
+      messages.error(`-R ${this.from}: without a target it would be a SOCKS proxy at the server, which is not supported`);
+      return false;
+    }
+    // No name stands for every address of the server's; it may know better.
+    const remote = path === undefined ? { remoteHost: host === undefined ? 'localhost' : host === '*' ? '' : host, remotePort: port } : { remotePath: path };
+    try {
+      this.forwards.push(await tunnel.promises.forwardRemote({ ...remote, ...targetOf(this.connect) }));
+    } catch (error) {
+      const severity = settings.exitOnForwardFailure ? 'Error' : 'Warning';
+      messages.error(`${severity}: remote port forwarding failed for listen ${path === undefined ? `port ${port}` : `path ${path}`}`);
+      messages.debug(1, error.message);
+      return false;
+    }
+    if (port === 0) messages.info(`Allocated port ${this.forwards[0].remotePort} for remote forward to ${this.to}`);
+    else messages.debug(1, `remote forward success for: listen ${this.from}, connect ${this.to}`);
+    return true;
+  }
+
+  /** Whether connections of every address are meant: one listener is enough for both families then. */
+  #isAny({ gatewayPorts }) {
+    const { host, path } = this.listen;
+    return path === undefined && (host === '' || host === '*' || (host === undefined && gatewayPorts));
+  }
+
+  /** Where to listen, in turn. */
+  #places(settings) {
+    const { host, port, path } = this.listen;
+    if (path !== undefined) return [{ localPath: path }];
+    let hosts = [host];
+    if (this.#isAny(settings)) hosts = ANY[settings.family];
+    else if (host === undefined || host === 'localhost') hosts = LOOPBACK[settings.family];
+    return hosts.map((localHost) => ({ localHost, localPort: port }));
+  }
+}
+
+function targetOf(connect) {
+  if (connect === undefined) return {};
+  return connect.path === undefined ? { forwardHost: connect.host, forwardPort: connect.port } : { forwardPath: connect.path };
+}
+
+module.exports = { Forwarding };

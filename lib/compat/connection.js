@@ -1,0 +1,71 @@
+'use strict';
+
+const { EventEmitter } = require('node:events');
+const net = require('node:net');
+
+const { fromNative } = require('../errors.js');
+
+const ignore = () => {};
+
+/**
+ * A connection to the local port, as the event 'connection' of a server brings it. Its bytes do not
+ * come through JavaScript: it is no stream.
+ */
+class TunnelConnection extends EventEmitter {
+  #tunnel;
+  #request;
+  #decided = false;
+
+  constructor(tunnel, request) {
+    super();
+    const { connectionId, remoteAddress, remotePort } = request;
+    Object.assign(this, { connectionId, remoteAddress, remotePort, remoteFamily: `IPv${net.isIP(remoteAddress)}` });
+    this.localPort = tunnel.localPort;
+    this.destroyed = false;
+    this.#tunnel = tunnel;
+    this.#request = request;
+  }
+
+  /** Lets it in, unless a listener has turned it away. */
+  decide() {
+    this.#decided = true;
+    if (this.destroyed) this.#request.reject();
+    else this.#request.accept();
+  }
+
+  /** It has ended: an error comes only to those who listen, and nobody has to. */
+  finish(end) {
+    const { code, reason } = end;
+    const failed = code !== 'OK' && !this.destroyed;
+    this.destroyed = true;
+    if (failed && this.listenerCount('error') > 0) this.emit('error', fromNative({ code, message: reason }));
+    this.emit('close', failed, end);
+  }
+
+  end() {
+    if (!this.destroyed) this.#tunnel.disconnect(this.connectionId, ignore);
+    return this;
+  }
+
+  destroy() {
+    if (this.destroyed) return this;
+    this.destroyed = true;
+    if (this.#decided) this.#reset();
+    return this;
+  }
+
+  resetAndDestroy() {
+    return this.destroy();
+  }
+
+  #reset() {
+    this.#tunnel.connections((_, connections = []) => {
+      const connection = connections.find(({ connectionId }) => connectionId === this.connectionId);
+      if (connection === undefined) return;
+      connection.setLinger(false, ignore);
+      this.#tunnel.disconnect(this.connectionId, ignore);
+    });
+  }
+}
+
+module.exports = { TunnelConnection };

@@ -1,0 +1,102 @@
+'use strict';
+
+const check = require('./arguments.js');
+const { binding, mirror } = require('./environment.js');
+const { invalidArgValue } = require('./errors.js');
+
+const { Method } = binding;
+
+/** Bytes of a username, and of a password: one byte of SOCKS 5 says how many. */
+const MOST_PROOF = 255;
+
+const MIRRORED = { stop: 0, stats: 0 };
+
+/** A way through the session that was opened beside the one of the constructor. */
+class Forward {
+  #tunnel;
+  #promises;
+
+  /**
+   * @param info as the addon gives it
+   * @param {{ ask(method, forwardId, callback, convert?): unknown, isBound(forwardId): boolean }} tunnel
+   */
+  constructor({ forwardId, kind, bound, target }, tunnel) {
+    Object.assign(this, { forwardId, kind }, named('local', bound), named('forward', target ?? {}));
+    this.#tunnel = tunnel;
+  }
+
+  get listening() {
+    return this.#tunnel.isBound(this.forwardId);
+  }
+
+  stop(callback) {
+    return this.#tunnel.ask(Method.StopForward, this.forwardId, callback);
+  }
+
+  stats(callback) {
+    return this.#tunnel.ask(Method.ForwardStats, this.forwardId, callback, ({ connections }) => connections);
+  }
+
+  get promises() {
+    this.#promises ??= mirror(this, Forward.prototype, MIRRORED);
+    return this.#promises;
+  }
+}
+
+/** An end of a forward by the names that the options have for it. */
+function named(side, { host, port, path }) {
+  return path === undefined ? { [`${side}Host`]: host, [`${side}Port`]: port } : { [`${side}Path`]: path };
+}
+
+/**
+ * @returns {{ listen: object, target: object }} as the addon takes them
+ */
+function checkLocalForward(options) {
+  check.checkObject(options, 'options');
+  return { listen: checkListen(options), target: checkTarget(options) };
+}
+
+/**
+ * @returns {{ listen: object, login: string[] }} as the addon takes them; the login is a username and a password, or none
+ */
+function checkDynamicForward(options) {
+  const { username, password } = check.checkObject(options, 'options');
+  const listen = checkListen(options);
+  // Both or none.
+  if (username === undefined && password === undefined) return { listen, login: [] };
+  const login = [checkProof(username, 'options.username'), checkProof(password, 'options.password', { secret: true })];
+  return { listen, login };
+}
+
+/** A text as RFC 1929 carries it. */
+function checkProof(value, name, { secret = false } = {}) {
+  check.checkName(value, name, { secret });
+  if (Buffer.byteLength(value) > MOST_PROOF) throw invalidArgValue(name, `must not be longer than ${MOST_PROOF} bytes`, value, { secret });
+  return value;
+}
+
+/** Where to listen: a port of this machine, any free one by default, or a Unix socket. */
+function checkListen({ localHost, localPort, localPath }) {
+  if (localPath !== undefined) {
+    check.checkAlone({ localHost, localPort }, 'localPath');
+    return { path: check.checkSocketPath(localPath, 'options.localPath') };
+  }
+  return {
+    host: check.checkName(localHost ?? '127.0.0.1', 'options.localHost'),
+    port: check.checkInteger(localPort ?? 0, 'options.localPort', 0, check.MOST_SHORT),
+  };
+}
+
+/** What to connect to at the far side: a port of a host, or a Unix socket. */
+function checkTarget({ forwardHost, forwardPort, forwardPath }) {
+  if (forwardPath !== undefined) {
+    check.checkAlone({ forwardHost, forwardPort }, 'forwardPath');
+    return { path: check.checkPath(forwardPath, 'options.forwardPath') };
+  }
+  return {
+    host: check.checkName(forwardHost, 'options.forwardHost'),
+    port: check.checkInteger(forwardPort, 'options.forwardPort', 1, check.MOST_SHORT),
+  };
+}
+
+module.exports = { Forward, checkDynamicForward, checkLocalForward };

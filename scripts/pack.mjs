@@ -1,0 +1,94 @@
+// `npm run pack`: what users of this platform install, made of what was built here: the package, and the
+// one with this platform's binary. Fails where they hold other files than they are to, or too much.
+//
+//   npm run pack -- [--into <folder, the repository's own by default>]
+
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+import { faults, makePackages, platforms, readManifest } from './platforms.mjs';
+import { ROOT } from './setup.mjs';
+
+/** The package without binaries, unpacked: what users load, read and are told. */
+const MOST_BYTES = 400 * 1024;
+const MAIN = [
+  'CHANGELOG.md', 'LICENSE', 'README.md', 'binding.js', 'index.d.ts', 'index.js', 'package.json', 'tunnel-ssh.d.ts', 'tunnel-ssh.js',
+];
+const BESIDE_BINARY = ['LICENSE', 'README.md', 'package.json'];
+
+function npmPack(folder, into) {
+  const { status, stdout, stderr } = spawnSync('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', into], {
+    cwd: folder,
+    encoding: 'utf8',
+    shell: process.platform === 'win32', // npm is a batch file there
+  });
+  if (status !== 0) throw new Error(`npm pack: ${stderr}`);
+  // Npm 10 prints a list, later ones an object by name.
+  const [{ name, filename, files, size, unpackedSize }] = Object.values(JSON.parse(stdout));
+  return { name, file: join(into, filename), files: files.map(({ path }) => path).sort(), size, unpackedSize };
+}
+
+/** Whatever is in the folders that package.json lists; nothing that is not JavaScript belongs there. */
+function inFolders() {
+  const folders = readManifest().files.map((name) => join(ROOT, name)).filter((path) => statSync(path).isDirectory());
+  const entries = folders.flatMap((path) => readdirSync(path, { recursive: true, withFileTypes: true }));
+  const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath ?? entry.path, entry.name));
+  return files.map((path) => relative(ROOT, path).replaceAll('\\', '/'));
+}
+
+const difference = (some, others) => some.filter((one) => !others.includes(one));
+
+function misfits({ name, files }, expected) {
+  return [
+    ...difference(files, expected).map((file) => `${name} has ${file}`),
+    ...difference(expected, files).map((file) => `${name} lacks ${file}`),
+  ];
+}
+
+/**
+ * Packs the package and that of this platform.
+ * @param into an existing folder
+ * @returns both, and what is wrong with them; `binaryFaults` apart, for a debug build has some
+ */
+export async function pack(into) {
+  const fits = ({ platform, arch, binary }) =>
+    platform === process.platform && arch === process.arch && existsSync(join(ROOT, binary));
+  const here = platforms().find(fits);
+  if (here === undefined) throw new Error('there is no binary: npm run build');
+  const folder = mkdtempSync(join(tmpdir(), 'sshtunnel-pack-'));
+  try {
+    await makePackages(folder);
+    copyFileSync(join(ROOT, here.binary), join(folder, here.name, here.binary));
+    const main = npmPack(ROOT, into);
+    const platform = npmPack(join(folder, here.name), into);
+    const rest = inFolders();
+    const found = [
+      ...misfits(main, [...MAIN, ...rest]),
+      ...misfits(platform, [...BESIDE_BINARY, here.binary]),
+      ...rest.filter((file) => !file.endsWith('.js')).map((file) => `${file} is no JavaScript`),
+    ];
+    if (main.unpackedSize > MOST_BYTES) found.push(`${main.name} has ${main.unpackedSize} bytes, more than ${MOST_BYTES}`);
+    const binaryFaults = faults(readFileSync(join(ROOT, here.binary)), here).map((fault) => `${here.binary} ${fault}`);
+    return { main, platform, here, faults: found, binaryFaults };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const { values } = parseArgs({ options: { into: { type: 'string', default: ROOT } } });
+  const into = resolve(values.into);
+  mkdirSync(into, { recursive: true });
+  const { main, platform, faults: found, binaryFaults } = await pack(into);
+  for (const { file, files, size, unpackedSize } of [main, platform]) {
+    const kib = (bytes) => `${Math.ceil(bytes / 1024)} KiB`;
+    console.log(`${file}: ${files.length} files, ${kib(size)}, unpacked ${kib(unpackedSize)}`);
+  }
+  const all = [...found, ...binaryFaults];
+  for (const fault of all) console.error(`This may not be published: ${fault}`);
+  process.exit(all.length > 0 ? 1 : 0);
+}

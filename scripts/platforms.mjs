@@ -1,0 +1,90 @@
+// `npm run platforms`: the packages that hold the binaries, one for each of `napi.targets` in
+// package.json, as folders in npm/. They are made anew for each release and are not kept: all that is
+// in them comes from package.json. Their binaries are put there by `npm run artifacts`.
+
+import { copyFileSync, readFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { NapiCli, parseTriple } from '@napi-rs/cli';
+
+import { ROOT } from './setup.mjs';
+
+/** A release build comes to 5 MiB, one without optimization to many times as much. */
+const LARGEST_BINARY = 7 * 2 ** 20;
+
+/** The oldest glibc on which the oldest Node.js that is supported runs, and so the binaries have to. */
+const OLDEST_GLIBC = [2, 28];
+
+/** Processors as the formats of executables number them. */
+const ELF = { 62: 'x64', 183: 'arm64' };
+const MACH_O = { 0x01000007: 'x64', 0x0100000c: 'arm64' };
+const PE = { 0x8664: 'x64', 0xaa64: 'arm64' };
+
+export const readManifest = (folder = ROOT) => JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+
+/** What there are packages for: each target with its name, system, processor, C library and binary. */
+export function platforms() {
+  const { name, napi } = readManifest();
+  return napi.targets.map((target) => {
+    const { platformArchABI, platform, arch, abi } = parseTriple(target);
+    return {
+      target,
+      platform,
+      arch,
+      abi,
+      name: platformArchABI,
+      package: `${name}-${platformArchABI}`,
+      binary: `${napi.binaryName}.${platformArchABI}.node`,
+    };
+  });
+}
+
+/** Makes the folders of all packages in `folder`, without their binaries. */
+export async function makePackages(folder = join(ROOT, 'npm')) {
+  await new NapiCli().createNpmDirs({ cwd: ROOT, npmDir: relative(ROOT, folder) });
+  for (const { name } of platforms()) copyFileSync(join(ROOT, 'LICENSE'), join(folder, name, 'LICENSE'));
+}
+
+/** What an executable is made for: `{ platform, arch }`, or null for anything else. */
+export function madeFor(bytes) {
+  if (bytes.length < 64) return null;
+  if (bytes.readUInt32BE(0) === 0x7f454c46) return { platform: 'linux', arch: ELF[bytes.readUInt16LE(18)] };
+  if (bytes.readUInt32LE(0) === 0xfeedfacf) return { platform: 'darwin', arch: MACH_O[bytes.readUInt32LE(4)] };
+  if (bytes.readUInt16BE(0) !== 0x4d5a) return null;
+  const header = bytes.readUInt32LE(60);
+  return { platform: 'win32', arch: PE[bytes.readUInt16LE(header + 4)] };
+}
+
+/** The newest glibc that an executable asks for, as [major, minor]; undefined if it asks for none. */
+export function glibc(bytes) {
+  const asked = bytes.toString('latin1').matchAll(/GLIBC_(\d+)\.(\d+)/g);
+  const versions = Array.from(asked, ([, major, minor]) => [Number(major), Number(minor)]);
+  return versions.sort(compare).at(-1);
+}
+
+const compare = ([major, minor], [otherMajor, otherMinor]) => major - otherMajor || minor - otherMinor;
+
+/** What is wrong with a binary as that of a platform, in words that follow its name. */
+export function faults(bytes, { platform, arch }) {
+  const made = madeFor(bytes);
+  if (made === null) return ['is no executable'];
+  const found = [];
+  if (made.platform !== platform || made.arch !== arch) found.push(`is for ${made.platform} ${made.arch}`);
+  if (bytes.length > LARGEST_BINARY) found.push(`has ${bytes.length} bytes, more than ${LARGEST_BINARY}: no release build?`);
+  return found;
+}
+
+/** Likewise with its C library, which depends on the machine that it was built on. */
+export function libcFaults(bytes, { abi }) {
+  const asked = glibc(bytes);
+  if (abi === 'musl') return asked === undefined ? [] : ['asks for glibc'];
+  if (abi !== 'gnu') return [];
+  if (asked === undefined) return ['asks for no glibc'];
+  return compare(asked, OLDEST_GLIBC) > 0 ? [`asks for glibc ${asked.join('.')}, newer than ${OLDEST_GLIBC.join('.')}`] : [];
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  await makePackages();
+  console.log(platforms().map((one) => `${one.package} (${one.target})`).join('\n'));
+}

@@ -1,0 +1,277 @@
+//! The ways into a tunnel that its owner has opened: which there are, how far each has come, and who
+//! waits for one.
+//!
+//! A forward is in the table from when it is asked for until it is stopped, its port cannot be had, or
+//! the session is lost for good. It needs a session to begin with; once it is bound it stays so while
+//! a lost session is set up again. As long as there is one, a session is wanted.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use super::command::Reply;
+use super::driver::{Driver, Work};
+use super::ending::Cause;
+use super::listener::{Listener, listen};
+use super::{Error, Event, Login, Shared};
+
+/// The number of the forward that a tunnel is made with.
+pub const OWN: i64 = 0;
+/// In the place of a forward's number: a connection that the program has dialled itself.
+pub const DIALLED: i64 = -1;
+
+/// Where to listen, or what to connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A port.
+    Tcp {
+        /// A name or an address.
+        host: Arc<str>,
+        /// To listen: 0 lets the system choose.
+        port: u16,
+    },
+    /// A socket in the file system.
+    Unix(Arc<str>),
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => f.write_str(path),
+        }
+    }
+}
+
+/// What a forward does.
+#[derive(Clone, Debug)]
+pub enum Way {
+    /// What connects here is led to one target at the far side.
+    Local {
+        /// Where to listen; a name is resolved then.
+        listen: Endpoint,
+        /// What the SSH server is asked to connect to.
+        target: Endpoint,
+    },
+    /// What connects here says in SOCKS where to.
+    Dynamic {
+        /// As above.
+        listen: Endpoint,
+        /// What it has to prove; `None`: nothing.
+        login: Option<Arc<Login>>,
+    },
+}
+
+impl Way {
+    /// Where it listens at this side.
+    pub(super) fn listen(&self) -> &Endpoint {
+        match self {
+            Self::Local { listen, .. } | Self::Dynamic { listen, .. } => listen,
+        }
+    }
+}
+
+/// A forward that is bound.
+#[derive(Clone, Debug)]
+pub struct ForwardInfo {
+    /// Its number, unique within the tunnel.
+    pub id: i64,
+    /// Where it listens, as it was bound.
+    pub bound: Endpoint,
+    /// What was asked for.
+    pub way: Way,
+}
+
+/// A forward that its owner wants.
+pub(super) struct Forward {
+    pub(super) way: Way,
+    stage: Stage,
+    /// Who waits until a connection would be forwarded.
+    waiting: Vec<Reply<ForwardInfo>>,
+}
+
+/// How far a forward has come.
+enum Stage {
+    /// It waits for a session.
+    Waiting,
+    /// Its address is looked up and bound.
+    Binding(Work<Result<Listener, Error>>),
+    Bound(Listener),
+}
+
+impl Forward {
+    fn new(way: Way) -> Self {
+        Self { way, stage: Stage::Waiting, waiting: Vec::new() }
+    }
+
+    fn info(&self, id: i64) -> Option<ForwardInfo> {
+        match &self.stage {
+            Stage::Bound(listener) => {
+                Some(ForwardInfo { id, bound: listener.address(), way: self.way.clone() })
+            }
+            Stage::Waiting | Stage::Binding(_) => None,
+        }
+    }
+
+    fn answer(&mut self, outcome: &Result<ForwardInfo, Error>) {
+        for reply in self.waiting.drain(..) {
+            // Whoever asked may have lost interest.
+            let _ = reply.send(outcome.clone());
+        }
+    }
+}
+
+/// The forwards of a tunnel, by their numbers. Their owner is asked about those that are bound
+/// without a word to the task: `shared` has them, too.
+pub(super) struct Forwards {
+    table: BTreeMap<i64, Forward>,
+    shared: Arc<Shared>,
+    /// Whether their ports may be shared.
+    share: bool,
+}
+
+impl Forwards {
+    pub(super) fn new(shared: Arc<Shared>, share: bool) -> Self {
+        Self { table: BTreeMap::new(), shared, share }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// The first number from this one on, to look at one after the other while they change.
+    pub(super) fn next(&self, from: i64) -> Option<i64> {
+        self.table.range(from..).next().map(|(id, _)| *id)
+    }
+
+    /// What a bound forward does, and its listener.
+    pub(super) fn listener(&mut self, id: i64) -> Option<(&Way, &mut Listener)> {
+        let forward = self.table.get_mut(&id)?;
+        match &mut forward.stage {
+            Stage::Bound(listener) => Some((&forward.way, listener)),
+            Stage::Waiting | Stage::Binding(_) => None,
+        }
+    }
+
+    /// When the first of those that cannot accept may try again.
+    pub(super) fn paused_until(&self) -> Option<Instant> {
+        let listeners = self.table.values().filter_map(|forward| match &forward.stage {
+            Stage::Bound(listener) => Some(listener),
+            Stage::Waiting | Stage::Binding(_) => None,
+        });
+        listeners.filter_map(Listener::paused_until).min()
+    }
+
+    /// Gives one up; who waits for it is told why.
+    pub(super) fn remove(&mut self, id: i64, error: &Error) {
+        if let Some(mut forward) = self.table.remove(&id) {
+            self.shared.set_bound(id, None);
+            // Its port is free again by the time that anybody is told.
+            forward.stage = Stage::Waiting;
+            forward.answer(&Err(error.clone()));
+        }
+    }
+
+    /// Gives all up.
+    pub(super) fn clear(&mut self, error: &Error) {
+        while let Some((&id, _)) = self.table.first_key_value() {
+            self.remove(id, error);
+        }
+    }
+
+    /// Without a session: gives up those that are not bound. Who waits is told in any case.
+    pub(super) fn fail(&mut self, error: &Error) {
+        let mut from = i64::MIN;
+        while let Some(id) = self.next(from) {
+            from = id + 1;
+            let Some(forward) = self.table.get_mut(&id) else { continue };
+            match forward.stage {
+                Stage::Bound(_) => forward.answer(&Err(error.clone())),
+                Stage::Waiting | Stage::Binding(_) => self.remove(id, error),
+            }
+        }
+    }
+
+    /// There is a session: binds what waits for it, and answers those who do.
+    pub(super) fn begin(&mut self) {
+        for (id, forward) in &mut self.table {
+            if let Some(info) = forward.info(*id) {
+                forward.answer(&Ok(info));
+            } else if matches!(forward.stage, Stage::Waiting) {
+                let work = listen(forward.way.listen().clone(), self.share);
+                forward.stage = Stage::Binding(Box::pin(work));
+            }
+        }
+    }
+
+    /// The next one whose address is bound or cannot be.
+    fn poll_binding(&mut self, cx: &mut Context<'_>) -> Option<(i64, Result<Listener, Error>)> {
+        self.table.iter_mut().find_map(|(id, forward)| {
+            let Stage::Binding(work) = &mut forward.stage else { return None };
+            match work.as_mut().poll(cx) {
+                Poll::Ready(outcome) => Some((*id, outcome)),
+                Poll::Pending => None,
+            }
+        })
+    }
+
+    fn bound(&mut self, id: i64, listener: Listener) -> Option<ForwardInfo> {
+        let forward = self.table.get_mut(&id)?;
+        forward.stage = Stage::Bound(listener);
+        let info = forward.info(id)?;
+        self.shared.set_bound(id, Some(info.clone()));
+        Some(info)
+    }
+}
+
+impl Driver {
+    /// Opens a forward, or waits with others for it: done when a connection would be forwarded.
+    pub(super) fn start_forward(&mut self, id: i64, way: Way, reply: Reply<ForwardInfo>) {
+        let forward = self.forwards.table.entry(id).or_insert_with(|| Forward::new(way));
+        forward.waiting.push(reply);
+        self.counts.begin(id, |id| self.forwards.table.contains_key(&id));
+        if self.has_session() { self.forwards.begin() } else { self.log_on() }
+    }
+
+    /// Carries on what is being bound.
+    pub(super) fn bind(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut busy = false;
+        while let Some((id, outcome)) = self.forwards.poll_binding(cx) {
+            match outcome {
+                Ok(listener) => {
+                    if let Some(info) = self.forwards.bound(id, listener).filter(|it| it.id == OWN)
+                    {
+                        self.emit(Event::Listening(info.bound));
+                    }
+                    // The event comes before the answers.
+                    self.forwards.begin();
+                }
+                Err(error) => self.forwards.remove(id, &error),
+            }
+            busy = true;
+        }
+        busy
+    }
+
+    /// Gives up a forward, for the sake of the `method` that was called.
+    pub(super) fn stop_forward(&mut self, id: i64, method: &'static str) {
+        self.forwards.remove(id, &Error::Closed);
+        self.forsake(id, &Cause::Owner(method));
+    }
+
+    /// Without its port: turns away who came through it and waits for a session, as the system does
+    /// with those that were not accepted, and sets up none that nobody else wants.
+    pub(super) fn forsake(&mut self, id: i64, cause: &Cause) {
+        if self.recovery.is_under_way() {
+            self.turn_away_all(cause, |forward| forward == id);
+        }
+        if !self.operations.session_wanted && self.forwards.is_empty() {
+            self.recovery.cancel();
+            if self.operations.connecting.is_empty() && self.held.is_empty() {
+                self.abandon_logon();
+            }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Programs that came by a dynamic forward and have not said yet where to: each has its conversation
+//! in a task of its own, in which it may take its time.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use super::arrivals::Awaited;
+use super::connection::Arrival;
+use super::driver::Driver;
+use super::ending::{Cause, Report};
+use super::listener::Accepted;
+use super::socks::{self, Login, Request};
+use super::{ConnectionInfo, ConnectionState, Endpoint, Settings};
+use crate::stream::Stream;
+
+/// A connection whose target is not known. Its socket is with its conversation.
+#[derive(Debug)]
+pub(super) struct Guest {
+    id: u64,
+    /// The number of the forward that it came by.
+    pub(super) forward: i64,
+    remote: Option<SocketAddr>,
+    local: Option<SocketAddr>,
+    pub(super) settings: Settings,
+    talk: Talk,
+}
+
+#[derive(Debug)]
+enum Talk {
+    /// Under way; it ends when this is dropped.
+    UnderWay(#[expect(dead_code, reason = "its drop is the word")] oneshot::Sender<()>),
+    /// To end, for this reason, whatever comes of it.
+    Ending(Cause),
+}
+
+/// What a conversation has come to.
+pub(super) struct Said {
+    id: u64,
+    stream: Stream,
+    /// `None`: it was broken off.
+    outcome: Option<Result<Request, socks::Failure>>,
+}
+
+impl Guest {
+    /// Whether it may still say where to.
+    pub(super) fn is_talking(&self) -> bool {
+        matches!(self.talk, Talk::UnderWay(_))
+    }
+
+    pub(super) fn info(&self) -> ConnectionInfo {
+        ConnectionInfo {
+            id: self.id,
+            forward: self.forward,
+            remote: self.remote,
+            local: self.local,
+            target: None,
+            linger: self.settings.linger,
+            state: ConnectionState::Negotiating,
+            bytes_up: 0,
+            bytes_down: 0,
+        }
+    }
+}
+
+impl Driver {
+    /// Asks a program that has come by a dynamic forward where to.
+    pub(super) fn greet(
+        &mut self,
+        forward: i64,
+        accepted: Accepted,
+        login: Option<Arc<Login>>,
+        now: Instant,
+    ) {
+        let Accepted { stream, remote, local } = accepted;
+        let id = self.shared.next_id();
+        let settings = *self.shared.settings();
+        let (word, broken_off) = oneshot::channel();
+        let talk = Talk::UnderWay(word);
+        self.guests.insert(id, Guest { id, forward, remote, local, settings, talk });
+        self.await_in_time(id, Awaited::Request, now);
+        self.talks.spawn(async move {
+            let outcome = until(broken_off, socks::negotiate(&stream, login)).await;
+            Said { id, stream, outcome }
+        });
+    }
+
+    /// Ends a conversation, and the connection with it; `false` when there is none with this number.
+    pub(super) fn break_off(&mut self, id: u64, cause: Cause) -> bool {
+        let Some(guest) = self.guests.get_mut(&id) else { return false };
+        // The first reason counts.
+        if guest.is_talking() {
+            guest.talk = Talk::Ending(cause);
+        }
+        true
+    }
+
+    /// Takes those who have said where to, and sees off the others.
+    pub(super) fn collect_guests(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let mut busy = false;
+        while let Poll::Ready(Some(said)) = self.talks.poll_join_next(cx) {
+            // A conversation neither panics nor is cancelled while the driver lives.
+            if let Ok(said) = said {
+                self.said(said, now);
+            }
+            busy = true;
+        }
+        busy
+    }
+
+    fn said(&mut self, said: Said, now: Instant) {
+        let Said { id, stream, outcome } = said;
+        let Some(guest) = self.guests.remove(&id) else { return };
+        let info = ConnectionInfo { state: ConnectionState::Closing, ..guest.info() };
+        let Guest { forward, remote, local, settings, talk, .. } = guest;
+        let cause = match (talk, outcome) {
+            (Talk::UnderWay(_), Some(Ok(Request { version, host, port }))) => {
+                let target = Endpoint::Tcp { host: host.into(), port };
+                let socks = Some(version);
+                let arrival =
+                    Arrival { id, forward, stream, remote, local, target, socks, settings };
+                return self.arrived(arrival, now);
+            }
+            (Talk::Ending(cause), _) => cause,
+            (Talk::UnderWay(_), Some(Err(socks::Failure::Fault(fault)))) => Cause::Socks(fault),
+            (Talk::UnderWay(_), Some(Err(socks::Failure::Broken(_))) | None) => Cause::ResetByLocal,
+        };
+        let last_word = if let Cause::Socks(fault) = &cause { fault.reply() } else { Vec::new() };
+        let report = Report::of_unopened(id, forward, settings.linger, cause);
+        self.see_off(stream, &last_word, info, report);
+    }
+}
+
+/// The outcome of `work`, or `None` if the word's sender is dropped before.
+async fn until<T>(word: oneshot::Receiver<()>, work: impl Future<Output = T>) -> Option<T> {
+    let (mut word, mut work) = (word, pin!(work));
+    poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+        Poll::Pending => Pin::new(&mut word).poll(cx).map(|_| None),
+    })
+    .await
+}
