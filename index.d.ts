@@ -1,6 +1,7 @@
 /// <reference types="node" />
 
 import { EventEmitter } from 'node:events';
+import { Agent, AgentOptions } from 'node:https';
 import { Server, Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 
@@ -513,14 +514,20 @@ export interface ConnectionInfo {
   /** Its number, unique within the tunnel, counted from 1. */
   connectionId: number;
   /**
-   * What it came by: 0 for the constructor's own `forwardHost` and `forwardPort`, otherwise the
-   * {@link Forward.forwardId} of a forward.
+   * What it came by: 0 for the constructor's own `forwardHost` and `forwardPort`, -1 for
+   * {@link SSHTunnel.dial}, otherwise the {@link Forward.forwardId} of a forward.
    */
   forwardId: number;
-  /** The program that connected to the local port; absent on a Unix socket. */
+  /**
+   * The program that connected to the local port; absent on a Unix socket, and where it was
+   * dialled. By a remote forward: the one that connected at the server, in the server's words; absent if they are no address.
+   */
   remoteAddress?: string;
   remotePort?: number;
-  /** The local address that it connected to; absent on a Unix socket. */
+  /**
+   * The local address that it connected to; absent likewise. By a remote forward: from which
+   * address of this machine the target was connected to, absent until it is.
+   */
   localAddress?: string;
   localPort?: number;
   /**
@@ -617,21 +624,52 @@ export interface DynamicForwardOptions {
   password?: string | undefined;
 }
 
+/** Where the server is to listen, and what to lead connections to, for {@link SSHTunnel.forwardRemote}. */
+export interface RemoteForwardOptions {
+  /**
+   * An address or a name of the server's; the empty string for all of its addresses. What it comes to is the
+   * server's decision: OpenSSH listens on its loopback addresses whatever is asked for, unless its
+   * GatewayPorts says `clientspecified`. Default: `'localhost'`.
+   */
+  remoteHost?: string | undefined;
+  /** Port to listen on, 0 to 65535; 0 lets the server choose. Default: 0. */
+  remotePort?: number | undefined;
+  /**
+   * A Unix socket of the server's machine in place of both. OpenSSH refuses where a file is already,
+   * unless its StreamLocalBindUnlink says `yes`, and other servers mostly know nothing of it.
+   */
+  remotePath?: string | undefined;
+  /** The host to connect to, as this machine knows it. */
+  forwardHost?: string | undefined;
+  /** The port of that host, 1 to 65535. */
+  forwardPort?: number | undefined;
+  /** A Unix socket of this machine in place of both; as long as {@link LocalForwardOptions.localPath}. */
+  forwardPath?: string | undefined;
+}
+
 /**
  * A way through the session that was opened beside the constructor's own. Its members stay as they
- * were when it was opened, except `listening`.
+ * were when it was opened, except `listening`, and a `remotePort` that the server chose.
  */
 export interface Forward {
   /** Counted from 1 within the tunnel; a forward that could not be opened uses up a number. */
   readonly forwardId: number;
-  readonly kind: 'local' | 'dynamic';
-  /** Whether it takes connections; also while a lost session is being set up again. */
+  readonly kind: 'local' | 'dynamic' | 'remote';
+  /**
+   * Whether it takes connections; one at this side also while a lost session is being set up again, a
+   * remote one not.
+   */
   readonly listening: boolean;
   /** Where it listens, as it was bound: an address and a port, */
   readonly localHost?: string;
   readonly localPort?: number;
   /** or a Unix socket. */
   readonly localPath?: string;
+  /** Where the server listens for a remote one: the name that it was asked for, and the real port, */
+  readonly remoteHost?: string;
+  readonly remotePort?: number;
+  /** or a Unix socket. */
+  readonly remotePath?: string;
   /** What connections are led to, unless each says so itself: a port of a host, */
   readonly forwardHost?: string;
   readonly forwardPort?: number;
@@ -640,8 +678,13 @@ export interface Forward {
   /**
    * Gives the port up, or the Unix socket, whose file is removed. Done when that is free, without
    * waiting for anybody: as {@link SSHTunnel.stopListening} does for the constructor's own port, with
-   * the same promises. Open connections live on, nothing is lost on them. Never fails; what is
-   * stopped already stays so.
+   * the same promises. Open connections live on, nothing is lost on them. What is stopped already
+   * stays so.
+   *
+   * A remote forward is stopped when the server has answered. Connections that the server offers
+   * meanwhile are refused; those that were offered before are still led to the target. Fails, with
+   * ERR_SSH_FORWARD_REFUSED, only if the server refuses to give its port up; the forward has ended
+   * all the same, and every connection for it is refused.
    */
   stop(): void;
   stop(callback: Callback): void;
@@ -659,6 +702,57 @@ export interface Forward {
 export interface ForwardPromises {
   stop(): Promise<void>;
   stats(): Promise<ConnectionStats>;
+}
+
+/** What to connect to, for {@link SSHTunnel.dial}. */
+export interface DialOptions {
+  /** The host that the SSH server connects to, as the server knows it. */
+  host?: string | undefined;
+  /** The port of that host, 1 to 65535. */
+  port?: number | undefined;
+  /** A Unix socket of the server's machine in place of both. */
+  path?: string | undefined;
+  /** As of net.Socket: whether the socket stays open for writing when the far side has ended. Default: `false`. */
+  allowHalfOpen?: boolean | undefined;
+}
+
+/**
+ * The program's end of a connection through the tunnel: a net.Socket whose bytes no port and no other
+ * program has to do with. What is not said here is as of any net.Socket: 'connect' comes when the far
+ * side is open, what is written before waits for that, and the system's buffers hold back whoever is
+ * faster than the other side. It keeps the process running like any other; `timeout` and the like are
+ * its own, and the tunnel's `idleTimeout` counts as well.
+ *
+ * **Errors.** What cannot be opened is an 'error' with the code of {@link ConnectionEnd.code}
+ * (`'ERR_SSH_OPEN_...'`, `'ERR_SSH_DISCONNECTED'`, `'ETIMEDOUT'`, `'ECONNABORTED'`), or of the logon
+ * that failed. A connection that is cut later is ECONNRESET (`syscall` 'read', its `cause` has the
+ * code and the reason), after all that was delivered is read, or at once where it is hard. An 'end'
+ * is always the true end of the stream. A connection that is cut waits for the program to read, as
+ * long as its Linger says.
+ */
+export interface TunnelSocket extends Socket {
+  /** The number of its connection, which all methods and events of the tunnel know it by. */
+  readonly connectionId: number;
+  /** How its connection will be closed; see {@link Connection}. */
+  getLinger(): boolean;
+  getLinger(callback: Callback<boolean>): void;
+  setLinger(linger: boolean): void;
+  setLinger(linger: boolean, callback: Callback): void;
+  /**
+   * Closes the connection by its Linger, as {@link SSHTunnel.disconnect} does, and then the socket,
+   * with 'close'. Nothing more is read: what still comes is thrown away.
+   *
+   * - Graceful: all that `write()` has accepted is delivered, and then the far side gets the end of the
+   *   stream. It takes as long as the far side takes to read.
+   * - Hard: what is under way is dropped, and the connection reset before the socket closes; it is
+   *   reported as ECONNABORTED, never as an end.
+   * - Bounded: gracefully for at most `l_linger` seconds from the call (a second more for the
+   *   rounding), then hard.
+   * - Before 'connect': the connection is given up, and nothing that was written is sent.
+   */
+  destroy(error?: Error): this;
+  /** Closes the connection hard, whatever its Linger; before 'connect', as `destroy()`. */
+  resetAndDestroy(): this;
 }
 
 /** How a connection ended, and what became of its bytes. */
@@ -680,6 +774,8 @@ export interface ConnectionEnd {
    * - `'ERR_SSH_OPEN_CONNECT_FAILED'`, `'ERR_SSH_OPEN_ADMINISTRATIVELY_PROHIBITED'`,
    *   `'ERR_SSH_OPEN_UNKNOWN_CHANNEL_TYPE'`, `'ERR_SSH_OPEN_RESOURCE_SHORTAGE'`,
    *   `'ERR_SSH_OPEN_FAILED'`: the server refused to open its far side
+   * - `'ECONNREFUSED'`, `'ENOTFOUND'`, `'ENOENT'` and other system errors: by a remote forward: the
+   *   target could not be connected to
    * - `'ERR_TUNNEL_REJECTED'`: its 'connectionRequest' was rejected
    * - `'ERR_TUNNEL_SOCKS'`: by a dynamic forward: its program did not say where to, or asked for what
    *   is not served; `reason` says which
@@ -840,6 +936,8 @@ export interface SSHTunnelError extends Error {
    * - `'ERR_TUNNEL_CLOSED'`: the tunnel was shut down while the operation was under way
    * - `'ERR_TUNNEL_NO_FORWARD'`: the tunnel was made without `forwardHost`, and has nothing to listen for;
    *   or what a forward has counted is not kept apart any more, see {@link Forward.stats}
+   * - `'ERR_SSH_FORWARD_REFUSED'`: the server refused to listen for a remote forward (the port is taken,
+   *   or forbidden: servers do not say), or to stop
    * - `'ERR_TUNNEL_NO_CONNECTION'`: there is no connection with that number, or it is being closed
    * - `'ERR_TUNNEL_WOULD_DEADLOCK'`: the call would have blocked the thread that had to answer it
    */
@@ -900,6 +998,12 @@ export interface SSHTunnelEvents {
    * can), and the tunnel goes on with the others; see {@link SSHTunnelOptions.sessions}.
    */
   sessionError: [error: SSHTunnelError];
+  /**
+   * The server refused to listen again for the remote forward with this number, after its session was
+   * lost. The forward has ended; the tunnel goes on without it. Where nothing else was wanted of the
+   * tunnel, it is 'error' and 'close' instead.
+   */
+  forwardError: [error: SSHTunnelError, forwardId: number];
   /** The local port is bound and the session is up: a connection would be forwarded. */
   listening: [];
   /** A connection came in. While anybody listens for this, every new connection waits for an answer. */
@@ -971,6 +1075,10 @@ export interface SSHTunnelPromises {
   stopListening(): Promise<void>;
   forwardLocal(options: LocalForwardOptions): Promise<Forward>;
   forwardDynamic(options: DynamicForwardOptions): Promise<Forward>;
+  forwardRemote(options: RemoteForwardOptions): Promise<Forward>;
+  /** Resolves when the socket is open; what would be its 'error' until then is the rejection. */
+  dial(host: string, port: number): Promise<TunnelSocket>;
+  dial(options: DialOptions): Promise<TunnelSocket>;
   disconnect(connectionId: number): Promise<void>;
   shutdown(): Promise<void>;
   close(options?: CloseOptions): Promise<ConnectionEnd[]>;
@@ -1153,6 +1261,48 @@ export class SSHTunnel extends EventEmitter {
    */
   forwardDynamic(options: DynamicForwardOptions): Forward;
   forwardDynamic(options: DynamicForwardOptions, callback: Callback<Forward>): void;
+
+  /**
+   * Has the SSH server listen on a port or a Unix socket, whose connections are led to a target at
+   * this side (`ssh -R`). Logs on if there is no session; done when the server listens, with the
+   * {@link Forward}, whose `remotePort` is the real one. For the rest it is a forward like those of
+   * {@link SSHTunnel.forwardLocal}. Fails as {@link SSHTunnel.connect} does, or with
+   * ERR_SSH_FORWARD_REFUSED if the server will not listen there; other forwards are left alone.
+   *
+   * The target takes the place of the local program: it sees the ends that Linger decides about, `bytesUp` is
+   * what it sent, `bytesDown` what was delivered to it. 'connectionRequest' comes before it is
+   * dialed. It is dialed, within `readyTimeout`, at the first of its addresses that answers. When that
+   * fails, the server is told so and closes what had connected; that program sees an end of stream or
+   * a reset, as the server has it, and 'disconnected' says why. No byte is passed on before.
+   *
+   * When its session is lost, the open connections end as all others do. Where there is another one,
+   * or `reconnect` brings one, the server is asked again, for the same port. A refusal is no verdict
+   * for as long as `readyTimeout`, since a server may hold the port until it has noticed the loss. A
+   * port that the server chose may become another one: `remotePort` tells. See 'forwardError'.
+   */
+  forwardRemote(options: RemoteForwardOptions): Forward;
+  forwardRemote(options: RemoteForwardOptions, callback: Callback<Forward>): void;
+
+  /**
+   * Opens a connection through the tunnel for the program itself, without a local port. Returns the
+   * socket at once, which is connected later, as by `net.connect()`. Logs on first if there is no
+   * session, and the session stays then as after {@link SSHTunnel.connect}; with
+   * {@link SSHTunnelOptions.reconnect} it waits for a lost one. Its connection has events, numbers,
+   * settings and closing rules like any other (`forwardId` is -1), but no 'connectionRequest'.
+   *
+   * While there are such sockets, `shutdown()`, and `disconnect()` of one, are refused without a
+   * callback, with ERR_TUNNEL_WOULD_DEADLOCK: this thread has to read what comes. Bad arguments
+   * throw as everywhere. Not on Windows: Error ERR_FEATURE_UNAVAILABLE_ON_PLATFORM.
+   */
+  dial(host: string, port: number): TunnelSocket;
+  dial(options: DialOptions): TunnelSocket;
+
+  /**
+   * An agent for `http` and `https` alike whose connections are dialled through the tunnel: their hosts
+   * and ports, or `socketPath`, are those that the SSH server knows. `options` are those of https.Agent
+   * (keepAlive, maxSockets, ...), as are the agent's methods.
+   */
+  agent(options?: AgentOptions): Agent;
 
   /** The forwards that are open now, without the constructor's own; in the order of their opening. */
   forwards(): Forward[];

@@ -1,15 +1,17 @@
 'use strict';
 
 const { AsyncResource } = require('node:async_hooks');
-const { EventEmitter } = require('node:events');
+const { EventEmitter, once } = require('node:events');
 
+const { TunnelAgent } = require('./lib/agent.js');
 const check = require('./lib/arguments.js');
 const channels = require('./lib/channels.js');
 const { readConfig } = require('./lib/config/index.js');
 const { Connection } = require('./lib/connection.js');
+const { checkDial, dial, ended, opened } = require('./lib/dial.js');
 const { Deferred, adopt, binding, create, enqueue, hold, mirror, unhold } = require('./lib/environment.js');
 const { fromNative, invalidArgValue, wouldDeadlock } = require('./lib/errors.js');
-const { Forward, checkDynamicForward, checkLocalForward } = require('./lib/forward.js');
+const { Forward, checkDynamicForward, checkLocalForward, checkRemoteForward } = require('./lib/forward.js');
 const { carry } = require('./lib/sock.js');
 const { SOL_SOCKET, SO_DONTLINGER, SO_LINGER, closesocket, getsockopt, promises, setsockopt } = require('./lib/sockets.js');
 
@@ -30,6 +32,7 @@ const FOLLOWED = {
 
 /** What a blocked thread cannot do. */
 const SOCK = 'options.sock, which carries the session';
+const DIALLED = 'a socket of dial(), which has to read what comes';
 
 const nothing = () => undefined;
 const itself = (value) => value;
@@ -49,6 +52,7 @@ const MIRRORED = {
   stopListening: 0,
   forwardLocal: 1,
   forwardDynamic: 1,
+  forwardRemote: 1,
   disconnect: 1,
   shutdown: 0,
   close: 1,
@@ -64,6 +68,8 @@ class SSHTunnel extends EventEmitter {
   #subscribed = 0;
   /** By their numbers, those that were stopped or lost included until somebody asks. @type {Map<number, Forward>} */
   #forwards = new Map();
+  /** The sockets of dial() whose connections have not ended, by the connections' numbers. */
+  #dialled = new Map();
   /** Lists of ends, each of a close() under way. @type {Set<object[]>} */
   #ends = new Set();
   /** Who decides about the host key of each jump host, in order, and last about the server's. */
@@ -190,20 +196,40 @@ class SSHTunnel extends EventEmitter {
     return this.#forward('forwardDynamic', callback, () => binding.prepareDynamic(this.#handle, listen, ...login));
   }
 
+  forwardRemote(options, callback) {
+    const { listen, target } = checkRemoteForward(options);
+    return this.#forward('forwardRemote', callback, () => binding.prepareRemote(this.#handle, listen, target));
+  }
+
   forwards() {
     for (const id of this.#forwards.keys()) {
-      if (!this.#isBound(id)) this.#forwards.delete(id);
+      if (binding.forward(this.#handle, id) === null) this.#forwards.delete(id);
     }
     return [...this.#forwards.values()];
   }
 
+  dial(host, port) {
+    const wanted = checkDial(host, port);
+    this.#look();
+    this.#prepareLogon('dial', nothing);
+    const socket = dial(this.#handle, wanted, this.#ask);
+    this.#dialled.set(socket.connectionId, socket);
+    return socket;
+  }
+
+  agent(options) {
+    return new TunnelAgent(this, options);
+  }
+
   disconnect(connectionId, callback) {
     this.#refuseWithSock('disconnect', callback);
+    if (callback === undefined && this.#dialled.has(connectionId)) throw wouldDeadlock('disconnect', DIALLED);
     return this.#operation(Method.Disconnect, check.checkConnectionId(connectionId), callback);
   }
 
   shutdown(callback) {
     this.#refuseWithSock('shutdown', callback);
+    if (callback === undefined && this.#dialled.size > 0) throw wouldDeadlock('shutdown', DIALLED);
     return this.#operation(Method.Shutdown, 0, callback);
   }
 
@@ -245,7 +271,14 @@ class SSHTunnel extends EventEmitter {
   }
 
   get promises() {
-    this.#promises ??= mirror(this, SSHTunnel.prototype, MIRRORED);
+    this.#promises ??= Object.freeze({
+      ...mirror(this, SSHTunnel.prototype, MIRRORED),
+      dial: async (...target) => {
+        const socket = this.dial(...target);
+        await once(socket, 'connect');
+        return socket;
+      },
+    });
     return this.#promises;
   }
 
@@ -333,14 +366,10 @@ class SSHTunnel extends EventEmitter {
     if (callback !== undefined && !(callback instanceof Deferred)) check.checkFunction(callback, 'callback');
     this.#prepareLogon(method, callback);
     return this.#operation(Method.StartForward, prepare(), callback, ([info]) => {
-      const forward = new Forward(info, { ask: this.#ask, isBound: (id) => this.#isBound(id) });
+      const forward = new Forward(info, { ask: this.#ask, find: (id) => binding.forward(this.#handle, id) });
       this.#forwards.set(forward.forwardId, forward);
       return forward;
     });
-  }
-
-  #isBound(forwardId) {
-    return binding.forward(this.#handle, forwardId) !== null;
   }
 
   /** Before what may log on: refuses to block what the logon needs, and has its stream carried. */
@@ -418,11 +447,14 @@ class SSHTunnel extends EventEmitter {
         break;
       case Kind.Connection:
         channels.publishConnection(this, payload);
+        this.#toDialled(payload, opened);
         this.emit('connection', new Connection(payload, this.#ask));
         break;
       case Kind.Disconnected:
         channels.publishEnd(this, payload);
         for (const ends of this.#ends) ends.push(payload);
+        this.#toDialled(payload, ended);
+        this.#dialled.delete(payload.connectionId);
         this.emit('disconnected', payload);
         break;
       case Kind.SessionStarted:
@@ -437,6 +469,9 @@ class SSHTunnel extends EventEmitter {
       case Kind.SessionError:
         this.emit('sessionError', this.#error(failure));
         break;
+      case Kind.ForwardError:
+        this.emit('forwardError', this.#error(failure), number);
+        break;
       case Kind.Error:
         this.emit('error', this.#error(failure));
         break;
@@ -449,6 +484,12 @@ class SSHTunnel extends EventEmitter {
         }
         break;
     }
+  }
+
+  /** Tells a socket of dial() what has become of its connection. */
+  #toDialled(payload, tell) {
+    const socket = this.#dialled.get(payload.connectionId);
+    if (socket !== undefined) tell(socket, payload);
   }
 
   async #verifyHostKey(question, { hop, ...key }) {

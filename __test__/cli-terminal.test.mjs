@@ -220,6 +220,14 @@ test('the view: one Ctrl-C drains', { skip }, async (t) => {
   await session.sees(/status 0\r\n/);
 });
 
+test('no view behind the shell', { skip }, async (t) => {
+  const session = start(t, ['-v', '-L', '0:127.0.0.1:1'], { behind: true });
+  await session.sees(/1 of 1 forwardings are there/);
+  session.type('\x03');
+  await session.sees(/status 0\r\n/);
+  assert.doesNotMatch(session.stdout, /\x1b/);
+});
+
 test('the view: what went wrong is printed when it is over', { skip }, async (t) => {
   const mortal = await Sshd.start();
   const own = new Setting(mortal);

@@ -111,6 +111,7 @@ test('what the command line does not have, is refused', async (t) => {
     [['ho;st'], /'ho;st' is no \[user@\]host/],
     [['-F', '/nonexistent', 'h'], /\/nonexistent: there is no such file/],
     [['-F', 'none', '-o', 'Nonsense=1', 'h'], /command line: unknown directive Nonsense/],
+    [['-F', 'none', '-L', '/tmp/%z:db:80', 'h'], /command line: '%z' stands for nothing/],
     [['-F', 'none', '-o', 'Linger=perhaps', 'h'], /command line: 'perhaps' is no time/],
   ]) {
     const { status, stdout, stderr } = await Cli.start(t, args).end();

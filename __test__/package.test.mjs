@@ -223,8 +223,8 @@ tunnel.setLinger('yes');
 tunnel.setLinger();
 // @ts-expect-error no such option
 new SSHTunnel({ host: 'h', forwardHost: 'f', forwardPort: 1, nonsense: 1 });
-// @ts-expect-error the target is needed
-new SSHTunnel({ host: 'h' });
+// @ts-expect-error the server is needed
+new SSHTunnel({ forwardHost: 'f', forwardPort: 1 });
 
 tunnel.on('connection', (info: ConnectionInfo) => info.connectionId.toFixed());
 tunnel.on('disconnected', (end: ConnectionEnd) => {

@@ -1,12 +1,11 @@
 // One tunnel over several sessions: connections are spread over them, and the loss of one is only its own.
 
 import assert from 'node:assert/strict';
-import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
 import { after } from 'node:test';
 
 import { test } from './helpers/bounded.mjs';
 import { KIB, MIB, behaviours, patternHash, refuses } from './helpers/peers.mjs';
-import { signal } from './helpers/process.mjs';
+import { hasSocket, portName, signal, tcpSockets } from './helpers/process.mjs';
 import { Sshd } from './helpers/sshd.mjs';
 import { assertIncludes, listed, openTunnel } from './helpers/tunnels.mjs';
 
@@ -23,18 +22,9 @@ const logons = (server) => server.log().match(/^Accepted publickey/gm)?.length ?
 
 /** The process of the session that a connection to the target comes from: the one that has its socket. */
 function sessionOf(server, { socket }) {
-  const ends = [socket.remotePort, socket.localPort].map((port) => `:${port.toString(16).toUpperCase().padStart(4, '0')}`);
-  const rows = readFileSync('/proc/net/tcp', 'latin1').split('\n').map((line) => line.trim().split(/\s+/));
-  const row = rows.find(([, ...addresses]) => ends.every((end, index) => addresses[index]?.endsWith(end)));
-  const name = `socket:[${row[9]}]`;
-  const holds = (pid) => readdirSync(`/proc/${pid}/fd`).some((fd) => {
-    try {
-      return readlinkSync(`/proc/${pid}/fd/${fd}`) === name;
-    } catch {
-      return false; // closed since the directory was read
-    }
-  });
-  return server.sessions().find(holds);
+  const [near, far] = [socket.remotePort, socket.localPort].map(portName);
+  const { inode } = tcpSockets().find(({ local, remote }) => local.endsWith(near) && remote.endsWith(far));
+  return server.sessions().find((pid) => hasSocket(pid, inode));
 }
 
 /** A connection, its end at the target, and its session. */

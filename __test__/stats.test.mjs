@@ -1,12 +1,16 @@
 // What a tunnel counts: the same as the reports of its connections say, live, and never less than before.
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { join } from 'node:path';
 import { after } from 'node:test';
 
 import { SSHTunnel } from '../index.js';
 import { test } from './helpers/bounded.mjs';
+import { temporaryFolder } from './helpers/keys.mjs';
 import { KIB, MIB, behaviours, connect as connectTo } from './helpers/peers.mjs';
 import { signal } from './helpers/process.mjs';
+import { ask5 } from './helpers/socks.mjs';
 import { Sshd } from './helpers/sshd.mjs';
 import { assertIncludes, listed, makeTunnel, openTunnel, thereAndBack } from './helpers/tunnels.mjs';
 
@@ -283,6 +287,30 @@ for (const sessions of [1, 2]) {
     assertSums({ connections: tunnel.stats().connections }, diary.all('disconnected'));
   });
 }
+
+test('every way counts: a Unix socket, SOCKS, what the program dials itself', async (t) => {
+  const { tunnel, diary, target } = await openTunnel(t, server, behaviours.echo());
+  const { path, remove } = temporaryFolder('stats');
+  t.after(remove);
+  const unix = await tunnel.promises.forwardLocal({ localPath: join(path, 'socket'), forwardHost: '127.0.0.1', forwardPort: target.port });
+  const dynamic = await tunnel.promises.forwardDynamic({});
+  await transfer({ connect: () => connectTo(unix.localPath) }, KIB);
+  const { peer } = await ask5(dynamic.localPort, '127.0.0.1', target.port);
+  peer.read();
+  await talk(peer, 2 * KIB);
+  peer.end();
+  await peer.ended;
+  const socket = await tunnel.promises.dial('127.0.0.1', target.port);
+  assertIncludes(tunnel.stats().connections, { accepted: 3, opened: 3 });
+  socket.resume().end(Buffer.alloc(3 * KIB));
+  await once(socket, 'close');
+  while (diary.all('disconnected').length < 3) await diary.next('disconnected');
+  for (const [index, forward] of [unix, dynamic].entries()) {
+    assertIncludes(forward.stats(), { accepted: 1, clean: 1, bytesUp: (index + 1) * KIB, bytesDown: (index + 1) * KIB });
+  }
+  assertSums(tunnel.stats(), diary.all('disconnected'));
+  assertIncludes(tunnel.stats().connections, { accepted: 3, open: 0, bytesUp: 6 * KIB, bytesDown: 6 * KIB });
+});
 
 test('a forward that was given up long ago counts for the tunnel alone', async (t) => {
   const { tunnel, target } = await openTunnel(t, server, behaviours.echo());

@@ -46,9 +46,13 @@ function checkResponses(value, count) {
  */
 function checkLingerOption(value, name) {
   const { l_onoff, l_linger } = checkObject(value, name);
-  const onoff = checkInteger(l_onoff, `${name}.l_onoff`, 0, MOST_SHORT);
-  const linger = checkInteger(l_linger, `${name}.l_linger`, 0, MOST_SHORT);
-  return onoff * (MOST_SHORT + 1) + linger;
+  checkInteger(l_onoff, `${name}.l_onoff`, 0, MOST_SHORT);
+  checkInteger(l_linger, `${name}.l_linger`, 0, MOST_SHORT);
+  return packLingerOption({ l_onoff, l_linger });
+}
+
+function packLingerOption({ l_onoff, l_linger }) {
+  return l_onoff * (MOST_SHORT + 1) + l_linger;
 }
 
 /** SO_DONTLINGER's value: a boolean, or a number as for l_onoff. */
@@ -233,5 +237,6 @@ module.exports = {
   checkSwitch,
   isGraceful,
   packLinger,
+  packLingerOption,
   unpackLinger,
 };

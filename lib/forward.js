@@ -1,5 +1,7 @@
 'use strict';
 
+const { inspect } = require('node:util');
+
 const check = require('./arguments.js');
 const { binding, mirror } = require('./environment.js');
 const { invalidArgValue } = require('./errors.js');
@@ -18,15 +20,28 @@ class Forward {
 
   /**
    * @param info as the addon gives it
-   * @param {{ ask(method, forwardId, callback, convert?): unknown, isBound(forwardId): boolean }} tunnel
+   * @param {{ ask(method, forwardId, callback, convert?): unknown, find(forwardId): object | null }} tunnel
    */
   constructor({ forwardId, kind, bound, target }, tunnel) {
-    Object.assign(this, { forwardId, kind }, named('local', bound), named('forward', target ?? {}));
+    const side = kind === 'remote' ? 'remote' : 'local';
+    Object.assign(this, { forwardId, kind }, named(side, bound), named('forward', target ?? {}));
     this.#tunnel = tunnel;
+    if (side === 'remote' && bound.path === undefined) this.#followPort(bound.port);
   }
 
   get listening() {
-    return this.#tunnel.isBound(this.forwardId);
+    return this.#tunnel.find(this.forwardId)?.listening ?? false;
+  }
+
+  /** A port that the server has chosen may be another one after the loss of its session. */
+  #followPort(port) {
+    const get = () => (port = this.#tunnel.find(this.forwardId)?.bound.port ?? port);
+    Object.defineProperty(this, 'remotePort', { get, enumerable: true });
+  }
+
+  /** What is behind the getters is what one wants to see. */
+  [inspect.custom](depth, options) {
+    return `Forward ${inspect({ ...this, listening: this.listening }, options)}`;
   }
 
   stop(callback) {
@@ -75,6 +90,27 @@ function checkProof(value, name, { secret = false } = {}) {
   return value;
 }
 
+/**
+ * @returns {{ listen: object, target: object }} as the addon takes them
+ */
+function checkRemoteForward(options) {
+  check.checkObject(options, 'options');
+  return { listen: checkRemoteListen(options), target: checkTarget(options, undefined, check.checkSocketPath) };
+}
+
+/** Where the server is to listen: a port of the names and addresses that it knows, or a Unix socket. */
+function checkRemoteListen({ remoteHost, remotePort, remotePath }) {
+  if (remotePath !== undefined) {
+    check.checkAlone({ remoteHost, remotePort }, 'remotePath');
+    return { path: check.checkPath(remotePath, 'options.remotePath') };
+  }
+  return {
+    // The empty string is a name, too: every address.
+    host: remoteHost === '' ? '' : check.checkName(remoteHost ?? 'localhost', 'options.remoteHost'),
+    port: check.checkInteger(remotePort ?? 0, 'options.remotePort', 0, check.MOST_SHORT),
+  };
+}
+
 /** Where to listen: a port of this machine, any free one by default, or a Unix socket. */
 function checkListen({ localHost, localPort, localPath }) {
   if (localPath !== undefined) {
@@ -87,16 +123,16 @@ function checkListen({ localHost, localPort, localPath }) {
   };
 }
 
-/** What to connect to at the far side: a port of a host, or a Unix socket. */
-function checkTarget({ forwardHost, forwardPort, forwardPath }) {
-  if (forwardPath !== undefined) {
-    check.checkAlone({ forwardHost, forwardPort }, 'forwardPath');
-    return { path: check.checkPath(forwardPath, 'options.forwardPath') };
+/** What to connect to at the other side: a port of a host, or a Unix socket; in options of these names. */
+function checkTarget(options, [host, port, path] = ['forwardHost', 'forwardPort', 'forwardPath'], checkPath = check.checkPath) {
+  if (options[path] !== undefined) {
+    check.checkAlone({ [host]: options[host], [port]: options[port] }, path);
+    return { path: checkPath(options[path], `options.${path}`) };
   }
   return {
-    host: check.checkName(forwardHost, 'options.forwardHost'),
-    port: check.checkInteger(forwardPort, 'options.forwardPort', 1, check.MOST_SHORT),
+    host: check.checkName(options[host], `options.${host}`),
+    port: check.checkInteger(options[port], `options.${port}`, 1, check.MOST_SHORT),
   };
 }
 
-module.exports = { Forward, checkDynamicForward, checkLocalForward };
+module.exports = { Forward, checkDynamicForward, checkLocalForward, checkRemoteForward, checkTarget };

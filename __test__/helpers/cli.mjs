@@ -114,11 +114,14 @@ export const hasTerminal = findProgram('script') !== null;
 
 /** The command at a terminal of its own, whose user types; `stdout` is what is seen there. */
 export class AtTerminal extends Spoken {
-  /** @param after a command for the shell that comes when it is over, with its status in $? */
-  static start(t, args, { rows = 24, columns = 80, after = 'echo "status $?"' } = {}) {
+  /**
+   * @param behind whether the shell stays in front: Ctrl-C makes it end the command
+   * @param after a command for the shell that comes when it is over, with its status in $?
+   */
+  static start(t, args, { rows = 24, columns = 80, after = 'echo "status $?"', behind = false } = {}) {
     const words = [process.execPath, COMMAND, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
     // Ctrl-C is for everybody at the terminal: the shell goes on.
-    const line = `trap : INT; stty rows ${rows} cols ${columns}; ${words}; ${after}`;
+    const line = `trap : INT; stty rows ${rows} cols ${columns}; ${behind ? `set -m; ${words} & wait; kill $!; wait $!` : words}; ${after}`;
     const options = { cwd: ROOT, env: { ...process.env, TERM: 'xterm', SHELL: '/bin/sh' }, stdio: ['pipe', 'pipe', 'pipe'] };
     return new AtTerminal(t, spawn('script', ['-qfec', line, '/dev/null'], options));
   }

@@ -2,7 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, readdirSync, watch } from 'node:fs';
+import { readFileSync, readdirSync, readlinkSync, watch } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
@@ -65,6 +65,31 @@ export function descendants(pid) {
   };
   visit(pid);
   return found;
+}
+
+/** The TCP sockets of this machine as the kernel lists them: both ends as address and port in hexadecimal. */
+export function tcpSockets() {
+  const rows = ['tcp', 'tcp6'].flatMap((name) => readFileSync(`/proc/net/${name}`, 'latin1').trim().split('\n').slice(1));
+  const fields = rows.map((row) => row.trim().split(/\s+/));
+  return fields.map(([, local, remote, state, , , , , , inode]) => ({ local, remote, listens: state === '0A', inode }));
+}
+
+/** How such a list ends the name of a port. */
+export const portName = (port) => `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+
+/** Whether a process has the socket with this inode. */
+export function hasSocket(pid, inode) {
+  const name = `socket:[${inode}]`;
+  // Either may be gone since it was listed.
+  const read = (list, none) => {
+    try {
+      return list();
+    } catch {
+      return none;
+    }
+  };
+  const descriptors = read(() => readdirSync(`/proc/${pid}/fd`), []);
+  return descriptors.some((fd) => read(() => readlinkSync(`/proc/${pid}/fd/${fd}`), '') === name);
 }
 
 export function signal(pid, name) {

@@ -1,5 +1,6 @@
 // Never run: `tsc` reads it. What must not compile stands behind @ts-expect-error.
 import { once } from 'node:events';
+import { get } from 'node:http';
 import type { Server } from 'node:http';
 import type { TLSSocket } from 'node:tls';
 
@@ -26,6 +27,7 @@ import {
   type SSHTunnelChannels,
   type SSHTunnelError,
   type SSHTunnelOptions,
+  type TunnelSocket,
   type TunnelStats,
 } from 'sshtunnel-native';
 
@@ -150,7 +152,15 @@ export async function main(): Promise<void> {
   tunnel.forwardLocal({ forwardPath: '/run/b.sock' }, (error, { localPort }) => void [error, localPort]);
   const { localPort: socksPort, forwardHost: none }: Forward = await tunnel.promises.forwardDynamic({ username: 'u', password: 'p' });
   tunnel.forwardDynamic({}, (error, { kind }) => void [error, socksPort, none, kind === 'dynamic']);
+  const { remoteHost, remotePort = 0 }: Forward = await tunnel.promises.forwardRemote({ remotePort: 0, forwardHost: 'localhost', forwardPort: 80 });
+  tunnel.forwardRemote({ remotePath: '/run/c.sock', forwardPath: '/run/d.sock' }, (error, { remotePath }) => void [error, remoteHost, remotePort, remotePath]);
+  tunnel.on('forwardError', ({ code }, forwardId) => console.log(code, forwardId.toFixed()));
   for (const { forwardId, kind, listening } of tunnel.forwards()) void [forwardId.toFixed(), kind === 'local', listening];
+  const socket: TunnelSocket = tunnel.dial('db', 5432);
+  socket.setLinger(false, () => socket.destroy());
+  const dialled: TunnelSocket = await tunnel.promises.dial({ path: '/run/b.sock', allowHalfOpen: true });
+  dialled.resetAndDestroy().connectionId.toFixed();
+  get('http://a/', { agent: tunnel.agent({ keepAlive: true }) });
   await tunnel.promises.setLingerOption({ l_onoff: 0, l_linger: 0 });
   const ends: ConnectionEnd[] = await tunnel.close({ timeout: 1000 });
   tunnel.close((error, ends) => void [error, ends.map(({ clean }) => clean)]);

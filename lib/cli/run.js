@@ -15,7 +15,7 @@ const { carry } = require('./stdio.js');
 const { Tally } = require('./tally.js');
 const { Terminal } = require('./terminal.js');
 const { place, plain } = require('./text.js');
-const { View } = require('./view.js');
+const { View, canShow } = require('./view.js');
 const { Witness } = require('./witness.js');
 
 /** As ssh, whatever went wrong. */
@@ -45,7 +45,7 @@ class Run {
     this.#signals = new Signals(() => this.#restore());
     this.#forwardings = settings.forwardings.map((value) => new Forwarding(value));
     if (line.json) this.#reports = new Reports((error) => this.#unread(error));
-    const shows = process.stdout.isTTY && !line.json && !line.noView && !settings.stdio && settings.logLevel !== 'QUIET';
+    const shows = canShow() && !line.json && !line.noView && !settings.stdio && settings.logLevel !== 'QUIET';
     if (shows) this.#tally = new Tally();
   }
 

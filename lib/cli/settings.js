@@ -4,6 +4,7 @@
 
 const fs = require('node:fs');
 
+const { configError } = require('../errors.js');
 const { makeContext } = require('../config/context.js');
 const { Config } = require('../config/index.js');
 const { expandForwarding } = require('../config/options.js');
@@ -125,7 +126,9 @@ class Settings {
   /** The forwardings of the command line, then those of the files; the same one counts once. */
   #forwardings({ forwardings, stdio }) {
     if (stdio !== undefined || this.value('ClearAllForwardings', false)) return [];
-    const all = forwardings.map((value) => expandForwarding(this.reader, value, { error: (reason) => new Error(reason) }));
+    const line = { error: (reason) => configError(reason, { file: 'command line' }) };
+    // As for ssh: a host of the command line may have a percent sign in it, as addresses with a zone do.
+    const all = forwardings.map((value) => expandForwarding(this.reader, value, line, { hosts: false }));
     for (const name of ['LocalForward', 'DynamicForward', 'RemoteForward']) {
       for (const { value, line } of this.reader.list(name)) all.push(expandForwarding(this.reader, value, line));
     }

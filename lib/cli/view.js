@@ -130,4 +130,18 @@ class View {
   }
 }
 
-module.exports = { View };
+/** Whether standard output is a terminal that is ours to draw on: not that of somebody in front of us. */
+function canShow() {
+  if (!process.stdout.isTTY || process.env.TERM === 'dumb') return false;
+  let fields;
+  try {
+    const stat = fs.readFileSync('/proc/self/stat', 'latin1');
+    fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  } catch {
+    return true; // Systems other than Linux do not tell.
+  }
+  const [group, foreground] = [fields[2], fields[5]];
+  return group === foreground;
+}
+
+module.exports = { View, canShow };

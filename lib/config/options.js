@@ -212,10 +212,10 @@ function forward(reader, value, line) {
   return defined({ localHost: open ? '0.0.0.0' : host, localPort: listen.port, forwardHost: connect.host, forwardPort: connect.port });
 }
 
-/** A forwarding with what its tokens and variables stand for. */
-function expandForwarding(reader, { kind, listen, connect }, line) {
+/** A forwarding with what its tokens and variables stand for, in paths and, if it has `hosts`, in names. */
+function expandForwarding(reader, { kind, listen, connect }, line, { hosts = true } = {}) {
   const value = (text) => text && expand(expandVariables(text, reader.context.variables, line), reader.tokens, line);
-  const place = ({ host, port, path }) => defined({ host: value(host), port, path: value(path) });
+  const place = ({ host, port, path }) => defined({ host: hosts ? value(host) : host, port, path: value(path) });
   return { kind, listen: place(listen), connect: connect && place(connect) };
 }
 

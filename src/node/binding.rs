@@ -125,7 +125,18 @@ pub fn prepare_dynamic(
     Ok(environment::find(handle)?.tunnel().prepare(way))
 }
 
-/// The forward with this number, if it is bound.
+/// Likewise, for a forward whose `listen` is the server's, and whose `target` is here.
+#[napi(catch_unwind)]
+pub fn prepare_remote(
+    handle: u32,
+    listen: EndpointOption,
+    target: EndpointOption,
+) -> napi::Result<i64> {
+    let way = Way::Remote { listen: listen.into(), target: target.into() };
+    Ok(environment::find(handle)?.tunnel().prepare(way))
+}
+
+/// The forward with this number, if it is bound, or is to be so again.
 #[napi(catch_unwind)]
 pub fn forward(handle: u32, number: i64) -> napi::Result<Option<ForwardInfo>> {
     let info = environment::find(handle)?.tunnel().forward(number);

@@ -81,9 +81,12 @@ fn address(error: &Error) -> Option<&str> {
     match error {
         Error::Session(error) => error.address(),
         Error::Listen { address, .. } => Some(address),
-        Error::Closed | Error::NoForward | Error::UnknownForward(_) | Error::NoConnection(_) => {
-            None
-        }
+        Error::Closed
+        | Error::NoForward
+        | Error::UnknownForward(_)
+        | Error::ForwardRefused(_)
+        | Error::ForwardKept(_)
+        | Error::NoConnection(_) => None,
     }
 }
 

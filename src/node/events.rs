@@ -43,6 +43,8 @@ pub enum Kind {
     Prompts,
     /// One of several sessions broke, or did not come up.
     SessionError,
+    /// The server will not listen any more for forward `number`.
+    ForwardError,
     /// Attempt `number` to set up the session again follows after the milliseconds in the payload.
     Reconnecting,
     /// The logon of session `number` begins.
@@ -272,6 +274,9 @@ impl Observer for Watcher {
             }
             Event::SessionError(error) => {
                 self.send_failure(Kind::SessionError, 0.0, &error, Either9::A(()));
+            }
+            Event::ForwardError(id, error) => {
+                self.send_failure(Kind::ForwardError, id as f64, &error, Either9::A(()));
             }
             Event::Error(error) => self.send_failure(Kind::Error, 0.0, &error, Either9::A(())),
             Event::Close => self.send(Kind::Close, self.turn(false), Either9::A(())),

@@ -95,15 +95,17 @@ pub struct EndpointOption {
     pub path: Option<String>,
 }
 
-/// A forward that is bound, as JavaScript sees it.
+/// A forward that is bound, or is to be so again, as JavaScript sees it.
 #[napi(object, object_from_js = false)]
 pub struct ForwardInfo {
     /// Its number in the tunnel.
     pub forward_id: i64,
-    /// `local` or `dynamic`.
+    /// `local`, `dynamic` or `remote`.
     pub kind: &'static str,
     /// Where it listens.
     pub bound: EndpointOption,
+    /// Whether it does now.
+    pub listening: bool,
     /// What it leads to.
     pub target: Option<EndpointOption>,
 }
@@ -172,8 +174,15 @@ impl From<&tunnel::ForwardInfo> for ForwardInfo {
         let (kind, target) = match &info.way {
             Way::Local { target, .. } => ("local", Some(target.into())),
             Way::Dynamic { .. } => ("dynamic", None),
+            Way::Remote { target, .. } => ("remote", Some(target.into())),
         };
-        Self { forward_id: info.id, kind, bound: (&info.bound).into(), target }
+        Self {
+            forward_id: info.id,
+            kind,
+            bound: (&info.bound).into(),
+            listening: info.listening,
+            target,
+        }
     }
 }
 

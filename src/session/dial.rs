@@ -1,4 +1,4 @@
-//! A TCP connection to the SSH server, by whichever of its addresses answers first (RFC 8305).
+//! A TCP connection to the SSH server, or to the target of a remote forward, by whichever of its addresses answers first (RFC 8305).
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -55,7 +55,7 @@ impl Dialing {
 }
 
 /// Connects to the host.
-pub(super) async fn dial(host: &str, port: u16, dialing: &Dialing) -> Result<TcpStream, Error> {
+pub(crate) async fn dial(host: &str, port: u16, dialing: &Dialing) -> Result<TcpStream, Error> {
     let unknown =
         |code| Error::Dial { syscall: "getaddrinfo", code, errno: None, address: host.to_owned() };
     let found = lookup_host((host, port)).await.map_err(|error| unknown(lookup_code(&error)))?;

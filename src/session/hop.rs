@@ -93,6 +93,7 @@ async fn opened(link: &mut Link, hop: &Arc<Target>, place: &str) -> Result<(), E
                 Event::HostKey(_) | Event::Asked(_) | Event::Ready => {
                     unreachable!("a session logs on once")
                 }
+                Event::Forward(..) => unreachable!("no forward was asked for"),
             }
         }
         exchange(link, "the jump host to connect").await?;
@@ -239,6 +240,7 @@ impl Pump {
                 Event::HostKey(_) | Event::Asked(_) | Event::Ready => {
                     unreachable!("a session logs on once")
                 }
+                Event::Forward(..) => unreachable!("no forward was asked for"),
             }
         }
         Ok(())

@@ -182,6 +182,7 @@ impl Logon {
                     | Event::Eof(_)
                     | Event::Close(_)
                     | Event::HostKeys(_)
+                    | Event::Forward(..)
                     | Event::Rekeyed => unreachable!("there are no channels before the logon"),
                 }
             }

@@ -42,6 +42,7 @@ pub use sock::Sock;
 pub use target::{Credentials, HostKeyInfo, KeyFile, Route, Strictness, Target, Trust};
 pub use trust::Verdict;
 
+pub(crate) use dial::dial;
 pub(crate) use error::{lookup_code, open_code};
 pub(crate) use learning::learn;
 pub(crate) use link::Link;

@@ -57,6 +57,8 @@ pub(super) enum Awaited {
     Answer,
     /// A session.
     Session,
+    /// The target at this side, which is being dialed.
+    Target,
     /// The server's word on this channel.
     Channel(usize),
 }
@@ -68,6 +70,7 @@ impl Awaited {
             Awaited::Request => "complete SOCKS request",
             Awaited::Answer => "answer to the connection request",
             Awaited::Session => "SSH session",
+            Awaited::Target => "connection to the target",
             Awaited::Channel(_) => "answer to the opening of the channel",
         }
     }
@@ -108,6 +111,7 @@ impl Driver {
                             let login = login.clone();
                             self.greet(forward, accepted, login, now);
                         }
+                        Way::Remote { .. } => unreachable!("the server listens for it"),
                     }
                 }
                 Poll::Ready(Err(error)) => {
@@ -168,7 +172,9 @@ impl Driver {
 
     /// The owner's word on a request; one that is gone needs none.
     pub(super) fn answered(&mut self, id: u64, accept: bool, now: Instant) {
-        let Some(arrival) = self.requests.remove(&id) else { return };
+        let Some(arrival) = self.requests.remove(&id) else {
+            return self.offer_answered(id, accept, now);
+        };
         if accept {
             self.open(arrival, now);
         } else {
@@ -240,7 +246,8 @@ impl Driver {
     fn is_unanswered(&mut self, id: u64, awaited: Awaited) -> bool {
         match awaited {
             Awaited::Request => self.guests.get(&id).is_some_and(Guest::is_talking),
-            Awaited::Answer => self.requests.contains_key(&id),
+            Awaited::Answer => self.requests.contains_key(&id) || self.offers.is_requested(id),
+            Awaited::Target => self.offers.is_dialing(id),
             Awaited::Session => self.held.contains_key(&id),
             Awaited::Channel(index) => self.table.get(index).is_some_and(|connection| {
                 connection.arrival.id == id && matches!(connection.stage, Stage::Opening)
@@ -251,7 +258,7 @@ impl Driver {
     fn give_up(&mut self, id: u64, awaited: Awaited) {
         let cause = Cause::Unanswered(awaited.name());
         match awaited {
-            Awaited::Request | Awaited::Answer | Awaited::Session => {
+            Awaited::Request | Awaited::Answer | Awaited::Session | Awaited::Target => {
                 self.close_connection(id, cause);
             }
             Awaited::Channel(index) => self.refused(index, cause),

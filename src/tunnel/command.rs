@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ssh_proto::ChannelId;
 use tokio::sync::oneshot;
 
 #[cfg(unix)]
@@ -9,6 +10,7 @@ use super::arrivals::Dial;
 use super::connection::Arrival;
 use super::forwards::{ForwardInfo, Way};
 use super::member::Word;
+use super::remote::Errand;
 use super::stats::Present;
 use super::{ConnectionInfo, Error, Stats};
 use crate::linger::Linger;
@@ -54,6 +56,10 @@ pub(super) enum Command {
     Present(Reply<Present>),
     /// To a member: serve this connection.
     Carry(Arrival),
+    /// To a member: do this about a forward.
+    Errand(Errand),
+    /// To a member: open the channel that its server has offered for this connection.
+    Accept(Arrival, ChannelId),
     /// To a member: close everything by its Linger on behalf of this method, and log off.
     Leave(&'static str),
 }
@@ -80,6 +86,8 @@ impl Command {
             | Command::Present(_)
             | Command::Counted(..)
             | Command::Carry(_)
+            | Command::Errand(_)
+            | Command::Accept(..)
             | Command::Leave(_) => None,
         }
     }

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use ssh_proto::ForwardId;
 use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
 use tokio::task::JoinSet;
 
@@ -15,11 +16,13 @@ use super::command::Command;
 use super::connection::Arrival;
 use super::forwards::Forwards;
 use super::guests::{Guest, Said};
+use super::offers::Offers;
 use super::operations::Operations;
 use super::parting::Parting;
 use super::pool::{Pool, Role};
 use super::ready::ReadyList;
 use super::recovery::Recovery;
+use super::remote::Errand;
 use super::stats::Counts;
 use super::table::Table;
 use super::{Config, ConnectionEnd, Error, Event, Observer, Shared};
@@ -63,6 +66,10 @@ pub(super) struct Driver {
     pub(super) farewell: Option<Work<()>>,
     /// The ways in.
     pub(super) forwards: Forwards,
+    /// The forwards that this session's server was asked for: their numbers there and here.
+    pub(super) asked: Vec<(ForwardId, i64)>,
+    /// What a member is to do about them when it has taken up its session.
+    pub(super) errands: Vec<Errand>,
 
     /// Connections that have not said yet where to, by their numbers.
     pub(super) guests: HashMap<u64, Guest>,
@@ -72,6 +79,8 @@ pub(super) struct Driver {
     pub(super) requests: HashMap<u64, Arrival>,
     /// Connections that wait for a session, by their numbers.
     pub(super) held: BTreeMap<u64, Arrival>,
+    /// Connections that the server offers, and that are not open yet.
+    pub(super) offers: Offers,
     pub(super) table: Table,
     /// Connections whose sockets are being closed, by their numbers.
     pub(super) parting: HashMap<u64, Parting>,
@@ -131,10 +140,13 @@ impl Driver {
             last_session: 0,
             recovery: Recovery::new(reconnect),
             farewell: None,
+            asked: Vec::new(),
+            errands: Vec::new(),
             guests: HashMap::new(),
             talks: JoinSet::new(),
             requests: HashMap::new(),
             held: BTreeMap::new(),
+            offers: Offers::default(),
             table: Table::default(),
             parting: HashMap::new(),
             closings: JoinSet::new(),
@@ -196,6 +208,7 @@ impl Driver {
             self.end_session();
             busy = true;
         }
+        busy |= self.collect_dials(cx, now);
         busy | self.collect_logons(cx, now)
     }
 
@@ -271,6 +284,7 @@ impl Driver {
             self.log_on();
             busy = true;
         }
+        busy |= self.expire_refusals(now);
         busy |= self.expire_unanswered(now);
         busy |= self.expire_lingers(now);
         if self.next_idle_look.is_some_and(|due| due <= now) {
@@ -293,6 +307,7 @@ impl Driver {
             self.table.first_limit(),
             self.next_idle_look,
             self.forwards.paused_until(),
+            self.forwards.refused_until().filter(|_| self.has_session()),
             self.operations.leaving.deadline(),
             self.role.pool().and_then(Pool::due),
         ];

@@ -30,6 +30,8 @@ pub(super) enum Cause {
     Idle,
     /// What it waited for did not come in time: the owner's answer, the server's, or a session.
     Unanswered(&'static str),
+    /// The target at this side of a remote forward could not be reached.
+    Unreached(session::Error),
     /// The server refused to open the far side.
     Refused(OpenFailure, String),
     /// The SSH session was lost.
@@ -53,14 +55,15 @@ impl Cause {
             Cause::Idle | Cause::Unanswered(_) => "ETIMEDOUT",
             Cause::Refused(reason, _) => session::open_code(*reason),
             Cause::SessionLost(_) => "ERR_SSH_DISCONNECTED",
-            Cause::NoSession(error) => return error.code(),
+            Cause::Unreached(error) | Cause::NoSession(error) => return error.code(),
             Cause::Socks(fault) if fault.is_about_the_login() => "ERR_TUNNEL_SOCKS_AUTH",
             Cause::Socks(_) => "ERR_TUNNEL_SOCKS",
         }
         .into()
     }
 
-    fn reason(&self) -> String {
+    /// The same for people.
+    pub(super) fn reason(&self) -> String {
         match self {
             Cause::Completed => "both directions reached their end of stream".into(),
             Cause::CutByOwner => {
@@ -81,6 +84,7 @@ impl Cause {
             }
             Cause::Refused(_, text) => format!("the server refused to open the channel: {text}"),
             Cause::SessionLost(error) => format!("the SSH session was lost: {error}"),
+            Cause::Unreached(error) => format!("the target could not be reached: {error}"),
             Cause::NoSession(error) => error.to_string(),
             Cause::Socks(fault) => format!("the local program asked for no connection: {fault}"),
         }

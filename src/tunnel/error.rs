@@ -32,6 +32,12 @@ pub enum Error {
     /// Nothing is known of a forward with that number.
     #[error("there is no forward {0}, or it was given up long ago")]
     UnknownForward(i64),
+    /// The server will not listen there.
+    #[error("the server refused to listen on {0}")]
+    ForwardRefused(String),
+    /// The server would not stop listening there.
+    #[error("the server refused to give up {0}")]
+    ForwardKept(String),
     /// No connection with that number is open.
     #[error("there is no connection {0}")]
     NoConnection(u64),
@@ -45,6 +51,7 @@ impl Error {
             Error::Listen { code, .. } => code.clone(),
             Error::Closed => "ERR_TUNNEL_CLOSED".into(),
             Error::NoForward | Error::UnknownForward(_) => "ERR_TUNNEL_NO_FORWARD".into(),
+            Error::ForwardRefused(_) | Error::ForwardKept(_) => "ERR_SSH_FORWARD_REFUSED".into(),
             Error::NoConnection(_) => "ERR_TUNNEL_NO_CONNECTION".into(),
         }
     }
@@ -57,6 +64,8 @@ impl Error {
             Error::Closed
             | Error::NoForward
             | Error::UnknownForward(_)
+            | Error::ForwardRefused(_)
+            | Error::ForwardKept(_)
             | Error::NoConnection(_) => None,
         }
     }

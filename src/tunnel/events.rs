@@ -59,6 +59,9 @@ pub enum Event {
     /// One of several sessions was lost, or a further one could not be set up, which is told once
     /// until one can: the tunnel goes on with the others.
     SessionError(Error),
+    /// The server will not listen any more for the remote forward with this number, which was lost
+    /// with its session: it is given up, and the tunnel goes on without it.
+    ForwardError(i64, Error),
     /// The SSH session was lost for good, or a listener broke. `Close` follows.
     Error(Error),
     /// The tunnel holds nothing any more: no port, no connection, no session. It can start again.

@@ -105,6 +105,7 @@ impl Driver {
             Proto::HostKey(_) | Proto::Asked(_) | Proto::Ready => {
                 unreachable!("a session logs on once")
             }
+            Proto::Forward(forward, event) => self.forward_event(forward, event, now),
         }
     }
 
@@ -122,7 +123,7 @@ impl Driver {
         }
     }
 
-    fn opened(&mut self, channel: ChannelId, now: Instant) {
+    pub(super) fn opened(&mut self, channel: ChannelId, now: Instant) {
         let Some(connection) = self.table.of(channel) else { return };
         connection.stage = Stage::Open;
         connection.active = now;

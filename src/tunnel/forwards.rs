@@ -15,6 +15,7 @@ use super::command::Reply;
 use super::driver::{Driver, Work};
 use super::ending::Cause;
 use super::listener::{Listener, listen};
+use super::remote::Remote;
 use super::{Error, Event, Login, Shared};
 
 /// The number of the forward that a tunnel is made with.
@@ -62,24 +63,35 @@ pub enum Way {
         /// What it has to prove; `None`: nothing.
         login: Option<Arc<Login>>,
     },
+    /// What connects at the server is led to one target here.
+    Remote {
+        /// Where the SSH server is asked to listen.
+        listen: Endpoint,
+        /// What is dialed here.
+        target: Endpoint,
+    },
 }
 
 impl Way {
-    /// Where it listens at this side.
+    /// Where it listens, at this side or at the server's.
     pub(super) fn listen(&self) -> &Endpoint {
         match self {
-            Self::Local { listen, .. } | Self::Dynamic { listen, .. } => listen,
+            Self::Local { listen, .. }
+            | Self::Dynamic { listen, .. }
+            | Self::Remote { listen, .. } => listen,
         }
     }
 }
 
-/// A forward that is bound.
+/// A forward that is bound, or was and is to be so again.
 #[derive(Clone, Debug)]
 pub struct ForwardInfo {
     /// Its number, unique within the tunnel.
     pub id: i64,
     /// Where it listens, as it was bound.
     pub bound: Endpoint,
+    /// Whether it listens: not while the session is lost that had a remote one.
+    pub listening: bool,
     /// What was asked for.
     pub way: Way,
 }
@@ -99,20 +111,26 @@ enum Stage {
     /// Its address is looked up and bound.
     Binding(Work<Result<Listener, Error>>),
     Bound(Listener),
+    /// It is for the server to listen.
+    Remote(Remote),
 }
 
 impl Forward {
     fn new(way: Way) -> Self {
-        Self { way, stage: Stage::Waiting, waiting: Vec::new() }
+        let stage = match &way {
+            Way::Local { .. } | Way::Dynamic { .. } => Stage::Waiting,
+            Way::Remote { listen, .. } => Stage::Remote(Remote::new(listen.clone())),
+        };
+        Self { way, stage, waiting: Vec::new() }
     }
 
     fn info(&self, id: i64) -> Option<ForwardInfo> {
-        match &self.stage {
-            Stage::Bound(listener) => {
-                Some(ForwardInfo { id, bound: listener.address(), way: self.way.clone() })
-            }
-            Stage::Waiting | Stage::Binding(_) => None,
-        }
+        let bound = match &self.stage {
+            Stage::Bound(listener) => listener.address(),
+            Stage::Remote(remote) => remote.bound()?.clone(),
+            Stage::Waiting | Stage::Binding(_) => return None,
+        };
+        Some(ForwardInfo { id, bound, listening: true, way: self.way.clone() })
     }
 
     fn answer(&mut self, outcome: &Result<ForwardInfo, Error>) {
@@ -151,7 +169,31 @@ impl Forwards {
         let forward = self.table.get_mut(&id)?;
         match &mut forward.stage {
             Stage::Bound(listener) => Some((&forward.way, listener)),
-            Stage::Waiting | Stage::Binding(_) => None,
+            Stage::Waiting | Stage::Binding(_) | Stage::Remote(_) => None,
+        }
+    }
+
+    /// What is known of a remote forward.
+    pub(super) fn remote(&mut self, id: i64) -> Option<&mut Remote> {
+        match &mut self.table.get_mut(&id)?.stage {
+            Stage::Remote(remote) => Some(remote),
+            Stage::Waiting | Stage::Binding(_) | Stage::Bound(_) => None,
+        }
+    }
+
+    /// The remote forwards and their numbers.
+    pub(super) fn remotes(&mut self) -> impl Iterator<Item = (i64, &mut Remote)> {
+        self.table.iter_mut().filter_map(|(id, forward)| match &mut forward.stage {
+            Stage::Remote(remote) => Some((*id, remote)),
+            Stage::Waiting | Stage::Binding(_) | Stage::Bound(_) => None,
+        })
+    }
+
+    /// What a remote forward leads to.
+    pub(super) fn target(&self, id: i64) -> Option<Endpoint> {
+        match &self.table.get(&id)?.way {
+            Way::Remote { target, .. } => Some(target.clone()),
+            Way::Local { .. } | Way::Dynamic { .. } => None,
         }
     }
 
@@ -159,9 +201,18 @@ impl Forwards {
     pub(super) fn paused_until(&self) -> Option<Instant> {
         let listeners = self.table.values().filter_map(|forward| match &forward.stage {
             Stage::Bound(listener) => Some(listener),
-            Stage::Waiting | Stage::Binding(_) => None,
+            Stage::Waiting | Stage::Binding(_) | Stage::Remote(_) => None,
         });
         listeners.filter_map(Listener::paused_until).min()
+    }
+
+    /// When the server is asked once more for the first of those that it has refused.
+    pub(super) fn refused_until(&self) -> Option<Instant> {
+        let remotes = self.table.values().filter_map(|forward| match &forward.stage {
+            Stage::Remote(remote) => Some(remote),
+            Stage::Waiting | Stage::Binding(_) | Stage::Bound(_) => None,
+        });
+        remotes.filter_map(Remote::due).min()
     }
 
     /// Gives one up; who waits for it is told why.
@@ -187,9 +238,15 @@ impl Forwards {
         while let Some(id) = self.next(from) {
             from = id + 1;
             let Some(forward) = self.table.get_mut(&id) else { continue };
-            match forward.stage {
-                Stage::Bound(_) => forward.answer(&Err(error.clone())),
-                Stage::Waiting | Stage::Binding(_) => self.remove(id, error),
+            let lives_on = match &forward.stage {
+                Stage::Bound(_) => true,
+                Stage::Remote(remote) => remote.was_up(),
+                Stage::Waiting | Stage::Binding(_) => false,
+            };
+            if lives_on {
+                forward.answer(&Err(error.clone()));
+            } else {
+                self.remove(id, error);
             }
         }
     }
@@ -203,6 +260,30 @@ impl Forwards {
                 let work = listen(forward.way.listen().clone(), self.share);
                 forward.stage = Stage::Binding(Box::pin(work));
             }
+        }
+    }
+
+    /// The server listens.
+    pub(super) fn is_up(&mut self, id: i64) {
+        let Some(forward) = self.table.get_mut(&id) else { return };
+        if let Some(info) = forward.info(id) {
+            self.shared.set_bound(id, Some(info.clone()));
+            forward.answer(&Ok(info));
+        }
+    }
+
+    /// The server listens no longer, but is to do so again.
+    pub(super) fn is_down(&mut self, id: i64) {
+        if let Some(info) = self.shared.bound().get_mut(&id) {
+            info.listening = false;
+        }
+    }
+
+    /// The server is not to listen any more; who waits for it is told.
+    pub(super) fn is_stopped(&mut self, id: i64) {
+        if let Some(forward) = self.table.get_mut(&id) {
+            self.shared.set_bound(id, None);
+            forward.answer(&Err(Error::Closed));
         }
     }
 
@@ -232,7 +313,16 @@ impl Driver {
         let forward = self.forwards.table.entry(id).or_insert_with(|| Forward::new(way));
         forward.waiting.push(reply);
         self.counts.begin(id, |id| self.forwards.table.contains_key(&id));
-        if self.has_session() { self.forwards.begin() } else { self.log_on() }
+        if self.has_session() { self.begin_forwards(Instant::now()) } else { self.log_on() }
+    }
+
+    /// There is a session: goes on with all that waits for one.
+    pub(super) fn begin_forwards(&mut self, now: Instant) {
+        self.forwards.begin();
+        for errand in std::mem::take(&mut self.errands) {
+            self.run_errand(errand);
+        }
+        self.ask_server(now);
     }
 
     /// Carries on what is being bound.
@@ -255,10 +345,30 @@ impl Driver {
         busy
     }
 
-    /// Gives up a forward, for the sake of the `method` that was called.
-    pub(super) fn stop_forward(&mut self, id: i64, method: &'static str) {
-        self.forwards.remove(id, &Error::Closed);
+    /// Gives up a forward, for the sake of the `method` that was called. One at the server is given
+    /// up when that has answered.
+    pub(super) fn stop_forward(&mut self, id: i64, method: &'static str, reply: Reply<()>) {
+        if self.forwards.remote(id).is_some() {
+            self.stop_remote(id, Some(reply));
+        } else {
+            self.forwards.remove(id, &Error::Closed);
+            // Whoever asked may have lost interest.
+            let _ = reply.send(Ok(()));
+        }
         self.forsake(id, &Cause::Owner(method));
+    }
+
+    /// Gives all up, for the sake of the owner who leaves.
+    pub(super) fn stop_forwards(&mut self) {
+        let mut from = i64::MIN;
+        while let Some(id) = self.forwards.next(from) {
+            from = id + 1;
+            if self.forwards.remote(id).is_some() {
+                self.stop_remote(id, None);
+            } else {
+                self.forwards.remove(id, &Error::Closed);
+            }
+        }
     }
 
     /// Without its port: turns away who came through it and waits for a session, as the system does

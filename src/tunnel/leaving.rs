@@ -9,7 +9,7 @@ use super::ending::Cause;
 use super::operations::answer_all;
 use super::pool::{Pool, Role};
 use super::{Error, Event};
-use crate::session::Link;
+use crate::session::{self, Link};
 
 /// How long the server may take to confirm what it was sent last.
 const CONFIRMATION: Duration = Duration::from_secs(2);
@@ -95,7 +95,7 @@ impl Driver {
     fn stop(&mut self, method: &'static str) {
         self.operations.session_wanted = false;
         answer_all(&mut self.operations.connecting, &Err(Error::Closed));
-        self.forwards.clear(&Error::Closed);
+        self.stop_forwards();
         if self.recovery.is_under_way() {
             self.turn_away_all(&Cause::Owner(method), |_| true);
         }
@@ -186,8 +186,11 @@ impl Driver {
                 return false;
             }
         };
-        // With DISCONNECT the server drops what its targets have not taken yet.
-        let waits = now < until && self.link.as_ref().is_some_and(Link::is_unconfirmed);
+        // With DISCONNECT the server drops what its targets have not taken yet, and its ports are
+        // given up only some time later.
+        let is_unanswered = self.link.as_ref().is_some_and(Link::is_unconfirmed)
+            || (self.link.is_some() && !self.asked.is_empty());
+        let waits = now < until && is_unanswered;
         self.operations.leaving = if waits {
             Leaving::Confirming { until, replies }
         } else {
@@ -222,6 +225,7 @@ impl Driver {
         self.talks.is_empty()
             && self.requests.is_empty()
             && self.held.is_empty()
+            && self.offers.is_empty()
             && self.table.is_empty()
             && self.closings.is_empty()
             && !self.role.pool().is_some_and(Pool::has_connections)
@@ -230,7 +234,7 @@ impl Driver {
     fn ids(&self) -> Vec<u64> {
         let waiting =
             self.requests.keys().chain(self.held.keys()).chain(self.parting.keys()).copied();
-        let waiting = waiting.chain(self.guests.keys().copied());
+        let waiting = waiting.chain(self.guests.keys().copied()).chain(self.offers.ids());
         waiting.chain(self.table.iter().map(|(_, connection)| connection.arrival.id)).collect()
     }
 
@@ -244,6 +248,7 @@ impl Driver {
         self.abandon_logon();
         let Some(link) = self.link.take() else { return };
         self.shared.ready.store(false, Ordering::Release);
+        self.lose_forwards(None, &session::Error::no_session());
         self.farewell = Some(Box::pin(link.log_off()));
     }
 }

@@ -5,6 +5,7 @@ use std::future::ready;
 use std::sync::Arc;
 use std::time::Instant;
 
+use ssh_proto::ForwardEvent;
 use tokio::sync::mpsc::{self, UnboundedSender, WeakUnboundedSender};
 use tokio::sync::oneshot;
 use tokio::task::coop::unconstrained;
@@ -25,6 +26,8 @@ pub(super) enum Word {
     Lost(session::Error),
     /// A connection that was not open yet, and needs another session.
     Back(Arrival),
+    /// The server has said this about the forward with this number.
+    Forward(i64, ForwardEvent),
     /// A connection has ended, and its owner was told.
     Ended(Box<ConnectionEnd>),
     /// A request for a connection that is not here any more.
@@ -112,6 +115,7 @@ impl Observer for Member {
             | Event::Session { .. }
             | Event::Error(_)
             | Event::SessionError(_)
+            | Event::ForwardError(..)
             | Event::Listening(_)
             | Event::ConnectionRequest(_)
             | Event::Reconnecting { .. } => {}

@@ -11,7 +11,8 @@
 //!   `load`: what it has to do.
 //! - `connection`, `table`: the connections; `ending`: why one ends and the account of it.
 //! - `forwards`: the ways in; `listener`: a local port; `guests`, `socks`: who says there where to;
-//!   `ready`: who has something to do.
+//!   `remote`: those at the server; `offers`: the connections that come by them; `ready`: who has
+//!   something to do.
 //! - `stats`: what is counted.
 
 mod arrivals;
@@ -28,11 +29,13 @@ mod leaving;
 mod listener;
 mod load;
 mod member;
+mod offers;
 mod operations;
 mod parting;
 mod pool;
 mod ready;
 mod recovery;
+mod remote;
 mod sessions;
 mod settings;
 mod socks;
@@ -169,7 +172,7 @@ impl Tunnel {
         }
     }
 
-    /// The forward with this number, if it is bound.
+    /// The forward with this number, if it is bound, or is to be so again.
     pub fn forward(&self, id: i64) -> Option<ForwardInfo> {
         self.shared.bound().get(&id).cloned()
     }

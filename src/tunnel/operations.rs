@@ -87,9 +87,10 @@ impl Driver {
             (Command::StartForward(id, way, reply), None) => self.start_forward(id, way, reply),
             (Command::StopForward(id, method, reply), _) => {
                 self.operations.deferred.stop(id);
-                self.stop_forward(id, method);
-                answer(reply, &Ok(()));
+                self.stop_forward(id, method, reply);
             }
+            (Command::Errand(errand), _) => self.run_errand(errand),
+            (Command::Accept(arrival, channel), _) => self.accept_offer(arrival, channel, now),
             #[cfg(unix)]
             (Command::Dial(dial), Some(deferred)) => deferred.dials.push(dial),
             #[cfg(unix)]
@@ -165,8 +166,8 @@ impl Driver {
         let open = self.table.iter().map(|(_, connection)| connection.info());
         let parting = self.parting.values().map(|parting| parting.info.clone());
         let guests = self.guests.values().map(Guest::info);
-        let mut infos: Vec<_> =
-            guests.chain(requested).chain(held).chain(open).chain(parting).collect();
+        let waiting = guests.chain(requested).chain(held).chain(self.offers.infos());
+        let mut infos: Vec<_> = waiting.chain(open).chain(parting).collect();
         infos.sort_by_key(|info| info.id);
         infos
     }

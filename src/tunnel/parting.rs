@@ -71,6 +71,10 @@ impl Driver {
         if self.guests.contains_key(&id) {
             return self.break_off(id, cause);
         }
+        if self.offers.has(id) {
+            self.close_offer(id, cause);
+            return true;
+        }
         #[cfg(unix)]
         if let Some(dial) = self.operations.deferred.take_dial(id) {
             self.undial(dial, cause);
@@ -100,6 +104,7 @@ impl Driver {
             || self.guests.contains_key(&id)
             || self.requests.contains_key(&id)
             || self.held.contains_key(&id)
+            || self.offers.has(id)
     }
 
     /// How a connection will be closed, or is being closed.
@@ -123,6 +128,9 @@ impl Driver {
     fn settings_of(&mut self, id: u64) -> Result<&mut Settings, Error> {
         if let Some(guest) = self.guests.get_mut(&id) {
             return Ok(&mut guest.settings);
+        }
+        if self.offers.has(id) {
+            return self.offers.settings_of(id).ok_or(Error::NoConnection(id));
         }
         let arrival = match self.table.find(id) {
             Some(index) => self.table.get(index).map(|connection| &mut connection.arrival),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use ssh_proto::ChannelId;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -13,6 +14,7 @@ use tokio::task::JoinSet;
 use super::command::{Command, Reply};
 use super::connection::Arrival;
 use super::member::Member;
+use super::remote::Errand;
 use super::{Config, Error};
 use crate::runtime::Place;
 use crate::session::{self, Backoff, Link, Reconnect};
@@ -93,6 +95,8 @@ struct Entry {
     member: Arc<Member>,
     state: State,
     connections: usize,
+    /// How many forwards its server was asked for, which keep it.
+    forwards: usize,
     /// Since when there has been none.
     idle: Option<Instant>,
 }
@@ -121,6 +125,11 @@ enum Retry {
 impl Entry {
     fn is_up(&self) -> bool {
         matches!(self.state, State::Up)
+    }
+
+    /// Since when it has had no purpose.
+    fn idle_since(&self) -> Option<Instant> {
+        self.idle.filter(|_| self.forwards == 0)
     }
 
     fn weight(&self, now: Instant) -> u64 {
@@ -173,7 +182,14 @@ impl Pool {
         member: Arc<Member>,
         now: Instant,
     ) {
-        let entry = Entry { commands, member, state: State::Up, connections: 0, idle: Some(now) };
+        let entry = Entry {
+            commands,
+            member,
+            state: State::Up,
+            connections: 0,
+            forwards: 0,
+            idle: Some(now),
+        };
         self.members.insert(number, entry);
         self.backoff.up(now);
         self.retry = Retry::Now;
@@ -194,14 +210,50 @@ impl Pool {
 
     /// Gives the connection to the session that has the least to do; back if none is up.
     pub(super) fn carry(&mut self, arrival: Arrival, now: Instant) -> Option<Arrival> {
-        let up = self.members.iter_mut().filter(|(_, entry)| entry.is_up());
-        let Some((number, entry)) = up.min_by_key(|(_, entry)| entry.weight(now)) else {
-            return Some(arrival);
-        };
-        self.homes.insert(arrival.id, *number);
+        let least = self.least(now);
+        let entry = least.and_then(|number| Some((number, self.members.get_mut(&number)?)));
+        let Some((number, entry)) = entry else { return Some(arrival) };
+        self.homes.insert(arrival.id, number);
         entry.connections += 1;
         entry.idle = None;
         entry.send(Command::Carry(arrival));
+        None
+    }
+
+    /// The session that has the least to do.
+    pub(super) fn least(&self, now: Instant) -> Option<u32> {
+        let up = self.members.iter().filter(|(_, entry)| entry.is_up());
+        up.min_by_key(|(_, entry)| entry.weight(now)).map(|(number, _)| *number)
+    }
+
+    /// Has something done about a forward on this session, if it is there.
+    pub(super) fn send(&mut self, number: u32, errand: Errand) {
+        let Some(entry) = self.members.get_mut(&number) else { return };
+        if matches!(errand, Errand::Listen(..)) {
+            entry.forwards += 1;
+        }
+        entry.send(Command::Errand(errand));
+    }
+
+    /// The server of this session does not listen any more for one of its forwards.
+    pub(super) fn lost_forward(&mut self, number: u32) {
+        if let Some(entry) = self.members.get_mut(&number) {
+            entry.forwards -= 1;
+        }
+    }
+
+    /// Gives the connection back to the session whose server has offered it; back if that is gone.
+    pub(super) fn accept(
+        &mut self,
+        number: u32,
+        arrival: Arrival,
+        channel: ChannelId,
+    ) -> Option<Arrival> {
+        let Some(entry) = self.members.get_mut(&number) else { return Some(arrival) };
+        self.homes.insert(arrival.id, number);
+        entry.connections += 1;
+        entry.idle = None;
+        entry.send(Command::Accept(arrival, channel));
         None
     }
 
@@ -343,7 +395,7 @@ impl Pool {
     /// When the next session has been without a connection for long, if it is not the last one.
     pub(super) fn due(&self) -> Option<Instant> {
         let several = self.up().nth(1).is_some();
-        let since = self.up().filter_map(|entry| entry.idle).min().filter(|_| several);
+        let since = self.up().filter_map(Entry::idle_since).min().filter(|_| several);
         since.map(|since| since + IDLE)
     }
 
@@ -352,7 +404,8 @@ impl Pool {
         let mut busy = false;
         while self.due().is_some_and(|due| due <= now) {
             let up = self.members.values_mut().filter(|entry| entry.is_up());
-            let Some(entry) = up.filter(|it| it.idle.is_some()).min_by_key(|it| it.idle) else {
+            let idle = up.filter(|entry| entry.idle_since().is_some());
+            let Some(entry) = idle.min_by_key(|entry| entry.idle) else {
                 break;
             };
             entry.state = State::Retiring;

@@ -130,7 +130,7 @@ impl Driver {
         self.emit(Event::Ready);
         self.operations.session_wanted |= !self.operations.connecting.is_empty();
         answer_all(&mut self.operations.connecting, &Ok(()));
-        self.forwards.begin();
+        self.begin_forwards(now);
         self.open_held(now);
         // What came with the server's last word on the logon is read already: no event of the
         // socket will announce it.
@@ -141,6 +141,7 @@ impl Driver {
     pub(super) fn lost(&mut self, error: session::Error) {
         self.link = None;
         self.shared.ready.store(false, Ordering::Release);
+        self.lose_forwards(None, &error);
         if matches!(self.operations.leaving, Leaving::Confirming { .. }) {
             // Nobody needs it any more.
             return self.end_session();

@@ -96,6 +96,9 @@ impl Driver {
                 pool.left(arrival.id, now);
                 self.came_back(number, arrival, now);
             }
+            Word::Forward(forward, event) => {
+                self.heard_of_forward(Some(number), forward, event, now);
+            }
             Word::Ended(end) => {
                 pool.left(end.id, now);
                 self.count_end(&end);
@@ -105,6 +108,7 @@ impl Driver {
                 if pool.remove(number) {
                     self.session_is_over(number);
                 }
+                self.lose_forwards(Some(number), &session::Error::no_session());
             }
         }
     }
@@ -113,6 +117,8 @@ impl Driver {
     fn lost_one(&mut self, number: u32, error: session::Error, now: Instant) {
         let Role::Pool(pool) = &mut self.role else { return };
         let needed = pool.lost(number, &error, now);
+        self.lose_forwards(Some(number), &error);
+        let Role::Pool(pool) = &mut self.role else { return };
         if !needed || matches!(self.operations.leaving, Leaving::LoggingOff { .. }) {
             return self.session_is_over(number);
         }
@@ -120,6 +126,7 @@ impl Driver {
         self.session_is_lost(number, &error);
         if others {
             self.emit(Event::SessionError(error.into()));
+            self.ask_server(now);
         } else {
             self.abandon_logons();
             self.lost(error);

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use crate::Error;
 use crate::message::{
-    CHANNEL_CLOSE, CHANNEL_EOF, CHANNEL_OPEN, CHANNEL_WINDOW_ADJUST, OpenFailure,
+    CHANNEL_CLOSE, CHANNEL_EOF, CHANNEL_OPEN, CHANNEL_OPEN_CONFIRMATION, CHANNEL_WINDOW_ADJUST,
+    OpenFailure,
 };
 use crate::pacing::Pacing;
 use crate::window::{Budget, Window, Windows};
@@ -36,7 +37,9 @@ enum Stage {
     Opening,
     /// As `Opening`, but nobody waits any more: a confirmation is answered with CLOSE.
     Abandoned,
-    /// The server confirmed it.
+    /// The server has asked for it, and we have not answered.
+    Offered(Remote),
+    /// One side asked for it, the other confirmed it.
     Open(Remote),
 }
 
@@ -55,6 +58,15 @@ struct Remote {
 }
 
 impl Remote {
+    /// As the server describes it when it asks for the channel, or confirms it.
+    fn new(id: u32, window: u32, longest: u32) -> Result<Self, Error> {
+        if longest == 0 {
+            return Err(Error::Protocol("a channel that takes no data in a packet"));
+        }
+        let (sending, receiving) = (Flow::Open, Flow::Open);
+        Ok(Self { id, window, most: window, longest, sending, receiving })
+    }
+
     /// What was sent and not given back as credit.
     fn without_credit(&self) -> u64 {
         u64::from(self.most - self.window)
@@ -92,6 +104,8 @@ pub(crate) struct Channels {
     slots: Vec<Option<Channel>>,
     /// Indices of empty slots.
     free: Vec<u32>,
+    /// How many channels the server waits for.
+    offered: usize,
     /// What their windows share.
     budget: Budget,
     /// What is under way to the server.
@@ -103,6 +117,7 @@ impl Channels {
         Self {
             slots: Vec::new(),
             free: Vec::new(),
+            offered: 0,
             budget: Budget::new(windows),
             pacing: Pacing::default(),
         }
@@ -139,18 +154,68 @@ impl Channels {
     fn begin(&mut self, kind: &[u8]) -> (ChannelId, Vec<u8>) {
         let window = self.budget.open();
         let size = window.size();
-        let channel = Channel { stage: Stage::Opening, window };
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            self.slots.len() as u32 - 1
-        });
-        self.slots[index as usize] = Some(channel);
+        let index = self.place(Channel { stage: Stage::Opening, window });
         let mut payload = message(CHANNEL_OPEN);
         payload.put_string(kind);
         payload.put_uint32(index);
         payload.put_uint32(size);
         payload.put_uint32(LONGEST_DATA);
         (ChannelId(index), payload)
+    }
+
+    /// Gives the channel a number.
+    fn place(&mut self, channel: Channel) -> u32 {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() as u32 - 1
+        });
+        self.slots[index as usize] = Some(channel);
+        index
+    }
+
+    /// How many channels of the server wait for our answer.
+    pub(crate) fn offered(&self) -> usize {
+        self.offered
+    }
+
+    /// The server asks for a channel; what it may send is decided when we accept it.
+    pub(crate) fn offer(
+        &mut self,
+        remote: u32,
+        window: u32,
+        longest: u32,
+    ) -> Result<ChannelId, Error> {
+        let stage = Stage::Offered(Remote::new(remote, window, longest)?);
+        self.offered += 1;
+        Ok(ChannelId(self.place(Channel { stage, window: Window::none() })))
+    }
+
+    /// Opens a channel that the server asked for; returns the message to send.
+    pub(crate) fn accept(&mut self, id: ChannelId) -> Option<Vec<u8>> {
+        let channel = self.slots.get_mut(id.index())?.as_mut()?;
+        let stage = std::mem::replace(&mut channel.stage, Stage::Abandoned);
+        let Stage::Offered(remote) = stage else {
+            channel.stage = stage;
+            return None;
+        };
+        self.offered -= 1;
+        channel.window = self.budget.open();
+        let mut payload = message(CHANNEL_OPEN_CONFIRMATION);
+        payload.put_uint32(remote.id);
+        payload.put_uint32(id.0);
+        payload.put_uint32(channel.window.size());
+        payload.put_uint32(LONGEST_DATA);
+        channel.stage = Stage::Open(remote);
+        Some(payload)
+    }
+
+    /// Forgets a channel that the server asked for; returns the server's number of it.
+    pub(crate) fn refuse(&mut self, id: ChannelId) -> Option<u32> {
+        let channel = self.slots.get(id.index())?.as_ref()?;
+        let Stage::Offered(Remote { id: remote, .. }) = channel.stage else { return None };
+        self.offered -= 1;
+        self.release(id);
+        Some(remote)
     }
 
     /// How much data the channel may send now, and the server's number of it and its limit.
@@ -241,7 +306,7 @@ impl Channels {
                 channel.stage = Stage::Abandoned;
                 None
             }
-            Stage::Abandoned => None,
+            Stage::Abandoned | Stage::Offered(_) => None,
             Stage::Open(remote) => {
                 if remote.sending == Flow::Closed {
                     return None;
@@ -264,25 +329,17 @@ impl Channels {
     ) -> Result<(ChannelId, Answer), Error> {
         let id = self.addressed(reader)?;
         let (number, window, longest) = (reader.uint32()?, reader.uint32()?, reader.uint32()?);
-        if longest == 0 {
-            return Err(Error::Protocol("a channel that takes no data in a packet"));
-        }
+        let mut remote = Remote::new(number, window, longest)?;
         let channel = self.channel(id)?;
-        let mut remote = Remote {
-            id: number,
-            window,
-            most: window,
-            longest,
-            sending: Flow::Open,
-            receiving: Flow::Open,
-        };
         let answer = match channel.stage {
             Stage::Opening => Answer::Opened,
             Stage::Abandoned => {
                 remote.sending = Flow::Closed;
                 Answer::Unwanted(about(CHANNEL_CLOSE, number))
             }
-            Stage::Open(_) => return Err(Error::Protocol("a channel was confirmed twice")),
+            Stage::Offered(_) | Stage::Open(_) => {
+                return Err(Error::Protocol("a channel was confirmed that was not asked for"));
+            }
         };
         channel.stage = Stage::Open(remote);
         Ok((id, answer))
@@ -298,7 +355,9 @@ impl Channels {
         let wanted = match self.channel(id)?.stage {
             Stage::Opening => true,
             Stage::Abandoned => false,
-            Stage::Open(_) => return Err(Error::Protocol("an open channel was refused")),
+            Stage::Offered(_) | Stage::Open(_) => {
+                return Err(Error::Protocol("a channel was refused that was not asked for"));
+            }
         };
         self.release(id);
         Ok((id, wanted.then_some(reason)))
@@ -408,7 +467,7 @@ impl Channels {
     fn opened(&mut self, id: ChannelId) -> Result<&mut Remote, Error> {
         match &mut self.channel(id)?.stage {
             Stage::Open(remote) => Ok(remote),
-            Stage::Opening | Stage::Abandoned => {
+            Stage::Opening | Stage::Abandoned | Stage::Offered(_) => {
                 Err(Error::Protocol("a message about a channel that is not open"))
             }
         }
@@ -417,7 +476,7 @@ impl Channels {
     fn remote(&self, id: ChannelId) -> Option<&Remote> {
         match &self.slots.get(id.index())?.as_ref()?.stage {
             Stage::Open(remote) => Some(remote),
-            Stage::Opening | Stage::Abandoned => None,
+            Stage::Opening | Stage::Abandoned | Stage::Offered(_) => None,
         }
     }
 

@@ -34,7 +34,7 @@ pub use auth::{
     AuthMethod, Credentials, Identity, IdentityError, Prompt, Prompts, Question, public_blob,
 };
 pub use channel::ChannelId;
-pub use client::{Client, Event, Keepalive, Rekey, Setup};
+pub use client::{Client, Event, ForwardEvent, ForwardId, Keepalive, Place, Rekey, Setup};
 pub use error::Error;
 pub use message::{DisconnectReason, OpenFailure};
 pub use transport::{AlgorithmError, AlgorithmKind, Algorithms, KnownKeys, Selection};

@@ -57,16 +57,16 @@ pub enum DisconnectReason {
     NoMoreAuthMethods = 14,
 }
 
-/// Why the server did not open a channel (RFC 4254 section 5.1).
+/// Why a channel was not opened (RFC 4254 section 5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenFailure {
     /// Forwarding is forbidden by the server's configuration.
     AdministrativelyProhibited,
-    /// The server could not connect to the host and port.
+    /// The host and port could not be connected to.
     ConnectFailed,
-    /// The server does not know channels of this type.
+    /// Channels of this type are not known.
     UnknownChannelType,
-    /// The server has no room for another channel.
+    /// There is no room for another channel.
     ResourceShortage,
     /// A reason that no document defines.
     Other(u32),
@@ -80,6 +80,18 @@ impl From<u32> for OpenFailure {
             3 => Self::UnknownChannelType,
             4 => Self::ResourceShortage,
             other => Self::Other(other),
+        }
+    }
+}
+
+impl From<OpenFailure> for u32 {
+    fn from(reason: OpenFailure) -> Self {
+        match reason {
+            OpenFailure::AdministrativelyProhibited => 1,
+            OpenFailure::ConnectFailed => 2,
+            OpenFailure::UnknownChannelType => 3,
+            OpenFailure::ResourceShortage => 4,
+            OpenFailure::Other(other) => other,
         }
     }
 }

@@ -122,6 +122,11 @@ pub(crate) struct Window {
 }
 
 impl Window {
+    /// That of a channel on which nothing may come yet.
+    pub(crate) fn none() -> Self {
+        Self { size: 0, remaining: 0, consumed: 0, epoch: None, pace: 0, slow: 0 }
+    }
+
     pub(crate) fn size(&self) -> u32 {
         self.size
     }

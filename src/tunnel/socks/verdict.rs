@@ -58,6 +58,7 @@ impl Verdict {
             | Cause::Unanswered(_)
             | Cause::SessionLost(_)
             | Cause::NoSession(_)
+            | Cause::Unreached(_)
             | Cause::ClosedByFar => Verdict::Failed,
             Cause::Owner(_)
             | Cause::ResetByLocal

@@ -14,9 +14,6 @@ use crate::message::{
 };
 use crate::wire::{Reader, Writer, message};
 
-/// SSH_OPEN_ADMINISTRATIVELY_PROHIBITED.
-const PROHIBITED: u32 = 1;
-
 /// Replies to the server that may be held while it does not answer our KEXINIT. What it sent before
 /// it saw that needs a few; nothing else bounds them.
 const MOST_REPLIES: usize = 4096;
@@ -84,11 +81,7 @@ impl Client {
                     self.reply(&about(CHANNEL_FAILURE, remote))?;
                 }
             }
-            CHANNEL_OPEN => {
-                // The server may open only what we asked for, and we ask for nothing.
-                reader.string()?;
-                self.refuse_open(reader.uint32()?)?;
-            }
+            CHANNEL_OPEN => return self.open_by_server(&mut reader),
             GLOBAL_REQUEST => {
                 let name = reader.string()?;
                 let want_reply = reader.boolean()?;
@@ -117,27 +110,24 @@ impl Client {
     fn global_answer(&mut self, content: Option<Reader<'_>>) -> Option<Event> {
         let number = self.requests.answered()?;
         self.answered(number);
-        self.proof(number, content)
-    }
-
-    fn refuse_open(&mut self, remote: u32) -> Result<(), Error> {
-        let mut reply = message(CHANNEL_OPEN_FAILURE);
-        reply.put_uint32(remote);
-        reply.put_uint32(PROHIBITED);
-        reply.put_string(b"this client did not ask for it");
-        reply.put_string(b"");
-        self.reply(&reply)
+        self.forward_answer(number, content).or_else(|| self.proof(number, content))
     }
 
     /// Sends what the server asked for.
     fn reply(&mut self, payload: &[u8]) -> Result<(), Error> {
+        self.expect_reply()?;
+        self.send(payload);
+        Ok(())
+    }
+
+    /// The server asked for something that is answered now or later.
+    pub(super) fn expect_reply(&mut self) -> Result<(), Error> {
         if !self.keys.are_settled() {
             self.replies += 1;
             if self.replies > MOST_REPLIES {
                 return Err(Error::Protocol("requests without end instead of a key exchange"));
             }
         }
-        self.send(payload);
         Ok(())
     }
 }

@@ -11,6 +11,7 @@
 
 mod authentication;
 mod connection;
+mod forwards;
 mod handshake;
 mod host_keys;
 mod keepalive;
@@ -19,6 +20,7 @@ mod requests;
 mod round_trip;
 mod upkeep;
 
+pub use forwards::{ForwardEvent, ForwardId, Place};
 pub use keepalive::Keepalive;
 pub use rekey::Rekey;
 
@@ -39,6 +41,7 @@ use crate::message::{
 use crate::transport::{Algorithms, Identification, Inbound, KnownKeys, Offer, Outbound};
 use crate::window::Windows;
 use crate::wire::{Writer, message};
+use forwards::Forwards;
 use handshake::Keys;
 use host_keys::HostKeys;
 use keepalive::Watch;
@@ -90,6 +93,8 @@ pub enum Event {
     Rekeyed,
     /// The server has proved to own these host keys, too: see [`Client::learn_host_keys`].
     HostKeys(Vec<PublicKey>),
+    /// Something about a place that the server was asked to listen at.
+    Forward(ForwardId, ForwardEvent),
 }
 
 /// How far a session has come.
@@ -152,6 +157,7 @@ pub struct Client {
     requests: Requests,
     round_trip: RoundTrip,
     host_keys: HostKeys,
+    forwards: Forwards,
     /// Messages that may not be sent while keys are being changed; a password may be among them.
     held: Vec<Zeroizing<Vec<u8>>>,
     /// How many of those are replies to the server.
@@ -177,6 +183,7 @@ impl Client {
             requests: Requests::default(),
             round_trip: RoundTrip::default(),
             host_keys: HostKeys::default(),
+            forwards: Forwards::default(),
             held: Vec::new(),
             replies: 0,
             ahead: VecDeque::new(),
@@ -414,11 +421,12 @@ impl Client {
         }
     }
 
-    /// Closes the channel: nothing more is sent on it. What the server had sent before it learns of
+    /// Closes the channel: nothing more is sent on it. One that was offered is refused. What the server had sent before it learns of
     /// this still comes as events, up to [`Event::Close`]; so does what a server sends that only
     /// now confirms the channel, without [`Event::Opened`] before. In any state, any number of
     /// times.
     pub fn close(&mut self, channel: ChannelId) {
+        self.refuse(channel, OpenFailure::ConnectFailed, "the connection was given up");
         if let Some(payload) = self.channels.close(channel) {
             self.send(&payload);
         }

@@ -11,15 +11,21 @@ use std::time::{Duration, Instant};
 use super::ledger::{LIMIT, Ledger, byte};
 use super::{Input, speech};
 use crate::message::{
-    CHANNEL_CLOSE, CHANNEL_DATA, CHANNEL_OPEN_CONFIRMATION, CHANNEL_OPEN_FAILURE,
+    CHANNEL_CLOSE, CHANNEL_DATA, CHANNEL_OPEN, CHANNEL_OPEN_CONFIRMATION, CHANNEL_OPEN_FAILURE,
 };
 use crate::transport::{Inbound, Outbound};
 use crate::window::LEAST;
 use crate::wire::{Reader, Writer, message};
-use crate::{ChannelId, Client, DisconnectReason, Error, Event, Windows};
+use crate::{
+    ChannelId, Client, DisconnectReason, Error, Event, ForwardEvent, ForwardId, OpenFailure, Place,
+    Windows,
+};
 
 /// Channels that the owner has at a time.
 pub(super) const MOST: usize = 8;
+
+/// Forwards that the owner asks for at a time.
+const MOST_FORWARDS: usize = 4;
 
 /// What the windows of all channels may come to, beside a least one for each.
 const MEMORY: u64 = 10 * 1024 * 1024;
@@ -55,6 +61,10 @@ struct Play {
     ear: Inbound,
     ledger: Ledger,
     views: BTreeMap<usize, View>,
+    /// What the owner asked for, and whether it was given up.
+    forwards: Vec<(ForwardId, bool)>,
+    /// Channels of the server that the owner has not answered.
+    offers: Vec<ChannelId>,
     error: Option<Error>,
     /// The server's own next number of a channel.
     next: u32,
@@ -74,6 +84,8 @@ pub fn channels(data: &[u8]) {
         ear: Inbound::new(),
         ledger: Ledger::default(),
         views: BTreeMap::new(),
+        forwards: Vec::new(),
+        offers: Vec::new(),
         error: None,
         next: 1000,
         learns: input.flag(),
@@ -140,20 +152,61 @@ impl Play {
                 self.views.retain(|_, view| !(view.closed && view.over));
             }
             (14, _) => self.wait(Duration::from_millis(input.below(60_000) as u64)),
-            (15, _) if input.below(16) == 0 => {
-                self.client.disconnect(DisconnectReason::ByApplication, "enough");
-                assert!(matches!(self.client.next_event(), Ok(None)));
-                self.error.get_or_insert(Error::HostKeyRefused);
+            (15, _) => match input.below(16) {
+                0 => {
+                    self.client.disconnect(DisconnectReason::ByApplication, "enough");
+                    assert!(matches!(self.client.next_event(), Ok(None)));
+                    self.error.get_or_insert(Error::HostKeyRefused);
+                }
+                choice => self.owner_forwards(choice, at),
+            },
+            _ => {}
+        }
+    }
+
+    /// What the owner does about forwards and who connects to them.
+    fn owner_forwards(&mut self, choice: usize, at: usize) {
+        let offers = self.offers.len();
+        match choice {
+            1..=3 if self.forwards.len() < MOST_FORWARDS => {
+                let places = [
+                    Place::Tcp { host: "localhost".into(), port: 8080 },
+                    Place::Tcp { host: "localhost".into(), port: 0 },
+                    Place::Unix("/run/app".into()),
+                ];
+                let place = places.into_iter().nth(at % 3).expect("there are three");
+                self.forwards.push((self.client.request_forward(place), false));
             }
+            4 => {
+                if let Some((forward, cancelled)) = self.forwards.get_mut(at) {
+                    *cancelled = true;
+                    self.client.cancel_forward(*forward);
+                }
+            }
+            5..=12 if offers > 0 && self.views.len() < MOST => {
+                let id = self.offers.swap_remove(at % offers);
+                self.client.accept(id);
+                self.add(id, true);
+            }
+            13 | 14 if offers > 0 => {
+                let id = self.offers.swap_remove(at % offers);
+                self.client.refuse(id, OpenFailure::ConnectFailed, "nobody is there");
+            }
+            15 if offers > 0 => self.client.close(self.offers.swap_remove(at % offers)),
             _ => {}
         }
     }
 
     fn open(&mut self) {
         let id = self.client.open_direct_tcpip("db", 5432, "::1", 4000);
+        self.add(id, false);
+    }
+
+    fn add(&mut self, id: ChannelId, opened: bool) {
+        self.forget_given_up(id);
         let view = View {
             id,
-            opened: false,
+            opened,
             closed: false,
             eof: false,
             ended: false,
@@ -162,8 +215,12 @@ impl Play {
             consumed: 0,
             sent: 0,
         };
-        if let Some(before) = self.views.insert(id.index(), view) {
-            // Nobody is told what became of an open that was given up.
+        self.views.insert(id.index(), view);
+    }
+
+    /// Nobody is told what became of an open that was given up, until its number is taken again.
+    fn forget_given_up(&mut self, id: ChannelId) {
+        if let Some(before) = self.views.remove(&id.index()) {
             assert!(before.closed && !before.opened && before.got == 0, "{before:?}");
         }
     }
@@ -188,6 +245,12 @@ impl Play {
             && let Some(remote) = remote.first_chunk_mut::<4>()
         {
             *remote = self.next.to_be_bytes();
+            self.next += 1;
+        }
+        let mut reader = Reader::new(&payload);
+        if reader.byte() == Ok(CHANNEL_OPEN) && reader.string().is_ok() && reader.remaining() >= 4 {
+            let at = payload.len() - reader.remaining();
+            payload[at..at + 4].copy_from_slice(&self.next.to_be_bytes());
             self.next += 1;
         }
         let mut reader = Reader::new(&payload);
@@ -249,6 +312,10 @@ impl Play {
             self.learns = false;
             return;
         }
+        let event = match event {
+            Event::Forward(forward, event) => return self.see_forward(forward, event),
+            event => event,
+        };
         let id = match &event {
             Event::Opened(id) | Event::Window(id) | Event::Eof(id) | Event::Close(id) => *id,
             Event::OpenFailed { channel, .. } | Event::Data { channel, .. } => *channel,
@@ -291,6 +358,25 @@ impl Play {
                 self.views.retain(|_, view| !(view.closed && view.over));
             }
             other => panic!("{other:?}"),
+        }
+    }
+
+    fn see_forward(&mut self, forward: ForwardId, event: ForwardEvent) {
+        let found = self.forwards.iter().position(|(known, _)| *known == forward);
+        let at = found.expect("it was asked for");
+        let (_, cancelled) = self.forwards[at];
+        assert_eq!(cancelled, matches!(event, ForwardEvent::Ended { .. }));
+        match event {
+            ForwardEvent::Listening { .. } => {}
+            ForwardEvent::Refused | ForwardEvent::Ended { .. } => {
+                self.forwards.swap_remove(at);
+            }
+            ForwardEvent::Offered { channel, originator, .. } => {
+                assert!(originator.len() < 2000 && !originator.contains(char::is_control));
+                assert!(!self.offers.contains(&channel));
+                self.forget_given_up(channel);
+                self.offers.push(channel);
+            }
         }
     }
 
@@ -350,6 +436,9 @@ impl Play {
             self.views.get_mut(&id.index()).expect("it is there").closed = true;
         }
         self.views.retain(|_, view| !(view.closed && view.over));
+        for id in std::mem::take(&mut self.offers) {
+            self.client.close(id);
+        }
         self.listen();
         for (at, id) in self.ledger.owed.clone().into_keys().enumerate() {
             let mut answer =

@@ -39,6 +39,9 @@ struct Life {
 pub(super) struct Ledger {
     /// The client's numbers of channels that wait for an answer, and their windows.
     pub(super) owed: BTreeMap<u32, u32>,
+    /// The server's numbers of channels that it waits for, and what it said of their windows and
+    /// packets.
+    asked: BTreeMap<u32, (u32, u32)>,
     /// The channels by the client's numbers.
     lives: BTreeMap<u32, Life>,
     /// What the server said, and what was said for nothing but that.
@@ -60,6 +63,14 @@ impl Ledger {
         self.said += 1;
         let mut reader = Reader::new(payload);
         let number = reader.byte().unwrap();
+        if number == CHANNEL_OPEN {
+            reader.string().unwrap();
+            let id = reader.uint32().unwrap();
+            // Of a type that is not known, no more than this is read.
+            let sizes = (reader.uint32().unwrap_or(0), reader.uint32().unwrap_or(0));
+            assert!(self.asked.insert(id, sizes).is_none());
+            return;
+        }
         let about = CHANNEL_OPEN_CONFIRMATION..=CHANNEL_CLOSE;
         if !about.contains(&number) {
             return;
@@ -134,7 +145,21 @@ impl Ledger {
                 life.hear(id, number, reader);
                 self.forget(id);
             }
-            REQUEST_FAILURE | CHANNEL_OPEN_FAILURE | UNIMPLEMENTED => self.replies += 1,
+            CHANNEL_OPEN_CONFIRMATION => {
+                let remote = reader.uint32().unwrap();
+                let (window, longest) = self.asked.remove(&remote).expect("it was asked for");
+                let (id, granted) = (reader.uint32().unwrap(), reader.uint32().unwrap());
+                assert!((LEAST..=LIMIT).contains(&granted), "a window of {granted} bytes");
+                let life = Life { remote, window: window.into(), longest, ..Life::default() };
+                let life = Life { granted: granted.into(), ..life };
+                let taken = self.owed.contains_key(&id) || self.lives.insert(id, life).is_some();
+                assert!(!taken, "{id} is taken");
+            }
+            CHANNEL_OPEN_FAILURE => {
+                let remote = reader.uint32().unwrap();
+                assert!(self.asked.remove(&remote).is_some(), "it was not asked for");
+            }
+            REQUEST_FAILURE | UNIMPLEMENTED => self.replies += 1,
             GLOBAL_REQUEST => {}
             DISCONNECT => self.disconnected = true,
             KEXINIT => self.exchanging = true,
@@ -173,7 +198,7 @@ impl Ledger {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.owed.is_empty() && self.lives.is_empty()
+        self.owed.is_empty() && self.asked.is_empty() && self.lives.is_empty()
     }
 }
 

@@ -6,9 +6,9 @@ use super::Input;
 use super::channels::MOST;
 use crate::key::PrivateKey;
 use crate::message::{
-    CHANNEL_CLOSE, CHANNEL_DATA, CHANNEL_EOF, CHANNEL_EXTENDED_DATA, CHANNEL_OPEN_CONFIRMATION,
-    CHANNEL_OPEN_FAILURE, CHANNEL_REQUEST, CHANNEL_WINDOW_ADJUST, EXT_INFO, GLOBAL_REQUEST,
-    REQUEST_FAILURE, REQUEST_SUCCESS,
+    CHANNEL_CLOSE, CHANNEL_DATA, CHANNEL_EOF, CHANNEL_EXTENDED_DATA, CHANNEL_OPEN,
+    CHANNEL_OPEN_CONFIRMATION, CHANNEL_OPEN_FAILURE, CHANNEL_REQUEST, CHANNEL_WINDOW_ADJUST,
+    EXT_INFO, GLOBAL_REQUEST, REQUEST_FAILURE, REQUEST_SUCCESS,
 };
 use crate::wire::{self, Writer};
 
@@ -37,7 +37,11 @@ pub(super) fn message(input: &mut Input<'_>) -> Vec<u8> {
     match number {
         GLOBAL_REQUEST => return request(input),
         EXT_INFO => {
-            payload.put_uint32(input.below(4) as u32);
+            let count = input.below(4);
+            if count == 3 {
+                return open(input);
+            }
+            payload.put_uint32(count as u32);
             payload.put_string(b"server-sig-algs");
             payload.put_string(input.chunk());
             return payload;
@@ -69,6 +73,30 @@ pub(super) fn message(input: &mut Input<'_>) -> Vec<u8> {
             payload.put_boolean(input.flag());
         }
         _ => {}
+    }
+    payload
+}
+
+/// A channel that the server opens, for somebody who connected to a forward.
+fn open(input: &mut Input<'_>) -> Vec<u8> {
+    let mut payload = wire::message(CHANNEL_OPEN);
+    let is_port = !input.flag();
+    let (name, place) = if is_port {
+        ("forwarded-tcpip", "localhost")
+    } else {
+        ("forwarded-streamlocal@openssh.com", "/run/app")
+    };
+    payload.put_string(name.as_bytes());
+    payload.put_uint32(0);
+    payload.put_uint32(input.pick(&SIZES));
+    payload.put_uint32(input.pick(&SIZES));
+    payload.put_string(if input.flag() { input.chunk() } else { place.as_bytes() });
+    if is_port {
+        payload.put_uint32(input.pick(&[8080, 8080, 0, 1]));
+    }
+    payload.put_string(input.chunk());
+    if is_port {
+        payload.put_uint32(4000);
     }
     payload
 }

@@ -1,14 +1,16 @@
 //! Packets that are cut, bent or made up.
 
 use super::messages::Part::{Flag, Number, Text};
-use super::messages::{about, adjust, build, confirm, data, forwarded, global, refuse};
+use super::messages::{
+    about, adjust, build, confirm, data, forwarded, forwarded_unix, global, refuse,
+};
 use super::pair::{Pair, setup};
 use super::random::Random;
 use super::server::Script;
 use crate::Error;
 use crate::message::{
-    CHANNEL_CLOSE, CHANNEL_EOF, CHANNEL_EXTENDED_DATA, CHANNEL_REQUEST, DISCONNECT, EXT_INFO,
-    KEX_ECDH_REPLY, KEXINIT, USERAUTH_FAILURE,
+    CHANNEL_CLOSE, CHANNEL_EOF, CHANNEL_EXTENDED_DATA, CHANNEL_OPEN, CHANNEL_REQUEST, DISCONNECT,
+    EXT_INFO, KEX_ECDH_REPLY, KEXINIT, USERAUTH_FAILURE,
 };
 use crate::transport::Protection;
 
@@ -47,8 +49,12 @@ fn every_cut_message_of_the_connection_is_refused() {
     cut(&about(CHANNEL_CLOSE, 0), 5, pair);
     cut(&build(CHANNEL_REQUEST, &[Number(0), Text(b"exit"), Flag(true)]), 14, pair);
     cut(&global(b"name", true), 10, pair);
-    // What follows the sender's number is not looked at before it is refused.
-    cut(&forwarded(7), 24, pair);
+    cut(&forwarded(7), forwarded(7).len(), pair);
+    // The last string is reserved.
+    let open = forwarded_unix(7, "/run/app");
+    cut(&open, open.len(), pair);
+    // Of what is not known, what follows the sender's number is not looked at.
+    cut(&build(CHANNEL_OPEN, &[Text(b"x11"), Number(7), Number(1), Number(1)]), 12, pair);
     cut(&build(DISCONNECT, &[Number(2), Text(b"why"), Text(b"")]), 5, pair);
     let parts = [Number(1), Text(b"server-sig-algs"), Text(b"ssh-ed25519")];
     let info = build(EXT_INFO, &parts);

@@ -55,16 +55,29 @@ pub(super) fn global(name: &[u8], want_reply: bool) -> Vec<u8> {
 
 /// An open of the server's own, as for a forwarded port.
 pub(super) fn forwarded(remote: u32) -> Vec<u8> {
+    forwarded_from(remote, "localhost", 8080)
+}
+
+/// The same for somebody who connected to this address and port.
+pub(super) fn forwarded_from(remote: u32, host: &str, port: u32) -> Vec<u8> {
     let parts = [
         Text(b"forwarded-tcpip"),
         Number(remote),
         Number(2_097_152),
         Number(32_768),
-        Text(b"localhost"),
-        Number(8080),
+        Text(host.as_bytes()),
+        Number(port),
         Text(b"192.0.2.1"),
         Number(4000),
     ];
+    build(CHANNEL_OPEN, &parts)
+}
+
+/// An open of the server's own for a forwarded unix socket.
+pub(super) fn forwarded_unix(remote: u32, path: &str) -> Vec<u8> {
+    let name = Text(b"forwarded-streamlocal@openssh.com");
+    let sizes = [Number(2_097_152), Number(32_768)];
+    let parts = [name, Number(remote), sizes[0], sizes[1], Text(path.as_bytes()), Text(b"")];
     build(CHANNEL_OPEN, &parts)
 }
 

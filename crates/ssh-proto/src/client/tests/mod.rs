@@ -33,6 +33,8 @@ mod damaged;
 #[cfg(test)]
 mod flow;
 #[cfg(test)]
+mod forwards;
+#[cfg(test)]
 mod handshake;
 #[cfg(test)]
 mod host_keys;

@@ -13,7 +13,10 @@ use crate::key::HostKey;
 use crate::message::{CHANNEL_OPEN, DISCONNECT};
 use crate::transport::Outbound;
 use crate::wire::Reader;
-use crate::{Algorithms, ChannelId, Credentials, Error, KnownKeys, OpenFailure, Question, Windows};
+use crate::{
+    Algorithms, ChannelId, Credentials, Error, ForwardEvent, ForwardId, KnownKeys, OpenFailure,
+    Question, Windows,
+};
 
 /// An event with its data, which outlives the receive buffer.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,6 +33,7 @@ pub(super) enum Seen {
     Rekeyed,
     /// The blobs.
     HostKeys(Vec<Vec<u8>>),
+    Forward(ForwardId, ForwardEvent),
 }
 
 impl Seen {
@@ -249,6 +253,7 @@ impl Pair {
                 Event::HostKeys(keys) => {
                     Seen::HostKeys(keys.iter().map(|key| key.blob().to_vec()).collect())
                 }
+                Event::Forward(forward, event) => Seen::Forward(forward, event),
             };
             if matches!(seen, Seen::HostKey(_)) && self.trusts {
                 self.client.trust(true).unwrap();

@@ -309,6 +309,7 @@ impl Siege<'_> {
                     assert!(self.learns && self.connected);
                     assert!(blobs.iter().all(|blob| *blob == self.host_key), "nobody has others");
                 }
+                Seen::Forward(..) => panic!("nobody has asked for one"),
             }
         }
         assert!(self.pair.client.pending().len() < MOST_PENDING);

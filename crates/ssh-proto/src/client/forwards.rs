@@ -1,0 +1,306 @@
+//! Ports and unix sockets that the server listens on for us, and the channels that it opens for
+//! those who connect there (RFC 4254 section 7; OpenSSH's PROTOCOL, section 2.4).
+
+use super::{Client, Event};
+use crate::Error;
+use crate::channel::ChannelId;
+use crate::error::printable;
+use crate::message::{CHANNEL_OPEN_FAILURE, GLOBAL_REQUEST, OpenFailure};
+use crate::wire::{Reader, Writer, message};
+
+/// Channels that the server may have opened and we have not answered. Whoever answers dials a
+/// target first, which takes its time; more than these are turned away.
+const MOST_OFFERED: usize = 1024;
+
+/// Where a server is asked to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A port.
+    Tcp {
+        /// An address of the server, or one of the names of RFC 4254 section 7.1: `localhost`, or
+        /// the empty string for every address. What it comes to is the server's decision.
+        host: String,
+        /// The port; 0 lets the server choose.
+        port: u16,
+    },
+    /// A unix socket, by its path.
+    Unix(String),
+}
+
+/// A place that the server was asked to listen at. Its number is never given again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ForwardId(u64);
+
+/// What happened to one.
+#[derive(Debug, PartialEq, Eq)]
+pub enum ForwardEvent {
+    /// The server listens. Some servers may have offered connections before.
+    Listening {
+        /// The port, also if the server has chosen it; 0 for a unix socket.
+        port: u16,
+    },
+    /// The server will not listen there.
+    Refused,
+    /// The answer to [`Client::cancel_forward`].
+    Ended {
+        /// Whether the server listens no longer. If it refused to stop, all channels for it are
+        /// refused.
+        stopped: bool,
+    },
+    /// Somebody connected: [`Client::accept`] or [`Client::refuse`] is the answer.
+    Offered {
+        /// The channel that is to be opened.
+        channel: ChannelId,
+        /// Who connected, in the server's words: bounded and printable. Empty for a unix socket.
+        originator: String,
+        /// And the port there; 0 if it is none.
+        originator_port: u16,
+    },
+}
+
+/// How far one has come. A number is that of the request that waits for its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The server was asked.
+    Asked(u64),
+    /// As `Asked`, but nobody wants it any more: where it listens has to be known to end it.
+    Unwanted(u64),
+    /// The server listens.
+    Listening,
+    /// The server was asked to stop.
+    Ending(u64),
+}
+
+#[derive(Debug)]
+struct Forward {
+    id: ForwardId,
+    /// With the real port once it is known.
+    place: Place,
+    stage: Stage,
+}
+
+impl Forward {
+    /// Whether connections to it are welcome. A server may have some before it says that it listens.
+    fn is_wanted(&self) -> bool {
+        match self.stage {
+            Stage::Asked(_) | Stage::Listening => true,
+            Stage::Unwanted(_) | Stage::Ending(_) => false,
+        }
+    }
+}
+
+/// What the server was asked to listen at: a few, or a few dozen.
+#[derive(Debug, Default)]
+pub(super) struct Forwards {
+    list: Vec<Forward>,
+    last: u64,
+}
+
+impl Forwards {
+    /// Whom a connection to this address and port is for. The address is as it was asked for with
+    /// most servers. One that tells another is believed where the port leaves no doubt: to lead a
+    /// connection to the wrong target is worse than to refuse it.
+    fn of_port(&self, address: &[u8], port: u32) -> Option<ForwardId> {
+        let mut same_port =
+            self.list.iter().filter(|forward| forward.is_wanted()).filter_map(|forward| {
+                match &forward.place {
+                    Place::Tcp { host, port: ours } if port != 0 && u32::from(*ours) == port => {
+                        Some((forward.id, host))
+                    }
+                    Place::Tcp { .. } | Place::Unix(_) => None,
+                }
+            });
+        let exact =
+            |(_, host): &(ForwardId, &String)| host.as_bytes().eq_ignore_ascii_case(address);
+        let found = same_port.clone().find(exact).or_else(|| {
+            let first = same_port.next()?;
+            same_port.next().is_none().then_some(first)
+        });
+        found.map(|(id, _)| id)
+    }
+
+    fn of_path(&self, path: &[u8]) -> Option<ForwardId> {
+        let is_it = |forward: &&Forward| match &forward.place {
+            Place::Unix(ours) => forward.is_wanted() && ours.as_bytes() == path,
+            Place::Tcp { .. } => false,
+        };
+        self.list.iter().find(is_it).map(|forward| forward.id)
+    }
+}
+
+impl Client {
+    /// Asks the server to listen at `place`: [`ForwardEvent::Listening`] tells when it does,
+    /// [`ForwardEvent::Refused`] that it will not. To be called when logged on.
+    pub fn request_forward(&mut self, place: Place) -> ForwardId {
+        let number =
+            self.request(&request("tcpip-forward", "streamlocal-forward@openssh.com", &place));
+        self.forwards.last += 1;
+        let id = ForwardId(self.forwards.last);
+        self.forwards.list.push(Forward { id, place, stage: Stage::Asked(number) });
+        id
+    }
+
+    /// Asks the server to listen there no longer. From now on channels for it are refused, those
+    /// that were offered before are not; [`ForwardEvent::Ended`] tells when the server has answered.
+    /// No effect on one that was refused, or cancelled before.
+    pub fn cancel_forward(&mut self, id: ForwardId) {
+        let Some(at) = self.forwards.list.iter().position(|forward| forward.id == id) else {
+            return;
+        };
+        match self.forwards.list[at].stage {
+            Stage::Asked(number) => self.forwards.list[at].stage = Stage::Unwanted(number),
+            Stage::Listening => self.end_forward(at),
+            Stage::Unwanted(_) | Stage::Ending(_) => {}
+        }
+    }
+
+    fn end_forward(&mut self, at: usize) {
+        let place = &self.forwards.list[at].place;
+        let payload =
+            request("cancel-tcpip-forward", "cancel-streamlocal-forward@openssh.com", place);
+        let number = self.request(&payload);
+        self.forwards.list[at].stage = Stage::Ending(number);
+    }
+
+    /// The answer to the request of this number, `content` if it was granted, if the request was
+    /// about a forward: with the port, `uint32`, if that was for the server to choose.
+    pub(super) fn forward_answer(
+        &mut self,
+        number: u64,
+        content: Option<Reader<'_>>,
+    ) -> Option<Event> {
+        let at = self.forwards.list.iter().position(|forward| match forward.stage {
+            Stage::Asked(asked) | Stage::Unwanted(asked) | Stage::Ending(asked) => asked == number,
+            Stage::Listening => false,
+        })?;
+        let forward = &mut self.forwards.list[at];
+        let id = forward.id;
+        let listens = content.is_some_and(|content| learn_port(&mut forward.place, content));
+        match (forward.stage, listens) {
+            (Stage::Asked(_), true) => {
+                forward.stage = Stage::Listening;
+                let port = match forward.place {
+                    Place::Tcp { port, .. } => port,
+                    Place::Unix(_) => 0,
+                };
+                Some(Event::Forward(id, ForwardEvent::Listening { port }))
+            }
+            (Stage::Asked(_), false) => {
+                self.forwards.list.swap_remove(at);
+                Some(Event::Forward(id, ForwardEvent::Refused))
+            }
+            (Stage::Unwanted(_), true) => {
+                self.end_forward(at);
+                None
+            }
+            (Stage::Unwanted(_) | Stage::Ending(_) | Stage::Listening, _) => {
+                let stopped = content.is_some() || matches!(forward.stage, Stage::Unwanted(_));
+                self.forwards.list.swap_remove(at);
+                Some(Event::Forward(id, ForwardEvent::Ended { stopped }))
+            }
+        }
+    }
+
+    /// CHANNEL_OPEN: `string type, uint32 channel, uint32 window, uint32 longest`, and what the type
+    /// demands. The server may open only what we asked for.
+    pub(super) fn open_by_server(
+        &mut self,
+        reader: &mut Reader<'_>,
+    ) -> Result<Option<Event>, Error> {
+        // One answer follows in any case, now or later.
+        self.expect_reply()?;
+        let name = reader.string()?;
+        let remote = reader.uint32()?;
+        let is_port = name == b"forwarded-tcpip";
+        if !is_port && name != b"forwarded-streamlocal@openssh.com" {
+            self.refuse_open(remote);
+            return Ok(None);
+        }
+        let (window, longest) = (reader.uint32()?, reader.uint32()?);
+        // The address that was connected to, then the one that connected; of a unix socket its path,
+        // then a string without meaning.
+        let connected = reader.string()?;
+        let port = if is_port { reader.uint32()? } else { 0 };
+        let originator = reader.string()?;
+        let originator_port = if is_port { reader.uint32()? } else { 0 };
+        let forward = if is_port {
+            self.forwards.of_port(connected, port)
+        } else {
+            self.forwards.of_path(connected)
+        };
+        let Some(forward) = forward else {
+            self.refuse_open(remote);
+            return Ok(None);
+        };
+        if self.channels.offered() >= MOST_OFFERED {
+            let words = "too many connections wait for an answer";
+            self.send(&refusal(remote, OpenFailure::ResourceShortage, words));
+            return Ok(None);
+        }
+        let channel = self.channels.offer(remote, window, longest)?;
+        let originator = printable(if is_port { originator } else { b"" });
+        let originator_port = u16::try_from(originator_port).unwrap_or_default();
+        let offered = ForwardEvent::Offered { channel, originator, originator_port };
+        Ok(Some(Event::Forward(forward, offered)))
+    }
+
+    /// Answers [`ForwardEvent::Offered`]: the channel is open from now on, like one of ours.
+    pub fn accept(&mut self, channel: ChannelId) {
+        if let Some(payload) = self.channels.accept(channel) {
+            self.send(&payload);
+        }
+    }
+
+    /// Answers [`ForwardEvent::Offered`]: the channel is not opened, and its number is free. Has no effect
+    /// on any other channel.
+    pub fn refuse(&mut self, channel: ChannelId, reason: OpenFailure, description: &str) {
+        if let Some(remote) = self.channels.refuse(channel) {
+            self.send(&refusal(remote, reason, description));
+        }
+    }
+
+    fn refuse_open(&mut self, remote: u32) {
+        let words = "this client did not ask for it";
+        self.send(&refusal(remote, OpenFailure::AdministrativelyProhibited, words));
+    }
+}
+
+/// A global request about a place: `string name, boolean want-reply`, then `string address, uint32
+/// port`, or `string path`.
+fn request(tcp: &str, unix: &str, place: &Place) -> Vec<u8> {
+    let mut payload = message(GLOBAL_REQUEST);
+    match place {
+        Place::Tcp { host, port } => {
+            payload.put_string(tcp.as_bytes());
+            payload.put_boolean(true);
+            payload.put_string(host.as_bytes());
+            payload.put_uint32((*port).into());
+        }
+        Place::Unix(path) => {
+            payload.put_string(unix.as_bytes());
+            payload.put_boolean(true);
+            payload.put_string(path.as_bytes());
+        }
+    }
+    payload
+}
+
+/// Completes the place by what the server chose; false if it says nothing that could be a port.
+fn learn_port(place: &mut Place, mut content: Reader<'_>) -> bool {
+    if let Place::Tcp { port: port @ 0, .. } = place {
+        let chosen = content.uint32().ok().and_then(|chosen| u16::try_from(chosen).ok());
+        *port = chosen.unwrap_or_default();
+        return *port != 0;
+    }
+    true
+}
+
+/// CHANNEL_OPEN_FAILURE.
+pub(super) fn refusal(remote: u32, reason: OpenFailure, description: &str) -> Vec<u8> {
+    let mut payload = message(CHANNEL_OPEN_FAILURE);
+    payload.put_uint32(remote);
+    payload.put_uint32(reason.into());
+    payload.put_string(description.as_bytes());
+    payload.put_string(b"");
+    payload
+}
