@@ -324,6 +324,18 @@ export interface SSHTunnelOptions {
   /** Port to listen on, 0 to 65535; 0 lets the system choose. Default: 0. */
   localPort?: number | undefined;
   /**
+   * Whether others may listen on the same local ports: tunnels and servers of this user in any process
+   * or thread, all of which have to say so (as `reusePort` of Node's `server.listen()`). The system
+   * deals connections out among them, each for good; when one stops, those that it had not accepted
+   * yet are reset, and the others get all that come then. Give ports: 0 chooses one that nobody has.
+   *
+   * It holds for `localPort` and for the ports of {@link SSHTunnel.forwardLocal} and
+   * {@link SSHTunnel.forwardDynamic}, not for the paths of Unix sockets. Without it, or if one of the
+   * others does not say so, whoever comes later fails with EADDRINUSE. On Linux, FreeBSD and DragonFly
+   * BSD; elsewhere the constructor throws Error ERR_FEATURE_UNAVAILABLE_ON_PLATFORM. Default: `false`.
+   */
+  reusePort?: boolean | undefined;
+  /**
    * The host that the SSH server connects every connection to, as the server knows it. Together with
    * `forwardPort`, or neither: then there is nothing to listen for, and
    * {@link SSHTunnel.startListening} fails with ERR_TUNNEL_NO_FORWARD. Further ways through the

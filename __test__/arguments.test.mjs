@@ -29,7 +29,7 @@ describe('constructor', () => {
   test('checks the type of every option', () => {
     const wrong = {
       host: 5, port: '22', username: 5, password: 5, privateKey: 5, passphrase: 5, agent: 5, tryKeyboard: 1, authHandler: 'agent', algorithms: 5, hostKey: 5, knownHosts: 5,
-      hostVerifier: true, strictHostKeyChecking: 1, hostKeyAlias: 5, updateHostKeys: 1, jump: 5, proxyCommand: 5, sock: 5, localAddress: 5, forceIPv4: 1, forceIPv6: 1, localHost: 5, localPort: '0', forwardHost: 5, forwardPort: '9', linger: 1, keepAlive: 1,
+      hostVerifier: true, strictHostKeyChecking: 1, hostKeyAlias: 5, updateHostKeys: 1, jump: 5, proxyCommand: 5, sock: 5, localAddress: 5, forceIPv4: 1, forceIPv6: 1, localHost: 5, localPort: '0', reusePort: 1, forwardHost: 5, forwardPort: '9', linger: 1, keepAlive: 1,
       idleTimeout: '1', keepaliveInterval: '1', keepaliveCountMax: '1', readyTimeout: '1', rekey: 5, reconnect: 1, windowLimit: '1', memoryLimit: '1', sessions: '1',
     };
     for (const [name, bad] of Object.entries(wrong)) {

@@ -9,7 +9,7 @@ import { after } from 'node:test';
 
 import { SSHTunnel } from '../index.js';
 import { test } from './helpers/bounded.mjs';
-import { ensure } from './helpers/ensure-sshd.mjs';
+import { ensurePackages } from './helpers/ensure-sshd.mjs';
 import { temporaryFolder } from './helpers/keys.mjs';
 import { KIB, MIB, Target, behaviours, patternHash, refuses, refusingPort } from './helpers/peers.mjs';
 import { descriptors } from './helpers/process.mjs';
@@ -21,7 +21,7 @@ import { REASONS, Ssh2Server } from './helpers/ssh2-server.mjs';
 import { Sshd } from './helpers/sshd.mjs';
 import { Diary, assertIncludes, listed } from './helpers/tunnels.mjs';
 
-assert.ok(ensure(['curl'], ['curl']), 'curl is needed for the tests');
+assert.ok(ensurePackages(['curl'], ['curl']), 'curl is needed for the tests');
 const server = await Sshd.start();
 after(() => server.stop());
 const echo = await Target.start(behaviours.echo());

@@ -1,22 +1,24 @@
-// What README.md and the demonstration promise.
+// What README.md, the examples and the demonstration promise.
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
 
 import { test } from './helpers/bounded.mjs';
-import { temporaryFolder } from './helpers/keys.mjs';
+import { WELL, startExample } from './helpers/example.mjs';
+import { makeHome } from './helpers/home.mjs';
 import { MIB, Target, behaviours, connect, patternHash, refuses } from './helpers/peers.mjs';
 import { ROOT, run } from './helpers/process.mjs';
+import { Postgres, Redis } from './helpers/services.mjs';
 import { Sshd } from './helpers/sshd.mjs';
 import { assertIncludes } from './helpers/tunnels.mjs';
 
-const server = await Sshd.start();
-const home = temporaryFolder('home');
-after(() => (home.remove(), server.stop()));
+const [server, gateway] = await Promise.all([Sshd.start(), Sshd.start()]);
+const [postgres, redis] = await Promise.all([Postgres.start(), Redis.start()]);
+const home = makeHome([server, gateway]);
+after(() => (home.remove(), Promise.all([server, gateway, postgres, redis].map((it) => it.stop()))));
 
 test('the program in README.md is the one in examples/', () => {
   const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
@@ -25,42 +27,26 @@ test('the program in README.md is the one in examples/', () => {
   assert.equal(shown, program);
 });
 
-/** A home folder with a key and servers that are known: what users have. */
-function furnish(servers) {
-  mkdirSync(join(home.path, '.ssh'), { mode: 0o700, recursive: true });
-  writeFileSync(join(home.path, '.ssh', 'id_ed25519'), server.key.privateKey, { mode: 0o600 });
-  const known = servers.map(({ port, hostKeys }) => `[127.0.0.1]:${port} ${hostKeys[0].publicKey}\n`);
-  writeFileSync(join(home.path, '.ssh', 'known_hosts'), known.join(''));
+/** Runs an example as a user of this machine, whom the servers let in. */
+function start(t, name, { args = [], env = {} }) {
+  return startExample(t, name, { args, env: { HOME: home.path, ...env } });
 }
 
-/** Runs an example until the test ends; `line` waits for one that it prints. */
-function start(t, args) {
-  const env = { ...process.env, HOME: home.path };
-  const child = spawn(process.execPath, args, { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'inherit'] });
-  const exit = once(child, 'exit');
-  t.after(() => child.kill('SIGKILL'));
-  let printed = '';
-  child.stdout.setEncoding('utf8');
-  const line = async (pattern) => {
-    for (let match; !(match = pattern.exec(printed)); ) {
-      const more = await Promise.race([once(child.stdout, 'data'), exit]);
-      if (typeof more[0] !== 'string') assert.fail(`it ended with ${more}:\n${printed}`);
-      printed += more[0];
-    }
-    return pattern.exec(printed);
-  };
-  return { child, exit, line };
+/** A target that sends back what comes. */
+async function echo(t) {
+  const target = await Target.start(behaviours.echo());
+  t.after(() => target.stop());
+  return target;
 }
 
 for (const signal of ['SIGINT', 'SIGTERM']) {
   test(`it forwards, reports, and ends well on ${signal}`, async (t) => {
-    furnish([server]);
-    const target = await Target.start(behaviours.echo());
-    t.after(() => target.stop());
-    const args = ['examples/forward.mjs', '127.0.0.1', server.port, '127.0.0.1', target.port];
-    const { child, exit, line } = start(t, args);
-    const [, port] = await line(/^127\.0\.0\.1:(\d+) -> .*\n/);
-    const [client, other] = [await connect(Number(port)), await connect(Number(port))];
+    const target = await echo(t);
+    const args = ['127.0.0.1', server.port, '127.0.0.1', target.port];
+    const example = start(t, 'forward', { args });
+    const { child, line } = example;
+    const port = await example.port();
+    const [client, other] = [await connect(port), await connect(port)];
     await client.send(MIB);
     client.end();
     assertIncludes(await client.ended, { bytes: MIB, sha256: patternHash(MIB), end: 'FIN' });
@@ -70,26 +56,67 @@ for (const signal of ['SIGINT', 'SIGTERM']) {
     await other.received(MIB);
     other.end();
     await line(/^[01] connections finished, 0 were cut$/m);
-    assert.deepEqual(await exit, [0, null]);
-    assert.ok(await refuses(Number(port)));
+    assert.deepEqual(await example.exit(), WELL);
+    assert.ok(await refuses(port));
   });
 }
 
-test('through jump hosts', async (t) => {
-  const gateway = await Sshd.start();
-  gateway.authorize(server.key.publicKey);
-  furnish([gateway, server]);
-  const target = await Target.start(behaviours.echo());
-  t.after(() => Promise.all([gateway.stop(), target.stop()]));
-  const places = [gateway, server].map(({ port }) => `127.0.0.1:${port}`);
-  const { child, exit, line } = start(t, ['examples/jump.mjs', '127.0.0.1', target.port, ...places]);
-  const [, port] = await line(/^127\.0\.0\.1:(\d+) -> .*\n/);
-  const client = await connect(Number(port));
-  await client.send(MIB);
-  client.end();
-  assertIncludes(await client.ended, { bytes: MIB, sha256: patternHash(MIB), end: 'FIN' });
-  child.kill('SIGINT');
-  assert.deepEqual(await exit, [0, null]);
+test('a server behind a bastion, and the way back to it', async (t) => {
+  const target = await echo(t);
+  const { username } = userInfo();
+  const places = [`${username}@127.0.0.1:${gateway.port}`, `127.0.0.1:${server.port}`];
+  const example = start(t, 'bastion', { args: ['127.0.0.1', target.port, ...places] });
+  await example.line(/^connected$/m);
+  const port = await example.port();
+  const thereAndBack = async () => {
+    const client = await connect(port);
+    await client.send(MIB);
+    client.end();
+    assertIncludes(await client.ended, { bytes: MIB, sha256: patternHash(MIB), end: 'FIN' });
+  };
+  await thereAndBack();
+  gateway.killSessions();
+  await example.line(new RegExp(`^jump host 127\\.0\\.0\\.1:${gateway.port}: .*; again in \\d+ ms$`, 'm'));
+  await example.line(/^connected$/m);
+  await thereAndBack();
+  example.child.kill('SIGINT');
+  assert.deepEqual(await example.exit(), WELL);
+});
+
+test('PostgreSQL: queries that a lost session cut are asked again, and no answer is wrong', async (t) => {
+  const args = ['127.0.0.1', server.port, '127.0.0.1', postgres.port];
+  const example = start(t, 'postgres', { args, env: postgres.environment });
+  await example.line(/^connected$/m);
+  for (let round = 0; round < 2; round++) {
+    await example.line(/^\d+ answers$/m);
+    server.killSessions();
+    await example.line(/^.*; again in \d+ ms$/m);
+    await example.line(/^connected$/m);
+  }
+  await example.line(/^\d+ answers$/m);
+  example.child.kill('SIGTERM');
+  const [, repeated] = await example.line(/^\d+ answers, all of them right; (\d+) queries were asked again$/m);
+  assert.ok(Number(repeated) > 0, 'nothing was under way');
+  assert.deepEqual(await example.exit(), WELL);
+});
+
+test('Redis: what was confirmed is counted, what was lost may be', async (t) => {
+  const args = ['127.0.0.1', server.port, '127.0.0.1', redis.port];
+  const example = start(t, 'redis', { args, env: { REDIS_PASSWORD: redis.password } });
+  await example.line(/^connected$/m);
+  for (let round = 0; round < 2; round++) {
+    await example.line(/^counted to \d+$/m);
+    server.killSessions();
+    await example.line(/^.*; again in \d+ ms$/m);
+    await example.line(/^connected$/m);
+  }
+  await example.line(/^counted to \d+$/m);
+  example.child.kill('SIGTERM');
+  const [, ...numbers] = await example.line(/^(\d+) confirmed, (\d+) lost, and Redis has (\d+)$/m);
+  const [confirmed, lost, value] = numbers.map(Number);
+  assert.ok(lost > 0, 'nothing was under way');
+  assert.ok(confirmed <= value && value <= confirmed + lost, `${confirmed} and ${lost}: ${value}`);
+  assert.deepEqual(await example.exit(), WELL);
 });
 
 test('the demonstration ends well, twice', async () => {

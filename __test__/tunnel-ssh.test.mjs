@@ -7,6 +7,7 @@ import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { test } from './helpers/bounded.mjs';
+import { freePort } from './helpers/daemon.mjs';
 import { Target, behaviours, connect, refuses } from './helpers/peers.mjs';
 import { run } from './helpers/process.mjs';
 import { Ssh2Server } from './helpers/ssh2-server.mjs';
@@ -21,13 +22,6 @@ const target = await Target.start(behaviours.echo());
 after(() => Promise.all([sshd.stop(), target.stop()]));
 
 const forward = { dstAddr: '127.0.0.1', dstPort: target.port };
-
-/** A port that was free a moment ago: some programs want to know it before they listen. */
-async function freePort() {
-  const holder = await Target.start();
-  await holder.stop();
-  return holder.port;
-}
 
 for (const [name, create] of Object.entries(packages)) {
   test(`${name}: a port of the system's choice, and autoClose`, async () => {

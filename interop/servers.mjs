@@ -14,28 +14,14 @@ import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-import { ensure, findProgram } from '../__test__/helpers/ensure-sshd.mjs';
+import { stopper } from '../__test__/helpers/daemon.mjs';
+import { ensurePackages, findProgram } from '../__test__/helpers/ensure-sshd.mjs';
 import { temporaryFolder } from '../__test__/helpers/keys.mjs';
 import { signal } from '../__test__/helpers/process.mjs';
 import { Ssh2Server } from '../__test__/helpers/ssh2-server.mjs';
 import { Sshd } from '../__test__/helpers/sshd.mjs';
 
 const RUSSH = fileURLToPath(new URL('russh-server/', import.meta.url));
-
-/** Ends a server that we started, and takes its folder away. */
-function stopper(child, folder) {
-  const kill = () => signal(child.pid, 'SIGKILL');
-  process.on('exit', kill);
-  return async () => {
-    process.off('exit', kill);
-    if (child.exitCode === null && child.signalCode === null) {
-      const ended = once(child, 'exit');
-      kill();
-      await ended;
-    }
-    folder.remove();
-  };
-}
 
 /** Runs a program and gives everything that it prints. */
 function printed(program, ...args) {
@@ -67,7 +53,7 @@ const openssh = {
 const dropbear = {
   name: 'Dropbear',
   version: () => printed(findProgram('dropbear'), '-V').match(/v(\S+)/)?.[1],
-  available: () => ensure(['dropbear', 'dropbearconvert'], ['dropbear-bin', 'libnss-wrapper']),
+  available: () => ensurePackages(['dropbear', 'dropbearconvert'], ['dropbear-bin', 'libnss-wrapper']),
   async start({ hostKeys, userKeys }) {
     const folder = temporaryFolder('dropbear');
     const at = (name) => join(folder.path, name);

@@ -7,8 +7,8 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { ensureSshd } from '../__test__/helpers/ensure-sshd.mjs';
+import { ensureServices } from '../__test__/helpers/services.mjs';
 import { prepare } from '../bench/harness/prepare.mjs';
-import { SERVERS } from '../interop/servers.mjs';
 import { ROOT, setup } from './setup.mjs';
 
 // No suite comes near this, in milliseconds. It ends a process that something still keeps alive.
@@ -18,9 +18,12 @@ setup();
 if (!ensureSshd()) process.exit(1);
 
 const chosen = process.argv.slice(2);
-// What can be installed or built is, before any clock runs; the suite about them says what is missing.
+// What can be installed or built is, before any clock runs; the suites about them say what is missing.
 if (chosen.length === 0) {
+  // Imported here: it needs packages that setup() has installed.
+  const { SERVERS } = await import('../interop/servers.mjs');
   for (const server of SERVERS) server.available();
+  ensureServices();
   prepare({ npm: false, release: false });
 }
 const results = [];

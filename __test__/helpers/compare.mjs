@@ -9,6 +9,7 @@ import { userInfo } from 'node:os';
 import { join } from 'node:path';
 
 import { SSHTunnel } from '../../index.js';
+import { freePort } from './daemon.mjs';
 import { findProgram } from './ensure-sshd.mjs';
 import { temporaryFolder } from './keys.mjs';
 import { KIB, Peer, Target, behaviours, patternHash, refusingPort } from './peers.mjs';
@@ -147,12 +148,6 @@ async function outcome(program, { make, reach, stdio, kind = 'local' }, places) 
   clearTimeout(limit);
   const words = said.split(/\r?\n/).filter((line) => line !== '' && !line.startsWith('debug')).at(-1) ?? '';
   return { reached, status: await exit, words: words.replace(/^(ssh|sshtunnel): /, '') };
-}
-
-async function freePort() {
-  const target = await Target.start();
-  await target.stop();
-  return target.port;
 }
 
 /** Everything that the command lines need, and every one of them with both programs. */

@@ -1,14 +1,27 @@
-// Finds OpenSSH's server, and installs it where that is possible without asking.
+// Finds the programs that the tests talk to, and installs them where that is possible without asking.
 
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, readdirSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
 const FOLDERS = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin'];
 
+/** Where Debian keeps the programs of PostgreSQL: a folder for each version, none of them in PATH. */
+const POSTGRES = '/usr/lib/postgresql';
+
+/** PostgreSQL's own folders, the latest version first. */
+function postgresFolders() {
+  try {
+    const versions = readdirSync(POSTGRES).sort((one, other) => other - one);
+    return versions.map((version) => join(POSTGRES, version, 'bin'));
+  } catch {
+    return []; // not installed, or not by Debian
+  }
+}
+
 /** The full path of a program (sshd insists on being started by it), or null. */
 export function findProgram(name) {
-  for (const folder of FOLDERS) {
+  for (const folder of [...FOLDERS, ...postgresFolders()]) {
     const path = join(folder, name);
     try {
       accessSync(path, constants.X_OK);
@@ -20,22 +33,22 @@ export function findProgram(name) {
   return null;
 }
 
-/** Whether the programs are there, now or after installing Debian's packages. */
-export function ensure(programs, packages) {
+/** Whether the programs are there, now or after installing Debian's packages; says so if they are not. */
+export function ensurePackages(programs, packages) {
   const complete = () => programs.every(findProgram);
   if (complete()) return true;
-  if (process.getuid?.() !== 0 || !findProgram('apt-get')) return false;
-  console.log(`The tests talk to real servers: installing Debian's ${packages.join(', ')}`);
-  // Its status says nothing: where services may not be started it fails after the install.
-  const install = `apt-get update && apt-get install -y --no-install-recommends ${packages.join(' ')}`;
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  spawnSync('sh', ['-c', install], { stdio: ['ignore', 'ignore', 'inherit'], env });
-  return complete();
+  if (process.getuid?.() === 0 && findProgram('apt-get')) {
+    console.log(`The tests talk to real servers: installing Debian's ${packages.join(', ')}`);
+    // Its status says nothing: where services may not be started it fails after the install.
+    const install = `apt-get update && apt-get install -y --no-install-recommends ${packages.join(' ')}`;
+    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+    spawnSync('sh', ['-c', install], { stdio: ['ignore', 'ignore', 'inherit'], env });
+    if (complete()) return true;
+  }
+  const missing = programs.filter((name) => !findProgram(name));
+  console.error(`${missing.join(', ')} cannot be found: install ${packages.join(', ')}`);
+  return false;
 }
 
 /** Whether sshd and ssh-keygen are there, now or after installing them. */
-export function ensureSshd() {
-  if (ensure(['sshd', 'ssh-keygen'], ['openssh-server'])) return true;
-  console.error('OpenSSH\'s sshd and ssh-keygen are needed for the tests: install openssh-server');
-  return false;
-}
+export const ensureSshd = () => ensurePackages(['sshd', 'ssh-keygen'], ['openssh-server']);

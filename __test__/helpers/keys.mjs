@@ -7,11 +7,10 @@ import { join } from 'node:path';
 
 import { findProgram } from './ensure-sshd.mjs';
 
-const KEYGEN = findProgram('ssh-keygen');
 const BITS = { ecdsa: '256', rsa: '2048' };
 
 export function keygen(...args) {
-  return execFileSync(KEYGEN, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+  return execFileSync(findProgram('ssh-keygen'), args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
 /** A temporary folder that removes itself when asked to, and at the latest when the process ends. */

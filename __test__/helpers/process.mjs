@@ -138,6 +138,9 @@ export function runModule(source, { args = [], ...options } = {}) {
   return run(process.execPath, all, { cwd: ROOT, ...options });
 }
 
+/** The number of a child's first message, which answers nothing. */
+const STARTED = 0;
+
 /**
  * A child that runs one of the helpers and answers questions: `child.ask(method, ...arguments)`
  * calls a function that it gave to `answer` below.
@@ -145,29 +148,34 @@ export function runModule(source, { args = [], ...options } = {}) {
 export class Child {
   #process;
   #pending = new Map();
-  #count = 0;
+  #count = STARTED;
 
   /** @param options.descriptors how many it may have open */
   static async start(file, { descriptors } = {}) {
-    const child = new Child();
     const path = fileURLToPath(new URL(file, import.meta.url));
     // Only a shell can lower the limit; exec keeps the process and its channel to us.
     const limit = descriptors ? ['sh', '-c', `ulimit -n ${descriptors} && exec "$0" "$@"`] : [];
     const [command, ...args] = [...limit, process.execPath, path];
     const stdio = ['ignore', 'inherit', 'inherit', 'ipc'];
-    child.#process = spawn(command, args, { stdio });
+    return Child.of(spawn(command, args, { stdio }), file);
+  }
+
+  /** A process that somebody else has started, and that runs one of the helpers. */
+  static async of(process, name) {
+    const child = new Child();
+    child.#process = process;
     child.#process.on('message', ({ id, result, error }) => {
       const { resolve, reject } = child.#pending.get(id);
       child.#pending.delete(id);
       if (error) reject(Object.assign(new Error(error.message), { code: error.code }));
       else resolve(result);
     });
-    child.#process.on('exit', (code, name) => {
+    child.#process.on('exit', (code, signalName) => {
       for (const { reject } of child.#pending.values()) {
-        reject(new Error(`${file} ended: ${name ?? code}`));
+        reject(new Error(`${name} ended: ${signalName ?? code}`));
       }
     });
-    await child.ask('started');
+    await new Promise((resolve, reject) => child.#pending.set(STARTED, { resolve, reject }));
     return child;
   }
 
@@ -177,7 +185,7 @@ export class Child {
 
   ask(method, ...args) {
     return new Promise((resolve, reject) => {
-      const id = this.#count++;
+      const id = ++this.#count;
       this.#pending.set(id, { resolve, reject });
       this.#process.send({ id, method, args }, (error) => error && reject(error));
     });
@@ -211,11 +219,13 @@ export class Child {
 export function answer(methods) {
   process.on('message', async ({ id, method, args }) => {
     try {
-      const result = method === 'started' ? true : await methods[method](...args);
+      const result = await methods[method](...args);
       process.send({ id, result });
     } catch ({ code, message }) {
       process.send({ id, error: { code, message } });
     }
   });
   process.on('disconnect', () => process.exit());
+  // What is asked before may be lost: a worker of a cluster reads its messages from the first on.
+  process.send({ id: STARTED });
 }

@@ -1,17 +1,14 @@
 // A private OpenSSH server: on a free port of this machine, with keys of its own.
 
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 
+import { launch, onFreePort } from './daemon.mjs';
 import { findProgram } from './ensure-sshd.mjs';
 import { makeKey, temporaryFolder } from './keys.mjs';
-import { Target } from './peers.mjs';
 import { descendants, run, signal, whenFile } from './process.mjs';
-
-const ATTEMPTS = 5; // to get a port that nobody took since it was found free
 
 export class Sshd {
   #folder;
@@ -42,8 +39,8 @@ export class Sshd {
     server.logFile = at('log');
     server.authorize(server.key.publicKey);
 
-    for (let attempt = 1; ; attempt++) {
-      server.port = await freePort();
+    const starting = onFreePort('sshd', server.logFile, (port) => {
+      server.port = port;
       const lines = [
         'ListenAddress 127.0.0.1',
         `Port ${server.port}`,
@@ -64,13 +61,12 @@ export class Sshd {
         `LogLevel ${logLevel}`,
       ];
       writeFileSync(at('sshd_config'), `${lines.join('\n')}\n`);
-      if (await server.#launch()) return server;
-      const taken = /Address already in use/.test(server.log());
-      if (!taken || attempt === ATTEMPTS) {
-        server.#folder.remove();
-        throw new Error(`sshd did not start:\n${server.log()}`);
-      }
-    }
+      return server.#launch();
+    });
+    return starting.then(() => server, (error) => {
+      server.#folder.remove();
+      throw error;
+    });
   }
 
   #at = (name) => join(this.#folder.path, name);
@@ -83,16 +79,13 @@ export class Sshd {
   }
 
   /** Whether it came to listen; false when it ended instead. */
-  async #launch() {
-    writeFileSync(this.logFile, '');
-    // The log is a file and no pipe: a test that blocks this process must not block the server.
-    const log = openSync(this.logFile, 'a');
+  #launch() {
     const args = ['-D', '-e', '-f', this.#at('sshd_config')];
-    this.#process = spawn(this.#program, args, { stdio: ['ignore', 'ignore', log] });
-    closeSync(log);
+    const ready = /^Server listening on/m;
+    const { child, listening } = launch(this.#program, args, { logFile: this.logFile, ready });
+    this.#process = child;
     process.on('exit', this.#kill);
-    const failed = once(this.#process, 'exit').then(() => false);
-    return Promise.race([this.logged(/^Server listening on/m).then(() => true), failed]);
+    return listening;
   }
 
   /** Lets the owner of a key log on. */
@@ -205,10 +198,4 @@ export class Sshd {
     await this.halt();
     this.#folder.remove();
   }
-}
-
-async function freePort() {
-  const target = await Target.start();
-  await target.stop();
-  return target.port;
 }

@@ -2,6 +2,7 @@
 
 import { once } from 'node:events';
 
+import { connect } from './peers.mjs';
 import { answer, descriptors, memory } from './process.mjs';
 import { SSHTunnel } from '../../index.js';
 
@@ -22,6 +23,14 @@ answer({
     return ends.splice(0, count);
   },
   connections: () => tunnel.promises.connections(),
+  /** Sends so much to an echo behind a port of this machine: how it ended. */
+  async thereAndBack(port, size) {
+    const client = await connect(port);
+    await client.send(size);
+    client.end();
+    const { bytes, sha256, end } = await client.ended;
+    return { bytes, sha256, end };
+  },
   resources: () => ({ descriptors: descriptors(), memory: memory() }),
   ref: () => void tunnel.ref(),
   unref: () => void tunnel.unref(),

@@ -56,6 +56,7 @@ const options: SSHTunnelOptions = {
   updateHostKeys: true,
   localHost: '127.0.0.1',
   localPort: 0,
+  reusePort: true,
   forwardHost: 'db.example.org',
   forwardPort: 5432,
   linger: { l_onoff: 1, l_linger: 0 },

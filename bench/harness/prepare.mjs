@@ -3,7 +3,7 @@
 import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { ensure, ensureSshd } from '../../__test__/helpers/ensure-sshd.mjs';
+import { ensurePackages, ensureSshd } from '../../__test__/helpers/ensure-sshd.mjs';
 import { ROOT, mustRun, setup } from '../../scripts/setup.mjs';
 
 const BENCH = join(ROOT, 'bench');
@@ -21,11 +21,7 @@ export function prepare({ npm, release }) {
   setup();
   if (release && !released()) mustRun('npm', ['run', '--silent', 'build']);
   mustRun('cargo', ['build', '--quiet', '--release', '--locked', '--package', 'sshtunnel-load']);
-  if (!ensureSshd()) process.exit(1);
-  if (!ensure(['ssh'], ['openssh-client'])) {
-    console.error('OpenSSH\'s ssh is needed to compare with: install openssh-client');
-    process.exit(1);
-  }
+  if (!ensureSshd() || !ensurePackages(['ssh'], ['openssh-client'])) process.exit(1);
   if (npm && !installed()) {
     mustRun('npm', ['ci', '--no-audit', '--no-fund', '--loglevel', 'error'], { cwd: BENCH });
   }

@@ -17,7 +17,7 @@ use super::routes;
 use crate::session::{
     AuthMethod, Credentials, KeyFile, Pin, Reconnect, Route, Strictness, Target, Trust,
 };
-use crate::tunnel::{Config, Endpoint, Settings, Way};
+use crate::tunnel::{CAN_SHARE, Config, Endpoint, Settings, Way};
 
 /// Longer than any process lives, and short enough to be added to any point in time.
 const CENTURY: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
@@ -95,6 +95,8 @@ pub struct Options {
     pub local_host: String,
     /// The port to listen on.
     pub local_port: u16,
+    /// Whether other listeners may share local ports.
+    pub reuse_port: bool,
     /// The host at the far side; without it there is nothing to listen for.
     pub forward_host: Option<String>,
     /// The port at the far side; together with the host.
@@ -191,6 +193,9 @@ impl Options {
     /// What a tunnel is made of. The secrets move; only the key's bytes, which JavaScript owns, are
     /// copied.
     pub(super) fn into_parts(self) -> Result<(Config, Settings), Failure> {
+        if self.reuse_port && !CAN_SHARE {
+            return Err(routes::unavailable("reusePort"));
+        }
         let dialing = routes::dialing(self.local_address, self.force_ipv4, self.force_ipv6)?;
         let shared = Shared {
             ready_timeout: duration(self.ready_timeout).unwrap_or(CENTURY),
@@ -210,6 +215,7 @@ impl Options {
             target: Arc::new(self.server.into_target(route, None, shared)?),
             reconnect: self.reconnect.map(Into::into),
             sessions: self.sessions as usize,
+            reuse_port: self.reuse_port,
             forward: self.forward_host.zip(self.forward_port).map(|(host, port)| Way::Local {
                 listen: Endpoint::Tcp { host: self.local_host.into(), port: self.local_port },
                 target: Endpoint::Tcp { host: host.into(), port },

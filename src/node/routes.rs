@@ -49,9 +49,8 @@ pub(super) fn through(_: Target) -> Result<Route, Failure> {
     Err(unavailable("jump"))
 }
 
-/// Reaching a server this way takes pairs of sockets, which this system does not have.
-#[cfg(not(unix))]
-fn unavailable(option: &str) -> Failure {
+/// Something that this system does not have: for the ways to a server, pairs of sockets.
+pub(super) fn unavailable(option: &str) -> Failure {
     let message = format!("options.{option} is unavailable on this platform");
     Failure::new("ERR_FEATURE_UNAVAILABLE_ON_PLATFORM", message)
 }

@@ -128,7 +128,7 @@ impl Driver {
         // A member leaves that to the tunnel.
         let reconnect = config.reconnect.filter(|_| role.member().is_none());
         Self {
-            forwards: Forwards::new(shared.clone()),
+            forwards: Forwards::new(shared.clone(), config.reuse_port),
             shared,
             observer,
             commands,

@@ -146,11 +146,13 @@ impl Forward {
 pub(super) struct Forwards {
     table: BTreeMap<i64, Forward>,
     shared: Arc<Shared>,
+    /// Whether their ports may be shared.
+    share: bool,
 }
 
 impl Forwards {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { table: BTreeMap::new(), shared }
+    pub(super) fn new(shared: Arc<Shared>, share: bool) -> Self {
+        Self { table: BTreeMap::new(), shared, share }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -255,7 +257,8 @@ impl Forwards {
             if let Some(info) = forward.info(*id) {
                 forward.answer(&Ok(info));
             } else if matches!(forward.stage, Stage::Waiting) {
-                forward.stage = Stage::Binding(Box::pin(listen(forward.way.listen().clone())));
+                let work = listen(forward.way.listen().clone(), self.share);
+                forward.stage = Stage::Binding(Box::pin(work));
             }
         }
     }

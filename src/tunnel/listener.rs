@@ -22,6 +22,15 @@ const BACKLOG: i32 = 4096;
 /// the program may free one, and nothing tells when.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// Whether the system deals connections out among all who listen on one port. Others have an
+/// option of the same name that lets several listen, and does not deal out.
+pub const CAN_SHARE: bool = cfg!(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "dragonfly",
+    target_os = "freebsd"
+));
+
 /// A bound port, or a bound path.
 pub(super) struct Listener {
     listener: Kind,
@@ -46,13 +55,16 @@ pub(super) struct Accepted {
 
 /// Listens there; of the addresses of a name, on the first that can be bound. Must run within the
 /// runtime on which the connections are to be served.
-pub(super) async fn listen(place: Endpoint) -> Result<Listener, Error> {
+///
+/// With `share`, others who say so too may listen on the same port, and the system deals the
+/// connections out among them; see [`CAN_SHARE`]. A path is nobody else's in any case.
+pub(super) async fn listen(place: Endpoint, share: bool) -> Result<Listener, Error> {
     match &place {
         Endpoint::Tcp { host, port } => {
             let found = lookup_host((&**host, *port)).await;
             let addresses: Vec<_> =
                 found.map_err(|error| Error::lookup(place.to_string(), &error))?.collect();
-            Listener::bind(&addresses)
+            Listener::bind(&addresses, share)
         }
         Endpoint::Unix(path) => Listener::bind_path(path),
     }
@@ -61,10 +73,10 @@ pub(super) async fn listen(place: Endpoint) -> Result<Listener, Error> {
 
 impl Listener {
     /// Binds the first of the addresses that can be bound.
-    fn bind(addresses: &[SocketAddr]) -> io::Result<Self> {
+    fn bind(addresses: &[SocketAddr], share: bool) -> io::Result<Self> {
         let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
         for address in addresses {
-            match bind_address(*address) {
+            match bind_address(*address, share) {
                 Ok(listener) => {
                     let address = listener.local_addr()?;
                     return Ok(Self { listener: Kind::Tcp(listener, address), paused_until: None });
@@ -147,11 +159,14 @@ impl Kind {
     }
 }
 
-fn bind_address(address: SocketAddr) -> io::Result<TcpListener> {
+fn bind_address(address: SocketAddr, share: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // On Windows the option means that anybody may take the port away.
     #[cfg(not(windows))]
     socket.set_reuse_address(true)?;
+    if share {
+        share_port(&socket)?;
+    }
     // Accepted sockets inherit both. Small answers leave at once. And should the process die, the
     // kernel resets what was open, whatever the owner's Linger: a cut stream never looks complete.
     // That Linger is applied when a connection is closed.
@@ -161,6 +176,26 @@ fn bind_address(address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
+}
+
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "dragonfly"))]
+fn share_port(socket: &Socket) -> io::Result<()> {
+    socket.set_reuse_port(true)
+}
+
+#[cfg(target_os = "freebsd")]
+fn share_port(socket: &Socket) -> io::Result<()> {
+    socket.set_reuse_port_lb(true)
+}
+
+#[cfg(not(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "dragonfly",
+    target_os = "freebsd"
+)))]
+fn share_port(_: &Socket) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// A file that is there already is left alone, as by OpenSSH without StreamLocalBindUnlink:
@@ -290,7 +325,7 @@ mod tests {
     #[test]
     fn accepted_sockets_reset_unless_they_are_told_otherwise() {
         runtime::handle().block_on(async {
-            let mut listener = Listener::bind(&[any()]).expect("bind");
+            let mut listener = Listener::bind(&[any()], false).expect("bind");
             let peer = TcpStream::connect(address(&listener)).await.expect("connect");
             let Accepted { stream, remote, local } = accept(&mut listener).await;
             assert_eq!(Linger::of(&stream).expect("alive"), Linger::HARD);
@@ -306,7 +341,7 @@ mod tests {
     #[test]
     fn what_waits_to_be_accepted_is_reset_with_the_listener() {
         runtime::handle().block_on(async {
-            let listener = Listener::bind(&[any()]).expect("bind");
+            let listener = Listener::bind(&[any()], false).expect("bind");
             let peer = TcpStream::connect(address(&listener)).await.expect("connect");
             drop(listener);
             let error = end(&peer).await.expect_err("a reset");
@@ -317,15 +352,52 @@ mod tests {
     #[test]
     fn the_first_address_that_can_be_bound_is_taken() {
         runtime::handle().block_on(async {
-            let taken = address(&Listener::bind(&[any()]).expect("bind"));
+            let taken = address(&Listener::bind(&[any()], false).expect("bind"));
             let holder =
-                Listener::bind(&[taken]).expect("a port that was given up is free at once");
-            let error = Listener::bind(&[taken]).err().expect("it is taken");
+                Listener::bind(&[taken], false).expect("a port that was given up is free at once");
+            let error = Listener::bind(&[taken], false).err().expect("it is taken");
             assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
-            let other = Listener::bind(&[taken, any()]).expect("the second one is free");
+            let other = Listener::bind(&[taken, any()], false).expect("the second one is free");
             assert_ne!(address(&other), address(&holder));
-            let error = Listener::bind(&[]).err().expect("no address");
+            let error = Listener::bind(&[], false).err().expect("no address");
             assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
+        });
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_port_is_shared_by_those_who_all_say_so() {
+        runtime::handle().block_on(async {
+            let mut first = Listener::bind(&[any()], true).expect("bind");
+            let place = [address(&first)];
+            let error = Listener::bind(&place, false).err().expect("it does not share");
+            assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+            let mut second = Listener::bind(&place, true).expect("both share");
+            assert_eq!(address(&second), address(&first));
+
+            // Which one gets a connection is the system's choice; each gets some.
+            let now = Instant::now();
+            let (mut dealt, mut peers) = ([0, 0], Vec::new());
+            while dealt.contains(&0) {
+                peers.push(TcpStream::connect(place[0]).await.expect("connect"));
+                let who = poll_fn(|cx| {
+                    if first.poll_accept(cx, now).is_ready() {
+                        return Poll::Ready(0);
+                    }
+                    second.poll_accept(cx, now).map(|_| 1)
+                });
+                dealt[who.await] += 1;
+            }
+            drop(first);
+            let _peer = TcpStream::connect(place[0]).await.expect("the other one still listens");
+            accept(&mut second).await;
+
+            let alone = Listener::bind(&[any()], false).expect("bind");
+            let error = Listener::bind(&[address(&alone)], true).err().expect("it does not share");
+            assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+            // Who lets the system choose gets a port of its own.
+            let other = Listener::bind(&[any()], true).expect("bind");
+            assert_ne!(address(&other), address(&second));
         });
     }
 
@@ -333,7 +405,7 @@ mod tests {
     fn the_local_address_is_the_one_that_was_connected_to() {
         runtime::handle().block_on(async {
             let everywhere = SocketAddr::from(([0, 0, 0, 0], 0));
-            let mut listener = Listener::bind(&[everywhere]).expect("bind");
+            let mut listener = Listener::bind(&[everywhere], false).expect("bind");
             assert!(address(&listener).ip().is_unspecified());
             let place = SocketAddr::from(([127, 0, 0, 1], address(&listener).port()));
             let _peer = TcpStream::connect(place).await.expect("connect");
@@ -374,7 +446,7 @@ mod tests {
     #[test]
     fn a_pause_leaves_connections_waiting_until_it_is_over() {
         runtime::handle().block_on(async {
-            let mut listener = Listener::bind(&[any()]).expect("bind");
+            let mut listener = Listener::bind(&[any()], false).expect("bind");
             let _peer = TcpStream::connect(address(&listener)).await.expect("connect");
             let now = Instant::now();
             listener.paused_until = Some(now + PAUSE);

@@ -174,7 +174,13 @@ pub(super) mod tests {
             rekey: Rekey::default(),
             windows: Windows::default(),
         };
-        Config { target: Arc::new(target), reconnect: None, sessions: 2, forward: None }
+        Config {
+            target: Arc::new(target),
+            reconnect: None,
+            sessions: 2,
+            forward: None,
+            reuse_port: false,
+        }
     }
 
     /// A member whose session is lost, and what its tunnel hears of it.

@@ -48,6 +48,7 @@ pub use events::{
     Observer, SessionStep,
 };
 pub use forwards::{DIALLED, Endpoint, ForwardInfo, OWN, Way};
+pub use listener::CAN_SHARE;
 pub use settings::{Config, Settings};
 pub use socks::Login;
 pub use stats::{Bytes, ConnectionStats, SessionStats, Stats};

@@ -19,6 +19,8 @@ pub struct Config {
     pub sessions: usize,
     /// What to listen for, and what to do with it; others can be asked for later.
     pub forward: Option<Way>,
+    /// Whether others may share the ports that it listens on; see [`CAN_SHARE`](super::CAN_SHARE).
+    pub reuse_port: bool,
 }
 
 /// What connections take over when they are accepted; a change touches later ones only.

@@ -1,0 +1,61 @@
+// Servers that are programs of their own: started on a free port, with a log in a file, and ended.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+
+import { Target } from './peers.mjs';
+import { signal, whenFile } from './process.mjs';
+
+const ATTEMPTS = 5; // to get a port that nobody took since it was found free
+
+/** A port that was free a moment ago: some programs want to know it before they listen. */
+export async function freePort() {
+  const target = await Target.start();
+  await target.stop();
+  return target.port;
+}
+
+/**
+ * Starts a server on a free port.
+ * @param listen takes a port; gives whether the server came to listen on it, or ended instead
+ */
+export async function onFreePort(name, logFile, listen) {
+  for (let attempt = 1; ; attempt++) {
+    if (await listen(await freePort())) return;
+    const log = readFileSync(logFile, 'utf8');
+    const taken = /Address already in use/.test(log);
+    if (!taken || attempt === ATTEMPTS) throw new Error(`${name} did not start:\n${log}`);
+  }
+}
+
+/**
+ * Starts a program with an empty log.
+ * @param options.ready what its log says when it listens; the others are those of spawn
+ * @returns its process, and whether it will come to listen: false when it ends instead
+ */
+export function launch(program, args, { logFile, ready, ...options }) {
+  writeFileSync(logFile, '');
+  // The log is a file and no pipe: a test that blocks this process must not block the server.
+  const log = openSync(logFile, 'a');
+  const child = spawn(program, args, { ...options, stdio: ['ignore', log, log] });
+  closeSync(log);
+  const failed = once(child, 'exit').then(() => false);
+  return { child, listening: Promise.race([whenFile(logFile, ready).then(() => true), failed]) };
+}
+
+/** Ends a server that we started, and takes its folder away. */
+export function stopper(child, folder, how = 'SIGKILL') {
+  const lives = () => child.exitCode === null && child.signalCode === null;
+  const kill = () => lives() && signal(child.pid, how);
+  process.on('exit', kill);
+  return async () => {
+    process.off('exit', kill);
+    if (lives()) {
+      const ended = once(child, 'exit');
+      kill();
+      await ended;
+    }
+    folder.remove();
+  };
+}

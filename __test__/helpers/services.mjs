@@ -1,0 +1,129 @@
+// What people have behind an SSH server: databases, each on a free port of this machine, with a
+// password and a folder of its own.
+
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { chownSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { launch, onFreePort, stopper } from './daemon.mjs';
+import { ensurePackages, findProgram } from './ensure-sshd.mjs';
+import { temporaryFolder } from './keys.mjs';
+import { run } from './process.mjs';
+
+const ensurePostgres = () => ensurePackages(['initdb', 'postgres', 'pgbench'], ['postgresql']);
+const ensureRedis = () => ensurePackages(['redis-server'], ['redis-server']);
+
+/** Whether all services are there, now or after installing them. */
+export const ensureServices = () => [ensurePostgres(), ensureRedis()].every(Boolean);
+
+/** Starts the program in its folder; gives its port and what ends it. */
+async function serve(name, folder, { program, args, how, ...options }) {
+  const logFile = join(folder.path, 'log');
+  let service;
+  try {
+    await onFreePort(name, logFile, (port) => {
+      const { child, listening } = launch(program, args(port), { cwd: folder.path, ...options, logFile });
+      service = { port, stop: stopper(child, folder, how) };
+      return listening;
+    });
+  } catch (error) {
+    folder.remove();
+    throw error;
+  }
+  return service;
+}
+
+export class Postgres {
+  #service;
+  #password = randomBytes(12).toString('hex');
+
+  static async start() {
+    if (!ensurePostgres()) throw new Error('there is no PostgreSQL: install postgresql');
+    const postgres = new Postgres();
+    const folder = temporaryFolder('postgres');
+    const at = (name) => join(folder.path, name);
+    const owner = unprivileged();
+    writeFileSync(at('password'), postgres.#password, { mode: 0o600 });
+    if (owner.uid !== undefined) for (const path of [folder.path, at('password')]) chownSync(path, owner.uid, owner.gid);
+    const settings = { cwd: folder.path, env: { ...process.env, LC_ALL: 'C' }, ...owner };
+    const { code, stderr } = await run(findProgram('initdb'), [
+      '-D', at('data'), '-U', postgres.login.user, '-A', 'scram-sha-256', '--pwfile', at('password'),
+      '--no-locale', '-E', 'UTF8', '--no-sync',
+    ], { ...settings, timeout: 120_000 });
+    if (code !== 0) {
+      folder.remove();
+      throw new Error(`initdb failed:\n${stderr}`);
+    }
+    // Its data may be lost: nobody waits for the disk.
+    const options = ['listen_addresses=127.0.0.1', 'unix_socket_directories=', 'fsync=off', 'full_page_writes=off'];
+    postgres.#service = await serve('PostgreSQL', folder, {
+      ...settings,
+      program: findProgram('postgres'),
+      args: (port) => ['-D', at('data'), '-p', String(port), ...options.flatMap((option) => ['-c', option])],
+      ready: /database system is ready to accept connections/,
+      how: 'SIGQUIT', // at once, but it gives its shared memory back
+    });
+    return postgres;
+  }
+
+  get port() {
+    return this.#service.port;
+  }
+
+  /** What a client needs to log on, as the package pg names it. */
+  get login() {
+    return { host: '127.0.0.1', port: this.#service?.port, user: 'tester', password: this.#password, database: 'postgres' };
+  }
+
+  /** The same for programs that look into the environment. */
+  get environment() {
+    const { user, password, database } = this.login;
+    return { PGUSER: user, PGPASSWORD: password, PGDATABASE: database };
+  }
+
+  /** Runs pgbench on a port that leads here: its exit code and what it printed. */
+  pgbench(port, args, timeout = 60_000) {
+    const env = { ...process.env, ...this.environment };
+    return run(findProgram('pgbench'), ['-h', '127.0.0.1', '-p', String(port), ...args], { env, timeout });
+  }
+
+  stop() {
+    return this.#service.stop();
+  }
+}
+
+/** Whom PostgreSQL runs as, which refuses to serve as root: the user that its package has made. */
+function unprivileged() {
+  if (process.getuid() !== 0) return {};
+  const [uid, gid] = ['-u', '-g'].map((option) => Number(execFileSync('id', [option, 'postgres'])));
+  return { uid, gid };
+}
+
+export class Redis {
+  #service;
+  password = randomBytes(12).toString('hex');
+
+  static async start() {
+    if (!ensureRedis()) throw new Error('there is no Redis: install redis-server');
+    const redis = new Redis();
+    const folder = temporaryFolder('redis');
+    const file = join(folder.path, 'redis.conf');
+    const lines = ['bind 127.0.0.1', 'save ""', 'appendonly no', `requirepass ${redis.password}`];
+    writeFileSync(file, `${lines.join('\n')}\n`, { mode: 0o600 });
+    redis.#service = await serve('Redis', folder, {
+      program: findProgram('redis-server'),
+      args: (port) => [file, '--port', String(port)],
+      ready: /Ready to accept connections/,
+    });
+    return redis;
+  }
+
+  get port() {
+    return this.#service.port;
+  }
+
+  stop() {
+    return this.#service.stop();
+  }
+}
