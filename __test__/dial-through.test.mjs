@@ -67,25 +67,27 @@ test('a socket at once, open when the far side is, and what was written before w
   assert.deepEqual(diary.all('close'), []);
 });
 
-test('half a connection stays open when the other half has ended', async (t) => {
-  const { tunnel, target } = await make(t, behaviours.replier(SIZE));
-  const socket = await tunnel.promises.dial({ host: '127.0.0.1', port: target.port, allowHalfOpen: true });
-  const peer = new Peer(socket);
-  await peer.send(SIZE);
-  peer.end();
-  assertIncludes(await (await target.next()).ended, { bytes: SIZE, sha256: patternHash(SIZE), end: 'FIN' });
-  await once(socket, 'end');
-  assertIncludes(peer.report(), { bytes: SIZE, sha256: patternHash(SIZE) });
+for (const linger of [true, false]) {
+  test(`half a connection stays open when the other half has ended: ${linger}`, async (t) => {
+    const { tunnel, target } = await make(t, behaviours.replier(SIZE), { linger });
+    const socket = await tunnel.promises.dial({ host: '127.0.0.1', port: target.port, allowHalfOpen: true });
+    const peer = new Peer(socket);
+    await peer.send(SIZE);
+    peer.end();
+    assertIncludes(await (await target.next()).ended, { bytes: SIZE, sha256: patternHash(SIZE), end: 'FIN' });
+    await once(socket, 'end');
+    assertIncludes(peer.report(), { bytes: SIZE, sha256: patternHash(SIZE) });
 
-  const { tunnel: other, target: source } = await make(t, behaviours.source(SIZE, SIZE));
-  const reader = await other.promises.dial({ host: '127.0.0.1', port: source.port, allowHalfOpen: true });
-  const read = new Peer(reader);
-  await once(reader, 'end');
-  assertIncludes(read.report(), { bytes: SIZE, sha256: patternHash(SIZE) });
-  assert.ok(reader.writable);
-  reader.end('last');
-  assertIncludes(await (await source.next()).ended, { bytes: 4, end: 'FIN' });
-});
+    const { tunnel: other, target: source } = await make(t, behaviours.source(SIZE, SIZE), { linger });
+    const reader = await other.promises.dial({ host: '127.0.0.1', port: source.port, allowHalfOpen: true });
+    const read = new Peer(reader);
+    await once(reader, 'end');
+    assertIncludes(read.report(), { bytes: SIZE, sha256: patternHash(SIZE) });
+    assert.ok(reader.writable);
+    reader.end('last');
+    assertIncludes(await (await source.next()).ended, { bytes: 4, end: 'FIN' });
+  });
+}
 
 test('a Unix socket at the far side', async (t) => {
   const path = join(folder.path, 'far.sock');
@@ -206,6 +208,16 @@ test('destroy() hard, and resetAndDestroy(): reset before the socket closes', as
   }
 });
 
+test('destroy() bounded: a far side that does not read is waited for no longer than that', async (t) => {
+  const { tunnel, diary, target } = await make(t, behaviours.idle(), { linger: { l_onoff: 1, l_linger: 1 } });
+  const socket = await tunnel.promises.dial('127.0.0.1', target.port);
+  for (let left = 64 * MIB; left > 0; left -= SIZE) socket.write(PATTERN);
+  const closed = ending(socket);
+  socket.destroy();
+  assert.deepEqual(await closed, []);
+  assertIncludes(await diary.next('disconnected'), { code: 'ECONNABORTED', clean: false, closedBy: 'reset' });
+});
+
 test('destroy(error) emits the error when all is delivered', async (t) => {
   const { tunnel, target } = await make(t, behaviours.sink());
   const socket = await tunnel.promises.dial('127.0.0.1', target.port);
@@ -293,20 +305,36 @@ test('a cut is no end of the stream for TLS on top either', async (t) => {
 });
 
 test('disconnect() and shutdown() end it like any other, and are not for a blocked thread', async (t) => {
-  const { tunnel, diary, target } = await make(t, behaviours.sink());
+  const { tunnel, diary, target } = await make(t, (peer) => {
+    behaviours.sink()(peer);
+    peer.send(SIZE);
+  });
   const socket = await tunnel.promises.dial('127.0.0.1', target.port);
   assert.throws(() => tunnel.disconnect(socket.connectionId), { code: 'ERR_TUNNEL_WOULD_DEADLOCK' });
   assert.throws(() => tunnel.shutdown(), { code: 'ERR_TUNNEL_WOULD_DEADLOCK' });
-  socket.resume();
+  let bytes = 0;
+  socket.on('data', (chunk) => (bytes += chunk.length));
   const events = ending(socket);
   await tunnel.promises.disconnect(socket.connectionId);
   assert.deepEqual(await events, ['end']);
-  assertIncludes(await diary.next('disconnected'), { code: 'OK', closedBy: 'graceful' });
+  assertIncludes(await diary.next('disconnected'), { code: 'OK', closedBy: 'graceful', bytesDown: bytes });
   const other = await tunnel.promises.dial('127.0.0.1', target.port);
   const last = ending(other.resume());
   await tunnel.promises.shutdown();
   assert.deepEqual(await last, ['end']);
   tunnel.shutdown();
+});
+
+test('disconnect() hard is ECONNRESET at once', async (t) => {
+  const { tunnel, diary, target } = await make(t, behaviours.idle(), { linger: false });
+  const socket = await tunnel.promises.dial('127.0.0.1', target.port);
+  socket.pause();
+  await (await target.next()).send(KIB);
+  await once(socket, 'readable');
+  const events = ending(socket);
+  await tunnel.promises.disconnect(socket.connectionId);
+  assert.deepEqual((await events).map((event) => event.code ?? event), ['ECONNRESET']);
+  assertIncludes(await diary.next('disconnected'), { code: 'ECONNABORTED', closedBy: 'reset' });
 });
 
 test('what is dialled during a shutdown waits for its end, and another one ends that wait', async (t) => {
