@@ -58,6 +58,18 @@ async function get(of, options) {
   return text(response);
 }
 
+/** Asks so often, some requests at a time, and checks every answer. */
+async function askOften(of, options, count) {
+  let asked = 0;
+  const work = async () => {
+    while (asked < count) {
+      const path = `/${asked++}`;
+      assert.equal(await get(of, { ...options, path }), `GET ${path} ${options.host}:${options.port}`);
+    }
+  };
+  await Promise.all(Array.from({ length: 16 }, work));
+}
+
 test('http and https by one agent', async (t) => {
   const { tunnel, diary } = await make(t);
   const agent = tunnel.agent();
@@ -104,6 +116,38 @@ test('a thousand requests, over as many connections as maxSockets says', { timeo
   plain.server.closeAllConnections();
   secure.server.closeAllConnections();
   assert.ok((await settled(descriptors)) <= before + 1);
+});
+
+test('ten thousand requests, with and without keepAlive, leave nothing behind', { timeout: 120_000 }, async (t) => {
+  const { tunnel } = await make(t);
+  const plain = await web(t, http.createServer);
+  const secure = await web(t, (handler) => https.createServer(certificate, handler));
+  // Warm: what the first request makes stays.
+  await askOften(https, { host: 'localhost', port: secure.port, agent: tunnel.agent(), ca: certificate.cert }, 1);
+  const before = await settled(descriptors);
+  const opened = () => plain.connections() + secure.connections();
+  for (const [options, of, { port }, count, connections] of [
+    [{ keepAlive: true, maxSockets: 8 }, http, plain, 5000, 8],
+    [{ keepAlive: true, maxSockets: 8 }, https, secure, 3800, 8],
+    [{ keepAlive: false }, http, plain, 1000, 1000],
+    [{ keepAlive: false }, https, secure, 200, 200],
+  ]) {
+    const agent = tunnel.agent(options);
+    const already = opened();
+    await askOften(of, { host: 'localhost', port, agent, ca: certificate.cert }, count);
+    assert.equal(opened() - already, connections);
+    // One that keeps nothing needs nobody to destroy it.
+    if (options.keepAlive) agent.destroy();
+    assert.equal(await settled(() => agent.totalSocketCount), 0);
+    assert.deepEqual([agent.sockets, agent.freeSockets, agent.requests].map((kept) => Object.keys(kept)), [[], [], []]);
+    assert.deepEqual(await tunnel.promises.connections(), []);
+  }
+  const { accepted, pending, open, ended } = (await tunnel.promises.stats()).connections;
+  const all = Object.values(ended).reduce((sum, count) => sum + count);
+  assert.deepEqual([accepted, pending, open, all], [1217, 0, 0, 1217]);
+  assert.ok((await settled(descriptors)) <= before);
+  // It would be refused for as long as there is a socket of dial().
+  tunnel.shutdown();
 });
 
 test('without keepAlive every request has a connection of its own, which is given back', async (t) => {

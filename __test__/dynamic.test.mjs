@@ -340,6 +340,22 @@ test('connections that have not said where to are connections, and can be closed
   assertIncludes(await diary.next('disconnected'), { code: 'ECONNABORTED' });
 });
 
+test('one that its owner closes while it is being opened is reset, without an answer', async (t) => {
+  const ssh2 = await openSsh2(t, () => {}); // never answers
+  const { tunnel, diary, port } = await openDynamic(t, ssh2);
+  for (const close of [({ connectionId }) => tunnel.promises.disconnect(connectionId), () => tunnel.promises.shutdown()]) {
+    const peer = await connectSocks(port);
+    peer.socket.write(Buffer.concat([greeting(0), request5('far', 80)]));
+    await take(peer, 2);
+    let [connection] = await listed(tunnel, 1);
+    while (connection.state !== 'opening') [connection] = await listed(tunnel, 1);
+    peer.read();
+    await close(connection);
+    assertIncludes(await peer.ended, { bytes: 0, end: 'ECONNRESET' });
+    assertIncludes(await diary.next('disconnected'), { code: 'ECONNABORTED', closedBy: 'reset' });
+  }
+});
+
 test('what is set for a connection that has not said where to holds when it is open', async (t) => {
   const { tunnel, diary, port } = await openDynamic(t);
   const peer = await connectSocks(port);

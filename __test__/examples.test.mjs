@@ -11,14 +11,14 @@ import { WELL, startExample } from './helpers/example.mjs';
 import { makeHome } from './helpers/home.mjs';
 import { MIB, Target, behaviours, connect, patternHash, refuses } from './helpers/peers.mjs';
 import { ROOT, run } from './helpers/process.mjs';
-import { Postgres, Redis } from './helpers/services.mjs';
+import { Api, Postgres, Redis } from './helpers/services.mjs';
 import { Sshd } from './helpers/sshd.mjs';
 import { assertIncludes } from './helpers/tunnels.mjs';
 
 const [server, gateway] = await Promise.all([Sshd.start(), Sshd.start()]);
-const [postgres, redis] = await Promise.all([Postgres.start(), Redis.start()]);
+const [postgres, redis, api] = await Promise.all([Postgres.start(), Redis.start(), Api.start()]);
 const home = makeHome([server, gateway]);
-after(() => (home.remove(), Promise.all([server, gateway, postgres, redis].map((it) => it.stop()))));
+after(() => (home.remove(), Promise.all([server, gateway, postgres, redis, api].map((it) => it.stop()))));
 
 test('the program in README.md is the one in examples/', () => {
   const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
@@ -116,6 +116,27 @@ test('Redis: what was confirmed is counted, what was lost may be', async (t) => 
   const [confirmed, lost, value] = numbers.map(Number);
   assert.ok(lost > 0, 'nothing was under way');
   assert.ok(confirmed <= value && value <= confirmed + lost, `${confirmed} and ${lost}: ${value}`);
+  assert.deepEqual(await example.exit(), WELL);
+});
+
+test('an API without a local port: what a lost session cut is asked for again, over few connections', async (t) => {
+  const example = start(t, 'api', { args: ['127.0.0.1', server.port, '127.0.0.1', api.port, '/status'] });
+  await example.line(/^connected\nHTTP\/1\.1 200 OK$/m);
+  for (let round = 0; round < 2; round++) {
+    await example.line(/^\d+ answers$/m);
+    server.killSessions();
+    await example.line(/^.*; again in \d+ ms$/m);
+    await example.line(/^connected$/m);
+  }
+  await example.line(/^\d+ answers$/m);
+  example.child.kill('SIGTERM');
+  const [, ...numbers] = await example.line(/^(\d+) answers over (\d+) connections; (\d+) were asked for again$/m);
+  const [answered, connections, repeated] = numbers.map(Number);
+  assert.ok(repeated > 0, 'nothing was under way');
+  // The first answer was for the one that asked by hand, and some came for nobody.
+  assert.ok(answered < api.answers && answered + 1 + repeated >= api.answers, `${answered} and ${repeated}: ${api.answers}`);
+  // Ten for each of three sessions, and the one.
+  assert.ok(connections <= 31, `${connections} connections`);
   assert.deepEqual(await example.exit(), WELL);
 });
 

@@ -390,6 +390,19 @@ describe('Unix sockets', () => {
     }
   }
 
+  test('what was written for a local program is not taken back, by a hard close neither', async (t) => {
+    const { tunnel, diary, target, client } = make(t, { linger: false });
+    const it = await target((peer) => peer.send(Infinity));
+    const forward = await tunnel.promises.forwardLocal({ localPath: path(), ...to(it) });
+    const local = await client(forward.localPath, { read: false });
+    const { connectionId } = await diary.next('connection');
+    await settled(async () => (await tunnel.promises.connections())[0].bytesDown);
+    await tunnel.promises.disconnect(connectionId);
+    const { code, closedBy, bytesDown, droppedDown } = await diary.next('disconnected');
+    assert.deepEqual([code, closedBy, bytesDown > 0, droppedDown > 0], ['ECONNABORTED', 'reset', true, true]);
+    assertIncludes(await local.read().ended, { bytes: bytesDown, sha256: patternHash(bytesDown), end: 'FIN' });
+  });
+
   test('a local program that sent what nobody reads gets ECONNRESET where there would be a reset', async (t) => {
     const { tunnel, diary, target, client } = make(t, { linger: false });
     const it = await target();

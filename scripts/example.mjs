@@ -2,6 +2,7 @@
 // after some seconds a session that is lost:
 //   node scripts/example.mjs postgres
 //   node scripts/example.mjs redis
+//   node scripts/example.mjs api
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -9,7 +10,7 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 
 import { ensureSshd } from '../__test__/helpers/ensure-sshd.mjs';
-import { Postgres, Redis, ensureServices } from '../__test__/helpers/services.mjs';
+import { Api, Postgres, Redis, ensureServices } from '../__test__/helpers/services.mjs';
 import { ROOT, setup } from './setup.mjs';
 
 const SECONDS = 4; // before the session is lost, and after that
@@ -17,11 +18,12 @@ const SECONDS = 4; // before the session is lost, and after that
 const SERVICES = {
   postgres: { start: () => Postgres.start(), environment: (postgres) => postgres.environment },
   redis: { start: () => Redis.start(), environment: ({ password }) => ({ REDIS_PASSWORD: password }) },
+  api: { start: () => Api.start(), environment: () => ({}) },
 };
 
 const [name] = process.argv.slice(2);
 if (!Object.hasOwn(SERVICES, name ?? '')) {
-  console.error(`Which one? ${Object.keys(SERVICES).join(' or ')}`);
+  console.error(`Which one? ${Object.keys(SERVICES).join(', ')}`);
   process.exit(1);
 }
 setup();

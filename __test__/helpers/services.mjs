@@ -1,9 +1,11 @@
-// What people have behind an SSH server: databases, each on a free port of this machine, with a
-// password and a folder of its own.
+// What people have behind an SSH server, on free ports of this machine: databases, each with a
+// password and a folder of its own, and an API.
 
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { chownSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
 import { join } from 'node:path';
 
 import { launch, onFreePort, stopper } from './daemon.mjs';
@@ -125,5 +127,34 @@ export class Redis {
 
   stop() {
     return this.#service.stop();
+  }
+}
+
+/** Answers every request with its number, as JSON, in two pieces and not at once. */
+export class Api {
+  #server;
+  answers = 0;
+
+  static async start() {
+    const api = new Api();
+    api.#server = http.createServer((request, response) => {
+      response.setHeader('Content-Type', 'application/json');
+      response.write(`{ "path": ${JSON.stringify(request.url)}, `);
+      setTimeout(() => response.end(`"answer": ${++api.answers} }`), 10);
+    });
+    api.#server.keepAliveTimeout = 0; // connections are their clients' to close
+    api.#server.listen(0, '127.0.0.1');
+    await once(api.#server, 'listening');
+    return api;
+  }
+
+  get port() {
+    return this.#server.address().port;
+  }
+
+  async stop() {
+    const closed = once(this.#server, 'close');
+    this.#server.close().closeAllConnections();
+    await closed;
   }
 }

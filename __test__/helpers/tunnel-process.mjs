@@ -2,19 +2,46 @@
 
 import { once } from 'node:events';
 
-import { connect } from './peers.mjs';
+import { Peer, connect } from './peers.mjs';
 import { answer, descriptors, memory } from './process.mjs';
 import { SSHTunnel } from '../../index.js';
 
 let tunnel;
+/** The one socket of dial(). */
+let dialled;
 const ends = [];
+
+/** A tunnel whose ends are written down. */
+function make(options) {
+  tunnel = new SSHTunnel(options);
+  tunnel.on('disconnected', ({ code, clean }) => ends.push({ code, clean }));
+}
 
 answer({
   async listen(options) {
-    tunnel = new SSHTunnel(options);
-    tunnel.on('disconnected', ({ code, clean }) => ends.push({ code, clean }));
+    make(options);
     await tunnel.promises.startListening();
     return tunnel.localPort;
+  },
+  /** Dials a port of the server's machine, and reads nothing before it is told to. */
+  async dial(options, port) {
+    make(options);
+    const socket = await tunnel.promises.dial({ host: '127.0.0.1', port, allowHalfOpen: true });
+    dialled = new Peer(socket, { read: false }).stall();
+  },
+  /** Reads until so many bytes have come in all, and then nothing. */
+  async read(total) {
+    await dialled.read().received(total);
+    dialled.stall();
+  },
+  /** Reads to the end and ends, too: what has come. */
+  async readToEnd() {
+    const ended = once(dialled.socket, 'end');
+    dialled.read();
+    await ended;
+    dialled.end();
+    const { bytes, sha256 } = dialled.report();
+    return { bytes, sha256 };
   },
   shutdown: () => tunnel.promises.shutdown(),
   /** How so many connections ended, once they have. */
