@@ -8,17 +8,16 @@ import { after, describe } from 'node:test';
 
 import { test } from './helpers/bounded.mjs';
 import { temporaryFolder } from './helpers/keys.mjs';
-import { KIB, MIB, Target, behaviours, connect, patternHash, refuses, refusingPort, settled } from './helpers/peers.mjs';
+import { KIB, MIB, Target, behaviours, connect, patternHash, refuses, refusingPort, settled, silentPort } from './helpers/peers.mjs';
 import { descriptors, hasSocket, portName, signal, tcpSockets } from './helpers/process.mjs';
 import { Ssh2Server } from './helpers/ssh2-server.mjs';
 import { Sshd } from './helpers/sshd.mjs';
-import { Diary, assertIncludes, makeTunnel, only } from './helpers/tunnels.mjs';
+import { Diary, assertIncludes, makeTunnel, only, openRemote } from './helpers/tunnels.mjs';
 
 const server = await Sshd.start();
 after(() => server.stop());
 
 const SOON = { initialDelay: 20, maxDelay: 100 };
-const SIZE = 2 * MIB;
 
 /** A tunnel without a forward of its own. */
 function make(t, login, options) {
@@ -26,26 +25,8 @@ function make(t, login, options) {
   return { tunnel, diary: new Diary(tunnel) };
 }
 
-/**
- * A target here, a remote forward that leads to it, and a way to connect to that at the server,
- * which is this machine. After the test clients and target vanish first.
- */
-async function open(t, behaviour, { options, remote, at = server } = {}) {
-  const target = await Target.start(behaviour);
-  const clients = [];
-  t.after(async () => {
-    for (const { socket } of clients) socket.destroy();
-    await target.stop();
-  });
-  const { tunnel, diary } = make(t, at.login, options);
-  const forward = await tunnel.promises.forwardRemote({ forwardHost: '127.0.0.1', forwardPort: target.port, ...remote });
-  const connectThrough = async (how) => {
-    const client = await connect(forward.remotePort, how);
-    clients.push(client);
-    return client;
-  };
-  return { tunnel, diary, target, forward, connect: connectThrough };
-}
+/** A tunnel with a remote forward to a target, of the sshd that all share unless told otherwise. */
+const open = (t, behaviour, { at = server, ...how } = {}) => openRemote(t, at, behaviour, how);
 
 /** Sends so much there and back, ends, and asks both ends and the tunnel for it. */
 async function thereAndBack({ diary, target, connect: through }, size = KIB) {
@@ -182,6 +163,20 @@ describe('a target', () => {
     assert.equal(it.forward.listening, true);
   });
 
+  test('that never answers is given up in time, and the far program sees an end', async (t) => {
+    const silent = await silentPort();
+    t.after(() => silent.stop());
+    const it = await open(t, behaviours.echo(), { options: { readyTimeout: 2000 }, remote: { forwardPort: silent.port } });
+    const client = await it.connect();
+    while ((await it.tunnel.promises.connections())[0]?.state !== 'opening');
+    assertIncludes(await client.ended, { bytes: 0 });
+    const end = await it.diary.next('disconnected');
+    assertIncludes(end, { connectionId: 1, forwardId: 1, code: 'ETIMEDOUT', clean: false, closedBy: 'reset', bytesUp: 0, bytesDown: 0 });
+    assert.match(end.reason, /^no .+ within readyTimeout$/);
+    assert.deepEqual([it.diary.all('connection'), it.diary.all('error')], [[], []]);
+    assert.equal(it.forward.listening, true);
+  });
+
   test('that does not exist', async (t) => {
     const it = await open(t, behaviours.echo(), { remote: { forwardHost: 'nowhere.invalid' } });
     await (await it.connect()).ended;
@@ -227,106 +222,19 @@ describe('a target', () => {
   });
 });
 
-/** Each event, and what the target, the far program and the report say; hard where it is another matter. */
-const TABLE = [
-  {
-    name: 'the far program ends, then the target answers and ends',
-    behaviour: behaviours.replier(SIZE),
-    async event({ client }) {
-      await client.send(SIZE);
-      client.end();
-    },
-    graceful: { peer: 'FIN', client: 'FIN', code: 'OK', clean: true, closedBy: 'graceful' },
-  },
-  {
-    name: 'the target ends, then the far program answers and ends',
-    behaviour: behaviours.source(SIZE),
-    async event({ client }) {
-      await client.ended;
-      await client.send(SIZE);
-      client.end();
-    },
-    graceful: { peer: 'FIN', client: 'FIN', code: 'OK', clean: true, closedBy: 'graceful' },
-  },
-  {
-    name: 'the target resets',
-    async event({ client, peer }) {
-      await peer.send(KIB);
-      await client.received(KIB);
-      peer.reset();
-    },
-    graceful: { peer: 'closed here', client: 'FIN', code: 'ECONNRESET', clean: false, closedBy: 'reset' },
-  },
-  ...['disconnect', 'shutdown'].map((method) => ({
-    name: `${method}()`,
-    async event({ tunnel, client, peer }) {
-      await client.send(KIB);
-      await peer.read().received(KIB);
-      await peer.send(KIB);
-      await client.received(KIB);
-      const argument = method === 'disconnect' ? [(await only(tunnel)).connectionId] : [];
-      return tunnel.promises[method](...argument);
-    },
-    graceful: { peer: 'FIN', client: 'FIN', code: 'OK', closedBy: 'graceful' },
-    hard: { peer: 'ECONNRESET', client: 'FIN', code: 'ECONNABORTED', clean: false, closedBy: 'reset' },
-  })),
-  {
-    name: 'the session is lost',
-    own: true,
-    async event({ at, client, peer }) {
-      await client.send(64 * KIB);
-      await peer.read().received(64 * KIB);
-      at.killSessions();
-    },
-    graceful: { peer: 'ECONNRESET', code: 'ERR_SSH_DISCONNECTED', clean: false, closedBy: 'reset' },
-  },
-];
-
-describe('the closing table', () => {
-  for (const [column, linger] of [['graceful', true], ['hard', false]]) {
-    for (const row of TABLE) {
-      test(`${row.name}: ${column}`, async (t) => {
-        const at = row.own ? await Sshd.start() : server;
-        if (row.own) t.after(() => at.stop());
-        const it = await open(t, row.behaviour, { at, options: { linger } });
-        it.tunnel.on('error', () => {});
-        const client = await it.connect();
-        const peer = await it.target.next();
-        await it.diary.next('connection');
-        const ended = it.diary.next('disconnected');
-        const happened = row.event({ ...it, at, client, peer });
-        const { peer: peerSees, client: clientSees, ...reported } = row[column] ?? row.graceful;
-        const seen = await peer.read().ended;
-        peer.end();
-        const far = clientSees === undefined ? undefined : await client.ended;
-        client.end();
-        const end = await ended;
-        await happened;
-        assertIncludes(end, { lingerExpired: false, ...reported });
-        assert.equal(seen.end, peerSees);
-        assert.equal(seen.sha256, patternHash(seen.bytes));
-        assert.equal(end.bytesDown, seen.bytes);
-        if (far === undefined) return;
-        assert.equal(far.end, clientSees);
-        assertIncludes(far, { bytes: end.bytesUp, sha256: patternHash(end.bytesUp) });
-      });
-    }
-  }
-
-  test('what the target does not read stays with the far program, and others are not held up', async (t) => {
-    const it = await open(t, behaviours.idle());
-    const stuck = await it.connect();
-    stuck.send(64 * MIB);
-    const peer = await it.target.next();
-    await settled(() => stuck.accepted);
-    const other = await it.connect();
-    const at = await it.target.next();
-    await other.send(MIB);
-    await at.read().received(MIB);
-    assert.ok(stuck.accepted < 40 * MIB);
-    peer.read();
-    await peer.received(stuck.accepted);
-  });
+test('what the target does not read stays with the far program, and others are not held up', async (t) => {
+  const it = await open(t, behaviours.idle());
+  const stuck = await it.connect();
+  stuck.send(64 * MIB);
+  const peer = await it.target.next();
+  await settled(() => stuck.accepted);
+  const other = await it.connect();
+  const at = await it.target.next();
+  await other.send(MIB);
+  await at.read().received(MIB);
+  assert.ok(stuck.accepted < 40 * MIB);
+  peer.read();
+  await peer.received(stuck.accepted);
 });
 
 describe('unix sockets', () => {

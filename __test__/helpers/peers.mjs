@@ -5,6 +5,7 @@ import { createCipheriv, createHash } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import { readSync } from 'node:fs';
 import net from 'node:net';
+import { Worker } from 'node:worker_threads';
 
 import { IGNORE, KEXINIT, clearPacket, message } from './messages.mjs';
 
@@ -300,6 +301,29 @@ export async function refusingPort() {
     await target.stop();
   };
   return { port: holder.socket.localPort, stop };
+}
+
+/** A thread that listens and never comes to accept. */
+const LISTENER = `
+  const { parentPort } = require('node:worker_threads');
+  const server = require('node:net').createServer();
+  server.listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => {
+    parentPort.postMessage(server.address().port);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+  });
+`;
+
+/** A port of this machine where a connect is neither taken nor refused: its queue is full, and stays so. */
+export async function silentPort() {
+  const listener = new Worker(LISTENER, { eval: true });
+  const [port] = await once(listener, 'message');
+  // A queue takes one more than it is asked to.
+  const holders = [await connect(port), await connect(port)];
+  const stop = async () => {
+    for (const { socket } of holders) socket.destroy();
+    await listener.terminate();
+  };
+  return { port, stop };
 }
 
 /** Waits until a number stays the same for a while: for "nothing moves any more" there is no event. */

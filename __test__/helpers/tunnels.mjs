@@ -80,6 +80,31 @@ export async function openTunnel(t, server, behaviour, options) {
   return { tunnel, diary, target, connect: connectThrough };
 }
 
+/**
+ * A target at this side, a tunnel without a forward of its own, a remote forward that leads to the
+ * target, and a way to connect to that at the server, which is this machine. After the test clients
+ * and target vanish first.
+ * @param options.path of a Unix socket for the target, in place of a port
+ */
+export async function openRemote(t, server, behaviour, { options, remote, path } = {}) {
+  const target = await Target.start(behaviour, path);
+  const clients = [];
+  t.after(async () => {
+    for (const { socket } of clients) socket.destroy();
+    await target.stop();
+  });
+  const tunnel = makeTunnel(t, server.login, undefined, { forwardHost: undefined, ...options });
+  const diary = new Diary(tunnel);
+  const to = path === undefined ? { forwardHost: '127.0.0.1', forwardPort: target.port } : { forwardPath: path };
+  const forward = await tunnel.promises.forwardRemote({ ...to, ...remote });
+  const connectThrough = async (how) => {
+    const client = await connect(forward.remotePort, how);
+    clients.push(client);
+    return client;
+  };
+  return { tunnel, diary, target, forward, connect: connectThrough };
+}
+
 /** Sends so much through an open tunnel to an echo, and asks both ends and the tunnel for it. */
 export async function thereAndBack({ diary, target, connect }, size) {
   const client = await connect();

@@ -116,7 +116,14 @@ impl Play {
         let has_room = self.views.len() < MOST;
         let view = self.views.values_mut().nth(at);
         match (choice, view) {
-            (0..=2, _) if has_room => self.open(),
+            (0 | 1, _) if has_room => {
+                let id = self.client.open_direct_tcpip("db", 5432, "::1", 4000);
+                self.add(id, false);
+            }
+            (2, _) if has_room => {
+                let id = self.client.open_direct_streamlocal("/run/db");
+                self.add(id, false);
+            }
             (3..=6, Some(view)) => {
                 let most = input.length();
                 let ready = input.length().min(most);
@@ -195,11 +202,6 @@ impl Play {
             15 if offers > 0 => self.client.close(self.offers.swap_remove(at % offers)),
             _ => {}
         }
-    }
-
-    fn open(&mut self) {
-        let id = self.client.open_direct_tcpip("db", 5432, "::1", 4000);
-        self.add(id, false);
     }
 
     fn add(&mut self, id: ChannelId, opened: bool) {

@@ -57,6 +57,23 @@ pub(super) fn byte(channel: usize, at: usize) -> u8 {
     (at ^ (at >> 8) ^ channel.wrapping_mul(37)) as u8
 }
 
+/// The client asks for what its owner wants to reach, a port or a Unix socket, and says no more.
+fn check_target(kind: &[u8], reader: &mut Reader<'_>) {
+    let (originator, number) = match kind {
+        b"direct-tcpip" => {
+            assert_eq!((reader.string(), reader.uint32()), (Ok(&b"db"[..]), Ok(5432)));
+            ("::1", 4000)
+        }
+        b"direct-streamlocal@openssh.com" => {
+            assert_eq!(reader.string(), Ok(&b"/run/db"[..]));
+            ("", 0)
+        }
+        other => panic!("a channel of the kind {}", other.escape_ascii()),
+    };
+    assert_eq!((reader.string(), reader.uint32()), (Ok(originator.as_bytes()), Ok(number)));
+    assert_eq!(reader.remaining(), 0);
+}
+
 impl Ledger {
     /// The client took this message of the server without complaint.
     pub(super) fn accepted(&mut self, payload: &[u8]) {
@@ -124,9 +141,11 @@ impl Ledger {
         }
         match number {
             CHANNEL_OPEN => {
-                assert_eq!(reader.string(), Ok(&b"direct-tcpip"[..]));
+                let kind = reader.string().unwrap();
                 let (id, window) = (reader.uint32().unwrap(), reader.uint32().unwrap());
                 assert!((LEAST..=LIMIT).contains(&window), "a window of {window} bytes");
+                assert!(reader.uint32().unwrap() > 0);
+                check_target(kind, &mut reader);
                 let taken = self.lives.contains_key(&id) || self.owed.insert(id, window).is_some();
                 assert!(!taken, "{id} is taken");
             }

@@ -245,7 +245,11 @@ impl Siege<'_> {
         let at = self.input.below(8);
         let Some((id, unconsumed)) = self.channels.get_mut(at) else {
             if self.connected {
-                let id = client.open_direct_tcpip("db", 5432, "::1", 4000);
+                let id = if at.is_multiple_of(2) {
+                    client.open_direct_tcpip("db", 5432, "::1", 4000)
+                } else {
+                    client.open_direct_streamlocal("/run/db")
+                };
                 self.channels.retain(|(other, _)| *other != id);
                 self.channels.push((id, 0));
             }
