@@ -168,7 +168,6 @@ describe('a target', () => {
     t.after(() => silent.stop());
     const it = await open(t, behaviours.echo(), { options: { readyTimeout: 2000 }, remote: { forwardPort: silent.port } });
     const client = await it.connect();
-    while ((await it.tunnel.promises.connections())[0]?.state !== 'opening');
     assertIncludes(await client.ended, { bytes: 0 });
     const end = await it.diary.next('disconnected');
     assertIncludes(end, { connectionId: 1, forwardId: 1, code: 'ETIMEDOUT', clean: false, closedBy: 'reset', bytesUp: 0, bytesDown: 0 });
