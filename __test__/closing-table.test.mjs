@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { after, describe } from 'node:test';
 
 import { test } from './helpers/bounded.mjs';
+import { COLUMNS, SHORT, same } from './helpers/columns.mjs';
 import { KIB, MIB, PATTERN, behaviours, patternHash, refusingPort, settled } from './helpers/peers.mjs';
 import { REASONS, Ssh2Server } from './helpers/ssh2-server.mjs';
 import { Sshd } from './helpers/sshd.mjs';
@@ -16,14 +17,6 @@ const refusing = await refusingPort();
 after(() => Promise.all([sshd.stop(), refusing.stop()]));
 
 const ENDLESS = behaviours.endless();
-
-/** The columns. Where the linger time is to run out it is 1 s, elsewhere it never is. */
-const COLUMNS = {
-  graceful: { l_onoff: 0, l_linger: 0 },
-  hard: { l_onoff: 1, l_linger: 0 },
-  bounded: { l_onoff: 1, l_linger: 60 },
-};
-const SHORT = { l_onoff: 1, l_linger: 1 };
 
 const SIZE = 2 * MIB;
 /** What leaves for a client that does not read, without a need for credit. */
@@ -37,8 +30,6 @@ const FIN = { client: 'FIN', clean: false, closedBy: 'graceful' };
 const RST = { client: 'ECONNRESET', clean: false, closedBy: 'reset' };
 const ABORTED = { ...RST, code: 'ECONNABORTED' };
 const EXPIRED = { ...ABORTED, lingerExpired: true };
-
-const same = (sight) => ({ graceful: sight, hard: sight, bounded: sight });
 
 /** The client reset it: nobody is there to see an end. */
 const BY_CLIENT = { client: 'closed here', code: 'ECONNRESET', clean: false, closedBy: 'reset' };

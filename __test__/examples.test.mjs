@@ -83,18 +83,23 @@ test('a server behind a bastion, and the way back to it', async (t) => {
   assert.deepEqual(await example.exit(), WELL);
 });
 
-test('PostgreSQL: queries that a lost session cut are asked again, and no answer is wrong', async (t) => {
-  const args = ['127.0.0.1', server.port, '127.0.0.1', postgres.port];
-  const example = start(t, 'postgres', { args, env: postgres.environment });
-  await example.line(/^connected$/m);
+/** Kills the session of an example at its work twice; each time, and in the end, its work goes on. Then it is to end. */
+async function interrupted(example, work) {
   for (let round = 0; round < 2; round++) {
-    await example.line(/^\d+ answers$/m);
+    await example.line(work);
     server.killSessions();
     await example.line(/^.*; again in \d+ ms$/m);
     await example.line(/^connected$/m);
   }
-  await example.line(/^\d+ answers$/m);
+  await example.line(work);
   example.child.kill('SIGTERM');
+}
+
+test('PostgreSQL: queries that a lost session cut are asked again, and no answer is wrong', async (t) => {
+  const args = ['127.0.0.1', server.port, '127.0.0.1', postgres.port];
+  const example = start(t, 'postgres', { args, env: postgres.environment });
+  await example.line(/^connected$/m);
+  await interrupted(example, /^\d+ answers$/m);
   const [, repeated] = await example.line(/^\d+ answers, all of them right; (\d+) queries were asked again$/m);
   assert.ok(Number(repeated) > 0, 'nothing was under way');
   assert.deepEqual(await example.exit(), WELL);
@@ -104,14 +109,7 @@ test('Redis: what was confirmed is counted, what was lost may be', async (t) => 
   const args = ['127.0.0.1', server.port, '127.0.0.1', redis.port];
   const example = start(t, 'redis', { args, env: { REDIS_PASSWORD: redis.password } });
   await example.line(/^connected$/m);
-  for (let round = 0; round < 2; round++) {
-    await example.line(/^counted to \d+$/m);
-    server.killSessions();
-    await example.line(/^.*; again in \d+ ms$/m);
-    await example.line(/^connected$/m);
-  }
-  await example.line(/^counted to \d+$/m);
-  example.child.kill('SIGTERM');
+  await interrupted(example, /^counted to \d+$/m);
   const [, ...numbers] = await example.line(/^(\d+) confirmed, (\d+) lost, and Redis has (\d+)$/m);
   const [confirmed, lost, value] = numbers.map(Number);
   assert.ok(lost > 0, 'nothing was under way');
@@ -122,14 +120,7 @@ test('Redis: what was confirmed is counted, what was lost may be', async (t) => 
 test('an API without a local port: what a lost session cut is asked for again, over few connections', async (t) => {
   const example = start(t, 'api', { args: ['127.0.0.1', server.port, '127.0.0.1', api.port, '/status'] });
   await example.line(/^connected\nHTTP\/1\.1 200 OK$/m);
-  for (let round = 0; round < 2; round++) {
-    await example.line(/^\d+ answers$/m);
-    server.killSessions();
-    await example.line(/^.*; again in \d+ ms$/m);
-    await example.line(/^connected$/m);
-  }
-  await example.line(/^\d+ answers$/m);
-  example.child.kill('SIGTERM');
+  await interrupted(example, /^\d+ answers$/m);
   const [, ...numbers] = await example.line(/^(\d+) answers over (\d+) connections; (\d+) were asked for again$/m);
   const [answered, connections, repeated] = numbers.map(Number);
   assert.ok(repeated > 0, 'nothing was under way');

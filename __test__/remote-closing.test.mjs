@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, describe } from 'node:test';
 
 import { test } from './helpers/bounded.mjs';
+import { COLUMNS, SHORT, same } from './helpers/columns.mjs';
 import { temporaryFolder } from './helpers/keys.mjs';
 import { KIB, MIB, PATTERN, behaviours, patternHash, settled } from './helpers/peers.mjs';
 import { Sshd } from './helpers/sshd.mjs';
@@ -17,14 +18,6 @@ after(async () => {
   await server.stop();
   folder.remove();
 });
-
-/** The columns. Where the linger time is to run out it is 1 s, elsewhere it never is. */
-const COLUMNS = {
-  graceful: { l_onoff: 0, l_linger: 0 },
-  hard: { l_onoff: 1, l_linger: 0 },
-  bounded: { l_onoff: 1, l_linger: 60 },
-};
-const SHORT = { l_onoff: 1, l_linger: 1 };
 
 const SIZE = 2 * MIB;
 /** More than two programs and all between them hold. */
@@ -38,8 +31,6 @@ const EXPIRED = { ...ABORTED, lingerExpired: true };
 const LOST = { ...RST, code: 'ERR_SSH_DISCONNECTED' };
 /** The target reset it: nobody is there to see an end. */
 const BY_TARGET = { peer: 'closed here', client: 'FIN', code: 'ECONNRESET', clean: false, closedBy: 'reset' };
-
-const same = (sight) => ({ graceful: sight, hard: sight, bounded: sight });
 
 /** A small exchange in both directions, so that nothing is under way. */
 async function talk({ client, peer }) {

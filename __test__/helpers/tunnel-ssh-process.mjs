@@ -39,6 +39,17 @@ const rejection = (promise) => promise.then(() => undefined, ({ code, message })
 /** Until a client knows that its session is lost: with reconnectOnError ours is not closed then. */
 const loss = (client) => new Promise((resolve) => client.once('error', resolve).once('close', resolve));
 
+/** What a connection comes to that is made after the session has ended. */
+async function afterwards(tunnelOptions) {
+  const { server: ssh, options } = await prepare(tunnelOptions);
+  const [server, client] = await createTunnel(...options);
+  const { port } = server.address();
+  const lost = loss(client);
+  ssh.dropSessions();
+  await lost;
+  return { next: (await exchange(port)).seen };
+}
+
 const scenarios = {
   /** A client resets its connection. */
   async reset() {
@@ -80,26 +91,10 @@ const scenarios = {
   },
 
   /** The session ends while nobody is connected; later somebody is. */
-  async gone() {
-    const { server: ssh, options } = await prepare();
-    const [server, client] = await createTunnel(...options);
-    const { port } = server.address();
-    const lost = loss(client);
-    ssh.dropSessions();
-    await lost;
-    return { next: (await exchange(port)).seen };
-  },
+  gone: () => afterwards(),
 
   /** The same, and the program wants the session back. */
-  async back() {
-    const { server: ssh, options } = await prepare({ reconnectOnError: true });
-    const [server, client] = await createTunnel(...options);
-    const { port } = server.address();
-    const lost = loss(client);
-    ssh.dropSessions();
-    await lost;
-    return { next: (await exchange(port)).seen };
-  },
+  back: () => afterwards({ reconnectOnError: true }),
 
   /** The key is encrypted. */
   async passphrase() {

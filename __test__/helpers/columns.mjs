@@ -1,0 +1,12 @@
+// The columns of the closing tables: each event is tried with every kind of Linger.
+
+/** Where the linger time is to run out it is 1 s (`SHORT`), elsewhere it never is. */
+export const COLUMNS = {
+  graceful: { l_onoff: 0, l_linger: 0 },
+  hard: { l_onoff: 1, l_linger: 0 },
+  bounded: { l_onoff: 1, l_linger: 60 },
+};
+export const SHORT = { l_onoff: 1, l_linger: 1 };
+
+/** What is to be seen whatever the Linger. */
+export const same = (sight) => ({ graceful: sight, hard: sight, bounded: sight });
