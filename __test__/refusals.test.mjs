@@ -1,6 +1,6 @@
 // What a tunnel refuses of a server: every stop on the way to the logon and every damaged packet is an
 // error with a code, in time, and nothing is told too early. Servers that are no SSH servers are in
-// errors.test.mjs, those without end in floods.test.mjs, bad agents in auth.test.mjs.
+// errors.test.mjs, those without end in floods.timing.test.mjs, bad agents in auth.test.mjs.
 
 import assert from 'node:assert/strict';
 import { after } from 'node:test';

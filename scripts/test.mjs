@@ -4,6 +4,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 
 import { ensureSshd } from '../__test__/helpers/ensure-sshd.mjs';
@@ -13,6 +14,8 @@ import { ROOT, setup } from './setup.mjs';
 
 // No suite comes near this, in milliseconds. It ends a process that something still keeps alive.
 const LONGEST_SUITE = 300_000;
+// Suites mostly wait for servers and timers: two a core keep a machine busy without starving any.
+const SIDE_BY_SIDE = 2 * availableParallelism();
 
 setup();
 if (!ensureSshd()) process.exit(1);
@@ -46,13 +49,21 @@ if (chosen.length === 0) {
   if (results.length === 0) failed = true;
 }
 
-console.log('\nTests of the addon, one suite after the other: some measure time and memory');
 const folder = join(ROOT, '__test__');
 const suites = readdirSync(folder).filter((name) => name.endsWith('.test.mjs')).sort();
 const files = chosen.length > 0 ? chosen : suites.map((name) => join('__test__', name));
-const options = ['--test', '--test-concurrency=1', `--test-timeout=${LONGEST_SUITE}`, '--test-reporter=spec'];
-const { status } = spawnSync(process.execPath, [...options, ...files], { cwd: ROOT, stdio: 'inherit' });
-failed ||= status !== 0;
+const isTimed = (name) => name.endsWith('.timing.test.mjs');
+run('Tests of the addon', files.filter((name) => !isTimed(name)), SIDE_BY_SIDE);
+run('Tests that measure time or memory, one suite after the other', files.filter(isTimed), 1);
+
+/** Runs suites of Node.js, as many of them at a time as `concurrency` says. */
+function run(title, names, concurrency) {
+  if (names.length === 0) return;
+  console.log(`\n${title}`);
+  const options = ['--test', `--test-concurrency=${concurrency}`, `--test-timeout=${LONGEST_SUITE}`, '--test-reporter=spec'];
+  const { status } = spawnSync(process.execPath, [...options, ...names], { cwd: ROOT, stdio: 'inherit' });
+  failed ||= status !== 0;
+}
 
 if (results.length > 0) {
   console.log('\nRust, as cargo test reported above:');
