@@ -174,6 +174,10 @@ export interface SSHTunnelOptions {
   port?: number | undefined;
   /** Default: the name of the user that runs the process. */
   username?: string | undefined;
+  /**
+   * The user's password. It is sent only after the server has accepted the authentication service,
+   * and not to a server that lets the user in by `'none'`, which is asked first (see `authHandler`).
+   */
   password?: string | undefined;
   /**
    * One private key or several, which are offered in this order. All of them are read before
@@ -218,12 +222,15 @@ export interface SSHTunnelOptions {
   tryKeyboard?: boolean | undefined;
   /**
    * The only methods to use, in this order, each at most once; those that no other option gives
-   * anything to use with are passed over. Default: publickey, agent, keyboard-interactive,
-   * password; without `tryKeyboard`, password comes before keyboard-interactive. `'none'` asks to
-   * be let in without proof; by default that is done only where there is nothing else.
+   * anything to use with are passed over. Default: publickey, agent, none, keyboard-interactive,
+   * password; without `tryKeyboard`, password comes before keyboard-interactive.
    *
    * A method that the server does not accept (yet) is left out until it does: where it wants
    * several proofs, their order is the server's.
+   *
+   * `'none'` asks to be let in without proof, which costs no round trip where it is the first
+   * method. Servers seldom list it: after keys were refused, it is tried where the server lists it,
+   * or has listed nothing else that is left to try.
    */
   authHandler?: readonly AuthMethod[] | undefined;
   /** Trusted host keys: fingerprints (`'SHA256:...'`) or lines of public keys (`'ssh-ed25519 AAAA...'`). */

@@ -10,6 +10,7 @@ import { SSHTunnel } from '../index.js';
 import { Agent, AgentProxy, SecurityKeyAgent } from './helpers/agents.mjs';
 import { test } from './helpers/bounded.mjs';
 import { keygen, makeKey, temporaryFolder } from './helpers/keys.mjs';
+import { Ssh2Server } from './helpers/ssh2-server.mjs';
 import { Sshd } from './helpers/sshd.mjs';
 
 const folder = temporaryFolder('auth');
@@ -244,4 +245,76 @@ test('authHandler restricts what is used', async (t) => {
   assert.doesNotMatch(await refusal({ agent, privateKey, authHandler: ['publickey'] }), /agent/);
   await logOn({ agent, privateKey, authHandler: ['agent'] });
   assert.match(await refusal({ agent, authHandler: ['none'] }), /tried none; the server accepts publickey/);
+});
+
+/** A server that lets users in by the methods in `takes` and lists `names`; what it was asked for, in order. */
+async function judge(t, { takes, names }) {
+  const asked = [];
+  const judging = await Ssh2Server.start({
+    authenticate: (context) => {
+      asked.push(context.method);
+      if (takes.includes(context.method)) context.accept();
+      else context.reject(names);
+    },
+  });
+  t.after(() => judging.stop());
+  return { login: { ...judging.login, password: undefined }, asked };
+}
+
+const { privateKey } = server.key;
+for (const [name, { takes = ['none'], names, given, expected }] of Object.entries({
+  'alone, and lists nothing': { names: [], given: { privateKey }, expected: ['publickey', 'none'] },
+  'and lists keys, as servers do that take keys, too': { names: ['publickey'], given: { privateKey }, expected: ['publickey', 'none'] },
+  'and would take a password': {
+    takes: ['none', 'password'], names: ['password'], given: { password: 'right' }, expected: ['none'],
+  },
+  'and would ask questions': {
+    takes: ['none', 'keyboard-interactive'], names: ['keyboard-interactive'], given: { tryKeyboard: true }, expected: ['none'],
+  },
+})) {
+  test(`a server that takes users without proof ${name}`, async (t) => {
+    const { login, asked } = await judge(t, { takes, names });
+    await logOn(given, login);
+    assert.deepEqual(asked, expected);
+  });
+}
+
+test('a server that lists nothing in answer to none still gets the password', async (t) => {
+  const { login, asked } = await judge(t, { takes: ['password'], names: [] });
+  await logOn({ password: 'right' }, login);
+  assert.deepEqual(asked, ['none', 'password']);
+});
+
+test('none is asked once, and an authHandler is kept as it is', async (t) => {
+  const { login, asked } = await judge(t, { takes: [], names: ['publickey'] });
+  for (const [given, expected] of [
+    [{ privateKey, password: 'right' }, ['publickey', 'none']],
+    [{ privateKey, authHandler: ['publickey'] }, ['publickey']],
+    [{ privateKey, authHandler: ['none', 'publickey'] }, ['none', 'publickey']],
+    [{ privateKey, password: 'right', authHandler: ['password', 'none'] }, ['password', 'none']],
+  ]) {
+    asked.length = 0;
+    await assert.rejects(make(given, login).promises.connect(), { code: REFUSED });
+    assert.deepEqual(asked, expected);
+  }
+});
+
+test('a password is not on its way before the server has accepted the service', async (t) => {
+  const reluctant = await Ssh2Server.start();
+  t.after(() => reluctant.stop());
+  const serve = new Promise((resolve) => {
+    reluctant.server.on('connection', ({ _protocol: protocol }) => {
+      const accept = protocol.serviceAccept.bind(protocol);
+      protocol.serviceAccept = (service) => resolve(() => accept(service));
+    });
+  });
+  const tunnel = make({ authHandler: ['password'] }, reluctant.login);
+  const connected = tunnel.promises.connect();
+  const accept = await serve;
+  await new Promise(setImmediate); // what was sent with the request has been read with it
+  assert.ok(!reluctant.lines.some((line) => line.includes('USERAUTH_REQUEST')));
+  accept();
+  await connected;
+  await reluctant.logged(/Inbound: Received USERAUTH_REQUEST \(password\)/);
+  await tunnel.promises.shutdown();
 });

@@ -66,7 +66,7 @@ test('a password: as often as NumberOfPasswordPrompts, never with BatchMode; Ctr
     session.type('no\r');
   }
   await session.sees(/user@127\.0\.0\.1: Permission denied \(publickey,password\)\.\r\nstatus 255/);
-  assert.equal(asking.attempts, 3, 'both passwords, and keyboard-interactive, which this server does not have');
+  assert.equal(asking.attempts, 2, 'both passwords, and no method that this server does not list');
   const batch = AtTerminal.start(t, ['-o', 'BatchMode=yes', ...args]);
   await batch.sees(/Permission denied \(publickey,password\)\.\r\nstatus 255/);
   assert.doesNotMatch(batch.stdout, /password: /);

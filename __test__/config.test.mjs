@@ -315,11 +315,11 @@ test('options: algorithms', () => {
 test('options: methods of authentication', () => {
   const methods = (text, overrides) => option('authHandler', `IdentityAgent /agent\n${text}`, { password: 'p', tryKeyboard: true, ...overrides });
   assert.equal(methods(''), undefined);
-  assert.deepEqual(methods('PreferredAuthentications password,publickey'), ['password', 'agent']);
-  assert.deepEqual(methods('PasswordAuthentication no'), ['agent', 'keyboard-interactive']);
-  assert.deepEqual(methods('PubkeyAuthentication no\nKbdInteractiveAuthentication no'), ['password']);
-  assert.deepEqual(methods('PreferredAuthentications keyboard-interactive\nPubkeyAuthentication yes'), ['keyboard-interactive']);
-  assert.deepEqual(methods('PreferredAuthentications publickey', { password: undefined, tryKeyboard: undefined, agent: '/x' }), ['agent']);
+  assert.deepEqual(methods('PreferredAuthentications password,publickey'), ['none', 'password', 'agent']);
+  assert.deepEqual(methods('PasswordAuthentication no'), ['agent', 'none', 'keyboard-interactive']);
+  assert.deepEqual(methods('PubkeyAuthentication no\nKbdInteractiveAuthentication no'), ['none', 'password']);
+  assert.deepEqual(methods('PreferredAuthentications keyboard-interactive\nPubkeyAuthentication yes'), ['none', 'keyboard-interactive']);
+  assert.deepEqual(methods('PreferredAuthentications publickey', { password: undefined, tryKeyboard: undefined, agent: '/x' }), ['agent', 'none']);
   assert.deepEqual(methods('PreferredAuthentications password', { password: undefined, tryKeyboard: undefined }), ['none']);
   assert.deepEqual(methods('PasswordAuthentication no', { authHandler: ['password'] }), ['password']);
   const { notices } = configure('PreferredAuthentications gssapi-with-mic,hostbased,publickey\nIdentityFile none');

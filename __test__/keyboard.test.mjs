@@ -97,7 +97,7 @@ test('several rounds of questions', async (t) => {
   const texts = { name: 'The name', instructions: 'The instructions', lang: '' };
   // A round without questions is nothing to ask about.
   assert.deepEqual(asked, [{ ...texts, prompts: ROUNDS[0] }, { ...texts, prompts: ROUNDS[2] }]);
-  assert.deepEqual(methods, ['keyboard-interactive']);
+  assert.deepEqual(methods, ['none', 'keyboard-interactive']);
 });
 
 test('a wrong answer', async (t) => {
@@ -108,11 +108,11 @@ test('a wrong answer', async (t) => {
   });
   await assert.rejects(tunnel.promises.connect(), (error) => {
     assert.equal(error.code, 'ERR_SSH_AUTH');
-    assert.match(error.message, /tried keyboard-interactive; the server accepts keyboard-interactive/);
+    assert.match(error.message, /tried none, keyboard-interactive; the server accepts keyboard-interactive/);
     assert.doesNotMatch(error.message, /hunter2/);
     return true;
   });
-  assert.deepEqual(methods, ['keyboard-interactive'], 'once');
+  assert.deepEqual(methods, ['none', 'keyboard-interactive'], 'once');
 });
 
 /** Asks for one code; a password is the other way in. */
@@ -155,7 +155,7 @@ test('without an answer the next method is tried', async (t) => {
   for (const way of ways) {
     methods.length = 0;
     await way(make(server, { tryKeyboard: true, password: 'right' })).promises.connect();
-    assert.deepEqual(methods, ['keyboard-interactive', 'password']);
+    assert.deepEqual(methods, ['none', 'keyboard-interactive', 'password']);
   }
 });
 
@@ -197,13 +197,14 @@ test('nobody is waited for beyond readyTimeout, and a late answer does no harm',
 test('a server that loses its patience is noticed while the user thinks', async (t) => {
   const { server, methods } = await serve(t, (context) => {
     if (context.method === 'password') return context.accept();
+    if (context.method === 'none') return context.reject(['keyboard-interactive', 'password']);
     context.prompt([QUESTION], () => {});
     setTimeout(() => context.reject(['password']), 50);
   });
   const tunnel = make(server, { tryKeyboard: true, password: 'right' });
   const asked = once(tunnel, 'keyboard-interactive');
   await tunnel.promises.connect();
-  assert.deepEqual(methods, ['keyboard-interactive', 'password']);
+  assert.deepEqual(methods, ['none', 'keyboard-interactive', 'password']);
   (await asked).at(-1)(['7']);
   await tunnel.promises.connections();
 });
@@ -214,7 +215,7 @@ test('a password answers the one hidden question of a server that knows no other
     ask(context, [[{ prompt: 'Password: ', echo: false }], []], ([[given]]) => given === 'right', ['keyboard-interactive']);
   });
   await make(server, { password: 'right' }).promises.connect();
-  assert.deepEqual(methods, ['password', 'keyboard-interactive']);
+  assert.deepEqual(methods, ['none', 'keyboard-interactive'], 'no password in a way that the server does not list');
   await assert.rejects(make(server, { password: 'wrong' }).promises.connect(), REFUSED);
   await assert.rejects(make(server, { password: 'right', authHandler: ['password'] }).promises.connect(), REFUSED);
 });
@@ -223,7 +224,7 @@ test('a password that was refused is not tried as an answer, and answers nothing
   const all = ['password', 'keyboard-interactive'];
   const { server, methods } = await serve(t, (context) => context.reject(all));
   await assert.rejects(make(server, { password: 'wrong' }).promises.connect(), REFUSED);
-  assert.deepEqual(methods, ['password']);
+  assert.deepEqual(methods, ['none', 'password']);
   const { server: other } = await serve(t, (context) => {
     if (context.method !== 'keyboard-interactive') return context.reject(['keyboard-interactive']);
     ask(context, [[{ prompt: 'User: ', echo: true }]], () => assert.fail('answered'), all);

@@ -6,8 +6,8 @@
 const { unlocks } = require('../config/identities.js');
 const { acceptedMethods } = require('./messages.js');
 
-/** ssh's order, where no directive says another. */
-const METHODS = ['publickey', 'agent', 'keyboard-interactive', 'password'];
+/** ssh's order, where no directive says another, but that keys come before `none`. */
+const METHODS = ['publickey', 'agent', 'none', 'keyboard-interactive', 'password'];
 const KEYS = 'keys';
 const KEYBOARD = 'keyboard-interactive';
 const PASSWORD = 'password';
@@ -109,14 +109,15 @@ class Proofs {
     const has = {
       publickey: server.privateKey !== undefined,
       agent: server.agent !== undefined,
+      // When the user was asked for a password, it has been refused.
+      none: stage !== PASSWORD,
       [KEYBOARD]: stage === KEYBOARD,
       [PASSWORD]: stage === PASSWORD,
     };
-    const methods = this.#methods.filter((method) => has[method]);
     this.#offered = stage;
     this.#answered = false;
     return {
-      authHandler: methods.length > 0 ? methods : ['none'],
+      authHandler: this.#methods.filter((method) => has[method]),
       ...(stage === KEYBOARD ? { tryKeyboard: true } : {}),
       ...(stage === PASSWORD ? { password: this.#password } : {}),
     };

@@ -166,11 +166,10 @@ function merge(options, given, narrow) {
   return merged;
 }
 
-/** The methods that there is something for; with none, ssh still asks to be let in. */
+/** The methods that there is something for. */
 function usable({ authHandler, privateKey, agent, password, tryKeyboard }) {
-  const has = { publickey: privateKey, agent, 'keyboard-interactive': tryKeyboard || password, password };
-  const methods = authHandler.filter((method) => has[method]);
-  return methods.length > 0 ? methods : ['none'];
+  const has = { publickey: privateKey, agent, none: true, 'keyboard-interactive': tryKeyboard || password, password };
+  return authHandler.filter((method) => has[method]);
 }
 
 module.exports = { Config, readConfig };

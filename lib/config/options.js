@@ -83,6 +83,9 @@ function authMethods(reader, notice) {
   const left = METHODS.filter((method) => named.includes(method) && reader.value(off[method]) !== false);
   if (preferred === undefined && left.length === METHODS.length) return undefined;
   left.sort((a, b) => named.indexOf(a) - named.indexOf(b));
+  // ssh asks by `none` whatever is preferred; here keys may come before it.
+  const secret = left.findIndex((method) => method !== 'publickey');
+  left.splice(secret < 0 ? left.length : secret, 0, 'none');
   return left.flatMap((method) => (method === 'publickey' ? ['publickey', 'agent'] : [method]));
 }
 

@@ -79,6 +79,8 @@ enum Turn {
     /// Ours: nothing was sent or asked since the last answer.
     #[default]
     Ours,
+    /// The server's: a secret is sent only after it has accepted the service.
+    Service,
     /// The server's: it has all that the attempt takes.
     Verdict(Attempt),
     /// The server's: it was asked whether this key would do.
@@ -98,6 +100,8 @@ pub(crate) struct Auth {
     credentials: Credentials,
     plan: Plan,
     turn: Turn,
+    /// Whether the server has accepted the service.
+    service: bool,
     /// The methods that the server named last.
     accepted: Option<String>,
     /// For the error when nothing is left.
@@ -111,6 +115,7 @@ impl Auth {
             plan: Plan::new(&credentials),
             credentials,
             turn: Turn::Ours,
+            service: false,
             accepted: None,
             tried: Tried::default(),
             banners: 0,
@@ -122,10 +127,26 @@ impl Auth {
         self.plan.takes_signatures(names);
     }
 
-    /// The first step. It is made without waiting to be asked: the first guess is nearly always
-    /// the right one, and it saves a round trip.
+    /// The first step. Keys and `none` do not wait for the service to be accepted, which saves a
+    /// round trip.
     pub(crate) fn begin(&mut self, session: &[u8]) -> Result<Step, Error> {
         self.next(session)
+    }
+
+    /// SSH_MSG_SERVICE_ACCEPT: what was held back until now may be sent.
+    pub(crate) fn service_accepted(&mut self, session: &[u8]) -> Result<Step, Error> {
+        self.service = true;
+        match self.turn {
+            Turn::Service => self.next(session),
+            _ => Ok(Step::Wait),
+        }
+    }
+
+    /// Whether the only request left to be answered is one for `none`, after proofs were refused.
+    /// A server that has had enough of requests may disconnect instead of refusing it.
+    pub(crate) fn is_last_resort(&self) -> bool {
+        matches!(self.turn, Turn::Verdict(Attempt::None))
+            && self.accepted.as_deref().is_some_and(|accepted| self.plan.is_exhausted(accepted))
     }
 
     /// What is waited for, in words.
@@ -134,6 +155,7 @@ impl Auth {
             Turn::Ours | Turn::Verdict(_) | Turn::Probe(_) | Turn::Asking(_) => {
                 "the answer to the authentication request"
             }
+            Turn::Service => "the start of the authentication",
             Turn::Listing => "the keys of the agent",
             Turn::Signing(..) => "the agent's signature",
             Turn::Answering(..) => "the answers to the server's questions",
@@ -143,7 +165,11 @@ impl Auth {
     /// Takes a message of the server's.
     pub(crate) fn handle(&mut self, payload: &[u8], session: &[u8]) -> Result<Step, Error> {
         let mut reader = Reader::new(payload);
-        match reader.byte()? {
+        let number = reader.byte()?;
+        if !self.service && number != USERAUTH_BANNER {
+            return Err(unexpected());
+        }
+        match number {
             USERAUTH_SUCCESS => {
                 self.answered()?;
                 self.credentials.wipe();
@@ -168,6 +194,7 @@ impl Auth {
                     Err(Error::Auth("the server demands that the password be changed".into()))
                 }
                 Turn::Ours
+                | Turn::Service
                 | Turn::Verdict(_)
                 | Turn::Listing
                 | Turn::Signing(..)
@@ -183,7 +210,7 @@ impl Auth {
             Turn::Verdict(attempt) => Ok(attempt),
             Turn::Probe(key) => Ok(Attempt::AgentKey(key)),
             Turn::Asking(_) | Turn::Answering(..) => Ok(Attempt::KeyboardInteractive),
-            Turn::Ours | Turn::Listing | Turn::Signing(..) => Err(unexpected()),
+            Turn::Ours | Turn::Service | Turn::Listing | Turn::Signing(..) => Err(unexpected()),
         }
     }
 
@@ -198,10 +225,14 @@ impl Auth {
             self.tried.note("one step of several");
             self.plan.advanced(&attempt);
         }
-        let early = !partial
-            && !looked_at
-            && attempt != Attempt::None
-            && !is_listed(&attempt, Some(accepted));
+        if attempt == Attempt::None {
+            // Some servers list nothing here, although they take passwords.
+            if !accepted.is_empty() {
+                self.accepted = Some(accepted.to_owned());
+            }
+            return Ok(());
+        }
+        let early = !partial && !looked_at && !is_listed(&attempt, Some(accepted));
         if early {
             self.plan.too_early(attempt);
         } else if attempt == Attempt::Password {
@@ -214,6 +245,11 @@ impl Auth {
     /// Goes on to the next attempt that may work.
     fn next(&mut self, session: &[u8]) -> Result<Step, Error> {
         while let Some(attempt) = self.plan.next(self.accepted.as_deref()) {
+            if attempt == Attempt::Password && !self.service {
+                self.plan.postpone(attempt);
+                self.turn = Turn::Service;
+                return Ok(Step::Wait);
+            }
             let user = &self.credentials.user;
             let request = match &attempt {
                 Attempt::None => request::none(user),
@@ -383,7 +419,8 @@ impl Auth {
         self.next(session)
     }
 
-    fn exhausted(&mut self) -> Error {
+    /// Everything was tried.
+    pub(crate) fn exhausted(&mut self) -> Error {
         self.credentials.wipe();
         let user = printable(self.credentials.user.as_bytes());
         let mut text = format!("authentication failed for user {user}: tried {}", self.tried);

@@ -116,12 +116,32 @@ impl Plan {
     }
 
     /// Takes out the first attempt that the server would look at; `accepted` is its list of
-    /// methods, where it has given one. What is passed over stays for later.
+    /// methods, where it has given one. What is passed over stays for later; but `none`, where it
+    /// is not listed, is the last resort of those who have no secret to try.
     pub(super) fn next(&mut self, accepted: Option<&str>) -> Option<Attempt> {
         let signatures = self.signatures.as_deref();
         self.untried.retain(|attempt| is_worth_it(attempt, signatures));
-        let at = self.untried.iter().position(|attempt| is_listed(attempt, accepted))?;
-        self.untried.remove(at)
+        let listed = self.untried.iter().position(|attempt| is_listed(attempt, accepted));
+        // Servers do not list `none`, also where they accept it (RFC 4252 section 5.2).
+        let last = || self.untried.iter().position(|attempt| *attempt == Attempt::None);
+        let at = listed.or_else(last)?;
+        let attempt = self.untried.remove(at)?;
+        if matches!(attempt, Attempt::KeyboardInteractive | Attempt::Password) {
+            let passed_over =
+                self.untried.iter().take(at).position(|other| *other == Attempt::None);
+            passed_over.map(|none| self.untried.remove(none));
+        }
+        Some(attempt)
+    }
+
+    /// Puts back what [`Plan::next`] gave, because it cannot be sent yet.
+    pub(super) fn postpone(&mut self, attempt: Attempt) {
+        self.untried.push_front(attempt);
+    }
+
+    /// Whether the server would look at nothing that is left; `accepted` is its list of methods.
+    pub(super) fn is_exhausted(&self, accepted: &str) -> bool {
+        !self.untried.iter().any(|attempt| is_listed(attempt, Some(accepted)))
     }
 
     /// Puts the keys of the agent in front. Returns how many attempts they make.
@@ -142,13 +162,13 @@ impl Plan {
         self.early.push(attempt);
     }
 
-    /// `attempt` was one step of several: what came too early may have its turn now, and its key
-    /// has done its part.
+    /// `attempt` was one step of several: what came too early may have its turn now, its key has
+    /// done its part, and `none` would not do.
     pub(super) fn advanced(&mut self, attempt: &Attempt) {
         for early in self.early.drain(..).rev() {
             self.untried.push_front(early);
         }
-        self.untried.retain(|other| !other.shares_key(attempt));
+        self.untried.retain(|other| !other.shares_key(attempt) && *other != Attempt::None);
     }
 }
 

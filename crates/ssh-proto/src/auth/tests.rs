@@ -15,12 +15,36 @@ fn password() -> Credentials {
     Credentials { password: Some(Zeroizing::new("secret".into())), ..credentials() }
 }
 
+/// A machine at a server that accepts the service.
+fn started(credentials: Credentials) -> (Auth, Result<Step, Error>) {
+    let mut auth = Auth::new(credentials);
+    let step = auth.begin(SESSION);
+    let held = auth.service_accepted(SESSION).expect("a step");
+    match step {
+        Ok(Step::Wait) => (auth, Ok(held)),
+        step => {
+            assert!(matches!(held, Step::Wait), "one request at a time");
+            (auth, step)
+        }
+    }
+}
+
 /// A machine whose first request was sent, and that request.
 fn begun(credentials: Credentials) -> (Auth, Vec<u8>) {
-    let mut auth = Auth::new(credentials);
-    let request = sent(auth.begin(SESSION));
-    (auth, request)
+    let (auth, step) = started(credentials);
+    (auth, sent(step))
 }
+
+/// A machine that has asked by `none`, and its first proof at a server that accepts everything.
+fn proving(credentials: Credentials) -> (Auth, Vec<u8>) {
+    let (mut auth, request) = begun(credentials);
+    assert!(request.ends_with(NONE));
+    let proof = sent(auth.handle(&failure(EVERYTHING, false), SESSION));
+    (auth, proof)
+}
+
+const NONE: &[u8] = b"\0\0\0\x04none";
+const EVERYTHING: &str = "publickey,password,keyboard-interactive";
 
 fn sent(step: Result<Step, Error>) -> Vec<u8> {
     match step.expect("a step") {
@@ -86,12 +110,103 @@ fn holds(bytes: &[u8], part: &[u8]) -> bool {
 
 #[test]
 fn without_any_credentials_none_is_asked() {
-    assert!(begun(credentials()).1.ends_with(b"\0\0\0\x04none"));
-    let probing =
-        Credentials { methods: Some(vec![AuthMethod::None, AuthMethod::Password]), ..password() };
-    let (mut auth, request) = begun(probing);
-    assert!(request.ends_with(b"none"));
-    assert!(sent(auth.handle(&failure("password", false), SESSION)).ends_with(b"secret"));
+    let (mut auth, request) = begun(credentials());
+    assert!(request.ends_with(NONE));
+    let text = refusal(auth.handle(&failure("publickey", false), SESSION));
+    assert!(text.ends_with("tried none; the server accepts publickey"), "{text}");
+}
+
+/// What is no secret is sent together with the wish to begin, and asks for what is secret.
+#[test]
+fn before_a_secret_none_is_asked() {
+    for credentials in [password(), Credentials { interactive: true, ..password() }] {
+        let mut auth = Auth::new(credentials);
+        assert!(sent(auth.begin(SESSION)).ends_with(NONE));
+        assert!(matches!(auth.service_accepted(SESSION), Ok(Step::Wait)));
+        assert!(matches!(auth.handle(&[USERAUTH_SUCCESS], SESSION), Ok(Step::Success)));
+    }
+    // A method that the server does not list then gets nothing.
+    let (mut auth, _) = begun(password());
+    let text = refusal(auth.handle(&failure("publickey", false), SESSION));
+    assert!(text.ends_with("tried none; the server accepts publickey"), "{text}");
+}
+
+/// Some servers name no methods until something was proved.
+#[test]
+fn an_empty_list_in_answer_to_none_rules_nothing_out() {
+    let (mut auth, _) = begun(password());
+    assert!(sent(auth.handle(&failure("", false), SESSION)).ends_with(b"secret"));
+    let text = refusal(auth.handle(&failure("", false), SESSION));
+    assert!(text.contains("tried none, password"), "{text}");
+}
+
+#[test]
+fn a_password_waits_for_the_service() {
+    let methods = Some(vec![AuthMethod::Password]);
+    let mut auth = Auth::new(Credentials { methods, ..password() });
+    assert!(matches!(auth.begin(SESSION), Ok(Step::Wait)));
+    assert_eq!(auth.waiting_for(), "the start of the authentication");
+    assert!(sent(auth.service_accepted(SESSION)).ends_with(b"secret"));
+    assert!(matches!(auth.service_accepted(SESSION), Ok(Step::Wait)), "once");
+    // Also where an agent that has no keys was asked before.
+    let methods = Some(vec![AuthMethod::Agent, AuthMethod::Password]);
+    let mut auth = Auth::new(Credentials { methods, agent: true, ..password() });
+    asked(auth.begin(SESSION));
+    assert!(matches!(auth.identities(Ok(Vec::new()), SESSION), Ok(Step::Wait)));
+    assert!(sent(auth.service_accepted(SESSION)).ends_with(b"secret"));
+}
+
+/// However a server comes to answer before that: nothing follows from it.
+#[test]
+fn an_answer_before_the_service_is_refused() {
+    for answer in [vec![USERAUTH_SUCCESS], failure("password", false), questions(1, "Password: ")] {
+        let mut auth = Auth::new(password());
+        sent(auth.begin(SESSION));
+        assert!(matches!(auth.handle(&answer, SESSION), Err(Error::Protocol(_))));
+    }
+}
+
+fn with_key(more: Credentials) -> Credentials {
+    Credentials { keys: vec![user_key("ed25519").into()], ..more }
+}
+
+/// Where the server lists it, `none` comes before anything secret; else it is the last resort of
+/// those who have no secret to try.
+#[test]
+fn none_is_asked_once_after_the_keys() {
+    for (list, more, expected) in [
+        ("none", password(), &["none"][..]),
+        ("", password(), &["none"]),
+        ("none,password", password(), &["none", "secret"]),
+        ("publickey,none,keyboard-interactive", password(), &["none", "keyboard-interactive"]),
+        ("password", password(), &["secret"]),
+        ("publickey", password(), &["none"]),
+        ("publickey,password", credentials(), &["none"]),
+        ("hostbased", credentials(), &["none"]),
+    ] {
+        let (mut auth, request) = begun(with_key(more));
+        assert!(holds(&request, b"publickey"), "{list}");
+        for method in expected {
+            let request = sent(auth.handle(&failure(list, false), SESSION));
+            assert!(holds(&request, method.as_bytes()), "{list}: {method}");
+        }
+        refusal(auth.handle(&failure(list, false), SESSION));
+    }
+}
+
+#[test]
+fn after_one_step_of_several_none_is_not_asked() {
+    let (mut auth, _) = begun(with_key(credentials()));
+    let text = refusal(auth.handle(&failure("password", true), SESSION));
+    assert!(text.contains("one step of several") && !text.contains("none"), "{text}");
+}
+
+/// The user's own list says whether `none` is asked.
+#[test]
+fn a_list_without_none_never_asks_it() {
+    let methods = Some(vec![AuthMethod::PublicKey]);
+    let (mut auth, _) = begun(with_key(Credentials { methods, ..password() }));
+    refusal(auth.handle(&failure("none", false), SESSION));
 }
 
 #[test]
@@ -104,11 +219,11 @@ fn a_choice_for_which_there_is_nothing_sends_nothing() {
 
 #[test]
 fn a_method_is_tried_once_and_the_password_is_gone_then() {
-    let (mut auth, request) = begun(password());
+    let (mut auth, request) = proving(password());
     assert!(request.ends_with(b"\0\0\0\0\x06secret"));
     let text = refusal(auth.handle(&failure("password,keyboard-interactive", false), SESSION));
     assert!(
-        text.contains("tried password;") && text.contains("accepts password,keyboard"),
+        text.contains("tried none, password;") && text.contains("accepts password,keyboard"),
         "{text}"
     );
     assert!(!text.contains("secret"));
@@ -134,7 +249,7 @@ fn banners_have_an_end() {
 
 #[test]
 fn a_demand_for_a_new_password_ends_it() {
-    let (mut auth, _) = begun(password());
+    let (mut auth, _) = proving(password());
     let demand = questions(0, "change it");
     assert!(refusal(auth.handle(&demand, SESSION)).contains("changed"));
 }
@@ -143,8 +258,8 @@ fn a_demand_for_a_new_password_ends_it() {
 #[test]
 fn a_verdict_without_a_request_is_refused() {
     for verdict in [vec![USERAUTH_SUCCESS], failure("publickey", false), welcome("a", b"b")] {
-        let mut auth = Auth::new(Credentials { agent: true, ..credentials() });
-        assert_eq!(asked(auth.begin(SESSION)), Question::Identities);
+        let (mut auth, step) = started(Credentials { agent: true, ..credentials() });
+        assert_eq!(asked(step), Question::Identities);
         assert!(matches!(auth.handle(&verdict, SESSION), Err(Error::Protocol(_))));
     }
 }
@@ -174,7 +289,7 @@ fn a_password_answers_nothing_else() {
 }
 
 fn interactive() -> Auth {
-    let (auth, request) = begun(Credentials { interactive: true, ..credentials() });
+    let (auth, request) = proving(Credentials { interactive: true, ..credentials() });
     assert!(request.ends_with(b"keyboard-interactive\0\0\0\0\0\0\0\0"));
     auth
 }
@@ -236,7 +351,7 @@ fn no_answer_or_too_few_give_up() {
 /// comes next.
 #[test]
 fn an_answer_that_comes_too_late_is_dropped() {
-    let (mut auth, _) = begun(Credentials { interactive: true, ..password() });
+    let (mut auth, _) = proving(Credentials { interactive: true, ..password() });
     asked(auth.handle(&questions(1, ""), SESSION));
     let next = sent(auth.handle(&failure("password", false), SESSION));
     assert!(next.ends_with(b"secret"));
@@ -249,19 +364,28 @@ fn an_answer_that_comes_too_late_is_dropped() {
 /// What was looked at and refused is over, also when the list that came with it lacks the method.
 #[test]
 fn answers_that_were_refused_are_not_asked_for_again() {
-    let (mut auth, _) = begun(Credentials { interactive: true, ..password() });
+    let (mut auth, _) = proving(Credentials { interactive: true, ..password() });
     asked(auth.handle(&questions(1, ""), SESSION));
     sent(auth.responses(Some(&[Zeroizing::new("a".into())]), SESSION));
     let next = sent(auth.handle(&failure("password", false), SESSION));
     assert!(next.ends_with(b"secret"));
     let text = refusal(auth.handle(&failure("keyboard-interactive", true), SESSION));
-    assert!(text.contains("tried keyboard-interactive, password: one step of several"), "{text}");
+    assert!(
+        text.contains("tried none, keyboard-interactive, password: one step of several"),
+        "{text}"
+    );
+}
+
+/// The end of a machine whose last key is refused: `none` is refused, too.
+fn refused_by_none(auth: &mut Auth) -> String {
+    assert!(sent(auth.handle(&failure("publickey", false), SESSION)).ends_with(NONE));
+    refusal(auth.handle(&failure("publickey", false), SESSION))
 }
 
 /// A machine that was told of these keys of an agent, and its first probe.
 fn agent(blobs: &[Vec<u8>], sig_algs: Option<&str>) -> (Auth, Vec<u8>) {
-    let mut auth = Auth::new(Credentials { agent: true, ..credentials() });
-    assert_eq!(asked(auth.begin(SESSION)), Question::Identities);
+    let (mut auth, step) = started(Credentials { agent: true, ..credentials() });
+    assert_eq!(asked(step), Question::Identities);
     if let Some(names) = sig_algs {
         auth.takes_signatures(names);
     }
@@ -326,7 +450,7 @@ fn an_rsa_key_is_used_with_the_best_signature_that_the_server_takes() {
             asked(auth.handle(&welcome("ssh-rsa", &key), SESSION));
             let name = last.to_owned();
             sent(auth.signature(Ok(blob(name, b"signed")), SESSION));
-            let text = refusal(auth.handle(&failure("publickey", false), SESSION));
+            let text = refused_by_none(&mut auth);
             assert!(text.contains(&format!("{last}{suffix} of the agent")), "{text}");
         }
     }
@@ -335,9 +459,10 @@ fn an_rsa_key_is_used_with_the_best_signature_that_the_server_takes() {
 #[test]
 fn an_agent_that_has_nothing_is_named_in_the_error() {
     let fails = |found| {
-        let mut auth = Auth::new(Credentials { agent: true, ..credentials() });
-        asked(auth.begin(SESSION));
-        refusal(auth.identities(found, SESSION))
+        let (mut auth, step) = started(Credentials { agent: true, ..credentials() });
+        asked(step);
+        assert!(sent(auth.identities(found, SESSION)).ends_with(NONE));
+        refusal(auth.handle(&failure("publickey", false), SESSION))
     };
     assert!(fails(Ok(Vec::new())).contains("agent (it has no other key)"));
     assert!(fails(Ok(vec![blob("ssh-dss", b"old")])).contains("agent (it has no other key)"));
@@ -351,8 +476,8 @@ fn an_error_names_a_bounded_number_of_keys() {
     for _ in 1..keys.len() {
         sent(auth.handle(&failure("publickey", false), SESSION));
     }
-    let text = refusal(auth.handle(&failure("publickey", false), SESSION));
-    assert!(text.contains("and 84 more") && text.len() < 1000, "{text}");
+    let text = refused_by_none(&mut auth);
+    assert!(text.contains("and 85 more") && text.len() < 1000, "{text}");
 }
 
 /// A server that alternates what it wants, and never is content, gets each thing once or, after
@@ -361,8 +486,9 @@ fn an_error_names_a_bounded_number_of_keys() {
 fn partial_success_without_end_has_an_end() {
     for partial in [false, true] {
         let keys: Vec<_> = (0..5_u8).map(|number| blob("ssh-ed25519", &[number])).collect();
-        let mut auth = Auth::new(Credentials { agent: true, interactive: true, ..password() });
-        asked(auth.begin(SESSION));
+        let everything = Credentials { agent: true, interactive: true, ..password() };
+        let (mut auth, step) = started(everything);
+        asked(step);
         let mut step = auth.identities(Ok(keys), SESSION);
         let mut requests = 0;
         while let Ok(Step::Send(_)) = step {
@@ -410,17 +536,11 @@ fn each_key_is_tried_after_its_certificate() {
         assert!(holds(&request, &blob(algorithm, b"")[..4 + algorithm.len()]), "{algorithm}");
         let tail = &request[request.len() - 400.min(request.len())..];
         assert!(holds(tail, &blob(signature, b"")[..4 + signature.len()]), "{algorithm}");
-        match auth.handle(&failure("publickey", false), SESSION) {
-            Ok(Step::Send(next)) => request = next.to_vec(),
-            step => {
-                let text = refusal(step);
-                assert_eq!(algorithm, "ssh-ed25519");
-                assert!(text.contains("publickey (ssh-ed25519-cert-v01@openssh.com)"), "{text}");
-                return;
-            }
-        }
+        request = sent(auth.handle(&failure("publickey", false), SESSION));
     }
-    panic!("it never ends");
+    assert!(request.ends_with(NONE));
+    let text = refusal(auth.handle(&failure("publickey", false), SESSION));
+    assert!(text.contains("publickey (ssh-ed25519-cert-v01@openssh.com)"), "{text}");
 }
 
 #[test]
@@ -455,12 +575,12 @@ fn of_the_agents_keys_only_the_named_ones_are_used() {
     let held: Vec<_> = identity.blobs().map(<[u8]>::to_vec).collect();
     let others = [blob("ssh-ed25519", b"one"), user_key("rsa2048").public_blob().to_vec()];
     let agent_keys = Some(vec![named]);
-    let mut auth = Auth::new(Credentials { agent: true, agent_keys, ..credentials() });
-    asked(auth.begin(SESSION));
+    let (mut auth, step) = started(Credentials { agent: true, agent_keys, ..credentials() });
+    asked(step);
     // With its certificate, which names the key.
     let probe = sent(auth.identities(Ok([&others[..], &held].concat()), SESSION));
     assert!(probe.ends_with(&held[0]));
     let probe = sent(auth.handle(&failure("publickey", false), SESSION));
     assert!(probe.ends_with(&held[1]));
-    refusal(auth.handle(&failure("publickey", false), SESSION));
+    refused_by_none(&mut auth);
 }

@@ -8,7 +8,7 @@ use crate::auth::{Auth, Step};
 use crate::message::SERVICE_ACCEPT;
 
 impl Client {
-    /// Makes the first request, or asks what it takes to make it.
+    /// Makes the first request if it may be made unasked, or asks what it takes to make it.
     pub(super) fn begin_authentication(&mut self) -> Result<(), Error> {
         let step = self.auth.begin(self.keys.session())?;
         let event = self.carry_out(step);
@@ -21,10 +21,10 @@ impl Client {
         number: u8,
         payload: &[u8],
     ) -> Result<Option<Event>, Error> {
-        if number == SERVICE_ACCEPT {
-            return Ok(None);
-        }
-        let step = self.auth.handle(payload, self.keys.session())?;
+        let step = match number {
+            SERVICE_ACCEPT => self.auth.service_accepted(self.keys.session())?,
+            _ => self.auth.handle(payload, self.keys.session())?,
+        };
         Ok(self.carry_out(step))
     }
 

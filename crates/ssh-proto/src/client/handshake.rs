@@ -287,15 +287,19 @@ impl Client {
         Ok(())
     }
 
-    fn disconnected(&self, payload: &[u8]) -> Result<Error, Error> {
+    fn disconnected(&mut self, payload: &[u8]) -> Result<Error, Error> {
         let mut reader = Reader::new(payload);
         reader.byte()?;
         let reason = reader.uint32()?;
         let description = printable(reader.string().unwrap_or_default());
+        let authenticating = matches!(self.phase, Phase::Authenticating);
+        if authenticating && self.auth.is_last_resort() {
+            return Ok(self.auth.exhausted());
+        }
         // OpenSSH calls too many failed attempts a protocol error, and says so in words only.
         let failed = reason == DisconnectReason::NoMoreAuthMethods as u32
             || description.contains("authentication failures");
-        Ok(if failed && matches!(self.phase, Phase::Authenticating) {
+        Ok(if failed && authenticating {
             Error::Auth(format!("authentication failed: {description}"))
         } else {
             Error::Disconnected { reason, description }

@@ -7,12 +7,13 @@ use super::random::Random;
 use super::server::{Script, fixture};
 use crate::key::PrivateKey;
 use crate::message::{
-    DISCONNECT, KEX_ECDH_INIT, KEXINIT, NEWKEYS, SERVICE_REQUEST, USERAUTH_BANNER, USERAUTH_REQUEST,
+    DISCONNECT, GLOBAL_REQUEST, KEX_ECDH_INIT, KEXINIT, NEWKEYS, SERVICE_REQUEST, USERAUTH_BANNER,
+    USERAUTH_REQUEST,
 };
 use crate::transport::Protection;
-use crate::{Client, Error, Setup};
+use crate::{AuthMethod, Client, Error, Setup};
 
-use super::messages::Part::{Flag, Text};
+use super::messages::Part::{Flag, Number, Text};
 use super::messages::{build, global};
 use crate::message::USERAUTH_FAILURE;
 
@@ -77,7 +78,53 @@ fn with_every_user_key() {
 fn with_a_password_alone() {
     let mut setup = setup();
     setup.credentials.keys.clear();
-    assert_eq!(requests(&mut ready(setup, Script::default())), 1);
+    let mut pair = ready(setup, Script::default());
+    // The service, and `none` with it, which is refused before the password is sent.
+    let expected = [KEXINIT, KEX_ECDH_INIT, NEWKEYS, SERVICE_REQUEST];
+    let expected = [&expected[..], &[USERAUTH_REQUEST; 2], &[GLOBAL_REQUEST]].concat();
+    assert_eq!(pair.server.numbers(), expected);
+}
+
+/// Of a password, nothing is sent in the flight of NEWKEYS; it waits for the answer.
+#[test]
+fn a_password_takes_one_more_flight() {
+    for (methods, first) in [
+        (None, &[NEWKEYS, SERVICE_REQUEST, USERAUTH_REQUEST][..]),
+        (Some(vec![AuthMethod::Password]), &[NEWKEYS, SERVICE_REQUEST]),
+    ] {
+        let mut setup = setup();
+        setup.credentials.keys.clear();
+        setup.credentials.methods = methods;
+        let mut pair = Pair::new(setup, Script::default());
+        for _ in 0..2 {
+            pair.feed_server();
+            pair.feed_client();
+        }
+        pair.server.take();
+        pair.feed_server();
+        assert_eq!(pair.server.numbers(), first);
+        pair.feed_client();
+        assert!(!pair.client.is_connected());
+        pair.feed_server();
+        assert_eq!(pair.server.numbers(), [USERAUTH_REQUEST]);
+        pair.feed_client();
+        assert!(pair.client.is_connected());
+    }
+}
+
+/// Where it counts requests, a server may have had enough of them by the last one.
+#[test]
+fn a_server_that_ends_the_session_for_none_has_refused_the_keys() {
+    let mut pair =
+        Pair::new(setup(), Script { user: None, methods: "publickey", ..Script::default() });
+    for _ in 0..3 {
+        pair.feed_server();
+        pair.feed_client();
+    }
+    let reason = Text(b"Too many authentication failures");
+    pair.say(&build(DISCONNECT, &[Number(2), reason, Text(b"")]));
+    let Error::Auth(text) = pair.failure() else { panic!("no method is left") };
+    assert!(text.ends_with("none; the server accepts publickey"), "{text}");
 }
 
 #[test]
@@ -105,7 +152,7 @@ fn signatures_that_the_server_does_not_take_are_not_tried() {
     let mut pair = Pair::new(setup, script);
     pair.run();
     assert!(matches!(pair.failure(), Error::Auth(text) if text.contains("rsa-sha2-512")));
-    assert_eq!(requests(&mut pair), 1);
+    assert_eq!(requests(&mut pair), 2, "with none");
 }
 
 #[test]
@@ -121,7 +168,7 @@ fn a_method_that_the_server_does_not_list_is_not_tried() {
     pair.run();
     let Error::Auth(text) = pair.failure() else { panic!("no method is left") };
     assert!(text.contains("user ann") && text.contains("accepts publickey"), "{text}");
-    assert_eq!(requests(&mut pair), 1);
+    assert_eq!(requests(&mut pair), 2, "with none");
 }
 
 #[test]
@@ -235,9 +282,10 @@ fn banners_are_passed_over_up_to_a_bound() {
 #[test]
 fn endless_failures_have_an_end() {
     let mut pair = Pair::new(setup(), Script { user: None, password: None, ..Script::default() });
-    pair.feed_server();
-    pair.feed_client();
-    pair.feed_server();
+    for _ in 0..3 {
+        pair.feed_server();
+        pair.feed_client();
+    }
     for _ in 0..100 {
         let parts = [Text(b"publickey,password,none"), Flag(true)];
         pair.server.send(&build(USERAUTH_FAILURE, &parts));
