@@ -8,6 +8,8 @@ mod certificate;
 mod curve;
 mod der;
 mod host;
+#[cfg(test)]
+mod nonces;
 mod openssh;
 mod pad;
 mod pem;

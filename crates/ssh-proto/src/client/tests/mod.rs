@@ -45,6 +45,8 @@ mod keepalive;
 #[cfg(test)]
 mod kex;
 #[cfg(test)]
+mod known_attacks;
+#[cfg(test)]
 mod logon;
 #[cfg(test)]
 mod misuse;
