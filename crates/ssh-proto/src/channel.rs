@@ -363,6 +363,14 @@ impl Channels {
         Ok((id, wanted.then_some(reason)))
     }
 
+    /// Frees a channel that the server was never asked for; whether anybody waits for it.
+    pub(crate) fn unasked(&mut self, id: ChannelId) -> bool {
+        let Ok(channel) = self.channel(id) else { return false };
+        let wanted = matches!(channel.stage, Stage::Opening);
+        self.release(id);
+        wanted
+    }
+
     /// CHANNEL_WINDOW_ADJUST; tells whether the channel was waiting for it.
     pub(crate) fn adjusted(
         &mut self,

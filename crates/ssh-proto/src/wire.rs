@@ -1,5 +1,11 @@
 //! The data types of RFC 4251 section 5: borrowed on the way in, appended on the way out.
 
+/// Bytes of the longest name or path that is sent: longer ones than any server takes, and short enough
+/// for every server's limit on packets, past which it ends the session.
+pub(crate) const MAX_NAME: usize = 4096;
+/// Bytes of the secrets in one message, likewise: OpenSSH takes packets of 256 KiB.
+pub(crate) const MAX_SECRET: usize = 128 * 1024;
+
 /// Reads values from the front of a message. Nothing is copied and no length is believed beyond
 /// the bytes that are there.
 #[derive(Clone, Copy, Debug)]

@@ -28,7 +28,7 @@ use crate::error::printable;
 use crate::message::{
     USERAUTH_BANNER, USERAUTH_FAILURE, USERAUTH_METHOD_SPECIFIC, USERAUTH_SUCCESS,
 };
-use crate::wire::{Reader, Writer};
+use crate::wire::{MAX_NAME, MAX_SECRET, Reader, Writer};
 use identity::signature_name;
 use plan::{Attempt, Offer, Plan, is_listed};
 use tried::Tried;
@@ -71,6 +71,11 @@ pub(crate) enum Step {
     Success,
     /// Nothing: an answer is still to come.
     Wait,
+}
+
+/// What no server would take in one message.
+fn too_long(what: &str) -> Error {
+    Error::Auth(format!("the {what} is too long to be sent"))
 }
 
 /// Whose turn it is.
@@ -130,6 +135,11 @@ impl Auth {
     /// The first step. Keys and `none` do not wait for the service to be accepted, which saves a
     /// round trip.
     pub(crate) fn begin(&mut self, session: &[u8]) -> Result<Step, Error> {
+        let Credentials { user, password, .. } = &self.credentials;
+        let password = password.as_ref().map_or(0, |password| password.len());
+        if user.len() > MAX_NAME || password > MAX_SECRET {
+            return Err(too_long(if user.len() > MAX_NAME { "user name" } else { "password" }));
+        }
         self.next(session)
     }
 
@@ -410,6 +420,9 @@ impl Auth {
     ) -> Result<Step, Error> {
         let Turn::Answering(round, count) = self.turn else { return Ok(Step::Wait) };
         if let Some(answers) = given.filter(|answers| answers.len() == count) {
+            if answers.iter().map(|answer| answer.len() + 4).sum::<usize>() > MAX_SECRET {
+                return Err(too_long("answer"));
+            }
             self.turn = Turn::Asking(round);
             return Ok(Step::Send(prompts::response(answers)));
         }

@@ -6,7 +6,7 @@ use crate::Error;
 use crate::channel::ChannelId;
 use crate::error::printable;
 use crate::message::{CHANNEL_OPEN_FAILURE, GLOBAL_REQUEST, OpenFailure};
-use crate::wire::{Reader, Writer, message};
+use crate::wire::{MAX_NAME, Reader, Writer, message};
 
 /// Channels that the server may have opened and we have not answered. Whoever answers dials a
 /// target first, which takes its time; more than these are turned away.
@@ -25,6 +25,15 @@ pub enum Place {
     },
     /// A unix socket, by its path.
     Unix(String),
+}
+
+impl Place {
+    /// Whether its name fits into a message.
+    fn fits(&self) -> bool {
+        match self {
+            Place::Tcp { host: name, .. } | Place::Unix(name) => name.len() <= MAX_NAME,
+        }
+    }
 }
 
 /// A place that the server was asked to listen at. Its number is never given again.
@@ -130,12 +139,17 @@ impl Forwards {
 
 impl Client {
     /// Asks the server to listen at `place`: [`ForwardEvent::Listening`] tells when it does,
-    /// [`ForwardEvent::Refused`] that it will not. To be called when logged on.
+    /// [`ForwardEvent::Refused`] that it will not, also where the place's name is too long to ask for.
+    /// To be called when logged on.
     pub fn request_forward(&mut self, place: Place) -> ForwardId {
-        let number =
-            self.request(&request("tcpip-forward", "streamlocal-forward@openssh.com", &place));
         self.forwards.last += 1;
         let id = ForwardId(self.forwards.last);
+        if !place.fits() {
+            self.ahead.push_back(Ok(Event::Forward(id, ForwardEvent::Refused)));
+            return id;
+        }
+        let number =
+            self.request(&request("tcpip-forward", "streamlocal-forward@openssh.com", &place));
         self.forwards.list.push(Forward { id, place, stage: Stage::Asked(number) });
         id
     }

@@ -40,7 +40,7 @@ use crate::message::{
 };
 use crate::transport::{Algorithms, Identification, Inbound, KnownKeys, Offer, Outbound};
 use crate::window::Windows;
-use crate::wire::{Writer, message};
+use crate::wire::{MAX_NAME, Writer, message};
 use forwards::Forwards;
 use handshake::Keys;
 use host_keys::HostKeys;
@@ -164,6 +164,8 @@ pub struct Client {
     replies: usize,
     /// What was found behind the event that `next_event` returned last.
     ahead: VecDeque<Result<Event, Error>>,
+    /// Channels that the server was not asked for, because a name was too long.
+    unasked: VecDeque<ChannelId>,
 }
 
 impl Client {
@@ -187,6 +189,7 @@ impl Client {
             held: Vec::new(),
             replies: 0,
             ahead: VecDeque::new(),
+            unasked: VecDeque::new(),
         };
         client.outbound.raw(format!("{}\r\n", Identification::ours()).as_bytes());
         client.offer();
@@ -218,7 +221,8 @@ impl Client {
     /// [`Client::next_event`] has more to say before more is received: compressed packets make
     /// events in bounded portions, however little they came in.
     pub fn make_room(&mut self) -> bool {
-        self.inbound.make_room()
+        let waits = !self.ahead.is_empty() || !self.unasked.is_empty();
+        self.inbound.make_room() || waits
     }
 
     /// What happened next, or `None` until more is received. After an error the session is over;
@@ -251,6 +255,13 @@ impl Client {
     fn take_event(&mut self) -> Result<Option<Event>, Error> {
         if let Some(found) = self.ahead.pop_front() {
             return found.map(Some);
+        }
+        while let Some(channel) = self.unasked.pop_front() {
+            if self.channels.unasked(channel) {
+                let reason = OpenFailure::ConnectFailed;
+                let description = format!("a name or path has more than {MAX_NAME} bytes");
+                return Ok(Some(Event::OpenFailed { channel, reason, description }));
+            }
         }
         self.step().inspect_err(|error| self.fail(error))
     }
@@ -341,7 +352,8 @@ impl Client {
         matches!(self.phase, Phase::Connected)
     }
 
-    /// Asks the server to connect to `host` and `port`; the originator is who asked us.
+    /// Asks the server to connect to `host` and `port`; the originator is who asked us. A name that is
+    /// too long for a message is answered by [`Event::OpenFailed`] at once, without the server.
     pub fn open_direct_tcpip(
         &mut self,
         host: &str,
@@ -350,14 +362,23 @@ impl Client {
         originator_port: u16,
     ) -> ChannelId {
         let (channel, payload) = self.channels.open(host, port, originator, originator_port);
-        self.send(&payload);
+        self.ask(channel, &payload, host.len().max(originator.len()));
         channel
     }
 
-    /// Asks the server to connect to the Unix socket at `path`, as OpenSSH's can.
+    /// Sends what opens a channel, unless the longest of its names would be too long.
+    fn ask(&mut self, channel: ChannelId, payload: &[u8], longest: usize) {
+        if longest <= MAX_NAME {
+            self.send(payload);
+        } else if !matches!(self.phase, Phase::Over) {
+            self.unasked.push_back(channel);
+        }
+    }
+
+    /// Asks the server to connect to the Unix socket at `path`, as OpenSSH's can; likewise.
     pub fn open_direct_streamlocal(&mut self, path: &str) -> ChannelId {
         let (channel, payload) = self.channels.open_streamlocal(path);
-        self.send(&payload);
+        self.ask(channel, &payload, path.len());
         channel
     }
 
@@ -444,6 +465,7 @@ impl Client {
         }
         self.phase = Phase::Over;
         self.ahead.clear();
+        self.unasked.clear();
         let mut payload = message(DISCONNECT);
         payload.put_uint32(reason as u32);
         payload.put_string(description.as_bytes());

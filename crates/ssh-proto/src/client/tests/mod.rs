@@ -51,6 +51,8 @@ mod logon;
 #[cfg(test)]
 mod misuse;
 #[cfg(test)]
+mod names;
+#[cfg(test)]
 mod rekey;
 #[cfg(test)]
 mod renewal;
