@@ -48,26 +48,26 @@ test('arguments: clusters, values, options after the host', () => {
   const parse = (text) => parseArguments(text.split(' '));
   for (const [text, expected] of [
     ['h', { host: 'h', lines: [] }],
-    ['u@h', { host: 'h', lines: ['User "u"'] }],
-    ['a@b@h', { host: 'h', lines: ['User "a@b"'] }],
-    ['ssh://u@h:2222', { host: 'h', lines: ['User "u"', 'Port 2222'] }],
-    ['ssh://[::1]:2222', { host: '::1', lines: ['Port 2222'] }],
-    ['-p 22 h', { host: 'h', lines: ['Port 22'] }],
-    ['-p22 h', { host: 'h', lines: ['Port 22'] }],
-    ['h -p 22 -l u', { host: 'h', lines: ['Port 22', 'User "u"'] }],
-    ['-NTCp22 h', { lines: ['Compression yes', 'Port 22'] }],
-    ['-N -- h -g', { host: 'h', lines: ['GatewayPorts yes'] }],
-    ['-vvq -v h', { lines: ['LogLevel DEBUG1'] }],
-    ['-vvvv h', { lines: ['LogLevel DEBUG3'] }],
-    ['-q h', { lines: ['LogLevel QUIET'] }],
-    ['-4 -oPort=1 -o Port=2 h', { lines: ['AddressFamily inet', 'Port=1', 'Port=2'] }],
-    ['-J a,u@b:3 h', { lines: ['ProxyJump a,u@b:3'] }],
+    ['u@h', { host: 'h', lines: [['User', 'u']] }],
+    ['a@b@h', { host: 'h', lines: [['User', 'a@b']] }],
+    ['ssh://u@h:2222', { host: 'h', lines: [['User', 'u'], ['Port', '2222']] }],
+    ['ssh://[::1]:2222', { host: '::1', lines: [['Port', '2222']] }],
+    ['-p 22 h', { host: 'h', lines: [['Port', '22']] }],
+    ['-p22 h', { host: 'h', lines: [['Port', '22']] }],
+    ['h -p 22 -l u', { host: 'h', lines: [['Port', '22'], ['User', 'u']] }],
+    ['-NTCp22 h', { lines: [['Compression', 'yes'], ['Port', '22']] }],
+    ['-N -- h -g', { host: 'h', lines: [['GatewayPorts', 'yes']] }],
+    ['-vvq -v h', { lines: [['LogLevel', 'DEBUG1']] }],
+    ['-vvvv h', { lines: [['LogLevel', 'DEBUG3']] }],
+    ['-q h', { lines: [['LogLevel', 'QUIET']] }],
+    ['-4 -oPort=1 -o Port=2 h', { lines: [['AddressFamily', 'inet'], 'Port=1', 'Port=2'] }],
+    ['-J a,u@b:3 h', { lines: [['ProxyJump', 'a,u@b:3']] }],
     ['-AaXxYtkK -e none h', { lines: [] }],
     ['-W a:1 h', { stdio: { host: 'a', port: 1 } }],
     ['-W [::1]:1 h', { stdio: { host: '::1', port: 1 } }],
     ['--json --no-view h', { json: true, noView: true }],
   ]) assertIncludes(parse(text), expected);
-  assert.deepEqual(parseArguments(['-i', 'a "b"\\c', 'h']).lines, ['IdentityFile "a \\"b\\"\\\\c"']);
+  assert.deepEqual(parseArguments(['-i', 'a "b"\\c', 'h']).lines, [['IdentityFile', 'a "b"\\c']]);
 });
 
 test('arguments: forwardings', () => {

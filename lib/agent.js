@@ -41,7 +41,14 @@ class TunnelAgent extends https.Agent {
 
   createConnection(options, callback) {
     const { host, port, secureEndpoint, socketPath } = options;
-    const socket = this.#tunnel.dial(socketPath ? { path: socketPath } : { host, port: Number(port) });
+    let socket;
+    try {
+      socket = this.#tunnel.dial(socketPath ? { path: socketPath } : { host, port: Number(port) });
+    } catch (error) {
+      // To the request, as what goes wrong later: one that had to wait has no caller to throw to.
+      process.nextTick(callback, error);
+      return undefined;
+    }
     return secureEndpoint ? super.createConnection({ ...options, socket, path: null }, callback) : socket;
   }
 }

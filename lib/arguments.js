@@ -7,10 +7,10 @@ const {
   checkFunction,
   checkInteger,
   checkMilliseconds,
-  checkName,
   checkObject,
 } = require('./checks.js');
 const { invalidArgType, invalidArgValue, outOfRange, unavailable } = require('./errors.js');
+const { checkHost, checkLocalPath, checkPort } = require('./names.js');
 const { checkJump, checkServer, checkUnreached } = require('./servers.js');
 
 /** Largest number that can be a descriptor: an int. */
@@ -152,8 +152,8 @@ function checkOptions(options) {
     forceIpv4: checkBoolean(forceIPv4, 'options.forceIPv4'),
     forceIpv6: checkBoolean(forceIPv6, 'options.forceIPv6'),
     sessions: checkInteger(sessions, 'options.sessions', 1, MOST_SESSIONS),
-    localHost: checkName(localHost, 'options.localHost'),
-    localPort: checkInteger(localPort, 'options.localPort', 0, MOST_SHORT),
+    localHost: checkHost(localHost, 'options.localHost'),
+    localPort: checkPort(localPort, 'options.localPort', { least: 0 }),
     reusePort: checkBoolean(reusePort, 'options.reusePort'),
     linger: checkLinger(linger, 'options.linger'),
     keepAlive: checkBoolean(keepAlive, 'options.keepAlive'),
@@ -165,10 +165,10 @@ function checkOptions(options) {
   if (forceIPv4 && forceIPv6) throw invalidArgValue('options.forceIPv6', 'leaves no address together with forceIPv4', true);
   // Both or none: without them there is nothing to listen for.
   if (forwardHost !== undefined || forwardPort !== undefined) {
-    native.forwardHost = checkName(forwardHost, 'options.forwardHost');
-    native.forwardPort = checkInteger(forwardPort, 'options.forwardPort', 1, MOST_SHORT);
+    native.forwardHost = checkHost(forwardHost, 'options.forwardHost');
+    native.forwardPort = checkPort(forwardPort, 'options.forwardPort');
   }
-  if (localAddress !== undefined) native.localAddress = checkName(localAddress, 'options.localAddress');
+  if (localAddress !== undefined) native.localAddress = checkHost(localAddress, 'options.localAddress');
   const servers = [...hops, server];
   if (servers[0].sock !== undefined && sessions > 1) throw invalidArgValue('options.sessions', 'must be 1 together with sock, which carries one session', sessions);
   if (servers[0].sock !== undefined && reconnect !== false) throw invalidArgValue('options.reconnect', 'must not be given together with sock, which carries one session', reconnect);
@@ -194,18 +194,10 @@ function checkAlone(options, other) {
   }
 }
 
-/** A path as the system takes it. */
-function checkPath(value, name) {
-  if (checkName(value, name).includes('\0')) throw invalidArgValue(name, 'must not contain null bytes', value);
-  return value;
-}
-
 /** The path of a Unix socket of this machine. */
 function checkSocketPath(value, name) {
-  checkPath(value, name);
+  checkLocalPath(value, name);
   if (process.platform === 'win32') throw unavailable(name);
-  const most = process.platform === 'linux' ? 107 : 103;
-  if (Buffer.byteLength(value) > most) throw invalidArgValue(name, `must not be longer than ${most} bytes`, value);
   return value;
 }
 
@@ -228,10 +220,8 @@ module.exports = {
   checkInteger,
   checkLingerOption,
   checkMilliseconds,
-  checkName,
   checkObject,
   checkOptions,
-  checkPath,
   checkResponses,
   checkSocketPath,
   checkSwitch,

@@ -17,6 +17,7 @@ const check = require('./arguments.js');
 const { Deferred, binding } = require('./environment.js');
 const { fromNative, invalidArgType, systemError } = require('./errors.js');
 const { checkTarget } = require('./forward.js');
+const { checkHost, checkPort } = require('./names.js');
 
 const { Method } = binding;
 
@@ -210,7 +211,7 @@ class TunnelSocket extends net.Socket {
 /** What the arguments of dial(host, port) or dial(options) say. */
 function checkDial(host, port) {
   if (typeof host === 'string') {
-    const target = { host: check.checkName(host, 'host'), port: check.checkInteger(port, 'port', 1, check.MOST_SHORT) };
+    const target = { host: checkHost(host, 'host'), port: checkPort(port, 'port') };
     return { target, allowHalfOpen: false };
   }
   const options = host;

@@ -5,6 +5,19 @@ const { getSystemErrorName, inspect } = require('node:util');
 
 /** Longest primitive that an error message prints in full; Node cuts at the same length. */
 const LONGEST_VALUE = 28;
+/** Longest value that the message of an invalid one shows; likewise. */
+const LONGEST_INVALID = 128;
+/** Longest text of a user's in a message about a configuration or a command line. */
+const LONGEST_TEXT = 200;
+
+/** What would break a line of a message, or control the terminal that shows it. */
+const CONTROL = /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}]/gu;
+
+/** So much of a text of a user's as a message may show, on one line. */
+function shorten(text, most = LONGEST_TEXT) {
+  const start = text.length > most ? `${text.slice(0, most)}...` : text;
+  return start.replace(CONTROL, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
 
 function coded(Base, code, message) {
   const error = new Base(message);
@@ -44,7 +57,7 @@ function invalidArgType(name, expected, value, { secret = false } = {}) {
 
 function invalidArgValue(name, reason, value, { secret = false } = {}) {
   const kind = name.includes('.') ? 'property' : 'argument';
-  const message = `The ${kind} '${name}' ${reason}. ${secret ? received(value, true) : `Received ${inspect(value)}`}`;
+  const message = `The ${kind} '${name}' ${reason}. ${secret ? received(value, true) : `Received ${shorten(inspect(value), LONGEST_INVALID)}`}`;
   return coded(TypeError, 'ERR_INVALID_ARG_VALUE', message);
 }
 
@@ -70,7 +83,7 @@ function outOfRange(name, range, value) {
  */
 function configError(reason, { file, number }, cause) {
   const place = number === undefined ? file : `${file} line ${number}`;
-  const error = coded(Error, 'ERR_SSH_CONFIG', `${place}: ${reason}`);
+  const error = coded(Error, 'ERR_SSH_CONFIG', `${place}: ${shorten(reason)}`);
   Object.assign(error, { file }, number === undefined ? {} : { line: number });
   return cause === undefined ? error : Object.assign(error, { cause });
 }
@@ -159,6 +172,7 @@ module.exports = {
   invalidArgValue,
   noBinary,
   outOfRange,
+  shorten,
   systemError,
   unavailable,
   unwritten,

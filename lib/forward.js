@@ -3,8 +3,10 @@
 const { inspect } = require('node:util');
 
 const check = require('./arguments.js');
+const { checkName } = require('./checks.js');
 const { binding, mirror } = require('./environment.js');
 const { invalidArgValue } = require('./errors.js');
+const { checkHost, checkPort, checkRemotePath } = require('./names.js');
 
 const { Method } = binding;
 
@@ -85,7 +87,7 @@ function checkDynamicForward(options) {
 
 /** A text as RFC 1929 carries it. */
 function checkProof(value, name, { secret = false } = {}) {
-  check.checkName(value, name, { secret });
+  checkName(value, name, { secret });
   if (Buffer.byteLength(value) > MOST_PROOF) throw invalidArgValue(name, `must not be longer than ${MOST_PROOF} bytes`, value, { secret });
   return value;
 }
@@ -102,12 +104,12 @@ function checkRemoteForward(options) {
 function checkRemoteListen({ remoteHost, remotePort, remotePath }) {
   if (remotePath !== undefined) {
     check.checkAlone({ remoteHost, remotePort }, 'remotePath');
-    return { path: check.checkPath(remotePath, 'options.remotePath') };
+    return { path: checkRemotePath(remotePath, 'options.remotePath') };
   }
   return {
     // The empty string is a name, too: every address.
-    host: remoteHost === '' ? '' : check.checkName(remoteHost ?? 'localhost', 'options.remoteHost'),
-    port: check.checkInteger(remotePort ?? 0, 'options.remotePort', 0, check.MOST_SHORT),
+    host: remoteHost === '' ? '' : checkHost(remoteHost ?? 'localhost', 'options.remoteHost'),
+    port: checkPort(remotePort ?? 0, 'options.remotePort', { least: 0 }),
   };
 }
 
@@ -118,20 +120,20 @@ function checkListen({ localHost, localPort, localPath }) {
     return { path: check.checkSocketPath(localPath, 'options.localPath') };
   }
   return {
-    host: check.checkName(localHost ?? '127.0.0.1', 'options.localHost'),
-    port: check.checkInteger(localPort ?? 0, 'options.localPort', 0, check.MOST_SHORT),
+    host: checkHost(localHost ?? '127.0.0.1', 'options.localHost'),
+    port: checkPort(localPort ?? 0, 'options.localPort', { least: 0 }),
   };
 }
 
 /** What to connect to at the other side: a port of a host, or a Unix socket; in options of these names. */
-function checkTarget(options, [host, port, path] = ['forwardHost', 'forwardPort', 'forwardPath'], checkPath = check.checkPath) {
+function checkTarget(options, [host, port, path] = ['forwardHost', 'forwardPort', 'forwardPath'], checkPath = checkRemotePath) {
   if (options[path] !== undefined) {
     check.checkAlone({ [host]: options[host], [port]: options[port] }, path);
     return { path: checkPath(options[path], `options.${path}`) };
   }
   return {
-    host: check.checkName(options[host], `options.${host}`),
-    port: check.checkInteger(options[port], `options.${port}`, 1, check.MOST_SHORT),
+    host: checkHost(options[host], `options.${host}`),
+    port: checkPort(options[port], `options.${port}`),
   };
 }
 

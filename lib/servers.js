@@ -7,7 +7,6 @@ const path = require('node:path');
 
 const {
   MOST_MILLISECONDS,
-  MOST_SHORT,
   checkBoolean,
   checkFunction,
   checkInteger,
@@ -17,6 +16,7 @@ const {
   checkObject,
 } = require('./checks.js');
 const { invalidArgType, invalidArgValue } = require('./errors.js');
+const { checkHost, checkLocalPath, checkPort, checkUser } = require('./names.js');
 
 /** What one set of keys may carry at least, and at most: the advice of RFC 4344 for blocks of 16 bytes. */
 const LEAST_REKEY_BYTES = 2 ** 20;
@@ -200,9 +200,9 @@ function checkServer(options, name, inherited) {
   const verifier = usual ? inherited : hostVerifier;
   const native = {
     option: name,
-    host: checkName(host, `${name}.host`),
-    port: checkInteger(port, `${name}.port`, 1, MOST_SHORT),
-    username: checkName(username, `${name}.username`),
+    host: checkHost(host, `${name}.host`),
+    port: checkPort(port, `${name}.port`),
+    username: checkUser(username, `${name}.username`),
     algorithms: checkAlgorithms(algorithms, `${name}.algorithms`),
     hostKey: hostKey === undefined ? [] : checkNames(hostKey, `${name}.hostKey`),
     knownHosts: usual ? usualKnownHosts() : checkNames(knownHosts === undefined ? [] : knownHosts, `${name}.knownHosts`),
@@ -214,7 +214,7 @@ function checkServer(options, name, inherited) {
     keepaliveCountMax: checkInteger(keepaliveCountMax, `${name}.keepaliveCountMax`, 1, MOST_MILLISECONDS),
     rekey: checkRekey(rekey, `${name}.rekey`),
   };
-  if (hostKeyAlias !== undefined) native.hostKeyAlias = checkName(hostKeyAlias, `${name}.hostKeyAlias`);
+  if (hostKeyAlias !== undefined) native.hostKeyAlias = checkHost(hostKeyAlias, `${name}.hostKeyAlias`);
   if (native.knownHosts.length === 0) {
     const nowhere = `needs a file in ${name}.knownHosts to write to`;
     if (native.strictHostKeyChecking === 'accept-new') throw invalidArgValue(`${name}.strictHostKeyChecking`, nowhere, strictHostKeyChecking);
@@ -228,7 +228,7 @@ function checkServer(options, name, inherited) {
   native.sock = sock !== undefined;
   const copies = [];
   native.privateKeys = checkPrivateKeys(options, name, copies);
-  if (agent !== undefined) native.agent = checkName(agent, `${name}.agent`);
+  if (agent !== undefined) native.agent = checkLocalPath(agent, `${name}.agent`);
   if (agentKeys !== undefined) native.agentKeys = checkNames(agentKeys, `${name}.agentKeys`);
   if (authHandler !== undefined) {
     native.authHandler = checkAuthHandler(authHandler, `${name}.authHandler`, {

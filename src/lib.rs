@@ -7,6 +7,7 @@
 //! - [`session`]: from a host name to a logged-on SSH session.
 //! - [`ssh_proto`]: the SSH protocol itself, bytes in and bytes out.
 //! - [`socket`]: any other TCP socket of the program, by its descriptor: SO_LINGER, and closing it.
+//! - `names`: what every layer refuses as a name of a host, a user or a socket.
 //! - [`closing`]: how one socket ends. Stands on [`linger`], the LINGER structure, on `stream`, a
 //!   socket of TCP or of the Unix domain, and on `sys`, the few raw socket calls.
 
@@ -15,6 +16,7 @@ mod backlog;
 pub mod closing;
 pub mod linger;
 mod low_water;
+mod names;
 pub mod node;
 mod runtime;
 pub mod session;

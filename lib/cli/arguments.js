@@ -3,14 +3,15 @@
 // The command line, which is that of ssh: flags in clusters, values joined to them or not, before the
 // destination or after it.
 
-const { destination: readDestination, isHost } = require('../config/directives.js');
 const { parseForwarding } = require('../config/forwardings.js');
+const { shorten } = require('../errors.js');
+const { hasControl, isHost, isUser, readDestination, readPort } = require('../names.js');
 
 /** A command line that cannot be. */
 class UsageError extends Error {
   /** @param {{ usage?: boolean }} [options] usage: whether it helps to see what there is */
   constructor(message, { usage = false } = {}) {
-    super(message);
+    super(shorten(message));
     this.usage = usage;
   }
 }
@@ -36,34 +37,28 @@ const REFUSED = {
 /** Flags with a value. */
 const VALUED = 'BbcDEeFIiJLlmOoPpQRSWw';
 
-/** Flags that are directives: what they say with their value. */
+/** Flags that are directives: their keywords, and the value where the flag itself says it. */
 const DIRECTIVES = {
-  4: () => 'AddressFamily inet',
-  6: () => 'AddressFamily inet6',
-  b: (value) => `BindAddress ${quote(value)}`,
-  C: () => 'Compression yes',
-  c: (value) => `Ciphers ${quote(value)}`,
-  g: () => 'GatewayPorts yes',
-  i: (value) => `IdentityFile ${quote(value)}`,
-  l: (value) => `User ${quote(value)}`,
-  m: (value) => `MACs ${quote(value)}`,
-  o: (value) => value,
-  P: (value) => `Tag ${quote(value)}`,
+  4: ['AddressFamily', 'inet'],
+  6: ['AddressFamily', 'inet6'],
+  b: ['BindAddress'],
+  C: ['Compression', 'yes'],
+  c: ['Ciphers'],
+  g: ['GatewayPorts', 'yes'],
+  i: ['IdentityFile'],
+  l: ['User'],
+  m: ['MACs'],
+  P: ['Tag'],
 };
 
 const KINDS = { L: 'local', D: 'dynamic', R: 'remote' };
 
 const LONG = { '--help': 'help', '--version': 'version', '--json': 'json', '--no-view': 'noView' };
 
-/** One argument of a directive, whatever is in it. */
-function quote(value) {
-  return `"${value.replace(/["'\\]/g, '\\$&')}"`;
-}
-
 /**
  * @typedef {object} CommandLine
  * @property {string} [host] as it was given, without its user
- * @property {string[]} lines what the flags say, as lines of ssh_config, in order
+ * @property {(string | [keyword: string, value: string])[]} lines what the flags say, in order: directives, -o as the text of one
  * @property {object[]} forwardings those of -L, -D and -R
  * @property {{ host: string, port: number }} [stdio] where -W leads
  * @property {string} [configFile]
@@ -96,7 +91,7 @@ class Parser {
       else throw new UsageError('no command is run at the far side: it forwards only');
     }
     // Which of these came first does not matter: the last word about how much is said counts.
-    if (this.#level !== undefined) result.lines.unshift(`LogLevel ${this.#level}`);
+    if (this.#level !== undefined) result.lines.unshift(['LogLevel', this.#level]);
     if (result.json && result.stdio) throw new UsageError('--json and -W both want standard output');
     return result;
   }
@@ -124,6 +119,8 @@ class Parser {
   #flag(flag, value) {
     const { result } = this;
     if (Object.hasOwn(REFUSED, flag)) throw new UsageError(`-${flag}: ${REFUSED[flag]}`);
+    // One flag is one directive, and one name.
+    if (value !== undefined && hasControl(value)) throw new UsageError(`-${flag}: control characters in '${value}'`);
     if (IDLE.has(flag)) return;
     if (Object.hasOwn(KINDS, flag)) {
       result.forwardings.push(forwarding(value, KINDS[flag]));
@@ -131,7 +128,8 @@ class Parser {
     }
     if (flag === 'i') result.identities.push(value);
     if (Object.hasOwn(DIRECTIVES, flag)) {
-      result.lines.push(DIRECTIVES[flag](value));
+      const [keyword, said = value] = DIRECTIVES[flag];
+      result.lines.push([keyword, said]);
       return;
     }
     switch (flag) {
@@ -140,11 +138,14 @@ class Parser {
         break;
       case 'J':
         if (++this.#jumps > 1) throw new UsageError('only one -J is permitted: commas separate the hops');
-        result.lines.push(`ProxyJump ${value}`);
+        result.lines.push(['ProxyJump', value]);
+        break;
+      case 'o':
+        result.lines.push(value);
         break;
       case 'p':
-        if (!isPort(value)) throw new UsageError(`Bad port '${value}'`);
-        result.lines.push(`Port ${value}`);
+        if (readPort(value) === undefined) throw new UsageError(`Bad port '${value}'`);
+        result.lines.push(['Port', value]);
         break;
       case 'q':
         this.#level = 'QUIET';
@@ -166,25 +167,20 @@ class Parser {
   /** `[user@]host` or `ssh://[user@]host[:port]`. */
   #destination(text) {
     const { result } = this;
-    const bad = new UsageError(`'${text}' is no [user@]host and no ssh://[user@]host[:port]`);
-    let user;
-    let host = text;
-    let port;
-    if (/^ssh:\/\//i.test(text)) {
-      ({ user, host, port } = readDestination(text, { error: () => bad }));
-    } else {
-      const at = text.lastIndexOf('@');
-      if (at >= 0) [user, host] = [text.slice(0, at), text.slice(at + 1)];
+    const { user, host, port } = (/^ssh:\/\//i.test(text) ? readDestination(text) : splitUser(text)) ?? {};
+    if (host === undefined || !isHost(host) || (user !== undefined && !isUser(user))) {
+      throw new UsageError(`'${text}' is no [user@]host and no ssh://[user@]host[:port]`);
     }
-    if (host === '' || user === '' || !isHost(host)) throw bad;
     result.host = host;
-    if (user !== undefined) result.lines.push(`User ${quote(user)}`);
-    if (port !== undefined) result.lines.push(`Port ${port}`);
+    if (user !== undefined) result.lines.push(['User', user]);
+    if (port !== undefined) result.lines.push(['Port', String(port)]);
   }
 }
 
-function isPort(text) {
-  return /^\d{1,5}$/.test(text) && Number(text) >= 1 && Number(text) <= 0xffff;
+/** `[user@]host`: a colon belongs to an address. */
+function splitUser(text) {
+  const at = text.lastIndexOf('@');
+  return at < 0 ? { host: text } : { user: text.slice(0, at), host: text.slice(at + 1) };
 }
 
 function louder(level) {

@@ -200,7 +200,7 @@ async function main(argv) {
     // Standard input may still be open, and nobody is waiting for it.
     process.exit(status);
   } catch (error) {
-    process.stderr.write(`${complaint(error)}\n`);
+    for (const line of complaint(error).split('\n')) process.stderr.write(`${plain(line)}\n`);
     process.exit(FAILED);
   }
 }

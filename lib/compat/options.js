@@ -4,8 +4,9 @@
 
 const { createHash, getHashes } = require('node:crypto');
 
-const { MOST_SHORT, checkBoolean, checkFunction, checkInteger, checkObject } = require('../checks.js');
+const { checkBoolean, checkFunction, checkObject } = require('../checks.js');
 const { invalidArgType, invalidArgValue } = require('../errors.js');
+const { checkHost, checkPort: checkNumber, checkUser } = require('../names.js');
 const { readAlgorithms } = require('./algorithms.js');
 
 /** What both sides call the same. Ssh2 takes an empty string for nothing given, but for a password. */
@@ -43,8 +44,8 @@ function part(value, name) {
 
 /** Ports may come from the environment as text, which ssh2 and Node.js take. */
 function checkPort(value, name, least) {
-  const port = typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value;
-  return checkInteger(port, name, least, MOST_SHORT);
+  const port = typeof value === 'string' && /^\d{1,9}$/.test(value) ? Number(value) : value;
+  return checkNumber(port, name, { least });
 }
 
 function copy(from, names, isGiven) {
@@ -80,13 +81,13 @@ function readServer(options) {
   if (signal !== undefined && typeof signal?.addEventListener !== 'function') {
     throw invalidArgType('serverOptions.signal', 'an instance of AbortSignal', signal);
   }
-  if (isThere(host) && typeof host !== 'string') throw invalidArgType('serverOptions.host', 'of type string', host);
+  if (counts(host)) checkHost(host, 'serverOptions.host');
   return { host: host || '127.0.0.1', port: checkPort(port || 0, 'serverOptions.port', 0), signal };
 }
 
 /** Where connections lead. What they come from, the SSH server is told as it is. */
 function readForward({ dstAddr, dstPort }) {
-  if (isThere(dstAddr) && typeof dstAddr !== 'string') throw invalidArgType('forwardOptions.dstAddr', 'of type string', dstAddr);
+  if (counts(dstAddr)) checkHost(dstAddr, 'forwardOptions.dstAddr');
   return { forwardHost: dstAddr || '0.0.0.0', forwardPort: checkPort(dstPort, 'forwardOptions.dstPort', 1) };
 }
 
@@ -96,9 +97,9 @@ function readSsh(options) {
   const server = {
     ...copy(options, SHARED, counts),
     ...copy(options, OWN, isThere),
-    host: hostname || host || 'localhost',
+    host: checkHost(hostname || host || 'localhost', 'sshOptions.host'),
     port: checkPort(port || 22, 'sshOptions.port', 1),
-    username: username ?? user ?? 'root',
+    username: checkUser(username ?? user ?? 'root', 'sshOptions.username'),
     forceIPv4: Boolean(forceIPv4),
     forceIPv6: Boolean(forceIPv6 && !forceIPv4),
   };

@@ -2,6 +2,7 @@
 
 // Every keyword of ssh_config, what its arguments may be, and what is made of it here.
 
+const { hostFault, readDestination, readPort, userFault } = require('../names.js');
 const { parseForwarding } = require('./forwardings.js');
 
 /** Of no concern to a tunnel: sessions, terminals, what ssh prints, what it forwards beside ports. */
@@ -24,6 +25,16 @@ function single(line) {
   return value;
 }
 
+/** A name that passes the gate. */
+function named(fault) {
+  return (line) => {
+    const value = single(line);
+    const reason = fault(value);
+    if (reason !== undefined) throw line.error(`${line.keyword} ${reason}`);
+    return value;
+  };
+}
+
 function oneOf(values) {
   return (line) => {
     const word = single(line).toLowerCase();
@@ -42,17 +53,24 @@ function integer(line) {
 
 function port(line) {
   const word = single(line);
-  if (!/^\d{1,5}$/.test(word) || Number(word) < 1 || Number(word) > 0xffff) throw line.error(`bad port '${word}'`);
-  return Number(word);
+  const number = readPort(word);
+  if (number === undefined) throw line.error(`bad port '${word}'`);
+  return number;
 }
 
 const SECONDS = { '': 1, s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 };
 
 /** Seconds: numbers with units, one after the other. */
 function seconds(word, line) {
-  if (!/^(\d+[smhdw]?)+$/i.test(word)) throw line.error(`'${word}' is no time`);
-  const parts = [...word.matchAll(/(\d+)([smhdw]?)/gi)];
-  const sum = parts.reduce((total, [, count, unit]) => total + count * SECONDS[unit.toLowerCase()], 0);
+  let sum = 0;
+  for (let at = 0; at < word.length; ) {
+    const start = at;
+    while (word[at] >= '0' && word[at] <= '9') at++;
+    const unit = word[at]?.toLowerCase() ?? '';
+    if (at === start || !Object.hasOwn(SECONDS, unit)) throw line.error(`'${word}' is no time`);
+    sum += Number(word.slice(start, at)) * SECONDS[unit];
+    at += unit.length;
+  }
   if (sum > 0x7fff_ffff) throw line.error(`'${word}' is too long a time`);
   return sum;
 }
@@ -98,28 +116,15 @@ function rekeyLimit(line) {
   return limit;
 }
 
-/** Whether ssh would take it for a host: what it refuses could do harm in a command. */
-function isHost(name) {
-  return !/^-|[\s\0-\x1f\x7f'`"$\\;&<>|(){},]/.test(name);
-}
-
-/** `[user@]host[:port]` or `ssh://[user@]host[:port]`; the host may stand in brackets. */
-function destination(text, line) {
-  const [, user, bracketed, plain, digits] =
-    /^(?:ssh:\/\/(?=[^/]*\/?$))?(?:(.+)@)?(?:\[([^\]]+)\]|([^:[\]/]+))(?::(\d+))?\/?$/i.exec(text) ?? [];
-  const host = bracketed ?? plain;
-  const number = digits === undefined ? undefined : Number(digits);
-  if (host === undefined || !isHost(host) || number === 0 || number > 0xffff) {
-    throw line.error(`'${text}' is no [user@]host[:port]`);
-  }
-  return { user, host, port: number };
-}
-
 /** The hops in the order in which they are taken; none for `none`. */
 function proxyJump(line) {
-  const text = command(line).replace(/#.*$/, '').trimEnd();
+  const text = command(line).split('#', 1)[0].trimEnd();
   if (text.toLowerCase() === 'none') return [];
-  return text.split(',').map((hop) => destination(hop, line));
+  return text.split(',').map((hop) => {
+    const destination = readDestination(hop);
+    if (destination === undefined) throw line.error(`'${hop}' is no [user@]host[:port]`);
+    return destination;
+  });
 }
 
 /** A forwarding of one of the three kinds: where to listen and, unless each connection says it, a target. */
@@ -159,7 +164,7 @@ const DIRECTIVES = {
   AddressFamily: { read: oneOf({ any: 'any', inet: 'inet', inet6: 'inet6' }) },
   AddKeysToAgent: IRRELEVANT,
   BatchMode: forCommand(flag),
-  BindAddress: { read: single },
+  BindAddress: { read: named(hostFault) },
   BindInterface: unhonoured('the connection is bound to an address only, by BindAddress', []),
   CASignatureAlgorithms: unhonoured('the algorithms of authorities cannot be chosen', []),
   CanonicalDomains: IRRELEVANT,
@@ -203,8 +208,8 @@ const DIRECTIVES = {
   HashKnownHosts: { read: flag },
   Host: {},
   HostKeyAlgorithms: { read: single },
-  HostKeyAlias: { read: single },
-  HostName: { read: single },
+  HostKeyAlias: { read: named(hostFault) },
+  HostName: { read: named(hostFault) },
   HostbasedAcceptedAlgorithms: IRRELEVANT,
   HostbasedAuthentication: unhonoured('logging on by the key of this host is not supported'),
   IPQoS: unhonoured('the type of service of packets is not set', ['none']),
@@ -263,7 +268,7 @@ const DIRECTIVES = {
   TunnelDevice: IRRELEVANT,
   UpdateHostKeys: { read: oneOf({ yes: true, true: true, no: false, false: false, ask: 'ask' }) },
   UseKeychain: IRRELEVANT, // Apple's
-  User: { read: single },
+  User: { read: named(userFault) },
   UserKnownHostsFile: { read: words },
   VerifyHostKeyDNS: unhonoured('host keys are not looked up in DNS'),
   VersionAddendum: IRRELEVANT,
@@ -318,4 +323,4 @@ function directive(keyword, own = false) {
   return byKeyword.get(lower) ?? (own ? commandKeyword.get(lower) : undefined);
 }
 
-module.exports = { COMMAND, DIRECTIVES, destination, directive, isHost };
+module.exports = { COMMAND, DIRECTIVES, directive };

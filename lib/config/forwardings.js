@@ -2,6 +2,8 @@
 
 // What is forwarded where, as ssh writes it on its command line and in its files.
 
+const { hostFault, readPort, remotePathFault } = require('../names.js');
+
 /** @typedef {{ host?: string, port?: number, path?: string }} Place an absent host is the usual one */
 
 /** The fields between the colons; brackets keep the colons of an address together. Undefined if they cannot be told apart. */
@@ -18,10 +20,6 @@ function fieldsOf(text) {
 }
 
 const isPath = (field) => field.includes('/');
-
-function portOf(text, least) {
-  return /^\d{1,5}$/.test(text) && Number(text) >= least && Number(text) <= 0xffff ? Number(text) : undefined;
-}
 
 /**
  * Which fields say where to listen, and which what to connect to: `[bind_address:]port`, then
@@ -43,10 +41,13 @@ function split(fields) {
 
 /** @returns {Place | undefined} */
 function placeOf(fields, leastPort) {
-  if (fields.length === 1 && isPath(fields[0])) return { path: fields[0] };
-  const port = portOf(fields.at(-1), leastPort);
+  if (fields.length === 1 && isPath(fields[0])) return remotePathFault(fields[0]) === undefined ? { path: fields[0] } : undefined;
+  const port = readPort(fields.at(-1), leastPort);
   if (port === undefined) return undefined;
-  return fields.length === 1 ? { port } : { host: fields[0], port };
+  if (fields.length === 1) return { port };
+  const [host] = fields;
+  // Every address has the empty name.
+  return host === '' || hostFault(host) === undefined ? { host, port } : undefined;
 }
 
 /**

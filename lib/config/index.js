@@ -6,11 +6,12 @@ const { isDeepStrictEqual } = require('node:util');
 
 const { checkName, checkObject } = require('../checks.js');
 const { invalidArgValue } = require('../errors.js');
+const { checkHost, checkPort, checkUser, hasControl, isHost, isUser } = require('../names.js');
 const { makeContext } = require('./context.js');
-const { isHost } = require('./directives.js');
 const { readIdentities } = require('./identities.js');
 const { dialOptions, forwarding, readyTimeout, serverOptions } = require('./options.js');
 const { Reader } = require('./reader.js');
+const { forShell } = require('./tokens.js');
 
 /** Jump hosts that are reached through others, in turn. */
 const DEEPEST = 16;
@@ -28,13 +29,23 @@ const TRUST = ['hostKey', 'knownHosts'];
  *   what to call when that is done
  */
 function readConfig(host, overrides = {}, context) {
-  if (!isHost(checkName(host, 'host'))) throw invalidArgValue('host', 'has characters that are in no name', host);
+  checkGiven(isHost, checkHost(host, 'host'), 'host');
   const members = Object.entries(checkObject(overrides, 'overrides'));
   const { configFile, ...given } = Object.fromEntries(members.filter(([, value]) => value !== undefined));
-  if (configFile !== undefined) checkName(configFile, 'overrides.configFile');
+  if (configFile !== undefined && hasControl(checkName(configFile, 'overrides.configFile'))) {
+    throw invalidArgValue('overrides.configFile', 'must not contain control characters', configFile);
+  }
+  // These three stand for tokens in commands of the files.
+  if (given.host !== undefined) checkGiven(isHost, checkHost(given.host, 'overrides.host'), 'overrides.host');
+  if (given.port !== undefined) checkPort(given.port, 'overrides.port');
+  if (given.username !== undefined) checkGiven(isUser, checkUser(given.username, 'overrides.username'), 'overrides.username');
   return new Config(context ?? makeContext(configFile), given).read(host);
 }
 
+/** Refuses what ssh refuses where it is given one: commands of the files may name it. */
+function checkGiven(isIt, value, name) {
+  if (!isIt(value)) throw invalidArgValue(name, 'has characters that are in no name', value);
+}
 
 /** What the files say of a host and of those on the way to it. */
 class Config {
@@ -146,7 +157,7 @@ function commandTo(reader) {
   if (value === undefined || value.toLowerCase() === 'none') return {};
   const command = value.replace(/%(.?)/gs, (token, letter) => {
     // The name that ssh was given is known here only.
-    if (letter === 'n') return reader.host.replaceAll('%', '%%');
+    if (letter === 'n') return forShell(reader.host, token, line).replaceAll('%', '%%');
     if (!['h', 'p', 'r', '%'].includes(letter)) throw line.error(`'${token}' stands for nothing in a ProxyCommand`);
     return token;
   });

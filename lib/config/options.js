@@ -6,6 +6,7 @@ const net = require('node:net');
 
 const binding = require('../native.js');
 const { MOST_MILLISECONDS } = require('../checks.js');
+const { localPathFault } = require('../names.js');
 const { LEAST_REKEY_BYTES, MOST_REKEY_BYTES } = require('../servers.js');
 const { matchesAny } = require('./syntax.js');
 const { expand, expandPath, expandVariables } = require('./tokens.js');
@@ -52,7 +53,7 @@ function hostName(reader) {
 
 function credentials(reader, { keys, publicKeys }, notice) {
   const options = { privateKey: keys.length > 0 ? keys : undefined };
-  const agent = identityAgent(reader);
+  const agent = usableAgent(identityAgent(reader), notice);
   const only = reader.value('IdentitiesOnly') === true;
   if (agent !== undefined && !(only && publicKeys.length === 0)) {
     options.agent = agent;
@@ -61,6 +62,13 @@ function credentials(reader, { keys, publicKeys }, notice) {
   const methods = authMethods(reader, notice);
   if (methods !== undefined) options.authHandler = methods;
   return options;
+}
+
+/** As ssh, which goes on without an agent that it cannot reach. */
+function usableAgent(agent, notice) {
+  const reason = agent && localPathFault(agent);
+  if (reason) notice({ name: 'IdentityAgent', value: agent }, `the path ${reason}`);
+  return reason ? undefined : agent;
 }
 
 /** Where the agent listens: unlike the constructor, ssh looks into the environment. */

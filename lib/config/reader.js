@@ -7,9 +7,10 @@ const fs = require('node:fs');
 const path = require('node:path');
 
 const { configError } = require('../errors.js');
+const { hostFault, isUser } = require('../names.js');
 const { directive } = require('./directives.js');
-const { lines, matches, matchesAny } = require('./syntax.js');
-const { expand, expandHome, expandVariables } = require('./tokens.js');
+const { flagLine, lines, matches, matchesAny } = require('./syntax.js');
+const { expand, expandCommand, expandHome, expandVariables } = require('./tokens.js');
 
 /** Files that include each other: as many as OpenSSH follows. */
 const DEEPEST = 16;
@@ -70,7 +71,11 @@ class Reader {
     if (this.#final) return this.#host;
     if (this.given.hostName !== undefined) return this.given.hostName;
     const setting = this.settings.get('HostName');
-    return setting === undefined ? this.host : expand(setting.value, { h: this.host }, setting.line);
+    if (setting === undefined) return this.host;
+    const name = expand(setting.value, { h: this.host }, setting.line);
+    const reason = hostFault(name);
+    if (reason !== undefined) throw setting.line.error(`HostName ${reason}`);
+    return name;
   }
 
   get port() {
@@ -100,13 +105,26 @@ class Reader {
 
   #pass() {
     const { command, configFile, userFile, systemFile } = this.context;
-    for (const text of command?.lines ?? []) this.#apply(lines(text, 'command line'), { own: true, depth: 0, active: true });
+    for (const line of command?.lines ?? []) this.#flag(line);
     if (configFile === undefined) {
       this.#file(userFile, { own: true, checked: true });
       this.#file(systemFile, { own: false, checked: false });
     } else if (configFile.toLowerCase() !== 'none' && !this.#file(configFile, { own: true, checked: false })) {
       throw configError('there is no such file', { file: configFile });
     }
+  }
+
+  /** Reads what a flag of the command line says: the text of -o, or a keyword and its argument. */
+  #flag(line) {
+    const directives = typeof line === 'string' ? [...lines(line, COMMAND_LINE)] : [flagLine(...line, COMMAND_LINE)];
+    for (const each of directives) {
+      const { name } = directive(each.keyword, true) ?? {};
+      // As ssh: one flag sets one thing.
+      if (IN_FILES.includes(name)) throw each.error(`${name} is for files only`);
+    }
+    this.#apply(directives, { own: true, depth: 0, active: true });
+    const user = this.settings.get('User');
+    if (user?.line.file === COMMAND_LINE && !isUser(user.value)) throw user.line.error(`'${user.value}' is no name of a user`);
   }
 
   /**
@@ -245,7 +263,7 @@ class Reader {
       case 'sessiontype':
         return matchesAny(argument.split(','), 'none');
       case 'exec':
-        return this.#succeeds(expand(argument, this.tokens, line), line);
+        return this.#succeeds(expandCommand(argument, this.tokens, line), line);
       default: // 'localnetwork', 'version'
         this.unhonoured.push({ name: 'Match', line, reason: `the criterion ${name} is not supported: the section is left out` });
         return undefined;
@@ -276,6 +294,10 @@ class Reader {
   }
 }
 
+/** In the place of a file's name. */
+const COMMAND_LINE = 'command line';
+/** What a command line cannot say. */
+const IN_FILES = ['Host', 'Include', 'Match'];
 /** Criteria without an argument that tell the passes apart. */
 const PASSES = ['canonical', 'final'];
 const CRITERIA = ['command', 'exec', 'host', 'localnetwork', 'localuser', 'originalhost', 'sessiontype', 'tagged', 'user', 'version'];

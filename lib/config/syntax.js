@@ -10,13 +10,14 @@ const LINE = /^(?:"([^"]+)"|([^ \t="]+))(?:[ \t]*=[ \t]*|[ \t]+|$)(.*)$/s;
 
 /** One directive of a file. */
 class Line {
-  constructor(keyword, rest, file, number) {
+  /** @param {string[]} [args] the words of a directive that was not written as text */
+  constructor(keyword, rest, file, number, args) {
     this.keyword = keyword;
     /** What follows the keyword, as it was written: commands are taken so. */
     this.rest = rest;
     this.file = file;
     this.number = number;
-    this.args = this.#split();
+    this.args = args ?? this.#split();
   }
 
   /** The error of this line. */
@@ -62,18 +63,32 @@ class Line {
   }
 }
 
+/** A line without the blanks around it. A pattern would look at blanks within it again and again. */
+function trim(text) {
+  let start = 0;
+  let end = text.length;
+  while (start < end && ' \t\r'.includes(text[start])) start++;
+  while (end > start && ' \t\r\f'.includes(text[end - 1])) end--;
+  return text.slice(start, end);
+}
+
 /** The directives of a text. */
 function* lines(text, file) {
   let number = 0;
   for (const full of text.split('\n')) {
     number++;
-    const trimmed = full.replace(/^[ \t\r]+|[ \t\r\f]+$/g, '');
+    const trimmed = trim(full);
     if (trimmed === '' || trimmed.startsWith('#')) continue;
     const [, quoted, plain, rest] = LINE.exec(trimmed) ?? [];
     if (rest === undefined) throw configError('it does not begin with a directive', { file, number });
     if (rest === '') throw configError(`there is no argument after ${quoted ?? plain}`, { file, number });
     yield new Line(quoted ?? plain, rest, file, number);
   }
+}
+
+/** The directive that a flag of a command line stands for: its value is one word, whatever is in it. */
+function flagLine(keyword, value, file) {
+  return new Line(keyword, value, file, 1, [value]);
 }
 
 /** Whether a pattern in which `*` stands for any characters and `?` for one stands for all of `text`. */
@@ -113,4 +128,4 @@ function matchesAny(patterns, text) {
   return found;
 }
 
-module.exports = { lines, matches, matchesAny };
+module.exports = { flagLine, lines, matches, matchesAny };

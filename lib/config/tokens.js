@@ -4,19 +4,36 @@
 
 const path = require('node:path');
 
+const { shellFault } = require('../names.js');
+
 /** What `expand` puts in for each letter after a percent sign. @typedef {Record<string, string>} Tokens */
 
 /**
  * @param {string} text
  * @param {Tokens} tokens
  * @param {{ error(reason: string): Error }} line whose value it is
+ * @param {(value: string, token: string) => string} [check] looks at each value before it is put in
  */
-function expand(text, tokens, line) {
+function expand(text, tokens, line, check = (value) => value) {
   return text.replace(/%(.?)/gs, (token, letter) => {
     if (letter === '%') return '%';
     if (!Object.hasOwn(tokens, letter)) throw line.error(`'${token}' stands for nothing in '${text}'`);
-    return tokens[letter];
+    return check(tokens[letter], token);
   });
+}
+
+/** The same for a command: its author has quoted it for names, and what a shell would interpret is none. */
+function expandCommand(text, tokens, line) {
+  if (text.includes('\0')) throw line.error('a command has a null byte');
+  return expand(text, tokens, line, (value, token) => forShell(value, token, line));
+}
+
+/** @returns {string} the value, if no shell makes anything else of it */
+function forShell(value, token, line) {
+  // The home is a folder, and some have blanks.
+  const reason = shellFault(value, { path: token === '%d' });
+  if (reason !== undefined) throw line.error(`'${token}' stands for a name that ${reason}: '${value}'`);
+  return value;
 }
 
 /** `${NAME}` becomes the variable's value; one that is not set is an error, as it is for ssh. */
@@ -40,4 +57,4 @@ function expandPath(text, { home, variables, tokens }, line) {
   return expand(expandVariables(expandHome(text, home, line), variables, line), tokens, line);
 }
 
-module.exports = { expand, expandHome, expandPath, expandVariables };
+module.exports = { expand, expandCommand, expandHome, expandPath, expandVariables, forShell };

@@ -99,7 +99,7 @@ pub fn prepare_forward(
     listen: EndpointOption,
     target: EndpointOption,
 ) -> napi::Result<i64> {
-    let way = Way::Local { listen: listen.into(), target: target.into() };
+    let way = Way::Local { listen: listen.try_into()?, target: target.try_into()? };
     Ok(environment::find(handle)?.tunnel().prepare(way))
 }
 
@@ -121,7 +121,7 @@ pub fn prepare_dynamic(
             Some(Arc::new(login.ok_or_else(|| napi::Error::from_reason("no such login"))?))
         }
     };
-    let way = Way::Dynamic { listen: listen.into(), login };
+    let way = Way::Dynamic { listen: listen.try_into()?, login };
     Ok(environment::find(handle)?.tunnel().prepare(way))
 }
 
@@ -132,7 +132,7 @@ pub fn prepare_remote(
     listen: EndpointOption,
     target: EndpointOption,
 ) -> napi::Result<i64> {
-    let way = Way::Remote { listen: listen.into(), target: target.into() };
+    let way = Way::Remote { listen: listen.try_into()?, target: target.try_into()? };
     Ok(environment::find(handle)?.tunnel().prepare(way))
 }
 
@@ -147,7 +147,7 @@ pub fn forward(handle: u32, number: i64) -> napi::Result<Option<ForwardInfo>> {
 /// `Disconnected` with its number, whoever follows them.
 #[napi(catch_unwind)]
 pub fn dial(handle: u32, target: EndpointOption) -> napi::Result<Either<Dialled, Failure>> {
-    Ok(match environment::find(handle)?.dial(target.into()) {
+    Ok(match environment::find(handle)?.dial(target.try_into()?) {
         Ok((id, descriptor)) => Either::A(Dialled { connection_id: id as f64, descriptor }),
         Err(failure) => Either::B(failure),
     })

@@ -14,6 +14,7 @@ use super::algorithms::AlgorithmLists;
 use super::calls::{duration, unpack};
 use super::errors::Failure;
 use super::routes;
+use crate::names;
 use crate::session::{
     AuthMethod, Credentials, KeyFile, Pin, Reconnect, Route, Strictness, Target, Trust,
 };
@@ -196,6 +197,13 @@ impl Options {
         if self.reuse_port && !CAN_SHARE {
             return Err(routes::unavailable("reusePort"));
         }
+        let host = |text: &str, property| named(text, names::MAX_HOST, "options", property);
+        host(&self.local_host, "localHost")?;
+        self.forward_host.iter().try_for_each(|text| host(text, "forwardHost"))?;
+        self.local_address.iter().try_for_each(|text| host(text, "localAddress"))?;
+        for server in self.jump.iter().chain([&self.server]) {
+            server.check_names()?;
+        }
         let dialing = routes::dialing(self.local_address, self.force_ipv4, self.force_ipv6)?;
         let shared = Shared {
             ready_timeout: duration(self.ready_timeout).unwrap_or(CENTURY),
@@ -231,6 +239,17 @@ impl Options {
 }
 
 impl Server {
+    /// Refuses names that `lib/servers.js` should have refused.
+    fn check_names(&self) -> Result<(), Failure> {
+        let check = |text: &str, most, property| named(text, most, &self.option, property);
+        check(&self.host, names::MAX_HOST, "host")?;
+        check(&self.username, names::MAX_USER, "username")?;
+        self.host_key_alias
+            .iter()
+            .try_for_each(|text| check(text, names::MAX_HOST, "hostKeyAlias"))?;
+        self.agent.iter().try_for_each(|text| check(text, names::MAX_PATH, "agent"))
+    }
+
     fn into_target(
         self,
         route: Route,
@@ -313,6 +332,14 @@ fn pin(text: &str) -> Result<Pin, Failure> {
 fn blob(line: &str) -> Result<Vec<u8>, Failure> {
     ssh_proto::public_blob(line)
         .ok_or_else(|| invalid("agentKeys", "expected lines of public keys", line))
+}
+
+/// Refuses a text that is no name. It is not shown: what made it pass the first gate is not known.
+fn named(text: &str, most: usize, option: &str, property: &str) -> Result<(), Failure> {
+    names::check(text, most).map_err(|fault| {
+        let message = format!("The property '{option}.{property}' {fault}. Received type string");
+        Failure::new("ERR_INVALID_ARG_VALUE", message)
+    })
 }
 
 fn invalid(property: &str, reason: impl Display, text: &str) -> Failure {

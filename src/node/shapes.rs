@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 
+use napi::Status;
 use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
 
 use crate::linger::Linger;
+use crate::names;
 use crate::session::HostKeyInfo;
 use crate::tunnel::{self, ClosedBy, ConnectionState, Endpoint, Way};
 
@@ -156,16 +158,22 @@ impl From<&Endpoint> for EndpointOption {
     }
 }
 
-impl From<EndpointOption> for Endpoint {
-    /// `index.js` gives a path, or a host and a port.
-    fn from(option: EndpointOption) -> Self {
-        match option.path {
-            Some(path) => Self::Unix(path.into()),
-            None => Self::Tcp {
-                host: option.host.unwrap_or_default().into(),
-                port: option.port.unwrap_or_default(),
-            },
+impl TryFrom<EndpointOption> for Endpoint {
+    type Error = napi::Error;
+
+    /// `index.js` gives a path, or a host and a port; it has checked them.
+    fn try_from(option: EndpointOption) -> Result<Self, napi::Error> {
+        let refused = |fault| napi::Error::new(Status::InvalidArg, format!("a name {fault}"));
+        if let Some(path) = option.path {
+            names::check(&path, names::MAX_PATH).map_err(refused)?;
+            return Ok(Self::Unix(path.into()));
         }
+        let host = option.host.unwrap_or_default();
+        // For a server that listens, the empty name is every address.
+        if !host.is_empty() {
+            names::check(&host, names::MAX_HOST).map_err(refused)?;
+        }
+        Ok(Self::Tcp { host: host.into(), port: option.port.unwrap_or_default() })
     }
 }
 

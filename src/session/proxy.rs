@@ -13,10 +13,8 @@ use tokio::process::{Child, Command};
 use super::carrier::{self, Carrier};
 use super::stream::Stream;
 use super::{Error, system_code};
+use crate::names::for_shell;
 use crate::sys;
-
-/// Characters that mean something to a shell. OpenSSH refuses the same in names that it expands.
-const SHELL: &[char] = &['\'', '`', '"', '$', '\\', ';', '&', '<', '>', '|', '(', ')', '{', '}'];
 
 /// A command for the user's shell. It may hold secrets: it is not printed.
 pub struct ProxyCommand {
@@ -49,9 +47,9 @@ impl ProxyCommand {
             }
             match characters.next() {
                 Some('%') => expanded.push('%'),
-                Some('h' | 'n') => expanded.push_str(harmless(tokens.host)?),
+                Some('h' | 'n') => expanded.push_str(for_shell(tokens.host)?),
                 Some('p') => expanded.push_str(&tokens.port.to_string()),
-                Some('r') => expanded.push_str(harmless(tokens.username)?),
+                Some('r') => expanded.push_str(for_shell(tokens.username)?),
                 Some(other) => return Err(format!("knows no token %{other}")),
                 None => return Err("ends in the middle of a token".into()),
             }
@@ -86,20 +84,6 @@ impl ProxyCommand {
 impl std::fmt::Debug for ProxyCommand {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ProxyCommand").finish_non_exhaustive()
-    }
-}
-
-/// A name that is the same to a shell.
-fn harmless(name: &str) -> Result<&str, String> {
-    let strange = |character: char| {
-        SHELL.contains(&character) || character.is_whitespace() || character.is_control()
-    };
-    match name.chars().find(|&character| strange(character)) {
-        Some(character) => {
-            Err(format!("would hand the character {character:?} of a name to a shell"))
-        }
-        None if name.starts_with('-') => Err("would hand a name to a program as an option".into()),
-        None => Ok(name),
     }
 }
 

@@ -15,6 +15,8 @@ mod login;
 mod negotiation;
 mod verdict;
 
+use crate::names;
+
 pub use login::Login;
 
 pub(super) use negotiation::{Failure, negotiate};
@@ -142,7 +144,7 @@ impl<T> Parsed<T> {
 /// A host name that may be passed on as it is.
 fn host_name(version: Version, bytes: &[u8]) -> Result<String, Fault> {
     match std::str::from_utf8(bytes) {
-        Ok(name) if !name.is_empty() && !name.contains(char::is_control) => Ok(name.to_owned()),
+        Ok(name) if names::check(name, LONGEST).is_ok() => Ok(name.to_owned()),
         Ok(_) | Err(_) => Err(Fault::Name(version)),
     }
 }
