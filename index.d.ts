@@ -357,10 +357,15 @@ export interface SSHTunnelOptions {
   keepAlive?: boolean | undefined;
   /**
    * Milliseconds without a byte in either direction after which a connection is closed by its
-   * Linger; 0 for never, at most 2147483647. Default: 0.
+   * Linger; 0 for never, at most 2147483647. Default: 0. Bytes that have come and were not read yet
+   * count: they are read first. A pause of the process does not count (docs/processes.md).
    */
   idleTimeout?: number | undefined;
-  /** Milliseconds of silence after which the server is asked for a sign of life; 0 for never. Default: 0. */
+  /**
+   * Milliseconds of silence after which the server is asked for a sign of life; 0 for never.
+   * Default: 0. After a pause of the process (SIGSTOP, a container's freezer, a machine that sleeps)
+   * what has come is read, and the server is asked again as often as after any silence.
+   */
   keepaliveInterval?: number | undefined;
   /** Unanswered questions in a row after which the session counts as lost, 1 or more. Default: 3. */
   keepaliveCountMax?: number | undefined;

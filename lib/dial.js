@@ -14,6 +14,7 @@ const { closeSync } = require('node:fs');
 const net = require('node:net');
 
 const check = require('./arguments.js');
+const { Deadline } = require('./deadline.js');
 const { Deferred, binding } = require('./environment.js');
 const { fromNative, invalidArgType, systemError } = require('./errors.js');
 const { checkTarget } = require('./forward.js');
@@ -131,23 +132,22 @@ class TunnelSocket extends net.Socket {
    * end of the stream, and as long as it is there, what comes is read.
    */
   async #part() {
-    const since = performance.now();
-    let timer;
+    let deadline;
     try {
       const { l_onoff, l_linger } = check.unpackLinger(await this.#call(Method.GetConnectionLinger));
       const isBounded = l_onoff !== 0 && l_linger !== 0;
-      if (isBounded) timer = setTimeout(() => this.#reset(), l_linger * 1000);
+      if (isBounded) deadline = new Deadline(l_linger * 1000, () => this.#reset());
       if (isBounded || l_onoff === 0) await this.#written();
       if (isBounded) {
         // The time runs from the call of destroy() on.
-        const left = Math.max(1, Math.ceil(l_linger - (performance.now() - since) / 1000));
+        const left = Math.max(1, Math.ceil(deadline.left / 1000));
         await this.#call(Method.SetConnectionLinger, check.packLingerOption({ l_onoff, l_linger: left }));
       }
       await this.#call(Method.Disconnect);
     } catch {
       // It has ended meanwhile.
     }
-    clearTimeout(timer);
+    deadline?.clear();
     super.destroy(this.#reason);
   }
 

@@ -6,6 +6,8 @@
 const { closeSync } = require('node:fs');
 const net = require('node:net');
 
+const { Deadline } = require('./deadline.js');
+
 /** Milliseconds that the peer of a session that is over may take to end its direction. */
 const FAREWELL = 2000;
 
@@ -32,8 +34,8 @@ function carry(sock, fd) {
   local.on('close', () => sock.destroy());
   local.on('end', () => {
     // The session is over, and the stream is told by pipe(). Its peer may not be listening.
-    const timer = setTimeout(() => sock.destroy(), FAREWELL).unref();
-    sock.on('close', () => clearTimeout(timer));
+    const deadline = new Deadline(FAREWELL, () => sock.destroy()).unref();
+    sock.on('close', () => deadline.clear());
   });
   if (sock.destroyed || sock.readableEnded) local.destroySoon();
   sock.pipe(local).pipe(sock);

@@ -5,6 +5,7 @@
 const net = require('node:net');
 
 const check = require('./arguments.js');
+const { Deadline } = require('./deadline.js');
 const { binding, closeTaken, hold, unhold } = require('./environment.js');
 const { fromNative, invalidArgType, invalidArgValue, systemError, unwritten } = require('./errors.js');
 
@@ -213,12 +214,12 @@ function flush(socket, seconds) {
   const total = socket.bytesWritten;
   return new Promise((resolve) => {
     const settle = () => {
-      clearTimeout(timer);
+      deadline?.clear();
       socket.off('finish', settle).off('close', settle);
       if (socket.writableFinished) resolve(progress(socket));
       else resolve([Written.Cut, socket._handle ? buffered(socket) : total - socket._bytesDispatched]);
     };
-    const timer = seconds === undefined ? undefined : setTimeout(settle, seconds * 1000);
+    const deadline = seconds === undefined ? undefined : new Deadline(seconds * 1000, settle);
     if (socket.writableFinished) return settle();
     // The result says whether the peer was there to the end; nobody has to listen for it.
     socket.on('error', ignore);

@@ -14,13 +14,14 @@ use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::io::Interest;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use crate::backlog::Backlog;
 use crate::linger::Linger;
 use crate::runtime;
 use crate::stream::Stream;
 use crate::sys;
+use crate::timer::Deadline;
 
 /// How long a peer whose kernel has everything may take to end its own direction.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -237,8 +238,8 @@ impl Closing {
                 if finish.ended() == Ended::Reset || self.peer_finished {
                     return Ok(());
                 }
-                let end = *patience.get_or_insert_with(|| Instant::now() + PATIENCE);
-                if Instant::now() >= end || self.discarded >= MOST_DISCARDED {
+                let patience = patience.get_or_insert_with(|| Deadline::after(PATIENCE));
+                if patience.is_over() || self.discarded >= MOST_DISCARDED {
                     return Ok(());
                 }
             }

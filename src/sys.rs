@@ -1,16 +1,39 @@
-//! Raw socket calls that socket2 does not offer: the only unsafe code of the addon.
+//! System calls that std, tokio and socket2 do not offer: the only unsafe code of the addon.
 
 #![allow(unsafe_code)]
 
 use std::io;
 #[cfg(unix)]
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, RawFd};
-#[cfg(not(unix))]
 use std::time::Duration;
 
 use socket2::SockRef;
 #[cfg(unix)]
 use socket2::Socket;
+
+/// The time since the machine was started, its sleep included: the clock of timers stands still
+/// while a machine sleeps.
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+pub(crate) fn since_boot() -> Duration {
+    // On macOS this is the one that counts the sleep.
+    #[cfg(target_vendor = "apple")]
+    const CLOCK: libc::clockid_t = libc::CLOCK_MONOTONIC;
+    #[cfg(not(target_vendor = "apple"))]
+    const CLOCK: libc::clockid_t = libc::CLOCK_BOOTTIME;
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel writes one structure to the address given, which outlives the call.
+    let status = unsafe { libc::clock_gettime(CLOCK, &raw mut time) };
+    debug_assert_eq!(status, 0, "every kernel that runs this has the clock");
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
+}
+
+/// Elsewhere: the time since the first call, by the clock of timers.
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+pub(crate) fn since_boot() -> Duration {
+    static FIRST: std::sync::LazyLock<std::time::Instant> =
+        std::sync::LazyLock::new(std::time::Instant::now);
+    FIRST.elapsed()
+}
 
 /// Sends SIGHUP to a process. Only for a child that was not waited for: its number is still its own.
 #[cfg(unix)]

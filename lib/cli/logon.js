@@ -4,6 +4,7 @@
 // for something that may help.
 
 const { SSHTunnel } = require('../../index.js');
+const { Deadline } = require('../deadline.js');
 const { hopOf, refusal } = require('./messages.js');
 const { Proofs, Unlocking } = require('./proofs.js');
 const { place } = require('./text.js');
@@ -14,9 +15,8 @@ class LogonError extends Error {}
 
 /** A limit in time that does not run while the user thinks. */
 class Patience {
-  #timer;
+  #deadline;
   #left;
-  #since;
   #expire;
 
   constructor(milliseconds, expire) {
@@ -26,15 +26,14 @@ class Patience {
   }
 
   pause() {
-    if (this.#timer === undefined) return;
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    this.#left -= performance.now() - this.#since;
+    if (this.#deadline === undefined) return;
+    this.#left = this.#deadline.left;
+    this.#deadline.clear();
+    this.#deadline = undefined;
   }
 
   resume() {
-    this.#since = performance.now();
-    this.#timer = setTimeout(this.#expire, Math.max(0, this.#left));
+    this.#deadline = new Deadline(this.#left, this.#expire);
   }
 }
 

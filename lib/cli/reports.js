@@ -4,6 +4,8 @@
 
 const fs = require('node:fs');
 
+const { Deadline } = require('../deadline.js');
+
 /** Bytes that may wait for whoever reads. Behind them reports are left out, and counted. */
 const MOST = 1024 * 1024;
 /** Milliseconds that the last of them may take. */
@@ -45,9 +47,9 @@ class Reports {
   async end() {
     if (this.#stream.destroyed) return;
     await new Promise((resolve) => {
-      const timer = setTimeout(resolve, FAREWELL);
+      const deadline = new Deadline(FAREWELL, resolve);
       this.#stream.on('close', resolve).end(() => {
-        clearTimeout(timer);
+        deadline.clear();
         resolve();
       });
     });

@@ -21,12 +21,12 @@ use tokio::net::UnixStream;
 use super::carrier::{self, Carrier};
 use super::dial::place;
 use super::learning::learn;
-use super::link::{FAREWELL, Link, exchange};
+use super::link::{FAREWELL, Hearing, Link, exchange};
 use super::stream::Stream;
 use super::{Error, Target};
 use crate::attempt::attempt;
 use crate::backlog::Backlog;
-use crate::timer::Timer;
+use crate::timer::{Timer, run_after_input};
 
 /// What one read may take in while data flows in bulk, and what it may take otherwise.
 const BULK: usize = 256 * 1024;
@@ -63,6 +63,7 @@ pub(super) async fn through(
         far: Far::Flowing,
         bulk: false,
         deadline: None,
+        hearing: Hearing::default(),
         timer: Timer::default(),
     };
     tokio::spawn(pump.run());
@@ -131,6 +132,8 @@ struct Pump {
     bulk: bool,
     /// When the far side has had enough time to end too, once the session has.
     deadline: Option<Instant>,
+    /// Whether what is due waits for input.
+    hearing: Hearing,
     timer: Timer,
 }
 
@@ -165,14 +168,29 @@ impl Pump {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
             let now = Instant::now();
-            let busy = self.turn(cx, now)?;
-            if self.is_over(now) {
+            if self.timer.was_paused() {
+                self.link.client.resumed(now);
+                self.deadline = self.deadline.map(|_| now + FAREWELL);
+            }
+            let mut busy = self.turn(cx, now)?;
+            let is_late = self.deadline.is_some_and(|due| due <= now);
+            let judges = self.hearing.is_over(is_late || self.link.is_due(now), Some(&self.link));
+            if (self.far == Far::Closed && self.backlog.is_empty()) || (is_late && judges) {
                 return Poll::Ready(Ok(()));
+            }
+            if judges {
+                busy |= self.link.handle_timeout(now)?;
+            }
+            if !busy {
+                self.link.idle(now);
+            }
+            if self.hearing.rests(busy) {
+                run_after_input(cx);
+                return Poll::Pending;
             }
             if busy {
                 continue;
             }
-            self.link.idle(now);
             let dues = [self.link.timeout(), self.deadline];
             if !self.timer.poll(dues.into_iter().flatten().min(), cx) {
                 return Poll::Pending;
@@ -188,13 +206,8 @@ impl Pump {
         busy |= self.take(cx, now);
         self.release(cx, now);
         busy |= self.flush(cx)?;
-        busy |= self.link.handle_timeout(now)?;
+        busy |= self.link.lower_mark(now);
         Ok(busy)
-    }
-
-    fn is_over(&self, now: Instant) -> bool {
-        (self.far == Far::Closed && self.backlog.is_empty())
-            || self.deadline.is_some_and(|due| due <= now)
     }
 
     /// Closes the channel of a session that has closed its socket. The jump host confirms that when

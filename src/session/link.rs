@@ -6,11 +6,11 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use ssh_proto::{Client, DisconnectReason};
-use tokio::time::timeout;
 
 use super::Error;
 use super::stream::Stream;
 use crate::low_water::LowWater;
+use crate::timer::Deadline;
 
 /// How long the server may take to hear our farewell.
 pub(super) const FAREWELL: Duration = Duration::from_secs(2);
@@ -25,6 +25,8 @@ pub(crate) struct Link {
     pub(crate) logon_time: Duration,
     /// Bytes that were read and written since the logon began.
     pub(crate) moved: u64,
+    /// Those of them that were read.
+    received: u64,
     /// Something was read, not in bulk, and nothing written since: the server may be holding back
     /// its next small packet until we acknowledge, because OpenSSH leaves Nagle's algorithm on for
     /// sessions without a shell. Unless told otherwise our kernel delays that by 40 ms.
@@ -35,6 +37,59 @@ pub(crate) struct Link {
     pub(crate) unconfirmed: bool,
 }
 
+/// What is due by the clock, until what had come before is handled.
+#[derive(Debug, Default)]
+pub(crate) enum Hearing {
+    /// Nothing is due.
+    #[default]
+    None,
+    /// Something is, as this turn has found; how much the server had sent by then.
+    Begun(u64),
+    /// As before, and the runtime has looked at the sockets since.
+    Going(u64),
+}
+
+impl Hearing {
+    /// Whether what is due can be judged in this turn, at its end: everything has been read that
+    /// had come when it was first seen to be due. What came since may have no end.
+    pub(crate) fn is_over(&mut self, is_due: bool, link: Option<&Link>) -> bool {
+        if !is_due {
+            *self = Self::None;
+            return false;
+        }
+        match *self {
+            Self::None => *self = Self::Begun(link.map_or(0, Link::arrived)),
+            Self::Begun(_) => {}
+            Self::Going(arrived) => {
+                if link.is_none_or(|link| link.has_read(arrived)) {
+                    *self = Self::None;
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// Whether something is due that waits for input.
+    pub(crate) fn is_going(&self) -> bool {
+        !matches!(self, Self::None)
+    }
+
+    /// Whether the task is to rest until the runtime has looked at the sockets, after a turn in
+    /// which it was busy or not. It is to call [`run_after_input`](crate::timer::run_after_input)
+    /// then.
+    pub(crate) fn rests(&mut self, busy: bool) -> bool {
+        match *self {
+            Self::None => false,
+            Self::Begun(arrived) => {
+                *self = Self::Going(arrived);
+                true
+            }
+            Self::Going(_) => !busy,
+        }
+    }
+}
+
 impl Link {
     pub(super) fn new(client: Client, stream: Stream) -> Self {
         Self {
@@ -42,6 +97,7 @@ impl Link {
             stream,
             logon_time: Duration::ZERO,
             moved: 0,
+            received: 0,
             owes_ack: false,
             low_water: LowWater::default(),
             unconfirmed: false,
@@ -66,6 +122,7 @@ impl Link {
                     self.low_water.received(count, now);
                     self.owes_ack = !self.low_water.is_raised();
                     self.moved += count as u64;
+                    self.received += count as u64;
                     self.client.received(count, now);
                     return Poll::Ready(Ok(()));
                 }
@@ -126,23 +183,44 @@ impl Link {
         }
     }
 
-    /// When to call [`Link::handle_timeout`].
+    /// When to call [`Link::lower_mark`] or [`Link::handle_timeout`].
     pub(crate) fn timeout(&self) -> Option<Instant> {
         [self.client.timeout(), self.low_water.due()].into_iter().flatten().min()
     }
 
+    /// Has the socket tell of less than a large portion, if its time has come. Returns whether it
+    /// has.
+    pub(crate) fn lower_mark(&mut self, now: Instant) -> bool {
+        match self.stream.tcp() {
+            Some(socket) => self.low_water.expire(&socket, now),
+            None => false,
+        }
+    }
+
+    /// Whether the session has something to do by the clock.
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        self.client.timeout().is_some_and(|due| due <= now)
+    }
+
     /// Does what is due by the clock; returns whether that was anything. An error means that the
-    /// session is lost.
+    /// session is lost. To be called when a [`Hearing`] is over.
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> Result<bool, ssh_proto::Error> {
-        let mut busy = false;
-        if let Some(socket) = self.stream.tcp() {
-            busy = self.low_water.expire(&socket, now);
-        }
-        if self.client.timeout().is_some_and(|due| due <= now) {
+        let is_due = self.is_due(now);
+        if is_due {
             self.client.handle_timeout(now)?;
-            busy = true;
         }
-        Ok(busy)
+        Ok(is_due)
+    }
+
+    /// Bytes that the server has sent, as far as they have come, since the logon began.
+    fn arrived(&self) -> u64 {
+        self.received + self.stream.unread() as u64
+    }
+
+    /// Whether so many of them were read, or all that are here. None are while the server leaves
+    /// our replies unread.
+    fn has_read(&self, arrived: u64) -> bool {
+        self.received >= arrived || self.stream.unread() == 0 || !self.client.wants_input()
     }
 
     /// Whether the server may still hold bytes of a connection that has ended here: it confirms a
@@ -154,7 +232,7 @@ impl Link {
     /// Says farewell to the server. Done when it has closed the connection too, or its time is up.
     pub(crate) async fn log_off(mut self) {
         self.client.disconnect(DisconnectReason::ByApplication, "closed by the user");
-        if timeout(FAREWELL, self.leave()).await.is_err() {
+        if Deadline::after(FAREWELL).within(self.leave()).await.is_none() {
             self.stream.give_up();
         }
     }
@@ -197,4 +275,73 @@ pub(super) async fn exchange(link: &mut Link, waiting_for: &str) -> Result<(), E
         }
         other => other,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use ssh_proto::{Credentials, Setup};
+    use tokio::io::Interest;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::runtime;
+
+    /// A session that has just begun, and its server.
+    async fn link() -> (Link, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let address = listener.local_addr().expect("address");
+        let stream = TcpStream::connect(address).await.expect("connect");
+        let (server, _) = listener.accept().await.expect("accept");
+        let client = Client::new(Setup::new(Credentials::default()), |bytes| bytes.fill(7));
+        (Link::new(client, stream.into()), server)
+    }
+
+    /// Sends so much, and waits until it has come.
+    async fn send(server: &TcpStream, link: &Link, count: usize) {
+        let before = link.stream.unread();
+        server.ready(Interest::WRITABLE).await.expect("alive");
+        assert_eq!(server.try_write(&vec![b'x'; count]).expect("there is room"), count);
+        while link.stream.unread() < before + count {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Reads at most so much, as a turn does.
+    fn read(link: &mut Link, most: usize) {
+        let count = link.stream.try_read(&mut vec![0; most]).expect("something has come");
+        link.received += count as u64;
+    }
+
+    #[test]
+    fn what_is_due_waits_for_what_had_come_and_for_no_more() {
+        runtime::handle().block_on(async {
+            let (mut link, server) = link().await;
+            let mut hearing = Hearing::default();
+            assert!(!hearing.is_over(false, Some(&link)) && !hearing.rests(false));
+
+            send(&server, &link, 100).await;
+            poll_fn(|cx| link.stream.poll_read_ready(cx)).await.expect("alive");
+            assert!(!hearing.is_over(true, Some(&link)), "something has come");
+            assert!(hearing.rests(true), "the runtime looks at the sockets once in any case");
+            assert!(!hearing.rests(true) && hearing.rests(false));
+            read(&mut link, 60);
+            // A server that goes on sending puts off nothing.
+            send(&server, &link, 1000).await;
+            assert!(!hearing.is_over(true, Some(&link)), "not all of it is read");
+            read(&mut link, 40);
+            assert!(hearing.is_over(true, Some(&link)) && !hearing.is_going());
+        });
+    }
+
+    #[test]
+    fn what_is_due_no_more_is_forgotten() {
+        runtime::handle().block_on(async {
+            let (link, _server) = link().await;
+            let mut hearing = Hearing::default();
+            assert!(!hearing.is_over(true, Some(&link)) && hearing.rests(false));
+            assert!(!hearing.is_over(false, Some(&link)), "an answer has come");
+            assert!(!hearing.is_over(true, Some(&link)), "the next one has its turn, too");
+            assert!(hearing.rests(false) && hearing.is_over(true, None));
+        });
+    }
 }

@@ -1,12 +1,12 @@
 //! Logging on: who the server is, then who we are.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use ssh_proto::key::HostKey;
 use ssh_proto::{Client, Event, Identity, Keepalive, KnownKeys, Setup};
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
-use tokio::time::timeout_at;
 
 use super::dial::dial;
 #[cfg(unix)]
@@ -18,6 +18,7 @@ use super::question::{Asked, First, Prompting};
 use super::stream::Stream;
 use super::trust::Verdict;
 use super::{Error, HostKeyInfo, KeyFile, Route, Strictness, Target, Trust};
+use crate::timer::Deadline;
 
 /// Asks the owner about a host key; dropping the sender means no.
 pub(crate) type Verify = dyn Fn(HostKeyInfo, oneshot::Sender<bool>) + Send + Sync;
@@ -31,14 +32,14 @@ pub(crate) async fn open(
     verify: Arc<Verify>,
     prompt: Arc<Prompting>,
 ) -> Result<Link, Error> {
-    let begun = tokio::time::Instant::now();
-    let deadline = begun + target.ready_timeout;
+    let begun = Instant::now();
+    let deadline = &mut Deadline::after(target.ready_timeout);
     let mut link = log_on(Logon { deadline, target, verify, prompt }).await?;
     link.logon_time = begun.elapsed();
     Ok(link)
 }
 
-async fn log_on(logon: Logon) -> Result<Link, Error> {
+async fn log_on(mut logon: Logon<'_>) -> Result<Link, Error> {
     let keys = logon.private_keys().await?;
     let known_keys = logon.known_keys().await?;
     let stream = logon.reach().await?;
@@ -76,36 +77,32 @@ pub(super) fn random(bytes: &mut [u8]) {
     getrandom::fill(bytes).expect("the kernel's random source does not fail once a system runs");
 }
 
-struct Logon {
+struct Logon<'a> {
     target: Arc<Target>,
     verify: Arc<Verify>,
     prompt: Arc<Prompting>,
-    deadline: tokio::time::Instant,
+    deadline: &'a mut Deadline,
 }
 
-impl Logon {
+impl Logon<'_> {
     /// Waits for `work` no longer than until the deadline.
     async fn within<T>(
-        &self,
+        &mut self,
         step: &'static str,
         work: impl Future<Output = T>,
     ) -> Result<T, Error> {
-        let limit = || Error::Timeout {
+        let outcome = self.deadline.within(work).await;
+        outcome.ok_or_else(|| Error::Timeout {
             host: self.target.host.clone(),
             limit: self.target.ready_timeout.as_millis(),
             step,
-        };
-        // The clock is looked at only when the work is not done at once: a server that always has
-        // something more to say would never be late.
-        if tokio::time::Instant::now() >= self.deadline {
-            return Err(limit());
-        }
-        timeout_at(self.deadline, work).await.map_err(|_| limit())
+        })
     }
 
     /// Connects to the server.
-    async fn reach(&self) -> Result<Stream, Error> {
-        let Target { host, port, route, .. } = &*self.target;
+    async fn reach(&mut self) -> Result<Stream, Error> {
+        let target = self.target.clone();
+        let Target { host, port, route, .. } = &*target;
         match route {
             Route::Direct(dialing) => {
                 let dialed = self.within("a connection", dial(host, *port, dialing)).await?;
@@ -134,7 +131,7 @@ impl Logon {
     }
 
     /// Reads the private keys; encrypted ones take time, so it is done off the runtime.
-    async fn private_keys(&self) -> Result<Vec<Identity>, Error> {
+    async fn private_keys(&mut self) -> Result<Vec<Identity>, Error> {
         let target = self.target.clone();
         let read = spawn_blocking(move || {
             let files = &target.credentials.private_keys;
@@ -151,14 +148,14 @@ impl Logon {
     }
 
     /// What the files know of the server's host keys.
-    async fn known_keys(&self) -> Result<KnownKeys, Error> {
+    async fn known_keys(&mut self) -> Result<KnownKeys, Error> {
         self.with_files("the files of known hosts", |trust, host, port| {
             Ok(trust.known_keys(host, port)?)
         })
         .await
     }
 
-    async fn run(&self, link: &mut Link) -> Result<(), Error> {
+    async fn run(&mut self, link: &mut Link) -> Result<(), Error> {
         let mut asked = Asked::new(self.target.credentials.agent.clone(), self.prompt.clone());
         loop {
             while let Some(event) = link.client.next_event()? {
@@ -197,7 +194,7 @@ impl Logon {
 
     /// Decides about the host key: by pins and files, and where they do not know, by the strictness
     /// or the owner. Tells which keys the files know, if they may learn others.
-    async fn judge(&self, key: HostKey) -> Result<Option<Vec<Vec<u8>>>, Error> {
+    async fn judge(&mut self, key: HostKey) -> Result<Option<Vec<Vec<u8>>>, Error> {
         let step = "the decision about the host key";
         let plain = key.key().clone();
         let info = HostKeyInfo {
@@ -247,7 +244,7 @@ impl Logon {
 
     /// Does something with the files of known hosts, on a thread that may block.
     async fn with_files<T: Send + 'static>(
-        &self,
+        &mut self,
         step: &'static str,
         work: impl FnOnce(&Trust, &str, u16) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {

@@ -16,6 +16,7 @@ use super::Error;
 use super::carrier::Hold;
 use crate::attempt::attempt;
 use crate::stream::Stream as Socket;
+use crate::sys;
 
 /// A connection to the server.
 // In this order: the carrier is let go when the socket is closed.
@@ -57,6 +58,11 @@ impl Stream {
     pub(super) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = buffer.len();
         self.attempt(Interest::READABLE, most, || (&*self.socket()).read(buffer))
+    }
+
+    /// Bytes that have come and were not read.
+    pub(super) fn unread(&self) -> usize {
+        sys::unread(&self.socket()).unwrap_or_default()
     }
 
     /// Writes once, without waiting.

@@ -5,13 +5,13 @@ use std::os::fd::RawFd;
 
 use socket2::{SockRef, Socket};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
 
 use super::{Error, with_tcp};
 use crate::closing::Farewell;
 use crate::linger::{Ending, Linger};
 use crate::runtime;
 use crate::sys;
+use crate::timer::Deadline;
 
 /// What is known of a socket when its close is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +43,8 @@ pub enum Output {
 pub struct Taken {
     socket: Socket,
     linger: Linger,
-    /// The end of the linger time, if it has one.
-    deadline: Option<Instant>,
+    /// The linger time, if it has one.
+    deadline: Option<Deadline>,
 }
 
 impl Taken {
@@ -62,7 +62,10 @@ impl Taken {
     }
 
     fn new(socket: Socket, linger: Linger) -> Self {
-        let deadline = linger.limit(Instant::now().into_std()).map(Instant::from_std);
+        let deadline = match linger.ending() {
+            Ending::Bounded(time) => Some(Deadline::after(time)),
+            Ending::Graceful | Ending::Hard => None,
+        };
         Self { socket, linger, deadline }
     }
 
@@ -90,19 +93,19 @@ impl Taken {
             let _ = Linger::HARD.apply(&self.socket);
             return Closed { graceful: false, unsent };
         }
-        let deadline = self.deadline;
-        let Ok(mut farewell) = self.into_stream().and_then(Farewell::begin) else {
+        let Self { socket, deadline, .. } = self;
+        let Ok(mut farewell) = into_stream(socket).and_then(Farewell::begin) else {
             return Closed { graceful: false, unsent };
         };
-        let Some(deadline) = deadline else {
+        let Some(mut deadline) = deadline else {
             let unsent = farewell.unacknowledged();
             runtime::handle().spawn(farewell.see_off());
             return Closed { graceful: true, unsent };
         };
-        let delivered = match timeout_at(deadline, farewell.delivered()).await {
-            Ok(outcome) => outcome.is_ok(),
+        let delivered = match deadline.within(farewell.delivered()).await {
+            Some(outcome) => outcome.is_ok(),
             // It looks for acknowledgements now and then only.
-            Err(_) => farewell.is_delivered(),
+            None => farewell.is_delivered(),
         };
         if delivered {
             runtime::handle().spawn(farewell.see_off());
@@ -122,12 +125,12 @@ impl Taken {
             Output::Cut(left) => queued as u64 + left,
         }
     }
+}
 
-    /// Has to be called on the runtime.
-    fn into_stream(self) -> io::Result<TcpStream> {
-        self.socket.set_nonblocking(true)?;
-        TcpStream::from_std(self.socket.into())
-    }
+/// Has to be called on the runtime.
+fn into_stream(socket: Socket) -> io::Result<TcpStream> {
+    socket.set_nonblocking(true)?;
+    TcpStream::from_std(socket.into())
 }
 
 /// How a socket is to end. From here on nobody who closes it waits for that in the kernel.

@@ -222,6 +222,12 @@ impl Connection {
         }
     }
 
+    /// Whether the local program has sent something that can be read now, and was not yet.
+    pub(super) fn has_input(&self, client: &Client) -> bool {
+        let unread = || sys::unread(&SockRef::from(&self.arrival.stream)).unwrap_or_default();
+        !self.up.is_over() && client.has_room() && client.window(self.channel) > 0 && unread() > 0
+    }
+
     /// Whether an end of stream that was read is really a reset: the error may have been collected
     /// by a write before.
     fn is_reset(&self) -> bool {

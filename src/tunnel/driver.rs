@@ -28,8 +28,8 @@ use super::table::Table;
 use super::{Config, ConnectionEnd, Error, Event, Observer, Shared};
 use crate::backlog::Backlog;
 use crate::closing;
-use crate::session::{self, Link};
-use crate::timer::Timer;
+use crate::session::{self, Hearing, Link};
+use crate::timer::{Timer, run_after_input};
 
 /// Turns without a rest before other tasks of the runtime get their chance.
 const TURNS: usize = 8;
@@ -99,6 +99,8 @@ pub(super) struct Driver {
     /// When to look for idle connections; `None` while none may become idle.
     pub(super) next_idle_look: Option<Instant>,
     timer: Timer,
+    /// Whether what is due waits for input.
+    pub(super) hearing: Hearing,
 
     /// Kept to be used again: no allocation in a turn.
     numbers: Vec<usize>,
@@ -157,6 +159,7 @@ impl Driver {
             unanswered: VecDeque::new(),
             next_idle_look: None,
             timer: Timer::default(),
+            hearing: Hearing::default(),
             numbers: Vec::new(),
             touched: Vec::new(),
             closed: Vec::new(),
@@ -264,8 +267,36 @@ impl Driver {
         }
     }
 
-    /// Does what is due by the clock.
+    /// Does what is due by the clock. Where that is a verdict on somebody who was silent for too
+    /// long, what had come by then was handled before.
     fn expire(&mut self, now: Instant) -> bool {
+        let mut busy = self.link.as_mut().is_some_and(|link| link.lower_mark(now));
+        if self.recovery.due().is_some_and(|due| due <= now) {
+            self.log_on();
+            busy = true;
+        }
+        busy |= self.expire_refusals(now);
+        let is_due = self.first_limit().is_some_and(|due| due <= now);
+        if self.hearing.is_over(is_due, self.link.as_ref()) {
+            busy |= self.judge(now);
+        }
+        busy
+    }
+
+    /// When the first of those is to be judged who are waited for.
+    fn first_limit(&self) -> Option<Instant> {
+        let limits = [
+            self.link.as_ref().and_then(|link| link.client.timeout()),
+            self.unanswered.front().map(|(due, ..)| *due),
+            self.table.first_limit(),
+            self.next_idle_look,
+            self.operations.leaving.deadline(),
+            self.role.pool().and_then(Pool::due),
+        ];
+        limits.into_iter().flatten().min()
+    }
+
+    fn judge(&mut self, now: Instant) -> bool {
         let mut busy = false;
         match self.link.as_mut().map_or(Ok(false), |link| link.handle_timeout(now)) {
             Ok(expired) => {
@@ -280,11 +311,6 @@ impl Driver {
                 busy = true;
             }
         }
-        if self.recovery.due().is_some_and(|due| due <= now) {
-            self.log_on();
-            busy = true;
-        }
-        busy |= self.expire_refusals(now);
         busy |= self.expire_unanswered(now);
         busy |= self.expire_lingers(now);
         if self.next_idle_look.is_some_and(|due| due <= now) {
@@ -298,18 +324,32 @@ impl Driver {
         busy
     }
 
+    /// The process was paused until now: whoever is waited for has his full time again.
+    fn resumed(&mut self, now: Instant) {
+        self.hearing = Hearing::None;
+        if let Some(link) = &mut self.link {
+            link.client.resumed(now);
+        }
+        let until = now + self.config.target.ready_timeout;
+        for (due, ..) in &mut self.unanswered {
+            *due = until;
+        }
+        self.table.resumed(now);
+        self.forwards.resumed(until);
+        self.operations.leaving.resumed(now);
+        if let Role::Pool(pool) = &mut self.role {
+            pool.resumed(now);
+        }
+    }
+
     /// Arms the timer for whatever comes first. Returns whether that is already due.
     fn arm(&mut self, cx: &mut Context<'_>) -> bool {
         let dues = [
+            self.first_limit(),
             self.link.as_ref().and_then(Link::timeout),
             self.recovery.due(),
-            self.unanswered.front().map(|(due, ..)| *due),
-            self.table.first_limit(),
-            self.next_idle_look,
             self.forwards.paused_until(),
             self.forwards.refused_until().filter(|_| self.has_session()),
-            self.operations.leaving.deadline(),
-            self.role.pool().and_then(Pool::due),
         ];
         self.timer.poll(dues.into_iter().flatten().min(), cx)
     }
@@ -346,17 +386,25 @@ impl Future for Driver {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..TURNS {
             let now = Instant::now();
-            match self.turn(cx, now) {
-                Turn::Busy => {}
+            if self.timer.was_paused() {
+                self.resumed(now);
+            }
+            let busy = match self.turn(cx, now) {
+                Turn::Busy => true,
+                Turn::Idle => false,
                 Turn::Over => return Poll::Ready(()),
-                Turn::Idle => {
-                    if let Some(link) = &mut self.link {
-                        link.idle(now);
-                    }
-                    if !self.arm(cx) {
-                        return Poll::Pending;
-                    }
-                }
+            };
+            if let Some(link) = &mut self.link
+                && !busy
+            {
+                link.idle(now);
+            }
+            if self.hearing.rests(busy) {
+                run_after_input(cx);
+                return Poll::Pending;
+            }
+            if !busy && !self.arm(cx) {
+                return Poll::Pending;
             }
         }
         cx.waker().wake_by_ref();

@@ -189,6 +189,13 @@ impl Forwards {
         })
     }
 
+    /// The process was paused: servers that refuse to listen again have until then.
+    pub(super) fn resumed(&mut self, until: Instant) {
+        for (_, remote) in self.remotes() {
+            remote.resumed(until);
+        }
+    }
+
     /// What a remote forward leads to.
     pub(super) fn target(&self, id: i64) -> Option<Endpoint> {
         match &self.table.get(&id)?.way {

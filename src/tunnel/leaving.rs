@@ -20,8 +20,8 @@ pub(super) enum Leaving {
     /// None was asked for.
     #[default]
     No,
-    /// Connections may finish by themselves until the deadline.
-    Draining { until: Option<Instant>, replies: Vec<Reply<()>> },
+    /// Connections may finish by themselves for so long.
+    Draining { limit: Option<Limit>, replies: Vec<Reply<()>> },
     /// Every connection is being closed.
     Closing { replies: Vec<Reply<()>> },
     /// No connection is left here; the server may still hold the last bytes of some of them.
@@ -30,29 +30,54 @@ pub(super) enum Leaving {
     LoggingOff { replies: Vec<Reply<()>> },
 }
 
+/// How long connections may take to finish by themselves.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Limit {
+    due: Instant,
+    length: Duration,
+}
+
+impl Limit {
+    /// `None`: longer than time can be counted.
+    pub(super) fn new(now: Instant, length: Duration) -> Option<Self> {
+        Some(Self { due: now.checked_add(length)?, length })
+    }
+}
+
 impl Leaving {
     /// When to go on whatever has come of the step.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self {
-            Leaving::Draining { until, .. } => *until,
+            Leaving::Draining { limit, .. } => limit.map(|limit| limit.due),
             Leaving::Confirming { until, .. } => Some(*until),
             Leaving::No | Leaving::Closing { .. } | Leaving::LoggingOff { .. } => None,
+        }
+    }
+
+    /// The process was paused until now: the step has its full time again.
+    pub(super) fn resumed(&mut self, now: Instant) {
+        match self {
+            Leaving::Draining { limit, .. } => {
+                *limit = limit.and_then(|limit| Limit::new(now, limit.length));
+            }
+            Leaving::Confirming { until, .. } => *until = now + CONFIRMATION,
+            Leaving::No | Leaving::Closing { .. } | Leaving::LoggingOff { .. } => {}
         }
     }
 }
 
 impl Driver {
     /// Lets connections finish by themselves.
-    pub(super) fn drain(&mut self, until: Option<Instant>, reply: Reply<()>) {
+    pub(super) fn drain(&mut self, limit: Option<Limit>, reply: Reply<()>) {
         self.drop_deferred("close");
         match &mut self.operations.leaving {
             Leaving::No => {
                 self.stop("close");
-                self.operations.leaving = Leaving::Draining { until, replies: vec![reply] };
+                self.operations.leaving = Leaving::Draining { limit, replies: vec![reply] };
             }
-            Leaving::Draining { until: earlier, replies } => {
-                // The more impatient of two callers gets his way.
-                *earlier = [*earlier, until].into_iter().flatten().min();
+            Leaving::Draining { limit: earlier, replies } => {
+                // The earlier of two deadlines wins.
+                *earlier = [*earlier, limit].into_iter().flatten().min();
                 replies.push(reply);
             }
             Leaving::Closing { replies }
@@ -130,7 +155,7 @@ impl Driver {
     /// Closes what did not finish in time.
     pub(super) fn expire_drain(&mut self, now: Instant) -> bool {
         match &mut self.operations.leaving {
-            Leaving::Draining { until: Some(until), replies } if *until <= now => {
+            Leaving::Draining { limit: Some(limit), replies } if limit.due <= now => {
                 let replies = std::mem::take(replies);
                 self.operations.leaving = Leaving::Closing { replies };
                 self.close_everything("close");
@@ -190,7 +215,7 @@ impl Driver {
         // given up only some time later.
         let is_unanswered = self.link.as_ref().is_some_and(Link::is_unconfirmed)
             || (self.link.is_some() && !self.asked.is_empty());
-        let waits = now < until && is_unanswered;
+        let waits = is_unanswered && (now < until || self.hearing.is_going());
         self.operations.leaving = if waits {
             Leaving::Confirming { until, replies }
         } else {

@@ -11,7 +11,7 @@ use super::driver::Driver;
 use super::ending::Cause;
 use super::forwards::{ForwardInfo, Way};
 use super::guests::Guest;
-use super::leaving::Leaving;
+use super::leaving::{Leaving, Limit};
 use super::member::Word;
 use super::pool::Role;
 use super::{ConnectionInfo, ConnectionState, Error};
@@ -98,8 +98,8 @@ impl Driver {
             (Command::Disconnect(id, reply), _) => self.disconnect(id, reply),
             (Command::Shutdown(reply), _) => self.shutdown(reply),
             (Command::Close(timeout, reply), _) => {
-                let until = timeout.and_then(|timeout| now.checked_add(timeout));
-                self.drain(until, reply);
+                let limit = timeout.and_then(|timeout| Limit::new(now, timeout));
+                self.drain(limit, reply);
             }
             (Command::Connections(reply), _) => {
                 self.list(reply);

@@ -15,10 +15,9 @@
 //! themselves nobody closes it, and no time runs, until the owner does.
 
 use std::future::pending;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
-use tokio::time::sleep_until;
 
 use super::arrivals::Awaited;
 use super::connection::{Connection, Down, Stage, Up};
@@ -30,6 +29,7 @@ use crate::backlog::Backlog;
 use crate::closing::{self, Ended, Finish, Outcome};
 use crate::linger::{Ending, Linger};
 use crate::stream::Stream;
+use crate::timer::Deadline;
 use crate::{session, sys};
 
 /// Within `idleTimeout` idle connections are looked for this often at the most.
@@ -240,13 +240,15 @@ impl Driver {
     pub(super) fn close_idle(&mut self, now: Instant) -> Option<Instant> {
         let mut idle = Vec::new();
         let mut next: Option<Instant> = None;
+        let client = self.link.as_ref().map(|link| &link.client);
         for (_, connection) in self.table.iter() {
             let Some(limit) = connection.arrival.settings.idle_timeout else { continue };
             if !matches!(connection.stage, Stage::Open) {
                 // Not open yet: its time begins then. Or being closed already.
                 continue;
             }
-            if connection.active + limit > now {
+            let is_idle = connection.active + limit <= now;
+            if !is_idle || client.is_some_and(|client| connection.has_input(client)) {
                 // Not for each of many connections in turn: a little later for all of them.
                 let look = (connection.active + limit).max(now + limit / IDLE_LOOKS);
                 next = Some(next.map_or(look, |next| next.min(look)));
@@ -383,9 +385,13 @@ impl Driver {
         report: Report,
     ) {
         let (told, word) = oneshot::channel::<Instant>();
-        let expiry = async {
+        let time = match parting.info.linger.ending() {
+            Ending::Bounded(time) => time,
+            Ending::Graceful | Ending::Hard => Duration::ZERO,
+        };
+        let expiry = async move {
             match word.await {
-                Ok(limit) => sleep_until(limit.into()).await,
+                Ok(limit) => Deadline::at(limit, time).over().await,
                 Err(_) => pending().await,
             }
         };

@@ -399,6 +399,13 @@ impl Pool {
         since.map(|since| since + IDLE)
     }
 
+    /// The process was paused until now: no session was without a connection meanwhile.
+    pub(super) fn resumed(&mut self, now: Instant) {
+        for entry in self.members.values_mut() {
+            entry.idle = entry.idle.map(|_| now);
+        }
+    }
+
     /// Ends sessions that have been without a connection for long.
     pub(super) fn retire(&mut self, now: Instant) -> bool {
         let mut busy = false;

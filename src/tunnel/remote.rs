@@ -111,6 +111,14 @@ impl Remote {
         }
     }
 
+    /// The process was paused: a server that still refuses has until then to give up what was lost
+    /// with a session.
+    pub(super) fn resumed(&mut self, until: Instant) {
+        if let Some(again) = &mut self.again {
+            again.until = again.until.map(|_| until);
+        }
+    }
+
     /// There is a session: what to ask of the server now, if anything.
     fn ask(&mut self, home: Home, now: Instant, patience: Duration) -> Option<Endpoint> {
         match self.step {

@@ -94,6 +94,22 @@ impl Table {
         }
     }
 
+    /// The process was paused until now: no connection was idle meanwhile, and linger times begin
+    /// anew.
+    pub(super) fn resumed(&mut self, now: Instant) {
+        self.limits.clear();
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            let Some(connection) = slot.connection.as_deref_mut() else { continue };
+            connection.active = now;
+            if connection.limit.is_some()
+                && let Some(limit) = connection.arrival.settings.linger.limit(now)
+            {
+                connection.limit = Some(limit);
+                self.limits.insert((limit, index));
+            }
+        }
+    }
+
     /// When the first linger time is over.
     pub(super) fn first_limit(&self) -> Option<Instant> {
         self.limits.first().map(|(limit, _)| *limit)
@@ -162,6 +178,23 @@ mod tests {
         assert!(table.find(1).is_some() && !table.is_empty());
         assert_eq!(table.drain().len(), 2);
         assert!(table.find(1).is_none() && table.is_empty());
+    }
+
+    #[test]
+    fn after_a_pause_linger_times_begin_anew() {
+        let mut table = table(3);
+        let indices = [1, 2].map(|id| table.find(id).expect("it is there"));
+        for index in indices {
+            table.begin_to_linger(index);
+        }
+        let later = Instant::now() + 60 * SECOND;
+        table.resumed(later);
+        assert_eq!(table.first_limit(), Some(later + SECOND));
+        assert_eq!(table.take_overdue(later), None);
+        assert_eq!(table.take_overdue(later + SECOND), Some(indices[0]));
+        assert_eq!(table.take_overdue(later + SECOND), None);
+        assert_eq!(table.take_overdue(later + 2 * SECOND), Some(indices[1]));
+        assert!(table.iter().all(|(_, connection)| connection.active == later));
     }
 
     #[test]

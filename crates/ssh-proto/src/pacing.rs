@@ -87,6 +87,13 @@ impl Pacing {
         std::mem::take(&mut self.held)
     }
 
+    /// The process was paused: credit that was on its way has its full time again.
+    pub(crate) fn resumed(&mut self, now: Instant) {
+        self.patience = self.patience.map(|_| now + self.wait);
+        // What came meanwhile came in no time, and in all of the pause.
+        self.epoch = None;
+    }
+
     /// How much a channel may send that has sent `own` bytes without credit for them.
     pub(crate) fn room(&self, own: u64, round_trip: Option<Duration>) -> u64 {
         let Some(round_trip) = round_trip.filter(|_| self.until.is_some()) else {

@@ -28,18 +28,28 @@ pub(crate) struct Watch {
     keepalive: Option<Keepalive>,
     /// When something was last received.
     heard: Option<Instant>,
+    /// When the last question was asked since, or else the same.
+    since: Option<Instant>,
     /// Questions asked since.
     asked: u32,
 }
 
 impl Watch {
     pub(crate) fn new(keepalive: Option<Keepalive>) -> Self {
-        Self { keepalive, heard: None, asked: 0 }
+        Self { keepalive, heard: None, since: None, asked: 0 }
     }
 
     pub(crate) fn heard(&mut self, now: Instant) {
         self.heard = Some(now);
+        self.since = Some(now);
         self.asked = 0;
+    }
+
+    /// The process was paused, and the server with it unheard: its silence begins now.
+    pub(crate) fn resumed(&mut self, now: Instant) {
+        if self.heard.is_some() {
+            self.heard(now);
+        }
     }
 
     /// When something was last received.
@@ -48,11 +58,11 @@ impl Watch {
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let silence = self.keepalive?.interval.checked_mul(self.asked + 1)?;
-        self.heard?.checked_add(silence)
+        self.since?.checked_add(self.keepalive?.interval)
     }
 
-    /// Whether it is time to ask; an error when the server was asked often enough.
+    /// Whether it is time to ask; an error when the server was asked often enough. Each question has
+    /// its time, also one that was asked late.
     pub(crate) fn expired(&mut self, now: Instant) -> Result<bool, Error> {
         let (Some(deadline), Some(keepalive), Some(heard)) =
             (self.deadline(), self.keepalive, self.heard)
@@ -66,6 +76,7 @@ impl Watch {
             return Err(Error::Silent(now.duration_since(heard).as_millis()));
         }
         self.asked += 1;
+        self.since = Some(now);
         Ok(true)
     }
 }
@@ -87,6 +98,34 @@ mod tests {
         assert_eq!(watch.expired(start + SECOND * 2), Ok(true));
         assert_eq!(watch.deadline(), Some(start + SECOND * 3));
         assert_eq!(watch.expired(start + SECOND * 3), Err(Error::Silent(3000)));
+    }
+
+    #[test]
+    fn a_question_that_was_asked_late_has_its_time() {
+        let start = Instant::now();
+        let mut watch = Watch::new(Some(Keepalive { interval: SECOND, count_max: 2 }));
+        watch.heard(start);
+        let late = start + SECOND * 9 / 2;
+        assert_eq!(watch.expired(late), Ok(true));
+        assert_eq!(watch.expired(late), Ok(false));
+        assert_eq!(watch.deadline(), Some(late + SECOND));
+        assert_eq!(watch.expired(late + SECOND), Ok(true));
+        assert_eq!(watch.expired(late + SECOND * 2), Err(Error::Silent(6500)));
+    }
+
+    #[test]
+    fn after_a_pause_the_server_is_asked_again_as_often() {
+        let start = Instant::now();
+        let mut watch = Watch::new(Some(Keepalive { interval: SECOND, count_max: 1 }));
+        watch.resumed(start);
+        assert_eq!(watch.deadline(), None, "nothing was heard yet");
+        watch.heard(start);
+        assert_eq!(watch.expired(start + SECOND), Ok(true));
+        let later = start + SECOND * 60;
+        watch.resumed(later);
+        assert_eq!(watch.expired(later), Ok(false));
+        assert_eq!(watch.expired(later + SECOND), Ok(true));
+        assert_eq!(watch.expired(later + SECOND * 2), Err(Error::Silent(2000)));
     }
 
     #[test]

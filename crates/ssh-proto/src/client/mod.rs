@@ -7,7 +7,8 @@
 //!    [`Event::Data`] stay valid until `space` is called again;
 //! 3. give commands: open, fill, end and close channels;
 //! 4. send [`Client::pending`], tell how much went with [`Client::sent`];
-//! 5. call [`Client::handle_timeout`] when [`Client::timeout`] has come.
+//! 5. call [`Client::handle_timeout`] when [`Client::timeout`] has come, and nothing that came
+//!    before is left to be received.
 
 mod authentication;
 mod connection;

@@ -73,6 +73,11 @@ impl Wear {
         self.begun?.checked_add(LONGEST_EXCHANGE)
     }
 
+    /// The process was paused: a change that is under way has its full time again.
+    pub(super) fn resumed(&mut self, now: Instant) {
+        self.begun = self.begun.map(|_| now);
+    }
+
     /// The keys are being changed; an error when the server had time enough for it.
     pub(super) fn changing(&mut self, now: Instant) -> Result<(), Error> {
         let since = *self.begun.get_or_insert(now);
@@ -104,6 +109,20 @@ mod tests {
         assert!(wear.is_out(Volume { bytes: 32, packets: 1 }));
         let wear = Wear::new(Rekey { bytes: u64::MAX, packets: u32::MAX, interval: None });
         assert!(wear.is_out(Volume { bytes: 0, packets: 1 << 31 }));
+    }
+
+    #[test]
+    fn a_change_has_its_full_time_again_after_a_pause() {
+        let start = Instant::now();
+        let mut wear = Wear::new(Rekey::default());
+        wear.resumed(start);
+        assert_eq!(wear.patience(), None, "none is under way");
+        assert_eq!(wear.changing(start), Ok(()));
+        let later = start + LONGEST_EXCHANGE * 2;
+        wear.resumed(later);
+        assert_eq!(wear.patience(), Some(later + LONGEST_EXCHANGE));
+        assert_eq!(wear.changing(later), Ok(()));
+        assert_eq!(wear.changing(later + LONGEST_EXCHANGE), Err(Error::Unchanged(120)));
     }
 
     #[test]

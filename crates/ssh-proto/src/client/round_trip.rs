@@ -47,6 +47,11 @@ impl RoundTrip {
         self.undisturbed = false;
     }
 
+    /// The process was paused: an answer under way tells nothing of the path.
+    pub(super) fn resumed(&mut self) {
+        self.asked = None;
+    }
+
     /// The request of this number was answered. Returns whether it was the undisturbed one.
     pub(super) fn answered(&mut self, number: u64, now: Instant) -> bool {
         let Some((_, sent)) = self.asked.take_if(|(asked, _)| *asked == number) else {

@@ -20,6 +20,15 @@ impl Client {
         due.filter(|_| self.is_connected())
     }
 
+    /// The process was paused, by SIGSTOP or a sleeping machine: whatever the server is waited for
+    /// has its full time again from `now` on.
+    pub fn resumed(&mut self, now: Instant) {
+        self.watch.resumed(now);
+        self.wear.resumed(now);
+        self.round_trip.resumed();
+        self.channels.pacing().resumed(now);
+    }
+
     /// Asks a silent server for a sign of life, or gives it up; changes keys that are old, or gives
     /// up a server with which that takes too long; lets channels go on that were held back in favour
     /// of small messages: [`Client::next_event`] tells which.

@@ -1,0 +1,57 @@
+// A program with a tunnel that is frozen by its parent (SIGSTOP), and tells what it saw afterwards.
+
+import { once } from 'node:events';
+
+import { answer } from './process.mjs';
+import { SSHTunnel } from '../../index.js';
+
+let tunnel;
+let connecting;
+const seen = { errors: [], ends: [], opened: 0 };
+const approvals = [];
+
+answer({
+  /** @param approves whether connections wait for `approve()` */
+  async listen(options, { approves = false, dynamic = false } = {}) {
+    tunnel = new SSHTunnel(options);
+    tunnel.on('error', ({ code, message }) => seen.errors.push({ code, message }));
+    tunnel.on('connection', () => seen.opened++);
+    tunnel.on('disconnected', ({ code, reason, clean, lingerExpired }) => seen.ends.push({ code, reason, clean, lingerExpired }));
+    if (approves) tunnel.on('connectionRequest', (request) => approvals.push(request));
+    if (dynamic) return (await tunnel.promises.forwardDynamic({})).localPort;
+    await tunnel.promises.startListening();
+    return tunnel.localPort;
+  },
+  /** Begins to log on, and does not wait for it. */
+  begin(options) {
+    tunnel = new SSHTunnel(options);
+    tunnel.on('error', ({ code, message }) => seen.errors.push({ code, message }));
+    connecting = tunnel.promises.connect();
+    connecting.catch(() => {});
+  },
+  /** How that ended. */
+  connected: () => connecting,
+  async approvals(count) {
+    while (approvals.length < count) await once(tunnel, 'connectionRequest');
+  },
+  approve: () => approvals.shift().accept(),
+  states: async () => (await tunnel.promises.connections()).map(({ state }) => state),
+  /** Ends the only connection, which is not waited for. */
+  async disconnect() {
+    const [{ connectionId }] = await tunnel.promises.connections();
+    tunnel.promises.disconnect(connectionId).catch(() => {});
+  },
+  close(timeout) {
+    tunnel.promises.close({ timeout }).catch(() => {});
+  },
+  /** What the tunnel has told, once so many connections have ended. */
+  async seen(ends = 0) {
+    while (seen.ends.length < ends) await once(tunnel, 'disconnected');
+    return seen;
+  },
+  /** What the tunnel has told, once its session is lost. */
+  async lost() {
+    while (seen.errors.length === 0) await once(tunnel, 'error');
+    return seen;
+  },
+});

@@ -1,0 +1,67 @@
+'use strict';
+
+// Limits in time of a process that may be paused (SIGSTOP, a container's freezer, a machine that sleeps), or whose event
+// loop may be busy for long. When it goes on, Node.js runs timers that are due before it reads what has come. src/timer.rs
+// has the same for Rust.
+
+/** Milliseconds: a timer that fires so much later was held up by a pause. */
+const TOLERANCE = 500;
+/** Milliseconds: a longer wait is halved, so that a pause that ends before its end is noticed, too. */
+const LONGEST_STRETCH = 1000;
+
+/** Calls back once when its time is over and what has come by then was handled. After a pause it is as long as at first. */
+class Deadline {
+  #length;
+  #expire;
+  #due;
+  #expected;
+  #timer;
+  #immediate;
+  #isRef = true;
+
+  /** @param {number} milliseconds @param {() => void} expire */
+  constructor(milliseconds, expire) {
+    this.#length = milliseconds;
+    this.#expire = expire;
+    this.#due = performance.now() + milliseconds;
+    this.#wait();
+  }
+
+  /** Milliseconds that are left. */
+  get left() {
+    return Math.max(0, this.#due - performance.now());
+  }
+
+  clear() {
+    clearTimeout(this.#timer);
+    clearImmediate(this.#immediate);
+  }
+
+  /** Does not keep the process running. */
+  unref() {
+    this.#isRef = false;
+    this.#timer.unref();
+    return this;
+  }
+
+  #wait() {
+    const { left } = this;
+    const stretch = left > LONGEST_STRETCH ? left / 2 : left;
+    this.#expected = performance.now() + stretch;
+    this.#timer = setTimeout(() => this.#look(), stretch);
+    if (!this.#isRef) this.#timer.unref();
+  }
+
+  #look() {
+    const now = performance.now();
+    if (now - this.#expected > TOLERANCE) this.#due = now + this.#length;
+    if (now < this.#due) {
+      this.#wait();
+      return;
+    }
+    // Comes after the sockets were looked at.
+    this.#immediate = setImmediate(this.#expire);
+  }
+}
+
+module.exports = { Deadline };
