@@ -37,6 +37,10 @@ export interface HostKeyInfo {
  * The text of a private key file, OpenSSH or PEM, not its path; or that with what belongs to it. A
  * certificate is offered first, and then the key alone, as by OpenSSH; whether a certificate is
  * valid is for the server to judge.
+ *
+ * A string cannot be wiped from memory, a Buffer can: read the file without an encoding, and fill
+ * the Buffer with zeros once the constructor has returned. docs/secrets.md says what becomes of
+ * the tunnel's copy.
  */
 export type PrivateKey =
   | string
@@ -177,8 +181,10 @@ export interface SSHTunnelOptions {
   /**
    * The user's password. It is sent only after the server has accepted the authentication service,
    * and not to a server that lets the user in by `'none'`, which is asked first (see `authHandler`).
+   * Given as bytes, it can be wiped once the constructor has returned; a string stays in memory until
+   * it is collected.
    */
-  password?: string | undefined;
+  password?: string | Uint8Array | undefined;
   /**
    * One private key or several, which are offered in this order. All of them are read before
    * anything is sent: one that cannot be, or whose certificate belongs to another key, fails the
@@ -186,7 +192,10 @@ export interface SSHTunnelOptions {
    * OpenSSH's ends the session at the sixth.
    */
   privateKey?: PrivateKey | readonly PrivateKey[] | undefined;
-  /** What those of `privateKey` are encrypted with that have no passphrase of their own. */
+  /**
+   * What those of `privateKey` are encrypted with that have no passphrase of their own. Given as bytes,
+   * it can be wiped once the constructor has returned; a string stays in memory until it is collected.
+   */
   passphrase?: string | Uint8Array | undefined;
   /**
    * The certificate that goes with `privateKey`, which is one key then and no array: the line of
@@ -984,10 +993,11 @@ export type Callback<T = void> = (error: SSHTunnelError | null, data: T) => void
 export interface SSHTunnelEvents {
   /**
    * The server asks questions while the user logs on (with {@link SSHTunnelOptions.tryKeyboard}), as
-   * in ssh2: `finish` takes one string for each prompt, now or later, within `readyTimeout`. Fewer,
+   * in ssh2: `finish` takes one string (or its bytes, which can be wiped when it has returned) for each
+   * prompt, now or later, within `readyTimeout`. Fewer,
    * or none, give up on the questions, and so do a throw and the absence of a listener: the next
-   * method is tried then. Only the first call of `finish` counts; of what is no array of strings it
-   * throws TypeError ERR_INVALID_ARG_TYPE, of more strings than prompts RangeError
+   * method is tried then. Only the first call of `finish` counts; of what is no array of these it
+   * throws TypeError ERR_INVALID_ARG_TYPE, of more than there are prompts RangeError
    * ERR_OUT_OF_RANGE. There may be several rounds, each with an event of its own.
    */
   'keyboard-interactive': [
@@ -995,7 +1005,7 @@ export interface SSHTunnelEvents {
     instructions: string,
     lang: string,
     prompts: Prompt[],
-    finish: (responses?: readonly string[]) => void,
+    finish: (responses?: readonly (string | Uint8Array)[]) => void,
   ];
   /** The SSH session is up, for the first time or again. */
   ready: [];

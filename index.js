@@ -509,8 +509,12 @@ class SSHTunnel extends EventEmitter {
     const count = prompts.length;
     const finish = (responses = []) => {
       // Fewer cannot be what the server wants: that is how a user gives up.
-      const given = check.checkResponses(responses, count);
-      binding.answerPrompts(handle, question, given.length === count ? given : undefined);
+      const { responses: given, wipe } = check.checkResponses(responses, count);
+      try {
+        binding.answerPrompts(handle, question, given.length === count ? given : undefined);
+      } finally {
+        wipe();
+      }
     };
     let heard = false;
     try {

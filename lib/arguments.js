@@ -11,7 +11,8 @@ const {
 } = require('./checks.js');
 const { invalidArgType, invalidArgValue, outOfRange, unavailable } = require('./errors.js');
 const { checkHost, checkLocalPath, checkPort } = require('./names.js');
-const { checkJump, checkServer, checkUnreached } = require('./servers.js');
+const { wipe } = require('./secrets.js');
+const { checkJump, checkSecret, checkServer, checkUnreached } = require('./servers.js');
 
 /** Largest number that can be a descriptor: an int. */
 const MOST_DESCRIPTOR = 2 ** 31 - 1;
@@ -27,17 +28,34 @@ const MOST_WINDOW = 2 ** 30;
 const WINDOW_LIMIT = 16 * 1024 * 1024;
 const MEMORY_LIMIT = 2 ** 30;
 
-/** Answers to `count` questions, or fewer: not answered. The array is a copy. */
+/**
+ * Answers to `count` questions, or fewer: not answered.
+ * @returns {{ responses: Uint8Array[], wipe: () => void }} the bytes, and what to call when the addon has taken them
+ */
 function checkResponses(value, count) {
   if (!Array.isArray(value)) throw invalidArgType('responses', 'an instance of Array', value, { secret: true });
-  const responses = Array.from(value, (element, index) => {
-    if (typeof element === 'string') return element;
-    throw invalidArgType(`responses[${index}]`, 'of type string', element, { secret: true });
-  });
-  if (responses.length > count) {
-    throw outOfRange('responses.length', `<= ${count}, the number of prompts`, responses.length);
+  if (value.length > count) {
+    throw outOfRange('responses.length', `<= ${count}, the number of prompts`, value.length);
   }
-  return responses;
+  return wipingCopies((copies) => ({
+    responses: Array.from(value, (element, index) => checkSecret(element, `responses[${index}]`, copies)),
+  }));
+}
+
+/**
+ * What `take` makes of secrets, whose copies it puts into the list that it gets.
+ * @template T
+ * @param {(copies: Uint8Array[]) => T} take
+ * @returns {T & { wipe: () => void }}
+ */
+function wipingCopies(take) {
+  const copies = [];
+  try {
+    return { ...take(copies), wipe: () => wipe(copies) };
+  } catch (error) {
+    wipe(copies);
+    throw error;
+  }
 }
 
 /**
@@ -124,6 +142,10 @@ function checkWindows({ windowLimit, memoryLimit }) {
  */
 function checkOptions(options) {
   checkObject(options, 'options');
+  return wipingCopies((copies) => readOptions(options, copies));
+}
+
+function readOptions(options, copies) {
   const {
     jump,
     localAddress,
@@ -142,8 +164,8 @@ function checkOptions(options) {
     reconnect = false,
   } = options;
 
-  const server = checkServer(options, 'options');
-  const hops = checkJump(jump, server.hostVerifier);
+  const server = checkServer(options, 'options', copies);
+  const hops = checkJump(jump, copies, server.hostVerifier);
   if (hops.length > 0) checkUnreached(options, 'options', 'must not be given together with jump: give it to the first jump host');
   const native = {
     server: server.native,
@@ -172,12 +194,9 @@ function checkOptions(options) {
   const servers = [...hops, server];
   if (servers[0].sock !== undefined && sessions > 1) throw invalidArgValue('options.sessions', 'must be 1 together with sock, which carries one session', sessions);
   if (servers[0].sock !== undefined && reconnect !== false) throw invalidArgValue('options.reconnect', 'must not be given together with sock, which carries one session', reconnect);
-  const wipe = () => {
-    for (const copy of servers.flatMap(({ copies }) => copies)) copy.fill(0);
-  };
   const { tryKeyboard, authHandler } = server.native;
   const interactive = tryKeyboard && (authHandler?.includes('keyboard-interactive') ?? true);
-  return { native, verifiers: servers.map(({ hostVerifier }) => hostVerifier), interactive, sock: servers[0].sock, wipe };
+  return { native, verifiers: servers.map(({ hostVerifier }) => hostVerifier), interactive, sock: servers[0].sock };
 }
 
 /** @returns {number} milliseconds, -1 for no limit */

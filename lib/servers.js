@@ -17,6 +17,7 @@ const {
 } = require('./checks.js');
 const { invalidArgType, invalidArgValue } = require('./errors.js');
 const { checkHost, checkLocalPath, checkPort, checkUser } = require('./names.js');
+const { copyOf } = require('./secrets.js');
 
 /** What one set of keys may carry at least, and at most: the advice of RFC 4344 for blocks of 16 bytes. */
 const LEAST_REKEY_BYTES = 2 ** 20;
@@ -108,12 +109,12 @@ function checkStrictness(value, name) {
 
 const BYTES = 'of type string or an instance of Buffer or Uint8Array';
 
-/** The bytes of a secret, or undefined. The copy of a string is ours to wipe. */
-function checkSecret(value, name) {
-  if (value === undefined) return undefined;
-  if (typeof value === 'string') return { bytes: Buffer.from(value), copied: true };
-  if (value instanceof Uint8Array) return { bytes: value, copied: false };
-  throw invalidArgType(name, BYTES, value, { secret: true });
+/** The bytes of a secret: a copy, which is ours to wipe and joins `copies`. */
+function checkSecret(value, name, copies) {
+  if (typeof value !== 'string' && !(value instanceof Uint8Array)) throw invalidArgType(name, BYTES, value, { secret: true });
+  const copy = copyOf(value);
+  copies.push(copy);
+  return copy;
 }
 
 /**
@@ -122,29 +123,21 @@ function checkSecret(value, name) {
  * @param {Uint8Array[]} copies
  */
 function checkPrivateKeys({ privateKey, passphrase, certificate }, name, copies) {
-  const take = (value, place) => {
-    const secret = checkSecret(value, place);
-    if (secret?.copied) copies.push(secret.bytes);
-    return secret?.bytes;
-  };
+  const take = (value, place) => (value === undefined ? undefined : checkSecret(value, place, copies));
   const common = { passphrase: take(passphrase, `${name}.passphrase`), certificate: take(certificate, `${name}.certificate`) };
   if (certificate !== undefined && (privateKey === undefined || Array.isArray(privateKey))) {
     throw invalidArgValue(`${name}.certificate`, 'needs one privateKey to belong to', certificate, { secret: true });
   }
   const check = (value, place) => {
     const { key } = value ?? {};
-    if (key === undefined) return { ...common, key: take(value, place) };
+    if (key === undefined) return { ...common, key: checkSecret(value, place, copies) };
     const own = { key: take(key, `${place}.key`) };
     for (const part of ['passphrase', 'certificate']) own[part] = take(value[part], `${place}.${part}`) ?? common[part];
     return own;
   };
   if (privateKey === undefined) return [];
   if (!Array.isArray(privateKey)) return [check(privateKey, `${name}.privateKey`)];
-  return Array.from(privateKey, (value, index) => {
-    const place = `${name}.privateKey[${index}]`;
-    if (value === undefined) throw invalidArgType(place, BYTES, value);
-    return check(value, place);
-  });
+  return Array.from(privateKey, (value, index) => check(value, `${name}.privateKey[${index}]`));
 }
 
 function loggedInUser() {
@@ -164,10 +157,11 @@ function usualKnownHosts() {
 /**
  * A server to log on to, as the addon takes it.
  * @param {string} name of `options` in messages
+ * @param {Uint8Array[]} copies gets the copies of secrets, to be wiped
  * @param {Function | undefined} inherited who is asked about a host key that the usual files do not know
- * @returns {{ native: object, hostVerifier?: Function, sock?: object, copies: Uint8Array[] }}
+ * @returns {{ native: object, hostVerifier?: Function, sock?: object }}
  */
-function checkServer(options, name, inherited) {
+function checkServer(options, name, copies, inherited) {
   const {
     host,
     port = 22,
@@ -191,9 +185,7 @@ function checkServer(options, name, inherited) {
     rekey = {},
   } = options;
 
-  if (password !== undefined && typeof password !== 'string') {
-    throw invalidArgType(`${name}.password`, 'of type string', password, { secret: true });
-  }
+  const passwordBytes = password === undefined ? undefined : checkSecret(password, `${name}.password`, copies);
   if (hostVerifier !== undefined) checkFunction(hostVerifier, `${name}.hostVerifier`);
   // Whoever says whom to trust means nobody else.
   const usual = hostKey === undefined && knownHosts === undefined && hostVerifier === undefined;
@@ -226,7 +218,6 @@ function checkServer(options, name, inherited) {
     if (proxyCommand !== undefined) throw invalidArgValue(`${name}.sock`, 'must not be given together with proxyCommand', sock, { secret: true });
   }
   native.sock = sock !== undefined;
-  const copies = [];
   native.privateKeys = checkPrivateKeys(options, name, copies);
   if (agent !== undefined) native.agent = checkLocalPath(agent, `${name}.agent`);
   if (agentKeys !== undefined) native.agentKeys = checkNames(agentKeys, `${name}.agentKeys`);
@@ -240,27 +231,27 @@ function checkServer(options, name, inherited) {
       password: password !== undefined,
     });
   }
-  if (password !== undefined) native.password = password;
-  return { native, hostVerifier: verifier, sock, copies };
+  if (password !== undefined) native.password = passwordBytes;
+  return { native, hostVerifier: verifier, sock };
 }
 
 /** The servers to go through. Their questions could be taken for those of the tunnel's own: they may ask none. */
-function checkJump(jump, hostVerifier) {
+function checkJump(jump, copies, hostVerifier) {
   if (jump === undefined) return [];
   if (jump === null || typeof jump !== 'object') {
     throw invalidArgType('options.jump', 'of type object or an instance of Array', jump);
   }
-  if (!Array.isArray(jump)) return [checkHop(jump, 'options.jump', hostVerifier)];
+  if (!Array.isArray(jump)) return [checkHop(jump, 'options.jump', copies, hostVerifier)];
   return Array.from(jump, (hop, index) => {
     const name = `options.jump[${index}]`;
-    const server = checkHop(hop, name, hostVerifier);
+    const server = checkHop(hop, name, copies, hostVerifier);
     if (index > 0) checkUnreached(hop, name, 'is for the first jump host only');
     return server;
   });
 }
 
-function checkHop(hop, name, hostVerifier) {
-  const server = checkServer(checkObject(hop, name), name, hostVerifier);
+function checkHop(hop, name, copies, hostVerifier) {
+  const server = checkServer(checkObject(hop, name), name, copies, hostVerifier);
   if (hop.jump !== undefined) throw invalidArgValue(`${name}.jump`, 'must not be given: the hops stand in one list', hop.jump, { secret: true });
   if (server.native.tryKeyboard) throw invalidArgValue(`${name}.tryKeyboard`, 'must not be true: a jump host asks nobody', true);
   return server;
@@ -276,4 +267,4 @@ function checkUnreached(options, name, reason) {
   }
 }
 
-module.exports = { ALGORITHM_KINDS, LEAST_REKEY_BYTES, MOST_REKEY_BYTES, checkJump, checkServer, checkUnreached };
+module.exports = { ALGORITHM_KINDS, LEAST_REKEY_BYTES, MOST_REKEY_BYTES, checkJump, checkSecret, checkServer, checkUnreached };

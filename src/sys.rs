@@ -42,6 +42,41 @@ pub(crate) fn hang_up(child: u32) {
     unsafe { libc::kill(child as libc::pid_t, libc::SIGHUP) };
 }
 
+/// A page of zeros that core dumps leave out, that is not swapped out where the limits of the process
+/// allow that, and that no child process gets. It stays until the process ends. `None` where the system
+/// cannot do it.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn undumped<const LENGTH: usize>() -> Option<&'static mut [u8; LENGTH]> {
+    // SAFETY: takes an integer, and touches no memory of this process.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
+    let length = LENGTH.next_multiple_of(page);
+    let (protection, flags) =
+        (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: asks for new memory, at an address that the kernel chooses.
+    let start = unsafe { libc::mmap(std::ptr::null_mut(), length, protection, flags, -1, 0) };
+    if start == libc::MAP_FAILED {
+        return None;
+    }
+    // SAFETY: the range is the mapping that was just made, and no advice here takes it away.
+    unsafe {
+        if libc::madvise(start, length, libc::MADV_DONTDUMP) != 0 {
+            libc::munmap(start, length);
+            return None;
+        }
+        libc::madvise(start, length, libc::MADV_DONTFORK);
+        libc::mlock(start, length);
+    }
+    // SAFETY: `LENGTH` bytes of zeros are there, aligned, for as long as the process lives, and nobody
+    // else knows of them.
+    Some(unsafe { &mut *start.cast() })
+}
+
+/// As above.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn undumped<const LENGTH: usize>() -> Option<&'static mut [u8; LENGTH]> {
+    None
+}
+
 /// SO_LINGER with the whole structure; socket2 offers a duration only, which loses `l_onoff`.
 #[cfg(unix)]
 pub(crate) fn set_linger(socket: &SockRef<'_>, onoff: u16, linger: u16) -> io::Result<()> {

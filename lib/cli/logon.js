@@ -5,6 +5,7 @@
 
 const { SSHTunnel } = require('../../index.js');
 const { Deadline } = require('../deadline.js');
+const { wipe } = require('../secrets.js');
 const { hopOf, refusal } = require('./messages.js');
 const { Proofs, Unlocking } = require('./proofs.js');
 const { place } = require('./text.js');
@@ -87,6 +88,7 @@ class Logon {
       }
     } finally {
       this.#settings.wipe();
+      for (const { proofs } of this.#servers.values()) proofs.wipe();
     }
   }
 
@@ -143,14 +145,18 @@ class Logon {
   async #answer({ host, username, ...server }, name, instructions, lang, prompts, finish) {
     const responses = [];
     const heading = [name, instructions].filter(Boolean).map((text) => `${text}\n`).join('');
-    for (const { prompt, echo } of prompts) {
-      const text = `${responses.length === 0 ? heading : ''}(${username}@${host}) ${prompt}`;
-      const response = await this.ask(text, { echo });
-      if (response === undefined) return finish();
-      responses.push(response);
+    try {
+      for (const { prompt, echo } of prompts) {
+        const text = `${responses.length === 0 ? heading : ''}(${username}@${host}) ${prompt}`;
+        const response = await this.ask(text, { echo });
+        if (response === undefined) return finish();
+        responses.push(response);
+      }
+      if (responses.length > 0) this.#ways({ host, ...server }).proofs.answered();
+      return finish(responses);
+    } finally {
+      wipe(responses.filter(Buffer.isBuffer));
     }
-    if (responses.length > 0) this.#ways({ host, ...server }).proofs.answered();
-    return finish(responses);
   }
 
   /** Returns when there is something else to try. */

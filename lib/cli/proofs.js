@@ -20,7 +20,7 @@ class Unlocking {
 
   /**
    * @param {import('./settings.js').Settings} settings
-   * @param {{ ask(prompt: string, options?: object): Promise<string | undefined> }} asker
+   * @param {{ ask(prompt: string, options?: object): Promise<string | Buffer | undefined> }} asker
    */
   constructor(settings, asker) {
     this.#settings = settings;
@@ -44,10 +44,9 @@ class Unlocking {
 
   async #ask(file) {
     for (let turn = 0; turn < this.#settings.passwordPrompts; turn++) {
-      const text = await this.#asker.ask(`Enter passphrase for key '${file}': `);
+      const passphrase = await this.#asker.ask(`Enter passphrase for key '${file}': `);
       // Who gives none has this key passed over.
-      if (!text) return false;
-      const passphrase = Buffer.from(text);
+      if (!passphrase?.length) return false;
       if (unlocks(file, passphrase)) {
         this.#settings.unlock(file, passphrase);
         return true;
@@ -69,6 +68,7 @@ class Proofs {
   #stages;
   #stage = 0;
   #turns = 0;
+  /** Bytes, kept for the attempts that follow. */
   #password;
   /** The stage of the attempt that has failed. */
   #offered;
@@ -94,6 +94,12 @@ class Proofs {
   refuseSecrets() {
     this.#stages = [KEYS];
     this.#stage = 0;
+    this.wipe();
+  }
+
+  /** Forgets the password. */
+  wipe() {
+    this.#password?.fill(0);
     this.#password = undefined;
   }
 
@@ -156,6 +162,7 @@ class Proofs {
       this.#turns += 1;
       const password = await this.#asker.ask(`${username}@${host}'s password: `);
       if (password === undefined) return false;
+      this.wipe();
       this.#password = password;
       return true;
     }

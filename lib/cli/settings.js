@@ -5,6 +5,7 @@
 const fs = require('node:fs');
 
 const { configError } = require('../errors.js');
+const { wipe } = require('../secrets.js');
 const { makeContext } = require('../config/context.js');
 const { Config } = require('../config/index.js');
 const { expandForwarding } = require('../config/options.js');
@@ -103,7 +104,7 @@ class Settings {
 
   /** Forgets the passphrases. */
   wipe() {
-    for (const passphrase of this.#passphrases.values()) passphrase.fill(0);
+    wipe(this.#passphrases.values());
     this.#passphrases.clear();
   }
 

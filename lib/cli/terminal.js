@@ -6,6 +6,7 @@ const fs = require('node:fs');
 const tty = require('node:tty');
 const { StringDecoder } = require('node:string_decoder');
 
+const { allocate, copyOf } = require('../secrets.js');
 const { plain } = require('./text.js');
 
 const DEVICE = '/dev/tty';
@@ -48,7 +49,8 @@ class Terminal {
   /**
    * Asks, after those who asked before.
    * @param {{ echo?: boolean }} [options] whether the answer may be seen while it is typed
-   * @returns {Promise<string | undefined>} undefined for the end of input
+   * @returns {Promise<string | Buffer | undefined>} the bytes of an answer that may not be seen, for the caller to
+   *   wipe; undefined for the end of input
    */
   ask(prompt, { echo = false } = {}) {
     const answer = this.#turn.then(() => this.#ask(prompt, echo));
@@ -58,7 +60,8 @@ class Terminal {
 
   async #ask(prompt, echo) {
     this.#screen.leave();
-    const input = new tty.ReadStream(this.#descriptor);
+    const unseen = echo ? undefined : new Unseen();
+    const input = new tty.ReadStream(this.#descriptor, echo ? {} : { onread: unseen.onread });
     // With echo, the terminal itself lets the line be edited, and makes signals of its keys.
     if (!echo) input.setRawMode(true);
     this.#restore = () => {
@@ -69,7 +72,7 @@ class Terminal {
     };
     try {
       this.#write(prompt.split('\n').map(plain).join('\n'));
-      return await (echo ? readLine(input) : readUnseen(input));
+      return await (echo ? readLine(input) : unseen.line(input));
     } finally {
       this.#restore();
       input.destroy();
@@ -97,35 +100,56 @@ function readLine(input) {
   });
 }
 
-/** A line key by key, of which nothing is shown. */
-function readUnseen(input) {
-  return new Promise((resolve) => {
-    const bytes = Buffer.alloc(1024);
-    let length = 0;
-    const finish = (answer) => {
-      bytes.fill(0);
-      resolve(answer);
-    };
-    const back = () => {
-      // The bytes that follow the first one of a character go with it.
-      while (length > 0 && (bytes[--length] & 0xc0) === 0x80);
-    };
-    input.on('data', (chunk) => {
-      for (const byte of chunk) {
-        if (byte === KEY.enter || byte === KEY.newline) finish(bytes.toString('utf8', 0, length));
-        // The key makes no signal while nothing is shown: this does. What follows is for its handler.
-        else if (byte === KEY.interrupt) process.kill(process.pid, 'SIGINT');
-        else if (byte === KEY.end && length === 0) finish(undefined);
-        else if (byte === KEY.backspace || byte === KEY.delete) back();
-        else if (byte === KEY.kill) length = 0;
-        else if (byte >= 0x20 && length < bytes.length) bytes[length++] = byte;
-        if (byte === KEY.enter || byte === KEY.newline) break;
-      }
-      chunk.fill(0);
+/**
+ * A line key by key, of which nothing is shown. No stream gets to see it: streams leave copies in memory that
+ * they let go of.
+ */
+class Unseen {
+  #room = allocate(1024);
+  #bytes = allocate(1024);
+  #length = 0;
+  #resolve;
+
+  /** @type {import('node:net').OnReadOpts} */
+  get onread() {
+    return { buffer: this.#room, callback: (count) => this.#take(count) };
+  }
+
+  /** @returns {Promise<Buffer | undefined>} the bytes, for the caller to wipe; undefined for the end of input */
+  line(input) {
+    return new Promise((resolve) => {
+      this.#resolve = resolve;
+      for (const event of ['end', 'error', 'close']) input.on(event, () => this.#finish(undefined));
+      input.resume();
     });
-    input.on('end', () => finish(undefined));
-    input.on('error', () => finish(undefined));
-  });
+  }
+
+  #take(count) {
+    for (const byte of this.#room.subarray(0, count)) {
+      if (byte === KEY.enter || byte === KEY.newline) {
+        this.#finish(copyOf(this.#bytes.subarray(0, this.#length)));
+        break;
+      }
+      // The key makes no signal while nothing is shown: this does. What follows is for its handler.
+      if (byte === KEY.interrupt) process.kill(process.pid, 'SIGINT');
+      else if (byte === KEY.end && this.#length === 0) this.#finish(undefined);
+      else if (byte === KEY.backspace || byte === KEY.delete) this.#back();
+      else if (byte === KEY.kill) this.#length = 0;
+      else if (byte >= 0x20 && this.#length < this.#bytes.length) this.#bytes[this.#length++] = byte;
+    }
+    this.#room.fill(0);
+    return true;
+  }
+
+  /** The bytes that follow the first one of a character go with it. */
+  #back() {
+    while (this.#length > 0 && (this.#bytes[--this.#length] & 0xc0) === 0x80);
+  }
+
+  #finish(answer) {
+    this.#bytes.fill(0);
+    this.#resolve(answer);
+  }
 }
 
 module.exports = { Terminal };

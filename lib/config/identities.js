@@ -5,23 +5,28 @@
 const fs = require('node:fs');
 
 const binding = require('../native.js');
+const { allocate, wipe } = require('../secrets.js');
 const { expandPath } = require('./tokens.js');
 
 /** Where no IdentityFile is named, in OpenSSH's order. */
 const USUAL = ['id_rsa', 'id_ecdsa', 'id_ecdsa_sk', 'id_ed25519', 'id_ed25519_sk'];
 
-/** Characters of the line of a public key: one of RSA with 16384 bits has 3 KiB. */
+/** Bytes of the line of a public key: one of RSA with 16384 bits has 3 KiB. */
 const LONGEST_LINE = 16_384;
+
+/** Bytes of a file of a private key, to begin with: one of RSA with 16384 bits has 12 KiB. */
+const FILE_BYTES = 16_384;
 
 /**
  * @param {import('./reader.js').Reader} reader
  * @param {Uint8Array | undefined} passphrase of encrypted keys
  * @param {(setting: object, reason: string) => void} notice
+ * @param {Uint8Array[]} secrets gets what was read of private keys, to be wiped
  * @returns {{ keys: object[], publicKeys: string[], locked: string[] }} the private keys as the
  *   constructor takes them, all public keys, also of those that cannot be used, and the files of
  *   those that only lack their passphrase
  */
-function readIdentities(reader, passphrase, notice) {
+function readIdentities(reader, passphrase, notice, secrets) {
   const place = { ...reader.context, tokens: reader.tokens };
   const certificates = reader.list('CertificateFile').map((setting) => readCertificate(setting, place, notice));
   const named = reader.list('IdentityFile');
@@ -32,7 +37,7 @@ function readIdentities(reader, passphrase, notice) {
   for (const setting of named.length > 0 ? named : usual) {
     if (setting.value.toLowerCase() === 'none') continue;
     const file = expandPath(setting.value, place, setting.line);
-    const { key, blob, problem, locked } = readKey(file, reader.context.command?.passphrases.get(file) ?? passphrase);
+    const { key, blob, problem, locked } = readKey(file, reader.context.command?.passphrases.get(file) ?? passphrase, secrets);
     if (problem !== undefined) notice(setting, problem);
     if (locked) lockedFiles.push(file);
     if (blob !== undefined) blobs.push(blob);
@@ -53,35 +58,39 @@ function readIdentities(reader, passphrase, notice) {
 }
 
 /**
+ * @param {Uint8Array[]} secrets gets the bytes of the file
  * @returns {{ key?: object, blob?: Buffer, problem?: string, locked?: boolean }} a private key that can be used, the
  *   public key as far as it is known; nothing where there is no file
  */
-function readKey(file, passphrase) {
+function readKey(file, passphrase, secrets) {
   let bytes;
   let open;
   try {
     ({ bytes, open } = readFile(file));
+    secrets.push(bytes);
   } catch (error) {
     const found = { blob: readPublicKey(`${file}.pub`) };
     return error.code === 'ENOENT' ? found : { ...found, problem: error.message };
   }
   // The private half of one that is named by its public half is in an agent.
-  const itself = publicBlob(bytes.toString('latin1', 0, LONGEST_LINE));
+  const itself = publicBlob(bytes.subarray(0, LONGEST_LINE));
   if (itself !== undefined) return { blob: itself };
   if (open) return { blob: readPublicKey(`${file}.pub`), problem: 'others may read it: ssh does not use it, either' };
   const { publicKey, problem, locked } = binding.inspectPrivateKey(bytes, passphrase);
   const blob = publicKey ? Buffer.from(publicKey) : readPublicKey(`${file}.pub`);
   if (problem === undefined) return { key: passphrase === undefined ? { key: bytes } : { key: bytes, passphrase }, blob };
-  bytes.fill(0);
   const help = locked && passphrase === undefined ? "; the option 'passphrase' would decrypt it" : '';
   return { blob, problem: `${problem}${help}`, locked };
 }
 
 /** Whether a passphrase is that of a key file. */
 function unlocks(file, passphrase) {
-  const { key, locked } = readKey(file, passphrase);
-  key?.key.fill(0);
-  return !locked;
+  const secrets = [];
+  try {
+    return !readKey(file, passphrase, secrets).locked;
+  } finally {
+    wipe(secrets);
+  }
 }
 
 /** A file, and whether others than its owner, who is the user, can read it. */
@@ -90,16 +99,34 @@ function readFile(file) {
   try {
     const { mode, uid } = fs.fstatSync(descriptor);
     const open = process.platform !== 'win32' && uid === process.getuid() && (mode & 0o077) !== 0;
-    return { bytes: fs.readFileSync(descriptor), open };
+    return { bytes: readAll(descriptor), open };
   } finally {
     fs.closeSync(descriptor);
+  }
+}
+
+/**
+ * All of a file, in memory that is shared with nothing and can be wiped: `fs.readFileSync()` collects what
+ * it does not know the length of, such as the output of a program, in buffers that it lets go.
+ */
+function readAll(descriptor) {
+  let bytes = allocate(FILE_BYTES);
+  for (let length = 0; ; ) {
+    const count = fs.readSync(descriptor, bytes, length, bytes.length - length, null);
+    length += count;
+    if (count === 0) return bytes.subarray(0, length);
+    if (length < bytes.length) continue;
+    const larger = allocate(2 * length);
+    bytes.copy(larger);
+    bytes.fill(0);
+    bytes = larger;
   }
 }
 
 /** The blob of the public key, or of a certificate's key, in a file; undefined where there is none. */
 function readPublicKey(file) {
   try {
-    return publicBlob(fs.readFileSync(file, 'latin1'));
+    return publicBlob(fs.readFileSync(file));
   } catch {
     return undefined;
   }
@@ -135,7 +162,7 @@ function beside(file) {
 }
 
 function certifiedKey(line) {
-  return /^\S+-cert-v01@openssh\.com\s/.test(line) ? publicBlob(line) : undefined;
+  return /^\S+-cert-v01@openssh\.com\s/.test(line) ? publicBlob(Buffer.from(line, 'latin1')) : undefined;
 }
 
 /** The line of a public key; its blob begins with its type. */

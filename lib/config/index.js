@@ -7,6 +7,7 @@ const { isDeepStrictEqual } = require('node:util');
 const { checkName, checkObject } = require('../checks.js');
 const { invalidArgValue } = require('../errors.js');
 const { checkHost, checkPort, checkUser, hasControl, isHost, isUser } = require('../names.js');
+const { copyOf, wipe } = require('../secrets.js');
 const { makeContext } = require('./context.js');
 const { readIdentities } = require('./identities.js');
 const { dialOptions, forwarding, readyTimeout, serverOptions } = require('./options.js');
@@ -63,8 +64,7 @@ class Config {
     this.#given = given;
     const { passphrase } = given;
     // Anything else is for the constructor to refuse.
-    if (typeof passphrase === 'string') this.#secrets.push((this.#passphrase = Buffer.from(passphrase)));
-    else if (passphrase instanceof Uint8Array) this.#passphrase = passphrase;
+    if (typeof passphrase === 'string' || passphrase instanceof Uint8Array) this.#secrets.push((this.#passphrase = copyOf(passphrase)));
   }
 
   /**
@@ -118,8 +118,7 @@ class Config {
 
   #server(reader, hasKey = false) {
     const notice = this.#noticeOf(reader);
-    const identities = hasKey ? { keys: [], publicKeys: [], locked: [] } : readIdentities(reader, this.#passphrase, notice);
-    this.#secrets.push(...identities.keys.map(({ key }) => key));
+    const identities = hasKey ? { keys: [], publicKeys: [], locked: [] } : readIdentities(reader, this.#passphrase, notice, this.#secrets);
     this.#locked.push(...identities.locked);
     return serverOptions(reader, identities, notice);
   }
@@ -147,7 +146,7 @@ class Config {
   }
 
   #wipe() {
-    for (const secret of this.#secrets.splice(0)) secret.fill(0);
+    wipe(this.#secrets.splice(0));
   }
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use napi::Env;
-use napi::bindgen_prelude::{Either, Either3, Function, Undefined, Unknown};
+use napi::bindgen_prelude::{Either, Either3, Function, Uint8Array, Undefined, Unknown};
 use napi_derive::napi;
 use zeroize::Zeroizing;
 
@@ -164,9 +164,10 @@ pub fn answer_host_key(handle: u32, question: u32, trusted: bool) {
 /// Answers a `Prompts`, or gives up on it. Only the first answer counts, and none that comes after
 /// the tunnel.
 #[napi(catch_unwind)]
-pub fn answer_prompts(handle: u32, question: u32, responses: Option<Vec<String>>) {
-    // Ours to wipe from here on, whoever takes them.
-    let responses = responses.map(|given| given.into_iter().map(Zeroizing::new).collect());
+pub fn answer_prompts(handle: u32, question: u32, responses: Option<Vec<Uint8Array>>) {
+    // Copies of what JavaScript owns, and wipes there.
+    let copy = |response: &Uint8Array| Zeroizing::new(response.to_vec());
+    let responses = responses.map(|given| given.iter().map(copy).collect());
     if let Ok(object) = environment::find(handle) {
         object.watcher().answer_prompts(question, responses);
     }

@@ -23,9 +23,7 @@ pub struct KeyFileInfo {
 /// Reads a private key file, and decrypts it where there is a passphrase for it.
 #[napi(catch_unwind)]
 pub fn inspect_private_key(text: Uint8Array, passphrase: Option<Uint8Array>) -> KeyFileInfo {
-    let text = Zeroizing::new(text.to_vec());
-    let passphrase = passphrase.map(|bytes| Zeroizing::new(bytes.to_vec()));
-    match PrivateKey::parse(&text, passphrase.as_deref().map(Vec::as_slice)) {
+    match PrivateKey::parse(&text, passphrase.as_deref()) {
         Ok(key) => KeyFileInfo {
             public_key: Some(key.public_blob().to_vec().into()),
             problem: None,
@@ -45,7 +43,9 @@ pub fn inspect_private_key(text: Uint8Array, passphrase: Option<Uint8Array>) -> 
 /// The blob of the key in the line of a public key or of a user's certificate; `null` where it is
 /// neither.
 #[napi(catch_unwind)]
-pub fn inspect_public_key(line: String) -> Option<Uint8Array> {
+pub fn inspect_public_key(line: Uint8Array) -> Option<Uint8Array> {
+    // A comment may be in any encoding. And what is no public key may be a private one.
+    let line = Zeroizing::new(String::from_utf8_lossy(&line).into_owned());
     ssh_proto::public_blob(&line).map(Into::into)
 }
 

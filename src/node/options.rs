@@ -8,7 +8,6 @@ use std::time::Duration;
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 use ssh_proto::{Rekey, Windows};
-use zeroize::Zeroizing;
 
 use super::algorithms::AlgorithmLists;
 use super::calls::{duration, unpack};
@@ -16,7 +15,7 @@ use super::errors::Failure;
 use super::routes;
 use crate::names;
 use crate::session::{
-    AuthMethod, Credentials, KeyFile, Pin, Reconnect, Route, Strictness, Target, Trust,
+    AuthMethod, Credentials, KeyFile, Pin, Reconnect, Route, Shielded, Strictness, Target, Trust,
 };
 use crate::tunnel::{CAN_SHARE, Config, Endpoint, Settings, Way};
 
@@ -38,7 +37,7 @@ pub struct Server {
     /// The user to log on as.
     pub username: String,
     /// The user's password.
-    pub password: Option<String>,
+    pub password: Option<Uint8Array>,
     /// Private keys.
     pub private_keys: Vec<PrivateKeyOption>,
     /// Which algorithms may be used.
@@ -151,13 +150,10 @@ pub struct PrivateKeyOption {
 }
 
 impl From<PrivateKeyOption> for KeyFile {
-    /// Copies what JavaScript owns.
+    /// Copies what JavaScript owns, and wipes there.
     fn from(option: PrivateKeyOption) -> Self {
-        Self {
-            text: Zeroizing::new(option.key.to_vec()),
-            passphrase: option.passphrase.map(|bytes| Zeroizing::new(bytes.to_vec())),
-            certificate: option.certificate.map(|bytes| bytes.to_vec()),
-        }
+        let certificate = option.certificate.map(|bytes| bytes.to_vec());
+        Self::new(&option.key, option.passphrase.as_deref(), certificate)
     }
 }
 
@@ -262,7 +258,7 @@ impl Server {
             failure
         };
         let credentials = Credentials {
-            password: self.password.map(Zeroizing::new),
+            password: self.password.map(|password| Shielded::new(&password)),
             private_keys: self.private_keys.into_iter().map(KeyFile::from).collect(),
             agent: self.agent,
             agent_keys: self

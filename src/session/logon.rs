@@ -17,7 +17,7 @@ use super::link::{Link, exchange};
 use super::question::{Asked, First, Prompting};
 use super::stream::Stream;
 use super::trust::Verdict;
-use super::{Error, HostKeyInfo, KeyFile, Route, Strictness, Target, Trust};
+use super::{Error, HostKeyInfo, KeyFile, Route, Shielded, Strictness, Target, Trust};
 use crate::timer::Deadline;
 
 /// Asks the owner about a host key; dropping the sender means no.
@@ -49,7 +49,7 @@ async fn log_on(mut logon: Logon<'_>) -> Result<Link, Error> {
         agent: logon.target.credentials.agent.is_some(),
         agent_keys: logon.target.credentials.agent_keys.clone(),
         interactive: logon.target.credentials.interactive,
-        password: logon.target.credentials.password.clone(),
+        password: logon.target.credentials.password.as_ref().map(Shielded::open),
         methods: logon.target.credentials.methods.clone(),
     };
     let setup = Setup {
@@ -73,7 +73,7 @@ async fn log_on(mut logon: Logon<'_>) -> Result<Link, Error> {
 }
 
 /// Random bytes from the kernel.
-pub(super) fn random(bytes: &mut [u8]) {
+pub(crate) fn random(bytes: &mut [u8]) {
     getrandom::fill(bytes).expect("the kernel's random source does not fail once a system runs");
 }
 

@@ -10,6 +10,7 @@ mod error;
 mod fixtures;
 #[cfg(unix)]
 mod hop;
+mod key_file;
 mod known_hosts;
 mod learning;
 mod link;
@@ -20,6 +21,7 @@ mod proxy;
 mod question;
 mod reconnect;
 mod record;
+mod shield;
 #[cfg(unix)]
 mod sock;
 mod stream;
@@ -30,6 +32,7 @@ pub use ssh_proto::{AuthMethod, Prompt, Prompts};
 
 pub use dial::{Dialing, Family};
 pub use error::{Error, system_code};
+pub use key_file::KeyFile;
 pub use known_hosts::ReadError;
 pub use pin::{Pin, PinError};
 #[cfg(unix)]
@@ -37,14 +40,15 @@ pub use proxy::{ProxyCommand, Tokens};
 pub use question::Responses;
 pub use reconnect::Reconnect;
 pub use record::RecordError;
+pub use shield::Shielded;
 #[cfg(unix)]
 pub use sock::Sock;
-pub use target::{Credentials, HostKeyInfo, KeyFile, Route, Strictness, Target, Trust};
+pub use target::{Credentials, HostKeyInfo, Route, Strictness, Target, Trust};
 pub use trust::Verdict;
 
 pub(crate) use dial::dial;
 pub(crate) use error::{lookup_code, open_code};
 pub(crate) use learning::learn;
 pub(crate) use link::{Hearing, Link};
-pub(crate) use logon::open;
+pub(crate) use logon::{open, random};
 pub(crate) use reconnect::{Attempt, Backoff};

@@ -14,7 +14,7 @@ use super::Error;
 use super::agent::{Agent, AgentError};
 
 /// The answers to the questions of a server, one for each of its prompts.
-pub type Responses = Vec<Zeroizing<String>>;
+pub type Responses = Vec<Zeroizing<Vec<u8>>>;
 
 /// Asks the owner what the server asks; dropping the sender gives up on it.
 pub(crate) type Prompting = dyn Fn(Prompts, oneshot::Sender<Responses>) + Send + Sync;

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ssh_proto::key::PrivateKey;
-use ssh_proto::{Algorithms, AuthMethod, Identity, Rekey, Windows};
-use zeroize::Zeroizing;
+use ssh_proto::{Algorithms, AuthMethod, Rekey, Windows};
 
 use super::dial::Dialing;
+use super::key_file::KeyFile;
 use super::pin::Pin;
 #[cfg(unix)]
 use super::proxy::ProxyCommand;
+use super::shield::Shielded;
 #[cfg(unix)]
 use super::sock::Sock;
 
@@ -74,11 +74,11 @@ pub enum Route {
     Sock(Arc<Sock>),
 }
 
-/// What proves to the server who we are. Wiped from memory when dropped, never printed.
+/// What proves to the server who we are. Encrypted until it is used, never printed.
 #[derive(Default)]
 pub struct Credentials {
     /// The user's password.
-    pub password: Option<Zeroizing<String>>,
+    pub password: Option<Shielded>,
     /// Private keys, in the order in which they are offered.
     pub private_keys: Vec<KeyFile>,
     /// Where an agent listens that holds keys.
@@ -89,29 +89,6 @@ pub struct Credentials {
     pub interactive: bool,
     /// The only methods to use, in this order; `None`: all that there is something for.
     pub methods: Option<Vec<AuthMethod>>,
-}
-
-/// A private key as its file has it. Wiped from memory when dropped.
-#[derive(Clone)]
-pub struct KeyFile {
-    /// The text of the file.
-    pub text: Zeroizing<Vec<u8>>,
-    /// What it is encrypted with.
-    pub passphrase: Option<Zeroizing<Vec<u8>>>,
-    /// The line of the certificate that goes with it.
-    pub certificate: Option<Vec<u8>>,
-}
-
-impl KeyFile {
-    /// Reads it; one that is encrypted takes time.
-    pub(super) fn identity(&self) -> Result<Identity, String> {
-        let passphrase = self.passphrase.as_deref().map(Vec::as_slice);
-        let key = PrivateKey::parse(&self.text, passphrase).map_err(|error| error.to_string())?;
-        match &self.certificate {
-            Some(line) => Identity::certified(key, line).map_err(|error| error.to_string()),
-            None => Ok(key.into()),
-        }
-    }
 }
 
 impl std::fmt::Debug for Credentials {

@@ -1,35 +1,36 @@
 //! Username and password of those who may use a forward.
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::hmac::{self, HMAC_SHA256};
 use zeroize::Zeroizing;
 
 use super::LONGEST;
+use crate::session::random;
 
-/// A text in a place of fixed size: its length, itself, zeros. So neither its content nor its length
-/// shows in the time that a comparison takes.
-type Field = Zeroizing<[u8; 1 + LONGEST]>;
+/// Two texts in places of fixed size: the length of each, itself, zeros. So neither their content nor
+/// their lengths show in the time that a comparison takes.
+type Fields = Zeroizing<[u8; 2 * (1 + LONGEST)]>;
 
-/// What a program has to send. Not printed, and wiped when it is freed.
+/// What a program has to send, as a tag under a random key: neither of the two stays in memory.
 pub struct Login {
-    username: Field,
-    password: Field,
+    key: hmac::Key,
+    tag: hmac::Tag,
 }
 
 impl Login {
     /// `None` when one of them is longer than RFC 1929 can carry, or empty, which it does not allow.
     pub fn new(username: &[u8], password: &[u8]) -> Option<Self> {
         let whole = |text: &[u8]| (1..=LONGEST).contains(&text.len());
-        (whole(username) && whole(password))
-            .then(|| Self { username: field(username), password: field(password) })
+        (whole(username) && whole(password)).then(|| {
+            let mut bytes = Zeroizing::new([0; 32]);
+            random(&mut *bytes);
+            let key = hmac::Key::new(HMAC_SHA256, &*bytes);
+            Self { tag: hmac::sign(&key, &*fields(username, password)), key }
+        })
     }
 
     /// Whether these are they. Takes the same time whatever they are.
     pub(super) fn is(&self, username: &[u8], password: &[u8]) -> bool {
-        let equal = |own: &Field, given: &[u8]| {
-            verify_slices_are_equal(own.as_slice(), field(given).as_slice()).is_ok()
-        };
-        // Not `&&`, which would not look at the second once the first is wrong.
-        equal(&self.username, username) & equal(&self.password, password)
+        hmac::verify(&self.key, &*fields(username, password), self.tag.as_ref()).is_ok()
     }
 }
 
@@ -40,11 +41,13 @@ impl std::fmt::Debug for Login {
 }
 
 /// Texts come from places that hold no more than [`LONGEST`].
-fn field(text: &[u8]) -> Field {
-    let mut field = Zeroizing::new([0; 1 + LONGEST]);
-    field[0] = text.len() as u8;
-    field[1..=text.len()].copy_from_slice(text);
-    field
+fn fields(username: &[u8], password: &[u8]) -> Fields {
+    let mut fields = Zeroizing::new([0; 2 * (1 + LONGEST)]);
+    for (field, text) in fields.chunks_mut(1 + LONGEST).zip([username, password]) {
+        field[0] = text.len() as u8;
+        field[1..=text.len()].copy_from_slice(text);
+    }
+    fields
 }
 
 #[cfg(test)]

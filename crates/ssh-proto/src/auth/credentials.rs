@@ -57,8 +57,8 @@ pub struct Credentials {
     /// Whether somebody answers the questions of keyboard-interactive. Otherwise the password
     /// answers them, where that is what they ask for.
     pub interactive: bool,
-    /// The user's password.
-    pub password: Option<Zeroizing<String>>,
+    /// The user's password, as the server gets it: UTF-8, where it can choose.
+    pub password: Option<Zeroizing<Vec<u8>>>,
     /// The only methods to use, in this order; `None`: all that there is something for.
     pub methods: Option<Vec<AuthMethod>>,
 }

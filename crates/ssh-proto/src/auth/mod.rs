@@ -415,7 +415,7 @@ impl Auth {
     /// late are ignored.
     pub(crate) fn responses(
         &mut self,
-        given: Option<&[Zeroizing<String>]>,
+        given: Option<&[Zeroizing<Vec<u8>>]>,
         session: &[u8],
     ) -> Result<Step, Error> {
         let Turn::Answering(round, count) = self.turn else { return Ok(Step::Wait) };

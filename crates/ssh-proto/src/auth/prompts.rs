@@ -77,13 +77,13 @@ fn text(reader: &mut Reader<'_>) -> Result<String, Error> {
 }
 
 /// SSH_MSG_USERAUTH_INFO_RESPONSE: `uint32` number of answers, then each as a `string`.
-pub(super) fn response(answers: &[Zeroizing<String>]) -> Zeroizing<Vec<u8>> {
+pub(super) fn response(answers: &[Zeroizing<Vec<u8>>]) -> Zeroizing<Vec<u8>> {
     let mut payload = Zeroizing::new(message(USERAUTH_INFO_RESPONSE));
     // Room first: growing would leave a copy behind that nobody wipes.
     payload.reserve_exact(4 + answers.iter().map(|answer| 4 + answer.len()).sum::<usize>());
     payload.put_uint32(u32::try_from(answers.len()).expect("as many as there were questions"));
     for answer in answers {
-        payload.put_string(answer.as_bytes());
+        payload.put_string(answer);
     }
     payload
 }

@@ -24,10 +24,10 @@ pub(super) fn none(user: &str) -> Zeroizing<Vec<u8>> {
 }
 
 /// `boolean FALSE, string password` (section 8).
-pub(super) fn password(user: &str, password: &str) -> Zeroizing<Vec<u8>> {
+pub(super) fn password(user: &str, password: &[u8]) -> Zeroizing<Vec<u8>> {
     let mut payload = begin(user, "password", 5 + password.len());
     payload.put_boolean(false);
-    payload.put_string(password.as_bytes());
+    payload.put_string(password);
     payload
 }
 

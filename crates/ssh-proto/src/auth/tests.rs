@@ -589,7 +589,7 @@ fn of_the_agents_keys_only_the_named_ones_are_used() {
 fn what_is_too_long_for_a_message_is_not_sent() {
     let mut auth = Auth::new(Credentials { user: "x".repeat(MAX_NAME + 1), ..password() });
     assert_eq!(refusal(auth.begin(SESSION)), "the user name is too long to be sent");
-    let long = Zeroizing::new("x".repeat(MAX_SECRET + 1));
+    let long = Zeroizing::new(vec![7; MAX_SECRET + 1]);
     let mut auth = Auth::new(Credentials { password: Some(long.clone()), ..credentials() });
     assert_eq!(refusal(auth.begin(SESSION)), "the password is too long to be sent");
     let mut auth = interactive();

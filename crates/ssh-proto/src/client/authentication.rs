@@ -49,7 +49,7 @@ impl Client {
     /// on them and try the next method.
     ///
     /// [`Question::Prompts`]: crate::Question::Prompts
-    pub fn responses(&mut self, given: Option<&[Zeroizing<String>]>) -> Result<(), Error> {
+    pub fn responses(&mut self, given: Option<&[Zeroizing<Vec<u8>>]>) -> Result<(), Error> {
         self.answer(|auth, session| auth.responses(given, session))
     }
 

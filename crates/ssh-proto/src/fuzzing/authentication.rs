@@ -182,11 +182,14 @@ fn signature(question: Option<&Question>, input: &mut Input<'_>) -> Result<Vec<u
     Ok(signature)
 }
 
-fn responses(question: Option<&Question>, input: &mut Input<'_>) -> Option<Vec<Zeroizing<String>>> {
+fn responses(
+    question: Option<&Question>,
+    input: &mut Input<'_>,
+) -> Option<Vec<Zeroizing<Vec<u8>>>> {
     let count = match question {
         Some(Question::Prompts(prompts)) if input.flag() => prompts.prompts.len(),
         _ => input.below(40),
     };
-    let answer = input.text();
+    let answer = input.text().into_bytes();
     (count < 39).then(|| (0..count).map(|_| Zeroizing::new(answer.clone())).collect())
 }

@@ -16,6 +16,7 @@ mod pem;
 mod private;
 mod public;
 mod rsa;
+mod stack;
 
 pub(crate) use certificate::SUFFIX as CERTIFICATE_SUFFIX;
 pub use certificate::{Certificate, CertificateError, CertificateKind};

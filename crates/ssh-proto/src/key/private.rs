@@ -2,21 +2,24 @@
 
 use std::fmt;
 
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::error::KeyRejected;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA512, RsaKeyPair,
 };
+use zeroize::Zeroizing;
 
 use super::curve::Curve;
 use super::pem::Block;
+use super::stack::wiping_stack;
 use super::{ED25519, RSA_SHA2_256, RSA_SHA2_512, der, openssh, rsa};
 use crate::wire::Writer;
 
 /// A private key, ready to sign.
 ///
 /// The secret is in aws-lc's memory only, which is wiped when the key is dropped, and so is every
-/// buffer that it passed through while it was read. It is never printed.
+/// buffer that it passed through while it was read, the stack included. It is never printed.
 pub struct PrivateKey {
     /// What signs.
     signer: Signer,
@@ -72,6 +75,10 @@ impl PrivateKey {
     /// The passphrase of a key that is not encrypted is ignored. That of one that is takes as much
     /// processor time as the key asks for, often a tenth of a second: not for an event loop.
     pub fn parse(text: &[u8], passphrase: Option<&[u8]>) -> Result<Self, PrivateKeyError> {
+        wiping_stack(|| Self::read(text, passphrase))
+    }
+
+    fn read(text: &[u8], passphrase: Option<&[u8]>) -> Result<Self, PrivateKeyError> {
         let passphrase = passphrase.filter(|passphrase| !passphrase.is_empty());
         let block = Block::find(text)?;
         let signer = match block.label {
@@ -82,7 +89,23 @@ impl PrivateKey {
             "EC PRIVATE KEY" => der::traditional(&block, passphrase, der::sec1)?,
             other => return Err(PrivateKeyError::Unsupported(format!("a file of type {other}"))),
         };
-        Ok(PrivateKey { public_blob: signer.public_blob(), signer })
+        Ok(signer.into())
+    }
+
+    /// Reads what [`PrivateKey::to_pkcs8`] made.
+    pub fn from_pkcs8(der: &[u8]) -> Result<Self, PrivateKeyError> {
+        wiping_stack(|| der::pkcs8(der)).map(Self::from)
+    }
+
+    /// The key without encryption, to be read again later without its passphrase.
+    pub fn to_pkcs8(&self) -> Result<Zeroizing<Vec<u8>>, SignError> {
+        let copy = |bytes: &[u8]| Zeroizing::new(bytes.to_vec());
+        let made = wiping_stack(|| match &self.signer {
+            Signer::Ed25519(key) => key.to_pkcs8v1().map(|der| copy(der.as_ref())),
+            Signer::Ecdsa(_, key) => key.to_pkcs8v1().map(|der| copy(der.as_ref())),
+            Signer::Rsa(key) => AsDer::<Pkcs8V1Der<'_>>::as_der(key).map(|der| copy(der.as_ref())),
+        });
+        made.map_err(|_| SignError::Failed)
     }
 
     /// The public half of a key file that need not be decrypted for it: only OpenSSH's own format
@@ -157,6 +180,12 @@ impl Signer {
                 )
             }
         }
+    }
+}
+
+impl From<Signer> for PrivateKey {
+    fn from(signer: Signer) -> Self {
+        Self { public_blob: signer.public_blob(), signer }
     }
 }
 
@@ -254,6 +283,9 @@ mod tests {
                 let key = PrivateKey::parse(file, passphrase).unwrap();
                 assert_eq!(key.public_blob(), blob(public));
                 round_trip(&key);
+                let again = PrivateKey::from_pkcs8(&key.to_pkcs8().unwrap()).unwrap();
+                assert_eq!(again.public_blob(), key.public_blob());
+                round_trip(&again);
             }
         }
         round_trip(&PrivateKey::parse(fixture!("ed25519b.pkcs8"), None).unwrap());

@@ -15,8 +15,8 @@ fn with(credentials: Credentials) -> Setup {
     Setup { credentials: Credentials { user: "ann".into(), ..credentials }, ..setup() }
 }
 
-fn secret(text: &str) -> Option<Zeroizing<String>> {
-    Some(Zeroizing::new(text.to_owned()))
+fn secret(text: &str) -> Option<Zeroizing<Vec<u8>>> {
+    Some(Zeroizing::new(text.into()))
 }
 
 /// Answers every question: the agent's with `keys`, the server's with `answers` in turn.
@@ -42,7 +42,7 @@ fn play(pair: &mut Pair, keys: &[PrivateKey], answers: &[&str]) -> usize {
                 let given: Vec<_> = answers
                     .by_ref()
                     .take(prompts.prompts.len())
-                    .map(|answer| Zeroizing::new((*answer).to_owned()))
+                    .map(|answer| Zeroizing::new((*answer).into()))
                     .collect();
                 pair.client.responses(Some(&given))
             }
@@ -120,7 +120,7 @@ fn what_is_waited_for_has_a_name() {
     // The server changes its keys while the user thinks.
     pair.server.offer();
     pair.feed_client();
-    let answer = Zeroizing::new("7".to_owned());
+    let answer = Zeroizing::new("7".into());
     pair.client.responses(Some(&[answer])).unwrap();
     pair.run();
     assert!(pair.client.is_connected());

@@ -227,7 +227,7 @@ impl Siege<'_> {
                 client.signature(signature.map_err(|error| error.to_string()))
             }
             (Some(Question::Prompts(prompts)), 0..=2) => {
-                let answer = Zeroizing::new("secret".to_owned());
+                let answer = Zeroizing::new("secret".into());
                 client.responses(Some(&vec![answer; prompts.prompts.len()]))
             }
             (Some(Question::Identities), 0..=2) => {
