@@ -352,6 +352,18 @@ export interface SSHTunnelOptions {
    */
   reusePort?: boolean | undefined;
   /**
+   * Connections that the tunnel has at once, of all forwards and of {@link SSHTunnel.dial} together, in
+   * any state; 1 to 4294967295. At the limit accepting pauses: further local clients wait in the system's
+   * backlog until a connection has ended. The server is refused channels for remote forwards, with
+   * the reason RESOURCE_SHORTAGE, and a socket of `dial()` fails with ERR_TUNNEL_MAX_CONNECTIONS.
+   * Forwards have a `maxConnections` of their own, too. Default: no limit.
+   *
+   * Without it, accepting pauses while the process has few descriptors left (an eighth of its limit,
+   * at least 16 and at most 256), and while some thousand events wait for a busy event loop; remote
+   * forwards refuse connections then.
+   */
+  maxConnections?: number | undefined;
+  /**
    * The host that the SSH server connects every connection to, as the server knows it. Together with
    * `forwardPort`, or neither: then there is nothing to listen for, and
    * {@link SSHTunnel.startListening} fails with ERR_TUNNEL_NO_FORWARD. Further ways through the
@@ -625,6 +637,8 @@ export interface LocalForwardOptions {
    * know nothing of it: connections end with ERR_SSH_OPEN_UNKNOWN_CHANNEL_TYPE or the like then.
    */
   forwardPath?: string | undefined;
+  /** Connections of this forward at once, as {@link SSHTunnelOptions.maxConnections}. Default: no limit. */
+  maxConnections?: number | undefined;
 }
 
 /** Where to listen, and who may ask, for {@link SSHTunnel.forwardDynamic}. */
@@ -643,6 +657,8 @@ export interface DynamicForwardOptions {
   username?: string | undefined;
   /** Compared in constant time; in no message. */
   password?: string | undefined;
+  /** Connections of this forward at once, those in their SOCKS handshake included, as {@link SSHTunnelOptions.maxConnections}. Default: no limit. */
+  maxConnections?: number | undefined;
 }
 
 /** Where the server is to listen, and what to lead connections to, for {@link SSHTunnel.forwardRemote}. */
@@ -666,6 +682,8 @@ export interface RemoteForwardOptions {
   forwardPort?: number | undefined;
   /** A Unix socket of this machine in place of both; as long as {@link LocalForwardOptions.localPath}. */
   forwardPath?: string | undefined;
+  /** Connections of this forward at once; the server is refused others with the reason RESOURCE_SHORTAGE. Default: no limit. */
+  maxConnections?: number | undefined;
 }
 
 /**
@@ -798,6 +816,7 @@ export interface ConnectionEnd {
    * - `'ECONNREFUSED'`, `'ENOTFOUND'`, `'ENOENT'` and other system errors: by a remote forward: the
    *   target could not be connected to
    * - `'ERR_TUNNEL_REJECTED'`: its 'connectionRequest' was rejected
+   * - `'ERR_TUNNEL_MAX_CONNECTIONS'`: by `dial()`: the tunnel had `maxConnections` already
    * - `'ERR_TUNNEL_SOCKS'`: by a dynamic forward: its program did not say where to, or asked for what
    *   is not served; `reason` says which
    * - `'ERR_TUNNEL_SOCKS_AUTH'`: likewise: username or password is wrong, or was not offered

@@ -187,18 +187,18 @@ class SSHTunnel extends EventEmitter {
   }
 
   forwardLocal(options, callback) {
-    const { listen, target } = checkLocalForward(options);
-    return this.#forward('forwardLocal', callback, () => binding.prepareForward(this.#handle, listen, target));
+    const { listen, target, maxConnections } = checkLocalForward(options);
+    return this.#forward('forwardLocal', callback, () => binding.prepareForward(this.#handle, listen, target, maxConnections));
   }
 
   forwardDynamic(options, callback) {
-    const { listen, login } = checkDynamicForward(options);
-    return this.#forward('forwardDynamic', callback, () => binding.prepareDynamic(this.#handle, listen, ...login));
+    const { listen, maxConnections, login } = checkDynamicForward(options);
+    return this.#forward('forwardDynamic', callback, () => binding.prepareDynamic(this.#handle, listen, maxConnections, ...login));
   }
 
   forwardRemote(options, callback) {
-    const { listen, target } = checkRemoteForward(options);
-    return this.#forward('forwardRemote', callback, () => binding.prepareRemote(this.#handle, listen, target));
+    const { listen, target, maxConnections } = checkRemoteForward(options);
+    return this.#forward('forwardRemote', callback, () => binding.prepareRemote(this.#handle, listen, target, maxConnections));
   }
 
   forwards() {

@@ -18,6 +18,8 @@ const { checkJump, checkSecret, checkServer, checkUnreached } = require('./serve
 const MOST_DESCRIPTOR = 2 ** 31 - 1;
 /** Sessions of one tunnel: more than there are cores on either side gain nothing. */
 const MOST_SESSIONS = 64;
+/** Connections at once that can be asked for: more than any system has descriptors. */
+const MOST_CONNECTIONS = 2 ** 32 - 1;
 /** Milliseconds before the first attempt to reconnect, and the most before any. */
 const INITIAL_DELAY = 1000;
 const MAX_DELAY = 30_000;
@@ -134,6 +136,11 @@ function checkWindows({ windowLimit, memoryLimit }) {
   };
 }
 
+/** How many connections there may be at once; undefined: any number. */
+function checkMaxConnections({ maxConnections }) {
+  return maxConnections === undefined ? undefined : checkInteger(maxConnections, 'options.maxConnections', 1, MOST_CONNECTIONS);
+}
+
 /**
  * Checks the constructor's options; names that are not known are left alone, as Node does.
  * @returns {{ native: object, verifiers: (Function | undefined)[], interactive: boolean, sock?: object, wipe: () => void }}
@@ -176,6 +183,7 @@ function readOptions(options, copies) {
     sessions: checkInteger(sessions, 'options.sessions', 1, MOST_SESSIONS),
     localHost: checkHost(localHost, 'options.localHost'),
     localPort: checkPort(localPort, 'options.localPort', { least: 0 }),
+    maxConnections: checkMaxConnections(options),
     reusePort: checkBoolean(reusePort, 'options.reusePort'),
     linger: checkLinger(linger, 'options.linger'),
     keepAlive: checkBoolean(keepAlive, 'options.keepAlive'),
@@ -238,6 +246,7 @@ module.exports = {
   checkFunction,
   checkInteger,
   checkLingerOption,
+  checkMaxConnections,
   checkMilliseconds,
   checkObject,
   checkOptions,

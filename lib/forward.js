@@ -66,23 +66,24 @@ function named(side, { host, port, path }) {
 }
 
 /**
- * @returns {{ listen: object, target: object }} as the addon takes them
+ * @returns {{ listen: object, target: object, maxConnections?: number }} as the addon takes them
  */
 function checkLocalForward(options) {
   check.checkObject(options, 'options');
-  return { listen: checkListen(options), target: checkTarget(options) };
+  return { listen: checkListen(options), target: checkTarget(options), maxConnections: check.checkMaxConnections(options) };
 }
 
 /**
- * @returns {{ listen: object, login: string[] }} as the addon takes them; the login is a username and a password, or none
+ * @returns {{ listen: object, maxConnections?: number, login: string[] }} as the addon takes them; the login is a username and a password, or none
  */
 function checkDynamicForward(options) {
   const { username, password } = check.checkObject(options, 'options');
   const listen = checkListen(options);
+  const maxConnections = check.checkMaxConnections(options);
   // Both or none.
-  if (username === undefined && password === undefined) return { listen, login: [] };
+  if (username === undefined && password === undefined) return { listen, maxConnections, login: [] };
   const login = [checkProof(username, 'options.username'), checkProof(password, 'options.password', { secret: true })];
-  return { listen, login };
+  return { listen, maxConnections, login };
 }
 
 /** A text as RFC 1929 carries it. */
@@ -93,11 +94,11 @@ function checkProof(value, name, { secret = false } = {}) {
 }
 
 /**
- * @returns {{ listen: object, target: object }} as the addon takes them
+ * @returns {{ listen: object, target: object, maxConnections?: number }} as the addon takes them
  */
 function checkRemoteForward(options) {
   check.checkObject(options, 'options');
-  return { listen: checkRemoteListen(options), target: checkTarget(options, undefined, check.checkSocketPath) };
+  return { listen: checkRemoteListen(options), target: checkTarget(options, undefined, check.checkSocketPath), maxConnections: check.checkMaxConnections(options) };
 }
 
 /** Where the server is to listen: a port of the names and addresses that it knows, or a Unix socket. */

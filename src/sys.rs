@@ -35,6 +35,17 @@ pub(crate) fn since_boot() -> Duration {
     FIRST.elapsed()
 }
 
+/// How many descriptors this process may have; `None`: it cannot be told.
+#[cfg(unix)]
+pub(crate) fn max_descriptors() -> Option<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel writes one structure to the address given, which outlives the call.
+    let status = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    // With a sign on some systems.
+    #[allow(clippy::unnecessary_cast)]
+    (status == 0).then_some(limit.rlim_cur as u64)
+}
+
 /// Sends SIGHUP to a process. Only for a child that was not waited for: its number is still its own.
 #[cfg(unix)]
 pub(crate) fn hang_up(child: u32) {

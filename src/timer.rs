@@ -25,7 +25,7 @@ const TOLERANCE: Duration = Duration::from_millis(500);
 const LONGEST_STRETCH: Duration = Duration::from_secs(1);
 /// How often something is awaited after its limit if it never has to be waited for: what had come
 /// by then takes a few steps to be handled.
-const GRACE: u32 = 64;
+const GRACE: u32 = 8;
 
 /// Wakes a task when the first of many things is due, and notices when the task was paused.
 #[derive(Debug, Default)]

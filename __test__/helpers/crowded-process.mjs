@@ -10,6 +10,21 @@ let tunnel;
 let diary;
 const filler = [];
 
+function crowd() {
+  for (;;) {
+    try {
+      filler.push(openSync('/dev/null'));
+    } catch (error) {
+      if (error.code === 'EMFILE') return;
+      throw error;
+    }
+  }
+}
+
+function relieve() {
+  for (const descriptor of filler.splice(0)) closeSync(descriptor);
+}
+
 answer({
   async open(options) {
     tunnel = new SSHTunnel({ ...options, forwardHost: '127.0.0.1' });
@@ -17,19 +32,15 @@ answer({
     await tunnel.promises.startListening();
     return tunnel.localPort;
   },
-  crowd() {
-    for (;;) {
-      try {
-        filler.push(openSync('/dev/null'));
-      } catch (error) {
-        if (error.code === 'EMFILE') return;
-        throw error;
-      }
-    }
-  },
+  crowd,
   setLinger: (value) => tunnel.setLinger(value),
-  relieve() {
-    for (const descriptor of filler.splice(0)) closeSync(descriptor);
+  relieve,
+  /** How many files the program could open now. */
+  openable() {
+    crowd();
+    const count = filler.length;
+    relieve();
+    return count;
   },
   /** Closes the next connection by its Linger, and gives its end. */
   async disconnect() {

@@ -28,8 +28,8 @@ export class Ssh2Server {
   /**
    * @param options.onOpen decides about each channel; default: connects it to its target
    * @param options.authenticate decides about each attempt instead, as ssh2 has it; its second
-   *   argument is an object of its session's own, whose `send` sends any message, and whose `flood`
-   *   sends it for as long as there is somebody
+   *   argument is an object of its session's own, whose `send` sends any message, whose `flood`
+   *   sends it for as long as there is somebody, and whose `end` ends it
    * @param options.publicKey lines of keys that may log on; `user` with password `right` may
    */
   static async start({ onOpen = (open) => open.connect(), authenticate, publicKey, hostKeys, ...config } = {}) {
@@ -51,6 +51,7 @@ export class Ssh2Server {
       const session = {
         send: (payload) => send(client._protocol, payload),
         flood: (payload) => flood(client, payload),
+        end: () => client.end(),
       };
       client.on('authentication', (context) => {
         if (authenticate) authenticate(context, session);

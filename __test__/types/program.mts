@@ -56,6 +56,7 @@ const options: SSHTunnelOptions = {
   updateHostKeys: true,
   localHost: '127.0.0.1',
   localPort: 0,
+  maxConnections: 10,
   reusePort: true,
   forwardHost: 'db.example.org',
   forwardPort: 5432,

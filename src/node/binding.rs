@@ -15,7 +15,7 @@ use super::events::{Kind, Payload};
 use super::object::Object;
 use super::options::Options;
 use super::shapes::{Dialled, EndpointOption, ForwardInfo};
-use crate::tunnel::{Login, Way};
+use crate::tunnel::{ForwardSpec, Login, Way};
 
 /// Opens the way from the runtime to `dispatch(handle, kind, number, failure, payload)`; once for
 /// each time the module is loaded. Returns the link's number.
@@ -92,15 +92,17 @@ pub fn attach_sock(handle: u32) -> napi::Result<Either3<i32, Undefined, Failure>
     })
 }
 
-/// Gives a forward its number, for `StartForward`: from `listen` to `target`.
+/// Gives a forward its number, for `StartForward`: from `listen` to `target`, with so many connections
+/// at once.
 #[napi(catch_unwind)]
 pub fn prepare_forward(
     handle: u32,
     listen: EndpointOption,
     target: EndpointOption,
+    max_connections: Option<u32>,
 ) -> napi::Result<i64> {
     let way = Way::Local { listen: listen.try_into()?, target: target.try_into()? };
-    Ok(environment::find(handle)?.tunnel().prepare(way))
+    Ok(environment::find(handle)?.tunnel().prepare(ForwardSpec { way, max_connections }))
 }
 
 /// As above, for a forward that asks each program where to; with a username and a password, which
@@ -109,6 +111,7 @@ pub fn prepare_forward(
 pub fn prepare_dynamic(
     handle: u32,
     listen: EndpointOption,
+    max_connections: Option<u32>,
     username: Option<String>,
     password: Option<String>,
 ) -> napi::Result<i64> {
@@ -122,7 +125,7 @@ pub fn prepare_dynamic(
         }
     };
     let way = Way::Dynamic { listen: listen.try_into()?, login };
-    Ok(environment::find(handle)?.tunnel().prepare(way))
+    Ok(environment::find(handle)?.tunnel().prepare(ForwardSpec { way, max_connections }))
 }
 
 /// Likewise, for a forward whose `listen` is the server's, and whose `target` is here.
@@ -131,9 +134,10 @@ pub fn prepare_remote(
     handle: u32,
     listen: EndpointOption,
     target: EndpointOption,
+    max_connections: Option<u32>,
 ) -> napi::Result<i64> {
     let way = Way::Remote { listen: listen.try_into()?, target: target.try_into()? };
-    Ok(environment::find(handle)?.tunnel().prepare(way))
+    Ok(environment::find(handle)?.tunnel().prepare(ForwardSpec { way, max_connections }))
 }
 
 /// The forward with this number, if it is bound, or is to be so again.

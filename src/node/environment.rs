@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use napi::bindgen_prelude::{FnArgs, Function, Unknown};
@@ -26,15 +26,25 @@ pub struct Link {
     /// (napi aborts the process if the last reference goes elsewhere), hence this slot that the
     /// teardown empties instead of a reference in every task.
     dispatch: RwLock<Option<Dispatch>>,
+    /// Messages that are queued, and that JavaScript has not got.
+    waiting: Arc<AtomicUsize>,
 }
 
 impl Link {
     /// Queues a message for JavaScript; without effect once the environment is gone.
     pub(super) fn send(&self, message: Message) {
         if let Some(dispatch) = &*self.dispatch.read().unwrap_or_else(PoisonError::into_inner) {
+            self.waiting.fetch_add(1, Ordering::Relaxed);
             // The queue has no limit; the one refusal, "closing", means nobody is there to be told.
-            dispatch.call(message, ThreadsafeFunctionCallMode::NonBlocking);
+            if dispatch.call(message, ThreadsafeFunctionCallMode::NonBlocking) != Status::Ok {
+                self.waiting.fetch_sub(1, Ordering::Relaxed);
+            }
         }
+    }
+
+    /// How many messages JavaScript has not got yet.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// Whether messages to come keep the event loop alive.
@@ -72,13 +82,18 @@ pub(super) fn attach(
     env: &Env,
     dispatch: &Function<'_, Dispatched, Unknown<'static>>,
 ) -> napi::Result<u32> {
+    let waiting = Arc::new(AtomicUsize::new(0));
+    let taken = waiting.clone();
     let dispatch = dispatch
         .build_threadsafe_function::<Message>()
         .callee_handled::<false>()
         .weak::<true>()
-        .build_callback(|context| Ok(context.value.into_arguments()))?;
+        .build_callback(move |context| {
+            taken.fetch_sub(1, Ordering::Relaxed);
+            Ok(context.value.into_arguments())
+        })?;
     let number = next_number();
-    let link = Arc::new(Link { dispatch: RwLock::new(Some(dispatch)) });
+    let link = Arc::new(Link { dispatch: RwLock::new(Some(dispatch)), waiting });
     LINKS.with_borrow_mut(|links| links.insert(number, link.clone()));
     // Hooks run last in, first out: this one before the function's own, on this thread.
     env.add_env_cleanup_hook((number, link), |(number, link)| {

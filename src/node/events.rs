@@ -17,6 +17,10 @@ use super::stats::{Stats, milliseconds};
 use crate::session::{self, HostKeyInfo, Responses};
 use crate::tunnel::{self, Answer, DIALLED, Event, Observer, SessionStep};
 
+/// Messages that may wait for a busy event loop before no new connections are taken, which would make
+/// others. Each costs some hundred bytes.
+const MAX_WAITING: usize = 4096;
+
 /// What a message is about.
 #[napi]
 #[derive(Clone, Copy, Debug)]
@@ -285,6 +289,10 @@ impl Observer for Watcher {
 
     fn decides_connections(&self) -> bool {
         self.is_followed(Kind::ConnectionRequest)
+    }
+
+    fn is_behind(&self) -> bool {
+        self.link.waiting() >= MAX_WAITING
     }
 
     fn verify_host_key(&self, key: HostKeyInfo, answer: oneshot::Sender<bool>) {

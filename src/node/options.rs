@@ -95,6 +95,8 @@ pub struct Options {
     pub local_host: String,
     /// The port to listen on.
     pub local_port: u16,
+    /// How many connections there may be at once; any number without it.
+    pub max_connections: Option<u32>,
     /// Whether other listeners may share local ports.
     pub reuse_port: bool,
     /// The host at the far side; without it there is nothing to listen for.
@@ -219,6 +221,7 @@ impl Options {
             target: Arc::new(self.server.into_target(route, None, shared)?),
             reconnect: self.reconnect.map(Into::into),
             sessions: self.sessions as usize,
+            max_connections: self.max_connections,
             reuse_port: self.reuse_port,
             forward: self.forward_host.zip(self.forward_port).map(|(host, port)| Way::Local {
                 listen: Endpoint::Tcp { host: self.local_host.into(), port: self.local_port },

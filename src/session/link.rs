@@ -35,6 +35,8 @@ pub(crate) struct Link {
     /// Channels were closed right behind their last bytes, without a word from the server about
     /// them.
     pub(crate) unconfirmed: bool,
+    /// Whether data has come from a target.
+    pub(crate) served: bool,
 }
 
 /// What is due by the clock, until what had come before is handled.
@@ -101,6 +103,7 @@ impl Link {
             owes_ack: false,
             low_water: LowWater::default(),
             unconfirmed: false,
+            served: false,
         }
     }
 

@@ -34,25 +34,35 @@ pub(crate) struct Backoff {
     delay: Duration,
     /// When the session came up, until it is lost.
     up: Option<Instant>,
+    /// Whether it has carried data from a target.
+    served: bool,
 }
 
 impl Backoff {
     pub(crate) fn new(policy: Reconnect) -> Self {
-        Self { policy, attempts: 0, delay: first_delay(&policy), up: None }
+        Self { policy, attempts: 0, delay: first_delay(&policy), up: None, served: false }
     }
 
     /// The session is up.
     pub(crate) fn up(&mut self, now: Instant) {
         self.attempts = 0;
         self.up = Some(now);
+        self.served = false;
+    }
+
+    /// The session has carried data from a target.
+    pub(crate) fn served(&mut self) {
+        self.served = true;
     }
 
     /// What follows when the session was lost, or an attempt failed, with `error`; `None` when that
     /// was the last word.
     pub(crate) fn next(&mut self, error: &Error, now: Instant) -> Option<Attempt> {
-        // A server that lets us in and breaks off at once is no reason to hurry.
-        if self.up.take().is_some_and(|up| now.duration_since(up) >= self.policy.max_delay) {
-            self.delay = first_delay(&self.policy);
+        // A server that lets us in and breaks off at once, data or no data, is no reason to hurry.
+        let first = first_delay(&self.policy);
+        let enough = if self.served { first } else { self.policy.max_delay };
+        if self.up.take().is_some_and(|up| now.duration_since(up) >= enough) {
+            self.delay = first;
         }
         if is_final(error) || self.policy.max_attempts.is_some_and(|most| self.attempts >= most) {
             return None;
@@ -153,6 +163,23 @@ mod tests {
         follow(&mut backoff, start + POLICY.max_delay - SECOND, &[4, 8]);
         backoff.up(start);
         follow(&mut backoff, start + POLICY.max_delay, &[1, 2]);
+    }
+
+    #[test]
+    fn waits_start_over_after_a_session_that_was_useful() {
+        let start = Instant::now();
+        let mut backoff = Backoff::new(POLICY);
+        follow(&mut backoff, start, &[1, 2]);
+        // It broke off at once.
+        backoff.up(start);
+        backoff.served();
+        follow(&mut backoff, start + SECOND / 2, &[4]);
+        // It was short, and of no use.
+        backoff.up(start);
+        follow(&mut backoff, start + SECOND, &[8]);
+        backoff.up(start);
+        backoff.served();
+        follow(&mut backoff, start + SECOND, &[1, 2]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::driver::Driver;
 use super::ending::{Cause, Report};
 use super::forwards::{DIALLED, Endpoint, Way};
 use super::guests::Guest;
-use super::listener::Accepted;
+use super::listener::{Accepted, PAUSE};
 use super::socks::Verdict;
 use super::{Answer, ConnectionInfo, ConnectionRequest, ConnectionState, Error, Event, Settings};
 use crate::session;
@@ -77,8 +77,22 @@ impl Awaited {
 }
 
 impl Driver {
+    /// Whether a forward, or the whole tunnel, has as many connections as it may have.
+    pub(super) fn is_full(&self, forward: i64) -> bool {
+        let is_at = |live: u64, most: Option<u32>| most.is_some_and(|most| live >= most.into());
+        is_at(self.counts.live(), self.config.max_connections)
+            || is_at(self.counts.live_of(forward), self.forwards.max_connections(forward))
+    }
+
     /// Takes new connections from all listeners.
     pub(super) fn accept(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        if self.accepts_at.is_some_and(|at| now < at) {
+            return false;
+        }
+        self.accepts_at = self.observer.is_behind().then(|| now + PAUSE);
+        if self.accepts_at.is_some() {
+            return false;
+        }
         let mut busy = false;
         let mut from = i64::MIN;
         while let Some(id) = self.forwards.next(from) {
@@ -91,13 +105,14 @@ impl Driver {
     fn accept_from(&mut self, forward: i64, cx: &mut Context<'_>, now: Instant) -> bool {
         for accepted in 0..ACCEPTED {
             let waiting = self.guests.len() + self.requests.len() + self.held.len();
-            let full = !self.has_session() && waiting >= MOST_HELD;
+            let full = (!self.has_session() && waiting >= MOST_HELD) || self.is_full(forward);
+            let is_first = self.counts.live() == 0;
             let listener = self.forwards.listener(forward).filter(|_| !full);
             let Some((way, listener)) = listener else { return accepted > 0 };
-            match listener.poll_accept(cx, now) {
+            match listener.poll_accept(cx, now, is_first) {
                 Poll::Pending => return accepted > 0,
                 Poll::Ready(Ok(accepted)) => {
-                    self.counts.of(forward).accepted += 1;
+                    self.counts.accepted(forward);
                     // Fails only on a socket that is dead already, which the first read will tell.
                     if self.shared.settings().keep_alive {
                         let _ = socket2::SockRef::from(&accepted.stream).set_keepalive(true);
@@ -127,6 +142,9 @@ impl Driver {
     /// by a call of connect().
     #[cfg(unix)]
     pub(super) fn dial(&mut self, dial: Dial, now: Instant) {
+        if self.is_full(DIALLED) {
+            return self.undial(dial, Cause::Full);
+        }
         let Some(arrival) = dial.arrive() else { return };
         self.count_dialled();
         self.operations.session_wanted = true;

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 #[cfg(unix)]
 use super::arrivals::Dial;
 use super::connection::Arrival;
-use super::forwards::{ForwardInfo, Way};
+use super::forwards::{ForwardInfo, ForwardSpec};
 use super::member::Word;
 use super::remote::Errand;
 use super::stats::Present;
@@ -24,7 +24,7 @@ pub(super) enum Command {
     /// Log on to the SSH server.
     Connect(Reply<()>),
     /// Log on if needed, then open the forward with this number.
-    StartForward(i64, Way, Reply<ForwardInfo>),
+    StartForward(i64, ForwardSpec, Reply<ForwardInfo>),
     /// Give up the forward with this number, for the sake of this method; connections live on.
     StopForward(i64, &'static str, Reply<()>),
     /// Log on if needed, then open a connection of the program's own.

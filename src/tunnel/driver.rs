@@ -96,6 +96,8 @@ pub(super) struct Driver {
     pub(super) queue: VecDeque<usize>,
     /// When to give up on connections that are not open yet, soonest first; by their numbers.
     pub(super) unanswered: VecDeque<(Instant, u64, Awaited)>,
+    /// When to accept connections again, while too many events wait to be heard.
+    pub(super) accepts_at: Option<Instant>,
     /// When to look for idle connections; `None` while none may become idle.
     pub(super) next_idle_look: Option<Instant>,
     timer: Timer,
@@ -157,6 +159,7 @@ impl Driver {
             ready: Arc::default(),
             queue: VecDeque::new(),
             unanswered: VecDeque::new(),
+            accepts_at: None,
             next_idle_look: None,
             timer: Timer::default(),
             hearing: Hearing::default(),
@@ -348,6 +351,7 @@ impl Driver {
             self.first_limit(),
             self.link.as_ref().and_then(Link::timeout),
             self.recovery.due(),
+            self.accepts_at.filter(|_| self.forwards.has_listeners()),
             self.forwards.paused_until(),
             self.forwards.refused_until().filter(|_| self.has_session()),
         ];

@@ -26,6 +26,8 @@ pub(super) enum Cause {
     Owner(&'static str),
     /// The owner rejected it.
     Rejected,
+    /// The tunnel has as many connections as it may have.
+    Full,
     /// No byte for as long as `idleTimeout`.
     Idle,
     /// What it waited for did not come in time: the owner's answer, the server's, or a session.
@@ -52,6 +54,7 @@ impl Cause {
             Cause::Owner(_) if hard => "ECONNABORTED",
             Cause::Owner(_) => "OK",
             Cause::Rejected => "ERR_TUNNEL_REJECTED",
+            Cause::Full => "ERR_TUNNEL_MAX_CONNECTIONS",
             Cause::Idle | Cause::Unanswered(_) => "ETIMEDOUT",
             Cause::Refused(reason, _) => session::open_code(*reason),
             Cause::SessionLost(_) => "ERR_SSH_DISCONNECTED",
@@ -77,6 +80,7 @@ impl Cause {
             Cause::ResetByLocal => "the local program reset the connection".into(),
             Cause::Owner(method) => format!("closed by {method}()"),
             Cause::Rejected => "the connection request was rejected".into(),
+            Cause::Full => "the tunnel has as many connections as maxConnections allows".into(),
             Cause::Idle => "no byte moved for as long as idleTimeout".into(),
             Cause::Unanswered(what) => format!("no {what} within readyTimeout"),
             Cause::Refused(OpenFailure::Other(code), text) => {
@@ -299,6 +303,7 @@ mod tests {
         for (cause, code) in [
             (Cause::Owner("disconnect"), "ECONNABORTED"),
             (Cause::Rejected, "ERR_TUNNEL_REJECTED"),
+            (Cause::Full, "ERR_TUNNEL_MAX_CONNECTIONS"),
             (Cause::Unanswered("it"), "ETIMEDOUT"),
             (
                 refused(OpenFailure::AdministrativelyProhibited),

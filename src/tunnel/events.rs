@@ -19,6 +19,9 @@ pub trait Observer: Send + Sync + 'static {
     /// Whether new connections wait for an answer to [`Event::ConnectionRequest`].
     fn decides_connections(&self) -> bool;
 
+    /// Whether so many events wait to be heard that no new connections are to make others.
+    fn is_behind(&self) -> bool;
+
     /// Asks whether the server's host key is to be trusted; dropping `answer` means no.
     fn verify_host_key(&self, key: HostKeyInfo, answer: oneshot::Sender<bool>);
 

@@ -73,6 +73,9 @@ impl Driver {
             Proto::Data { channel, range } => {
                 let Some(connection) = self.table.of(channel) else { return };
                 connection.received += range.len() as u64;
+                if let Some(link) = &mut self.link {
+                    link.served = true;
+                }
                 if matches!(connection.stage, Stage::Reset) {
                     return self.discard(channel, range.len(), now);
                 }

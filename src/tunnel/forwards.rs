@@ -83,6 +83,21 @@ impl Way {
     }
 }
 
+/// A forward as it is asked for.
+#[derive(Clone, Debug)]
+pub struct ForwardSpec {
+    /// What it does.
+    pub way: Way,
+    /// How many connections it may have at once; `None`: any number.
+    pub max_connections: Option<u32>,
+}
+
+impl From<Way> for ForwardSpec {
+    fn from(way: Way) -> Self {
+        Self { way, max_connections: None }
+    }
+}
+
 /// A forward that is bound, or was and is to be so again.
 #[derive(Clone, Debug)]
 pub struct ForwardInfo {
@@ -99,6 +114,7 @@ pub struct ForwardInfo {
 /// A forward that its owner wants.
 pub(super) struct Forward {
     pub(super) way: Way,
+    max_connections: Option<u32>,
     stage: Stage,
     /// Who waits until a connection would be forwarded.
     waiting: Vec<Reply<ForwardInfo>>,
@@ -116,12 +132,13 @@ enum Stage {
 }
 
 impl Forward {
-    fn new(way: Way) -> Self {
+    fn new(spec: ForwardSpec) -> Self {
+        let ForwardSpec { way, max_connections } = spec;
         let stage = match &way {
             Way::Local { .. } | Way::Dynamic { .. } => Stage::Waiting,
             Way::Remote { listen, .. } => Stage::Remote(Remote::new(listen.clone())),
         };
-        Self { way, stage, waiting: Vec::new() }
+        Self { way, max_connections, stage, waiting: Vec::new() }
     }
 
     fn info(&self, id: i64) -> Option<ForwardInfo> {
@@ -164,6 +181,11 @@ impl Forwards {
         self.table.range(from..).next().map(|(id, _)| *id)
     }
 
+    /// How many connections one may have at once; `None`: any number.
+    pub(super) fn max_connections(&self, id: i64) -> Option<u32> {
+        self.table.get(&id)?.max_connections
+    }
+
     /// What a bound forward does, and its listener.
     pub(super) fn listener(&mut self, id: i64) -> Option<(&Way, &mut Listener)> {
         let forward = self.table.get_mut(&id)?;
@@ -204,13 +226,21 @@ impl Forwards {
         }
     }
 
-    /// When the first of those that cannot accept may try again.
-    pub(super) fn paused_until(&self) -> Option<Instant> {
-        let listeners = self.table.values().filter_map(|forward| match &forward.stage {
+    fn listeners(&self) -> impl Iterator<Item = &Listener> {
+        self.table.values().filter_map(|forward| match &forward.stage {
             Stage::Bound(listener) => Some(listener),
             Stage::Waiting | Stage::Binding(_) | Stage::Remote(_) => None,
-        });
-        listeners.filter_map(Listener::paused_until).min()
+        })
+    }
+
+    /// Whether any accepts connections at this side.
+    pub(super) fn has_listeners(&self) -> bool {
+        self.listeners().next().is_some()
+    }
+
+    /// When the first of those that cannot accept may try again.
+    pub(super) fn paused_until(&self) -> Option<Instant> {
+        self.listeners().filter_map(Listener::paused_until).min()
     }
 
     /// When the server is asked once more for the first of those that it has refused.
@@ -316,8 +346,8 @@ impl Forwards {
 
 impl Driver {
     /// Opens a forward, or waits with others for it: done when a connection would be forwarded.
-    pub(super) fn start_forward(&mut self, id: i64, way: Way, reply: Reply<ForwardInfo>) {
-        let forward = self.forwards.table.entry(id).or_insert_with(|| Forward::new(way));
+    pub(super) fn start_forward(&mut self, id: i64, spec: ForwardSpec, reply: Reply<ForwardInfo>) {
+        let forward = self.forwards.table.entry(id).or_insert_with(|| Forward::new(spec));
         forward.waiting.push(reply);
         self.counts.begin(id, |id| self.forwards.table.contains_key(&id));
         if self.has_session() { self.begin_forwards(Instant::now()) } else { self.log_on() }

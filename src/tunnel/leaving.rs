@@ -236,8 +236,8 @@ impl Driver {
         for reply in deferred.connecting {
             self.connect(reply);
         }
-        for (id, way, reply) in deferred.forwards {
-            self.start_forward(id, way, reply);
+        for (id, spec, reply) in deferred.forwards {
+            self.start_forward(id, spec, reply);
         }
         #[cfg(unix)]
         for dial in deferred.dials {

@@ -13,14 +13,15 @@ use tokio::net::UnixListener;
 use tokio::net::{TcpListener, lookup_host};
 
 use super::{Endpoint, Error};
+use crate::descriptors;
 use crate::linger::Linger;
 use crate::stream::Stream;
 
 /// Connections that may wait to be accepted; the system cuts it to its own limit.
 const BACKLOG: i32 = 4096;
-/// How long to leave the port alone when the process has no descriptor left. Any other part of
-/// the program may free one, and nothing tells when.
-const PAUSE: Duration = Duration::from_millis(50);
+/// How long to leave a port alone when the process has few descriptors left, or hears too little of
+/// what it is told. Nothing tells when that is over.
+pub(super) const PAUSE: Duration = Duration::from_millis(50);
 
 /// Whether the system deals connections out among all who listen on one port. Others have an
 /// option of the same name that lets several listen, and does not deal out.
@@ -36,6 +37,8 @@ pub(super) struct Listener {
     listener: Kind,
     /// Accepting goes on at this time.
     paused_until: Option<Instant>,
+    /// Whether descriptors were scarce when they were looked at last.
+    is_short: bool,
 }
 
 enum Kind {
@@ -79,7 +82,11 @@ impl Listener {
             match bind_address(*address, share) {
                 Ok(listener) => {
                     let address = listener.local_addr()?;
-                    return Ok(Self { listener: Kind::Tcp(listener, address), paused_until: None });
+                    return Ok(Self {
+                        listener: Kind::Tcp(listener, address),
+                        paused_until: None,
+                        is_short: false,
+                    });
                 }
                 Err(error) => last = error,
             }
@@ -90,7 +97,7 @@ impl Listener {
     #[cfg(unix)]
     fn bind_path(path: &str) -> io::Result<Self> {
         let (listener, name) = bind_path(path)?;
-        Ok(Self { listener: Kind::Unix(listener, name), paused_until: None })
+        Ok(Self { listener: Kind::Unix(listener, name), paused_until: None, is_short: false })
     }
 
     #[cfg(not(unix))]
@@ -113,20 +120,30 @@ impl Listener {
         self.paused_until
     }
 
-    /// The next connection. An error means that the port is lost.
+    /// The next connection. An error means that the port is lost. While descriptors are scarce,
+    /// none is taken but the tunnel's first.
     pub(super) fn poll_accept(
         &mut self,
         cx: &mut Context<'_>,
         now: Instant,
+        is_first: bool,
     ) -> Poll<io::Result<Accepted>> {
         if self.paused_until.is_some_and(|until| now < until) {
+            return Poll::Pending;
+        }
+        self.is_short = self.is_short && descriptors::are_scarce_now();
+        if self.is_short && !is_first {
+            self.paused_until = Some(now + PAUSE);
             return Poll::Pending;
         }
         self.paused_until = None;
         loop {
             let Poll::Ready(accepted) = self.listener.poll_accept(cx) else { return Poll::Pending };
             match accepted {
-                Ok(accepted) => return Poll::Ready(Ok(accepted)),
+                Ok(accepted) => {
+                    self.is_short = descriptors::are_scarce(&accepted.stream);
+                    return Poll::Ready(Ok(accepted));
+                }
                 Err(error) if is_about_the_connection(&error) => {}
                 Err(error) if is_shortage(&error) => {
                     self.paused_until = Some(now + PAUSE);
@@ -308,7 +325,7 @@ mod tests {
     }
 
     async fn accept(listener: &mut Listener) -> Accepted {
-        poll_fn(|cx| listener.poll_accept(cx, Instant::now())).await.expect("a connection")
+        poll_fn(|cx| listener.poll_accept(cx, Instant::now(), true)).await.expect("a connection")
     }
 
     /// Waits for the end of a stream on which nothing comes.
@@ -381,10 +398,10 @@ mod tests {
             while dealt.contains(&0) {
                 peers.push(TcpStream::connect(place[0]).await.expect("connect"));
                 let who = poll_fn(|cx| {
-                    if first.poll_accept(cx, now).is_ready() {
+                    if first.poll_accept(cx, now, true).is_ready() {
                         return Poll::Ready(0);
                     }
-                    second.poll_accept(cx, now).map(|_| 1)
+                    second.poll_accept(cx, now, true).map(|_| 1)
                 });
                 dealt[who.await] += 1;
             }
@@ -451,10 +468,25 @@ mod tests {
             let now = Instant::now();
             listener.paused_until = Some(now + PAUSE);
             let cx = &mut Context::from_waker(Waker::noop());
-            assert!(listener.poll_accept(cx, now).is_pending());
+            assert!(listener.poll_accept(cx, now, true).is_pending());
             assert_eq!(listener.paused_until(), Some(now + PAUSE));
-            let later = poll_fn(|cx| listener.poll_accept(cx, now + PAUSE)).await;
+            let later = poll_fn(|cx| listener.poll_accept(cx, now + PAUSE, true)).await;
             later.expect("a connection");
+            assert_eq!(listener.paused_until(), None);
+        });
+    }
+
+    #[test]
+    fn while_descriptors_are_scarce_only_the_first_connection_is_taken() {
+        runtime::handle().block_on(async {
+            let mut listener = Listener::bind(&[any()], false).expect("bind");
+            let _peer = TcpStream::connect(address(&listener)).await.expect("connect");
+            let now = Instant::now();
+            let cx = &mut Context::from_waker(Waker::noop());
+            // It was short; the next look shows that it is not any more.
+            listener.is_short = true;
+            poll_fn(|cx| listener.poll_accept(cx, now, false)).await.expect("a connection");
+            assert!(!listener.is_short && listener.poll_accept(cx, now, false).is_pending());
             assert_eq!(listener.paused_until(), None);
         });
     }

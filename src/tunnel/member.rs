@@ -22,8 +22,9 @@ use crate::session::{self, HostKeyInfo, Link, Prompts, Responses};
 /// What a member tells its tunnel, in the order in which it happens.
 #[derive(Debug)]
 pub(super) enum Word {
-    /// The session is lost. Its connections end; those that are not open yet come back.
-    Lost(session::Error),
+    /// The session is lost, which has carried data from a target or not. Its connections end; those
+    /// that are not open yet come back.
+    Lost { error: session::Error, served: bool },
     /// A connection that was not open yet, and needs another session.
     Back(Arrival),
     /// The server has said this about the forward with this number.
@@ -126,6 +127,10 @@ impl Observer for Member {
         self.observer.decides_connections()
     }
 
+    fn is_behind(&self) -> bool {
+        self.observer.is_behind()
+    }
+
     fn verify_host_key(&self, key: HostKeyInfo, answer: oneshot::Sender<bool>) {
         self.observer.verify_host_key(key, answer);
     }
@@ -154,6 +159,9 @@ pub(super) mod tests {
         fn decides_connections(&self) -> bool {
             false
         }
+        fn is_behind(&self) -> bool {
+            false
+        }
         fn verify_host_key(&self, _: HostKeyInfo, _: oneshot::Sender<bool>) {}
         fn answer_prompts(&self, _: Prompts, _: oneshot::Sender<Responses>) {}
     }
@@ -179,6 +187,7 @@ pub(super) mod tests {
             reconnect: None,
             sessions: 2,
             forward: None,
+            max_connections: None,
             reuse_port: false,
         }
     }

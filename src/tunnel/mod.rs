@@ -47,7 +47,7 @@ pub use events::{
     Answer, ClosedBy, ConnectionEnd, ConnectionInfo, ConnectionRequest, ConnectionState, Event,
     Observer, SessionStep,
 };
-pub use forwards::{DIALLED, Endpoint, ForwardInfo, OWN, Way};
+pub use forwards::{DIALLED, Endpoint, ForwardInfo, ForwardSpec, OWN, Way};
 pub use listener::CAN_SHARE;
 pub use settings::{Config, Settings};
 pub use socks::Login;
@@ -87,7 +87,7 @@ pub struct Tunnel {
 /// Forwards that have a number and were not asked for yet.
 #[derive(Default)]
 struct Prepared {
-    ways: HashMap<i64, Way>,
+    specs: HashMap<i64, ForwardSpec>,
     last: i64,
 }
 
@@ -198,7 +198,9 @@ impl Tunnel {
     /// Fails with [`Error::NoForward`] if the tunnel was made without one.
     pub fn start_listening(&self) -> Pending<ForwardInfo> {
         match &self.config.forward {
-            Some(way) => self.operation(|reply| Command::StartForward(OWN, way.clone(), reply)),
+            Some(way) => {
+                self.operation(|reply| Command::StartForward(OWN, way.clone().into(), reply))
+            }
             None => Pending::failed(Error::NoForward),
         }
     }
@@ -210,19 +212,19 @@ impl Tunnel {
     }
 
     /// Gives a forward its number, under which it can be started once.
-    pub fn prepare(&self, way: Way) -> i64 {
+    pub fn prepare(&self, spec: ForwardSpec) -> i64 {
         let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
         prepared.last += 1;
         let id = prepared.last;
-        prepared.ways.insert(id, way);
+        prepared.specs.insert(id, spec);
         id
     }
 
     /// Opens a forward that was prepared, as [`Tunnel::start_listening`] does its own.
     pub fn start_forward(&self, id: i64) -> Pending<ForwardInfo> {
         let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
-        match prepared.ways.remove(&id) {
-            Some(way) => self.operation(|reply| Command::StartForward(id, way, reply)),
+        match prepared.specs.remove(&id) {
+            Some(spec) => self.operation(|reply| Command::StartForward(id, spec, reply)),
             None => Pending::failed(Error::NoForward),
         }
     }

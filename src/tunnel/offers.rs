@@ -23,6 +23,7 @@ use super::pool::Role;
 use super::remote::{Errand, Home};
 use super::{Answer, ConnectionInfo, ConnectionRequest, ConnectionState, Event, Settings};
 use crate::closing::{Ended, Outcome};
+use crate::descriptors;
 use crate::linger::Linger;
 use crate::session::{self, Dialing};
 use crate::stream::Stream;
@@ -126,7 +127,12 @@ impl Driver {
         now: Instant,
     ) {
         let Some(target) = self.forwards.target(forward) else { return };
-        self.counts.of(forward).accepted += 1;
+        if self.is_full(forward) || self.observer.is_behind() || descriptors::are_scarce_now() {
+            let text = "too many connections".into();
+            return self
+                .send_errand(home, Errand::Refuse(channel, OpenFailure::ResourceShortage, text));
+        }
+        self.counts.accepted(forward);
         let (id, settings) = (self.shared.next_id(), *self.shared.settings());
         let offer = Offer { id, forward, home, channel, remote, target, settings, dial: None };
         if !self.observer.decides_connections() {

@@ -9,7 +9,7 @@ use super::command::{Command, Reply};
 use super::connection::Arrival;
 use super::driver::Driver;
 use super::ending::Cause;
-use super::forwards::{ForwardInfo, Way};
+use super::forwards::{ForwardInfo, ForwardSpec};
 use super::guests::Guest;
 use super::leaving::{Leaving, Limit};
 use super::member::Word;
@@ -32,7 +32,7 @@ pub(super) struct Operations {
 #[derive(Default)]
 pub(super) struct Deferred {
     pub(super) connecting: Vec<Reply<()>>,
-    pub(super) forwards: Vec<(i64, Way, Reply<ForwardInfo>)>,
+    pub(super) forwards: Vec<(i64, ForwardSpec, Reply<ForwardInfo>)>,
     #[cfg(unix)]
     pub(super) dials: Vec<Dial>,
 }
@@ -81,10 +81,10 @@ impl Driver {
         match (command, deferred) {
             (Command::Connect(reply), Some(deferred)) => deferred.connecting.push(reply),
             (Command::Connect(reply), None) => self.connect(reply),
-            (Command::StartForward(id, way, reply), Some(deferred)) => {
-                deferred.forwards.push((id, way, reply));
+            (Command::StartForward(id, spec, reply), Some(deferred)) => {
+                deferred.forwards.push((id, spec, reply));
             }
-            (Command::StartForward(id, way, reply), None) => self.start_forward(id, way, reply),
+            (Command::StartForward(id, spec, reply), None) => self.start_forward(id, spec, reply),
             (Command::StopForward(id, method, reply), _) => {
                 self.operations.deferred.stop(id);
                 self.stop_forward(id, method, reply);

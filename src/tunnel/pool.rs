@@ -378,6 +378,11 @@ impl Pool {
         !std::mem::replace(&mut self.told, true)
     }
 
+    /// The session that is lost has carried data from a target.
+    pub(super) fn served(&mut self) {
+        self.backoff.served();
+    }
+
     /// The next session has to wait after what happened to one.
     fn wait_after(&mut self, error: &session::Error, now: Instant) {
         let waits = match self.retry {

@@ -64,6 +64,13 @@ impl Recovery {
         }
     }
 
+    /// The session that is lost has carried data from a target.
+    pub(super) fn served(&mut self) {
+        if let Some(backoff) = &mut self.backoff {
+            backoff.served();
+        }
+    }
+
     /// A logon begins; returns whether it is to bring a lost session back.
     fn begin(&mut self) -> bool {
         if self.is_under_way() {
@@ -139,7 +146,10 @@ impl Driver {
 
     /// The session is gone: ends every connection accordingly, and sets it up again or gives up.
     pub(super) fn lost(&mut self, error: session::Error) {
-        self.link = None;
+        let served = self.link.take().is_some_and(|link| link.served);
+        if served {
+            self.recovery.served();
+        }
         self.shared.ready.store(false, Ordering::Release);
         self.lose_forwards(None, &error);
         if matches!(self.operations.leaving, Leaving::Confirming { .. }) {
@@ -147,7 +157,7 @@ impl Driver {
             return self.end_session();
         }
         if let Some(member) = self.role.member() {
-            member.tell(Word::Lost(error.clone()));
+            member.tell(Word::Lost { error: error.clone(), served });
         }
         if let Some(number) = self.session.take() {
             self.session_is_lost(number, &error);

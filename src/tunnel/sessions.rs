@@ -91,7 +91,7 @@ impl Driver {
     pub(super) fn heard(&mut self, number: u32, word: Word, now: Instant) {
         let Role::Pool(pool) = &mut self.role else { return };
         match word {
-            Word::Lost(error) => self.lost_one(number, error, now),
+            Word::Lost { error, served } => self.lost_one(number, error, served, now),
             Word::Back(arrival) => {
                 pool.left(arrival.id, now);
                 self.came_back(number, arrival, now);
@@ -114,8 +114,12 @@ impl Driver {
     }
 
     /// One session is lost: the tunnel's own loss only if it was the last one.
-    fn lost_one(&mut self, number: u32, error: session::Error, now: Instant) {
+    fn lost_one(&mut self, number: u32, error: session::Error, served: bool, now: Instant) {
         let Role::Pool(pool) = &mut self.role else { return };
+        if served {
+            pool.served();
+            self.recovery.served();
+        }
         let needed = pool.lost(number, &error, now);
         self.lose_forwards(Some(number), &error);
         let Role::Pool(pool) = &mut self.role else { return };

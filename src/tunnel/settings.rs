@@ -19,6 +19,9 @@ pub struct Config {
     pub sessions: usize,
     /// What to listen for, and what to do with it; others can be asked for later.
     pub forward: Option<Way>,
+    /// How many connections the tunnel may have at once, whichever way they come; `None`: any
+    /// number.
+    pub max_connections: Option<u32>,
     /// Whether others may share the ports that it listens on; see [`CAN_SHARE`](super::CAN_SHARE).
     pub reuse_port: bool,
 }

@@ -6,7 +6,8 @@
 //! answered is in the counts, so what was said of it before is left out.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use super::command::Reply;
@@ -155,6 +156,9 @@ pub(super) struct Counts {
     pub(super) sessions: SessionStats,
     /// By the forwards' numbers.
     forwards: BTreeMap<i64, ConnectionStats>,
+    /// How many connections exist, in all and by the forwards' numbers.
+    live: u64,
+    live_of: HashMap<i64, u64>,
     /// Of forwards that were given up long ago.
     earlier: ConnectionStats,
 }
@@ -171,8 +175,37 @@ impl Counts {
         }
     }
 
-    pub(super) fn of(&mut self, forward: i64) -> &mut ConnectionStats {
+    fn of(&mut self, forward: i64) -> &mut ConnectionStats {
         self.forwards.get_mut(&forward).unwrap_or(&mut self.earlier)
+    }
+
+    /// A connection has come in by this forward.
+    pub(super) fn accepted(&mut self, forward: i64) {
+        self.of(forward).accepted += 1;
+        self.live += 1;
+        *self.live_of.entry(forward).or_default() += 1;
+    }
+
+    /// A connection has ended.
+    fn ended(&mut self, end: &ConnectionEnd) {
+        self.of(end.forward).count_end(end);
+        self.live -= 1;
+        if let Entry::Occupied(mut live) = self.live_of.entry(end.forward) {
+            *live.get_mut() -= 1;
+            if *live.get() == 0 {
+                live.remove();
+            }
+        }
+    }
+
+    /// How many connections exist.
+    pub(super) fn live(&self) -> u64 {
+        self.live
+    }
+
+    /// How many of them came by this forward.
+    pub(super) fn live_of(&self, forward: i64) -> u64 {
+        self.live_of.get(&forward).copied().unwrap_or_default()
     }
 
     /// Of one forward, or of all; `None` if that one is not told apart.
@@ -274,14 +307,14 @@ impl Driver {
     #[cfg(unix)]
     pub(super) fn count_dialled(&mut self) {
         self.counts.begin(DIALLED, |_| true);
-        self.counts.of(DIALLED).accepted += 1;
+        self.counts.accepted(DIALLED);
     }
 
     /// Before anybody is told of it: whoever asks then finds it counted. A member leaves that to its
     /// tunnel.
     pub(super) fn count_end(&mut self, end: &ConnectionEnd) {
         if self.role.member().is_none() {
-            self.counts.of(end.forward).count_end(end);
+            self.counts.ended(end);
         }
     }
 

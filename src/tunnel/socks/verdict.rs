@@ -65,6 +65,7 @@ impl Verdict {
             | Cause::Socks(_)
             | Cause::Completed
             | Cause::CutByOwner
+            | Cause::Full
             | Cause::Idle => return None,
         })
     }
