@@ -587,23 +587,41 @@ export interface ConnectionInfo {
 
 /**
  * A connection and what can still be decided about it: how it will be closed, in the forms that
- * {@link SSHTunnel} has for connections to come. Its other members stay as they were at the moment
- * of asking.
+ * {@link SSHTunnel} has for connections to come, and its close. Its other members stay as they were at
+ * the moment of asking.
  *
  * Calls are calls on the tunnel: their order, and what a callback or a blocking call means, are the
- * same. They fail with ERR_TUNNEL_NO_CONNECTION when the connection has ended; to set something,
- * also when it is being closed: it goes on as it began. (One that both sides have ended, and whose
- * local program has not taken everything yet, is being closed in this sense.)
+ * same. They fail with ERR_TUNNEL_NO_CONNECTION when the connection has ended.
  */
 export interface Connection extends ConnectionInfo {
   getLinger(): boolean;
   getLinger(callback: Callback<boolean>): void;
+  /** As {@link Connection.setLingerOption} with `{ l_onoff: 0 }` for `true`, and `{ l_onoff: 1, l_linger: 0 }` for `false`. */
   setLinger(linger: boolean): void;
   setLinger(linger: boolean, callback: Callback): void;
   getLingerOption(): Linger;
   getLingerOption(callback: Callback<Linger>): void;
+  /**
+   * Decides anew how the connection will be closed. Done at once. Before the close nothing changes. A
+   * connection whose state is 'closing' goes on by the new value, whoever began to close it:
+   *
+   * - hard: it is reset now. What was acknowledged by the local client, or handed to the SSH session,
+   *   is delivered; the rest is dropped and counted; the local client gets ECONNRESET.
+   * - bounded: it may take `l_linger` seconds from this call.
+   * - graceful: there is no limit in time (any more).
+   */
   setLingerOption(value: Linger): void;
   setLingerOption(value: Linger, callback: Callback): void;
+  /** Closes the connection by its Linger, with the promises of {@link SSHTunnel.disconnect}. */
+  close(): void;
+  close(callback: Callback): void;
+  /**
+   * Resets the connection, whatever its Linger and its state, also when it is being closed. Nothing
+   * more is delivered: what is still under way is dropped and counted. The local client gets
+   * ECONNRESET, the remote end the end of the channel. Done when it has ended, which takes no time.
+   */
+  reset(): void;
+  reset(callback: Callback): void;
   /** The same methods as promises. */
   readonly promises: ConnectionPromises;
 }
@@ -613,6 +631,8 @@ export interface ConnectionPromises {
   setLinger(linger: boolean): Promise<void>;
   getLingerOption(): Promise<Linger>;
   setLingerOption(value: Linger): Promise<void>;
+  close(): Promise<void>;
+  reset(): Promise<void>;
 }
 
 /** Where to listen, and what to lead connections to, for {@link SSHTunnel.forwardLocal}. */
@@ -777,9 +797,15 @@ export interface TunnelSocket extends Socket {
   getLinger(callback: Callback<boolean>): void;
   setLinger(linger: boolean): void;
   setLinger(linger: boolean, callback: Callback): void;
+  getLingerOption(): Linger;
+  getLingerOption(callback: Callback<Linger>): void;
+  /** As {@link Connection.setLingerOption}: after `destroy()` it decides about the close under way. */
+  setLingerOption(value: Linger): void;
+  setLingerOption(value: Linger, callback: Callback): void;
   /**
    * Closes the connection by its Linger, as {@link SSHTunnel.disconnect} does, and then the socket,
-   * with 'close'. Nothing more is read: what still comes is thrown away.
+   * with 'close'. Nothing more is read: what still comes is thrown away. `destroyed` is true, and
+   * `readable` and `writable` are false, from the call on.
    *
    * - Graceful: all that `write()` has accepted is delivered, and then the far side gets the end of the
    *   stream. It takes as long as the far side takes to read.
@@ -790,7 +816,10 @@ export interface TunnelSocket extends Socket {
    * - Before 'connect': the connection is given up, and nothing that was written is sent.
    */
   destroy(error?: Error): this;
-  /** Closes the connection hard, whatever its Linger; before 'connect', as `destroy()`. */
+  /**
+   * Resets the connection, whatever its Linger, as {@link Connection.reset} does, also when `destroy()`
+   * is under way; before 'connect', as `destroy()`. Nothing more is delivered. 'close' comes at once.
+   */
   resetAndDestroy(): this;
 }
 
@@ -803,12 +832,14 @@ export interface ConnectionEnd {
    * What ended it:
    * - `'OK'`: both directions had ended, or `disconnect()`, `shutdown()` or `close()` ended it
    *   gracefully; only `clean` tells that both had ended
-   * - `'ECONNABORTED'`: one of these three ended it hard, or before it was open, or began to end it
-   *   gracefully until its linger time ran out
+   * - `'ECONNABORTED'`: one of these three, or `reset()`, ended it hard, or before it was open, or
+   *   began to end it gracefully and then cut it: its linger time ran out, its Linger became hard,
+   *   `shutdown({ force: true })` was called, or the timeout of `close()` expired
    * - `'ECONNRESET'`: the local program reset it, or vanished
    * - `'ETIMEDOUT'`: it was idle for `idleTimeout`, or not open within `readyTimeout`; `reason` says
    *   what it waited for
-   * - `'ERR_SSH_CHANNEL_CLOSED'`: the far side closed it before the local program had ended
+   * - `'ERR_SSH_CHANNEL_CLOSED'`: the server closed it before the local client had ended its stream;
+   *   or after that, but without the end of its own: what the client read is cut (`closedBy` is 'reset')
    * - `'ERR_SSH_DISCONNECTED'`: the session was lost
    * - `'ERR_SSH_OPEN_CONNECT_FAILED'`, `'ERR_SSH_OPEN_ADMINISTRATIVELY_PROHIBITED'`,
    *   `'ERR_SSH_OPEN_UNKNOWN_CHANNEL_TYPE'`, `'ERR_SSH_OPEN_RESOURCE_SHORTAGE'`,
@@ -1121,7 +1152,7 @@ export interface SSHTunnelPromises {
   dial(host: string, port: number): Promise<TunnelSocket>;
   dial(options: DialOptions): Promise<TunnelSocket>;
   disconnect(connectionId: number): Promise<void>;
-  shutdown(): Promise<void>;
+  shutdown(options?: ShutdownOptions): Promise<void>;
   close(options?: CloseOptions): Promise<ConnectionEnd[]>;
   connections(): Promise<Connection[]>;
   stats(): Promise<TunnelStats>;
@@ -1130,6 +1161,11 @@ export interface SSHTunnelPromises {
 export interface CloseOptions {
   /** Milliseconds that connections may take to finish, 0 to 2147483647. Default: no limit. */
   timeout?: number | undefined;
+}
+
+export interface ShutdownOptions {
+  /** Whether to end everything at once, whatever its Linger and its state. Default: `false`. */
+  force?: boolean | undefined;
 }
 
 /**
@@ -1331,7 +1367,7 @@ export class SSHTunnel extends EventEmitter {
    * {@link SSHTunnelOptions.reconnect} it waits for a lost one. Its connection has events, numbers,
    * settings and closing rules like any other (`forwardId` is -1), but no 'connectionRequest'.
    *
-   * While there are such sockets, `shutdown()`, and `disconnect()` of one, are refused without a
+   * While there are such sockets, `shutdown()` without `force`, and `disconnect()` of one, are refused without a
    * callback, with ERR_TUNNEL_WOULD_DEADLOCK: this thread has to read what comes. Bad arguments
    * throw as everywhere. Not on Windows: Error ERR_FEATURE_UNAVAILABLE_ON_PLATFORM.
    */
@@ -1363,8 +1399,9 @@ export class SSHTunnel extends EventEmitter {
    *   by then is delivered, what was not is dropped and counted.
    * - A connection that is not open from end to end yet gets ECONNRESET either way.
    *
-   * A connection that is closing already goes on as it began; the call waits with it. Where it is
-   * only waited for the local program to take what both sides had sent before they ended, no time
+   * A connection that is closing already goes on as it began; the call waits with it. A new Linger
+   * changes that ({@link Connection.setLingerOption}), and so does {@link Connection.reset}. Where it
+   * is only waited for the local program to take what both sides had sent before they ended, no time
    * runs before this call. Fails with
    * ERR_TUNNEL_NO_CONNECTION if there is no such connection (any more).
    */
@@ -1377,18 +1414,31 @@ export class SSHTunnel extends EventEmitter {
    * graceful connections that takes as long as the slowest of their peers takes to read. The server
    * is given two seconds to hand on what local programs had sent before they reset graceful
    * connections, and two to hear the farewell. Operations under way fail with ERR_TUNNEL_CLOSED.
-   * Never fails; on a tunnel that holds nothing there is nothing to do.
+   * Never fails but over a bad argument; on a tunnel that holds nothing there is nothing to do.
+   *
+   * With `force`, or as soon as a second call has it, everything ends within two seconds, also where
+   * the server is dead, its window stays at zero, or a client never reads. Nothing more is delivered:
+   * every connection is reset, whatever its Linger and its state, also one that was being closed; its
+   * report counts what was lost. The server gets half a second to end the session; then its
+   * connection is reset, jump hosts are let go, and programs of `proxyCommand` are killed. All other
+   * calls that wait for the end are done then, too.
+   *
+   * `setLinger(false)` of the tunnel changes no connection that exists, and so no shutdown under way.
    */
   shutdown(): void;
   shutdown(callback: Callback): void;
+  shutdown(options: ShutdownOptions | undefined): void;
+  shutdown(options: ShutdownOptions | undefined, callback: Callback): void;
 
   /**
    * Stops listening, ends all forwards, lets the connections go on until both of their sides have finished, or for
    * `timeout` milliseconds, then does what {@link SSHTunnel.shutdown} does. Never blocks: without a
    * callback it returns a promise. What finishes in time is delivered completely and ends with FIN;
-   * what does not is closed by its Linger: hard at once, bounded within `l_linger` seconds more,
-   * gracefully without a limit. Of several calls the shortest time counts; `shutdown()` cuts it
-   * short. Fails over nothing but a bad argument.
+   * what does not is closed by its Linger: hard at once, else gracefully for 1.2 seconds at most, or
+   * `l_linger` seconds if that is less; then by force, as by `shutdown({ force: true })`. So everything
+   * has ended two seconds after `timeout`, also what another call had begun to close before.
+   * `lingerExpired` of a report that such a force has cut is false. Of several calls the shortest time
+   * counts; `shutdown()` cuts it short. Fails over nothing but a bad argument.
    *
    * Gives the ends of the connections that existed at the call, in the order in which they ended:
    * the very objects that 'disconnected' brings. `clean` tells which of them finished. Nothing but

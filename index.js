@@ -8,7 +8,7 @@ const check = require('./lib/arguments.js');
 const channels = require('./lib/channels.js');
 const { readConfig } = require('./lib/config/index.js');
 const { Connection } = require('./lib/connection.js');
-const { checkDial, dial, ended, opened } = require('./lib/dial.js');
+const { checkDial, dial, ended, opened, relingered } = require('./lib/dial.js');
 const { Deferred, adopt, binding, create, enqueue, hold, mirror, unhold } = require('./lib/environment.js');
 const { fromNative, invalidArgValue, wouldDeadlock } = require('./lib/errors.js');
 const { Forward, checkDynamicForward, checkLocalForward, checkRemoteForward } = require('./lib/forward.js');
@@ -54,7 +54,7 @@ const MIRRORED = {
   forwardDynamic: 1,
   forwardRemote: 1,
   disconnect: 1,
-  shutdown: 0,
+  shutdown: 1,
   close: 1,
   connections: 0,
   stats: 0,
@@ -63,7 +63,14 @@ const MIRRORED = {
 class SSHTunnel extends EventEmitter {
   #handle;
   /** How connections reach their tunnel. */
-  #ask = (...call) => this.#operation(...call);
+  #ask = (method, number, callback, convert, linger) => {
+    const outcome = this.#operation(method, number, callback, convert, linger);
+    // The addon does not know yet of a socket of dial() that is destroyed and still writes.
+    const socket = method === Method.SetConnectionLinger ? this.#dialled.get(number) : undefined;
+    if (socket !== undefined) relingered(socket, linger);
+    return outcome;
+  };
+  #disconnect = (connectionId, callback) => this.disconnect(connectionId, callback);
   /** Who subscribed to the channels when that was looked at last. */
   #subscribed = 0;
   /** By their numbers, those that were stopped or lost included until somebody asks. @type {Map<number, Forward>} */
@@ -227,7 +234,11 @@ class SSHTunnel extends EventEmitter {
     return this.#operation(Method.Disconnect, check.checkConnectionId(connectionId), callback);
   }
 
-  shutdown(callback) {
+  shutdown(options, callback) {
+    if (typeof options === 'function' && callback === undefined) [options, callback] = [undefined, options];
+    const force = check.checkShutdownOptions(options);
+    // By force it waits for nothing that this thread would have to do.
+    if (force) return this.#operation(Method.Shutdown, 1, callback, () => this.#carried?.end());
     this.#refuseWithSock('shutdown', callback);
     if (callback === undefined && this.#dialled.size > 0) throw wouldDeadlock('shutdown', DIALLED);
     return this.#operation(Method.Shutdown, 0, callback);
@@ -239,7 +250,9 @@ class SSHTunnel extends EventEmitter {
     const limit = check.checkCloseOptions(options);
     // Every end is told on its way here: kept for whoever waits for them, and for nobody else.
     const ends = [];
+    const since = performance.now();
     const forget = () => {
+      if (limit >= 0 && performance.now() - since >= limit) this.#carried?.end();
       this.#ends.delete(ends);
       this.#follow('disconnected');
       return ends;
@@ -255,7 +268,7 @@ class SSHTunnel extends EventEmitter {
   }
 
   connections(callback) {
-    return this.#operation(Method.Connections, 0, callback, (infos) => infos.map((info) => new Connection(info, this.#ask)));
+    return this.#operation(Method.Connections, 0, callback, (infos) => infos.map((info) => new Connection(info, this.#ask, this.#disconnect)));
   }
 
   stats(callback) {
@@ -448,7 +461,7 @@ class SSHTunnel extends EventEmitter {
       case Kind.Connection:
         channels.publishConnection(this, payload);
         this.#toDialled(payload, opened);
-        this.emit('connection', new Connection(payload, this.#ask));
+        this.emit('connection', new Connection(payload, this.#ask, this.#disconnect));
         break;
       case Kind.Disconnected:
         channels.publishEnd(this, payload);

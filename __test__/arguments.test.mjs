@@ -316,7 +316,7 @@ test('every method refuses a callback that is none, before anything happens', ()
   const calls = {
     getLinger: [], setLinger: [false], getLingerOption: [], setLingerOption: [{ l_onoff: 1, l_linger: 0 }],
     getKeepAlive: [], setKeepAlive: [true], getIdleTimeout: [], setIdleTimeout: [5], connect: [], startListening: [],
-    stopListening: [], disconnect: [1], shutdown: [], close: [{}], connections: [],
+    stopListening: [], disconnect: [1], shutdown: [{}], close: [{}], connections: [],
   };
   for (const [name, args] of Object.entries(calls)) {
     for (const callback of [null, 5, 'cb', {}]) assert.throws(() => tunnel[name](...args, callback), type, name);
@@ -332,6 +332,11 @@ test('operations check their arguments', async () => {
   assert.throws(() => tunnel.close(5, () => {}), type);
   await assert.rejects(tunnel.close({ timeout: 'x' }), { ...type, message: 'The "options.timeout" property must be of type number. Received type string (\'x\')' });
   await assert.rejects(tunnel.close(null), type);
+  for (const bad of [null, 5, 'force', { force: 1 }, { force: null }]) {
+    assert.throws(() => tunnel.shutdown(bad), type);
+    assert.throws(() => tunnel.shutdown(bad, () => {}), type);
+    await assert.rejects(tunnel.promises.shutdown(bad), type);
+  }
 });
 
 test('promises reject bad arguments', async () => {

@@ -1,4 +1,4 @@
-// The Linger of a connection that exists: read and decided anew, until it is being closed.
+// The Linger of a connection that exists: read and decided anew, until it has ended.
 
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
@@ -80,27 +80,27 @@ test('a connection that waits for its answer has one, too', async (t) => {
   assert.deepEqual((await diary.next('disconnected')).linger, HARD);
 });
 
-test('one that is being closed goes on as it began', async (t) => {
+test('one that is being closed takes a new value in three forms; one that has ended takes none', async (t) => {
   const opened = await openTunnel(t, server, behaviours.endless());
   const { tunnel, diary, connect } = opened;
   const client = await connect({ read: false });
   const connection = await diary.next('connection');
   await settled(async () => (await only(tunnel)).bytesDown);
   const disconnected = tunnel.promises.disconnect(connection.connectionId);
-  const over = { code: 'ERR_TUNNEL_NO_CONNECTION' };
-  const refusals = async () => {
-    assert.throws(() => connection.setLinger(false), over);
-    assert.equal(await new Promise((resolve) => connection.setLinger(false, ({ code }) => resolve(code))), over.code);
-    await assert.rejects(connection.promises.setLingerOption(HARD), over);
-  };
-  await refusals();
   while ((await only(tunnel)).state !== 'closing');
-  await refusals();
-  assert.deepEqual(connection.getLingerOption(), GRACEFUL);
-  assert.equal((await client.read().ended).end, 'FIN');
-  client.end();
+  connection.setLingerOption(BOUNDED);
+  assert.deepEqual(connection.getLingerOption(), BOUNDED);
+  await new Promise((resolve, reject) => connection.setLinger(true, (error) => (error ? reject(error) : resolve())));
+  assert.deepEqual((await only(tunnel)).linger, GRACEFUL);
+  await connection.promises.setLingerOption(HARD);
   await disconnected;
-  await refusals();
+  assert.equal((await client.read().ended).end, 'ECONNRESET');
+  assertIncludes(await diary.next('disconnected'), { code: 'ECONNABORTED', clean: false, linger: HARD });
+
+  const over = { code: 'ERR_TUNNEL_NO_CONNECTION' };
+  assert.throws(() => connection.setLinger(false), over);
+  assert.equal(await new Promise((resolve) => connection.setLinger(false, ({ code }) => resolve(code))), over.code);
+  await assert.rejects(connection.promises.setLingerOption(HARD), over);
   assert.throws(() => connection.getLinger(), over);
   await assert.rejects(connection.promises.getLingerOption(), over);
 });

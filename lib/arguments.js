@@ -214,6 +214,13 @@ function checkCloseOptions(options) {
   return timeout === undefined ? -1 : checkMilliseconds(timeout, 'options.timeout');
 }
 
+/** Whether a shutdown is to be forced. */
+function checkShutdownOptions(options) {
+  if (options === undefined) return false;
+  const { force } = checkObject(options, 'options');
+  return force === undefined ? false : checkBoolean(force, 'options.force');
+}
+
 /** Refuses the options that `other` takes the place of. */
 function checkAlone(options, other) {
   for (const [name, value] of Object.entries(options)) {
@@ -251,6 +258,7 @@ module.exports = {
   checkObject,
   checkOptions,
   checkResponses,
+  checkShutdownOptions,
   checkSocketPath,
   checkSwitch,
   isGraceful,

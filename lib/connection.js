@@ -7,18 +7,23 @@ const { Method } = binding;
 
 const nothing = () => undefined;
 
-const MIRRORED = { getLinger: 0, setLinger: 1, getLingerOption: 0, setLingerOption: 1 };
+const MIRRORED = { getLinger: 0, setLinger: 1, getLingerOption: 0, setLingerOption: 1, close: 0, reset: 0 };
 
 /** A connection as it was at the moment of asking, with what can still be decided about it. */
 class Connection {
   #ask;
+  #close;
   #id;
   #promises;
 
-  /** @param {(method, connectionId, callback, convert, linger) => unknown} ask calls its tunnel */
-  constructor(info, ask) {
+  /**
+   * @param {(method, connectionId, callback, convert, linger) => unknown} ask calls its tunnel
+   * @param {(connectionId, callback) => void} close closes it by its Linger
+   */
+  constructor(info, ask, close) {
     Object.assign(this, info);
     this.#ask = ask;
+    this.#close = close;
     this.#id = info.connectionId;
   }
 
@@ -36,6 +41,14 @@ class Connection {
 
   setLingerOption(value, callback) {
     return this.#setLinger(check.checkLingerOption(value, 'value'), callback);
+  }
+
+  close(callback) {
+    return this.#close(this.#id, callback);
+  }
+
+  reset(callback) {
+    return this.#ask(Method.ResetConnection, this.#id, callback);
   }
 
   get promises() {

@@ -24,11 +24,35 @@ const { Method } = binding;
 
 const nothing = () => undefined;
 const itself = (value) => value;
-const HARD = check.packLinger(false, 'linger');
+const isHard = (packed) => !check.isGraceful(packed);
+
+/** A linger time that runs here, before the addon is told to close. */
+class Bound {
+  #l_onoff;
+  #deadline;
+  isTaken = false;
+
+  /** @param {() => void} expire called when the time is over */
+  constructor(packed, expire) {
+    const { l_onoff, l_linger } = check.unpackLinger(packed);
+    this.#l_onoff = l_onoff;
+    if (l_onoff !== 0) this.#deadline = new Deadline(l_linger * 1000, expire);
+  }
+
+  /** Stops the time. @returns {number | undefined} the Linger of what is left of it */
+  take() {
+    this.isTaken = true;
+    if (this.#deadline === undefined) return undefined;
+    this.#deadline.clear();
+    const left = Math.ceil(this.#deadline.left / 1000);
+    return check.packLingerOption({ l_onoff: this.#l_onoff, l_linger: Math.max(1, left) });
+  }
+}
 
 /** What only the tunnel may do with a socket. */
 let opened;
 let ended;
+let relingered;
 
 class TunnelSocket extends net.Socket {
   #ask;
@@ -41,10 +65,13 @@ class TunnelSocket extends net.Socket {
   #leaving = false;
   /** The error that it was destroyed with. */
   #reason;
+  /** The linger time while what was written is on its way to the system. @type {Bound | undefined} */
+  #bound;
 
   static {
     opened = (socket) => socket.#resource.runInAsyncScope(socket.#opened, socket);
     ended = (socket, end) => socket.#resource.runInAsyncScope(socket.#ended, socket, end);
+    relingered = (socket, packed) => socket.#relinger(packed);
   }
 
   /** @param {(method, connectionId, callback, convert, linger) => unknown} ask calls the tunnel */
@@ -60,7 +87,18 @@ class TunnelSocket extends net.Socket {
   }
 
   setLinger(linger, callback) {
-    const packed = check.packLinger(linger, 'linger');
+    return this.#setLinger(check.packLinger(linger, 'linger'), callback);
+  }
+
+  getLingerOption(callback) {
+    return this.#ask(Method.GetConnectionLinger, this.connectionId, callback, check.unpackLinger);
+  }
+
+  setLingerOption(value, callback) {
+    return this.#setLinger(check.checkLingerOption(value, 'value'), callback);
+  }
+
+  #setLinger(packed, callback) {
     return this.#ask(Method.SetConnectionLinger, this.connectionId, callback, nothing, packed);
   }
 
@@ -70,6 +108,22 @@ class TunnelSocket extends net.Socket {
 
   set destroyed(value) {
     super.destroyed = value;
+  }
+
+  get writable() {
+    return super.writable && !this.destroyed;
+  }
+
+  set writable(value) {
+    super.writable = value;
+  }
+
+  get readable() {
+    return super.readable && !this.destroyed;
+  }
+
+  set readable(value) {
+    super.readable = value;
   }
 
   destroy(error) {
@@ -132,33 +186,38 @@ class TunnelSocket extends net.Socket {
    * end of the stream, and as long as it is there, what comes is read.
    */
   async #part() {
-    let deadline;
     try {
-      const { l_onoff, l_linger } = check.unpackLinger(await this.#call(Method.GetConnectionLinger));
-      const isBounded = l_onoff !== 0 && l_linger !== 0;
-      if (isBounded) deadline = new Deadline(l_linger * 1000, () => this.#reset());
-      if (isBounded || l_onoff === 0) await this.#written();
-      if (isBounded) {
+      const packed = await this.#call(Method.GetConnectionLinger);
+      if (!isHard(packed)) {
+        this.#bound ??= new Bound(packed, () => this.#reset());
+        await this.#written();
         // The time runs from the call of destroy() on.
-        const left = Math.max(1, Math.ceil(deadline.left / 1000));
-        await this.#call(Method.SetConnectionLinger, check.packLingerOption({ l_onoff, l_linger: left }));
+        const left = this.#bound.take();
+        if (left !== undefined) await this.#call(Method.SetConnectionLinger, left);
       }
       await this.#call(Method.Disconnect);
     } catch {
       // It has ended meanwhile.
     }
-    deadline?.clear();
+    this.#bound?.take();
     super.destroy(this.#reason);
   }
 
   async #reset() {
     try {
-      await this.#call(Method.SetConnectionLinger, HARD);
-      await this.#call(Method.Disconnect);
+      await this.#call(Method.ResetConnection);
     } catch {
-      // It has ended, or is being closed already.
+      // It has ended meanwhile.
     }
     super.destroy(this.#reason);
+  }
+
+  /** Somebody decides anew how the connection will be closed, which may be about to be closed here. */
+  #relinger(packed) {
+    if (!this.#leaving || this.#end !== undefined || this.#bound?.isTaken) return;
+    this.#bound?.take();
+    if (isHard(packed)) this.#reset();
+    else this.#bound = new Bound(packed, () => this.#reset());
   }
 
   /** Waits until the system has what write() has accepted. */
@@ -236,4 +295,11 @@ function dial(handle, { target, allowHalfOpen }, ask) {
   }
 }
 
-module.exports = { TunnelSocket, checkDial, dial, ended: (...args) => ended(...args), opened: (...args) => opened(...args) };
+module.exports = {
+  TunnelSocket,
+  checkDial,
+  dial,
+  ended: (...args) => ended(...args),
+  opened: (...args) => opened(...args),
+  relingered: (...args) => relingered(...args),
+};

@@ -16,10 +16,11 @@ const FAREWELL = 2000;
  * does. The descriptor is owned from here on.
  * @param {import('node:stream').Duplex} sock
  * @param {number} fd
- * @returns {{ error?: Error }} what went wrong with the stream, once it has
+ * @returns {{ error?: Error, end: () => void }} what went wrong with the stream, once it has; and what ends the stream
+ *   now, whatever its peer does
  */
 function carry(sock, fd) {
-  const state = {};
+  const state = { end: () => sock.destroy() };
   const local = adopt(fd);
   // What keeps the process running is the tunnel.
   local.unref();

@@ -5,11 +5,8 @@
 //! close() with a positive linger time blocks even a non-blocking socket, so waiting happens here,
 //! in user space, and the final close() never has anything to wait for.
 
-use std::future::poll_fn;
 use std::io;
 use std::net::Shutdown;
-use std::pin::pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -17,6 +14,7 @@ use tokio::io::Interest;
 use tokio::time::{sleep, timeout};
 
 use crate::backlog::Backlog;
+use crate::cutoff::before;
 use crate::linger::Linger;
 use crate::runtime;
 use crate::stream::Stream;
@@ -30,6 +28,10 @@ const MOST_DISCARDED: u64 = 16 * 1024 * 1024;
 /// There is no event for an acknowledgement: how often to ask for it, first and later.
 const FIRST_LOOK: Duration = Duration::from_millis(1);
 const LAST_LOOK: Duration = Duration::from_millis(50);
+/// How long the peer's program has to read what its kernel has, before the reset that says that its
+/// stream was cut. libuv takes a reset that it finds together with the last bytes for the end of the
+/// stream, so a program in Node.js would not learn of the cut.
+pub(crate) const READING: Duration = Duration::from_millis(100);
 /// Bytes thrown away in one read.
 const DISCARD: usize = 16 * 1024;
 
@@ -94,7 +96,7 @@ pub enum Ended {
 /// Delivers `backlog` and all that the kernel still holds, then ends the stream as `finish` says.
 ///
 /// Surely delivered, unless the outcome says otherwise: every byte, to the peer's kernel. Returns
-/// when it is; with [`Finish::Fin`] when the peer has ended its direction too, or has kept it open
+/// when it is, with [`Finish::Reset`] a moment later; with [`Finish::Fin`] when the peer has ended its direction too, or has kept it open
 /// for two seconds more. What the peer sends meanwhile is read and thrown away, since unread bytes
 /// would turn the end into a reset.
 ///
@@ -121,7 +123,7 @@ pub(crate) async fn close(
     // Should this future be dropped half-way, the kernel resets. An error means that the socket is
     // dead already, which the first write or read will tell.
     let _ = Linger::HARD.apply(&closing.stream);
-    let settled = match closing.run_until(finish, expiry).await {
+    let settled = match before(expiry, closing.run(finish)).await {
         Some(done) => done.map(|()| true),
         // It looks for acknowledgements now and then only.
         None => closing.is_delivered(),
@@ -186,20 +188,6 @@ struct Closing {
 }
 
 impl Closing {
-    /// `None` when the time was over first.
-    async fn run_until(
-        &mut self,
-        finish: Finish,
-        expiry: impl Future<Output = ()>,
-    ) -> Option<io::Result<()>> {
-        let (mut run, mut expiry) = (pin!(self.run(finish)), pin!(expiry));
-        poll_fn(|cx| match run.as_mut().poll(cx) {
-            Poll::Ready(done) => Poll::Ready(Some(done)),
-            Poll::Pending => expiry.as_mut().poll(cx).map(|()| None),
-        })
-        .await
-    }
-
     /// An error means that the peer is gone.
     async fn run(&mut self, finish: Finish) -> io::Result<()> {
         self.deliver().await?;
@@ -235,6 +223,9 @@ impl Closing {
         let mut patience = None;
         loop {
             if self.is_delivered()? {
+                if finish == Finish::Reset && matches!(self.stream, Stream::Tcp(_)) {
+                    sleep(READING).await;
+                }
                 if finish.ended() == Ended::Reset || self.peer_finished {
                     return Ok(());
                 }

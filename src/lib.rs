@@ -14,6 +14,7 @@
 mod attempt;
 mod backlog;
 pub mod closing;
+mod cutoff;
 mod descriptors;
 pub mod linger;
 mod low_water;

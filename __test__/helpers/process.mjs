@@ -77,6 +77,15 @@ export function tcpSockets() {
 /** How such a list ends the name of a port. */
 export const portName = (port) => `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
 
+/** Whether there is such a process, not counting one that has ended and was not collected. */
+export function isAlive(pid) {
+  try {
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
+}
+
 /** Whether a process has the socket with this inode. */
 export function hasSocket(pid, inode) {
   const name = `socket:[${inode}]`;

@@ -73,7 +73,7 @@ export async function openTunnel(t, server, behaviour, options) {
   const diary = new Diary(tunnel);
   await tunnel.promises.startListening();
   const connectThrough = async (how) => {
-    const client = await connect(tunnel.localPort, how);
+    const client = await connect(how?.port ?? tunnel.localPort, how);
     clients.push(client);
     return client;
   };

@@ -43,7 +43,7 @@ pub enum Method {
     StopListening,
     /// Argument: the connection's number.
     Disconnect,
-    /// Closes everything by its Linger.
+    /// Closes everything by its Linger. Argument: 1 to end it by force, whatever that is.
     Shutdown,
     /// Argument: milliseconds, or -1 for no limit.
     Close,
@@ -61,6 +61,8 @@ pub enum Method {
     Stats,
     /// Argument: the forward's number. What was counted of it.
     ForwardStats,
+    /// Argument: the connection's number. Resets it.
+    ResetConnection,
 }
 
 /// What comes with a call. Plain numbers, which cost less on the way than objects.
@@ -129,11 +131,12 @@ impl Begun {
             Method::StartListening => Self::Started(tunnel.start_listening()),
             Method::StopListening => Self::Operation(tunnel.stop_listening()),
             Method::Disconnect => Self::Operation(tunnel.disconnect(argument as u64)),
-            Method::Shutdown => Self::Operation(tunnel.shutdown()),
+            Method::Shutdown => Self::Operation(tunnel.shutdown(argument != 0.0)),
             Method::Close => {
                 let limit = (argument >= 0.0).then(|| Duration::from_millis(argument as u64));
                 Self::Operation(tunnel.close(limit))
             }
+            Method::ResetConnection => Self::Operation(tunnel.reset(argument as u64)),
             Method::Connections => Self::List(tunnel.connections()),
             Method::GetConnectionLinger => Self::Linger(tunnel.linger(argument as u64)),
             Method::StartForward => Self::Forward(tunnel.start_forward(argument as i64)),

@@ -17,13 +17,18 @@ use super::{Error, system_code};
 pub(super) struct Hold {
     fate: Arc<OnceLock<Error>>,
     /// Dropped, it lets the carrier go.
-    _held: oneshot::Sender<Infallible>,
+    held: Option<oneshot::Sender<Infallible>>,
 }
 
 impl Hold {
     /// What ended the stream, if the carrier knows.
     pub(super) fn fate(&self) -> Option<Error> {
         self.fate.get().cloned()
+    }
+
+    /// Lets the carrier go; the end of the stream tells when it has gone.
+    pub(super) fn release(&mut self) {
+        self.held = None;
     }
 }
 
@@ -73,6 +78,6 @@ pub(super) fn carried(socket: UnixStream) -> io::Result<(Stream, Carrier)> {
     let socket = tokio::net::UnixStream::from_std(socket)?;
     let fate = Arc::new(OnceLock::new());
     let (sender, held) = oneshot::channel();
-    let hold = Hold { fate: fate.clone(), _held: sender };
+    let hold = Hold { fate: fate.clone(), held: Some(sender) };
     Ok((Stream::carried(socket, hold), Carrier { fate, held, released: false }))
 }

@@ -26,6 +26,7 @@ use super::stream::Stream;
 use super::{Error, Target};
 use crate::attempt::attempt;
 use crate::backlog::Backlog;
+use crate::cutoff::{CutoffWatch, before};
 use crate::timer::{Timer, run_after_input};
 
 /// What one read may take in while data flows in bulk, and what it may take otherwise.
@@ -41,12 +42,13 @@ pub(super) async fn through(
     hop: &Arc<Target>,
     host: &str,
     port: u16,
+    cutoff: CutoffWatch,
 ) -> Result<Stream, Error> {
     let (asker, asker_port) = ORIGINATOR;
     let channel = link.client.open_direct_tcpip(host, port, asker, asker_port);
     let place = place(host, port);
     if let Err(error) = opened(&mut link, hop, &place).await {
-        tokio::spawn(link.log_off());
+        tokio::spawn(link.log_off(cutoff));
         return Err(error);
     }
     let (stream, local, carrier) = carrier::pair(&place)?;
@@ -66,7 +68,7 @@ pub(super) async fn through(
         hearing: Hearing::default(),
         timer: Timer::default(),
     };
-    tokio::spawn(pump.run());
+    tokio::spawn(pump.run(cutoff));
     Ok(stream)
 }
 
@@ -138,10 +140,14 @@ struct Pump {
 }
 
 impl Pump {
-    async fn run(mut self) {
+    /// Runs until one side has gone, or until `cutoff`.
+    async fn run(mut self, mut cutoff: CutoffWatch) {
         // What came with the answer to the opening is read already: nothing would announce it.
         let outcome = match self.handle_events(Instant::now()) {
-            Ok(()) => poll_fn(|cx| self.poll(cx)).await,
+            Ok(()) => {
+                let work = poll_fn(|cx| self.poll(cx));
+                before(cutoff.reached(), work).await.unwrap_or(Ok(()))
+            }
             Err(error) => Err(error),
         };
         match outcome {
@@ -150,7 +156,7 @@ impl Pump {
                     // The session need not wait for our farewell.
                     let _ = SockRef::from(&self.local).shutdown(Shutdown::Write);
                 }
-                self.link.log_off().await;
+                self.link.log_off(cutoff).await;
             }
             Err(error) => {
                 self.link.try_flush();

@@ -9,11 +9,16 @@ use ssh_proto::{Client, DisconnectReason};
 
 use super::Error;
 use super::stream::Stream;
+use crate::cutoff::{CutoffWatch, before};
 use crate::low_water::LowWater;
 use crate::timer::Deadline;
 
 /// How long the server may take to hear our farewell.
 pub(super) const FAREWELL: Duration = Duration::from_secs(2);
+/// How long whatever carries the connection may take to end after it was let go.
+const RELEASE: Duration = Duration::from_secs(1);
+/// The same when the limit for everything has passed.
+pub(crate) const LAST_MOMENT: Duration = Duration::from_millis(250);
 /// Bytes thrown away in one read.
 const DISCARD: usize = 16 * 1024;
 
@@ -232,19 +237,31 @@ impl Link {
         self.unconfirmed && !self.client.is_idle()
     }
 
-    /// Says farewell to the server. Done when it has closed the connection too, or its time is up.
-    pub(crate) async fn log_off(mut self) {
+    /// Disconnects from the server. Done when it has closed the connection too and whatever carried
+    /// the connection has ended: after two seconds, or at `cutoff`, it is closed without that.
+    pub(crate) async fn log_off(mut self, mut cutoff: CutoffWatch) {
         self.client.disconnect(DisconnectReason::ByApplication, "closed by the user");
-        if Deadline::after(FAREWELL).within(self.leave()).await.is_none() {
-            self.stream.give_up();
+        let mut farewell = Deadline::after(FAREWELL);
+        let left = before(cutoff.reached(), farewell.within(self.leave())).await;
+        if left.flatten().is_some() {
+            return;
+        }
+        if self.stream.give_up() {
+            let patience = if cutoff.is_reached() { LAST_MOMENT } else { RELEASE };
+            let _ = Deadline::after(patience).within(self.drain()).await;
         }
     }
 
-    /// Sends what is pending, ends our direction and waits for the end of the other. What still
-    /// comes is read: closing a socket with something unread throws away what was sent last.
+    /// Sends what is pending, ends our direction and waits for the end of the other.
     async fn leave(&mut self) -> io::Result<()> {
         poll_fn(|cx| self.poll_flush(cx)).await?;
         self.stream.shutdown()?;
+        self.drain().await
+    }
+
+    /// Waits for the end of the stream. What still comes is read: closing a socket with something
+    /// unread throws away what was sent last.
+    async fn drain(&mut self) -> io::Result<()> {
         let mut scratch = vec![0; DISCARD];
         loop {
             poll_fn(|cx| self.stream.poll_read_ready(cx)).await?;

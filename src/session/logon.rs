@@ -18,6 +18,7 @@ use super::question::{Asked, First, Prompting};
 use super::stream::Stream;
 use super::trust::Verdict;
 use super::{Error, HostKeyInfo, KeyFile, Route, Shielded, Strictness, Target, Trust};
+use crate::cutoff::CutoffWatch;
 use crate::timer::Deadline;
 
 /// Asks the owner about a host key; dropping the sender means no.
@@ -26,15 +27,17 @@ pub(crate) type Verify = dyn Fn(HostKeyInfo, oneshot::Sender<bool>) + Send + Syn
 /// Reaches the server and logs on to it, within the target's time.
 ///
 /// Before the host key is accepted, nothing about the user is sent. Dropping the future closes the
-/// connection.
+/// connection. At the limit of `carriers`, jump hosts and programs on the way end, whatever they
+/// still do.
 pub(crate) async fn open(
     target: Arc<Target>,
     verify: Arc<Verify>,
     prompt: Arc<Prompting>,
+    carriers: CutoffWatch,
 ) -> Result<Link, Error> {
     let begun = Instant::now();
     let deadline = &mut Deadline::after(target.ready_timeout);
-    let mut link = log_on(Logon { deadline, target, verify, prompt }).await?;
+    let mut link = log_on(Logon { deadline, target, verify, prompt, carriers }).await?;
     link.logon_time = begun.elapsed();
     Ok(link)
 }
@@ -82,6 +85,9 @@ struct Logon<'a> {
     verify: Arc<Verify>,
     prompt: Arc<Prompting>,
     deadline: &'a mut Deadline,
+    /// For whatever carries the connection.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "nothing but TCP carries it"))]
+    carriers: CutoffWatch,
 }
 
 impl Logon<'_> {
@@ -109,7 +115,7 @@ impl Logon<'_> {
                 dialed.map(Stream::from)
             }
             #[cfg(unix)]
-            Route::Command(command) => command.start(&place(host, *port)),
+            Route::Command(command) => command.start(&place(host, *port), self.carriers.clone()),
             #[cfg(unix)]
             Route::Sock(sock) => sock.take(&place(host, *port)),
             #[cfg(unix)]
@@ -121,10 +127,11 @@ impl Logon<'_> {
                     verify: self.verify.clone(),
                     prompt: self.prompt.clone(),
                     deadline: self.deadline,
+                    carriers: self.carriers.clone(),
                 };
                 let at_hop = |error: Error| error.at_hop(place.clone());
                 let link = Box::pin(log_on(logon)).await.map_err(at_hop)?;
-                let through = hop::through(link, hop, host, *port);
+                let through = hop::through(link, hop, host, *port, self.carriers.clone());
                 self.within("the jump host to connect", through).await?.map_err(at_hop)
             }
         }

@@ -49,6 +49,6 @@ pub use trust::Verdict;
 pub(crate) use dial::dial;
 pub(crate) use error::{lookup_code, open_code};
 pub(crate) use learning::learn;
-pub(crate) use link::{Hearing, Link};
+pub(crate) use link::{Hearing, LAST_MOMENT, Link};
 pub(crate) use logon::{open, random};
 pub(crate) use reconnect::{Attempt, Backoff};

@@ -5,16 +5,23 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
-use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use tokio::process::{Child, Command};
+use tokio::time::timeout;
 
 use super::carrier::{self, Carrier};
 use super::stream::Stream;
 use super::{Error, system_code};
+use crate::cutoff::{CutoffWatch, before};
 use crate::names::for_shell;
 use crate::sys;
+
+/// How long a program may take to end after SIGHUP, before it gets SIGKILL.
+const HANG_UP: Duration = Duration::from_millis(500);
+/// The same when the limit for everything has passed.
+const LAST_HANG_UP: Duration = Duration::from_millis(50);
 
 /// A command for the user's shell. It may hold secrets: it is not printed.
 pub struct ProxyCommand {
@@ -60,9 +67,9 @@ impl ProxyCommand {
         Ok(Self { text: expanded, shell })
     }
 
-    /// Starts the command; the stream is its standard input and output. It is told to go (SIGHUP)
-    /// when the stream is dropped.
-    pub(super) fn start(&self, place: &str) -> Result<Stream, Error> {
+    /// Starts the command; the stream is its standard input and output. It gets SIGHUP when the stream
+    /// is dropped or `cutoff` is reached, and SIGKILL if it does not end by that.
+    pub(super) fn start(&self, place: &str, cutoff: CutoffWatch) -> Result<Stream, Error> {
         let (stream, theirs, carrier) = carrier::pair(place)?;
         let end = || theirs.try_clone().map(|end| Stdio::from(OwnedFd::from(end)));
         let failed = |error: io::Error| carrier::failed(&error, place);
@@ -76,7 +83,7 @@ impl ProxyCommand {
             errno: error.raw_os_error(),
             address: self.shell.clone(),
         })?;
-        tokio::spawn(watch(child, theirs, carrier));
+        tokio::spawn(watch(child, theirs, carrier, cutoff));
         Ok(stream)
     }
 }
@@ -90,20 +97,23 @@ impl std::fmt::Debug for ProxyCommand {
 /// Waits for the program's end. `end` is the program's end of the stream, held so that the session
 /// sees the end of its stream only when it can be told why; unless a descendant of the program
 /// lives on with it.
-async fn watch(mut child: Child, end: UnixStream, mut carrier: Carrier) {
-    let pid = child.id();
-    let mut wait = pin!(child.wait());
-    let mut told = false;
-    let status = poll_fn(|cx| {
-        let status = wait.as_mut().poll(cx);
-        if status.is_pending() && !told && carrier.poll_released(cx).is_ready() {
-            told = true;
-            // Its end was not collected: the number is its own.
-            pid.into_iter().for_each(sys::hang_up);
-        }
-        status
-    })
-    .await;
+async fn watch(mut child: Child, end: UnixStream, mut carrier: Carrier, mut cutoff: CutoffWatch) {
+    let released = poll_fn(|cx| carrier.poll_released(cx));
+    let over = async {
+        let _ = before(cutoff.reached(), released).await;
+    };
+    let mut status = before(over, child.wait()).await;
+    if status.is_none() {
+        // Its end was not collected: the number is its own.
+        child.id().into_iter().for_each(sys::hang_up);
+        let grace = if cutoff.is_reached() { LAST_HANG_UP } else { HANG_UP };
+        status = timeout(grace, child.wait()).await.ok();
+    }
+    let status = match status {
+        Some(status) => status,
+        // A program that is gone needs no signal.
+        None => child.kill().await.and(child.wait().await),
+    };
     let how = match status {
         Ok(status) => describe(status),
         Err(error) => format!("an unknown status: {error}"),

@@ -75,11 +75,18 @@ impl Stream {
         self.socket().shutdown(Shutdown::Write)
     }
 
-    /// Makes the close to come a reset, if it is one of TCP: nobody is to wait for this peer.
-    pub(super) fn give_up(&self) {
+    /// Makes the close to come a reset, if it is one of TCP: nobody is to wait for this peer. Returns
+    /// whether a carrier was let go, which then ends the stream.
+    pub(super) fn give_up(&mut self) -> bool {
         if let Some(socket) = self.tcp() {
             let _ = socket.set_linger(Some(Duration::ZERO));
         }
+        #[cfg(unix)]
+        if let Some(hold) = &mut self.hold {
+            hold.release();
+            return true;
+        }
+        false
     }
 
     /// Acknowledges at once what has come, where that is something of its own.

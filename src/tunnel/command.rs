@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 #[cfg(unix)]
 use super::arrivals::Dial;
 use super::connection::Arrival;
+use super::ending::Force;
 use super::forwards::{ForwardInfo, ForwardSpec};
 use super::member::Word;
 use super::remote::Errand;
@@ -32,8 +33,10 @@ pub(super) enum Command {
     Dial(Dial),
     /// Close one connection by its Linger.
     Disconnect(u64, Reply<()>),
-    /// Close everything by its Linger and log off.
-    Shutdown(Reply<()>),
+    /// Reset one connection, whatever its Linger and its state.
+    Reset(u64, Reply<()>),
+    /// Close everything by its Linger, or by force, and log off.
+    Shutdown { force: bool, reply: Reply<()> },
     /// Give up all forwards, let connections finish within this time, then shut down.
     Close(Option<Duration>, Reply<()>),
     /// Tell which connections there are.
@@ -62,21 +65,24 @@ pub(super) enum Command {
     Accept(Arrival, ChannelId),
     /// To a member: close everything by its Linger on behalf of this method, and log off.
     Leave(&'static str),
+    /// To a member: as above, by force.
+    Force(Force),
 }
 
 impl Command {
     /// The connection that an operation is about.
     pub(super) fn connection(&self) -> Option<u64> {
         match self {
-            Command::Disconnect(id, _) | Command::Linger(id, _) | Command::SetLinger(id, ..) => {
-                Some(*id)
-            }
+            Command::Disconnect(id, _)
+            | Command::Reset(id, _)
+            | Command::Linger(id, _)
+            | Command::SetLinger(id, ..) => Some(*id),
             #[cfg(unix)]
             Command::Dial(_) => None,
             Command::Connect(_)
             | Command::StartForward(..)
             | Command::StopForward(..)
-            | Command::Shutdown(_)
+            | Command::Shutdown { .. }
             | Command::Close(..)
             | Command::Connections(_)
             | Command::Answer(..)
@@ -88,7 +94,8 @@ impl Command {
             | Command::Carry(_)
             | Command::Errand(_)
             | Command::Accept(..)
-            | Command::Leave(_) => None,
+            | Command::Leave(_)
+            | Command::Force(_) => None,
         }
     }
 }

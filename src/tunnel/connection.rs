@@ -1,6 +1,7 @@
 //! One connection through the tunnel: its socket, how far each direction has come, and its counts.
 
 use std::io::{self, IoSlice, Read, Write};
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::task::{Context, Poll};
@@ -52,6 +53,17 @@ pub(super) enum Stage {
     Closing(Cause),
     /// The local program has reset it; what it sent before is being passed on.
     Reset,
+}
+
+impl Stage {
+    /// Why the connection is being closed, if it is.
+    pub(super) fn closing(&self) -> Option<Cause> {
+        match self {
+            Stage::Closing(cause) => Some(cause.clone()),
+            Stage::Reset => Some(Cause::ResetByLocal),
+            Stage::Opening | Stage::Open => None,
+        }
+    }
 }
 
 /// The direction from the local program to the far side.
@@ -234,6 +246,15 @@ impl Connection {
         matches!(self.stage, Stage::Reset) || self.failed()
     }
 
+    /// Whether the local client has ended its stream, also where that was not read yet.
+    pub(super) fn has_ended(&self) -> bool {
+        if self.up != Up::Flowing {
+            return self.up == Up::Ended;
+        }
+        let socket = SockRef::from(&self.arrival.stream);
+        matches!(socket.peek(&mut [MaybeUninit::uninit()]), Ok(0)) && !self.failed()
+    }
+
     /// Whether the socket has an error that nobody has collected yet.
     fn failed(&self) -> bool {
         !matches!(self.arrival.stream.take_error(), Ok(None))
@@ -298,6 +319,12 @@ impl Connection {
             written += self.flush(cx)?;
         }
         Ok(written)
+    }
+
+    /// Drops and counts what the local socket did not take yet.
+    pub(super) fn drop_backlog(&mut self) {
+        self.dropped += self.backlog.len() as u64;
+        self.backlog = Backlog::default();
     }
 
     /// Writes from the backlog until it is empty or the socket takes no more, which arms the waker.

@@ -25,9 +25,9 @@ use super::recovery::Recovery;
 use super::remote::Errand;
 use super::stats::Counts;
 use super::table::Table;
-use super::{Config, ConnectionEnd, Error, Event, Observer, Shared};
+use super::{Config, Error, Event, Observer, Shared};
 use crate::backlog::Backlog;
-use crate::closing;
+use crate::closing::{self, Outcome};
 use crate::session::{self, Hearing, Link};
 use crate::timer::{Timer, run_after_input};
 
@@ -85,7 +85,7 @@ pub(super) struct Driver {
     /// Connections whose sockets are being closed, by their numbers.
     pub(super) parting: HashMap<u64, Parting>,
     /// The work of closing them.
-    pub(super) closings: JoinSet<ConnectionEnd>,
+    pub(super) closings: JoinSet<(u64, Outcome)>,
     /// What was counted; connections that exist count their bytes themselves.
     pub(super) counts: Counts,
     /// Whether anything was up since the last `Close` event.
@@ -255,8 +255,8 @@ impl Driver {
         let mut busy = false;
         while let Poll::Ready(Some(ended)) = self.closings.poll_join_next(cx) {
             // A closing neither panics nor is cancelled while the driver lives.
-            if let Ok(end) = ended {
-                self.ended(end);
+            if let Ok((id, outcome)) = ended {
+                self.parted(id, outcome);
             }
             busy = true;
         }
@@ -293,7 +293,7 @@ impl Driver {
             self.unanswered.front().map(|(due, ..)| *due),
             self.table.first_limit(),
             self.next_idle_look,
-            self.operations.leaving.deadline(),
+            self.operations.leaving_due(),
             self.role.pool().and_then(Pool::due),
         ];
         limits.into_iter().flatten().min()
@@ -339,7 +339,7 @@ impl Driver {
         }
         self.table.resumed(now);
         self.forwards.resumed(until);
-        self.operations.leaving.resumed(now);
+        self.operations.resumed(now);
         if let Role::Pool(pool) = &mut self.role {
             pool.resumed(now);
         }

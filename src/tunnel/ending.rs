@@ -20,6 +20,9 @@ pub(super) enum Cause {
     CutByOwner,
     /// The far side closed the channel before the local program had ended its direction.
     ClosedByFar,
+    /// The remote end closed the channel without an end of its stream, and the local client had ended
+    /// its own: what the client reads is cut.
+    CutByFar,
     /// The local program reset the connection.
     ResetByLocal,
     /// The owner's disconnect() or shutdown(); the name says which.
@@ -49,7 +52,7 @@ impl Cause {
         match self {
             Cause::Completed => "OK",
             Cause::CutByOwner => "ECONNABORTED",
-            Cause::ClosedByFar => "ERR_SSH_CHANNEL_CLOSED",
+            Cause::ClosedByFar | Cause::CutByFar => "ERR_SSH_CHANNEL_CLOSED",
             Cause::ResetByLocal => "ECONNRESET",
             Cause::Owner(_) if hard => "ECONNABORTED",
             Cause::Owner(_) => "OK",
@@ -77,6 +80,9 @@ impl Cause {
             Cause::ClosedByFar => {
                 "the far side closed the channel before the local side had ended its stream".into()
             }
+            Cause::CutByFar => {
+                "the remote end closed the channel before it had ended its stream".into()
+            }
             Cause::ResetByLocal => "the local program reset the connection".into(),
             Cause::Owner(method) => format!("closed by {method}()"),
             Cause::Rejected => "the connection request was rejected".into(),
@@ -95,6 +101,33 @@ impl Cause {
     }
 }
 
+/// Ends every connection at once, whatever its Linger and its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Force {
+    /// `shutdown({ force: true })`.
+    Shutdown,
+    /// The timeout of `close()` has expired.
+    Timeout,
+}
+
+impl Force {
+    /// The method that closes a connection which nothing else was closing.
+    pub(super) fn method(self) -> &'static str {
+        match self {
+            Force::Shutdown => "shutdown",
+            Force::Timeout => "close",
+        }
+    }
+
+    /// What a reason says of it.
+    fn reason(self) -> &'static str {
+        match self {
+            Force::Shutdown => "; reset by shutdown({ force: true })",
+            Force::Timeout => "; reset because the timeout of close() expired",
+        }
+    }
+}
+
 /// What is known about a connection when its socket is given up; with what becomes of the socket
 /// it makes the account.
 pub(super) struct Report {
@@ -108,9 +141,19 @@ pub(super) struct Report {
     up: Up,
     down: Down,
     opened: bool,
+    /// What ends it before its time, unless it ends by itself at the same moment.
+    force: Option<Force>,
 }
 
 impl Report {
+    pub(super) fn set_linger(&mut self, linger: Linger) {
+        self.linger = linger;
+    }
+
+    pub(super) fn force(&mut self, force: Force) {
+        self.force = Some(force);
+    }
+
     pub(super) fn of_arrival(arrival: &Arrival, cause: Cause) -> Self {
         Self::of_unopened(arrival.id, arrival.forward, arrival.settings.linger, cause)
     }
@@ -128,6 +171,7 @@ impl Report {
             up: Up::Flowing,
             down: Down::Flowing,
             opened: false,
+            force: None,
         }
     }
 
@@ -158,7 +202,7 @@ impl Report {
             // program then had nothing more to say, all is well.
             Cause::ClosedByFar if both_ended && whole && finished => Cause::Completed,
             Cause::Completed if cut => Cause::CutByOwner,
-            Cause::Completed | Cause::ClosedByFar | Cause::Owner(_)
+            Cause::Completed | Cause::ClosedByFar | Cause::CutByFar | Cause::Owner(_)
                 if outcome.ended == Ended::ByPeer =>
             {
                 Cause::ResetByLocal
@@ -178,10 +222,14 @@ impl Report {
             && whole
             && matches!(cause, Cause::Completed | Cause::Owner(_) | Cause::Idle);
         let ending = self.linger.ending();
-        let linger_expired = cut && ending != Ending::Hard;
+        let force = self.force.filter(|_| cut);
+        let linger_expired = cut && force.is_none() && matches!(ending, Ending::Bounded(_));
         let mut reason = cause.reason();
         if linger_expired {
             reason.push_str("; its linger time ran out");
+        }
+        if let Some(force) = force {
+            reason.push_str(force.reason());
         }
         ConnectionEnd {
             id: self.id,
@@ -227,6 +275,7 @@ mod tests {
             up,
             down,
             opened: true,
+            force: None,
         }
     }
 
@@ -244,6 +293,7 @@ mod tests {
         let (owner, far) = (Cause::Owner("disconnect"), Cause::ClosedByFar);
         let open = (Up::Flowing, Down::Flowing);
         let far_ended = (Up::Flowing, Down::Finished);
+        let local_ended = (Up::Ended, Down::Flowing);
         let cut = (Up::Cut, Down::Finished);
         let over = (Up::Ended, Down::Finished);
         for (cause, (up, down), outcome, code, clean, closed_by) in [
@@ -252,6 +302,8 @@ mod tests {
             (far.clone(), open, FIN, "ERR_SSH_CHANNEL_CLOSED", false, Graceful),
             (far.clone(), open, RESET, "ERR_SSH_CHANNEL_CLOSED", false, Reset),
             (far.clone(), open, BY_PEER, "ECONNRESET", false, Reset),
+            (Cause::CutByFar, local_ended, RESET, "ERR_SSH_CHANNEL_CLOSED", false, Reset),
+            (Cause::CutByFar, local_ended, BY_PEER, "ECONNRESET", false, Reset),
             // CLOSE together with EOF: what matters is whether the local program ended too.
             (far.clone(), far_ended, FIN, "OK", true, Graceful),
             (far.clone(), far_ended, FIN_ONLY, "ERR_SSH_CHANNEL_CLOSED", false, Graceful),
@@ -353,6 +405,33 @@ mod tests {
                 assert_eq!((end.bytes_down, end.dropped_down), (1000 - unsent, unsent));
             }
         }
+    }
+
+    #[test]
+    fn a_forced_end_is_told_beside_the_cause_and_is_no_expired_linger_time() {
+        let bounded = Linger { onoff: 1, linger: 5 };
+        for linger in [Linger::GRACEFUL, Linger::HARD, bounded] {
+            for (force, cause, code) in [
+                (Force::Shutdown, Cause::Owner("shutdown"), "ECONNABORTED"),
+                (Force::Timeout, Cause::Owner("disconnect"), "ECONNABORTED"),
+                (Force::Shutdown, Cause::Completed, "ECONNABORTED"),
+                (Force::Shutdown, Cause::Idle, "ETIMEDOUT"),
+                (Force::Timeout, Cause::ResetByLocal, "ECONNRESET"),
+                (Force::Shutdown, lost(), "ERR_SSH_DISCONNECTED"),
+            ] {
+                let mut report = Report { linger, ..report(cause, Up::Ended, Down::Ended) };
+                report.force(force);
+                let end = report.end(Outcome { unsent: 9, ..CUT });
+                assert_eq!((&*end.code, end.clean, end.closed_by), (code, false, ClosedBy::Reset));
+                assert!(!end.linger_expired && end.reason.ends_with(force.reason()));
+                assert_eq!((end.bytes_down, end.dropped_down), (991, 9));
+            }
+        }
+        // What ended by itself in the same moment did so.
+        let mut report = report(Cause::Completed, Up::Ended, Down::Finished);
+        report.force(Force::Shutdown);
+        let end = report.end(FIN);
+        assert!(end.clean && end.reason.ends_with("end of stream"));
     }
 
     #[test]

@@ -1,9 +1,7 @@
 //! Programs that came by a dynamic forward and have not said yet where to: each has its conversation
 //! in a task of its own, in which it may take its time.
 
-use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -17,6 +15,7 @@ use super::ending::{Cause, Report};
 use super::listener::Accepted;
 use super::socks::{self, Login, Request};
 use super::{ConnectionInfo, ConnectionState, Endpoint, Settings};
+use crate::cutoff::before;
 use crate::stream::Stream;
 
 /// A connection whose target is not known. Its socket is with its conversation.
@@ -85,7 +84,8 @@ impl Driver {
         self.guests.insert(id, Guest { id, forward, remote, local, settings, talk });
         self.await_in_time(id, Awaited::Request, now);
         self.talks.spawn(async move {
-            let outcome = until(broken_off, socks::negotiate(&stream, login)).await;
+            let broken_off = async { drop(broken_off.await) };
+            let outcome = before(broken_off, socks::negotiate(&stream, login)).await;
             Said { id, stream, outcome }
         });
     }
@@ -134,14 +134,4 @@ impl Driver {
         let report = Report::of_unopened(id, forward, settings.linger, cause);
         self.see_off(stream, &last_word, info, report);
     }
-}
-
-/// The outcome of `work`, or `None` if the word's sender is dropped before.
-async fn until<T>(word: oneshot::Receiver<()>, work: impl Future<Output = T>) -> Option<T> {
-    let (mut word, mut work) = (word, pin!(work));
-    poll_fn(|cx| match work.as_mut().poll(cx) {
-        Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
-        Poll::Pending => Pin::new(&mut word).poll(cx).map(|_| None),
-    })
-    .await
 }

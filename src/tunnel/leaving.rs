@@ -5,14 +5,21 @@ use std::time::{Duration, Instant};
 
 use super::command::Reply;
 use super::driver::Driver;
-use super::ending::Cause;
-use super::operations::answer_all;
+use super::ending::{Cause, Force};
+use super::operations::{Operations, answer_all};
 use super::pool::{Pool, Role};
 use super::{Error, Event};
+use crate::cutoff::{Cutoff, Limit};
 use crate::session::{self, Link};
+use crate::timer::Deadline;
 
 /// How long the server may take to confirm what it was sent last.
 const CONFIRMATION: Duration = Duration::from_secs(2);
+/// How long connections may take to close by their Linger when the timeout of `close()` has expired.
+const GRACE: Duration = Duration::from_millis(1200);
+/// How long the server, and whatever carries the session, may take to end it in a forced shutdown.
+/// With [`GRACE`] and the last moment of carriers less than the two seconds that are promised.
+const FORCED: Duration = Duration::from_millis(500);
 
 /// How far a shutdown has come.
 #[derive(Default)]
@@ -30,23 +37,9 @@ pub(super) enum Leaving {
     LoggingOff { replies: Vec<Reply<()>> },
 }
 
-/// How long connections may take to finish by themselves.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Limit {
-    due: Instant,
-    length: Duration,
-}
-
-impl Limit {
-    /// `None`: longer than time can be counted.
-    pub(super) fn new(now: Instant, length: Duration) -> Option<Self> {
-        Some(Self { due: now.checked_add(length)?, length })
-    }
-}
-
 impl Leaving {
     /// When to go on whatever has come of the step.
-    pub(super) fn deadline(&self) -> Option<Instant> {
+    fn deadline(&self) -> Option<Instant> {
         match self {
             Leaving::Draining { limit, .. } => limit.map(|limit| limit.due),
             Leaving::Confirming { until, .. } => Some(*until),
@@ -55,14 +48,28 @@ impl Leaving {
     }
 
     /// The process was paused until now: the step has its full time again.
-    pub(super) fn resumed(&mut self, now: Instant) {
+    fn resumed(&mut self, now: Instant) {
         match self {
             Leaving::Draining { limit, .. } => {
-                *limit = limit.and_then(|limit| Limit::new(now, limit.length));
+                *limit = limit.and_then(|limit| limit.resumed(now));
             }
             Leaving::Confirming { until, .. } => *until = now + CONFIRMATION,
             Leaving::No | Leaving::Closing { .. } | Leaving::LoggingOff { .. } => {}
         }
+    }
+}
+
+impl Operations {
+    /// When a shutdown goes on whatever has come of its step.
+    pub(super) fn leaving_due(&self) -> Option<Instant> {
+        let bound = self.bound.map(|bound| bound.due);
+        [self.leaving.deadline(), bound].into_iter().flatten().min()
+    }
+
+    /// The process was paused until now: a shutdown has its full time again.
+    pub(super) fn resumed(&mut self, now: Instant) {
+        self.leaving.resumed(now);
+        self.bound = self.bound.and_then(|bound| bound.resumed(now));
     }
 }
 
@@ -82,12 +89,17 @@ impl Driver {
             }
             Leaving::Closing { replies }
             | Leaving::Confirming { replies, .. }
-            | Leaving::LoggingOff { replies } => replies.push(reply),
+            | Leaving::LoggingOff { replies } => {
+                replies.push(reply);
+                // What is being closed has had its time by then.
+                let bound = &mut self.operations.bound;
+                *bound = [*bound, limit].into_iter().flatten().min();
+            }
         }
     }
 
-    /// Closes everything now.
-    pub(super) fn shutdown(&mut self, reply: Reply<()>) {
+    /// Closes everything now, with `force` whatever its Linger and its state.
+    pub(super) fn shutdown(&mut self, force: bool, reply: Reply<()>) {
         self.drop_deferred("shutdown");
         match &mut self.operations.leaving {
             Leaving::No => {
@@ -104,6 +116,25 @@ impl Driver {
             Leaving::Closing { replies }
             | Leaving::Confirming { replies, .. }
             | Leaving::LoggingOff { replies } => replies.push(reply),
+        }
+        if force {
+            self.force(Force::Shutdown);
+        }
+    }
+
+    /// Ends everything that a shutdown still waits for: connections at once, the session and whatever
+    /// carries it in a moment.
+    pub(super) fn force(&mut self, force: Force) {
+        self.operations.bound = None;
+        if std::mem::replace(&mut self.operations.forced, true) {
+            return;
+        }
+        self.operations.carriers.set(Limit::new(Instant::now(), FORCED));
+        for id in self.ids() {
+            self.cut(id, force);
+        }
+        if let Role::Pool(pool) = &self.role {
+            pool.force(force);
         }
     }
 
@@ -154,10 +185,15 @@ impl Driver {
 
     /// Closes what did not finish in time.
     pub(super) fn expire_drain(&mut self, now: Instant) -> bool {
+        if self.operations.bound.is_some_and(|bound| bound.due <= now) {
+            self.force(Force::Timeout);
+            return true;
+        }
         match &mut self.operations.leaving {
             Leaving::Draining { limit: Some(limit), replies } if limit.due <= now => {
                 let replies = std::mem::take(replies);
                 self.operations.leaving = Leaving::Closing { replies };
+                self.operations.bound = Limit::new(now, GRACE);
                 self.close_everything("close");
                 true
             }
@@ -215,7 +251,8 @@ impl Driver {
         // given up only some time later.
         let is_unanswered = self.link.as_ref().is_some_and(Link::is_unconfirmed)
             || (self.link.is_some() && !self.asked.is_empty());
-        let waits = is_unanswered && (now < until || self.hearing.is_going());
+        let waits =
+            is_unanswered && !self.operations.forced && (now < until || self.hearing.is_going());
         self.operations.leaving = if waits {
             Leaving::Confirming { until, replies }
         } else {
@@ -231,6 +268,10 @@ impl Driver {
         }
         if let Leaving::LoggingOff { mut replies } = std::mem::take(&mut self.operations.leaving) {
             answer_all(&mut replies, &Ok(()));
+        }
+        self.operations.bound = None;
+        if std::mem::take(&mut self.operations.forced) {
+            self.operations.carriers = Cutoff::default();
         }
         let deferred = std::mem::take(&mut self.operations.deferred);
         for reply in deferred.connecting {
@@ -271,9 +312,23 @@ impl Driver {
         }
         // Whoever waited for it has given up.
         self.abandon_logon();
-        let Some(link) = self.link.take() else { return };
-        self.shared.ready.store(false, Ordering::Release);
-        self.lose_forwards(None, &session::Error::no_session());
-        self.farewell = Some(Box::pin(link.log_off()));
+        let link = self.link.take();
+        if link.is_some() {
+            self.shared.ready.store(false, Ordering::Release);
+            self.lose_forwards(None, &session::Error::no_session());
+        }
+        self.farewell = Some(Box::pin(log_off(link, self.operations.carriers.clone())));
+    }
+}
+
+/// Ends the session. Under a limit it waits for whatever carried sessions, also those that had not
+/// come up.
+async fn log_off(link: Option<Link>, carriers: Cutoff) {
+    if let Some(link) = link {
+        link.log_off(carriers.watch()).await;
+    }
+    if let Some(due) = carriers.due() {
+        let mut limit = Deadline::at(due + session::LAST_MOMENT, session::LAST_MOMENT);
+        let _ = limit.within(carriers.unwatched()).await;
     }
 }

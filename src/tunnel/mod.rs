@@ -253,14 +253,23 @@ impl Tunnel {
         self.operation(|reply| Command::Disconnect(connection, reply))
     }
 
+    /// Resets one connection, whatever its Linger and its state. Done when its end is reported, at once.
+    pub fn reset(&self, connection: u64) -> Pending<()> {
+        self.operation(|reply| Command::Reset(connection, reply))
+    }
+
     /// Gives up all forwards, closes every connection as [`Tunnel::disconnect`] does, and logs off. Done
     /// when nothing is left. Operations that were under way fail with [`Error::Closed`].
-    pub fn shutdown(&self) -> Pending<()> {
-        self.operation(Command::Shutdown)
+    ///
+    /// With `force` every connection is reset, also one that is being closed already, and the session
+    /// is ended within a second, whatever the server does; so it is done within two seconds.
+    pub fn shutdown(&self, force: bool) -> Pending<()> {
+        self.operation(|reply| Command::Shutdown { force, reply })
     }
 
     /// Gives up all forwards and lets connections finish by themselves for at most `timeout` (`None`:
-    /// without limit), then does what [`Tunnel::shutdown`] does.
+    /// without limit), then does what [`Tunnel::shutdown`] does. Within two seconds after `timeout`
+    /// it ends by force what is left, also what another operation had begun to close.
     pub fn close(&self, timeout: Option<Duration>) -> Pending<()> {
         self.operation(|reply| Command::Close(timeout, reply))
     }
@@ -282,8 +291,8 @@ impl Tunnel {
         self.operation(|reply| Command::Linger(connection, reply))
     }
 
-    /// Decides anew how a connection will be closed. Fails with [`Error::NoConnection`] once it is
-    /// being closed: it goes on as it began.
+    /// Decides anew how a connection will be closed. One that is being closed goes on by the new value:
+    /// hard resets it at once, a linger time runs from now.
     pub fn set_linger(&self, connection: u64, linger: Linger) -> Pending<()> {
         self.operation(|reply| Command::SetLinger(connection, linger, reply))
     }

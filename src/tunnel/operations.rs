@@ -11,10 +11,12 @@ use super::driver::Driver;
 use super::ending::Cause;
 use super::forwards::{ForwardInfo, ForwardSpec};
 use super::guests::Guest;
-use super::leaving::{Leaving, Limit};
+use super::leaving::Leaving;
 use super::member::Word;
 use super::pool::Role;
-use super::{ConnectionInfo, ConnectionState, Error};
+use super::{ConnectionInfo, ConnectionState, Error, Settings};
+use crate::cutoff::{Cutoff, Limit};
+use crate::linger::Linger;
 
 /// Who waits for what.
 #[derive(Default)]
@@ -24,6 +26,12 @@ pub(super) struct Operations {
     pub(super) deferred: Deferred,
     disconnecting: HashMap<u64, Vec<Reply<()>>>,
     pub(super) leaving: Leaving,
+    /// When a shutdown waits for nobody any more, and ends by force what is left.
+    pub(super) bound: Option<Limit>,
+    /// Whether that has happened.
+    pub(super) forced: bool,
+    /// For whatever carries sessions, of this tunnel and of its members.
+    pub(super) carriers: Cutoff,
     /// Whether the session was asked for by itself, not only for the sake of forwards.
     pub(super) session_wanted: bool,
 }
@@ -49,6 +57,17 @@ impl Deferred {
     pub(super) fn take_dial(&mut self, id: u64) -> Option<Dial> {
         let at = self.dials.iter().position(|dial| dial.id == id)?;
         Some(self.dials.remove(at))
+    }
+
+    /// The settings of the connection that is to be dialed with this number.
+    #[cfg(unix)]
+    pub(super) fn settings_of(&mut self, id: u64) -> Option<&mut Settings> {
+        self.dials.iter_mut().find(|dial| dial.id == id).map(|dial| &mut dial.settings)
+    }
+
+    #[cfg(not(unix))]
+    pub(super) fn settings_of(&mut self, _: u64) -> Option<&mut Settings> {
+        None
     }
 }
 
@@ -96,7 +115,8 @@ impl Driver {
             #[cfg(unix)]
             (Command::Dial(dial), None) => self.dial(dial, now),
             (Command::Disconnect(id, reply), _) => self.disconnect(id, reply),
-            (Command::Shutdown(reply), _) => self.shutdown(reply),
+            (Command::Reset(id, reply), _) => self.reset_connection(id, reply),
+            (Command::Shutdown { force, reply }, _) => self.shutdown(force, reply),
             (Command::Close(timeout, reply), _) => {
                 let limit = timeout.and_then(|timeout| Limit::new(now, timeout));
                 self.drain(limit, reply);
@@ -122,6 +142,10 @@ impl Driver {
             }
             (Command::Carry(arrival), _) => self.carry(arrival, now),
             (Command::Leave(method), _) => self.leave(method),
+            (Command::Force(force), _) => {
+                self.leave(force.method());
+                self.force(force);
+            }
         }
     }
 
@@ -154,6 +178,20 @@ impl Driver {
         if !known && !self.close_connection(id, Cause::Owner("disconnect")) {
             let mut replies = self.operations.disconnecting.remove(&id).unwrap_or_default();
             answer_all(&mut replies, &Err(Error::NoConnection(id)));
+        }
+    }
+
+    fn reset_connection(&mut self, id: u64, reply: Reply<()>) {
+        self.operations.disconnecting.entry(id).or_default().push(reply);
+        match self.set_linger(id, Linger::HARD) {
+            // That has ended one that was being closed already.
+            Ok(()) => {
+                self.close_connection(id, Cause::Owner("reset"));
+            }
+            Err(error) => {
+                let mut replies = self.operations.disconnecting.remove(&id).unwrap_or_default();
+                answer_all(&mut replies, &Err(error));
+            }
         }
     }
 

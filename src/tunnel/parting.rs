@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | both ends of stream, CLOSE | deliver, FIN | the same |
 //! | CLOSE before our EOF | deliver, FIN | RST |
+//! | our EOF, then CLOSE without EOF | deliver, RST | RST |
 //! | reset by the local program | flush up, CLOSE | CLOSE |
 //! | refused, rejected, unanswered | RST | RST |
 //! | session lost | deliver, RST | RST |
@@ -13,23 +14,23 @@
 //! A bounded close is a graceful one whose linger time runs from the event on: when it is over, the
 //! connection is reset, be it still in the table or parting already. Where both sides have ended by
 //! themselves nobody closes it, and no time runs, until the owner does.
+//!
+//! Every state can be ended: a new Linger counts for a connection that is being closed, too, and a
+//! forced shutdown cuts all of them.
 
-use std::future::pending;
-use std::time::{Duration, Instant};
-
-use tokio::sync::oneshot;
+use std::time::Instant;
 
 use super::arrivals::Awaited;
 use super::connection::{Connection, Down, Stage, Up};
 use super::driver::Driver;
-use super::ending::{Cause, Report};
+use super::ending::{Cause, Force, Report};
 use super::stats::Live;
 use super::{ConnectionEnd, ConnectionInfo, ConnectionState, Error, Event, Settings};
 use crate::backlog::Backlog;
 use crate::closing::{self, Ended, Finish, Outcome};
+use crate::cutoff::{Cutoff, Limit};
 use crate::linger::{Ending, Linger};
 use crate::stream::Stream;
-use crate::timer::Deadline;
 use crate::{session, sys};
 
 /// Within `idleTimeout` idle connections are looked for this often at the most.
@@ -41,23 +42,41 @@ pub(super) struct Parting {
     pub(super) info: ConnectionInfo,
     /// Likewise.
     pub(super) live: Live,
-    /// Where it is told when to be cut short, once.
-    limit: Option<oneshot::Sender<Instant>>,
+    report: Report,
+    /// When it is cut short.
+    limit: Cutoff,
 }
 
 impl Parting {
-    fn new(info: ConnectionInfo, live: Live) -> Self {
-        Self { info, live, limit: None }
+    /// Lets its linger time run, unless it does so already.
+    fn begin_to_linger(&self) {
+        if self.limit.due().is_none() {
+            self.limit.set(limit_of(self.info.linger));
+        }
     }
 
-    /// The first word counts, and only an end in time is one.
-    fn limit(&mut self, limit: Option<Instant>) {
-        if let Some(limit) = limit
-            && let Some(told) = self.limit.take()
-        {
-            // One that has ended meanwhile needs no limit.
-            let _ = told.send(limit);
+    fn set_linger(&mut self, linger: Linger) {
+        self.info.linger = linger;
+        self.report.set_linger(linger);
+        self.limit.set(limit_of(linger));
+    }
+
+    /// Ends it at once, if its time is not over anyway.
+    fn force(&mut self, force: Force) {
+        let now = Limit::now();
+        if self.limit.due().is_none_or(|due| due > now.due) {
+            self.report.force(force);
         }
+        self.limit.set(Some(now));
+    }
+}
+
+/// How long a close may take that begins now.
+fn limit_of(linger: Linger) -> Option<Limit> {
+    match linger.ending() {
+        Ending::Graceful => None,
+        Ending::Hard => Some(Limit::now()),
+        Ending::Bounded(time) => Limit::new(Instant::now(), time),
     }
 }
 
@@ -80,15 +99,15 @@ impl Driver {
             self.undial(dial, cause);
             return true;
         }
-        if let Some(parting) = self.parting.get_mut(&id) {
-            parting.limit(parting.info.linger.limit(Instant::now()));
+        if let Some(parting) = self.parting.get(&id) {
+            parting.begin_to_linger();
             return true;
         }
         let Some(index) = self.table.find(id) else { return false };
         let Some(connection) = self.table.get(index) else { return false };
         let hard = connection.arrival.settings.linger.ending() == Ending::Hard;
         match connection.stage {
-            // Being closed already: it ends the way it began to.
+            // Being closed already.
             Stage::Closing(_) | Stage::Reset => {}
             Stage::Opening => self.refused(index, cause),
             Stage::Open if hard => self.reset(index, cause),
@@ -115,14 +134,41 @@ impl Driver {
         self.settings_of(id).map(|settings| settings.linger)
     }
 
-    /// Decides anew how a connection will be closed. One that is being closed goes on as it began.
+    /// Decides anew how a connection will be closed. One that is being closed goes on by the new value,
+    /// and its linger time runs from now.
     pub(super) fn set_linger(&mut self, id: u64, linger: Linger) -> Result<(), Error> {
-        let stage = self.table.find(id).and_then(|index| self.table.get(index)).map(|it| &it.stage);
-        if matches!(stage, Some(Stage::Closing(_) | Stage::Reset)) {
-            return Err(Error::NoConnection(id));
+        if let Some(parting) = self.parting.get_mut(&id) {
+            parting.set_linger(linger);
+            return Ok(());
         }
         self.settings_of(id)?.linger = linger;
+        let Some(index) = self.table.find(id) else { return Ok(()) };
+        if let Some(cause) = self.table.get(index).and_then(|it| it.stage.closing()) {
+            if linger.ending() == Ending::Hard {
+                self.reset(index, cause);
+            } else {
+                self.table.linger_anew(index);
+            }
+        }
         Ok(())
+    }
+
+    /// Ends a connection at once, whatever its Linger and its state.
+    pub(super) fn cut(&mut self, id: u64, force: Force) {
+        let index = self.table.find(id);
+        let stage = index.and_then(|index| Some(&self.table.get(index)?.stage));
+        let cause = match stage {
+            Some(Stage::Open) => Some(Cause::Owner(force.method())),
+            Some(stage) => stage.closing(),
+            None => None,
+        };
+        if let Some((index, cause)) = index.zip(cause) {
+            return self.reset_by(index, cause, Some(force));
+        }
+        self.close_connection(id, Cause::Owner(force.method()));
+        if let Some(parting) = self.parting.get_mut(&id) {
+            parting.force(force);
+        }
     }
 
     fn settings_of(&mut self, id: u64) -> Result<&mut Settings, Error> {
@@ -136,7 +182,10 @@ impl Driver {
             Some(index) => self.table.get(index).map(|connection| &mut connection.arrival),
             None => self.requests.get_mut(&id).or_else(|| self.held.get_mut(&id)),
         };
-        arrival.map(|arrival| &mut arrival.settings).ok_or(Error::NoConnection(id))
+        match arrival {
+            Some(arrival) => Ok(&mut arrival.settings),
+            None => self.operations.deferred.settings_of(id).ok_or(Error::NoConnection(id)),
+        }
     }
 
     /// Drains both directions: what has come from the local program by now is still passed on, and
@@ -157,22 +206,26 @@ impl Driver {
 
     /// The far side closed the channel; everything that came before has been handed over.
     pub(super) fn closed_by_far(&mut self, index: usize) {
-        let Some(connection) = self.remove(index) else { return };
+        let Some(mut connection) = self.remove(index) else { return };
         let hard = connection.arrival.settings.linger.ending() == Ending::Hard;
         match connection.stage {
             Stage::Closing(ref cause) => {
                 let cause = cause.clone();
                 self.part(connection, Finish::Fin, cause);
             }
-            Stage::Reset => self.part_reset(connection, Cause::ResetByLocal),
-            Stage::Open if connection.up == Up::Ended => {
-                // The far side may close without having ended its stream: then it was cut.
-                let whole = connection.down != Down::Flowing;
-                let cause = if whole { Cause::Completed } else { Cause::ClosedByFar };
-                self.part(connection, Finish::Fin, cause);
+            Stage::Reset => self.part_reset(connection, Cause::ResetByLocal, None),
+            Stage::Open if connection.up == Up::Ended && connection.down != Down::Flowing => {
+                self.part(connection, Finish::Fin, Cause::Completed);
+            }
+            // The remote end has not ended its stream, and the local client waits for nothing else.
+            Stage::Open if connection.down == Down::Flowing && connection.has_ended() => {
+                if hard {
+                    connection.drop_backlog();
+                }
+                self.part(connection, Finish::Reset, Cause::CutByFar);
             }
             Stage::Opening | Stage::Open if hard => {
-                self.part_reset(connection, Cause::ClosedByFar);
+                self.part_reset(connection, Cause::ClosedByFar, None);
             }
             Stage::Opening | Stage::Open => {
                 self.part(connection, Finish::Fin, Cause::ClosedByFar);
@@ -190,8 +243,7 @@ impl Driver {
         if graceful && unread > 0 && !connection.up.is_over() {
             if !matches!(connection.stage, Stage::Reset) {
                 connection.stage = Stage::Reset;
-                connection.dropped += connection.backlog.len() as u64;
-                connection.backlog = Backlog::default();
+                connection.drop_backlog();
                 if let Some(link) = &mut self.link {
                     let count = connection.dropped as usize;
                     link.client.consumed(connection.channel, count, Instant::now());
@@ -216,14 +268,9 @@ impl Driver {
 
     fn cut_short(&mut self, index: usize) {
         let Some(connection) = self.table.get(index) else { return };
-        match &connection.stage {
-            Stage::Closing(cause) => {
-                let cause = cause.clone();
-                self.reset(index, cause);
-            }
-            Stage::Reset => self.reset(index, Cause::ResetByLocal),
-            // No time runs before the close.
-            Stage::Opening | Stage::Open => {}
+        // No time runs before the close.
+        if let Some(cause) = connection.stage.closing() {
+            self.reset(index, cause);
         }
     }
 
@@ -277,9 +324,9 @@ impl Driver {
             match connection.stage {
                 Stage::Opening if comes_back => self.open_elsewhere(connection.arrival, now),
                 Stage::Opening => self.turn_away(connection.arrival, cause.clone()),
-                Stage::Reset => self.part_reset(connection, cause.clone()),
+                Stage::Reset => self.part_reset(connection, cause.clone(), None),
                 Stage::Open | Stage::Closing(_) if hard => {
-                    self.part_reset(connection, cause.clone());
+                    self.part_reset(connection, cause.clone(), None);
                 }
                 Stage::Open | Stage::Closing(_) => {
                     self.part(connection, Finish::Reset, cause.clone());
@@ -290,6 +337,10 @@ impl Driver {
 
     /// Resets a connection at once and closes its channel.
     pub(super) fn reset(&mut self, index: usize, cause: Cause) {
+        self.reset_by(index, cause, None);
+    }
+
+    fn reset_by(&mut self, index: usize, cause: Cause, force: Option<Force>) {
         let Some(connection) = self.remove(index) else { return };
         let graceful = connection.arrival.settings.linger.ending() != Ending::Hard;
         if let Some(link) = &mut self.link
@@ -298,7 +349,7 @@ impl Driver {
         {
             link.unconfirmed |= connection.sent > 0;
         }
-        self.part_reset(connection, cause);
+        self.part_reset(connection, cause, force);
     }
 
     /// Takes a connection out of the table and closes its channel from our side.
@@ -310,11 +361,14 @@ impl Driver {
         Some(connection)
     }
 
-    fn part_reset(&mut self, connection: Connection, cause: Cause) {
-        let report = Report::of(&connection, cause);
+    fn part_reset(&mut self, connection: Connection, cause: Cause, force: Option<Force>) {
+        let mut report = Report::of(&connection, cause);
         let finished = connection.down == Down::Finished;
         let mut outcome = closing::reset(connection.arrival.stream, &connection.backlog, finished);
         if connection.limit.is_some_and(|limit| limit <= Instant::now()) {
+            outcome.ended = Ended::Cut;
+        } else if let Some(force) = force {
+            report.force(force);
             outcome.ended = Ended::Cut;
         }
         self.ended(report.end(outcome));
@@ -325,10 +379,13 @@ impl Driver {
     fn part(&mut self, mut connection: Connection, finish: Finish, cause: Cause) {
         let info = ConnectionInfo { state: ConnectionState::Closing, ..connection.info() };
         let limit = match (info.linger.ending(), &cause) {
+            // What was written already has its moment, or the client could take the reset for the end.
+            (Ending::Hard, Cause::CutByFar) => Limit::new(Instant::now(), closing::READING),
             (Ending::Graceful | Ending::Hard, _) | (Ending::Bounded(_), Cause::Completed) => None,
-            (Ending::Bounded(_), _) => {
-                connection.limit.or_else(|| info.linger.limit(Instant::now()))
-            }
+            (Ending::Bounded(time), _) => match connection.limit {
+                Some(due) => Some(Limit::at(due, time)),
+                None => limit_of(info.linger),
+            },
         };
         let report = Report::of(&connection, cause);
         let finish = match (finish, connection.down) {
@@ -348,7 +405,8 @@ impl Driver {
         }
         let live = connection.live();
         let Connection { arrival, backlog, .. } = connection;
-        self.close(arrival.stream, backlog, finish, limit, Parting::new(info, live), report);
+        let limit = Cutoff::new(limit);
+        self.close(arrival.stream, backlog, finish, Parting { info, live, report, limit });
     }
 
     /// Ends a connection that has no channel. Its program reads `last_word` and then the end of the
@@ -368,46 +426,33 @@ impl Driver {
         backlog.push(last_word);
         let limit = match info.linger.ending() {
             Ending::Graceful | Ending::Hard => None,
-            Ending::Bounded(_) => info.linger.limit(Instant::now()),
+            Ending::Bounded(_) => limit_of(info.linger),
         };
         let live = Live::unopened(&info);
-        self.close(stream, backlog, Finish::Fin, limit, Parting::new(info, live), report);
+        let limit = Cutoff::new(limit);
+        self.close(stream, backlog, Finish::Fin, Parting { info, live, report, limit });
     }
 
-    /// Closes a socket in a task of its own, which reports the end.
-    fn close(
-        &mut self,
-        stream: Stream,
-        backlog: Backlog,
-        finish: Finish,
-        limit: Option<Instant>,
-        mut parting: Parting,
-        report: Report,
-    ) {
-        let (told, word) = oneshot::channel::<Instant>();
-        let time = match parting.info.linger.ending() {
-            Ending::Bounded(time) => time,
-            Ending::Graceful | Ending::Hard => Duration::ZERO,
-        };
-        let expiry = async move {
-            match word.await {
-                Ok(limit) => Deadline::at(limit, time).over().await,
-                Err(_) => pending().await,
-            }
-        };
-        let closing =
-            async move { report.end(closing::close(stream, backlog, finish, expiry).await) };
+    /// Closes a socket in a task of its own.
+    fn close(&mut self, stream: Stream, backlog: Backlog, finish: Finish, parting: Parting) {
         let id = parting.info.id;
-        parting.limit = Some(told);
-        parting.limit(limit);
+        let mut limit = parting.limit.watch();
         self.parting.insert(id, parting);
-        self.closings.spawn(closing);
+        self.closings.spawn(async move {
+            (id, closing::close(stream, backlog, finish, limit.reached()).await)
+        });
+    }
+
+    /// A socket is closed that had a task for it.
+    pub(super) fn parted(&mut self, id: u64, outcome: Outcome) {
+        if let Some(parting) = self.parting.remove(&id) {
+            self.ended(parting.report.end(outcome));
+        }
     }
 
     /// The last word about a connection.
     pub(super) fn ended(&mut self, end: ConnectionEnd) {
         let id = end.id;
-        self.parting.remove(&id);
         self.count_end(&end);
         self.emit(Event::Disconnected(end));
         self.operations.disconnected(id);

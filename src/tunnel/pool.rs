@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 
 use super::command::{Command, Reply};
 use super::connection::Arrival;
+use super::ending::Force;
 use super::member::Member;
 use super::remote::Errand;
 use super::{Config, Error};
@@ -431,6 +432,13 @@ impl Pool {
     pub(super) fn leave(&self, method: &'static str) {
         for entry in self.members.values() {
             entry.send(Command::Leave(method));
+        }
+    }
+
+    /// Has every connection reset and every session ended, at once.
+    pub(super) fn force(&self, force: Force) {
+        for entry in self.members.values() {
+            entry.send(Command::Force(force));
         }
     }
 

@@ -11,6 +11,7 @@ use super::leaving::Leaving;
 use super::member::Word;
 use super::operations::answer_all;
 use super::{Config, Event, Observer};
+use crate::cutoff::CutoffWatch;
 use crate::session::{self, Attempt, Backoff, Link, Reconnect};
 
 /// The way back to a session that was lost.
@@ -90,12 +91,13 @@ impl Recovery {
 pub(super) fn log_on(
     config: &Config,
     observer: &Arc<dyn Observer>,
+    carriers: CutoffWatch,
 ) -> impl Future<Output = Result<Link, session::Error>> + Send + use<> {
     let asked = observer.clone();
     let verify = Arc::new(move |key, answer| asked.verify_host_key(key, answer));
     let asked = observer.clone();
     let prompt = Arc::new(move |prompts, answer| asked.answer_prompts(prompts, answer));
-    session::open(config.target.clone(), verify, prompt)
+    session::open(config.target.clone(), verify, prompt, carriers)
 }
 
 impl Driver {
@@ -104,7 +106,11 @@ impl Driver {
         if self.logon.is_none() {
             self.counts.sessions.reconnect_attempts += u64::from(self.recovery.begin());
             self.session = Some(self.begin_session());
-            self.logon = Some(Box::pin(log_on(&self.config, &self.observer)));
+            self.logon = Some(Box::pin(log_on(
+                &self.config,
+                &self.observer,
+                self.operations.carriers.watch(),
+            )));
         }
     }
 

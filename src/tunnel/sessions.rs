@@ -57,7 +57,8 @@ impl Driver {
         let another = wants_another.then(|| self.begin_session());
         let Role::Pool(pool) = &mut self.role else { return };
         if let Some(number) = another {
-            pool.begin(number, log_on(&self.config, &self.observer));
+            let carriers = self.operations.carriers.watch();
+            pool.begin(number, log_on(&self.config, &self.observer, carriers));
         }
         if let Some(arrival) = pool.carry(arrival, now) {
             self.hold(arrival, now);

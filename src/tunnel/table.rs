@@ -85,11 +85,19 @@ impl Table {
 
     /// Lets the linger time of a connection run that is being closed from now on. It runs once.
     pub(super) fn begin_to_linger(&mut self, index: usize) {
-        if let Some(connection) = self.get(index)
-            && connection.limit.is_none()
-            && let Some(limit) = connection.arrival.settings.linger.limit(Instant::now())
-        {
-            connection.limit = Some(limit);
+        if self.get(index).is_some_and(|connection| connection.limit.is_none()) {
+            self.linger_anew(index);
+        }
+    }
+
+    /// Lets the linger time of a connection that is being closed run from now on, by its Linger.
+    pub(super) fn linger_anew(&mut self, index: usize) {
+        let Some(connection) = self.get(index) else { return };
+        let limit = connection.arrival.settings.linger.limit(Instant::now());
+        if let Some(earlier) = std::mem::replace(&mut connection.limit, limit) {
+            self.limits.remove(&(earlier, index));
+        }
+        if let Some(limit) = limit {
             self.limits.insert((limit, index));
         }
     }
@@ -210,6 +218,17 @@ mod tests {
         // A second word does not prolong it.
         table.begin_to_linger(indices[2]);
         assert_eq!(table.first_limit(), Some(first));
+
+        // One that is given anew counts from then on, or not at all.
+        for (linger, limited) in [(Linger { onoff: 1, linger: 9 }, true), (Linger::GRACEFUL, false)]
+        {
+            table.get(indices[2]).expect("it is there").arrival.settings.linger = linger;
+            table.linger_anew(indices[2]);
+            assert_eq!(table.limits.len(), if limited { 3 } else { 2 });
+        }
+        table.get(indices[2]).expect("it is there").arrival.settings.linger =
+            Linger { onoff: 1, linger: 1 };
+        table.linger_anew(indices[2]);
 
         table.remove(indices[1]);
         let late = Instant::now() + 4 * SECOND;

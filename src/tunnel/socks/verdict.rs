@@ -59,7 +59,8 @@ impl Verdict {
             | Cause::SessionLost(_)
             | Cause::NoSession(_)
             | Cause::Unreached(_)
-            | Cause::ClosedByFar => Verdict::Failed,
+            | Cause::ClosedByFar
+            | Cause::CutByFar => Verdict::Failed,
             Cause::Owner(_)
             | Cause::ResetByLocal
             | Cause::Socks(_)

@@ -1,0 +1,71 @@
+// The ways to end a connection, or a tunnel, that does not end by itself.
+
+import assert from 'node:assert/strict';
+
+export const HARD = { l_onoff: 1, l_linger: 0 };
+
+/** What is promised of an end that is forced, and a moment for a busy machine. */
+const PROMISE = 2000;
+const MOMENT = 500;
+
+export function isOver(since) {
+  const took = performance.now() - since;
+  assert.ok(took < PROMISE + MOMENT, `${took} ms`);
+}
+
+const called = (call) => new Promise((resolve, reject) => call((error, value) => (error ? reject(error) : resolve(value))));
+
+const TIMEOUT = 100;
+
+/** Each gets the tunnel and the connection; `after`: how long it may wait before it acts. */
+export const WAYS = {
+  // A new Linger alone ends nothing that nobody closes.
+  'setLinger(false)': { act: (tunnel, connection) => connection.promises.setLinger(false), closes: false },
+  'setLingerOption()': { act: (tunnel, connection) => connection.setLingerOption(HARD), closes: false },
+  'reset()': { act: (tunnel, connection) => connection.promises.reset() },
+  'reset() that blocks': { act: (tunnel, connection) => connection.reset() },
+  'shutdown({ force: true })': { act: (tunnel) => tunnel.promises.shutdown({ force: true }) },
+  'shutdown({ force: true }, callback)': { act: (tunnel) => called((callback) => tunnel.shutdown({ force: true }, callback)) },
+  'shutdown({ force: true }) that blocks': { act: (tunnel) => tunnel.shutdown({ force: true }) },
+  'shutdown() and by force again': {
+    async act(tunnel) {
+      const first = tunnel.promises.shutdown();
+      tunnel.shutdown({ force: true });
+      await first;
+    },
+  },
+  'close({ timeout })': { act: (tunnel) => tunnel.close({ timeout: TIMEOUT }), after: TIMEOUT },
+  'shutdown(), then close({ timeout })': {
+    async act(tunnel) {
+      const first = tunnel.promises.shutdown();
+      await tunnel.close({ timeout: TIMEOUT });
+      await first;
+    },
+    after: TIMEOUT,
+  },
+};
+
+/** One connection of a tunnel, and the client at its local end. */
+export class Scene {
+  constructor({ tunnel, diary, client, connectionId, done }) {
+    Object.assign(this, { tunnel, diary, client, connectionId, done });
+  }
+
+  /** @param closing whether the connection is being closed already */
+  async endBy({ act, closes = true, after = 0 }, { closing }) {
+    const connection = (await this.tunnel.promises.connections()).find(({ connectionId }) => connectionId === this.connectionId);
+    const since = performance.now();
+    await act(this.tunnel, connection);
+    if (!closes && !closing) await connection.promises.close();
+    this.end = await this.diary.next('disconnected');
+    isOver(since + after);
+  }
+
+  /** The report, of which there is one. */
+  async onlyEnd() {
+    await this.tunnel.promises.stats(); // whatever was told before that is here
+    assert.deepEqual(this.diary.all('disconnected'), [this.end]);
+    assert.equal(this.end.connectionId, this.connectionId);
+    return this.end;
+  }
+}
