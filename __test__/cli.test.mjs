@@ -11,7 +11,7 @@ import { after } from 'node:test';
 import { SSHTunnel } from '../index.js';
 import { test } from './helpers/bounded.mjs';
 import { Cli, Setting } from './helpers/cli.mjs';
-import { MIB, PATTERN, Target, behaviours, connect, patternHash, refuses, refusingPort } from './helpers/peers.mjs';
+import { MIB, PATTERN, Target, behaviours, connect, patternHash, refuses, refusingPort, settled } from './helpers/peers.mjs';
 import { Sshd } from './helpers/sshd.mjs';
 import { assertIncludes } from './helpers/tunnels.mjs';
 
@@ -214,8 +214,40 @@ test('a second signal resets', { skip: lacks('forwardLocal') }, async (t) => {
   child.signal('SIGINT');
   await child.report('closing');
   child.signal('SIGTERM');
+  assertIncludes(await child.report('closing'), { signal: 'SIGTERM', force: true });
+  assertIncludes(await child.report('disconnected'), { code: 'ECONNABORTED', clean: false, closedBy: 'reset' });
+  await child.report('close');
   assert.equal(await child.exit, 'SIGTERM');
   assert.equal((await peer.ended).end, 'ECONNRESET');
+});
+
+test('a second signal ends it in time although the server is dead, and reports what was lost', { skip: lacks('forwardLocal') }, async (t) => {
+  const own = await Sshd.start();
+  const login = new Setting(own);
+  t.after(async () => {
+    await own.stop();
+    login.remove();
+  });
+  const target = await Target.start((peer) => peer.send(4 * MIB));
+  t.after(() => target.stop());
+  const child = Cli.start(t, [...login.options(), '--json', '-L', `0:127.0.0.1:${target.port}`, '127.0.0.1']);
+  const { localPort } = await child.report('listening');
+  const peer = await client(t, localPort, { read: false });
+  await child.report('connection');
+  await settled(() => peer.socket.readableLength);
+  own.freeze();
+  peer.send(20 * MIB);
+  await settled(() => peer.accepted);
+  child.signal('SIGINT');
+  await child.report('closing');
+  const since = performance.now();
+  child.signal('SIGINT');
+  const end = await child.report('disconnected');
+  assert.ok(end.droppedUp > 0 && end.droppedDown > 0);
+  assert.equal(await child.exit, 'SIGINT');
+  const took = performance.now() - since;
+  assert.ok(took < 2500, `${took} ms`);
+  assert.equal((await peer.read().ended).end, 'ECONNRESET');
 });
 
 test('Linger decides how the first signal closes', { skip: lacks('forwardLocal') }, async (t) => {

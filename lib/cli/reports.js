@@ -8,8 +8,6 @@ const { Deadline } = require('../deadline.js');
 
 /** Bytes that may wait for whoever reads. Behind them reports are left out, and counted. */
 const MOST = 1024 * 1024;
-/** Milliseconds that the last of them may take. */
-const FAREWELL = 2000;
 
 class Reports {
   #stream;
@@ -43,11 +41,14 @@ class Reports {
     this.#stream.write(`${JSON.stringify({ time: new Date().toISOString(), event, ...members })}\n`);
   }
 
-  /** When everything is written, or nobody reads it. */
-  async end() {
+  /**
+   * When everything is written, or nobody reads it.
+   * @param {number} limit milliseconds that the last of them may take
+   */
+  async end(limit) {
     if (this.#stream.destroyed) return;
     await new Promise((resolve) => {
-      const deadline = new Deadline(FAREWELL, resolve);
+      const deadline = new Deadline(limit, resolve);
       this.#stream.on('close', resolve).end(() => {
         deadline.clear();
         resolve();

@@ -21,6 +21,10 @@ const { Witness } = require('./witness.js');
 /** As ssh, whatever went wrong. */
 const FAILED = 255;
 
+/** Milliseconds that the last reports may take; and after a second signal. */
+const FAREWELL = 2000;
+const LAST_MOMENT = 500;
+
 class Run {
   #settings;
   #messages;
@@ -35,6 +39,8 @@ class Run {
   #tunnel;
   /** Called with the exit status. */
   #finish;
+  /** The signal that did not let connections finish. */
+  #forcedBy;
   #status = 0;
 
   /** @param {import('./arguments.js').CommandLine} line */
@@ -138,13 +144,24 @@ class Run {
     this.#tunnel.shutdown(() => {});
   }
 
-  /** The first signal: nothing new, and what is open may finish. The next one ends the process. */
+  /** The first signal: nothing new, and what is open may finish. The next one ends everything. */
   #drain(name) {
     this.#picture.closing = true;
+    this.#signals.handler = (next) => this.#force(next);
     this.#reports?.write('closing', { signal: name });
     this.#messages.verbose(`Closing, after ${name}.`);
-    this.#tunnel.close({ timeout: this.#settings.closeTimeout }, () => {});
+    const { closeTimeout } = this.#settings;
+    if (closeTimeout === null) this.#tunnel.shutdown(() => {});
+    else this.#tunnel.close({ timeout: closeTimeout }, () => {});
     if (process.stderr.isTTY) this.#tellWaiting();
+  }
+
+  /** The second signal: everything is reset, told of, and the process ends by the signal. A third one does not wait. */
+  #force(name) {
+    this.#forcedBy = name;
+    this.#reports?.write('closing', { signal: name, force: true });
+    this.#messages.verbose(`Resetting what is open, after ${name}.`);
+    this.#tunnel.shutdown({ force: true }, () => {});
   }
 
   async #tellWaiting() {
@@ -163,10 +180,13 @@ class Run {
     this.#view?.stop();
   }
 
-  /** When everything is written. */
-  async end() {
+  /** Ends the process when everything is written, or nobody reads it. */
+  async end(status) {
     this.#restore();
-    await this.#reports?.end();
+    await this.#reports?.end(this.#forcedBy === undefined ? FAREWELL : LAST_MOMENT);
+    if (this.#forcedBy !== undefined) this.#signals.die(this.#forcedBy);
+    // Standard input may still be open, and nobody is waiting for it.
+    process.exit(status);
   }
 }
 
@@ -195,10 +215,7 @@ async function main(argv) {
       return;
     }
     const run = new Run(line, settings);
-    const status = await run.run();
-    await run.end();
-    // Standard input may still be open, and nobody is waiting for it.
-    process.exit(status);
+    await run.end(await run.run());
   } catch (error) {
     for (const line of complaint(error).split('\n')) process.stderr.write(`${plain(line)}\n`);
     process.exit(FAILED);

@@ -74,12 +74,13 @@ class Settings {
   }
 
   /**
-   * Milliseconds that connections may go on after the first signal, undefined for any time. Unless
-   * somebody says so, only graceful ones without a limit of their own may.
+   * Milliseconds that connections may go on after the first signal, undefined for any time. null: they
+   * are closed by their Linger at once, as those are that have a limit of their own, unless the user
+   * says otherwise.
    */
   get closeTimeout() {
     if (this.reader.settings.has('CloseTimeout')) return milliseconds(this.value('CloseTimeout'));
-    return this.linger === true ? undefined : 0;
+    return this.linger === true ? undefined : null;
   }
 
   /** @returns {boolean | { l_onoff: number, l_linger: number }} */
