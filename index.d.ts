@@ -112,9 +112,9 @@ export interface Algorithms {
    * `'ecdsa-sha2-nistp384-cert-v01@openssh.com'`, `'ecdsa-sha2-nistp521-cert-v01@openssh.com'`,
    * `'rsa-sha2-512-cert-v01@openssh.com'`, `'rsa-sha2-256-cert-v01@openssh.com'`.
    *
-   * Those for what is known of this server come before others: certificates where an
-   * `@cert-authority` line of the known_hosts files matches it, then the types of the keys that the
-   * files or `hostKey` have of it.
+   * Unless the order is given, by a list or by `prepend`, those for what is known of this server come
+   * before others: certificates where an `@cert-authority` line of the known_hosts files matches it,
+   * then the types of the keys that the files or `hostKey` have of it. What is revoked is not known.
    */
   serverHostKey?: AlgorithmList | undefined;
   /**
@@ -130,6 +130,20 @@ export interface Algorithms {
    * elsewhere; how well something could be compressed shows in its length.
    */
   compress?: AlgorithmList | undefined;
+  /**
+   * Signature algorithms that authorities may sign host certificates with (`CASignatureAlgorithms`
+   * of ssh_config). Default: `'ssh-ed25519'`, `'ecdsa-sha2-nistp256'`, `'ecdsa-sha2-nistp384'`,
+   * `'ecdsa-sha2-nistp521'`, `'rsa-sha2-512'`, `'rsa-sha2-256'`. The order does not matter.
+   */
+  caSignature?: AlgorithmList | undefined;
+  /**
+   * Algorithms to use the user's keys and certificates with, also those of an agent
+   * (`PubkeyAcceptedAlgorithms` of ssh_config). A key for which none is left is not used. Default: all
+   * that are known: `'ssh-ed25519'`, `'ecdsa-sha2-nistp256'` (384, 521), `'rsa-sha2-512'`,
+   * `'rsa-sha2-256'`, `'sk-ssh-ed25519@openssh.com'`, `'sk-ecdsa-sha2-nistp256@openssh.com'`, and each of
+   * them with `-cert-v01@openssh.com`. The order decides between the algorithms of one key.
+   */
+  publicKey?: AlgorithmList | undefined;
 }
 
 /**
@@ -246,8 +260,8 @@ export interface SSHTunnelOptions {
   hostKey?: string | readonly string[] | undefined;
   /**
    * Paths of known_hosts files: plain, hashed and wildcard lines, `@cert-authority`, `@revoked`. A
-   * file that does not exist counts as empty, one that cannot be read is an error; `~` is not
-   * expanded.
+   * file that does not exist counts as empty. One that cannot be read, or has a line about this host
+   * that cannot be read, is an error ERR_SSH_HOST_KEY. `~` is not expanded.
    */
   knownHosts?: string | readonly string[] | undefined;
   /**
@@ -256,14 +270,17 @@ export interface SSHTunnelOptions {
    * - `'accept-new'`: accepted and appended to the first file of `knownHosts`, unless the files have
    *   another key of this host, or an authority of theirs has signed a certificate that is not
    *   good. If it cannot be written it is refused. Without a file: TypeError ERR_INVALID_ARG_VALUE.
+   * - `'no'`: the same, and also accepted where it cannot be written. `ssh` goes on after a changed
+   *   key, but forwards nothing and gives no password then: for a tunnel, that is a refusal.
    * - `false`: accepted, a changed key too. One that is new is appended if that can be done, a
-   *   changed one never. Whoever is in between can pose as the server and learns the password.
+   *   changed one never. Whoever is in between can pose as the server, learns the password, and reads
+   *   and changes what is forwarded. It is weaker than anything that ssh_config can ask for.
    *
    * A revoked key is refused in any case. With `hostKey`, nothing but what it names, the files and
    * `hostVerifier` is accepted. A `hostVerifier` is asked before anything is accepted like this; its
    * yes to a new key is written down unless this is `true`. Default: `true`.
    */
-  strictHostKeyChecking?: boolean | 'accept-new' | undefined;
+  strictHostKeyChecking?: boolean | 'accept-new' | 'no' | undefined;
   /**
    * The name to look for in files and certificates, and to write there, in place of `host` and
    * `port`: for a server behind several names, or several behind one.
@@ -277,6 +294,20 @@ export interface SSHTunnelOptions {
    * again with the next session. Without a file: TypeError ERR_INVALID_ARG_VALUE. Default: `false`.
    */
   updateHostKeys?: boolean | undefined;
+  /**
+   * Paths of files of revoked keys, one public key a line (`RevokedHostKeys` of ssh_config): a host with
+   * one of these keys, or with a certificate by an authority that has one, is refused whatever else
+   * is said. A file that does not exist, has another line or is a key revocation list (KRL, made by
+   * `ssh-keygen -k`) refuses every host with ERR_SSH_HOST_KEY. `~` is not expanded. Default: none.
+   */
+  revokedHostKeys?: string | readonly string[] | undefined;
+  /**
+   * Bits that RSA keys have to have (`RequiredRSASize` of ssh_config), 1024 to 16384. A host with a
+   * smaller key is refused, a certificate by an authority with one does not count, and the user's
+   * smaller keys are not used. Keys below 2048 bits are never accepted of hosts and authorities.
+   * Default: 1024.
+   */
+  requiredRSASize?: number | undefined;
   /**
    * Asked about a host key that nothing else decides: not about one that is revoked, nor, unless
    * `strictHostKeyChecking` is `false`, about one that a file of known hosts contradicts. Only `true`, or a promise of it, trusts the key. A throw or a rejection
@@ -534,6 +565,8 @@ export interface JumpHost
     | 'hostVerifier'
     | 'strictHostKeyChecking'
     | 'hostKeyAlias'
+    | 'revokedHostKeys'
+    | 'requiredRSASize'
     | 'updateHostKeys'
     | 'proxyCommand'
     | 'sock'

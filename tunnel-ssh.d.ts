@@ -50,6 +50,8 @@ export interface SshOptions
     | 'strictHostKeyChecking'
     | 'hostKeyAlias'
     | 'updateHostKeys'
+    | 'revokedHostKeys'
+    | 'requiredRSASize'
     | 'jump'
     | 'proxyCommand'
     | 'rekey'

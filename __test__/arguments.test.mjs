@@ -29,7 +29,7 @@ describe('constructor', () => {
   test('checks the type of every option', () => {
     const wrong = {
       host: 5, port: '22', username: 5, password: 5, privateKey: 5, passphrase: 5, agent: 5, tryKeyboard: 1, authHandler: 'agent', algorithms: 5, hostKey: 5, knownHosts: 5,
-      hostVerifier: true, strictHostKeyChecking: 1, hostKeyAlias: 5, updateHostKeys: 1, jump: 5, proxyCommand: 5, sock: 5, localAddress: 5, forceIPv4: 1, forceIPv6: 1, localHost: 5, localPort: '0', reusePort: 1, forwardHost: 5, forwardPort: '9', linger: 1, keepAlive: 1,
+      hostVerifier: true, strictHostKeyChecking: 1, hostKeyAlias: 5, updateHostKeys: 1, revokedHostKeys: 1, requiredRSASize: '1', jump: 5, proxyCommand: 5, sock: 5, localAddress: 5, forceIPv4: 1, forceIPv6: 1, localHost: 5, localPort: '0', reusePort: 1, forwardHost: 5, forwardPort: '9', linger: 1, keepAlive: 1,
       idleTimeout: '1', keepaliveInterval: '1', keepaliveCountMax: '1', readyTimeout: '1', rekey: 5, reconnect: 1, windowLimit: '1', memoryLimit: '1', sessions: '1', maxConnections: '1',
     };
     for (const [name, bad] of Object.entries(wrong)) {
@@ -131,13 +131,13 @@ describe('constructor', () => {
 
   test('checks how strict it is about host keys', () => {
     const name = 'options.strictHostKeyChecking';
-    for (const word of ['yes', 'no', 'ask', 'off', '', 'Accept-New']) {
-      refuses(() => make({ strictHostKeyChecking: word }), value, `The property '${name}' must be true, 'accept-new' or false. Received '${word}'`);
+    for (const word of ['yes', 'No', 'ask', 'off', '', 'Accept-New']) {
+      refuses(() => make({ strictHostKeyChecking: word }), value, `The property '${name}' must be true, 'accept-new', 'no' or false. Received '${word}'`);
     }
     // The user's own files, or those that are given.
     make({ strictHostKeyChecking: 'accept-new', updateHostKeys: true });
     make({ strictHostKeyChecking: 'accept-new', updateHostKeys: true, knownHosts: 'file', hostVerifier: () => true });
-    make({ strictHostKeyChecking: false, knownHosts: [] });
+    for (const strictHostKeyChecking of [false, 'no']) make({ strictHostKeyChecking, knownHosts: [] });
     for (const nowhere of [{ knownHosts: [] }, { hostKey: [] }, { hostVerifier: () => true }]) {
       const file = 'needs a file in options.knownHosts to write to';
       refuses(() => make({ ...nowhere, strictHostKeyChecking: 'accept-new' }), value, `The property '${name}' ${file}. Received 'accept-new'`);
@@ -195,7 +195,7 @@ describe('constructor', () => {
       at(`hmac' must not be empty. Received []`, { hmac: [] }),
       at(`hmac[0]' must not be empty. Received ''`, { hmac: [''] }),
       at(`compress' leaves no compression. Received { remove: ["none"] }`, { compress: { remove: ['none'] } }),
-      at(`ciphers' is none of kex, cipher, serverHostKey, hmac, compress. Received [ 'aes256-ctr' ]`, { ciphers: ['aes256-ctr'] }),
+      at(`ciphers' is none of kex, cipher, serverHostKey, hmac, compress, caSignature, publicKey. Received [ 'aes256-ctr' ]`, { ciphers: ['aes256-ctr'] }),
       at(`cipher.first' is none of remove, prepend, append. Received 'aes256-ctr'`, { cipher: { first: 'aes256-ctr' } }),
     ]) refuses(() => make(bad), value, message);
     const kinds = { kex: 'diffie-hellman-group1-sha1', cipher: 'aes256-cbc', serverHostKey: 'ssh-dss', hmac: 'hmac-sha1', compress: 'zlib' };

@@ -154,17 +154,12 @@ test('a host key that has changed', async (t) => {
   const other = await Sshd.start();
   t.after(() => other.stop());
   const known = setting.file('known_hosts', `${server.address} ${other.hostKeys[0].publicKey}\n`);
-  for (const strictness of ['ask', 'yes', 'accept-new']) {
+  // With "no", ssh would connect and forward nothing: there would be nothing to do.
+  for (const strictness of ['ask', 'yes', 'accept-new', 'no', 'off']) {
     const { status, stderr } = await start(t, ['-N', '-o', `StrictHostKeyChecking=${strictness}`], { knownHosts: known }).end();
     assert.equal(status, 255);
     assert.match(stderr, /^WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!\nthe host key of [^]* has changed: [^]*\nHost key verification failed\.\n$/);
   }
-  // As ssh: taken all the same, and no password is given away.
-  const child = start(t, ['--json', '-o', 'StrictHostKeyChecking=no'], { knownHosts: known });
-  await child.report('ready');
-  assert.match(child.stderr, /HAS CHANGED[^]*Password authentication is disabled/);
-  child.signal('SIGTERM');
-  assert.equal(await child.exit, 0);
 });
 
 test('a host key that is new, and taken without a question, is written down', async (t) => {

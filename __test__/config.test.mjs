@@ -116,7 +116,8 @@ const TEXTS = {
     'RekeyLimit default 30\n', 'RekeyLimit 1K none\n', 'Compression yes\nIdentitiesOnly TRUE\nGatewayPorts Yes\nHashKnownHosts true\n',
     'PasswordAuthentication no\nKbdInteractiveAuthentication no\nPreferredAuthentications publickey,password\n', 'StrictHostKeyChecking accept-new\n',
     'StrictHostKeyChecking off\n', 'StrictHostKeyChecking NO\n', 'HostKeyAlias AbC\n', 'IdentityAgent /a/b\n', 'IdentityAgent $NAME\n', 'AddressFamily inet6\nBindAddress 1.2.3.4\n',
-    'UserKnownHostsFile ~/a /b/%h-%n-%p-%r-%u-%i-%k-%L-%l-%%\n', 'UserKnownHostsFile ${HOME}/a\n', 'ServerAliveCountMax 7\n',
+    'UserKnownHostsFile ~/a /b/%h-%n-%p-%r-%u-%i-%k-%L-%l-%%\n', 'UserKnownHostsFile ${HOME}/a\n', 'RequiredRSASize 4096\n', 'RevokedHostKeys /a\nRevokedHostKeys /b\n', 'CanonicalizeMaxDots 3\n',
+    'CanonicalizeHostname yes\nMatch canonical\n User u\n', 'CanonicalizeHostname always\nCanonicalDomains a.b c.d\nCanonicalizeMaxDots 0\nHost a\n User x\nMatch final\n User u\n', 'ServerAliveCountMax 7\n',
     'IgnoreUnknown Non*,foo\nNonsense x y z\nUser u\n',
   ],
 };
@@ -272,7 +273,7 @@ test('options: amounts and times that the constructor would not take', () => {
 });
 
 test('options: trust', () => {
-  for (const [value, expected] of [['yes', true], ['ask', true], ['accept-new', 'accept-new'], ['no', false], ['off', false]]) {
+  for (const [value, expected] of [['yes', true], ['ask', true], ['accept-new', 'accept-new'], ['no', 'no'], ['off', 'no']]) {
     assert.equal(option('strictHostKeyChecking', `StrictHostKeyChecking ${value}`), expected);
   }
   assert.deepEqual(option('knownHosts', 'UserKnownHostsFile none\nGlobalKnownHostsFile none'), []);
@@ -282,6 +283,17 @@ test('options: trust', () => {
   const nowhere = configure('UserKnownHostsFile none\nStrictHostKeyChecking accept-new\nUpdateHostKeys yes');
   assertIncludes(nowhere.options, { strictHostKeyChecking: true, updateHostKeys: false });
   assert.equal(nowhere.notices.length, 1);
+  // Whatever is not known is accepted then, and written nowhere.
+  const unwritten = configure('UserKnownHostsFile none\nStrictHostKeyChecking no').options;
+  assertIncludes(unwritten, { strictHostKeyChecking: true, updateHostKeys: false });
+  assert.equal(unwritten.hostVerifier(), true);
+  for (const [text, expected] of [['', undefined], ['RevokedHostKeys None', undefined], ['RevokedHostKeys ~/r-%h', [`${userInfo().homedir}/r-h`]]]) {
+    assert.deepEqual(option('revokedHostKeys', text), expected);
+    assert.deepEqual(option('revokedHostKeys', text, { knownHosts: '/other' }), expected);
+  }
+  for (const [text, expected] of [['', undefined], ['RequiredRSASize 0', 1024], ['RequiredRSASize 3072', 3072], ['RequiredRSASize 99999', 16_384]]) {
+    assert.equal(option('requiredRSASize', text), expected);
+  }
   const ask = configure('UpdateHostKeys ask');
   assert.equal(ask.options.updateHostKeys, false);
   assertIncludes(ask.notices[0], { option: 'UpdateHostKeys', value: 'ask' });
@@ -295,6 +307,12 @@ test('options: algorithms', () => {
   ]);
   assert.deepEqual(lists('MACs ^hmac-sha2-256').options.algorithms, { hmac: { prepend: ['hmac-sha2-256'] } });
   assert.deepEqual(lists('HostKeyAlgorithms +ssh-ed25519').options.algorithms, { serverHostKey: { append: ['ssh-ed25519'] } });
+  assert.deepEqual(lists('HostKeyAlgorithms rsa-sha2-*,ssh-ed25519').options.algorithms, {
+    serverHostKey: ['rsa-sha2-512', 'rsa-sha2-256', 'rsa-sha2-512-cert-v01@openssh.com', 'rsa-sha2-256-cert-v01@openssh.com', 'ssh-ed25519'],
+  });
+  assert.deepEqual(lists('CASignatureAlgorithms ecdsa-*384,ssh-dss').options.algorithms, { caSignature: ['ecdsa-sha2-nistp384'] });
+  assert.deepEqual(lists('PubkeyAcceptedKeyTypes -*rsa*').options.algorithms.publicKey.remove.length, 4);
+  assert.equal(lists('PubkeyAcceptedAlgorithms +ssh-rsa').options.algorithms, undefined);
   assert.deepEqual(lists('KexAlgorithms curve25519-sha256').options.algorithms, { kex: ['curve25519-sha256'] });
   const some = lists('Ciphers 3des-cbc,aes256-ctr,aes128-cbc\nMACs +umac-64@openssh.com\nKexAlgorithms -nonsense');
   assert.deepEqual(some.options.algorithms, { cipher: ['aes256-ctr'] });
@@ -512,14 +530,10 @@ test('agents: where ssh looks for them', () => {
 
 test('what is not honoured is named, with its place; what does not matter is not', () => {
   const text = `
-    Match version OpenSSH_*
-      User never
-    Host *
     IdentityFile none
     GSSAPIAuthentication yes
     HostbasedAuthentication no
     Tunnel yes
-    RevokedHostKeys /revoked
     ForwardAgent yes
     RequestTTY force
     SendEnv LANG
@@ -532,8 +546,8 @@ test('what is not honoured is named, with its place; what does not matter is not
   const tunnel = SSHTunnel.fromConfig('h', { configFile: file, forwardHost: 'f', forwardPort: 1 });
   const named = tunnel.configNotices.map(({ option, value, line }) => [line, option, value]);
   assert.deepEqual(named.sort(([a], [b]) => a - b), [
-    [2, 'Match', 'version OpenSSH_*'], [6, 'GSSAPIAuthentication', 'yes'], [8, 'Tunnel', 'yes'], [9, 'RevokedHostKeys', '/revoked'],
-    [13, 'RemoteForward', '1 a:1'], [14, 'RemoteForward', '2 a:2'], [15, 'HashKnownHosts', 'yes'],
+    [3, 'GSSAPIAuthentication', 'yes'], [5, 'Tunnel', 'yes'],
+    [9, 'RemoteForward', '1 a:1'], [10, 'RemoteForward', '2 a:2'], [11, 'HashKnownHosts', 'yes'],
   ]);
   for (const notice of tunnel.configNotices) {
     assertIncludes(notice, { host: 'h', file });
@@ -541,6 +555,44 @@ test('what is not honoured is named, with its place; what does not matter is not
   }
   assert.ok(Object.isFrozen(tunnel.configNotices));
   assert.deepEqual(new SSHTunnel({ host: 'h', forwardHost: 'f', forwardPort: 1 }).configNotices, []);
+});
+
+test('what would have refused, and is not supported, refuses; with its place', () => {
+  const refuses = (text, host) => configure(`${text}\nIdentityFile none\n`, {}, host);
+  for (const [text, name] of [
+    ['KnownHostsCommand /bin/true', 'KnownHostsCommand'],
+    ['CheckHostIP yes', 'CheckHostIP'],
+    ['BindInterface eth0', 'BindInterface'],
+    ['CanonicalizeHostname yes\nCanonicalDomains example.org', 'CanonicalizeHostname'],
+    ['CanonicalizeHostname yes\nCanonicalizeFallbackLocal no', 'CanonicalizeHostname'],
+    ['CanonicalizeHostname always\nCanonicalDomains example.org\nHost h\n ProxyJump 127.0.0.1', 'CanonicalizeHostname'],
+    ['Match version OpenSSH_*\nPort 5', 'Match version'],
+    ['Match host * version OpenSSH_* exec "touch /never"', 'Match version'],
+  ]) {
+    assert.throws(() => refuses(text), (error) => {
+      assertIncludes(error, { code: 'ERR_SSH_CONFIG', line: 1 });
+      assert.ok(error.message.includes(`${name} is not supported`), error.message);
+      return true;
+    });
+  }
+  // For jump hosts, too.
+  assert.throws(() => refuses('Host j\n KnownHostsCommand /bin/true\nHost h\n ProxyJump j'), { code: 'ERR_SSH_CONFIG', line: 2 });
+  for (const text of [
+    'KnownHostsCommand none', 'CheckHostIP no', 'CheckHostIP yes\nHostName 127.0.0.1', 'CheckHostIP yes\nProxyCommand x', 'BindInterface eth0\nBindAddress 127.0.0.1',
+    'CanonicalizeHostname no\nCanonicalDomains example.org', 'CanonicalizeHostname yes', 'CanonicalizeHostname yes\nCanonicalDomains example.org\nHost h\n ProxyJump 127.0.0.1',
+    'CanonicalizeHostname yes\nCanonicalDomains example.org\nHostName a.b.c', 'CanonicalizeHostname yes\nCanonicalDomains none', 'CanonicalizeHostname yes\nCanonicalizeMaxDots 0\nCanonicalDomains a\nHostName b.c',
+    'Match host other version OpenSSH_*', 'Match version OpenSSH_* host other', 'Host other\n KnownHostsCommand x\n BindInterface y',
+  ]) refuses(text);
+});
+
+test('Match localnetwork', () => {
+  const user = (criterion) => option('username', `Match ${criterion}\n User u\n`);
+  for (const networks of ['127.0.0.0/8', '10.255.255.255,127.0.0.1', '0.0.0.0/0']) assert.equal(user(`localnetwork ${networks}`), 'u');
+  for (const networks of ['203.0.113.0/24', '2001:db8::/32,203.0.113.1']) {
+    assert.equal(user(`localnetwork ${networks}`), USER);
+    assert.equal(user(`!localnetwork ${networks}`), 'u');
+  }
+  for (const bad of ['x', '127.0.0.1/33', '::/129', '127.0.0.1/', '127.0.0.0/8,']) assert.throws(() => user(`localnetwork ${bad}`), { code: 'ERR_SSH_CONFIG', line: 1 });
 });
 
 test('RefuseConnection, Tag and the environment', () => {
@@ -576,9 +628,9 @@ test('bad arguments', () => {
 
 test('the documentation has every directive, under what becomes of it', () => {
   const page = readFileSync(new URL('../docs/config.md', import.meta.url), 'utf8');
-  const [, honoured, unhonoured, irrelevant] = page.split(/^## (?:Honoured|Named|Passed over).*$/m);
+  const [, honoured, unhonoured, refused, irrelevant] = page.split(/^## (?:Honoured|Named|Refused|Passed over).*$/m);
   for (const [name, directive] of Object.entries(DIRECTIVES)) {
-    const part = directive.irrelevant ? irrelevant : directive.reason ? unhonoured : honoured;
+    const part = directive.irrelevant ? irrelevant : directive.refuses ? refused : directive.reason ? unhonoured : honoured;
     assert.ok(part.includes(`\`${name}\``), name);
   }
 });

@@ -23,8 +23,12 @@ const { copyOf } = require('./secrets.js');
 const LEAST_REKEY_BYTES = 2 ** 20;
 const MOST_REKEY_BYTES = 2 ** 36;
 
-/** The kinds of algorithms, as ssh2 calls them. */
-const ALGORITHM_KINDS = ['kex', 'cipher', 'serverHostKey', 'hmac', 'compress'];
+/** The kinds of algorithms, as ssh2 calls them; it does not have the last two. */
+const ALGORITHM_KINDS = ['kex', 'cipher', 'serverHostKey', 'hmac', 'compress', 'caSignature', 'publicKey'];
+
+/** Bits of RSA keys that may be demanded: what ssh demands at least, and the largest keys that it has. */
+const LEAST_RSA_BITS = 1024;
+const MOST_RSA_BITS = 16_384;
 
 /** When keys are changed; the addon knows the defaults. */
 function checkRekey(value, name) {
@@ -99,11 +103,11 @@ function checkAuthHandler(value, name, usable) {
   return methods;
 }
 
-/** The words of ssh_config for what becomes of unknown host keys. */
+/** What becomes of unknown host keys; `false` goes beyond what ssh_config has words for. */
 function checkStrictness(value, name) {
-  if (typeof value === 'boolean') return value ? 'yes' : 'no';
-  if (value === 'accept-new') return value;
-  if (typeof value === 'string') throw invalidArgValue(name, "must be true, 'accept-new' or false", value);
+  if (typeof value === 'boolean') return value ? 'yes' : 'off';
+  if (value === 'accept-new' || value === 'no') return value;
+  if (typeof value === 'string') throw invalidArgValue(name, "must be true, 'accept-new', 'no' or false", value);
   throw invalidArgType(name, 'one of type boolean or string', value);
 }
 
@@ -178,6 +182,8 @@ function checkServer(options, name, copies, inherited) {
     strictHostKeyChecking = true,
     hostKeyAlias,
     updateHostKeys = false,
+    revokedHostKeys = [],
+    requiredRSASize = LEAST_RSA_BITS,
     proxyCommand,
     sock,
     keepaliveInterval = 0,
@@ -201,6 +207,8 @@ function checkServer(options, name, copies, inherited) {
     verifier: verifier !== undefined,
     strictHostKeyChecking: checkStrictness(strictHostKeyChecking, `${name}.strictHostKeyChecking`),
     updateHostKeys: checkBoolean(updateHostKeys, `${name}.updateHostKeys`),
+    revokedHostKeys: checkNames(revokedHostKeys, `${name}.revokedHostKeys`),
+    requiredRSASize: checkInteger(requiredRSASize, `${name}.requiredRSASize`, LEAST_RSA_BITS, MOST_RSA_BITS),
     tryKeyboard: checkBoolean(tryKeyboard, `${name}.tryKeyboard`),
     keepaliveInterval: checkMilliseconds(keepaliveInterval, `${name}.keepaliveInterval`),
     keepaliveCountMax: checkInteger(keepaliveCountMax, `${name}.keepaliveCountMax`, 1, MOST_MILLISECONDS),
@@ -267,4 +275,4 @@ function checkUnreached(options, name, reason) {
   }
 }
 
-module.exports = { ALGORITHM_KINDS, LEAST_REKEY_BYTES, MOST_REKEY_BYTES, checkJump, checkSecret, checkServer, checkUnreached };
+module.exports = { ALGORITHM_KINDS, LEAST_REKEY_BYTES, LEAST_RSA_BITS, MOST_RSA_BITS, MOST_REKEY_BYTES, checkJump, checkSecret, checkServer, checkUnreached };

@@ -37,9 +37,14 @@ const PRINTED = {
   proxycommand: (reader) => named(reader.value('ProxyCommand')),
   proxyjump: (reader) => reader.value('ProxyJump')?.map(hop).join(','),
   rekeylimit: (reader) => limit(reader.value('RekeyLimit')),
+  requiredrsasize: (reader) => reader.value('RequiredRSASize'),
+  revokedhostkeys: (reader) => named(reader.value('RevokedHostKeys')),
+  canonicaldomains: (reader) => reader.value('CanonicalDomains')?.join(' '),
+  canonicalizemaxdots: (reader) => reader.value('CanonicalizeMaxDots'),
+  canonicalizehostname: (reader) => ({ yes: 'true', no: 'false', always: 'always' })[reader.value('CanonicalizeHostname')],
   serveralivecountmax: (reader) => reader.value('ServerAliveCountMax'),
   serveraliveinterval: (reader) => reader.value('ServerAliveInterval'),
-  stricthostkeychecking: (reader) => ({ true: 'true', false: 'false', 'accept-new': 'accept-new' })[reader.value('StrictHostKeyChecking')],
+  stricthostkeychecking: (reader) => ({ true: 'true', no: 'false', 'accept-new': 'accept-new' })[reader.value('StrictHostKeyChecking')],
   userknownhostsfile: (reader) => files(reader.value('UserKnownHostsFile')?.map((file) => expandPath(file, { ...reader.context, tokens: reader.tokens }, NO_LINE))),
 };
 

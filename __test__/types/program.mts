@@ -43,6 +43,8 @@ const options: SSHTunnelOptions = {
     kex: ['curve25519-sha256'],
     cipher: { prepend: 'aes256-ctr', remove: ['aes128-ctr'], append: undefined },
     compress: undefined,
+    caSignature: ['ssh-ed25519'],
+    publicKey: { remove: 'rsa-sha2-256' },
   },
   agent: process.env.SSH_AUTH_SOCK,
   agentKeys: ['ssh-ed25519 AAAA...'],
@@ -193,8 +195,9 @@ async function sockets(socket: TLSSocket, server: Server): Promise<void> {
 new SSHTunnel({ host: 'h' });
 // @ts-expect-error host is missing
 new SSHTunnel({});
-// @ts-expect-error a word of ssh_config that stands for false
-new SSHTunnel({ ...options, strictHostKeyChecking: 'no' });
+new SSHTunnel({ ...options, strictHostKeyChecking: 'no', revokedHostKeys: '/etc/ssh/revoked', requiredRSASize: 3072 });
+// @ts-expect-error a word of ssh_config that stands for 'no'
+new SSHTunnel({ ...options, strictHostKeyChecking: 'off' });
 // @ts-expect-error no kind of algorithms
 new SSHTunnel({ ...options, algorithms: { ciphers: ['aes256-ctr'] } });
 // @ts-expect-error neither a list nor a change of one

@@ -166,13 +166,7 @@ class Logon {
     const { proofs, trust } = this.#ways(server);
     this.#messages.debug(1, error.message);
     if (error.code === 'ERR_SSH_HOST_KEY') {
-      if (trust.refused(error)) {
-        if (/ has changed: /.test(error.message)) {
-          this.#messages.error('Password authentication is disabled: whoever is in between would learn the password.');
-          proofs.refuseSecrets();
-        }
-        return;
-      }
+      trust.refused(error);
     } else if (error.code === 'ERR_SSH_AUTH') {
       trust.accepted();
       if (await proofs.improve(error, server, locked)) return;

@@ -90,13 +90,6 @@ class Proofs {
     this.#stages = [KEYS, ...this.#methods.filter((method) => asked.includes(method))];
   }
 
-  /** No secret of the user's is given to this server any more. */
-  refuseSecrets() {
-    this.#stages = [KEYS];
-    this.#stage = 0;
-    this.wipe();
-  }
-
   /** Forgets the password. */
   wipe() {
     this.#password?.fill(0);

@@ -19,7 +19,7 @@ const ALIVE_INTERVAL = 30;
 /** Directives that are honoured here, and not by fromConfig(). */
 const HONOURED = ['RemoteForward', 'DynamicForward'];
 /** What is not honoured and weakens something, or means another session than was asked for. */
-const GRAVE = ['CertificateFile', 'IdentityFile', 'KnownHostsCommand', 'Match', 'PKCS11Provider', 'RevokedHostKeys'];
+const GRAVE = ['CertificateFile', 'IdentityFile', 'PKCS11Provider'];
 
 /** Everything that was asked for, but for the keys, which are read for each attempt to log on. */
 class Settings {

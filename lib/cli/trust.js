@@ -33,10 +33,10 @@ class Trust {
   /** What goes into the options of the next attempt. */
   options() {
     this.#said = undefined;
-    if (this.#strictness === false && !this.#records) return { strictHostKeyChecking: false };
+    const strict = this.#strictness === true || !this.#records;
     return {
-      strictHostKeyChecking: this.#strictness === true || !this.#records ? true : this.#strictness === 'off' ? false : 'accept-new',
-      ...(this.#strictness === 'off' ? {} : { hostVerifier: (key) => this.#decide(key) }),
+      strictHostKeyChecking: strict ? true : this.#strictness === 'no' ? 'no' : 'accept-new',
+      hostVerifier: (key) => this.#decide(key),
     };
   }
 
@@ -84,10 +84,7 @@ class Trust {
     this.#said = undefined;
   }
 
-  /**
-   * The key was refused.
-   * @returns {boolean} whether it is to be taken all the same, in a further attempt
-   */
+  /** The key was refused. */
   refused(error) {
     const detail = error.message.replace(/^jump host \S+: /, '');
     const changed = /the host key of \S+ has changed/.test(detail);
@@ -96,9 +93,6 @@ class Trust {
     const ours = /was refused by hostVerifier/.test(detail);
     if (this.#said !== undefined && ours) this.#messages.error(this.#said);
     if (!ours) this.#messages.error(detail);
-    const anyway = this.#strictness === false && !/ is revoked by /.test(detail);
-    if (anyway) this.#strictness = 'off';
-    return anyway;
   }
 }
 

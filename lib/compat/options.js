@@ -17,7 +17,8 @@ const SHARED = [
 
 /** What ssh2 does not have, and a tunnel does. */
 const OWN = [
-  'certificate', 'agentKeys', 'hostKey', 'knownHosts', 'strictHostKeyChecking', 'hostKeyAlias', 'updateHostKeys', 'jump',
+  'certificate', 'agentKeys', 'hostKey', 'knownHosts', 'strictHostKeyChecking', 'hostKeyAlias', 'updateHostKeys', 'revokedHostKeys',
+  'requiredRSASize', 'jump',
   'proxyCommand', 'rekey',
 ];
 

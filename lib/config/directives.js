@@ -2,8 +2,11 @@
 
 // Every keyword of ssh_config, what its arguments may be, and what is made of it here.
 
+const net = require('node:net');
+
 const { hostFault, readDestination, readPort, userFault } = require('../names.js');
 const { parseForwarding } = require('./forwardings.js');
+const { matches } = require('./syntax.js');
 
 /** Of no concern to a tunnel: sessions, terminals, what ssh prints, what it forwards beside ports. */
 const IRRELEVANT = { irrelevant: true };
@@ -17,6 +20,12 @@ const forCommand = (read) => ({ irrelevant: true, read });
  * @param {string[]} harmless first arguments with which it changes nothing
  */
 const unhonoured = (reason, harmless = ['no', 'none', 'false']) => ({ reason, harmless });
+
+/**
+ * Likewise, and where ssh would refuse a server by it, or a name, so does this.
+ * @param {(reader: import('./reader.js').Reader) => boolean} refuses whether it could come to that
+ */
+const refused = (reason, refuses, harmless) => ({ ...unhonoured(reason, harmless), refuses });
 
 function single(line) {
   const [value, ...more] = line.args;
@@ -51,6 +60,12 @@ function integer(line) {
   return Number(word);
 }
 
+function count(line) {
+  const number = integer(line);
+  if (number < 0) throw line.error(`${line.keyword} takes no negative number`);
+  return number;
+}
+
 function port(line) {
   const word = single(line);
   const number = readPort(word);
@@ -73,6 +88,25 @@ function seconds(word, line) {
   }
   if (sum > 0x7fff_ffff) throw line.error(`'${word}' is too long a time`);
   return sum;
+}
+
+/** What OpenSSH 9.2 knows of keys: algorithms of other lists, and names that nothing has, are errors. */
+const KEY_TYPES = ['ssh-ed25519', 'ecdsa-sha2-nistp256', 'ecdsa-sha2-nistp384', 'ecdsa-sha2-nistp521', 'ssh-dss', 'ssh-rsa', 'rsa-sha2-256', 'rsa-sha2-512'];
+const SECURITY_KEY_TYPES = ['sk-ssh-ed25519', 'sk-ecdsa-sha2-nistp256'];
+const KEY_ALGORITHMS = [
+  ...KEY_TYPES,
+  ...SECURITY_KEY_TYPES.map((type) => `${type}@openssh.com`),
+  'webauthn-sk-ecdsa-sha2-nistp256@openssh.com',
+  ...[...KEY_TYPES, ...SECURITY_KEY_TYPES].map((type) => `${type}-cert-v01@openssh.com`),
+];
+
+/** A list of algorithms of keys, which may have wildcards; `+`, `-` or `^` before it changes the usual one. */
+function keyAlgorithms(line) {
+  const value = single(line);
+  const names = value.replace(/^[-+^]/, '').split(',').filter(Boolean);
+  const unknown = names.find((name) => !KEY_ALGORITHMS.some((known) => matches(name, known)));
+  if (names.length === 0 || unknown !== undefined) throw line.error(`${line.keyword}: bad key types '${value}'`);
+  return value;
 }
 
 /** Seconds, or undefined for `none`. */
@@ -154,7 +188,22 @@ function linger(line) {
 }
 
 const GSSAPI = 'logging on by Kerberos is not supported';
-const NO_KEYS = 'only certificates and known_hosts lines decide about host keys';
+
+/** Whether the server is reached otherwise than by dialing its address. */
+function isProxied(reader) {
+  const command = reader.value('ProxyCommand');
+  return reader.value('ProxyJump')?.length > 0 || (command !== undefined && command.toLowerCase() !== 'none');
+}
+
+/** Whether ssh would look for a canonical name of the host, or refuse it for want of one. */
+function isCanonicalized(reader) {
+  const name = reader.hostName;
+  if (net.isIP(name) || (isProxied(reader) && reader.value('CanonicalizeHostname') !== 'always')) return false;
+  if (name.endsWith('.')) return true;
+  const dots = name.split('.').length - 1;
+  if (dots > (reader.value('CanonicalizeMaxDots') ?? 1)) return false;
+  return reader.value('CanonicalDomains')?.length > 0 || reader.value('CanonicalizeFallbackLocal') === false;
+}
 
 /**
  * By keyword. `read`: honoured, and how its arguments are read; with a `reason`, by the command only.
@@ -165,16 +214,19 @@ const DIRECTIVES = {
   AddKeysToAgent: IRRELEVANT,
   BatchMode: forCommand(flag),
   BindAddress: { read: named(hostFault) },
-  BindInterface: unhonoured('the connection is bound to an address only, by BindAddress', []),
-  CASignatureAlgorithms: unhonoured('the algorithms of authorities cannot be chosen', []),
-  CanonicalDomains: IRRELEVANT,
-  CanonicalizeFallbackLocal: IRRELEVANT,
-  CanonicalizeHostname: unhonoured('names are not made canonical'),
-  CanonicalizeMaxDots: IRRELEVANT,
+  BindInterface: refused('the connection is bound to an address only, by BindAddress', (reader) => !reader.settings.has('BindAddress'), []),
+  CASignatureAlgorithms: { read: keyAlgorithms },
+  CanonicalDomains: { read: words },
+  CanonicalizeFallbackLocal: { read: flag },
+  CanonicalizeHostname: {
+    ...refused('names are not made canonical, and what the files say of the canonical name would be left out', isCanonicalized),
+    read: oneOf({ yes: 'yes', true: 'yes', no: 'no', false: 'no', always: 'always' }),
+  },
+  CanonicalizeMaxDots: { read: count },
   CanonicalizePermittedCNAMEs: unhonoured('names are not made canonical'),
   CertificateFile: { read: single, many: true },
   ChannelTimeout: unhonoured("idle connections are closed by the option 'idleTimeout'"),
-  CheckHostIP: unhonoured('host keys are looked up by name only'),
+  CheckHostIP: refused('host keys are looked up by name only', (reader) => !isProxied(reader) && !net.isIP(reader.hostName)),
   Ciphers: { read: single },
   ClearAllForwardings: { read: flag },
   Compression: { read: flag },
@@ -207,7 +259,7 @@ const DIRECTIVES = {
   GSSAPITrustDns: IRRELEVANT,
   HashKnownHosts: { read: flag },
   Host: {},
-  HostKeyAlgorithms: { read: single },
+  HostKeyAlgorithms: { read: keyAlgorithms },
   HostKeyAlias: { read: named(hostFault) },
   HostName: { read: named(hostFault) },
   HostbasedAcceptedAlgorithms: IRRELEVANT,
@@ -221,7 +273,7 @@ const DIRECTIVES = {
   KbdInteractiveAuthentication: { read: flag },
   KbdInteractiveDevices: IRRELEVANT,
   KexAlgorithms: { read: single },
-  KnownHostsCommand: unhonoured(NO_KEYS),
+  KnownHostsCommand: refused('no command tells host keys, or which are revoked', () => true, ['none']),
   LocalCommand: IRRELEVANT,
   LocalForward: { read: forwarding('local'), many: true },
   LogLevel: forCommand(oneOf(Object.fromEntries(LEVELS.map((level) => [level.toLowerCase(), level])))),
@@ -240,15 +292,15 @@ const DIRECTIVES = {
   ProxyCommand: { read: command },
   ProxyJump: { read: proxyJump },
   ProxyUseFdpass: unhonoured('the proxy command has to carry the data itself'),
-  PubkeyAcceptedAlgorithms: unhonoured('keys are used with every algorithm that they are fit for', []),
+  PubkeyAcceptedAlgorithms: { read: keyAlgorithms },
   PubkeyAuthentication: { read: oneOf({ yes: true, true: true, no: false, false: false, unbound: true, 'host-bound': true }) },
   RefuseConnection: { read: single },
   RekeyLimit: { read: rekeyLimit },
   RemoteCommand: IRRELEVANT,
   RemoteForward: { ...unhonoured('a tunnel listens on this side only', []), read: forwarding('remote'), many: true },
   RequestTTY: IRRELEVANT,
-  RequiredRSASize: unhonoured('RSA keys have 2048 bits or more, whatever this says'),
-  RevokedHostKeys: unhonoured('only @revoked lines of known_hosts files revoke host keys'),
+  RequiredRSASize: { read: count },
+  RevokedHostKeys: { read: single },
   SecurityKeyProvider: IRRELEVANT,
   SendEnv: IRRELEVANT,
   ServerAliveCountMax: { read: integer },
@@ -259,7 +311,7 @@ const DIRECTIVES = {
   StreamLocalBindMask: IRRELEVANT,
   StreamLocalBindUnlink: IRRELEVANT,
   StrictHostKeyChecking: {
-    read: oneOf({ yes: true, true: true, ask: 'ask', 'accept-new': 'accept-new', no: false, false: false, off: false }),
+    read: oneOf({ yes: true, true: true, ask: 'ask', 'accept-new': 'accept-new', no: 'no', false: 'no', off: 'no' }),
   },
   SyslogFacility: IRRELEVANT,
   TCPKeepAlive: unhonoured('the connection to the server is probed by ServerAliveInterval only'),

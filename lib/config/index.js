@@ -102,7 +102,11 @@ class Config {
     this.#readers.set(name, reader);
     const refusal = reader.settings.get('RefuseConnection');
     if (refusal !== undefined) throw refusal.line.error(`RefuseConnection: ${refusal.value}`);
-    for (const setting of reader.unhonoured) this.#noticeOf(reader)(setting, setting.reason);
+    for (const setting of reader.unhonoured) {
+      const { name, line, reason, refuses } = setting;
+      if (refuses?.(reader)) throw line.error(`${name} is not supported: ${reason}`);
+      this.#noticeOf(reader)(setting, reason);
+    }
     return reader;
   }
 

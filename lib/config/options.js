@@ -7,15 +7,22 @@ const net = require('node:net');
 const binding = require('../native.js');
 const { MOST_MILLISECONDS } = require('../checks.js');
 const { localPathFault } = require('../names.js');
-const { LEAST_REKEY_BYTES, MOST_REKEY_BYTES } = require('../servers.js');
-const { matchesAny } = require('./syntax.js');
+const { LEAST_REKEY_BYTES, LEAST_RSA_BITS, MOST_REKEY_BYTES, MOST_RSA_BITS } = require('../servers.js');
+const { matches, matchesAny } = require('./syntax.js');
 const { expand, expandPath, expandVariables } = require('./tokens.js');
 
 /** The methods of authentication that ssh tries without being told which. */
 const METHODS = ['publickey', 'keyboard-interactive', 'password'];
 
 /** Directives of algorithms, by the constructor's names for their kinds. */
-const ALGORITHMS = { kex: 'KexAlgorithms', cipher: 'Ciphers', serverHostKey: 'HostKeyAlgorithms', hmac: 'MACs' };
+const ALGORITHMS = {
+  kex: 'KexAlgorithms',
+  cipher: 'Ciphers',
+  serverHostKey: 'HostKeyAlgorithms',
+  hmac: 'MACs',
+  caSignature: 'CASignatureAlgorithms',
+  publicKey: 'PubkeyAcceptedAlgorithms',
+};
 
 /** Undefined members would hide defaults. */
 function defined(members) {
@@ -102,12 +109,17 @@ function trust(reader, notice) {
   const files = (name, usual) => {
     const setting = reader.settings.get(name);
     const paths = setting?.value ?? usual;
-    return paths.map((file) => expandPath(file, { ...context, tokens }, setting?.line));
+    return [paths].flat().map((file) => expandPath(file, { ...context, tokens }, setting?.line));
   };
   const userFiles = files('UserKnownHostsFile', ['~/.ssh/known_hosts', '~/.ssh/known_hosts2']);
   const setting = reader.settings.get('GlobalKnownHostsFile');
   const systemFiles = setting?.value ?? ['ssh_known_hosts', 'ssh_known_hosts2'].map((name) => `${context.systemFolder}/${name}`);
+  const revoked = reader.settings.get('RevokedHostKeys');
+  const size = reader.value('RequiredRSASize');
   const options = {
+    revokedHostKeys: revoked === undefined || revoked.value.toLowerCase() === 'none' ? undefined : files('RevokedHostKeys'),
+    // As for ssh, it can only be raised.
+    requiredRSASize: size === undefined ? undefined : Math.min(Math.max(size, LEAST_RSA_BITS), MOST_RSA_BITS),
     knownHosts: [...userFiles, ...systemFiles],
     hostKeyAlias: reader.value('HostKeyAlias')?.toLowerCase(),
     strictHostKeyChecking: reader.value('StrictHostKeyChecking'),
@@ -127,6 +139,11 @@ function trust(reader, notice) {
     notice(reader.settings.get('HashKnownHosts'), 'the names of hosts are written as they are');
   }
   if (context.command !== undefined) options.records = userFiles.length > 0;
+  if (options.strictHostKeyChecking === 'no' && userFiles.length === 0) {
+    // Every key that is not known is accepted, and not written to the system's files.
+    options.strictHostKeyChecking = true;
+    options.hostVerifier = () => true;
+  }
   if (userFiles.length === 0) {
     // The system's files are not for users to write.
     if (options.strictHostKeyChecking === 'accept-new') {
@@ -160,8 +177,10 @@ function algorithmList(setting, known, notice) {
     if (remove.length === known.length) throw line.error(`${name} leaves no algorithm that is known here: ${known.join(', ')}`);
     return remove.length > 0 ? { remove } : undefined;
   }
-  const list = patterns.filter((algorithm) => known.includes(algorithm));
-  const unknown = patterns.filter((algorithm) => !known.includes(algorithm));
+  const negated = patterns.find((pattern) => pattern.startsWith('!'));
+  if (negated !== undefined) throw line.error(`${name} '${value}': ${negated} is not possible there`);
+  const list = patterns.flatMap((pattern) => known.filter((algorithm) => matches(pattern, algorithm)));
+  const unknown = patterns.filter((pattern) => !known.some((algorithm) => matches(pattern, algorithm)));
   if (unknown.length > 0) notice(setting, `not known here, and left out: ${unknown.join(', ')}`);
   if (change === '') {
     if (list.length === 0) throw line.error(`${name} names no algorithm that is known here: ${known.join(', ')}`);

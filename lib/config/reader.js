@@ -4,6 +4,8 @@
 
 const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
+const net = require('node:net');
+const os = require('node:os');
 const path = require('node:path');
 
 const { configError } = require('../errors.js');
@@ -61,7 +63,7 @@ class Reader {
     this.#pass();
     // What a name stands for is final now: capitals mean nothing in it.
     this.#host = this.hostName.toLowerCase();
-    if (!this.#again) return;
+    if (!this.#again && (this.value('CanonicalizeHostname') ?? 'no') === 'no') return;
     this.#final = true;
     this.#pass();
   }
@@ -182,7 +184,7 @@ class Reader {
     return patterns !== undefined && matchesAny(patterns.toLowerCase().split(','), keyword.toLowerCase());
   }
 
-  #set({ name, read, many, irrelevant, reason, harmless }, line, applies) {
+  #set({ name, read, many, irrelevant, reason, harmless, refuses }, line, applies) {
     if (irrelevant && !(read && this.context.command)) return;
     // Also what is for other hosts has to be right.
     const value = read ? read(line) : line.args.join(' ');
@@ -200,7 +202,7 @@ class Reader {
       if (name === 'ProxyCommand' && this.value('ProxyJump')?.length > 0) return;
       this.settings.set(name, setting);
     }
-    if (reason !== undefined && !harmless.includes(line.args[0]?.toLowerCase())) this.unhonoured.push({ ...setting, reason });
+    if (reason !== undefined && !harmless.includes(line.args[0]?.toLowerCase())) this.unhonoured.push({ ...setting, reason, refuses });
   }
 
   #isHost(line) {
@@ -228,13 +230,17 @@ class Reader {
     }
     if (criteria.length === 0) throw line.error('Match lacks its criteria');
     let holds = active;
+    let unknown;
     for (const { name, negated, argument } of criteria) {
       // A command is run only if everything before it holds.
-      if (name === 'exec' && !holds) continue;
+      if (name === 'exec' && (!holds || unknown)) continue;
       const met = this.#meets(name, argument, line);
-      if (met === undefined || met === negated) holds = false;
+      if (met === undefined) unknown ??= name;
+      else if (met === negated) holds = false;
       if (name === 'final' && !negated) this.#again = true;
     }
+    // What such a section would refuse cannot be left out.
+    if (holds && unknown) throw line.error(`Match ${unknown} is not supported`);
     return holds;
   }
 
@@ -264,8 +270,9 @@ class Reader {
         return matchesAny(argument.split(','), 'none');
       case 'exec':
         return this.#succeeds(expandCommand(argument, this.tokens, line), line);
-      default: // 'localnetwork', 'version'
-        this.unhonoured.push({ name: 'Match', line, reason: `the criterion ${name} is not supported: the section is left out` });
+      case 'localnetwork':
+        return isLocalNetwork(argument.split(','), line);
+      default: // 'version'
         return undefined;
     }
   }
@@ -301,6 +308,20 @@ const IN_FILES = ['Host', 'Include', 'Match'];
 /** Criteria without an argument that tell the passes apart. */
 const PASSES = ['canonical', 'final'];
 const CRITERIA = ['command', 'exec', 'host', 'localnetwork', 'localuser', 'originalhost', 'sessiontype', 'tagged', 'user', 'version'];
+
+/** Whether this machine has an address in one of the networks, each an address or `address/bits`. */
+function isLocalNetwork(networks, line) {
+  const list = new net.BlockList();
+  for (const network of networks) {
+    const [, address, bits] = /^([\da-f.:]+)(?:\/(\d{1,3}))?$/i.exec(network) ?? [];
+    const version = net.isIP(address ?? '');
+    const most = version === 4 ? 32 : 128;
+    if (version === 0 || Number(bits ?? most) > most) throw line.error(`'${network}' is no network`);
+    list.addSubnet(address, Number(bits ?? most), `ipv${version}`);
+  }
+  const addresses = Object.values(os.networkInterfaces()).flat();
+  return addresses.some(({ address, family }) => list.check(address.split('%')[0], family.toLowerCase()));
+}
 
 /** The files that a path with wildcards stands for, sorted. Node has no such function before version 22. */
 function glob(pattern) {

@@ -18,6 +18,10 @@ pub struct AlgorithmLists {
     pub hmac: Option<AlgorithmList>,
     /// Compression methods.
     pub compress: Option<AlgorithmList>,
+    /// Signature algorithms of authorities.
+    pub ca_signature: Option<AlgorithmList>,
+    /// Algorithms of the user's keys.
+    pub public_key: Option<AlgorithmList>,
 }
 
 /// How one list is made.
@@ -43,6 +47,8 @@ impl AlgorithmLists {
             ("serverHostKey", AlgorithmKind::HostKey, self.server_host_key),
             ("hmac", AlgorithmKind::Mac, self.hmac),
             ("compress", AlgorithmKind::Compression, self.compress),
+            ("caSignature", AlgorithmKind::CaSignature, self.ca_signature),
+            ("publicKey", AlgorithmKind::PublicKey, self.public_key),
         ] {
             let Some(list) = list else { continue };
             let selection = list.into();
@@ -90,6 +96,8 @@ mod tests {
             server_host_key: None,
             hmac: None,
             compress: None,
+            ca_signature: None,
+            public_key: None,
         };
         let lists = AlgorithmLists { compress: Some(list), ..none };
         let failure = lists.select().expect_err("it is refused");

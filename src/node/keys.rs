@@ -57,6 +57,8 @@ pub fn known_algorithms(kind: String) -> Vec<String> {
         "cipher" => AlgorithmKind::Cipher,
         "serverHostKey" => AlgorithmKind::HostKey,
         "hmac" => AlgorithmKind::Mac,
+        "caSignature" => AlgorithmKind::CaSignature,
+        "publicKey" => AlgorithmKind::PublicKey,
         _ => AlgorithmKind::Compression,
     };
     Algorithms::default().names(kind).iter().map(|name| (*name).to_owned()).collect()

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
-use ssh_proto::{Rekey, Windows};
+use ssh_proto::{AlgorithmKind, Rekey, Windows};
 
 use super::algorithms::AlgorithmLists;
 use super::calls::{duration, unpack};
@@ -56,12 +56,17 @@ pub struct Server {
     pub known_hosts: Vec<String>,
     /// Whether there is a `hostVerifier`.
     pub verifier: bool,
-    /// `yes`, `accept-new` or `no`.
+    /// `yes`, `accept-new`, `no` or `off`.
     pub strict_host_key_checking: String,
     /// The name that files and certificates have for the host.
     pub host_key_alias: Option<String>,
     /// Whether files learn other keys of the host.
     pub update_host_keys: bool,
+    /// Files of revoked keys.
+    pub revoked_host_keys: Vec<String>,
+    /// Bits that RSA keys have to have.
+    #[napi(js_name = "requiredRSASize")]
+    pub required_rsa_size: u32,
     /// A program that reaches it; only of the first server.
     pub proxy_command: Option<String>,
     /// Whether a stream of JavaScript's leads to it; only of the first server.
@@ -272,6 +277,7 @@ impl Server {
             interactive: self.try_keyboard,
             methods: self.auth_handler.map(|names| names.iter().map(|name| method(name)).collect()),
         };
+        let algorithms = self.algorithms.select().map_err(named)?;
         let trust = Trust {
             pins: self
                 .host_key
@@ -284,6 +290,9 @@ impl Server {
             strictness: strictness(&self.strict_host_key_checking),
             alias: self.host_key_alias,
             update: self.update_host_keys,
+            revoked: self.revoked_host_keys.into_iter().map(PathBuf::from).collect(),
+            rsa_bits: self.required_rsa_size as usize,
+            ca_signatures: algorithms.names(AlgorithmKind::CaSignature).to_vec(),
         };
         Ok(Target {
             host: self.host,
@@ -293,7 +302,7 @@ impl Server {
             username: self.username,
             credentials,
             trust,
-            algorithms: self.algorithms.select().map_err(named)?,
+            algorithms,
             ready_timeout: shared.ready_timeout,
             keepalive_interval: duration(self.keepalive_interval),
             keepalive_count_max: self.keepalive_count_max,
@@ -308,6 +317,7 @@ fn strictness(word: &str) -> Strictness {
     match word {
         "accept-new" => Strictness::AcceptNew,
         "no" => Strictness::No,
+        "off" => Strictness::Off,
         _ => Strictness::Yes,
     }
 }

@@ -2,15 +2,34 @@
 
 use ssh_proto::key::{Certificate, CertificateKind};
 
+use super::Trust;
 use super::known_hosts::matches;
 
 /// Names that an error lists.
 const MOST_NAMED: usize = 8;
 
-/// Checks everything but who signed it, as OpenSSH does. `name` is the host's, in small letters and
-/// without a port; `now` is in seconds since 1970. The error is for the user.
-pub(super) fn check(certificate: &Certificate, name: &str, now: u64) -> Result<(), String> {
+/// Checks everything but who signed it, as OpenSSH does: also whether the trust takes such a
+/// signature. `name` is the host's, in small letters and without a port; `now` is in seconds since
+/// 1970. The error is for the user.
+pub(super) fn check(
+    trust: &Trust,
+    certificate: &Certificate,
+    name: &str,
+    now: u64,
+) -> Result<(), String> {
     certificate.signature()?;
+    if !trust.ca_signatures.contains(&certificate.algorithm()) {
+        return Err(format!(
+            "it is signed by {}, which algorithms.caSignature (CASignatureAlgorithms) leaves out",
+            certificate.algorithm()
+        ));
+    }
+    if let Some(bits) = certificate.authority_rsa_bits().filter(|bits| *bits < trust.rsa_bits) {
+        return Err(format!(
+            "its authority has an RSA key of {bits} bits, and requiredRSASize is {}",
+            trust.rsa_bits
+        ));
+    }
     match certificate.kind() {
         CertificateKind::Host => {}
         CertificateKind::User => return Err("it is one for a user, not for a host".into()),
@@ -51,11 +70,11 @@ fn span(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::fixtures::{HOST, certificate};
+    use crate::session::fixtures::{HOST, certificate, trust};
 
     fn at(id: &str, now: u64) -> Result<(), String> {
         let shown = certificate(id);
-        check(shown.certificate().expect("it is one"), HOST, now)
+        check(&trust(&[], &[], false), shown.certificate().expect("it is one"), HOST, now)
     }
 
     /// 2020-01-01.
@@ -78,9 +97,19 @@ mod tests {
     fn names_are_compared_whole() {
         let shown = certificate("pattern");
         let certificate = shown.certificate().expect("it is one");
-        assert_eq!(check(certificate, "a.b.example.org", 0), Ok(()));
+        let check = |name| check(&trust(&[], &[], false), certificate, name, 0);
+        assert_eq!(check("a.b.example.org"), Ok(()));
         for name in ["example.org", "gateway.example.org.evil", "gateway.example.orgs", "*", ""] {
-            assert!(check(certificate, name, 0).is_err(), "{name}");
+            assert!(check(name).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn signatures_that_are_left_out_do_not_count() {
+        let shown = certificate("good");
+        let certificate = shown.certificate().expect("it is one");
+        let strict = Trust { ca_signatures: vec!["ssh-ed25519"], ..trust(&[], &[], false) };
+        let why = check(&strict, certificate, HOST, 0).expect_err("it is signed by P-256");
+        assert!(why.contains("signed by ecdsa-sha2-nistp256"), "{why}");
     }
 }

@@ -25,10 +25,14 @@ pub(super) const RSA: &str =
     include_str!("../../crates/ssh-proto/src/key/fixtures/rsa2048.pub").trim_ascii_end();
 
 /// A file of known hosts, removed with the test that has it.
-pub(super) struct File(PathBuf);
+pub(super) struct File(pub(super) PathBuf);
 
 impl File {
     pub(super) fn new(text: &str) -> Self {
+        Self::bytes(text.as_bytes())
+    }
+
+    pub(super) fn bytes(text: &[u8]) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = env::temp_dir().join(format!("known_hosts-{}-{number}", process::id()));

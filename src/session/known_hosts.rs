@@ -1,4 +1,7 @@
 //! Files of known hosts (the format is in sshd(8) under SSH_KNOWN_HOSTS FILE FORMAT).
+//!
+//! Lines are bytes, and what follows a key is a comment. A line that may be about the host and
+//! cannot be read is an error: it may revoke the key, or have another one.
 
 use std::fs;
 use std::io;
@@ -6,20 +9,56 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aws_lc_rs::hmac;
-use ssh_key::known_hosts::{HostPatterns, Marker};
+use base64ct::{Base64, Encoding};
+use ssh_proto::key::{ListedKey, ListedKeyError};
 
 use super::Error;
 
-/// A file of known hosts is there and cannot be read.
+/// What editors on Windows begin files in UTF-8 with.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// What files in UTF-16 begin with.
+pub(super) const UTF_16: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
+/// What a hashed name begins with, and how many bytes salt and hash have.
+const HASHED: &[u8] = b"|1|";
+const HASH_LENGTH: usize = 20;
+
+/// A file that tells about host keys is there and cannot be read, or a line of it.
 ///
 /// That is no empty file: what it says about a revoked or changed key would go unheard.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("cannot read the known hosts file {}: {source}", path.display())]
-pub struct ReadError {
-    /// The file.
-    pub path: PathBuf,
-    /// What the system said.
-    pub source: Arc<io::Error>,
+pub enum ReadError {
+    /// The file cannot be read.
+    #[error("cannot read the {what} file {}: {source}", path.display())]
+    File {
+        /// What the file is for.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: Arc<io::Error>,
+    },
+    /// A line of the file cannot be read.
+    #[error("cannot read the {what} file {}, line {number}: {why}", path.display())]
+    Line {
+        /// What the file is for.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        number: usize,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The file is of a kind that is not supported.
+    #[error("the {what} file {} is {kind}, which is not supported", path.display())]
+    Kind {
+        /// What the file is for.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Its kind.
+        kind: &'static str,
+    },
 }
 
 impl From<ReadError> for Error {
@@ -56,99 +95,213 @@ impl Names {
     }
 }
 
-/// One line with a key.
+/// What a line says of its key, beyond that hosts have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Marker {
+    /// `@revoked`: no host has it any more.
+    Revoked,
+    /// `@cert-authority`: it signs certificates of hosts.
+    CertAuthority,
+}
+
+/// One line about the host.
+#[derive(Debug)]
 pub(super) struct Line {
     /// Counted from 1, as editors do.
     pub(super) number: usize,
-    /// `@revoked`, `@cert-authority`
     pub(super) marker: Option<Marker>,
-    /// The hosts it is about.
-    hosts: HostPatterns,
     /// The key.
-    pub(super) key: ssh_key::PublicKey,
-}
-
-/// The content of a file; empty when there is none.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, ReadError> {
-    match fs::read(path) {
-        Ok(text) => Ok(text),
-        Err(error)
-            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
-        {
-            Ok(Vec::new())
-        }
-        Err(error) => Err(ReadError { path: path.to_owned(), source: Arc::new(error) }),
-    }
-}
-
-/// The lines of a file that can be read. Comments and damaged lines are passed over, as OpenSSH
-/// does: one bad line must not make all hosts unknown.
-pub(super) fn lines(text: &[u8]) -> impl Iterator<Item = Line> {
-    text.split(|byte| *byte == b'\n')
-        .enumerate()
-        .filter_map(|(index, line)| Line::parse(index + 1, str::from_utf8(line).ok()?))
+    pub(super) key: ListedKey,
+    /// Whether it names the host with its port.
+    pub(super) full: bool,
+    /// Whether it names its hosts one by one, two at most, as programs write it. What people write
+    /// is theirs to change.
+    pub(super) simple: bool,
 }
 
 impl Line {
-    /// ```text
-    /// [marker] hosts type base64 [comment]
-    /// ```
-    fn parse(number: usize, line: &str) -> Option<Self> {
-        let mut fields = line.split_ascii_whitespace().peekable();
-        let marker = match fields.next_if(|field| field.starts_with('@')) {
-            Some(field) => Some(field.parse().ok()?),
-            None => None,
-        };
-        let hosts = fields.next().filter(|hosts| !hosts.starts_with('#'))?.parse().ok()?;
-        let key = public_key(fields.next()?, fields.next()?)?;
-        Some(Line { number, marker, hosts, key })
-    }
-
     /// Whether it has the key of this blob.
     pub(super) fn is(&self, blob: &[u8]) -> bool {
-        self.key.to_bytes().is_ok_and(|own| own == blob)
+        !self.key.is_certificate() && self.key.blob() == blob
     }
+}
 
-    /// Whether it names its hosts one by one, two at most, as programs write it. What people write
-    /// is theirs to change.
-    pub(super) fn is_simple(&self) -> bool {
-        match &self.hosts {
-            HostPatterns::HashedName { .. } => true,
-            HostPatterns::Patterns(patterns) => {
-                patterns.len() <= 2 && !patterns.iter().any(|one| one.contains(['*', '?', '!']))
-            }
+/// Why a line that may be about the host cannot be read.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+enum Damage {
+    #[error("{0} is no marker")]
+    Marker(String),
+    #[error("it does not say which hosts it is about")]
+    Hosts,
+    #[error("the hashed name of its host is damaged")]
+    Hash,
+    #[error("it ends before its key")]
+    Short,
+    #[error("{0}")]
+    Key(#[from] ListedKeyError),
+    #[error("it has null bytes, as text in UTF-16 has; it has to be ASCII or UTF-8")]
+    Null,
+    #[error("a carriage return ends it, where a line feed has to")]
+    CarriageReturn,
+}
+
+/// The lines of a file that are about the host, in order; none where there is no file.
+pub(super) fn lines(path: &Path, names: &Names) -> Result<Vec<Line>, ReadError> {
+    const WHAT: &str = "known hosts";
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            return Ok(Vec::new());
+        }
+        Err(source) => {
+            let source = Arc::new(source);
+            return Err(ReadError::File { what: WHAT, path: path.to_owned(), source });
+        }
+    };
+    find(&text, names).map_err(|(number, damage)| ReadError::Line {
+        what: WHAT,
+        path: path.to_owned(),
+        number,
+        why: format!("{damage}. It may be about {}: repair it, or remove it", names.full),
+    })
+}
+
+fn find(text: &[u8], names: &Names) -> Result<Vec<Line>, (usize, Damage)> {
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+    let mut found = Vec::new();
+    for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
+        // One at the end belongs to the end of the line.
+        let mut parts = line.split(|byte| *byte == b'\r');
+        let own = parts.next().unwrap_or_default();
+        found.extend(parse(number, own, names).map_err(|damage| (number, damage))?);
+        if parts.any(|part| matches!(parse(number, part, names), Ok(Some(_)))) {
+            return Err((number, Damage::CarriageReturn));
         }
     }
+    Ok(found)
+}
 
-    /// Whether it is about a host of this name.
-    pub(super) fn names(&self, name: &str) -> bool {
-        match &self.hosts {
-            HostPatterns::HashedName { salt, hash } => {
+/// The line, if it is about the host. OpenSSH ends it at a null byte.
+fn parse(number: usize, line: &[u8], names: &Names) -> Result<Option<Line>, Damage> {
+    let Some(end) = line.iter().position(|byte| *byte == 0) else {
+        return read(number, line, names);
+    };
+    let cut = &line[..end];
+    if words(cut).next().is_some_and(|word| word.starts_with(b"#")) {
+        return Ok(None);
+    }
+    if let Ok(Some(line)) = read(number, cut, names) {
+        return Ok(Some(line));
+    }
+    let mark = UTF_16.iter().find_map(|mark| line.strip_prefix(*mark));
+    let text: Vec<u8> = mark.unwrap_or(line).iter().copied().filter(|byte| *byte != 0).collect();
+    match read(number, &text, names) {
+        Ok(None) => Ok(None),
+        Ok(Some(_)) | Err(_) => Err(Damage::Null),
+    }
+}
+
+fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    line.split(|byte| matches!(byte, b' ' | b'\t')).filter(|word| !word.is_empty())
+}
+
+/// ```text
+/// [marker] hosts type base64 [comment]
+/// ```
+fn read(number: usize, line: &[u8], names: &Names) -> Result<Option<Line>, Damage> {
+    let mut words = words(line).peekable();
+    let mut marker = Ok(None);
+    while let Some(word) = words.next_if(|word| word.starts_with(b"@")) {
+        marker = match (word, &marker) {
+            (b"@revoked", Ok(None)) => Ok(Some(Marker::Revoked)),
+            (b"@cert-authority", Ok(None)) => Ok(Some(Marker::CertAuthority)),
+            _ => Err(Damage::Marker(word.escape_ascii().to_string())),
+        };
+    }
+    let marked = matches!(marker, Ok(Some(_)));
+    let hosts = match words.next() {
+        None if marked => return Err(Damage::Hosts),
+        None => return Ok(None),
+        Some(hosts) if hosts.starts_with(b"#") && !marked => return Ok(None),
+        Some(hosts) => hosts,
+    };
+    let (full, named) = match Hosts::parse(hosts) {
+        Some(hosts) => {
+            let full = hosts.include(&names.full);
+            (full, full || names.bare.as_ref().is_some_and(|bare| hosts.include(bare)))
+        }
+        // Whom it is about cannot be told. Without a marker it names nobody, with one it may be
+        // about all.
+        None if marked => return Err(Damage::Hash),
+        None => return Ok(None),
+    };
+    if !named {
+        // A key that is to be revoked, without the hosts.
+        return if marked && ListedKey::is_type(hosts) { Err(Damage::Hosts) } else { Ok(None) };
+    }
+    let key_type = words.next().filter(|word| !word.starts_with(b"#"));
+    let (Some(key_type), Some(base64)) = (key_type, words.next()) else {
+        return Err(Damage::Short);
+    };
+    // Of version 1 of the protocol: size, exponent and modulus. No host has it any more.
+    let is_number = |word: &[u8]| !word.is_empty() && word.iter().all(u8::is_ascii_digit);
+    if is_number(key_type) && is_number(base64) {
+        return Ok(None);
+    }
+    let marker = marker?;
+    let key = ListedKey::parse(key_type, base64)?;
+    Ok(Some(Line { number, marker, key, full, simple: is_simple(hosts) }))
+}
+
+fn is_simple(hosts: &[u8]) -> bool {
+    let commas = hosts.iter().filter(|byte| **byte == b',').count();
+    hosts.starts_with(HASHED) || commas < 2 && !hosts.iter().any(|byte| b"*?!".contains(byte))
+}
+
+/// The hosts that a line is about.
+enum Hosts<'a> {
+    /// Names and patterns, with commas between them.
+    Patterns(&'a [u8]),
+    /// One name, hashed with a salt.
+    Hashed { salt: Vec<u8>, hash: Vec<u8> },
+}
+
+impl<'a> Hosts<'a> {
+    /// `None`: the hash is damaged, or of a kind that is not known.
+    fn parse(word: &'a [u8]) -> Option<Self> {
+        if !word.starts_with(b"|") {
+            return Some(Hosts::Patterns(word));
+        }
+        let (salt, hash) = str::from_utf8(word.strip_prefix(HASHED)?).ok()?.split_once('|')?;
+        let decode = |text| {
+            Base64::decode_vec(text).ok().filter(|bytes: &Vec<u8>| bytes.len() == HASH_LENGTH)
+        };
+        Some(Hosts::Hashed { salt: decode(salt)?, hash: decode(hash)? })
+    }
+
+    fn include(&self, name: &str) -> bool {
+        match self {
+            Hosts::Hashed { salt, hash } => {
                 let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, salt);
                 hmac::verify(&key, name.as_bytes(), hash).is_ok()
             }
-            HostPatterns::Patterns(patterns) => {
+            Hosts::Patterns(patterns) => {
                 let mut named = false;
-                for pattern in patterns {
+                for pattern in patterns.split(|byte| *byte == b',') {
                     let pattern = pattern.to_ascii_lowercase();
-                    match pattern.strip_prefix('!') {
+                    match pattern.strip_prefix(b"!") {
                         // Whatever else the line says.
-                        Some(pattern) if matches(pattern.as_bytes(), name.as_bytes()) => {
-                            return false;
-                        }
+                        Some(pattern) if matches(pattern, name.as_bytes()) => return false,
                         Some(_) => {}
-                        None => named |= matches(pattern.as_bytes(), name.as_bytes()),
+                        None => named |= matches(&pattern, name.as_bytes()),
                     }
                 }
                 named
             }
         }
     }
-}
-
-/// A key from its type and its base64, which have to agree.
-pub(super) fn public_key(key_type: &str, base64: &str) -> Option<ssh_key::PublicKey> {
-    ssh_key::PublicKey::from_openssh(&format!("{key_type} {base64}")).ok()
 }
 
 /// Whether a name fits a pattern in which `*` stands for any characters and `?` for one.
@@ -178,48 +331,5 @@ pub(super) fn matches(pattern: &[u8], name: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patterns() {
-        for (pattern, name, fits) in [
-            ("host", "host", true),
-            ("host", "hosts", false),
-            ("hosts", "host", false),
-            ("", "", true),
-            ("*", "", true),
-            ("*", "anything", true),
-            ("*.example.org", "a.b.example.org", true),
-            ("*.example.org", "example.org", false),
-            ("10.0.0.?", "10.0.0.7", true),
-            ("10.0.0.?", "10.0.0.77", false),
-            ("a*b*c", "aXbYbZc", true),
-            ("a*b*c", "aXbYbZ", false),
-            ("[*.example.org]:22??", "[a.example.org]:2222", true),
-            ("***", "x", true),
-        ] {
-            assert_eq!(matches(pattern.as_bytes(), name.as_bytes()), fits, "{pattern} {name}");
-        }
-        // Stars do not multiply.
-        assert!(!matches("*a".repeat(40).as_bytes(), "a".repeat(39).as_bytes()));
-    }
-
-    #[test]
-    fn what_is_no_line_is_passed_over() {
-        let key =
-            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBkqvR5oGJ88+ILy2bqTRrF/STgQypgyhBZw3/v+mroE";
-        let text = format!(
-            "# host {key}\n\n  # host {key}\nhost\nhost ssh-ed25519\nhost ssh-ed25519 AAAA\n\
-             host ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAIBkqvR5oGJ88+ILy2bqTRrF/STgQypgyhBZw3/v+mroE\n@unknown host {key}\n|1|%%|AAAA {key}\n\
-             host 1024 35 1234567\n\u{fe}\n\thost \t {key} and a comment\r\n"
-        );
-        let mut bytes = text.into_bytes();
-        bytes.splice(0..0, *b"\xff\xfe broken\n");
-        let numbers: Vec<usize> = lines(&bytes).map(|line| line.number).collect();
-        assert_eq!(numbers, [13]);
-        for length in 0..bytes.len() {
-            lines(&bytes[..length]).for_each(drop);
-        }
-    }
-}
+#[allow(clippy::unwrap_used)] // A test that cannot go on has failed.
+mod tests;

@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ssh_key::known_hosts::Marker;
 use ssh_proto::key::{HostKey, PublicKey};
 use tokio::task::spawn_blocking;
 
-use super::known_hosts::ReadError;
+use super::known_hosts::{Marker, ReadError};
 use super::record::append;
 use super::{Error, Target, Trust};
 
@@ -36,10 +35,10 @@ impl Trust {
             return Ok(None);
         }
         let (mut known, mut simple) = (Vec::new(), true);
-        self.each_line(&self.names(host, port), |_, line, full| {
-            simple &= line.marker.is_none() && (line.is_simple() || !full);
-            if full && let Ok(blob) = line.key.to_bytes() {
-                known.push(blob);
+        self.each_line(&self.names(host, port), |_, line| {
+            simple &= line.marker.is_none() && (line.simple || !line.full);
+            if line.full && !line.key.is_certificate() {
+                known.push(line.key.blob().to_vec());
             }
         })?;
         let may = simple && known.iter().any(|blob| blob == shown.blob());
@@ -47,15 +46,21 @@ impl Trust {
     }
 
     /// Adds the keys to the first of the files that has a key of this host, unless some line has or
-    /// revokes them by now. Reads and writes files: not for an event loop.
+    /// revokes them by now, or they could never be trusted. Reads and writes files: not for an event loop.
     pub fn learn(&self, host: &str, port: u16, keys: &[PublicKey]) -> Result<(), Error> {
         let names = self.names(host, port);
-        let mut keys: Vec<_> = keys.iter().collect();
+        let mut learned = Vec::new();
+        for key in keys {
+            if self.may_learn(key)? {
+                learned.push(key);
+            }
+        }
+        let mut keys = learned;
         let mut file: Option<PathBuf> = None;
-        self.each_line(&names, |path, line, full| match line.marker {
+        self.each_line(&names, |path, line| match line.marker {
             Some(Marker::CertAuthority) => {}
-            Some(Marker::Revoked) => keys.retain(|key| !line.is(key.blob())),
-            None if full => {
+            Some(Marker::Revoked) => keys.retain(|key| line.key.blob() != key.blob()),
+            None if line.full => {
                 keys.retain(|key| !line.is(key.blob()));
                 file.get_or_insert_with(|| path.to_owned());
             }
@@ -107,6 +112,17 @@ mod tests {
         }
         let file = File::new(&known);
         assert_eq!(trust(&[], &[&file], false).learnable(HOST, 22, &shown).unwrap(), None);
+    }
+
+    #[test]
+    fn what_could_never_be_trusted_is_not_learned() {
+        let (file, list) = (File::new(&format!("{HOST} {ED25519}\n")), File::new(OTHER));
+        let keys = [P256, RSA, OTHER].map(|line| key(line).key().clone());
+        let trust =
+            Trust { revoked: vec![list.path().to_owned()], rsa_bits: 3072, ..updating(&[&file]) };
+        trust.learn(HOST, 22, &keys).unwrap();
+        let learned = format!("{HOST} {ED25519}\n{HOST} {P256}\n");
+        assert_eq!(fs::read_to_string(file.path()).unwrap(), learned);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ssh_proto::key::HostKey;
-use ssh_proto::{Client, Event, Identity, Keepalive, KnownKeys, Setup};
+use ssh_proto::{AlgorithmKind, Client, Event, Identity, Keepalive, KnownKeys, Setup};
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
@@ -54,6 +54,8 @@ async fn log_on(mut logon: Logon<'_>) -> Result<Link, Error> {
         interactive: logon.target.credentials.interactive,
         password: logon.target.credentials.password.as_ref().map(Shielded::open),
         methods: logon.target.credentials.methods.clone(),
+        algorithms: Some(logon.target.algorithms.names(AlgorithmKind::PublicKey).to_vec()),
+        rsa_bits: logon.target.trust.rsa_bits,
     };
     let setup = Setup {
         keepalive: logon

@@ -21,6 +21,7 @@ mod proxy;
 mod question;
 mod reconnect;
 mod record;
+mod revoked;
 mod shield;
 #[cfg(unix)]
 mod sock;

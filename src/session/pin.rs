@@ -2,9 +2,7 @@
 
 use std::str::FromStr;
 
-use ssh_proto::key::{PublicKey, PublicKeyError};
-
-use super::known_hosts;
+use ssh_proto::key::{ListedKey, PublicKey, PublicKeyError};
 
 /// A host key that the user names: by its fingerprint, `SHA256:...`, or in full, as a line of a
 /// public key file.
@@ -67,9 +65,11 @@ impl FromStr for Pin {
         if !base64.starts_with("AAAA") {
             return Err(PinError::Form);
         }
-        let key = known_hosts::public_key(first, base64).ok_or(PinError::Damaged)?;
-        let blob = key.to_bytes().map_err(|_| PinError::Damaged)?;
-        Ok(Pin(Kind::Key(PublicKey::parse(&blob)?)))
+        let key = ListedKey::parse(first.as_bytes(), base64.as_bytes())
+            .ok()
+            .filter(|key| !key.is_certificate())
+            .ok_or(PinError::Damaged)?;
+        Ok(Pin(Kind::Key(PublicKey::parse(key.blob())?)))
     }
 }
 
@@ -82,10 +82,10 @@ impl Pin {
         }
     }
 
-    /// The type of the key; a fingerprint does not tell it.
-    pub(super) fn key_type(&self) -> Option<&str> {
+    /// The key; a fingerprint does not tell it.
+    pub(super) fn key(&self) -> Option<&PublicKey> {
         match &self.0 {
-            Kind::Key(key) => Some(key.key_type()),
+            Kind::Key(key) => Some(key),
             Kind::Fingerprint(_) => None,
         }
     }

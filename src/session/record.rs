@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use ssh_proto::key::PublicKey;
 
+use super::known_hosts::UTF_16;
 use super::{Error, Trust};
 
 /// What would make something else of a name: a pattern, a list, a hash, a marker, several fields.
@@ -68,9 +69,7 @@ fn write(path: &Path, name: &str, keys: &[&PublicKey]) -> io::Result<()> {
         text.push('\n');
     }
     for key in keys {
-        let key = ssh_key::PublicKey::from_bytes(key.blob()).map_err(io::Error::other)?;
-        let key = key.to_openssh().map_err(io::Error::other)?;
-        text.push_str(&format!("{name} {key}\n"));
+        text.push_str(&format!("{name} {}\n", key.line()));
     }
     // A second write for the rest might come to stand behind somebody else's line.
     if file.write(text.as_bytes())? < text.len() {
@@ -102,14 +101,24 @@ fn open(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// Whether the file ends with the end of a line, or is empty.
+/// Whether the file ends with the end of a line, or is empty. To text in UTF-16 no line of ASCII
+/// can be added.
 fn ends_its_last_line(file: &mut File) -> io::Result<bool> {
-    if file.seek(SeekFrom::End(0))? == 0 {
+    let length = file.seek(SeekFrom::End(0))?;
+    if length == 0 {
         return Ok(true);
     }
-    file.seek(SeekFrom::End(-1))?;
     let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
     file.read_exact(&mut last)?;
+    let mut mark = [0; 2];
+    if length >= 2 {
+        file.rewind()?;
+        file.read_exact(&mut mark)?;
+    }
+    if last == *b"\0" || UTF_16.contains(&&mark[..]) {
+        return Err(io::Error::other("it is in UTF-16, and has to be in ASCII or UTF-8"));
+    }
     Ok(last == *b"\n")
 }
 
@@ -148,6 +157,24 @@ mod tests {
         append(file.path(), HOST, &[key(ED25519).key(), key(OTHER).key()]).unwrap();
         let lines = format!("# without an end\n{HOST} {ED25519}\n{HOST} {OTHER}\n");
         assert_eq!(text(file.path()), lines);
+    }
+
+    #[test]
+    fn what_a_file_has_stays_as_it_is() {
+        for before in [&b"# caf\xe9\xff\r\n"[..], b"\xef\xbb\xbf# \0 x\n", b"\0\n", b"x \r\n\n"] {
+            let file = File::bytes(before);
+            append(file.path(), HOST, &[key(ED25519).key()]).unwrap();
+            let after = [before, format!("{HOST} {ED25519}\n").as_bytes()].concat();
+            assert_eq!(fs::read(file.path()).unwrap(), after);
+        }
+        // No line could be added to these that is one.
+        for before in [&b"\xff\xfea\0\n\0"[..], b"\xfe\xff\0a\0\n", b"a b c\na\0\n\0", b"\xff\xfe"]
+        {
+            let file = File::bytes(before);
+            let error = append(file.path(), HOST, &[key(ED25519).key()]).unwrap_err();
+            assert!(error.to_string().contains("UTF-16"), "{error}");
+            assert_eq!(fs::read(file.path()).unwrap(), before);
+        }
     }
 
     #[test]

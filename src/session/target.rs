@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ssh_proto::{Algorithms, AuthMethod, Rekey, Windows};
+use ssh_proto::{AlgorithmKind, Algorithms, AuthMethod, Rekey, Windows};
 
 use super::dial::Dialing;
 use super::key_file::KeyFile;
@@ -98,7 +98,7 @@ impl std::fmt::Debug for Credentials {
 }
 
 /// Where the trust in a host key comes from; without a match in any of them it is refused.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Trust {
     /// Keys that are trusted without a line in a file.
     pub pins: Vec<Pin>,
@@ -112,6 +112,28 @@ pub struct Trust {
     pub alias: Option<String>,
     /// Whether files learn the other keys of a host that they know.
     pub update: bool,
+    /// Files of keys that are never trusted. One that does not exist is an error.
+    pub revoked: Vec<PathBuf>,
+    /// Bits that an RSA key has to have, of a host or of an authority.
+    pub rsa_bits: usize,
+    /// The signatures of authorities that count.
+    pub ca_signatures: Vec<&'static str>,
+}
+
+impl Default for Trust {
+    fn default() -> Self {
+        Self {
+            pins: Vec::new(),
+            known_hosts: Vec::new(),
+            verifier: false,
+            strictness: Strictness::default(),
+            alias: None,
+            update: false,
+            revoked: Vec::new(),
+            rsa_bits: 0,
+            ca_signatures: Algorithms::default().names(AlgorithmKind::CaSignature).to_vec(),
+        }
+    }
 }
 
 /// What becomes of a host key that nothing vouches for.
@@ -122,8 +144,11 @@ pub enum Strictness {
     Yes,
     /// Where no other key of the host is known, it is accepted and written down.
     AcceptNew,
-    /// It is accepted. Where no other key of the host is known, it is written down.
+    /// The same, also where it cannot be written down. With another key OpenSSH would connect and
+    /// forward nothing: what is left of a tunnel then is nothing.
     No,
+    /// It is accepted. Where no other key of the host is known, it is written down.
+    Off,
 }
 
 /// A host key, to decide about.

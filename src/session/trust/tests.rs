@@ -132,7 +132,7 @@ fn no_file_is_an_empty_one_and_an_unreadable_one_is_an_error() {
 fn what_is_known_is_asked_for() {
     let text = format!("@revoked {HOST} {OTHER}\n{HOST} {P256}\nelsewhere {ED25519}\n");
     let file = File::new(&text);
-    let plain = trust(&[FINGERPRINT, OTHER], &[&file], false);
+    let plain = trust(&[FINGERPRINT, ED25519], &[&file], false);
     let types = vec!["ssh-ed25519".to_owned(), "ecdsa-sha2-nistp256".to_owned()];
     let all = KnownKeys { types: types.clone(), authority: false };
     assert_eq!(plain.known_keys(HOST, 22).unwrap(), all);
@@ -142,6 +142,17 @@ fn what_is_known_is_asked_for() {
     let signed = trust(&[], &[&file], false);
     let known = KnownKeys { types: vec![], authority: true };
     assert_eq!(signed.known_keys(HOST, 22).unwrap(), known);
+    // What is revoked is not, whatever vouches for it.
+    let text = format!(
+        "{HOST} {ED25519}\n{HOST} {OTHER}\n{HOST} {RSA}\n@cert-authority * {P256}\n\
+         @revoked * {ED25519}\n@revoked * {OTHER}\n@revoked * {P256}\n"
+    );
+    let file = File::new(&text);
+    let replaced = trust(&[ED25519], &[&file], false);
+    let known = KnownKeys { types: vec!["ssh-rsa".to_owned()], authority: true };
+    assert_eq!(replaced.known_keys(HOST, 22).unwrap(), known);
+    let file = File::new(&format!("@cert-authority *.org {P256}\n"));
+    let signed = trust(&[], &[&file], false);
     assert_eq!(signed.known_keys("gateway.example.com", 22).unwrap(), KnownKeys::default());
 }
 
@@ -166,7 +177,7 @@ fn strictly(strictness: Strictness, lines: &str, shown: &HostKey) -> [Verdict; 2
 
 #[test]
 fn what_becomes_of_a_key_is_as_strict_as_was_asked_for() {
-    use Strictness::{AcceptNew, No, Yes};
+    use Strictness::{AcceptNew, No, Off, Yes};
     let (accepted, ask) =
         (|remember| Verdict::Accepted { remember }, |remember| Verdict::Ask { remember });
     let shown = key(ED25519);
@@ -175,7 +186,9 @@ fn what_becomes_of_a_key_is_as_strict_as_was_asked_for() {
     assert!(refusal(refused).contains("not known"));
     assert_eq!(asked, ask(false));
     assert_eq!(strictly(AcceptNew, "", &shown), [accepted(true), ask(true)]);
-    assert_eq!(strictly(No, "", &shown), [accepted(true), ask(true)]);
+    for any in [No, Off] {
+        assert_eq!(strictly(any, "", &shown), [accepted(true), ask(true)]);
+    }
 
     for other in [OTHER, P256] {
         let changed = format!("{HOST} {other}\n");
@@ -184,9 +197,13 @@ fn what_becomes_of_a_key_is_as_strict_as_was_asked_for() {
                 assert!(refusal(verdict).contains("has changed"));
             }
         }
-        assert_eq!(strictly(No, &changed, &shown), [accepted(false), ask(false)]);
+        for verdict in strictly(No, &changed, &shown) {
+            let why = refusal(verdict);
+            assert!(why.contains("has changed") && why.contains("forwarding is disabled"), "{why}");
+        }
+        assert_eq!(strictly(Off, &changed, &shown), [accepted(false), ask(false)]);
     }
-    for strictness in [Yes, AcceptNew, No] {
+    for strictness in [Yes, AcceptNew, No, Off] {
         let known = format!("{HOST} {OTHER}\n{HOST} {ED25519}\n");
         assert_eq!(strictly(strictness, &known, &shown), [Verdict::Trusted, Verdict::Trusted]);
         for verdict in strictly(strictness, &format!("@revoked * {ED25519}\n{known}"), &shown) {
@@ -198,7 +215,7 @@ fn what_becomes_of_a_key_is_as_strict_as_was_asked_for() {
 #[test]
 fn no_strictness_takes_a_key_that_is_not_pinned() {
     let file = File::new("");
-    for strictness in [Strictness::AcceptNew, Strictness::No] {
+    for strictness in [Strictness::AcceptNew, Strictness::No, Strictness::Off] {
         let judge = |pins: &[&str], verifier| {
             let trust = Trust { strictness, ..trust(pins, &[&file], verifier) };
             trust.judge(HOST, 22, &key(ED25519)).unwrap()
@@ -216,7 +233,9 @@ fn without_a_file_nothing_is_new() {
         trust.judge(HOST, 22, &key(ED25519)).unwrap()
     };
     assert!(refusal(judge(Strictness::AcceptNew)).contains("not known"));
-    assert_eq!(judge(Strictness::No), Verdict::Accepted { remember: false });
+    for any in [Strictness::No, Strictness::Off] {
+        assert_eq!(judge(any), Verdict::Accepted { remember: false });
+    }
 }
 
 #[test]
@@ -255,7 +274,7 @@ fn a_certificate_that_is_not_good_is_refused_and_says_why() {
         ("critical", "it has the critical option something"),
     ] {
         let shown = certificate(id);
-        for strictness in [Strictness::Yes, Strictness::AcceptNew] {
+        for strictness in [Strictness::Yes, Strictness::AcceptNew, Strictness::No] {
             let strict = Trust { strictness, ..trust(&[], &[&file], true) };
             let why = refusal(strict.judge(HOST, 22, &shown).unwrap());
             for part in [reason, id, HOST, FINGERPRINT, "SHA256:0NZal", ":2"] {
@@ -307,7 +326,8 @@ fn a_revoked_authority_vouches_for_nobody() {
     let shown = certificate("good");
     for revoked in [P256, ED25519] {
         let lines = format!("@cert-authority * {P256}\n{HOST} {ED25519}\n@revoked * {revoked}\n");
-        for strictness in [Strictness::Yes, Strictness::AcceptNew, Strictness::No] {
+        for strictness in [Strictness::Yes, Strictness::AcceptNew, Strictness::No, Strictness::Off]
+        {
             for verdict in strictly(strictness, &lines, &shown) {
                 let why = refusal(verdict);
                 let subject =
@@ -318,5 +338,107 @@ fn a_revoked_authority_vouches_for_nobody() {
         // The authority is nothing to the key alone.
         let [plain, _] = strictly(Strictness::Yes, &lines, &key(ED25519));
         assert_eq!(plain == Verdict::Trusted, revoked == P256);
+    }
+}
+
+#[test]
+fn a_line_that_cannot_be_read_refuses_where_it_may_be_about_the_host() {
+    let damaged = &ED25519[..60];
+    for line in [
+        format!("{HOST} {damaged}"),
+        format!("* {damaged}"),
+        format!("[{HOST}]:2222 {damaged}"),
+        format!("@revoked * {damaged}"),
+        format!("@cert-authority *.org {damaged}"),
+        format!("@other {HOST} {OTHER}"),
+    ] {
+        let file = File::new(&format!("\n{HOST} {ED25519}\n{line}\n"));
+        for strictness in [Strictness::Yes, Strictness::AcceptNew, Strictness::No, Strictness::Off]
+        {
+            let trust = Trust { strictness, ..trust(&[FINGERPRINT], &[&file], true) };
+            let why = trust.judge(HOST, 2222, &key(ED25519)).unwrap_err().to_string();
+            let place = format!("{}, line 3: ", file.path().display());
+            assert!(why.contains(&place) && why.contains(HOST), "{line}: {why}");
+            assert!(trust.known_keys(HOST, 2222).is_err(), "{line}");
+        }
+        let elsewhere =
+            line.replace(HOST, "other.example").replace('*', "other.*").replace(".org", "");
+        let file = File::new(&format!("{elsewhere}\n{HOST} {ED25519}\n"));
+        let verdict = trust(&[], &[&file], false).judge(HOST, 22, &key(ED25519)).unwrap();
+        assert_eq!(verdict, Verdict::Trusted, "{elsewhere}");
+    }
+}
+
+#[test]
+fn a_key_of_any_other_type_is_a_changed_one() {
+    let certificates = include_str!("../fixtures/certificates");
+    let listed = certificates.lines().find(|line| line.contains(" good")).unwrap();
+    for other in [
+        "ssh-dss AAAAB3NzaC1kc3MAAAABBQAAAAEDAAAAAQIAAAABBw==",
+        "ssh-mldsa44 AAAAC3NzaC1tbGRzYTQ0AAAAAQ==",
+        include_str!("../../../crates/ssh-proto/src/key/fixtures/rsa1024.pub").trim(),
+        // A certificate of the key, which is not the key.
+        listed,
+    ] {
+        for strictness in [Strictness::Yes, Strictness::AcceptNew, Strictness::No] {
+            for verdict in strictly(strictness, &format!("{HOST} {other}\n"), &key(ED25519)) {
+                assert!(refusal(verdict).contains("has changed"), "{other}");
+            }
+        }
+        let both = format!("{HOST} {other}\n{HOST} {ED25519}\n");
+        assert_eq!(with_lines(&both, HOST, 22), Verdict::Trusted, "{other}");
+    }
+    // It revokes the key, as with OpenSSH.
+    let revoked = with_lines(&format!("{HOST} {ED25519}\n@revoked * {listed}\n"), HOST, 22);
+    assert!(refusal(revoked).contains("is revoked by"));
+}
+
+#[test]
+fn a_file_of_revoked_keys_refuses_whatever_else_says() {
+    let known = File::new(&format!("{HOST} {ED25519}\n@cert-authority * {P256}\n"));
+    let revoking = |text: &str| File::new(text);
+    let judge = |list: &File, strictness, shown: &HostKey| {
+        let revoked = vec![list.path().to_owned()];
+        let trust = Trust { strictness, revoked, ..trust(&[FINGERPRINT], &[&known], true) };
+        trust.judge(HOST, 22, shown)
+    };
+    for strictness in [Strictness::Yes, Strictness::AcceptNew, Strictness::No, Strictness::Off] {
+        let list = revoking(&format!("# old\n{OTHER}\n{ED25519} Jos\u{e9}\n"));
+        for shown in [key(ED25519), certificate("good")] {
+            let why = refusal(judge(&list, strictness, &shown).unwrap());
+            let place = format!("is revoked by {}:3", list.path().display());
+            assert!(why.starts_with("the host key") && why.contains(&place), "{why}");
+        }
+        let list = revoking(P256);
+        let why = refusal(judge(&list, strictness, &certificate("good")).unwrap());
+        assert!(why.starts_with("the authority SHA256:0NZal"), "{why}");
+        assert_eq!(judge(&list, strictness, &key(ED25519)).unwrap(), Verdict::Trusted);
+        let missing = File(list.path().with_extension("missing"));
+        for bad in [&missing, &revoking("damaged"), &revoking("SSHKRL\n\0")] {
+            assert!(judge(bad, strictness, &key(ED25519)).is_err());
+        }
+    }
+    assert_eq!(judge(&revoking(""), Strictness::Yes, &key(ED25519)).unwrap(), Verdict::Trusted);
+}
+
+#[test]
+fn rsa_keys_have_the_size_that_was_asked_for() {
+    let file = File::new(&format!("{HOST} {RSA}\n"));
+    let judge = |rsa_bits, line| {
+        let trust =
+            Trust { rsa_bits, strictness: Strictness::Off, ..trust(&[RSA], &[&file], true) };
+        trust.judge(HOST, 22, &key(line)).unwrap()
+    };
+    for (bits, trusted) in [(0, true), (2048, true), (2049, false), (4096, false)] {
+        match judge(bits, RSA) {
+            Verdict::Trusted => assert!(trusted, "{bits}"),
+            other => {
+                let why = refusal(other);
+                assert!(
+                    !trusted && why.contains("2048 bits") && why.contains("requiredRSASize"),
+                    "{why}"
+                );
+            }
+        }
     }
 }

@@ -5,7 +5,8 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use super::certificate::is_about;
-use super::identity::Identity;
+use super::identity::{self, Identity};
+use crate::key::rsa_bits;
 
 /// A way to prove who the user is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +62,10 @@ pub struct Credentials {
     pub password: Option<Zeroizing<Vec<u8>>>,
     /// The only methods to use, in this order; `None`: all that there is something for.
     pub methods: Option<Vec<AuthMethod>>,
+    /// The only algorithms to use keys with, the preferred first; `None`: all.
+    pub algorithms: Option<Vec<&'static str>>,
+    /// Bits that an RSA key has to have; those of fewer are not used.
+    pub rsa_bits: usize,
 }
 
 impl Credentials {
@@ -81,6 +86,20 @@ impl Credentials {
             AuthMethod::KeyboardInteractive => self.interactive || self.password.is_some(),
             AuthMethod::Password => self.password.is_some(),
         }
+    }
+
+    /// The algorithms to use a key or certificate with, best first; none if it may not be used.
+    pub(super) fn algorithms(&self, blob: &[u8]) -> Vec<&'static str> {
+        let mut fit = identity::algorithms(blob).to_vec();
+        if rsa_bits(blob).is_some_and(|bits| bits < self.rsa_bits) {
+            fit.clear();
+        }
+        if let Some(accepted) = &self.algorithms {
+            let rank = |name: &&str| accepted.iter().position(|other| other == name);
+            fit.retain(|name| rank(name).is_some());
+            fit.sort_by_key(rank);
+        }
+        fit
     }
 
     /// Whether the agent's key or certificate is to be offered: it is one of those to use, and not

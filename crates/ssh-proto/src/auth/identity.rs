@@ -73,6 +73,11 @@ pub(super) fn algorithms(blob: &[u8]) -> &'static [&'static str] {
     known.map_or(&[], |(_, algorithms)| algorithms)
 }
 
+/// Every algorithm that users' keys are used with.
+pub(crate) fn user_key_algorithms() -> impl Iterator<Item = &'static str> {
+    ALGORITHMS.into_iter().flat_map(|(_, algorithms)| algorithms).copied()
+}
+
 /// What the signature of an algorithm is called: a certificate's is its key's. The types of
 /// certificates and of keys are named alike.
 pub(super) fn signature_name(algorithm: &str) -> &str {

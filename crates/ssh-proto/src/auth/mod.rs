@@ -17,6 +17,7 @@ mod tried;
 pub use certificate::{IdentityError, public_blob};
 pub use credentials::{AuthMethod, Credentials};
 pub use identity::Identity;
+pub(crate) use identity::user_key_algorithms;
 pub use prompts::{Prompt, Prompts};
 
 use std::mem::take;
@@ -263,7 +264,7 @@ impl Auth {
             let user = &self.credentials.user;
             let request = match &attempt {
                 Attempt::None => request::none(user),
-                Attempt::Key(index, Offer { blob, algorithm }) => {
+                Attempt::Key(index, Offer { blob, algorithm, .. }) => {
                     let Some(identity) = self.credentials.keys.get(*index) else { continue };
                     let mut payload = request::public_key(user, algorithm, blob, true);
                     let signature = identity
@@ -377,7 +378,7 @@ impl Auth {
         match found {
             Ok(mut blobs) => {
                 blobs.retain(|blob| self.credentials.wants_from_agent(blob));
-                if self.plan.add_identities(&blobs) == 0 {
+                if self.plan.add_identities(&blobs, &self.credentials) == 0 {
                     self.tried.push("agent (it has no other key)".into());
                 }
             }

@@ -29,14 +29,21 @@ pub(super) struct Offer {
     /// The public half, or a certificate of it.
     pub(super) blob: Arc<[u8]>,
     pub(super) algorithm: &'static str,
+    /// The algorithm that the same key is rather used with.
+    better: Option<&'static str>,
 }
 
 impl Offer {
-    /// Every way to use a key or certificate, best first; none when its type is not known.
-    fn all(blob: &[u8]) -> impl Iterator<Item = Self> {
-        let algorithms = identity::algorithms(blob);
+    /// Every way to use a key or certificate, best first; none when it may not be used.
+    fn all(blob: &[u8], credentials: &Credentials) -> impl Iterator<Item = Self> + use<> {
+        let algorithms = credentials.algorithms(blob);
         let blob = Arc::<[u8]>::from(blob);
-        algorithms.iter().map(move |algorithm| Self { blob: blob.clone(), algorithm })
+        let mut better = None;
+        algorithms.into_iter().map(move |algorithm| Self {
+            blob: blob.clone(),
+            algorithm,
+            better: better.replace(algorithm),
+        })
     }
 }
 
@@ -53,11 +60,9 @@ impl Attempt {
         .on_wire()
     }
 
-    fn algorithm(&self) -> Option<&'static str> {
+    fn offer(&self) -> Option<&Offer> {
         match self {
-            Self::Key(_, Offer { algorithm, .. }) | Self::AgentKey(Offer { algorithm, .. }) => {
-                Some(algorithm)
-            }
+            Self::Key(_, offer) | Self::AgentKey(offer) => Some(offer),
             Self::None | Self::Agent | Self::KeyboardInteractive | Self::Password => None,
         }
     }
@@ -94,7 +99,8 @@ impl Plan {
                 AuthMethod::None => untried.push_back(Attempt::None),
                 AuthMethod::PublicKey => {
                     for (number, identity) in credentials.keys.iter().enumerate() {
-                        for offer in identity.blobs().flat_map(Offer::all) {
+                        for offer in identity.blobs().flat_map(|blob| Offer::all(blob, credentials))
+                        {
                             // With several certificates, a key is there several times.
                             if !untried.iter().any(|attempt| attempt.offers(&offer)) {
                                 untried.push_back(Attempt::Key(number, offer));
@@ -145,8 +151,8 @@ impl Plan {
     }
 
     /// Puts the keys of the agent in front. Returns how many attempts they make.
-    pub(super) fn add_identities(&mut self, blobs: &[Vec<u8>]) -> usize {
-        let keys: Vec<_> = blobs.iter().flat_map(|blob| Offer::all(blob)).collect();
+    pub(super) fn add_identities(&mut self, blobs: &[Vec<u8>], credentials: &Credentials) -> usize {
+        let keys: Vec<_> = blobs.iter().flat_map(|blob| Offer::all(blob, credentials)).collect();
         // An agent may list a key twice; the order of the first counts.
         let mut count = 0;
         for key in keys.into_iter().rev().map(Attempt::AgentKey) {
@@ -180,12 +186,81 @@ pub(super) fn is_listed(attempt: &Attempt, accepted: Option<&str>) -> bool {
 /// Whether an RSA key's attempt is with the best signature that the server takes. Only RSA keys
 /// have a choice, and only for them do servers list everything: OpenSSH looks no further, either.
 fn is_worth_it(attempt: &Attempt, signatures: Option<&[String]>) -> bool {
-    let (Some(takes), Some(algorithm)) = (signatures, attempt.algorithm()) else { return true };
-    let takes = |name: &str| takes.iter().any(|taken| taken == name);
-    match identity::signature_name(algorithm) {
-        "rsa-sha2-512" => takes("rsa-sha2-512"),
-        // A key is tried with the better one first: if that was refused, it is for the key's sake.
-        "rsa-sha2-256" => takes("rsa-sha2-256") && !takes("rsa-sha2-512"),
-        _ => true,
+    let (Some(takes), Some(offer)) = (signatures, attempt.offer()) else { return true };
+    let takes = |name: &str| takes.iter().any(|taken| taken == identity::signature_name(name));
+    if !identity::signature_name(offer.algorithm).starts_with("rsa-") {
+        return true;
+    }
+    // A key is tried with the better one first: if that was refused, it is for the key's sake.
+    takes(offer.algorithm) && !offer.better.is_some_and(takes)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // A test that cannot go on has failed.
+mod tests {
+    use super::*;
+    use crate::auth::Identity;
+    use crate::key::PrivateKey;
+
+    const ED25519: &[u8] = include_bytes!("../key/fixtures/ed25519");
+    const RSA: &[u8] = include_bytes!("../key/fixtures/rsa2048");
+    const RSA_CERTIFICATE: &[u8] = include_bytes!("../key/fixtures/rsa2048-cert.pub");
+
+    /// The algorithms of the attempts with an Ed25519 key and an RSA key with its certificate.
+    fn plan(
+        accepted: Option<&[&'static str]>,
+        rsa_bits: usize,
+        takes: Option<&str>,
+        agent: bool,
+    ) -> Vec<&'static str> {
+        let key = |text| PrivateKey::parse(text, None).unwrap();
+        let keys = vec![
+            Identity::from(key(ED25519)),
+            Identity::certified(key(RSA), RSA_CERTIFICATE).unwrap(),
+        ];
+        let algorithms = accepted.map(<[_]>::to_vec);
+        let mut credentials = Credentials { keys, algorithms, rsa_bits, ..Credentials::default() };
+        let blobs: Vec<_> =
+            credentials.keys.iter().flat_map(Identity::blobs).map(<[u8]>::to_vec).collect();
+        if agent {
+            credentials.keys.clear();
+        }
+        let mut plan = Plan::new(&credentials);
+        if agent {
+            plan.untried.clear();
+            plan.add_identities(&blobs, &credentials);
+        }
+        if let Some(names) = takes {
+            plan.takes_signatures(names);
+        }
+        let next = std::iter::from_fn(|| plan.next(None));
+        next.filter_map(|attempt| Some(attempt.offer()?.algorithm)).collect()
+    }
+
+    #[test]
+    fn keys_are_used_with_the_algorithms_that_are_accepted() {
+        let certificate = "rsa-sha2-512-cert-v01@openssh.com";
+        let all = "rsa-sha2-256,rsa-sha2-512,ssh-ed25519";
+        for agent in [false, true] {
+            let plan = |accepted: &[&'static str], takes| plan(Some(accepted), 0, takes, agent);
+            assert_eq!(plan(&["ssh-ed25519"], None), ["ssh-ed25519"]);
+            assert_eq!(plan(&[certificate], None), [certificate]);
+            assert!(plan(&["sk-ssh-ed25519@openssh.com"], None).is_empty());
+            // The order is that of the keys; for one key, that of the list.
+            let both = ["rsa-sha2-256", "rsa-sha2-512", "ssh-ed25519"];
+            assert_eq!(plan(&both, None), ["ssh-ed25519", "rsa-sha2-256", "rsa-sha2-512"]);
+            assert_eq!(plan(&both, Some(all)), ["ssh-ed25519", "rsa-sha2-256"]);
+            assert_eq!(plan(&both, Some("rsa-sha2-512")), ["ssh-ed25519", "rsa-sha2-512"]);
+            // The better one may be taken by the server, and not be accepted here.
+            assert_eq!(plan(&["rsa-sha2-256"], Some(all)), ["rsa-sha2-256"]);
+        }
+    }
+
+    #[test]
+    fn rsa_keys_that_are_too_small_are_not_used() {
+        for agent in [false, true] {
+            assert_eq!(plan(None, 2048, None, agent).len(), 5);
+            assert_eq!(plan(None, 2049, None, agent), ["ssh-ed25519"]);
+        }
     }
 }

@@ -97,6 +97,7 @@ fn credentials(input: &mut Input<'_>) -> Credentials {
         interactive: choices & 4 != 0,
         password: (choices & 8 != 0).then(|| Zeroizing::new(PASSWORD.into())),
         methods,
+        ..Credentials::default()
     }
 }
 

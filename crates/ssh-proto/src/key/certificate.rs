@@ -6,7 +6,9 @@
 
 use std::ops::Range;
 
+use super::listed::one_form;
 use super::public::{fingerprint, printable};
+use super::rsa::blob_bits;
 use super::{PublicKey, PublicKeyError, VerifyError};
 use crate::wire::{Malformed, Reader};
 
@@ -33,6 +35,7 @@ pub struct Certificate {
     blob: Vec<u8>,
     key: PublicKey,
     authority: Vec<u8>,
+    algorithm: String,
     signature: Result<(), String>,
     kind: CertificateKind,
     id: String,
@@ -110,9 +113,20 @@ impl Certificate {
         let signed = &blob[..blob.len() - fields.remaining()];
         let signature = fields.string()?;
         fields.end()?;
+        let algorithm = printable(Reader::new(signature).string().unwrap_or_default());
         let (authority, signature) = verify(authority, signed, signature)?;
-        let blob = blob.to_vec();
-        Ok(Self { blob, key, authority, signature, kind, id, principals, validity, critical })
+        Ok(Self {
+            blob: blob.to_vec(),
+            key,
+            authority,
+            algorithm,
+            signature,
+            kind,
+            id,
+            principals,
+            validity,
+            critical,
+        })
     }
 
     /// The certificate as it was sent.
@@ -133,6 +147,16 @@ impl Certificate {
     /// The same as `ssh-keygen -l` prints it.
     pub fn authority_fingerprint(&self) -> String {
         fingerprint(&self.authority)
+    }
+
+    /// The size of the authority's key, if that is one of RSA.
+    pub fn authority_rsa_bits(&self) -> Option<usize> {
+        blob_bits(&self.authority)
+    }
+
+    /// The algorithm of the authority's signature, made printable.
+    pub fn algorithm(&self) -> &str {
+        &self.algorithm
     }
 
     /// Whether the authority's signature is of a sort that counts, or why it does not. One that
@@ -177,7 +201,10 @@ fn verify(
 ) -> Result<(Vec<u8>, Result<(), String>), CertificateError> {
     let key = match PublicKey::parse(authority) {
         Ok(key) => key,
-        Err(error) => return Ok((authority.to_vec(), Err(error.to_string()))),
+        Err(error) => {
+            let blob = one_form(authority).unwrap_or_else(|| authority.to_vec());
+            return Ok((blob, Err(error.to_string())));
+        }
     };
     let verified = match key.verify_any(signed, signature) {
         Ok(()) => Ok(()),

@@ -3,11 +3,14 @@
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED,
     ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED, ECDSA_P521_SHA512_FIXED_SIGNING,
-    EcdsaSigningAlgorithm, EcdsaVerificationAlgorithm,
+    EcdsaSigningAlgorithm, EcdsaVerificationAlgorithm, ParsedPublicKey,
 };
 
 use super::pad::pad_into;
 use crate::wire::{Malformed, Reader, Writer};
+
+/// How a point begins that has both of its coordinates (SEC 1, section 2.3.3).
+const UNCOMPRESSED: u8 = 4;
 
 /// A curve, and with it the hash: RFC 5656 leaves no choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +81,13 @@ impl Curve {
             Curve::P384 => &ECDSA_P384_SHA384_FIXED,
             Curve::P521 => &ECDSA_P521_SHA512_FIXED,
         }
+    }
+
+    /// Whether a point is on it, and written with both of its coordinates: a shorter way, which RFC
+    /// 5656 allows and OpenSSH does not, would give one key two faces.
+    pub(super) fn has(self, point: &[u8]) -> bool {
+        point.first() == Some(&UNCOMPRESSED)
+            && ParsedPublicKey::new(self.verification(), point).is_ok()
     }
 
     /// The blob of a public key.

@@ -8,6 +8,7 @@ mod certificate;
 mod curve;
 mod der;
 mod host;
+mod listed;
 #[cfg(test)]
 mod nonces;
 mod openssh;
@@ -22,8 +23,10 @@ pub(crate) use certificate::SUFFIX as CERTIFICATE_SUFFIX;
 pub use certificate::{Certificate, CertificateError, CertificateKind};
 pub(crate) use host::plain_type;
 pub use host::{HostKey, HostKeyError};
+pub use listed::{ListedKey, ListedKeyError};
 pub use private::{PrivateKey, PrivateKeyError, SignError};
 pub use public::{PublicKey, PublicKeyError, VerifyError};
+pub(crate) use rsa::blob_bits as rsa_bits;
 
 /// The name of Ed25519 keys and of their signatures (RFC 8709).
 const ED25519: &str = "ssh-ed25519";

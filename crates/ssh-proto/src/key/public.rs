@@ -13,9 +13,6 @@ use super::pad::pad_into;
 use super::{ED25519, RSA, RSA_SHA2_256, RSA_SHA2_512, rsa};
 use crate::wire::{Malformed, Reader, Writer};
 
-/// How a point begins that has both of its coordinates (SEC 1, section 2.3.3).
-const UNCOMPRESSED: u8 = 4;
-
 /// A public key: of a type we can verify, sound, and large enough.
 #[derive(Clone)]
 pub struct PublicKey {
@@ -141,9 +138,7 @@ impl PublicKey {
                 }
                 let point = fields.string()?;
                 let invalid = || PublicKeyError::Invalid(curve.algorithm());
-                // A point may be written in a short way, too, that RFC 5656 allows and OpenSSH does
-                // not: one key would have two faces.
-                if point.first() != Some(&UNCOMPRESSED) {
+                if !curve.has(point) {
                     return Err(invalid());
                 }
                 let key =
@@ -168,6 +163,11 @@ impl PublicKey {
     /// The key in the encoding of RFC 4253 section 6.6, without what a server may have put too much.
     pub fn blob(&self) -> &[u8] {
         &self.blob
+    }
+
+    /// The size of an RSA key's modulus; `None` for keys of other types.
+    pub fn rsa_bits(&self) -> Option<usize> {
+        rsa::blob_bits(&self.blob)
     }
 
     /// `SHA256:` and the unpadded base64 of its digest, as `ssh-keygen -l` prints it.

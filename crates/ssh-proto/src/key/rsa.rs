@@ -9,8 +9,9 @@ use crypto_bigint::{U2048, U4096, U8192, Uint};
 use zeroize::Zeroizing;
 
 use super::RSA;
+use super::certificate::SUFFIX;
 use super::pad::pad_into;
-use crate::wire::Writer;
+use crate::wire::{Reader, Writer};
 
 /// Bits of the modulus that are accepted. Below is within reach of an attacker (NIST SP 800-131A),
 /// above is not implemented by aws-lc-rs.
@@ -85,6 +86,19 @@ fn wide<const LIMBS: usize>(number: &[u8]) -> Option<Zeroizing<Uint<LIMBS>>> {
 pub(super) fn bits(number: &[u8]) -> usize {
     let first = number.first().map_or(0, |first| first.leading_zeros() as usize);
     8 * number.len() - first
+}
+
+/// The size of the modulus in the blob of an RSA key, or of a certificate of one; `None` for other
+/// keys.
+pub(crate) fn blob_bits(blob: &[u8]) -> Option<usize> {
+    let mut fields = Reader::new(blob);
+    match fields.text().ok()?.strip_prefix(RSA)? {
+        "" => {}
+        SUFFIX => drop(fields.string().ok()?),
+        _ => return None,
+    }
+    fields.positive().ok()?;
+    fields.positive().ok().map(bits)
 }
 
 /// The blob of a public key.

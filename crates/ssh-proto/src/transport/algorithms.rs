@@ -7,6 +7,8 @@ use super::cipher::{Cipher, Mac};
 use super::compression::Compression;
 use super::kex::Kex;
 use super::negotiation::HOST_KEY;
+use crate::auth::user_key_algorithms;
+use crate::key::plain_type;
 
 /// The kinds of algorithms that both sides settle on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,16 +23,23 @@ pub enum AlgorithmKind {
     Mac,
     /// Compression methods.
     Compression,
+    /// Signature algorithms of authorities, in the certificates of host keys. The server has no
+    /// say in it, and the order does not matter.
+    CaSignature,
+    /// Algorithms that the user's keys sign with, and their certificates.
+    PublicKey,
 }
 
 impl AlgorithmKind {
     /// Every kind.
-    pub const ALL: [AlgorithmKind; 5] = [
+    pub const ALL: [AlgorithmKind; 7] = [
         AlgorithmKind::Kex,
         AlgorithmKind::HostKey,
         AlgorithmKind::Cipher,
         AlgorithmKind::Mac,
         AlgorithmKind::Compression,
+        AlgorithmKind::CaSignature,
+        AlgorithmKind::PublicKey,
     ];
 
     /// What it is called in errors.
@@ -41,6 +50,8 @@ impl AlgorithmKind {
             AlgorithmKind::Cipher => "cipher",
             AlgorithmKind::Mac => "MAC",
             AlgorithmKind::Compression => "compression",
+            AlgorithmKind::CaSignature => "signature algorithm of authorities",
+            AlgorithmKind::PublicKey => "public key algorithm",
         }
     }
 
@@ -53,6 +64,10 @@ impl AlgorithmKind {
             AlgorithmKind::Cipher => Cipher::all().map(|(name, _)| name).to_vec(),
             AlgorithmKind::Mac => Mac::ALL.map(|(name, _)| name).to_vec(),
             AlgorithmKind::Compression => Compression::ALL.map(|(name, _)| name).to_vec(),
+            AlgorithmKind::CaSignature => {
+                HOST_KEY.into_iter().filter(|name| plain_type(name).is_some()).collect()
+            }
+            AlgorithmKind::PublicKey => user_key_algorithms().collect(),
         }
     }
 }
@@ -73,6 +88,10 @@ pub struct Algorithms {
     pub(super) cipher: Vec<&'static str>,
     pub(super) mac: Vec<&'static str>,
     pub(super) compression: Vec<&'static str>,
+    ca_signature: Vec<&'static str>,
+    public_key: Vec<&'static str>,
+    /// Whether the order of `host_key` was chosen: then nothing is put first for being known.
+    pub(super) host_key_order: bool,
 }
 
 impl Default for Algorithms {
@@ -83,6 +102,9 @@ impl Default for Algorithms {
             cipher: AlgorithmKind::Cipher.known(),
             mac: AlgorithmKind::Mac.known(),
             compression: vec![Compression::ALL[0].0],
+            ca_signature: AlgorithmKind::CaSignature.known(),
+            public_key: AlgorithmKind::PublicKey.known(),
+            host_key_order: false,
         }
     }
 }
@@ -130,6 +152,8 @@ impl Algorithms {
             AlgorithmKind::Cipher => &self.cipher,
             AlgorithmKind::Mac => &self.mac,
             AlgorithmKind::Compression => &self.compression,
+            AlgorithmKind::CaSignature => &self.ca_signature,
+            AlgorithmKind::PublicKey => &self.public_key,
         }
     }
 
@@ -154,12 +178,20 @@ impl Algorithms {
         if list.is_empty() {
             return Err(AlgorithmError::NothingLeft(kind));
         }
+        if kind == AlgorithmKind::HostKey {
+            self.host_key_order = match selection {
+                Selection::Only(_) => true,
+                Selection::Change { prepend, .. } => !prepend.is_empty(),
+            };
+        }
         let place = match kind {
             AlgorithmKind::Kex => &mut self.kex,
             AlgorithmKind::HostKey => &mut self.host_key,
             AlgorithmKind::Cipher => &mut self.cipher,
             AlgorithmKind::Mac => &mut self.mac,
             AlgorithmKind::Compression => &mut self.compression,
+            AlgorithmKind::CaSignature => &mut self.ca_signature,
+            AlgorithmKind::PublicKey => &mut self.public_key,
         };
         *place = list;
         Ok(())

@@ -67,9 +67,12 @@ pub(crate) struct Agreed {
 pub(crate) struct Offer(Algorithms);
 
 impl Offer {
-    /// Offers the algorithms; those for what is known of the server come first: certificates, then
-    /// its keys.
+    /// Offers the algorithms; those for what is known of the server come first, unless the order
+    /// was chosen: certificates, then its keys.
     pub(crate) fn new(mut algorithms: Algorithms, known: &KnownKeys) -> Self {
+        if algorithms.host_key_order {
+            return Self(algorithms);
+        }
         algorithms.host_key.sort_by_key(|name| match plain_type(name) {
             None if known.authority => 0,
             Some(key_type) if known.types.iter().any(|known| known == key_type) => 1,
@@ -406,11 +409,26 @@ mod tests {
         assert_eq!(offer.0.host_key[6..10], expected);
     }
 
-    /// The order is the owner's among those that are as well known.
+    /// As OpenSSH keeps the order of a list and of one that begins with "^", and no other.
     #[test]
-    fn nothing_is_asked_for_that_the_owner_has_not_chosen() {
-        let names = ["ssh-ed25519-cert-v01@openssh.com", "ssh-ed25519"];
-        assert_eq!(only(AlgorithmKind::HostKey, &names).0.host_key, names);
+    fn an_order_that_was_chosen_is_kept_whatever_is_known() {
+        let known = KnownKeys { types: vec!["ssh-rsa".into()], authority: true };
+        let first = |selection: Selection| {
+            let mut algorithms = Algorithms::default();
+            algorithms.select(AlgorithmKind::HostKey, &selection).expect("known names");
+            Offer::new(algorithms, &known).0.host_key[0]
+        };
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let none = Vec::new;
+        let names = ["ssh-ed25519", "rsa-sha2-512", "ssh-ed25519-cert-v01@openssh.com"];
+        assert_eq!(first(Selection::Only(owned(&names))), "ssh-ed25519");
+        let change = |remove, prepend, append| Selection::Change { remove, prepend, append };
+        let head = owned(&["ecdsa-sha2-nistp521"]);
+        assert_eq!(first(change(none(), head, none())), "ecdsa-sha2-nistp521");
+        for (remove, append) in [(owned(&["ssh-ed25519"]), none()), (none(), owned(&names))] {
+            let certificates = "ssh-ed25519-cert-v01@openssh.com";
+            assert_eq!(first(change(remove, none(), append)), certificates);
+        }
     }
 
     #[test]

@@ -1,0 +1,214 @@
+//! Public keys as files list them: `type base64`, of any type.
+
+use base64ct::{Base64, Encoding};
+
+use super::certificate::SUFFIX;
+use super::curve::Curve;
+use super::public::{fingerprint, printable};
+use super::{ED25519, PublicKey, RSA, RSA_SHA2_256, RSA_SHA2_512, rsa};
+use crate::wire::{Malformed, Reader, Writer};
+
+const DSA: &str = "ssh-dss";
+const SK_ED25519: &str = "sk-ssh-ed25519@openssh.com";
+const SK_P256: &str = "sk-ecdsa-sha2-nistp256@openssh.com";
+const WEBAUTHN_P256: &str = "webauthn-sk-ecdsa-sha2-nistp256@openssh.com";
+/// Certificates of security keys, whose type does not end as their key's does.
+const SK_CERTIFICATES: [(&str, &str); 2] = [
+    ("sk-ssh-ed25519-cert-v01@openssh.com", SK_ED25519),
+    ("sk-ecdsa-sha2-nistp256-cert-v01@openssh.com", SK_P256),
+];
+/// Bytes of the key of Ed25519.
+const ED25519_LENGTH: usize = 32;
+
+/// A public key that a file lists: to be compared, not to verify signatures with. Its type may be
+/// one that is not supported otherwise; that makes it another key than every one that is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedKey {
+    key_type: String,
+    blob: Vec<u8>,
+    certificate: bool,
+    known: bool,
+}
+
+/// Why two words are no public key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ListedKeyError {
+    /// The second word is not base64, or has been cut.
+    #[error("the base64 of its key is damaged")]
+    Base64,
+    /// The type of the key is not the one that stands before it.
+    #[error("its key is of the type {0}, not of the one that stands before it")]
+    OtherType(String),
+    /// The fields of the key are cut short, too long, or followed by something.
+    #[error("its key is damaged")]
+    Malformed,
+    /// The numbers are not those of a key.
+    #[error("its key is a {0} that cannot exist")]
+    Invalid(&'static str),
+}
+
+impl From<Malformed> for ListedKeyError {
+    fn from(_: Malformed) -> Self {
+        ListedKeyError::Malformed
+    }
+}
+
+impl ListedKey {
+    /// Reads the two words of a key. As for OpenSSH, other blanks than spaces and tabs may stand in
+    /// the base64, and RSA keys may bear the name of one of their signatures.
+    pub fn parse(key_type: &[u8], base64: &[u8]) -> Result<Self, ListedKeyError> {
+        let base64: Vec<u8> =
+            base64.iter().copied().filter(|byte| !matches!(byte, b'\r' | 0x0b | 0x0c)).collect();
+        let text = str::from_utf8(&base64).map_err(|_| ListedKeyError::Base64)?;
+        let blob = Base64::decode_vec(text).map_err(|_| ListedKeyError::Base64)?;
+        Self::from_blob(type_in_blobs(key_type), &blob)
+    }
+
+    /// Reads the blob of a key, which has to be of the type `expected`.
+    fn from_blob(expected: &[u8], blob: &[u8]) -> Result<Self, ListedKeyError> {
+        let mut fields = Reader::new(blob);
+        let found = fields.string()?;
+        if found != expected {
+            return Err(ListedKeyError::OtherType(printable(found)));
+        }
+        let name = printable(found);
+        let (certificate, plain) = match certified_type(&name) {
+            Some(plain) => (true, plain),
+            None => (false, name.as_str()),
+        };
+        let unknown = |blob: &[u8]| Self {
+            key_type: name.clone(),
+            blob: blob.to_vec(),
+            certificate: false,
+            known: false,
+        };
+        if certificate {
+            // The nonce.
+            fields.string()?;
+        }
+        let Some(blob) = canonical(plain, &mut fields)? else { return Ok(unknown(blob)) };
+        if !certificate {
+            fields.end()?;
+        }
+        Ok(Self { key_type: plain.to_owned(), blob, certificate, known: true })
+    }
+
+    /// The type of the key, made printable; of a certificate, that of its key.
+    pub fn key_type(&self) -> &str {
+        &self.key_type
+    }
+
+    /// The key, or the one in the certificate, in the one form that keys are compared in.
+    pub fn blob(&self) -> &[u8] {
+        &self.blob
+    }
+
+    /// Whether a certificate is listed. It is not the key that is in it.
+    pub fn is_certificate(&self) -> bool {
+        self.certificate
+    }
+
+    /// Whether OpenSSH has keys of this type.
+    pub fn is_known(&self) -> bool {
+        self.known
+    }
+
+    /// `SHA256:` and the unpadded base64 of its digest, as `ssh-keygen -l` prints it.
+    pub fn fingerprint(&self) -> String {
+        fingerprint(&self.blob)
+    }
+
+    /// Whether a word is the name of a type of key.
+    pub fn is_type(word: &[u8]) -> bool {
+        let word = type_in_blobs(word);
+        let Ok(name) = str::from_utf8(word) else { return false };
+        let plain = certified_type(name).unwrap_or(name);
+        [ED25519, RSA, DSA, SK_ED25519, SK_P256].contains(&plain)
+            || Curve::by_algorithm(plain).is_some()
+    }
+}
+
+impl PublicKey {
+    /// The two words that stand for it in files: `type base64`.
+    pub fn line(&self) -> String {
+        format!("{} {}", self.key_type(), Base64::encode_string(self.blob()))
+    }
+}
+
+/// The blob in the one form that it is compared in, where its type is known and it is sound.
+pub(super) fn one_form(blob: &[u8]) -> Option<Vec<u8>> {
+    let expected = Reader::new(blob).string().ok()?;
+    ListedKey::from_blob(expected, blob).ok().map(|key| key.blob)
+}
+
+/// The type that stands in the blob of a key which is listed by the name of a signature.
+fn type_in_blobs(name: &[u8]) -> &[u8] {
+    for rsa in [RSA_SHA2_256, RSA_SHA2_512] {
+        match name.strip_prefix(rsa.as_bytes()) {
+            Some(b"") => return RSA.as_bytes(),
+            Some(suffix) if suffix == SUFFIX.as_bytes() => return b"ssh-rsa-cert-v01@openssh.com",
+            Some(_) | None => {}
+        }
+    }
+    if name == WEBAUTHN_P256.as_bytes() { SK_P256.as_bytes() } else { name }
+}
+
+/// The type of the key in certificates of a type.
+fn certified_type(name: &str) -> Option<&str> {
+    let security = SK_CERTIFICATES.iter().find(|(certificate, _)| *certificate == name);
+    security.map(|(_, plain)| *plain).or_else(|| name.strip_suffix(SUFFIX))
+}
+
+/// Reads the fields behind the type (and a certificate's nonce). Numbers may have zeros before
+/// them, which would make another key of one that is known, or revoked. `None`: the type is unknown.
+fn canonical(key_type: &str, fields: &mut Reader<'_>) -> Result<Option<Vec<u8>>, ListedKeyError> {
+    let mut blob = Vec::new();
+    match key_type {
+        ED25519 => {
+            blob.put_string(ED25519.as_bytes());
+            blob.put_string(ed25519(fields)?);
+        }
+        RSA => blob = rsa::public_blob(fields.positive()?, fields.positive()?),
+        DSA => {
+            blob.put_string(DSA.as_bytes());
+            for _ in 0..4 {
+                blob.put_mpint(fields.positive()?);
+            }
+        }
+        SK_ED25519 => {
+            blob.put_string(SK_ED25519.as_bytes());
+            blob.put_string(ed25519(fields)?);
+            blob.put_string(fields.string()?);
+        }
+        SK_P256 => {
+            let point = point(Curve::P256, fields)?;
+            blob.put_string(SK_P256.as_bytes());
+            blob.put_string(Curve::P256.name().as_bytes());
+            blob.put_string(point);
+            blob.put_string(fields.string()?);
+        }
+        name => match Curve::by_algorithm(name) {
+            Some(curve) => blob = curve.public_blob(point(curve, fields)?),
+            None => return Ok(None),
+        },
+    }
+    Ok(Some(blob))
+}
+
+fn ed25519<'a>(fields: &mut Reader<'a>) -> Result<&'a [u8], ListedKeyError> {
+    let key = fields.string()?;
+    if key.len() == ED25519_LENGTH { Ok(key) } else { Err(ListedKeyError::Malformed) }
+}
+
+/// The name of a curve and a point on it.
+fn point<'a>(curve: Curve, fields: &mut Reader<'a>) -> Result<&'a [u8], ListedKeyError> {
+    if fields.string()? != curve.name().as_bytes() {
+        return Err(ListedKeyError::Malformed);
+    }
+    let point = fields.string()?;
+    if curve.has(point) { Ok(point) } else { Err(ListedKeyError::Invalid(curve.algorithm())) }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // A test that cannot go on has failed.
+mod tests;
