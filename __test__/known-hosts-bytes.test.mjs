@@ -78,7 +78,7 @@ const CASES = [
   ['an RSA key with zeros before its numbers', `${address} ${padded(rsa)}\n`, ['trusted', 'trusted']],
   ['the name of a signature for the type', `${address} rsa-sha2-512 ${base64(rsa)}\n`, ['trusted', 'trusted']],
   ['keys of version 1', `${address} 1024 35 1234567890\n${whole}\n`, ['trusted', 'trusted']],
-  ['damaged lines about others', latin(`other.example damaged\n|1|a|b ${own}\nother.example,!* x\n@revoked other.example x\n@unknown other ${own}\n\xe9\n${whole}\n`), ['trusted', 'trusted']],
+  ['damaged lines about others', latin(`other.example damaged\n|1|a|b ${own}\nother.example,!* x\n127.0.0.1 x\n@revoked other.example x\n@unknown other ${own}\n\xe9\n${whole}\n`), ['trusted', 'trusted']],
   ['nothing', '', ['refused', 'trusted']],
   ['a key of version 1 alone', `${address} 1024 35 1234567890\n`, ['refused', 'trusted']],
 

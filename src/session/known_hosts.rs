@@ -120,6 +120,11 @@ pub(super) struct Line {
 }
 
 impl Line {
+    /// Whether it can say something against a key: without the port it only speaks for one.
+    fn counts(&self) -> bool {
+        self.full || self.marker.is_some()
+    }
+
     /// Whether it has the key of this blob.
     pub(super) fn is(&self, blob: &[u8]) -> bool {
         !self.key.is_certificate() && self.key.blob() == blob
@@ -176,7 +181,7 @@ fn find(text: &[u8], names: &Names) -> Result<Vec<Line>, (usize, Damage)> {
         let mut parts = line.split(|byte| *byte == b'\r');
         let own = parts.next().unwrap_or_default();
         found.extend(parse(number, own, names).map_err(|damage| (number, damage))?);
-        if parts.any(|part| matches!(parse(number, part, names), Ok(Some(_)))) {
+        if parts.any(|part| matches!(parse(number, part, names), Ok(Some(line)) if line.counts())) {
             return Err((number, Damage::CarriageReturn));
         }
     }
@@ -198,8 +203,9 @@ fn parse(number: usize, line: &[u8], names: &Names) -> Result<Option<Line>, Dama
     let mark = UTF_16.iter().find_map(|mark| line.strip_prefix(*mark));
     let text: Vec<u8> = mark.unwrap_or(line).iter().copied().filter(|byte| *byte != 0).collect();
     match read(number, &text, names) {
-        Ok(None) => Ok(None),
-        Ok(Some(_)) | Err(_) => Err(Damage::Null),
+        Ok(Some(line)) if line.counts() => Err(Damage::Null),
+        Ok(_) => Ok(None),
+        Err(_) => Err(Damage::Null),
     }
 }
 
@@ -212,7 +218,7 @@ fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// ```
 fn read(number: usize, line: &[u8], names: &Names) -> Result<Option<Line>, Damage> {
     let mut words = words(line).peekable();
-    let mut marker = Ok(None);
+    let mut marker: Result<_, Damage> = Ok(None);
     while let Some(word) = words.next_if(|word| word.starts_with(b"@")) {
         marker = match (word, &marker) {
             (b"@revoked", Ok(None)) => Ok(Some(Marker::Revoked)),
@@ -241,18 +247,28 @@ fn read(number: usize, line: &[u8], names: &Names) -> Result<Option<Line>, Damag
         // A key that is to be revoked, without the hosts.
         return if marked && ListedKey::is_type(hosts) { Err(Damage::Hosts) } else { Ok(None) };
     }
-    let key_type = words.next().filter(|word| !word.starts_with(b"#"));
-    let (Some(key_type), Some(base64)) = (key_type, words.next()) else {
+    let unmarked = matches!(marker, Ok(None));
+    let simple = is_simple(hosts);
+    let line = marker.and_then(|marker| {
+        let Some(key) = key(words.next(), words.next())? else { return Ok(None) };
+        Ok(Some(Line { number, marker, key, full, simple }))
+    });
+    // Whole, it could say nothing against a key.
+    if unmarked && !full { Ok(line.unwrap_or_default()) } else { line }
+}
+
+/// The key, unless it is one of version 1 of the protocol: size, exponent and modulus. No host has
+/// such a key any more.
+fn key(key_type: Option<&[u8]>, base64: Option<&[u8]>) -> Result<Option<ListedKey>, Damage> {
+    let key_type = key_type.filter(|word| !word.starts_with(b"#"));
+    let (Some(key_type), Some(base64)) = (key_type, base64) else {
         return Err(Damage::Short);
     };
-    // Of version 1 of the protocol: size, exponent and modulus. No host has it any more.
-    let is_number = |word: &[u8]| !word.is_empty() && word.iter().all(u8::is_ascii_digit);
+    let is_number = |word: &[u8]| word.iter().all(u8::is_ascii_digit);
     if is_number(key_type) && is_number(base64) {
         return Ok(None);
     }
-    let marker = marker?;
-    let key = ListedKey::parse(key_type, base64)?;
-    Ok(Some(Line { number, marker, key, full, simple: is_simple(hosts) }))
+    Ok(Some(ListedKey::parse(key_type, base64)?))
 }
 
 fn is_simple(hosts: &[u8]) -> bool {

@@ -345,7 +345,6 @@ fn a_revoked_authority_vouches_for_nobody() {
 fn a_line_that_cannot_be_read_refuses_where_it_may_be_about_the_host() {
     let damaged = &ED25519[..60];
     for line in [
-        format!("{HOST} {damaged}"),
         format!("* {damaged}"),
         format!("[{HOST}]:2222 {damaged}"),
         format!("@revoked * {damaged}"),
@@ -367,6 +366,11 @@ fn a_line_that_cannot_be_read_refuses_where_it_may_be_about_the_host() {
         let verdict = trust(&[], &[&file], false).judge(HOST, 22, &key(ED25519)).unwrap();
         assert_eq!(verdict, Verdict::Trusted, "{elsewhere}");
     }
+    // Without the port it could only vouch for a key, and says nothing against one.
+    let bare = File::new(&format!("[{HOST}]:2222 {ED25519}\n{HOST} {damaged}\n"));
+    let trust = trust(&[], &[&bare], false);
+    assert_eq!(trust.judge(HOST, 2222, &key(ED25519)).unwrap(), Verdict::Trusted);
+    assert!(trust.judge(HOST, 22, &key(ED25519)).is_err());
 }
 
 #[test]

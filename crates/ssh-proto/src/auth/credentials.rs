@@ -102,6 +102,13 @@ impl Credentials {
         fit
     }
 
+    /// An algorithm of each private key that may be used with none.
+    pub(super) fn unused_keys(&self) -> impl Iterator<Item = &'static str> {
+        let unused =
+            |identity: &&Identity| identity.blobs().all(|blob| self.algorithms(blob).is_empty());
+        self.keys.iter().filter(unused).map(|identity| identity.key().algorithms()[0])
+    }
+
     /// Whether the agent's key or certificate is to be offered: it is one of those to use, and not
     /// tried without the agent anyway.
     pub(super) fn wants_from_agent(&self, blob: &[u8]) -> bool {

@@ -117,13 +117,17 @@ pub(crate) struct Auth {
 
 impl Auth {
     pub(crate) fn new(credentials: Credentials) -> Self {
+        let mut tried = Tried::default();
+        for algorithm in credentials.unused_keys() {
+            tried.push(format!("publickey ({algorithm}: not used, for its size or algorithm)"));
+        }
         Self {
             plan: Plan::new(&credentials),
             credentials,
             turn: Turn::Ours,
             service: false,
             accepted: None,
-            tried: Tried::default(),
+            tried,
             banners: 0,
         }
     }
