@@ -14,19 +14,26 @@ use crate::wire::{Reader, Writer, message};
 /// The most data that we take in one packet; OpenSSH sends no more in any case.
 const LONGEST_DATA: u32 = 32 * 1024;
 
-/// A channel of a session. Its number may be given to another channel once both sides closed it.
+const ABSENT: Error = Error::Protocol("a message about a channel that does not exist");
+
+/// A channel of a session. Its number may be given to another channel once both sides closed it; what
+/// is then said about the earlier one has no effect on the later one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ChannelId(u32);
+pub struct ChannelId {
+    number: u32,
+    /// How many channels the session had before this one.
+    ordinal: u32,
+}
 
 impl ChannelId {
     #[cfg(test)]
     pub(crate) fn for_tests(number: u32) -> Self {
-        Self(number)
+        Self { number, ordinal: 0 }
     }
 
     /// A small number, fit as an index: the channels of a session are counted from 0.
     pub fn index(self) -> usize {
-        self.0 as usize
+        self.number as usize
     }
 }
 
@@ -85,6 +92,7 @@ enum Flow {
 
 #[derive(Debug)]
 struct Channel {
+    ordinal: u32,
     stage: Stage,
     /// What the server may send.
     window: Window,
@@ -104,6 +112,8 @@ pub(crate) struct Channels {
     slots: Vec<Option<Channel>>,
     /// Indices of empty slots.
     free: Vec<u32>,
+    /// How many channels there have been.
+    placed: u32,
     /// How many channels the server waits for.
     offered: usize,
     /// What their windows share.
@@ -117,6 +127,7 @@ impl Channels {
         Self {
             slots: Vec::new(),
             free: Vec::new(),
+            placed: 0,
             offered: 0,
             budget: Budget::new(windows),
             pacing: Pacing::default(),
@@ -154,23 +165,25 @@ impl Channels {
     fn begin(&mut self, kind: &[u8]) -> (ChannelId, Vec<u8>) {
         let window = self.budget.open();
         let size = window.size();
-        let index = self.place(Channel { stage: Stage::Opening, window });
+        let id = self.place(Stage::Opening, window);
         let mut payload = message(CHANNEL_OPEN);
         payload.put_string(kind);
-        payload.put_uint32(index);
+        payload.put_uint32(id.number);
         payload.put_uint32(size);
         payload.put_uint32(LONGEST_DATA);
-        (ChannelId(index), payload)
+        (id, payload)
     }
 
-    /// Gives the channel a number.
-    fn place(&mut self, channel: Channel) -> u32 {
-        let index = self.free.pop().unwrap_or_else(|| {
+    /// Gives a channel a number.
+    fn place(&mut self, stage: Stage, window: Window) -> ChannelId {
+        let number = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() as u32 - 1
         });
-        self.slots[index as usize] = Some(channel);
-        index
+        let ordinal = self.placed;
+        self.placed = self.placed.wrapping_add(1);
+        self.slots[number as usize] = Some(Channel { ordinal, stage, window });
+        ChannelId { number, ordinal }
     }
 
     /// How many channels of the server wait for our answer.
@@ -187,12 +200,12 @@ impl Channels {
     ) -> Result<ChannelId, Error> {
         let stage = Stage::Offered(Remote::new(remote, window, longest)?);
         self.offered += 1;
-        Ok(ChannelId(self.place(Channel { stage, window: Window::none() })))
+        Ok(self.place(stage, Window::none()))
     }
 
     /// Opens a channel that the server asked for; returns the message to send.
     pub(crate) fn accept(&mut self, id: ChannelId) -> Option<Vec<u8>> {
-        let channel = self.slots.get_mut(id.index())?.as_mut()?;
+        let channel = find(&mut self.slots, id)?;
         let stage = std::mem::replace(&mut channel.stage, Stage::Abandoned);
         let Stage::Offered(remote) = stage else {
             channel.stage = stage;
@@ -202,7 +215,7 @@ impl Channels {
         channel.window = self.budget.open();
         let mut payload = message(CHANNEL_OPEN_CONFIRMATION);
         payload.put_uint32(remote.id);
-        payload.put_uint32(id.0);
+        payload.put_uint32(id.number);
         payload.put_uint32(channel.window.size());
         payload.put_uint32(LONGEST_DATA);
         channel.stage = Stage::Open(remote);
@@ -211,7 +224,7 @@ impl Channels {
 
     /// Forgets a channel that the server asked for; returns the server's number of it.
     pub(crate) fn refuse(&mut self, id: ChannelId) -> Option<u32> {
-        let channel = self.slots.get(id.index())?.as_ref()?;
+        let channel = self.get(id)?;
         let Stage::Offered(Remote { id: remote, .. }) = channel.stage else { return None };
         self.offered -= 1;
         self.release(id);
@@ -273,7 +286,7 @@ impl Channels {
         now: Instant,
         round_trip: Option<Duration>,
     ) -> Option<[u8; 9]> {
-        let channel = self.slots.get_mut(id.index())?.as_mut()?;
+        let channel = find(&mut self.slots, id)?;
         let Stage::Open(remote) = &channel.stage else { return None };
         channel.window.consumed(count as u32, now);
         if remote.receiving != Flow::Open || remote.sending == Flow::Closed {
@@ -300,7 +313,7 @@ impl Channels {
     /// Closes the channel from our side; returns the CLOSE to send unless it was said before, or
     /// cannot be said yet: then it will be once the server confirms the channel.
     pub(crate) fn close(&mut self, id: ChannelId) -> Option<Vec<u8>> {
-        let channel = self.slots.get_mut(id.index())?.as_mut()?;
+        let channel = find(&mut self.slots, id)?;
         match &mut channel.stage {
             Stage::Opening => {
                 channel.stage = Stage::Abandoned;
@@ -462,14 +475,17 @@ impl Channels {
     }
 
     fn addressed(&mut self, reader: &mut Reader<'_>) -> Result<ChannelId, Error> {
-        let id = ChannelId(reader.uint32()?);
-        self.channel(id)?;
-        Ok(id)
+        let number = reader.uint32()?;
+        let channel = self.slots.get(number as usize).and_then(Option::as_ref).ok_or(ABSENT)?;
+        Ok(ChannelId { number, ordinal: channel.ordinal })
+    }
+
+    fn get(&self, id: ChannelId) -> Option<&Channel> {
+        self.slots.get(id.index())?.as_ref().filter(|channel| channel.ordinal == id.ordinal)
     }
 
     fn channel(&mut self, id: ChannelId) -> Result<&mut Channel, Error> {
-        let slot = self.slots.get_mut(id.index()).and_then(Option::as_mut);
-        slot.ok_or(Error::Protocol("a message about a channel that does not exist"))
+        find(&mut self.slots, id).ok_or(ABSENT)
     }
 
     fn opened(&mut self, id: ChannelId) -> Result<&mut Remote, Error> {
@@ -482,7 +498,7 @@ impl Channels {
     }
 
     fn remote(&self, id: ChannelId) -> Option<&Remote> {
-        match &self.slots.get(id.index())?.as_ref()?.stage {
+        match &self.get(id)?.stage {
             Stage::Open(remote) => Some(remote),
             Stage::Opening | Stage::Abandoned | Stage::Offered(_) => None,
         }
@@ -498,9 +514,14 @@ impl Channels {
             if let Stage::Open(remote) = &channel.stage {
                 self.pacing.closed(id, remote.without_credit());
             }
-            self.free.push(id.0);
+            self.free.push(id.number);
         }
     }
+}
+
+/// The channel, unless its number is free or another one's.
+fn find(slots: &mut [Option<Channel>], id: ChannelId) -> Option<&mut Channel> {
+    slots.get_mut(id.index())?.as_mut().filter(|channel| channel.ordinal == id.ordinal)
 }
 
 /// A message that says nothing but which channel it is about.

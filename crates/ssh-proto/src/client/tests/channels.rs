@@ -156,7 +156,7 @@ fn closes_in_every_order() {
         }
         orders = longer;
     }
-    let (mut pair, [channel]) = Pair::open(WINDOW, LONGEST);
+    let (mut pair, [mut channel]) = Pair::open(WINDOW, LONGEST);
     let mut number = 100;
     for order in orders {
         let place = |step| order.iter().position(|other| *other == step);
@@ -194,7 +194,9 @@ fn closes_in_every_order() {
         pair.client.consumed(channel, 1_000_000, pair.now);
         assert_eq!(pair.client.pending(), b"");
         number += 1;
-        assert_eq!(pair.open_another(number, WINDOW, LONGEST), channel, "its number is free");
+        let next = pair.open_another(number, WINDOW, LONGEST);
+        assert_eq!(next.index(), channel.index(), "its number is free");
+        channel = next;
     }
 }
 
@@ -232,7 +234,7 @@ fn a_number_is_not_given_again_too_early() {
     assert_ne!(first, second);
     pair.say(&about(CHANNEL_CLOSE, 0));
     let third = pair.client.open_direct_tcpip("db", 1, "::1", 1);
-    assert_eq!(first, third);
+    assert_eq!(first.index(), third.index());
 }
 
 #[test]

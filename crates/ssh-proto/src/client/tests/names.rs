@@ -38,7 +38,8 @@ fn a_channel_to_a_name_that_is_too_long_fails_without_the_server() {
     assert_eq!(heard.len(), 1, "only the name that fits was sent");
     assert_eq!(heard[0][0], CHANNEL_OPEN);
     // Their numbers are free, and the session is as it was.
-    assert!(opened.contains(&pair.client.open_direct_tcpip("db", 80, "::1", 1)));
+    let again = pair.client.open_direct_tcpip("db", 80, "::1", 1);
+    assert!(opened.iter().any(|channel| channel.index() == again.index()));
     assert_eq!(pair.fill(other, b"data").unwrap(), 4);
     pair.client.close(fits);
 }
