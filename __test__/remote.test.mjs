@@ -385,6 +385,28 @@ test('200 connections at once, and every descriptor comes back', async (t) => {
   assert.equal(descriptors(), before);
 });
 
+// The end of one and the offer of the next often come together, and the second gets the first one's number.
+test('connections that come while others end are led where they belong', async (t) => {
+  const [atOnce, each] = [12, 40];
+  const it = await open(t, behaviours.replier(KIB));
+  const inARow = async (_, worker) => {
+    for (let count = 0; count < each; count++) {
+      const client = await it.connect();
+      await client.send(worker * 1000 + count);
+      client.end();
+      assertIncludes(await client.ended, { bytes: KIB, sha256: patternHash(KIB), end: 'FIN' });
+    }
+  };
+  await Promise.all(Array.from({ length: atOnce }, inARow));
+  const ends = [];
+  while (ends.length < atOnce * each) ends.push(await it.diary.next('disconnected'));
+  assert.ok(ends.every(({ code, clean }) => code === 'OK' && clean));
+  // `bytesDown` is what the target got.
+  const sizes = Array.from({ length: atOnce * each }, (_, at) => Math.floor(at / each) * 1000 + (at % each));
+  assert.deepEqual(ends.map(({ bytesDown }) => bytesDown).sort((a, b) => a - b), sizes);
+  assert.deepEqual(await it.tunnel.promises.connections(), []);
+});
+
 describe('a server that is made of ssh2', () => {
   /** One that says what it is asked, and opens channels as it is told to. */
   async function start(t, answer) {
