@@ -9,8 +9,12 @@ import { NapiCli } from '@napi-rs/cli';
 
 import * as own from '../index.js';
 import { pack } from '../scripts/pack.mjs';
-import { faults, glibc, libcFaults, madeFor, makePackages, platforms, readManifest } from '../scripts/platforms.mjs';
+import { linking, remapping } from '../scripts/build.mjs';
+import { crates } from '../scripts/crates.mjs';
+import { notices } from '../scripts/notices.mjs';
+import { NOTICES, faults, glibc, libcFaults, madeFor, makePackages, platforms, readManifest } from '../scripts/platforms.mjs';
 import { obstacles } from '../scripts/release.mjs';
+import { sboms } from '../scripts/sbom.mjs';
 import { test } from './helpers/bounded.mjs';
 import { temporaryFolder } from './helpers/keys.mjs';
 import { ROOT, run } from './helpers/process.mjs';
@@ -65,8 +69,8 @@ test('the packages of the platforms are made of package.json', async () => {
     const { os, cpu, libc, main, files } = manifest;
     assert.deepEqual([manifest.name, manifest.version, manifest.license], [title, version, license]);
     assert.deepEqual([os, cpu, libc], [[platform], [arch], libcs[abi]], name);
-    assert.deepEqual([main, files, manifest.engines], [binary, [binary], engines], name);
-    assert.ok(existsSync(join(made, name, 'LICENSE')), name);
+    assert.deepEqual([main, files, manifest.engines], [binary, [binary, NOTICES], engines], name);
+    for (const file of ['LICENSE', NOTICES]) assert.ok(existsSync(join(made, name, file)), name);
   }
 });
 
@@ -100,6 +104,10 @@ test('a binary is looked into', () => {
   assert.deepEqual(faults(small, { ...here, platform: 'darwin' }), [`is for ${own.platform} ${own.arch}`]);
   assert.deepEqual(faults(Buffer.from('text'), here), ['is no executable']);
   assert.match(faults(Buffer.concat([small, Buffer.alloc(8 * 2 ** 20)]), here)[0], /^has \d+ bytes, more than/);
+  for (const path of ['/home/runner/.cargo/registry/src/x/lib.rs', '/Users/me/a.c', 'C:\\Users\\me\\src\\lib.rs', '/root/.cargo/b.h']) {
+    assert.deepEqual(faults(Buffer.concat([small, Buffer.from(`\0${path}\0`)]), here), [`names a file of the machine that built it, ${path}`]);
+  }
+  assert.deepEqual(faults(Buffer.concat([small, Buffer.from('/cargo/registry/src/x/lib.rs /rustc/59/library/std/a.rs')]), here), []);
   assert.deepEqual(libcFaults(Buffer.from('GLIBC_2.2.5 GLIBC_2.28 GLIBC_2.9'), here), []);
   assert.deepEqual(libcFaults(Buffer.from('GLIBC_2.28 GLIBC_2.34'), here), ['asks for glibc 2.34, newer than 2.28']);
   assert.deepEqual(libcFaults(Buffer.from('GLIBC_2.17'), { ...here, abi: 'musl' }), ['asks for glibc']);
@@ -113,6 +121,54 @@ test('a binary is looked into', () => {
   pe.writeUInt32LE(128, 60);
   pe.writeUInt16LE(0x8664, 132);
   assert.deepEqual(madeFor(pe), { platform: 'win32', arch: 'x64' });
+});
+
+test('a build leaves no folder of its machine in what it makes', async () => {
+  const home = join(folder.path, 'home of somebody');
+  const root = join(home, 'source');
+  mkdirSync(root, { recursive: true });
+  const source = join(root, 'lib.rs');
+  writeFileSync(source, '#[no_mangle] pub extern "C" fn f(x: usize) -> u8 { [1, 2][std::hint::black_box(x)] }\n');
+  const library = join(root, 'made');
+  const compile = async (...flags) => {
+    await succeed('rustc', ['--crate-type', 'cdylib', '--edition', '2021', '-g', '-o', library, ...flags, source]);
+    return readFileSync(library, 'latin1');
+  };
+  assert.ok((await compile()).includes(root));
+  const made = await compile(...remapping({ root, home }));
+  assert.ok(!made.includes(folder.path) && made.includes('/sshtunnel-native/lib.rs'));
+});
+
+test('a build links the C library as .cargo/config.toml has it', () => {
+  const config = readFileSync(join(ROOT, '.cargo', 'config.toml'), 'utf8');
+  for (const { target } of platforms()) {
+    const [, flags] = new RegExp(`^\\[target\\.${target}\\]\\nrustflags = (.*)$`, 'm').exec(config) ?? [];
+    // Cargo and napi leave musl to whoever builds: an addon has to load into a dynamic Node.js.
+    const expected = target.endsWith('-musl') ? ['-C', 'target-feature=-crt-static'] : JSON.parse(flags ?? '[]');
+    assert.deepEqual(linking(target), expected, target);
+  }
+});
+
+test('the notices and the lists of contents are about what is linked', () => {
+  const made = notices();
+  assert.equal(readFileSync(join(ROOT, NOTICES), 'utf8'), made, `${NOTICES} is old: npm run notices`);
+  const linked = crates();
+  for (const name of ['aws-lc-sys', 'napi', 'tokio', 'ssh-key']) assert.ok(linked.some((one) => one.name === name), name);
+  // What is locked and not linked, what builds, and our own.
+  for (const name of ['rsa', 'cc', 'syn', 'ssh-proto']) assert.ok(!linked.some((one) => one.name === name), name);
+  for (const { id } of linked) assert.match(made, new RegExp(`^${id.replaceAll('.', '\\.').replaceAll('+', '\\+')}(?: \\(.*\\))?: `, 'm'));
+  const documents = sboms();
+  assert.deepEqual(sboms(), documents);
+  const { name, version } = readManifest();
+  assert.deepEqual(Object.keys(documents).sort(), [name, ...platforms().map((one) => one.package)].sort());
+  for (const { package: title, target } of platforms()) {
+    const { metadata, components, dependencies } = documents[title];
+    assert.equal(metadata.component.purl, `pkg:npm/${title}@${version}`);
+    assert.equal(components.length, linked.filter(({ targets }) => targets.includes(target)).length);
+    for (const { hashes, purl } of components) assert.match(`${purl} ${hashes[0].content}`, /^pkg:cargo\/[\w-]+@\S+ [0-9a-f]{64}$/);
+    const known = new Set([metadata.component['bom-ref'], ...components.map((one) => one['bom-ref'])]);
+    for (const { ref, dependsOn } of dependencies) assert.ok(known.has(ref) && dependsOn.every((one) => known.has(one)), ref);
+  }
 });
 
 test('a release that lacks something is stopped', async () => {

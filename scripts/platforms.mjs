@@ -2,7 +2,7 @@
 // package.json, as folders in npm/. They are made anew for each release and are not kept: all that is
 // in them comes from package.json. Their binaries are put there by `npm run artifacts`.
 
-import { copyFileSync, readFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -12,6 +12,12 @@ import { ROOT } from './setup.mjs';
 
 /** A release build comes to 5 MiB, one without optimization to many times as much. */
 const LARGEST_BINARY = 7 * 2 ** 20;
+
+/** The licences of what is in the binaries; `npm run notices` makes it. */
+export const NOTICES = 'THIRD-PARTY-NOTICES.txt';
+
+/** A path of a source file as it was on the machine that built a binary, its user's name in it perhaps. */
+const BUILDERS_PATH = /(?:\/(?:home|root|Users|work|builds?)\/|\b[A-Z]:\\)[\w.@+\\/ -]+\.(?:rs|c|h|S|cc)\b/;
 
 /** The oldest glibc on which the oldest Node.js that is supported runs, and so the binaries have to. */
 const OLDEST_GLIBC = [2, 28];
@@ -43,7 +49,13 @@ export function platforms() {
 /** Makes the folders of all packages in `folder`, without their binaries. */
 export async function makePackages(folder = join(ROOT, 'npm')) {
   await new NapiCli().createNpmDirs({ cwd: ROOT, npmDir: relative(ROOT, folder) });
-  for (const { name } of platforms()) copyFileSync(join(ROOT, 'LICENSE'), join(folder, name, 'LICENSE'));
+  for (const { name } of platforms()) {
+    for (const file of ['LICENSE', NOTICES]) copyFileSync(join(ROOT, file), join(folder, name, file));
+    // What npm takes along by itself is LICENSE alone.
+    const manifest = readManifest(join(folder, name));
+    manifest.files.push(NOTICES);
+    writeFileSync(join(folder, name, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`);
+  }
 }
 
 /** What an executable is made for: `{ platform, arch }`, or null for anything else. */
@@ -72,6 +84,8 @@ export function faults(bytes, { platform, arch }) {
   const found = [];
   if (made.platform !== platform || made.arch !== arch) found.push(`is for ${made.platform} ${made.arch}`);
   if (bytes.length > LARGEST_BINARY) found.push(`has ${bytes.length} bytes, more than ${LARGEST_BINARY}: no release build?`);
+  const [path] = BUILDERS_PATH.exec(bytes.toString('latin1')) ?? [];
+  if (path !== undefined) found.push(`names a file of the machine that built it, ${path}`);
   return found;
 }
 
