@@ -181,6 +181,10 @@ export interface Reconnecting {
  * `/etc/ssh/ssh_known_hosts`, `/etc/ssh/ssh_known_hosts2`). Once one of the three is given, only
  * what is given counts. A server that nothing vouches for is refused with ERR_SSH_HOST_KEY before
  * anything about the user is sent.
+ *
+ * Names are checked here, and by every method that takes one, before anything changes: a host or user has at
+ * most 1024 bytes, the path of a socket 107 on this machine and 1023 at a server, and none has control
+ * characters, line separators or lone surrogates. TypeError ERR_INVALID_ARG_VALUE names the option.
  */
 export interface SSHTunnelOptions {
   /**
@@ -190,7 +194,7 @@ export interface SSHTunnelOptions {
   host: string;
   /** Port of the SSH server, 1 to 65535. Default: 22. */
   port?: number | undefined;
-  /** Default: the name of the user that runs the process. */
+  /** The user to log on as. Default: the name of the user that runs the process. */
   username?: string | undefined;
   /**
    * The user's password. It is sent only after the server has accepted the authentication service,
@@ -1241,6 +1245,9 @@ export class SSHTunnel extends EventEmitter {
    * `overrides.configFile`. A `LocalForward` says where to listen and what to connect to, unless
    * `overrides` has `forwardHost` or `forwardPort`. docs/config.md lists what is honoured; what is
    * not is in {@link SSHTunnel.configNotices}.
+   *
+   * `host`, `overrides.host` and `overrides.username` must be such as ssh takes on its command line:
+   * commands of the files may name them. Others are refused with TypeError ERR_INVALID_ARG_VALUE.
    *
    * Blocks while files are read and the commands of `Match exec` are run; does not touch the
    * network. Throws ERR_SSH_CONFIG where ssh would refuse a file, with the members `file` and, where

@@ -297,7 +297,7 @@ test('destinations: [user@]host[:port] and ssh:// URIs', () => {
     assert.deepEqual(JSON.parse(JSON.stringify(names.readDestination(text))), expected, text);
   }
   for (const text of [
-    '', '@h', 'u@', 'h:', 'h:0', 'h:65536', 'h:x', 'h:22:', '::1', '[::1', '[]', '[a]b', 'a/b', '-h', 'u@-h', '-u@h', 'a b', 'u;x@h', 'a;b', 'a,b', 'a\\@h', 'u -x@h', '$(x)@h:1:', '$(x)@h', 'u"@h',
+    '', '@h', 'u@', 'h:', 'h:0', 'h:65536', 'h:x', 'h:22:', '::1', '[::1', '[]', '[a]b', 'a/b', 'a/', '-h', 'u@-h', '-u@h', 'a b', 'u;x@h', 'a;b', 'a,b', 'a\\@h', 'u -x@h', '$(x)@h:1:', '$(x)@h', 'u"@h',
     'ssh://', 'ssh://@h', 'ssh://u@', 'ssh://h:0', 'ssh://h/path', 'ssh://a@b@h', 'ssh://u%@h', 'ssh://u%4@h', 'ssh://u%zz@h', 'ssh://u%ff@h', 'ssh://u@h%41b c',
     'ssh://u%00@h', 'ssh://u%00root@h', 'ssh://u%0a@h', 'ssh://u%1b@h', 'ssh://u%7f@h', 'ssh://u%3bx@h', 'ssh://u%27@h', 'ssh://%2dx@h', 'ssh://;a@h', LONG, `${LONG}@h`,
   ]) {

@@ -13,10 +13,12 @@ const LONGEST_TEXT = 200;
 /** What would break a line of a message, or control the terminal that shows it. */
 const CONTROL = /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}]/gu;
 
+const ESCAPES = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
+
 /** So much of a text of a user's as a message may show, on one line. */
 function shorten(text, most = LONGEST_TEXT) {
   const start = text.length > most ? `${text.slice(0, most)}...` : text;
-  return start.replace(CONTROL, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return start.replace(CONTROL, (character) => ESCAPES[character] ?? `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 function coded(Base, code, message) {

@@ -133,6 +133,10 @@ function readPlace(text) {
   return { host, port: number };
 }
 
+function isDomain(text) {
+  return /^[a-z0-9][a-z0-9._-]*$/i.test(text) && !text.includes('..');
+}
+
 /**
  * Takes `[user@]host[:port]` or `ssh://[user@]host[:port]` apart; the host may stand in brackets.
  * @returns {{ user?: string, host: string, port?: number } | undefined} undefined for what is none
@@ -143,8 +147,10 @@ function readDestination(text) {
   // What follows a semicolon are parameters of the connection, which ssh ignores.
   const name = user !== undefined && isUri ? decodeUser(user.split(';', 1)[0]) : user;
   if (user !== undefined && (name === undefined || !isUser(name))) return undefined;
-  const place = readPlace(rest.endsWith('/') ? rest.slice(0, -1) : rest);
-  return place && { user: name, ...place };
+  const place = readPlace(isUri && rest.endsWith('/') ? rest.slice(0, -1) : rest);
+  // Stricter than for other hosts, as ssh is: nothing but a domain, or an address in brackets.
+  if (place === undefined || (isUri && !rest.startsWith('[') && !isDomain(place.host))) return undefined;
+  return { user: name, ...place };
 }
 
 module.exports = {

@@ -51,6 +51,9 @@ const DIRECTIVES = {
   P: ['Tag'],
 };
 
+/** Those of them that count wherever they stand, the last one of a kind; of the others, the first. */
+const OVERRIDING = new Set(['4', '6', 'b', 'C', 'c', 'g', 'm']);
+
 const KINDS = { L: 'local', D: 'dynamic', R: 'remote' };
 
 const LONG = { '--help': 'help', '--version': 'version', '--json': 'json', '--no-view': 'noView' };
@@ -129,7 +132,8 @@ class Parser {
     if (flag === 'i') result.identities.push(value);
     if (Object.hasOwn(DIRECTIVES, flag)) {
       const [keyword, said = value] = DIRECTIVES[flag];
-      result.lines.push([keyword, said]);
+      if (OVERRIDING.has(flag)) result.lines.unshift([keyword, said]);
+      else result.lines.push([keyword, said]);
       return;
     }
     switch (flag) {

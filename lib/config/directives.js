@@ -56,7 +56,7 @@ const flag = oneOf({ yes: true, true: true, no: false, false: false });
 
 function integer(line) {
   const word = single(line);
-  if (!/^-?\d{1,10}$/.test(word) || Number(word) > 0x7fff_ffff) throw line.error(`${line.keyword} takes an integer`);
+  if (!/^\d{1,10}$/.test(word) || Number(word) > 0x7fff_ffff) throw line.error(`${line.keyword} takes an integer`);
   return Number(word);
 }
 
@@ -126,7 +126,7 @@ function words(line) {
 
 /** The rest of the line as it is, for a shell. */
 function command(line) {
-  return line.rest.replace(/^[ \t=]+/, '');
+  return line.exact ? line.rest : line.rest.replace(/^[ \t=]+/, '');
 }
 
 const UNITS = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 };
@@ -155,7 +155,8 @@ function proxyJump(line) {
   const text = command(line).split('#', 1)[0].trimEnd();
   if (text.toLowerCase() === 'none') return [];
   return text.split(',').map((hop) => {
-    const destination = readDestination(hop);
+    // Versions of ssh end the list at the first blank.
+    const destination = /\s/.test(hop) ? undefined : readDestination(hop);
     if (destination === undefined) throw line.error(`'${hop}' is no [user@]host[:port]`);
     return destination;
   });
@@ -229,7 +230,7 @@ const DIRECTIVES = {
   CheckHostIP: refused('host keys are looked up by name only', (reader) => !isProxied(reader) && !net.isIP(reader.hostName)),
   Ciphers: { read: single },
   ClearAllForwardings: { read: flag },
-  Compression: { read: flag },
+  Compression: { read: oneOf({ yes: true, no: false }) },
   ConnectTimeout: { read: time },
   ConnectionAttempts: unhonoured("a server is dialed once; the option 'reconnect' brings lost sessions back", ['1']),
   ControlMaster: IRRELEVANT,

@@ -123,10 +123,18 @@ class Reader {
       const { name } = directive(each.keyword, true) ?? {};
       // As ssh: one flag sets one thing.
       if (IN_FILES.includes(name)) throw each.error(`${name} is for files only`);
+      if (each.exact && name === 'ProxyJump') this.#refuseBoth(each, ['ProxyCommand', 'ProxyJump']);
     }
     this.#apply(directives, { own: true, depth: 0, active: true });
     const user = this.settings.get('User');
     if (user?.line.file === COMMAND_LINE && !isUser(user.value)) throw user.line.error(`'${user.value}' is no name of a user`);
+  }
+
+  /** Refuses -J after -o has named the way to the server, as ssh does. */
+  #refuseBoth(jump, names) {
+    const lines = names.flatMap((name) => this.settings.get(name)?.line ?? []);
+    const other = lines.find(({ file, exact }) => file === COMMAND_LINE && !exact);
+    if (other !== undefined) throw jump.error(`-J cannot be given together with ${other.keyword}`);
   }
 
   /**

@@ -18,6 +18,8 @@ class Line {
     this.file = file;
     this.number = number;
     this.args = args ?? this.#split();
+    /** Whether `rest` is the value, and no separators are before it. */
+    this.exact = false;
   }
 
   /** The error of this line. */
@@ -88,7 +90,7 @@ function* lines(text, file) {
 
 /** The directive that a flag of a command line stands for: its value is one word, whatever is in it. */
 function flagLine(keyword, value, file) {
-  return new Line(keyword, value, file, 1, [value]);
+  return Object.assign(new Line(keyword, value, file, 1, [value]), { exact: true });
 }
 
 /** Whether a pattern in which `*` stands for any characters and `?` for one stands for all of `text`. */
