@@ -83,7 +83,7 @@ function run(file, host, args) {
   if (status !== 0) return { error: { line: Number(/line (\d+):/.exec(stderr)?.[1]) || undefined, text: stderr } };
   const all = {};
   for (const line of stdout.split('\n')) {
-    const [, name, value] = /^(\S+) (.*)$/.exec(line) ?? [];
+    const [, name, value] = /^(\S+) (.*)$/s.exec(line) ?? [];
     if (name in PRINTED) all[name] = [...(all[name] ?? []), value.replace(/^(\/\S+ \S*|\S+ )\/\S*$/, name === 'localforward' ? 'sockets' : '$&')];
   }
   return { all };
@@ -95,20 +95,37 @@ export function truth(file, host, args = []) {
   return error ? { error } : apart(all, without(host, args));
 }
 
-/** The same of what is read here. */
-export function reading(file, host, given = {}) {
-  const read = (configFile) => {
-    const reader = new Reader(makeContext(configFile), { host, ...given });
-    reader.read();
-    const all = Object.entries(PRINTED).map(([name, print]) => [name, print(reader)]);
-    return Object.fromEntries(all.filter(([, value]) => value !== undefined && value.length !== 0).map(([name, value]) => [name, [value].flat().map(String)]));
-  };
-  let all;
+/** All that is read here of the honoured directives, as lists of texts. */
+function readAll(configFile, destination, command) {
+  const reader = new Reader(makeContext(configFile, command), destination);
+  reader.read();
+  const all = Object.entries(PRINTED).map(([name, print]) => [name, print(reader)]);
+  return Object.fromEntries(all.filter(([, value]) => value !== undefined && value.length !== 0).map(([name, value]) => [name, [value].flat().map(String)]));
+}
+
+/** What `read` gives, or where the error is. */
+function attempt(read) {
   try {
-    all = read(file);
+    return read();
   } catch (error) {
     if (error.code !== 'ERR_SSH_CONFIG') throw error;
     return { error: { line: error.line, text: error.message } };
   }
-  return apart(all, { ...without(host, []), ...read('none') });
+}
+
+/** The same of what is read here. */
+export function reading(file, host, given = {}) {
+  return attempt(() => apart(readAll(file, { host, ...given }), { ...without(host, []), ...readAll('none', { host, ...given }) }));
+}
+
+/** What `ssh -G` says of a file and a command line, where it is not what it says of `ssh h`. */
+export function wholeTruth(file, host, args) {
+  const { error, all } = run(file, host, args);
+  return error ? { error } : apart(all, without('h', []));
+}
+
+/** The same of what is read here; `lines` are those of the command line. */
+export function wholeReading(file, host, lines) {
+  const command = { lines, passphrases: new Map() };
+  return attempt(() => apart(readAll(file, { host }, command), { ...without('h', []), ...readAll('none', { host: 'h' }) }));
 }
