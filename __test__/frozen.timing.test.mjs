@@ -6,6 +6,7 @@ import { after } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { test } from './helpers/bounded.mjs';
+import { Cli, Setting } from './helpers/cli.mjs';
 import { KIB, MIB, Target, behaviours, connect, patternHash } from './helpers/peers.mjs';
 import { Child, signal } from './helpers/process.mjs';
 import { connectSocks, greeting, request5 } from './helpers/socks.mjs';
@@ -58,16 +59,34 @@ const nothing = { errors: [], ends: [] };
 for (const [name, login] of [
   ['a session', server.login],
   ['a session behind a jump host', { ...server.login, jump: { ...hop.login, keepaliveInterval: LIMIT / 4, keepaliveCountMax: 2 } }],
+  ['a session behind a program', { ...server.login, proxyCommand: `${process.execPath} -e 'const s = net.connect(%p, "%h"); s.on("error", () => {}); process.stdin.pipe(s).pipe(process.stdout.on("error", () => {}))'` }],
+  ['each of several sessions', { ...server.login, sessions: 2 }],
 ]) {
   test(`${name} outlives a pause without keepalives`, async (t) => {
     const { child, connect } = await open(t, { keepaliveInterval: LIMIT / 4, keepaliveCountMax: 2 }, { login });
-    const client = await connect();
-    await talk(client);
+    const clients = [await connect(), await connect()];
+    for (const client of clients) await talk(client);
     await freeze(child);
-    await talk(client);
+    for (const client of clients) await talk(client);
     assertIncludes(await child.ask('seen'), nothing);
   });
 }
+
+test('the command keeps its session over a pause', async (t) => {
+  const setting = new Setting(server);
+  t.after(() => setting.remove());
+  const target = await Target.start(behaviours.echo());
+  t.after(() => target.stop());
+  const alive = ['-o', 'ServerAliveInterval=1', '-o', 'ServerAliveCountMax=1'];
+  const command = Cli.start(t, ['--json', '-N', '-L', `0:127.0.0.1:${target.port}`, ...alive, ...setting.options(), '127.0.0.1']);
+  const { localPort } = await command.report('listening');
+  const client = await connect(localPort);
+  t.after(() => client.socket.destroy());
+  await talk(client);
+  await freeze(command.child, { time: 2 * FROZEN });
+  await talk(client);
+  assert.equal(command.stderr, '');
+});
 
 test('a session outlives pauses that are too short to be noticed, and longer than its keepalives', async (t) => {
   const { child, connect } = await open(t, { keepaliveInterval: LIMIT / 20, keepaliveCountMax: 2 });
@@ -223,4 +242,28 @@ test('connections finish by themselves after a pause within the time of close()'
   await freeze(child, { meanwhile: () => client.end() });
   assertIncludes(await client.ended, { bytes: KIB, end: 'FIN' });
   assertIncludes((await child.ask('seen', 1)).ends[0], { code: 'OK', clean: true, reason: 'both directions reached their end of stream' });
+});
+
+test('closesocket() delivers after a pause what the peer takes', async (t) => {
+  const { child } = await open(t, {});
+  const target = await Target.start();
+  t.after(() => target.stop());
+  await child.ask('closesocket', target.port, { l_onoff: 1, l_linger: LIMIT / 1000 }, 32 * MIB);
+  const peer = await target.next();
+  await freeze(child, { meanwhile: () => peer.read() });
+  assertIncludes(await child.ask('closed'), { graceful: true, unsent: 0 });
+  peer.end();
+  assertIncludes(await peer.ended, { bytes: 32 * MIB, sha256: patternHash(32 * MIB), end: 'FIN' });
+});
+
+test('destroy() of a dialed socket delivers after a pause what the target takes', async (t) => {
+  const { child } = await open(t, { linger: { l_onoff: 1, l_linger: LIMIT / 1000 } });
+  const target = await Target.start();
+  t.after(() => target.stop());
+  await child.ask('destroy', target.port, 32 * MIB);
+  await child.ask('states'); // calls are answered in order: its time runs by now
+  const peer = await target.next();
+  await freeze(child, { meanwhile: () => peer.read() });
+  assertIncludes(await peer.ended, { bytes: 32 * MIB, sha256: patternHash(32 * MIB), end: 'FIN' });
+  await child.ask('closed');
 });

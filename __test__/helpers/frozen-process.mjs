@@ -1,14 +1,21 @@
 // A program with a tunnel that is frozen by its parent (SIGSTOP), and tells what it saw afterwards.
 
 import { once } from 'node:events';
+import net from 'node:net';
 
+import { PATTERN } from './peers.mjs';
 import { answer } from './process.mjs';
-import { SSHTunnel } from '../../index.js';
+import { SO_LINGER, SSHTunnel, promises, setsockopt } from '../../index.js';
 
 let tunnel;
 let connecting;
+let closing;
 const seen = { errors: [], ends: [], opened: 0 };
 const approvals = [];
+
+function write(socket, size) {
+  for (let left = size; left > 0; left -= PATTERN.length) socket.write(PATTERN.subarray(0, left));
+}
 
 answer({
   /** @param approves whether connections wait for `approve()` */
@@ -44,6 +51,24 @@ answer({
   close(timeout) {
     tunnel.promises.close({ timeout }).catch(() => {});
   },
+  /** Begins to close a socket by `linger` that has written so much to a port of this machine. */
+  async closesocket(port, linger, size) {
+    const socket = net.connect(port, '127.0.0.1');
+    await once(socket, 'connect');
+    write(socket, size);
+    setsockopt(socket, SO_LINGER, linger);
+    closing = promises.closesocket(socket);
+    closing.catch(() => {});
+  },
+  /** Likewise a socket of dial(), by the tunnel's Linger. */
+  async destroy(port, size) {
+    const socket = await tunnel.promises.dial('127.0.0.1', port);
+    write(socket, size);
+    closing = once(socket, 'close');
+    socket.destroy();
+  },
+  /** What came of it. */
+  closed: () => closing,
   /** What the tunnel has told, once so many connections have ended. */
   async seen(ends = 0) {
     while (seen.ends.length < ends) await once(tunnel, 'disconnected');
