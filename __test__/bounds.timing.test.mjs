@@ -17,6 +17,8 @@ import { Diary, assertIncludes, listed, makeTunnel, openRemote, openTunnel } fro
 const server = await Sshd.start();
 after(() => server.stop());
 
+/** Channels that a server may leave without an answer. */
+const UNANSWERED = 4096;
 const TOO_MANY = 'ERR_TUNNEL_MAX_CONNECTIONS';
 
 async function talk(client) {
@@ -178,6 +180,27 @@ test('a busy event loop makes accepting pause, and no event is lost', { timeout:
   const stats = (await tunnel.promises.stats()).connections;
   assert.equal(stats.accepted, ends);
   assert.equal(stats.opened, connections);
+});
+
+test('a server that answers no opening is asked for no more at some point, and again when it has answered', { timeout: 120_000 }, async (t) => {
+  const opens = [];
+  const silent = await Ssh2Server.start({ onOpen: (open) => opens.push(open) });
+  t.after(() => silent.stop());
+  const tunnel = makeTunnel(t, silent.login, 9, { readyTimeout: 300 });
+  let ends = 0;
+  tunnel.on('disconnected', () => ends++).on('error', () => {}); // the server goes first in the end
+  await tunnel.promises.startListening();
+  const clients = new Set();
+  t.after(() => clients.forEach(({ socket }) => socket.destroy()));
+  for (let round = 0; round < 10; round++) {
+    await Promise.all(Array.from({ length: 500 }, async () => clients.add(await connect(tunnel.localPort))));
+    // Nobody waits any more for those that were accepted.
+    while (ends < Math.min(clients.size, UNANSWERED)) await once(tunnel, 'disconnected');
+  }
+  const most = await accepted(tunnel);
+  assert.ok(most >= UNANSWERED && most < clients.size, `${most} of ${clients.size} were accepted`);
+  for (const open of opens.splice(0)) open.reject();
+  while ((await accepted(tunnel)) < clients.size);
 });
 
 test('a server that lets us in and breaks off at once is tried ever more seldom', async (t) => {

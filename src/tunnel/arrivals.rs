@@ -4,6 +4,8 @@ use std::io;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use ssh_proto::OpenFailure;
+
 use super::connection::{Arrival, Connection, Stage};
 use super::driver::Driver;
 use super::ending::{Cause, Report};
@@ -21,6 +23,10 @@ const ACCEPTED: usize = 64;
 /// Connections that are held at once while there is no session; others wait in the system's
 /// backlog. Each costs a descriptor, and the way back to a session needs some too.
 const MOST_HELD: usize = 1024;
+
+/// Channels that nobody here has any use for, and that the server has neither opened nor closed:
+/// each costs some memory until it does.
+const MAX_UNCONFIRMED: usize = 4096;
 
 /// Who asks for a connection, in the words of the protocol, if it has no address.
 const ORIGINATOR: (&str, u16) = ("127.0.0.1", 0);
@@ -84,13 +90,22 @@ impl Driver {
             || is_at(self.counts.live_of(forward), self.forwards.max_connections(forward))
     }
 
+    /// Whether the server has so much to answer, or to read, that it is asked for nothing more.
+    fn is_server_behind(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| {
+            let unconfirmed = link.client.channel_count().saturating_sub(self.table.len());
+            unconfirmed > MAX_UNCONFIRMED || !link.client.wants_input()
+        })
+    }
+
     /// Takes new connections from all listeners.
     pub(super) fn accept(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         if self.accepts_at.is_some_and(|at| now < at) {
             return false;
         }
         self.accepts_at = self.observer.is_behind().then(|| now + PAUSE);
-        if self.accepts_at.is_some() {
+        // What makes room in the server wakes this task.
+        if self.accepts_at.is_some() || self.is_server_behind() {
             return false;
         }
         let mut busy = false;
@@ -202,6 +217,10 @@ impl Driver {
 
     /// Asks the server for the far side, now or when there is a session again.
     pub(super) fn open(&mut self, arrival: Arrival, now: Instant) {
+        if self.is_server_behind() {
+            let text = "it leaves too many others without an answer".into();
+            return self.turn_away(arrival, Cause::Refused(OpenFailure::ResourceShortage, text));
+        }
         let Some(link) = &mut self.link else { return self.open_elsewhere(arrival, now) };
         let channel = match &arrival.target {
             Endpoint::Tcp { host, port } => {

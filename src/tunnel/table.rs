@@ -129,6 +129,10 @@ impl Table {
         self.limits.pop_first().map(|(_, index)| index)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.indices.len()
+    }
+
     /// Whether there is more than one.
     pub(super) fn has_several(&self) -> bool {
         self.indices.len() > 1

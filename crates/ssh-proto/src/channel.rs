@@ -186,6 +186,11 @@ impl Channels {
         ChannelId { number, ordinal }
     }
 
+    /// How many channels have a number.
+    pub(crate) fn count(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
     /// How many channels of the server wait for our answer.
     pub(crate) fn offered(&self) -> usize {
         self.offered

@@ -454,6 +454,12 @@ impl Client {
         }
     }
 
+    /// How many channels are not closed by both sides: those of ours that the server has not answered
+    /// are among them, even if nobody waits any more.
+    pub fn channel_count(&self) -> usize {
+        self.channels.count()
+    }
+
     /// Whether every channel is closed by both sides.
     pub fn is_idle(&self) -> bool {
         self.channels.is_empty()
