@@ -33,6 +33,8 @@ const FOLLOWED = {
 /** What a blocked thread cannot do. */
 const SOCK = 'options.sock, which carries the session';
 const DIALLED = 'a socket of dial(), which has to read what comes';
+/** So many forwards that have ended cost nothing to speak of. */
+const FEW_FORWARDS = 32;
 
 const nothing = () => undefined;
 const itself = (value) => value;
@@ -75,6 +77,8 @@ class SSHTunnel extends EventEmitter {
   #subscribed = 0;
   /** By their numbers, those that were stopped or lost included until somebody asks. @type {Map<number, Forward>} */
   #forwards = new Map();
+  /** How many of them there may be before those that have ended are looked for. */
+  #mostForwards = FEW_FORWARDS;
   /** The sockets of dial() whose connections have not ended, by the connections' numbers. */
   #dialled = new Map();
   /** Lists of ends, each of a close() under way. @type {Set<object[]>} */
@@ -381,6 +385,7 @@ class SSHTunnel extends EventEmitter {
     return this.#operation(Method.StartForward, prepare(), callback, ([info]) => {
       const forward = new Forward(info, { ask: this.#ask, find: (id) => binding.forward(this.#handle, id) });
       this.#forwards.set(forward.forwardId, forward);
+      if (this.#forwards.size > this.#mostForwards) this.#mostForwards = 2 * Math.max(FEW_FORWARDS, this.forwards().length);
       return forward;
     });
   }

@@ -10,7 +10,7 @@ import { SSHTunnel } from '../index.js';
 import { test } from './helpers/bounded.mjs';
 import { temporaryFolder } from './helpers/keys.mjs';
 import { KIB, MIB, PATTERN, Target, behaviours, connect, patternHash, refuses, refusingPort, settled } from './helpers/peers.mjs';
-import { descriptors } from './helpers/process.mjs';
+import { descriptors, memory } from './helpers/process.mjs';
 import { Ssh2Server } from './helpers/ssh2-server.mjs';
 import { Sshd } from './helpers/sshd.mjs';
 import { Diary, assertIncludes, listed } from './helpers/tunnels.mjs';
@@ -445,4 +445,18 @@ test('descriptors come back', async (t) => {
   };
   const before = await one();
   for (let round = 0; round < 3; round++) assert.ok((await one()) <= before);
+});
+
+test('forwards that were stopped are not kept', async (t) => {
+  const { tunnel } = make(t);
+  const seen = [];
+  for (let count = 0; count < 200; count++) {
+    const forward = await tunnel.promises.forwardLocal({ forwardHost: '127.0.0.1', forwardPort: 1 });
+    seen.push(new WeakRef(forward));
+    await forward.promises.stop();
+  }
+  await new Promise(setImmediate); // what was looked at in this turn is kept in it
+  memory(); // collects garbage
+  assert.ok(seen.filter((forward) => forward.deref() !== undefined).length < 100);
+  assert.deepEqual(tunnel.forwards(), []);
 });
