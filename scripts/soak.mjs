@@ -59,7 +59,7 @@ await tunnel.promises.startListening();
 const dynamic = await tunnel.promises.forwardDynamic({});
 const remote = await tunnel.promises.forwardRemote({ remoteHost: '127.0.0.1', forwardHost: '127.0.0.1', forwardPort: stage.port });
 
-/** Plays that are under way, by the port of the client or the number of what was dialed. */
+/** Plays that are under way, by what their connections are known by. */
 const playing = new Map();
 const counts = { plays: 0, whole: 0, cut: 0, refused: 0, kills: 0, pauses: 0, disconnects: 0, up: 0, down: 0 };
 /** Counts what may cut connections: one during which it does not change is left alone. */
@@ -77,16 +77,17 @@ process.once('SIGINT', () => (stopping = true));
 
 /** The ways to the stage: what connects, and which end the tunnel has a socket with. */
 const WAYS = {
-  local: { local: 'client', connect: () => connect(tunnel.localPort, { read: false }) },
+  local: { local: 'client', forwardId: 0, connect: () => connect(tunnel.localPort, { read: false }) },
   socks: {
     local: 'client',
+    forwardId: dynamic.forwardId,
     connect: async () => {
       const { peer, code } = await ask5(dynamic.localPort, '127.0.0.1', stage.port);
       if (code !== 0) throw Object.assign(new Error(`SOCKS: ${code}`), { code: 'refused', peer });
       return peer;
     },
   },
-  remote: { local: 'target', connect: () => connect(remote.remotePort, { read: false }) },
+  remote: { local: 'target', forwardId: remote.forwardId, connect: () => connect(remote.remotePort, { read: false }) },
   dialed: {
     local: 'client',
     connect: () => dialedPeer(tunnel.dial({ host: '127.0.0.1', port: stage.port, allowHalfOpen: true })),
@@ -96,6 +97,7 @@ const WAYS = {
     connect: async (play) => {
       const forward = await tunnel.promises.forwardLocal({ forwardHost: '127.0.0.1', forwardPort: stage.port });
       play.over = () => forward.promises.stop();
+      play.forwardId = forward.forwardId;
       return connect(forward.localPort, { read: false });
     },
   },
@@ -118,14 +120,13 @@ async function playOnce(number) {
   const way = random.of(OFTEN);
   const plan = makePlan(number, random);
   const since = up && (way !== 'remote' || remote.listening) ? troubles : -1;
-  let [report, key, id] = [null];
+  let report;
   const begin = async (play) => {
     const client = await WAYS[way].connect(play);
-    if (way === 'dialed') id = client.socket.connectionId;
-    else key = client.socket.localPort;
-    play.key = keyOf(key, id);
+    const { connectionId, localPort } = client.socket;
+    play.key = way === 'dialed' ? keyOf({ connectionId }) : keyOf({ forwardId: play.forwardId ?? WAYS[way].forwardId, remotePort: localPort });
     playing.set(play.key, play);
-    report = ledger.expect(key, id);
+    report = ledger.expect(play.key);
     return client;
   };
   counts.plays++;
@@ -147,7 +148,7 @@ async function playOnce(number) {
   counts[whole ? 'whole' : 'cut']++;
   counts.up += play.target?.bytes ?? 0;
   counts.down += play.client.bytes;
-  if (!whole) ledger.dismiss(key, id);
+  if (!whole) ledger.dismiss(play.key);
   else {
     const end = await report();
     if (end === null) found.push('both ends are done, and there is no report');
@@ -157,7 +158,7 @@ async function playOnce(number) {
     }
   }
   await play.over?.();
-  for (const text of found) ledger.fault(`play ${number} (connection ${id ?? `of port ${key}`}), ${way}, ${plan.order}, ${plan.ending}, up ${plan.up}, down ${plan.down}: ${text}`);
+  for (const text of found) ledger.fault(`play ${number} (${play.key}), ${way}, ${plan.order}, ${plan.ending}, up ${plan.up}, down ${plan.down}: ${text}`);
   if (values.induce === 'memory') kept.push(Buffer.alloc(256 * 1024, number));
   if (values.induce === 'descriptor' && number % 20 === 0) openSync('/dev/null');
   if (values.induce === 'report' && number === 20) {
@@ -194,7 +195,7 @@ const ACTIONS = [
     const connection = random.of(connections);
     const linger = random.chance(0.5);
     // One that is being closed is cut by this.
-    const play = playing.get(keyOf(connection.remotePort, connection.connectionId));
+    const play = playing.get(keyOf(connection));
     if (!linger && play) play.hardened = true;
     // It may have ended since it was listed.
     await connection.promises.setLinger(linger).catch(allow('ERR_TUNNEL_NO_CONNECTION'));
@@ -203,7 +204,7 @@ const ACTIONS = [
     const play = random.of([...playing.values()]);
     if (play === undefined) return;
     const connections = await tunnel.promises.connections();
-    const info = connections.find(({ connectionId, remotePort }) => play.key === keyOf(remotePort, connectionId));
+    const info = connections.find((one) => play.key === keyOf(one));
     if (info === undefined) return;
     counts.disconnects++;
     play.disturbed = true;

@@ -6,7 +6,7 @@ const LATEST_REPORT = 20_000; // ms
 export class Ledger {
   faults = [];
   counts = { opened: 0, ended: 0, losses: 0 };
-  /** The connections that were told to be open: the port of each one's program, undefined where it was dialed. */
+  /** The connections that were told to be open: what each is known by at both ends. */
   #open = new Map();
   #ended = new Set();
   #highest = 0;
@@ -14,10 +14,10 @@ export class Ledger {
   #waiting = new Map();
 
   constructor(tunnel) {
-    tunnel.on('connection', ({ connectionId, remotePort }) => {
+    tunnel.on('connection', (info) => {
       this.counts.opened++;
-      if (this.#open.has(connectionId)) this.fault(`connection ${connectionId}: 'connection' twice`);
-      this.#open.set(connectionId, remotePort);
+      if (this.#open.has(info.connectionId)) this.fault(`connection ${info.connectionId}: 'connection' twice`);
+      this.#open.set(info.connectionId, keyOf(info));
     });
     tunnel.on('disconnected', (end) => this.#over(end));
     tunnel.on('reconnecting', ({ attempt }) => {
@@ -37,7 +37,7 @@ export class Ledger {
     this.#ended.add(connectionId);
     this.#highest = Math.max(this.#highest, connectionId);
     if (code === 'OK' && !this.#open.has(connectionId)) this.fault(`connection ${connectionId}: ${reason}, and it was never open`);
-    const key = keyOf(this.#open.get(connectionId), connectionId);
+    const key = this.#open.get(connectionId);
     this.#open.delete(connectionId);
     this.#waiting.get(key)?.(end);
     this.#waiting.delete(key);
@@ -57,12 +57,8 @@ export class Ledger {
     this.#settled = this.#highest;
   }
 
-  /**
-   * The report of the connection of a program with this port, or of one that was dialed, which has a
-   * number. Called before it ends; gives a function that waits for the report, for a limited time.
-   */
-  expect(port, connectionId) {
-    const key = keyOf(port, connectionId);
+  /** Called before a connection ends; gives a function that waits for its report, for a limited time. */
+  expect(key) {
     const report = new Promise((resolve) => this.#waiting.set(key, resolve));
     return async () => {
       let timer;
@@ -74,10 +70,14 @@ export class Ledger {
     };
   }
 
-  dismiss(port, connectionId) {
-    this.#waiting.delete(keyOf(port, connectionId));
+  dismiss(key) {
+    this.#waiting.delete(key);
   }
 }
 
-/** What a connection is known by at both ends. */
-export const keyOf = (port, connectionId) => port ?? `dialed ${connectionId}`;
+/**
+ * What a connection is known by at both ends: the forward and the port of the program that connected
+ * (two forwards may have programs with the same one), or the number of one that was dialed.
+ */
+export const keyOf = ({ forwardId, remotePort, connectionId }) =>
+  remotePort === undefined ? `dialed ${connectionId}` : `port ${remotePort} of forward ${forwardId}`;
