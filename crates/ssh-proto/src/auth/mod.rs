@@ -138,12 +138,16 @@ impl Auth {
     }
 
     /// The first step. Keys and `none` do not wait for the service to be accepted, which saves a
-    /// round trip.
-    pub(crate) fn begin(&mut self, session: &[u8]) -> Result<Step, Error> {
+    /// round trip, unless the server cannot take requests as `early`.
+    pub(crate) fn begin(&mut self, session: &[u8], early: bool) -> Result<Step, Error> {
         let Credentials { user, password, .. } = &self.credentials;
         let password = password.as_ref().map_or(0, |password| password.len());
         if user.len() > MAX_NAME || password > MAX_SECRET {
             return Err(too_long(if user.len() > MAX_NAME { "user name" } else { "password" }));
+        }
+        if !early {
+            self.turn = Turn::Service;
+            return Ok(Step::Wait);
         }
         self.next(session)
     }

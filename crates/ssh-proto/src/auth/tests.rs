@@ -18,7 +18,7 @@ fn password() -> Credentials {
 /// A machine at a server that accepts the service.
 fn started(credentials: Credentials) -> (Auth, Result<Step, Error>) {
     let mut auth = Auth::new(credentials);
-    let step = auth.begin(SESSION);
+    let step = auth.begin(SESSION, true);
     let held = auth.service_accepted(SESSION).expect("a step");
     match step {
         Ok(Step::Wait) => (auth, Ok(held)),
@@ -121,7 +121,7 @@ fn without_any_credentials_none_is_asked() {
 fn before_a_secret_none_is_asked() {
     for credentials in [password(), Credentials { interactive: true, ..password() }] {
         let mut auth = Auth::new(credentials);
-        assert!(sent(auth.begin(SESSION)).ends_with(NONE));
+        assert!(sent(auth.begin(SESSION, true)).ends_with(NONE));
         assert!(matches!(auth.service_accepted(SESSION), Ok(Step::Wait)));
         assert!(matches!(auth.handle(&[USERAUTH_SUCCESS], SESSION), Ok(Step::Success)));
     }
@@ -144,14 +144,14 @@ fn an_empty_list_in_answer_to_none_rules_nothing_out() {
 fn a_password_waits_for_the_service() {
     let methods = Some(vec![AuthMethod::Password]);
     let mut auth = Auth::new(Credentials { methods, ..password() });
-    assert!(matches!(auth.begin(SESSION), Ok(Step::Wait)));
+    assert!(matches!(auth.begin(SESSION, true), Ok(Step::Wait)));
     assert_eq!(auth.waiting_for(), "the start of the authentication");
     assert!(sent(auth.service_accepted(SESSION)).ends_with(b"secret"));
     assert!(matches!(auth.service_accepted(SESSION), Ok(Step::Wait)), "once");
     // Also where an agent that has no keys was asked before.
     let methods = Some(vec![AuthMethod::Agent, AuthMethod::Password]);
     let mut auth = Auth::new(Credentials { methods, agent: true, ..password() });
-    asked(auth.begin(SESSION));
+    asked(auth.begin(SESSION, true));
     assert!(matches!(auth.identities(Ok(Vec::new()), SESSION), Ok(Step::Wait)));
     assert!(sent(auth.service_accepted(SESSION)).ends_with(b"secret"));
 }
@@ -161,7 +161,7 @@ fn a_password_waits_for_the_service() {
 fn an_answer_before_the_service_is_refused() {
     for answer in [vec![USERAUTH_SUCCESS], failure("password", false), questions(1, "Password: ")] {
         let mut auth = Auth::new(password());
-        sent(auth.begin(SESSION));
+        sent(auth.begin(SESSION, true));
         assert!(matches!(auth.handle(&answer, SESSION), Err(Error::Protocol(_))));
     }
 }
@@ -213,7 +213,7 @@ fn a_list_without_none_never_asks_it() {
 fn a_choice_for_which_there_is_nothing_sends_nothing() {
     for methods in [vec![], vec![AuthMethod::Agent, AuthMethod::PublicKey]] {
         let mut auth = Auth::new(Credentials { methods: Some(methods), ..password() });
-        assert!(refusal(auth.begin(SESSION)).contains("tried nothing"));
+        assert!(refusal(auth.begin(SESSION, true)).contains("tried nothing"));
     }
 }
 
@@ -588,10 +588,10 @@ fn of_the_agents_keys_only_the_named_ones_are_used() {
 #[test]
 fn what_is_too_long_for_a_message_is_not_sent() {
     let mut auth = Auth::new(Credentials { user: "x".repeat(MAX_NAME + 1), ..password() });
-    assert_eq!(refusal(auth.begin(SESSION)), "the user name is too long to be sent");
+    assert_eq!(refusal(auth.begin(SESSION, true)), "the user name is too long to be sent");
     let long = Zeroizing::new(vec![7; MAX_SECRET + 1]);
     let mut auth = Auth::new(Credentials { password: Some(long.clone()), ..credentials() });
-    assert_eq!(refusal(auth.begin(SESSION)), "the password is too long to be sent");
+    assert_eq!(refusal(auth.begin(SESSION, true)), "the password is too long to be sent");
     let mut auth = interactive();
     asked(auth.handle(&questions(1, "?"), SESSION));
     assert_eq!(

@@ -10,7 +10,8 @@ use crate::message::SERVICE_ACCEPT;
 impl Client {
     /// Makes the first request if it may be made unasked, or asks what it takes to make it.
     pub(super) fn begin_authentication(&mut self) -> Result<(), Error> {
-        let step = self.auth.begin(self.keys.session())?;
+        let early = self.keys.takes_early_requests();
+        let step = self.auth.begin(self.keys.session(), early)?;
         let event = self.carry_out(step);
         self.ahead.extend(event.map(Ok));
         Ok(())

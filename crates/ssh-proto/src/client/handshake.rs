@@ -75,6 +75,12 @@ impl Keys {
         self.version = version;
     }
 
+    /// Whether a request to authenticate may come in the flight of NEWKEYS. A server made of libssh
+    /// (0.10) waits in its key exchange for ever if a request that comes so early is granted.
+    pub(super) fn takes_early_requests(&self) -> bool {
+        !self.version.starts_with("SSH-2.0-libssh")
+    }
+
     /// Whether messages other than those of the key exchange may be sent.
     pub(super) fn are_settled(&self) -> bool {
         matches!(self.stage, Stage::Settled | Stage::Switching { .. })

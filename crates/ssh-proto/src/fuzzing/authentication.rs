@@ -34,7 +34,11 @@ const METHODS: [&str; 6] = [
 pub fn authentication(data: &[u8]) {
     let mut input = Input::new(data);
     let mut auth = Auth::new(credentials(&mut input));
-    let mut step = auth.begin(SESSION);
+    let mut step = auth.begin(SESSION, true);
+    let held = auth.service_accepted(SESSION);
+    if matches!(step, Ok(Step::Wait)) {
+        step = held;
+    }
     let mut question = None;
     let mut requests = 0;
     loop {

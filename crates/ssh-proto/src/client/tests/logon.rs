@@ -112,6 +112,27 @@ fn a_password_takes_one_more_flight() {
     }
 }
 
+/// libssh's server waits for ever after it has let somebody in before its key exchange is over.
+#[test]
+fn a_server_that_cannot_take_early_requests_gets_none() {
+    let (mut setup, mut script) = with_key(fixture!("ed25519"));
+    setup.credentials.agent = true;
+    script.version = "SSH-2.0-libssh_0.10.6";
+    let mut pair = Pair::new(setup, script);
+    for _ in 0..2 {
+        pair.feed_server();
+        pair.feed_client();
+    }
+    pair.server.take();
+    pair.feed_server();
+    assert_eq!(pair.server.numbers(), [NEWKEYS, SERVICE_REQUEST]);
+    pair.feed_client();
+    pair.feed_server();
+    assert_eq!(pair.server.numbers(), [USERAUTH_REQUEST]);
+    pair.feed_client();
+    assert!(pair.client.is_connected());
+}
+
 /// Where it counts requests, a server may have had enough of them by the last one.
 #[test]
 fn a_server_that_ends_the_session_for_none_has_refused_the_keys() {

@@ -45,6 +45,7 @@ pub(super) struct Reply {
 
 /// How a server behaves.
 pub(super) struct Script {
+    pub(super) version: &'static str,
     pub(super) host_key: PrivateKey,
     /// What it shows in place of its key.
     pub(super) certificate: Option<Vec<u8>>,
@@ -86,6 +87,7 @@ pub(super) struct Script {
 impl Default for Script {
     fn default() -> Self {
         Self {
+            version: VERSION,
             host_key: fixture!("ed25519"),
             certificate: None,
             algorithm: "ssh-ed25519",
@@ -167,7 +169,8 @@ impl Server {
             round: 0,
             random: Random(7),
         };
-        server.outbound.raw(format!("hello there\r\n{VERSION}\r\n").as_bytes());
+        let version = server.script.version;
+        server.outbound.raw(format!("hello there\r\n{version}\r\n").as_bytes());
         for payload in std::mem::take(&mut server.script.before) {
             server.send(&payload);
         }
@@ -339,7 +342,7 @@ impl Server {
         let mut hashed = Vec::new();
         for part in [
             self.version.as_deref().unwrap().as_bytes(),
-            VERSION.as_bytes(),
+            self.script.version.as_bytes(),
             &self.theirs,
             &self.ours,
             &blob,
