@@ -1045,7 +1045,8 @@ export interface SSHTunnelError extends Error {
    * - `'ERR_TUNNEL_NO_FORWARD'`: the tunnel was made without `forwardHost`, and has nothing to listen for;
    *   or what a forward has counted is not kept apart any more, see {@link Forward.stats}
    * - `'ERR_SSH_FORWARD_REFUSED'`: the server refused to listen for a remote forward (the port is taken,
-   *   or forbidden: servers do not say), or to stop
+   *   or forbidden: servers do not say), or to stop; or it does not know such requests. One that does not
+   *   answer within `readyTimeout` is ETIMEDOUT
    * - `'ERR_TUNNEL_NO_CONNECTION'`: there is no connection with that number, or it is being closed
    * - `'ERR_TUNNEL_WOULD_DEADLOCK'`: the call would have blocked the thread that had to answer it
    */
@@ -1065,6 +1066,12 @@ export interface SSHTunnelError extends Error {
   address?: string;
   /** For system errors: the port that it was about. */
   port?: number;
+  /**
+   * For a logon that failed (ERR_SSH_AUTH, ETIMEDOUT, ERR_SSH_DISCONNECTED, ERR_SSH_PROTOCOL): what the
+   * server had said to the user, if anything: lines before its version, such as `Exceeded MaxStartups`,
+   * and the last of its banners. The message quotes the end of it.
+   */
+  banner?: string;
 }
 
 /**
@@ -1078,6 +1085,13 @@ export type Callback<T = void> = (error: SSHTunnelError | null, data: T) => void
  * the value that it had when the tunnel was made; in callbacks, that of the call.
  */
 export interface SSHTunnelEvents {
+  /**
+   * A server has something to say to the user before it lets him in: a legal notice, or the link of a
+   * page where a logon is to be approved. `message` may have several lines; nothing in it but line feeds and
+   * tabs controls anything, so that a terminal may show it. The first two arguments are those of ssh2.
+   * `server` says which of the servers on the way it is. There may be several, and again after a reconnect.
+   */
+  banner: [message: string, language: string, server: { host: string; port: number }];
   /**
    * The server asks questions while the user logs on (with {@link SSHTunnelOptions.tryKeyboard}), as
    * in ssh2: `finish` takes one string (or its bytes, which can be wiped when it has returned) for each

@@ -25,6 +25,7 @@ const up = new Set();
 
 /** Events that the addon tells of only where somebody listens. */
 const FOLLOWED = {
+  banner: Kind.Banner,
   connectionRequest: Kind.ConnectionRequest,
   connection: Kind.Connection,
   disconnected: Kind.Disconnected,
@@ -452,6 +453,11 @@ class SSHTunnel extends EventEmitter {
       case Kind.Prompts:
         this.#askUser(number, payload);
         break;
+      case Kind.Banner: {
+        const { message, language, host, port } = payload;
+        this.emit('banner', message, language, { host, port });
+        break;
+      }
       case Kind.Ready:
         this.#refresh();
         this.emit('ready');

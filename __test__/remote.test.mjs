@@ -448,12 +448,12 @@ describe('a server that is made of ssh2', () => {
     await assert.rejects(offer(clients[0], 4711), { reason: 1 });
   });
 
-  test('hears why a target could not be reached', async (t) => {
+  test('hears that a target could not be reached, and nothing about it', async (t) => {
     const refusing = await refusingPort();
     t.after(() => refusing.stop());
     const { at, clients } = await start(t, ({ accept }) => accept());
     await open(t, behaviours.echo(), { at, remote: { remotePort: 4711, forwardPort: refusing.port } });
-    await assert.rejects(offer(clients[0], 4711), (error) => error.reason === 2 && /connect ECONNREFUSED/.test(error.message));
+    await assert.rejects(offer(clients[0], 4711), (error) => error.reason === 2 && error.message.endsWith(': connect failed'));
   });
 
   test('that tells of a connection before it answers is understood', async (t) => {

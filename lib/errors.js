@@ -146,9 +146,14 @@ function splitAddress(text) {
 
 /**
  * The Error for a failure that the addon describes.
- * @param {{ code: string, message: string, errno?: number, syscall?: string, address?: string }} failure
+ * @param {{ code: string, message: string, errno?: number, syscall?: string, address?: string, banner?: string }} failure
  */
-function fromNative({ code, message, errno, syscall, address }) {
+function fromNative({ banner, ...failure }) {
+  const error = plainFromNative(failure);
+  return banner === undefined ? error : Object.assign(error, { banner });
+}
+
+function plainFromNative({ code, message, errno, syscall, address }) {
   if (code === 'ERR_INVALID_ARG_VALUE') return coded(TypeError, code, message);
   if (errno === undefined || process.platform === 'win32') {
     // Windows numbers its socket errors in its own way: the name alone tells them.

@@ -18,7 +18,7 @@ function number(value) {
 export function message(type, ...parts) {
   const encode = (part) => {
     if (typeof part === 'number') return number(part);
-    return typeof part === 'string' ? Buffer.concat([number(part.length), Buffer.from(part)]) : part;
+    return typeof part === 'string' ? Buffer.concat([number(Buffer.byteLength(part)), Buffer.from(part)]) : part;
   };
   return Buffer.concat([Buffer.from([type]), ...parts.map(encode)]);
 }

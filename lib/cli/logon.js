@@ -3,6 +3,8 @@
 // From settings to a tunnel that is logged on: attempt after attempt, as long as the user can be asked
 // for something that may help.
 
+const { createHash } = require('node:crypto');
+
 const { SSHTunnel } = require('../../index.js');
 const { Deadline } = require('../deadline.js');
 const { wipe } = require('../secrets.js');
@@ -10,6 +12,9 @@ const { hopOf, refusal } = require('./messages.js');
 const { Proofs, Unlocking } = require('./proofs.js');
 const { place } = require('./text.js');
 const { Trust } = require('./trust.js');
+
+/** Banners that are remembered as shown. */
+const MAX_BANNERS = 1000;
 
 /** The logon has failed, and everything was said about it. */
 class LogonError extends Error {}
@@ -45,6 +50,8 @@ class Logon {
   #unlocking;
   /** By place: what each server on the way is offered, and how its key is judged. */
   #servers = new Map();
+  /** Digests of the banners that were shown. */
+  #banners = new Set();
   #patience;
 
   /**
@@ -120,6 +127,7 @@ class Logon {
       wipe();
     }
     if (options.tryKeyboard) tunnel.on('keyboard-interactive', (...question) => this.#answer(options, ...question));
+    tunnel.on('banner', (message, language, server) => this.#show(message, server));
     prepare(tunnel, options);
     const { host, port } = options.jump?.[0] ?? options;
     this.#messages.debug(1, options.proxyCommand === undefined ? `Connecting to ${host} port ${port}.` : `Executing proxy command: ${options.proxyCommand}`);
@@ -139,6 +147,18 @@ class Logon {
       this.#patience?.pause();
       this.#patience = undefined;
     }
+  }
+
+  /**
+   * A server's banner, from LogLevel INFO on, as ssh shows it. Attempts that follow each other are one
+   * logon for the user: the same text of the same server is shown once.
+   */
+  #show(message, { host, port }) {
+    const shown = createHash('sha256').update(JSON.stringify([host, port, message])).digest('base64');
+    if (this.#banners.has(shown)) return;
+    if (this.#banners.size >= MAX_BANNERS) this.#banners.clear();
+    this.#banners.add(shown);
+    this.#messages.info(message.replace(/\n$/, ''));
   }
 
   /** The server's questions, one after the other; none at all when the user gives up. */

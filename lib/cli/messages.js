@@ -75,7 +75,7 @@ function systemWords({ code, errno, message }) {
 
 /** Which methods the server would take, as the error of a refused logon names them. */
 function acceptedMethods(error) {
-  const [, list] = /; the server accepts (\S+)$/.exec(error.message) ?? [];
+  const [, list] = /; the server accepts (\S+?)(?:;|$)/.exec(error.message) ?? [];
   return list === undefined ? [] : list.split(',');
 }
 

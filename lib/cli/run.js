@@ -78,6 +78,7 @@ class Run {
     let server;
     this.#tunnel = await logon.run((tunnel, { host, port, username }) => {
       server = { host, port, username };
+      tunnel.on('banner', (message, language, from) => this.#reports?.write('banner', { ...from, message, language }));
     });
     return server;
   }

@@ -2,11 +2,11 @@
 
 // Text of others on a terminal: without what would control it, and cut to its width.
 
-/** Controls, marks that turn the direction of writing, separators of lines: nothing that can be seen. */
-const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
+/** Controls, marks that turn the direction of writing, separators of lines: nothing that can be seen, as src/text.rs of ssh-proto has it. */
+const UNSEEN = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
 
 /** Characters that take no place of their own. */
-const ATTACHED = /^\p{M}$/u;
+const ATTACHED = /^[\p{M}\u200c\u200d]$/u;
 
 /** Those that take two: of East Asia, and pictures. */
 const WIDE =

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use napi::bindgen_prelude::Either9;
+use napi::bindgen_prelude::Either10;
 use napi_derive::napi;
 
 use super::environment::Link;
@@ -152,7 +152,7 @@ impl Begun {
     /// Blocks until the call is done.
     pub(super) fn wait(self) -> Result<Payload, Failure> {
         match self {
-            Self::Done(number) => Ok(Either9::B(number)),
+            Self::Done(number) => Ok(Either10::B(number)),
             Self::Operation(pending) => nothing(pending.wait()),
             Self::Started(pending) => nothing(pending.wait().map(drop)),
             Self::Forward(pending) => forward(pending.wait()),
@@ -165,7 +165,7 @@ impl Begun {
     /// Waits until the call is done.
     pub(super) async fn done(self) -> Result<Payload, Failure> {
         match self {
-            Self::Done(number) => Ok(Either9::B(number)),
+            Self::Done(number) => Ok(Either10::B(number)),
             Self::Operation(pending) => nothing(pending.await),
             Self::Started(pending) => nothing(pending.await.map(drop)),
             Self::Forward(pending) => forward(pending.await),
@@ -177,25 +177,25 @@ impl Begun {
 }
 
 fn nothing(outcome: Result<(), crate::tunnel::Error>) -> Result<Payload, Failure> {
-    outcome.map(Either9::A).map_err(|error| Failure::from(&error))
+    outcome.map(Either10::A).map_err(|error| Failure::from(&error))
 }
 
 fn forward(outcome: Result<ForwardInfo, crate::tunnel::Error>) -> Result<Payload, Failure> {
-    outcome.map(|info| Either9::H(vec![(&info).into()])).map_err(|error| Failure::from(&error))
+    outcome.map(|info| Either10::H(vec![(&info).into()])).map_err(|error| Failure::from(&error))
 }
 
 fn structure(outcome: Result<Linger, crate::tunnel::Error>) -> Result<Payload, Failure> {
-    outcome.map(|linger| Either9::B(pack(linger))).map_err(|error| Failure::from(&error))
+    outcome.map(|linger| Either10::B(pack(linger))).map_err(|error| Failure::from(&error))
 }
 
 fn list(outcome: Result<Vec<ConnectionInfo>, crate::tunnel::Error>) -> Result<Payload, Failure> {
     outcome
-        .map(|connections| Either9::C(connections.iter().map(Into::into).collect()))
+        .map(|connections| Either10::C(connections.iter().map(Into::into).collect()))
         .map_err(|error| Failure::from(&error))
 }
 
 fn counts(outcome: Result<Stats, crate::tunnel::Error>) -> Result<Payload, Failure> {
-    outcome.map(|stats| Either9::I((&stats).into())).map_err(|error| Failure::from(&error))
+    outcome.map(|stats| Either10::I((&stats).into())).map_err(|error| Failure::from(&error))
 }
 
 /// The structure as one number.

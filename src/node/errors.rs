@@ -22,12 +22,21 @@ pub struct Failure {
     pub syscall: Option<String>,
     /// Host and port that it was about.
     pub address: Option<String>,
+    /// What the server had said to the user before.
+    pub banner: Option<String>,
 }
 
 impl Failure {
     /// A failure that no system call is behind.
     pub(super) fn new(code: &str, message: String) -> Self {
-        Self { code: code.to_owned(), message, errno: None, syscall: None, address: None }
+        Self {
+            code: code.to_owned(),
+            message,
+            errno: None,
+            syscall: None,
+            address: None,
+            banner: None,
+        }
     }
 
     /// A failure of a system call that is about nothing but this process.
@@ -72,6 +81,10 @@ impl From<&Error> for Failure {
             errno: errno.flatten(),
             syscall: syscall.map(str::to_owned),
             address: address(error).map(str::to_owned),
+            banner: match error {
+                Error::Session(error) => error.banner().map(str::to_owned),
+                _ => None,
+            },
         }
     }
 }
@@ -86,6 +99,8 @@ fn address(error: &Error) -> Option<&str> {
         | Error::UnknownForward(_)
         | Error::ForwardRefused(_)
         | Error::ForwardKept(_)
+        | Error::ForwardUnimplemented(_)
+        | Error::ForwardUnanswered { .. }
         | Error::NoConnection(_) => None,
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-use napi::bindgen_prelude::{Either9, FnArgs, Undefined};
+use napi::bindgen_prelude::{Either10, FnArgs, Undefined};
 use napi_derive::napi;
 use tokio::sync::oneshot;
 
@@ -12,7 +12,7 @@ use super::environment::{Dispatched, Link};
 use super::errors::Failure;
 use super::lock;
 use super::prompts::Prompts;
-use super::shapes::{ConnectionEnd, ConnectionInfo, ForwardInfo, HostKey};
+use super::shapes::{Banner, ConnectionEnd, ConnectionInfo, ForwardInfo, HostKey};
 use super::stats::{Stats, milliseconds};
 use crate::session::{self, HostKeyInfo, Responses};
 use crate::tunnel::{self, Answer, DIALLED, Event, Observer, SessionStep};
@@ -59,10 +59,12 @@ pub enum Kind {
     SessionLost,
     /// Nothing is left of session `number`.
     SessionEnded,
+    /// A server shows what is in the payload to the user.
+    Banner,
 }
 
 /// What comes with a message.
-pub type Payload = Either9<
+pub type Payload = Either10<
     Undefined,
     f64,
     Vec<ConnectionInfo>,
@@ -72,6 +74,7 @@ pub type Payload = Either9<
     Prompts,
     Vec<ForwardInfo>,
     Stats,
+    Banner,
 >;
 
 /// One call of JavaScript's `dispatch`.
@@ -92,7 +95,7 @@ impl Message {
     pub(super) fn reply(handle: u32, call: f64, outcome: Result<Payload, Failure>) -> Self {
         let (failure, payload) = match outcome {
             Ok(payload) => (None, payload),
-            Err(failure) => (Some(failure), Either9::A(())),
+            Err(failure) => (Some(failure), Either10::A(())),
         };
         Self { handle, kind: Kind::Reply, number: call, failure, payload }
     }
@@ -226,10 +229,10 @@ impl Watcher {
     /// Tells how far a session has come, if anybody wants to hear it.
     fn tell_session(&self, number: u32, step: SessionStep) {
         let (kind, payload, error) = match step {
-            SessionStep::Started => (Kind::SessionStarted, Either9::A(()), None),
-            SessionStep::Ready(time) => (Kind::SessionReady, Either9::B(milliseconds(time)), None),
-            SessionStep::Lost(error) => (Kind::SessionLost, Either9::A(()), Some(error)),
-            SessionStep::Ended(error) => (Kind::SessionEnded, Either9::A(()), error),
+            SessionStep::Started => (Kind::SessionStarted, Either10::A(()), None),
+            SessionStep::Ready(time) => (Kind::SessionReady, Either10::B(milliseconds(time)), None),
+            SessionStep::Lost(error) => (Kind::SessionLost, Either10::A(()), Some(error)),
+            SessionStep::Ended(error) => (Kind::SessionEnded, Either10::A(()), error),
         };
         if !self.is_followed(kind) {
             return;
@@ -253,37 +256,42 @@ impl Watcher {
 impl Observer for Watcher {
     fn event(&self, event: Event) {
         match event {
-            Event::Ready => self.send(Kind::Ready, self.turn(true), Either9::A(())),
+            Event::Banner(banner) => {
+                if self.is_followed(Kind::Banner) {
+                    self.send(Kind::Banner, 0.0, Either10::J(banner.into()));
+                }
+            }
+            Event::Ready => self.send(Kind::Ready, self.turn(true), Either10::A(())),
             Event::Session { number, step } => self.tell_session(number, step),
-            Event::Listening(_) => self.send(Kind::Listening, self.turn(true), Either9::A(())),
+            Event::Listening(_) => self.send(Kind::Listening, self.turn(true), Either10::A(())),
             Event::ConnectionRequest(request) => {
                 lock(&self.questions).requests.insert(request.info.id, request.answer);
-                self.send(Kind::ConnectionRequest, 0.0, Either9::D((&request.info).into()));
+                self.send(Kind::ConnectionRequest, 0.0, Either10::D((&request.info).into()));
             }
             Event::Connection(info) => {
                 if info.forward == DIALLED || self.is_followed(Kind::Connection) {
-                    self.send(Kind::Connection, 0.0, Either9::D((&info).into()));
+                    self.send(Kind::Connection, 0.0, Either10::D((&info).into()));
                 }
             }
             Event::Disconnected(end) => {
                 let asked = lock(&self.questions).requests.remove(&end.id);
                 drop(asked);
                 if end.forward == DIALLED || self.is_followed(Kind::Disconnected) {
-                    self.send(Kind::Disconnected, 0.0, Either9::E(end.into()));
+                    self.send(Kind::Disconnected, 0.0, Either10::E(end.into()));
                 }
             }
             Event::Reconnecting { attempt, delay, error } => {
-                let delay = Either9::B(delay.as_millis() as f64);
+                let delay = Either10::B(delay.as_millis() as f64);
                 self.send_failure(Kind::Reconnecting, attempt.into(), &error, delay);
             }
             Event::SessionError(error) => {
-                self.send_failure(Kind::SessionError, 0.0, &error, Either9::A(()));
+                self.send_failure(Kind::SessionError, 0.0, &error, Either10::A(()));
             }
             Event::ForwardError(id, error) => {
-                self.send_failure(Kind::ForwardError, id as f64, &error, Either9::A(()));
+                self.send_failure(Kind::ForwardError, id as f64, &error, Either10::A(()));
             }
-            Event::Error(error) => self.send_failure(Kind::Error, 0.0, &error, Either9::A(())),
-            Event::Close => self.send(Kind::Close, self.turn(false), Either9::A(())),
+            Event::Error(error) => self.send_failure(Kind::Error, 0.0, &error, Either10::A(())),
+            Event::Close => self.send(Kind::Close, self.turn(false), Either10::A(())),
         }
     }
 
@@ -302,7 +310,7 @@ impl Observer for Watcher {
             return;
         }
         let question = self.ask_about_key(answer);
-        self.send(Kind::HostKey, question, Either9::F(key.into()));
+        self.send(Kind::HostKey, question, Either10::F(key.into()));
     }
 
     fn answer_prompts(&self, prompts: session::Prompts, answer: oneshot::Sender<Responses>) {
@@ -315,6 +323,6 @@ impl Observer for Watcher {
         let number = questions.next();
         questions.prompts.insert(number, answer);
         drop(questions);
-        self.send(Kind::Prompts, number.into(), Either9::G(prompts.into()));
+        self.send(Kind::Prompts, number.into(), Either10::G(prompts.into()));
     }
 }

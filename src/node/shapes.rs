@@ -8,7 +8,7 @@ use napi_derive::napi;
 
 use crate::linger::Linger;
 use crate::names;
-use crate::session::HostKeyInfo;
+use crate::session::{self, HostKeyInfo};
 use crate::tunnel::{self, ClosedBy, ConnectionState, Endpoint, Way};
 
 /// The LINGER structure.
@@ -137,6 +137,26 @@ pub struct HostKey {
     pub key: Buffer,
     /// `SHA256:...`
     pub fingerprint: String,
+}
+
+/// What a server shows to the user before it lets him in.
+#[napi(object, object_from_js = false)]
+pub struct Banner {
+    /// The server's host as it was given.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// The text.
+    pub message: String,
+    /// Its language.
+    pub language: String,
+}
+
+impl From<session::Banner> for Banner {
+    fn from(banner: session::Banner) -> Self {
+        let session::Banner { host, port, message, language } = banner;
+        Self { host, port, message, language }
+    }
 }
 
 impl From<Linger> for LingerOption {

@@ -61,6 +61,14 @@ pub enum Error {
         /// What went wrong.
         error: Box<Error>,
     },
+    /// The logon failed, and the server had something to say to the user before.
+    #[error("{error}; the server said: \"{}\"", last_words(said))]
+    Said {
+        /// What went wrong.
+        error: Box<Error>,
+        /// The last lines and banners, fit to be shown.
+        said: String,
+    },
     /// The stream that the owner gave had its session.
     #[error("options.sock served an earlier session: a stream cannot be connected again")]
     SockUsed,
@@ -81,7 +89,7 @@ impl Error {
             Error::Algorithm(_) => "ERR_SSH_ALGORITHM".into(),
             Error::Protocol(_) => "ERR_SSH_PROTOCOL".into(),
             Error::Refused { reason, .. } => open_code(*reason).into(),
-            Error::Hop { error, .. } => error.code(),
+            Error::Hop { error, .. } | Error::Said { error, .. } => error.code(),
             Error::SockUsed => "ERR_TUNNEL_SOCK_USED".into(),
             Error::Disconnected(_) => "ERR_SSH_DISCONNECTED".into(),
         }
@@ -105,7 +113,7 @@ impl Error {
     fn failed_call(&self) -> Option<(&'static str, Option<i32>, &str)> {
         match self {
             Error::Dial { syscall, errno, address, .. } => Some((syscall, *errno, address)),
-            Error::Hop { error, .. } => error.failed_call(),
+            Error::Hop { error, .. } | Error::Said { error, .. } => error.failed_call(),
             Error::Timeout { .. }
             | Error::HostKey(_)
             | Error::PrivateKey(_)
@@ -115,6 +123,31 @@ impl Error {
             | Error::Refused { .. }
             | Error::SockUsed
             | Error::Disconnected(_) => None,
+        }
+    }
+
+    /// What the server, or the jump host that it is about, said to the user before: lines before it
+    /// identified itself, and banners.
+    pub fn banner(&self) -> Option<&str> {
+        match self {
+            Error::Said { said, .. } => Some(said),
+            Error::Hop { error, .. } => error.banner(),
+            _ => None,
+        }
+    }
+
+    /// The same with what the server had said, if that may explain it.
+    pub(super) fn with_said(self, said: String) -> Self {
+        match self {
+            Error::Auth(_)
+            | Error::Timeout { .. }
+            | Error::Disconnected(_)
+            | Error::Protocol(_)
+                if !said.trim().is_empty() =>
+            {
+                Error::Said { error: Box::new(self), said }
+            }
+            other => other,
         }
     }
 
@@ -152,6 +185,12 @@ impl From<ssh_proto::Error> for Error {
             }
         }
     }
+}
+
+/// The end of what a server said, as one line.
+fn last_words(said: &str) -> String {
+    const MAX: usize = 256;
+    ssh_proto::one_line(ssh_proto::tail(said.trim_end(), MAX).as_bytes())
 }
 
 /// The name of a server's refusal to open a channel.
@@ -247,6 +286,21 @@ mod tests {
             assert_eq!(error.code(), code);
             assert_eq!(error.system().is_some(), code == "ECONNREFUSED", "{code}");
         }
+    }
+
+    #[test]
+    fn what_the_server_said_is_quoted_where_it_may_explain_something() {
+        let auth = || Error::Auth("authentication failed".into());
+        let error = auth().with_said("Closed for maintenance\nuntil noon\n".into());
+        let text = "authentication failed; the server said: \"Closed for maintenance until noon\"";
+        assert_eq!((error.to_string().as_str(), &*error.code()), (text, "ERR_SSH_AUTH"));
+        assert_eq!(error.banner(), Some("Closed for maintenance\nuntil noon\n"));
+        assert_eq!(auth().with_said("\n".into()).banner(), None);
+        let long = format!("{}the end\n", "é\n".repeat(1000));
+        let text = auth().with_said(long).to_string();
+        assert!(text.ends_with("the end\"") && text.len() < 400, "{text}");
+        let hostile = Error::HostKey("unknown".into()).with_said("trust me".into());
+        assert_eq!(hostile.to_string(), "unknown");
     }
 
     #[test]

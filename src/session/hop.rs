@@ -32,8 +32,8 @@ use crate::timer::{Timer, run_after_input};
 /// What one read may take in while data flows in bulk, and what it may take otherwise.
 const BULK: usize = 256 * 1024;
 const FIRST: usize = 32 * 1024;
-/// Who asks a jump host for a connection: nobody who has an address.
-const ORIGINATOR: (&str, u16) = ("127.0.0.1", 0);
+/// Who asks a jump host for a connection: nobody who has an address. ssh says the same then.
+const ORIGINATOR: (&str, u16) = ("127.0.0.1", 65_535);
 
 /// Has the jump host connect to the next server. The stream that goes there holds the jump
 /// host's session, which is ended when the stream is dropped, or ends it.
@@ -93,7 +93,7 @@ async fn opened(link: &mut Link, hop: &Arc<Target>, place: &str) -> Result<(), E
                 Event::Data { .. } | Event::Window(_) | Event::Eof(_) | Event::Close(_) => {
                     unreachable!("the only channel is not open yet")
                 }
-                Event::HostKey(_) | Event::Asked(_) | Event::Ready => {
+                Event::HostKey(_) | Event::Banner(_) | Event::Asked(_) | Event::Ready => {
                     unreachable!("a session logs on once")
                 }
                 Event::Forward(..) => unreachable!("no forward was asked for"),
@@ -256,7 +256,7 @@ impl Pump {
                 Event::Opened(_) | Event::OpenFailed { .. } => {
                     unreachable!("the only channel is open")
                 }
-                Event::HostKey(_) | Event::Asked(_) | Event::Ready => {
+                Event::HostKey(_) | Event::Banner(_) | Event::Asked(_) | Event::Ready => {
                     unreachable!("a session logs on once")
                 }
                 Event::Forward(..) => unreachable!("no forward was asked for"),

@@ -240,7 +240,7 @@ impl Link {
     /// Disconnects from the server. Done when it has closed the connection too and whatever carried
     /// the connection has ended: after two seconds, or at `cutoff`, it is closed without that.
     pub(crate) async fn log_off(mut self, mut cutoff: CutoffWatch) {
-        self.client.disconnect(DisconnectReason::ByApplication, "closed by the user");
+        self.client.disconnect(DisconnectReason::ByApplication);
         let mut farewell = Deadline::after(FAREWELL);
         let left = before(cutoff.reached(), farewell.within(self.leave())).await;
         if left.flatten().is_some() {

@@ -17,12 +17,14 @@ use super::link::{Link, exchange};
 use super::question::{Asked, First, Prompting};
 use super::stream::Stream;
 use super::trust::Verdict;
-use super::{Error, HostKeyInfo, KeyFile, Route, Shielded, Strictness, Target, Trust};
+use super::{Banner, Error, HostKeyInfo, KeyFile, Route, Shielded, Strictness, Target, Trust};
 use crate::cutoff::CutoffWatch;
 use crate::timer::Deadline;
 
 /// Asks the owner about a host key; dropping the sender means no.
 pub(crate) type Verify = dyn Fn(HostKeyInfo, oneshot::Sender<bool>) + Send + Sync;
+/// Shows a server's banner; returns at once.
+pub(crate) type Show = dyn Fn(Banner) + Send + Sync;
 
 /// Reaches the server and logs on to it, within the target's time.
 ///
@@ -33,11 +35,12 @@ pub(crate) async fn open(
     target: Arc<Target>,
     verify: Arc<Verify>,
     prompt: Arc<Prompting>,
+    show: Arc<Show>,
     carriers: CutoffWatch,
 ) -> Result<Link, Error> {
     let begun = Instant::now();
     let deadline = &mut Deadline::after(target.ready_timeout);
-    let mut link = log_on(Logon { deadline, target, verify, prompt, carriers }).await?;
+    let mut link = log_on(Logon { deadline, target, verify, prompt, show, carriers }).await?;
     link.logon_time = begun.elapsed();
     Ok(link)
 }
@@ -66,15 +69,18 @@ async fn log_on(mut logon: Logon<'_>) -> Result<Link, Error> {
         known_keys,
         rekey: logon.target.rekey,
         windows: logon.target.windows,
+        reply_timeout: logon.target.ready_timeout,
         ..Setup::new(credentials)
     };
     let mut link = Link::new(Client::new(setup, random), stream);
-    let outcome = logon.run(&mut link).await;
-    if outcome.is_err() {
-        // Tells the server why, if it can be told at once: nobody waits for it.
-        link.try_flush();
+    match logon.run(&mut link).await {
+        Ok(()) => Ok(link),
+        Err(error) => {
+            // Tells the server why, if it can be told at once: nobody waits for it.
+            link.try_flush();
+            Err(error.with_said(link.client.said()))
+        }
     }
-    outcome.map(|()| link)
 }
 
 /// Random bytes from the kernel.
@@ -86,6 +92,7 @@ struct Logon<'a> {
     target: Arc<Target>,
     verify: Arc<Verify>,
     prompt: Arc<Prompting>,
+    show: Arc<Show>,
     deadline: &'a mut Deadline,
     /// For whatever carries the connection.
     #[cfg_attr(not(unix), expect(dead_code, reason = "nothing but TCP carries it"))]
@@ -128,6 +135,7 @@ impl Logon<'_> {
                     target: hop.clone(),
                     verify: self.verify.clone(),
                     prompt: self.prompt.clone(),
+                    show: self.show.clone(),
                     deadline: self.deadline,
                     carriers: self.carriers.clone(),
                 };
@@ -179,6 +187,12 @@ impl Logon<'_> {
                         }
                         link.client.trust(true)?;
                     }
+                    Event::Banner(banner) => (self.show)(Banner {
+                        host: self.target.host.clone(),
+                        port: self.target.port,
+                        message: banner.message,
+                        language: banner.language,
+                    }),
                     Event::Asked(question) => asked.ask(question),
                     Event::Ready => return Ok(()),
                     Event::Opened(_)

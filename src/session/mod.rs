@@ -44,7 +44,7 @@ pub use record::RecordError;
 pub use shield::Shielded;
 #[cfg(unix)]
 pub use sock::Sock;
-pub use target::{Credentials, HostKeyInfo, Route, Strictness, Target, Trust};
+pub use target::{Banner, Credentials, HostKeyInfo, Route, Strictness, Target, Trust};
 pub use trust::Verdict;
 
 pub(crate) use dial::dial;

@@ -151,6 +151,19 @@ pub enum Strictness {
     Off,
 }
 
+/// What a server shows to the user before it lets him in.
+#[derive(Clone, Debug)]
+pub struct Banner {
+    /// The server's host as it was given.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// The text, fit to be shown: lines, with nothing but line feeds and tabs that controls anything.
+    pub message: String,
+    /// The language of the text; nearly always empty.
+    pub language: String,
+}
+
 /// A host key, to decide about.
 #[derive(Clone, Debug)]
 pub struct HostKeyInfo {

@@ -29,7 +29,7 @@ const MOST_HELD: usize = 1024;
 const MAX_UNCONFIRMED: usize = 4096;
 
 /// Who asks for a connection, in the words of the protocol, if it has no address.
-const ORIGINATOR: (&str, u16) = ("127.0.0.1", 0);
+const ORIGINATOR: (&str, u16) = ("127.0.0.1", 65_535);
 
 /// A connection that the program asks for itself.
 #[cfg(unix)]

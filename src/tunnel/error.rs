@@ -38,6 +38,21 @@ pub enum Error {
     /// The server would not stop listening there.
     #[error("the server refused to give up {0}")]
     ForwardKept(String),
+    /// The server does not know requests to listen somewhere.
+    #[error(
+        "the server does not support remote forwards: it refused the request about {0} as not implemented"
+    )]
+    ForwardUnimplemented(String),
+    /// The server did not say whether it listens, or no longer listens, there.
+    #[error("the server did not answer the request to {} {place} within {limit} ms", if *.stop { "give up" } else { "listen on" })]
+    ForwardUnanswered {
+        /// Where.
+        place: String,
+        /// `readyTimeout` in milliseconds.
+        limit: u128,
+        /// Whether it was asked to stop.
+        stop: bool,
+    },
     /// No connection with that number is open.
     #[error("there is no connection {0}")]
     NoConnection(u64),
@@ -51,7 +66,10 @@ impl Error {
             Error::Listen { code, .. } => code.clone(),
             Error::Closed => "ERR_TUNNEL_CLOSED".into(),
             Error::NoForward | Error::UnknownForward(_) => "ERR_TUNNEL_NO_FORWARD".into(),
-            Error::ForwardRefused(_) | Error::ForwardKept(_) => "ERR_SSH_FORWARD_REFUSED".into(),
+            Error::ForwardRefused(_) | Error::ForwardKept(_) | Error::ForwardUnimplemented(_) => {
+                "ERR_SSH_FORWARD_REFUSED".into()
+            }
+            Error::ForwardUnanswered { .. } => "ETIMEDOUT".into(),
             Error::NoConnection(_) => "ERR_TUNNEL_NO_CONNECTION".into(),
         }
     }
@@ -66,6 +84,8 @@ impl Error {
             | Error::UnknownForward(_)
             | Error::ForwardRefused(_)
             | Error::ForwardKept(_)
+            | Error::ForwardUnimplemented(_)
+            | Error::ForwardUnanswered { .. }
             | Error::NoConnection(_) => None,
         }
     }

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::command::Command;
 use super::{Endpoint, Error};
 use crate::linger::Linger;
-use crate::session::{HostKeyInfo, Prompts, Responses};
+use crate::session::{Banner, HostKeyInfo, Prompts, Responses};
 
 /// Receives what happens to a tunnel. Called on the runtime's threads: must return at once.
 pub trait Observer: Send + Sync + 'static {
@@ -32,6 +32,8 @@ pub trait Observer: Send + Sync + 'static {
 /// What happened to a tunnel.
 #[derive(Debug)]
 pub enum Event {
+    /// A server on the way, or the last one, shows this to the user before it lets him in.
+    Banner(Banner),
     /// The SSH session is up: logged on, forwarding can begin.
     Ready,
     /// A session, which this number is given to at the beginning of its logon, has come so far; of

@@ -105,7 +105,7 @@ impl Driver {
             // Whoever waited for room is in the queue, which is looked at in every turn.
             Proto::Rekeyed => {}
             Proto::HostKeys(keys) => session::learn(&self.config.target, keys),
-            Proto::HostKey(_) | Proto::Asked(_) | Proto::Ready => {
+            Proto::HostKey(_) | Proto::Banner(_) | Proto::Asked(_) | Proto::Ready => {
                 unreachable!("a session logs on once")
             }
             Proto::Forward(forward, event) => self.forward_event(forward, event, now),

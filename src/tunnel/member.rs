@@ -113,6 +113,7 @@ impl Observer for Member {
             // It was up before it came here, its loss was told before its connections ended, and
             // all the rest is the tunnel's.
             Event::Ready
+            | Event::Banner(_)
             | Event::Session { .. }
             | Event::Error(_)
             | Event::SessionError(_)

@@ -128,9 +128,8 @@ impl Driver {
     ) {
         let Some(target) = self.forwards.target(forward) else { return };
         if self.is_full(forward) || self.observer.is_behind() || descriptors::are_scarce_now() {
-            let text = "too many connections".into();
-            return self
-                .send_errand(home, Errand::Refuse(channel, OpenFailure::ResourceShortage, text));
+            let reason = OpenFailure::ResourceShortage;
+            return self.send_errand(home, Errand::Refuse(channel, reason));
         }
         self.counts.accepted(forward);
         let (id, settings) = (self.shared.next_id(), *self.shared.settings());
@@ -225,19 +224,12 @@ impl Driver {
 
     /// Tells the server, and the owner.
     fn refuse_offer(&mut self, offer: &Offer, cause: Cause) {
-        let (reason, text) = match &cause {
-            // Where the target is, is no concern of the server's.
-            Cause::Unreached(error) => {
-                let text = match error.system() {
-                    Some((syscall, _)) => format!("{syscall} {}", error.code()),
-                    None => error.code().into_owned(),
-                };
-                (OpenFailure::ConnectFailed, text)
-            }
-            Cause::Rejected => (OpenFailure::AdministrativelyProhibited, cause.reason()),
-            _ => (OpenFailure::ConnectFailed, cause.reason()),
+        let reason = match &cause {
+            Cause::Rejected => OpenFailure::AdministrativelyProhibited,
+            // Where the target is, and why nobody is there, is no concern of the server's.
+            _ => OpenFailure::ConnectFailed,
         };
-        self.send_errand(offer.home, Errand::Refuse(offer.channel, reason, text));
+        self.send_errand(offer.home, Errand::Refuse(offer.channel, reason));
         self.ended(offer.end(cause));
     }
 

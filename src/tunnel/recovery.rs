@@ -97,7 +97,9 @@ pub(super) fn log_on(
     let verify = Arc::new(move |key, answer| asked.verify_host_key(key, answer));
     let asked = observer.clone();
     let prompt = Arc::new(move |prompts, answer| asked.answer_prompts(prompts, answer));
-    session::open(config.target.clone(), verify, prompt, carriers)
+    let shown = observer.clone();
+    let show = Arc::new(move |banner| shown.event(Event::Banner(banner)));
+    session::open(config.target.clone(), verify, prompt, show, carriers)
 }
 
 impl Driver {

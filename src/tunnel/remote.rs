@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use ssh_proto::{ChannelId, ForwardEvent, ForwardId, OpenFailure, Place};
+use ssh_proto::{ChannelId, ForwardEvent, ForwardId, OpenFailure, Place, Refusal};
 
 use super::command::Reply;
 use super::driver::Driver;
@@ -34,7 +34,7 @@ pub(super) enum Errand {
     /// Ask it to do so no longer.
     Stop(i64),
     /// Refuse to open a channel that it has offered.
-    Refuse(ChannelId, OpenFailure, String),
+    Refuse(ChannelId, OpenFailure),
 }
 
 /// How far the server is with a forward.
@@ -190,7 +190,7 @@ impl Driver {
                     link.client.cancel_forward(*id);
                 }
             }
-            Errand::Refuse(channel, reason, text) => link.client.refuse(channel, reason, &text),
+            Errand::Refuse(channel, reason) => link.client.refuse(channel, reason),
         }
     }
 
@@ -199,7 +199,7 @@ impl Driver {
         let Some(at) = self.asked.iter().position(|(asked, _)| *asked == id) else { return };
         let (_, number) = self.asked[at];
         match event {
-            ForwardEvent::Refused | ForwardEvent::Ended { .. } => {
+            ForwardEvent::Refused(_) | ForwardEvent::Ended(_) => {
                 self.asked.swap_remove(at);
             }
             ForwardEvent::Listening { .. } | ForwardEvent::Offered { .. } => {}
@@ -275,7 +275,7 @@ impl Driver {
         event: ForwardEvent,
         now: Instant,
     ) {
-        let ends = matches!(event, ForwardEvent::Refused | ForwardEvent::Ended { .. });
+        let ends = matches!(event, ForwardEvent::Refused(_) | ForwardEvent::Ended(_));
         if let (Some(member), Role::Pool(pool), true) = (home, &mut self.role, ends) {
             pool.lost_forward(member);
         }
@@ -290,31 +290,44 @@ impl Driver {
             }
             (ForwardEvent::Offered { channel, .. }, _) => {
                 let reason = OpenFailure::AdministrativelyProhibited;
-                let text = "the forward was given up".into();
-                self.send_errand(home, Errand::Refuse(channel, reason, text));
+                self.send_errand(home, Errand::Refuse(channel, reason));
             }
             // Asked to stop before it had said so: that comes next.
-            (ForwardEvent::Listening { .. } | ForwardEvent::Refused, Some(remote))
+            (ForwardEvent::Listening { .. } | ForwardEvent::Refused(_), Some(remote))
                 if remote.is_ending() => {}
             (ForwardEvent::Listening { port }, Some(remote)) => {
                 remote.up(home, port);
                 self.forwards.is_up(number);
             }
-            (ForwardEvent::Refused, Some(remote)) => {
+            (ForwardEvent::Refused(refusal), Some(remote)) => {
                 let place = remote.place.to_string();
                 let was_up = remote.was_up();
                 if remote.refused(now) {
-                    self.lose_forward(number, Error::ForwardRefused(place), was_up);
+                    let error = self.forward_refused(place, refusal, false);
+                    self.lose_forward(number, error, was_up);
                 } else {
                     self.ask_server(now);
                 }
             }
-            (ForwardEvent::Ended { stopped }, Some(remote)) => {
+            (ForwardEvent::Ended(outcome), Some(remote)) => {
                 let place = remote.place.to_string();
-                let outcome = if stopped { Ok(()) } else { Err(Error::ForwardKept(place)) };
+                let outcome = outcome.map_err(|why| self.forward_refused(place, why, true));
                 self.end_remote(number, &outcome);
             }
             (_, None) => {}
+        }
+    }
+
+    /// Why the server does not listen at a place, or with `stop` set does not stop it.
+    fn forward_refused(&self, place: String, refusal: Refusal, stop: bool) -> Error {
+        match (refusal, stop) {
+            (Refusal::Denied, false) => Error::ForwardRefused(place),
+            (Refusal::Denied, true) => Error::ForwardKept(place),
+            (Refusal::Unimplemented, _) => Error::ForwardUnimplemented(place),
+            (Refusal::Silent, _) => {
+                let limit = self.config.target.ready_timeout.as_millis();
+                Error::ForwardUnanswered { place, limit, stop }
+            }
         }
     }
 

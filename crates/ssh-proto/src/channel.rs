@@ -8,6 +8,7 @@ use crate::message::{
     OpenFailure,
 };
 use crate::pacing::Pacing;
+use crate::transport::PacketNumber;
 use crate::window::{Budget, Window, Windows};
 use crate::wire::{Reader, Writer, message};
 
@@ -94,6 +95,8 @@ enum Flow {
 struct Channel {
     ordinal: u32,
     stage: Stage,
+    /// The packet that asked the server for it, once it is sent, if we did.
+    asked: Option<PacketNumber>,
     /// What the server may send.
     window: Window,
 }
@@ -182,7 +185,7 @@ impl Channels {
         });
         let ordinal = self.placed;
         self.placed = self.placed.wrapping_add(1);
-        self.slots[number as usize] = Some(Channel { ordinal, stage, window });
+        self.slots[number as usize] = Some(Channel { ordinal, stage, asked: None, window });
         ChannelId { number, ordinal }
     }
 
@@ -389,6 +392,35 @@ impl Channels {
         wanted
     }
 
+    /// The packet with this number asks for the channel.
+    pub(crate) fn open_sent(&mut self, id: ChannelId, packet: PacketNumber) {
+        if let Ok(channel) = self.channel(id) {
+            channel.asked = Some(packet);
+        }
+    }
+
+    /// The server does not know the message with this sequence number. If that asked for a channel,
+    /// there is none; tells which, and whether anybody waits for it. The older one if there are two:
+    /// numbers may start over with new keys.
+    pub(crate) fn unimplemented(&mut self, sequence: u32) -> Option<(ChannelId, bool)> {
+        let asked = |channel: &Channel| match channel.stage {
+            Stage::Opening => channel.asked.map(|packet| (packet, true)),
+            Stage::Abandoned => channel.asked.map(|packet| (packet, false)),
+            Stage::Offered(_) | Stage::Open(_) => None,
+        };
+        let (index, (_, is_awaited)) = self
+            .slots
+            .iter()
+            .enumerate()
+            .filter_map(|(index, slot)| Some((index, asked(slot.as_ref()?)?)))
+            .filter(|(_, (packet, _))| packet.sequence == sequence)
+            .min_by_key(|(_, (packet, _))| packet.epoch)?;
+        let ordinal = self.slots[index].as_ref()?.ordinal;
+        let id = ChannelId { number: index as u32, ordinal };
+        self.release(id);
+        Some((id, is_awaited))
+    }
+
     /// CHANNEL_WINDOW_ADJUST; tells whether the channel was waiting for it.
     pub(crate) fn adjusted(
         &mut self,
@@ -426,6 +458,9 @@ impl Channels {
         let length = reader.uint32()?;
         if length as usize != reader.remaining() {
             return Err(Error::Protocol("data of a length other than announced"));
+        }
+        if length > LONGEST_DATA {
+            return Err(Error::Protocol("more data in a packet than was allowed"));
         }
         let channel = self.channel(id)?;
         let Stage::Open(remote) = &channel.stage else {

@@ -39,7 +39,7 @@ pub enum Error {
     Disconnected {
         /// The reason code of RFC 4253 section 11.1.
         reason: u32,
-        /// The server's words, cut to a bounded length and printable.
+        /// The server's words, cut to a bounded length and fit to be shown.
         description: String,
     },
     /// The server did not answer as many keepalive requests as are allowed.
@@ -72,17 +72,4 @@ impl From<Malformed> for Error {
     fn from(_: Malformed) -> Self {
         Error::Protocol("a message ends before its contents do")
     }
-}
-
-/// Text of the server, made fit to be shown: bounded, one line, no control characters.
-pub(crate) fn printable(text: &[u8]) -> String {
-    /// Enough for a sentence, too little to flood a log.
-    const MOST: usize = 256;
-    let text = &text[..text.len().min(MOST)];
-    String::from_utf8_lossy(text)
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect::<String>()
-        .trim()
-        .to_owned()
 }

@@ -11,6 +11,7 @@
 //! - `channel`, `window`, `pacing`: the channels, how much the server may send on them, and how
 //!   much of what it takes is sent at once (RFC 4254).
 //! - [`key`]: private keys, host keys and signatures.
+//! - `said`, `text`: what the other side says, made fit to be shown.
 //! - `wire`, `message`: the encoding of values and the numbers of messages (RFC 4250, 4251).
 
 #![forbid(unsafe_code)]
@@ -26,16 +27,20 @@ pub mod fuzzing;
 pub mod key;
 mod message;
 mod pacing;
+mod said;
+mod text;
 mod transport;
 mod window;
 mod wire;
 
 pub use auth::{
-    AuthMethod, Credentials, Identity, IdentityError, Prompt, Prompts, Question, public_blob,
+    AuthMethod, Banner, Credentials, Identity, IdentityError, Prompt, Prompts, Question,
+    public_blob,
 };
 pub use channel::ChannelId;
-pub use client::{Client, Event, ForwardEvent, ForwardId, Keepalive, Place, Rekey, Setup};
+pub use client::{Client, Event, ForwardEvent, ForwardId, Keepalive, Place, Refusal, Rekey, Setup};
 pub use error::Error;
 pub use message::{DisconnectReason, OpenFailure};
+pub use text::{one_line, tail};
 pub use transport::{AlgorithmError, AlgorithmKind, Algorithms, KnownKeys, Selection};
 pub use window::Windows;

@@ -57,6 +57,20 @@ pub enum DisconnectReason {
     NoMoreAuthMethods = 14,
 }
 
+impl DisconnectReason {
+    /// What the server is told. It knows nothing of the user, of files or of what was tried: that
+    /// is for the error on this side alone.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::ProtocolError => "protocol error",
+            Self::KeyExchangeFailed => "key exchange failed",
+            Self::HostKeyNotVerifiable => "host key not accepted",
+            Self::ByApplication => "closed by the user",
+            Self::NoMoreAuthMethods => "no more authentication methods",
+        }
+    }
+}
+
 /// Why a channel was not opened (RFC 4254 section 5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenFailure {
@@ -70,6 +84,20 @@ pub enum OpenFailure {
     ResourceShortage,
     /// A reason that no document defines.
     Other(u32),
+}
+
+impl OpenFailure {
+    /// What the server is told when we refuse to open a channel. Where it would have led, and why
+    /// it does not, is for this side alone.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::AdministrativelyProhibited => "not allowed",
+            Self::ConnectFailed => "connect failed",
+            Self::UnknownChannelType => "unknown channel type",
+            Self::ResourceShortage => "resource shortage",
+            Self::Other(_) => "open failed",
+        }
+    }
 }
 
 impl From<u32> for OpenFailure {

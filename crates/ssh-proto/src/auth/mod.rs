@@ -25,17 +25,29 @@ use std::mem::take;
 use zeroize::Zeroizing;
 
 use crate::Error;
-use crate::error::printable;
 use crate::message::{
     USERAUTH_BANNER, USERAUTH_FAILURE, USERAUTH_METHOD_SPECIFIC, USERAUTH_SUCCESS,
 };
+use crate::text::{self, lines, one_line};
 use crate::wire::{MAX_NAME, MAX_SECRET, Reader, Writer};
 use identity::signature_name;
 use plan::{Attempt, Offer, Plan, is_listed};
 use tried::Tried;
 
-/// A server may show this many messages before it decides; OpenSSH shows one.
-const MOST_BANNERS: usize = 32;
+/// Messages that a server may show before it decides. OpenSSH's shows one; gateways that wait for a
+/// second device show one again and again.
+const MAX_BANNERS: usize = 1024;
+/// Bytes of all of them together: four of the longest.
+const MAX_BANNER_BYTES: usize = 1024 * 1024;
+
+/// What a server shows to the user while he logs on (RFC 4252 section 5.4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Banner {
+    /// The text, of one line or several: nothing but line feeds and tabs controls anything in it.
+    pub message: String,
+    /// The language of the text as a tag of RFC 3066; nearly always empty.
+    pub language: String,
+}
 
 /// What is for somebody else to answer.
 #[derive(Debug, PartialEq, Eq)]
@@ -68,6 +80,8 @@ pub(crate) enum Step {
     Send(Zeroizing<Vec<u8>>),
     /// Put this question.
     Ask(Question),
+    /// Show this to the user.
+    Show(Banner),
     /// The user is logged on.
     Success,
     /// Nothing: an answer is still to come.
@@ -112,7 +126,8 @@ pub(crate) struct Auth {
     accepted: Option<String>,
     /// For the error when nothing is left.
     tried: Tried,
-    banners: usize,
+    /// How many banners have come, and their bytes.
+    banners: (usize, usize),
 }
 
 impl Auth {
@@ -128,7 +143,7 @@ impl Auth {
             service: false,
             accepted: None,
             tried,
-            banners: 0,
+            banners: (0, 0),
         }
     }
 
@@ -199,13 +214,7 @@ impl Auth {
                 self.refused(accepted, reader.boolean()?)?;
                 self.next(session)
             }
-            USERAUTH_BANNER => {
-                self.banners += 1;
-                if self.banners > MOST_BANNERS {
-                    return Err(Error::Protocol("banners without end"));
-                }
-                Ok(Step::Wait)
-            }
+            USERAUTH_BANNER => self.banner(&mut reader).map(Step::Show),
             USERAUTH_METHOD_SPECIFIC => match take(&mut self.turn) {
                 Turn::Probe(key) => self.welcome(key, &mut reader, session),
                 Turn::Asking(rounds) => self.asked(rounds, &mut reader, session),
@@ -221,6 +230,19 @@ impl Auth {
             },
             _ => Err(unexpected()),
         }
+    }
+
+    /// SSH_MSG_USERAUTH_BANNER: `string message, string language tag`.
+    fn banner(&mut self, reader: &mut Reader<'_>) -> Result<Banner, Error> {
+        let message = reader.string()?;
+        // Old servers leave it out.
+        let language = reader.string().unwrap_or_default();
+        self.banners.0 += 1;
+        self.banners.1 += message.len();
+        if self.banners.0 > MAX_BANNERS || self.banners.1 > MAX_BANNER_BYTES {
+            return Err(Error::Protocol("banners without end"));
+        }
+        Ok(Banner { message: lines(message), language: text::name(language) })
     }
 
     /// The attempt that the server has judged; an error if there was none.
@@ -444,11 +466,11 @@ impl Auth {
     /// Everything was tried.
     pub(crate) fn exhausted(&mut self) -> Error {
         self.credentials.wipe();
-        let user = printable(self.credentials.user.as_bytes());
+        let user = one_line(self.credentials.user.as_bytes());
         let mut text = format!("authentication failed for user {user}: tried {}", self.tried);
         if let Some(accepted) = &self.accepted {
             text.push_str("; the server accepts ");
-            text.push_str(&printable(accepted.as_bytes()));
+            text.push_str(&one_line(accepted.as_bytes()));
         }
         Error::Auth(text)
     }

@@ -4,17 +4,17 @@ use zeroize::Zeroizing;
 
 use crate::Error;
 use crate::message::USERAUTH_INFO_RESPONSE;
+use crate::text::lines;
 use crate::wire::{Reader, Writer, message};
 
 /// A server may ask so often within one attempt. Two factors take two or three rounds.
 pub(super) const MOST_ROUNDS: usize = 32;
-/// Questions in one round; forms have a handful.
-const MOST_PROMPTS: u32 = 32;
-/// Bytes in one text: room for the longest instruction, none for a flood.
-const MOST_TEXT: usize = 8 * 1024;
+/// Questions in one round; forms have a handful, OpenSSH's server asks 256 at the most.
+const MAX_PROMPTS: u32 = 256;
 
-/// What a server asks in one round, for people to read: control characters other than tabs and
-/// line ends are left out of every text, so that a terminal may show it.
+/// What a server asks in one round, for people to read: nothing but tabs and line feeds controls
+/// anything in these texts, so that a terminal may show them. How long they are, the longest packet
+/// bounds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prompts {
     /// A title; often empty.
@@ -52,7 +52,7 @@ impl Prompts {
         let instruction = text(reader)?;
         let language = text(reader)?;
         let count = reader.uint32()?;
-        if count > MOST_PROMPTS {
+        if count > MAX_PROMPTS {
             return Err(Error::Protocol("too many questions at once"));
         }
         let prompts = (0..count)
@@ -68,12 +68,7 @@ impl Prompts {
 }
 
 fn text(reader: &mut Reader<'_>) -> Result<String, Error> {
-    let bytes = reader.string()?;
-    if bytes.len() > MOST_TEXT {
-        return Err(Error::Protocol("a question without end"));
-    }
-    let shown = |c: &char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');
-    Ok(String::from_utf8_lossy(bytes).chars().filter(shown).collect())
+    Ok(lines(reader.string()?))
 }
 
 /// SSH_MSG_USERAUTH_INFO_RESPONSE: `uint32` number of answers, then each as a `string`.

@@ -239,10 +239,19 @@ fn nothing_that_could_be_printed_tells_the_password() {
 fn banners_have_an_end() {
     let (mut auth, _) = begun(password());
     let mut banner = message(USERAUTH_BANNER);
-    banner.put_string(b"hello");
-    banner.put_string(b"");
-    for _ in 0..MOST_BANNERS {
-        assert!(matches!(auth.handle(&banner, SESSION), Ok(Step::Wait)));
+    banner.put_string(b"hello\r\n\x1b[2J");
+    banner.put_string(b"en");
+    let shown = Banner { message: "hello\n?[2J".into(), language: "en".into() };
+    for _ in 0..MAX_BANNERS {
+        assert!(matches!(auth.handle(&banner, SESSION), Ok(Step::Show(banner)) if banner == shown));
+    }
+    assert!(matches!(auth.handle(&banner, SESSION), Err(Error::Protocol(_))));
+
+    let (mut auth, _) = begun(password());
+    let mut banner = message(USERAUTH_BANNER);
+    banner.put_string(&[b'x'; 250_000]);
+    for _ in 0..MAX_BANNER_BYTES / 250_000 {
+        assert!(matches!(auth.handle(&banner, SESSION), Ok(Step::Show(_))));
     }
     assert!(matches!(auth.handle(&banner, SESSION), Err(Error::Protocol(_))));
 }
@@ -307,8 +316,7 @@ fn questions_have_an_end() {
 
 #[test]
 fn questions_are_bounded() {
-    for round in [questions(33, ""), questions(u32::MAX >> 20, ""), questions(1, &"x".repeat(8193))]
-    {
+    for round in [questions(257, ""), questions(u32::MAX >> 20, "")] {
         assert!(matches!(interactive().handle(&round, SESSION), Err(Error::Protocol(_))));
     }
     // A number without the questions.
@@ -316,7 +324,7 @@ fn questions_are_bounded() {
     let at = claimed.len() - 1;
     claimed[at] = 9;
     assert!(matches!(interactive().handle(&claimed, SESSION), Err(Error::Protocol(_))));
-    for round in [questions(32, ""), questions(1, &"x".repeat(8192))] {
+    for round in [questions(256, ""), questions(1, &"x".repeat(100_000))] {
         asked(interactive().handle(&round, SESSION));
     }
 }
@@ -325,8 +333,8 @@ fn questions_are_bounded() {
 fn questions_are_fit_to_be_shown() {
     let question = asked(interactive().handle(&questions(1, "a\x1b[2J\tb\u{9b}1m\n"), SESSION));
     let Question::Prompts(prompts) = question else { panic!("{question:?}") };
-    assert_eq!(prompts.instruction, "a[2J\tb1m\n");
-    assert_eq!(prompts.prompts, [Prompt { text: "a[2J\tb1m\n".into(), echo: false }]);
+    assert_eq!(prompts.instruction, "a?[2J\tb?1m\n");
+    assert_eq!(prompts.prompts, [Prompt { text: "a?[2J\tb?1m\n".into(), echo: false }]);
 }
 
 #[test]

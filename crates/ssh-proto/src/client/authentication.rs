@@ -83,8 +83,13 @@ impl Client {
                 None
             }
             Step::Ask(question) => Some(Event::Asked(question)),
+            Step::Show(banner) => {
+                self.said.add(banner.message.as_bytes());
+                Some(Event::Banner(banner))
+            }
             Step::Success => {
                 self.phase = Phase::Connected;
+                self.said.clear();
                 self.inbound.logged_on();
                 self.outbound.logged_on();
                 // While nothing is under way that the answer could queue behind.

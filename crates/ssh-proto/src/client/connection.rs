@@ -6,12 +6,12 @@ use super::host_keys::ANNOUNCEMENT;
 use super::{Client, Event};
 use crate::Error;
 use crate::channel::{Answer, about};
-use crate::error::printable;
 use crate::message::{
     CHANNEL_CLOSE, CHANNEL_EOF, CHANNEL_EXTENDED_DATA, CHANNEL_FAILURE, CHANNEL_OPEN,
     CHANNEL_OPEN_CONFIRMATION, CHANNEL_OPEN_FAILURE, CHANNEL_REQUEST, CHANNEL_SUCCESS,
-    GLOBAL_REQUEST, REQUEST_FAILURE, REQUEST_SUCCESS, UNIMPLEMENTED,
+    GLOBAL_REQUEST, OpenFailure, REQUEST_FAILURE, REQUEST_SUCCESS, UNIMPLEMENTED,
 };
+use crate::text::one_line;
 use crate::wire::{Reader, Writer, message};
 
 /// Replies to the server that may be held while it does not answer our KEXINIT. What it sent before
@@ -56,7 +56,7 @@ impl Client {
             }
             CHANNEL_OPEN_FAILURE => {
                 let (channel, reason) = self.channels.refused(&mut reader)?;
-                let description = printable(reader.string()?);
+                let description = one_line(reader.string()?);
                 return Ok(reason.map(|reason| Event::OpenFailed { channel, reason, description }));
             }
             CHANNEL_EXTENDED_DATA => {
@@ -105,12 +105,13 @@ impl Client {
         Ok(None)
     }
 
-    /// An answer to a global request of ours. Of those to the keepalive, that they came is all that
-    /// counts.
-    fn global_answer(&mut self, content: Option<Reader<'_>>) -> Option<Event> {
-        let number = self.requests.answered()?;
-        self.answered(number);
-        self.forward_answer(number, content).or_else(|| self.proof(number, content))
+    /// The server does not know the message with this sequence number: it may have been one that
+    /// opens a channel.
+    pub(super) fn open_unimplemented(&mut self, sequence: u32) -> Option<Event> {
+        let (channel, is_awaited) = self.channels.unimplemented(sequence)?;
+        let description = "the server does not implement it".to_owned();
+        let reason = OpenFailure::UnknownChannelType;
+        is_awaited.then_some(Event::OpenFailed { channel, reason, description })
     }
 
     /// Sends what the server asked for.

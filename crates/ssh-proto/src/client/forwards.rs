@@ -1,11 +1,12 @@
 //! Ports and unix sockets that the server listens on for us, and the channels that it opens for
 //! those who connect there (RFC 4254 section 7; OpenSSH's PROTOCOL, section 2.4).
 
+use super::requests::{Kind, Refusal};
 use super::{Client, Event};
 use crate::Error;
 use crate::channel::ChannelId;
-use crate::error::printable;
 use crate::message::{CHANNEL_OPEN_FAILURE, GLOBAL_REQUEST, OpenFailure};
+use crate::text::one_line;
 use crate::wire::{MAX_NAME, Reader, Writer, message};
 
 /// Channels that the server may have opened and we have not answered. Whoever answers dials a
@@ -48,19 +49,17 @@ pub enum ForwardEvent {
         /// The port, also if the server has chosen it; 0 for a unix socket.
         port: u16,
     },
-    /// The server will not listen there.
-    Refused,
-    /// The answer to [`Client::cancel_forward`].
-    Ended {
-        /// Whether the server listens no longer. If it refused to stop, all channels for it are
-        /// refused.
-        stopped: bool,
-    },
+    /// The server will not listen there, or does not say that it does. If it says so later, it is
+    /// told to stop.
+    Refused(Refusal),
+    /// The answer to [`Client::cancel_forward`]: the server listens no longer, or why it goes on.
+    /// In any case all channels for it are refused from now on.
+    Ended(Result<(), Refusal>),
     /// Somebody connected: [`Client::accept`] or [`Client::refuse`] is the answer.
     Offered {
         /// The channel that is to be opened.
         channel: ChannelId,
-        /// Who connected, in the server's words: bounded and printable. Empty for a unix socket.
+        /// Who connected, in the server's words: bounded and fit to be shown. Empty for a unix socket.
         originator: String,
         /// And the port there; 0 if it is none.
         originator_port: u16,
@@ -78,6 +77,8 @@ enum Stage {
     Listening,
     /// The server was asked to stop.
     Ending(u64),
+    /// It would not, or nobody knows: whom it brings is for nobody.
+    Kept,
 }
 
 #[derive(Debug)]
@@ -93,7 +94,7 @@ impl Forward {
     fn is_wanted(&self) -> bool {
         match self.stage {
             Stage::Asked(_) | Stage::Listening => true,
-            Stage::Unwanted(_) | Stage::Ending(_) => false,
+            Stage::Unwanted(_) | Stage::Ending(_) | Stage::Kept => false,
         }
     }
 }
@@ -108,24 +109,31 @@ pub(super) struct Forwards {
 impl Forwards {
     /// Whom a connection to this address and port is for. The address is as it was asked for with
     /// most servers. One that tells another is believed where the port leaves no doubt: to lead a
-    /// connection to the wrong target is worse than to refuse it.
-    fn of_port(&self, address: &[u8], port: u32) -> Option<ForwardId> {
-        let mut same_port =
-            self.list.iter().filter(|forward| forward.is_wanted()).filter_map(|forward| {
-                match &forward.place {
-                    Place::Tcp { host, port: ours } if port != 0 && u32::from(*ours) == port => {
-                        Some((forward.id, host))
-                    }
-                    Place::Tcp { .. } | Place::Unix(_) => None,
+    /// connection to the wrong target is worse than to refuse it. So those count, too, that nobody
+    /// wants any more; `unwanted` are further places of that kind.
+    fn of_port(&self, address: &[u8], port: u32, unwanted: &[&Place]) -> Option<ForwardId> {
+        let listed = self
+            .list
+            .iter()
+            .map(|forward| (forward.is_wanted().then_some(forward.id), &forward.place));
+        let same_port: Vec<_> = listed
+            .chain(unwanted.iter().map(|place| (None, *place)))
+            .filter_map(|(id, place)| match place {
+                Place::Tcp { host, port: ours } if port != 0 && u32::from(*ours) == port => {
+                    Some((id, host))
                 }
-            });
-        let exact =
-            |(_, host): &(ForwardId, &String)| host.as_bytes().eq_ignore_ascii_case(address);
-        let found = same_port.clone().find(exact).or_else(|| {
-            let first = same_port.next()?;
-            same_port.next().is_none().then_some(first)
-        });
-        found.map(|(id, _)| id)
+                Place::Tcp { .. } | Place::Unix(_) => None,
+            })
+            .collect();
+        let exact = |host: &String| host.as_bytes().eq_ignore_ascii_case(address);
+        let mut exact = same_port.iter().filter(|(_, host)| exact(host)).peekable();
+        if exact.peek().is_some() {
+            return exact.find_map(|(id, _)| *id);
+        }
+        match same_port[..] {
+            [(id, _)] => id,
+            _ => None,
+        }
     }
 
     fn of_path(&self, path: &[u8]) -> Option<ForwardId> {
@@ -145,11 +153,11 @@ impl Client {
         self.forwards.last += 1;
         let id = ForwardId(self.forwards.last);
         if !place.fits() {
-            self.ahead.push_back(Ok(Event::Forward(id, ForwardEvent::Refused)));
+            self.ahead.push_back(Ok(Event::Forward(id, ForwardEvent::Refused(Refusal::Denied))));
             return id;
         }
-        let number =
-            self.request(&request("tcpip-forward", "streamlocal-forward@openssh.com", &place));
+        let payload = request("tcpip-forward", "streamlocal-forward@openssh.com", &place, true);
+        let number = self.request(Kind::Listen(place.clone()), payload);
         self.forwards.list.push(Forward { id, place, stage: Stage::Asked(number) });
         id
     }
@@ -164,54 +172,107 @@ impl Client {
         match self.forwards.list[at].stage {
             Stage::Asked(number) => self.forwards.list[at].stage = Stage::Unwanted(number),
             Stage::Listening => self.end_forward(at),
-            Stage::Unwanted(_) | Stage::Ending(_) => {}
+            Stage::Unwanted(_) | Stage::Ending(_) | Stage::Kept => {}
         }
     }
 
     fn end_forward(&mut self, at: usize) {
-        let place = &self.forwards.list[at].place;
-        let payload =
-            request("cancel-tcpip-forward", "cancel-streamlocal-forward@openssh.com", place);
-        let number = self.request(&payload);
+        let number = self.request_stop(self.forwards.list[at].place.clone());
         self.forwards.list[at].stage = Stage::Ending(number);
     }
 
-    /// The answer to the request of this number, `content` if it was granted, if the request was
-    /// about a forward: with the port, `uint32`, if that was for the server to choose.
+    fn request_stop(&mut self, place: Place) -> u64 {
+        let payload = stop(&place, true);
+        self.request(Kind::Stop(place), payload)
+    }
+
+    /// Tells the server to stop, without an answer that anybody would wait for.
+    pub(super) fn stop_unasked(&mut self, place: &Place) {
+        self.send(&stop(place, false));
+    }
+
+    /// The server listens at a place that was given up: it is to stop. Whom it still brings is for
+    /// nobody.
+    pub(super) fn stop_late(&mut self, mut place: Place, content: Reader<'_>) {
+        if learn_port(&mut place, content) {
+            self.stop_unasked(&place);
+            self.forwards.last += 1;
+            let id = ForwardId(self.forwards.last);
+            self.forwards.list.push(Forward { id, place, stage: Stage::Kept });
+            self.keep(self.forwards.list.len() - 1);
+        }
+    }
+
+    /// The answer to the request of this number, if the request was about a forward: with the port,
+    /// `uint32`, if that was for the server to choose.
     pub(super) fn forward_answer(
         &mut self,
         number: u64,
-        content: Option<Reader<'_>>,
+        answer: Result<Reader<'_>, Refusal>,
     ) -> Option<Event> {
         let at = self.forwards.list.iter().position(|forward| match forward.stage {
             Stage::Asked(asked) | Stage::Unwanted(asked) | Stage::Ending(asked) => asked == number,
-            Stage::Listening => false,
+            Stage::Listening | Stage::Kept => false,
         })?;
-        let forward = &mut self.forwards.list[at];
-        let id = forward.id;
-        let listens = content.is_some_and(|content| learn_port(&mut forward.place, content));
-        match (forward.stage, listens) {
-            (Stage::Asked(_), true) => {
-                forward.stage = Stage::Listening;
-                let port = match forward.place {
-                    Place::Tcp { port, .. } => port,
-                    Place::Unix(_) => 0,
-                };
-                Some(Event::Forward(id, ForwardEvent::Listening { port }))
-            }
-            (Stage::Asked(_), false) => {
+        let Forward { id, stage, .. } = self.forwards.list[at];
+        let event = match stage {
+            Stage::Asked(_) => match answer.and_then(|content| self.listens(at, content)) {
+                Ok(port) => {
+                    self.forwards.list[at].stage = Stage::Listening;
+                    ForwardEvent::Listening { port }
+                }
+                Err(refusal) => {
+                    self.forwards.list.swap_remove(at);
+                    ForwardEvent::Refused(refusal)
+                }
+            },
+            Stage::Unwanted(_) => {
+                if answer.and_then(|content| self.listens(at, content)).is_ok() {
+                    self.end_forward(at);
+                    return None;
+                }
+                // It does not listen, as far as anybody knows.
                 self.forwards.list.swap_remove(at);
-                Some(Event::Forward(id, ForwardEvent::Refused))
+                ForwardEvent::Ended(Ok(()))
             }
-            (Stage::Unwanted(_), true) => {
-                self.end_forward(at);
-                None
+            Stage::Ending(_) | Stage::Listening | Stage::Kept => {
+                if answer.is_ok() {
+                    self.forwards.list.swap_remove(at);
+                } else {
+                    self.keep(at);
+                }
+                ForwardEvent::Ended(answer.map(|_| ()))
             }
-            (Stage::Unwanted(_) | Stage::Ending(_) | Stage::Listening, _) => {
-                let stopped = content.is_some() || matches!(forward.stage, Stage::Unwanted(_));
-                self.forwards.list.swap_remove(at);
-                Some(Event::Forward(id, ForwardEvent::Ended { stopped }))
-            }
+        };
+        Some(Event::Forward(id, event))
+    }
+
+    /// The server was asked to listen and grants it. Completes the place and returns the port, 0 for
+    /// a unix socket; or refuses a port that cannot be one, or that is another forward's.
+    fn listens(&mut self, at: usize, content: Reader<'_>) -> Result<u16, Refusal> {
+        let (earlier, rest) = self.forwards.list.split_at_mut(at);
+        let (forward, later) = rest.split_first_mut().ok_or(Refusal::Denied)?;
+        if !learn_port(&mut forward.place, content) {
+            return Err(Refusal::Denied);
+        }
+        let mut others = earlier.iter().chain(later.iter());
+        if others.any(|other| other.stage == Stage::Listening && other.place == forward.place) {
+            return Err(Refusal::Denied);
+        }
+        Ok(match forward.place {
+            Place::Tcp { port, .. } => port,
+            Place::Unix(_) => 0,
+        })
+    }
+
+    /// The server goes on listening at a place that nobody wants.
+    fn keep(&mut self, at: usize) {
+        let place = self.forwards.list[at].place.clone();
+        let is_kept = |other: &Forward| other.stage == Stage::Kept && other.place == place;
+        if self.forwards.list.iter().any(is_kept) {
+            self.forwards.list.swap_remove(at);
+        } else {
+            self.forwards.list[at].stage = Stage::Kept;
         }
     }
 
@@ -238,7 +299,8 @@ impl Client {
         let originator = reader.string()?;
         let originator_port = if is_port { reader.uint32()? } else { 0 };
         let forward = if is_port {
-            self.forwards.of_port(connected, port)
+            let unwanted: Vec<_> = self.requests.unwanted().collect();
+            self.forwards.of_port(connected, port, &unwanted)
         } else {
             self.forwards.of_path(connected)
         };
@@ -247,12 +309,11 @@ impl Client {
             return Ok(None);
         };
         if self.channels.offered() >= MOST_OFFERED {
-            let words = "too many connections wait for an answer";
-            self.send(&refusal(remote, OpenFailure::ResourceShortage, words));
+            self.send(&refusal(remote, OpenFailure::ResourceShortage));
             return Ok(None);
         }
         let channel = self.channels.offer(remote, window, longest)?;
-        let originator = printable(if is_port { originator } else { b"" });
+        let originator = one_line(if is_port { originator } else { b"" });
         let originator_port = u16::try_from(originator_port).unwrap_or_default();
         let offered = ForwardEvent::Offered { channel, originator, originator_port };
         Ok(Some(Event::Forward(forward, offered)))
@@ -267,54 +328,61 @@ impl Client {
 
     /// Answers [`ForwardEvent::Offered`]: the channel is not opened, and its number is free. Has no effect
     /// on any other channel.
-    pub fn refuse(&mut self, channel: ChannelId, reason: OpenFailure, description: &str) {
+    pub fn refuse(&mut self, channel: ChannelId, reason: OpenFailure) {
         if let Some(remote) = self.channels.refuse(channel) {
-            self.send(&refusal(remote, reason, description));
+            self.send(&refusal(remote, reason));
         }
     }
 
     fn refuse_open(&mut self, remote: u32) {
-        let words = "this client did not ask for it";
-        self.send(&refusal(remote, OpenFailure::AdministrativelyProhibited, words));
+        self.send(&refusal(remote, OpenFailure::AdministrativelyProhibited));
     }
 }
 
 /// A global request about a place: `string name, boolean want-reply`, then `string address, uint32
 /// port`, or `string path`.
-fn request(tcp: &str, unix: &str, place: &Place) -> Vec<u8> {
+fn request(tcp: &str, unix: &str, place: &Place, want_reply: bool) -> Vec<u8> {
     let mut payload = message(GLOBAL_REQUEST);
+    let name = if let Place::Tcp { .. } = place { tcp } else { unix };
+    payload.put_string(name.as_bytes());
+    payload.put_boolean(want_reply);
     match place {
         Place::Tcp { host, port } => {
-            payload.put_string(tcp.as_bytes());
-            payload.put_boolean(true);
             payload.put_string(host.as_bytes());
             payload.put_uint32((*port).into());
         }
-        Place::Unix(path) => {
-            payload.put_string(unix.as_bytes());
-            payload.put_boolean(true);
-            payload.put_string(path.as_bytes());
-        }
+        Place::Unix(path) => payload.put_string(path.as_bytes()),
     }
     payload
 }
 
+fn stop(place: &Place, want_reply: bool) -> Vec<u8> {
+    let (tcp, unix) = ("cancel-tcpip-forward", "cancel-streamlocal-forward@openssh.com");
+    request(tcp, unix, place, want_reply)
+}
+
 /// Completes the place by what the server chose; false if it says nothing that could be a port.
-fn learn_port(place: &mut Place, mut content: Reader<'_>) -> bool {
+fn learn_port(place: &mut Place, content: Reader<'_>) -> bool {
     if let Place::Tcp { port: port @ 0, .. } = place {
-        let chosen = content.uint32().ok().and_then(|chosen| u16::try_from(chosen).ok());
-        *port = chosen.unwrap_or_default();
+        *port = port_of(content).unwrap_or_default();
         return *port != 0;
     }
     true
 }
 
+/// The port that an answer consists of.
+pub(super) fn port_of(mut content: Reader<'_>) -> Option<u16> {
+    let port = content.uint32().ok()?;
+    content.end().ok()?;
+    u16::try_from(port).ok().filter(|port| *port != 0)
+}
+
 /// CHANNEL_OPEN_FAILURE.
-pub(super) fn refusal(remote: u32, reason: OpenFailure, description: &str) -> Vec<u8> {
+pub(super) fn refusal(remote: u32, reason: OpenFailure) -> Vec<u8> {
     let mut payload = message(CHANNEL_OPEN_FAILURE);
     payload.put_uint32(remote);
     payload.put_uint32(reason.into());
-    payload.put_string(description.as_bytes());
+    payload.put_string(reason.text().as_bytes());
     payload.put_string(b"");
     payload
 }

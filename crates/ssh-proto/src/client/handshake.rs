@@ -2,12 +2,12 @@
 
 use super::{Client, Event, Phase};
 use crate::Error;
-use crate::error::printable;
 use crate::key::HostKey;
 use crate::message::{
     DEBUG, DISCONNECT, DisconnectReason, EXT_INFO, IGNORE, KEX_ECDH_INIT, KEX_ECDH_REPLY, KEXINIT,
     NEWKEYS, SERVICE_REQUEST, UNIMPLEMENTED, USERAUTH_REQUEST,
 };
+use crate::text::one_line;
 use crate::transport::{
     Agreed, Compression, Direction, Exchange, Identification, KexInit, Offer, Opener, Secrets,
     Step, Transcript,
@@ -137,20 +137,21 @@ impl Client {
         self.keys.stage = Stage::Offered { ours };
     }
 
-    /// Refuses what may not come now: anything slipped into a strict first exchange, and anything
-    /// but key exchange once the server has announced one.
+    /// Refuses what may not come in the first exchange: anything slipped into a strict one, and
+    /// anything but key exchange once the server has announced it. In later exchanges messages are
+    /// under keys that nobody else has. A server should send none between its KEXINIT and its
+    /// NEWKEYS, but some answer then what they were asked before: those are taken as ever.
     pub(super) fn check_order(&self, number: u8) -> Result<(), Error> {
-        let first = self.keys.session.is_none();
-        let exchanging = match self.keys.stage {
-            Stage::Settled => false,
-            Stage::Offered { .. } => first,
-            Stage::Agreeing { .. } | Stage::Deciding { .. } | Stage::Switching { .. } => true,
-        };
-        if exchanging && number >= USERAUTH_REQUEST {
+        if !matches!(self.phase, Phase::Handshake) {
+            return Ok(());
+        }
+        if !matches!(self.keys.stage, Stage::Settled) && number >= USERAUTH_REQUEST {
             return Err(Error::Protocol("a message in the middle of a key exchange"));
         }
-        let strict = self.keys.strict && matches!(self.phase, Phase::Handshake);
-        if strict && !(KEXINIT..USERAUTH_REQUEST).contains(&number) && number != DISCONNECT {
+        if self.keys.strict
+            && !(KEXINIT..USERAUTH_REQUEST).contains(&number)
+            && number != DISCONNECT
+        {
             return Err(Error::Protocol("a message slipped into the strict key exchange"));
         }
         Ok(())
@@ -160,7 +161,8 @@ impl Client {
     pub(super) fn message(&mut self, number: u8, payload: &[u8]) -> Result<Option<Event>, Error> {
         match number {
             DISCONNECT => Err(self.disconnected(payload)?),
-            IGNORE | DEBUG | UNIMPLEMENTED => Ok(None),
+            IGNORE | DEBUG => Ok(None),
+            UNIMPLEMENTED => Ok(self.unimplemented(&mut Reader::new(&payload[1..]))),
             KEXINIT => self.kexinit(payload).map(|()| None),
             KEX_ECDH_INIT..USERAUTH_REQUEST if self.keys.await_half() => self.kex_method(payload),
             KEX_ECDH_REPLY => Err(Error::Protocol("an answer without a key exchange")),
@@ -260,9 +262,13 @@ impl Client {
             self.begin_authentication()?;
         }
         self.replies = 0;
-        for payload in std::mem::take(&mut self.held) {
+        for (payload, opens) in std::mem::take(&mut self.held) {
+            if let Some(channel) = opens {
+                self.channels.open_sent(channel, self.outbound.next_number());
+            }
             self.outbound.packet(&payload);
         }
+        self.send_requests(self.watch.last_heard());
         Ok(())
     }
 
@@ -297,7 +303,7 @@ impl Client {
         let mut reader = Reader::new(payload);
         reader.byte()?;
         let reason = reader.uint32()?;
-        let description = printable(reader.string().unwrap_or_default());
+        let description = one_line(reader.string().unwrap_or_default());
         let authenticating = matches!(self.phase, Phase::Authenticating);
         if authenticating && self.auth.is_last_resort() {
             return Ok(self.auth.exhausted());

@@ -1,6 +1,7 @@
 //! The other host keys of a server (OpenSSH's PROTOCOL, section 2.5): it names them after the
 //! logon, and proves to own those that are new.
 
+use super::requests::Kind;
 use super::{Client, Event};
 use crate::key::{PublicKey, VerifyError};
 use crate::message::GLOBAL_REQUEST;
@@ -74,7 +75,7 @@ impl Client {
         for key in &keys {
             request.put_string(key.blob());
         }
-        let number = self.request(&request);
+        let number = self.request(Kind::HostKeys, request);
         self.host_keys.stage = Stage::Asked(keys, number);
     }
 

@@ -24,21 +24,24 @@ mod upkeep;
 pub use forwards::{ForwardEvent, ForwardId, Place};
 pub use keepalive::Keepalive;
 pub use rekey::Rekey;
+pub use requests::Refusal;
 
 use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
 use std::ops::Range;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
 use crate::Error;
-use crate::auth::{Auth, Credentials, Question};
+use crate::auth::{Auth, Banner, Credentials, Question};
 use crate::channel::{ChannelId, Channels};
 use crate::key::{HostKey, PublicKey};
 use crate::message::{
     CHANNEL_DATA, CHANNEL_WINDOW_ADJUST, DISCONNECT, DisconnectReason, OpenFailure,
 };
+use crate::said::Said;
+use crate::text::one_line;
 use crate::transport::{Algorithms, Identification, Inbound, KnownKeys, Offer, Outbound};
 use crate::window::Windows;
 use crate::wire::{MAX_NAME, Writer, message};
@@ -61,6 +64,8 @@ const MOST_PENDING: usize = 2 * 1024 * 1024;
 pub enum Event {
     /// The server proved to own this key. Nothing goes on until [`Client::trust`] is called.
     HostKey(HostKey),
+    /// The server has something to say to the user, before it lets him in.
+    Banner(Banner),
     /// Logging on takes an answer that the client does not have. One that follows replaces it.
     Asked(Question),
     /// The user is logged on; channels can be opened.
@@ -73,7 +78,7 @@ pub enum Event {
         channel: ChannelId,
         /// Why, as a code.
         reason: OpenFailure,
-        /// Why, in the server's words: bounded and printable.
+        /// Why, in the server's words: bounded and fit to be shown.
         description: String,
     },
     /// Data came. It lies at `range` of the receive buffer: see [`Client::bytes`].
@@ -128,7 +133,12 @@ pub struct Setup {
     pub known_keys: KnownKeys,
     /// How much the server may send ahead.
     pub windows: Windows,
+    /// How long the server may take to answer a request to listen somewhere, or to stop that.
+    pub reply_timeout: Duration,
 }
+
+/// As long as the tunnel gives everything else that the server has to answer.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(20);
 
 impl Setup {
     /// With nothing but credentials: every algorithm in its usual place, keys changed as often as
@@ -141,6 +151,7 @@ impl Setup {
             algorithms: Algorithms::default(),
             known_keys: KnownKeys::default(),
             windows: Windows::default(),
+            reply_timeout: REPLY_TIMEOUT,
         }
     }
 }
@@ -152,6 +163,8 @@ pub struct Client {
     outbound: Outbound,
     keys: Keys,
     auth: Auth,
+    /// What the server has said to the user so far; nothing once it has let him in.
+    said: Said,
     channels: Channels,
     watch: Watch,
     wear: Wear,
@@ -159,8 +172,9 @@ pub struct Client {
     round_trip: RoundTrip,
     host_keys: HostKeys,
     forwards: Forwards,
-    /// Messages that may not be sent while keys are being changed; a password may be among them.
-    held: Vec<Zeroizing<Vec<u8>>>,
+    /// Messages that may not be sent while keys are being changed; a password may be among them. With
+    /// those that open a channel comes the channel.
+    held: Vec<(Zeroizing<Vec<u8>>, Option<ChannelId>)>,
     /// How many of those are replies to the server.
     replies: usize,
     /// What was found behind the event that `next_event` returned last.
@@ -180,10 +194,11 @@ impl Client {
             outbound: Outbound::new(),
             keys: Keys::new(Box::new(random), offer),
             auth: Auth::new(setup.credentials),
+            said: Said::default(),
             channels: Channels::new(setup.windows),
             watch: Watch::new(setup.keepalive),
             wear: Wear::new(setup.rekey),
-            requests: Requests::default(),
+            requests: Requests::new(setup.reply_timeout),
             round_trip: RoundTrip::default(),
             host_keys: HostKeys::default(),
             forwards: Forwards::default(),
@@ -271,7 +286,7 @@ impl Client {
     fn fail(&mut self, error: &Error) {
         let reason = error.reason().filter(|_| !matches!(self.phase, Phase::Identifying(_)));
         match reason {
-            Some(reason) => self.disconnect(reason, &error.to_string()),
+            Some(reason) => self.disconnect(reason),
             None => self.phase = Phase::Over,
         }
     }
@@ -282,7 +297,8 @@ impl Client {
             match &mut self.phase {
                 Phase::Over => return Ok(None),
                 Phase::Identifying(identification) => {
-                    let (used, version) = identification.read(self.inbound.unread())?;
+                    let (used, version) =
+                        identification.read(self.inbound.unread(), &mut self.said)?;
                     self.inbound.skip(used);
                     let Some(version) = version else { return Ok(None) };
                     self.keys.identified(version);
@@ -327,9 +343,8 @@ impl Client {
     /// nothing about the user was or will be sent.
     pub fn trust(&mut self, trusted: bool) -> Result<(), Error> {
         if !trusted {
-            let error = Error::HostKeyRefused;
-            self.disconnect(DisconnectReason::HostKeyNotVerifiable, &error.to_string());
-            return Err(error);
+            self.disconnect(DisconnectReason::HostKeyNotVerifiable);
+            return Err(Error::HostKeyRefused);
         }
         // An answer may come when the session has ended meanwhile: nothing may follow its end.
         if matches!(self.phase, Phase::Over) || !self.keys.wait_for_trust() {
@@ -346,6 +361,17 @@ impl Client {
             Phase::Authenticating => self.auth.waiting_for(),
             Phase::Connected | Phase::Over => "nothing",
         }
+    }
+
+    /// What the server has said to the user so far, fit to be shown and bounded: lines before it
+    /// identified itself, which explain why it will not, and the last banners. Empty once the user
+    /// is logged on.
+    pub fn said(&self) -> String {
+        let mut said = self.said.text().to_owned();
+        if let Phase::Identifying(_) = self.phase {
+            said.push_str(&one_line(self.inbound.unread()));
+        }
+        said
     }
 
     /// Whether the user is logged on and the session lives.
@@ -370,7 +396,7 @@ impl Client {
     /// Sends what opens a channel, unless the longest of its names would be too long.
     fn ask(&mut self, channel: ChannelId, payload: &[u8], longest: usize) {
         if longest <= MAX_NAME {
-            self.send(payload);
+            self.send_about(payload, Some(channel));
         } else if !matches!(self.phase, Phase::Over) {
             self.unasked.push_back(channel);
         }
@@ -448,7 +474,7 @@ impl Client {
     /// now confirms the channel, without [`Event::Opened`] before. In any state, any number of
     /// times.
     pub fn close(&mut self, channel: ChannelId) {
-        self.refuse(channel, OpenFailure::ConnectFailed, "the connection was given up");
+        self.refuse(channel, OpenFailure::ConnectFailed);
         if let Some(payload) = self.channels.close(channel) {
             self.send(&payload);
         }
@@ -465,8 +491,9 @@ impl Client {
         self.channels.is_empty()
     }
 
-    /// Ends the session: tells the server why, then takes and gives nothing more.
-    pub fn disconnect(&mut self, reason: DisconnectReason, description: &str) {
+    /// Ends the session: tells the server why, in words that are the same for everybody, then takes
+    /// and gives nothing more.
+    pub fn disconnect(&mut self, reason: DisconnectReason) {
         if matches!(self.phase, Phase::Over) {
             return;
         }
@@ -475,7 +502,7 @@ impl Client {
         self.unasked.clear();
         let mut payload = message(DISCONNECT);
         payload.put_uint32(reason as u32);
-        payload.put_string(description.as_bytes());
+        payload.put_string(reason.text().as_bytes());
         payload.put_string(b"");
         // Allowed also while keys are being changed.
         self.outbound.packet(&payload);
@@ -493,14 +520,21 @@ impl Client {
 
     /// Sends a message of the connection protocol, or holds it while keys are being changed.
     fn send(&mut self, payload: &[u8]) {
+        self.send_about(payload, None);
+    }
+
+    fn send_about(&mut self, payload: &[u8], opens: Option<ChannelId>) {
         if matches!(self.phase, Phase::Over) {
             return;
         }
         if self.keys.are_settled() {
+            if let Some(channel) = opens {
+                self.channels.open_sent(channel, self.outbound.next_number());
+            }
             self.outbound.packet(payload);
             self.rekey_if_due();
         } else {
-            self.held.push(Zeroizing::new(payload.to_vec()));
+            self.held.push((Zeroizing::new(payload.to_vec()), opens));
         }
     }
 }

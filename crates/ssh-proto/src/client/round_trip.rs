@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Client, keepalive};
+use super::Client;
 
 /// The least time between two questions.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -86,8 +86,8 @@ impl Client {
         let pacing = self.channels.pacing();
         pacing.favour(now, self.round_trip.least());
         let asks = pacing.is_drained() && self.round_trip.asked.is_none();
-        if asks && self.is_connected() && self.keys.are_settled() {
-            let number = self.request(&keepalive::request());
+        if asks && self.may_measure() {
+            let number = self.ask_alive(now);
             self.round_trip.asked(number, now);
             self.round_trip.undisturbed = true;
         }
@@ -101,10 +101,16 @@ impl Client {
         }
     }
 
-    /// Asks again if it is time. Not while keys are being changed: the question would wait.
+    /// Whether a question would be sent and answered at once. It would wait while keys are being
+    /// changed, and leave doubt which answer is whose beside other requests.
+    fn may_measure(&self) -> bool {
+        self.is_connected() && self.keys.are_settled() && self.requests.are_settled()
+    }
+
+    /// Asks again if it is time.
     pub(super) fn measure(&mut self, now: Instant) {
-        if self.is_connected() && self.keys.are_settled() && self.round_trip.is_due(now) {
-            let number = self.request(&keepalive::request());
+        if self.may_measure() && self.round_trip.is_due(now) {
+            let number = self.ask_alive(now);
             self.round_trip.asked(number, now);
         }
     }

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::{Client, Event, Phase, keepalive};
+use super::{Client, Event, Phase};
 use crate::Error;
 
 impl Client {
@@ -16,7 +16,8 @@ impl Client {
             self.wear.patience().or(self.watch.last_heard())
         };
         let restraint = self.channels.pacing_timeout();
-        let due = [self.watch.deadline(), wear, restraint].into_iter().flatten().min();
+        let requests = self.requests.timeout(self.watch.last_heard(), self.keys.are_settled());
+        let due = [self.watch.deadline(), wear, restraint, requests].into_iter().flatten().min();
         due.filter(|_| self.is_connected())
     }
 
@@ -27,11 +28,13 @@ impl Client {
         self.wear.resumed(now);
         self.round_trip.resumed();
         self.channels.pacing().resumed(now);
+        self.requests.resumed(now);
     }
 
     /// Asks a silent server for a sign of life, or gives it up; changes keys that are old, or gives
-    /// up a server with which that takes too long; lets channels go on that were held back in favour
-    /// of small messages: [`Client::next_event`] tells which.
+    /// up a server with which that takes too long; gives up requests that it does not answer; lets
+    /// channels go on that were held back in favour of small messages: [`Client::next_event`] tells
+    /// of these.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
         if !self.is_connected() {
             return Ok(());
@@ -43,8 +46,9 @@ impl Client {
         let released = self.channels.pacing().expire(now);
         self.ahead.extend(released.into_iter().map(|channel| Ok(Event::Window(channel))));
         if self.watch.expired(now)? {
-            self.request(&keepalive::request());
+            self.ask_alive(now);
         }
+        self.expire_requests(now);
         if self.keys.may_change() && self.wear.deadline().is_some_and(|due| due <= now) {
             self.offer();
         }

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::Input;
+use super::{Input, is_harmless};
 use crate::Error;
 use crate::auth::{Auth, AuthMethod, Credentials, Identity, Question, Step};
 use crate::key::PrivateKey;
@@ -52,6 +52,7 @@ pub fn authentication(data: &[u8]) {
                 look_at(&asked);
                 question = Some(asked);
             }
+            Ok(Step::Show(banner)) => assert!(is_harmless(&banner.message)),
             Ok(Step::Success) => return,
             Ok(Step::Wait) => {}
             Err(Error::Auth(text)) => {
@@ -137,7 +138,12 @@ fn go_on(
             auth.handle(&failure, SESSION)
         }
         4 => auth.handle(&[USERAUTH_SUCCESS], SESSION),
-        5 => auth.handle(&[USERAUTH_BANNER], SESSION),
+        5 => {
+            let mut banner = message(USERAUTH_BANNER);
+            banner.put_string(input.chunk());
+            banner.put_string(b"");
+            auth.handle(&banner, SESSION)
+        }
         6 | 7 => {
             let mut welcome = message(USERAUTH_METHOD_SPECIFIC);
             welcome.put_string(b"ssh-ed25519");

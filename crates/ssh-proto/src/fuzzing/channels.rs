@@ -161,7 +161,7 @@ impl Play {
             (14, _) => self.wait(Duration::from_millis(input.below(60_000) as u64)),
             (15, _) => match input.below(16) {
                 0 => {
-                    self.client.disconnect(DisconnectReason::ByApplication, "enough");
+                    self.client.disconnect(DisconnectReason::ByApplication);
                     assert!(matches!(self.client.next_event(), Ok(None)));
                     self.error.get_or_insert(Error::HostKeyRefused);
                 }
@@ -197,7 +197,7 @@ impl Play {
             }
             13 | 14 if offers > 0 => {
                 let id = self.offers.swap_remove(at % offers);
-                self.client.refuse(id, OpenFailure::ConnectFailed, "nobody is there");
+                self.client.refuse(id, OpenFailure::ConnectFailed);
             }
             15 if offers > 0 => self.client.close(self.offers.swap_remove(at % offers)),
             _ => {}
@@ -367,10 +367,10 @@ impl Play {
         let found = self.forwards.iter().position(|(known, _)| *known == forward);
         let at = found.expect("it was asked for");
         let (_, cancelled) = self.forwards[at];
-        assert_eq!(cancelled, matches!(event, ForwardEvent::Ended { .. }));
+        assert_eq!(cancelled, matches!(event, ForwardEvent::Ended(_)));
         match event {
             ForwardEvent::Listening { .. } => {}
-            ForwardEvent::Refused | ForwardEvent::Ended { .. } => {
+            ForwardEvent::Refused(_) | ForwardEvent::Ended(_) => {
                 self.forwards.swap_remove(at);
             }
             ForwardEvent::Offered { channel, originator, .. } => {

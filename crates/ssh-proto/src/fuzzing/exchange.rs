@@ -1,7 +1,8 @@
 //! What a server says before it is known who it is.
 
-use super::Input;
+use super::{Input, is_harmless};
 use crate::Error;
+use crate::said::Said;
 use crate::transport::{
     AlgorithmKind, Algorithms, Exchange, Identification, Kex, KexInit, KnownKeys, Offer,
     Protection, Selection, Step, Transcript,
@@ -12,13 +13,14 @@ pub fn identification(data: &[u8]) {
     let mut input = Input::new(data);
     let cut = 1 + input.below(300);
     let bytes = input.rest();
+    let (mut said, mut said_in_pieces) = (Said::default(), Said::default());
     let mut whole = Identification::default();
-    let at_once = whole.read(bytes);
+    let at_once = whole.read(bytes, &mut said);
     let mut pieces = Identification::default();
     let (mut used, mut came) = (0, 0);
     let in_pieces = loop {
         came = bytes.len().min(came + cut);
-        match pieces.read(&bytes[used..came]) {
+        match pieces.read(&bytes[used..came], &mut said_in_pieces) {
             Ok((more, None)) => {
                 used += more;
                 if came == bytes.len() {
@@ -30,7 +32,11 @@ pub fn identification(data: &[u8]) {
         }
     };
     match (&at_once, &in_pieces) {
-        (Ok(at_once), Ok(in_pieces)) => assert_eq!(at_once, in_pieces),
+        (Ok(at_once), Ok(in_pieces)) => {
+            assert_eq!(at_once, in_pieces);
+            assert_eq!(said.text(), said_in_pieces.text());
+            assert!(said.text().len() <= 4096 && is_harmless(said.text()));
+        }
         // What is quoted of the server depends on how much there was of it.
         (Err(Error::NotSsh(text)), Err(Error::NotSsh(_))) => assert!(text.len() < 2000),
         other => panic!("{other:?}"),

@@ -25,3 +25,8 @@ pub use exchange::{identification, kexinit, key_exchange};
 pub(crate) use input::Input;
 pub use keys::{agent, certificate, private_key, public_key};
 pub use packets::{compression, packets};
+
+/// Whether a terminal may show a text of several lines.
+fn is_harmless(text: &str) -> bool {
+    !text.contains(|c: char| c.is_control() && c != '\n' && c != '\t')
+}

@@ -7,9 +7,10 @@
 use std::ops::Range;
 
 use super::listed::one_form;
-use super::public::{fingerprint, printable};
+use super::public::fingerprint;
 use super::rsa::blob_bits;
 use super::{PublicKey, PublicKeyError, VerifyError};
+use crate::text;
 use crate::wire::{Malformed, Reader};
 
 /// What the name of a key's type is followed by in that of its certificates.
@@ -50,7 +51,7 @@ pub enum CertificateError {
     /// The fields are cut short, too long, too many, or followed by something.
     #[error("malformed certificate")]
     Malformed,
-    /// A type of certificate that is not supported, with its name made printable.
+    /// A type of certificate that is not supported, with its name made fit to be shown.
     #[error("certificate type {0} is not supported")]
     UnknownType(String),
     /// For neither a user nor a host.
@@ -94,7 +95,7 @@ impl Certificate {
         let name = fields.string()?;
         let key_type = name
             .strip_suffix(SUFFIX.as_bytes())
-            .ok_or_else(|| CertificateError::UnknownType(printable(name)))?;
+            .ok_or_else(|| CertificateError::UnknownType(text::name(name)))?;
         fields.string()?;
         let key = PublicKey::read(key_type, &mut fields)?;
         fields.uint64()?;
@@ -103,7 +104,7 @@ impl Certificate {
             HOST => CertificateKind::Host,
             other => return Err(CertificateError::UnknownKind(other)),
         };
-        let id = printable(fields.string()?);
+        let id = text::name(fields.string()?);
         let principals = principals(fields.string()?)?;
         let validity = fields.uint64()?..fields.uint64()?;
         let critical = options(fields.string()?)?;
@@ -113,7 +114,7 @@ impl Certificate {
         let signed = &blob[..blob.len() - fields.remaining()];
         let signature = fields.string()?;
         fields.end()?;
-        let algorithm = printable(Reader::new(signature).string().unwrap_or_default());
+        let algorithm = text::name(Reader::new(signature).string().unwrap_or_default());
         let (authority, signature) = verify(authority, signed, signature)?;
         Ok(Self {
             blob: blob.to_vec(),
@@ -170,7 +171,7 @@ impl Certificate {
         self.kind
     }
 
-    /// What its authority calls it: bounded and printable.
+    /// What its authority calls it: bounded and fit to be shown.
     pub fn id(&self) -> &str {
         &self.id
     }
@@ -185,7 +186,7 @@ impl Certificate {
         self.validity.clone()
     }
 
-    /// The names, made printable, of what has to be understood by whoever believes it.
+    /// The names, made fit to be shown, of what has to be understood by whoever believes it.
     pub fn critical_options(&self) -> &[String] {
         &self.critical
     }
@@ -231,7 +232,7 @@ fn options(list: &[u8]) -> Result<Vec<String>, CertificateError> {
     let mut fields = Reader::new(list);
     let mut names = Vec::new();
     while fields.remaining() > 0 {
-        names.push(printable(fields.string()?));
+        names.push(text::name(fields.string()?));
         fields.string()?;
     }
     Ok(names)

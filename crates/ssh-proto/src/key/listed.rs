@@ -4,8 +4,9 @@ use base64ct::{Base64, Encoding};
 
 use super::certificate::SUFFIX;
 use super::curve::Curve;
-use super::public::{fingerprint, printable};
+use super::public::fingerprint;
 use super::{ED25519, PublicKey, RSA, RSA_SHA2_256, RSA_SHA2_512, rsa};
+use crate::text;
 use crate::wire::{Malformed, Reader, Writer};
 
 const DSA: &str = "ssh-dss";
@@ -69,9 +70,9 @@ impl ListedKey {
         let mut fields = Reader::new(blob);
         let found = fields.string()?;
         if found != expected {
-            return Err(ListedKeyError::OtherType(printable(found)));
+            return Err(ListedKeyError::OtherType(text::name(found)));
         }
-        let name = printable(found);
+        let name = text::name(found);
         let (certificate, plain) = match certified_type(&name) {
             Some(plain) => (true, plain),
             None => (false, name.as_str()),
@@ -93,7 +94,7 @@ impl ListedKey {
         Ok(Self { key_type: plain.to_owned(), blob, certificate, known: true })
     }
 
-    /// The type of the key, made printable; of a certificate, that of its key.
+    /// The type of the key, made fit to be shown; of a certificate, that of its key.
     pub fn key_type(&self) -> &str {
         &self.key_type
     }

@@ -11,6 +11,7 @@ use aws_lc_rs::signature::{
 use super::curve::Curve;
 use super::pad::pad_into;
 use super::{ED25519, RSA, RSA_SHA2_256, RSA_SHA2_512, rsa};
+use crate::text;
 use crate::wire::{Malformed, Reader, Writer};
 
 /// A public key: of a type we can verify, sound, and large enough.
@@ -40,7 +41,7 @@ pub enum PublicKeyError {
     /// The fields are cut short, too long, or followed by something.
     #[error("malformed public key")]
     Malformed,
-    /// A type of key that is not supported, with its name made printable.
+    /// A type of key that is not supported, with its name made fit to be shown.
     #[error("public key type {0} is not supported")]
     UnknownType(String),
     /// An RSA key that is too small to be trusted, or larger than can be verified.
@@ -70,7 +71,7 @@ pub enum VerifyError {
     WrongAlgorithm {
         /// What was agreed on.
         expected: String,
-        /// What the signature names, made printable.
+        /// What the signature names, made fit to be shown.
         found: String,
     },
     /// The fields of the signature are cut short, too long, or followed by something.
@@ -108,7 +109,7 @@ impl PublicKey {
 
     /// Reads the fields that follow the name of a type.
     pub(super) fn read(key_type: &[u8], fields: &mut Reader<'_>) -> Result<Self, PublicKeyError> {
-        let unknown = || PublicKeyError::UnknownType(printable(key_type));
+        let unknown = || PublicKeyError::UnknownType(text::name(key_type));
         match str::from_utf8(key_type).map_err(|_| unknown())? {
             ED25519 => {
                 let point = fields.string()?;
@@ -191,7 +192,7 @@ impl PublicKey {
         let own = self.algorithms().iter().find(|own| own.as_bytes() == name);
         let algorithm = own.ok_or_else(|| VerifyError::WrongKeyType {
             key_type: self.key_type(),
-            algorithm: printable(name),
+            algorithm: text::name(name),
         })?;
         self.verify(algorithm, data, signature)
     }
@@ -217,7 +218,7 @@ impl PublicKey {
         if found != algorithm.as_bytes() {
             return Err(VerifyError::WrongAlgorithm {
                 expected: algorithm.to_owned(),
-                found: printable(found),
+                found: text::name(found),
             });
         }
         let verified = match (&self.verifier, algorithm) {
@@ -266,12 +267,6 @@ pub(super) fn fingerprint(blob: &[u8]) -> String {
     let digest = digest::digest(&digest::SHA256, blob);
     let digest = digest.as_ref().try_into().expect("SHA-256 has 32 bytes");
     ssh_key::Fingerprint::Sha256(digest).to_string()
-}
-
-/// A name from the other side for an error message: bounded, and harmless on a terminal.
-pub(super) fn printable(name: &[u8]) -> String {
-    // Names of algorithms have at most 64 characters (RFC 4251 section 6).
-    name[..name.len().min(64)].escape_ascii().to_string()
 }
 
 #[cfg(test)]

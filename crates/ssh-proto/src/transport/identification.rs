@@ -1,14 +1,16 @@
 //! The identification strings that open a connection (RFC 4253 section 4.2).
 
 use crate::Error;
-use crate::error::printable;
+use crate::said::Said;
+use crate::text::one_line;
 
 /// What we call ourselves.
 const OURS: &str = concat!("SSH-2.0-sshtunnel_", env!("CARGO_PKG_VERSION"));
-/// A server may say something before it identifies itself; this much and no more.
-const MOST_LINES: usize = 50;
-/// The limit of an identification string, CR and LF included; other lines get the same.
-const MOST_BYTES: usize = 255;
+/// Lines that a server may send before it identifies itself, as many as OpenSSH takes. They explain
+/// a refusal, or greet.
+const MAX_LINES: usize = 1024;
+/// Bytes of a line, CR and LF included, as many as OpenSSH takes.
+const MAX_BYTES: usize = 8192;
 
 /// Reads the server's identification.
 #[derive(Debug, Default)]
@@ -22,13 +24,17 @@ impl Identification {
         OURS
     }
 
-    /// Looks for the server's string at the front of `bytes`. Returns how many bytes are used up,
-    /// and the string when it has come.
-    pub(crate) fn read(&mut self, bytes: &[u8]) -> Result<(usize, Option<String>), Error> {
+    /// Looks for the server's string at the front of `bytes`; the lines before it go to `said`.
+    /// Returns how many bytes are used up, and the string when it has come.
+    pub(crate) fn read(
+        &mut self,
+        bytes: &[u8],
+        said: &mut Said,
+    ) -> Result<(usize, Option<String>), Error> {
         let mut used = 0;
         loop {
             let rest = &bytes[used..];
-            let rest = &rest[..rest.len().min(MOST_BYTES)];
+            let rest = &rest[..rest.len().min(MAX_BYTES)];
             let end = rest.iter().position(|byte| *byte == b'\n');
             let line = &rest[..end.unwrap_or(rest.len())];
             // No line has it (RFC 4253 section 4.2): there is no end to wait for.
@@ -36,8 +42,8 @@ impl Identification {
                 return Err(Error::NotSsh("it sent binary data".into()));
             }
             let Some(end) = end else {
-                if rest.len() == MOST_BYTES {
-                    return Err(Error::NotSsh(format!("it sent \"{}\"", printable(&rest[..64]))));
+                if rest.len() == MAX_BYTES {
+                    return Err(Error::NotSsh(format!("it sent \"{}\"", one_line(&rest[..64]))));
                 }
                 return Ok((used, None));
             };
@@ -47,15 +53,16 @@ impl Identification {
                 return identified(line).map(|version| (used, Some(version)));
             }
             self.lines += 1;
-            if self.lines > MOST_LINES {
-                return Err(Error::NotSsh(format!("it sent \"{}\"", printable(line))));
+            if self.lines > MAX_LINES {
+                return Err(Error::NotSsh(format!("it sent \"{}\"", one_line(line))));
             }
+            said.add(line);
         }
     }
 }
 
 fn identified(line: &[u8]) -> Result<String, Error> {
-    let refuse = || Error::NotSsh(format!("it calls itself \"{}\"", printable(line)));
+    let refuse = || Error::NotSsh(format!("it calls itself \"{}\"", one_line(line)));
     let text = std::str::from_utf8(line).map_err(|_| refuse())?;
     // "1.99" is what a server says that can do both 1 and 2 (RFC 4253 section 5.1).
     if !(text.starts_with("SSH-2.0-") || text.starts_with("SSH-1.99-")) {
@@ -69,7 +76,7 @@ mod tests {
     use super::*;
 
     fn read(bytes: &[u8]) -> Result<(usize, Option<String>), Error> {
-        Identification::default().read(bytes)
+        Identification::default().read(bytes, &mut Said::default())
     }
 
     #[test]
@@ -77,6 +84,15 @@ mod tests {
         let (used, version) = read(b"hello\r\nthere\nSSH-2.0-x y\r\nrest").expect("identifies");
         assert_eq!(version.as_deref(), Some("SSH-2.0-x y"));
         assert_eq!(used, b"hello\r\nthere\nSSH-2.0-x y\r\n".len());
+    }
+
+    #[test]
+    fn what_they_say_is_kept() {
+        let mut said = Said::default();
+        let read =
+            Identification::default().read(b"Not allowed\x1b[2J\r\nat this time\n", &mut said);
+        assert_eq!(read.map(|(_, version)| version), Ok(None));
+        assert_eq!(said.text(), "Not allowed?[2J\nat this time\n");
     }
 
     #[test]
@@ -88,12 +104,12 @@ mod tests {
     #[test]
     fn what_is_not_ssh_2_is_refused() {
         assert!(matches!(read(b"SSH-1.5-old\r\n"), Err(Error::NotSsh(_))));
-        assert!(matches!(read(&[b'x'; 300]), Err(Error::NotSsh(_))));
+        assert!(matches!(read(&[b'x'; MAX_BYTES]), Err(Error::NotSsh(_))));
         assert!(matches!(read(&[0x16, 3, 1, 0, 0]), Err(Error::NotSsh(_))));
         // However much of the line came at once.
         assert!(matches!(read(b"\0"), Err(Error::NotSsh(_))));
         assert!(matches!(read(b"hello\0\r\nSSH-2.0-x\r\n"), Err(Error::NotSsh(_))));
         assert!(matches!(read(b"SSH-2.0-x\0y\r\n"), Err(Error::NotSsh(_))));
-        assert!(matches!(read(&b"banner\n".repeat(60)), Err(Error::NotSsh(_))));
+        assert!(matches!(read(&b"banner\n".repeat(MAX_LINES + 1)), Err(Error::NotSsh(_))));
     }
 }

@@ -9,9 +9,10 @@ use crate::Error;
 
 /// The most that one read takes; larger ones gained nothing.
 const READ: usize = 256 * 1024;
-/// The longest packet that is accepted, without length and tag. RFC 4253 section 6.1 asks for
-/// 35,000 bytes; ours announce 32 KiB of data, and nothing else comes near.
-const LONGEST: usize = 64 * 1024;
+/// The longest packet that is accepted, without length and tag: as long as OpenSSH takes them. RFC
+/// 4253 section 6.1 asks for 35,000 bytes, and allows more where both sides do. Channel data never
+/// comes near, but a banner, a question or a list of keys may.
+const LONGEST: usize = 256 * 1024;
 /// Room for a full read behind the beginning of a packet.
 const CAPACITY: usize = READ + LENGTH + LONGEST + LONGEST_TAG;
 /// Padding is at least this long.
@@ -219,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_length_is_refused_before_anything_waits_for_it() {
-        for field in [0_u32, 5, 13, 0xffff_ffff, LONGEST as u32 + 4] {
+        for field in [0_u32, 5, 13, 0xffff_ffff, LONGEST as u32 + 4, LONGEST as u32 + 1] {
             let mut inbound = Inbound::new();
             receive(&mut inbound, &field.to_be_bytes());
             assert!(matches!(inbound.packet(), Err(Error::Protocol(_))), "{field}");

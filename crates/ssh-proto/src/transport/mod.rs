@@ -22,5 +22,5 @@ pub(crate) use kex::{Exchange, Secrets, Step, Transcript};
 pub(crate) use kex::{GROUP_14, GROUP_16, GROUP_18, Kex};
 pub use negotiation::KnownKeys;
 pub(crate) use negotiation::{Agreed, KexInit, Offer};
-pub(crate) use outbound::Outbound;
+pub(crate) use outbound::{Outbound, PacketNumber};
 pub(crate) use volume::Volume;

@@ -5,9 +5,9 @@ use super::cipher::{Cipher, Mac, Protection};
 use super::compression::Compression;
 use super::kex::Kex;
 use crate::Error;
-use crate::error::printable;
 use crate::key::plain_type;
 use crate::message::KEXINIT;
+use crate::text::one_line;
 use crate::wire::{Reader, Writer, message};
 
 const COOKIE: usize = 16;
@@ -155,7 +155,7 @@ impl Offer {
         let common = ours.iter().find(|name| names(theirs).any(|other| other == **name));
         common.copied().ok_or_else(|| Error::NoCommonAlgorithm {
             kind: kind.words(),
-            theirs: printable(theirs.as_bytes()),
+            theirs: one_line(theirs.as_bytes()),
             ours: ours.join(","),
         })
     }

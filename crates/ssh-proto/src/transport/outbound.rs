@@ -21,6 +21,15 @@ const PAYLOAD: usize = LENGTH + 1;
 /// RFC 4253 section 6.
 const LEAST_PADDING: usize = 4;
 
+/// The number of a packet that we send. The sequence number alone may come again with new keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PacketNumber {
+    /// How often the sequence numbers have started over.
+    pub(crate) epoch: u32,
+    /// What the server names the packet by.
+    pub(crate) sequence: u32,
+}
+
 /// The send buffer and the cipher that seals what goes into it.
 pub(crate) struct Outbound {
     /// Always initialised in its whole length, so that reads can go straight into it.
@@ -28,7 +37,7 @@ pub(crate) struct Outbound {
     /// The sealed bytes that are not sent yet.
     filled: Range<usize>,
     sealer: Sealer,
-    sequence: u32,
+    next: PacketNumber,
     volume: Volume,
     compression: Delayed<Deflater>,
 }
@@ -39,7 +48,7 @@ impl Outbound {
             buffer: Vec::new(),
             filled: 0..0,
             sealer: Sealer::Plain,
-            sequence: 0,
+            next: PacketNumber { epoch: 0, sequence: 0 },
             volume: Volume::default(),
             compression: Delayed::default(),
         }
@@ -72,8 +81,14 @@ impl Outbound {
         self.compression.renew(compression);
         self.volume = Volume::default();
         if reset_sequence {
-            self.sequence = 0;
+            let epoch = self.next.epoch.wrapping_add(1);
+            self.next = PacketNumber { epoch, sequence: 0 };
         }
+    }
+
+    /// The number of the packet that is sealed next.
+    pub(crate) fn next_number(&self) -> PacketNumber {
+        self.next
     }
 
     /// What was sealed with the present keys.
@@ -184,8 +199,8 @@ impl Outbound {
         packet[..LENGTH].copy_from_slice(&(length as u32).to_be_bytes());
         packet[LENGTH] = size.padding as u8;
         packet[PAYLOAD + payload..][..size.padding].fill(0);
-        self.sealer.seal(self.sequence, packet);
-        self.sequence = self.sequence.wrapping_add(1);
+        self.sealer.seal(self.next.sequence, packet);
+        self.next.sequence = self.next.sequence.wrapping_add(1);
         self.volume.add(size.packet);
         self.filled.end += size.packet;
         size.packet

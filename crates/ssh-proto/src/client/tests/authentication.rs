@@ -218,6 +218,6 @@ fn answers_without_a_question_are_ignored() {
     pair.run();
     assert!(pair.client.is_connected());
     answer(&mut pair);
-    pair.client.disconnect(crate::DisconnectReason::ByApplication, "done");
+    pair.client.disconnect(crate::DisconnectReason::ByApplication);
     answer(&mut pair);
 }

@@ -74,7 +74,7 @@ fn a_refusal_says_why_in_words_fit_to_be_shown() {
         let channel = pair.client.open_direct_tcpip("db", 1, "::1", 1);
         pair.run();
         pair.say(&refuse(channel.index() as u32, code, b"no\x1b[2J\r\nway\xff"));
-        let words = "no [2J  way\u{fffd}".to_owned();
+        let words = "no?[2J  way\u{fffd}".to_owned();
         assert_eq!(pair.take(), [Seen::OpenFailed(channel, reason, words)]);
         assert!(pair.client.is_idle());
     }

@@ -16,7 +16,9 @@ const PROOF: &[u8] = b"hostkeys-prove-00@openssh.com";
 
 /// A session that is logged on and knows the key that was shown.
 fn curious() -> Pair {
-    let mut pair = Pair::new(setup(), Script::default());
+    let mut setup = setup();
+    setup.reply_timeout = Duration::from_secs(60);
+    let mut pair = Pair::new(setup, Script::default());
     pair.client.learn_host_keys(vec![fixture!("ed25519").public_blob().to_vec()]);
     pair.run();
     assert!(pair.client.is_connected());

@@ -279,10 +279,42 @@ fn a_flood_while_the_decision_is_open_stops_at_the_buffer() {
     assert!(matches!(pair.error, Some(Error::Protocol(_))), "the flood is no packet");
 }
 
+/// A banner of any length that a packet has, before the user is let in; the last words of a server
+/// that does not let him in are kept.
 #[test]
-fn banners_are_passed_over_up_to_a_bound() {
+fn banners_are_told_in_time() {
+    for length in [7, 100_000, 262_000] {
+        let script = Script { user: None, ..Script::default() };
+        let mut pair = Pair::new(setup(), script);
+        pair.feed_server();
+        pair.feed_client();
+        pair.feed_server();
+        let message = "x".repeat(length);
+        let parts = [Text(message.as_bytes()), Text(b"en")];
+        pair.server.send(&build(USERAUTH_BANNER, &parts));
+        pair.feed_client();
+        assert!(!pair.client.is_connected());
+        let kept = &message[..length.min(4095)];
+        assert!(pair.client.said().contains(kept), "what it said before is there too");
+        pair.run();
+        let banner = crate::Banner { message, language: "en".into() };
+        assert!(matches!(&pair.take()[..],
+            [Seen::HostKey(_), Seen::Banner(shown), Seen::Ready] if *shown == banner));
+        assert_eq!(pair.client.said(), "");
+    }
+}
+
+#[test]
+fn a_server_that_does_not_identify_itself_says_why() {
+    let mut pair = Pair::new(setup(), Script::default());
+    pair.inject(b"Exceeded MaxStartups\r\nNot \x1b[1mallowed at this time");
+    assert_eq!(pair.client.said(), "Exceeded MaxStartups\nNot ?[1mallowed at this time");
+}
+
+#[test]
+fn banners_without_end_are_refused() {
     let banner = build(USERAUTH_BANNER, &[Text(b"welcome\x1b[2J"), Text(b"")]);
-    for (count, survives) in [(32, true), (33, false)] {
+    for (count, survives) in [(1024, true), (1025, false)] {
         let script = Script { user: None, ..Script::default() };
         let mut pair = Pair::new(setup(), script);
         pair.feed_server();
@@ -338,7 +370,7 @@ fn what_does_not_speak_ssh_is_told_nothing() {
     for greeting in [&b"HTTP/1.1 400 Bad Request\r\n"[..], b"SSH-1.5-old\r\n", b"\0\0\0\x2c"] {
         let mut pair = Pair::new(setup(), Script::default());
         let offered = pair.client.pending().len();
-        for _ in 0..60 {
+        for _ in 0..1100 {
             if pair.error.is_none() {
                 pair.inject(greeting);
             }

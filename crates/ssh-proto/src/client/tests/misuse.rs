@@ -11,8 +11,8 @@ use crate::message::{CHANNEL_CLOSE, CHANNEL_OPEN, DISCONNECT, KEX_ECDH_INIT, KEX
 fn a_session_that_was_ended_takes_and_gives_nothing() {
     let (mut pair, [first, second]) = Pair::open(1000, 1000);
     pair.fill(first, b"last words").unwrap();
-    pair.client.disconnect(ByApplication, "the tunnel was closed");
-    pair.client.disconnect(ByApplication, "once more");
+    pair.client.disconnect(ByApplication);
+    pair.client.disconnect(ByApplication);
     pair.client.eof(first);
     pair.client.close(second);
     pair.client.consumed(first, 2_000_000, pair.now);
@@ -39,7 +39,7 @@ fn what_was_looked_at_in_advance_is_not_given_after_the_end() {
     pair.client.space()[..pending.len()].copy_from_slice(&pending);
     pair.client.received(pending.len(), pair.now);
     assert!(pair.client.next_event().unwrap().is_some());
-    pair.client.disconnect(ByApplication, "enough");
+    pair.client.disconnect(ByApplication);
     assert!(matches!(pair.client.next_event(), Ok(None)));
 }
 
@@ -49,7 +49,7 @@ fn trust_that_comes_after_the_end_sends_nothing() {
     let mut pair = Pair::new(setup(), Script::default());
     pair.trusts = false;
     pair.run();
-    pair.client.disconnect(ByApplication, "it took too long");
+    pair.client.disconnect(ByApplication);
     assert!(pair.client.trust(true).is_err());
     pair.run();
     assert_eq!(pair.server.numbers(), [KEXINIT, KEX_ECDH_INIT, DISCONNECT]);
@@ -87,7 +87,7 @@ fn ends_in_the_middle_of_a_key_exchange() {
     pair.server.offer();
     pair.feed_client();
     pair.client.open_direct_tcpip("db", 1, "::1", 1);
-    pair.client.disconnect(ByApplication, "the tunnel was closed");
+    pair.client.disconnect(ByApplication);
     pair.run();
     assert_eq!(pair.server.numbers(), [KEXINIT, KEX_ECDH_INIT, DISCONNECT]);
 }

@@ -57,6 +57,8 @@ mod rekey;
 #[cfg(test)]
 mod renewal;
 #[cfg(test)]
+mod requests;
+#[cfg(test)]
 mod strict;
 #[cfg(test)]
 mod windows;

@@ -2,10 +2,10 @@
 
 use super::pair::{Pair, Seen};
 use super::server::Script;
-use crate::OpenFailure;
 use crate::client::{ForwardEvent, Place};
 use crate::message::CHANNEL_OPEN;
 use crate::wire::MAX_NAME;
+use crate::{OpenFailure, Refusal};
 
 /// What happened, where nothing need be received for it.
 fn told(pair: &mut Pair) -> Vec<Seen> {
@@ -58,7 +58,7 @@ fn nothing_is_told_after_the_end() {
     let mut pair = Pair::connected(Script::default());
     let long = "x".repeat(MAX_NAME + 1);
     pair.client.open_direct_tcpip(&long, 80, "::1", 1);
-    pair.client.disconnect(crate::DisconnectReason::ByApplication, "over");
+    pair.client.disconnect(crate::DisconnectReason::ByApplication);
     pair.client.open_direct_tcpip(&long, 80, "::1", 1);
     assert!(!pair.client.make_room());
     assert!(matches!(pair.client.next_event(), Ok(None)));
@@ -70,7 +70,10 @@ fn a_forward_of_a_name_that_is_too_long_is_refused_without_the_server() {
     let long = "x".repeat(MAX_NAME + 1);
     for place in [Place::Tcp { host: long.clone(), port: 80 }, Place::Unix(long)] {
         let forward = pair.client.request_forward(place);
-        assert_eq!(told(&mut pair), [Seen::Forward(forward, ForwardEvent::Refused)]);
+        assert_eq!(
+            told(&mut pair),
+            [Seen::Forward(forward, ForwardEvent::Refused(Refusal::Denied))]
+        );
     }
     assert!(pair.server.take().is_empty());
 }

@@ -156,7 +156,7 @@ impl Siege<'_> {
                 self.note(waited);
             }
             16 if self.input.once_in(16) => {
-                self.pair.client.disconnect(DisconnectReason::ByApplication, "enough");
+                self.pair.client.disconnect(DisconnectReason::ByApplication);
             }
             _ => self.owner_acts(),
         }
@@ -287,6 +287,11 @@ impl Siege<'_> {
             match seen {
                 Seen::HostKey(blob) => {
                     assert!(blob == self.host_key && self.trusted.is_none());
+                }
+                Seen::Banner(banner) => {
+                    assert!(self.trusted == Some(true) && !self.connected);
+                    let kept = |c: char| c.is_control() && c != '\n' && c != '\t';
+                    assert!(!banner.message.contains(kept) && !banner.language.contains(kept));
                 }
                 Seen::Asked(question) => {
                     assert!(self.trusted == Some(true) && !self.connected);

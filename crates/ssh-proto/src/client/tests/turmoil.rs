@@ -274,7 +274,9 @@ impl<C: Choices> Turmoil<C> {
             }
             Seen::Rekeyed => self.rekeys += 1,
             Seen::HostKey(_) | Seen::Asked(_) | Seen::Ready => panic!("a second logon"),
-            Seen::HostKeys(_) | Seen::Forward(..) => panic!("nobody has asked for them"),
+            Seen::HostKeys(_) | Seen::Forward(..) | Seen::Banner(_) => {
+                panic!("nobody has asked for them")
+            }
         }
     }
 

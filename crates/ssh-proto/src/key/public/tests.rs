@@ -221,7 +221,7 @@ fn unfit_keys_are_named() {
     assert_eq!(key(&blob("ssh-dss", b"")), PublicKeyError::UnknownType("ssh-dss".into()));
     let certificate = "ssh-ed25519-cert-v01@openssh.com";
     assert_eq!(key(&blob(certificate, b"")), PublicKeyError::UnknownType(certificate.into()));
-    assert_eq!(key(&blob("\x1b[2J", b"")).to_string(), r"public key type \x1b[2J is not supported");
+    assert_eq!(key(&blob("\x1b[2J", b"")).to_string(), "public key type ?[2J is not supported");
     assert_eq!(key(&blob("ssh-ed25519", &[1; 31])), PublicKeyError::Invalid("ssh-ed25519"));
     for bits in [1024, 2047, 8193, 16384_usize] {
         let mut n = vec![0xff; bits.div_ceil(8)];

@@ -197,7 +197,7 @@ fn packets_come_out_whole_wherever_the_stream_is_cut() {
 fn long_packets_fit() {
     each(|name, protection| {
         let (mut outbound, mut inbound) = buffers(protection);
-        let payload = vec![6; 64 * 1024 - 32];
+        let payload = vec![6; 256 * 1024 - 32];
         for _ in 0..20 {
             outbound.packet(&payload);
         }
@@ -236,20 +236,22 @@ fn forged(outbound: &Outbound, protection: Protection, length: usize) -> [u8; LE
 fn bad_lengths_are_refused_before_anything_waits_for_them() {
     each(|name, protection| {
         let Layout { block, aligned_length, .. } = pair(protection).0.layout();
-        let bad = [0, 1, 5, 6, 47, 49, 64 * 1024 + block, 0x7fff_ffff, 0xffff_fff0, 0xffff_ffff];
+        let bad = [0, 1, 5, 6, 47, 49, 256 * 1024 + block, 0x7fff_ffff, 0xffff_fff0, 0xffff_ffff];
         for length in bad.into_iter().chain([(48 - aligned_length) ^ 4]) {
             let (mut outbound, mut inbound) = buffers(protection);
             outbound.packet(&[9; 30]);
             receive(&mut inbound, &forged(&outbound, protection, length));
             assert!(matches!(inbound.packet(), Err(Error::Protocol(_))), "{name}: {length}");
         }
-        for length in [48 - aligned_length, 64 * 1024 - aligned_length] {
+        for length in [48 - aligned_length, 256 * 1024 - aligned_length] {
             let (mut outbound, mut inbound) = buffers(protection);
             outbound.packet(&[9; 100]);
             receive(&mut inbound, &forged(&outbound, protection, length));
             assert_eq!(inbound.packet(), Ok(None), "{name}");
             receive(&mut inbound, &outbound.pending()[LENGTH..]);
-            receive(&mut inbound, &[0; 70_000]);
+            for _ in 0..2 {
+                receive(&mut inbound, &[0; 140_000]);
+            }
             assert_eq!(inbound.packet(), Err(Error::Integrity), "{name}: {length}");
         }
     });
