@@ -225,6 +225,22 @@ test('a program that ignores the end of its input is killed after a graceful shu
   assert.equal(isAlive(pid), false);
 });
 
+test('close({ timeout }) is a bound for the last steps, too: a server that confirms nothing', async (t) => {
+  const [server] = await servers(t, 1);
+  const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.idle());
+  const client = await connect();
+  await client.send(4 * MIB);
+  while ((await only(tunnel)).bytesUp < 4 * MIB);
+  server.freeze();
+  t.after(() => server.thaw());
+  await client.reset();
+  // What it sent is on its way, and nothing is left here but a word of the server.
+  assertIncludes(await diary.next('disconnected'), { code: 'ECONNRESET', droppedUp: 0 });
+  const since = performance.now();
+  await tunnel.close({ timeout: 100 });
+  isOver(since + 100);
+});
+
 test('what was forced can start again, and close in order', async (t) => {
   const [server] = await servers(t, 1);
   const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());

@@ -302,6 +302,35 @@ describe('a cut answer', { concurrency: 4 }, () => {
     });
   }
 
+  test('the end of the client lies unread behind a full window', async (t) => {
+    const { diary, ssh2, client } = await scripted(t);
+    const far = await ssh2.nextChannel();
+    client.send(2 * MIB); // as much as ssh2 has room for, and nobody reads it there
+    await settled(() => far.readableLength);
+    client.end();
+    await settled(() => 0);
+    far.write('part');
+    far.close();
+    assertIncludes(await client.ended, { bytes: 4, end: 'ECONNRESET' });
+    assertIncludes(await diary.next('disconnected'), {
+      code: 'ERR_SSH_CHANNEL_CLOSED', closedBy: 'reset', bytesUp: 2 * MIB, droppedUp: 0, bytesDown: 4, droppedDown: 0,
+      reason: 'the remote end closed the channel before it had ended its stream',
+    });
+  });
+
+  test('a client that has not ended: its stream ends, and the report tells that', async (t) => {
+    const { diary, ssh2, client } = await scripted(t);
+    const far = await ssh2.nextChannel();
+    client.ended.then(() => client.end());
+    far.write('all, by a server that never says so');
+    far.close();
+    assertIncludes(await client.ended, { bytes: 35, end: 'FIN' });
+    assertIncludes(await diary.next('disconnected'), {
+      code: 'ERR_SSH_CHANNEL_CLOSED', clean: false, closedBy: 'graceful',
+      reason: 'the far side closed the channel before the local side had ended its stream',
+    });
+  });
+
   test('a client that stalls gets all of it first, or what its time allows', async (t) => {
     for (const [linger, waits] of [[{ l_onoff: 0, l_linger: 0 }, true], [{ l_onoff: 1, l_linger: 1 }, false], [HARD, false]]) {
       const { tunnel, diary, ssh2, client } = await scripted(t, { options: { linger }, how: { read: false } });

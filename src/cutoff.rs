@@ -33,6 +33,11 @@ impl Limit {
         Self { due: Instant::now(), length: Duration::ZERO }
     }
 
+    /// So much later.
+    pub(crate) fn and(self, more: Duration) -> Option<Self> {
+        Some(Self { due: self.due.checked_add(more)?, length: self.length.checked_add(more)? })
+    }
+
     /// The process was paused until `now`.
     pub(crate) fn resumed(self, now: Instant) -> Option<Self> {
         Self::new(now, self.length)

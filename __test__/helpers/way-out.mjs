@@ -43,6 +43,14 @@ export const WAYS = {
     },
     after: TIMEOUT,
   },
+  'close({ timeout }), then shutdown()': {
+    async act(tunnel) {
+      const first = tunnel.close({ timeout: TIMEOUT });
+      await tunnel.promises.shutdown();
+      await first;
+    },
+    after: TIMEOUT,
+  },
 };
 
 /** One connection of a tunnel, and the client at its local end. */

@@ -246,13 +246,20 @@ impl Connection {
         matches!(self.stage, Stage::Reset) || self.failed()
     }
 
-    /// Whether the local client has ended its stream, also where that was not read yet.
-    pub(super) fn has_ended(&self) -> bool {
+    /// Whether the local client has ended its stream, also where that was not read yet. An error means
+    /// that it has reset the connection.
+    pub(super) fn has_ended(&self) -> io::Result<bool> {
         if self.up != Up::Flowing {
-            return self.up == Up::Ended;
+            return Ok(self.up == Up::Ended);
         }
-        let socket = SockRef::from(&self.arrival.stream);
-        matches!(socket.peek(&mut [MaybeUninit::uninit()]), Ok(0)) && !self.failed()
+        match SockRef::from(&self.arrival.stream).peek(&mut [MaybeUninit::uninit()]) {
+            Ok(0) => match self.arrival.stream.take_error()? {
+                Some(error) => Err(error),
+                None => Ok(true),
+            },
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            _ => Ok(false),
+        }
     }
 
     /// Whether the socket has an error that nobody has collected yet.

@@ -107,9 +107,11 @@ impl Driver {
                 self.operations.leaving = Leaving::Closing { replies: vec![reply] };
                 self.close_everything("shutdown");
             }
-            Leaving::Draining { replies, .. } => {
-                let mut replies = std::mem::take(replies);
+            Leaving::Draining { limit, replies } => {
+                let (limit, mut replies) = (*limit, std::mem::take(replies));
                 replies.push(reply);
+                // The close() before is still a bound.
+                self.operations.bound = limit.and_then(|limit| limit.and(GRACE));
                 self.operations.leaving = Leaving::Closing { replies };
                 self.close_everything("shutdown");
             }
@@ -126,7 +128,7 @@ impl Driver {
     /// carries it in a moment.
     pub(super) fn force(&mut self, force: Force) {
         self.operations.bound = None;
-        if std::mem::replace(&mut self.operations.forced, true) {
+        if self.operations.forced.replace(force).is_some() {
             return;
         }
         self.operations.carriers.set(Limit::new(Instant::now(), FORCED));
@@ -238,9 +240,11 @@ impl Driver {
     /// ended now.
     fn confirm(&mut self, now: Instant) -> bool {
         let (until, replies) = match std::mem::take(&mut self.operations.leaving) {
-            Leaving::Draining { replies, .. } | Leaving::Closing { replies } => {
+            Leaving::Draining { limit, replies } => {
+                self.operations.bound = limit.and_then(|limit| limit.and(GRACE));
                 (now + CONFIRMATION, replies)
             }
+            Leaving::Closing { replies } => (now + CONFIRMATION, replies),
             Leaving::Confirming { until, replies } => (until, replies),
             other @ (Leaving::No | Leaving::LoggingOff { .. }) => {
                 self.operations.leaving = other;
@@ -251,8 +255,9 @@ impl Driver {
         // given up only some time later.
         let is_unanswered = self.link.as_ref().is_some_and(Link::is_unconfirmed)
             || (self.link.is_some() && !self.asked.is_empty());
-        let waits =
-            is_unanswered && !self.operations.forced && (now < until || self.hearing.is_going());
+        let waits = is_unanswered
+            && self.operations.forced.is_none()
+            && (now < until || self.hearing.is_going());
         self.operations.leaving = if waits {
             Leaving::Confirming { until, replies }
         } else {
@@ -270,7 +275,7 @@ impl Driver {
             answer_all(&mut replies, &Ok(()));
         }
         self.operations.bound = None;
-        if std::mem::take(&mut self.operations.forced) {
+        if self.operations.forced.take().is_some() {
             self.operations.carriers = Cutoff::default();
         }
         let deferred = std::mem::take(&mut self.operations.deferred);

@@ -8,7 +8,7 @@ use super::arrivals::Dial;
 use super::command::{Command, Reply};
 use super::connection::Arrival;
 use super::driver::Driver;
-use super::ending::Cause;
+use super::ending::{Cause, Force};
 use super::forwards::{ForwardInfo, ForwardSpec};
 use super::guests::Guest;
 use super::leaving::Leaving;
@@ -28,8 +28,8 @@ pub(super) struct Operations {
     pub(super) leaving: Leaving,
     /// When a shutdown waits for nobody any more, and ends by force what is left.
     pub(super) bound: Option<Limit>,
-    /// Whether that has happened.
-    pub(super) forced: bool,
+    /// What has made that happen.
+    pub(super) forced: Option<Force>,
     /// For whatever carries sessions, of this tunnel and of its members.
     pub(super) carriers: Cutoff,
     /// Whether the session was asked for by itself, not only for the sake of forwards.

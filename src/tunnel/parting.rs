@@ -206,7 +206,7 @@ impl Driver {
 
     /// The far side closed the channel; everything that came before has been handed over.
     pub(super) fn closed_by_far(&mut self, index: usize) {
-        let Some(mut connection) = self.remove(index) else { return };
+        let Some(connection) = self.remove(index) else { return };
         let hard = connection.arrival.settings.linger.ending() == Ending::Hard;
         match connection.stage {
             Stage::Closing(ref cause) => {
@@ -217,20 +217,21 @@ impl Driver {
             Stage::Open if connection.up == Up::Ended && connection.down != Down::Flowing => {
                 self.part(connection, Finish::Fin, Cause::Completed);
             }
-            // The remote end has not ended its stream, and the local client waits for nothing else.
-            Stage::Open if connection.down == Down::Flowing && connection.has_ended() => {
-                if hard {
-                    connection.drop_backlog();
-                }
-                self.part(connection, Finish::Reset, Cause::CutByFar);
-            }
-            Stage::Opening | Stage::Open if hard => {
-                self.part_reset(connection, Cause::ClosedByFar, None);
-            }
-            Stage::Opening | Stage::Open => {
-                self.part(connection, Finish::Fin, Cause::ClosedByFar);
-            }
+            Stage::Opening | Stage::Open => match connection.has_ended() {
+                // The remote end has not ended its stream, and the client waits for nothing else.
+                Ok(true) if connection.down == Down::Flowing => self.cut_by_far(connection),
+                Ok(_) if hard => self.part_reset(connection, Cause::ClosedByFar, None),
+                Ok(_) => self.part(connection, Finish::Fin, Cause::ClosedByFar),
+                Err(_) => self.part_reset(connection, Cause::ResetByLocal, None),
+            },
         }
+    }
+
+    fn cut_by_far(&mut self, mut connection: Connection) {
+        if connection.arrival.settings.linger.ending() == Ending::Hard {
+            connection.drop_backlog();
+        }
+        self.part(connection, Finish::Reset, Cause::CutByFar);
     }
 
     /// The local program has reset the connection, or is gone.
@@ -434,7 +435,10 @@ impl Driver {
     }
 
     /// Closes a socket in a task of its own.
-    fn close(&mut self, stream: Stream, backlog: Backlog, finish: Finish, parting: Parting) {
+    fn close(&mut self, stream: Stream, backlog: Backlog, finish: Finish, mut parting: Parting) {
+        if let Some(force) = self.operations.forced {
+            parting.force(force);
+        }
         let id = parting.info.id;
         let mut limit = parting.limit.watch();
         self.parting.insert(id, parting);
