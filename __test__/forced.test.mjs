@@ -2,7 +2,7 @@
 // program that ignores the end of its input, a stream that takes nothing, a logon under way.
 
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { join } from 'node:path';
 import { after, describe } from 'node:test';
@@ -10,7 +10,7 @@ import { after, describe } from 'node:test';
 import { test } from './helpers/bounded.mjs';
 import { temporaryFolder } from './helpers/keys.mjs';
 import { MIB, behaviours, settled } from './helpers/peers.mjs';
-import { isAlive, whenFile } from './helpers/process.mjs';
+import { hasSocket, isAlive, portName, signal, tcpSockets, whenFile } from './helpers/process.mjs';
 import { Ssh2Server } from './helpers/ssh2-server.mjs';
 import { Sshd } from './helpers/sshd.mjs';
 import { Diary, assertIncludes, makeTunnel, only, openTunnel } from './helpers/tunnels.mjs';
@@ -91,6 +91,9 @@ describe('by force', { concurrency: 3 }, () => {
       const [server, ...hops] = await servers(t, 3);
       const login = { ...server.login, jump: hops.map((hop) => hop.login) };
       await endsByForce(await stuck(t, login, [server, ...hops]), force);
+      const { port } = hops[0]; // the only one that is reached by TCP
+      const ours = tcpSockets().filter(({ remote, inode }) => remote.endsWith(portName(port)) && hasSocket(process.pid, inode));
+      assert.deepEqual(ours, []);
     });
 
     test(`${name}: a program that ignores the end of its input leads to a dead server, and is gone`, async (t) => {
@@ -99,6 +102,7 @@ describe('by force', { concurrency: 3 }, () => {
       const login = { ...server.login, proxyCommand: `'${process.execPath}' '${at('deaf.js')}' '${file}' %h %p` };
       const scene = await stuck(t, login, [server]);
       const pid = Number(readFileSync(file, 'utf8'));
+      t.after(() => signal(pid, 'SIGKILL'));
       assert.ok(isAlive(pid));
       await endsByForce(scene, force);
       assert.equal(isAlive(pid), false);
@@ -129,6 +133,7 @@ describe('by force', { concurrency: 3 }, () => {
     const failed = assert.rejects(tunnel.promises.connect(), { code: 'ERR_TUNNEL_CLOSED' });
     await whenFile(file, /\d+/);
     const pid = Number(readFileSync(file, 'utf8'));
+    t.after(() => signal(pid, 'SIGKILL'));
     const since = performance.now();
     await tunnel.promises.shutdown({ force: true });
     isOver(since);
@@ -137,7 +142,7 @@ describe('by force', { concurrency: 3 }, () => {
   });
 
   test('a client that has reset, up to a window that stays at zero', async (t) => {
-    const ssh2 = await Ssh2Server.start({ onOpen: (open) => open.accept() });
+    const ssh2 = await Ssh2Server.start({ onOpen: (open) => open.accept({ window: 1000 }) });
     t.after(() => ssh2.stop());
     for (const [force, after] of Object.values(FORCES)) {
       const { tunnel, diary, connect } = await openTunnel(t, ssh2, behaviours.idle());
@@ -220,7 +225,8 @@ test('a program that ignores the end of its input is killed after a graceful shu
   const tunnel = makeTunnel(t, { ...server.login, proxyCommand: `'${process.execPath}' '${at('deaf.js')}' '${file}' %h %p` }, 1);
   await tunnel.promises.connect();
   const pid = Number(readFileSync(file, 'utf8'));
-  assert.ok(existsSync(file) && isAlive(pid));
+  t.after(() => signal(pid, 'SIGKILL'));
+  assert.ok(isAlive(pid));
   await tunnel.promises.shutdown();
   assert.equal(isAlive(pid), false);
 });

@@ -91,10 +91,14 @@ export class Ssh2Server {
     return context.reject(['publickey', 'password']);
   }
 
-  /** One request to open a channel: accept it, connect it, refuse it, or leave it without answer. */
+  /** One request to open a channel: accept it, with a `window` of its own, connect it, refuse it, or leave it without answer. */
   #open(client, accept, reject, info) {
-    const accepted = () => {
+    const accepted = ({ window } = {}) => {
+      const protocol = client._protocol;
+      const send = protocol.channelOpenConfirm;
+      if (window !== undefined) protocol.channelOpenConfirm = (recipient, sender, _, most) => send.call(protocol, recipient, sender, window, most);
       const channel = accept();
+      protocol.channelOpenConfirm = send;
       this.channels.push(channel);
       this.#events.emit('channel');
       return channel;

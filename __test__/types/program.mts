@@ -137,7 +137,11 @@ export async function main(): Promise<void> {
     connection.setLinger(!connection.getLinger(), (error) => void error);
     const { l_linger }: Linger = await connection.promises.getLingerOption();
     void l_linger;
+    connection.close((error) => void error);
+    await connection.promises.reset();
   }
+  tunnel.shutdown({ force: true }, (error) => void error);
+  await tunnel.promises.shutdown({ force: false });
   const { sessions, connections: counts }: TunnelStats = await tunnel.promises.stats();
   const roundTrip: number | undefined = sessions.roundTrip;
   const reset: number = tunnel.stats().connections.ended.ECONNRESET ?? counts.closedBy.reset;
@@ -161,6 +165,7 @@ export async function main(): Promise<void> {
   for (const { forwardId, kind, listening } of tunnel.forwards()) void [forwardId.toFixed(), kind === 'local', listening];
   const socket: TunnelSocket = tunnel.dial('db', 5432);
   socket.setLinger(false, () => socket.destroy());
+  socket.setLingerOption(socket.getLingerOption());
   const dialled: TunnelSocket = await tunnel.promises.dial({ path: '/run/b.sock', allowHalfOpen: true });
   dialled.resetAndDestroy().connectionId.toFixed();
   get('http://a/', { agent: tunnel.agent({ keepAlive: true }) });
@@ -208,6 +213,8 @@ tunnel.setLinger('yes');
 tunnel.setLinger();
 // @ts-expect-error not a callback
 tunnel.setLinger(true, 5);
+// @ts-expect-error not a boolean
+tunnel.shutdown({ force: 1 });
 // @ts-expect-error a member is missing
 tunnel.setLingerOption({ l_onoff: 1 });
 // @ts-expect-error read only
