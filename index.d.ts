@@ -138,10 +138,14 @@ export interface Algorithms {
   caSignature?: AlgorithmList | undefined;
   /**
    * Algorithms to use the user's keys and certificates with, also those of an agent
-   * (`PubkeyAcceptedAlgorithms` of ssh_config). A key for which none is left is not used. Default: all
-   * that are known: `'ssh-ed25519'`, `'ecdsa-sha2-nistp256'` (384, 521), `'rsa-sha2-512'`,
-   * `'rsa-sha2-256'`, `'sk-ssh-ed25519@openssh.com'`, `'sk-ecdsa-sha2-nistp256@openssh.com'`, and each of
-   * them with `-cert-v01@openssh.com`. The order decides between the algorithms of one key.
+   * (`PubkeyAcceptedAlgorithms` of ssh_config). A key for which none is left is not used. Default:
+   * `'ssh-ed25519'`, `'ecdsa-sha2-nistp256'`, `'ecdsa-sha2-nistp384'`, `'ecdsa-sha2-nistp521'`,
+   * `'sk-ssh-ed25519@openssh.com'`, `'sk-ecdsa-sha2-nistp256@openssh.com'`, `'rsa-sha2-512'`,
+   * `'rsa-sha2-256'`, `'ssh-ed25519-cert-v01@openssh.com'`,
+   * `'ecdsa-sha2-nistp256-cert-v01@openssh.com'`, `'ecdsa-sha2-nistp384-cert-v01@openssh.com'`,
+   * `'ecdsa-sha2-nistp521-cert-v01@openssh.com'`, `'sk-ssh-ed25519-cert-v01@openssh.com'`,
+   * `'sk-ecdsa-sha2-nistp256-cert-v01@openssh.com'`, `'rsa-sha2-512-cert-v01@openssh.com'`,
+   * `'rsa-sha2-256-cert-v01@openssh.com'`. The order decides between the algorithms of one key.
    */
   publicKey?: AlgorithmList | undefined;
 }
