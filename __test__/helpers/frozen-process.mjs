@@ -43,6 +43,10 @@ answer({
   },
   approve: () => approvals.shift().accept(),
   states: async () => (await tunnel.promises.connections()).map(({ state }) => state),
+  /** Waits until the only connection's socket has taken so many bytes for the local client. */
+  async taken(size) {
+    while ((await tunnel.promises.connections())[0].bytesDown < size);
+  },
   /** Ends the only connection, which is not waited for. */
   async disconnect() {
     const [{ connectionId }] = await tunnel.promises.connections();
