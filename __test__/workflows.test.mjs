@@ -80,7 +80,7 @@ test('what comes by pip is pinned by digests', () => {
 });
 
 test('one version of Rust, and deny.toml is about the platforms that there are packages for', () => {
-  const versions = Object.values(workflows).flatMap(({ env }) => env?.RUST ?? []);
+  const versions = Object.values(workflows).flatMap(({ env }) => env?.RUSTUP_TOOLCHAIN ?? []);
   assert.deepEqual([versions.length > 1, new Set(versions).size], [true, 1]);
   const [, listed] = /^targets = \[([^\]]*)\]/m.exec(readFileSync(join(ROOT, 'deny.toml'), 'utf8'));
   assert.deepEqual(listed.match(/[\w-]+/g).sort(), targets);
