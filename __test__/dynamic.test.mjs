@@ -261,7 +261,7 @@ test('commands and addresses that are not served', async (t) => {
 });
 
 test('with a password, those who know it and nobody else', async (t) => {
-  const password = 's\u00e9cret: ' + 'x'.repeat(100);
+  const password = `s\u00e9cret: ${'x'.repeat(100)}`;
   const { diary, port } = await openDynamic(t, server, {}, { username: 'anna', password });
   const through = (...args) => curl('--socks5', `127.0.0.1:${port}`, ...args, `http://127.0.0.1:${sitePort}/`);
   const right = await through('--proxy-user', `anna:${password}`);

@@ -49,7 +49,7 @@ for (const [index, kind] of KINDS.entries()) {
     const { privateKey, publicKey, fingerprint } = makeKey(join(folder.path, `plain${index}`), kind);
     server.authorize(publicKey);
     await logOn({ privateKey });
-    await server.logged(new RegExp(`Accepted publickey .*${escape(fingerprint)}`));
+    await server.logged(new RegExp(`Accepted publickey .*${escaped(fingerprint)}`));
     await logOn({ privateKey: Buffer.from(privateKey) });
   });
 
@@ -58,7 +58,7 @@ for (const [index, kind] of KINDS.entries()) {
     const { privateKey, publicKey, fingerprint } = makeKey(file, { ...kind, passphrase: PASSPHRASE });
     server.authorize(publicKey);
     await logOn({ privateKey, passphrase: PASSPHRASE });
-    await server.logged(new RegExp(`Accepted publickey .*${escape(fingerprint)}`));
+    await server.logged(new RegExp(`Accepted publickey .*${escaped(fingerprint)}`));
     await logOn({ privateKey, passphrase: Buffer.from(PASSPHRASE) });
     const refused = { code: 'ERR_SSH_PRIVATE_KEY' };
     await assert.rejects(logOn({ privateKey, passphrase: 'wrong' }), refused);
@@ -66,7 +66,7 @@ for (const [index, kind] of KINDS.entries()) {
   });
 }
 
-function escape(text) {
+function escaped(text) {
   return text.replace(/[+/.]/g, '\\$&');
 }
 
@@ -98,7 +98,7 @@ test('a certificate that the server does not believe: the key alone follows', as
   server.authorize(key.publicKey);
   const certificate = certify(key, { id: 'nobody' }); // by an authority that this server does not know
   await logOn({ privateKey: key.privateKey, certificate });
-  const failed = new RegExp(`Failed publickey for .*ED25519-CERT.*Accepted publickey .*${escape(key.fingerprint)}`, 's');
+  const failed = new RegExp(`Failed publickey for .*ED25519-CERT.*Accepted publickey .*${escaped(key.fingerprint)}`, 's');
   await server.logged(failed);
 });
 
@@ -134,7 +134,7 @@ test('several keys are offered in their order', async () => {
   const keys = [stranger(), stranger({ type: 'rsa' }), stranger({ type: 'ecdsa' })];
   server.authorize(keys[2].publicKey);
   await logOn({ privateKey: keys.map(({ privateKey }) => privateKey) });
-  const [first, second, third] = keys.map(({ fingerprint }) => escape(fingerprint));
+  const [first, second, third] = keys.map(({ fingerprint }) => escaped(fingerprint));
   await server.logged(new RegExp(`Failed publickey .*${first}[^]*Failed publickey .*${second}[^]*Accepted publickey .*${third}`));
   await assert.rejects(logOn({ privateKey: keys.slice(0, 2).map(({ privateKey }) => privateKey) }), (error) => {
     assert.equal(error.code, 'ERR_SSH_AUTH');

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after } from 'node:test';
 
 import { test } from './helpers/bounded.mjs';
-import { KIB, MIB, behaviours, connect } from './helpers/peers.mjs';
+import { KIB, MIB, connect } from './helpers/peers.mjs';
 import { Child, descriptors } from './helpers/process.mjs';
 import { Sshd } from './helpers/sshd.mjs';
 import { Diary, makeTunnel } from './helpers/tunnels.mjs';

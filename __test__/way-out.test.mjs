@@ -236,7 +236,7 @@ test('a new bound counts from the call, also for a connection that is being clos
 });
 
 test('close() of a connection closes it by its Linger, in three forms, and fails when it has ended', async (t) => {
-  const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
+  const { diary, connect } = await openTunnel(t, server, behaviours.echo());
   const ways = [
     (connection) => connection.promises.close(),
     (connection) => new Promise((resolve, reject) => connection.close((error, ...rest) => (error ? reject(error) : resolve(...rest)))),

@@ -55,12 +55,12 @@ function families({ sessions, connections: all }) {
   ];
 }
 
-const escape = (text) => text.replace(/["\\]/g, '\\$&').replaceAll('\n', '\\n');
+const escaped = (text) => text.replace(/["\\]/g, '\\$&').replaceAll('\n', '\\n');
 
 /** One family in the text format; `common` is what tells this tunnel from others. */
 function print([name, type, help, samples], common) {
   const lines = samples.map(([labels, value]) => {
-    const pairs = Object.entries({ ...common, ...labels }).map(([label, text]) => `${label}="${escape(text)}"`);
+    const pairs = Object.entries({ ...common, ...labels }).map(([label, text]) => `${label}="${escaped(text)}"`);
     return `${name}{${pairs.join(',')}} ${value}\n`;
   });
   return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${lines.join('')}`;

@@ -34,7 +34,7 @@ const { values } = parseArgs({
 const duration = values.seconds === undefined ? Number(values.minutes) * 60_000 : Number(values.seconds) * 1000;
 const [seed, atOnce] = [Number(values.seed), Number(values.connections)];
 if (!(duration > 0 && Number.isInteger(seed) && atOnce >= 1) || (values.induce && !INDUCED.includes(values.induce))) {
-  console.error('usage: npm run soak -- [--minutes 20 | --seconds n] [--seed n] [--connections 12] [--induce ' + INDUCED.join('|') + ']');
+  console.error(`usage: npm run soak -- [--minutes 20 | --seconds n] [--seed n] [--connections 12] [--induce ${INDUCED.join('|')}]`);
   process.exit(2);
 }
 

@@ -18,7 +18,7 @@ function delay(from, to, milliseconds) {
   };
   const push = (chunk) => {
     pending.push({ due: performance.now() + milliseconds, chunk });
-    timer ??= setTimeout(pass, milliseconds);
+    if (timer === null) timer = setTimeout(pass, milliseconds);
   };
   from.on('data', push);
   from.on('end', () => push(null));

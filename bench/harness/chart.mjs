@@ -15,7 +15,7 @@ const LEGEND_COLUMNS = 3;
 // Readable on white and on black; ours stands out.
 const COLOURS = ['#1f77d0', '#8a8f98', '#e08a1e', '#b5559b', '#3a9e5c', '#7d6fd1'];
 
-const escape = (text) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll(/[*`]/g, '');
+const escaped = (text) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll(/[*`]/g, '');
 
 function bar({ spread, colour, failed }, y, scale) {
   const middle = y + BAR / 2;
@@ -49,7 +49,7 @@ export function chart({ title, note, cases, metric }) {
   let y = HEAD + LEGEND_ROW * Math.ceil(names.length / LEGEND_COLUMNS);
   const parts = shown.map(({ name, bars }) => {
     const height = bars.length * (BAR + GAP) - GAP;
-    const label = `<text x="${LEFT - 10}" y="${y + height / 2 + 4}" text-anchor="end">${escape(name)}</text>`;
+    const label = `<text x="${LEFT - 10}" y="${y + height / 2 + 4}" text-anchor="end">${escaped(name)}</text>`;
     const drawn = bars.map((one, index) => bar(one, y + index * (BAR + GAP), scale));
     y += height + BETWEEN;
     return [label, ...drawn].join('\n');
@@ -57,16 +57,16 @@ export function chart({ title, note, cases, metric }) {
   const legend = names.map((name, index) => {
     const x = LEFT + (index % LEGEND_COLUMNS) * 185;
     const top = HEAD - 12 + Math.floor(index / LEGEND_COLUMNS) * LEGEND_ROW;
-    return `<rect x="${x}" y="${top - 9}" width="10" height="10" rx="2" fill="${colour(name)}"/><text x="${x + 15}" y="${top}">${escape(labels.get(name))}</text>`;
+    return `<rect x="${x}" y="${top - 9}" width="10" height="10" rx="2" fill="${colour(name)}"/><text x="${x + 15}" y="${top}">${escaped(labels.get(name))}</text>`;
   });
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${y}" font-family="system-ui, sans-serif" font-size="12">
-<title>${escape(title)}</title>
+<title>${escaped(title)}</title>
 <style>
 text{fill:#24292f}.head{font-size:15px;font-weight:600}.value,.note{fill:#57606a}.axis{stroke:#8c959f}.whisker{stroke:#24292f;fill:none}
 @media(prefers-color-scheme:dark){text{fill:#e6edf3}.value,.note{fill:#9da7b1}.axis{stroke:#6e7681}.whisker{stroke:#e6edf3}}
 </style>
-<text x="10" y="20" class="head">${escape(title)}</text>
-<text x="${WIDTH - 10}" y="20" text-anchor="end" class="note">${escape(note)}</text>
+<text x="10" y="20" class="head">${escaped(title)}</text>
+<text x="${WIDTH - 10}" y="20" text-anchor="end" class="note">${escaped(note)}</text>
 ${legend.join('\n')}
 <path class="axis" d="M${LEFT - 0.5} ${HEAD + LEGEND_ROW * Math.ceil(names.length / LEGEND_COLUMNS) - 6}V${y - 6}"/>
 ${parts.join('\n')}
