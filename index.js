@@ -291,8 +291,8 @@ class SSHTunnel extends EventEmitter {
   get promises() {
     this.#promises ??= Object.freeze({
       ...mirror(this, SSHTunnel.prototype, MIRRORED),
-      dial: async (...target) => {
-        const socket = this.dial(...target);
+      dial: async (host, port) => {
+        const socket = this.dial(host, port);
         await once(socket, 'connect');
         return socket;
       },

@@ -31,6 +31,7 @@ class TunnelAgent extends https.Agent {
   set defaultPort(_) {}
 
   addRequest(request, options, ...rest) {
+    // @ts-expect-error: what every agent has, and @types/node does not
     return super.addRequest(request, { ...options, secureEndpoint: request.protocol === 'https:' }, ...rest);
   }
 

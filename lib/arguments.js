@@ -174,6 +174,7 @@ function readOptions(options, copies) {
   const server = checkServer(options, 'options', copies);
   const hops = checkJump(jump, copies, server.hostVerifier);
   if (hops.length > 0) checkUnreached(options, 'options', 'must not be given together with jump: give it to the first jump host');
+  /** @type {Record<string, unknown>} */
   const native = {
     server: server.native,
     jump: hops.map((hop) => hop.native),

@@ -10,7 +10,10 @@ const { fromNative } = require('./errors.js');
 
 const { Kind } = binding;
 
-/** The channels by what the addon tells. Held here, for Node.js forgets a channel that nobody holds. */
+/**
+ * The channels by what the addon tells. Held here, for Node.js forgets a channel that nobody holds.
+ * @type {[number, import('node:diagnostics_channel').Channel][]}
+ */
 const CHANNELS = [
   [Kind.SessionStarted, channel('sshtunnel.session.start')],
   [Kind.SessionReady, channel('sshtunnel.session.ready')],
@@ -42,6 +45,7 @@ function isSubscribed(bits, kind) {
 function publishSession(tunnel, kind, sessionId, failure, payload) {
   const told = byKind.get(kind);
   if (!told.hasSubscribers) return;
+  /** @type {{ tunnel: object, sessionId: number, logonTime?: number, error?: Error }} */
   const message = { tunnel, sessionId };
   if (kind === Kind.SessionReady) message.logonTime = payload;
   if (failure !== null) message.error = fromNative(failure);

@@ -49,12 +49,18 @@ class Bound {
   }
 }
 
+/**
+ * Node.js has accessors and a handle where its types have fields or nothing.
+ * @type {any}
+ */
+const Socket = net.Socket;
+
 /** What only the tunnel may do with a socket. */
 let opened;
 let ended;
 let relingered;
 
-class TunnelSocket extends net.Socket {
+class TunnelSocket extends Socket {
   #ask;
   #resource = new AsyncResource('SSHTUNNELSOCKET');
   /** The report of the connection's end, once there is one. */
@@ -282,10 +288,10 @@ function checkDial(host, port) {
   return { target: checkTarget(options, ['host', 'port', 'path']), allowHalfOpen };
 }
 
-/** @returns {TunnelSocket} */
+/** @returns {any} a TunnelSocket, whose base has no type here */
 function dial(handle, { target, allowHalfOpen }, ask) {
   const outcome = binding.dial(handle, target);
-  if (outcome.descriptor === undefined) throw fromNative(outcome);
+  if (!('descriptor' in outcome)) throw fromNative(outcome);
   const { connectionId, descriptor } = outcome;
   try {
     return new TunnelSocket(descriptor, connectionId, allowHalfOpen, ask);

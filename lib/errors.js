@@ -81,7 +81,9 @@ function outOfRange(name, range, value) {
 
 /**
  * What is wrong with a file of ssh_config, or with a line of it.
+ * @param {string} reason
  * @param {{ file: string, number?: number }} place
+ * @param {unknown} [cause]
  */
 function configError(reason, { file, number }, cause) {
   const place = number === undefined ? file : `${file} line ${number}`;
@@ -145,14 +147,20 @@ function splitAddress(text) {
 }
 
 /**
+ * @typedef {{ code: string, message: string, errno?: number, syscall?: string, address?: string, banner?: string }} Failure
+ * as the addon describes it
+ */
+
+/**
  * The Error for a failure that the addon describes.
- * @param {{ code: string, message: string, errno?: number, syscall?: string, address?: string, banner?: string }} failure
+ * @param {Failure} failure
  */
 function fromNative({ banner, ...failure }) {
   const error = plainFromNative(failure);
   return banner === undefined ? error : Object.assign(error, { banner });
 }
 
+/** @param {Failure} failure */
 function plainFromNative({ code, message, errno, syscall, address }) {
   if (code === 'ERR_INVALID_ARG_VALUE') return coded(TypeError, code, message);
   if (errno === undefined || process.platform === 'win32') {

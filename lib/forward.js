@@ -26,7 +26,9 @@ class Forward {
    */
   constructor({ forwardId, kind, bound, target }, tunnel) {
     const side = kind === 'remote' ? 'remote' : 'local';
-    Object.assign(this, { forwardId, kind }, named(side, bound), named('forward', target ?? {}));
+    this.forwardId = forwardId;
+    this.kind = kind;
+    Object.assign(this, named(side, bound), named('forward', target ?? {}));
     this.#tunnel = tunnel;
     if (side === 'remote' && bound.path === undefined) this.#followPort(bound.port);
   }

@@ -65,7 +65,11 @@ const checkUser = checkBy(userFault);
 const checkRemotePath = checkBy(remotePathFault);
 const checkLocalPath = checkBy(localPathFault);
 
-/** @param {{ least?: number }} [options] least: 0 where that stands for any free port */
+/**
+ * @param {unknown} value
+ * @param {string} name
+ * @param {{ least?: number }} [options] least: 0 where that stands for any free port
+ */
 function checkPort(value, name, { least = 1 } = {}) {
   return checkInteger(value, name, least, MOST_SHORT);
 }
@@ -91,6 +95,7 @@ const SHELL_BEGINNING = /^[-#~]/;
 
 /**
  * What keeps a text from standing in a shell's command, quoted or not.
+ * @param {string} text
  * @param {{ path?: boolean }} [options] path: blanks may be in it, as in the names of folders
  * @returns {string | undefined} undefined if the shell takes it for nothing but itself
  */

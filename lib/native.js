@@ -20,7 +20,8 @@ const PLATFORMS = [
 
 /** The C library of a Linux system, which binaries depend on. */
 function libc() {
-  const { report } = process;
+  /** @type {any} newer than its types: `excludeNetwork`, and what is in a report */
+  const report = process.report;
   const { excludeNetwork } = report;
   report.excludeNetwork = true; // the names of all peers would be looked up otherwise
   const { glibcVersionRuntime: version } = report.getReport().header;
@@ -40,6 +41,7 @@ function describe() {
 
 /** What the loader met before it gave up: it made each the cause of the next. */
 function met(failure) {
+  /** @type {NodeJS.ErrnoException[]} */
   const found = [];
   for (let at = failure.cause; at instanceof Error; at = at.cause) found.push(at);
   return found;

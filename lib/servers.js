@@ -160,9 +160,10 @@ function usualKnownHosts() {
 
 /**
  * A server to log on to, as the addon takes it.
+ * @param {any} options
  * @param {string} name of `options` in messages
  * @param {Uint8Array[]} copies gets the copies of secrets, to be wiped
- * @param {Function | undefined} inherited who is asked about a host key that the usual files do not know
+ * @param {Function} [inherited] who is asked about a host key that the usual files do not know
  * @returns {{ native: object, hostVerifier?: Function, sock?: object }}
  */
 function checkServer(options, name, copies, inherited) {

@@ -26,7 +26,10 @@ function checkOption(optname) {
   throw invalidArgValue('optname', 'must be SO_LINGER or SO_DONTLINGER', optname);
 }
 
-/** The descriptor of a socket as of now: it must not be used any later than that. */
+/**
+ * The descriptor of a socket as of now: it must not be used any later than that.
+ * @param {any} socket whose handle no type has
+ */
 function descriptorOf(socket, syscall) {
   if (process.platform === 'win32') {
     throw systemError(syscall, 'ENOTSUP', 'Node.js does not give out the sockets of Windows');
@@ -34,12 +37,13 @@ function descriptorOf(socket, syscall) {
   if (typeof socket === 'number') return socket;
   if (closings.has(socket)) throw systemError(syscall, 'EBADF', 'the socket is being closed');
   if (socket.destroyed) throw systemError(syscall, 'EBADF', 'the socket is destroyed');
+  const { _handle: handle } = socket;
   if (socket instanceof net.Server) {
-    if (socket._handle?.fd >= 0) return socket._handle.fd;
+    if (handle?.fd >= 0) return handle.fd;
     throw systemError(syscall, 'EBADF', 'the server does not listen by itself');
   }
-  if (socket.connecting || !socket._handle) throw systemError(syscall, 'ENOTCONN', 'the socket is not connected');
-  if (socket._handle.fd >= 0) return socket._handle.fd;
+  if (socket.connecting || !handle) throw systemError(syscall, 'ENOTCONN', 'the socket is not connected');
+  if (handle.fd >= 0) return handle.fd;
   throw systemError(syscall, 'ENOTSOCK', 'no socket of the system is behind this one');
 }
 
@@ -198,7 +202,10 @@ function buffered(socket) {
   return socket.bytesWritten - socket._bytesDispatched + (handle._parent ?? handle).writeQueueSize;
 }
 
-/** What the system has of a socket's output, and how many bytes it has not. */
+/**
+ * What the system has of a socket's output, and how many bytes it has not.
+ * @returns {[number, number]}
+ */
 function progress(socket) {
   if (socket.writableFinished) return [Written.Finished, 0];
   const left = buffered(socket);

@@ -9,7 +9,10 @@ const { hasControl, isHost, isUser, readDestination, readPort } = require('../na
 
 /** A command line that cannot be. */
 class UsageError extends Error {
-  /** @param {{ usage?: boolean }} [options] usage: whether it helps to see what there is */
+  /**
+   * @param {string} message
+   * @param {{ usage?: boolean }} [options] usage: whether it helps to see what there is
+   */
   constructor(message, { usage = false } = {}) {
     super(shorten(message));
     this.usage = usage;
@@ -171,6 +174,7 @@ class Parser {
   /** `[user@]host` or `ssh://[user@]host[:port]`. */
   #destination(text) {
     const { result } = this;
+    /** @type {{ user?: string, host?: string, port?: number }} */
     const { user, host, port } = (/^ssh:\/\//i.test(text) ? readDestination(text) : splitUser(text)) ?? {};
     if (host === undefined || !isHost(host) || (user !== undefined && !isUser(user))) {
       throw new UsageError(`'${text}' is no [user@]host and no ssh://[user@]host[:port]`);

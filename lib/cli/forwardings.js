@@ -19,6 +19,7 @@ class Forwarding {
   /** What the tunnel has of it: of both families' loopback addresses, two. @type {import('../../index.js').Forward[]} */
   forwards = [];
 
+  /** @param {{ kind: string, listen: import('../config/forwardings.js').Place, connect?: import('../config/forwardings.js').Place }} forwarding */
   constructor({ kind, listen, connect }) {
     this.kind = kind;
     this.listen = listen;
@@ -111,6 +112,7 @@ class Forwarding {
   }
 
   /** Where to listen, in turn. */
+  /** @returns {{ localHost?: string, localPort?: number, localPath?: string }[]} */
   #places(settings) {
     const { host, port, path } = this.listen;
     if (path !== undefined) return [{ localPath: path }];

@@ -17,7 +17,13 @@ const { Trust } = require('./trust.js');
 const MAX_BANNERS = 1000;
 
 /** The logon has failed, and everything was said about it. */
-class LogonError extends Error {}
+class LogonError extends Error {
+  /** @param {NodeJS.ErrnoException} cause */
+  constructor(cause) {
+    super(cause.message);
+    this.cause = cause;
+  }
+}
 
 /** A limit in time that does not run while the user thinks. */
 class Patience {
@@ -192,7 +198,7 @@ class Logon {
       if (await proofs.improve(error, server, locked)) return;
     }
     this.#messages.fatal(refusal(error, server));
-    throw new LogonError(error.message, { cause: error });
+    throw new LogonError(error);
   }
 }
 

@@ -66,7 +66,10 @@ class Messages {
   }
 }
 
-/** An error for people: one of the system's as strerror(3) has it. */
+/**
+ * An error for people: one of the system's as strerror(3) has it.
+ * @param {NodeJS.ErrnoException} error
+ */
 function systemWords({ code, errno, message }) {
   if (Object.hasOwn(WORDS, code)) return WORDS[code];
   const [, words] = getSystemErrorMap().get(errno) ?? [];
@@ -86,7 +89,7 @@ function hopOf(error) {
 
 /**
  * Why there is no session, as ssh puts it.
- * @param {Error & { code: string }} error
+ * @param {NodeJS.ErrnoException & { address?: string, port?: number }} error
  * @param {{ host: string, port: number, username: string }} server that it is about
  */
 function refusal(error, { host, port, username }) {

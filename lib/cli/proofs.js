@@ -20,7 +20,7 @@ class Unlocking {
 
   /**
    * @param {import('./settings.js').Settings} settings
-   * @param {{ ask(prompt: string, options?: object): Promise<string | Buffer | undefined> }} asker
+   * @param {{ ask(prompt: string): Promise<Buffer | undefined> }} asker
    */
   constructor(settings, asker) {
     this.#settings = settings;
@@ -129,7 +129,9 @@ class Proofs {
 
   /**
    * After a refusal: asks for what may help.
+   * @param {Error} error
    * @param {{ host: string, username: string }} server
+   * @param {string[]} locked files of keys whose passphrases are not known
    * @returns {Promise<boolean>} whether there is something else to try
    */
   async improve(error, { host, username }, locked) {

@@ -47,13 +47,15 @@ class Reports {
    */
   async end(limit) {
     if (this.#stream.destroyed) return;
-    await new Promise((resolve) => {
+    /** @type {Promise<void>} */
+    const written = new Promise((resolve) => {
       const deadline = new Deadline(limit, resolve);
       this.#stream.on('close', resolve).end(() => {
         deadline.clear();
         resolve();
       });
     });
+    await written;
   }
 }
 

@@ -66,7 +66,8 @@ class Run {
       server = await this.#logOn();
     } catch (error) {
       if (!(error instanceof LogonError)) throw error;
-      this.#reports?.write('error', { code: error.cause.code, message: error.cause.message });
+      const { code, message } = error.cause;
+      this.#reports?.write('error', { code, message });
       return FAILED;
     }
     if (this.#settings.stdio !== undefined) return this.#carry();

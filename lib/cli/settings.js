@@ -125,7 +125,10 @@ class Settings {
     return { options, locked, wipe };
   }
 
-  /** The forwardings of the command line, then those of the files; the same one counts once. */
+  /**
+   * The forwardings of the command line, then those of the files; the same one counts once.
+   * @param {import('./arguments.js').CommandLine} line
+   */
   #forwardings({ forwardings, stdio }) {
     if (stdio !== undefined || this.value('ClearAllForwardings', false)) return [];
     const line = { error: (reason) => configError(reason, { file: 'command line' }) };

@@ -48,9 +48,10 @@ class Terminal {
 
   /**
    * Asks, after those who asked before.
+   * @param {string} prompt
    * @param {{ echo?: boolean }} [options] whether the answer may be seen while it is typed
-   * @returns {Promise<string | Buffer | undefined>} the bytes of an answer that may not be seen, for the caller to
-   *   wipe; undefined for the end of input
+   * @returns {Promise<any>} a string; the bytes of an answer that may not be seen, for the caller to wipe; undefined
+   *   for the end of input
    */
   ask(prompt, { echo = false } = {}) {
     const answer = this.#turn.then(() => this.#ask(prompt, echo));
@@ -61,7 +62,9 @@ class Terminal {
   async #ask(prompt, echo) {
     this.#screen.leave();
     const unseen = echo ? undefined : new Unseen();
-    const input = new tty.ReadStream(this.#descriptor, echo ? {} : { onread: unseen.onread });
+    /** @type {import('node:net').SocketConstructorOpts & { onread?: object }} tty.ReadStream takes this, too */
+    const options = echo ? {} : { onread: unseen.onread };
+    const input = new tty.ReadStream(this.#descriptor, options);
     // With echo, the terminal itself lets the line be edited, and makes signals of its keys.
     if (!echo) input.setRawMode(true);
     this.#restore = () => {

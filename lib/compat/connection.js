@@ -19,7 +19,10 @@ class TunnelConnection extends EventEmitter {
   constructor(tunnel, request) {
     super();
     const { connectionId, remoteAddress, remotePort } = request;
-    Object.assign(this, { connectionId, remoteAddress, remotePort, remoteFamily: `IPv${net.isIP(remoteAddress)}` });
+    this.connectionId = connectionId;
+    this.remoteAddress = remoteAddress;
+    this.remotePort = remotePort;
+    this.remoteFamily = `IPv${net.isIP(remoteAddress)}`;
     this.localPort = tunnel.localPort;
     this.destroyed = false;
     this.#tunnel = tunnel;

@@ -95,6 +95,7 @@ function readForward({ dstAddr, dstPort }) {
 function readSsh(options) {
   refuse(options);
   const { algorithms, authHandler, forceIPv4, forceIPv6, host, hostHash, hostVerifier, hostname, port, user, username } = options;
+  /** @type {Record<string, unknown>} */
   const server = {
     ...copy(options, SHARED, counts),
     ...copy(options, OWN, isThere),

@@ -139,7 +139,7 @@ function rekeyLimit(line) {
   if (size !== 'default') {
     const [, count, unit] = /^(\d{1,15})([kmg]?)$/i.exec(size) ?? [];
     if (count === undefined) throw line.error(`'${size}' is no amount of data`);
-    const bytes = count * UNITS[unit.toLowerCase()];
+    const bytes = Number(count) * UNITS[unit.toLowerCase()];
     if (bytes > 0 && bytes < 16) throw line.error(`${line.keyword} '${size}' is too small`);
     if (bytes > 0) limit.bytes = bytes;
   }
@@ -359,17 +359,30 @@ const COMMAND = {
   Reconnect: { read: flag },
 };
 
-/** By the keyword in lower case. @type {Map<string, { name: string, read?: Function, reason?: string }>} */
+/**
+ * @typedef {object} Directive
+ * @property {string} name
+ * @property {(line: import('./syntax.js').Line) => any} [read] what its arguments come to
+ * @property {boolean} [many] whether every one counts, and not the first alone
+ * @property {boolean} [irrelevant]
+ * @property {string} [reason] why it is not honoured
+ * @property {string[]} [harmless] first arguments with which that changes nothing
+ * @property {(reader: import('./reader.js').Reader) => boolean} [refuses]
+ */
+
+/** By the keyword in lower case. @type {Map<string, Directive>} */
 const byKeyword = new Map();
 for (const [name, directive] of Object.entries(DIRECTIVES)) byKeyword.set(name.toLowerCase(), { name, ...directive });
 for (const [alias, name] of Object.entries(ALIASES)) byKeyword.set(alias.toLowerCase(), { name, ...DIRECTIVES[name] });
 for (const name of OBSOLETE) byKeyword.set(name.toLowerCase(), { name, ...IRRELEVANT });
 
+/** @type {Map<string, Directive>} */
 const commandKeyword = new Map(Object.entries(COMMAND).map(([name, directive]) => [name.toLowerCase(), { name, ...directive }]));
 
 /**
+ * @param {string} keyword
  * @param {boolean} [own] whether the command's own are meant, too
- * @returns {{ name: string, read?: (line) => unknown, many?: boolean, reason?: string, harmless?: string[] } | undefined}
+ * @returns {Directive | undefined}
  */
 function directive(keyword, own = false) {
   const lower = keyword.toLowerCase();

@@ -30,6 +30,7 @@ function readIdentities(reader, passphrase, notice, secrets) {
   const place = { ...reader.context, tokens: reader.tokens };
   const certificates = reader.list('CertificateFile').map((setting) => readCertificate(setting, place, notice));
   const named = reader.list('IdentityFile');
+  /** @type {{ name: string, value: string, line?: import('./syntax.js').Line }[]} */
   const usual = USUAL.map((name) => ({ name: 'IdentityFile', value: `~/.ssh/${name}` }));
   const keys = [];
   const blobs = [];

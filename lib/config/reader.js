@@ -19,7 +19,7 @@ const DEEPEST = 16;
 
 /**
  * What a file said.
- * @typedef {{ name: string, value: unknown, line: { file: string, number: number, rest: string, error(reason: string): Error } }} Setting
+ * @typedef {{ name: string, value: any, line: import('./syntax.js').Line }} Setting the value as its directive reads it
  */
 
 /** What the files say about one host. */
@@ -28,7 +28,7 @@ class Reader {
   settings = new Map();
   /** Every value of directives that may be repeated. @type {Map<string, Setting[]>} */
   lists = new Map();
-  /** What is set and not honoured. @type {(Setting & { reason: string })[]} */
+  /** What is set and not honoured. @type {(Setting & { reason: string, refuses?: (reader: Reader) => boolean })[]} */
   unhonoured = [];
   /** A Match asks for a second pass, with the host's final name. */
   #again = false;
@@ -139,6 +139,7 @@ class Reader {
 
   /**
    * Reads a file, if it exists.
+   * @param {string} file
    * @param {{ own: boolean, checked: boolean, depth?: number, active?: boolean }} how own: the user's
    *   and no system file; checked: others may not have written it
    */
@@ -192,6 +193,11 @@ class Reader {
     return patterns !== undefined && matchesAny(patterns.toLowerCase().split(','), keyword.toLowerCase());
   }
 
+  /**
+   * @param {import('./directives.js').Directive} directive
+   * @param {import('./syntax.js').Line} line
+   * @param {boolean} applies
+   */
   #set({ name, read, many, irrelevant, reason, harmless, refuses }, line, applies) {
     if (irrelevant && !(read && this.context.command)) return;
     // Also what is for other hosts has to be right.
@@ -325,10 +331,10 @@ function isLocalNetwork(networks, line) {
     const version = net.isIP(address ?? '');
     const most = version === 4 ? 32 : 128;
     if (version === 0 || Number(bits ?? most) > most) throw line.error(`'${network}' is no network`);
-    list.addSubnet(address, Number(bits ?? most), `ipv${version}`);
+    list.addSubnet(address, Number(bits ?? most), version === 4 ? 'ipv4' : 'ipv6');
   }
   const addresses = Object.values(os.networkInterfaces()).flat();
-  return addresses.some(({ address, family }) => list.check(address.split('%')[0], family.toLowerCase()));
+  return addresses.some(({ address, family }) => list.check(address.split('%')[0], family === 'IPv4' ? 'ipv4' : 'ipv6'));
 }
 
 /** The files that a path with wildcards stands for, sorted. Node has no such function before version 22. */

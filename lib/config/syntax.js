@@ -130,4 +130,4 @@ function matchesAny(patterns, text) {
   return found;
 }
 
-module.exports = { flagLine, lines, matches, matchesAny };
+module.exports = { Line, flagLine, lines, matches, matchesAny };
