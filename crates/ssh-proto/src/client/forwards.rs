@@ -136,6 +136,11 @@ impl Forwards {
         }
     }
 
+    /// Whether the server listens at the place for a forward that is wanted.
+    fn has(&self, place: &Place) -> bool {
+        self.list.iter().any(|forward| forward.stage == Stage::Listening && forward.place == *place)
+    }
+
     fn of_path(&self, path: &[u8]) -> Option<ForwardId> {
         let is_it = |forward: &&Forward| match &forward.place {
             Place::Unix(ours) => forward.is_wanted() && ours.as_bytes() == path,
@@ -192,15 +197,16 @@ impl Client {
     }
 
     /// The server listens at a place that was given up: it is to stop. Whom it still brings is for
-    /// nobody.
+    /// nobody. Where another forward was granted the same place meanwhile, that one has it.
     pub(super) fn stop_late(&mut self, mut place: Place, content: Reader<'_>) {
-        if learn_port(&mut place, content) {
-            self.stop_unasked(&place);
-            self.forwards.last += 1;
-            let id = ForwardId(self.forwards.last);
-            self.forwards.list.push(Forward { id, place, stage: Stage::Kept });
-            self.keep(self.forwards.list.len() - 1);
+        if !learn_port(&mut place, content) || self.forwards.has(&place) {
+            return;
         }
+        self.stop_unasked(&place);
+        self.forwards.last += 1;
+        let id = ForwardId(self.forwards.last);
+        self.forwards.list.push(Forward { id, place, stage: Stage::Kept });
+        self.keep(self.forwards.list.len() - 1);
     }
 
     /// The answer to the request of this number, if the request was about a forward: with the port,

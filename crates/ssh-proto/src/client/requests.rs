@@ -15,6 +15,8 @@
 //!   can do.
 //! - An answer that a request cannot have is not its own: only a request for any port is answered
 //!   with a port.
+//! - A success that comes after all were answered is cancelled, too: a refusal before it may have been
+//!   for a keepalive that came late, or the server has changed its mind.
 //! - A server may answer keepalives or ignore them all. Until it is known which, the others wait for
 //!   the answer to the first, but not for long. If it answers, the order counts from then on; if it
 //!   does not, an answer is for a keepalive only where nothing else waits for one.
@@ -105,6 +107,8 @@ pub(super) struct Requests {
     waiting: VecDeque<Waiting>,
     /// In the order in which the server has got them.
     sent: VecDeque<Sent>,
+    /// Where the server would not listen last. It may do so nevertheless.
+    refused: Option<Place>,
     /// The time for the answer to a forward.
     patience: Duration,
     keepalives: Keepalives,
@@ -122,7 +126,8 @@ enum Keepalives {
 impl Requests {
     pub(super) fn new(patience: Duration) -> Self {
         let (waiting, sent) = (VecDeque::new(), VecDeque::new());
-        Self { last: 0, waiting, sent, patience, keepalives: Keepalives::Unknown }
+        let keepalives = Keepalives::Unknown;
+        Self { last: 0, waiting, sent, refused: None, patience, keepalives }
     }
 
     /// Whether every request has its answer, but for those that were given up.
@@ -187,6 +192,20 @@ impl Requests {
         let ignores = self.keepalives == Keepalives::Ignored;
         let other = self.sent.iter().position(is_other).filter(|_| ignores);
         other.or_else(|| self.sent.iter().position(admits)).unwrap_or_default()
+    }
+
+    /// The place that was refused last, if this success can only be about that: no request can have
+    /// it, or none but keepalives that the server ignores.
+    fn take_refused(&mut self, content: Reader<'_>, now: Option<Instant>) -> Option<Place> {
+        self.doubt_keepalives(now);
+        let ignores = self.keepalives == Keepalives::Ignored;
+        let may_have = |sent: &Sent| {
+            sent.kind.admits(Some(content)) && !(ignores && sent.kind == Kind::Keepalive)
+        };
+        if self.sent.iter().any(may_have) {
+            return None;
+        }
+        self.refused.take_if(|place| Kind::Listen(place.clone()).admits(Some(content)))
     }
 
     /// An answer has come, `content` if it is a success. Returns the request that it is for, and
@@ -331,6 +350,12 @@ impl Client {
     /// An answer to a global request of ours, `content` if it was granted.
     pub(super) fn global_answer(&mut self, content: Option<Reader<'_>>) -> Option<Event> {
         let heard = self.watch.last_heard();
+        if let Some(content) = content
+            && let Some(place) = self.requests.take_refused(content, heard)
+        {
+            self.stop_late(place, content);
+            return None;
+        }
         let (answered, skipped) = self.requests.answered(content, heard)?;
         for fate in skipped {
             self.unanswered(&fate);
@@ -383,6 +408,9 @@ impl Client {
             return;
         }
         self.answered(fate.number);
+        if let (Kind::Listen(place), None) = (fate.kind, content) {
+            self.requests.refused = Some(place);
+        }
         let answer = content.ok_or(refusal.unwrap_or(Refusal::Denied));
         let event = self.forward_answer(fate.number, answer);
         let event = event.or_else(|| self.proof(fate.number, content));

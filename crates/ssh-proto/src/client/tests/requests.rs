@@ -195,6 +195,45 @@ fn silence_fails_a_request_and_its_late_success_is_cancelled() {
     assert_eq!(connects(&mut pair, "b", 5002), Some(b));
 }
 
+/// What looked like a refusal was the answer to the keepalive before.
+#[test]
+fn a_success_behind_a_refusal_is_cancelled() {
+    let mut pair = connected(false);
+    let a = ask(&mut pair, "a");
+    wait(&mut pair, PATIENCE / 4);
+    assert!(pair.server.take().contains(&asks("a", 0)), "keepalives are not answered, it seems");
+    pair.say(&[REQUEST_FAILURE]);
+    assert_eq!(pair.take(), [refused(a, Refusal::Denied)]);
+    pair.say(&granted(5001));
+    assert_eq!((pair.take(), pair.server.take()), (vec![], vec![stops_unasked("a", 5001)]));
+    assert_eq!(connects(&mut pair, "a", 5001), None);
+
+    // Likewise where the answer names no port.
+    let fixed = || Place::Tcp { host: "b".into(), port: 80 };
+    let b = pair.client.request_forward(fixed());
+    pair.run();
+    pair.say(&[REQUEST_FAILURE]);
+    pair.server.take();
+    pair.say(&[REQUEST_SUCCESS]);
+    assert_eq!(pair.take(), [refused(b, Refusal::Denied)]);
+    assert_eq!(pair.server.take(), [stops_unasked("b", 80)]);
+    pair.say(&[REQUEST_SUCCESS]);
+    assert_eq!(pair.server.take(), Vec::<Vec<u8>>::new(), "once is enough");
+
+    // But nothing is taken from a forward that was granted since, or from a request under way.
+    let b = pair.client.request_forward(fixed());
+    pair.run();
+    pair.say(&[REQUEST_FAILURE]);
+    let c = pair.client.request_forward(fixed());
+    pair.run();
+    pair.server.take();
+    pair.say(&[REQUEST_SUCCESS]);
+    pair.say(&[REQUEST_SUCCESS]);
+    assert_eq!(pair.take(), [refused(b, Refusal::Denied), listens(c, 80)]);
+    assert_eq!(pair.server.take(), Vec::<Vec<u8>>::new());
+    assert_eq!(connects(&mut pair, "b", 80), Some(c));
+}
+
 /// After a pause of the process nobody has been silent.
 #[test]
 fn a_pause_does_not_count() {
