@@ -647,7 +647,9 @@ export interface Connection extends ConnectionInfo {
    * connection whose state is 'closing' goes on by the new value, whoever began to close it:
    *
    * - hard: it is reset now. What was acknowledged by the local client, or handed to the SSH session,
-   *   is delivered; the rest is dropped and counted; the local client gets ECONNRESET.
+   *   is delivered; the rest is dropped and counted; the local client gets ECONNRESET. That is final: a
+   *   softer value right after it, or after {@link Connection.reset} or a forced shutdown, comes too
+   *   late (ERR_TUNNEL_NO_CONNECTION).
    * - bounded: it may take `l_linger` seconds from this call.
    * - graceful: there is no limit in time (any more).
    */

@@ -219,6 +219,21 @@ for (const [name, act] of Object.entries({
   });
 }
 
+test('a socket of dial() that is being reset leaves no timer behind, whatever Linger is set then', async (t) => {
+  const ssh2 = await Ssh2Server.start({ onOpen: (open) => open.accept() });
+  t.after(() => ssh2.stop());
+  const tunnel = makeTunnel(t, ssh2.login, 1);
+  const socket = await tunnel.promises.dial('h', 3);
+  const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+  const before = timers();
+  const closed = new Promise((resolve) => socket.once('close', resolve));
+  socket.resetAndDestroy();
+  const bounded = new Promise((resolve) => socket.setLingerOption({ l_onoff: 1, l_linger: 600 }, resolve));
+  await Promise.all([closed, bounded]);
+  assert.equal(timers(), before);
+  await tunnel.promises.shutdown({ force: true });
+});
+
 test('a program that ignores the end of its input is killed after a graceful shutdown, too', async (t) => {
   const [server] = await servers(t, 1);
   const file = at('pid-graceful');

@@ -235,6 +235,35 @@ test('a new bound counts from the call, also for a connection that is being clos
   assert.equal((await scene.client.read().ended).end, 'ECONNRESET');
 });
 
+for (const [name, harden] of Object.entries({
+  'shutdown({ force: true })': (tunnel) => tunnel.promises.shutdown({ force: true }),
+  'setLinger(false)': (tunnel, connections) => Promise.all(connections.map((it) => it.promises.setLinger(false))),
+})) {
+  test(`${name} is not taken back by a softer Linger right after it`, async (t) => {
+    const COUNT = 20; // one alone may have ended before the second call comes
+    const { tunnel, diary, ssh2, connect, client } = await scripted(t, { how: { read: false } });
+    const clients = [client];
+    for (let i = 0; i < COUNT; i++) {
+      if (i > 0) clients.push(await connect({ read: false }));
+      const far = await ssh2.nextChannel();
+      far.write(Buffer.alloc(MIB));
+      far.close();
+    }
+    let connections;
+    do connections = await tunnel.promises.connections();
+    while (connections.some(({ state }) => state !== 'closing'));
+    const since = performance.now();
+    const done = harden(tunnel, connections);
+    const softened = connections.map((it) => assert.rejects(it.promises.setLinger(true), { code: 'ERR_TUNNEL_NO_CONNECTION' }));
+    await Promise.all([done, ...softened, tunnel.promises.shutdown()]);
+    isOver(since);
+    const ends = diary.all('disconnected');
+    assert.equal(ends.length, COUNT);
+    for (const end of ends) assertIncludes(end, { code: 'ERR_SSH_CHANNEL_CLOSED', closedBy: 'reset', clean: false });
+    for (const client of clients) assert.equal((await client.read().ended).end, 'ECONNRESET');
+  });
+}
+
 test('close() of a connection closes it by its Linger, in three forms, and fails when it has ended', async (t) => {
   const { diary, connect } = await openTunnel(t, server, behaviours.echo());
   const ways = [

@@ -73,6 +73,8 @@ class TunnelSocket extends Socket {
   #reason;
   /** The linger time while what was written is on its way to the system. @type {Bound | undefined} */
   #bound;
+  /** Whether it is being reset, which nothing puts off. */
+  #isCut = false;
 
   static {
     opened = (socket) => socket.#resource.runInAsyncScope(socket.#opened, socket);
@@ -210,6 +212,7 @@ class TunnelSocket extends Socket {
   }
 
   async #reset() {
+    this.#isCut = true;
     try {
       await this.#call(Method.ResetConnection);
     } catch {
@@ -220,7 +223,7 @@ class TunnelSocket extends Socket {
 
   /** Somebody decides anew how the connection will be closed, which may be about to be closed here. */
   #relinger(packed) {
-    if (!this.#leaving || this.#end !== undefined || this.#bound?.isTaken) return;
+    if (!this.#leaving || this.#isCut || this.#end !== undefined || this.#bound?.isTaken) return;
     this.#bound?.take();
     if (isHard(packed)) this.#reset();
     else this.#bound = new Bound(packed, () => this.#reset());

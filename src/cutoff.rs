@@ -38,6 +38,11 @@ impl Limit {
         Some(Self { due: self.due.checked_add(more)?, length: self.length.checked_add(more)? })
     }
 
+    /// Whether it leaves no time at all.
+    fn is_at_once(self) -> bool {
+        self.length.is_zero()
+    }
+
     /// The process was paused until `now`.
     pub(crate) fn resumed(self, now: Instant) -> Option<Self> {
         Self::new(now, self.length)
@@ -62,6 +67,11 @@ impl Cutoff {
     /// When it is reached, pauses aside.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.0.borrow().map(|limit| limit.due)
+    }
+
+    /// Whether it was reached as soon as it was set.
+    pub(crate) fn is_at_once(&self) -> bool {
+        self.0.borrow().is_some_and(Limit::is_at_once)
     }
 
     pub(crate) fn watch(&self) -> CutoffWatch {

@@ -55,10 +55,15 @@ impl Parting {
         }
     }
 
-    fn set_linger(&mut self, linger: Linger) {
+    /// Lets it go on by this Linger. `false`: it is being reset already, and nothing puts that off.
+    fn set_linger(&mut self, linger: Linger) -> bool {
+        if self.limit.is_at_once() {
+            return linger.ending() == Ending::Hard;
+        }
         self.info.linger = linger;
         self.report.set_linger(linger);
         self.limit.set(limit_of(linger));
+        true
     }
 
     /// Ends it at once, if its time is not over anyway.
@@ -138,8 +143,7 @@ impl Driver {
     /// and its linger time runs from now.
     pub(super) fn set_linger(&mut self, id: u64, linger: Linger) -> Result<(), Error> {
         if let Some(parting) = self.parting.get_mut(&id) {
-            parting.set_linger(linger);
-            return Ok(());
+            return if parting.set_linger(linger) { Ok(()) } else { Err(Error::NoConnection(id)) };
         }
         self.settings_of(id)?.linger = linger;
         let Some(index) = self.table.find(id) else { return Ok(()) };
