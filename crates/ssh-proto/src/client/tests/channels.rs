@@ -223,7 +223,7 @@ fn what_comes_after_our_close_arrives_without_credit() {
     assert!(!pair.client.is_idle(), "the other is still there");
 }
 
-/// Between the two CLOSEs the number is taken, and a new channel gets another.
+/// Between the two CLOSE messages the number is taken, and a new channel gets another.
 #[test]
 fn a_number_is_not_given_again_too_early() {
     let (mut pair, [first]) = Pair::open(WINDOW, LONGEST);

@@ -395,7 +395,7 @@ fn a_port_is_given_once() {
 
 /// The port alone says whom a connection is for only where nobody else has, or had, it.
 #[test]
-fn what_is_given_up_is_for_nobody_although_the_port_is_anothers() {
+fn what_is_given_up_is_for_nobody_although_the_port_belongs_to_another() {
     let mut pair = connected(true);
     let place = |host: &str| Place::Tcp { host: host.into(), port: 8080 };
     let [a, b] = ["192.0.2.1", "192.0.2.2"].map(|host| pair.client.request_forward(place(host)));
