@@ -434,7 +434,8 @@ export interface SSHTunnelOptions {
   /**
    * Milliseconds that dialing and logging on may take in all, ETIMEDOUT after them; also how long a
    * 'connectionRequest' waits for its answer, a connection for a session that was lost, and the
-   * server may take to open a connection's far side. 0 for no limit. Default: 20000.
+   * server may take to open a connection's far side, or to answer about a remote forward. 0 for no limit.
+   * Default: 20000.
    */
   readyTimeout?: number | undefined;
   /**

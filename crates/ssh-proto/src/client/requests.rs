@@ -29,6 +29,9 @@ use super::{Client, Event};
 use crate::transport::PacketNumber;
 use crate::wire::Reader;
 
+/// The longest that others wait for the answer to the first keepalive, or for a proof of host keys,
+/// however long forwards have.
+const MAX_DOUBT: Duration = Duration::from_secs(5);
 /// Keepalives without an answer that are remembered, of a server that has answered some.
 const MAX_KEEPALIVES: usize = 64;
 
@@ -62,7 +65,7 @@ impl Kind {
     /// How long an answer is waited for, of the time that a forward has.
     fn patience(&self, whole: Duration) -> Duration {
         match self {
-            Kind::Keepalive | Kind::HostKeys => whole / 4,
+            Kind::Keepalive | Kind::HostKeys => (whole / 4).min(MAX_DOUBT),
             Kind::Listen(_) | Kind::Stop(_) => whole,
         }
     }

@@ -328,6 +328,22 @@ fn a_server_that_leaves_out_keepalives_shifts_nothing() {
     }
 }
 
+/// Whoever gives a forward all the time in the world does not wait for a keepalive as long.
+#[test]
+fn a_first_keepalive_keeps_nobody_waiting_for_long() {
+    let mut setup = setup();
+    setup.reply_timeout = Duration::from_secs(3600);
+    let mut pair = Pair::new(setup, Script::default());
+    pair.run();
+    pair.take();
+    let a = ask(&mut pair, "a");
+    assert!(!pair.server.take().contains(&asks("a", 0)));
+    wait(&mut pair, Duration::from_secs(5));
+    assert!(pair.server.take().contains(&asks("a", 0)));
+    pair.say(&granted(5001));
+    assert_eq!(pair.take(), [listens(a, 5001)]);
+}
+
 /// However often it is asked: the first is enough to know.
 #[test]
 fn keepalives_in_quick_succession_keep_nobody_waiting() {
