@@ -370,7 +370,7 @@ impl Client {
 
     /// UNIMPLEMENTED: `uint32 sequence number` of the message that the server does not know.
     pub(super) fn unimplemented(&mut self, reader: &mut Reader<'_>) -> Option<Event> {
-        let sequence = reader.uint32().ok()?;
+        let sequence = reader.uint32().ok()?.wrapping_sub(self.keys.counts_ahead());
         if !self.is_connected() {
             return None;
         }

@@ -154,6 +154,25 @@ fn unimplemented_fails_the_request_that_it_names() {
     assert_eq!(pair.error, None);
 }
 
+/// It names the number of the next message.
+#[test]
+fn unimplemented_by_tinyssh_is_about_the_message_before() {
+    let version = "SSH-2.0-tinyssh_20230101 PQ4Xm7xN";
+    let mut pair = Pair::new(setup(), Script { version, ..Script::default() });
+    pair.run();
+    pair.take();
+    let keepalive = last_number(&pair);
+    let channel = pair.client.open_direct_tcpip("db", 1, "::1", 1);
+    pair.run();
+    assert_eq!(last_number(&pair), keepalive + 1);
+    pair.say(&build(UNIMPLEMENTED, &[Number(keepalive + 1)]));
+    assert_eq!(pair.take(), [], "it is not about the channel");
+    pair.say(&refuse(0, 1, b"no"));
+    let refusal = Seen::OpenFailed(channel, OpenFailure::AdministrativelyProhibited, "no".into());
+    assert_eq!(pair.take(), [refusal]);
+    assert_eq!(pair.error, None);
+}
+
 /// The numbers of packets start over with new keys.
 #[test]
 fn unimplemented_names_a_request_after_new_keys_too() {
