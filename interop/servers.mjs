@@ -1,25 +1,30 @@
 // The servers of the matrix: each on a free port of this machine, with the same keys, letting the
-// same user log on. `start({ hostKeys, userKeys, authority })` gives its ports, the user (and a password, where the
-// server can be given one), how many key exchanges it has seen (where it tells), whether it takes
-// certificates of users by that authority, and `stop()`.
-// `flaws` are what a server offers and cannot do, whoever asks.
+// same user log on. `start({ hostKeys, userKeys, authority })` gives:
+// - `ports`, and `rekeyingPort`, where the server changes keys by itself after every MiB
+// - `username`, and what the server can be given: a `password`, which also answers its `questions`, and the name
+//   of a user who is let in without proof (`open`)
+// - `rekeys()`: how many key exchanges it has seen, where it tells
+// - `certificates`: whether it takes certificates of users by that authority
+// - `userKeyTypes`, where it does not take all; `forwards: false` where logging on is all that it does
+// - `kill()`, which ends its sessions as a crash does, and `stop()`
+// `flaws` are what a server offers and cannot do, whoever asks; `lacks` what it cannot do and others can.
+// Those that are `optional` may be missing where they cannot be installed.
 
-import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import net from 'node:net';
 import { userInfo } from 'node:os';
 import { basename, join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-import { stopper } from '../__test__/helpers/daemon.mjs';
 import { ensurePackages, findProgram } from '../__test__/helpers/ensure-sshd.mjs';
-import { temporaryFolder } from '../__test__/helpers/keys.mjs';
-import { signal } from '../__test__/helpers/process.mjs';
-import { Ssh2Server } from '../__test__/helpers/ssh2-server.mjs';
+import { MIB } from '../__test__/helpers/peers.mjs';
+import { Ssh2Server, join as joinChannel } from '../__test__/helpers/ssh2-server.mjs';
 import { Sshd } from '../__test__/helpers/sshd.mjs';
+import { Inetd, makeHome, startProgram } from './programs.mjs';
+import { asyncssh, conch, paramiko } from './python-servers.mjs';
+import { libssh, tinyssh } from './small-servers.mjs';
 
 const RUSSH = fileURLToPath(new URL('russh-server/', import.meta.url));
 
@@ -38,14 +43,19 @@ const openssh = {
       ...hostKeys.flatMap(({ file, certificate }) => [`HostKey ${file}`, `HostCertificate ${certificate}`]),
       `TrustedUserCAKeys ${authority.file}.pub`,
     ];
-    const server = await Sshd.start({ hostKeyTypes: [], logLevel: 'DEBUG1', config });
-    for (const { publicKey } of userKeys) server.authorize(publicKey);
+    const options = { hostKeyTypes: [], logLevel: 'DEBUG1' };
+    const server = await Sshd.start({ ...options, config });
+    const rekeying = await Sshd.start({ ...options, config: [...config, 'RekeyLimit 1M'] });
+    for (const { publicKey } of userKeys) [server, rekeying].forEach((one) => one.authorize(publicKey));
+    const exchanges = (one) => one.log().match(/SSH2_MSG_NEWKEYS received/g)?.length ?? 0;
     return {
       ports: [server.port],
       username: userInfo().username,
       certificates: true,
-      rekeys: () => server.log().match(/SSH2_MSG_NEWKEYS received/g)?.length ?? 0,
-      stop: () => server.stop(),
+      rekeys: () => [server, rekeying].map(exchanges).reduce((sum, count) => sum + count),
+      rekeyingPort: rekeying.port,
+      kill: () => server.killSessions(),
+      stop: () => Promise.all([server.stop(), rekeying.stop()]),
     };
   },
 };
@@ -54,54 +64,70 @@ const dropbear = {
   name: 'Dropbear',
   version: () => printed(findProgram('dropbear'), '-V').match(/v(\S+)/)?.[1],
   available: () => ensurePackages(['dropbear', 'dropbearconvert'], ['dropbear-bin', 'libnss-wrapper']),
+  flaws: {
+    'remote forward, cancelled': 'it refuses to give a port up; after `ssh -O cancel` it goes on to listen, too',
+  },
+  lacks: {
+    'rekey by the server in mid transfer': 'it changes keys after 1 GiB or 8 hours, and cannot be told to do so earlier',
+  },
   async start({ hostKeys, userKeys }) {
-    const folder = temporaryFolder('dropbear');
-    const at = (name) => join(folder.path, name);
-    // It reads the keys of users from their homes alone: ours gets another home.
-    const { uid, gid, username } = userInfo();
-    writeFileSync(at('passwd'), `${username}:x:${uid}:${gid}::${at('home')}:/bin/sh\n`);
-    writeFileSync(at('group'), `${username}:x:${gid}:\n`);
-    mkdirSync(at('home/.ssh'), { recursive: true, mode: 0o700 });
-    const lines = userKeys.map(({ publicKey }) => `${publicKey}\n`).join('');
-    writeFileSync(at('home/.ssh/authorized_keys'), lines, { mode: 0o600 });
+    const { env, username, at, remove } = makeHome('dropbear', userKeys);
     const converter = findProgram('dropbearconvert');
     for (const { file } of hostKeys) spawnSync(converter, ['openssh', 'dropbear', file, at(basename(file))]);
-    const env = {
-      ...process.env,
-      LD_PRELOAD: 'libnss_wrapper.so',
-      NSS_WRAPPER_PASSWD: at('passwd'),
-      NSS_WRAPPER_GROUP: at('group'),
-    };
-    // As inetd does it: one process a connection, so that there is no moment of starting to await.
-    const children = new Set();
-    const serve = async (files) => {
+    const inetd = new Inetd();
+    const serve = (files) => {
       const args = ['-i', '-s', ...files.flatMap((file) => ['-r', at(basename(file))])];
-      const listener = net.createServer({ noDelay: true, pauseOnConnect: true }, (socket) => {
-        const child = spawn(findProgram('dropbear'), args, { env, stdio: [socket, socket, 'ignore'] });
-        children.add(child.once('exit', () => children.delete(child)));
-        socket.destroy(); // our copy of it
-      });
-      listener.listen(0, '127.0.0.1');
-      await once(listener, 'listening');
-      return listener;
+      return inetd.serve(findProgram('dropbear'), args, env);
     };
     // A server may have one ecdsa key alone.
     const [others, ecdsa] = [[], []];
     for (const { file, type } of hostKeys) (type === 'ecdsa' ? ecdsa : others).push(file);
-    const listeners = await Promise.all(ecdsa.map((file) => serve([...others, file])));
-    const kill = () => children.forEach(({ pid }) => signal(pid, 'SIGKILL'));
-    process.on('exit', kill);
+    const ports = await Promise.all(ecdsa.map((file) => serve([...others, file])));
     const stop = async () => {
-      process.off('exit', kill);
-      for (const listener of listeners) listener.close();
-      const ends = [...children].map((child) => once(child, 'exit'));
-      kill();
-      await Promise.all(ends);
-      folder.remove();
+      await inetd.stop();
+      remove();
     };
-    return { ports: listeners.map((listener) => listener.address().port), username, stop };
+    return { ports, username, kill: inetd.kill, stop };
   },
 };
+
+/** Lets a client of ssh2's server have ports of this machine. */
+function forwardRemote(client) {
+  const listeners = new Map();
+  client.on('request', (accept, reject, name, { bindAddr, bindPort }) => {
+    if (name === 'cancel-tcpip-forward') {
+      // Connections live on, and close() waits for them: what counts is that nobody listens any more.
+      listeners.get(bindPort)?.close();
+      return accept();
+    }
+    if (name !== 'tcpip-forward') return reject();
+    const listener = net.createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true }, (socket) => {
+      client.forwardOut(bindAddr, listener.address().port, socket.remoteAddress, socket.remotePort, (error, channel) => {
+        if (error) return socket.destroy();
+        joinChannel(channel, socket);
+        socket.resume();
+      });
+    });
+    listener.on('error', reject).listen(bindPort, bindAddr, () => {
+      listeners.set(listener.address().port, listener);
+      accept(listener.address().port);
+    });
+  });
+  client.on('close', () => listeners.forEach((listener) => listener.close()));
+}
+
+/** Changes the keys of a client of ssh2's server at every MiB of what it sends. */
+function rekeyOften(client) {
+  let left = MIB;
+  client.on('ready', () => {
+    client._sock.on('data', ({ length }) => {
+      left -= length;
+      if (left > 0) return;
+      left = MIB;
+      client.rekey();
+    });
+  });
+}
 
 const ssh2 = {
   name: 'ssh2',
@@ -111,16 +137,21 @@ const ssh2 = {
   },
   available: () => true,
   async start({ hostKeys, userKeys }) {
-    const server = await Ssh2Server.start({
+    const options = {
       hostKeys: hostKeys.map(({ privateKey, publicKey }) => ({ private: privateKey, public: publicKey })),
       publicKey: userKeys.map(({ publicKey }) => publicKey),
-    });
+    };
+    const [server, rekeying] = [await Ssh2Server.start(options), await Ssh2Server.start(options)];
+    server.server.on('connection', forwardRemote);
+    rekeying.server.on('connection', rekeyOften);
     return {
       ports: [server.port],
+      rekeyingPort: rekeying.port,
       username: 'user',
       password: 'right',
-      rekeys: () => server.lines.filter((line) => /Inbound: NEWKEYS/.test(line)).length,
-      stop: () => server.stop(),
+      rekeys: () => [...server.lines, ...rekeying.lines].filter((line) => /Inbound: NEWKEYS/.test(line)).length,
+      kill: () => server.dropSessions(), // it lives in this process
+      stop: () => Promise.all([server.stop(), rekeying.stop()]),
     };
   },
 };
@@ -132,16 +163,10 @@ const russh = {
     console.log('Building the server made of russh');
     return spawnSync('cargo', ['build', '--locked'], { cwd: RUSSH, stdio: 'inherit' }).status === 0;
   },
-  async start({ hostKeys, userKeys, authority }) {
-    const folder = temporaryFolder('russh');
-    const authorized = join(folder.path, 'authorized_keys');
-    writeFileSync(authorized, [...userKeys, authority].map(({ publicKey }) => publicKey).join('\n'));
-    const args = [authorized, ...hostKeys.map(({ file }) => file)];
-    const child = spawn(join(RUSSH, 'target/debug/russh-server'), args, { stdio: ['pipe', 'pipe', 'ignore'] });
-    const stop = stopper(child, folder);
-    const [port] = await once(createInterface(child.stdout), 'line');
-    return { ports: [Number(port)], username: 'user', password: 'right', certificates: true, stop };
+  async start(identities) {
+    const program = join(RUSSH, 'target/debug/russh-server');
+    return { ...(await startProgram('russh', [program], identities)), certificates: true };
   },
 };
 
-export const SERVERS = [openssh, dropbear, ssh2, russh];
+export const SERVERS = [openssh, dropbear, ssh2, russh, asyncssh, paramiko, conch, tinyssh, libssh];

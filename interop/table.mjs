@@ -7,12 +7,20 @@ const FAILS = '**no**';
 const NOT_THERE = '–';
 const FLAWED = 'no';
 
-/** What the servers offer and cannot do, a line each. */
-export function flaws(results) {
-  return results.flatMap(({ name, cases }) =>
-    cases.filter(({ flaw }) => flaw).map((one) => `- ${name}, \`${one.name}\`: ${one.flaw}`),
-  );
+/** What the servers offer and cannot do, and what they lack of what others do; a line each. */
+export function notes(results) {
+  return results.flatMap(({ name, cases }) => {
+    const reasons = new Map();
+    for (const one of cases) {
+      const reason = one.flaw ?? one.lack;
+      if (reason) reasons.set(reason, [...(reasons.get(reason) ?? []), title(one)]);
+    }
+    return [...reasons].map(([reason, titles]) => `- ${name}, ${titles.join(', ')}: ${reason}`);
+  });
 }
+
+/** Names of the protocol's are set as such. */
+const title = ({ kind, name }) => (kind === 'behaviour' ? name : `\`${name}\``);
 
 /** @param results an object per server: { name, version, cases: [{ kind, name, error? }] } */
 export function table(results) {
@@ -24,11 +32,12 @@ export function table(results) {
     for (const name of names) {
       const cells = results.map(({ cases }) => {
         const found = cases.find((one) => one.kind === kind && one.name === name);
-        if (!found) return NOT_THERE;
+        if (!found || found.lack) return NOT_THERE;
         if (found.flaw) return FLAWED;
-        return found.error ? FAILS : WORKS;
+        if (found.error) return FAILS;
+        return found.partly ?? WORKS;
       });
-      rows.push([KINDS[kind], `\`${name}\``, ...cells]);
+      rows.push([KINDS[kind], title({ kind, name }), ...cells]);
     }
   }
   const head = ['', '', ...results.map(({ name, version }) => `${name} ${version}`)];

@@ -33,9 +33,12 @@ export function findProgram(name) {
   return null;
 }
 
-/** Whether the programs are there, now or after installing Debian's packages; says so if they are not. */
-export function ensurePackages(programs, packages) {
-  const complete = () => programs.every(findProgram);
+/**
+ * Whether something is there, now or after installing Debian's packages; says so if it is not.
+ * @param {() => string[]} missing names what is not there
+ */
+function ensure(missing, packages) {
+  const complete = () => missing().length === 0;
   if (complete()) return true;
   if (process.getuid?.() === 0 && findProgram('apt-get')) {
     console.log(`The tests talk to real servers: installing Debian's ${packages.join(', ')}`);
@@ -45,10 +48,15 @@ export function ensurePackages(programs, packages) {
     spawnSync('sh', ['-c', install], { stdio: ['ignore', 'ignore', 'inherit'], env });
     if (complete()) return true;
   }
-  const missing = programs.filter((name) => !findProgram(name));
-  console.error(`${missing.join(', ')} cannot be found: install ${packages.join(', ')}`);
+  console.error(`${missing().join(', ')} cannot be found: install ${packages.join(', ')}`);
   return false;
 }
+
+/** Whether the programs are there, now or after installing Debian's packages; says so if they are not. */
+export const ensurePackages = (programs, packages) => ensure(() => programs.filter((name) => !findProgram(name)), packages);
+
+/** The same for what is no program: `isThere` tells. */
+export const ensureDebian = (name, isThere, packages) => ensure(() => (isThere() ? [] : [name]), packages);
 
 /** Whether sshd and ssh-keygen are there, now or after installing them. */
 export const ensureSshd = () => ensurePackages(['sshd', 'ssh-keygen'], ['openssh-server']);

@@ -14,8 +14,8 @@ export function keygen(...args) {
 }
 
 /** A temporary folder that removes itself when asked to, and at the latest when the process ends. */
-export function temporaryFolder(name) {
-  const path = mkdtempSync(join(tmpdir(), `sshtunnel-${name}-`));
+export function temporaryFolder(name, parent = tmpdir()) {
+  const path = mkdtempSync(join(parent, `sshtunnel-${name}-`));
   const remove = () => {
     process.off('exit', remove);
     rmSync(path, { recursive: true, force: true });

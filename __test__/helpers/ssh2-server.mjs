@@ -180,7 +180,7 @@ async function flood(client, payload) {
 }
 
 /** Joins a channel and a socket; each direction ends by itself. */
-function join(channel, socket) {
+export function join(channel, socket) {
   let open = 2;
   const ended = () => --open === 0 && channel.close();
   socket.on('data', (chunk) => channel.write(chunk) || socket.pause());

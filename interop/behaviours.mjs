@@ -1,0 +1,112 @@
+// What a server does beside its algorithms: each of these cases throws unless it went as it should.
+
+import assert from 'node:assert/strict';
+
+import { MIB, behaviours, patternHash, refuses } from '../__test__/helpers/peers.mjs';
+import { freePort } from '../__test__/helpers/daemon.mjs';
+import { assertIncludes, openRemote, openTunnel } from '../__test__/helpers/tunnels.mjs';
+
+/** Sent each way where nothing else is said. */
+const SIZE = 8 * MIB;
+
+/** Sends so much to a target that sends it back, and gets all of it before the stream is ended. */
+export async function exchange({ connect, target }, size) {
+  const client = await connect();
+  await Promise.all([client.send(size), client.received(size)]);
+  const remote = await target.next();
+  const whole = { bytes: size, sha256: patternHash(size), end: null };
+  assertIncludes(client.report(), whole);
+  assertIncludes(remote.report(), whole);
+  return { client, remote };
+}
+
+/** How a connection ends whose two streams were ended one after the other. */
+const BOTH_ENDED = { code: 'OK', clean: true, closedBy: 'graceful', droppedUp: 0, droppedDown: 0 };
+
+/** The local program ends its direction, and only then begins the answer. */
+async function halfClose(t, login) {
+  const open = await openTunnel(t, { login }, behaviours.replier(SIZE));
+  const client = await open.connect();
+  await client.send(MIB);
+  client.end();
+  assertIncludes(await client.ended, { bytes: SIZE, sha256: patternHash(SIZE), end: 'FIN' });
+  assertIncludes(await (await open.target.next()).ended, { bytes: MIB, sha256: patternHash(MIB), end: 'FIN' });
+  assertIncludes(await open.diary.next('disconnected'), { ...BOTH_ENDED, bytesUp: MIB, bytesDown: SIZE });
+}
+
+/** The target ends first; what the local program sends afterwards still arrives. */
+async function remoteHalfClose(t, login) {
+  const open = await openTunnel(t, { login }, async (peer) => {
+    peer.read();
+    await peer.send(MIB);
+    peer.end();
+  });
+  const client = await open.connect();
+  assertIncludes(await client.ended, { bytes: MIB, sha256: patternHash(MIB), end: 'FIN' });
+  await client.send(SIZE);
+  client.end();
+  assertIncludes(await (await open.target.next()).ended, { bytes: SIZE, sha256: patternHash(SIZE), end: 'FIN' });
+  assertIncludes(await open.diary.next('disconnected'), { ...BOTH_ENDED, bytesUp: SIZE, bytesDown: MIB });
+}
+
+/** A port of the server that leads here. */
+async function remoteForward(t, login, remotePort) {
+  const open = await openRemote(t, { login }, behaviours.echo(), { remote: { remoteHost: '127.0.0.1', remotePort } });
+  if (remotePort !== 0) assert.equal(open.forward.remotePort, remotePort);
+  await exchange(open, SIZE);
+  return open;
+}
+
+/** The same, given up; its connections live on. */
+async function cancel(t, login) {
+  const open = await remoteForward(t, login, await freePort());
+  const client = await open.connect();
+  await client.send(MIB);
+  await client.received(MIB);
+  await open.forward.promises.stop();
+  assert.ok(await refuses(open.forward.remotePort), 'the server goes on to listen');
+  await client.send(MIB);
+  await client.received(2 * MIB);
+}
+
+/** Both directions at once, during which the server changes keys, and nobody else does. */
+async function rekeyByServer(t, login, { rekeyingPort, rekeys }) {
+  const open = await openTunnel(t, { login: { ...login, port: rekeyingPort } }, behaviours.echo());
+  const before = rekeys();
+  await exchange(open, SIZE);
+  // One exchange is for the logon. How many follow is up to the server: some are slow, and data goes on meanwhile.
+  assert.ok(rekeys() - before >= 2, `keys were changed ${rekeys() - before} times`);
+}
+
+/** The server dies while both directions are busy. */
+async function killed(t, login, { kill }) {
+  const open = await openTunnel(t, { login }, (peer) => {
+    peer.read();
+    peer.send(Infinity);
+  });
+  const client = await open.connect();
+  await client.send(MIB);
+  const remote = await open.target.next();
+  await remote.received(MIB);
+  await client.received(SIZE);
+  kill();
+  const { bytes, sha256, end } = await client.ended;
+  assert.equal(end, 'ECONNRESET');
+  assert.equal(sha256, patternHash(bytes), 'what was delivered is what was sent');
+  const counts = { bytesUp: MIB, droppedUp: 0, bytesDown: bytes, droppedDown: 0 };
+  assertIncludes(await open.diary.next('disconnected'), { code: 'ERR_SSH_DISCONNECTED', clean: false, closedBy: 'reset', ...counts });
+}
+
+/**
+ * By name; each gets the test's context, what a tunnel needs to log on, and a server. Those that are `fatal`
+ * get a server of their own.
+ */
+export const BEHAVIOURS = {
+  'half-close by the local program': { run: halfClose },
+  'half-close by the target': { run: remoteHalfClose },
+  'remote forward': { run: async (t, login) => remoteForward(t, login, await freePort()) },
+  'remote forward, port 0': { run: (t, login) => remoteForward(t, login, 0) },
+  'remote forward, cancelled': { run: cancel },
+  'rekey by the server in mid transfer': { run: rekeyByServer },
+  'server killed in mid transfer': { run: killed, fatal: true },
+};

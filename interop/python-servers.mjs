@@ -1,0 +1,52 @@
+// Servers in Python: Debian's packages and a program of ours for each.
+
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+import { ensureDebian } from '../__test__/helpers/ensure-sshd.mjs';
+import { startProgram } from './programs.mjs';
+
+/** Debian's own, which finds Debian's packages; another one may come first in PATH. */
+const PYTHON = '/usr/bin/python3';
+
+/** What a Python program prints, or null where it fails. */
+function ask(program) {
+  const { status, stdout } = spawnSync(PYTHON, ['-W', 'ignore', '-c', program], { encoding: 'utf8' });
+  return status === 0 ? stdout.trim() : null;
+}
+
+function python({ name, module, debian = `python3-${module}`, more = {}, ...server }) {
+  const program = fileURLToPath(new URL(`${name.toLowerCase().replace(/.* /, '')}_server.py`, import.meta.url));
+  return {
+    name,
+    optional: true,
+    version: () => ask(`import ${module}; print(${module}.__version__)`),
+    available: () => ensureDebian(`the Python module ${module}`, () => ask(`import ${module}`) !== null, [debian]),
+    start: async (identities) => ({
+      ...(await startProgram(name, [PYTHON, '-W', 'ignore', program], identities)),
+      ...more,
+    }),
+    ...server,
+  };
+}
+
+export const asyncssh = python({
+  name: 'asyncssh',
+  module: 'asyncssh',
+  more: { certificates: true },
+  flaws: {
+    'remote forward, port 0': 'it names port 0 where it offers connections, and not the port that it has chosen; OpenSSH refuses them, too',
+  },
+});
+
+export const paramiko = python({ name: 'paramiko', module: 'paramiko' });
+
+export const conch = python({
+  name: 'Twisted Conch',
+  module: 'twisted',
+  more: { questions: false }, // it has them for PAM alone
+  lacks: {
+    'half-close by the local program': 'its forwarding does not pass an end of stream on to the target',
+    'half-close by the target': 'its forwarding closes the channel, without an end of stream, when the target has ended its own',
+  },
+});
