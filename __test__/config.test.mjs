@@ -5,6 +5,7 @@ import { chmodSync, chownSync, mkdirSync, readFileSync, writeFileSync } from 'no
 import { createRequire } from 'node:module';
 import { homedir, userInfo } from 'node:os';
 import { join, relative } from 'node:path';
+import { PassThrough } from 'node:stream';
 import { after } from 'node:test';
 
 import { SSHTunnel } from '../index.js';
@@ -582,7 +583,27 @@ test('what would have refused, and is not supported, refuses; with its place', (
     'CanonicalizeHostname no\nCanonicalDomains example.org', 'CanonicalizeHostname yes', 'CanonicalizeHostname yes\nCanonicalDomains example.org\nHost h\n ProxyJump 127.0.0.1',
     'CanonicalizeHostname yes\nCanonicalDomains example.org\nHostName a.b.c', 'CanonicalizeHostname yes\nCanonicalDomains none', 'CanonicalizeHostname yes\nCanonicalizeMaxDots 0\nCanonicalDomains a\nHostName b.c',
     'Match host other version OpenSSH_*', 'Match version OpenSSH_* host other', 'Host other\n KnownHostsCommand x\n BindInterface y',
+    'CheckHostIP yes\nHostName LocalHost', 'BindInterface eth0\nProxyCommand x', 'Host h\n BindInterface eth0\n ProxyJump 127.0.0.1',
+    // Only the first hop is dialed.
+    'Host j\n BindInterface eth0\n CheckHostIP yes\n CanonicalizeHostname yes\n CanonicalDomains example.org\nHost h\n ProxyJump 127.0.0.1,j',
   ]) refuses(text);
+  // A host may be the second of one way, and the first of another.
+  assert.throws(() => refuses('Host j\n BindInterface eth0\nHost k\n ProxyJump j\nHost h\n ProxyJump k,j'), { code: 'ERR_SSH_CONFIG', line: 2 });
+});
+
+test('what would have refused, and concerns what overrides decide, does not', () => {
+  const sock = new PassThrough();
+  const proxied = [{ jump: { host: 'j', username: 'u' } }, { jump: [{ host: 'j', username: 'u' }] }, { proxyCommand: 'x' }, { sock }];
+  for (const [text, welcome, others] of [
+    ['BindInterface eth0', [...proxied, { localAddress: '127.0.0.1' }], [{ jump: [] }, { hostKey: `SHA256:${'A'.repeat(43)}` }]],
+    ['CheckHostIP yes', [...proxied, { hostKey: `SHA256:${'A'.repeat(43)}` }, { knownHosts: '/dev/null' }], [{ jump: [] }, { hostVerifier: () => true }]],
+    ['CanonicalizeHostname yes\nCanonicalDomains example.org', proxied, [{ jump: [] }]],
+    // It could tell of revoked keys.
+    ['KnownHostsCommand /bin/true', [], [...proxied, { hostKey: `SHA256:${'A'.repeat(43)}` }]],
+  ]) {
+    for (const overrides of welcome) configure(text, overrides);
+    for (const overrides of others) assert.throws(() => configure(text, overrides), { code: 'ERR_SSH_CONFIG', line: 1 });
+  }
 });
 
 test('Match localnetwork', () => {

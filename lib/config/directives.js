@@ -23,7 +23,8 @@ const unhonoured = (reason, harmless = ['no', 'none', 'false']) => ({ reason, ha
 
 /**
  * Likewise, and where ssh would refuse a server by it, or a name, so does this.
- * @param {(reader: import('./reader.js').Reader) => boolean} refuses whether it could come to that
+ * @param {(reader: import('./reader.js').Reader, given: object) => boolean} refuses whether it could come
+ *   to that, with what the caller gave of the constructor's options
  */
 const refused = (reason, refuses, harmless) => ({ ...unhonoured(reason, harmless), refuses });
 
@@ -188,22 +189,38 @@ function linger(line) {
   return count > 0 && { l_onoff: 1, l_linger: count };
 }
 
+/** Options of one matter each: with one of them, nothing counts that the files say about the matter. */
+const ROUTE = ['jump', 'proxyCommand', 'sock'];
+const TRUST = ['hostKey', 'knownHosts'];
+
 const GSSAPI = 'logging on by Kerberos is not supported';
 
 /** Whether the server is reached otherwise than by dialing its address. */
-function isProxied(reader) {
+function isProxied(reader, given) {
+  if (ROUTE.some((name) => name in given)) return [given.jump ?? []].flat().length > 0 || given.proxyCommand !== undefined || given.sock !== undefined;
   const command = reader.value('ProxyCommand');
   return reader.value('ProxyJump')?.length > 0 || (command !== undefined && command.toLowerCase() !== 'none');
 }
 
 /** Whether ssh would look for a canonical name of the host, or refuse it for want of one. */
-function isCanonicalized(reader) {
+function isCanonicalized(reader, given) {
   const name = reader.hostName;
-  if (net.isIP(name) || (isProxied(reader) && reader.value('CanonicalizeHostname') !== 'always')) return false;
+  if (net.isIP(name) || (isProxied(reader, given) && reader.value('CanonicalizeHostname') !== 'always')) return false;
   if (name.endsWith('.')) return true;
   const dots = name.split('.').length - 1;
   if (dots > (reader.value('CanonicalizeMaxDots') ?? 1)) return false;
   return reader.value('CanonicalDomains')?.length > 0 || reader.value('CanonicalizeFallbackLocal') === false;
+}
+
+/** Whether ssh would bind the connection to a network interface. */
+function isBound(reader, given) {
+  return !isProxied(reader, given) && !reader.settings.has('BindAddress') && given.localAddress === undefined;
+}
+
+/** Whether ssh would look for the key of the host's address, too. Who names keys or files wants nothing else. */
+function isCheckedByAddress(reader, given) {
+  const name = reader.hostName.toLowerCase();
+  return !isProxied(reader, given) && !net.isIP(name) && name !== 'localhost' && !TRUST.some((option) => option in given);
 }
 
 /**
@@ -215,7 +232,7 @@ const DIRECTIVES = {
   AddKeysToAgent: IRRELEVANT,
   BatchMode: forCommand(flag),
   BindAddress: { read: named(hostFault) },
-  BindInterface: refused('the connection is bound to an address only, by BindAddress', (reader) => !reader.settings.has('BindAddress'), []),
+  BindInterface: refused('the connection is bound to an address only, by BindAddress', isBound, []),
   CASignatureAlgorithms: { read: keyAlgorithms },
   CanonicalDomains: { read: words },
   CanonicalizeFallbackLocal: { read: flag },
@@ -227,7 +244,7 @@ const DIRECTIVES = {
   CanonicalizePermittedCNAMEs: unhonoured('names are not made canonical'),
   CertificateFile: { read: single, many: true },
   ChannelTimeout: unhonoured("idle connections are closed by the option 'idleTimeout'"),
-  CheckHostIP: refused('host keys are looked up by name only', (reader) => !isProxied(reader) && !net.isIP(reader.hostName)),
+  CheckHostIP: refused('host keys are looked up by name only', isCheckedByAddress),
   Ciphers: { read: single },
   ClearAllForwardings: { read: flag },
   Compression: { read: oneOf({ yes: true, no: false }) },
@@ -389,4 +406,4 @@ function directive(keyword, own = false) {
   return byKeyword.get(lower) ?? (own ? commandKeyword.get(lower) : undefined);
 }
 
-module.exports = { COMMAND, DIRECTIVES, directive };
+module.exports = { COMMAND, DIRECTIVES, ROUTE, TRUST, directive };

@@ -9,6 +9,7 @@ const { invalidArgValue } = require('../errors.js');
 const { checkHost, checkPort, checkUser, hasControl, isHost, isUser } = require('../names.js');
 const { copyOf, wipe } = require('../secrets.js');
 const { makeContext } = require('./context.js');
+const { ROUTE, TRUST } = require('./directives.js');
 const { readIdentities } = require('./identities.js');
 const { dialOptions, forwarding, readyTimeout, serverOptions } = require('./options.js');
 const { Reader } = require('./reader.js');
@@ -17,10 +18,10 @@ const { forShell } = require('./tokens.js');
 /** Jump hosts that are reached through others, in turn. */
 const DEEPEST = 16;
 
-/** Options of one matter each: with one of them, nothing counts that the files say about the matter. */
+/** Likewise `ROUTE` and `TRUST`: with one of them, nothing counts that the files say about the matter. */
 const TARGET = ['forwardHost', 'forwardPort'];
-const ROUTE = ['jump', 'proxyCommand', 'sock'];
-const TRUST = ['hostKey', 'knownHosts'];
+/** What is given, so to speak, for a jump host that is reached through the one before it. */
+const REACHED = { jump: {} };
 
 /**
  * @param {string} host as it would be given to ssh
@@ -78,7 +79,7 @@ class Config {
     const has = (names) => names.some((name) => name in given);
     try {
       const { host: hostName, port, username } = given;
-      const reader = this.#reader({ host, hostName, port, username });
+      const reader = this.#reader({ host, hostName, port, username }, { given });
       const notice = this.#noticeOf(reader);
       const options = {
         ...this.#server(reader, 'privateKey' in given),
@@ -93,9 +94,12 @@ class Config {
     }
   }
 
-  /** @param {import('./context.js').Context} [context] where to read */
-  #reader(destination, context = this.#context) {
-    const name = JSON.stringify([destination, context === this.#context]);
+  /**
+   * @param {{ given: object, context?: import('./context.js').Context }} how given: options of the constructor
+   *   that decide what concerns this host; context: where to read
+   */
+  #reader(destination, { given, context = this.#context }) {
+    const name = JSON.stringify([destination, context === this.#context, given === REACHED]);
     if (this.#readers.has(name)) return this.#readers.get(name);
     const reader = new Reader(context, destination);
     reader.read();
@@ -104,7 +108,7 @@ class Config {
     if (refusal !== undefined) throw refusal.line.error(`RefuseConnection: ${refusal.value}`);
     for (const setting of reader.unhonoured) {
       const { name, line, reason, refuses } = setting;
-      if (refuses?.(reader)) throw line.error(`${name} is not supported: ${reason}`);
+      if (refuses?.(reader, given)) throw line.error(`${name} is not supported: ${reason}`);
       this.#noticeOf(reader)(setting, reason);
     }
     return reader;
@@ -135,7 +139,9 @@ class Config {
     // As for ssh, the command line is about the last server; the files are about all of them.
     const { command } = this.#context;
     const context = command?.lines.length > 0 ? { ...this.#context, command: { ...command, lines: [] } } : this.#context;
-    const hops = jump.value.map(({ user, host, port }) => this.#reader({ host, port, username: user }, context));
+    const hops = jump.value.map(({ user, host, port }, index) =>
+      this.#reader({ host, port, username: user }, { given: index === 0 ? {} : REACHED, context }),
+    );
     // Only the way to the first is its own: the others are reached from the one before.
     const { jump: before = [], proxyCommand, ...dialing } = this.#route(hops[0], depth + 1);
     const [first, ...others] = hops.map((hop) => this.#hop(hop));
