@@ -16,7 +16,8 @@ import { ROOT } from './helpers/process.mjs';
 const require = createRequire(import.meta.url);
 const { UsageError, parseArguments } = require('../lib/cli/arguments.js');
 const { makeContext } = require('../lib/config/context.js');
-const { readConfig } = require('../lib/config/index.js');
+const { Config, readConfig } = require('../lib/config/index.js');
+const { expandForwarding } = require('../lib/config/options.js');
 const { Reader } = require('../lib/config/reader.js');
 
 const COMMAND = join(ROOT, 'bin', 'sshtunnel.js');
@@ -180,6 +181,17 @@ test('variables and tokens are put in once, and are no directives', (t) => {
   assert.deepEqual(canaries.started(), ['asked']);
 });
 
+test('what a variable or a token stands for is not expanded again, as by ssh', () => {
+  const variables = { ...process.env, VARIABLE: '%h %z %% ${HOME} ~' };
+  const text = 'UserKnownHostsFile "/a/${VARIABLE}/%r"\nUser "${VARIABLE}"\nLocalForward "/b/${VARIABLE}" /%h\n';
+  const { options, reader, wipe } = new Config({ ...makeContext(write(text)), variables }, { privateKey: 'x' }).read('h');
+  wipe();
+  assert.equal(options.knownHosts[0], '/a/%h %z %% ${HOME} ~/${VARIABLE}');
+  const [{ value, line }] = reader.list('LocalForward');
+  const { listen, connect } = expandForwarding(reader, value, line);
+  assert.deepEqual([listen.path, connect.path], ['/b/%h %z %% ${HOME} ~', '/h']);
+});
+
 /** Each reads a text of a user's, of a file or of a server. */
 const READERS = `
 const dir = process.argv[1] + '/';
@@ -199,6 +211,7 @@ const READERS = {
   lines: (value) => [...lines(value, 'f')],
   forwarding: (value) => parseForwarding(value, 'local'),
   expand: (value) => expand(value, { h: 'h' }, line),
+  expandBoth: (value) => expand(value, { h: 'h' }, line, { variables: { a: 'b' } }),
   variables: (value) => expandVariables(value, { a: 'b' }, line),
   destination: names.readDestination,
   isHost: names.isHost,

@@ -9,7 +9,7 @@ const { MOST_MILLISECONDS } = require('../checks.js');
 const { localPathFault } = require('../names.js');
 const { LEAST_REKEY_BYTES, LEAST_RSA_BITS, MOST_REKEY_BYTES, MOST_RSA_BITS } = require('../servers.js');
 const { matches, matchesAny } = require('./syntax.js');
-const { expand, expandPath, expandVariables } = require('./tokens.js');
+const { expand, expandPath } = require('./tokens.js');
 
 /** The methods of authentication that ssh tries without being told which. */
 const METHODS = ['publickey', 'keyboard-interactive', 'password'];
@@ -244,7 +244,7 @@ function forward(reader, value, line) {
 
 /** A forwarding with what its tokens and variables stand for, in paths and, if it has `hosts`, in names. */
 function expandForwarding(reader, { kind, listen, connect }, line, { hosts = true } = {}) {
-  const value = (text) => text && expand(expandVariables(text, reader.context.variables, line), reader.tokens, line);
+  const value = (text) => text && expand(text, reader.tokens, line, { variables: reader.context.variables });
   const place = ({ host, port, path }) => defined({ host: hosts ? value(host) : host, port, path: value(path) });
   return { kind, listen: place(listen), connect: connect && place(connect) };
 }
