@@ -23,7 +23,7 @@ const unhonoured = (reason, harmless = ['no', 'none', 'false']) => ({ reason, ha
 
 /**
  * Likewise, and where ssh would refuse a server by it, or a name, so does this.
- * @param {(reader: import('./reader.js').Reader, given: object) => boolean} refuses whether it could come
+ * @param {(reader: import('./reader.js').Reader, given: any) => boolean} refuses whether it could come
  *   to that, with what the caller gave of the constructor's options
  */
 const refused = (reason, refuses, harmless) => ({ ...unhonoured(reason, harmless), refuses });
@@ -384,7 +384,7 @@ const COMMAND = {
  * @property {boolean} [irrelevant]
  * @property {string} [reason] why it is not honoured
  * @property {string[]} [harmless] first arguments with which that changes nothing
- * @property {(reader: import('./reader.js').Reader) => boolean} [refuses]
+ * @property {(reader: import('./reader.js').Reader, given: any) => boolean} [refuses]
  */
 
 /** By the keyword in lower case. @type {Map<string, Directive>} */

@@ -79,7 +79,7 @@ class Config {
     const has = (names) => names.some((name) => name in given);
     try {
       const { host: hostName, port, username } = given;
-      const reader = this.#reader({ host, hostName, port, username }, { given });
+      const reader = this.#reader({ host, hostName, port, username }, given);
       const notice = this.#noticeOf(reader);
       const options = {
         ...this.#server(reader, 'privateKey' in given),
@@ -95,10 +95,10 @@ class Config {
   }
 
   /**
-   * @param {{ given: object, context?: import('./context.js').Context }} how given: options of the constructor
-   *   that decide what concerns this host; context: where to read
+   * @param {object} given options of the constructor that decide what concerns this host
+   * @param {import('./context.js').Context} [context] where to read
    */
-  #reader(destination, { given, context = this.#context }) {
+  #reader(destination, given, context = this.#context) {
     const name = JSON.stringify([destination, context === this.#context, given === REACHED]);
     if (this.#readers.has(name)) return this.#readers.get(name);
     const reader = new Reader(context, destination);
@@ -140,7 +140,7 @@ class Config {
     const { command } = this.#context;
     const context = command?.lines.length > 0 ? { ...this.#context, command: { ...command, lines: [] } } : this.#context;
     const hops = jump.value.map(({ user, host, port }, index) =>
-      this.#reader({ host, port, username: user }, { given: index === 0 ? {} : REACHED, context }),
+      this.#reader({ host, port, username: user }, index === 0 ? {} : REACHED, context),
     );
     // Only the way to the first is its own: the others are reached from the one before.
     const { jump: before = [], proxyCommand, ...dialing } = this.#route(hops[0], depth + 1);

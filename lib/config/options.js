@@ -139,14 +139,9 @@ function trust(reader, notice) {
     notice(reader.settings.get('HashKnownHosts'), 'the names of hosts are written as they are');
   }
   if (context.command !== undefined) options.records = userFiles.length > 0;
-  if (options.strictHostKeyChecking === 'no' && userFiles.length === 0) {
-    // Every key that is not known is accepted, and not written to the system's files.
-    options.strictHostKeyChecking = true;
-    options.hostVerifier = () => true;
-  }
   if (userFiles.length === 0) {
-    // The system's files are not for users to write.
-    if (options.strictHostKeyChecking === 'accept-new') {
+    // The system's files are not for users to write, and ssh refuses what it has nowhere to write to.
+    if (['accept-new', 'no'].includes(options.strictHostKeyChecking)) {
       notice(reader.settings.get('StrictHostKeyChecking'), 'there is no UserKnownHostsFile to write to: taken as yes');
       options.strictHostKeyChecking = true;
     }

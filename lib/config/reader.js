@@ -28,7 +28,7 @@ class Reader {
   settings = new Map();
   /** Every value of directives that may be repeated. @type {Map<string, Setting[]>} */
   lists = new Map();
-  /** What is set and not honoured. @type {(Setting & { reason: string, refuses?: (reader: Reader) => boolean })[]} */
+  /** What is set and not honoured. @type {(Setting & { reason: string, refuses?: (reader: Reader, given: any) => boolean })[]} */
   unhonoured = [];
   /** A Match asks for a second pass, with the host's final name. */
   #again = false;

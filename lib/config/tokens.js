@@ -24,7 +24,7 @@ function expand(text, tokens, line, { check = (value) => value, variables } = {}
   };
   if (variables === undefined) return text.replace(/%(.?)/gs, token);
   return text.replace(/%(.?)|\$\{([^}]*)(\}?)/gs, (whole, letter, name, end) =>
-    letter === undefined ? valueOf(name, end, variables, text, line) : token(whole, letter),
+    letter === undefined ? valueOfVariable(name, end, variables, text, line) : token(whole, letter),
   );
 }
 
@@ -44,10 +44,10 @@ function forShell(value, token, line) {
 
 /** `${NAME}` becomes the variable's value; one that is not set is an error, as it is for ssh. */
 function expandVariables(text, variables, line) {
-  return text.replace(/\$\{([^}]*)(\}?)/g, (_, name, end) => valueOf(name, end, variables, text, line));
+  return text.replace(/\$\{([^}]*)(\}?)/g, (_, name, end) => valueOfVariable(name, end, variables, text, line));
 }
 
-function valueOf(name, end, variables, text, line) {
+function valueOfVariable(name, end, variables, text, line) {
   if (end === '' || name === '') throw line.error(`'${text}' names no environment variable`);
   if (variables[name] === undefined) throw line.error(`the environment variable ${name} is not set`);
   return variables[name];
