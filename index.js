@@ -13,7 +13,15 @@ const { Deferred, adopt, binding, create, enqueue, hold, mirror, unhold } = requ
 const { fromNative, invalidArgValue, wouldDeadlock } = require('./lib/errors.js');
 const { Forward, checkDynamicForward, checkLocalForward, checkRemoteForward } = require('./lib/forward.js');
 const { carry } = require('./lib/sock.js');
-const { SOL_SOCKET, SO_DONTLINGER, SO_LINGER, closesocket, getsockopt, promises, setsockopt } = require('./lib/sockets.js');
+const {
+  SOL_SOCKET,
+  SO_DONTLINGER,
+  SO_LINGER,
+  closesocket,
+  getsockopt,
+  promises,
+  setsockopt,
+} = require('./lib/sockets.js');
 
 const { Kind, Method } = binding;
 
@@ -200,17 +208,23 @@ class SSHTunnel extends EventEmitter {
 
   forwardLocal(options, callback) {
     const { listen, target, maxConnections } = checkLocalForward(options);
-    return this.#forward('forwardLocal', callback, () => binding.prepareForward(this.#handle, listen, target, maxConnections));
+    return this.#forward('forwardLocal', callback, () =>
+      binding.prepareForward(this.#handle, listen, target, maxConnections),
+    );
   }
 
   forwardDynamic(options, callback) {
     const { listen, maxConnections, login } = checkDynamicForward(options);
-    return this.#forward('forwardDynamic', callback, () => binding.prepareDynamic(this.#handle, listen, maxConnections, ...login));
+    return this.#forward('forwardDynamic', callback, () =>
+      binding.prepareDynamic(this.#handle, listen, maxConnections, ...login),
+    );
   }
 
   forwardRemote(options, callback) {
     const { listen, target, maxConnections } = checkRemoteForward(options);
-    return this.#forward('forwardRemote', callback, () => binding.prepareRemote(this.#handle, listen, target, maxConnections));
+    return this.#forward('forwardRemote', callback, () =>
+      binding.prepareRemote(this.#handle, listen, target, maxConnections),
+    );
   }
 
   forwards() {
@@ -273,7 +287,9 @@ class SSHTunnel extends EventEmitter {
   }
 
   connections(callback) {
-    return this.#operation(Method.Connections, 0, callback, (infos) => infos.map((info) => new Connection(info, this.#ask, this.#disconnect)));
+    return this.#operation(Method.Connections, 0, callback, (infos) =>
+      infos.map((info) => new Connection(info, this.#ask, this.#disconnect)),
+    );
   }
 
   stats(callback) {
@@ -386,7 +402,8 @@ class SSHTunnel extends EventEmitter {
     return this.#operation(Method.StartForward, prepare(), callback, ([info]) => {
       const forward = new Forward(info, { ask: this.#ask, find: (id) => binding.forward(this.#handle, id) });
       this.#forwards.set(forward.forwardId, forward);
-      if (this.#forwards.size > this.#mostForwards) this.#mostForwards = 2 * Math.max(FEW_FORWARDS, this.forwards().length);
+      if (this.#forwards.size > this.#mostForwards)
+        this.#mostForwards = 2 * Math.max(FEW_FORWARDS, this.forwards().length);
       return forward;
     });
   }
@@ -406,7 +423,8 @@ class SSHTunnel extends EventEmitter {
 
   #refuseDeadlock(method) {
     const asked = 'which the logon has to ask';
-    if (this.#verifiers.some((verifier) => verifier !== undefined)) throw wouldDeadlock(method, `options.hostVerifier, ${asked}`);
+    if (this.#verifiers.some((verifier) => verifier !== undefined))
+      throw wouldDeadlock(method, `options.hostVerifier, ${asked}`);
     if (this.#interactive) throw wouldDeadlock(method, `a listener of 'keyboard-interactive', ${asked}`);
     if (this.#sock !== undefined) throw wouldDeadlock(method, SOCK);
   }

@@ -154,8 +154,12 @@ test('without any checking a new key is written down and a changed one is not', 
 test('a blocking call can do it', () => {
   const file = files.missing();
   const tunnel = new SSHTunnel({
-    ...server.login, hostKey: undefined, knownHosts: file, strictHostKeyChecking: 'accept-new',
-    forwardHost: '127.0.0.1', forwardPort: 1,
+    ...server.login,
+    hostKey: undefined,
+    knownHosts: file,
+    strictHostKeyChecking: 'accept-new',
+    forwardHost: '127.0.0.1',
+    forwardPort: 1,
   });
   tunnel.connect();
   tunnel.shutdown();
@@ -174,7 +178,9 @@ test('two processes at once leave whole lines', async (t) => {
     const given = { ...options, knownHosts: file };
     delete given.hostKey;
     await Promise.all(children.map((child) => child.ask('listen', given)));
-    const [first, ...lines] = text(file).split('\n').filter((line) => line !== '');
+    const [first, ...lines] = text(file)
+      .split('\n')
+      .filter((line) => line !== '');
     assert.equal(first, start);
     assert.ok([1, 2].includes(lines.length), text(file));
     for (const line of lines) assert.equal(`${line}\n`, LINE);

@@ -30,7 +30,26 @@ after(async () => {
 function makeCertificate() {
   const [key, cert] = ['key', 'cert'].map((name) => join(folder.path, name));
   const names = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'];
-  execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '1', '-keyout', key, '-out', cert, ...names], { stdio: 'pipe' });
+  execFileSync(
+    'openssl',
+    [
+      'req',
+      '-x509',
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:prime256v1',
+      '-nodes',
+      '-days',
+      '1',
+      '-keyout',
+      key,
+      '-out',
+      cert,
+      ...names,
+    ],
+    { stdio: 'pipe' },
+  );
   return { key: readFileSync(key), cert: readFileSync(cert) };
 }
 
@@ -76,10 +95,22 @@ test('http and https by one agent', async (t) => {
   const plain = await web(t, http.createServer);
   const secure = await web(t, (handler) => https.createServer(certificate, handler));
   assert.ok(agent instanceof http.Agent);
-  assert.equal(await get(http, { host: 'localhost', port: plain.port, path: '/a', agent }), `GET /a localhost:${plain.port}`);
+  assert.equal(
+    await get(http, { host: 'localhost', port: plain.port, path: '/a', agent }),
+    `GET /a localhost:${plain.port}`,
+  );
   const options = { host: 'localhost', port: secure.port, path: '/b', agent, ca: certificate.cert };
   assert.equal(await get(https, options), `GET /b localhost:${secure.port}`);
-  assert.equal(await get(http, { ...new URL(`http://localhost:${plain.port}/c`), hostname: 'localhost', port: plain.port, path: '/c', agent }), `GET /c localhost:${plain.port}`);
+  assert.equal(
+    await get(http, {
+      ...new URL(`http://localhost:${plain.port}/c`),
+      hostname: 'localhost',
+      port: plain.port,
+      path: '/c',
+      agent,
+    }),
+    `GET /c localhost:${plain.port}`,
+  );
   for (const port of [plain.port, secure.port]) assert.equal((await diary.next('connection')).forwardPort, port);
   // The certificate is checked, against the name that was asked for.
   await assert.rejects(get(https, { ...options, ca: undefined }), { code: 'DEPTH_ZERO_SELF_SIGNED_CERT' });
@@ -89,10 +120,17 @@ test('http and https by one agent', async (t) => {
 test('ports that are not named are those of the protocols', (t) => {
   const agent = new SSHTunnel({ host: 'h', username: 'u' }).agent();
   const asked = [];
-  t.mock.method(agent, 'addRequest', (request, { port }) => asked.push([request.protocol, port, request.getHeader('host')]));
-  for (const of of [http, https]) of.get(`${of === http ? 'http' : 'https'}://example.org/`, { agent }).on('error', () => {});
+  t.mock.method(agent, 'addRequest', (request, { port }) =>
+    asked.push([request.protocol, port, request.getHeader('host')]),
+  );
+  for (const of of [http, https])
+    of.get(`${of === http ? 'http' : 'https'}://example.org/`, { agent }).on('error', () => {});
   https.get('https://example.org:80/', { agent }).on('error', () => {});
-  assert.deepEqual(asked, [['http:', 80, 'example.org'], ['https:', 443, 'example.org'], ['https:', 80, 'example.org:80']]);
+  assert.deepEqual(asked, [
+    ['http:', 80, 'example.org'],
+    ['https:', 443, 'example.org'],
+    ['https:', 80, 'example.org:80'],
+  ]);
 });
 
 test('a thousand requests, over as many connections as maxSockets says', { timeout: 120_000 }, async (t) => {
@@ -139,7 +177,10 @@ test('ten thousand requests, with and without keepAlive, leave nothing behind', 
     // One that keeps nothing needs nobody to destroy it.
     if (options.keepAlive) agent.destroy();
     assert.equal(await settled(() => agent.totalSocketCount), 0);
-    assert.deepEqual([agent.sockets, agent.freeSockets, agent.requests].map((kept) => Object.keys(kept)), [[], [], []]);
+    assert.deepEqual(
+      [agent.sockets, agent.freeSockets, agent.requests].map((kept) => Object.keys(kept)),
+      [[], [], []],
+    );
     assert.deepEqual(await tunnel.promises.connections(), []);
   }
   const { accepted, pending, open, ended } = (await tunnel.promises.stats()).connections;
@@ -170,7 +211,9 @@ test('what cannot be reached fails with the code of the tunnel', async (t) => {
   const { tunnel } = await make(t);
   const agent = tunnel.agent();
   for (const of of [http, https]) {
-    await assert.rejects(get(of, { host: '127.0.0.1', port: refusing.port, agent }), { code: 'ERR_SSH_OPEN_CONNECT_FAILED' });
+    await assert.rejects(get(of, { host: '127.0.0.1', port: refusing.port, agent }), {
+      code: 'ERR_SSH_OPEN_CONNECT_FAILED',
+    });
   }
 });
 
@@ -183,7 +226,10 @@ test('a response that the loss of the session cuts is an error, also where its e
     response.shouldKeepAlive = false;
     response.write('half');
   };
-  for (const [of, it] of [[http, http.createServer(cut)], [https, https.createServer(certificate, cut)]]) {
+  for (const [of, it] of [
+    [http, http.createServer(cut)],
+    [https, https.createServer(certificate, cut)],
+  ]) {
     it.listen(0, '127.0.0.1');
     await once(it, 'listening');
     t.after(() => it.close().closeAllConnections());
@@ -200,5 +246,6 @@ test('a response that the loss of the session cuts is an error, also where its e
 
 test('bad options', async (t) => {
   const { tunnel } = await make(t);
-  for (const options of [5, null, [], 'x']) assert.throws(() => tunnel.agent(options), { name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' });
+  for (const options of [5, null, [], 'x'])
+    assert.throws(() => tunnel.agent(options), { name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' });
 });

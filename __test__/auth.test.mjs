@@ -50,7 +50,11 @@ async function proxyOf(t, agent, onSign) {
 /** A tunnel without any proof but those that are given. */
 function make(options, login = server.login) {
   return new SSHTunnel({
-    ...login, privateKey: undefined, forwardHost: '127.0.0.1', forwardPort: 1, ...options,
+    ...login,
+    privateKey: undefined,
+    forwardHost: '127.0.0.1',
+    forwardPort: 1,
+    ...options,
   });
 }
 
@@ -74,7 +78,12 @@ function accepted(fingerprint, kind) {
   return server.logged(new RegExp(`Accepted publickey .*${kind} ${fingerprint.replace(/[+/.]/g, '\\$&')}`));
 }
 
-for (const [type, kind, bits] of [['ed25519', 'ED25519'], ['ecdsa', 'ECDSA'], ['ecdsa', 'ECDSA', 384], ['rsa', 'RSA']]) {
+for (const [type, kind, bits] of [
+  ['ed25519', 'ED25519'],
+  ['ecdsa', 'ECDSA'],
+  ['ecdsa', 'ECDSA', 384],
+  ['rsa', 'RSA'],
+]) {
   test(`a key in the agent: ${type} ${bits ?? ''}`, async (t) => {
     const key = newKey({ type, bits });
     const agent = await agentWith(t, key);
@@ -95,7 +104,10 @@ for (const type of ['ed25519', 'ecdsa', 'rsa']) {
   });
 }
 
-for (const [type, kind] of [['ed25519', 'ED25519-SK'], ['ecdsa', 'ECDSA-SK']]) {
+for (const [type, kind] of [
+  ['ed25519', 'ED25519-SK'],
+  ['ecdsa', 'ECDSA-SK'],
+]) {
   test(`a security key behind the agent: ${type}`, async (t) => {
     const agent = await SecurityKeyAgent.start(type);
     t.after(() => agent.stop());
@@ -131,12 +143,15 @@ test('of the keys in the agent, only the named ones are offered', async (t) => {
   assert.match(await refusal({ agent, agentKeys: stranger }), /agent \(it has no other key\)/);
   assert.match(await refusal({ agent, agentKeys: [] }), /agent \(it has no other key\)/);
   for (const line of ['ssh-ed25519', 'ssh-ed25519 AAAA', keys[0].privateKey]) {
-    assert.throws(() => make({ agent, agentKeys: line }), (error) => {
-      assert.equal(error.code, 'ERR_INVALID_ARG_VALUE');
-      assert.match(error.message, /^The property 'options\.agentKeys' is invalid: expected lines of public keys/);
-      assert.doesNotMatch(error.message, /b3BlbnNzaC1rZXk/, 'no part of a private key');
-      return true;
-    });
+    assert.throws(
+      () => make({ agent, agentKeys: line }),
+      (error) => {
+        assert.equal(error.code, 'ERR_INVALID_ARG_VALUE');
+        assert.match(error.message, /^The property 'options\.agentKeys' is invalid: expected lines of public keys/);
+        assert.doesNotMatch(error.message, /b3BlbnNzaC1rZXk/, 'no part of a private key');
+        return true;
+      },
+    );
   }
 });
 
@@ -203,18 +218,22 @@ test('every form of call with an agent', async (t) => {
 const MISDEEDS = {
   'dies in mid signature': [(_, proxy) => proxy.die(), /it closed the connection/],
   'dies in the middle of its answer': [
-    (socket, proxy) => socket.write(Buffer.from([0, 0, 0, 99, 14]), () => proxy.die()), /it closed/,
+    (socket, proxy) => socket.write(Buffer.from([0, 0, 0, 99, 14]), () => proxy.die()),
+    /it closed/,
   ],
   'lies about the length of its answer': [
-    (socket) => socket.write(Buffer.from([255, 255, 255, 255, 14])), /4294967295 bytes/,
+    (socket) => socket.write(Buffer.from([255, 255, 255, 255, 14])),
+    /4294967295 bytes/,
   ],
   'lies about the length of the signature': [
-    (socket) => socket.write(Buffer.from([0, 0, 0, 5, 14, 255, 255, 255, 255])), /malformed/,
+    (socket) => socket.write(Buffer.from([0, 0, 0, 5, 14, 255, 255, 255, 255])),
+    /malformed/,
   ],
   'says nothing': [(socket) => socket.write(Buffer.from([0, 0, 0, 0])), /malformed/],
   'refuses to sign': [(socket) => socket.write(Buffer.from([0, 0, 0, 1, 5])), /it refused/],
   'signs with what is no signature': [
-    (socket) => socket.write(Buffer.from([0, 0, 0, 9, 14, 0, 0, 0, 4, 1, 2, 3, 4])), /another kind/,
+    (socket) => socket.write(Buffer.from([0, 0, 0, 9, 14, 0, 0, 0, 4, 1, 2, 3, 4])),
+    /another kind/,
   ],
 };
 
@@ -264,12 +283,22 @@ async function judge(t, { takes, names }) {
 const { privateKey } = server.key;
 for (const [name, { takes = ['none'], names, given, expected }] of Object.entries({
   'alone, and lists nothing': { names: [], given: { privateKey }, expected: ['publickey', 'none'] },
-  'and lists keys, as servers do that take keys, too': { names: ['publickey'], given: { privateKey }, expected: ['publickey', 'none'] },
+  'and lists keys, as servers do that take keys, too': {
+    names: ['publickey'],
+    given: { privateKey },
+    expected: ['publickey', 'none'],
+  },
   'and would take a password': {
-    takes: ['none', 'password'], names: ['password'], given: { password: 'right' }, expected: ['none'],
+    takes: ['none', 'password'],
+    names: ['password'],
+    given: { password: 'right' },
+    expected: ['none'],
   },
   'and would ask questions': {
-    takes: ['none', 'keyboard-interactive'], names: ['keyboard-interactive'], given: { tryKeyboard: true }, expected: ['none'],
+    takes: ['none', 'keyboard-interactive'],
+    names: ['keyboard-interactive'],
+    given: { tryKeyboard: true },
+    expected: ['none'],
   },
 })) {
   test(`a server that takes users without proof ${name}`, async (t) => {

@@ -11,7 +11,12 @@ import { Cli } from './helpers/cli.mjs';
 import { makeKey, temporaryFolder } from './helpers/keys.mjs';
 import { USERAUTH_BANNER, message } from './helpers/messages.mjs';
 import {
-  CHANNEL_OPEN_CONFIRMATION, DISCONNECT, ScriptedServer, USERAUTH_FAILURE, USERAUTH_SUCCESS, Values,
+  CHANNEL_OPEN_CONFIRMATION,
+  DISCONNECT,
+  ScriptedServer,
+  USERAUTH_FAILURE,
+  USERAUTH_SUCCESS,
+  Values,
 } from './helpers/scripted-server.mjs';
 import { Ssh2Server } from './helpers/ssh2-server.mjs';
 
@@ -49,14 +54,22 @@ test('a banner is told while the server still waits', async (t) => {
   const tunnel = tunnelTo(t, server.login);
   const connected = tunnel.promises.connect();
   const banner = await once(tunnel, 'banner');
-  assert.deepEqual(banner, ['visit https://login.example/1\n?[2J\tnow\n', 'en', { host: '127.0.0.1', port: server.port }]);
+  assert.deepEqual(banner, [
+    'visit https://login.example/1\n?[2J\tnow\n',
+    'en',
+    { host: '127.0.0.1', port: server.port },
+  ]);
   letIn();
   await connected;
 });
 
 test('the longest banner that OpenSSH takes, and none longer', async (t) => {
   // Message number, two lengths, padding and its length are in the packet too.
-  for (const [length, taken] of [[100_000, true], [262_100, true], [262_144, false]]) {
+  for (const [length, taken] of [
+    [100_000, true],
+    [262_100, true],
+    [262_144, false],
+  ]) {
     const server = await serve(t, {
       authenticate: (session) => {
         session.send(USERAUTH_BANNER, 'x'.repeat(length), '');
@@ -67,7 +80,10 @@ test('the longest banner that OpenSSH takes, and none longer', async (t) => {
     const told = banners(tunnel);
     if (taken) {
       await tunnel.promises.connect();
-      assert.deepEqual(told.map(([text]) => text.length), [length]);
+      assert.deepEqual(
+        told.map(([text]) => text.length),
+        [length],
+      );
     } else {
       await assert.rejects(tunnel.promises.connect(), { code: 'ERR_SSH_PROTOCOL' });
     }
@@ -82,7 +98,9 @@ async function jumpHost(t, authenticate) {
       values.number();
       values.number();
       const [host, port] = [values.text(), values.number()];
-      const socket = net.connect({ host, port }, () => session.send(CHANNEL_OPEN_CONFIRMATION, channel, 0, 1 << 21, 32_768));
+      const socket = net.connect({ host, port }, () =>
+        session.send(CHANNEL_OPEN_CONFIRMATION, channel, 0, 1 << 21, 32_768),
+      );
       socket.on('data', (bytes) => session.send(message(94, channel, bytes.length, bytes)));
       socket.on('error', () => {});
       session.pipe = socket;
@@ -119,21 +137,29 @@ test('a refusal has the last banners', async (t) => {
     session.send(USERAUTH_FAILURE, 'publickey', Buffer.of(0));
   };
   const server = await serve(t, { authenticate: refuse });
-  const error = await tunnelTo(t, server.login).promises.connect().catch((reason) => reason);
+  const error = await tunnelTo(t, server.login)
+    .promises.connect()
+    .catch((reason) => reason);
   assert.equal(error.code, 'ERR_SSH_AUTH');
   assert.match(error.message, /; the server said: "closed for maintenance"$/);
   assert.equal(error.banner, 'closed for\nmaintenance\n');
 
   const hop = await serve(t, { authenticate: refuse });
-  const atHop = await tunnelTo(t, { ...server.login, jump: [hop.login] }).promises.connect().catch((reason) => reason);
+  const atHop = await tunnelTo(t, { ...server.login, jump: [hop.login] })
+    .promises.connect()
+    .catch((reason) => reason);
   assert.equal(atHop.code, 'ERR_SSH_AUTH');
   assert.match(atHop.message, /^jump host 127\.0\.0\.1:\d+: .*closed for maintenance/);
   assert.equal(atHop.banner, 'closed for\nmaintenance\n');
 });
 
 test('so has a timeout', async (t) => {
-  const server = await serve(t, { authenticate: (session) => session.send(USERAUTH_BANNER, 'approve on your phone', '') });
-  const error = await tunnelTo(t, { ...server.login, readyTimeout: 1000 }).promises.connect().catch((reason) => reason);
+  const server = await serve(t, {
+    authenticate: (session) => session.send(USERAUTH_BANNER, 'approve on your phone', ''),
+  });
+  const error = await tunnelTo(t, { ...server.login, readyTimeout: 1000 })
+    .promises.connect()
+    .catch((reason) => reason);
   assert.equal(error.code, 'ETIMEDOUT');
   assert.match(error.message, /approve on your phone/);
   assert.equal(error.banner, 'approve on your phone\n');
@@ -146,13 +172,17 @@ test('lines before the identification explain the end', async (t) => {
     ['\x9b31m\u202eno\r\n', '.*no'],
   ]) {
     const server = await serve(t, { connected: ({ socket }) => socket.end(said) });
-    const error = await tunnelTo(t, server.login).promises.connect().catch((reason) => reason);
+    const error = await tunnelTo(t, server.login)
+      .promises.connect()
+      .catch((reason) => reason);
     assert.equal(error.code, 'ERR_SSH_DISCONNECTED');
     assert.match(error.message, new RegExp(`; the server said: "${quoted}"$`));
     assert.doesNotMatch(error.message, /[\p{Cc}\p{Cf}]/u);
   }
   const server = await serve(t, { connected: ({ socket }) => socket.write('wait for it\n') });
-  const error = await tunnelTo(t, { ...server.login, readyTimeout: 500 }).promises.connect().catch((reason) => reason);
+  const error = await tunnelTo(t, { ...server.login, readyTimeout: 500 })
+    .promises.connect()
+    .catch((reason) => reason);
   assert.equal(error.code, 'ETIMEDOUT');
   assert.match(error.message, /wait for it/);
 });
@@ -199,7 +229,9 @@ test('a server learns nothing of this machine from how a logon ends', async (t) 
   await server.sessions[0].closed;
   assert.deepEqual(said.splice(0), [[14, 'no more authentication methods', '']]);
 
-  await assert.rejects(tunnelTo(t, { ...server.login, hostKey: `SHA256:${'A'.repeat(43)}` }).promises.connect(), { code: 'ERR_SSH_HOST_KEY' });
+  await assert.rejects(tunnelTo(t, { ...server.login, hostKey: `SHA256:${'A'.repeat(43)}` }).promises.connect(), {
+    code: 'ERR_SSH_HOST_KEY',
+  });
   await server.sessions[1].closed;
   assert.deepEqual(said, [[9, 'host key not accepted', '']]);
 });
@@ -212,10 +244,26 @@ test('the command shows banners as ssh does', async (t) => {
     },
   });
   const knownHosts = makeKnownHosts(server);
-  const start = (...more) => Cli.start(t, [
-    '-F', 'none', '-p', String(server.port), '-o', `UserKnownHostsFile=${knownHosts}`, '-o', 'GlobalKnownHostsFile=none',
-    '-o', 'UpdateHostKeys=no', '-o', 'IdentityAgent=none', '-o', 'BatchMode=yes', ...more, '-N', 'user@127.0.0.1',
-  ]);
+  const start = (...more) =>
+    Cli.start(t, [
+      '-F',
+      'none',
+      '-p',
+      String(server.port),
+      '-o',
+      `UserKnownHostsFile=${knownHosts}`,
+      '-o',
+      'GlobalKnownHostsFile=none',
+      '-o',
+      'UpdateHostKeys=no',
+      '-o',
+      'IdentityAgent=none',
+      '-o',
+      'BatchMode=yes',
+      ...more,
+      '-N',
+      'user@127.0.0.1',
+    ]);
   const shown = start('-o', 'LogLevel=INFO');
   await shown.says('stderr', /^AUTHORISED USE ONLY\n\?\]0;title\?second line\n/m);
 

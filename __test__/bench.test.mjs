@@ -18,14 +18,20 @@ test('a quick run moves bytes and requests through us and OpenSSH', { timeout: L
   t.after(() => folder.remove());
   const file = join(folder.path, 'result.json');
   const args = ['bulk', 'requests', '--quick', '--only', 'ours,ssh', '--no-write', '--json', file];
-  const { code, stdout, stderr } = await run(process.execPath, [join('bench', 'run.mjs'), ...args], { cwd: ROOT, timeout: LIMIT });
+  const { code, stdout, stderr } = await run(process.execPath, [join('bench', 'run.mjs'), ...args], {
+    cwd: ROOT,
+    timeout: LIMIT,
+  });
   assert.equal(code, 0, stderr);
   const result = JSON.parse(readFileSync(file, 'utf8'));
 
   assert.equal(result.rounds, 1);
   for (const name of ['processor', 'cores', 'system']) assert.ok(result.machine[name], name);
   for (const name of ['node', 'rustc', 'OpenSSH']) assert.match(result.versions[name], /\d/);
-  assert.deepEqual(result.parts.map(({ name }) => name), ['bulk', 'requests']);
+  assert.deepEqual(
+    result.parts.map(({ name }) => name),
+    ['bulk', 'requests'],
+  );
   for (const part of result.parts) {
     assert.ok(part.cases.length >= 3);
     assert.ok(stdout.includes(`## ${part.title}`));
@@ -42,8 +48,13 @@ test('a quick run moves bytes and requests through us and OpenSSH', { timeout: L
       }
     }
   }
-  const moved = result.parts[0].cases.flatMap(({ peers }) => Object.values(peers).map(({ rounds }) => rounds[0].values.bytes));
-  assert.ok(moved.every((bytes) => bytes >= 2 ** 24), `${moved}`);
+  const moved = result.parts[0].cases.flatMap(({ peers }) =>
+    Object.values(peers).map(({ rounds }) => rounds[0].values.bytes),
+  );
+  assert.ok(
+    moved.every((bytes) => bytes >= 2 ** 24),
+    `${moved}`,
+  );
 
   assert.ok(result.goals.length > 0);
   for (const { text, limit, figure, met } of result.goals) {

@@ -15,7 +15,10 @@ const sshd = await Sshd.start();
 const ssh2 = await Ssh2Server.start();
 after(() => Promise.all([sshd.stop(), ssh2.stop()]));
 
-for (const [name, server, size] of [['OpenSSH', sshd, 64 * MIB], ['ssh2', ssh2, 16 * MIB]]) {
+for (const [name, server, size] of [
+  ['OpenSSH', sshd, 64 * MIB],
+  ['ssh2', ssh2, 16 * MIB],
+]) {
   test(`${size / MIB} MiB both ways beside requests, through ${name}`, async (t) => {
     const open = await openTunnel(t, server, behaviours.echo());
     const { socket } = await open.connect({ read: false });

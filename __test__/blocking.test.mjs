@@ -74,11 +74,14 @@ test('a blocking call that needs JavaScript for its answer is refused', async ()
   const options = { ...sshd.login, hostKey: undefined, knownHosts: [], hostVerifier };
   const tunnel = new SSHTunnel({ ...options, forwardHost: '127.0.0.1', forwardPort });
   for (const method of ['connect', 'startListening']) {
-    assert.throws(() => tunnel[method](), (error) => {
-      assert.equal(error.code, 'ERR_TUNNEL_WOULD_DEADLOCK');
-      assert.match(error.message, /hostVerifier/);
-      return true;
-    });
+    assert.throws(
+      () => tunnel[method](),
+      (error) => {
+        assert.equal(error.code, 'ERR_TUNNEL_WOULD_DEADLOCK');
+        assert.match(error.message, /hostVerifier/);
+        return true;
+      },
+    );
   }
   assert.equal(tunnel.listening, false);
   assert.equal(asked, 0);

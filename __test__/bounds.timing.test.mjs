@@ -182,7 +182,9 @@ test('a busy event loop makes accepting pause, and no event is lost', { timeout:
   assert.equal(stats.opened, connections);
 });
 
-test('a server that answers no opening is asked for no more at some point, and again when it has answered', { timeout: 120_000 }, async (t) => {
+test('a server that answers no opening is asked for no more at some point, and again when it has answered', {
+  timeout: 120_000,
+}, async (t) => {
   const opens = [];
   const silent = await Ssh2Server.start({ onOpen: (open) => opens.push(open) });
   t.after(() => silent.stop());
@@ -221,7 +223,13 @@ test('a server that lets us in and breaks off at once is tried ever more seldom'
   }
 });
 
-for (const [value, code] of [[0, 'ERR_OUT_OF_RANGE'], [1.5, 'ERR_OUT_OF_RANGE'], [2 ** 32, 'ERR_OUT_OF_RANGE'], ['1', 'ERR_INVALID_ARG_TYPE'], [null, 'ERR_INVALID_ARG_TYPE']]) {
+for (const [value, code] of [
+  [0, 'ERR_OUT_OF_RANGE'],
+  [1.5, 'ERR_OUT_OF_RANGE'],
+  [2 ** 32, 'ERR_OUT_OF_RANGE'],
+  ['1', 'ERR_INVALID_ARG_TYPE'],
+  [null, 'ERR_INVALID_ARG_TYPE'],
+]) {
   test(`maxConnections: ${JSON.stringify(value)} is refused`, async (t) => {
     const expected = { code, message: /options\.maxConnections/ };
     assert.throws(() => makeTunnel(t, server.login, 1, { maxConnections: value }), expected);

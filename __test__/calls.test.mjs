@@ -37,11 +37,20 @@ describe('forms', () => {
 
       const heard = [];
       await new Promise((resolve) => {
-        assert.equal(tunnel[set](initial, (...args) => heard.push(args)), undefined);
-        assert.equal(tunnel[get]((...args) => resolve(heard.push(args))), undefined);
+        assert.equal(
+          tunnel[set](initial, (...args) => heard.push(args)),
+          undefined,
+        );
+        assert.equal(
+          tunnel[get]((...args) => resolve(heard.push(args))),
+          undefined,
+        );
         assert.deepEqual(heard, [], 'never synchronously');
       });
-      assert.deepEqual(heard, [[null, undefined], [null, initial]]);
+      assert.deepEqual(heard, [
+        [null, undefined],
+        [null, initial],
+      ]);
 
       assert.equal(await tunnel.promises[set](changed), undefined);
       assert.deepEqual(await tunnel.promises[get](), changed);
@@ -108,7 +117,10 @@ describe('order', () => {
     await Promise.all(pending);
     assert.equal(wrong, 0);
     assert.equal(called.length, callbacks);
-    assert.ok(called.every((i, at) => at === 0 || called[at - 1] < i), 'callbacks in call order');
+    assert.ok(
+      called.every((i, at) => at === 0 || called[at - 1] < i),
+      'callbacks in call order',
+    );
   });
 
   test('a quick call does not overtake a slow one', async () => {
@@ -139,14 +151,19 @@ describe('surroundings', () => {
       }
       tunnel.getLinger(resolve);
     });
-    assert.deepEqual(order, [1, 2, 3].flatMap((n) => [n, `tick ${n}`, `microtask ${n}`]));
+    assert.deepEqual(
+      order,
+      [1, 2, 3].flatMap((n) => [n, `tick ${n}`, `microtask ${n}`]),
+    );
   });
 
   test('a callback keeps its AsyncLocalStorage context', async () => {
     const storage = new AsyncLocalStorage();
     const tunnel = make();
     const seen = await Promise.all(
-      [1, 2, 3].map((n) => storage.run(n, () => new Promise((resolve) => tunnel.getLinger(() => resolve(storage.getStore()))))),
+      [1, 2, 3].map((n) =>
+        storage.run(n, () => new Promise((resolve) => tunnel.getLinger(() => resolve(storage.getStore())))),
+      ),
     );
     assert.deepEqual(seen, [1, 2, 3]);
     assert.equal(await storage.run(4, async () => (await tunnel.promises.getLinger(), storage.getStore())), 4);
@@ -178,12 +195,15 @@ describe('deadlock', () => {
     let asked = 0;
     const tunnel = make({ hostVerifier: () => ++asked > 0 });
     for (const name of ['connect', 'startListening']) {
-      assert.throws(() => tunnel[name](), (error) => {
-        assert.equal(error.code, 'ERR_TUNNEL_WOULD_DEADLOCK');
-        assert.match(error.message, /hostVerifier/);
-        assert.match(error.message, /callback/);
-        return true;
-      });
+      assert.throws(
+        () => tunnel[name](),
+        (error) => {
+          assert.equal(error.code, 'ERR_TUNNEL_WOULD_DEADLOCK');
+          assert.match(error.message, /hostVerifier/);
+          assert.match(error.message, /callback/);
+          return true;
+        },
+      );
       const error = await new Promise((resolve) => tunnel[name](resolve));
       assert.notEqual(error?.code, 'ERR_TUNNEL_WOULD_DEADLOCK');
     }

@@ -13,9 +13,11 @@ const SIZE = 16 * MIB;
 const COUNTER = ['aes128-ctr', 'aes192-ctr', 'aes256-ctr'];
 const MACS = ['hmac-sha2-256', 'hmac-sha2-512', 'hmac-sha2-256-etm@openssh.com', 'hmac-sha2-512-etm@openssh.com'];
 const CASES = [
-  ...['aes128-gcm@openssh.com', 'aes256-gcm@openssh.com', 'chacha20-poly1305@openssh.com'].map(
-    (cipher) => ({ name: cipher, config: [`Ciphers ${cipher}`], log: `cipher: ${cipher}` }),
-  ),
+  ...['aes128-gcm@openssh.com', 'aes256-gcm@openssh.com', 'chacha20-poly1305@openssh.com'].map((cipher) => ({
+    name: cipher,
+    config: [`Ciphers ${cipher}`],
+    log: `cipher: ${cipher}`,
+  })),
   ...COUNTER.flatMap((cipher) =>
     MACS.map((mac) => ({
       name: `${cipher} with ${mac}`,
@@ -31,10 +33,15 @@ const CASES = [
     log: `host key algorithm: ${algorithm}`,
   })),
   ...[
-    'curve25519-sha256', 'curve25519-sha256@libssh.org',
-    'ecdh-sha2-nistp256', 'ecdh-sha2-nistp384', 'ecdh-sha2-nistp521',
-    'diffie-hellman-group-exchange-sha256', 'diffie-hellman-group14-sha256',
-    'diffie-hellman-group16-sha512', 'diffie-hellman-group18-sha512',
+    'curve25519-sha256',
+    'curve25519-sha256@libssh.org',
+    'ecdh-sha2-nistp256',
+    'ecdh-sha2-nistp384',
+    'ecdh-sha2-nistp521',
+    'diffie-hellman-group-exchange-sha256',
+    'diffie-hellman-group14-sha256',
+    'diffie-hellman-group16-sha512',
+    'diffie-hellman-group18-sha512',
   ].map((kex) => ({ name: kex, config: [`KexAlgorithms ${kex}`], log: `kex: algorithm: ${kex}` })),
   { name: 'all host keys at once', hostKeyTypes: ['rsa', 'ecdsa', 'ed25519'] },
 ];
@@ -63,8 +70,14 @@ after(() => server.stop());
 const choices = [
   [{ cipher: ['aes128-ctr'], hmac: ['hmac-sha2-512'] }, /kex: client->server cipher: aes128-ctr MAC: hmac-sha2-512 /],
   [{ cipher: { prepend: 'aes256-ctr' } }, /kex: client->server cipher: aes256-ctr MAC: hmac-sha2-256 /],
-  [{ cipher: { remove: ['aes128-gcm@openssh.com', 'aes256-ctr'] }, hmac: { prepend: ['hmac-sha2-512'] } }, /cipher: aes128-ctr MAC: hmac-sha2-512 /],
-  [{ serverHostKey: ['rsa-sha2-256'], kex: { remove: 'curve25519-sha256' } }, /kex: algorithm: curve25519-sha256@libssh.org/],
+  [
+    { cipher: { remove: ['aes128-gcm@openssh.com', 'aes256-ctr'] }, hmac: { prepend: ['hmac-sha2-512'] } },
+    /cipher: aes128-ctr MAC: hmac-sha2-512 /,
+  ],
+  [
+    { serverHostKey: ['rsa-sha2-256'], kex: { remove: 'curve25519-sha256' } },
+    /kex: algorithm: curve25519-sha256@libssh.org/,
+  ],
   [{ serverHostKey: ['rsa-sha2-256'] }, /kex: host key algorithm: rsa-sha2-256/],
 ];
 for (const [algorithms, expected] of choices) {
@@ -80,9 +93,18 @@ for (const [algorithms, expected] of choices) {
 }
 
 const without = [
-  [{ cipher: ['aes256-gcm@openssh.com'] }, 'no cipher in common: the server offers aes128-gcm@openssh.com,aes256-ctr,aes128-ctr; this client offers aes256-gcm@openssh.com'],
-  [{ cipher: ['aes128-ctr'], hmac: ['hmac-sha2-256-etm@openssh.com'] }, 'no MAC in common: the server offers hmac-sha2-512,hmac-sha2-256; this client offers hmac-sha2-256-etm@openssh.com'],
-  [{ serverHostKey: ['ecdsa-sha2-nistp256'] }, /^no host key algorithm in common: the server offers .*ssh-ed25519.*; this client offers ecdsa-sha2-nistp256$/],
+  [
+    { cipher: ['aes256-gcm@openssh.com'] },
+    'no cipher in common: the server offers aes128-gcm@openssh.com,aes256-ctr,aes128-ctr; this client offers aes256-gcm@openssh.com',
+  ],
+  [
+    { cipher: ['aes128-ctr'], hmac: ['hmac-sha2-256-etm@openssh.com'] },
+    'no MAC in common: the server offers hmac-sha2-512,hmac-sha2-256; this client offers hmac-sha2-256-etm@openssh.com',
+  ],
+  [
+    { serverHostKey: ['ecdsa-sha2-nistp256'] },
+    /^no host key algorithm in common: the server offers .*ssh-ed25519.*; this client offers ecdsa-sha2-nistp256$/,
+  ],
 ];
 for (const [algorithms, message] of without) {
   test(`nothing in common with ${JSON.stringify(algorithms)} is an error that names both lists`, async (t) => {

@@ -77,7 +77,11 @@ const JAVASCRIPT = {
 
 test('JavaScript: circles between folders are found, others are none', (t) => {
   assert.deepEqual(circles(repository(t, JAVASCRIPT)), []);
-  for (const line of ["const three = require('../b/three.js');", "import { three } from '../b/three.js';", "const three = () => import('../b/three.js');"]) {
+  for (const line of [
+    "const three = require('../b/three.js');",
+    "import { three } from '../b/three.js';",
+    "const three = () => import('../b/three.js');",
+  ]) {
     const found = circles(repository(t, { ...JAVASCRIPT, 'lib/a/two.js': `${JAVASCRIPT['lib/a/two.js']}${line}\n` }));
     assert.deepEqual(found.sort(), ['lib/a/two.js -> lib/b/three.js', 'lib/b/three.js -> lib/a/one.js'], line);
   }

@@ -22,7 +22,11 @@ const server = await Sshd.start();
 const setting = new Setting(server);
 after(() => Promise.all([server.stop(), setting.remove()]));
 
-const skip = !hasTerminal ? 'there is no script(1)' : typeof SSHTunnel.prototype.forwardLocal === 'function' ? false : 'a tunnel has no forwardLocal()';
+const skip = !hasTerminal
+  ? 'there is no script(1)'
+  : typeof SSHTunnel.prototype.forwardLocal === 'function'
+    ? false
+    : 'a tunnel has no forwardLocal()';
 
 /** The command at this server; on success it would stay. */
 function start(t, args, { host = '127.0.0.1', ...how } = {}) {
@@ -35,8 +39,26 @@ async function passwordServer(t, options) {
   t.after(() => asking.stop());
   const [type, key] = asking.hostKeys[0].public.split(' ');
   const known = setting.file('known_hosts', `[127.0.0.1]:${asking.port} ${type} ${key}\n`);
-  const settings = [`UserKnownHostsFile=${known}`, 'GlobalKnownHostsFile=none', 'IdentityAgent=none', 'IdentityFile=none', 'UpdateHostKeys=no'];
-  return { asking, args: ['-F', 'none', '-N', '-v', '-p', String(asking.port), ...settings.flatMap((one) => ['-o', one]), 'user@127.0.0.1'] };
+  const settings = [
+    `UserKnownHostsFile=${known}`,
+    'GlobalKnownHostsFile=none',
+    'IdentityAgent=none',
+    'IdentityFile=none',
+    'UpdateHostKeys=no',
+  ];
+  return {
+    asking,
+    args: [
+      '-F',
+      'none',
+      '-N',
+      '-v',
+      '-p',
+      String(asking.port),
+      ...settings.flatMap((one) => ['-o', one]),
+      'user@127.0.0.1',
+    ],
+  };
 }
 
 /** Ends what has logged on, and waits for it. */
@@ -80,8 +102,13 @@ test('a password: as often as NumberOfPasswordPrompts, never with BatchMode; Ctr
 test('a password of a jump host, and no other', { skip }, async (t) => {
   const { asking } = await passwordServer(t);
   const [type, key] = asking.hostKeys[0].public.split(' ');
-  const known = setting.file('known_hosts', `${readFileSync(setting.knownHosts, 'utf8')}[127.0.0.1]:${asking.port} ${type} ${key}\n`);
-  const file = setting.file('config', `
+  const known = setting.file(
+    'known_hosts',
+    `${readFileSync(setting.knownHosts, 'utf8')}[127.0.0.1]:${asking.port} ${type} ${key}\n`,
+  );
+  const file = setting.file(
+    'config',
+    `
     Host work
       HostName 127.0.0.1
       Port ${server.port}
@@ -95,7 +122,8 @@ test('a password of a jump host, and no other', { skip }, async (t) => {
       UserKnownHostsFile ${known}
       GlobalKnownHostsFile none
       IdentityAgent none
-  `);
+  `,
+  );
   const session = AtTerminal.start(t, ['--no-view', '-Nv', '-F', file, '-J', 'jump', 'work']);
   for (const password of ['wrong', 'right']) {
     await session.sees(/user@127\.0\.0\.1's password: /);
@@ -110,7 +138,10 @@ test('questions of the server', { skip }, async (t) => {
   const { args } = await passwordServer(t, {
     authenticate: (context) => {
       if (context.method !== 'keyboard-interactive') return context.reject(['keyboard-interactive']);
-      const prompts = [{ prompt: 'Colour\x1b[31m: ', echo: true }, { prompt: 'Code: ', echo: false }];
+      const prompts = [
+        { prompt: 'Colour\x1b[31m: ', echo: true },
+        { prompt: 'Code: ', echo: false },
+      ];
       context.prompt(prompts, 'Two questions', 'Think.', (answers) => {
         rounds.push(answers);
         if (answers[1] === '42') context.accept();
@@ -127,7 +158,10 @@ test('questions of the server', { skip }, async (t) => {
   }
   await session.sees(/Authenticated/);
   await interrupt(session);
-  assert.deepEqual(rounds, [['green', '41'], ['green', '42']]);
+  assert.deepEqual(rounds, [
+    ['green', '41'],
+    ['green', '42'],
+  ]);
   assert.doesNotMatch(session.stdout, /4[12]\r/);
 });
 
@@ -149,7 +183,9 @@ test('the passphrase of a key', { skip }, async (t) => {
 
 test('an unknown host: yes, no, its fingerprint', { skip }, async (t) => {
   const fingerprint = keygen('-l', '-f', `${server.hostKeys[0].file}.pub`).split(' ')[1];
-  const question = new RegExp(`The authenticity of host '\\[127\\.0\\.0\\.1\\]:${server.port}' can't be established\\.\r\nED25519 key fingerprint is ${fingerprint.replace(/[+/]/g, '\\$&')}\\.\r\nAre you sure you want to continue connecting \\(yes/no/\\[fingerprint\\]\\)\\? `);
+  const question = new RegExp(
+    `The authenticity of host '\\[127\\.0\\.0\\.1\\]:${server.port}' can't be established\\.\r\nED25519 key fingerprint is ${fingerprint.replace(/[+/]/g, '\\$&')}\\.\r\nAre you sure you want to continue connecting \\(yes/no/\\[fingerprint\\]\\)\\? `,
+  );
   for (const answer of ['yes', fingerprint]) {
     const knownHosts = setting.missing('known_hosts');
     const session = start(t, ['--no-view', '-N', '-v'], { knownHosts });
@@ -184,7 +220,11 @@ test('who thinks longer than ConnectTimeout may do so', { skip }, async (t) => {
 test('the view: connections, how they ended, and the screen as it was', { skip }, async (t) => {
   const target = await Target.start(behaviours.echo());
   t.after(() => target.stop());
-  const session = start(t, ['-L', `0:127.0.0.1:${target.port}`], { rows: 20, columns: 90, after: 'echo "status $?"; stty -a' });
+  const session = start(t, ['-L', `0:127.0.0.1:${target.port}`], {
+    rows: 20,
+    columns: 90,
+    after: 'echo "status $?"; stty -a',
+  });
   await session.sees(/\x1b\[\?1049h\x1b\[\?25l/);
   const [, port] = await session.sees(new RegExp(`-L 127\\.0\\.0\\.1:(\\d+) -> 127\\.0\\.0\\.1:${target.port}`));
   const one = await connect(Number(port));
@@ -245,19 +285,56 @@ test('text of others: no control characters, and no wider than there is room', (
   assert.deepEqual(['', 'abc', '世界', 'e\u0301', '😀'].map(columns), [0, 3, 4, 1, 2]);
   assert.deepEqual([cut('世界', 3), cut('abc', 2), cut('e\u0301x', 1)], ['世', 'ab', 'e\u0301']);
   assert.deepEqual([pad('世', 4), pad('世界', 3), pad('x', 3, { right: true })], ['世  ', '世 ', '  x']);
-  assert.deepEqual([0, 999, 1000, 1024, 100_000, 1e6, 10 * 2 ** 20, 5 * 2 ** 40].map(amount), ['0 B', '999 B', '1.0 KiB', '1.0 KiB', '97.7 KiB', '977 KiB', '10.0 MiB', '5.0 TiB']);
+  assert.deepEqual([0, 999, 1000, 1024, 100_000, 1e6, 10 * 2 ** 20, 5 * 2 ** 40].map(amount), [
+    '0 B',
+    '999 B',
+    '1.0 KiB',
+    '1.0 KiB',
+    '97.7 KiB',
+    '977 KiB',
+    '10.0 MiB',
+    '5.0 TiB',
+  ]);
   assert.deepEqual([0, 61_000, 360_000_000].map(duration), ['00:00:00', '00:01:01', '100:00:00']);
 });
 
 test('a picture fits, whatever the size of the terminal', () => {
   const tally = new Tally();
-  const info = (connectionId) => ({ connectionId, forwardId: 1, remoteAddress: '127.0.0.1', remotePort: 5, forwardHost: '主机\x1b[31m'.repeat(9), forwardPort: 80, state: 'open', bytesUp: connectionId * 1e6, bytesDown: 1 });
-  tally.sample(Array.from({ length: 300 }, (_, at) => info(at + 1)), 0);
-  tally.sample(Array.from({ length: 300 }, (_, at) => ({ ...info(at + 1), bytesUp: at * 2e6 })), 2000);
+  const info = (connectionId) => ({
+    connectionId,
+    forwardId: 1,
+    remoteAddress: '127.0.0.1',
+    remotePort: 5,
+    forwardHost: '主机\x1b[31m'.repeat(9),
+    forwardPort: 80,
+    state: 'open',
+    bytesUp: connectionId * 1e6,
+    bytesDown: 1,
+  });
+  tally.sample(
+    Array.from({ length: 300 }, (_, at) => info(at + 1)),
+    0,
+  );
+  tally.sample(
+    Array.from({ length: 300 }, (_, at) => ({ ...info(at + 1), bytesUp: at * 2e6 })),
+    2000,
+  );
   for (let connectionId = 1; connectionId < 20; connectionId++) {
-    tally.ended({ connectionId, forwardId: 1, code: 'OK', closedBy: 'graceful', bytesUp: 1, bytesDown: 1, droppedUp: 0, droppedDown: 0 });
+    tally.ended({
+      connectionId,
+      forwardId: 1,
+      code: 'OK',
+      closedBy: 'graceful',
+      bytesUp: 1,
+      bytesDown: 1,
+      droppedUp: 0,
+      droppedDown: 0,
+    });
   }
-  const forwardings = Array.from({ length: 5 }, () => ({ name: `-L 127.0.0.1:1 -> ${'主'.repeat(60)}:2`, forwards: [{ forwardId: 1 }] }));
+  const forwardings = Array.from({ length: 5 }, () => ({
+    name: `-L 127.0.0.1:1 -> ${'主'.repeat(60)}:2`,
+    forwards: [{ forwardId: 1 }],
+  }));
   const picture = { title: 'sshtunnel user@host', closing: false, tally, forwardings, messages: ['one', 'two'] };
   for (const rows of [1, 2, 3, 5, 10, 24, 60]) {
     for (const width of [1, 10, 30, 79, 200]) {
@@ -270,5 +347,6 @@ test('a picture fits, whatever the size of the terminal', () => {
     }
   }
   const text = frame(picture, { rows: 40, columns: 120 }).join('\n');
-  for (const part of ['forwarding', 'connection', 'ended', 'messages', '#300 ', '#19 OK, graceful', 'one\ntwo']) assert.ok(text.includes(part), part);
+  for (const part of ['forwarding', 'connection', 'ended', 'messages', '#300 ', '#19 OK, graceful', 'one\ntwo'])
+    assert.ok(text.includes(part), part);
 });

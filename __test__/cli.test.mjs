@@ -11,7 +11,17 @@ import { after } from 'node:test';
 import { SSHTunnel } from '../index.js';
 import { test } from './helpers/bounded.mjs';
 import { Cli, Setting } from './helpers/cli.mjs';
-import { MIB, PATTERN, Target, behaviours, connect, patternHash, refuses, refusingPort, settled } from './helpers/peers.mjs';
+import {
+  MIB,
+  PATTERN,
+  Target,
+  behaviours,
+  connect,
+  patternHash,
+  refuses,
+  refusingPort,
+  settled,
+} from './helpers/peers.mjs';
 import { Sshd } from './helpers/sshd.mjs';
 import { assertIncludes } from './helpers/tunnels.mjs';
 
@@ -50,12 +60,38 @@ test('arguments: clusters, values, options after the host', () => {
     ['h', { host: 'h', lines: [] }],
     ['u@h', { host: 'h', lines: [['User', 'u']] }],
     ['a@b@h', { host: 'h', lines: [['User', 'a@b']] }],
-    ['ssh://u@h:2222', { host: 'h', lines: [['User', 'u'], ['Port', '2222']] }],
+    [
+      'ssh://u@h:2222',
+      {
+        host: 'h',
+        lines: [
+          ['User', 'u'],
+          ['Port', '2222'],
+        ],
+      },
+    ],
     ['ssh://[::1]:2222', { host: '::1', lines: [['Port', '2222']] }],
     ['-p 22 h', { host: 'h', lines: [['Port', '22']] }],
     ['-p22 h', { host: 'h', lines: [['Port', '22']] }],
-    ['h -p 22 -l u', { host: 'h', lines: [['Port', '22'], ['User', 'u']] }],
-    ['-NTCp22 h', { lines: [['Compression', 'yes'], ['Port', '22']] }],
+    [
+      'h -p 22 -l u',
+      {
+        host: 'h',
+        lines: [
+          ['Port', '22'],
+          ['User', 'u'],
+        ],
+      },
+    ],
+    [
+      '-NTCp22 h',
+      {
+        lines: [
+          ['Compression', 'yes'],
+          ['Port', '22'],
+        ],
+      },
+    ],
     ['-N -- h -g', { host: 'h', lines: [['GatewayPorts', 'yes']] }],
     ['-vvq -v h', { lines: [['LogLevel', 'DEBUG1']] }],
     ['-vvvv h', { lines: [['LogLevel', 'DEBUG3']] }],
@@ -66,7 +102,8 @@ test('arguments: clusters, values, options after the host', () => {
     ['-W a:1 h', { stdio: { host: 'a', port: 1 } }],
     ['-W [::1]:1 h', { stdio: { host: '::1', port: 1 } }],
     ['--json --no-view h', { json: true, noView: true }],
-  ]) assertIncludes(parse(text), expected);
+  ])
+    assertIncludes(parse(text), expected);
   assert.deepEqual(parseArguments(['-i', 'a "b"\\c', 'h']).lines, [['IdentityFile', 'a "b"\\c']]);
 });
 
@@ -90,9 +127,22 @@ test('arguments: forwardings', () => {
   assert.deepEqual(of('-D', '1080'), { kind: 'dynamic', listen: { port: 1080 } });
   assert.deepEqual(of('-D', '[::1]:1080'), { kind: 'dynamic', listen: { host: '::1', port: 1080 } });
   for (const [flag, text] of [
-    ['-L', '8080'], ['-L', '8080:db'], ['-L', '8080:db:x'], ['-L', '8080:db:0'], ['-L', '65536:a:1'], ['-L', '1:2:3:4:5'], ['-L', '8080::80'],
-    ['-L', '[::1:8080:db:80'], ['-L', ''], ['-D', 'x'], ['-D', '1080:db:80'], ['-R', 'a:b:c'], ['-W', '80'], ['-W', 'a:b'],
-  ]) assert.throws(() => of(flag, text), UsageError, `${flag} ${text}`);
+    ['-L', '8080'],
+    ['-L', '8080:db'],
+    ['-L', '8080:db:x'],
+    ['-L', '8080:db:0'],
+    ['-L', '65536:a:1'],
+    ['-L', '1:2:3:4:5'],
+    ['-L', '8080::80'],
+    ['-L', '[::1:8080:db:80'],
+    ['-L', ''],
+    ['-D', 'x'],
+    ['-D', '1080:db:80'],
+    ['-R', 'a:b:c'],
+    ['-W', '80'],
+    ['-W', 'a:b'],
+  ])
+    assert.throws(() => of(flag, text), UsageError, `${flag} ${text}`);
 });
 
 test('what the command line does not have, is refused', async (t) => {
@@ -135,12 +185,32 @@ test('why there is no session, in the words of ssh', async (t) => {
   t.after(stop);
   const none = setting.missing('known_hosts');
   for (const [args, how, text] of [
-    [['-o', `Port=${port}`], {}, new RegExp(`^sshtunnel: connect to host 127\\.0\\.0\\.1 port ${port}: Connection refused$`)],
-    [[], { host: 'nonexistent.invalid' }, /^sshtunnel: Could not resolve hostname nonexistent\.invalid: (Name or service not known|Temporary failure in name resolution)$/],
+    [
+      ['-o', `Port=${port}`],
+      {},
+      new RegExp(`^sshtunnel: connect to host 127\\.0\\.0\\.1 port ${port}: Connection refused$`),
+    ],
+    [
+      [],
+      { host: 'nonexistent.invalid' },
+      /^sshtunnel: Could not resolve hostname nonexistent\.invalid: (Name or service not known|Temporary failure in name resolution)$/,
+    ],
     [['-l', 'nobody-of-that-name'], {}, /^nobody-of-that-name@127\.0\.0\.1: Permission denied \(publickey\)\.$/],
-    [['-o', 'BatchMode=yes'], { knownHosts: none }, /^The authenticity [^]*Nobody can be asked about it\.\nHost key verification failed\.$/],
-    [['-o', 'StrictHostKeyChecking=yes'], { knownHosts: none }, /^No ED25519 host key is known for \[127\.0\.0\.1\]:\d+ and you have requested strict checking\.\nHost key verification failed\.$/],
-    [['-o', 'Ciphers=aes128-ctr', '-o', 'MACs=hmac-sha2-256', '-o', 'ProxyCommand=false'], {}, /proxyCommand ended with/],
+    [
+      ['-o', 'BatchMode=yes'],
+      { knownHosts: none },
+      /^The authenticity [^]*Nobody can be asked about it\.\nHost key verification failed\.$/,
+    ],
+    [
+      ['-o', 'StrictHostKeyChecking=yes'],
+      { knownHosts: none },
+      /^No ED25519 host key is known for \[127\.0\.0\.1\]:\d+ and you have requested strict checking\.\nHost key verification failed\.$/,
+    ],
+    [
+      ['-o', 'Ciphers=aes128-ctr', '-o', 'MACs=hmac-sha2-256', '-o', 'ProxyCommand=false'],
+      {},
+      /proxyCommand ended with/,
+    ],
     [['-q', '-o', `Port=${port}`], {}, /^$/],
   ]) {
     // The first value of an option counts: these come before those of every test.
@@ -156,9 +226,14 @@ test('a host key that has changed', async (t) => {
   const known = setting.file('known_hosts', `${server.address} ${other.hostKeys[0].publicKey}\n`);
   // With "no", ssh would connect and forward nothing: there would be nothing to do.
   for (const strictness of ['ask', 'yes', 'accept-new', 'no', 'off']) {
-    const { status, stderr } = await start(t, ['-N', '-o', `StrictHostKeyChecking=${strictness}`], { knownHosts: known }).end();
+    const { status, stderr } = await start(t, ['-N', '-o', `StrictHostKeyChecking=${strictness}`], {
+      knownHosts: known,
+    }).end();
     assert.equal(status, 255);
-    assert.match(stderr, /^WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!\nthe host key of [^]* has changed: [^]*\nHost key verification failed\.\n$/);
+    assert.match(
+      stderr,
+      /^WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!\nthe host key of [^]* has changed: [^]*\nHost key verification failed\.\n$/,
+    );
   }
 });
 
@@ -167,8 +242,14 @@ test('a host key that is new, and taken without a question, is written down', as
     const knownHosts = setting.missing('known_hosts');
     const child = start(t, ['--json', '-o', `StrictHostKeyChecking=${strictness}`], { knownHosts });
     await child.report('ready');
-    assert.match(child.stderr, /^Warning: Permanently added '\[127\.0\.0\.1\]:\d+' \(ED25519\) to the list of known hosts\.$/m);
-    assert.equal(readFileSync(knownHosts, 'utf8').trim().split(' ').slice(0, 3).join(' '), `${server.address} ${server.hostKeys[0].publicKey.split(' ').slice(0, 2).join(' ')}`);
+    assert.match(
+      child.stderr,
+      /^Warning: Permanently added '\[127\.0\.0\.1\]:\d+' \(ED25519\) to the list of known hosts\.$/m,
+    );
+    assert.equal(
+      readFileSync(knownHosts, 'utf8').trim().split(' ').slice(0, 3).join(' '),
+      `${server.address} ${server.hostKeys[0].publicKey.split(' ').slice(0, 2).join(' ')}`,
+    );
     child.signal('SIGTERM');
     assert.equal(await child.exit, 0);
   }
@@ -179,15 +260,37 @@ test('-L: bytes both ways, reported as JSON; SIGTERM lets them finish', { skip: 
   const child = start(t, ['--json', '-L', `0:127.0.0.1:${target.port}`, '-L', `127.0.0.1:0:localhost:${target.port}`]);
   assertIncludes(await child.report('ready'), { host: '127.0.0.1', port: server.port });
   const first = await child.report('listening');
-  assertIncludes(first, { forwardId: 1, kind: 'local', localHost: '127.0.0.1', forwardHost: '127.0.0.1', forwardPort: target.port });
+  assertIncludes(first, {
+    forwardId: 1,
+    kind: 'local',
+    localHost: '127.0.0.1',
+    forwardHost: '127.0.0.1',
+    forwardPort: target.port,
+  });
   const [one, open] = [await client(t, first.localPort), await client(t, first.localPort)];
   await one.send(MIB);
   one.end();
   assertIncludes(await one.ended, { bytes: MIB, sha256: patternHash(MIB), end: 'FIN' });
   const connection = await child.report('connection');
-  assertIncludes(connection, { connectionId: 1, forwardId: 1, remoteAddress: '127.0.0.1', localPort: first.localPort, forwardPort: target.port });
+  assertIncludes(connection, {
+    connectionId: 1,
+    forwardId: 1,
+    remoteAddress: '127.0.0.1',
+    localPort: first.localPort,
+    forwardPort: target.port,
+  });
   const end = await child.report('disconnected');
-  assertIncludes(end, { connectionId: 1, forwardId: 1, code: 'OK', clean: true, closedBy: 'graceful', bytesUp: MIB, bytesDown: MIB, droppedUp: 0, droppedDown: 0 });
+  assertIncludes(end, {
+    connectionId: 1,
+    forwardId: 1,
+    code: 'OK',
+    clean: true,
+    closedBy: 'graceful',
+    bytesUp: MIB,
+    bytesDown: MIB,
+    droppedUp: 0,
+    droppedDown: 0,
+  });
   assert.equal(new Date(end.time).toISOString(), end.time);
   await child.report('connection');
   child.signal('SIGTERM');
@@ -216,7 +319,9 @@ test('a second signal resets', { skip: lacks('forwardLocal') }, async (t) => {
   assert.equal((await peer.ended).end, 'ECONNRESET');
 });
 
-test('a second signal ends it in time although the server is dead, and reports what was lost', { skip: lacks('forwardLocal') }, async (t) => {
+test('a second signal ends it in time although the server is dead, and reports what was lost', {
+  skip: lacks('forwardLocal'),
+}, async (t) => {
   const own = await Sshd.start();
   const login = new Setting(own);
   t.after(async () => {
@@ -247,8 +352,18 @@ test('a second signal ends it in time although the server is dead, and reports w
 
 test('Linger decides how the first signal closes', { skip: lacks('forwardLocal') }, async (t) => {
   const target = await echo(t);
-  for (const [options, end] of [[['Linger=no'], 'ECONNRESET'], [['Linger=30'], 'FIN'], [['CloseTimeout=0'], 'FIN'], [['Linger=no', 'CloseTimeout=1'], 'ECONNRESET']]) {
-    const child = start(t, ['--json', '-L', `0:127.0.0.1:${target.port}`, ...options.flatMap((option) => ['-o', option])]);
+  for (const [options, end] of [
+    [['Linger=no'], 'ECONNRESET'],
+    [['Linger=30'], 'FIN'],
+    [['CloseTimeout=0'], 'FIN'],
+    [['Linger=no', 'CloseTimeout=1'], 'ECONNRESET'],
+  ]) {
+    const child = start(t, [
+      '--json',
+      '-L',
+      `0:127.0.0.1:${target.port}`,
+      ...options.flatMap((option) => ['-o', option]),
+    ]);
     const { localPort } = await child.report('listening');
     const peer = await client(t, localPort);
     peer.socket.on('end', () => peer.end());
@@ -259,12 +374,16 @@ test('Linger decides how the first signal closes', { skip: lacks('forwardLocal')
   }
 });
 
-test('a port in use: as ssh, the others are there; ExitOnForwardFailure ends it', { skip: lacks('forwardLocal') }, async (t) => {
+test('a port in use: as ssh, the others are there; ExitOnForwardFailure ends it', {
+  skip: lacks('forwardLocal'),
+}, async (t) => {
   const target = await echo(t);
   const taken = await Target.start();
   t.after(() => taken.stop());
   const bad = ['-L', `127.0.0.1:${taken.port}:127.0.0.1:${target.port}`];
-  const said = new RegExp(`^bind \\[127\\.0\\.0\\.1\\]:${taken.port}: Address already in use\ncannot listen to port: ${taken.port}\nCould not request local forwarding\\.\n$`);
+  const said = new RegExp(
+    `^bind \\[127\\.0\\.0\\.1\\]:${taken.port}: Address already in use\ncannot listen to port: ${taken.port}\nCould not request local forwarding\\.\n$`,
+  );
   const child = start(t, ['--json', ...bad, '-L', `0:127.0.0.1:${target.port}`]);
   const { localPort } = await child.report('listening');
   (await client(t, localPort)).end();
@@ -279,10 +398,14 @@ test('a port in use: as ssh, the others are there; ExitOnForwardFailure ends it'
   }
 });
 
-test('forwardings of a file, and which of them the command line sets aside', { skip: lacks('forwardLocal') }, async (t) => {
+test('forwardings of a file, and which of them the command line sets aside', {
+  skip: lacks('forwardLocal'),
+}, async (t) => {
   const target = await echo(t);
   const socket = setting.missing('socket');
-  const file = setting.file('config', `
+  const file = setting.file(
+    'config',
+    `
     Host work
       HostName 127.0.0.1
       LocalForward ${socket} 127.0.0.1:${target.port}
@@ -290,7 +413,8 @@ test('forwardings of a file, and which of them the command line sets aside', { s
       Linger no
     Match host 127.0.0.1
       User ${USER}
-  `);
+  `,
+  );
   const args = setting.options().filter((word) => word !== '-F' && word !== 'none');
   const child = Cli.start(t, ['--json', '-F', file, '-L', `0:127.0.0.1:${target.port}`, ...args, 'work']);
   assertIncludes(await child.report('listening'), { kind: 'local', forwardPort: target.port });
@@ -369,7 +493,11 @@ test('-W: standard input and output, each end by itself', { skip: lacks('dial') 
   const { port, stop } = await refusingPort();
   t.after(stop);
   const refused = await start(t, ['-W', `127.0.0.1:${port}`]).end();
-  assert.deepEqual(refused, { status: 255, stdout: '', stderr: 'channel 0: open failed: connect failed: Connection refused\nstdio forwarding failed\n' });
+  assert.deepEqual(refused, {
+    status: 255,
+    stdout: '',
+    stderr: 'channel 0: open failed: connect failed: Connection refused\nstdio forwarding failed\n',
+  });
 });
 
 test('-W: what was read arrives, although the far side has ended before', { skip: lacks('dial') }, async (t) => {
@@ -420,7 +548,10 @@ test('-R: the server listens', { skip: lacks('forwardRemote') }, async (t) => {
   const child = start(t, ['--json', '-R', `0:127.0.0.1:${target.port}`]);
   const { kind, remotePort } = await child.report('listening');
   assert.equal(kind, 'remote');
-  await child.says('stderr', new RegExp(`^Allocated port ${remotePort} for remote forward to 127\\.0\\.0\\.1:${target.port}$`, 'm'));
+  await child.says(
+    'stderr',
+    new RegExp(`^Allocated port ${remotePort} for remote forward to 127\\.0\\.0\\.1:${target.port}$`, 'm'),
+  );
   const peer = await client(t, remotePort);
   await peer.send(MIB);
   peer.end();
@@ -452,10 +583,23 @@ test('-v tells more, each time', { skip: lacks('forwardLocal') }, async (t) => {
 
 test('the documentation has every flag, directive and report', () => {
   const page = readFileSync(new URL('../docs/command.md', import.meta.url), 'utf8');
-  for (const flag of '46AaBbCcDEeFfGgIiJKkLlMmNnOoPpQqRSsTtVvWwXxYy') assert.ok(page.includes(`\`-${flag}`), `-${flag}`);
+  for (const flag of '46AaBbCcDEeFfGgIiJKkLlMmNnOoPpQqRSsTtVvWwXxYy')
+    assert.ok(page.includes(`\`-${flag}`), `-${flag}`);
   for (const flag of ['--json', '--no-view', '--help', '--version']) assert.ok(page.includes(`\`${flag}\``), flag);
   for (const name in COMMAND) assert.ok(page.includes(`\`${name}`), name);
-  for (const event of ['ready', 'listening', 'connection', 'disconnected', 'reconnecting', 'sessionError', 'forwardError', 'error', 'closing', 'close', 'omitted']) {
+  for (const event of [
+    'ready',
+    'listening',
+    'connection',
+    'disconnected',
+    'reconnecting',
+    'sessionError',
+    'forwardError',
+    'error',
+    'closing',
+    'close',
+    'omitted',
+  ]) {
     assert.ok(page.includes(`\`${event}\``), event);
   }
 });

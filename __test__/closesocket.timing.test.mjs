@@ -152,7 +152,9 @@ test('a graceful close returns at once, and the rest arrives later', async () =>
 
 test('a graceful close survives the exit of the process', async () => {
   const target = await Target.start();
-  const { code, stderr } = await run(process.execPath, ['-e', `
+  const { code, stderr } = await run(process.execPath, [
+    '-e',
+    `
     const { SO_LINGER, closesocket, setsockopt } = require(${JSON.stringify(ROOT)});
     const socket = require('node:net').connect(${target.port}, '127.0.0.1', () => {
       socket.write(Buffer.alloc(${SMALL}, 'x'), () => {
@@ -161,7 +163,8 @@ test('a graceful close survives the exit of the process', async () => {
         process.exit();
       });
     });
-  `]);
+  `,
+  ]);
   assert.equal(code, 0, stderr);
   const peer = await target.next();
   const { bytes, end } = await peer.read().ended;
@@ -202,7 +205,10 @@ async function relay(port) {
   const server = net.createServer((socket) => {
     const onward = net.connect(port, '127.0.0.1');
     socket.on('data', (chunk) => chunks.push(chunk));
-    for (const [one, other] of [[socket, onward], [onward, socket]]) {
+    for (const [one, other] of [
+      [socket, onward],
+      [onward, socket],
+    ]) {
       one.on('error', () => {}).on('close', () => other.destroy());
       one.pipe(other);
     }
@@ -221,9 +227,16 @@ function recordTypes(bytes) {
 
 const ALERT = 21;
 
-for (const [form, close] of [['asynchronous', promises.closesocket], ['blocking', async (socket) => closesocket(socket)]]) {
+for (const [form, close] of [
+  ['asynchronous', promises.closesocket],
+  ['blocking', async (socket) => closesocket(socket)],
+]) {
   test(`a TLS socket says goodbye first, ${form}`, async () => {
-    for (const [linger, goodbye] of [[bounded(5), true], [GRACEFUL, true], [HARD, false]]) {
+    for (const [linger, goodbye] of [
+      [bounded(5), true],
+      [GRACEFUL, true],
+      [HARD, false],
+    ]) {
       const before = descriptors();
       const { server, stop } = await tlsPair();
       const way = await relay(server.address().port);
@@ -321,15 +334,22 @@ function inherit(socket, program) {
 }
 
 test('a descriptor is closed for the program that has it', async () => {
-  for (const [linger, end, graceful] of [[GRACEFUL, 'FIN', true], [HARD, 'ECONNRESET', false], [bounded(5), 'FIN', true]]) {
+  for (const [linger, end, graceful] of [
+    [GRACEFUL, 'FIN', true],
+    [HARD, 'ECONNRESET', false],
+    [bounded(5), 'FIN', true],
+  ]) {
     for (const form of ['closesocket', 'await promises.closesocket']) {
       const { client, accepted, stop } = await netPair();
       const peer = new Peer(accepted);
-      const { stdout, stderr } = await inherit(client, `(async () => {
+      const { stdout, stderr } = await inherit(
+        client,
+        `(async () => {
         setsockopt(3, SO_LINGER, ${JSON.stringify(linger)});
         require('node:fs').writeSync(3, 'from the child');
         console.log((${form}(3)).graceful);
-      })()`);
+      })()`,
+      );
       assert.equal(stdout, `${graceful}\n`, stderr);
       const { bytes, end: seen } = await peer.ended;
       assert.equal(seen, end);
@@ -345,7 +365,10 @@ test('the blocking form blocks until the same end', async (t) => {
   const child = await Child.start('closing-process.mjs');
   t.after(() => child.stop());
   const size = PATTERN.length; // which the kernel takes at once
-  const close = async (linger) => ({ ...(await child.ask('block', target.port, linger, size)), peer: await target.next() });
+  const close = async (linger) => ({
+    ...(await child.ask('block', target.port, linger, size)),
+    peer: await target.next(),
+  });
 
   const late = await close(bounded(1));
   assert.ok(late.took >= 999 && late.pause > 800, `${late.took} ms, ${late.pause} ms`);
@@ -387,14 +410,20 @@ test('after a close, calls fail, and their callbacks come after its own', async 
   closesocket(client, note('again'));
   assert.throws(() => closesocket(client), { code: 'EBADF' });
   await new Promise((resolve) => setsockopt(client, SO_LINGER, GRACEFUL, resolve));
-  assert.deepEqual(order, [['close', undefined], ['get', 'EBADF'], ['again', 'EBADF']]);
+  assert.deepEqual(order, [
+    ['close', undefined],
+    ['get', 'EBADF'],
+    ['again', 'EBADF'],
+  ]);
   assert.equal((await peer.read().ended).end, 'ECONNRESET');
   await stop();
 });
 
 test('whoever waits for a close is told, whatever else the process does', async () => {
   const target = await Target.start(behaviours.idle());
-  const { stdout, stderr } = await run(process.execPath, ['-e', `
+  const { stdout, stderr } = await run(process.execPath, [
+    '-e',
+    `
     const { SO_LINGER, closesocket, setsockopt } = require(${JSON.stringify(ROOT)});
     const socket = require('node:net').connect(${target.port}, '127.0.0.1', () => {
       socket.write(Buffer.alloc(${LARGE}));
@@ -402,7 +431,8 @@ test('whoever waits for a close is told, whatever else the process does', async 
       setsockopt(socket, SO_LINGER, { l_onoff: 1, l_linger: 1 });
       closesocket(socket, (error, { graceful }) => console.log(error, graceful));
     });
-  `]);
+  `,
+  ]);
   assert.equal(stdout, 'null false\n', stderr);
   await target.stop();
 });

@@ -89,7 +89,8 @@ const TABLE = [
       await client.send(SIZE);
       client.end();
     },
-    sent: SIZE, ...same(WHOLE),
+    sent: SIZE,
+    ...same(WHOLE),
   },
   {
     name: 'FIN from the far side, then an answer and FIN from the client',
@@ -99,29 +100,36 @@ const TABLE = [
       await client.send(SIZE);
       client.end();
     },
-    sent: SIZE, ...same(WHOLE),
+    sent: SIZE,
+    ...same(WHOLE),
   },
   {
     name: 'both have ended, and nobody closes a client that takes its time',
-    target: behaviours.replier(FITS), read: false,
+    target: behaviours.replier(FITS),
+    read: false,
     async event({ tunnel, client }) {
       client.end();
       while ((await only(tunnel)).state !== 'closing');
       client.read();
     },
-    sent: FITS, ...same(WHOLE),
+    sent: FITS,
+    ...same(WHOLE),
   },
   ...Object.entries({ disconnect, shutdown }).map(([name, event]) => ({
     name: `both have ended, and a client that takes its time is closed by ${name}()`,
-    target: behaviours.replier(FITS), stalls: 'client',
+    target: behaviours.replier(FITS),
+    stalls: 'client',
     async prepare({ tunnel, client }) {
       client.end();
       while ((await only(tunnel)).state !== 'closing');
       await quiet(); // did its time run since then, it would be over too early
     },
     event,
-    sent: FITS, drops: { hard: ['down'], bounded: ['down'] },
-    graceful: WHOLE, hard: ABORTED, bounded: EXPIRED,
+    sent: FITS,
+    drops: { hard: ['down'], bounded: ['down'] },
+    graceful: WHOLE,
+    hard: ABORTED,
+    bounded: EXPIRED,
   })),
   {
     name: 'RST from the client, and the far side takes what was sent before',
@@ -132,21 +140,26 @@ const TABLE = [
       while ((await tunnel.promises.connections()).some(({ state }) => state === 'open'));
       far.read();
     },
-    drops: { hard: ['up'] }, ...same(BY_CLIENT),
+    drops: { hard: ['up'] },
+    ...same(BY_CLIENT),
   },
   {
     name: 'RST from the client, and the far side stalls',
-    stalls: 'far', prepare: stuckUp,
+    stalls: 'far',
+    prepare: stuckUp,
     event: ({ client }) => client.reset(),
     drops: { hard: ['up'], bounded: ['up'] },
-    graceful: BY_CLIENT, hard: BY_CLIENT, bounded: { ...BY_CLIENT, lingerExpired: true },
+    graceful: BY_CLIENT,
+    hard: BY_CLIENT,
+    bounded: { ...BY_CLIENT, lingerExpired: true },
   },
   {
     name: 'RST from the client in the midst of data down',
     target: ENDLESS,
     prepare: ({ client }) => client.received(4 * MIB),
     event: ({ client }) => client.reset(),
-    drops: same('some that were under way'), ...same(BY_CLIENT),
+    drops: same('some that were under way'),
+    ...same(BY_CLIENT),
   },
   ...[false, true].map((withEof) => ({
     name: `CLOSE ${withEof ? 'with EOF ' : ''}while the client still sends`,
@@ -162,14 +175,16 @@ const TABLE = [
       if (withEof) far.eof();
       far.close();
     },
-    sent: Math.floor(FITS / 2), drops: same(['up']),
+    sent: Math.floor(FITS / 2),
+    drops: same(['up']),
     // After EOF the client has its FIN already when the CLOSE comes: only writing fails then.
     ...same({ ...FIN, code: 'ERR_SSH_CHANNEL_CLOSED' }),
     hard: { ...(withEof ? FIN : RST), code: 'ERR_SSH_CHANNEL_CLOSED' },
   })),
   {
     name: 'EOF and CLOSE at once, and the client stalls',
-    server: accepting, stalls: 'client',
+    server: accepting,
+    stalls: 'client',
     async prepare(scene) {
       await new Promise((sent) => scene.far.write(PATTERN, sent));
       await stuckDown(scene);
@@ -178,39 +193,51 @@ const TABLE = [
       far.eof();
       far.close();
     },
-    sent: FITS, drops: { hard: ['down'], bounded: ['down'] },
+    sent: FITS,
+    drops: { hard: ['down'], bounded: ['down'] },
     graceful: WHOLE, // nothing was lost in either direction: the early CLOSE did no harm
     hard: { ...RST, code: 'ERR_SSH_CHANNEL_CLOSED' },
     bounded: { ...RST, code: 'ERR_SSH_CHANNEL_CLOSED', lingerExpired: true },
   },
   {
-    name: 'a target that refuses', options: { forwardPort: refusing.port }, unopened: true,
+    name: 'a target that refuses',
+    options: { forwardPort: refusing.port },
+    unopened: true,
     ...same({ ...RST, code: 'ERR_SSH_OPEN_CONNECT_FAILED' }),
   },
   ...Object.entries(REASONS).map(([name, reason]) => ({
-    name: `an opening that is refused: ${name}`, server: ssh2((open) => open.reject(reason)), unopened: true,
+    name: `an opening that is refused: ${name}`,
+    server: ssh2((open) => open.reject(reason)),
+    unopened: true,
     ...same({ ...RST, code: `ERR_SSH_OPEN_${name}` }),
   })),
   {
-    name: 'an opening that is never answered', options: { readyTimeout: 500 }, unopened: true,
+    name: 'an opening that is never answered',
+    options: { readyTimeout: 500 },
+    unopened: true,
     server: ssh2(() => {}),
     ...same({ ...RST, code: 'ETIMEDOUT' }),
   },
   {
-    name: 'a request that is rejected', unopened: true,
+    name: 'a request that is rejected',
+    unopened: true,
     listeners: { connectionRequest: (request) => request.reject() },
     ...same({ ...RST, code: 'ERR_TUNNEL_REJECTED' }),
   },
   {
     name: 'the session is lost, and the client reads',
-    server: () => Sshd.start(), target: ENDLESS,
+    server: () => Sshd.start(),
+    target: ENDLESS,
     prepare: ({ client }) => client.received(4 * MIB),
     event: ({ server }) => server.killSessions(),
-    drops: { hard: 'some that were under way' }, ...same({ ...RST, code: 'ERR_SSH_DISCONNECTED' }),
+    drops: { hard: 'some that were under way' },
+    ...same({ ...RST, code: 'ERR_SSH_DISCONNECTED' }),
   },
   {
     name: 'the session is lost, and the client stalls',
-    server: () => Sshd.start(), target: ENDLESS, stalls: 'client',
+    server: () => Sshd.start(),
+    target: ENDLESS,
+    stalls: 'client',
     prepare: stuckDown,
     event: ({ server }) => server.killSessions(),
     drops: { hard: ['down'], bounded: ['down'] },
@@ -218,16 +245,26 @@ const TABLE = [
     bounded: { ...RST, code: 'ERR_SSH_DISCONNECTED', lingerExpired: true },
   },
   ...Object.entries({ disconnect, shutdown, close }).map(([name, event]) => ({
-    name: `${name}() with nothing under way`, prepare: talk, event,
-    sent: KIB, ...same({ ...FIN, code: 'OK' }), hard: ABORTED,
+    name: `${name}() with nothing under way`,
+    prepare: talk,
+    event,
+    sent: KIB,
+    ...same({ ...FIN, code: 'OK' }),
+    hard: ABORTED,
   })),
   {
-    name: 'idle for too long', options: { idleTimeout: 1000 }, prepare: talk,
-    sent: KIB, ...same({ ...FIN, code: 'ETIMEDOUT' }), hard: { ...RST, code: 'ETIMEDOUT' },
+    name: 'idle for too long',
+    options: { idleTimeout: 1000 },
+    prepare: talk,
+    sent: KIB,
+    ...same({ ...FIN, code: 'ETIMEDOUT' }),
+    hard: { ...RST, code: 'ETIMEDOUT' },
   },
   {
     // The trap of the sockets API: with unread input a plain close() would drop what is not sent.
-    name: 'disconnect() while both directions are full', read: false, prepare: stuckBoth,
+    name: 'disconnect() while both directions are full',
+    read: false,
+    prepare: stuckBoth,
     async event({ tunnel, client, far, column }) {
       const { connectionId } = await only(tunnel);
       const disconnected = tunnel.promises.disconnect(connectionId);
@@ -237,25 +274,40 @@ const TABLE = [
       client.read();
       await disconnected;
     },
-    sent: SIZE, drops: { graceful: ['up'], hard: ['up', 'down'], bounded: ['up'] },
-    ...same({ ...FIN, code: 'OK' }), hard: ABORTED,
+    sent: SIZE,
+    drops: { graceful: ['up'], hard: ['up', 'down'], bounded: ['up'] },
+    ...same({ ...FIN, code: 'OK' }),
+    hard: ABORTED,
   },
   {
     name: 'disconnect(), and the client stalls',
-    target: ENDLESS, stalls: 'client', prepare: stuckDown, event: disconnect,
+    target: ENDLESS,
+    stalls: 'client',
+    prepare: stuckDown,
+    event: disconnect,
     drops: { hard: ['down'], bounded: ['down'] },
-    graceful: { ...FIN, code: 'OK' }, hard: ABORTED, bounded: EXPIRED,
+    graceful: { ...FIN, code: 'OK' },
+    hard: ABORTED,
+    bounded: EXPIRED,
   },
   {
     name: 'disconnect(), and the far side stalls',
-    stalls: 'far', prepare: stuckUp, event: disconnect,
-    drops: same(['up']), graceful: { ...FIN, code: 'OK' }, hard: ABORTED, bounded: EXPIRED,
+    stalls: 'far',
+    prepare: stuckUp,
+    event: disconnect,
+    drops: same(['up']),
+    graceful: { ...FIN, code: 'OK' },
+    hard: ABORTED,
+    bounded: EXPIRED,
   },
   {
-    name: 'idle for too long, and the client stalls', options: { idleTimeout: 500 },
-    target: ENDLESS, stalls: 'client',
+    name: 'idle for too long, and the client stalls',
+    options: { idleTimeout: 500 },
+    target: ENDLESS,
+    stalls: 'client',
     drops: { hard: ['down'], bounded: ['down'] },
-    graceful: { ...FIN, code: 'ETIMEDOUT' }, hard: { ...RST, code: 'ETIMEDOUT' },
+    graceful: { ...FIN, code: 'ETIMEDOUT' },
+    hard: { ...RST, code: 'ETIMEDOUT' },
     bounded: { ...RST, code: 'ETIMEDOUT', lingerExpired: true },
   },
 ];

@@ -58,7 +58,10 @@ test('graceful: a client that resets is not waited for while the target only sen
   assert.ok(end.droppedDown > 16 * MIB);
 });
 
-for (const linger of [{ l_onoff: 0, l_linger: 0 }, { l_onoff: 1, l_linger: 60 }]) {
+for (const linger of [
+  { l_onoff: 0, l_linger: 0 },
+  { l_onoff: 1, l_linger: 60 },
+]) {
   test(`disconnect of a client that then resets: what had come by then, then the end: ${linger.l_linger} s`, async (t) => {
     const { tunnel, diary, target, connect } = await openTunnel(t, server, behaviours.idle(), { linger });
     const client = await connect();
@@ -95,8 +98,14 @@ test('graceful disconnect after the end of the far side: the client did not end,
   client.end();
   await disconnected;
   assertIncludes(await diary.next('disconnected'), {
-    connectionId, code: 'OK', clean: false, closedBy: 'graceful',
-    bytesUp: KIB, droppedUp: KIB, bytesDown: KIB, droppedDown: 0,
+    connectionId,
+    code: 'OK',
+    clean: false,
+    closedBy: 'graceful',
+    bytesUp: KIB,
+    droppedUp: KIB,
+    bytesDown: KIB,
+    droppedDown: 0,
   });
 });
 
@@ -106,7 +115,9 @@ test('shutdown() closes each connection by its own Linger, and then the tunnel',
   const port = tunnel.localPort;
   const clients = [];
   for (const [structure, end] of [
-    [{ l_onoff: 0, l_linger: 0 }, 'FIN'], [{ l_onoff: 1, l_linger: 0 }, 'ECONNRESET'], [{ l_onoff: 1, l_linger: 60 }, 'FIN'],
+    [{ l_onoff: 0, l_linger: 0 }, 'FIN'],
+    [{ l_onoff: 1, l_linger: 0 }, 'ECONNRESET'],
+    [{ l_onoff: 1, l_linger: 60 }, 'FIN'],
   ]) {
     tunnel.setLingerOption(structure);
     const client = await connect();
@@ -120,10 +131,16 @@ test('shutdown() closes each connection by its own Linger, and then the tunnel',
   assert.equal(ends.length, clients.length);
   for (const { client, structure, end, connectionId } of clients) {
     assertIncludes(await client.ended, { bytes: MIB, sha256: patternHash(MIB), end });
-    assertIncludes(ends.find((it) => it.connectionId === connectionId), {
-      code: end === 'FIN' ? 'OK' : 'ECONNABORTED', closedBy: end === 'FIN' ? 'graceful' : 'reset',
-      bytesDown: MIB, linger: structure, lingerExpired: false,
-    });
+    assertIncludes(
+      ends.find((it) => it.connectionId === connectionId),
+      {
+        code: end === 'FIN' ? 'OK' : 'ECONNABORTED',
+        closedBy: end === 'FIN' ? 'graceful' : 'reset',
+        bytesDown: MIB,
+        linger: structure,
+        lingerExpired: false,
+      },
+    );
     await (await target.next()).ended;
   }
   await diary.next('close');

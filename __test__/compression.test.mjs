@@ -23,7 +23,10 @@ after(() => Promise.all([server.stop(), changing.stop(), never.stop(), ssh2.stop
 
 /** What both directions of each key exchange since `before` agreed on. */
 function agreed(sshd, before) {
-  return sshd.log().slice(before).match(/(?<=kex: .*compression: )\S+/g);
+  return sshd
+    .log()
+    .slice(before)
+    .match(/(?<=kex: .*compression: )\S+/g);
 }
 
 test('16 MiB there and back', async (t) => {

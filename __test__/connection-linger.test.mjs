@@ -34,12 +34,22 @@ test('three forms, and both faces of the value', async (t) => {
 
   const heard = [];
   await new Promise((resolve) => {
-    assert.equal(connection.setLingerOption(BOUNDED, (...args) => heard.push(args)), undefined);
-    assert.equal(connection.getLinger((...args) => heard.push(args)), undefined);
+    assert.equal(
+      connection.setLingerOption(BOUNDED, (...args) => heard.push(args)),
+      undefined,
+    );
+    assert.equal(
+      connection.getLinger((...args) => heard.push(args)),
+      undefined,
+    );
     connection.getLingerOption((...args) => resolve(heard.push(args)));
     assert.deepEqual(heard, [], 'never synchronously');
   });
-  assert.deepEqual(heard, [[null, undefined], [null, true], [null, BOUNDED]]);
+  assert.deepEqual(heard, [
+    [null, undefined],
+    [null, true],
+    [null, BOUNDED],
+  ]);
 
   assert.equal(await connection.promises.setLinger(true), undefined);
   assert.equal(await connection.promises.getLinger(), true);
@@ -55,7 +65,10 @@ test('it touches that connection alone, which is closed by it', async (t) => {
   ones[0].connection.setLinger(false);
   const listed = await tunnel.promises.connections();
   listed[1].setLingerOption(BOUNDED);
-  assert.deepEqual((await tunnel.promises.connections()).map(({ linger }) => linger), [HARD, BOUNDED, GRACEFUL]);
+  assert.deepEqual(
+    (await tunnel.promises.connections()).map(({ linger }) => linger),
+    [HARD, BOUNDED, GRACEFUL],
+  );
   assert.deepEqual(listed[0].linger, HARD);
   assert.deepEqual(listed[1].linger, GRACEFUL, 'as at the moment of asking');
   assert.equal(tunnel.getLinger(), true);

@@ -57,7 +57,8 @@ test('a session from its start to its end, and a connection in it', async (t) =>
   assertIncludes(told, { connectionId, state, linger });
   assertIncludes(told, rest);
   assert.deepEqual(ended, { name: CONNECTION[1], tunnel, end: it.diary.all('disconnected')[0] });
-  for (const value of [open.connection, open.connection.linger, ended.end, ended.end.linger]) assert.ok(Object.isFrozen(value));
+  for (const value of [open.connection, open.connection.linger, ended.end, ended.end.linger])
+    assert.ok(Object.isFrozen(value));
   assert.ok(!Object.isFrozen(it.diary.all('disconnected')[0]));
 });
 
@@ -77,20 +78,30 @@ test('a logon that fails ends its session with the error', async (t) => {
   const tunnel = makeTunnel(t, { ...server.login, privateKey: undefined, password: 'wrong' }, 9);
   const failure = await tunnel.promises.connect().catch((error) => error);
   const [start, end] = await heard.count(2);
-  assert.deepEqual([start, end].map(short), [['start', 1], ['end', 1]]);
+  assert.deepEqual([start, end].map(short), [
+    ['start', 1],
+    ['end', 1],
+  ]);
   assert.ok(end.error instanceof Error);
   assertIncludes(end.error, { code: 'ERR_SSH_AUTH', message: failure.message });
 });
 
 test('a logon that is given up ends its session', async (t) => {
   const heard = listen(t);
-  const tunnel = makeTunnel(t, server.login, 9, { hostKey: undefined, knownHosts: [], hostVerifier: () => new Promise(() => {}) });
+  const tunnel = makeTunnel(t, server.login, 9, {
+    hostKey: undefined,
+    knownHosts: [],
+    hostVerifier: () => new Promise(() => {}),
+  });
   const connecting = tunnel.promises.connect();
   await heard.count(1);
   const outcome = assert.rejects(connecting, { code: 'ERR_TUNNEL_CLOSED' });
   await tunnel.promises.shutdown();
   await outcome;
-  assert.deepEqual((await heard.count(2)).map(short), [['start', 1], ['end', 1]]);
+  assert.deepEqual((await heard.count(2)).map(short), [
+    ['start', 1],
+    ['end', 1],
+  ]);
   assert.ok(!('error' in heard.messages[1]));
 });
 
@@ -108,7 +119,14 @@ test('a loss, and the next session', async (t) => {
   const it = await openTunnel(t, server, behaviours.echo(), { reconnect: SOON });
   server.killSessions();
   const steps = await heard.count(6);
-  assert.deepEqual(steps.map(short), [['start', 1], ['ready', 1], ['lost', 1], ['end', 1], ['start', 2], ['ready', 2]]);
+  assert.deepEqual(steps.map(short), [
+    ['start', 1],
+    ['ready', 1],
+    ['lost', 1],
+    ['end', 1],
+    ['start', 2],
+    ['ready', 2],
+  ]);
   for (const { error } of steps.slice(2, 4)) assert.equal(error.code, 'ERR_SSH_DISCONNECTED');
   await it.tunnel.promises.shutdown();
   assert.deepEqual((await heard.count(7)).slice(6).map(short), [['end', 2]]);

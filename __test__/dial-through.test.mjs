@@ -12,7 +12,18 @@ import tls from 'node:tls';
 import { SSHTunnel } from '../index.js';
 import { test } from './helpers/bounded.mjs';
 import { temporaryFolder } from './helpers/keys.mjs';
-import { GIB, KIB, MIB, PATTERN, Peer, Target, behaviours, patternHash, refusingPort, settled } from './helpers/peers.mjs';
+import {
+  GIB,
+  KIB,
+  MIB,
+  PATTERN,
+  Peer,
+  Target,
+  behaviours,
+  patternHash,
+  refusingPort,
+  settled,
+} from './helpers/peers.mjs';
 import { Child, descriptors } from './helpers/process.mjs';
 import { TLS_CLIENT, TLS_SERVER } from './helpers/sockets.mjs';
 import { Ssh2Server } from './helpers/ssh2-server.mjs';
@@ -34,10 +45,13 @@ async function make(t, behaviour, options, { login } = server, path) {
   const target = await Target.start(behaviour, path);
   const tunnel = new SSHTunnel({ ...login, ...options });
   const diary = new Diary(tunnel);
-  t.after(async () => {
-    await target.stop();
-    await tunnel.promises.shutdown();
-  }, { timeout: 10_000 });
+  t.after(
+    async () => {
+      await target.stop();
+      await tunnel.promises.shutdown();
+    },
+    { timeout: 10_000 },
+  );
   return { tunnel, diary, target };
 }
 
@@ -52,7 +66,10 @@ test('a socket at once, open when the far side is, and what was written before w
   const { tunnel, diary, target } = await make(t, behaviours.echo());
   const socket = tunnel.dial('127.0.0.1', target.port);
   assert.ok(socket instanceof net.Socket);
-  assert.deepEqual([socket.connecting, socket.pending, socket.readyState, socket.connectionId], [true, true, 'opening', 1]);
+  assert.deepEqual(
+    [socket.connecting, socket.pending, socket.readyState, socket.connectionId],
+    [true, true, 'opening', 1],
+  );
   let open = false;
   socket.on('connect', () => (open = true));
   socket.end(PATTERN, () => assert.ok(open));
@@ -61,8 +78,20 @@ test('a socket at once, open when the far side is, and what was written before w
   assert.equal(socket.connecting, false);
   const far = await target.next();
   assertIncludes(await far.ended, { bytes: SIZE, end: 'FIN' });
-  assertIncludes(await diary.next('connection'), { connectionId: 1, forwardId: -1, forwardHost: '127.0.0.1', forwardPort: target.port });
-  assertIncludes(await diary.next('disconnected'), { connectionId: 1, forwardId: -1, code: 'OK', clean: true, bytesUp: SIZE, bytesDown: SIZE });
+  assertIncludes(await diary.next('connection'), {
+    connectionId: 1,
+    forwardId: -1,
+    forwardHost: '127.0.0.1',
+    forwardPort: target.port,
+  });
+  assertIncludes(await diary.next('disconnected'), {
+    connectionId: 1,
+    forwardId: -1,
+    code: 'OK',
+    clean: true,
+    bytesUp: SIZE,
+    bytesDown: SIZE,
+  });
   // As after connect(), the session stays.
   assert.deepEqual(diary.all('close'), []);
 });
@@ -105,7 +134,10 @@ test('what is refused is an error with its code', async (t) => {
   const socket = tunnel.dial('127.0.0.1', refusing.port);
   socket.write('nobody hears this');
   const events = await ending(socket);
-  assert.deepEqual(events.map(({ code }) => code), ['ERR_SSH_OPEN_CONNECT_FAILED']);
+  assert.deepEqual(
+    events.map(({ code }) => code),
+    ['ERR_SSH_OPEN_CONNECT_FAILED'],
+  );
   await assert.rejects(tunnel.promises.dial('127.0.0.1', refusing.port), { code: 'ERR_SSH_OPEN_CONNECT_FAILED' });
   assert.deepEqual(diary.all('connection'), []);
 });
@@ -126,9 +158,22 @@ test('bad arguments', async (t) => {
   const range = { name: 'RangeError', code: 'ERR_OUT_OF_RANGE' };
   const before = descriptors();
   for (const [args, error] of [
-    [[], type], [[5], type], [[null], type], [[[]], type], [['h'], type], [['', 1], value], [['h', '1'], type], [['h', 0], range],
-    [['h', 65536], range], [[{}], type], [[{ host: 'h' }], type], [[{ path: '' }], value], [[{ path: '/x', port: 1 }], value],
-    [[{ path: '/x', host: 'h' }], value], [[{ path: 'a\0' }], value], [[{ host: 'h', port: 1, allowHalfOpen: 1 }], type],
+    [[], type],
+    [[5], type],
+    [[null], type],
+    [[[]], type],
+    [['h'], type],
+    [['', 1], value],
+    [['h', '1'], type],
+    [['h', 0], range],
+    [['h', 65536], range],
+    [[{}], type],
+    [[{ host: 'h' }], type],
+    [[{ path: '' }], value],
+    [[{ path: '/x', port: 1 }], value],
+    [[{ path: '/x', host: 'h' }], value],
+    [[{ path: 'a\0' }], value],
+    [[{ host: 'h', port: 1, allowHalfOpen: 1 }], type],
   ]) {
     assert.throws(() => tunnel.dial(...args), error, JSON.stringify(args));
     await assert.rejects(tunnel.promises.dial(...args), error);
@@ -137,7 +182,10 @@ test('bad arguments', async (t) => {
 });
 
 test('destroy() gracefully: the target gets all that write() accepted, and then the end', async (t) => {
-  for (const linger of [{ l_onoff: 0, l_linger: 0 }, { l_onoff: 1, l_linger: 60 }]) {
+  for (const linger of [
+    { l_onoff: 0, l_linger: 0 },
+    { l_onoff: 1, l_linger: 60 },
+  ]) {
     const { tunnel, diary, target } = await make(t, behaviours.sink(), { linger });
     const socket = await tunnel.promises.dial('127.0.0.1', target.port);
     for (let left = LARGE; left > 0; left -= KIB * 64) socket.write(PATTERN.subarray(0, 64 * KIB));
@@ -193,11 +241,14 @@ test('destroy() hard, and resetAndDestroy(): reset before the socket closes', as
   for (const [options, close] of [
     [{ linger: false }, (socket) => socket.destroy()],
     [{}, (socket) => socket.resetAndDestroy()],
-    [{}, async (socket) => {
-      await new Promise((resolve) => socket.setLinger(false, resolve));
-      await new Promise((resolve) => socket.getLinger((error, linger) => resolve(assert.equal(linger, false))));
-      socket.destroy();
-    }],
+    [
+      {},
+      async (socket) => {
+        await new Promise((resolve) => socket.setLinger(false, resolve));
+        await new Promise((resolve) => socket.getLinger((error, linger) => resolve(assert.equal(linger, false))));
+        socket.destroy();
+      },
+    ],
   ]) {
     const { end, events } = await toldServer(t, options, close);
     assert.deepEqual(events, []);
@@ -256,7 +307,11 @@ test('a session that is lost is ECONNRESET after the delivered bytes, also for o
     assertIncludes(error, { code: 'ECONNRESET', syscall: 'read' });
     assert.equal(error.cause.code, 'ERR_SSH_DISCONNECTED');
     assert.deepEqual(more, []);
-    assertIncludes(await diary.next('disconnected'), { code: 'ERR_SSH_DISCONNECTED', closedBy: 'reset', bytesDown: bytes });
+    assertIncludes(await diary.next('disconnected'), {
+      code: 'ERR_SSH_DISCONNECTED',
+      closedBy: 'reset',
+      bytesDown: bytes,
+    });
     await diary.next('close');
   }
 });
@@ -288,7 +343,9 @@ test('hard, a session that is lost is ECONNRESET at once', async (t) => {
 });
 
 test('a cut is no end of the stream for TLS on top either', async (t) => {
-  const far = tls.createServer(TLS_SERVER, (socket) => socket.on('error', () => {}).write('hello')).listen(0, '127.0.0.1');
+  const far = tls
+    .createServer(TLS_SERVER, (socket) => socket.on('error', () => {}).write('hello'))
+    .listen(0, '127.0.0.1');
   await once(far, 'listening');
   t.after(() => far.close());
   const { tunnel, diary } = await make(t);
@@ -298,7 +355,10 @@ test('a cut is no end of the stream for TLS on top either', async (t) => {
   assert.equal(String(hello), 'hello');
   const events = ending(secure);
   server.killSessions();
-  assert.deepEqual((await events).map((event) => event.code ?? event), ['ECONNRESET']);
+  assert.deepEqual(
+    (await events).map((event) => event.code ?? event),
+    ['ECONNRESET'],
+  );
   await diary.next('close');
 });
 
@@ -331,7 +391,10 @@ test('disconnect() hard is ECONNRESET at once', async (t) => {
   await once(socket, 'readable');
   const events = ending(socket);
   await tunnel.promises.disconnect(socket.connectionId);
-  assert.deepEqual((await events).map((event) => event.code ?? event), ['ECONNRESET']);
+  assert.deepEqual(
+    (await events).map((event) => event.code ?? event),
+    ['ECONNRESET'],
+  );
   assertIncludes(await diary.next('disconnected'), { code: 'ECONNABORTED', closedBy: 'reset' });
 });
 
@@ -364,11 +427,16 @@ test('with reconnect, what is dialled meanwhile waits for the session', async (t
 test('the sessions of a tunnel with several serve those who dial', async (t) => {
   const { tunnel, diary, target } = await make(t, behaviours.echo(), { sessions: 2 });
   const sockets = Array.from({ length: 10 }, () => tunnel.dial('127.0.0.1', target.port));
-  assert.deepEqual(sockets.map(({ connectionId }) => connectionId), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
-  await Promise.all(sockets.map(async (socket) => {
-    socket.end(PATTERN);
-    assert.ok((await buffer(socket)).equals(PATTERN));
-  }));
+  assert.deepEqual(
+    sockets.map(({ connectionId }) => connectionId),
+    [1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
+  );
+  await Promise.all(
+    sockets.map(async (socket) => {
+      socket.end(PATTERN);
+      assert.ok((await buffer(socket)).equals(PATTERN));
+    }),
+  );
   const held = await tunnel.promises.dial('127.0.0.1', target.port);
   const events = ending(held);
   server.killSessions();
@@ -376,7 +444,9 @@ test('the sessions of a tunnel with several serve those who dial', async (t) => 
   await diary.next('close');
 });
 
-test('a download of 1 GiB with a reader that pauses again and again costs little memory', { timeout: 120_000 }, async (t) => {
+test('a download of 1 GiB with a reader that pauses again and again costs little memory', {
+  timeout: 120_000,
+}, async (t) => {
   const source = await Target.start(behaviours.source(GIB, MIB));
   t.after(() => source.stop());
   const child = await Child.start('tunnel-process.mjs'); // whose memory is nobody else's
@@ -431,11 +501,13 @@ test('descriptors come back', async (t) => {
   const { tunnel, target } = await make(t, behaviours.echo());
   const one = async (close) => {
     const sockets = await Promise.all(Array.from({ length: 20 }, () => tunnel.promises.dial('127.0.0.1', target.port)));
-    await Promise.all(sockets.map((socket) => {
-      const closed = once(socket.resume(), 'close');
-      close(socket);
-      return closed;
-    }));
+    await Promise.all(
+      sockets.map((socket) => {
+        const closed = once(socket.resume(), 'close');
+        close(socket);
+        return closed;
+      }),
+    );
     target.forget();
     return settled(descriptors);
   };

@@ -15,7 +15,11 @@ after(() => server.stop());
 const addresses = Object.values(networkInterfaces()).flat();
 const noIPv6 = addresses.some(({ address }) => address === '::1') ? false : 'this machine has no IPv6';
 
-const failure = (tunnel) => tunnel.promises.connect().then(() => undefined, (error) => error);
+const failure = (tunnel) =>
+  tunnel.promises.connect().then(
+    () => undefined,
+    (error) => error,
+  );
 
 test('IPv6', { skip: noIPv6 }, async (t) => {
   const dual = await Sshd.start({ config: ['ListenAddress ::1'] });

@@ -16,14 +16,26 @@ const HARD = { l_onoff: 1, l_linger: 0 };
 const BOUNDED = { l_onoff: 1, l_linger: 1 };
 
 const SIZE = 2 * PATTERN.length;
-const FINISHED = { code: 'OK', clean: true, closedBy: 'graceful', bytesDown: SIZE, droppedDown: 0, droppedUp: 0, lingerExpired: false };
+const FINISHED = {
+  code: 'OK',
+  clean: true,
+  closedBy: 'graceful',
+  bytesDown: SIZE,
+  droppedDown: 0,
+  droppedUp: 0,
+  lingerExpired: false,
+};
 
 /** Connections of all kinds, and how they end: in time, or cut by their Linger. */
 const KINDS = [
   ...[GRACEFUL, HARD, BOUNDED].map((linger) => ({ linger, finishes: true, end: FINISHED })),
   { linger: GRACEFUL, end: { code: 'OK', clean: false, closedBy: 'graceful', droppedDown: 0, lingerExpired: false } },
   { linger: HARD, stalls: true, end: { code: 'ECONNABORTED', clean: false, closedBy: 'reset', lingerExpired: false } },
-  { linger: BOUNDED, stalls: true, end: { code: 'ECONNABORTED', clean: false, closedBy: 'reset', lingerExpired: true } },
+  {
+    linger: BOUNDED,
+    stalls: true,
+    end: { code: 'ECONNABORTED', clean: false, closedBy: 'reset', lingerExpired: true },
+  },
 ];
 
 test('50 connections in mid transfer: those that finish in time are whole, the others end by their Linger', async (t) => {

@@ -14,8 +14,23 @@ import { temporaryFolder } from './helpers/keys.mjs';
 import { KIB, MIB, Target, behaviours, patternHash, refuses, refusingPort } from './helpers/peers.mjs';
 import { descriptors } from './helpers/process.mjs';
 import {
-  ADDRESS_TYPE_NOT_SUPPORTED, COMMAND_NOT_SUPPORTED, FAILED, GRANTED, HOST_UNREACHABLE, NOT_ALLOWED, REFUSED,
-  ask5, connectSocks, curl, greeting, login, request4, request5, take, verdict4, verdict5,
+  ADDRESS_TYPE_NOT_SUPPORTED,
+  COMMAND_NOT_SUPPORTED,
+  FAILED,
+  GRANTED,
+  HOST_UNREACHABLE,
+  NOT_ALLOWED,
+  REFUSED,
+  ask5,
+  connectSocks,
+  curl,
+  greeting,
+  login,
+  request4,
+  request5,
+  take,
+  verdict4,
+  verdict5,
 } from './helpers/socks.mjs';
 import { REASONS, Ssh2Server } from './helpers/ssh2-server.mjs';
 import { Sshd } from './helpers/sshd.mjs';
@@ -57,7 +72,13 @@ async function openSsh2(t, onOpen) {
 
 test('what a dynamic forward is', async (t) => {
   const { tunnel, forward, port } = await openDynamic(t);
-  assertIncludes(forward, { kind: 'dynamic', listening: true, localHost: '127.0.0.1', forwardHost: undefined, forwardPort: undefined });
+  assertIncludes(forward, {
+    kind: 'dynamic',
+    listening: true,
+    localHost: '127.0.0.1',
+    forwardHost: undefined,
+    forwardPort: undefined,
+  });
   assert.ok(port > 0);
   assert.deepEqual(tunnel.forwards(), [forward]);
 });
@@ -96,7 +117,11 @@ test('names are looked up at the far side, and nowhere else', async (t) => {
   const { peer: last, code: third } = await ask5(port, '192.0.2.7', 9, { name: true });
   assert.equal(third, GRANTED);
   last.socket.destroy();
-  assert.deepEqual(asked, [['only.there.invalid', 80], ['there.too.invalid', 443], ['192.0.2.7', 9]]);
+  assert.deepEqual(asked, [
+    ['only.there.invalid', 80],
+    ['there.too.invalid', 443],
+    ['192.0.2.7', 9],
+  ]);
 });
 
 test('a target with an IPv6 address', async (t) => {
@@ -177,7 +202,10 @@ for (const linger of [true, false, { l_onoff: 1, l_linger: 5 }]) {
     await assertRefused(dynamic, ['127.0.0.1', refusing.port], REFUSED, failed);
     await assertRefused(dynamic, ['nowhere.invalid', 80], HOST_UNREACHABLE, failed);
     await assertRefused(dynamic, ['224.0.0.1', 80], FAILED, failed); // no TCP goes there, and sshd has no words for it
-    await assertRefused(dynamic, ['127.0.0.1', refusing.port, { behind: 'eager' }], REFUSED, { ...failed, droppedUp: 5 });
+    await assertRefused(dynamic, ['127.0.0.1', refusing.port, { behind: 'eager' }], REFUSED, {
+      ...failed,
+      droppedUp: 5,
+    });
     const older = await connectSocks(dynamic.port);
     older.socket.write(request4('127.0.0.1', refusing.port));
     assert.equal(await verdict4(older), 91);
@@ -189,7 +217,10 @@ test('curl understands why it was refused', async (t) => {
   const refusing = await refusingPort();
   t.after(() => refusing.stop());
   const { port } = await openDynamic(t);
-  for (const [url, code] of [[`http://127.0.0.1:${refusing.port}/`, REFUSED], ['http://nowhere.invalid/', HOST_UNREACHABLE]]) {
+  for (const [url, code] of [
+    [`http://127.0.0.1:${refusing.port}/`, REFUSED],
+    ['http://nowhere.invalid/', HOST_UNREACHABLE],
+  ]) {
     const { code: status, stderr } = await curl('--socks5-hostname', `127.0.0.1:${port}`, url);
     assert.equal(status, 97, stderr);
     assert.match(stderr, new RegExp(`SOCKS5 connection .*\\(${code}\\)`));
@@ -213,7 +244,11 @@ test('other reasons of a server, and none at all', async (t) => {
     if (open.destPort > 0 && open.destPort < 5) open.reject(open.destPort);
   });
   const dynamic = await openDynamic(t, ssh2, { readyTimeout: 1000 });
-  for (const [reason, code] of [['RESOURCE_SHORTAGE', FAILED], ['UNKNOWN_CHANNEL_TYPE', FAILED], ['CONNECT_FAILED', REFUSED]]) {
+  for (const [reason, code] of [
+    ['RESOURCE_SHORTAGE', FAILED],
+    ['UNKNOWN_CHANNEL_TYPE', FAILED],
+    ['CONNECT_FAILED', REFUSED],
+  ]) {
     await assertRefused(dynamic, ['far', REASONS[reason]], code, { code: `ERR_SSH_OPEN_${reason}` });
   }
   await assertRefused(dynamic, ['far', 80], FAILED, { code: 'ETIMEDOUT' });
@@ -239,7 +274,10 @@ test('the owner decides about connections when their targets are known', async (
   const { peer, code } = await ask5(port, 'localhost', echo.port);
   assert.equal(code, GRANTED);
   await thereAndBack(peer);
-  assert.deepEqual(asked, [[forward.forwardId, '127.0.0.1', echo.port], [forward.forwardId, 'localhost', echo.port]]);
+  assert.deepEqual(asked, [
+    [forward.forwardId, '127.0.0.1', echo.port],
+    [forward.forwardId, 'localhost', echo.port],
+  ]);
 });
 
 test('commands and addresses that are not served', async (t) => {
@@ -299,7 +337,12 @@ test('programs that speak something else, leave early or say nothing', async (t)
   assert.equal((await web.ended).end, 'ECONNRESET');
   assertIncludes(await diary.next('disconnected'), { code: 'ERR_TUNNEL_SOCKS', closedBy: 'reset' });
 
-  for (const words of [Buffer.alloc(0), greeting(0), request5('localhost', 1).subarray(0, 4), request4('there', 1).subarray(0, 12)]) {
+  for (const words of [
+    Buffer.alloc(0),
+    greeting(0),
+    request5('localhost', 1).subarray(0, 4),
+    request4('there', 1).subarray(0, 12),
+  ]) {
     const leaver = await connectSocks(port);
     leaver.read().socket.end(words);
     assert.equal((await leaver.ended).end, 'ECONNRESET');
@@ -327,7 +370,14 @@ test('connections that have not said where to are connections, and can be closed
   peer.read();
   const [info] = await listed(tunnel, 1);
   const { forwardId } = forward;
-  assertIncludes(info, { forwardId, state: 'negotiating', forwardHost: undefined, forwardPort: undefined, bytesUp: 0, bytesDown: 0 });
+  assertIncludes(info, {
+    forwardId,
+    state: 'negotiating',
+    forwardHost: undefined,
+    forwardPort: undefined,
+    bytesUp: 0,
+    bytesDown: 0,
+  });
   await tunnel.promises.disconnect(info.connectionId);
   assert.equal((await peer.ended).end, 'ECONNRESET');
   assertIncludes(await diary.next('disconnected'), { forwardId, code: 'ECONNABORTED', closedBy: 'reset' });
@@ -343,7 +393,10 @@ test('connections that have not said where to are connections, and can be closed
 test('one that its owner closes while it is being opened is reset, without an answer', async (t) => {
   const ssh2 = await openSsh2(t, () => {}); // never answers
   const { tunnel, diary, port } = await openDynamic(t, ssh2);
-  for (const close of [({ connectionId }) => tunnel.promises.disconnect(connectionId), () => tunnel.promises.shutdown()]) {
+  for (const close of [
+    ({ connectionId }) => tunnel.promises.disconnect(connectionId),
+    () => tunnel.promises.shutdown(),
+  ]) {
     const peer = await connectSocks(port);
     peer.socket.write(Buffer.concat([greeting(0), request5('far', 80)]));
     await take(peer, 2);
@@ -389,7 +442,11 @@ test('SOCKS at a Unix socket', async (t) => {
   const localPath = join(folder.path, 'socket');
   const { forward } = await openDynamic(t, server, {}, { localPath });
   assertIncludes(forward, { kind: 'dynamic', localPath, localPort: undefined });
-  const { code, stdout, stderr } = await curl('--proxy', `socks5h://localhost${localPath}`, `http://127.0.0.1:${sitePort}/`);
+  const { code, stdout, stderr } = await curl(
+    '--proxy',
+    `socks5h://localhost${localPath}`,
+    `http://127.0.0.1:${sitePort}/`,
+  );
   assert.deepEqual([code, stdout], [0, `for 127.0.0.1:${sitePort}`], stderr);
   const refusing = await refusingPort();
   t.after(() => refusing.stop());
@@ -428,7 +485,9 @@ test('close() waits for those who still ask', async (t) => {
 });
 
 test('the port survives the loss of the session, and so does who has asked meanwhile', async (t) => {
-  const { tunnel, diary, forward, port } = await openDynamic(t, server, { reconnect: { initialDelay: 20, maxDelay: 100 } });
+  const { tunnel, diary, forward, port } = await openDynamic(t, server, {
+    reconnect: { initialDelay: 20, maxDelay: 100 },
+  });
   const { peer } = await ask5(port, '127.0.0.1', echo.port);
   await peer.read().send(KIB);
   await peer.received(KIB);
@@ -464,12 +523,15 @@ for (const sessions of [1, 2]) {
 test('arguments that cannot be are refused, and no secret is shown', async (t) => {
   const { tunnel } = await openDynamic(t);
   const refused = (options, code, pattern) =>
-    assert.throws(() => tunnel.forwardDynamic(options, () => {}), (error) => {
-      assert.equal(error.code, code);
-      assert.match(error.message, pattern);
-      assert.doesNotMatch(error.message, /s3cret/);
-      return true;
-    });
+    assert.throws(
+      () => tunnel.forwardDynamic(options, () => {}),
+      (error) => {
+        assert.equal(error.code, code);
+        assert.match(error.message, pattern);
+        assert.doesNotMatch(error.message, /s3cret/);
+        return true;
+      },
+    );
   refused({ username: 'anna' }, 'ERR_INVALID_ARG_TYPE', /options\.password/);
   refused({ password: 's3cret' }, 'ERR_INVALID_ARG_TYPE', /options\.username/);
   refused({ username: 'anna', password: 5 }, 'ERR_INVALID_ARG_TYPE', /options\.password/);

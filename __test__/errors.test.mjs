@@ -64,7 +64,11 @@ const FORMS = {
       assert.equal(result, undefined);
       returned = true;
     }),
-  rejected: (tunnel, method) => tunnel.promises[method]().then(() => undefined, (error) => error),
+  rejected: (tunnel, method) =>
+    tunnel.promises[method]().then(
+      () => undefined,
+      (error) => error,
+    ),
 };
 
 function make(t, options) {
@@ -217,18 +221,36 @@ test('arguments of the constructor', () => {
     assert.throws(() => new SSHTunnel({ ...right, [missing]: undefined }), type, missing);
   }
   const wrongTypes = {
-    host: 5, port: '22', username: 5, password: 5, privateKey: 5, passphrase: 5, hostKey: 5,
-    knownHosts: 5, hostVerifier: true, localHost: 5, localPort: '0', forwardHost: 5,
-    forwardPort: '1', linger: 1, keepAlive: 1, idleTimeout: '1', keepaliveInterval: '1',
-    keepaliveCountMax: '3', readyTimeout: '1',
+    host: 5,
+    port: '22',
+    username: 5,
+    password: 5,
+    privateKey: 5,
+    passphrase: 5,
+    hostKey: 5,
+    knownHosts: 5,
+    hostVerifier: true,
+    localHost: 5,
+    localPort: '0',
+    forwardHost: 5,
+    forwardPort: '1',
+    linger: 1,
+    keepAlive: 1,
+    idleTimeout: '1',
+    keepaliveInterval: '1',
+    keepaliveCountMax: '3',
+    readyTimeout: '1',
   };
   for (const [name, value] of Object.entries(wrongTypes)) {
-    assert.throws(() => new SSHTunnel({ ...right, [name]: value }), (error) => {
-      assert.equal(error.code, 'ERR_INVALID_ARG_TYPE', name);
-      assert.ok(error instanceof TypeError, name);
-      assert.ok(error.message.includes(name), error.message);
-      return true;
-    });
+    assert.throws(
+      () => new SSHTunnel({ ...right, [name]: value }),
+      (error) => {
+        assert.equal(error.code, 'ERR_INVALID_ARG_TYPE', name);
+        assert.ok(error instanceof TypeError, name);
+        assert.ok(error.message.includes(name), error.message);
+        return true;
+      },
+    );
   }
   for (const name of ['port', 'localPort', 'forwardPort']) {
     for (const value of [-1, 65536, 1.5, NaN]) {

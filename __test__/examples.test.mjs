@@ -125,7 +125,10 @@ test('an API without a local port: what a lost session cut is asked for again, o
   const [answered, connections, repeated] = numbers.map(Number);
   assert.ok(repeated > 0, 'nothing was under way');
   // The first answer was for the one that asked by hand, and some came for nobody.
-  assert.ok(answered < api.answers && answered + 1 + repeated >= api.answers, `${answered} and ${repeated}: ${api.answers}`);
+  assert.ok(
+    answered < api.answers && answered + 1 + repeated >= api.answers,
+    `${answered} and ${repeated}: ${api.answers}`,
+  );
   // Ten for each of three sessions, and the one.
   assert.ok(connections <= 31, `${connections} connections`);
   assert.deepEqual(await example.exit(), WELL);

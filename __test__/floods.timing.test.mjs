@@ -39,7 +39,10 @@ test('banners without end', async (t) => {
   await refused(t, server.login, { code: PROTOCOL, message: /banners without end/ });
 });
 
-for (const [name, prompts] of [['questions', [{ prompt: 'Code: ', echo: false }]], ['rounds without a question', []]]) {
+for (const [name, prompts] of [
+  ['questions', [{ prompt: 'Code: ', echo: false }]],
+  ['rounds without a question', []],
+]) {
   test(`${name} without end`, async (t) => {
     let rounds = 0;
     const ask = (context) => {

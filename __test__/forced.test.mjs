@@ -24,7 +24,9 @@ const at = (name) => join(folder.path, name);
 const FLOOD = 20 * MIB;
 
 /** As nc, and deaf: neither the end of its input nor a signal that can be ignored ends it. */
-writeFileSync(at('deaf.js'), `
+writeFileSync(
+  at('deaf.js'),
+  `
   const [file, host, port] = process.argv.slice(2);
   const socket = require('net').connect(port, host, () => require('fs').writeFileSync(file, String(process.pid)));
   for (const name of ['SIGHUP', 'SIGINT', 'SIGTERM']) process.on(name, () => {});
@@ -32,7 +34,8 @@ writeFileSync(at('deaf.js'), `
   socket.pipe(process.stdout, { end: false });
   for (const it of [socket, process.stdin, process.stdout]) it.on('error', () => {});
   setInterval(() => {}, 1000);
-`);
+`,
+);
 
 async function servers(t, count) {
   const started = await Promise.all(Array.from({ length: count }, () => Sshd.start()));
@@ -92,7 +95,9 @@ describe('by force', { concurrency: 3 }, () => {
       const login = { ...server.login, jump: hops.map((hop) => hop.login) };
       await endsByForce(await stuck(t, login, [server, ...hops]), force);
       const { port } = hops[0]; // the only one that is reached by TCP
-      const ours = tcpSockets().filter(({ remote, inode }) => remote.endsWith(portName(port)) && hasSocket(process.pid, inode));
+      const ours = tcpSockets().filter(
+        ({ remote, inode }) => remote.endsWith(portName(port)) && hasSocket(process.pid, inode),
+      );
       assert.deepEqual(ours, []);
     });
 
@@ -126,10 +131,18 @@ describe('by force', { concurrency: 3 }, () => {
     const silent = net.createServer(() => {}).listen(0, '127.0.0.1');
     t.after(() => silent.close());
     await new Promise((resolve) => silent.once('listening', resolve));
-    const tunnel = makeTunnel(t, {
-      host: '127.0.0.1', port: silent.address().port, username: 'user', password: 'pw', hostVerifier: () => true,
-      proxyCommand: `'${process.execPath}' '${at('deaf.js')}' '${file}' %h %p`,
-    }, 1);
+    const tunnel = makeTunnel(
+      t,
+      {
+        host: '127.0.0.1',
+        port: silent.address().port,
+        username: 'user',
+        password: 'pw',
+        hostVerifier: () => true,
+        proxyCommand: `'${process.execPath}' '${at('deaf.js')}' '${file}' %h %p`,
+      },
+      1,
+    );
     const failed = assert.rejects(tunnel.promises.connect(), { code: 'ERR_TUNNEL_CLOSED' });
     await whenFile(file, /\d+/);
     const pid = Number(readFileSync(file, 'utf8'));
@@ -184,7 +197,10 @@ describe('by force', { concurrency: 3 }, () => {
     assert.deepEqual([await failed, await cut], ['ECONNABORTED', 'ECONNRESET']);
     await closed;
     await diary.next('close');
-    assert.deepEqual(diary.all('disconnected').map(({ code }) => code), Array(3).fill('ECONNABORTED'));
+    assert.deepEqual(
+      diary.all('disconnected').map(({ code }) => code),
+      Array(3).fill('ECONNABORTED'),
+    );
   });
 });
 
@@ -237,7 +253,11 @@ test('a socket of dial() that is being reset leaves no timer behind, whatever Li
 test('a program that ignores the end of its input is killed after a graceful shutdown, too', async (t) => {
   const [server] = await servers(t, 1);
   const file = at('pid-graceful');
-  const tunnel = makeTunnel(t, { ...server.login, proxyCommand: `'${process.execPath}' '${at('deaf.js')}' '${file}' %h %p` }, 1);
+  const tunnel = makeTunnel(
+    t,
+    { ...server.login, proxyCommand: `'${process.execPath}' '${at('deaf.js')}' '${file}' %h %p` },
+    1,
+  );
   await tunnel.promises.connect();
   const pid = Number(readFileSync(file, 'utf8'));
   t.after(() => signal(pid, 'SIGKILL'));

@@ -9,7 +9,18 @@ import { after, describe } from 'node:test';
 import { SSHTunnel } from '../index.js';
 import { test } from './helpers/bounded.mjs';
 import { temporaryFolder } from './helpers/keys.mjs';
-import { KIB, MIB, PATTERN, Target, behaviours, connect, patternHash, refuses, refusingPort, settled } from './helpers/peers.mjs';
+import {
+  KIB,
+  MIB,
+  PATTERN,
+  Target,
+  behaviours,
+  connect,
+  patternHash,
+  refuses,
+  refusingPort,
+  settled,
+} from './helpers/peers.mjs';
 import { descriptors, memory } from './helpers/process.mjs';
 import { Ssh2Server } from './helpers/ssh2-server.mjs';
 import { Sshd } from './helpers/sshd.mjs';
@@ -68,14 +79,30 @@ test('forwards of one session lead to their own targets, also beside the own one
   assert.deepEqual(tunnel.forwards(), forwards);
   assert.equal(new Set([tunnel.localPort, ...forwards.map(({ localPort }) => localPort)]).size, 3);
 
-  const ways = [[tunnel.localPort, own, 0], ...forwards.map((it, index) => [it.localPort, targets[index], it.forwardId])];
+  const ways = [
+    [tunnel.localPort, own, 0],
+    ...forwards.map((it, index) => [it.localPort, targets[index], it.forwardId]),
+  ];
   for (const [port, far, forwardId] of ways) {
     const local = await client(port);
     const info = await diary.next('connection');
-    assertIncludes(info, { forwardId, forwardHost: '127.0.0.1', forwardPort: far.port, localPort: port, remotePort: local.socket.localPort });
+    assertIncludes(info, {
+      forwardId,
+      forwardHost: '127.0.0.1',
+      forwardPort: far.port,
+      localPort: port,
+      remotePort: local.socket.localPort,
+    });
     await thereAndBack(local, far);
     const end = await diary.next('disconnected');
-    assertIncludes(end, { connectionId: info.connectionId, forwardId, code: 'OK', clean: true, bytesUp: SIZE, bytesDown: SIZE });
+    assertIncludes(end, {
+      connectionId: info.connectionId,
+      forwardId,
+      code: 'OK',
+      clean: true,
+      bytesUp: SIZE,
+      bytesDown: SIZE,
+    });
   }
   assert.equal(server.log().match(/^Accepted publickey/gm).length, 1);
   await tunnel.promises.shutdown();
@@ -183,14 +210,30 @@ test('bad options', async (t) => {
   const value = { name: 'TypeError', code: 'ERR_INVALID_ARG_VALUE' };
   const range = { name: 'RangeError', code: 'ERR_OUT_OF_RANGE' };
   for (const [options, error] of [
-    [undefined, type], [5, type], [null, type], [[], type], [{}, type],
-    [{ forwardHost: 'h' }, type], [{ forwardPort: 1 }, type], [{ ...target, forwardHost: '' }, value],
-    [{ ...target, forwardPort: 0 }, range], [{ ...target, forwardPort: 65536 }, range], [{ ...target, forwardPort: '1' }, type],
-    [{ ...target, localPort: -1 }, range], [{ ...target, localPort: 65536 }, range], [{ ...target, localHost: 5 }, type],
-    [{ ...target, localPath: '' }, value], [{ ...target, localPath: 5 }, type], [{ ...target, localPath: 'a\0b' }, value],
-    [{ ...target, localPath: 'x'.repeat(108) }, value], [{ ...target, localPath: '/x', localPort: 0 }, value],
-    [{ ...target, localPath: '/x', localHost: '::1' }, value], [{ ...target, forwardPath: '/x' }, value],
-    [{ forwardPath: '' }, value], [{ forwardPath: 5 }, type], [{ forwardPath: 'a\0' }, value],
+    [undefined, type],
+    [5, type],
+    [null, type],
+    [[], type],
+    [{}, type],
+    [{ forwardHost: 'h' }, type],
+    [{ forwardPort: 1 }, type],
+    [{ ...target, forwardHost: '' }, value],
+    [{ ...target, forwardPort: 0 }, range],
+    [{ ...target, forwardPort: 65536 }, range],
+    [{ ...target, forwardPort: '1' }, type],
+    [{ ...target, localPort: -1 }, range],
+    [{ ...target, localPort: 65536 }, range],
+    [{ ...target, localHost: 5 }, type],
+    [{ ...target, localPath: '' }, value],
+    [{ ...target, localPath: 5 }, type],
+    [{ ...target, localPath: 'a\0b' }, value],
+    [{ ...target, localPath: 'x'.repeat(108) }, value],
+    [{ ...target, localPath: '/x', localPort: 0 }, value],
+    [{ ...target, localPath: '/x', localHost: '::1' }, value],
+    [{ ...target, forwardPath: '/x' }, value],
+    [{ forwardPath: '' }, value],
+    [{ forwardPath: 5 }, type],
+    [{ forwardPath: 'a\0' }, value],
   ]) {
     assert.throws(() => tunnel.forwardLocal(options), error, JSON.stringify(options));
     await assert.rejects(tunnel.promises.forwardLocal(options), error);
@@ -204,7 +247,11 @@ test('a logon that fails is told to all who wait', async (t) => {
   t.after(refusing.stop);
   const { tunnel, diary } = make(t, { port: refusing.port });
   const options = { forwardHost: 'h', forwardPort: 1 };
-  const asked = [tunnel.promises.forwardLocal(options), tunnel.promises.forwardLocal(options), tunnel.promises.connect()];
+  const asked = [
+    tunnel.promises.forwardLocal(options),
+    tunnel.promises.forwardLocal(options),
+    tunnel.promises.connect(),
+  ];
   for (const it of asked) await assert.rejects(it, { code: 'ECONNREFUSED' });
   assert.deepEqual([tunnel.forwards(), diary.names()], [[], []]);
 });
@@ -224,7 +271,10 @@ test('shutdown() ends those that are on their way, and what is asked for after i
 test('a session that is lost for good takes all ports along', async (t) => {
   const { tunnel, diary, target } = make(t);
   const echo = await target(behaviours.echo());
-  const forwards = [await tunnel.promises.forwardLocal(to(echo)), await tunnel.promises.forwardLocal({ ...to(echo), localPath: path() })];
+  const forwards = [
+    await tunnel.promises.forwardLocal(to(echo)),
+    await tunnel.promises.forwardLocal({ ...to(echo), localPath: path() }),
+  ];
   server.killSessions();
   assert.equal((await diary.next('error')).code, 'ERR_SSH_DISCONNECTED');
   await diary.next('close');
@@ -237,7 +287,10 @@ test('with reconnect all ports stay, and connections wait for the session', asyn
   const { tunnel, diary, target, client } = make(t, { reconnect: { initialDelay: 1 } });
   const targets = [await target(behaviours.echo()), await target(behaviours.echo())];
   const at = path();
-  const forwards = [await tunnel.promises.forwardLocal(to(targets[0])), await tunnel.promises.forwardLocal({ ...to(targets[1]), localPath: at })];
+  const forwards = [
+    await tunnel.promises.forwardLocal(to(targets[0])),
+    await tunnel.promises.forwardLocal({ ...to(targets[1]), localPath: at }),
+  ];
   await diary.next('ready');
   const cut = await client(forwards[0].localPort);
   await diary.next('connection');
@@ -246,7 +299,10 @@ test('with reconnect all ports stay, and connections wait for the session', asyn
   await cut.received(KIB);
   server.killSessions();
   assert.equal((await cut.ended).end, 'ECONNRESET');
-  assert.deepEqual(forwards.map(({ listening }) => listening), [true, true]);
+  assert.deepEqual(
+    forwards.map(({ listening }) => listening),
+    [true, true],
+  );
   const waiting = [await client(forwards[0].localPort), await client(at)];
   for (const [index, it] of waiting.entries()) await thereAndBack(it, targets[index]);
   await diary.next('ready');
@@ -271,14 +327,22 @@ test('the sessions of a tunnel with several serve all forwards', async (t) => {
   const { tunnel, target, client } = make(t, { sessions: 2 });
   const targets = [await target(behaviours.echo()), await target(behaviours.echo())];
   const at = path();
-  const forwards = [await tunnel.promises.forwardLocal(to(targets[0])), await tunnel.promises.forwardLocal({ ...to(targets[1]), localPath: at })];
-  const clients = await Promise.all(Array.from({ length: 10 }, (_, index) => client(index % 2 ? at : forwards[0].localPort)));
-  await Promise.all(clients.map(async (local) => {
-    await local.send(SIZE);
-    local.end();
-    assertIncludes(await local.ended, WHOLE);
-  }));
-  for (const it of targets) for (let count = 0; count < 5; count++) assertIncludes(await (await it.next()).ended, WHOLE);
+  const forwards = [
+    await tunnel.promises.forwardLocal(to(targets[0])),
+    await tunnel.promises.forwardLocal({ ...to(targets[1]), localPath: at }),
+  ];
+  const clients = await Promise.all(
+    Array.from({ length: 10 }, (_, index) => client(index % 2 ? at : forwards[0].localPort)),
+  );
+  await Promise.all(
+    clients.map(async (local) => {
+      await local.send(SIZE);
+      local.end();
+      assertIncludes(await local.ended, WHOLE);
+    }),
+  );
+  for (const it of targets)
+    for (let count = 0; count < 5; count++) assertIncludes(await (await it.next()).ended, WHOLE);
 });
 
 test('a connection request tells by which forward it came', async (t) => {
@@ -307,7 +371,11 @@ describe('Unix sockets', () => {
       assertIncludes(forward, options);
       const local = await client(forward.localPath ?? forward.localPort);
       const info = await diary.next('connection');
-      assertIncludes(info, { forwardId: forward.forwardId, forwardPath: options.forwardPath, forwardPort: options.forwardPort });
+      assertIncludes(info, {
+        forwardId: forward.forwardId,
+        forwardPath: options.forwardPath,
+        forwardPort: options.forwardPort,
+      });
       assert.equal('remoteAddress' in info, options.localPath === undefined);
       await thereAndBack(local, it);
       assertIncludes(await diary.next('disconnected'), { code: 'OK', clean: true, bytesUp: SIZE, bytesDown: SIZE });
@@ -338,16 +406,22 @@ describe('Unix sockets', () => {
     await assert.rejects(asked, { code: 'EADDRINUSE', syscall: 'listen', address: at });
     assert.ok(statSync(at).isFile());
     const nowhere = join(folder.path, 'missing', 'a:80');
-    await assert.rejects(tunnel.promises.forwardLocal({ localPath: nowhere, forwardHost: 'h', forwardPort: 1 }), (error) => {
-      assertIncludes(error, { code: 'ENOENT', address: nowhere, port: undefined });
-      return true;
-    });
+    await assert.rejects(
+      tunnel.promises.forwardLocal({ localPath: nowhere, forwardHost: 'h', forwardPort: 1 }),
+      (error) => {
+        assertIncludes(error, { code: 'ENOENT', address: nowhere, port: undefined });
+        return true;
+      },
+    );
   });
 
   test('one that the server cannot reach is refused, and so is one that the server knows nothing of', async (t) => {
     const ssh2 = await Ssh2Server.start({ onOpen: (open) => open.accept() });
     t.after(() => ssh2.stop());
-    for (const [it, code] of [[server, 'ERR_SSH_OPEN_CONNECT_FAILED'], [ssh2, /^ERR_SSH_OPEN_/]]) {
+    for (const [it, code] of [
+      [server, 'ERR_SSH_OPEN_CONNECT_FAILED'],
+      [ssh2, /^ERR_SSH_OPEN_/],
+    ]) {
       const { tunnel, diary, client } = make(t, {}, it);
       const forward = await tunnel.promises.forwardLocal({ forwardPath: join(folder.path, 'nobody') });
       const local = await client(forward.localPort);
@@ -368,7 +442,10 @@ describe('Unix sockets', () => {
     },
   };
   for (const [name, { event, graceful, hard = graceful }] of Object.entries(SEES)) {
-    for (const [column, linger, [end, code, closedBy]] of [['graceful', true, graceful], ['hard', false, hard]]) {
+    for (const [column, linger, [end, code, closedBy]] of [
+      ['graceful', true, graceful],
+      ['hard', false, hard],
+    ]) {
       test(`${name}: ${column}`, async (t) => {
         const { tunnel, diary, target, client } = make(t, { linger });
         const it = await target((peer) => peer.read());
@@ -385,7 +462,13 @@ describe('Unix sockets', () => {
         local.end();
         await happened;
         assertIncludes(seen, { bytes: SIZE, sha256: WHOLE.sha256, end });
-        assertIncludes(await diary.next('disconnected'), { code, closedBy, bytesUp: KIB, bytesDown: SIZE, droppedDown: 0 });
+        assertIncludes(await diary.next('disconnected'), {
+          code,
+          closedBy,
+          bytesUp: KIB,
+          bytesDown: SIZE,
+          droppedDown: 0,
+        });
       });
     }
   }
@@ -438,7 +521,10 @@ test('descriptors come back', async (t) => {
   const { tunnel, target, client } = make(t);
   const echo = await target(behaviours.echo());
   const one = async () => {
-    const forwards = [await tunnel.promises.forwardLocal(to(echo)), await tunnel.promises.forwardLocal({ localPath: path(), ...to(echo) })];
+    const forwards = [
+      await tunnel.promises.forwardLocal(to(echo)),
+      await tunnel.promises.forwardLocal({ localPath: path(), ...to(echo) }),
+    ];
     for (const it of forwards) await thereAndBack(await client(it.localPath ?? it.localPort), echo);
     await tunnel.promises.shutdown();
     return settled(descriptors);

@@ -26,7 +26,11 @@ async function open(t, options, { behaviour = behaviours.echo(), login = server.
   t.after(() => target.stop());
   const child = await Child.start('./frozen-process.mjs');
   t.after(() => child.stop());
-  const port = await child.ask('listen', { ...login, forwardHost: '127.0.0.1', forwardPort: target.port, ...options }, how);
+  const port = await child.ask(
+    'listen',
+    { ...login, forwardHost: '127.0.0.1', forwardPort: target.port, ...options },
+    how,
+  );
   const clients = [];
   t.after(() => clients.forEach(({ socket }) => socket.destroy()));
   const connectThrough = async (options) => {
@@ -58,8 +62,17 @@ const nothing = { errors: [], ends: [] };
 
 for (const [name, login] of [
   ['a session', server.login],
-  ['a session behind a jump host', { ...server.login, jump: { ...hop.login, keepaliveInterval: LIMIT / 4, keepaliveCountMax: 2 } }],
-  ['a session behind a program', { ...server.login, proxyCommand: `${process.execPath} -e 'const s = net.connect(%p, "%h"); s.on("error", () => {}); process.stdin.pipe(s).pipe(process.stdout.on("error", () => {}))'` }],
+  [
+    'a session behind a jump host',
+    { ...server.login, jump: { ...hop.login, keepaliveInterval: LIMIT / 4, keepaliveCountMax: 2 } },
+  ],
+  [
+    'a session behind a program',
+    {
+      ...server.login,
+      proxyCommand: `${process.execPath} -e 'const s = net.connect(%p, "%h"); s.on("error", () => {}); process.stdin.pipe(s).pipe(process.stdout.on("error", () => {}))'`,
+    },
+  ],
   ['each of several sessions', { ...server.login, sessions: 2 }],
 ]) {
   test(`${name} outlives a pause without keepalives`, async (t) => {
@@ -78,7 +91,15 @@ test('the command keeps its session over a pause', async (t) => {
   const target = await Target.start(behaviours.echo());
   t.after(() => target.stop());
   const alive = ['-o', 'ServerAliveInterval=1', '-o', 'ServerAliveCountMax=1'];
-  const command = Cli.start(t, ['--json', '-N', '-L', `0:127.0.0.1:${target.port}`, ...alive, ...setting.options(), '127.0.0.1']);
+  const command = Cli.start(t, [
+    '--json',
+    '-N',
+    '-L',
+    `0:127.0.0.1:${target.port}`,
+    ...alive,
+    ...setting.options(),
+    '127.0.0.1',
+  ]);
   const { localPort } = await command.report('listening');
   const client = await connect(localPort);
   t.after(() => client.socket.destroy());
@@ -242,7 +263,11 @@ test('connections finish by themselves after a pause within the time of close()'
   await child.ask('close', LIMIT);
   await freeze(child, { meanwhile: () => client.end() });
   assertIncludes(await client.ended, { bytes: KIB, end: 'FIN' });
-  assertIncludes((await child.ask('seen', 1)).ends[0], { code: 'OK', clean: true, reason: 'both directions reached their end of stream' });
+  assertIncludes((await child.ask('seen', 1)).ends[0], {
+    code: 'OK',
+    clean: true,
+    reason: 'both directions reached their end of stream',
+  });
 });
 
 test('closesocket() delivers after a pause what the peer takes', async (t) => {

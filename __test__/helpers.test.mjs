@@ -12,9 +12,7 @@ import ssh2 from 'ssh2';
 import { test } from './helpers/bounded.mjs';
 import { findProgram } from './helpers/ensure-sshd.mjs';
 import { temporaryFolder } from './helpers/keys.mjs';
-import {
-  KIB, MIB, Peer, Target, behaviours, connect, patternHash, refusingPort, settled,
-} from './helpers/peers.mjs';
+import { KIB, MIB, Peer, Target, behaviours, connect, patternHash, refusingPort, settled } from './helpers/peers.mjs';
 import { Child, descriptors } from './helpers/process.mjs';
 import { REASONS, Ssh2Server } from './helpers/ssh2-server.mjs';
 import { Sshd } from './helpers/sshd.mjs';
@@ -103,12 +101,29 @@ test('OpenSSH forwards through the private sshd; killed sessions are gone', asyn
   const knownHosts = join(folder.path, 'known_hosts');
   writeFileSync(knownHosts, `[127.0.0.1]:${server.port} ${server.hostKeys[0].publicKey}\n`);
   const { username } = server.login;
-  const ssh = spawn(findProgram('ssh'), [
-    '-F', 'none', '-N', '-v', '-p', server.port, '-i', server.key.file,
-    '-o', `UserKnownHostsFile=${knownHosts}`, '-o', 'StrictHostKeyChecking=yes',
-    '-o', 'ExitOnForwardFailure=yes', '-L', `${door}:127.0.0.1:${target.port}`,
-    `${username}@127.0.0.1`,
-  ], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const ssh = spawn(
+    findProgram('ssh'),
+    [
+      '-F',
+      'none',
+      '-N',
+      '-v',
+      '-p',
+      server.port,
+      '-i',
+      server.key.file,
+      '-o',
+      `UserKnownHostsFile=${knownHosts}`,
+      '-o',
+      'StrictHostKeyChecking=yes',
+      '-o',
+      'ExitOnForwardFailure=yes',
+      '-L',
+      `${door}:127.0.0.1:${target.port}`,
+      `${username}@127.0.0.1`,
+    ],
+    { stdio: ['ignore', 'ignore', 'pipe'] },
+  );
   t.after(async () => {
     ssh.kill();
     folder.remove();

@@ -11,7 +11,12 @@ import { KnownHosts, logOn } from './helpers/trust.mjs';
 
 const TYPES = ['ed25519', 'ecdsa', 'ecdsa-384', 'ecdsa-521', 'rsa'];
 const ALGORITHMS = [
-  'ssh-ed25519', 'ecdsa-sha2-nistp256', 'ecdsa-sha2-nistp384', 'ecdsa-sha2-nistp521', 'rsa-sha2-512', 'rsa-sha2-256',
+  'ssh-ed25519',
+  'ecdsa-sha2-nistp256',
+  'ecdsa-sha2-nistp384',
+  'ecdsa-sha2-nistp521',
+  'rsa-sha2-512',
+  'rsa-sha2-256',
 ].map((name) => `${name}-cert-v01@openssh.com`);
 const NAMES = { principals: '127.0.0.1,gateway' };
 
@@ -37,11 +42,13 @@ const certified = (options, by = authority) => start({ certify: certifier(by, { 
 const trusting = ({ publicKey }, names = '*') => `@cert-authority ${names} ${publicKey}`;
 
 /** Fails for the host key, and says all of this about it. */
-const refused = (...parts) => (error) => {
-  assert.equal(error.code, 'ERR_SSH_HOST_KEY', error.message);
-  for (const part of parts) assert.ok(error.message.includes(part), error.message);
-  return true;
-};
+const refused =
+  (...parts) =>
+  (error) => {
+    assert.equal(error.code, 'ERR_SSH_HOST_KEY', error.message);
+    for (const part of parts) assert.ok(error.message.includes(part), error.message);
+    return true;
+  };
 
 const good = await certified();
 
@@ -56,7 +63,10 @@ for (const type of ['ed25519', 'ecdsa', 'ecdsa-521', 'rsa']) {
     for (const algorithm of ALGORITHMS) {
       await logOn(server, { knownHosts, algorithms: { serverHostKey: [algorithm] } });
     }
-    await assert.rejects(logOn(server, { knownHosts, algorithms: { serverHostKey: ['ssh-ed25519'] } }), refused('not known'));
+    await assert.rejects(
+      logOn(server, { knownHosts, algorithms: { serverHostKey: ['ssh-ed25519'] } }),
+      refused('not known'),
+    );
   });
 }
 
@@ -83,14 +93,21 @@ test('hostVerifier decides about the key where no authority does', async () => {
   const asked = [];
   const hostVerifier = (key) => asked.push(key) > 0;
   await logOn(good, { knownHosts: files.file(trusting(stranger)), hostVerifier });
-  assert.deepEqual(asked.map(({ type, fingerprint }) => [type, fingerprint]), [['ssh-ed25519', good.hostKeys[0].fingerprint]]);
+  assert.deepEqual(
+    asked.map(({ type, fingerprint }) => [type, fingerprint]),
+    [['ssh-ed25519', good.hostKeys[0].fingerprint]],
+  );
   await logOn(good, { knownHosts: files.file(trusting(authority)), hostVerifier: () => assert.fail('asked') });
 });
 
 const BAD = [
   ['expired', { validity: '20200101:20200102' }, 'expired'],
   ['not valid yet', { validity: '29000101:29000102' }, 'valid only in'],
-  ['for another host', { principals: 'elsewhere,127.0.0.10,[127.0.0.1]:22' }, 'it is for elsewhere, 127.0.0.10, [127.0.0.1]:22, not for 127.0.0.1'],
+  [
+    'for another host',
+    { principals: 'elsewhere,127.0.0.10,[127.0.0.1]:22' },
+    'it is for elsewhere, 127.0.0.10, [127.0.0.1]:22, not for 127.0.0.1',
+  ],
   // OpenSSH 9 takes it for every host, later ones do not.
   ['for nobody', { principals: '' }, 'names no host', { unlikeSsh: true }],
   ['of a user', { kind: 'user' }, 'for a user'],

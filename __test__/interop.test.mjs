@@ -28,7 +28,10 @@ for (const server of servers) {
 for (const { name } of missing) test(name, { skip: 'cannot be had here' }, () => {});
 
 test('no server is missing that must be there, and each has been tried with something of every kind', () => {
-  assert.deepEqual(missing.filter(({ optional }) => !optional), []);
+  assert.deepEqual(
+    missing.filter(({ optional }) => !optional),
+    [],
+  );
   for (const { name, cases } of servers) {
     const kinds = new Set(cases.map(({ kind }) => kind));
     for (const kind of ['kex', 'cipher', 'serverHostKey', 'userKey', 'behaviour']) {

@@ -25,7 +25,11 @@ const behind = (hops, server = target) => ({
   login: { ...server.login, jump: hops.map((hop) => hop.login ?? hop) },
 });
 
-const failure = (tunnel) => tunnel.promises.connect().then(() => undefined, (error) => error);
+const failure = (tunnel) =>
+  tunnel.promises.connect().then(
+    () => undefined,
+    (error) => error,
+  );
 
 /** How often a server was told that a session is over. */
 const farewells = (server) => (server.log().match(/Received disconnect from .*closed by the user/g) ?? []).length;
@@ -76,7 +80,10 @@ test('logging off ends every session, the last one first, and leaves no descript
   for (let turn = 1; turn <= 3; turn++) {
     await child.ask('listen', options);
     await child.ask('shutdown');
-    assert.deepEqual(servers.map(farewells), before.map((count) => count + turn));
+    assert.deepEqual(
+      servers.map(farewells),
+      before.map((count) => count + turn),
+    );
     assert.equal((await child.ask('resources')).descriptors, descriptors);
   }
   for (const [at, server] of servers.entries()) {
@@ -199,7 +206,10 @@ test('a server that the hop cannot reach, or is not to', async (t) => {
   for (const [login, code, hop] of refusals) {
     const error = await failure(makeTunnel(t, login, 1));
     assert.equal(error.code, `ERR_SSH_OPEN_${code}`);
-    assert.ok(error.message.startsWith(`jump host 127.0.0.1:${hop.port}: it refused to connect to 127.0.0.1:`), error.message);
+    assert.ok(
+      error.message.startsWith(`jump host 127.0.0.1:${hop.port}: it refused to connect to 127.0.0.1:`),
+      error.message,
+    );
     await hop.logged(/closed by the user/);
   }
 });
@@ -255,11 +265,13 @@ test("a hop gets its own proofs, none of the server's", async (t) => {
 test('who is asked about the host keys', async (t) => {
   const without = ({ login: { hostKey, ...login } }) => login;
   const asked = [];
-  const ask = (name) => ({ host, port, ...more }) => {
-    asked.push([name, host, port]);
-    assert.deepEqual(Object.keys(more).sort(), ['fingerprint', 'key', 'type']);
-    return true;
-  };
+  const ask =
+    (name) =>
+    ({ host, port, ...more }) => {
+      asked.push([name, host, port]);
+      assert.deepEqual(Object.keys(more).sort(), ['fingerprint', 'key', 'type']);
+      return true;
+    };
   const jump = [
     without(first), // no rules of its own: what the usual files do not know is for the tunnel's verifier
     { ...without(second), hostVerifier: ask('of the hop') },

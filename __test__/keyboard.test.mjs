@@ -33,16 +33,23 @@ async function serve(t, authenticate) {
     },
   });
   server.tunnels = [];
-  t.after(async () => {
-    await Promise.all(server.tunnels.map((tunnel) => tunnel.promises.shutdown()));
-    await server.stop();
-  }, { timeout: 10_000 });
+  t.after(
+    async () => {
+      await Promise.all(server.tunnels.map((tunnel) => tunnel.promises.shutdown()));
+      await server.stop();
+    },
+    { timeout: 10_000 },
+  );
   return { server, methods };
 }
 
 function make(server, options) {
   const tunnel = new SSHTunnel({
-    ...server.login, password: undefined, forwardHost: '127.0.0.1', forwardPort: 1, ...options,
+    ...server.login,
+    password: undefined,
+    forwardHost: '127.0.0.1',
+    forwardPort: 1,
+    ...options,
   });
   server.tunnels.push(tunnel);
   return tunnel;
@@ -69,7 +76,10 @@ const signed = (context) =>
   !context.signature || publicKey.verify(context.blob, context.signature, context.hashAlgo) === true;
 
 const ROUNDS = [
-  [{ prompt: 'User: ', echo: true }, { prompt: 'Password: ', echo: false }],
+  [
+    { prompt: 'User: ', echo: true },
+    { prompt: 'Password: ', echo: false },
+  ],
   [],
   [QUESTION],
 ];
@@ -82,10 +92,13 @@ function asking(judge) {
 }
 
 test('several rounds of questions', async (t) => {
-  const { server, methods } = await serve(t, asking((answers) => {
-    assert.deepEqual(answers, [['ann', 'pässword'], [], ['']]);
-    return true;
-  }));
+  const { server, methods } = await serve(
+    t,
+    asking((answers) => {
+      assert.deepEqual(answers, [['ann', 'pässword'], [], ['']]);
+      return true;
+    }),
+  );
   const tunnel = make(server, { tryKeyboard: true });
   const asked = [];
   tunnel.on('keyboard-interactive', (name, instructions, lang, prompts, finish) => {
@@ -96,12 +109,18 @@ test('several rounds of questions', async (t) => {
   await tunnel.promises.connect();
   const texts = { name: 'The name', instructions: 'The instructions', lang: '' };
   // A round without questions is nothing to ask about.
-  assert.deepEqual(asked, [{ ...texts, prompts: ROUNDS[0] }, { ...texts, prompts: ROUNDS[2] }]);
+  assert.deepEqual(asked, [
+    { ...texts, prompts: ROUNDS[0] },
+    { ...texts, prompts: ROUNDS[2] },
+  ]);
   assert.deepEqual(methods, ['none', 'keyboard-interactive']);
 });
 
 test('a wrong answer', async (t) => {
-  const { server, methods } = await serve(t, asking(() => false));
+  const { server, methods } = await serve(
+    t,
+    asking(() => false),
+  );
   const tunnel = make(server, { tryKeyboard: true });
   tunnel.on('keyboard-interactive', (name, instructions, lang, prompts, finish) => {
     finish(prompts.map(() => 'hunter2'));
@@ -135,11 +154,14 @@ test('the three forms of calls', async (t) => {
   // Nobody could answer while the thread is blocked: not even a password is tried then.
   for (const method of ['connect', 'startListening']) {
     methods.length = 0;
-    assert.throws(() => answering({ password: 'right' })[method](), (error) => {
-      assert.equal(error.code, 'ERR_TUNNEL_WOULD_DEADLOCK');
-      assert.match(error.message, /keyboard-interactive/);
-      return true;
-    });
+    assert.throws(
+      () => answering({ password: 'right' })[method](),
+      (error) => {
+        assert.equal(error.code, 'ERR_TUNNEL_WOULD_DEADLOCK');
+        assert.match(error.message, /keyboard-interactive/);
+        return true;
+      },
+    );
     assert.deepEqual(methods, []);
   }
   called.connect(); // it is up: nothing is left to ask
@@ -166,13 +188,16 @@ test('finish checks what it is given, and counts once', async (t) => {
   tunnel.on('keyboard-interactive', (name, instructions, lang, prompts, finish) => {
     const type = { name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' };
     for (const bad of ['hunter2', null, 7, [7], [null], { length: 1 }]) {
-      assert.throws(() => finish(bad), (error) => {
-        assert.ok(error instanceof TypeError);
-        assert.equal(error.code, type.code);
-        assert.doesNotMatch(error.message, /hunter2|7/);
-        thrown++;
-        return true;
-      });
+      assert.throws(
+        () => finish(bad),
+        (error) => {
+          assert.ok(error instanceof TypeError);
+          assert.equal(error.code, type.code);
+          assert.doesNotMatch(error.message, /hunter2|7/);
+          thrown++;
+          return true;
+        },
+      );
     }
     assert.throws(() => finish(['a', 'b']), { name: 'RangeError', code: 'ERR_OUT_OF_RANGE' });
     finish(['7']);
@@ -212,7 +237,9 @@ test('a server that loses its patience is noticed while the user thinks', async 
 test('a password answers the one hidden question of a server that knows no other way', async (t) => {
   const { server, methods } = await serve(t, (context) => {
     if (context.method !== 'keyboard-interactive') return context.reject(['keyboard-interactive']);
-    ask(context, [[{ prompt: 'Password: ', echo: false }], []], ([[given]]) => given === 'right', ['keyboard-interactive']);
+    ask(context, [[{ prompt: 'Password: ', echo: false }], []], ([[given]]) => given === 'right', [
+      'keyboard-interactive',
+    ]);
   });
   await make(server, { password: 'right' }).promises.connect();
   assert.deepEqual(methods, ['none', 'keyboard-interactive'], 'no password in a way that the server does not list');
@@ -230,7 +257,8 @@ test('a password that was refused is not tried as an answer, and answers nothing
     ask(context, [[{ prompt: 'User: ', echo: true }]], () => assert.fail('answered'), all);
   });
   await assert.rejects(make(other, { password: 'right' }).promises.connect(), {
-    ...REFUSED, message: /more than a password/,
+    ...REFUSED,
+    message: /more than a password/,
   });
 });
 
@@ -255,9 +283,18 @@ function sequence(steps) {
 }
 
 for (const [steps, expected] of [
-  [['publickey', 'password'], ['publickey', 'password']],
-  [['keyboard-interactive', 'publickey'], ['publickey', 'keyboard-interactive', 'publickey']],
-  [['password', 'keyboard-interactive', 'publickey'], ['publickey', 'password', 'keyboard-interactive', 'publickey']],
+  [
+    ['publickey', 'password'],
+    ['publickey', 'password'],
+  ],
+  [
+    ['keyboard-interactive', 'publickey'],
+    ['publickey', 'keyboard-interactive', 'publickey'],
+  ],
+  [
+    ['password', 'keyboard-interactive', 'publickey'],
+    ['publickey', 'password', 'keyboard-interactive', 'publickey'],
+  ],
 ]) {
   test(`partial success: ${steps.join(', then ')}`, async (t) => {
     const { server, methods } = await serve(t, sequence(steps));
@@ -279,8 +316,14 @@ test('the order is that of authHandler', async (t) => {
   const given = { privateKey: userKey.privateKey, password: 'right', tryKeyboard: true };
   for (const [authHandler, expected] of [
     [undefined, ['publickey', 'keyboard-interactive', 'password']],
-    [['password', 'publickey'], ['password', 'publickey']],
-    [['none', 'password'], ['none', 'password']],
+    [
+      ['password', 'publickey'],
+      ['password', 'publickey'],
+    ],
+    [
+      ['none', 'password'],
+      ['none', 'password'],
+    ],
     [['agent', 'keyboard-interactive'], ['keyboard-interactive']],
   ]) {
     methods.length = 0;
@@ -300,7 +343,13 @@ test('questions of PAM, at a real sshd', { skip: noPam }, async (t) => {
   const server = await Sshd.start({ program, config });
   t.after(() => server.stop());
   const logOn = async (options, answer) => {
-    const tunnel = new SSHTunnel({ ...server.login, privateKey: undefined, forwardHost: '127.0.0.1', forwardPort: 1, ...options });
+    const tunnel = new SSHTunnel({
+      ...server.login,
+      privateKey: undefined,
+      forwardHost: '127.0.0.1',
+      forwardPort: 1,
+      ...options,
+    });
     const asked = [];
     tunnel.on('keyboard-interactive', (name, instructions, lang, prompts, finish) => {
       asked.push(...prompts);

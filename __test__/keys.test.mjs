@@ -36,7 +36,10 @@ const FORMAT_NAMES = { RFC4716: 'OpenSSH', PEM: 'PEM', PKCS8: 'PKCS #8' };
 /** Logs on and off. */
 async function logOn(options) {
   const tunnel = new SSHTunnel({
-    ...server.login, forwardHost: '127.0.0.1', forwardPort: 1, ...options,
+    ...server.login,
+    forwardHost: '127.0.0.1',
+    forwardPort: 1,
+    ...options,
   });
   await tunnel.promises.connect();
   await tunnel.promises.shutdown();
@@ -98,12 +101,18 @@ test('a certificate that the server does not believe: the key alone follows', as
   server.authorize(key.publicKey);
   const certificate = certify(key, { id: 'nobody' }); // by an authority that this server does not know
   await logOn({ privateKey: key.privateKey, certificate });
-  const failed = new RegExp(`Failed publickey for .*ED25519-CERT.*Accepted publickey .*${escaped(key.fingerprint)}`, 's');
+  const failed = new RegExp(
+    `Failed publickey for .*ED25519-CERT.*Accepted publickey .*${escaped(key.fingerprint)}`,
+    's',
+  );
   await server.logged(failed);
 });
 
 test('an expired certificate and one for another user', async () => {
-  for (const [id, args] of [['late', ['-V', '20200101:20210101']], ['other', ['-n', 'somebody-else']]]) {
+  for (const [id, args] of [
+    ['late', ['-V', '20200101:20210101']],
+    ['other', ['-n', 'somebody-else']],
+  ]) {
     const key = stranger();
     const certificate = certify(key, { id, args });
     const refused = { code: 'ERR_SSH_AUTH', message: /ssh-ed25519-cert-v01@openssh\.com/ };
@@ -135,7 +144,9 @@ test('several keys are offered in their order', async () => {
   server.authorize(keys[2].publicKey);
   await logOn({ privateKey: keys.map(({ privateKey }) => privateKey) });
   const [first, second, third] = keys.map(({ fingerprint }) => escaped(fingerprint));
-  await server.logged(new RegExp(`Failed publickey .*${first}[^]*Failed publickey .*${second}[^]*Accepted publickey .*${third}`));
+  await server.logged(
+    new RegExp(`Failed publickey .*${first}[^]*Failed publickey .*${second}[^]*Accepted publickey .*${third}`),
+  );
   await assert.rejects(logOn({ privateKey: keys.slice(0, 2).map(({ privateKey }) => privateKey) }), (error) => {
     assert.equal(error.code, 'ERR_SSH_AUTH');
     assert.match(error.message, /tried publickey \(ssh-ed25519\), publickey \(rsa-sha2-512\), none;/);
@@ -157,13 +168,26 @@ test('bad keys are named, their values are not told', () => {
   const make = (options) => () => new SSHTunnel({ host: 'h', forwardHost: 'f', forwardPort: 1, ...options });
   const type = { name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' };
   for (const [privateKey, place] of [
-    [5, 'privateKey'], [null, 'privateKey'], [{}, 'privateKey'], [['k', undefined], 'privateKey\\[1\\]'],
-    [[5], 'privateKey\\[0\\]'], [[['k']], 'privateKey\\[0\\]'], [{ key: 5 }, 'privateKey.key'], [{ key: 'k', passphrase: 1 }, 'privateKey.passphrase'],
+    [5, 'privateKey'],
+    [null, 'privateKey'],
+    [{}, 'privateKey'],
+    [['k', undefined], 'privateKey\\[1\\]'],
+    [[5], 'privateKey\\[0\\]'],
+    [[['k']], 'privateKey\\[0\\]'],
+    [{ key: 5 }, 'privateKey.key'],
+    [{ key: 'k', passphrase: 1 }, 'privateKey.passphrase'],
     [[{ key: 'k', certificate: 1 }], 'privateKey\\[0\\].certificate'],
   ]) {
-    assert.throws(make({ privateKey }), { ...type, message: new RegExp(`"options.${place}" property must be of type string`) });
+    assert.throws(make({ privateKey }), {
+      ...type,
+      message: new RegExp(`"options.${place}" property must be of type string`),
+    });
   }
-  const alone = { name: 'TypeError', code: 'ERR_INVALID_ARG_VALUE', message: /certificate' needs one privateKey.*type string$/ };
+  const alone = {
+    name: 'TypeError',
+    code: 'ERR_INVALID_ARG_VALUE',
+    message: /certificate' needs one privateKey.*type string$/,
+  };
   assert.throws(make({ certificate: 'secret' }), alone);
   assert.throws(make({ certificate: 'secret', privateKey: ['k'] }), alone);
   make({ privateKey: [] })();

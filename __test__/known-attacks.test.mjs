@@ -84,7 +84,10 @@ test('an agent is asked for its keys and for signatures, and for nothing else', 
   const between = net.createServer((socket) => {
     const real = net.connect(agent.path);
     for (const one of [socket, real]) one.on('error', () => {});
-    socket.on('data', (bytes) => requests.push(bytes[4])).pipe(real).pipe(socket);
+    socket
+      .on('data', (bytes) => requests.push(bytes[4]))
+      .pipe(real)
+      .pipe(socket);
   });
   between.listen(at('between'));
   await once(between, 'listening');
@@ -121,8 +124,18 @@ test('patterns with many stars take no time', async (t) => {
   const name = 'a'.repeat(200);
   writeFileSync(at('stars'), `${pattern},${'*'.repeat(500)}x ${server.hostKeys[0].publicKey}\n`);
   const trust = { hostKey: undefined, knownHosts: at('stars'), hostKeyAlias: name };
-  await assert.rejects(makeTunnel(t, { ...server.login, ...trust }, 1).promises.connect(), { code: 'ERR_SSH_HOST_KEY' });
-  writeFileSync(at('config'), `Host ${pattern} ${'?*'.repeat(100)}x\n  Port 1\nMatch host ${pattern} user ${pattern}\n  Port 2\nHost *\n  Port 3\n`);
-  const tunnel = SSHTunnel.fromConfig(name, { configFile: at('config'), username: name, forwardHost: 'db', forwardPort: 1 });
+  await assert.rejects(makeTunnel(t, { ...server.login, ...trust }, 1).promises.connect(), {
+    code: 'ERR_SSH_HOST_KEY',
+  });
+  writeFileSync(
+    at('config'),
+    `Host ${pattern} ${'?*'.repeat(100)}x\n  Port 1\nMatch host ${pattern} user ${pattern}\n  Port 2\nHost *\n  Port 3\n`,
+  );
+  const tunnel = SSHTunnel.fromConfig(name, {
+    configFile: at('config'),
+    username: name,
+    forwardHost: 'db',
+    forwardPort: 1,
+  });
   assert.equal(tunnel.configNotices.length, 0);
 });

@@ -58,7 +58,8 @@ test('a key where another type of key is known is a changed one, as for ssh', as
   const file = knownHosts(`${address} ${other.publicKey}`);
   await assert.rejects(logOn({ knownHosts: file, hostVerifier: () => true }), (error) => {
     assert.equal(error.code, 'ERR_SSH_HOST_KEY');
-    for (const part of ['has changed', `${file}:1`, other.fingerprint]) assert.ok(error.message.includes(part), error.message);
+    for (const part of ['has changed', `${file}:1`, other.fingerprint])
+      assert.ok(error.message.includes(part), error.message);
     return true;
   });
   assert.match((await server.ask(file)).stderr, /REMOTE HOST IDENTIFICATION HAS CHANGED/);

@@ -18,7 +18,9 @@ after(() => server.stop());
 function timerOf(from, to) {
   const hex = (port) => port.toString(16).toUpperCase().padStart(4, '0');
   const ends = `0100007F:${hex(from)} 0100007F:${hex(to)}`;
-  const line = readFileSync('/proc/net/tcp', 'utf8').split('\n').find((it) => it.includes(ends));
+  const line = readFileSync('/proc/net/tcp', 'utf8')
+    .split('\n')
+    .find((it) => it.includes(ends));
   return Number(line.trim().split(/\s+/)[5].split(':')[0]);
 }
 
@@ -35,8 +37,10 @@ test('events come in order', async (t) => {
   const info = await diary.next('connection');
   const { port } = client.socket.address();
   assertIncludes(info, {
-    remoteAddress: '127.0.0.1', remotePort: port,
-    localAddress: '127.0.0.1', localPort: tunnel.localPort,
+    remoteAddress: '127.0.0.1',
+    remotePort: port,
+    localAddress: '127.0.0.1',
+    localPort: tunnel.localPort,
     linger: { l_onoff: 0, l_linger: 0 },
   });
   client.end();
@@ -125,9 +129,10 @@ for (const last of ['shutdown', 'close', 'stopListening']) {
     const { tunnel } = await openTunnel(t, server, behaviours.echo());
     const { shutdown, startListening, [last]: overtake } = tunnel.promises;
     const outcomes = await Promise.allSettled([shutdown(), startListening(), overtake()]);
-    assert.deepEqual(outcomes.map(({ reason }) => reason?.code), [
-      undefined, 'ERR_TUNNEL_CLOSED', undefined,
-    ]);
+    assert.deepEqual(
+      outcomes.map(({ reason }) => reason?.code),
+      [undefined, 'ERR_TUNNEL_CLOSED', undefined],
+    );
     assert.equal(tunnel.listening, false);
     await tunnel.promises.startListening();
     assert.equal(tunnel.listening, true);
@@ -164,7 +169,9 @@ for (const linger of [true, false]) {
     assert.ok(waited > 250 && waited < 2000, `${waited} ms`);
     assertIncludes(await client.ended, { bytes: KIB, end: linger ? 'FIN' : 'ECONNRESET' });
     assertIncludes(await diary.next('disconnected'), {
-      code: linger ? 'OK' : 'ECONNABORTED', clean: false, closedBy: linger ? 'graceful' : 'reset',
+      code: linger ? 'OK' : 'ECONNABORTED',
+      clean: false,
+      closedBy: linger ? 'graceful' : 'reset',
     });
   });
 }
@@ -217,7 +224,11 @@ for (const linger of [true, false]) {
     const client = await connect();
     assertIncludes(await client.ended, { bytes: 0, end: 'ECONNRESET' });
     assertIncludes(await diary.next('disconnected'), {
-      code: 'ERR_TUNNEL_REJECTED', clean: false, closedBy: 'reset', bytesUp: 0, bytesDown: 0,
+      code: 'ERR_TUNNEL_REJECTED',
+      clean: false,
+      closedBy: 'reset',
+      bytesUp: 0,
+      bytesDown: 0,
     });
     assert.deepEqual(diary.all('connection'), []);
     assert.equal(target.peers.length, 0);
@@ -246,7 +257,12 @@ test('disconnect() of a connection that is not open yet resets it, and says so',
   await tunnel.promises.disconnect(connectionId);
   assertIncludes(await client.ended, { bytes: 0, end: 'ECONNRESET' });
   assertIncludes(await diary.next('disconnected'), {
-    connectionId, code: 'ECONNABORTED', clean: false, closedBy: 'reset', bytesUp: 0, bytesDown: 0,
+    connectionId,
+    code: 'ECONNABORTED',
+    clean: false,
+    closedBy: 'reset',
+    bytesUp: 0,
+    bytesDown: 0,
   });
 });
 

@@ -6,7 +6,14 @@ import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 
 const index = JSON.stringify(fileURLToPath(new URL('../index.js', import.meta.url)));
-const options = JSON.stringify({ host: '127.0.0.1', port: 1, username: 'user', forwardHost: 'localhost', forwardPort: 9, hostKey: [] });
+const options = JSON.stringify({
+  host: '127.0.0.1',
+  port: 1,
+  username: 'user',
+  forwardHost: 'localhost',
+  forwardPort: 9,
+  hostKey: [],
+});
 
 function run(program, flags = []) {
   const prelude = `const { SSHTunnel } = require(${index}); const make = () => new SSHTunnel(${options});`;
@@ -95,7 +102,10 @@ describe('worker threads', () => {
           }),
       ),
     );
-    assert.deepEqual(results, [1, 2, 3, 4].map((n) => [0, n]));
+    assert.deepEqual(
+      results,
+      [1, 2, 3, 4].map((n) => [0, n]),
+    );
   });
 
   test('may be terminated with calls under way, again and again', () => {

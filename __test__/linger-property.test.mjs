@@ -13,8 +13,7 @@ import { assertIncludes, openTunnel } from './helpers/tunnels.mjs';
 const server = await Sshd.start();
 after(() => server.stop());
 
-const unused = () =>
-  new SSHTunnel({ host: '127.0.0.1', forwardHost: '127.0.0.1', forwardPort: 1 });
+const unused = () => new SSHTunnel({ host: '127.0.0.1', forwardHost: '127.0.0.1', forwardPort: 1 });
 
 const NOTHING = { l_onoff: 0, l_linger: 0 };
 const HARD = { l_onoff: 1, l_linger: 0 };
@@ -143,11 +142,14 @@ test('a bad value with a callback throws and calls nothing', async () => {
 });
 
 test('the error names the argument and the value', () => {
-  assert.throws(() => unused().setLinger('yes'), (error) => {
-    assert.match(error.message, /"linger".*boolean/);
-    assert.match(error.message, /'yes'/);
-    return true;
-  });
+  assert.throws(
+    () => unused().setLinger('yes'),
+    (error) => {
+      assert.match(error.message, /"linger".*boolean/);
+      assert.match(error.message, /'yes'/);
+      return true;
+    },
+  );
 });
 
 test('the structure: integers from 0 to 65535, and nothing else', () => {
@@ -201,7 +203,9 @@ test('only connections accepted later heed a change', async (t) => {
     await tunnel.promises.disconnect(connectionId);
     assertIncludes(await client.ended, { bytes: KIB, end: linger ? 'FIN' : 'ECONNRESET' });
     assertIncludes(await diary.next('disconnected'), {
-      connectionId, closedBy: linger ? 'graceful' : 'reset', linger: linger ? NOTHING : HARD,
+      connectionId,
+      closedBy: linger ? 'graceful' : 'reset',
+      linger: linger ? NOTHING : HARD,
     });
   }
 });

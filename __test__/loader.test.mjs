@@ -35,20 +35,27 @@ const TELL = `(error) => console.log(JSON.stringify({ ...error, message: error.m
 /** Requires a copy in a child process, after `first`; gives the error. */
 async function failure(path, { first = '', env = {} } = {}) {
   const source = `${first}; try { require('./index.js'); console.log('null') } catch (error) { (${TELL})(error) }`;
-  const { stdout, stderr } = await run(process.execPath, ['--eval', source], { cwd: path, env: { ...process.env, ...env } });
+  const { stdout, stderr } = await run(process.execPath, ['--eval', source], {
+    cwd: path,
+    env: { ...process.env, ...env },
+  });
   assert.equal(stderr, '');
   return JSON.parse(stdout);
 }
 
-const pretend = (values) => Object.entries(values)
-  .map(([name, value]) => `Object.defineProperty(process, '${name}', { value: '${value}' })`)
-  .join(';');
+const pretend = (values) =>
+  Object.entries(values)
+    .map(([name, value]) => `Object.defineProperty(process, '${name}', { value: '${value}' })`)
+    .join(';');
 
 test('where the package of the platform is missing, its name and what to do', async () => {
   const error = await failure(copy());
   assert.equal(error.code, 'ERR_TUNNEL_NO_BINARY');
   assert.equal(error.isError, true);
-  assert.match(error.message, new RegExp(`on ${process.platform} ${process.arch}, glibc [0-9.]+, Node.js ${process.version}: `));
+  assert.match(
+    error.message,
+    new RegExp(`on ${process.platform} ${process.arch}, glibc [0-9.]+, Node.js ${process.version}: `),
+  );
   assert.ok(error.message.includes(`package sshtunnel-native-${here.name} ${version} is not installed`), error.message);
   assert.ok(error.message.includes("'npm ci && npm run build && npm run pack'"), error.message);
   assert.match(error.cause, /Cannot find native binding/, 'what the loader said is the cause');
@@ -61,7 +68,9 @@ test('import gives the same error', async () => {
 });
 
 for (const [platform, arch, name] of [
-  ['darwin', 'arm64', 'darwin-arm64'], ['darwin', 'x64', 'darwin-x64'], ['win32', 'x64', 'win32-x64-msvc'],
+  ['darwin', 'arm64', 'darwin-arm64'],
+  ['darwin', 'x64', 'darwin-x64'],
+  ['win32', 'x64', 'win32-x64-msvc'],
 ]) {
   test(`likewise on ${name}`, async () => {
     const error = await failure(copy(), { first: pretend({ platform, arch }) });
@@ -77,12 +86,20 @@ test('likewise with musl', async () => {
   assert.ok(error.message.includes(`package sshtunnel-native-${OWN}-musl ${version} is not installed`), error.message);
 });
 
-for (const [platform, arch] of [['freebsd', 'x64'], ['linux', 'riscv64'], ['win32', 'ia32']]) {
+for (const [platform, arch] of [
+  ['freebsd', 'x64'],
+  ['linux', 'riscv64'],
+  ['win32', 'ia32'],
+]) {
   test(`${platform} ${arch}, for which there is none: those that there are`, async () => {
     const error = await failure(copy(), { first: pretend({ platform, arch }) });
     assert.equal(error.code, 'ERR_TUNNEL_NO_BINARY');
     const [, names] = error.message.match(/there are binaries for (.*) only\./);
-    assert.deepEqual(names.split(', '), platforms().map(({ name }) => name), 'as package.json has them');
+    assert.deepEqual(
+      names.split(', '),
+      platforms().map(({ name }) => name),
+      'as package.json has them',
+    );
   });
 }
 

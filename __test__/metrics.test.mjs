@@ -55,7 +55,11 @@ test('each line is one of the text format, and says what happened', async (t) =>
   writeFileSync(join(home.path, '.ssh', 'known_hosts'), `${server.address} ${server.hostKeys[0].publicKey}\n`);
 
   const args = ['examples/metrics.mjs', '127.0.0.1', server.port, '127.0.0.1', target.port, 0];
-  const child = spawn(process.execPath, args, { cwd: ROOT, env: { ...process.env, HOME: home.path }, stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, args, {
+    cwd: ROOT,
+    env: { ...process.env, HOME: home.path },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   t.after(() => child.kill('SIGKILL'));
   const exit = once(child, 'exit');
   const lines = createInterface(child.stdout)[Symbol.asyncIterator]();

@@ -56,7 +56,11 @@ test('createTunnel, by its own name', async () => {
 test('forwardOut, and what becomes of it', async () => {
   const client = new ssh2.Client();
   let server;
-  const variables = { net: { createServer: (listener) => (server = net.createServer(listener)) }, client, config: sshd.login };
+  const variables = {
+    net: { createServer: (listener) => (server = net.createServer(listener)) },
+    client,
+    config: sshd.login,
+  };
   const ready = happened(client, 'ready');
   await live('forwardOut', variables, 'undefined');
   await ready;
@@ -72,8 +76,13 @@ test('forwardOut, and what becomes of it', async () => {
 /** The file that ssh reads, with a server by the name of the page. */
 function configFile() {
   return files.file(
-    'Host bastion', 'HostName 127.0.0.1', `Port ${sshd.port}`, `IdentityFile ${sshd.key.file}`, 'IdentityAgent none',
-    `UserKnownHostsFile ${files.file(`${sshd.address} ${sshd.hostKeys[0].publicKey}`)}`, 'GlobalKnownHostsFile none',
+    'Host bastion',
+    'HostName 127.0.0.1',
+    `Port ${sshd.port}`,
+    `IdentityFile ${sshd.key.file}`,
+    'IdentityAgent none',
+    `UserKnownHostsFile ${files.file(`${sshd.address} ${sshd.hostKeys[0].publicKey}`)}`,
+    'GlobalKnownHostsFile none',
   );
 }
 
@@ -112,11 +121,28 @@ async function startSsh(t, config, refusing) {
   const holders = [await Target.start(), await Target.start()];
   await Promise.all(holders.map((holder) => holder.stop()));
   const ports = holders.map(({ port }) => port);
-  const child = spawn(findProgram('ssh'), [
-    '-F', config, '-N', '-o', 'BatchMode=yes', '-o', 'PermitLocalCommand=yes', '-o', 'LocalCommand=echo true',
-    '-o', 'ExitOnForwardFailure=yes', '-L', `127.0.0.1:${ports[0]}:127.0.0.1:${target.port}`,
-    '-L', `127.0.0.1:${ports[1]}:127.0.0.1:${refusing}`, 'bastion',
-  ], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const child = spawn(
+    findProgram('ssh'),
+    [
+      '-F',
+      config,
+      '-N',
+      '-o',
+      'BatchMode=yes',
+      '-o',
+      'PermitLocalCommand=yes',
+      '-o',
+      'LocalCommand=echo true',
+      '-o',
+      'ExitOnForwardFailure=yes',
+      '-L',
+      `127.0.0.1:${ports[0]}:127.0.0.1:${target.port}`,
+      '-L',
+      `127.0.0.1:${ports[1]}:127.0.0.1:${refusing}`,
+      'bastion',
+    ],
+    { stdio: ['ignore', 'pipe', 'ignore'] },
+  );
   t.after(() => child.kill());
   await once(child.stdout, 'data');
   return { child, ports };

@@ -62,8 +62,12 @@ test('one that waits longer than readyTimeout is reset, others are not', async (
   const [early] = await waiting(it, 1);
   assertIncludes(await early.ended, RESET);
   assertIncludes(await it.diary.next('disconnected'), {
-    code: 'ETIMEDOUT', reason: 'no SSH session within readyTimeout', closedBy: 'reset', clean: false,
-    bytesUp: 0, droppedUp: KIB,
+    code: 'ETIMEDOUT',
+    reason: 'no SSH session within readyTimeout',
+    closedBy: 'reset',
+    clean: false,
+    bytesUp: 0,
+    droppedUp: KIB,
   });
   const [late] = await waiting(it, 1);
   await server.restart();
@@ -117,7 +121,9 @@ test('a connectionRequest may be answered while there is no session', async (t) 
 });
 
 const ENDS = {
-  stopListening: 'closed by stopListening()', shutdown: 'closed by shutdown()', close: 'closed by close()',
+  stopListening: 'closed by stopListening()',
+  shutdown: 'closed by shutdown()',
+  close: 'closed by close()',
 };
 for (const [method, reason] of Object.entries(ENDS)) {
   test(`${method}() ends the wait at once`, async (t) => {
@@ -251,7 +257,10 @@ test('the last attempt that is allowed ends it, and it can start again', async (
   const port = it.tunnel.localPort;
   const [client] = await waiting(it, 1);
   await assertOver(it, port, 'ECONNREFUSED');
-  assert.deepEqual(it.diary.all('reconnecting').map(({ attempt }) => attempt), [1, 2, 3]);
+  assert.deepEqual(
+    it.diary.all('reconnecting').map(({ attempt }) => attempt),
+    [1, 2, 3],
+  );
   assertIncludes(await client.ended, RESET);
   await server.restart();
   await it.tunnel.promises.startListening();

@@ -1,7 +1,16 @@
 // What users install: packed, put into an empty project, loaded in each way, and typed.
 
 import assert from 'node:assert/strict';
-import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, join } from 'node:path';
 import { after, before } from 'node:test';
 
@@ -12,7 +21,16 @@ import { pack } from '../scripts/pack.mjs';
 import { linking, remapping } from '../scripts/build.mjs';
 import { crates } from '../scripts/crates.mjs';
 import { notices } from '../scripts/notices.mjs';
-import { NOTICES, faults, glibc, libcFaults, madeFor, makePackages, platforms, readManifest } from '../scripts/platforms.mjs';
+import {
+  NOTICES,
+  faults,
+  glibc,
+  libcFaults,
+  madeFor,
+  makePackages,
+  platforms,
+  readManifest,
+} from '../scripts/platforms.mjs';
 import { obstacles } from '../scripts/release.mjs';
 import { sboms } from '../scripts/sbom.mjs';
 import { test } from './helpers/bounded.mjs';
@@ -52,7 +70,11 @@ function runInProject(name, source) {
 test('both packages hold what they are to and nothing else', () => {
   assert.deepEqual(packed.faults, []);
   const { main, platform, here } = packed;
-  assert.equal(main.files.some((file) => file.endsWith('.node')), false, 'a binary in the package of all platforms');
+  assert.equal(
+    main.files.some((file) => file.endsWith('.node')),
+    false,
+    'a binary in the package of all platforms',
+  );
   assert.ok(platform.files.includes(here.binary));
   assert.equal(platform.name, here.package);
 });
@@ -61,7 +83,12 @@ test('the packages of the platforms are made of package.json', async () => {
   const made = join(folder.path, 'npm');
   await makePackages(made);
   const { version, license, engines, napi } = readManifest();
-  assert.deepEqual(readdirSync(made).sort(), platforms().map(({ name }) => name).sort());
+  assert.deepEqual(
+    readdirSync(made).sort(),
+    platforms()
+      .map(({ name }) => name)
+      .sort(),
+  );
   assert.equal(platforms().length, napi.targets.length);
   const libcs = { gnu: ['glibc'], musl: ['musl'] };
   for (const { name, package: title, platform, arch, abi, binary } of platforms()) {
@@ -86,7 +113,9 @@ test('as published: with all platforms as optional dependencies, of which the on
   await succeed('npm', ['pack', '--pack-destination', copy, ...NPM], { cwd: copy });
   const user = join(folder.path, 'user');
   await install(user, [join(copy, basename(packed.main.file)), packed.platform.file]);
-  const printed = await succeed(process.execPath, ['--print', "typeof require('sshtunnel-native').SSHTunnel"], { cwd: user });
+  const printed = await succeed(process.execPath, ['--print', "typeof require('sshtunnel-native').SSHTunnel"], {
+    cwd: user,
+  });
   assert.equal(printed, 'function\n');
 });
 
@@ -104,10 +133,20 @@ test('a binary is looked into', () => {
   assert.deepEqual(faults(small, { ...here, platform: 'darwin' }), [`is for ${own.platform} ${own.arch}`]);
   assert.deepEqual(faults(Buffer.from('text'), here), ['is no executable']);
   assert.match(faults(Buffer.concat([small, Buffer.alloc(8 * 2 ** 20)]), here)[0], /^has \d+ bytes, more than/);
-  for (const path of ['/home/runner/.cargo/registry/src/x/lib.rs', '/Users/me/a.c', 'C:\\Users\\me\\src\\lib.rs', '/root/.cargo/b.h']) {
-    assert.deepEqual(faults(Buffer.concat([small, Buffer.from(`\0${path}\0`)]), here), [`names a file of the machine that built it, ${path}`]);
+  for (const path of [
+    '/home/runner/.cargo/registry/src/x/lib.rs',
+    '/Users/me/a.c',
+    'C:\\Users\\me\\src\\lib.rs',
+    '/root/.cargo/b.h',
+  ]) {
+    assert.deepEqual(faults(Buffer.concat([small, Buffer.from(`\0${path}\0`)]), here), [
+      `names a file of the machine that built it, ${path}`,
+    ]);
   }
-  assert.deepEqual(faults(Buffer.concat([small, Buffer.from('/cargo/registry/src/x/lib.rs /rustc/59/library/std/a.rs')]), here), []);
+  assert.deepEqual(
+    faults(Buffer.concat([small, Buffer.from('/cargo/registry/src/x/lib.rs /rustc/59/library/std/a.rs')]), here),
+    [],
+  );
   assert.deepEqual(libcFaults(Buffer.from('GLIBC_2.2.5 GLIBC_2.28 GLIBC_2.9'), here), []);
   assert.deepEqual(libcFaults(Buffer.from('GLIBC_2.28 GLIBC_2.34'), here), ['asks for glibc 2.34, newer than 2.28']);
   assert.deepEqual(libcFaults(Buffer.from('GLIBC_2.17'), { ...here, abi: 'musl' }), ['asks for glibc']);
@@ -153,10 +192,15 @@ test('the notices and the lists of contents are about what is linked', () => {
   const made = notices();
   assert.equal(readFileSync(join(ROOT, NOTICES), 'utf8'), made, `${NOTICES} is old: npm run notices`);
   const linked = crates();
-  for (const name of ['aws-lc-sys', 'napi', 'tokio', 'ssh-key']) assert.ok(linked.some((one) => one.name === name), name);
+  for (const name of ['aws-lc-sys', 'napi', 'tokio', 'ssh-key'])
+    assert.ok(
+      linked.some((one) => one.name === name),
+      name,
+    );
   // What is locked and not linked, what builds, and our own.
   for (const name of ['rsa', 'cc', 'syn', 'ssh-proto']) assert.ok(!linked.some((one) => one.name === name), name);
-  for (const { id } of linked) assert.match(made, new RegExp(`^${id.replaceAll('.', '\\.').replaceAll('+', '\\+')}(?: \\(.*\\))?: `, 'm'));
+  for (const { id } of linked)
+    assert.match(made, new RegExp(`^${id.replaceAll('.', '\\.').replaceAll('+', '\\+')}(?: \\(.*\\))?: `, 'm'));
   const documents = sboms();
   assert.deepEqual(sboms(), documents);
   const { name, version } = readManifest();
@@ -165,16 +209,19 @@ test('the notices and the lists of contents are about what is linked', () => {
     const { metadata, components, dependencies } = documents[title];
     assert.equal(metadata.component.purl, `pkg:npm/${title}@${version}`);
     assert.equal(components.length, linked.filter(({ targets }) => targets.includes(target)).length);
-    for (const { hashes, purl } of components) assert.match(`${purl} ${hashes[0].content}`, /^pkg:cargo\/[\w-]+@\S+ [0-9a-f]{64}$/);
+    for (const { hashes, purl } of components)
+      assert.match(`${purl} ${hashes[0].content}`, /^pkg:cargo\/[\w-]+@\S+ [0-9a-f]{64}$/);
     const known = new Set([metadata.component['bom-ref'], ...components.map((one) => one['bom-ref'])]);
-    for (const { ref, dependsOn } of dependencies) assert.ok(known.has(ref) && dependsOn.every((one) => known.has(one)), ref);
+    for (const { ref, dependsOn } of dependencies)
+      assert.ok(known.has(ref) && dependsOn.every((one) => known.has(one)), ref);
   }
 });
 
 test('a release that lacks something is stopped', async () => {
   const release = join(folder.path, 'release');
   mkdirSync(release);
-  for (const name of ['package.json', 'Cargo.toml', 'CHANGELOG.md', 'binding.js']) copyFileSync(join(ROOT, name), join(release, name));
+  for (const name of ['package.json', 'Cargo.toml', 'CHANGELOG.md', 'binding.js'])
+    copyFileSync(join(ROOT, name), join(release, name));
   const { version } = readManifest();
   writeFileSync(join(release, 'CHANGELOG.md'), `# Changelog\n\n## ${version} (unreleased)\n`);
   const lacking = platforms().map((one) => `${one.package} has no binary`);
@@ -186,35 +233,51 @@ test('a release that lacks something is stopped', async () => {
   ]);
 
   writeFileSync(join(release, 'CHANGELOG.md'), `# Changelog\n\n## ${version}\n`);
-  writeFileSync(join(release, 'package.json'), JSON.stringify({ ...readManifest(), repository: { type: 'git', url: 'git+file:///' } }));
+  writeFileSync(
+    join(release, 'package.json'),
+    JSON.stringify({ ...readManifest(), repository: { type: 'git', url: 'git+file:///' } }),
+  );
   await makePackages(join(release, 'npm'));
   const { here } = packed;
   const bytes = Buffer.concat([readFileSync(join(ROOT, here.binary)).subarray(0, 4096), Buffer.from('GLIBC_2.17')]);
   for (const { name, binary } of platforms()) writeFileSync(join(release, 'npm', name, binary), bytes);
   const found = obstacles(release, `v${version}`);
-  assert.equal(found.some((obstacle) => obstacle.startsWith(here.binary)), false, 'that of this platform is right');
+  assert.equal(
+    found.some((obstacle) => obstacle.startsWith(here.binary)),
+    false,
+    'that of this platform is right',
+  );
   for (const { name, binary } of platforms().filter((one) => one.name !== here.name)) {
-    assert.ok(found.some((obstacle) => obstacle.startsWith(binary)), `${name} has another platform's binary`);
+    assert.ok(
+      found.some((obstacle) => obstacle.startsWith(binary)),
+      `${name} has another platform's binary`,
+    );
   }
 });
 
 test('require', async () => {
-  const printed = await runInProject('a.cjs', `
+  const printed = await runInProject(
+    'a.cjs',
+    `
     const all = require('sshtunnel-native');
     const tunnel = new all.SSHTunnel({ host: 'h', forwardHost: 'f', forwardPort: 1 });
     console.log(all.sshtunnel === all.SSHTunnel, tunnel.getLinger());
-  `);
+  `,
+  );
   assert.equal(printed, 'true true\n');
 });
 
 test('import', async () => {
-  const printed = await runInProject('a.mjs', `
+  const printed = await runInProject(
+    'a.mjs',
+    `
     import { EventEmitter } from 'node:events';
     import whole, { SSHTunnel, sshtunnel } from 'sshtunnel-native';
     const tunnel = new SSHTunnel({ host: 'h', forwardHost: 'f', forwardPort: 1 });
     console.log(whole.SSHTunnel === SSHTunnel, sshtunnel === SSHTunnel);
     console.log(tunnel instanceof EventEmitter, tunnel.getLinger());
-  `);
+  `,
+  );
   assert.equal(printed, 'true true\ntrue true\n');
 });
 
@@ -225,12 +288,15 @@ test('the command', async () => {
 });
 
 test('import gives the same names as require', async () => {
-  const printed = await runInProject('names.mjs', `
+  const printed = await runInProject(
+    'names.mjs',
+    `
     import { createRequire } from 'node:module';
     import * as imported from 'sshtunnel-native';
     const required = createRequire(import.meta.url)('sshtunnel-native');
     console.log(JSON.stringify([Object.keys(imported), Object.keys(required)]));
-  `);
+  `,
+  );
   const [imported, required] = JSON.parse(printed);
   const names = imported.filter((name) => !['default', 'module.exports'].includes(name));
   assert.deepEqual(names.sort(), required.sort());
@@ -238,14 +304,20 @@ test('import gives the same names as require', async () => {
 });
 
 test('tunnel-ssh by its own name', async () => {
-  const required = await runInProject('b.cjs', `
+  const required = await runInProject(
+    'b.cjs',
+    `
     const { createTunnel } = require('sshtunnel-native/tunnel-ssh');
     createTunnel({}, {}, {}, {}).catch(({ code }) => console.log(code));
-  `);
-  const imported = await runInProject('b.mjs', `
+  `,
+  );
+  const imported = await runInProject(
+    'b.mjs',
+    `
     import { createTunnel } from 'sshtunnel-native/tunnel-ssh';
     await createTunnel({}, {}, {}, {}).catch(({ code }) => console.log(code));
-  `);
+  `,
+  );
   assert.equal(required + imported, 'ERR_INVALID_ARG_TYPE\nERR_INVALID_ARG_TYPE\n');
 });
 
@@ -306,7 +378,10 @@ async function main(): Promise<void> {
 void main;
 `;
 
-for (const [module, moduleResolution] of [['nodenext', 'nodenext'], ['esnext', 'bundler']]) {
+for (const [module, moduleResolution] of [
+  ['nodenext', 'nodenext'],
+  ['esnext', 'bundler'],
+]) {
   test(`tsc --strict, ${moduleResolution}`, { timeout: 60_000 }, async () => {
     const types = join(project, 'node_modules', '@types');
     if (!readdirSync(join(project, 'node_modules')).includes('@types')) {
@@ -314,9 +389,23 @@ for (const [module, moduleResolution] of [['nodenext', 'nodenext'], ['esnext', '
     }
     writeFileSync(join(project, 'program.ts'), PROGRAM);
     const compiler = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc');
-    await succeed(process.execPath, [
-      compiler, '--strict', '--noEmit', '--target', 'es2022', '--module', module,
-      '--moduleResolution', moduleResolution, '--types', 'node', 'program.ts',
-    ], { cwd: project });
+    await succeed(
+      process.execPath,
+      [
+        compiler,
+        '--strict',
+        '--noEmit',
+        '--target',
+        'es2022',
+        '--module',
+        module,
+        '--moduleResolution',
+        moduleResolution,
+        '--types',
+        'node',
+        'program.ts',
+      ],
+      { cwd: project },
+    );
   });
 }

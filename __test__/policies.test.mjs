@@ -34,14 +34,27 @@ const authority = key('authority', { type: 'rsa' });
 const server = await start({ hostKeyTypes: ['ed25519', 'rsa'] });
 const certified = await start({ certify: certifier(authority, { principals: '127.0.0.1' }) });
 const [own, rsa] = server.hostKeys.map(words);
-const known = files.file(`${server.address} ${own}`, `${server.address} ${rsa}`, `@cert-authority ${certified.address} ${words(authority)}`);
+const known = files.file(
+  `${server.address} ${own}`,
+  `${server.address} ${rsa}`,
+  `@cert-authority ${certified.address} ${words(authority)}`,
+);
 const stranger = key('stranger');
 
 /** The lines of a configuration that leads to a server; those given come first. */
 function configuration(of, ...lines) {
   return files.file(
-    ...lines, 'HostName 127.0.0.1', `Port ${of.port}`, `User ${userInfo().username}`, `IdentityFile ${of.key.file}`, 'IdentityAgent none',
-    `UserKnownHostsFile ${known}`, 'GlobalKnownHostsFile none', 'UpdateHostKeys no', 'BatchMode yes', 'StrictHostKeyChecking yes',
+    ...lines,
+    'HostName 127.0.0.1',
+    `Port ${of.port}`,
+    `User ${userInfo().username}`,
+    `IdentityFile ${of.key.file}`,
+    'IdentityAgent none',
+    `UserKnownHostsFile ${known}`,
+    'GlobalKnownHostsFile none',
+    'UpdateHostKeys no',
+    'BatchMode yes',
+    'StrictHostKeyChecking yes',
   );
 }
 
@@ -88,18 +101,33 @@ test('RevokedHostKeys', async () => {
   await agree(certified, [list(words(certified.hostKeys[0]))], HOST_KEY('is revoked by'));
   await agree(certified, [list(words(authority))], HOST_KEY('the authority .* is revoked by'));
   await agree(server, [`RevokedHostKeys ${files.missing()}`], HOST_KEY('cannot read the revoked host keys file'));
-  for (const bad of ['damaged', own.slice(0, 60), `* ${own}`, `@revoked * ${own}`, 'ssh-mldsa44 AAAAC3NzaC1tbGRzYTQ0']) {
+  for (const bad of [
+    'damaged',
+    own.slice(0, 60),
+    `* ${own}`,
+    `@revoked * ${own}`,
+    'ssh-mldsa44 AAAAC3NzaC1tbGRzYTQ0',
+  ]) {
     await agree(server, [list(words(stranger), bad)], HOST_KEY('line 2: '));
   }
   const krl = files.missing();
   keygen('-q', '-k', '-f', krl, `${stranger.file}.pub`);
   // It does not revoke the server's, which cannot be told here.
-  await agree(server, [`RevokedHostKeys ${krl}`], HOST_KEY('is a key revocation list \\(KRL\\), which is not supported'), { unlikeSsh: true });
+  await agree(
+    server,
+    [`RevokedHostKeys ${krl}`],
+    HOST_KEY('is a key revocation list \\(KRL\\), which is not supported'),
+    { unlikeSsh: true },
+  );
 });
 
 test('RevokedHostKeys: paths with a tilde and with tokens, as newer ssh has them', async () => {
   const file = files.file(own);
-  for (const path of [`~/${relative(homedir(), file)}`, file.replace('known-hosts', '%%').replace('%%', 'known-hosts'), `\${REVOKED}/known_hosts`]) {
+  for (const path of [
+    `~/${relative(homedir(), file)}`,
+    file.replace('known-hosts', '%%').replace('%%', 'known-hosts'),
+    `\${REVOKED}/known_hosts`,
+  ]) {
     process.env.REVOKED = join(file, '..');
     const found = await ours(configuration(server, `RevokedHostKeys ${path}`));
     assert.match(found.message, /is revoked by/, path);
@@ -111,7 +139,9 @@ test('revokedHostKeys, which overrides of whom to trust do not set aside', async
   await assert.rejects(logOn(server, { hostKey: own, revokedHostKeys: files.file(own) }), /is revoked by/);
   const several = [files.file(''), files.file(words(stranger)), files.file(own)];
   await assert.rejects(logOn(server, { hostVerifier: () => true, revokedHostKeys: several }), /is revoked by/);
-  await assert.rejects(logOn(server, { strictHostKeyChecking: false, revokedHostKeys: [files.missing()] }), { code: 'ERR_SSH_HOST_KEY' });
+  await assert.rejects(logOn(server, { strictHostKeyChecking: false, revokedHostKeys: [files.missing()] }), {
+    code: 'ERR_SSH_HOST_KEY',
+  });
   await logOn(server, { hostKey: own, revokedHostKeys: several.slice(0, 2) });
   const file = configuration(server, `RevokedHostKeys ${files.file(own)}`);
   assert.match((await ours(file, { hostKey: own })).message, /is revoked by/);
@@ -120,12 +150,19 @@ test('revokedHostKeys, which overrides of whom to trust do not set aside', async
 test('RequiredRSASize', async () => {
   const only = 'HostKeyAlgorithms rsa-sha2-512,rsa-sha2-256';
   for (const size of [0, 512, 2048]) await agree(server, [`RequiredRSASize ${size}`, only]);
-  for (const size of [2049, 4096, 100_000]) await agree(server, [`RequiredRSASize ${size}`, only], HOST_KEY('has 2048 bits, and requiredRSASize is'));
+  for (const size of [2049, 4096, 100_000])
+    await agree(server, [`RequiredRSASize ${size}`, only], HOST_KEY('has 2048 bits, and requiredRSASize is'));
   await agree(server, ['RequiredRSASize 4096', 'HostKeyAlgorithms ssh-ed25519']);
-  for (const bad of ['-1', 'many', '4096 1']) await agree(server, [`RequiredRSASize ${bad}`], CONFIG('RequiredRSASize'));
+  for (const bad of ['-1', 'many', '4096 1'])
+    await agree(server, [`RequiredRSASize ${bad}`], CONFIG('RequiredRSASize'));
   // ssh 9.2 does not look at the authority.
-  await agree(certified, ['RequiredRSASize 4096'], HOST_KEY('its authority has an RSA key of 2048 bits'), { unlikeSsh: true });
-  await assert.rejects(logOn(server, { hostKey: rsa, requiredRSASize: 3072, algorithms: { serverHostKey: ['rsa-sha2-256'] } }), HOST_KEY_OBJECT);
+  await agree(certified, ['RequiredRSASize 4096'], HOST_KEY('its authority has an RSA key of 2048 bits'), {
+    unlikeSsh: true,
+  });
+  await assert.rejects(
+    logOn(server, { hostKey: rsa, requiredRSASize: 3072, algorithms: { serverHostKey: ['rsa-sha2-256'] } }),
+    HOST_KEY_OBJECT,
+  );
   for (const requiredRSASize of [0, 1023, 16_385, 2048.5]) {
     assert.throws(() => new SSHTunnel({ ...server.login, requiredRSASize }), { code: 'ERR_OUT_OF_RANGE' });
   }
@@ -138,11 +175,18 @@ test("RequiredRSASize and PubkeyAcceptedAlgorithms: the user's keys", async (t) 
   server.authorize(user.publicKey);
   const using = (...lines) => [...lines, 'IdentitiesOnly yes', `IdentityFile ${user.file}`];
   const without = (lines) => agree({ ...server, port: server.port, key: user }, using(...lines));
-  const refused = (lines) => agree({ ...server, port: server.port, key: user }, using(...lines), /^ERR_SSH_AUTH .*rsa-sha2-512: not used, for its size or algorithm/);
+  const refused = (lines) =>
+    agree(
+      { ...server, port: server.port, key: user },
+      using(...lines),
+      /^ERR_SSH_AUTH .*rsa-sha2-512: not used, for its size or algorithm/,
+    );
   await without(['RequiredRSASize 2048']);
   await refused(['RequiredRSASize 2049']);
-  for (const list of ['rsa-sha2-256', 'rsa-*', '+ssh-rsa', '-ssh-ed25519', '^ssh-ed25519', 'ssh-ed25519,,rsa-sha2-512']) await without([`PubkeyAcceptedAlgorithms ${list}`]);
-  for (const list of ['ssh-ed25519', '-rsa*', 'ssh-ed25519*,ecdsa-*', 'rsa-sha2-512-cert-v01@openssh.com']) await refused([`PubkeyAcceptedAlgorithms ${list}`]);
+  for (const list of ['rsa-sha2-256', 'rsa-*', '+ssh-rsa', '-ssh-ed25519', '^ssh-ed25519', 'ssh-ed25519,,rsa-sha2-512'])
+    await without([`PubkeyAcceptedAlgorithms ${list}`]);
+  for (const list of ['ssh-ed25519', '-rsa*', 'ssh-ed25519*,ecdsa-*', 'rsa-sha2-512-cert-v01@openssh.com'])
+    await refused([`PubkeyAcceptedAlgorithms ${list}`]);
   // The order decides which signature is made.
   const log = server.log().length;
   await without(['PubkeyAcceptedKeyTypes rsa-sha2-256,rsa-sha2-512']);
@@ -162,12 +206,20 @@ test("RequiredRSASize and PubkeyAcceptedAlgorithms: the user's keys", async (t) 
 
 test('CASignatureAlgorithms', async () => {
   await agree(certified, []);
-  for (const list of ['rsa-sha2-512', 'rsa-*', '-ssh-ed25519', '^ssh-ed25519', '+ssh-rsa']) await agree(certified, [`CASignatureAlgorithms ${list}`]);
+  for (const list of ['rsa-sha2-512', 'rsa-*', '-ssh-ed25519', '^ssh-ed25519', '+ssh-rsa'])
+    await agree(certified, [`CASignatureAlgorithms ${list}`]);
   for (const list of ['ssh-ed25519', '-rsa*', 'ecdsa-*,ssh-ed25519']) {
-    await agree(certified, [`CASignatureAlgorithms ${list}`], HOST_KEY('signed by rsa-sha2-512, which .*CASignatureAlgorithms'));
+    await agree(
+      certified,
+      [`CASignatureAlgorithms ${list}`],
+      HOST_KEY('signed by rsa-sha2-512, which .*CASignatureAlgorithms'),
+    );
   }
   const knownHosts = known;
-  await assert.rejects(logOn(certified, { knownHosts, algorithms: { caSignature: { remove: 'rsa-sha2-512' } } }), HOST_KEY_OBJECT);
+  await assert.rejects(
+    logOn(certified, { knownHosts, algorithms: { caSignature: { remove: 'rsa-sha2-512' } } }),
+    HOST_KEY_OBJECT,
+  );
   await logOn(certified, { knownHosts, algorithms: { caSignature: ['rsa-sha2-512'] } });
 });
 
@@ -187,9 +239,15 @@ test('StrictHostKeyChecking no: what contradicts is refused, as ssh would forwar
   const untrusted = files.file(`@cert-authority * ${words(authority)}`);
   for (const word of ['no', 'off']) {
     const lines = (file) => [`StrictHostKeyChecking ${word}`, `UserKnownHostsFile ${file}`];
-    for (const [of, file] of [[server, changed], [bad, untrusted]]) {
+    for (const [of, file] of [
+      [server, changed],
+      [bad, untrusted],
+    ]) {
       const found = await ours(configuration(of, ...lines(file)));
-      assert.match(`${found.code} ${found.message}`, HOST_KEY('Port forwarding is disabled to avoid man-in-the-middle attacks'));
+      assert.match(
+        `${found.code} ${found.message}`,
+        HOST_KEY('Port forwarding is disabled to avoid man-in-the-middle attacks'),
+      );
       // Also for a jump host, and with somebody who would say yes.
       const through = files.file('Host h', ' ProxyJump j', ' HostName 127.0.0.1', ` Port ${server.port}`, 'Host *');
       writeFileSync(through, `Include ${configuration(of, ...lines(file))}\n`, { flag: 'a' });

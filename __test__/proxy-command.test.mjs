@@ -21,7 +21,9 @@ after(() => Promise.all([server.stop(), gateway.stop(), folder.remove()]));
 const at = (name) => join(folder.path, name);
 
 // As nc, with its end told by an argument: it goes with its input, or stays.
-writeFileSync(at('nc.js'), `
+writeFileSync(
+  at('nc.js'),
+  `
   const [host, port, stay] = process.argv.slice(2);
   const socket = require('net').connect(port, host);
   process.stdin.pipe(socket, { end: !stay }).pipe(process.stdout);
@@ -30,10 +32,15 @@ writeFileSync(at('nc.js'), `
     setInterval(() => {}, 1000);
     socket.on('close', () => {});
   }
-`);
+`,
+);
 const netcat = `'${process.execPath}' '${at('nc.js')}' %h %p`;
 const through = (proxyCommand) => ({ login: { ...server.login, proxyCommand } });
-const failure = (tunnel) => tunnel.promises.connect().then(() => undefined, (error) => error);
+const failure = (tunnel) =>
+  tunnel.promises.connect().then(
+    () => undefined,
+    (error) => error,
+  );
 
 /** Our children but for the servers, each with what it runs. */
 const children = () => descendants(process.pid).filter((pid) => /nc\.js|sleep/.test(commandOf(pid)));
@@ -83,7 +90,10 @@ test('the tokens, and what a shell makes of the rest', async (t) => {
   const { username } = server.login;
   assert.equal(readFileSync(at('told'), 'utf8'), `127.0.0.1 ${server.port} ${username} 127.0.0.1 100% 42\n`);
   assert.equal(error.code, 'ERR_SSH_DISCONNECTED');
-  assert.equal(error.message, 'proxyCommand ended with exit status 0 while we waited for the server to identify itself');
+  assert.equal(
+    error.message,
+    'proxyCommand ended with exit status 0 while we waited for the server to identify itself',
+  );
 });
 
 test('a program that ends early says how', async (t) => {
@@ -121,7 +131,11 @@ test('a program that dies in mid transfer: RST after delivered data', async (t) 
   signal(pid, 'SIGKILL');
   const { bytes, sha256, end } = await client.ended;
   assert.deepEqual([sha256, end], [patternHash(bytes), 'ECONNRESET']);
-  assertIncludes(await diary.next('disconnected'), { code: 'ERR_SSH_DISCONNECTED', closedBy: 'reset', bytesDown: bytes });
+  assertIncludes(await diary.next('disconnected'), {
+    code: 'ERR_SSH_DISCONNECTED',
+    closedBy: 'reset',
+    bytesDown: bytes,
+  });
   assert.equal((await diary.next('error')).message, 'proxyCommand ended with signal 9');
   assert.equal(existsSync(`/proc/${pid}`), false, 'a zombie');
 });

@@ -140,7 +140,10 @@ test('20 times, and nothing is left of it', { timeout: 60_000 }, async (t) => {
   t.after(() => Promise.all([others.stop(), child.stop()]));
   const forwardPort = await others.ask('behaviour', 'echo');
   const port = await child.ask('listen', {
-    ...server.login, forwardHost: '127.0.0.1', forwardPort, reconnect: SOON,
+    ...server.login,
+    forwardHost: '127.0.0.1',
+    forwardPort,
+    reconnect: SOON,
   });
   const rounds = async (count) => {
     for (let round = 0; round < count; round++) {

@@ -32,10 +32,12 @@ async function refusal(t, change, options) {
   t.after(() => relay.stop());
   const login = { ...server.login, port: relay.port, readyTimeout: READY_TIMEOUT, algorithms: READABLE };
   const since = performance.now();
-  const error = await makeTunnel(t, login, 9, options).promises.connect().then(
-    () => assert.fail('it logged on'),
-    (error) => error,
-  );
+  const error = await makeTunnel(t, login, 9, options)
+    .promises.connect()
+    .then(
+      () => assert.fail('it logged on'),
+      (error) => error,
+    );
   assert.ok(performance.now() - since < READY_TIMEOUT + SLACK);
   return { error, relay };
 }
@@ -75,10 +77,12 @@ for (const [count, [last, step]] of STEPS.entries()) {
   });
 }
 
-const edited = (edit) => ({ bytes }) => {
-  edit(bytes);
-  return bytes;
-};
+const edited =
+  (edit) =>
+  ({ bytes }) => {
+    edit(bytes);
+    return bytes;
+  };
 const DAMAGES = {
   'a bad MAC': ['sealed', edited((bytes) => (bytes[bytes.length - 1] ^= 1))],
   'a sealed packet that was changed': ['sealed', edited((bytes) => (bytes[8] ^= 1))],
@@ -163,6 +167,9 @@ test('a packet that is damaged on a running session ends it, and its connections
   await client.send(KIB);
   assertIncludes(await client.ended, { bytes: KIB, end: 'ECONNRESET' });
   assertIncludes(await diary.next('disconnected'), { code: 'ERR_SSH_DISCONNECTED', closedBy: 'reset', clean: false });
-  assertIncludes(await diary.next('error'), { code: 'ERR_SSH_PROTOCOL', message: 'a packet failed its integrity check' });
+  assertIncludes(await diary.next('error'), {
+    code: 'ERR_SSH_PROTOCOL',
+    message: 'a packet failed its integrity check',
+  });
   assertIncludes(await (await target.next()).ended, { bytes: 2 * KIB });
 });

@@ -8,7 +8,18 @@ import { after, describe } from 'node:test';
 
 import { test } from './helpers/bounded.mjs';
 import { temporaryFolder } from './helpers/keys.mjs';
-import { KIB, MIB, Target, behaviours, connect, patternHash, refuses, refusingPort, settled, silentPort } from './helpers/peers.mjs';
+import {
+  KIB,
+  MIB,
+  Target,
+  behaviours,
+  connect,
+  patternHash,
+  refuses,
+  refusingPort,
+  settled,
+  silentPort,
+} from './helpers/peers.mjs';
 import { descriptors, hasSocket, portName, signal, tcpSockets } from './helpers/process.mjs';
 import { Ssh2Server } from './helpers/ssh2-server.mjs';
 import { Sshd } from './helpers/sshd.mjs';
@@ -52,8 +63,15 @@ describe('a port', () => {
     const it = await open(t, behaviours.echo());
     const { forward, target, tunnel } = it;
     assertIncludes(forward, {
-      forwardId: 1, kind: 'remote', listening: true, remoteHost: 'localhost', remotePath: undefined,
-      localHost: undefined, localPort: undefined, forwardHost: '127.0.0.1', forwardPort: target.port,
+      forwardId: 1,
+      kind: 'remote',
+      listening: true,
+      remoteHost: 'localhost',
+      remotePath: undefined,
+      localHost: undefined,
+      localPort: undefined,
+      forwardHost: '127.0.0.1',
+      forwardPort: target.port,
     });
     assert.ok(forward.remotePort > 0);
     assert.deepEqual(tunnel.forwards(), [forward]);
@@ -62,10 +80,15 @@ describe('a port', () => {
     const peer = await target.next();
     const info = await it.diary.next('connection');
     assertIncludes(info, {
-      connectionId: 1, forwardId: 1, state: 'open',
-      remoteAddress: '127.0.0.1', remotePort: client.socket.localPort,
-      localAddress: '127.0.0.1', localPort: peer.socket.remotePort,
-      forwardHost: '127.0.0.1', forwardPort: target.port,
+      connectionId: 1,
+      forwardId: 1,
+      state: 'open',
+      remoteAddress: '127.0.0.1',
+      remotePort: client.socket.localPort,
+      localAddress: '127.0.0.1',
+      localPort: peer.socket.remotePort,
+      forwardHost: '127.0.0.1',
+      forwardPort: target.port,
     });
     await client.send(4 * MIB);
     client.end();
@@ -94,7 +117,10 @@ describe('a port', () => {
     const at = await Sshd.start({ config: ['GatewayPorts clientspecified'] });
     t.after(() => at.stop());
     const { forward, target } = await open(t, behaviours.echo(), { at, remote: { remoteHost: '127.0.0.2' } });
-    assert.deepEqual(listeners(forward.remotePort).map(({ local }) => local.slice(0, 9)), ['0200007F:']);
+    assert.deepEqual(
+      listeners(forward.remotePort).map(({ local }) => local.slice(0, 9)),
+      ['0200007F:'],
+    );
     const client = await connect(forward.remotePort, { host: '127.0.0.2' });
     client.end();
     assertIncludes(await client.ended, { bytes: 0, end: 'FIN' });
@@ -116,7 +142,9 @@ describe('a port', () => {
   });
 
   test('that is refused leaves a tunnel without a purpose closed', async (t) => {
-    const { forward: { remotePort } } = await open(t, behaviours.idle());
+    const {
+      forward: { remotePort },
+    } = await open(t, behaviours.idle());
     const { tunnel, diary } = make(t, server.login);
     const to = { forwardHost: '127.0.0.1', forwardPort: 9 };
     await assert.rejects(tunnel.promises.forwardRemote({ remotePort, ...to }), { code: 'ERR_SSH_FORWARD_REFUSED' });
@@ -166,11 +194,22 @@ describe('a target', () => {
   test('that never answers is given up in time, and the far program sees an end', async (t) => {
     const silent = await silentPort();
     t.after(() => silent.stop());
-    const it = await open(t, behaviours.echo(), { options: { readyTimeout: 2000 }, remote: { forwardPort: silent.port } });
+    const it = await open(t, behaviours.echo(), {
+      options: { readyTimeout: 2000 },
+      remote: { forwardPort: silent.port },
+    });
     const client = await it.connect();
     assertIncludes(await client.ended, { bytes: 0 });
     const end = await it.diary.next('disconnected');
-    assertIncludes(end, { connectionId: 1, forwardId: 1, code: 'ETIMEDOUT', clean: false, closedBy: 'reset', bytesUp: 0, bytesDown: 0 });
+    assertIncludes(end, {
+      connectionId: 1,
+      forwardId: 1,
+      code: 'ETIMEDOUT',
+      clean: false,
+      closedBy: 'reset',
+      bytesUp: 0,
+      bytesDown: 0,
+    });
     assert.match(end.reason, /^no .+ within readyTimeout$/);
     assert.deepEqual([it.diary.all('connection'), it.diary.all('error')], [[], []]);
     assert.equal(it.forward.listening, true);
@@ -245,13 +284,23 @@ describe('unix sockets', () => {
     t.after(() => target.stop());
     const { tunnel, diary } = make(t, server.login);
     const forward = await tunnel.promises.forwardRemote({ remotePath: far, forwardPath: near });
-    assertIncludes(forward, { kind: 'remote', remotePath: far, forwardPath: near, remotePort: undefined, forwardPort: undefined });
+    assertIncludes(forward, {
+      kind: 'remote',
+      remotePath: far,
+      forwardPath: near,
+      remotePort: undefined,
+      forwardPort: undefined,
+    });
     const client = await connect(far);
     t.after(() => client.socket.destroy());
     await client.send(4 * MIB);
     client.end();
     assertIncludes(await client.ended, { bytes: 4 * MIB, sha256: patternHash(4 * MIB), end: 'FIN' });
-    assertIncludes(await diary.next('connection'), { forwardPath: near, remoteAddress: undefined, remotePort: undefined });
+    assertIncludes(await diary.next('connection'), {
+      forwardPath: near,
+      remoteAddress: undefined,
+      remotePort: undefined,
+    });
     assertIncludes(await diary.next('disconnected'), { code: 'OK', clean: true, bytesUp: 4 * MIB });
 
     // Somebody's file is nobody else's: StreamLocalBindUnlink is "no".
@@ -261,7 +310,10 @@ describe('unix sockets', () => {
     await assert.rejects(refused, (error) => error.code === 'ERR_SSH_FORWARD_REFUSED' && error.message.includes(taken));
     assert.equal(existsSync(taken), true);
 
-    const nobody = await tunnel.promises.forwardRemote({ remotePath: join(folder.path, 'other'), forwardPath: join(folder.path, 'nobody') });
+    const nobody = await tunnel.promises.forwardRemote({
+      remotePath: join(folder.path, 'other'),
+      forwardPath: join(folder.path, 'nobody'),
+    });
     const lost = await connect(nobody.remotePath);
     await lost.ended;
     const end = await diary.next('disconnected');
@@ -310,7 +362,11 @@ describe('a session that is lost', () => {
       if (fixed) {
         await it.tunnel.promises.connect(); // or nothing would keep the tunnel in between
         await it.forward.promises.stop();
-        forward = await it.tunnel.promises.forwardRemote({ remotePort, forwardHost: '127.0.0.1', forwardPort: it.target.port });
+        forward = await it.tunnel.promises.forwardRemote({
+          remotePort,
+          forwardHost: '127.0.0.1',
+          forwardPort: it.target.port,
+        });
       }
       const client = await it.connect();
       await client.send(KIB);
@@ -380,7 +436,8 @@ test('200 connections at once, and every descriptor comes back', async (t) => {
     await client.closed;
   };
   await Promise.all(Array.from({ length: 200 }, one));
-  for (let count = 0; count < 200; count++) assertIncludes(await it.diary.next('disconnected'), { code: 'OK', clean: true });
+  for (let count = 0; count < 200; count++)
+    assertIncludes(await it.diary.next('disconnected'), { code: 'OK', clean: true });
   await Promise.all(it.target.peers.map(({ closed }) => closed));
   assert.equal(descriptors(), before);
 });
@@ -403,7 +460,10 @@ test('connections that come while others end are led where they belong', async (
   assert.ok(ends.every(({ code, clean }) => code === 'OK' && clean));
   // `bytesDown` is what the target got.
   const sizes = Array.from({ length: atOnce * each }, (_, at) => Math.floor(at / each) * 1000 + (at % each));
-  assert.deepEqual(ends.map(({ bytesDown }) => bytesDown).sort((a, b) => a - b), sizes);
+  assert.deepEqual(
+    ends.map(({ bytesDown }) => bytesDown).sort((a, b) => a - b),
+    sizes,
+  );
   assert.deepEqual(await it.tunnel.promises.connections(), []);
 });
 
@@ -425,9 +485,10 @@ describe('a server that is made of ssh2', () => {
   }
 
   /** Opens a channel for somebody who connected, and gives it, or why it was refused. */
-  const offer = (client, port, from = ['192.0.2.1', 4000], host = 'localhost') => new Promise((resolve, reject) => {
-    client.forwardOut(host, port, ...from, (error, channel) => (error ? reject(error) : resolve(channel)));
-  });
+  const offer = (client, port, from = ['192.0.2.1', 4000], host = 'localhost') =>
+    new Promise((resolve, reject) => {
+      client.forwardOut(host, port, ...from, (error, channel) => (error ? reject(error) : resolve(channel)));
+    });
 
   test('hears what was asked for, and may open nothing else', async (t) => {
     const { at, asked, clients } = await start(t, ({ accept }) => accept(4711));
@@ -453,14 +514,20 @@ describe('a server that is made of ssh2', () => {
     t.after(() => refusing.stop());
     const { at, clients } = await start(t, ({ accept }) => accept());
     await open(t, behaviours.echo(), { at, remote: { remotePort: 4711, forwardPort: refusing.port } });
-    await assert.rejects(offer(clients[0], 4711), (error) => error.reason === 2 && error.message.endsWith(': connect failed'));
+    await assert.rejects(
+      offer(clients[0], 4711),
+      (error) => error.reason === 2 && error.message.endsWith(': connect failed'),
+    );
   });
 
   test('that tells of a connection before it answers is understood', async (t) => {
     let offered;
     const { at } = await start(t, ({ accept, client, info }) => {
       offered = offer(client, info.bindPort);
-      offered.then(() => accept(), () => accept());
+      offered.then(
+        () => accept(),
+        () => accept(),
+      );
     });
     const it = await open(t, behaviours.echo(), { at, remote: { remotePort: 4711 } });
     const channel = await offered;
@@ -470,7 +537,9 @@ describe('a server that is made of ssh2', () => {
   });
 
   test('that will not stop is told of, and opens nothing more', async (t) => {
-    const { at, clients } = await start(t, ({ accept, reject, name }) => (name === 'tcpip-forward' ? accept() : reject()));
+    const { at, clients } = await start(t, ({ accept, reject, name }) =>
+      name === 'tcpip-forward' ? accept() : reject(),
+    );
     const it = await open(t, behaviours.echo(), { at, remote: { remotePort: 4711 } });
     await it.tunnel.promises.connect();
     await assert.rejects(it.forward.promises.stop(), { code: 'ERR_SSH_FORWARD_REFUSED', message: /localhost:4711/ });
@@ -492,7 +561,11 @@ describe('a server that is made of ssh2', () => {
   test('that refuses after a loss what was granted before: the others live on', async (t) => {
     let refuses = false;
     const { at } = await start(t, ({ accept, reject }) => (refuses ? reject() : accept()));
-    const it = await open(t, behaviours.echo(), { at, options: { reconnect: SOON, readyTimeout: 1000 }, remote: { remotePort: 4711 } });
+    const it = await open(t, behaviours.echo(), {
+      at,
+      options: { reconnect: SOON, readyTimeout: 1000 },
+      remote: { remotePort: 4711 },
+    });
     await it.tunnel.promises.connect();
     const errors = [];
     it.tunnel.on('forwardError', (error, forwardId) => errors.push([error.code, forwardId]));

@@ -8,8 +8,15 @@ import net from 'node:net';
 import { SSHTunnel } from '../index.js';
 import { test } from './helpers/bounded.mjs';
 import {
-  CHANNEL_OPEN, CHANNEL_OPEN_CONFIRMATION, CHANNEL_OPEN_FAILURE, REQUEST_FAILURE, REQUEST_SUCCESS, ScriptedServer,
-  UNIMPLEMENTED, Values, requestName,
+  CHANNEL_OPEN,
+  CHANNEL_OPEN_CONFIRMATION,
+  CHANNEL_OPEN_FAILURE,
+  REQUEST_FAILURE,
+  REQUEST_SUCCESS,
+  ScriptedServer,
+  UNIMPLEMENTED,
+  Values,
+  requestName,
 } from './helpers/scripted-server.mjs';
 
 const READY_TIMEOUT = 2000;
@@ -94,7 +101,10 @@ test('UNIMPLEMENTED fails its own request, whichever it is', async (t) => {
       else assert.equal(value.remotePort, 5001 + at);
       assert.equal(await brings(session, 5001 + at), at !== unknown);
     }
-    assert.deepEqual(await reached(2), ['a', 'b', 'c'].filter((_, at) => at !== unknown));
+    assert.deepEqual(
+      await reached(2),
+      ['a', 'b', 'c'].filter((_, at) => at !== unknown),
+    );
   }
 });
 
@@ -114,7 +124,10 @@ test('a late success is cancelled and is for nobody', async (t) => {
   granted(5001)(session);
   const cancelled = await session.next((payload) => requestName(payload) === 'cancel-tcpip-forward');
   const values = new Values(cancelled);
-  assert.deepEqual([values.text(), values.flag(), values.text(), values.number()], ['cancel-tcpip-forward', false, 'localhost', 5001]);
+  assert.deepEqual(
+    [values.text(), values.flag(), values.text(), values.number()],
+    ['cancel-tcpip-forward', false, 'localhost', 5001],
+  );
   assert.equal(await brings(session, 5001), false);
   granted(5002)(session);
   assert.equal((await second).remotePort, 5002);
@@ -126,7 +139,10 @@ test('a server that leaves one out and answers the next leads nobody astray', as
   const { reached, ports } = await targets(t, 'a', 'b');
   const { tunnel, session } = await connected(t, [nothing, granted(5002)]);
   const made = await Promise.allSettled([forward(tunnel, ports.a), forward(tunnel, ports.b)]);
-  assert.deepEqual(made.map(({ status }) => status), ['rejected', 'rejected']);
+  assert.deepEqual(
+    made.map(({ status }) => status),
+    ['rejected', 'rejected'],
+  );
   await assert.rejects(forward(tunnel, ports.b), SILENT);
   assert.equal(await brings(session, 5002), false);
   assert.deepEqual(await reached(0), []);
@@ -135,10 +151,15 @@ test('a server that leaves one out and answers the next leads nobody astray', as
 test('a server that never answers keepalives shifts nothing', async (t) => {
   const { reached, ports } = await targets(t, 'a', 'b', 'c');
   const answers = [granted(5001), (session) => session.send(REQUEST_FAILURE), granted(5003)];
-  const { tunnel, session } = await connected(t, answers, { keepalives: false, keepaliveInterval: 200, keepaliveCountMax: 1000 });
+  const { tunnel, session } = await connected(t, answers, {
+    keepalives: false,
+    keepaliveInterval: 200,
+    keepaliveCountMax: 1000,
+  });
   assert.equal((await forward(tunnel, ports.a)).remotePort, 5001);
   // It was asked in vain some more times.
-  for (let count = 0; count < 4; count++) await session.next((payload) => requestName(payload) === 'keepalive@openssh.com');
+  for (let count = 0; count < 4; count++)
+    await session.next((payload) => requestName(payload) === 'keepalive@openssh.com');
   await assert.rejects(forward(tunnel, ports.b), REFUSED);
   assert.equal((await forward(tunnel, ports.c)).remotePort, 5003);
   assert.equal(await brings(session, 5003), true);
@@ -149,8 +170,14 @@ test('a server that never answers keepalives shifts nothing', async (t) => {
 test('an answer between KEXINIT and NEWKEYS is one', async (t) => {
   const { reached, ports } = await targets(t, 'a', 'b');
   const late = [];
-  const { tunnel, session } = await connected(t, [(s) => late.push(granted(5001), s.offer()), (s) => late.push(granted(5002), s.offer())]);
-  for (const [hook, name, port] of [['beforeReply', 'a', 5001], ['beforeNewKeys', 'b', 5002]]) {
+  const { tunnel, session } = await connected(t, [
+    (s) => late.push(granted(5001), s.offer()),
+    (s) => late.push(granted(5002), s.offer()),
+  ]);
+  for (const [hook, name, port] of [
+    ['beforeReply', 'a', 5001],
+    ['beforeNewKeys', 'b', 5002],
+  ]) {
     session.script[hook] = () => late.splice(0).forEach((answer) => answer?.(session));
     assert.equal((await forward(tunnel, ports[name])).remotePort, port);
     delete session.script[hook];

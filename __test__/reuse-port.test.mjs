@@ -53,7 +53,8 @@ async function connectToAll(t, port, lists) {
 
 /** One of those who shared the port is gone: it has cut its own clients, and the others go on. */
 async function assertGone(port, lost, kept) {
-  for (const client of lost) assertIncludes(await client.ended, { bytes: KIB, sha256: patternHash(KIB), end: 'ECONNRESET' });
+  for (const client of lost)
+    assertIncludes(await client.ended, { bytes: KIB, sha256: patternHash(KIB), end: 'ECONNRESET' });
   for (const client of kept) await talk(client);
   for (let count = 0; count < 20; count++) {
     const client = await connect(port);
@@ -62,7 +63,7 @@ async function assertGone(port, lost, kept) {
   }
 }
 
-test('without the option a port is one tunnel\'s, whatever the other one says', async (t) => {
+test("without the option a port is one tunnel's, whatever the other one says", async (t) => {
   const first = makeTunnel(t, server.login, target.port);
   await first.promises.startListening();
   const { localPort } = first;
@@ -77,8 +78,14 @@ test('without the option a port is one tunnel\'s, whatever the other one says', 
 });
 
 test('what forwardLocal and forwardDynamic listen on is shared, too', async (t) => {
-  const [first, second] = [makeTunnel(t, server.login, target.port, { reusePort: true }), makeTunnel(t, server.login, target.port, { reusePort: true })];
-  for (const [method, options] of [['forwardLocal', { forwardHost: '127.0.0.1', forwardPort: target.port }], ['forwardDynamic', {}]]) {
+  const [first, second] = [
+    makeTunnel(t, server.login, target.port, { reusePort: true }),
+    makeTunnel(t, server.login, target.port, { reusePort: true }),
+  ];
+  for (const [method, options] of [
+    ['forwardLocal', { forwardHost: '127.0.0.1', forwardPort: target.port }],
+    ['forwardDynamic', {}],
+  ]) {
     const { localPort } = await first.promises[method](options);
     const again = await second.promises[method]({ ...options, localPort });
     assert.equal(again.localPort, localPort);

@@ -33,7 +33,14 @@ const skip = canLook() ? false : 'this system has no /proc/<pid>/mem';
 const secret = () => randomBytes(36).toString('base64url');
 
 /** The lines of a key file that are not the same in all of them. */
-const body = (text) => parts(text.split('\n').filter((line) => /^[\w+/=]{40,}$/.test(line)).slice(-3, -1).join('\n'));
+const body = (text) =>
+  parts(
+    text
+      .split('\n')
+      .filter((line) => /^[\w+/=]{40,}$/.test(line))
+      .slice(-3, -1)
+      .join('\n'),
+  );
 
 /** The private number of a key on a curve, in the orders of bytes that it may be kept in. */
 function privateNumber(text, passphrase) {
@@ -48,7 +55,8 @@ function privateNumber(text, passphrase) {
  */
 async function look(t, { options, secrets, needles, config, program = PROGRAM, stages = STAGES }) {
   const described = JSON.stringify({ options, secrets: secrets.map(([name]) => name), config });
-  for (const part of Object.values(needles).flat()) assert.ok(!described.includes(part.toString('latin1')), 'the program is told a secret');
+  for (const part of Object.values(needles).flat())
+    assert.ok(!described.includes(part.toString('latin1')), 'the program is told a secret');
   const child = spawn(process.execPath, [program, described], { stdio: ['pipe', 'pipe', 'inherit', 'pipe'] });
   const closed = once(child, 'close');
   t.after(async () => {
@@ -74,11 +82,20 @@ async function look(t, { options, secrets, needles, config, program = PROGRAM, s
 const nothing = Object.fromEntries(STAGES.map((stage) => [stage, []]));
 
 /** What a tunnel needs beside its secrets. */
-const place = ({ login: { host, port, hostKey } }, more) => ({ host, port, hostKey, forwardHost: '127.0.0.1', forwardPort: 1, ...more });
+const place = ({ login: { host, port, hostKey } }, more) => ({
+  host,
+  port,
+  hostKey,
+  forwardHost: '127.0.0.1',
+  forwardPort: 1,
+  ...more,
+});
 
 test('the look into memory finds what is there', { skip }, async (t) => {
   const kept = join(folder.path, 'kept.mjs');
-  writeFileSync(kept, `
+  writeFileSync(
+    kept,
+    `
     import { readSync } from 'node:fs';
     const bytes = Buffer.allocUnsafeSlow(4 + ${secret().length});
     for (let at = 0; at < bytes.length; ) at += readSync(0, bytes, at, bytes.length - at, null);
@@ -87,10 +104,15 @@ test('the look into memory finds what is there', { skip }, async (t) => {
     bytes.fill(0);
     process.stdout.write('connected\\n');
     readSync(3, Buffer.alloc(1));
-  `);
+  `,
+  );
   const value = secret();
   const seen = await look(t, {
-    program: kept, options: {}, secrets: [['it', value]], needles: { it: parts(value) }, stages: ['made', 'connected'],
+    program: kept,
+    options: {},
+    secrets: [['it', value]],
+    needles: { it: parts(value) },
+    stages: ['made', 'connected'],
   });
   assert.equal(seen.made.length, parts(value).length);
   assert.deepEqual(seen.connected, []);
@@ -112,9 +134,20 @@ for (const [index, kind] of KINDS.entries()) {
     const { privateKey, publicKey } = makeKey(file, { ...kind, passphrase });
     server.authorize(publicKey);
     const needles = { passphrase: parts(passphrase), 'the key file': body(privateKey) };
-    if (kind.type === 'ecdsa' && kind.format !== 'RFC4716') needles['the private key'] = privateNumber(privateKey, passphrase);
+    if (kind.type === 'ecdsa' && kind.format !== 'RFC4716')
+      needles['the private key'] = privateNumber(privateKey, passphrase);
     const options = place(server, { username: userInfo().username });
-    assert.deepEqual(await look(t, { options, secrets: [['privateKey', privateKey], ['passphrase', passphrase]], needles }), nothing);
+    assert.deepEqual(
+      await look(t, {
+        options,
+        secrets: [
+          ['privateKey', privateKey],
+          ['passphrase', passphrase],
+        ],
+        needles,
+      }),
+      nothing,
+    );
   });
 }
 
@@ -142,17 +175,24 @@ test('key files that ssh_config names, and their passphrase', { skip, timeout: 6
     'the other key': [...body(other.privateKey), ...privateNumber(other.privateKey)],
   };
   const options = { ...place(server), configFile };
-  assert.deepEqual(await look(t, { config: '127.0.0.1', options, secrets: [['passphrase', passphrase]], needles }), nothing);
+  assert.deepEqual(
+    await look(t, { config: '127.0.0.1', options, secrets: [['passphrase', passphrase]], needles }),
+    nothing,
+  );
 });
 
 test('a password', { skip, timeout: 60_000 }, async (t) => {
   const password = secret();
   const asking = await Ssh2Server.start({
-    authenticate: (context) => (context.method === 'password' && context.password === password ? context.accept() : context.reject(['password'])),
+    authenticate: (context) =>
+      context.method === 'password' && context.password === password ? context.accept() : context.reject(['password']),
   });
   t.after(() => asking.stop());
   const options = place(asking, { username: 'user' });
-  assert.deepEqual(await look(t, { options, secrets: [['password', password]], needles: { password: parts(password) } }), nothing);
+  assert.deepEqual(
+    await look(t, { options, secrets: [['password', password]], needles: { password: parts(password) } }),
+    nothing,
+  );
 });
 
 test('an answer to a question', { skip, timeout: 60_000 }, async (t) => {
@@ -160,24 +200,46 @@ test('an answer to a question', { skip, timeout: 60_000 }, async (t) => {
   const asking = await Ssh2Server.start({
     authenticate: (context) => {
       if (context.method !== 'keyboard-interactive') return context.reject(['keyboard-interactive']);
-      return context.prompt([{ prompt: 'Code: ', echo: false }], ([given]) => (given === answer ? context.accept() : context.reject()));
+      return context.prompt([{ prompt: 'Code: ', echo: false }], ([given]) =>
+        given === answer ? context.accept() : context.reject(),
+      );
     },
   });
   t.after(() => asking.stop());
   const options = place(asking, { username: 'user', tryKeyboard: true });
-  const secrets = [['response', answer], ['response', answer]];
+  const secrets = [
+    ['response', answer],
+    ['response', answer],
+  ];
   assert.deepEqual(await look(t, { options, secrets, needles: { answer: parts(answer) } }), nothing);
 });
 
 /** The process of the command itself, behind `script` and a shell. */
-const commandOf = (session) => descendants(session.child.pid).find((pid) => readFileSync(`/proc/${pid}/comm`, 'latin1') === 'node\n');
+const commandOf = (session) =>
+  descendants(session.child.pid).find((pid) => readFileSync(`/proc/${pid}/comm`, 'latin1') === 'node\n');
 
 /** The options of the command for a server that keeps its memory clean of everything else. */
 function commandFor({ port, hostKeys }, name, identity) {
   const known = join(folder.path, `${name}-known`);
   writeFileSync(known, `[127.0.0.1]:${port} ${hostKeys[0].public}\n`);
-  const settings = [`UserKnownHostsFile=${known}`, 'GlobalKnownHostsFile=none', 'IdentityAgent=none', `IdentityFile=${identity}`, 'UpdateHostKeys=no'];
-  return ['--no-view', '-F', 'none', '-N', '-v', '-p', String(port), ...settings.flatMap((one) => ['-o', one]), 'user@127.0.0.1'];
+  const settings = [
+    `UserKnownHostsFile=${known}`,
+    'GlobalKnownHostsFile=none',
+    'IdentityAgent=none',
+    `IdentityFile=${identity}`,
+    'UpdateHostKeys=no',
+  ];
+  return [
+    '--no-view',
+    '-F',
+    'none',
+    '-N',
+    '-v',
+    '-p',
+    String(port),
+    ...settings.flatMap((one) => ['-o', one]),
+    'user@127.0.0.1',
+  ];
 }
 
 /** Types texts at prompts until the command is authenticated: where its memory still holds them. */
@@ -188,7 +250,10 @@ async function typeAll(t, args, texts) {
     session.type(`${text}\r`);
   }
   await session.sees(/Authenticated to 127\.0\.0\.1/);
-  const found = search(commandOf(session), Object.fromEntries(texts.map(([prompt, text]) => [prompt.source, parts(text)])));
+  const found = search(
+    commandOf(session),
+    Object.fromEntries(texts.map(([prompt, text]) => [prompt.source, parts(text)])),
+  );
   session.type('\x03');
   await session.sees(/status 0\r\n/);
   return found;
@@ -206,21 +271,30 @@ test('a passphrase and a code that are typed at the terminal', typed, async (t) 
         return context.signature ? context.reject(['keyboard-interactive'], true) : context.accept();
       }
       if (method !== 'keyboard-interactive') return context.reject(['publickey', 'keyboard-interactive']);
-      return context.prompt([{ prompt: 'Code: ', echo: false }], ([given]) => (given === code ? context.accept() : context.reject()));
+      return context.prompt([{ prompt: 'Code: ', echo: false }], ([given]) =>
+        given === code ? context.accept() : context.reject(),
+      );
     },
   });
   t.after(() => asking.stop());
-  const texts = [[/Enter passphrase for key '.*': /, passphrase], [/Code: /, code]];
+  const texts = [
+    [/Enter passphrase for key '.*': /, passphrase],
+    [/Code: /, code],
+  ];
   assert.deepEqual(await typeAll(t, commandFor(asking, 'typed', file), texts), []);
 });
 
 test('a password that is typed at the terminal', typed, async (t) => {
   const password = secret();
   const asking = await Ssh2Server.start({
-    authenticate: (context) => (context.method === 'password' && context.password === password ? context.accept() : context.reject(['password'])),
+    authenticate: (context) =>
+      context.method === 'password' && context.password === password ? context.accept() : context.reject(['password']),
   });
   t.after(() => asking.stop());
-  const texts = [[/password: /, secret()], [/try again[^]*password: /, password]];
+  const texts = [
+    [/password: /, secret()],
+    [/try again[^]*password: /, password],
+  ];
   assert.deepEqual(await typeAll(t, commandFor(asking, 'password', 'none'), texts), []);
 });
 
@@ -230,7 +304,11 @@ test('no error, event, notice or warning shows a secret, and neither does the tu
   const shown = [];
   const note = (...what) => {
     for (const one of what) {
-      shown.push(inspect(one, { showHidden: true, depth: 9, getters: true }), String(one?.message ?? ''), String(one?.stack ?? ''));
+      shown.push(
+        inspect(one, { showHidden: true, depth: 9, getters: true }),
+        String(one?.message ?? ''),
+        String(one?.stack ?? ''),
+      );
       shown.push(JSON.stringify(one) ?? '');
     }
   };
@@ -246,7 +324,15 @@ test('no error, event, notice or warning shows a secret, and neither does the tu
   const make = (more) => {
     try {
       const tunnel = new SSHTunnel({ ...base, ...more });
-      for (const event of ['error', 'banner', 'debug', 'reconnecting', 'close', 'sessionError', 'keyboard-interactive']) {
+      for (const event of [
+        'error',
+        'banner',
+        'debug',
+        'reconnecting',
+        'close',
+        'sessionError',
+        'keyboard-interactive',
+      ]) {
         tunnel.on(event, (...what) => note(event, ...what));
       }
       note(tunnel, tunnel.configNotices);
@@ -258,7 +344,16 @@ test('no error, event, notice or warning shows a secret, and neither does the tu
   };
 
   // What is no secret of the right type, in each place that takes one.
-  for (const wrong of [hidden, [hidden], [value], { key: hidden }, { key: value, passphrase: hidden }, { key: value, certificate: hidden }, () => value, Symbol(value)]) {
+  for (const wrong of [
+    hidden,
+    [hidden],
+    [value],
+    { key: hidden },
+    { key: value, passphrase: hidden },
+    { key: value, certificate: hidden },
+    () => value,
+    Symbol(value),
+  ]) {
     for (const name of ['password', 'privateKey', 'passphrase', 'certificate', 'sock', 'proxyCommand']) {
       make({ [name]: wrong });
       make({ jump: { ...base, [name]: wrong } });

@@ -56,15 +56,17 @@ async function until(holds) {
 /** Numbered questions whose answers are compared: their numbers by what became of them. */
 async function ask(numbers, question) {
   const [right, failed] = [[], []];
-  await Promise.all(numbers.map(async (number) => {
-    try {
-      assert.deepEqual(await question(number), number);
-      right.push(number);
-    } catch (error) {
-      if (error instanceof assert.AssertionError) throw error;
-      failed.push(number);
-    }
-  }));
+  await Promise.all(
+    numbers.map(async (number) => {
+      try {
+        assert.deepEqual(await question(number), number);
+        right.push(number);
+      } catch (error) {
+        if (error instanceof assert.AssertionError) throw error;
+        failed.push(number);
+      }
+    }),
+  );
   return { right: right.sort((a, b) => a - b), failed: failed.sort((a, b) => a - b) };
 }
 
@@ -93,7 +95,9 @@ test('a pool loses the queries that were under way when the session was lost, an
   }
 });
 
-test('sessions are lost again and again while a pool writes: what was confirmed is there, once', { timeout: 60_000 }, async (t) => {
+test('sessions are lost again and again while a pool writes: what was confirmed is there, once', {
+  timeout: 60_000,
+}, async (t) => {
   const { tunnel, diary } = await openTunnel(t, postgres.port);
   const { pool, clients } = openPool({ tunnel });
   await direct.query('create table written (number int primary key, text text)');
@@ -127,12 +131,22 @@ test('sessions are lost again and again while a pool writes: what was confirmed 
   assert.ok(failed.length >= LOSSES && failed.length <= LOSSES * CLIENTS, `${failed.length} were lost`);
   const { rows } = await direct.query('select number from written');
   const found = new Set(rows.map((row) => row.number));
-  assert.deepEqual(right.filter((mine) => !found.has(mine)), [], 'confirmed, and not there');
+  assert.deepEqual(
+    right.filter((mine) => !found.has(mine)),
+    [],
+    'confirmed, and not there',
+  );
   const known = new Set([...right, ...failed]);
-  assert.deepEqual([...found].filter((mine) => !known.has(mine)), [], 'there, and never asked for');
+  assert.deepEqual(
+    [...found].filter((mine) => !known.has(mine)),
+    [],
+    'there, and never asked for',
+  );
 });
 
-test('pgbench with 20 clients: no transaction fails, and every connection ends well', { timeout: 60_000 }, async (t) => {
+test('pgbench with 20 clients: no transaction fails, and every connection ends well', {
+  timeout: 60_000,
+}, async (t) => {
   const { tunnel, diary } = await openTunnel(t, postgres.port);
   const made = await postgres.pgbench(tunnel.localPort, ['-i', '-q']);
   assert.equal(made.code, 0, made.stderr);
@@ -148,7 +162,7 @@ test('pgbench with 20 clients: no transaction fails, and every connection ends w
   for (const { code: how, clean } of reports) assert.deepEqual([how, clean], ['OK', true]);
 });
 
-test('a Redis client goes on with the next session, and no answer is another one\'s', async (t) => {
+test("a Redis client goes on with the next session, and no answer is another one's", async (t) => {
   const { tunnel, diary } = await openTunnel(t, redis.port);
   const client = createClient({ socket: { host: '127.0.0.1', port: tunnel.localPort }, password: redis.password });
   const complaints = [];

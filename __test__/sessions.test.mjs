@@ -45,7 +45,9 @@ async function leave(it, { client }) {
 
 /** Waits until so many have logged on in all. */
 function loggedOn(server, count) {
-  return server.logged(new RegExp(`(?:^Accepted publickey[^\\n]*\\n(?:(?!Accepted publickey)[^\\n]*\\n)*){${count}}`, 'm'));
+  return server.logged(
+    new RegExp(`(?:^Accepted publickey[^\\n]*\\n(?:(?!Accepted publickey)[^\\n]*\\n)*){${count}}`, 'm'),
+  );
 }
 
 /** A tunnel with one connection through each of so many sessions: nobody tells when a further one is up. */
@@ -141,7 +143,8 @@ for (const linger of [true, false]) {
     const later = await open(it);
     assert.notEqual(later.session, lost.session);
     await transfer(later.client, MIB);
-    while (it.diary.all('disconnected').filter(({ code }) => code === 'OK').length < 3) await it.diary.next('disconnected');
+    while (it.diary.all('disconnected').filter(({ code }) => code === 'OK').length < 3)
+      await it.diary.next('disconnected');
     const cut = it.diary.all('disconnected').filter(({ code }) => code !== 'OK');
     assert.equal(cut.length, 1);
     const counts = { bytesUp: 64 * KIB, bytesDown: 64 * KIB, droppedUp: 0, droppedDown: 0 };
@@ -161,7 +164,10 @@ test('a connection that is not open yet goes to another session', async (t) => {
   signal(lost.session, 'SIGSTOP');
   const client = await it.connect();
   const infos = await listed(it.tunnel, 4);
-  assert.deepEqual(infos.slice(-2).map(({ state }) => state), ['open', 'opening']);
+  assert.deepEqual(
+    infos.slice(-2).map(({ state }) => state),
+    ['open', 'opening'],
+  );
   const { connectionId } = infos.at(-1);
   await infos.at(-1).promises.setLinger(false);
   signal(lost.session, 'SIGKILL');
@@ -213,12 +219,21 @@ test('connections are found wherever they are', async (t) => {
   for (const { client } of it.found) await talk(client);
   const ids = it.found.map(({ id }) => id);
   const infos = await it.tunnel.promises.connections();
-  assert.deepEqual(infos.map(({ connectionId }) => connectionId), ids);
+  assert.deepEqual(
+    infos.map(({ connectionId }) => connectionId),
+    ids,
+  );
   for (const info of infos) assertIncludes(info, { state: 'open', bytesUp: KIB, bytesDown: KIB });
-  assert.deepEqual(it.tunnel.connections().map(({ connectionId }) => connectionId), ids);
+  assert.deepEqual(
+    it.tunnel.connections().map(({ connectionId }) => connectionId),
+    ids,
+  );
   await infos[1].promises.setLinger(false);
   assert.deepEqual(await Promise.all(infos.map((info) => info.promises.getLinger())), [true, false, true]);
-  for (const [index, end] of [[2, 'FIN'], [1, 'ECONNRESET']]) {
+  for (const [index, end] of [
+    [2, 'FIN'],
+    [1, 'ECONNRESET'],
+  ]) {
     it.found[index].client.end();
     await it.tunnel.promises.disconnect(ids[index]);
     assertIncludes(await it.found[index].client.ended, { bytes: KIB, end });
@@ -227,7 +242,10 @@ test('connections are found wherever they are', async (t) => {
     await assert.rejects(it.tunnel.promises.disconnect(ids[index]), gone);
     await assert.rejects(infos[index].promises.setLinger(true), gone);
   }
-  assert.deepEqual((await it.tunnel.promises.connections()).map(({ connectionId }) => connectionId), [ids[0]]);
+  assert.deepEqual(
+    (await it.tunnel.promises.connections()).map(({ connectionId }) => connectionId),
+    [ids[0]],
+  );
   it.found[0].client.end();
   assertIncludes(await it.found[0].client.ended, { bytes: KIB, end: 'FIN' });
 });

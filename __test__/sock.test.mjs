@@ -26,7 +26,11 @@ after(() => Promise.all([server.stop(), gateway.stop(), nobody.stop()]));
 
 const dial = (port = server.port) => net.connect(port, '127.0.0.1');
 const by = (sock) => ({ login: { ...server.login, host: 'unused.invalid', sock } });
-const failure = (tunnel) => tunnel.promises.connect().then(() => undefined, (error) => error);
+const failure = (tunnel) =>
+  tunnel.promises.connect().then(
+    () => undefined,
+    (error) => error,
+  );
 
 /** A server of TLS that passes everything on to the SSH server. */
 async function startTls(t) {
@@ -156,7 +160,11 @@ for (const cause of [new Error('the wire was cut'), undefined]) {
     sock.destroy(cause);
     const { bytes, sha256, end } = await client.ended;
     assert.deepEqual([sha256, end], [patternHash(bytes), 'ECONNRESET']);
-    assertIncludes(await diary.next('disconnected'), { code: 'ERR_SSH_DISCONNECTED', closedBy: 'reset', bytesDown: bytes });
+    assertIncludes(await diary.next('disconnected'), {
+      code: 'ERR_SSH_DISCONNECTED',
+      closedBy: 'reset',
+      bytesDown: bytes,
+    });
     assertIncludes(await diary.next('error'), { code: 'ERR_SSH_DISCONNECTED', cause });
   });
 }
@@ -210,13 +218,19 @@ test('what is no stream of bytes is refused', () => {
   const make = (options) => new SSHTunnel({ host: 'h', forwardHost: 'f', forwardPort: 1, ...options });
   const type = { name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' };
   for (const sock of [5, null, 'stream', {}, new net.Server(), new Readable(), new Writable()]) {
-    assert.throws(() => make({ sock }), { ...type, message: /^The "options\.sock" property must be an instance of stream\.Duplex\. Received / });
+    assert.throws(() => make({ sock }), {
+      ...type,
+      message: /^The "options\.sock" property must be an instance of stream\.Duplex\. Received /,
+    });
   }
   const value = { name: 'TypeError', code: 'ERR_INVALID_ARG_VALUE' };
   const text = new PassThrough();
   text.setEncoding('utf8');
   for (const sock of [new PassThrough({ objectMode: true }), text]) {
-    assert.throws(() => make({ sock }), { ...value, message: /^The property 'options\.sock' must be a stream of bytes\. / });
+    assert.throws(() => make({ sock }), {
+      ...value,
+      message: /^The property 'options\.sock' must be a stream of bytes\. /,
+    });
   }
   const sock = new PassThrough();
   assert.throws(() => make({ sock, reconnect: true }), value);

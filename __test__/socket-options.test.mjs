@@ -145,11 +145,19 @@ test('bad arguments name what is wrong, and change nothing', async () => {
 /** Asserts that each form of each function gives the same system error. */
 async function assertFails(socket, code) {
   const errno = -constants.errno[code];
-  for (const [method, ...args] of [[getsockopt, SO_LINGER], [setsockopt, SO_LINGER, linger(1, 1)], [setsockopt, SO_DONTLINGER, 1], [closesocket]]) {
+  for (const [method, ...args] of [
+    [getsockopt, SO_LINGER],
+    [setsockopt, SO_LINGER, linger(1, 1)],
+    [setsockopt, SO_DONTLINGER, 1],
+    [closesocket],
+  ]) {
     for (const form of forms(method)) {
       await assert.rejects(form(socket, ...args), (error) => {
         assert.ok(error instanceof Error);
-        assert.deepEqual({ code: error.code, errno: error.errno, syscall: error.syscall }, { code, errno, syscall: method.name });
+        assert.deepEqual(
+          { code: error.code, errno: error.errno, syscall: error.syscall },
+          { code, errno, syscall: method.name },
+        );
         assert.ok(error.message.startsWith(`${method.name} ${code}`), error.message);
         return true;
       });
@@ -189,7 +197,12 @@ test('what is no connected TCP socket is refused with the name of the reason', a
   pipe.destroy();
   local.close();
 
-  const duplex = new Duplex({ read() {}, write(chunk, encoding, done) { done(); } });
+  const duplex = new Duplex({
+    read() {},
+    write(chunk, encoding, done) {
+      done();
+    },
+  });
   const overStream = tls.connect({ ...TLS_CLIENT, socket: duplex });
   overStream.on('error', () => {});
   await assertFails(overStream, 'ENOTSOCK');
@@ -221,12 +234,19 @@ test('callbacks keep the order of the calls, and the context of each', async () 
     }
     getsockopt(client, SO_LINGER, resolve);
   });
-  assert.deepEqual(seen, Array.from({ length: 1000 }, (_, count) => [count, null, count - (count % 2)]));
+  assert.deepEqual(
+    seen,
+    Array.from({ length: 1000 }, (_, count) => [count, null, count - (count % 2)]),
+  );
   await stop();
 });
 
 test('the option decides what the peer of a destroyed socket sees', async () => {
-  for (const [value, end] of [[linger(1, 0), 'ECONNRESET'], [linger(0, 5), 'FIN'], [linger(1, 5), 'FIN']]) {
+  for (const [value, end] of [
+    [linger(1, 0), 'ECONNRESET'],
+    [linger(0, 5), 'FIN'],
+    [linger(1, 5), 'FIN'],
+  ]) {
     const { client, accepted, stop } = await netPair();
     const peer = new Peer(accepted);
     client.write('x');
@@ -241,23 +261,35 @@ test('the option decides what the peer of a destroyed socket sees', async () => 
 const READERS = [
   {
     name: 'the addon of another process',
-    command: [process.execPath, '-e', `
+    command: [
+      process.execPath,
+      '-e',
+      `
       const { SO_LINGER, getsockopt } = require(${JSON.stringify(ROOT)});
       const { l_onoff, l_linger } = getsockopt(3, SO_LINGER);
       console.log(l_onoff, l_linger);
-    `],
+    `,
+    ],
   },
   {
     name: 'Python',
     skip: spawnSync('python3', ['--version']).status !== 0 && 'there is no python3',
-    command: ['python3', '-c', `
+    command: [
+      'python3',
+      '-c',
+      `
 import socket, struct
 print(*struct.unpack('ii', socket.socket(fileno=3).getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8)))
-`],
+`,
+    ],
   },
 ];
 
-for (const { name, skip, command: [command, ...args] } of READERS) {
+for (const {
+  name,
+  skip,
+  command: [command, ...args],
+} of READERS) {
   test(`the kernel agrees, says ${name}`, { skip }, async () => {
     for (const make of [netPair, tlsPair]) {
       const { client, server, stop } = await make();
@@ -276,10 +308,17 @@ for (const { name, skip, command: [command, ...args] } of READERS) {
 
 test('what another process sets is seen', async () => {
   const { client, stop } = await netPair();
-  const { code, stderr } = await run(process.execPath, ['-e', `
+  const { code, stderr } = await run(
+    process.execPath,
+    [
+      '-e',
+      `
     const { SO_LINGER, setsockopt } = require(${JSON.stringify(ROOT)});
     setsockopt(3, SO_LINGER, { l_onoff: 1, l_linger: 77 });
-  `], { stdio: ['ignore', 'pipe', 'pipe', client._handle.fd] });
+  `,
+    ],
+    { stdio: ['ignore', 'pipe', 'pipe', client._handle.fd] },
+  );
   assert.equal(code, 0, stderr);
   assert.deepEqual(getsockopt(client, SO_LINGER), linger(1, 77));
   await stop();

@@ -137,7 +137,11 @@ for (const linger of [true, false]) {
     await tunnel.promises.disconnect(request.connectionId);
     assertIncludes(await client.ended, { bytes: 0, end: 'ECONNRESET' });
     assertIncludes(await diary.next('disconnected'), {
-      code: 'ECONNABORTED', clean: false, closedBy: 'reset', bytesUp: 0, droppedUp: KIB,
+      code: 'ECONNABORTED',
+      clean: false,
+      closedBy: 'reset',
+      bytesUp: 0,
+      droppedUp: KIB,
     });
     request.accept(); // too late, and no harm
   });
@@ -214,7 +218,10 @@ test('a process that is killed resets its connections, whatever their Linger', a
   const child = await Child.start('tunnel-process.mjs');
   t.after(() => child.stop());
   const port = await child.ask('listen', {
-    ...server.login, forwardHost: '127.0.0.1', forwardPort, linger: true,
+    ...server.login,
+    forwardHost: '127.0.0.1',
+    forwardPort,
+    linger: true,
   });
   const client = await connect(port);
   await talk(client);

@@ -49,7 +49,8 @@ function watch(tunnel) {
       assertSound(stats);
       const now = new Map(numbers(stats));
       for (const [path, count] of before) {
-        if (!GAUGES.has(path.split('.').at(-1))) assert.ok(now.get(path) >= count, `${path}: ${count}, then ${now.get(path)}`);
+        if (!GAUGES.has(path.split('.').at(-1)))
+          assert.ok(now.get(path) >= count, `${path}: ${count}, then ${now.get(path)}`);
       }
       before = now;
     }
@@ -69,7 +70,10 @@ function assertSums({ connections }, ends) {
     open: 0,
     ended: Object.fromEntries([...codes].sort().map((code) => [code, count((end) => end.code === code)])),
     clean: count(({ clean }) => clean),
-    closedBy: { graceful: count(({ closedBy }) => closedBy === 'graceful'), reset: count(({ closedBy }) => closedBy === 'reset') },
+    closedBy: {
+      graceful: count(({ closedBy }) => closedBy === 'graceful'),
+      reset: count(({ closedBy }) => closedBy === 'reset'),
+    },
     lingerExpired: count(({ lingerExpired }) => lingerExpired),
     ...Object.fromEntries(BYTES.map((member) => [member, sum(member)])),
   });
@@ -136,7 +140,12 @@ for (const sessions of [1, 3]) {
     assertSound(stats);
     assertSums(stats, diary.all('disconnected'));
     const { connections } = stats;
-    assertIncludes(connections, { accepted: 13, rejected: 1, refused: { ERR_SSH_OPEN_CONNECT_FAILED: 1 }, lingerExpired: 1 });
+    assertIncludes(connections, {
+      accepted: 13,
+      rejected: 1,
+      refused: { ERR_SSH_OPEN_CONNECT_FAILED: 1 },
+      lingerExpired: 1,
+    });
     assertIncludes(connections, { opened: diary.all('connection').length, clean: 6 });
     assert.equal(connections.ended.ERR_SSH_DISCONNECTED, 2);
     assert.ok(connections.droppedDown > 0);
@@ -162,7 +171,16 @@ test('open connections count', async (t) => {
   await talk(client, MIB);
   // The kernel need not acknowledge at once what the program has read.
   const { connections } = await counted(it.tunnel, (stats) => stats.connections.bytesDown === MIB);
-  assertIncludes(connections, { accepted: 1, opened: 1, open: 1, pending: 0, bytesUp: MIB, droppedUp: 0, droppedDown: 0, ended: {} });
+  assertIncludes(connections, {
+    accepted: 1,
+    opened: 1,
+    open: 1,
+    pending: 0,
+    bytesUp: MIB,
+    droppedUp: 0,
+    droppedDown: 0,
+    ended: {},
+  });
 });
 
 test('what waits in the tunnel or in a kernel is not delivered', async (t) => {
@@ -293,7 +311,11 @@ test('every way counts: a Unix socket, SOCKS, what the program dials itself', as
   const { tunnel, diary, target } = await openTunnel(t, server, behaviours.echo());
   const { path, remove } = temporaryFolder('stats');
   t.after(remove);
-  const unix = await tunnel.promises.forwardLocal({ localPath: join(path, 'socket'), forwardHost: '127.0.0.1', forwardPort: target.port });
+  const unix = await tunnel.promises.forwardLocal({
+    localPath: join(path, 'socket'),
+    forwardHost: '127.0.0.1',
+    forwardPort: target.port,
+  });
   const dynamic = await tunnel.promises.forwardDynamic({});
   await transfer({ connect: () => connectTo(unix.localPath) }, KIB);
   const { peer } = await ask5(dynamic.localPort, '127.0.0.1', target.port);
@@ -307,7 +329,12 @@ test('every way counts: a Unix socket, SOCKS, what the program dials itself', as
   await once(socket, 'close');
   while (diary.all('disconnected').length < 3) await diary.next('disconnected');
   for (const [index, forward] of [unix, dynamic].entries()) {
-    assertIncludes(forward.stats(), { accepted: 1, clean: 1, bytesUp: (index + 1) * KIB, bytesDown: (index + 1) * KIB });
+    assertIncludes(forward.stats(), {
+      accepted: 1,
+      clean: 1,
+      bytesUp: (index + 1) * KIB,
+      bytesDown: (index + 1) * KIB,
+    });
   }
   assertSums(tunnel.stats(), diary.all('disconnected'));
   assertIncludes(tunnel.stats().connections, { accepted: 3, open: 0, bytesUp: 6 * KIB, bytesDown: 6 * KIB });

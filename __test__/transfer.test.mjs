@@ -63,11 +63,13 @@ test('100 connections at once', async (t) => {
   assert.equal(connections.length, 100);
   assert.equal(new Set(connections.map(({ connectionId }) => connectionId)).size, 100);
   const sha256 = patternHash(size);
-  await Promise.all(clients.map(async (client) => {
-    await client.send(size);
-    await client.received(size);
-    assertIncludes(client.report(), { bytes: size, sha256, end: null });
-  }));
+  await Promise.all(
+    clients.map(async (client) => {
+      await client.send(size);
+      await client.received(size);
+      assertIncludes(client.report(), { bytes: size, sha256, end: null });
+    }),
+  );
   for (const client of clients) client.end();
   for (const client of clients) assertIncludes(await client.ended, { bytes: size, end: 'FIN' });
   for (const _ of clients) {

@@ -20,13 +20,16 @@ const forward = { dstAddr: '127.0.0.1', dstPort: target.port };
 const openUsual = (t, options) => open(t, { ssh: sshd.login, forward, ...options });
 
 test('a program whose createTunnel() failed ends by itself', async () => {
-  const { code, stdout } = await runModule(`
+  const { code, stdout } = await runModule(
+    `
     import { createTunnel } from './tunnel-ssh.js';
     const [login, dstPort, taken] = JSON.parse(process.argv.at(-1));
     for (const [server, ssh] of [[{ port: taken }, login], [{}, { ...login, hostKey: undefined, knownHosts: [] }]]) {
       await createTunnel({}, server, ssh, { dstPort }).catch(({ code }) => console.log(code));
     }
-  `, { args: [JSON.stringify([sshd.login, target.port, target.port])] });
+  `,
+    { args: [JSON.stringify([sshd.login, target.port, target.port])] },
+  );
   assert.equal(stdout, 'EADDRINUSE\nERR_SSH_HOST_KEY\n');
   assert.equal(code, 0);
 });
@@ -60,7 +63,8 @@ test('a session that stays lost: error, then end and close of the client, close 
   assert.equal(await close(server), undefined);
 });
 
-const count = (server) => new Promise((resolve, reject) => server.getConnections((error, number) => (error ? reject(error) : resolve(number))));
+const count = (server) =>
+  new Promise((resolve, reject) => server.getConnections((error, number) => (error ? reject(error) : resolve(number))));
 
 test('autoClose waits for the last connection', async (t) => {
   const [server] = await openUsual(t, { tunnel: { autoClose: true } });
@@ -117,7 +121,10 @@ test('a connection: counted, ended, reset, turned away', async (t) => {
   };
 
   const [ending, first] = await arrive();
-  assert.deepEqual([first.remoteAddress, first.remotePort, first.remoteFamily], ['127.0.0.1', ending.socket.localPort, 'IPv4']);
+  assert.deepEqual(
+    [first.remoteAddress, first.remotePort, first.remoteFamily],
+    ['127.0.0.1', ending.socket.localPort, 'IPv4'],
+  );
   assert.equal(first.localPort, port);
   await ending.send(10);
   await ending.received(10);
@@ -167,16 +174,22 @@ test('host may be a name, and signal closes', async (t) => {
 test('what a client of ssh2 can do beside is refused by name', async (t) => {
   const [, client] = await openUsual(t);
   for (const name of ['exec', 'shell', 'sftp', 'forwardOut', 'forwardIn']) {
-    assert.throws(() => client[name]('ls', () => {}), { code: 'ERR_METHOD_NOT_IMPLEMENTED', message: new RegExp(`client\\.${name}`) });
+    assert.throws(() => client[name]('ls', () => {}), {
+      code: 'ERR_METHOD_NOT_IMPLEMENTED',
+      message: new RegExp(`client\\.${name}`),
+    });
   }
 });
 
 test('a server that is not referenced lets the process end', async () => {
-  const { code, stdout } = await runModule(`
+  const { code, stdout } = await runModule(
+    `
     import { createTunnel } from './tunnel-ssh.js';
     const [server] = await createTunnel({}, {}, ...JSON.parse(process.argv.at(-1)));
     console.log(server.unref() === server, server.ref().unref().listening);
-  `, { args: [JSON.stringify([sshd.login, forward])] });
+  `,
+    { args: [JSON.stringify([sshd.login, forward])] },
+  );
   assert.equal(stdout, 'true true\n');
   assert.equal(code, 0);
 });

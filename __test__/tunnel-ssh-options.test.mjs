@@ -49,7 +49,10 @@ test('dstAddr is 0.0.0.0, username root and host localhost unless given', async 
   });
   t.after(() => ssh.stop());
   const { port, hostKey } = ssh.login;
-  const [server] = await openUsual(t, { ssh: { port: String(port), hostKey, forceIPv4: 1, password: null, agent: '' }, forward: { dstPort: String(target.port) } });
+  const [server] = await openUsual(t, {
+    ssh: { port: String(port), hostKey, forceIPv4: 1, password: null, agent: '' },
+    forward: { dstPort: String(target.port) },
+  });
   const peer = await connect(server.address().port);
   assert.deepEqual(await asked.first, ['0.0.0.0', target.port]);
   await peer.ended;
@@ -74,7 +77,8 @@ test('an unknown host key is refused, and the error says how to allow it', async
   assert.equal(error.code, 'ERR_SSH_HOST_KEY');
   assert.ok(error.message.includes(sshd.hostKeys[0].fingerprint));
   // The stack is what is printed where nobody catches it.
-  for (const text of [error.message, error.stack]) assert.match(text, /sshOptions.*hostKey: 'SHA256:\.\.\.'.*strictHostKeyChecking: 'accept-new'/);
+  for (const text of [error.message, error.stack])
+    assert.match(text, /sshOptions.*hostKey: 'SHA256:\.\.\.'.*strictHostKeyChecking: 'accept-new'/);
 });
 
 test("the user's own file of known hosts decides", async () => {
@@ -102,7 +106,8 @@ test('accept-new writes an unknown key down', async (t) => {
 });
 
 test('a check that is turned off is warned about, once', async () => {
-  const { code, stdout, stderr } = await runModule(`
+  const { code, stdout, stderr } = await runModule(
+    `
     import { createTunnel } from './tunnel-ssh.js';
     const [login, forward] = JSON.parse(process.argv.at(-1));
     for (let count = 0; count < 2; count++) {
@@ -110,7 +115,9 @@ test('a check that is turned off is warned about, once', async () => {
       server.close();
       console.log('accepted');
     }
-  `, { args: [JSON.stringify([untrusted(), forward])] });
+  `,
+    { args: [JSON.stringify([untrusted(), forward])] },
+  );
   assert.equal(stdout, 'accepted\naccepted\n', stderr);
   assert.equal(stderr.match(/\[SSHTUNNEL_HOST_KEY_UNCHECKED\] Warning: .*sshOptions\.hostKey/g).length, 1);
   assert.equal(code, 0);
@@ -124,8 +131,17 @@ const verifiers = {
   'calls back false': { trusted: false, hostVerifier: (_, verify) => void setImmediate(verify, false) },
   'resolves to true': { trusted: true, hostVerifier: async () => true },
   'resolves to false': { trusted: false, hostVerifier: async () => false },
-  'throws': { trusted: false, hostVerifier: () => { throw new Error('no'); } },
-  'gets a hash': { trusted: true, hostHash: 'sha256', hostVerifier: (hash) => hash === createHash('sha256').update(blob).digest('hex') },
+  throws: {
+    trusted: false,
+    hostVerifier: () => {
+      throw new Error('no');
+    },
+  },
+  'gets a hash': {
+    trusted: true,
+    hostHash: 'sha256',
+    hostVerifier: (hash) => hash === createHash('sha256').update(blob).digest('hex'),
+  },
 };
 for (const [what, { trusted, ...options }] of Object.entries(verifiers)) {
   test(`a hostVerifier that ${what}`, async (t) => {
@@ -168,7 +184,7 @@ const bad = {
   'serverOptions.port': [{}, { port: 65536 }, {}, {}, 'ERR_OUT_OF_RANGE'],
   'serverOptions.host': [{}, { host: 5 }, {}, {}, 'ERR_INVALID_ARG_TYPE'],
   'serverOptions.signal': [{}, { signal: {} }, {}, {}, 'ERR_INVALID_ARG_TYPE'],
-  'tunnelOptions': ['yes', {}, {}, {}, 'ERR_INVALID_ARG_TYPE'],
+  tunnelOptions: ['yes', {}, {}, {}, 'ERR_INVALID_ARG_TYPE'],
   'tunnelOptions.autoClose': [{ autoClose: 'yes' }, {}, {}, {}, 'ERR_INVALID_ARG_TYPE'],
   'sshOptions.agent': [{}, {}, { agent: 'pageant' }],
   'sshOptions.localPort': [{}, {}, { localPort: 1000 }],
@@ -194,6 +210,12 @@ test('options that cannot be, or cannot be done, are typed errors that name them
 test('a logon that fails is the rejection of createTunnel, with the name of what failed', async (t) => {
   const nobody = await refusingPort();
   t.after(() => nobody.stop());
-  assert.equal((await rejection(createTunnel({}, {}, { ...sshd.login, port: nobody.port }, forward))).code, 'ECONNREFUSED');
-  assert.equal((await rejection(createTunnel({}, {}, { ...sshd.login, privateKey: '', password: 'wrong' }, forward))).code, 'ERR_SSH_AUTH');
+  assert.equal(
+    (await rejection(createTunnel({}, {}, { ...sshd.login, port: nobody.port }, forward))).code,
+    'ECONNREFUSED',
+  );
+  assert.equal(
+    (await rejection(createTunnel({}, {}, { ...sshd.login, privateKey: '', password: 'wrong' }, forward))).code,
+    'ERR_SSH_AUTH',
+  );
 });

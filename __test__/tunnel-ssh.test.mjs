@@ -40,7 +40,11 @@ for (const [name, create] of Object.entries(packages)) {
   test(`${name}: a given port, and who connects`, async () => {
     const port = await freePort();
     const srcAddr = '0.0.0.0';
-    const [server, conn] = await create({ autoClose: true }, { port }, sshd.login, { srcAddr, srcPort: port, ...forward });
+    const [server, conn] = await create({ autoClose: true }, { port }, sshd.login, {
+      srcAddr,
+      srcPort: port,
+      ...forward,
+    });
     const closed = Promise.all([happened(server, 'close'), happened(conn, 'close')]);
     const connection = happened(server, 'connection');
     const client = await connect(port);
@@ -54,12 +58,13 @@ for (const [name, create] of Object.entries(packages)) {
   });
 
   test(`${name}: then() and listeners for errors; closed by hand`, async () => {
-    const [server, conn] = await create({}, { host: '127.0.0.1', port: await freePort() }, sshd.login, forward)
-      .then(([server, conn]) => {
+    const [server, conn] = await create({}, { host: '127.0.0.1', port: await freePort() }, sshd.login, forward).then(
+      ([server, conn]) => {
         server.on('error', assert.fail);
         conn.on('error', assert.fail);
         return [server, conn];
-      });
+      },
+    );
     const { port } = server.address();
     await ask(port);
     await ask(port);
@@ -202,15 +207,20 @@ test('a host without a port counts, with tunnel-ssh it does not', async () => {
 });
 
 /** An address of this machine that is not one of the loopback. */
-const outside = Object.values(networkInterfaces()).flat().find(({ internal, family }) => !internal && family === 'IPv4')?.address;
+const outside = Object.values(networkInterfaces())
+  .flat()
+  .find(({ internal, family }) => !internal && family === 'IPv4')?.address;
 
-test('nobody else can connect, unless the host says so; with tunnel-ssh everybody can', { skip: outside === undefined }, async () => {
-  const reached = (host) => both(async (create) => {
-    const [server] = await create({}, { host, port: await freePort() }, sshd.login, forward);
-    const refused = await refuses(server.address().port, outside);
-    await close(server);
-    return !refused;
-  });
+test('nobody else can connect, unless the host says so; with tunnel-ssh everybody can', {
+  skip: outside === undefined,
+}, async () => {
+  const reached = (host) =>
+    both(async (create) => {
+      const [server] = await create({}, { host, port: await freePort() }, sshd.login, forward);
+      const refused = await refuses(server.address().port, outside);
+      await close(server);
+      return !refused;
+    });
   assert.deepEqual(await reached(undefined), { theirs: true, ours: false });
   assert.deepEqual(await reached('0.0.0.0'), { theirs: true, ours: true });
 });
@@ -218,7 +228,10 @@ test('nobody else can connect, unless the host says so; with tunnel-ssh everybod
 test('the promise of an async hostVerifier is awaited, tunnel-ssh takes it for a yes', async () => {
   const trusted = await both(async (create) => {
     const ssh = { ...sshd.login, hostKey: undefined, hostVerifier: async () => false };
-    return create({}, {}, ssh, forward).then(([server]) => close(server).then(() => true), () => false);
+    return create({}, {}, ssh, forward).then(
+      ([server]) => close(server).then(() => true),
+      () => false,
+    );
   });
   assert.deepEqual(trusted, { theirs: true, ours: false });
 });

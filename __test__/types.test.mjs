@@ -34,14 +34,21 @@ test('the class has the declared members, and declares those it has', () => {
   const { prototype } = tunnels.SSHTunnel;
   const declared = members('SSHTunnel');
   for (const name of declared) assert.ok(name in prototype, name);
-  const own = Object.getOwnPropertyNames(prototype).filter((name) => name !== 'constructor' && !(name in EventEmitter.prototype));
+  const own = Object.getOwnPropertyNames(prototype).filter(
+    (name) => name !== 'constructor' && !(name in EventEmitter.prototype),
+  );
   for (const name of own) assert.ok(declared.has(name), name);
   const { length, name: className, prototype: same, ...statics } = Object.getOwnPropertyDescriptors(tunnels.SSHTunnel);
   assert.deepEqual(new Set(Object.keys(statics)), members('SSHTunnel', { ofClass: true }));
 });
 
 test('promises has the declared members, and the methods of the class', () => {
-  const tunnel = new tunnels.SSHTunnel({ host: 'localhost', username: 'user', forwardHost: 'localhost', forwardPort: 9 });
+  const tunnel = new tunnels.SSHTunnel({
+    host: 'localhost',
+    username: 'user',
+    forwardHost: 'localhost',
+    forwardPort: 9,
+  });
   assert.deepEqual(new Set(Object.keys(tunnel.promises)), members('SSHTunnelPromises'));
   for (const name of Object.keys(tunnel.promises)) assert.equal(typeof tunnel[name], 'function');
 });
@@ -55,13 +62,15 @@ test('so has that of the functions on sockets', () => {
 });
 
 test('the module exports what is declared', () => {
-  const declared = source.statements.filter(isExported).flatMap((statement) =>
-    ts.isVariableStatement(statement)
-      ? statement.declarationList.declarations.map((declaration) => declaration.name.text)
-      : ts.isClassDeclaration(statement) || ts.isFunctionDeclaration(statement)
-        ? [statement.name.text]
-        : [],
-  );
+  const declared = source.statements
+    .filter(isExported)
+    .flatMap((statement) =>
+      ts.isVariableStatement(statement)
+        ? statement.declarationList.declarations.map((declaration) => declaration.name.text)
+        : ts.isClassDeclaration(statement) || ts.isFunctionDeclaration(statement)
+          ? [statement.name.text]
+          : [],
+    );
   const values = [...new Set(declared)]; // a function has a declaration for each of its forms
   assert.deepEqual(Object.keys(tunnels.default).sort(), values.sort());
   for (const name of values) assert.equal(tunnels[name], tunnels.default[name], 'as a named import, too');
@@ -76,13 +85,16 @@ test('the declared algorithms are those that the addon knows, in its order', () 
     const declared = [...sentence.split(/;|\.\s/)[0].matchAll(/`'(.*?)'`/g)].map(([, name]) => name);
     const options = { host: 'localhost', username: 'user', forwardHost: 'localhost', forwardPort: 9 };
     const make = (name) => new tunnels.SSHTunnel({ ...options, algorithms: { [kind]: [name] } });
-    assert.throws(() => make('unknown'), (error) => {
-      const known = error.message.match(/which are (.*)\. Received/)[1].split(', ');
-      // Which cipher is the first depends on the processor.
-      if (kind === 'cipher') assert.deepEqual([...declared].sort(), [...known].sort());
-      else assert.deepEqual(declared, known, kind);
-      return true;
-    });
+    assert.throws(
+      () => make('unknown'),
+      (error) => {
+        const known = error.message.match(/which are (.*)\. Received/)[1].split(', ');
+        // Which cipher is the first depends on the processor.
+        if (kind === 'cipher') assert.deepEqual([...declared].sort(), [...known].sort());
+        else assert.deepEqual(declared, known, kind);
+        return true;
+      },
+    );
     for (const name of declared) make(name);
   }
 });

@@ -33,7 +33,9 @@ for (const [at, type] of hostKeyTypes.entries()) {
     const elsewhere = files.file(`elsewhere ${stranger.publicKey}`);
     const file = files.file(lines[at].trim());
     const { tunnel } = await openTunnel(t, server, undefined, {
-      hostKey: undefined, knownHosts: [elsewhere, file], updateHostKeys: true,
+      hostKey: undefined,
+      knownHosts: [elsewhere, file],
+      updateHostKeys: true,
     });
     await whenFile(file, /(?:.*\n){4}/);
     await tunnel.promises.shutdown();
@@ -72,7 +74,12 @@ test('nothing is asked unless it is wanted and the key is known from a file', as
     { knownHosts: files.file(`@cert-authority * ${authority.publicKey}`, lines[0].trim()), updateHostKeys },
     { knownHosts: files.missing(), strictHostKeyChecking: 'accept-new', updateHostKeys },
     { knownHosts: files.file(`${server.address} ${stranger.publicKey}`), strictHostKeyChecking: false, updateHostKeys },
-    { knownHosts: files.file(), hostVerifier: (key) => key.fingerprint === fingerprint, algorithms: { serverHostKey: ['ssh-ed25519'] }, updateHostKeys },
+    {
+      knownHosts: files.file(),
+      hostVerifier: (key) => key.fingerprint === fingerprint,
+      algorithms: { serverHostKey: ['ssh-ed25519'] },
+      updateHostKeys,
+    },
     { knownHosts: files.file(`127.0.0.1 ${server.hostKeys[0].publicKey}`), updateHostKeys },
     { knownHosts: files.file(`[127.0.0.*]:${server.port} ${server.hostKeys[0].publicKey}`), updateHostKeys },
   ];

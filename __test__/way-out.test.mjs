@@ -66,7 +66,9 @@ const STATES = [
       await closing(scene);
       return { ...scene, done };
     },
-    closing: true, loses: ['down'], end: { code: 'ECONNABORTED' },
+    closing: true,
+    loses: ['down'],
+    end: { code: 'ECONNABORTED' },
   },
   {
     name: 'closed gracefully, and the remote end does not read',
@@ -76,7 +78,9 @@ const STATES = [
       await closing(scene);
       return { ...scene, done };
     },
-    closing: true, loses: ['up'], end: { code: 'ECONNABORTED' },
+    closing: true,
+    loses: ['up'],
+    end: { code: 'ECONNABORTED' },
   },
   {
     name: 'reset by the client, and the remote end does not read',
@@ -86,7 +90,10 @@ const STATES = [
       await closing(scene);
       return scene;
     },
-    closing: true, loses: ['up'], client: 'closed here', end: { code: 'ECONNRESET' },
+    closing: true,
+    loses: ['up'],
+    client: 'closed here',
+    end: { code: 'ECONNRESET' },
   },
   {
     name: 'ended by both, and the client does not read',
@@ -98,7 +105,9 @@ const STATES = [
       await closing(scene);
       return { ...scene, client, connectionId };
     },
-    closing: true, loses: ['down'], end: { code: 'ECONNABORTED' },
+    closing: true,
+    loses: ['down'],
+    end: { code: 'ECONNABORTED' },
   },
   {
     name: 'closed by the server, and the client does not read',
@@ -112,7 +121,9 @@ const STATES = [
       const { connectionId } = await scene.diary.next('connection');
       return { ...scene, connectionId };
     },
-    closing: true, loses: ['down'], end: { code: 'ERR_SSH_CHANNEL_CLOSED' },
+    closing: true,
+    loses: ['down'],
+    end: { code: 'ERR_SSH_CHANNEL_CLOSED' },
   },
   {
     name: 'its session lost, and the client does not read',
@@ -124,12 +135,15 @@ const STATES = [
       await closing(scene);
       return scene;
     },
-    closing: true, loses: ['down'], end: { code: 'ERR_SSH_DISCONNECTED' },
+    closing: true,
+    loses: ['down'],
+    end: { code: 'ERR_SSH_DISCONNECTED' },
   },
   {
     name: 'open, and neither side reads',
     prepare: (t, options) => stalledClient(t, { options }),
-    loses: ['down'], end: { code: 'ECONNABORTED' },
+    loses: ['down'],
+    end: { code: 'ECONNABORTED' },
   },
   {
     name: 'of a remote forward, closed gracefully, and the target does not read',
@@ -144,7 +158,9 @@ const STATES = [
       await closing(scene);
       return { ...scene, client: await scene.target.next(), connectionId, done };
     },
-    closing: true, loses: ['down'], end: { code: 'ECONNABORTED' },
+    closing: true,
+    loses: ['down'],
+    end: { code: 'ECONNABORTED' },
   },
   {
     name: 'its client has not said in SOCKS where to',
@@ -157,7 +173,8 @@ const STATES = [
       await client.received(2);
       return { ...scene, client, connectionId };
     },
-    end: { code: 'ECONNABORTED' }, unopened: true,
+    end: { code: 'ECONNABORTED' },
+    unopened: true,
   },
   {
     name: 'waiting for an answer to its request',
@@ -168,7 +185,8 @@ const STATES = [
       const { connectionId } = await asked;
       return { ...scene, client, connectionId };
     },
-    end: { code: 'ECONNABORTED' }, unopened: true,
+    end: { code: 'ECONNABORTED' },
+    unopened: true,
   },
   {
     name: 'opening, and the server does not answer',
@@ -177,7 +195,8 @@ const STATES = [
       const { connectionId } = (await listed(scene.tunnel, 1))[0];
       return { ...scene, connectionId };
     },
-    end: { code: 'ECONNABORTED' }, unopened: true,
+    end: { code: 'ECONNABORTED' },
+    unopened: true,
   },
   {
     name: 'waiting for a session that does not come back',
@@ -191,7 +210,8 @@ const STATES = [
       const { connectionId } = (await listed(scene.tunnel, 1))[0];
       return { ...scene, client, connectionId };
     },
-    end: { code: 'ECONNABORTED' }, unopened: true,
+    end: { code: 'ECONNABORTED' },
+    unopened: true,
   },
 ];
 
@@ -202,7 +222,10 @@ async function play(t, state, way, options) {
   assertIncludes(end, { closedBy: 'reset', clean: false, lingerExpired: false, ...state.end });
   const seen = await scene.client.read().ended;
   assert.equal(seen.end, state.client ?? 'ECONNRESET');
-  assert.deepEqual([end.droppedUp > 0, end.droppedDown > 0], ['up', 'down'].map((it) => state.loses?.includes(it) ?? false));
+  assert.deepEqual(
+    [end.droppedUp > 0, end.droppedDown > 0],
+    ['up', 'down'].map((it) => state.loses?.includes(it) ?? false),
+  );
   if (seen.end === 'ECONNRESET' && !state.unopened) assert.equal(seen.bytes, end.bytesDown);
   await scene.done;
 }
@@ -230,7 +253,10 @@ test('a new bound counts from the call, also for a connection that is being clos
   await done;
   assert.ok(performance.now() - since > 998);
   assertIncludes(await scene.diary.next('disconnected'), {
-    code: 'ECONNABORTED', closedBy: 'reset', lingerExpired: true, linger: { l_onoff: 1, l_linger: 1 },
+    code: 'ECONNABORTED',
+    closedBy: 'reset',
+    lingerExpired: true,
+    linger: { l_onoff: 1, l_linger: 1 },
   });
   assert.equal((await scene.client.read().ended).end, 'ECONNRESET');
 });
@@ -254,7 +280,9 @@ for (const [name, harden] of Object.entries({
     while (connections.some(({ state }) => state !== 'closing'));
     const since = performance.now();
     const done = harden(tunnel, connections);
-    const softened = connections.map((it) => assert.rejects(it.promises.setLinger(true), { code: 'ERR_TUNNEL_NO_CONNECTION' }));
+    const softened = connections.map((it) =>
+      assert.rejects(it.promises.setLinger(true), { code: 'ERR_TUNNEL_NO_CONNECTION' }),
+    );
     await Promise.all([done, ...softened, tunnel.promises.shutdown()]);
     isOver(since);
     const ends = diary.all('disconnected');
@@ -268,7 +296,10 @@ test('close() of a connection closes it by its Linger, in three forms, and fails
   const { diary, connect } = await openTunnel(t, server, behaviours.echo());
   const ways = [
     (connection) => connection.promises.close(),
-    (connection) => new Promise((resolve, reject) => connection.close((error, ...rest) => (error ? reject(error) : resolve(...rest)))),
+    (connection) =>
+      new Promise((resolve, reject) =>
+        connection.close((error, ...rest) => (error ? reject(error) : resolve(...rest))),
+      ),
     (connection) => connection.close(),
   ];
   for (const way of ways) {
@@ -314,7 +345,9 @@ describe('a cut answer', { concurrency: 4 }, () => {
     test(`the client has ended, and the server closes without an end of stream: ${column}`, async (t) => {
       const { tunnel, diary, ssh2, client } = await scripted(t, { options: { linger } });
       // What Node itself says, which no look at the kernel corrects here.
-      const told = new Promise((resolve) => client.socket.on('end', () => resolve('end')).on('error', ({ code }) => resolve(code)));
+      const told = new Promise((resolve) =>
+        client.socket.on('end', () => resolve('end')).on('error', ({ code }) => resolve(code)),
+      );
       const far = await ssh2.nextChannel();
       client.end();
       await new Promise((ended) => far.on('end', ended).resume());
@@ -324,8 +357,14 @@ describe('a cut answer', { concurrency: 4 }, () => {
       assert.equal(client.bytes, SIZE);
       const end = await diary.next('disconnected');
       assertIncludes(end, {
-        code: 'ERR_SSH_CHANNEL_CLOSED', clean: false, closedBy: 'reset', bytesDown: SIZE, droppedDown: 0, droppedUp: 0,
-        lingerExpired: false, reason: 'the remote end closed the channel before it had ended its stream',
+        code: 'ERR_SSH_CHANNEL_CLOSED',
+        clean: false,
+        closedBy: 'reset',
+        bytesDown: SIZE,
+        droppedDown: 0,
+        droppedUp: 0,
+        lingerExpired: false,
+        reason: 'the remote end closed the channel before it had ended its stream',
       });
       assert.deepEqual(await tunnel.promises.connections(), []);
     });
@@ -341,7 +380,12 @@ describe('a cut answer', { concurrency: 4 }, () => {
     far.close();
     assertIncludes(await client.ended, { bytes: 4, end: 'ECONNRESET' });
     assertIncludes(await diary.next('disconnected'), {
-      code: 'ERR_SSH_CHANNEL_CLOSED', closedBy: 'reset', bytesUp: 0, droppedUp: 0, bytesDown: 4, droppedDown: 0,
+      code: 'ERR_SSH_CHANNEL_CLOSED',
+      closedBy: 'reset',
+      bytesUp: 0,
+      droppedUp: 0,
+      bytesDown: 4,
+      droppedDown: 0,
       reason: 'the remote end closed the channel before it had ended its stream',
     });
   });
@@ -354,13 +398,19 @@ describe('a cut answer', { concurrency: 4 }, () => {
     far.close();
     assertIncludes(await client.ended, { bytes: 35, end: 'FIN' });
     assertIncludes(await diary.next('disconnected'), {
-      code: 'ERR_SSH_CHANNEL_CLOSED', clean: false, closedBy: 'graceful',
+      code: 'ERR_SSH_CHANNEL_CLOSED',
+      clean: false,
+      closedBy: 'graceful',
       reason: 'the far side closed the channel before the local side had ended its stream',
     });
   });
 
   test('a client that stalls gets all of it first, or what its time allows', async (t) => {
-    for (const [linger, waits] of [[{ l_onoff: 0, l_linger: 0 }, true], [{ l_onoff: 1, l_linger: 1 }, false], [HARD, false]]) {
+    for (const [linger, waits] of [
+      [{ l_onoff: 0, l_linger: 0 }, true],
+      [{ l_onoff: 1, l_linger: 1 }, false],
+      [HARD, false],
+    ]) {
       const { tunnel, diary, ssh2, client } = await scripted(t, { options: { linger }, how: { read: false } });
       const far = await ssh2.nextChannel();
       client.end();
@@ -375,7 +425,12 @@ describe('a cut answer', { concurrency: 4 }, () => {
       }
       const end = await ended;
       const seen = await client.read().ended;
-      assertIncludes(end, { code: 'ERR_SSH_CHANNEL_CLOSED', clean: false, closedBy: 'reset', lingerExpired: linger.l_linger === 1 });
+      assertIncludes(end, {
+        code: 'ERR_SSH_CHANNEL_CLOSED',
+        clean: false,
+        closedBy: 'reset',
+        lingerExpired: linger.l_linger === 1,
+      });
       assert.equal(end.droppedDown > 0, !waits);
       assert.equal(end.bytesDown + end.droppedDown, PATTERN.length);
       assertIncludes(seen, { end: 'ECONNRESET', bytes: end.bytesDown });
@@ -390,13 +445,20 @@ describe('a cut answer', { concurrency: 4 }, () => {
     const socket = await tunnel.promises.dial({ host: 'h', port: 80, allowHalfOpen: true });
     const far = await ssh2.nextChannel();
     const seen = [];
-    socket.on('data', ({ length }) => seen.push(length)).on('end', () => seen.push('end')).on('error', ({ code }) => seen.push(code));
+    socket
+      .on('data', ({ length }) => seen.push(length))
+      .on('end', () => seen.push('end'))
+      .on('error', ({ code }) => seen.push(code));
     socket.end();
     await new Promise((ended) => far.on('end', ended).resume());
     far.write('part');
     far.close();
     await new Promise((closed) => socket.once('close', closed));
     assert.deepEqual(seen, [4, 'ECONNRESET']);
-    assertIncludes(await diary.next('disconnected'), { code: 'ERR_SSH_CHANNEL_CLOSED', clean: false, closedBy: 'reset' });
+    assertIncludes(await diary.next('disconnected'), {
+      code: 'ERR_SSH_CHANNEL_CLOSED',
+      clean: false,
+      closedBy: 'reset',
+    });
   });
 });

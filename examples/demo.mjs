@@ -104,9 +104,7 @@ async function close(linger) {
   if (!socket.closed) await once(socket, 'close');
   const [report] = await ended;
 
-  const row = [
-    linger ? 'graceful' : 'hard', size(UNDER_WAY), size(bytes), end, `${took.toFixed(1)} ms`,
-  ];
+  const row = [linger ? 'graceful' : 'hard', size(UNDER_WAY), size(bytes), end, `${took.toFixed(1)} ms`];
   const widths = [12, 11, 18, 12, 0];
   console.log(`  ${row.map((cell, at) => cell.padEnd(widths[at])).join('')}`);
   const { bytesDown, droppedDown } = report;

@@ -28,30 +28,70 @@ function families({ sessions, connections: all }) {
     ['sshtunnel_logons_total', 'counter', 'Logons that succeeded.', [[{}, sessions.logons]]],
     ['sshtunnel_logon_failures_total', 'counter', 'Logons that failed.', [[{}, sessions.logonFailures]]],
     ['sshtunnel_session_losses_total', 'counter', 'SSH sessions that were up and broke.', [[{}, sessions.losses]]],
-    ['sshtunnel_reconnect_attempts_total', 'counter', 'Attempts to set a lost session up again.', [[{}, sessions.reconnectAttempts]]],
+    [
+      'sshtunnel_reconnect_attempts_total',
+      'counter',
+      'Attempts to set a lost session up again.',
+      [[{}, sessions.reconnectAttempts]],
+    ],
     ['sshtunnel_logon_duration_seconds', 'gauge', 'How long the last logon took.', seconds(sessions.logonTime)],
     ['sshtunnel_round_trip_seconds', 'gauge', 'Least round trip to the server of late.', seconds(sessions.roundTrip)],
-    ['sshtunnel_connections', 'gauge', 'Connections that exist.', [
-      [{ state: 'pending' }, all.pending],
-      [{ state: 'open' }, all.open],
-    ]],
+    [
+      'sshtunnel_connections',
+      'gauge',
+      'Connections that exist.',
+      [
+        [{ state: 'pending' }, all.pending],
+        [{ state: 'open' }, all.open],
+      ],
+    ],
     ['sshtunnel_connections_accepted_total', 'counter', 'Connections that came in.', [[{}, all.accepted]]],
-    ['sshtunnel_connections_opened_total', 'counter', 'Connections that were open from end to end.', [[{}, all.opened]]],
+    [
+      'sshtunnel_connections_opened_total',
+      'counter',
+      'Connections that were open from end to end.',
+      [[{}, all.opened]],
+    ],
     ['sshtunnel_connections_ended_total', 'counter', 'Connections that ended, by what ended them.', byCode],
-    ['sshtunnel_connections_clean_total', 'counter', 'Connections that ended with everything delivered.', [[{}, all.clean]]],
-    ['sshtunnel_connections_closed_total', 'counter', 'Connections that ended, by what the local program saw.', [
-      [{ by: 'graceful' }, all.closedBy.graceful],
-      [{ by: 'reset' }, all.closedBy.reset],
-    ]],
-    ['sshtunnel_linger_expirations_total', 'counter', 'Connections whose linger time ran out.', [[{}, all.lingerExpired]]],
-    ['sshtunnel_forwarded_bytes_total', 'counter', 'Bytes that were delivered.', [
-      [{ direction: 'up' }, all.bytesUp],
-      [{ direction: 'down' }, all.bytesDown],
-    ]],
-    ['sshtunnel_dropped_bytes_total', 'counter', 'Bytes that came from one side and never reached the other.', [
-      [{ direction: 'up' }, all.droppedUp],
-      [{ direction: 'down' }, all.droppedDown],
-    ]],
+    [
+      'sshtunnel_connections_clean_total',
+      'counter',
+      'Connections that ended with everything delivered.',
+      [[{}, all.clean]],
+    ],
+    [
+      'sshtunnel_connections_closed_total',
+      'counter',
+      'Connections that ended, by what the local program saw.',
+      [
+        [{ by: 'graceful' }, all.closedBy.graceful],
+        [{ by: 'reset' }, all.closedBy.reset],
+      ],
+    ],
+    [
+      'sshtunnel_linger_expirations_total',
+      'counter',
+      'Connections whose linger time ran out.',
+      [[{}, all.lingerExpired]],
+    ],
+    [
+      'sshtunnel_forwarded_bytes_total',
+      'counter',
+      'Bytes that were delivered.',
+      [
+        [{ direction: 'up' }, all.bytesUp],
+        [{ direction: 'down' }, all.bytesDown],
+      ],
+    ],
+    [
+      'sshtunnel_dropped_bytes_total',
+      'counter',
+      'Bytes that came from one side and never reached the other.',
+      [
+        [{ direction: 'up' }, all.droppedUp],
+        [{ direction: 'down' }, all.droppedDown],
+      ],
+    ],
   ];
 }
 
@@ -70,7 +110,9 @@ const server = http.createServer(async (request, response) => {
   if (request.url !== '/metrics') return response.writeHead(404).end();
   try {
     const common = { tunnel: `${forwardHost}:${forwardPort}` };
-    const text = families(await tunnel.promises.stats()).map((family) => print(family, common)).join('');
+    const text = families(await tunnel.promises.stats())
+      .map((family) => print(family, common))
+      .join('');
     response.setHeader('Content-Type', 'text/plain; version=0.0.4; charset=utf-8').end(text);
   } catch (error) {
     response.writeHead(500).end(error.message);

@@ -94,7 +94,12 @@ async function killed(t, login, { kill }) {
   assert.equal(end, 'ECONNRESET');
   assert.equal(sha256, patternHash(bytes), 'what was delivered is what was sent');
   const counts = { bytesUp: MIB, droppedUp: 0, bytesDown: bytes, droppedDown: 0 };
-  assertIncludes(await open.diary.next('disconnected'), { code: 'ERR_SSH_DISCONNECTED', clean: false, closedBy: 'reset', ...counts });
+  assertIncludes(await open.diary.next('disconnected'), {
+    code: 'ERR_SSH_DISCONNECTED',
+    clean: false,
+    closedBy: 'reset',
+    ...counts,
+  });
 }
 
 /**

@@ -84,7 +84,9 @@ function cases(client, offers, server, { knownHosts, userKeys }) {
   const { username, password } = server;
   const users = {
     ...(password ? { password: { username, password } } : {}),
-    ...(server.questions ? { 'keyboard-interactive': { username, password, authHandler: ['keyboard-interactive'] } } : {}),
+    ...(server.questions
+      ? { 'keyboard-interactive': { username, password, authHandler: ['keyboard-interactive'] } }
+      : {}),
     // It lets this user in without proof, and refuses the key.
     ...(server.open ? { none: { username: server.open, privateKey: userKeys[0].privateKey } } : {}),
   };
@@ -116,7 +118,12 @@ async function forward(t, login, server) {
   remote.end(); // how that arrives is for behaviours.mjs
   await client.ended;
   client.end();
-  assertIncludes(await open.diary.next('disconnected'), { bytesUp: SIZE, bytesDown: SIZE, droppedUp: 0, droppedDown: 0 });
+  assertIncludes(await open.diary.next('disconnected'), {
+    bytesUp: SIZE,
+    bytesDown: SIZE,
+    droppedUp: 0,
+    droppedDown: 0,
+  });
   // Where the server does not tell: while new keys are agreed on no data may move, so that
   // everything would stand still from the first exchange that fails.
   if (server.rekeys && server.rekeys() - before < 3) throw new Error('keys were not changed');

@@ -68,7 +68,8 @@ const dropbear = {
     'remote forward, cancelled': 'it refuses to give a port up; after `ssh -O cancel` it goes on to listen, too',
   },
   lacks: {
-    'rekey by the server in mid transfer': 'it changes keys after 1 GiB or 8 hours, and cannot be told to do so earlier',
+    'rekey by the server in mid transfer':
+      'it changes keys after 1 GiB or 8 hours, and cannot be told to do so earlier',
   },
   async start({ hostKeys, userKeys }) {
     const { env, username, at, remove } = makeHome('dropbear', userKeys);
@@ -102,11 +103,17 @@ function forwardRemote(client) {
     }
     if (name !== 'tcpip-forward') return reject();
     const listener = net.createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true }, (socket) => {
-      client.forwardOut(bindAddr, listener.address().port, socket.remoteAddress, socket.remotePort, (error, channel) => {
-        if (error) return socket.destroy();
-        joinChannel(channel, socket);
-        socket.resume();
-      });
+      client.forwardOut(
+        bindAddr,
+        listener.address().port,
+        socket.remoteAddress,
+        socket.remotePort,
+        (error, channel) => {
+          if (error) return socket.destroy();
+          joinChannel(channel, socket);
+          socket.resume();
+        },
+      );
     });
     listener.on('error', reject).listen(bindPort, bindAddr, () => {
       listeners.set(listener.address().port, listener);

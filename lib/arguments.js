@@ -129,7 +129,8 @@ function checkReconnect(value, name) {
 /** How large receive windows may become, with defaults that go with what is given. */
 function checkWindows({ windowLimit, memoryLimit }) {
   if (windowLimit !== undefined) checkInteger(windowLimit, 'options.windowLimit', LEAST_WINDOW, MOST_WINDOW);
-  if (memoryLimit !== undefined) checkInteger(memoryLimit, 'options.memoryLimit', windowLimit ?? LEAST_WINDOW, Number.MAX_SAFE_INTEGER);
+  if (memoryLimit !== undefined)
+    checkInteger(memoryLimit, 'options.memoryLimit', windowLimit ?? LEAST_WINDOW, Number.MAX_SAFE_INTEGER);
   return {
     windowLimit: windowLimit ?? Math.min(WINDOW_LIMIT, memoryLimit ?? MEMORY_LIMIT),
     memoryLimit: memoryLimit ?? MEMORY_LIMIT,
@@ -138,7 +139,9 @@ function checkWindows({ windowLimit, memoryLimit }) {
 
 /** How many connections there may be at once; undefined: any number. */
 function checkMaxConnections({ maxConnections }) {
-  return maxConnections === undefined ? undefined : checkInteger(maxConnections, 'options.maxConnections', 1, MOST_CONNECTIONS);
+  return maxConnections === undefined
+    ? undefined
+    : checkInteger(maxConnections, 'options.maxConnections', 1, MOST_CONNECTIONS);
 }
 
 /**
@@ -173,7 +176,8 @@ function readOptions(options, copies) {
 
   const server = checkServer(options, 'options', copies);
   const hops = checkJump(jump, copies, server.hostVerifier);
-  if (hops.length > 0) checkUnreached(options, 'options', 'must not be given together with jump: give it to the first jump host');
+  if (hops.length > 0)
+    checkUnreached(options, 'options', 'must not be given together with jump: give it to the first jump host');
   /** @type {Record<string, unknown>} */
   const native = {
     server: server.native,
@@ -193,7 +197,8 @@ function readOptions(options, copies) {
     reconnect: checkReconnect(reconnect, 'options.reconnect'),
     ...checkWindows(options),
   };
-  if (forceIPv4 && forceIPv6) throw invalidArgValue('options.forceIPv6', 'leaves no address together with forceIPv4', true);
+  if (forceIPv4 && forceIPv6)
+    throw invalidArgValue('options.forceIPv6', 'leaves no address together with forceIPv4', true);
   // Both or none: without them there is nothing to listen for.
   if (forwardHost !== undefined || forwardPort !== undefined) {
     native.forwardHost = checkHost(forwardHost, 'options.forwardHost');
@@ -201,8 +206,14 @@ function readOptions(options, copies) {
   }
   if (localAddress !== undefined) native.localAddress = checkHost(localAddress, 'options.localAddress');
   const servers = [...hops, server];
-  if (servers[0].sock !== undefined && sessions > 1) throw invalidArgValue('options.sessions', 'must be 1 together with sock, which carries one session', sessions);
-  if (servers[0].sock !== undefined && reconnect !== false) throw invalidArgValue('options.reconnect', 'must not be given together with sock, which carries one session', reconnect);
+  if (servers[0].sock !== undefined && sessions > 1)
+    throw invalidArgValue('options.sessions', 'must be 1 together with sock, which carries one session', sessions);
+  if (servers[0].sock !== undefined && reconnect !== false)
+    throw invalidArgValue(
+      'options.reconnect',
+      'must not be given together with sock, which carries one session',
+      reconnect,
+    );
   const { tryKeyboard, authHandler } = server.native;
   const interactive = tryKeyboard && (authHandler?.includes('keyboard-interactive') ?? true);
   return { native, verifiers: servers.map(({ hostVerifier }) => hostVerifier), interactive, sock: servers[0].sock };
@@ -225,7 +236,8 @@ function checkShutdownOptions(options) {
 /** Refuses the options that `other` takes the place of. */
 function checkAlone(options, other) {
   for (const [name, value] of Object.entries(options)) {
-    if (value !== undefined) throw invalidArgValue(`options.${name}`, `must not be given together with ${other}`, value);
+    if (value !== undefined)
+      throw invalidArgValue(`options.${name}`, `must not be given together with ${other}`, value);
   }
 }
 

@@ -18,7 +18,10 @@ const ESCAPES = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
 /** So much of a text of a user's as a message may show, on one line. */
 function shorten(text, most = LONGEST_TEXT) {
   const start = text.length > most ? `${text.slice(0, most)}...` : text;
-  return start.replace(CONTROL, (character) => ESCAPES[character] ?? `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return start.replace(
+    CONTROL,
+    (character) => ESCAPES[character] ?? `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }
 
 function coded(Base, code, message) {

@@ -72,7 +72,11 @@ function named(side, { host, port, path }) {
  */
 function checkLocalForward(options) {
   check.checkObject(options, 'options');
-  return { listen: checkListen(options), target: checkTarget(options), maxConnections: check.checkMaxConnections(options) };
+  return {
+    listen: checkListen(options),
+    target: checkTarget(options),
+    maxConnections: check.checkMaxConnections(options),
+  };
 }
 
 /**
@@ -91,7 +95,8 @@ function checkDynamicForward(options) {
 /** A text as RFC 1929 carries it. */
 function checkProof(value, name, { secret = false } = {}) {
   checkName(value, name, { secret });
-  if (Buffer.byteLength(value) > MOST_PROOF) throw invalidArgValue(name, `must not be longer than ${MOST_PROOF} bytes`, value, { secret });
+  if (Buffer.byteLength(value) > MOST_PROOF)
+    throw invalidArgValue(name, `must not be longer than ${MOST_PROOF} bytes`, value, { secret });
   return value;
 }
 
@@ -100,7 +105,11 @@ function checkProof(value, name, { secret = false } = {}) {
  */
 function checkRemoteForward(options) {
   check.checkObject(options, 'options');
-  return { listen: checkRemoteListen(options), target: checkTarget(options, undefined, check.checkSocketPath), maxConnections: check.checkMaxConnections(options) };
+  return {
+    listen: checkRemoteListen(options),
+    target: checkTarget(options, undefined, check.checkSocketPath),
+    maxConnections: check.checkMaxConnections(options),
+  };
 }
 
 /** Where the server is to listen: a port of the names and addresses that it knows, or a Unix socket. */
@@ -129,7 +138,11 @@ function checkListen({ localHost, localPort, localPath }) {
 }
 
 /** What to connect to at the other side: a port of a host, or a Unix socket; in options of these names. */
-function checkTarget(options, [host, port, path] = ['forwardHost', 'forwardPort', 'forwardPath'], checkPath = checkRemotePath) {
+function checkTarget(
+  options,
+  [host, port, path] = ['forwardHost', 'forwardPort', 'forwardPath'],
+  checkPath = checkRemotePath,
+) {
   if (options[path] !== undefined) {
     check.checkAlone({ [host]: options[host], [port]: options[port] }, path);
     return { path: checkPath(options[path], `options.${path}`) };

@@ -148,7 +148,9 @@ function isDomain(text) {
  */
 function readDestination(text) {
   const isUri = /^ssh:\/\//i.test(text);
-  const { user, rest } = isUri ? splitUser(text.slice(6), text.indexOf('@', 6) - 6) : splitUser(text, text.lastIndexOf('@'));
+  const { user, rest } = isUri
+    ? splitUser(text.slice(6), text.indexOf('@', 6) - 6)
+    : splitUser(text, text.lastIndexOf('@'));
   // What follows a semicolon are parameters of the connection, which ssh ignores.
   const name = user !== undefined && isUri ? decodeUser(user.split(';', 1)[0]) : user;
   if (user !== undefined && (name === undefined || !isUser(name))) return undefined;

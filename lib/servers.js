@@ -35,7 +35,8 @@ function checkRekey(value, name) {
   const { bytes, seconds } = checkObject(value, name);
   const limits = {};
   if (bytes !== undefined) limits.bytes = checkInteger(bytes, `${name}.bytes`, LEAST_REKEY_BYTES, MOST_REKEY_BYTES);
-  if (seconds !== undefined) limits.seconds = checkInteger(seconds, `${name}.seconds`, 0, Math.floor(MOST_MILLISECONDS / 1000));
+  if (seconds !== undefined)
+    limits.seconds = checkInteger(seconds, `${name}.seconds`, 0, Math.floor(MOST_MILLISECONDS / 1000));
   return limits;
 }
 
@@ -58,7 +59,8 @@ function checkAlgorithms(value, name) {
     const property = `${name}.${kind}`;
     const list = value[kind];
     // Elsewhere an unknown name is left alone. Here it would let in what was to be shut out.
-    if (!ALGORITHM_KINDS.includes(kind)) throw invalidArgValue(property, `is none of ${ALGORITHM_KINDS.join(', ')}`, list);
+    if (!ALGORITHM_KINDS.includes(kind))
+      throw invalidArgValue(property, `is none of ${ALGORITHM_KINDS.join(', ')}`, list);
     if (list !== undefined) lists[kind] = checkAlgorithmList(list, property);
   }
   return lists;
@@ -70,10 +72,12 @@ function checkAlgorithmList(value, name) {
     if (value.length === 0) throw invalidArgValue(name, 'must not be empty', value);
     return { ...list, only: checkNames(value, name) };
   }
-  if (value === null || typeof value !== 'object') throw invalidArgType(name, 'of type object or an instance of Array', value);
+  if (value === null || typeof value !== 'object')
+    throw invalidArgType(name, 'of type object or an instance of Array', value);
   for (const change in value) {
     const property = `${name}.${change}`;
-    if (!Object.hasOwn(list, change)) throw invalidArgValue(property, `is none of ${Object.keys(list).join(', ')}`, value[change]);
+    if (!Object.hasOwn(list, change))
+      throw invalidArgValue(property, `is none of ${Object.keys(list).join(', ')}`, value[change]);
     if (value[change] !== undefined) list[change] = checkNames(value[change], property);
   }
   return list;
@@ -115,7 +119,8 @@ const BYTES = 'of type string or an instance of Buffer or Uint8Array';
 
 /** The bytes of a secret: a copy, which is ours to wipe and joins `copies`. */
 function checkSecret(value, name, copies) {
-  if (typeof value !== 'string' && !(value instanceof Uint8Array)) throw invalidArgType(name, BYTES, value, { secret: true });
+  if (typeof value !== 'string' && !(value instanceof Uint8Array))
+    throw invalidArgType(name, BYTES, value, { secret: true });
   const copy = copyOf(value);
   copies.push(copy);
   return copy;
@@ -128,7 +133,10 @@ function checkSecret(value, name, copies) {
  */
 function checkPrivateKeys({ privateKey, passphrase, certificate }, name, copies) {
   const take = (value, place) => (value === undefined ? undefined : checkSecret(value, place, copies));
-  const common = { passphrase: take(passphrase, `${name}.passphrase`), certificate: take(certificate, `${name}.certificate`) };
+  const common = {
+    passphrase: take(passphrase, `${name}.passphrase`),
+    certificate: take(certificate, `${name}.certificate`),
+  };
   if (certificate !== undefined && (privateKey === undefined || Array.isArray(privateKey))) {
     throw invalidArgValue(`${name}.certificate`, 'needs one privateKey to belong to', certificate, { secret: true });
   }
@@ -204,7 +212,9 @@ function checkServer(options, name, copies, inherited) {
     username: checkUser(username, `${name}.username`),
     algorithms: checkAlgorithms(algorithms, `${name}.algorithms`),
     hostKey: hostKey === undefined ? [] : checkNames(hostKey, `${name}.hostKey`),
-    knownHosts: usual ? usualKnownHosts() : checkNames(knownHosts === undefined ? [] : knownHosts, `${name}.knownHosts`),
+    knownHosts: usual
+      ? usualKnownHosts()
+      : checkNames(knownHosts === undefined ? [] : knownHosts, `${name}.knownHosts`),
     verifier: verifier !== undefined,
     strictHostKeyChecking: checkStrictness(strictHostKeyChecking, `${name}.strictHostKeyChecking`),
     updateHostKeys: checkBoolean(updateHostKeys, `${name}.updateHostKeys`),
@@ -218,13 +228,16 @@ function checkServer(options, name, copies, inherited) {
   if (hostKeyAlias !== undefined) native.hostKeyAlias = checkHost(hostKeyAlias, `${name}.hostKeyAlias`);
   if (native.knownHosts.length === 0) {
     const nowhere = `needs a file in ${name}.knownHosts to write to`;
-    if (native.strictHostKeyChecking === 'accept-new') throw invalidArgValue(`${name}.strictHostKeyChecking`, nowhere, strictHostKeyChecking);
+    if (native.strictHostKeyChecking === 'accept-new')
+      throw invalidArgValue(`${name}.strictHostKeyChecking`, nowhere, strictHostKeyChecking);
     if (native.updateHostKeys) throw invalidArgValue(`${name}.updateHostKeys`, nowhere, updateHostKeys);
   }
-  if (proxyCommand !== undefined) native.proxyCommand = checkName(proxyCommand, `${name}.proxyCommand`, { secret: true });
+  if (proxyCommand !== undefined)
+    native.proxyCommand = checkName(proxyCommand, `${name}.proxyCommand`, { secret: true });
   if (sock !== undefined) {
     checkDuplex(sock, `${name}.sock`);
-    if (proxyCommand !== undefined) throw invalidArgValue(`${name}.sock`, 'must not be given together with proxyCommand', sock, { secret: true });
+    if (proxyCommand !== undefined)
+      throw invalidArgValue(`${name}.sock`, 'must not be given together with proxyCommand', sock, { secret: true });
   }
   native.sock = sock !== undefined;
   native.privateKeys = checkPrivateKeys(options, name, copies);
@@ -261,8 +274,10 @@ function checkJump(jump, copies, hostVerifier) {
 
 function checkHop(hop, name, copies, hostVerifier) {
   const server = checkServer(checkObject(hop, name), name, copies, hostVerifier);
-  if (hop.jump !== undefined) throw invalidArgValue(`${name}.jump`, 'must not be given: the hops stand in one list', hop.jump, { secret: true });
-  if (server.native.tryKeyboard) throw invalidArgValue(`${name}.tryKeyboard`, 'must not be true: a jump host asks nobody', true);
+  if (hop.jump !== undefined)
+    throw invalidArgValue(`${name}.jump`, 'must not be given: the hops stand in one list', hop.jump, { secret: true });
+  if (server.native.tryKeyboard)
+    throw invalidArgValue(`${name}.tryKeyboard`, 'must not be true: a jump host asks nobody', true);
   return server;
 }
 
@@ -276,4 +291,14 @@ function checkUnreached(options, name, reason) {
   }
 }
 
-module.exports = { ALGORITHM_KINDS, LEAST_REKEY_BYTES, LEAST_RSA_BITS, MOST_RSA_BITS, MOST_REKEY_BYTES, checkJump, checkSecret, checkServer, checkUnreached };
+module.exports = {
+  ALGORITHM_KINDS,
+  LEAST_REKEY_BYTES,
+  LEAST_RSA_BITS,
+  MOST_RSA_BITS,
+  MOST_REKEY_BYTES,
+  checkJump,
+  checkSecret,
+  checkServer,
+  checkUnreached,
+};

@@ -98,7 +98,10 @@ function getsockopt(socket, optname, callback) {
 
 function setsockopt(socket, optname, optval, callback) {
   checkSocket(socket);
-  const value = checkOption(optname) === SO_LINGER ? check.checkLingerOption(optval, 'optval') : check.checkSwitch(optval, 'optval');
+  const value =
+    checkOption(optname) === SO_LINGER
+      ? check.checkLingerOption(optval, 'optval')
+      : check.checkSwitch(optval, 'optval');
   return perform(socket, callback, () => setOption(socket, optname, value));
 }
 

@@ -24,7 +24,12 @@ export function remapping({
   cargoHome = process.env.CARGO_HOME ?? join(home, '.cargo'),
   sysroot = execFileSync('rustc', ['--print', 'sysroot'], { encoding: 'utf8' }).trim(),
 } = {}) {
-  const places = [[home, '/home'], [sysroot, '/rust'], [cargoHome, '/cargo'], [root, '/sshtunnel-native']];
+  const places = [
+    [home, '/home'],
+    [sysroot, '/rust'],
+    [cargoHome, '/cargo'],
+    [root, '/sshtunnel-native'],
+  ];
   return places.map(([from, to]) => `--remap-path-prefix=${from}=${to}`);
 }
 
@@ -42,7 +47,9 @@ function hostTarget() {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { values } = parseArgs({ options: { target: { type: 'string' }, 'cross-compile': { type: 'boolean' } } });
   const given = (process.env.RUSTFLAGS ?? '').split(' ').filter(Boolean);
-  process.env.CARGO_ENCODED_RUSTFLAGS = [...given, ...linking(values.target ?? hostTarget()), ...remapping()].join(SEPARATOR);
+  process.env.CARGO_ENCODED_RUSTFLAGS = [...given, ...linking(values.target ?? hostTarget()), ...remapping()].join(
+    SEPARATOR,
+  );
   const { NapiCli } = await import('@napi-rs/cli');
   const { task } = await new NapiCli().build({
     cwd: ROOT,

@@ -32,7 +32,10 @@ const IMPORT = /\b(?:require\(|import\(|from\s|import\s)\s*['"](\.[^'"]*)['"]/g;
 
 /** @returns {Map<string, Set<string>>} what each file imports */
 export function importsOfJavaScript(root) {
-  const files = [...['index.js', 'tunnel-ssh.js'].filter((name) => existsSync(join(root, name))), ...filesBelow(root, 'lib', '.js')];
+  const files = [
+    ...['index.js', 'tunnel-ssh.js'].filter((name) => existsSync(join(root, name))),
+    ...filesBelow(root, 'lib', '.js'),
+  ];
   const graph = new Map();
   for (const file of files) {
     const text = readFileSync(join(root, file), 'utf8').replace(/^\s*(?:\/\/|\/?\*).*$/gm, '');
@@ -44,12 +47,15 @@ export function importsOfJavaScript(root) {
 
 // Rust
 
-const TOKENS = /\/\/[^\n]*|\/\*[^]*?\*\/|b?r(#*)"[^]*?"\1|b?"(?:\\[^]|[^"\\])*"|b?'(?:\\[^']+|[^'\\])'|'\w+|\w+|::|[^\s]/g;
+const TOKENS =
+  /\/\/[^\n]*|\/\*[^]*?\*\/|b?r(#*)"[^]*?"\1|b?"(?:\\[^]|[^"\\])*"|b?'(?:\\[^']+|[^'\\])'|'\w+|\w+|::|[^\s]/g;
 const ITEMS = new Set(['fn', 'struct', 'enum', 'trait', 'type', 'const', 'static', 'union']);
 
 /** Words and signs, without comments, texts and lifetimes. */
 function tokensOf(text) {
-  return [...text.matchAll(TOKENS)].map(([token]) => token).filter((token) => !/^(?:\/\/|\/\*|b?r#*"|b?"|b?'.|')/.test(token));
+  return [...text.matchAll(TOKENS)]
+    .map(([token]) => token)
+    .filter((token) => !/^(?:\/\/|\/\*|b?r#*"|b?"|b?'.|')/.test(token));
 }
 
 class Module {
@@ -128,7 +134,9 @@ class Reader {
   }
 
   #child(name, module, folder) {
-    const file = [`${posix.join(folder, name)}.rs`, posix.join(folder, name, 'mod.rs')].find((path) => existsSync(join(this.#root, path)));
+    const file = [`${posix.join(folder, name)}.rs`, posix.join(folder, name, 'mod.rs')].find((path) =>
+      existsSync(join(this.#root, path)),
+    );
     if (file === undefined) throw new Error(`${module.file}: no file of the module ${name}`);
     module.children.set(name, this.file(file, posix.join(folder, name), module));
   }
@@ -227,13 +235,18 @@ function lookUp(module, name, seen) {
 /** What `use module::*` may bring: which of it is used, only the compiler knows. */
 function everything(module) {
   if (!(module instanceof Module)) return [];
-  return [...(module.items.size > 0 ? [module.file] : []), ...[...module.names.keys()].map((name) => lookUp(module, name, new Set()))];
+  return [
+    ...(module.items.size > 0 ? [module.file] : []),
+    ...[...module.names.keys()].map((name) => lookUp(module, name, new Set())),
+  ];
 }
 
 /** @returns {Map<string, Set<string>>} what each file imports */
 export function importsOfRust(root) {
   const graph = new Map();
-  const crates = existsSync(join(root, 'crates')) ? readdirSync(join(root, 'crates')).map((name) => `crates/${name}/src`) : [];
+  const crates = existsSync(join(root, 'crates'))
+    ? readdirSync(join(root, 'crates')).map((name) => `crates/${name}/src`)
+    : [];
   for (const folder of ['src', ...crates]) {
     const main = posix.join(folder, 'lib.rs');
     if (!existsSync(join(root, main))) continue;
@@ -242,7 +255,9 @@ export function importsOfRust(root) {
     for (const file of reader.files) graph.set(file, new Set());
     for (const module of reader.modules) {
       for (const path of module.paths) {
-        for (const place of path.at(-1) === '*' ? everything(resolve(module, path.slice(0, -1))) : [resolve(module, path)]) {
+        for (const place of path.at(-1) === '*'
+          ? everything(resolve(module, path.slice(0, -1)))
+          : [resolve(module, path)]) {
           // A module alone is a beginning of paths, each of which is looked at by itself.
           if (typeof place === 'string' && place !== module.file) graph.get(module.file).add(place);
         }
@@ -295,7 +310,9 @@ export function circles(root, without = []) {
     const files = [...graph.keys()];
     for (const group of components(graph)) {
       for (const from of group) {
-        const others = [...graph.get(from)].filter((to) => group.includes(to) && folderOf(from, files) !== folderOf(to, files));
+        const others = [...graph.get(from)].filter(
+          (to) => group.includes(to) && folderOf(from, files) !== folderOf(to, files),
+        );
         found.push(...others.map((to) => `${from} -> ${to}`));
       }
     }
@@ -308,7 +325,9 @@ export function faults(root, toBeCut = TO_BE_CUT) {
   const all = circles(root);
   return [
     ...circles(root, toBeCut).map((entry) => `${entry} is part of a circle`),
-    ...toBeCut.filter((entry) => !all.includes(entry)).map((entry) => `${entry} is part of no circle any more: take it from the list`),
+    ...toBeCut
+      .filter((entry) => !all.includes(entry))
+      .map((entry) => `${entry} is part of no circle any more: take it from the list`),
   ];
 }
 
@@ -316,5 +335,7 @@ if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
   const wrong = faults(ROOT);
   for (const line of wrong) console.error(line);
   if (wrong.length > 0) process.exit(1);
-  console.log(`no circle between folders${TO_BE_CUT.length > 0 ? `, but for ${TO_BE_CUT.length} that are to be cut` : ''}`);
+  console.log(
+    `no circle between folders${TO_BE_CUT.length > 0 ? `, but for ${TO_BE_CUT.length} that are to be cut` : ''}`,
+  );
 }

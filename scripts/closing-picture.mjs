@@ -43,7 +43,12 @@ async function capture(port) {
     tcpdump.kill('SIGINT');
     await once(tcpdump, 'close');
     if (!report.includes('0 packets dropped')) throw new Error(`not everything was captured: ${report}`);
-    return fresh(lines.trim().split('\n').map((line) => packet(line, port)));
+    return fresh(
+      lines
+        .trim()
+        .split('\n')
+        .map((line) => packet(line, port)),
+    );
   };
 }
 
@@ -55,7 +60,15 @@ function packet(line, port) {
   const kind = flags.includes('R') ? 'RST' : flags.includes('F') ? 'FIN' : length > 0 ? 'data' : 'ack';
   const end = Number(/seq \d+:(\d+)/.exec(line)?.[1]);
   const window = Number(/win (\d+)/.exec(line)?.[1]);
-  return { time: Number(seconds) * 1000, down, kind, length, end, syn: flags.includes('S'), full: !down && window === 0 };
+  return {
+    time: Number(seconds) * 1000,
+    down,
+    kind,
+    length,
+    end,
+    syn: flags.includes('S'),
+    full: !down && window === 0,
+  };
 }
 
 /** Bytes that were sent before, such as those of a probe, count no more; a FIN counts by itself. */
@@ -145,7 +158,10 @@ function lane({ name, linger, reads }, { packets, result }, index) {
   const y = 44 + index * LANE;
   const [top, bottom] = [y + 34, y + 128];
   const outcome = `graceful: ${result.graceful}, unsent: ${result.unsent}`;
-  const moments = [[0, 'closesocket()'], [result.time, outcome]];
+  const moments = [
+    [0, 'closesocket()'],
+    [result.time, outcome],
+  ];
   const near = result.time < 300;
   return [
     text(14, y + 4, `${name} {${linger.l_onoff}, ${linger.l_linger}}`, 'class="name"'),

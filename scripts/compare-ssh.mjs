@@ -8,7 +8,8 @@ if (!ensureSshd()) process.exit(1);
 const { compare, differences } = await import('../__test__/helpers/compare.mjs');
 
 const told = ({ reached, status }) => `${reached}, ${status}`;
-const line = (name, ssh, sshtunnel, verdict) => console.log(`${name.padEnd(40)} ${ssh.padEnd(28)} ${sshtunnel.padEnd(28)} ${verdict}`);
+const line = (name, ssh, sshtunnel, verdict) =>
+  console.log(`${name.padEnd(40)} ${ssh.padEnd(28)} ${sshtunnel.padEnd(28)} ${verdict}`);
 
 line('command line', 'ssh', 'sshtunnel', '');
 let different = 0;
@@ -17,6 +18,11 @@ await compare((row) => {
   const members = differences(row);
   different += members.length > 0 ? 1 : 0;
   const words = members.includes('words') ? ` (${row.ssh.words} | ${row.sshtunnel.words})` : '';
-  return line(row.name, told(row.ssh), told(row.sshtunnel), members.length > 0 ? `DIFFERENT: ${members.join(', ')}${words}` : 'same');
+  return line(
+    row.name,
+    told(row.ssh),
+    told(row.sshtunnel),
+    members.length > 0 ? `DIFFERENT: ${members.join(', ')}${words}` : 'same',
+  );
 });
 process.exit(different > 0 ? 1 : 0);

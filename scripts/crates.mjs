@@ -18,15 +18,33 @@ function cargo(...args) {
 function checksums() {
   const blocks = readFileSync(join(ROOT, 'Cargo.lock'), 'utf8').split('[[package]]');
   const field = (block, name) => new RegExp(`^${name} = "(.*)"$`, 'm').exec(block)?.[1];
-  return new Map(blocks.map((block) => [`${field(block, 'name')} ${field(block, 'version')}`, field(block, 'checksum')]));
+  return new Map(
+    blocks.map((block) => [`${field(block, 'name')} ${field(block, 'version')}`, field(block, 'checksum')]),
+  );
 }
 
 /** Names and versions of what is linked for a target: one line of `cargo tree` each. */
 function linked(target) {
   const tree = cargo(
-    'tree', '--locked', '--package', PACKAGE, '--target', target, '--edges', 'normal,no-proc-macro', '--prefix', 'none', '--format', '{p}',
+    'tree',
+    '--locked',
+    '--package',
+    PACKAGE,
+    '--target',
+    target,
+    '--edges',
+    'normal,no-proc-macro',
+    '--prefix',
+    'none',
+    '--format',
+    '{p}',
   );
-  return new Set(tree.split('\n').filter(Boolean).map((line) => line.replace(/^(\S+) v(\S+).*$/, '$1 $2')));
+  return new Set(
+    tree
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => line.replace(/^(\S+) v(\S+).*$/, '$1 $2')),
+  );
 }
 
 /**
@@ -43,7 +61,9 @@ export function crates() {
   const names = new Map(packages.map((one) => [one.id, idOf(one)]));
   const isLinked = (id) => byTarget.some(([, ids]) => ids.has(id));
   const nodes = new Map(resolve.nodes.map((node) => [names.get(node.id), node]));
-  const own = packages.filter((one) => one.source === null && isLinked(idOf(one))).flatMap((one) => nodes.get(idOf(one)).dependencies);
+  const own = packages
+    .filter((one) => one.source === null && isLinked(idOf(one)))
+    .flatMap((one) => nodes.get(idOf(one)).dependencies);
   const direct = new Set(own.map((id) => names.get(id)));
   const others = packages.filter((one) => one.source !== null && isLinked(idOf(one)));
   return others
@@ -57,7 +77,11 @@ export function crates() {
       folder: dirname(one.manifest_path),
       targets: byTarget.filter(([, ids]) => ids.has(idOf(one))).map(([target]) => target),
       direct: direct.has(idOf(one)),
-      dependencies: nodes.get(idOf(one)).dependencies.map((id) => names.get(id)).filter(isLinked).sort(),
+      dependencies: nodes
+        .get(idOf(one))
+        .dependencies.map((id) => names.get(id))
+        .filter(isLinked)
+        .sort(),
     }))
     .sort((one, other) => (one.id < other.id ? -1 : 1));
 }

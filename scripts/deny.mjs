@@ -12,5 +12,6 @@ const program = pinnedTool({ name: 'cargo-deny', version: '0.20.2', pinned: 'car
 run('cargo', ['fetch', '--locked', '--quiet']);
 const offline = run(program, ['--offline', '--locked', 'check', 'bans', 'licenses', 'sources']).status;
 const online = values.advisories ? run(program, ['--locked', 'check', 'advisories']).status : 0;
-if (!values.advisories) console.log('advisories: not checked (npm run deny -- --advisories; a workflow does it every day)');
+if (!values.advisories)
+  console.log('advisories: not checked (npm run deny -- --advisories; a workflow does it every day)');
 process.exit(offline || online || 0);

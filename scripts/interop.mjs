@@ -51,7 +51,9 @@ for (const server of servers) {
     const since = performance.now();
     one.error = await outcome(one);
     const said = one.error ? `FAILED: ${one.error.message}` : 'ok';
-    console.log(`${server.name}: ${one.kind} ${one.name}: ${said} (${((performance.now() - since) / 1000).toFixed(1)} s)`);
+    console.log(
+      `${server.name}: ${one.kind} ${one.name}: ${said} (${((performance.now() - since) / 1000).toFixed(1)} s)`,
+    );
   }
 }
 await stop();
@@ -60,7 +62,9 @@ const rows = table(servers);
 console.log(`\n${rows}`);
 if (wanted.length > 0) process.exit(servers.some(({ cases }) => cases.some(({ error }) => error)) ? 1 : 0);
 if (missing.length > 0) {
-  console.error(`\nNot tried, as they cannot be had here: ${missing.map(({ name }) => name).join(', ')}. Nothing was written.`);
+  console.error(
+    `\nNot tried, as they cannot be had here: ${missing.map(({ name }) => name).join(', ')}. Nothing was written.`,
+  );
   process.exit(1);
 }
 writeFileSync(

@@ -45,7 +45,13 @@ DEALINGS IN THE SOFTWARE.
 `;
 
 /** Without what differs only in form. */
-const tidy = (text) => text.replaceAll('\r', '').split('\n').map((line) => line.trimEnd()).join('\n').replace(/^\n+|\n+$/g, '');
+const tidy = (text) =>
+  text
+    .replaceAll('\r', '')
+    .split('\n')
+    .map((line) => line.trimEnd())
+    .join('\n')
+    .replace(/^\n+|\n+$/g, '');
 
 /** The files of licences in a folder; of C code that came with a crate, those in folders below, too. */
 function licenceFiles(folder, deep) {
@@ -68,7 +74,11 @@ function texts({ name, license, folder }) {
 /** The names of some targets where others are not meant, as people call them. */
 function where(targets) {
   if (targets.length === platforms().length) return '';
-  const systems = new Set(targets.map((target) => ({ linux: 'Linux', apple: 'macOS', windows: 'Windows' })[/linux|apple|windows/.exec(target)[0]]));
+  const systems = new Set(
+    targets.map(
+      (target) => ({ linux: 'Linux', apple: 'macOS', windows: 'Windows' })[/linux|apple|windows/.exec(target)[0]],
+    ),
+  );
   return ` (${[...systems].join(', ')})`;
 }
 

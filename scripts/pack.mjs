@@ -16,16 +16,29 @@ import { ROOT } from './setup.mjs';
 /** The package without binaries, unpacked: what users load, read and are told, notices apart. */
 const MOST_BYTES = 448 * 1024;
 const MAIN = [
-  'CHANGELOG.md', 'LICENSE', 'README.md', NOTICES, 'binding.js', 'index.d.ts', 'index.js', 'package.json', 'tunnel-ssh.d.ts', 'tunnel-ssh.js',
+  'CHANGELOG.md',
+  'LICENSE',
+  'README.md',
+  NOTICES,
+  'binding.js',
+  'index.d.ts',
+  'index.js',
+  'package.json',
+  'tunnel-ssh.d.ts',
+  'tunnel-ssh.js',
 ];
 const BESIDE_BINARY = ['LICENSE', 'README.md', NOTICES, 'package.json'];
 
 function npmPack(folder, into) {
-  const { status, stdout, stderr } = spawnSync('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', into], {
-    cwd: folder,
-    encoding: 'utf8',
-    shell: process.platform === 'win32', // npm is a batch file there
-  });
+  const { status, stdout, stderr } = spawnSync(
+    'npm',
+    ['pack', '--json', '--ignore-scripts', '--pack-destination', into],
+    {
+      cwd: folder,
+      encoding: 'utf8',
+      shell: process.platform === 'win32', // npm is a batch file there
+    },
+  );
   if (status !== 0) throw new Error(`npm pack: ${stderr}`);
   // Npm 10 prints a list, later ones an object by name.
   const [{ name, filename, files, size, unpackedSize }] = Object.values(JSON.parse(stdout));
@@ -34,9 +47,13 @@ function npmPack(folder, into) {
 
 /** Whatever is in the folders that package.json lists; nothing that is not JavaScript belongs there. */
 function inFolders() {
-  const folders = readManifest().files.map((name) => join(ROOT, name)).filter((path) => statSync(path).isDirectory());
+  const folders = readManifest()
+    .files.map((name) => join(ROOT, name))
+    .filter((path) => statSync(path).isDirectory());
   const entries = folders.flatMap((path) => readdirSync(path, { recursive: true, withFileTypes: true }));
-  const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath ?? entry.path, entry.name));
+  const files = entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath ?? entry.path, entry.name));
   return files.map((path) => relative(ROOT, path).replaceAll('\\', '/'));
 }
 

@@ -11,7 +11,8 @@ import { ROOT } from './setup.mjs';
 const TOOLS = join(ROOT, 'target', 'tools');
 const SCRIPTS = process.platform === 'win32' ? 'Scripts' : 'bin';
 
-export const run = (command, args, stdio = 'inherit') => spawnSync(command, args, { cwd: ROOT, stdio, encoding: 'utf8' });
+export const run = (command, args, stdio = 'inherit') =>
+  spawnSync(command, args, { cwd: ROOT, stdio, encoding: 'utf8' });
 
 /**
  * The tool in its version: the user's own, one that was installed before, or one that is now. Ends the process where
@@ -27,7 +28,14 @@ export function pinnedTool({ name, crate = name, version, pinned }) {
   mkdirSync(TOOLS, { recursive: true });
   if (python()) {
     const options = ['--quiet', '--disable-pip-version-check', '--no-deps', '--only-binary=:all:', '--require-hashes'];
-    run(join(TOOLS, SCRIPTS, 'python'), ['-m', 'pip', 'install', ...options, '--requirement', join(ROOT, 'scripts', pinned)]);
+    run(join(TOOLS, SCRIPTS, 'python'), [
+      '-m',
+      'pip',
+      'install',
+      ...options,
+      '--requirement',
+      join(ROOT, 'scripts', pinned),
+    ]);
     const installed = right();
     if (installed !== undefined) return installed;
   }

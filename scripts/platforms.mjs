@@ -83,7 +83,8 @@ export function faults(bytes, { platform, arch }) {
   if (made === null) return ['is no executable'];
   const found = [];
   if (made.platform !== platform || made.arch !== arch) found.push(`is for ${made.platform} ${made.arch}`);
-  if (bytes.length > LARGEST_BINARY) found.push(`has ${bytes.length} bytes, more than ${LARGEST_BINARY}: no release build?`);
+  if (bytes.length > LARGEST_BINARY)
+    found.push(`has ${bytes.length} bytes, more than ${LARGEST_BINARY}: no release build?`);
   const [path] = BUILDERS_PATH.exec(bytes.toString('latin1')) ?? [];
   if (path !== undefined) found.push(`names a file of the machine that built it, ${path}`);
   return found;
@@ -95,10 +96,16 @@ export function libcFaults(bytes, { abi }) {
   if (abi === 'musl') return asked === undefined ? [] : ['asks for glibc'];
   if (abi !== 'gnu') return [];
   if (asked === undefined) return ['asks for no glibc'];
-  return compare(asked, OLDEST_GLIBC) > 0 ? [`asks for glibc ${asked.join('.')}, newer than ${OLDEST_GLIBC.join('.')}`] : [];
+  return compare(asked, OLDEST_GLIBC) > 0
+    ? [`asks for glibc ${asked.join('.')}, newer than ${OLDEST_GLIBC.join('.')}`]
+    : [];
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   await makePackages();
-  console.log(platforms().map((one) => `${one.package} (${one.target})`).join('\n'));
+  console.log(
+    platforms()
+      .map((one) => `${one.package} (${one.target})`)
+      .join('\n'),
+  );
 }

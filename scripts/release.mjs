@@ -24,7 +24,8 @@ export function obstacles(folder, tag) {
   const [heading] = read('CHANGELOG.md').match(/^## .*$/m) ?? [];
   if (heading !== `## ${version}`) found.push(`CHANGELOG.md begins with "${heading}", not with "## ${version}"`);
   // The registry compares it with where the build ran.
-  if (repository === undefined) found.push('package.json has no repository: npm refuses to state where the packages were built');
+  if (repository === undefined)
+    found.push('package.json has no repository: npm refuses to state where the packages were built');
   if (!existsSync(join(folder, 'binding.js'))) found.push('binding.js is missing');
   else if (!read('binding.js').includes(`'${version}'`)) found.push(`binding.js is not that of version ${version}`);
   for (const platform of platforms()) found.push(...missing(join(folder, 'npm', platform.name), platform, version));
@@ -35,7 +36,9 @@ function missing(folder, platform, version) {
   const binary = join(folder, platform.binary);
   if (!existsSync(binary)) return [`${platform.package} has no binary`];
   const bytes = readFileSync(binary);
-  const found = [...faults(bytes, platform), ...libcFaults(bytes, platform)].map((fault) => `${platform.binary} ${fault}`);
+  const found = [...faults(bytes, platform), ...libcFaults(bytes, platform)].map(
+    (fault) => `${platform.binary} ${fault}`,
+  );
   const manifest = readManifest(folder);
   if (manifest.version !== version) found.push(`${platform.package} has version ${manifest.version}`);
   return found;

@@ -53,14 +53,19 @@ export function sboms() {
   const found = {};
   const main = npmPackage(manifest.name, manifest);
   const binaries = platforms().map((one) => ({ ...npmPackage(one.package, manifest), scope: 'optional' }));
-  found[manifest.name] = bom(main, binaries, [{ ref: main['bom-ref'], dependsOn: binaries.map((one) => one['bom-ref']) }]);
+  found[manifest.name] = bom(main, binaries, [
+    { ref: main['bom-ref'], dependsOn: binaries.map((one) => one['bom-ref']) },
+  ]);
   for (const { package: name, target } of platforms()) {
     const linked = all.filter(({ targets }) => targets.includes(target));
     const ids = new Set(linked.map(({ id }) => id));
     const component = npmPackage(name, manifest);
     found[name] = bom(component, linked.map(crate), [
       { ref: component['bom-ref'], dependsOn: linked.filter(({ direct }) => direct).map(({ id }) => reference(id)) },
-      ...linked.map(({ id, dependencies }) => ({ ref: reference(id), dependsOn: dependencies.filter((one) => ids.has(one)).map(reference) })),
+      ...linked.map(({ id, dependencies }) => ({
+        ref: reference(id),
+        dependsOn: dependencies.filter((one) => ids.has(one)).map(reference),
+      })),
     ]);
   }
   return found;

@@ -34,7 +34,9 @@ const { values } = parseArgs({
 const duration = values.seconds === undefined ? Number(values.minutes) * 60_000 : Number(values.seconds) * 1000;
 const [seed, atOnce] = [Number(values.seed), Number(values.connections)];
 if (!(duration > 0 && Number.isInteger(seed) && atOnce >= 1) || (values.induce && !INDUCED.includes(values.induce))) {
-  console.error(`usage: npm run soak -- [--minutes 20 | --seconds n] [--seed n] [--connections 12] [--induce ${INDUCED.join('|')}]`);
+  console.error(
+    `usage: npm run soak -- [--minutes 20 | --seconds n] [--seed n] [--connections 12] [--induce ${INDUCED.join('|')}]`,
+  );
   process.exit(2);
 }
 
@@ -57,7 +59,11 @@ process.on('unhandledRejection', (error) => ledger.fault(`an unhandled rejection
 process.on('uncaughtException', (error) => ledger.fault(`an uncaught exception: ${error?.stack ?? error}`));
 await tunnel.promises.startListening();
 const dynamic = await tunnel.promises.forwardDynamic({});
-const remote = await tunnel.promises.forwardRemote({ remoteHost: '127.0.0.1', forwardHost: '127.0.0.1', forwardPort: stage.port });
+const remote = await tunnel.promises.forwardRemote({
+  remoteHost: '127.0.0.1',
+  forwardHost: '127.0.0.1',
+  forwardPort: stage.port,
+});
 
 /** Plays that are under way, by what their connections are known by. */
 const playing = new Map();
@@ -124,7 +130,10 @@ async function playOnce(number) {
   const begin = async (play) => {
     const client = await WAYS[way].connect(play);
     const { connectionId, localPort } = client.socket;
-    play.key = way === 'dialed' ? keyOf({ connectionId }) : keyOf({ forwardId: play.forwardId ?? WAYS[way].forwardId, remotePort: localPort });
+    play.key =
+      way === 'dialed'
+        ? keyOf({ connectionId })
+        : keyOf({ forwardId: play.forwardId ?? WAYS[way].forwardId, remotePort: localPort });
     playing.set(play.key, play);
     report = ledger.expect(play.key);
     return client;
@@ -155,11 +164,15 @@ async function playOnce(number) {
     else {
       found.push(...reportFaults(play, end, local));
       // A session that is lost between the last byte and the last CLOSE leaves that unconfirmed.
-      if (isUndisturbed() && !play.disturbed && !end.clean) found.push(`both ends have everything, and the report says ${end.code}: ${end.reason}`);
+      if (isUndisturbed() && !play.disturbed && !end.clean)
+        found.push(`both ends have everything, and the report says ${end.code}: ${end.reason}`);
     }
   }
   await play.over?.();
-  for (const text of found) ledger.fault(`play ${number} (${play.key}), ${way}, ${plan.order}, ${plan.ending}, up ${plan.up}, down ${plan.down}: ${text}`);
+  for (const text of found)
+    ledger.fault(
+      `play ${number} (${play.key}), ${way}, ${plan.order}, ${plan.ending}, up ${plan.up}, down ${plan.down}: ${text}`,
+    );
   if (values.induce === 'memory') kept.push(Buffer.alloc(256 * 1024, number));
   if (values.induce === 'descriptor' && number % 20 === 0) openSync('/dev/null');
   if (values.induce === 'report' && number === 20) {
@@ -174,43 +187,67 @@ const allow = (code) => (error) => {
 
 /** What is done to the tunnel meanwhile, each about as often as it says, in milliseconds. */
 const ACTIONS = [
-  [6000, 'the session dies', async () => {
-    up = false;
-    troubles++;
-    counts.kills++;
-    server.killSessions();
-  }],
-  [9000, 'the server pauses', async () => {
-    counts.pauses++;
-    server.freezeSessions();
-    await pause(random.below(600));
-    server.thawSessions();
-  }],
-  [300, 'another Linger', () => {
-    const linger = random.of([{ l_onoff: 0, l_linger: 0 }, { l_onoff: 1, l_linger: 0 }, { l_onoff: 1, l_linger: 1 + random.below(30) }]);
-    return tunnel.promises.setLingerOption(linger);
-  }],
-  [700, 'another Linger for a connection', async () => {
-    const connections = await tunnel.promises.connections();
-    if (connections.length === 0) return;
-    const connection = random.of(connections);
-    const linger = random.chance(0.5);
-    // One that is being closed is cut by this.
-    const play = playing.get(keyOf(connection));
-    if (!linger && play) play.hardened = true;
-    // It may have ended since it was listed.
-    await connection.promises.setLinger(linger).catch(allow('ERR_TUNNEL_NO_CONNECTION'));
-  }],
-  [1500, 'a connection is ended', async () => {
-    const play = random.of([...playing.values()]);
-    if (play === undefined) return;
-    const connections = await tunnel.promises.connections();
-    const info = connections.find((one) => play.key === keyOf(one));
-    if (info === undefined) return;
-    counts.disconnects++;
-    play.disturbed = true;
-    await tunnel.promises.disconnect(info.connectionId).catch(allow('ERR_TUNNEL_NO_CONNECTION'));
-  }],
+  [
+    6000,
+    'the session dies',
+    async () => {
+      up = false;
+      troubles++;
+      counts.kills++;
+      server.killSessions();
+    },
+  ],
+  [
+    9000,
+    'the server pauses',
+    async () => {
+      counts.pauses++;
+      server.freezeSessions();
+      await pause(random.below(600));
+      server.thawSessions();
+    },
+  ],
+  [
+    300,
+    'another Linger',
+    () => {
+      const linger = random.of([
+        { l_onoff: 0, l_linger: 0 },
+        { l_onoff: 1, l_linger: 0 },
+        { l_onoff: 1, l_linger: 1 + random.below(30) },
+      ]);
+      return tunnel.promises.setLingerOption(linger);
+    },
+  ],
+  [
+    700,
+    'another Linger for a connection',
+    async () => {
+      const connections = await tunnel.promises.connections();
+      if (connections.length === 0) return;
+      const connection = random.of(connections);
+      const linger = random.chance(0.5);
+      // One that is being closed is cut by this.
+      const play = playing.get(keyOf(connection));
+      if (!linger && play) play.hardened = true;
+      // It may have ended since it was listed.
+      await connection.promises.setLinger(linger).catch(allow('ERR_TUNNEL_NO_CONNECTION'));
+    },
+  ],
+  [
+    1500,
+    'a connection is ended',
+    async () => {
+      const play = random.of([...playing.values()]);
+      if (play === undefined) return;
+      const connections = await tunnel.promises.connections();
+      const info = connections.find((one) => play.key === keyOf(one));
+      if (info === undefined) return;
+      counts.disconnects++;
+      play.disturbed = true;
+      await tunnel.promises.disconnect(info.connectionId).catch(allow('ERR_TUNNEL_NO_CONNECTION'));
+    },
+  ],
 ];
 
 let quiet = false;
@@ -246,7 +283,9 @@ async function settle() {
     if (open === 0 && sessions.up === 1 && remote.listening && ledger.counts.ended === connections.accepted) break;
     if (Date.now() > limit) {
       for (const { connectionId, ...info } of listed) console.error(connectionId, info);
-      ledger.fault(`not quiet after ${LONGEST_QUIET / 1000} s: ${open} connections, ${sessions.up} sessions, ${connections.accepted} accepted, ${ledger.counts.ended} ended, remote forward ${remote.listening}`);
+      ledger.fault(
+        `not quiet after ${LONGEST_QUIET / 1000} s: ${open} connections, ${sessions.up} sessions, ${connections.accepted} accepted, ${ledger.counts.ended} ended, remote forward ${remote.listening}`,
+      );
       stopping = true;
       break;
     }
@@ -282,7 +321,8 @@ await tunnel.promises.shutdown();
 await closed;
 const problems = [...ledger.faults, ...growth(samples)];
 const { descriptors } = sample();
-if (descriptors > before.descriptors) problems.push(`${descriptors} descriptors after the shutdown, ${before.descriptors} before the tunnel`);
+if (descriptors > before.descriptors)
+  problems.push(`${descriptors} descriptors after the shutdown, ${before.descriptors} before the tunnel`);
 await stage.stop();
 await server.stop();
 

@@ -50,17 +50,28 @@ if (chosen.length === 0) {
 }
 
 const folder = join(ROOT, '__test__');
-const suites = readdirSync(folder).filter((name) => name.endsWith('.test.mjs')).sort();
+const suites = readdirSync(folder)
+  .filter((name) => name.endsWith('.test.mjs'))
+  .sort();
 const files = chosen.length > 0 ? chosen : suites.map((name) => join('__test__', name));
 const isTimed = (name) => name.endsWith('.timing.test.mjs');
-run('Tests of the addon', files.filter((name) => !isTimed(name)), SIDE_BY_SIDE);
+run(
+  'Tests of the addon',
+  files.filter((name) => !isTimed(name)),
+  SIDE_BY_SIDE,
+);
 run('Tests that measure time or memory, one suite after the other', files.filter(isTimed), 1);
 
 /** Runs suites of Node.js, as many of them at a time as `concurrency` says. */
 function run(title, names, concurrency) {
   if (names.length === 0) return;
   console.log(`\n${title}`);
-  const options = ['--test', `--test-concurrency=${concurrency}`, `--test-timeout=${LONGEST_SUITE}`, '--test-reporter=spec'];
+  const options = [
+    '--test',
+    `--test-concurrency=${concurrency}`,
+    `--test-timeout=${LONGEST_SUITE}`,
+    '--test-reporter=spec',
+  ];
   const { status } = spawnSync(process.execPath, [...options, ...names], { cwd: ROOT, stdio: 'inherit' });
   failed ||= status !== 0;
 }

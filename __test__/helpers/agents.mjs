@@ -68,7 +68,10 @@ export class AgentProxy {
 
   #serve(socket, agent, onSign) {
     const real = net.connect(agent.path);
-    for (const [one, other] of [[socket, real], [real, socket]]) {
+    for (const [one, other] of [
+      [socket, real],
+      [real, socket],
+    ]) {
       this.#sockets.add(one);
       one.on('error', () => {});
       one.on('close', () => {

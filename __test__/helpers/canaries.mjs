@@ -13,7 +13,10 @@ export class Canaries {
   constructor(...names) {
     this.#log = join(this.#folder.path, 'log');
     // Built into the shell, or by their paths: these need no PATH.
-    for (const name of names) writeFileSync(join(this.#folder.path, name), `#!/bin/sh\nprintf '%s\\n' "${name} $*" >> '${this.#log}'\n`, { mode: 0o755 });
+    for (const name of names)
+      writeFileSync(join(this.#folder.path, name), `#!/bin/sh\nprintf '%s\\n' "${name} $*" >> '${this.#log}'\n`, {
+        mode: 0o755,
+      });
     /** What a process needs to find these, and no others. */
     this.env = { PATH: this.#folder.path, SHELL: '/bin/sh' };
   }

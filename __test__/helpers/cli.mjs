@@ -17,7 +17,10 @@ export class Setting {
 
   constructor(...servers) {
     this.servers = servers;
-    this.knownHosts = this.file('known_hosts', servers.map((server) => `${server.address} ${server.hostKeys[0].publicKey}\n`).join(''));
+    this.knownHosts = this.file(
+      'known_hosts',
+      servers.map((server) => `${server.address} ${server.hostKeys[0].publicKey}\n`).join(''),
+    );
     this.key = this.file('key', servers[0].key.privateKey);
   }
 
@@ -35,7 +38,13 @@ export class Setting {
 
   /** Options as ssh has them; those in front of them win. */
   options({ key = this.key, knownHosts = this.knownHosts } = {}) {
-    const settings = [`UserKnownHostsFile=${knownHosts}`, 'GlobalKnownHostsFile=none', 'UpdateHostKeys=no', 'IdentityAgent=none', `IdentityFile=${key}`];
+    const settings = [
+      `UserKnownHostsFile=${knownHosts}`,
+      'GlobalKnownHostsFile=none',
+      'UpdateHostKeys=no',
+      'IdentityAgent=none',
+      `IdentityFile=${key}`,
+    ];
     return ['-F', 'none', '-p', String(this.servers[0].port), ...settings.flatMap((setting) => ['-o', setting])];
   }
 
@@ -51,7 +60,8 @@ class Spoken {
 
   constructor(t, child) {
     this.child = child;
-    for (const name of ['stdout', 'stderr']) child[name]?.setEncoding('utf8').on('data', (text) => (this[name] += text));
+    for (const name of ['stdout', 'stderr'])
+      child[name]?.setEncoding('utf8').on('data', (text) => (this[name] += text));
     /** Its exit status, or the signal that ended it. */
     this.exit = once(child, 'exit').then(([code, signal]) => code ?? signal);
     this.closed = once(child, 'close');
@@ -68,7 +78,8 @@ class Spoken {
       const match = pattern.exec(this[name]);
       if (match) return match;
       const over = await Promise.race([once(this.child[name], 'data').then(() => false), closed]);
-      if (over && !pattern.test(this[name])) throw new Error(`it ended without ${pattern}:\n${this.stdout}\n${this.stderr}`);
+      if (over && !pattern.test(this[name]))
+        throw new Error(`it ended without ${pattern}:\n${this.stdout}\n${this.stderr}`);
     }
   }
 
@@ -93,7 +104,10 @@ export class Cli extends Spoken {
   /** The next report of that name. */
   async report(event) {
     for (;;) {
-      const lines = this.stdout.split('\n').slice(0, -1).map((line) => JSON.parse(line));
+      const lines = this.stdout
+        .split('\n')
+        .slice(0, -1)
+        .map((line) => JSON.parse(line));
       const found = lines.filter((line) => line.event === event);
       const from = this.#read.get(event) ?? 0;
       if (found.length > from) {
@@ -122,7 +136,11 @@ export class AtTerminal extends Spoken {
     const words = [process.execPath, COMMAND, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
     // Ctrl-C is for everybody at the terminal: the shell goes on.
     const line = `trap : INT; stty rows ${rows} cols ${columns}; ${behind ? `set -m; ${words} & wait; kill $!; wait $!` : words}; ${after}`;
-    const options = { cwd: ROOT, env: { ...process.env, TERM: 'xterm', SHELL: '/bin/sh' }, stdio: ['pipe', 'pipe', 'pipe'] };
+    const options = {
+      cwd: ROOT,
+      env: { ...process.env, TERM: 'xterm', SHELL: '/bin/sh' },
+      stdio: ['pipe', 'pipe', 'pipe'],
+    };
     return new AtTerminal(t, spawn('script', ['-qfec', line, '/dev/null'], options));
   }
 

@@ -28,7 +28,11 @@ const PROGRAMS = {
 
 /** Said with -v when everything is there; a jump host's ssh says some of it, too, and ports of the server are last. */
 const THERE = {
-  ssh: { local: /Entering interactive session/, jump: /Local forwarding listening on 127\.0\.0\.1 port[^]*\[port listener\]/, remote: /remote forward success/ },
+  ssh: {
+    local: /Entering interactive session/,
+    jump: /Local forwarding listening on 127\.0\.0\.1 port[^]*\[port listener\]/,
+    remote: /remote forward success/,
+  },
   sshtunnel: { local: /forwardings are there/, jump: /forwardings are there/, remote: /forwardings are there/ },
 };
 
@@ -38,7 +42,13 @@ const THERE = {
  * same, too; `compared`: only this is; `needs`: a method of the tunnel.
  */
 function cases({ server, jump, target, refusing, folder, key, known, taken }) {
-  const settings = [`UserKnownHostsFile=${known}`, 'GlobalKnownHostsFile=none', 'IdentityAgent=none', 'BatchMode=yes', 'UpdateHostKeys=no'];
+  const settings = [
+    `UserKnownHostsFile=${known}`,
+    'GlobalKnownHostsFile=none',
+    'IdentityAgent=none',
+    'BatchMode=yes',
+    'UpdateHostKeys=no',
+  ];
   const common = ['-F', 'none', '-i', key, ...settings.flatMap((setting) => ['-o', setting])];
   const at = [...common, '-p', `${server.port}`];
   const file = (text) => {
@@ -54,28 +64,100 @@ function cases({ server, jump, target, refusing, folder, key, known, taken }) {
   return [
     local('-N -L port:host:port', ({ port }) => ['-N', '-L', `${port}:${to}`, ...at, '127.0.0.1']),
     local('-NTL port:host:port user@host', ({ port }) => [`-NTL${port}:${to}`, ...at, `${USER}@127.0.0.1`]),
-    local('options after the host', ({ port }) => ['127.0.0.1', '-N', '-l', USER, ...at, '-L', `127.0.0.1:${port}:${to}`]),
-    local('ssh://user@host:port', ({ port }) => [...common, '-N', '-L', `localhost:${port}:${to}`, `ssh://${USER}@127.0.0.1:${server.port}`]),
+    local('options after the host', ({ port }) => [
+      '127.0.0.1',
+      '-N',
+      '-l',
+      USER,
+      ...at,
+      '-L',
+      `127.0.0.1:${port}:${to}`,
+    ]),
+    local('ssh://user@host:port', ({ port }) => [
+      ...common,
+      '-N',
+      '-L',
+      `localhost:${port}:${to}`,
+      `ssh://${USER}@127.0.0.1:${server.port}`,
+    ]),
     local('-L *:port', ({ port }) => ['-N', '-L', `*:${port}:${to}`, ...at, '127.0.0.1']),
     local('-g -L port', ({ port }) => ['-g', '-N', '-L', `${port}:${to}`, ...at, '127.0.0.1']),
-    local('two -L', ({ port, other }) => ['-N', '-L', `${port}:${to}`, '-L', `${other}:${to}`, ...at, '127.0.0.1'], { reach: ({ port, other }) => [{ port }, { port: other }] }),
-    local('-L path:host:port', ({ path }) => ['-N', '-L', `${path}:${to}`, ...at, '127.0.0.1'], { reach: ({ path }) => [{ path }] }),
+    local('two -L', ({ port, other }) => ['-N', '-L', `${port}:${to}`, '-L', `${other}:${to}`, ...at, '127.0.0.1'], {
+      reach: ({ port, other }) => [{ port }, { port: other }],
+    }),
+    local('-L path:host:port', ({ path }) => ['-N', '-L', `${path}:${to}`, ...at, '127.0.0.1'], {
+      reach: ({ path }) => [{ path }],
+    }),
     local('-o LocalForward', ({ port }) => ['-N', '-o', `LocalForward=${port} ${to}`, ...at, '127.0.0.1']),
     local('LocalForward of a file', ({ port }) => ['-N', '-F', file(`${work}\nLocalForward ${port} ${to}`), 'work']),
-    local('-J jump', ({ port }) => ['-N', '-F', file(`${work}\nHost jump\nHostName 127.0.0.1\nPort ${jump.port}`), '-J', 'jump', '-L', `${port}:${to}`, 'work'], { kind: 'jump' }),
-    local('-4 -C -o Ciphers', ({ port }) => ['-4', '-C', '-N', '-o', 'Ciphers=aes128-ctr', '-L', `${port}:${to}`, ...at, '127.0.0.1']),
+    local(
+      '-J jump',
+      ({ port }) => [
+        '-N',
+        '-F',
+        file(`${work}\nHost jump\nHostName 127.0.0.1\nPort ${jump.port}`),
+        '-J',
+        'jump',
+        '-L',
+        `${port}:${to}`,
+        'work',
+      ],
+      { kind: 'jump' },
+    ),
+    local('-4 -C -o Ciphers', ({ port }) => [
+      '-4',
+      '-C',
+      '-N',
+      '-o',
+      'Ciphers=aes128-ctr',
+      '-L',
+      `${port}:${to}`,
+      ...at,
+      '127.0.0.1',
+    ]),
     // Without traffic, the signal may come to ssh before it minds signals.
-    local('ClearAllForwardings', ({ port }) => ['-N', '-o', 'ClearAllForwardings=yes', '-L', `${port}:${to}`, ...at, '127.0.0.1'], { compared: ['reached'] }),
-    local('a target that refuses', ({ port }) => ['-N', '-L', `${port}:127.0.0.1:${refusing.port}`, ...at, '127.0.0.1'], { reach: ({ port }) => [{ port, mute: true }], compared: ['reached'] }),
-    local('a port in use beside another', ({ port }) => ['-N', '-L', `127.0.0.1:${taken.port}:${to}`, '-L', `${port}:${to}`, ...at, '127.0.0.1']),
-    local('-D port', ({ port }) => ['-N', '-D', `${port}`, ...at, '127.0.0.1'], { needs: 'forwardDynamic', reach: ({ port }) => [{ port, socks: target.port }] }),
-    local('-R port:host:port', ({ port }) => ['-N', '-R', `${port}:${to}`, ...at, '127.0.0.1'], { needs: 'forwardRemote', kind: 'remote' }),
+    local(
+      'ClearAllForwardings',
+      ({ port }) => ['-N', '-o', 'ClearAllForwardings=yes', '-L', `${port}:${to}`, ...at, '127.0.0.1'],
+      { compared: ['reached'] },
+    ),
+    local(
+      'a target that refuses',
+      ({ port }) => ['-N', '-L', `${port}:127.0.0.1:${refusing.port}`, ...at, '127.0.0.1'],
+      { reach: ({ port }) => [{ port, mute: true }], compared: ['reached'] },
+    ),
+    local('a port in use beside another', ({ port }) => [
+      '-N',
+      '-L',
+      `127.0.0.1:${taken.port}:${to}`,
+      '-L',
+      `${port}:${to}`,
+      ...at,
+      '127.0.0.1',
+    ]),
+    local('-D port', ({ port }) => ['-N', '-D', `${port}`, ...at, '127.0.0.1'], {
+      needs: 'forwardDynamic',
+      reach: ({ port }) => [{ port, socks: target.port }],
+    }),
+    local('-R port:host:port', ({ port }) => ['-N', '-R', `${port}:${to}`, ...at, '127.0.0.1'], {
+      needs: 'forwardRemote',
+      kind: 'remote',
+    }),
     { name: '-W host:port', needs: 'dial', stdio: true, make: () => ['-W', to, ...at, '127.0.0.1'] },
-    refused('-W to a target that refuses', ['-W', `127.0.0.1:${refusing.port}`, ...at, '127.0.0.1'], { needs: 'dial', words: true }),
+    refused('-W to a target that refuses', ['-W', `127.0.0.1:${refusing.port}`, ...at, '127.0.0.1'], {
+      needs: 'dial',
+      words: true,
+    }),
     refused('a server that refuses', [...common, '-N', '-p', `${refusing.port}`, '127.0.0.1'], { words: true }),
     refused('a user who may not', ['-N', '-l', 'nobody-of-that-name', ...at, '127.0.0.1'], { words: true }),
-    refused('a host that is not known', ['-N', '-o', 'UserKnownHostsFile=/dev/null', ...at, '127.0.0.1'], { words: true }),
-    refused('a port in use, ExitOnForwardFailure', ['-N', '-o', 'ExitOnForwardFailure=yes', '-L', `127.0.0.1:${taken.port}:${to}`, ...at, '127.0.0.1'], { words: true }),
+    refused('a host that is not known', ['-N', '-o', 'UserKnownHostsFile=/dev/null', ...at, '127.0.0.1'], {
+      words: true,
+    }),
+    refused(
+      'a port in use, ExitOnForwardFailure',
+      ['-N', '-o', 'ExitOnForwardFailure=yes', '-L', `127.0.0.1:${taken.port}:${to}`, ...at, '127.0.0.1'],
+      { words: true },
+    ),
     refused('a bad forwarding', ['-N', '-L', 'bad', ...at, '127.0.0.1'], { words: true }),
     refused('a bad port', ['-N', ...common, '-p', '99999', '127.0.0.1'], { words: true }),
     refused('an unknown directive', ['-N', '-o', 'Nonsense=yes', ...at, '127.0.0.1']),
@@ -127,7 +209,10 @@ async function outcome(program, { make, reach, stdio, kind = 'local' }, places) 
   const args = make(places);
   // Not where it would be said to whoever compares: -v is added only to know when it is there.
   const verbose = reach !== undefined ? ['-v'] : [];
-  const child = spawn(command, [...first, ...verbose, ...args], { stdio: [stdio ? 'pipe' : 'ignore', 'pipe', 'pipe'], detached: true });
+  const child = spawn(command, [...first, ...verbose, ...args], {
+    stdio: [stdio ? 'pipe' : 'ignore', 'pipe', 'pipe'],
+    detached: true,
+  });
   const limit = setTimeout(() => child.kill('SIGKILL'), LIMIT);
   const exit = once(child, 'exit').then(([code, signal]) => code ?? signal);
   const closed = once(child, 'close');
@@ -146,7 +231,11 @@ async function outcome(program, { make, reach, stdio, kind = 'local' }, places) 
   }
   await closed;
   clearTimeout(limit);
-  const words = said.split(/\r?\n/).filter((line) => line !== '' && !line.startsWith('debug')).at(-1) ?? '';
+  const words =
+    said
+      .split(/\r?\n/)
+      .filter((line) => line !== '' && !line.startsWith('debug'))
+      .at(-1) ?? '';
   return { reached, status: await exit, words: words.replace(/^(ssh|sshtunnel): /, '') };
 }
 
@@ -154,7 +243,11 @@ async function outcome(program, { make, reach, stdio, kind = 'local' }, places) 
 export async function compare(tell = () => {}) {
   const folder = temporaryFolder('compare');
   const [server, jump, target, refusing, taken] = await Promise.all([
-    Sshd.start(), Sshd.start(), Target.start(behaviours.echo()), refusingPort(), Target.start(),
+    Sshd.start(),
+    Sshd.start(),
+    Target.start(behaviours.echo()),
+    refusingPort(),
+    Target.start(),
   ]);
   try {
     jump.authorize(server.key.publicKey);
@@ -164,7 +257,8 @@ export async function compare(tell = () => {}) {
     writeFileSync(known, [server, jump].map((one) => `${one.address} ${one.hostKeys[0].publicKey}\n`).join(''));
     const rows = [];
     for (const one of cases({ server, jump, target, refusing, taken, folder: folder.path, key, known })) {
-      const missing = one.needs !== undefined && typeof SSHTunnel.prototype[one.needs] !== 'function' ? one.needs : undefined;
+      const missing =
+        one.needs !== undefined && typeof SSHTunnel.prototype[one.needs] !== 'function' ? one.needs : undefined;
       const row = { name: one.name, missing };
       for (const program of missing === undefined ? Object.keys(PROGRAMS) : []) {
         const path = join(folder.path, 'socket');

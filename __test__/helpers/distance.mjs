@@ -37,7 +37,10 @@ export class Distance {
     const distance = new Distance();
     distance.#server = net.createServer({ allowHalfOpen: true, noDelay: true }, (near) => {
       const far = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true });
-      for (const [socket, other] of [[near, far], [far, near]]) {
+      for (const [socket, other] of [
+        [near, far],
+        [far, near],
+      ]) {
         distance.#sockets.add(socket);
         socket.on('close', () => distance.#sockets.delete(socket));
         delay(socket, other, milliseconds);

@@ -53,7 +53,8 @@ function ensure(missing, packages) {
 }
 
 /** Whether the programs are there, now or after installing Debian's packages; says so if they are not. */
-export const ensurePackages = (programs, packages) => ensure(() => programs.filter((name) => !findProgram(name)), packages);
+export const ensurePackages = (programs, packages) =>
+  ensure(() => programs.filter((name) => !findProgram(name)), packages);
 
 /** The same for what is no program: `isThere` tells. */
 export const ensureDebian = (name, isThere, packages) => ensure(() => (isThere() ? [] : [name]), packages);

@@ -32,7 +32,8 @@ export function startExample(t, name, { args = [], env = {} } = {}) {
         return match;
       }
       const [more] = await Promise.race([once(child.stdout, 'data'), closed]);
-      if (typeof more !== 'string') assert.match(printed.stdout.slice(read), pattern, `it ended with ${more}: ${printed.stderr}`);
+      if (typeof more !== 'string')
+        assert.match(printed.stdout.slice(read), pattern, `it ended with ${more}: ${printed.stderr}`);
     }
   };
   return {

@@ -23,7 +23,9 @@ answer({
     tunnel = new SSHTunnel(options);
     tunnel.on('error', ({ code, message }) => seen.errors.push({ code, message }));
     tunnel.on('connection', () => seen.opened++);
-    tunnel.on('disconnected', ({ code, reason, clean, lingerExpired }) => seen.ends.push({ code, reason, clean, lingerExpired }));
+    tunnel.on('disconnected', ({ code, reason, clean, lingerExpired }) =>
+      seen.ends.push({ code, reason, clean, lingerExpired }),
+    );
     if (approves) tunnel.on('connectionRequest', (request) => approvals.push(request));
     if (dynamic) return (await tunnel.promises.forwardDynamic({})).localPort;
     await tunnel.promises.startListening();

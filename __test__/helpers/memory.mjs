@@ -33,7 +33,11 @@ export function parts(secret, size = 16) {
 export function search(pid, needles) {
   const maps = readFileSync(`/proc/${pid}/maps`, 'latin1').split('\n');
   const memory = openSync(`/proc/${pid}/mem`, 'r');
-  const longest = Math.max(...Object.values(needles).flat().map((part) => part.length));
+  const longest = Math.max(
+    ...Object.values(needles)
+      .flat()
+      .map((part) => part.length),
+  );
   const room = Buffer.alloc(CHUNK);
   const found = [];
   let bytes = 0;

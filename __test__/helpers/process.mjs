@@ -69,7 +69,9 @@ export function descendants(pid) {
 
 /** The TCP sockets of this machine as the kernel lists them: both ends as address and port in hexadecimal. */
 export function tcpSockets() {
-  const rows = ['tcp', 'tcp6'].flatMap((name) => readFileSync(`/proc/net/${name}`, 'latin1').trim().split('\n').slice(1));
+  const rows = ['tcp', 'tcp6'].flatMap((name) =>
+    readFileSync(`/proc/net/${name}`, 'latin1').trim().split('\n').slice(1),
+  );
   const fields = rows.map((row) => row.trim().split(/\s+/));
   return fields.map(([, local, remote, state, , , , , , inode]) => ({ local, remote, listens: state === '0A', inode }));
 }

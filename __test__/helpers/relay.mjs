@@ -81,7 +81,10 @@ export class Relay {
 
   #serve(client, port, change) {
     const server = net.connect(port, '127.0.0.1');
-    for (const [socket, other] of [[client, server], [server, client]]) {
+    for (const [socket, other] of [
+      [client, server],
+      [server, client],
+    ]) {
       this.#sockets.add(socket);
       socket.setNoDelay();
       socket.on('error', () => {});

@@ -70,7 +70,12 @@ class Keys {
 
   seal(packet) {
     const cipher = crypto.createCipheriv('aes-256-gcm', this.key, this.nonce()).setAAD(packet.subarray(0, 4));
-    return Buffer.concat([packet.subarray(0, 4), cipher.update(packet.subarray(4)), cipher.final(), cipher.getAuthTag()]);
+    return Buffer.concat([
+      packet.subarray(0, 4),
+      cipher.update(packet.subarray(4)),
+      cipher.final(),
+      cipher.getAuthTag(),
+    ]);
   }
 
   open(length, body, tag) {
@@ -116,7 +121,18 @@ class Session {
   /** Sends KEXINIT: the first, or one that changes the keys. */
   offer() {
     const cipher = 'aes256-gcm@openssh.com';
-    const lists = ['curve25519-sha256,kex-strict-s-v00@openssh.com', 'ssh-ed25519', cipher, cipher, '', '', 'none', 'none', '', ''];
+    const lists = [
+      'curve25519-sha256,kex-strict-s-v00@openssh.com',
+      'ssh-ed25519',
+      cipher,
+      cipher,
+      '',
+      '',
+      'none',
+      'none',
+      '',
+      '',
+    ];
     this.#ours = message(KEXINIT, crypto.randomBytes(16), ...lists, Buffer.of(0), 0);
     this.send(this.#ours);
   }
@@ -127,7 +143,12 @@ class Session {
     const block = this.#sending ? 16 : 8;
     const counted = (this.#sending ? 0 : 4) + 1 + payload.length;
     const padding = 4 + ((block - ((counted + 4) % block)) % block);
-    const packet = Buffer.concat([message(0, 1 + payload.length + padding).subarray(1), Buffer.of(padding), payload, Buffer.alloc(padding)]);
+    const packet = Buffer.concat([
+      message(0, 1 + payload.length + padding).subarray(1),
+      Buffer.of(padding),
+      payload,
+      Buffer.alloc(padding),
+    ]);
     if (this.socket.writable) this.socket.write(this.#sending ? this.#sending.seal(packet) : packet);
   }
 
@@ -146,7 +167,9 @@ class Session {
       const packet = this.#received.subarray(0, end);
       this.#received = this.#received.subarray(end);
       const body = packet.subarray(4, 4 + length);
-      const plain = this.#receiving ? this.#receiving.open(packet.subarray(0, 4), body, packet.subarray(4 + length)) : body;
+      const plain = this.#receiving
+        ? this.#receiving.open(packet.subarray(0, 4), body, packet.subarray(4 + length))
+        : body;
       this.sequence += 1;
       this.#handle(plain.subarray(1, plain.length - plain[0]));
     }
@@ -180,7 +203,9 @@ class Session {
         return this.send(SERVICE_ACCEPT, values.text());
       case USERAUTH_REQUEST: {
         const [user, , method] = [values.text(), values.text(), values.text()];
-        return this.script.authenticate ? this.script.authenticate(this, { user, method }) : this.send(USERAUTH_SUCCESS);
+        return this.script.authenticate
+          ? this.script.authenticate(this, { user, method })
+          : this.send(USERAUTH_SUCCESS);
       }
       case GLOBAL_REQUEST: {
         const [name, wantsReply] = [values.text(), values.flag()];
@@ -189,7 +214,8 @@ class Session {
       }
       case CHANNEL_OPEN: {
         const [type, channel] = [values.text(), values.number()];
-        if (this.script.open?.(this, { type, channel, values }) !== true) this.send(CHANNEL_OPEN_FAILURE, channel, 1, 'no', '');
+        if (this.script.open?.(this, { type, channel, values }) !== true)
+          this.send(CHANNEL_OPEN_FAILURE, channel, 1, 'no', '');
         return undefined;
       }
       default:
@@ -200,7 +226,11 @@ class Session {
   #exchange(theirPoint) {
     const pair = crypto.generateKeyPairSync('x25519');
     const point = rawKey(pair.publicKey);
-    const publicKey = crypto.createPublicKey({ key: Buffer.concat([X25519_SPKI, theirPoint]), format: 'der', type: 'spki' });
+    const publicKey = crypto.createPublicKey({
+      key: Buffer.concat([X25519_SPKI, theirPoint]),
+      format: 'der',
+      type: 'spki',
+    });
     const secret = mpint(crypto.diffieHellman({ privateKey: pair.privateKey, publicKey }));
     const { hostKey, blob } = this.server;
     const hashed = [this.#identification, Buffer.from(VERSION), this.#theirs, this.#ours, blob, theirPoint, point];
@@ -208,7 +238,10 @@ class Session {
     const first = this.#hash === undefined;
     this.#hash ??= hash;
     this.#strict ||= first && this.#theirs.includes('kex-strict-c-v00@openssh.com');
-    const signature = Buffer.concat([string(Buffer.from('ssh-ed25519')), string(crypto.sign(null, hash, hostKey.privateKey))]);
+    const signature = Buffer.concat([
+      string(Buffer.from('ssh-ed25519')),
+      string(crypto.sign(null, hash, hostKey.privateKey)),
+    ]);
     this.script.beforeReply?.(this, first);
     this.send(KEX_ECDH_REPLY, string(blob), string(point), string(signature));
     this.script.beforeNewKeys?.(this, first);

@@ -47,12 +47,27 @@ export class Postgres {
     const at = (name) => join(folder.path, name);
     const owner = unprivileged();
     writeFileSync(at('password'), postgres.#password, { mode: 0o600 });
-    if (owner.uid !== undefined) for (const path of [folder.path, at('password')]) chownSync(path, owner.uid, owner.gid);
+    if (owner.uid !== undefined)
+      for (const path of [folder.path, at('password')]) chownSync(path, owner.uid, owner.gid);
     const settings = { cwd: folder.path, env: { ...process.env, LC_ALL: 'C' }, ...owner };
-    const { code, stderr } = await run(findProgram('initdb'), [
-      '-D', at('data'), '-U', postgres.login.user, '-A', 'scram-sha-256', '--pwfile', at('password'),
-      '--no-locale', '-E', 'UTF8', '--no-sync',
-    ], { ...settings, timeout: 120_000 });
+    const { code, stderr } = await run(
+      findProgram('initdb'),
+      [
+        '-D',
+        at('data'),
+        '-U',
+        postgres.login.user,
+        '-A',
+        'scram-sha-256',
+        '--pwfile',
+        at('password'),
+        '--no-locale',
+        '-E',
+        'UTF8',
+        '--no-sync',
+      ],
+      { ...settings, timeout: 120_000 },
+    );
     if (code !== 0) {
       folder.remove();
       throw new Error(`initdb failed:\n${stderr}`);
@@ -75,7 +90,13 @@ export class Postgres {
 
   /** What a client needs to log on, as the package pg names it. */
   get login() {
-    return { host: '127.0.0.1', port: this.#service?.port, user: 'tester', password: this.#password, database: 'postgres' };
+    return {
+      host: '127.0.0.1',
+      port: this.#service?.port,
+      user: 'tester',
+      password: this.#password,
+      database: 'postgres',
+    };
   }
 
   /** The same for programs that look into the environment. */

@@ -26,8 +26,7 @@ const portBytes = (port) => Buffer.of(port >> 8, port & 255);
 /** "I can do these methods": 0 is none, 2 username and password. */
 export const greeting = (...methods) => Buffer.of(5, methods.length, ...methods);
 
-export const login = (username, password) =>
-  Buffer.concat([Buffer.of(1), counted(username), counted(password)]);
+export const login = (username, password) => Buffer.concat([Buffer.of(1), counted(username), counted(password)]);
 
 /** An address goes as what it is, unless it is asked for as a name. */
 export function request5(host, port, { command = 1, name = false } = {}) {
@@ -48,7 +47,11 @@ export function request4(host, port, { command = 1, user = 'me' } = {}) {
 
 /** The 16 bytes of an address that begins with `::`. */
 function ipv6(host) {
-  const words = host.replace(/^::/, '').split(':').filter(Boolean).map((word) => parseInt(word, 16));
+  const words = host
+    .replace(/^::/, '')
+    .split(':')
+    .filter(Boolean)
+    .map((word) => parseInt(word, 16));
   const bytes = Buffer.alloc(16);
   for (const [at, word] of words.entries()) bytes.writeUInt16BE(word, 2 * (8 - words.length + at));
   return bytes;
@@ -82,14 +85,16 @@ export async function take({ socket }, count) {
 /** The answer to a request of SOCKS 5: its code. */
 export async function verdict5(peer) {
   const [version, code, ...rest] = await take(peer, 10);
-  if (version !== 5 || String(rest) !== '0,1,0,0,0,0,0,0') throw new Error(`no answer of SOCKS 5: ${[version, code, ...rest]}`);
+  if (version !== 5 || String(rest) !== '0,1,0,0,0,0,0,0')
+    throw new Error(`no answer of SOCKS 5: ${[version, code, ...rest]}`);
   return code;
 }
 
 /** The answer to a request of SOCKS 4: 90 or 91. */
 export async function verdict4(peer) {
   const [version, code, ...rest] = await take(peer, 8);
-  if (version !== 0 || String(rest) !== '0,0,0,0,0,0') throw new Error(`no answer of SOCKS 4: ${[version, code, ...rest]}`);
+  if (version !== 0 || String(rest) !== '0,0,0,0,0,0')
+    throw new Error(`no answer of SOCKS 4: ${[version, code, ...rest]}`);
   return code;
 }
 

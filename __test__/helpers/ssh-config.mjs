@@ -31,7 +31,8 @@ const PRINTED = {
   identityagent: (reader) => reader.value('IdentityAgent'),
   identityfile: (reader) => values(reader, 'IdentityFile'),
   kbdinteractiveauthentication: (reader) => yes(reader.value('KbdInteractiveAuthentication')),
-  localforward: (reader) => reader.value('ClearAllForwardings') ? undefined : reader.list('LocalForward').map(({ value }) => forwarding(value)),
+  localforward: (reader) =>
+    reader.value('ClearAllForwardings') ? undefined : reader.list('LocalForward').map(({ value }) => forwarding(value)),
   passwordauthentication: (reader) => yes(reader.value('PasswordAuthentication')),
   preferredauthentications: (reader) => reader.value('PreferredAuthentications'),
   proxycommand: (reader) => named(reader.value('ProxyCommand')),
@@ -41,11 +42,18 @@ const PRINTED = {
   revokedhostkeys: (reader) => named(reader.value('RevokedHostKeys')),
   canonicaldomains: (reader) => reader.value('CanonicalDomains')?.join(' '),
   canonicalizemaxdots: (reader) => reader.value('CanonicalizeMaxDots'),
-  canonicalizehostname: (reader) => ({ yes: 'true', no: 'false', always: 'always' })[reader.value('CanonicalizeHostname')],
+  canonicalizehostname: (reader) =>
+    ({ yes: 'true', no: 'false', always: 'always' })[reader.value('CanonicalizeHostname')],
   serveralivecountmax: (reader) => reader.value('ServerAliveCountMax'),
   serveraliveinterval: (reader) => reader.value('ServerAliveInterval'),
-  stricthostkeychecking: (reader) => ({ true: 'true', no: 'false', 'accept-new': 'accept-new' })[reader.value('StrictHostKeyChecking')],
-  userknownhostsfile: (reader) => files(reader.value('UserKnownHostsFile')?.map((file) => expandPath(file, { ...reader.context, tokens: reader.tokens }, NO_LINE))),
+  stricthostkeychecking: (reader) =>
+    ({ true: 'true', no: 'false', 'accept-new': 'accept-new' })[reader.value('StrictHostKeyChecking')],
+  userknownhostsfile: (reader) =>
+    files(
+      reader
+        .value('UserKnownHostsFile')
+        ?.map((file) => expandPath(file, { ...reader.context, tokens: reader.tokens }, NO_LINE)),
+    ),
 };
 
 /** What is refused later than while reading comes without a place from ssh, too. */
@@ -54,7 +62,8 @@ const named = (value) => (value?.toLowerCase() === 'none' ? undefined : value);
 const files = (paths) => (paths?.length === 0 ? 'none' : paths?.join(' '));
 const yes = (flag) => (flag === undefined ? undefined : flag ? 'yes' : 'no');
 const values = (reader, name) => reader.list(name).map(({ value }) => value);
-const hop = ({ user, host, port }) => `${user === undefined ? '' : `${user}@`}${host.includes(':') ? `[${host}]` : host}${port === undefined ? '' : `:${port}`}`;
+const hop = ({ user, host, port }) =>
+  `${user === undefined ? '' : `${user}@`}${host.includes(':') ? `[${host}]` : host}${port === undefined ? '' : `:${port}`}`;
 const limit = (value) => value && `${value.bytes ?? 0} ${value.seconds ?? 0}`;
 
 function forwarding({ listen, connect }) {
@@ -84,7 +93,11 @@ function run(file, host, args) {
   const all = {};
   for (const line of stdout.split('\n')) {
     const [, name, value] = /^(\S+) (.*)$/s.exec(line) ?? [];
-    if (name in PRINTED) all[name] = [...(all[name] ?? []), value.replace(/^(\/\S+ \S*|\S+ )\/\S*$/, name === 'localforward' ? 'sockets' : '$&')];
+    if (name in PRINTED)
+      all[name] = [
+        ...(all[name] ?? []),
+        value.replace(/^(\/\S+ \S*|\S+ )\/\S*$/, name === 'localforward' ? 'sockets' : '$&'),
+      ];
   }
   return { all };
 }
@@ -100,7 +113,11 @@ function readAll(configFile, destination, command) {
   const reader = new Reader(makeContext(configFile, command), destination);
   reader.read();
   const all = Object.entries(PRINTED).map(([name, print]) => [name, print(reader)]);
-  return Object.fromEntries(all.filter(([, value]) => value !== undefined && value.length !== 0).map(([name, value]) => [name, [value].flat().map(String)]));
+  return Object.fromEntries(
+    all
+      .filter(([, value]) => value !== undefined && value.length !== 0)
+      .map(([name, value]) => [name, [value].flat().map(String)]),
+  );
 }
 
 /** What `read` gives, or where the error is. */
@@ -115,7 +132,9 @@ function attempt(read) {
 
 /** The same of what is read here. */
 export function reading(file, host, given = {}) {
-  return attempt(() => apart(readAll(file, { host, ...given }), { ...without(host, []), ...readAll('none', { host, ...given }) }));
+  return attempt(() =>
+    apart(readAll(file, { host, ...given }), { ...without(host, []), ...readAll('none', { host, ...given }) }),
+  );
 }
 
 /** What `ssh -G` says of a file and a command line, where it is not what it says of `ssh h`. */
@@ -127,5 +146,7 @@ export function wholeTruth(file, host, args) {
 /** The same of what is read here; `lines` are those of the command line. */
 export function wholeReading(file, host, lines) {
   const command = { lines, passphrases: new Map() };
-  return attempt(() => apart(readAll(file, { host }, command), { ...without('h', []), ...readAll('none', { host: 'h' }) }));
+  return attempt(() =>
+    apart(readAll(file, { host }, command), { ...without('h', []), ...readAll('none', { host: 'h' }) }),
+  );
 }

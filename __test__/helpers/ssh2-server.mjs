@@ -96,7 +96,9 @@ export class Ssh2Server {
     const accepted = ({ window } = {}) => {
       const protocol = client._protocol;
       const send = protocol.channelOpenConfirm;
-      if (window !== undefined) protocol.channelOpenConfirm = (recipient, sender, _, most) => send.call(protocol, recipient, sender, window, most);
+      if (window !== undefined)
+        protocol.channelOpenConfirm = (recipient, sender, _, most) =>
+          send.call(protocol, recipient, sender, window, most);
       const channel = accept();
       protocol.channelOpenConfirm = send;
       this.channels.push(channel);
@@ -108,8 +110,7 @@ export class Ssh2Server {
       accept: accepted,
       reject: (reason = REASONS.CONNECT_FAILED) => {
         const send = client._protocol.channelOpenFail;
-        client._protocol.channelOpenFail = (recipient, _, text) =>
-          send.call(client._protocol, recipient, reason, text);
+        client._protocol.channelOpenFail = (recipient, _, text) => send.call(client._protocol, recipient, reason, text);
         reject();
         client._protocol.channelOpenFail = send;
       },

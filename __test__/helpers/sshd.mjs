@@ -23,7 +23,13 @@ export class Sshd {
    * @param options.config lines for sshd_config that come before the usual ones, such as `RekeyLimit 16M`
    * @param options.program sshd by another name
    */
-  static async start({ hostKeyTypes = ['ed25519'], certify = () => null, logLevel = 'VERBOSE', config = [], program = findProgram('sshd') } = {}) {
+  static async start({
+    hostKeyTypes = ['ed25519'],
+    certify = () => null,
+    logLevel = 'VERBOSE',
+    config = [],
+    program = findProgram('sshd'),
+  } = {}) {
     if (!program) throw new Error('there is no sshd: install openssh-server');
     // What Debian makes at boot: an empty folder for the part of sshd without rights.
     if (process.getuid() === 0) mkdirSync('/run/sshd', { recursive: true, mode: 0o755 });
@@ -63,10 +69,13 @@ export class Sshd {
       writeFileSync(at('sshd_config'), `${lines.join('\n')}\n`);
       return server.#launch();
     });
-    return starting.then(() => server, (error) => {
-      server.#folder.remove();
-      throw error;
-    });
+    return starting.then(
+      () => server,
+      (error) => {
+        server.#folder.remove();
+        throw error;
+      },
+    );
   }
 
   #at = (name) => join(this.#folder.path, name);
@@ -133,12 +142,25 @@ export class Sshd {
   /** What OpenSSH's own client makes of it: whether it trusts the server, and why not. */
   async ask(knownHosts, ...options) {
     const settings = [
-      `UserKnownHostsFile=${knownHosts}`, 'GlobalKnownHostsFile=none', 'UpdateHostKeys=no', 'BatchMode=yes',
-      'PasswordAuthentication=no', `IdentityFile=${this.key.file}`, 'IdentityAgent=none',
+      `UserKnownHostsFile=${knownHosts}`,
+      'GlobalKnownHostsFile=none',
+      'UpdateHostKeys=no',
+      'BatchMode=yes',
+      'PasswordAuthentication=no',
+      `IdentityFile=${this.key.file}`,
+      'IdentityAgent=none',
     ];
     const args = [...options, 'StrictHostKeyChecking=yes', ...settings].flatMap((setting) => ['-o', setting]);
     const { code, stderr } = await run(findProgram('ssh'), [
-      '-F', 'none', ...args, '-p', String(this.port), '-l', userInfo().username, '127.0.0.1', 'true',
+      '-F',
+      'none',
+      ...args,
+      '-p',
+      String(this.port),
+      '-l',
+      userInfo().username,
+      '127.0.0.1',
+      'true',
     ]);
     return { trusts: code === 0, stderr };
   }

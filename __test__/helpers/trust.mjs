@@ -9,7 +9,11 @@ import { temporaryFolder } from './keys.mjs';
 /** Logs on and off, with no pin. */
 export async function logOn(server, trust) {
   const tunnel = new SSHTunnel({
-    ...server.login, hostKey: undefined, knownHosts: [], forwardHost: '127.0.0.1', forwardPort: 1,
+    ...server.login,
+    hostKey: undefined,
+    knownHosts: [],
+    forwardHost: '127.0.0.1',
+    forwardPort: 1,
     ...trust,
   });
   try {

@@ -34,7 +34,11 @@ async function exchange(port, word = 'word') {
 }
 
 /** What a promise is rejected with. */
-const rejection = (promise) => promise.then(() => undefined, ({ code, message }) => ({ code, message }));
+const rejection = (promise) =>
+  promise.then(
+    () => undefined,
+    ({ code, message }) => ({ code, message }),
+  );
 
 /** Until a client knows that its session is lost: with reconnectOnError ours is not closed then. */
 const loss = (client) => new Promise((resolve) => client.once('error', resolve).once('close', resolve));

@@ -6,9 +6,7 @@ import { EventEmitter, once } from 'node:events';
 import { SSHTunnel } from '../../index.js';
 import { Target, connect, patternHash } from './peers.mjs';
 
-const EVENTS = [
-  'listening', 'connection', 'disconnected', 'ready', 'reconnecting', 'sessionError', 'error', 'close',
-];
+const EVENTS = ['listening', 'connection', 'disconnected', 'ready', 'reconnecting', 'sessionError', 'error', 'close'];
 
 /** Writes down what a tunnel tells, in order. */
 export class Diary {

@@ -13,7 +13,8 @@ export function isOver(since) {
   assert.ok(took < PROMISE + MOMENT, `${took} ms`);
 }
 
-const called = (call) => new Promise((resolve, reject) => call((error, value) => (error ? reject(error) : resolve(value))));
+const called = (call) =>
+  new Promise((resolve, reject) => call((error, value) => (error ? reject(error) : resolve(value))));
 
 const TIMEOUT = 100;
 
@@ -25,7 +26,9 @@ export const WAYS = {
   'reset()': { act: (tunnel, connection) => connection.promises.reset() },
   'reset() that blocks': { act: (tunnel, connection) => connection.reset() },
   'shutdown({ force: true })': { act: (tunnel) => tunnel.promises.shutdown({ force: true }) },
-  'shutdown({ force: true }, callback)': { act: (tunnel) => called((callback) => tunnel.shutdown({ force: true }, callback)) },
+  'shutdown({ force: true }, callback)': {
+    act: (tunnel) => called((callback) => tunnel.shutdown({ force: true }, callback)),
+  },
   'shutdown({ force: true }) that blocks': { act: (tunnel) => tunnel.shutdown({ force: true }) },
   'shutdown() and by force again': {
     async act(tunnel) {
@@ -61,7 +64,9 @@ export class Scene {
 
   /** @param closing whether the connection is being closed already */
   async endBy({ act, closes = true, after = 0 }, { closing }) {
-    const connection = (await this.tunnel.promises.connections()).find(({ connectionId }) => connectionId === this.connectionId);
+    const connection = (await this.tunnel.promises.connections()).find(
+      ({ connectionId }) => connectionId === this.connectionId,
+    );
     const since = performance.now();
     await act(this.tunnel, connection);
     if (!closes && !closing) await connection.promises.close();

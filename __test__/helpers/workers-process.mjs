@@ -17,10 +17,13 @@ if (isMainThread) {
       return answers.map(([port]) => port);
     },
     /** The connections of each worker's tunnel. */
-    connections: () => Promise.all(workers.map(async (worker) => {
-      worker.postMessage('connections');
-      return (await once(worker, 'message'))[0];
-    })),
+    connections: () =>
+      Promise.all(
+        workers.map(async (worker) => {
+          worker.postMessage('connections');
+          return (await once(worker, 'message'))[0];
+        }),
+      ),
     terminate: () => Promise.all(workers.splice(0).map((worker) => worker.terminate())).then(() => {}),
     /** Ends the first worker: by `terminate`, or by itself, by `exit` or `throw`. */
     async end(how) {

@@ -113,18 +113,25 @@ tunnel.getLinger((error, linger) => {
   }
 });
 const callback: Callback<Connection[]> = (error, connections) => {
-  if (error === null) for (const { connectionId, state } of connections) if (state === 'open') tunnel.disconnect(connectionId);
+  if (error === null)
+    for (const { connectionId, state } of connections) if (state === 'open') tunnel.disconnect(connectionId);
 };
 tunnel.connections(callback);
 
-tunnel.on('connectionRequest', (request) => ((request.remotePort ?? 0) > 1024 && request.forwardId === 0 ? request.accept() : request.reject()));
+tunnel.on('connectionRequest', (request) =>
+  (request.remotePort ?? 0) > 1024 && request.forwardId === 0 ? request.accept() : request.reject(),
+);
 tunnel.on('connection', (connection) => console.log(connection.bytesUp, connection.linger.l_onoff));
 tunnel.once('disconnected', (end: ConnectionEnd) => console.log(end.closedBy === 'reset', end.droppedDown));
 tunnel.on('reconnecting', ({ attempt, delay, error }: Reconnecting) => console.log(attempt + delay, error.code));
 tunnel.on('sessionError', ({ code, message }) => console.log(code, message));
 // @ts-expect-error boolean or object
 const slow: SSHTunnelOptions = { ...options, reconnect: 1000 };
-tunnel.on('error', (error) => console.log(error.syscall)).on('close', () => undefined).ref().unref();
+tunnel
+  .on('error', (error) => console.log(error.syscall))
+  .on('close', () => undefined)
+  .ref()
+  .unref();
 
 export async function main(): Promise<void> {
   await once(tunnel, 'ready');
@@ -146,23 +153,42 @@ export async function main(): Promise<void> {
   const roundTrip: number | undefined = sessions.roundTrip;
   const reset: number = tunnel.stats().connections.ended.ECONNRESET ?? counts.closedBy.reset;
   tunnel.stats((error, stats) => void (error ?? stats.connections.refused.ERR_SSH_OPEN_FAILED));
-  const lost: SSHTunnelChannels['sshtunnel.session.lost'] = { tunnel, sessionId: 1, error: new Error() as SSHTunnelError };
+  const lost: SSHTunnelChannels['sshtunnel.session.lost'] = {
+    tunnel,
+    sessionId: 1,
+    error: new Error() as SSHTunnelError,
+  };
   // @ts-expect-error messages are frozen
   lost.sessionId = 2;
   void [roundTrip, reset, lost];
-  const forward: Forward = await tunnel.promises.forwardLocal({ localPath: '/run/a.sock', forwardHost: 'db', forwardPort: 5432 });
+  const forward: Forward = await tunnel.promises.forwardLocal({
+    localPath: '/run/a.sock',
+    forwardHost: 'db',
+    forwardPort: 5432,
+  });
   forward.stop((error) => void error);
   await forward.promises.stop();
   const { accepted }: ConnectionStats = forward.stats();
   const later: ConnectionStats = await forward.promises.stats();
   forward.stats((error, { pending }) => void [error, pending, accepted, later]);
   tunnel.forwardLocal({ forwardPath: '/run/b.sock' }, (error, { localPort }) => void [error, localPort]);
-  const { localPort: socksPort, forwardHost: none }: Forward = await tunnel.promises.forwardDynamic({ username: 'u', password: 'p' });
+  const { localPort: socksPort, forwardHost: none }: Forward = await tunnel.promises.forwardDynamic({
+    username: 'u',
+    password: 'p',
+  });
   tunnel.forwardDynamic({}, (error, { kind }) => void [error, socksPort, none, kind === 'dynamic']);
-  const { remoteHost, remotePort = 0 }: Forward = await tunnel.promises.forwardRemote({ remotePort: 0, forwardHost: 'localhost', forwardPort: 80 });
-  tunnel.forwardRemote({ remotePath: '/run/c.sock', forwardPath: '/run/d.sock' }, (error, { remotePath }) => void [error, remoteHost, remotePort, remotePath]);
+  const { remoteHost, remotePort = 0 }: Forward = await tunnel.promises.forwardRemote({
+    remotePort: 0,
+    forwardHost: 'localhost',
+    forwardPort: 80,
+  });
+  tunnel.forwardRemote(
+    { remotePath: '/run/c.sock', forwardPath: '/run/d.sock' },
+    (error, { remotePath }) => void [error, remoteHost, remotePort, remotePath],
+  );
   tunnel.on('forwardError', ({ code }, forwardId) => console.log(code, forwardId.toFixed()));
-  for (const { forwardId, kind, listening } of tunnel.forwards()) void [forwardId.toFixed(), kind === 'local', listening];
+  for (const { forwardId, kind, listening } of tunnel.forwards())
+    void [forwardId.toFixed(), kind === 'local', listening];
   const socket: TunnelSocket = tunnel.dial('db', 5432);
   socket.setLinger(false, () => socket.destroy());
   socket.setLingerOption(socket.getLingerOption());

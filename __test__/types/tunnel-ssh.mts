@@ -37,13 +37,21 @@ const [server, client] = await createTunnel(tunnelOptions, serverOptions, sshOpt
 const both: [TunnelServer, TunnelClient] = [server, client];
 const address: AddressInfo | null = server.address();
 server.on('connection', (connection: TunnelConnection) => {
-  connection.on('error', ({ code }) => console.log(code)).on('close', (hadError, { clean }) => console.log(hadError, clean));
+  connection
+    .on('error', ({ code }) => console.log(code))
+    .on('close', (hadError, { clean }) => console.log(hadError, clean));
   if (connection.remoteAddress === '::1') connection.destroy();
 });
 server.on('error', (error) => console.log(error.code)).once('close', () => undefined);
 server.getConnections((error, count) => console.log(error ?? count.toFixed()));
-server.unref().ref().close((error) => console.log(error?.message));
-client.on('error', (error: Error) => console.log(error.message)).on('ready', () => undefined).end();
+server
+  .unref()
+  .ref()
+  .close((error) => console.log(error?.message));
+client
+  .on('error', (error: Error) => console.log(error.message))
+  .on('ready', () => undefined)
+  .end();
 
 // What sshtunnel-native adds.
 await createTunnel(

@@ -37,7 +37,8 @@ export function readArguments(parts, peers) {
   const named = (name) => parts.filter((part) => part.name === name || part.group === name);
   const names = [...new Set(parts.map(({ name, group }) => group ?? name))].join(', ');
   for (const name of positionals) if (named(name).length === 0) refuse(`no part ${name}: ${names}`);
-  const chosen = positionals.length === 0 ? parts : parts.filter((part) => positionals.some((name) => named(name).includes(part)));
+  const chosen =
+    positionals.length === 0 ? parts : parts.filter((part) => positionals.some((name) => named(name).includes(part)));
 
   const only = values.only?.split(',') ?? peers.map(({ name }) => name);
   const unknown = only.find((name) => !peers.some((peer) => peer.name === name));

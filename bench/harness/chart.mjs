@@ -31,19 +31,27 @@ function bar({ spread, colour, failed }, y, scale) {
 }
 
 /** Those that have a figure, or failed to have one. */
-const shownOf = (peers, metric) =>
-  Object.entries(peers).filter(([, { spreads, failed }]) => spreads[metric] || failed);
+const shownOf = (peers, metric) => Object.entries(peers).filter(([, { spreads, failed }]) => spreads[metric] || failed);
 
 /** @param cases of a part, with their peers; @param metric the name of the metric to draw */
 export function chart({ title, note, cases, metric }) {
-  const labels = new Map(cases.flatMap(({ peers }) => shownOf(peers, metric).map(([name, { label }]) => [name, label])));
+  const labels = new Map(
+    cases.flatMap(({ peers }) => shownOf(peers, metric).map(([name, { label }]) => [name, label])),
+  );
   const names = Array.from(labels.keys());
   const colour = (name) => COLOURS[names.indexOf(name) % COLOURS.length];
   const shown = cases.map(({ name, peers }) => ({
     name,
-    bars: shownOf(peers, metric).map(([peer, { spreads, failed }]) => ({ spread: spreads[metric], failed, colour: colour(peer) })),
+    bars: shownOf(peers, metric).map(([peer, { spreads, failed }]) => ({
+      spread: spreads[metric],
+      failed,
+      colour: colour(peer),
+    })),
   }));
-  const highest = Math.max(...shown.flatMap(({ bars }) => bars.map(({ spread }) => spread?.most ?? 0)), Number.MIN_VALUE);
+  const highest = Math.max(
+    ...shown.flatMap(({ bars }) => bars.map(({ spread }) => spread?.most ?? 0)),
+    Number.MIN_VALUE,
+  );
   const scale = (WIDTH - LEFT - RIGHT) / highest;
 
   let y = HEAD + LEGEND_ROW * Math.ceil(names.length / LEGEND_COLUMNS);

@@ -29,8 +29,12 @@ class Figures {
 
   /** Rounds of ours that failed, and connections. */
   failures() {
-    const ours = Array.from(this.#parts.values()).flatMap((cases) => Array.from(cases.values()).flatMap(({ ours: one }) => one ?? []));
-    return ours.length === 0 ? undefined : ours.reduce((sum, { failed, spreads }) => sum + failed + (spreads.failures?.most ?? 0), 0);
+    const ours = Array.from(this.#parts.values()).flatMap((cases) =>
+      Array.from(cases.values()).flatMap(({ ours: one }) => one ?? []),
+    );
+    return ours.length === 0
+      ? undefined
+      : ours.reduce((sum, { failed, spreads }) => sum + failed + (spreads.failures?.most ?? 0), 0);
   }
 }
 
@@ -39,11 +43,22 @@ const most = (...numbers) => (numbers.includes(undefined) || numbers.length === 
 const least = (...numbers) => (numbers.includes(undefined) || numbers.length === 0 ? undefined : Math.min(...numbers));
 
 const atMost = (limit, text, of, unit = '') => ({ text, limit, of, unit, sign: '≤', holds: (value) => value <= limit });
-const atLeast = (limit, text, of, unit = '') => ({ text, limit, of, unit, sign: '≥', holds: (value) => value >= limit });
+const atLeast = (limit, text, of, unit = '') => ({
+  text,
+  limit,
+  of,
+  unit,
+  sign: '≥',
+  holds: (value) => value >= limit,
+});
 const below = (limit, text, of, unit = '') => ({ text, limit, of, unit, sign: '<', holds: (value) => value < limit });
 const above = (limit, text, of, unit = '') => ({ text, limit, of, unit, sign: '>', holds: (value) => value > limit });
 
-const CPU = { 'AES-256-GCM': { up: 0.55, down: 0.6 }, 'AES-128-GCM': { up: 0.55, down: 0.6 }, ChaCha20: { up: 0.65, down: 0.95 } };
+const CPU = {
+  'AES-256-GCM': { up: 0.55, down: 0.6 },
+  'AES-128-GCM': { up: 0.55, down: 0.6 },
+  ChaCha20: { up: 0.65, down: 0.95 },
+};
 
 const bulk = Object.entries(CPU).flatMap(([cipher, limits]) =>
   Object.entries(limits).flatMap(([direction, limit]) => {
@@ -51,22 +66,37 @@ const bulk = Object.entries(CPU).flatMap(([cipher, limits]) =>
     const eight = `${cipher} ${direction} 8`;
     const times = (metric) => (figures) => figures.ours('bulk', eight, metric) / figures.ours('bulk', one, metric);
     return [
-      atMost(limit, `${cipher} ${direction}: processor time per GiB, of OpenSSH's`, (figures) => figures.ratio('bulk', one, 'processor')),
-      atMost(1.25, `${cipher} ${direction}: processor time per GiB, of the floor's`, (figures) => figures.ratio('bulk', one, 'processor', 'floor')),
+      atMost(limit, `${cipher} ${direction}: processor time per GiB, of OpenSSH's`, (figures) =>
+        figures.ratio('bulk', one, 'processor'),
+      ),
+      atMost(1.25, `${cipher} ${direction}: processor time per GiB, of the floor's`, (figures) =>
+        figures.ratio('bulk', one, 'processor', 'floor'),
+      ),
       above(1, `${cipher} ${direction}: MiB/s, of OpenSSH's`, (figures) => figures.ratio('bulk', one, 'rate')),
-      atMost(1 + NOISE, `${cipher} ${direction}: processor time per GiB on 8 connections, of that on 1`, times('processor')),
+      atMost(
+        1 + NOISE,
+        `${cipher} ${direction}: processor time per GiB on 8 connections, of that on 1`,
+        times('processor'),
+      ),
       atLeast(1 - NOISE, `${cipher} ${direction}: MiB/s on 8 connections, of that on 1`, times('rate')),
     ];
   }),
 );
 
 const BOTH = 'AES-256-GCM both 1';
-const single = (figures, metric) => ['up', 'down'].map((direction) => figures.ours('bulk', `AES-256-GCM ${direction} 1`, metric));
+const single = (figures, metric) =>
+  ['up', 'down'].map((direction) => figures.ours('bulk', `AES-256-GCM ${direction} 1`, metric));
 bulk.push(
-  atMost(1 + NOISE, 'both directions at once: processor time per GiB, of the dearer direction alone', (figures) =>
-    figures.ours('bulk', BOTH, 'processor') / most(...single(figures, 'processor'))),
-  atLeast(1 - NOISE, 'both directions at once: MiB/s in all, of the slower direction alone', (figures) =>
-    figures.ours('bulk', BOTH, 'rate') / least(...single(figures, 'rate'))),
+  atMost(
+    1 + NOISE,
+    'both directions at once: processor time per GiB, of the dearer direction alone',
+    (figures) => figures.ours('bulk', BOTH, 'processor') / most(...single(figures, 'processor')),
+  ),
+  atLeast(
+    1 - NOISE,
+    'both directions at once: MiB/s in all, of the slower direction alone',
+    (figures) => figures.ours('bulk', BOTH, 'rate') / least(...single(figures, 'rate')),
+  ),
 );
 
 const requests = [1, 64, 512].flatMap((connections) => {
@@ -81,22 +111,30 @@ const requests = [1, 64, 512].flatMap((connections) => {
   ];
 });
 
-const beside = ['up', 'down'].flatMap((direction) => ['p50', 'p99'].map((metric) =>
-  atMost(1, `requests beside bulk ${direction}: ${metric}, of OpenSSH's`, (figures) => figures.ratio('beside', `beside bulk ${direction}`, metric)),
-));
+const beside = ['up', 'down'].flatMap((direction) =>
+  ['p50', 'p99'].map((metric) =>
+    atMost(1, `requests beside bulk ${direction}: ${metric}, of OpenSSH's`, (figures) =>
+      figures.ratio('beside', `beside bulk ${direction}`, metric),
+    ),
+  ),
+);
 
 const short = [16, 128].flatMap((atOnce) => {
   const one = `${atOnce} at once`;
   return [
-    atMost(0.45, `short connections, ${one}: processor time of each, of OpenSSH's`, (figures) => figures.ratio('short', one, 'processor')),
+    atMost(0.45, `short connections, ${one}: processor time of each, of OpenSSH's`, (figures) =>
+      figures.ratio('short', one, 'processor'),
+    ),
     atLeast(1, `short connections, ${one}: per second, of OpenSSH's`, (figures) => figures.ratio('short', one, 'rate')),
   ];
 });
 
 const logon = [
-  atMost(0.1, 'connect to first forwarded byte, of OpenSSH\'s', (figures) => figures.ratio('logon', 'first byte of the target', 'first')),
-  atMost(0.4, 'logon: time, of `ssh`\'s', (figures) => figures.ratio('logon', 'logon', 'wall')),
-  atMost(0.4, 'logon: processor time, of `ssh`\'s', (figures) => figures.ratio('logon', 'logon', 'processor')),
+  atMost(0.1, "connect to first forwarded byte, of OpenSSH's", (figures) =>
+    figures.ratio('logon', 'first byte of the target', 'first'),
+  ),
+  atMost(0.4, "logon: time, of `ssh`'s", (figures) => figures.ratio('logon', 'logon', 'wall')),
+  atMost(0.4, "logon: processor time, of `ssh`'s", (figures) => figures.ratio('logon', 'logon', 'processor')),
 ];
 
 const node = ['bulk up 1', 'bulk down 1'].flatMap((one) => [
@@ -105,28 +143,51 @@ const node = ['bulk up 1', 'bulk down 1'].flatMap((one) => [
 ]);
 
 const idle = [
-  atMost(4096, 'resident memory of an idle connection, of 10,000', (figures) => figures.ours('idle', '10,000', 'rss'), ' bytes'),
+  atMost(
+    4096,
+    'resident memory of an idle connection, of 10,000',
+    (figures) => figures.ours('idle', '10,000', 'rss'),
+    ' bytes',
+  ),
   atMost(1, '10,000 connections echo a byte each, in all', (figures) => figures.ours('idle', '10,000', 'echo'), ' s'),
 ];
 
 const long = [
-  atLeast(4, 'long link, download: MiB/s, of OpenSSH\'s', (figures) => figures.ratio('long', 'down', 'rate')),
-  atLeast(1, 'long link, upload: MiB/s, of OpenSSH\'s', (figures) => figures.ratio('long', 'up', 'rate')),
+  atLeast(4, "long link, download: MiB/s, of OpenSSH's", (figures) => figures.ratio('long', 'down', 'rate')),
+  atLeast(1, "long link, upload: MiB/s, of OpenSSH's", (figures) => figures.ratio('long', 'up', 'rate')),
 ];
 
 const property = [
   atMost(600, 'getLinger(), blocking', (figures) => figures.ours('property', 'blocking', 'time'), ' ns'),
-  atMost(1, 'getLinger(), blocking: time, of sockopt\'s getter', (figures) => figures.ratio('property', 'blocking', 'time', 'sockopt')),
+  atMost(1, "getLinger(), blocking: time, of sockopt's getter", (figures) =>
+    figures.ratio('property', 'blocking', 'time', 'sockopt'),
+  ),
   ...['callbacks one after the other', 'callbacks, 5,000 at once'].map((one) =>
-    atMost(1, `getLinger(callback), ${one}: time, of fs.fstat's`, (figures) => figures.ratio('property', one, 'time', 'fstat'))),
+    atMost(1, `getLinger(callback), ${one}: time, of fs.fstat's`, (figures) =>
+      figures.ratio('property', one, 'time', 'fstat'),
+    ),
+  ),
 ];
 
 const everywhere = [
-  atMost(0.5, 'processor time of tunnel-ssh\'s, the worst of all parts', (figures) => most(...figures.ratios('processor', 'tunnel-ssh'))),
+  atMost(0.5, "processor time of tunnel-ssh's, the worst of all parts", (figures) =>
+    most(...figures.ratios('processor', 'tunnel-ssh')),
+  ),
   atMost(0, 'failures of ours in all parts', (figures) => figures.failures()),
 ];
 
-const GOALS = [...bulk, ...requests, ...beside, ...short, ...logon, ...node, ...idle, ...long, ...property, ...everywhere];
+const GOALS = [
+  ...bulk,
+  ...requests,
+  ...beside,
+  ...short,
+  ...logon,
+  ...node,
+  ...idle,
+  ...long,
+  ...property,
+  ...everywhere,
+];
 
 /** Every goal that the parts have figures for: { text, limit, figure, met }. */
 export function goals(parts) {

@@ -33,15 +33,17 @@ function kept({ name, title, about, metrics, cases }, stamp) {
 
 function stampText({ date, rounds, machine, versions }) {
   const { processor, cores, memory, system } = machine;
-  const names = Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(', ');
+  const names = Object.entries(versions)
+    .map(([name, version]) => `${name} ${version}`)
+    .join(', ');
   return `${date}, ${rounds} rounds; ${processor}, ${cores} cores, ${memory}, ${system}; ${names}.`;
 }
 
 function section(part, drawn) {
   const pictures = drawn.map(({ file, title }) => `![${title}](speed/${file})`);
-  return [
-    `## ${part.title}`, part.about, ...pictures, table(part), failures(part).join('\n'), stampText(part.stamp),
-  ].filter(Boolean).join('\n\n');
+  return [`## ${part.title}`, part.about, ...pictures, table(part), failures(part).join('\n'), stampText(part.stamp)]
+    .filter(Boolean)
+    .join('\n\n');
 }
 
 const fileOf = (part, metric) => `${part.name}-${metric}.svg`;
@@ -68,7 +70,15 @@ export function write(parts, stamp, order) {
   const sorted = order.flatMap(({ name }) => all.get(name) ?? []);
 
   for (const name of readdirSync(FOLDER)) if (name.endsWith('.svg')) rmSync(join(FOLDER, name));
-  const sections = sorted.map((part) => section(part, draw(part, order.find(({ name }) => name === part.name))));
+  const sections = sorted.map((part) =>
+    section(
+      part,
+      draw(
+        part,
+        order.find(({ name }) => name === part.name),
+      ),
+    ),
+  );
   const text = ['## Goals', goalTable(goals(sorted)), ...sections].join('\n\n');
   writeFileSync(PAGE, between(readFileSync(PAGE, 'utf8'), text));
   writeFileSync(FIGURES, `${JSON.stringify(sorted)}\n`);

@@ -11,7 +11,9 @@ const BENCH = join(ROOT, 'bench');
 /** Whether the addon is the release build: figures of another one would say nothing. */
 function released() {
   const folder = join(ROOT, 'target', 'release');
-  const library = ['libsshtunnel_native.so', 'libsshtunnel_native.dylib'].map((name) => join(folder, name)).find(existsSync);
+  const library = ['libsshtunnel_native.so', 'libsshtunnel_native.dylib']
+    .map((name) => join(folder, name))
+    .find(existsSync);
   const [addon] = readdirSync(ROOT).filter((name) => name.endsWith('.node'));
   return library !== undefined && statSync(library).size === statSync(join(ROOT, addon)).size;
 }

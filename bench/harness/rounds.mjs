@@ -56,15 +56,18 @@ function summary(metrics, results) {
       if (name !== 'ours' && ours) ratios[metric] = ratio(ours, outcomes, metric);
     }
     const failures = outcomes.filter(({ failed }) => failed);
-    return [name, {
-      label,
-      spreads,
-      ratios,
-      tried: outcomes.length,
-      failed: failures.length,
-      reason: failures[0]?.failed ?? null,
-      rounds: outcomes,
-    }];
+    return [
+      name,
+      {
+        label,
+        spreads,
+        ratios,
+        tried: outcomes.length,
+        failed: failures.length,
+        reason: failures[0]?.failed ?? null,
+        rounds: outcomes,
+      },
+    ];
   });
   return Object.fromEntries(entries);
 }
@@ -76,7 +79,7 @@ function summary(metrics, results) {
 export async function runPart(part, context, tell) {
   const cases = [];
   for (const one of await part.cases(context)) {
-    const peers = one.peers.flatMap((peer) => (typeof peer === 'string' ? context.peers.get(peer) ?? [] : peer));
+    const peers = one.peers.flatMap((peer) => (typeof peer === 'string' ? (context.peers.get(peer) ?? []) : peer));
     if (peers.length === 0) continue;
     const began = performance.now();
     const results = await runCase(part, one, peers, context);

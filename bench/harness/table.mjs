@@ -26,7 +26,9 @@ export function table({ metrics, cases }) {
   const names = Object.keys(metrics);
   const compared = names.filter((name) => metrics[name].compared);
   const head = [
-    '', 'peer', ...names.map((name) => metrics[name].label),
+    '',
+    'peer',
+    ...names.map((name) => metrics[name].label),
     ...compared.map((name) => `ours / it: ${metrics[name].short ?? metrics[name].label}`),
   ];
   const rows = cases.flatMap(({ name: title, peers }) =>

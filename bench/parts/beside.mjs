@@ -21,11 +21,12 @@ export const beside = {
   },
   charts: [{ metric: 'p99', title: 'Milliseconds of a request beside a bulk transfer, 99th percentile' }],
 
-  cases: () => ['up', 'down'].map((direction) => ({
-    name: `beside bulk ${direction}`,
-    peers: ['ours', 'ssh', 'tunnel-ssh', 'dev-tunnels'],
-    direction,
-  })),
+  cases: () =>
+    ['up', 'down'].map((direction) => ({
+      name: `beside bulk ${direction}`,
+      peers: ['ours', 'ssh', 'tunnel-ssh', 'dev-tunnels'],
+      direction,
+    })),
 
   open: (peer, one, context) => peer.open(context, { cipher: AES256, target: 'any' }),
 
@@ -34,7 +35,13 @@ export const beside = {
     const seconds = quick ? 0.2 : 0.8;
     const warmup = quick ? 0.05 : WARMUP;
     const bytes = Math.round((quick ? 64 * MIB : 1536 * MIB) * tunnel.weight);
-    const transfer = measure('bulk', { timeout: quick ? 5 : 30, direction, port: `${tunnel.port}/${kind(tunnel, direction)}`, connections: 1, bytes });
+    const transfer = measure('bulk', {
+      timeout: quick ? 5 : 30,
+      direction,
+      port: `${tunnel.port}/${kind(tunnel, direction)}`,
+      connections: 1,
+      bytes,
+    });
     const [asked, moved] = await Promise.all([
       measure('requests', { timeout: 5, port: `${tunnel.port}/answer`, connections: 1, seconds, warmup }),
       transfer,

@@ -38,7 +38,8 @@ export async function transfer(tunnel, { direction, connections, bytes }) {
 export const bulk = {
   name: 'bulk',
   title: 'Bulk',
-  about: 'Bytes over 1 and 8 connections at once; `both` is one set of connections for each direction. Processor time is that of the tunnel\'s process and of the sshd process that serves its session, per GiB moved. tunnel-ssh and dev-tunnels-ssh-tcp do not pass on the end of one direction alone: with them both sides know how much is to come.',
+  about:
+    "Bytes over 1 and 8 connections at once; `both` is one set of connections for each direction. Processor time is that of the tunnel's process and of the sshd process that serves its session, per GiB moved. tunnel-ssh and dev-tunnels-ssh-tcp do not pass on the end of one direction alone: with them both sides know how much is to come.",
   metrics: {
     rate: { label: 'MiB/s', compared: true },
     processor: { label: 'tunnel s/GiB', compared: true },
@@ -53,18 +54,21 @@ export const bulk = {
     return Object.entries(CIPHERS).flatMap(([name, cipher]) => {
       const everybody = cipher === AES256;
       const directions = everybody ? ['up', 'down', 'both'] : ['up', 'down'];
-      return directions.flatMap((direction) => [1, 8].map((connections) => ({
-        name: `${name} ${direction} ${connections}`,
-        peers: [
-          'ours', 'ssh',
-          ...(everybody ? ['tunnel-ssh', 'dev-tunnels', 'loopback'] : []),
-          // It relays one connection in one direction.
-          ...(connections === 1 && direction !== 'both' ? ['floor'] : []),
-        ],
-        direction,
-        connections,
-        cipher,
-      })));
+      return directions.flatMap((direction) =>
+        [1, 8].map((connections) => ({
+          name: `${name} ${direction} ${connections}`,
+          peers: [
+            'ours',
+            'ssh',
+            ...(everybody ? ['tunnel-ssh', 'dev-tunnels', 'loopback'] : []),
+            // It relays one connection in one direction.
+            ...(connections === 1 && direction !== 'both' ? ['floor'] : []),
+          ],
+          direction,
+          connections,
+          cipher,
+        })),
+      );
     });
   },
 

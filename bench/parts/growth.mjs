@@ -29,11 +29,16 @@ function growth({ kind, target, connections, quickConnections, fixed, quickFixed
     async cases({ quick }) {
       const wide = quick ? quickFixed : fixed;
       const over = (quick ? quickConnections : connections).map((count) => ({
-        name: plural(count, 'connection'), peers: ['ours', 'ssh'], connections: count,
+        name: plural(count, 'connection'),
+        peers: ['ours', 'ssh'],
+        connections: count,
       }));
       const counts = (await knowsSessions()) ? SESSIONS : [];
       const across = (quick ? counts.slice(0, 2) : counts).map((sessions) => ({
-        name: `${plural(wide, 'connection')}, ${plural(sessions, 'session')}`, peers: ['ours'], connections: wide, sessions,
+        name: `${plural(wide, 'connection')}, ${plural(sessions, 'session')}`,
+        peers: ['ours'],
+        connections: wide,
+        sessions,
       }));
       return [...over, ...across];
     },
@@ -42,24 +47,26 @@ function growth({ kind, target, connections, quickConnections, fixed, quickFixed
   };
 }
 
-const bulk = (direction) => growth({
-  kind: direction,
-  target: direction === 'up' ? 'sink' : 'source',
-  title: `Growth: bulk ${direction}`,
-  about: 'AES-256-GCM, over so many connections at once; where the tunnel may have several sessions, with 8 connections.',
-  metrics: {
-    rate: { label: 'MiB/s', compared: true },
-    processor: { label: 'tunnel s/GiB', compared: true },
-    server: { label: 'sshd s/GiB' },
-  },
-  charts: [{ metric: 'rate', title: `MiB/s ${direction}` }],
-  connections: [1, 2, 4, 8, 16, 32],
-  quickConnections: [1, 2],
-  fixed: 8,
-  quickFixed: 8,
-  measure: (tunnel, connections, { quick }) =>
-    transfer(tunnel, { direction, connections, bytes: (quick ? 8 : 256) * MIB }),
-});
+const bulk = (direction) =>
+  growth({
+    kind: direction,
+    target: direction === 'up' ? 'sink' : 'source',
+    title: `Growth: bulk ${direction}`,
+    about:
+      'AES-256-GCM, over so many connections at once; where the tunnel may have several sessions, with 8 connections.',
+    metrics: {
+      rate: { label: 'MiB/s', compared: true },
+      processor: { label: 'tunnel s/GiB', compared: true },
+      server: { label: 'sshd s/GiB' },
+    },
+    charts: [{ metric: 'rate', title: `MiB/s ${direction}` }],
+    connections: [1, 2, 4, 8, 16, 32],
+    quickConnections: [1, 2],
+    fixed: 8,
+    quickFixed: 8,
+    measure: (tunnel, connections, { quick }) =>
+      transfer(tunnel, { direction, connections, bytes: (quick ? 8 : 256) * MIB }),
+  });
 
 const requests = growth({
   kind: 'requests',

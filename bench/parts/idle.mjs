@@ -32,7 +32,8 @@ export async function weigh(tunnel, connections) {
 export const idle = {
   name: 'idle',
   title: 'Idle connections',
-  about: 'What the resident memory of the tunnel\'s process grows by for each open connection over which one byte has gone to an echo and back, from a new tunnel that has carried 20 connections; and how long it takes until one more byte has come back on all of them, sent at once. The packages from npm are left out of the largest number, for the time that it takes.',
+  about:
+    "What the resident memory of the tunnel's process grows by for each open connection over which one byte has gone to an echo and back, from a new tunnel that has carried 20 connections; and how long it takes until one more byte has come back on all of them, sent at once. The packages from npm are left out of the largest number, for the time that it takes.",
   metrics: {
     rss: { label: 'resident bytes each', compared: true },
     anonymous: { label: 'of it anonymous' },
@@ -42,12 +43,13 @@ export const idle = {
   fresh: true,
   cold: true,
 
-  cases: ({ quick }) => (quick ? [20, 50, 100] : [100, 1000, MOST]).map((connections) => ({
-    name: connections.toLocaleString('en-US'),
-    peers: ['ours', 'ssh', ...(connections < MOST ? ['tunnel-ssh', 'dev-tunnels'] : [])],
-    tunnel: { target: 'echo' },
-    connections,
-  })),
+  cases: ({ quick }) =>
+    (quick ? [20, 50, 100] : [100, 1000, MOST]).map((connections) => ({
+      name: connections.toLocaleString('en-US'),
+      peers: ['ours', 'ssh', ...(connections < MOST ? ['tunnel-ssh', 'dev-tunnels'] : [])],
+      tunnel: { target: 'echo' },
+      connections,
+    })),
   open,
   measure: (tunnel, { connections }) => weigh(tunnel, connections),
 };

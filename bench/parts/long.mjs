@@ -13,9 +13,12 @@ export const long = {
   metrics: { rate: { label: 'MiB/s', compared: true } },
   charts: [{ metric: 'rate', title: `MiB/s on one connection with ${2 * DELAY} ms round trip` }],
 
-  cases: () => ['down', 'up'].map((direction) => ({
-    name: direction, peers: ['ours', 'ssh', 'tunnel-ssh', 'dev-tunnels'], direction,
-  })),
+  cases: () =>
+    ['down', 'up'].map((direction) => ({
+      name: direction,
+      peers: ['ours', 'ssh', 'tunnel-ssh', 'dev-tunnels'],
+      direction,
+    })),
 
   async open(peer, { direction }, context) {
     const server = await context.server(peer.name, peer.keys);

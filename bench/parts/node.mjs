@@ -5,15 +5,22 @@ import { targetOf, transfer } from './bulk.mjs';
 import { ask } from './requests.mjs';
 
 const WORKS = {
-  'bulk up 1': { direction: 'up', work: (tunnel, bytes) => transfer(tunnel, { direction: 'up', connections: 1, bytes }) },
-  'bulk down 1': { direction: 'down', work: (tunnel, bytes) => transfer(tunnel, { direction: 'down', connections: 1, bytes }) },
+  'bulk up 1': {
+    direction: 'up',
+    work: (tunnel, bytes) => transfer(tunnel, { direction: 'up', connections: 1, bytes }),
+  },
+  'bulk down 1': {
+    direction: 'down',
+    work: (tunnel, bytes) => transfer(tunnel, { direction: 'down', connections: 1, bytes }),
+  },
   'requests 512': { work: (tunnel, bytes, seconds) => ask(tunnel, 512, seconds) },
 };
 
 export const node = {
   name: 'node',
   title: 'The event loop',
-  about: 'Of the Node program that the tunnel is in, by perf_hooks: utilization of its event loop while one connection carries as much as it can, and while 512 ask; then, in a second run of the same, how late a timer is that is due every millisecond.',
+  about:
+    'Of the Node program that the tunnel is in, by perf_hooks: utilization of its event loop while one connection carries as much as it can, and while 512 ask; then, in a second run of the same, how late a timer is that is due every millisecond.',
   metrics: {
     utilization: { label: 'utilization %' },
     p50: { label: 'delay p50 ms' },
@@ -22,9 +29,13 @@ export const node = {
   },
   charts: [{ metric: 'utilization', title: 'Utilization of the event loop in percent' }],
 
-  cases: () => Object.entries(WORKS).map(([name, { direction, work }]) => ({
-    name, peers: ['ours', 'tunnel-ssh', 'dev-tunnels'], direction, work,
-  })),
+  cases: () =>
+    Object.entries(WORKS).map(([name, { direction, work }]) => ({
+      name,
+      peers: ['ours', 'tunnel-ssh', 'dev-tunnels'],
+      direction,
+      work,
+    })),
 
   open: (peer, { direction }, context) =>
     peer.open(context, { cipher: AES256, target: direction ? targetOf(peer, direction) : 'answer' }),

@@ -29,7 +29,8 @@ const CASES = [
 export const property = {
   name: 'property',
   title: 'The property',
-  about: 'Nanoseconds of a call, the mean of many in a program that does nothing else; of a callback, from the call to the callback.',
+  about:
+    'Nanoseconds of a call, the mean of many in a program that does nothing else; of a callback, from the call to the callback.',
   metrics: { time: { label: 'ns each', compared: true } },
   needs: ['sockopt'],
 
@@ -40,5 +41,7 @@ export const property = {
     return { key, ask: (...question) => child.ask(...question), stop: () => child.stop() };
   },
 
-  measure: async ({ key, ask }, { form, count }, { quick }) => ({ time: await ask(form, key, quick ? count / 10 : count) }),
+  measure: async ({ key, ask }, { form, count }, { quick }) => ({
+    time: await ask(form, key, quick ? count / 10 : count),
+  }),
 };

@@ -39,12 +39,13 @@ export const requests = {
     { metric: 'rate', title: 'Requests per second' },
   ],
 
-  cases: () => [1, 64, 512].map((connections) => ({
-    name: `${connections} ${connections === 1 ? 'connection' : 'connections'}`,
-    peers: ['ours', 'ssh', 'tunnel-ssh', 'dev-tunnels', 'loopback'],
-    tunnel: { target: 'answer' },
-    connections,
-  })),
+  cases: () =>
+    [1, 64, 512].map((connections) => ({
+      name: `${connections} ${connections === 1 ? 'connection' : 'connections'}`,
+      peers: ['ours', 'ssh', 'tunnel-ssh', 'dev-tunnels', 'loopback'],
+      tunnel: { target: 'answer' },
+      connections,
+    })),
   open,
   measure: (tunnel, { connections }, { quick }) => ask(tunnel, connections, quick ? 0.2 : 0.7, quick ? 0.1 : WARMUP),
 };

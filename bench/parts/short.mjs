@@ -10,7 +10,8 @@ const LIMIT = 15; // seconds for all of them
 export const short = {
   name: 'short',
   title: 'Short connections',
-  about: 'Connect, 1 KiB there, 1 KiB back, wait for the end, close; 16 and 128 at once. Failed connections are counted and not weighed.',
+  about:
+    'Connect, 1 KiB there, 1 KiB back, wait for the end, close; 16 and 128 at once. Failed connections are counted and not weighed.',
   metrics: {
     rate: { label: 'per second', compared: true },
     p50: { label: 'p50 ms' },
@@ -21,12 +22,13 @@ export const short = {
   },
   charts: [{ metric: 'processor', title: 'Processor microseconds of the tunnel per connection' }],
 
-  cases: () => [16, 128].map((atOnce) => ({
-    name: `${atOnce} at once`,
-    peers: ['ours', 'ssh', 'tunnel-ssh', 'dev-tunnels', 'loopback'],
-    tunnel: { target: 'close' },
-    atOnce,
-  })),
+  cases: () =>
+    [16, 128].map((atOnce) => ({
+      name: `${atOnce} at once`,
+      peers: ['ours', 'ssh', 'tunnel-ssh', 'dev-tunnels', 'loopback'],
+      tunnel: { target: 'close' },
+      atOnce,
+    })),
 
   open,
 

@@ -15,8 +15,13 @@ async function open(peer, context, { cipher, target, via, sessions }) {
   const child = await Child.start(new URL(peer.program, import.meta.url).href);
   const stop = () => child.stop();
   const options = {
-    ...server.login, port: via ?? server.port, keyFile: server.key.file, kex: peer.kex ?? context.kex, cipher,
-    sessions, target: context.targets[target],
+    ...server.login,
+    port: via ?? server.port,
+    keyFile: server.key.file,
+    kex: peer.kex ?? context.kex,
+    cipher,
+    sessions,
+    target: context.targets[target],
   };
   try {
     const port = await child.ask('open', options);

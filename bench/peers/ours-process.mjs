@@ -11,7 +11,11 @@ answer({
 
   async open({ host, port, username, privateKey, hostKey, kex, cipher, sessions, target }) {
     tunnel = new SSHTunnel({
-      host, port, username, privateKey, hostKey,
+      host,
+      port,
+      username,
+      privateKey,
+      hostKey,
       algorithms: { kex: [kex], cipher: [cipher] },
       forwardHost: '127.0.0.1',
       forwardPort: target,

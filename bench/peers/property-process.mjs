@@ -46,27 +46,29 @@ answer({
   },
 
   /** Nanoseconds from a call to its callback, which makes the next call. */
-  series: (name, count) => new Promise((resolve, reject) => {
-    const call = withCallback[name];
-    const began = performance.now();
-    let left = count;
-    const next = (error) => {
-      if (error) reject(error);
-      else if (left-- === 0) resolve(each(began, count));
-      else call(next);
-    };
-    next(null);
-  }),
+  series: (name, count) =>
+    new Promise((resolve, reject) => {
+      const call = withCallback[name];
+      const began = performance.now();
+      let left = count;
+      const next = (error) => {
+        if (error) reject(error);
+        else if (left-- === 0) resolve(each(began, count));
+        else call(next);
+      };
+      next(null);
+    }),
 
   /** Nanoseconds of a call and its callback, where all calls are made before the first callback. */
-  atOnce: (name, count) => new Promise((resolve, reject) => {
-    const call = withCallback[name];
-    const began = performance.now();
-    let left = count;
-    const called = (error) => {
-      if (error) reject(error);
-      else if (--left === 0) resolve(each(began, count));
-    };
-    for (let made = 0; made < count; made++) call(called);
-  }),
+  atOnce: (name, count) =>
+    new Promise((resolve, reject) => {
+      const call = withCallback[name];
+      const began = performance.now();
+      let left = count;
+      const called = (error) => {
+        if (error) reject(error);
+        else if (--left === 0) resolve(each(began, count));
+      };
+      for (let made = 0; made < count; made++) call(called);
+    }),
 });

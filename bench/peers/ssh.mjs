@@ -11,10 +11,19 @@ const ALIAS = 'bench';
 /** Arguments up to the host's name, which is the last of them. */
 function common(context, server, { cipher, via }) {
   const settings = [
-    'BatchMode=yes', 'StrictHostKeyChecking=yes', `HostKeyAlias=${ALIAS}`, 'GlobalKnownHostsFile=none',
-    `UserKnownHostsFile=${context.knownHosts(ALIAS, server)}`, 'UpdateHostKeys=no', `IdentityFile=${server.key.file}`,
-    'IdentitiesOnly=yes', 'IdentityAgent=none', `KexAlgorithms=${context.kex}`, `Ciphers=${cipher}`,
-    'Compression=no', 'ExitOnForwardFailure=yes',
+    'BatchMode=yes',
+    'StrictHostKeyChecking=yes',
+    `HostKeyAlias=${ALIAS}`,
+    'GlobalKnownHostsFile=none',
+    `UserKnownHostsFile=${context.knownHosts(ALIAS, server)}`,
+    'UpdateHostKeys=no',
+    `IdentityFile=${server.key.file}`,
+    'IdentitiesOnly=yes',
+    'IdentityAgent=none',
+    `KexAlgorithms=${context.kex}`,
+    `Ciphers=${cipher}`,
+    'Compression=no',
+    'ExitOnForwardFailure=yes',
   ];
   const options = settings.flatMap((setting) => ['-o', setting]);
   return ['-F', 'none', ...options, '-p', String(via ?? server.port), '-l', userInfo().username];
@@ -30,9 +39,15 @@ export const ssh = {
     const port = await freePort();
     const program = new Program(findProgram('ssh'), [
       ...common(context, server, options),
-      '-N', '-L', `127.0.0.1:${port}:127.0.0.1:${context.targets[options.target]}`,
+      '-N',
+      '-L',
+      `127.0.0.1:${port}:127.0.0.1:${context.targets[options.target]}`,
       // It runs this once its port is bound and the session is up.
-      '-o', 'PermitLocalCommand=yes', '-o', 'LocalCommand=echo true', '127.0.0.1',
+      '-o',
+      'PermitLocalCommand=yes',
+      '-o',
+      'LocalCommand=echo true',
+      '127.0.0.1',
     ]);
     const stop = () => program.stop();
     try {

@@ -24,8 +24,9 @@ answer({
     return server.address().port;
   },
 
-  close: () => new Promise((done) => {
-    connection.once('close', done);
-    server.close();
-  }),
+  close: () =>
+    new Promise((done) => {
+      connection.once('close', done);
+      server.close();
+    }),
 });

@@ -31,7 +31,9 @@ class Forwarding {
     const [{ localHost, localPort, localPath, remoteHost, remotePort, remotePath } = {}] = this.forwards;
     if (this.listen.path !== undefined) return localPath ?? remotePath ?? this.listen.path;
     const { host = this.kind === 'remote' ? 'localhost' : '127.0.0.1', port } = this.listen;
-    return this.kind === 'remote' ? place(remoteHost || host || '*', remotePort ?? port) : place(localHost ?? host, localPort ?? port);
+    return this.kind === 'remote'
+      ? place(remoteHost || host || '*', remotePort ?? port)
+      : place(localHost ?? host, localPort ?? port);
   }
 
   /** Where its connections go. */
@@ -51,7 +53,9 @@ class Forwarding {
    * @returns {Promise<boolean>} whether it is there now; otherwise it was said why not
    */
   async open(tunnel, settings, messages) {
-    return this.kind === 'remote' ? this.#openRemote(tunnel, settings, messages) : this.#openLocal(tunnel, settings, messages);
+    return this.kind === 'remote'
+      ? this.#openRemote(tunnel, settings, messages)
+      : this.#openLocal(tunnel, settings, messages);
   }
 
   async #openLocal(tunnel, settings, messages) {
@@ -61,7 +65,9 @@ class Forwarding {
       // Another family gets the port that the first one was given.
       const localPort = local.localPort === 0 ? this.forwards[0]?.localPort : undefined;
       try {
-        this.forwards.push(await tunnel.promises[method]({ ...local, ...(localPort && { localPort }), ...targetOf(this.connect) }));
+        this.forwards.push(
+          await tunnel.promises[method]({ ...local, ...(localPort && { localPort }), ...targetOf(this.connect) }),
+        );
       } catch (error) {
         failures.push({ ...local, error });
       }
@@ -70,7 +76,10 @@ class Forwarding {
     const found = this.forwards.length > 0;
     for (const { localHost, localPort, localPath, error } of failures) {
       const words = systemWords(error);
-      const text = localPath === undefined ? `bind [${localHost}]:${localPort}: ${words}` : `cannot bind to path ${localPath}: ${words}`;
+      const text =
+        localPath === undefined
+          ? `bind [${localHost}]:${localPort}: ${words}`
+          : `cannot bind to path ${localPath}: ${words}`;
       // A machine without one of the families is nothing to complain of, a port that somebody else has is.
       if ((found || failures.length > 1) && ABSENT.includes(error.code)) messages.verbose(text);
       else messages.error(text);
@@ -87,16 +96,23 @@ class Forwarding {
   async #openRemote(tunnel, settings, messages) {
     const { host, port, path } = this.listen;
     if (this.connect === undefined) {
-      messages.error(`-R ${this.from}: without a target it would be a SOCKS proxy at the server, which is not supported`);
+      messages.error(
+        `-R ${this.from}: without a target it would be a SOCKS proxy at the server, which is not supported`,
+      );
       return false;
     }
     // No name stands for every address of the server's; it may know better.
-    const remote = path === undefined ? { remoteHost: host === undefined ? 'localhost' : host === '*' ? '' : host, remotePort: port } : { remotePath: path };
+    const remote =
+      path === undefined
+        ? { remoteHost: host === undefined ? 'localhost' : host === '*' ? '' : host, remotePort: port }
+        : { remotePath: path };
     try {
       this.forwards.push(await tunnel.promises.forwardRemote({ ...remote, ...targetOf(this.connect) }));
     } catch (error) {
       const severity = settings.exitOnForwardFailure ? 'Error' : 'Warning';
-      messages.error(`${severity}: remote port forwarding failed for listen ${path === undefined ? `port ${port}` : `path ${path}`}`);
+      messages.error(
+        `${severity}: remote port forwarding failed for listen ${path === undefined ? `port ${port}` : `path ${path}`}`,
+      );
       messages.debug(1, error.message);
       return false;
     }
@@ -125,7 +141,9 @@ class Forwarding {
 
 function targetOf(connect) {
   if (connect === undefined) return {};
-  return connect.path === undefined ? { forwardHost: connect.host, forwardPort: connect.port } : { forwardPath: connect.path };
+  return connect.path === undefined
+    ? { forwardHost: connect.host, forwardPort: connect.port }
+    : { forwardPath: connect.path };
 }
 
 module.exports = { Forwarding };

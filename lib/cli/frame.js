@@ -44,11 +44,20 @@ function frame({ title, closing, tally, forwardings, messages }, { rows, columns
   };
   const row = (...cells) => line(columns, ...cells);
   const amounts = ['up', 'down', 'up/s', 'down/s'].map((text) => [text, AMOUNT]);
-  const [said, forwarded] = [messages.slice(-MESSAGES), forwardings.map((forwarding) => forwardingRow(row, forwarding, tally))];
+  const [said, forwarded] = [
+    messages.slice(-MESSAGES),
+    forwardings.map((forwarding) => forwardingRow(row, forwarding, tally)),
+  ];
   const top = section(row('forwarding', ['open', COUNT], ['ended', COUNT], ...amounts), forwarded);
   const notes = section('messages', said);
-  const ends = section(row('ended', ...amounts.slice(0, 2), ['lost up', AMOUNT], ['lost down', AMOUNT]), tally.ends.slice(0, ENDS).map((end) => endRow(row, end)));
-  const open = section(row('connection', ...amounts), tally.connections.slice(0, rows).map((connection) => connectionRow(row, connection)));
+  const ends = section(
+    row('ended', ...amounts.slice(0, 2), ['lost up', AMOUNT], ['lost down', AMOUNT]),
+    tally.ends.slice(0, ENDS).map((end) => endRow(row, end)),
+  );
+  const open = section(
+    row('connection', ...amounts),
+    tally.connections.slice(0, rows).map((connection) => connectionRow(row, connection)),
+  );
   const header = `${title}  ${tally.session} ${duration(now - tally.since)}`;
   return [header, ...top, ...open, ...ends, ...notes, FOOTER[closing]].slice(0, rows).map((text) => cut(text, columns));
 }
@@ -58,7 +67,9 @@ function line(width, name, ...cells) {
   let room = width - NAME;
   const fitting = cells.filter(([, wide]) => (room -= wide) >= 0);
   const taken = fitting.reduce((sum, [, wide]) => sum + wide, 0);
-  return pad(name, Math.max(0, width - taken)) + fitting.map(([text, wide]) => pad(text, wide, { right: true })).join('');
+  return (
+    pad(name, Math.max(0, width - taken)) + fitting.map(([text, wide]) => pad(text, wide, { right: true })).join('')
+  );
 }
 
 const bytes = (count) => [amount(count), AMOUNT];
@@ -73,7 +84,14 @@ function forwardingRow(row, { name, forwards }, tally) {
     for (const member of ['up', 'down', 'upRate', 'downRate']) total[member] += traffic[member];
   }
   const shown = forwards.length > 0 ? plain(name) : `${plain(name)} (failed)`;
-  return row(shown, [String(total.open), COUNT], [String(total.ended), COUNT], bytes(total.up), bytes(total.down), ...speeds(total));
+  return row(
+    shown,
+    [String(total.open), COUNT],
+    [String(total.ended), COUNT],
+    bytes(total.up),
+    bytes(total.down),
+    ...speeds(total),
+  );
 }
 
 function connectionRow(row, { info, traffic }) {
@@ -85,7 +103,13 @@ function connectionRow(row, { info, traffic }) {
 }
 
 function endRow(row, { connectionId, code, closedBy, bytesUp, bytesDown, droppedUp, droppedDown }) {
-  return row(`#${connectionId} ${plain(code)}, ${closedBy}`, bytes(bytesUp), bytes(bytesDown), bytes(droppedUp), bytes(droppedDown));
+  return row(
+    `#${connectionId} ${plain(code)}, ${closedBy}`,
+    bytes(bytesUp),
+    bytes(bytesDown),
+    bytes(droppedUp),
+    bytes(droppedDown),
+  );
 }
 
 module.exports = { frame };

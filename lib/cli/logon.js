@@ -91,7 +91,8 @@ class Logon {
       for (;;) {
         const { options, locked, wipe } = this.#settings.read();
         const servers = [options, ...(options.jump ?? [])];
-        for (const server of servers) Object.assign(server, this.#ways(server, server !== options).offer(server, locked));
+        for (const server of servers)
+          Object.assign(server, this.#ways(server, server !== options).offer(server, locked));
         const failure = await this.#attempt(options, wipe, prepare);
         if (failure.tunnel !== undefined) {
           for (const server of servers) this.#ways(server).trust.accepted();
@@ -136,7 +137,12 @@ class Logon {
     tunnel.on('banner', (message, language, server) => this.#show(message, server));
     prepare(tunnel, options);
     const { host, port } = options.jump?.[0] ?? options;
-    this.#messages.debug(1, options.proxyCommand === undefined ? `Connecting to ${host} port ${port}.` : `Executing proxy command: ${options.proxyCommand}`);
+    this.#messages.debug(
+      1,
+      options.proxyCommand === undefined
+        ? `Connecting to ${host} port ${port}.`
+        : `Executing proxy command: ${options.proxyCommand}`,
+    );
     let late = false;
     const expire = () => {
       late = true;
@@ -160,7 +166,9 @@ class Logon {
    * logon for the user: the same text of the same server is shown once.
    */
   #show(message, { host, port }) {
-    const shown = createHash('sha256').update(JSON.stringify([host, port, message])).digest('base64');
+    const shown = createHash('sha256')
+      .update(JSON.stringify([host, port, message]))
+      .digest('base64');
     if (this.#banners.has(shown)) return;
     if (this.#banners.size >= MAX_BANNERS) this.#banners.clear();
     this.#banners.add(shown);
@@ -170,7 +178,10 @@ class Logon {
   /** The server's questions, one after the other; none at all when the user gives up. */
   async #answer({ host, username, ...server }, name, instructions, lang, prompts, finish) {
     const responses = [];
-    const heading = [name, instructions].filter(Boolean).map((text) => `${text}\n`).join('');
+    const heading = [name, instructions]
+      .filter(Boolean)
+      .map((text) => `${text}\n`)
+      .join('');
     try {
       for (const { prompt, echo } of prompts) {
         const text = `${responses.length === 0 ? heading : ''}(${username}@${host}) ${prompt}`;

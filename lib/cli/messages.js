@@ -94,8 +94,10 @@ function hopOf(error) {
  */
 function refusal(error, { host, port, username }) {
   const detail = error.message.replace(/^jump host \S+: /, '');
-  if (error.syscall === 'getaddrinfo') return `sshtunnel: Could not resolve hostname ${error.address ?? host}: ${systemWords(error)}`;
-  if (error.syscall === 'connect') return `sshtunnel: connect to host ${error.address ?? host} port ${error.port ?? port}: ${systemWords(error)}`;
+  if (error.syscall === 'getaddrinfo')
+    return `sshtunnel: Could not resolve hostname ${error.address ?? host}: ${systemWords(error)}`;
+  if (error.syscall === 'connect')
+    return `sshtunnel: connect to host ${error.address ?? host} port ${error.port ?? port}: ${systemWords(error)}`;
   switch (error.code) {
     case 'ETIMEDOUT':
       return `sshtunnel: connect to host ${host} port ${port}: Connection timed out (${detail})`;

@@ -65,13 +65,59 @@ function errorMembers({ code, message }) {
 }
 
 /** What is told of a forward. */
-function forwardMembers({ forwardId, kind, localHost, localPort, localPath, remoteHost, remotePort, remotePath, forwardHost, forwardPort, forwardPath }) {
-  return { forwardId, kind, localHost, localPort, localPath, remoteHost, remotePort, remotePath, forwardHost, forwardPort, forwardPath };
+function forwardMembers({
+  forwardId,
+  kind,
+  localHost,
+  localPort,
+  localPath,
+  remoteHost,
+  remotePort,
+  remotePath,
+  forwardHost,
+  forwardPort,
+  forwardPath,
+}) {
+  return {
+    forwardId,
+    kind,
+    localHost,
+    localPort,
+    localPath,
+    remoteHost,
+    remotePort,
+    remotePath,
+    forwardHost,
+    forwardPort,
+    forwardPath,
+  };
 }
 
 /** What is told of a connection that has opened. */
-function connectionMembers({ connectionId, forwardId, remoteAddress, remotePort, localAddress, localPort, localPath, forwardHost, forwardPort, forwardPath }) {
-  return { connectionId, forwardId, remoteAddress, remotePort, localAddress, localPort, localPath, forwardHost, forwardPort, forwardPath };
+function connectionMembers({
+  connectionId,
+  forwardId,
+  remoteAddress,
+  remotePort,
+  localAddress,
+  localPort,
+  localPath,
+  forwardHost,
+  forwardPort,
+  forwardPath,
+}) {
+  return {
+    connectionId,
+    forwardId,
+    remoteAddress,
+    remotePort,
+    localAddress,
+    localPort,
+    localPath,
+    forwardHost,
+    forwardPort,
+    forwardPath,
+  };
 }
 
 module.exports = { Reports, connectionMembers, errorMembers, forwardMembers };

@@ -35,7 +35,8 @@ class Witness {
     tunnel.on('error', (error) => this.#broken('error', error));
     tunnel.on('close', () => this.#reports?.write('close'));
     // Each connection costs the event loop something where somebody listens for it.
-    if (this.#reports !== undefined || this.#messages.shows('DEBUG1')) tunnel.on('connection', (info) => this.#opened(info));
+    if (this.#reports !== undefined || this.#messages.shows('DEBUG1'))
+      tunnel.on('connection', (info) => this.#opened(info));
     if (this.#reports !== undefined || this.#tally !== undefined || this.#messages.shows('INFO')) {
       tunnel.on('disconnected', (end) => this.#ended(end));
     }
@@ -84,11 +85,16 @@ class Witness {
     if (refused !== undefined) {
       this.#messages.info(`channel ${connectionId}: ${refused}`);
     } else if (!WANTED.includes(code) && (lost > 0 || code === 'ETIMEDOUT')) {
-      this.#messages.info(`channel ${connectionId}: ${reason}; bytes not delivered: ${droppedUp} up, ${droppedDown} down`);
+      this.#messages.info(
+        `channel ${connectionId}: ${reason}; bytes not delivered: ${droppedUp} up, ${droppedDown} down`,
+      );
     } else {
       this.#messages.debug(1, `channel ${connectionId}: ${clean ? 'free' : reason} (${code}, ${closedBy})`);
     }
-    this.#messages.debug(2, `channel ${connectionId}: ${bytesUp} bytes up, ${bytesDown} down, not delivered: ${droppedUp} up, ${droppedDown} down`);
+    this.#messages.debug(
+      2,
+      `channel ${connectionId}: ${bytesUp} bytes up, ${bytesDown} down, not delivered: ${droppedUp} up, ${droppedDown} down`,
+    );
   }
 }
 

@@ -19,9 +19,12 @@ function warn(kind, names) {
   const news = names.filter((name) => !warned.has(name));
   if (news.length === 0) return;
   for (const name of news) warned.add(name);
-  process.emitWarning(`sshOptions.algorithms.${kind}: left out, for sshtunnel-native does not have it: ${news.join(', ')}`, {
-    code: 'SSHTUNNEL_ALGORITHM',
-  });
+  process.emitWarning(
+    `sshOptions.algorithms.${kind}: left out, for sshtunnel-native does not have it: ${news.join(', ')}`,
+    {
+      code: 'SSHTUNNEL_ALGORITHM',
+    },
+  );
 }
 
 /** The lists as a tunnel takes them. */
@@ -34,7 +37,9 @@ function readAlgorithms(value, name) {
     if (list === undefined || list === null || list.length === 0) continue;
     const known = kind === 'compress' ? COMPRESSION : binding.knownAlgorithms(kind);
     const property = `${name}.${kind}`;
-    lists[kind] = Array.isArray(list) ? readExact(kind, list, known, property) : readChanges(kind, list, known, property);
+    lists[kind] = Array.isArray(list)
+      ? readExact(kind, list, known, property)
+      : readChanges(kind, list, known, property);
   }
   return lists;
 }
@@ -43,7 +48,10 @@ function readExact(kind, list, known, name) {
   list.forEach((element, index) => checkName(element, `${name}[${index}]`));
   const kept = list.filter((algorithm) => known.includes(algorithm));
   if (kept.length === 0) throw invalidArgValue(name, `has none of ${known.join(', ')}`, list);
-  warn(kind, list.filter((algorithm) => !kept.includes(algorithm)));
+  warn(
+    kind,
+    list.filter((algorithm) => !kept.includes(algorithm)),
+  );
   return kept;
 }
 
@@ -51,14 +59,21 @@ function readExact(kind, list, known, name) {
 function readChanges(kind, changes, known, name) {
   const read = {};
   for (const change in checkObject(changes, name)) {
-    if (!CHANGES.includes(change)) throw invalidArgValue(`${name}.${change}`, `is none of ${CHANGES.join(', ')}`, changes[change]);
+    if (!CHANGES.includes(change))
+      throw invalidArgValue(`${name}.${change}`, `is none of ${CHANGES.join(', ')}`, changes[change]);
     const given = [changes[change] ?? []].flat();
     const algorithms = given.flatMap((each, index) =>
-      each instanceof RegExp ? known.filter((algorithm) => each.test(algorithm)) : checkName(each, `${name}.${change}[${index}]`),
+      each instanceof RegExp
+        ? known.filter((algorithm) => each.test(algorithm))
+        : checkName(each, `${name}.${change}[${index}]`),
     );
     read[change] = algorithms.filter((algorithm) => known.includes(algorithm));
     // What does not exist need not be taken out.
-    if (change !== 'remove') warn(kind, algorithms.filter((algorithm) => !known.includes(algorithm)));
+    if (change !== 'remove')
+      warn(
+        kind,
+        algorithms.filter((algorithm) => !known.includes(algorithm)),
+      );
   }
   return read;
 }

@@ -7,8 +7,17 @@ const { isOfListener } = require('./server.js');
 
 /** What else a client of ssh2 can do. */
 const ABSENT = [
-  'exec', 'shell', 'sftp', 'subsys', 'forwardIn', 'unforwardIn', 'forwardOut', 'openssh_noMoreSessions',
-  'openssh_forwardInStreamLocal', 'openssh_unforwardInStreamLocal', 'openssh_forwardOutStreamLocal',
+  'exec',
+  'shell',
+  'sftp',
+  'subsys',
+  'forwardIn',
+  'unforwardIn',
+  'forwardOut',
+  'openssh_noMoreSessions',
+  'openssh_forwardInStreamLocal',
+  'openssh_unforwardInStreamLocal',
+  'openssh_forwardOutStreamLocal',
 ];
 
 const ignore = () => {};

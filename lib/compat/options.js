@@ -11,15 +11,31 @@ const { readAlgorithms } = require('./algorithms.js');
 
 /** What both sides call the same. Ssh2 takes an empty string for nothing given, but for a password. */
 const SHARED = [
-  'password', 'privateKey', 'passphrase', 'agent', 'sock', 'localAddress', 'keepaliveInterval', 'keepaliveCountMax',
+  'password',
+  'privateKey',
+  'passphrase',
+  'agent',
+  'sock',
+  'localAddress',
+  'keepaliveInterval',
+  'keepaliveCountMax',
   'readyTimeout',
 ];
 
 /** What ssh2 does not have, and a tunnel does. */
 const OWN = [
-  'certificate', 'agentKeys', 'hostKey', 'knownHosts', 'strictHostKeyChecking', 'hostKeyAlias', 'updateHostKeys', 'revokedHostKeys',
-  'requiredRSASize', 'jump',
-  'proxyCommand', 'rekey',
+  'certificate',
+  'agentKeys',
+  'hostKey',
+  'knownHosts',
+  'strictHostKeyChecking',
+  'hostKeyAlias',
+  'updateHostKeys',
+  'revokedHostKeys',
+  'requiredRSASize',
+  'jump',
+  'proxyCommand',
+  'rekey',
 ];
 
 /** What a tunnel has beside its session. */
@@ -94,7 +110,19 @@ function readForward({ dstAddr, dstPort }) {
 
 function readSsh(options) {
   refuse(options);
-  const { algorithms, authHandler, forceIPv4, forceIPv6, host, hostHash, hostVerifier, hostname, port, user, username } = options;
+  const {
+    algorithms,
+    authHandler,
+    forceIPv4,
+    forceIPv6,
+    host,
+    hostHash,
+    hostVerifier,
+    hostname,
+    port,
+    user,
+    username,
+  } = options;
   /** @type {Record<string, unknown>} */
   const server = {
     ...copy(options, SHARED, counts),
@@ -108,21 +136,34 @@ function readSsh(options) {
   if (isThere(algorithms)) server.algorithms = readAlgorithms(algorithms, 'sshOptions.algorithms');
   // A second try with the same proof would be refused like the first.
   if (Array.isArray(authHandler)) server.authHandler = [...new Set(authHandler)];
-  if (isThere(hostVerifier)) server.hostVerifier = translate(checkFunction(hostVerifier, 'sshOptions.hostVerifier'), hostHash);
+  if (isThere(hostVerifier))
+    server.hostVerifier = translate(checkFunction(hostVerifier, 'sshOptions.hostVerifier'), hostHash);
   if (server.strictHostKeyChecking === false) warnUnchecked();
   return server;
 }
 
 /** What cannot be done, and without which something else would happen than was asked for. */
 function refuse({ agent, authHandler, localHostname, localPort, localUsername }) {
-  if (agent === 'pageant') throw invalidArgValue('sshOptions.agent', 'must be the path of a socket: Pageant is not supported', agent);
-  if (isThere(localPort)) throw invalidArgValue('sshOptions.localPort', 'is not supported: the system chooses the port to dial from', localPort);
+  if (agent === 'pageant')
+    throw invalidArgValue('sshOptions.agent', 'must be the path of a socket: Pageant is not supported', agent);
+  if (isThere(localPort))
+    throw invalidArgValue(
+      'sshOptions.localPort',
+      'is not supported: the system chooses the port to dial from',
+      localPort,
+    );
   if (isThere(localHostname) && isThere(localUsername)) {
-    throw invalidArgValue('sshOptions.localHostname', 'is not supported: there is no host-based authentication', localHostname);
+    throw invalidArgValue(
+      'sshOptions.localHostname',
+      'is not supported: there is no host-based authentication',
+      localHostname,
+    );
   }
   const named = Array.isArray(authHandler) && authHandler.every((method) => typeof method === 'string');
   if (isThere(authHandler) && !named) {
-    throw invalidArgValue('sshOptions.authHandler', 'must be a list of names of methods', authHandler, { secret: true });
+    throw invalidArgValue('sshOptions.authHandler', 'must be a list of names of methods', authHandler, {
+      secret: true,
+    });
   }
 }
 

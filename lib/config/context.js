@@ -31,7 +31,8 @@ const path = require('node:path');
 function makeContext(configFile, command) {
   const { username, uid, home } = localUser();
   const userFolder = path.join(home, '.ssh');
-  const systemFolder = process.platform === 'win32' ? path.join(process.env.ProgramData ?? 'C:\\ProgramData', 'ssh') : '/etc/ssh';
+  const systemFolder =
+    process.platform === 'win32' ? path.join(process.env.ProgramData ?? 'C:\\ProgramData', 'ssh') : '/etc/ssh';
   return {
     user: username,
     uid,

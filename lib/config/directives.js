@@ -92,7 +92,16 @@ function seconds(word, line) {
 }
 
 /** What OpenSSH 9.2 knows of keys: algorithms of other lists, and names that nothing has, are errors. */
-const KEY_TYPES = ['ssh-ed25519', 'ecdsa-sha2-nistp256', 'ecdsa-sha2-nistp384', 'ecdsa-sha2-nistp521', 'ssh-dss', 'ssh-rsa', 'rsa-sha2-256', 'rsa-sha2-512'];
+const KEY_TYPES = [
+  'ssh-ed25519',
+  'ecdsa-sha2-nistp256',
+  'ecdsa-sha2-nistp384',
+  'ecdsa-sha2-nistp521',
+  'ssh-dss',
+  'ssh-rsa',
+  'rsa-sha2-256',
+  'rsa-sha2-512',
+];
 const SECURITY_KEY_TYPES = ['sk-ssh-ed25519', 'sk-ecdsa-sha2-nistp256'];
 const KEY_ALGORITHMS = [
   ...KEY_TYPES,
@@ -104,7 +113,10 @@ const KEY_ALGORITHMS = [
 /** A list of algorithms of keys, which may have wildcards; `+`, `-` or `^` before it changes the usual one. */
 function keyAlgorithms(line) {
   const value = single(line);
-  const names = value.replace(/^[-+^]/, '').split(',').filter(Boolean);
+  const names = value
+    .replace(/^[-+^]/, '')
+    .split(',')
+    .filter(Boolean);
   const unknown = names.find((name) => !KEY_ALGORITHMS.some((known) => matches(name, known)));
   if (names.length === 0 || unknown !== undefined) throw line.error(`${line.keyword}: bad key types '${value}'`);
   return value;
@@ -169,7 +181,8 @@ function forwarding(kind) {
     const { args } = line;
     const most = kind === 'dynamic' ? 1 : 2;
     const least = kind === 'local' ? 2 : 1;
-    if (args.length < least || args.length > most) throw line.error(`${line.keyword} takes a place to listen${most === 1 ? '' : ' and a target'}`);
+    if (args.length < least || args.length > most)
+      throw line.error(`${line.keyword} takes a place to listen${most === 1 ? '' : ' and a target'}`);
     const value = parseForwarding(args.join(':'), kind);
     if (value === undefined) throw line.error(`bad forwarding '${args.join(' ')}'`);
     return value;
@@ -197,7 +210,8 @@ const GSSAPI = 'logging on by Kerberos is not supported';
 
 /** Whether the server is reached otherwise than by dialing its address. */
 function isProxied(reader, given) {
-  if (ROUTE.some((name) => name in given)) return [given.jump ?? []].flat().length > 0 || given.proxyCommand !== undefined || given.sock !== undefined;
+  if (ROUTE.some((name) => name in given))
+    return [given.jump ?? []].flat().length > 0 || given.proxyCommand !== undefined || given.sock !== undefined;
   const command = reader.value('ProxyCommand');
   return reader.value('ProxyJump')?.length > 0 || (command !== undefined && command.toLowerCase() !== 'none');
 }
@@ -220,7 +234,9 @@ function isBound(reader, given) {
 /** Whether ssh would look for the key of the host's address, too. Who names keys or files wants nothing else. */
 function isCheckedByAddress(reader, given) {
   const name = reader.hostName.toLowerCase();
-  return !isProxied(reader, given) && !net.isIP(name) && name !== 'localhost' && !TRUST.some((option) => option in given);
+  return (
+    !isProxied(reader, given) && !net.isIP(name) && name !== 'localhost' && !TRUST.some((option) => option in given)
+  );
 }
 
 /**
@@ -237,7 +253,10 @@ const DIRECTIVES = {
   CanonicalDomains: { read: words },
   CanonicalizeFallbackLocal: { read: flag },
   CanonicalizeHostname: {
-    ...refused('names are not made canonical, and what the files say of the canonical name would be left out', isCanonicalized),
+    ...refused(
+      'names are not made canonical, and what the files say of the canonical name would be left out',
+      isCanonicalized,
+    ),
     read: oneOf({ yes: 'yes', true: 'yes', no: 'no', false: 'no', always: 'always' }),
   },
   CanonicalizeMaxDots: { read: count },
@@ -311,7 +330,9 @@ const DIRECTIVES = {
   ProxyJump: { read: proxyJump },
   ProxyUseFdpass: unhonoured('the proxy command has to carry the data itself'),
   PubkeyAcceptedAlgorithms: { read: keyAlgorithms },
-  PubkeyAuthentication: { read: oneOf({ yes: true, true: true, no: false, false: false, unbound: true, 'host-bound': true }) },
+  PubkeyAuthentication: {
+    read: oneOf({ yes: true, true: true, no: false, false: false, unbound: true, 'host-bound': true }),
+  },
   RefuseConnection: { read: single },
   RekeyLimit: { read: rekeyLimit },
   RemoteCommand: IRRELEVANT,
@@ -364,9 +385,21 @@ const ALIASES = {
 
 /** What OpenSSH once knew, and passes over now. */
 const OBSOLETE = [
-  'AFSTokenPassing', 'Cipher', 'CompressionLevel', 'FallBackToRsh', 'GlobalKnownHostsFile2', 'KerberosAuthentication',
-  'KerberosTGTPassing', 'Protocol', 'RSAAuthentication', 'RhostsAuthentication', 'RhostsRSAAuthentication', 'UsePrivilegedPort',
-  'UseRoaming', 'UseRsh', 'UserKnownHostsFile2',
+  'AFSTokenPassing',
+  'Cipher',
+  'CompressionLevel',
+  'FallBackToRsh',
+  'GlobalKnownHostsFile2',
+  'KerberosAuthentication',
+  'KerberosTGTPassing',
+  'Protocol',
+  'RSAAuthentication',
+  'RhostsAuthentication',
+  'RhostsRSAAuthentication',
+  'UsePrivilegedPort',
+  'UseRoaming',
+  'UseRsh',
+  'UserKnownHostsFile2',
 ];
 
 /** Of the command's own: ssh passes over them where `IgnoreUnknown` names them. */
@@ -394,7 +427,9 @@ for (const [alias, name] of Object.entries(ALIASES)) byKeyword.set(alias.toLower
 for (const name of OBSOLETE) byKeyword.set(name.toLowerCase(), { name, ...IRRELEVANT });
 
 /** @type {Map<string, Directive>} */
-const commandKeyword = new Map(Object.entries(COMMAND).map(([name, directive]) => [name.toLowerCase(), { name, ...directive }]));
+const commandKeyword = new Map(
+  Object.entries(COMMAND).map(([name, directive]) => [name.toLowerCase(), { name, ...directive }]),
+);
 
 /**
  * @param {string} keyword

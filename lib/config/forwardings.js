@@ -41,7 +41,8 @@ function split(fields) {
 
 /** @returns {Place | undefined} */
 function placeOf(fields, leastPort) {
-  if (fields.length === 1 && isPath(fields[0])) return remotePathFault(fields[0]) === undefined ? { path: fields[0] } : undefined;
+  if (fields.length === 1 && isPath(fields[0]))
+    return remotePathFault(fields[0]) === undefined ? { path: fields[0] } : undefined;
   const port = readPort(fields.at(-1), leastPort);
   if (port === undefined) return undefined;
   if (fields.length === 1) return { port };

@@ -38,7 +38,11 @@ function readIdentities(reader, passphrase, notice, secrets) {
   for (const setting of named.length > 0 ? named : usual) {
     if (setting.value.toLowerCase() === 'none') continue;
     const file = expandPath(setting.value, place, setting.line);
-    const { key, blob, problem, locked } = readKey(file, reader.context.command?.passphrases.get(file) ?? passphrase, secrets);
+    const { key, blob, problem, locked } = readKey(
+      file,
+      reader.context.command?.passphrases.get(file) ?? passphrase,
+      secrets,
+    );
     if (problem !== undefined) notice(setting, problem);
     if (locked) lockedFiles.push(file);
     if (blob !== undefined) blobs.push(blob);
@@ -79,7 +83,8 @@ function readKey(file, passphrase, secrets) {
   if (open) return { blob: readPublicKey(`${file}.pub`), problem: 'others may read it: ssh does not use it, either' };
   const { publicKey, problem, locked } = binding.inspectPrivateKey(bytes, passphrase);
   const blob = publicKey ? Buffer.from(publicKey) : readPublicKey(`${file}.pub`);
-  if (problem === undefined) return { key: passphrase === undefined ? { key: bytes } : { key: bytes, passphrase }, blob };
+  if (problem === undefined)
+    return { key: passphrase === undefined ? { key: bytes } : { key: bytes, passphrase }, blob };
   const help = locked && passphrase === undefined ? "; the option 'passphrase' would decrypt it" : '';
   return { blob, problem: `${problem}${help}`, locked };
 }

@@ -40,7 +40,8 @@ function readConfig(host, overrides = {}, context) {
   // These three stand for tokens in commands of the files.
   if (given.host !== undefined) checkGiven(isHost, checkHost(given.host, 'overrides.host'), 'overrides.host');
   if (given.port !== undefined) checkPort(given.port, 'overrides.port');
-  if (given.username !== undefined) checkGiven(isUser, checkUser(given.username, 'overrides.username'), 'overrides.username');
+  if (given.username !== undefined)
+    checkGiven(isUser, checkUser(given.username, 'overrides.username'), 'overrides.username');
   return new Config(context ?? makeContext(configFile), given).read(host);
 }
 
@@ -65,7 +66,8 @@ class Config {
     this.#given = given;
     const { passphrase } = given;
     // Anything else is for the constructor to refuse.
-    if (typeof passphrase === 'string' || passphrase instanceof Uint8Array) this.#secrets.push((this.#passphrase = copyOf(passphrase)));
+    if (typeof passphrase === 'string' || passphrase instanceof Uint8Array)
+      this.#secrets.push((this.#passphrase = copyOf(passphrase)));
   }
 
   /**
@@ -87,7 +89,13 @@ class Config {
         ...(has(TARGET) || this.#context.command !== undefined ? {} : forwarding(reader, notice)),
         ...(has(ROUTE) ? {} : this.#route(reader)),
       };
-      return { options: merge(options, given, this.#context.command === undefined), notices: this.#notices, wipe: () => this.#wipe(), reader, locked: this.#locked };
+      return {
+        options: merge(options, given, this.#context.command === undefined),
+        notices: this.#notices,
+        wipe: () => this.#wipe(),
+        reader,
+        locked: this.#locked,
+      };
     } catch (error) {
       this.#wipe();
       throw error;
@@ -126,7 +134,9 @@ class Config {
 
   #server(reader, hasKey = false) {
     const notice = this.#noticeOf(reader);
-    const identities = hasKey ? { keys: [], publicKeys: [], locked: [] } : readIdentities(reader, this.#passphrase, notice, this.#secrets);
+    const identities = hasKey
+      ? { keys: [], publicKeys: [], locked: [] }
+      : readIdentities(reader, this.#passphrase, notice, this.#secrets);
     this.#locked.push(...identities.locked);
     return serverOptions(reader, identities, notice);
   }
@@ -138,7 +148,8 @@ class Config {
     if (depth > DEEPEST) throw jump.line.error('jump hosts that are reached through each other');
     // As for ssh, the command line is about the last server; the files are about all of them.
     const { command } = this.#context;
-    const context = command?.lines.length > 0 ? { ...this.#context, command: { ...command, lines: [] } } : this.#context;
+    const context =
+      command?.lines.length > 0 ? { ...this.#context, command: { ...command, lines: [] } } : this.#context;
     const hops = jump.value.map(({ user, host, port }, index) =>
       this.#reader({ host, port, username: user }, index === 0 ? {} : REACHED, context),
     );

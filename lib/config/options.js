@@ -82,7 +82,10 @@ function usableAgent(agent, notice) {
 function identityAgent(reader) {
   const { context, tokens } = reader;
   const setting = reader.settings.get('IdentityAgent');
-  const variable = setting === undefined || setting.value === 'SSH_AUTH_SOCK' ? 'SSH_AUTH_SOCK' : /^\$([^{].*)$/.exec(setting.value)?.[1];
+  const variable =
+    setting === undefined || setting.value === 'SSH_AUTH_SOCK'
+      ? 'SSH_AUTH_SOCK'
+      : /^\$([^{].*)$/.exec(setting.value)?.[1];
   if (variable !== undefined) return context.variables[variable] || undefined;
   if (setting.value.toLowerCase() === 'none') return undefined;
   return expandPath(setting.value, { ...context, tokens }, setting.line);
@@ -91,7 +94,11 @@ function identityAgent(reader) {
 /** The methods to use, where they are others than by default. */
 function authMethods(reader, notice) {
   const preferred = reader.settings.get('PreferredAuthentications');
-  const off = { publickey: 'PubkeyAuthentication', 'keyboard-interactive': 'KbdInteractiveAuthentication', password: 'PasswordAuthentication' };
+  const off = {
+    publickey: 'PubkeyAuthentication',
+    'keyboard-interactive': 'KbdInteractiveAuthentication',
+    password: 'PasswordAuthentication',
+  };
   const named = preferred === undefined ? METHODS : preferred.value.split(',');
   const unknown = named.filter((method) => !METHODS.includes(method));
   if (unknown.length > 0) notice(preferred, `not supported: ${unknown.join(', ')}`);
@@ -113,11 +120,13 @@ function trust(reader, notice) {
   };
   const userFiles = files('UserKnownHostsFile', ['~/.ssh/known_hosts', '~/.ssh/known_hosts2']);
   const setting = reader.settings.get('GlobalKnownHostsFile');
-  const systemFiles = setting?.value ?? ['ssh_known_hosts', 'ssh_known_hosts2'].map((name) => `${context.systemFolder}/${name}`);
+  const systemFiles =
+    setting?.value ?? ['ssh_known_hosts', 'ssh_known_hosts2'].map((name) => `${context.systemFolder}/${name}`);
   const revoked = reader.settings.get('RevokedHostKeys');
   const size = reader.value('RequiredRSASize');
   const options = {
-    revokedHostKeys: revoked === undefined || revoked.value.toLowerCase() === 'none' ? undefined : files('RevokedHostKeys'),
+    revokedHostKeys:
+      revoked === undefined || revoked.value.toLowerCase() === 'none' ? undefined : files('RevokedHostKeys'),
     // As for ssh, it can only be raised.
     requiredRSASize: size === undefined ? undefined : Math.min(Math.max(size, LEAST_RSA_BITS), MOST_RSA_BITS),
     knownHosts: [...userFiles, ...systemFiles],
@@ -169,7 +178,8 @@ function algorithmList(setting, known, notice) {
   const patterns = names.split(',');
   if (change === '-') {
     const remove = known.filter((algorithm) => matchesAny(patterns, algorithm));
-    if (remove.length === known.length) throw line.error(`${name} leaves no algorithm that is known here: ${known.join(', ')}`);
+    if (remove.length === known.length)
+      throw line.error(`${name} leaves no algorithm that is known here: ${known.join(', ')}`);
     return remove.length > 0 ? { remove } : undefined;
   }
   const negated = patterns.find((pattern) => pattern.startsWith('!'));
@@ -223,7 +233,8 @@ function forwarding(reader, notice) {
   let options;
   for (const setting of reader.list('LocalForward')) {
     const { value, line } = setting;
-    if (value.listen.path !== undefined || value.connect.path !== undefined) notice(setting, 'sockets with paths are not forwarded');
+    if (value.listen.path !== undefined || value.connect.path !== undefined)
+      notice(setting, 'sockets with paths are not forwarded');
     else if (options !== undefined) notice(setting, 'a tunnel has one target: the first LocalForward counts');
     else options = forward(reader, value, line);
   }
@@ -234,7 +245,12 @@ function forward(reader, value, line) {
   const { listen, connect } = expandForwarding(reader, value, line);
   const { host } = listen;
   const open = host === '' || host === '*' || (host === undefined && reader.value('GatewayPorts'));
-  return defined({ localHost: open ? '0.0.0.0' : host, localPort: listen.port, forwardHost: connect.host, forwardPort: connect.port });
+  return defined({
+    localHost: open ? '0.0.0.0' : host,
+    localPort: listen.port,
+    forwardHost: connect.host,
+    forwardPort: connect.port,
+  });
 }
 
 /** A forwarding with what its tokens and variables stand for, in paths and, if it has `hosts`, in names. */

@@ -127,7 +127,8 @@ class Reader {
     }
     this.#apply(directives, { own: true, depth: 0, active: true });
     const user = this.settings.get('User');
-    if (user?.line.file === COMMAND_LINE && !isUser(user.value)) throw user.line.error(`'${user.value}' is no name of a user`);
+    if (user?.line.file === COMMAND_LINE && !isUser(user.value))
+      throw user.line.error(`'${user.value}' is no name of a user`);
   }
 
   /** Refuses -J after -o has named the way to the server, as ssh does. */
@@ -216,7 +217,8 @@ class Reader {
       if (name === 'ProxyCommand' && this.value('ProxyJump')?.length > 0) return;
       this.settings.set(name, setting);
     }
-    if (reason !== undefined && !harmless.includes(line.args[0]?.toLowerCase())) this.unhonoured.push({ ...setting, reason, refuses });
+    if (reason !== undefined && !harmless.includes(line.args[0]?.toLowerCase()))
+      this.unhonoured.push({ ...setting, reason, refuses });
   }
 
   #isHost(line) {
@@ -321,7 +323,18 @@ const COMMAND_LINE = 'command line';
 const IN_FILES = ['Host', 'Include', 'Match'];
 /** Criteria without an argument that tell the passes apart. */
 const PASSES = ['canonical', 'final'];
-const CRITERIA = ['command', 'exec', 'host', 'localnetwork', 'localuser', 'originalhost', 'sessiontype', 'tagged', 'user', 'version'];
+const CRITERIA = [
+  'command',
+  'exec',
+  'host',
+  'localnetwork',
+  'localuser',
+  'originalhost',
+  'sessiontype',
+  'tagged',
+  'user',
+  'version',
+];
 
 /** Whether this machine has an address in one of the networks, each an address or `address/bits`. */
 function isLocalNetwork(networks, line) {
@@ -334,7 +347,9 @@ function isLocalNetwork(networks, line) {
     list.addSubnet(address, Number(bits ?? most), version === 4 ? 'ipv4' : 'ipv6');
   }
   const addresses = Object.values(os.networkInterfaces()).flat();
-  return addresses.some(({ address, family }) => list.check(address.split('%')[0], family === 'IPv4' ? 'ipv4' : 'ipv6'));
+  return addresses.some(({ address, family }) =>
+    list.check(address.split('%')[0], family === 'IPv4' ? 'ipv4' : 'ipv6'),
+  );
 }
 
 /** The files that a path with wildcards stands for, sorted. Node has no such function before version 22. */
@@ -351,7 +366,10 @@ function glob(pattern) {
         // Nothing is in what is no folder.
       }
       const visible = names.filter((name) => part.startsWith('.') || !name.startsWith('.'));
-      return visible.filter((name) => matches(part, name)).sort().map((name) => path.join(folder, name));
+      return visible
+        .filter((name) => matches(part, name))
+        .sort()
+        .map((name) => path.join(folder, name));
     });
   }
   return found.filter((file) => fs.existsSync(file));

@@ -36,7 +36,8 @@ export class Ledger {
     }
     this.#ended.add(connectionId);
     this.#highest = Math.max(this.#highest, connectionId);
-    if (code === 'OK' && !this.#open.has(connectionId)) this.fault(`connection ${connectionId}: ${reason}, and it was never open`);
+    if (code === 'OK' && !this.#open.has(connectionId))
+      this.fault(`connection ${connectionId}: ${reason}, and it was never open`);
     const key = this.#open.get(connectionId);
     this.#open.delete(connectionId);
     this.#waiting.get(key)?.(end);
@@ -51,7 +52,8 @@ export class Ledger {
 
   /** Nothing is open: what has ended until now may not end again. */
   settle() {
-    for (const [connectionId] of this.#open) this.fault(`connection ${connectionId}: nothing is open, and no 'disconnected' came`);
+    for (const [connectionId] of this.#open)
+      this.fault(`connection ${connectionId}: nothing is open, and no 'disconnected' came`);
     this.#open.clear();
     this.#ended.clear();
     this.#settled = this.#highest;

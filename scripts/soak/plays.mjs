@@ -171,10 +171,14 @@ export function faults({ plan, client, target, disturbed, late }, { undisturbed,
   const ends = { client: down, target: up };
   // The end that a tunnel closes never sees FIN before everything.
   if (ends[local]?.end === 'FIN' && !whole[local]) {
-    found.push(`the ${local} saw FIN after ${ends[local].bytes} bytes of ${local === 'client' ? plan.down : HEADER + plan.up}`);
+    found.push(
+      `the ${local} saw FIN after ${ends[local].bytes} bytes of ${local === 'client' ? plan.down : HEADER + plan.up}`,
+    );
   }
   if (undisturbed && !(whole.client && whole.target && down.end === 'FIN' && up.end === 'FIN')) {
-    found.push(`nothing happened, and yet the client read ${down.bytes} of ${plan.down} (${down.end}), the target ${up?.bytes} of ${HEADER + plan.up} (${up?.end})`);
+    found.push(
+      `nothing happened, and yet the client read ${down.bytes} of ${plan.down} (${down.end}), the target ${up?.bytes} of ${HEADER + plan.up} (${up?.end})`,
+    );
   }
   return found;
 }
@@ -186,10 +190,14 @@ export function reportFaults({ plan, client, target }, report, local) {
   const [bytesUp, bytesDown] = local === 'client' ? [up, plan.down] : [plan.down, up];
   const found = [];
   if (report.bytesUp !== bytesUp || report.bytesDown !== bytesDown) {
-    found.push(`the report says clean with ${report.bytesUp} up, ${report.bytesDown} down instead of ${bytesUp} and ${bytesDown}`);
+    found.push(
+      `the report says clean with ${report.bytesUp} up, ${report.bytesDown} down instead of ${bytesUp} and ${bytesDown}`,
+    );
   }
   if (client.bytes !== plan.down || target?.bytes !== up) {
-    found.push(`the report says clean, and the ends read ${client.bytes} of ${plan.down} and ${target?.bytes} of ${up}`);
+    found.push(
+      `the report says clean, and the ends read ${client.bytes} of ${plan.down} and ${target?.bytes} of ${up}`,
+    );
   }
   return found;
 }

@@ -48,7 +48,10 @@ const SPARE_THREADS = 8;
 
 /** What is held that was not before: a list of sentences. */
 export function left(before, now) {
-  const more = { descriptors: now.descriptors > before.descriptors, threads: now.threads > before.threads + SPARE_THREADS };
+  const more = {
+    descriptors: now.descriptors > before.descriptors,
+    threads: now.threads > before.threads + SPARE_THREADS,
+  };
   return Object.keys(more)
     .filter((name) => more[name])
     .map((name) => `${now[name]} ${name} with nothing open, ${before[name]} before`);
