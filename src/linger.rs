@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
+use crate::cutoff::Limit;
 use crate::sys;
 
 /// The LINGER structure: what a close does with data that was not sent yet.
@@ -57,11 +58,11 @@ impl Linger {
     }
 
     /// When a close that begins at `now` is to be cut short; `None`: never.
-    pub fn limit(self, now: Instant) -> Option<Instant> {
+    pub(crate) fn limit(self, now: Instant) -> Option<Limit> {
         match self.ending() {
             Ending::Graceful => None,
-            Ending::Hard => Some(now),
-            Ending::Bounded(time) => Some(now + time),
+            Ending::Hard => Limit::new(now, Duration::ZERO),
+            Ending::Bounded(time) => Limit::new(now, time),
         }
     }
 
@@ -112,10 +113,11 @@ mod tests {
     #[test]
     fn a_close_is_cut_short_never_at_once_or_after_the_linger_time() {
         let now = Instant::now();
-        assert_eq!(Linger { onoff: 0, linger: 9 }.limit(now), None);
-        assert_eq!(Linger::HARD.limit(now), Some(now));
+        let due = |linger: Linger| linger.limit(now).map(|limit| limit.due);
+        assert_eq!(due(Linger { onoff: 0, linger: 9 }), None);
+        assert_eq!(due(Linger::HARD), Some(now));
         let longest = Linger { onoff: 1, linger: 65535 };
-        assert_eq!(longest.limit(now), Some(now + Duration::from_secs(65535)));
+        assert_eq!(due(longest), Some(now + Duration::from_secs(65535)));
     }
 
     #[test]

@@ -385,7 +385,7 @@ fn the_longest_linger_time_is_as_good_as_none() {
     runtime::handle().block_on(async {
         let (stream, peer) = pair().await;
         let linger = Linger { onoff: 65535, linger: 65535 };
-        let limit = linger.limit(std::time::Instant::now()).expect("a limit");
+        let limit = linger.limit(std::time::Instant::now()).expect("a limit").due;
         let expiry = tokio::time::sleep_until(limit.into());
         let closing = tokio::spawn(close(stream, backlog(0..LARGE), Finish::Fin, expiry));
         expect_fin(&peer, 0, LARGE).await;

@@ -51,7 +51,7 @@ impl Parting {
     /// Lets its linger time run, unless it does so already.
     fn begin_to_linger(&self) {
         if self.limit.due().is_none() {
-            self.limit.set(limit_of(self.info.linger));
+            self.limit.set(self.info.linger.limit(Instant::now()));
         }
     }
 
@@ -62,7 +62,7 @@ impl Parting {
         }
         self.info.linger = linger;
         self.report.set_linger(linger);
-        self.limit.set(limit_of(linger));
+        self.limit.set(linger.limit(Instant::now()));
         true
     }
 
@@ -73,15 +73,6 @@ impl Parting {
             self.report.force(force);
         }
         self.limit.set(Some(now));
-    }
-}
-
-/// How long a close may take that begins now.
-fn limit_of(linger: Linger) -> Option<Limit> {
-    match linger.ending() {
-        Ending::Graceful => None,
-        Ending::Hard => Some(Limit::now()),
-        Ending::Bounded(time) => Limit::new(Instant::now(), time),
     }
 }
 
@@ -389,7 +380,7 @@ impl Driver {
             (Ending::Graceful | Ending::Hard, _) | (Ending::Bounded(_), Cause::Completed) => None,
             (Ending::Bounded(time), _) => match connection.limit {
                 Some(due) => Some(Limit::at(due, time)),
-                None => limit_of(info.linger),
+                None => info.linger.limit(Instant::now()),
             },
         };
         let report = Report::of(&connection, cause);
@@ -431,7 +422,7 @@ impl Driver {
         backlog.push(last_word);
         let limit = match info.linger.ending() {
             Ending::Graceful | Ending::Hard => None,
-            Ending::Bounded(_) => limit_of(info.linger),
+            Ending::Bounded(_) => info.linger.limit(Instant::now()),
         };
         let live = Live::unopened(&info);
         let limit = Cutoff::new(limit);

@@ -93,7 +93,7 @@ impl Table {
     /// Lets the linger time of a connection that is being closed run from now on, by its Linger.
     pub(super) fn linger_anew(&mut self, index: usize) {
         let Some(connection) = self.get(index) else { return };
-        let limit = connection.arrival.settings.linger.limit(Instant::now());
+        let limit = connection.arrival.settings.linger.limit(Instant::now()).map(|limit| limit.due);
         if let Some(earlier) = std::mem::replace(&mut connection.limit, limit) {
             self.limits.remove(&(earlier, index));
         }
@@ -112,8 +112,8 @@ impl Table {
             if connection.limit.is_some()
                 && let Some(limit) = connection.arrival.settings.linger.limit(now)
             {
-                connection.limit = Some(limit);
-                self.limits.insert((limit, index));
+                connection.limit = Some(limit.due);
+                self.limits.insert((limit.due, index));
             }
         }
     }
