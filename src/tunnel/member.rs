@@ -68,6 +68,8 @@ impl Member {
         let mut driver = Driver::new(config, shared, member.clone(), received, sender, role);
         driver.logon = Some(Box::pin(ready(Ok(link))));
         driver.operations.session_wanted = true;
+        // Its end is told also where it is to leave before it has taken up its session.
+        driver.active = true;
         match place {
             Some(place) => place.spawn(driver),
             None => drop(tokio::spawn(unconstrained(driver))),
