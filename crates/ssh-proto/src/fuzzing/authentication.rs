@@ -114,7 +114,7 @@ fn look_at(question: &Question) {
             assert!(data.windows(key.len()).any(|part| part == key), "it is signed what for");
         }
         Question::Prompts(prompts) => {
-            assert!((1..=32).contains(&prompts.prompts.len()));
+            assert!((1..=256).contains(&prompts.prompts.len()));
             let texts = prompts.prompts.iter().map(|prompt| &prompt.text);
             for text in texts.chain([&prompts.name, &prompts.instruction, &prompts.language]) {
                 assert!(text.len() <= 3 * 8 * 1024);

@@ -42,7 +42,7 @@ pub fn identification(data: &[u8]) {
         other => panic!("{other:?}"),
     }
     if let Ok((used, Some(version))) = at_once {
-        assert!(used <= bytes.len() && version.len() <= 255);
+        assert!(used <= bytes.len() && version.len() <= 8192);
         assert!(version.starts_with("SSH-2.0-") || version.starts_with("SSH-1.99-"));
     }
 }
