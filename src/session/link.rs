@@ -98,6 +98,12 @@ impl Hearing {
 }
 
 impl Link {
+    /// A session that is carried by this socket, whatever has come of it.
+    #[cfg(test)]
+    pub(crate) fn over(client: Client, socket: tokio::net::TcpStream) -> Self {
+        Self::new(client, socket.into())
+    }
+
     pub(super) fn new(client: Client, stream: Stream) -> Self {
         Self {
             client,

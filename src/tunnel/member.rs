@@ -148,7 +148,10 @@ pub(super) mod tests {
     use std::time::Duration;
 
     use ssh_proto::{Algorithms, Rekey, Windows};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::runtime::Builder;
     use tokio::sync::mpsc::UnboundedReceiver;
+    use tokio::time::timeout;
 
     use super::*;
     use crate::runtime;
@@ -231,5 +234,25 @@ pub(super) mod tests {
             Word::Unknown(command) if matches!(*command, Command::Disconnect(1, _))
         ));
         assert!(heard.try_recv().is_err());
+    }
+
+    #[test]
+    fn one_that_is_to_leave_before_its_first_turn_tells_its_end() {
+        let (tunnel, mut heard) = mpsc::unbounded_channel();
+        // One thread: the task begins when this one waits.
+        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+            let address = listener.local_addr().expect("address");
+            let socket = TcpStream::connect(address).await.expect("connect");
+            let link = Link::over(client(), socket);
+            let (config, observer) = (Arc::new(config()), Arc::new(Nobody));
+            let (tunnel, now) = (tunnel.downgrade(), Instant::now());
+            let (commands, _) = Member::start(7, link, None, config, observer, tunnel, now);
+            commands.send(Command::Leave("shutdown")).expect("the task is there");
+            drop(listener);
+            let word = timeout(Duration::from_secs(10), heard.recv()).await;
+            assert!(matches!(word, Ok(Some(Command::Heard(7, Word::Over)))), "{word:?}");
+        });
     }
 }
