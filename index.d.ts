@@ -252,8 +252,8 @@ export interface SSHTunnelOptions {
    */
   tryKeyboard?: boolean | undefined;
   /**
-   * The only methods to use, in this order, each at most once; those that no other option gives
-   * anything to use with are passed over. Default: publickey, agent, none, keyboard-interactive,
+   * The only methods to use, in this order, each at most once. A method for which no other option
+   * gives a credential is skipped. Default: publickey, agent, none, keyboard-interactive,
    * password; without `tryKeyboard`, password comes before keyboard-interactive.
    *
    * A method that the server does not accept (yet) is left out until it does: where it wants
@@ -281,7 +281,7 @@ export interface SSHTunnelOptions {
    * - `'no'`: the same, and also accepted where it cannot be written. `ssh` goes on after a changed
    *   key, but forwards nothing and gives no password then: for a tunnel, that is a refusal.
    * - `false`: accepted, a changed key too. One that is new is appended if that can be done, a
-   *   changed one never. Whoever is in between can pose as the server, learns the password, and reads
+   *   changed one never. An attacker in between can pose as the server, learns the password, and reads
    *   and changes what is forwarded. It is weaker than anything that ssh_config can ask for.
    *
    * A revoked key is refused in any case. With `hostKey`, nothing but what it names, the files and
@@ -645,7 +645,7 @@ export interface Connection extends ConnectionInfo {
   getLingerOption(callback: Callback<Linger>): void;
   /**
    * Decides anew how the connection will be closed. Done at once. Before the close nothing changes. A
-   * connection whose state is 'closing' goes on by the new value, whoever began to close it:
+   * connection whose state is 'closing' goes on by the new value, whichever side began to close it:
    *
    * - hard: it is reset now. What was acknowledged by the local client, or handed to the SSH session,
    *   is delivered; the rest is dropped and counted; the local client gets ECONNRESET. That is final: a
