@@ -255,7 +255,9 @@ test('StrictHostKeyChecking no: what contradicts is refused, as ssh would forwar
       assert.match(hop.message, /^jump host .*Port forwarding is disabled/);
     }
     assert.equal(await ours(configuration(server, ...lines(files.missing()))), true);
-    assert.equal(await ours(configuration(server, ...lines('none'))), true);
+    // There is no file to write it to.
+    const unwritten = await ours(configuration(server, ...lines('none')));
+    assert.match(`${unwritten.code} ${unwritten.message}`, HOST_KEY('is not known'));
     assert.equal(await ours(configuration(server, ...lines('/dev/null'))), true);
   }
   // The constructor's own false is weaker.
