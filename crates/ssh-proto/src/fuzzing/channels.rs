@@ -392,9 +392,10 @@ impl Play {
             self.ear.filled(count);
             self.client.sent(count);
             while let Some(range) = self.ear.packet().expect("the client's packets are sound") {
+                let sequence = self.ear.sequence().wrapping_sub(1);
                 let payload = self.ear.bytes(range);
                 match self.error {
-                    None => self.ledger.hear(payload),
+                    None => self.ledger.hear(sequence, payload),
                     // What it said before the end may answer what is not booked.
                     Some(_) => self.ledger.hear_last(payload[0]),
                 }

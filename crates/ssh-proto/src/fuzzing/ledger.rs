@@ -39,6 +39,8 @@ struct Life {
 pub(super) struct Ledger {
     /// The client's numbers of channels that wait for an answer, and their windows.
     pub(super) owed: BTreeMap<u32, u32>,
+    /// The same channels by the sequence numbers of the packets that asked for them.
+    packets: BTreeMap<u32, u32>,
     /// The server's numbers of channels that it waits for, and what it said of their windows and
     /// packets.
     asked: BTreeMap<u32, (u32, u32)>,
@@ -88,6 +90,13 @@ impl Ledger {
             assert!(self.asked.insert(id, sizes).is_none());
             return;
         }
+        if number == UNIMPLEMENTED {
+            let asked = reader.uint32().ok().and_then(|sequence| self.packets.remove(&sequence));
+            if let Some(id) = asked {
+                assert!(self.owed.remove(&id).is_some(), "{id} has had its answer");
+            }
+            return;
+        }
         let about = CHANNEL_OPEN_CONFIRMATION..=CHANNEL_CLOSE;
         if !about.contains(&number) {
             return;
@@ -95,13 +104,13 @@ impl Ledger {
         let id = reader.uint32().unwrap();
         match number {
             CHANNEL_OPEN_CONFIRMATION => {
-                let granted = self.owed.remove(&id).expect("it was asked for").into();
+                let granted = self.answered(id).expect("it was asked for").into();
                 let (remote, window) = (reader.uint32().unwrap(), reader.uint32().unwrap().into());
                 let longest = reader.uint32().unwrap();
                 self.lives.insert(id, Life { remote, window, longest, granted, ..Life::default() });
             }
             CHANNEL_OPEN_FAILURE => {
-                assert!(self.owed.remove(&id).is_some(), "refused without having been asked for");
+                assert!(self.answered(id).is_some(), "refused without having been asked for");
             }
             CHANNEL_WINDOW_ADJUST => self.life(id).window += u64::from(reader.uint32().unwrap()),
             CHANNEL_DATA => self.life(id).sent += reader.string().unwrap().len() as u64,
@@ -121,6 +130,12 @@ impl Ledger {
         }
     }
 
+    /// A channel that was asked for has its answer. Returns its window.
+    fn answered(&mut self, id: u32) -> Option<u32> {
+        self.packets.retain(|_, asked| *asked != id);
+        self.owed.remove(&id)
+    }
+
     fn life(&mut self, id: u32) -> &mut Life {
         self.lives.get_mut(&id).expect("messages are about open channels")
     }
@@ -131,8 +146,8 @@ impl Ledger {
         }
     }
 
-    /// The client said this.
-    pub(super) fn hear(&mut self, payload: &[u8]) {
+    /// The client said this, in the packet with this sequence number.
+    pub(super) fn hear(&mut self, sequence: u32, payload: &[u8]) {
         assert!(!self.disconnected, "nothing follows a DISCONNECT");
         let mut reader = Reader::new(payload);
         let number = reader.byte().unwrap();
@@ -148,6 +163,7 @@ impl Ledger {
                 check_target(kind, &mut reader);
                 let taken = self.lives.contains_key(&id) || self.owed.insert(id, window).is_some();
                 assert!(!taken, "{id} is taken");
+                self.packets.insert(sequence, id);
             }
             CHANNEL_DATA
             | CHANNEL_WINDOW_ADJUST
