@@ -39,7 +39,11 @@ impl Client {
         if !self.is_connected() {
             return Ok(());
         }
-        self.keep_up(now).inspect_err(|_| self.phase = Phase::Over)
+        self.keep_up(now).inspect_err(|_| {
+            self.phase = Phase::Over;
+            // Nothing follows the end.
+            self.ahead.clear();
+        })
     }
 
     fn keep_up(&mut self, now: Instant) -> Result<(), Error> {

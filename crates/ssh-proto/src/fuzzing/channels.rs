@@ -235,6 +235,8 @@ impl Play {
             assert!(matches!(error, Error::Silent(_)));
             assert_eq!(self.error.replace(error), None);
         }
+        // What came of it is told before the owner does anything else.
+        self.drain();
     }
 
     /// Puts a message on the line.
@@ -367,7 +369,7 @@ impl Play {
         let found = self.forwards.iter().position(|(known, _)| *known == forward);
         let at = found.expect("it was asked for");
         let (_, cancelled) = self.forwards[at];
-        assert_eq!(cancelled, matches!(event, ForwardEvent::Ended(_)));
+        assert_eq!(cancelled, matches!(event, ForwardEvent::Ended(_)), "{event:?}");
         match event {
             ForwardEvent::Listening { .. } => {}
             ForwardEvent::Refused(_) | ForwardEvent::Ended(_) => {
