@@ -153,8 +153,8 @@ export interface Algorithms {
 /**
  * How to reconnect. The wait before an attempt is twice as long as the one before it, and then a
  * random part of its second half is left out (equal jitter): a server that comes back does not get
- * all of its clients at once. After a session that has lasted for `maxDelay`, waits begin at
- * `initialDelay` again.
+ * all of its clients at once. Waits begin at `initialDelay` again after a session that has carried
+ * data and lasted for `initialDelay`, or has lasted for `maxDelay`.
  */
 export interface ReconnectOptions {
   /** Milliseconds, 1 or more. Default: 1000, or `maxDelay` if that is less. */
