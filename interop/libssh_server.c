@@ -285,7 +285,8 @@ static void serve(ssh_session session)
 
             move_down(joint);
             move_up(joint);
-            gone = ssh_channel_is_closed(joint->channel);
+            /* The client may close right after its last byte: what waits for the socket is written first. */
+            gone = ssh_channel_is_closed(joint->channel) && joint->length == 0;
             if (gone || (joint->channel_ended && joint->fd_ended && joint->length == 0)) {
                 ssh_channel_close(joint->channel);
                 close(joint->fd);
