@@ -22,6 +22,9 @@ use crate::session;
 /// before it is asked once more, first and later.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(2);
+/// A port that the server chose is asked for again until its pause is longer than this, 700 ms in
+/// all; then the server chooses another.
+const LAST_PAUSE_FOR_CHOSEN: Duration = Duration::from_millis(400);
 
 /// The session that has a forward: by the number of the member whose it is, or this task's own.
 pub(super) type Home = Option<u32>;
@@ -147,13 +150,14 @@ impl Remote {
     /// The server will not listen; whether that is its last word.
     fn refused(&mut self, now: Instant) -> bool {
         let Some(again) = &mut self.again else { return true };
-        if self.place != self.wanted {
+        let is_over = again.until.is_none_or(|until| until <= now);
+        if self.place != self.wanted && (is_over || again.pause > LAST_PAUSE_FOR_CHOSEN) {
             // It had chosen the port, and may choose another.
             self.place = self.wanted.clone();
             self.step = Step::Refused(now);
             return false;
         }
-        if again.until.is_none_or(|until| until <= now) {
+        if is_over {
             return true;
         }
         self.step = Step::Refused(now + again.pause);
@@ -386,5 +390,52 @@ fn finish(waiting: impl IntoIterator<Item = Reply<()>>, outcome: &Result<(), Err
     for reply in waiting {
         // Whoever asked may have lost interest.
         let _ = reply.send(outcome.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn tcp(port: u16) -> Endpoint {
+        Endpoint::Tcp { host: "".into(), port }
+    }
+
+    /// Has the server refuse until it is asked for another port, and returns how long that took.
+    fn refuse_until_another(remote: &mut Remote, start: Instant) -> Option<Duration> {
+        let mut now = start;
+        let first = remote.ask(None, now, PATIENCE);
+        loop {
+            if remote.refused(now) {
+                return None;
+            }
+            now = remote.due().expect("it is asked again");
+            if remote.ask(None, now, PATIENCE) != first {
+                return Some(now - start);
+            }
+        }
+    }
+
+    #[test]
+    fn a_port_that_the_server_chose_is_asked_for_again_before_it_chooses_another() {
+        let now = Instant::now();
+        let mut remote = Remote::new(tcp(0));
+        remote.ask(None, now, PATIENCE);
+        remote.up(None, 4711);
+        remote.step = Step::Waiting;
+        assert_eq!(refuse_until_another(&mut remote, now), Some(Duration::from_millis(700)));
+        assert_eq!(remote.place, tcp(0));
+    }
+
+    #[test]
+    fn a_port_that_was_asked_for_by_number_is_not_exchanged() {
+        let now = Instant::now();
+        let mut remote = Remote::new(tcp(80));
+        remote.ask(None, now, PATIENCE);
+        remote.up(None, 80);
+        remote.step = Step::Waiting;
+        assert_eq!(refuse_until_another(&mut remote, now), None);
     }
 }
