@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after } from 'node:test';
 
 import { test } from './helpers/bounded.mjs';
-import { WELL, startExample } from './helpers/example.mjs';
+import { WELL, startExample, startProgram } from './helpers/example.mjs';
 import { makeHome } from './helpers/home.mjs';
 import { MIB, Target, behaviours, connect, patternHash, refuses } from './helpers/peers.mjs';
 import { ROOT, run } from './helpers/process.mjs';
@@ -20,11 +20,27 @@ const [postgres, redis, api] = await Promise.all([Postgres.start(), Redis.start(
 const home = makeHome([server, gateway]);
 after(() => (home.remove(), Promise.all([server, gateway, postgres, redis, api].map((it) => it.stop()))));
 
-test('the program in README.md is the one in examples/', () => {
-  const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
-  const program = readFileSync(join(ROOT, 'examples', 'forward.mjs'), 'utf8');
-  const [, shown] = /```js\n(.*?)```/s.exec(readme);
-  assert.equal(shown, program);
+test('the first program in README.md forwards, and ends on SIGINT', async (t) => {
+  const target = await echo(t);
+  const [, shown] = /```js\n(.*?)```/s.exec(readFileSync(join(ROOT, 'README.md'), 'utf8'));
+  const replaced = {
+    "'bastion.example'": `'127.0.0.1', port: ${server.port}`,
+    "'me'": `'${userInfo().username}'`,
+    "'db.internal'": `'127.0.0.1'`,
+    'forwardPort: 5432': `forwardPort: ${target.port}`,
+  };
+  let program = shown;
+  for (const [text, replacement] of Object.entries(replaced)) {
+    assert.equal(program.split(text).length, 2, text);
+    program = program.replace(text, replacement);
+  }
+  const example = startProgram(t, ['--input-type=module', '--eval', program], { HOME: home.path });
+  const client = await connect(await example.port());
+  await client.send(MIB);
+  client.end();
+  assertIncludes(await client.ended, { bytes: MIB, sha256: patternHash(MIB), end: 'FIN' });
+  example.child.kill('SIGINT');
+  assert.deepEqual(await example.exit(), WELL);
 });
 
 /** Runs an example as a user of this machine, whom the servers let in. */

@@ -6,12 +6,17 @@ import { once } from 'node:events';
 
 import { ROOT } from './process.mjs';
 
-/**
- * Runs an example until the test ends. `line` waits for a line behind those that were asked for
- * before, `port` for the one that tells the local port, `exit` for the end.
- */
+/** Runs an example until the test ends. */
 export function startExample(t, name, { args = [], env = {} } = {}) {
-  const child = spawn(process.execPath, [`examples/${name}.mjs`, ...args], {
+  return startProgram(t, [`examples/${name}.mjs`, ...args], env);
+}
+
+/**
+ * Runs a program of Node.js until the test ends. `line` waits for a line after the ones that were already
+ * matched, `port` for the line with the local port, `exit` for the end of the process.
+ */
+export function startProgram(t, args, env) {
+  const child = spawn(process.execPath, args, {
     cwd: ROOT,
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
