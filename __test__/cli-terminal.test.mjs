@@ -14,9 +14,9 @@ import { Ssh2Server } from './helpers/ssh2-server.mjs';
 import { Sshd } from './helpers/sshd.mjs';
 
 const require = createRequire(import.meta.url);
-const { frame } = require('../lib/cli/frame.js');
-const { Tally } = require('../lib/cli/tally.js');
-const { amount, columns, cut, duration, pad, plain } = require('../lib/cli/text.js');
+const { frame } = require('../lib/cli/output/renderer.js');
+const { Tally } = require('../lib/cli/output/traffic.js');
+const { amount, columns, cut, duration, pad, plain } = require('../lib/cli/output/text.js');
 
 const server = await Sshd.start();
 const setting = new Setting(server);

@@ -27,7 +27,7 @@ import { assertIncludes } from './helpers/tunnels.mjs';
 
 const require = createRequire(import.meta.url);
 const { UsageError, parseArguments } = require('../lib/cli/arguments.js');
-const { COMMAND } = require('../lib/config/directives.js');
+const { COMMAND } = require('../lib/ssh-config/directives.js');
 
 const USER = userInfo().username;
 const server = await Sshd.start();

@@ -18,9 +18,9 @@ import { reading, truth } from './helpers/ssh-config.mjs';
 import { Diary, assertIncludes, thereAndBack } from './helpers/tunnels.mjs';
 
 const require = createRequire(import.meta.url);
-const { readConfig } = require('../lib/config/index.js');
-const { makeContext } = require('../lib/config/context.js');
-const { DIRECTIVES } = require('../lib/config/directives.js');
+const { readConfig } = require('../lib/ssh-config/index.js');
+const { makeContext } = require('../lib/ssh-config/context.js');
+const { DIRECTIVES } = require('../lib/ssh-config/directives.js');
 
 const USER = userInfo().username;
 const folder = temporaryFolder('config');

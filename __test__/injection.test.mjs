@@ -15,10 +15,10 @@ import { ROOT } from './helpers/process.mjs';
 
 const require = createRequire(import.meta.url);
 const { UsageError, parseArguments } = require('../lib/cli/arguments.js');
-const { makeContext } = require('../lib/config/context.js');
-const { Config, readConfig } = require('../lib/config/index.js');
-const { expandForwarding } = require('../lib/config/options.js');
-const { Reader } = require('../lib/config/reader.js');
+const { makeContext } = require('../lib/ssh-config/context.js');
+const { Config, readConfig } = require('../lib/ssh-config/index.js');
+const { expandForwarding } = require('../lib/ssh-config/options.js');
+const { Reader } = require('../lib/ssh-config/reader.js');
 
 const COMMAND = join(ROOT, 'bin', 'sshtunnel.js');
 const canaries = new Canaries('evil', 'asked');
@@ -196,13 +196,13 @@ test('what a variable or a token stands for is not expanded again, as by ssh', (
 const READERS = `
 const dir = process.argv[1] + '/';
 const { parseArguments } = require(dir + 'lib/cli/arguments.js');
-const { lines } = require(dir + 'lib/config/syntax.js');
-const { directive } = require(dir + 'lib/config/directives.js');
-const { parseForwarding } = require(dir + 'lib/config/forwardings.js');
-const { expand, expandVariables } = require(dir + 'lib/config/tokens.js');
-const names = require(dir + 'lib/names.js');
-const messages = require(dir + 'lib/cli/messages.js');
-const { plain } = require(dir + 'lib/cli/text.js');
+const { lines } = require(dir + 'lib/ssh-config/syntax.js');
+const { directive } = require(dir + 'lib/ssh-config/directives.js');
+const { parseForwarding } = require(dir + 'lib/ssh-config/forwardings.js');
+const { expand, expandVariables } = require(dir + 'lib/ssh-config/tokens.js');
+const names = require(dir + 'lib/validate/names.js');
+const messages = require(dir + 'lib/cli/output/messages.js');
+const { plain } = require(dir + 'lib/cli/output/text.js');
 const { SSHTunnel } = require(dir);
 const line = { error: (reason) => new Error(reason) };
 const KEYWORDS = ['ConnectTimeout', 'ServerAliveInterval', 'RekeyLimit', 'ProxyJump', 'ProxyCommand', 'LocalForward', 'RemoteForward', 'Port', 'Linger', 'UserKnownHostsFile', 'HostName', 'User'];

@@ -19,8 +19,8 @@ import { FAILED, HOST_UNREACHABLE, ask5, connectSocks, request4, verdict4 } from
 
 const require = createRequire(import.meta.url);
 const { parseArguments } = require('../lib/cli/arguments.js');
-const { readConfig } = require('../lib/config/index.js');
-const names = require('../lib/names.js');
+const { readConfig } = require('../lib/ssh-config/index.js');
+const names = require('../lib/validate/names.js');
 
 const folder = temporaryFolder('names');
 after(folder.remove);
@@ -143,8 +143,8 @@ test('what a tunnel is asked to reach or listen at, is refused without a session
 
 /** What JavaScript would let through by mistake. */
 test('the addon refuses them, too', () => {
-  const { binding, create } = require('../lib/environment.js');
-  const { checkOptions } = require('../lib/arguments.js');
+  const { binding, create } = require('../lib/native/bridge.js');
+  const { checkOptions } = require('../lib/validate/options.js');
   const spoil = (change) => {
     const { native } = checkOptions({ ...LOGIN, jump: LOGIN, forwardHost: 'a', forwardPort: 1 });
     change(native);

@@ -16,8 +16,8 @@ import { wholeReading, wholeTruth } from './helpers/ssh-config.mjs';
 const require = createRequire(import.meta.url);
 const { UsageError, parseArguments } = require('../lib/cli/arguments.js');
 const { Settings } = require('../lib/cli/settings.js');
-const { readConfig } = require('../lib/config/index.js');
-const { hasControl } = require('../lib/names.js');
+const { readConfig } = require('../lib/ssh-config/index.js');
+const { hasControl } = require('../lib/validate/names.js');
 
 const SEED = Number(process.env.SSHTUNNEL_WORDS_SEED ?? 20_261_129);
 const ROUNDS = Number(process.env.SSHTUNNEL_WORDS_ROUNDS ?? 1);

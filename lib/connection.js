@@ -1,7 +1,7 @@
 'use strict';
 
-const check = require('./arguments.js');
-const { binding, mirror } = require('./environment.js');
+const check = require('./validate/options.js');
+const { binding, mirror } = require('./native/bridge.js');
 
 const { Method } = binding;
 

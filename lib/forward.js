@@ -2,11 +2,11 @@
 
 const { inspect } = require('node:util');
 
-const check = require('./arguments.js');
-const { checkName } = require('./checks.js');
-const { binding, mirror } = require('./environment.js');
+const check = require('./validate/options.js');
+const { checkName } = require('./validate/primitives.js');
+const { binding, mirror } = require('./native/bridge.js');
 const { invalidArgValue } = require('./errors.js');
-const { checkHost, checkPort, checkRemotePath } = require('./names.js');
+const { checkHost, checkPort, checkRemotePath } = require('./validate/names.js');
 
 const { Method } = binding;
 

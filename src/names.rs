@@ -1,4 +1,4 @@
-//! The second gate for names: hosts, users, paths of sockets. `lib/names.js` is the first and keeps the
+//! The second gate for names: hosts, users, paths of sockets. `lib/validate/names.js` is the first and keeps the
 //! same rules; what passes it by mistake, and what comes from SOCKS clients, is refused here.
 
 use std::fmt;

@@ -6,9 +6,9 @@ import { createRequire } from 'node:module';
 import { findProgram } from './ensure-sshd.mjs';
 
 const require = createRequire(import.meta.url);
-const { makeContext } = require('../../lib/config/context.js');
-const { Reader } = require('../../lib/config/reader.js');
-const { expandPath } = require('../../lib/config/tokens.js');
+const { makeContext } = require('../../lib/ssh-config/context.js');
+const { Reader } = require('../../lib/ssh-config/reader.js');
+const { expandPath } = require('../../lib/ssh-config/tokens.js');
 
 const ssh = findProgram('ssh');
 

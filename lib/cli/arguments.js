@@ -3,9 +3,9 @@
 // The command line, which is that of ssh: flags in clusters, values joined to them or not, before the
 // destination or after it.
 
-const { parseForwarding } = require('../config/forwardings.js');
+const { parseForwarding } = require('../ssh-config/forwardings.js');
 const { shorten } = require('../errors.js');
-const { hasControl, isHost, isUser, readDestination, readPort } = require('../names.js');
+const { hasControl, isHost, isUser, readDestination, readPort } = require('../validate/names.js');
 
 /** A command line that cannot be. */
 class UsageError extends Error {

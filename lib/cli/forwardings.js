@@ -2,8 +2,8 @@
 
 // Opens what -L, -D and -R ask for, and says what cannot be, as ssh does.
 
-const { systemWords } = require('./messages.js');
-const { place } = require('./text.js');
+const { systemWords } = require('./output/messages.js');
+const { place } = require('./output/text.js');
 
 const FLAGS = { local: '-L', dynamic: '-D', remote: '-R' };
 
@@ -19,7 +19,7 @@ class Forwarding {
   /** What the tunnel has of it: of both families' loopback addresses, two. @type {import('../../index.js').Forward[]} */
   forwards = [];
 
-  /** @param {{ kind: string, listen: import('../config/forwardings.js').Place, connect?: import('../config/forwardings.js').Place }} forwarding */
+  /** @param {{ kind: string, listen: import('../ssh-config/forwardings.js').Place, connect?: import('../ssh-config/forwardings.js').Place }} forwarding */
   constructor({ kind, listen, connect }) {
     this.kind = kind;
     this.listen = listen;
@@ -49,7 +49,7 @@ class Forwarding {
   /**
    * @param {import('../../index.js').SSHTunnel} tunnel
    * @param {import('./settings.js').Settings} settings
-   * @param {import('./messages.js').Messages} messages
+   * @param {import('./output/messages.js').Messages} messages
    * @returns {Promise<boolean>} whether it is there now; otherwise it was said why not
    */
   async open(tunnel, settings, messages) {

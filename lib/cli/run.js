@@ -6,17 +6,17 @@ const { version } = require('../../package.json');
 const { UsageError, parseArguments } = require('./arguments.js');
 const { Forwarding } = require('./forwardings.js');
 const { HELP, USAGE } = require('./help.js');
-const { Logon, LogonError } = require('./logon.js');
-const { Messages, configPlace, openRefusal, systemWords } = require('./messages.js');
-const { Reports, forwardMembers } = require('./reports.js');
+const { Logon, LogonError } = require('./auth/connect.js');
+const { Messages, configPlace, openRefusal, systemWords } = require('./output/messages.js');
+const { Reports, forwardMembers } = require('./output/json-lines.js');
 const { Settings, missingIdentities } = require('./settings.js');
 const { Signals } = require('./signals.js');
 const { carry } = require('./stdio.js');
-const { Tally } = require('./tally.js');
-const { Terminal } = require('./terminal.js');
-const { place, plain } = require('./text.js');
-const { View, canShow } = require('./view.js');
-const { Witness } = require('./witness.js');
+const { Tally } = require('./output/traffic.js');
+const { Terminal } = require('./auth/terminal.js');
+const { place, plain } = require('./output/text.js');
+const { View, canShow } = require('./output/view.js');
+const { Witness } = require('./output/event-log.js');
 
 /** As ssh, whatever went wrong. */
 const FAILED = 255;

@@ -6,10 +6,10 @@ const fs = require('node:fs');
 
 const { configError } = require('../errors.js');
 const { wipe } = require('../secrets.js');
-const { makeContext } = require('../config/context.js');
-const { Config } = require('../config/index.js');
-const { expandForwarding } = require('../config/options.js');
-const { configPlace } = require('./messages.js');
+const { makeContext } = require('../ssh-config/context.js');
+const { Config } = require('../ssh-config/index.js');
+const { expandForwarding } = require('../ssh-config/options.js');
+const { configPlace } = require('./output/messages.js');
 
 /** Milliseconds for all of a logon where nobody says otherwise: as long as sshd allows by default. */
 const PATIENCE = 120_000;

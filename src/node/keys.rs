@@ -1,4 +1,4 @@
-//! What `lib/config` has to know about keys and algorithms before it makes a tunnel's options.
+//! What `lib/ssh-config` has to know about keys and algorithms before it makes a tunnel's options.
 
 // The macro hands arguments over by value.
 #![allow(clippy::needless_pass_by_value)]

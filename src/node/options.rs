@@ -243,7 +243,7 @@ impl Options {
 }
 
 impl Server {
-    /// Refuses names that `lib/servers.js` should have refused.
+    /// Refuses names that `lib/validate/server.js` should have refused.
     fn check_names(&self) -> Result<(), Failure> {
         let check = |text: &str, most, property| named(text, most, &self.option, property);
         check(&self.host, names::MAX_HOST, "host")?;
@@ -312,7 +312,7 @@ impl Server {
     }
 }
 
-/// A word that `lib/arguments.js` makes.
+/// A word that `lib/validate/options.js` makes.
 fn strictness(word: &str) -> Strictness {
     match word {
         "accept-new" => Strictness::AcceptNew,
@@ -322,7 +322,7 @@ fn strictness(word: &str) -> Strictness {
     }
 }
 
-/// A name that `lib/arguments.js` lets pass.
+/// A name that `lib/validate/options.js` lets pass.
 fn method(name: &str) -> AuthMethod {
     match name {
         "publickey" => AuthMethod::PublicKey,

@@ -55,7 +55,7 @@ pub(super) fn unavailable(option: &str) -> Failure {
     Failure::new("ERR_FEATURE_UNAVAILABLE_ON_PLATFORM", message)
 }
 
-/// Where to dial from and to. That not both families are forced, `lib/arguments.js` has checked.
+/// Where to dial from and to. That not both families are forced, `lib/validate/options.js` has checked.
 pub(super) fn dialing(
     local: Option<String>,
     force_ipv4: bool,

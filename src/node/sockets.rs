@@ -1,4 +1,4 @@
-//! Sockets that are not the addon's: the functions that `lib/sockets.js` calls.
+//! Sockets that are not the addon's: the functions that `lib/sockopt.js` calls.
 
 use std::cell::RefCell;
 use std::collections::HashMap;

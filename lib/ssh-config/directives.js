@@ -1,0 +1,444 @@
+'use strict';
+
+// Every keyword of ssh_config, what its arguments may be, and what is made of it here.
+
+const net = require('node:net');
+
+const { hostFault, readDestination, readPort, userFault } = require('../validate/names.js');
+const { parseForwarding } = require('./forwardings.js');
+const { matches } = require('./syntax.js');
+
+/** Of no concern to a tunnel: sessions, terminals, what ssh prints, what it forwards beside ports. */
+const IRRELEVANT = { irrelevant: true };
+
+/** Likewise, but of concern to the command `sshtunnel`, which reads it. */
+const forCommand = (read) => ({ irrelevant: true, read });
+
+/**
+ * Would change something for a tunnel, and is not honoured.
+ * @param {string} reason
+ * @param {string[]} harmless first arguments with which it changes nothing
+ */
+const unhonoured = (reason, harmless = ['no', 'none', 'false']) => ({ reason, harmless });
+
+/**
+ * Likewise, and where ssh would refuse a server by it, or a name, so does this.
+ * @param {(reader: import('./reader.js').Reader, given: any) => boolean} refuses whether it could come
+ *   to that, with what the caller gave of the constructor's options
+ */
+const refused = (reason, refuses, harmless) => ({ ...unhonoured(reason, harmless), refuses });
+
+function single(line) {
+  const [value, ...more] = line.args;
+  if (value === undefined || value === '') throw line.error(`${line.keyword} lacks its argument`);
+  if (more.length > 0) throw line.error(`${line.keyword} has more arguments than it takes`);
+  return value;
+}
+
+/** A name that passes the gate. */
+function named(fault) {
+  return (line) => {
+    const value = single(line);
+    const reason = fault(value);
+    if (reason !== undefined) throw line.error(`${line.keyword} ${reason}`);
+    return value;
+  };
+}
+
+function oneOf(values) {
+  return (line) => {
+    const word = single(line).toLowerCase();
+    if (!Object.hasOwn(values, word)) throw line.error(`${line.keyword} cannot be '${line.args[0]}'`);
+    return values[word];
+  };
+}
+
+const flag = oneOf({ yes: true, true: true, no: false, false: false });
+
+function integer(line) {
+  const word = single(line);
+  if (!/^\d{1,10}$/.test(word) || Number(word) > 0x7fff_ffff) throw line.error(`${line.keyword} takes an integer`);
+  return Number(word);
+}
+
+function count(line) {
+  const number = integer(line);
+  if (number < 0) throw line.error(`${line.keyword} takes no negative number`);
+  return number;
+}
+
+function port(line) {
+  const word = single(line);
+  const number = readPort(word);
+  if (number === undefined) throw line.error(`bad port '${word}'`);
+  return number;
+}
+
+const SECONDS = { '': 1, s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 };
+
+/** Seconds: numbers with units, one after the other. */
+function seconds(word, line) {
+  let sum = 0;
+  for (let at = 0; at < word.length; ) {
+    const start = at;
+    while (word[at] >= '0' && word[at] <= '9') at++;
+    const unit = word[at]?.toLowerCase() ?? '';
+    if (at === start || !Object.hasOwn(SECONDS, unit)) throw line.error(`'${word}' is no time`);
+    sum += Number(word.slice(start, at)) * SECONDS[unit];
+    at += unit.length;
+  }
+  if (sum > 0x7fff_ffff) throw line.error(`'${word}' is too long a time`);
+  return sum;
+}
+
+/** What OpenSSH 9.2 knows of keys: algorithms of other lists, and names that nothing has, are errors. */
+const KEY_TYPES = [
+  'ssh-ed25519',
+  'ecdsa-sha2-nistp256',
+  'ecdsa-sha2-nistp384',
+  'ecdsa-sha2-nistp521',
+  'ssh-dss',
+  'ssh-rsa',
+  'rsa-sha2-256',
+  'rsa-sha2-512',
+];
+const SECURITY_KEY_TYPES = ['sk-ssh-ed25519', 'sk-ecdsa-sha2-nistp256'];
+const KEY_ALGORITHMS = [
+  ...KEY_TYPES,
+  ...SECURITY_KEY_TYPES.map((type) => `${type}@openssh.com`),
+  'webauthn-sk-ecdsa-sha2-nistp256@openssh.com',
+  ...[...KEY_TYPES, ...SECURITY_KEY_TYPES].map((type) => `${type}-cert-v01@openssh.com`),
+];
+
+/** A list of algorithms of keys, which may have wildcards; `+`, `-` or `^` before it changes the usual one. */
+function keyAlgorithms(line) {
+  const value = single(line);
+  const names = value
+    .replace(/^[-+^]/, '')
+    .split(',')
+    .filter(Boolean);
+  const unknown = names.find((name) => !KEY_ALGORITHMS.some((known) => matches(name, known)));
+  if (names.length === 0 || unknown !== undefined) throw line.error(`${line.keyword}: bad key types '${value}'`);
+  return value;
+}
+
+/** Seconds, or undefined for `none`. */
+function time(line) {
+  const word = single(line);
+  return word === 'none' ? undefined : seconds(word, line);
+}
+
+/** Several words, or `none` alone. */
+function words(line) {
+  const { args } = line;
+  if (args.length === 0 || args.includes('')) throw line.error(`${line.keyword} has an empty argument`);
+  const none = args.findIndex((word) => word.toLowerCase() === 'none');
+  if (none > 0 || (none === 0 && args.length > 1)) throw line.error(`'none' has to stand alone after ${line.keyword}`);
+  return none === 0 ? [] : args;
+}
+
+/** The rest of the line as it is, for a shell. */
+function command(line) {
+  return line.exact ? line.rest : line.rest.replace(/^[ \t=]+/, '');
+}
+
+const UNITS = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 };
+
+/** Bytes and seconds, either of which may be left to its default. */
+function rekeyLimit(line) {
+  const [size, interval, ...more] = line.args;
+  if (size === undefined || more.length > 0) throw line.error(`${line.keyword} takes an amount and a time`);
+  const limit = {};
+  if (size !== 'default') {
+    const [, count, unit] = /^(\d{1,15})([kmg]?)$/i.exec(size) ?? [];
+    if (count === undefined) throw line.error(`'${size}' is no amount of data`);
+    const bytes = Number(count) * UNITS[unit.toLowerCase()];
+    if (bytes > 0 && bytes < 16) throw line.error(`${line.keyword} '${size}' is too small`);
+    if (bytes > 0) limit.bytes = bytes;
+  }
+  if (interval !== undefined && interval !== 'none') {
+    const time = seconds(interval, line);
+    if (time > 0) limit.seconds = time;
+  }
+  return limit;
+}
+
+/** The hops in the order in which they are taken; none for `none`. */
+function proxyJump(line) {
+  const text = command(line).split('#', 1)[0].trimEnd();
+  if (text.toLowerCase() === 'none') return [];
+  return text.split(',').map((hop) => {
+    // Versions of ssh end the list at the first blank.
+    const destination = /\s/.test(hop) ? undefined : readDestination(hop);
+    if (destination === undefined) throw line.error(`'${hop}' is no [user@]host[:port]`);
+    return destination;
+  });
+}
+
+/** A forwarding of one of the three kinds: where to listen and, unless each connection says it, a target. */
+function forwarding(kind) {
+  return (line) => {
+    const { args } = line;
+    const most = kind === 'dynamic' ? 1 : 2;
+    const least = kind === 'local' ? 2 : 1;
+    if (args.length < least || args.length > most)
+      throw line.error(`${line.keyword} takes a place to listen${most === 1 ? '' : ' and a target'}`);
+    const value = parseForwarding(args.join(':'), kind);
+    if (value === undefined) throw line.error(`bad forwarding '${args.join(' ')}'`);
+    return value;
+  };
+}
+
+const LEVELS = ['QUIET', 'FATAL', 'ERROR', 'INFO', 'VERBOSE', 'DEBUG', 'DEBUG1', 'DEBUG2', 'DEBUG3'];
+
+/** How the command closes connections: a boolean, or the seconds that it may take. */
+function linger(line) {
+  const word = single(line).toLowerCase();
+  const words = { yes: true, true: true, no: false, false: false };
+  if (Object.hasOwn(words, word)) return words[word];
+  const count = seconds(word, line);
+  if (count > 0xffff) throw line.error(`'${word}' is too long a time`);
+  // No time at all is what the structure calls hard.
+  return count > 0 && { l_onoff: 1, l_linger: count };
+}
+
+/** Options of one matter each: with one of them, nothing counts that the files say about the matter. */
+const ROUTE = ['jump', 'proxyCommand', 'sock'];
+const TRUST = ['hostKey', 'knownHosts'];
+
+const GSSAPI = 'logging on by Kerberos is not supported';
+
+/** Whether the server is reached otherwise than by dialing its address. */
+function isProxied(reader, given) {
+  if (ROUTE.some((name) => name in given))
+    return [given.jump ?? []].flat().length > 0 || given.proxyCommand !== undefined || given.sock !== undefined;
+  const command = reader.value('ProxyCommand');
+  return reader.value('ProxyJump')?.length > 0 || (command !== undefined && command.toLowerCase() !== 'none');
+}
+
+/** Whether ssh would look for a canonical name of the host, or refuse it for want of one. */
+function isCanonicalized(reader, given) {
+  const name = reader.hostName;
+  if (net.isIP(name) || (isProxied(reader, given) && reader.value('CanonicalizeHostname') !== 'always')) return false;
+  if (name.endsWith('.')) return true;
+  const dots = name.split('.').length - 1;
+  if (dots > (reader.value('CanonicalizeMaxDots') ?? 1)) return false;
+  return reader.value('CanonicalDomains')?.length > 0 || reader.value('CanonicalizeFallbackLocal') === false;
+}
+
+/** Whether ssh would bind the connection to a network interface. */
+function isBound(reader, given) {
+  return !isProxied(reader, given) && !reader.settings.has('BindAddress') && given.localAddress === undefined;
+}
+
+/** Whether ssh would look for the key of the host's address, too. Who names keys or files wants nothing else. */
+function isCheckedByAddress(reader, given) {
+  const name = reader.hostName.toLowerCase();
+  return (
+    !isProxied(reader, given) && !net.isIP(name) && name !== 'localhost' && !TRUST.some((option) => option in given)
+  );
+}
+
+/**
+ * By keyword. `read`: honoured, and how its arguments are read; with a `reason`, by the command only.
+ * `many`: every line counts, not only the first.
+ */
+const DIRECTIVES = {
+  AddressFamily: { read: oneOf({ any: 'any', inet: 'inet', inet6: 'inet6' }) },
+  AddKeysToAgent: IRRELEVANT,
+  BatchMode: forCommand(flag),
+  BindAddress: { read: named(hostFault) },
+  BindInterface: refused('the connection is bound to an address only, by BindAddress', isBound, []),
+  CASignatureAlgorithms: { read: keyAlgorithms },
+  CanonicalDomains: { read: words },
+  CanonicalizeFallbackLocal: { read: flag },
+  CanonicalizeHostname: {
+    ...refused(
+      'names are not made canonical, and what the files say of the canonical name would be left out',
+      isCanonicalized,
+    ),
+    read: oneOf({ yes: 'yes', true: 'yes', no: 'no', false: 'no', always: 'always' }),
+  },
+  CanonicalizeMaxDots: { read: count },
+  CanonicalizePermittedCNAMEs: unhonoured('names are not made canonical'),
+  CertificateFile: { read: single, many: true },
+  ChannelTimeout: unhonoured("idle connections are closed by the option 'idleTimeout'"),
+  CheckHostIP: refused('host keys are looked up by name only', isCheckedByAddress),
+  Ciphers: { read: single },
+  ClearAllForwardings: { read: flag },
+  Compression: { read: oneOf({ yes: true, no: false }) },
+  ConnectTimeout: { read: time },
+  ConnectionAttempts: unhonoured("a server is dialed once; the option 'reconnect' brings lost sessions back", ['1']),
+  ControlMaster: IRRELEVANT,
+  ControlPath: IRRELEVANT,
+  ControlPersist: IRRELEVANT,
+  DynamicForward: { ...unhonoured('a tunnel has one target', []), read: forwarding('dynamic'), many: true },
+  EnableEscapeCommandline: IRRELEVANT,
+  EnableSSHKeysign: IRRELEVANT,
+  EscapeChar: IRRELEVANT,
+  // A tunnel that cannot listen has failed, whatever this says; the command may have others.
+  ExitOnForwardFailure: forCommand(flag),
+  FingerprintHash: IRRELEVANT,
+  ForkAfterAuthentication: IRRELEVANT,
+  ForwardAgent: IRRELEVANT,
+  ForwardX11: IRRELEVANT,
+  ForwardX11Timeout: IRRELEVANT,
+  ForwardX11Trusted: IRRELEVANT,
+  GatewayPorts: { read: flag },
+  GlobalKnownHostsFile: { read: words },
+  GSSAPIAuthentication: unhonoured(GSSAPI),
+  GSSAPIClientIdentity: IRRELEVANT,
+  GSSAPIDelegateCredentials: IRRELEVANT,
+  GSSAPIKexAlgorithms: IRRELEVANT,
+  GSSAPIKeyExchange: unhonoured(GSSAPI),
+  GSSAPIRenewalForcesRekey: IRRELEVANT,
+  GSSAPIServerIdentity: IRRELEVANT,
+  GSSAPITrustDns: IRRELEVANT,
+  HashKnownHosts: { read: flag },
+  Host: {},
+  HostKeyAlgorithms: { read: keyAlgorithms },
+  HostKeyAlias: { read: named(hostFault) },
+  HostName: { read: named(hostFault) },
+  HostbasedAcceptedAlgorithms: IRRELEVANT,
+  HostbasedAuthentication: unhonoured('logging on by the key of this host is not supported'),
+  IPQoS: unhonoured('the type of service of packets is not set', ['none']),
+  IdentitiesOnly: { read: flag },
+  IdentityAgent: { read: single },
+  IdentityFile: { read: single, many: true },
+  IgnoreUnknown: { read: single },
+  Include: {},
+  KbdInteractiveAuthentication: { read: flag },
+  KbdInteractiveDevices: IRRELEVANT,
+  KexAlgorithms: { read: single },
+  KnownHostsCommand: refused('no command tells host keys, or which are revoked', () => true, ['none']),
+  LocalCommand: IRRELEVANT,
+  LocalForward: { read: forwarding('local'), many: true },
+  LogLevel: forCommand(oneOf(Object.fromEntries(LEVELS.map((level) => [level.toLowerCase(), level])))),
+  LogVerbose: IRRELEVANT,
+  MACs: { read: single },
+  Match: {},
+  NoHostAuthenticationForLocalhost: unhonoured('the key of this host is checked as all others are'),
+  NumberOfPasswordPrompts: forCommand(integer),
+  ObscureKeystrokeTiming: IRRELEVANT,
+  PKCS11Provider: unhonoured('keys in tokens are used through an agent only'),
+  PasswordAuthentication: { read: flag },
+  PermitLocalCommand: unhonoured('no command is run on this side'),
+  PermitRemoteOpen: IRRELEVANT,
+  Port: { read: port },
+  PreferredAuthentications: { read: single },
+  ProxyCommand: { read: command },
+  ProxyJump: { read: proxyJump },
+  ProxyUseFdpass: unhonoured('the proxy command has to carry the data itself'),
+  PubkeyAcceptedAlgorithms: { read: keyAlgorithms },
+  PubkeyAuthentication: {
+    read: oneOf({ yes: true, true: true, no: false, false: false, unbound: true, 'host-bound': true }),
+  },
+  RefuseConnection: { read: single },
+  RekeyLimit: { read: rekeyLimit },
+  RemoteCommand: IRRELEVANT,
+  RemoteForward: { ...unhonoured('a tunnel listens on this side only', []), read: forwarding('remote'), many: true },
+  RequestTTY: IRRELEVANT,
+  RequiredRSASize: { read: count },
+  RevokedHostKeys: { read: single },
+  SecurityKeyProvider: IRRELEVANT,
+  SendEnv: IRRELEVANT,
+  ServerAliveCountMax: { read: integer },
+  ServerAliveInterval: { read: time },
+  SessionType: IRRELEVANT,
+  SetEnv: IRRELEVANT,
+  StdinNull: IRRELEVANT,
+  StreamLocalBindMask: IRRELEVANT,
+  StreamLocalBindUnlink: IRRELEVANT,
+  StrictHostKeyChecking: {
+    read: oneOf({ yes: true, true: true, ask: 'ask', 'accept-new': 'accept-new', no: 'no', false: 'no', off: 'no' }),
+  },
+  SyslogFacility: IRRELEVANT,
+  TCPKeepAlive: unhonoured('the connection to the server is probed by ServerAliveInterval only'),
+  Tag: { read: single },
+  Tunnel: unhonoured('no network device is forwarded'),
+  TunnelDevice: IRRELEVANT,
+  UpdateHostKeys: { read: oneOf({ yes: true, true: true, no: false, false: false, ask: 'ask' }) },
+  UseKeychain: IRRELEVANT, // Apple's
+  User: { read: named(userFault) },
+  UserKnownHostsFile: { read: words },
+  VerifyHostKeyDNS: unhonoured('host keys are not looked up in DNS'),
+  VersionAddendum: IRRELEVANT,
+  VisualHostKey: IRRELEVANT,
+  WarnWeakCrypto: IRRELEVANT,
+  XAuthLocation: IRRELEVANT,
+};
+
+/** Other names that OpenSSH takes; Debian's last. */
+const ALIASES = {
+  ChallengeResponseAuthentication: 'KbdInteractiveAuthentication',
+  DSAAuthentication: 'PubkeyAuthentication',
+  HostbasedKeyTypes: 'HostbasedAcceptedAlgorithms',
+  IdentityFile2: 'IdentityFile',
+  KeepAlive: 'TCPKeepAlive',
+  PubkeyAcceptedKeyTypes: 'PubkeyAcceptedAlgorithms',
+  SkeyAuthentication: 'KbdInteractiveAuthentication',
+  SmartcardDevice: 'PKCS11Provider',
+  TISAuthentication: 'KbdInteractiveAuthentication',
+  ProtocolKeepAlives: 'ServerAliveInterval',
+  SetupTimeOut: 'ServerAliveInterval',
+};
+
+/** What OpenSSH once knew, and passes over now. */
+const OBSOLETE = [
+  'AFSTokenPassing',
+  'Cipher',
+  'CompressionLevel',
+  'FallBackToRsh',
+  'GlobalKnownHostsFile2',
+  'KerberosAuthentication',
+  'KerberosTGTPassing',
+  'Protocol',
+  'RSAAuthentication',
+  'RhostsAuthentication',
+  'RhostsRSAAuthentication',
+  'UsePrivilegedPort',
+  'UseRoaming',
+  'UseRsh',
+  'UserKnownHostsFile2',
+];
+
+/** Of the command's own: ssh passes over them where `IgnoreUnknown` names them. */
+const COMMAND = {
+  CloseTimeout: { read: time },
+  Linger: { read: linger },
+  Reconnect: { read: flag },
+};
+
+/**
+ * @typedef {object} Directive
+ * @property {string} name
+ * @property {(line: import('./syntax.js').Line) => any} [read] what its arguments come to
+ * @property {boolean} [many] whether every one counts, and not the first alone
+ * @property {boolean} [irrelevant]
+ * @property {string} [reason] why it is not honoured
+ * @property {string[]} [harmless] first arguments with which that changes nothing
+ * @property {(reader: import('./reader.js').Reader, given: any) => boolean} [refuses]
+ */
+
+/** By the keyword in lower case. @type {Map<string, Directive>} */
+const byKeyword = new Map();
+for (const [name, directive] of Object.entries(DIRECTIVES)) byKeyword.set(name.toLowerCase(), { name, ...directive });
+for (const [alias, name] of Object.entries(ALIASES)) byKeyword.set(alias.toLowerCase(), { name, ...DIRECTIVES[name] });
+for (const name of OBSOLETE) byKeyword.set(name.toLowerCase(), { name, ...IRRELEVANT });
+
+/** @type {Map<string, Directive>} */
+const commandKeyword = new Map(
+  Object.entries(COMMAND).map(([name, directive]) => [name.toLowerCase(), { name, ...directive }]),
+);
+
+/**
+ * @param {string} keyword
+ * @param {boolean} [own] whether the command's own are meant, too
+ * @returns {Directive | undefined}
+ */
+function directive(keyword, own = false) {
+  const lower = keyword.toLowerCase();
+  return byKeyword.get(lower) ?? (own ? commandKeyword.get(lower) : undefined);
+}
+
+module.exports = { COMMAND, DIRECTIVES, ROUTE, TRUST, directive };

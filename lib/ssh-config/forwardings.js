@@ -1,0 +1,73 @@
+'use strict';
+
+// What is forwarded where, as ssh writes it on its command line and in its files.
+
+const { hostFault, readPort, remotePathFault } = require('../validate/names.js');
+
+/** @typedef {{ host?: string, port?: number, path?: string }} Place an absent host is the usual one */
+
+/** The fields between the colons; brackets keep the colons of an address together. Undefined if they cannot be told apart. */
+function fieldsOf(text) {
+  const fields = [];
+  for (let rest = text; rest !== undefined; ) {
+    const bracketed = /^\[([^\]]*)\](?::(.*)|$)/s.exec(rest);
+    const [, field, more] = bracketed ?? /^((?:\\.|[^:\\])*)(?::(.*)|$)/s.exec(rest) ?? [];
+    if (field === undefined || fields.length === 4) return undefined;
+    fields.push(bracketed ? field : field.replace(/\\(.)/g, '$1'));
+    rest = more;
+  }
+  return fields;
+}
+
+const isPath = (field) => field.includes('/');
+
+/**
+ * Which fields say where to listen, and which what to connect to: `[bind_address:]port`, then
+ * `host:port`, either of which may be the path of a socket.
+ */
+function split(fields) {
+  const [first, second, third] = fields;
+  switch (fields.length) {
+    case 1:
+      return [fields, []];
+    case 2:
+      return isPath(second) ? [[first], [second]] : [fields, []];
+    case 3:
+      return isPath(third) && !isPath(first) ? [[first, second], [third]] : [[first], [second, third]];
+    default:
+      return [fields.slice(0, 2), fields.slice(2)];
+  }
+}
+
+/** @returns {Place | undefined} */
+function placeOf(fields, leastPort) {
+  if (fields.length === 1 && isPath(fields[0]))
+    return remotePathFault(fields[0]) === undefined ? { path: fields[0] } : undefined;
+  const port = readPort(fields.at(-1), leastPort);
+  if (port === undefined) return undefined;
+  if (fields.length === 1) return { port };
+  const [host] = fields;
+  // Every address has the empty name.
+  return host === '' || hostFault(host) === undefined ? { host, port } : undefined;
+}
+
+/**
+ * @param {string} text such as `8080:db:5432` or `[::1]:1080`
+ * @param {'local' | 'dynamic' | 'remote'} kind
+ * @param {{ anyPort?: boolean }} [options] anyPort: 0 may stand for whichever port is free
+ * @returns {{ kind: string, listen: Place, connect?: Place } | undefined} undefined for what is none;
+ *   without a place to connect to, each connection names its own
+ */
+function parseForwarding(text, kind, { anyPort = kind === 'remote' } = {}) {
+  const fields = fieldsOf(text);
+  if (fields === undefined) return undefined;
+  const [listening, connecting] = split(fields);
+  const listen = placeOf(listening, anyPort ? 0 : 1);
+  if (listen === undefined) return undefined;
+  if (connecting.length === 0) return kind === 'local' ? undefined : { kind, listen };
+  const connect = placeOf(connecting, 1);
+  const complete = connect?.path !== undefined || Boolean(connect?.host);
+  return complete && kind !== 'dynamic' ? { kind, listen, connect } : undefined;
+}
+
+module.exports = { parseForwarding };

@@ -1,0 +1,263 @@
+'use strict';
+
+// The constructor's options for what a configuration says about one host.
+
+const net = require('node:net');
+
+const binding = require('../native/load.js');
+const { MOST_MILLISECONDS } = require('../validate/primitives.js');
+const { localPathFault } = require('../validate/names.js');
+const { LEAST_REKEY_BYTES, LEAST_RSA_BITS, MOST_REKEY_BYTES, MOST_RSA_BITS } = require('../validate/server.js');
+const { matches, matchesAny } = require('./syntax.js');
+const { expand, expandPath } = require('./tokens.js');
+
+/** The methods of authentication that ssh tries without being told which. */
+const METHODS = ['publickey', 'keyboard-interactive', 'password'];
+
+/** Directives of algorithms, by the constructor's names for their kinds. */
+const ALGORITHMS = {
+  kex: 'KexAlgorithms',
+  cipher: 'Ciphers',
+  serverHostKey: 'HostKeyAlgorithms',
+  hmac: 'MACs',
+  caSignature: 'CASignatureAlgorithms',
+  publicKey: 'PubkeyAcceptedAlgorithms',
+};
+
+/** Undefined members would hide defaults. */
+function defined(members) {
+  return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined));
+}
+
+/**
+ * What a server takes, be it the tunnel's own or one on the way to it.
+ * @param {import('./reader.js').Reader} reader
+ * @param {{ keys: object[], publicKeys: string[] }} identities
+ * @param {(setting: object, reason: string) => void} notice
+ */
+function serverOptions(reader, identities, notice) {
+  const interval = reader.value('ServerAliveInterval');
+  const countMax = reader.value('ServerAliveCountMax');
+  return defined({
+    host: hostName(reader),
+    port: reader.port,
+    username: reader.username,
+    ...credentials(reader, identities, notice),
+    ...trust(reader, notice),
+    algorithms: algorithms(reader, notice),
+    keepaliveInterval: interval === undefined ? undefined : milliseconds(interval),
+    // Zero, the session would be lost with the first question.
+    keepaliveCountMax: countMax === undefined ? undefined : Math.max(1, countMax),
+    rekey: rekey(reader, notice),
+  });
+}
+
+/** Capitals mean nothing in names, and files of known hosts have none. */
+function hostName(reader) {
+  const name = reader.hostName;
+  return net.isIP(name) ? name : name.toLowerCase();
+}
+
+function credentials(reader, { keys, publicKeys }, notice) {
+  const options = { privateKey: keys.length > 0 ? keys : undefined };
+  const agent = usableAgent(identityAgent(reader), notice);
+  const only = reader.value('IdentitiesOnly') === true;
+  if (agent !== undefined && !(only && publicKeys.length === 0)) {
+    options.agent = agent;
+    if (only) options.agentKeys = publicKeys;
+  }
+  const methods = authMethods(reader, notice);
+  if (methods !== undefined) options.authHandler = methods;
+  return options;
+}
+
+/** As ssh, which goes on without an agent that it cannot reach. */
+function usableAgent(agent, notice) {
+  const reason = agent && localPathFault(agent);
+  if (reason) notice({ name: 'IdentityAgent', value: agent }, `the path ${reason}`);
+  return reason ? undefined : agent;
+}
+
+/** Where the agent listens: unlike the constructor, ssh looks into the environment. */
+function identityAgent(reader) {
+  const { context, tokens } = reader;
+  const setting = reader.settings.get('IdentityAgent');
+  const variable =
+    setting === undefined || setting.value === 'SSH_AUTH_SOCK'
+      ? 'SSH_AUTH_SOCK'
+      : /^\$([^{].*)$/.exec(setting.value)?.[1];
+  if (variable !== undefined) return context.variables[variable] || undefined;
+  if (setting.value.toLowerCase() === 'none') return undefined;
+  return expandPath(setting.value, { ...context, tokens }, setting.line);
+}
+
+/** The methods to use, where they are others than by default. */
+function authMethods(reader, notice) {
+  const preferred = reader.settings.get('PreferredAuthentications');
+  const off = {
+    publickey: 'PubkeyAuthentication',
+    'keyboard-interactive': 'KbdInteractiveAuthentication',
+    password: 'PasswordAuthentication',
+  };
+  const named = preferred === undefined ? METHODS : preferred.value.split(',');
+  const unknown = named.filter((method) => !METHODS.includes(method));
+  if (unknown.length > 0) notice(preferred, `not supported: ${unknown.join(', ')}`);
+  const left = METHODS.filter((method) => named.includes(method) && reader.value(off[method]) !== false);
+  if (preferred === undefined && left.length === METHODS.length) return undefined;
+  left.sort((a, b) => named.indexOf(a) - named.indexOf(b));
+  // ssh asks by `none` whatever is preferred; here keys may come before it.
+  const secret = left.findIndex((method) => method !== 'publickey');
+  left.splice(secret < 0 ? left.length : secret, 0, 'none');
+  return left.flatMap((method) => (method === 'publickey' ? ['publickey', 'agent'] : [method]));
+}
+
+function trust(reader, notice) {
+  const { context, tokens } = reader;
+  const files = (name, usual) => {
+    const setting = reader.settings.get(name);
+    const paths = setting?.value ?? usual;
+    return [paths].flat().map((file) => expandPath(file, { ...context, tokens }, setting?.line));
+  };
+  const userFiles = files('UserKnownHostsFile', ['~/.ssh/known_hosts', '~/.ssh/known_hosts2']);
+  const setting = reader.settings.get('GlobalKnownHostsFile');
+  const systemFiles =
+    setting?.value ?? ['ssh_known_hosts', 'ssh_known_hosts2'].map((name) => `${context.systemFolder}/${name}`);
+  const revoked = reader.settings.get('RevokedHostKeys');
+  const size = reader.value('RequiredRSASize');
+  const options = {
+    revokedHostKeys:
+      revoked === undefined || revoked.value.toLowerCase() === 'none' ? undefined : files('RevokedHostKeys'),
+    // As for ssh, it can only be raised.
+    requiredRSASize: size === undefined ? undefined : Math.min(Math.max(size, LEAST_RSA_BITS), MOST_RSA_BITS),
+    knownHosts: [...userFiles, ...systemFiles],
+    hostKeyAlias: reader.value('HostKeyAlias')?.toLowerCase(),
+    strictHostKeyChecking: reader.value('StrictHostKeyChecking'),
+    // As ssh, which leaves files alone that the user has chosen unless it is told to.
+    updateHostKeys: reader.value('UpdateHostKeys') ?? !reader.settings.has('UserKnownHostsFile'),
+  };
+  if ((options.strictHostKeyChecking ?? 'ask') === 'ask') {
+    // Whoever can be asked may say yes, which is written down; a program decides by its hostVerifier.
+    if (context.command !== undefined) options.strictHostKeyChecking = 'ask';
+    else if (options.strictHostKeyChecking === 'ask') options.strictHostKeyChecking = true;
+  }
+  if (options.updateHostKeys === 'ask') {
+    notice(reader.settings.get('UpdateHostKeys'), 'nobody can be asked: taken as no');
+    options.updateHostKeys = false;
+  }
+  if (reader.value('HashKnownHosts') && options.strictHostKeyChecking === 'accept-new') {
+    notice(reader.settings.get('HashKnownHosts'), 'the names of hosts are written as they are');
+  }
+  if (context.command !== undefined) options.records = userFiles.length > 0;
+  if (userFiles.length === 0) {
+    // The system's files are not for users to write, and ssh refuses what it has nowhere to write to.
+    if (['accept-new', 'no'].includes(options.strictHostKeyChecking)) {
+      notice(reader.settings.get('StrictHostKeyChecking'), 'there is no UserKnownHostsFile to write to: taken as yes');
+      options.strictHostKeyChecking = true;
+    }
+    options.updateHostKeys = false;
+  }
+  return options;
+}
+
+/** The lists that differ from the default ones. */
+function algorithms(reader, notice) {
+  const lists = {};
+  for (const [kind, name] of Object.entries(ALGORITHMS)) {
+    const setting = reader.settings.get(name);
+    if (setting === undefined) continue;
+    const list = algorithmList(setting, binding.knownAlgorithms(kind), notice);
+    if (list !== undefined) lists[kind] = list;
+  }
+  if (reader.value('Compression')) lists.compress = ['zlib@openssh.com', 'none'];
+  return Object.keys(lists).length > 0 ? lists : undefined;
+}
+
+function algorithmList(setting, known, notice) {
+  const { value, name, line } = setting;
+  const [, change, names] = /^([-+^]?)(.*)$/s.exec(value);
+  const patterns = names.split(',');
+  if (change === '-') {
+    const remove = known.filter((algorithm) => matchesAny(patterns, algorithm));
+    if (remove.length === known.length)
+      throw line.error(`${name} leaves no algorithm that is known here: ${known.join(', ')}`);
+    return remove.length > 0 ? { remove } : undefined;
+  }
+  const negated = patterns.find((pattern) => pattern.startsWith('!'));
+  if (negated !== undefined) throw line.error(`${name} '${value}': ${negated} is not possible there`);
+  const list = patterns.flatMap((pattern) => known.filter((algorithm) => matches(pattern, algorithm)));
+  const unknown = patterns.filter((pattern) => !known.some((algorithm) => matches(pattern, algorithm)));
+  if (unknown.length > 0) notice(setting, `not known here, and left out: ${unknown.join(', ')}`);
+  if (change === '') {
+    if (list.length === 0) throw line.error(`${name} names no algorithm that is known here: ${known.join(', ')}`);
+    return list;
+  }
+  if (list.length === 0) return undefined;
+  return change === '+' ? { append: list } : { prepend: list };
+}
+
+/** How long everything may take until the session is up. */
+function readyTimeout(reader) {
+  const timeout = reader.value('ConnectTimeout');
+  return timeout ? { readyTimeout: milliseconds(timeout) } : {};
+}
+
+/** Longer than the constructor takes is for ever, as far as anybody can tell. */
+function milliseconds(seconds) {
+  return Math.min(seconds * 1000, MOST_MILLISECONDS);
+}
+
+/** How much one set of keys may carry; what is too little or too much to be sound is brought into bounds. */
+function rekey(reader, notice) {
+  const setting = reader.settings.get('RekeyLimit');
+  const { bytes, seconds } = setting?.value ?? {};
+  const limit = {};
+  if (bytes !== undefined) limit.bytes = Math.min(Math.max(bytes, LEAST_REKEY_BYTES), MOST_REKEY_BYTES);
+  if (seconds !== undefined) limit.seconds = Math.floor(milliseconds(seconds) / 1000);
+  if (limit.bytes !== bytes) notice(setting, `taken as ${limit.bytes} bytes`);
+  return Object.keys(limit).length > 0 ? limit : undefined;
+}
+
+/** How a server is dialed. */
+function dialOptions(reader) {
+  const family = reader.value('AddressFamily');
+  return defined({
+    localAddress: reader.value('BindAddress'),
+    forceIPv4: family === 'inet' || undefined,
+    forceIPv6: family === 'inet6' || undefined,
+  });
+}
+
+/** Where to listen and what to connect to: the first LocalForward that can be. */
+function forwarding(reader, notice) {
+  if (reader.value('ClearAllForwardings')) return {};
+  let options;
+  for (const setting of reader.list('LocalForward')) {
+    const { value, line } = setting;
+    if (value.listen.path !== undefined || value.connect.path !== undefined)
+      notice(setting, 'sockets with paths are not forwarded');
+    else if (options !== undefined) notice(setting, 'a tunnel has one target: the first LocalForward counts');
+    else options = forward(reader, value, line);
+  }
+  return options ?? {};
+}
+
+function forward(reader, value, line) {
+  const { listen, connect } = expandForwarding(reader, value, line);
+  const { host } = listen;
+  const open = host === '' || host === '*' || (host === undefined && reader.value('GatewayPorts'));
+  return defined({
+    localHost: open ? '0.0.0.0' : host,
+    localPort: listen.port,
+    forwardHost: connect.host,
+    forwardPort: connect.port,
+  });
+}
+
+/** A forwarding with what its tokens and variables stand for, in paths and, if it has `hosts`, in names. */
+function expandForwarding(reader, { kind, listen, connect }, line, { hosts = true } = {}) {
+  const value = (text) => text && expand(text, reader.tokens, line, { variables: reader.context.variables });
+  const place = ({ host, port, path }) => defined({ host: hosts ? value(host) : host, port, path: value(path) });
+  return { kind, listen: place(listen), connect: connect && place(connect) };
+}
+
+module.exports = { dialOptions, expandForwarding, forwarding, readyTimeout, serverOptions };

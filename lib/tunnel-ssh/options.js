@@ -1,0 +1,184 @@
+'use strict';
+
+// The options of tunnel-ssh, which are those of ssh2 and of net.Server, as what a tunnel is made of.
+
+const { createHash, getHashes } = require('node:crypto');
+
+const { checkBoolean, checkFunction, checkObject } = require('../validate/primitives.js');
+const { invalidArgType, invalidArgValue } = require('../errors.js');
+const { checkHost, checkPort: checkNumber, checkUser } = require('../validate/names.js');
+const { readAlgorithms } = require('./algorithms.js');
+
+/** What both sides call the same. Ssh2 takes an empty string for nothing given, but for a password. */
+const SHARED = [
+  'password',
+  'privateKey',
+  'passphrase',
+  'agent',
+  'sock',
+  'localAddress',
+  'keepaliveInterval',
+  'keepaliveCountMax',
+  'readyTimeout',
+];
+
+/** What ssh2 does not have, and a tunnel does. */
+const OWN = [
+  'certificate',
+  'agentKeys',
+  'hostKey',
+  'knownHosts',
+  'strictHostKeyChecking',
+  'hostKeyAlias',
+  'updateHostKeys',
+  'revokedHostKeys',
+  'requiredRSASize',
+  'jump',
+  'proxyCommand',
+  'rekey',
+];
+
+/** What a tunnel has beside its session. */
+const OF_TUNNEL = ['linger', 'keepAlive', 'idleTimeout', 'windowLimit', 'memoryLimit', 'sessions'];
+
+let warned = false;
+
+/** Says once in a process how it can be done better. */
+function warnUnchecked() {
+  if (warned) return;
+  warned = true;
+  process.emitWarning(
+    'sshOptions.strictHostKeyChecking is false: whoever is in between can pose as the SSH server and learns the ' +
+      "password. To check the server, name its key in sshOptions.hostKey, or trust it at first sight ('accept-new')",
+    { code: 'SSHTUNNEL_HOST_KEY_UNCHECKED' },
+  );
+}
+
+/** Each of the four may be left out. */
+function part(value, name) {
+  return value === undefined || value === null ? {} : checkObject(value, name);
+}
+
+/** Ports may come from the environment as text, which ssh2 and Node.js take. */
+function checkPort(value, name, least) {
+  const port = typeof value === 'string' && /^\d{1,9}$/.test(value) ? Number(value) : value;
+  return checkNumber(port, name, { least });
+}
+
+function copy(from, names, isGiven) {
+  const given = names.filter((name) => isGiven(from[name], name));
+  return Object.fromEntries(given.map((name) => [name, from[name]]));
+}
+
+const isThere = (value) => value !== undefined && value !== null;
+const counts = (value, name) => isThere(value) && (value !== '' || name === 'password');
+
+/** @returns {{ options: object, host: string, autoClose: boolean, signal?: AbortSignal }} */
+function readOptions(tunnelOptions, serverOptions, sshOptions, forwardOptions) {
+  const tunnel = part(tunnelOptions, 'tunnelOptions');
+  const { host, port, signal } = readServer(part(serverOptions, 'serverOptions'));
+  const options = {
+    ...readSsh(part(sshOptions, 'sshOptions')),
+    ...copy(tunnel, OF_TUNNEL, isThere),
+    ...readForward(part(forwardOptions, 'forwardOptions')),
+    localPort: port,
+    reconnect: tunnel.reconnectOnError ?? false,
+  };
+  const autoClose = checkBoolean(tunnel.autoClose ?? false, 'tunnelOptions.autoClose');
+  return { options, host, autoClose, signal };
+}
+
+/** Where to listen: the options of net.Server.listen(). */
+function readServer(options) {
+  const { host, port, path, fd, ipv6Only, reusePort, signal } = options;
+  if (path && !port) throw invalidArgValue('serverOptions.path', 'is not supported: give a port', path);
+  if (isThere(fd)) throw invalidArgValue('serverOptions.fd', 'is not supported: give a port', fd);
+  if (ipv6Only) throw invalidArgValue('serverOptions.ipv6Only', 'is not supported: give an address as host', ipv6Only);
+  if (reusePort) throw invalidArgValue('serverOptions.reusePort', 'is not supported', reusePort);
+  if (signal !== undefined && typeof signal?.addEventListener !== 'function') {
+    throw invalidArgType('serverOptions.signal', 'an instance of AbortSignal', signal);
+  }
+  if (counts(host)) checkHost(host, 'serverOptions.host');
+  return { host: host || '127.0.0.1', port: checkPort(port || 0, 'serverOptions.port', 0), signal };
+}
+
+/** Where connections lead. What they come from, the SSH server is told as it is. */
+function readForward({ dstAddr, dstPort }) {
+  if (counts(dstAddr)) checkHost(dstAddr, 'forwardOptions.dstAddr');
+  return { forwardHost: dstAddr || '0.0.0.0', forwardPort: checkPort(dstPort, 'forwardOptions.dstPort', 1) };
+}
+
+function readSsh(options) {
+  refuse(options);
+  const {
+    algorithms,
+    authHandler,
+    forceIPv4,
+    forceIPv6,
+    host,
+    hostHash,
+    hostVerifier,
+    hostname,
+    port,
+    user,
+    username,
+  } = options;
+  /** @type {Record<string, unknown>} */
+  const server = {
+    ...copy(options, SHARED, counts),
+    ...copy(options, OWN, isThere),
+    host: checkHost(hostname || host || 'localhost', 'sshOptions.host'),
+    port: checkPort(port || 22, 'sshOptions.port', 1),
+    username: checkUser(username ?? user ?? 'root', 'sshOptions.username'),
+    forceIPv4: Boolean(forceIPv4),
+    forceIPv6: Boolean(forceIPv6 && !forceIPv4),
+  };
+  if (isThere(algorithms)) server.algorithms = readAlgorithms(algorithms, 'sshOptions.algorithms');
+  // A second try with the same proof would be refused like the first.
+  if (Array.isArray(authHandler)) server.authHandler = [...new Set(authHandler)];
+  if (isThere(hostVerifier))
+    server.hostVerifier = translate(checkFunction(hostVerifier, 'sshOptions.hostVerifier'), hostHash);
+  if (server.strictHostKeyChecking === false) warnUnchecked();
+  return server;
+}
+
+/** What cannot be done, and without which something else would happen than was asked for. */
+function refuse({ agent, authHandler, localHostname, localPort, localUsername }) {
+  if (agent === 'pageant')
+    throw invalidArgValue('sshOptions.agent', 'must be the path of a socket: Pageant is not supported', agent);
+  if (isThere(localPort))
+    throw invalidArgValue(
+      'sshOptions.localPort',
+      'is not supported: the system chooses the port to dial from',
+      localPort,
+    );
+  if (isThere(localHostname) && isThere(localUsername)) {
+    throw invalidArgValue(
+      'sshOptions.localHostname',
+      'is not supported: there is no host-based authentication',
+      localHostname,
+    );
+  }
+  const named = Array.isArray(authHandler) && authHandler.every((method) => typeof method === 'string');
+  if (isThere(authHandler) && !named) {
+    throw invalidArgValue('sshOptions.authHandler', 'must be a list of names of methods', authHandler, {
+      secret: true,
+    });
+  }
+}
+
+/** A verifier as ssh2 has it: it gets the key or a hash of it, and returns or calls back. */
+function translate(decide, hash) {
+  const hashed = getHashes().includes(hash);
+  return ({ key }) =>
+    new Promise((resolve, reject) => {
+      const answer = (trusted) => resolve(Boolean(trusted));
+      const shown = hashed ? createHash(hash).update(key).digest('hex') : key;
+      // With ssh2 the promise that an async function returns would be a yes.
+      Promise.resolve(decide(shown, answer)).then((trusted) => {
+        if (trusted !== undefined) answer(trusted);
+      }, reject);
+    });
+}
+
+module.exports = { readOptions };

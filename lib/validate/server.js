@@ -1,0 +1,304 @@
+'use strict';
+
+// The servers of a tunnel: its own, and those that it goes through.
+
+const os = require('node:os');
+const path = require('node:path');
+
+const {
+  MOST_MILLISECONDS,
+  checkBoolean,
+  checkFunction,
+  checkInteger,
+  checkMilliseconds,
+  checkName,
+  checkNames,
+  checkObject,
+} = require('./primitives.js');
+const { invalidArgType, invalidArgValue } = require('../errors.js');
+const { checkHost, checkLocalPath, checkPort, checkUser } = require('./names.js');
+const { copyOf } = require('../secrets.js');
+
+/** What one set of keys may carry at least, and at most: the advice of RFC 4344 for blocks of 16 bytes. */
+const LEAST_REKEY_BYTES = 2 ** 20;
+const MOST_REKEY_BYTES = 2 ** 36;
+
+/** The kinds of algorithms, as ssh2 calls them; it does not have the last two. */
+const ALGORITHM_KINDS = ['kex', 'cipher', 'serverHostKey', 'hmac', 'compress', 'caSignature', 'publicKey'];
+
+/** Bits of RSA keys that may be demanded: what ssh demands at least, and the largest keys that it has. */
+const LEAST_RSA_BITS = 1024;
+const MOST_RSA_BITS = 16_384;
+
+/** When keys are changed; the addon knows the defaults. */
+function checkRekey(value, name) {
+  const { bytes, seconds } = checkObject(value, name);
+  const limits = {};
+  if (bytes !== undefined) limits.bytes = checkInteger(bytes, `${name}.bytes`, LEAST_REKEY_BYTES, MOST_REKEY_BYTES);
+  if (seconds !== undefined)
+    limits.seconds = checkInteger(seconds, `${name}.seconds`, 0, Math.floor(MOST_MILLISECONDS / 1000));
+  return limits;
+}
+
+/** What streams of all kinds have, also those that do not descend from Node's own class. */
+const DUPLEX = ['on', 'pipe', 'read', 'write', 'end', 'destroy'];
+
+function checkDuplex(value, name) {
+  if (!DUPLEX.every((method) => typeof value?.[method] === 'function')) {
+    throw invalidArgType(name, 'an instance of stream.Duplex', value, { secret: true });
+  }
+  if (value.readableObjectMode || value.writableObjectMode || value.readableEncoding) {
+    throw invalidArgValue(name, 'must be a stream of bytes', value, { secret: true });
+  }
+}
+
+/** The lists of algorithms as the addon takes them, which knows the names. */
+function checkAlgorithms(value, name) {
+  const lists = {};
+  for (const kind in checkObject(value, name)) {
+    const property = `${name}.${kind}`;
+    const list = value[kind];
+    // Elsewhere an unknown name is left alone. Here it would let in what was to be shut out.
+    if (!ALGORITHM_KINDS.includes(kind))
+      throw invalidArgValue(property, `is none of ${ALGORITHM_KINDS.join(', ')}`, list);
+    if (list !== undefined) lists[kind] = checkAlgorithmList(list, property);
+  }
+  return lists;
+}
+
+function checkAlgorithmList(value, name) {
+  const list = { remove: [], prepend: [], append: [] };
+  if (Array.isArray(value)) {
+    if (value.length === 0) throw invalidArgValue(name, 'must not be empty', value);
+    return { ...list, only: checkNames(value, name) };
+  }
+  if (value === null || typeof value !== 'object')
+    throw invalidArgType(name, 'of type object or an instance of Array', value);
+  for (const change in value) {
+    const property = `${name}.${change}`;
+    if (!Object.hasOwn(list, change))
+      throw invalidArgValue(property, `is none of ${Object.keys(list).join(', ')}`, value[change]);
+    if (value[change] !== undefined) list[change] = checkNames(value[change], property);
+  }
+  return list;
+}
+
+/** Ways to log on, in the order of the documentation. */
+const METHODS = ['none', 'publickey', 'agent', 'keyboard-interactive', 'password'];
+
+/**
+ * The methods of authentication to use. Each at most once, and at least one of them usable: a
+ * logon that cannot even begin is a mistake to be told of now.
+ * @param {Record<string, boolean>} usable
+ */
+function checkAuthHandler(value, name, usable) {
+  if (!Array.isArray(value)) throw invalidArgType(name, 'an instance of Array', value);
+  const methods = Array.from(value, (element, index) => {
+    const place = `${name}[${index}]`;
+    if (!METHODS.includes(checkName(element, place))) {
+      throw invalidArgValue(place, `must be one of: ${METHODS.map((method) => `'${method}'`).join(', ')}`, element);
+    }
+    if (value.indexOf(element) !== index) throw invalidArgValue(place, 'must not repeat a method', element);
+    return element;
+  });
+  if (!methods.some((method) => usable[method])) {
+    throw invalidArgValue(name, 'must hold a method that other options give something to use with', value);
+  }
+  return methods;
+}
+
+/** What becomes of unknown host keys; `false` goes beyond what ssh_config has words for. */
+function checkStrictness(value, name) {
+  if (typeof value === 'boolean') return value ? 'yes' : 'off';
+  if (value === 'accept-new' || value === 'no') return value;
+  if (typeof value === 'string') throw invalidArgValue(name, "must be true, 'accept-new', 'no' or false", value);
+  throw invalidArgType(name, 'one of type boolean or string', value);
+}
+
+const BYTES = 'of type string or an instance of Buffer or Uint8Array';
+
+/** The bytes of a secret: a copy, which is ours to wipe and joins `copies`. */
+function checkSecret(value, name, copies) {
+  if (typeof value !== 'string' && !(value instanceof Uint8Array))
+    throw invalidArgType(name, BYTES, value, { secret: true });
+  const copy = copyOf(value);
+  copies.push(copy);
+  return copy;
+}
+
+/**
+ * Private keys as the addon takes them. What was copied from strings joins `copies`, to be wiped.
+ * @param {{ privateKey?: unknown, passphrase?: unknown, certificate?: unknown }} options
+ * @param {Uint8Array[]} copies
+ */
+function checkPrivateKeys({ privateKey, passphrase, certificate }, name, copies) {
+  const take = (value, place) => (value === undefined ? undefined : checkSecret(value, place, copies));
+  const common = {
+    passphrase: take(passphrase, `${name}.passphrase`),
+    certificate: take(certificate, `${name}.certificate`),
+  };
+  if (certificate !== undefined && (privateKey === undefined || Array.isArray(privateKey))) {
+    throw invalidArgValue(`${name}.certificate`, 'needs one privateKey to belong to', certificate, { secret: true });
+  }
+  const check = (value, place) => {
+    const { key } = value ?? {};
+    if (key === undefined) return { ...common, key: checkSecret(value, place, copies) };
+    const own = { key: take(key, `${place}.key`) };
+    for (const part of ['passphrase', 'certificate']) own[part] = take(value[part], `${place}.${part}`) ?? common[part];
+    return own;
+  };
+  if (privateKey === undefined) return [];
+  if (!Array.isArray(privateKey)) return [check(privateKey, `${name}.privateKey`)];
+  return Array.from(privateKey, (value, index) => check(value, `${name}.privateKey[${index}]`));
+}
+
+function loggedInUser() {
+  try {
+    return os.userInfo().username;
+  } catch {
+    // A container may run as a user without a name: then it has to be given.
+    return undefined;
+  }
+}
+
+function usualKnownHosts() {
+  const files = ['known_hosts', 'known_hosts2'].map((file) => path.join(os.homedir(), '.ssh', file));
+  return [...files, '/etc/ssh/ssh_known_hosts', '/etc/ssh/ssh_known_hosts2'];
+}
+
+/**
+ * A server to log on to, as the addon takes it.
+ * @param {any} options
+ * @param {string} name of `options` in messages
+ * @param {Uint8Array[]} copies gets the copies of secrets, to be wiped
+ * @param {Function} [inherited] who is asked about a host key that the usual files do not know
+ * @returns {{ native: object, hostVerifier?: Function, sock?: object }}
+ */
+function checkServer(options, name, copies, inherited) {
+  const {
+    host,
+    port = 22,
+    username = loggedInUser(),
+    password,
+    algorithms = {},
+    agent,
+    agentKeys,
+    tryKeyboard = false,
+    authHandler,
+    hostKey,
+    knownHosts,
+    hostVerifier,
+    strictHostKeyChecking = true,
+    hostKeyAlias,
+    updateHostKeys = false,
+    revokedHostKeys = [],
+    requiredRSASize = LEAST_RSA_BITS,
+    proxyCommand,
+    sock,
+    keepaliveInterval = 0,
+    keepaliveCountMax = 3,
+    rekey = {},
+  } = options;
+
+  const passwordBytes = password === undefined ? undefined : checkSecret(password, `${name}.password`, copies);
+  if (hostVerifier !== undefined) checkFunction(hostVerifier, `${name}.hostVerifier`);
+  // Whoever says whom to trust means nobody else.
+  const usual = hostKey === undefined && knownHosts === undefined && hostVerifier === undefined;
+  const verifier = usual ? inherited : hostVerifier;
+  const native = {
+    option: name,
+    host: checkHost(host, `${name}.host`),
+    port: checkPort(port, `${name}.port`),
+    username: checkUser(username, `${name}.username`),
+    algorithms: checkAlgorithms(algorithms, `${name}.algorithms`),
+    hostKey: hostKey === undefined ? [] : checkNames(hostKey, `${name}.hostKey`),
+    knownHosts: usual
+      ? usualKnownHosts()
+      : checkNames(knownHosts === undefined ? [] : knownHosts, `${name}.knownHosts`),
+    verifier: verifier !== undefined,
+    strictHostKeyChecking: checkStrictness(strictHostKeyChecking, `${name}.strictHostKeyChecking`),
+    updateHostKeys: checkBoolean(updateHostKeys, `${name}.updateHostKeys`),
+    revokedHostKeys: checkNames(revokedHostKeys, `${name}.revokedHostKeys`),
+    requiredRSASize: checkInteger(requiredRSASize, `${name}.requiredRSASize`, LEAST_RSA_BITS, MOST_RSA_BITS),
+    tryKeyboard: checkBoolean(tryKeyboard, `${name}.tryKeyboard`),
+    keepaliveInterval: checkMilliseconds(keepaliveInterval, `${name}.keepaliveInterval`),
+    keepaliveCountMax: checkInteger(keepaliveCountMax, `${name}.keepaliveCountMax`, 1, MOST_MILLISECONDS),
+    rekey: checkRekey(rekey, `${name}.rekey`),
+  };
+  if (hostKeyAlias !== undefined) native.hostKeyAlias = checkHost(hostKeyAlias, `${name}.hostKeyAlias`);
+  if (native.knownHosts.length === 0) {
+    const nowhere = `needs a file in ${name}.knownHosts to write to`;
+    if (native.strictHostKeyChecking === 'accept-new')
+      throw invalidArgValue(`${name}.strictHostKeyChecking`, nowhere, strictHostKeyChecking);
+    if (native.updateHostKeys) throw invalidArgValue(`${name}.updateHostKeys`, nowhere, updateHostKeys);
+  }
+  if (proxyCommand !== undefined)
+    native.proxyCommand = checkName(proxyCommand, `${name}.proxyCommand`, { secret: true });
+  if (sock !== undefined) {
+    checkDuplex(sock, `${name}.sock`);
+    if (proxyCommand !== undefined)
+      throw invalidArgValue(`${name}.sock`, 'must not be given together with proxyCommand', sock, { secret: true });
+  }
+  native.sock = sock !== undefined;
+  native.privateKeys = checkPrivateKeys(options, name, copies);
+  if (agent !== undefined) native.agent = checkLocalPath(agent, `${name}.agent`);
+  if (agentKeys !== undefined) native.agentKeys = checkNames(agentKeys, `${name}.agentKeys`);
+  if (authHandler !== undefined) {
+    native.authHandler = checkAuthHandler(authHandler, `${name}.authHandler`, {
+      none: true,
+      publickey: native.privateKeys.length > 0,
+      agent: agent !== undefined,
+      // Without anybody to ask, the password answers a question for it.
+      'keyboard-interactive': tryKeyboard || password !== undefined,
+      password: password !== undefined,
+    });
+  }
+  if (password !== undefined) native.password = passwordBytes;
+  return { native, hostVerifier: verifier, sock };
+}
+
+/** The servers to go through. Their questions could be taken for those of the tunnel's own: they may ask none. */
+function checkJump(jump, copies, hostVerifier) {
+  if (jump === undefined) return [];
+  if (jump === null || typeof jump !== 'object') {
+    throw invalidArgType('options.jump', 'of type object or an instance of Array', jump);
+  }
+  if (!Array.isArray(jump)) return [checkHop(jump, 'options.jump', copies, hostVerifier)];
+  return Array.from(jump, (hop, index) => {
+    const name = `options.jump[${index}]`;
+    const server = checkHop(hop, name, copies, hostVerifier);
+    if (index > 0) checkUnreached(hop, name, 'is for the first jump host only');
+    return server;
+  });
+}
+
+function checkHop(hop, name, copies, hostVerifier) {
+  const server = checkServer(checkObject(hop, name), name, copies, hostVerifier);
+  if (hop.jump !== undefined)
+    throw invalidArgValue(`${name}.jump`, 'must not be given: the hops stand in one list', hop.jump, { secret: true });
+  if (server.native.tryKeyboard)
+    throw invalidArgValue(`${name}.tryKeyboard`, 'must not be true: a jump host asks nobody', true);
+  return server;
+}
+
+/** The ways to reach a server otherwise than by dialing it. */
+const WAYS = ['proxyCommand', 'sock'];
+
+/** A server that is reached in another way already must be given none of its own. */
+function checkUnreached(options, name, reason) {
+  for (const way of WAYS) {
+    if (options[way] !== undefined) throw invalidArgValue(`${name}.${way}`, reason, options[way], { secret: true });
+  }
+}
+
+module.exports = {
+  ALGORITHM_KINDS,
+  LEAST_REKEY_BYTES,
+  LEAST_RSA_BITS,
+  MOST_RSA_BITS,
+  MOST_REKEY_BYTES,
+  checkJump,
+  checkSecret,
+  checkServer,
+  checkUnreached,
+};
