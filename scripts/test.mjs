@@ -1,5 +1,5 @@
 // `npm test`: everything that a fresh clone lacks, then the tests of both languages.
-// With arguments: only these suites of Node, such as `npm test -- __test__/closing.test.mjs`.
+// With arguments: only these suites of Node, such as `npm test -- __test__/close/half-closed.test.mjs`.
 
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -50,7 +50,7 @@ if (chosen.length === 0) {
 }
 
 const folder = join(ROOT, '__test__');
-const suites = readdirSync(folder)
+const suites = readdirSync(folder, { recursive: true })
   .filter((name) => name.endsWith('.test.mjs'))
   .sort();
 const files = chosen.length > 0 ? chosen : suites.map((name) => join('__test__', name));

@@ -1,0 +1,189 @@
+// Keys of servers that nobody has seen before: accepted, written down, and known from then on.
+
+import assert from 'node:assert/strict';
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { after } from 'node:test';
+
+import { SSHTunnel } from '../../index.js';
+import { test } from '../helpers/bounded.mjs';
+import { keygen, makeKey } from '../helpers/keys.mjs';
+import { Child } from '../helpers/process.mjs';
+import { Sshd } from '../helpers/sshd.mjs';
+import { KnownHosts, logOn as logOnTo } from '../helpers/trust.mjs';
+
+const server = await Sshd.start();
+const files = new KnownHosts();
+after(async () => {
+  files.remove();
+  await server.stop();
+});
+
+const [{ publicKey, fingerprint }] = server.hostKeys;
+const stranger = makeKey(join(files.path, 'stranger'));
+const LINE = `${server.address} ${publicKey.split(' ', 2).join(' ')}\n`;
+const REFUSED = { code: 'ERR_SSH_HOST_KEY' };
+
+const logOn = (trust) => logOnTo(server, trust);
+const acceptNew = (knownHosts, more) => logOn({ knownHosts, strictHostKeyChecking: 'accept-new', ...more });
+const text = (file) => readFileSync(file, 'utf8');
+const mode = (path) => (statSync(path).mode & 0o777).toString(8);
+
+/** Logs on and gives back what the file has become. */
+async function accepted(file, more) {
+  await acceptNew(file, more);
+  return text(file);
+}
+
+test('a new key is written down once, and known to us and to ssh', async () => {
+  const file = files.file('# mine');
+  assert.equal(await accepted(file), `# mine\n${LINE}`);
+  assert.equal(await accepted(file), `# mine\n${LINE}`);
+  await logOn({ knownHosts: file });
+  assert.ok((await server.ask(file)).trusts);
+});
+
+test('folder and file are made for their owner alone', async () => {
+  const file = join(dirname(files.missing()), '.ssh', 'known_hosts');
+  assert.equal(await accepted(file), LINE);
+  assert.deepEqual([mode(dirname(file)), mode(file)], ['700', '600']);
+});
+
+test('a last line without an end gets one', async () => {
+  const file = files.missing();
+  writeFileSync(file, `elsewhere ${stranger.publicKey}`);
+  assert.equal(await accepted(file), `elsewhere ${stranger.publicKey}\n${LINE}`);
+  assert.ok((await server.ask(file)).trusts);
+});
+
+test('it goes to the first of several files, unless one of them knows it', async () => {
+  const [first, second] = [files.file('# first'), files.file('# second')];
+  await acceptNew([first, second]);
+  assert.deepEqual([text(first), text(second)], [`# first\n${LINE}`, '# second\n']);
+  const [empty, knowing] = [files.file('# empty'), files.file(LINE.trim())];
+  await acceptNew([empty, knowing]);
+  assert.equal(text(empty), '# empty\n');
+});
+
+test('a changed key is refused, whatever its type, and nothing is written', async () => {
+  const rsa = makeKey(join(files.path, 'rsa'), { type: 'rsa' });
+  for (const other of [stranger, rsa]) {
+    for (const hash of [false, true]) {
+      const file = files.file(`${server.address} ${other.publicKey}`);
+      if (hash) keygen('-H', '-f', file);
+      const before = text(file);
+      await assert.rejects(acceptNew(file), (error) => {
+        assert.equal(error.code, 'ERR_SSH_HOST_KEY');
+        for (const part of ['has changed', fingerprint, other.fingerprint, `${file}:1`]) {
+          assert.ok(error.message.includes(part), error.message);
+        }
+        return true;
+      });
+      assert.equal(text(file), before);
+      assert.ok(!(await server.ask(file, 'StrictHostKeyChecking=accept-new')).trusts);
+    }
+  }
+});
+
+test('a revoked key is refused', async () => {
+  const lines = `@revoked * ${publicKey}\n`;
+  for (const strictHostKeyChecking of ['accept-new', false]) {
+    const file = files.file(lines.trim());
+    await assert.rejects(logOn({ knownHosts: file, strictHostKeyChecking }), /revoked/);
+    assert.equal(text(file), lines);
+  }
+});
+
+test('a key that cannot be written down is refused', async () => {
+  const file = join(files.missing(), 'deeper', 'known_hosts');
+  await assert.rejects(acceptNew(file), (error) => {
+    assert.equal(error.code, 'ERR_SSH_HOST_KEY');
+    assert.ok(error.message.startsWith(`cannot write the known hosts file ${file}: `), error.message);
+    return true;
+  });
+  await assert.rejects(acceptNew(files.missing(), { hostKeyAlias: 'a,b' }), /cannot be written/);
+  // Where any key is taken there is nothing to lose.
+  await logOn({ knownHosts: file, strictHostKeyChecking: false });
+});
+
+test('another name is written in place of host and port', async () => {
+  const file = files.missing();
+  const line = LINE.replace(server.address, 'the-gateway');
+  assert.equal(await accepted(file, { hostKeyAlias: 'The-Gateway' }), line);
+  await logOn({ knownHosts: file, hostKeyAlias: 'the-gateway' });
+  assert.ok((await server.ask(file, 'HostKeyAlias=the-gateway')).trusts);
+  await assert.rejects(logOn({ knownHosts: file }), REFUSED);
+});
+
+test('hostVerifier is asked about a new key, and its yes is written down', async () => {
+  const asked = [];
+  const answer = (word) => (key) => {
+    asked.push(key.fingerprint);
+    return word;
+  };
+  const file = files.file('# mine');
+  await assert.rejects(acceptNew(file, { hostVerifier: answer(false) }), REFUSED);
+  await logOn({ knownHosts: file, hostVerifier: answer(true) });
+  assert.equal(text(file), '# mine\n', 'without accept-new nothing is');
+  assert.equal(await accepted(file, { hostVerifier: answer(true) }), `# mine\n${LINE}`);
+  assert.deepEqual(asked, [fingerprint, fingerprint, fingerprint]);
+  await acceptNew(file, { hostVerifier: () => assert.fail('asked') });
+});
+
+test('a pin is not opened', async () => {
+  const file = files.file('# mine');
+  for (const strictHostKeyChecking of ['accept-new', false]) {
+    await assert.rejects(logOn({ knownHosts: file, strictHostKeyChecking, hostKey: stranger.fingerprint }), REFUSED);
+    await logOn({ knownHosts: file, strictHostKeyChecking, hostKey: fingerprint });
+  }
+  assert.equal(text(file), '# mine\n');
+});
+
+test('without any checking a new key is written down and a changed one is not', async () => {
+  const strictHostKeyChecking = false;
+  const file = files.missing();
+  await logOn({ knownHosts: file, strictHostKeyChecking });
+  assert.equal(text(file), LINE);
+  const other = files.file(`${server.address} ${stranger.publicKey}`);
+  await logOn({ knownHosts: other, strictHostKeyChecking });
+  assert.equal(text(other), `${server.address} ${stranger.publicKey}\n`);
+  await logOn({ knownHosts: [], strictHostKeyChecking });
+  await assert.rejects(logOn({ knownHosts: other, strictHostKeyChecking, hostVerifier: () => false }), REFUSED);
+});
+
+test('a blocking call can do it', () => {
+  const file = files.missing();
+  const tunnel = new SSHTunnel({
+    ...server.login,
+    hostKey: undefined,
+    knownHosts: file,
+    strictHostKeyChecking: 'accept-new',
+    forwardHost: '127.0.0.1',
+    forwardPort: 1,
+  });
+  tunnel.connect();
+  tunnel.shutdown();
+  assert.equal(text(file), LINE);
+});
+
+test('two processes at once leave whole lines', async (t) => {
+  const children = await Promise.all([1, 2].map(() => Child.start('./tunnel-process.mjs')));
+  t.after(() => Promise.all(children.map((child) => child.stop())));
+  const start = `elsewhere ${stranger.publicKey}`;
+  const options = { ...server.login, strictHostKeyChecking: 'accept-new', forwardHost: '127.0.0.1', forwardPort: 1 };
+  for (let round = 0; round < 10; round++) {
+    const file = files.missing();
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, start);
+    const given = { ...options, knownHosts: file };
+    delete given.hostKey;
+    await Promise.all(children.map((child) => child.ask('listen', given)));
+    const [first, ...lines] = text(file)
+      .split('\n')
+      .filter((line) => line !== '');
+    assert.equal(first, start);
+    assert.ok([1, 2].includes(lines.length), text(file));
+    for (const line of lines) assert.equal(`${line}\n`, LINE);
+    assert.ok((await server.ask(file)).trusts);
+  }
+});

@@ -1,0 +1,155 @@
+// Servers that show a certificate of their key: whom they are believed to be.
+
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { after } from 'node:test';
+
+import { test } from '../helpers/bounded.mjs';
+import { certifier, makeKey } from '../helpers/keys.mjs';
+import { Sshd } from '../helpers/sshd.mjs';
+import { KnownHosts, logOn } from '../helpers/trust.mjs';
+
+const TYPES = ['ed25519', 'ecdsa', 'ecdsa-384', 'ecdsa-521', 'rsa'];
+const ALGORITHMS = [
+  'ssh-ed25519',
+  'ecdsa-sha2-nistp256',
+  'ecdsa-sha2-nistp384',
+  'ecdsa-sha2-nistp521',
+  'rsa-sha2-512',
+  'rsa-sha2-256',
+].map((name) => `${name}-cert-v01@openssh.com`);
+const NAMES = { principals: '127.0.0.1,gateway' };
+
+const files = new KnownHosts();
+const servers = [];
+after(async () => {
+  files.remove();
+  await Promise.all(servers.map((server) => server.stop()));
+});
+
+const authority = makeKey(join(files.path, 'ed25519'));
+const stranger = makeKey(join(files.path, 'stranger'));
+
+async function start(options) {
+  const server = await Sshd.start(options);
+  servers.push(server);
+  return server;
+}
+
+/** A server with one key and a certificate of it. */
+const certified = (options, by = authority) => start({ certify: certifier(by, { ...NAMES, ...options }) });
+
+const trusting = ({ publicKey }, names = '*') => `@cert-authority ${names} ${publicKey}`;
+
+/** Fails for the host key, and says all of this about it. */
+const refused =
+  (...parts) =>
+  (error) => {
+    assert.equal(error.code, 'ERR_SSH_HOST_KEY', error.message);
+    for (const part of parts) assert.ok(error.message.includes(part), error.message);
+    return true;
+  };
+
+const good = await certified();
+
+for (const type of ['ed25519', 'ecdsa', 'ecdsa-521', 'rsa']) {
+  test(`every type of key, signed by ${type}`, async () => {
+    const [name, bits] = type.split('-');
+    const by = makeKey(join(files.path, `authority_${type}`), { type: name, bits });
+    const server = await start({ hostKeyTypes: TYPES, certify: certifier(by, NAMES) });
+    // No key is known by itself: only the certificates can be what is trusted.
+    const knownHosts = files.file(`@cert-authority 127.0.0.1 ${by.publicKey}`);
+    await logOn(server, { knownHosts });
+    for (const algorithm of ALGORITHMS) {
+      await logOn(server, { knownHosts, algorithms: { serverHostKey: [algorithm] } });
+    }
+    await assert.rejects(
+      logOn(server, { knownHosts, algorithms: { serverHostKey: ['ssh-ed25519'] } }),
+      refused('not known'),
+    );
+  });
+}
+
+test('lines of authorities: patterns, ports, several files, other names', async () => {
+  const elsewhere = files.file(trusting(authority, 'elsewhere'), trusting(stranger));
+  const missing = files.missing();
+  for (const names of ['127.0.0.?', good.address, '[*]:*', `!elsewhere,${good.address}`]) {
+    await logOn(good, { knownHosts: [missing, elsewhere, files.file('# comment', trusting(authority, names))] });
+  }
+  await assert.rejects(logOn(good, { knownHosts: elsewhere }), refused('not known', authority.fingerprint));
+  const alias = files.file(trusting(authority, 'gateway'));
+  await logOn(good, { knownHosts: alias, hostKeyAlias: 'Gateway' });
+  await assert.rejects(logOn(good, { knownHosts: alias }), refused('not known'));
+});
+
+test('whoever is known by its key needs no authority', async () => {
+  const [{ publicKey, fingerprint }] = good.hostKeys;
+  await logOn(good, { knownHosts: files.file(`${good.address} ${publicKey}`) });
+  await logOn(good, { knownHosts: files.file(trusting(stranger), `${good.address} ${publicKey}`) });
+  await logOn(good, { hostKey: fingerprint, algorithms: { serverHostKey: [ALGORITHMS[0]] } });
+});
+
+test('hostVerifier decides about the key where no authority does', async () => {
+  const asked = [];
+  const hostVerifier = (key) => asked.push(key) > 0;
+  await logOn(good, { knownHosts: files.file(trusting(stranger)), hostVerifier });
+  assert.deepEqual(
+    asked.map(({ type, fingerprint }) => [type, fingerprint]),
+    [['ssh-ed25519', good.hostKeys[0].fingerprint]],
+  );
+  await logOn(good, { knownHosts: files.file(trusting(authority)), hostVerifier: () => assert.fail('asked') });
+});
+
+const BAD = [
+  ['expired', { validity: '20200101:20200102' }, 'expired'],
+  ['not valid yet', { validity: '29000101:29000102' }, 'valid only in'],
+  [
+    'for another host',
+    { principals: 'elsewhere,127.0.0.10,[127.0.0.1]:22' },
+    'it is for elsewhere, 127.0.0.10, [127.0.0.1]:22, not for 127.0.0.1',
+  ],
+  // OpenSSH 9 takes it for every host, later ones do not.
+  ['for nobody', { principals: '' }, 'names no host', { unlikeSsh: true }],
+  ['of a user', { kind: 'user' }, 'for a user'],
+  ['with an unknown option', { more: ['-O', 'critical:something=else'] }, 'critical option something'],
+];
+
+for (const [name, options, reason, { unlikeSsh = false } = {}] of BAD) {
+  test(`a certificate that is ${name}`, async () => {
+    const server = await certified(options);
+    const knownHosts = files.file('', trusting(authority));
+    const why = refused(reason, authority.fingerprint, server.hostKeys[0].fingerprint, `${knownHosts}:2`);
+    await assert.rejects(logOn(server, { knownHosts }), why);
+    await assert.rejects(logOn(server, { knownHosts, hostVerifier: () => assert.fail('asked') }), why);
+    await assert.rejects(logOn(server, { knownHosts, strictHostKeyChecking: 'accept-new' }), why);
+    assert.equal((await server.ask(knownHosts)).trusts, unlikeSsh);
+    // The key in it may be known by itself.
+    const known = files.file(trusting(authority), `${server.address} ${server.hostKeys[0].publicKey}`);
+    await logOn(server, { knownHosts: known });
+    assert.ok((await server.ask(known)).trusts);
+    await logOn(server, { knownHosts, strictHostKeyChecking: false });
+  });
+}
+
+test('an authority that signs with SHA-1', async () => {
+  const rsa = makeKey(join(files.path, 'sha1'), { type: 'rsa' });
+  const server = await certified({ more: ['-t', 'ssh-rsa'] }, rsa);
+  const knownHosts = files.file(trusting(rsa));
+  await assert.rejects(logOn(server, { knownHosts }), refused('ssh-rsa keys do not sign with ssh-rsa'));
+  assert.ok(!(await server.ask(knownHosts)).trusts);
+});
+
+test('a revoked authority, and a revoked key in a good certificate', async () => {
+  const [{ publicKey }] = good.hostKeys;
+  for (const revoked of [authority.publicKey, publicKey]) {
+    const lines = [trusting(authority), `${good.address} ${publicKey}`, `@revoked * ${revoked}`];
+    const knownHosts = files.file(...lines);
+    for (const strictHostKeyChecking of [true, 'accept-new', false]) {
+      await assert.rejects(logOn(good, { knownHosts, strictHostKeyChecking }), refused(`revoked by ${knownHosts}:3`));
+    }
+    await assert.rejects(logOn(good, { knownHosts, hostVerifier: () => true }), refused('revoked'));
+    assert.ok(!(await good.ask(knownHosts)).trusts);
+  }
+  const knownHosts = files.file(trusting(authority), `@revoked elsewhere ${authority.publicKey}`);
+  await logOn(good, { knownHosts });
+});

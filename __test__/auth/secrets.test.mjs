@@ -1,0 +1,398 @@
+// Secrets: a look into the memory of processes that have used some, and what is shown of them.
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { createPrivateKey, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
+import { join } from 'node:path';
+import { after } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { inspect } from 'node:util';
+
+import { SSHTunnel } from '../../index.js';
+import { test } from '../helpers/bounded.mjs';
+import { AtTerminal, hasTerminal } from '../helpers/cli.mjs';
+import { makeKey, temporaryFolder } from '../helpers/keys.mjs';
+import { canLook, parts, search } from '../helpers/memory.mjs';
+import { descendants } from '../helpers/process.mjs';
+import { Ssh2Server } from '../helpers/ssh2-server.mjs';
+import { Sshd } from '../helpers/sshd.mjs';
+
+const PROGRAM = fileURLToPath(new URL('../helpers/secrets-process.mjs', import.meta.url));
+const STAGES = ['made', 'connected', 'connected again', 'closed'];
+
+const server = await Sshd.start();
+const folder = temporaryFolder('secrets');
+after(() => Promise.all([server.stop(), folder.remove()]));
+
+const skip = canLook() ? false : 'this system has no /proc/<pid>/mem';
+
+/** Text that is nowhere else. */
+const secret = () => randomBytes(36).toString('base64url');
+
+/** The lines of a key file that are not the same in all of them. */
+const body = (text) =>
+  parts(
+    text
+      .split('\n')
+      .filter((line) => /^[\w+/=]{40,}$/.test(line))
+      .slice(-3, -1)
+      .join('\n'),
+  );
+
+/** The private number of a key on a curve, in the orders of bytes that it may be kept in. */
+function privateNumber(text, passphrase) {
+  const { d } = createPrivateKey({ key: text, passphrase }).export({ format: 'jwk' });
+  const number = Buffer.from(d, 'base64url');
+  return [...parts(number), ...parts(Buffer.from(number).reverse())];
+}
+
+/**
+ * Runs the program with secrets as bytes, and looks into its memory at each stage.
+ * @param secrets by the names of options, in order
+ */
+async function look(t, { options, secrets, needles, config, program = PROGRAM, stages = STAGES }) {
+  const described = JSON.stringify({ options, secrets: secrets.map(([name]) => name), config });
+  for (const part of Object.values(needles).flat())
+    assert.ok(!described.includes(part.toString('latin1')), 'the program is told a secret');
+  const child = spawn(process.execPath, [program, described], { stdio: ['pipe', 'pipe', 'inherit', 'pipe'] });
+  const closed = once(child, 'close');
+  t.after(async () => {
+    child.kill('SIGKILL');
+    await closed;
+  });
+  for (const [, value] of secrets) {
+    const length = Buffer.alloc(4);
+    length.writeUInt32BE(Buffer.byteLength(value));
+    child.stdin.write(Buffer.concat([length, Buffer.from(value)]));
+  }
+  const found = {};
+  for (const stage of stages) {
+    const [said] = await Promise.race([once(child.stdout, 'data'), closed.then(() => ['nothing'])]);
+    assert.equal(String(said), `${stage}\n`);
+    found[stage] = search(child.pid, needles);
+    child.stdio[3].write('x');
+  }
+  await closed;
+  return found;
+}
+
+const nothing = Object.fromEntries(STAGES.map((stage) => [stage, []]));
+
+/** What a tunnel needs beside its secrets. */
+const place = ({ login: { host, port, hostKey } }, more) => ({
+  host,
+  port,
+  hostKey,
+  forwardHost: '127.0.0.1',
+  forwardPort: 1,
+  ...more,
+});
+
+test('the look into memory finds what is there', { skip }, async (t) => {
+  const kept = join(folder.path, 'kept.mjs');
+  writeFileSync(
+    kept,
+    `
+    import { readSync } from 'node:fs';
+    const bytes = Buffer.allocUnsafeSlow(4 + ${secret().length});
+    for (let at = 0; at < bytes.length; ) at += readSync(0, bytes, at, bytes.length - at, null);
+    process.stdout.write('made\\n');
+    readSync(3, Buffer.alloc(1));
+    bytes.fill(0);
+    process.stdout.write('connected\\n');
+    readSync(3, Buffer.alloc(1));
+  `,
+  );
+  const value = secret();
+  const seen = await look(t, {
+    program: kept,
+    options: {},
+    secrets: [['it', value]],
+    needles: { it: parts(value) },
+    stages: ['made', 'connected'],
+  });
+  assert.equal(seen.made.length, parts(value).length);
+  assert.deepEqual(seen.connected, []);
+});
+
+const KINDS = [
+  { type: 'ed25519', format: 'RFC4716' },
+  { type: 'ecdsa', format: 'RFC4716' },
+  { type: 'ecdsa', format: 'PEM' },
+  { type: 'ecdsa', format: 'PKCS8' },
+  { type: 'rsa', format: 'RFC4716' },
+  { type: 'rsa', format: 'PKCS8' },
+];
+
+for (const [index, kind] of KINDS.entries()) {
+  test(`an encrypted key, ${kind.type} as ${kind.format}`, { skip, timeout: 60_000 }, async (t) => {
+    const passphrase = secret();
+    const file = join(folder.path, `encrypted${index}`);
+    const { privateKey, publicKey } = makeKey(file, { ...kind, passphrase });
+    server.authorize(publicKey);
+    const needles = { passphrase: parts(passphrase), 'the key file': body(privateKey) };
+    if (kind.type === 'ecdsa' && kind.format !== 'RFC4716')
+      needles['the private key'] = privateNumber(privateKey, passphrase);
+    const options = place(server, { username: userInfo().username });
+    assert.deepEqual(
+      await look(t, {
+        options,
+        secrets: [
+          ['privateKey', privateKey],
+          ['passphrase', passphrase],
+        ],
+        needles,
+      }),
+      nothing,
+    );
+  });
+}
+
+test('a key that is not encrypted', { skip, timeout: 60_000 }, async (t) => {
+  const { privateKey, publicKey } = makeKey(join(folder.path, 'plain'), { type: 'ecdsa', format: 'PKCS8' });
+  server.authorize(publicKey);
+  const needles = { 'the key file': body(privateKey), 'the private key': privateNumber(privateKey) };
+  const options = place(server, { username: userInfo().username });
+  assert.deepEqual(await look(t, { options, secrets: [['privateKey', privateKey]], needles }), nothing);
+});
+
+test('key files that ssh_config names, and their passphrase', { skip, timeout: 60_000 }, async (t) => {
+  const passphrase = secret();
+  const key = join(folder.path, 'named');
+  const { privateKey, publicKey } = makeKey(key, { type: 'ecdsa', format: 'PEM', passphrase });
+  const plain = join(folder.path, 'named-plain');
+  const other = makeKey(plain, { type: 'ecdsa', format: 'PEM' });
+  server.authorize(publicKey);
+  const configFile = join(folder.path, 'config');
+  writeFileSync(configFile, `Host *\n  IdentityFile ${plain}\n  IdentityFile ${key}\n  IdentityAgent none\n`);
+  const needles = {
+    passphrase: parts(passphrase),
+    'the key file': body(privateKey),
+    'the private key': privateNumber(privateKey, passphrase),
+    'the other key': [...body(other.privateKey), ...privateNumber(other.privateKey)],
+  };
+  const options = { ...place(server), configFile };
+  assert.deepEqual(
+    await look(t, { config: '127.0.0.1', options, secrets: [['passphrase', passphrase]], needles }),
+    nothing,
+  );
+});
+
+test('a password', { skip, timeout: 60_000 }, async (t) => {
+  const password = secret();
+  const asking = await Ssh2Server.start({
+    authenticate: (context) =>
+      context.method === 'password' && context.password === password ? context.accept() : context.reject(['password']),
+  });
+  t.after(() => asking.stop());
+  const options = place(asking, { username: 'user' });
+  assert.deepEqual(
+    await look(t, { options, secrets: [['password', password]], needles: { password: parts(password) } }),
+    nothing,
+  );
+});
+
+test('an answer to a question', { skip, timeout: 60_000 }, async (t) => {
+  const answer = secret();
+  const asking = await Ssh2Server.start({
+    authenticate: (context) => {
+      if (context.method !== 'keyboard-interactive') return context.reject(['keyboard-interactive']);
+      return context.prompt([{ prompt: 'Code: ', echo: false }], ([given]) =>
+        given === answer ? context.accept() : context.reject(),
+      );
+    },
+  });
+  t.after(() => asking.stop());
+  const options = place(asking, { username: 'user', tryKeyboard: true });
+  const secrets = [
+    ['response', answer],
+    ['response', answer],
+  ];
+  assert.deepEqual(await look(t, { options, secrets, needles: { answer: parts(answer) } }), nothing);
+});
+
+/** The process of the command itself, behind `script` and a shell. */
+const commandOf = (session) =>
+  descendants(session.child.pid).find((pid) => readFileSync(`/proc/${pid}/comm`, 'latin1') === 'node\n');
+
+/** The options of the command for a server that keeps its memory clean of everything else. */
+function commandFor({ port, hostKeys }, name, identity) {
+  const known = join(folder.path, `${name}-known`);
+  writeFileSync(known, `[127.0.0.1]:${port} ${hostKeys[0].public}\n`);
+  const settings = [
+    `UserKnownHostsFile=${known}`,
+    'GlobalKnownHostsFile=none',
+    'IdentityAgent=none',
+    `IdentityFile=${identity}`,
+    'UpdateHostKeys=no',
+  ];
+  return [
+    '--no-view',
+    '-F',
+    'none',
+    '-N',
+    '-v',
+    '-p',
+    String(port),
+    ...settings.flatMap((one) => ['-o', one]),
+    'user@127.0.0.1',
+  ];
+}
+
+/** Types texts at prompts until the command is authenticated: where its memory still holds them. */
+async function typeAll(t, args, texts) {
+  const session = AtTerminal.start(t, args);
+  for (const [prompt, text] of texts) {
+    await session.sees(prompt);
+    session.type(`${text}\r`);
+  }
+  await session.sees(/Authenticated to 127\.0\.0\.1/);
+  const found = search(
+    commandOf(session),
+    Object.fromEntries(texts.map(([prompt, text]) => [prompt.source, parts(text)])),
+  );
+  session.type('\x03');
+  await session.sees(/status 0\r\n/);
+  return found;
+}
+
+const typed = { skip: skip || (hasTerminal ? false : 'there is no script(1)'), timeout: 60_000 };
+
+test('a passphrase and a code that are typed at the terminal', typed, async (t) => {
+  const [passphrase, code] = [secret(), secret()];
+  const { publicKey, file } = makeKey(join(folder.path, 'typed'), { passphrase });
+  const asking = await Ssh2Server.start({
+    authenticate: (context) => {
+      const { method, key } = context;
+      if (method === 'publickey' && key.data.toString('base64') === publicKey.split(' ')[1]) {
+        return context.signature ? context.reject(['keyboard-interactive'], true) : context.accept();
+      }
+      if (method !== 'keyboard-interactive') return context.reject(['publickey', 'keyboard-interactive']);
+      return context.prompt([{ prompt: 'Code: ', echo: false }], ([given]) =>
+        given === code ? context.accept() : context.reject(),
+      );
+    },
+  });
+  t.after(() => asking.stop());
+  const texts = [
+    [/Enter passphrase for key '.*': /, passphrase],
+    [/Code: /, code],
+  ];
+  assert.deepEqual(await typeAll(t, commandFor(asking, 'typed', file), texts), []);
+});
+
+test('a password that is typed at the terminal', typed, async (t) => {
+  const password = secret();
+  const asking = await Ssh2Server.start({
+    authenticate: (context) =>
+      context.method === 'password' && context.password === password ? context.accept() : context.reject(['password']),
+  });
+  t.after(() => asking.stop());
+  const texts = [
+    [/password: /, secret()],
+    [/try again[^]*password: /, password],
+  ];
+  assert.deepEqual(await typeAll(t, commandFor(asking, 'password', 'none'), texts), []);
+});
+
+test('no error, event, notice or warning shows a secret, and neither does the tunnel', async (t) => {
+  const value = `geheim-${secret()}`;
+  const hidden = { toString: () => value, [inspect.custom]: () => value, value };
+  const shown = [];
+  const note = (...what) => {
+    for (const one of what) {
+      shown.push(
+        inspect(one, { showHidden: true, depth: 9, getters: true }),
+        String(one?.message ?? ''),
+        String(one?.stack ?? ''),
+      );
+      shown.push(JSON.stringify(one) ?? '');
+    }
+  };
+  const warned = (warning) => note(warning);
+  process.on('warning', warned);
+  t.after(() => process.off('warning', warned));
+
+  const refused = await Ssh2Server.start({ authenticate: (context) => context.reject(['password', 'publickey']) });
+  t.after(() => refused.stop());
+  const base = place(refused, { username: 'user' });
+  const { privateKey } = makeKey(join(folder.path, 'shown'), { passphrase: value });
+  const text = privateKey.replace('-----BEGIN', `${value}\n-----BEGIN`);
+  const make = (more) => {
+    try {
+      const tunnel = new SSHTunnel({ ...base, ...more });
+      for (const event of [
+        'error',
+        'banner',
+        'debug',
+        'reconnecting',
+        'close',
+        'sessionError',
+        'keyboard-interactive',
+      ]) {
+        tunnel.on(event, (...what) => note(event, ...what));
+      }
+      note(tunnel, tunnel.configNotices);
+      return tunnel;
+    } catch (error) {
+      note(error);
+      return undefined;
+    }
+  };
+
+  // What is no secret of the right type, in each place that takes one.
+  for (const wrong of [
+    hidden,
+    [hidden],
+    [value],
+    { key: hidden },
+    { key: value, passphrase: hidden },
+    { key: value, certificate: hidden },
+    () => value,
+    Symbol(value),
+  ]) {
+    for (const name of ['password', 'privateKey', 'passphrase', 'certificate', 'sock', 'proxyCommand']) {
+      make({ [name]: wrong });
+      make({ jump: { ...base, [name]: wrong } });
+      make({ jump: [base, { ...base, [name]: wrong }] });
+    }
+  }
+  make({ hostKey: text });
+  make({ agentKeys: [text] });
+  make({ certificate: value });
+  make({ privateKey: text, password: value, sessions: -1 });
+  make({ privateKey: text, passphrase: value, jump: { ...base, password: value, jump: { password: value } } });
+
+  // What a server or a file refuses.
+  for (const more of [
+    { password: value },
+    { password: Buffer.from(value) },
+    { privateKey: text },
+    { privateKey: text, passphrase: `${value}x` },
+    { privateKey: value },
+    { privateKey: text, passphrase: value, certificate: value },
+    { password: value, privateKey: text, passphrase: value, debug: note },
+  ]) {
+    const tunnel = make(more);
+    await assert.rejects(tunnel.promises.connect(), (error) => {
+      note(error);
+      return true;
+    });
+    note(tunnel, await tunnel.promises.stats());
+    await tunnel.promises.shutdown();
+  }
+  const tunnel = make({});
+  for (const wrong of [hidden, 5, '', value.repeat(9)]) {
+    try {
+      note(tunnel.forwardDynamic({ localPort: 0, username: 'user', password: wrong }, note));
+    } catch (error) {
+      note(error);
+    }
+  }
+  await tunnel.promises.shutdown();
+  assert.ok(shown.length > 200);
+  for (const one of shown) assert.ok(!one.includes(value) && !one.includes('geheim'), one);
+});

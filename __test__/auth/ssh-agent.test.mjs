@@ -1,0 +1,349 @@
+// Keys in an agent, at a real server with a real agent; and what happens when the agent fails.
+
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { userInfo } from 'node:os';
+import { after } from 'node:test';
+
+import { SSHTunnel } from '../../index.js';
+import { Agent, AgentProxy, SecurityKeyAgent } from '../helpers/agents.mjs';
+import { test } from '../helpers/bounded.mjs';
+import { keygen, makeKey, temporaryFolder } from '../helpers/keys.mjs';
+import { Ssh2Server } from '../helpers/ssh2-server.mjs';
+import { Sshd } from '../helpers/sshd.mjs';
+
+const folder = temporaryFolder('auth');
+const at = (name) => join(folder.path, name);
+const authority = makeKey(at('authority'));
+const trust = [`TrustedUserCAKeys ${authority.file}.pub`, 'MaxAuthTries 20'];
+const server = await Sshd.start({ config: trust });
+const twoKeys = await Sshd.start({ config: ['AuthenticationMethods publickey,publickey'] });
+after(async () => {
+  await Promise.all([server.stop(), twoKeys.stop()]);
+  folder.remove();
+});
+
+const REFUSED = 'ERR_SSH_AUTH';
+let keys = 0;
+
+/** A key pair; the server knows it if asked to. */
+function newKey(options, { known = true } = {}) {
+  const key = makeKey(at(`key${keys++}`), options);
+  if (known) server.authorize(key.publicKey);
+  return key;
+}
+
+async function agentWith(t, ...held) {
+  const agent = await Agent.start();
+  t.after(() => agent.stop());
+  for (const { file } of held) agent.add(file);
+  return agent;
+}
+
+async function proxyOf(t, agent, onSign) {
+  const proxy = await AgentProxy.start(agent, onSign);
+  t.after(() => proxy.stop());
+  return proxy;
+}
+
+/** A tunnel without any proof but those that are given. */
+function make(options, login = server.login) {
+  return new SSHTunnel({
+    ...login,
+    privateKey: undefined,
+    forwardHost: '127.0.0.1',
+    forwardPort: 1,
+    ...options,
+  });
+}
+
+async function logOn(options, login) {
+  const tunnel = make(options, login);
+  await tunnel.promises.connect();
+  await tunnel.promises.shutdown();
+}
+
+async function refusal(options, code = REFUSED) {
+  let message;
+  await assert.rejects(make(options).promises.connect(), (error) => {
+    assert.equal(error.code, code, error.message);
+    message = error.message;
+    return true;
+  });
+  return message;
+}
+
+function accepted(fingerprint, kind) {
+  return server.logged(new RegExp(`Accepted publickey .*${kind} ${fingerprint.replace(/[+/.]/g, '\\$&')}`));
+}
+
+for (const [type, kind, bits] of [
+  ['ed25519', 'ED25519'],
+  ['ecdsa', 'ECDSA'],
+  ['ecdsa', 'ECDSA', 384],
+  ['rsa', 'RSA'],
+]) {
+  test(`a key in the agent: ${type} ${bits ?? ''}`, async (t) => {
+    const key = newKey({ type, bits });
+    const agent = await agentWith(t, key);
+    await logOn({ agent: agent.path });
+    await accepted(key.fingerprint, kind);
+  });
+}
+
+for (const type of ['ed25519', 'ecdsa', 'rsa']) {
+  test(`a certificate in the agent: ${type}`, async (t) => {
+    const key = newKey({ type }, { known: false });
+    const agent = await agentWith(t, key);
+    await refusal({ agent: agent.path });
+    keygen('-q', '-s', authority.file, '-I', `cert-${type}`, '-n', userInfo().username, `${key.file}.pub`);
+    agent.add(key.file);
+    await logOn({ agent: agent.path });
+    await server.logged(new RegExp(`Accepted certificate ID "cert-${type}"`));
+  });
+}
+
+for (const [type, kind] of [
+  ['ed25519', 'ED25519-SK'],
+  ['ecdsa', 'ECDSA-SK'],
+]) {
+  test(`a security key behind the agent: ${type}`, async (t) => {
+    const agent = await SecurityKeyAgent.start(type);
+    t.after(() => agent.stop());
+    await refusal({ agent: agent.path });
+    server.authorize(agent.publicKey);
+    await logOn({ agent: agent.path });
+    const line = at(`security-${type}.pub`);
+    writeFileSync(line, agent.publicKey);
+    await accepted(keygen('-l', '-f', line).split(' ')[1], kind);
+    await logOn({ agent: agent.path, agentKeys: agent.publicKey });
+  });
+
+  test(`a certificate of a security key: ${type}`, async (t) => {
+    const agent = await SecurityKeyAgent.start(type);
+    t.after(() => agent.stop());
+    const line = at(`certified-${type}.pub`);
+    writeFileSync(line, agent.publicKey);
+    keygen('-q', '-s', authority.file, '-I', `sk-${type}`, '-n', userInfo().username, line);
+    const certificate = readFileSync(line.replace('.pub', '-cert.pub'), 'utf8').split(' ')[1];
+    const { publicKey } = agent;
+    agent.blob = Buffer.from(certificate, 'base64');
+    await logOn({ agent: agent.path, agentKeys: publicKey });
+    await server.logged(new RegExp(`Accepted certificate ID "sk-${type}"`));
+  });
+}
+
+test('of the keys in the agent, only the named ones are offered', async (t) => {
+  const keys = [newKey({}), newKey({ type: 'rsa' }), newKey({})];
+  const agent = (await agentWith(t, ...keys)).path;
+  await logOn({ agent, agentKeys: [keys[2].publicKey, keys[1].publicKey] });
+  await accepted(keys[1].fingerprint, 'RSA'); // the order is the agent's
+  const stranger = makeKey(at('not-held')).publicKey;
+  assert.match(await refusal({ agent, agentKeys: stranger }), /agent \(it has no other key\)/);
+  assert.match(await refusal({ agent, agentKeys: [] }), /agent \(it has no other key\)/);
+  for (const line of ['ssh-ed25519', 'ssh-ed25519 AAAA', keys[0].privateKey]) {
+    assert.throws(
+      () => make({ agent, agentKeys: line }),
+      (error) => {
+        assert.equal(error.code, 'ERR_INVALID_ARG_VALUE');
+        assert.match(error.message, /^The property 'options\.agentKeys' is invalid: expected lines of public keys/);
+        assert.doesNotMatch(error.message, /b3BlbnNzaC1rZXk/, 'no part of a private key');
+        return true;
+      },
+    );
+  }
+});
+
+test('the agent signs only with the key that the server takes', async (t) => {
+  const strangers = Array.from({ length: 3 }, () => newKey({}, { known: false }));
+  const proxy = await proxyOf(t, await agentWith(t, ...strangers, newKey({})));
+  await logOn({ agent: proxy.path });
+  assert.equal(proxy.signatures, 1);
+});
+
+test('a private key that is enough leaves the agent alone', async (t) => {
+  const proxy = await proxyOf(t, await agentWith(t, newKey({})));
+  await logOn({ privateKey: server.key.privateKey, agent: proxy.path });
+  assert.deepEqual(proxy.requests, []);
+});
+
+test('the agent comes when the private key is refused', async (t) => {
+  const agent = await agentWith(t, newKey({}));
+  await logOn({ privateKey: newKey({}, { known: false }).privateKey, agent: agent.path });
+});
+
+test('two keys, where the server wants both', async (t) => {
+  const second = makeKey(at('second'));
+  twoKeys.authorize(second.publicKey);
+  const agent = await agentWith(t, twoKeys.key, second); // it holds the first one, too
+  await logOn({ privateKey: twoKeys.key.privateKey, agent: agent.path }, twoKeys.login);
+  await twoKeys.logged(/Partial publickey/);
+  // One of them is one step, however often it could be offered.
+  const alone = await agentWith(t, twoKeys.key);
+  const tunnel = make({ privateKey: twoKeys.key.privateKey, agent: alone.path }, twoKeys.login);
+  await assert.rejects(tunnel.promises.connect(), (error) => {
+    assert.equal(error.code, REFUSED);
+    assert.match(error.message, /one step of several.*the server accepts publickey/);
+    return true;
+  });
+});
+
+test('an agent without keys', async (t) => {
+  const agent = await agentWith(t);
+  assert.match(await refusal({ agent: agent.path }), /tried agent/);
+});
+
+test('an agent that is not there: every form of call', async (t) => {
+  const agent = at('nobody');
+  const expected = { code: REFUSED, message: /connect ENOENT .*nobody/ };
+  assert.throws(() => make({ agent }).connect(), expected);
+  await assert.rejects(make({ agent }).promises.connect(), expected);
+  const error = await new Promise((resolve) => make({ agent }).connect(resolve));
+  assert.equal(error.code, REFUSED);
+  await assert.rejects(make({ agent: folder.path }).promises.connect(), { code: REFUSED });
+  await logOn({ agent, privateKey: server.key.privateKey, authHandler: ['agent', 'publickey'] });
+});
+
+test('every form of call with an agent', async (t) => {
+  const agent = (await agentWith(t, newKey({}))).path;
+  const blocking = make({ agent });
+  blocking.connect();
+  blocking.shutdown();
+  const called = make({ agent });
+  await new Promise((resolve, reject) => called.connect((error) => (error ? reject(error) : resolve())));
+  await called.promises.shutdown();
+});
+
+const MISDEEDS = {
+  'dies in mid signature': [(_, proxy) => proxy.die(), /it closed the connection/],
+  'dies in the middle of its answer': [
+    (socket, proxy) => socket.write(Buffer.from([0, 0, 0, 99, 14]), () => proxy.die()),
+    /it closed/,
+  ],
+  'lies about the length of its answer': [
+    (socket) => socket.write(Buffer.from([255, 255, 255, 255, 14])),
+    /4294967295 bytes/,
+  ],
+  'lies about the length of the signature': [
+    (socket) => socket.write(Buffer.from([0, 0, 0, 5, 14, 255, 255, 255, 255])),
+    /malformed/,
+  ],
+  'says nothing': [(socket) => socket.write(Buffer.from([0, 0, 0, 0])), /malformed/],
+  'refuses to sign': [(socket) => socket.write(Buffer.from([0, 0, 0, 1, 5])), /it refused/],
+  'signs with what is no signature': [
+    (socket) => socket.write(Buffer.from([0, 0, 0, 9, 14, 0, 0, 0, 4, 1, 2, 3, 4])),
+    /another kind/,
+  ],
+};
+
+for (const [name, [misdeed, message]] of Object.entries(MISDEEDS)) {
+  test(`an agent that ${name}`, async (t) => {
+    const agent = await agentWith(t, newKey({}));
+    let proxy = await proxyOf(t, agent, misdeed);
+    assert.match(await refusal({ agent: proxy.path }), message);
+    assert.equal(proxy.signatures, 1);
+    // The next method has its turn.
+    proxy = await proxyOf(t, agent, misdeed);
+    const { privateKey } = server.key;
+    await logOn({ agent: proxy.path, privateKey, authHandler: ['agent', 'publickey'] });
+  });
+}
+
+test('an agent that never answers is waited for no longer than readyTimeout', async (t) => {
+  const proxy = await proxyOf(t, await agentWith(t, newKey({})), () => {});
+  const since = performance.now();
+  const message = await refusal({ agent: proxy.path, readyTimeout: 700 }, 'ETIMEDOUT');
+  assert.match(message, /the agent's signature/);
+  assert.ok(performance.now() - since < 5000);
+});
+
+test('authHandler restricts what is used', async (t) => {
+  const agent = (await agentWith(t, newKey({}))).path;
+  const { privateKey } = newKey({}, { known: false });
+  assert.doesNotMatch(await refusal({ agent, privateKey, authHandler: ['publickey'] }), /agent/);
+  await logOn({ agent, privateKey, authHandler: ['agent'] });
+  assert.match(await refusal({ agent, authHandler: ['none'] }), /tried none; the server accepts publickey/);
+});
+
+/** A server that lets users in by the methods in `takes` and lists `names`; what it was asked for, in order. */
+async function judge(t, { takes, names }) {
+  const asked = [];
+  const judging = await Ssh2Server.start({
+    authenticate: (context) => {
+      asked.push(context.method);
+      if (takes.includes(context.method)) context.accept();
+      else context.reject(names);
+    },
+  });
+  t.after(() => judging.stop());
+  return { login: { ...judging.login, password: undefined }, asked };
+}
+
+const { privateKey } = server.key;
+for (const [name, { takes = ['none'], names, given, expected }] of Object.entries({
+  'alone, and lists nothing': { names: [], given: { privateKey }, expected: ['publickey', 'none'] },
+  'and lists keys, as servers do that take keys, too': {
+    names: ['publickey'],
+    given: { privateKey },
+    expected: ['publickey', 'none'],
+  },
+  'and would take a password': {
+    takes: ['none', 'password'],
+    names: ['password'],
+    given: { password: 'right' },
+    expected: ['none'],
+  },
+  'and would ask questions': {
+    takes: ['none', 'keyboard-interactive'],
+    names: ['keyboard-interactive'],
+    given: { tryKeyboard: true },
+    expected: ['none'],
+  },
+})) {
+  test(`a server that takes users without proof ${name}`, async (t) => {
+    const { login, asked } = await judge(t, { takes, names });
+    await logOn(given, login);
+    assert.deepEqual(asked, expected);
+  });
+}
+
+test('a server that lists nothing in answer to none still gets the password', async (t) => {
+  const { login, asked } = await judge(t, { takes: ['password'], names: [] });
+  await logOn({ password: 'right' }, login);
+  assert.deepEqual(asked, ['none', 'password']);
+});
+
+test('none is asked once, and an authHandler is kept as it is', async (t) => {
+  const { login, asked } = await judge(t, { takes: [], names: ['publickey'] });
+  for (const [given, expected] of [
+    [{ privateKey, password: 'right' }, ['publickey', 'none']],
+    [{ privateKey, authHandler: ['publickey'] }, ['publickey']],
+    [{ privateKey, authHandler: ['none', 'publickey'] }, ['none', 'publickey']],
+    [{ privateKey, password: 'right', authHandler: ['password', 'none'] }, ['password', 'none']],
+  ]) {
+    asked.length = 0;
+    await assert.rejects(make(given, login).promises.connect(), { code: REFUSED });
+    assert.deepEqual(asked, expected);
+  }
+});
+
+test('a password is not on its way before the server has accepted the service', async (t) => {
+  const reluctant = await Ssh2Server.start();
+  t.after(() => reluctant.stop());
+  const serve = new Promise((resolve) => {
+    reluctant.server.on('connection', ({ _protocol: protocol }) => {
+      const accept = protocol.serviceAccept.bind(protocol);
+      protocol.serviceAccept = (service) => resolve(() => accept(service));
+    });
+  });
+  const tunnel = make({ authHandler: ['password'] }, reluctant.login);
+  const connected = tunnel.promises.connect();
+  const accept = await serve;
+  await new Promise(setImmediate); // what was sent with the request has been read with it
+  assert.ok(!reluctant.lines.some((line) => line.includes('USERAUTH_REQUEST')));
+  accept();
+  await connected;
+  await reluctant.logged(/Inbound: Received USERAUTH_REQUEST \(password\)/);
+  await tunnel.promises.shutdown();
+});

@@ -1,0 +1,91 @@
+// A server that is known by one key tells of its others, and proves to own them.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after } from 'node:test';
+
+import { test } from '../helpers/bounded.mjs';
+import { certifier, makeKey } from '../helpers/keys.mjs';
+import { behaviours } from '../helpers/peers.mjs';
+import { whenFile } from '../helpers/process.mjs';
+import { Sshd } from '../helpers/sshd.mjs';
+import { KnownHosts, logOn } from '../helpers/trust.mjs';
+import { openTunnel, thereAndBack } from '../helpers/tunnels.mjs';
+
+const files = new KnownHosts();
+const authority = makeKey(join(files.path, 'authority'));
+const stranger = makeKey(join(files.path, 'stranger'));
+const hostKeyTypes = ['ed25519', 'ecdsa', 'ecdsa-521', 'rsa'];
+const options = { hostKeyTypes, logLevel: 'DEBUG1', certify: certifier(authority, { principals: '127.0.0.1' }) };
+const server = await Sshd.start(options);
+after(async () => {
+  files.remove();
+  await server.stop();
+});
+
+const PROOF = 'hostkeys-prove-00@openssh.com';
+const lines = server.hostKeys.map(({ publicKey }) => `${server.address} ${publicKey.split(' ', 2).join(' ')}\n`);
+const text = (file) => readFileSync(file, 'utf8');
+
+for (const [at, type] of hostKeyTypes.entries()) {
+  test(`whoever is known by ${type} is known by all keys afterwards`, async (t) => {
+    const elsewhere = files.file(`elsewhere ${stranger.publicKey}`);
+    const file = files.file(lines[at].trim());
+    const { tunnel } = await openTunnel(t, server, undefined, {
+      hostKey: undefined,
+      knownHosts: [elsewhere, file],
+      updateHostKeys: true,
+    });
+    await whenFile(file, /(?:.*\n){4}/);
+    await tunnel.promises.shutdown();
+    const others = lines.filter((line) => line !== lines[at]);
+    const [first, ...learned] = text(file).match(/.*\n/g);
+    assert.equal(first, lines[at]);
+    assert.deepEqual(learned.sort(), others.sort());
+    assert.equal(text(elsewhere), `elsewhere ${stranger.publicKey}\n`);
+    for (const algorithm of ['ssh-ed25519', 'ecdsa-sha2-nistp256', 'ecdsa-sha2-nistp521', 'rsa-sha2-256']) {
+      await logOn(server, { knownHosts: file, algorithms: { serverHostKey: [algorithm] } });
+      const { trusts, stderr } = await server.ask(file, `HostKeyAlgorithms=${algorithm}`);
+      assert.ok(trusts, stderr);
+    }
+  });
+}
+
+/** Whether the server was asked for proofs in a session that saw its announcement. */
+async function wasAsked(t, trust) {
+  const before = server.log().length;
+  const open = await openTunnel(t, server, behaviours.echo(), { hostKey: undefined, ...trust });
+  // The server answers in the order in which it is asked: when the connection is open we have asked,
+  // and when bytes come back through it we have been answered.
+  await thereAndBack(open, 1);
+  await open.tunnel.promises.shutdown();
+  return server.log().slice(before).includes(PROOF);
+}
+
+test('nothing is asked unless it is wanted and the key is known from a file', async (t) => {
+  const updateHostKeys = true;
+  const known = files.file(...lines.slice(0, 1).map((line) => line.trim()));
+  const [{ fingerprint }] = server.hostKeys;
+  const unwanted = [
+    { knownHosts: known },
+    { knownHosts: files.file(...lines.map((line) => line.trim())), updateHostKeys },
+    { knownHosts: files.file(), hostKey: server.login.hostKey, updateHostKeys },
+    { knownHosts: files.file(`@cert-authority * ${authority.publicKey}`, lines[0].trim()), updateHostKeys },
+    { knownHosts: files.missing(), strictHostKeyChecking: 'accept-new', updateHostKeys },
+    { knownHosts: files.file(`${server.address} ${stranger.publicKey}`), strictHostKeyChecking: false, updateHostKeys },
+    {
+      knownHosts: files.file(),
+      hostVerifier: (key) => key.fingerprint === fingerprint,
+      algorithms: { serverHostKey: ['ssh-ed25519'] },
+      updateHostKeys,
+    },
+    { knownHosts: files.file(`127.0.0.1 ${server.hostKeys[0].publicKey}`), updateHostKeys },
+    { knownHosts: files.file(`[127.0.0.*]:${server.port} ${server.hostKeys[0].publicKey}`), updateHostKeys },
+  ];
+  for (const [at, trust] of unwanted.entries()) assert.equal(await wasAsked(t, trust), false, String(at));
+  assert.equal(text(known), lines[0]);
+  // ... so that this can be seen at all.
+  assert.equal(await wasAsked(t, { knownHosts: known, updateHostKeys }), true);
+  await whenFile(known, /(?:.*\n){4}/);
+});

@@ -1,0 +1,417 @@
+// Starting, stopping, and what is told meanwhile.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after } from 'node:test';
+
+import { test } from '../helpers/bounded.mjs';
+import { KIB, MIB, behaviours, patternHash, refuses, settled } from '../helpers/peers.mjs';
+import { descriptors } from '../helpers/process.mjs';
+import { Ssh2Server } from '../helpers/ssh2-server.mjs';
+import { Sshd } from '../helpers/sshd.mjs';
+import { Diary, assertIncludes, makeTunnel, only, openTunnel } from '../helpers/tunnels.mjs';
+
+const server = await Sshd.start();
+after(() => server.stop());
+
+/** The kernel's timer of the socket from one port to another of this machine. */
+function timerOf(from, to) {
+  const hex = (port) => port.toString(16).toUpperCase().padStart(4, '0');
+  const ends = `0100007F:${hex(from)} 0100007F:${hex(to)}`;
+  const line = readFileSync('/proc/net/tcp', 'utf8')
+    .split('\n')
+    .find((it) => it.includes(ends));
+  return Number(line.trim().split(/\s+/)[5].split(':')[0]);
+}
+
+async function talk(client, count = KIB) {
+  const before = client.bytes;
+  await client.send(count);
+  await client.received(before + count);
+}
+
+test('events come in order', async (t) => {
+  const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
+  const client = await connect();
+  await talk(client);
+  const info = await diary.next('connection');
+  const { port } = client.socket.address();
+  assertIncludes(info, {
+    remoteAddress: '127.0.0.1',
+    remotePort: port,
+    localAddress: '127.0.0.1',
+    localPort: tunnel.localPort,
+    linger: { l_onoff: 0, l_linger: 0 },
+  });
+  client.end();
+  await client.ended;
+  const { connectionId } = await diary.next('disconnected');
+  assert.equal(connectionId, info.connectionId);
+  await tunnel.promises.shutdown();
+  await diary.next('close');
+  assert.deepEqual(diary.names(), ['ready', 'listening', 'connection', 'disconnected', 'close']);
+});
+
+test('connect() logs on without listening; startListening() uses that session', async (t) => {
+  const ssh2 = await Ssh2Server.start();
+  t.after(() => ssh2.stop());
+  const tunnel = makeTunnel(t, ssh2.login, 1);
+  const diary = new Diary(tunnel);
+  await tunnel.promises.connect();
+  assert.deepEqual(diary.names(), ['ready']);
+  assert.equal(tunnel.listening, false);
+  await tunnel.promises.startListening();
+  assert.equal(tunnel.listening, true);
+  assert.equal(ssh2.sessions, 1);
+  assert.equal(ssh2.attempts, 1);
+});
+
+test('stopListening() leaves the connections alone', async (t) => {
+  const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
+  const port = tunnel.localPort;
+  const client = await connect();
+  await talk(client);
+  await tunnel.promises.stopListening();
+  assert.equal(tunnel.listening, false);
+  assert.ok(await refuses(port));
+  await talk(client, MIB);
+  client.end();
+  assertIncludes(await client.ended, { bytes: MIB + KIB, end: 'FIN' });
+  assertIncludes(await diary.next('disconnected'), { code: 'OK', clean: true });
+});
+
+test('a tunnel that stopped listening can listen again', async (t) => {
+  const { tunnel, connect } = await openTunnel(t, server, behaviours.echo());
+  for (let turn = 0; turn < 3; turn++) {
+    await talk(await connect());
+    await tunnel.promises.stopListening();
+    await tunnel.promises.startListening();
+  }
+  await talk(await connect());
+});
+
+test('a tunnel that was shut down can start again', async (t) => {
+  const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
+  const client = await connect();
+  await talk(client);
+  client.ended.then(() => client.end());
+  await tunnel.promises.shutdown();
+  await diary.next('close');
+  await tunnel.promises.startListening();
+  await talk(await connect());
+});
+
+test('shutdown() logs off and leaves no descriptor', async (t) => {
+  const before = descriptors();
+  const { tunnel, connect, target } = await openTunnel(t, server, behaviours.echo());
+  const client = await connect();
+  await talk(client);
+  client.end();
+  await client.ended;
+  await tunnel.promises.shutdown();
+  await target.stop();
+  await server.logged(/Received disconnect from|Connection closed by|Disconnected from/);
+  // The runtime's own descriptors stay for the next tunnel: a second round must add nothing.
+  const between = descriptors();
+  const again = await openTunnel(t, server, behaviours.echo());
+  const second = await again.connect();
+  await talk(second);
+  second.end();
+  await second.ended;
+  await again.tunnel.promises.shutdown();
+  await again.target.stop();
+  assert.ok(between >= before);
+  assert.equal(descriptors(), between);
+});
+
+for (const last of ['shutdown', 'close', 'stopListening']) {
+  test(`what shutdown() defers, a later ${last}() overtakes`, async (t) => {
+    const { tunnel } = await openTunnel(t, server, behaviours.echo());
+    const { shutdown, startListening, [last]: overtake } = tunnel.promises;
+    const outcomes = await Promise.allSettled([shutdown(), startListening(), overtake()]);
+    assert.deepEqual(
+      outcomes.map(({ reason }) => reason?.code),
+      [undefined, 'ERR_TUNNEL_CLOSED', undefined],
+    );
+    assert.equal(tunnel.listening, false);
+    await tunnel.promises.startListening();
+    assert.equal(tunnel.listening, true);
+  });
+}
+
+test('close() waits for connections to end by themselves', async (t) => {
+  const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
+  const port = tunnel.localPort;
+  const client = await connect();
+  await talk(client);
+  let closed = false;
+  const closing = tunnel.close().then(() => (closed = true));
+  await talk(client, MIB); // it lives on
+  assert.equal(closed, false);
+  assert.equal(tunnel.listening, false);
+  assert.ok(await refuses(port));
+  client.end();
+  assertIncludes(await client.ended, { bytes: MIB + KIB, end: 'FIN' });
+  await closing;
+  assertIncludes(await diary.next('disconnected'), { code: 'OK', clean: true });
+  assert.equal(diary.names().at(-1), 'close');
+});
+
+for (const linger of [true, false]) {
+  test(`close({ timeout }) ends what is left by its Linger: ${linger}`, async (t) => {
+    const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo(), { linger });
+    const client = await connect();
+    await talk(client);
+    client.ended.then(() => client.end());
+    const since = performance.now();
+    await tunnel.close({ timeout: 300 });
+    const waited = performance.now() - since;
+    assert.ok(waited > 250 && waited < 2000, `${waited} ms`);
+    assertIncludes(await client.ended, { bytes: KIB, end: linger ? 'FIN' : 'ECONNRESET' });
+    assertIncludes(await diary.next('disconnected'), {
+      code: linger ? 'OK' : 'ECONNABORTED',
+      clean: false,
+      closedBy: linger ? 'graceful' : 'reset',
+    });
+  });
+}
+
+test('close() twice, in any state, has the same outcome, once', async (t) => {
+  const fresh = makeTunnel(t, server.login, 1);
+  const freshDiary = new Diary(fresh);
+  await fresh.close();
+  await fresh.close();
+  assert.ok(freshDiary.all('close').length <= 1);
+
+  const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
+  const client = await connect();
+  await talk(client);
+  const both = Promise.all([tunnel.close(), tunnel.close()]);
+  client.end();
+  await both;
+  await tunnel.close();
+  await tunnel.promises.shutdown();
+  assert.equal(diary.all('close').length, 1);
+  assert.equal(diary.all('disconnected').length, 1);
+});
+
+test('Symbol.asyncDispose closes', async (t) => {
+  const { tunnel } = await openTunnel(t, server, behaviours.echo());
+  const port = tunnel.localPort;
+  await tunnel[Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose')]();
+  assert.equal(tunnel.listening, false);
+  assert.ok(await refuses(port));
+});
+
+test('a connectionRequest that is accepted', async (t) => {
+  const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
+  const requests = [];
+  tunnel.on('connectionRequest', (request) => {
+    requests.push(request);
+    setImmediate(() => request.accept());
+  });
+  const client = await connect();
+  await talk(client);
+  const { connectionId } = await diary.next('connection');
+  assert.equal(requests.length, 1);
+  assert.equal(requests[0].connectionId, connectionId);
+});
+
+for (const linger of [true, false]) {
+  test(`a connectionRequest that is rejected ends with a reset: ${linger}`, async (t) => {
+    const { tunnel, diary, target, connect } = await openTunnel(t, server, behaviours.echo(), { linger });
+    tunnel.on('connectionRequest', (request) => request.reject());
+    const client = await connect();
+    assertIncludes(await client.ended, { bytes: 0, end: 'ECONNRESET' });
+    assertIncludes(await diary.next('disconnected'), {
+      code: 'ERR_TUNNEL_REJECTED',
+      clean: false,
+      closedBy: 'reset',
+      bytesUp: 0,
+      bytesDown: 0,
+    });
+    assert.deepEqual(diary.all('connection'), []);
+    assert.equal(target.peers.length, 0);
+    // Without the listener everybody is welcome again.
+    tunnel.removeAllListeners('connectionRequest');
+    await talk(await connect());
+  });
+}
+
+test('disconnect() of a connection that does not exist', async (t) => {
+  const { tunnel } = await openTunnel(t, server, behaviours.echo());
+  await assert.rejects(tunnel.promises.disconnect(12345), { code: 'ERR_TUNNEL_NO_CONNECTION' });
+  for (const wrong of [undefined, '1', null]) {
+    await assert.rejects(async () => tunnel.promises.disconnect(wrong), { code: 'ERR_INVALID_ARG_TYPE' });
+  }
+  await assert.rejects(async () => tunnel.promises.disconnect(1.5), { code: 'ERR_OUT_OF_RANGE' });
+});
+
+test('disconnect() of a connection that is not open yet resets it, and says so', async (t) => {
+  const ssh2 = await Ssh2Server.start({ onOpen: () => {} });
+  t.after(() => ssh2.stop());
+  const { tunnel, diary, connect } = await openTunnel(t, ssh2, behaviours.idle(), { linger: true });
+  const client = await connect();
+  await ssh2.logged(/Inbound: CHANNEL_OPEN/);
+  const { connectionId } = await only(tunnel);
+  await tunnel.promises.disconnect(connectionId);
+  assertIncludes(await client.ended, { bytes: 0, end: 'ECONNRESET' });
+  assertIncludes(await diary.next('disconnected'), {
+    connectionId,
+    code: 'ECONNABORTED',
+    clean: false,
+    closedBy: 'reset',
+    bytesUp: 0,
+    bytesDown: 0,
+  });
+});
+
+test('disconnect() ends one connection and no other', async (t) => {
+  const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
+  const first = await connect();
+  await talk(first);
+  const { connectionId } = await only(tunnel);
+  const second = await connect();
+  await talk(second);
+  first.ended.then(() => first.end());
+  await tunnel.promises.disconnect(connectionId);
+  assertIncludes(await first.ended, { bytes: KIB, end: 'FIN' });
+  assertIncludes(await diary.next('disconnected'), { connectionId, code: 'OK', clean: false });
+  await talk(second, MIB);
+});
+
+test('an idle connection is closed, a busy one is not', async (t) => {
+  const options = { idleTimeout: 500 };
+  const { diary, connect } = await openTunnel(t, server, behaviours.echo(), options);
+  const idle = await connect();
+  await talk(idle);
+  const busy = await connect();
+  await talk(busy);
+  let over = false;
+  idle.ended.then(() => {
+    over = true;
+    idle.end();
+  });
+  while (!over) await talk(busy, 100);
+  assertIncludes(await idle.ended, { bytes: KIB, end: 'FIN' });
+  assert.equal((await diary.next('disconnected')).code, 'ETIMEDOUT');
+  await talk(busy);
+});
+
+test('a connection that takes longer to open than it may be idle is closed when idle', async (t) => {
+  const opens = [];
+  const ssh2 = await Ssh2Server.start({ onOpen: (open) => opens.push(open) });
+  t.after(() => ssh2.stop());
+  const { diary, connect } = await openTunnel(t, ssh2, behaviours.idle(), { idleTimeout: 200 });
+  const clients = [await connect(), await connect()];
+  for (const client of clients) client.ended.then(() => client.end());
+  await ssh2.logged(/Inbound: CHANNEL_OPEN \(s:1/);
+  opens[0].accept();
+  assert.equal((await diary.next('disconnected')).code, 'ETIMEDOUT');
+  // The other was not open while the first one was idle for too long.
+  opens[1].accept();
+  assert.equal((await diary.next('disconnected')).code, 'ETIMEDOUT');
+});
+
+// Less time than the 15 s after which ssh2 asks for a sign of life, and so wakes everybody up.
+const SOON = { timeout: 10_000 };
+test('what a server says in one breath with the end of the logon is heard', SOON, async (t) => {
+  const ssh2 = await Ssh2Server.start();
+  t.after(() => ssh2.stop());
+  ssh2.server.on('connection', (client) => {
+    client.prependListener('authentication', () => client._sock.cork());
+    client.on('authentication', ({ method }) => {
+      if (method === 'password') client._protocol.ping();
+      client._sock.uncork();
+    });
+  });
+  const tunnel = makeTunnel(t, ssh2.login, 1, { keepaliveInterval: 0 });
+  const diary = new Diary(tunnel);
+  await tunnel.promises.connect();
+  await ssh2.logged(/Inbound: Received REQUEST_FAILURE/);
+  assert.deepEqual(diary.all('error'), []);
+});
+
+test('a server that leaves many answers unread is heard again once it reads', async (t) => {
+  const ssh2 = await Ssh2Server.start();
+  t.after(() => ssh2.stop());
+  let client;
+  ssh2.server.on('connection', (it) => (client = it));
+  const tunnel = makeTunnel(t, ssh2.login, 1, { keepaliveInterval: 0 });
+  const diary = new Diary(tunnel);
+  await tunnel.promises.connect();
+  let questions = 0;
+  let answers = 0;
+  let done;
+  const answered = new Promise((resolve) => (done = resolve));
+  client._protocol._handlers.REQUEST_FAILURE = () => ++answers === questions && done();
+  client._protocol._debug = undefined; // a line for each would be too much
+  client._sock.pause();
+  // Until the tunnel holds so many answers that it does not want to hear any more.
+  do {
+    for (let count = 0; count < 10_000; count++, questions++) client._protocol.ping();
+    await settled(() => client._sock.writableLength);
+  } while (client._sock.writableLength === 0);
+  client._sock.resume();
+  await answered;
+  assert.deepEqual(diary.all('error'), []);
+});
+
+test('a server that falls silent is found dead in time', async (t) => {
+  const keepaliveInterval = 200;
+  const keepaliveCountMax = 2;
+  const options = { keepaliveInterval, keepaliveCountMax };
+  const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo(), options);
+  const client = await connect();
+  await talk(client);
+  server.freezeSessions();
+  t.after(() => server.killSessions());
+  const since = performance.now();
+  const end = await diary.next('disconnected');
+  const waited = performance.now() - since;
+  const limit = keepaliveInterval * (keepaliveCountMax + 1);
+  assert.ok(waited <= limit + 300, `${waited} ms, not ${limit}`);
+  assertIncludes(end, { code: 'ERR_SSH_DISCONNECTED', clean: false, closedBy: 'reset' });
+  assertIncludes(await client.ended, { bytes: KIB, sha256: patternHash(KIB), end: 'ECONNRESET' });
+  assert.equal((await diary.next('error')).code, 'ERR_SSH_DISCONNECTED');
+  await diary.next('close');
+  assert.equal(tunnel.listening, false);
+});
+
+test('a quiet session is kept alive by keepalives', async (t) => {
+  const ssh2 = await Ssh2Server.start();
+  t.after(() => ssh2.stop());
+  const options = { keepaliveInterval: 100, keepaliveCountMax: 1 };
+  const { diary, connect } = await openTunnel(t, ssh2, behaviours.echo(), options);
+  for (let count = 0; count < 5; count++) {
+    await ssh2.logged(/Inbound: GLOBAL_REQUEST \(keepalive@openssh\.com\)/);
+    ssh2.lines.length = 0;
+  }
+  assert.deepEqual(diary.all('error'), []);
+  await talk(await connect());
+});
+
+test('a session that the server ends is lost', async (t) => {
+  const ssh2 = await Ssh2Server.start();
+  t.after(() => ssh2.stop());
+  const { diary, connect } = await openTunnel(t, ssh2, behaviours.echo());
+  const client = await connect();
+  await talk(client);
+  ssh2.dropSessions();
+  assertIncludes(await client.ended, { bytes: KIB, end: 'ECONNRESET' });
+  assertIncludes(await diary.next('disconnected'), { code: 'ERR_SSH_DISCONNECTED', clean: false });
+  assert.equal((await diary.next('error')).code, 'ERR_SSH_DISCONNECTED');
+  await diary.next('close');
+});
+
+test('setKeepAlive reaches the sockets of later connections', async (t) => {
+  const { tunnel, connect } = await openTunnel(t, server, behaviours.echo(), { keepAlive: true });
+  const client = await connect();
+  await talk(client);
+  // /proc shows timer 2 for a socket with keepalive and nothing under way.
+  assert.equal(timerOf(tunnel.localPort, client.socket.localPort), 2);
+  tunnel.setKeepAlive(false);
+  const other = await connect();
+  await talk(other);
+  assert.equal(timerOf(tunnel.localPort, other.socket.localPort), 0);
+});

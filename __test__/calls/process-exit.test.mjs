@@ -1,0 +1,155 @@
+// How long a program lives that uses a tunnel, and what a dying one leaves behind.
+
+import assert from 'node:assert/strict';
+import { after } from 'node:test';
+
+import { test } from '../helpers/bounded.mjs';
+import { MIB, Target, behaviours, connect, patternHash, refuses } from '../helpers/peers.mjs';
+import { Child, runModule } from '../helpers/process.mjs';
+import { Sshd } from '../helpers/sshd.mjs';
+
+const server = await Sshd.start();
+const endless = await Target.start(behaviours.endless());
+after(() => Promise.all([server.stop(), endless.stop()]));
+
+const options = (more) =>
+  JSON.stringify({ ...server.login, forwardHost: '127.0.0.1', forwardPort: endless.port, ...more });
+
+/** Runs a program that must end by itself, well. */
+async function ends(source) {
+  const result = await runModule(source, { timeout: 10_000 });
+  assert.deepEqual(
+    { code: result.code, signal: result.signal, late: result.late, stderr: result.stderr },
+    { code: 0, signal: null, late: false, stderr: '' },
+  );
+  return result.stdout;
+}
+
+test('a program that only loaded the package ends', async () => {
+  await ends("import './index.js'");
+});
+
+test('a program that made a tunnel ends', async () => {
+  await ends(`
+    import { SSHTunnel } from './index.js';
+    const tunnel = new SSHTunnel(${options()});
+    tunnel.on('error', () => {});
+    tunnel.setLinger(false, () => console.log('set'));
+  `);
+});
+
+test('a callback that is due keeps the program', async () => {
+  const printed = await ends(`
+    import { SSHTunnel } from './index.js';
+    const tunnel = new SSHTunnel(${options()});
+    tunnel.getLinger((error, linger) => console.log(error, linger));
+  `);
+  assert.equal(printed, 'null true\n');
+});
+
+test('a program that listens stays', async (t) => {
+  const child = await Child.start('tunnel-process.mjs');
+  t.after(() => child.stop());
+  const port = await child.ask('listen', JSON.parse(options()));
+  // Nothing but the tunnel can hold it from now on.
+  await child.ask('letGo');
+  const client = await connect(port);
+  await client.received(MIB);
+  await client.reset();
+  assert.equal(child.exited, null);
+  assert.equal(await refuses(port), false);
+});
+
+for (const [name, call] of Object.entries({
+  'close()': 'await tunnel.close();',
+  'shutdown()': 'tunnel.shutdown();',
+  'shutdown() with a callback': 'tunnel.shutdown(() => {});',
+  'stopListening()': 'tunnel.stopListening();',
+  'unref()': 'tunnel.unref();',
+})) {
+  test(`after ${name} the program ends`, async () => {
+    const printed = await ends(`
+      import { SSHTunnel } from './index.js';
+      const tunnel = new SSHTunnel(${options()});
+      tunnel.startListening();
+      console.log(tunnel.localPort);
+      ${call}
+    `);
+    assert.ok(await refuses(Number(printed)));
+  });
+}
+
+test('ref() takes unref() back', async (t) => {
+  const child = await Child.start('tunnel-process.mjs');
+  t.after(() => child.stop());
+  await child.ask('listen', JSON.parse(options()));
+  await child.ask('unref');
+  await child.ask('ref');
+  await child.ask('letGo');
+  await assert.rejects(child.ended(300), { code: 'ETIMEDOUT' });
+});
+
+test('process.exit() in mid transfer is not held up', async (t) => {
+  const child = await Child.start('tunnel-process.mjs');
+  t.after(() => child.stop());
+  const port = await child.ask('listen', JSON.parse(options()));
+  const client = await connect(port);
+  await client.received(4 * MIB);
+  const since = performance.now();
+  child.ask('exit', 7).catch(() => {});
+  assert.equal(await child.ended(5000), 7);
+  assert.ok(performance.now() - since < 2000);
+  // A stream that was cut does not look complete, be its Linger graceful.
+  const { bytes, sha256, end } = await client.ended;
+  assert.equal(end, 'ECONNRESET');
+  assert.equal(sha256, patternHash(bytes));
+  assert.ok(await refuses(port));
+});
+
+test('an exception of the user in a callback is an uncaughtException', async () => {
+  const printed = await ends(`
+    import { SSHTunnel } from './index.js';
+    const tunnel = new SSHTunnel(${options()});
+    const mine = new Error('mine');
+    process.once('uncaughtException', (error) => console.log(error === mine));
+    tunnel.getLinger(() => { throw mine; });
+  `);
+  assert.equal(printed, 'true\n');
+});
+
+test('four worker_threads terminated in mid transfer', async (t) => {
+  const child = await Child.start('workers-process.mjs');
+  t.after(() => child.stop());
+  for (let round = 0; round < 3; round++) {
+    const ports = await child.ask('start', 4, JSON.parse(options()));
+    assert.equal(new Set(ports).size, 4);
+    const clients = await Promise.all(ports.map((port) => connect(port)));
+    for (const client of clients) await client.received(4 * MIB);
+    await child.ask('terminate');
+    for (const client of clients) {
+      const { bytes, sha256, end } = await client.ended;
+      assert.equal(end, 'ECONNRESET');
+      assert.equal(sha256, patternHash(bytes));
+      client.socket.destroy();
+    }
+    for (const port of ports) assert.ok(await refuses(port), `port ${port} is still open`);
+  }
+  assert.equal(await child.ask('alive'), true);
+});
+
+test('a worker that ends by itself frees its port', async () => {
+  const worker = `
+    const { SSHTunnel } = require('./index.js');
+    const { parentPort, workerData } = require('node:worker_threads');
+    const tunnel = new SSHTunnel(workerData);
+    tunnel.startListening();
+    parentPort.postMessage(tunnel.localPort);
+    tunnel.unref();
+  `;
+  const printed = await ends(`
+    import { Worker } from 'node:worker_threads';
+    const settings = { eval: true, execArgv: [], workerData: ${options()} };
+    new Worker(${JSON.stringify(worker)}, settings).on('message', (port) => console.log(port));
+  `);
+  assert.ok(await refuses(Number(printed)));
+});

@@ -1,0 +1,231 @@
+// Calls in odd moments: twice, too early, too late, after a loss.
+
+import assert from 'node:assert/strict';
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { after } from 'node:test';
+
+import { test } from '../helpers/bounded.mjs';
+import { KIB, behaviours, connect } from '../helpers/peers.mjs';
+import { Child, runModule } from '../helpers/process.mjs';
+import { Ssh2Server } from '../helpers/ssh2-server.mjs';
+import { Sshd } from '../helpers/sshd.mjs';
+import { Diary, assertIncludes, makeTunnel, openTunnel } from '../helpers/tunnels.mjs';
+
+const server = await Sshd.start();
+after(() => server.stop());
+
+async function talk(client) {
+  const before = client.bytes;
+  await client.send(KIB);
+  await client.received(before + KIB);
+}
+
+test('startListening() twice is the same port and session', async (t) => {
+  const tunnel = makeTunnel(t, server.login, 1);
+  const diary = new Diary(tunnel);
+  await Promise.all([tunnel.promises.startListening(), tunnel.promises.startListening()]);
+  const port = tunnel.localPort;
+  await tunnel.promises.startListening();
+  tunnel.startListening();
+  assert.equal(tunnel.localPort, port);
+  assert.deepEqual(diary.names(), ['ready', 'listening']);
+});
+
+test('without a listener and connections, the session goes that was made for it', async (t) => {
+  const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
+  const client = await connect();
+  await talk(client);
+  await tunnel.promises.stopListening();
+  await talk(client);
+  assert.deepEqual(diary.all('close'), []);
+  client.end();
+  await client.ended;
+  await diary.next('close');
+  assert.deepEqual(diary.names(), ['ready', 'listening', 'connection', 'disconnected', 'close']);
+});
+
+test('the session that connect() asked for stays', async (t) => {
+  const ssh2 = await Ssh2Server.start();
+  t.after(() => ssh2.stop());
+  const tunnel = makeTunnel(t, ssh2.login, 1);
+  const diary = new Diary(tunnel);
+  await tunnel.promises.startListening();
+  await tunnel.promises.connect(); // it is up already: from now on it is wanted
+  await tunnel.promises.stopListening();
+  await tunnel.promises.startListening();
+  await tunnel.promises.stopListening();
+  assert.equal(ssh2.attempts, 1);
+  assert.equal(ssh2.sessions, 1);
+  assert.deepEqual(diary.names(), ['ready', 'listening', 'listening']);
+  await tunnel.promises.shutdown();
+  await diary.next('close');
+});
+
+test('a session whose port cannot be bound goes', async (t) => {
+  const { tunnel: first } = await openTunnel(t, server, behaviours.echo());
+  const tunnel = makeTunnel(t, server.login, 1, { localPort: first.localPort });
+  const diary = new Diary(tunnel);
+  await assert.rejects(tunnel.promises.startListening(), { code: 'EADDRINUSE' });
+  await diary.next('close');
+  assert.deepEqual(diary.names(), ['ready', 'close']);
+});
+
+test('after the loss of the session it starts again, from the error on', async (t) => {
+  const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
+  for (const moment of ['error', 'close']) {
+    const client = await connect();
+    await talk(client);
+    const started = new Promise((resolve) => {
+      tunnel.once(moment, () => tunnel.startListening(resolve));
+    });
+    server.killSessions();
+    assert.equal(await started, null);
+    assertIncludes(await client.ended, { bytes: KIB, end: 'ECONNRESET' });
+    await talk(await connect());
+    assert.equal((await diary.next('error')).code, 'ERR_SSH_DISCONNECTED');
+  }
+});
+
+test('stopListening() and shutdown() end a start that is under way', async (t) => {
+  for (const method of ['stopListening', 'shutdown', 'close']) {
+    const tunnel = makeTunnel(t, server.login, 1);
+    const started = tunnel.promises.startListening();
+    const stopped = tunnel.promises[method]();
+    await assert.rejects(started, { code: 'ERR_TUNNEL_CLOSED' });
+    await stopped;
+    assert.equal(tunnel.listening, false);
+  }
+});
+
+test('of several close() the shortest time counts, and shutdown() cuts them short', async (t) => {
+  const { tunnel, connect } = await openTunnel(t, server, behaviours.echo(), { linger: false });
+  const client = await connect();
+  await talk(client);
+  const since = performance.now();
+  await Promise.all([tunnel.close(), tunnel.close({ timeout: 200 }), tunnel.close({ timeout: 9000 })]);
+  const waited = performance.now() - since;
+  assert.ok(waited > 150 && waited < 2000, `${waited} ms`);
+  assert.equal((await client.ended).end, 'ECONNRESET');
+
+  await tunnel.promises.startListening();
+  const other = await connect();
+  await talk(other);
+  await Promise.all([tunnel.close(), tunnel.promises.shutdown()]);
+  assert.equal((await other.ended).end, 'ECONNRESET');
+});
+
+test('disconnect() twice: both calls wait for the one end', async (t) => {
+  const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
+  const client = await connect();
+  await talk(client);
+  const { connectionId } = await diary.next('connection');
+  client.ended.then(() => client.end());
+  const { promises } = tunnel;
+  await Promise.all([promises.disconnect(connectionId), promises.disconnect(connectionId)]);
+  assert.equal(diary.all('disconnected').length, 1);
+  await assert.rejects(promises.disconnect(connectionId), { code: 'ERR_TUNNEL_NO_CONNECTION' });
+});
+
+for (const linger of [true, false]) {
+  test(`disconnect() of a connection that is not open yet resets it: ${linger}`, async (t) => {
+    const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo(), { linger });
+    const asked = new Promise((resolve) => tunnel.on('connectionRequest', resolve));
+    const client = await connect();
+    await client.send(KIB);
+    const request = await asked;
+    assert.equal((await tunnel.promises.connections())[0].state, 'requested');
+    await tunnel.promises.disconnect(request.connectionId);
+    assertIncludes(await client.ended, { bytes: 0, end: 'ECONNRESET' });
+    assertIncludes(await diary.next('disconnected'), {
+      code: 'ECONNABORTED',
+      clean: false,
+      closedBy: 'reset',
+      bytesUp: 0,
+      droppedUp: KIB,
+    });
+    request.accept(); // too late, and no harm
+  });
+}
+
+test('a request that nobody answers is reset after readyTimeout', async (t) => {
+  const options = { readyTimeout: 1000 };
+  const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo(), options);
+  tunnel.on('connectionRequest', () => {});
+  const client = await connect();
+  assert.equal((await client.ended).end, 'ECONNRESET');
+  assert.equal((await diary.next('disconnected')).code, 'ETIMEDOUT');
+});
+
+test('a listener for one request decides about one connection', async (t) => {
+  const { tunnel, connect } = await openTunnel(t, server, behaviours.echo());
+  tunnel.once('connectionRequest', (request) => {
+    request.accept();
+    request.reject(); // only the first answer counts
+  });
+  await talk(await connect());
+  await talk(await connect());
+});
+
+test('events run in the context of the constructor, callbacks in that of the call', async (t) => {
+  const storage = new AsyncLocalStorage();
+  const tunnel = storage.run('constructor', () => makeTunnel(t, server.login, 1));
+  const seen = [];
+  storage.run('on', () => tunnel.on('listening', () => seen.push(storage.getStore())));
+  await new Promise((resolve) => {
+    storage.run('call', () => {
+      tunnel.startListening(() => resolve(seen.push(storage.getStore())));
+    });
+  });
+  assert.deepEqual(seen, ['constructor', 'call']);
+});
+
+/** Runs a program with a tunnel whose session is lost once a connection goes through it. */
+async function lose(program) {
+  const own = await Ssh2Server.start({ onOpen: (open) => open.accept() });
+  const options = { ...own.login, forwardHost: '127.0.0.1', forwardPort: 1 };
+  const running = runModule(`
+    import net from 'node:net';
+    import { SSHTunnel } from './index.js';
+    const tunnel = new SSHTunnel(${JSON.stringify(options)});
+    ${program}
+    await tunnel.promises.startListening();
+    net.connect(tunnel.localPort, '127.0.0.1').on('error', () => {});
+  `);
+  await own.nextChannel();
+  own.dropSessions();
+  const result = await running;
+  await own.stop();
+  return result;
+}
+
+test("an 'error' for which nobody listens is thrown, as with every EventEmitter", async () => {
+  const { code, stderr } = await lose('');
+  assert.match(stderr, /ERR_SSH_DISCONNECTED/);
+  assert.equal(code, 1);
+});
+
+test("after an 'error' that is heard, 'close' comes and the program ends", async () => {
+  const { code, stdout, stderr } = await lose(`
+    tunnel.on('error', ({ code }) => console.log(code)).on('close', () => console.log('close'));
+  `);
+  assert.deepEqual([code, stdout, stderr], [0, 'ERR_SSH_DISCONNECTED\nclose\n', '']);
+});
+
+test('a process that is killed resets its connections, whatever their Linger', async (t) => {
+  const others = await Child.start('peer-process.mjs');
+  t.after(() => others.stop());
+  const forwardPort = await others.ask('behaviour', 'echo');
+  const child = await Child.start('tunnel-process.mjs');
+  t.after(() => child.stop());
+  const port = await child.ask('listen', {
+    ...server.login,
+    forwardHost: '127.0.0.1',
+    forwardPort,
+    linger: true,
+  });
+  const client = await connect(port);
+  await talk(client);
+  process.kill(child.pid, 'SIGKILL');
+  assertIncludes(await client.ended, { bytes: KIB, end: 'ECONNRESET' });
+  client.socket.destroy();
+});

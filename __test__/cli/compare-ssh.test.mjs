@@ -1,0 +1,16 @@
+// Usual command lines of ssh: with sshtunnel in its place the same is reached, refused and said.
+
+import assert from 'node:assert/strict';
+
+import { test } from '../helpers/bounded.mjs';
+import { compare, differences } from '../helpers/compare.mjs';
+
+test('as ssh', { timeout: 240_000 }, async (t) => {
+  const rows = await compare();
+  assert.ok(rows.length >= 20);
+  for (const row of rows) {
+    await t.test(row.name, { skip: row.missing && `a tunnel has no ${row.missing}()` }, () => {
+      assert.deepEqual(differences(row), [], JSON.stringify(row, null, 2));
+    });
+  }
+});

@@ -1,0 +1,352 @@
+// The command `sshtunnel` at a terminal: what it asks, what is seen of the answers, the live view.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { after } from 'node:test';
+
+import { SSHTunnel } from '../../index.js';
+import { test } from '../helpers/bounded.mjs';
+import { AtTerminal, Setting, hasTerminal } from '../helpers/cli.mjs';
+import { keygen, makeKey } from '../helpers/keys.mjs';
+import { Target, behaviours, connect, refuses } from '../helpers/peers.mjs';
+import { Ssh2Server } from '../helpers/ssh2-server.mjs';
+import { Sshd } from '../helpers/sshd.mjs';
+
+const require = createRequire(import.meta.url);
+const { frame } = require('../../lib/cli/output/renderer.js');
+const { Tally } = require('../../lib/cli/output/traffic.js');
+const { amount, columns, cut, duration, pad, plain } = require('../../lib/cli/output/text.js');
+
+const server = await Sshd.start();
+const setting = new Setting(server);
+after(() => Promise.all([server.stop(), setting.remove()]));
+
+const skip = !hasTerminal
+  ? 'there is no script(1)'
+  : typeof SSHTunnel.prototype.forwardLocal === 'function'
+    ? false
+    : 'a tunnel has no forwardLocal()';
+
+/** The command at this server; on success it would stay. */
+function start(t, args, { host = '127.0.0.1', ...how } = {}) {
+  return AtTerminal.start(t, [...args, ...setting.options(how), host], how);
+}
+
+/** A server that takes a password, and what the command needs to get to it. */
+async function passwordServer(t, options) {
+  const asking = await Ssh2Server.start(options);
+  t.after(() => asking.stop());
+  const [type, key] = asking.hostKeys[0].public.split(' ');
+  const known = setting.file('known_hosts', `[127.0.0.1]:${asking.port} ${type} ${key}\n`);
+  const settings = [
+    `UserKnownHostsFile=${known}`,
+    'GlobalKnownHostsFile=none',
+    'IdentityAgent=none',
+    'IdentityFile=none',
+    'UpdateHostKeys=no',
+  ];
+  return {
+    asking,
+    args: [
+      '-F',
+      'none',
+      '-N',
+      '-v',
+      '-p',
+      String(asking.port),
+      ...settings.flatMap((one) => ['-o', one]),
+      'user@127.0.0.1',
+    ],
+  };
+}
+
+/** Ends what has logged on, and waits for it. */
+async function interrupt(session, status = 0) {
+  session.type('\x03');
+  await session.sees(new RegExp(`status ${status}\r\n`));
+}
+
+test('a password: asked for without echo, again when it is wrong', { skip }, async (t) => {
+  const { args } = await passwordServer(t);
+  const session = AtTerminal.start(t, ['--no-view', ...args], { after: 'echo "status $?"; stty -a' });
+  await session.sees(/user@127\.0\.0\.1's password: /);
+  session.type('wrong-one\r');
+  await session.sees(/Permission denied, please try again\.\r\nuser@127\.0\.0\.1's password: /);
+  session.type('rightx\x7f\r');
+  await session.sees(/Authenticated to 127\.0\.0\.1/);
+  await interrupt(session);
+  await session.sees(/ icanon .* echo /s);
+  assert.doesNotMatch(session.stdout, /wrong-one|rightx|right\r/);
+});
+
+test('a password: as often as NumberOfPasswordPrompts, never with BatchMode; Ctrl-C', { skip }, async (t) => {
+  const { args, asking } = await passwordServer(t);
+  const session = AtTerminal.start(t, ['-o', 'NumberOfPasswordPrompts=2', ...args]);
+  for (let turn = 0; turn < 2; turn++) {
+    await session.sees(/'s password: /);
+    session.type('no\r');
+  }
+  await session.sees(/user@127\.0\.0\.1: Permission denied \(publickey,password\)\.\r\nstatus 255/);
+  assert.equal(asking.attempts, 2, 'both passwords, and no method that this server does not list');
+  const batch = AtTerminal.start(t, ['-o', 'BatchMode=yes', ...args]);
+  await batch.sees(/Permission denied \(publickey,password\)\.\r\nstatus 255/);
+  assert.doesNotMatch(batch.stdout, /password: /);
+  const given = AtTerminal.start(t, args, { after: 'echo "status $?"; stty -a' });
+  await given.sees(/'s password: /);
+  given.type('\x03');
+  await given.sees(/ icanon .* echo /s);
+  assert.match(given.stdout, /status 130/);
+});
+
+test('a password of a jump host, and no other', { skip }, async (t) => {
+  const { asking } = await passwordServer(t);
+  const [type, key] = asking.hostKeys[0].public.split(' ');
+  const known = setting.file(
+    'known_hosts',
+    `${readFileSync(setting.knownHosts, 'utf8')}[127.0.0.1]:${asking.port} ${type} ${key}\n`,
+  );
+  const file = setting.file(
+    'config',
+    `
+    Host work
+      HostName 127.0.0.1
+      Port ${server.port}
+      IdentityFile ${setting.key}
+    Host jump
+      HostName 127.0.0.1
+      Port ${asking.port}
+      User user
+      IdentityFile none
+    Host *
+      UserKnownHostsFile ${known}
+      GlobalKnownHostsFile none
+      IdentityAgent none
+  `,
+  );
+  const session = AtTerminal.start(t, ['--no-view', '-Nv', '-F', file, '-J', 'jump', 'work']);
+  for (const password of ['wrong', 'right']) {
+    await session.sees(/user@127\.0\.0\.1's password: /);
+    session.type(`${password}\r`);
+  }
+  await session.sees(/Authenticated/);
+  await interrupt(session);
+});
+
+test('questions of the server', { skip }, async (t) => {
+  const rounds = [];
+  const { args } = await passwordServer(t, {
+    authenticate: (context) => {
+      if (context.method !== 'keyboard-interactive') return context.reject(['keyboard-interactive']);
+      const prompts = [
+        { prompt: 'Colour\x1b[31m: ', echo: true },
+        { prompt: 'Code: ', echo: false },
+      ];
+      context.prompt(prompts, 'Two questions', 'Think.', (answers) => {
+        rounds.push(answers);
+        if (answers[1] === '42') context.accept();
+        else context.reject(['keyboard-interactive']);
+      });
+    },
+  });
+  const session = AtTerminal.start(t, ['--no-view', ...args]);
+  for (const code of ['41', '42']) {
+    await session.sees(/Two questions\r\nThink\.\r\n\(user@127\.0\.0\.1\) Colour[^\x1b]*: /);
+    session.type('green\r');
+    await session.sees(/Code: /);
+    session.type(`${code}\r`);
+  }
+  await session.sees(/Authenticated/);
+  await interrupt(session);
+  assert.deepEqual(rounds, [
+    ['green', '41'],
+    ['green', '42'],
+  ]);
+  assert.doesNotMatch(session.stdout, /4[12]\r/);
+});
+
+test('the passphrase of a key', { skip }, async (t) => {
+  const key = makeKey(setting.missing('id_ed25519'), { passphrase: 'open sesame' });
+  const other = makeKey(setting.missing('other'), { passphrase: 'never told' });
+  server.authorize(key.publicKey);
+  const session = start(t, ['--no-view', '-N', '-v', '-i', other.file], { key: key.file });
+  await session.sees(/Enter passphrase for key '\S+other': /);
+  session.type('\r');
+  await session.sees(/Enter passphrase for key '\S+id_ed25519': /);
+  session.type('wrong\r');
+  await session.sees(/Enter passphrase for key '\S+id_ed25519': /);
+  session.type('open sesame\r');
+  await session.sees(/Authenticated/);
+  await interrupt(session);
+  assert.doesNotMatch(session.stdout, /sesame|wrong\r/);
+});
+
+test('an unknown host: yes, no, its fingerprint', { skip }, async (t) => {
+  const fingerprint = keygen('-l', '-f', `${server.hostKeys[0].file}.pub`).split(' ')[1];
+  const question = new RegExp(
+    `The authenticity of host '\\[127\\.0\\.0\\.1\\]:${server.port}' can't be established\\.\r\nED25519 key fingerprint is ${fingerprint.replace(/[+/]/g, '\\$&')}\\.\r\nAre you sure you want to continue connecting \\(yes/no/\\[fingerprint\\]\\)\\? `,
+  );
+  for (const answer of ['yes', fingerprint]) {
+    const knownHosts = setting.missing('known_hosts');
+    const session = start(t, ['--no-view', '-N', '-v'], { knownHosts });
+    await session.sees(question);
+    session.type('perhaps\r');
+    await session.sees(/Please type 'yes', 'no' or the fingerprint: /);
+    session.type(`${answer}\r`);
+    await session.sees(/Warning: Permanently added '\[127\.0\.0\.1\]:\d+' \(ED25519\) to the list of known hosts\./);
+    await session.sees(/Authenticated/);
+    await interrupt(session);
+    assert.ok((await server.ask(knownHosts)).trusts);
+  }
+  const knownHosts = setting.missing('known_hosts');
+  const session = start(t, ['-N'], { knownHosts });
+  await session.sees(question);
+  session.type('no\r');
+  await session.sees(/Host key verification failed\.\r\nstatus 255/);
+  assert.throws(() => readFileSync(knownHosts), { code: 'ENOENT' });
+});
+
+test('who thinks longer than ConnectTimeout may do so', { skip }, async (t) => {
+  const knownHosts = setting.missing('known_hosts');
+  const session = start(t, ['--no-view', '-N', '-v', '-o', 'ConnectTimeout=1'], { knownHosts });
+  await session.sees(/\[fingerprint\]\)\? /);
+  // For "nothing happens" there is no event.
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  session.type('yes\r');
+  await session.sees(/Authenticated/);
+  await interrupt(session);
+});
+
+test('the view: connections, how they ended, and the screen as it was', { skip }, async (t) => {
+  const target = await Target.start(behaviours.echo());
+  t.after(() => target.stop());
+  const session = start(t, ['-L', `0:127.0.0.1:${target.port}`], {
+    rows: 20,
+    columns: 90,
+    after: 'echo "status $?"; stty -a',
+  });
+  await session.sees(/\x1b\[\?1049h\x1b\[\?25l/);
+  const [, port] = await session.sees(new RegExp(`-L 127\\.0\\.0\\.1:(\\d+) -> 127\\.0\\.0\\.1:${target.port}`));
+  const one = await connect(Number(port));
+  const other = await connect(Number(port));
+  t.after(() => [one, other].map(({ socket }) => socket.destroy()));
+  await one.send(100_000);
+  await one.received(100_000);
+  await session.sees(/#1 127\.0\.0\.1:\d+ -> 127\.0\.0\.1:\d+ +97\.7 KiB +97\.7 KiB/);
+  one.end();
+  await session.sees(/#1 OK, graceful +97\.7 KiB +97\.7 KiB +0 B +0 B/);
+  session.type('\x03');
+  await session.sees(/connections may finish now; Ctrl-C resets them/);
+  session.type('\x03');
+  await session.sees(/\x1b\[\?25h\x1b\[\?1049l/);
+  await session.sees(/status 130\r\n.* icanon .* echo /s);
+  assert.equal((await other.ended).end, 'ECONNRESET');
+  assert.ok(await refuses(Number(port)));
+});
+
+test('the view: one Ctrl-C drains', { skip }, async (t) => {
+  const target = await Target.start(behaviours.echo());
+  t.after(() => target.stop());
+  const session = start(t, ['-L', `0:127.0.0.1:${target.port}`]);
+  const [, port] = await session.sees(/-L 127\.0\.0\.1:(\d+) -> /);
+  const peer = await connect(Number(port));
+  await session.sees(/#1 127/);
+  session.type('\x03');
+  await session.sees(/connections may finish now/);
+  await peer.send(1000);
+  peer.end();
+  assert.equal((await peer.ended).end, 'FIN');
+  await session.sees(/\x1b\[\?25h\x1b\[\?1049l/);
+  await session.sees(/status 0\r\n/);
+});
+
+test('no view behind the shell', { skip }, async (t) => {
+  const session = start(t, ['-v', '-L', '0:127.0.0.1:1'], { behind: true });
+  await session.sees(/1 of 1 forwardings are there/);
+  session.type('\x03');
+  await session.sees(/status 0\r\n/);
+  assert.doesNotMatch(session.stdout, /\x1b/);
+});
+
+test('the view: what went wrong is printed when it is over', { skip }, async (t) => {
+  const mortal = await Sshd.start();
+  const own = new Setting(mortal);
+  t.after(() => Promise.all([mortal.stop(), own.remove()]));
+  const session = AtTerminal.start(t, ['-L', '0:127.0.0.1:1', ...own.options(), '127.0.0.1']);
+  await session.sees(/\x1b\[\?1049h/);
+  await session.sees(/connected/);
+  mortal.killSessions();
+  await session.sees(/\x1b\[\?1049l/);
+  await session.sees(/Connection to 127\.0\.0\.1 [^\r]*\r\nstatus 255/);
+});
+
+test('text of others: no control characters, and no wider than there is room', () => {
+  assert.equal(plain('a\x1b[2J\tb\u202ec\u2028d\x9be'), 'a?[2J b?c?d?e');
+  assert.deepEqual(['', 'abc', '世界', 'e\u0301', '😀'].map(columns), [0, 3, 4, 1, 2]);
+  assert.deepEqual([cut('世界', 3), cut('abc', 2), cut('e\u0301x', 1)], ['世', 'ab', 'e\u0301']);
+  assert.deepEqual([pad('世', 4), pad('世界', 3), pad('x', 3, { right: true })], ['世  ', '世 ', '  x']);
+  assert.deepEqual([0, 999, 1000, 1024, 100_000, 1e6, 10 * 2 ** 20, 5 * 2 ** 40].map(amount), [
+    '0 B',
+    '999 B',
+    '1.0 KiB',
+    '1.0 KiB',
+    '97.7 KiB',
+    '977 KiB',
+    '10.0 MiB',
+    '5.0 TiB',
+  ]);
+  assert.deepEqual([0, 61_000, 360_000_000].map(duration), ['00:00:00', '00:01:01', '100:00:00']);
+});
+
+test('a picture fits, whatever the size of the terminal', () => {
+  const tally = new Tally();
+  const info = (connectionId) => ({
+    connectionId,
+    forwardId: 1,
+    remoteAddress: '127.0.0.1',
+    remotePort: 5,
+    forwardHost: '主机\x1b[31m'.repeat(9),
+    forwardPort: 80,
+    state: 'open',
+    bytesUp: connectionId * 1e6,
+    bytesDown: 1,
+  });
+  tally.sample(
+    Array.from({ length: 300 }, (_, at) => info(at + 1)),
+    0,
+  );
+  tally.sample(
+    Array.from({ length: 300 }, (_, at) => ({ ...info(at + 1), bytesUp: at * 2e6 })),
+    2000,
+  );
+  for (let connectionId = 1; connectionId < 20; connectionId++) {
+    tally.ended({
+      connectionId,
+      forwardId: 1,
+      code: 'OK',
+      closedBy: 'graceful',
+      bytesUp: 1,
+      bytesDown: 1,
+      droppedUp: 0,
+      droppedDown: 0,
+    });
+  }
+  const forwardings = Array.from({ length: 5 }, () => ({
+    name: `-L 127.0.0.1:1 -> ${'主'.repeat(60)}:2`,
+    forwards: [{ forwardId: 1 }],
+  }));
+  const picture = { title: 'sshtunnel user@host', closing: false, tally, forwardings, messages: ['one', 'two'] };
+  for (const rows of [1, 2, 3, 5, 10, 24, 60]) {
+    for (const width of [1, 10, 30, 79, 200]) {
+      const lines = frame(picture, { rows, columns: width });
+      assert.ok(lines.length <= rows, `${lines.length} of ${rows}`);
+      for (const line of lines) {
+        assert.ok(columns(line) <= width, `${columns(line)} of ${width}: ${line}`);
+        assert.equal(plain(line), line);
+      }
+    }
+  }
+  const text = frame(picture, { rows: 40, columns: 120 }).join('\n');
+  for (const part of ['forwarding', 'connection', 'ended', 'messages', '#300 ', '#19 OK, graceful', 'one\ntwo'])
+    assert.ok(text.includes(part), part);
+});

@@ -1,0 +1,93 @@
+// A close that is bounded in time keeps its time, and is nobody else's business.
+
+import assert from 'node:assert/strict';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { after } from 'node:test';
+
+import { test } from '../helpers/bounded.mjs';
+import { KIB, connect } from '../helpers/peers.mjs';
+import { Child, moment, waits } from '../helpers/process.mjs';
+import { Sshd } from '../helpers/sshd.mjs';
+import { Diary, assertIncludes, makeTunnel } from '../helpers/tunnels.mjs';
+
+const COUNT = 200;
+/** More than the kernel of a client takes that does not read; its tunnel takes the rest. */
+const SIZE = 512 * KIB;
+const LINGER = { l_onoff: 1, l_linger: 2 };
+/** Milliseconds between two looks at the event loop's delay, which are part of what is measured. */
+const RESOLUTION = 5;
+
+const server = await Sshd.start();
+// This process is to show the tunnel's delays alone.
+const peers = await Child.start('peer-process.mjs');
+after(() => Promise.all([server.stop(), peers.stop()]));
+
+const milliseconds = (count) => new Promise((resolve) => setTimeout(resolve, count));
+
+/** Echoes, now and then, until it is over; gives the median of their delays in milliseconds. */
+async function echo(client, until) {
+  const delays = [];
+  let over = false;
+  until.then(() => (over = true));
+  while (!over) {
+    const since = performance.now();
+    client.send(64);
+    await client.received(client.bytes + 64);
+    delays.push(performance.now() - since);
+    await milliseconds(2);
+  }
+  return delays.sort((a, b) => a - b)[delays.length >> 1];
+}
+
+test(`${COUNT} clients that stall are reset in time, and an echo beside them is not delayed`, async (t) => {
+  const target = await peers.ask('behaviour', 'echo');
+  const tunnel = makeTunnel(t, server.login, target, { linger: LINGER });
+  const diary = new Diary(tunnel);
+  await tunnel.promises.startListening();
+  const busy = await connect(tunnel.localPort);
+  t.after(() => busy.socket.destroy());
+  const { connectionId: own } = await diary.next('connection');
+  await peers.ask('stall', tunnel.localPort, COUNT, SIZE);
+  let stalled;
+  do stalled = (await tunnel.promises.connections()).filter(({ connectionId }) => connectionId !== own);
+  while (stalled.length < COUNT || stalled.some(({ bytesDown }) => bytesDown < SIZE));
+
+  const idle = await echo(busy, milliseconds(1000));
+  const loop = monitorEventLoopDelay({ resolution: RESOLUTION });
+  loop.enable();
+  const seen = new Set();
+  const look = setInterval(() => waits('sshtunnel').forEach((place) => seen.add(place)), 100);
+  const calls = new Map();
+  const closed = stalled.map(({ connectionId, remotePort }) => {
+    calls.set(remotePort, moment());
+    return tunnel.promises.disconnect(connectionId);
+  });
+  const resets = peers.ask('resets');
+  const median = await echo(busy, Promise.all(closed));
+  loop.disable();
+  clearInterval(look);
+  const p99 = loop.percentile(99) / 1e6 - RESOLUTION;
+
+  const took = (await resets).map(({ port, code, at }) => {
+    assert.equal(code, 'ECONNRESET');
+    return at - calls.get(port);
+  });
+  const [least, most] = [Math.min(...took), Math.max(...took)];
+  t.diagnostic(`reset ${least.toFixed(0)} to ${most.toFixed(0)} ms after the close`);
+  t.diagnostic(`echo median ${idle.toFixed(2)} ms before, ${median.toFixed(2)} ms meanwhile`);
+  t.diagnostic(`event loop delay p99 ${p99.toFixed(1)} ms; threads waited in ${[...seen].join(', ')}`);
+  assert.equal(took.length, COUNT);
+  assert.ok(least >= 2000 && most <= 2600, `${least} to ${most} ms`);
+  assert.ok(median <= 2 * idle, `${median} ms, not ${idle}`);
+  assert.ok(p99 < 20, `${p99} ms`);
+  // Where a blocking close() waits has another name.
+  for (const place of seen) assert.match(place, /^0$|epoll|futex/);
+
+  const ends = diary.all('disconnected');
+  assert.equal(ends.length, COUNT);
+  for (const end of ends) {
+    assertIncludes(end, { code: 'ECONNABORTED', closedBy: 'reset', linger: LINGER, lingerExpired: true });
+    assert.ok(end.droppedDown > 0);
+    assert.ok(end.bytesDown + end.droppedDown >= SIZE);
+  }
+});

@@ -1,0 +1,465 @@
+// closesocket: what the peer gets, what is reported, when; and that the event loop does not notice.
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import net from 'node:net';
+import { performance } from 'node:perf_hooks';
+import tls from 'node:tls';
+
+import { SO_LINGER, closesocket, getsockopt, promises, setsockopt } from '../../index.js';
+import { test } from '../helpers/bounded.mjs';
+import { KIB, MIB, PATTERN, Peer, Target, behaviours, patternHash, refuses } from '../helpers/peers.mjs';
+import { Child, ROOT, descriptors, run } from '../helpers/process.mjs';
+import { TLS_CLIENT, httpPair, netPair, tlsPair, wrappedPair } from '../helpers/sockets.mjs';
+
+const HARD = { l_onoff: 1, l_linger: 0 };
+const GRACEFUL = { l_onoff: 0, l_linger: 0 };
+const bounded = (seconds) => ({ l_onoff: 1, l_linger: seconds });
+
+/** Counts what a socket tells its program about its end. */
+function watch(socket) {
+  const seen = { close: 0, error: 0 };
+  for (const name of Object.keys(seen)) socket.on(name, () => (seen[name] += 1));
+  return seen;
+}
+
+const elapsed = (since) => performance.now() - since;
+const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+/** Waits until this process holds no more descriptors than that. */
+async function descriptorsBack(count) {
+  while (descriptors() > count) await pause(10);
+  assert.equal(descriptors(), count);
+}
+
+/** A connection with this much of the pattern written to it, and its peer, which does not read. */
+async function loaded(size, linger) {
+  const pair = await netPair();
+  const peer = new Peer(pair.accepted, { read: false });
+  for (let left = size; left > 0; left -= PATTERN.length) {
+    pair.client.write(left < PATTERN.length ? PATTERN.subarray(0, left) : PATTERN);
+  }
+  setsockopt(pair.client, SO_LINGER, linger);
+  return { ...pair, peer };
+}
+
+// The addon's threads have descriptors, too: here they start.
+const first = await netPair();
+await promises.closesocket(first.client);
+await first.stop();
+
+/** More than two kernels hold of one connection. */
+const LARGE = 16 * MIB;
+/** What they hold in any case. */
+const SMALL = 64 * KIB;
+
+test('the problem: destroy() of a socket that lingers stalls the event loop', async (t) => {
+  const target = await Target.start(behaviours.idle());
+  t.after(() => target.stop());
+  const child = await Child.start('closing-process.mjs');
+  t.after(() => child.stop());
+  const { pause } = await child.ask('close', 'destroy', target.port, bounded(2));
+  assert.ok(pause > 1900, `only ${pause} ms`);
+});
+
+test('closesocket on the same does not, and resets when the time is over', async (t) => {
+  const target = await Target.start(behaviours.idle());
+  t.after(() => target.stop());
+  const child = await Child.start('closing-process.mjs');
+  t.after(() => child.stop());
+  const pauses = [];
+  for (let turn = 0; turn < 3; turn++) {
+    const { took, pause, result } = await child.ask('close', 'closesocket', target.port, bounded(2));
+    pauses.push(pause);
+    assert.ok(took >= 1999 && took < 2600, `after ${took} ms`);
+    assert.equal(result.graceful, false);
+    const peer = await target.next();
+    const { bytes, end } = await peer.read().ended;
+    assert.equal(end, 'ECONNRESET');
+    assert.ok(bytes > 0 && result.unsent > 0);
+  }
+  // Garbage may be collected meanwhile; a close that blocks would pause each time.
+  assert.ok(Math.min(...pauses) < 20, `${pauses} ms`);
+});
+
+test('a peer that reads late gets every byte, and that is when the close is done', async () => {
+  const before = descriptors();
+  const { client, peer, stop } = await loaded(LARGE, bounded(8));
+  const seen = watch(client);
+  const since = performance.now();
+  const closing = promises.closesocket(client);
+  setTimeout(() => peer.read(), 1000);
+  const result = await closing;
+  const took = elapsed(since);
+  assert.deepEqual(result, { graceful: true, unsent: 0 });
+  assert.ok(took >= 999 && took < 4000, `after ${took} ms`);
+  const { bytes, sha256, end } = await peer.ended;
+  assert.deepEqual({ bytes, sha256, end }, { bytes: LARGE, sha256: patternHash(LARGE), end: 'FIN' });
+  assert.deepEqual(seen, { close: 1, error: 0 });
+  await stop();
+  await descriptorsBack(before);
+});
+
+test('when the time is over, what was not acknowledged is counted, buffered writes too', async () => {
+  const before = descriptors();
+  const { client, peer, stop } = await loaded(LARGE, bounded(1));
+  const seen = watch(client);
+  const { graceful, unsent } = await promises.closesocket(client);
+  assert.equal(graceful, false);
+  const { bytes, end } = await peer.read().ended;
+  assert.deepEqual([bytes + unsent, end], [LARGE, 'ECONNRESET']);
+  assert.deepEqual(seen, { close: 1, error: 0 });
+  await stop();
+  await descriptorsBack(before);
+});
+
+test('a hard close resets at once, whatever is buffered', async () => {
+  for (const size of [SMALL, LARGE]) {
+    const before = descriptors();
+    const { client, peer, stop } = await loaded(size, HARD);
+    const seen = watch(client);
+    const { graceful, unsent } = await promises.closesocket(client);
+    assert.equal(graceful, false);
+    const { bytes, end } = await peer.read().ended;
+    assert.equal(end, 'ECONNRESET');
+    // What has just arrived need not be acknowledged yet.
+    assert.ok(unsent <= size && bytes + unsent >= size, `${bytes} and ${unsent} of ${size}`);
+    await stop();
+    assert.deepEqual(seen, { close: 1, error: 0 });
+    await descriptorsBack(before);
+  }
+});
+
+test('a graceful close returns at once, and the rest arrives later', async () => {
+  const before = descriptors();
+  const { client, accepted, peer, stop } = await loaded(1 * MIB, GRACEFUL);
+  const seen = watch(client);
+  // Unread input, which makes a reset of every close() in the kernel.
+  accepted.write('never read');
+  await once(client, 'readable');
+  client.removeAllListeners('readable');
+  const { graceful, unsent } = await promises.closesocket(client);
+  assert.equal(graceful, true);
+  assert.ok(unsent > 0 && unsent <= 1 * MIB, `${unsent}`);
+  assert.equal(peer.bytes, 0, 'nothing was read when it returned');
+  accepted.write('nor this');
+  const { bytes, sha256, end } = await peer.read().ended;
+  assert.deepEqual({ bytes, sha256, end }, { bytes: 1 * MIB, sha256: patternHash(1 * MIB), end: 'FIN' });
+  assert.deepEqual(seen, { close: 1, error: 0 });
+  await stop();
+  await descriptorsBack(before);
+});
+
+test('a graceful close survives the exit of the process', async () => {
+  const target = await Target.start();
+  const { code, stderr } = await run(process.execPath, [
+    '-e',
+    `
+    const { SO_LINGER, closesocket, setsockopt } = require(${JSON.stringify(ROOT)});
+    const socket = require('node:net').connect(${target.port}, '127.0.0.1', () => {
+      socket.write(Buffer.alloc(${SMALL}, 'x'), () => {
+        setsockopt(socket, SO_LINGER, { l_onoff: 0, l_linger: 0 });
+        closesocket(socket);
+        process.exit();
+      });
+    });
+  `,
+  ]);
+  assert.equal(code, 0, stderr);
+  const peer = await target.next();
+  const { bytes, end } = await peer.read().ended;
+  assert.deepEqual([bytes, end], [SMALL, 'FIN']);
+  await target.stop();
+});
+
+test('a peer that resets is reported, and nothing is thrown', async () => {
+  for (const linger of [GRACEFUL, bounded(20)]) {
+    const { client, accepted, stop } = await loaded(LARGE, linger);
+    client.removeAllListeners('error');
+    const seen = { close: 0 };
+    client.on('close', () => (seen.close += 1));
+    const closing = promises.closesocket(client);
+    accepted.resetAndDestroy();
+    const { graceful, unsent } = await closing;
+    assert.equal(graceful, false);
+    assert.ok(unsent > 0 && unsent < LARGE, `${unsent}`);
+    await stop();
+    assert.deepEqual(seen, { close: 1 });
+  }
+});
+
+test('a connection that was reset before is closed, too', async () => {
+  for (const linger of [GRACEFUL, HARD, bounded(5)]) {
+    const { client, accepted, stop } = await loaded(SMALL, linger);
+    client.pause();
+    accepted.resetAndDestroy();
+    await once(accepted, 'close');
+    assert.equal((await promises.closesocket(client)).graceful, false);
+    await stop();
+  }
+});
+
+/** A way to a port of this machine that keeps what is sent to it. */
+async function relay(port) {
+  const chunks = [];
+  const server = net.createServer((socket) => {
+    const onward = net.connect(port, '127.0.0.1');
+    socket.on('data', (chunk) => chunks.push(chunk));
+    for (const [one, other] of [
+      [socket, onward],
+      [onward, socket],
+    ]) {
+      one.on('error', () => {}).on('close', () => other.destroy());
+      one.pipe(other);
+    }
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return { server, port: server.address().port, sent: () => Buffer.concat(chunks) };
+}
+
+/** The types of the records of TLS in a stream. */
+function recordTypes(bytes) {
+  const types = [];
+  for (let at = 0; at < bytes.length; at += 5 + bytes.readUInt16BE(at + 3)) types.push(bytes[at]);
+  return types;
+}
+
+const ALERT = 21;
+
+for (const [form, close] of [
+  ['asynchronous', promises.closesocket],
+  ['blocking', async (socket) => closesocket(socket)],
+]) {
+  test(`a TLS socket says goodbye first, ${form}`, async () => {
+    for (const [linger, goodbye] of [
+      [bounded(5), true],
+      [GRACEFUL, true],
+      [HARD, false],
+    ]) {
+      const before = descriptors();
+      const { server, stop } = await tlsPair();
+      const way = await relay(server.address().port);
+      const client = tls.connect({ ...TLS_CLIENT, port: way.port, host: '127.0.0.1' });
+      const [[accepted]] = await Promise.all([once(server, 'secureConnection'), once(client, 'secureConnect')]);
+      const peer = new Peer(accepted);
+      client.write(PATTERN.subarray(0, SMALL));
+      await peer.received(SMALL);
+      setsockopt(client, SO_LINGER, linger);
+      const { graceful } = await close(client);
+      assert.equal(graceful, goodbye);
+      await peer.closed;
+      assert.equal(peer.bytes, SMALL);
+      assert.equal(recordTypes(way.sent()).at(-1) === ALERT, goodbye);
+      way.server.close();
+      await stop();
+      await descriptorsBack(before);
+    }
+  });
+}
+
+test('TLS and HTTP sockets deliver what they have buffered', async () => {
+  for (const make of [tlsPair, wrappedPair, httpPair]) {
+    const before = descriptors();
+    const { client, accepted, stop } = await make();
+    // What an HTTP server has to close is its req.socket.
+    const [socket, other] = make === httpPair ? [accepted, client] : [client, accepted];
+    const peer = new Peer(other);
+    const seen = watch(socket);
+    for (let left = LARGE; left > 0; left -= PATTERN.length) {
+      socket.write(left < PATTERN.length ? PATTERN.subarray(0, left) : PATTERN);
+    }
+    setsockopt(socket, SO_LINGER, bounded(20));
+    assert.deepEqual(await promises.closesocket(socket), { graceful: true, unsent: 0 });
+    const { bytes, sha256 } = await peer.ended;
+    assert.deepEqual({ bytes, sha256 }, { bytes: LARGE, sha256: patternHash(LARGE) });
+    await stop();
+    assert.deepEqual(seen, { close: 1, error: 0 });
+    await descriptorsBack(before);
+  }
+});
+
+test('TLS and HTTP sockets are reset when the time is over, or at once', async () => {
+  for (const make of [tlsPair, wrappedPair, httpPair]) {
+    for (const linger of [bounded(1), HARD]) {
+      const { client, accepted, stop } = await make();
+      const [socket, other] = make === httpPair ? [accepted, client] : [client, accepted];
+      const peer = new Peer(other, { read: false });
+      other.pause();
+      const seen = watch(socket);
+      for (let left = LARGE; left > 0; left -= PATTERN.length) {
+        socket.write(left < PATTERN.length ? PATTERN.subarray(0, left) : PATTERN);
+      }
+      setsockopt(socket, SO_LINGER, linger);
+      const since = performance.now();
+      const { graceful, unsent } = await promises.closesocket(socket);
+      assert.ok(linger === HARD || elapsed(since) >= 999);
+      assert.equal(graceful, false);
+      const { bytes, end } = await peer.read().ended;
+      // Nobody can tell what of a record arrived; plain bytes are counted to the byte.
+      if (make === httpPair) assert.equal(end, 'ECONNRESET');
+      assert.ok(unsent + bytes > LARGE * 0.98 && unsent + bytes < LARGE * 1.02, `${bytes} and ${unsent}`);
+      await stop();
+      assert.deepEqual(seen, { close: 1, error: 0 });
+    }
+  }
+});
+
+test('a server stops listening, and what it has accepted lives on', async () => {
+  for (const form of [promises.closesocket, async (server) => closesocket(server)]) {
+    const { server, client, accepted, stop } = await netPair();
+    const { port } = server.address();
+    setsockopt(server, SO_LINGER, HARD);
+    let closed = 0;
+    server.on('close', () => (closed += 1));
+    assert.deepEqual(await form(server), { graceful: true, unsent: 0 });
+    assert.equal(await refuses(port), true);
+    const peer = new Peer(accepted);
+    client.end('alive');
+    const { bytes, end } = await peer.ended;
+    assert.deepEqual([bytes, end], [5, 'FIN']);
+    accepted.destroy();
+    await once(server, 'close');
+    assert.equal(closed, 1);
+    await stop();
+  }
+});
+
+/** Runs a program that has `socket` as its descriptor 3 and is the only one to have it. */
+function inherit(socket, program) {
+  const source = `const { SO_LINGER, closesocket, promises, setsockopt } = require(${JSON.stringify(ROOT)}); ${program}`;
+  const child = run(process.execPath, ['-e', source], { stdio: ['ignore', 'pipe', 'pipe', socket._handle.fd] });
+  socket.destroy();
+  return child;
+}
+
+test('a descriptor is closed for the program that has it', async () => {
+  for (const [linger, end, graceful] of [
+    [GRACEFUL, 'FIN', true],
+    [HARD, 'ECONNRESET', false],
+    [bounded(5), 'FIN', true],
+  ]) {
+    for (const form of ['closesocket', 'await promises.closesocket']) {
+      const { client, accepted, stop } = await netPair();
+      const peer = new Peer(accepted);
+      const { stdout, stderr } = await inherit(
+        client,
+        `(async () => {
+        setsockopt(3, SO_LINGER, ${JSON.stringify(linger)});
+        require('node:fs').writeSync(3, 'from the child');
+        console.log((${form}(3)).graceful);
+      })()`,
+      );
+      assert.equal(stdout, `${graceful}\n`, stderr);
+      const { bytes, end: seen } = await peer.ended;
+      assert.equal(seen, end);
+      if (end === 'FIN') assert.equal(bytes, 14);
+      await stop();
+    }
+  }
+});
+
+test('the blocking form blocks until the same end', async (t) => {
+  const target = await Target.start(behaviours.idle());
+  t.after(() => target.stop());
+  const child = await Child.start('closing-process.mjs');
+  t.after(() => child.stop());
+  const size = PATTERN.length; // which the kernel takes at once
+  const close = async (linger) => ({
+    ...(await child.ask('block', target.port, linger, size)),
+    peer: await target.next(),
+  });
+
+  const late = await close(bounded(1));
+  assert.ok(late.took >= 999 && late.pause > 800, `${late.took} ms, ${late.pause} ms`);
+  assert.equal(late.result.graceful, false);
+  const cut = await late.peer.read().ended;
+  assert.deepEqual([cut.end, cut.bytes + late.result.unsent], ['ECONNRESET', size]);
+
+  const hard = await close(HARD);
+  assert.equal(hard.result.graceful, false);
+  assert.ok(hard.took < 900, `${hard.took} ms`);
+  assert.equal((await hard.peer.read().ended).end, 'ECONNRESET');
+
+  const graceful = await close(GRACEFUL);
+  assert.equal(graceful.result.graceful, true);
+  assert.ok(graceful.took < 900 && graceful.result.unsent > 0, `${graceful.took} ms`);
+  const { bytes, end, sha256 } = await graceful.peer.read().ended;
+  assert.deepEqual([end, bytes, sha256], ['FIN', size, patternHash(size)]);
+});
+
+test('the blocking form refuses what only the event loop could write', async () => {
+  for (const linger of [GRACEFUL, bounded(5)]) {
+    const { client, peer, stop } = await loaded(LARGE, linger);
+    assert.throws(() => closesocket(client), { name: 'Error', code: 'ERR_TUNNEL_WOULD_DEADLOCK' });
+    assert.deepEqual(getsockopt(client, SO_LINGER), linger, 'nothing has changed');
+    peer.read();
+    client.end();
+    const { bytes, end } = await peer.ended;
+    assert.deepEqual([bytes, end], [LARGE, 'FIN']);
+    await stop();
+  }
+});
+
+test('after a close, calls fail, and their callbacks come after its own', async () => {
+  const { client, peer, stop } = await loaded(LARGE, bounded(1));
+  const order = [];
+  const note = (name) => (error) => order.push([name, error?.code]);
+  closesocket(client, note('close'));
+  getsockopt(client, SO_LINGER, note('get'));
+  closesocket(client, note('again'));
+  assert.throws(() => closesocket(client), { code: 'EBADF' });
+  await new Promise((resolve) => setsockopt(client, SO_LINGER, GRACEFUL, resolve));
+  assert.deepEqual(order, [
+    ['close', undefined],
+    ['get', 'EBADF'],
+    ['again', 'EBADF'],
+  ]);
+  assert.equal((await peer.read().ended).end, 'ECONNRESET');
+  await stop();
+});
+
+test('whoever waits for a close is told, whatever else the process does', async () => {
+  const target = await Target.start(behaviours.idle());
+  const { stdout, stderr } = await run(process.execPath, [
+    '-e',
+    `
+    const { SO_LINGER, closesocket, setsockopt } = require(${JSON.stringify(ROOT)});
+    const socket = require('node:net').connect(${target.port}, '127.0.0.1', () => {
+      socket.write(Buffer.alloc(${LARGE}));
+      socket.unref();
+      setsockopt(socket, SO_LINGER, { l_onoff: 1, l_linger: 1 });
+      closesocket(socket, (error, { graceful }) => console.log(error, graceful));
+    });
+  `,
+  ]);
+  assert.equal(stdout, 'null false\n', stderr);
+  await target.stop();
+});
+
+test('1000 closes at once delay neither each other nor anybody else', async (t) => {
+  const peers = await Child.start('peer-process.mjs');
+  t.after(() => peers.stop());
+  const [idle, sink] = [await peers.ask('behaviour', 'idle'), await peers.ask('behaviour', 'sink')];
+  const before = descriptors();
+  const size = 256 * KIB;
+  const open = async (port, linger) => {
+    const socket = net.connect(port, '127.0.0.1');
+    await once(socket, 'connect');
+    socket.write(PATTERN.subarray(0, size));
+    setsockopt(socket, SO_LINGER, linger);
+    return socket;
+  };
+  const stuck = await Promise.all(Array.from({ length: 999 }, () => open(idle, bounded(3))));
+  const reader = await open(sink, bounded(20));
+  const since = performance.now();
+  const closings = stuck.map((socket) => promises.closesocket(socket));
+  assert.deepEqual(await promises.closesocket(reader), { graceful: true, unsent: 0 });
+  assert.ok(elapsed(since) < 2999, 'before any of the others');
+  for (const { graceful, unsent } of await Promise.all(closings)) {
+    assert.equal(graceful, false);
+    assert.ok(unsent > 0 && unsent <= size);
+  }
+  assert.ok(elapsed(since) >= 2999 && elapsed(since) < 6000, `${elapsed(since)} ms`);
+  await descriptorsBack(before);
+});

@@ -1,0 +1,398 @@
+// The closing table: each event that ends a connection, each way to close one, and both ends asked
+// what they saw. docs/closing.md has the same table in words.
+
+import assert from 'node:assert/strict';
+import { after, describe } from 'node:test';
+
+import { test } from '../helpers/bounded.mjs';
+import { COLUMNS, SHORT, same } from '../helpers/columns.mjs';
+import { KIB, MIB, PATTERN, behaviours, patternHash, refusingPort, settled } from '../helpers/peers.mjs';
+import { REASONS, Ssh2Server } from '../helpers/ssh2-server.mjs';
+import { Sshd } from '../helpers/sshd.mjs';
+import { assertIncludes, only, openTunnel } from '../helpers/tunnels.mjs';
+
+process.setMaxListeners(50); // servers and their folders wait for the end of the process
+const sshd = await Sshd.start();
+const refusing = await refusingPort();
+after(() => Promise.all([sshd.stop(), refusing.stop()]));
+
+const ENDLESS = behaviours.endless();
+
+const SIZE = 2 * MIB;
+/** What leaves for a client that does not read, without a need for credit. */
+const FITS = PATTERN.length;
+/** More than two programs and all between them hold, and less than a tunnel reads in vain after FIN. */
+const FLOOD = 20 * MIB;
+
+/** What the client, the report, and the far side say of a stream that was whole. */
+const WHOLE = { client: 'FIN', code: 'OK', clean: true, closedBy: 'graceful' };
+const FIN = { client: 'FIN', clean: false, closedBy: 'graceful' };
+const RST = { client: 'ECONNRESET', clean: false, closedBy: 'reset' };
+const ABORTED = { ...RST, code: 'ECONNABORTED' };
+const EXPIRED = { ...ABORTED, lingerExpired: true };
+
+/** The client reset it: nobody is there to see an end. */
+const BY_CLIENT = { client: 'closed here', code: 'ECONNRESET', clean: false, closedBy: 'reset' };
+
+/** Servers that do what an sshd does not. */
+const ssh2 = (onOpen) => () => Ssh2Server.start({ onOpen });
+const accepting = ssh2((open) => open.accept());
+
+/** For "nothing more happens" there is no event. */
+const quiet = () => settled(() => 0);
+
+/** Both directions are full: neither the client nor the target reads, both have sent. */
+async function stuckBoth({ tunnel, client, far }) {
+  client.send(FLOOD);
+  await far.send(SIZE);
+  await settled(() => client.accepted);
+  await settled(async () => (await only(tunnel)).bytesDown);
+}
+
+/** What has come down for a client that does not read lies in the tunnel. */
+const stuckDown = ({ tunnel }) => settled(async () => (await only(tunnel)).bytesDown);
+
+/** What the client has sent to a target that does not read lies everywhere in between. */
+async function stuckUp({ tunnel, client }) {
+  client.send(FLOOD);
+  await settled(() => client.accepted);
+  await settled(async () => (await only(tunnel)).bytesUp);
+}
+
+/** A small exchange in both directions, so that nothing is under way. */
+async function talk({ client, far }) {
+  await client.send(KIB);
+  await far.read().received(KIB);
+  await far.send(KIB);
+  await client.received(KIB);
+}
+
+/** Ways to close that are all the owner's. */
+const disconnect = async ({ tunnel }) => tunnel.promises.disconnect((await only(tunnel)).connectionId);
+const shutdown = ({ tunnel }) => tunnel.promises.shutdown();
+const close = ({ tunnel }) => tunnel.close({ timeout: 0 });
+
+/**
+ * Each row: what comes before (`prepare`), the `event`, and what is seen then in the three columns.
+ * - `target`: what the program behind the server does; without it, nothing until it is told to
+ * - `server`: where it is not the sshd that all share; of an ssh2 server `far` is the channel
+ * - `stalls`: who does not read before the connection is over, or, in the first column, before it
+ *   was seen that it is held; in the last column the linger time runs out
+ * - `drops`: by columns, the directions in which bytes are lost; without it, none
+ * - `sent`: what the far side sent in all, where all of it has reached the tunnel
+ */
+const TABLE = [
+  {
+    name: 'FIN from the client, then an answer and FIN from the far side',
+    target: behaviours.replier(SIZE),
+    async event({ client }) {
+      await client.send(SIZE);
+      client.end();
+    },
+    sent: SIZE,
+    ...same(WHOLE),
+  },
+  {
+    name: 'FIN from the far side, then an answer and FIN from the client',
+    target: behaviours.source(SIZE),
+    async event({ client }) {
+      await client.ended;
+      await client.send(SIZE);
+      client.end();
+    },
+    sent: SIZE,
+    ...same(WHOLE),
+  },
+  {
+    name: 'both have ended, and nobody closes a client that takes its time',
+    target: behaviours.replier(FITS),
+    read: false,
+    async event({ tunnel, client }) {
+      client.end();
+      while ((await only(tunnel)).state !== 'closing');
+      client.read();
+    },
+    sent: FITS,
+    ...same(WHOLE),
+  },
+  ...Object.entries({ disconnect, shutdown }).map(([name, event]) => ({
+    name: `both have ended, and a client that takes its time is closed by ${name}()`,
+    target: behaviours.replier(FITS),
+    stalls: 'client',
+    async prepare({ tunnel, client }) {
+      client.end();
+      while ((await only(tunnel)).state !== 'closing');
+      await quiet(); // did its time run since then, it would be over too early
+    },
+    event,
+    sent: FITS,
+    drops: { hard: ['down'], bounded: ['down'] },
+    graceful: WHOLE,
+    hard: ABORTED,
+    bounded: EXPIRED,
+  })),
+  {
+    name: 'RST from the client, and the far side takes what was sent before',
+    prepare: stuckUp,
+    async event({ tunnel, client, far }) {
+      await client.reset();
+      // Before the tunnel knows of it, room at the far side is room for more.
+      while ((await tunnel.promises.connections()).some(({ state }) => state === 'open'));
+      far.read();
+    },
+    drops: { hard: ['up'] },
+    ...same(BY_CLIENT),
+  },
+  {
+    name: 'RST from the client, and the far side stalls',
+    stalls: 'far',
+    prepare: stuckUp,
+    event: ({ client }) => client.reset(),
+    drops: { hard: ['up'], bounded: ['up'] },
+    graceful: BY_CLIENT,
+    hard: BY_CLIENT,
+    bounded: { ...BY_CLIENT, lingerExpired: true },
+  },
+  {
+    name: 'RST from the client in the midst of data down',
+    target: ENDLESS,
+    prepare: ({ client }) => client.received(4 * MIB),
+    event: ({ client }) => client.reset(),
+    drops: same('some that were under way'),
+    ...same(BY_CLIENT),
+  },
+  ...[false, true].map((withEof) => ({
+    name: `CLOSE ${withEof ? 'with EOF ' : ''}while the client still sends`,
+    server: accepting,
+    async prepare({ client, far }) {
+      far.write(PATTERN.subarray(0, FITS / 2));
+      await client.received(Math.floor(FITS / 2));
+      // Nobody reads the channel: some of this stays behind in the tunnel.
+      client.send(4 * MIB);
+      await settled(() => far.readableLength);
+    },
+    event({ far }) {
+      if (withEof) far.eof();
+      far.close();
+    },
+    sent: Math.floor(FITS / 2),
+    drops: same(['up']),
+    // After EOF the client has its FIN already when the CLOSE comes: only writing fails then.
+    ...same({ ...FIN, code: 'ERR_SSH_CHANNEL_CLOSED' }),
+    hard: { ...(withEof ? FIN : RST), code: 'ERR_SSH_CHANNEL_CLOSED' },
+  })),
+  {
+    name: 'EOF and CLOSE at once, and the client stalls',
+    server: accepting,
+    stalls: 'client',
+    async prepare(scene) {
+      await new Promise((sent) => scene.far.write(PATTERN, sent));
+      await stuckDown(scene);
+    },
+    event({ far }) {
+      far.eof();
+      far.close();
+    },
+    sent: FITS,
+    drops: { hard: ['down'], bounded: ['down'] },
+    graceful: WHOLE, // nothing was lost in either direction: the early CLOSE did no harm
+    hard: { ...RST, code: 'ERR_SSH_CHANNEL_CLOSED' },
+    bounded: { ...RST, code: 'ERR_SSH_CHANNEL_CLOSED', lingerExpired: true },
+  },
+  {
+    name: 'a target that refuses',
+    options: { forwardPort: refusing.port },
+    unopened: true,
+    ...same({ ...RST, code: 'ERR_SSH_OPEN_CONNECT_FAILED' }),
+  },
+  ...Object.entries(REASONS).map(([name, reason]) => ({
+    name: `an opening that is refused: ${name}`,
+    server: ssh2((open) => open.reject(reason)),
+    unopened: true,
+    ...same({ ...RST, code: `ERR_SSH_OPEN_${name}` }),
+  })),
+  {
+    name: 'an opening that is never answered',
+    options: { readyTimeout: 500 },
+    unopened: true,
+    server: ssh2(() => {}),
+    ...same({ ...RST, code: 'ETIMEDOUT' }),
+  },
+  {
+    name: 'a request that is rejected',
+    unopened: true,
+    listeners: { connectionRequest: (request) => request.reject() },
+    ...same({ ...RST, code: 'ERR_TUNNEL_REJECTED' }),
+  },
+  {
+    name: 'the session is lost, and the client reads',
+    server: () => Sshd.start(),
+    target: ENDLESS,
+    prepare: ({ client }) => client.received(4 * MIB),
+    event: ({ server }) => server.killSessions(),
+    drops: { hard: 'some that were under way' },
+    ...same({ ...RST, code: 'ERR_SSH_DISCONNECTED' }),
+  },
+  {
+    name: 'the session is lost, and the client stalls',
+    server: () => Sshd.start(),
+    target: ENDLESS,
+    stalls: 'client',
+    prepare: stuckDown,
+    event: ({ server }) => server.killSessions(),
+    drops: { hard: ['down'], bounded: ['down'] },
+    ...same({ ...RST, code: 'ERR_SSH_DISCONNECTED' }),
+    bounded: { ...RST, code: 'ERR_SSH_DISCONNECTED', lingerExpired: true },
+  },
+  ...Object.entries({ disconnect, shutdown, close }).map(([name, event]) => ({
+    name: `${name}() with nothing under way`,
+    prepare: talk,
+    event,
+    sent: KIB,
+    ...same({ ...FIN, code: 'OK' }),
+    hard: ABORTED,
+  })),
+  {
+    name: 'idle for too long',
+    options: { idleTimeout: 1000 },
+    prepare: talk,
+    sent: KIB,
+    ...same({ ...FIN, code: 'ETIMEDOUT' }),
+    hard: { ...RST, code: 'ETIMEDOUT' },
+  },
+  {
+    // The trap of the sockets API: with unread input a plain close() would drop what is not sent.
+    name: 'disconnect() while both directions are full',
+    read: false,
+    prepare: stuckBoth,
+    async event({ tunnel, client, far, column }) {
+      const { connectionId } = await only(tunnel);
+      const disconnected = tunnel.promises.disconnect(connectionId);
+      // Nothing moves before it has begun; hard, that is before it is over.
+      await (column === 'hard' ? disconnected : only(tunnel));
+      far.read();
+      client.read();
+      await disconnected;
+    },
+    sent: SIZE,
+    drops: { graceful: ['up'], hard: ['up', 'down'], bounded: ['up'] },
+    ...same({ ...FIN, code: 'OK' }),
+    hard: ABORTED,
+  },
+  {
+    name: 'disconnect(), and the client stalls',
+    target: ENDLESS,
+    stalls: 'client',
+    prepare: stuckDown,
+    event: disconnect,
+    drops: { hard: ['down'], bounded: ['down'] },
+    graceful: { ...FIN, code: 'OK' },
+    hard: ABORTED,
+    bounded: EXPIRED,
+  },
+  {
+    name: 'disconnect(), and the far side stalls',
+    stalls: 'far',
+    prepare: stuckUp,
+    event: disconnect,
+    drops: same(['up']),
+    graceful: { ...FIN, code: 'OK' },
+    hard: ABORTED,
+    bounded: EXPIRED,
+  },
+  {
+    name: 'idle for too long, and the client stalls',
+    options: { idleTimeout: 500 },
+    target: ENDLESS,
+    stalls: 'client',
+    drops: { hard: ['down'], bounded: ['down'] },
+    graceful: { ...FIN, code: 'ETIMEDOUT' },
+    hard: { ...RST, code: 'ETIMEDOUT' },
+    bounded: { ...RST, code: 'ETIMEDOUT', lingerExpired: true },
+  },
+];
+
+/** A client connected through a tunnel to a far side. */
+async function setUp(t, row, server, options) {
+  const opened = await openTunnel(t, server, row.target ?? behaviours.idle(), options);
+  for (const [event, listener] of Object.entries(row.listeners ?? {})) opened.tunnel.on(event, listener);
+  const client = await opened.connect({ read: row.read !== false && row.stalls !== 'client' });
+  if (row.unopened) return { ...opened, server, client };
+  const far = await (server instanceof Ssh2Server ? server.nextChannel() : opened.target.next());
+  return { ...opened, server, client, far };
+}
+
+/** Looks that a connection which is being closed is not over. */
+async function isHeld({ tunnel, diary }) {
+  while ((await only(tunnel)).state !== 'closing');
+  await quiet();
+  assert.deepEqual(diary.all('disconnected'), []);
+}
+
+async function play(t, row, column) {
+  const server = row.server ? await row.server() : sshd;
+  if (row.server) t.after(() => server.stop());
+  const linger = column === 'bounded' && row.stalls ? SHORT : COLUMNS[column];
+  const { client: clientSees, ...reported } = row[column];
+  const scene = await setUp(t, row, server, { ...row.options, linger });
+  const { diary, client, far } = scene;
+  const ended = diary.next('disconnected');
+
+  await row.prepare?.(scene);
+  const arrived = far?.readableLength;
+  const since = performance.now();
+  // Some events are over only when the connection is.
+  const happened = row.event?.({ ...scene, column });
+  if (row.stalls) {
+    if (column === 'graceful') await isHeld(scene);
+    else await ended;
+    const lasted = performance.now() - since;
+    const least = column === 'bounded' ? linger.l_linger * 1000 : 0;
+    assert.ok(lasted > least - 2, `${lasted} ms`); // clocks are rounded
+    (row.stalls === 'far' ? far : client).read();
+  }
+  const seen = await client.ended;
+  client.end();
+  const end = await ended;
+  await happened;
+
+  assertIncludes(end, { lingerExpired: false, linger, ...reported });
+  assert.equal(seen.end, clientSees);
+  assert.equal(seen.sha256, patternHash(seen.bytes));
+  const drops = row.drops?.[column] ?? [];
+  if (Array.isArray(drops)) {
+    assert.deepEqual([end.droppedUp > 0, end.droppedDown > 0], [drops.includes('up'), drops.includes('down')]);
+  }
+  if (row.sent !== undefined) assert.equal(end.bytesDown + end.droppedDown, row.sent);
+  // What it had not read when it reset the connection, or when a write of its told it of a reset,
+  // was delivered all the same.
+  const unread = seen.end === 'closed here' || seen.error?.syscall === 'write';
+  if (unread) assert.ok(end.bytesDown >= seen.bytes);
+  else if (Array.isArray(drops)) assert.equal(end.bytesDown, seen.bytes);
+  else assert.ok(end.bytesDown <= seen.bytes);
+  // Gracefully the tunnel has read everything that the client sent.
+  if (reported.closedBy === 'graceful' && column !== 'hard') assert.equal(end.bytesUp + end.droppedUp, client.accepted);
+  else assert.ok(end.bytesUp + end.droppedUp <= client.accepted);
+  if (row.unopened) {
+    assert.deepEqual([diary.all('connection').length, scene.target.peers.length], [0, 0]);
+    assert.equal(scene.tunnel.listening, true); // only that connection failed
+  } else {
+    await examineFar(row, { far, arrived }, end);
+  }
+}
+
+/** Asks the far side, where it lives. */
+async function examineFar(row, { far, arrived }, { bytesUp, code }) {
+  if (code === 'ERR_SSH_DISCONNECTED') return undefined;
+  if (arrived !== undefined) return assert.equal(bytesUp, arrived);
+  const { bytes, sha256, end } = await far.read().ended;
+  assert.deepEqual({ bytes, sha256 }, { bytes: bytesUp, sha256: patternHash(bytesUp) });
+  // SSH has no word for a reset. Who is sending when the server lets go hears of it in this way.
+  assert.ok(end === 'FIN' || (row.target === ENDLESS && ['EPIPE', 'ECONNRESET'].includes(end)), end);
+}
+
+describe('the closing table', { concurrency: 6 }, () => {
+  for (const row of TABLE) {
+    for (const column of Object.keys(COLUMNS)) test(`${row.name}: ${column}`, (t) => play(t, row, column));
+  }
+});

@@ -1,0 +1,464 @@
+// Whatever state a connection is in, the application can end it: the states, times the ways out.
+// Every row asks the local client for what it read, and the tunnel for one report that adds up.
+
+import assert from 'node:assert/strict';
+import { after, describe } from 'node:test';
+
+import { test } from '../helpers/bounded.mjs';
+import { HARD, Scene, WAYS, isOver } from '../helpers/way-out.mjs';
+import { MIB, PATTERN, behaviours, refusingPort, settled } from '../helpers/peers.mjs';
+import { greeting } from '../helpers/socks.mjs';
+import { Ssh2Server } from '../helpers/ssh2-server.mjs';
+import { Sshd } from '../helpers/sshd.mjs';
+import { Diary, assertIncludes, listed, makeTunnel, only, openRemote, openTunnel } from '../helpers/tunnels.mjs';
+
+process.setMaxListeners(50); // servers wait for the end of the process
+const server = await Sshd.start();
+const nobody = await refusingPort();
+after(() => Promise.all([server.stop(), nobody.stop()]));
+
+/** More than two programs and all between them hold. */
+const FLOOD = 20 * MIB;
+
+/** A connection whose client does not read, with as much for it as its kernel and the tunnel hold. */
+async function stalledClient(t, { behaviour = behaviours.endless(), options, from = server } = {}) {
+  const opened = await openTunnel(t, from, behaviour, options);
+  const client = await opened.connect({ read: false });
+  const { connectionId } = await opened.diary.next('connection');
+  await settled(async () => (await only(opened.tunnel)).bytesDown);
+  return { ...opened, client, connectionId };
+}
+
+/** A connection whose remote end does not read, with as much for it as there is room. */
+async function stalledTarget(t, { options } = {}) {
+  const opened = await openTunnel(t, server, behaviours.idle(), options);
+  const client = await opened.connect();
+  const { connectionId } = await opened.diary.next('connection');
+  client.send(FLOOD);
+  await settled(() => client.accepted);
+  await settled(async () => (await only(opened.tunnel)).bytesUp);
+  return { ...opened, client, connectionId };
+}
+
+/** A connection by a server that does what it is told; its channel is `far`. */
+async function scripted(t, { onOpen = (open) => open.accept(), options, how } = {}) {
+  const ssh2 = await Ssh2Server.start({ onOpen });
+  t.after(() => ssh2.stop());
+  const opened = await openTunnel(t, ssh2, behaviours.idle(), options);
+  return { ...opened, ssh2, client: await opened.connect(how) };
+}
+
+const disconnect = ({ tunnel, connectionId }) => tunnel.promises.disconnect(connectionId);
+const closing = async ({ tunnel }) => {
+  while ((await only(tunnel)).state !== 'closing');
+};
+
+/**
+ * Each state: how to get there, and what is reported of a hard end.
+ * - `kinds`: 'closing' where a graceful close is under way, which a new Linger ends by itself
+ */
+const STATES = [
+  {
+    name: 'closed gracefully, and the client does not read',
+    async prepare(t, options) {
+      const scene = await stalledClient(t, { options });
+      const done = disconnect(scene);
+      await closing(scene);
+      return { ...scene, done };
+    },
+    closing: true,
+    loses: ['down'],
+    end: { code: 'ECONNABORTED' },
+  },
+  {
+    name: 'closed gracefully, and the remote end does not read',
+    async prepare(t, options) {
+      const scene = await stalledTarget(t, { options });
+      const done = disconnect(scene);
+      await closing(scene);
+      return { ...scene, done };
+    },
+    closing: true,
+    loses: ['up'],
+    end: { code: 'ECONNABORTED' },
+  },
+  {
+    name: 'reset by the client, and the remote end does not read',
+    async prepare(t, options) {
+      const scene = await stalledTarget(t, { options });
+      await scene.client.reset();
+      await closing(scene);
+      return scene;
+    },
+    closing: true,
+    loses: ['up'],
+    client: 'closed here',
+    end: { code: 'ECONNRESET' },
+  },
+  {
+    name: 'ended by both, and the client does not read',
+    async prepare(t, options) {
+      const scene = await openTunnel(t, server, behaviours.replier(PATTERN.length), options);
+      const client = await scene.connect({ read: false });
+      client.end();
+      const { connectionId } = await scene.diary.next('connection');
+      await closing(scene);
+      return { ...scene, client, connectionId };
+    },
+    closing: true,
+    loses: ['down'],
+    end: { code: 'ECONNABORTED' },
+  },
+  {
+    name: 'closed by the server, and the client does not read',
+    async prepare(t, options) {
+      const scene = await scripted(t, { options, how: { read: false } });
+      const far = await scene.ssh2.nextChannel();
+      await new Promise((sent) => far.write(PATTERN, sent));
+      await settled(async () => (await only(scene.tunnel)).bytesDown);
+      far.close();
+      await closing(scene);
+      const { connectionId } = await scene.diary.next('connection');
+      return { ...scene, connectionId };
+    },
+    closing: true,
+    loses: ['down'],
+    end: { code: 'ERR_SSH_CHANNEL_CLOSED' },
+  },
+  {
+    name: 'its session lost, and the client does not read',
+    async prepare(t, options) {
+      const own = await Sshd.start();
+      t.after(() => own.stop());
+      const scene = await stalledClient(t, { from: own, options });
+      own.killSessions();
+      await closing(scene);
+      return scene;
+    },
+    closing: true,
+    loses: ['down'],
+    end: { code: 'ERR_SSH_DISCONNECTED' },
+  },
+  {
+    name: 'open, and neither side reads',
+    prepare: (t, options) => stalledClient(t, { options }),
+    loses: ['down'],
+    end: { code: 'ECONNABORTED' },
+  },
+  {
+    name: 'of a remote forward, closed gracefully, and the target does not read',
+    async prepare(t, options) {
+      const scene = await openRemote(t, server, behaviours.idle(), { options });
+      const far = await scene.connect();
+      const { connectionId } = await scene.diary.next('connection');
+      far.send(FLOOD);
+      await settled(() => far.accepted);
+      await settled(async () => (await only(scene.tunnel)).bytesDown);
+      const done = disconnect({ ...scene, connectionId });
+      await closing(scene);
+      return { ...scene, client: await scene.target.next(), connectionId, done };
+    },
+    closing: true,
+    loses: ['down'],
+    end: { code: 'ECONNABORTED' },
+  },
+  {
+    name: 'its client has not said in SOCKS where to',
+    async prepare(t, options) {
+      const scene = await openTunnel(t, server, behaviours.idle(), options);
+      const forward = await scene.tunnel.promises.forwardDynamic({});
+      const client = await scene.connect({ port: forward.localPort });
+      client.socket.write(greeting(0));
+      const { connectionId } = (await listed(scene.tunnel, 1))[0];
+      await client.received(2);
+      return { ...scene, client, connectionId };
+    },
+    end: { code: 'ECONNABORTED' },
+    unopened: true,
+  },
+  {
+    name: 'waiting for an answer to its request',
+    async prepare(t, options) {
+      const scene = await openTunnel(t, server, behaviours.idle(), options);
+      const asked = new Promise((resolve) => scene.tunnel.on('connectionRequest', resolve));
+      const client = await scene.connect();
+      const { connectionId } = await asked;
+      return { ...scene, client, connectionId };
+    },
+    end: { code: 'ECONNABORTED' },
+    unopened: true,
+  },
+  {
+    name: 'opening, and the server does not answer',
+    async prepare(t, options) {
+      const scene = await scripted(t, { onOpen: () => {}, options });
+      const { connectionId } = (await listed(scene.tunnel, 1))[0];
+      return { ...scene, connectionId };
+    },
+    end: { code: 'ECONNABORTED' },
+    unopened: true,
+  },
+  {
+    name: 'waiting for a session that does not come back',
+    async prepare(t, options) {
+      const own = await Sshd.start();
+      t.after(() => own.stop());
+      const scene = await openTunnel(t, own, behaviours.idle(), { ...options, reconnect: { initialDelay: 60_000 } });
+      await own.halt();
+      await scene.diary.next('reconnecting');
+      const client = await scene.connect();
+      const { connectionId } = (await listed(scene.tunnel, 1))[0];
+      return { ...scene, client, connectionId };
+    },
+    end: { code: 'ECONNABORTED' },
+    unopened: true,
+  },
+];
+
+async function play(t, state, way, options) {
+  const scene = new Scene(await state.prepare(t, options));
+  await scene.endBy(WAYS[way], { closing: state.closing === true });
+  const end = await scene.onlyEnd();
+  assertIncludes(end, { closedBy: 'reset', clean: false, lingerExpired: false, ...state.end });
+  const seen = await scene.client.read().ended;
+  assert.equal(seen.end, state.client ?? 'ECONNRESET');
+  assert.deepEqual(
+    [end.droppedUp > 0, end.droppedDown > 0],
+    ['up', 'down'].map((it) => state.loses?.includes(it) ?? false),
+  );
+  if (seen.end === 'ECONNRESET' && !state.unopened) assert.equal(seen.bytes, end.bytesDown);
+  await scene.done;
+}
+
+for (const sessions of [1, 2]) {
+  describe(`${sessions} session(s)`, { concurrency: 4 }, () => {
+    for (const state of STATES) {
+      for (const way of Object.keys(WAYS)) test(`${state.name}: ${way}`, (t) => play(t, state, way, { sessions }));
+    }
+  });
+}
+
+test('a new bound counts from the call, also for a connection that is being closed, and can be taken back', async (t) => {
+  const scene = await stalledClient(t);
+  const done = disconnect(scene);
+  await closing(scene);
+  const connection = await only(scene.tunnel);
+  await connection.promises.setLingerOption({ l_onoff: 1, l_linger: 1 });
+  await connection.promises.setLinger(true);
+  await new Promise((resolve) => setTimeout(resolve, 1200)); // the time that was taken back
+  assert.deepEqual(scene.diary.all('disconnected'), []);
+  assert.deepEqual(connection.getLingerOption(), { l_onoff: 0, l_linger: 0 });
+  const since = performance.now();
+  await connection.promises.setLingerOption({ l_onoff: 1, l_linger: 1 });
+  await done;
+  assert.ok(performance.now() - since > 998);
+  assertIncludes(await scene.diary.next('disconnected'), {
+    code: 'ECONNABORTED',
+    closedBy: 'reset',
+    lingerExpired: true,
+    linger: { l_onoff: 1, l_linger: 1 },
+  });
+  assert.equal((await scene.client.read().ended).end, 'ECONNRESET');
+});
+
+for (const [name, harden] of Object.entries({
+  'shutdown({ force: true })': (tunnel) => tunnel.promises.shutdown({ force: true }),
+  'setLinger(false)': (tunnel, connections) => Promise.all(connections.map((it) => it.promises.setLinger(false))),
+})) {
+  test(`${name} is not taken back by a softer Linger right after it`, async (t) => {
+    const COUNT = 20; // one alone may have ended before the second call comes
+    const { tunnel, diary, ssh2, connect, client } = await scripted(t, { how: { read: false } });
+    const clients = [client];
+    for (let i = 0; i < COUNT; i++) {
+      if (i > 0) clients.push(await connect({ read: false }));
+      const far = await ssh2.nextChannel();
+      far.write(Buffer.alloc(MIB));
+      far.close();
+    }
+    let connections;
+    do connections = await tunnel.promises.connections();
+    while (connections.some(({ state }) => state !== 'closing'));
+    const since = performance.now();
+    const done = harden(tunnel, connections);
+    const softened = connections.map((it) =>
+      assert.rejects(it.promises.setLinger(true), { code: 'ERR_TUNNEL_NO_CONNECTION' }),
+    );
+    await Promise.all([done, ...softened, tunnel.promises.shutdown()]);
+    isOver(since);
+    const ends = diary.all('disconnected');
+    assert.equal(ends.length, COUNT);
+    for (const end of ends) assertIncludes(end, { code: 'ERR_SSH_CHANNEL_CLOSED', closedBy: 'reset', clean: false });
+    for (const client of clients) assert.equal((await client.read().ended).end, 'ECONNRESET');
+  });
+}
+
+test('close() of a connection closes it by its Linger, in three forms, and fails when it has ended', async (t) => {
+  const { diary, connect } = await openTunnel(t, server, behaviours.echo());
+  const ways = [
+    (connection) => connection.promises.close(),
+    (connection) =>
+      new Promise((resolve, reject) =>
+        connection.close((error, ...rest) => (error ? reject(error) : resolve(...rest))),
+      ),
+    (connection) => connection.close(),
+  ];
+  for (const way of ways) {
+    const client = await connect();
+    client.ended.then(() => client.end());
+    const connection = await diary.next('connection');
+    await client.send(1000);
+    await client.received(1000);
+    assert.equal(await way(connection), undefined);
+    assertIncludes(await diary.next('disconnected'), { code: 'OK', closedBy: 'graceful' });
+    assertIncludes(await client.ended, { bytes: 1000, end: 'FIN' });
+    const over = { code: 'ERR_TUNNEL_NO_CONNECTION' };
+    await assert.rejects(connection.promises.close(), over);
+    await assert.rejects(connection.promises.reset(), over);
+    assert.throws(() => connection.reset(), over);
+    assert.throws(() => connection.close(5), { code: 'ERR_INVALID_ARG_TYPE' });
+    assert.throws(() => connection.reset(5), { code: 'ERR_INVALID_ARG_TYPE' });
+  }
+});
+
+test('close({ timeout }) lets what is done in time end in order, and cuts the rest within two seconds', async (t) => {
+  const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.endless());
+  const reads = await connect();
+  const stalls = await connect({ read: false });
+  await reads.received(MIB);
+  await settled(async () => (await listed(tunnel, 2))[1].bytesDown);
+  reads.ended.then(() => reads.end());
+  const since = performance.now();
+  const ends = await tunnel.close({ timeout: 300 });
+  isOver(since + 300);
+  assert.deepEqual(ends, diary.all('disconnected'));
+  assertIncludes(ends[0], { code: 'OK', closedBy: 'graceful', droppedDown: 0 });
+  assertIncludes(ends[1], { code: 'ECONNABORTED', closedBy: 'reset', clean: false, lingerExpired: false });
+  assert.match(ends[1].reason, /closed by close\(\); reset because the timeout of close\(\) expired/);
+  assert.equal((await reads.ended).end, 'FIN');
+  assertIncludes(await stalls.read().ended, { end: 'ECONNRESET', bytes: ends[1].bytesDown });
+});
+
+describe('a cut answer', { concurrency: 4 }, () => {
+  const SIZE = 3000;
+  const COLUMNS = { graceful: { l_onoff: 0, l_linger: 0 }, hard: HARD, bounded: { l_onoff: 1, l_linger: 60 } };
+  for (const [column, linger] of Object.entries(COLUMNS)) {
+    test(`the client has ended, and the server closes without an end of stream: ${column}`, async (t) => {
+      const { tunnel, diary, ssh2, client } = await scripted(t, { options: { linger } });
+      // What Node itself says, which no look at the kernel corrects here.
+      const told = new Promise((resolve) =>
+        client.socket.on('end', () => resolve('end')).on('error', ({ code }) => resolve(code)),
+      );
+      const far = await ssh2.nextChannel();
+      client.end();
+      await new Promise((ended) => far.on('end', ended).resume());
+      far.write(PATTERN.subarray(0, SIZE));
+      far.close();
+      assert.equal(await told, 'ECONNRESET');
+      assert.equal(client.bytes, SIZE);
+      const end = await diary.next('disconnected');
+      assertIncludes(end, {
+        code: 'ERR_SSH_CHANNEL_CLOSED',
+        clean: false,
+        closedBy: 'reset',
+        bytesDown: SIZE,
+        droppedDown: 0,
+        droppedUp: 0,
+        lingerExpired: false,
+        reason: 'the remote end closed the channel before it had ended its stream',
+      });
+      assert.deepEqual(await tunnel.promises.connections(), []);
+    });
+  }
+
+  test('the end of the client lies unread because the window is zero', async (t) => {
+    const { diary, ssh2, client } = await scripted(t, { onOpen: (open) => open.accept({ window: 0 }) });
+    const far = await ssh2.nextChannel();
+    await diary.next('connection');
+    client.end();
+    await settled(() => 0);
+    far.write('part');
+    far.close();
+    assertIncludes(await client.ended, { bytes: 4, end: 'ECONNRESET' });
+    assertIncludes(await diary.next('disconnected'), {
+      code: 'ERR_SSH_CHANNEL_CLOSED',
+      closedBy: 'reset',
+      bytesUp: 0,
+      droppedUp: 0,
+      bytesDown: 4,
+      droppedDown: 0,
+      reason: 'the remote end closed the channel before it had ended its stream',
+    });
+  });
+
+  test('a client that has not ended: its stream ends, and the report tells that', async (t) => {
+    const { diary, ssh2, client } = await scripted(t);
+    const far = await ssh2.nextChannel();
+    client.ended.then(() => client.end());
+    far.write('all, by a server that never says so');
+    far.close();
+    assertIncludes(await client.ended, { bytes: 35, end: 'FIN' });
+    assertIncludes(await diary.next('disconnected'), {
+      code: 'ERR_SSH_CHANNEL_CLOSED',
+      clean: false,
+      closedBy: 'graceful',
+      reason: 'the far side closed the channel before the local side had ended its stream',
+    });
+  });
+
+  test('a client that stalls gets all of it first, or what its time allows', async (t) => {
+    for (const [linger, waits] of [
+      [{ l_onoff: 0, l_linger: 0 }, true],
+      [{ l_onoff: 1, l_linger: 1 }, false],
+      [HARD, false],
+    ]) {
+      const { tunnel, diary, ssh2, client } = await scripted(t, { options: { linger }, how: { read: false } });
+      const far = await ssh2.nextChannel();
+      client.end();
+      await new Promise((ended) => far.on('end', ended).resume());
+      await new Promise((sent) => far.write(PATTERN, sent));
+      await settled(async () => (await only(tunnel)).bytesDown);
+      far.close();
+      const ended = diary.next('disconnected');
+      if (waits) {
+        await closing({ tunnel });
+        client.read();
+      }
+      const end = await ended;
+      const seen = await client.read().ended;
+      assertIncludes(end, {
+        code: 'ERR_SSH_CHANNEL_CLOSED',
+        clean: false,
+        closedBy: 'reset',
+        lingerExpired: linger.l_linger === 1,
+      });
+      assert.equal(end.droppedDown > 0, !waits);
+      assert.equal(end.bytesDown + end.droppedDown, PATTERN.length);
+      assertIncludes(seen, { end: 'ECONNRESET', bytes: end.bytesDown });
+    }
+  });
+
+  test('a socket of dial() gets an error, and no end', async (t) => {
+    const ssh2 = await Ssh2Server.start({ onOpen: (open) => open.accept() });
+    t.after(() => ssh2.stop());
+    const tunnel = makeTunnel(t, ssh2.login, 1);
+    const diary = new Diary(tunnel);
+    const socket = await tunnel.promises.dial({ host: 'h', port: 80, allowHalfOpen: true });
+    const far = await ssh2.nextChannel();
+    const seen = [];
+    socket
+      .on('data', ({ length }) => seen.push(length))
+      .on('end', () => seen.push('end'))
+      .on('error', ({ code }) => seen.push(code));
+    socket.end();
+    await new Promise((ended) => far.on('end', ended).resume());
+    far.write('part');
+    far.close();
+    await new Promise((closed) => socket.once('close', closed));
+    assert.deepEqual(seen, [4, 'ECONNRESET']);
+    assertIncludes(await diary.next('disconnected'), {
+      code: 'ERR_SSH_CHANNEL_CLOSED',
+      clean: false,
+      closedBy: 'reset',
+    });
+  });
+});

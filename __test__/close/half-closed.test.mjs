@@ -1,0 +1,149 @@
+// How connections end where the far side or the client does several things at once; one at a time is
+// in close/closing-table.test.mjs.
+
+import assert from 'node:assert/strict';
+import { after } from 'node:test';
+
+import { test } from '../helpers/bounded.mjs';
+import { KIB, MIB, behaviours, patternHash, refuses, settled } from '../helpers/peers.mjs';
+import { Sshd } from '../helpers/sshd.mjs';
+import { assertIncludes, only, openTunnel } from '../helpers/tunnels.mjs';
+
+const server = await Sshd.start();
+after(() => server.stop());
+
+for (const linger of [true, false]) {
+  test(`a target that resets: ${linger}`, async (t) => {
+    // OpenSSH tells of a reset as it tells of an end: EOF. The client gets what was sent.
+    const { diary, connect } = await openTunnel(t, server, behaviours.resetter(64 * KIB), { linger });
+    const client = await connect();
+    const { bytes, end } = await client.ended;
+    client.end();
+    const ended = await diary.next('disconnected');
+    assert.equal(ended.bytesDown, bytes);
+    assert.equal(ended.closedBy, end === 'FIN' ? 'graceful' : 'reset');
+  });
+}
+
+/** A client that resets while neither side reads and both have sent more than there is room for. */
+async function resetWhileStuck(t, behaviour) {
+  const tunnel = await openTunnel(t, server, behaviour, { linger: true });
+  const client = await tunnel.connect({ read: false });
+  const far = await tunnel.target.next();
+  client.send(64 * MIB);
+  await settled(() => client.accepted);
+  await settled(async () => (await only(tunnel.tunnel)).bytesDown);
+  await client.reset();
+  return { ...tunnel, far };
+}
+
+test('graceful: a client that resets, then a target that is stuck in both directions dies', async (t) => {
+  const sender = (peer) => peer.send(12 * MIB);
+  const { diary, far } = await resetWhileStuck(t, sender);
+  // What the client had sent waits for the target, which then vanishes.
+  await settled(() => far.accepted);
+  assert.deepEqual(diary.all('disconnected'), []);
+  await far.reset();
+  const end = await diary.next('disconnected');
+  assertIncludes(end, { code: 'ECONNRESET', clean: false, closedBy: 'reset' });
+  assert.ok(end.droppedUp > 0);
+  assert.ok(end.droppedDown > 0);
+});
+
+test('graceful: a client that resets is not waited for while the target only sends', async (t) => {
+  const { diary } = await resetWhileStuck(t, behaviours.endless());
+  const end = await diary.next('disconnected');
+  assertIncludes(end, { code: 'ECONNRESET', clean: false, closedBy: 'reset' });
+  assert.ok(end.droppedUp > 0);
+  assert.ok(end.droppedDown > 16 * MIB);
+});
+
+for (const linger of [
+  { l_onoff: 0, l_linger: 0 },
+  { l_onoff: 1, l_linger: 60 },
+]) {
+  test(`disconnect of a client that then resets: what had come by then, then the end: ${linger.l_linger} s`, async (t) => {
+    const { tunnel, diary, target, connect } = await openTunnel(t, server, behaviours.idle(), { linger });
+    const client = await connect();
+    const far = await target.next();
+    client.send(64 * MIB); // the target does not read: it piles up before the tunnel
+    await settled(() => client.accepted);
+    const { connectionId } = await only(tunnel);
+    const disconnected = tunnel.promises.disconnect(connectionId);
+    await tunnel.promises.connections(); // the disconnect has begun
+    await client.reset();
+    far.read(); // and never ends its own direction
+    await disconnected;
+    const end = await diary.next('disconnected');
+    assertIncludes(end, { connectionId, code: 'ECONNRESET', clean: false });
+    const { bytes, sha256 } = await far.ended;
+    assert.equal(bytes, end.bytesUp);
+    assert.equal(sha256, patternHash(bytes));
+  });
+}
+
+test('graceful disconnect after the end of the far side: the client did not end, it was cut', async (t) => {
+  const { tunnel, diary, target, connect } = await openTunnel(t, server, behaviours.source(KIB), {
+    linger: true,
+  });
+  const client = await connect();
+  assertIncludes(await client.ended, { bytes: KIB, end: 'FIN' });
+  const far = await target.next();
+  await client.send(KIB);
+  await far.received(KIB);
+  const { connectionId } = await only(tunnel);
+  const disconnected = tunnel.promises.disconnect(connectionId);
+  assertIncludes(await far.ended, { bytes: KIB, end: 'FIN' });
+  await client.send(KIB); // too late
+  client.end();
+  await disconnected;
+  assertIncludes(await diary.next('disconnected'), {
+    connectionId,
+    code: 'OK',
+    clean: false,
+    closedBy: 'graceful',
+    bytesUp: KIB,
+    droppedUp: KIB,
+    bytesDown: KIB,
+    droppedDown: 0,
+  });
+});
+
+test('shutdown() closes each connection by its own Linger, and then the tunnel', async (t) => {
+  const sender = (peer) => peer.read().send(MIB);
+  const { tunnel, diary, target, connect } = await openTunnel(t, server, sender);
+  const port = tunnel.localPort;
+  const clients = [];
+  for (const [structure, end] of [
+    [{ l_onoff: 0, l_linger: 0 }, 'FIN'],
+    [{ l_onoff: 1, l_linger: 0 }, 'ECONNRESET'],
+    [{ l_onoff: 1, l_linger: 60 }, 'FIN'],
+  ]) {
+    tunnel.setLingerOption(structure);
+    const client = await connect();
+    const { connectionId } = await diary.next('connection');
+    await client.received(MIB);
+    client.ended.then(() => client.end());
+    clients.push({ client, structure, end, connectionId });
+  }
+  await tunnel.promises.shutdown();
+  const ends = diary.all('disconnected');
+  assert.equal(ends.length, clients.length);
+  for (const { client, structure, end, connectionId } of clients) {
+    assertIncludes(await client.ended, { bytes: MIB, sha256: patternHash(MIB), end });
+    assertIncludes(
+      ends.find((it) => it.connectionId === connectionId),
+      {
+        code: end === 'FIN' ? 'OK' : 'ECONNABORTED',
+        closedBy: end === 'FIN' ? 'graceful' : 'reset',
+        bytesDown: MIB,
+        linger: structure,
+        lingerExpired: false,
+      },
+    );
+    await (await target.next()).ended;
+  }
+  await diary.next('close');
+  assert.equal(diary.names().at(-1), 'close');
+  assert.ok(await refuses(port));
+});

@@ -1,0 +1,267 @@
+// How connections of remote forwards end. The closing table turned round: the local program is the
+// target here, and the far side is the program that has connected at the server.
+
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { after, describe } from 'node:test';
+
+import { test } from '../helpers/bounded.mjs';
+import { COLUMNS, SHORT, same } from '../helpers/columns.mjs';
+import { temporaryFolder } from '../helpers/keys.mjs';
+import { KIB, MIB, PATTERN, behaviours, patternHash, settled } from '../helpers/peers.mjs';
+import { Sshd } from '../helpers/sshd.mjs';
+import { assertIncludes, only, openRemote } from '../helpers/tunnels.mjs';
+
+const server = await Sshd.start();
+const folder = temporaryFolder('remote-closing');
+after(async () => {
+  await server.stop();
+  folder.remove();
+});
+
+const SIZE = 2 * MIB;
+/** More than two programs and all between them hold. */
+const FLOOD = 20 * MIB;
+
+const WHOLE = { peer: 'FIN', client: 'FIN', code: 'OK', clean: true, closedBy: 'graceful' };
+const FIN = { peer: 'FIN', closedBy: 'graceful' };
+const RST = { peer: 'ECONNRESET', clean: false, closedBy: 'reset' };
+const ABORTED = { ...RST, code: 'ECONNABORTED' };
+const EXPIRED = { ...ABORTED, lingerExpired: true };
+const LOST = { ...RST, code: 'ERR_SSH_DISCONNECTED' };
+/** The target reset it: nobody is there to see an end. */
+const BY_TARGET = { peer: 'closed here', client: 'FIN', code: 'ECONNRESET', clean: false, closedBy: 'reset' };
+
+/** A small exchange in both directions, so that nothing is under way. */
+async function talk({ client, peer }) {
+  await client.send(KIB);
+  await peer.received(KIB);
+  await peer.send(KIB);
+  await client.received(KIB);
+}
+
+/** So much has come for a target that does not read that its kernel cannot have it all. */
+async function stuckDown({ tunnel, client }) {
+  client.send(FLOOD);
+  while ((await only(tunnel)).bytesDown < PATTERN.length);
+}
+
+/** As above; the kernel takes less for a Unix socket. */
+async function stuckUnix({ tunnel, client }) {
+  client.send(FLOOD);
+  await settled(() => client.accepted);
+  await settled(async () => (await only(tunnel)).bytesDown);
+}
+
+/** What the target has sent to a far program that does not read lies everywhere in between. */
+async function stuckUp({ tunnel, peer }) {
+  peer.send(FLOOD);
+  await settled(() => peer.accepted);
+  await settled(async () => (await only(tunnel)).bytesUp);
+}
+
+const disconnect = async ({ tunnel }) => tunnel.promises.disconnect((await only(tunnel)).connectionId);
+const shutdown = ({ tunnel }) => tunnel.promises.shutdown();
+
+/**
+ * Each row: what comes before (`prepare`), the `event`, and what the target (`peer`), the far program
+ * (`client`, where it is told) and the report say of it.
+ * - `stalls`: who does not read before the connection is over, or, in the first column, before it was
+ *   seen that it is held; in the last column the linger time runs out
+ * - `drops`: by columns, the directions in which bytes are lost; without it, none
+ */
+const TABLE = [
+  {
+    name: 'the far program ends, then the target answers and ends',
+    target: behaviours.replier(SIZE),
+    async event({ client }) {
+      await client.send(SIZE);
+      client.end();
+    },
+    ...same(WHOLE),
+  },
+  {
+    name: 'the target ends, then the far program answers and ends',
+    target: behaviours.source(SIZE),
+    async event({ client }) {
+      await client.ended;
+      await client.send(SIZE);
+      client.end();
+    },
+    ...same(WHOLE),
+  },
+  {
+    name: 'the target resets',
+    prepare: talk,
+    event: ({ peer }) => peer.reset(),
+    ...same(BY_TARGET),
+  },
+  {
+    name: 'the target resets, and the far program stalls',
+    stalls: 'client',
+    prepare: stuckUp,
+    event: ({ peer }) => peer.reset(),
+    drops: { hard: ['up'], bounded: ['up'] },
+    ...same(BY_TARGET),
+    bounded: { ...BY_TARGET, lingerExpired: true },
+  },
+  ...Object.entries({ disconnect, shutdown }).map(([name, event]) => ({
+    name: `${name}() with nothing under way`,
+    prepare: talk,
+    event,
+    ...same({ ...FIN, client: 'FIN', code: 'OK' }),
+    hard: { ...ABORTED, client: 'FIN' },
+  })),
+  ...Object.entries({ disconnect, shutdown }).map(([name, event]) => ({
+    name: `${name}(), and the target stalls`,
+    stalls: 'peer',
+    prepare: stuckDown,
+    event,
+    drops: { hard: ['down'], bounded: ['down'] },
+    graceful: { ...FIN, clean: false, code: 'OK' },
+    hard: ABORTED,
+    bounded: EXPIRED,
+  })),
+  {
+    name: 'disconnect(), and the far program stalls',
+    stalls: 'client',
+    prepare: stuckUp,
+    event: disconnect,
+    drops: same(['up']),
+    graceful: { ...FIN, client: 'FIN', clean: false, code: 'OK' },
+    hard: { ...ABORTED, client: 'FIN' },
+    bounded: { ...EXPIRED, client: 'FIN' },
+  },
+  {
+    name: 'the session is lost',
+    prepare: talk,
+    event: ({ at }) => at.killSessions(),
+    ...same(LOST),
+    own: true,
+  },
+  {
+    name: 'the session is lost, and the target stalls',
+    stalls: 'peer',
+    prepare: stuckDown,
+    event: ({ at }) => at.killSessions(),
+    own: true,
+    drops: { hard: ['down'], bounded: ['down'] },
+    ...same(LOST),
+    bounded: { ...LOST, lingerExpired: true },
+  },
+];
+
+/** A far program connected through a remote forward to a target, and the sshd in between. */
+async function setUp(t, row, options, path) {
+  const at = row.own ? await Sshd.start() : server;
+  if (row.own) t.after(() => at.stop());
+  const it = await openRemote(t, at, row.target ?? behaviours.idle(), { options, path });
+  it.tunnel.on('error', () => {}); // the session is lost
+  const client = await it.connect({ read: row.stalls !== 'client' });
+  const peer = await it.target.next();
+  if (row.stalls !== 'peer') peer.read();
+  await it.diary.next('connection');
+  return { ...it, at, client, peer };
+}
+
+/** Looks that a connection which is being closed is not over. */
+async function isHeld({ tunnel, diary }) {
+  while ((await only(tunnel)).state !== 'closing');
+  await settled(() => 0); // for "nothing more happens" there is no event
+  assert.deepEqual(diary.all('disconnected'), []);
+}
+
+async function play(t, row, column) {
+  const linger = column === 'bounded' && row.stalls ? SHORT : COLUMNS[column];
+  const { peer: peerSees, client: clientSees, ...reported } = row[column];
+  const scene = await setUp(t, row, { linger });
+  const { client, peer, diary } = scene;
+  const ended = diary.next('disconnected');
+
+  await row.prepare?.(scene);
+  const since = performance.now();
+  // Some events are over only when the connection is.
+  const happened = row.event(scene);
+  if (row.stalls) {
+    if (column === 'graceful') await isHeld(scene);
+    else await ended;
+    const least = column === 'bounded' ? linger.l_linger * 1000 : 0;
+    const lasted = performance.now() - since;
+    assert.ok(lasted > least - 2, `${lasted} ms`); // clocks are rounded
+    scene[row.stalls].read();
+  }
+  const seen = await peer.ended;
+  peer.end();
+  const far = clientSees === undefined ? undefined : await client.ended;
+  client.end();
+  const end = await ended;
+  await happened;
+
+  assertIncludes(end, { lingerExpired: false, linger, ...reported });
+  assert.equal(seen.end, peerSees);
+  assert.equal(seen.sha256, patternHash(seen.bytes));
+  const drops = row.drops?.[column] ?? [];
+  assert.deepEqual([end.droppedUp > 0, end.droppedDown > 0], [drops.includes('up'), drops.includes('down')]);
+  assert.equal(end.bytesDown, seen.bytes);
+  if (far === undefined) return;
+  assert.equal(far.end, clientSees);
+  assertIncludes(far, { bytes: end.bytesUp, sha256: patternHash(end.bytesUp) });
+}
+
+describe('the closing table', { concurrency: 4 }, () => {
+  for (const row of TABLE) {
+    for (const column of Object.keys(COLUMNS)) test(`${row.name}: ${column}`, (t) => play(t, row, column));
+  }
+});
+
+describe('a target at a Unix socket', () => {
+  let paths = 0;
+  const path = () => join(folder.path, `${++paths}.sock`);
+
+  // There is no reset to see: the program reads what was delivered, and then the end.
+  for (const [name, row, linger, reported] of [
+    ['disconnect(), hard', { prepare: talk, event: disconnect }, COLUMNS.hard, { code: 'ECONNABORTED' }],
+    [
+      'the session is lost',
+      { prepare: talk, event: ({ at }) => at.killSessions(), own: true },
+      COLUMNS.graceful,
+      { code: 'ERR_SSH_DISCONNECTED' },
+    ],
+    [
+      'disconnect(), and the target stalls',
+      { prepare: stuckUnix, event: disconnect, stalls: 'peer' },
+      SHORT,
+      { code: 'ECONNABORTED', lingerExpired: true },
+    ],
+    [
+      'the session is lost, and the target stalls',
+      { prepare: stuckUnix, event: ({ at }) => at.killSessions(), own: true, stalls: 'peer' },
+      SHORT,
+      { code: 'ERR_SSH_DISCONNECTED', lingerExpired: true },
+    ],
+  ]) {
+    test(`${name}: the target sees the end of its stream, and the report that it was cut`, async (t) => {
+      const scene = await setUp(t, row, { linger }, path());
+      await row.prepare(scene);
+      const happened = row.event(scene);
+      const end = await scene.diary.next('disconnected');
+      const seen = await scene.peer.read().ended;
+      await happened;
+      assertIncludes(end, { lingerExpired: false, clean: false, closedBy: 'reset', ...reported });
+      assertIncludes(seen, { bytes: end.bytesDown, sha256: patternHash(end.bytesDown), end: 'FIN' });
+      assert.equal(end.droppedDown > 0, row.stalls === 'peer');
+    });
+  }
+
+  test('that sent what nobody takes gets an error instead', async (t) => {
+    const scene = await setUp(t, { stalls: 'client' }, { linger: false }, path());
+    await stuckUp(scene);
+    await disconnect(scene);
+    const { end } = await scene.peer.ended;
+    assert.ok(['ECONNRESET', 'EPIPE'].includes(end), end);
+    const report = await scene.diary.next('disconnected');
+    assertIncludes(report, { code: 'ECONNABORTED', clean: false, closedBy: 'reset', droppedDown: 0 });
+    assert.ok(report.droppedUp > 0);
+    assertIncludes(await scene.client.read().ended, { bytes: report.bytesUp, sha256: patternHash(report.bytesUp) });
+  });
+});

@@ -1,0 +1,41 @@
+// Servers of many makes, with every algorithm and every kind of key that they have in common with
+// us: 16 MiB there and back, with new keys in between; and how they behave. docs/interop.md is the same as a
+// table. Of the servers that may be missing, only a part is tried here: `npm run interop` tries all.
+
+import assert from 'node:assert/strict';
+import { after } from 'node:test';
+
+import { matrix } from '../../interop/matrix.mjs';
+import { table } from '../../interop/table.mjs';
+import { test } from '../helpers/bounded.mjs';
+
+const { servers, missing, stop } = await matrix();
+after(async () => {
+  console.log(table(servers));
+  await stop();
+});
+
+for (const server of servers) {
+  for (const one of server.cases.filter(({ quick }) => quick)) {
+    test(`${server.name}: ${one.kind} ${one.name}`, { skip: one.flaw ?? one.lack }, async (t) => {
+      one.error = new Error('did not end');
+      await one.run(t);
+      one.error = null;
+    });
+  }
+}
+
+for (const { name } of missing) test(name, { skip: 'cannot be had here' }, () => {});
+
+test('no server is missing that must be there, and each has been tried with something of every kind', () => {
+  assert.deepEqual(
+    missing.filter(({ optional }) => !optional),
+    [],
+  );
+  for (const { name, cases } of servers) {
+    const kinds = new Set(cases.map(({ kind }) => kind));
+    for (const kind of ['kex', 'cipher', 'serverHostKey', 'userKey', 'behaviour']) {
+      assert.ok(kinds.has(kind), `${name}: ${kind}`);
+    }
+  }
+});

@@ -1,0 +1,242 @@
+// What peers and local clients can make a tunnel hold: connections, descriptors, events on their way to JavaScript,
+// attempts to reconnect. Each has a bound.
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { after } from 'node:test';
+import { Worker } from 'node:worker_threads';
+
+import { test } from '../helpers/bounded.mjs';
+import { KIB, MIB, Target, behaviours, connect } from '../helpers/peers.mjs';
+import { Child, memory } from '../helpers/process.mjs';
+import { connectSocks, greeting, request5 } from '../helpers/socks.mjs';
+import { Ssh2Server } from '../helpers/ssh2-server.mjs';
+import { Sshd } from '../helpers/sshd.mjs';
+import { Diary, assertIncludes, listed, makeTunnel, openRemote, openTunnel } from '../helpers/tunnels.mjs';
+
+const server = await Sshd.start();
+after(() => server.stop());
+
+/** Channels that a server may leave without an answer. */
+const UNANSWERED = 4096;
+const TOO_MANY = 'ERR_TUNNEL_MAX_CONNECTIONS';
+
+async function talk(client) {
+  const before = client.bytes;
+  await client.send(KIB);
+  await client.received(before + KIB);
+}
+
+const accepted = async (tunnel) => (await tunnel.promises.stats()).connections.accepted;
+
+for (const sessions of [1, 2]) {
+  test(`accepting pauses at maxConnections, with ${sessions} session(s)`, async (t) => {
+    const { tunnel, connect } = await openTunnel(t, server, behaviours.echo(), { maxConnections: 2, sessions });
+    const clients = [await connect(), await connect()];
+    await Promise.all(clients.map(talk));
+    const late = await connect();
+    await late.send(KIB);
+    // Turns enough to accept it.
+    for (const client of clients) await talk(client);
+    assert.equal(await accepted(tunnel), 2);
+    assert.equal((await listed(tunnel, 2)).length, 2);
+    clients[0].end();
+    await late.received(KIB);
+    assert.equal(await accepted(tunnel), 3);
+  });
+}
+
+test('each forward has a maxConnections of its own', async (t) => {
+  const { tunnel, target, connect: connectOwn } = await openTunnel(t, server, behaviours.echo());
+  const options = { forwardHost: '127.0.0.1', forwardPort: target.port, maxConnections: 1 };
+  const forwards = [await tunnel.promises.forwardLocal(options), await tunnel.promises.forwardLocal(options)];
+  const clients = [];
+  t.after(() => clients.forEach(({ socket }) => socket.destroy()));
+  const through = async ({ localPort }) => {
+    clients.push(await connect(localPort));
+    return clients.at(-1);
+  };
+  const first = await through(forwards[0]);
+  await talk(first);
+  const late = await through(forwards[0]);
+  await late.send(KIB);
+  await talk(await through(forwards[1]));
+  await talk(await connectOwn());
+  await talk(first);
+  assert.equal((await forwards[0].promises.stats()).accepted, 1);
+  first.end();
+  await late.received(KIB);
+});
+
+test('a SOCKS client that says nothing counts', async (t) => {
+  const { tunnel, target } = await openTunnel(t, server, behaviours.echo());
+  const forward = await tunnel.promises.forwardDynamic({ maxConnections: 1 });
+  const silent = await connectSocks(forward.localPort);
+  t.after(() => silent.socket.destroy());
+  await listed(tunnel, 1);
+  const client = (await connectSocks(forward.localPort)).read();
+  t.after(() => client.socket.destroy());
+  client.socket.write(greeting(0));
+  assert.equal((await forward.promises.stats()).accepted, 1);
+  silent.socket.destroy();
+  await client.received(2);
+  client.socket.write(request5('127.0.0.1', target.port));
+  await client.received(2 + 10);
+  await talk(client);
+});
+
+test('a remote forward refuses what is beyond maxConnections', async (t) => {
+  const { tunnel, connect } = await openRemote(t, server, behaviours.echo(), { remote: { maxConnections: 1 } });
+  const client = await connect();
+  await talk(client);
+  const refused = await connect();
+  assert.notEqual((await refused.ended).end, null);
+  await server.logged(/open failed: resource shortage/);
+  assert.equal(await accepted(tunnel), 1);
+  client.end();
+  await client.ended;
+  while ((await tunnel.promises.connections()).length > 0);
+  await talk(await connect());
+});
+
+test('dial() fails beyond maxConnections, and works again', async (t) => {
+  const target = await Target.start(behaviours.echo());
+  t.after(() => target.stop());
+  const tunnel = makeTunnel(t, server.login, target.port, { maxConnections: 1 });
+  const socket = await tunnel.promises.dial('127.0.0.1', target.port);
+  const diary = new Diary(tunnel);
+  await assert.rejects(tunnel.promises.dial('127.0.0.1', target.port), { code: TOO_MANY, message: /maxConnections/ });
+  assertIncludes(await diary.next('disconnected'), { code: TOO_MANY, closedBy: 'reset' });
+  socket.destroy();
+  await diary.next('disconnected');
+  (await tunnel.promises.dial('127.0.0.1', target.port)).destroy();
+});
+
+test('a flood of clients leaves the program some descriptors', async (t) => {
+  const target = await Target.start(behaviours.echo());
+  t.after(() => target.stop());
+  const child = await Child.start('crowded-process.mjs', { descriptors: 160 });
+  t.after(() => child.stop());
+  const port = await child.ask('open', { ...server.login, forwardPort: target.port });
+  const clients = await Promise.all(Array.from({ length: 300 }, () => connect(port)));
+  t.after(() => clients.forEach(({ socket }) => socket.destroy()));
+  for (const client of clients) client.send(KIB);
+  // All that are taken are served, and then no other.
+  let open = 0;
+  do {
+    open = await child.ask('openable');
+    await Promise.race(clients.map((client) => client.bytes === 0 && client.received(KIB)).filter(Boolean));
+  } while (clients.filter(({ bytes }) => bytes > 0).length < 60);
+  assert.ok(open >= 16, `${open} files could be opened`);
+  // Others are taken as these go.
+  const waiting = clients.filter(({ bytes }) => bytes === 0);
+  assert.ok(waiting.length > 100);
+  for (const client of clients.filter(({ bytes }) => bytes > 0)) client.socket.destroy();
+  await Promise.any(waiting.map((client) => client.received(KIB)));
+  assert.ok((await child.ask('openable')) >= 16);
+});
+
+/**
+ * Connects and resets until a connection is not made for a second, or `most` were, while this thread is blocked. The
+ * target that they lead to is there, too.
+ */
+const FLOODER = `
+  const { workerData: { state, most }, parentPort } = require('node:worker_threads');
+  const net = require('node:net');
+  const target = net.createServer((socket) => socket.on('error', () => {}).resume());
+  target.listen(0, '127.0.0.1', () => parentPort.postMessage(target.address().port));
+  parentPort.once('message', async (port) => {
+    let count = 0;
+    const once = () => new Promise((resolve) => {
+      const socket = net.connect(port, '127.0.0.1');
+      const late = setTimeout(() => { socket.destroy(); resolve(false); }, 1000);
+      socket.on('error', () => {}).on('connect', () => { clearTimeout(late); socket.resetAndDestroy(); resolve(true); });
+    });
+    while (count < most && await once()) count++;
+    Atomics.store(state, 1, count);
+    Atomics.store(state, 0, 1);
+    Atomics.notify(state, 0);
+  });
+`;
+
+test('a busy event loop makes accepting pause, and no event is lost', { timeout: 120_000 }, async (t) => {
+  const state = new Int32Array(new SharedArrayBuffer(8));
+  const most = 20_000;
+  const worker = new Worker(FLOODER, { eval: true, workerData: { state, most } });
+  t.after(() => worker.terminate());
+  const [port] = await once(worker, 'message');
+  const tunnel = makeTunnel(t, server.login, port);
+  let [connections, ends] = [0, 0];
+  tunnel.on('connection', () => connections++).on('disconnected', () => ends++);
+  await tunnel.promises.startListening();
+  const before = memory();
+  worker.postMessage(tunnel.localPort);
+  assert.equal(Atomics.wait(state, 0, 0, 60_000), 'ok');
+  const count = Atomics.load(state, 1);
+  // Some thousand events, and what the system has in its backlog.
+  assert.ok(count < most, `${count} were accepted or wait`);
+  assert.ok(memory() - before < 64 * MIB);
+  while (ends < count) await once(tunnel, 'disconnected');
+  const stats = (await tunnel.promises.stats()).connections;
+  assert.equal(stats.accepted, ends);
+  assert.equal(stats.opened, connections);
+});
+
+test('a server that answers no opening is asked for no more at some point, and again when it has answered', {
+  timeout: 120_000,
+}, async (t) => {
+  const opens = [];
+  const silent = await Ssh2Server.start({ onOpen: (open) => opens.push(open) });
+  t.after(() => silent.stop());
+  const tunnel = makeTunnel(t, silent.login, 9, { readyTimeout: 300 });
+  let ends = 0;
+  tunnel.on('disconnected', () => ends++).on('error', () => {}); // the server goes first in the end
+  await tunnel.promises.startListening();
+  const clients = new Set();
+  t.after(() => clients.forEach(({ socket }) => socket.destroy()));
+  for (let round = 0; round < 10; round++) {
+    await Promise.all(Array.from({ length: 500 }, async () => clients.add(await connect(tunnel.localPort))));
+    // Nobody waits any more for those that were accepted.
+    while (ends < Math.min(clients.size, UNANSWERED)) await once(tunnel, 'disconnected');
+  }
+  const most = await accepted(tunnel);
+  assert.ok(most >= UNANSWERED && most < clients.size, `${most} of ${clients.size} were accepted`);
+  for (const open of opens.splice(0)) open.reject();
+  while ((await accepted(tunnel)) < clients.size);
+});
+
+test('a server that lets us in and breaks off at once is tried ever more seldom', async (t) => {
+  const flapping = await Ssh2Server.start({
+    authenticate(context, session) {
+      if (context.method !== 'password') return context.reject(['password']);
+      context.accept();
+      setImmediate(session.end);
+    },
+  });
+  t.after(() => flapping.stop());
+  const tunnel = makeTunnel(t, flapping.login, 9, { reconnect: { initialDelay: 10, maxDelay: 60_000 } });
+  const diary = new Diary(tunnel);
+  await tunnel.promises.connect();
+  for (let attempt = 0; attempt < 7; attempt++) {
+    const { delay } = await diary.next('reconnecting');
+    assert.ok(delay >= 5 * 2 ** attempt, `${delay} ms before attempt ${attempt}`);
+  }
+});
+
+for (const [value, code] of [
+  [0, 'ERR_OUT_OF_RANGE'],
+  [1.5, 'ERR_OUT_OF_RANGE'],
+  [2 ** 32, 'ERR_OUT_OF_RANGE'],
+  ['1', 'ERR_INVALID_ARG_TYPE'],
+  [null, 'ERR_INVALID_ARG_TYPE'],
+]) {
+  test(`maxConnections: ${JSON.stringify(value)} is refused`, async (t) => {
+    const expected = { code, message: /options\.maxConnections/ };
+    assert.throws(() => makeTunnel(t, server.login, 1, { maxConnections: value }), expected);
+    const tunnel = makeTunnel(t, server.login, 1);
+    const target = { forwardHost: '127.0.0.1', forwardPort: 1, maxConnections: value };
+    await assert.rejects(async () => tunnel.promises.forwardLocal(target), expected);
+    await assert.rejects(async () => tunnel.promises.forwardRemote(target), expected);
+    await assert.rejects(async () => tunnel.promises.forwardDynamic({ maxConnections: value }), expected);
+  });
+}

@@ -1,0 +1,544 @@
+// Dynamic forwards: a port that speaks SOCKS, with real programs and word by word.
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import http from 'node:http';
+import net from 'node:net';
+import { join } from 'node:path';
+import { after } from 'node:test';
+
+import { SSHTunnel } from '../../index.js';
+import { test } from '../helpers/bounded.mjs';
+import { ensurePackages } from '../helpers/ensure-sshd.mjs';
+import { temporaryFolder } from '../helpers/keys.mjs';
+import { KIB, MIB, Target, behaviours, patternHash, refuses, refusingPort } from '../helpers/peers.mjs';
+import { descriptors } from '../helpers/process.mjs';
+import {
+  ADDRESS_TYPE_NOT_SUPPORTED,
+  COMMAND_NOT_SUPPORTED,
+  FAILED,
+  GRANTED,
+  HOST_UNREACHABLE,
+  NOT_ALLOWED,
+  REFUSED,
+  ask5,
+  connectSocks,
+  curl,
+  greeting,
+  login,
+  request4,
+  request5,
+  take,
+  verdict4,
+  verdict5,
+} from '../helpers/socks.mjs';
+import { REASONS, Ssh2Server } from '../helpers/ssh2-server.mjs';
+import { Sshd } from '../helpers/sshd.mjs';
+import { Diary, assertIncludes, listed } from '../helpers/tunnels.mjs';
+
+assert.ok(ensurePackages(['curl'], ['curl']), 'curl is needed for the tests');
+const server = await Sshd.start();
+after(() => server.stop());
+const echo = await Target.start(behaviours.echo());
+after(() => echo.stop());
+const site = http.createServer((request, response) => response.end(`for ${request.headers.host}`));
+site.listen(0, '127.0.0.1');
+await once(site, 'listening');
+after(() => site.close());
+const sitePort = site.address().port;
+
+/** A tunnel with nothing but a dynamic forward. */
+async function openDynamic(t, { login: credentials } = server, options = {}, forwardOptions = {}) {
+  const tunnel = new SSHTunnel({ ...credentials, ...options });
+  t.after(() => tunnel.promises.shutdown(), { timeout: 10_000 });
+  const diary = new Diary(tunnel);
+  const forward = await tunnel.promises.forwardDynamic(forwardOptions);
+  return { tunnel, diary, forward, port: forward.localPort };
+}
+
+/** Sends so much through an open connection to an echo, and ends it. */
+async function thereAndBack(peer, size = KIB) {
+  peer.read();
+  await peer.send(size);
+  peer.end();
+  assertIncludes(await peer.ended, { bytes: size, sha256: patternHash(size), end: 'FIN' });
+}
+
+async function openSsh2(t, onOpen) {
+  const ssh2 = await Ssh2Server.start({ onOpen });
+  t.after(() => ssh2.stop());
+  return ssh2;
+}
+
+test('what a dynamic forward is', async (t) => {
+  const { tunnel, forward, port } = await openDynamic(t);
+  assertIncludes(forward, {
+    kind: 'dynamic',
+    listening: true,
+    localHost: '127.0.0.1',
+    forwardHost: undefined,
+    forwardPort: undefined,
+  });
+  assert.ok(port > 0);
+  assert.deepEqual(tunnel.forwards(), [forward]);
+});
+
+test('curl finds its way by SOCKS 4, 4a and 5, with addresses and with names', async (t) => {
+  const { diary, forward, port } = await openDynamic(t);
+  for (const [option, host, target] of [
+    ['--socks5', '127.0.0.1', '127.0.0.1'],
+    ['--socks5-hostname', '127.0.0.1', '127.0.0.1'],
+    ['--socks5-hostname', 'localhost', 'localhost'],
+    ['--socks4', '127.0.0.1', '127.0.0.1'],
+    ['--socks4a', 'localhost', 'localhost'],
+  ]) {
+    const { code, stdout, stderr } = await curl(option, `127.0.0.1:${port}`, `http://${host}:${sitePort}/`);
+    assert.deepEqual([code, stdout], [0, `for ${host}:${sitePort}`], `${option} ${host}: ${stderr}`);
+    const { forwardId } = forward;
+    assertIncludes(await diary.next('connection'), { forwardId, forwardHost: target, forwardPort: sitePort });
+    assertIncludes(await diary.next('disconnected'), { forwardId, code: 'OK', clean: true });
+  }
+});
+
+test('names are looked up at the far side, and nowhere else', async (t) => {
+  const asked = [];
+  const ssh2 = await openSsh2(t, (open) => {
+    asked.push([open.destIP, open.destPort]);
+    open.accept();
+  });
+  const { port } = await openDynamic(t, ssh2);
+  const { peer, code } = await ask5(port, 'only.there.invalid', 80);
+  assert.equal(code, GRANTED);
+  peer.socket.destroy();
+  const older = await connectSocks(port);
+  older.socket.write(request4('there.too.invalid', 443));
+  assert.equal(await verdict4(older), 90);
+  older.socket.destroy();
+  const { peer: last, code: third } = await ask5(port, '192.0.2.7', 9, { name: true });
+  assert.equal(third, GRANTED);
+  last.socket.destroy();
+  assert.deepEqual(asked, [
+    ['only.there.invalid', 80],
+    ['there.too.invalid', 443],
+    ['192.0.2.7', 9],
+  ]);
+});
+
+test('a target with an IPv6 address', async (t) => {
+  const target = net.createServer({ allowHalfOpen: true }, (socket) => socket.pipe(socket));
+  target.listen(0, '::1');
+  await once(target, 'listening');
+  t.after(() => target.close());
+  const { diary, port } = await openDynamic(t);
+  const { peer, code } = await ask5(port, '::1', target.address().port);
+  assert.equal(code, GRANTED);
+  assertIncludes(await diary.next('connection'), { forwardHost: '::1', forwardPort: target.address().port });
+  await thereAndBack(peer);
+});
+
+test('bulk data there and back, and none of the conversation is counted', async (t) => {
+  const { diary, port } = await openDynamic(t);
+  const { peer, code } = await ask5(port, '127.0.0.1', echo.port);
+  assert.equal(code, GRANTED);
+  await thereAndBack(peer, 8 * MIB);
+  const end = { code: 'OK', clean: true, bytesUp: 8 * MIB, bytesDown: 8 * MIB, droppedUp: 0, droppedDown: 0 };
+  assertIncludes(await diary.next('disconnected'), end);
+});
+
+for (const [version, words, answers] of [
+  ['5', (port) => [greeting(0), request5('127.0.0.1', port)], 12],
+  ['4', (port) => [request4('127.0.0.1', port)], 8],
+  ['4a', (port) => [request4('localhost', port)], 8],
+]) {
+  test(`SOCKS ${version}: what is sent behind the request, in one breath, arrives`, async (t) => {
+    const target = await Target.start(behaviours.replier(KIB));
+    t.after(() => target.stop());
+    const { diary, port } = await openDynamic(t);
+    const peer = await connectSocks(port);
+    // Bytes of the version first: nobody may take them for a message.
+    const data = Buffer.concat([Buffer.of(5, 1, 0, 4, 1), Buffer.alloc(100, 5)]);
+    peer.socket.end(Buffer.concat([...words(target.port), data]));
+    await take(peer, answers);
+    peer.read();
+    assertIncludes(await peer.ended, { bytes: KIB, sha256: patternHash(KIB), end: 'FIN' });
+    assertIncludes(await (await target.next()).ended, { bytes: data.length, end: 'FIN' });
+    assertIncludes(await diary.next('disconnected'), { code: 'OK', clean: true, bytesUp: data.length, bytesDown: KIB });
+  });
+}
+
+test('a conversation that comes byte by byte', async (t) => {
+  const { port } = await openDynamic(t);
+  const peer = await connectSocks(port);
+  for (const byte of Buffer.concat([greeting(0, 1, 2), request5('localhost', echo.port)])) {
+    await new Promise((done) => peer.socket.write(Buffer.of(byte), done));
+  }
+  assert.deepEqual([...(await take(peer, 2))], [5, 0]);
+  assert.equal(await verdict5(peer), GRANTED);
+  await thereAndBack(peer);
+});
+
+/** A request that is not granted: its code, the end of the stream behind it, and the report. */
+async function assertRefused({ diary, port }, [host, targetPort, how], code, report) {
+  const { peer, code: said } = await ask5(port, host, targetPort, how);
+  assert.equal(said, code);
+  await assertToldAndEnded(peer, diary, report);
+}
+
+async function assertToldAndEnded(peer, diary, report) {
+  peer.read();
+  assertIncludes(await peer.ended, { bytes: 0, end: 'FIN' });
+  peer.end();
+  const nothing = { clean: false, closedBy: 'graceful', bytesUp: 0, bytesDown: 0, droppedDown: 0 };
+  assertIncludes(await diary.next('disconnected'), { ...nothing, ...report });
+}
+
+for (const linger of [true, false, { l_onoff: 1, l_linger: 5 }]) {
+  const name = JSON.stringify(linger);
+  test(`sshd's refusals have their codes, which arrive before an end of stream: ${name}`, async (t) => {
+    const refusing = await refusingPort();
+    t.after(() => refusing.stop());
+    const dynamic = await openDynamic(t, server, { linger });
+    const failed = { code: 'ERR_SSH_OPEN_CONNECT_FAILED' };
+    await assertRefused(dynamic, ['127.0.0.1', refusing.port], REFUSED, failed);
+    await assertRefused(dynamic, ['nowhere.invalid', 80], HOST_UNREACHABLE, failed);
+    await assertRefused(dynamic, ['224.0.0.1', 80], FAILED, failed); // no TCP goes there, and sshd has no words for it
+    await assertRefused(dynamic, ['127.0.0.1', refusing.port, { behind: 'eager' }], REFUSED, {
+      ...failed,
+      droppedUp: 5,
+    });
+    const older = await connectSocks(dynamic.port);
+    older.socket.write(request4('127.0.0.1', refusing.port));
+    assert.equal(await verdict4(older), 91);
+    await assertToldAndEnded(older, dynamic.diary, failed);
+  });
+}
+
+test('curl understands why it was refused', async (t) => {
+  const refusing = await refusingPort();
+  t.after(() => refusing.stop());
+  const { port } = await openDynamic(t);
+  for (const [url, code] of [
+    [`http://127.0.0.1:${refusing.port}/`, REFUSED],
+    ['http://nowhere.invalid/', HOST_UNREACHABLE],
+  ]) {
+    const { code: status, stderr } = await curl('--socks5-hostname', `127.0.0.1:${port}`, url);
+    assert.equal(status, 97, stderr);
+    assert.match(stderr, new RegExp(`SOCKS5 connection .*\\(${code}\\)`));
+  }
+});
+
+test('what the server forbids is not allowed', async (t) => {
+  const strict = await Sshd.start({ config: [`PermitOpen 127.0.0.1:${echo.port}`] });
+  t.after(() => strict.stop());
+  const dynamic = await openDynamic(t, strict);
+  const prohibited = { code: 'ERR_SSH_OPEN_ADMINISTRATIVELY_PROHIBITED' };
+  await assertRefused(dynamic, ['127.0.0.2', echo.port], NOT_ALLOWED, prohibited);
+  await assertRefused(dynamic, ['nowhere.invalid', 80], NOT_ALLOWED, prohibited);
+  const { peer, code } = await ask5(dynamic.port, '127.0.0.1', echo.port);
+  assert.equal(code, GRANTED);
+  await thereAndBack(peer);
+});
+
+test('other reasons of a server, and none at all', async (t) => {
+  const ssh2 = await openSsh2(t, (open) => {
+    if (open.destPort > 0 && open.destPort < 5) open.reject(open.destPort);
+  });
+  const dynamic = await openDynamic(t, ssh2, { readyTimeout: 1000 });
+  for (const [reason, code] of [
+    ['RESOURCE_SHORTAGE', FAILED],
+    ['UNKNOWN_CHANNEL_TYPE', FAILED],
+    ['CONNECT_FAILED', REFUSED],
+  ]) {
+    await assertRefused(dynamic, ['far', REASONS[reason]], code, { code: `ERR_SSH_OPEN_${reason}` });
+  }
+  await assertRefused(dynamic, ['far', 80], FAILED, { code: 'ETIMEDOUT' });
+});
+
+test('a session that is lost before the connection is open', async (t) => {
+  const ssh2 = await openSsh2(t, () => ssh2.dropSessions());
+  const dynamic = await openDynamic(t, ssh2);
+  const { peer, code } = await ask5(dynamic.port, 'far', 80);
+  assert.equal(code, FAILED);
+  await assertToldAndEnded(peer, dynamic.diary, { code: 'ERR_SSH_DISCONNECTED' });
+});
+
+test('the owner decides about connections when their targets are known', async (t) => {
+  const { tunnel, diary, forward, port } = await openDynamic(t);
+  const asked = [];
+  tunnel.on('connectionRequest', (request) => {
+    asked.push([request.forwardId, request.forwardHost, request.forwardPort]);
+    if (request.forwardHost === 'localhost') request.accept();
+    else request.reject();
+  });
+  await assertRefused({ diary, port }, ['127.0.0.1', echo.port], NOT_ALLOWED, { code: 'ERR_TUNNEL_REJECTED' });
+  const { peer, code } = await ask5(port, 'localhost', echo.port);
+  assert.equal(code, GRANTED);
+  await thereAndBack(peer);
+  assert.deepEqual(asked, [
+    [forward.forwardId, '127.0.0.1', echo.port],
+    [forward.forwardId, 'localhost', echo.port],
+  ]);
+});
+
+test('commands and addresses that are not served', async (t) => {
+  const dynamic = await openDynamic(t);
+  const { diary, port } = dynamic;
+  const report = { code: 'ERR_TUNNEL_SOCKS' };
+  await assertRefused(dynamic, ['127.0.0.1', 1, { command: 2 }], COMMAND_NOT_SUPPORTED, report); // BIND
+  await assertRefused(dynamic, ['127.0.0.1', 1, { command: 3 }], COMMAND_NOT_SUPPORTED, report); // UDP ASSOCIATE
+  await assertRefused(dynamic, ['two\nlines', 1], FAILED, report);
+  const older = await connectSocks(port);
+  older.socket.write(request4('127.0.0.1', 1, { command: 2 }));
+  assert.equal(await verdict4(older), 91);
+  await assertToldAndEnded(older, diary, report);
+  const strange = await connectSocks(port);
+  strange.socket.write(Buffer.concat([greeting(0), Buffer.of(5, 1, 0, 2)]));
+  await take(strange, 2);
+  assert.equal(await verdict5(strange), ADDRESS_TYPE_NOT_SUPPORTED);
+  await assertToldAndEnded(strange, diary, report);
+});
+
+test('with a password, those who know it and nobody else', async (t) => {
+  const password = `s\u00e9cret: ${'x'.repeat(100)}`;
+  const { diary, port } = await openDynamic(t, server, {}, { username: 'anna', password });
+  const through = (...args) => curl('--socks5', `127.0.0.1:${port}`, ...args, `http://127.0.0.1:${sitePort}/`);
+  const right = await through('--proxy-user', `anna:${password}`);
+  assert.deepEqual([right.code, right.stdout], [0, `for 127.0.0.1:${sitePort}`], right.stderr);
+  await diary.next('disconnected');
+  for (const user of ['anna:wrong', `berta:${password}`, 'anna:x']) {
+    const { code, stderr } = await through('--proxy-user', user);
+    assert.equal(code, 97, stderr);
+    assertIncludes(await diary.next('disconnected'), { code: 'ERR_TUNNEL_SOCKS_AUTH', closedBy: 'graceful' });
+  }
+  const { code } = await through();
+  assert.equal(code, 97);
+  assertIncludes(await diary.next('disconnected'), { code: 'ERR_TUNNEL_SOCKS_AUTH' });
+
+  // Word by word: what was said, and that it arrives.
+  for (const [words, answers] of [
+    [greeting(0), [5, 255]],
+    [Buffer.concat([greeting(2), login('anna', 'wrong')]), [5, 2, 1, 1]],
+    [request4('127.0.0.1', echo.port, { user: 'anna' }), [0, 91, 0, 0, 0, 0, 0, 0]],
+  ]) {
+    const peer = await connectSocks(port);
+    peer.socket.write(words);
+    assert.deepEqual([...(await take(peer, answers.length))], answers);
+    await assertToldAndEnded(peer, diary, { code: 'ERR_TUNNEL_SOCKS_AUTH' });
+  }
+  for (const { reason } of diary.all('disconnected')) assert.ok(!/x{10}|anna|berta/.test(reason), reason);
+});
+
+test('programs that speak something else, leave early or say nothing', async (t) => {
+  const { tunnel, diary, port } = await openDynamic(t, server, { readyTimeout: 1000 });
+  const before = descriptors();
+
+  const web = await connectSocks(port);
+  web.read().socket.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  assert.equal((await web.ended).end, 'ECONNRESET');
+  assertIncludes(await diary.next('disconnected'), { code: 'ERR_TUNNEL_SOCKS', closedBy: 'reset' });
+
+  for (const words of [
+    Buffer.alloc(0),
+    greeting(0),
+    request5('localhost', 1).subarray(0, 4),
+    request4('there', 1).subarray(0, 12),
+  ]) {
+    const leaver = await connectSocks(port);
+    leaver.read().socket.end(words);
+    assert.equal((await leaver.ended).end, 'ECONNRESET');
+    assertIncludes(await diary.next('disconnected'), { code: 'ERR_TUNNEL_SOCKS', closedBy: 'reset' });
+  }
+
+  const breaker = await connectSocks(port);
+  await listed(tunnel, 1);
+  await breaker.reset();
+  assertIncludes(await diary.next('disconnected'), { code: 'ECONNRESET' });
+
+  for (const words of [Buffer.alloc(0), greeting(0), request4('there', 1).subarray(0, 12)]) {
+    const silent = await connectSocks(port);
+    silent.read().socket.write(words);
+    assert.equal((await silent.ended).end, 'ECONNRESET');
+    assertIncludes(await diary.next('disconnected'), { code: 'ETIMEDOUT', closedBy: 'reset' });
+  }
+  assert.deepEqual(await tunnel.promises.connections(), []);
+  assert.equal(descriptors(), before);
+});
+
+test('connections that have not said where to are connections, and can be closed', async (t) => {
+  const { tunnel, diary, forward, port } = await openDynamic(t);
+  const peer = await connectSocks(port);
+  peer.read();
+  const [info] = await listed(tunnel, 1);
+  const { forwardId } = forward;
+  assertIncludes(info, {
+    forwardId,
+    state: 'negotiating',
+    forwardHost: undefined,
+    forwardPort: undefined,
+    bytesUp: 0,
+    bytesDown: 0,
+  });
+  await tunnel.promises.disconnect(info.connectionId);
+  assert.equal((await peer.ended).end, 'ECONNRESET');
+  assertIncludes(await diary.next('disconnected'), { forwardId, code: 'ECONNABORTED', closedBy: 'reset' });
+
+  const last = await connectSocks(port);
+  last.read();
+  await listed(tunnel, 1);
+  await tunnel.promises.shutdown();
+  assert.equal((await last.ended).end, 'ECONNRESET');
+  assertIncludes(await diary.next('disconnected'), { code: 'ECONNABORTED' });
+});
+
+test('one that its owner closes while it is being opened is reset, without an answer', async (t) => {
+  const ssh2 = await openSsh2(t, () => {}); // never answers
+  const { tunnel, diary, port } = await openDynamic(t, ssh2);
+  for (const close of [
+    ({ connectionId }) => tunnel.promises.disconnect(connectionId),
+    () => tunnel.promises.shutdown(),
+  ]) {
+    const peer = await connectSocks(port);
+    peer.socket.write(Buffer.concat([greeting(0), request5('far', 80)]));
+    await take(peer, 2);
+    let [connection] = await listed(tunnel, 1);
+    while (connection.state !== 'opening') [connection] = await listed(tunnel, 1);
+    peer.read();
+    await close(connection);
+    assertIncludes(await peer.ended, { bytes: 0, end: 'ECONNRESET' });
+    assertIncludes(await diary.next('disconnected'), { code: 'ECONNABORTED', closedBy: 'reset' });
+  }
+});
+
+test('what is set for a connection that has not said where to holds when it is open', async (t) => {
+  const { tunnel, diary, port } = await openDynamic(t);
+  const peer = await connectSocks(port);
+  const [connection] = await listed(tunnel, 1);
+  await connection.promises.setLinger(false);
+  assert.equal(await connection.promises.getLinger(), false);
+  peer.socket.write(Buffer.concat([greeting(0), request5('127.0.0.1', echo.port)]));
+  await take(peer, 2);
+  assert.equal(await verdict5(peer), GRANTED);
+  const { connectionId, linger } = await diary.next('connection');
+  assert.deepEqual([connectionId, linger], [connection.connectionId, { l_onoff: 1, l_linger: 0 }]);
+  await thereAndBack(peer);
+});
+
+test('a session that is lost for good ends those who still ask', async (t) => {
+  const ssh2 = await openSsh2(t);
+  const { tunnel, diary, forward, port } = await openDynamic(t, ssh2);
+  const peer = await connectSocks(port);
+  peer.read();
+  await listed(tunnel, 1);
+  ssh2.dropSessions();
+  assert.equal((await peer.ended).end, 'ECONNRESET');
+  assertIncludes(await diary.next('disconnected'), { code: 'ERR_SSH_DISCONNECTED', closedBy: 'reset' });
+  await diary.next('close');
+  assert.equal(forward.listening, false);
+});
+
+test('SOCKS at a Unix socket', async (t) => {
+  const folder = temporaryFolder('socks');
+  t.after(() => folder.remove());
+  const localPath = join(folder.path, 'socket');
+  const { forward } = await openDynamic(t, server, {}, { localPath });
+  assertIncludes(forward, { kind: 'dynamic', localPath, localPort: undefined });
+  const { code, stdout, stderr } = await curl(
+    '--proxy',
+    `socks5h://localhost${localPath}`,
+    `http://127.0.0.1:${sitePort}/`,
+  );
+  assert.deepEqual([code, stdout], [0, `for 127.0.0.1:${sitePort}`], stderr);
+  const refusing = await refusingPort();
+  t.after(() => refusing.stop());
+  const refused = await curl('--proxy', `socks5h://localhost${localPath}`, `http://127.0.0.1:${refusing.port}/`);
+  assert.equal(refused.code, 97);
+  assert.match(refused.stderr, /\(5\)/);
+});
+
+test('stop() gives the port up; what is open lives on, and what was accepted may still ask', async (t) => {
+  const { tunnel, forward, port } = await openDynamic(t);
+  const { peer, code } = await ask5(port, '127.0.0.1', echo.port);
+  assert.equal(code, GRANTED);
+  const late = await connectSocks(port);
+  await listed(tunnel, 2);
+  await forward.promises.stop();
+  assert.equal(forward.listening, false);
+  assert.deepEqual(tunnel.forwards(), []);
+  assert.equal(await refuses(port), true);
+  late.socket.write(Buffer.concat([greeting(0), request5('127.0.0.1', echo.port)]));
+  await take(late, 2);
+  assert.equal(await verdict5(late), GRANTED);
+  await thereAndBack(late);
+  await thereAndBack(peer);
+});
+
+test('close() waits for those who still ask', async (t) => {
+  const { tunnel, port } = await openDynamic(t);
+  const peer = await connectSocks(port);
+  await listed(tunnel, 1);
+  const closed = tunnel.close();
+  peer.socket.write(Buffer.concat([greeting(0), request5('127.0.0.1', echo.port)]));
+  await take(peer, 2);
+  assert.equal(await verdict5(peer), GRANTED);
+  await thereAndBack(peer);
+  await closed;
+});
+
+test('the port survives the loss of the session, and so does who has asked meanwhile', async (t) => {
+  const { tunnel, diary, forward, port } = await openDynamic(t, server, {
+    reconnect: { initialDelay: 20, maxDelay: 100 },
+  });
+  const { peer } = await ask5(port, '127.0.0.1', echo.port);
+  await peer.read().send(KIB);
+  await peer.received(KIB);
+  await server.halt();
+  assertIncludes(await peer.ended, { bytes: KIB, end: 'ECONNRESET' });
+  await diary.next('reconnecting');
+  const asking = ask5(port, '127.0.0.1', echo.port);
+  await listed(tunnel, 1);
+  await server.restart();
+  const { peer: next, code } = await asking;
+  assert.equal(code, GRANTED);
+  await thereAndBack(next);
+  assert.deepEqual([forward.listening, forward.localPort], [true, port]);
+  for (const never of ['error', 'close']) assert.deepEqual(diary.all(never), []);
+});
+
+for (const sessions of [1, 2]) {
+  test(`a hundred at once, over ${sessions} of sessions`, async (t) => {
+    const { tunnel, port } = await openDynamic(t, server, { sessions });
+    const open = async (_, index) => {
+      if (index % 2 === 0) return ask5(port, 'localhost', echo.port);
+      const peer = await connectSocks(port);
+      peer.socket.write(request4('127.0.0.1', echo.port));
+      return { peer, code: (await verdict4(peer)) - 90 };
+    };
+    const all = await Promise.all(Array.from({ length: 100 }, open));
+    for (const { code } of all) assert.equal(code, GRANTED);
+    await Promise.all(all.map(({ peer }) => thereAndBack(peer)));
+    await tunnel.promises.shutdown();
+  });
+}
+
+test('arguments that cannot be are refused, and no secret is shown', async (t) => {
+  const { tunnel } = await openDynamic(t);
+  const refused = (options, code, pattern) =>
+    assert.throws(
+      () => tunnel.forwardDynamic(options, () => {}),
+      (error) => {
+        assert.equal(error.code, code);
+        assert.match(error.message, pattern);
+        assert.doesNotMatch(error.message, /s3cret/);
+        return true;
+      },
+    );
+  refused({ username: 'anna' }, 'ERR_INVALID_ARG_TYPE', /options\.password/);
+  refused({ password: 's3cret' }, 'ERR_INVALID_ARG_TYPE', /options\.username/);
+  refused({ username: 'anna', password: 5 }, 'ERR_INVALID_ARG_TYPE', /options\.password/);
+  refused({ username: 'anna', password: '' }, 'ERR_INVALID_ARG_VALUE', /options\.password/);
+  refused({ username: '', password: 's3cret' }, 'ERR_INVALID_ARG_VALUE', /options\.username/);
+  refused({ username: 'anna', password: 's3cret'.repeat(50) }, 'ERR_INVALID_ARG_VALUE', /options\.password/);
+  refused({ username: '\u00e9'.repeat(128), password: 's3cret' }, 'ERR_INVALID_ARG_VALUE', /options\.username/);
+  refused({ localPort: 65536 }, 'ERR_OUT_OF_RANGE', /options\.localPort/);
+  assert.equal(tunnel.forwards().length, 1);
+});

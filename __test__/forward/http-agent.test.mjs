@@ -1,0 +1,251 @@
+// The agent of a tunnel: requests of http and https through it, without a local port.
+
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import http from 'node:http';
+import https from 'node:https';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { after } from 'node:test';
+
+import { SSHTunnel } from '../../index.js';
+import { test } from '../helpers/bounded.mjs';
+import { temporaryFolder } from '../helpers/keys.mjs';
+import { refusingPort, settled } from '../helpers/peers.mjs';
+import { descriptors } from '../helpers/process.mjs';
+import { Sshd } from '../helpers/sshd.mjs';
+import { Diary } from '../helpers/tunnels.mjs';
+
+const server = await Sshd.start();
+const folder = temporaryFolder('agent');
+const certificate = makeCertificate();
+after(async () => {
+  await server.stop();
+  folder.remove();
+});
+
+/** A certificate for localhost, signed by itself, and its key. */
+function makeCertificate() {
+  const [key, cert] = ['key', 'cert'].map((name) => join(folder.path, name));
+  const names = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'];
+  execFileSync(
+    'openssl',
+    [
+      'req',
+      '-x509',
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:prime256v1',
+      '-nodes',
+      '-days',
+      '1',
+      '-keyout',
+      key,
+      '-out',
+      cert,
+      ...names,
+    ],
+    { stdio: 'pipe' },
+  );
+  return { key: readFileSync(key), cert: readFileSync(cert) };
+}
+
+/** Says what it was asked, and over how many connections. */
+async function web(t, make) {
+  const it = make((request, response) => {
+    response.end(`${request.method} ${request.url} ${request.headers.host}`);
+  });
+  it.listen(0, '127.0.0.1');
+  await once(it, 'listening');
+  let connections = 0;
+  it.on('connection', () => (connections += 1));
+  t.after(() => it.close().closeAllConnections());
+  return { port: it.address().port, connections: () => connections, server: it };
+}
+
+async function make(t, options) {
+  const tunnel = new SSHTunnel({ ...server.login, ...options });
+  t.after(() => tunnel.promises.shutdown(), { timeout: 10_000 });
+  return { tunnel, diary: new Diary(tunnel) };
+}
+
+async function get(of, options) {
+  const [response] = await once(of.get(options), 'response');
+  return text(response);
+}
+
+/** Asks so often, some requests at a time, and checks every answer. */
+async function askOften(of, options, count) {
+  let asked = 0;
+  const work = async () => {
+    while (asked < count) {
+      const path = `/${asked++}`;
+      assert.equal(await get(of, { ...options, path }), `GET ${path} ${options.host}:${options.port}`);
+    }
+  };
+  await Promise.all(Array.from({ length: 16 }, work));
+}
+
+test('http and https by one agent', async (t) => {
+  const { tunnel, diary } = await make(t);
+  const agent = tunnel.agent();
+  const plain = await web(t, http.createServer);
+  const secure = await web(t, (handler) => https.createServer(certificate, handler));
+  assert.ok(agent instanceof http.Agent);
+  assert.equal(
+    await get(http, { host: 'localhost', port: plain.port, path: '/a', agent }),
+    `GET /a localhost:${plain.port}`,
+  );
+  const options = { host: 'localhost', port: secure.port, path: '/b', agent, ca: certificate.cert };
+  assert.equal(await get(https, options), `GET /b localhost:${secure.port}`);
+  assert.equal(
+    await get(http, {
+      ...new URL(`http://localhost:${plain.port}/c`),
+      hostname: 'localhost',
+      port: plain.port,
+      path: '/c',
+      agent,
+    }),
+    `GET /c localhost:${plain.port}`,
+  );
+  for (const port of [plain.port, secure.port]) assert.equal((await diary.next('connection')).forwardPort, port);
+  // The certificate is checked, against the name that was asked for.
+  await assert.rejects(get(https, { ...options, ca: undefined }), { code: 'DEPTH_ZERO_SELF_SIGNED_CERT' });
+  await assert.rejects(get(https, { ...options, servername: 'elsewhere' }), { code: 'ERR_TLS_CERT_ALTNAME_INVALID' });
+});
+
+test('ports that are not named are those of the protocols', (t) => {
+  const agent = new SSHTunnel({ host: 'h', username: 'u' }).agent();
+  const asked = [];
+  t.mock.method(agent, 'addRequest', (request, { port }) =>
+    asked.push([request.protocol, port, request.getHeader('host')]),
+  );
+  for (const of of [http, https])
+    of.get(`${of === http ? 'http' : 'https'}://example.org/`, { agent }).on('error', () => {});
+  https.get('https://example.org:80/', { agent }).on('error', () => {});
+  assert.deepEqual(asked, [
+    ['http:', 80, 'example.org'],
+    ['https:', 443, 'example.org'],
+    ['https:', 80, 'example.org:80'],
+  ]);
+});
+
+test('a thousand requests, over as many connections as maxSockets says', { timeout: 120_000 }, async (t) => {
+  const { tunnel, diary } = await make(t);
+  const plain = await web(t, http.createServer);
+  const secure = await web(t, (handler) => https.createServer(certificate, handler));
+  await tunnel.promises.connect();
+  const before = await settled(descriptors);
+  const agent = tunnel.agent({ keepAlive: true, maxSockets: 8 });
+  const requests = Array.from({ length: 1000 }, (_, index) => {
+    const [of, { port }] = index % 2 ? [https, secure] : [http, plain];
+    return get(of, { host: 'localhost', port, path: `/${index}`, agent, ca: certificate.cert }).then((body) => {
+      assert.equal(body, `GET /${index} localhost:${port}`);
+    });
+  });
+  await Promise.all(requests);
+  assert.deepEqual([plain.connections(), secure.connections()], [8, 8]);
+  agent.destroy();
+  for (let count = 0; count < 16; count++) assert.equal((await diary.next('disconnected')).code, 'OK');
+  assert.deepEqual(await tunnel.promises.connections(), []);
+  plain.server.closeAllConnections();
+  secure.server.closeAllConnections();
+  assert.ok((await settled(descriptors)) <= before + 1);
+});
+
+test('ten thousand requests, with and without keepAlive, leave nothing behind', { timeout: 120_000 }, async (t) => {
+  const { tunnel } = await make(t);
+  const plain = await web(t, http.createServer);
+  const secure = await web(t, (handler) => https.createServer(certificate, handler));
+  // Warm: what the first request makes stays.
+  await askOften(https, { host: 'localhost', port: secure.port, agent: tunnel.agent(), ca: certificate.cert }, 1);
+  const before = await settled(descriptors);
+  const opened = () => plain.connections() + secure.connections();
+  for (const [options, of, { port }, count, connections] of [
+    [{ keepAlive: true, maxSockets: 8 }, http, plain, 5000, 8],
+    [{ keepAlive: true, maxSockets: 8 }, https, secure, 3800, 8],
+    [{ keepAlive: false }, http, plain, 1000, 1000],
+    [{ keepAlive: false }, https, secure, 200, 200],
+  ]) {
+    const agent = tunnel.agent(options);
+    const already = opened();
+    await askOften(of, { host: 'localhost', port, agent, ca: certificate.cert }, count);
+    assert.equal(opened() - already, connections);
+    // One that keeps nothing needs nobody to destroy it.
+    if (options.keepAlive) agent.destroy();
+    assert.equal(await settled(() => agent.totalSocketCount), 0);
+    assert.deepEqual(
+      [agent.sockets, agent.freeSockets, agent.requests].map((kept) => Object.keys(kept)),
+      [[], [], []],
+    );
+    assert.deepEqual(await tunnel.promises.connections(), []);
+  }
+  const { accepted, pending, open, ended } = (await tunnel.promises.stats()).connections;
+  const all = Object.values(ended).reduce((sum, count) => sum + count);
+  assert.deepEqual([accepted, pending, open, all], [1217, 0, 0, 1217]);
+  assert.ok((await settled(descriptors)) <= before);
+  // It would be refused for as long as there is a socket of dial().
+  tunnel.shutdown();
+});
+
+test('without keepAlive every request has a connection of its own, which is given back', async (t) => {
+  const { tunnel, diary } = await make(t);
+  const plain = await web(t, http.createServer);
+  const agent = tunnel.agent();
+  for (let count = 0; count < 5; count++) {
+    await get(http, { host: 'localhost', port: plain.port, agent });
+    await diary.next('disconnected');
+  }
+  assert.equal(plain.connections(), 5);
+  // One logon: the session stays.
+  assert.equal(diary.all('ready').length, 1);
+  assert.deepEqual(await tunnel.promises.connections(), []);
+});
+
+test('what cannot be reached fails with the code of the tunnel', async (t) => {
+  const refusing = await refusingPort();
+  t.after(refusing.stop);
+  const { tunnel } = await make(t);
+  const agent = tunnel.agent();
+  for (const of of [http, https]) {
+    await assert.rejects(get(of, { host: '127.0.0.1', port: refusing.port, agent }), {
+      code: 'ERR_SSH_OPEN_CONNECT_FAILED',
+    });
+  }
+});
+
+test('a response that the loss of the session cuts is an error, also where its end is that of the connection', async (t) => {
+  const { tunnel, diary } = await make(t);
+  const agent = tunnel.agent();
+  const cut = (request, response) => {
+    // Its end is that of the connection.
+    response.useChunkedEncodingByDefault = false;
+    response.shouldKeepAlive = false;
+    response.write('half');
+  };
+  for (const [of, it] of [
+    [http, http.createServer(cut)],
+    [https, https.createServer(certificate, cut)],
+  ]) {
+    it.listen(0, '127.0.0.1');
+    await once(it, 'listening');
+    t.after(() => it.close().closeAllConnections());
+    const request = of.get({ host: 'localhost', port: it.address().port, agent, ca: certificate.cert });
+    const [response] = await once(request, 'response');
+    await once(response, 'readable');
+    server.killSessions();
+    // Node's parser takes any end of the connection for that of such a body: the request tells.
+    const [error] = await once(request, 'error');
+    assert.equal(error.code, 'ECONNRESET');
+    await diary.next('close');
+  }
+});
+
+test('bad options', async (t) => {
+  const { tunnel } = await make(t);
+  for (const options of [5, null, [], 'x'])
+    assert.throws(() => tunnel.agent(options), { name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' });
+});

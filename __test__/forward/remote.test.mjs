@@ -1,0 +1,601 @@
+// Remote forwards: ports and unix sockets at the server whose connections are led to a target here.
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, describe } from 'node:test';
+
+import { test } from '../helpers/bounded.mjs';
+import { temporaryFolder } from '../helpers/keys.mjs';
+import {
+  KIB,
+  MIB,
+  Target,
+  behaviours,
+  connect,
+  patternHash,
+  refuses,
+  refusingPort,
+  settled,
+  silentPort,
+} from '../helpers/peers.mjs';
+import { descriptors, hasSocket, portName, signal, tcpSockets } from '../helpers/process.mjs';
+import { Ssh2Server } from '../helpers/ssh2-server.mjs';
+import { Sshd } from '../helpers/sshd.mjs';
+import { Diary, assertIncludes, makeTunnel, only, openRemote } from '../helpers/tunnels.mjs';
+
+const server = await Sshd.start();
+after(() => server.stop());
+
+const SOON = { initialDelay: 20, maxDelay: 100 };
+
+/** A tunnel without a forward of its own. */
+function make(t, login, options) {
+  const tunnel = makeTunnel(t, login, undefined, { forwardHost: undefined, ...options });
+  return { tunnel, diary: new Diary(tunnel) };
+}
+
+/** A tunnel with a remote forward to a target, of the sshd that all share unless told otherwise. */
+const open = (t, behaviour, { at = server, ...how } = {}) => openRemote(t, at, behaviour, how);
+
+/** Sends so much there and back, ends, and asks both ends and the tunnel for it. */
+async function thereAndBack({ diary, target, connect: through }, size = KIB) {
+  const client = await through();
+  await client.send(size);
+  client.end();
+  const whole = { bytes: size, sha256: patternHash(size), end: 'FIN' };
+  assertIncludes(await client.ended, whole);
+  assertIncludes(await (await target.next()).ended, whole);
+  assertIncludes(await diary.next('disconnected'), { code: 'OK', clean: true, bytesUp: size, bytesDown: size });
+}
+
+/** The sockets of this machine that listen on a port. */
+const listeners = (port) => tcpSockets().filter(({ listens, local }) => listens && local.endsWith(portName(port)));
+
+/** Waits until a forward listens again; nobody tells. */
+async function back(tunnel, forward) {
+  while (!forward.listening) await tunnel.promises.connections();
+}
+
+describe('a port', () => {
+  test('that the server chooses leads to a target here, bytes and ends both ways', async (t) => {
+    const it = await open(t, behaviours.echo());
+    const { forward, target, tunnel } = it;
+    assertIncludes(forward, {
+      forwardId: 1,
+      kind: 'remote',
+      listening: true,
+      remoteHost: 'localhost',
+      remotePath: undefined,
+      localHost: undefined,
+      localPort: undefined,
+      forwardHost: '127.0.0.1',
+      forwardPort: target.port,
+    });
+    assert.ok(forward.remotePort > 0);
+    assert.deepEqual(tunnel.forwards(), [forward]);
+    assert.equal(tunnel.listening, false);
+    const client = await it.connect();
+    const peer = await target.next();
+    const info = await it.diary.next('connection');
+    assertIncludes(info, {
+      connectionId: 1,
+      forwardId: 1,
+      state: 'open',
+      remoteAddress: '127.0.0.1',
+      remotePort: client.socket.localPort,
+      localAddress: '127.0.0.1',
+      localPort: peer.socket.remotePort,
+      forwardHost: '127.0.0.1',
+      forwardPort: target.port,
+    });
+    await client.send(4 * MIB);
+    client.end();
+    const whole = { bytes: 4 * MIB, sha256: patternHash(4 * MIB), end: 'FIN' };
+    assertIncludes(await client.ended, whole);
+    assertIncludes(await peer.ended, whole);
+    const end = { connectionId: 1, forwardId: 1, code: 'OK', clean: true, closedBy: 'graceful' };
+    assertIncludes(await it.diary.next('disconnected'), { ...end, bytesUp: 4 * MIB, bytesDown: 4 * MIB });
+  });
+
+  test('that was asked for by its number', async (t) => {
+    const it = await open(t, behaviours.echo());
+    const { remotePort } = it.forward;
+    await it.forward.promises.stop();
+    assert.equal(it.forward.listening, false);
+    assert.equal(await refuses(remotePort), true);
+    const to = { forwardHost: '127.0.0.1', forwardPort: it.target.port };
+    const forward = await it.tunnel.promises.forwardRemote({ remotePort, ...to });
+    assert.deepEqual([forward.forwardId, forward.remotePort], [2, remotePort]);
+    await thereAndBack(it, MIB);
+  });
+
+  test('is of the loopback, whatever was asked for, unless the server has GatewayPorts', async (t) => {
+    const everywhere = await open(t, behaviours.echo(), { remote: { remoteHost: '0.0.0.0' } });
+    for (const { local } of listeners(everywhere.forward.remotePort)) assert.match(local, /^(0100007F|0{24}01000000):/);
+    const at = await Sshd.start({ config: ['GatewayPorts clientspecified'] });
+    t.after(() => at.stop());
+    const { forward, target } = await open(t, behaviours.echo(), { at, remote: { remoteHost: '127.0.0.2' } });
+    assert.deepEqual(
+      listeners(forward.remotePort).map(({ local }) => local.slice(0, 9)),
+      ['0200007F:'],
+    );
+    const client = await connect(forward.remotePort, { host: '127.0.0.2' });
+    client.end();
+    assertIncludes(await client.ended, { bytes: 0, end: 'FIN' });
+    await target.next();
+  });
+
+  test('that somebody has is refused, and the others live on', async (t) => {
+    const it = await open(t, behaviours.echo());
+    const to = { forwardHost: '127.0.0.1', forwardPort: it.target.port };
+    const { remotePort } = it.forward;
+    await assert.rejects(it.tunnel.promises.forwardRemote({ remotePort, ...to }), (error) => {
+      assert.equal(error.code, 'ERR_SSH_FORWARD_REFUSED');
+      assert.match(error.message, new RegExp(`localhost:${remotePort}`));
+      return error instanceof Error;
+    });
+    assert.deepEqual(it.tunnel.forwards(), [it.forward]);
+    await thereAndBack(it);
+    assert.deepEqual(it.diary.all('error'), []);
+  });
+
+  test('that is refused leaves a tunnel without a purpose closed', async (t) => {
+    const {
+      forward: { remotePort },
+    } = await open(t, behaviours.idle());
+    const { tunnel, diary } = make(t, server.login);
+    const to = { forwardHost: '127.0.0.1', forwardPort: 9 };
+    await assert.rejects(tunnel.promises.forwardRemote({ remotePort, ...to }), { code: 'ERR_SSH_FORWARD_REFUSED' });
+    await diary.next('close');
+    assert.deepEqual(diary.names(), ['ready', 'close']);
+  });
+
+  test('on a server that forwards nothing is refused', async (t) => {
+    const at = await Sshd.start({ config: ['AllowTcpForwarding local'] });
+    t.after(() => at.stop());
+    await assert.rejects(open(t, behaviours.idle(), { at }), { code: 'ERR_SSH_FORWARD_REFUSED' });
+  });
+
+  test('blocking, and with a callback', async (t) => {
+    const { tunnel, diary } = make(t, server.login);
+    const to = { forwardHost: '127.0.0.1', forwardPort: 9 };
+    const first = tunnel.forwardRemote(to);
+    assert.equal(first.listening, true);
+    const second = await new Promise((resolve, reject) => {
+      tunnel.forwardRemote(to, (error, forward) => (error ? reject(error) : resolve(forward)));
+    });
+    assert.deepEqual(tunnel.forwards(), [first, second]);
+    assert.notEqual(first.remotePort, second.remotePort);
+    first.stop();
+    assert.equal(first.listening, false);
+    await new Promise((resolve, reject) => second.stop((error) => (error ? reject(error) : resolve())));
+    assert.deepEqual(tunnel.forwards(), []);
+    await second.promises.stop();
+    await diary.next('close');
+  });
+});
+
+describe('a target', () => {
+  test('that refuses: the far program sees an end, and the event says why', async (t) => {
+    const refusing = await refusingPort();
+    t.after(() => refusing.stop());
+    const it = await open(t, behaviours.echo(), { remote: { forwardPort: refusing.port } });
+    const client = await it.connect();
+    assertIncludes(await client.ended, { bytes: 0 });
+    const end = await it.diary.next('disconnected');
+    assertIncludes(end, { connectionId: 1, forwardId: 1, code: 'ECONNREFUSED', clean: false, closedBy: 'reset' });
+    assert.match(end.reason, new RegExp(`connect ECONNREFUSED 127.0.0.1:${refusing.port}`));
+    assert.deepEqual(it.diary.all('connection'), []);
+    assert.equal(it.forward.listening, true);
+  });
+
+  test('that never answers is given up in time, and the far program sees an end', async (t) => {
+    const silent = await silentPort();
+    t.after(() => silent.stop());
+    const it = await open(t, behaviours.echo(), {
+      options: { readyTimeout: 2000 },
+      remote: { forwardPort: silent.port },
+    });
+    const client = await it.connect();
+    assertIncludes(await client.ended, { bytes: 0 });
+    const end = await it.diary.next('disconnected');
+    assertIncludes(end, {
+      connectionId: 1,
+      forwardId: 1,
+      code: 'ETIMEDOUT',
+      clean: false,
+      closedBy: 'reset',
+      bytesUp: 0,
+      bytesDown: 0,
+    });
+    assert.match(end.reason, /^no .+ within readyTimeout$/);
+    assert.deepEqual([it.diary.all('connection'), it.diary.all('error')], [[], []]);
+    assert.equal(it.forward.listening, true);
+  });
+
+  test('that does not exist', async (t) => {
+    const it = await open(t, behaviours.echo(), { remote: { forwardHost: 'nowhere.invalid' } });
+    await (await it.connect()).ended;
+    const end = await it.diary.next('disconnected');
+    assert.match(end.code, /^(ENOTFOUND|EAI_AGAIN)$/);
+    assert.match(end.reason, /nowhere\.invalid/);
+  });
+
+  test('by a name with both families is found where it listens', async (t) => {
+    const it = await open(t, behaviours.echo(), { remote: { forwardHost: 'localhost' } });
+    await thereAndBack(it);
+  });
+
+  test('is not dialed before the owner has decided', async (t) => {
+    const it = await open(t, behaviours.echo());
+    const requests = [];
+    it.tunnel.on('connectionRequest', (request) => {
+      requests.push(request);
+      if (requests.length === 1) request.reject();
+    });
+    const first = await it.connect();
+    await first.ended;
+    assertIncludes(await it.diary.next('disconnected'), { code: 'ERR_TUNNEL_REJECTED', closedBy: 'reset' });
+    const second = await it.connect();
+    while (requests.length < 2) await once(it.tunnel, 'connectionRequest');
+    assertIncludes(requests[1], { connectionId: 2, remoteAddress: '127.0.0.1', remotePort: second.socket.localPort });
+    assertIncludes(await only(it.tunnel), { connectionId: 2, state: 'requested', forwardId: 1 });
+    assert.equal(it.target.peers.length, 0);
+    requests[1].accept();
+    await second.send(KIB);
+    await second.received(KIB);
+    second.end();
+    assertIncludes(await second.ended, { bytes: KIB, end: 'FIN' });
+    assert.equal(it.target.peers.length, 1);
+  });
+
+  test('a connection that waits for its owner can be closed', async (t) => {
+    const it = await open(t, behaviours.echo());
+    it.tunnel.once('connectionRequest', ({ connectionId }) => it.tunnel.disconnect(connectionId, () => {}));
+    await (await it.connect()).ended;
+    assertIncludes(await it.diary.next('disconnected'), { code: 'ECONNABORTED', reason: 'closed by disconnect()' });
+    assert.equal(it.target.peers.length, 0);
+  });
+});
+
+test('what the target does not read stays with the far program, and others are not held up', async (t) => {
+  const it = await open(t, behaviours.idle());
+  const stuck = await it.connect();
+  stuck.send(64 * MIB);
+  const peer = await it.target.next();
+  await settled(() => stuck.accepted);
+  const other = await it.connect();
+  const at = await it.target.next();
+  await other.send(MIB);
+  await at.read().received(MIB);
+  assert.ok(stuck.accepted < 40 * MIB);
+  peer.read();
+  await peer.received(stuck.accepted);
+});
+
+describe('unix sockets', () => {
+  test('at both ends', async (t) => {
+    const folder = temporaryFolder('remote');
+    t.after(() => folder.remove());
+    const [near, far] = ['near', 'far'].map((name) => join(folder.path, name));
+    const target = await Target.start(behaviours.echo(), near);
+    t.after(() => target.stop());
+    const { tunnel, diary } = make(t, server.login);
+    const forward = await tunnel.promises.forwardRemote({ remotePath: far, forwardPath: near });
+    assertIncludes(forward, {
+      kind: 'remote',
+      remotePath: far,
+      forwardPath: near,
+      remotePort: undefined,
+      forwardPort: undefined,
+    });
+    const client = await connect(far);
+    t.after(() => client.socket.destroy());
+    await client.send(4 * MIB);
+    client.end();
+    assertIncludes(await client.ended, { bytes: 4 * MIB, sha256: patternHash(4 * MIB), end: 'FIN' });
+    assertIncludes(await diary.next('connection'), {
+      forwardPath: near,
+      remoteAddress: undefined,
+      remotePort: undefined,
+    });
+    assertIncludes(await diary.next('disconnected'), { code: 'OK', clean: true, bytesUp: 4 * MIB });
+
+    // Somebody's file is nobody else's: StreamLocalBindUnlink is "no".
+    const taken = join(folder.path, 'taken');
+    writeFileSync(taken, '');
+    const refused = tunnel.promises.forwardRemote({ remotePath: taken, forwardPath: near });
+    await assert.rejects(refused, (error) => error.code === 'ERR_SSH_FORWARD_REFUSED' && error.message.includes(taken));
+    assert.equal(existsSync(taken), true);
+
+    const nobody = await tunnel.promises.forwardRemote({
+      remotePath: join(folder.path, 'other'),
+      forwardPath: join(folder.path, 'nobody'),
+    });
+    const lost = await connect(nobody.remotePath);
+    await lost.ended;
+    const end = await diary.next('disconnected');
+    assertIncludes(end, { code: 'ENOENT', forwardId: nobody.forwardId });
+    assert.match(end.reason, /nobody/);
+  });
+});
+
+describe('stop()', () => {
+  test('gives the port up, and open connections live on', async (t) => {
+    const it = await open(t, behaviours.echo());
+    const client = await it.connect();
+    await client.send(KIB);
+    await client.received(KIB);
+    await it.forward.promises.stop();
+    assert.equal(await refuses(it.forward.remotePort), true);
+    assert.deepEqual(it.tunnel.forwards(), []);
+    await client.send(KIB);
+    await client.received(2 * KIB);
+    assert.deepEqual(it.diary.all('close'), []);
+    client.end();
+    assertIncludes(await client.ended, { bytes: 2 * KIB, end: 'FIN' });
+    assertIncludes(await it.diary.next('disconnected'), { code: 'OK', clean: true });
+    await it.diary.next('close');
+  });
+
+  for (const method of ['shutdown', 'close']) {
+    test(`${method}() ends all forwards`, async (t) => {
+      const it = await open(t, behaviours.echo());
+      await it.tunnel.promises[method]();
+      assert.equal(await refuses(it.forward.remotePort), true);
+      assert.deepEqual([it.forward.listening, it.tunnel.forwards()], [false, []]);
+      await it.forward.promises.stop();
+    });
+  }
+});
+
+describe('a session that is lost', () => {
+  for (const fixed of [false, true]) {
+    test(`comes back with its ports: ${fixed ? 'by number' : 'chosen by the server'}`, async (t) => {
+      const at = await Sshd.start();
+      t.after(() => at.stop());
+      const it = await open(t, behaviours.echo(), { at, options: { reconnect: SOON } });
+      const { remotePort } = it.forward;
+      let { forward } = it;
+      if (fixed) {
+        await it.tunnel.promises.connect(); // or nothing would keep the tunnel in between
+        await it.forward.promises.stop();
+        forward = await it.tunnel.promises.forwardRemote({
+          remotePort,
+          forwardHost: '127.0.0.1',
+          forwardPort: it.target.port,
+        });
+      }
+      const client = await it.connect();
+      await client.send(KIB);
+      await client.received(KIB);
+      at.killSessions();
+      await it.diary.next('reconnecting');
+      const peer = await it.target.next();
+      assertIncludes(await peer.ended, { bytes: KIB, end: 'ECONNRESET' });
+      assertIncludes(await it.diary.next('disconnected'), { code: 'ERR_SSH_DISCONNECTED' });
+      await back(it.tunnel, forward);
+      assert.equal(forward.remotePort, remotePort);
+      await thereAndBack(it, MIB);
+      assert.deepEqual(it.tunnel.forwards(), [forward]);
+      for (const never of ['error', 'close']) assert.deepEqual(it.diary.all(never), []);
+    });
+  }
+
+  test('for good takes its forwards with it', async (t) => {
+    const at = await Sshd.start();
+    t.after(() => at.stop());
+    const it = await open(t, behaviours.echo(), { at });
+    at.killSessions();
+    assert.equal((await it.diary.next('error')).code, 'ERR_SSH_DISCONNECTED');
+    await it.diary.next('close');
+    assert.deepEqual([it.forward.listening, it.tunnel.forwards()], [false, []]);
+  });
+
+  test('of several: the port goes to another one', async (t) => {
+    const at = await Sshd.start();
+    t.after(() => at.stop());
+    const it = await open(t, behaviours.echo(), { at, options: { sessions: 2 } });
+    const to = { forwardHost: '127.0.0.1', forwardPort: it.target.port };
+    const local = await it.tunnel.promises.forwardLocal(to);
+    const clients = [];
+    t.after(() => {
+      for (const { socket } of clients) socket.destroy();
+    });
+    const { remotePort } = it.forward;
+    const home = at.sessions().find((pid) => listeners(remotePort).some(({ inode }) => hasSocket(pid, inode)));
+    // Every connection is a reason for another session while each has one.
+    for (let session; session === undefined || session === home; ) {
+      clients.push(await connect(local.localPort));
+      const near = portName((await it.target.next()).socket.remotePort);
+      const end = tcpSockets().find((socket) => !socket.listens && socket.local.endsWith(near));
+      session = at.sessions().find((pid) => hasSocket(pid, end.inode));
+    }
+    signal(home, 'SIGKILL');
+    assert.equal((await it.diary.next('sessionError')).code, 'ERR_SSH_DISCONNECTED');
+    await back(it.tunnel, it.forward);
+    assert.equal(it.forward.remotePort, remotePort);
+    const client = await it.connect();
+    await client.send(MIB);
+    await client.received(MIB);
+    assert.deepEqual(it.diary.all('error'), []);
+  });
+});
+
+test('200 connections at once, and every descriptor comes back', async (t) => {
+  const it = await open(t, behaviours.echo());
+  await thereAndBack(it);
+  const before = descriptors();
+  const one = async () => {
+    const client = await it.connect();
+    await client.send(64 * KIB);
+    client.end();
+    assertIncludes(await client.ended, { bytes: 64 * KIB, sha256: patternHash(64 * KIB), end: 'FIN' });
+    await client.closed;
+  };
+  await Promise.all(Array.from({ length: 200 }, one));
+  for (let count = 0; count < 200; count++)
+    assertIncludes(await it.diary.next('disconnected'), { code: 'OK', clean: true });
+  await Promise.all(it.target.peers.map(({ closed }) => closed));
+  assert.equal(descriptors(), before);
+});
+
+// The end of one and the offer of the next often come together, and the second gets the first one's number.
+test('connections that come while others end are led where they belong', async (t) => {
+  const [atOnce, each] = [12, 40];
+  const it = await open(t, behaviours.replier(KIB));
+  const inARow = async (_, worker) => {
+    for (let count = 0; count < each; count++) {
+      const client = await it.connect();
+      await client.send(worker * 1000 + count);
+      client.end();
+      assertIncludes(await client.ended, { bytes: KIB, sha256: patternHash(KIB), end: 'FIN' });
+    }
+  };
+  await Promise.all(Array.from({ length: atOnce }, inARow));
+  const ends = [];
+  while (ends.length < atOnce * each) ends.push(await it.diary.next('disconnected'));
+  assert.ok(ends.every(({ code, clean }) => code === 'OK' && clean));
+  // `bytesDown` is what the target got.
+  const sizes = Array.from({ length: atOnce * each }, (_, at) => Math.floor(at / each) * 1000 + (at % each));
+  assert.deepEqual(
+    ends.map(({ bytesDown }) => bytesDown).sort((a, b) => a - b),
+    sizes,
+  );
+  assert.deepEqual(await it.tunnel.promises.connections(), []);
+});
+
+describe('a server that is made of ssh2', () => {
+  /** One that says what it is asked, and opens channels as it is told to. */
+  async function start(t, answer) {
+    const at = await Ssh2Server.start();
+    t.after(() => at.stop());
+    const asked = [];
+    const clients = [];
+    at.server.on('connection', (client) => {
+      clients.push(client);
+      client.on('request', (accept, reject, name, info) => {
+        asked.push([name, info]);
+        answer({ accept, reject, name, info, client });
+      });
+    });
+    return { at, asked, clients };
+  }
+
+  /** Opens a channel for somebody who connected, and gives it, or why it was refused. */
+  const offer = (client, port, from = ['192.0.2.1', 4000], host = 'localhost') =>
+    new Promise((resolve, reject) => {
+      client.forwardOut(host, port, ...from, (error, channel) => (error ? reject(error) : resolve(channel)));
+    });
+
+  test('hears what was asked for, and may open nothing else', async (t) => {
+    const { at, asked, clients } = await start(t, ({ accept }) => accept(4711));
+    const it = await open(t, behaviours.echo(), { at, remote: { remoteHost: '' } });
+    await it.tunnel.promises.connect();
+    assert.deepEqual(asked, [['tcpip-forward', { bindAddr: '', bindPort: 0 }]]);
+    assertIncludes(it.forward, { remoteHost: '', remotePort: 4711 });
+    await assert.rejects(offer(clients[0], 4712), { reason: 1 });
+    const channel = await offer(clients[0], 4711, ['203.0.113.9', 65_535], '198.51.100.1');
+    assertIncludes(await it.diary.next('connection'), { remoteAddress: '203.0.113.9', remotePort: 65_535 });
+    channel.write('ping');
+    const [data] = await once(channel, 'data');
+    assert.equal(String(data), 'ping');
+    channel.end();
+    await it.diary.next('disconnected');
+    await it.forward.promises.stop();
+    assert.deepEqual(asked[1], ['cancel-tcpip-forward', { bindAddr: '', bindPort: 4711 }]);
+    await assert.rejects(offer(clients[0], 4711), { reason: 1 });
+  });
+
+  test('hears that a target could not be reached, and nothing about it', async (t) => {
+    const refusing = await refusingPort();
+    t.after(() => refusing.stop());
+    const { at, clients } = await start(t, ({ accept }) => accept());
+    await open(t, behaviours.echo(), { at, remote: { remotePort: 4711, forwardPort: refusing.port } });
+    await assert.rejects(
+      offer(clients[0], 4711),
+      (error) => error.reason === 2 && error.message.endsWith(': connect failed'),
+    );
+  });
+
+  test('that tells of a connection before it answers is understood', async (t) => {
+    let offered;
+    const { at } = await start(t, ({ accept, client, info }) => {
+      offered = offer(client, info.bindPort);
+      offered.then(
+        () => accept(),
+        () => accept(),
+      );
+    });
+    const it = await open(t, behaviours.echo(), { at, remote: { remotePort: 4711 } });
+    const channel = await offered;
+    channel.write('ping');
+    assert.equal(String((await once(channel, 'data'))[0]), 'ping');
+    await it.diary.next('connection');
+  });
+
+  test('that will not stop is told of, and opens nothing more', async (t) => {
+    const { at, clients } = await start(t, ({ accept, reject, name }) =>
+      name === 'tcpip-forward' ? accept() : reject(),
+    );
+    const it = await open(t, behaviours.echo(), { at, remote: { remotePort: 4711 } });
+    await it.tunnel.promises.connect();
+    await assert.rejects(it.forward.promises.stop(), { code: 'ERR_SSH_FORWARD_REFUSED', message: /localhost:4711/ });
+    assert.deepEqual([it.forward.listening, it.tunnel.forwards()], [false, []]);
+    await assert.rejects(offer(clients[0], 4711), { reason: 1 });
+  });
+
+  test('that never answers keeps nobody from leaving', async (t) => {
+    const { at } = await start(t, () => {});
+    const { tunnel } = make(t, at.login);
+    const asked = once(at.server, 'connection').then(([client]) => once(client, 'request'));
+    const waiting = tunnel.promises.forwardRemote({ forwardHost: '127.0.0.1', forwardPort: 9 });
+    const failed = assert.rejects(waiting, { code: 'ERR_TUNNEL_CLOSED' });
+    await asked;
+    await tunnel.promises.shutdown();
+    await failed;
+  });
+
+  test('that refuses after a loss what was granted before: the others live on', async (t) => {
+    let refuses = false;
+    const { at } = await start(t, ({ accept, reject }) => (refuses ? reject() : accept()));
+    const it = await open(t, behaviours.echo(), {
+      at,
+      options: { reconnect: SOON, readyTimeout: 1000 },
+      remote: { remotePort: 4711 },
+    });
+    await it.tunnel.promises.connect();
+    const errors = [];
+    it.tunnel.on('forwardError', (error, forwardId) => errors.push([error.code, forwardId]));
+    const told = once(it.tunnel, 'forwardError');
+    refuses = true;
+    at.dropSessions();
+    await told;
+    assert.deepEqual(errors, [['ERR_SSH_FORWARD_REFUSED', 1]]);
+    assert.deepEqual([it.forward.listening, it.tunnel.forwards()], [false, []]);
+    assert.deepEqual(it.diary.all('error'), []);
+  });
+});
+
+test('bad options are refused before anything happens', (t) => {
+  const { tunnel } = make(t, server.login);
+  const refuses = (options, code, name) => {
+    const message = new RegExp(`options.${name}`);
+    assert.throws(() => tunnel.forwardRemote(options), { code, message });
+    assert.throws(() => tunnel.forwardRemote(options, () => {}), { code, message });
+  };
+  const to = { forwardHost: 'localhost', forwardPort: 1 };
+  assert.throws(() => tunnel.forwardRemote(), { code: 'ERR_INVALID_ARG_TYPE' });
+  assert.throws(() => tunnel.forwardRemote(to, 5), { code: 'ERR_INVALID_ARG_TYPE' });
+  refuses({ ...to, remoteHost: 5 }, 'ERR_INVALID_ARG_TYPE', 'remoteHost');
+  refuses({ ...to, remotePort: '80' }, 'ERR_INVALID_ARG_TYPE', 'remotePort');
+  refuses({ ...to, remotePort: 65_536 }, 'ERR_OUT_OF_RANGE', 'remotePort');
+  refuses({ ...to, remotePort: 1, remotePath: '/run/a' }, 'ERR_INVALID_ARG_VALUE', 'remotePort');
+  refuses({ ...to, remotePath: '' }, 'ERR_INVALID_ARG_VALUE', 'remotePath');
+  refuses({ forwardHost: 'localhost' }, 'ERR_INVALID_ARG_TYPE', 'forwardPort');
+  refuses({ ...to, forwardPath: '/run/b' }, 'ERR_INVALID_ARG_VALUE', 'forwardHost');
+  refuses({ forwardPath: 'x'.repeat(108) }, 'ERR_INVALID_ARG_VALUE', 'forwardPath');
+  assert.deepEqual(tunnel.forwards(), []);
+});

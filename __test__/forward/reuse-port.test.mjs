@@ -1,0 +1,188 @@
+// One local port for several tunnels: of processes, of a cluster's workers, of threads. What
+// docs/processes.md says of them was tried here.
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { after } from 'node:test';
+
+import { test } from '../helpers/bounded.mjs';
+import { KIB, MIB, Target, behaviours, connect, patternHash, refuses } from '../helpers/peers.mjs';
+import { Child } from '../helpers/process.mjs';
+import { Sshd } from '../helpers/sshd.mjs';
+import { assertIncludes, makeTunnel } from '../helpers/tunnels.mjs';
+
+const server = await Sshd.start();
+const target = await Target.start(behaviours.echo());
+after(() => Promise.all([server.stop(), target.stop()]));
+
+const options = (more) => ({ ...server.login, forwardHost: '127.0.0.1', forwardPort: target.port, ...more });
+const sharing = (localPort) => options({ localPort, reusePort: true });
+const taken = (port) => ({ code: 'EADDRINUSE', syscall: 'listen', address: '127.0.0.1', port });
+
+async function start(t, file) {
+  const child = await Child.start(file);
+  t.after(() => child.stop());
+  return child;
+}
+
+async function talk(client, count = KIB) {
+  const before = client.bytes;
+  await client.send(count);
+  await client.received(before + count);
+}
+
+/**
+ * Connects until each of those who share the port has a connection: which one gets it, the system
+ * decides. Gives the clients of each.
+ * @param lists gives the connections of each, as tunnels list them
+ */
+async function connectToAll(t, port, lists) {
+  const clients = [];
+  t.after(() => clients.forEach(({ socket }) => socket.destroy()));
+  for (;;) {
+    const client = await connect(port);
+    clients.push(client);
+    await talk(client); // it was accepted
+    const ports = (await lists()).map((list) => list.map(({ remotePort }) => remotePort));
+    if (ports.some((list) => list.length === 0)) continue;
+    const dealt = ports.map((list) => clients.filter(({ socket }) => list.includes(socket.localPort)));
+    assert.equal(dealt.flat().length, clients.length);
+    return dealt;
+  }
+}
+
+/** One of those who shared the port is gone: it has cut its own clients, and the others go on. */
+async function assertGone(port, lost, kept) {
+  for (const client of lost)
+    assertIncludes(await client.ended, { bytes: KIB, sha256: patternHash(KIB), end: 'ECONNRESET' });
+  for (const client of kept) await talk(client);
+  for (let count = 0; count < 20; count++) {
+    const client = await connect(port);
+    await talk(client);
+    client.socket.destroy();
+  }
+}
+
+test("without the option a port is one tunnel's, whatever the other one says", async (t) => {
+  const first = makeTunnel(t, server.login, target.port);
+  await first.promises.startListening();
+  const { localPort } = first;
+  for (const reusePort of [false, true]) {
+    const second = makeTunnel(t, server.login, target.port, { localPort, reusePort });
+    await assert.rejects(second.promises.startListening(), taken(localPort));
+  }
+  const third = makeTunnel(t, server.login, target.port, { reusePort: true });
+  await third.promises.startListening();
+  const alone = makeTunnel(t, server.login, target.port, { localPort: third.localPort });
+  await assert.rejects(alone.promises.startListening(), taken(third.localPort));
+});
+
+test('what forwardLocal and forwardDynamic listen on is shared, too', async (t) => {
+  const [first, second] = [
+    makeTunnel(t, server.login, target.port, { reusePort: true }),
+    makeTunnel(t, server.login, target.port, { reusePort: true }),
+  ];
+  for (const [method, options] of [
+    ['forwardLocal', { forwardHost: '127.0.0.1', forwardPort: target.port }],
+    ['forwardDynamic', {}],
+  ]) {
+    const { localPort } = await first.promises[method](options);
+    const again = await second.promises[method]({ ...options, localPort });
+    assert.equal(again.localPort, localPort);
+    const alone = makeTunnel(t, server.login, target.port);
+    await assert.rejects(alone.promises[method]({ ...options, localPort }), taken(localPort));
+  }
+});
+
+for (const [how, end] of Object.entries({
+  killed: (child) => child.stop(),
+  'shut down': (child) => child.ask('shutdown'),
+})) {
+  test(`two processes share a port, and when one is ${how} it lives on in the other`, async (t) => {
+    const children = [await start(t, 'tunnel-process.mjs'), await start(t, 'tunnel-process.mjs')];
+    const hard = { linger: false }; // so that both ways to end look alike
+    const port = await children[0].ask('listen', { ...sharing(0), ...hard });
+    assert.equal(await children[1].ask('listen', { ...sharing(port), ...hard }), port);
+    const lists = () => Promise.all(children.map((child) => child.ask('connections')));
+    const [lost, kept] = await connectToAll(t, port, lists);
+    await end(children[0]);
+    await assertGone(port, lost, kept);
+    await children[1].ask('shutdown');
+    assert.ok(await refuses(port));
+  });
+}
+
+test('a tunnel without its session takes its share all the same, and keeps it until the session is back', async (t) => {
+  const away = await Sshd.start();
+  const clients = [];
+  t.after(() => clients.forEach(({ socket }) => socket.destroy()));
+  const soon = { reconnect: { initialDelay: 20, maxDelay: 100 }, reusePort: true };
+  const first = makeTunnel(t, away.login, target.port, soon);
+  t.after(() => away.stop()); // after its tunnel
+  await first.promises.startListening();
+  const port = first.localPort;
+  const second = makeTunnel(t, server.login, target.port, { ...soon, localPort: port });
+  await second.promises.startListening();
+  const lost = once(first, 'reconnecting');
+  await away.halt();
+  await lost;
+  const listed = async (tunnel) => (await tunnel.promises.connections()).map(({ remotePort }) => remotePort);
+  let held = [];
+  while (held.length === 0) {
+    clients.push(await connect(port));
+    held = await listed(first); // what is not accepted yet is found next time
+  }
+  await away.restart();
+  for (const client of clients) await talk(client);
+  assert.ok((await listed(first)).includes(held[0]));
+});
+
+test('workers of a cluster share a port: one dies, another takes its place', async (t) => {
+  const primary = await start(t, 'cluster-process.mjs');
+  const [first, second] = [await primary.ask('fork'), await primary.ask('fork')];
+  const port = await primary.ask('worker', first, 'listen', sharing(0));
+  await primary.ask('worker', second, 'listen', sharing(port));
+  const listsOf = (workers) => () => Promise.all(workers.map((number) => primary.ask('worker', number, 'connections')));
+  const [lost, kept] = await connectToAll(t, port, listsOf([first, second]));
+  await primary.ask('kill', first);
+  await assertGone(port, lost, kept);
+  const third = await primary.ask('fork');
+  await primary.ask('worker', third, 'listen', sharing(port));
+  await connectToAll(t, port, listsOf([second, third]));
+});
+
+test('workers of a cluster do not share a port by themselves, as they would with net.Server', async (t) => {
+  const primary = await start(t, 'cluster-process.mjs');
+  const [first, second] = [await primary.ask('fork'), await primary.ask('fork')];
+  const port = await primary.ask('worker', first, 'listen', options());
+  const refused = primary.ask('worker', second, 'listen', options({ localPort: port }));
+  await assert.rejects(refused, { code: 'EADDRINUSE' });
+});
+
+test('the primary of a cluster has the tunnel, and its workers use it', async (t) => {
+  const primary = await start(t, 'cluster-process.mjs');
+  const port = await primary.ask('listen', options());
+  for (let count = 0; count < 2; count++) {
+    const worker = await primary.ask('fork');
+    const whole = { bytes: MIB, sha256: patternHash(MIB), end: 'FIN' };
+    assert.deepEqual(await primary.ask('worker', worker, 'thereAndBack', port, MIB), whole);
+  }
+});
+
+for (const how of ['terminate', 'exit', 'throw']) {
+  test(`threads share a port with a tunnel each: one ends (${how}), the others go on`, async (t) => {
+    // Finds a port for them, which it gives up when they have it.
+    const finder = makeTunnel(t, server.login, target.port, { reusePort: true });
+    await finder.promises.startListening();
+    const port = finder.localPort;
+    const child = await start(t, 'workers-process.mjs');
+    assert.deepEqual(await child.ask('start', 3, sharing(port)), [port, port, port]);
+    await finder.promises.stopListening();
+    const [lost, ...kept] = await connectToAll(t, port, () => child.ask('connections'));
+    await child.ask('end', how);
+    await assertGone(port, lost, kept.flat());
+    await child.ask('terminate');
+    for (const client of kept.flat()) assertIncludes(await client.ended, { end: 'ECONNRESET' });
+    assert.ok(await refuses(port));
+  });
+}

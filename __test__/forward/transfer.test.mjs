@@ -1,0 +1,92 @@
+// Much data, many connections: every byte arrives, in its order.
+
+import assert from 'node:assert/strict';
+import { after } from 'node:test';
+
+import { test } from '../helpers/bounded.mjs';
+import { GIB, KIB, behaviours, patternHash } from '../helpers/peers.mjs';
+import { Sshd } from '../helpers/sshd.mjs';
+import { assertIncludes, openTunnel } from '../helpers/tunnels.mjs';
+
+const server = await Sshd.start();
+after(() => server.stop());
+
+const CLEAN = { code: 'OK', clean: true, closedBy: 'graceful', droppedUp: 0, droppedDown: 0 };
+const hashOfGib = patternHash(GIB);
+
+test('1 GiB up', { timeout: 60_000 }, async (t) => {
+  const { diary, target, connect } = await openTunnel(t, server, behaviours.sink());
+  const client = await connect();
+  assert.equal(await client.send(GIB), GIB);
+  client.end();
+  const far = await (await target.next()).ended;
+  assertIncludes(far, { bytes: GIB, sha256: hashOfGib, end: 'FIN' });
+  assertIncludes(await client.ended, { bytes: 0, end: 'FIN' });
+  assertIncludes(await diary.next('disconnected'), { ...CLEAN, bytesUp: GIB, bytesDown: 0 });
+});
+
+test('1 GiB down', { timeout: 60_000 }, async (t) => {
+  const { diary, target, connect } = await openTunnel(t, server, behaviours.source(GIB));
+  const client = await connect();
+  assertIncludes(await client.ended, { bytes: GIB, sha256: hashOfGib, end: 'FIN' });
+  client.end();
+  assertIncludes(await (await target.next()).ended, { bytes: 0, end: 'FIN' });
+  assertIncludes(await diary.next('disconnected'), { ...CLEAN, bytesUp: 0, bytesDown: GIB });
+});
+
+test('2,000 short connections', { timeout: 60_000 }, async (t) => {
+  const lanes = 20;
+  const turns = 100;
+  const { diary, connect } = await openTunnel(t, server, behaviours.echo());
+  const sha256 = patternHash(KIB);
+  const lane = async () => {
+    for (let turn = 0; turn < turns; turn++) {
+      const client = await connect();
+      await client.send(KIB);
+      client.end();
+      assertIncludes(await client.ended, { bytes: KIB, sha256, end: 'FIN' });
+    }
+  };
+  await Promise.all(Array.from({ length: lanes }, lane));
+  for (let count = 0; count < lanes * turns; count++) {
+    const end = await diary.next('disconnected');
+    assertIncludes(end, { ...CLEAN, bytesUp: KIB, bytesDown: KIB });
+  }
+});
+
+test('100 connections at once', async (t) => {
+  const size = 256 * KIB;
+  const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
+  const clients = await Promise.all(Array.from({ length: 100 }, () => connect()));
+  for (const _ of clients) await diary.next('connection');
+  const connections = await tunnel.promises.connections();
+  assert.equal(connections.length, 100);
+  assert.equal(new Set(connections.map(({ connectionId }) => connectionId)).size, 100);
+  const sha256 = patternHash(size);
+  await Promise.all(
+    clients.map(async (client) => {
+      await client.send(size);
+      await client.received(size);
+      assertIncludes(client.report(), { bytes: size, sha256, end: null });
+    }),
+  );
+  for (const client of clients) client.end();
+  for (const client of clients) assertIncludes(await client.ended, { bytes: size, end: 'FIN' });
+  for (const _ of clients) {
+    const end = await diary.next('disconnected');
+    assertIncludes(end, { ...CLEAN, bytesUp: size, bytesDown: size });
+  }
+  assert.deepEqual(await tunnel.promises.connections(), []);
+});
+
+test('data and the end of a stream sent before the far side is open arrive', async (t) => {
+  const { target, connect } = await openTunnel(t, server, behaviours.replier(100));
+  server.freezeSessions(); // nothing can be opened now
+  const client = await connect();
+  await client.send(64 * KIB);
+  client.end();
+  server.thawSessions();
+  const far = await (await target.next()).ended;
+  assertIncludes(far, { bytes: 64 * KIB, sha256: patternHash(64 * KIB), end: 'FIN' });
+  assertIncludes(await client.ended, { bytes: 100, end: 'FIN' });
+});

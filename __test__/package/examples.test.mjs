@@ -1,0 +1,165 @@
+// What README.md, the examples and the demonstration promise.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
+import { join } from 'node:path';
+import { after } from 'node:test';
+
+import { test } from '../helpers/bounded.mjs';
+import { WELL, startExample, startProgram } from '../helpers/example.mjs';
+import { makeHome } from '../helpers/home.mjs';
+import { MIB, Target, behaviours, connect, patternHash, refuses } from '../helpers/peers.mjs';
+import { ROOT, run } from '../helpers/process.mjs';
+import { Api, Postgres, Redis } from '../helpers/services.mjs';
+import { Sshd } from '../helpers/sshd.mjs';
+import { assertIncludes } from '../helpers/tunnels.mjs';
+
+const [server, gateway] = await Promise.all([Sshd.start(), Sshd.start()]);
+const [postgres, redis, api] = await Promise.all([Postgres.start(), Redis.start(), Api.start()]);
+const home = makeHome([server, gateway]);
+after(() => (home.remove(), Promise.all([server, gateway, postgres, redis, api].map((it) => it.stop()))));
+
+test('the first program in README.md forwards, and ends on SIGINT', async (t) => {
+  const target = await echo(t);
+  const [, shown] = /```js\n(.*?)```/s.exec(readFileSync(join(ROOT, 'README.md'), 'utf8'));
+  const replaced = {
+    "'bastion.example'": `'127.0.0.1', port: ${server.port}`,
+    "'me'": `'${userInfo().username}'`,
+    "'db.internal'": `'127.0.0.1'`,
+    'forwardPort: 5432': `forwardPort: ${target.port}`,
+  };
+  let program = shown;
+  for (const [text, replacement] of Object.entries(replaced)) {
+    assert.equal(program.split(text).length, 2, text);
+    program = program.replace(text, replacement);
+  }
+  const example = startProgram(t, ['--input-type=module', '--eval', program], { HOME: home.path });
+  const client = await connect(await example.port());
+  await client.send(MIB);
+  client.end();
+  assertIncludes(await client.ended, { bytes: MIB, sha256: patternHash(MIB), end: 'FIN' });
+  example.child.kill('SIGINT');
+  assert.deepEqual(await example.exit(), WELL);
+});
+
+/** Runs an example as a user of this machine, whom the servers let in. */
+function start(t, name, { args = [], env = {} }) {
+  return startExample(t, name, { args, env: { HOME: home.path, ...env } });
+}
+
+/** A target that sends back what comes. */
+async function echo(t) {
+  const target = await Target.start(behaviours.echo());
+  t.after(() => target.stop());
+  return target;
+}
+
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  test(`it forwards, reports, and ends well on ${signal}`, async (t) => {
+    const target = await echo(t);
+    const args = ['127.0.0.1', server.port, '127.0.0.1', target.port];
+    const example = start(t, 'forward', { args });
+    const { child, line } = example;
+    const port = await example.port();
+    const [client, other] = [await connect(port), await connect(port)];
+    await client.send(MIB);
+    client.end();
+    assertIncludes(await client.ended, { bytes: MIB, sha256: patternHash(MIB), end: 'FIN' });
+    await line(/^\d: OK, graceful, 1048576 up, 1048576 down$/m);
+    await other.send(MIB);
+    child.kill(signal);
+    await other.received(MIB);
+    other.end();
+    await line(/^[01] connections finished, 0 were cut$/m);
+    assert.deepEqual(await example.exit(), WELL);
+    assert.ok(await refuses(port));
+  });
+}
+
+test('a server behind a bastion, and the way back to it', async (t) => {
+  const target = await echo(t);
+  const { username } = userInfo();
+  const places = [`${username}@127.0.0.1:${gateway.port}`, `127.0.0.1:${server.port}`];
+  const example = start(t, 'bastion', { args: ['127.0.0.1', target.port, ...places] });
+  await example.line(/^connected$/m);
+  const port = await example.port();
+  const thereAndBack = async () => {
+    const client = await connect(port);
+    await client.send(MIB);
+    client.end();
+    assertIncludes(await client.ended, { bytes: MIB, sha256: patternHash(MIB), end: 'FIN' });
+  };
+  await thereAndBack();
+  gateway.killSessions();
+  await example.line(new RegExp(`^jump host 127\\.0\\.0\\.1:${gateway.port}: .*; again in \\d+ ms$`, 'm'));
+  await example.line(/^connected$/m);
+  await thereAndBack();
+  example.child.kill('SIGINT');
+  assert.deepEqual(await example.exit(), WELL);
+});
+
+/** Kills the session of an example at its work twice; each time, and in the end, its work goes on. Then it is to end. */
+async function interrupted(example, work) {
+  for (let round = 0; round < 2; round++) {
+    await example.line(work);
+    server.killSessions();
+    await example.line(/^.*; again in \d+ ms$/m);
+    await example.line(/^connected$/m);
+  }
+  await example.line(work);
+  example.child.kill('SIGTERM');
+}
+
+test('PostgreSQL: queries that a lost session cut are asked again, and no answer is wrong', async (t) => {
+  const args = ['127.0.0.1', server.port, '127.0.0.1', postgres.port];
+  const example = start(t, 'postgres', { args, env: postgres.environment });
+  await example.line(/^connected$/m);
+  await interrupted(example, /^\d+ answers$/m);
+  const [, repeated] = await example.line(/^\d+ answers, all of them right; (\d+) queries were asked again$/m);
+  assert.ok(Number(repeated) > 0, 'nothing was under way');
+  assert.deepEqual(await example.exit(), WELL);
+});
+
+test('Redis: what was confirmed is counted, what was lost may be', async (t) => {
+  const args = ['127.0.0.1', server.port, '127.0.0.1', redis.port];
+  const example = start(t, 'redis', { args, env: { REDIS_PASSWORD: redis.password } });
+  await example.line(/^connected$/m);
+  await interrupted(example, /^counted to \d+$/m);
+  const [, ...numbers] = await example.line(/^(\d+) confirmed, (\d+) lost, and Redis has (\d+)$/m);
+  const [confirmed, lost, value] = numbers.map(Number);
+  assert.ok(lost > 0, 'nothing was under way');
+  assert.ok(confirmed <= value && value <= confirmed + lost, `${confirmed} and ${lost}: ${value}`);
+  assert.deepEqual(await example.exit(), WELL);
+});
+
+test('an API without a local port: what a lost session cut is asked for again, over few connections', async (t) => {
+  const example = start(t, 'api', { args: ['127.0.0.1', server.port, '127.0.0.1', api.port, '/status'] });
+  await example.line(/^connected\nHTTP\/1\.1 200 OK$/m);
+  await interrupted(example, /^\d+ answers$/m);
+  const [, ...numbers] = await example.line(/^(\d+) answers over (\d+) connections; (\d+) were asked for again$/m);
+  const [answered, connections, repeated] = numbers.map(Number);
+  assert.ok(repeated > 0, 'nothing was under way');
+  // The first answer was for the one that asked by hand, and some came for nobody.
+  assert.ok(
+    answered < api.answers && answered + 1 + repeated >= api.answers,
+    `${answered} and ${repeated}: ${api.answers}`,
+  );
+  // Ten for each of three sessions, and the one.
+  assert.ok(connections <= 31, `${connections} connections`);
+  assert.deepEqual(await example.exit(), WELL);
+});
+
+test('the demonstration ends well, twice', async () => {
+  for (let turn = 0; turn < 2; turn++) {
+    const { code, late, stdout, stderr } = await run(process.execPath, ['examples/demo.mjs'], {
+      cwd: ROOT,
+      timeout: 15_000,
+    });
+    assert.deepEqual({ code, late, stderr }, { code: 0, late: false, stderr: '' }, stdout);
+    assert.match(stdout, /SHA-256 at both ends is the same/);
+    assert.match(stdout, /graceful .* FIN /);
+    assert.match(stdout, /hard .* ECONNRESET /);
+    for (const line of stdout.split('\n')) assert.ok(line.length <= 80, line);
+  }
+});

@@ -1,0 +1,131 @@
+// A package without a binary that fits: what users are told, in copies that lack something and on
+// platforms that are pretended to a child process.
+
+import assert from 'node:assert/strict';
+import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after } from 'node:test';
+
+import { platforms, readManifest } from '../../scripts/platforms.mjs';
+import { test } from '../helpers/bounded.mjs';
+import { temporaryFolder } from '../helpers/keys.mjs';
+import { ROOT, run } from '../helpers/process.mjs';
+
+const folder = temporaryFolder('loader');
+after(folder.remove);
+
+const { version } = readManifest();
+const OWN = `${process.platform}-${process.arch}`;
+const [here] = platforms().filter(({ platform, arch }) => `${platform}-${arch}` === OWN);
+
+let copies = 0;
+
+/** The package as users have it, but for its binary. */
+function copy() {
+  const path = join(folder.path, String(++copies));
+  mkdirSync(path);
+  for (const name of ['package.json', 'index.js', 'binding.js', 'lib']) {
+    cpSync(join(ROOT, name), join(path, name), { recursive: true });
+  }
+  return path;
+}
+
+const TELL = `(error) => console.log(JSON.stringify({ ...error, message: error.message, isError: error instanceof Error, cause: error.cause?.message }))`;
+
+/** Requires a copy in a child process, after `first`; gives the error. */
+async function failure(path, { first = '', env = {} } = {}) {
+  const source = `${first}; try { require('./index.js'); console.log('null') } catch (error) { (${TELL})(error) }`;
+  const { stdout, stderr } = await run(process.execPath, ['--eval', source], {
+    cwd: path,
+    env: { ...process.env, ...env },
+  });
+  assert.equal(stderr, '');
+  return JSON.parse(stdout);
+}
+
+const pretend = (values) =>
+  Object.entries(values)
+    .map(([name, value]) => `Object.defineProperty(process, '${name}', { value: '${value}' })`)
+    .join(';');
+
+test('where the package of the platform is missing, its name and what to do', async () => {
+  const error = await failure(copy());
+  assert.equal(error.code, 'ERR_TUNNEL_NO_BINARY');
+  assert.equal(error.isError, true);
+  assert.match(
+    error.message,
+    new RegExp(`on ${process.platform} ${process.arch}, glibc [0-9.]+, Node.js ${process.version}: `),
+  );
+  assert.ok(error.message.includes(`package sshtunnel-native-${here.name} ${version} is not installed`), error.message);
+  assert.ok(error.message.includes("'npm ci && npm run build && npm run pack'"), error.message);
+  assert.match(error.cause, /Cannot find native binding/, 'what the loader said is the cause');
+});
+
+test('import gives the same error', async () => {
+  const source = `import('./index.js').then(() => console.log('null'), ${TELL})`;
+  const { stdout } = await run(process.execPath, ['--input-type=module', '--eval', source], { cwd: copy() });
+  assert.equal(JSON.parse(stdout).code, 'ERR_TUNNEL_NO_BINARY');
+});
+
+for (const [platform, arch, name] of [
+  ['darwin', 'arm64', 'darwin-arm64'],
+  ['darwin', 'x64', 'darwin-x64'],
+  ['win32', 'x64', 'win32-x64-msvc'],
+]) {
+  test(`likewise on ${name}`, async () => {
+    const error = await failure(copy(), { first: pretend({ platform, arch }) });
+    assert.ok(error.message.includes(`on ${platform} ${arch}, Node.js`), error.message);
+    assert.ok(error.message.includes(`package sshtunnel-native-${name} ${version} is not installed`), error.message);
+  });
+}
+
+test('likewise with musl', async () => {
+  const first = 'process.report.getReport = () => ({ header: {} })';
+  const error = await failure(copy(), { first });
+  assert.ok(error.message.includes(`on ${process.platform} ${process.arch}, musl, Node.js`), error.message);
+  assert.ok(error.message.includes(`package sshtunnel-native-${OWN}-musl ${version} is not installed`), error.message);
+});
+
+for (const [platform, arch] of [
+  ['freebsd', 'x64'],
+  ['linux', 'riscv64'],
+  ['win32', 'ia32'],
+]) {
+  test(`${platform} ${arch}, for which there is none: those that there are`, async () => {
+    const error = await failure(copy(), { first: pretend({ platform, arch }) });
+    assert.equal(error.code, 'ERR_TUNNEL_NO_BINARY');
+    const [, names] = error.message.match(/there are binaries for (.*) only\./);
+    assert.deepEqual(
+      names.split(', '),
+      platforms().map(({ name }) => name),
+      'as package.json has them',
+    );
+  });
+}
+
+test('a binary that does not load: why', async () => {
+  const path = copy();
+  writeFileSync(join(path, here.binary), 'no executable');
+  const error = await failure(path);
+  assert.equal(error.code, 'ERR_TUNNEL_NO_BINARY');
+  assert.match(error.message, /the one that is there does not load: .*(too short|invalid ELF)/);
+});
+
+test('a variable that leads to no binary: its name', async () => {
+  const error = await failure(copy(), { env: { NAPI_RS_NATIVE_LIBRARY_PATH: '/nowhere.node' } });
+  assert.match(error.message, /NAPI_RS_NATIVE_LIBRARY_PATH does not lead to one: .*\/nowhere\.node/);
+});
+
+test('a clone that was never built: what is missing', async () => {
+  const path = copy();
+  rmSync(join(path, 'binding.js'));
+  const error = await failure(path);
+  assert.equal(error.code, 'ERR_TUNNEL_NO_BINARY');
+  assert.match(error.message, /binding\.js is missing, which the build makes\. .*npm run build/);
+});
+
+test('with its binary the same copy loads', async () => {
+  const path = copy();
+  cpSync(join(ROOT, here.binary), join(path, here.binary));
+  assert.equal(await failure(path), null);
+});

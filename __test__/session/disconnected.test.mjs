@@ -1,0 +1,278 @@
+// While there is no session: who waits, who may call what, and what ends the way back.
+
+import assert from 'node:assert/strict';
+import { after } from 'node:test';
+
+import { test } from '../helpers/bounded.mjs';
+import { KIB, behaviours, refuses } from '../helpers/peers.mjs';
+import { descriptors } from '../helpers/process.mjs';
+import { Ssh2Server } from '../helpers/ssh2-server.mjs';
+import { Sshd } from '../helpers/sshd.mjs';
+import { Diary, assertIncludes, listed, makeTunnel, only, openTunnel } from '../helpers/tunnels.mjs';
+
+const server = await Sshd.start();
+after(() => server.stop());
+
+const SOON = { initialDelay: 20, maxDelay: 100 };
+/** Nothing happens by itself while a test lasts. */
+const LATE = { initialDelay: 600_000 };
+const RESET = { bytes: 0, end: 'ECONNRESET' };
+
+async function talk(client) {
+  const before = client.bytes;
+  await client.send(KIB);
+  await client.received(before + KIB);
+}
+
+/** A tunnel that listens, and whose server is gone. */
+async function outage(t, reconnect, options) {
+  const opened = await openTunnel(t, server, behaviours.echo(), { reconnect, ...options });
+  await opened.diary.next('ready');
+  await server.halt();
+  t.after(() => server.restart());
+  await opened.diary.next('reconnecting');
+  return opened;
+}
+
+/** So many clients that have sent something and wait; the tunnel knows them all. */
+async function waiting({ tunnel, connect }, count) {
+  const clients = await Promise.all(Array.from({ length: count }, () => connect()));
+  for (const client of clients) await client.send(KIB);
+  await listed(tunnel, count);
+  return clients;
+}
+
+/** How often somebody has come to the server since it was started. */
+const visits = () => server.log().match(/^Connection from/gm)?.length ?? 0;
+
+test('100 connections wait, and all of them are served', async (t) => {
+  const it = await outage(t, SOON);
+  const clients = await waiting(it, 100);
+  for (const { state, bytesUp } of await it.tunnel.promises.connections()) {
+    assert.deepEqual([state, bytesUp], ['opening', 0]);
+  }
+  await server.restart();
+  await Promise.all(clients.map((client) => client.received(KIB)));
+  for (let count = 0; count < 100; count++) await it.diary.next('connection');
+  assert.deepEqual(it.diary.all('disconnected'), []);
+});
+
+test('one that waits longer than readyTimeout is reset, others are not', async (t) => {
+  const it = await outage(t, SOON, { readyTimeout: 1000 });
+  const [early] = await waiting(it, 1);
+  assertIncludes(await early.ended, RESET);
+  assertIncludes(await it.diary.next('disconnected'), {
+    code: 'ETIMEDOUT',
+    reason: 'no SSH session within readyTimeout',
+    closedBy: 'reset',
+    clean: false,
+    bytesUp: 0,
+    droppedUp: KIB,
+  });
+  const [late] = await waiting(it, 1);
+  await server.restart();
+  await late.received(KIB);
+  assert.equal(it.diary.all('disconnected').length, 1);
+});
+
+test('a connection that was not open yet when the session broke waits too', async (t) => {
+  let silent = true;
+  const ssh2 = await Ssh2Server.start({ onOpen: (open) => silent || open.connect() });
+  t.after(() => ssh2.stop());
+  const it = await openTunnel(t, ssh2, behaviours.echo(), { reconnect: SOON });
+  const [client] = await waiting(it, 1);
+  await ssh2.logged(/Inbound: CHANNEL_OPEN/);
+  silent = false;
+  ssh2.dropSessions();
+  await client.received(KIB);
+  assert.deepEqual(it.diary.all('disconnected'), []);
+});
+
+test('more than can be held wait in the backlog', async (t) => {
+  const it = await outage(t, LATE);
+  const before = descriptors();
+  const clients = await Promise.all(Array.from({ length: 1030 }, () => it.connect()));
+  await listed(it.tunnel, 1024);
+  assert.equal((await it.tunnel.promises.connections()).length, 1024);
+  await it.tunnel.promises.shutdown();
+  for (const client of clients) assertIncludes(await client.ended, RESET);
+  await Promise.all(clients.map((client) => client.closed));
+  assert.ok(descriptors() <= before);
+});
+
+test('a connectionRequest may be answered while there is no session', async (t) => {
+  const it = await outage(t, LATE);
+  const requests = [];
+  it.tunnel.on('connectionRequest', (request) => requests.push(request));
+  const clients = await waiting(it, 3);
+  const portOf = new Map(clients.map((client) => [client, client.socket.localPort]));
+  while (requests.length < 3) await listed(it.tunnel, 3);
+  requests[0].reject();
+  requests[1].accept();
+  assert.equal((await it.diary.next('disconnected')).code, 'ERR_TUNNEL_REJECTED');
+  await server.restart();
+  await it.tunnel.promises.connect();
+  await it.diary.next('connection');
+  requests[2].accept();
+  await it.diary.next('connection');
+  const accepted = clients.filter((client) => portOf.get(client) !== requests[0].remotePort);
+  assert.equal(accepted.length, 2);
+  await Promise.all(accepted.map((client) => client.received(KIB)));
+});
+
+const ENDS = {
+  stopListening: 'closed by stopListening()',
+  shutdown: 'closed by shutdown()',
+  close: 'closed by close()',
+};
+for (const [method, reason] of Object.entries(ENDS)) {
+  test(`${method}() ends the wait at once`, async (t) => {
+    const it = await outage(t, LATE);
+    const port = it.tunnel.localPort;
+    const [client] = await waiting(it, 1);
+    await it.tunnel.promises[method]();
+    assertIncludes(await client.ended, RESET);
+    assertIncludes(await it.diary.next('disconnected'), { code: 'ECONNABORTED', reason, droppedUp: KIB });
+    await it.diary.next('close');
+    assert.deepEqual(it.diary.all('error'), []);
+    assert.equal(it.tunnel.listening, false);
+    assert.ok(await refuses(port));
+  });
+}
+
+test('stopListening() leaves the way back of a session that connect() asked for', async (t) => {
+  const tunnel = makeTunnel(t, server.login, 1, { reconnect: SOON });
+  const diary = new Diary(tunnel);
+  await tunnel.promises.startListening();
+  await tunnel.promises.connect();
+  await diary.next('ready');
+  await server.halt();
+  await diary.next('reconnecting');
+  await tunnel.promises.stopListening();
+  await diary.next('reconnecting');
+  await server.restart();
+  await diary.next('ready');
+  assert.deepEqual(diary.all('close'), []);
+});
+
+test('stopListening() ends an attempt that is under way', async (t) => {
+  const it = await openTunnel(t, server, behaviours.echo(), { reconnect: SOON });
+  server.freeze();
+  t.after(() => server.thaw());
+  server.killSessions();
+  await it.diary.next('reconnecting');
+  const joined = assert.rejects(it.tunnel.promises.startListening(), { code: 'ERR_TUNNEL_CLOSED' });
+  await it.tunnel.promises.stopListening();
+  await joined;
+  await it.diary.next('close');
+});
+
+test('disconnect() of a connection that waits', async (t) => {
+  const it = await outage(t, LATE);
+  const [client] = await waiting(it, 1);
+  await it.tunnel.promises.disconnect((await only(it.tunnel)).connectionId);
+  assertIncludes(await client.ended, RESET);
+  assertIncludes(await it.diary.next('disconnected'), { code: 'ECONNABORTED', droppedUp: KIB });
+});
+
+for (const method of ['connect', 'startListening']) {
+  test(`${method}() does not wait, and tells how the attempt went`, async (t) => {
+    const it = await outage(t, LATE);
+    const [client] = await waiting(it, 1);
+    await assert.rejects(it.tunnel.promises[method](), { code: 'ECONNREFUSED' });
+    assertIncludes(await it.diary.next('reconnecting'), { attempt: 2 });
+    await server.restart();
+    await Promise.all([it.tunnel.promises[method](), it.tunnel.promises[method]()]);
+    await it.diary.next('ready');
+    await client.received(KIB);
+    assert.equal(visits(), 1);
+    assert.deepEqual(it.diary.all('error'), []);
+  });
+}
+
+test('the blocking form joins too', async (t) => {
+  const it = await outage(t, LATE);
+  await server.restart();
+  it.tunnel.connect();
+  it.tunnel.startListening();
+  await talk(await it.connect());
+});
+
+test('a hostVerifier is asked again, and never by a call that blocks it', async (t) => {
+  const { hostKey, ...login } = server.login;
+  const answers = [true, true, false];
+  const tunnel = makeTunnel(t, login, 1, { hostVerifier: () => answers.shift(), reconnect: LATE });
+  const diary = new Diary(tunnel);
+  await tunnel.promises.connect();
+  server.killSessions();
+  await diary.next('reconnecting');
+  assert.throws(() => tunnel.connect(), { code: 'ERR_TUNNEL_WOULD_DEADLOCK' });
+  await tunnel.promises.connect();
+  assert.equal(answers.length, 1);
+  server.killSessions();
+  await diary.next('reconnecting');
+  await assert.rejects(tunnel.promises.connect(), { code: 'ERR_SSH_HOST_KEY' });
+  assert.equal((await diary.next('error')).code, 'ERR_SSH_HOST_KEY');
+  await diary.next('close');
+});
+
+/** The way back has ended with this error; nobody knocked more than once. */
+async function assertOver({ tunnel, diary }, port, code) {
+  assert.equal((await diary.next('error')).code, code);
+  await diary.next('close');
+  assert.equal(diary.all('error').length, 1);
+  assert.equal(tunnel.listening, false);
+  assert.ok(await refuses(port));
+}
+
+test('another host key ends it', async (t) => {
+  const own = await Sshd.start();
+  t.after(() => own.stop());
+  const it = await openTunnel(t, own, behaviours.echo(), { reconnect: SOON });
+  const port = it.tunnel.localPort;
+  await own.halt();
+  const [client] = await waiting(it, 1);
+  own.changeHostKeys();
+  await own.restart();
+  await assertOver(it, port, 'ERR_SSH_HOST_KEY');
+  assertIncludes(await client.ended, RESET);
+  assertIncludes(await it.diary.next('disconnected'), { code: 'ERR_SSH_DISCONNECTED', droppedUp: KIB });
+  assert.equal(own.log().match(/^Connection from/gm).length, 1);
+});
+
+test('a user that is not let in any more ends it', async (t) => {
+  const own = await Sshd.start();
+  t.after(() => own.stop());
+  const it = await openTunnel(t, own, behaviours.echo(), { reconnect: SOON });
+  const port = it.tunnel.localPort;
+  await own.halt();
+  own.authorizeNobody();
+  await own.restart();
+  await assertOver(it, port, 'ERR_SSH_AUTH');
+  assert.equal(own.log().match(/^Connection from/gm).length, 1);
+});
+
+test('the last attempt that is allowed ends it, and it can start again', async (t) => {
+  const it = await outage(t, { ...SOON, maxAttempts: 3 });
+  const port = it.tunnel.localPort;
+  const [client] = await waiting(it, 1);
+  await assertOver(it, port, 'ECONNREFUSED');
+  assert.deepEqual(
+    it.diary.all('reconnecting').map(({ attempt }) => attempt),
+    [1, 2, 3],
+  );
+  assertIncludes(await client.ended, RESET);
+  await server.restart();
+  await it.tunnel.promises.startListening();
+  await talk(await it.connect());
+});
+
+test('a first logon that fails is not tried again', async (t) => {
+  await server.halt();
+  t.after(() => server.restart());
+  const tunnel = makeTunnel(t, server.login, 1, { reconnect: SOON });
+  const diary = new Diary(tunnel);
+  await assert.rejects(tunnel.promises.startListening(), { code: 'ECONNREFUSED' });
+  await tunnel.promises.shutdown();
+  assert.deepEqual(diary.entries, []);
+});

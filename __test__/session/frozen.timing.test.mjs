@@ -1,0 +1,295 @@
+// A process that is frozen for longer than each of its limits in time, as by a container's freezer or a machine that
+// sleeps: it takes its own absence for nobody's silence, and still finds out who is dead.
+
+import assert from 'node:assert/strict';
+import { after } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { test } from '../helpers/bounded.mjs';
+import { Cli, Setting } from '../helpers/cli.mjs';
+import { KIB, MIB, Target, behaviours, connect, patternHash } from '../helpers/peers.mjs';
+import { Child, signal } from '../helpers/process.mjs';
+import { connectSocks, greeting, request5 } from '../helpers/socks.mjs';
+import { Sshd } from '../helpers/sshd.mjs';
+import { assertIncludes } from '../helpers/tunnels.mjs';
+
+const [server, hop] = await Promise.all([Sshd.start(), Sshd.start()]);
+after(() => Promise.all([server.stop(), hop.stop()]));
+
+/** Every limit in these tests, in milliseconds, and how long the process is frozen: for longer. */
+const LIMIT = 1000;
+const FROZEN = 2500;
+
+/** A tunnel in a process of its own, its target, and a client that is connected. */
+async function open(t, options, { behaviour = behaviours.echo(), login = server.login, ...how } = {}) {
+  const target = await Target.start(behaviour);
+  t.after(() => target.stop());
+  const child = await Child.start('./frozen-process.mjs');
+  t.after(() => child.stop());
+  const port = await child.ask(
+    'listen',
+    { ...login, forwardHost: '127.0.0.1', forwardPort: target.port, ...options },
+    how,
+  );
+  const clients = [];
+  t.after(() => clients.forEach(({ socket }) => socket.destroy()));
+  const connectThrough = async (options) => {
+    const client = await connect(port, options);
+    clients.push(client);
+    return client;
+  };
+  return { child, target, port, connect: connectThrough };
+}
+
+/** Freezes the process; `meanwhile` happens while it is frozen. */
+async function freeze(child, { time = FROZEN, meanwhile = () => {} } = {}) {
+  signal(child.pid, 'SIGSTOP');
+  try {
+    // How long it is frozen is what is tested: nothing happens in it that could be awaited.
+    await Promise.all([sleep(time), meanwhile()]);
+  } finally {
+    signal(child.pid, 'SIGCONT');
+  }
+}
+
+async function talk(client) {
+  const before = client.bytes;
+  await client.send(KIB);
+  await client.received(before + KIB);
+}
+
+const nothing = { errors: [], ends: [] };
+
+for (const [name, login] of [
+  ['a session', server.login],
+  [
+    'a session behind a jump host',
+    { ...server.login, jump: { ...hop.login, keepaliveInterval: LIMIT / 4, keepaliveCountMax: 2 } },
+  ],
+  [
+    'a session behind a program',
+    {
+      ...server.login,
+      proxyCommand: `${process.execPath} -e 'const s = net.connect(%p, "%h"); s.on("error", () => {}); process.stdin.pipe(s).pipe(process.stdout.on("error", () => {}))'`,
+    },
+  ],
+  ['each of several sessions', { ...server.login, sessions: 2 }],
+]) {
+  test(`${name} outlives a pause without keepalives`, async (t) => {
+    const { child, connect } = await open(t, { keepaliveInterval: LIMIT / 4, keepaliveCountMax: 2 }, { login });
+    const clients = [await connect(), await connect()];
+    for (const client of clients) await talk(client);
+    await freeze(child);
+    for (const client of clients) await talk(client);
+    assertIncludes(await child.ask('seen'), nothing);
+  });
+}
+
+test('the command keeps its session over a pause', async (t) => {
+  const setting = new Setting(server);
+  t.after(() => setting.remove());
+  const target = await Target.start(behaviours.echo());
+  t.after(() => target.stop());
+  const alive = ['-o', 'ServerAliveInterval=1', '-o', 'ServerAliveCountMax=1'];
+  const command = Cli.start(t, [
+    '--json',
+    '-N',
+    '-L',
+    `0:127.0.0.1:${target.port}`,
+    ...alive,
+    ...setting.options(),
+    '127.0.0.1',
+  ]);
+  const { localPort } = await command.report('listening');
+  const client = await connect(localPort);
+  t.after(() => client.socket.destroy());
+  await talk(client);
+  await freeze(command.child, { time: 2 * FROZEN });
+  await talk(client);
+  assert.equal(command.stderr, '');
+});
+
+test('a session outlives pauses that are too short to be noticed, and longer than its keepalives', async (t) => {
+  const { child, connect } = await open(t, { keepaliveInterval: LIMIT / 20, keepaliveCountMax: 2 });
+  const client = await connect();
+  for (let round = 0; round < 5; round++) {
+    await talk(client);
+    await freeze(child, { time: LIMIT / 3 });
+  }
+  await talk(client);
+  assertIncludes(await child.ask('seen'), nothing);
+});
+
+test('a server that died during a pause is found dead after it', async (t) => {
+  const { child, connect } = await open(t, { keepaliveInterval: LIMIT / 4, keepaliveCountMax: 2 });
+  const client = await connect();
+  await talk(client);
+  t.after(() => server.thaw());
+  await freeze(child, { meanwhile: () => server.freezeSessions() });
+  assertIncludes(await client.ended, { bytes: KIB, end: 'ECONNRESET' });
+  const [{ code, message }] = (await child.ask('lost')).errors;
+  assert.equal(code, 'ERR_SSH_DISCONNECTED');
+  assert.match(message, /silent|answer/);
+});
+
+test('bytes of the local client that wait are read before it is called idle', async (t) => {
+  const { child, connect } = await open(t, { idleTimeout: LIMIT });
+  const client = await connect();
+  await talk(client);
+  await freeze(child, { meanwhile: () => client.send(KIB) });
+  await client.received(2 * KIB);
+  await talk(client);
+  assertIncludes(await child.ask('seen'), nothing);
+});
+
+test('bytes of the target that wait are read before it is called idle', async (t) => {
+  const { child, target, connect } = await open(t, { idleTimeout: LIMIT }, { behaviour: (peer) => peer.read() });
+  const client = await connect();
+  await client.send(KIB);
+  const peer = await target.next();
+  await peer.received(KIB);
+  await freeze(child, { meanwhile: () => peer.send(KIB) });
+  await client.received(KIB);
+  assertIncludes(await child.ask('seen'), nothing);
+});
+
+test('an idle connection is closed after a pause', async (t) => {
+  const { child, connect } = await open(t, { idleTimeout: LIMIT });
+  const client = await connect();
+  await talk(client);
+  await freeze(child);
+  assertIncludes(await client.ended, { bytes: KIB, end: 'FIN' });
+  assertIncludes((await child.ask('seen', 1)).ends[0], { code: 'ETIMEDOUT' });
+});
+
+test('a logon goes on after a pause', async (t) => {
+  const child = await Child.start('./frozen-process.mjs');
+  t.after(() => child.stop());
+  t.after(() => server.thaw());
+  server.freeze();
+  await child.ask('begin', { ...server.login, readyTimeout: LIMIT });
+  await freeze(child, { meanwhile: () => server.thaw() });
+  await child.ask('connected');
+});
+
+test('a logon with a dead server ends after a pause', async (t) => {
+  const child = await Child.start('./frozen-process.mjs');
+  t.after(() => child.stop());
+  t.after(() => server.thaw());
+  server.freeze();
+  await child.ask('begin', { ...server.login, readyTimeout: LIMIT });
+  await freeze(child);
+  await assert.rejects(child.ask('connected'), { code: 'ETIMEDOUT' });
+});
+
+test('a connection that is being opened is opened after a pause', async (t) => {
+  const { child, connect } = await open(t, { readyTimeout: LIMIT });
+  t.after(() => server.thaw());
+  server.freezeSessions();
+  const client = await connect();
+  while ((await child.ask('states'))[0] !== 'opening');
+  await freeze(child, { meanwhile: () => server.thawSessions() });
+  await talk(client);
+  assertIncludes(await child.ask('seen'), nothing);
+});
+
+test('a connection that the server does not open is given up after a pause', async (t) => {
+  const { child, connect } = await open(t, { readyTimeout: LIMIT });
+  t.after(() => server.thaw());
+  server.freezeSessions();
+  const client = await connect();
+  while ((await child.ask('states'))[0] !== 'opening');
+  await freeze(child);
+  assertIncludes(await client.ended, { bytes: 0, end: 'ECONNRESET' });
+  assertIncludes((await child.ask('seen', 1)).ends[0], { code: 'ETIMEDOUT' });
+});
+
+test('a connection request can be answered after a pause', async (t) => {
+  const { child, connect } = await open(t, { readyTimeout: LIMIT }, { approves: true });
+  const client = await connect();
+  await child.ask('approvals', 1);
+  await freeze(child);
+  await child.ask('approve');
+  await talk(client);
+  assertIncludes(await child.ask('seen'), nothing);
+});
+
+test('a SOCKS handshake goes on after a pause', async (t) => {
+  const { child, target, port } = await open(t, { readyTimeout: LIMIT }, { dynamic: true });
+  const client = await connectSocks(port);
+  t.after(() => client.socket.destroy());
+  client.socket.write(greeting(0));
+  await client.read().received(2);
+  await freeze(child, { meanwhile: () => client.socket.write(request5('127.0.0.1', target.port)) });
+  await client.received(2 + 10); // granted, with an IPv4 address
+  await talk(client);
+  assertIncludes(await child.ask('seen'), nothing);
+});
+
+test('a bounded close delivers after a pause what its client takes', async (t) => {
+  const total = 8 * MIB;
+  const behaviour = (peer) => peer.read().send(total);
+  const linger = { l_onoff: 1, l_linger: LIMIT / 1000 };
+  const { child, connect } = await open(t, { linger }, { behaviour });
+  const client = await connect({ read: false });
+  await client.send(KIB);
+  // As much as there is room for is under way; from the close on the client takes it.
+  while ((await child.ask('states'))[0] !== 'open');
+  await child.ask('disconnect');
+  await freeze(child, { meanwhile: () => client.read() });
+  const { bytes, sha256, end } = await client.ended;
+  assert.deepEqual([end, sha256], ['FIN', patternHash(bytes)]);
+  assertIncludes((await child.ask('seen', 1)).ends[0], { code: 'OK', lingerExpired: false });
+});
+
+test('a bounded close resets a client that stalls, after a pause too', async (t) => {
+  const behaviour = (peer) => peer.read().send(8 * MIB);
+  const linger = { l_onoff: 1, l_linger: LIMIT / 1000 };
+  const { child, connect } = await open(t, { linger }, { behaviour });
+  const client = await connect({ read: false });
+  await client.send(KIB);
+  // More than the kernel of a client that does not read acknowledges.
+  await child.ask('taken', MIB / 2);
+  await child.ask('disconnect');
+  await freeze(child);
+  assertIncludes((await child.ask('seen', 1)).ends[0], { code: 'ECONNABORTED', lingerExpired: true });
+  assertIncludes(await client.read().ended, { end: 'ECONNRESET' });
+});
+
+test('connections finish by themselves after a pause within the time of close()', async (t) => {
+  const { child, connect } = await open(t, {});
+  const client = await connect();
+  await talk(client);
+  await child.ask('close', LIMIT);
+  await freeze(child, { meanwhile: () => client.end() });
+  assertIncludes(await client.ended, { bytes: KIB, end: 'FIN' });
+  assertIncludes((await child.ask('seen', 1)).ends[0], {
+    code: 'OK',
+    clean: true,
+    reason: 'both directions reached their end of stream',
+  });
+});
+
+test('closesocket() delivers after a pause what the peer takes', async (t) => {
+  const { child } = await open(t, {});
+  const target = await Target.start();
+  t.after(() => target.stop());
+  await child.ask('closesocket', target.port, { l_onoff: 1, l_linger: LIMIT / 1000 }, 32 * MIB);
+  const peer = await target.next();
+  await freeze(child, { meanwhile: () => peer.read() });
+  assertIncludes(await child.ask('closed'), { graceful: true, unsent: 0 });
+  peer.end();
+  assertIncludes(await peer.ended, { bytes: 32 * MIB, sha256: patternHash(32 * MIB), end: 'FIN' });
+});
+
+test('destroy() of a dialed socket delivers after a pause what the target takes', async (t) => {
+  const { child } = await open(t, { linger: { l_onoff: 1, l_linger: LIMIT / 1000 } });
+  const target = await Target.start();
+  t.after(() => target.stop());
+  await child.ask('destroy', target.port, 32 * MIB);
+  await child.ask('states'); // calls are answered in order: its time runs by now
+  const peer = await target.next();
+  await freeze(child, { meanwhile: () => peer.read() });
+  assertIncludes(await peer.ended, { bytes: 32 * MIB, sha256: patternHash(32 * MIB), end: 'FIN' });
+  await child.ask('closed');
+});

@@ -1,0 +1,225 @@
+// A session that is lost comes back, on the same port, for those who come next.
+
+import assert from 'node:assert/strict';
+import { after } from 'node:test';
+
+import { test } from '../helpers/bounded.mjs';
+import { KIB, MIB, behaviours, connect as connectTo, patternHash } from '../helpers/peers.mjs';
+import { Child, runModule } from '../helpers/process.mjs';
+import { Ssh2Server } from '../helpers/ssh2-server.mjs';
+import { Sshd } from '../helpers/sshd.mjs';
+import { Diary, assertIncludes, makeTunnel, openTunnel } from '../helpers/tunnels.mjs';
+
+const server = await Sshd.start();
+after(() => server.stop());
+
+const SOON = { initialDelay: 20, maxDelay: 100 };
+const CUT = { code: 'ERR_SSH_DISCONNECTED', clean: false, closedBy: 'reset' };
+
+async function talk(client, count = KIB) {
+  const before = client.bytes;
+  await client.send(count);
+  await client.received(before + count);
+}
+
+/** A tunnel that reconnects, and a client that has talked through it. */
+async function talking(t, options) {
+  const all = { reconnect: SOON, ...options };
+  const opened = await openTunnel(t, server, behaviours.echo(), all);
+  const client = await opened.connect();
+  await talk(client);
+  return { ...opened, client, port: opened.tunnel.localPort };
+}
+
+/** The connection of before is cut behind its bytes; the same port serves another one. */
+async function assertBack({ tunnel, diary, connect, client, port }) {
+  assertIncludes(await client.ended, { bytes: KIB, sha256: patternHash(KIB), end: 'ECONNRESET' });
+  assertIncludes(await diary.next('disconnected'), { ...CUT, bytesUp: KIB, bytesDown: KIB, droppedDown: 0 });
+  assert.equal(tunnel.localPort, port);
+  assert.equal(tunnel.listening, true);
+  const next = await connect();
+  await next.send(MIB);
+  next.end();
+  assertIncludes(await next.ended, { bytes: MIB, sha256: patternHash(MIB), end: 'FIN' });
+  for (const never of ['error', 'close']) assert.deepEqual(diary.all(never), []);
+  assert.equal(diary.all('listening').length, 1);
+}
+
+for (const linger of [true, false]) {
+  test(`sessions that break come back: ${linger}`, async (t) => {
+    const it = await talking(t, { linger });
+    server.killSessions();
+    const { attempt, delay, error } = await it.diary.next('reconnecting');
+    assert.equal(attempt, 1);
+    assert.ok(delay >= 10 && delay <= 20, `${delay} ms`);
+    assert.ok(error instanceof Error);
+    assert.equal(error.code, 'ERR_SSH_DISCONNECTED');
+    assert.equal(it.tunnel.listening, true);
+    await it.diary.next('ready');
+    await it.diary.next('ready');
+    await assertBack(it);
+  });
+}
+
+const SILENCE = { keepaliveInterval: 100, keepaliveCountMax: 2 };
+
+test('a server that is stopped is found dead, and the tunnel is back when it continues', async (t) => {
+  const it = await talking(t, SILENCE);
+  await it.diary.next('ready');
+  server.freeze();
+  t.after(() => server.thaw());
+  const { attempt, error } = await it.diary.next('reconnecting');
+  assert.deepEqual([attempt, error.code], [1, 'ERR_SSH_DISCONNECTED']);
+  const late = await it.connect(); // comes while nobody is there, and is served all the same
+  server.thaw();
+  await it.diary.next('ready');
+  await talk(late);
+  await assertBack(it);
+});
+
+test('a server that is stopped and then started anew', async (t) => {
+  const it = await talking(t, SILENCE);
+  await it.diary.next('ready');
+  server.freeze();
+  await it.diary.next('reconnecting');
+  await server.restart();
+  await it.diary.next('ready');
+  await assertBack(it);
+});
+
+test('a server that is gone for several attempts', async (t) => {
+  const it = await talking(t);
+  for (let outage = 1; outage <= 2; outage++) {
+    await it.diary.next('ready');
+    await server.halt();
+    for (let count = 1; count <= 4; count++) {
+      const { attempt, delay, error } = await it.diary.next('reconnecting');
+      assert.equal(attempt, count);
+      assert.equal(error.code, count === 1 ? 'ERR_SSH_DISCONNECTED' : 'ECONNREFUSED');
+      // A second outage right after the first goes on with the longest delay.
+      const longest = outage === 1 ? Math.min(20 * 2 ** (count - 1), 100) : 100;
+      assert.ok(delay >= longest / 2 && delay <= longest, `${delay} ms before attempt ${count}`);
+    }
+    await server.restart();
+  }
+  await it.diary.next('ready');
+  await assertBack(it);
+});
+
+test('a session that only connect() asked for comes back too', async (t) => {
+  const tunnel = makeTunnel(t, server.login, 1, { reconnect: SOON });
+  const diary = new Diary(tunnel);
+  await tunnel.promises.connect();
+  await diary.next('ready');
+  server.killSessions();
+  await diary.next('reconnecting');
+  await diary.next('ready');
+  assert.equal(tunnel.listening, false);
+  await tunnel.promises.startListening();
+  assert.deepEqual(diary.names(), ['ready', 'reconnecting', 'ready', 'listening']);
+});
+
+test('by default the first wait is about a second', async (t) => {
+  const { diary } = await talking(t, { reconnect: true });
+  server.killSessions();
+  const { delay } = await diary.next('reconnecting');
+  assert.ok(delay >= 500 && delay <= 1000, `${delay} ms`);
+});
+
+test('without the option a lost session stays lost', async (t) => {
+  const { diary } = await talking(t, { reconnect: false });
+  server.killSessions();
+  assert.equal((await diary.next('error')).code, 'ERR_SSH_DISCONNECTED');
+  await diary.next('close');
+  assert.deepEqual(diary.all('reconnecting'), []);
+});
+
+test('20 times, and nothing is left of it', { timeout: 60_000 }, async (t) => {
+  const others = await Child.start('peer-process.mjs');
+  const child = await Child.start('tunnel-process.mjs');
+  t.after(() => Promise.all([others.stop(), child.stop()]));
+  const forwardPort = await others.ask('behaviour', 'echo');
+  const port = await child.ask('listen', {
+    ...server.login,
+    forwardHost: '127.0.0.1',
+    forwardPort,
+    reconnect: SOON,
+  });
+  const rounds = async (count) => {
+    for (let round = 0; round < count; round++) {
+      const client = await connectTo(port);
+      await talk(client);
+      server.killSessions();
+      assertIncludes(await client.ended, { bytes: KIB, end: 'ECONNRESET' });
+      client.socket.destroy();
+    }
+    for (const { code } of await child.ask('ended', count)) assert.equal(code, CUT.code);
+    // A connection through the last session: it is up.
+    const client = await connectTo(port);
+    await talk(client);
+    await client.reset();
+    await child.ask('ended', 1);
+    return child.ask('resources');
+  };
+  const before = await rounds(5); // whatever grows once has grown
+  const after = await rounds(20);
+  const grown = after.memory - before.memory;
+  t.diagnostic(`memory ${(grown / MIB).toFixed(1)} MiB more`);
+  assert.equal(after.descriptors, before.descriptors);
+  assert.ok(grown < 4 * MIB, `${grown} bytes more`);
+});
+
+test('keyboard-interactive is asked again', async (t) => {
+  const ssh2 = await Ssh2Server.start({
+    authenticate: (context) => {
+      if (context.method !== 'keyboard-interactive') return context.reject(['keyboard-interactive']);
+      return context.prompt([{ prompt: 'Code: ', echo: false }], ([code]) => {
+        if (code === '123') context.accept();
+        else context.reject();
+      });
+    },
+  });
+  t.after(() => ssh2.stop());
+  const { password, ...login } = ssh2.login;
+  const tunnel = makeTunnel(t, login, 1, { tryKeyboard: true, reconnect: SOON });
+  const diary = new Diary(tunnel);
+  let asked = 0;
+  tunnel.on('keyboard-interactive', (name, instructions, lang, prompts, finish) => {
+    asked++;
+    finish(['123']);
+  });
+  await tunnel.promises.connect();
+  await diary.next('ready');
+  ssh2.dropSessions();
+  await diary.next('ready');
+  assert.equal(asked, 2);
+});
+
+/** Runs a program with a tunnel whose session breaks when a connection goes through it. */
+async function breakIn(program, reconnect) {
+  const own = await Ssh2Server.start({ onOpen: (open) => open.accept() });
+  const options = { ...own.login, forwardHost: '127.0.0.1', forwardPort: 1, reconnect };
+  const running = runModule(`
+    import net from 'node:net';
+    import { SSHTunnel } from './index.js';
+    const tunnel = new SSHTunnel(${JSON.stringify(options)});
+    await tunnel.promises.startListening();
+    net.connect(tunnel.localPort, '127.0.0.1').on('error', () => {});
+    ${program}
+  `);
+  await own.nextChannel();
+  own.dropSessions();
+  const { code, stdout, stderr } = await running;
+  await own.stop();
+  return [code, stdout, stderr];
+}
+
+test('the wait for a session keeps the process', async () => {
+  const program = `tunnel.once('ready', () => { console.log('ready'); tunnel.shutdown(() => {}); });`;
+  assert.deepEqual(await breakIn(program, { initialDelay: 200 }), [0, 'ready\n', '']);
+});
+
+test('unref() lets the process go that waits for a session', async () => {
+  const program = `tunnel.on('reconnecting', ({ attempt }) => { console.log(attempt); tunnel.unref(); });`;
+  assert.deepEqual(await breakIn(program, { initialDelay: 600_000 }), [0, '1\n', '']);
+});

@@ -1,0 +1,334 @@
+// One tunnel over several sessions: connections are spread over them, and the loss of one is only its own.
+
+import assert from 'node:assert/strict';
+import { after } from 'node:test';
+
+import { test } from '../helpers/bounded.mjs';
+import { KIB, MIB, behaviours, patternHash, refuses } from '../helpers/peers.mjs';
+import { hasSocket, portName, signal, tcpSockets } from '../helpers/process.mjs';
+import { Sshd } from '../helpers/sshd.mjs';
+import { assertIncludes, listed, openTunnel } from '../helpers/tunnels.mjs';
+
+const CUT = { code: 'ERR_SSH_DISCONNECTED', clean: false, closedBy: 'reset' };
+
+async function start(t, options) {
+  const server = await Sshd.start(options);
+  t.after(() => server.stop());
+  return server;
+}
+
+/** How often somebody has logged on. */
+const logons = (server) => server.log().match(/^Accepted publickey/gm)?.length ?? 0;
+
+/** The process of the session that a connection to the target comes from: the one that has its socket. */
+function sessionOf(server, { socket }) {
+  const [near, far] = [socket.remotePort, socket.localPort].map(portName);
+  const { inode } = tcpSockets().find(({ local, remote }) => local.endsWith(near) && remote.endsWith(far));
+  return server.sessions().find((pid) => hasSocket(pid, inode));
+}
+
+/** A connection, its end at the target, and its session. */
+async function open(it) {
+  const client = await it.connect();
+  const peer = await it.target.next();
+  const { connectionId: id } = await it.diary.next('connection');
+  return { client, peer, id, session: sessionOf(it.server, peer) };
+}
+
+/** Ends a connection; the tunnel knows of it afterwards. */
+async function leave(it, { client }) {
+  client.end();
+  await client.ended;
+  await it.diary.next('disconnected');
+  await it.tunnel.promises.connections();
+}
+
+/** Waits until so many have logged on in all. */
+function loggedOn(server, count) {
+  return server.logged(
+    new RegExp(`(?:^Accepted publickey[^\\n]*\\n(?:(?!Accepted publickey)[^\\n]*\\n)*){${count}}`, 'm'),
+  );
+}
+
+/** A tunnel with one connection through each of so many sessions: nobody tells when a further one is up. */
+async function openSessions(t, server, sessions, options) {
+  const before = logons(server);
+  const it = { server, ...(await openTunnel(t, server, behaviours.echo(), { sessions, ...options })) };
+  const found = [];
+  while (found.length < sessions) {
+    const one = await open(it);
+    assert.notEqual(one.session, undefined);
+    if (found.some(({ session }) => session === one.session)) {
+      await leave(it, one);
+      await loggedOn(server, before + found.length + 1); // this one is reason for the next, which is on its way
+    } else {
+      found.push(one);
+    }
+  }
+  return { ...it, found };
+}
+
+async function talk(client, count = KIB) {
+  const before = client.bytes;
+  await client.send(count);
+  await client.received(before + count);
+}
+
+/** Sends so much there and back, and ends. */
+async function transfer(client, size) {
+  await client.send(size);
+  client.end();
+  assertIncludes(await client.ended, { bytes: size, sha256: patternHash(size), end: 'FIN' });
+}
+
+const server = await Sshd.start();
+after(() => server.stop());
+
+test('further sessions begin when every one has a connection, and connections are spread', async (t) => {
+  const own = await start(t);
+  const it = { server: own, ...(await openTunnel(t, own, behaviours.echo(), { sessions: 3 })) };
+  for (let turn = 0; turn < 5; turn++) await leave(it, await open(it));
+  assert.equal(logons(own), 1);
+  const { found } = await openSessions(t, own, 3);
+  assert.equal(logons(own), 4);
+  assert.equal(new Set(found.map(({ session }) => session)).size, 3);
+});
+
+test('connections go to the session that has the fewest', async (t) => {
+  const it = await openSessions(t, server, 3);
+  const counts = new Map(it.found.map(({ session }) => [session, 1]));
+  for (let count = 0; count < 9; count++) {
+    const { session } = await open(it);
+    counts.set(session, counts.get(session) + 1);
+  }
+  assert.equal(counts.size, 3);
+  // What was moved before weighs a little too.
+  for (const count of counts.values()) assert.ok(count >= 3 && count <= 5, `${count} of 12`);
+});
+
+test('one busy connection weighs more than many idle ones', async (t) => {
+  const it = await openSessions(t, server, 2);
+  const [busy, idle] = it.found;
+  const sending = busy.client.send(Infinity);
+  await busy.client.received(8 * MIB);
+  for (let count = 0; count < 4; count++) assert.equal((await open(it)).session, idle.session);
+  await busy.client.reset();
+  await sending;
+});
+
+test('each session asks about the host key', async (t) => {
+  let asked = 0;
+  const hostVerifier = () => {
+    asked++;
+    return true;
+  };
+  await openSessions(t, server, 2, { hostKey: undefined, knownHosts: [], hostVerifier });
+  assert.equal(asked, 2);
+});
+
+for (const linger of [true, false]) {
+  test(`the loss of one session ends its own connections: ${linger}`, async (t) => {
+    const it = await openSessions(t, server, 3, { linger });
+    const [one, lost, other] = it.found;
+    await talk(lost.client, 64 * KIB);
+    const transfers = [one, other].map(({ client }) => transfer(client, 16 * MIB));
+    await one.client.received(MIB);
+    signal(lost.session, 'SIGKILL');
+    const whole = { bytes: 64 * KIB, sha256: patternHash(64 * KIB) };
+    assertIncludes(await lost.client.ended, { ...whole, end: 'ECONNRESET' });
+    const error = await it.diary.next('sessionError');
+    assert.ok(error instanceof Error);
+    assert.equal(error.code, CUT.code);
+    await Promise.all(transfers);
+    const later = await open(it);
+    assert.notEqual(later.session, lost.session);
+    await transfer(later.client, MIB);
+    while (it.diary.all('disconnected').filter(({ code }) => code === 'OK').length < 3)
+      await it.diary.next('disconnected');
+    const cut = it.diary.all('disconnected').filter(({ code }) => code !== 'OK');
+    assert.equal(cut.length, 1);
+    const counts = { bytesUp: 64 * KIB, bytesDown: 64 * KIB, droppedUp: 0, droppedDown: 0 };
+    assertIncludes(cut[0], { ...CUT, ...counts, connectionId: lost.id });
+    assert.equal(it.tunnel.listening, true);
+    for (const name of ['error', 'close', 'reconnecting']) assert.deepEqual(it.diary.all(name), []);
+    assert.equal(it.diary.all('ready').length, 1);
+    assert.equal(it.diary.all('sessionError').length, 1);
+  });
+}
+
+test('a connection that is not open yet goes to another session', async (t) => {
+  const it = await openSessions(t, server, 2);
+  const [one, silent] = it.found;
+  const { session } = await open(it);
+  const [busy, lost] = session === one.session ? [one, silent] : [silent, one];
+  signal(lost.session, 'SIGSTOP');
+  const client = await it.connect();
+  const infos = await listed(it.tunnel, 4);
+  assert.deepEqual(
+    infos.slice(-2).map(({ state }) => state),
+    ['open', 'opening'],
+  );
+  const { connectionId } = infos.at(-1);
+  await infos.at(-1).promises.setLinger(false);
+  signal(lost.session, 'SIGKILL');
+  await it.diary.next('sessionError');
+  await talk(client);
+  const peer = await it.target.next();
+  assert.equal(sessionOf(server, peer), busy.session);
+  const { connectionId: opened, linger } = await it.diary.next('connection');
+  assert.deepEqual([opened, linger], [connectionId, { l_onoff: 1, l_linger: 0 }]);
+  assertIncludes(await lost.client.ended, { end: 'ECONNRESET' });
+  await transfer(busy.client, MIB);
+  await it.tunnel.promises.disconnect(connectionId);
+  assertIncludes(await client.ended, { bytes: KIB, end: 'ECONNRESET' });
+});
+
+test('the loss of the last session is that of the tunnel', async (t) => {
+  const it = await openSessions(t, server, 2);
+  const { localPort } = it.tunnel;
+  signal(it.found[0].session, 'SIGKILL');
+  await it.diary.next('sessionError');
+  await transfer(it.found[1].client, KIB);
+  signal((await open(it)).session, 'SIGKILL');
+  assert.equal((await it.diary.next('error')).code, CUT.code);
+  await it.diary.next('close');
+  const names = it.diary.names();
+  assert.equal(names.at(-1), 'close');
+  assert.equal(it.diary.all('disconnected').length, it.diary.all('connection').length);
+  assert.equal(await refuses(localPort), true);
+  assert.equal(it.diary.all('sessionError').length, 1);
+  await it.tunnel.promises.startListening();
+  await transfer(await it.connect(), KIB);
+});
+
+test('with reconnect the port stays when the last session is lost', async (t) => {
+  const it = await openSessions(t, server, 2, { reconnect: { initialDelay: 20, maxDelay: 100 } });
+  const { localPort } = it.tunnel;
+  for (const { session } of it.found) signal(session, 'SIGKILL');
+  for (const { client } of it.found) assertIncludes(await client.ended, { end: 'ECONNRESET' });
+  assertIncludes(await it.diary.next('reconnecting'), { attempt: 1 });
+  for (let count = 0; count < 2; count++) await it.diary.next('ready');
+  assert.equal(it.tunnel.localPort, localPort);
+  await transfer(await it.connect(), MIB);
+  for (const name of ['error', 'close']) assert.deepEqual(it.diary.all(name), []);
+  assert.equal(it.diary.all('sessionError').length, 1);
+});
+
+test('connections are found wherever they are', async (t) => {
+  const it = await openSessions(t, server, 3);
+  for (const { client } of it.found) await talk(client);
+  const ids = it.found.map(({ id }) => id);
+  const infos = await it.tunnel.promises.connections();
+  assert.deepEqual(
+    infos.map(({ connectionId }) => connectionId),
+    ids,
+  );
+  for (const info of infos) assertIncludes(info, { state: 'open', bytesUp: KIB, bytesDown: KIB });
+  assert.deepEqual(
+    it.tunnel.connections().map(({ connectionId }) => connectionId),
+    ids,
+  );
+  await infos[1].promises.setLinger(false);
+  assert.deepEqual(await Promise.all(infos.map((info) => info.promises.getLinger())), [true, false, true]);
+  for (const [index, end] of [
+    [2, 'FIN'],
+    [1, 'ECONNRESET'],
+  ]) {
+    it.found[index].client.end();
+    await it.tunnel.promises.disconnect(ids[index]);
+    assertIncludes(await it.found[index].client.ended, { bytes: KIB, end });
+    assertIncludes(it.diary.all('disconnected').at(-1), { connectionId: ids[index] });
+    const gone = { code: 'ERR_TUNNEL_NO_CONNECTION' };
+    await assert.rejects(it.tunnel.promises.disconnect(ids[index]), gone);
+    await assert.rejects(infos[index].promises.setLinger(true), gone);
+  }
+  assert.deepEqual(
+    (await it.tunnel.promises.connections()).map(({ connectionId }) => connectionId),
+    [ids[0]],
+  );
+  it.found[0].client.end();
+  assertIncludes(await it.found[0].client.ended, { bytes: KIB, end: 'FIN' });
+});
+
+test('shutdown() closes the connections of all sessions, and logs them off', async (t) => {
+  const own = await start(t);
+  const it = await openSessions(t, own, 3);
+  for (const { client } of it.found) await talk(client);
+  const done = it.tunnel.promises.shutdown();
+  for (const { client } of it.found) {
+    assertIncludes(await client.ended, { bytes: KIB, end: 'FIN' });
+    client.end();
+  }
+  await done;
+  assert.equal(it.diary.all('disconnected').length, it.diary.all('connection').length);
+  await it.diary.next('close');
+  assert.equal(it.diary.names().at(-1), 'close');
+  await own.logged(/(^Received disconnect from [^]*){3}/m);
+  for (const name of ['error', 'sessionError']) assert.deepEqual(it.diary.all(name), []);
+  await it.tunnel.promises.startListening();
+  await transfer(await it.connect(), MIB);
+});
+
+test('close() waits for the connections of all sessions, and cuts what takes too long', async (t) => {
+  const it = await openSessions(t, server, 3, { linger: false });
+  const [one, ...others] = it.found;
+  const closing = it.tunnel.promises.close({ timeout: 500 });
+  await transfer(one.client, MIB);
+  const ends = await closing;
+  assert.deepEqual(new Set(ends.map(({ connectionId }) => connectionId)), new Set(it.found.map(({ id }) => id)));
+  assertIncludes(ends[0], { code: 'OK', connectionId: one.id });
+  for (const { client } of others) assertIncludes(await client.ended, { end: 'ECONNRESET' });
+  for (const { reason } of ends.slice(1)) assert.match(reason, /close/);
+  assert.deepEqual(await it.tunnel.promises.connections(), []);
+});
+
+test('stopListening() leaves connections and sessions, which end with the last connection', async (t) => {
+  const it = await openSessions(t, server, 2);
+  await it.tunnel.promises.stopListening();
+  assert.deepEqual(it.diary.all('close'), []);
+  for (const { client } of it.found) await transfer(client, MIB);
+  await it.diary.next('close');
+});
+
+test('connect() keeps sessions without a port', async (t) => {
+  const it = await openSessions(t, server, 2);
+  await it.tunnel.promises.connect();
+  await it.tunnel.promises.stopListening();
+  for (const { client } of it.found) await transfer(client, KIB);
+  await it.tunnel.promises.startListening();
+  await transfer(await it.connect(), KIB);
+  assert.equal(it.diary.all('ready').length, 1);
+});
+
+test('a server that refuses a further logon is told of once, and the tunnel works', async (t) => {
+  const own = await start(t);
+  const it = { server: own, ...(await openTunnel(t, own, behaviours.echo(), { sessions: 4 })) };
+  own.authorizeNobody();
+  const first = await open(it);
+  const second = await open(it);
+  assert.equal((await it.diary.next('sessionError')).code, 'ERR_SSH_AUTH');
+  for (let count = 0; count < 4; count++) assert.equal((await open(it)).session, first.session);
+  assert.equal(second.session, first.session);
+  await transfer(second.client, MIB);
+  assert.equal(logons(own), 1);
+  assert.equal(it.diary.all('sessionError').length, 1);
+  assert.deepEqual(it.diary.all('error'), []);
+});
+
+test('with connectionRequest the owner decides before a session is chosen', async (t) => {
+  const it = { server, ...(await openTunnel(t, server, behaviours.echo(), { sessions: 2 })) };
+  const answers = [true, false, true];
+  it.tunnel.on('connectionRequest', (request) => (answers.shift() ? request.accept() : request.reject()));
+  const accepted = await open(it);
+  const rejected = await it.connect();
+  assertIncludes(await rejected.ended, { end: 'ECONNRESET' });
+  await transfer(accepted.client, KIB);
+  await transfer((await open(it)).client, KIB);
+});
+
+test('one session is what a tunnel has unless it is told otherwise', async (t) => {
+  const own = await start(t);
+  const it = { server: own, ...(await openTunnel(t, own, behaviours.echo())) };
+  for (let count = 0; count < 8; count++) await open(it);
+  assert.equal(logons(own), 1);
+});

@@ -1,0 +1,242 @@
+// Servers that are reached by a stream of the program's own.
+
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import net from 'node:net';
+import { Duplex, PassThrough, Readable, Transform, Writable } from 'node:stream';
+import { after } from 'node:test';
+import tls from 'node:tls';
+
+import ssh2 from 'ssh2';
+
+import { SSHTunnel } from '../../index.js';
+import { test } from '../helpers/bounded.mjs';
+import { temporaryFolder } from '../helpers/keys.mjs';
+import { MIB, Target, behaviours, patternHash, refusingPort, settled } from '../helpers/peers.mjs';
+import { descriptors } from '../helpers/process.mjs';
+import { Sshd } from '../helpers/sshd.mjs';
+import { Diary, assertIncludes, makeTunnel, openTunnel, thereAndBack } from '../helpers/tunnels.mjs';
+
+const server = await Sshd.start();
+const gateway = await Sshd.start();
+const nobody = await refusingPort();
+after(() => Promise.all([server.stop(), gateway.stop(), nobody.stop()]));
+
+const dial = (port = server.port) => net.connect(port, '127.0.0.1');
+const by = (sock) => ({ login: { ...server.login, host: 'unused.invalid', sock } });
+const failure = (tunnel) =>
+  tunnel.promises.connect().then(
+    () => undefined,
+    (error) => error,
+  );
+
+/** A server of TLS that passes everything on to the SSH server. */
+async function startTls(t) {
+  const folder = temporaryFolder('tls');
+  const [key, cert] = ['key', 'cert'].map((name) => `${folder.path}/${name}`);
+  const request = `req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=test -keyout ${key} -out ${cert}`;
+  execFileSync('openssl', request.split(' '), { stdio: 'ignore' });
+  const options = { key: readFileSync(key), cert: readFileSync(cert) };
+  const sockets = [];
+  const listener = tls.createServer(options, (socket) => {
+    const onwards = dial();
+    sockets.push(socket, onwards);
+    for (const each of [socket, onwards]) each.on('error', () => {});
+    socket.pipe(onwards).pipe(socket);
+  });
+  listener.listen(0, '127.0.0.1');
+  await once(listener, 'listening');
+  t.after(() => {
+    for (const socket of sockets) socket.destroy();
+    listener.close();
+    folder.remove();
+  });
+  return { port: listener.address().port, ca: options.cert };
+}
+
+const streams = {
+  'a socket that is still connecting': () => dial(),
+  'a socket that is connected': async () => {
+    const socket = dial();
+    await once(socket, 'connect');
+    return socket;
+  },
+  'a TLS socket': async (t) => {
+    const { port, ca } = await startTls(t);
+    return tls.connect({ port, host: '127.0.0.1', ca, checkServerIdentity: () => undefined });
+  },
+  'two streams made one': () => {
+    const socket = dial();
+    const [up, down] = [new PassThrough(), new PassThrough()];
+    up.pipe(socket).pipe(down);
+    return Duplex.from({ readable: down, writable: up });
+  },
+  'a channel of ssh2': async (t) => {
+    const { username, privateKey, port } = gateway.login;
+    const client = new ssh2.Client();
+    client.connect({ host: '127.0.0.1', port, username, privateKey });
+    t.after(() => client.end());
+    await once(client, 'ready');
+    return new Promise((resolve, reject) => {
+      client.forwardOut('127.0.0.1', 0, '127.0.0.1', server.port, (error, channel) =>
+        error ? reject(error) : resolve(channel),
+      );
+    });
+  },
+};
+
+for (const [name, make] of Object.entries(streams)) {
+  test(`${name}: 16 MiB both ways`, async (t) => {
+    const sock = await make(t);
+    const closed = once(sock, 'close');
+    const open = await openTunnel(t, by(sock), behaviours.echo());
+    await thereAndBack(open, 16 * MIB);
+    await open.tunnel.promises.shutdown();
+    await closed;
+  });
+}
+
+test('a jump host that a stream reaches', async (t) => {
+  const jump = { ...gateway.login, sock: dial(gateway.port) };
+  await thereAndBack(await openTunnel(t, { login: { ...server.login, jump } }, behaviours.echo()), MIB);
+});
+
+test('nothing of it is left, and the server is told', async (t) => {
+  const logOn = async () => {
+    const tunnel = makeTunnel(t, by(dial()).login, 1);
+    await tunnel.promises.connect();
+    await tunnel.promises.shutdown();
+  };
+  await logOn();
+  const before = await settled(descriptors);
+  for (let count = 0; count < 5; count++) await logOn();
+  assert.equal(await settled(descriptors), before);
+  assert.ok(server.log().match(/Received disconnect from .*closed by the user/g).length >= 6);
+});
+
+test('a tunnel that never logs on leaves the stream alone', async (t) => {
+  const sock = dial();
+  t.after(() => sock.destroy());
+  const before = sock.listenerCount('error');
+  const tunnel = makeTunnel(t, by(sock).login, 1);
+  tunnel.shutdown();
+  assert.throws(() => tunnel.connect('no callback'), { code: 'ERR_INVALID_ARG_TYPE' });
+  assert.equal(sock.listenerCount('error'), before);
+  assert.match(String(await once(sock, 'data')), /^SSH-2\.0-/);
+});
+
+test('the stream is slow: neither side piles up', async (t) => {
+  const target = await Target.start(behaviours.endless());
+  t.after(() => target.stop());
+  const socket = dial();
+  let through = 0;
+  const slow = new Transform({
+    transform(chunk, _, done) {
+      through += chunk.length;
+      setImmediate(done, null, chunk);
+    },
+  });
+  socket.pipe(slow);
+  const sock = Duplex.from({ readable: slow, writable: socket });
+  const tunnel = makeTunnel(t, by(sock).login, target.port, { linger: false });
+  await tunnel.promises.startListening();
+  const client = net.connect(tunnel.localPort, '127.0.0.1');
+  client.on('error', () => {});
+  t.after(() => client.destroy());
+  client.pause();
+  await settled(() => through);
+  // The window, the kernels' buffers and those of the streams: what is sent without limit is not.
+  assert.ok(through < 16 * MIB, `${through} bytes are under way to a client that does not read`);
+});
+
+for (const cause of [new Error('the wire was cut'), undefined]) {
+  test(`a stream that vanishes in mid transfer: RST after delivered data; cause: ${cause}`, async (t) => {
+    const sock = dial();
+    const { connect, diary } = await openTunnel(t, by(sock), behaviours.endless());
+    const client = await connect();
+    await client.received(4 * MIB);
+    sock.destroy(cause);
+    const { bytes, sha256, end } = await client.ended;
+    assert.deepEqual([sha256, end], [patternHash(bytes), 'ECONNRESET']);
+    assertIncludes(await diary.next('disconnected'), {
+      code: 'ERR_SSH_DISCONNECTED',
+      closedBy: 'reset',
+      bytesDown: bytes,
+    });
+    assertIncludes(await diary.next('error'), { code: 'ERR_SSH_DISCONNECTED', cause });
+  });
+}
+
+test('a stream that fails before there is a session', async (t) => {
+  const error = await failure(makeTunnel(t, by(dial(nobody.port)).login, 1));
+  assertIncludes(error, { code: 'ERR_SSH_DISCONNECTED' });
+  assert.equal(error.cause.code, 'ECONNREFUSED');
+  const destroyed = dial().destroy();
+  assert.equal((await failure(makeTunnel(t, by(destroyed).login, 1))).code, 'ERR_SSH_DISCONNECTED');
+});
+
+test('a stream whose peer never ends is given up', async (t) => {
+  // It takes everything and says nothing, not even that it has ended.
+  const mute = new Duplex({ read() {}, write: (chunk, _, done) => done() });
+  const closed = once(mute, 'close');
+  const tunnel = makeTunnel(t, { ...by(mute).login, readyTimeout: 300 }, 1);
+  assert.equal((await failure(tunnel)).code, 'ETIMEDOUT');
+  await closed;
+});
+
+test('a stream carries one session', async (t) => {
+  const sock = dial();
+  const tunnel = makeTunnel(t, by(sock).login, 1);
+  await Promise.all([tunnel.promises.connect(), tunnel.promises.connect()]);
+  await tunnel.promises.connect();
+  await tunnel.promises.shutdown();
+  for (const method of ['connect', 'startListening']) {
+    await assert.rejects(tunnel.promises[method](), { code: 'ERR_TUNNEL_SOCK_USED', message: /^options\.sock served/ });
+  }
+  const value = { name: 'TypeError', code: 'ERR_INVALID_ARG_VALUE' };
+  assert.throws(() => makeTunnel(t, by(sock).login, 1), { ...value, message: /was given to another tunnel/ });
+});
+
+test('what would need the blocked thread is refused', async (t) => {
+  const tunnel = makeTunnel(t, by(dial()).login, 1);
+  const refused = { code: 'ERR_TUNNEL_WOULD_DEADLOCK', message: /options\.sock, which carries the session,/ };
+  for (const method of ['connect', 'startListening']) assert.throws(() => tunnel[method](), refused);
+  const diary = new Diary(tunnel);
+  await tunnel.promises.connect();
+  tunnel.connect();
+  assert.throws(() => tunnel.shutdown(), refused);
+  assert.throws(() => tunnel.disconnect(1), refused);
+  assert.deepEqual(tunnel.connections(), []);
+  await tunnel.close();
+  await diary.next('close');
+  tunnel.shutdown();
+});
+
+test('what is no stream of bytes is refused', () => {
+  const make = (options) => new SSHTunnel({ host: 'h', forwardHost: 'f', forwardPort: 1, ...options });
+  const type = { name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' };
+  for (const sock of [5, null, 'stream', {}, new net.Server(), new Readable(), new Writable()]) {
+    assert.throws(() => make({ sock }), {
+      ...type,
+      message: /^The "options\.sock" property must be an instance of stream\.Duplex\. Received /,
+    });
+  }
+  const value = { name: 'TypeError', code: 'ERR_INVALID_ARG_VALUE' };
+  const text = new PassThrough();
+  text.setEncoding('utf8');
+  for (const sock of [new PassThrough({ objectMode: true }), text]) {
+    assert.throws(() => make({ sock }), {
+      ...value,
+      message: /^The property 'options\.sock' must be a stream of bytes\. /,
+    });
+  }
+  const sock = new PassThrough();
+  assert.throws(() => make({ sock, reconnect: true }), value);
+  assert.throws(() => make({ sock, sessions: 2 }), value);
+  assert.throws(() => make({ sock, proxyCommand: 'nc %h %p' }), value);
+  assert.throws(() => make({ sock, jump: { host: 'gateway' } }), value);
+  assert.throws(() => make({ jump: [{ host: 'gateway' }, { host: 'next', sock }] }), value);
+  make({ sock, sessions: 1 });
+});
