@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::host_keys::ANNOUNCEMENT;
+use super::host_key_update::ANNOUNCEMENT;
 use super::{Client, Event};
 use crate::Error;
-use crate::channel::{Answer, about};
+use crate::connection::channel::{Answer, about};
 use crate::message::{
     CHANNEL_CLOSE, CHANNEL_EOF, CHANNEL_EXTENDED_DATA, CHANNEL_FAILURE, CHANNEL_OPEN,
     CHANNEL_OPEN_CONFIRMATION, CHANNEL_OPEN_FAILURE, CHANNEL_REQUEST, CHANNEL_SUCCESS,

@@ -10,21 +10,21 @@
 //! 5. call [`Client::handle_timeout`] when [`Client::timeout`] has come, and nothing that came
 //!    before is left to be received.
 
-mod authentication;
 mod connection;
-mod forwards;
-mod handshake;
-mod host_keys;
+mod global_request;
+mod host_key_update;
 mod keepalive;
+mod kex;
 mod rekey;
-mod requests;
-mod round_trip;
-mod upkeep;
+mod remote_forward;
+mod rtt;
+mod timers;
+mod userauth;
 
-pub use forwards::{ForwardEvent, ForwardId, Place};
+pub use global_request::Refusal;
 pub use keepalive::Keepalive;
 pub use rekey::Rekey;
-pub use requests::Refusal;
+pub use remote_forward::{ForwardEvent, ForwardId, Place};
 
 use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
@@ -34,24 +34,24 @@ use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 use crate::Error;
-use crate::auth::{Auth, Banner, Credentials, Question};
-use crate::channel::{ChannelId, Channels};
+use crate::connection::channel::{ChannelId, Channels};
+use crate::connection::receive_window::Windows;
 use crate::key::{HostKey, PublicKey};
 use crate::message::{
     CHANNEL_DATA, CHANNEL_WINDOW_ADJUST, DISCONNECT, DisconnectReason, OpenFailure,
 };
-use crate::said::Said;
+use crate::server_text::Said;
 use crate::text::one_line;
 use crate::transport::{Algorithms, Identification, Inbound, KnownKeys, Offer, Outbound};
-use crate::window::Windows;
+use crate::userauth::{Auth, Banner, Credentials, Question};
 use crate::wire::{MAX_NAME, Writer, message};
-use forwards::Forwards;
-use handshake::Keys;
-use host_keys::HostKeys;
+use global_request::Requests;
+use host_key_update::HostKeys;
 use keepalive::Watch;
+use kex::Keys;
 use rekey::Wear;
-use requests::Requests;
-use round_trip::RoundTrip;
+use remote_forward::Forwards;
+use rtt::RoundTrip;
 
 /// Payloads below this are worth a copy to lie beside the one before: the socket they go to then
 /// gets one slice instead of thousands.

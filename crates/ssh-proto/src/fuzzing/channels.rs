@@ -8,13 +8,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::ledger::{LIMIT, Ledger, byte};
-use super::{Input, speech};
+use super::server_model::{LIMIT, Ledger, byte};
+use super::{Input, server_messages};
+use crate::connection::receive_window::LEAST;
 use crate::message::{
     CHANNEL_CLOSE, CHANNEL_DATA, CHANNEL_OPEN, CHANNEL_OPEN_CONFIRMATION, CHANNEL_OPEN_FAILURE,
 };
 use crate::transport::{Inbound, Outbound};
-use crate::window::LEAST;
 use crate::wire::{Reader, Writer, message};
 use crate::{
     ChannelId, Client, DisconnectReason, Error, Event, ForwardEvent, ForwardId, OpenFailure, Place,
@@ -101,7 +101,7 @@ pub fn channels(data: &[u8]) {
                 play.feed(cut);
             }
             _ => {
-                play.say(speech::message(&mut input));
+                play.say(server_messages::message(&mut input));
             }
         }
         play.listen();
@@ -312,7 +312,7 @@ impl Play {
     fn see(&mut self, event: Event) {
         if let Event::HostKeys(keys) = &event {
             assert!(self.learns);
-            assert!(keys.iter().all(|key| key.blob() == speech::KEY.public_blob()));
+            assert!(keys.iter().all(|key| key.blob() == server_messages::KEY.public_blob()));
             self.learns = false;
             return;
         }

@@ -4,8 +4,8 @@ use base64ct::{Base64, Encoding};
 
 use super::Input;
 use crate::agent::{self as answers, AnswerError};
-use crate::auth::Identity;
 use crate::key::{Certificate, CertificateKind, PrivateKey, PrivateKeyError, PublicKey};
+use crate::userauth::Identity;
 use crate::wire::Reader;
 
 /// `string public key, string signature`, then the data that the signature is of.

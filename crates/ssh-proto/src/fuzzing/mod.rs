@@ -7,24 +7,24 @@
 
 #![allow(clippy::unwrap_used)] // What does not hold is to end the run.
 
-mod authentication;
 mod channels;
-mod exchange;
+mod handshake;
 mod input;
 mod keys;
-mod ledger;
 mod packets;
-mod speech;
+mod server_messages;
+mod server_model;
 #[cfg(test)]
 mod tests;
+mod userauth;
 
 pub use crate::client::tests::{hostile, session};
-pub use authentication::authentication;
 pub use channels::channels;
-pub use exchange::{identification, kexinit, key_exchange};
+pub use handshake::{identification, kexinit, key_exchange};
 pub(crate) use input::Input;
 pub use keys::{agent, certificate, private_key, public_key};
 pub use packets::{compression, packets};
+pub use userauth::authentication;
 
 /// Whether a terminal may show a text of several lines.
 fn is_harmless(text: &str) -> bool {

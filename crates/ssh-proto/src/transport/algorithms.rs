@@ -7,8 +7,8 @@ use super::cipher::{Cipher, Mac};
 use super::compression::Compression;
 use super::kex::Kex;
 use super::negotiation::HOST_KEY;
-use crate::auth::user_key_algorithms;
 use crate::key::plain_type;
+use crate::userauth::user_key_algorithms;
 
 /// The kinds of algorithms that both sides settle on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

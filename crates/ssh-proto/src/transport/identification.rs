@@ -1,7 +1,7 @@
 //! The identification strings that open a connection (RFC 4253 section 4.2).
 
 use crate::Error;
-use crate::said::Said;
+use crate::server_text::Said;
 use crate::text::one_line;
 
 /// What we call ourselves.

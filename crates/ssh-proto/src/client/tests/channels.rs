@@ -1,8 +1,8 @@
 //! The life of channels: opening, both ends, closing in every order.
 
-use super::messages::{Open, about, adjust, confirm, data, parse_data, refuse};
-use super::pair::{Pair, Seen};
-use super::server::Script;
+use super::harness::messages::{Open, about, adjust, confirm, data, parse_data, refuse};
+use super::harness::pair::{Pair, Seen};
+use super::harness::server::Script;
 use crate::OpenFailure;
 use crate::message::{CHANNEL_CLOSE, CHANNEL_DATA, CHANNEL_EOF, CHANNEL_OPEN};
 use crate::wire::Reader;

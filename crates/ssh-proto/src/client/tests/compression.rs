@@ -1,14 +1,14 @@
 //! Compression that begins when the user is logged on: each way, across changes of keys, and with a
 //! server that makes a bomb of it.
 
-use super::messages::Part::Text;
-use super::messages::{adjust, build, data, global, parse_data};
-use super::pair::{Cut, Pair, Seen, setup};
-use super::random::Random;
-use super::server::Script;
+use super::harness::messages::Part::Text;
+use super::harness::messages::{adjust, build, data, global, parse_data};
+use super::harness::pair::{Cut, Pair, Seen, setup};
+use super::harness::random::Random;
+use super::harness::server::Script;
+use crate::connection::receive_window::WINDOW;
 use crate::message::{CHANNEL_DATA, DISCONNECT, GLOBAL_REQUEST, IGNORE, REQUEST_FAILURE};
 use crate::transport::Protection;
-use crate::window::WINDOW;
 use crate::{AlgorithmKind, ChannelId, Error, Selection};
 
 const ZLIB: &str = "zlib@openssh.com";

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::messages::{data, global};
-use super::pair::{Pair, Seen, setup};
-use super::server::Script;
+use super::harness::messages::{data, global};
+use super::harness::pair::{Pair, Seen, setup};
+use super::harness::server::Script;
 use crate::Error;
 use crate::message::{GLOBAL_REQUEST, IGNORE, KEX_ECDH_INIT, KEXINIT, REQUEST_FAILURE};
 

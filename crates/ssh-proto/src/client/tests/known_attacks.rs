@@ -3,10 +3,10 @@
 
 use std::collections::HashSet;
 
-use super::messages::Part::{Flag, Number, Text};
-use super::messages::{about, build, confirm, data, global};
-use super::pair::{Pair, Seen, setup};
-use super::server::{Script, fixture};
+use super::harness::messages::Part::{Flag, Number, Text};
+use super::harness::messages::{about, build, confirm, data, global};
+use super::harness::pair::{Pair, Seen, setup};
+use super::harness::server::{Script, fixture};
 use crate::key::PrivateKey;
 use crate::message::{
     CHANNEL_OPEN, CHANNEL_OPEN_FAILURE, DISCONNECT, EXT_INFO, REQUEST_FAILURE, REQUEST_SUCCESS,
@@ -217,7 +217,7 @@ fn answers_that_nobody_asked_for_block_nothing() {
 fn refused_channels_leave_nothing() {
     let mut pair = Pair::connected(Script::default());
     for remote in 0..20_000 {
-        pair.say(&super::messages::forwarded(remote));
+        pair.say(&super::harness::messages::forwarded(remote));
         assert_eq!(pair.server.numbers(), [CHANNEL_OPEN_FAILURE]);
     }
     assert!(pair.client.is_idle());
@@ -307,7 +307,7 @@ fn rsa_host_keys_of_extreme_numbers_are_refused() {
     ] {
         let blob = rsa_blob(&exponent, &modulus);
         let what = (exponent.len(), modulus.len());
-        let forge = Box::new(move |reply: &mut super::server::Reply| {
+        let forge = Box::new(move |reply: &mut super::harness::server::Reply| {
             reply.host_key.clone_from(&blob);
         });
         let host_key = fixture!("rsa2048");

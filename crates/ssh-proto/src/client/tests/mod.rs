@@ -9,59 +9,53 @@
 #![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
 #![cfg_attr(not(test), allow(dead_code))]
 
-mod agreement;
-mod judge;
-mod link;
-mod messages;
-mod pair;
-mod random;
-mod server;
-mod session;
-mod siege;
-mod turmoil;
+mod fuzzed_session;
+mod harness;
+mod hostile_server;
+mod random_sessions;
 
 #[cfg(test)]
-mod authentication;
-#[cfg(test)]
-mod certificates;
+mod api_misuse;
 #[cfg(test)]
 mod channels;
 #[cfg(test)]
 mod compression;
 #[cfg(test)]
-mod damaged;
+mod connect;
 #[cfg(test)]
-mod flow;
+mod flow_control;
 #[cfg(test)]
-mod forwards;
+mod global_requests;
 #[cfg(test)]
-mod handshake;
+mod host_certificates;
 #[cfg(test)]
-mod host_keys;
-#[cfg(test)]
-mod hostile;
+mod host_key_update;
 #[cfg(test)]
 mod keepalive;
 #[cfg(test)]
-mod kex;
+mod kex_methods;
+#[cfg(test)]
+mod kex_reply;
 #[cfg(test)]
 mod known_attacks;
 #[cfg(test)]
-mod logon;
+mod long_names;
 #[cfg(test)]
-mod misuse;
+mod malformed_packets;
 #[cfg(test)]
-mod names;
+mod protocol_violations;
 #[cfg(test)]
-mod rekey;
+mod receive_windows;
 #[cfg(test)]
-mod renewal;
+mod rekey_by_client;
 #[cfg(test)]
-mod requests;
+mod rekey_by_server;
 #[cfg(test)]
-mod strict;
+mod remote_forwards;
 #[cfg(test)]
-mod windows;
+mod strict_kex;
+#[cfg(test)]
+mod userauth;
 
-pub use session::session;
-pub use siege::hostile;
+pub use fuzzed_session::session;
+pub use hostile_server::hostile;

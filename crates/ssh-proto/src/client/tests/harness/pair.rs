@@ -1,0 +1,294 @@
+//! The client and the server, driven against each other.
+
+use std::io::Read;
+use std::time::{Duration, Instant};
+
+use zeroize::Zeroizing;
+
+use super::messages::{Open, confirm};
+use super::random::Random;
+use super::server::{Script, Server, fixture};
+use crate::client::{Client, Event, Keepalive, Phase, Rekey, Setup};
+use crate::key::HostKey;
+use crate::message::{CHANNEL_OPEN, DISCONNECT};
+use crate::transport::Outbound;
+use crate::wire::Reader;
+use crate::{
+    Algorithms, Banner, ChannelId, Credentials, Error, ForwardEvent, ForwardId, KnownKeys,
+    OpenFailure, Question, Windows,
+};
+
+/// An event with its data, which outlives the receive buffer.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    HostKey(Vec<u8>),
+    Banner(Banner),
+    Asked(Question),
+    Ready,
+    Opened(ChannelId),
+    OpenFailed(ChannelId, OpenFailure, String),
+    Data(ChannelId, Vec<u8>),
+    Window(ChannelId),
+    Eof(ChannelId),
+    Close(ChannelId),
+    Rekeyed,
+    /// The blobs.
+    HostKeys(Vec<Vec<u8>>),
+    Forward(ForwardId, ForwardEvent),
+}
+
+impl Seen {
+    /// How much data of `channel` this is; it must be nothing else.
+    pub(crate) fn length(&self, channel: ChannelId) -> usize {
+        match self {
+            Seen::Data(id, bytes) if *id == channel => bytes.len(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// How what the server sends is cut on its way.
+pub(crate) enum Cut {
+    Whole,
+    /// Into pieces of so many bytes.
+    Every(usize),
+    /// Into pieces of up to so many bytes.
+    Randomly(Random, usize),
+}
+
+pub(crate) struct Pair {
+    pub(crate) client: Client,
+    pub(crate) server: Server,
+    pub(crate) now: Instant,
+    pub(crate) seen: Vec<Seen>,
+    pub(crate) error: Option<Error>,
+    pub(crate) cut: Cut,
+    /// Whether host keys are trusted at once.
+    pub(crate) trusts: bool,
+    /// Whether data counts as consumed when it comes.
+    pub(crate) consumes: bool,
+}
+
+pub(crate) fn setup() -> Setup {
+    Setup {
+        credentials: Credentials {
+            user: "ann".into(),
+            keys: vec![fixture!("ed25519b.pkcs8").into()],
+            password: Some(Zeroizing::new("secret".into())),
+            ..Credentials::default()
+        },
+        keepalive: Some(Keepalive { interval: Duration::from_secs(10), count_max: 3 }),
+        rekey: Rekey::default(),
+        algorithms: Algorithms::default(),
+        known_keys: KnownKeys::default(),
+        windows: Windows::default(),
+        reply_timeout: Duration::from_secs(8),
+    }
+}
+
+impl Client {
+    /// A session that is logged on and hides nothing: what is said to it needs no server.
+    pub(crate) fn logged_on(windows: Windows) -> Self {
+        let mut client = Self::new(Setup { windows, ..setup() }, |bytes| bytes.fill(7));
+        client.keys.skip_first_exchange();
+        client.outbound = Outbound::new();
+        client.phase = Phase::Connected;
+        client
+    }
+}
+
+impl Pair {
+    pub(crate) fn new(setup: Setup, script: Script) -> Self {
+        let mut random = Random(1);
+        Self {
+            client: Client::new(setup, move |bytes| random.fill(bytes)),
+            server: Server::new(script),
+            now: Instant::now(),
+            seen: Vec::new(),
+            error: None,
+            cut: Cut::Whole,
+            trusts: true,
+            consumes: true,
+        }
+    }
+
+    /// A session that is logged on, with nothing left to look at.
+    pub(crate) fn connected(script: Script) -> Self {
+        let mut pair = Self::new(setup(), script);
+        pair.run();
+        assert_eq!(pair.error, None);
+        assert!(pair.client.is_connected());
+        pair.seen.clear();
+        pair.server.take();
+        pair
+    }
+
+    /// A session with `N` open channels of the given window and packet size; the server calls them
+    /// 100 and so on.
+    pub(crate) fn open<const N: usize>(window: u32, longest: u32) -> (Self, [ChannelId; N]) {
+        let mut pair = Self::connected(Script::default());
+        let channels =
+            std::array::from_fn(|at| pair.open_another(100 + at as u32, window, longest));
+        (pair, channels)
+    }
+
+    pub(crate) fn open_another(&mut self, remote: u32, window: u32, longest: u32) -> ChannelId {
+        let channel = self.client.open_direct_tcpip("db", 5432, "127.0.0.1", 4000);
+        self.run();
+        let heard = self.server.take();
+        assert_eq!(heard.len(), 1);
+        assert_eq!(heard[0][0], CHANNEL_OPEN);
+        assert_eq!(Open::parse(&heard[0]).channel, channel.index() as u32);
+        self.server.send(&confirm(channel.index() as u32, remote, window, longest));
+        self.run();
+        assert_eq!(self.take(), [Seen::Opened(channel)]);
+        channel
+    }
+
+    /// Takes what the client saw so far.
+    pub(crate) fn take(&mut self) -> Vec<Seen> {
+        std::mem::take(&mut self.seen)
+    }
+
+    /// Brings everything that is pending to the other side, until nothing is.
+    pub(crate) fn run(&mut self) {
+        loop {
+            let moved = self.feed_client() + self.feed_server();
+            if moved == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Sends `payload` to the client and lets both sides come to rest.
+    pub(crate) fn say(&mut self, payload: &[u8]) {
+        self.server.send(payload);
+        self.run();
+    }
+
+    /// Brings what is pending at the server to the client; returns how much that was.
+    pub(crate) fn feed_client(&mut self) -> usize {
+        let mut moved = 0;
+        loop {
+            let pending = self.server.outbound.pending();
+            if self.error.is_some() {
+                self.server.outbound.sent(pending.len());
+                return moved;
+            }
+            let most = match &mut self.cut {
+                Cut::Whole => usize::MAX,
+                Cut::Every(size) => *size,
+                Cut::Randomly(random, size) => 1 + random.below(*size),
+            };
+            let space = self.client.space();
+            let count = pending.len().min(most).min(space.len());
+            if count == 0 {
+                return moved;
+            }
+            space[..count].copy_from_slice(&pending[..count]);
+            self.server.outbound.sent(count);
+            self.client.received(count, self.now);
+            moved += count;
+            self.drain_all();
+        }
+    }
+
+    /// Gives the client bytes that no server sealed.
+    pub(crate) fn inject(&mut self, bytes: &[u8]) {
+        for bytes in bytes.chunks(100_000) {
+            if self.error.is_none() {
+                self.client.space()[..bytes.len()].copy_from_slice(bytes);
+                self.client.received(bytes.len(), self.now);
+                self.drain_all();
+            }
+        }
+    }
+
+    /// Brings what is pending at the client to the server; returns how much that was.
+    pub(crate) fn feed_server(&mut self) -> usize {
+        let pending = self.client.pending().to_vec();
+        self.client.sent(pending.len());
+        self.server.receive(&pending);
+        pending.len()
+    }
+
+    /// Takes every event out of the client, in as many portions as it takes.
+    fn drain_all(&mut self) {
+        self.drain();
+        while self.client.make_room() {
+            self.drain();
+        }
+    }
+
+    /// Takes every event out of the client that there is room for.
+    pub(crate) fn drain(&mut self) {
+        loop {
+            let event = match self.client.next_event() {
+                Ok(Some(event)) => event,
+                Ok(None) => return,
+                Err(error) => {
+                    assert_eq!(self.error, None, "a session ends once");
+                    self.error = Some(error);
+                    assert!(matches!(self.client.next_event(), Ok(None)));
+                    assert!(!self.client.is_connected() && !self.client.has_room());
+                    return;
+                }
+            };
+            let seen = match event {
+                Event::HostKey(HostKey::Plain(key)) => Seen::HostKey(key.blob().to_vec()),
+                Event::HostKey(HostKey::Certified(certificate)) => {
+                    Seen::HostKey(certificate.blob().to_vec())
+                }
+                Event::Banner(banner) => Seen::Banner(banner),
+                Event::Asked(question) => Seen::Asked(question),
+                Event::Ready => Seen::Ready,
+                Event::Opened(channel) => Seen::Opened(channel),
+                Event::OpenFailed { channel, reason, description } => {
+                    Seen::OpenFailed(channel, reason, description)
+                }
+                Event::Data { channel, range } => {
+                    let bytes = self.client.bytes(range).to_vec();
+                    if self.consumes {
+                        self.client.consumed(channel, bytes.len(), self.now);
+                    }
+                    Seen::Data(channel, bytes)
+                }
+                Event::Window(channel) => Seen::Window(channel),
+                Event::Eof(channel) => Seen::Eof(channel),
+                Event::Close(channel) => Seen::Close(channel),
+                Event::Rekeyed => Seen::Rekeyed,
+                Event::HostKeys(keys) => {
+                    Seen::HostKeys(keys.iter().map(|key| key.blob().to_vec()).collect())
+                }
+                Event::Forward(forward, event) => Seen::Forward(forward, event),
+            };
+            if matches!(seen, Seen::HostKey(_)) && self.trusts {
+                self.client.trust(true).unwrap();
+            }
+            self.seen.push(seen);
+        }
+    }
+
+    /// Lets the client send of `bytes` what it takes now; returns how much that is.
+    pub(crate) fn fill(&mut self, channel: ChannelId, bytes: &[u8]) -> std::io::Result<usize> {
+        self.client.fill(channel, bytes.len(), |slots| (&*bytes).read_vectored(slots))
+    }
+
+    /// The reason of the DISCONNECT that is the last thing the server heard.
+    pub(crate) fn told(&mut self) -> Option<u32> {
+        let last = self.server.heard.last().filter(|payload| payload[0] == DISCONNECT)?;
+        let mut reader = Reader::new(last);
+        reader.byte().unwrap();
+        let reason = reader.uint32().unwrap();
+        assert!(!reader.text().unwrap().is_empty());
+        assert_eq!(reader.text(), Ok(""));
+        Some(reason)
+    }
+
+    /// What the session ended with, after a look at what the server was told.
+    pub(crate) fn failure(&mut self) -> Error {
+        let error = self.error.clone().expect("the session is over");
+        assert_eq!(self.told(), error.reason().map(|reason| reason as u32), "{error}");
+        error
+    }
+}

@@ -1,0 +1,400 @@
+//! A server that does as its script says.
+//!
+//! It shares the packet layer and the ciphers with the client, but works out the exchange hash and
+//! verifies the user's signature on its own: a mistake in what is hashed or signed shows up.
+
+use aws_lc_rs::digest::digest;
+
+use super::kex_server::{self, Group};
+use super::messages::Part::{Number, Text};
+use super::messages::build;
+use super::random::Random;
+use crate::key::PrivateKey;
+use crate::message::{
+    EXT_INFO, KEX_DH_GEX_GROUP, KEX_DH_GEX_INIT, KEX_DH_GEX_REPLY, KEX_DH_GEX_REQUEST,
+    KEX_ECDH_INIT, KEX_ECDH_REPLY, KEXINIT, NEWKEYS, SERVICE_ACCEPT, SERVICE_REQUEST,
+    USERAUTH_INFO_RESPONSE, USERAUTH_REQUEST, USERAUTH_SUCCESS,
+};
+use crate::transport::{
+    Compression, Direction, GROUP_14, GROUP_16, GROUP_18, Inbound, Kex, Opener, Outbound,
+    Protection, Secrets,
+};
+use crate::wire::{Reader, Writer, message};
+
+/// What the server calls itself.
+const VERSION: &str = "SSH-2.0-scripted a comment";
+
+/// A private key of the fixtures, which open nothing.
+macro_rules! fixture {
+    ($name:literal) => {
+        crate::key::PrivateKey::parse(
+            include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/key/fixtures/", $name))
+                .as_slice(),
+            None,
+        )
+        .unwrap()
+    };
+}
+pub(crate) use fixture;
+
+/// The server's half of a key exchange, before it is sent.
+pub(crate) struct Reply {
+    pub(crate) host_key: Vec<u8>,
+    pub(crate) point: Vec<u8>,
+    pub(crate) signature: Vec<u8>,
+}
+
+/// How a server behaves.
+pub(crate) struct Script {
+    pub(crate) version: &'static str,
+    pub(crate) host_key: PrivateKey,
+    /// What it shows in place of its key.
+    pub(crate) certificate: Option<Vec<u8>>,
+    /// The one host key algorithm that it offers and signs with.
+    pub(crate) algorithm: &'static str,
+    /// Its methods of key exchange, with commas.
+    pub(crate) kex: &'static str,
+    /// The group that it chooses when it is asked for one.
+    pub(crate) group: Group,
+    /// It answers the client's KEXINIT with its own at once, and does not wait to be told to.
+    pub(crate) answers: bool,
+    pub(crate) cipher: &'static str,
+    pub(crate) mac: &'static str,
+    /// Its methods of compression, towards it and from it: the client has to offer them.
+    pub(crate) compression: [&'static str; 2],
+    pub(crate) strict: bool,
+    /// It claims that a guessed packet follows its KEXINIT.
+    pub(crate) guesses: bool,
+    pub(crate) sig_algs: Option<&'static str>,
+    /// The methods that a failure lists.
+    pub(crate) methods: &'static str,
+    /// The public half that lets the user in.
+    pub(crate) user: Option<Vec<u8>>,
+    pub(crate) password: Option<&'static str>,
+    /// Methods that are all needed, in this order; the empty list: any one will do.
+    pub(crate) sequence: Vec<&'static str>,
+    /// The questions of keyboard-interactive with their right answers, round by round.
+    pub(crate) rounds: Vec<Vec<(&'static str, &'static str)>>,
+    /// Sent between the identification and the first KEXINIT.
+    pub(crate) before: Vec<Vec<u8>>,
+    /// Sent right behind the first KEXINIT.
+    pub(crate) within: Vec<Vec<u8>>,
+    /// Sent between its half of the next exchange and its NEWKEYS.
+    pub(crate) between: Vec<Vec<u8>>,
+    /// Changes what it is about to send.
+    pub(crate) forge: Box<dyn FnMut(&mut Reply)>,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self {
+            version: VERSION,
+            host_key: fixture!("ed25519"),
+            certificate: None,
+            algorithm: "ssh-ed25519",
+            kex: "curve25519-sha256",
+            group: Group::of(&GROUP_14),
+            answers: true,
+            cipher: "aes256-gcm@openssh.com",
+            mac: "hmac-sha2-256",
+            compression: ["none"; 2],
+            strict: true,
+            guesses: false,
+            sig_algs: Some("ssh-ed25519,ecdsa-sha2-nistp256,rsa-sha2-512,rsa-sha2-256"),
+            methods: "publickey,password",
+            user: Some(fixture!("ed25519b.pkcs8").public_blob().to_vec()),
+            password: Some("secret"),
+            sequence: Vec::new(),
+            rounds: Vec::new(),
+            before: Vec::new(),
+            within: Vec::new(),
+            between: Vec::new(),
+            forge: Box::new(|_| {}),
+        }
+    }
+}
+
+/// How far the server is with changing keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Settled,
+    /// Its KEXINIT is sent.
+    Offered,
+    /// Its NEWKEYS is sent, the client's has not come.
+    Switched,
+}
+
+pub(crate) struct Server {
+    pub(crate) script: Script,
+    pub(crate) outbound: Outbound,
+    /// Every message of the client that the test has not looked at yet.
+    pub(crate) heard: Vec<Vec<u8>>,
+    /// Sequence number of the packet that comes next.
+    pub(crate) sequence: u32,
+    inbound: Inbound,
+    /// What came before the client's first packet: its identification.
+    line: Vec<u8>,
+    version: Option<String>,
+    stage: Stage,
+    /// Both KEXINIT payloads.
+    ours: Vec<u8>,
+    theirs: Vec<u8>,
+    opener: Option<Opener>,
+    /// The client has announced new keys and does not use them yet.
+    announced: bool,
+    /// An answer to the user that has to wait for the new keys.
+    postponed: Option<Vec<u8>>,
+    pub(crate) session: Option<Vec<u8>>,
+    /// How many rounds of questions were answered well.
+    pub(crate) round: usize,
+    random: Random,
+}
+
+impl Server {
+    pub(crate) fn new(script: Script) -> Self {
+        let mut server = Self {
+            script,
+            outbound: Outbound::new(),
+            heard: Vec::new(),
+            sequence: 0,
+            inbound: Inbound::new(),
+            line: Vec::new(),
+            version: None,
+            stage: Stage::Settled,
+            ours: Vec::new(),
+            theirs: Vec::new(),
+            opener: None,
+            announced: false,
+            postponed: None,
+            session: None,
+            round: 0,
+            random: Random(7),
+        };
+        let version = server.script.version;
+        server.outbound.raw(format!("hello there\r\n{version}\r\n").as_bytes());
+        for payload in std::mem::take(&mut server.script.before) {
+            server.send(&payload);
+        }
+        server.offer();
+        for payload in std::mem::take(&mut server.script.within) {
+            server.send(&payload);
+        }
+        server
+    }
+
+    pub(crate) fn send(&mut self, payload: &[u8]) {
+        self.outbound.packet(payload);
+        self.sequence = self.sequence.wrapping_add(1);
+        if payload[0] == USERAUTH_SUCCESS {
+            self.inbound.logged_on();
+            self.outbound.logged_on();
+        }
+    }
+
+    /// Bytes of the client have come.
+    pub(crate) fn receive(&mut self, mut bytes: &[u8]) {
+        if self.version.is_none() {
+            let end = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
+            self.line.extend_from_slice(&bytes[..end]);
+            bytes = &bytes[end..];
+            if let Some(line) = self.line.strip_suffix(b"\r\n") {
+                self.version = Some(String::from_utf8(line.to_vec()).unwrap());
+            }
+        }
+        while !bytes.is_empty() {
+            let space = self.inbound.space();
+            let count = space.len().min(bytes.len());
+            space[..count].copy_from_slice(&bytes[..count]);
+            self.inbound.filled(count);
+            bytes = &bytes[count..];
+            loop {
+                while let Some(range) = self.inbound.packet().expect("the client's are sound") {
+                    let payload = self.inbound.bytes(range).to_vec();
+                    self.handle(&payload);
+                    self.heard.push(payload);
+                }
+                if !self.inbound.make_room() {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Takes what was heard so far.
+    pub(crate) fn take(&mut self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.heard)
+    }
+
+    /// Takes the numbers of the messages that were heard so far.
+    pub(crate) fn numbers(&mut self) -> Vec<u8> {
+        self.take().iter().map(|payload| payload[0]).collect()
+    }
+
+    /// Starts a key exchange.
+    pub(crate) fn offer(&mut self) {
+        assert_eq!(self.stage, Stage::Settled);
+        let Script { kex, algorithm, cipher, mac, compression, strict, guesses, .. } = self.script;
+        let [up, down] = compression;
+        let first = self.session.is_none();
+        let marker = if strict && first { ",kex-strict-s-v00@openssh.com" } else { "" };
+        let kex = format!("{kex}{marker}");
+        let mut payload = message(KEXINIT);
+        payload.extend(self.random.bytes(16));
+        for list in [&kex, algorithm, cipher, cipher, mac, mac, up, down, "", ""] {
+            payload.put_string(list.as_bytes());
+        }
+        payload.put_boolean(guesses);
+        payload.put_uint32(0);
+        self.send(&payload);
+        self.ours = payload;
+        self.stage = Stage::Offered;
+    }
+
+    /// Whether it may send nothing but messages of the key exchange.
+    pub(crate) fn is_exchanging(&self) -> bool {
+        self.stage == Stage::Offered
+    }
+
+    /// Whether no exchange is under way.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.stage == Stage::Settled
+    }
+
+    fn handle(&mut self, payload: &[u8]) {
+        match payload[0] {
+            KEXINIT => {
+                assert!(!self.announced && self.stage != Stage::Switched, "one at a time");
+                self.announced = true;
+                self.theirs = payload.to_vec();
+                if self.stage == Stage::Settled && self.script.answers {
+                    self.offer();
+                }
+            }
+            KEX_DH_GEX_REQUEST => {
+                let expected = [Number(2048), Number(3072), Number(8192)];
+                assert_eq!(payload, build(KEX_DH_GEX_REQUEST, &expected));
+                let Group { prime, generator } = &self.script.group;
+                let group = build(KEX_DH_GEX_GROUP, &[Text(prime), Text(generator)]);
+                self.send(&group);
+            }
+            KEX_ECDH_INIT | KEX_DH_GEX_INIT => self.answer(payload),
+            NEWKEYS => {
+                assert_eq!(self.stage, Stage::Switched);
+                let compression = compression(self.script.compression[0]);
+                self.inbound.rekey(self.opener.take().unwrap(), compression, self.script.strict);
+                self.stage = Stage::Settled;
+                self.announced = false;
+            }
+            SERVICE_REQUEST => {
+                assert_eq!(payload, build(SERVICE_REQUEST, &[Text(b"ssh-userauth")]));
+                self.send(&build(SERVICE_ACCEPT, &[Text(b"ssh-userauth")]));
+            }
+            USERAUTH_REQUEST => {
+                let answer = self.judge(payload);
+                self.tell(answer);
+            }
+            USERAUTH_INFO_RESPONSE => {
+                let answer = self.judge_answers(payload);
+                self.tell(answer);
+            }
+            number => {
+                let held = self.announced && number >= USERAUTH_REQUEST;
+                assert!(!held, "message {number} before the client's NEWKEYS");
+            }
+        }
+    }
+
+    /// The first method of the client's list that the server has too.
+    fn method(&self) -> &'static str {
+        let mut reader = Reader::new(&self.theirs);
+        reader.bytes(17).unwrap();
+        let theirs = reader.text().unwrap();
+        let has = |name: &str| self.script.kex.split(',').any(|ours| ours == name);
+        let chosen = theirs.split(',').find(|name| has(name)).unwrap();
+        Kex::ALL.into_iter().map(|(name, _)| name).find(|name| *name == chosen).unwrap()
+    }
+
+    /// Answers the user, if need be when the new keys are there.
+    fn tell(&mut self, answer: Vec<u8>) {
+        if self.is_exchanging() {
+            self.postponed = Some(answer);
+        } else {
+            self.send(&answer);
+        }
+    }
+
+    /// Completes the exchange and seals with the new keys from here on.
+    fn answer(&mut self, init: &[u8]) {
+        let mut reader = Reader::new(init);
+        reader.byte().unwrap();
+        let theirs = reader.string().unwrap();
+        let method = self.method();
+        let group = match method {
+            "diffie-hellman-group14-sha256" => Group::of(&GROUP_14),
+            "diffie-hellman-group16-sha512" => Group::of(&GROUP_16),
+            "diffie-hellman-group18-sha512" => Group::of(&GROUP_18),
+            _ => self.script.group.clone(),
+        };
+        let exchanges_groups = method == "diffie-hellman-group-exchange-sha256";
+        assert_eq!(init[0], if exchanges_groups { KEX_DH_GEX_INIT } else { KEX_ECDH_INIT });
+        let agreed = kex_server::agree(method, &group, theirs, &mut self.random);
+        let plain = || self.script.host_key.public_blob().to_vec();
+        let blob = self.script.certificate.clone().unwrap_or_else(plain);
+        let mut hashed = Vec::new();
+        for part in [
+            self.version.as_deref().unwrap().as_bytes(),
+            self.script.version.as_bytes(),
+            &self.theirs,
+            &self.ours,
+            &blob,
+        ] {
+            hashed.put_string(part);
+        }
+        if exchanges_groups {
+            for bits in [2048, 3072, 8192] {
+                hashed.put_uint32(bits);
+            }
+            hashed.put_string(&group.prime);
+            hashed.put_string(&group.generator);
+        }
+        hashed.put_string(theirs);
+        hashed.put_string(&agreed.public);
+        hashed.extend_from_slice(&agreed.shared);
+        let hash = digest(kex_server::hash(method), &hashed);
+        let algorithm = self.script.algorithm.trim_end_matches("-cert-v01@openssh.com");
+        let signature = self.script.host_key.sign(algorithm, hash.as_ref()).unwrap();
+        let mut reply = Reply { host_key: blob, point: agreed.public, signature };
+        (self.script.forge)(&mut reply);
+        let parts = [Text(&reply.host_key), Text(&reply.point), Text(&reply.signature)];
+        let number = if exchanges_groups { KEX_DH_GEX_REPLY } else { KEX_ECDH_REPLY };
+        self.send(&build(number, &parts));
+        for payload in std::mem::take(&mut self.script.between) {
+            self.send(&payload);
+        }
+        self.send(&[NEWKEYS]);
+
+        let first = self.session.is_none();
+        let session = self.session.get_or_insert_with(|| hash.as_ref().to_vec()).clone();
+        let secrets = Secrets::from_parts(agreed.shared, hash, session);
+        let protection = Protection::named(self.script.cipher, self.script.mac);
+        let sealer = protection.sealer(&secrets, Direction::ToClient);
+        let compression = compression(self.script.compression[1]);
+        self.outbound.rekey(sealer, compression, self.script.strict);
+        if self.script.strict {
+            self.sequence = 0;
+        }
+        self.opener = Some(protection.opener(&secrets, Direction::ToServer));
+        self.stage = Stage::Switched;
+        if let Some(names) = self.script.sig_algs.filter(|_| first) {
+            let parts = [Number(1), Text(b"server-sig-algs"), Text(names.as_bytes())];
+            self.send(&build(EXT_INFO, &parts));
+        }
+        if let Some(answer) = self.postponed.take() {
+            self.send(&answer);
+        }
+    }
+}
+
+fn compression(name: &str) -> Compression {
+    Compression::ALL.into_iter().find(|(known, _)| *known == name).unwrap().1
+}

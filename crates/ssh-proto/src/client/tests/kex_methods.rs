@@ -1,0 +1,350 @@
+//! Every method of key exchange, in sessions: with a server that works out its side on its own, and
+//! with one that sends what it likes.
+
+use super::harness::kex_server::{Group, mpint};
+use super::harness::messages::Part::Text;
+use super::harness::messages::{build, data};
+use super::harness::pair::{Pair, Seen, setup};
+use super::harness::server::{Reply, Script, fixture};
+use crate::Error;
+use crate::message::{
+    KEX_DH_GEX_GROUP, KEX_DH_GEX_INIT, KEX_DH_GEX_REPLY, KEX_DH_GEX_REQUEST, KEX_ECDH_INIT,
+    KEX_ECDH_REPLY, KEXINIT, NEWKEYS,
+};
+use crate::transport::{GROUP_14, GROUP_16, GROUP_18, Kex, Protection};
+
+const GROUP_EXCHANGE: &str = "diffie-hellman-group-exchange-sha256";
+const GROUP_14_SHA256: &str = "diffie-hellman-group14-sha256";
+
+/// Logs on and changes the keys once from each side, with data after each change.
+fn works(script: Script) {
+    let method = script.kex;
+    let mut pair = Pair::connected(script);
+    let channel = pair.open_another(100, 1 << 20, 32_768);
+    for round in 0..3_u8 {
+        pair.server.send(&data(0, &[round; 1000]));
+        pair.fill(channel, &[round; 2000]).unwrap();
+        pair.run();
+        assert_eq!(pair.take(), [Seen::Data(channel, vec![round; 1000])], "{method}");
+        assert_eq!(pair.server.take(), [data(100, &[round; 2000])], "{method}");
+        if round < 2 {
+            if round == 0 {
+                pair.server.offer();
+            } else {
+                pair.client.offer();
+            }
+            pair.run();
+            assert_eq!(pair.take(), [Seen::Rekeyed], "{method}");
+            let init = match method {
+                GROUP_EXCHANGE => &[KEX_DH_GEX_REQUEST, KEX_DH_GEX_INIT][..],
+                _ => &[KEX_ECDH_INIT],
+            };
+            assert_eq!(pair.server.numbers(), [&[KEXINIT], init, &[NEWKEYS]].concat(), "{method}");
+        }
+    }
+}
+
+/// Keys of every length come of every hash.
+#[test]
+fn every_method_works_with_every_cipher() {
+    for (kex, _) in Kex::ALL.into_iter().filter(|(name, _)| !name.starts_with("diffie")) {
+        for (cipher, mac, _) in Protection::all() {
+            works(Script { kex, cipher, mac, ..Script::default() });
+        }
+    }
+}
+
+#[test]
+fn finite_fields_work() {
+    for kex in [GROUP_14_SHA256, "diffie-hellman-group16-sha512"] {
+        works(Script { kex, ..Script::default() });
+    }
+    let cipher = "chacha20-poly1305@openssh.com";
+    works(Script { kex: GROUP_14_SHA256, cipher, strict: false, ..Script::default() });
+}
+
+#[test]
+fn the_largest_group_works() {
+    let kex = "diffie-hellman-group18-sha512";
+    assert!(Pair::connected(Script { kex, ..Script::default() }).client.is_connected());
+}
+
+#[test]
+fn groups_of_the_server_work() {
+    works(Script { kex: GROUP_EXCHANGE, ..Script::default() });
+    for group in [Group::of(&GROUP_16), Group::of(&GROUP_18)] {
+        let pair = Pair::connected(Script { kex: GROUP_EXCHANGE, group, ..Script::default() });
+        assert!(pair.client.is_connected());
+    }
+    // Another generator, and a size that is no multiple of anything.
+    let mut prime = vec![0x01; 300];
+    prime[299] = 0xfb;
+    let group = Group { prime, generator: mpint(&[0xa7, 0x11, 0x05]) };
+    let pair = Pair::connected(Script { kex: GROUP_EXCHANGE, group, ..Script::default() });
+    assert!(pair.client.is_connected());
+}
+
+/// The best of what both have, whatever the server likes best.
+#[test]
+fn the_order_is_ours() {
+    let all: Vec<_> = Kex::ALL.into_iter().map(|(name, _)| name).collect();
+    let reversed: String = all.iter().rev().copied().collect::<Vec<_>>().join(",");
+    let mut pair = Pair::connected(Script { kex: reversed.leak(), ..Script::default() });
+    pair.server.offer();
+    pair.run();
+    let heard = pair.server.take();
+    assert_eq!(heard[1].len(), 1 + 4 + 1184 + 32, "the half of the hybrid method");
+}
+
+/// The session's identifier stays when a method with another hash comes later.
+#[test]
+fn methods_may_change_with_the_keys() {
+    let mut pair = Pair::connected(Script { kex: "ecdh-sha2-nistp521", ..Script::default() });
+    for kex in ["curve25519-sha256", GROUP_EXCHANGE, "ecdh-sha2-nistp384", "mlkem768x25519-sha256"]
+    {
+        pair.server.script.kex = kex;
+        pair.server.offer();
+        pair.run();
+        assert_eq!(pair.take(), [Seen::Rekeyed]);
+    }
+}
+
+/// Logs on to a server that changes its half; nothing about the user is sent.
+fn refused(kex: &'static str, forge: impl FnMut(&mut Reply) + 'static) -> Error {
+    let mut pair = Pair::new(setup(), Script { kex, forge: Box::new(forge), ..Script::default() });
+    pair.run();
+    let error = pair.failure();
+    assert_eq!(pair.take(), [], "{kex}: {error}");
+    assert!(pair.server.numbers().iter().all(|number| *number < 50 && *number != NEWKEYS));
+    error
+}
+
+fn refused_half(kex: &'static str, half: &[u8]) {
+    let half = half.to_vec();
+    let error = refused(kex, move |reply| reply.point.clone_from(&half));
+    assert!(matches!(error, Error::Protocol(_)), "{kex}: {error}");
+}
+
+#[test]
+fn halves_of_another_length_are_refused() {
+    for (kex, _) in Kex::ALL.into_iter().filter(|(name, _)| !name.starts_with("diffie")) {
+        for change in [-1, 1, -31, 32] {
+            let error = refused(kex, move |reply| {
+                let length = reply.point.len().saturating_add_signed(change);
+                reply.point.resize(length, 4);
+            });
+            assert!(matches!(error, Error::Protocol(_)), "{kex}: {error}");
+        }
+        refused_half(kex, &[]);
+    }
+}
+
+/// What is well formed and not what was signed shows in the signature.
+#[test]
+fn changed_halves_are_refused() {
+    for (kex, _) in Kex::ALL.into_iter().filter(|(name, _)| !name.ends_with("18-sha512")) {
+        let error = refused(kex, |reply| *reply.point.last_mut().unwrap() ^= 1);
+        // A coordinate that is changed alone lies off the curve.
+        let expected = match error {
+            Error::Protocol(_) => kex.contains("nistp"),
+            Error::HostKey(_) => !kex.contains("nistp"),
+            _ => false,
+        };
+        assert!(expected, "{kex}: {error}");
+        let error = refused(kex, |reply| reply.signature[30] ^= 1);
+        assert!(matches!(error, Error::HostKey(_)), "{kex}: {error}");
+    }
+    let error = refused("mlkem768x25519-sha256", |reply| reply.point[500] ^= 1);
+    assert!(matches!(error, Error::HostKey(_)), "{error}");
+}
+
+#[test]
+fn points_that_are_none_are_refused() {
+    for (kex, length) in
+        [("ecdh-sha2-nistp256", 65), ("ecdh-sha2-nistp384", 97), ("ecdh-sha2-nistp521", 133)]
+    {
+        // Infinity, in its own form and written like another.
+        refused_half(kex, &[0]);
+        for first in [0, 4] {
+            let mut point = vec![0; length];
+            point[0] = first;
+            refused_half(kex, &point);
+        }
+        // Off the curve, and out of the field.
+        refused_half(kex, &[4].into_iter().chain(vec![1; length - 1]).collect::<Vec<_>>());
+        refused_half(kex, &[4].into_iter().chain(vec![255; length - 1]).collect::<Vec<_>>());
+        for first in [2, 3, 6, 7] {
+            // Compressed, which nobody sends, and a form that was given up.
+            let error = refused(kex, move |reply| {
+                reply.point[0] = first;
+                let compressed = if first < 4 { length / 2 + 1 } else { length };
+                reply.point.truncate(compressed);
+            });
+            assert!(matches!(error, Error::Protocol(_)), "{kex}: {error}");
+        }
+    }
+}
+
+#[test]
+fn points_of_small_order_are_refused_in_the_hybrid_too() {
+    for last in [0, 1] {
+        let error = refused("mlkem768x25519-sha256", move |reply| {
+            reply.point[1088..].fill(0);
+            reply.point[1088] = last;
+        });
+        assert!(matches!(error, Error::Protocol(_)), "{error}");
+    }
+}
+
+/// The same key in the encoding of certificates, which the library would take.
+#[test]
+fn keys_in_other_wrappings_are_refused() {
+    for kex in ["curve25519-sha256", "mlkem768x25519-sha256"] {
+        let error = refused(kex, |reply| {
+            let header = [0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x6e, 3, 0x21, 0];
+            let at = reply.point.len() - 32;
+            reply.point.splice(at..at, header);
+        });
+        assert!(matches!(error, Error::Protocol(_)), "{kex}: {error}");
+    }
+}
+
+/// Numbers that are no elements, or that an mpint does not write like this.
+fn bad_numbers(prime: &[u8]) -> Vec<Vec<u8>> {
+    let mut less = mpint(prime);
+    *less.last_mut().unwrap() -= 1;
+    let mut more = mpint(prime);
+    // Behind the sign and eight bytes that are full.
+    more[9] += 1;
+    let longer = [&[1][..], prime].concat();
+    let negative = prime.to_vec();
+    let padded = vec![0, 5];
+    vec![
+        vec![],
+        vec![0],
+        vec![1],
+        vec![0x80],
+        vec![0xff],
+        less,
+        mpint(prime),
+        more,
+        longer,
+        negative,
+        padded,
+        vec![0; 256],
+        vec![0x7f; 20_000],
+    ]
+}
+
+#[test]
+fn numbers_that_are_no_elements_are_refused() {
+    for kex in [GROUP_14_SHA256, GROUP_EXCHANGE] {
+        for number in bad_numbers(&GROUP_14) {
+            refused_half(kex, &number);
+        }
+    }
+    let less = [&GROUP_16[..511], &[0xfe]].concat();
+    refused_half("diffie-hellman-group16-sha512", &mpint(&less));
+}
+
+fn refused_group(prime: Vec<u8>, generator: Vec<u8>) -> &'static str {
+    let group = Group { prime, generator };
+    let script = Script { kex: GROUP_EXCHANGE, group, ..Script::default() };
+    let mut pair = Pair::new(setup(), script);
+    pair.run();
+    let error = pair.failure();
+    let Error::Protocol(text) = error else { panic!("{error}") };
+    let heard = pair.server.numbers();
+    assert_eq!(heard, [KEXINIT, KEX_DH_GEX_REQUEST, 1], "our half was not sent");
+    text
+}
+
+#[test]
+fn groups_that_are_none_are_refused() {
+    for generator in bad_numbers(&GROUP_14) {
+        refused_group(mpint(&GROUP_14), generator);
+    }
+    let even = [&GROUP_14[..255], &[0xfe]].concat();
+    refused_group(mpint(&even), vec![2]);
+    for prime in [vec![], vec![0], vec![0xff; 256], [&[0, 0][..], &GROUP_14].concat()] {
+        refused_group(prime, vec![2]);
+    }
+    // 2047 and 1024 bits, 8193 and many more.
+    let mut short = [&GROUP_14[..]].concat();
+    short[0] = 0x7f;
+    let large = [&[1][..], &GROUP_18].concat();
+    for prime in [short, mpint(&GROUP_14[128..]), large, vec![0x7f; 30_000], vec![5], vec![1]] {
+        assert!(refused_group(prime, vec![2]).contains("too small or too large"));
+    }
+}
+
+/// Modulo a number that is no prime, powers may end in zero: nothing to make keys of.
+#[test]
+fn groups_without_secrets_are_refused() {
+    // 2^1024 + 1 and its square.
+    let root = [&[1][..], &[0; 127], &[1]].concat();
+    let square = [&[1][..], &[0; 127], &[2], &[0; 127], &[1]].concat();
+    refused_group(square, root);
+}
+
+#[test]
+fn messages_of_other_methods_are_refused() {
+    let text = [Text(&[5; 40]), Text(&[5; 40]), Text(&[5; 40])];
+    for (kex, expected) in [
+        ("curve25519-sha256", KEX_ECDH_REPLY),
+        (GROUP_14_SHA256, KEX_ECDH_REPLY),
+        (GROUP_EXCHANGE, KEX_DH_GEX_GROUP),
+    ] {
+        for number in (30..50).filter(|number| *number != expected) {
+            let within = vec![build(number, &text)];
+            let mut pair = Pair::new(setup(), Script { kex, within, ..Script::default() });
+            pair.run();
+            let error = pair.failure();
+            assert!(
+                matches!(error, Error::Protocol(text) if text.contains("another")),
+                "{kex}, {number}: {error}"
+            );
+        }
+    }
+}
+
+/// Neither a second group nor the answer of another method follows the group.
+#[test]
+fn a_group_is_given_once() {
+    let mut pair = Pair::new(setup(), Script { kex: GROUP_EXCHANGE, ..Script::default() });
+    pair.feed_server();
+    pair.feed_client();
+    let group = build(KEX_DH_GEX_GROUP, &[Text(&mpint(&GROUP_14)), Text(&[2])]);
+    pair.server.send(&group);
+    pair.server.send(&group);
+    pair.feed_client();
+    pair.feed_server();
+    assert!(matches!(pair.error, Some(Error::Protocol(text)) if text.contains("another")));
+}
+
+#[test]
+fn every_cut_message_of_the_methods_is_refused() {
+    let prime = mpint(&GROUP_14);
+    let group = build(KEX_DH_GEX_GROUP, &[Text(&prime), Text(&[2])]);
+    for length in (1..20).chain(group.len() - 8..group.len()) {
+        let mut pair = Pair::new(setup(), Script { kex: GROUP_EXCHANGE, ..Script::default() });
+        pair.feed_client();
+        pair.server.send(&group[..length]);
+        pair.feed_client();
+        assert!(matches!(pair.error, Some(Error::Protocol(_))), "{length}");
+    }
+    for (number, kex) in [(KEX_ECDH_REPLY, GROUP_14_SHA256), (KEX_DH_GEX_REPLY, GROUP_EXCHANGE)] {
+        let blob = fixture!("ed25519").public_blob().to_vec();
+        let reply = build(number, &[Text(&blob), Text(&[7; 256]), Text(&[2; 83])]);
+        for length in [1, 5, 40, 60, 200, reply.len() - 84, reply.len() - 1] {
+            let mut pair = Pair::new(setup(), Script { kex, ..Script::default() });
+            pair.feed_client();
+            if kex == GROUP_EXCHANGE {
+                pair.server.send(&group);
+            }
+            pair.server.send(&reply[..length]);
+            pair.feed_client();
+            assert!(matches!(pair.error, Some(Error::Protocol(_))), "{length}");
+        }
+    }
+}

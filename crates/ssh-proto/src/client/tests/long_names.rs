@@ -1,0 +1,79 @@
+//! Names that are too long for a message: the server is not asked, and the session goes on.
+
+use super::harness::pair::{Pair, Seen};
+use super::harness::server::Script;
+use crate::client::{ForwardEvent, Place};
+use crate::message::CHANNEL_OPEN;
+use crate::wire::MAX_NAME;
+use crate::{OpenFailure, Refusal};
+
+/// What happened, where nothing need be received for it.
+fn told(pair: &mut Pair) -> Vec<Seen> {
+    assert!(pair.client.make_room());
+    pair.drain();
+    pair.run();
+    let seen = pair.take();
+    assert!(!pair.client.make_room());
+    seen
+}
+
+#[test]
+fn a_channel_to_a_name_that_is_too_long_fails_without_the_server() {
+    let long = "x".repeat(MAX_NAME + 1);
+    let (mut pair, [other]) = Pair::open(1000, 1000);
+    let opened = [
+        pair.client.open_direct_tcpip(&long, 80, "::1", 1),
+        pair.client.open_direct_tcpip("db", 80, &long, 1),
+        pair.client.open_direct_streamlocal(&long),
+    ];
+    let fits = pair.client.open_direct_tcpip(&long[1..], 80, "::1", 1);
+    let seen = told(&mut pair);
+    assert_eq!(seen.len(), 3);
+    for (seen, channel) in seen.into_iter().zip(opened) {
+        let Seen::OpenFailed(failed, reason, text) = seen else { panic!("{seen:?}") };
+        assert_eq!((failed, reason), (channel, OpenFailure::ConnectFailed));
+        assert!(text.contains("4096 bytes"), "{text}");
+    }
+    let heard = pair.server.take();
+    assert_eq!(heard.len(), 1, "only the name that fits was sent");
+    assert_eq!(heard[0][0], CHANNEL_OPEN);
+    // Their numbers are free, and the session is as it was.
+    let again = pair.client.open_direct_tcpip("db", 80, "::1", 1);
+    assert!(opened.iter().any(|channel| channel.index() == again.index()));
+    assert_eq!(pair.fill(other, b"data").unwrap(), 4);
+    pair.client.close(fits);
+}
+
+#[test]
+fn one_that_was_given_up_meanwhile_is_not_told() {
+    let mut pair = Pair::connected(Script::default());
+    let channel = pair.client.open_direct_streamlocal(&"x".repeat(MAX_NAME + 1));
+    pair.client.close(channel);
+    assert_eq!(told(&mut pair), []);
+    assert!(pair.client.is_idle() && pair.server.take().is_empty());
+}
+
+#[test]
+fn nothing_is_told_after_the_end() {
+    let mut pair = Pair::connected(Script::default());
+    let long = "x".repeat(MAX_NAME + 1);
+    pair.client.open_direct_tcpip(&long, 80, "::1", 1);
+    pair.client.disconnect(crate::DisconnectReason::ByApplication);
+    pair.client.open_direct_tcpip(&long, 80, "::1", 1);
+    assert!(!pair.client.make_room());
+    assert!(matches!(pair.client.next_event(), Ok(None)));
+}
+
+#[test]
+fn a_forward_of_a_name_that_is_too_long_is_refused_without_the_server() {
+    let mut pair = Pair::connected(Script::default());
+    let long = "x".repeat(MAX_NAME + 1);
+    for place in [Place::Tcp { host: long.clone(), port: 80 }, Place::Unix(long)] {
+        let forward = pair.client.request_forward(place);
+        assert_eq!(
+            told(&mut pair),
+            [Seen::Forward(forward, ForwardEvent::Refused(Refusal::Denied))]
+        );
+    }
+    assert!(pair.server.take().is_empty());
+}

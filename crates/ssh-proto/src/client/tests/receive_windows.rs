@@ -1,0 +1,197 @@
+//! Windows that follow the path, through the whole client and in virtual time.
+
+use std::time::Duration;
+
+use super::harness::messages::Part::Text;
+use super::harness::messages::{Open, about, build, confirm, data, global, parse_adjust, refuse};
+use super::harness::pair::{Pair, Seen, setup};
+use super::harness::server::{Script, fixture};
+use crate::connection::receive_window::{LEAST, WINDOW};
+use crate::message::{
+    CHANNEL_CLOSE, CHANNEL_OPEN, CHANNEL_WINDOW_ADJUST, GLOBAL_REQUEST, KEXINIT, REQUEST_FAILURE,
+    REQUEST_SUCCESS,
+};
+use crate::wire::Writer;
+use crate::{ChannelId, Windows};
+
+const LONGEST: usize = 32_768;
+const ROUND_TRIP: Duration = Duration::from_millis(100);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A session whose server has answered the first question after a round trip.
+fn connected(windows: Windows) -> Pair {
+    let mut pair = Pair::new(crate::Setup { windows, ..setup() }, Script::default());
+    pair.run();
+    assert_eq!(pair.server.take().last(), Some(&question()));
+    pair.now += ROUND_TRIP;
+    pair.say(&[REQUEST_FAILURE]);
+    pair.take();
+    pair
+}
+
+fn question() -> Vec<u8> {
+    global(b"keepalive@openssh.com", true)
+}
+
+/// Opens a channel; returns the window that it begins with.
+fn open(pair: &mut Pair, remote: u32) -> (ChannelId, u32) {
+    let channel = pair.client.open_direct_tcpip("db", 5432, "127.0.0.1", 4000);
+    pair.run();
+    let heard = pair.server.take();
+    let window = Open::parse(&heard[0]).window;
+    pair.say(&confirm(channel.index() as u32, remote, 1000, 1000));
+    assert_eq!(pair.take(), [Seen::Opened(channel)]);
+    (channel, window)
+}
+
+/// The server sends as much as it may, then hears of what was consumed one round trip later, and
+/// answers what it is asked; returns the window after so many rounds.
+fn download(pair: &mut Pair, channel: ChannelId, mut window: u32, rounds: usize) -> u32 {
+    let number = channel.index() as u32;
+    for _ in 0..rounds {
+        let mut left = window as usize;
+        while left > 0 {
+            let count = left.min(LONGEST);
+            pair.server.send(&data(number, &vec![1; count]));
+            pair.feed_client();
+            left -= count;
+        }
+        assert_eq!(pair.error, None);
+        pair.now += ROUND_TRIP;
+        pair.feed_server();
+        let mut credit = 0;
+        for payload in pair.server.take() {
+            match payload[0] {
+                CHANNEL_WINDOW_ADJUST => credit += parse_adjust(&payload).1,
+                GLOBAL_REQUEST => pair.server.send(&[REQUEST_FAILURE]),
+                other => panic!("message {other}"),
+            }
+        }
+        window = credit;
+        pair.take();
+    }
+    window
+}
+
+#[test]
+fn a_window_that_holds_up_the_data_grows_to_its_limit() {
+    let mut pair = connected(Windows { limit: 5 << 20, memory: 1 << 30 });
+    let (channel, window) = open(&mut pair, 100);
+    assert_eq!(window, WINDOW);
+    assert_eq!(download(&mut pair, channel, window, 12), 5 << 20);
+    // More than that is refused as ever.
+    for _ in 0..(5 << 20) / LONGEST {
+        pair.server.send(&data(0, &[1; LONGEST]));
+    }
+    pair.consumes = false;
+    pair.run();
+    assert_eq!(pair.error, None);
+    pair.say(&data(0, b"x"));
+    assert!(pair.failure().to_string().contains("window"));
+}
+
+#[test]
+fn a_server_that_does_not_answer_gets_the_usual_window() {
+    let mut pair = Pair::connected(Script::default());
+    let (channel, window) = open(&mut pair, 100);
+    assert_eq!(download(&mut pair, channel, window, 12), WINDOW);
+}
+
+#[test]
+fn all_channels_share_what_there_is_and_give_it_back() {
+    let mut pair = connected(Windows { limit: 16 << 20, memory: 5 << 20 });
+    let (first, window) = open(&mut pair, 100);
+    assert_eq!(download(&mut pair, first, window, 12), 5 << 20);
+    let (_, window) = open(&mut pair, 101);
+    assert_eq!(window, LEAST, "there is nothing left");
+    pair.client.close(first);
+    pair.say(&about(CHANNEL_CLOSE, first.index() as u32));
+    pair.take();
+    pair.server.take();
+    let (_, window) = open(&mut pair, 102);
+    assert_eq!(window, WINDOW);
+    // A channel that is refused never had anything.
+    let refused = pair.client.open_direct_tcpip("db", 5432, "127.0.0.1", 4000);
+    pair.run();
+    assert_eq!(pair.server.take()[0][0], CHANNEL_OPEN);
+    pair.say(&refuse(refused.index() as u32, 2, b"no"));
+    pair.take();
+    assert_eq!(open(&mut pair, 103).1, WINDOW);
+}
+
+/// The question comes with credit: at most once a second, never a second one before the answer, and
+/// it is none of those that count against a silent server.
+#[test]
+fn the_round_trip_is_asked_for_while_much_moves() {
+    let mut pair = connected(Windows::default());
+    let (channel, _) = open(&mut pair, 100);
+    pair.consumes = false;
+    for _ in 0..WINDOW as usize / LONGEST {
+        pair.server.send(&data(0, &[1; LONGEST]));
+    }
+    pair.run();
+    let asked = |pair: &mut Pair| {
+        pair.client.consumed(channel, WINDOW as usize / 8, pair.now);
+        pair.run();
+        let heard = pair.server.take();
+        assert_eq!(heard[0][0], CHANNEL_WINDOW_ADJUST);
+        heard[1..].to_vec()
+    };
+    assert!(asked(&mut pair).is_empty(), "it was asked just now");
+    pair.now += SECOND;
+    let due = pair.client.timeout();
+    assert_eq!(asked(&mut pair), [question()]);
+    assert_eq!(pair.client.timeout(), due, "no sign of life is waited for");
+    pair.now += SECOND;
+    assert!(asked(&mut pair).is_empty(), "the answer is missing");
+    pair.say(&[REQUEST_FAILURE]);
+    assert_eq!(asked(&mut pair), [question()]);
+    // Not while keys are being changed.
+    pair.say(&[REQUEST_FAILURE]);
+    pair.now += SECOND;
+    pair.server.script.answers = false;
+    pair.client.offer();
+    pair.client.consumed(channel, WINDOW as usize / 8, pair.now);
+    pair.run();
+    assert_eq!(pair.server.numbers(), [KEXINIT]);
+    pair.server.offer();
+    pair.run();
+    let numbers = pair.server.numbers();
+    assert_eq!((numbers.len(), numbers[2]), (3, CHANNEL_WINDOW_ADJUST), "{numbers:?}");
+}
+
+/// Each of three kinds of requests gets the answer that is its own: the round trip is that of its own
+/// question, not that of the proof or of the keepalive.
+#[test]
+fn answers_go_by_their_order() {
+    let p256 = fixture!("p256");
+    let windows = Windows { limit: 16 << 20, memory: 1 << 30 };
+    let mut pair = Pair::new(crate::Setup { windows, ..setup() }, Script::default());
+    pair.client.learn_host_keys(Vec::new());
+    pair.run();
+    assert_eq!(pair.server.take().last(), Some(&question()));
+    pair.now += SECOND * 10;
+    pair.say(&[REQUEST_FAILURE]);
+    let mut announcement = global(b"hostkeys-00@openssh.com", false);
+    announcement.put_string(p256.public_blob());
+    pair.now += SECOND * 10;
+    pair.client.handle_timeout(pair.now).unwrap();
+    pair.say(&announcement);
+    assert_eq!(pair.server.take().len(), 2, "a keepalive and the proof");
+    pair.take();
+    pair.say(&[REQUEST_FAILURE]);
+    assert_eq!(pair.take(), [], "that was the answer to the first");
+    let mut signed = Vec::new();
+    signed.put_string(b"hostkeys-prove-00@openssh.com");
+    signed.put_string(pair.server.session.as_ref().unwrap());
+    signed.put_string(p256.public_blob());
+    let signature = p256.sign(p256.algorithms()[0], &signed).unwrap();
+    pair.say(&build(REQUEST_SUCCESS, &[Text(&signature)]));
+    assert_eq!(pair.take(), [Seen::HostKeys(vec![p256.public_blob().to_vec()])]);
+    pair.now += SECOND;
+    pair.say(&[REQUEST_FAILURE]);
+    assert_eq!(pair.client.round_trip.least(), Some(SECOND * 10));
+    // An answer to nothing is none.
+    pair.say(&[REQUEST_FAILURE]);
+    assert_eq!((pair.client.round_trip.least(), &pair.error), (Some(SECOND * 10), &None));
+}

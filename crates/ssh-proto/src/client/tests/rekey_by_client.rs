@@ -1,0 +1,390 @@
+//! Changing the keys from our side: when it is time, and what goes on meanwhile.
+
+use std::time::Duration;
+
+use super::harness::messages::Part::{Flag, Number, Text};
+use super::harness::messages::{about, adjust, build, confirm, data, global, parse_data};
+use super::harness::pair::{Cut, Pair, Seen, setup};
+use super::harness::random::Random;
+use super::harness::server::Script;
+use crate::client::Rekey;
+use crate::connection::receive_window::WINDOW;
+use crate::message::{
+    CHANNEL_CLOSE, CHANNEL_DATA, CHANNEL_EOF, CHANNEL_FAILURE, CHANNEL_OPEN, CHANNEL_REQUEST,
+    CHANNEL_WINDOW_ADJUST, IGNORE, KEX_ECDH_INIT, KEXINIT, NEWKEYS, REQUEST_FAILURE, UNIMPLEMENTED,
+};
+use crate::{ChannelId, Error};
+
+const LONGEST: u32 = 32_768;
+const HOUR: Duration = Duration::from_secs(3600);
+const EXCHANGE: [u8; 3] = [KEXINIT, KEX_ECDH_INIT, NEWKEYS];
+
+/// Never from our side, unless a test says otherwise.
+const NEVER: Rekey = Rekey { bytes: u64::MAX, packets: u32::MAX, interval: None };
+
+/// A session with an open channel that the server calls 100.
+fn open(rekey: Rekey, window: u32, script: Script) -> (Pair, ChannelId) {
+    let mut setup = setup();
+    setup.rekey = rekey;
+    let mut pair = Pair::new(setup, script);
+    pair.run();
+    pair.seen.clear();
+    pair.server.take();
+    let channel = pair.open_another(100, window, LONGEST);
+    (pair, channel)
+}
+
+/// The same with a server that waits to be told to answer a KEXINIT.
+fn open_slow() -> (Pair, ChannelId) {
+    let (mut pair, channel) = open(NEVER, WINDOW, Script::default());
+    pair.server.script.answers = false;
+    (pair, channel)
+}
+
+#[test]
+fn by_bytes_that_are_sent() {
+    let (mut pair, channel) = open(Rekey { bytes: 50_000, ..NEVER }, WINDOW, Script::default());
+    pair.fill(channel, &[1; 32_768]).unwrap();
+    pair.run();
+    assert_eq!(pair.server.numbers(), [CHANNEL_DATA]);
+    pair.fill(channel, &[2; 32_768]).unwrap();
+    assert!(!pair.client.has_room(), "held until the keys are new");
+    assert!(pair.fill(channel, b"not now").is_err());
+    pair.run();
+    assert_eq!(pair.server.numbers(), [&[CHANNEL_DATA][..], &EXCHANGE].concat());
+    assert_eq!(pair.take(), [Seen::Rekeyed]);
+    pair.fill(channel, &[3; 32_768]).unwrap();
+    pair.run();
+    assert_eq!(pair.server.numbers(), [CHANNEL_DATA], "counted from the change");
+}
+
+#[test]
+fn by_bytes_that_are_received() {
+    let (mut pair, _) = open(Rekey { bytes: 50_000, ..NEVER }, WINDOW, Script::default());
+    pair.say(&data(0, &[1; 32_768]));
+    assert_eq!(pair.server.numbers(), []);
+    pair.say(&data(0, &[1; 32_768]));
+    assert_eq!(pair.server.numbers(), EXCHANGE);
+    pair.say(&data(0, &[1; 10_000]));
+    assert_eq!(pair.server.numbers(), []);
+}
+
+#[test]
+fn by_packets_each_way() {
+    for packets in [30, 100] {
+        let (mut pair, channel) = open(Rekey { packets, ..NEVER }, WINDOW, Script::default());
+        // What counts from the beginning is settled first.
+        pair.client.offer();
+        pair.run();
+        pair.server.take();
+        for _ in 1..packets {
+            pair.fill(channel, b"x").unwrap();
+        }
+        pair.run();
+        assert!(pair.server.numbers().iter().all(|number| *number == CHANNEL_DATA));
+        pair.fill(channel, b"x").unwrap();
+        pair.run();
+        assert_eq!(pair.server.numbers(), [&[CHANNEL_DATA][..], &EXCHANGE].concat());
+        for _ in 1..packets {
+            pair.server.send(&build(IGNORE, &[Text(b"")]));
+        }
+        pair.run();
+        assert_eq!(pair.server.numbers(), []);
+        pair.say(&build(IGNORE, &[Text(b"")]));
+        assert_eq!(pair.server.numbers(), EXCHANGE, "{packets}");
+    }
+}
+
+/// Changed in the middle of the numbers, and whatever the server does, none of them comes twice.
+#[test]
+fn before_the_packets_numbers_begin_anew() {
+    let (mut pair, _) = open_slow();
+    let noise = build(IGNORE, &[Text(b"")]);
+    pair.client.inbound.wear((1 << 31) - 20);
+    pair.say(&noise);
+    assert_eq!(pair.server.numbers(), []);
+    pair.client.inbound.wear(20);
+    pair.say(&noise);
+    assert_eq!(pair.server.numbers(), [KEXINIT]);
+    let used = pair.client.inbound.volume().packets;
+    pair.client.inbound.wear(u32::MAX - used - 2);
+    pair.say(&noise);
+    assert_eq!(pair.error, None);
+    pair.say(&noise);
+    assert!(matches!(pair.failure(), Error::Protocol(text) if text.contains("numbers")));
+}
+
+/// Messages that are no data wear the keys too.
+#[test]
+fn by_what_commands_and_replies_send() {
+    let (mut pair, channel) = open(Rekey { packets: 20, ..NEVER }, WINDOW, Script::default());
+    let mut heard = Vec::new();
+    for _ in 0..40 {
+        pair.say(&global(b"keepalive@openssh.com", true));
+        pair.client.consumed(channel, WINDOW as usize / 8, pair.now);
+        pair.run();
+        heard.extend(pair.server.numbers());
+    }
+    assert_eq!(heard.iter().filter(|number| **number == REQUEST_FAILURE).count(), 40);
+    assert!(heard.iter().filter(|number| **number == KEXINIT).count() >= 3);
+}
+
+#[test]
+fn by_time() {
+    let interval = Some(HOUR);
+    let (mut pair, channel) = open(Rekey { interval, ..NEVER }, WINDOW, Script::default());
+    let keepalive = Duration::from_secs(10);
+    let start = pair.now;
+    assert_eq!(pair.client.timeout(), Some(start + keepalive), "what comes first");
+    let late = HOUR - Duration::from_secs(1);
+    pair.now = start + late;
+    pair.say(&data(0, b"heard"));
+    pair.take();
+    assert_eq!(pair.client.timeout(), Some(start + HOUR));
+    pair.client.handle_timeout(start + late).unwrap();
+    assert_eq!(pair.client.pending(), b"");
+
+    pair.now = start + HOUR;
+    pair.client.handle_timeout(pair.now).unwrap();
+    assert!(!pair.client.pending().is_empty() && !pair.client.has_room());
+    assert_eq!(pair.client.timeout(), Some(start + late + keepalive), "it is under way");
+    pair.client.handle_timeout(pair.now).unwrap();
+    pair.run();
+    assert_eq!((pair.server.numbers(), pair.take()), (EXCHANGE.to_vec(), vec![Seen::Rekeyed]));
+    assert_eq!(pair.client.timeout(), Some(start + HOUR + keepalive));
+
+    // One that the server starts counts as well.
+    pair.now += HOUR - Duration::from_secs(5);
+    pair.server.offer();
+    pair.run();
+    pair.server.take();
+    pair.client.handle_timeout(start + HOUR * 2).unwrap();
+    assert_eq!(pair.client.pending(), b"");
+    assert!(pair.fill(channel, b"on").is_ok());
+}
+
+#[test]
+fn without_an_interval_time_does_nothing() {
+    let mut setup = setup();
+    (setup.keepalive, setup.rekey) = (None, NEVER);
+    let mut pair = Pair::new(setup, Script::default());
+    pair.run();
+    pair.server.take();
+    assert_eq!(pair.client.timeout(), None);
+    pair.client.handle_timeout(pair.now + HOUR * 10_000).unwrap();
+    assert_eq!(pair.client.pending(), b"");
+}
+
+/// Some servers take it badly before the user is logged on.
+#[test]
+fn not_before_the_user_is_logged_on() {
+    let mut setup = setup();
+    setup.rekey = Rekey { bytes: 0, packets: 0, interval: Some(Duration::ZERO) };
+    let mut pair = Pair::new(setup, Script { user: None, ..Script::default() });
+    let mut heard = Vec::new();
+    while !pair.client.is_connected() {
+        assert_eq!(pair.client.timeout(), None);
+        pair.client.handle_timeout(pair.now).unwrap();
+        heard.extend(pair.server.numbers());
+        assert!(pair.feed_server() + pair.feed_client() > 0);
+    }
+    assert_eq!(heard.iter().filter(|number| **number == KEXINIT).count(), 1);
+    // The most impatient limits wear out with each packet, but not without any.
+    pair.run();
+    pair.server.take();
+    for _ in 0..5 {
+        pair.say(&global(b"keepalive@openssh.com", true));
+        let heard = pair.server.numbers();
+        assert_eq!(heard.iter().filter(|number| **number == REQUEST_FAILURE).count(), 1);
+        assert!((4..=7).contains(&heard.len()), "{heard:?}");
+    }
+}
+
+/// Until the server's KEXINIT it may say everything; what we have to say waits for the new keys.
+#[test]
+fn the_server_goes_on_until_it_answers() {
+    let (mut pair, channel) = open_slow();
+    let other = pair.open_another(101, WINDOW, LONGEST);
+    pair.consumes = false;
+    pair.fill(channel, b"before").unwrap();
+    pair.client.offer();
+    assert!(!pair.client.has_room());
+    let third = pair.client.open_direct_tcpip("db", 1, "::1", 1);
+    pair.run();
+    assert_eq!(pair.server.numbers(), [CHANNEL_DATA, KEXINIT]);
+
+    pair.server.send(&data(0, b"down"));
+    pair.server.send(&adjust(0, 5));
+    pair.server.send(&build(CHANNEL_REQUEST, &[Number(0), Text(b"x"), Flag(true)]));
+    pair.server.send(&global(b"keepalive@openssh.com", true));
+    pair.server.send(&[200]);
+    pair.server.send(&about(CHANNEL_EOF, 0));
+    pair.server.send(&about(CHANNEL_CLOSE, 1));
+    pair.run();
+    let expected = [Seen::Data(channel, b"down".to_vec()), Seen::Eof(channel), Seen::Close(other)];
+    assert_eq!(pair.take(), expected);
+    pair.client.close(other);
+    pair.client.eof(channel);
+    pair.run();
+    assert_eq!(pair.server.numbers(), [], "held");
+
+    pair.server.send(&build(IGNORE, &[Text(b"")]));
+    pair.server.offer();
+    pair.run();
+    assert_eq!(pair.take(), [Seen::Rekeyed]);
+    let held =
+        [CHANNEL_OPEN, CHANNEL_FAILURE, REQUEST_FAILURE, UNIMPLEMENTED, CHANNEL_CLOSE, CHANNEL_EOF];
+    assert_eq!(pair.server.numbers(), [&EXCHANGE[1..], &held].concat());
+    pair.say(&confirm(third.index() as u32, 200, 10, LONGEST));
+    assert_eq!(pair.take(), [Seen::Opened(third)]);
+}
+
+/// Also behind its KEXINIT, although it should not.
+#[test]
+fn the_server_may_go_on_behind_its_answer() {
+    for message in [data(0, b"data"), adjust(0, 1), global(b"x", true), vec![255]] {
+        let (mut pair, channel) = open_slow();
+        pair.client.offer();
+        pair.feed_server();
+        pair.server.send(&data(0, b"before"));
+        pair.server.offer();
+        pair.say(&message);
+        assert_eq!(pair.error, None);
+        let seen = pair.take();
+        let Some(Seen::Data(of, bytes)) = seen.first() else { panic!("{seen:?}") };
+        assert!(*of == channel && bytes.starts_with(b"before"));
+        assert!(seen.contains(&Seen::Rekeyed));
+    }
+}
+
+/// Each takes the other's KEXINIT for the answer to its own.
+#[test]
+fn both_at_once_make_one_exchange() {
+    for cut in [Cut::Whole, Cut::Every(1), Cut::Randomly(Random(3), 300)] {
+        let (mut pair, channel) = open(NEVER, WINDOW, Script::default());
+        pair.cut = cut;
+        for round in 0..5 {
+            pair.fill(channel, b"up").unwrap();
+            pair.client.offer();
+            pair.server.send(&data(0, b"down"));
+            pair.server.offer();
+            if round % 2 == 0 {
+                pair.feed_client()
+            } else {
+                pair.feed_server()
+            };
+            pair.client.consumed(channel, WINDOW as usize / 8, pair.now);
+            pair.run();
+            assert_eq!(pair.take(), [Seen::Data(channel, b"down".to_vec()), Seen::Rekeyed]);
+            let expected = [&[CHANNEL_DATA][..], &EXCHANGE, &[CHANNEL_WINDOW_ADJUST]].concat();
+            assert_eq!(pair.server.numbers(), expected);
+            assert!(pair.server.is_settled() && pair.client.has_room());
+        }
+    }
+}
+
+#[test]
+fn empty_windows_do_not_lock_it_up() {
+    let (mut pair, channel) = open(NEVER, 1000, Script::default());
+    pair.consumes = false;
+    pair.fill(channel, &[1; 1000]).unwrap();
+    for _ in 0..WINDOW / LONGEST {
+        pair.server.send(&data(0, &[2; 32_768]));
+    }
+    pair.run();
+    pair.take();
+    pair.server.take();
+    pair.client.offer();
+    for _ in 0..8 {
+        pair.client.consumed(channel, WINDOW as usize / 8, pair.now);
+    }
+    pair.run();
+    assert_eq!(pair.take(), [Seen::Rekeyed]);
+    let expected = [&EXCHANGE[..], &[CHANNEL_WINDOW_ADJUST; 8]].concat();
+    assert_eq!(pair.server.numbers(), expected);
+
+    // Now the server gives credit before it answers.
+    pair.server.script.answers = false;
+    pair.client.offer();
+    pair.run();
+    pair.say(&adjust(0, 5));
+    assert_eq!(pair.take(), [Seen::Window(channel)]);
+    assert!(pair.fill(channel, b"12345").is_err(), "not before the keys are new");
+    pair.server.offer();
+    pair.run();
+    assert_eq!(pair.take(), [Seen::Rekeyed]);
+    assert_eq!(pair.fill(channel, b"12345").unwrap(), 5);
+}
+
+/// Streams each way, cut by changes from each side.
+#[test]
+fn transfers_go_on_through_many_of_them() {
+    for strict in [true, false] {
+        let rekey = Rekey { bytes: 200_000, ..NEVER };
+        let (mut pair, channel) = open(rekey, u32::MAX, Script { strict, ..Script::default() });
+        pair.cut = Cut::Randomly(Random(4), 50_000);
+        let source = Random(5).bytes(3_000_000);
+        let (mut up, mut down) = (0, 0);
+        let (mut heard, mut seen, mut rekeys) = (Vec::new(), Vec::new(), 0);
+        while up < source.len() || down < source.len() {
+            up += pair.fill(channel, &source[up..]).unwrap_or(0);
+            let most = source.len().min(down + 30_000);
+            if down < most && !pair.server.is_exchanging() {
+                pair.server.send(&data(0, &source[down..most]));
+                down = most;
+                if down % 400_000 < 30_000 && pair.server.is_settled() {
+                    pair.server.offer();
+                }
+            }
+            pair.feed_client();
+            pair.feed_server();
+            assert_eq!(pair.error, None);
+            for payload in pair.server.take() {
+                if payload[0] == CHANNEL_DATA {
+                    heard.extend_from_slice(parse_data(&payload).1);
+                }
+            }
+            for event in pair.take() {
+                match event {
+                    Seen::Data(_, bytes) => seen.extend(bytes),
+                    Seen::Rekeyed => rekeys += 1,
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        assert!(heard == source && rekeys > 15, "{rekeys}");
+        pair.run();
+        for event in pair.take() {
+            if let Seen::Data(_, bytes) = event {
+                seen.extend(bytes);
+            }
+        }
+        assert!(seen == source);
+    }
+}
+
+/// A server that keeps on asking and does not answer must not fill our memory.
+#[test]
+fn replies_are_not_held_without_end() {
+    let (mut pair, _) = open_slow();
+    pair.client.offer();
+    let request = global(b"keepalive@openssh.com", true);
+    for _ in 0..4096 {
+        pair.say(&request);
+    }
+    assert_eq!(pair.error, None);
+    pair.say(&request);
+    assert!(matches!(pair.failure(), Error::Protocol(text) if text.contains("without end")));
+
+    // After a change it may ask as often again.
+    let (mut pair, _) = open_slow();
+    for _ in 0..3 {
+        pair.client.offer();
+        for _ in 0..3000 {
+            pair.say(&request);
+        }
+        pair.server.offer();
+        pair.run();
+        assert_eq!((pair.take(), &pair.error), (vec![Seen::Rekeyed], &None));
+    }
+}

@@ -1,0 +1,312 @@
+//! Changing the keys of a session that is at work.
+
+use super::harness::messages::Part::{Flag, Number, Text};
+use super::harness::messages::{Open, about, adjust, build, confirm, data};
+use super::harness::pair::{Cut, Pair, Seen, setup};
+use super::harness::random::Random;
+use super::harness::server::{Script, fixture};
+use crate::Error;
+use crate::connection::receive_window::WINDOW;
+use crate::message::{
+    CHANNEL_CLOSE, CHANNEL_DATA, CHANNEL_EOF, CHANNEL_OPEN, CHANNEL_WINDOW_ADJUST, DISCONNECT,
+    GLOBAL_REQUEST, IGNORE, KEX_ECDH_INIT, KEX_ECDH_REPLY, KEXINIT, NEWKEYS, REQUEST_FAILURE,
+    REQUEST_SUCCESS, SERVICE_REQUEST, UNIMPLEMENTED, USERAUTH_REQUEST,
+};
+use crate::transport::Protection;
+
+const LONGEST: u32 = 32_768;
+
+#[test]
+fn data_flows_around_it_both_ways() {
+    for cut in [Cut::Whole, Cut::Every(1), Cut::Randomly(Random(8), 500)] {
+        let (mut pair, [channel]) = Pair::open(WINDOW, LONGEST);
+        pair.cut = cut;
+        pair.fill(channel, b"up, before").unwrap();
+        pair.server.send(&data(0, b"down, before"));
+        pair.server.offer();
+        pair.feed_client();
+        assert_eq!(pair.take(), [Seen::Data(channel, b"down, before".to_vec())]);
+        assert!(!pair.client.has_room());
+        assert!(pair.fill(channel, b"not now").is_err());
+
+        pair.feed_server();
+        assert_eq!(pair.server.numbers(), [CHANNEL_DATA, KEXINIT, KEX_ECDH_INIT]);
+        pair.server.send(&data(0, b"down, after"));
+        pair.feed_client();
+        assert_eq!(pair.take(), [Seen::Rekeyed, Seen::Data(channel, b"down, after".to_vec())]);
+        assert!(pair.client.has_room());
+        pair.fill(channel, b"up, after").unwrap();
+        pair.run();
+        assert_eq!(pair.server.take(), [vec![NEWKEYS], data(100, b"up, after")]);
+    }
+}
+
+#[test]
+fn commands_are_held_and_keep_their_order() {
+    let (mut pair, [first, second]) = Pair::open(WINDOW, LONGEST);
+    pair.consumes = false;
+    pair.server.offer();
+    pair.feed_client();
+    pair.feed_server();
+    pair.server.take();
+
+    let third = pair.client.open_direct_tcpip("db", 1, "::1", 1);
+    pair.client.eof(first);
+    pair.client.consumed(second, WINDOW as usize / 8, pair.now);
+    pair.client.close(second);
+    pair.now += std::time::Duration::from_secs(10);
+    pair.client.handle_timeout(pair.now).unwrap();
+    assert_eq!(pair.client.pending(), b"");
+    pair.run();
+    let heard = pair.server.take();
+    let numbers: Vec<u8> = heard.iter().map(|payload| payload[0]).collect();
+    let expected =
+        [NEWKEYS, CHANNEL_OPEN, CHANNEL_EOF, CHANNEL_WINDOW_ADJUST, CHANNEL_CLOSE, GLOBAL_REQUEST];
+    assert_eq!(numbers, expected);
+    assert_eq!(Open::parse(&heard[1]).channel, third.index() as u32);
+    assert_eq!(heard[2], about(CHANNEL_EOF, 100));
+    assert_eq!(heard[3], adjust(101, WINDOW / 8));
+    assert_eq!(heard[4], about(CHANNEL_CLOSE, 101));
+}
+
+/// A channel that ends for both sides while its CLOSE is held gives its number to another: that
+/// one's OPEN comes behind the CLOSE.
+#[test]
+fn a_number_given_again_meanwhile_is_not_mixed_up() {
+    let (mut pair, [channel]) = Pair::open(WINDOW, LONGEST);
+    pair.server.send(&about(CHANNEL_CLOSE, 0));
+    pair.server.offer();
+    pair.feed_client();
+    pair.client.close(channel);
+    let next = pair.client.open_direct_tcpip("db", 1, "::1", 1);
+    assert_eq!(next.index(), channel.index());
+    pair.run();
+    let expected = [KEXINIT, KEX_ECDH_INIT, NEWKEYS, CHANNEL_CLOSE, CHANNEL_OPEN];
+    assert_eq!(pair.server.numbers(), expected);
+    pair.say(&confirm(0, 200, 10, LONGEST));
+    assert_eq!(pair.take(), [Seen::Close(channel), Seen::Rekeyed, Seen::Opened(next)]);
+}
+
+#[test]
+fn empty_windows_do_not_lock_it_up() {
+    let (mut pair, [channel]) = Pair::open(1000, LONGEST);
+    pair.consumes = false;
+    pair.fill(channel, &[1; 1000]).unwrap();
+    for _ in 0..WINDOW / LONGEST {
+        pair.server.send(&data(0, &[2; 32_768]));
+    }
+    pair.run();
+    pair.take();
+    pair.server.take();
+    pair.server.offer();
+    pair.feed_client();
+    // The socket takes everything just now: credit has to wait, and must not be lost.
+    for _ in 0..8 {
+        pair.client.consumed(channel, WINDOW as usize / 8, pair.now);
+    }
+    pair.run();
+    assert_eq!(pair.take(), [Seen::Rekeyed]);
+    let expected = [&[KEXINIT, KEX_ECDH_INIT, NEWKEYS][..], &[CHANNEL_WINDOW_ADJUST; 8]].concat();
+    assert_eq!(pair.server.numbers(), expected);
+    pair.say(&adjust(0, 5));
+    assert_eq!(pair.take(), [Seen::Window(channel)]);
+    assert_eq!(pair.fill(channel, b"12345").unwrap(), 5);
+}
+
+#[test]
+fn many_times_in_a_row_and_from_cipher_to_cipher() {
+    for strict in [true, false] {
+        let mut pair = Pair::connected(Script { strict, ..Script::default() });
+        let channel = pair.open_another(100, u32::MAX, LONGEST);
+        for (round, (cipher, mac, _)) in (0_u8..).zip(Protection::all().repeat(3)) {
+            pair.server.script.cipher = cipher;
+            pair.server.script.mac = mac;
+            pair.server.offer();
+            pair.run();
+            assert_eq!(pair.take(), [Seen::Rekeyed]);
+            pair.server.take();
+            pair.say(&data(0, &[round; 100]));
+            pair.fill(channel, &[round; 300]).unwrap();
+            pair.run();
+            assert_eq!(pair.take(), [Seen::Data(channel, vec![round; 100])]);
+            assert_eq!(pair.server.take(), [data(100, &[round; 300])]);
+        }
+    }
+}
+
+/// The next offer is in the same read as the NEWKEYS before it.
+#[test]
+fn one_right_behind_the_other() {
+    let (mut pair, [channel]) = Pair::open(WINDOW, LONGEST);
+    for _ in 0..5 {
+        pair.server.offer();
+        pair.feed_client();
+        pair.feed_server();
+        pair.feed_client();
+        pair.feed_server();
+        assert!(pair.server.is_settled());
+        pair.server.offer();
+        pair.client.eof(channel);
+        pair.run();
+        assert_eq!(pair.take(), [Seen::Rekeyed, Seen::Rekeyed]);
+    }
+    let eofs = pair.server.numbers().iter().filter(|number| **number == CHANNEL_EOF).count();
+    assert_eq!(eofs, 1);
+}
+
+#[test]
+fn while_the_user_logs_on() {
+    let mut pair = Pair::new(setup(), Script { user: None, ..Script::default() });
+    pair.feed_server();
+    pair.feed_client();
+    pair.feed_server();
+    pair.feed_client();
+    pair.feed_server();
+    // The key was refused, the password comes next, and the keys change in between.
+    assert!(pair.server.is_settled());
+    pair.server.offer();
+    pair.run();
+    assert!(matches!(pair.take()[..], [Seen::HostKey(_), Seen::Ready]));
+    let request = [NEWKEYS, SERVICE_REQUEST, USERAUTH_REQUEST, USERAUTH_REQUEST];
+    let again = [KEXINIT, KEX_ECDH_INIT, NEWKEYS, GLOBAL_REQUEST];
+    let expected = [&[KEXINIT, KEX_ECDH_INIT][..], &request, &again];
+    assert_eq!(pair.server.numbers(), expected.concat());
+}
+
+#[test]
+fn another_host_key_is_refused() {
+    let (mut pair, [channel]) = Pair::open(WINDOW, LONGEST);
+    pair.server.script.host_key = fixture!("ed25519b.pkcs8");
+    pair.server.offer();
+    pair.feed_client();
+    pair.client.eof(channel);
+    pair.run();
+    assert!(matches!(pair.failure(), Error::HostKey(text) if text.contains("changed")));
+    assert_eq!(pair.server.numbers(), [KEXINIT, KEX_ECDH_INIT, DISCONNECT]);
+    assert_eq!(pair.take(), []);
+}
+
+/// Also one of another type, with which it would have had to begin.
+#[test]
+fn a_host_key_of_another_type_is_refused() {
+    let mut pair = Pair::connected(Script::default());
+    pair.server.script.host_key = fixture!("p256");
+    pair.server.script.algorithm = "ecdsa-sha2-nistp256";
+    pair.server.offer();
+    pair.run();
+    assert!(matches!(pair.failure(), Error::HostKey(text) if text.contains("changed")));
+}
+
+#[test]
+fn a_forged_exchange_is_refused() {
+    let mut pair = Pair::connected(Script::default());
+    pair.server.script.forge = Box::new(|reply| reply.signature[60] ^= 1);
+    pair.server.offer();
+    pair.run();
+    assert!(matches!(pair.failure(), Error::HostKey(_)));
+    assert_eq!(pair.server.numbers(), [KEXINIT, KEX_ECDH_INIT, DISCONNECT]);
+}
+
+/// A server should have nothing else to say once it has announced new keys, until it uses them. What
+/// comes all the same is under keys that nobody else has: it is taken as ever.
+#[test]
+fn what_comes_in_the_middle_of_it_is_taken() {
+    let (mut pair, channels) = Pair::open::<4>(WINDOW, LONGEST);
+    let say = |pair: &mut Pair, between: Vec<Vec<u8>>, within: Vec<Vec<u8>>| {
+        pair.server.script.between = between;
+        pair.server.offer();
+        for payload in within {
+            pair.server.send(&payload);
+        }
+        pair.run();
+        assert_eq!(pair.error, None);
+        pair.take()
+    };
+    for behind in [false, true] {
+        let [one, two] = if behind { [0, 1] } else { [2, 3] };
+        let messages = vec![
+            data(one, b"data"),
+            adjust(one, 1),
+            build(GLOBAL_REQUEST, &[Text(b"keepalive@openssh.com"), Flag(true)]),
+            about(CHANNEL_EOF, one),
+            about(CHANNEL_CLOSE, two),
+            vec![200],
+        ];
+        let (between, within) = if behind { (messages, vec![]) } else { (vec![], messages) };
+        pair.server.take();
+        let expected = [
+            Seen::Data(channels[one as usize], b"data".to_vec()),
+            Seen::Eof(channels[one as usize]),
+            Seen::Close(channels[two as usize]),
+            Seen::Rekeyed,
+        ];
+        assert_eq!(say(&mut pair, between, within), expected);
+        // The answers are under the new keys.
+        let numbers = pair.server.numbers();
+        let expected = [KEXINIT, KEX_ECDH_INIT, NEWKEYS, REQUEST_FAILURE, UNIMPLEMENTED];
+        assert_eq!(numbers, expected);
+    }
+    // The probe of the beginning has its answer first.
+    pair.say(&[REQUEST_FAILURE]);
+    for (between, within) in
+        [(vec![vec![REQUEST_SUCCESS]], vec![]), (vec![], vec![vec![REQUEST_SUCCESS]])]
+    {
+        let forward = pair.client.request_forward(crate::Place::Unix("/run/app".into()));
+        pair.run();
+        let listens = Seen::Forward(forward, crate::ForwardEvent::Listening { port: 0 });
+        assert_eq!(say(&mut pair, between, within), [listens, Seen::Rekeyed]);
+        pair.client.cancel_forward(forward);
+        pair.run();
+        pair.say(&[REQUEST_SUCCESS]);
+        pair.take();
+    }
+}
+
+#[test]
+fn what_any_phase_may_bring_may_come_in_the_middle_of_it() {
+    let (mut pair, _) = Pair::open::<1>(WINDOW, LONGEST);
+    pair.server.script.between = vec![build(IGNORE, &[Text(b"")]), vec![4]];
+    pair.server.offer();
+    pair.server.send(&build(IGNORE, &[Text(b"")]));
+    pair.run();
+    assert_eq!(pair.take(), [Seen::Rekeyed]);
+    pair.server.offer();
+    pair.server.send(&build(DISCONNECT, &[Number(11), Text(b"bye"), Text(b"")]));
+    pair.run();
+    assert!(matches!(pair.error, Some(Error::Disconnected { reason: 11, .. })));
+}
+
+#[test]
+fn a_wrong_guess_is_skipped_here_too() {
+    let (mut pair, [channel]) = Pair::open(WINDOW, LONGEST);
+    pair.server.script.guesses = true;
+    pair.server.script.kex = "sntrup761x25519-sha512,curve25519-sha256";
+    pair.server.offer();
+    pair.server.send(&build(KEX_ECDH_REPLY, &[Text(b"a guess")]));
+    pair.run();
+    assert_eq!(pair.take(), [Seen::Rekeyed]);
+    pair.say(&data(0, b"on"));
+    assert_eq!(pair.take(), [Seen::Data(channel, b"on".to_vec())]);
+}
+
+/// To go on under the old keys is what a replay would look like.
+#[test]
+fn packets_under_the_old_keys_do_not_open_any_more() {
+    for (cipher, mac, _) in Protection::all() {
+        let mut pair = Pair::connected(Script { cipher, mac, ..Script::default() });
+        pair.server.send(&build(IGNORE, &[Text(b"under the old keys")]));
+        let old = pair.server.outbound.pending().to_vec();
+        pair.server.offer();
+        pair.run();
+        assert_eq!(pair.take(), [Seen::Rekeyed]);
+        pair.inject(&old);
+        if pair.error.is_none() {
+            // The length is nonsense under the new keys, and more is waited for.
+            pair.inject(&[0; 300_000]);
+        }
+        assert!(
+            matches!(pair.error, Some(Error::Integrity | Error::Protocol(_))),
+            "{cipher} {mac}"
+        );
+    }
+}
