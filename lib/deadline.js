@@ -1,7 +1,7 @@
 'use strict';
 
 // Limits in time of a process that may be paused (SIGSTOP, a container's freezer, a machine that sleeps), or whose event
-// loop may be busy for long. When it goes on, Node.js runs timers that are due before it reads what has come. src/timer.rs
+// loop may be busy for long. When it goes on, Node.js runs timers that are due before it reads what has come. src/runtime/timer.rs
 // has the same for Rust.
 
 /** Milliseconds: a timer that fires so much later was held up by a pause. */

@@ -1,30 +1,20 @@
-//! An SSH tunnel whose connections close exactly the way their owner asks.
+//! SSH tunnels for Node.js whose connections close exactly as the application asks.
 //!
-//! The layers, each of which knows only the ones below it:
+//! Dependencies point down:
 //!
-//! - [`node`]: Node-API. Arguments, callbacks, errors, events; no logic.
-//! - [`tunnel`]: a local listener, its connections, and the one task that moves their bytes.
-//! - [`session`]: from a host name to a logged-on SSH session.
-//! - [`ssh_proto`]: the SSH protocol itself, bytes in and bytes out.
-//! - [`socket`]: any other TCP socket of the program, by its descriptor: SO_LINGER, and closing it.
-//! - `names`: what every layer refuses as a name of a host, a user or a socket.
-//! - [`closing`]: how one socket ends. Stands on [`linger`], the LINGER structure, on `stream`, a
-//!   socket of TCP or of the Unix domain, and on `sys`, the few raw socket calls.
+//! - [`binding`]: Node-API. Arguments, callbacks, errors and events; no logic.
+//! - [`tunnel`]: forwards, their connections, and the one task that moves their bytes.
+//! - [`session`]: from a host name to an authenticated SSH session, on `ssh_proto`, the protocol
+//!   itself.
+//! - `socks`: the server side of SOCKS 4 and 5.
+//! - [`net`]: local sockets, the LINGER structure, and how a socket is closed.
+//! - `runtime`: the threads, timers and deadlines that everything runs on.
+//! - `names`: the rules for names of hosts, users and sockets.
 
-mod attempt;
-mod backlog;
-pub mod closing;
-mod cutoff;
-mod descriptors;
-pub mod linger;
-mod low_water;
+pub mod binding;
 mod names;
-pub mod node;
+pub mod net;
 mod runtime;
 pub mod session;
-#[cfg(unix)]
-pub mod socket;
-mod stream;
-mod sys;
-mod timer;
+mod socks;
 pub mod tunnel;

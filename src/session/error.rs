@@ -137,7 +137,7 @@ impl Error {
     }
 
     /// The same with what the server had said, if that may explain it.
-    pub(super) fn with_said(self, said: String) -> Self {
+    pub(crate) fn with_said(self, said: String) -> Self {
         match self {
             Error::Auth(_)
             | Error::Timeout { .. }
@@ -154,7 +154,7 @@ impl Error {
     /// As a session sees it that goes through the jump host at `place`. An error of a jump host
     /// before that one stays what it is.
     #[cfg(unix)]
-    pub(super) fn at_hop(self, place: String) -> Self {
+    pub(crate) fn at_hop(self, place: String) -> Self {
         match self {
             Error::Hop { .. } => self,
             error => Error::Hop { place, error: Box::new(error) },
@@ -163,7 +163,7 @@ impl Error {
 
     /// As those see it whose session it was: lost, whatever the reason.
     #[cfg(unix)]
-    pub(super) fn into_loss(self) -> Self {
+    pub(crate) fn into_loss(self) -> Self {
         match self {
             Error::Hop { .. } => self,
             error => Error::Disconnected(error.to_string()),

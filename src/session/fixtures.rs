@@ -8,31 +8,31 @@ use std::{env, fs, process};
 use base64ct::{Base64, Encoding};
 use ssh_proto::key::{HostKey, PublicKey};
 
-use super::{Trust, Verdict};
+use crate::session::{Trust, Verdict};
 
-pub(super) const HOST: &str = "gateway.example.org";
-pub(super) const ED25519: &str =
+pub(crate) const HOST: &str = "gateway.example.org";
+pub(crate) const ED25519: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBkqvR5oGJ88+ILy2bqTRrF/STgQypgyhBZw3/v+mroE";
-pub(super) const FINGERPRINT: &str = "SHA256:8G54s4tGjZxgu+82l7k5dN5cEdFTp+MV+D/1lltknOI";
+pub(crate) const FINGERPRINT: &str = "SHA256:8G54s4tGjZxgu+82l7k5dN5cEdFTp+MV+D/1lltknOI";
 /// Another key of the same type.
-pub(super) const OTHER: &str =
+pub(crate) const OTHER: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEXYoSTb7tJ6RI8PBeWMa6x/zjaQFPx7CszuhEyT7b/4";
-pub(super) const OTHER_FINGERPRINT: &str = "SHA256:j7GbFFT3O76stdtLtz32n4J3uvfUzDw+Rxp6Pupy7qM";
-pub(super) const P256: &str = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBLmaiHaCkXwvi0kKs6bwGlCZkcWxVM5DC0/LICfB6IcTvQ6wE9rGg9N6BrPx10k83GS4OkUcZosM0JRdXok/+d4=";
+pub(crate) const OTHER_FINGERPRINT: &str = "SHA256:j7GbFFT3O76stdtLtz32n4J3uvfUzDw+Rxp6Pupy7qM";
+pub(crate) const P256: &str = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBLmaiHaCkXwvi0kKs6bwGlCZkcWxVM5DC0/LICfB6IcTvQ6wE9rGg9N6BrPx10k83GS4OkUcZosM0JRdXok/+d4=";
 
 /// Another authority than the one of most certificates, which is the P-256 key.
-pub(super) const RSA: &str =
+pub(crate) const RSA: &str =
     include_str!("../../crates/ssh-proto/src/key/fixtures/rsa2048.pub").trim_ascii_end();
 
 /// A file of known hosts, removed with the test that has it.
-pub(super) struct File(pub(super) PathBuf);
+pub(crate) struct File(pub(crate) PathBuf);
 
 impl File {
-    pub(super) fn new(text: &str) -> Self {
+    pub(crate) fn new(text: &str) -> Self {
         Self::bytes(text.as_bytes())
     }
 
-    pub(super) fn bytes(text: &[u8]) -> Self {
+    pub(crate) fn bytes(text: &[u8]) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = env::temp_dir().join(format!("known_hosts-{}-{number}", process::id()));
@@ -40,7 +40,7 @@ impl File {
         File(path)
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 }
@@ -52,13 +52,13 @@ impl Drop for File {
 }
 
 /// The key of a line, as a server shows it.
-pub(super) fn key(line: &str) -> HostKey {
+pub(crate) fn key(line: &str) -> HostKey {
     let key = ssh_key::PublicKey::from_openssh(line).unwrap();
     HostKey::Plain(PublicKey::parse(&key.to_bytes().unwrap()).unwrap())
 }
 
 /// A certificate of the Ed25519 key.
-pub(super) fn certificate(id: &str) -> HostKey {
+pub(crate) fn certificate(id: &str) -> HostKey {
     let lines = include_str!("fixtures/certificates").lines();
     let line = lines.map(|line| line.split(' ').collect::<Vec<_>>()).find(|line| line[2] == id);
     let Some(line) = line else { panic!("there is no {id}") };
@@ -66,7 +66,7 @@ pub(super) fn certificate(id: &str) -> HostKey {
     HostKey::parse(line[0], &blob).unwrap()
 }
 
-pub(super) fn trust(pins: &[&str], files: &[&File], verifier: bool) -> Trust {
+pub(crate) fn trust(pins: &[&str], files: &[&File], verifier: bool) -> Trust {
     Trust {
         pins: pins.iter().map(|pin| pin.parse().unwrap()).collect(),
         known_hosts: files.iter().map(|file| file.path().to_owned()).collect(),
@@ -76,7 +76,7 @@ pub(super) fn trust(pins: &[&str], files: &[&File], verifier: bool) -> Trust {
 }
 
 /// Why it is refused.
-pub(super) fn refusal(verdict: Verdict) -> String {
+pub(crate) fn refusal(verdict: Verdict) -> String {
     match verdict {
         Verdict::Refused(why) => why,
         Verdict::Trusted | Verdict::Accepted { .. } | Verdict::Ask { .. } => panic!("{verdict:?}"),

@@ -1,55 +1,40 @@
-//! From a host name to a logged-on SSH session, and when to go that way again.
+//! From a host name to an authenticated SSH session, and when to try again.
+//!
+//! - `config`: the server and how to connect to it; `error`: why there is no session.
+//! - `connect`: how a session comes up; `auth`: keys, agent and prompts; `host_key`: trust.
+//! - `connection`: a session that is up; `backoff`: when to reconnect.
 
-mod agent;
-#[cfg(unix)]
-mod carrier;
-mod certificate;
-mod dial;
+mod auth;
+mod backoff;
+mod config;
+mod connect;
+mod connection;
 mod error;
 #[cfg(test)]
 mod fixtures;
-#[cfg(unix)]
-mod hop;
-mod key_file;
-mod known_hosts;
-mod learning;
-mod link;
-mod logon;
-mod pin;
-#[cfg(unix)]
-mod proxy;
-mod question;
-mod reconnect;
-mod record;
-mod revoked;
-mod shield;
-#[cfg(unix)]
-mod sock;
-mod stream;
-mod target;
-mod trust;
+mod host_key;
 
 pub use ssh_proto::{AuthMethod, Prompt, Prompts};
 
-pub use dial::{Dialing, Family};
+pub use auth::encrypted_secret::Shielded;
+pub use auth::key_file::KeyFile;
+pub use auth::responder::Responses;
+pub use backoff::Reconnect;
+pub use config::{Banner, Credentials, HostKeyInfo, Route, Strictness, Target, Trust};
+pub use connect::happy_eyeballs::{Dialing, Family};
+#[cfg(unix)]
+pub use connect::proxy_command::{ProxyCommand, Tokens};
+#[cfg(unix)]
+pub use connect::sock::Sock;
 pub use error::{Error, system_code};
-pub use key_file::KeyFile;
-pub use known_hosts::ReadError;
-pub use pin::{Pin, PinError};
-#[cfg(unix)]
-pub use proxy::{ProxyCommand, Tokens};
-pub use question::Responses;
-pub use reconnect::Reconnect;
-pub use record::RecordError;
-pub use shield::Shielded;
-#[cfg(unix)]
-pub use sock::Sock;
-pub use target::{Banner, Credentials, HostKeyInfo, Route, Strictness, Target, Trust};
-pub use trust::Verdict;
+pub use host_key::known_hosts::ReadError;
+pub use host_key::known_hosts_writer::RecordError;
+pub use host_key::pin::{Pin, PinError};
+pub use host_key::verify::Verdict;
 
-pub(crate) use dial::dial;
+pub(crate) use backoff::{Attempt, Backoff};
+pub(crate) use connect::establish::{open, random};
+pub(crate) use connect::happy_eyeballs::dial;
+pub(crate) use connection::{Hearing, LAST_MOMENT, Link};
 pub(crate) use error::{lookup_code, open_code};
-pub(crate) use learning::learn;
-pub(crate) use link::{Hearing, LAST_MOMENT, Link};
-pub(crate) use logon::{open, random};
-pub(crate) use reconnect::{Attempt, Backoff};
+pub(crate) use host_key::update::learn;

@@ -5,23 +5,23 @@ use std::time::Duration;
 use ssh_proto::ChannelId;
 use tokio::sync::oneshot;
 
+use crate::net::linger::Linger;
+use crate::tunnel::connection::cause::Force;
+use crate::tunnel::connection::relay::Arrival;
 #[cfg(unix)]
-use super::arrivals::Dial;
-use super::connection::Arrival;
-use super::ending::Force;
-use super::forwards::{ForwardInfo, ForwardSpec};
-use super::member::Word;
-use super::remote::Errand;
-use super::stats::Present;
-use super::{ConnectionInfo, Error, Stats};
-use crate::linger::Linger;
+use crate::tunnel::driver::accept::Dial;
+use crate::tunnel::forward::remote::Errand;
+use crate::tunnel::forward::table::{ForwardInfo, ForwardSpec};
+use crate::tunnel::pool::worker::Word;
+use crate::tunnel::stats::Present;
+use crate::tunnel::{ConnectionInfo, Error, Stats};
 
 /// Where the outcome of an operation goes. Nobody may be waiting any more: that is no error.
-pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;
 
 /// An operation, in the order of the calls.
 #[derive(Debug)]
-pub(super) enum Command {
+pub(crate) enum Command {
     /// Log on to the SSH server.
     Connect(Reply<()>),
     /// Log on if needed, then open the forward with this number.
@@ -71,7 +71,7 @@ pub(super) enum Command {
 
 impl Command {
     /// The connection that an operation is about.
-    pub(super) fn connection(&self) -> Option<u64> {
+    pub(crate) fn connection(&self) -> Option<u64> {
         match self {
             Command::Disconnect(id, _)
             | Command::Reset(id, _)

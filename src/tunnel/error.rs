@@ -93,13 +93,13 @@ impl Error {
 
 impl Error {
     /// A failure of `syscall` on the local listener at `address`.
-    pub(super) fn listen(syscall: &'static str, address: String, error: &io::Error) -> Self {
+    pub(crate) fn listen(syscall: &'static str, address: String, error: &io::Error) -> Self {
         let code = session::system_code(error);
         Error::Listen { syscall, code, errno: error.raw_os_error(), address }
     }
 
     /// The address to listen on could not be found out.
-    pub(super) fn lookup(address: String, error: &io::Error) -> Self {
+    pub(crate) fn lookup(address: String, error: &io::Error) -> Self {
         let code = session::lookup_code(error);
         Error::Listen { syscall: "getaddrinfo", code, errno: None, address }
     }

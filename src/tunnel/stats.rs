@@ -10,13 +10,13 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use super::command::Reply;
-use super::connection::{Connection, Stage};
-use super::driver::Driver;
-use super::forwards::{DIALLED, OWN};
-use super::pool::Pool;
-use super::{ClosedBy, ConnectionEnd, ConnectionInfo, Error, Event, SessionStep};
 use crate::session;
+use crate::tunnel::command::Reply;
+use crate::tunnel::connection::relay::{Connection, Stage};
+use crate::tunnel::driver::Driver;
+use crate::tunnel::forward::table::{DIALLED, OWN};
+use crate::tunnel::pool::supervisor::Pool;
+use crate::tunnel::{ClosedBy, ConnectionEnd, ConnectionInfo, Error, Event, SessionStep};
 
 /// Forwards that were given up and whose counts are still kept apart.
 const KEPT: usize = 256;
@@ -152,8 +152,8 @@ impl ConnectionStats {
 
 /// What was counted, without what connections that exist have to say.
 #[derive(Debug, Default)]
-pub(super) struct Counts {
-    pub(super) sessions: SessionStats,
+pub(crate) struct Counts {
+    pub(crate) sessions: SessionStats,
     /// By the forwards' numbers.
     forwards: BTreeMap<i64, ConnectionStats>,
     /// How many connections exist, in all and by the forwards' numbers.
@@ -166,7 +166,7 @@ pub(super) struct Counts {
 impl Counts {
     /// Keeps count of a forward from now on; of those that are gone, as `is_there` tells, the oldest
     /// are not told apart any more when there are many.
-    pub(super) fn begin(&mut self, forward: i64, is_there: impl Fn(i64) -> bool) {
+    pub(crate) fn begin(&mut self, forward: i64, is_there: impl Fn(i64) -> bool) {
         self.forwards.entry(forward).or_default();
         let ids = self.forwards.keys().copied();
         let gone: Vec<_> = ids.filter(|id| *id > OWN && !is_there(*id)).collect();
@@ -180,7 +180,7 @@ impl Counts {
     }
 
     /// A connection has come in by this forward.
-    pub(super) fn accepted(&mut self, forward: i64) {
+    pub(crate) fn accepted(&mut self, forward: i64) {
         self.of(forward).accepted += 1;
         self.live += 1;
         *self.live_of.entry(forward).or_default() += 1;
@@ -199,12 +199,12 @@ impl Counts {
     }
 
     /// How many connections exist.
-    pub(super) fn live(&self) -> u64 {
+    pub(crate) fn live(&self) -> u64 {
         self.live
     }
 
     /// How many of them came by this forward.
-    pub(super) fn live_of(&self, forward: i64) -> u64 {
+    pub(crate) fn live_of(&self, forward: i64) -> u64 {
         self.live_of.get(&forward).copied().unwrap_or_default()
     }
 
@@ -223,7 +223,7 @@ impl Counts {
 
 /// A connection that exists.
 #[derive(Clone, Debug)]
-pub(super) struct Live {
+pub(crate) struct Live {
     id: u64,
     forward: i64,
     /// Whether it is, or was, open from end to end.
@@ -233,21 +233,21 @@ pub(super) struct Live {
 
 /// What a task has at the moment of asking.
 #[derive(Debug)]
-pub(super) struct Present {
+pub(crate) struct Present {
     live: Vec<Live>,
     round_trip: Option<Duration>,
 }
 
 impl Live {
     /// Of a connection that is not open, and will not be.
-    pub(super) fn unopened(info: &ConnectionInfo) -> Self {
+    pub(crate) fn unopened(info: &ConnectionInfo) -> Self {
         Self { id: info.id, forward: info.forward, opened: false, bytes: Bytes::default() }
     }
 }
 
 impl Connection {
     /// How far it has come.
-    pub(super) fn live(&mut self) -> Live {
+    pub(crate) fn live(&mut self) -> Live {
         let bytes = Bytes {
             up: self.sent,
             down: self.acknowledged(),
@@ -261,7 +261,7 @@ impl Connection {
 
 impl Driver {
     /// What this task has. Connections without a channel have moved nothing.
-    pub(super) fn present(&mut self) -> Present {
+    pub(crate) fn present(&mut self) -> Present {
         let mut live: Vec<_> = self.table.iter_mut().map(Connection::live).collect();
         live.extend(self.parting.values().map(|parting| parting.live.clone()));
         let round_trip = self.link.as_ref().and_then(|link| link.client.round_trip());
@@ -269,7 +269,7 @@ impl Driver {
     }
 
     /// All tasks have told what they have: answers what was counted of one forward, or of all.
-    pub(super) fn counted(
+    pub(crate) fn counted(
         &mut self,
         present: &[Present],
         forward: Option<i64>,
@@ -305,48 +305,48 @@ impl Driver {
 
     /// Those that the program asks for itself are a forward of their own.
     #[cfg(unix)]
-    pub(super) fn count_dialled(&mut self) {
+    pub(crate) fn count_dialled(&mut self) {
         self.counts.begin(DIALLED, |_| true);
         self.counts.accepted(DIALLED);
     }
 
     /// Before anybody is told of it: whoever asks then finds it counted. A member leaves that to its
     /// tunnel.
-    pub(super) fn count_end(&mut self, end: &ConnectionEnd) {
+    pub(crate) fn count_end(&mut self, end: &ConnectionEnd) {
         if self.role.member().is_none() {
             self.counts.ended(end);
         }
     }
 
     /// A logon begins; it gets the number that is returned, and in the end one of the others follows.
-    pub(super) fn begin_session(&mut self) -> u32 {
+    pub(crate) fn begin_session(&mut self) -> u32 {
         self.last_session += 1;
         self.tell_session(self.last_session, SessionStep::Started);
         self.last_session
     }
 
     /// The logon has succeeded.
-    pub(super) fn session_is_up(&mut self, number: u32, logon_time: Duration) {
+    pub(crate) fn session_is_up(&mut self, number: u32, logon_time: Duration) {
         self.counts.sessions.logons += 1;
         self.counts.sessions.logon_time = Some(logon_time);
         self.tell_session(number, SessionStep::Ready(logon_time));
     }
 
     /// The logon has failed.
-    pub(super) fn session_failed(&mut self, number: u32, error: &session::Error) {
+    pub(crate) fn session_failed(&mut self, number: u32, error: &session::Error) {
         self.counts.sessions.logon_failures += 1;
         self.tell_session(number, SessionStep::Ended(Some(error.clone().into())));
     }
 
     /// The session was up, and broke.
-    pub(super) fn session_is_lost(&mut self, number: u32, error: &session::Error) {
+    pub(crate) fn session_is_lost(&mut self, number: u32, error: &session::Error) {
         self.counts.sessions.losses += 1;
         self.tell_session(number, SessionStep::Lost(error.clone().into()));
         self.tell_session(number, SessionStep::Ended(Some(error.clone().into())));
     }
 
     /// The session was ended, or its logon given up, because nobody wants it any more.
-    pub(super) fn session_is_over(&mut self, number: u32) {
+    pub(crate) fn session_is_over(&mut self, number: u32) {
         self.tell_session(number, SessionStep::Ended(None));
     }
 
@@ -358,7 +358,7 @@ impl Driver {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::linger::Linger;
+    use crate::net::linger::Linger;
 
     fn end(forward: i64, code: &'static str, opened: bool, closed_by: ClosedBy) -> ConnectionEnd {
         ConnectionEnd {

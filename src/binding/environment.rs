@@ -1,0 +1,143 @@
+//! One JavaScript environment (the main thread, or a worker): its way out, and its tunnels.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use napi::bindgen_prelude::{FnArgs, Function, Unknown};
+use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
+use napi::{Env, Status};
+
+use crate::binding::errors::Failure;
+use crate::binding::observer::{Kind, Message, Payload};
+use crate::binding::tunnel_object::Object;
+
+/// What JavaScript's `dispatch` is called with: handle, kind, number, failure, payload.
+pub type Dispatched = FnArgs<(u32, Kind, f64, Option<Failure>, Payload)>;
+
+/// Weak, so that it does not hold the event loop by itself; not callee-handled, so that the
+/// arguments are ours and a throw reaches `uncaughtException` as it is.
+type Dispatch = ThreadsafeFunction<Message, Unknown<'static>, Dispatched, Status, false, true, 0>;
+
+/// The way from any thread to one environment's JavaScript.
+pub struct Link {
+    /// `None` once the environment is being torn down. Its owner must drop it on its own thread
+    /// (napi aborts the process if the last reference goes elsewhere), hence this slot that the
+    /// teardown empties instead of a reference in every task.
+    dispatch: RwLock<Option<Dispatch>>,
+    /// Messages that are queued, and that JavaScript has not got.
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Link {
+    /// Queues a message for JavaScript; without effect once the environment is gone.
+    pub(crate) fn send(&self, message: Message) {
+        if let Some(dispatch) = &*self.dispatch.read().unwrap_or_else(PoisonError::into_inner) {
+            self.waiting.fetch_add(1, Ordering::Relaxed);
+            // The queue has no limit; the one refusal, "closing", means nobody is there to be told.
+            if dispatch.call(message, ThreadsafeFunctionCallMode::NonBlocking) != Status::Ok {
+                self.waiting.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// How many messages JavaScript has not got yet.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Whether messages to come keep the event loop alive.
+    // The methods are deprecated in favour of dropping the function, which cannot be undone.
+    #[allow(deprecated)]
+    fn hold(&self, env: &Env, held: bool) -> napi::Result<()> {
+        match &mut *self.dispatch.write().unwrap_or_else(PoisonError::into_inner) {
+            Some(dispatch) if held => dispatch.refer(env),
+            Some(dispatch) => dispatch.unref(env),
+            None => Ok(()),
+        }
+    }
+
+    fn close(&self) {
+        self.dispatch.write().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+thread_local! {
+    /// The links of this thread's environments: one, unless the module was loaded twice in it.
+    static LINKS: RefCell<HashMap<u32, Arc<Link>>> = RefCell::default();
+    /// The tunnels of this thread by handle; the only owners of their objects.
+    static OBJECTS: RefCell<HashMap<u32, Arc<Object>>> = RefCell::default();
+}
+
+/// The next number for a link, a tunnel or a socket. Unique in the process, so that a number that strayed to
+/// another thread finds nothing there.
+pub(crate) fn next_number() -> u32 {
+    static LAST: AtomicU32 = AtomicU32::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
+}
+
+/// Opens the way to `dispatch`, for as long as the environment lives.
+pub(crate) fn attach(
+    env: &Env,
+    dispatch: &Function<'_, Dispatched, Unknown<'static>>,
+) -> napi::Result<u32> {
+    let waiting = Arc::new(AtomicUsize::new(0));
+    let taken = waiting.clone();
+    let dispatch = dispatch
+        .build_threadsafe_function::<Message>()
+        .callee_handled::<false>()
+        .weak::<true>()
+        .build_callback(move |context| {
+            taken.fetch_sub(1, Ordering::Relaxed);
+            Ok(context.value.into_arguments())
+        })?;
+    let number = next_number();
+    let link = Arc::new(Link { dispatch: RwLock::new(Some(dispatch)), waiting });
+    LINKS.with_borrow_mut(|links| links.insert(number, link.clone()));
+    // Hooks run last in, first out: this one before the function's own, on this thread.
+    env.add_env_cleanup_hook((number, link), |(number, link)| {
+        link.close();
+        // A thread that is itself ending has dropped its maps, and with them the tunnels.
+        let _ = LINKS.try_with(|links| links.borrow_mut().remove(&number));
+        let _ = OBJECTS.try_with(|objects| {
+            objects.borrow_mut().retain(|_, object| !object.belongs_to(&link));
+        });
+    })?;
+    Ok(number)
+}
+
+/// Lets messages to come keep the event loop alive, or not.
+pub(crate) fn hold(env: &Env, link: u32, held: bool) -> napi::Result<()> {
+    find_link(link)?.hold(env, held)
+}
+
+/// Enters what `make` makes of a new handle and the link.
+pub(crate) fn insert(link: u32, make: impl FnOnce(u32, Arc<Link>) -> Object) -> napi::Result<u32> {
+    let link = find_link(link)?;
+    let handle = next_number();
+    let object = Arc::new(make(handle, link));
+    OBJECTS.with_borrow_mut(|objects| objects.insert(handle, object));
+    Ok(handle)
+}
+
+/// Drops a tunnel whose wrapper is gone.
+pub(crate) fn remove(handle: u32) {
+    let object = OBJECTS.with_borrow_mut(|objects| objects.remove(&handle));
+    drop(object);
+}
+
+/// The object behind a handle.
+pub(crate) fn find(handle: u32) -> napi::Result<Arc<Object>> {
+    OBJECTS.with_borrow(|objects| objects.get(&handle).cloned()).ok_or_else(|| unknown("tunnel"))
+}
+
+/// The link by its number.
+pub(crate) fn find_link(link: u32) -> napi::Result<Arc<Link>> {
+    LINKS.with_borrow(|links| links.get(&link).cloned()).ok_or_else(|| unknown("link"))
+}
+
+/// Cannot happen while `index.js` alone calls the addon.
+pub(crate) fn unknown(what: &str) -> napi::Error {
+    napi::Error::new(Status::InvalidArg, format!("there is no such {what} in this environment"))
+}

@@ -1,0 +1,221 @@
+//! The functions that `index.js` and `lib/` call. They trust their arguments: JavaScript has
+//! checked what users gave.
+
+use std::sync::Arc;
+
+use napi::Env;
+use napi::bindgen_prelude::{Either, Either3, Function, Uint8Array, Undefined, Unknown};
+use napi_derive::napi;
+use zeroize::Zeroizing;
+
+use crate::binding::calls::{Arguments, Method};
+use crate::binding::environment::{self, Dispatched};
+use crate::binding::errors::Failure;
+use crate::binding::observer::{Kind, Payload};
+use crate::binding::options::Options;
+use crate::binding::tunnel_object::Object;
+use crate::binding::types::{Dialled, EndpointOption, ForwardInfo};
+use crate::tunnel::{ForwardSpec, Login, Way};
+
+/// Opens the way from the runtime to `dispatch(handle, kind, number, failure, payload)`; once for
+/// each time the module is loaded. Returns the link's number.
+// The macro hands functions over by value.
+#[allow(clippy::needless_pass_by_value)]
+#[napi(catch_unwind)]
+pub fn attach(
+    env: &Env,
+    dispatch: Function<'_, Dispatched, Unknown<'static>>,
+) -> napi::Result<u32> {
+    environment::attach(env, &dispatch)
+}
+
+/// Whether messages to come keep the event loop alive; at first they do not.
+#[napi(catch_unwind)]
+pub fn hold(env: &Env, link: u32, held: bool) -> napi::Result<()> {
+    environment::hold(env, link, held)
+}
+
+/// Makes a tunnel and returns its handle.
+#[napi(catch_unwind)]
+pub fn create(link: u32, options: Options) -> napi::Result<Either<u32, Failure>> {
+    let (config, settings) = match options.into_parts() {
+        Ok(parts) => parts,
+        Err(failure) => return Ok(Either::B(failure)),
+    };
+    environment::insert(link, |handle, link| Object::new(handle, link, config, settings))
+        .map(Either::A)
+}
+
+/// Drops a tunnel.
+#[napi(catch_unwind)]
+pub fn release(handle: u32) {
+    environment::remove(handle);
+}
+
+/// A blocking call: its result, a number for a setting.
+#[napi(catch_unwind)]
+pub fn call(
+    handle: u32,
+    method: Method,
+    argument: f64,
+    linger: f64,
+) -> napi::Result<Either<Payload, Failure>> {
+    Ok(match environment::find(handle)?.call(method, Arguments { first: argument, linger }) {
+        Ok(payload) => Either::A(payload),
+        Err(failure) => Either::B(failure),
+    })
+}
+
+/// A call whose result is dispatched as reply `number`, with `in_turn` not before earlier ones.
+#[napi(catch_unwind)]
+pub fn enqueue(
+    handle: u32,
+    method: Method,
+    argument: f64,
+    linger: f64,
+    number: f64,
+    in_turn: bool,
+) -> napi::Result<()> {
+    let arguments = Arguments { first: argument, linger };
+    environment::find(handle)?.enqueue(method, arguments, number, in_turn);
+    Ok(())
+}
+
+/// The descriptor that a tunnel's `sock` is to be joined to; the caller owns it. Nothing if there is
+/// no `sock`, or it is joined already.
+#[napi(catch_unwind)]
+pub fn attach_sock(handle: u32) -> napi::Result<Either3<i32, Undefined, Failure>> {
+    Ok(match environment::find(handle)?.attach_sock() {
+        Ok(Some(descriptor)) => Either3::A(descriptor),
+        Ok(None) => Either3::B(()),
+        Err(failure) => Either3::C(failure),
+    })
+}
+
+/// Gives a forward its number, for `StartForward`: from `listen` to `target`, with so many connections
+/// at once.
+#[napi(catch_unwind)]
+pub fn prepare_forward(
+    handle: u32,
+    listen: EndpointOption,
+    target: EndpointOption,
+    max_connections: Option<u32>,
+) -> napi::Result<i64> {
+    let way = Way::Local { listen: listen.try_into()?, target: target.try_into()? };
+    Ok(environment::find(handle)?.tunnel().prepare(ForwardSpec { way, max_connections }))
+}
+
+/// As above, for a forward that asks each program where to; with a username and a password, which
+/// `index.js` has checked, only those who know both.
+#[napi(catch_unwind)]
+pub fn prepare_dynamic(
+    handle: u32,
+    listen: EndpointOption,
+    max_connections: Option<u32>,
+    username: Option<String>,
+    password: Option<String>,
+) -> napi::Result<i64> {
+    let (username, password) = (username.map(Zeroizing::new), password.map(Zeroizing::new));
+    let login = match (username, password) {
+        (None, None) => None,
+        (username, password) => {
+            let (username, password) = (username.unwrap_or_default(), password.unwrap_or_default());
+            let login = Login::new(username.as_bytes(), password.as_bytes());
+            Some(Arc::new(login.ok_or_else(|| napi::Error::from_reason("no such login"))?))
+        }
+    };
+    let way = Way::Dynamic { listen: listen.try_into()?, login };
+    Ok(environment::find(handle)?.tunnel().prepare(ForwardSpec { way, max_connections }))
+}
+
+/// Likewise, for a forward whose `listen` is the server's, and whose `target` is here.
+#[napi(catch_unwind)]
+pub fn prepare_remote(
+    handle: u32,
+    listen: EndpointOption,
+    target: EndpointOption,
+    max_connections: Option<u32>,
+) -> napi::Result<i64> {
+    let way = Way::Remote { listen: listen.try_into()?, target: target.try_into()? };
+    Ok(environment::find(handle)?.tunnel().prepare(ForwardSpec { way, max_connections }))
+}
+
+/// The forward with this number, if it is bound, or is to be so again.
+#[napi(catch_unwind)]
+pub fn forward(handle: u32, number: i64) -> napi::Result<Option<ForwardInfo>> {
+    let info = environment::find(handle)?.tunnel().forward(number);
+    Ok(info.as_ref().map(ForwardInfo::from))
+}
+
+/// Opens a connection of the program's own. What becomes of it is told by a `Connection` and a
+/// `Disconnected` with its number, whoever follows them.
+#[napi(catch_unwind)]
+pub fn dial(handle: u32, target: EndpointOption) -> napi::Result<Either<Dialled, Failure>> {
+    Ok(match environment::find(handle)?.dial(target.try_into()?) {
+        Ok((id, descriptor)) => Either::A(Dialled { connection_id: id as f64, descriptor }),
+        Err(failure) => Either::B(failure),
+    })
+}
+
+/// Answers a `HostKey`. Only the first answer counts, and none that comes after the tunnel.
+#[napi(catch_unwind)]
+pub fn answer_host_key(handle: u32, question: u32, trusted: bool) {
+    if let Ok(object) = environment::find(handle) {
+        object.watcher().answer_host_key(question, trusted);
+    }
+}
+
+/// Answers a `Prompts`, or gives up on it. Only the first answer counts, and none that comes after
+/// the tunnel.
+#[napi(catch_unwind)]
+pub fn answer_prompts(handle: u32, question: u32, responses: Option<Vec<Uint8Array>>) {
+    // Copies of what JavaScript owns, and wipes there.
+    let copy = |response: &Uint8Array| Zeroizing::new(response.to_vec());
+    let responses = responses.map(|given| given.iter().map(copy).collect());
+    if let Ok(object) = environment::find(handle) {
+        object.watcher().answer_prompts(question, responses);
+    }
+}
+
+/// Answers a `ConnectionRequest`. Only the first answer counts, and none that comes after the
+/// tunnel, as from a request that a program has kept.
+#[napi(catch_unwind)]
+pub fn answer_request(handle: u32, connection: f64, accepted: bool) {
+    if let Ok(object) = environment::find(handle) {
+        object.watcher().answer_request(connection as u64, accepted);
+    }
+}
+
+/// Whether JavaScript wants to hear of this, where that matters: who listens for a
+/// `ConnectionRequest` decides about it, and each connection would cost the event loop some time.
+#[napi(catch_unwind)]
+pub fn follow(handle: u32, kind: Kind, followed: bool) -> napi::Result<()> {
+    environment::find(handle)?.watcher().follow(kind, followed);
+    Ok(())
+}
+
+/// Whether there is something left to tell after the `Close` with number `closed`.
+#[napi(catch_unwind)]
+pub fn alive(handle: u32, closed: u32) -> napi::Result<bool> {
+    let object = environment::find(handle)?;
+    let tunnel = object.tunnel();
+    Ok(object.watcher().life() != closed || tunnel.ready() || tunnel.has_forwards())
+}
+
+/// Whether an SSH session is up.
+#[napi(catch_unwind)]
+pub fn ready(handle: u32) -> napi::Result<bool> {
+    Ok(environment::find(handle)?.tunnel().ready())
+}
+
+/// Whether the local port is bound.
+#[napi(catch_unwind)]
+pub fn listening(handle: u32) -> napi::Result<bool> {
+    Ok(environment::find(handle)?.tunnel().listening())
+}
+
+/// The local port.
+#[napi(catch_unwind)]
+pub fn local_port(handle: u32) -> napi::Result<u16> {
+    Ok(environment::find(handle)?.tunnel().local_port())
+}

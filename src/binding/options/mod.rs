@@ -1,0 +1,385 @@
+//! A tunnel's configuration as `index.js` hands it over: complete, checked, in plain values.
+
+pub mod algorithms;
+mod routes;
+
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use napi::bindgen_prelude::Uint8Array;
+use napi_derive::napi;
+use ssh_proto::{AlgorithmKind, Rekey, Windows};
+
+use crate::binding::calls::{duration, unpack};
+use crate::binding::errors::Failure;
+use crate::binding::options::algorithms::AlgorithmLists;
+use crate::names;
+use crate::session::{
+    AuthMethod, Credentials, KeyFile, Pin, Reconnect, Route, Shielded, Strictness, Target, Trust,
+};
+use crate::tunnel::{CAN_SHARE, Config, Endpoint, Settings, Way};
+
+/// Longer than any process lives, and short enough to be added to any point in time.
+const CENTURY: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
+
+/// Characters of a refused value that its error repeats: a fingerprint has 50.
+const MOST_SHOWN: usize = 80;
+
+/// A server to log on to: the tunnel's own, or a jump host.
+#[napi(object, object_to_js = false)]
+pub struct Server {
+    /// The option that holds it, for messages: `options`, `options.jump[1]`.
+    pub option: String,
+    /// Its name or address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// The user to log on as.
+    pub username: String,
+    /// The user's password.
+    pub password: Option<Uint8Array>,
+    /// Private keys.
+    pub private_keys: Vec<PrivateKeyOption>,
+    /// Which algorithms may be used.
+    pub algorithms: AlgorithmLists,
+    /// Where an agent listens.
+    pub agent: Option<String>,
+    /// The only keys of the agent to use: lines of public keys.
+    pub agent_keys: Option<Vec<String>>,
+    /// Whether JavaScript answers the server's questions.
+    pub try_keyboard: bool,
+    /// The methods of authentication to use, in order.
+    pub auth_handler: Option<Vec<String>>,
+    /// Pinned host keys.
+    pub host_key: Vec<String>,
+    /// Files of known hosts.
+    pub known_hosts: Vec<String>,
+    /// Whether there is a `hostVerifier`.
+    pub verifier: bool,
+    /// `yes`, `accept-new`, `no` or `off`.
+    pub strict_host_key_checking: String,
+    /// The name that files and certificates have for the host.
+    pub host_key_alias: Option<String>,
+    /// Whether files learn other keys of the host.
+    pub update_host_keys: bool,
+    /// Files of revoked keys.
+    pub revoked_host_keys: Vec<String>,
+    /// Bits that RSA keys have to have.
+    #[napi(js_name = "requiredRSASize")]
+    pub required_rsa_size: u32,
+    /// A program that reaches it; only of the first server.
+    pub proxy_command: Option<String>,
+    /// Whether a stream of JavaScript's leads to it; only of the first server.
+    pub sock: bool,
+    /// Milliseconds, 0 for never.
+    pub keepalive_interval: f64,
+    /// Questions in a row.
+    pub keepalive_count_max: u32,
+    /// When keys are changed from our side.
+    pub rekey: RekeyLimits,
+}
+
+/// The constructor's options, defaults filled in.
+#[napi(object, object_to_js = false)]
+pub struct Options {
+    /// The SSH server.
+    pub server: Server,
+    /// The servers to go through, in order.
+    pub jump: Vec<Server>,
+    /// What runs a `proxyCommand`.
+    pub shell: String,
+    /// The address of this machine to dial from.
+    pub local_address: Option<String>,
+    /// Whether only IPv4 addresses are dialed.
+    pub force_ipv4: bool,
+    /// Whether only IPv6 addresses are dialed.
+    pub force_ipv6: bool,
+    /// How many SSH sessions there may be.
+    pub sessions: u32,
+    /// The address to listen on.
+    pub local_host: String,
+    /// The port to listen on.
+    pub local_port: u16,
+    /// How many connections there may be at once; any number without it.
+    pub max_connections: Option<u32>,
+    /// Whether other listeners may share local ports.
+    pub reuse_port: bool,
+    /// The host at the far side; without it there is nothing to listen for.
+    pub forward_host: Option<String>,
+    /// The port at the far side; together with the host.
+    pub forward_port: Option<u16>,
+    /// The LINGER structure in one number.
+    pub linger: f64,
+    /// SO_KEEPALIVE for accepted connections.
+    pub keep_alive: bool,
+    /// Milliseconds, 0 for never.
+    pub idle_timeout: f64,
+    /// Milliseconds, 0 for no limit.
+    pub ready_timeout: f64,
+    /// How to set up a lost session again.
+    pub reconnect: Option<ReconnectOption>,
+    /// Bytes that each connection may have under way and unread.
+    pub window_limit: u32,
+    /// Bytes that all of them may, together.
+    pub memory_limit: f64,
+}
+
+/// How to set up a lost session again, defaults filled in.
+#[napi(object, object_to_js = false)]
+pub struct ReconnectOption {
+    /// Milliseconds.
+    pub initial_delay: f64,
+    /// Milliseconds.
+    pub max_delay: f64,
+    /// No limit without it.
+    pub max_attempts: Option<u32>,
+}
+
+impl From<ReconnectOption> for Reconnect {
+    fn from(option: ReconnectOption) -> Self {
+        Self {
+            initial_delay: duration(option.initial_delay).unwrap_or_default(),
+            max_delay: duration(option.max_delay).unwrap_or_default(),
+            max_attempts: option.max_attempts,
+        }
+    }
+}
+
+/// A private key.
+#[napi(object, object_to_js = false)]
+pub struct PrivateKeyOption {
+    /// The text of its file.
+    pub key: Uint8Array,
+    /// What it is encrypted with.
+    pub passphrase: Option<Uint8Array>,
+    /// The line of its certificate.
+    pub certificate: Option<Uint8Array>,
+}
+
+impl From<PrivateKeyOption> for KeyFile {
+    /// Copies what JavaScript owns, and wipes there.
+    fn from(option: PrivateKeyOption) -> Self {
+        let certificate = option.certificate.map(|bytes| bytes.to_vec());
+        Self::new(&option.key, option.passphrase.as_deref(), certificate)
+    }
+}
+
+/// How much one set of keys may carry, and for how long it is used; what is absent is the default.
+#[napi(object, object_to_js = false)]
+pub struct RekeyLimits {
+    /// Bytes.
+    pub bytes: Option<f64>,
+    /// Seconds, 0 for any time.
+    pub seconds: Option<f64>,
+}
+
+impl From<RekeyLimits> for Rekey {
+    fn from(limits: RekeyLimits) -> Self {
+        let mut rekey = Rekey::default();
+        if let Some(bytes) = limits.bytes {
+            rekey.bytes = bytes as u64;
+        }
+        if let Some(seconds) = limits.seconds {
+            rekey.interval = duration(seconds * 1000.0);
+        }
+        rekey
+    }
+}
+
+/// What holds for the tunnel's own server and for its jump hosts alike.
+#[derive(Clone, Copy)]
+struct Shared {
+    ready_timeout: Duration,
+    windows: Windows,
+}
+
+impl Options {
+    /// What a tunnel is made of. The secrets move; only the key's bytes, which JavaScript owns, are
+    /// copied.
+    pub(crate) fn into_parts(self) -> Result<(Config, Settings), Failure> {
+        if self.reuse_port && !CAN_SHARE {
+            return Err(routes::unavailable("reusePort"));
+        }
+        let host = |text: &str, property| named(text, names::MAX_HOST, "options", property);
+        host(&self.local_host, "localHost")?;
+        self.forward_host.iter().try_for_each(|text| host(text, "forwardHost"))?;
+        self.local_address.iter().try_for_each(|text| host(text, "localAddress"))?;
+        for server in self.jump.iter().chain([&self.server]) {
+            server.check_names()?;
+        }
+        let dialing = routes::dialing(self.local_address, self.force_ipv4, self.force_ipv6)?;
+        let shared = Shared {
+            ready_timeout: duration(self.ready_timeout).unwrap_or(CENTURY),
+            windows: Windows {
+                limit: self.window_limit,
+                // Sessions know nothing of each other: each has its share.
+                memory: self.memory_limit as u64 / u64::from(self.sessions.max(1)),
+            },
+        };
+        // Whichever is the first is reached from here, the others through the one before.
+        let first = self.jump.first().unwrap_or(&self.server);
+        let mut route = routes::first(first, dialing, self.shell)?;
+        for (number, hop) in (0..).zip(self.jump) {
+            route = routes::through(hop.into_target(route, Some(number), shared)?)?;
+        }
+        let config = Config {
+            target: Arc::new(self.server.into_target(route, None, shared)?),
+            reconnect: self.reconnect.map(Into::into),
+            sessions: self.sessions as usize,
+            max_connections: self.max_connections,
+            reuse_port: self.reuse_port,
+            forward: self.forward_host.zip(self.forward_port).map(|(host, port)| Way::Local {
+                listen: Endpoint::Tcp { host: self.local_host.into(), port: self.local_port },
+                target: Endpoint::Tcp { host: host.into(), port },
+            }),
+        };
+        let settings = Settings {
+            linger: unpack(self.linger),
+            keep_alive: self.keep_alive,
+            idle_timeout: duration(self.idle_timeout),
+        };
+        Ok((config, settings))
+    }
+}
+
+impl Server {
+    /// Refuses names that `lib/validate/server.js` should have refused.
+    fn check_names(&self) -> Result<(), Failure> {
+        let check = |text: &str, most, property| named(text, most, &self.option, property);
+        check(&self.host, names::MAX_HOST, "host")?;
+        check(&self.username, names::MAX_USER, "username")?;
+        self.host_key_alias
+            .iter()
+            .try_for_each(|text| check(text, names::MAX_HOST, "hostKeyAlias"))?;
+        self.agent.iter().try_for_each(|text| check(text, names::MAX_PATH, "agent"))
+    }
+
+    fn into_target(
+        self,
+        route: Route,
+        hop: Option<u32>,
+        shared: Shared,
+    ) -> Result<Target, Failure> {
+        let option = self.option;
+        let named = |mut failure: Failure| {
+            failure.message = failure.message.replacen("options", &option, 1);
+            failure
+        };
+        let credentials = Credentials {
+            password: self.password.map(|password| Shielded::new(&password)),
+            private_keys: self.private_keys.into_iter().map(KeyFile::from).collect(),
+            agent: self.agent,
+            agent_keys: self
+                .agent_keys
+                .map(|lines| lines.iter().map(|line| blob(line)).collect())
+                .transpose()
+                .map_err(named)?,
+            interactive: self.try_keyboard,
+            methods: self.auth_handler.map(|names| names.iter().map(|name| method(name)).collect()),
+        };
+        let algorithms = self.algorithms.select().map_err(named)?;
+        let trust = Trust {
+            pins: self
+                .host_key
+                .iter()
+                .map(|text| pin(text))
+                .collect::<Result<_, _>>()
+                .map_err(named)?,
+            known_hosts: self.known_hosts.into_iter().map(PathBuf::from).collect(),
+            verifier: self.verifier,
+            strictness: strictness(&self.strict_host_key_checking),
+            alias: self.host_key_alias,
+            update: self.update_host_keys,
+            revoked: self.revoked_host_keys.into_iter().map(PathBuf::from).collect(),
+            rsa_bits: self.required_rsa_size as usize,
+            ca_signatures: algorithms.names(AlgorithmKind::CaSignature).to_vec(),
+        };
+        Ok(Target {
+            host: self.host,
+            port: self.port,
+            route,
+            hop,
+            username: self.username,
+            credentials,
+            trust,
+            algorithms,
+            ready_timeout: shared.ready_timeout,
+            keepalive_interval: duration(self.keepalive_interval),
+            keepalive_count_max: self.keepalive_count_max,
+            rekey: self.rekey.into(),
+            windows: shared.windows,
+        })
+    }
+}
+
+/// A word that `lib/validate/options.js` makes.
+fn strictness(word: &str) -> Strictness {
+    match word {
+        "accept-new" => Strictness::AcceptNew,
+        "no" => Strictness::No,
+        "off" => Strictness::Off,
+        _ => Strictness::Yes,
+    }
+}
+
+/// A name that `lib/validate/options.js` lets pass.
+fn method(name: &str) -> AuthMethod {
+    match name {
+        "publickey" => AuthMethod::PublicKey,
+        "agent" => AuthMethod::Agent,
+        "keyboard-interactive" => AuthMethod::KeyboardInteractive,
+        "password" => AuthMethod::Password,
+        _ => AuthMethod::None,
+    }
+}
+
+fn pin(text: &str) -> Result<Pin, Failure> {
+    text.parse().map_err(|reason| invalid("hostKey", reason, text))
+}
+
+/// The blob of a public key's line.
+fn blob(line: &str) -> Result<Vec<u8>, Failure> {
+    ssh_proto::public_blob(line)
+        .ok_or_else(|| invalid("agentKeys", "expected lines of public keys", line))
+}
+
+/// Refuses a text that is no name. It is not shown: what made it pass the first gate is not known.
+fn named(text: &str, most: usize, option: &str, property: &str) -> Result<(), Failure> {
+    names::check(text, most).map_err(|fault| {
+        let message = format!("The property '{option}.{property}' {fault}. Received type string");
+        Failure::new("ERR_INVALID_ARG_VALUE", message)
+    })
+}
+
+fn invalid(property: &str, reason: impl Display, text: &str) -> Failure {
+    let received = received(text);
+    let message =
+        format!("The property 'options.{property}' is invalid: {reason}. Received {received}");
+    Failure::new("ERR_INVALID_ARG_VALUE", message)
+}
+
+/// A refused key, fit for a message: not all of a file, and nothing of the wrong half of a key.
+fn received(text: &str) -> String {
+    if text.contains("PRIVATE KEY") {
+        return "a private key".to_owned();
+    }
+    let start: String = text.chars().take(MOST_SHOWN).collect();
+    let dots = if start.len() < text.len() { "..." } else { "" };
+    format!("'{}{dots}'", start.escape_debug())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_pin_is_shown_in_part_and_a_private_key_not_at_all() {
+        assert_eq!(received("MD5:00"), "'MD5:00'");
+        assert_eq!(received("a\nb"), "'a\\nb'");
+        assert_eq!(received(&"ä".repeat(80)), format!("'{}'", "ä".repeat(80)));
+        assert_eq!(received(&"ä".repeat(81)), format!("'{}...'", "ä".repeat(80)));
+        assert_eq!(received("-----BEGIN EC PRIVATE KEY----- MHcCAQEE"), "a private key");
+    }
+}

@@ -1,0 +1,82 @@
+//! How the servers of a tunnel are reached.
+
+use std::net::IpAddr;
+#[cfg(unix)]
+use std::sync::Arc;
+
+use crate::binding::errors::Failure;
+use crate::binding::options::Server;
+use crate::session::{Dialing, Family, Route, Target};
+#[cfg(unix)]
+use crate::session::{ProxyCommand, Tokens};
+
+/// The way from here to the first of the servers.
+#[cfg(unix)]
+pub(crate) fn first(server: &Server, dialing: Dialing, shell: String) -> Result<Route, Failure> {
+    if server.sock {
+        return Ok(Route::Sock(Arc::default()));
+    }
+    let Some(text) = &server.proxy_command else { return Ok(Route::Direct(dialing)) };
+    let tokens = Tokens { host: &server.host, port: server.port, username: &server.username };
+    let command = ProxyCommand::new(text, tokens, shell).map_err(|reason| {
+        // The text may hold secrets.
+        let option = &server.option;
+        let message =
+            format!("The property '{option}.proxyCommand' {reason}. Received type string");
+        Failure::new("ERR_INVALID_ARG_VALUE", message)
+    })?;
+    Ok(Route::Command(command))
+}
+
+#[cfg(not(unix))]
+pub(crate) fn first(server: &Server, dialing: Dialing, _: String) -> Result<Route, Failure> {
+    match server.proxy_command {
+        Some(_) => Err(unavailable("proxyCommand")),
+        None if server.sock => Err(unavailable("sock")),
+        None => Ok(Route::Direct(dialing)),
+    }
+}
+
+/// The way through a jump host.
+#[cfg(unix)]
+pub(crate) fn through(hop: Target) -> Result<Route, Failure> {
+    Ok(Route::Jump(Arc::new(hop)))
+}
+
+#[cfg(not(unix))]
+#[allow(clippy::needless_pass_by_value)] // elsewhere it is kept
+pub(crate) fn through(_: Target) -> Result<Route, Failure> {
+    Err(unavailable("jump"))
+}
+
+/// Something that this system does not have: for the ways to a server, pairs of sockets.
+pub(crate) fn unavailable(option: &str) -> Failure {
+    let message = format!("options.{option} is unavailable on this platform");
+    Failure::new("ERR_FEATURE_UNAVAILABLE_ON_PLATFORM", message)
+}
+
+/// Where to dial from and to. That not both families are forced, `lib/validate/options.js` has checked.
+pub(crate) fn dialing(
+    local: Option<String>,
+    force_ipv4: bool,
+    force_ipv6: bool,
+) -> Result<Dialing, Failure> {
+    let family = match (force_ipv4, force_ipv6) {
+        (true, _) => Family::V4,
+        (_, true) => Family::V6,
+        (false, false) => Family::Any,
+    };
+    let invalid = |text: &str, reason| {
+        let text = text.escape_debug();
+        let message = format!("The property 'options.localAddress' {reason}. Received '{text}'");
+        Failure::new("ERR_INVALID_ARG_VALUE", message)
+    };
+    let Some(text) = local else { return Ok(Dialing { local_address: None, family }) };
+    let Ok(address) = text.parse::<IpAddr>() else {
+        return Err(invalid(&text, "must be an IP address"));
+    };
+    if !family.holds(address) {
+        return Err(invalid(&text, "must be of the family that is forced"));
+    }
+    Ok(Dialing { local_address: Some(address), family })
+}

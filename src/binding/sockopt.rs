@@ -1,0 +1,136 @@
+//! Sockets that are not the addon's: the functions that `lib/sockopt.js` calls.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use napi::bindgen_prelude::{Either, Either10};
+use napi_derive::napi;
+
+use crate::binding::calls::{pack, unpack};
+use crate::binding::environment::{find_link, next_number, unknown};
+use crate::binding::errors::Failure;
+use crate::binding::observer::Message;
+use crate::net::external::{self, Closed, Output, Taken};
+use crate::runtime;
+
+/// The level of the options.
+#[napi]
+pub const SOL_SOCKET: i32 = libc::SOL_SOCKET;
+/// The option whose value is the LINGER structure.
+#[napi]
+pub const SO_LINGER: i32 = libc::SO_LINGER;
+/// Winsock's number for it, made of the system's own; no Unix has one.
+#[napi]
+pub const SO_DONTLINGER: i32 = !libc::SO_LINGER;
+
+/// What the kernel got of a stream.
+#[napi]
+#[derive(Clone, Copy, Debug)]
+pub enum Written {
+    /// Everything.
+    Whole,
+    /// Everything and the end of the stream.
+    Finished,
+    /// Not everything.
+    Cut,
+}
+
+/// A socket that is about to be closed.
+#[napi(object, object_from_js = false)]
+pub struct TakenSocket {
+    /// For `closeSocket`.
+    pub handle: u32,
+    /// The LINGER structure in one number.
+    pub linger: f64,
+}
+
+thread_local! {
+    /// Sockets that JavaScript still writes to. A thread that ends leaves them to the kernel.
+    static TAKEN: RefCell<HashMap<u32, Taken>> = RefCell::default();
+}
+
+/// The LINGER structure of a socket in one number; a failure names what it was asked for.
+// The macro hands strings over by value.
+#[allow(clippy::needless_pass_by_value)]
+#[napi(catch_unwind)]
+pub fn socket_linger(descriptor: i32, syscall: String) -> Either<f64, Failure> {
+    match external::linger(descriptor) {
+        Ok(linger) => Either::A(pack(linger)),
+        Err(error) => Either::B(Failure::of_socket(&syscall, &error)),
+    }
+}
+
+/// Sets the LINGER structure of a socket.
+#[napi(catch_unwind)]
+pub fn set_socket_linger(descriptor: i32, packed: f64) -> Option<Failure> {
+    failed("setsockopt", external::set_linger(descriptor, unpack(packed)))
+}
+
+/// Turns lingering on or off.
+#[napi(catch_unwind)]
+pub fn switch_socket_linger(descriptor: i32, on: bool) -> Option<Failure> {
+    failed("setsockopt", external::switch_linger(descriptor, on))
+}
+
+fn failed(syscall: &str, outcome: Result<(), external::Error>) -> Option<Failure> {
+    outcome.err().map(|error| Failure::of_socket(syscall, &error))
+}
+
+/// Begins to close a socket: its linger time counts from now. With `owned` the descriptor is the
+/// addon's from now on.
+#[napi(catch_unwind)]
+pub fn take_socket(descriptor: i32, owned: bool) -> Either<TakenSocket, Failure> {
+    let taken = if owned { Taken::own(descriptor) } else { Taken::share(descriptor) };
+    match taken {
+        Ok(taken) => {
+            let handle = next_number();
+            let linger = pack(taken.linger());
+            TAKEN.with_borrow_mut(|all| all.insert(handle, taken));
+            Either::A(TakenSocket { handle, linger })
+        }
+        Err(error) => Either::B(Failure::of_socket("closesocket", &error)),
+    }
+}
+
+/// Closes a socket that was taken, and blocks until it is done: how many bytes were not
+/// acknowledged, and after a reset that number's complement (-1 for 0).
+#[napi(catch_unwind)]
+pub fn close_socket(handle: u32, written: Written, left: f64) -> napi::Result<f64> {
+    let taken = remove(handle)?;
+    Ok(pack_closed(runtime::handle().block_on(taken.close(output(written, left)))))
+}
+
+/// Likewise; the number is dispatched as reply `call`.
+#[napi(catch_unwind)]
+pub fn enqueue_close(
+    link: u32,
+    handle: u32,
+    written: Written,
+    left: f64,
+    call: f64,
+) -> napi::Result<()> {
+    let link = find_link(link)?;
+    let taken = remove(handle)?;
+    runtime::handle().spawn(async move {
+        let closed = taken.close(output(written, left)).await;
+        link.send(Message::reply(0, call, Ok(Either10::B(pack_closed(closed)))));
+    });
+    Ok(())
+}
+
+fn remove(handle: u32) -> napi::Result<Taken> {
+    TAKEN.with_borrow_mut(|all| all.remove(&handle)).ok_or_else(|| unknown("socket"))
+}
+
+fn output(written: Written, left: f64) -> Output {
+    match written {
+        Written::Whole => Output::Whole,
+        Written::Finished => Output::Finished,
+        Written::Cut => Output::Cut(left as u64),
+    }
+}
+
+fn pack_closed(closed: Closed) -> f64 {
+    let unsent = closed.unsent as f64;
+    if closed.graceful { unsent } else { -1.0 - unsent }
+}

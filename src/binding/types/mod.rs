@@ -1,0 +1,288 @@
+//! The objects in messages to JavaScript.
+
+pub mod prompts;
+pub mod stats;
+
+use std::net::SocketAddr;
+
+use napi::Status;
+use napi::bindgen_prelude::Buffer;
+use napi_derive::napi;
+
+use crate::names;
+use crate::net::linger::Linger;
+use crate::session::{self, HostKeyInfo};
+use crate::tunnel::{self, ClosedBy, ConnectionState, Endpoint, Way};
+
+/// The LINGER structure.
+#[napi(object, js_name = "Linger", object_from_js = false)]
+#[derive(Debug)]
+pub struct LingerOption {
+    /// Nonzero: `l_linger` rules the close.
+    #[napi(js_name = "l_onoff")]
+    pub l_onoff: u16,
+    /// Seconds.
+    #[napi(js_name = "l_linger")]
+    pub l_linger: u16,
+}
+
+/// A connection as JavaScript sees it.
+#[napi(object, object_from_js = false)]
+#[derive(Debug)]
+pub struct ConnectionInfo {
+    /// Its number in the tunnel.
+    pub connection_id: f64,
+    /// The number of the forward that it came by, -1 if it was dialled.
+    pub forward_id: i64,
+    /// The local program's address, if it came by TCP.
+    pub remote_address: Option<String>,
+    /// The local program's port, likewise.
+    pub remote_port: Option<u16>,
+    /// The address it connected to, likewise.
+    pub local_address: Option<String>,
+    /// The port it connected to, likewise.
+    pub local_port: Option<u16>,
+    /// The host at the far side.
+    pub forward_host: Option<String>,
+    /// The port at the far side.
+    pub forward_port: Option<u16>,
+    /// The Unix socket there instead.
+    pub forward_path: Option<String>,
+    /// How it will be closed.
+    pub linger: LingerOption,
+    /// `negotiating`, `requested`, `opening`, `open` or `closing`.
+    pub state: &'static str,
+    /// Bytes towards the far side so far.
+    pub bytes_up: f64,
+    /// Bytes towards the local program so far.
+    pub bytes_down: f64,
+}
+
+/// How a connection ended, as JavaScript sees it.
+#[napi(object, object_from_js = false)]
+#[derive(Debug)]
+pub struct ConnectionEnd {
+    /// Its number in the tunnel.
+    pub connection_id: f64,
+    /// The number of the forward that it came by, -1 if it was dialled.
+    pub forward_id: i64,
+    /// `OK`, or what went wrong.
+    pub code: String,
+    /// The same for people.
+    pub reason: String,
+    /// Whether both directions were delivered to their end of stream.
+    pub clean: bool,
+    /// `graceful` or `reset`.
+    pub closed_by: &'static str,
+    /// Bytes handed to the SSH session.
+    pub bytes_up: f64,
+    /// Bytes the local program's kernel has acknowledged.
+    pub bytes_down: f64,
+    /// Bytes from the local program that were not passed on.
+    pub dropped_up: f64,
+    /// Bytes from the far side that were not delivered.
+    pub dropped_down: f64,
+    /// How it was closed.
+    pub linger: LingerOption,
+    /// Whether the linger time cut it short.
+    pub linger_expired: bool,
+}
+
+/// A port, or a Unix socket.
+#[napi(object)]
+#[derive(Default)]
+pub struct EndpointOption {
+    /// A name or an address.
+    pub host: Option<String>,
+    /// Its port.
+    pub port: Option<u16>,
+    /// In place of both.
+    pub path: Option<String>,
+}
+
+/// A forward that is bound, or is to be so again, as JavaScript sees it.
+#[napi(object, object_from_js = false)]
+pub struct ForwardInfo {
+    /// Its number in the tunnel.
+    pub forward_id: i64,
+    /// `local`, `dynamic` or `remote`.
+    pub kind: &'static str,
+    /// Where it listens.
+    pub bound: EndpointOption,
+    /// Whether it does now.
+    pub listening: bool,
+    /// What it leads to.
+    pub target: Option<EndpointOption>,
+}
+
+/// A connection that was dialled.
+#[napi(object, object_from_js = false)]
+pub struct Dialled {
+    /// Its number in the tunnel.
+    pub connection_id: f64,
+    /// The program's end, which the caller owns.
+    pub descriptor: i32,
+}
+
+/// A host key to decide about, as JavaScript sees it.
+#[napi(object, object_from_js = false)]
+pub struct HostKey {
+    /// The host as it was given.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Which jump host it is, if it is one.
+    pub hop: Option<u32>,
+    /// The key's type.
+    #[napi(js_name = "type")]
+    pub key_type: String,
+    /// The key's blob.
+    pub key: Buffer,
+    /// `SHA256:...`
+    pub fingerprint: String,
+}
+
+/// What a server shows to the user before it lets him in.
+#[napi(object, object_from_js = false)]
+pub struct Banner {
+    /// The server's host as it was given.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// The text.
+    pub message: String,
+    /// Its language.
+    pub language: String,
+}
+
+impl From<session::Banner> for Banner {
+    fn from(banner: session::Banner) -> Self {
+        let session::Banner { host, port, message, language } = banner;
+        Self { host, port, message, language }
+    }
+}
+
+impl From<Linger> for LingerOption {
+    fn from(linger: Linger) -> Self {
+        Self { l_onoff: linger.onoff, l_linger: linger.linger }
+    }
+}
+
+impl From<&Endpoint> for EndpointOption {
+    fn from(endpoint: &Endpoint) -> Self {
+        match endpoint {
+            Endpoint::Tcp { host, port } => {
+                Self { host: Some(host.as_ref().to_owned()), port: Some(*port), path: None }
+            }
+            Endpoint::Unix(path) => {
+                Self { host: None, port: None, path: Some(path.as_ref().to_owned()) }
+            }
+        }
+    }
+}
+
+impl TryFrom<EndpointOption> for Endpoint {
+    type Error = napi::Error;
+
+    /// `index.js` gives a path, or a host and a port; it has checked them.
+    fn try_from(option: EndpointOption) -> Result<Self, napi::Error> {
+        let refused = |fault| napi::Error::new(Status::InvalidArg, format!("a name {fault}"));
+        if let Some(path) = option.path {
+            names::check(&path, names::MAX_PATH).map_err(refused)?;
+            return Ok(Self::Unix(path.into()));
+        }
+        let host = option.host.unwrap_or_default();
+        // For a server that listens, the empty name is every address.
+        if !host.is_empty() {
+            names::check(&host, names::MAX_HOST).map_err(refused)?;
+        }
+        Ok(Self::Tcp { host: host.into(), port: option.port.unwrap_or_default() })
+    }
+}
+
+impl From<&tunnel::ForwardInfo> for ForwardInfo {
+    fn from(info: &tunnel::ForwardInfo) -> Self {
+        let (kind, target) = match &info.way {
+            Way::Local { target, .. } => ("local", Some(target.into())),
+            Way::Dynamic { .. } => ("dynamic", None),
+            Way::Remote { target, .. } => ("remote", Some(target.into())),
+        };
+        Self {
+            forward_id: info.id,
+            kind,
+            bound: (&info.bound).into(),
+            listening: info.listening,
+            target,
+        }
+    }
+}
+
+impl From<&tunnel::ConnectionInfo> for ConnectionInfo {
+    fn from(info: &tunnel::ConnectionInfo) -> Self {
+        let address = |socket: SocketAddr| (socket.ip().to_string(), socket.port());
+        let (remote_address, remote_port) = info.remote.map(address).unzip();
+        let (local_address, local_port) = info.local.map(address).unzip();
+        let target = info.target.as_ref().map(EndpointOption::from).unwrap_or_default();
+        Self {
+            connection_id: number(info.id),
+            forward_id: info.forward,
+            remote_address,
+            remote_port,
+            local_address,
+            local_port,
+            forward_host: target.host,
+            forward_port: target.port,
+            forward_path: target.path,
+            linger: info.linger.into(),
+            state: match info.state {
+                ConnectionState::Negotiating => "negotiating",
+                ConnectionState::Requested => "requested",
+                ConnectionState::Opening => "opening",
+                ConnectionState::Open => "open",
+                ConnectionState::Closing => "closing",
+            },
+            bytes_up: number(info.bytes_up),
+            bytes_down: number(info.bytes_down),
+        }
+    }
+}
+
+impl From<tunnel::ConnectionEnd> for ConnectionEnd {
+    fn from(end: tunnel::ConnectionEnd) -> Self {
+        Self {
+            connection_id: number(end.id),
+            forward_id: end.forward,
+            code: end.code.into_owned(),
+            reason: end.reason,
+            clean: end.clean,
+            closed_by: match end.closed_by {
+                ClosedBy::Graceful => "graceful",
+                ClosedBy::Reset => "reset",
+            },
+            bytes_up: number(end.bytes_up),
+            bytes_down: number(end.bytes_down),
+            dropped_up: number(end.dropped_up),
+            dropped_down: number(end.dropped_down),
+            linger: end.linger.into(),
+            linger_expired: end.linger_expired,
+        }
+    }
+}
+
+impl From<HostKeyInfo> for HostKey {
+    fn from(key: HostKeyInfo) -> Self {
+        Self {
+            host: key.host,
+            port: key.port,
+            hop: key.hop,
+            key_type: key.key_type,
+            key: key.key.into(),
+            fingerprint: key.fingerprint,
+        }
+    }
+}
+
+/// A count as JavaScript's number: exact up to 2^53, which nothing here reaches.
+pub(crate) fn number(count: u64) -> f64 {
+    count as f64
+}

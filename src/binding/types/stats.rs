@@ -1,0 +1,143 @@
+//! What was counted, as JavaScript sees it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use napi_derive::napi;
+
+use crate::binding::types::number;
+use crate::tunnel;
+
+/// What begins the code of a server's refusal to open a connection's far side.
+const REFUSED: &str = "ERR_SSH_OPEN_";
+/// The code of a connection that its owner has rejected.
+const REJECTED: &str = "ERR_TUNNEL_REJECTED";
+
+/// Everything.
+#[napi(object, object_from_js = false)]
+#[derive(Debug)]
+pub struct Stats {
+    /// About sessions.
+    pub sessions: SessionStats,
+    /// About connections.
+    pub connections: ConnectionStats,
+}
+
+/// About sessions.
+#[napi(object, object_from_js = false)]
+#[derive(Debug)]
+pub struct SessionStats {
+    /// Those that are up.
+    pub up: f64,
+    /// Logons that succeeded.
+    pub logons: f64,
+    /// Logons that failed.
+    pub logon_failures: f64,
+    /// Sessions that broke.
+    pub losses: f64,
+    /// Attempts to set one up again.
+    pub reconnect_attempts: f64,
+    /// Milliseconds of the last logon.
+    pub logon_time: Option<f64>,
+    /// Milliseconds to the server and back.
+    pub round_trip: Option<f64>,
+}
+
+/// About connections.
+#[napi(object, object_from_js = false)]
+#[derive(Debug)]
+pub struct ConnectionStats {
+    /// Those that came in.
+    pub accepted: f64,
+    /// Those that were opened.
+    pub opened: f64,
+    /// Those that are not open yet.
+    pub pending: f64,
+    /// Those that are open.
+    pub open: f64,
+    /// Those that the owner rejected.
+    pub rejected: f64,
+    /// Those that the server refused, by code.
+    pub refused: BTreeMap<String, f64>,
+    /// Those that ended, by code.
+    pub ended: BTreeMap<String, f64>,
+    /// Those that ended cleanly.
+    pub clean: f64,
+    /// Those that did not.
+    pub unclean: f64,
+    /// Those that ended, by what the local program saw.
+    pub closed_by: ClosedBy,
+    /// Those whose linger time cut them short.
+    pub linger_expired: f64,
+    /// Bytes handed to the SSH session.
+    pub bytes_up: f64,
+    /// Bytes delivered.
+    pub bytes_down: f64,
+    /// Bytes from local programs that were not passed on.
+    pub dropped_up: f64,
+    /// Bytes from the far side that were not delivered.
+    pub dropped_down: f64,
+}
+
+/// How local programs saw their connections end.
+#[napi(object, object_from_js = false)]
+#[derive(Debug)]
+pub struct ClosedBy {
+    /// By FIN.
+    pub graceful: f64,
+    /// By RST.
+    pub reset: f64,
+}
+
+impl From<&tunnel::Stats> for Stats {
+    fn from(tunnel::Stats { sessions, connections }: &tunnel::Stats) -> Self {
+        Self { sessions: sessions.into(), connections: connections.into() }
+    }
+}
+
+impl From<&tunnel::SessionStats> for SessionStats {
+    fn from(stats: &tunnel::SessionStats) -> Self {
+        Self {
+            up: number(stats.up),
+            logons: number(stats.logons),
+            logon_failures: number(stats.logon_failures),
+            losses: number(stats.losses),
+            reconnect_attempts: number(stats.reconnect_attempts),
+            logon_time: stats.logon_time.map(milliseconds),
+            round_trip: stats.round_trip.map(milliseconds),
+        }
+    }
+}
+
+impl From<&tunnel::ConnectionStats> for ConnectionStats {
+    fn from(stats: &tunnel::ConnectionStats) -> Self {
+        let by_code = |holds: fn(&str) -> bool| {
+            let ended = stats.ended_by(holds);
+            ended.map(|(code, count)| (code.to_owned(), number(count))).collect::<BTreeMap<_, _>>()
+        };
+        let rejected = stats.ended_by(|code| code == REJECTED);
+        let all = stats.ended_by(|_| true);
+        Self {
+            accepted: number(stats.accepted),
+            opened: number(stats.opened),
+            pending: number(stats.pending()),
+            open: number(stats.open()),
+            rejected: number(rejected.map(|(_, count)| count).sum()),
+            refused: by_code(|code| code.starts_with(REFUSED)),
+            ended: by_code(|_| true),
+            clean: number(stats.clean),
+            unclean: number(all.map(|(_, count)| count).sum::<u64>() - stats.clean),
+            closed_by: ClosedBy { graceful: number(stats.graceful), reset: number(stats.reset) },
+            linger_expired: number(stats.linger_expired),
+            bytes_up: number(stats.bytes.up),
+            bytes_down: number(stats.bytes.down),
+            dropped_up: number(stats.bytes.dropped_up),
+            dropped_down: number(stats.bytes.dropped_down),
+        }
+    }
+}
+
+/// A time with its fractions.
+pub(crate) fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}

@@ -1,0 +1,133 @@
+//! The LINGER structure of the sockets API, its boolean face, and SO_LINGER on a socket.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use socket2::SockRef;
+
+use crate::net::sys;
+use crate::runtime::cutoff::Limit;
+
+/// The LINGER structure: what a close does with data that was not sent yet.
+///
+/// Both members are unsigned shorts, as in the structure that the sockets API documents; `linger`
+/// counts whole seconds. A struct of its own and not an `Option<Duration>`, because a duration
+/// below one second would turn into `{1, 0}` on the way to the kernel: a reset nobody asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Linger {
+    /// `l_onoff`: zero means a graceful close in the background, anything else that `linger` rules.
+    pub onoff: u16,
+    /// `l_linger`: seconds to go on sending before the connection is reset; 0 resets at once.
+    pub linger: u16,
+}
+
+/// How a close treats data that was not sent yet: what a [`Linger`] asks for, in words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Everything is sent, then the stream ends with FIN; no limit in time.
+    Graceful,
+    /// The connection is reset at once, unsent data is dropped.
+    Hard,
+    /// Graceful for at most this long from the close, then hard.
+    Bounded(Duration),
+}
+
+impl Linger {
+    /// `{0, 0}`: the default mode of stream sockets.
+    pub const GRACEFUL: Linger = Linger { onoff: 0, linger: 0 };
+    /// `{1, 0}`: reset on close.
+    pub const HARD: Linger = Linger { onoff: 1, linger: 0 };
+
+    /// The structure behind the boolean property: `true` closes gracefully, `false` hard.
+    pub fn from_property(graceful: bool) -> Self {
+        if graceful { Self::GRACEFUL } else { Self::HARD }
+    }
+
+    /// The boolean property: `false` only for the hard close. A bounded close sends its data first.
+    pub fn property(self) -> bool {
+        self.ending() != Ending::Hard
+    }
+
+    /// What this value asks of a close.
+    pub fn ending(self) -> Ending {
+        match (self.onoff, self.linger) {
+            (0, _) => Ending::Graceful,
+            (_, 0) => Ending::Hard,
+            (_, seconds) => Ending::Bounded(Duration::from_secs(seconds.into())),
+        }
+    }
+
+    /// When a close that begins at `now` is to be cut short; `None`: never.
+    pub(crate) fn limit(self, now: Instant) -> Option<Limit> {
+        match self.ending() {
+            Ending::Graceful => None,
+            Ending::Hard => Limit::new(now, Duration::ZERO),
+            Ending::Bounded(time) => Limit::new(now, time),
+        }
+    }
+
+    /// Sets SO_LINGER to this value.
+    pub fn apply<'s, S: Into<SockRef<'s>>>(self, socket: S) -> io::Result<()> {
+        sys::set_linger(&socket.into(), self.onoff, self.linger)
+    }
+
+    /// Reads SO_LINGER back.
+    pub fn of<'s, S: Into<SockRef<'s>>>(socket: S) -> io::Result<Self> {
+        let (onoff, linger) = sys::linger(&socket.into())?;
+        Ok(Self { onoff, linger })
+    }
+}
+
+impl Default for Linger {
+    fn default() -> Self {
+        Self::GRACEFUL
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener, TcpStream};
+
+    fn socket() -> TcpStream {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+        TcpStream::connect(listener.local_addr().expect("address")).expect("connect")
+    }
+
+    #[test]
+    fn the_property_is_false_only_for_a_reset() {
+        assert!(Linger::default().property());
+        assert!(Linger { onoff: 0, linger: 9 }.property());
+        assert!(Linger { onoff: 1, linger: 9 }.property());
+        assert!(!Linger { onoff: 1, linger: 0 }.property());
+        assert_eq!(Linger::from_property(false), Linger::HARD);
+        assert_eq!(Linger::from_property(true), Linger::GRACEFUL);
+    }
+
+    #[test]
+    fn a_bound_is_whole_seconds() {
+        let bounded = Linger { onoff: 2, linger: 7 };
+        assert_eq!(bounded.ending(), Ending::Bounded(Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn a_close_is_cut_short_never_at_once_or_after_the_linger_time() {
+        let now = Instant::now();
+        let due = |linger: Linger| linger.limit(now).map(|limit| limit.due);
+        assert_eq!(due(Linger { onoff: 0, linger: 9 }), None);
+        assert_eq!(due(Linger::HARD), Some(now));
+        let longest = Linger { onoff: 1, linger: 65535 };
+        assert_eq!(due(longest), Some(now + Duration::from_secs(65535)));
+    }
+
+    #[test]
+    fn the_kernel_stores_what_was_set() {
+        let socket = socket();
+        for value in [Linger::HARD, Linger { onoff: 1, linger: 65535 }, Linger::GRACEFUL] {
+            value.apply(&socket).expect("set");
+            let stored = Linger::of(&socket).expect("get");
+            assert_eq!(stored.onoff, value.onoff);
+            assert!(value.onoff == 0 || stored.linger == value.linger);
+        }
+    }
+}

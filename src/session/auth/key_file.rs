@@ -1,0 +1,104 @@
+//! A private key from its file to the last authentication.
+
+use std::sync::{Mutex, PoisonError};
+
+use ssh_proto::Identity;
+use ssh_proto::key::PrivateKey;
+
+use crate::session::auth::encrypted_secret::Shielded;
+
+/// A private key for as many authentications as there will be. Its text and its passphrase are needed
+/// for the first one only.
+pub struct KeyFile {
+    key: Mutex<Key>,
+    /// The line of the certificate that goes with it.
+    certificate: Option<Vec<u8>>,
+}
+
+/// What is known of a private key.
+enum Key {
+    /// What its file has, and what that is encrypted with.
+    Unread { text: Shielded, passphrase: Option<Shielded> },
+    /// It was read: PKCS#8, without encryption of its own.
+    Read(Shielded),
+    /// Why it cannot be used.
+    Unusable(String),
+}
+
+impl Key {
+    /// The key, and what to keep of it. One that is encrypted takes time.
+    fn read(&self) -> (Result<PrivateKey, String>, Option<Self>) {
+        match self {
+            Key::Unread { text, passphrase } => {
+                let passphrase = passphrase.as_ref().map(Shielded::open);
+                let read =
+                    PrivateKey::parse(&text.open(), passphrase.as_deref().map(Vec::as_slice));
+                let read = read.map_err(|error| error.to_string()).and_then(|key| {
+                    let der = key.to_pkcs8().map_err(|error| error.to_string())?;
+                    Ok((key, Shielded::new(&der)))
+                });
+                match read {
+                    Ok((key, der)) => (Ok(key), Some(Key::Read(der))),
+                    Err(why) => (Err(why.clone()), Some(Key::Unusable(why))),
+                }
+            }
+            Key::Read(der) => {
+                (PrivateKey::from_pkcs8(&der.open()).map_err(|error| error.to_string()), None)
+            }
+            Key::Unusable(why) => (Err(why.clone()), None),
+        }
+    }
+}
+
+impl KeyFile {
+    /// The text of its file, what that is encrypted with, and the line of its certificate.
+    pub fn new(text: &[u8], passphrase: Option<&[u8]>, certificate: Option<Vec<u8>>) -> Self {
+        let (text, passphrase) = (Shielded::new(text), passphrase.map(Shielded::new));
+        Self { key: Mutex::new(Key::Unread { text, passphrase }), certificate }
+    }
+
+    /// Reads it; the first time takes long where it is encrypted, and all others wait for that.
+    pub(crate) fn identity(&self) -> Result<Identity, String> {
+        let key = {
+            let mut key = self.key.lock().unwrap_or_else(PoisonError::into_inner);
+            let (read, keep) = key.read();
+            if let Some(keep) = keep {
+                *key = keep;
+            }
+            read?
+        };
+        match &self.certificate {
+            Some(line) => Identity::certified(key, line).map_err(|error| error.to_string()),
+            None => Ok(key.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ENCRYPTED: &[u8] =
+        include_bytes!("../../../crates/ssh-proto/src/key/fixtures/p256.pkcs8.enc");
+
+    fn blobs(file: &KeyFile) -> Result<String, String> {
+        file.identity().map(|identity| format!("{identity:?}"))
+    }
+
+    #[test]
+    fn text_and_passphrase_are_forgotten_once_the_key_is_read() {
+        let file = KeyFile::new(ENCRYPTED, Some(b"correct-horse"), None);
+        let first = blobs(&file).expect("the passphrase is right");
+        assert!(matches!(&*file.key.lock().expect("nobody panicked"), Key::Read(_)));
+        assert_eq!(blobs(&file), Ok(first));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_forgotten_and_refused_alike_each_time() {
+        let file = KeyFile::new(ENCRYPTED, Some(b"wrong"), None);
+        let first = blobs(&file).expect_err("the passphrase is wrong");
+        assert!(first.contains("wrong"), "{first}");
+        assert!(matches!(&*file.key.lock().expect("nobody panicked"), Key::Unusable(_)));
+        assert_eq!(blobs(&file), Err(first));
+    }
+}

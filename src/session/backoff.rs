@@ -1,0 +1,225 @@
+//! When to set up a lost session again, and when that would not help.
+
+use std::time::{Duration, Instant};
+
+use crate::session::Error;
+use crate::session::connect::establish::random;
+
+/// How fast and how often a lost session is set up again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reconnect {
+    /// The wait before the first attempt; each further one is twice as long.
+    pub initial_delay: Duration,
+    /// No wait is longer.
+    pub max_delay: Duration,
+    /// Attempts after one loss; `None`: no limit.
+    pub max_attempts: Option<u32>,
+}
+
+/// The next attempt to set a session up again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Attempt {
+    /// Counted from 1 after each loss.
+    pub(crate) number: u32,
+    /// How long to wait before it, in whole milliseconds.
+    pub(crate) delay: Duration,
+}
+
+/// Counts attempts and makes the waits between them longer.
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    policy: Reconnect,
+    attempts: u32,
+    /// The next wait, before chance shortens it.
+    delay: Duration,
+    /// When the session came up, until it is lost.
+    up: Option<Instant>,
+    /// Whether it has carried data from a target.
+    served: bool,
+}
+
+impl Backoff {
+    pub(crate) fn new(policy: Reconnect) -> Self {
+        Self { policy, attempts: 0, delay: first_delay(&policy), up: None, served: false }
+    }
+
+    /// The session is up.
+    pub(crate) fn up(&mut self, now: Instant) {
+        self.attempts = 0;
+        self.up = Some(now);
+        self.served = false;
+    }
+
+    /// The session has carried data from a target.
+    pub(crate) fn served(&mut self) {
+        self.served = true;
+    }
+
+    /// What follows when the session was lost, or an attempt failed, with `error`; `None` when that
+    /// was the last word.
+    pub(crate) fn next(&mut self, error: &Error, now: Instant) -> Option<Attempt> {
+        // A server that lets us in and breaks off at once, data or no data, is no reason to hurry.
+        let first = first_delay(&self.policy);
+        let enough = if self.served { first } else { self.policy.max_delay };
+        if self.up.take().is_some_and(|up| now.duration_since(up) >= enough) {
+            self.delay = first;
+        }
+        if is_final(error) || self.policy.max_attempts.is_some_and(|most| self.attempts >= most) {
+            return None;
+        }
+        self.attempts += 1;
+        let mut bytes = [0; 4];
+        random(&mut bytes);
+        let delay = jittered(self.delay, u32::from_ne_bytes(bytes));
+        self.delay = (self.delay * 2).min(self.policy.max_delay);
+        Some(Attempt { number: self.attempts, delay })
+    }
+}
+
+fn first_delay(policy: &Reconnect) -> Duration {
+    policy.initial_delay.min(policy.max_delay)
+}
+
+/// Equal jitter: half of the wait is certain, the other half is left to chance. When a server with
+/// many clients comes back they do not all come at once, and none of them comes too soon.
+fn jittered(delay: Duration, random: u32) -> Duration {
+    let whole = delay.as_millis() as u64;
+    let chance = (u128::from(whole / 2) * u128::from(random) / u128::from(u32::MAX)) as u64;
+    Duration::from_millis(whole - chance)
+}
+
+/// Whether trying again would only repeat the error: something has to be put right first.
+fn is_final(error: &Error) -> bool {
+    match error {
+        Error::HostKey(_)
+        | Error::PrivateKey(_)
+        | Error::Auth(_)
+        | Error::Algorithm(_)
+        | Error::SockUsed => true,
+        Error::Hop { error, .. } | Error::Said { error, .. } => is_final(error),
+        Error::Dial { .. }
+        | Error::Timeout { .. }
+        | Error::Protocol(_)
+        | Error::Refused { .. }
+        | Error::Disconnected(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const POLICY: Reconnect =
+        Reconnect { initial_delay: SECOND, max_delay: Duration::from_secs(30), max_attempts: None };
+
+    fn text() -> String {
+        "text".to_owned()
+    }
+
+    fn broken() -> Error {
+        Error::Disconnected(text())
+    }
+
+    /// The waits that follow each other, each between its half and its whole.
+    fn follow(backoff: &mut Backoff, now: Instant, seconds: &[u64]) {
+        for whole in seconds.iter().map(|seconds| Duration::from_secs(*seconds)) {
+            let attempt = backoff.next(&broken(), now).expect("there is no limit");
+            assert!((whole / 2..=whole).contains(&attempt.delay), "{attempt:?} of {whole:?}");
+        }
+    }
+
+    #[test]
+    fn half_of_a_wait_is_certain() {
+        let delay = Duration::from_millis(1001);
+        assert_eq!(jittered(delay, 0), delay);
+        assert_eq!(jittered(delay, u32::MAX / 2), Duration::from_millis(752));
+        assert_eq!(jittered(delay, u32::MAX), Duration::from_millis(501));
+        assert_eq!(jittered(Duration::from_millis(1), u32::MAX), Duration::from_millis(1));
+    }
+
+    #[test]
+    fn chance_spreads_the_waits_of_many_clients() {
+        let now = Instant::now();
+        let wait = || Backoff::new(POLICY).next(&broken(), now).expect("no limit").delay;
+        let waits: std::collections::HashSet<_> = (0..100).map(|_| wait()).collect();
+        assert!(waits.len() > 50, "only {} of 100 differ", waits.len());
+    }
+
+    #[test]
+    fn waits_double_up_to_the_longest() {
+        let mut backoff = Backoff::new(POLICY);
+        follow(&mut backoff, Instant::now(), &[1, 2, 4, 8, 16, 30, 30]);
+        let policy = Reconnect { max_delay: SECOND, initial_delay: SECOND * 5, ..POLICY };
+        follow(&mut Backoff::new(policy), Instant::now(), &[1, 1]);
+    }
+
+    #[test]
+    fn waits_start_over_after_a_session_that_lasted() {
+        let start = Instant::now();
+        let mut backoff = Backoff::new(POLICY);
+        follow(&mut backoff, start, &[1, 2]);
+        backoff.up(start);
+        follow(&mut backoff, start + POLICY.max_delay - SECOND, &[4, 8]);
+        backoff.up(start);
+        follow(&mut backoff, start + POLICY.max_delay, &[1, 2]);
+    }
+
+    #[test]
+    fn waits_start_over_after_a_session_that_was_useful() {
+        let start = Instant::now();
+        let mut backoff = Backoff::new(POLICY);
+        follow(&mut backoff, start, &[1, 2]);
+        // It broke off at once.
+        backoff.up(start);
+        backoff.served();
+        follow(&mut backoff, start + SECOND / 2, &[4]);
+        // It was short, and of no use.
+        backoff.up(start);
+        follow(&mut backoff, start + SECOND, &[8]);
+        backoff.up(start);
+        backoff.served();
+        follow(&mut backoff, start + SECOND, &[1, 2]);
+    }
+
+    #[test]
+    fn attempts_are_counted_from_each_loss() {
+        let now = Instant::now();
+        let mut backoff = Backoff::new(Reconnect { max_attempts: Some(2), ..POLICY });
+        for _ in 0..2 {
+            backoff.up(now);
+            for number in 1..=2 {
+                assert_eq!(backoff.next(&broken(), now).expect("allowed").number, number);
+            }
+            assert_eq!(backoff.next(&broken(), now), None);
+        }
+    }
+
+    #[test]
+    fn what_somebody_has_to_put_right_is_not_tried_again() {
+        let now = Instant::now();
+        let dial = Error::Dial {
+            syscall: "connect",
+            code: "ECONNREFUSED".into(),
+            errno: Some(111),
+            address: "host:22".into(),
+        };
+        let at_hop = |error| Error::Hop { place: "host:22".into(), error: Box::new(error) };
+        let timeout = Error::Timeout { host: text(), limit: 5, step: "a connection" };
+        for (error, again) in [
+            (dial, true),
+            (timeout, true),
+            (Error::Protocol(text()), true),
+            (broken(), true),
+            (Error::HostKey(text()), false),
+            (Error::PrivateKey(text()), false),
+            (Error::Auth(text()), false),
+            (Error::Algorithm(text()), false),
+            (Error::SockUsed, false),
+            (at_hop(Error::Auth(text())), false),
+            (at_hop(broken()), true),
+        ] {
+            assert_eq!(Backoff::new(POLICY).next(&error, now).is_some(), again, "{error:?}");
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Writing host keys down in a file of known hosts.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ssh_proto::key::PublicKey;
+
+use crate::session::host_key::known_hosts::UTF_16;
+use crate::session::{Error, Trust};
+
+/// What would make something else of a name: a pattern, a list, a hash, a marker, several fields.
+const RESERVED: &[char] = &['*', '?', '!', ',', '|', '@', '#', '"', '\'', '\\'];
+
+/// A host key could not be written down.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum RecordError {
+    /// There is no file to write to.
+    #[error("there is no file of known hosts to write to")]
+    NoFile,
+    /// The name would be taken for something else when it is read again.
+    #[error("a host of the name {0:?} cannot be written to a file of known hosts")]
+    Name(String),
+    /// The file cannot be written.
+    #[error("cannot write the known hosts file {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: Arc<io::Error>,
+    },
+}
+
+impl From<RecordError> for Error {
+    fn from(error: RecordError) -> Self {
+        Error::HostKey(error.to_string())
+    }
+}
+
+impl Trust {
+    /// Writes the key of a host to the first file. Writes a file: not for an event loop.
+    pub fn record(&self, host: &str, port: u16, key: &PublicKey) -> Result<(), RecordError> {
+        let path = self.known_hosts.first().ok_or(RecordError::NoFile)?;
+        append(path, &self.names(host, port).full, &[key])
+    }
+}
+
+/// Appends one line for each key, all in one write: what other programs write at the same time
+/// stands before or behind them. Makes the file, and the folder it is in, if need be.
+pub(crate) fn append(path: &Path, name: &str, keys: &[&PublicKey]) -> Result<(), RecordError> {
+    let plain = name.strip_prefix('[').and_then(|name| name.rsplit_once("]:"));
+    let bare = plain.map_or(name, |(bare, _)| bare);
+    let bad = |c: char| c.is_whitespace() || c.is_control() || RESERVED.contains(&c);
+    if bare.is_empty() || bare.contains(['[', ']']) || bare.contains(bad) {
+        return Err(RecordError::Name(name.to_owned()));
+    }
+    write(path, name, keys)
+        .map_err(|error| RecordError::Write { path: path.to_owned(), source: Arc::new(error) })
+}
+
+fn write(path: &Path, name: &str, keys: &[&PublicKey]) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        make_folder(folder)?;
+    }
+    let mut file = open(path)?;
+    let mut text = String::new();
+    if !ends_its_last_line(&mut file)? {
+        text.push('\n');
+    }
+    for key in keys {
+        text.push_str(&format!("{name} {}\n", key.line()));
+    }
+    // A second write for the rest might come to stand behind somebody else's line.
+    if file.write(text.as_bytes())? < text.len() {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
+    Ok(())
+}
+
+/// The last folder only, as ssh makes `~/.ssh`; for its owner alone.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    if folder.as_os_str().is_empty() || folder.exists() {
+        return Ok(());
+    }
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    match builder.create(folder) {
+        // Somebody else has made it meanwhile.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// Whether the file ends with the end of a line, or is empty. To text in UTF-16 no line of ASCII
+/// can be added.
+fn ends_its_last_line(file: &mut File) -> io::Result<bool> {
+    let length = file.seek(SeekFrom::End(0))?;
+    if length == 0 {
+        return Ok(true);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    let mut mark = [0; 2];
+    if length >= 2 {
+        file.rewind()?;
+        file.read_exact(&mut mark)?;
+    }
+    if last == *b"\0" || UTF_16.contains(&&mark[..]) {
+        return Err(io::Error::other("it is in UTF-16, and has to be in ASCII or UTF-8"));
+    }
+    Ok(last == *b"\n")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // A test that cannot go on has failed.
+mod tests {
+    use std::{env, process, thread};
+
+    use super::*;
+    use crate::session::Verdict;
+    use crate::session::fixtures::{ED25519, File, HOST, OTHER, key, trust};
+
+    fn text(path: &Path) -> String {
+        fs::read_to_string(path).unwrap()
+    }
+
+    #[test]
+    fn what_is_written_is_known_from_then_on() {
+        for (host, port, name) in [
+            ("Gateway.example.org", 22, HOST.to_owned()),
+            (HOST, 2222, format!("[{HOST}]:2222")),
+            ("::1", 22, "::1".to_owned()),
+            ("fe80::1%eth0", 2222, "[fe80::1%eth0]:2222".to_owned()),
+        ] {
+            let file = File::new("");
+            let trust = trust(&[], &[&file, &File::new("")], false);
+            trust.record(host, port, key(ED25519).key()).unwrap();
+            assert_eq!(text(file.path()), format!("{name} {ED25519}\n"));
+            assert_eq!(trust.judge(host, port, &key(ED25519)).unwrap(), Verdict::Trusted);
+        }
+    }
+
+    #[test]
+    fn a_line_without_its_end_gets_one() {
+        let file = File::new("# without an end");
+        append(file.path(), HOST, &[key(ED25519).key(), key(OTHER).key()]).unwrap();
+        let lines = format!("# without an end\n{HOST} {ED25519}\n{HOST} {OTHER}\n");
+        assert_eq!(text(file.path()), lines);
+    }
+
+    #[test]
+    fn what_a_file_has_stays_as_it_is() {
+        for before in [&b"# caf\xe9\xff\r\n"[..], b"\xef\xbb\xbf# \0 x\n", b"\0\n", b"x \r\n\n"] {
+            let file = File::bytes(before);
+            append(file.path(), HOST, &[key(ED25519).key()]).unwrap();
+            let after = [before, format!("{HOST} {ED25519}\n").as_bytes()].concat();
+            assert_eq!(fs::read(file.path()).unwrap(), after);
+        }
+        // No line could be added to these that is one.
+        for before in [&b"\xff\xfea\0\n\0"[..], b"\xfe\xff\0a\0\n", b"a b c\na\0\n\0", b"\xff\xfe"]
+        {
+            let file = File::bytes(before);
+            let error = append(file.path(), HOST, &[key(ED25519).key()]).unwrap_err();
+            assert!(error.to_string().contains("UTF-16"), "{error}");
+            assert_eq!(fs::read(file.path()).unwrap(), before);
+        }
+    }
+
+    #[test]
+    fn a_name_that_would_say_something_else_is_not_written() {
+        let file = File::new("");
+        let bad =
+            ["*", "h?st", "!host", "a,b", "|1|a|b", "@revoked", "#host", "a b", "a\tb", "a\n"];
+        for name in bad.into_iter().chain(["", "[host]", "a[", "\u{1b}[2J"]) {
+            let error = append(file.path(), name, &[key(ED25519).key()]).unwrap_err();
+            assert!(matches!(error, RecordError::Name(_)), "{name}: {error}");
+            let error = trust(&[], &[&file], false).record(name, 2222, key(ED25519).key());
+            assert!(matches!(error, Err(RecordError::Name(_))), "{name}");
+        }
+        assert_eq!(text(file.path()), "");
+    }
+
+    #[test]
+    fn what_is_missing_is_made() {
+        let folder = env::temp_dir().join(format!("record-{}", process::id()));
+        let path = folder.join("known_hosts");
+        let far = folder.join("below").join("deeper").join("known_hosts");
+        let error = append(&far, HOST, &[key(ED25519).key()]).unwrap_err();
+        assert!(error.to_string().contains(&*far.to_string_lossy()), "{error}");
+        append(&path, HOST, &[key(ED25519).key()]).unwrap();
+        assert_eq!(text(&path), format!("{HOST} {ED25519}\n"));
+        #[cfg(unix)]
+        for (path, mode) in [(&folder, 0o700), (&path, 0o600)] {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, mode);
+        }
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn nobody_writes_into_the_line_of_another() {
+        let file = File::new("# without an end");
+        thread::scope(|scope| {
+            for number in 0..8 {
+                let path = file.path();
+                scope.spawn(move || {
+                    for _ in 0..50 {
+                        append(path, &format!("host{number}"), &[key(ED25519).key()]).unwrap();
+                    }
+                });
+            }
+        });
+        let text = text(file.path());
+        let lines: Vec<_> = text.lines().skip(1).filter(|line| !line.is_empty()).collect();
+        assert_eq!(lines.len(), 400);
+        for number in 0..8 {
+            let line = format!("host{number} {ED25519}");
+            assert_eq!(lines.iter().filter(|other| **other == line).count(), 50);
+        }
+    }
+}

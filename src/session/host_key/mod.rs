@@ -1,0 +1,13 @@
+//! Whether a host key is trusted.
+//!
+//! - `verify`: the decision; `pin`: keys that the application names; `known_hosts`: files of keys;
+//!   `certificate`: host certificates; `revoked`: files of revoked keys.
+//! - `known_hosts_writer`: adds keys to a file; `update`: the host's other keys (UpdateHostKeys).
+
+pub(crate) mod certificate;
+pub(crate) mod known_hosts;
+pub(crate) mod known_hosts_writer;
+pub(crate) mod pin;
+pub(crate) mod revoked;
+pub(crate) mod update;
+pub(crate) mod verify;

@@ -1,0 +1,145 @@
+//! The other keys of a host that is known: learned from the host, once it has proved to own them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ssh_proto::key::{HostKey, PublicKey};
+use tokio::task::spawn_blocking;
+
+use crate::session::host_key::known_hosts::{Marker, ReadError};
+use crate::session::host_key::known_hosts_writer::append;
+use crate::session::{Error, Target, Trust};
+
+/// Writes down keys that the server has proved to own, on a thread that may block. Nobody waits for
+/// it, and a failure is no failure of the session: the keys are offered again next time.
+pub(crate) fn learn(target: &Arc<Target>, keys: Vec<PublicKey>) {
+    let target = target.clone();
+    drop(spawn_blocking(move || target.trust.learn(&target.host, target.port, &keys)));
+}
+
+impl Trust {
+    /// The blobs of the keys that files have of this host, if they may learn others of it; `None`
+    /// if not. Reads files: not for an event loop.
+    ///
+    /// As with OpenSSH, they may if they have the key that the host has shown, in a line that is
+    /// about this host and port; if it was no certificate; and if no line about the host is written
+    /// by hand: patterns, lists, markers.
+    pub fn learnable(
+        &self,
+        host: &str,
+        port: u16,
+        shown: &HostKey,
+    ) -> Result<Option<Vec<Vec<u8>>>, ReadError> {
+        let HostKey::Plain(shown) = shown else { return Ok(None) };
+        if !self.update {
+            return Ok(None);
+        }
+        let (mut known, mut simple) = (Vec::new(), true);
+        self.each_line(&self.names(host, port), |_, line| {
+            simple &= line.marker.is_none() && (line.simple || !line.full);
+            if line.full && !line.key.is_certificate() {
+                known.push(line.key.blob().to_vec());
+            }
+        })?;
+        let may = simple && known.iter().any(|blob| blob == shown.blob());
+        Ok(may.then_some(known))
+    }
+
+    /// Adds the keys to the first of the files that has a key of this host, unless some line has or
+    /// revokes them by now, or they could never be trusted. Reads and writes files: not for an event loop.
+    pub fn learn(&self, host: &str, port: u16, keys: &[PublicKey]) -> Result<(), Error> {
+        let names = self.names(host, port);
+        let mut learned = Vec::new();
+        for key in keys {
+            if self.may_learn(key)? {
+                learned.push(key);
+            }
+        }
+        let mut keys = learned;
+        let mut file: Option<PathBuf> = None;
+        self.each_line(&names, |path, line| match line.marker {
+            Some(Marker::CertAuthority) => {}
+            Some(Marker::Revoked) => keys.retain(|key| line.key.blob() != key.blob()),
+            None if line.full => {
+                keys.retain(|key| !line.is(key.blob()));
+                file.get_or_insert_with(|| path.to_owned());
+            }
+            None => {}
+        })?;
+        match file {
+            Some(file) if !keys.is_empty() => Ok(append(&file, &names.full, &keys)?),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // A test that cannot go on has failed.
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::session::fixtures::{
+        ED25519, File, HOST, OTHER, P256, RSA, certificate, key, trust,
+    };
+
+    fn updating(files: &[&File]) -> Trust {
+        Trust { update: true, ..trust(&[], files, false) }
+    }
+
+    fn blob(line: &str) -> Vec<u8> {
+        key(line).key().blob().to_vec()
+    }
+
+    #[test]
+    fn only_a_key_that_is_known_by_itself_tells_of_others() {
+        let known = format!("{HOST} {P256}\n{HOST},10.0.0.1 {ED25519}\n");
+        let learnable = |lines: &str, port, shown: &HostKey| {
+            updating(&[&File::new(lines)]).learnable(HOST, port, shown).unwrap()
+        };
+        let shown = key(ED25519);
+        assert_eq!(learnable(&known, 22, &shown), Some(vec![blob(P256), blob(ED25519)]));
+        assert_eq!(learnable(&known, 22, &key(OTHER)), None, "another key");
+        assert_eq!(learnable(&known, 2222, &shown), None, "known by its bare name only");
+        assert_eq!(learnable(&known, 22, &certificate("good")), None, "a certificate");
+        for more in [
+            format!("@revoked {HOST} {OTHER}"),
+            format!("@cert-authority * {OTHER}"),
+            format!("*.example.org {ED25519}"),
+            format!("{HOST},a,b {OTHER}"),
+        ] {
+            assert_eq!(learnable(&format!("{known}{more}\n"), 22, &shown), None, "{more}");
+        }
+        let file = File::new(&known);
+        assert_eq!(trust(&[], &[&file], false).learnable(HOST, 22, &shown).unwrap(), None);
+    }
+
+    #[test]
+    fn what_could_never_be_trusted_is_not_learned() {
+        let (file, list) = (File::new(&format!("{HOST} {ED25519}\n")), File::new(OTHER));
+        let keys = [P256, RSA, OTHER].map(|line| key(line).key().clone());
+        let trust =
+            Trust { revoked: vec![list.path().to_owned()], rsa_bits: 3072, ..updating(&[&file]) };
+        trust.learn(HOST, 22, &keys).unwrap();
+        let learned = format!("{HOST} {ED25519}\n{HOST} {P256}\n");
+        assert_eq!(fs::read_to_string(file.path()).unwrap(), learned);
+    }
+
+    #[test]
+    fn what_is_learned_goes_where_the_host_is_known() {
+        let (first, second) =
+            (File::new(&format!("elsewhere {P256}\n")), File::new(&format!("{HOST} {ED25519}\n")));
+        let third = File::new(&format!("{HOST} {RSA}\n@revoked {HOST} {OTHER}\n"));
+        let trust = updating(&[&first, &second, &third]);
+        let keys = [P256, ED25519, RSA, OTHER].map(|line| key(line).key().clone());
+        trust.learn(HOST, 22, &keys).unwrap();
+        let text = |file: &File| fs::read_to_string(file.path()).unwrap();
+        // Of the four, only the first was neither known nor revoked.
+        let learned = format!("{HOST} {ED25519}\n{HOST} {P256}\n");
+        assert_eq!(text(&second), learned);
+        trust.learn(HOST, 22, &keys).unwrap();
+        trust.learn("nowhere", 22, &keys).unwrap();
+        assert_eq!(text(&second), learned);
+        assert_eq!((text(&first).lines().count(), text(&third).lines().count()), (1, 2));
+    }
+}

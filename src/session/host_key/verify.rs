@@ -1,0 +1,264 @@
+//! Whether a host key is the one of the host we want.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ssh_proto::KnownKeys;
+use ssh_proto::key::{Certificate, HostKey, PublicKey};
+
+use super::{certificate, revoked};
+use crate::session::host_key::known_hosts::{self, Line, Marker, Names, ReadError};
+use crate::session::{Strictness, Trust};
+
+/// What there is to say about a host key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is the host's.
+    Trusted,
+    /// Nothing says that it is the host's; it is accepted as the strictness has it.
+    Accepted {
+        /// Whether it goes into a file of known hosts.
+        remember: bool,
+    },
+    /// Nothing decides; the verifier does.
+    Ask {
+        /// Whether it goes into a file of known hosts if the verifier says yes.
+        remember: bool,
+    },
+    /// It is not, or is not known to be. Says why, for the user.
+    Refused(String),
+}
+
+/// A line of a file.
+struct Place {
+    path: PathBuf,
+    number: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.path.display(), self.number)
+    }
+}
+
+/// What the files say about a host key.
+#[derive(Default)]
+struct Findings {
+    /// A line revokes the key.
+    revoked: Option<Place>,
+    /// A line revokes the authority that signed the certificate.
+    revoked_authority: Option<Place>,
+    /// A line has the key for the host with its port.
+    known: bool,
+    /// A line has the key for the host without its port.
+    known_by_bare_name: bool,
+    /// A line names the authority that signed the certificate.
+    authority: Option<Place>,
+    /// A line has another key for the host: where, and its type and fingerprint.
+    other: Option<(Place, String, String)>,
+}
+
+impl Trust {
+    /// Judges the key that a host offers. Reads files: not for an event loop.
+    ///
+    /// As OpenSSH does, but for pins and the verifier, which it does not have. An RSA key that is too
+    /// small, a file that lists the key, or the authority of its certificate, as revoked, and a line
+    /// that does so decide first, also over a pin. Then a pin, a line with this key, or a certificate by an authority of the files trusts it. A certificate
+    /// that is not good for this host now, and a key where the files have others, are refused.
+    /// What is left is unknown, and the strictness decides, unless there are pins.
+    pub fn judge(&self, host: &str, port: u16, offered: &HostKey) -> Result<Verdict, ReadError> {
+        let names = self.names(host, port);
+        let key = offered.key();
+        let (key_type, fingerprint) = (key.key_type(), key.fingerprint());
+        if let Some(bits) = key.rsa_bits().filter(|bits| *bits < self.rsa_bits) {
+            return Ok(Verdict::Refused(format!(
+                "the host key of {}, {key_type} {fingerprint}, has {bits} bits, and \
+                 requiredRSASize is {}",
+                names.full, self.rsa_bits,
+            )));
+        }
+        let mut found = self.search(&names, offered)?;
+        self.search_revoked(offered, &mut found)?;
+        if let Some(place) = found.revoked {
+            return Ok(Verdict::Refused(format!(
+                "the host key of {}, {key_type} {fingerprint}, is revoked by {place}",
+                names.full,
+            )));
+        }
+        if let (Some(place), Some(certificate)) = (found.revoked_authority, offered.certificate()) {
+            return Ok(Verdict::Refused(format!(
+                "the authority {} that signed the host certificate of {} ({key_type} \
+                 {fingerprint}) is revoked by {place}",
+                certificate.authority_fingerprint(),
+                names.full,
+            )));
+        }
+        // A line without the port does not help where one with it has another key.
+        let known = found.known || found.known_by_bare_name && found.other.is_none();
+        if known || self.pins.iter().any(|pin| pin.names(key)) {
+            return Ok(Verdict::Trusted);
+        }
+        let objection = match (offered.certificate(), found.authority, found.other) {
+            (Some(certificate), Some(place), _) => {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                match certificate::check(self, certificate, &names.name, now.as_secs()) {
+                    Ok(()) => return Ok(Verdict::Trusted),
+                    Err(reason) => Some(format!(
+                        "the host certificate of {} ({:?}, {key_type} {fingerprint}, by the \
+                         authority {} of {place}) is refused: {reason}",
+                        names.full,
+                        certificate.id(),
+                        certificate.authority_fingerprint(),
+                    )),
+                }
+            }
+            (_, _, Some((place, other_type, other))) => Some(format!(
+                "the host key of {} has changed: it offers {key_type} {fingerprint}, but {place} \
+                 knows {other_type} {other}. Somebody may be posing as this host. If its key was \
+                 replaced, replace that line",
+                names.full,
+            )),
+            (_, _, None) => None,
+        };
+        let has_file = !self.known_hosts.is_empty();
+        // To name keys and to take any would contradict each other.
+        let strictness = if self.pins.is_empty() { self.strictness } else { Strictness::Yes };
+        Ok(match (objection, strictness) {
+            (Some(_), Strictness::Off) if self.verifier => Verdict::Ask { remember: false },
+            (Some(_), Strictness::Off) => Verdict::Accepted { remember: false },
+            (Some(reason), Strictness::No) => Verdict::Refused(format!(
+                "{reason}. Port forwarding is disabled to avoid man-in-the-middle attacks, also \
+                 with StrictHostKeyChecking=no",
+            )),
+            (Some(reason), Strictness::Yes | Strictness::AcceptNew) => Verdict::Refused(reason),
+            (None, _) if self.verifier => {
+                Verdict::Ask { remember: has_file && strictness != Strictness::Yes }
+            }
+            (None, Strictness::No | Strictness::Off) => Verdict::Accepted { remember: has_file },
+            (None, Strictness::AcceptNew) if has_file => Verdict::Accepted { remember: true },
+            (None, Strictness::Yes | Strictness::AcceptNew) => {
+                Verdict::Refused(unknown(&names.full, offered))
+            }
+        })
+    }
+
+    /// What is known of this host, to ask it for that first: a server that has several keys would
+    /// show another one else, which would be unknown. A key that a line revokes is not known; files
+    /// of revoked keys have no say in it, as with OpenSSH. Reads files, as [`Trust::judge`].
+    pub fn known_keys(&self, host: &str, port: u16) -> Result<KnownKeys, ReadError> {
+        let mut known = KnownKeys::default();
+        let (mut keys, mut revoked) = (Vec::new(), Vec::new());
+        self.each_line(&self.names(host, port), |_, line| match line.marker {
+            None => keys.push(line.key.clone()),
+            Some(Marker::CertAuthority) => known.authority = true,
+            Some(Marker::Revoked) => revoked.push(line.key.blob().to_vec()),
+        })?;
+        let pins = self.pins.iter().filter_map(|pin| pin.key());
+        let pins = pins.map(|key| (key.key_type(), key.blob()));
+        let lines = keys.iter().map(|key| (key.key_type(), key.blob()));
+        let good = |(_, blob): &(&str, &[u8])| !revoked.iter().any(|revoked| revoked == blob);
+        let good = pins.chain(lines).filter(good);
+        known.types.extend(good.map(|(key_type, _)| key_type.to_owned()));
+        Ok(known)
+    }
+
+    /// Whether a key that the host has beside the one it has shown may be learned.
+    pub(crate) fn may_learn(&self, key: &PublicKey) -> Result<bool, ReadError> {
+        for path in &self.revoked {
+            if revoked::find(path, &[key.blob()])?.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(key.rsa_bits().is_none_or(|bits| bits >= self.rsa_bits))
+    }
+
+    /// How lines name the host.
+    pub(crate) fn names(&self, host: &str, port: u16) -> Names {
+        match &self.alias {
+            Some(alias) => Names::alias(alias),
+            None => Names::new(host, port),
+        }
+    }
+
+    /// Looks at every line about the host, in order.
+    ///
+    /// A line without the port says nothing against a key, as another server may be meant. OpenSSH
+    /// takes it as a word for one, and so do we.
+    pub(crate) fn each_line(
+        &self,
+        names: &Names,
+        mut look: impl FnMut(&Path, &Line),
+    ) -> Result<(), ReadError> {
+        for path in &self.known_hosts {
+            known_hosts::lines(path, names)?.iter().for_each(|line| look(path, line));
+        }
+        Ok(())
+    }
+
+    /// What the files of revoked keys say.
+    fn search_revoked(&self, offered: &HostKey, found: &mut Findings) -> Result<(), ReadError> {
+        let authority = offered.certificate().map(Certificate::authority);
+        let blobs: Vec<_> = [offered.key().blob()].into_iter().chain(authority).collect();
+        for path in &self.revoked {
+            let Some((which, number)) = revoked::find(path, &blobs)? else { continue };
+            let place = if which == 0 { &mut found.revoked } else { &mut found.revoked_authority };
+            place.get_or_insert_with(|| Place { path: path.clone(), number });
+        }
+        Ok(())
+    }
+
+    fn search(&self, names: &Names, offered: &HostKey) -> Result<Findings, ReadError> {
+        let (key, certificate) = (offered.key(), offered.certificate());
+        let mut found = Findings::default();
+        self.each_line(names, |path, line| {
+            let place = || Place { path: path.to_owned(), number: line.number };
+            // As with OpenSSH, a certificate stands for its key, but with no marker.
+            let listed = line.key.blob();
+            let signed = certificate.is_some_and(|signed| signed.authority() == listed);
+            match line.marker {
+                Some(Marker::Revoked) if listed == key.blob() => {
+                    found.revoked.get_or_insert_with(place);
+                }
+                Some(Marker::Revoked) if signed => {
+                    found.revoked_authority.get_or_insert_with(place);
+                }
+                Some(Marker::CertAuthority) if signed => {
+                    found.authority.get_or_insert_with(place);
+                }
+                Some(Marker::Revoked | Marker::CertAuthority) => {}
+                None if line.is(key.blob()) && line.full => found.known = true,
+                None if line.is(key.blob()) => found.known_by_bare_name = true,
+                None if line.full => {
+                    let key_type = line.key.key_type().to_owned();
+                    // One of the same type says more about what has happened.
+                    let better = |(_, other, _): &(Place, String, String)| {
+                        other != key.key_type() && key_type == key.key_type()
+                    };
+                    if found.other.as_ref().is_none_or(better) {
+                        found.other = Some((place(), key_type, line.key.fingerprint()));
+                    }
+                }
+                None => {}
+            }
+        })?;
+        Ok(found)
+    }
+}
+
+fn unknown(host: &str, offered: &HostKey) -> String {
+    let (key_type, fingerprint) = (offered.key().key_type(), offered.key().fingerprint());
+    let certificate = offered.certificate().map_or_else(String::new, |certificate| {
+        let authority = certificate.authority_fingerprint();
+        format!(", with a certificate by the authority {authority}, which is not known either")
+    });
+    format!(
+        "the host key of {host} is not known: it offers {key_type} {fingerprint}{certificate}. When \
+         that is the right key, give it as hostKey, add it to a file of knownHosts, or decide in a \
+         hostVerifier",
+    )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // A test that cannot go on has failed.
+mod tests;

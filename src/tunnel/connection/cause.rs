@@ -1,0 +1,180 @@
+//! Why a connection ends.
+
+use std::borrow::Cow;
+
+use ssh_proto::OpenFailure;
+
+use crate::session;
+use crate::socks::{Fault, Reply};
+
+/// Why a connection ends.
+#[derive(Clone, Debug)]
+pub(crate) enum Cause {
+    /// Both directions reached their end of stream and the far side has confirmed it.
+    Completed,
+    /// As above, but its owner closed it before the local program had taken everything.
+    CutByOwner,
+    /// The far side closed the channel before the local program had ended its direction.
+    ClosedByFar,
+    /// The remote end closed the channel without an end of its stream, and the local client had ended
+    /// its own: what the client reads is cut.
+    CutByFar,
+    /// The local program reset the connection.
+    ResetByLocal,
+    /// The owner's disconnect() or shutdown(); the name says which.
+    Owner(&'static str),
+    /// The owner rejected it.
+    Rejected,
+    /// The tunnel has as many connections as it may have.
+    Full,
+    /// No byte for as long as `idleTimeout`.
+    Idle,
+    /// What it waited for did not come in time: the owner's answer, the server's, or a session.
+    Unanswered(&'static str),
+    /// The target at this side of a remote forward could not be reached.
+    Unreached(session::Error),
+    /// The server refused to open the far side.
+    Refused(OpenFailure, String),
+    /// The SSH session was lost.
+    SessionLost(session::Error),
+    /// There was none, and it could not be set up.
+    NoSession(session::Error),
+    /// The program did not say in SOCKS where to, or not so that it is served.
+    Socks(Fault),
+}
+
+impl Cause {
+    pub(crate) fn code(&self, hard: bool) -> Cow<'static, str> {
+        match self {
+            Cause::Completed => "OK",
+            Cause::CutByOwner => "ECONNABORTED",
+            Cause::ClosedByFar | Cause::CutByFar => "ERR_SSH_CHANNEL_CLOSED",
+            Cause::ResetByLocal => "ECONNRESET",
+            Cause::Owner(_) if hard => "ECONNABORTED",
+            Cause::Owner(_) => "OK",
+            Cause::Rejected => "ERR_TUNNEL_REJECTED",
+            Cause::Full => "ERR_TUNNEL_MAX_CONNECTIONS",
+            Cause::Idle | Cause::Unanswered(_) => "ETIMEDOUT",
+            Cause::Refused(reason, _) => session::open_code(*reason),
+            Cause::SessionLost(_) => "ERR_SSH_DISCONNECTED",
+            Cause::Unreached(error) | Cause::NoSession(error) => return error.code(),
+            Cause::Socks(fault) if fault.is_about_the_login() => "ERR_TUNNEL_SOCKS_AUTH",
+            Cause::Socks(_) => "ERR_TUNNEL_SOCKS",
+        }
+        .into()
+    }
+
+    /// The same for people.
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            Cause::Completed => "both directions reached their end of stream".into(),
+            Cause::CutByOwner => {
+                "both directions reached their end of stream, but its owner closed the connection \
+                 before everything was delivered"
+                    .into()
+            }
+            Cause::ClosedByFar => {
+                "the far side closed the channel before the local side had ended its stream".into()
+            }
+            Cause::CutByFar => {
+                "the remote end closed the channel before it had ended its stream".into()
+            }
+            Cause::ResetByLocal => "the local program reset the connection".into(),
+            Cause::Owner(method) => format!("closed by {method}()"),
+            Cause::Rejected => "the connection request was rejected".into(),
+            Cause::Full => "the tunnel has as many connections as maxConnections allows".into(),
+            Cause::Idle => "no byte moved for as long as idleTimeout".into(),
+            Cause::Unanswered(what) => format!("no {what} within readyTimeout"),
+            Cause::Refused(OpenFailure::Other(code), text) => {
+                format!("the server refused to open the channel (reason {code}): {text}")
+            }
+            Cause::Refused(_, text) => format!("the server refused to open the channel: {text}"),
+            Cause::SessionLost(error) => format!("the SSH session was lost: {error}"),
+            Cause::Unreached(error) => format!("the target could not be reached: {error}"),
+            Cause::NoSession(error) => error.to_string(),
+            Cause::Socks(fault) => format!("the local program asked for no connection: {fault}"),
+        }
+    }
+
+    /// The reply to a SOCKS client whose connection does not open. `None`: no reply, because the client
+    /// or the application has ended the connection.
+    pub(crate) fn socks_reply(&self) -> Option<Reply> {
+        Some(match self {
+            Cause::Refused(OpenFailure::ConnectFailed, text) => Reply::of_connect_failure(text),
+            Cause::Refused(OpenFailure::AdministrativelyProhibited, _) | Cause::Rejected => {
+                Reply::NotAllowed
+            }
+            Cause::Refused(
+                OpenFailure::UnknownChannelType
+                | OpenFailure::ResourceShortage
+                | OpenFailure::Other(_),
+                _,
+            )
+            | Cause::Unanswered(_)
+            | Cause::SessionLost(_)
+            | Cause::NoSession(_)
+            | Cause::Unreached(_)
+            | Cause::ClosedByFar
+            | Cause::CutByFar => Reply::Failed,
+            Cause::Owner(_)
+            | Cause::ResetByLocal
+            | Cause::Socks(_)
+            | Cause::Completed
+            | Cause::CutByOwner
+            | Cause::Full
+            | Cause::Idle => return None,
+        })
+    }
+}
+
+/// Ends every connection at once, whatever its Linger and its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Force {
+    /// `shutdown({ force: true })`.
+    Shutdown,
+    /// The timeout of `close()` has expired.
+    Timeout,
+}
+
+impl Force {
+    /// The method that closes a connection which nothing else was closing.
+    pub(crate) fn method(self) -> &'static str {
+        match self {
+            Force::Shutdown => "shutdown",
+            Force::Timeout => "close",
+        }
+    }
+
+    /// What a reason says of it.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Force::Shutdown => "; reset by shutdown({ force: true })",
+            Force::Timeout => "; reset because the timeout of close() expired",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_socks_reply_says_what_kind_of_failure_it_was() {
+        let refused = |reason| Cause::Refused(reason, "Connection refused".into());
+        for (code, cause) in [
+            (2, refused(OpenFailure::AdministrativelyProhibited)),
+            (2, Cause::Rejected),
+            (1, refused(OpenFailure::ResourceShortage)),
+            (1, refused(OpenFailure::UnknownChannelType)),
+            (1, refused(OpenFailure::Other(77))),
+            (1, Cause::Unanswered("answer")),
+            (1, Cause::SessionLost(session::Error::no_session())),
+            (1, Cause::NoSession(session::Error::no_session())),
+        ] {
+            assert_eq!(cause.socks_reply().expect("a reply").code(), code, "{cause:?}");
+        }
+        for cause in [Cause::Owner("disconnect"), Cause::ResetByLocal] {
+            assert_eq!(cause.socks_reply(), None, "{cause:?}");
+        }
+    }
+}

@@ -1,0 +1,461 @@
+//! Connections that leave: each event of the closing table, and the ending that it calls for.
+//!
+//! | event | graceful | hard |
+//! |---|---|---|
+//! | both ends of stream, CLOSE | deliver, FIN | the same |
+//! | CLOSE before our EOF | deliver, FIN | RST |
+//! | our EOF, then CLOSE without EOF | deliver, RST | RST |
+//! | reset by the local program | flush up, CLOSE | CLOSE |
+//! | refused, rejected, unanswered | RST | RST |
+//! | session lost | deliver, RST | RST |
+//! | session lost before it was open | another one, now or later, else RST | the same |
+//! | disconnect, shutdown, idle | drain both ways, CLOSE, FIN | RST, CLOSE |
+//!
+//! A bounded close is a graceful one whose linger time runs from the event on: when it is over, the
+//! connection is reset, be it still in the table or parting already. Where both sides have ended by
+//! themselves nobody closes it, and no time runs, until the owner does.
+//!
+//! Every state can be ended: a new Linger counts for a connection that is being closed, too, and a
+//! forced shutdown cuts all of them.
+
+use std::time::Instant;
+
+use crate::net::close::{self, Ended, Finish, Outcome};
+use crate::net::linger::{Ending, Linger};
+use crate::net::local_stream::Stream;
+use crate::net::sys;
+use crate::net::write_buffer::Backlog;
+use crate::runtime::cutoff::{Cutoff, Limit};
+use crate::session;
+use crate::tunnel::connection::cause::{Cause, Force};
+use crate::tunnel::connection::relay::{Connection, Down, Stage, Up};
+use crate::tunnel::connection::report::Report;
+use crate::tunnel::driver::Driver;
+use crate::tunnel::driver::accept::Awaited;
+use crate::tunnel::stats::Live;
+use crate::tunnel::{ConnectionEnd, ConnectionInfo, ConnectionState, Error, Event, Settings};
+
+/// Within `idleTimeout` idle connections are looked for this often at the most.
+const IDLE_LOOKS: u32 = 16;
+
+/// A connection whose socket is being closed elsewhere.
+pub(crate) struct Parting {
+    /// As it was when that began.
+    pub(crate) info: ConnectionInfo,
+    /// Likewise.
+    pub(crate) live: Live,
+    report: Report,
+    /// When it is cut short.
+    limit: Cutoff,
+}
+
+impl Parting {
+    /// Lets its linger time run, unless it does so already.
+    fn begin_to_linger(&self) {
+        if self.limit.due().is_none() {
+            self.limit.set(self.info.linger.limit(Instant::now()));
+        }
+    }
+
+    /// Lets it go on by this Linger. `false`: it is being reset already, and nothing puts that off.
+    fn set_linger(&mut self, linger: Linger) -> bool {
+        if self.limit.is_at_once() {
+            return linger.ending() == Ending::Hard;
+        }
+        self.info.linger = linger;
+        self.report.set_linger(linger);
+        self.limit.set(linger.limit(Instant::now()));
+        true
+    }
+
+    /// Ends it at once, if its time is not over anyway.
+    fn force(&mut self, force: Force) {
+        let now = Limit::now();
+        if self.limit.due().is_none_or(|due| due > now.due) {
+            self.report.force(force);
+        }
+        self.limit.set(Some(now));
+    }
+}
+
+impl Driver {
+    /// Closes a connection on its owner's behalf; `false` when there is none with this number.
+    pub(crate) fn close_connection(&mut self, id: u64, cause: Cause) -> bool {
+        if let Some(arrival) = self.requests.remove(&id).or_else(|| self.held.remove(&id)) {
+            self.turn_away(arrival, cause);
+            return true;
+        }
+        if self.guests.contains_key(&id) {
+            return self.break_off(id, cause);
+        }
+        if self.offers.has(id) {
+            self.close_offer(id, cause);
+            return true;
+        }
+        #[cfg(unix)]
+        if let Some(dial) = self.operations.deferred.take_dial(id) {
+            self.undial(dial, cause);
+            return true;
+        }
+        if let Some(parting) = self.parting.get(&id) {
+            parting.begin_to_linger();
+            return true;
+        }
+        let Some(index) = self.table.find(id) else { return false };
+        let Some(connection) = self.table.get(index) else { return false };
+        let hard = connection.arrival.settings.linger.ending() == Ending::Hard;
+        match connection.stage {
+            // Being closed already.
+            Stage::Closing(_) | Stage::Reset => {}
+            Stage::Opening => self.refused(index, cause),
+            Stage::Open if hard => self.reset(index, cause),
+            Stage::Open => self.begin_closing(index, cause),
+        }
+        true
+    }
+
+    /// Whether there is a connection with this number.
+    pub(crate) fn has(&self, id: u64) -> bool {
+        self.table.find(id).is_some()
+            || self.parting.contains_key(&id)
+            || self.guests.contains_key(&id)
+            || self.requests.contains_key(&id)
+            || self.held.contains_key(&id)
+            || self.offers.has(id)
+    }
+
+    /// How a connection will be closed, or is being closed.
+    pub(crate) fn linger_of(&mut self, id: u64) -> Result<Linger, Error> {
+        if let Some(parting) = self.parting.get(&id) {
+            return Ok(parting.info.linger);
+        }
+        self.settings_of(id).map(|settings| settings.linger)
+    }
+
+    /// Decides anew how a connection will be closed. One that is being closed goes on by the new value,
+    /// and its linger time runs from now.
+    pub(crate) fn set_linger(&mut self, id: u64, linger: Linger) -> Result<(), Error> {
+        if let Some(parting) = self.parting.get_mut(&id) {
+            return if parting.set_linger(linger) { Ok(()) } else { Err(Error::NoConnection(id)) };
+        }
+        self.settings_of(id)?.linger = linger;
+        let Some(index) = self.table.find(id) else { return Ok(()) };
+        if let Some(cause) = self.table.get(index).and_then(|it| it.stage.closing()) {
+            if linger.ending() == Ending::Hard {
+                self.reset(index, cause);
+            } else {
+                self.table.linger_anew(index);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a connection at once, whatever its Linger and its state.
+    pub(crate) fn cut(&mut self, id: u64, force: Force) {
+        let index = self.table.find(id);
+        let stage = index.and_then(|index| Some(&self.table.get(index)?.stage));
+        let cause = match stage {
+            Some(Stage::Open) => Some(Cause::Owner(force.method())),
+            Some(stage) => stage.closing(),
+            None => None,
+        };
+        if let Some((index, cause)) = index.zip(cause) {
+            return self.reset_by(index, cause, Some(force));
+        }
+        self.close_connection(id, Cause::Owner(force.method()));
+        if let Some(parting) = self.parting.get_mut(&id) {
+            parting.force(force);
+        }
+    }
+
+    fn settings_of(&mut self, id: u64) -> Result<&mut Settings, Error> {
+        if let Some(guest) = self.guests.get_mut(&id) {
+            return Ok(&mut guest.settings);
+        }
+        if self.offers.has(id) {
+            return self.offers.settings_of(id).ok_or(Error::NoConnection(id));
+        }
+        let arrival = match self.table.find(id) {
+            Some(index) => self.table.get(index).map(|connection| &mut connection.arrival),
+            None => self.requests.get_mut(&id).or_else(|| self.held.get_mut(&id)),
+        };
+        match arrival {
+            Some(arrival) => Ok(&mut arrival.settings),
+            None => self.operations.deferred.settings_of(id).ok_or(Error::NoConnection(id)),
+        }
+    }
+
+    /// Drains both directions: what has come from the local program by now is still passed on, and
+    /// what comes from the far side until it confirms is still delivered.
+    fn begin_closing(&mut self, index: usize, cause: Cause) {
+        self.table.begin_to_linger(index);
+        let Some(connection) = self.table.get(index) else { return };
+        connection.stage = Stage::Closing(cause);
+        match connection.up {
+            Up::Flowing => {
+                let socket = socket2::SockRef::from(&connection.arrival.stream);
+                connection.up = Up::Last(sys::unread(&socket).unwrap_or_default());
+                self.enqueue(index);
+            }
+            up @ (Up::Last(_) | Up::Cut | Up::Ended) => self.end_up(index, up),
+        }
+    }
+
+    /// The far side closed the channel; everything that came before has been handed over.
+    pub(crate) fn closed_by_far(&mut self, index: usize) {
+        let Some(connection) = self.remove(index) else { return };
+        let hard = connection.arrival.settings.linger.ending() == Ending::Hard;
+        match connection.stage {
+            Stage::Closing(ref cause) => {
+                let cause = cause.clone();
+                self.part(connection, Finish::Fin, cause);
+            }
+            Stage::Reset => self.part_reset(connection, Cause::ResetByLocal, None),
+            Stage::Open if connection.up == Up::Ended && connection.down != Down::Flowing => {
+                self.part(connection, Finish::Fin, Cause::Completed);
+            }
+            Stage::Opening | Stage::Open => match connection.has_ended() {
+                // The remote end has not ended its stream, and the client waits for nothing else.
+                Ok(true) if connection.down == Down::Flowing => self.cut_by_far(connection),
+                Ok(_) if hard => self.part_reset(connection, Cause::ClosedByFar, None),
+                Ok(_) => self.part(connection, Finish::Fin, Cause::ClosedByFar),
+                Err(_) => self.part_reset(connection, Cause::ResetByLocal, None),
+            },
+        }
+    }
+
+    fn cut_by_far(&mut self, mut connection: Connection) {
+        if connection.arrival.settings.linger.ending() == Ending::Hard {
+            connection.drop_backlog();
+        }
+        self.part(connection, Finish::Reset, Cause::CutByFar);
+    }
+
+    /// The local program has reset the connection, or is gone.
+    pub(crate) fn reset_by_local(&mut self, index: usize) {
+        let Some(connection) = self.table.get(index) else { return };
+        let graceful = connection.arrival.settings.linger.ending() != Ending::Hard;
+        let socket = socket2::SockRef::from(&connection.arrival.stream);
+        let unread = sys::unread(&socket).unwrap_or_default();
+        // The kernel keeps what came before the reset: that is passed on before the end.
+        if graceful && unread > 0 && !connection.up.is_over() {
+            if !matches!(connection.stage, Stage::Reset) {
+                connection.stage = Stage::Reset;
+                connection.drop_backlog();
+                if let Some(link) = &mut self.link {
+                    let count = connection.dropped as usize;
+                    link.client.consumed(connection.channel, count, Instant::now());
+                }
+            }
+            self.table.begin_to_linger(index);
+            self.enqueue(index);
+            return;
+        }
+        self.reset(index, Cause::ResetByLocal);
+    }
+
+    /// Cuts short the closes whose linger time is over.
+    pub(crate) fn expire_lingers(&mut self, now: Instant) -> bool {
+        let mut busy = false;
+        while let Some(index) = self.table.take_overdue(now) {
+            self.cut_short(index);
+            busy = true;
+        }
+        busy
+    }
+
+    fn cut_short(&mut self, index: usize) {
+        let Some(connection) = self.table.get(index) else { return };
+        // No time runs before the close.
+        if let Some(cause) = connection.stage.closing() {
+            self.reset(index, cause);
+        }
+    }
+
+    /// The channel was not opened, or is not wanted any more before it was: there was never
+    /// anything behind the local socket, and RST says so.
+    pub(crate) fn refused(&mut self, index: usize, cause: Cause) {
+        if let Some(connection) = self.remove(index) {
+            self.turn_away(connection.arrival, cause);
+        }
+    }
+
+    /// Closes the connections on which nothing has moved for as long as they may be idle; returns
+    /// when to look again.
+    pub(crate) fn close_idle(&mut self, now: Instant) -> Option<Instant> {
+        let mut idle = Vec::new();
+        let mut next: Option<Instant> = None;
+        let client = self.link.as_ref().map(|link| &link.client);
+        for (_, connection) in self.table.iter() {
+            let Some(limit) = connection.arrival.settings.idle_timeout else { continue };
+            if !matches!(connection.stage, Stage::Open) {
+                // Not open yet: its time begins then. Or being closed already.
+                continue;
+            }
+            let is_idle = connection.active + limit <= now;
+            if !is_idle || client.is_some_and(|client| connection.has_input(client)) {
+                // Not for each of many connections in turn: a little later for all of them.
+                let look = (connection.active + limit).max(now + limit / IDLE_LOOKS);
+                next = Some(next.map_or(look, |next| next.min(look)));
+            } else {
+                idle.push(connection.arrival.id);
+            }
+        }
+        for id in idle {
+            self.close_connection(id, Cause::Idle);
+        }
+        next
+    }
+
+    /// The session is lost: a stream that was cut never looks complete. Connections that were not
+    /// open yet have lost nothing: they wait for the next session, if there is to be one.
+    pub(crate) fn end_all(&mut self, error: &session::Error, now: Instant) {
+        let cause = Cause::SessionLost(error.clone());
+        let comes_back = self.recovery.is_under_way() || self.role.member().is_some();
+        if !comes_back {
+            self.turn_away_all(&cause, |_| true);
+        }
+        self.queue.clear();
+        self.unanswered.retain(|(.., awaited)| !matches!(awaited, Awaited::Channel(_)));
+        for connection in self.table.drain() {
+            let hard = connection.arrival.settings.linger.ending() == Ending::Hard;
+            match connection.stage {
+                Stage::Opening if comes_back => self.open_elsewhere(connection.arrival, now),
+                Stage::Opening => self.turn_away(connection.arrival, cause.clone()),
+                Stage::Reset => self.part_reset(connection, cause.clone(), None),
+                Stage::Open | Stage::Closing(_) if hard => {
+                    self.part_reset(connection, cause.clone(), None);
+                }
+                Stage::Open | Stage::Closing(_) => {
+                    self.part(connection, Finish::Reset, cause.clone());
+                }
+            }
+        }
+    }
+
+    /// Resets a connection at once and closes its channel.
+    pub(crate) fn reset(&mut self, index: usize, cause: Cause) {
+        self.reset_by(index, cause, None);
+    }
+
+    fn reset_by(&mut self, index: usize, cause: Cause, force: Option<Force>) {
+        let Some(connection) = self.remove(index) else { return };
+        let graceful = connection.arrival.settings.linger.ending() != Ending::Hard;
+        if let Some(link) = &mut self.link
+            && graceful
+            && matches!(cause, Cause::ResetByLocal)
+        {
+            link.unconfirmed |= connection.sent > 0;
+        }
+        self.part_reset(connection, cause, force);
+    }
+
+    /// Takes a connection out of the table and closes its channel from our side.
+    fn remove(&mut self, index: usize) -> Option<Connection> {
+        let connection = self.table.remove(index)?;
+        if let Some(link) = &mut self.link {
+            link.client.close(connection.channel);
+        }
+        Some(connection)
+    }
+
+    fn part_reset(&mut self, connection: Connection, cause: Cause, force: Option<Force>) {
+        let mut report = Report::of(&connection, cause);
+        let finished = connection.down == Down::Finished;
+        let mut outcome = close::reset(connection.arrival.stream, &connection.backlog, finished);
+        if connection.limit.is_some_and(|limit| limit <= Instant::now()) {
+            outcome.ended = Ended::Cut;
+        } else if let Some(force) = force {
+            report.force(force);
+            outcome.ended = Ended::Cut;
+        }
+        self.ended(report.end(outcome));
+    }
+
+    /// Delivers what is left to the local program, then ends its stream. Done elsewhere, because a
+    /// program that does not read may take for ever.
+    fn part(&mut self, mut connection: Connection, finish: Finish, cause: Cause) {
+        let info = ConnectionInfo { state: ConnectionState::Closing, ..connection.info() };
+        let limit = match (info.linger.ending(), &cause) {
+            // What was written already has its moment, or the client could take the reset for the end.
+            (Ending::Hard, Cause::CutByFar) => Limit::new(Instant::now(), close::READING),
+            (Ending::Graceful | Ending::Hard, _) | (Ending::Bounded(_), Cause::Completed) => None,
+            (Ending::Bounded(time), _) => match connection.limit {
+                Some(due) => Some(Limit::at(due, time)),
+                None => info.linger.limit(Instant::now()),
+            },
+        };
+        let report = Report::of(&connection, cause);
+        let finish = match (finish, connection.down) {
+            (Finish::Fin, Down::Finished) => Finish::FinSent,
+            (Finish::Reset, Down::Finished) => Finish::ResetAfterFin,
+            (finish, _) => finish,
+        };
+        let over = finish == Finish::FinSent && connection.up == Up::Ended;
+        if over && close::is_settled(&connection.arrival.stream) {
+            // Both sides have ended and acknowledged: there is nothing left to wait for. The linger
+            // that protects an open connection would turn this close into a reset.
+            let _ = Linger::GRACEFUL.apply(&connection.arrival.stream);
+            let outcome =
+                Outcome { ended: Ended::Fin, unsent: 0, discarded: 0, peer_finished: true };
+            self.ended(report.end(outcome));
+            return;
+        }
+        let live = connection.live();
+        let Connection { arrival, backlog, .. } = connection;
+        let limit = Cutoff::new(limit);
+        self.close(arrival.stream, backlog, finish, Parting { info, live, report, limit });
+    }
+
+    /// Ends a connection that has no channel. Its program reads `last_word` and then the end of the
+    /// stream, in every Linger setting; without one it is reset, since nothing was ever there.
+    pub(crate) fn see_off(
+        &mut self,
+        stream: Stream,
+        last_word: &[u8],
+        info: ConnectionInfo,
+        report: Report,
+    ) {
+        let mut backlog = Backlog::default();
+        if last_word.is_empty() {
+            let outcome = close::reset(stream, &backlog, false);
+            return self.ended(report.end(outcome));
+        }
+        backlog.push(last_word);
+        let limit = match info.linger.ending() {
+            Ending::Graceful | Ending::Hard => None,
+            Ending::Bounded(_) => info.linger.limit(Instant::now()),
+        };
+        let live = Live::unopened(&info);
+        let limit = Cutoff::new(limit);
+        self.close(stream, backlog, Finish::Fin, Parting { info, live, report, limit });
+    }
+
+    /// Closes a socket in a task of its own.
+    fn close(&mut self, stream: Stream, backlog: Backlog, finish: Finish, mut parting: Parting) {
+        if let Some(force) = self.operations.forced {
+            parting.force(force);
+        }
+        let id = parting.info.id;
+        let mut limit = parting.limit.watch();
+        self.parting.insert(id, parting);
+        self.closings.spawn(async move {
+            (id, close::close(stream, backlog, finish, limit.reached()).await)
+        });
+    }
+
+    /// A socket is closed that had a task for it.
+    pub(crate) fn parted(&mut self, id: u64, outcome: Outcome) {
+        if let Some(parting) = self.parting.remove(&id) {
+            self.ended(parting.report.end(outcome));
+        }
+    }
+
+    /// The last word about a connection.
+    pub(crate) fn ended(&mut self, end: ConnectionEnd) {
+        let id = end.id;
+        self.count_end(&end);
+        self.emit(Event::Disconnected(end));
+        self.operations.disconnected(id);
+    }
+}

@@ -1,0 +1,325 @@
+//! The account of a connection that has ended.
+
+use crate::net::close::{Ended, Outcome};
+use crate::net::linger::{Ending, Linger};
+use crate::tunnel::connection::cause::{Cause, Force};
+use crate::tunnel::connection::relay::{Arrival, Connection, Down, Stage, Up};
+use crate::tunnel::{ClosedBy, ConnectionEnd};
+
+/// What is known about a connection when its socket is given up; with what becomes of the socket
+/// it makes the account.
+pub(crate) struct Report {
+    id: u64,
+    forward: i64,
+    cause: Cause,
+    linger: Linger,
+    sent: u64,
+    received: u64,
+    dropped: u64,
+    up: Up,
+    down: Down,
+    opened: bool,
+    /// What ends it before its time, unless it ends by itself at the same moment.
+    force: Option<Force>,
+}
+
+impl Report {
+    pub(crate) fn set_linger(&mut self, linger: Linger) {
+        self.linger = linger;
+    }
+
+    pub(crate) fn force(&mut self, force: Force) {
+        self.force = Some(force);
+    }
+
+    pub(crate) fn of_arrival(arrival: &Arrival, cause: Cause) -> Self {
+        Self::of_unopened(arrival.id, arrival.forward, arrival.settings.linger, cause)
+    }
+
+    /// Of a connection that has no channel.
+    pub(crate) fn of_unopened(id: u64, forward: i64, linger: Linger, cause: Cause) -> Self {
+        Self {
+            id,
+            forward,
+            cause,
+            linger,
+            sent: 0,
+            received: 0,
+            dropped: 0,
+            up: Up::Flowing,
+            down: Down::Flowing,
+            opened: false,
+            force: None,
+        }
+    }
+
+    pub(crate) fn of(connection: &Connection, cause: Cause) -> Self {
+        Self {
+            sent: connection.sent,
+            received: connection.received,
+            dropped: connection.dropped,
+            up: connection.up,
+            down: connection.down,
+            opened: !matches!(connection.stage, Stage::Opening),
+            ..Self::of_arrival(&connection.arrival, cause)
+        }
+    }
+
+    /// The account, once the socket has ended.
+    pub(crate) fn end(self, outcome: Outcome) -> ConnectionEnd {
+        // What was for the local program before it opened was an answer of SOCKS, and nothing from
+        // the far side.
+        let lost_down = if self.opened { self.dropped + outcome.unsent } else { 0 };
+        let whole = lost_down == 0 && outcome.discarded == 0;
+        let far_ended = self.down != Down::Flowing;
+        let both_ended = far_ended && (self.up == Up::Ended || outcome.peer_finished);
+        let finished = outcome.ended == Ended::Fin;
+        let cut = outcome.ended == Ended::Cut;
+        let cause = match self.cause {
+            // Some servers close the channel together with their end of stream. When the local
+            // program then had nothing more to say, all is well.
+            Cause::ClosedByFar if both_ended && whole && finished => Cause::Completed,
+            Cause::Completed if cut => Cause::CutByOwner,
+            Cause::Completed | Cause::ClosedByFar | Cause::CutByFar | Cause::Owner(_)
+                if outcome.ended == Ended::ByPeer =>
+            {
+                Cause::ResetByLocal
+            }
+            cause => cause,
+        };
+        // The stream had ended before the reset, and all of it had left: what the local program
+        // reads ends with the end of stream, only what it writes fails.
+        let had_fin = self.down == Down::Finished && outcome.unsent == 0;
+        let graceful = match outcome.ended {
+            Ended::Fin => true,
+            Ended::Reset | Ended::Cut => had_fin,
+            Ended::ByPeer => false,
+        };
+        let clean = finished
+            && both_ended
+            && whole
+            && matches!(cause, Cause::Completed | Cause::Owner(_) | Cause::Idle);
+        let ending = self.linger.ending();
+        let force = self.force.filter(|_| cut);
+        let linger_expired = cut && force.is_none() && matches!(ending, Ending::Bounded(_));
+        let mut reason = cause.reason();
+        if linger_expired {
+            reason.push_str("; its linger time ran out");
+        }
+        if let Some(force) = force {
+            reason.push_str(force.reason());
+        }
+        ConnectionEnd {
+            id: self.id,
+            forward: self.forward,
+            code: cause.code(!self.opened || cut || ending == Ending::Hard),
+            reason,
+            opened: self.opened,
+            clean,
+            closed_by: if graceful { ClosedBy::Graceful } else { ClosedBy::Reset },
+            bytes_up: self.sent,
+            bytes_down: self.received - lost_down.min(self.received),
+            dropped_up: outcome.discarded,
+            dropped_down: lost_down,
+            linger: self.linger,
+            linger_expired,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ssh_proto::OpenFailure;
+
+    use super::*;
+    use crate::session;
+
+    const FIN: Outcome =
+        Outcome { ended: Ended::Fin, unsent: 0, discarded: 0, peer_finished: true };
+    /// As above, of a peer that never ended its own direction.
+    const FIN_ONLY: Outcome = Outcome { peer_finished: false, ..FIN };
+    const RESET: Outcome = Outcome { ended: Ended::Reset, ..FIN_ONLY };
+    const CUT: Outcome = Outcome { ended: Ended::Cut, ..FIN_ONLY };
+    const BY_PEER: Outcome = Outcome { ended: Ended::ByPeer, ..FIN_ONLY };
+
+    /// An open graceful connection that has moved 100 bytes up and 1000 down.
+    fn report(cause: Cause, up: Up, down: Down) -> Report {
+        let linger = Linger::GRACEFUL;
+        Report {
+            id: 7,
+            forward: 3,
+            cause,
+            linger,
+            sent: 100,
+            received: 1000,
+            dropped: 0,
+            up,
+            down,
+            opened: true,
+            force: None,
+        }
+    }
+
+    fn refused(reason: OpenFailure) -> Cause {
+        Cause::Refused(reason, "no".into())
+    }
+
+    fn lost() -> Cause {
+        Cause::SessionLost(session::Error::no_session())
+    }
+
+    #[test]
+    fn each_cause_and_each_outcome() {
+        use ClosedBy::{Graceful, Reset};
+        let (owner, far) = (Cause::Owner("disconnect"), Cause::ClosedByFar);
+        let open = (Up::Flowing, Down::Flowing);
+        let far_ended = (Up::Flowing, Down::Finished);
+        let local_ended = (Up::Ended, Down::Flowing);
+        let cut = (Up::Cut, Down::Finished);
+        let over = (Up::Ended, Down::Finished);
+        for (cause, (up, down), outcome, code, clean, closed_by) in [
+            (Cause::Completed, over, FIN, "OK", true, Graceful),
+            (Cause::Completed, over, BY_PEER, "ECONNRESET", false, Reset),
+            (far.clone(), open, FIN, "ERR_SSH_CHANNEL_CLOSED", false, Graceful),
+            (far.clone(), open, RESET, "ERR_SSH_CHANNEL_CLOSED", false, Reset),
+            (far.clone(), open, BY_PEER, "ECONNRESET", false, Reset),
+            (Cause::CutByFar, local_ended, RESET, "ERR_SSH_CHANNEL_CLOSED", false, Reset),
+            (Cause::CutByFar, local_ended, BY_PEER, "ECONNRESET", false, Reset),
+            // CLOSE together with EOF: what matters is whether the local program ended too.
+            (far.clone(), far_ended, FIN, "OK", true, Graceful),
+            (far.clone(), far_ended, FIN_ONLY, "ERR_SSH_CHANNEL_CLOSED", false, Graceful),
+            (far.clone(), far_ended, RESET, "ERR_SSH_CHANNEL_CLOSED", false, Graceful),
+            (Cause::ResetByLocal, open, RESET, "ECONNRESET", false, Reset),
+            (Cause::ResetByLocal, far_ended, RESET, "ECONNRESET", false, Graceful),
+            (owner.clone(), open, FIN, "OK", false, Graceful),
+            (owner.clone(), cut, FIN_ONLY, "OK", false, Graceful),
+            (owner.clone(), cut, FIN, "OK", true, Graceful),
+            (owner.clone(), over, FIN, "OK", true, Graceful),
+            (owner, cut, BY_PEER, "ECONNRESET", false, Reset),
+            (Cause::Idle, open, FIN, "ETIMEDOUT", false, Graceful),
+            (Cause::Idle, cut, FIN_ONLY, "ETIMEDOUT", false, Graceful),
+            (Cause::Idle, over, FIN, "ETIMEDOUT", true, Graceful),
+            (Cause::Idle, open, RESET, "ETIMEDOUT", false, Reset),
+            (lost(), open, RESET, "ERR_SSH_DISCONNECTED", false, Reset),
+            (lost(), far_ended, RESET, "ERR_SSH_DISCONNECTED", false, Graceful),
+            (lost(), over, BY_PEER, "ERR_SSH_DISCONNECTED", false, Reset),
+        ] {
+            let row = format!("{cause:?} {up:?} {down:?} {outcome:?}");
+            let end = report(cause, up, down).end(outcome);
+            assert_eq!((&*end.code, end.clean, end.closed_by), (code, clean, closed_by), "{row}");
+            assert_eq!((end.id, end.forward), (7, 3), "{row}");
+            assert_eq!((end.bytes_up, end.bytes_down), (100, 1000), "{row}");
+            assert_eq!((end.dropped_up, end.dropped_down), (0, 0), "{row}");
+        }
+    }
+
+    #[test]
+    fn lost_bytes_are_counted_once_and_make_no_clean_end() {
+        let report = |dropped| Report {
+            dropped,
+            ..report(Cause::Owner("shutdown"), Up::Ended, Down::Finished)
+        };
+        for (dropped, unsent, discarded) in [(1, 0, 0), (0, 1, 0), (0, 0, 1), (30, 20, 10)] {
+            let end = report(dropped).end(Outcome { unsent, discarded, ..FIN });
+            assert!(!end.clean);
+            assert_eq!(end.dropped_down, dropped + unsent);
+            assert_eq!(end.bytes_down + end.dropped_down, 1000);
+            assert_eq!(end.dropped_up, discarded);
+        }
+        // An end of stream that the local program did not get in full was none.
+        let end = report(0).end(Outcome { unsent: 1, ..RESET });
+        assert_eq!(end.closed_by, ClosedBy::Reset);
+    }
+
+    #[test]
+    fn a_connection_that_never_opened_ends_with_a_reset_and_a_reason() {
+        for (cause, code) in [
+            (Cause::Owner("disconnect"), "ECONNABORTED"),
+            (Cause::Rejected, "ERR_TUNNEL_REJECTED"),
+            (Cause::Full, "ERR_TUNNEL_MAX_CONNECTIONS"),
+            (Cause::Unanswered("it"), "ETIMEDOUT"),
+            (
+                refused(OpenFailure::AdministrativelyProhibited),
+                "ERR_SSH_OPEN_ADMINISTRATIVELY_PROHIBITED",
+            ),
+            (refused(OpenFailure::ConnectFailed), "ERR_SSH_OPEN_CONNECT_FAILED"),
+            (refused(OpenFailure::UnknownChannelType), "ERR_SSH_OPEN_UNKNOWN_CHANNEL_TYPE"),
+            (refused(OpenFailure::ResourceShortage), "ERR_SSH_OPEN_RESOURCE_SHORTAGE"),
+            (refused(OpenFailure::Other(77)), "ERR_SSH_OPEN_FAILED"),
+            (lost(), "ERR_SSH_DISCONNECTED"),
+        ] {
+            let report = Report {
+                sent: 0,
+                received: 0,
+                opened: false,
+                ..report(cause, Up::Flowing, Down::Flowing)
+            };
+            let end = report.end(RESET);
+            assert_eq!((&*end.code, end.clean, end.closed_by), (code, false, ClosedBy::Reset));
+            assert!(!end.reason.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_close_that_was_cut_short_says_so_where_there_was_a_time_for_it() {
+        use ClosedBy::{Graceful, Reset};
+        let open = (Up::Last(5), Down::Flowing);
+        let far_ended = (Up::Cut, Down::Finished);
+        let over = (Up::Ended, Down::Finished);
+        let bounded = Linger { onoff: 1, linger: 5 };
+        for (linger, expired) in [(bounded, true), (Linger::HARD, false)] {
+            for (cause, (up, down), unsent, code, closed_by) in [
+                (Cause::Completed, over, 9, "ECONNABORTED", Reset),
+                (Cause::Owner("disconnect"), open, 9, "ECONNABORTED", Reset),
+                // Cut while it waited for the far side to confirm: all was delivered by then.
+                (Cause::Owner("disconnect"), far_ended, 0, "ECONNABORTED", Graceful),
+                (Cause::Idle, open, 9, "ETIMEDOUT", Reset),
+                (Cause::ClosedByFar, open, 9, "ERR_SSH_CHANNEL_CLOSED", Reset),
+                (Cause::ResetByLocal, open, 0, "ECONNRESET", Reset),
+                (lost(), open, 9, "ERR_SSH_DISCONNECTED", Reset),
+            ] {
+                let report = Report { linger, ..report(cause, up, down) };
+                let end = report.end(Outcome { unsent, ..CUT });
+                assert_eq!((&*end.code, end.clean, end.closed_by), (code, false, closed_by));
+                assert_eq!(end.linger_expired, expired);
+                assert_eq!(end.reason.ends_with("; its linger time ran out"), expired);
+                assert_eq!((end.bytes_down, end.dropped_down), (1000 - unsent, unsent));
+            }
+        }
+    }
+
+    #[test]
+    fn a_forced_end_is_told_beside_the_cause_and_is_no_expired_linger_time() {
+        let bounded = Linger { onoff: 1, linger: 5 };
+        for linger in [Linger::GRACEFUL, Linger::HARD, bounded] {
+            for (force, cause, code) in [
+                (Force::Shutdown, Cause::Owner("shutdown"), "ECONNABORTED"),
+                (Force::Timeout, Cause::Owner("disconnect"), "ECONNABORTED"),
+                (Force::Shutdown, Cause::Completed, "ECONNABORTED"),
+                (Force::Shutdown, Cause::Idle, "ETIMEDOUT"),
+                (Force::Timeout, Cause::ResetByLocal, "ECONNRESET"),
+                (Force::Shutdown, lost(), "ERR_SSH_DISCONNECTED"),
+            ] {
+                let mut report = Report { linger, ..report(cause, Up::Ended, Down::Ended) };
+                report.force(force);
+                let end = report.end(Outcome { unsent: 9, ..CUT });
+                assert_eq!((&*end.code, end.clean, end.closed_by), (code, false, ClosedBy::Reset));
+                assert!(!end.linger_expired && end.reason.ends_with(force.reason()));
+                assert_eq!((end.bytes_down, end.dropped_down), (991, 9));
+            }
+        }
+        // What ended by itself in the same moment did so.
+        let mut report = report(Cause::Completed, Up::Ended, Down::Finished);
+        report.force(Force::Shutdown);
+        let end = report.end(FIN);
+        assert!(end.clean && end.reason.ends_with("end of stream"));
+    }
+
+    #[test]
+    fn the_owners_hard_close_is_no_success() {
+        let report = report(Cause::Owner("disconnect"), Up::Flowing, Down::Flowing);
+        let end = Report { linger: Linger::HARD, ..report }.end(RESET);
+        assert_eq!((&*end.code, end.closed_by), ("ECONNABORTED", ClosedBy::Reset));
+        assert_eq!(end.reason, "closed by disconnect()");
+    }
+}

@@ -1,0 +1,325 @@
+//! How connections come in: accepted, asked about, held while there is no session, and opened.
+
+use std::io;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use ssh_proto::OpenFailure;
+
+#[cfg(unix)]
+use crate::net::local_stream::Stream;
+use crate::session;
+use crate::tunnel::connection::cause::Cause;
+use crate::tunnel::connection::relay::{Arrival, Connection, Stage};
+use crate::tunnel::connection::report::Report;
+use crate::tunnel::connection::socks_handshake::Guest;
+use crate::tunnel::driver::Driver;
+use crate::tunnel::forward::listener::{Accepted, PAUSE};
+use crate::tunnel::forward::table::{DIALLED, Endpoint, Way};
+use crate::tunnel::{
+    Answer, ConnectionInfo, ConnectionRequest, ConnectionState, Error, Event, Settings,
+};
+
+/// Connections accepted in one turn by one forward.
+const ACCEPTED: usize = 64;
+/// Connections that are held at once while there is no session; others wait in the system's
+/// backlog. Each costs a descriptor, and the way back to a session needs some too.
+const MOST_HELD: usize = 1024;
+
+/// Channels that nobody here has any use for, and that the server has neither opened nor closed:
+/// each costs some memory until it does.
+const MAX_UNCONFIRMED: usize = 4096;
+
+/// Who asks for a connection, in the words of the protocol, if it has no address.
+const ORIGINATOR: (&str, u16) = ("127.0.0.1", 65_535);
+
+/// A connection that the program asks for itself.
+#[cfg(unix)]
+#[derive(Debug)]
+pub(crate) struct Dial {
+    pub(crate) id: u64,
+    /// Our end of a pair of sockets.
+    pub(crate) socket: std::os::unix::net::UnixStream,
+    pub(crate) target: Endpoint,
+    /// As they were at the call.
+    pub(crate) settings: Settings,
+}
+
+#[cfg(unix)]
+impl Dial {
+    /// `None` only for want of memory: then the program sees its stream end before it began.
+    fn arrive(self) -> Option<Arrival> {
+        let Self { id, socket, target, settings } = self;
+        let stream = Stream::pair(socket).ok()?;
+        let (forward, remote, local) = (DIALLED, None, None);
+        Some(Arrival { id, forward, stream, remote, local, target, socks: None, settings })
+    }
+}
+
+/// What a connection waits for that is not open yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Awaited {
+    /// Its program's word on where to.
+    Request,
+    /// Its owner's word.
+    Answer,
+    /// A session.
+    Session,
+    /// The target at this side, which is being dialed.
+    Target,
+    /// The server's word on this channel.
+    Channel(usize),
+}
+
+impl Awaited {
+    /// What did not come.
+    fn name(self) -> &'static str {
+        match self {
+            Awaited::Request => "complete SOCKS request",
+            Awaited::Answer => "answer to the connection request",
+            Awaited::Session => "SSH session",
+            Awaited::Target => "connection to the target",
+            Awaited::Channel(_) => "answer to the opening of the channel",
+        }
+    }
+}
+
+impl Driver {
+    /// Whether a forward, or the whole tunnel, has as many connections as it may have.
+    pub(crate) fn is_full(&self, forward: i64) -> bool {
+        let is_at = |live: u64, most: Option<u32>| most.is_some_and(|most| live >= most.into());
+        is_at(self.counts.live(), self.config.max_connections)
+            || is_at(self.counts.live_of(forward), self.forwards.max_connections(forward))
+    }
+
+    /// Whether the server has so much to answer, or to read, that it is asked for nothing more.
+    fn is_server_behind(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| {
+            let unconfirmed = link.client.channel_count().saturating_sub(self.table.len());
+            unconfirmed > MAX_UNCONFIRMED || !link.client.wants_input()
+        })
+    }
+
+    /// Takes new connections from all listeners.
+    pub(crate) fn accept(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        if self.accepts_at.is_some_and(|at| now < at) {
+            return false;
+        }
+        self.accepts_at = self.observer.is_behind().then(|| now + PAUSE);
+        // What makes room in the server wakes this task.
+        if self.accepts_at.is_some() || self.is_server_behind() {
+            return false;
+        }
+        let mut busy = false;
+        let mut from = i64::MIN;
+        while let Some(id) = self.forwards.next(from) {
+            busy |= self.accept_from(id, cx, now);
+            from = id + 1;
+        }
+        busy
+    }
+
+    fn accept_from(&mut self, forward: i64, cx: &mut Context<'_>, now: Instant) -> bool {
+        for accepted in 0..ACCEPTED {
+            let waiting = self.guests.len() + self.requests.len() + self.held.len();
+            let full = (!self.has_session() && waiting >= MOST_HELD) || self.is_full(forward);
+            let is_first = self.counts.live() == 0;
+            let listener = self.forwards.listener(forward).filter(|_| !full);
+            let Some((way, listener)) = listener else { return accepted > 0 };
+            match listener.poll_accept(cx, now, is_first) {
+                Poll::Pending => return accepted > 0,
+                Poll::Ready(Ok(accepted)) => {
+                    self.counts.accepted(forward);
+                    // Fails only on a socket that is dead already, which the first read will tell.
+                    if self.shared.settings().keep_alive {
+                        let _ = socket2::SockRef::from(&accepted.stream).set_keepalive(true);
+                    }
+                    match way {
+                        Way::Local { target, .. } => {
+                            let target = target.clone();
+                            self.come(forward, accepted, target, now);
+                        }
+                        Way::Dynamic { login, .. } => {
+                            let login = login.clone();
+                            self.greet(forward, accepted, login, now);
+                        }
+                        Way::Remote { .. } => unreachable!("the server listens for it"),
+                    }
+                }
+                Poll::Ready(Err(error)) => {
+                    self.listener_failed(forward, &error);
+                    return true;
+                }
+            }
+        }
+        true
+    }
+
+    /// Opens a connection that the program itself asks for. The session is wanted from then on, as
+    /// by a call of connect().
+    #[cfg(unix)]
+    pub(crate) fn dial(&mut self, dial: Dial, now: Instant) {
+        if self.is_full(DIALLED) {
+            return self.undial(dial, Cause::Full);
+        }
+        let Some(arrival) = dial.arrive() else { return };
+        self.count_dialled();
+        self.operations.session_wanted = true;
+        if self.has_session() {
+            self.open(arrival, now);
+        } else {
+            self.hold(arrival, now);
+            self.log_on();
+        }
+    }
+
+    /// Tells who dialled that nothing comes of it.
+    #[cfg(unix)]
+    pub(crate) fn undial(&mut self, dial: Dial, cause: Cause) {
+        if let Some(arrival) = dial.arrive() {
+            self.count_dialled();
+            self.turn_away(arrival, cause);
+        }
+    }
+
+    /// A connection came in whose target is its forward's.
+    fn come(&mut self, forward: i64, accepted: Accepted, target: Endpoint, now: Instant) {
+        let Accepted { stream, remote, local } = accepted;
+        let id = self.shared.next_id();
+        let settings = *self.shared.settings();
+        let socks = None;
+        let arrival = Arrival { id, forward, stream, remote, local, target, socks, settings };
+        self.arrived(arrival, now);
+    }
+
+    /// Asks its owner about a connection, or opens it.
+    pub(crate) fn arrived(&mut self, arrival: Arrival, now: Instant) {
+        if !self.observer.decides_connections() {
+            self.open(arrival, now);
+            return;
+        }
+        let answer = Answer::new(arrival.id, self.sender.clone());
+        let info = arrival.info();
+        self.await_in_time(arrival.id, Awaited::Answer, now);
+        self.requests.insert(arrival.id, arrival);
+        self.emit(Event::ConnectionRequest(ConnectionRequest { info, answer }));
+    }
+
+    /// The owner's word on a request; one that is gone needs none.
+    pub(crate) fn answered(&mut self, id: u64, accept: bool, now: Instant) {
+        let Some(arrival) = self.requests.remove(&id) else {
+            return self.offer_answered(id, accept, now);
+        };
+        if accept {
+            self.open(arrival, now);
+        } else {
+            self.turn_away(arrival, Cause::Rejected);
+        }
+    }
+
+    /// Asks the server for the far side, now or when there is a session again.
+    pub(crate) fn open(&mut self, arrival: Arrival, now: Instant) {
+        if self.is_server_behind() {
+            let text = "it leaves too many others without an answer".into();
+            return self.turn_away(arrival, Cause::Refused(OpenFailure::ResourceShortage, text));
+        }
+        let Some(link) = &mut self.link else { return self.open_elsewhere(arrival, now) };
+        let channel = match &arrival.target {
+            Endpoint::Tcp { host, port } => {
+                let asker = arrival.remote.map(|it| (it.ip().to_string(), it.port()));
+                let (asker, asker_port) =
+                    asker.as_ref().map_or(ORIGINATOR, |(address, port)| (address, *port));
+                link.client.open_direct_tcpip(host, *port, asker, asker_port)
+            }
+            Endpoint::Unix(path) => link.client.open_direct_streamlocal(path),
+        };
+        self.await_in_time(arrival.id, Awaited::Channel(channel.index()), now);
+        self.table.insert(Connection::new(arrival, channel, now), &self.ready);
+    }
+
+    /// Keeps a connection until there is a session again. Nothing is read from it.
+    pub(crate) fn hold(&mut self, arrival: Arrival, now: Instant) {
+        self.await_in_time(arrival.id, Awaited::Session, now);
+        self.held.insert(arrival.id, arrival);
+    }
+
+    /// There is a session again: opens what waited for it, in the order of their arrival.
+    pub(crate) fn open_held(&mut self, now: Instant) {
+        self.unanswered.retain(|(.., awaited)| *awaited != Awaited::Session);
+        for (_, arrival) in std::mem::take(&mut self.held) {
+            self.open(arrival, now);
+        }
+    }
+
+    /// A listener broke for good.
+    fn listener_failed(&mut self, forward: i64, error: &io::Error) {
+        let listener = self.forwards.listener(forward);
+        let address = listener.map(|(_, listener)| listener.address().to_string());
+        let error = Error::listen("accept", address.unwrap_or_default(), error);
+        self.forwards.remove(forward, &error);
+        self.forsake(forward, &Cause::SessionLost(session::Error::no_session()));
+        self.emit(Event::Error(error));
+    }
+
+    /// A connection that is not open gives up when its time is over.
+    pub(crate) fn await_in_time(&mut self, id: u64, awaited: Awaited, now: Instant) {
+        self.unanswered.push_back((now + self.config.target.ready_timeout, id, awaited));
+    }
+
+    /// Gives up on connections for which nothing came in time.
+    pub(crate) fn expire_unanswered(&mut self, now: Instant) -> bool {
+        let mut busy = false;
+        while let Some((due, id, awaited)) = self.unanswered.front().copied() {
+            if self.is_unanswered(id, awaited) {
+                if due > now {
+                    break;
+                }
+                self.give_up(id, awaited);
+                busy = true;
+            }
+            self.unanswered.pop_front();
+        }
+        busy
+    }
+
+    fn is_unanswered(&mut self, id: u64, awaited: Awaited) -> bool {
+        match awaited {
+            Awaited::Request => self.guests.get(&id).is_some_and(Guest::is_talking),
+            Awaited::Answer => self.requests.contains_key(&id) || self.offers.is_requested(id),
+            Awaited::Target => self.offers.is_dialing(id),
+            Awaited::Session => self.held.contains_key(&id),
+            Awaited::Channel(index) => self.table.get(index).is_some_and(|connection| {
+                connection.arrival.id == id && matches!(connection.stage, Stage::Opening)
+            }),
+        }
+    }
+
+    fn give_up(&mut self, id: u64, awaited: Awaited) {
+        let cause = Cause::Unanswered(awaited.name());
+        match awaited {
+            Awaited::Request | Awaited::Answer | Awaited::Session | Awaited::Target => {
+                self.close_connection(id, cause);
+            }
+            Awaited::Channel(index) => self.refused(index, cause),
+        }
+    }
+
+    /// Rejects the connections that wait for a word or a session, of these forwards.
+    pub(crate) fn turn_away_all(&mut self, cause: &Cause, which: impl Fn(i64) -> bool) {
+        let waiting = self.requests.iter().chain(&self.held).map(|(id, it)| (*id, it.forward));
+        let waiting = waiting.chain(self.guests.iter().map(|(id, guest)| (*id, guest.forward)));
+        let rejected = waiting.filter(|(_, forward)| which(*forward)).map(|(id, _)| id);
+        for id in rejected.collect::<Vec<_>>() {
+            self.close_connection(id, cause.clone());
+        }
+    }
+
+    /// Rejects a connection that has no channel.
+    pub(crate) fn turn_away(&mut self, arrival: Arrival, cause: Cause) {
+        let reply = arrival.socks.zip(cause.socks_reply());
+        let last_word = reply.map(|(version, reply)| version.reply(reply));
+        let info = ConnectionInfo { state: ConnectionState::Closing, ..arrival.info() };
+        let report = Report::of_arrival(&arrival, cause);
+        self.see_off(arrival.stream, &last_word.unwrap_or_default(), info, report);
+    }
+}

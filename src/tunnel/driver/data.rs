@@ -1,0 +1,287 @@
+//! How bytes flow: the hot path of a tunnel.
+
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use ssh_proto::{ChannelId, Event as Proto};
+
+use crate::session;
+use crate::tunnel::Event;
+use crate::tunnel::connection::cause::Cause;
+use crate::tunnel::connection::relay::{Down, Stage, Taken, Up};
+use crate::tunnel::driver::Driver;
+
+/// How much the far side may send to a local program that has reset its connection without taking
+/// a byte of what that program sent before: then it never will.
+const MOST_DISCARDED: u64 = 16 * 1024 * 1024;
+
+/// What a program sends at once and then waits for the answer to is less than this.
+const SMALL: u64 = 16 * 1024;
+
+impl Driver {
+    /// One read from the session, or what the last one has left, and everything that follows.
+    pub(crate) fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let Some(link) = &mut self.link else { return false };
+        if !link.client.wants_input() {
+            return false;
+        }
+        match link.poll_receive(cx, now) {
+            Poll::Pending => false,
+            Poll::Ready(Ok(())) => {
+                self.handle_events(now);
+                true
+            }
+            Poll::Ready(Err(error)) => {
+                self.broken(&error);
+                true
+            }
+        }
+    }
+
+    /// Everything that follows from what was read.
+    pub(crate) fn handle_events(&mut self, now: Instant) {
+        let failure = loop {
+            let Some(link) = &mut self.link else { return };
+            match link.client.next_event() {
+                Ok(Some(event)) => self.handle_event(event, now),
+                Ok(None) => break None,
+                Err(error) => break Some(error),
+            }
+        };
+        // Everything that came in one read goes to each socket in one write.
+        let mut touched = std::mem::take(&mut self.touched);
+        for index in touched.drain(..) {
+            self.deliver(index, now);
+        }
+        self.touched = touched;
+        let mut closed = std::mem::take(&mut self.closed);
+        for index in closed.drain(..) {
+            self.closed_by_far(index);
+        }
+        self.closed = closed;
+        if let Some(error) = failure {
+            // What went wrong is told to the server if it can be told at once.
+            if let Some(link) = &mut self.link {
+                link.try_flush();
+            }
+            self.lost(error.into());
+        }
+    }
+
+    fn handle_event(&mut self, event: Proto, now: Instant) {
+        match event {
+            Proto::Data { channel, range } => {
+                let Some(connection) = self.table.of(channel) else { return };
+                connection.received += range.len() as u64;
+                if let Some(link) = &mut self.link {
+                    link.served = true;
+                }
+                if matches!(connection.stage, Stage::Reset) {
+                    return self.discard(channel, range.len(), now);
+                }
+                if connection.arrived.is_empty() {
+                    self.touched.push(channel.index());
+                }
+                connection.arrived.push(range);
+            }
+            Proto::Opened(channel) => self.opened(channel, now),
+            Proto::OpenFailed { channel, reason, description } => {
+                self.refused(channel.index(), Cause::Refused(reason, description));
+            }
+            Proto::Window(channel) => self.enqueue(channel.index()),
+            Proto::Eof(channel) => {
+                let Some(connection) = self.table.of(channel) else { return };
+                connection.down = Down::Ended;
+                if connection.arrived.is_empty() {
+                    self.touched.push(channel.index());
+                }
+                if connection.up.is_over()
+                    && let Some(link) = &mut self.link
+                {
+                    link.client.close(channel);
+                }
+            }
+            Proto::Close(channel) => self.closed.push(channel.index()),
+            // Whoever waited for room is in the queue, which is looked at in every turn.
+            Proto::Rekeyed => {}
+            Proto::HostKeys(keys) => session::learn(&self.config.target, keys),
+            Proto::HostKey(_) | Proto::Banner(_) | Proto::Asked(_) | Proto::Ready => {
+                unreachable!("a session logs on once")
+            }
+            Proto::Forward(forward, event) => self.forward_event(forward, event, now),
+        }
+    }
+
+    /// Throws away what comes for a local program that has reset its connection. There is credit
+    /// for it: without, OpenSSH does not look at its end of the connection any more, and would not
+    /// notice when nobody is there to take what is still to be passed on.
+    fn discard(&mut self, channel: ChannelId, count: usize, now: Instant) {
+        let Some(link) = &mut self.link else { return };
+        let Some(connection) = self.table.of(channel) else { return };
+        link.client.consumed(channel, count, now);
+        connection.dropped += count as u64;
+        connection.discarded += count as u64;
+        if connection.discarded > MOST_DISCARDED {
+            self.reset(channel.index(), Cause::ResetByLocal);
+        }
+    }
+
+    pub(crate) fn opened(&mut self, channel: ChannelId, now: Instant) {
+        let Some(connection) = self.table.of(channel) else { return };
+        connection.stage = Stage::Open;
+        connection.active = now;
+        if let Some(limit) = connection.arrival.settings.idle_timeout {
+            let look = now + limit;
+            self.next_idle_look = Some(self.next_idle_look.map_or(look, |next| next.min(look)));
+        }
+        let told = connection.tell_opened();
+        let info = connection.info();
+        self.emit(Event::Connection(info));
+        if told {
+            self.enqueue(channel.index());
+        } else {
+            self.reset_by_local(channel.index());
+        }
+    }
+
+    /// Puts a connection into the queue of those to be read from.
+    pub(crate) fn enqueue(&mut self, index: usize) {
+        if let Some(connection) = self.table.get(index)
+            && !std::mem::replace(&mut connection.queued, true)
+        {
+            self.queue.push_back(index);
+        }
+    }
+
+    /// Writes to the local program what has come for it, then its end if that has come too.
+    fn deliver(&mut self, index: usize, now: Instant) {
+        let Some(link) = &mut self.link else { return };
+        let Some((connection, waker)) = self.table.with_waker(index) else { return };
+        if !connection.arrived.is_empty() {
+            let cx = &mut Context::from_waker(waker);
+            match connection.deliver(&link.client, cx, now) {
+                Ok(count) => link.client.consumed(connection.channel, count, now),
+                Err(_) => return self.reset_by_local(index),
+            }
+        }
+        self.finish_down(index);
+    }
+
+    /// Sends FIN to the local program once the far side has ended and everything is delivered.
+    fn finish_down(&mut self, index: usize) {
+        let Some(connection) = self.table.get(index) else { return };
+        if connection.down != Down::Ended || !connection.backlog.is_empty() {
+            return;
+        }
+        let socket = socket2::SockRef::from(&connection.arrival.stream);
+        match socket.shutdown(std::net::Shutdown::Write) {
+            Ok(()) => connection.down = Down::Finished,
+            Err(_) => self.reset_by_local(index),
+        }
+    }
+
+    /// A connection's socket became ready for something, or broke.
+    pub(crate) fn woken(&mut self, index: usize, now: Instant) {
+        let Some(link) = &mut self.link else { return };
+        let Some((connection, waker)) = self.table.with_waker(index) else { return };
+        if matches!(connection.stage, Stage::Opening) {
+            return;
+        }
+        if !connection.backlog.is_empty() {
+            match connection.flush(&mut Context::from_waker(waker)) {
+                Ok(0) => {}
+                Ok(count) => {
+                    connection.active = now;
+                    link.client.consumed(connection.channel, count, now);
+                }
+                Err(_) => return self.reset_by_local(index),
+            }
+            self.finish_down(index);
+        }
+        let Some(link) = &mut self.link else { return };
+        let Some((connection, waker)) = self.table.with_waker(index) else { return };
+        match connection.up {
+            Up::Flowing | Up::Last(_) if link.client.window(connection.channel) > 0 => {
+                self.enqueue(index);
+            }
+            // Nothing can be read now, so a reset shows only as an error of the socket.
+            Up::Flowing | Up::Last(_) | Up::Cut | Up::Ended => {
+                if connection.watch(&mut Context::from_waker(waker)) {
+                    self.reset_by_local(index);
+                }
+            }
+        }
+    }
+
+    /// Reads from each connection in the queue once, straight into the packets to be sent.
+    pub(crate) fn send_up(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let mut busy = false;
+        for _ in 0..self.queue.len() {
+            let Some(link) = &mut self.link else { break };
+            if !link.client.has_room() {
+                // Sending makes room, unless keys are being changed or the server is slow: then
+                // they stay in the queue, unread, and the first of them is the first again.
+                busy |= self.flush(cx);
+                if !self.link.as_ref().is_some_and(|link| link.client.has_room()) {
+                    break;
+                }
+            }
+            let Some(index) = self.queue.pop_front() else { break };
+            busy |= self.take_from(index, now);
+        }
+        busy
+    }
+
+    /// Returns whether there may be more to do at once.
+    fn take_from(&mut self, index: usize, now: Instant) -> bool {
+        let Some(link) = &mut self.link else { return false };
+        let several = self.table.has_several();
+        let Some((connection, waker)) = self.table.with_waker(index) else { return false };
+        connection.queued = false;
+        let before = connection.sent;
+        let taken = connection.take(&mut link.client, &mut Context::from_waker(waker), now);
+        let is_small = (1..SMALL).contains(&(connection.sent - before));
+        if is_small && several {
+            link.favour_small(now);
+        }
+        match taken {
+            Taken::More => {
+                self.enqueue(index);
+                true
+            }
+            Taken::Drained | Taken::NoWindow => false,
+            Taken::End => {
+                self.end_up(index, Up::Ended);
+                true
+            }
+            Taken::LastDone => {
+                self.end_up(index, Up::Cut);
+                true
+            }
+            Taken::Reset => {
+                self.reset_by_local(index);
+                true
+            }
+        }
+    }
+
+    /// The local program's direction is through, as `end` says: tells the far side.
+    pub(crate) fn end_up(&mut self, index: usize, end: Up) {
+        let Some(link) = &mut self.link else { return };
+        let Some((connection, waker)) = self.table.with_waker(index) else { return };
+        if matches!(connection.stage, Stage::Reset) {
+            // The owner was closing it, so no more than what had come by then was to be passed on.
+            return self.reset(index, Cause::ResetByLocal);
+        }
+        connection.up = end;
+        link.client.eof(connection.channel);
+        let closing = matches!(connection.stage, Stage::Closing(_));
+        if closing || connection.down != Down::Flowing {
+            link.client.close(connection.channel);
+        }
+        // Nothing will be read from it any more: a reset must be noticed all the same.
+        if connection.watch(&mut Context::from_waker(waker)) {
+            self.reset_by_local(index);
+        }
+    }
+}

@@ -1,0 +1,424 @@
+//! The task of a tunnel: one future that repeats a turn of fixed steps.
+
+pub(crate) mod accept;
+pub(crate) mod commands;
+pub(crate) mod data;
+pub(crate) mod reconnect;
+pub(crate) mod sessions;
+pub(crate) mod shutdown;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use ssh_proto::ForwardId;
+use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
+use tokio::task::JoinSet;
+
+use crate::net::close::{self, Outcome};
+use crate::net::write_buffer::Backlog;
+use crate::runtime::timer::{Timer, run_after_input};
+use crate::session::{self, Hearing, Link};
+use crate::tunnel::command::Command;
+use crate::tunnel::connection::close::Parting;
+use crate::tunnel::connection::inbound_channel::Offers;
+use crate::tunnel::connection::ready_list::ReadyList;
+use crate::tunnel::connection::registry::Table;
+use crate::tunnel::connection::relay::Arrival;
+use crate::tunnel::connection::socks_handshake::{Guest, Said};
+use crate::tunnel::driver::accept::Awaited;
+use crate::tunnel::driver::commands::Operations;
+use crate::tunnel::driver::reconnect::Recovery;
+use crate::tunnel::forward::remote::Errand;
+use crate::tunnel::forward::table::Forwards;
+use crate::tunnel::pool::supervisor::{Pool, Role};
+use crate::tunnel::stats::Counts;
+use crate::tunnel::{Config, Error, Event, Observer, Shared};
+
+/// Turns without a rest before other tasks of the runtime get their chance.
+const TURNS: usize = 8;
+/// Commands taken in one turn.
+const COMMANDS: usize = 256;
+
+/// A future of something that is not done yet.
+pub(crate) type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// The state of a tunnel's task.
+pub(crate) struct Driver {
+    pub(crate) config: Arc<Config>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) observer: Arc<dyn Observer>,
+    commands: UnboundedReceiver<Command>,
+    /// For answers that come back by the same way.
+    pub(crate) sender: WeakUnboundedSender<Command>,
+    pub(crate) role: Role,
+    /// Who waits for what.
+    pub(crate) operations: Operations,
+
+    /// The logon under way.
+    pub(crate) logon: Option<Work<Result<Link, session::Error>>>,
+    /// The session once it is up.
+    pub(crate) link: Option<Link>,
+    /// The number of the session that is logging on here, or is up here; of a member, its tunnel
+    /// keeps it.
+    pub(crate) session: Option<u32>,
+    /// The number that the last session got.
+    pub(crate) last_session: u32,
+    /// What comes after the loss of the session.
+    pub(crate) recovery: Recovery,
+    /// The session's socket on its way out, after the farewell.
+    pub(crate) farewell: Option<Work<()>>,
+    /// The ways in.
+    pub(crate) forwards: Forwards,
+    /// The forwards that this session's server was asked for: their numbers there and here.
+    pub(crate) asked: Vec<(ForwardId, i64)>,
+    /// What a member is to do about them when it has taken up its session.
+    pub(crate) errands: Vec<Errand>,
+
+    /// Connections that have not said yet where to, by their numbers.
+    pub(crate) guests: HashMap<u64, Guest>,
+    /// The conversations with them.
+    pub(crate) talks: JoinSet<Said>,
+    /// Connections that wait for their owner's word, by their numbers.
+    pub(crate) requests: HashMap<u64, Arrival>,
+    /// Connections that wait for a session, by their numbers.
+    pub(crate) held: BTreeMap<u64, Arrival>,
+    /// Connections that the server offers, and that are not open yet.
+    pub(crate) offers: Offers,
+    pub(crate) table: Table,
+    /// Connections whose sockets are being closed, by their numbers.
+    pub(crate) parting: HashMap<u64, Parting>,
+    /// The work of closing them.
+    pub(crate) closings: JoinSet<(u64, Outcome)>,
+    /// What was counted; connections that exist count their bytes themselves.
+    pub(crate) counts: Counts,
+    /// Whether anything was up since the last `Close` event.
+    pub(crate) active: bool,
+
+    pub(crate) ready: Arc<ReadyList>,
+    /// Connections to be read from, in turn.
+    pub(crate) queue: VecDeque<usize>,
+    /// When to give up on connections that are not open yet, soonest first; by their numbers.
+    pub(crate) unanswered: VecDeque<(Instant, u64, Awaited)>,
+    /// When to accept connections again, while too many events wait to be heard.
+    pub(crate) accepts_at: Option<Instant>,
+    /// When to look for idle connections; `None` while none may become idle.
+    pub(crate) next_idle_look: Option<Instant>,
+    timer: Timer,
+    /// Whether what is due waits for input.
+    pub(crate) hearing: Hearing,
+
+    /// Kept to be used again: no allocation in a turn.
+    numbers: Vec<usize>,
+    pub(crate) touched: Vec<usize>,
+    pub(crate) closed: Vec<usize>,
+}
+
+/// What came of a turn.
+enum Turn {
+    /// Something was done; there may be more.
+    Busy,
+    /// Everything waits, and will wake us.
+    Idle,
+    /// The handle is gone, and so is everything else.
+    Over,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        config: Arc<Config>,
+        shared: Arc<Shared>,
+        observer: Arc<dyn Observer>,
+        commands: UnboundedReceiver<Command>,
+        sender: WeakUnboundedSender<Command>,
+        role: Role,
+    ) -> Self {
+        // A member leaves that to the tunnel.
+        let reconnect = config.reconnect.filter(|_| role.member().is_none());
+        Self {
+            forwards: Forwards::new(shared.clone(), config.reuse_port),
+            shared,
+            observer,
+            commands,
+            sender,
+            operations: Operations::default(),
+            logon: None,
+            link: None,
+            session: None,
+            last_session: 0,
+            recovery: Recovery::new(reconnect),
+            farewell: None,
+            asked: Vec::new(),
+            errands: Vec::new(),
+            guests: HashMap::new(),
+            talks: JoinSet::new(),
+            requests: HashMap::new(),
+            held: BTreeMap::new(),
+            offers: Offers::default(),
+            table: Table::default(),
+            parting: HashMap::new(),
+            closings: JoinSet::new(),
+            counts: Counts::default(),
+            active: false,
+            ready: Arc::default(),
+            queue: VecDeque::new(),
+            unanswered: VecDeque::new(),
+            accepts_at: None,
+            next_idle_look: None,
+            timer: Timer::default(),
+            hearing: Hearing::default(),
+            numbers: Vec::new(),
+            touched: Vec::new(),
+            closed: Vec::new(),
+            config,
+            role,
+        }
+    }
+
+    fn turn(&mut self, cx: &mut Context<'_>, now: Instant) -> Turn {
+        let Some(mut busy) = self.take_commands(cx, now) else {
+            self.abandon();
+            return Turn::Over;
+        };
+        busy |= self.progress(cx, now);
+        busy |= self.receive(cx, now);
+        busy |= self.wake_connections(cx, now);
+        busy |= self.accept(cx, now);
+        busy |= self.collect_guests(cx, now);
+        busy |= self.send_up(cx, now);
+        busy |= self.flush(cx);
+        busy |= self.collect_closings(cx);
+        busy |= self.expire(now);
+        busy |= self.settle(now);
+        self.tell_load(now);
+        if busy { Turn::Busy } else { Turn::Idle }
+    }
+
+    /// `None` when the handle is gone.
+    fn take_commands(&mut self, cx: &mut Context<'_>, now: Instant) -> Option<bool> {
+        for taken in 0..COMMANDS {
+            match self.commands.poll_recv(cx) {
+                Poll::Ready(Some(command)) => self.command(command, now),
+                Poll::Ready(None) => return None,
+                Poll::Pending => return Some(taken > 0),
+            }
+        }
+        Some(true)
+    }
+
+    /// Carries on what takes its time: logging on, looking up, logging off.
+    fn progress(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let mut busy = false;
+        if let Some(outcome) = poll_work(&mut self.logon, cx) {
+            self.logged_on(outcome, now);
+            busy = true;
+        }
+        busy |= self.bind(cx);
+        if poll_work(&mut self.farewell, cx).is_some() {
+            self.end_session();
+            busy = true;
+        }
+        busy |= self.collect_dials(cx, now);
+        busy | self.collect_logons(cx, now)
+    }
+
+    /// Lets connections whose sockets became ready go on.
+    fn wake_connections(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let mut numbers = std::mem::take(&mut self.numbers);
+        self.ready.take(&mut numbers, cx);
+        let busy = !numbers.is_empty();
+        for number in numbers.drain(..) {
+            self.table.taken(number);
+            self.woken(number, now);
+        }
+        self.numbers = numbers;
+        busy
+    }
+
+    pub(crate) fn flush(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(link) = &mut self.link else { return false };
+        if link.client.pending().is_empty() {
+            return false;
+        }
+        let deaf = !link.client.wants_input();
+        let flushed = link.poll_flush(cx);
+        // Nothing wakes us for what the server has sent before we want to hear it again.
+        let hears_again = deaf && link.client.wants_input();
+        match flushed {
+            // Room was made: those who wait for it go on.
+            Poll::Ready(Ok(())) => hears_again || !self.queue.is_empty(),
+            Poll::Ready(Err(error)) => {
+                self.broken(&error);
+                true
+            }
+            Poll::Pending => hears_again,
+        }
+    }
+
+    fn collect_closings(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut busy = false;
+        while let Poll::Ready(Some(ended)) = self.closings.poll_join_next(cx) {
+            // A closing neither panics nor is cancelled while the driver lives.
+            if let Ok((id, outcome)) = ended {
+                self.parted(id, outcome);
+            }
+            busy = true;
+        }
+        busy
+    }
+
+    /// Tells what this session has to do, if there are others.
+    fn tell_load(&self, now: Instant) {
+        if let (Some(member), Some(link)) = (self.role.member(), &self.link) {
+            member.load.moved(link.moved, now);
+        }
+    }
+
+    /// Does what is due by the clock. Where that is a verdict on somebody who was silent for too
+    /// long, what had come by then was handled before.
+    fn expire(&mut self, now: Instant) -> bool {
+        let mut busy = self.link.as_mut().is_some_and(|link| link.lower_mark(now));
+        if self.recovery.due().is_some_and(|due| due <= now) {
+            self.log_on();
+            busy = true;
+        }
+        busy |= self.expire_refusals(now);
+        let is_due = self.first_limit().is_some_and(|due| due <= now);
+        if self.hearing.is_over(is_due, self.link.as_ref()) {
+            busy |= self.judge(now);
+        }
+        busy
+    }
+
+    /// When the first of those is to be judged who are waited for.
+    fn first_limit(&self) -> Option<Instant> {
+        let limits = [
+            self.link.as_ref().and_then(|link| link.client.timeout()),
+            self.unanswered.front().map(|(due, ..)| *due),
+            self.table.first_limit(),
+            self.next_idle_look,
+            self.operations.leaving_due(),
+            self.role.pool().and_then(Pool::due),
+        ];
+        limits.into_iter().flatten().min()
+    }
+
+    fn judge(&mut self, now: Instant) -> bool {
+        let mut busy = false;
+        match self.link.as_mut().map_or(Ok(false), |link| link.handle_timeout(now)) {
+            Ok(expired) => {
+                // Connections that were held back may go on.
+                if expired {
+                    self.handle_events(now);
+                }
+                busy |= expired;
+            }
+            Err(error) => {
+                self.lost(error.into());
+                busy = true;
+            }
+        }
+        busy |= self.expire_unanswered(now);
+        busy |= self.expire_lingers(now);
+        if self.next_idle_look.is_some_and(|due| due <= now) {
+            self.next_idle_look = self.close_idle(now);
+            busy = true;
+        }
+        busy |= self.expire_drain(now);
+        if let Role::Pool(pool) = &mut self.role {
+            busy |= pool.retire(now);
+        }
+        busy
+    }
+
+    /// The process was paused until now: whoever is waited for has his full time again.
+    fn resumed(&mut self, now: Instant) {
+        self.hearing = Hearing::None;
+        if let Some(link) = &mut self.link {
+            link.client.resumed(now);
+        }
+        let until = now + self.config.target.ready_timeout;
+        for (due, ..) in &mut self.unanswered {
+            *due = until;
+        }
+        self.table.resumed(now);
+        self.forwards.resumed(until);
+        self.operations.resumed(now);
+        if let Role::Pool(pool) = &mut self.role {
+            pool.resumed(now);
+        }
+    }
+
+    /// Arms the timer for whatever comes first. Returns whether that is already due.
+    fn arm(&mut self, cx: &mut Context<'_>) -> bool {
+        let dues = [
+            self.first_limit(),
+            self.link.as_ref().and_then(Link::timeout),
+            self.recovery.due(),
+            self.accepts_at.filter(|_| self.forwards.has_listeners()),
+            self.forwards.paused_until(),
+            self.forwards.refused_until().filter(|_| self.has_session()),
+        ];
+        self.timer.poll(dues.into_iter().flatten().min(), cx)
+    }
+
+    /// Gives everything up: the handle is gone, and nobody hears what became of it.
+    fn abandon(&mut self) {
+        self.forwards.clear(&Error::Closed);
+        self.shared.ready.store(false, Ordering::Release);
+        for connection in self.table.drain() {
+            close::reset(connection.arrival.stream, &connection.backlog, false);
+        }
+        for (_, arrival) in self.requests.drain().chain(std::mem::take(&mut self.held)) {
+            close::reset(arrival.stream, &Backlog::default(), false);
+        }
+        // Both that are cut short reset too.
+        self.talks.abort_all();
+        self.closings.abort_all();
+    }
+
+    pub(crate) fn emit(&self, event: Event) {
+        self.observer.event(event);
+    }
+}
+
+fn poll_work<T>(work: &mut Option<Work<T>>, cx: &mut Context<'_>) -> Option<T> {
+    let Poll::Ready(outcome) = work.as_mut()?.as_mut().poll(cx) else { return None };
+    *work = None;
+    Some(outcome)
+}
+
+impl Future for Driver {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..TURNS {
+            let now = Instant::now();
+            if self.timer.was_paused() {
+                self.resumed(now);
+            }
+            let busy = match self.turn(cx, now) {
+                Turn::Busy => true,
+                Turn::Idle => false,
+                Turn::Over => return Poll::Ready(()),
+            };
+            if let Some(link) = &mut self.link
+                && !busy
+            {
+                link.idle(now);
+            }
+            if self.hearing.rests(busy) {
+                run_after_input(cx);
+                return Poll::Pending;
+            }
+            if !busy && !self.arm(cx) {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
