@@ -14,7 +14,7 @@ use crate::binding::errors::Failure;
 use crate::binding::observer::{Kind, Payload};
 use crate::binding::options::Options;
 use crate::binding::tunnel_object::Object;
-use crate::binding::types::{Dialled, EndpointOption, ForwardInfo};
+use crate::binding::types::{Dialed, EndpointOption, ForwardInfo};
 use crate::tunnel::{ForwardSpec, Login, Way};
 
 /// Opens the way from the runtime to `dispatch(handle, kind, number, failure, payload)`; once for
@@ -150,9 +150,9 @@ pub fn forward(handle: u32, number: i64) -> napi::Result<Option<ForwardInfo>> {
 /// Opens a connection of the program's own. What becomes of it is told by a `Connection` and a
 /// `Disconnected` with its number, whoever follows them.
 #[napi(catch_unwind)]
-pub fn dial(handle: u32, target: EndpointOption) -> napi::Result<Either<Dialled, Failure>> {
+pub fn dial(handle: u32, target: EndpointOption) -> napi::Result<Either<Dialed, Failure>> {
     Ok(match environment::find(handle)?.dial(target.try_into()?) {
-        Ok((id, descriptor)) => Either::A(Dialled { connection_id: id as f64, descriptor }),
+        Ok((id, descriptor)) => Either::A(Dialed { connection_id: id as f64, descriptor }),
         Err(failure) => Either::B(failure),
     })
 }

@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use crate::net::linger::Linger;
 use crate::net::local_stream::Stream;
 use crate::net::sys;
-use crate::net::write_buffer::Backlog;
+use crate::net::write_buffer::WriteBuffer;
 use crate::runtime;
 use crate::runtime::cutoff::before;
 use crate::runtime::timer::Deadline;
@@ -24,7 +24,7 @@ use crate::runtime::timer::Deadline;
 /// How long a peer whose kernel has everything may take to end its own direction.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How much a peer may go on sending meanwhile.
-const MOST_DISCARDED: u64 = 16 * 1024 * 1024;
+const MAX_DISCARDED: u64 = 16 * 1024 * 1024;
 /// There is no event for an acknowledgement: how often to ask for it, first and later.
 const FIRST_LOOK: Duration = Duration::from_millis(1);
 const LAST_LOOK: Duration = Duration::from_millis(50);
@@ -37,7 +37,7 @@ const DISCARD: usize = 16 * 1024;
 
 /// What the peer is to see after everything was delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Finish {
+pub enum CloseMode {
     /// FIN: the stream is complete.
     Fin,
     /// The FIN was sent before; only to be seen through.
@@ -48,20 +48,20 @@ pub enum Finish {
     ResetAfterFin,
 }
 
-impl Finish {
+impl CloseMode {
     /// Whether a FIN was sent before.
     fn is_sent(self) -> bool {
         match self {
-            Finish::FinSent | Finish::ResetAfterFin => true,
-            Finish::Fin | Finish::Reset => false,
+            CloseMode::FinSent | CloseMode::ResetAfterFin => true,
+            CloseMode::Fin | CloseMode::Reset => false,
         }
     }
 
     /// How the stream has ended when all went well.
-    fn ended(self) -> Ended {
+    fn ended(self) -> CloseOutcome {
         match self {
-            Finish::Fin | Finish::FinSent => Ended::Fin,
-            Finish::Reset | Finish::ResetAfterFin => Ended::Reset,
+            CloseMode::Fin | CloseMode::FinSent => CloseOutcome::Fin,
+            CloseMode::Reset | CloseMode::ResetAfterFin => CloseOutcome::Reset,
         }
     }
 }
@@ -70,7 +70,7 @@ impl Finish {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// What ended the stream.
-    pub ended: Ended,
+    pub ended: CloseOutcome,
     /// Bytes given to us for the peer that never left for it. What had left when the peer reset the
     /// connection is none of them: it may have read that without a word of thanks.
     pub unsent: u64,
@@ -82,7 +82,7 @@ pub struct Outcome {
 
 /// What ended a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum CloseOutcome {
     /// Our FIN, acknowledged.
     Fin,
     /// Our RST.
@@ -96,20 +96,20 @@ pub enum Ended {
 /// Delivers `backlog` and all that the kernel still holds, then ends the stream as `finish` says.
 ///
 /// Surely delivered, unless the outcome says otherwise: every byte, to the peer's kernel. Returns
-/// when it is, with [`Finish::Reset`] a moment later; with [`Finish::Fin`] when the peer has ended its direction too, or has kept it open
+/// when it is, with [`CloseMode::Reset`] a moment later; with [`CloseMode::Fin`] when the peer has ended its direction too, or has kept it open
 /// for two seconds more. What the peer sends meanwhile is read and thrown away, since unread bytes
 /// would turn the end into a reset.
 ///
 /// A peer that does not read is waited for until `expiry` completes. The end comes at once then:
 /// what `finish` says if the peer's kernel has everything by that moment, else RST and
-/// [`Ended::Cut`].
+/// [`CloseOutcome::Cut`].
 ///
 /// Cancel safe in the sense that dropping the future resets the connection: a cut stream never
 /// looks complete.
 pub(crate) async fn close(
     stream: impl Into<Stream>,
-    backlog: Backlog,
-    finish: Finish,
+    backlog: WriteBuffer,
+    finish: CloseMode,
     expiry: impl Future<Output = ()>,
 ) -> Outcome {
     let mut closing = Closing {
@@ -130,11 +130,11 @@ pub(crate) async fn close(
     };
     let ended = match settled {
         Ok(true) => finish.ended(),
-        Ok(false) => Ended::Cut,
-        Err(_) => Ended::ByPeer,
+        Ok(false) => CloseOutcome::Cut,
+        Err(_) => CloseOutcome::ByPeer,
     };
     let outcome = closing.outcome(ended);
-    if ended == Ended::Fin {
+    if ended == CloseOutcome::Fin {
         let _ = Linger::GRACEFUL.apply(&closing.stream);
     } else {
         reset_now(closing.stream);
@@ -145,7 +145,7 @@ pub(crate) async fn close(
 /// Resets the connection at once; what the kernel still holds is thrown away and counted. What has
 /// left it counts as delivered: no acknowledgement is waited for. `finished` says whether a FIN was
 /// sent before.
-pub(crate) fn reset(stream: impl Into<Stream>, backlog: &Backlog, finished: bool) -> Outcome {
+pub(crate) fn reset(stream: impl Into<Stream>, backlog: &WriteBuffer, finished: bool) -> Outcome {
     let stream = stream.into();
     let discarded = sys::unread(&SockRef::from(&stream)).unwrap_or_default() as u64;
     let _ = Linger::HARD.apply(&stream);
@@ -153,7 +153,7 @@ pub(crate) fn reset(stream: impl Into<Stream>, backlog: &Backlog, finished: bool
     let queued = stream.never_sent();
     reset_now(stream);
     let unsent = count_unsent(queued, finished, backlog);
-    Outcome { ended: Ended::Reset, unsent, discarded, peer_finished: false }
+    Outcome { ended: CloseOutcome::Reset, unsent, discarded, peer_finished: false }
 }
 
 /// Closes a socket whose linger is {1, 0}.
@@ -172,14 +172,14 @@ fn reset_now(stream: Stream) {
 }
 
 /// What the peer did not get; the kernel counts a FIN under way as one byte.
-fn count_unsent(queued: io::Result<usize>, finished: bool, backlog: &Backlog) -> u64 {
+fn count_unsent(queued: io::Result<usize>, finished: bool, backlog: &WriteBuffer) -> u64 {
     let queued = queued.unwrap_or_default().saturating_sub(usize::from(finished));
     (queued + backlog.len()) as u64
 }
 
 struct Closing {
     stream: Stream,
-    backlog: Backlog,
+    backlog: WriteBuffer,
     /// Whether our FIN is sent.
     finished: bool,
     discarded: u64,
@@ -189,9 +189,9 @@ struct Closing {
 
 impl Closing {
     /// An error means that the peer is gone.
-    async fn run(&mut self, finish: Finish) -> io::Result<()> {
+    async fn run(&mut self, finish: CloseMode) -> io::Result<()> {
         self.deliver().await?;
-        if finish == Finish::Fin {
+        if finish == CloseMode::Fin {
             SockRef::from(&self.stream).shutdown(Shutdown::Write)?;
             self.finished = true;
         }
@@ -218,19 +218,19 @@ impl Closing {
     }
 
     /// Waits until the peer's kernel has everything, and for `Fin` until the peer is through too.
-    async fn settle(&mut self, finish: Finish) -> io::Result<()> {
+    async fn settle(&mut self, finish: CloseMode) -> io::Result<()> {
         let mut look = FIRST_LOOK;
         let mut patience = None;
         loop {
             if self.is_delivered()? {
-                if finish == Finish::Reset && matches!(self.stream, Stream::Tcp(_)) {
+                if finish == CloseMode::Reset && matches!(self.stream, Stream::Tcp(_)) {
                     sleep(READING).await;
                 }
-                if finish.ended() == Ended::Reset || self.peer_finished {
+                if finish.ended() == CloseOutcome::Reset || self.peer_finished {
                     return Ok(());
                 }
                 let patience = patience.get_or_insert_with(|| Deadline::after(PATIENCE));
-                if patience.is_over() || self.discarded >= MOST_DISCARDED {
+                if patience.is_over() || self.discarded >= MAX_DISCARDED {
                     return Ok(());
                 }
             }
@@ -259,7 +259,7 @@ impl Closing {
 
     /// Whether the peer may still send something that is worth reading.
     fn listens(&self) -> bool {
-        !self.peer_finished && self.discarded < MOST_DISCARDED
+        !self.peer_finished && self.discarded < MAX_DISCARDED
     }
 
     /// Throws away what the peer has sent.
@@ -276,7 +276,7 @@ impl Closing {
         Ok(())
     }
 
-    fn outcome(&self, ended: Ended) -> Outcome {
+    fn outcome(&self, ended: CloseOutcome) -> Outcome {
         // What has come in the last moment, or after enough was read.
         let unread = sys::unread(&SockRef::from(&self.stream)).unwrap_or_default() as u64;
         let queued = self.stream.never_sent();
@@ -292,9 +292,9 @@ impl Closing {
 /// A socket whose kernel has all that is to be sent, and that nobody else reads or writes.
 ///
 /// Its SO_LINGER is the caller's: what a death of the process makes of the connection, too.
-pub(crate) struct Farewell(Closing);
+pub(crate) struct GracefulClose(Closing);
 
-impl Farewell {
+impl GracefulClose {
     /// Sends FIN behind what the kernel holds. An error means that the peer is gone, and has not
     /// got everything.
     pub(crate) fn begin(stream: impl Into<Stream>) -> io::Result<Self> {
@@ -306,7 +306,7 @@ impl Farewell {
         }
         Ok(Self(Closing {
             stream,
-            backlog: Backlog::default(),
+            backlog: WriteBuffer::default(),
             finished: true,
             discarded: 0,
             peer_finished: false,
@@ -331,9 +331,9 @@ impl Farewell {
 
     /// Waits until the peer's kernel has everything and the peer has ended its direction too, or has
     /// kept it open for two seconds more, and closes.
-    pub(crate) async fn see_off(mut self) {
+    pub(crate) async fn close_with_reply(mut self) {
         // An error means that there is nobody to be seen off.
-        let _ = self.0.settle(Finish::FinSent).await;
+        let _ = self.0.settle(CloseMode::FinSent).await;
     }
 
     /// Bytes that the peer's kernel has not acknowledged.

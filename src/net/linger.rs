@@ -23,7 +23,7 @@ pub struct Linger {
 
 /// How a close treats data that was not sent yet: what a [`Linger`] asks for, in words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub enum LingerMode {
     /// Everything is sent, then the stream ends with FIN; no limit in time.
     Graceful,
     /// The connection is reset at once, unsent data is dropped.
@@ -45,24 +45,24 @@ impl Linger {
 
     /// The boolean property: `false` only for the hard close. A bounded close sends its data first.
     pub fn property(self) -> bool {
-        self.ending() != Ending::Hard
+        self.mode() != LingerMode::Hard
     }
 
     /// What this value asks of a close.
-    pub fn ending(self) -> Ending {
+    pub fn mode(self) -> LingerMode {
         match (self.onoff, self.linger) {
-            (0, _) => Ending::Graceful,
-            (_, 0) => Ending::Hard,
-            (_, seconds) => Ending::Bounded(Duration::from_secs(seconds.into())),
+            (0, _) => LingerMode::Graceful,
+            (_, 0) => LingerMode::Hard,
+            (_, seconds) => LingerMode::Bounded(Duration::from_secs(seconds.into())),
         }
     }
 
     /// When a close that begins at `now` is to be cut short; `None`: never.
     pub(crate) fn limit(self, now: Instant) -> Option<Limit> {
-        match self.ending() {
-            Ending::Graceful => None,
-            Ending::Hard => Limit::new(now, Duration::ZERO),
-            Ending::Bounded(time) => Limit::new(now, time),
+        match self.mode() {
+            LingerMode::Graceful => None,
+            LingerMode::Hard => Limit::new(now, Duration::ZERO),
+            LingerMode::Bounded(time) => Limit::new(now, time),
         }
     }
 
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn a_bound_is_whole_seconds() {
         let bounded = Linger { onoff: 2, linger: 7 };
-        assert_eq!(bounded.ending(), Ending::Bounded(Duration::from_secs(7)));
+        assert_eq!(bounded.mode(), LingerMode::Bounded(Duration::from_secs(7)));
     }
 
     #[test]

@@ -88,7 +88,7 @@ pub(crate) fn undumped<const LENGTH: usize>() -> Option<&'static mut [u8; LENGTH
     None
 }
 
-/// SO_LINGER with the whole structure; socket2 offers a duration only, which loses `l_onoff`.
+/// SO_LINGER with the whole structure; socket2 inbound_channels a duration only, which loses `l_onoff`.
 #[cfg(unix)]
 pub(crate) fn set_linger(socket: &SockRef<'_>, onoff: u16, linger: u16) -> io::Result<()> {
     let value = libc::linger { l_onoff: onoff.into(), l_linger: linger.into() };

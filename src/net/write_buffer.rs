@@ -6,19 +6,19 @@ use std::io::{self, IoSlice};
 /// Memory is taken and given back in pieces of this size: growing copies nothing, and what was
 /// delivered is freed.
 const PIECE: usize = 64 * 1024;
-/// Pieces that one write offers.
+/// Pieces that one write inbound_channels.
 const OFFERED: usize = 16;
 
 /// A queue of bytes. Takes memory only while it holds something.
 #[derive(Debug, Default)]
-pub(crate) struct Backlog {
+pub(crate) struct WriteBuffer {
     pieces: VecDeque<Vec<u8>>,
     /// How much of the first piece is gone.
     start: usize,
     length: usize,
 }
 
-impl Backlog {
+impl WriteBuffer {
     pub(crate) fn is_empty(&self) -> bool {
         self.length == 0
     }
@@ -41,7 +41,7 @@ impl Backlog {
         }
     }
 
-    /// Offers what is there to `write` once, and forgets what it took.
+    /// InboundChannels what is there to `write` once, and forgets what it took.
     pub(crate) fn write(
         &mut self,
         write: impl FnOnce(&[IoSlice<'_>]) -> io::Result<usize>,
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     /// Writes everything, `most` bytes at a time.
-    fn drain(backlog: &mut Backlog, most: usize) -> Vec<u8> {
+    fn drain(backlog: &mut WriteBuffer, most: usize) -> Vec<u8> {
         let mut out = Vec::new();
         while !backlog.is_empty() {
             let count = backlog.write(|slices| {
@@ -96,7 +96,7 @@ mod tests {
     fn bytes_come_out_in_order_whatever_the_portions() {
         for (portion, most) in [(50, 7), (50, 1 << 20), (100_000, 65_536), (65_536, 65_535)] {
             let source: Vec<u8> = (0..400_000_u32).map(|n| (n * 7) as u8).collect();
-            let mut backlog = Backlog::default();
+            let mut backlog = WriteBuffer::default();
             for part in source.chunks(portion) {
                 backlog.push(part);
             }
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn small_writes_share_a_piece() {
-        let mut backlog = Backlog::default();
+        let mut backlog = WriteBuffer::default();
         for _ in 0..1000 {
             backlog.push(&[1; 50]);
         }

@@ -16,7 +16,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::task::coop::unconstrained;
 
 /// A session is one task: more threads than this serve only tunnels with more sessions.
-const MOST_THREADS: usize = 16;
+const MAX_THREADS: usize = 16;
 
 /// A thread, and how many have their place on it.
 struct Worker {
@@ -39,15 +39,15 @@ pub(crate) fn handle() -> &'static Handle {
 }
 
 /// A place on one of the threads, for a task that lives long and works hard.
-pub(crate) struct Place {
+pub(crate) struct WorkerSlot {
     worker: usize,
     handle: Handle,
 }
 
-impl Place {
+impl WorkerSlot {
     /// On the thread that has the fewest, or on a new one while there are cores.
     pub(crate) fn take() -> Self {
-        let most = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+        let most = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
         let mut workers = workers();
         if workers.iter().all(|worker| worker.places > 0)
             && workers.len() < most
@@ -77,7 +77,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for WorkerSlot {
     fn drop(&mut self) {
         workers()[self.worker].places -= 1;
     }
@@ -102,8 +102,8 @@ mod tests {
 
     #[test]
     fn tasks_share_a_thread_only_when_there_are_no_more() {
-        let cores = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
-        let taken: Vec<_> = (0..cores).map(|_| Place::take()).collect();
+        let cores = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
+        let taken: Vec<_> = (0..cores).map(|_| WorkerSlot::take()).collect();
         let used = || workers().iter().filter(|worker| worker.places > 0).count();
         assert!(used() >= cores.min(2), "{} threads for {cores} tasks", used());
         assert!(workers().len() <= cores);

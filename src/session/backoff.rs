@@ -96,7 +96,7 @@ fn is_final(error: &Error) -> bool {
         | Error::Auth(_)
         | Error::Algorithm(_)
         | Error::SockUsed => true,
-        Error::Hop { error, .. } | Error::Said { error, .. } => is_final(error),
+        Error::Hop { error, .. } | Error::HandshakeOutcome { error, .. } => is_final(error),
         Error::Dial { .. }
         | Error::Timeout { .. }
         | Error::Protocol(_)

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ssh_proto::{AlgorithmKind, Algorithms, AuthMethod, Rekey, Windows};
 
-use crate::session::auth::encrypted_secret::Shielded;
+use crate::session::auth::encrypted_secret::EncryptedSecret;
 use crate::session::auth::key_file::KeyFile;
 use crate::session::connect::happy_eyeballs::Dialing;
 #[cfg(unix)]
@@ -78,7 +78,7 @@ pub enum Route {
 #[derive(Default)]
 pub struct Credentials {
     /// The user's password.
-    pub password: Option<Shielded>,
+    pub password: Option<EncryptedSecret>,
     /// Private keys, in the order in which they are offered.
     pub private_keys: Vec<KeyFile>,
     /// Where an agent listens that holds keys.

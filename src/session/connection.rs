@@ -13,7 +13,7 @@ use crate::runtime::timer::Deadline;
 use crate::session::Error;
 use crate::session::connect::transport::Stream;
 
-/// How long the server may take to hear our farewell.
+/// How long the server may take to hear our disconnecting_session.
 pub(crate) const FAREWELL: Duration = Duration::from_secs(2);
 /// How long whatever carries the connection may take to end after it was let go.
 const RELEASE: Duration = Duration::from_secs(1);
@@ -27,7 +27,7 @@ pub(crate) struct Link {
     pub(crate) client: Client,
     stream: Stream,
     /// How long dialing and logging on took.
-    pub(crate) logon_time: Duration,
+    pub(crate) connect_time: Duration,
     /// Bytes that were read and written since the logon began.
     pub(crate) moved: u64,
     /// Those of them that were read.
@@ -108,7 +108,7 @@ impl Link {
         Self {
             client,
             stream,
-            logon_time: Duration::ZERO,
+            connect_time: Duration::ZERO,
             moved: 0,
             received: 0,
             owes_ack: false,
@@ -245,10 +245,10 @@ impl Link {
 
     /// Disconnects from the server. Done when it has closed the connection too and whatever carried
     /// the connection has ended: after two seconds, or at `cutoff`, it is closed without that.
-    pub(crate) async fn log_off(mut self, mut cutoff: CutoffWatch) {
+    pub(crate) async fn disconnect_session(mut self, mut cutoff: CutoffWatch) {
         self.client.disconnect(DisconnectReason::ByApplication);
-        let mut farewell = Deadline::after(FAREWELL);
-        let left = before(cutoff.reached(), farewell.within(self.leave())).await;
+        let mut disconnecting_session = Deadline::after(FAREWELL);
+        let left = before(cutoff.reached(), disconnecting_session.within(self.leave())).await;
         if left.flatten().is_some() {
             return;
         }

@@ -63,7 +63,7 @@ pub enum Error {
     },
     /// The logon failed, and the server had something to say to the user before.
     #[error("{error}; the server said: \"{}\"", last_words(said))]
-    Said {
+    HandshakeOutcome {
         /// What went wrong.
         error: Box<Error>,
         /// The last lines and banners, fit to be shown.
@@ -89,7 +89,7 @@ impl Error {
             Error::Algorithm(_) => "ERR_SSH_ALGORITHM".into(),
             Error::Protocol(_) => "ERR_SSH_PROTOCOL".into(),
             Error::Refused { reason, .. } => open_code(*reason).into(),
-            Error::Hop { error, .. } | Error::Said { error, .. } => error.code(),
+            Error::Hop { error, .. } | Error::HandshakeOutcome { error, .. } => error.code(),
             Error::SockUsed => "ERR_TUNNEL_SOCK_USED".into(),
             Error::Disconnected(_) => "ERR_SSH_DISCONNECTED".into(),
         }
@@ -113,7 +113,7 @@ impl Error {
     fn failed_call(&self) -> Option<(&'static str, Option<i32>, &str)> {
         match self {
             Error::Dial { syscall, errno, address, .. } => Some((syscall, *errno, address)),
-            Error::Hop { error, .. } | Error::Said { error, .. } => error.failed_call(),
+            Error::Hop { error, .. } | Error::HandshakeOutcome { error, .. } => error.failed_call(),
             Error::Timeout { .. }
             | Error::HostKey(_)
             | Error::PrivateKey(_)
@@ -130,7 +130,7 @@ impl Error {
     /// identified itself, and banners.
     pub fn banner(&self) -> Option<&str> {
         match self {
-            Error::Said { said, .. } => Some(said),
+            Error::HandshakeOutcome { said, .. } => Some(said),
             Error::Hop { error, .. } => error.banner(),
             _ => None,
         }
@@ -145,7 +145,7 @@ impl Error {
             | Error::Protocol(_)
                 if !said.trim().is_empty() =>
             {
-                Error::Said { error: Box::new(self), said }
+                Error::HandshakeOutcome { error: Box::new(self), said }
             }
             other => other,
         }

@@ -8,7 +8,7 @@ use std::{env, fs, process};
 use base64ct::{Base64, Encoding};
 use ssh_proto::key::{HostKey, PublicKey};
 
-use crate::session::{Trust, Verdict};
+use crate::session::{HostKeyDecision, Trust};
 
 pub(crate) const HOST: &str = "gateway.example.org";
 pub(crate) const ED25519: &str =
@@ -76,9 +76,11 @@ pub(crate) fn trust(pins: &[&str], files: &[&File], verifier: bool) -> Trust {
 }
 
 /// Why it is refused.
-pub(crate) fn refusal(verdict: Verdict) -> String {
+pub(crate) fn refusal(verdict: HostKeyDecision) -> String {
     match verdict {
-        Verdict::Refused(why) => why,
-        Verdict::Trusted | Verdict::Accepted { .. } | Verdict::Ask { .. } => panic!("{verdict:?}"),
+        HostKeyDecision::Refused(why) => why,
+        HostKeyDecision::Trusted
+        | HostKeyDecision::Accepted { .. }
+        | HostKeyDecision::Ask { .. } => panic!("{verdict:?}"),
     }
 }

@@ -16,7 +16,7 @@ mod host_key;
 
 pub use ssh_proto::{AuthMethod, Prompt, Prompts};
 
-pub use auth::encrypted_secret::Shielded;
+pub use auth::encrypted_secret::EncryptedSecret;
 pub use auth::key_file::KeyFile;
 pub use auth::responder::Responses;
 pub use backoff::Reconnect;
@@ -30,7 +30,7 @@ pub use error::{Error, system_code};
 pub use host_key::known_hosts::ReadError;
 pub use host_key::known_hosts_writer::RecordError;
 pub use host_key::pin::{Pin, PinError};
-pub use host_key::verify::Verdict;
+pub use host_key::verify::HostKeyDecision;
 
 pub(crate) use backoff::{Attempt, Backoff};
 pub(crate) use connect::establish::{open, random};

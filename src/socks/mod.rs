@@ -64,7 +64,7 @@ pub(crate) enum Fault {
     #[error("a message of SOCKS 5 begins with {0}")]
     Garbled(u8),
     /// It cannot, or does not want to, prove who it is in the way that is asked for.
-    #[error("it offers no method of authentication that is accepted here")]
+    #[error("it inbound_channels no method of authentication that is accepted here")]
     Method,
     /// SOCKS 4 has no password.
     #[error("SOCKS 4 cannot carry the password that is asked for")]

@@ -7,12 +7,12 @@ use tokio::sync::oneshot;
 
 use crate::net::linger::Linger;
 use crate::tunnel::connection::cause::Force;
-use crate::tunnel::connection::relay::Arrival;
+use crate::tunnel::connection::relay::PendingConnection;
 #[cfg(unix)]
 use crate::tunnel::driver::accept::Dial;
-use crate::tunnel::forward::remote::Errand;
+use crate::tunnel::forward::remote::ForwardRequest;
 use crate::tunnel::forward::table::{ForwardInfo, ForwardSpec};
-use crate::tunnel::pool::worker::Word;
+use crate::tunnel::pool::worker::WorkerEvent;
 use crate::tunnel::stats::Present;
 use crate::tunnel::{ConnectionInfo, Error, Stats};
 
@@ -48,7 +48,7 @@ pub(crate) enum Command {
     /// The owner's word on a connection request.
     Answer(u64, bool),
     /// A member of several sessions has told something.
-    Heard(u32, Word),
+    Heard(u32, WorkerEvent),
     /// All members have told their connections, which were asked for.
     Listed(Vec<ConnectionInfo>, Reply<Vec<ConnectionInfo>>),
     /// Tell what was counted, of the forward with this number or of all.
@@ -58,11 +58,11 @@ pub(crate) enum Command {
     /// To a member: tell what there is to be counted.
     Present(Reply<Present>),
     /// To a member: serve this connection.
-    Carry(Arrival),
+    Carry(PendingConnection),
     /// To a member: do this about a forward.
-    Errand(Errand),
+    ForwardRequest(ForwardRequest),
     /// To a member: open the channel that its server has offered for this connection.
-    Accept(Arrival, ChannelId),
+    Accept(PendingConnection, ChannelId),
     /// To a member: close everything by its Linger on behalf of this method, and log off.
     Leave(&'static str),
     /// To a member: as above, by force.
@@ -92,7 +92,7 @@ impl Command {
             | Command::Present(_)
             | Command::Counted(..)
             | Command::Carry(_)
-            | Command::Errand(_)
+            | Command::ForwardRequest(_)
             | Command::Accept(..)
             | Command::Leave(_)
             | Command::Force(_) => None,

@@ -148,7 +148,7 @@ pub enum ConnectionState {
 pub struct ConnectionInfo {
     /// Its number, unique within the tunnel, counted from 1.
     pub id: u64,
-    /// The number of the forward that it came by, or [`DIALLED`](super::DIALLED).
+    /// The number of the forward that it came by, or [`DIALED`](super::DIALED).
     pub forward: i64,
     /// The address of the program that connected; `None`: not by TCP.
     pub remote: Option<SocketAddr>,
@@ -180,7 +180,7 @@ pub enum ClosedBy {
 pub struct ConnectionEnd {
     /// The connection's number.
     pub id: u64,
-    /// The number of the forward that it came by, or [`DIALLED`](super::DIALLED).
+    /// The number of the forward that it came by, or [`DIALED`](super::DIALED).
     pub forward: i64,
     /// `OK`, or what went wrong: a system error's name, `ERR_SSH_...` or `ERR_TUNNEL_...`.
     pub code: Cow<'static, str>,

@@ -19,7 +19,7 @@ use super::{
     Stats,
 };
 use crate::net::linger::Linger;
-use crate::runtime::Place;
+use crate::runtime::WorkerSlot;
 
 /// A tunnel. Every method returns at once; operations begin in the order of their calls, whether
 /// or not their [`Pending`] is awaited.
@@ -257,7 +257,7 @@ impl Tunnel {
     fn command(&self, command: Command) {
         let mut driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(driver) = driver.take() {
-            Place::take().spawn(driver);
+            WorkerSlot::take().spawn(driver);
         }
         // Under the lock, so that the order of the calls is the order in the queue. A task that is
         // gone drops the reply, which says "closed".

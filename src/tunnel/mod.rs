@@ -24,7 +24,7 @@ pub use event::{
     Observer, SessionStep,
 };
 pub use forward::listener::CAN_SHARE;
-pub use forward::table::{DIALLED, Endpoint, ForwardInfo, ForwardSpec, OWN, Way};
+pub use forward::table::{DIALED, Endpoint, ForwardInfo, ForwardSpec, OWN, Way};
 pub use handle::{Pending, Tunnel};
 pub use stats::{Bytes, ConnectionStats, SessionStats, Stats};
 

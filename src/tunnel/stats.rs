@@ -14,8 +14,8 @@ use crate::session;
 use crate::tunnel::command::Reply;
 use crate::tunnel::connection::relay::{Connection, Stage};
 use crate::tunnel::driver::Driver;
-use crate::tunnel::forward::table::{DIALLED, OWN};
-use crate::tunnel::pool::supervisor::Pool;
+use crate::tunnel::forward::table::{DIALED, OWN};
+use crate::tunnel::pool::supervisor::Supervisor;
 use crate::tunnel::{ClosedBy, ConnectionEnd, ConnectionInfo, Error, Event, SessionStep};
 
 /// Forwards that were given up and whose counts are still kept apart.
@@ -44,7 +44,7 @@ pub struct SessionStats {
     /// Attempts to set a lost session up again that were begun.
     pub reconnect_attempts: u64,
     /// How long the last successful logon took, from dialing on.
-    pub logon_time: Option<Duration>,
+    pub connect_time: Option<Duration>,
     /// The least round trip of late to the server, if one was measured in a session that is up.
     pub round_trip: Option<Duration>,
 }
@@ -255,7 +255,7 @@ impl Connection {
             dropped_down: self.dropped,
         };
         let opened = !matches!(self.stage, Stage::Opening);
-        Live { id: self.arrival.id, forward: self.arrival.forward, opened, bytes }
+        Live { id: self.pending.id, forward: self.pending.forward, opened, bytes }
     }
 }
 
@@ -263,7 +263,7 @@ impl Driver {
     /// What this task has. Connections without a channel have moved nothing.
     pub(crate) fn present(&mut self) -> Present {
         let mut live: Vec<_> = self.table.iter_mut().map(Connection::live).collect();
-        live.extend(self.parting.values().map(|parting| parting.live.clone()));
+        live.extend(self.closing.values().map(|closing| closing.live.clone()));
         let round_trip = self.link.as_ref().and_then(|link| link.client.round_trip());
         Present { live, round_trip }
     }
@@ -296,7 +296,7 @@ impl Driver {
             connections.bytes.add(&live.bytes);
         }
         let sessions = SessionStats {
-            up: pool.map_or(u64::from(self.link.is_some()), Pool::count_up),
+            up: pool.map_or(u64::from(self.link.is_some()), Supervisor::count_up),
             round_trip: present.iter().filter_map(|present| present.round_trip).min(),
             ..self.counts.sessions.clone()
         };
@@ -305,9 +305,9 @@ impl Driver {
 
     /// Those that the program asks for itself are a forward of their own.
     #[cfg(unix)]
-    pub(crate) fn count_dialled(&mut self) {
-        self.counts.begin(DIALLED, |_| true);
-        self.counts.accepted(DIALLED);
+    pub(crate) fn count_dialed(&mut self) {
+        self.counts.begin(DIALED, |_| true);
+        self.counts.accepted(DIALED);
     }
 
     /// Before anybody is told of it: whoever asks then finds it counted. A member leaves that to its
@@ -326,10 +326,10 @@ impl Driver {
     }
 
     /// The logon has succeeded.
-    pub(crate) fn session_is_up(&mut self, number: u32, logon_time: Duration) {
+    pub(crate) fn session_is_up(&mut self, number: u32, connect_time: Duration) {
         self.counts.sessions.logons += 1;
-        self.counts.sessions.logon_time = Some(logon_time);
-        self.tell_session(number, SessionStep::Ready(logon_time));
+        self.counts.sessions.connect_time = Some(connect_time);
+        self.tell_session(number, SessionStep::Ready(connect_time));
     }
 
     /// The logon has failed.

@@ -17,7 +17,8 @@ use crate::binding::errors::Failure;
 use crate::binding::options::algorithms::AlgorithmLists;
 use crate::names;
 use crate::session::{
-    AuthMethod, Credentials, KeyFile, Pin, Reconnect, Route, Shielded, Strictness, Target, Trust,
+    AuthMethod, Credentials, EncryptedSecret, KeyFile, Pin, Reconnect, Route, Strictness, Target,
+    Trust,
 };
 use crate::tunnel::{CAN_SHARE, Config, Endpoint, Settings, Way};
 
@@ -25,7 +26,7 @@ use crate::tunnel::{CAN_SHARE, Config, Endpoint, Settings, Way};
 const CENTURY: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
 
 /// Characters of a refused value that its error repeats: a fingerprint has 50.
-const MOST_SHOWN: usize = 80;
+const MAX_SHOWN: usize = 80;
 
 /// A server to log on to: the tunnel's own, or a jump host.
 #[napi(object, object_to_js = false)]
@@ -268,7 +269,7 @@ impl Server {
             failure
         };
         let credentials = Credentials {
-            password: self.password.map(|password| Shielded::new(&password)),
+            password: self.password.map(|password| EncryptedSecret::new(&password)),
             private_keys: self.private_keys.into_iter().map(KeyFile::from).collect(),
             agent: self.agent,
             agent_keys: self
@@ -365,7 +366,7 @@ fn received(text: &str) -> String {
     if text.contains("PRIVATE KEY") {
         return "a private key".to_owned();
     }
-    let start: String = text.chars().take(MOST_SHOWN).collect();
+    let start: String = text.chars().take(MAX_SHOWN).collect();
     let dots = if start.len() < text.len() { "..." } else { "" };
     format!("'{}{dots}'", start.escape_debug())
 }

@@ -32,7 +32,7 @@ pub struct LingerOption {
 pub struct ConnectionInfo {
     /// Its number in the tunnel.
     pub connection_id: f64,
-    /// The number of the forward that it came by, -1 if it was dialled.
+    /// The number of the forward that it came by, -1 if it was dialed.
     pub forward_id: i64,
     /// The local program's address, if it came by TCP.
     pub remote_address: Option<String>,
@@ -64,7 +64,7 @@ pub struct ConnectionInfo {
 pub struct ConnectionEnd {
     /// Its number in the tunnel.
     pub connection_id: f64,
-    /// The number of the forward that it came by, -1 if it was dialled.
+    /// The number of the forward that it came by, -1 if it was dialed.
     pub forward_id: i64,
     /// `OK`, or what went wrong.
     pub code: String,
@@ -115,9 +115,9 @@ pub struct ForwardInfo {
     pub target: Option<EndpointOption>,
 }
 
-/// A connection that was dialled.
+/// A connection that was dialed.
 #[napi(object, object_from_js = false)]
-pub struct Dialled {
+pub struct Dialed {
     /// Its number in the tunnel.
     pub connection_id: f64,
     /// The program's end, which the caller owns.

@@ -38,7 +38,7 @@ pub struct SessionStats {
     /// Attempts to set one up again.
     pub reconnect_attempts: f64,
     /// Milliseconds of the last logon.
-    pub logon_time: Option<f64>,
+    pub connect_time: Option<f64>,
     /// Milliseconds to the server and back.
     pub round_trip: Option<f64>,
 }
@@ -103,7 +103,7 @@ impl From<&tunnel::SessionStats> for SessionStats {
             logon_failures: number(stats.logon_failures),
             losses: number(stats.losses),
             reconnect_attempts: number(stats.reconnect_attempts),
-            logon_time: stats.logon_time.map(milliseconds),
+            connect_time: stats.connect_time.map(milliseconds),
             round_trip: stats.round_trip.map(milliseconds),
         }
     }

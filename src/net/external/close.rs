@@ -6,9 +6,9 @@ use std::os::fd::RawFd;
 use socket2::{SockRef, Socket};
 use tokio::net::TcpStream;
 
-use crate::net::close::Farewell;
+use crate::net::close::GracefulClose;
 use crate::net::external::{Error, with_tcp};
-use crate::net::linger::{Ending, Linger};
+use crate::net::linger::{Linger, LingerMode};
 use crate::net::sys;
 use crate::runtime;
 use crate::runtime::timer::Deadline;
@@ -62,9 +62,9 @@ impl Taken {
     }
 
     fn new(socket: Socket, linger: Linger) -> Self {
-        let deadline = match linger.ending() {
-            Ending::Bounded(time) => Some(Deadline::after(time)),
-            Ending::Graceful | Ending::Hard => None,
+        let deadline = match linger.mode() {
+            LingerMode::Bounded(time) => Some(Deadline::after(time)),
+            LingerMode::Graceful | LingerMode::Hard => None,
         };
         Self { socket, linger, deadline }
     }
@@ -88,31 +88,32 @@ impl Taken {
         }
         let unsent = self.unacknowledged(output);
         let cut = matches!(output, Output::Cut(_));
-        if cut || self.linger.ending() == Ending::Hard {
+        if cut || self.linger.mode() == LingerMode::Hard {
             // An error means that the connection is gone already.
             let _ = Linger::HARD.apply(&self.socket);
             return Closed { graceful: false, unsent };
         }
         let Self { socket, deadline, .. } = self;
-        let Ok(mut farewell) = into_stream(socket).and_then(Farewell::begin) else {
+        let Ok(mut disconnecting_session) = into_stream(socket).and_then(GracefulClose::begin)
+        else {
             return Closed { graceful: false, unsent };
         };
         let Some(mut deadline) = deadline else {
-            let unsent = farewell.unacknowledged();
-            runtime::handle().spawn(farewell.see_off());
+            let unsent = disconnecting_session.unacknowledged();
+            runtime::handle().spawn(disconnecting_session.close_with_reply());
             return Closed { graceful: true, unsent };
         };
-        let delivered = match deadline.within(farewell.delivered()).await {
+        let delivered = match deadline.within(disconnecting_session.delivered()).await {
             Some(outcome) => outcome.is_ok(),
             // It looks for acknowledgements now and then only.
-            None => farewell.is_delivered(),
+            None => disconnecting_session.is_delivered(),
         };
         if delivered {
-            runtime::handle().spawn(farewell.see_off());
+            runtime::handle().spawn(disconnecting_session.close_with_reply());
             return Closed { graceful: true, unsent: 0 };
         }
-        let unsent = farewell.unacknowledged();
-        farewell.reset();
+        let unsent = disconnecting_session.unacknowledged();
+        disconnecting_session.reset();
         Closed { graceful: false, unsent }
     }
 
@@ -136,7 +137,7 @@ fn into_stream(socket: Socket) -> io::Result<TcpStream> {
 /// How a socket is to end. From here on nobody who closes it waits for that in the kernel.
 fn begin(socket: &Socket) -> io::Result<Linger> {
     let linger = Linger::of(socket)?;
-    if let Ending::Bounded(_) = linger.ending() {
+    if let LingerMode::Bounded(_) = linger.mode() {
         Linger { onoff: 0, ..linger }.apply(socket)?;
     }
     Ok(linger)

@@ -24,12 +24,12 @@ static SHIELD: LazyLock<&'static [u8; KEY]> = LazyLock::new(|| {
 ///
 /// Core dumps and swapped memory hold the ciphertext alone, and the key is in a page that goes to
 /// neither. Whoever can read all memory of the running process can read the secret.
-pub struct Shielded {
+pub struct EncryptedSecret {
     nonce: [u8; NONCE_LEN],
     sealed: Vec<u8>,
 }
 
-impl Shielded {
+impl EncryptedSecret {
     /// Encrypts a copy of `secret`.
     pub fn new(secret: &[u8]) -> Self {
         let mut nonce = [0; NONCE_LEN];
@@ -61,9 +61,9 @@ fn cipher() -> LessSafeKey {
     LessSafeKey::new(key.expect("the key is as long as its cipher's"))
 }
 
-impl fmt::Debug for Shielded {
+impl fmt::Debug for EncryptedSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shielded").finish_non_exhaustive()
+        f.debug_struct("EncryptedSecret").finish_non_exhaustive()
     }
 }
 
@@ -74,13 +74,13 @@ mod tests {
     #[test]
     fn what_was_shielded_comes_back() {
         for secret in [&b""[..], b"x", &[7; 100_000]] {
-            let shielded = Shielded::new(secret);
+            let shielded = EncryptedSecret::new(secret);
             assert_eq!(*shielded.open(), secret);
             assert_eq!(*shielded.open(), secret, "a second time");
             assert!(secret.len() < 2 || !shielded.sealed.windows(2).any(|part| part == secret));
             assert_eq!(shielded.sealed.len(), shielded.sealed.capacity(), "it has grown");
         }
-        assert_eq!(format!("{:?}", Shielded::new(b"secret")), "Shielded { .. }");
+        assert_eq!(format!("{:?}", EncryptedSecret::new(b"secret")), "EncryptedSecret { .. }");
     }
 
     /// The page that has the key is locked, and marked `dd` (`VM_DONTDUMP`).

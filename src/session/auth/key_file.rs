@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use ssh_proto::Identity;
 use ssh_proto::key::PrivateKey;
 
-use crate::session::auth::encrypted_secret::Shielded;
+use crate::session::auth::encrypted_secret::EncryptedSecret;
 
 /// A private key for as many authentications as there will be. Its text and its passphrase are needed
 /// for the first one only.
@@ -18,9 +18,9 @@ pub struct KeyFile {
 /// What is known of a private key.
 enum Key {
     /// What its file has, and what that is encrypted with.
-    Unread { text: Shielded, passphrase: Option<Shielded> },
+    Unread { text: EncryptedSecret, passphrase: Option<EncryptedSecret> },
     /// It was read: PKCS#8, without encryption of its own.
-    Read(Shielded),
+    Read(EncryptedSecret),
     /// Why it cannot be used.
     Unusable(String),
 }
@@ -30,12 +30,12 @@ impl Key {
     fn read(&self) -> (Result<PrivateKey, String>, Option<Self>) {
         match self {
             Key::Unread { text, passphrase } => {
-                let passphrase = passphrase.as_ref().map(Shielded::open);
+                let passphrase = passphrase.as_ref().map(EncryptedSecret::open);
                 let read =
                     PrivateKey::parse(&text.open(), passphrase.as_deref().map(Vec::as_slice));
                 let read = read.map_err(|error| error.to_string()).and_then(|key| {
                     let der = key.to_pkcs8().map_err(|error| error.to_string())?;
-                    Ok((key, Shielded::new(&der)))
+                    Ok((key, EncryptedSecret::new(&der)))
                 });
                 match read {
                     Ok((key, der)) => (Ok(key), Some(Key::Read(der))),
@@ -53,7 +53,7 @@ impl Key {
 impl KeyFile {
     /// The text of its file, what that is encrypted with, and the line of its certificate.
     pub fn new(text: &[u8], passphrase: Option<&[u8]>, certificate: Option<Vec<u8>>) -> Self {
-        let (text, passphrase) = (Shielded::new(text), passphrase.map(Shielded::new));
+        let (text, passphrase) = (EncryptedSecret::new(text), passphrase.map(EncryptedSecret::new));
         Self { key: Mutex::new(Key::Unread { text, passphrase }), certificate }
     }
 

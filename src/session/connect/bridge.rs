@@ -14,13 +14,13 @@ use crate::session::connect::transport::Stream;
 use crate::session::{Error, system_code};
 
 /// The session's hold on its carrier.
-pub(crate) struct Hold {
+pub(crate) struct Guard {
     fate: Arc<OnceLock<Error>>,
     /// Dropped, it lets the carrier go.
     held: Option<oneshot::Sender<Infallible>>,
 }
 
-impl Hold {
+impl Guard {
     /// What ended the stream, if the carrier knows.
     pub(crate) fn fate(&self) -> Option<Error> {
         self.fate.get().cloned()
@@ -35,13 +35,13 @@ impl Hold {
 /// What a carrier has of a stream beside its end of the pair. It tells the stream's fate first, and
 /// closes that end last, when there is nothing left of the carrier itself: the session sees the end
 /// of its stream then, and whoever waits for that knows that all is gone.
-pub(crate) struct Carrier {
+pub(crate) struct Bridge {
     fate: Arc<OnceLock<Error>>,
     held: oneshot::Receiver<Infallible>,
     released: bool,
 }
 
-impl Carrier {
+impl Bridge {
     /// Ready once the session has closed its end for good.
     pub(crate) fn poll_released(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.released {
@@ -57,7 +57,7 @@ impl Carrier {
 }
 
 /// A stream to `place`, the other end of its pair, and what the carrier has to know.
-pub(crate) fn pair(place: &str) -> Result<(Stream, UnixStream, Carrier), Error> {
+pub(crate) fn pair(place: &str) -> Result<(Stream, UnixStream, Bridge), Error> {
     let made = UnixStream::pair().and_then(|(ours, theirs)| {
         let (stream, carrier) = carried(ours)?;
         Ok((stream, theirs, carrier))
@@ -73,11 +73,11 @@ pub(crate) fn failed(error: &io::Error, place: &str) -> Error {
 }
 
 /// A stream of one end of a pair.
-pub(crate) fn carried(socket: UnixStream) -> io::Result<(Stream, Carrier)> {
+pub(crate) fn carried(socket: UnixStream) -> io::Result<(Stream, Bridge)> {
     socket.set_nonblocking(true)?;
     let socket = tokio::net::UnixStream::from_std(socket)?;
     let fate = Arc::new(OnceLock::new());
     let (sender, held) = oneshot::channel();
-    let hold = Hold { fate: fate.clone(), held: Some(sender) };
-    Ok((Stream::carried(socket, hold), Carrier { fate, held, released: false }))
+    let hold = Guard { fate: fate.clone(), held: Some(sender) };
+    Ok((Stream::carried(socket, hold), Bridge { fate, held, released: false }))
 }

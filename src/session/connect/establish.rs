@@ -18,9 +18,9 @@ use crate::session::connect::happy_eyeballs::place;
 use crate::session::connect::jump;
 use crate::session::connect::transport::Stream;
 use crate::session::connection::{Link, exchange};
-use crate::session::host_key::verify::Verdict;
+use crate::session::host_key::verify::HostKeyDecision;
 use crate::session::{
-    Banner, Error, HostKeyInfo, KeyFile, Route, Shielded, Strictness, Target, Trust,
+    Banner, EncryptedSecret, Error, HostKeyInfo, KeyFile, Route, Strictness, Target, Trust,
 };
 
 /// Asks the owner about a host key; dropping the sender means no.
@@ -42,12 +42,13 @@ pub(crate) async fn open(
 ) -> Result<Link, Error> {
     let begun = Instant::now();
     let deadline = &mut Deadline::after(target.ready_timeout);
-    let mut link = log_on(Logon { deadline, target, verify, prompt, show, carriers }).await?;
-    link.logon_time = begun.elapsed();
+    let mut link =
+        connect_session(Logon { deadline, target, verify, prompt, show, carriers }).await?;
+    link.connect_time = begun.elapsed();
     Ok(link)
 }
 
-async fn log_on(mut logon: Logon<'_>) -> Result<Link, Error> {
+async fn connect_session(mut logon: Logon<'_>) -> Result<Link, Error> {
     let keys = logon.private_keys().await?;
     let known_keys = logon.known_keys().await?;
     let stream = logon.reach().await?;
@@ -57,7 +58,7 @@ async fn log_on(mut logon: Logon<'_>) -> Result<Link, Error> {
         agent: logon.target.credentials.agent.is_some(),
         agent_keys: logon.target.credentials.agent_keys.clone(),
         interactive: logon.target.credentials.interactive,
-        password: logon.target.credentials.password.as_ref().map(Shielded::open),
+        password: logon.target.credentials.password.as_ref().map(EncryptedSecret::open),
         methods: logon.target.credentials.methods.clone(),
         algorithms: Some(logon.target.algorithms.names(AlgorithmKind::PublicKey).to_vec()),
         rsa_bits: logon.target.trust.rsa_bits,
@@ -142,7 +143,7 @@ impl Logon<'_> {
                     carriers: self.carriers.clone(),
                 };
                 let at_hop = |error: Error| error.at_hop(place.clone());
-                let link = Box::pin(log_on(logon)).await.map_err(at_hop)?;
+                let link = Box::pin(connect_session(logon)).await.map_err(at_hop)?;
                 let through = jump::through(link, hop, host, *port, self.carriers.clone());
                 self.within("the jump host to connect", through).await?.map_err(at_hop)
             }
@@ -236,10 +237,10 @@ impl Logon<'_> {
         });
         let (verdict, known) = judged.await?;
         let remember = match verdict {
-            Verdict::Trusted => return Ok(known),
-            Verdict::Refused(reason) => return Err(Error::HostKey(reason)),
-            Verdict::Accepted { remember } => remember,
-            Verdict::Ask { remember } => {
+            HostKeyDecision::Trusted => return Ok(known),
+            HostKeyDecision::Refused(reason) => return Err(Error::HostKey(reason)),
+            HostKeyDecision::Accepted { remember } => remember,
+            HostKeyDecision::Ask { remember } => {
                 let refused = Error::HostKey(format!(
                     "the host key of {} was refused by hostVerifier: {} {}",
                     info.host, info.key_type, info.fingerprint

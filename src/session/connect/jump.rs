@@ -19,10 +19,10 @@ use tokio::io::Interest;
 use tokio::net::UnixStream;
 
 use crate::net::try_io::attempt;
-use crate::net::write_buffer::Backlog;
+use crate::net::write_buffer::WriteBuffer;
 use crate::runtime::cutoff::{CutoffWatch, before};
 use crate::runtime::timer::{Timer, run_after_input};
-use crate::session::connect::bridge::{self, Carrier};
+use crate::session::connect::bridge::{self, Bridge};
 use crate::session::connect::happy_eyeballs::place;
 use crate::session::connect::transport::Stream;
 use crate::session::connection::{FAREWELL, Hearing, Link, exchange};
@@ -48,7 +48,7 @@ pub(crate) async fn through(
     let channel = link.client.open_direct_tcpip(host, port, asker, asker_port);
     let place = place(host, port);
     if let Err(error) = opened(&mut link, hop, &place).await {
-        tokio::spawn(link.log_off(cutoff));
+        tokio::spawn(link.disconnect_session(cutoff));
         return Err(error);
     }
     let (stream, local, carrier) = bridge::pair(&place)?;
@@ -60,7 +60,7 @@ pub(crate) async fn through(
         channel,
         local,
         carrier,
-        backlog: Backlog::default(),
+        backlog: WriteBuffer::default(),
         ended: false,
         far: Far::Flowing,
         bulk: false,
@@ -124,9 +124,9 @@ struct Pump {
     channel: ChannelId,
     /// The other end of the session's socket.
     local: UnixStream,
-    carrier: Carrier,
+    carrier: Bridge,
     /// Bytes from the far side that the session did not take yet.
-    backlog: Backlog,
+    backlog: WriteBuffer,
     /// Whether the session has ended its direction.
     ended: bool,
     far: Far,
@@ -153,10 +153,10 @@ impl Pump {
         match outcome {
             Ok(()) => {
                 if !self.ended {
-                    // The session need not wait for our farewell.
+                    // The session need not wait for our disconnecting_session.
                     let _ = SockRef::from(&self.local).shutdown(Shutdown::Write);
                 }
-                self.link.log_off(cutoff).await;
+                self.link.disconnect_session(cutoff).await;
             }
             Err(error) => {
                 self.link.try_flush();
@@ -217,7 +217,7 @@ impl Pump {
     }
 
     /// Closes the channel of a session that has closed its socket. The jump host confirms that when
-    /// the session's last word has left it; our farewell alone would make it forget the word.
+    /// the session's last word has left it; our disconnecting_session alone would make it forget the word.
     fn release(&mut self, cx: &mut Context<'_>, now: Instant) {
         if self.carrier.poll_released(cx).is_ready() {
             self.deadline.get_or_insert(now + FAREWELL);
@@ -297,7 +297,7 @@ impl Pump {
             match self.backlog.write(|slices| self.local.try_write_vectored(slices)) {
                 Ok(count) => self.link.client.consumed(self.channel, count, now),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => self.backlog = Backlog::default(),
+                Err(_) => self.backlog = WriteBuffer::default(),
             }
         }
     }

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use crate::names::for_shell;
 use crate::net::sys;
 use crate::runtime::cutoff::{CutoffWatch, before};
-use crate::session::connect::bridge::{self, Carrier};
+use crate::session::connect::bridge::{self, Bridge};
 use crate::session::connect::transport::Stream;
 use crate::session::{Error, system_code};
 
@@ -97,7 +97,7 @@ impl std::fmt::Debug for ProxyCommand {
 /// Waits for the program's end. `end` is the program's end of the stream, held so that the session
 /// sees the end of its stream only when it can be told why; unless a descendant of the program
 /// lives on with it.
-async fn watch(mut child: Child, end: UnixStream, mut carrier: Carrier, mut cutoff: CutoffWatch) {
+async fn watch(mut child: Child, end: UnixStream, mut carrier: Bridge, mut cutoff: CutoffWatch) {
     let released = poll_fn(|cx| carrier.poll_released(cx));
     let over = async {
         let _ = before(cutoff.reached(), released).await;

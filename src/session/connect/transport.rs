@@ -16,7 +16,7 @@ use crate::net::sys;
 use crate::net::try_io::attempt;
 use crate::session::Error;
 #[cfg(unix)]
-use crate::session::connect::bridge::Hold;
+use crate::session::connect::bridge::Guard;
 
 /// A connection to the server.
 // In this order: the carrier is let go when the socket is closed.
@@ -25,7 +25,7 @@ pub(crate) struct Stream {
     /// carries it on.
     socket: Socket,
     #[cfg(unix)]
-    hold: Option<Hold>,
+    hold: Option<Guard>,
 }
 
 impl From<TcpStream> for Stream {
@@ -40,7 +40,7 @@ impl From<TcpStream> for Stream {
 
 impl Stream {
     #[cfg(unix)]
-    pub(crate) fn carried(socket: UnixStream, hold: Hold) -> Self {
+    pub(crate) fn carried(socket: UnixStream, hold: Guard) -> Self {
         Self { socket: socket.into(), hold: Some(hold) }
     }
 
@@ -100,7 +100,7 @@ impl Stream {
     /// What ended the connection, where its carrier knows; to be asked when it has ended.
     #[cfg(unix)]
     pub(crate) fn fate(&self) -> Option<Error> {
-        self.hold.as_ref().and_then(Hold::fate)
+        self.hold.as_ref().and_then(Guard::fate)
     }
 
     #[cfg(not(unix))]

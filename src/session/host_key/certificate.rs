@@ -6,7 +6,7 @@ use crate::session::Trust;
 use crate::session::host_key::known_hosts::matches;
 
 /// Names that an error lists.
-const MOST_NAMED: usize = 8;
+const MAX_NAMED: usize = 8;
 
 /// Checks everything but who signed it, as OpenSSH does: also whether the trust takes such a
 /// signature. `name` is the host's, in small letters and without a port; `now` is in seconds since
@@ -47,7 +47,7 @@ pub(crate) fn check(
     }
     if !certificate.principals().any(|principal| matches(principal, name.as_bytes())) {
         let principals = certificate.principals().map(|name| name.escape_ascii().to_string());
-        let principals: Vec<_> = principals.take(MOST_NAMED).collect();
+        let principals: Vec<_> = principals.take(MAX_NAMED).collect();
         return Err(format!("it is for {}, not for {name}", principals.join(", ")));
     }
     // None is defined for hosts.

@@ -128,7 +128,7 @@ mod tests {
     use std::{env, process, thread};
 
     use super::*;
-    use crate::session::Verdict;
+    use crate::session::HostKeyDecision;
     use crate::session::fixtures::{ED25519, File, HOST, OTHER, key, trust};
 
     fn text(path: &Path) -> String {
@@ -147,7 +147,7 @@ mod tests {
             let trust = trust(&[], &[&file, &File::new("")], false);
             trust.record(host, port, key(ED25519).key()).unwrap();
             assert_eq!(text(file.path()), format!("{name} {ED25519}\n"));
-            assert_eq!(trust.judge(host, port, &key(ED25519)).unwrap(), Verdict::Trusted);
+            assert_eq!(trust.judge(host, port, &key(ED25519)).unwrap(), HostKeyDecision::Trusted);
         }
     }
 

@@ -13,7 +13,7 @@ use crate::session::{Strictness, Trust};
 
 /// What there is to say about a host key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum HostKeyDecision {
     /// It is the host's.
     Trusted,
     /// Nothing says that it is the host's; it is accepted as the strictness has it.
@@ -31,12 +31,12 @@ pub enum Verdict {
 }
 
 /// A line of a file.
-struct Place {
+struct FileLine {
     path: PathBuf,
     number: usize,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for FileLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.path.display(), self.number)
     }
@@ -46,33 +46,38 @@ impl fmt::Display for Place {
 #[derive(Default)]
 struct Findings {
     /// A line revokes the key.
-    revoked: Option<Place>,
+    revoked: Option<FileLine>,
     /// A line revokes the authority that signed the certificate.
-    revoked_authority: Option<Place>,
+    revoked_authority: Option<FileLine>,
     /// A line has the key for the host with its port.
     known: bool,
     /// A line has the key for the host without its port.
     known_by_bare_name: bool,
     /// A line names the authority that signed the certificate.
-    authority: Option<Place>,
+    authority: Option<FileLine>,
     /// A line has another key for the host: where, and its type and fingerprint.
-    other: Option<(Place, String, String)>,
+    other: Option<(FileLine, String, String)>,
 }
 
 impl Trust {
-    /// Judges the key that a host offers. Reads files: not for an event loop.
+    /// Judges the key that a host inbound_channels. Reads files: not for an event loop.
     ///
     /// As OpenSSH does, but for pins and the verifier, which it does not have. An RSA key that is too
     /// small, a file that lists the key, or the authority of its certificate, as revoked, and a line
     /// that does so decide first, also over a pin. Then a pin, a line with this key, or a certificate by an authority of the files trusts it. A certificate
     /// that is not good for this host now, and a key where the files have others, are refused.
     /// What is left is unknown, and the strictness decides, unless there are pins.
-    pub fn judge(&self, host: &str, port: u16, offered: &HostKey) -> Result<Verdict, ReadError> {
+    pub fn judge(
+        &self,
+        host: &str,
+        port: u16,
+        offered: &HostKey,
+    ) -> Result<HostKeyDecision, ReadError> {
         let names = self.names(host, port);
         let key = offered.key();
         let (key_type, fingerprint) = (key.key_type(), key.fingerprint());
         if let Some(bits) = key.rsa_bits().filter(|bits| *bits < self.rsa_bits) {
-            return Ok(Verdict::Refused(format!(
+            return Ok(HostKeyDecision::Refused(format!(
                 "the host key of {}, {key_type} {fingerprint}, has {bits} bits, and \
                  requiredRSASize is {}",
                 names.full, self.rsa_bits,
@@ -81,13 +86,13 @@ impl Trust {
         let mut found = self.search(&names, offered)?;
         self.search_revoked(offered, &mut found)?;
         if let Some(place) = found.revoked {
-            return Ok(Verdict::Refused(format!(
+            return Ok(HostKeyDecision::Refused(format!(
                 "the host key of {}, {key_type} {fingerprint}, is revoked by {place}",
                 names.full,
             )));
         }
         if let (Some(place), Some(certificate)) = (found.revoked_authority, offered.certificate()) {
-            return Ok(Verdict::Refused(format!(
+            return Ok(HostKeyDecision::Refused(format!(
                 "the authority {} that signed the host certificate of {} ({key_type} \
                  {fingerprint}) is revoked by {place}",
                 certificate.authority_fingerprint(),
@@ -97,13 +102,13 @@ impl Trust {
         // A line without the port does not help where one with it has another key.
         let known = found.known || found.known_by_bare_name && found.other.is_none();
         if known || self.pins.iter().any(|pin| pin.names(key)) {
-            return Ok(Verdict::Trusted);
+            return Ok(HostKeyDecision::Trusted);
         }
         let objection = match (offered.certificate(), found.authority, found.other) {
             (Some(certificate), Some(place), _) => {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 match certificate::check(self, certificate, &names.name, now.as_secs()) {
-                    Ok(()) => return Ok(Verdict::Trusted),
+                    Ok(()) => return Ok(HostKeyDecision::Trusted),
                     Err(reason) => Some(format!(
                         "the host certificate of {} ({:?}, {key_type} {fingerprint}, by the \
                          authority {} of {place}) is refused: {reason}",
@@ -114,7 +119,7 @@ impl Trust {
                 }
             }
             (_, _, Some((place, other_type, other))) => Some(format!(
-                "the host key of {} has changed: it offers {key_type} {fingerprint}, but {place} \
+                "the host key of {} has changed: it inbound_channels {key_type} {fingerprint}, but {place} \
                  knows {other_type} {other}. Somebody may be posing as this host. If its key was \
                  replaced, replace that line",
                 names.full,
@@ -125,20 +130,26 @@ impl Trust {
         // To name keys and to take any would contradict each other.
         let strictness = if self.pins.is_empty() { self.strictness } else { Strictness::Yes };
         Ok(match (objection, strictness) {
-            (Some(_), Strictness::Off) if self.verifier => Verdict::Ask { remember: false },
-            (Some(_), Strictness::Off) => Verdict::Accepted { remember: false },
-            (Some(reason), Strictness::No) => Verdict::Refused(format!(
+            (Some(_), Strictness::Off) if self.verifier => HostKeyDecision::Ask { remember: false },
+            (Some(_), Strictness::Off) => HostKeyDecision::Accepted { remember: false },
+            (Some(reason), Strictness::No) => HostKeyDecision::Refused(format!(
                 "{reason}. Port forwarding is disabled to avoid man-in-the-middle attacks, also \
                  with StrictHostKeyChecking=no",
             )),
-            (Some(reason), Strictness::Yes | Strictness::AcceptNew) => Verdict::Refused(reason),
-            (None, _) if self.verifier => {
-                Verdict::Ask { remember: has_file && strictness != Strictness::Yes }
+            (Some(reason), Strictness::Yes | Strictness::AcceptNew) => {
+                HostKeyDecision::Refused(reason)
             }
-            (None, Strictness::No | Strictness::Off) => Verdict::Accepted { remember: has_file },
-            (None, Strictness::AcceptNew) if has_file => Verdict::Accepted { remember: true },
+            (None, _) if self.verifier => {
+                HostKeyDecision::Ask { remember: has_file && strictness != Strictness::Yes }
+            }
+            (None, Strictness::No | Strictness::Off) => {
+                HostKeyDecision::Accepted { remember: has_file }
+            }
+            (None, Strictness::AcceptNew) if has_file => {
+                HostKeyDecision::Accepted { remember: true }
+            }
             (None, Strictness::Yes | Strictness::AcceptNew) => {
-                Verdict::Refused(unknown(&names.full, offered))
+                HostKeyDecision::Refused(unknown(&names.full, offered))
             }
         })
     }
@@ -203,7 +214,7 @@ impl Trust {
         for path in &self.revoked {
             let Some((which, number)) = revoked::find(path, &blobs)? else { continue };
             let place = if which == 0 { &mut found.revoked } else { &mut found.revoked_authority };
-            place.get_or_insert_with(|| Place { path: path.clone(), number });
+            place.get_or_insert_with(|| FileLine { path: path.clone(), number });
         }
         Ok(())
     }
@@ -212,7 +223,7 @@ impl Trust {
         let (key, certificate) = (offered.key(), offered.certificate());
         let mut found = Findings::default();
         self.each_line(names, |path, line| {
-            let place = || Place { path: path.to_owned(), number: line.number };
+            let place = || FileLine { path: path.to_owned(), number: line.number };
             // As with OpenSSH, a certificate stands for its key, but with no marker.
             let listed = line.key.blob();
             let signed = certificate.is_some_and(|signed| signed.authority() == listed);
@@ -232,7 +243,7 @@ impl Trust {
                 None if line.full => {
                     let key_type = line.key.key_type().to_owned();
                     // One of the same type says more about what has happened.
-                    let better = |(_, other, _): &(Place, String, String)| {
+                    let better = |(_, other, _): &(FileLine, String, String)| {
                         other != key.key_type() && key_type == key.key_type()
                     };
                     if found.other.as_ref().is_none_or(better) {
@@ -253,7 +264,7 @@ fn unknown(host: &str, offered: &HostKey) -> String {
         format!(", with a certificate by the authority {authority}, which is not known either")
     });
     format!(
-        "the host key of {host} is not known: it offers {key_type} {fingerprint}{certificate}. When \
+        "the host key of {host} is not known: it inbound_channels {key_type} {fingerprint}{certificate}. When \
          that is the right key, give it as hostKey, add it to a file of knownHosts, or decide in a \
          hostVerifier",
     )

@@ -13,16 +13,16 @@ pub(crate) enum Cause {
     /// Both directions reached their end of stream and the far side has confirmed it.
     Completed,
     /// As above, but its owner closed it before the local program had taken everything.
-    CutByOwner,
+    CutByApplication,
     /// The far side closed the channel before the local program had ended its direction.
-    ClosedByFar,
+    ClosedByRemote,
     /// The remote end closed the channel without an end of its stream, and the local client had ended
     /// its own: what the client reads is cut.
-    CutByFar,
+    CutByRemote,
     /// The local program reset the connection.
     ResetByLocal,
     /// The owner's disconnect() or shutdown(); the name says which.
-    Owner(&'static str),
+    Application(&'static str),
     /// The owner rejected it.
     Rejected,
     /// The tunnel has as many connections as it may have.
@@ -47,11 +47,11 @@ impl Cause {
     pub(crate) fn code(&self, hard: bool) -> Cow<'static, str> {
         match self {
             Cause::Completed => "OK",
-            Cause::CutByOwner => "ECONNABORTED",
-            Cause::ClosedByFar | Cause::CutByFar => "ERR_SSH_CHANNEL_CLOSED",
+            Cause::CutByApplication => "ECONNABORTED",
+            Cause::ClosedByRemote | Cause::CutByRemote => "ERR_SSH_CHANNEL_CLOSED",
             Cause::ResetByLocal => "ECONNRESET",
-            Cause::Owner(_) if hard => "ECONNABORTED",
-            Cause::Owner(_) => "OK",
+            Cause::Application(_) if hard => "ECONNABORTED",
+            Cause::Application(_) => "OK",
             Cause::Rejected => "ERR_TUNNEL_REJECTED",
             Cause::Full => "ERR_TUNNEL_MAX_CONNECTIONS",
             Cause::Idle | Cause::Unanswered(_) => "ETIMEDOUT",
@@ -68,19 +68,19 @@ impl Cause {
     pub(crate) fn reason(&self) -> String {
         match self {
             Cause::Completed => "both directions reached their end of stream".into(),
-            Cause::CutByOwner => {
+            Cause::CutByApplication => {
                 "both directions reached their end of stream, but its owner closed the connection \
                  before everything was delivered"
                     .into()
             }
-            Cause::ClosedByFar => {
+            Cause::ClosedByRemote => {
                 "the far side closed the channel before the local side had ended its stream".into()
             }
-            Cause::CutByFar => {
+            Cause::CutByRemote => {
                 "the remote end closed the channel before it had ended its stream".into()
             }
             Cause::ResetByLocal => "the local program reset the connection".into(),
-            Cause::Owner(method) => format!("closed by {method}()"),
+            Cause::Application(method) => format!("closed by {method}()"),
             Cause::Rejected => "the connection request was rejected".into(),
             Cause::Full => "the tunnel has as many connections as maxConnections allows".into(),
             Cause::Idle => "no byte moved for as long as idleTimeout".into(),
@@ -114,13 +114,13 @@ impl Cause {
             | Cause::SessionLost(_)
             | Cause::NoSession(_)
             | Cause::Unreached(_)
-            | Cause::ClosedByFar
-            | Cause::CutByFar => Reply::Failed,
-            Cause::Owner(_)
+            | Cause::ClosedByRemote
+            | Cause::CutByRemote => Reply::Failed,
+            Cause::Application(_)
             | Cause::ResetByLocal
             | Cause::Socks(_)
             | Cause::Completed
-            | Cause::CutByOwner
+            | Cause::CutByApplication
             | Cause::Full
             | Cause::Idle => return None,
         })
@@ -173,7 +173,7 @@ mod tests {
         ] {
             assert_eq!(cause.socks_reply().expect("a reply").code(), code, "{cause:?}");
         }
-        for cause in [Cause::Owner("disconnect"), Cause::ResetByLocal] {
+        for cause in [Cause::Application("disconnect"), Cause::ResetByLocal] {
             assert_eq!(cause.socks_reply(), None, "{cause:?}");
         }
     }

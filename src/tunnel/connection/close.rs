@@ -12,7 +12,7 @@
 //! | disconnect, shutdown, idle | drain both ways, CLOSE, FIN | RST, CLOSE |
 //!
 //! A bounded close is a graceful one whose linger time runs from the event on: when it is over, the
-//! connection is reset, be it still in the table or parting already. Where both sides have ended by
+//! connection is reset, be it still in the table or closing already. Where both sides have ended by
 //! themselves nobody closes it, and no time runs, until the owner does.
 //!
 //! Every state can be ended: a new Linger counts for a connection that is being closed, too, and a
@@ -20,18 +20,18 @@
 
 use std::time::Instant;
 
-use crate::net::close::{self, Ended, Finish, Outcome};
-use crate::net::linger::{Ending, Linger};
+use crate::net::close::{self, CloseMode, CloseOutcome, Outcome};
+use crate::net::linger::{Linger, LingerMode};
 use crate::net::local_stream::Stream;
 use crate::net::sys;
-use crate::net::write_buffer::Backlog;
+use crate::net::write_buffer::WriteBuffer;
 use crate::runtime::cutoff::{Cutoff, Limit};
 use crate::session;
 use crate::tunnel::connection::cause::{Cause, Force};
 use crate::tunnel::connection::relay::{Connection, Down, Stage, Up};
 use crate::tunnel::connection::report::Report;
 use crate::tunnel::driver::Driver;
-use crate::tunnel::driver::accept::Awaited;
+use crate::tunnel::driver::accept::Awaiting;
 use crate::tunnel::stats::Live;
 use crate::tunnel::{ConnectionEnd, ConnectionInfo, ConnectionState, Error, Event, Settings};
 
@@ -39,7 +39,7 @@ use crate::tunnel::{ConnectionEnd, ConnectionInfo, ConnectionState, Error, Event
 const IDLE_LOOKS: u32 = 16;
 
 /// A connection whose socket is being closed elsewhere.
-pub(crate) struct Parting {
+pub(crate) struct ClosingConnection {
     /// As it was when that began.
     pub(crate) info: ConnectionInfo,
     /// Likewise.
@@ -49,7 +49,7 @@ pub(crate) struct Parting {
     limit: Cutoff,
 }
 
-impl Parting {
+impl ClosingConnection {
     /// Lets its linger time run, unless it does so already.
     fn begin_to_linger(&self) {
         if self.limit.due().is_none() {
@@ -60,7 +60,7 @@ impl Parting {
     /// Lets it go on by this Linger. `false`: it is being reset already, and nothing puts that off.
     fn set_linger(&mut self, linger: Linger) -> bool {
         if self.limit.is_at_once() {
-            return linger.ending() == Ending::Hard;
+            return linger.mode() == LingerMode::Hard;
         }
         self.info.linger = linger;
         self.report.set_linger(linger);
@@ -81,29 +81,29 @@ impl Parting {
 impl Driver {
     /// Closes a connection on its owner's behalf; `false` when there is none with this number.
     pub(crate) fn close_connection(&mut self, id: u64, cause: Cause) -> bool {
-        if let Some(arrival) = self.requests.remove(&id).or_else(|| self.held.remove(&id)) {
-            self.turn_away(arrival, cause);
+        if let Some(pending) = self.requests.remove(&id).or_else(|| self.held.remove(&id)) {
+            self.reject(pending, cause);
             return true;
         }
-        if self.guests.contains_key(&id) {
+        if self.socks_clients.contains_key(&id) {
             return self.break_off(id, cause);
         }
-        if self.offers.has(id) {
+        if self.inbound_channels.has(id) {
             self.close_offer(id, cause);
             return true;
         }
         #[cfg(unix)]
         if let Some(dial) = self.operations.deferred.take_dial(id) {
-            self.undial(dial, cause);
+            self.reject_dial(dial, cause);
             return true;
         }
-        if let Some(parting) = self.parting.get(&id) {
-            parting.begin_to_linger();
+        if let Some(closing) = self.closing.get(&id) {
+            closing.begin_to_linger();
             return true;
         }
         let Some(index) = self.table.find(id) else { return false };
         let Some(connection) = self.table.get(index) else { return false };
-        let hard = connection.arrival.settings.linger.ending() == Ending::Hard;
+        let hard = connection.pending.settings.linger.mode() == LingerMode::Hard;
         match connection.stage {
             // Being closed already.
             Stage::Closing(_) | Stage::Reset => {}
@@ -117,17 +117,17 @@ impl Driver {
     /// Whether there is a connection with this number.
     pub(crate) fn has(&self, id: u64) -> bool {
         self.table.find(id).is_some()
-            || self.parting.contains_key(&id)
-            || self.guests.contains_key(&id)
+            || self.closing.contains_key(&id)
+            || self.socks_clients.contains_key(&id)
             || self.requests.contains_key(&id)
             || self.held.contains_key(&id)
-            || self.offers.has(id)
+            || self.inbound_channels.has(id)
     }
 
     /// How a connection will be closed, or is being closed.
     pub(crate) fn linger_of(&mut self, id: u64) -> Result<Linger, Error> {
-        if let Some(parting) = self.parting.get(&id) {
-            return Ok(parting.info.linger);
+        if let Some(closing) = self.closing.get(&id) {
+            return Ok(closing.info.linger);
         }
         self.settings_of(id).map(|settings| settings.linger)
     }
@@ -135,13 +135,13 @@ impl Driver {
     /// Decides anew how a connection will be closed. One that is being closed goes on by the new value,
     /// and its linger time runs from now.
     pub(crate) fn set_linger(&mut self, id: u64, linger: Linger) -> Result<(), Error> {
-        if let Some(parting) = self.parting.get_mut(&id) {
-            return if parting.set_linger(linger) { Ok(()) } else { Err(Error::NoConnection(id)) };
+        if let Some(closing) = self.closing.get_mut(&id) {
+            return if closing.set_linger(linger) { Ok(()) } else { Err(Error::NoConnection(id)) };
         }
         self.settings_of(id)?.linger = linger;
         let Some(index) = self.table.find(id) else { return Ok(()) };
         if let Some(cause) = self.table.get(index).and_then(|it| it.stage.closing()) {
-            if linger.ending() == Ending::Hard {
+            if linger.mode() == LingerMode::Hard {
                 self.reset(index, cause);
             } else {
                 self.table.linger_anew(index);
@@ -155,32 +155,32 @@ impl Driver {
         let index = self.table.find(id);
         let stage = index.and_then(|index| Some(&self.table.get(index)?.stage));
         let cause = match stage {
-            Some(Stage::Open) => Some(Cause::Owner(force.method())),
+            Some(Stage::Open) => Some(Cause::Application(force.method())),
             Some(stage) => stage.closing(),
             None => None,
         };
         if let Some((index, cause)) = index.zip(cause) {
             return self.reset_by(index, cause, Some(force));
         }
-        self.close_connection(id, Cause::Owner(force.method()));
-        if let Some(parting) = self.parting.get_mut(&id) {
-            parting.force(force);
+        self.close_connection(id, Cause::Application(force.method()));
+        if let Some(closing) = self.closing.get_mut(&id) {
+            closing.force(force);
         }
     }
 
     fn settings_of(&mut self, id: u64) -> Result<&mut Settings, Error> {
-        if let Some(guest) = self.guests.get_mut(&id) {
-            return Ok(&mut guest.settings);
+        if let Some(client) = self.socks_clients.get_mut(&id) {
+            return Ok(&mut client.settings);
         }
-        if self.offers.has(id) {
-            return self.offers.settings_of(id).ok_or(Error::NoConnection(id));
+        if self.inbound_channels.has(id) {
+            return self.inbound_channels.settings_of(id).ok_or(Error::NoConnection(id));
         }
-        let arrival = match self.table.find(id) {
-            Some(index) => self.table.get(index).map(|connection| &mut connection.arrival),
+        let pending = match self.table.find(id) {
+            Some(index) => self.table.get(index).map(|connection| &mut connection.pending),
             None => self.requests.get_mut(&id).or_else(|| self.held.get_mut(&id)),
         };
-        match arrival {
-            Some(arrival) => Ok(&mut arrival.settings),
+        match pending {
+            Some(pending) => Ok(&mut pending.settings),
             None => self.operations.deferred.settings_of(id).ok_or(Error::NoConnection(id)),
         }
     }
@@ -193,7 +193,7 @@ impl Driver {
         connection.stage = Stage::Closing(cause);
         match connection.up {
             Up::Flowing => {
-                let socket = socket2::SockRef::from(&connection.arrival.stream);
+                let socket = socket2::SockRef::from(&connection.pending.stream);
                 connection.up = Up::Last(sys::unread(&socket).unwrap_or_default());
                 self.enqueue(index);
             }
@@ -202,40 +202,40 @@ impl Driver {
     }
 
     /// The far side closed the channel; everything that came before has been handed over.
-    pub(crate) fn closed_by_far(&mut self, index: usize) {
+    pub(crate) fn closed_by_remote(&mut self, index: usize) {
         let Some(connection) = self.remove(index) else { return };
-        let hard = connection.arrival.settings.linger.ending() == Ending::Hard;
+        let hard = connection.pending.settings.linger.mode() == LingerMode::Hard;
         match connection.stage {
             Stage::Closing(ref cause) => {
                 let cause = cause.clone();
-                self.part(connection, Finish::Fin, cause);
+                self.part(connection, CloseMode::Fin, cause);
             }
             Stage::Reset => self.part_reset(connection, Cause::ResetByLocal, None),
             Stage::Open if connection.up == Up::Ended && connection.down != Down::Flowing => {
-                self.part(connection, Finish::Fin, Cause::Completed);
+                self.part(connection, CloseMode::Fin, Cause::Completed);
             }
             Stage::Opening | Stage::Open => match connection.has_ended() {
                 // The remote end has not ended its stream, and the client waits for nothing else.
-                Ok(true) if connection.down == Down::Flowing => self.cut_by_far(connection),
-                Ok(_) if hard => self.part_reset(connection, Cause::ClosedByFar, None),
-                Ok(_) => self.part(connection, Finish::Fin, Cause::ClosedByFar),
+                Ok(true) if connection.down == Down::Flowing => self.cut_by_remote(connection),
+                Ok(_) if hard => self.part_reset(connection, Cause::ClosedByRemote, None),
+                Ok(_) => self.part(connection, CloseMode::Fin, Cause::ClosedByRemote),
                 Err(_) => self.part_reset(connection, Cause::ResetByLocal, None),
             },
         }
     }
 
-    fn cut_by_far(&mut self, mut connection: Connection) {
-        if connection.arrival.settings.linger.ending() == Ending::Hard {
+    fn cut_by_remote(&mut self, mut connection: Connection) {
+        if connection.pending.settings.linger.mode() == LingerMode::Hard {
             connection.drop_backlog();
         }
-        self.part(connection, Finish::Reset, Cause::CutByFar);
+        self.part(connection, CloseMode::Reset, Cause::CutByRemote);
     }
 
     /// The local program has reset the connection, or is gone.
     pub(crate) fn reset_by_local(&mut self, index: usize) {
         let Some(connection) = self.table.get(index) else { return };
-        let graceful = connection.arrival.settings.linger.ending() != Ending::Hard;
-        let socket = socket2::SockRef::from(&connection.arrival.stream);
+        let graceful = connection.pending.settings.linger.mode() != LingerMode::Hard;
+        let socket = socket2::SockRef::from(&connection.pending.stream);
         let unread = sys::unread(&socket).unwrap_or_default();
         // The kernel keeps what came before the reset: that is passed on before the end.
         if graceful && unread > 0 && !connection.up.is_over() {
@@ -276,7 +276,7 @@ impl Driver {
     /// anything behind the local socket, and RST says so.
     pub(crate) fn refused(&mut self, index: usize, cause: Cause) {
         if let Some(connection) = self.remove(index) {
-            self.turn_away(connection.arrival, cause);
+            self.reject(connection.pending, cause);
         }
     }
 
@@ -287,7 +287,7 @@ impl Driver {
         let mut next: Option<Instant> = None;
         let client = self.link.as_ref().map(|link| &link.client);
         for (_, connection) in self.table.iter() {
-            let Some(limit) = connection.arrival.settings.idle_timeout else { continue };
+            let Some(limit) = connection.pending.settings.idle_timeout else { continue };
             if !matches!(connection.stage, Stage::Open) {
                 // Not open yet: its time begins then. Or being closed already.
                 continue;
@@ -298,7 +298,7 @@ impl Driver {
                 let look = (connection.active + limit).max(now + limit / IDLE_LOOKS);
                 next = Some(next.map_or(look, |next| next.min(look)));
             } else {
-                idle.push(connection.arrival.id);
+                idle.push(connection.pending.id);
             }
         }
         for id in idle {
@@ -311,23 +311,23 @@ impl Driver {
     /// open yet have lost nothing: they wait for the next session, if there is to be one.
     pub(crate) fn end_all(&mut self, error: &session::Error, now: Instant) {
         let cause = Cause::SessionLost(error.clone());
-        let comes_back = self.recovery.is_under_way() || self.role.member().is_some();
+        let comes_back = self.reconnecter.is_under_way() || self.role.member().is_some();
         if !comes_back {
-            self.turn_away_all(&cause, |_| true);
+            self.reject_all(&cause, |_| true);
         }
         self.queue.clear();
-        self.unanswered.retain(|(.., awaited)| !matches!(awaited, Awaited::Channel(_)));
+        self.unanswered.retain(|(.., awaited)| !matches!(awaited, Awaiting::Channel(_)));
         for connection in self.table.drain() {
-            let hard = connection.arrival.settings.linger.ending() == Ending::Hard;
+            let hard = connection.pending.settings.linger.mode() == LingerMode::Hard;
             match connection.stage {
-                Stage::Opening if comes_back => self.open_elsewhere(connection.arrival, now),
-                Stage::Opening => self.turn_away(connection.arrival, cause.clone()),
+                Stage::Opening if comes_back => self.open_elsewhere(connection.pending, now),
+                Stage::Opening => self.reject(connection.pending, cause.clone()),
                 Stage::Reset => self.part_reset(connection, cause.clone(), None),
                 Stage::Open | Stage::Closing(_) if hard => {
                     self.part_reset(connection, cause.clone(), None);
                 }
                 Stage::Open | Stage::Closing(_) => {
-                    self.part(connection, Finish::Reset, cause.clone());
+                    self.part(connection, CloseMode::Reset, cause.clone());
                 }
             }
         }
@@ -340,7 +340,7 @@ impl Driver {
 
     fn reset_by(&mut self, index: usize, cause: Cause, force: Option<Force>) {
         let Some(connection) = self.remove(index) else { return };
-        let graceful = connection.arrival.settings.linger.ending() != Ending::Hard;
+        let graceful = connection.pending.settings.linger.mode() != LingerMode::Hard;
         if let Some(link) = &mut self.link
             && graceful
             && matches!(cause, Cause::ResetByLocal)
@@ -362,83 +362,100 @@ impl Driver {
     fn part_reset(&mut self, connection: Connection, cause: Cause, force: Option<Force>) {
         let mut report = Report::of(&connection, cause);
         let finished = connection.down == Down::Finished;
-        let mut outcome = close::reset(connection.arrival.stream, &connection.backlog, finished);
+        let mut outcome = close::reset(connection.pending.stream, &connection.backlog, finished);
         if connection.limit.is_some_and(|limit| limit <= Instant::now()) {
-            outcome.ended = Ended::Cut;
+            outcome.ended = CloseOutcome::Cut;
         } else if let Some(force) = force {
             report.force(force);
-            outcome.ended = Ended::Cut;
+            outcome.ended = CloseOutcome::Cut;
         }
         self.ended(report.end(outcome));
     }
 
     /// Delivers what is left to the local program, then ends its stream. Done elsewhere, because a
     /// program that does not read may take for ever.
-    fn part(&mut self, mut connection: Connection, finish: Finish, cause: Cause) {
+    fn part(&mut self, mut connection: Connection, finish: CloseMode, cause: Cause) {
         let info = ConnectionInfo { state: ConnectionState::Closing, ..connection.info() };
-        let limit = match (info.linger.ending(), &cause) {
+        let limit = match (info.linger.mode(), &cause) {
             // What was written already has its moment, or the client could take the reset for the end.
-            (Ending::Hard, Cause::CutByFar) => Limit::new(Instant::now(), close::READING),
-            (Ending::Graceful | Ending::Hard, _) | (Ending::Bounded(_), Cause::Completed) => None,
-            (Ending::Bounded(time), _) => match connection.limit {
+            (LingerMode::Hard, Cause::CutByRemote) => Limit::new(Instant::now(), close::READING),
+            (LingerMode::Graceful | LingerMode::Hard, _)
+            | (LingerMode::Bounded(_), Cause::Completed) => None,
+            (LingerMode::Bounded(time), _) => match connection.limit {
                 Some(due) => Some(Limit::at(due, time)),
                 None => info.linger.limit(Instant::now()),
             },
         };
         let report = Report::of(&connection, cause);
         let finish = match (finish, connection.down) {
-            (Finish::Fin, Down::Finished) => Finish::FinSent,
-            (Finish::Reset, Down::Finished) => Finish::ResetAfterFin,
+            (CloseMode::Fin, Down::Finished) => CloseMode::FinSent,
+            (CloseMode::Reset, Down::Finished) => CloseMode::ResetAfterFin,
             (finish, _) => finish,
         };
-        let over = finish == Finish::FinSent && connection.up == Up::Ended;
-        if over && close::is_settled(&connection.arrival.stream) {
+        let over = finish == CloseMode::FinSent && connection.up == Up::Ended;
+        if over && close::is_settled(&connection.pending.stream) {
             // Both sides have ended and acknowledged: there is nothing left to wait for. The linger
             // that protects an open connection would turn this close into a reset.
-            let _ = Linger::GRACEFUL.apply(&connection.arrival.stream);
+            let _ = Linger::GRACEFUL.apply(&connection.pending.stream);
             let outcome =
-                Outcome { ended: Ended::Fin, unsent: 0, discarded: 0, peer_finished: true };
+                Outcome { ended: CloseOutcome::Fin, unsent: 0, discarded: 0, peer_finished: true };
             self.ended(report.end(outcome));
             return;
         }
         let live = connection.live();
-        let Connection { arrival, backlog, .. } = connection;
+        let Connection { pending, backlog, .. } = connection;
         let limit = Cutoff::new(limit);
-        self.close(arrival.stream, backlog, finish, Parting { info, live, report, limit });
+        self.close(
+            pending.stream,
+            backlog,
+            finish,
+            ClosingConnection { info, live, report, limit },
+        );
     }
 
     /// Ends a connection that has no channel. Its program reads `last_word` and then the end of the
     /// stream, in every Linger setting; without one it is reset, since nothing was ever there.
-    pub(crate) fn see_off(
+    pub(crate) fn close_with_reply(
         &mut self,
         stream: Stream,
         last_word: &[u8],
         info: ConnectionInfo,
         report: Report,
     ) {
-        let mut backlog = Backlog::default();
+        let mut backlog = WriteBuffer::default();
         if last_word.is_empty() {
             let outcome = close::reset(stream, &backlog, false);
             return self.ended(report.end(outcome));
         }
         backlog.push(last_word);
-        let limit = match info.linger.ending() {
-            Ending::Graceful | Ending::Hard => None,
-            Ending::Bounded(_) => info.linger.limit(Instant::now()),
+        let limit = match info.linger.mode() {
+            LingerMode::Graceful | LingerMode::Hard => None,
+            LingerMode::Bounded(_) => info.linger.limit(Instant::now()),
         };
         let live = Live::unopened(&info);
         let limit = Cutoff::new(limit);
-        self.close(stream, backlog, Finish::Fin, Parting { info, live, report, limit });
+        self.close(
+            stream,
+            backlog,
+            CloseMode::Fin,
+            ClosingConnection { info, live, report, limit },
+        );
     }
 
     /// Closes a socket in a task of its own.
-    fn close(&mut self, stream: Stream, backlog: Backlog, finish: Finish, mut parting: Parting) {
+    fn close(
+        &mut self,
+        stream: Stream,
+        backlog: WriteBuffer,
+        finish: CloseMode,
+        mut closing: ClosingConnection,
+    ) {
         if let Some(force) = self.operations.forced {
-            parting.force(force);
+            closing.force(force);
         }
-        let id = parting.info.id;
-        let mut limit = parting.limit.watch();
-        self.parting.insert(id, parting);
+        let id = closing.info.id;
+        let mut limit = closing.limit.watch();
+        self.closing.insert(id, closing);
         self.closings.spawn(async move {
             (id, close::close(stream, backlog, finish, limit.reached()).await)
         });
@@ -446,8 +463,8 @@ impl Driver {
 
     /// A socket is closed that had a task for it.
     pub(crate) fn parted(&mut self, id: u64, outcome: Outcome) {
-        if let Some(parting) = self.parting.remove(&id) {
-            self.ended(parting.report.end(outcome));
+        if let Some(closing) = self.closing.remove(&id) {
+            self.ended(closing.report.end(outcome));
         }
     }
 

@@ -1,4 +1,4 @@
-//! Connections to remote forwards: the server offers a channel, the owner is asked, the target here
+//! Connections to remote forwards: the server inbound_channels a channel, the owner is asked, the target here
 //! is dialed, and then the channel is opened, or refused with the reason.
 //!
 //! From then on it is a connection like any other, whose local program is the target. With several
@@ -14,23 +14,23 @@ use socket2::SockRef;
 use ssh_proto::{ChannelId, OpenFailure};
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::net::close::{Ended, Outcome};
+use crate::net::close::{CloseOutcome, Outcome};
 use crate::net::descriptors;
 use crate::net::linger::Linger;
 use crate::net::local_stream::Stream;
 use crate::session::{self, Dialing};
 use crate::tunnel::connection::cause::Cause;
-use crate::tunnel::connection::relay::{Arrival, Connection};
+use crate::tunnel::connection::relay::{Connection, PendingConnection};
 use crate::tunnel::connection::report::Report;
 use crate::tunnel::driver::Driver;
-use crate::tunnel::driver::accept::Awaited;
-use crate::tunnel::forward::remote::{Errand, Home};
+use crate::tunnel::driver::accept::Awaiting;
+use crate::tunnel::forward::remote::{ForwardRequest, Home};
 use crate::tunnel::forward::table::Endpoint;
 use crate::tunnel::pool::supervisor::Role;
 use crate::tunnel::{Answer, ConnectionInfo, ConnectionRequest, ConnectionState, Event, Settings};
 
 /// A connection that has no target yet.
-pub(crate) struct Offer {
+pub(crate) struct InboundChannel {
     id: u64,
     forward: i64,
     /// The session that it came by, and its channel there.
@@ -44,7 +44,7 @@ pub(crate) struct Offer {
     dial: Option<AbortHandle>,
 }
 
-impl Offer {
+impl InboundChannel {
     fn info(&self) -> ConnectionInfo {
         ConnectionInfo {
             id: self.id,
@@ -64,19 +64,19 @@ impl Offer {
 
     fn end(&self, cause: Cause) -> crate::tunnel::ConnectionEnd {
         let report = Report::of_unopened(self.id, self.forward, self.settings.linger, cause);
-        let ended = Ended::Reset;
+        let ended = CloseOutcome::Reset;
         report.end(Outcome { ended, unsent: 0, discarded: 0, peer_finished: false })
     }
 }
 
-/// The offers that wait for their owner's word or their target, by the connections' numbers.
+/// The inbound_channels that wait for their owner's word or their target, by the connections' numbers.
 #[derive(Default)]
-pub(crate) struct Offers {
-    waiting: BTreeMap<u64, Offer>,
+pub(crate) struct InboundChannels {
+    waiting: BTreeMap<u64, InboundChannel>,
     dials: JoinSet<(u64, Result<Stream, session::Error>)>,
 }
 
-impl Offers {
+impl InboundChannels {
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
@@ -86,7 +86,7 @@ impl Offers {
     }
 
     pub(crate) fn infos(&self) -> impl Iterator<Item = ConnectionInfo> {
-        self.waiting.values().map(Offer::info)
+        self.waiting.values().map(InboundChannel::info)
     }
 
     pub(crate) fn settings_of(&mut self, id: u64) -> Option<&mut Settings> {
@@ -108,7 +108,7 @@ impl Offers {
     }
 
     /// Whatever comes of its dial, nobody waits for it.
-    fn take(&mut self, id: u64) -> Option<Offer> {
+    fn take(&mut self, id: u64) -> Option<InboundChannel> {
         let offer = self.waiting.remove(&id)?;
         if let Some(dial) = &offer.dial {
             dial.abort();
@@ -130,26 +130,27 @@ impl Driver {
         let Some(target) = self.forwards.target(forward) else { return };
         if self.is_full(forward) || self.observer.is_behind() || descriptors::are_scarce_now() {
             let reason = OpenFailure::ResourceShortage;
-            return self.send_errand(home, Errand::Refuse(channel, reason));
+            return self.send_forward_request(home, ForwardRequest::Refuse(channel, reason));
         }
         self.counts.accepted(forward);
         let (id, settings) = (self.shared.next_id(), *self.shared.settings());
-        let offer = Offer { id, forward, home, channel, remote, target, settings, dial: None };
+        let offer =
+            InboundChannel { id, forward, home, channel, remote, target, settings, dial: None };
         if !self.observer.decides_connections() {
             return self.dial_target(offer, now);
         }
         let (info, answer) = (offer.info(), Answer::new(id, self.sender.clone()));
-        self.await_in_time(id, Awaited::Answer, now);
-        self.offers.waiting.insert(id, offer);
+        self.await_in_time(id, Awaiting::Answer, now);
+        self.inbound_channels.waiting.insert(id, offer);
         self.emit(Event::ConnectionRequest(ConnectionRequest { info, answer }));
     }
 
     /// The owner's word on an offer; one that is gone needs none.
     pub(crate) fn offer_answered(&mut self, id: u64, accept: bool, now: Instant) {
-        if !self.offers.is_requested(id) {
+        if !self.inbound_channels.is_requested(id) {
             return;
         }
-        let Some(offer) = self.offers.take(id) else { return };
+        let Some(offer) = self.inbound_channels.take(id) else { return };
         if accept {
             self.dial_target(offer, now);
         } else {
@@ -157,21 +158,22 @@ impl Driver {
         }
     }
 
-    fn dial_target(&mut self, mut offer: Offer, now: Instant) {
+    fn dial_target(&mut self, mut offer: InboundChannel, now: Instant) {
         let (id, target) = (offer.id, offer.target.clone());
-        offer.dial = Some(self.offers.dials.spawn(async move { (id, reach(target).await) }));
-        self.await_in_time(id, Awaited::Target, now);
-        self.offers.waiting.insert(id, offer);
+        offer.dial =
+            Some(self.inbound_channels.dials.spawn(async move { (id, reach(target).await) }));
+        self.await_in_time(id, Awaiting::Target, now);
+        self.inbound_channels.waiting.insert(id, offer);
     }
 
-    /// Goes on with offers whose target was reached or not.
+    /// Goes on with inbound_channels whose target was reached or not.
     pub(crate) fn collect_dials(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let mut busy = false;
-        while let Poll::Ready(Some(dialed)) = self.offers.dials.poll_join_next(cx) {
+        while let Poll::Ready(Some(dialed)) = self.inbound_channels.dials.poll_join_next(cx) {
             busy = true;
             // One that was aborted has no offer any more, and none panics.
             let Ok((id, outcome)) = dialed else { continue };
-            let Some(offer) = self.offers.take(id) else { continue };
+            let Some(offer) = self.inbound_channels.take(id) else { continue };
             match outcome {
                 Ok(stream) => self.reached(offer, stream, now),
                 Err(error) => self.refuse_offer(&offer, Cause::Unreached(error)),
@@ -180,8 +182,8 @@ impl Driver {
         busy
     }
 
-    fn reached(&mut self, offer: Offer, stream: Stream, now: Instant) {
-        let Offer { id, forward, home, channel, remote, target, settings, .. } = offer;
+    fn reached(&mut self, offer: InboundChannel, stream: Stream, now: Instant) {
+        let InboundChannel { id, forward, home, channel, remote, target, settings, .. } = offer;
         let socket = SockRef::from(&stream);
         // As a socket that was accepted: should the process die, the kernel resets it.
         let _ = Linger::HARD.apply(&stream);
@@ -190,56 +192,63 @@ impl Driver {
         }
         let local = socket.local_addr().ok().and_then(|address| address.as_socket());
         let socks = None;
-        let arrival = Arrival { id, forward, stream, remote, local, target, socks, settings };
+        let pending =
+            PendingConnection { id, forward, stream, remote, local, target, socks, settings };
         match (home, &mut self.role) {
-            (Some(number), Role::Pool(pool)) => {
-                if let Some(arrival) = pool.accept(number, arrival, channel) {
+            (Some(number), Role::Supervisor(pool)) => {
+                if let Some(pending) = pool.accept(number, pending, channel) {
                     let lost = Cause::SessionLost(session::Error::no_session());
-                    self.turn_away(arrival, lost);
+                    self.reject(pending, lost);
                 }
             }
-            _ => self.accept_offer(arrival, channel, now),
+            _ => self.accept_offer(pending, channel, now),
         }
     }
 
     /// Opens the channel of an offer: both sides are connected from now on.
-    pub(crate) fn accept_offer(&mut self, mut arrival: Arrival, channel: ChannelId, now: Instant) {
+    pub(crate) fn accept_offer(
+        &mut self,
+        mut pending: PendingConnection,
+        channel: ChannelId,
+        now: Instant,
+    ) {
         if self.role.member().is_some() {
-            arrival.stream = arrival.stream.moved_here();
+            pending.stream = pending.stream.moved_here();
         }
         let Some(link) = &mut self.link else {
             let lost = Cause::SessionLost(session::Error::no_session());
-            return self.turn_away(arrival, lost);
+            return self.reject(pending, lost);
         };
         link.client.accept(channel);
-        self.table.insert(Connection::new(arrival, channel, now), &self.ready);
+        self.table.insert(Connection::new(pending, channel, now), &self.ready);
         self.opened(channel, now);
     }
 
     /// Ends a connection that waits here, on its owner's behalf or because nothing came in time.
     pub(crate) fn close_offer(&mut self, id: u64, cause: Cause) {
-        if let Some(offer) = self.offers.take(id) {
+        if let Some(offer) = self.inbound_channels.take(id) {
             self.refuse_offer(&offer, cause);
         }
     }
 
     /// Tells the server, and the owner.
-    fn refuse_offer(&mut self, offer: &Offer, cause: Cause) {
+    fn refuse_offer(&mut self, offer: &InboundChannel, cause: Cause) {
         let reason = match &cause {
             Cause::Rejected => OpenFailure::AdministrativelyProhibited,
             // Where the target is, and why nobody is there, is no concern of the server's.
             _ => OpenFailure::ConnectFailed,
         };
-        self.send_errand(offer.home, Errand::Refuse(offer.channel, reason));
+        self.send_forward_request(offer.home, ForwardRequest::Refuse(offer.channel, reason));
         self.ended(offer.end(cause));
     }
 
     /// A session is lost, and with it the far side of what it had offered.
     pub(crate) fn lose_offers(&mut self, home: Home, error: &session::Error) {
-        let offers = self.offers.waiting.values().filter(|offer| offer.home == home);
-        let ids: Vec<_> = offers.map(|offer| offer.id).collect();
+        let inbound_channels =
+            self.inbound_channels.waiting.values().filter(|offer| offer.home == home);
+        let ids: Vec<_> = inbound_channels.map(|offer| offer.id).collect();
         for id in ids {
-            if let Some(offer) = self.offers.take(id) {
+            if let Some(offer) = self.inbound_channels.take(id) {
                 self.ended(offer.end(Cause::SessionLost(error.clone())));
             }
         }

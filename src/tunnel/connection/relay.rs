@@ -10,7 +10,7 @@ use std::time::Instant;
 use crate::net::local_stream::Stream;
 use crate::net::sys;
 use crate::net::try_io::attempt;
-use crate::net::write_buffer::Backlog;
+use crate::net::write_buffer::WriteBuffer;
 use crate::socks::{Reply, Version};
 use crate::tunnel::connection::cause::Cause;
 use crate::tunnel::{ConnectionInfo, ConnectionState, Endpoint, Settings};
@@ -26,9 +26,9 @@ const SLICES: usize = 64;
 
 /// A connection that was accepted and has no channel yet.
 #[derive(Debug)]
-pub(crate) struct Arrival {
+pub(crate) struct PendingConnection {
     pub(crate) id: u64,
-    /// The number of the forward that it came by, or `DIALLED`.
+    /// The number of the forward that it came by, or `DIALED`.
     pub(crate) forward: i64,
     pub(crate) stream: Stream,
     /// Its two addresses, if it came by TCP.
@@ -103,13 +103,13 @@ pub(crate) enum Down {
 
 /// A connection with its channel.
 pub(crate) struct Connection {
-    pub(crate) arrival: Arrival,
+    pub(crate) pending: PendingConnection,
     pub(crate) channel: ChannelId,
     pub(crate) stage: Stage,
     pub(crate) up: Up,
     pub(crate) down: Down,
     /// Bytes from the far side that the local socket did not take yet.
-    pub(crate) backlog: Backlog,
+    pub(crate) backlog: WriteBuffer,
     /// Where bytes lie that came with the last read of the session and are not delivered.
     pub(crate) arrived: Vec<Range<usize>>,
     /// Bytes handed to the session.
@@ -149,14 +149,14 @@ pub(crate) enum Taken {
 }
 
 impl Connection {
-    pub(crate) fn new(arrival: Arrival, channel: ChannelId, now: Instant) -> Self {
+    pub(crate) fn new(pending: PendingConnection, channel: ChannelId, now: Instant) -> Self {
         Self {
-            arrival,
+            pending,
             channel,
             stage: Stage::Opening,
             up: Up::Flowing,
             down: Down::Flowing,
-            backlog: Backlog::default(),
+            backlog: WriteBuffer::default(),
             arrived: Vec::new(),
             sent: 0,
             received: 0,
@@ -173,9 +173,9 @@ impl Connection {
     /// Tells a program that asked in SOCKS that it is connected, before anything else. `false`: the
     /// socket does not take these few bytes, which are the first but for two answers as small.
     pub(crate) fn tell_opened(&mut self) -> bool {
-        let Some(version) = self.arrival.socks.take() else { return true };
+        let Some(version) = self.pending.socks.take() else { return true };
         let answer = version.reply(Reply::Granted);
-        let written = (&*SockRef::from(&self.arrival.stream)).write(&answer);
+        let written = (&*SockRef::from(&self.pending.stream)).write(&answer);
         written.is_ok_and(|count| count == answer.len())
     }
 
@@ -199,7 +199,7 @@ impl Connection {
         if most == 0 {
             return if self.watch(cx) { Taken::Reset } else { Taken::NoWindow };
         }
-        let stream = &self.arrival.stream;
+        let stream = &self.pending.stream;
         let mut offered = 0;
         let read = client.fill(self.channel, most, |slots| {
             offered = slots.iter().map(|slot| slot.len()).sum();
@@ -227,7 +227,7 @@ impl Connection {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.bulk = false,
             Err(_) => return Taken::Reset,
         }
-        match self.arrival.stream.poll_read_ready(cx) {
+        match self.pending.stream.poll_read_ready(cx) {
             Poll::Ready(Ok(())) => Taken::More,
             Poll::Ready(Err(_)) => Taken::Reset,
             Poll::Pending => Taken::Drained,
@@ -236,7 +236,7 @@ impl Connection {
 
     /// Whether the local program has sent something that can be read now, and was not yet.
     pub(crate) fn has_input(&self, client: &Client) -> bool {
-        let unread = || sys::unread(&SockRef::from(&self.arrival.stream)).unwrap_or_default();
+        let unread = || sys::unread(&SockRef::from(&self.pending.stream)).unwrap_or_default();
         !self.up.is_over() && client.has_room() && client.window(self.channel) > 0 && unread() > 0
     }
 
@@ -252,8 +252,8 @@ impl Connection {
         if self.up != Up::Flowing {
             return Ok(self.up == Up::Ended);
         }
-        match SockRef::from(&self.arrival.stream).peek(&mut [MaybeUninit::uninit()]) {
-            Ok(0) => match self.arrival.stream.take_error()? {
+        match SockRef::from(&self.pending.stream).peek(&mut [MaybeUninit::uninit()]) {
+            Ok(0) => match self.pending.stream.take_error()? {
                 Some(error) => Err(error),
                 None => Ok(true),
             },
@@ -264,7 +264,7 @@ impl Connection {
 
     /// Whether the socket has an error that nobody has collected yet.
     fn failed(&self) -> bool {
-        !matches!(self.arrival.stream.take_error(), Ok(None))
+        !matches!(self.pending.stream.take_error(), Ok(None))
     }
 
     /// Writes what has arrived to the local program, and keeps what the socket refuses. Returns how
@@ -299,7 +299,7 @@ impl Connection {
                 for (slice, range) in slices.iter_mut().zip(group) {
                     *slice = IoSlice::new(client.bytes(range.clone()));
                 }
-                skip = match (&*SockRef::from(&self.arrival.stream))
+                skip = match (&*SockRef::from(&self.pending.stream))
                     .write_vectored(&slices[..group.len()])
                 {
                     Ok(count) => count,
@@ -331,7 +331,7 @@ impl Connection {
     /// Drops and counts what the local socket did not take yet.
     pub(crate) fn drop_backlog(&mut self) {
         self.dropped += self.backlog.len() as u64;
-        self.backlog = Backlog::default();
+        self.backlog = WriteBuffer::default();
     }
 
     /// Writes from the backlog until it is empty or the socket takes no more, which arms the waker.
@@ -340,8 +340,8 @@ impl Connection {
         let mut written = 0;
         while !self.backlog.is_empty() {
             // Forgetting readiness first makes every later change of it wake us.
-            self.arrival.stream.forget_writable();
-            let stream = &self.arrival.stream;
+            self.pending.stream.forget_writable();
+            let stream = &self.pending.stream;
             match self.backlog.write(|slices| (&*SockRef::from(stream)).write_vectored(slices)) {
                 Ok(count) => {
                     written += count;
@@ -350,7 +350,7 @@ impl Connection {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
             }
-            if self.arrival.stream.poll_write_ready(cx)?.is_pending() {
+            if self.pending.stream.poll_write_ready(cx)?.is_pending() {
                 break;
             }
         }
@@ -367,8 +367,8 @@ impl Connection {
         }
         // Still ready after the second time means for ever: both directions have been closed.
         for _ in 0..2 {
-            self.arrival.stream.forget_writable();
-            if self.arrival.stream.poll_write_ready(cx).is_pending() {
+            self.pending.stream.forget_writable();
+            if self.pending.stream.poll_write_ready(cx).is_pending() {
                 break;
             }
         }
@@ -385,7 +385,7 @@ impl Connection {
             state,
             bytes_up: self.sent,
             bytes_down: self.handed(),
-            ..self.arrival.info()
+            ..self.pending.info()
         }
     }
 
@@ -397,7 +397,7 @@ impl Connection {
     /// How many of them the local program's kernel has acknowledged: whatever becomes of the
     /// connection, they count as delivered. Where the system does not tell, as before.
     pub(crate) fn acknowledged(&mut self) -> u64 {
-        if let Ok(unsent) = self.arrival.stream.unsent() {
+        if let Ok(unsent) = self.pending.stream.unsent() {
             let fin = if self.down == Down::Finished { sys::FIN } else { 0 };
             let delivered = self.handed().saturating_sub(unsent.saturating_sub(fin) as u64);
             self.acknowledged = self.acknowledged.max(delivered);
@@ -406,7 +406,7 @@ impl Connection {
     }
 }
 
-impl Arrival {
+impl PendingConnection {
     pub(crate) fn info(&self) -> ConnectionInfo {
         ConnectionInfo {
             id: self.id,
@@ -449,9 +449,17 @@ pub(crate) mod tests {
         let settings = Settings::default();
         let target = Endpoint::Tcp { host: "host".into(), port: 80 };
         let (stream, remote, local) = (stream.into(), Some(remote), Some(local));
-        let arrival =
-            Arrival { id: 1, forward: 0, stream, remote, local, target, socks: None, settings };
-        (Connection::new(arrival, channel, Instant::now()), program)
+        let pending = PendingConnection {
+            id: 1,
+            forward: 0,
+            stream,
+            remote,
+            local,
+            target,
+            socks: None,
+            settings,
+        };
+        (Connection::new(pending, channel, Instant::now()), program)
     }
 
     #[test]
@@ -461,7 +469,7 @@ pub(crate) mod tests {
             let (connection, program) = connection(&mut client).await;
             Linger::HARD.apply(&program).expect("linger");
             drop(program);
-            connection.arrival.stream.readable().await.expect("the reset has come");
+            connection.pending.stream.readable().await.expect("the reset has come");
             connection
         });
 

@@ -1,9 +1,9 @@
 //! The account of a connection that has ended.
 
-use crate::net::close::{Ended, Outcome};
-use crate::net::linger::{Ending, Linger};
+use crate::net::close::{CloseOutcome, Outcome};
+use crate::net::linger::{Linger, LingerMode};
 use crate::tunnel::connection::cause::{Cause, Force};
-use crate::tunnel::connection::relay::{Arrival, Connection, Down, Stage, Up};
+use crate::tunnel::connection::relay::{Connection, Down, PendingConnection, Stage, Up};
 use crate::tunnel::{ClosedBy, ConnectionEnd};
 
 /// What is known about a connection when its socket is given up; with what becomes of the socket
@@ -32,8 +32,8 @@ impl Report {
         self.force = Some(force);
     }
 
-    pub(crate) fn of_arrival(arrival: &Arrival, cause: Cause) -> Self {
-        Self::of_unopened(arrival.id, arrival.forward, arrival.settings.linger, cause)
+    pub(crate) fn of_arrival(pending: &PendingConnection, cause: Cause) -> Self {
+        Self::of_unopened(pending.id, pending.forward, pending.settings.linger, cause)
     }
 
     /// Of a connection that has no channel.
@@ -61,7 +61,7 @@ impl Report {
             up: connection.up,
             down: connection.down,
             opened: !matches!(connection.stage, Stage::Opening),
-            ..Self::of_arrival(&connection.arrival, cause)
+            ..Self::of_arrival(&connection.pending, cause)
         }
     }
 
@@ -73,15 +73,18 @@ impl Report {
         let whole = lost_down == 0 && outcome.discarded == 0;
         let far_ended = self.down != Down::Flowing;
         let both_ended = far_ended && (self.up == Up::Ended || outcome.peer_finished);
-        let finished = outcome.ended == Ended::Fin;
-        let cut = outcome.ended == Ended::Cut;
+        let finished = outcome.ended == CloseOutcome::Fin;
+        let cut = outcome.ended == CloseOutcome::Cut;
         let cause = match self.cause {
             // Some servers close the channel together with their end of stream. When the local
             // program then had nothing more to say, all is well.
-            Cause::ClosedByFar if both_ended && whole && finished => Cause::Completed,
-            Cause::Completed if cut => Cause::CutByOwner,
-            Cause::Completed | Cause::ClosedByFar | Cause::CutByFar | Cause::Owner(_)
-                if outcome.ended == Ended::ByPeer =>
+            Cause::ClosedByRemote if both_ended && whole && finished => Cause::Completed,
+            Cause::Completed if cut => Cause::CutByApplication,
+            Cause::Completed
+            | Cause::ClosedByRemote
+            | Cause::CutByRemote
+            | Cause::Application(_)
+                if outcome.ended == CloseOutcome::ByPeer =>
             {
                 Cause::ResetByLocal
             }
@@ -91,17 +94,17 @@ impl Report {
         // reads ends with the end of stream, only what it writes fails.
         let had_fin = self.down == Down::Finished && outcome.unsent == 0;
         let graceful = match outcome.ended {
-            Ended::Fin => true,
-            Ended::Reset | Ended::Cut => had_fin,
-            Ended::ByPeer => false,
+            CloseOutcome::Fin => true,
+            CloseOutcome::Reset | CloseOutcome::Cut => had_fin,
+            CloseOutcome::ByPeer => false,
         };
         let clean = finished
             && both_ended
             && whole
-            && matches!(cause, Cause::Completed | Cause::Owner(_) | Cause::Idle);
-        let ending = self.linger.ending();
+            && matches!(cause, Cause::Completed | Cause::Application(_) | Cause::Idle);
+        let ending = self.linger.mode();
         let force = self.force.filter(|_| cut);
-        let linger_expired = cut && force.is_none() && matches!(ending, Ending::Bounded(_));
+        let linger_expired = cut && force.is_none() && matches!(ending, LingerMode::Bounded(_));
         let mut reason = cause.reason();
         if linger_expired {
             reason.push_str("; its linger time ran out");
@@ -112,7 +115,7 @@ impl Report {
         ConnectionEnd {
             id: self.id,
             forward: self.forward,
-            code: cause.code(!self.opened || cut || ending == Ending::Hard),
+            code: cause.code(!self.opened || cut || ending == LingerMode::Hard),
             reason,
             opened: self.opened,
             clean,
@@ -135,12 +138,12 @@ mod tests {
     use crate::session;
 
     const FIN: Outcome =
-        Outcome { ended: Ended::Fin, unsent: 0, discarded: 0, peer_finished: true };
+        Outcome { ended: CloseOutcome::Fin, unsent: 0, discarded: 0, peer_finished: true };
     /// As above, of a peer that never ended its own direction.
     const FIN_ONLY: Outcome = Outcome { peer_finished: false, ..FIN };
-    const RESET: Outcome = Outcome { ended: Ended::Reset, ..FIN_ONLY };
-    const CUT: Outcome = Outcome { ended: Ended::Cut, ..FIN_ONLY };
-    const BY_PEER: Outcome = Outcome { ended: Ended::ByPeer, ..FIN_ONLY };
+    const RESET: Outcome = Outcome { ended: CloseOutcome::Reset, ..FIN_ONLY };
+    const CUT: Outcome = Outcome { ended: CloseOutcome::Cut, ..FIN_ONLY };
+    const BY_PEER: Outcome = Outcome { ended: CloseOutcome::ByPeer, ..FIN_ONLY };
 
     /// An open graceful connection that has moved 100 bytes up and 1000 down.
     fn report(cause: Cause, up: Up, down: Down) -> Report {
@@ -171,7 +174,7 @@ mod tests {
     #[test]
     fn each_cause_and_each_outcome() {
         use ClosedBy::{Graceful, Reset};
-        let (owner, far) = (Cause::Owner("disconnect"), Cause::ClosedByFar);
+        let (owner, far) = (Cause::Application("disconnect"), Cause::ClosedByRemote);
         let open = (Up::Flowing, Down::Flowing);
         let far_ended = (Up::Flowing, Down::Finished);
         let local_ended = (Up::Ended, Down::Flowing);
@@ -183,8 +186,8 @@ mod tests {
             (far.clone(), open, FIN, "ERR_SSH_CHANNEL_CLOSED", false, Graceful),
             (far.clone(), open, RESET, "ERR_SSH_CHANNEL_CLOSED", false, Reset),
             (far.clone(), open, BY_PEER, "ECONNRESET", false, Reset),
-            (Cause::CutByFar, local_ended, RESET, "ERR_SSH_CHANNEL_CLOSED", false, Reset),
-            (Cause::CutByFar, local_ended, BY_PEER, "ECONNRESET", false, Reset),
+            (Cause::CutByRemote, local_ended, RESET, "ERR_SSH_CHANNEL_CLOSED", false, Reset),
+            (Cause::CutByRemote, local_ended, BY_PEER, "ECONNRESET", false, Reset),
             // CLOSE together with EOF: what matters is whether the local program ended too.
             (far.clone(), far_ended, FIN, "OK", true, Graceful),
             (far.clone(), far_ended, FIN_ONLY, "ERR_SSH_CHANNEL_CLOSED", false, Graceful),
@@ -217,7 +220,7 @@ mod tests {
     fn lost_bytes_are_counted_once_and_make_no_clean_end() {
         let report = |dropped| Report {
             dropped,
-            ..report(Cause::Owner("shutdown"), Up::Ended, Down::Finished)
+            ..report(Cause::Application("shutdown"), Up::Ended, Down::Finished)
         };
         for (dropped, unsent, discarded) in [(1, 0, 0), (0, 1, 0), (0, 0, 1), (30, 20, 10)] {
             let end = report(dropped).end(Outcome { unsent, discarded, ..FIN });
@@ -234,7 +237,7 @@ mod tests {
     #[test]
     fn a_connection_that_never_opened_ends_with_a_reset_and_a_reason() {
         for (cause, code) in [
-            (Cause::Owner("disconnect"), "ECONNABORTED"),
+            (Cause::Application("disconnect"), "ECONNABORTED"),
             (Cause::Rejected, "ERR_TUNNEL_REJECTED"),
             (Cause::Full, "ERR_TUNNEL_MAX_CONNECTIONS"),
             (Cause::Unanswered("it"), "ETIMEDOUT"),
@@ -270,11 +273,11 @@ mod tests {
         for (linger, expired) in [(bounded, true), (Linger::HARD, false)] {
             for (cause, (up, down), unsent, code, closed_by) in [
                 (Cause::Completed, over, 9, "ECONNABORTED", Reset),
-                (Cause::Owner("disconnect"), open, 9, "ECONNABORTED", Reset),
+                (Cause::Application("disconnect"), open, 9, "ECONNABORTED", Reset),
                 // Cut while it waited for the far side to confirm: all was delivered by then.
-                (Cause::Owner("disconnect"), far_ended, 0, "ECONNABORTED", Graceful),
+                (Cause::Application("disconnect"), far_ended, 0, "ECONNABORTED", Graceful),
                 (Cause::Idle, open, 9, "ETIMEDOUT", Reset),
-                (Cause::ClosedByFar, open, 9, "ERR_SSH_CHANNEL_CLOSED", Reset),
+                (Cause::ClosedByRemote, open, 9, "ERR_SSH_CHANNEL_CLOSED", Reset),
                 (Cause::ResetByLocal, open, 0, "ECONNRESET", Reset),
                 (lost(), open, 9, "ERR_SSH_DISCONNECTED", Reset),
             ] {
@@ -293,8 +296,8 @@ mod tests {
         let bounded = Linger { onoff: 1, linger: 5 };
         for linger in [Linger::GRACEFUL, Linger::HARD, bounded] {
             for (force, cause, code) in [
-                (Force::Shutdown, Cause::Owner("shutdown"), "ECONNABORTED"),
-                (Force::Timeout, Cause::Owner("disconnect"), "ECONNABORTED"),
+                (Force::Shutdown, Cause::Application("shutdown"), "ECONNABORTED"),
+                (Force::Timeout, Cause::Application("disconnect"), "ECONNABORTED"),
                 (Force::Shutdown, Cause::Completed, "ECONNABORTED"),
                 (Force::Shutdown, Cause::Idle, "ETIMEDOUT"),
                 (Force::Timeout, Cause::ResetByLocal, "ECONNRESET"),
@@ -317,7 +320,7 @@ mod tests {
 
     #[test]
     fn the_owners_hard_close_is_no_success() {
-        let report = report(Cause::Owner("disconnect"), Up::Flowing, Down::Flowing);
+        let report = report(Cause::Application("disconnect"), Up::Flowing, Down::Flowing);
         let end = Report { linger: Linger::HARD, ..report }.end(RESET);
         assert_eq!((&*end.code, end.closed_by), ("ECONNABORTED", ClosedBy::Reset));
         assert_eq!(end.reason, "closed by disconnect()");

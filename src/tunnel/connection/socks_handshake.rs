@@ -12,45 +12,45 @@ use crate::net::local_stream::Stream;
 use crate::runtime::cutoff::before;
 use crate::socks::{self, Login, Request};
 use crate::tunnel::connection::cause::Cause;
-use crate::tunnel::connection::relay::Arrival;
+use crate::tunnel::connection::relay::PendingConnection;
 use crate::tunnel::connection::report::Report;
 use crate::tunnel::driver::Driver;
-use crate::tunnel::driver::accept::Awaited;
+use crate::tunnel::driver::accept::Awaiting;
 use crate::tunnel::forward::listener::Accepted;
 use crate::tunnel::{ConnectionInfo, ConnectionState, Endpoint, Settings};
 
 /// A connection whose target is not known. Its socket is with its conversation.
 #[derive(Debug)]
-pub(crate) struct Guest {
+pub(crate) struct SocksClient {
     id: u64,
     /// The number of the forward that it came by.
     pub(crate) forward: i64,
     remote: Option<SocketAddr>,
     local: Option<SocketAddr>,
     pub(crate) settings: Settings,
-    talk: Talk,
+    talk: Handshake,
 }
 
 #[derive(Debug)]
-enum Talk {
+enum Handshake {
     /// Under way; it ends when this is dropped.
     UnderWay(#[expect(dead_code, reason = "its drop is the word")] oneshot::Sender<()>),
     /// To end, for this reason, whatever comes of it.
-    Ending(Cause),
+    LingerMode(Cause),
 }
 
 /// What a conversation has come to.
-pub(crate) struct Said {
+pub(crate) struct HandshakeOutcome {
     id: u64,
     stream: Stream,
     /// `None`: it was broken off.
     outcome: Option<Result<Request, socks::Failure>>,
 }
 
-impl Guest {
+impl SocksClient {
     /// Whether it may still say where to.
     pub(crate) fn is_talking(&self) -> bool {
-        matches!(self.talk, Talk::UnderWay(_))
+        matches!(self.talk, Handshake::UnderWay(_))
     }
 
     pub(crate) fn info(&self) -> ConnectionInfo {
@@ -81,22 +81,22 @@ impl Driver {
         let id = self.shared.next_id();
         let settings = *self.shared.settings();
         let (word, broken_off) = oneshot::channel();
-        let talk = Talk::UnderWay(word);
-        self.guests.insert(id, Guest { id, forward, remote, local, settings, talk });
-        self.await_in_time(id, Awaited::Request, now);
-        self.talks.spawn(async move {
+        let talk = Handshake::UnderWay(word);
+        self.socks_clients.insert(id, SocksClient { id, forward, remote, local, settings, talk });
+        self.await_in_time(id, Awaiting::Request, now);
+        self.handshakes.spawn(async move {
             let broken_off = async { drop(broken_off.await) };
             let outcome = before(broken_off, socks::negotiate(&stream, login)).await;
-            Said { id, stream, outcome }
+            HandshakeOutcome { id, stream, outcome }
         });
     }
 
     /// Ends a conversation, and the connection with it; `false` when there is none with this number.
     pub(crate) fn break_off(&mut self, id: u64, cause: Cause) -> bool {
-        let Some(guest) = self.guests.get_mut(&id) else { return false };
+        let Some(client) = self.socks_clients.get_mut(&id) else { return false };
         // The first reason counts.
-        if guest.is_talking() {
-            guest.talk = Talk::Ending(cause);
+        if client.is_talking() {
+            client.talk = Handshake::LingerMode(cause);
         }
         true
     }
@@ -104,7 +104,7 @@ impl Driver {
     /// Takes those who have said where to, and sees off the others.
     pub(crate) fn collect_guests(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let mut busy = false;
-        while let Poll::Ready(Some(said)) = self.talks.poll_join_next(cx) {
+        while let Poll::Ready(Some(said)) = self.handshakes.poll_join_next(cx) {
             // A conversation neither panics nor is cancelled while the driver lives.
             if let Ok(said) = said {
                 self.said(said, now);
@@ -114,25 +114,37 @@ impl Driver {
         busy
     }
 
-    fn said(&mut self, said: Said, now: Instant) {
-        let Said { id, stream, outcome } = said;
-        let Some(guest) = self.guests.remove(&id) else { return };
-        let info = ConnectionInfo { state: ConnectionState::Closing, ..guest.info() };
-        let Guest { forward, remote, local, settings, talk, .. } = guest;
+    fn said(&mut self, said: HandshakeOutcome, now: Instant) {
+        let HandshakeOutcome { id, stream, outcome } = said;
+        let Some(client) = self.socks_clients.remove(&id) else { return };
+        let info = ConnectionInfo { state: ConnectionState::Closing, ..client.info() };
+        let SocksClient { forward, remote, local, settings, talk, .. } = client;
         let cause = match (talk, outcome) {
-            (Talk::UnderWay(_), Some(Ok(Request { version, host, port }))) => {
+            (Handshake::UnderWay(_), Some(Ok(Request { version, host, port }))) => {
                 let target = Endpoint::Tcp { host: host.into(), port };
                 let socks = Some(version);
-                let arrival =
-                    Arrival { id, forward, stream, remote, local, target, socks, settings };
-                return self.arrived(arrival, now);
+                let pending = PendingConnection {
+                    id,
+                    forward,
+                    stream,
+                    remote,
+                    local,
+                    target,
+                    socks,
+                    settings,
+                };
+                return self.arrived(pending, now);
             }
-            (Talk::Ending(cause), _) => cause,
-            (Talk::UnderWay(_), Some(Err(socks::Failure::Fault(fault)))) => Cause::Socks(fault),
-            (Talk::UnderWay(_), Some(Err(socks::Failure::Broken(_))) | None) => Cause::ResetByLocal,
+            (Handshake::LingerMode(cause), _) => cause,
+            (Handshake::UnderWay(_), Some(Err(socks::Failure::Fault(fault)))) => {
+                Cause::Socks(fault)
+            }
+            (Handshake::UnderWay(_), Some(Err(socks::Failure::Broken(_))) | None) => {
+                Cause::ResetByLocal
+            }
         };
         let last_word = if let Cause::Socks(fault) = &cause { fault.reply() } else { Vec::new() };
         let report = Report::of_unopened(id, forward, settings.linger, cause);
-        self.see_off(stream, &last_word, info, report);
+        self.close_with_reply(stream, &last_word, info, report);
     }
 }

@@ -10,12 +10,12 @@ use ssh_proto::OpenFailure;
 use crate::net::local_stream::Stream;
 use crate::session;
 use crate::tunnel::connection::cause::Cause;
-use crate::tunnel::connection::relay::{Arrival, Connection, Stage};
+use crate::tunnel::connection::relay::{Connection, PendingConnection, Stage};
 use crate::tunnel::connection::report::Report;
-use crate::tunnel::connection::socks_handshake::Guest;
+use crate::tunnel::connection::socks_handshake::SocksClient;
 use crate::tunnel::driver::Driver;
 use crate::tunnel::forward::listener::{Accepted, PAUSE};
-use crate::tunnel::forward::table::{DIALLED, Endpoint, Way};
+use crate::tunnel::forward::table::{DIALED, Endpoint, Way};
 use crate::tunnel::{
     Answer, ConnectionInfo, ConnectionRequest, ConnectionState, Error, Event, Settings,
 };
@@ -24,7 +24,7 @@ use crate::tunnel::{
 const ACCEPTED: usize = 64;
 /// Connections that are held at once while there is no session; others wait in the system's
 /// backlog. Each costs a descriptor, and the way back to a session needs some too.
-const MOST_HELD: usize = 1024;
+const MAX_HELD: usize = 1024;
 
 /// Channels that nobody here has any use for, and that the server has neither opened nor closed:
 /// each costs some memory until it does.
@@ -48,17 +48,26 @@ pub(crate) struct Dial {
 #[cfg(unix)]
 impl Dial {
     /// `None` only for want of memory: then the program sees its stream end before it began.
-    fn arrive(self) -> Option<Arrival> {
+    fn arrive(self) -> Option<PendingConnection> {
         let Self { id, socket, target, settings } = self;
         let stream = Stream::pair(socket).ok()?;
-        let (forward, remote, local) = (DIALLED, None, None);
-        Some(Arrival { id, forward, stream, remote, local, target, socks: None, settings })
+        let (forward, remote, local) = (DIALED, None, None);
+        Some(PendingConnection {
+            id,
+            forward,
+            stream,
+            remote,
+            local,
+            target,
+            socks: None,
+            settings,
+        })
     }
 }
 
 /// What a connection waits for that is not open yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Awaited {
+pub(crate) enum Awaiting {
     /// Its program's word on where to.
     Request,
     /// Its owner's word.
@@ -71,15 +80,15 @@ pub(crate) enum Awaited {
     Channel(usize),
 }
 
-impl Awaited {
+impl Awaiting {
     /// What did not come.
     fn name(self) -> &'static str {
         match self {
-            Awaited::Request => "complete SOCKS request",
-            Awaited::Answer => "answer to the connection request",
-            Awaited::Session => "SSH session",
-            Awaited::Target => "connection to the target",
-            Awaited::Channel(_) => "answer to the opening of the channel",
+            Awaiting::Request => "complete SOCKS request",
+            Awaiting::Answer => "answer to the connection request",
+            Awaiting::Session => "SSH session",
+            Awaiting::Target => "connection to the target",
+            Awaiting::Channel(_) => "answer to the opening of the channel",
         }
     }
 }
@@ -121,8 +130,8 @@ impl Driver {
 
     fn accept_from(&mut self, forward: i64, cx: &mut Context<'_>, now: Instant) -> bool {
         for accepted in 0..ACCEPTED {
-            let waiting = self.guests.len() + self.requests.len() + self.held.len();
-            let full = (!self.has_session() && waiting >= MOST_HELD) || self.is_full(forward);
+            let waiting = self.socks_clients.len() + self.requests.len() + self.held.len();
+            let full = (!self.has_session() && waiting >= MAX_HELD) || self.is_full(forward);
             let is_first = self.counts.live() == 0;
             let listener = self.forwards.listener(forward).filter(|_| !full);
             let Some((way, listener)) = listener else { return accepted > 0 };
@@ -159,26 +168,26 @@ impl Driver {
     /// by a call of connect().
     #[cfg(unix)]
     pub(crate) fn dial(&mut self, dial: Dial, now: Instant) {
-        if self.is_full(DIALLED) {
-            return self.undial(dial, Cause::Full);
+        if self.is_full(DIALED) {
+            return self.reject_dial(dial, Cause::Full);
         }
-        let Some(arrival) = dial.arrive() else { return };
-        self.count_dialled();
+        let Some(pending) = dial.arrive() else { return };
+        self.count_dialed();
         self.operations.session_wanted = true;
         if self.has_session() {
-            self.open(arrival, now);
+            self.open(pending, now);
         } else {
-            self.hold(arrival, now);
-            self.log_on();
+            self.hold(pending, now);
+            self.connect_session();
         }
     }
 
-    /// Tells who dialled that nothing comes of it.
+    /// Tells who dialed that nothing comes of it.
     #[cfg(unix)]
-    pub(crate) fn undial(&mut self, dial: Dial, cause: Cause) {
-        if let Some(arrival) = dial.arrive() {
-            self.count_dialled();
-            self.turn_away(arrival, cause);
+    pub(crate) fn reject_dial(&mut self, dial: Dial, cause: Cause) {
+        if let Some(pending) = dial.arrive() {
+            self.count_dialed();
+            self.reject(pending, cause);
         }
     }
 
@@ -188,66 +197,67 @@ impl Driver {
         let id = self.shared.next_id();
         let settings = *self.shared.settings();
         let socks = None;
-        let arrival = Arrival { id, forward, stream, remote, local, target, socks, settings };
-        self.arrived(arrival, now);
+        let pending =
+            PendingConnection { id, forward, stream, remote, local, target, socks, settings };
+        self.arrived(pending, now);
     }
 
     /// Asks its owner about a connection, or opens it.
-    pub(crate) fn arrived(&mut self, arrival: Arrival, now: Instant) {
+    pub(crate) fn arrived(&mut self, pending: PendingConnection, now: Instant) {
         if !self.observer.decides_connections() {
-            self.open(arrival, now);
+            self.open(pending, now);
             return;
         }
-        let answer = Answer::new(arrival.id, self.sender.clone());
-        let info = arrival.info();
-        self.await_in_time(arrival.id, Awaited::Answer, now);
-        self.requests.insert(arrival.id, arrival);
+        let answer = Answer::new(pending.id, self.sender.clone());
+        let info = pending.info();
+        self.await_in_time(pending.id, Awaiting::Answer, now);
+        self.requests.insert(pending.id, pending);
         self.emit(Event::ConnectionRequest(ConnectionRequest { info, answer }));
     }
 
     /// The owner's word on a request; one that is gone needs none.
     pub(crate) fn answered(&mut self, id: u64, accept: bool, now: Instant) {
-        let Some(arrival) = self.requests.remove(&id) else {
+        let Some(pending) = self.requests.remove(&id) else {
             return self.offer_answered(id, accept, now);
         };
         if accept {
-            self.open(arrival, now);
+            self.open(pending, now);
         } else {
-            self.turn_away(arrival, Cause::Rejected);
+            self.reject(pending, Cause::Rejected);
         }
     }
 
     /// Asks the server for the far side, now or when there is a session again.
-    pub(crate) fn open(&mut self, arrival: Arrival, now: Instant) {
+    pub(crate) fn open(&mut self, pending: PendingConnection, now: Instant) {
         if self.is_server_behind() {
             let text = "it leaves too many others without an answer".into();
-            return self.turn_away(arrival, Cause::Refused(OpenFailure::ResourceShortage, text));
+            return self.reject(pending, Cause::Refused(OpenFailure::ResourceShortage, text));
         }
-        let Some(link) = &mut self.link else { return self.open_elsewhere(arrival, now) };
-        let channel = match &arrival.target {
+        let Some(link) = &mut self.link else { return self.open_elsewhere(pending, now) };
+        let channel = match &pending.target {
             Endpoint::Tcp { host, port } => {
-                let asker = arrival.remote.map(|it| (it.ip().to_string(), it.port()));
+                let asker = pending.remote.map(|it| (it.ip().to_string(), it.port()));
                 let (asker, asker_port) =
                     asker.as_ref().map_or(ORIGINATOR, |(address, port)| (address, *port));
                 link.client.open_direct_tcpip(host, *port, asker, asker_port)
             }
             Endpoint::Unix(path) => link.client.open_direct_streamlocal(path),
         };
-        self.await_in_time(arrival.id, Awaited::Channel(channel.index()), now);
-        self.table.insert(Connection::new(arrival, channel, now), &self.ready);
+        self.await_in_time(pending.id, Awaiting::Channel(channel.index()), now);
+        self.table.insert(Connection::new(pending, channel, now), &self.ready);
     }
 
     /// Keeps a connection until there is a session again. Nothing is read from it.
-    pub(crate) fn hold(&mut self, arrival: Arrival, now: Instant) {
-        self.await_in_time(arrival.id, Awaited::Session, now);
-        self.held.insert(arrival.id, arrival);
+    pub(crate) fn hold(&mut self, pending: PendingConnection, now: Instant) {
+        self.await_in_time(pending.id, Awaiting::Session, now);
+        self.held.insert(pending.id, pending);
     }
 
-    /// There is a session again: opens what waited for it, in the order of their arrival.
+    /// There is a session again: opens what waited for it, in the order of their pending.
     pub(crate) fn open_held(&mut self, now: Instant) {
-        self.unanswered.retain(|(.., awaited)| *awaited != Awaited::Session);
-        for (_, arrival) in std::mem::take(&mut self.held) {
-            self.open(arrival, now);
+        self.unanswered.retain(|(.., awaited)| *awaited != Awaiting::Session);
+        for (_, pending) in std::mem::take(&mut self.held) {
+            self.open(pending, now);
         }
     }
 
@@ -262,7 +272,7 @@ impl Driver {
     }
 
     /// A connection that is not open gives up when its time is over.
-    pub(crate) fn await_in_time(&mut self, id: u64, awaited: Awaited, now: Instant) {
+    pub(crate) fn await_in_time(&mut self, id: u64, awaited: Awaiting, now: Instant) {
         self.unanswered.push_back((now + self.config.target.ready_timeout, id, awaited));
     }
 
@@ -282,32 +292,35 @@ impl Driver {
         busy
     }
 
-    fn is_unanswered(&mut self, id: u64, awaited: Awaited) -> bool {
+    fn is_unanswered(&mut self, id: u64, awaited: Awaiting) -> bool {
         match awaited {
-            Awaited::Request => self.guests.get(&id).is_some_and(Guest::is_talking),
-            Awaited::Answer => self.requests.contains_key(&id) || self.offers.is_requested(id),
-            Awaited::Target => self.offers.is_dialing(id),
-            Awaited::Session => self.held.contains_key(&id),
-            Awaited::Channel(index) => self.table.get(index).is_some_and(|connection| {
-                connection.arrival.id == id && matches!(connection.stage, Stage::Opening)
+            Awaiting::Request => self.socks_clients.get(&id).is_some_and(SocksClient::is_talking),
+            Awaiting::Answer => {
+                self.requests.contains_key(&id) || self.inbound_channels.is_requested(id)
+            }
+            Awaiting::Target => self.inbound_channels.is_dialing(id),
+            Awaiting::Session => self.held.contains_key(&id),
+            Awaiting::Channel(index) => self.table.get(index).is_some_and(|connection| {
+                connection.pending.id == id && matches!(connection.stage, Stage::Opening)
             }),
         }
     }
 
-    fn give_up(&mut self, id: u64, awaited: Awaited) {
+    fn give_up(&mut self, id: u64, awaited: Awaiting) {
         let cause = Cause::Unanswered(awaited.name());
         match awaited {
-            Awaited::Request | Awaited::Answer | Awaited::Session | Awaited::Target => {
+            Awaiting::Request | Awaiting::Answer | Awaiting::Session | Awaiting::Target => {
                 self.close_connection(id, cause);
             }
-            Awaited::Channel(index) => self.refused(index, cause),
+            Awaiting::Channel(index) => self.refused(index, cause),
         }
     }
 
     /// Rejects the connections that wait for a word or a session, of these forwards.
-    pub(crate) fn turn_away_all(&mut self, cause: &Cause, which: impl Fn(i64) -> bool) {
+    pub(crate) fn reject_all(&mut self, cause: &Cause, which: impl Fn(i64) -> bool) {
         let waiting = self.requests.iter().chain(&self.held).map(|(id, it)| (*id, it.forward));
-        let waiting = waiting.chain(self.guests.iter().map(|(id, guest)| (*id, guest.forward)));
+        let waiting =
+            waiting.chain(self.socks_clients.iter().map(|(id, client)| (*id, client.forward)));
         let rejected = waiting.filter(|(_, forward)| which(*forward)).map(|(id, _)| id);
         for id in rejected.collect::<Vec<_>>() {
             self.close_connection(id, cause.clone());
@@ -315,11 +328,11 @@ impl Driver {
     }
 
     /// Rejects a connection that has no channel.
-    pub(crate) fn turn_away(&mut self, arrival: Arrival, cause: Cause) {
-        let reply = arrival.socks.zip(cause.socks_reply());
+    pub(crate) fn reject(&mut self, pending: PendingConnection, cause: Cause) {
+        let reply = pending.socks.zip(cause.socks_reply());
         let last_word = reply.map(|(version, reply)| version.reply(reply));
-        let info = ConnectionInfo { state: ConnectionState::Closing, ..arrival.info() };
-        let report = Report::of_arrival(&arrival, cause);
-        self.see_off(arrival.stream, &last_word.unwrap_or_default(), info, report);
+        let info = ConnectionInfo { state: ConnectionState::Closing, ..pending.info() };
+        let report = Report::of_arrival(&pending, cause);
+        self.close_with_reply(pending.stream, &last_word.unwrap_or_default(), info, report);
     }
 }

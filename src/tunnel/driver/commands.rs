@@ -7,15 +7,15 @@ use crate::net::linger::Linger;
 use crate::runtime::cutoff::{Cutoff, Limit};
 use crate::tunnel::command::{Command, Reply};
 use crate::tunnel::connection::cause::{Cause, Force};
-use crate::tunnel::connection::relay::Arrival;
-use crate::tunnel::connection::socks_handshake::Guest;
+use crate::tunnel::connection::relay::PendingConnection;
+use crate::tunnel::connection::socks_handshake::SocksClient;
 use crate::tunnel::driver::Driver;
 #[cfg(unix)]
 use crate::tunnel::driver::accept::Dial;
-use crate::tunnel::driver::shutdown::Leaving;
+use crate::tunnel::driver::shutdown::Shutdown;
 use crate::tunnel::forward::table::{ForwardInfo, ForwardSpec};
 use crate::tunnel::pool::supervisor::Role;
-use crate::tunnel::pool::worker::Word;
+use crate::tunnel::pool::worker::WorkerEvent;
 use crate::tunnel::{ConnectionInfo, ConnectionState, Error, Settings};
 
 /// Who waits for what.
@@ -25,7 +25,7 @@ pub(crate) struct Operations {
     /// What was asked for after a shutdown began: it begins when that is over.
     pub(crate) deferred: Deferred,
     disconnecting: HashMap<u64, Vec<Reply<()>>>,
-    pub(crate) leaving: Leaving,
+    pub(crate) leaving: Shutdown,
     /// When a shutdown waits for nobody any more, and ends by force what is left.
     pub(crate) bound: Option<Limit>,
     /// What has made that happen.
@@ -77,8 +77,8 @@ impl Operations {
         answer_all(&mut self.disconnecting.remove(&id).unwrap_or_default(), &Ok(()));
     }
 
-    pub(crate) fn is_leaving(&self) -> bool {
-        !matches!(self.leaving, Leaving::No)
+    pub(crate) fn is_shutting_down(&self) -> bool {
+        !matches!(self.leaving, Shutdown::No)
     }
 }
 
@@ -96,7 +96,7 @@ pub(crate) fn answer_all(replies: &mut Vec<Reply<()>>, outcome: &Result<(), Erro
 impl Driver {
     pub(crate) fn command(&mut self, command: Command, now: Instant) {
         let Some(command) = self.route(command) else { return };
-        let deferred = self.operations.is_leaving().then_some(&mut self.operations.deferred);
+        let deferred = self.operations.is_shutting_down().then_some(&mut self.operations.deferred);
         match (command, deferred) {
             (Command::Connect(reply), Some(deferred)) => deferred.connecting.push(reply),
             (Command::Connect(reply), None) => self.connect(reply),
@@ -108,8 +108,8 @@ impl Driver {
                 self.operations.deferred.stop(id);
                 self.stop_forward(id, method, reply);
             }
-            (Command::Errand(errand), _) => self.run_errand(errand),
-            (Command::Accept(arrival, channel), _) => self.accept_offer(arrival, channel, now),
+            (Command::ForwardRequest(request), _) => self.run_forward_request(request),
+            (Command::Accept(pending, channel), _) => self.accept_offer(pending, channel, now),
             #[cfg(unix)]
             (Command::Dial(dial), Some(deferred)) => deferred.dials.push(dial),
             #[cfg(unix)]
@@ -140,7 +140,7 @@ impl Driver {
             (Command::Present(reply), _) => {
                 let _ = reply.send(Ok(self.present()));
             }
-            (Command::Carry(arrival), _) => self.carry(arrival, now),
+            (Command::Carry(pending), _) => self.carry(pending, now),
             (Command::Leave(method), _) => self.leave(method),
             (Command::Force(force), _) => {
                 self.leave(force.method());
@@ -152,12 +152,12 @@ impl Driver {
     /// Sends what is about a connection to where that is; back if it is for this task.
     fn route(&mut self, command: Command) -> Option<Command> {
         match (&self.role, command.connection()) {
-            (Role::Pool(pool), Some(_)) => pool.forward(command),
-            (Role::Member(member), Some(id)) if !self.has(id) => {
-                member.tell(Word::Unknown(Box::new(command)));
+            (Role::Supervisor(pool), Some(_)) => pool.forward(command),
+            (Role::Worker(member), Some(id)) if !self.has(id) => {
+                member.tell(WorkerEvent::Unknown(Box::new(command)));
                 None
             }
-            (Role::Single | Role::Pool(_) | Role::Member(_), _) => Some(command),
+            (Role::Single | Role::Supervisor(_) | Role::Worker(_), _) => Some(command),
         }
     }
 
@@ -167,7 +167,7 @@ impl Driver {
             answer(reply, &Ok(()));
         } else {
             self.operations.connecting.push(reply);
-            self.log_on();
+            self.connect_session();
         }
     }
 
@@ -175,7 +175,7 @@ impl Driver {
         let waiting = self.operations.disconnecting.entry(id).or_default();
         let known = !waiting.is_empty();
         waiting.push(reply);
-        if !known && !self.close_connection(id, Cause::Owner("disconnect")) {
+        if !known && !self.close_connection(id, Cause::Application("disconnect")) {
             let mut replies = self.operations.disconnecting.remove(&id).unwrap_or_default();
             answer_all(&mut replies, &Err(Error::NoConnection(id)));
         }
@@ -186,7 +186,7 @@ impl Driver {
         match self.set_linger(id, Linger::HARD) {
             // That has ended one that was being closed already.
             Ok(()) => {
-                self.close_connection(id, Cause::Owner("reset"));
+                self.close_connection(id, Cause::Application("reset"));
             }
             Err(error) => {
                 let mut replies = self.operations.disconnecting.remove(&id).unwrap_or_default();
@@ -196,16 +196,17 @@ impl Driver {
     }
 
     pub(crate) fn infos(&self) -> Vec<ConnectionInfo> {
-        let requested = self.requests.values().map(Arrival::info);
+        let requested = self.requests.values().map(PendingConnection::info);
         let held = self
             .held
             .values()
-            .map(|arrival| ConnectionInfo { state: ConnectionState::Opening, ..arrival.info() });
+            .map(|pending| ConnectionInfo { state: ConnectionState::Opening, ..pending.info() });
         let open = self.table.iter().map(|(_, connection)| connection.info());
-        let parting = self.parting.values().map(|parting| parting.info.clone());
-        let guests = self.guests.values().map(Guest::info);
-        let waiting = guests.chain(requested).chain(held).chain(self.offers.infos());
-        let mut infos: Vec<_> = waiting.chain(open).chain(parting).collect();
+        let closing = self.closing.values().map(|closing| closing.info.clone());
+        let socks_clients = self.socks_clients.values().map(SocksClient::info);
+        let waiting =
+            socks_clients.chain(requested).chain(held).chain(self.inbound_channels.infos());
+        let mut infos: Vec<_> = waiting.chain(open).chain(closing).collect();
         infos.sort_by_key(|info| info.id);
         infos
     }

@@ -13,7 +13,7 @@ use crate::tunnel::driver::Driver;
 
 /// How much the far side may send to a local program that has reset its connection without taking
 /// a byte of what that program sent before: then it never will.
-const MOST_DISCARDED: u64 = 16 * 1024 * 1024;
+const MAX_DISCARDED: u64 = 16 * 1024 * 1024;
 
 /// What a program sends at once and then waits for the answer to is less than this.
 const SMALL: u64 = 16 * 1024;
@@ -56,7 +56,7 @@ impl Driver {
         self.touched = touched;
         let mut closed = std::mem::take(&mut self.closed);
         for index in closed.drain(..) {
-            self.closed_by_far(index);
+            self.closed_by_remote(index);
         }
         self.closed = closed;
         if let Some(error) = failure {
@@ -121,7 +121,7 @@ impl Driver {
         link.client.consumed(channel, count, now);
         connection.dropped += count as u64;
         connection.discarded += count as u64;
-        if connection.discarded > MOST_DISCARDED {
+        if connection.discarded > MAX_DISCARDED {
             self.reset(channel.index(), Cause::ResetByLocal);
         }
     }
@@ -130,7 +130,7 @@ impl Driver {
         let Some(connection) = self.table.of(channel) else { return };
         connection.stage = Stage::Open;
         connection.active = now;
-        if let Some(limit) = connection.arrival.settings.idle_timeout {
+        if let Some(limit) = connection.pending.settings.idle_timeout {
             let look = now + limit;
             self.next_idle_look = Some(self.next_idle_look.map_or(look, |next| next.min(look)));
         }
@@ -173,7 +173,7 @@ impl Driver {
         if connection.down != Down::Ended || !connection.backlog.is_empty() {
             return;
         }
-        let socket = socket2::SockRef::from(&connection.arrival.stream);
+        let socket = socket2::SockRef::from(&connection.pending.stream);
         match socket.shutdown(std::net::Shutdown::Write) {
             Ok(()) => connection.down = Down::Finished,
             Err(_) => self.reset_by_local(index),

@@ -19,22 +19,22 @@ use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
 use tokio::task::JoinSet;
 
 use crate::net::close::{self, Outcome};
-use crate::net::write_buffer::Backlog;
+use crate::net::write_buffer::WriteBuffer;
 use crate::runtime::timer::{Timer, run_after_input};
 use crate::session::{self, Hearing, Link};
 use crate::tunnel::command::Command;
-use crate::tunnel::connection::close::Parting;
-use crate::tunnel::connection::inbound_channel::Offers;
+use crate::tunnel::connection::close::ClosingConnection;
+use crate::tunnel::connection::inbound_channel::InboundChannels;
 use crate::tunnel::connection::ready_list::ReadyList;
 use crate::tunnel::connection::registry::Table;
-use crate::tunnel::connection::relay::Arrival;
-use crate::tunnel::connection::socks_handshake::{Guest, Said};
-use crate::tunnel::driver::accept::Awaited;
+use crate::tunnel::connection::relay::PendingConnection;
+use crate::tunnel::connection::socks_handshake::{HandshakeOutcome, SocksClient};
+use crate::tunnel::driver::accept::Awaiting;
 use crate::tunnel::driver::commands::Operations;
-use crate::tunnel::driver::reconnect::Recovery;
-use crate::tunnel::forward::remote::Errand;
+use crate::tunnel::driver::reconnect::Reconnecter;
+use crate::tunnel::forward::remote::ForwardRequest;
 use crate::tunnel::forward::table::Forwards;
-use crate::tunnel::pool::supervisor::{Pool, Role};
+use crate::tunnel::pool::supervisor::{Role, Supervisor};
 use crate::tunnel::stats::Counts;
 use crate::tunnel::{Config, Error, Event, Observer, Shared};
 
@@ -68,29 +68,29 @@ pub(crate) struct Driver {
     /// The number that the last session got.
     pub(crate) last_session: u32,
     /// What comes after the loss of the session.
-    pub(crate) recovery: Recovery,
-    /// The session's socket on its way out, after the farewell.
-    pub(crate) farewell: Option<Work<()>>,
+    pub(crate) reconnecter: Reconnecter,
+    /// The session's socket on its way out, after the disconnecting_session.
+    pub(crate) disconnecting_session: Option<Work<()>>,
     /// The ways in.
     pub(crate) forwards: Forwards,
     /// The forwards that this session's server was asked for: their numbers there and here.
     pub(crate) asked: Vec<(ForwardId, i64)>,
     /// What a member is to do about them when it has taken up its session.
-    pub(crate) errands: Vec<Errand>,
+    pub(crate) forward_requests: Vec<ForwardRequest>,
 
     /// Connections that have not said yet where to, by their numbers.
-    pub(crate) guests: HashMap<u64, Guest>,
+    pub(crate) socks_clients: HashMap<u64, SocksClient>,
     /// The conversations with them.
-    pub(crate) talks: JoinSet<Said>,
+    pub(crate) handshakes: JoinSet<HandshakeOutcome>,
     /// Connections that wait for their owner's word, by their numbers.
-    pub(crate) requests: HashMap<u64, Arrival>,
+    pub(crate) requests: HashMap<u64, PendingConnection>,
     /// Connections that wait for a session, by their numbers.
-    pub(crate) held: BTreeMap<u64, Arrival>,
-    /// Connections that the server offers, and that are not open yet.
-    pub(crate) offers: Offers,
+    pub(crate) held: BTreeMap<u64, PendingConnection>,
+    /// Connections that the server inbound_channels, and that are not open yet.
+    pub(crate) inbound_channels: InboundChannels,
     pub(crate) table: Table,
     /// Connections whose sockets are being closed, by their numbers.
-    pub(crate) parting: HashMap<u64, Parting>,
+    pub(crate) closing: HashMap<u64, ClosingConnection>,
     /// The work of closing them.
     pub(crate) closings: JoinSet<(u64, Outcome)>,
     /// What was counted; connections that exist count their bytes themselves.
@@ -102,7 +102,7 @@ pub(crate) struct Driver {
     /// Connections to be read from, in turn.
     pub(crate) queue: VecDeque<usize>,
     /// When to give up on connections that are not open yet, soonest first; by their numbers.
-    pub(crate) unanswered: VecDeque<(Instant, u64, Awaited)>,
+    pub(crate) unanswered: VecDeque<(Instant, u64, Awaiting)>,
     /// When to accept connections again, while too many events wait to be heard.
     pub(crate) accepts_at: Option<Instant>,
     /// When to look for idle connections; `None` while none may become idle.
@@ -149,17 +149,17 @@ impl Driver {
             link: None,
             session: None,
             last_session: 0,
-            recovery: Recovery::new(reconnect),
-            farewell: None,
+            reconnecter: Reconnecter::new(reconnect),
+            disconnecting_session: None,
             asked: Vec::new(),
-            errands: Vec::new(),
-            guests: HashMap::new(),
-            talks: JoinSet::new(),
+            forward_requests: Vec::new(),
+            socks_clients: HashMap::new(),
+            handshakes: JoinSet::new(),
             requests: HashMap::new(),
             held: BTreeMap::new(),
-            offers: Offers::default(),
+            inbound_channels: InboundChannels::default(),
             table: Table::default(),
-            parting: HashMap::new(),
+            closing: HashMap::new(),
             closings: JoinSet::new(),
             counts: Counts::default(),
             active: false,
@@ -213,16 +213,16 @@ impl Driver {
     fn progress(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let mut busy = false;
         if let Some(outcome) = poll_work(&mut self.logon, cx) {
-            self.logged_on(outcome, now);
+            self.session_connected(outcome, now);
             busy = true;
         }
         busy |= self.bind(cx);
-        if poll_work(&mut self.farewell, cx).is_some() {
+        if poll_work(&mut self.disconnecting_session, cx).is_some() {
             self.end_session();
             busy = true;
         }
         busy |= self.collect_dials(cx, now);
-        busy | self.collect_logons(cx, now)
+        busy | self.collect_sessions(cx, now)
     }
 
     /// Lets connections whose sockets became ready go on.
@@ -281,8 +281,8 @@ impl Driver {
     /// long, what had come by then was handled before.
     fn expire(&mut self, now: Instant) -> bool {
         let mut busy = self.link.as_mut().is_some_and(|link| link.lower_mark(now));
-        if self.recovery.due().is_some_and(|due| due <= now) {
-            self.log_on();
+        if self.reconnecter.due().is_some_and(|due| due <= now) {
+            self.connect_session();
             busy = true;
         }
         busy |= self.expire_refusals(now);
@@ -300,8 +300,8 @@ impl Driver {
             self.unanswered.front().map(|(due, ..)| *due),
             self.table.first_limit(),
             self.next_idle_look,
-            self.operations.leaving_due(),
-            self.role.pool().and_then(Pool::due),
+            self.operations.shutdown_due(),
+            self.role.pool().and_then(Supervisor::due),
         ];
         limits.into_iter().flatten().min()
     }
@@ -328,7 +328,7 @@ impl Driver {
             busy = true;
         }
         busy |= self.expire_drain(now);
-        if let Role::Pool(pool) = &mut self.role {
+        if let Role::Supervisor(pool) = &mut self.role {
             busy |= pool.retire(now);
         }
         busy
@@ -347,7 +347,7 @@ impl Driver {
         self.table.resumed(now);
         self.forwards.resumed(until);
         self.operations.resumed(now);
-        if let Role::Pool(pool) = &mut self.role {
+        if let Role::Supervisor(pool) = &mut self.role {
             pool.resumed(now);
         }
     }
@@ -357,7 +357,7 @@ impl Driver {
         let dues = [
             self.first_limit(),
             self.link.as_ref().and_then(Link::timeout),
-            self.recovery.due(),
+            self.reconnecter.due(),
             self.accepts_at.filter(|_| self.forwards.has_listeners()),
             self.forwards.paused_until(),
             self.forwards.refused_until().filter(|_| self.has_session()),
@@ -370,13 +370,13 @@ impl Driver {
         self.forwards.clear(&Error::Closed);
         self.shared.ready.store(false, Ordering::Release);
         for connection in self.table.drain() {
-            close::reset(connection.arrival.stream, &connection.backlog, false);
+            close::reset(connection.pending.stream, &connection.backlog, false);
         }
-        for (_, arrival) in self.requests.drain().chain(std::mem::take(&mut self.held)) {
-            close::reset(arrival.stream, &Backlog::default(), false);
+        for (_, pending) in self.requests.drain().chain(std::mem::take(&mut self.held)) {
+            close::reset(pending.stream, &WriteBuffer::default(), false);
         }
         // Both that are cut short reset too.
-        self.talks.abort_all();
+        self.handshakes.abort_all();
         self.closings.abort_all();
     }
 

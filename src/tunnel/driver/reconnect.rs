@@ -10,12 +10,12 @@ use crate::session::{self, Attempt, Backoff, Link, Reconnect};
 use crate::tunnel::connection::cause::Cause;
 use crate::tunnel::driver::Driver;
 use crate::tunnel::driver::commands::answer_all;
-use crate::tunnel::driver::shutdown::Leaving;
-use crate::tunnel::pool::worker::Word;
+use crate::tunnel::driver::shutdown::Shutdown;
+use crate::tunnel::pool::worker::WorkerEvent;
 use crate::tunnel::{Config, Event, Observer};
 
 /// The way back to a session that was lost.
-pub(crate) struct Recovery {
+pub(crate) struct Reconnecter {
     /// `None`: there is no way back.
     backoff: Option<Backoff>,
     outage: Outage,
@@ -32,7 +32,7 @@ enum Outage {
     Trying,
 }
 
-impl Recovery {
+impl Reconnecter {
     pub(crate) fn new(policy: Option<Reconnect>) -> Self {
         Self { backoff: policy.map(Backoff::new), outage: Outage::None }
     }
@@ -88,7 +88,7 @@ impl Recovery {
 }
 
 /// Logs on to the server. Whatever only the owner knows is asked of the observer.
-pub(crate) fn log_on(
+pub(crate) fn connect_session(
     config: &Config,
     observer: &Arc<dyn Observer>,
     carriers: CutoffWatch,
@@ -104,11 +104,11 @@ pub(crate) fn log_on(
 
 impl Driver {
     /// Begins a logon. One that waits for its time begins at once: somebody asks for it.
-    pub(crate) fn log_on(&mut self) {
+    pub(crate) fn connect_session(&mut self) {
         if self.logon.is_none() {
-            self.counts.sessions.reconnect_attempts += u64::from(self.recovery.begin());
+            self.counts.sessions.reconnect_attempts += u64::from(self.reconnecter.begin());
             self.session = Some(self.begin_session());
-            self.logon = Some(Box::pin(log_on(
+            self.logon = Some(Box::pin(connect_session(
                 &self.config,
                 &self.observer,
                 self.operations.carriers.watch(),
@@ -116,7 +116,11 @@ impl Driver {
         }
     }
 
-    pub(crate) fn logged_on(&mut self, outcome: Result<Link, session::Error>, now: Instant) {
+    pub(crate) fn session_connected(
+        &mut self,
+        outcome: Result<Link, session::Error>,
+        now: Instant,
+    ) {
         match outcome {
             Ok(link) => self.is_up(link, now),
             Err(error) => {
@@ -126,12 +130,12 @@ impl Driver {
                 let failure = error.clone().into();
                 self.forwards.fail(&failure);
                 answer_all(&mut self.operations.connecting, &Err(failure));
-                if self.recovery.is_under_way() {
+                if self.reconnecter.is_under_way() {
                     self.recover(error, now);
                 } else {
-                    // Who dialled without a session is told why there is none.
+                    // Who dialed without a session is told why there is none.
                     self.operations.session_wanted = false;
-                    self.turn_away_all(&Cause::NoSession(error), |_| true);
+                    self.reject_all(&Cause::NoSession(error), |_| true);
                 }
             }
         }
@@ -140,7 +144,7 @@ impl Driver {
     fn is_up(&mut self, link: Link, now: Instant) {
         self.take_session(link, now);
         self.active = true;
-        self.recovery.up(now);
+        self.reconnecter.up(now);
         self.shared.ready.store(true, Ordering::Release);
         self.emit(Event::Ready);
         self.operations.session_wanted |= !self.operations.connecting.is_empty();
@@ -156,16 +160,16 @@ impl Driver {
     pub(crate) fn lost(&mut self, error: session::Error) {
         let served = self.link.take().is_some_and(|link| link.served);
         if served {
-            self.recovery.served();
+            self.reconnecter.served();
         }
         self.shared.ready.store(false, Ordering::Release);
         self.lose_forwards(None, &error);
-        if matches!(self.operations.leaving, Leaving::Confirming { .. }) {
+        if matches!(self.operations.leaving, Shutdown::Confirming { .. }) {
             // Nobody needs it any more.
             return self.end_session();
         }
         if let Some(member) = self.role.member() {
-            member.tell(Word::Lost { error: error.clone(), served });
+            member.tell(WorkerEvent::Lost { error: error.clone(), served });
         }
         if let Some(number) = self.session.take() {
             self.session_is_lost(number, &error);
@@ -177,7 +181,7 @@ impl Driver {
     /// Waits for the next attempt at a session, or tells the owner that there will be none.
     fn recover(&mut self, error: session::Error, now: Instant) {
         let wanted = !self.forwards.is_empty() || self.operations.session_wanted;
-        let attempt = if wanted { self.recovery.next(&error, now) } else { None };
+        let attempt = if wanted { self.reconnecter.next(&error, now) } else { None };
         if attempt.is_none() {
             self.operations.session_wanted = false;
             self.forwards.clear(&error.clone().into());
@@ -193,7 +197,7 @@ impl Driver {
     }
 
     /// Gives up on a logon that is under way.
-    pub(crate) fn abandon_logon(&mut self) {
+    pub(crate) fn cancel_connect(&mut self) {
         if self.logon.take().is_some() {
             self.end_session();
         }

@@ -5,73 +5,73 @@ use std::collections::BTreeMap;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use crate::runtime::{self, Place};
+use crate::runtime::{self, WorkerSlot};
 use crate::session::{self, Link};
 use crate::tunnel::command::{Command, Reply};
 use crate::tunnel::connection::cause::Cause;
-use crate::tunnel::connection::relay::Arrival;
+use crate::tunnel::connection::relay::PendingConnection;
 use crate::tunnel::driver::Driver;
-use crate::tunnel::driver::reconnect::log_on;
-use crate::tunnel::driver::shutdown::Leaving;
-use crate::tunnel::pool::supervisor::{Pool, Role};
-use crate::tunnel::pool::worker::{Member, Word};
+use crate::tunnel::driver::reconnect::connect_session;
+use crate::tunnel::driver::shutdown::Shutdown;
+use crate::tunnel::pool::supervisor::{Role, Supervisor};
+use crate::tunnel::pool::worker::{Worker, WorkerEvent};
 use crate::tunnel::{ConnectionInfo, Event, Stats};
 
 impl Driver {
     /// Whether connections can be opened.
     pub(crate) fn has_session(&self) -> bool {
-        self.link.is_some() || self.role.pool().is_some_and(Pool::is_up)
+        self.link.is_some() || self.role.pool().is_some_and(Supervisor::is_up)
     }
 
     /// A session has come up.
     pub(crate) fn take_session(&mut self, link: Link, now: Instant) {
         if let Some(number) = self.session {
-            self.session_is_up(number, link.logon_time);
+            self.session_is_up(number, link.connect_time);
         }
         match self.role {
             // It stays on the thread of this task, which logged on and does little else.
-            Role::Pool(_) => {
+            Role::Supervisor(_) => {
                 if let Some(number) = self.session.take() {
                     self.start_member(number, link, None, now);
                 }
             }
-            Role::Single | Role::Member(_) => self.link = Some(link),
+            Role::Single | Role::Worker(_) => self.link = Some(link),
         }
     }
 
-    fn start_member(&mut self, number: u32, link: Link, place: Option<Place>, now: Instant) {
-        let Role::Pool(pool) = &mut self.role else { return };
+    fn start_member(&mut self, number: u32, link: Link, place: Option<WorkerSlot>, now: Instant) {
+        let Role::Supervisor(pool) = &mut self.role else { return };
         let (config, observer) = (self.config.clone(), self.observer.clone());
         let (commands, member) =
-            Member::start(number, link, place, config, observer, self.sender.clone(), now);
+            Worker::start(number, link, place, config, observer, self.sender.clone(), now);
         pool.add(number, commands, member, now);
     }
 
     /// Takes care of a connection for which there is no session here.
-    pub(crate) fn open_elsewhere(&mut self, arrival: Arrival, now: Instant) {
+    pub(crate) fn open_elsewhere(&mut self, pending: PendingConnection, now: Instant) {
         let wants_another = match &self.role {
-            Role::Single => return self.hold(arrival, now),
-            Role::Member(member) => return member.tell(Word::Back(arrival)),
-            Role::Pool(pool) => pool.wants_another(now),
+            Role::Single => return self.hold(pending, now),
+            Role::Worker(member) => return member.tell(WorkerEvent::Back(pending)),
+            Role::Supervisor(pool) => pool.wants_another(now),
         };
         let another = wants_another.then(|| self.begin_session());
-        let Role::Pool(pool) = &mut self.role else { return };
+        let Role::Supervisor(pool) = &mut self.role else { return };
         if let Some(number) = another {
             let carriers = self.operations.carriers.watch();
-            pool.begin(number, log_on(&self.config, &self.observer, carriers));
+            pool.begin(number, connect_session(&self.config, &self.observer, carriers));
         }
-        if let Some(arrival) = pool.carry(arrival, now) {
-            self.hold(arrival, now);
+        if let Some(pending) = pool.carry(pending, now) {
+            self.hold(pending, now);
         }
     }
 
     /// Takes further sessions that have come up, and notes those that have not.
-    pub(crate) fn collect_logons(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+    pub(crate) fn collect_sessions(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let mut busy = false;
-        while let Role::Pool(pool) = &mut self.role {
+        while let Role::Supervisor(pool) = &mut self.role {
             match pool.poll_logon(cx) {
                 Poll::Ready(Some((number, Ok((link, place))))) => {
-                    self.session_is_up(number, link.logon_time);
+                    self.session_is_up(number, link.connect_time);
                     self.start_member(number, link, Some(place), now);
                 }
                 Poll::Ready(Some((number, Err(error)))) => {
@@ -89,23 +89,23 @@ impl Driver {
     }
 
     /// What a member has told.
-    pub(crate) fn heard(&mut self, number: u32, word: Word, now: Instant) {
-        let Role::Pool(pool) = &mut self.role else { return };
+    pub(crate) fn heard(&mut self, number: u32, word: WorkerEvent, now: Instant) {
+        let Role::Supervisor(pool) = &mut self.role else { return };
         match word {
-            Word::Lost { error, served } => self.lost_one(number, error, served, now),
-            Word::Back(arrival) => {
-                pool.left(arrival.id, now);
-                self.came_back(number, arrival, now);
+            WorkerEvent::Lost { error, served } => self.lost_one(number, error, served, now),
+            WorkerEvent::Back(pending) => {
+                pool.left(pending.id, now);
+                self.came_back(number, pending, now);
             }
-            Word::Forward(forward, event) => {
+            WorkerEvent::Forward(forward, event) => {
                 self.heard_of_forward(Some(number), forward, event, now);
             }
-            Word::Ended(end) => {
+            WorkerEvent::Ended(end) => {
                 pool.left(end.id, now);
                 self.count_end(&end);
             }
-            Word::Unknown(command) => self.command(*command, now),
-            Word::Over => {
+            WorkerEvent::Unknown(command) => self.command(*command, now),
+            WorkerEvent::Over => {
                 if pool.remove(number) {
                     self.session_is_over(number);
                 }
@@ -116,15 +116,15 @@ impl Driver {
 
     /// One session is lost: the tunnel's own loss only if it was the last one.
     fn lost_one(&mut self, number: u32, error: session::Error, served: bool, now: Instant) {
-        let Role::Pool(pool) = &mut self.role else { return };
+        let Role::Supervisor(pool) = &mut self.role else { return };
         if served {
             pool.served();
-            self.recovery.served();
+            self.reconnecter.served();
         }
         let needed = pool.lost(number, &error, now);
         self.lose_forwards(Some(number), &error);
-        let Role::Pool(pool) = &mut self.role else { return };
-        if !needed || matches!(self.operations.leaving, Leaving::LoggingOff { .. }) {
+        let Role::Supervisor(pool) = &mut self.role else { return };
+        if !needed || matches!(self.operations.leaving, Shutdown::Disconnecting { .. }) {
             return self.session_is_over(number);
         }
         let others = pool.is_up();
@@ -133,26 +133,26 @@ impl Driver {
             self.emit(Event::SessionError(error.into()));
             self.ask_server(now);
         } else {
-            self.abandon_logons();
+            self.cancel_connects();
             self.lost(error);
         }
     }
 
     /// A connection that was not open when its session was lost has lost nothing: it goes to another
     /// one, or waits for the next, if there is to be one.
-    fn came_back(&mut self, number: u32, arrival: Arrival, now: Instant) {
+    fn came_back(&mut self, number: u32, pending: PendingConnection, now: Instant) {
         let closes = match self.operations.leaving {
-            Leaving::No | Leaving::Draining { .. } => false,
-            Leaving::Closing { .. } | Leaving::Confirming { .. } | Leaving::LoggingOff { .. } => {
-                true
-            }
+            Shutdown::No | Shutdown::Draining { .. } => false,
+            Shutdown::Closing { .. }
+            | Shutdown::Confirming { .. }
+            | Shutdown::Disconnecting { .. } => true,
         };
-        if !closes && (self.has_session() || self.recovery.is_under_way()) {
-            return self.open_elsewhere(arrival, now);
+        if !closes && (self.has_session() || self.reconnecter.is_under_way()) {
+            return self.open_elsewhere(pending, now);
         }
         let lost = self.role.pool().and_then(|pool| pool.loss(number)).cloned();
         let error = lost.unwrap_or_else(session::Error::no_session);
-        self.turn_away(arrival, Cause::SessionLost(error));
+        self.reject(pending, Cause::SessionLost(error));
     }
 
     /// Tells which connections there are, wherever they are.
@@ -175,9 +175,9 @@ impl Driver {
     }
 
     /// Gives up on further sessions.
-    pub(crate) fn abandon_logons(&mut self) {
-        let Role::Pool(pool) = &mut self.role else { return };
-        for number in pool.abandon_logons() {
+    pub(crate) fn cancel_connects(&mut self) {
+        let Role::Supervisor(pool) = &mut self.role else { return };
+        for number in pool.cancel_connects() {
             self.session_is_over(number);
         }
     }

@@ -10,7 +10,7 @@ use crate::tunnel::command::Reply;
 use crate::tunnel::connection::cause::{Cause, Force};
 use crate::tunnel::driver::Driver;
 use crate::tunnel::driver::commands::{Operations, answer_all};
-use crate::tunnel::pool::supervisor::{Pool, Role};
+use crate::tunnel::pool::supervisor::{Role, Supervisor};
 use crate::tunnel::{Error, Event};
 
 /// How long the server may take to confirm what it was sent last.
@@ -23,7 +23,7 @@ const FORCED: Duration = Duration::from_millis(500);
 
 /// How far a shutdown has come.
 #[derive(Default)]
-pub(crate) enum Leaving {
+pub(crate) enum Shutdown {
     /// None was asked for.
     #[default]
     No,
@@ -34,34 +34,34 @@ pub(crate) enum Leaving {
     /// No connection is left here; the server may still hold the last bytes of some of them.
     Confirming { until: Instant, replies: Vec<Reply<()>> },
     /// The session is being ended; nothing else is left.
-    LoggingOff { replies: Vec<Reply<()>> },
+    Disconnecting { replies: Vec<Reply<()>> },
 }
 
-impl Leaving {
+impl Shutdown {
     /// When to go on whatever has come of the step.
     fn deadline(&self) -> Option<Instant> {
         match self {
-            Leaving::Draining { limit, .. } => limit.map(|limit| limit.due),
-            Leaving::Confirming { until, .. } => Some(*until),
-            Leaving::No | Leaving::Closing { .. } | Leaving::LoggingOff { .. } => None,
+            Shutdown::Draining { limit, .. } => limit.map(|limit| limit.due),
+            Shutdown::Confirming { until, .. } => Some(*until),
+            Shutdown::No | Shutdown::Closing { .. } | Shutdown::Disconnecting { .. } => None,
         }
     }
 
     /// The process was paused until now: the step has its full time again.
     fn resumed(&mut self, now: Instant) {
         match self {
-            Leaving::Draining { limit, .. } => {
+            Shutdown::Draining { limit, .. } => {
                 *limit = limit.and_then(|limit| limit.resumed(now));
             }
-            Leaving::Confirming { until, .. } => *until = now + CONFIRMATION,
-            Leaving::No | Leaving::Closing { .. } | Leaving::LoggingOff { .. } => {}
+            Shutdown::Confirming { until, .. } => *until = now + CONFIRMATION,
+            Shutdown::No | Shutdown::Closing { .. } | Shutdown::Disconnecting { .. } => {}
         }
     }
 }
 
 impl Operations {
     /// When a shutdown goes on whatever has come of its step.
-    pub(crate) fn leaving_due(&self) -> Option<Instant> {
+    pub(crate) fn shutdown_due(&self) -> Option<Instant> {
         let bound = self.bound.map(|bound| bound.due);
         [self.leaving.deadline(), bound].into_iter().flatten().min()
     }
@@ -78,18 +78,18 @@ impl Driver {
     pub(crate) fn drain(&mut self, limit: Option<Limit>, reply: Reply<()>) {
         self.drop_deferred("close");
         match &mut self.operations.leaving {
-            Leaving::No => {
+            Shutdown::No => {
                 self.stop("close");
-                self.operations.leaving = Leaving::Draining { limit, replies: vec![reply] };
+                self.operations.leaving = Shutdown::Draining { limit, replies: vec![reply] };
             }
-            Leaving::Draining { limit: earlier, replies } => {
+            Shutdown::Draining { limit: earlier, replies } => {
                 // The earlier of two deadlines wins.
                 *earlier = [*earlier, limit].into_iter().flatten().min();
                 replies.push(reply);
             }
-            Leaving::Closing { replies }
-            | Leaving::Confirming { replies, .. }
-            | Leaving::LoggingOff { replies } => {
+            Shutdown::Closing { replies }
+            | Shutdown::Confirming { replies, .. }
+            | Shutdown::Disconnecting { replies } => {
                 replies.push(reply);
                 // What is being closed has had its time by then.
                 let bound = &mut self.operations.bound;
@@ -102,22 +102,22 @@ impl Driver {
     pub(crate) fn shutdown(&mut self, force: bool, reply: Reply<()>) {
         self.drop_deferred("shutdown");
         match &mut self.operations.leaving {
-            Leaving::No => {
+            Shutdown::No => {
                 self.stop("shutdown");
-                self.operations.leaving = Leaving::Closing { replies: vec![reply] };
+                self.operations.leaving = Shutdown::Closing { replies: vec![reply] };
                 self.close_everything("shutdown");
             }
-            Leaving::Draining { limit, replies } => {
+            Shutdown::Draining { limit, replies } => {
                 let (limit, mut replies) = (*limit, std::mem::take(replies));
                 replies.push(reply);
                 // The close() before is still a bound.
                 self.operations.bound = limit.and_then(|limit| limit.and(GRACE));
-                self.operations.leaving = Leaving::Closing { replies };
+                self.operations.leaving = Shutdown::Closing { replies };
                 self.close_everything("shutdown");
             }
-            Leaving::Closing { replies }
-            | Leaving::Confirming { replies, .. }
-            | Leaving::LoggingOff { replies } => replies.push(reply),
+            Shutdown::Closing { replies }
+            | Shutdown::Confirming { replies, .. }
+            | Shutdown::Disconnecting { replies } => replies.push(reply),
         }
         if force {
             self.force(Force::Shutdown);
@@ -135,16 +135,16 @@ impl Driver {
         for id in self.ids() {
             self.cut(id, force);
         }
-        if let Role::Pool(pool) = &self.role {
+        if let Role::Supervisor(pool) = &self.role {
             pool.force(force);
         }
     }
 
     /// As a member of several sessions: closes everything now, on behalf of this method.
     pub(crate) fn leave(&mut self, method: &'static str) {
-        if !self.operations.is_leaving() {
+        if !self.operations.is_shutting_down() {
             self.stop(method);
-            self.operations.leaving = Leaving::Closing { replies: Vec::new() };
+            self.operations.leaving = Shutdown::Closing { replies: Vec::new() };
             self.close_everything(method);
         }
     }
@@ -154,12 +154,12 @@ impl Driver {
         self.operations.session_wanted = false;
         answer_all(&mut self.operations.connecting, &Err(Error::Closed));
         self.stop_forwards();
-        if self.recovery.is_under_way() {
-            self.turn_away_all(&Cause::Owner(method), |_| true);
+        if self.reconnecter.is_under_way() {
+            self.reject_all(&Cause::Application(method), |_| true);
         }
-        self.recovery.cancel();
+        self.reconnecter.cancel();
         if self.held.is_empty() {
-            self.abandon_logon();
+            self.cancel_connect();
         }
     }
 
@@ -172,15 +172,15 @@ impl Driver {
         }
         #[cfg(unix)]
         for dial in deferred.dials {
-            self.undial(dial, Cause::Owner(method));
+            self.reject_dial(dial, Cause::Application(method));
         }
     }
 
     fn close_everything(&mut self, method: &'static str) {
         for id in self.ids() {
-            self.close_connection(id, Cause::Owner(method));
+            self.close_connection(id, Cause::Application(method));
         }
-        if let Role::Pool(pool) = &self.role {
+        if let Role::Supervisor(pool) = &self.role {
             pool.leave(method);
         }
     }
@@ -192,18 +192,18 @@ impl Driver {
             return true;
         }
         match &mut self.operations.leaving {
-            Leaving::Draining { limit: Some(limit), replies } if limit.due <= now => {
+            Shutdown::Draining { limit: Some(limit), replies } if limit.due <= now => {
                 let replies = std::mem::take(replies);
-                self.operations.leaving = Leaving::Closing { replies };
+                self.operations.leaving = Shutdown::Closing { replies };
                 self.operations.bound = Limit::new(now, GRACE);
                 self.close_everything("close");
                 true
             }
-            Leaving::No
-            | Leaving::Draining { .. }
-            | Leaving::Closing { .. }
-            | Leaving::Confirming { .. }
-            | Leaving::LoggingOff { .. } => false,
+            Shutdown::No
+            | Shutdown::Draining { .. }
+            | Shutdown::Closing { .. }
+            | Shutdown::Confirming { .. }
+            | Shutdown::Disconnecting { .. } => false,
         }
     }
 
@@ -213,22 +213,22 @@ impl Driver {
         // A session that was made for the listener has no purpose without it and its connections.
         if self.has_session()
             && !self.operations.session_wanted
-            && !self.operations.is_leaving()
+            && !self.operations.is_shutting_down()
             && self.forwards.is_empty()
             && self.is_empty()
         {
-            self.operations.leaving = Leaving::Closing { replies: Vec::new() };
+            self.operations.leaving = Shutdown::Closing { replies: Vec::new() };
         }
         let logs_off = self.is_empty() && self.confirm(now);
         if logs_off {
-            self.log_off();
+            self.disconnect_session();
         }
         let nothing = self.is_empty()
             && self.link.is_none()
-            && self.role.pool().is_none_or(Pool::is_empty)
+            && self.role.pool().is_none_or(Supervisor::is_empty)
             && self.logon.is_none()
-            && !self.recovery.is_under_way()
-            && self.farewell.is_none()
+            && !self.reconnecter.is_under_way()
+            && self.disconnecting_session.is_none()
             && self.forwards.is_empty();
         if nothing {
             self.gone(now);
@@ -240,13 +240,13 @@ impl Driver {
     /// ended now.
     fn confirm(&mut self, now: Instant) -> bool {
         let (until, replies) = match std::mem::take(&mut self.operations.leaving) {
-            Leaving::Draining { limit, replies } => {
+            Shutdown::Draining { limit, replies } => {
                 self.operations.bound = limit.and_then(|limit| limit.and(GRACE));
                 (now + CONFIRMATION, replies)
             }
-            Leaving::Closing { replies } => (now + CONFIRMATION, replies),
-            Leaving::Confirming { until, replies } => (until, replies),
-            other @ (Leaving::No | Leaving::LoggingOff { .. }) => {
+            Shutdown::Closing { replies } => (now + CONFIRMATION, replies),
+            Shutdown::Confirming { until, replies } => (until, replies),
+            other @ (Shutdown::No | Shutdown::Disconnecting { .. }) => {
                 self.operations.leaving = other;
                 return false;
             }
@@ -259,9 +259,9 @@ impl Driver {
             && self.operations.forced.is_none()
             && (now < until || self.hearing.is_going());
         self.operations.leaving = if waits {
-            Leaving::Confirming { until, replies }
+            Shutdown::Confirming { until, replies }
         } else {
-            Leaving::LoggingOff { replies }
+            Shutdown::Disconnecting { replies }
         };
         !waits
     }
@@ -271,7 +271,9 @@ impl Driver {
         if std::mem::take(&mut self.active) {
             self.emit(Event::Close);
         }
-        if let Leaving::LoggingOff { mut replies } = std::mem::take(&mut self.operations.leaving) {
+        if let Shutdown::Disconnecting { mut replies } =
+            std::mem::take(&mut self.operations.leaving)
+        {
             answer_all(&mut replies, &Ok(()));
         }
         self.operations.bound = None;
@@ -293,44 +295,46 @@ impl Driver {
 
     /// Whether no connection is left in any state.
     fn is_empty(&self) -> bool {
-        self.talks.is_empty()
+        self.handshakes.is_empty()
             && self.requests.is_empty()
             && self.held.is_empty()
-            && self.offers.is_empty()
+            && self.inbound_channels.is_empty()
             && self.table.is_empty()
             && self.closings.is_empty()
-            && !self.role.pool().is_some_and(Pool::has_connections)
+            && !self.role.pool().is_some_and(Supervisor::has_connections)
     }
 
     fn ids(&self) -> Vec<u64> {
         let waiting =
-            self.requests.keys().chain(self.held.keys()).chain(self.parting.keys()).copied();
-        let waiting = waiting.chain(self.guests.keys().copied()).chain(self.offers.ids());
-        waiting.chain(self.table.iter().map(|(_, connection)| connection.arrival.id)).collect()
+            self.requests.keys().chain(self.held.keys()).chain(self.closing.keys()).copied();
+        let waiting =
+            waiting.chain(self.socks_clients.keys().copied()).chain(self.inbound_channels.ids());
+        waiting.chain(self.table.iter().map(|(_, connection)| connection.pending.id)).collect()
     }
 
-    fn log_off(&mut self) {
-        self.abandon_logons();
-        if let Role::Pool(pool) = &self.role {
+    fn disconnect_session(&mut self) {
+        self.cancel_connects();
+        if let Role::Supervisor(pool) = &self.role {
             pool.leave("shutdown");
             self.shared.ready.store(false, Ordering::Release);
         }
         // Whoever waited for it has given up.
-        self.abandon_logon();
+        self.cancel_connect();
         let link = self.link.take();
         if link.is_some() {
             self.shared.ready.store(false, Ordering::Release);
             self.lose_forwards(None, &session::Error::no_session());
         }
-        self.farewell = Some(Box::pin(log_off(link, self.operations.carriers.clone())));
+        self.disconnecting_session =
+            Some(Box::pin(disconnect_session(link, self.operations.carriers.clone())));
     }
 }
 
 /// Ends the session. Under a limit it waits for whatever carried sessions, also those that had not
 /// come up.
-async fn log_off(link: Option<Link>, carriers: Cutoff) {
+async fn disconnect_session(link: Option<Link>, carriers: Cutoff) {
     if let Some(link) = link {
-        link.log_off(carriers.watch()).await;
+        link.disconnect_session(carriers.watch()).await;
     }
     if let Some(due) = carriers.due() {
         let mut limit = Deadline::at(due + session::LAST_MOMENT, session::LAST_MOMENT);

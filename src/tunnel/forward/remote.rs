@@ -1,7 +1,7 @@
 //! Forwards whose ports are the server's: asked for on one session, and on the next when that is
 //! lost.
 //!
-//! The table of forwards has them like all others. Whoever owns a session runs the errands for
+//! The table of forwards has them like all others. Whoever owns a session runs the forward_requests for
 //! them, and tells what the server says: with one session that is this task, with several the task
 //! of the one that has the port, its `Home`.
 
@@ -15,7 +15,7 @@ use crate::tunnel::connection::cause::Cause;
 use crate::tunnel::driver::Driver;
 use crate::tunnel::forward::table::Endpoint;
 use crate::tunnel::pool::supervisor::Role;
-use crate::tunnel::pool::worker::Word;
+use crate::tunnel::pool::worker::WorkerEvent;
 use crate::tunnel::{Error, Event};
 
 /// After the loss of a session the server may hold its ports until it has noticed: how long to wait
@@ -31,7 +31,7 @@ pub(crate) type Home = Option<u32>;
 
 /// What is asked of the task that has the session.
 #[derive(Debug)]
-pub(crate) enum Errand {
+pub(crate) enum ForwardRequest {
     /// Ask the server to listen for the forward with this number.
     Listen(i64, Endpoint),
     /// Ask it to do so no longer.
@@ -61,7 +61,7 @@ enum Step {
     /// The server listens.
     Listening(Home),
     /// It was asked to stop; who waits for that.
-    Ending(Home, Vec<Reply<()>>),
+    LingerMode(Home, Vec<Reply<()>>),
 }
 
 /// How a port is asked for that was lost with its session.
@@ -92,7 +92,7 @@ impl Remote {
     pub(crate) fn due(&self) -> Option<Instant> {
         match self.step {
             Step::Refused(due) => Some(due),
-            Step::Waiting | Step::Asked(_) | Step::Listening(_) | Step::Ending(..) => None,
+            Step::Waiting | Step::Asked(_) | Step::Listening(_) | Step::LingerMode(..) => None,
         }
     }
 
@@ -103,13 +103,13 @@ impl Remote {
 
     /// Whether nobody wants it any more.
     fn is_ending(&self) -> bool {
-        matches!(self.step, Step::Ending(..))
+        matches!(self.step, Step::LingerMode(..))
     }
 
     /// The session on which it is up, or something is under way about it.
     fn home(&self) -> Option<Home> {
         match self.step {
-            Step::Asked(home) | Step::Listening(home) | Step::Ending(home, _) => Some(home),
+            Step::Asked(home) | Step::Listening(home) | Step::LingerMode(home, _) => Some(home),
             Step::Waiting | Step::Refused(_) => None,
         }
     }
@@ -127,7 +127,7 @@ impl Remote {
         match self.step {
             Step::Waiting => {}
             Step::Refused(due) if due <= now => {}
-            Step::Refused(_) | Step::Asked(_) | Step::Listening(_) | Step::Ending(..) => {
+            Step::Refused(_) | Step::Asked(_) | Step::Listening(_) | Step::LingerMode(..) => {
                 return None;
             }
         }
@@ -177,24 +177,24 @@ fn place_of(endpoint: Endpoint) -> Place {
 impl Driver {
     /// Does what is to be done on this session. Of one that is lost everything was told already; one
     /// that a member was given a moment ago may not have been taken up.
-    pub(crate) fn run_errand(&mut self, errand: Errand) {
+    pub(crate) fn run_forward_request(&mut self, request: ForwardRequest) {
         let Some(link) = &mut self.link else {
             if self.role.member().is_some() && self.logon.is_some() {
-                self.errands.push(errand);
+                self.forward_requests.push(request);
             }
             return;
         };
-        match errand {
-            Errand::Listen(number, place) => {
+        match request {
+            ForwardRequest::Listen(number, place) => {
                 let id = link.client.request_forward(place_of(place));
                 self.asked.push((id, number));
             }
-            Errand::Stop(number) => {
+            ForwardRequest::Stop(number) => {
                 if let Some((id, _)) = self.asked.iter().find(|(_, asked)| *asked == number) {
                     link.client.cancel_forward(*id);
                 }
             }
-            Errand::Refuse(channel, reason) => link.client.refuse(channel, reason),
+            ForwardRequest::Refuse(channel, reason) => link.client.refuse(channel, reason),
         }
     }
 
@@ -209,8 +209,8 @@ impl Driver {
             ForwardEvent::Listening { .. } | ForwardEvent::Offered { .. } => {}
         }
         match &self.role {
-            Role::Member(member) => member.tell(Word::Forward(number, event)),
-            Role::Single | Role::Pool(_) => self.heard_of_forward(None, number, event, now),
+            Role::Worker(member) => member.tell(WorkerEvent::Forward(number, event)),
+            Role::Single | Role::Supervisor(_) => self.heard_of_forward(None, number, event, now),
         }
     }
 }
@@ -218,27 +218,27 @@ impl Driver {
 /// What the task does that has the forwards.
 impl Driver {
     /// Has something done on a session.
-    pub(crate) fn send_errand(&mut self, home: Home, errand: Errand) {
+    pub(crate) fn send_forward_request(&mut self, home: Home, request: ForwardRequest) {
         match (home, &mut self.role) {
-            (Some(number), Role::Pool(pool)) => pool.send(number, errand),
-            _ => self.run_errand(errand),
+            (Some(number), Role::Supervisor(pool)) => pool.send(number, request),
+            _ => self.run_forward_request(request),
         }
     }
 
     /// Asks the server for what waits for a session, or for its time, if there is a session.
     pub(crate) fn ask_server(&mut self, now: Instant) {
         let home = match &self.role {
-            Role::Pool(pool) => pool.least(now).map(Some),
-            Role::Single | Role::Member(_) => self.link.is_some().then_some(None),
+            Role::Supervisor(pool) => pool.least(now).map(Some),
+            Role::Single | Role::Worker(_) => self.link.is_some().then_some(None),
         };
         let Some(home) = home else { return };
         let patience = self.config.target.ready_timeout;
         let ask = |(number, remote): (i64, &mut Remote)| {
-            remote.ask(home, now, patience).map(|place| Errand::Listen(number, place))
+            remote.ask(home, now, patience).map(|place| ForwardRequest::Listen(number, place))
         };
-        let errands: Vec<_> = self.forwards.remotes().filter_map(ask).collect();
-        for errand in errands {
-            self.send_errand(home, errand);
+        let forward_requests: Vec<_> = self.forwards.remotes().filter_map(ask).collect();
+        for request in forward_requests {
+            self.send_forward_request(home, request);
         }
     }
 
@@ -257,12 +257,12 @@ impl Driver {
     pub(crate) fn stop_remote(&mut self, number: i64, reply: Option<Reply<()>>) {
         let Some(remote) = self.forwards.remote(number) else { return };
         match &mut remote.step {
-            Step::Ending(_, waiting) => waiting.extend(reply),
+            Step::LingerMode(_, waiting) => waiting.extend(reply),
             Step::Asked(home) | Step::Listening(home) => {
                 let home = *home;
-                remote.step = Step::Ending(home, reply.into_iter().collect());
+                remote.step = Step::LingerMode(home, reply.into_iter().collect());
                 self.forwards.is_stopped(number);
-                self.send_errand(home, Errand::Stop(number));
+                self.send_forward_request(home, ForwardRequest::Stop(number));
             }
             Step::Waiting | Step::Refused(_) => {
                 self.forwards.remove(number, &Error::Closed);
@@ -280,7 +280,7 @@ impl Driver {
         now: Instant,
     ) {
         let ends = matches!(event, ForwardEvent::Refused(_) | ForwardEvent::Ended(_));
-        if let (Some(member), Role::Pool(pool), true) = (home, &mut self.role, ends) {
+        if let (Some(member), Role::Supervisor(pool), true) = (home, &mut self.role, ends) {
             pool.lost_forward(member);
         }
         let remote = self.forwards.remote(number).filter(|remote| remote.home() == Some(home));
@@ -294,7 +294,7 @@ impl Driver {
             }
             (ForwardEvent::Offered { channel, .. }, _) => {
                 let reason = OpenFailure::AdministrativelyProhibited;
-                self.send_errand(home, Errand::Refuse(channel, reason));
+                self.send_forward_request(home, ForwardRequest::Refuse(channel, reason));
             }
             // Asked to stop before it had said so: that comes next.
             (ForwardEvent::Listening { .. } | ForwardEvent::Refused(_), Some(remote))
@@ -338,7 +338,7 @@ impl Driver {
     /// The server does not want to listen any more. Who has waited for it is told; else its owner.
     fn lose_forward(&mut self, number: i64, error: Error, was_up: bool) {
         self.forwards.remove(number, &error);
-        self.forsake(number, &Cause::Owner("stop"));
+        self.forsake(number, &Cause::Application("stop"));
         if was_up {
             let is_last = self.forwards.is_empty() && !self.operations.session_wanted;
             let event =
@@ -351,12 +351,12 @@ impl Driver {
         let Some(remote) = self.forwards.remote(number) else { return };
         let step = std::mem::replace(&mut remote.step, Step::Waiting);
         self.forwards.remove(number, &Error::Closed);
-        if let Step::Ending(_, waiting) = step {
+        if let Step::LingerMode(_, waiting) = step {
             finish(waiting, outcome);
         }
     }
 
-    /// A session is lost, and its ports and offers with it. What is wanted waits for another one.
+    /// A session is lost, and its ports and inbound_channels with it. What is wanted waits for another one.
     pub(crate) fn lose_forwards(&mut self, home: Home, error: &session::Error) {
         if home.is_none() {
             self.asked.clear();

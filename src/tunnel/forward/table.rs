@@ -20,8 +20,8 @@ use crate::tunnel::{Error, Event, Login, Shared};
 
 /// The number of the forward that a tunnel is made with.
 pub const OWN: i64 = 0;
-/// In the place of a forward's number: a connection that the program has dialled itself.
-pub const DIALLED: i64 = -1;
+/// In the place of a forward's number: a connection that the program has dialed itself.
+pub const DIALED: i64 = -1;
 
 /// Where to listen, or what to connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -350,14 +350,18 @@ impl Driver {
         let forward = self.forwards.table.entry(id).or_insert_with(|| Forward::new(spec));
         forward.waiting.push(reply);
         self.counts.begin(id, |id| self.forwards.table.contains_key(&id));
-        if self.has_session() { self.begin_forwards(Instant::now()) } else { self.log_on() }
+        if self.has_session() {
+            self.begin_forwards(Instant::now())
+        } else {
+            self.connect_session()
+        }
     }
 
     /// There is a session: goes on with all that waits for one.
     pub(crate) fn begin_forwards(&mut self, now: Instant) {
         self.forwards.begin();
-        for errand in std::mem::take(&mut self.errands) {
-            self.run_errand(errand);
+        for request in std::mem::take(&mut self.forward_requests) {
+            self.run_forward_request(request);
         }
         self.ask_server(now);
     }
@@ -392,7 +396,7 @@ impl Driver {
             // Whoever asked may have lost interest.
             let _ = reply.send(Ok(()));
         }
-        self.forsake(id, &Cause::Owner(method));
+        self.forsake(id, &Cause::Application(method));
     }
 
     /// Gives all up, for the sake of the owner who leaves.
@@ -411,13 +415,13 @@ impl Driver {
     /// Without its port: turns away who came through it and waits for a session, as the system does
     /// with those that were not accepted, and sets up none that nobody else wants.
     pub(crate) fn forsake(&mut self, id: i64, cause: &Cause) {
-        if self.recovery.is_under_way() {
-            self.turn_away_all(cause, |forward| forward == id);
+        if self.reconnecter.is_under_way() {
+            self.reject_all(cause, |forward| forward == id);
         }
         if !self.operations.session_wanted && self.forwards.is_empty() {
-            self.recovery.cancel();
+            self.reconnecter.cancel();
             if self.operations.connecting.is_empty() && self.held.is_empty() {
-                self.abandon_logon();
+                self.cancel_connect();
             }
         }
     }

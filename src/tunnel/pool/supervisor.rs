@@ -11,13 +11,13 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use crate::runtime::Place;
+use crate::runtime::WorkerSlot;
 use crate::session::{self, Backoff, Link, Reconnect};
 use crate::tunnel::command::{Command, Reply};
 use crate::tunnel::connection::cause::Force;
-use crate::tunnel::connection::relay::Arrival;
-use crate::tunnel::forward::remote::Errand;
-use crate::tunnel::pool::worker::Member;
+use crate::tunnel::connection::relay::PendingConnection;
+use crate::tunnel::forward::remote::ForwardRequest;
+use crate::tunnel::pool::worker::Worker;
 use crate::tunnel::{Config, Error};
 
 /// Logons that are under way at once. sshd turns clients away at random from 10 on (MaxStartups),
@@ -36,44 +36,44 @@ const AGAIN: Reconnect = Reconnect {
 };
 
 /// What came of the logon of the session with this number, and on which thread.
-type Logon = (u32, Result<(Link, Place), session::Error>);
+type Logon = (u32, Result<(Link, WorkerSlot), session::Error>);
 
 /// What a driver is to its tunnel.
 pub(crate) enum Role {
     /// All there is: it owns the port and the one session.
     Single,
     /// It owns the port; the sessions have tasks of their own.
-    Pool(Box<Pool>),
+    Supervisor(Box<Supervisor>),
     /// It owns one session of several.
-    Member(Arc<Member>),
+    Worker(Arc<Worker>),
 }
 
 impl Role {
     pub(crate) fn of(config: &Config) -> Self {
         if config.sessions > 1 {
-            Role::Pool(Box::new(Pool::new(config.sessions)))
+            Role::Supervisor(Box::new(Supervisor::new(config.sessions)))
         } else {
             Role::Single
         }
     }
 
-    pub(crate) fn member(&self) -> Option<&Member> {
+    pub(crate) fn member(&self) -> Option<&Worker> {
         match self {
-            Role::Member(member) => Some(member),
-            Role::Single | Role::Pool(_) => None,
+            Role::Worker(member) => Some(member),
+            Role::Single | Role::Supervisor(_) => None,
         }
     }
 
-    pub(crate) fn pool(&self) -> Option<&Pool> {
+    pub(crate) fn pool(&self) -> Option<&Supervisor> {
         match self {
-            Role::Pool(pool) => Some(pool),
-            Role::Single | Role::Member(_) => None,
+            Role::Supervisor(pool) => Some(pool),
+            Role::Single | Role::Worker(_) => None,
         }
     }
 }
 
 /// The sessions of a tunnel, and which connection is where.
-pub(crate) struct Pool {
+pub(crate) struct Supervisor {
     /// How many there may be.
     most: usize,
     /// By their numbers, until their tasks have nothing left.
@@ -93,7 +93,7 @@ pub(crate) struct Pool {
 /// A member as the tunnel sees it.
 struct Entry {
     commands: UnboundedSender<Command>,
-    member: Arc<Member>,
+    member: Arc<Worker>,
     state: State,
     connections: usize,
     /// How many forwards its server was asked for, which keep it.
@@ -143,7 +143,7 @@ impl Entry {
     }
 }
 
-impl Pool {
+impl Supervisor {
     fn new(most: usize) -> Self {
         Self {
             most,
@@ -180,7 +180,7 @@ impl Pool {
         &mut self,
         number: u32,
         commands: UnboundedSender<Command>,
-        member: Arc<Member>,
+        member: Arc<Worker>,
         now: Instant,
     ) {
         let entry = Entry {
@@ -210,14 +210,18 @@ impl Pool {
     }
 
     /// Gives the connection to the session that has the least to do; back if none is up.
-    pub(crate) fn carry(&mut self, arrival: Arrival, now: Instant) -> Option<Arrival> {
+    pub(crate) fn carry(
+        &mut self,
+        pending: PendingConnection,
+        now: Instant,
+    ) -> Option<PendingConnection> {
         let least = self.least(now);
         let entry = least.and_then(|number| Some((number, self.members.get_mut(&number)?)));
-        let Some((number, entry)) = entry else { return Some(arrival) };
-        self.homes.insert(arrival.id, number);
+        let Some((number, entry)) = entry else { return Some(pending) };
+        self.homes.insert(pending.id, number);
         entry.connections += 1;
         entry.idle = None;
-        entry.send(Command::Carry(arrival));
+        entry.send(Command::Carry(pending));
         None
     }
 
@@ -228,12 +232,12 @@ impl Pool {
     }
 
     /// Has something done about a forward on this session, if it is there.
-    pub(crate) fn send(&mut self, number: u32, errand: Errand) {
+    pub(crate) fn send(&mut self, number: u32, request: ForwardRequest) {
         let Some(entry) = self.members.get_mut(&number) else { return };
-        if matches!(errand, Errand::Listen(..)) {
+        if matches!(request, ForwardRequest::Listen(..)) {
             entry.forwards += 1;
         }
-        entry.send(Command::Errand(errand));
+        entry.send(Command::ForwardRequest(request));
     }
 
     /// The server of this session does not listen any more for one of its forwards.
@@ -247,14 +251,14 @@ impl Pool {
     pub(crate) fn accept(
         &mut self,
         number: u32,
-        arrival: Arrival,
+        pending: PendingConnection,
         channel: ChannelId,
-    ) -> Option<Arrival> {
-        let Some(entry) = self.members.get_mut(&number) else { return Some(arrival) };
-        self.homes.insert(arrival.id, number);
+    ) -> Option<PendingConnection> {
+        let Some(entry) = self.members.get_mut(&number) else { return Some(pending) };
+        self.homes.insert(pending.id, number);
         entry.connections += 1;
         entry.idle = None;
-        entry.send(Command::Accept(arrival, channel));
+        entry.send(Command::Accept(pending, channel));
         None
     }
 
@@ -351,7 +355,7 @@ impl Pool {
         number: u32,
         logon: impl Future<Output = Result<Link, session::Error>> + Send + 'static,
     ) {
-        let place = Place::take();
+        let place = WorkerSlot::take();
         let handle = place.handle().clone();
         self.coming.insert(number);
         let logon = async move { (number, logon.await.map(|link| (link, place))) };
@@ -443,7 +447,7 @@ impl Pool {
     }
 
     /// Gives up on further sessions, of which it tells the numbers.
-    pub(crate) fn abandon_logons(&mut self) -> BTreeSet<u32> {
+    pub(crate) fn cancel_connects(&mut self) -> BTreeSet<u32> {
         self.logons = JoinSet::new();
         std::mem::take(&mut self.coming)
     }

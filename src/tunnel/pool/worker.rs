@@ -10,10 +10,10 @@ use tokio::sync::mpsc::{self, UnboundedSender, WeakUnboundedSender};
 use tokio::sync::oneshot;
 use tokio::task::coop::unconstrained;
 
-use crate::runtime::Place;
+use crate::runtime::WorkerSlot;
 use crate::session::{self, HostKeyInfo, Link, Prompts, Responses};
 use crate::tunnel::command::Command;
-use crate::tunnel::connection::relay::Arrival;
+use crate::tunnel::connection::relay::PendingConnection;
 use crate::tunnel::driver::Driver;
 use crate::tunnel::pool::supervisor::Role;
 use crate::tunnel::pool::throughput::Load;
@@ -21,12 +21,12 @@ use crate::tunnel::{Config, ConnectionEnd, Event, Observer, Settings, Shared};
 
 /// What a member tells its tunnel, in the order in which it happens.
 #[derive(Debug)]
-pub(crate) enum Word {
+pub(crate) enum WorkerEvent {
     /// The session is lost, which has carried data from a target or not. Its connections end; those
     /// that are not open yet come back.
     Lost { error: session::Error, served: bool },
     /// A connection that was not open yet, and needs another session.
-    Back(Arrival),
+    Back(PendingConnection),
     /// The server has said this about the forward with this number.
     Forward(i64, ForwardEvent),
     /// A connection has ended, and its owner was told.
@@ -38,7 +38,7 @@ pub(crate) enum Word {
 }
 
 /// What ties a member to its tunnel.
-pub(crate) struct Member {
+pub(crate) struct Worker {
     number: u32,
     /// Weak: a member does not keep its tunnel alive.
     tunnel: WeakUnboundedSender<Command>,
@@ -46,14 +46,14 @@ pub(crate) struct Member {
     pub(crate) load: Load,
 }
 
-impl Member {
+impl Worker {
     /// Starts the task of a session that is up, on the thread where it logged on: `place`, or else
     /// this one. It lives until the sender that is returned is
     /// dropped, which resets what is still there.
     pub(crate) fn start(
         number: u32,
         link: Link,
-        place: Option<Place>,
+        place: Option<WorkerSlot>,
         config: Arc<Config>,
         observer: Arc<dyn Observer>,
         tunnel: WeakUnboundedSender<Command>,
@@ -63,7 +63,7 @@ impl Member {
         let member = Arc::new(Self::new(number, tunnel, observer, now));
         // Its own: it binds no port, and whether the tunnel is ready is not for it to say.
         let shared = Arc::new(Shared::new(Settings::default()));
-        let role = Role::Member(member.clone());
+        let role = Role::Worker(member.clone());
         let sender = commands.downgrade();
         let mut driver = Driver::new(config, shared, member.clone(), received, sender, role);
         driver.logon = Some(Box::pin(ready(Ok(link))));
@@ -86,7 +86,7 @@ impl Member {
         Self { number, tunnel, observer, load: Load::new(now) }
     }
 
-    pub(crate) fn tell(&self, word: Word) {
+    pub(crate) fn tell(&self, word: WorkerEvent) {
         if let Some(tunnel) = self.tunnel.upgrade() {
             // A tunnel that is gone has no use for it.
             let _ = tunnel.send(Command::Heard(self.number, word));
@@ -96,22 +96,22 @@ impl Member {
 
 impl Driver {
     /// Opens a connection that another task has accepted.
-    pub(crate) fn carry(&mut self, mut arrival: Arrival, now: Instant) {
-        arrival.stream = arrival.stream.moved_here();
-        self.open(arrival, now);
+    pub(crate) fn carry(&mut self, mut pending: PendingConnection, now: Instant) {
+        pending.stream = pending.stream.moved_here();
+        self.open(pending, now);
     }
 }
 
-impl Observer for Member {
+impl Observer for Worker {
     fn event(&self, event: Event) {
         match event {
             Event::Connection(_) => self.observer.event(event),
             Event::Disconnected(end) => {
                 let told = Box::new(end.clone());
                 self.observer.event(Event::Disconnected(end));
-                self.tell(Word::Ended(told));
+                self.tell(WorkerEvent::Ended(told));
             }
-            Event::Close => self.tell(Word::Over),
+            Event::Close => self.tell(WorkerEvent::Over),
             // It was up before it came here, its loss was told before its connections ended, and
             // all the rest is the tunnel's.
             Event::Ready
@@ -202,15 +202,15 @@ pub(crate) mod tests {
     fn member() -> (Driver, UnboundedReceiver<Command>, [UnboundedSender<Command>; 2]) {
         let (tunnel, heard) = mpsc::unbounded_channel();
         let (commands, received) = mpsc::unbounded_channel();
-        let member = Member::new(7, tunnel.downgrade(), Arc::new(Nobody), Instant::now());
+        let member = Worker::new(7, tunnel.downgrade(), Arc::new(Nobody), Instant::now());
         let member = Arc::new(member);
         let shared = Arc::new(Shared::new(Settings::default()));
-        let (sender, role) = (commands.downgrade(), Role::Member(member.clone()));
+        let (sender, role) = (commands.downgrade(), Role::Worker(member.clone()));
         let driver = Driver::new(Arc::new(config()), shared, member, received, sender, role);
         (driver, heard, [tunnel, commands])
     }
 
-    fn word(heard: &mut UnboundedReceiver<Command>) -> Word {
+    fn word(heard: &mut UnboundedReceiver<Command>) -> WorkerEvent {
         match heard.try_recv() {
             Ok(Command::Heard(7, word)) => word,
             other => panic!("{other:?}"),
@@ -223,15 +223,15 @@ pub(crate) mod tests {
         let (connection, _program) =
             runtime::handle().block_on(async { connection(&mut client()).await });
         let _runtime = runtime::handle().enter();
-        driver.command(Command::Carry(connection.arrival), Instant::now());
-        assert!(matches!(word(&mut heard), Word::Back(arrival) if arrival.id == 1));
+        driver.command(Command::Carry(connection.pending), Instant::now());
+        assert!(matches!(word(&mut heard), WorkerEvent::Back(pending) if pending.id == 1));
 
         // The tunnel has not heard of that yet: its requests follow the connection.
         let (reply, _answer) = oneshot::channel();
         driver.command(Command::Disconnect(1, reply), Instant::now());
         assert!(matches!(
             word(&mut heard),
-            Word::Unknown(command) if matches!(*command, Command::Disconnect(1, _))
+            WorkerEvent::Unknown(command) if matches!(*command, Command::Disconnect(1, _))
         ));
         assert!(heard.try_recv().is_err());
     }
@@ -248,11 +248,11 @@ pub(crate) mod tests {
             let link = Link::over(client(), socket);
             let (config, observer) = (Arc::new(config()), Arc::new(Nobody));
             let (tunnel, now) = (tunnel.downgrade(), Instant::now());
-            let (commands, _) = Member::start(7, link, None, config, observer, tunnel, now);
+            let (commands, _) = Worker::start(7, link, None, config, observer, tunnel, now);
             commands.send(Command::Leave("shutdown")).expect("the task is there");
             drop(listener);
             let word = timeout(Duration::from_secs(10), heard.recv()).await;
-            assert!(matches!(word, Ok(Some(Command::Heard(7, Word::Over)))), "{word:?}");
+            assert!(matches!(word, Ok(Some(Command::Heard(7, WorkerEvent::Over)))), "{word:?}");
         });
     }
 }

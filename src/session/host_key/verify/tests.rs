@@ -8,10 +8,10 @@ use crate::session::fixtures::{
     refusal, trust,
 };
 
-const ASK: Verdict = Verdict::Ask { remember: false };
+const ASK: HostKeyDecision = HostKeyDecision::Ask { remember: false };
 
 /// The verdict about the Ed25519 key when a file has these lines.
-fn with_lines(text: &str, host: &str, port: u16) -> Verdict {
+fn with_lines(text: &str, host: &str, port: u16) -> HostKeyDecision {
     let file = File::new(text);
     trust(&[], &[&file], true).judge(host, port, &key(ED25519)).unwrap()
 }
@@ -22,7 +22,7 @@ fn pins_trust_their_key_only() {
     let with_comment = format!("  {ED25519} someone@somewhere\n");
     for pin in [FINGERPRINT, &padded, ED25519, &with_comment] {
         let trust = trust(&[P256, pin], &[], false);
-        assert_eq!(trust.judge(HOST, 22, &key(ED25519)).unwrap(), Verdict::Trusted);
+        assert_eq!(trust.judge(HOST, 22, &key(ED25519)).unwrap(), HostKeyDecision::Trusted);
         assert!(refusal(trust.judge(HOST, 22, &key(OTHER)).unwrap()).contains("not known"));
     }
 }
@@ -58,7 +58,7 @@ fn lines_name_hosts_in_many_ways() {
         (hashed_with_port, HOST, 22, false),
     ] {
         let verdict = with_lines(&format!("{hosts} {ED25519}\n"), host, port);
-        let expected = if trusted { Verdict::Trusted } else { ASK };
+        let expected = if trusted { HostKeyDecision::Trusted } else { ASK };
         assert_eq!(verdict, expected, "{hosts} {host} {port}");
     }
 }
@@ -81,10 +81,10 @@ fn a_changed_key_is_refused_with_all_there_is_to_know() {
     // A pin, the right key on a later line or in a later file: not changed.
     let later = File::new(&format!("{HOST} {ED25519}\n"));
     let judge = |trust: Trust| trust.judge(HOST, 22, &key(ED25519)).unwrap();
-    assert_eq!(judge(trust(&[FINGERPRINT], &[&file], false)), Verdict::Trusted);
-    assert_eq!(judge(trust(&[], &[&file, &later], false)), Verdict::Trusted);
+    assert_eq!(judge(trust(&[FINGERPRINT], &[&file], false)), HostKeyDecision::Trusted);
+    assert_eq!(judge(trust(&[], &[&file, &later], false)), HostKeyDecision::Trusted);
     let both = format!("{HOST} {OTHER}\n{HOST} {ED25519}\n");
-    assert_eq!(with_lines(&both, HOST, 22), Verdict::Trusted);
+    assert_eq!(with_lines(&both, HOST, 22), HostKeyDecision::Trusted);
     // Another server on the same host may well have another key.
     assert_eq!(with_lines(&format!("{HOST} {OTHER}\n"), HOST, 2222), ASK);
     // ... and its key is no other server's, if that one is known.
@@ -161,13 +161,13 @@ fn an_alias_stands_for_host_and_port() {
     let file = File::new(&format!("The-Gateway {ED25519}\n[10.0.0.1]:2222 {OTHER}\n"));
     let alias = Some("the-GATEWAY".to_owned());
     let trust = Trust { alias, ..trust(&[], &[&file], false) };
-    assert_eq!(trust.judge("10.0.0.1", 2222, &key(ED25519)).unwrap(), Verdict::Trusted);
+    assert_eq!(trust.judge("10.0.0.1", 2222, &key(ED25519)).unwrap(), HostKeyDecision::Trusted);
     let why = refusal(trust.judge("10.0.0.1", 2222, &key(OTHER)).unwrap());
     assert!(why.contains("the host key of the-gateway has changed"), "{why}");
 }
 
 /// The verdict about the Ed25519 key, or what is shown for it, without a verifier and with one.
-fn strictly(strictness: Strictness, lines: &str, shown: &HostKey) -> [Verdict; 2] {
+fn strictly(strictness: Strictness, lines: &str, shown: &HostKey) -> [HostKeyDecision; 2] {
     let file = File::new(lines);
     [false, true].map(|verifier| {
         let trust = Trust { strictness, ..trust(&[], &[&file], verifier) };
@@ -178,8 +178,10 @@ fn strictly(strictness: Strictness, lines: &str, shown: &HostKey) -> [Verdict; 2
 #[test]
 fn what_becomes_of_a_key_is_as_strict_as_was_asked_for() {
     use Strictness::{AcceptNew, No, Off, Yes};
-    let (accepted, ask) =
-        (|remember| Verdict::Accepted { remember }, |remember| Verdict::Ask { remember });
+    let (accepted, ask) = (
+        |remember| HostKeyDecision::Accepted { remember },
+        |remember| HostKeyDecision::Ask { remember },
+    );
     let shown = key(ED25519);
 
     let [refused, asked] = strictly(Yes, "", &shown);
@@ -205,7 +207,10 @@ fn what_becomes_of_a_key_is_as_strict_as_was_asked_for() {
     }
     for strictness in [Yes, AcceptNew, No, Off] {
         let known = format!("{HOST} {OTHER}\n{HOST} {ED25519}\n");
-        assert_eq!(strictly(strictness, &known, &shown), [Verdict::Trusted, Verdict::Trusted]);
+        assert_eq!(
+            strictly(strictness, &known, &shown),
+            [HostKeyDecision::Trusted, HostKeyDecision::Trusted]
+        );
         for verdict in strictly(strictness, &format!("@revoked * {ED25519}\n{known}"), &shown) {
             assert!(refusal(verdict).contains("revoked"));
         }
@@ -222,7 +227,7 @@ fn no_strictness_takes_a_key_that_is_not_pinned() {
         };
         assert!(refusal(judge(&[OTHER], false)).contains("not known"));
         assert_eq!(judge(&[OTHER], true), ASK);
-        assert_eq!(judge(&[OTHER, FINGERPRINT], false), Verdict::Trusted);
+        assert_eq!(judge(&[OTHER, FINGERPRINT], false), HostKeyDecision::Trusted);
     }
 }
 
@@ -234,7 +239,7 @@ fn without_a_file_nothing_is_new() {
     };
     assert!(refusal(judge(Strictness::AcceptNew)).contains("not known"));
     for any in [Strictness::No, Strictness::Off] {
-        assert_eq!(judge(any), Verdict::Accepted { remember: false });
+        assert_eq!(judge(any), HostKeyDecision::Accepted { remember: false });
     }
 }
 
@@ -245,8 +250,8 @@ fn an_authority_of_the_files_vouches_for_a_key() {
     for port in [22, 2222] {
         let trust = trust(&[], &[&file, &good], false);
         let judge = |shown: HostKey| trust.judge(HOST, port, &shown).unwrap();
-        assert_eq!(judge(certificate("good")), Verdict::Trusted);
-        assert_eq!(judge(certificate("pattern")), Verdict::Trusted);
+        assert_eq!(judge(certificate("good")), HostKeyDecision::Trusted);
+        assert_eq!(judge(certificate("pattern")), HostKeyDecision::Trusted);
         // The key alone is not vouched for, nor is what the authority's key itself would be.
         refusal(judge(key(ED25519)));
         refusal(judge(key(P256)));
@@ -255,11 +260,14 @@ fn an_authority_of_the_files_vouches_for_a_key() {
     let file = File::new(&format!("@cert-authority [10.0.0.1]:2222 {P256}\n"));
     let by_port = trust(&[], &[&file], false);
     let verdict = by_port.judge("10.0.0.1", 2222, &certificate("elsewhere")).unwrap();
-    assert_eq!(verdict, Verdict::Trusted);
+    assert_eq!(verdict, HostKeyDecision::Trusted);
     let file = File::new(&format!("@cert-authority {HOST} {P256}\n"));
     let alias = Some("Gateway.example.org".to_owned());
     let by_alias = Trust { alias, ..trust(&[], &[&file], false) };
-    assert_eq!(by_alias.judge("10.0.0.1", 2222, &certificate("good")).unwrap(), Verdict::Trusted);
+    assert_eq!(
+        by_alias.judge("10.0.0.1", 2222, &certificate("good")).unwrap(),
+        HostKeyDecision::Trusted
+    );
 }
 
 #[test]
@@ -284,12 +292,12 @@ fn a_certificate_that_is_not_good_is_refused_and_says_why() {
         // The key in it may be known by itself, as with OpenSSH.
         let plain = File::new(&format!("{HOST} {ED25519}\n"));
         let known = trust(&[], &[&file, &plain], false);
-        assert_eq!(known.judge(HOST, 22, &shown).unwrap(), Verdict::Trusted, "{id}");
+        assert_eq!(known.judge(HOST, 22, &shown).unwrap(), HostKeyDecision::Trusted, "{id}");
         let pinned = trust(&[FINGERPRINT], &[&file], false);
-        assert_eq!(pinned.judge(HOST, 22, &shown).unwrap(), Verdict::Trusted, "{id}");
+        assert_eq!(pinned.judge(HOST, 22, &shown).unwrap(), HostKeyDecision::Trusted, "{id}");
     }
     let extension = trust(&[], &[&file], false).judge(HOST, 22, &certificate("extension"));
-    assert_eq!(extension.unwrap(), Verdict::Trusted, "extensions may be ignored");
+    assert_eq!(extension.unwrap(), HostKeyDecision::Trusted, "extensions may be ignored");
 }
 
 #[test]
@@ -306,9 +314,9 @@ fn a_certificate_by_nobody_is_worth_what_its_key_is() {
         assert!(why.contains("not known") && why.contains("SHA256:0NZal"), "{why}");
         assert_eq!(asked, ASK);
         let [accepted, _] = strictly(Strictness::AcceptNew, &lines, &shown);
-        assert_eq!(accepted, Verdict::Accepted { remember: true });
+        assert_eq!(accepted, HostKeyDecision::Accepted { remember: true });
         let [trusted, _] = strictly(Strictness::Yes, &format!("{lines}{HOST} {ED25519}\n"), &shown);
-        assert_eq!(trusted, Verdict::Trusted);
+        assert_eq!(trusted, HostKeyDecision::Trusted);
     }
     let [as_host, _] = strictly(Strictness::Yes, &format!("{HOST} {P256}\n"), &shown);
     assert!(refusal(as_host).contains("has changed"));
@@ -337,7 +345,7 @@ fn a_revoked_authority_vouches_for_nobody() {
         }
         // The authority is nothing to the key alone.
         let [plain, _] = strictly(Strictness::Yes, &lines, &key(ED25519));
-        assert_eq!(plain == Verdict::Trusted, revoked == P256);
+        assert_eq!(plain == HostKeyDecision::Trusted, revoked == P256);
     }
 }
 
@@ -364,12 +372,12 @@ fn a_line_that_cannot_be_read_refuses_where_it_may_be_about_the_host() {
             line.replace(HOST, "other.example").replace('*', "other.*").replace(".org", "");
         let file = File::new(&format!("{elsewhere}\n{HOST} {ED25519}\n"));
         let verdict = trust(&[], &[&file], false).judge(HOST, 22, &key(ED25519)).unwrap();
-        assert_eq!(verdict, Verdict::Trusted, "{elsewhere}");
+        assert_eq!(verdict, HostKeyDecision::Trusted, "{elsewhere}");
     }
     // Without the port it could only vouch for a key, and says nothing against one.
     let bare = File::new(&format!("[{HOST}]:2222 {ED25519}\n{HOST} {damaged}\n"));
     let trust = trust(&[], &[&bare], false);
-    assert_eq!(trust.judge(HOST, 2222, &key(ED25519)).unwrap(), Verdict::Trusted);
+    assert_eq!(trust.judge(HOST, 2222, &key(ED25519)).unwrap(), HostKeyDecision::Trusted);
     assert!(trust.judge(HOST, 22, &key(ED25519)).is_err());
 }
 
@@ -390,7 +398,7 @@ fn a_key_of_any_other_type_is_a_changed_one() {
             }
         }
         let both = format!("{HOST} {other}\n{HOST} {ED25519}\n");
-        assert_eq!(with_lines(&both, HOST, 22), Verdict::Trusted, "{other}");
+        assert_eq!(with_lines(&both, HOST, 22), HostKeyDecision::Trusted, "{other}");
     }
     // It revokes the key, as with OpenSSH.
     let revoked = with_lines(&format!("{HOST} {ED25519}\n@revoked * {listed}\n"), HOST, 22);
@@ -416,13 +424,16 @@ fn a_file_of_revoked_keys_refuses_whatever_else_says() {
         let list = revoking(P256);
         let why = refusal(judge(&list, strictness, &certificate("good")).unwrap());
         assert!(why.starts_with("the authority SHA256:0NZal"), "{why}");
-        assert_eq!(judge(&list, strictness, &key(ED25519)).unwrap(), Verdict::Trusted);
+        assert_eq!(judge(&list, strictness, &key(ED25519)).unwrap(), HostKeyDecision::Trusted);
         let missing = File(list.path().with_extension("missing"));
         for bad in [&missing, &revoking("damaged"), &revoking("SSHKRL\n\0")] {
             assert!(judge(bad, strictness, &key(ED25519)).is_err());
         }
     }
-    assert_eq!(judge(&revoking(""), Strictness::Yes, &key(ED25519)).unwrap(), Verdict::Trusted);
+    assert_eq!(
+        judge(&revoking(""), Strictness::Yes, &key(ED25519)).unwrap(),
+        HostKeyDecision::Trusted
+    );
 }
 
 #[test]
@@ -435,7 +446,7 @@ fn rsa_keys_have_the_size_that_was_asked_for() {
     };
     for (bits, trusted) in [(0, true), (2048, true), (2049, false), (4096, false)] {
         match judge(bits, RSA) {
-            Verdict::Trusted => assert!(trusted, "{bits}"),
+            HostKeyDecision::Trusted => assert!(trusted, "{bits}"),
             other => {
                 let why = refusal(other);
                 assert!(

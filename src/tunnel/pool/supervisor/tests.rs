@@ -11,7 +11,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// A pool of members without tasks, and what these are told.
 struct Trial {
-    pool: Pool,
+    pool: Supervisor,
     now: Instant,
     told: Vec<UnboundedReceiver<Command>>,
     last_id: u64,
@@ -19,7 +19,7 @@ struct Trial {
 
 impl Trial {
     fn new(most: usize, members: u32) -> Self {
-        let (pool, now) = (Pool::new(most), Instant::now());
+        let (pool, now) = (Supervisor::new(most), Instant::now());
         let mut trial = Self { pool, now, told: Vec::new(), last_id: 0 };
         for _ in 0..members {
             trial.up();
@@ -30,7 +30,7 @@ impl Trial {
     /// One more session has come up.
     fn up(&mut self) {
         let (commands, told) = unbounded_channel();
-        let member = Member::new(0, commands.downgrade(), Arc::new(Nobody), self.now);
+        let member = Worker::new(0, commands.downgrade(), Arc::new(Nobody), self.now);
         self.told.push(told);
         let number = self.told.len() as u32;
         self.pool.add(number, commands, Arc::new(member), self.now);
@@ -40,8 +40,8 @@ impl Trial {
     fn place(&mut self) -> u32 {
         let (connection, _) = runtime::handle().block_on(async { connection(&mut client()).await });
         self.last_id += 1;
-        let arrival = Arrival { id: self.last_id, ..connection.arrival };
-        assert!(self.pool.carry(arrival, self.now).is_none(), "a session is up");
+        let pending = PendingConnection { id: self.last_id, ..connection.pending };
+        assert!(self.pool.carry(pending, self.now).is_none(), "a session is up");
         self.pool.homes[&self.last_id]
     }
 
