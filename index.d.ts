@@ -10,99 +10,109 @@ import { Duplex } from 'node:stream';
  *
  * | l_onoff | l_linger | how a connection is closed |
  * |---|---|---|
- * | 0 | any | gracefully: everything is delivered, then FIN, without a limit in time |
- * | not 0 | 0 | hard: what is not delivered yet is dropped, the peer gets RST (ECONNRESET) |
- * | not 0 | n | bounded: gracefully for at most n seconds from the close, then hard; nobody else waits |
+ * | 0 | any | gracefully: everything is delivered, then FIN, without a time limit |
+ * | not 0 | 0 | hard: undelivered data is dropped, and the peer gets RST (ECONNRESET) |
+ * | not 0 | n | bounded: gracefully for at most n seconds from the close, then hard; no other connection waits |
  */
 export interface Linger {
+  /** Whether lingering is on: 0 is off, any other integer up to 65535 is on. */
   l_onoff: number;
-  /** Seconds. */
+  /** Linger time in seconds, 0 to 65535. Used only if `l_onoff` is not 0. */
   l_linger: number;
 }
 
-/** The server's host key, for {@link SSHTunnelOptions.hostVerifier} to decide about. */
+/** A server's host key, as passed to {@link SSHTunnelOptions.hostVerifier}. */
 export interface HostKeyInfo {
-  /** The `host` option as it was given, of the tunnel or of a jump host. */
+  /** The `host` option of the tunnel or jump host, as it was given. */
   host: string;
+  /** The port of the server. */
   port: number;
-  /** `'ssh-ed25519'`, `'ecdsa-sha2-nistp256'` (or 384, 521), `'ssh-rsa'`. */
+  /** The key type: `'ssh-ed25519'`, `'ecdsa-sha2-nistp256'` (or 384, 521), or `'ssh-rsa'`. */
   type: string;
-  /** The public key (RFC 4253, section 6.6); of a certificate, the key in it. */
+  /** The public key (RFC 4253, section 6.6). For a certificate, the key inside it. */
   key: Buffer;
-  /** `'SHA256:...'`, as `ssh-keygen -l` prints it. */
+  /** The fingerprint in the form `'SHA256:...'`, as `ssh-keygen -l` prints it. */
   fingerprint: string;
 }
 
 /**
- * The text of a private key file, OpenSSH or PEM, not its path; or that with what belongs to it. A
- * certificate is offered first, and then the key alone, as by OpenSSH; whether a certificate is
- * valid is for the server to judge.
+ * The contents of a private key file in OpenSSH or PEM format (not its path), or an object with the
+ * contents, a passphrase and a certificate.
  *
- * A string cannot be wiped from memory, a Buffer can: read the file without an encoding, and fill
- * the Buffer with zeros once the constructor has returned. docs/secrets.md says what becomes of
- * the tunnel's copy.
+ * A certificate is offered first and then the bare key, as OpenSSH does. The server decides whether a
+ * certificate is valid.
+ *
+ * A string cannot be wiped from memory, but a Buffer can: read the file without an encoding, and fill
+ * the Buffer with zeros after the constructor has returned. docs/secrets.md describes how the tunnel
+ * treats its own copy.
  */
 export type PrivateKey =
   | string
   | Uint8Array
   | {
+      /** The contents of the key file. */
       key: string | Uint8Array;
-      /** What it is encrypted with. Default: the option `passphrase`. */
+      /** The passphrase of the key. Default: the option `passphrase`. */
       passphrase?: string | Uint8Array | undefined;
-      /** The line of its `-cert.pub` file. */
+      /** The contents of the key's `-cert.pub` file. Default: no certificate. */
       certificate?: string | Uint8Array | undefined;
     };
 
-/** A way to prove who the user is; `'agent'` is publickey with the keys of `agent`. */
+/** An authentication method. `'agent'` is publickey with the keys of {@link SSHTunnelOptions.agent}. */
 export type AuthMethod = 'none' | 'publickey' | 'agent' | 'keyboard-interactive' | 'password';
 
-/** A question of the server's; control characters other than tabs and line ends are left out. */
+/** A question of the server. Control characters other than tabs and line feeds are removed. */
 export interface Prompt {
-  /** Such as `'Password: '`. */
+  /** The text of the question, such as `'Password: '`. */
   prompt: string;
-  /** Whether the answer may be seen while it is typed. */
+  /** Whether the answer may be shown while it is typed. */
   echo: boolean;
 }
 
 /**
- * How one list of algorithms is made: exactly these names, the preferred first; or the default list
- * with some names taken out (`remove`), then some put first (`prepend`, also those that are in the
- * list already), then some put last (`append`, those that are not in the list).
+ * A list of algorithms: either the exact names, preferred first, or changes to the default list.
+ * Changes are applied in the order `remove`, `prepend`, `append`.
  */
 export type AlgorithmList =
   | readonly string[]
   | {
+      /** Names to take out of the default list. */
       remove?: string | readonly string[] | undefined;
+      /** Names to put first, including names that the list has already. */
       prepend?: string | readonly string[] | undefined;
+      /** Names to put last. A name that the list has already stays where it is. */
       append?: string | readonly string[] | undefined;
     };
 
 /**
- * Which algorithms may be used, as in ssh2. Of each kind, the first of ours that the server has too
- * is taken; if there is none, the logon fails with ERR_SSH_ALGORITHM, which names both lists. An
- * unknown name, wherever it stands, and a list that leaves nothing are a TypeError
- * ERR_INVALID_ARG_VALUE. All that is known is offered by default, except compression: what is weak
- * does not exist here.
+ * The algorithms that may be used, as in ssh2. For each kind, the first algorithm of this list that the
+ * server also supports is used. If there is none, connecting fails with ERR_SSH_ALGORITHM, and the
+ * message contains both lists.
+ *
+ * An unknown name, and a list that is empty after its changes, throw TypeError ERR_INVALID_ARG_VALUE.
+ * Every supported algorithm is offered by default, except compression. Weak algorithms are not supported.
  */
 export interface Algorithms {
   /**
-   * Methods of key exchange. Default: `'mlkem768x25519-sha256'`, `'curve25519-sha256'`,
+   * Key exchange methods. Default: `'mlkem768x25519-sha256'`, `'curve25519-sha256'`,
    * `'curve25519-sha256@libssh.org'`, `'ecdh-sha2-nistp256'`, `'ecdh-sha2-nistp384'`,
    * `'ecdh-sha2-nistp521'`, `'diffie-hellman-group-exchange-sha256'`,
    * `'diffie-hellman-group16-sha512'`, `'diffie-hellman-group18-sha512'`,
-   * `'diffie-hellman-group14-sha256'`. The first withstands quantum computers (OpenSSH 9.9); for
-   * `sntrup761x25519-sha512` there is no audited implementation.
+   * `'diffie-hellman-group14-sha256'`.
+   *
+   * The first one resists quantum computers and needs OpenSSH 9.9 or later. `sntrup761x25519-sha512` is
+   * not supported, because no audited implementation exists.
    */
   kex?: AlgorithmList | undefined;
   /**
    * Ciphers. Default: `'aes256-gcm@openssh.com'`, `'aes128-gcm@openssh.com'`,
-   * `'chacha20-poly1305@openssh.com'`, `'aes256-ctr'`, `'aes192-ctr'`, `'aes128-ctr'`; where the
-   * processor has no instructions for AES, the third one comes first.
+   * `'chacha20-poly1305@openssh.com'`, `'aes256-ctr'`, `'aes192-ctr'`, `'aes128-ctr'`; on a processor
+   * without AES instructions, `chacha20-poly1305` comes first.
    *
-   * With a server that does not know strict key exchange (CVE-2023-48795), `chacha20-poly1305` and,
-   * with less hope, `aes...-ctr` with an `-etm` MAC let a man in the middle cut messages from the
-   * start of a session, unseen. They are offered all the same, as by OpenSSH; to have none of it:
-   * `cipher: { remove: 'chacha20-poly1305@openssh.com' }` and `hmac` without `-etm`.
+   * If the server does not support strict key exchange (CVE-2023-48795), a man in the middle can remove
+   * messages from the start of a session that uses `chacha20-poly1305` or, with a lower probability,
+   * `aes...-ctr` with an `-etm` MAC. They are offered all the same, as in OpenSSH. To exclude them, use
+   * `cipher: { remove: 'chacha20-poly1305@openssh.com' }` and an `hmac` list without `-etm`.
    */
   cipher?: AlgorithmList | undefined;
   /**
@@ -112,448 +122,463 @@ export interface Algorithms {
    * `'ecdsa-sha2-nistp384-cert-v01@openssh.com'`, `'ecdsa-sha2-nistp521-cert-v01@openssh.com'`,
    * `'rsa-sha2-512-cert-v01@openssh.com'`, `'rsa-sha2-256-cert-v01@openssh.com'`.
    *
-   * Unless the order is given, by a list or by `prepend`, those for what is known of this server come
-   * before others: certificates where an `@cert-authority` line of the known_hosts files matches it,
-   * then the types of the keys that the files or `hostKey` have of it. What is revoked is not known.
+   * Unless a list or `prepend` sets the order, algorithms that match the known keys of this server come
+   * first: certificates if an `@cert-authority` line of the known_hosts files matches the host, then the
+   * types of its keys in those files and in `hostKey`. Revoked keys do not count as known.
    */
   serverHostKey?: AlgorithmList | undefined;
   /**
-   * MACs, for the `aes...-ctr` ciphers: the others authenticate packets themselves. Default:
+   * MACs for the `aes...-ctr` ciphers; the other ciphers authenticate packets themselves. Default:
    * `'hmac-sha2-256-etm@openssh.com'`, `'hmac-sha2-512-etm@openssh.com'`, `'hmac-sha2-256'`,
    * `'hmac-sha2-512'`.
    */
   hmac?: AlgorithmList | undefined;
   /**
-   * Compression methods: `'none'`, `'zlib@openssh.com'`. Default: `'none'` alone; to compress where
-   * the server can: `{ prepend: 'zlib@openssh.com' }`, from when the user is logged on. That helps
-   * where the network is slow and the data are not compressed yet, and costs processor time
-   * elsewhere; how well something could be compressed shows in its length.
+   * Compression methods: `'none'`, `'zlib@openssh.com'`. Default: `'none'` alone.
+   *
+   * `{ prepend: 'zlib@openssh.com' }` compresses after authentication if the server supports it.
+   * Compression helps on slow networks with data that is not compressed yet, and costs processor time
+   * otherwise. The size of compressed packets reveals something about their contents.
    */
   compress?: AlgorithmList | undefined;
   /**
-   * Signature algorithms that authorities may sign host certificates with (`CASignatureAlgorithms`
-   * of ssh_config). Default: `'ssh-ed25519'`, `'ecdsa-sha2-nistp256'`, `'ecdsa-sha2-nistp384'`,
-   * `'ecdsa-sha2-nistp521'`, `'rsa-sha2-512'`, `'rsa-sha2-256'`. The order does not matter.
+   * Signature algorithms that authorities may use to sign host certificates (`CASignatureAlgorithms` of
+   * ssh_config). Default: `'ssh-ed25519'`, `'ecdsa-sha2-nistp256'`, `'ecdsa-sha2-nistp384'`,
+   * `'ecdsa-sha2-nistp521'`, `'rsa-sha2-512'`, `'rsa-sha2-256'`. The order has no effect.
    */
   caSignature?: AlgorithmList | undefined;
   /**
-   * Algorithms to use the user's keys and certificates with, also those of an agent
-   * (`PubkeyAcceptedAlgorithms` of ssh_config). A key for which none is left is not used. Default:
-   * `'ssh-ed25519'`, `'ecdsa-sha2-nistp256'`, `'ecdsa-sha2-nistp384'`, `'ecdsa-sha2-nistp521'`,
-   * `'sk-ssh-ed25519@openssh.com'`, `'sk-ecdsa-sha2-nistp256@openssh.com'`, `'rsa-sha2-512'`,
-   * `'rsa-sha2-256'`, `'ssh-ed25519-cert-v01@openssh.com'`,
-   * `'ecdsa-sha2-nistp256-cert-v01@openssh.com'`, `'ecdsa-sha2-nistp384-cert-v01@openssh.com'`,
-   * `'ecdsa-sha2-nistp521-cert-v01@openssh.com'`, `'sk-ssh-ed25519-cert-v01@openssh.com'`,
-   * `'sk-ecdsa-sha2-nistp256-cert-v01@openssh.com'`, `'rsa-sha2-512-cert-v01@openssh.com'`,
-   * `'rsa-sha2-256-cert-v01@openssh.com'`. The order decides between the algorithms of one key.
+   * Signature algorithms of the user's keys and certificates, including those of an agent
+   * (`PubkeyAcceptedAlgorithms` of ssh_config). Default: `'ssh-ed25519'`, `'ecdsa-sha2-nistp256'`,
+   * `'ecdsa-sha2-nistp384'`, `'ecdsa-sha2-nistp521'`, `'sk-ssh-ed25519@openssh.com'`,
+   * `'sk-ecdsa-sha2-nistp256@openssh.com'`, `'rsa-sha2-512'`, `'rsa-sha2-256'`,
+   * `'ssh-ed25519-cert-v01@openssh.com'`, `'ecdsa-sha2-nistp256-cert-v01@openssh.com'`,
+   * `'ecdsa-sha2-nistp384-cert-v01@openssh.com'`, `'ecdsa-sha2-nistp521-cert-v01@openssh.com'`,
+   * `'sk-ssh-ed25519-cert-v01@openssh.com'`, `'sk-ecdsa-sha2-nistp256-cert-v01@openssh.com'`,
+   * `'rsa-sha2-512-cert-v01@openssh.com'`, `'rsa-sha2-256-cert-v01@openssh.com'`.
+   *
+   * A key without an allowed algorithm is not used. The order decides between the algorithms of one key.
    */
   publicKey?: AlgorithmList | undefined;
 }
 
 /**
- * How to reconnect. The wait before an attempt is twice as long as the one before it, and then a
- * random part of its second half is left out (equal jitter): a server that comes back does not get
- * all of its clients at once. Waits begin at `initialDelay` again after a session that has carried
- * data and lasted for `initialDelay`, or has lasted for `maxDelay`.
+ * Timing of reconnect attempts. Each wait is twice as long as the one before it, minus a random part of
+ * its second half (equal jitter), so that the clients of a restarted server do not return all at once.
+ *
+ * Waits start over at `initialDelay` after a session that has carried data and lasted for `initialDelay`,
+ * or that has lasted for `maxDelay`.
  */
 export interface ReconnectOptions {
-  /** Milliseconds, 1 or more. Default: 1000, or `maxDelay` if that is less. */
+  /** The first wait in milliseconds, 1 or more. Default: 1000, or `maxDelay` if that is less. */
   initialDelay?: number | undefined;
-  /** The longest wait in milliseconds, not less than `initialDelay`. Default: 30000, or `initialDelay` if that is more. */
+  /** The longest wait in milliseconds, `initialDelay` or more. Default: 30000, or `initialDelay` if that is more. */
   maxDelay?: number | undefined;
-  /** Attempts after one loss, 1 or more. Default: no limit. */
+  /** The number of attempts after each disconnect, 1 or more. Default: no limit. */
   maxAttempts?: number | undefined;
 }
 
-/** The next attempt to set up a session that was lost. */
+/** The next attempt to reconnect, as passed to listeners of 'reconnecting'. */
 export interface Reconnecting {
-  /** Counted from 1 after each loss. */
+  /** The number of the attempt, counted from 1 after each disconnect. */
   attempt: number;
-  /** Milliseconds until it begins. */
+  /** Milliseconds until the attempt begins. */
   delay: number;
-  /** What broke the session, or the attempt before. */
+  /** The error that ended the session, or the previous attempt. */
   error: SSHTunnelError;
 }
 
 /**
- * What a tunnel is made of. Names that are not listed are ignored. A value of the wrong type is a
- * TypeError ERR_INVALID_ARG_TYPE, a number outside its range a RangeError ERR_OUT_OF_RANGE, a host
- * key or name that cannot be one a TypeError ERR_INVALID_ARG_VALUE.
+ * The options of a tunnel. Names that are not listed are ignored. A value of the wrong type throws
+ * TypeError ERR_INVALID_ARG_TYPE, a number out of range RangeError ERR_OUT_OF_RANGE, and an invalid host
+ * key or name TypeError ERR_INVALID_ARG_VALUE.
  *
- * With none of `hostKey`, `knownHosts` and `hostVerifier`, the user's and the system's known_hosts
- * files decide about the server (`~/.ssh/known_hosts`, `~/.ssh/known_hosts2`,
- * `/etc/ssh/ssh_known_hosts`, `/etc/ssh/ssh_known_hosts2`). Once one of the three is given, only
- * what is given counts. A server that nothing vouches for is refused with ERR_SSH_HOST_KEY before
- * anything about the user is sent.
+ * With none of `hostKey`, `knownHosts` and `hostVerifier`, the host key is checked against the user's and
+ * the system's known_hosts files (`~/.ssh/known_hosts`, `~/.ssh/known_hosts2`,
+ * `/etc/ssh/ssh_known_hosts`, `/etc/ssh/ssh_known_hosts2`). If any of the three is given, these files are
+ * not read. A server whose key is not trusted is refused with ERR_SSH_HOST_KEY before anything about the
+ * user is sent.
  *
- * Names are checked here, and by every method that takes one, before anything changes: a host or user has at
- * most 1024 bytes, the path of a socket 107 on this machine and 1023 at a server, and none has control
- * characters, line separators or lone surrogates. TypeError ERR_INVALID_ARG_VALUE names the option.
+ * Names are validated here, and by every method that takes one, before anything changes. A host or user
+ * has at most 1024 bytes, the path of a socket 107 on this machine and 1023 on a server. Names contain no
+ * control characters, line separators or lone surrogates. Otherwise TypeError ERR_INVALID_ARG_VALUE with
+ * the name of the option is thrown.
  */
 export interface SSHTunnelOptions {
   /**
-   * Name or address of the SSH server. Of a name's addresses the first one to answer is taken: each
-   * gets 250 ms before the next is tried beside it, IPv6 and IPv4 by turns (RFC 8305).
+   * The name or address of the SSH server. If a name has several addresses, the first to answer is used:
+   * each gets 250 ms before the next is tried in parallel, IPv6 and IPv4 alternating (RFC 8305).
    */
   host: string;
-  /** Port of the SSH server, 1 to 65535. Default: 22. */
+  /** The port of the SSH server, 1 to 65535. Default: 22. */
   port?: number | undefined;
-  /** The user to log on as. Default: the name of the user that runs the process. */
+  /** The user name for authentication. Default: the user that runs the process. */
   username?: string | undefined;
   /**
-   * The user's password. It is sent only after the server has accepted the authentication service,
-   * and not to a server that lets the user in by `'none'`, which is asked first (see `authHandler`).
-   * Given as bytes, it can be wiped once the constructor has returned; a string stays in memory until
-   * it is collected.
+   * The user's password. It is sent only after the server has accepted the authentication service, and
+   * never to a server that accepts `'none'`, which is tried before it (see `authHandler`).
+   *
+   * Bytes can be wiped after the constructor has returned. A string stays in memory until it is collected.
    */
   password?: string | Uint8Array | undefined;
   /**
-   * One private key or several, which are offered in this order. All of them are read before
-   * anything is sent: one that cannot be, or whose certificate belongs to another key, fails the
-   * logon with ERR_SSH_PRIVATE_KEY. A server counts every key that it refuses as an attempt, and
-   * OpenSSH's ends the session at the sixth.
+   * One private key or several, offered in this order. All keys are read before anything is sent. A key
+   * that cannot be read, or whose certificate belongs to another key, fails with ERR_SSH_PRIVATE_KEY.
+   *
+   * A server counts every refused key as an attempt; OpenSSH disconnects at the sixth.
    */
   privateKey?: PrivateKey | readonly PrivateKey[] | undefined;
   /**
-   * What those of `privateKey` are encrypted with that have no passphrase of their own. Given as bytes,
-   * it can be wiped once the constructor has returned; a string stays in memory until it is collected.
+   * The passphrase of the keys in `privateKey` that have none of their own. Bytes can be wiped after the
+   * constructor has returned. A string stays in memory until it is collected.
    */
   passphrase?: string | Uint8Array | undefined;
   /**
-   * The certificate that goes with `privateKey`, which is one key then and no array: the line of
-   * its `-cert.pub` file. See {@link PrivateKey}.
+   * The certificate of `privateKey`: the contents of its `-cert.pub` file. `privateKey` must then be one
+   * key, not an array. See {@link PrivateKey}.
    */
   certificate?: string | Uint8Array | undefined;
-  /** Which algorithms may be used, and in which order. Default: all that are known. */
+  /** The algorithms that may be used, and their order. Default: all that are supported. */
   algorithms?: Algorithms | undefined;
   /**
-   * Path of the socket of an ssh-agent; on Windows (untested) of a named pipe, such as
-   * `'\\\\.\\pipe\\openssh-ssh-agent'`. Nothing is taken from the environment: pass
+   * The path of an ssh-agent's socket; on Windows (untested) of a named pipe such as
+   * `'\\\\.\\pipe\\openssh-ssh-agent'`. Default: no agent. The environment is not read: pass
    * `process.env.SSH_AUTH_SOCK`.
    *
-   * The agent's keys and certificates are offered in its order, and it is asked to sign only with
-   * those that the server takes. An agent that cannot be reached or fails leads to the next key or
-   * method; what went wrong is in the message of ERR_SSH_AUTH. One that waits, for a touch or a
-   * confirmation, is waited for within `readyTimeout`.
+   * Keys and certificates are offered in the agent's order, and the agent signs only with keys that the
+   * server accepts. If the agent fails or cannot be reached, the next key or method is tried, and
+   * ERR_SSH_AUTH says what went wrong. An agent that waits for a touch or a confirmation has
+   * `readyTimeout` to answer.
    */
   agent?: string | undefined;
   /**
-   * The only keys of `agent` to use, with their certificates: lines of public keys, as in
-   * `id_ed25519.pub`. Default: all that it holds, of which many servers take no more than six.
+   * The only keys of `agent` to use, with their certificates: public key lines, as in `id_ed25519.pub`.
+   * Default: all keys of the agent. Many servers accept no more than six attempts.
    */
   agentKeys?: string | readonly string[] | undefined;
   /**
-   * Whether the event 'keyboard-interactive' answers the server's questions. As long as such a
-   * tunnel has no session, `connect()` and `startListening()` without a callback are refused with
-   * ERR_TUNNEL_WOULD_DEADLOCK. Default: `false`.
+   * Whether listeners of 'keyboard-interactive' answer the server's questions. Default: `false`.
    *
-   * Without it, `password` answers a server that asks one question whose answer is not to be seen:
-   * many servers take passwords in no other way. A password that was refused is not sent again.
+   * While such a tunnel has no session, `connect()` and `startListening()` without a callback throw
+   * ERR_TUNNEL_WOULD_DEADLOCK.
+   *
+   * If this is `false`, `password` answers a server that asks a single question with a hidden answer, as
+   * many servers do. A refused password is not sent again.
    */
   tryKeyboard?: boolean | undefined;
   /**
-   * The only methods to use, in this order, each at most once. A method for which no other option
-   * gives a credential is skipped. Default: publickey, agent, none, keyboard-interactive,
-   * password; without `tryKeyboard`, password comes before keyboard-interactive.
+   * The only authentication methods to use, in this order, each at most once. Default: publickey, agent,
+   * none, keyboard-interactive, password; without `tryKeyboard`, password comes before
+   * keyboard-interactive. A method without a credential is skipped.
    *
-   * A method that the server does not accept (yet) is left out until it does: where it wants
-   * several proofs, their order is the server's.
+   * A method that the server does not accept yet waits until it does, so a server that requires several
+   * methods decides their order.
    *
-   * `'none'` asks to be let in without proof, which costs no round trip where it is the first
-   * method. Servers seldom list it: after keys were refused, it is tried where the server lists it,
-   * or has listed nothing else that is left to try.
+   * `'none'` asks to be authenticated without a credential, and costs no round trip as the first method.
+   * Servers seldom list it: once keys were refused, it is tried only if the server lists it, or lists
+   * nothing else that is left to try.
    */
   authHandler?: readonly AuthMethod[] | undefined;
-  /** Trusted host keys: fingerprints (`'SHA256:...'`) or lines of public keys (`'ssh-ed25519 AAAA...'`). */
+  /**
+   * Trusted host keys: fingerprints (`'SHA256:...'`) or public key lines (`'ssh-ed25519 AAAA...'`).
+   * Default: none.
+   */
   hostKey?: string | readonly string[] | undefined;
   /**
-   * Paths of known_hosts files: plain, hashed and wildcard lines, `@cert-authority`, `@revoked`. A
-   * file that does not exist counts as empty. One that cannot be read, or has a line about this host
-   * that cannot be read, is an error ERR_SSH_HOST_KEY. `~` is not expanded.
+   * Paths of known_hosts files, with plain, hashed and wildcard lines, `@cert-authority` and `@revoked`.
+   * Default: see {@link SSHTunnelOptions}. `~` is not expanded.
+   *
+   * A file that does not exist counts as empty. A file that cannot be read, or that has an unreadable line
+   * about this host, fails with ERR_SSH_HOST_KEY.
    */
   knownHosts?: string | readonly string[] | undefined;
   /**
-   * What becomes of a host key that nothing vouches for, as in ssh_config:
-   * - `true`: refused
-   * - `'accept-new'`: accepted and appended to the first file of `knownHosts`, unless the files have
-   *   another key of this host, or an authority of theirs has signed a certificate that is not
-   *   good. If it cannot be written it is refused. Without a file: TypeError ERR_INVALID_ARG_VALUE.
-   * - `'no'`: the same, and also accepted where it cannot be written. `ssh` goes on after a changed
-   *   key, but forwards nothing and gives no password then: for a tunnel, that is a refusal.
-   * - `false`: accepted, a changed key too. One that is new is appended if that can be done, a
-   *   changed one never. An attacker in between can pose as the server, learns the password, and reads
-   *   and changes what is forwarded. It is weaker than anything that ssh_config can ask for.
+   * What happens to a host key that is not trusted, as in ssh_config. Default: `true`.
+   * - `true`: It is refused.
+   * - `'accept-new'`: It is accepted and appended to the first file of `knownHosts`, unless the files have
+   *   a different key for this host, or an authority in them has signed an invalid certificate. If it
+   *   cannot be written, it is refused. Without a file, TypeError ERR_INVALID_ARG_VALUE is thrown.
+   * - `'no'`: As `'accept-new'`, but a key that cannot be written is accepted. After a changed key, `ssh`
+   *   continues without forwarding and passwords; a tunnel refuses the key.
+   * - `false`: Every key is accepted, including a changed one. A new key is appended if possible, a
+   *   changed one never. An attacker in the middle can impersonate the server, learn the password, and
+   *   read and modify forwarded data. This is weaker than any setting of ssh_config.
    *
-   * A revoked key is refused in any case. With `hostKey`, nothing but what it names, the files and
-   * `hostVerifier` is accepted. A `hostVerifier` is asked before anything is accepted like this; its
-   * yes to a new key is written down unless this is `true`. Default: `true`.
+   * A revoked key is always refused. With `hostKey`, only the keys it lists, the files and `hostVerifier`
+   * can accept a key. A `hostVerifier` is called before any other key is accepted; a new key that it
+   * accepts is appended unless this option is `true`.
    */
   strictHostKeyChecking?: boolean | 'accept-new' | 'no' | undefined;
   /**
-   * The name to look for in files and certificates, and to write there, in place of `host` and
-   * `port`: for a server behind several names, or several behind one.
+   * The host name to look up in known_hosts files and certificates, and to write, in place of `host` and
+   * `port`. Default: `host`, with `port` unless it is 22. Useful for a server with several names, or
+   * several servers behind one name.
    */
   hostKeyAlias?: string | undefined;
   /**
-   * Whether the server's other keys are learned when it logs on by one that a line of the files has
-   * for this host: those that it proves to own are appended to the file of the first such line, in
-   * the background; no line is ever removed. Not by a certificate, and not where a line about the
-   * host has a pattern, a marker or more than two names. What goes wrong is not reported, and tried
-   * again with the next session. Without a file: TypeError ERR_INVALID_ARG_VALUE. Default: `false`.
+   * Whether the server's other host keys are added to the known_hosts file. Default: `false`.
+   *
+   * This happens in the background, after a session whose key has a line for this host in the files. Keys
+   * that the server proves to have are appended to the file of the first such line. No line is removed. No
+   * key is added if the server was trusted by its certificate, or if a line about the host has a pattern,
+   * a marker or more than two names. Failures are not reported; the next session tries again. Without a
+   * file, TypeError ERR_INVALID_ARG_VALUE is thrown.
    */
   updateHostKeys?: boolean | undefined;
   /**
-   * Paths of files of revoked keys, one public key a line (`RevokedHostKeys` of ssh_config): a host with
-   * one of these keys, or with a certificate by an authority that has one, is refused whatever else
-   * is said. A file that does not exist, has another line or is a key revocation list (KRL, made by
-   * `ssh-keygen -k`) refuses every host with ERR_SSH_HOST_KEY. `~` is not expanded. Default: none.
+   * Paths of files with revoked keys, one public key per line (`RevokedHostKeys` of ssh_config). Default:
+   * none. `~` is not expanded.
+   *
+   * A host with one of these keys, or with a certificate of an authority with one, is refused regardless of
+   * any other option. A file that does not exist, has an invalid line, or is a key revocation list (KRL, of
+   * `ssh-keygen -k`) refuses every host with ERR_SSH_HOST_KEY.
    */
   revokedHostKeys?: string | readonly string[] | undefined;
   /**
-   * Bits that RSA keys have to have (`RequiredRSASize` of ssh_config), 1024 to 16384. A host with a
-   * smaller key is refused, a certificate by an authority with one does not count, and the user's
-   * smaller keys are not used. Keys below 2048 bits are never accepted of hosts and authorities.
-   * Default: 1024.
+   * The minimum size of RSA keys in bits (`RequiredRSASize` of ssh_config), 1024 to 16384. Default: 1024.
+   *
+   * A host with a smaller key is refused, a certificate of an authority with a smaller key does not count,
+   * and smaller keys of the user are not used. Hosts and authorities always need at least 2048 bits.
    */
   requiredRSASize?: number | undefined;
   /**
-   * Asked about a host key that nothing else decides: not about one that is revoked, nor, unless
-   * `strictHostKeyChecking` is `false`, about one that a file of known hosts contradicts. Only `true`, or a promise of it, trusts the key. A throw or a rejection
-   * refuses it and becomes the `cause` of the error ERR_SSH_HOST_KEY.
-   * The answer has to come within `readyTimeout`.
+   * Decides about a host key that nothing else decides. Default: none.
    *
-   * It may await `tunnel.promises`, except an operation that itself waits for this logon. As long
-   * as a tunnel with a hostVerifier has no session, `connect()` and `startListening()` without a
-   * callback are refused with ERR_TUNNEL_WOULD_DEADLOCK.
+   * It is not called for a revoked key, nor for a key that contradicts a known_hosts file unless
+   * `strictHostKeyChecking` is `false`. Only `true`, or a promise of `true`, accepts the key. If it throws or
+   * rejects, the key is refused, and the error becomes the `cause` of ERR_SSH_HOST_KEY. It has
+   * `readyTimeout` to answer.
+   *
+   * It may await `tunnel.promises`, except operations that wait for this session. While a tunnel with a
+   * hostVerifier has no session, `connect()` and `startListening()` without a callback throw
+   * ERR_TUNNEL_WOULD_DEADLOCK.
    */
   hostVerifier?: ((key: HostKeyInfo) => boolean | Promise<boolean>) | undefined;
   /**
-   * Servers to go through, in this order, any number of them: the first is dialed, each connects to
-   * the next through a session of its own, and the last one to `host`, which is its to look up. No
-   * local port is involved. Not on Windows: Error ERR_FEATURE_UNAVAILABLE_ON_PLATFORM.
+   * Jump hosts on the path to `host`, in this order, any number of them. Default: none. Each has its own
+   * session and connects to the next one; the last one resolves `host`. No local port is opened. Throws
+   * ERR_FEATURE_UNAVAILABLE_ON_PLATFORM on Windows.
    *
-   * An error on the way names the jump host; a hop that refuses to connect to the next server is
-   * ERR_SSH_OPEN_CONNECT_FAILED or another code of {@link ConnectionEnd.code}. `readyTimeout` covers
-   * all hops together. When a hop's session is lost, so is the tunnel's.
+   * An error on the path names the jump host. A hop that refuses to connect to the next server fails with
+   * ERR_SSH_OPEN_CONNECT_FAILED or another code of {@link ConnectionEnd.code}. `readyTimeout` covers all
+   * hops together. When the session of a hop disconnects, so does the tunnel's.
    */
   jump?: JumpHost | readonly JumpHost[] | undefined;
   /**
-   * A program whose standard input and output lead to the server, instead of a connection of our
-   * own; its messages (stderr) go where those of this process go. As in ssh_config: run as
-   * `$SHELL -c "exec <command>"` (`/bin/sh` without SHELL, which is read now), after `%h`, `%p`, `%r`,
-   * `%n` and `%%` were replaced by host, port, user name, host again and `%`. Quoting is yours; a
-   * host or user name that a shell would act on is refused with TypeError ERR_INVALID_ARG_VALUE.
+   * A command whose standard input and output lead to the server, as in ssh_config. Default: a TCP
+   * connection. Throws ERR_FEATURE_UNAVAILABLE_ON_PLATFORM on Windows. It cannot be combined with `jump`;
+   * set it on the first hop.
    *
-   * Its end is the end of the session, and the error says its exit status. It gets the end of its
-   * input when the session ends, and SIGHUP when it is still there two seconds later, or at once
-   * when the session was lost or a logon given up. Not together with `jump`: give it to the first
-   * hop. Not on Windows: Error ERR_FEATURE_UNAVAILABLE_ON_PLATFORM.
+   * It runs as `$SHELL -c "exec <command>"`, or with `/bin/sh` if SHELL is unset when the constructor is
+   * called. `%h`, `%p`, `%r`, `%n` and `%%` are replaced by the host, the port, the user name, the host again and `%`. Its standard error is
+   * that of this process. Quoting is the application's responsibility; a host or user name that contains
+   * characters special to a shell throws TypeError ERR_INVALID_ARG_VALUE.
+   *
+   * The session ends when the command exits, and the error contains its exit status. When the session
+   * ends first, the command reads the end of its input, and receives SIGHUP if it is still running two
+   * seconds later. After a disconnect or an abandoned connection attempt it receives SIGHUP at once.
    */
   proxyCommand?: string | undefined;
   /**
-   * A stream of bytes that leads to the server, as in ssh2, instead of a connection of our own: a
-   * socket, also one of TLS, a channel of another client, any Duplex. `host` and `port` then only
-   * name the server, for its host key and in messages.
+   * A byte stream to the server, as in ssh2: a socket, a TLS socket, a channel of another client, any
+   * Duplex. Default: a TCP connection. `host` and `port` then only identify the server, for its host key
+   * and in messages. Throws ERR_FEATURE_UNAVAILABLE_ON_PLATFORM on Windows.
    *
-   * It is used from the first `connect()` or `startListening()` on, and ended and destroyed with the
-   * session. It carries one session: later logons fail with ERR_TUNNEL_SOCK_USED. An error of its
-   * own becomes the `cause` of ERR_SSH_DISCONNECTED. Not together with `jump` (give it to the first
-   * hop), `proxyCommand`, `reconnect` or more than one of `sessions`. Not on Windows: Error ERR_FEATURE_UNAVAILABLE_ON_PLATFORM.
+   * It is used from the first `connect()` or `startListening()`, and destroyed with the session. It carries
+   * one session; connecting again fails with ERR_TUNNEL_SOCK_USED. An error of the stream becomes the
+   * `cause` of ERR_SSH_DISCONNECTED. It cannot be combined with `jump` (set it on the first hop),
+   * `proxyCommand`, `reconnect`, or more than one of `sessions`.
    *
-   * This thread carries its bytes: `connect()` and `startListening()` without a session, `shutdown()`
-   * and `disconnect()` with one, are refused without a callback, with ERR_TUNNEL_WOULD_DEADLOCK.
+   * This thread carries its bytes. Without a callback, `connect()` and `startListening()` (without a
+   * session) and `shutdown()` and `disconnect()` (with one) throw ERR_TUNNEL_WOULD_DEADLOCK.
    */
   sock?: Duplex | undefined;
   /**
-   * The IP address of this machine to dial from, as in ssh2; addresses of its family only are
-   * dialed. This and the two that follow are about the one connection that is dialed: with `jump`,
-   * that to the first hop.
+   * The local IP address to connect from, as in ssh2. Default: the system's choice. Only addresses of its
+   * family are tried. With `jump`, it applies to the first hop, as do `forceIPv4` and `forceIPv6`.
    */
   localAddress?: string | undefined;
-  /** Whether only IPv4 addresses are dialed, as in ssh2. Default: `false`. */
+  /** Whether only IPv4 addresses are tried, as in ssh2. Default: `false`. */
   forceIPv4?: boolean | undefined;
-  /** Whether only IPv6 addresses are dialed; not together with `forceIPv4`. Default: `false`. */
+  /** Whether only IPv6 addresses are tried, as in ssh2. Default: `false`. It excludes `forceIPv4`. */
   forceIPv6?: boolean | undefined;
-  /** Where to listen: an address, or a name that is resolved then. Default: `'127.0.0.1'`. */
+  /** The local address to listen on, or a name to resolve. Default: `'127.0.0.1'`. */
   localHost?: string | undefined;
-  /** Port to listen on, 0 to 65535; 0 lets the system choose. Default: 0. */
+  /** The local port to listen on, 0 to 65535; with 0 the system chooses a port. Default: 0. */
   localPort?: number | undefined;
   /**
-   * Whether others may listen on the same local ports: tunnels and servers of this user in any process
-   * or thread, all of which have to say so (as `reusePort` of Node's `server.listen()`). The system
-   * deals connections out among them, each for good; when one stops, those that it had not accepted
-   * yet are reset, and the others get all that come then. Give ports: 0 chooses one that nobody has.
+   * Whether local ports are shared with other listeners of this user, in any process or thread, as with
+   * `reusePort` of Node's `server.listen()`. Default: `false`. Available on Linux, FreeBSD and DragonFly BSD;
+   * elsewhere the constructor throws ERR_FEATURE_UNAVAILABLE_ON_PLATFORM.
    *
-   * It holds for `localPort` and for the ports of {@link SSHTunnel.forwardLocal} and
-   * {@link SSHTunnel.forwardDynamic}, not for the paths of Unix sockets. Without it, or if one of the
-   * others does not say so, whoever comes later fails with EADDRINUSE. On Linux, FreeBSD and DragonFly
-   * BSD; elsewhere the constructor throws Error ERR_FEATURE_UNAVAILABLE_ON_PLATFORM. Default: `false`.
+   * All listeners must set it, otherwise the later one fails with EADDRINUSE. The system distributes
+   * connections among them. When a listener stops, connections that it has not accepted yet are reset, and
+   * the others get all new ones. Choose a port: 0 selects a port that nobody has.
+   *
+   * It applies to `localPort` and to the ports of {@link SSHTunnel.forwardLocal} and
+   * {@link SSHTunnel.forwardDynamic}, not to the paths of Unix sockets.
    */
   reusePort?: boolean | undefined;
   /**
-   * Connections that the tunnel has at once, of all forwards and of {@link SSHTunnel.dial} together, in
-   * any state; 1 to 4294967295. At the limit accepting pauses: further local clients wait in the system's
-   * backlog until a connection has ended. The server is refused channels for remote forwards, with
-   * the reason RESOURCE_SHORTAGE, and a socket of `dial()` fails with ERR_TUNNEL_MAX_CONNECTIONS.
-   * Forwards have a `maxConnections` of their own, too. Default: no limit.
+   * The maximum number of concurrent connections of the tunnel, 1 to 4294967295, over all forwards and
+   * {@link SSHTunnel.dial}, in any state. Default: no limit. Each forward has a `maxConnections`, too.
    *
-   * Without it, accepting pauses while the process has few descriptors left (an eighth of its limit,
-   * at least 16 and at most 256), and while some thousand events wait for a busy event loop; remote
-   * forwards refuse connections then.
+   * At the limit, accepting pauses: further local clients wait in the system's backlog until a connection
+   * has ended. Channels for remote forwards are refused with the reason RESOURCE_SHORTAGE, and a socket of
+   * `dial()` fails with ERR_TUNNEL_MAX_CONNECTIONS.
+   *
+   * Accepting also pauses, and remote forwards refuse connections, while the process has few descriptors
+   * left (an eighth of its limit, at least 16 and at most 256), and while some thousand events wait for
+   * the event loop.
    */
   maxConnections?: number | undefined;
   /**
-   * The host that the SSH server connects every connection to, as the server knows it. Together with
-   * `forwardPort`, or neither: then there is nothing to listen for, and
-   * {@link SSHTunnel.startListening} fails with ERR_TUNNEL_NO_FORWARD. Further ways through the
-   * session: {@link SSHTunnel.forwardLocal}, {@link SSHTunnel.forwardDynamic}.
+   * The host that connections are forwarded to, resolved by the SSH server. Default: none. It requires
+   * `forwardPort`.
+   *
+   * Without it, {@link SSHTunnel.startListening} fails with ERR_TUNNEL_NO_FORWARD; use
+   * {@link SSHTunnel.forwardLocal}, {@link SSHTunnel.forwardDynamic} or {@link SSHTunnel.dial}.
    */
   forwardHost?: string | undefined;
-  /** The port of that host, 1 to 65535. */
+  /** The port that connections are forwarded to, 1 to 65535. Default: none. It requires `forwardHost`. */
   forwardPort?: number | undefined;
-  /** How connections are closed; a boolean as in {@link SSHTunnel.setLinger}. Default: `true`. */
+  /** How connections are closed; a boolean has the meaning of {@link SSHTunnel.setLinger}. Default: `true`. */
   linger?: boolean | Linger | undefined;
-  /** SO_KEEPALIVE for accepted connections. Default: `false`. */
+  /** Whether accepted connections use SO_KEEPALIVE. Default: `false`. */
   keepAlive?: boolean | undefined;
   /**
-   * Milliseconds without a byte in either direction after which a connection is closed by its
-   * Linger; 0 for never, at most 2147483647. Default: 0. Bytes that have come and were not read yet
-   * count: they are read first. A pause of the process does not count (docs/processes.md).
+   * Milliseconds without a byte in either direction after which a connection is closed by its Linger, at
+   * most 2147483647; 0 disables it. Default: 0.
+   *
+   * Bytes that have arrived and were not read yet are read first. Time while the process is paused does
+   * not count (docs/processes.md).
    */
   idleTimeout?: number | undefined;
   /**
-   * Milliseconds of silence after which the server is asked for a sign of life; 0 for never.
-   * Default: 0. After a pause of the process (SIGSTOP, a container's freezer, a machine that sleeps)
-   * what has come is read, and the server is asked again as often as after any silence.
+   * Milliseconds of silence after which a keepalive request is sent to the server; 0 disables it.
+   * Default: 0.
+   *
+   * After a pause of the process (SIGSTOP, a container freezer, a suspended machine), pending input is read
+   * first, and the server gets the full number of requests again.
    */
   keepaliveInterval?: number | undefined;
-  /** Unanswered questions in a row after which the session counts as lost, 1 or more. Default: 3. */
+  /** The number of unanswered keepalive requests in a row that disconnect the session, 1 or more. Default: 3. */
   keepaliveCountMax?: number | undefined;
-  /** When this side asks for new keys; the server may ask at any time. */
+  /** When this side starts a new key exchange; the server may start one at any time. */
   rekey?: RekeyOptions | undefined;
   /**
-   * Milliseconds that dialing and logging on may take in all, ETIMEDOUT after them; also how long a
-   * 'connectionRequest' waits for its answer, a connection for a session that was lost, and the
-   * server may take to open a connection's far side, or to answer about a remote forward. 0 for no limit.
-   * Default: 20000.
+   * Milliseconds for connecting and authenticating together; 0 is no limit. Default: 20000. When it is over,
+   * the operation fails with ETIMEDOUT.
+   *
+   * It also limits the answer to a 'connectionRequest', the wait of a connection for a disconnected session,
+   * the opening of a connection by the server, and the server's answer to a remote forward.
    */
   readyTimeout?: number | undefined;
   /**
-   * Whether, and how, a session is set up again that was lost while the tunnel listens, or that
-   * {@link SSHTunnel.connect} asked for. `true`: with the defaults of {@link ReconnectOptions}.
-   * Default: `false`. A server that vanishes without a word is noticed only with
-   * `keepaliveInterval`.
+   * Whether, and how, a disconnected session is restored while the tunnel listens, or after
+   * {@link SSHTunnel.connect}. Default: `false`. `true` uses the defaults of {@link ReconnectOptions}. A
+   * server that disappears silently is noticed only with `keepaliveInterval`.
    *
-   * The open connections end as without it, with a reset after the delivered bytes. The port stays
-   * bound. Connections that come meanwhile, or were not open yet, wait: nothing is read from them,
-   * and each is opened through the new session, or reset after `readyTimeout` (ETIMEDOUT). Up to
-   * 1024 are accepted meanwhile, others stay in the system's backlog.
+   * Open connections end with a reset after the delivered bytes, as without it. The local port stays bound.
+   * Connections that are accepted meanwhile, or were not open yet, wait without being read: each is opened
+   * through the next session, or reset after `readyTimeout` (ETIMEDOUT). Up to 1024 are accepted, others
+   * stay in the system's backlog.
    *
-   * Before each wait there is a 'reconnecting', and a 'ready' when the session is up. What only
-   * repeats itself is not tried again: ERR_SSH_HOST_KEY, ERR_SSH_PRIVATE_KEY, ERR_SSH_AUTH and
-   * ERR_SSH_ALGORITHM. After these, and after the last of `maxAttempts`, the port is given up and
-   * who waits is reset (ERR_SSH_DISCONNECTED); 'error' and 'close' follow. Everything is asked and
-   * read anew for each attempt: hostVerifier, 'keyboard-interactive', agent, known_hosts files.
+   * 'reconnecting' is emitted before each wait, and 'ready' when the session is up. Each attempt reads
+   * known_hosts files and asks the agent, the hostVerifier and listeners of 'keyboard-interactive' again.
    *
-   * The first logon is not tried again: its error belongs to the call that asked for it.
+   * ERR_SSH_HOST_KEY, ERR_SSH_PRIVATE_KEY, ERR_SSH_AUTH and ERR_SSH_ALGORITHM are not retried. After one of
+   * these, or after `maxAttempts`, the port is closed, waiting connections are reset
+   * (ERR_SSH_DISCONNECTED), and 'error' and 'close' are emitted. The first connection attempt is not
+   * retried: its error is reported by the call that started it.
    */
   reconnect?: boolean | ReconnectOptions | undefined;
   /**
-   * Bytes that the far side of each connection may send ahead of what the local program has taken:
-   * the most that a connection which stops reading can cost. 131072 (128 KiB) to 1073741824 (1 GiB).
-   * Default: 16777216 (16 MiB), or `memoryLimit` if that is less.
+   * The maximum receive window of a connection in bytes, 131072 (128 KiB) to 1073741824 (1 GiB). Default:
+   * 16777216 (16 MiB), or `memoryLimit` if that is less. It is the most memory that a connection can use
+   * when its local client stops reading.
    *
-   * A connection receives at most one window in each round trip to the server. Its window begins at
-   * 2 MiB (at `windowLimit`, if that is less) and grows while bandwidth and round trip fill it, so
-   * only a connection that has been fast over a long path comes to hold more; one whose program has
-   * read little keeps 2 MiB. A window that was slow for long goes back to where it began. The round
-   * trip is measured by requests like those of `keepaliveInterval`: one after the logon, then at
-   * most one a second while much is received. A server that never answers them grants no growth.
+   * A connection receives at most one window per round trip, so 16 MiB allow 160 MiB/s at 100 ms. The
+   * window begins at 2 MiB (or `windowLimit`, if that is less), grows while bandwidth and round trip fill
+   * it, and shrinks again when the connection has been slow for a long time. If the local client reads
+   * little, it stays at 2 MiB.
    *
-   * 16 MiB are 160 MiB/s at a round trip of 100 ms.
+   * The round trip is measured with keepalive requests: one after authentication, then at most one per
+   * second while much is received. If the server never answers them, windows do not grow.
    */
   windowLimit?: number | undefined;
   /**
-   * Bytes that the windows of all open connections may come to together, `windowLimit` or more: the
-   * most that programs which stop reading can cost. Default: 1073741824 (1 GiB). With several
-   * `sessions` each of them has an equal share.
+   * The maximum of all receive windows together in bytes, `windowLimit` or more. Default: 1073741824
+   * (1 GiB). It is the most memory that local clients which stop reading can use. With several `sessions`,
+   * each has an equal share.
    *
-   * What a window holds counts whether it is used or not, until its connection's far side is closed.
-   * When nothing is left, no window grows, and new connections get 128 KiB each all the same: enough
-   * for requests and their answers. A jump host has one window of its own, which all connections
-   * share.
+   * A window counts in full until the channel of its connection is closed. When the limit is reached, no
+   * window grows, and new connections still get 128 KiB, enough for requests and replies. A jump host has
+   * one window for all connections.
    */
   memoryLimit?: number | undefined;
   /**
-   * How many SSH sessions the tunnel may have at once, 1 to 64. Default: 1. A session is encrypted by
-   * one core here and one at the server, however many there are; with several, connections are
-   * spread over them, each to the one with the fewest connections and the least moved lately, where
-   * it stays.
+   * The maximum number of concurrent SSH sessions, 1 to 64. Default: 1. Each session is encrypted by one
+   * core at either end, so several sessions use several cores.
    *
-   * There is one session at first. A further one is begun when a connection comes and every session
-   * has one already; connections do not wait for it, they go to those that are up. One that has had
-   * no connection for a minute is ended, but not the last. Each logs on like the first: hostVerifier
-   * and 'keyboard-interactive' are asked for each.
+   * A connection goes to the session with the fewest connections and the least recent traffic, and stays
+   * there. A further session is started when a connection is accepted while every session has one; the
+   * connection does not wait for it. A session without connections for a minute is closed, except the last
+   * one. The hostVerifier and listeners of 'keyboard-interactive' are asked for each session.
    *
-   * A session that is lost ends its own open connections only (ERR_SSH_DISCONNECTED); those that were
-   * not open yet go to another one. As long as one is left the tunnel goes on, after a
-   * 'sessionError'; the loss of the last is that of the tunnel's session, as `reconnect` describes.
-   * After a loss, or a logon that failed, a further session is not begun within the next 5 to 60
-   * seconds, and after an error that would only repeat itself (see `reconnect`) not at all until the
-   * tunnel has logged on anew.
+   * A session that disconnects ends only its own open connections (ERR_SSH_DISCONNECTED); those that were
+   * not open yet move to another session, and 'sessionError' is emitted. When the last one disconnects,
+   * `reconnect` applies. After a disconnect or a failed attempt, no further session is started for 5 to
+   * 60 seconds; after an error that is not retried (see `reconnect`), not until the tunnel connects again.
    */
   sessions?: number | undefined;
 }
 
 /**
- * When keys are changed: at the first of both limits, and before the number of a packet could come
- * twice. Connections live on; until it is done nothing can be sent up. A server that has not done
- * its part within two minutes counts as lost (ERR_SSH_DISCONNECTED).
+ * Limits after which new keys are exchanged: at the first of them, and always before packet numbers could
+ * repeat. Connections stay open; their data is sent when the exchange is complete. A server that does not
+ * complete it within two minutes is disconnected (ERR_SSH_DISCONNECTED).
  */
 export interface RekeyOptions {
-  /** Bytes that one set of keys carries in either direction, 2 ** 20 to 2 ** 36. Default: 2 ** 32. */
+  /** The number of bytes in either direction per set of keys, 2 ** 20 to 2 ** 36. Default: 2 ** 32. */
   bytes?: number | undefined;
-  /** Seconds that keys are used, at most 2147483; 0 for any time. Default: 3600. */
+  /** The number of seconds per set of keys, at most 2147483; 0 is no limit. Default: 3600. */
   seconds?: number | undefined;
 }
 
-/**
- * What {@link SSHTunnel.fromConfig} takes beside the host: options of the constructor, which win over
- * the files.
- */
+/** Options of {@link SSHTunnel.fromConfig}: those of the constructor, which take precedence over the files. */
 export interface ConfigOverrides extends Partial<SSHTunnelOptions> {
   /**
-   * The file to read in place of the user's and the system's, as with `ssh -F`; `'none'`: no file.
-   * `~` is not expanded.
+   * The file to read in place of the user's and the system's, as with `ssh -F`; `'none'` reads no file.
+   * Default: both files. `~` is not expanded.
    */
   configFile?: string | undefined;
 }
 
-/** What an ssh_config file says that would have changed something for a tunnel, and is not honoured. */
+/** An ssh_config directive that affects tunneling and is not supported. */
 export interface ConfigNotice {
-  /** The host it is about, as it was given or as `ProxyJump` names it. */
+  /** The host that it applies to, as it was given or as `ProxyJump` names it. */
   readonly host: string;
   /** The directive, such as `'RevokedHostKeys'`, or `'Match'` for one of its criteria. */
   readonly option: string;
-  /** Its arguments. */
+  /** The arguments of the directive. */
   readonly value: string;
-  /** Why, for people. */
+  /** Why it is not supported, as text. */
   readonly reason: string;
-  /** Where it stands; absent for a key that no file names. */
+  /** The file that contains the directive. Absent for a key that no file names. */
   readonly file?: string;
-  /** Counted from 1. */
+  /** The line of the directive, counted from 1. Absent for a key that no file names. */
   readonly line?: number;
 }
 
 /**
- * A server to go through: whom to log on as, how, and whom to trust. Nothing is taken over from the
- * tunnel's own options: what is not given has the same default as there, which for `username` is
- * the user that runs the process. One thing apart: a hop with none of `hostKey`, `knownHosts` and
- * `hostVerifier` has its key checked by the usual known_hosts files, and where they do not know it,
- * by the tunnel's `hostVerifier`, which sees the hop's `host` and `port`.
+ * A jump host: where it is, how to authenticate, and which host keys to trust. Nothing is inherited from the
+ * tunnel; omitted options have the same defaults as there. There is one exception: a hop with none of
+ * `hostKey`, `knownHosts` and `hostVerifier` is checked against the default known_hosts files, and a key that
+ * they do not have is passed to the tunnel's `hostVerifier`, with the `host` and `port` of the hop.
  *
- * A hop asks no questions: of keyboard-interactive, only its `password` answers. The first hop may
- * be reached by a `proxyCommand` or a `sock`.
+ * A hop emits no 'keyboard-interactive'; only its `password` answers questions. Only the first hop may have a
+ * `proxyCommand` or a `sock`.
  */
 export interface JumpHost
   extends Pick<
@@ -584,529 +609,625 @@ export interface JumpHost
     | 'rekey'
   > {}
 
-/** A connection through the tunnel, at the moment of asking. */
+/** A snapshot of a connection through the tunnel. */
 export interface ConnectionInfo {
-  /** Its number, unique within the tunnel, counted from 1. */
+  /** The number of the connection, counted from 1 and unique within the tunnel. */
   connectionId: number;
   /**
-   * What it came by: 0 for the constructor's own `forwardHost` and `forwardPort`, -1 for
-   * {@link SSHTunnel.dial}, otherwise the {@link Forward.forwardId} of a forward.
+   * The forward that accepted the connection: its {@link Forward.forwardId}, 0 for the constructor's own
+   * `forwardHost` and `forwardPort`, or -1 for {@link SSHTunnel.dial}.
    */
   forwardId: number;
   /**
-   * The program that connected to the local port; absent on a Unix socket, and where it was
-   * dialled. By a remote forward: the one that connected at the server, in the server's words; absent if they are no address.
+   * The address of the local client. Absent on a Unix socket and for {@link SSHTunnel.dial}. For a remote
+   * forward, the address of the client as reported by the server, absent if that is not an IP address.
    */
   remoteAddress?: string;
+  /** The port of the local client. Absent, or reported by the server, as {@link ConnectionInfo.remoteAddress}. */
   remotePort?: number;
   /**
-   * The local address that it connected to; absent likewise. By a remote forward: from which
-   * address of this machine the target was connected to, absent until it is.
+   * The local address that the client connected to. Absent on a Unix socket and for {@link SSHTunnel.dial}.
+   * For a remote forward, the address from which the target was dialed, absent until then.
    */
   localAddress?: string;
+  /** The port that belongs to {@link ConnectionInfo.localAddress}. Absent whenever the address is. */
   localPort?: number;
   /**
-   * What the SSH server connects it to: a port of a host (by a dynamic forward: as its program asked
-   * for it, and absent until then),
+   * The host of the target. Absent if the target is a Unix socket, and for a dynamic forward until the
+   * client has requested a target.
    */
   forwardHost?: string;
+  /** The port of the target. Absent whenever {@link ConnectionInfo.forwardHost} is. */
   forwardPort?: number;
-  /** or a Unix socket. */
+  /** The path of the target, if it is a Unix socket. */
   forwardPath?: string;
-  /** The value that it will be closed by: it was accepted with it, or got it later. */
+  /** The Linger that the connection will be closed by: the one at accept, or the last one set since. */
   linger: Linger;
   /**
-   * `'negotiating'`: came by a dynamic forward and has not said where to. `'requested'`: waits for an answer to its 'connectionRequest'. `'opening'`: the SSH server was
-   * asked to connect, or will be when the session is up again. `'open'`: open from end to end; either direction may have reached its end.
-   * `'closing'`: what is still under way is delivered or dropped, by its Linger.
+   * The state of the connection.
+   * - `'negotiating'`: The SOCKS handshake of a dynamic forward is not complete.
+   * - `'requested'`: Its 'connectionRequest' has no answer yet.
+   * - `'opening'`: The server was asked to connect to the target, or will be when a session is up.
+   * - `'open'`: It is open from end to end; either direction may have ended already.
+   * - `'closing'`: Remaining data is being delivered or dropped, by its Linger.
    */
   state: 'negotiating' | 'requested' | 'opening' | 'open' | 'closing';
-  /** Bytes read from the local program and handed to the SSH session so far. */
+  /** The number of bytes read from the local client and handed to the SSH session so far. */
   bytesUp: number;
-  /** Bytes from the far side handed to the local program so far. */
+  /** The number of bytes from the target handed to the local client so far. */
   bytesDown: number;
 }
 
 /**
- * A connection and what can still be decided about it: how it will be closed, in the forms that
- * {@link SSHTunnel} has for connections to come, and its close. Its other members stay as they were at
- * the moment of asking.
+ * A connection, with methods that set how it is closed, and that close it. The other members are a snapshot
+ * and do not change.
  *
- * Calls are calls on the tunnel: their order, and what a callback or a blocking call means, are the
- * same. They fail with ERR_TUNNEL_NO_CONNECTION when the connection has ended.
+ * Every method has the forms and the order of the methods of {@link SSHTunnel}. Every method fails with
+ * ERR_TUNNEL_NO_CONNECTION when the connection has ended.
  */
 export interface Connection extends ConnectionInfo {
+  /** Returns `true` if the connection will be closed gracefully or bounded, `false` if hard. */
   getLinger(): boolean;
+  /** Callback form of {@link Connection.getLinger}. */
   getLinger(callback: Callback<boolean>): void;
-  /** As {@link Connection.setLingerOption} with `{ l_onoff: 0 }` for `true`, and `{ l_onoff: 1, l_linger: 0 }` for `false`. */
+  /**
+   * Sets how the connection is closed: gracefully for `true` ({ l_onoff: 0 }), hard for `false`
+   * ({ l_onoff: 1, l_linger: 0 }). Otherwise as {@link Connection.setLingerOption}.
+   */
   setLinger(linger: boolean): void;
+  /** Callback form of {@link Connection.setLinger}. */
   setLinger(linger: boolean, callback: Callback): void;
+  /** Returns the LINGER structure that the connection will be closed by. */
   getLingerOption(): Linger;
+  /** Callback form of {@link Connection.getLingerOption}. */
   getLingerOption(callback: Callback<Linger>): void;
   /**
-   * Decides anew how the connection will be closed. Done at once. Before the close nothing changes. A
-   * connection whose state is 'closing' goes on by the new value, whichever side began to close it:
+   * Sets the LINGER structure that the connection is closed by. Completes at once. It has no effect on an
+   * open connection until the close. A connection in the state 'closing' continues by the new value,
+   * whichever side has started the close:
    *
-   * - hard: it is reset now. What was acknowledged by the local client, or handed to the SSH session,
-   *   is delivered; the rest is dropped and counted; the local client gets ECONNRESET. That is final: a
-   *   softer value right after it, or after {@link Connection.reset} or a forced shutdown, comes too
-   *   late (ERR_TUNNEL_NO_CONNECTION).
-   * - bounded: it may take `l_linger` seconds from this call.
-   * - graceful: there is no limit in time (any more).
+   * - Hard: It is reset now. What the local client has acknowledged, or the SSH session has taken, is
+   *   delivered; the rest is dropped and counted. The local client reads ECONNRESET. This is final: a
+   *   softer value after it, after {@link Connection.reset} or after a forced shutdown fails with
+   *   ERR_TUNNEL_NO_CONNECTION.
+   * - Bounded: It may take `l_linger` seconds from this call.
+   * - Graceful: It has no time limit (any more).
    */
   setLingerOption(value: Linger): void;
+  /** Callback form of {@link Connection.setLingerOption}. */
   setLingerOption(value: Linger, callback: Callback): void;
-  /** Closes the connection by its Linger, with the promises of {@link SSHTunnel.disconnect}. */
+  /**
+   * Closes the connection by its Linger. What is delivered, what each peer sees and when the call completes
+   * is described at {@link SSHTunnel.disconnect}.
+   */
   close(): void;
+  /** Callback form of {@link Connection.close}. */
   close(callback: Callback): void;
   /**
-   * Resets the connection, whatever its Linger and its state, also when it is being closed. Nothing
-   * more is delivered: what is still under way is dropped and counted. The local client gets
-   * ECONNRESET, the remote end the end of the channel. Done when it has ended, which takes no time.
+   * Resets the connection in any state, also while it is closing, and whatever its Linger. Nothing more is
+   * delivered; data in flight is dropped and counted. The local client reads ECONNRESET, the remote end the
+   * close of the channel. Completes when the connection has ended, which takes no time.
    */
   reset(): void;
+  /** Callback form of {@link Connection.reset}. */
   reset(callback: Callback): void;
-  /** The same methods as promises. */
+  /** The methods of the connection as promises. */
   readonly promises: ConnectionPromises;
 }
 
+/** The methods of a {@link Connection} as promises. */
 export interface ConnectionPromises {
+  /** Promise form of {@link Connection.getLinger}. */
   getLinger(): Promise<boolean>;
+  /** Promise form of {@link Connection.setLinger}. */
   setLinger(linger: boolean): Promise<void>;
+  /** Promise form of {@link Connection.getLingerOption}. */
   getLingerOption(): Promise<Linger>;
+  /** Promise form of {@link Connection.setLingerOption}. */
   setLingerOption(value: Linger): Promise<void>;
+  /** Promise form of {@link Connection.close}. */
   close(): Promise<void>;
+  /** Promise form of {@link Connection.reset}. */
   reset(): Promise<void>;
 }
 
-/** Where to listen, and what to lead connections to, for {@link SSHTunnel.forwardLocal}. */
+/** Options of {@link SSHTunnel.forwardLocal}: where to listen, and the target. */
 export interface LocalForwardOptions {
-  /** Where to listen: an address, or a name that is resolved then. Default: `'127.0.0.1'`. */
+  /** The local address to listen on, or a name to resolve. Default: `'127.0.0.1'`. */
   localHost?: string | undefined;
-  /** Port to listen on, 0 to 65535; 0 lets the system choose. Default: 0. */
+  /** The local port to listen on, 0 to 65535; with 0 the system chooses a port. Default: 0. */
   localPort?: number | undefined;
   /**
-   * A Unix socket to listen on in place of both. The file is made for this user only (mode 0600),
-   * whatever the umask, and removed when the forward ends; one that is there already is left alone,
-   * and is EADDRINUSE. At most 107 bytes (103 on macOS). Not on Windows: Error
-   * ERR_FEATURE_UNAVAILABLE_ON_PLATFORM.
+   * The path of a Unix socket to listen on, in place of `localHost` and `localPort`. At most 107 bytes (103
+   * on macOS). Throws ERR_FEATURE_UNAVAILABLE_ON_PLATFORM on Windows.
+   *
+   * The file is created for this user only (mode 0600), whatever the umask, and removed when the forward
+   * ends. A file that exists already is left alone, and the forward fails with EADDRINUSE.
    */
   localPath?: string | undefined;
-  /** The host that the SSH server connects to, as the server knows it. */
+  /** The host of the target, resolved by the SSH server. It requires `forwardPort`. */
   forwardHost?: string | undefined;
-  /** The port of that host, 1 to 65535. */
+  /** The port of the target, 1 to 65535. It requires `forwardHost`. */
   forwardPort?: number | undefined;
   /**
-   * A Unix socket of the server's machine in place of both. Servers other than OpenSSH (6.7) mostly
-   * know nothing of it: connections end with ERR_SSH_OPEN_UNKNOWN_CHANNEL_TYPE or the like then.
+   * The path of a Unix socket of the server's machine as the target, in place of `forwardHost` and
+   * `forwardPort`. OpenSSH supports it since 6.7; with most other servers, connections end with
+   * ERR_SSH_OPEN_UNKNOWN_CHANNEL_TYPE or a similar code.
    */
   forwardPath?: string | undefined;
-  /** Connections of this forward at once, as {@link SSHTunnelOptions.maxConnections}. Default: no limit. */
+  /**
+   * The maximum number of concurrent connections of this forward, as
+   * {@link SSHTunnelOptions.maxConnections}. Default: no limit.
+   */
   maxConnections?: number | undefined;
 }
 
-/** Where to listen, and who may ask, for {@link SSHTunnel.forwardDynamic}. */
+/** Options of {@link SSHTunnel.forwardDynamic}: where to listen, and who may use it. */
 export interface DynamicForwardOptions {
-  /** As {@link LocalForwardOptions.localHost}. Whoever reaches it can reach all that the server can. */
+  /**
+   * The local address to listen on, as {@link LocalForwardOptions.localHost}. Every client that can connect
+   * to it reaches everything that the server can reach.
+   */
   localHost?: string | undefined;
-  /** As {@link LocalForwardOptions.localPort}. */
+  /** The local port to listen on, as {@link LocalForwardOptions.localPort}. */
   localPort?: number | undefined;
-  /** As {@link LocalForwardOptions.localPath}. */
+  /** The path of a Unix socket to listen on, as {@link LocalForwardOptions.localPath}. */
   localPath?: string | undefined;
   /**
-   * Together with `password`, or neither. With both, programs have to prove themselves by username
-   * and password (RFC 1929) and in no other way; those that speak SOCKS 4, which has no password, are
-   * refused. 1 to 255 bytes of UTF-8 each. Programs send both in clear.
+   * The user name that clients must send, 1 to 255 bytes of UTF-8. Default: no authentication. It requires
+   * `password`.
+   *
+   * Clients authenticate by user name and password (RFC 1929) only. Clients of SOCKS 4 are refused, because
+   * it has no passwords. Clients send both in clear text.
    */
   username?: string | undefined;
-  /** Compared in constant time; in no message. */
+  /**
+   * The password that clients must send, 1 to 255 bytes of UTF-8. It requires `username`. It is compared in
+   * constant time and is part of no message.
+   */
   password?: string | undefined;
-  /** Connections of this forward at once, those in their SOCKS handshake included, as {@link SSHTunnelOptions.maxConnections}. Default: no limit. */
+  /**
+   * The maximum number of concurrent connections of this forward, including those in their SOCKS handshake,
+   * as {@link SSHTunnelOptions.maxConnections}. Default: no limit.
+   */
   maxConnections?: number | undefined;
 }
 
-/** Where the server is to listen, and what to lead connections to, for {@link SSHTunnel.forwardRemote}. */
+/** Options of {@link SSHTunnel.forwardRemote}: where the server listens, and the local target. */
 export interface RemoteForwardOptions {
   /**
-   * An address or a name of the server's; the empty string for all of its addresses. What it comes to is the
-   * server's decision: OpenSSH listens on its loopback addresses whatever is asked for, unless its
-   * GatewayPorts says `clientspecified`. Default: `'localhost'`.
+   * The address or name that the server listens on; the empty string is all of its addresses. Default:
+   * `'localhost'`. The server decides what it means: OpenSSH listens on its loopback addresses unless its
+   * GatewayPorts is `clientspecified`.
    */
   remoteHost?: string | undefined;
-  /** Port to listen on, 0 to 65535; 0 lets the server choose. Default: 0. */
+  /** The port that the server listens on, 0 to 65535; with 0 the server chooses a port. Default: 0. */
   remotePort?: number | undefined;
   /**
-   * A Unix socket of the server's machine in place of both. OpenSSH refuses where a file is already,
-   * unless its StreamLocalBindUnlink says `yes`, and other servers mostly know nothing of it.
+   * The path of a Unix socket that the server listens on, in place of `remoteHost` and `remotePort`. OpenSSH
+   * refuses it if the file exists, unless its StreamLocalBindUnlink is `yes`. Most other servers do not
+   * support it.
    */
   remotePath?: string | undefined;
-  /** The host to connect to, as this machine knows it. */
+  /** The host of the target, resolved by this machine. It requires `forwardPort`. */
   forwardHost?: string | undefined;
-  /** The port of that host, 1 to 65535. */
+  /** The port of the target, 1 to 65535. It requires `forwardHost`. */
   forwardPort?: number | undefined;
-  /** A Unix socket of this machine in place of both; as long as {@link LocalForwardOptions.localPath}. */
+  /**
+   * The path of a Unix socket of this machine as the target, in place of `forwardHost` and `forwardPort`. Its
+   * length is limited as that of {@link LocalForwardOptions.localPath}.
+   */
   forwardPath?: string | undefined;
-  /** Connections of this forward at once; the server is refused others with the reason RESOURCE_SHORTAGE. Default: no limit. */
+  /**
+   * The maximum number of concurrent connections of this forward. Default: no limit. Further channels are
+   * refused with the reason RESOURCE_SHORTAGE.
+   */
   maxConnections?: number | undefined;
 }
 
 /**
- * A way through the session that was opened beside the constructor's own. Its members stay as they
- * were when it was opened, except `listening`, and a `remotePort` that the server chose.
+ * A forward that was opened with {@link SSHTunnel.forwardLocal}, {@link SSHTunnel.forwardDynamic} or
+ * {@link SSHTunnel.forwardRemote}. Its properties do not change, except `listening` and a `remotePort` that
+ * the server chose.
  */
 export interface Forward {
-  /** Counted from 1 within the tunnel; a forward that could not be opened uses up a number. */
+  /** The number of the forward, counted from 1 within the tunnel. A forward that failed to open uses one up. */
   readonly forwardId: number;
+  /** The kind of the forward: `ssh -L`, `-D` or `-R`. */
   readonly kind: 'local' | 'dynamic' | 'remote';
   /**
-   * Whether it takes connections; one at this side also while a lost session is being set up again, a
-   * remote one not.
+   * Whether the forward accepts connections. A local or dynamic forward also does while its session is being
+   * restored, a remote one does not.
    */
   readonly listening: boolean;
-  /** Where it listens, as it was bound: an address and a port, */
+  /** The local address that the forward is bound to. Absent for a Unix socket and a remote forward. */
   readonly localHost?: string;
+  /** The local port that the forward is bound to. Absent for a Unix socket and a remote forward. */
   readonly localPort?: number;
-  /** or a Unix socket. */
+  /** The path of the local Unix socket that the forward listens on, if it is one. */
   readonly localPath?: string;
-  /** Where the server listens for a remote one: the name that it was asked for, and the real port, */
+  /** The address or name that the server was asked to listen on. Only for a remote forward. */
   readonly remoteHost?: string;
+  /** The actual port that the server listens on. Only for a remote forward. */
   readonly remotePort?: number;
-  /** or a Unix socket. */
+  /** The path of the Unix socket that the server listens on, if it is one. Only for a remote forward. */
   readonly remotePath?: string;
-  /** What connections are led to, unless each says so itself: a port of a host, */
+  /** The host of the target. Absent for a Unix socket and a dynamic forward. */
   readonly forwardHost?: string;
+  /** The port of the target. Absent for a Unix socket and a dynamic forward. */
   readonly forwardPort?: number;
-  /** or a Unix socket. */
+  /** The path of the target, if it is a Unix socket. */
   readonly forwardPath?: string;
   /**
-   * Gives the port up, or the Unix socket, whose file is removed. Done when that is free, without
-   * waiting for anybody: as {@link SSHTunnel.stopListening} does for the constructor's own port, with
-   * the same promises. Open connections live on, nothing is lost on them. What is stopped already
-   * stays so.
+   * Stops listening, and removes the file of a Unix socket. Open connections stay open and lose nothing.
+   * Connections that were not accepted yet are reset. Stopping again has no effect.
    *
-   * A remote forward is stopped when the server has answered. Connections that the server offers
-   * meanwhile are refused; those that were offered before are still led to the target. Fails, with
-   * ERR_SSH_FORWARD_REFUSED, only if the server refuses to give its port up; the forward has ended
-   * all the same, and every connection for it is refused.
+   * A local or dynamic forward completes when the port is free, without waiting for any connection, as
+   * {@link SSHTunnel.stopListening}. A remote forward completes when the server has answered; connections
+   * that the server opens meanwhile are rejected, earlier ones still reach the target. It fails with
+   * ERR_SSH_FORWARD_REFUSED only if the server refuses to stop listening; the forward has ended all the
+   * same, and every connection for it is rejected.
    */
   stop(): void;
+  /** Callback form of {@link Forward.stop}. */
   stop(callback: Callback): void;
   /**
-   * What {@link SSHTunnel.stats} has counted of the connections that came by this forward; also after
-   * it was stopped, or ended with the session, until 256 later ones were. Then it fails with
-   * ERR_TUNNEL_NO_FORWARD, and the tunnel alone has the counts.
+   * Returns the statistics of the connections of this forward, as {@link SSHTunnel.stats}. They remain
+   * available after the forward has ended, until 256 later forwards have ended; then the call fails with
+   * ERR_TUNNEL_NO_FORWARD, and only the tunnel's totals contain them.
    */
   stats(): ConnectionStats;
+  /** Callback form of {@link Forward.stats}. */
   stats(callback: Callback<ConnectionStats>): void;
-  /** The same methods as promises. */
+  /** The methods of the forward as promises. */
   readonly promises: ForwardPromises;
 }
 
+/** The methods of a {@link Forward} as promises. */
 export interface ForwardPromises {
+  /** Promise form of {@link Forward.stop}. */
   stop(): Promise<void>;
+  /** Promise form of {@link Forward.stats}. */
   stats(): Promise<ConnectionStats>;
 }
 
-/** What to connect to, for {@link SSHTunnel.dial}. */
+/** Options of {@link SSHTunnel.dial}: the target. */
 export interface DialOptions {
-  /** The host that the SSH server connects to, as the server knows it. */
+  /** The host of the target, resolved by the SSH server. It requires `port`. */
   host?: string | undefined;
-  /** The port of that host, 1 to 65535. */
+  /** The port of the target, 1 to 65535. It requires `host`. */
   port?: number | undefined;
-  /** A Unix socket of the server's machine in place of both. */
+  /** The path of a Unix socket of the server's machine as the target, in place of `host` and `port`. */
   path?: string | undefined;
-  /** As of net.Socket: whether the socket stays open for writing when the far side has ended. Default: `false`. */
+  /**
+   * Whether the socket stays open for writing after the remote end has ended its stream, as for net.Socket.
+   * Default: `false`.
+   */
   allowHalfOpen?: boolean | undefined;
 }
 
 /**
- * The program's end of a connection through the tunnel: a net.Socket whose bytes no port and no other
- * program has to do with. What is not said here is as of any net.Socket: 'connect' comes when the far
- * side is open, what is written before waits for that, and the system's buffers hold back whoever is
- * faster than the other side. It keeps the process running like any other; `timeout` and the like are
- * its own, and the tunnel's `idleTimeout` counts as well.
+ * A net.Socket through the tunnel, without a local port. It behaves like any net.Socket: 'connect' is emitted
+ * when the target is connected, earlier writes wait for that, backpressure works in both directions, and the
+ * socket keeps the process running. Its own `timeout` and the tunnel's `idleTimeout` both apply.
  *
- * **Errors.** What cannot be opened is an 'error' with the code of {@link ConnectionEnd.code}
- * (`'ERR_SSH_OPEN_...'`, `'ERR_SSH_DISCONNECTED'`, `'ETIMEDOUT'`, `'ECONNABORTED'`), or of the logon
- * that failed. A connection that is cut later is ECONNRESET (`syscall` 'read', its `cause` has the
- * code and the reason), after all that was delivered is read, or at once where it is hard. An 'end'
- * is always the true end of the stream. A connection that is cut waits for the program to read, as
- * long as its Linger says.
+ * **Errors.** If the connection cannot be opened, 'error' has a code of {@link ConnectionEnd.code}
+ * (`'ERR_SSH_OPEN_...'`, `'ERR_SSH_DISCONNECTED'`, `'ETIMEDOUT'`, `'ECONNABORTED'`), or the code of the error
+ * that prevented the session. A connection that is cut later fails with ECONNRESET (`syscall` is 'read', and
+ * its `cause` has the code and the reason): after all delivered data was read, or at once after a hard close.
+ * 'end' is always the true end of the stream. A connection that is cut waits for the application to read,
+ * for as long as its Linger allows.
  */
 export interface TunnelSocket extends Socket {
-  /** The number of its connection, which all methods and events of the tunnel know it by. */
+  /** The number of the connection in all methods and events of the tunnel. */
   readonly connectionId: number;
-  /** How its connection will be closed; see {@link Connection}. */
+  /** Returns whether the connection will not be closed hard, as {@link Connection.getLinger}. */
   getLinger(): boolean;
+  /** Callback form of {@link TunnelSocket.getLinger}. */
   getLinger(callback: Callback<boolean>): void;
+  /** Sets how the connection is closed, as {@link Connection.setLinger}. */
   setLinger(linger: boolean): void;
+  /** Callback form of {@link TunnelSocket.setLinger}. */
   setLinger(linger: boolean, callback: Callback): void;
+  /** Returns the LINGER structure that the connection will be closed by. */
   getLingerOption(): Linger;
+  /** Callback form of {@link TunnelSocket.getLingerOption}. */
   getLingerOption(callback: Callback<Linger>): void;
-  /** As {@link Connection.setLingerOption}: after `destroy()` it decides about the close under way. */
+  /**
+   * Sets the LINGER structure that the connection is closed by, as {@link Connection.setLingerOption}. After
+   * `destroy()` it applies to the close in progress.
+   */
   setLingerOption(value: Linger): void;
+  /** Callback form of {@link TunnelSocket.setLingerOption}. */
   setLingerOption(value: Linger, callback: Callback): void;
   /**
-   * Closes the connection by its Linger, as {@link SSHTunnel.disconnect} does, and then the socket,
-   * with 'close'. Nothing more is read: what still comes is thrown away. `destroyed` is true, and
-   * `readable` and `writable` are false, from the call on.
+   * Closes the connection by its Linger, and then the socket, which emits 'close'. Nothing more is read;
+   * further input is discarded. After the call `destroyed` is true, and `readable` and `writable` are false.
    *
-   * - Graceful: all that `write()` has accepted is delivered, and then the far side gets the end of the
-   *   stream. It takes as long as the far side takes to read.
-   * - Hard: what is under way is dropped, and the connection reset before the socket closes; it is
-   *   reported as ECONNABORTED, never as an end.
-   * - Bounded: gracefully for at most `l_linger` seconds from the call (a second more for the
-   *   rounding), then hard.
-   * - Before 'connect': the connection is given up, and nothing that was written is sent.
+   * - Graceful: Everything that `write()` has accepted is delivered, and the remote end reads the end of the
+   *   stream. It takes as long as the remote end takes to read.
+   * - Hard: Data in flight is dropped, and the connection is reset before the socket closes. The report has
+   *   ECONNABORTED, never a clean end.
+   * - Bounded: Graceful for at most `l_linger` seconds from the call (one more second for rounding), then
+   *   hard.
+   * - Before 'connect': The connection is abandoned, and nothing that was written is sent.
    */
   destroy(error?: Error): this;
   /**
-   * Resets the connection, whatever its Linger, as {@link Connection.reset} does, also when `destroy()`
-   * is under way; before 'connect', as `destroy()`. Nothing more is delivered. 'close' comes at once.
+   * Resets the connection whatever its Linger, as {@link Connection.reset}, also after `destroy()`. Nothing
+   * more is delivered, and 'close' is emitted at once. Before 'connect', it does the same as `destroy()`.
    */
   resetAndDestroy(): this;
 }
 
-/** How a connection ended, and what became of its bytes. */
+/** The report of a connection: how it ended, and what happened to its bytes. */
 export interface ConnectionEnd {
+  /** The number of the connection, as {@link ConnectionInfo.connectionId}. */
   connectionId: number;
-  /** As {@link ConnectionInfo.forwardId}. */
+  /** The forward that accepted the connection, as {@link ConnectionInfo.forwardId}. */
   forwardId: number;
   /**
-   * What ended it:
-   * - `'OK'`: both directions had ended, or `disconnect()`, `shutdown()` or `close()` ended it
-   *   gracefully; only `clean` tells that both had ended
-   * - `'ECONNABORTED'`: one of these three, or `reset()`, ended it hard, or before it was open, or
-   *   began to end it gracefully and then cut it: its linger time ran out, its Linger became hard,
-   *   `shutdown({ force: true })` was called, or the timeout of `close()` expired
-   * - `'ECONNRESET'`: the local program reset it, or vanished
-   * - `'ETIMEDOUT'`: it was idle for `idleTimeout`, or not open within `readyTimeout`; `reason` says
-   *   what it waited for
-   * - `'ERR_SSH_CHANNEL_CLOSED'`: the server closed it before the local client had ended its stream;
-   *   or after that, but without the end of its own: what the client read is cut (`closedBy` is 'reset')
-   * - `'ERR_SSH_DISCONNECTED'`: the session was lost
+   * Why the connection ended:
+   * - `'OK'`: Both directions had ended, or `disconnect()`, `shutdown()` or `close()` closed it gracefully.
+   *   Only `clean` says that both directions had ended.
+   * - `'ECONNABORTED'`: One of these methods, or `reset()`, ended it hard or before it was open, or started
+   *   a graceful close that was cut: the linger time expired, the Linger became hard,
+   *   `shutdown({ force: true })` was called, or the timeout of `close()` expired.
+   * - `'ECONNRESET'`: The local client reset it, or disappeared.
+   * - `'ETIMEDOUT'`: It was idle for `idleTimeout`, or not open within `readyTimeout`; `reason` says what it
+   *   waited for.
+   * - `'ERR_SSH_CHANNEL_CLOSED'`: The server closed the channel before the local client had ended its
+   *   stream, or after that but without ending its own: what the client read is truncated (`closedBy` is
+   *   'reset').
+   * - `'ERR_SSH_DISCONNECTED'`: The session disconnected.
    * - `'ERR_SSH_OPEN_CONNECT_FAILED'`, `'ERR_SSH_OPEN_ADMINISTRATIVELY_PROHIBITED'`,
    *   `'ERR_SSH_OPEN_UNKNOWN_CHANNEL_TYPE'`, `'ERR_SSH_OPEN_RESOURCE_SHORTAGE'`,
-   *   `'ERR_SSH_OPEN_FAILED'`: the server refused to open its far side
-   * - `'ECONNREFUSED'`, `'ENOTFOUND'`, `'ENOENT'` and other system errors: by a remote forward: the
-   *   target could not be connected to
-   * - `'ERR_TUNNEL_REJECTED'`: its 'connectionRequest' was rejected
-   * - `'ERR_TUNNEL_MAX_CONNECTIONS'`: by `dial()`: the tunnel had `maxConnections` already
-   * - `'ERR_TUNNEL_SOCKS'`: by a dynamic forward: its program did not say where to, or asked for what
-   *   is not served; `reason` says which
-   * - `'ERR_TUNNEL_SOCKS_AUTH'`: likewise: username or password is wrong, or was not offered
+   *   `'ERR_SSH_OPEN_FAILED'`: The server refused to connect to the target.
+   * - `'ECONNREFUSED'`, `'ENOTFOUND'`, `'ENOENT'` and other system errors: The target of a remote forward
+   *   could not be connected to.
+   * - `'ERR_TUNNEL_REJECTED'`: Its 'connectionRequest' was rejected.
+   * - `'ERR_TUNNEL_MAX_CONNECTIONS'`: `dial()` was called while the tunnel had `maxConnections`.
+   * - `'ERR_TUNNEL_SOCKS'`: The client of a dynamic forward did not request a target, or requested something
+   *   that is not supported; `reason` says which.
+   * - `'ERR_TUNNEL_SOCKS_AUTH'`: The client of a dynamic forward sent a wrong user name or password, or none.
    */
   code: string;
-  /** The same for people. */
+  /** Why the connection ended, as text. */
   reason: string;
   /**
-   * Whether both directions reached their end of stream with every byte delivered. A far side that
-   * ends its stream and closes at once, as some servers do, counts as clean (and `'OK'`) if the
-   * local end is closed gracefully and had nothing more to send.
+   * Whether both directions reached their end of stream with every byte delivered.
+   *
+   * A server that ends the stream and closes the channel at once, as some do, counts as clean (and `'OK'`) if
+   * the local end is closed gracefully and had nothing more to send.
    */
   clean: boolean;
   /**
-   * What the local program saw: `'graceful'`: FIN after everything that `bytesDown` counts;
-   * `'reset'`: ECONNRESET after the bytes it could read until then, unless it was the one to reset.
+   * What the local client saw: `'graceful'` is FIN after everything that `bytesDown` counts; `'reset'` is
+   * ECONNRESET after the bytes it had read until then, unless the client itself reset the connection.
    */
   closedBy: 'graceful' | 'reset';
-  /** Bytes from the local program that were handed to the SSH session. */
+  /** The number of bytes from the local client that were handed to the SSH session. */
   bytesUp: number;
   /**
-   * Bytes from the far side that were delivered: after FIN, those that the local program's kernel has
-   * acknowledged; after a reset, those that had left for it.
+   * The number of bytes from the target that were delivered: after FIN, those that the local client's kernel
+   * has acknowledged; after a reset, those that had been sent to it.
    */
   bytesDown: number;
-  /** Bytes that the local program had sent and that were not passed on. */
+  /** The number of bytes from the local client that were not forwarded. */
   droppedUp: number;
   /**
-   * Bytes that had come from the far side and were not delivered. Those that leave in the very
-   * moment of a hard close may be counted here although they arrive.
+   * The number of bytes from the target that were not delivered. Bytes that are sent at the very moment of a
+   * hard close may be counted here although they arrive.
    */
   droppedDown: number;
-  /** The value that it was closed by. */
+  /** The Linger that the connection was closed by. */
   linger: Linger;
   /**
-   * Whether the linger time of a bounded close ran out before everything was delivered: then
-   * `closedBy` is 'reset', unless the stream down had ended before and was taken.
+   * Whether the linger time of a bounded close expired before everything was delivered. Then `closedBy` is
+   * 'reset', unless the stream to the local client had already ended and was acknowledged.
    */
   lingerExpired: boolean;
 }
 
 /**
- * A connection that waits for an answer. Only the first answer counts. Without one it stays
- * pending until `readyTimeout` has passed, and is rejected then; it is also rejected if the
- * listener throws. The local program sees a rejection as a reset (ECONNRESET).
+ * A connection that waits to be accepted or rejected. Only the first answer counts. It is rejected without
+ * one after `readyTimeout`, and if the listener throws. The local client of a rejected connection reads
+ * ECONNRESET.
  */
 export interface ConnectionRequest {
+  /** The number of the connection, as {@link ConnectionInfo.connectionId}. */
   readonly connectionId: number;
-  /** As {@link ConnectionInfo.forwardId}. */
+  /** The forward that accepted the connection, as {@link ConnectionInfo.forwardId}. */
   readonly forwardId: number;
-  /** Who connected; `undefined` on a Unix socket. */
+  /** The address of the client, as {@link ConnectionInfo.remoteAddress}; `undefined` on a Unix socket. */
   readonly remoteAddress: string | undefined;
+  /** The port of the client, as {@link ConnectionInfo.remotePort}; `undefined` on a Unix socket. */
   readonly remotePort: number | undefined;
-  /** What it would be connected to, as in {@link ConnectionInfo}. */
+  /** The host of the target; `undefined` if the target is a Unix socket. */
   readonly forwardHost: string | undefined;
+  /** The port of the target; `undefined` if the target is a Unix socket. */
   readonly forwardPort: number | undefined;
+  /** The path of the target; `undefined` unless it is a Unix socket. */
   readonly forwardPath: string | undefined;
+  /** Accepts the connection: it is opened to its target. */
   accept(): void;
+  /** Rejects the connection: the local client reads ECONNRESET, and the report has ERR_TUNNEL_REJECTED. */
   reject(): void;
 }
 
 /**
- * What a tunnel has counted since it was made, at the moment of asking. A number that counts never goes
- * back, also over shutdowns and new starts; `up`, `pending` and `open` say how many there are now.
- * docs/observing.md says what to watch.
+ * The statistics of a tunnel since it was created, at the moment of the call. Counters never decrease, not
+ * even over shutdowns and restarts; `up`, `pending` and `open` are current values. docs/observing.md says what
+ * to watch.
  */
 export interface TunnelStats {
+  /** Statistics of the SSH sessions. */
   sessions: SessionStats;
+  /** Statistics of the connections of all forwards. */
   connections: ConnectionStats;
 }
 
-/** The SSH sessions of a tunnel; with `sessions`, all of them together. */
+/** Statistics of the SSH sessions of a tunnel. Several `sessions` are counted together. */
 export interface SessionStats {
-  /** Sessions that are up now. */
+  /** The number of sessions that are up now. */
   up: number;
-  /** Logons that succeeded. */
+  /** The number of sessions that were established: connected and authenticated. */
   logons: number;
-  /** Logons that failed. */
+  /** The number of attempts to connect and authenticate that failed. */
   logonFailures: number;
-  /** Sessions that were up and broke: the server ended them, fell silent, or the network failed. */
+  /** The number of established sessions that disconnected: ended by the server, silent, or cut by the network. */
   losses: number;
-  /** Attempts to set a lost session up again that were begun, see {@link SSHTunnelOptions.reconnect}. */
+  /** The number of reconnect attempts that were started, see {@link SSHTunnelOptions.reconnect}. */
   reconnectAttempts: number;
   /**
-   * Milliseconds, with fractions, that the last successful logon took: looking up, dialing, the way
-   * through jump hosts, key exchange and authentication. Absent before the first one.
+   * The duration of the last successful attempt in milliseconds, with fractions: name lookup, connecting,
+   * jump hosts, key exchange and authentication. Absent before the first one.
    */
   logonTime?: number;
   /**
-   * Milliseconds, with fractions, to the server and back, in SSH: the least of the last minute or two
-   * in which something was measured, for an answer queues behind data. Measured once after each
-   * logon and at most once a second while much is received. Absent without a session, and before the
-   * first answer. Of several sessions, the least.
+   * The round trip to the server in milliseconds, with fractions, measured in SSH. Absent without a session
+   * and before the first measurement. With several sessions, the least of them.
+   *
+   * It is the minimum of the last one or two minutes with measurements, because replies queue behind data.
+   * It is measured once after authentication, and at most once a second while much is received.
    */
   roundTrip?: number;
 }
 
 /**
- * Connections. `accepted` is the sum of `pending`, `open` and all of `ended`; `closedBy.graceful` and
- * `closedBy.reset`, or `clean` and `unclean`, come to all of `ended` as well.
+ * Statistics of connections. `accepted` is the sum of `pending`, `open` and all values of `ended`. All values
+ * of `ended` together are the sum of `closedBy.graceful` and `closedBy.reset`, and of `clean` and `unclean`.
  */
 export interface ConnectionStats {
-  /** Those that came in. */
+  /** The number of connections that were accepted, including {@link SSHTunnel.dial}. */
   accepted: number;
-  /** Those that were open from end to end. */
+  /** The number of connections that were open from end to end. */
   opened: number;
-  /** Those that came in and were not open yet: they wait for an answer, a session or the server. */
+  /** The number of connections that wait to be opened now: for an answer, a session or the server. */
   pending: number;
-  /** Those that were open, and have not ended: they may be in the middle of their close. */
+  /** The number of connections that are open or closing now. */
   open: number;
-  /** Those whose 'connectionRequest' was rejected. */
+  /** The number of connections whose 'connectionRequest' was rejected. */
   rejected: number;
-  /** Those that the server refused to open, by code (`'ERR_SSH_OPEN_...'`). */
+  /** The number of connections that the server refused to open, by code (`'ERR_SSH_OPEN_...'`). */
   refused: Record<string, number>;
-  /** Those that have ended, by {@link ConnectionEnd.code}, those that are rejected or refused included. */
+  /** The number of connections that have ended, by {@link ConnectionEnd.code}, including rejected and refused ones. */
   ended: Record<string, number>;
-  /** Those that ended with {@link ConnectionEnd.clean}. */
+  /** The number of connections that ended with {@link ConnectionEnd.clean}. */
   clean: number;
-  /** Those that ended without. */
+  /** The number of connections that ended without {@link ConnectionEnd.clean}. */
   unclean: number;
-  /** Those that have ended, by {@link ConnectionEnd.closedBy}. */
-  closedBy: { graceful: number; reset: number };
-  /** Those whose linger time ran out. */
+  /** The number of connections that have ended, by {@link ConnectionEnd.closedBy}. */
+  closedBy: {
+    /** The number of connections that ended with FIN. */
+    graceful: number;
+    /** The number of connections that ended with RST. */
+    reset: number;
+  };
+  /** The number of connections whose linger time expired. */
   lingerExpired: number;
   /**
-   * Bytes of all connections. Once these have ended: the sums of what their {@link ConnectionEnd}s
-   * say, exactly. Those that exist count as far as they have come, in `bytesDown` only with what the
-   * kernels of local programs have acknowledged, which for a moment is less than what
-   * {@link ConnectionInfo.bytesDown} says; from the moment on in which one is only waited for to take
-   * the rest, with what it had by then.
+   * The number of bytes forwarded from local clients. When all connections have ended, it is exactly the sum
+   * of {@link ConnectionEnd.bytesUp}. Connections that exist are included with their current value.
    */
   bytesUp: number;
+  /**
+   * The number of bytes delivered to local clients. When all connections have ended, it is exactly the sum of
+   * {@link ConnectionEnd.bytesDown}.
+   *
+   * Connections that exist are included with what the local client's kernel has acknowledged, which can be
+   * less than {@link ConnectionInfo.bytesDown} for a moment. A connection that only waits for its client to
+   * take the rest is included with the value at the start of that wait.
+   */
   bytesDown: number;
-  /** Known at the end of a connection; of its `droppedDown`, some may be known before. */
+  /** The number of bytes from local clients that were not forwarded. Known when a connection has ended. */
   droppedUp: number;
+  /**
+   * The number of bytes from targets that were not delivered. Known when a connection has ended; part of it
+   * may be known earlier.
+   */
   droppedDown: number;
 }
 
-/** What the errors of a tunnel carry beside their message. */
+/** An error of a tunnel. */
 export interface SSHTunnelError extends Error {
   /**
-   * The name of a system error (`'EADDRINUSE'`, `'ECONNREFUSED'`, `'ENOTFOUND'`, `'ETIMEDOUT'`), or
-   * - `'ERR_SSH_HOST_KEY'`: the server's key or certificate is not trusted (the message says why,
-   *   with fingerprints, and with file and line where there are any), or a file of known hosts
-   *   cannot be read or written; nothing about the user was sent
-   * - `'ERR_SSH_PRIVATE_KEY'`: `privateKey` is no key, or its `passphrase` is missing or wrong, or its
-   *   `certificate` is none or belongs to another key
-   * - `'ERR_SSH_AUTH'`: the server refused every proof that was offered; the message names what was
-   *   tried, and what the server accepts
-   * - `'ERR_SSH_CONFIG'`: an ssh_config file cannot be used, see {@link SSHTunnel.fromConfig}
-   * - `'ERR_SSH_ALGORITHM'`: both sides have no algorithm of one kind in common; the message names both lists
-   * - `'ERR_SSH_PROTOCOL'`: the server broke the protocol
-   * - `'ERR_SSH_DISCONNECTED'`: the session broke, or the server ended it, fell silent or did not
-   *   finish a change of keys
-   * - `'ERR_SSH_OPEN_...'`: a jump host refused to connect to the next server, see {@link ConnectionEnd.code}
-   * - `'ERR_TUNNEL_SOCK_USED'`: `sock` has served a session
-   * - `'ERR_TUNNEL_CLOSED'`: the tunnel was shut down while the operation was under way
-   * - `'ERR_TUNNEL_NO_FORWARD'`: the tunnel was made without `forwardHost`, and has nothing to listen for;
-   *   or what a forward has counted is not kept apart any more, see {@link Forward.stats}
-   * - `'ERR_SSH_FORWARD_REFUSED'`: the server refused to listen for a remote forward (the port is taken,
-   *   or forbidden: servers do not say), or to stop; or it does not know such requests. One that does not
-   *   answer within `readyTimeout` is ETIMEDOUT
-   * - `'ERR_TUNNEL_NO_CONNECTION'`: there is no connection with that number, or it is being closed
-   * - `'ERR_TUNNEL_WOULD_DEADLOCK'`: the call would have blocked the thread that had to answer it
+   * The name of a system error (`'EADDRINUSE'`, `'ECONNREFUSED'`, `'ENOTFOUND'`, `'ETIMEDOUT'`), or one of:
+   * - `'ERR_SSH_HOST_KEY'`: The server's key or certificate is not trusted, or a known_hosts file cannot be
+   *   read or written. The message contains the reason, fingerprints, and the file and line if there are
+   *   any. Nothing about the user was sent.
+   * - `'ERR_SSH_PRIVATE_KEY'`: `privateKey` is not a key, its `passphrase` is missing or wrong, or its
+   *   `certificate` is invalid or belongs to another key.
+   * - `'ERR_SSH_AUTH'`: The server refused every credential. The message says what was tried, and what the
+   *   server accepts.
+   * - `'ERR_SSH_CONFIG'`: An ssh_config file cannot be used, see {@link SSHTunnel.fromConfig}.
+   * - `'ERR_SSH_ALGORITHM'`: There is no common algorithm of one kind. The message contains both lists.
+   * - `'ERR_SSH_PROTOCOL'`: The server violated the protocol.
+   * - `'ERR_SSH_DISCONNECTED'`: The session disconnected: the connection broke, or the server ended it, was
+   *   silent for too long, or did not complete a key exchange.
+   * - `'ERR_SSH_OPEN_...'`: A jump host refused to connect to the next server, see {@link ConnectionEnd.code}.
+   * - `'ERR_TUNNEL_SOCK_USED'`: `sock` has already carried a session.
+   * - `'ERR_TUNNEL_CLOSED'`: The tunnel was shut down during the operation.
+   * - `'ERR_TUNNEL_NO_FORWARD'`: The tunnel has no `forwardHost` and nothing to listen for, or the statistics
+   *   of a forward are no longer available, see {@link Forward.stats}.
+   * - `'ERR_SSH_FORWARD_REFUSED'`: The server refused to listen for a remote forward, or to stop, or does not
+   *   support it. Servers do not say whether a port is in use or forbidden. A server that does not answer
+   *   within `readyTimeout` is ETIMEDOUT.
+   * - `'ERR_TUNNEL_NO_CONNECTION'`: There is no connection with this number, or it is already closing.
+   * - `'ERR_TUNNEL_WOULD_DEADLOCK'`: The call would block the thread that has to answer it.
    */
   code: string;
-  /** For ERR_SSH_CONFIG: the file. */
+  /** The file, for ERR_SSH_CONFIG. */
   file?: string;
-  /** For ERR_SSH_CONFIG: the line, counted from 1, where one is to blame. */
+  /** The line in `file`, counted from 1, for ERR_SSH_CONFIG if a single line is the cause. */
   line?: number;
-  /** For system errors: the number, negative, as in Node's own. */
+  /** The negative number of a system error, as in Node.js. */
   errno?: number;
   /**
-   * For system errors: `'connect'`, `'bind'`, `'getaddrinfo'`, `'spawn'`, `'socketpair'`, `'listen'`,
-   * `'accept'`.
+   * The operation of a system error: `'connect'`, `'bind'`, `'getaddrinfo'`, `'spawn'`, `'socketpair'`,
+   * `'listen'` or `'accept'`.
    */
   syscall?: string;
-  /** For system errors: the host, or the program, that it was about. */
+  /** The host, or the program, that a system error is about. */
   address?: string;
-  /** For system errors: the port that it was about. */
+  /** The port that a system error is about. */
   port?: number;
   /**
-   * For a logon that failed (ERR_SSH_AUTH, ETIMEDOUT, ERR_SSH_DISCONNECTED, ERR_SSH_PROTOCOL): what the
-   * server had said to the user, if anything: lines before its version, such as `Exceeded MaxStartups`,
-   * and the last of its banners. The message quotes the end of it.
+   * What the server said to the user before a connection attempt failed (ERR_SSH_AUTH, ETIMEDOUT,
+   * ERR_SSH_DISCONNECTED, ERR_SSH_PROTOCOL): lines before its version, such as `Exceeded MaxStartups`, and its
+   * last banner. The message of the error quotes the end of it. Absent if the server said nothing.
    */
   banner?: string;
 }
 
 /**
- * Called once, later, never before the method has returned. `error` is exactly `null`, or an Error;
- * then there is no `data`.
+ * A callback. It is called exactly once, and never before the method has returned. `error` is `null` or an
+ * Error; with an Error there is no `data`.
  */
 export type Callback<T = void> = (error: SSHTunnelError | null, data: T) => void;
 
 /**
- * The events of a tunnel with the arguments of their listeners. An AsyncLocalStorage has in them
- * the value that it had when the tunnel was made; in callbacks, that of the call.
+ * The events of a tunnel with the arguments of their listeners. In a listener, an AsyncLocalStorage has the
+ * value it had when the tunnel was created; in a callback, the value it had at the call.
  */
 export interface SSHTunnelEvents {
   /**
-   * A server has something to say to the user before it lets him in: a legal notice, or the link of a
-   * page where a logon is to be approved. `message` may have several lines; nothing in it but line feeds and
-   * tabs controls anything, so that a terminal may show it. The first two arguments are those of ssh2.
-   * `server` says which of the servers on the way it is. There may be several, and again after a reconnect.
+   * Emitted when a server sends text for the user during authentication, such as a legal notice, or a link to
+   * approve the login. `server` says which server on the path sent it. It may be emitted several times, and
+   * again after a reconnect.
+   *
+   * `message` may have several lines. It contains no control characters other than line feeds and tabs, so it
+   * can be printed on a terminal. The first two arguments are those of ssh2.
    */
   banner: [message: string, language: string, server: { host: string; port: number }];
   /**
-   * The server asks questions while the user logs on (with {@link SSHTunnelOptions.tryKeyboard}), as
-   * in ssh2: `finish` takes one string (or its bytes, which can be wiped when it has returned) for each
-   * prompt, now or later, within `readyTimeout`. Fewer,
-   * or none, give up on the questions, and so do a throw and the absence of a listener: the next
-   * method is tried then. Only the first call of `finish` counts; of what is no array of these it
-   * throws TypeError ERR_INVALID_ARG_TYPE, of more than there are prompts RangeError
-   * ERR_OUT_OF_RANGE. There may be several rounds, each with an event of its own.
+   * Emitted when the server asks questions during authentication, with
+   * {@link SSHTunnelOptions.tryKeyboard}, as in ssh2. There may be several rounds, each with its own event.
+   *
+   * `finish` takes one string for each prompt (or bytes, which can be wiped after it has returned), now or
+   * later, within `readyTimeout`. With fewer answers, if the listener throws, or without a listener, the next
+   * method is tried. Only the first call of `finish` counts. It throws TypeError ERR_INVALID_ARG_TYPE if the
+   * argument is not such an array, and RangeError ERR_OUT_OF_RANGE if there are more answers than prompts.
    */
   'keyboard-interactive': [
     name: string,
@@ -1115,430 +1236,471 @@ export interface SSHTunnelEvents {
     prompts: Prompt[],
     finish: (responses?: readonly (string | Uint8Array)[]) => void,
   ];
-  /** The SSH session is up, for the first time or again. */
+  /** Emitted when an SSH session is established, for the first time or again. */
   ready: [];
   /**
-   * The session was lost, or an attempt to set it up again failed, and after `delay` milliseconds
-   * there is the next one (with {@link SSHTunnelOptions.reconnect}). Then comes 'ready', the next
-   * 'reconnecting', or 'error' and 'close'.
+   * Emitted before each wait for a reconnect attempt, with {@link SSHTunnelOptions.reconnect}: the session
+   * disconnected, or an attempt failed. It is followed by 'ready', by another 'reconnecting', or by 'error'
+   * and 'close'.
    */
   reconnecting: [next: Reconnecting];
   /**
-   * One of several sessions was lost, or a further one could not be set up (told once, until one
-   * can), and the tunnel goes on with the others; see {@link SSHTunnelOptions.sessions}.
+   * Emitted when one of several sessions disconnected, or a further one could not be established (once, until
+   * one succeeds). The tunnel continues with the others; see {@link SSHTunnelOptions.sessions}.
    */
   sessionError: [error: SSHTunnelError];
   /**
-   * The server refused to listen again for the remote forward with this number, after its session was
-   * lost. The forward has ended; the tunnel goes on without it. Where nothing else was wanted of the
-   * tunnel, it is 'error' and 'close' instead.
+   * Emitted when the server refuses to listen again for a remote forward after a disconnect. The forward has
+   * ended, and the tunnel continues without it. If nothing else needs the tunnel, 'error' and 'close' are
+   * emitted instead.
    */
   forwardError: [error: SSHTunnelError, forwardId: number];
-  /** The local port is bound and the session is up: a connection would be forwarded. */
+  /** Emitted when the local port is bound and the session is up, so that connections are forwarded. */
   listening: [];
-  /** A connection came in. While anybody listens for this, every new connection waits for an answer. */
+  /** Emitted for each new connection. While there is a listener, every new connection waits for an answer. */
   connectionRequest: [request: ConnectionRequest];
   /**
-   * A connection is open from end to end. This and 'disconnected' are told to those who listen when
-   * it happens: where nobody does, connections cost the event loop nothing.
+   * Emitted when a connection is open from end to end. Without a listener for this event and for
+   * 'disconnected' at that moment, connections do not use the event loop.
    */
   connection: [connection: Connection];
-  /** A connection has ended; the last event about it. */
+  /** Emitted when a connection has ended, with its report. It is the last event of a connection. */
   disconnected: [end: ConnectionEnd];
   /**
-   * The SSH session was lost, and is not, or could not be, set up again: 'close' follows when its
-   * connections have ended. Or the port was lost; open connections live on then as after
-   * {@link SSHTunnel.stopListening}. Never for a failure that is only that of the call which
-   * reports it. As with every EventEmitter, it is thrown where nobody listens.
+   * Emitted when the SSH session disconnected and is not, or cannot be, restored: 'close' follows when its
+   * connections have ended. Also emitted when the local port was lost; open connections then stay open, as
+   * after {@link SSHTunnel.stopListening}.
+   *
+   * It is never emitted for a failure that a call reports. As with every EventEmitter, it is thrown without a
+   * listener.
    */
   error: [error: SSHTunnelError];
-  /** The tunnel holds nothing any more: no port, no connection, no session. It can start again. */
+  /** Emitted when the tunnel has no port, connection or session any more. It can be started again. */
   close: [];
 }
 
 /**
- * What tunnels publish on channels of node:diagnostics_channel, for those who watch a program without
- * being a part of it, by the channels' names. Each session of a tunnel has a `sessionId`, counted
- * from 1 over all of its logons: it has a 'start' and an 'end', and between them a 'ready' if it came
- * up, then a 'lost' if it broke. Messages are frozen, and what they hold of a connection is a copy;
- * `tunnel` is the tunnel itself.
+ * The messages that tunnels publish on channels of node:diagnostics_channel, by channel name. They are for
+ * tools that watch a program from outside. Each session has a `sessionId`, counted from 1 over all attempts of
+ * its tunnel, and publishes a 'start' and an 'end'; between them a 'ready' if it was established, and a 'lost'
+ * if it then disconnected. Messages are frozen, and contain copies of connections; `tunnel` is the tunnel
+ * itself.
  *
- * They cost nothing where nobody subscribes. Therefore a tunnel looks who does: at each call of one
- * of its methods, or of one of a {@link Connection}'s, and with each event that it has to tell.
- * Who subscribes before `connect()` or `startListening()` is called misses nothing; who comes later
- * gets what happens after the next call. The order is that of the events of the tunnel; each message
- * comes before the event about the same thing. What a subscriber throws is an 'uncaughtException' of
- * the process, as with every channel; the tunnel and other subscribers go on.
+ * Channels without subscribers cost nothing. A tunnel therefore looks for subscribers at each call of a method
+ * (also of a {@link Connection}) and with each event. A subscriber that exists before `connect()` or
+ * `startListening()` misses nothing; a later one gets what happens after the next call. Messages have the order
+ * of the tunnel's events, and each precedes the event about the same thing. An exception of a subscriber is an
+ * 'uncaughtException', as with every channel.
  */
 export interface SSHTunnelChannels {
-  /** Dialing and logging on begins. */
+  /** Published when a connection attempt starts. */
   'sshtunnel.session.start': { readonly tunnel: SSHTunnel; readonly sessionId: number };
-  /** It is up, `logonTime` milliseconds later. */
+  /** Published when a session is established, `logonTime` milliseconds after its start. */
   'sshtunnel.session.ready': { readonly tunnel: SSHTunnel; readonly sessionId: number; readonly logonTime: number };
-  /** It was up, and broke. */
+  /** Published when an established session disconnected. */
   'sshtunnel.session.lost': { readonly tunnel: SSHTunnel; readonly sessionId: number; readonly error: SSHTunnelError };
-  /** Nothing is left of it; `error` is why the logon failed or the session was lost, if one of them was. */
+  /** Published when a session has ended. `error` says why it could not be established, or disconnected. */
   'sshtunnel.session.end': { readonly tunnel: SSHTunnel; readonly sessionId: number; readonly error?: SSHTunnelError };
-  /** A connection is open from end to end. */
+  /** Published when a connection is open from end to end. */
   'sshtunnel.connection.open': { readonly tunnel: SSHTunnel; readonly connection: Readonly<ConnectionInfo> };
-  /** A connection has ended. */
+  /** Published when a connection has ended, with its report. */
   'sshtunnel.connection.end': { readonly tunnel: SSHTunnel; readonly end: Readonly<ConnectionEnd> };
 }
 
 /**
- * The methods of a tunnel as promises. They take effect in the order of all calls on the tunnel,
- * but each promise settles as soon as its own work is done, not after those of earlier calls: so
- * that a hostVerifier can await `promises.setLinger(...)` while `promises.connect()` waits for it.
- * A bad argument is a rejection, too.
+ * The methods of a tunnel as promises. They take effect in the order of all calls on the tunnel, but each
+ * promise settles when its own operation is done, without waiting for earlier calls. A hostVerifier can
+ * therefore await `promises.setLinger(...)` while `promises.connect()` waits for it. A bad argument rejects.
  */
 export interface SSHTunnelPromises {
+  /** Promise form of {@link SSHTunnel.getLinger}. */
   getLinger(): Promise<boolean>;
+  /** Promise form of {@link SSHTunnel.setLinger}. */
   setLinger(linger: boolean): Promise<void>;
+  /** Promise form of {@link SSHTunnel.getLingerOption}. */
   getLingerOption(): Promise<Linger>;
+  /** Promise form of {@link SSHTunnel.setLingerOption}. */
   setLingerOption(value: Linger): Promise<void>;
+  /** Promise form of {@link SSHTunnel.getKeepAlive}. */
   getKeepAlive(): Promise<boolean>;
+  /** Promise form of {@link SSHTunnel.setKeepAlive}. */
   setKeepAlive(keepAlive: boolean): Promise<void>;
+  /** Promise form of {@link SSHTunnel.getIdleTimeout}. */
   getIdleTimeout(): Promise<number>;
+  /** Promise form of {@link SSHTunnel.setIdleTimeout}. */
   setIdleTimeout(idleTimeout: number): Promise<void>;
+  /** Promise form of {@link SSHTunnel.connect}. */
   connect(): Promise<void>;
+  /** Promise form of {@link SSHTunnel.startListening}. */
   startListening(): Promise<void>;
+  /** Promise form of {@link SSHTunnel.stopListening}. */
   stopListening(): Promise<void>;
+  /** Promise form of {@link SSHTunnel.forwardLocal}. */
   forwardLocal(options: LocalForwardOptions): Promise<Forward>;
+  /** Promise form of {@link SSHTunnel.forwardDynamic}. */
   forwardDynamic(options: DynamicForwardOptions): Promise<Forward>;
+  /** Promise form of {@link SSHTunnel.forwardRemote}. */
   forwardRemote(options: RemoteForwardOptions): Promise<Forward>;
-  /** Resolves when the socket is open; what would be its 'error' until then is the rejection. */
+  /**
+   * Opens a connection as {@link SSHTunnel.dial}, and resolves with the socket when it is connected. Rejects
+   * with the error that the socket would emit before that.
+   */
   dial(host: string, port: number): Promise<TunnelSocket>;
+  /** Promise form of {@link SSHTunnel.dial} with options. */
   dial(options: DialOptions): Promise<TunnelSocket>;
+  /** Promise form of {@link SSHTunnel.disconnect}. */
   disconnect(connectionId: number): Promise<void>;
+  /** Promise form of {@link SSHTunnel.shutdown}. */
   shutdown(options?: ShutdownOptions): Promise<void>;
+  /** Promise form of {@link SSHTunnel.close}. */
   close(options?: CloseOptions): Promise<ConnectionEnd[]>;
+  /** Promise form of {@link SSHTunnel.connections}. */
   connections(): Promise<Connection[]>;
+  /** Promise form of {@link SSHTunnel.stats}. */
   stats(): Promise<TunnelStats>;
 }
 
+/** Options of {@link SSHTunnel.close}. */
 export interface CloseOptions {
-  /** Milliseconds that connections may take to finish, 0 to 2147483647. Default: no limit. */
+  /** Milliseconds that connections have to finish by themselves, 0 to 2147483647. Default: no limit. */
   timeout?: number | undefined;
 }
 
+/** Options of {@link SSHTunnel.shutdown}. */
 export interface ShutdownOptions {
-  /** Whether to end everything at once, whatever its Linger and its state. Default: `false`. */
+  /** Whether to reset every connection at once, whatever its Linger and state. Default: `false`. */
   force?: boolean | undefined;
 }
 
 /**
- * A local port whose connections travel through an SSH server to a host behind it, and are closed
- * exactly the way that its Linger asks for.
+ * An SSH tunnel: a local port whose connections are forwarded through an SSH server to a target, and are
+ * closed exactly the way that their Linger asks for.
  *
- * **Calls.** Every method takes an optional trailing callback. Without it, the method blocks the
+ * **Calls.** Every method takes an optional callback as its last argument. Without it, the method blocks the
  * thread until it is done, and returns or throws. With it, the method returns at once, and
  * `callback(error, data)` is called once, later. Bad arguments always throw at once (TypeError
- * ERR_INVALID_ARG_TYPE, RangeError ERR_OUT_OF_RANGE), and nothing has changed then.
+ * ERR_INVALID_ARG_TYPE, RangeError ERR_OUT_OF_RANGE) and change nothing.
  *
- * **Order.** Calls on one tunnel take effect in the order in which they are made, whatever their
- * form; callbacks are called in that order, and a blocking call sees the effect of everything
- * before it. A callback therefore waits for those of all earlier calls: do not wait inside a
- * hostVerifier for the callback of a call that was made after `connect(callback)`. Promises
- * ({@link SSHTunnel.promises}) settle each by itself.
+ * **Order.** Calls on one tunnel take effect in the order in which they are made, whatever their form.
+ * Callbacks are called in that order, and a blocking call sees the effect of everything before it. Do not wait
+ * in a hostVerifier for the callback of a call that was made after `connect(callback)`: it waits for the
+ * callback of `connect`. Promises ({@link SSHTunnel.promises}) settle independently.
  *
- * **Blocking.** A call that blocks stops everything on its thread: do not use it with an SSH server
- * or with peers that run on the same thread. Closing calls may wait for the peers of connections.
+ * **Blocking.** A blocking call stops everything on its thread. Do not use it if the SSH server, the local
+ * client or the target runs on the same thread. Calls that close connections may wait for their peers.
  *
- * **Life.** A tunnel that is up (connected, listening or reconnecting) keeps the process running until 'close'
- * was delivered, unless {@link SSHTunnel.unref} was called; so does every callback or promise that
- * is due. A tunnel that was never started, or is closed, needs no disposal: it goes with the
- * garbage. When a worker thread is terminated, or the process exits or is killed, its tunnels close
- * hard: local programs see ECONNRESET, and the port is free again. For this the sockets carry the
- * linger {1, 0} while they are open, whatever `Linger` says; its value is applied when they close.
+ * **Lifetime.** A tunnel that is connected, listening or reconnecting keeps the process running until 'close',
+ * unless {@link SSHTunnel.unref} was called. So does every pending callback or promise. A tunnel that was never
+ * started, or is closed, needs no cleanup and is garbage-collected. When a worker thread is terminated, or the
+ * process exits or is killed, its tunnels close hard: local clients read ECONNRESET, and the port is free. For
+ * this purpose, sockets have the linger {1, 0} while they are open; `Linger` is applied when they close.
  *
- * **Delivery.** To deliver a byte means to hand it to the kernel of the local program and have its
- * acknowledgement, or to hand it to the SSH session on its way to the far side: what the far side
- * does with it, SSH does not tell. What has become of the bytes of a connection, its 'disconnected'
- * event tells. A connection whose SSH session is lost ends with a reset after the delivered bytes
- * (hard: at once), whatever its Linger: a stream that was cut never looks complete.
+ * **Delivery.** A byte for the local client is delivered when the client's kernel has acknowledged it. A byte
+ * for the target is delivered when the SSH session has taken it; SSH does not tell what the target received.
+ * 'disconnected' reports what happened to the bytes of each connection. When the SSH session disconnects, a
+ * connection ends with a reset after the delivered bytes (at once with a hard Linger), so a truncated stream
+ * never looks complete.
  */
 export class SSHTunnel extends EventEmitter {
-  /** Makes a tunnel that does nothing yet: starts no thread and touches no network. */
+  /** Creates a tunnel. It starts no thread and uses no network until a method connects it. */
   constructor(options: SSHTunnelOptions);
 
   /**
-   * Makes a tunnel of what `ssh host` would read: `~/.ssh/config` and `/etc/ssh/ssh_config`, or
-   * `overrides.configFile`. A `LocalForward` says where to listen and what to connect to, unless
-   * `overrides` has `forwardHost` or `forwardPort`. docs/config.md lists what is honoured; what is
-   * not is in {@link SSHTunnel.configNotices}.
+   * Creates a tunnel with the settings that `ssh host` would read from `~/.ssh/config` and
+   * `/etc/ssh/ssh_config`, or from `overrides.configFile`. A `LocalForward` sets the local port and the target,
+   * unless `overrides` has `forwardHost` or `forwardPort`. docs/config.md lists the supported directives;
+   * {@link SSHTunnel.configNotices} reports unsupported ones.
    *
-   * `host`, `overrides.host` and `overrides.username` must be such as ssh takes on its command line:
-   * commands of the files may name them. Others are refused with TypeError ERR_INVALID_ARG_VALUE.
-   *
-   * Blocks while files are read and the commands of `Match exec` are run; does not touch the
-   * network. Throws ERR_SSH_CONFIG where ssh would refuse a file, with the members `file` and, where
-   * one is to blame, `line`; otherwise what the constructor throws.
-   * @param host as it would be given to ssh, without a user: a name of the file, or of the server
+   * Blocks while files are read and the commands of `Match exec` run, and does not use the network. Throws
+   * ERR_SSH_CONFIG with `file` and, if a single line is the cause, `line`, if ssh would refuse a file;
+   * otherwise what the constructor throws. `host`, `overrides.host` and `overrides.username` can be part of
+   * commands in the files, so a name that ssh refuses on its command line throws TypeError
+   * ERR_INVALID_ARG_VALUE.
+   * @param host the host as on the command line of ssh, without a user
+   * @param overrides options of the constructor that take precedence over the files
    */
   static fromConfig(host: string, overrides?: ConfigOverrides): SSHTunnel;
 
-  /** What the files say that {@link SSHTunnel.fromConfig} did not honour; empty for the constructor's. */
+  /** The unsupported directives that {@link SSHTunnel.fromConfig} found; empty for a tunnel of the constructor. */
   readonly configNotices: readonly ConfigNotice[];
 
   /**
-   * The `Linger` property: how the next connections will be closed. `true` (the default): gracefully.
-   * `false`: hard.
+   * Returns the `Linger` property, which applies to connections that are accepted from now on: `true` (the
+   * default) for a graceful or bounded close, `false` for a hard one.
    */
   getLinger(): boolean;
+  /** Callback form of {@link SSHTunnel.getLinger}. */
   getLinger(callback: Callback<boolean>): void;
 
   /**
-   * Sets the `Linger` property: `true` for a graceful close ({0, 0} in the LINGER structure), `false`
-   * for a hard one ({1, 0}). It is taken over by connections when they are accepted, also by those
-   * that wait in the backlog now; connections that were accepted keep what they have.
+   * Sets the `Linger` property: `true` for a graceful close ({0, 0} in the LINGER structure), `false` for a hard
+   * one ({1, 0}). It applies to connections that are accepted from now on, including those in the system's
+   * backlog. Accepted connections keep their value; {@link Connection.setLinger} changes it.
    */
   setLinger(linger: boolean): void;
+  /** Callback form of {@link SSHTunnel.setLinger}. */
   setLinger(linger: boolean, callback: Callback): void;
 
-  /** The LINGER structure behind the property. */
+  /** Returns the LINGER structure behind the `Linger` property. */
   getLingerOption(): Linger;
+  /** Callback form of {@link SSHTunnel.getLingerOption}. */
   getLingerOption(callback: Callback<Linger>): void;
 
   /**
-   * Sets the LINGER structure behind the property, for the same connections. {@link Connection} can
-   * change it for one that exists.
+   * Sets the LINGER structure behind the `Linger` property. It applies to the same connections as
+   * {@link SSHTunnel.setLinger}; {@link Connection.setLingerOption} changes one that exists.
    */
   setLingerOption(value: Linger): void;
+  /** Callback form of {@link SSHTunnel.setLingerOption}. */
   setLingerOption(value: Linger, callback: Callback): void;
 
-  /** Whether the next connections get SO_KEEPALIVE. */
+  /** Returns whether connections that are accepted from now on use SO_KEEPALIVE. Default: `false`. */
   getKeepAlive(): boolean;
+  /** Callback form of {@link SSHTunnel.getKeepAlive}. */
   getKeepAlive(callback: Callback<boolean>): void;
+  /** Sets whether connections that are accepted from now on use SO_KEEPALIVE. */
   setKeepAlive(keepAlive: boolean): void;
+  /** Callback form of {@link SSHTunnel.setKeepAlive}. */
   setKeepAlive(keepAlive: boolean, callback: Callback): void;
 
-  /** Milliseconds without a byte after which the next connections will be closed; 0: never. */
+  /** Returns the `idleTimeout` of connections that are accepted from now on, in milliseconds; 0 is none. */
   getIdleTimeout(): number;
+  /** Callback form of {@link SSHTunnel.getIdleTimeout}. */
   getIdleTimeout(callback: Callback<number>): void;
+  /**
+   * Sets the `idleTimeout` of connections that are accepted from now on, in milliseconds, at most 2147483647; 0
+   * disables it.
+   */
   setIdleTimeout(idleTimeout: number): void;
+  /** Callback form of {@link SSHTunnel.setIdleTimeout}. */
   setIdleTimeout(idleTimeout: number, callback: Callback): void;
 
   /**
-   * Logs on to the SSH server. Done when the session is up, at once if it is already. The session
-   * then stays until {@link SSHTunnel.shutdown} or {@link SSHTunnel.close}, also if it was
-   * {@link SSHTunnel.startListening} that made it.
+   * Connects to the SSH server and authenticates. Completes when the session is up, at once if it already is.
+   * The session then stays until {@link SSHTunnel.shutdown} or {@link SSHTunnel.close}, also if
+   * {@link SSHTunnel.startListening} established it.
    *
-   * While a lost session is being set up again (see {@link SSHTunnelOptions.reconnect}), it does not
-   * wait for its time: the attempt that is next begins at once, and how that one ends is the outcome
-   * of the call.
+   * While a disconnected session is being restored (see {@link SSHTunnelOptions.reconnect}), the next attempt
+   * starts at once, and its result is the result of this call.
    *
-   * Fails with the errors of dialing and logging on (see {@link SSHTunnelError.code}), within
-   * `readyTimeout`. Blocking it is refused with ERR_TUNNEL_WOULD_DEADLOCK while a hostVerifier, or a
-   * listener of 'keyboard-interactive', would have to be asked.
+   * Fails within `readyTimeout` if the server cannot be reached or does not authenticate the user (see
+   * {@link SSHTunnelError.code}). Throws ERR_TUNNEL_WOULD_DEADLOCK without a callback if a hostVerifier or a
+   * listener of 'keyboard-interactive' would have to answer.
    */
   connect(): void;
+  /** Callback form of {@link SSHTunnel.connect}. */
   connect(callback: Callback): void;
 
   /**
-   * Logs on if there is no session, then binds the local port that the constructor's options name.
-   * Done when a connection would be forwarded; {@link SSHTunnel.localPort} tells the port then. Done at once if it listens already;
-   * but while a lost session is being set up again it does what {@link SSHTunnel.connect} does.
-   * Called during a shutdown, or after one, it starts anew.
+   * Binds the local port of the constructor's options, after connecting if there is no session. Completes when
+   * connections are forwarded; {@link SSHTunnel.localPort} then is the port. Completes at once if the tunnel
+   * already listens, except that it does the same as {@link SSHTunnel.connect} while a session is being restored.
+   * During or after a shutdown, it starts the tunnel again.
    *
    * Fails as {@link SSHTunnel.connect} does, or with the system's error if the port cannot be bound
-   * (EADDRINUSE, EACCES, EADDRNOTAVAIL); a session that was made for it is ended then. Fails with
-   * ERR_TUNNEL_CLOSED if {@link SSHTunnel.stopListening} is called meanwhile, and with
-   * ERR_TUNNEL_NO_FORWARD if the tunnel was made without `forwardHost`.
+   * (EADDRINUSE, EACCES, EADDRNOTAVAIL); a session that was established for it is closed. Fails with
+   * ERR_TUNNEL_CLOSED if {@link SSHTunnel.stopListening} is called meanwhile, and with ERR_TUNNEL_NO_FORWARD if
+   * the tunnel has no `forwardHost`.
    */
   startListening(): void;
+  /** Callback form of {@link SSHTunnel.startListening}. */
   startListening(callback: Callback): void;
 
   /**
-   * Closes the listener. Done when the port is free, without waiting for anybody. Open connections
-   * live on, nothing is lost on them. Connections that were not accepted yet are reset by the
-   * system, and so are, by the tunnel, those that wait for a lost session to come back
-   * (ECONNABORTED).
+   * Closes the constructor's local port. Completes when the port is free, without waiting for any connection.
+   * Open connections stay open and lose nothing. Connections that were not accepted yet are reset by the
+   * system; connections that wait for a session to be restored are reset by the tunnel (ECONNABORTED).
    *
-   * A session that {@link SSHTunnel.connect} asked for, or that a forward needs, stays. One that was
-   * only made by {@link SSHTunnel.startListening} ends with its last connection, and 'close' follows. The same
-   * goes for the way back to a lost one: it goes on, or ends at once.
+   * A session that {@link SSHTunnel.connect} established, or that a forward needs, stays. A session that only
+   * {@link SSHTunnel.startListening} needed is closed with its last connection, and 'close' is emitted. In the
+   * same way, reconnecting continues or ends at once.
    */
   stopListening(): void;
+  /** Callback form of {@link SSHTunnel.stopListening}. */
   stopListening(callback: Callback): void;
 
   /**
-   * Opens a further local port, or Unix socket, whose connections go to a target of their own through
-   * the same session (`ssh -L`). Logs on if there is no session; done when a connection would be
-   * forwarded, with the {@link Forward}. Any number of them may be open; events, numbers and closing
-   * rules of their connections are those of all others, and so are Linger, KeepAlive and IdleTimeout,
-   * as they are when a connection comes. There is no 'listening' event for it.
+   * Opens a further local port or Unix socket with its own target (`ssh -L`), after connecting if there is no
+   * session. Completes with the {@link Forward} when connections are forwarded. Any number of forwards share the
+   * session. Their connections have the same events and closing rules, and take Linger, KeepAlive and
+   * IdleTimeout of the tunnel when they are accepted. 'listening' is not emitted.
    *
-   * A forward that is open keeps the session, as {@link SSHTunnel.startListening} does, and stays
-   * bound while a lost session is set up again. When that is given up, or at `shutdown()` and
-   * `close()`, all forwards end. Fails as {@link SSHTunnel.startListening} does, and leaves other
-   * forwards alone; a bad option is a TypeError or RangeError as of the constructor, options that
-   * exclude each other are ERR_INVALID_ARG_VALUE.
+   * An open forward keeps the session, and stays bound while a disconnected session is restored. It ends with
+   * {@link Forward.stop}, `shutdown()`, `close()`, and when reconnecting is given up. Fails as
+   * {@link SSHTunnel.startListening} does, without affecting other forwards. A bad option throws TypeError or
+   * RangeError; options that exclude each other throw ERR_INVALID_ARG_VALUE.
    *
-   * **Unix sockets have no reset.** Wherever a local program on a TCP port would get ECONNRESET, one
-   * on a Unix socket reads what was delivered and then the end of its stream; it gets ECONNRESET only
-   * if it had sent something that was not read. The report tells what was meant: `closedBy` is
-   * `'reset'`. What was written to a Unix socket counts as delivered: nothing takes it back.
+   * **Unix sockets have no reset.** Where a local client on a TCP port reads ECONNRESET, a client on a Unix
+   * socket reads the delivered bytes and then the end of the stream; it reads ECONNRESET only if some of what it
+   * sent was not read. The report still has `closedBy: 'reset'`. Bytes written to a Unix socket count as
+   * delivered.
    */
   forwardLocal(options: LocalForwardOptions): Forward;
+  /** Callback form of {@link SSHTunnel.forwardLocal}. */
   forwardLocal(options: LocalForwardOptions, callback: Callback<Forward>): void;
 
   /**
-   * Opens a local port, or Unix socket, that speaks SOCKS 4, 4a and 5 (`ssh -D`): each program says
-   * where to, and names are looked up at the far side. CONNECT is the one command. For the rest it is
-   * a forward like those of {@link SSHTunnel.forwardLocal}.
+   * Opens a local port or Unix socket that is a SOCKS 4, 4a and 5 proxy (`ssh -D`): each client requests its own
+   * target, and names are resolved by the SSH server. CONNECT is the only supported command. In all other
+   * respects it is a forward as {@link SSHTunnel.forwardLocal}.
    *
-   * A program is told that it is connected when it is, from end to end; what it had sent behind its
-   * request before is passed on then. What it and the tunnel say to each other in SOCKS is in no
-   * count. It has `readyTimeout` to say where to; until then its connection is `'negotiating'`, and
-   * is no business of 'connectionRequest'. The way there has `readyTimeout` again.
+   * A client has `readyTimeout` for its SOCKS handshake, in the state `'negotiating'`; no 'connectionRequest' is
+   * emitted before it ends. Opening the connection has its own `readyTimeout`. The client reads a success reply
+   * when the connection is open from end to end, and data that it sent early is forwarded then. Bytes of the
+   * handshake are not counted.
    *
-   * When nothing comes of it, in every Linger setting: a program that has asked reads why, as far as
-   * SOCKS has words for it, and then the end of its stream (FIN; `closedBy` is `'graceful'`). It is
-   * reset if it has not, or speaks something else, or if `disconnect()` or `shutdown()` ends its
-   * connection before it is open. docs/socks.md has the codes. Its 'disconnected' comes in any case.
+   * If the connection cannot be opened, the client reads a reply with the reason and then FIN, in every Linger
+   * mode; `closedBy` is `'graceful'`. The client is reset if its request is incomplete or not SOCKS, or if
+   * `disconnect()` or `shutdown()` ends the connection before it is open. 'disconnected' is emitted in every
+   * case. docs/socks.md lists the replies.
    */
   forwardDynamic(options: DynamicForwardOptions): Forward;
+  /** Callback form of {@link SSHTunnel.forwardDynamic}. */
   forwardDynamic(options: DynamicForwardOptions, callback: Callback<Forward>): void;
 
   /**
-   * Has the SSH server listen on a port or a Unix socket, whose connections are led to a target at
-   * this side (`ssh -R`). Logs on if there is no session; done when the server listens, with the
-   * {@link Forward}, whose `remotePort` is the real one. For the rest it is a forward like those of
-   * {@link SSHTunnel.forwardLocal}. Fails as {@link SSHTunnel.connect} does, or with
-   * ERR_SSH_FORWARD_REFUSED if the server will not listen there; other forwards are left alone.
+   * Makes the SSH server listen on a port or Unix socket, and forwards its connections to a target on this side
+   * (`ssh -R`), after connecting if there is no session. Completes with the {@link Forward} when the server
+   * listens; its `remotePort` is the actual port. In all other respects it is a forward as
+   * {@link SSHTunnel.forwardLocal}. Fails as {@link SSHTunnel.connect} does, or with ERR_SSH_FORWARD_REFUSED if
+   * the server refuses to listen, without affecting other forwards.
    *
-   * The target takes the place of the local program: it sees the ends that Linger decides about, `bytesUp` is
-   * what it sent, `bytesDown` what was delivered to it. 'connectionRequest' comes before it is
-   * dialed. It is dialed, within `readyTimeout`, at the first of its addresses that answers. When that
-   * fails, the server is told so and closes what had connected; that program sees an end of stream or
-   * a reset, as the server has it, and 'disconnected' says why. No byte is passed on before.
+   * The target takes the place of the local client: it sees the closes that Linger selects, `bytesUp` counts what
+   * it sent, and `bytesDown` what was delivered to it. 'connectionRequest' is emitted before the target is
+   * dialed, within `readyTimeout`, at the first of its addresses that answers. If that fails, the server rejects
+   * the client, which sees an end of stream or a reset, and no byte; 'disconnected' has the reason.
    *
-   * When its session is lost, the open connections end as all others do. Where there is another one,
-   * or `reconnect` brings one, the server is asked again, for the same port. A refusal is no verdict
-   * for as long as `readyTimeout`, since a server may hold the port until it has noticed the loss. A
-   * port that the server chose may become another one: `remotePort` tells. See 'forwardError'.
+   * When the session disconnects, its open connections end as all others do. Through another session, or after a
+   * reconnect, the server is asked to listen on the same port again. A refusal is final only after
+   * `readyTimeout`, because a server may hold the port until it notices the disconnect. A port that the server
+   * chose may change; `remotePort` is updated. A final refusal emits 'forwardError'.
    */
   forwardRemote(options: RemoteForwardOptions): Forward;
+  /** Callback form of {@link SSHTunnel.forwardRemote}. */
   forwardRemote(options: RemoteForwardOptions, callback: Callback<Forward>): void;
 
   /**
-   * Opens a connection through the tunnel for the program itself, without a local port. Returns the
-   * socket at once, which is connected later, as by `net.connect()`. Logs on first if there is no
-   * session, and the session stays then as after {@link SSHTunnel.connect}; with
-   * {@link SSHTunnelOptions.reconnect} it waits for a lost one. Its connection has events, numbers,
-   * settings and closing rules like any other (`forwardId` is -1), but no 'connectionRequest'.
+   * Opens a connection through the tunnel without a local port, and returns its socket at once, like
+   * `net.connect()`. Connects to the server first if there is no session, which then stays as after
+   * {@link SSHTunnel.connect}; with {@link SSHTunnelOptions.reconnect} it waits for a disconnected one. The
+   * connection has events, settings and closing rules like any other (`forwardId` is -1), but no
+   * 'connectionRequest'. Errors are emitted by the socket, see {@link TunnelSocket}.
    *
-   * While there are such sockets, `shutdown()` without `force`, and `disconnect()` of one, are refused without a
-   * callback, with ERR_TUNNEL_WOULD_DEADLOCK: this thread has to read what comes. Bad arguments
-   * throw as everywhere. Not on Windows: Error ERR_FEATURE_UNAVAILABLE_ON_PLATFORM.
+   * While such a socket exists, `shutdown()` without `force`, and `disconnect()` of the socket, throw
+   * ERR_TUNNEL_WOULD_DEADLOCK without a callback, because this thread has to read its data. Throws
+   * ERR_FEATURE_UNAVAILABLE_ON_PLATFORM on Windows.
    */
   dial(host: string, port: number): TunnelSocket;
+  /** Opens a connection as {@link SSHTunnel.dial}, with the target and `allowHalfOpen` as options. */
   dial(options: DialOptions): TunnelSocket;
 
   /**
-   * An agent for `http` and `https` alike whose connections are dialled through the tunnel: their hosts
-   * and ports, or `socketPath`, are those that the SSH server knows. `options` are those of https.Agent
-   * (keepAlive, maxSockets, ...), as are the agent's methods.
+   * Returns an agent for `http` and `https` requests whose connections are opened with {@link SSHTunnel.dial}:
+   * the SSH server resolves their hosts, ports or `socketPath`. Options and methods are those of https.Agent
+   * (keepAlive, maxSockets, ...).
    */
   agent(options?: AgentOptions): Agent;
 
-  /** The forwards that are open now, without the constructor's own; in the order of their opening. */
+  /** Returns the open forwards in the order in which they were opened, without the constructor's own. */
   forwards(): Forward[];
 
   /**
-   * Closes one connection by its Linger. Done when it has ended, and its 'disconnected' event is on
-   * its way.
+   * Closes one connection by its Linger. Completes when it has ended; its 'disconnected' event follows.
    *
-   * - Graceful: what has come in from either side until now is delivered; both peers read all of it
-   *   and then the end of stream (FIN). What the local program sends after the call is read and
-   *   dropped. Takes as long as the peers take to read: one that has stopped reading is waited
-   *   for without limit. A local program that has everything but does not end its own stream is
-   *   given two seconds for it.
-   * - Hard: what is not delivered yet is dropped and counted; the local program gets ECONNRESET, the
-   *   far side the end of the channel. Takes no time.
-   * - Bounded: as graceful for at most `l_linger` seconds from the call, then as hard. What was taken
-   *   by then is delivered, what was not is dropped and counted.
-   * - A connection that is not open from end to end yet gets ECONNRESET either way.
+   * - Graceful: Everything that arrived from either side before the call is delivered; both peers read all of it
+   *   and then the end of the stream (FIN). What the local client sends after the call is read and dropped. It
+   *   takes as long as the peers take to read, without a limit. A local client that has everything but does not
+   *   end its own stream has two seconds to do so.
+   * - Hard: Undelivered data is dropped and counted. The local client reads ECONNRESET, the remote end the close
+   *   of the channel. It takes no time.
+   * - Bounded: Graceful for at most `l_linger` seconds from the call, then hard. What was acknowledged by then is
+   *   delivered, the rest is dropped and counted.
+   * - A connection that is not open yet: The local client reads ECONNRESET in every mode.
    *
-   * A connection that is closing already goes on as it began; the call waits with it. A new Linger
-   * changes that ({@link Connection.setLingerOption}), and so does {@link Connection.reset}. Where it
-   * is only waited for the local program to take what both sides had sent before they ended, no time
-   * runs before this call. Fails with
-   * ERR_TUNNEL_NO_CONNECTION if there is no such connection (any more).
+   * If the connection is already closing, the call waits for that close. {@link Connection.setLingerOption} and
+   * {@link Connection.reset} change it. If both sides had ended by themselves and only the local client has to
+   * read the rest, a linger time starts at this call. Fails with ERR_TUNNEL_NO_CONNECTION if there is no such
+   * connection (any more).
    */
   disconnect(connectionId: number): void;
+  /** Callback form of {@link SSHTunnel.disconnect}. */
   disconnect(connectionId: number, callback: Callback): void;
 
   /**
-   * Stops listening, ends all forwards, closes every connection as {@link SSHTunnel.disconnect} does, with the same
-   * promises about its bytes, and logs off. Done when the tunnel holds nothing any more: with
-   * graceful connections that takes as long as the slowest of their peers takes to read. The server
-   * is given two seconds to hand on what local programs had sent before they reset graceful
-   * connections, and two to hear the farewell. Operations under way fail with ERR_TUNNEL_CLOSED.
-   * Never fails but over a bad argument; on a tunnel that holds nothing there is nothing to do.
+   * Stops listening, ends all forwards, closes every connection as {@link SSHTunnel.disconnect} does, and closes
+   * the session. Pending operations fail with ERR_TUNNEL_CLOSED.
    *
-   * With `force`, or as soon as a second call has it, everything ends within two seconds, also where
-   * the server is dead, its window stays at zero, or a client never reads. Nothing more is delivered:
-   * every connection is reset, whatever its Linger and its state, also one that was being closed; its
-   * report counts what was lost. The server gets half a second to end the session; then its
-   * connection is reset, jump hosts are let go, and programs of `proxyCommand` are killed. All other
-   * calls that wait for the end are done then, too.
+   * Completes when the tunnel has no port, connection or session any more. With graceful connections, this takes
+   * as long as their slowest peer takes to read. The server has two seconds to forward what local clients had
+   * sent before they reset graceful connections, and two to receive the end of the session. Fails only with a
+   * bad argument; if there is nothing to shut down, it completes at once.
    *
-   * `setLinger(false)` of the tunnel changes no connection that exists, and so no shutdown under way.
+   * With `force`, or when a second call has it, everything ends within two seconds, also if the server is dead or
+   * grants no window, or a client never reads. Nothing more is delivered: every connection is reset, whatever its
+   * Linger and state, and its report counts the dropped bytes. The server has half a second to end the session;
+   * then its connection is reset, jump hosts are disconnected, and commands of `proxyCommand` are killed. Other
+   * calls that wait for the shutdown complete, too.
+   *
+   * `setLinger(false)` of the tunnel changes no existing connection, and so no shutdown in progress.
    */
   shutdown(): void;
+  /** Callback form of {@link SSHTunnel.shutdown}. */
   shutdown(callback: Callback): void;
+  /** Shuts down as {@link SSHTunnel.shutdown}; `force` ends everything within two seconds. */
   shutdown(options: ShutdownOptions | undefined): void;
+  /** Callback form of {@link SSHTunnel.shutdown} with options. */
   shutdown(options: ShutdownOptions | undefined, callback: Callback): void;
 
   /**
-   * Stops listening, ends all forwards, lets the connections go on until both of their sides have finished, or for
-   * `timeout` milliseconds, then does what {@link SSHTunnel.shutdown} does. Never blocks: without a
-   * callback it returns a promise. What finishes in time is delivered completely and ends with FIN;
-   * what does not is closed by its Linger: hard at once, else gracefully for 1.2 seconds at most, or
-   * `l_linger` seconds if that is less; then by force, as by `shutdown({ force: true })`. So everything
-   * has ended two seconds after `timeout`, also what another call had begun to close before.
-   * `lingerExpired` of a report that such a force has cut is false. Of several calls the shortest time
-   * counts; `shutdown()` cuts it short. Fails over nothing but a bad argument.
+   * Stops listening, ends all forwards, and lets connections finish by themselves for up to `timeout`
+   * milliseconds; then closes the rest and the session. Never blocks: without a callback it returns a promise.
    *
-   * Gives the ends of the connections that existed at the call, in the order in which they ended:
-   * the very objects that 'disconnected' brings. `clean` tells which of them finished. Nothing but
-   * this list keeps them, also where there were many; of several calls each has its own.
+   * A connection that finishes in time is delivered completely and ends with FIN. At the timeout, a hard
+   * connection is reset, and any other is closed gracefully for at most 1.2 seconds, or `l_linger` seconds if that
+   * is less; then the rest is ended as with `shutdown({ force: true })`. Everything has ended two seconds after
+   * `timeout`, including closes that were in progress before. The report of a connection that was cut like this
+   * has `lingerExpired: false`. Of several calls the shortest time applies, and `shutdown()` ends the wait.
+   *
+   * Resolves with the reports of the connections that existed at the call, in the order in which they ended: the
+   * same objects that 'disconnected' emits. `clean` tells which of them finished. Fails only with a bad argument.
    */
   close(options?: CloseOptions): Promise<ConnectionEnd[]>;
+  /** Callback form of {@link SSHTunnel.close}. */
   close(callback: Callback<ConnectionEnd[]>): void;
+  /** Callback form of {@link SSHTunnel.close} with options. */
   close(options: CloseOptions | undefined, callback: Callback<ConnectionEnd[]>): void;
 
-  /** `close()` without a limit in time, for `await using`; where the runtime has the symbol. */
+  /** Closes the tunnel as {@link SSHTunnel.close} without a timeout, for `await using`. Defined if the runtime has the symbol. */
   [Symbol.asyncDispose](): Promise<void>;
 
-  /** The connections that exist now. */
+  /** Returns the connections that exist now. */
   connections(): Connection[];
+  /** Callback form of {@link SSHTunnel.connections}. */
   connections(callback: Callback<Connection[]>): void;
 
   /**
-   * What was counted since the tunnel was made, whether anybody listened to events or not. Whoever
-   * asks after a 'disconnected', or after a call that ended a connection, finds it counted. Fails over
-   * nothing.
+   * Returns the statistics of the tunnel since it was created. They do not depend on listeners. A connection is
+   * counted before its 'disconnected' is emitted, and before a call that ended it completes. Never fails.
    */
   stats(): TunnelStats;
+  /** Callback form of {@link SSHTunnel.stats}. */
   stats(callback: Callback<TunnelStats>): void;
 
-  /** Whether the constructor's own local port is bound; also while a lost session is being set up again. */
+  /** Whether the constructor's local port is bound, also while a disconnected session is being restored. */
   readonly listening: boolean;
 
-  /** The local port while listening; otherwise the configured one. */
+  /** The bound local port while the tunnel listens, otherwise the configured one. */
   readonly localPort: number;
 
-  /** The same methods as promises. */
+  /** The methods of the tunnel as promises. */
   readonly promises: SSHTunnelPromises;
 
-  /** Takes back {@link SSHTunnel.unref}. */
+  /** Keeps the process running while the tunnel is up, the default; the opposite of {@link SSHTunnel.unref}. */
   ref(): this;
 
   /**
-   * Lets the process exit although this tunnel is up; its connections are closed hard then. Calls
-   * under way are still waited for.
+   * Lets the process exit while the tunnel is up; its connections are then closed hard. Pending calls still keep
+   * the process running.
    */
   unref(): this;
 
@@ -1551,149 +1713,160 @@ export class SSHTunnel extends EventEmitter {
   removeListener<E extends keyof SSHTunnelEvents>(event: E, listener: (...args: SSHTunnelEvents[E]) => void): this;
 }
 
-/** The same class by the name of the package. */
+/** The class {@link SSHTunnel} by the name of the package. */
 export const sshtunnel: typeof SSHTunnel;
+/** The type {@link SSHTunnel} by the name of the package. */
 export type sshtunnel = SSHTunnel;
 
 /**
- * A TCP socket of the program: a net.Socket that is connected, which a tls.TLSSocket and the
- * `req.socket` of an HTTP request are, too; a net.Server (tls, http, https) that listens; or the
- * number of a descriptor, for sockets that Node.js has not made.
+ * A TCP socket of the application: a connected net.Socket (also a tls.TLSSocket, or the `req.socket` of an HTTP
+ * request), a listening net.Server (tls, http, https), or the number of a descriptor that Node.js has not
+ * created.
  */
 export type TCPSocket = Socket | Server | number;
 
 declare const optionName: unique symbol;
 
-/** The level of the options, for completeness: no function here asks for it. */
+/** The level of the socket options. It exists for completeness; no function takes it. */
 export const SOL_SOCKET: number;
 
-/** The option whose value is the {@link Linger} structure. */
+/** The socket option whose value is the {@link Linger} structure. */
 export const SO_LINGER: number & { readonly [optionName]: 'SO_LINGER' };
 
 /**
- * The option that turns lingering on and off: its value becomes l_onoff (`false` or zero: off, `true`
- * or nonzero: on), as the descriptions of the LINGER structure word it. Turning it off keeps
- * l_linger; turning it on brings the last l_linger back that was not zero, or 30 if there never was
- * one, so that it never makes a hard close. (What {1, 0} has displaced is remembered where the system
- * numbers its sockets, as Linux does.)
+ * The socket option that turns lingering on and off: its value becomes l_onoff (`false` or 0: off; `true` or
+ * nonzero: on), as the descriptions of the LINGER structure define it. Turning it off keeps l_linger. Turning it
+ * on restores the last nonzero l_linger, or 30, so it never selects a hard close. The value that {1, 0} replaced
+ * is remembered on systems that number their sockets, such as Linux.
  *
- * **Winsock's own SO_DONTLINGER reads its value the other way round**: there, nonzero turns lingering
- * off, as the name says. Unix has no such option; the number is the one that Winsock would form here.
+ * **Winsock's own SO_DONTLINGER has the opposite meaning**: there, nonzero turns lingering off, as the name says.
+ * Unix has no such option; the number is the one that Winsock would compute.
  */
 export const SO_DONTLINGER: number & { readonly [optionName]: 'SO_DONTLINGER' };
 
 /**
- * Reads an option of a socket, always as the kernel has it, whoever set it. A nonzero l_onoff reads
- * as 1. SO_DONTLINGER reads as whether l_onoff is set.
+ * Returns an option of a socket as the kernel has it, regardless of what set it. A nonzero l_onoff is returned as
+ * 1. The value of SO_DONTLINGER is whether l_onoff is set.
  *
- * With a callback, too, the socket is asked at once, and only the answer comes later: callbacks come
- * in the order of the calls.
+ * With a callback, the socket is read at once, and only the callback is called later; callbacks are called in the
+ * order of the calls.
  *
- * Errors, of this and the next two functions; nothing has changed then:
+ * This function, {@link setsockopt} and {@link closesocket} fail with these errors, and then change nothing:
  *
- * | code | |
+ * | code | reason |
  * |---|---|
- * | `EBADF` | no open descriptor; a socket that is destroyed or being closed; a server that does not listen, or not by itself (in a cluster) |
+ * | `EBADF` | no open descriptor; a socket that is destroyed or closing; a server that does not listen, or not itself (in a cluster) |
  * | `ENOTCONN` | a net.Socket that is not connected yet |
- * | `ENOTSOCK` | a file, a pipe, a terminal; TLS over a stream that is no socket |
- * | `ENOTSUP` | a socket that is not of TCP, such as one of the Unix domain (which is what Node.js calls a pipe, also to child processes); everything on Windows, where Node.js does not give out its sockets |
+ * | `ENOTSOCK` | a file, a pipe, a terminal; TLS over a stream that is not a socket |
+ * | `ENOTSUP` | a socket that is not TCP, such as a Unix domain socket (which Node.js calls a pipe, also to child processes); everything on Windows, where Node.js does not expose its sockets |
  *
- * They have `errno` and `syscall` (the function's name) as system errors of Node.js; where the system
- * gives another error, that is passed on. A callback and a promise get them, while arguments of a
- * wrong type (TypeError ERR_INVALID_ARG_TYPE), an unknown `optname` (TypeError
- * ERR_INVALID_ARG_VALUE) and numbers out of range (RangeError ERR_OUT_OF_RANGE) throw at once; with
- * `promises`, everything is a rejection.
+ * They have `errno` and `syscall` (the name of the function), like system errors of Node.js. Other errors of the
+ * system are passed on. Callbacks and promises receive all of these. Arguments of a wrong type (TypeError
+ * ERR_INVALID_ARG_TYPE), an unknown `optname` (TypeError ERR_INVALID_ARG_VALUE) and numbers out of range
+ * (RangeError ERR_OUT_OF_RANGE) throw at once; a promise rejects with them.
  */
 export function getsockopt(socket: TCPSocket, optname: typeof SO_LINGER): Linger;
+/** Returns whether lingering is on for a socket. See {@link getsockopt} for errors. */
 export function getsockopt(socket: TCPSocket, optname: typeof SO_DONTLINGER): boolean;
+/** Returns an option of a socket by its number. See {@link getsockopt} for errors. */
 export function getsockopt(socket: TCPSocket, optname: number): Linger | boolean;
+/** Callback form of {@link getsockopt} with SO_LINGER. */
 export function getsockopt(socket: TCPSocket, optname: typeof SO_LINGER, callback: Callback<Linger>): void;
+/** Callback form of {@link getsockopt} with SO_DONTLINGER. */
 export function getsockopt(socket: TCPSocket, optname: typeof SO_DONTLINGER, callback: Callback<boolean>): void;
+/** Callback form of {@link getsockopt} with the number of an option. */
 export function getsockopt(socket: TCPSocket, optname: number, callback: Callback<Linger | boolean>): void;
 
 /**
- * Sets an option of a socket, at once, in every form. l_linger is stored while l_onoff is 0, too,
- * and {@link SO_DONTLINGER} brings it back; on systems other than Linux, macOS and their like it is
- * not. Connections that a server accepts later inherit its option, those in its backlog do not.
+ * Sets the LINGER structure of a socket, at once in every form. Connections that a server accepts later inherit
+ * its option; those in its backlog do not. l_linger is stored even if l_onoff is 0, and {@link SO_DONTLINGER}
+ * restores it; this works on Linux, macOS and similar systems. Fails with the errors of {@link getsockopt}.
  *
- * **{1, n} with n > 0 stalls the event loop** when Node.js closes the socket while data is under way:
- * close() waits for up to n seconds then, and in Node.js it waits on the main thread. That holds for
- * `socket.destroy()` and for every other way in which Node.js comes to close a socket, after an
- * error or at the end of both directions. Close such a socket with {@link closesocket}.
+ * **{1, n} with n > 0 blocks the event loop** when Node.js closes the socket while data is in flight: close() then
+ * waits for up to n seconds, on the main thread. This applies to `socket.destroy()` and to every other close by
+ * Node.js, after an error or at the end of both directions. Close such a socket with {@link closesocket}.
  */
 export function setsockopt(socket: TCPSocket, optname: typeof SO_LINGER, optval: Linger): void;
+/** Turns lingering on or off for a socket, as {@link SO_DONTLINGER} describes. Otherwise as {@link setsockopt}. */
 export function setsockopt(socket: TCPSocket, optname: typeof SO_DONTLINGER, optval: boolean | number): void;
+/** Callback form of {@link setsockopt} with SO_LINGER. */
 export function setsockopt(socket: TCPSocket, optname: typeof SO_LINGER, optval: Linger, callback: Callback): void;
+/** Callback form of {@link setsockopt} with SO_DONTLINGER. */
 export function setsockopt(socket: TCPSocket, optname: typeof SO_DONTLINGER, optval: boolean | number, callback: Callback): void;
 
-/** What is known of a socket when {@link closesocket} is done. */
+/** The outcome of {@link closesocket}. */
 export interface ClosedSocket {
   /**
-   * Whether the stream ends with FIN behind every byte. `false`: it was reset, by us or by the peer,
-   * or the network gave it up.
+   * Whether the stream ends with FIN after every byte. `false` means that it was reset by this side or the peer,
+   * or that the network gave it up.
    */
   graceful: boolean;
   /**
-   * Bytes that the peer's kernel had not acknowledged, also those that Node.js still had in its
-   * buffers. With `graceful: false` they are lost; a little of it may have arrived without an
-   * acknowledgement. For a TLS socket: encrypted bytes, and those that were not encrypted yet. Of a
-   * stream that was lost to an error while Node.js wrote it, what libuv held is not counted.
+   * The number of bytes that the peer's kernel had not acknowledged, including those in the buffers of Node.js.
+   * With `graceful: false` they are lost, although some may have arrived without an acknowledgment.
+   *
+   * For a TLS socket, it counts encrypted bytes, and bytes that were not encrypted yet. If an error ended the
+   * stream while Node.js was writing it, bytes held by libuv are not counted.
    */
   unsent: number;
 }
 
 /**
- * Closes a socket by its own SO_LINGER, without stalling the event loop.
+ * Closes a socket by its own SO_LINGER, without blocking the event loop.
  *
- * | SO_LINGER | what happens | when it is done | `graceful`, `unsent` |
+ * | SO_LINGER | what happens | when it completes | `graceful`, `unsent` |
  * |---|---|---|---|
- * | {0, any} | everything is sent, then FIN, without a limit in time | the kernel has everything | `true`, what is still under way |
- * | {1, 0} | the connection is reset; what is under way is dropped | at once | `false`, what was dropped |
- * | {1, n} | everything is sent, then FIN; after n seconds the connection is reset | the peer's kernel has acknowledged everything, or n seconds after the call | `true`, 0, or `false`, what was dropped |
+ * | {0, any} | everything is sent, then FIN, without a time limit | when the kernel has everything | `true`, bytes in flight |
+ * | {1, 0} | the connection is reset; data in flight is dropped | at once | `false`, dropped bytes |
+ * | {1, n} | everything is sent, then FIN; after n seconds the connection is reset | when the peer's kernel has acknowledged everything, or n seconds after the call | `true`, 0, or `false`, dropped bytes |
  *
- * **Delivered** is what the kernel of the peer has acknowledged; what its program reads, TCP does not
- * tell. Of {0, any} nobody is told whether the rest arrived; {1, n} is for those who want to know.
+ * **Delivered** means acknowledged by the peer's kernel; TCP does not tell what its program reads. With {0, any} the
+ * result does not say whether the rest arrived; use {1, n} to find out.
  *
- * **A net.Socket** is ended as by `socket.end()`: what it has buffered is written first, within the n
- * seconds, and a TLS socket says goodbye (close_notify). A hard close does neither. Until that is
- * done the socket goes on to flow, and its 'data' listeners get what comes. Then it is destroyed:
- * 'close' comes once, and no 'error' for our own reset. Errors that the peer causes meanwhile come as
- * ever, but need no listener any more. If something else destroys it before its buffers are written,
- * the connection is reset: a stream that was cut never looks complete.
+ * **A net.Socket** is ended as by `socket.end()`: buffered data is written first, within the n seconds, and a TLS
+ * socket sends close_notify. A hard close does neither. Until then the socket keeps flowing, and 'data' listeners
+ * get what arrives. Then it is destroyed: it emits 'close' once, and no 'error' for this close. Errors that the
+ * peer causes meanwhile are emitted as usual, but need no listener any more. If something else destroys the socket
+ * before its buffers are written, the connection is reset, so a truncated stream never looks complete.
  *
- * **The background**, where the connection stays until the peer has everything and has ended its own
- * direction, or has kept it open for two seconds longer: what it sends then is read and thrown away,
- * for unread input would turn the end into a reset. It holds one descriptor. Neither it nor the exit
- * of the process cuts a graceful close: the kernel goes on. When the process ends while {1, n} waits,
- * the kernel goes on, too, without the limit.
+ * **In the background**, the connection is kept until the peer has everything and has ended its own direction, or
+ * has kept it open for two more seconds. Input is read and discarded, because unread input would turn the close
+ * into a reset. This uses one descriptor. When the process exits, the kernel continues a graceful close; it also
+ * continues {1, n}, without the limit.
  *
- * **A net.Server** stops listening as by `server.close()`; connections that it has accepted live on,
- * and the result is `{ graceful: true, unsent: 0 }`.
+ * **A net.Server** stops listening as by `server.close()`; accepted connections stay open, and the result is
+ * `{ graceful: true, unsent: 0 }`.
  *
- * **A descriptor's number** is the addon's from the call on, unless that fails: do not use or close
- * it any more, and never give the number of a socket that Node.js has made. A listener is just
- * closed.
+ * **A descriptor** belongs to the addon from the call on, unless the call fails: do not use or close it, and never
+ * pass the descriptor of a socket that Node.js has created. A listener is just closed.
  *
- * A connection of which another process, or a copy made with dup(), has a descriptor is ended by FIN,
- * but not by RST: that waits for the last descriptor.
+ * A connection whose descriptor another process has, or a copy made with dup(), is ended by FIN, but not by RST,
+ * which waits for the last descriptor to be closed.
  *
- * **Blocking.** Without a callback this blocks as the table says, up to n seconds. A socket that has
- * buffered writes is refused then with Error ERR_TUNNEL_WOULD_DEADLOCK, unless it is to be reset:
- * only the event loop can write them. With a callback or as a promise, the process is kept running
- * until the outcome is known. Errors are those of {@link getsockopt}; without a free descriptor,
- * EMFILE.
+ * **Blocking.** Without a callback, the call blocks as the table says, up to n seconds. A socket with buffered writes
+ * is then refused with ERR_TUNNEL_WOULD_DEADLOCK, unless it is to be reset, because only the event loop can write
+ * them. With a callback or as a promise, the process is kept running until the result is known. Fails with the
+ * errors of {@link getsockopt}, and with EMFILE without a free descriptor.
  */
 export function closesocket(socket: TCPSocket): ClosedSocket;
+/** Callback form of {@link closesocket}. */
 export function closesocket(socket: TCPSocket, callback: Callback<ClosedSocket>): void;
 
-/** The functions on sockets as promises. Each settles by itself, not after those of earlier calls. */
+/** The functions on sockets as promises. Each settles independently of earlier calls. */
 export interface SocketPromises {
+  /** Promise form of {@link getsockopt} with SO_LINGER. */
   getsockopt(socket: TCPSocket, optname: typeof SO_LINGER): Promise<Linger>;
+  /** Promise form of {@link getsockopt} with SO_DONTLINGER. */
   getsockopt(socket: TCPSocket, optname: typeof SO_DONTLINGER): Promise<boolean>;
+  /** Promise form of {@link getsockopt} with the number of an option. */
   getsockopt(socket: TCPSocket, optname: number): Promise<Linger | boolean>;
+  /** Promise form of {@link setsockopt} with SO_LINGER. */
   setsockopt(socket: TCPSocket, optname: typeof SO_LINGER, optval: Linger): Promise<void>;
+  /** Promise form of {@link setsockopt} with SO_DONTLINGER. */
   setsockopt(socket: TCPSocket, optname: typeof SO_DONTLINGER, optval: boolean | number): Promise<void>;
+  /** Promise form of {@link closesocket}. */
   closesocket(socket: TCPSocket): Promise<ClosedSocket>;
 }
 
+/** The functions {@link getsockopt}, {@link setsockopt} and {@link closesocket} as promises. */
 export const promises: SocketPromises;
