@@ -351,9 +351,9 @@ impl Driver {
         forward.waiting.push(reply);
         self.counts.begin(id, |id| self.forwards.table.contains_key(&id));
         if self.has_session() {
-            self.begin_forwards(Instant::now())
+            self.begin_forwards(Instant::now());
         } else {
-            self.connect_session()
+            self.connect_session();
         }
     }
 
