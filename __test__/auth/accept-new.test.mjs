@@ -35,7 +35,7 @@ async function accepted(file, more) {
   return text(file);
 }
 
-test('a new key is written down once, and known to us and to ssh', async () => {
+test('accept-new writes an unknown host key to known_hosts once, where the tunnel and ssh find it', async () => {
   const file = files.file('# mine');
   assert.equal(await accepted(file), `# mine\n${LINE}`);
   assert.equal(await accepted(file), `# mine\n${LINE}`);
@@ -43,20 +43,20 @@ test('a new key is written down once, and known to us and to ssh', async () => {
   assert.ok((await server.ask(file)).trusts);
 });
 
-test('folder and file are made for their owner alone', async () => {
+test('accept-new creates .ssh with mode 700 and known_hosts with mode 600', async () => {
   const file = join(dirname(files.missing()), '.ssh', 'known_hosts');
   assert.equal(await accepted(file), LINE);
   assert.deepEqual([mode(dirname(file)), mode(file)], ['700', '600']);
 });
 
-test('a last line without an end gets one', async () => {
+test('accept-new completes an unterminated last line before it appends', async () => {
   const file = files.missing();
   writeFileSync(file, `elsewhere ${stranger.publicKey}`);
   assert.equal(await accepted(file), `elsewhere ${stranger.publicKey}\n${LINE}`);
   assert.ok((await server.ask(file)).trusts);
 });
 
-test('it goes to the first of several files, unless one of them knows it', async () => {
+test('accept-new writes to the first of several files, unless another one already has the key', async () => {
   const [first, second] = [files.file('# first'), files.file('# second')];
   await acceptNew([first, second]);
   assert.deepEqual([text(first), text(second)], [`# first\n${LINE}`, '# second\n']);
@@ -65,7 +65,7 @@ test('it goes to the first of several files, unless one of them knows it', async
   assert.equal(text(empty), '# empty\n');
 });
 
-test('a changed key is refused, whatever its type, and nothing is written', async () => {
+test('accept-new rejects a changed key of any type and writes nothing', async () => {
   const rsa = makeKey(join(files.path, 'rsa'), { type: 'rsa' });
   for (const other of [stranger, rsa]) {
     for (const hash of [false, true]) {
@@ -85,7 +85,7 @@ test('a changed key is refused, whatever its type, and nothing is written', asyn
   }
 });
 
-test('a revoked key is refused', async () => {
+test('accept-new rejects a revoked key', async () => {
   const lines = `@revoked * ${publicKey}\n`;
   for (const strictHostKeyChecking of ['accept-new', false]) {
     const file = files.file(lines.trim());
@@ -94,7 +94,7 @@ test('a revoked key is refused', async () => {
   }
 });
 
-test('a key that cannot be written down is refused', async () => {
+test('accept-new rejects a key that it cannot write', async () => {
   const file = join(files.missing(), 'deeper', 'known_hosts');
   await assert.rejects(acceptNew(file), (error) => {
     assert.equal(error.code, 'ERR_SSH_HOST_KEY');
@@ -106,7 +106,7 @@ test('a key that cannot be written down is refused', async () => {
   await logOn({ knownHosts: file, strictHostKeyChecking: false });
 });
 
-test('another name is written in place of host and port', async () => {
+test('accept-new writes hostKeyAlias instead of host and port', async () => {
   const file = files.missing();
   const line = LINE.replace(server.address, 'the-gateway');
   assert.equal(await accepted(file, { hostKeyAlias: 'The-Gateway' }), line);
@@ -115,7 +115,7 @@ test('another name is written in place of host and port', async () => {
   await assert.rejects(logOn({ knownHosts: file }), REFUSED);
 });
 
-test('hostVerifier is asked about a new key, and its yes is written down', async () => {
+test('accept-new calls hostVerifier for an unknown key and writes the key if it returns true', async () => {
   const asked = [];
   const answer = (word) => (key) => {
     asked.push(key.fingerprint);
@@ -130,7 +130,7 @@ test('hostVerifier is asked about a new key, and its yes is written down', async
   await acceptNew(file, { hostVerifier: () => assert.fail('asked') });
 });
 
-test('a pin is not opened', async () => {
+test('accept-new does not override hostKey', async () => {
   const file = files.file('# mine');
   for (const strictHostKeyChecking of ['accept-new', false]) {
     await assert.rejects(logOn({ knownHosts: file, strictHostKeyChecking, hostKey: stranger.fingerprint }), REFUSED);
@@ -139,7 +139,7 @@ test('a pin is not opened', async () => {
   assert.equal(text(file), '# mine\n');
 });
 
-test('without any checking a new key is written down and a changed one is not', async () => {
+test('strictHostKeyChecking: false writes an unknown key and not a changed one', async () => {
   const strictHostKeyChecking = false;
   const file = files.missing();
   await logOn({ knownHosts: file, strictHostKeyChecking });
@@ -151,7 +151,7 @@ test('without any checking a new key is written down and a changed one is not', 
   await assert.rejects(logOn({ knownHosts: other, strictHostKeyChecking, hostVerifier: () => false }), REFUSED);
 });
 
-test('a blocking call can do it', () => {
+test('accept-new works in a blocking call', () => {
   const file = files.missing();
   const tunnel = new SSHTunnel({
     ...server.login,
@@ -166,7 +166,7 @@ test('a blocking call can do it', () => {
   assert.equal(text(file), LINE);
 });
 
-test('two processes at once leave whole lines', async (t) => {
+test('two processes that write known_hosts at once leave complete lines', async (t) => {
   const children = await Promise.all([1, 2].map(() => Child.start('./tunnel-process.mjs')));
   t.after(() => Promise.all(children.map((child) => child.stop())));
   const start = `elsewhere ${stranger.publicKey}`;

@@ -43,7 +43,7 @@ function banners(tunnel) {
   return told;
 }
 
-test('a banner is told while the server still waits', async (t) => {
+test("the 'banner' event arrives while the server still waits for authentication", async (t) => {
   let letIn;
   const server = await serve(t, {
     authenticate: (session) => {
@@ -63,7 +63,7 @@ test('a banner is told while the server still waits', async (t) => {
   await connected;
 });
 
-test('the longest banner that OpenSSH takes, and none longer', async (t) => {
+test('a banner of the maximum length of OpenSSH is accepted, a longer one is an error', async (t) => {
   // Message number, two lengths, padding and its length are in the packet too.
   for (const [length, taken] of [
     [100_000, true],
@@ -115,7 +115,7 @@ async function jumpHost(t, authenticate) {
   });
 }
 
-test('banners of jump hosts say whose they are', async (t) => {
+test('banners of jump hosts name the host that sent them', async (t) => {
   const show = (text) => (session) => {
     session.send(USERAUTH_BANNER, text, '');
     session.send(USERAUTH_SUCCESS);
@@ -131,7 +131,7 @@ test('banners of jump hosts say whose they are', async (t) => {
   ]);
 });
 
-test('a refusal has the last banners', async (t) => {
+test('an authentication error has the last banners', async (t) => {
   const refuse = (session) => {
     session.send(USERAUTH_BANNER, 'closed for\r\nmaintenance\r\n', '');
     session.send(USERAUTH_FAILURE, 'publickey', Buffer.of(0));
@@ -153,7 +153,7 @@ test('a refusal has the last banners', async (t) => {
   assert.equal(atHop.banner, 'closed for\nmaintenance\n');
 });
 
-test('so has a timeout', async (t) => {
+test('a timeout error during authentication has the last banners', async (t) => {
   const server = await serve(t, {
     authenticate: (session) => session.send(USERAUTH_BANNER, 'approve on your phone', ''),
   });
@@ -165,7 +165,7 @@ test('so has a timeout', async (t) => {
   assert.equal(error.banner, 'approve on your phone\n');
 });
 
-test('lines before the identification explain the end', async (t) => {
+test('lines before the identification string are in the error when the server disconnects', async (t) => {
   for (const [said, quoted] of [
     ['Exceeded MaxStartups\r\n', 'Exceeded MaxStartups'],
     ['first\nNot allowed at this time', 'first Not allowed at this time'],
@@ -193,7 +193,7 @@ const HARMFUL = Array.from({ length: 0x11_0000 }, (_, code) => code)
   .map((code) => String.fromCodePoint(code))
   .filter((character) => /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(character) && !/[\n\t\r\u200c\u200d]/.test(character));
 
-test('no text of a server controls, hides or reorders anything', async (t) => {
+test('texts from a server lose control, invisible and bidirectional characters', async (t) => {
   const hostile = HARMFUL.map((character) => `a${character}`).join('');
   const server = await serve(t, {
     authenticate: (session) => {
@@ -212,7 +212,7 @@ test('no text of a server controls, hides or reorders anything', async (t) => {
   }
 });
 
-test('a server learns nothing of this machine from how a logon ends', async (t) => {
+test('a failed authentication sends the server no local details', async (t) => {
   const said = [];
   const server = await serve(t, {
     authenticate: (session) => session.send(USERAUTH_FAILURE, 'publickey,password', Buffer.of(0)),
@@ -236,7 +236,7 @@ test('a server learns nothing of this machine from how a logon ends', async (t) 
   assert.deepEqual(said, [[9, 'host key not accepted', '']]);
 });
 
-test('the command shows banners as ssh does', async (t) => {
+test('the command prints banners as ssh does', async (t) => {
   const server = await serve(t, {
     authenticate: (session) => {
       session.send(USERAUTH_BANNER, 'AUTHORISED USE ONLY\r\n\x1b]0;title\x07second line\n', '');
@@ -282,7 +282,7 @@ function makeKnownHosts(server) {
   return file;
 }
 
-test('a flood of banners costs nobody memory', async (t) => {
+test('a flood of banners does not grow memory', async (t) => {
   const banner = message(USERAUTH_BANNER, 'x'.repeat(200_000), '');
   const server = await Ssh2Server.start({ authenticate: (context, session) => session.flood(banner) });
   t.after(() => server.stop());

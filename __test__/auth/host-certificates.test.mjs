@@ -53,7 +53,7 @@ const refused =
 const good = await certified();
 
 for (const type of ['ed25519', 'ecdsa', 'ecdsa-521', 'rsa']) {
-  test(`every type of key, signed by ${type}`, async () => {
+  test(`host certificates of every key type, signed by ${type}, are accepted`, async () => {
     const [name, bits] = type.split('-');
     const by = makeKey(join(files.path, `authority_${type}`), { type: name, bits });
     const server = await start({ hostKeyTypes: TYPES, certify: certifier(by, NAMES) });
@@ -70,7 +70,7 @@ for (const type of ['ed25519', 'ecdsa', 'ecdsa-521', 'rsa']) {
   });
 }
 
-test('lines of authorities: patterns, ports, several files, other names', async () => {
+test('@cert-authority lines match by pattern, port, file and hostKeyAlias', async () => {
   const elsewhere = files.file(trusting(authority, 'elsewhere'), trusting(stranger));
   const missing = files.missing();
   for (const names of ['127.0.0.?', good.address, '[*]:*', `!elsewhere,${good.address}`]) {
@@ -82,14 +82,14 @@ test('lines of authorities: patterns, ports, several files, other names', async 
   await assert.rejects(logOn(good, { knownHosts: alias }), refused('not known'));
 });
 
-test('whoever is known by its key needs no authority', async () => {
+test('a host known by its key needs no certificate authority', async () => {
   const [{ publicKey, fingerprint }] = good.hostKeys;
   await logOn(good, { knownHosts: files.file(`${good.address} ${publicKey}`) });
   await logOn(good, { knownHosts: files.file(trusting(stranger), `${good.address} ${publicKey}`) });
   await logOn(good, { hostKey: fingerprint, algorithms: { serverHostKey: [ALGORITHMS[0]] } });
 });
 
-test('hostVerifier decides about the key where no authority does', async () => {
+test('hostVerifier receives the plain key when no authority matches', async () => {
   const asked = [];
   const hostVerifier = (key) => asked.push(key) > 0;
   await logOn(good, { knownHosts: files.file(trusting(stranger)), hostVerifier });
@@ -115,7 +115,7 @@ const BAD = [
 ];
 
 for (const [name, options, reason, { unlikeSsh = false } = {}] of BAD) {
-  test(`a certificate that is ${name}`, async () => {
+  test(`a host certificate that is ${name} is rejected`, async () => {
     const server = await certified(options);
     const knownHosts = files.file('', trusting(authority));
     const why = refused(reason, authority.fingerprint, server.hostKeys[0].fingerprint, `${knownHosts}:2`);
@@ -131,7 +131,7 @@ for (const [name, options, reason, { unlikeSsh = false } = {}] of BAD) {
   });
 }
 
-test('an authority that signs with SHA-1', async () => {
+test('a certificate signed with SHA-1 is rejected', async () => {
   const rsa = makeKey(join(files.path, 'sha1'), { type: 'rsa' });
   const server = await certified({ more: ['-t', 'ssh-rsa'] }, rsa);
   const knownHosts = files.file(trusting(rsa));
@@ -139,7 +139,7 @@ test('an authority that signs with SHA-1', async () => {
   assert.ok(!(await server.ask(knownHosts)).trusts);
 });
 
-test('a revoked authority, and a revoked key in a good certificate', async () => {
+test('a revoked authority, and a revoked key in a valid certificate, are rejected', async () => {
   const [{ publicKey }] = good.hostKeys;
   for (const revoked of [authority.publicKey, publicKey]) {
     const lines = [trusting(authority), `${good.address} ${publicKey}`, `@revoked * ${revoked}`];

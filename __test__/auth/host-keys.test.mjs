@@ -24,11 +24,11 @@ const REFUSED = { code: 'ERR_SSH_HOST_KEY' };
 const knownHosts = (...lines) => files.file(...lines);
 const logOn = (trust) => logOnTo(server, trust);
 
-test('a plain line', async () => {
+test('knownHosts: a plain line matches', async () => {
   await logOn({ knownHosts: knownHosts(`${address} ${hostKey.publicKey}`) });
 });
 
-test('a plain line among others', async () => {
+test('knownHosts: a plain line among others matches', async () => {
   const file = knownHosts(
     '# a comment',
     '',
@@ -39,13 +39,13 @@ test('a plain line among others', async () => {
   await logOn({ knownHosts: file });
 });
 
-test('a hashed line', async () => {
+test('knownHosts: a hashed line matches', async () => {
   const file = knownHosts(`${address} ${hostKey.publicKey}`);
   keygen('-H', '-f', file);
   await logOn({ knownHosts: file });
 });
 
-test('a known key of another type than the server likes best', async () => {
+test('a known key is negotiated even if the server prefers another type', async () => {
   for (const { publicKey } of [rsaKey, ...ecdsaKeys]) {
     const file = knownHosts(`${address} ${publicKey}`);
     await logOn({ knownHosts: file });
@@ -53,7 +53,7 @@ test('a known key of another type than the server likes best', async () => {
   }
 });
 
-test('a key where another type of key is known is a changed one, as for ssh', async () => {
+test('a key of another type than the known one counts as changed, as in ssh', async () => {
   const other = makeKey(join(files.path, 'other'), { type: 'ecdsa' });
   const file = knownHosts(`${address} ${other.publicKey}`);
   await assert.rejects(logOn({ knownHosts: file, hostVerifier: () => true }), (error) => {
@@ -65,20 +65,20 @@ test('a key where another type of key is known is a changed one, as for ssh', as
   assert.match((await server.ask(file)).stderr, /REMOTE HOST IDENTIFICATION HAS CHANGED/);
 });
 
-test('another name for the host', async () => {
+test('hostKeyAlias replaces the host name in known_hosts', async () => {
   const file = knownHosts(`the-gateway ${hostKey.publicKey}`, `${address} ${stranger.publicKey}`);
   await logOn({ knownHosts: file, hostKeyAlias: 'The-Gateway' });
   await assert.rejects(logOn({ knownHosts: file }), REFUSED);
   await assert.rejects(logOn({ knownHosts: file, hostKeyAlias: 'gateway' }), /host key of gateway is not known/);
 });
 
-test('several files, of which some are missing', async () => {
+test('knownHosts accepts several files and ignores missing ones', async () => {
   const missing = files.missing();
   await logOn({ knownHosts: [missing, knownHosts(`${address} ${hostKey.publicKey}`)] });
   await assert.rejects(logOn({ knownHosts: [missing] }), REFUSED);
 });
 
-test('a changed key is refused, plain and hashed', async () => {
+test('a changed key is rejected, for plain and hashed lines', async () => {
   const file = knownHosts(`${address} ${stranger.publicKey}`);
   await assert.rejects(logOn({ knownHosts: file }), (error) => {
     assert.equal(error.code, 'ERR_SSH_HOST_KEY');
@@ -89,12 +89,12 @@ test('a changed key is refused, plain and hashed', async () => {
   await assert.rejects(logOn({ knownHosts: file }), REFUSED);
 });
 
-test('an unknown server is refused', async () => {
+test('an unknown host key is rejected', async () => {
   await assert.rejects(logOn({ knownHosts: knownHosts(`elsewhere ${hostKey.publicKey}`) }), REFUSED);
   await assert.rejects(logOn({}), REFUSED);
 });
 
-test('pins: a fingerprint, a line, several', async () => {
+test('hostKey accepts a fingerprint, a public key line, and several of them', async () => {
   await logOn({ hostKey: hostKey.fingerprint });
   await logOn({ hostKey: hostKey.publicKey });
   await logOn({ hostKey: [stranger.fingerprint, hostKey.fingerprint] });
@@ -102,7 +102,7 @@ test('pins: a fingerprint, a line, several', async () => {
   await assert.rejects(logOn({ hostKey: [stranger.publicKey] }), REFUSED);
 });
 
-test('hostVerifier is told the key and decides', async () => {
+test('hostVerifier receives the key and decides', async () => {
   const asked = [];
   await logOn({
     hostVerifier: (key) => {
@@ -120,19 +120,19 @@ test('hostVerifier is told the key and decides', async () => {
   await assert.rejects(logOn({ hostVerifier: () => false }), REFUSED);
 });
 
-test('hostVerifier may take its time', async () => {
+test('hostVerifier may resolve later', async () => {
   const later = (value) => () => new Promise((resolve) => setImmediate(resolve, value));
   await logOn({ hostVerifier: later(true) });
   await assert.rejects(logOn({ hostVerifier: later(false) }), REFUSED);
 });
 
-test('whatever is not true is a no', async () => {
+test('hostVerifier rejects the key unless it returns exactly true', async () => {
   for (const value of [undefined, null, 1, 'yes', {}]) {
     await assert.rejects(logOn({ hostVerifier: () => value }), REFUSED, String(value));
   }
 });
 
-test('a hostVerifier that throws or rejects refuses', async () => {
+test('hostVerifier rejects the key when it throws or rejects', async () => {
   const broken = () => {
     throw new Error('no idea');
   };
@@ -140,14 +140,14 @@ test('a hostVerifier that throws or rejects refuses', async () => {
   await assert.rejects(logOn({ hostVerifier: async () => broken() }), REFUSED);
 });
 
-test('a hostVerifier that never answers is not waited for beyond readyTimeout', async () => {
+test('readyTimeout ends the wait for a hostVerifier that never settles', async () => {
   const since = performance.now();
   const never = logOn({ hostVerifier: () => new Promise(() => {}), readyTimeout: 500 });
   await assert.rejects(never, { code: 'ETIMEDOUT' });
   assert.ok(performance.now() - since < 1500);
 });
 
-test('a key that is known needs no hostVerifier', async () => {
+test('hostVerifier is not called for a known key', async () => {
   const hostVerifier = () => assert.fail('asked');
   const file = knownHosts(`${address} ${hostKey.publicKey}`, `${address} ${rsaKey.publicKey}`);
   await logOn({ knownHosts: file, hostVerifier });

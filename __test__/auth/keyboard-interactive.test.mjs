@@ -91,7 +91,7 @@ function asking(judge) {
   };
 }
 
-test('several rounds of questions', async (t) => {
+test('keyboard-interactive: several rounds of prompts', async (t) => {
   const { server, methods } = await serve(
     t,
     asking((answers) => {
@@ -116,7 +116,7 @@ test('several rounds of questions', async (t) => {
   assert.deepEqual(methods, ['none', 'keyboard-interactive']);
 });
 
-test('a wrong answer', async (t) => {
+test('keyboard-interactive: a wrong answer fails authentication', async (t) => {
   const { server, methods } = await serve(
     t,
     asking(() => false),
@@ -142,7 +142,7 @@ const codeOrPassword = (context) => {
   ask(context, [[QUESTION]], ([[code]]) => code === '7', all);
 };
 
-test('the three forms of calls', async (t) => {
+test('keyboard-interactive works with promise, callback and blocking calls', async (t) => {
   const { server, methods } = await serve(t, codeOrPassword);
   const answering = (options) => {
     const tunnel = make(server, { tryKeyboard: true, ...options });
@@ -167,7 +167,7 @@ test('the three forms of calls', async (t) => {
   called.connect(); // it is up: nothing is left to ask
 });
 
-test('without an answer the next method is tried', async (t) => {
+test("the next method is tried when there is no 'keyboard-interactive' listener", async (t) => {
   const { server, methods } = await serve(t, codeOrPassword);
   const ways = [
     (tunnel) => tunnel, // nobody listens
@@ -181,7 +181,7 @@ test('without an answer the next method is tried', async (t) => {
   }
 });
 
-test('finish checks what it is given, and counts once', async (t) => {
+test('finish() validates its argument and takes effect once', async (t) => {
   const { server } = await serve(t, codeOrPassword);
   const tunnel = make(server, { tryKeyboard: true });
   let thrown = 0;
@@ -208,7 +208,7 @@ test('finish checks what it is given, and counts once', async (t) => {
   assert.equal(thrown, 6);
 });
 
-test('nobody is waited for beyond readyTimeout, and a late answer does no harm', async (t) => {
+test('readyTimeout ends the wait for answers, and late answers are ignored', async (t) => {
   const { server } = await serve(t, codeOrPassword);
   const tunnel = make(server, { tryKeyboard: true, readyTimeout: 500 });
   const asked = once(tunnel, 'keyboard-interactive');
@@ -219,7 +219,7 @@ test('nobody is waited for beyond readyTimeout, and a late answer does no harm',
   finish(['7']);
 });
 
-test('a server that loses its patience is noticed while the user thinks', async (t) => {
+test('a server that disconnects while prompts are open fails the connect', async (t) => {
   const { server, methods } = await serve(t, (context) => {
     if (context.method === 'password') return context.accept();
     if (context.method === 'none') return context.reject(['keyboard-interactive', 'password']);
@@ -234,7 +234,7 @@ test('a server that loses its patience is noticed while the user thinks', async 
   await tunnel.promises.connections();
 });
 
-test('a password answers the one hidden question of a server that knows no other way', async (t) => {
+test('the password answers a single hidden prompt when the server supports only keyboard-interactive', async (t) => {
   const { server, methods } = await serve(t, (context) => {
     if (context.method !== 'keyboard-interactive') return context.reject(['keyboard-interactive']);
     ask(context, [[{ prompt: 'Password: ', echo: false }], []], ([[given]]) => given === 'right', [
@@ -247,7 +247,7 @@ test('a password answers the one hidden question of a server that knows no other
   await assert.rejects(make(server, { password: 'right', authHandler: ['password'] }).promises.connect(), REFUSED);
 });
 
-test('a password that was refused is not tried as an answer, and answers nothing visible', async (t) => {
+test('a refused password is not reused as an answer, and a visible prompt never gets it', async (t) => {
   const all = ['password', 'keyboard-interactive'];
   const { server, methods } = await serve(t, (context) => context.reject(all));
   await assert.rejects(make(server, { password: 'wrong' }).promises.connect(), REFUSED);
@@ -310,7 +310,7 @@ for (const [steps, expected] of [
   });
 }
 
-test('the order is that of authHandler', async (t) => {
+test('methods are tried in the order of authHandler', async (t) => {
   const all = ['publickey', 'password', 'keyboard-interactive'];
   const { server, methods } = await serve(t, (context) => context.reject(all));
   const given = { privateKey: userKey.privateKey, password: 'right', tryKeyboard: true };
@@ -336,7 +336,7 @@ test('the order is that of authHandler', async (t) => {
 
 const noPam = hasPam() ? false : 'only root can make a service of PAM';
 
-test('questions of PAM, at a real sshd', { skip: noPam }, async (t) => {
+test('prompts of PAM are answered, with sshd', { skip: noPam }, async (t) => {
   const { program, remove } = makePamService('open sesame');
   t.after(remove);
   const config = ['UsePAM yes', 'KbdInteractiveAuthentication yes', 'PubkeyAuthentication no'];

@@ -174,7 +174,7 @@ for (const [name, content, [strict, accepting], { unlikeSsh = false } = {}] of C
   });
 }
 
-test('a good key beside a revoked one is asked for, as by ssh; the revoked one is refused wherever it comes up', async () => {
+test('a valid key beside a revoked one is preferred, as in ssh, and the revoked one is rejected in every position', async () => {
   const path = file(`${address} ${own}\n${address} ${rsa}\n@revoked * ${own}\n`);
   await logOn(server, { knownHosts: path });
   assert.ok((await server.ask(path)).trusts);
@@ -191,7 +191,7 @@ test('a good key beside a revoked one is asked for, as by ssh; the revoked one i
   assert.ok(!(await server.ask(zeros, 'HostKeyAlgorithms=rsa-sha2-512')).trusts);
 });
 
-test('an order of algorithms that was chosen is kept, as by ssh', async () => {
+test('a chosen order of host key algorithms is kept, as in ssh', async () => {
   const path = file(`${address} ${rsa}\n`);
   for (const [serverHostKey, option] of [
     [['ssh-ed25519', 'rsa-sha2-512'], 'ssh-ed25519,rsa-sha2-512'],
@@ -208,7 +208,7 @@ test('an order of algorithms that was chosen is kept, as by ssh', async () => {
   }
 });
 
-test('nothing is written to a file in UTF-16', async () => {
+test('a known_hosts file in UTF-16 is never written to', async () => {
   const bytes = utf16(`other.example ${other}\r\n`);
   const path = file(bytes);
   await assert.rejects(logOn(server, { knownHosts: path, strictHostKeyChecking: 'accept-new' }), /UTF-16/);

@@ -90,7 +90,7 @@ async function agree(of, lines, refusal, { unlikeSsh = false } = {}) {
 const HOST_KEY = (text) => new RegExp(`^ERR_SSH_HOST_KEY .*${text}`);
 const CONFIG = (text) => new RegExp(`^ERR_SSH_CONFIG .* line 1: .*${text}`);
 
-test('RevokedHostKeys', async () => {
+test('RevokedHostKeys rejects the listed keys', async () => {
   const list = (...lines) => `RevokedHostKeys ${files.file(...lines)}`;
   await agree(server, [list('# none')]);
   await agree(server, [list('', `  ${words(stranger)} caf\u00e9`)]);
@@ -121,7 +121,7 @@ test('RevokedHostKeys', async () => {
   );
 });
 
-test('RevokedHostKeys: paths with a tilde and with tokens, as newer ssh has them', async () => {
+test('RevokedHostKeys expands tildes and tokens, as newer versions of ssh do', async () => {
   const file = files.file(own);
   for (const path of [
     `~/${relative(homedir(), file)}`,
@@ -135,7 +135,7 @@ test('RevokedHostKeys: paths with a tilde and with tokens, as newer ssh has them
   delete process.env.REVOKED;
 });
 
-test('revokedHostKeys, which overrides of whom to trust do not set aside', async () => {
+test('overrides of trust options do not disable revokedHostKeys', async () => {
   await assert.rejects(logOn(server, { hostKey: own, revokedHostKeys: files.file(own) }), /is revoked by/);
   const several = [files.file(''), files.file(words(stranger)), files.file(own)];
   await assert.rejects(logOn(server, { hostVerifier: () => true, revokedHostKeys: several }), /is revoked by/);
@@ -147,7 +147,7 @@ test('revokedHostKeys, which overrides of whom to trust do not set aside', async
   assert.match((await ours(file, { hostKey: own })).message, /is revoked by/);
 });
 
-test('RequiredRSASize', async () => {
+test('RequiredRSASize rejects shorter host keys', async () => {
   const only = 'HostKeyAlgorithms rsa-sha2-512,rsa-sha2-256';
   for (const size of [0, 512, 2048]) await agree(server, [`RequiredRSASize ${size}`, only]);
   for (const size of [2049, 4096, 100_000])
@@ -170,7 +170,7 @@ test('RequiredRSASize', async () => {
 
 const HOST_KEY_OBJECT = { code: 'ERR_SSH_HOST_KEY' };
 
-test("RequiredRSASize and PubkeyAcceptedAlgorithms: the user's keys", async (t) => {
+test("RequiredRSASize and PubkeyAcceptedAlgorithms restrict the user's keys", async (t) => {
   const user = key('user', { type: 'rsa' });
   server.authorize(user.publicKey);
   const using = (...lines) => [...lines, 'IdentitiesOnly yes', `IdentityFile ${user.file}`];
@@ -204,7 +204,7 @@ test("RequiredRSASize and PubkeyAcceptedAlgorithms: the user's keys", async (t) 
   await logOn({ login }, { knownHosts, algorithms: { publicKey: ['rsa-sha2-256'] } });
 });
 
-test('CASignatureAlgorithms', async () => {
+test('CASignatureAlgorithms restricts signatures of certificates', async () => {
   await agree(certified, []);
   for (const list of ['rsa-sha2-512', 'rsa-*', '-ssh-ed25519', '^ssh-ed25519', '+ssh-rsa'])
     await agree(certified, [`CASignatureAlgorithms ${list}`]);
@@ -223,7 +223,7 @@ test('CASignatureAlgorithms', async () => {
   await logOn(certified, { knownHosts, algorithms: { caSignature: ['rsa-sha2-512'] } });
 });
 
-test('lists with names that no key has', async () => {
+test('unknown and invalid names in algorithm lists are treated as in ssh', async () => {
   for (const name of ['PubkeyAcceptedAlgorithms', 'CASignatureAlgorithms', 'HostKeyAlgorithms']) {
     for (const list of ['nonsense', 'ssh-ed25519,nonsense', '+nonsense', 'SSH-ED25519', 'foo*', 'aes256-ctr', '+']) {
       await agree(server, [`${name} ${list}`], CONFIG(name));
@@ -233,7 +233,7 @@ test('lists with names that no key has', async () => {
   }
 });
 
-test('StrictHostKeyChecking no: what contradicts is refused, as ssh would forward nothing; what is new is not', async () => {
+test('StrictHostKeyChecking no rejects a changed key, as ssh disables forwarding, and accepts a new one', async () => {
   const changed = files.file(`${server.address} ${words(stranger)}`);
   const bad = await start({ certify: certifier(authority, { principals: 'elsewhere' }) });
   const untrusted = files.file(`@cert-authority * ${words(authority)}`);
@@ -265,7 +265,7 @@ test('StrictHostKeyChecking no: what contradicts is refused, as ssh would forwar
   await assert.rejects(logOn(server, { knownHosts: changed, strictHostKeyChecking: 'no' }), HOST_KEY_OBJECT);
 });
 
-test('each hop has its own', async () => {
+test('each jump host has its own policies', async () => {
   const hop = { ...server.login, hostKey: [own], revokedHostKeys: files.file(own) };
   const tunnel = new SSHTunnel({ ...certified.login, jump: hop });
   await assert.rejects(tunnel.promises.connect(), { code: 'ERR_SSH_HOST_KEY', message: /^jump host .* is revoked by/ });

@@ -56,7 +56,7 @@ for (const [index, kind] of KINDS.entries()) {
     await logOn({ privateKey: Buffer.from(privateKey) });
   });
 
-  test(`${name}, encrypted`, async () => {
+  test(`${name} with a passphrase`, async () => {
     const file = join(folder.path, `encrypted${index}`);
     const { privateKey, publicKey, fingerprint } = makeKey(file, { ...kind, passphrase: PASSPHRASE });
     server.authorize(publicKey);
@@ -85,7 +85,7 @@ function certify({ file }, { id, args = [] }) {
 }
 
 for (const type of ['ed25519', 'ecdsa', 'rsa']) {
-  test(`a certificate beside a private key: ${type}`, async () => {
+  test(`a certificate with its private key authenticates: ${type}`, async () => {
     const key = stranger({ type });
     const { privateKey } = key;
     const certificate = certify(key, { id: `beside-${type}` });
@@ -96,7 +96,7 @@ for (const type of ['ed25519', 'ecdsa', 'rsa']) {
   });
 }
 
-test('a certificate that the server does not believe: the key alone follows', async () => {
+test('the plain key is tried after the server refuses its certificate', async () => {
   const key = stranger();
   server.authorize(key.publicKey);
   const certificate = certify(key, { id: 'nobody' }); // by an authority that this server does not know
@@ -108,7 +108,7 @@ test('a certificate that the server does not believe: the key alone follows', as
   await server.logged(failed);
 });
 
-test('an expired certificate and one for another user', async () => {
+test('an expired certificate and a certificate for another user are refused', async () => {
   for (const [id, args] of [
     ['late', ['-V', '20200101:20210101']],
     ['other', ['-n', 'somebody-else']],
@@ -120,7 +120,7 @@ test('an expired certificate and one for another user', async () => {
   }
 });
 
-test('a certificate of another key, of a host, or no certificate: nothing is sent', async () => {
+test('a certificate of another key or of a host, and invalid text, fail before anything is sent', async () => {
   const [key, other] = [stranger(), stranger()];
   const wrong = {
     'another private key': certify(other, { id: 'x' }),
@@ -139,7 +139,7 @@ test('a certificate of another key, of a host, or no certificate: nothing is sen
   assert.equal(server.log(), before);
 });
 
-test('several keys are offered in their order', async () => {
+test('several keys are offered in order', async () => {
   const keys = [stranger(), stranger({ type: 'rsa' }), stranger({ type: 'ecdsa' })];
   server.authorize(keys[2].publicKey);
   await logOn({ privateKey: keys.map(({ privateKey }) => privateKey) });
@@ -154,7 +154,7 @@ test('several keys are offered in their order', async () => {
   });
 });
 
-test('each key has a passphrase of its own, or the common one', async () => {
+test('each key has its own passphrase, or the common one', async () => {
   const encrypted = ['one', 'two'].map((passphrase) => stranger({ passphrase }));
   server.authorize(encrypted[1].publicKey);
   const [one, two] = encrypted.map(({ privateKey }) => privateKey);
@@ -164,7 +164,7 @@ test('each key has a passphrase of its own, or the common one', async () => {
   await assert.rejects(logOn({ privateKey: [one, two], passphrase: 'two' }), wrong);
 });
 
-test('bad keys are named, their values are not told', () => {
+test('errors about invalid keys name the option without its value', () => {
   const make = (options) => () => new SSHTunnel({ host: 'h', forwardHost: 'f', forwardPort: 1, ...options });
   const type = { name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' };
   for (const [privateKey, place] of [

@@ -91,7 +91,7 @@ const place = ({ login: { host, port, hostKey } }, more) => ({
   ...more,
 });
 
-test('the look into memory finds what is there', { skip }, async (t) => {
+test('the memory scan finds a known string', { skip }, async (t) => {
   const kept = join(folder.path, 'kept.mjs');
   writeFileSync(
     kept,
@@ -128,7 +128,10 @@ const KINDS = [
 ];
 
 for (const [index, kind] of KINDS.entries()) {
-  test(`an encrypted key, ${kind.type} as ${kind.format}`, { skip, timeout: 60_000 }, async (t) => {
+  test(`memory holds no trace of an encrypted key: ${kind.type} as ${kind.format}`, {
+    skip,
+    timeout: 60_000,
+  }, async (t) => {
     const passphrase = secret();
     const file = join(folder.path, `encrypted${index}`);
     const { privateKey, publicKey } = makeKey(file, { ...kind, passphrase });
@@ -151,7 +154,7 @@ for (const [index, kind] of KINDS.entries()) {
   });
 }
 
-test('a key that is not encrypted', { skip, timeout: 60_000 }, async (t) => {
+test('memory holds no trace of an unencrypted key', { skip, timeout: 60_000 }, async (t) => {
   const { privateKey, publicKey } = makeKey(join(folder.path, 'plain'), { type: 'ecdsa', format: 'PKCS8' });
   server.authorize(publicKey);
   const needles = { 'the key file': body(privateKey), 'the private key': privateNumber(privateKey) };
@@ -159,7 +162,10 @@ test('a key that is not encrypted', { skip, timeout: 60_000 }, async (t) => {
   assert.deepEqual(await look(t, { options, secrets: [['privateKey', privateKey]], needles }), nothing);
 });
 
-test('key files that ssh_config names, and their passphrase', { skip, timeout: 60_000 }, async (t) => {
+test('memory holds no trace of key files named in ssh_config and their passphrase', {
+  skip,
+  timeout: 60_000,
+}, async (t) => {
   const passphrase = secret();
   const key = join(folder.path, 'named');
   const { privateKey, publicKey } = makeKey(key, { type: 'ecdsa', format: 'PEM', passphrase });
@@ -181,7 +187,7 @@ test('key files that ssh_config names, and their passphrase', { skip, timeout: 6
   );
 });
 
-test('a password', { skip, timeout: 60_000 }, async (t) => {
+test('memory holds no trace of a password', { skip, timeout: 60_000 }, async (t) => {
   const password = secret();
   const asking = await Ssh2Server.start({
     authenticate: (context) =>
@@ -195,7 +201,7 @@ test('a password', { skip, timeout: 60_000 }, async (t) => {
   );
 });
 
-test('an answer to a question', { skip, timeout: 60_000 }, async (t) => {
+test('memory holds no trace of an answer to a prompt', { skip, timeout: 60_000 }, async (t) => {
   const answer = secret();
   const asking = await Ssh2Server.start({
     authenticate: (context) => {
@@ -261,7 +267,7 @@ async function typeAll(t, args, texts) {
 
 const typed = { skip: skip || (hasTerminal ? false : 'there is no script(1)'), timeout: 60_000 };
 
-test('a passphrase and a code that are typed at the terminal', typed, async (t) => {
+test('memory holds no trace of a passphrase and a code typed at the terminal', typed, async (t) => {
   const [passphrase, code] = [secret(), secret()];
   const { publicKey, file } = makeKey(join(folder.path, 'typed'), { passphrase });
   const asking = await Ssh2Server.start({
@@ -284,7 +290,7 @@ test('a passphrase and a code that are typed at the terminal', typed, async (t) 
   assert.deepEqual(await typeAll(t, commandFor(asking, 'typed', file), texts), []);
 });
 
-test('a password that is typed at the terminal', typed, async (t) => {
+test('memory holds no trace of a password typed at the terminal', typed, async (t) => {
   const password = secret();
   const asking = await Ssh2Server.start({
     authenticate: (context) =>
@@ -298,7 +304,7 @@ test('a password that is typed at the terminal', typed, async (t) => {
   assert.deepEqual(await typeAll(t, commandFor(asking, 'password', 'none'), texts), []);
 });
 
-test('no error, event, notice or warning shows a secret, and neither does the tunnel', async (t) => {
+test('errors, events, notices, warnings and inspected tunnels show no secrets', async (t) => {
   const value = `geheim-${secret()}`;
   const hidden = { toString: () => value, [inspect.custom]: () => value, value };
   const shown = [];

@@ -84,7 +84,7 @@ for (const [type, kind, bits] of [
   ['ecdsa', 'ECDSA', 384],
   ['rsa', 'RSA'],
 ]) {
-  test(`a key in the agent: ${type} ${bits ?? ''}`, async (t) => {
+  test(`a key in the agent authenticates: ${type} ${bits ?? ''}`, async (t) => {
     const key = newKey({ type, bits });
     const agent = await agentWith(t, key);
     await logOn({ agent: agent.path });
@@ -93,7 +93,7 @@ for (const [type, kind, bits] of [
 }
 
 for (const type of ['ed25519', 'ecdsa', 'rsa']) {
-  test(`a certificate in the agent: ${type}`, async (t) => {
+  test(`a certificate in the agent authenticates: ${type}`, async (t) => {
     const key = newKey({ type }, { known: false });
     const agent = await agentWith(t, key);
     await refusal({ agent: agent.path });
@@ -108,7 +108,7 @@ for (const [type, kind] of [
   ['ed25519', 'ED25519-SK'],
   ['ecdsa', 'ECDSA-SK'],
 ]) {
-  test(`a security key behind the agent: ${type}`, async (t) => {
+  test(`a security key behind the agent authenticates: ${type}`, async (t) => {
     const agent = await SecurityKeyAgent.start(type);
     t.after(() => agent.stop());
     await refusal({ agent: agent.path });
@@ -120,7 +120,7 @@ for (const [type, kind] of [
     await logOn({ agent: agent.path, agentKeys: agent.publicKey });
   });
 
-  test(`a certificate of a security key: ${type}`, async (t) => {
+  test(`a certificate of a security key authenticates: ${type}`, async (t) => {
     const agent = await SecurityKeyAgent.start(type);
     t.after(() => agent.stop());
     const line = at(`certified-${type}.pub`);
@@ -134,7 +134,7 @@ for (const [type, kind] of [
   });
 }
 
-test('of the keys in the agent, only the named ones are offered', async (t) => {
+test('agentKeys restricts which keys of the agent are offered', async (t) => {
   const keys = [newKey({}), newKey({ type: 'rsa' }), newKey({})];
   const agent = (await agentWith(t, ...keys)).path;
   await logOn({ agent, agentKeys: [keys[2].publicKey, keys[1].publicKey] });
@@ -155,25 +155,25 @@ test('of the keys in the agent, only the named ones are offered', async (t) => {
   }
 });
 
-test('the agent signs only with the key that the server takes', async (t) => {
+test('the agent signs only with the key that the server accepts', async (t) => {
   const strangers = Array.from({ length: 3 }, () => newKey({}, { known: false }));
   const proxy = await proxyOf(t, await agentWith(t, ...strangers, newKey({})));
   await logOn({ agent: proxy.path });
   assert.equal(proxy.signatures, 1);
 });
 
-test('a private key that is enough leaves the agent alone', async (t) => {
+test('the agent is not contacted when the private key is accepted', async (t) => {
   const proxy = await proxyOf(t, await agentWith(t, newKey({})));
   await logOn({ privateKey: server.key.privateKey, agent: proxy.path });
   assert.deepEqual(proxy.requests, []);
 });
 
-test('the agent comes when the private key is refused', async (t) => {
+test('the agent is tried after the private key is refused', async (t) => {
   const agent = await agentWith(t, newKey({}));
   await logOn({ privateKey: newKey({}, { known: false }).privateKey, agent: agent.path });
 });
 
-test('two keys, where the server wants both', async (t) => {
+test('a server that requires two keys gets one from the option and one from the agent', async (t) => {
   const second = makeKey(at('second'));
   twoKeys.authorize(second.publicKey);
   const agent = await agentWith(t, twoKeys.key, second); // it holds the first one, too
@@ -189,12 +189,12 @@ test('two keys, where the server wants both', async (t) => {
   });
 });
 
-test('an agent without keys', async (t) => {
+test('an agent without keys fails authentication', async (t) => {
   const agent = await agentWith(t);
   assert.match(await refusal({ agent: agent.path }), /tried agent/);
 });
 
-test('an agent that is not there: every form of call', async (t) => {
+test('a missing agent is an error in every form of call', async (t) => {
   const agent = at('nobody');
   const expected = { code: REFUSED, message: /connect ENOENT .*nobody/ };
   assert.throws(() => make({ agent }).connect(), expected);
@@ -205,7 +205,7 @@ test('an agent that is not there: every form of call', async (t) => {
   await logOn({ agent, privateKey: server.key.privateKey, authHandler: ['agent', 'publickey'] });
 });
 
-test('every form of call with an agent', async (t) => {
+test('an agent works in every form of call', async (t) => {
   const agent = (await agentWith(t, newKey({}))).path;
   const blocking = make({ agent });
   blocking.connect();
@@ -238,7 +238,7 @@ const MISDEEDS = {
 };
 
 for (const [name, [misdeed, message]] of Object.entries(MISDEEDS)) {
-  test(`an agent that ${name}`, async (t) => {
+  test(`an agent that ${name} fails authentication`, async (t) => {
     const agent = await agentWith(t, newKey({}));
     let proxy = await proxyOf(t, agent, misdeed);
     assert.match(await refusal({ agent: proxy.path }), message);
@@ -250,7 +250,7 @@ for (const [name, [misdeed, message]] of Object.entries(MISDEEDS)) {
   });
 }
 
-test('an agent that never answers is waited for no longer than readyTimeout', async (t) => {
+test('readyTimeout ends the wait for an agent that never answers', async (t) => {
   const proxy = await proxyOf(t, await agentWith(t, newKey({})), () => {});
   const since = performance.now();
   const message = await refusal({ agent: proxy.path, readyTimeout: 700 }, 'ETIMEDOUT');
@@ -258,7 +258,7 @@ test('an agent that never answers is waited for no longer than readyTimeout', as
   assert.ok(performance.now() - since < 5000);
 });
 
-test('authHandler restricts what is used', async (t) => {
+test('authHandler restricts the methods that are tried', async (t) => {
   const agent = (await agentWith(t, newKey({}))).path;
   const { privateKey } = newKey({}, { known: false });
   assert.doesNotMatch(await refusal({ agent, privateKey, authHandler: ['publickey'] }), /agent/);
@@ -301,20 +301,20 @@ for (const [name, { takes = ['none'], names, given, expected }] of Object.entrie
     expected: ['none'],
   },
 })) {
-  test(`a server that takes users without proof ${name}`, async (t) => {
+  test(`a server that accepts users without credentials ${name}`, async (t) => {
     const { login, asked } = await judge(t, { takes, names });
     await logOn(given, login);
     assert.deepEqual(asked, expected);
   });
 }
 
-test('a server that lists nothing in answer to none still gets the password', async (t) => {
+test("the password is tried when the reply to 'none' lists no methods", async (t) => {
   const { login, asked } = await judge(t, { takes: ['password'], names: [] });
   await logOn({ password: 'right' }, login);
   assert.deepEqual(asked, ['none', 'password']);
 });
 
-test('none is asked once, and an authHandler is kept as it is', async (t) => {
+test("'none' is requested once, and never with an authHandler that lacks it", async (t) => {
   const { login, asked } = await judge(t, { takes: [], names: ['publickey'] });
   for (const [given, expected] of [
     [{ privateKey, password: 'right' }, ['publickey', 'none']],
@@ -328,7 +328,7 @@ test('none is asked once, and an authHandler is kept as it is', async (t) => {
   }
 });
 
-test('a password is not on its way before the server has accepted the service', async (t) => {
+test('the password is sent only after the server accepted the ssh-userauth service', async (t) => {
   const reluctant = await Ssh2Server.start();
   t.after(() => reluctant.stop());
   const serve = new Promise((resolve) => {

@@ -29,7 +29,7 @@ const lines = server.hostKeys.map(({ publicKey }) => `${server.address} ${public
 const text = (file) => readFileSync(file, 'utf8');
 
 for (const [at, type] of hostKeyTypes.entries()) {
-  test(`whoever is known by ${type} is known by all keys afterwards`, async (t) => {
+  test(`updateHostKeys adds all other keys of a host known by ${type}`, async (t) => {
     const elsewhere = files.file(`elsewhere ${stranger.publicKey}`);
     const file = files.file(lines[at].trim());
     const { tunnel } = await openTunnel(t, server, undefined, {
@@ -63,7 +63,7 @@ async function wasAsked(t, trust) {
   return server.log().slice(before).includes(PROOF);
 }
 
-test('nothing is asked unless it is wanted and the key is known from a file', async (t) => {
+test('updateHostKeys requests no proof unless it is enabled and the key comes from a file', async (t) => {
   const updateHostKeys = true;
   const known = files.file(...lines.slice(0, 1).map((line) => line.trim()));
   const [{ fingerprint }] = server.hostKeys;

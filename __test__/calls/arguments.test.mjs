@@ -15,7 +15,7 @@ const value = { name: 'TypeError', code: 'ERR_INVALID_ARG_VALUE' };
 const refuses = (call, expected, message) => assert.throws(call, { ...expected, ...(message && { message }) });
 
 describe('constructor', () => {
-  test('needs options, a host, and where to forward to', () => {
+  test('requires options, a host and a target', () => {
     refuses(() => new SSHTunnel(), type, 'The "options" argument must be of type object. Received undefined');
     refuses(() => new SSHTunnel(null), type, 'The "options" argument must be of type object. Received null');
     refuses(() => new SSHTunnel([]), type, 'The "options" argument must be of type object. Received an instance of Array');
@@ -64,7 +64,7 @@ describe('constructor', () => {
     }
   });
 
-  test('refuses addresses to dial from that cannot be, or that leave nothing to dial to', () => {
+  test('rejects an invalid localAddress, and one of a family that is excluded', () => {
     make({ localAddress: '127.0.0.1', forceIPv4: true });
     make({ localAddress: '::1', forceIPv6: true });
     for (const bad of ['localhost', '127.1', '::1%lo', '']) assert.throws(() => make({ localAddress: bad }), value);
@@ -73,7 +73,7 @@ describe('constructor', () => {
     refuses(() => make({ forceIPv4: true, forceIPv6: true }), value, "The property 'options.forceIPv6' leaves no address together with forceIPv4. Received true");
   });
 
-  test('checks jump hosts as it checks the server', () => {
+  test('checks jump hosts like the server', () => {
     const hop = { host: 'gateway' };
     for (const jump of [hop, [], [hop, { ...hop, port: 2222, username: 'u', password: 'p' }], undefined]) make({ jump });
     refuses(() => make({ jump: 'gateway' }), type, `The "options.jump" property must be of type object or an instance of Array. Received type string ('gateway')`);
@@ -86,7 +86,7 @@ describe('constructor', () => {
     assert.throws(() => make({ jump: { ...hop, password: 20002 } }), (error) => error.message.endsWith('Received type number'));
   });
 
-  test('reaches a server in one way', () => {
+  test('accepts only one of jump, proxyCommand and sock', () => {
     const hop = { host: 'gateway' };
     make({ proxyCommand: 'nc %h %p %r %n 100%%' });
     make({ jump: [{ ...hop, proxyCommand: 'nc %h %p' }, hop] });
@@ -101,7 +101,7 @@ describe('constructor', () => {
     refuses(() => make({ proxyCommand: '' }), value, "The property 'options.proxyCommand' must not be empty. Received ''");
   });
 
-  test('takes how to reconnect as boolean or object', () => {
+  test('accepts reconnect as a boolean or an object', () => {
     const longest = 2 ** 31 - 1;
     for (const good of [
       true, false, undefined, {}, { initialDelay: 1, maxDelay: 1, maxAttempts: 1 }, { initialDelay: longest },
@@ -117,7 +117,7 @@ describe('constructor', () => {
     refuses(() => make({ reconnect: { initialDelay: 500, maxDelay: 499 } }), range, `The value of "options.reconnect.maxDelay" is out of range. It must be >= 500 && <= ${longest}. Received 499`);
   });
 
-  test('takes a Linger as boolean or structure', () => {
+  test('accepts linger as a boolean or a structure', () => {
     assert.equal(make({}).getLinger(), true);
     assert.equal(make({ linger: false }).getLinger(), false);
     assert.deepEqual(make({ linger: false }).getLingerOption(), { l_onoff: 1, l_linger: 0 });
@@ -129,7 +129,7 @@ describe('constructor', () => {
     refuses(() => make({ linger: { l_onoff: 1 } }), type, 'The "options.linger.l_linger" property must be of type number. Received undefined');
   });
 
-  test('checks how strict it is about host keys', () => {
+  test('checks strictHostKeyChecking', () => {
     const name = 'options.strictHostKeyChecking';
     for (const word of ['yes', 'No', 'ask', 'off', '', 'Accept-New']) {
       refuses(() => make({ strictHostKeyChecking: word }), value, `The property '${name}' must be true, 'accept-new', 'no' or false. Received '${word}'`);
@@ -146,7 +146,7 @@ describe('constructor', () => {
     refuses(() => make({ hostKeyAlias: '' }), value, `The property 'options.hostKeyAlias' must not be empty. Received ''`);
   });
 
-  test('refuses a host key that cannot be one', () => {
+  test('rejects an invalid hostKey', () => {
     const line = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJfG2iq2nn7VO2ILJ8TQKiPnMWO2nBL8PBSF0bLf4xJ2';
     make({ hostKey: [line, `${line} a comment`, `SHA256:${'A'.repeat(43)}`] });
     for (const bad of ['SHA256:short', 'ssh-ed25519', 'MD5:00', 'ssh-ed25519 AAAA!']) {
@@ -156,7 +156,7 @@ describe('constructor', () => {
     refuses(() => make({ hostKey: [5] }), type, 'The "options.hostKey[0]" property must be of type string. Received type number (5)');
   });
 
-  test('checks the limits of keys', () => {
+  test('checks requiredRSASize and the limits of rekeying', () => {
     for (const rekey of [{}, { bytes: undefined, seconds: undefined }, { bytes: 2 ** 20, seconds: 0 }, { bytes: 2 ** 36, seconds: 2_147_483 }]) make({ rekey });
     const at = (name) => `"options.rekey.${name}"`;
     for (const [rekey, message] of [
@@ -169,7 +169,7 @@ describe('constructor', () => {
     refuses(() => make({ rekey: { seconds: null } }), type, `The ${at('seconds')} property must be of type number. Received null`);
   });
 
-  test('takes lists of algorithms, and changes of the default ones', () => {
+  test('accepts lists of algorithms and changes to the default lists', () => {
     const good = [
       {}, { kex: undefined }, { kex: ['curve25519-sha256'] }, { compress: ['none'] }, { cipher: {} },
       { cipher: { remove: 'aes128-ctr', prepend: ['aes256-ctr', 'aes256-ctr'], append: undefined } },
@@ -188,7 +188,7 @@ describe('constructor', () => {
     ]) refuses(() => make(bad), type, message);
   });
 
-  test('refuses algorithms that do not exist, and lists with nothing in them', () => {
+  test('rejects unknown algorithms and empty lists', () => {
     const at = (rest, list) => [{ algorithms: list }, `The property 'options.algorithms.${rest}`];
     for (const [bad, message] of [
       at(`compress' names no known compression, which are none, zlib@openssh.com. Received 'zlib'`, { compress: ['none', 'zlib'] }),
@@ -211,7 +211,7 @@ describe('constructor', () => {
     }
   });
 
-  test('takes an order of methods that has something to begin with', () => {
+  test('accepts an authHandler only if it names a usable method', () => {
     const given = { password: 'p', privateKey: 'k', agent: '/a', tryKeyboard: true };
     make({ ...given, authHandler: ['password', 'keyboard-interactive', 'agent', 'publickey', 'none'] });
     make({ authHandler: ['none'] });
@@ -226,12 +226,12 @@ describe('constructor', () => {
     refuses(() => make({ agent: '' }), value, `The property 'options.agent' must not be empty. Received ''`);
   });
 
-  test('ignores names it does not know, and takes undefined for absent', () => {
+  test('ignores unknown options and treats undefined as absent', () => {
     const tunnel = make({ colour: 'blue', port: undefined, linger: undefined, hostKey: undefined, password: undefined });
     assert.equal(tunnel.getLinger(), true);
   });
 
-  test('does not tell secrets', () => {
+  test('shows no secrets in its errors', () => {
     class Vault { secret = 'hunter2'; }
     for (const name of ['password', 'privateKey', 'passphrase']) {
       for (const [given, shown] of [[20002, 'type number'], [new Vault(), 'an instance of Vault'], [Object.assign(Object.create(null), { a: 'hunter2' }), 'an object']]) {
@@ -252,7 +252,7 @@ describe('constructor', () => {
 });
 
 describe('settings', () => {
-  test('setLinger takes a boolean and nothing else', () => {
+  test('setLinger() accepts booleans only', () => {
     const tunnel = make({ linger: false });
     const received = [
       [['yes'], `type string ('yes')`], [[], 'undefined'], [[1], 'type number (1)'], [[null], 'null'],
@@ -271,7 +271,7 @@ describe('settings', () => {
     assert.equal(tunnel.getLinger(), false);
   });
 
-  test('setLingerOption takes two unsigned shorts', () => {
+  test('setLingerOption() accepts two unsigned 16-bit integers', () => {
     const tunnel = make();
     const before = tunnel.getLingerOption();
     for (const bad of [undefined, null, true, 5, 'x', []]) assert.throws(() => tunnel.setLingerOption(bad), type);
@@ -301,7 +301,7 @@ describe('settings', () => {
     }
   });
 
-  test('setKeepAlive and setIdleTimeout check theirs', () => {
+  test('setKeepAlive() and setIdleTimeout() check their arguments', () => {
     const tunnel = make();
     assert.throws(() => tunnel.setKeepAlive(1), type);
     assert.throws(() => tunnel.setIdleTimeout('1'), type);
@@ -311,7 +311,7 @@ describe('settings', () => {
   });
 });
 
-test('every method refuses a callback that is none, before anything happens', () => {
+test('every method rejects a callback that is not a function, before it has any effect', () => {
   const tunnel = make();
   const calls = {
     getLinger: [], setLinger: [false], getLingerOption: [], setLingerOption: [{ l_onoff: 1, l_linger: 0 }],
@@ -339,7 +339,7 @@ test('operations check their arguments', async () => {
   }
 });
 
-test('promises reject bad arguments', async () => {
+test('promise forms reject invalid arguments', async () => {
   const { promises } = make();
   await assert.rejects(promises.setLinger('yes'), type);
   await assert.rejects(promises.setLinger(), type);

@@ -39,7 +39,7 @@ function listen(t, channels = [...SESSION, ...CONNECTION]) {
 /** The step of a session, and which it is. */
 const short = ({ name, sessionId }) => [name.replace('sshtunnel.session.', ''), sessionId];
 
-test('a session from its start to its end, and a connection in it', async (t) => {
+test('a session and a connection in it are published from start to end', async (t) => {
   const heard = listen(t);
   const it = await openTunnel(t, server, behaviours.echo());
   await thereAndBack(it, KIB);
@@ -62,7 +62,7 @@ test('a session from its start to its end, and a connection in it', async (t) =>
   assert.ok(!Object.isFrozen(it.diary.all('disconnected')[0]));
 });
 
-test('messages are frozen', async (t) => {
+test('published messages are frozen', async (t) => {
   const frozen = [];
   const take = (message) => frozen.push(Object.isFrozen(message));
   for (const name of SESSION) subscribe(name, take);
@@ -73,7 +73,7 @@ test('messages are frozen', async (t) => {
   assert.deepEqual(frozen, [true, true, true]);
 });
 
-test('a logon that fails ends its session with the error', async (t) => {
+test('a failed connect publishes the end of its session with the error', async (t) => {
   const heard = listen(t);
   const tunnel = makeTunnel(t, { ...server.login, privateKey: undefined, password: 'wrong' }, 9);
   const failure = await tunnel.promises.connect().catch((error) => error);
@@ -86,7 +86,7 @@ test('a logon that fails ends its session with the error', async (t) => {
   assertIncludes(end.error, { code: 'ERR_SSH_AUTH', message: failure.message });
 });
 
-test('a logon that is given up ends its session', async (t) => {
+test('a cancelled connect publishes the end of its session', async (t) => {
   const heard = listen(t);
   const tunnel = makeTunnel(t, server.login, 9, {
     hostKey: undefined,
@@ -105,7 +105,7 @@ test('a logon that is given up ends its session', async (t) => {
   assert.ok(!('error' in heard.messages[1]));
 });
 
-test('what a hostVerifier throws is the cause of the error that its owner gets, and of no other', async (t) => {
+test("an exception of a hostVerifier is the cause of that tunnel's error only", async (t) => {
   const heard = listen(t);
   const reason = new Error('not this one');
   const options = { hostKey: undefined, knownHosts: [], hostVerifier: () => Promise.reject(reason) };
@@ -114,7 +114,7 @@ test('what a hostVerifier throws is the cause of the error that its owner gets, 
   assertIncludes(end.error, { code: 'ERR_SSH_HOST_KEY', cause: undefined });
 });
 
-test('a loss, and the next session', async (t) => {
+test('a disconnect and the next session are published', async (t) => {
   const heard = listen(t, SESSION);
   const it = await openTunnel(t, server, behaviours.echo(), { reconnect: SOON });
   server.killSessions();
@@ -132,7 +132,7 @@ test('a loss, and the next session', async (t) => {
   assert.deepEqual((await heard.count(7)).slice(6).map(short), [['end', 2]]);
 });
 
-test('each of several sessions is told of', async (t) => {
+test('each of several sessions is published', async (t) => {
   const heard = listen(t, SESSION);
   const it = await openTunnel(t, server, behaviours.echo(), { sessions: 3, linger: false });
   while ((await it.tunnel.promises.stats()).sessions.up < 3) {
@@ -148,7 +148,7 @@ test('each of several sessions is told of', async (t) => {
   }
 });
 
-test('who subscribes later gets what comes after the next call; who leaves gets nothing more', async (t) => {
+test('a late subscriber gets messages after the next call, an unsubscribed one gets none', async (t) => {
   const it = await openTunnel(t, server, behaviours.echo());
   it.tunnel.removeAllListeners('connection').removeAllListeners('disconnected');
   const heard = listen(t, CONNECTION);
@@ -168,7 +168,7 @@ test('who subscribes later gets what comes after the next call; who leaves gets 
   assert.equal(heard.messages.length, 1);
 });
 
-test('listeners keep their events when subscribers come and go', async (t) => {
+test('listeners keep receiving events while subscribers come and go', async (t) => {
   const it = await openTunnel(t, server, behaviours.echo());
   for (let turn = 0; turn < 2; turn++) {
     const heard = listen(t);
@@ -180,7 +180,7 @@ test('listeners keep their events when subscribers come and go', async (t) => {
   assert.equal(it.diary.all('disconnected').length, 4);
 });
 
-test('a subscriber that throws is an uncaught exception, and nobody else notices', async (t) => {
+test('a throwing subscriber is an uncaughtException and affects nothing else', async (t) => {
   const { tunnel, target } = await openTunnel(t, server, behaviours.echo());
   await tunnel.promises.shutdown();
   const options = JSON.stringify({ ...server.login, forwardHost: '127.0.0.1', forwardPort: target.port });

@@ -19,7 +19,7 @@ function run(program) {
   return spawnSync(process.execPath, ['-e', prelude + program], { encoding: 'utf8', timeout: 30_000 });
 }
 
-test('the class has two names', () => assert.equal(sshtunnel, SSHTunnel));
+test('the class is exported under two names', () => assert.equal(sshtunnel, SSHTunnel));
 
 describe('forms', () => {
   const settings = [
@@ -57,7 +57,7 @@ describe('forms', () => {
     });
   }
 
-  test('a failed operation is thrown, called back and rejected alike', async () => {
+  test('a failed operation gives the same error in the blocking, callback and promise forms', async () => {
     const tunnel = make();
     const isFailure = (error) => error instanceof Error && /^E/.test(error.code) && error.message.length > 0;
     assert.throws(() => tunnel.connect(), isFailure);
@@ -70,7 +70,7 @@ describe('forms', () => {
 });
 
 describe('order', () => {
-  test('100,000 mixed calls take effect, and call back, in the order they were made', async () => {
+  test('100,000 mixed calls take effect and call back in call order', async () => {
     const tunnel = make();
     const total = 100_000;
     const called = [];
@@ -123,7 +123,7 @@ describe('order', () => {
     );
   });
 
-  test('a quick call does not overtake a slow one', async () => {
+  test('a fast call does not overtake a slow one', async () => {
     const tunnel = make();
     const order = [];
     await new Promise((resolve) => {
@@ -137,7 +137,7 @@ describe('order', () => {
   });
 });
 
-describe('surroundings', () => {
+describe('context of callbacks', () => {
   test('ticks and microtasks run between callbacks', async () => {
     const tunnel = make();
     const order = [];
@@ -169,7 +169,7 @@ describe('surroundings', () => {
     assert.equal(await storage.run(4, async () => (await tunnel.promises.getLinger(), storage.getStore())), 4);
   });
 
-  test('what a callback throws reaches uncaughtException as it is, and later callbacks come', () => {
+  test('an exception in a callback reaches uncaughtException, and later callbacks still run', () => {
     const { status, stdout, stderr } = run(`
       const thrown = [{ mine: true }, 'text', new Error('mine')];
       const caught = [];
@@ -183,7 +183,7 @@ describe('surroundings', () => {
     assert.equal(status, 0);
   });
 
-  test('without a handler the throw ends the process', () => {
+  test('an exception in a callback without a handler ends the process', () => {
     const { status, stderr } = run(`tunnel.getLinger(() => { throw new Error('nobody caught me'); });`);
     assert.match(stderr, /Error: nobody caught me/);
     assert.notEqual(status, 0);
@@ -191,7 +191,7 @@ describe('surroundings', () => {
 });
 
 describe('deadlock', () => {
-  test('a blocking logon that hostVerifier would have to decide is refused', async () => {
+  test('a blocking connect() that needs hostVerifier fails with ERR_TUNNEL_WOULD_DEADLOCK', async () => {
     let asked = 0;
     const tunnel = make({ hostVerifier: () => ++asked > 0 });
     for (const name of ['connect', 'startListening']) {

@@ -30,7 +30,7 @@ async function talk(client, count = KIB) {
   await client.received(before + count);
 }
 
-test('events come in order', async (t) => {
+test('events are emitted in order', async (t) => {
   const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
   const client = await connect();
   await talk(client);
@@ -52,7 +52,7 @@ test('events come in order', async (t) => {
   assert.deepEqual(diary.names(), ['ready', 'listening', 'connection', 'disconnected', 'close']);
 });
 
-test('connect() logs on without listening; startListening() uses that session', async (t) => {
+test('connect() authenticates without listening, and startListening() uses that session', async (t) => {
   const ssh2 = await Ssh2Server.start();
   t.after(() => ssh2.stop());
   const tunnel = makeTunnel(t, ssh2.login, 1);
@@ -66,7 +66,7 @@ test('connect() logs on without listening; startListening() uses that session', 
   assert.equal(ssh2.attempts, 1);
 });
 
-test('stopListening() leaves the connections alone', async (t) => {
+test('stopListening() keeps open connections', async (t) => {
   const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
   const port = tunnel.localPort;
   const client = await connect();
@@ -101,7 +101,7 @@ test('a tunnel that was shut down can start again', async (t) => {
   await talk(await connect());
 });
 
-test('shutdown() logs off and leaves no descriptor', async (t) => {
+test('shutdown() disconnects and leaves no descriptor', async (t) => {
   const before = descriptors();
   const { tunnel, connect, target } = await openTunnel(t, server, behaviours.echo());
   const client = await connect();
@@ -125,7 +125,7 @@ test('shutdown() logs off and leaves no descriptor', async (t) => {
 });
 
 for (const last of ['shutdown', 'close', 'stopListening']) {
-  test(`what shutdown() defers, a later ${last}() overtakes`, async (t) => {
+  test(`${last}() after shutdown() takes precedence over calls that shutdown() deferred`, async (t) => {
     const { tunnel } = await openTunnel(t, server, behaviours.echo());
     const { shutdown, startListening, [last]: overtake } = tunnel.promises;
     const outcomes = await Promise.allSettled([shutdown(), startListening(), overtake()]);
@@ -139,7 +139,7 @@ for (const last of ['shutdown', 'close', 'stopListening']) {
   });
 }
 
-test('close() waits for connections to end by themselves', async (t) => {
+test('close() waits for connections to end', async (t) => {
   const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
   const port = tunnel.localPort;
   const client = await connect();
@@ -158,7 +158,7 @@ test('close() waits for connections to end by themselves', async (t) => {
 });
 
 for (const linger of [true, false]) {
-  test(`close({ timeout }) ends what is left by its Linger: ${linger}`, async (t) => {
+  test(`close({ timeout }) closes the remaining connections by their Linger: ${linger}`, async (t) => {
     const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo(), { linger });
     const client = await connect();
     await talk(client);
@@ -176,7 +176,7 @@ for (const linger of [true, false]) {
   });
 }
 
-test('close() twice, in any state, has the same outcome, once', async (t) => {
+test('close() called twice gives both callers one outcome, in any state', async (t) => {
   const fresh = makeTunnel(t, server.login, 1);
   const freshDiary = new Diary(fresh);
   await fresh.close();
@@ -195,7 +195,7 @@ test('close() twice, in any state, has the same outcome, once', async (t) => {
   assert.equal(diary.all('disconnected').length, 1);
 });
 
-test('Symbol.asyncDispose closes', async (t) => {
+test('Symbol.asyncDispose closes the tunnel', async (t) => {
   const { tunnel } = await openTunnel(t, server, behaviours.echo());
   const port = tunnel.localPort;
   await tunnel[Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose')]();
@@ -203,7 +203,7 @@ test('Symbol.asyncDispose closes', async (t) => {
   assert.ok(await refuses(port));
 });
 
-test('a connectionRequest that is accepted', async (t) => {
+test('an accepted connectionRequest opens the connection', async (t) => {
   const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
   const requests = [];
   tunnel.on('connectionRequest', (request) => {
@@ -218,7 +218,7 @@ test('a connectionRequest that is accepted', async (t) => {
 });
 
 for (const linger of [true, false]) {
-  test(`a connectionRequest that is rejected ends with a reset: ${linger}`, async (t) => {
+  test(`a rejected connectionRequest resets the connection: ${linger}`, async (t) => {
     const { tunnel, diary, target, connect } = await openTunnel(t, server, behaviours.echo(), { linger });
     tunnel.on('connectionRequest', (request) => request.reject());
     const client = await connect();
@@ -238,7 +238,7 @@ for (const linger of [true, false]) {
   });
 }
 
-test('disconnect() of a connection that does not exist', async (t) => {
+test('disconnect() fails for an unknown connection', async (t) => {
   const { tunnel } = await openTunnel(t, server, behaviours.echo());
   await assert.rejects(tunnel.promises.disconnect(12345), { code: 'ERR_TUNNEL_NO_CONNECTION' });
   for (const wrong of [undefined, '1', null]) {
@@ -247,7 +247,7 @@ test('disconnect() of a connection that does not exist', async (t) => {
   await assert.rejects(async () => tunnel.promises.disconnect(1.5), { code: 'ERR_OUT_OF_RANGE' });
 });
 
-test('disconnect() of a connection that is not open yet resets it, and says so', async (t) => {
+test('disconnect() resets a connection that is not open yet and reports that', async (t) => {
   const ssh2 = await Ssh2Server.start({ onOpen: () => {} });
   t.after(() => ssh2.stop());
   const { tunnel, diary, connect } = await openTunnel(t, ssh2, behaviours.idle(), { linger: true });
@@ -266,7 +266,7 @@ test('disconnect() of a connection that is not open yet resets it, and says so',
   });
 });
 
-test('disconnect() ends one connection and no other', async (t) => {
+test('disconnect() closes only the given connection', async (t) => {
   const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
   const first = await connect();
   await talk(first);
@@ -280,7 +280,7 @@ test('disconnect() ends one connection and no other', async (t) => {
   await talk(second, MIB);
 });
 
-test('an idle connection is closed, a busy one is not', async (t) => {
+test('idleTimeout closes an idle connection and not a busy one', async (t) => {
   const options = { idleTimeout: 500 };
   const { diary, connect } = await openTunnel(t, server, behaviours.echo(), options);
   const idle = await connect();
@@ -298,7 +298,7 @@ test('an idle connection is closed, a busy one is not', async (t) => {
   await talk(busy);
 });
 
-test('a connection that takes longer to open than it may be idle is closed when idle', async (t) => {
+test('idleTimeout starts when a connection is open', async (t) => {
   const opens = [];
   const ssh2 = await Ssh2Server.start({ onOpen: (open) => opens.push(open) });
   t.after(() => ssh2.stop());
@@ -315,7 +315,7 @@ test('a connection that takes longer to open than it may be idle is closed when 
 
 // Less time than the 15 s after which ssh2 asks for a sign of life, and so wakes everybody up.
 const SOON = { timeout: 10_000 };
-test('what a server says in one breath with the end of the logon is heard', SOON, async (t) => {
+test('messages in the same segment as the end of authentication are processed', SOON, async (t) => {
   const ssh2 = await Ssh2Server.start();
   t.after(() => ssh2.stop());
   ssh2.server.on('connection', (client) => {
@@ -332,7 +332,7 @@ test('what a server says in one breath with the end of the logon is heard', SOON
   assert.deepEqual(diary.all('error'), []);
 });
 
-test('a server that leaves many answers unread is heard again once it reads', async (t) => {
+test('a server that does not read many replies is processed again once it reads', async (t) => {
   const ssh2 = await Ssh2Server.start();
   t.after(() => ssh2.stop());
   let client;
@@ -357,7 +357,7 @@ test('a server that leaves many answers unread is heard again once it reads', as
   assert.deepEqual(diary.all('error'), []);
 });
 
-test('a server that falls silent is found dead in time', async (t) => {
+test('keepalives detect an unresponsive server in time', async (t) => {
   const keepaliveInterval = 200;
   const keepaliveCountMax = 2;
   const options = { keepaliveInterval, keepaliveCountMax };
@@ -378,7 +378,7 @@ test('a server that falls silent is found dead in time', async (t) => {
   assert.equal(tunnel.listening, false);
 });
 
-test('a quiet session is kept alive by keepalives', async (t) => {
+test('keepalives keep a quiet session open', async (t) => {
   const ssh2 = await Ssh2Server.start();
   t.after(() => ssh2.stop());
   const options = { keepaliveInterval: 100, keepaliveCountMax: 1 };
@@ -391,7 +391,7 @@ test('a quiet session is kept alive by keepalives', async (t) => {
   await talk(await connect());
 });
 
-test('a session that the server ends is lost', async (t) => {
+test('a disconnect by the server ends the session', async (t) => {
   const ssh2 = await Ssh2Server.start();
   t.after(() => ssh2.stop());
   const { diary, connect } = await openTunnel(t, ssh2, behaviours.echo());
@@ -404,7 +404,7 @@ test('a session that the server ends is lost', async (t) => {
   await diary.next('close');
 });
 
-test('setKeepAlive reaches the sockets of later connections', async (t) => {
+test('setKeepAlive() applies to the sockets of later connections', async (t) => {
   const { tunnel, connect } = await openTunnel(t, server, behaviours.echo(), { keepAlive: true });
   const client = await connect();
   await talk(client);

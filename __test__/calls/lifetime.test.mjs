@@ -34,14 +34,14 @@ describe('the process', () => {
     });
   }
 
-  test('waits for callbacks and promises that are due, unref() or not', () => {
+  test('waits for pending callbacks and promises, also after unref()', () => {
     const { stdout } = run(`
       const t = make().unref();
       t.getLinger(() => t.getLinger(() => t.promises.setLinger(false).then(() => t.promises.getLinger()).then(console.log)));`);
     assert.equal(stdout, 'false\n');
   });
 
-  test('exits at once when told to, whatever is under way', () => {
+  test('exits at once on process.exit() with calls pending', () => {
     const { status, stdout } = run(`
       const t = make();
       for (let i = 0; i < 10_000; i++) t.getLinger(() => console.log('called'));
@@ -51,7 +51,7 @@ describe('the process', () => {
   });
 });
 
-test('tunnels that nobody holds are collected', () => {
+test('unreferenced tunnels are garbage collected', () => {
   const { stdout, stderr } = run(
     `const seen = [];
     (async () => {
@@ -87,7 +87,7 @@ describe('worker threads', () => {
       { eval: true },
     );
 
-  test('each has its own, and ends when it has nothing to do', { timeout: 20_000 }, async (context) => {
+  test('each has its own tunnel, and ends when it has nothing to do', { timeout: 20_000 }, async (context) => {
     const results = await Promise.all(
       [1, 2, 3, 4].map(
         (n) =>
@@ -108,7 +108,7 @@ describe('worker threads', () => {
     );
   });
 
-  test('may be terminated with calls under way, again and again', () => {
+  test('can be terminated with calls pending, repeatedly', () => {
     // In a process of its own: what could go wrong here is a crash.
     const program = `
       const { Worker } = require('node:worker_threads');

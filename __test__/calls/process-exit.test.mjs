@@ -25,11 +25,11 @@ async function ends(source) {
   return result.stdout;
 }
 
-test('a program that only loaded the package ends', async () => {
+test('a process that only loads the package exits', async () => {
   await ends("import './index.js'");
 });
 
-test('a program that made a tunnel ends', async () => {
+test('a process with an unused tunnel exits', async () => {
   await ends(`
     import { SSHTunnel } from './index.js';
     const tunnel = new SSHTunnel(${options()});
@@ -38,7 +38,7 @@ test('a program that made a tunnel ends', async () => {
   `);
 });
 
-test('a callback that is due keeps the program', async () => {
+test('a pending callback keeps the process alive', async () => {
   const printed = await ends(`
     import { SSHTunnel } from './index.js';
     const tunnel = new SSHTunnel(${options()});
@@ -47,7 +47,7 @@ test('a callback that is due keeps the program', async () => {
   assert.equal(printed, 'null true\n');
 });
 
-test('a program that listens stays', async (t) => {
+test('a listening tunnel keeps the process alive', async (t) => {
   const child = await Child.start('tunnel-process.mjs');
   t.after(() => child.stop());
   const port = await child.ask('listen', JSON.parse(options()));
@@ -67,7 +67,7 @@ for (const [name, call] of Object.entries({
   'stopListening()': 'tunnel.stopListening();',
   'unref()': 'tunnel.unref();',
 })) {
-  test(`after ${name} the program ends`, async () => {
+  test(`the process exits after ${name}`, async () => {
     const printed = await ends(`
       import { SSHTunnel } from './index.js';
       const tunnel = new SSHTunnel(${options()});
@@ -79,7 +79,7 @@ for (const [name, call] of Object.entries({
   });
 }
 
-test('ref() takes unref() back', async (t) => {
+test('ref() undoes unref()', async (t) => {
   const child = await Child.start('tunnel-process.mjs');
   t.after(() => child.stop());
   await child.ask('listen', JSON.parse(options()));
@@ -89,7 +89,7 @@ test('ref() takes unref() back', async (t) => {
   await assert.rejects(child.ended(300), { code: 'ETIMEDOUT' });
 });
 
-test('process.exit() in mid transfer is not held up', async (t) => {
+test('process.exit() during a transfer is not delayed', async (t) => {
   const child = await Child.start('tunnel-process.mjs');
   t.after(() => child.stop());
   const port = await child.ask('listen', JSON.parse(options()));
@@ -106,7 +106,7 @@ test('process.exit() in mid transfer is not held up', async (t) => {
   assert.ok(await refuses(port));
 });
 
-test('an exception of the user in a callback is an uncaughtException', async () => {
+test('an exception in a user callback is an uncaughtException', async () => {
   const printed = await ends(`
     import { SSHTunnel } from './index.js';
     const tunnel = new SSHTunnel(${options()});
@@ -117,7 +117,7 @@ test('an exception of the user in a callback is an uncaughtException', async () 
   assert.equal(printed, 'true\n');
 });
 
-test('four worker_threads terminated in mid transfer', async (t) => {
+test('four worker threads are terminated during transfers', async (t) => {
   const child = await Child.start('workers-process.mjs');
   t.after(() => child.stop());
   for (let round = 0; round < 3; round++) {
@@ -137,7 +137,7 @@ test('four worker_threads terminated in mid transfer', async (t) => {
   assert.equal(await child.ask('alive'), true);
 });
 
-test('a worker that ends by itself frees its port', async () => {
+test('a worker that exits frees its port', async () => {
   const worker = `
     const { SSHTunnel } = require('./index.js');
     const { parentPort, workerData } = require('node:worker_threads');

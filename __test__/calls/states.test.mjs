@@ -20,7 +20,7 @@ async function talk(client) {
   await client.received(before + KIB);
 }
 
-test('startListening() twice is the same port and session', async (t) => {
+test('startListening() twice gives the same port and session', async (t) => {
   const tunnel = makeTunnel(t, server.login, 1);
   const diary = new Diary(tunnel);
   await Promise.all([tunnel.promises.startListening(), tunnel.promises.startListening()]);
@@ -31,7 +31,7 @@ test('startListening() twice is the same port and session', async (t) => {
   assert.deepEqual(diary.names(), ['ready', 'listening']);
 });
 
-test('without a listener and connections, the session goes that was made for it', async (t) => {
+test('stopListening() without connections ends the session that startListening() made', async (t) => {
   const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
   const client = await connect();
   await talk(client);
@@ -44,7 +44,7 @@ test('without a listener and connections, the session goes that was made for it'
   assert.deepEqual(diary.names(), ['ready', 'listening', 'connection', 'disconnected', 'close']);
 });
 
-test('the session that connect() asked for stays', async (t) => {
+test('stopListening() keeps a session that connect() made', async (t) => {
   const ssh2 = await Ssh2Server.start();
   t.after(() => ssh2.stop());
   const tunnel = makeTunnel(t, ssh2.login, 1);
@@ -61,7 +61,7 @@ test('the session that connect() asked for stays', async (t) => {
   await diary.next('close');
 });
 
-test('a session whose port cannot be bound goes', async (t) => {
+test('a session is ended when its port cannot be bound', async (t) => {
   const { tunnel: first } = await openTunnel(t, server, behaviours.echo());
   const tunnel = makeTunnel(t, server.login, 1, { localPort: first.localPort });
   const diary = new Diary(tunnel);
@@ -70,7 +70,7 @@ test('a session whose port cannot be bound goes', async (t) => {
   assert.deepEqual(diary.names(), ['ready', 'close']);
 });
 
-test('after the loss of the session it starts again, from the error on', async (t) => {
+test("startListening() works again after a disconnect, from the 'error' event on", async (t) => {
   const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
   for (const moment of ['error', 'close']) {
     const client = await connect();
@@ -86,7 +86,7 @@ test('after the loss of the session it starts again, from the error on', async (
   }
 });
 
-test('stopListening() and shutdown() end a start that is under way', async (t) => {
+test('stopListening() and shutdown() cancel a pending startListening()', async (t) => {
   for (const method of ['stopListening', 'shutdown', 'close']) {
     const tunnel = makeTunnel(t, server.login, 1);
     const started = tunnel.promises.startListening();
@@ -97,7 +97,7 @@ test('stopListening() and shutdown() end a start that is under way', async (t) =
   }
 });
 
-test('of several close() the shortest time counts, and shutdown() cuts them short', async (t) => {
+test('the earliest deadline of several close() calls wins, and shutdown() ends the wait', async (t) => {
   const { tunnel, connect } = await openTunnel(t, server, behaviours.echo(), { linger: false });
   const client = await connect();
   await talk(client);
@@ -114,7 +114,7 @@ test('of several close() the shortest time counts, and shutdown() cuts them shor
   assert.equal((await other.ended).end, 'ECONNRESET');
 });
 
-test('disconnect() twice: both calls wait for the one end', async (t) => {
+test('disconnect() twice: both calls wait for the same end', async (t) => {
   const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
   const client = await connect();
   await talk(client);
@@ -127,7 +127,7 @@ test('disconnect() twice: both calls wait for the one end', async (t) => {
 });
 
 for (const linger of [true, false]) {
-  test(`disconnect() of a connection that is not open yet resets it: ${linger}`, async (t) => {
+  test(`disconnect() resets a connection that is not open yet: ${linger}`, async (t) => {
     const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo(), { linger });
     const asked = new Promise((resolve) => tunnel.on('connectionRequest', resolve));
     const client = await connect();
@@ -147,7 +147,7 @@ for (const linger of [true, false]) {
   });
 }
 
-test('a request that nobody answers is reset after readyTimeout', async (t) => {
+test('an unanswered connectionRequest is reset after readyTimeout', async (t) => {
   const options = { readyTimeout: 1000 };
   const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo(), options);
   tunnel.on('connectionRequest', () => {});
@@ -156,7 +156,7 @@ test('a request that nobody answers is reset after readyTimeout', async (t) => {
   assert.equal((await diary.next('disconnected')).code, 'ETIMEDOUT');
 });
 
-test('a listener for one request decides about one connection', async (t) => {
+test('a once() listener for connectionRequest decides about one connection', async (t) => {
   const { tunnel, connect } = await openTunnel(t, server, behaviours.echo());
   tunnel.once('connectionRequest', (request) => {
     request.accept();
@@ -166,7 +166,7 @@ test('a listener for one request decides about one connection', async (t) => {
   await talk(await connect());
 });
 
-test('events run in the context of the constructor, callbacks in that of the call', async (t) => {
+test('events run in the async context of the constructor, callbacks in that of the call', async (t) => {
   const storage = new AsyncLocalStorage();
   const tunnel = storage.run('constructor', () => makeTunnel(t, server.login, 1));
   const seen = [];
@@ -198,20 +198,20 @@ async function lose(program) {
   return result;
 }
 
-test("an 'error' for which nobody listens is thrown, as with every EventEmitter", async () => {
+test("an 'error' event without a listener is thrown, as with every EventEmitter", async () => {
   const { code, stderr } = await lose('');
   assert.match(stderr, /ERR_SSH_DISCONNECTED/);
   assert.equal(code, 1);
 });
 
-test("after an 'error' that is heard, 'close' comes and the program ends", async () => {
+test("'close' follows a handled 'error', and the process exits", async () => {
   const { code, stdout, stderr } = await lose(`
     tunnel.on('error', ({ code }) => console.log(code)).on('close', () => console.log('close'));
   `);
   assert.deepEqual([code, stdout, stderr], [0, 'ERR_SSH_DISCONNECTED\nclose\n', '']);
 });
 
-test('a process that is killed resets its connections, whatever their Linger', async (t) => {
+test('a killed process resets its connections, whatever their Linger', async (t) => {
   const others = await Child.start('peer-process.mjs');
   t.after(() => others.stop());
   const forwardPort = await others.ask('behaviour', 'echo');

@@ -96,7 +96,7 @@ async function counted(tunnel, holds) {
 const ended = ({ connections }) => Object.values(connections.ended).reduce((total, count) => total + count, 0);
 
 for (const sessions of [1, 3]) {
-  test(`the sums are those of the reports, whatever happens: ${sessions} sessions`, async (t) => {
+  test(`stats() equals the sum of all reports after every kind of end: ${sessions} sessions`, async (t) => {
     const it = await openTunnel(t, server, behaviours.echo(), { reconnect: SOON, sessions });
     const { tunnel, diary } = it;
     const stop = watch(tunnel);
@@ -165,7 +165,7 @@ async function transfer(it, size) {
   assertIncludes(await client.ended, { bytes: size, end: 'FIN' });
 }
 
-test('open connections count', async (t) => {
+test('stats() includes open connections', async (t) => {
   const it = await openTunnel(t, server, behaviours.echo());
   const client = await it.connect();
   await talk(client, MIB);
@@ -183,7 +183,7 @@ test('open connections count', async (t) => {
   });
 });
 
-test('what waits in the tunnel or in a kernel is not delivered', async (t) => {
+test('bytes buffered in the tunnel or the kernel do not count as delivered', async (t) => {
   const it = await openTunnel(t, server, behaviours.source(8 * MIB, 64 * KIB));
   const client = await it.connect({ read: false });
   const [{ connectionId }] = await listed(it.tunnel, 1);
@@ -199,7 +199,7 @@ test('what waits in the tunnel or in a kernel is not delivered', async (t) => {
   assertSums(await it.tunnel.promises.stats(), it.diary.all('disconnected'));
 });
 
-test('a connection that is only waited for counts with what it had', async (t) => {
+test('a closing connection counts with its bytes so far', async (t) => {
   const it = await openTunnel(t, server, behaviours.source(MIB, 64 * KIB));
   const client = await it.connect({ read: false });
   client.end();
@@ -217,7 +217,7 @@ test('a connection that is only waited for counts with what it had', async (t) =
   assertIncludes(after.connections, { bytesDown: MIB, clean: 1 });
 });
 
-test('logons, their time, and the round trip', async (t) => {
+test('stats() has the number and duration of connects, and the round-trip time', async (t) => {
   const tunnel = makeTunnel(t, { ...server.login, privateKey: undefined, password: 'wrong' }, 9);
   for (let turn = 1; turn <= 2; turn++) {
     await assert.rejects(tunnel.promises.connect(), { code: 'ERR_SSH_AUTH' });
@@ -235,7 +235,7 @@ test('logons, their time, and the round trip', async (t) => {
   }
 });
 
-test('attempts to reconnect, and their failures', async (t) => {
+test('stats() counts reconnect attempts and failures', async (t) => {
   const own = await Sshd.start();
   t.after(() => own.stop());
   const { tunnel, diary } = await openTunnel(t, own, behaviours.echo(), { reconnect: SOON });
@@ -249,7 +249,7 @@ test('attempts to reconnect, and their failures', async (t) => {
   assertIncludes(sessions, { up: 1, logons: 2, losses: 1, reconnectAttempts: attempts, logonFailures: attempts - 1 });
 });
 
-test('several sessions: a lost one leaves its counts behind', async (t) => {
+test('counts of a disconnected session remain in the totals of several sessions', async (t) => {
   const own = await Sshd.start();
   t.after(() => own.stop());
   const it = await openTunnel(t, own, behaviours.echo(), { sessions: 3 });
@@ -277,7 +277,7 @@ test('several sessions: a lost one leaves its counts behind', async (t) => {
 });
 
 for (const sessions of [1, 2]) {
-  test(`each forward has its own counts: ${sessions} sessions`, async (t) => {
+  test(`each forward has its own stats(): ${sessions} sessions`, async (t) => {
     const { tunnel, diary, target, connect: own } = await openTunnel(t, server, behaviours.echo(), { sessions });
     const to = { forwardHost: '127.0.0.1', forwardPort: target.port };
     const forwards = [await tunnel.promises.forwardLocal(to), await tunnel.promises.forwardLocal(to)];
@@ -307,7 +307,7 @@ for (const sessions of [1, 2]) {
   });
 }
 
-test('every way counts: a Unix socket, SOCKS, what the program dials itself', async (t) => {
+test('Unix sockets, SOCKS and dial() connections are counted', async (t) => {
   const { tunnel, diary, target } = await openTunnel(t, server, behaviours.echo());
   const { path, remove } = temporaryFolder('stats');
   t.after(remove);
@@ -340,7 +340,7 @@ test('every way counts: a Unix socket, SOCKS, what the program dials itself', as
   assertIncludes(tunnel.stats().connections, { accepted: 3, open: 0, bytesUp: 6 * KIB, bytesDown: 6 * KIB });
 });
 
-test('a forward that was given up long ago counts for the tunnel alone', async (t) => {
+test('the tunnel keeps the counts of stopped forwards', async (t) => {
   const { tunnel, target } = await openTunnel(t, server, behaviours.echo());
   const to = { forwardHost: '127.0.0.1', forwardPort: target.port };
   const first = await tunnel.promises.forwardLocal(to);
@@ -355,7 +355,7 @@ test('a forward that was given up long ago counts for the tunnel alone', async (
   assertIncludes(tunnel.stats().connections, { accepted: 1, clean: 1, bytesUp: KIB, bytesDown: KIB });
 });
 
-test('every form, also before anything was started and after everything', async (t) => {
+test('stats() works in every form, before the start and after the end', async (t) => {
   const tunnel = makeTunnel(t, server.login, 9);
   const nothing = tunnel.stats();
   assert.deepEqual(nothing.sessions, { up: 0, logons: 0, logonFailures: 0, losses: 0, reconnectAttempts: 0 });
@@ -366,7 +366,7 @@ test('every form, also before anything was started and after everything', async 
   assert.throws(() => tunnel.stats(5), { name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' });
 });
 
-test('what a tunnel has counted lasts over its starts', async (t) => {
+test('counts last when a tunnel is started again', async (t) => {
   const it = await openTunnel(t, server, behaviours.echo());
   for (let turn = 1; turn <= 2; turn++) {
     await thereAndBack(it, KIB);
@@ -377,7 +377,7 @@ test('what a tunnel has counted lasts over its starts', async (t) => {
   assert.equal(it.tunnel.stats().sessions.logons, 3);
 });
 
-test('the constructor of another tunnel begins with nothing', () => {
+test('a new tunnel begins with zero counts', () => {
   const tunnel = new SSHTunnel({ ...server.login, forwardHost: 'localhost', forwardPort: 9 });
   assert.equal(tunnel.stats().connections.accepted, 0);
 });

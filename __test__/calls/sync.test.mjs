@@ -17,7 +17,7 @@ const ssh2 = await others.ask('ssh2', {});
 const forwardPort = await others.ask('behaviour', 'echo');
 
 for (const [name, login] of Object.entries({ sshd: sshd.login, ssh2 })) {
-  test(`a whole life in blocking calls, at ${name}`, async (t) => {
+  test(`a tunnel is used with blocking calls only: ${name}`, async (t) => {
     const tunnel = new SSHTunnel({ ...login, forwardHost: '127.0.0.1', forwardPort });
     t.after(() => tunnel.promises.shutdown());
     assert.deepEqual([tunnel.listening, tunnel.localPort], [false, 0]);
@@ -54,7 +54,7 @@ for (const [name, login] of Object.entries({ sshd: sshd.login, ssh2 })) {
   });
 }
 
-test('a hard disconnect() blocks until its end is reported', async (t) => {
+test('a blocking disconnect() with hard Linger returns after the report', async (t) => {
   const tunnel = new SSHTunnel({ ...ssh2, forwardHost: '127.0.0.1', forwardPort, linger: false });
   t.after(() => tunnel.promises.shutdown());
   tunnel.startListening();
@@ -68,7 +68,7 @@ test('a hard disconnect() blocks until its end is reported', async (t) => {
   assert.throws(() => tunnel.disconnect(connectionId), { code: 'ERR_TUNNEL_NO_CONNECTION' });
 });
 
-test('a blocking call that needs JavaScript for its answer is refused', async () => {
+test('a blocking call that needs JavaScript to answer fails with ERR_TUNNEL_WOULD_DEADLOCK', async () => {
   let asked = 0;
   const hostVerifier = () => ++asked > 0;
   const options = { ...sshd.login, hostKey: undefined, knownHosts: [], hostVerifier };

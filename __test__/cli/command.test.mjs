@@ -54,7 +54,7 @@ async function client(t, port, how) {
   return peer;
 }
 
-test('arguments: clusters, values, options after the host', () => {
+test('arguments: grouped flags, values and options after the host', () => {
   const parse = (text) => parseArguments(text.split(' '));
   for (const [text, expected] of [
     ['h', { host: 'h', lines: [] }],
@@ -107,7 +107,7 @@ test('arguments: clusters, values, options after the host', () => {
   assert.deepEqual(parseArguments(['-i', 'a "b"\\c', 'h']).lines, [['IdentityFile', 'a "b"\\c']]);
 });
 
-test('arguments: forwardings', () => {
+test('arguments: forwards', () => {
   const of = (flag, text) => parseArguments([flag, text, 'h']).forwardings[0];
   for (const [text, listen, connectTo] of [
     ['8080:db:80', { port: 8080 }, { host: 'db', port: 80 }],
@@ -145,7 +145,7 @@ test('arguments: forwardings', () => {
     assert.throws(() => of(flag, text), UsageError, `${flag} ${text}`);
 });
 
-test('what the command line does not have, is refused', async (t) => {
+test('unknown flags and missing arguments are usage errors', async (t) => {
   for (const [args, text] of [
     [[], /a destination is missing[^]*usage:/],
     [['-Z', 'h'], /unknown option -- Z[^]*usage:/],
@@ -170,7 +170,7 @@ test('what the command line does not have, is refused', async (t) => {
   }
 });
 
-test('--help and --version', async (t) => {
+test('--help and --version print and exit with 0', async (t) => {
   const help = await Cli.start(t, ['--help']).end();
   assertIncludes(help, { status: 0, stderr: '' });
   assert.match(help.stdout, /^usage: sshtunnel /);
@@ -180,7 +180,7 @@ test('--help and --version', async (t) => {
   }
 });
 
-test('why there is no session, in the words of ssh', async (t) => {
+test('connect errors are printed in the words of ssh', async (t) => {
   const { port, stop } = await refusingPort();
   t.after(stop);
   const none = setting.missing('known_hosts');
@@ -220,7 +220,7 @@ test('why there is no session, in the words of ssh', async (t) => {
   }
 });
 
-test('a host key that has changed', async (t) => {
+test('a changed host key prints the warning of ssh and exits with 255', async (t) => {
   const other = await Sshd.start();
   t.after(() => other.stop());
   const known = setting.file('known_hosts', `${server.address} ${other.hostKeys[0].publicKey}\n`);
@@ -237,7 +237,7 @@ test('a host key that has changed', async (t) => {
   }
 });
 
-test('a host key that is new, and taken without a question, is written down', async (t) => {
+test('StrictHostKeyChecking=accept-new writes an unknown key without a prompt', async (t) => {
   for (const strictness of ['accept-new', 'no']) {
     const knownHosts = setting.missing('known_hosts');
     const child = start(t, ['--json', '-o', `StrictHostKeyChecking=${strictness}`], { knownHosts });
@@ -255,7 +255,9 @@ test('a host key that is new, and taken without a question, is written down', as
   }
 });
 
-test('-L: bytes both ways, reported as JSON; SIGTERM lets them finish', { skip: lacks('forwardLocal') }, async (t) => {
+test('-L forwards both ways and reports as JSON, and SIGTERM lets connections finish', {
+  skip: lacks('forwardLocal'),
+}, async (t) => {
   const target = await echo(t);
   const child = start(t, ['--json', '-L', `0:127.0.0.1:${target.port}`, '-L', `127.0.0.1:0:localhost:${target.port}`]);
   assertIncludes(await child.report('ready'), { host: '127.0.0.1', port: server.port });
@@ -303,7 +305,7 @@ test('-L: bytes both ways, reported as JSON; SIGTERM lets them finish', { skip: 
   assert.ok(await refuses(first.localPort));
 });
 
-test('a second signal resets', { skip: lacks('forwardLocal') }, async (t) => {
+test('a second signal resets the connections', { skip: lacks('forwardLocal') }, async (t) => {
   const target = await echo(t);
   const child = start(t, ['--json', '-L', `0:127.0.0.1:${target.port}`]);
   const { localPort } = await child.report('listening');
@@ -319,7 +321,7 @@ test('a second signal resets', { skip: lacks('forwardLocal') }, async (t) => {
   assert.equal((await peer.ended).end, 'ECONNRESET');
 });
 
-test('a second signal ends it in time although the server is dead, and reports what was lost', {
+test('a second signal with a dead server exits in time and reports dropped bytes', {
   skip: lacks('forwardLocal'),
 }, async (t) => {
   const own = await Sshd.start();
@@ -350,7 +352,7 @@ test('a second signal ends it in time although the server is dead, and reports w
   assert.equal((await peer.read().ended).end, 'ECONNRESET');
 });
 
-test('Linger decides how the first signal closes', { skip: lacks('forwardLocal') }, async (t) => {
+test('-o Linger decides how the first signal closes connections', { skip: lacks('forwardLocal') }, async (t) => {
   const target = await echo(t);
   for (const [options, end] of [
     [['Linger=no'], 'ECONNRESET'],
@@ -374,7 +376,7 @@ test('Linger decides how the first signal closes', { skip: lacks('forwardLocal')
   }
 });
 
-test('a port in use: as ssh, the others are there; ExitOnForwardFailure ends it', {
+test('a port in use leaves the other forwards, as in ssh, and exits with ExitOnForwardFailure', {
   skip: lacks('forwardLocal'),
 }, async (t) => {
   const target = await echo(t);
@@ -398,7 +400,7 @@ test('a port in use: as ssh, the others are there; ExitOnForwardFailure ends it'
   }
 });
 
-test('forwardings of a file, and which of them the command line sets aside', {
+test('the command line overrides forwards of the ssh_config file', {
   skip: lacks('forwardLocal'),
 }, async (t) => {
   const target = await echo(t);
@@ -431,7 +433,7 @@ test('forwardings of a file, and which of them the command line sets aside', {
   assert.doesNotMatch(cleared.stdout, /listening/);
 });
 
-test('a refused target is told; the tunnel lives on', { skip: lacks('forwardLocal') }, async (t) => {
+test('a refused target is reported, and the tunnel continues', { skip: lacks('forwardLocal') }, async (t) => {
   const { port, stop } = await refusingPort();
   t.after(stop);
   const child = start(t, ['--json', '-L', `0:127.0.0.1:${port}`]);
@@ -443,7 +445,7 @@ test('a refused target is told; the tunnel lives on', { skip: lacks('forwardLoca
   assert.equal(await child.exit, 0);
 });
 
-test('a session that is lost: 255, or Reconnect', { skip: lacks('forwardLocal') }, async (t) => {
+test('a disconnect exits with 255, or reconnects with -o Reconnect', { skip: lacks('forwardLocal') }, async (t) => {
   const mortal = await Sshd.start();
   const own = new Setting(mortal);
   t.after(() => Promise.all([mortal.stop(), own.remove()]));
@@ -469,7 +471,7 @@ test('a session that is lost: 255, or Reconnect', { skip: lacks('forwardLocal') 
   assert.equal(await other.exit, 0);
 });
 
-test('nobody reads the reports any more: connections may finish', { skip: lacks('forwardLocal') }, async (t) => {
+test('a closed pipe of reports lets connections finish', { skip: lacks('forwardLocal') }, async (t) => {
   const target = await echo(t);
   const child = start(t, ['--json', '-L', `0:127.0.0.1:${target.port}`]);
   const { localPort } = await child.report('listening');
@@ -482,7 +484,7 @@ test('nobody reads the reports any more: connections may finish', { skip: lacks(
   assert.equal(await child.exit, 0);
 });
 
-test('-W: standard input and output, each end by itself', { skip: lacks('dial') }, async (t) => {
+test('-W relays standard input and output with half-close', { skip: lacks('dial') }, async (t) => {
   const target = await echo(t, behaviours.replier(MIB));
   const child = start(t, ['-W', `127.0.0.1:${target.port}`], { stdin: 'pipe' });
   child.child.stdin.end('until here');
@@ -500,7 +502,7 @@ test('-W: standard input and output, each end by itself', { skip: lacks('dial') 
   });
 });
 
-test('-W: what was read arrives, although the far side has ended before', { skip: lacks('dial') }, async (t) => {
+test('-W delivers its input after the target has ended', { skip: lacks('dial') }, async (t) => {
   const target = await echo(t, (peer) => peer.read().end());
   const child = start(t, ['-W', `127.0.0.1:${target.port}`], { stdin: 'pipe' });
   const peer = await target.next();
@@ -511,7 +513,7 @@ test('-W: what was read arrives, although the far side has ended before', { skip
   assert.equal(await child.exit, 0);
 });
 
-test('-W: a cut is no end', { skip: lacks('dial') }, async (t) => {
+test('-W exits with an error when the stream was cut', { skip: lacks('dial') }, async (t) => {
   const mortal = await Sshd.start();
   const own = new Setting(mortal);
   t.after(() => Promise.all([mortal.stop(), own.remove()]));
@@ -525,7 +527,7 @@ test('-W: a cut is no end', { skip: lacks('dial') }, async (t) => {
   assert.match(stderr, /stdio forwarding failed\n$/);
 });
 
-test('-D: a SOCKS proxy', { skip: lacks('forwardDynamic') }, async (t) => {
+test('-D serves a SOCKS proxy', { skip: lacks('forwardDynamic') }, async (t) => {
   const target = await echo(t);
   const child = start(t, ['--json', '-D', '0']);
   const { kind, localPort } = await child.report('listening');
@@ -543,7 +545,7 @@ test('-D: a SOCKS proxy', { skip: lacks('forwardDynamic') }, async (t) => {
   assert.equal(await child.exit, 0);
 });
 
-test('-R: the server listens', { skip: lacks('forwardRemote') }, async (t) => {
+test('-R lets the server listen', { skip: lacks('forwardRemote') }, async (t) => {
   const target = await echo(t);
   const child = start(t, ['--json', '-R', `0:127.0.0.1:${target.port}`]);
   const { kind, remotePort } = await child.report('listening');
@@ -568,7 +570,7 @@ test('-R: the server listens', { skip: lacks('forwardRemote') }, async (t) => {
   assert.equal(await child.exit, 0);
 });
 
-test('-v tells more, each time', { skip: lacks('forwardLocal') }, async (t) => {
+test('-v, -vv and -vvv print more', { skip: lacks('forwardLocal') }, async (t) => {
   const target = await echo(t);
   const child = start(t, ['-vv', '-L', `0:127.0.0.1:${target.port}`]);
   const [, port] = await child.says('stderr', /Local connections to 127\.0\.0\.1:(\d+) forwarded to remote address/);
@@ -581,7 +583,7 @@ test('-v tells more, each time', { skip: lacks('forwardLocal') }, async (t) => {
   assert.equal(child.stdout, '');
 });
 
-test('the documentation has every flag, directive and report', () => {
+test('docs/command.md has every flag, directive and report', () => {
   const page = readFileSync(new URL('../../docs/command.md', import.meta.url), 'utf8');
   for (const flag of '46AaBbCcDEeFfGgIiJKkLlMmNnOoPpQqRSsTtVvWwXxYy')
     assert.ok(page.includes(`\`-${flag}`), `-${flag}`);

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from '../helpers/bounded.mjs';
 import { compare, differences } from '../helpers/compare.mjs';
 
-test('as ssh', { timeout: 240_000 }, async (t) => {
+test('sshtunnel behaves as ssh for every command line', { timeout: 240_000 }, async (t) => {
   const rows = await compare();
   assert.ok(rows.length >= 20);
   for (const row of rows) {

@@ -67,7 +67,7 @@ async function interrupt(session, status = 0) {
   await session.sees(new RegExp(`status ${status}\r\n`));
 }
 
-test('a password: asked for without echo, again when it is wrong', { skip }, async (t) => {
+test('a password is prompted without echo, and again when it is wrong', { skip }, async (t) => {
   const { args } = await passwordServer(t);
   const session = AtTerminal.start(t, ['--no-view', ...args], { after: 'echo "status $?"; stty -a' });
   await session.sees(/user@127\.0\.0\.1's password: /);
@@ -80,7 +80,7 @@ test('a password: asked for without echo, again when it is wrong', { skip }, asy
   assert.doesNotMatch(session.stdout, /wrong-one|rightx|right\r/);
 });
 
-test('a password: as often as NumberOfPasswordPrompts, never with BatchMode; Ctrl-C', { skip }, async (t) => {
+test('NumberOfPasswordPrompts limits prompts, BatchMode disables them, and Ctrl-C ends them', { skip }, async (t) => {
   const { args, asking } = await passwordServer(t);
   const session = AtTerminal.start(t, ['-o', 'NumberOfPasswordPrompts=2', ...args]);
   for (let turn = 0; turn < 2; turn++) {
@@ -99,7 +99,7 @@ test('a password: as often as NumberOfPasswordPrompts, never with BatchMode; Ctr
   assert.match(given.stdout, /status 130/);
 });
 
-test('a password of a jump host, and no other', { skip }, async (t) => {
+test('the password prompt of a jump host names it, and its password goes to it alone', { skip }, async (t) => {
   const { asking } = await passwordServer(t);
   const [type, key] = asking.hostKeys[0].public.split(' ');
   const known = setting.file(
@@ -133,7 +133,7 @@ test('a password of a jump host, and no other', { skip }, async (t) => {
   await interrupt(session);
 });
 
-test('questions of the server', { skip }, async (t) => {
+test('keyboard-interactive prompts are shown and answered', { skip }, async (t) => {
   const rounds = [];
   const { args } = await passwordServer(t, {
     authenticate: (context) => {
@@ -165,7 +165,7 @@ test('questions of the server', { skip }, async (t) => {
   assert.doesNotMatch(session.stdout, /4[12]\r/);
 });
 
-test('the passphrase of a key', { skip }, async (t) => {
+test('the passphrase of a key is prompted', { skip }, async (t) => {
   const key = makeKey(setting.missing('id_ed25519'), { passphrase: 'open sesame' });
   const other = makeKey(setting.missing('other'), { passphrase: 'never told' });
   server.authorize(key.publicKey);
@@ -181,7 +181,7 @@ test('the passphrase of a key', { skip }, async (t) => {
   assert.doesNotMatch(session.stdout, /sesame|wrong\r/);
 });
 
-test('an unknown host: yes, no, its fingerprint', { skip }, async (t) => {
+test('an unknown host prompts for yes, no or its fingerprint', { skip }, async (t) => {
   const fingerprint = keygen('-l', '-f', `${server.hostKeys[0].file}.pub`).split(' ')[1];
   const question = new RegExp(
     `The authenticity of host '\\[127\\.0\\.0\\.1\\]:${server.port}' can't be established\\.\r\nED25519 key fingerprint is ${fingerprint.replace(/[+/]/g, '\\$&')}\\.\r\nAre you sure you want to continue connecting \\(yes/no/\\[fingerprint\\]\\)\\? `,
@@ -206,7 +206,7 @@ test('an unknown host: yes, no, its fingerprint', { skip }, async (t) => {
   assert.throws(() => readFileSync(knownHosts), { code: 'ENOENT' });
 });
 
-test('who thinks longer than ConnectTimeout may do so', { skip }, async (t) => {
+test('ConnectTimeout does not run while a prompt is open', { skip }, async (t) => {
   const knownHosts = setting.missing('known_hosts');
   const session = start(t, ['--no-view', '-N', '-v', '-o', 'ConnectTimeout=1'], { knownHosts });
   await session.sees(/\[fingerprint\]\)\? /);
@@ -217,7 +217,7 @@ test('who thinks longer than ConnectTimeout may do so', { skip }, async (t) => {
   await interrupt(session);
 });
 
-test('the view: connections, how they ended, and the screen as it was', { skip }, async (t) => {
+test('the live view shows connections and their ends, and restores the screen', { skip }, async (t) => {
   const target = await Target.start(behaviours.echo());
   t.after(() => target.stop());
   const session = start(t, ['-L', `0:127.0.0.1:${target.port}`], {
@@ -244,7 +244,7 @@ test('the view: connections, how they ended, and the screen as it was', { skip }
   assert.ok(await refuses(Number(port)));
 });
 
-test('the view: one Ctrl-C drains', { skip }, async (t) => {
+test('Ctrl-C in the live view drains connections', { skip }, async (t) => {
   const target = await Target.start(behaviours.echo());
   t.after(() => target.stop());
   const session = start(t, ['-L', `0:127.0.0.1:${target.port}`]);
@@ -260,7 +260,7 @@ test('the view: one Ctrl-C drains', { skip }, async (t) => {
   await session.sees(/status 0\r\n/);
 });
 
-test('no view behind the shell', { skip }, async (t) => {
+test('a process in the background shows no live view', { skip }, async (t) => {
   const session = start(t, ['-v', '-L', '0:127.0.0.1:1'], { behind: true });
   await session.sees(/1 of 1 forwardings are there/);
   session.type('\x03');
@@ -268,7 +268,7 @@ test('no view behind the shell', { skip }, async (t) => {
   assert.doesNotMatch(session.stdout, /\x1b/);
 });
 
-test('the view: what went wrong is printed when it is over', { skip }, async (t) => {
+test('the live view prints errors after it has closed', { skip }, async (t) => {
   const mortal = await Sshd.start();
   const own = new Setting(mortal);
   t.after(() => Promise.all([mortal.stop(), own.remove()]));
@@ -280,7 +280,7 @@ test('the view: what went wrong is printed when it is over', { skip }, async (t)
   await session.sees(/Connection to 127\.0\.0\.1 [^\r]*\r\nstatus 255/);
 });
 
-test('text of others: no control characters, and no wider than there is room', () => {
+test('remote texts lose control characters and are cut to the width', () => {
   assert.equal(plain('a\x1b[2J\tb\u202ec\u2028d\x9be'), 'a?[2J b?c?d?e');
   assert.deepEqual(['', 'abc', '世界', 'e\u0301', '😀'].map(columns), [0, 3, 4, 1, 2]);
   assert.deepEqual([cut('世界', 3), cut('abc', 2), cut('e\u0301x', 1)], ['世', 'ab', 'e\u0301']);
@@ -298,7 +298,7 @@ test('text of others: no control characters, and no wider than there is room', (
   assert.deepEqual([0, 61_000, 360_000_000].map(duration), ['00:00:00', '00:01:01', '100:00:00']);
 });
 
-test('a picture fits, whatever the size of the terminal', () => {
+test('the live view fits every terminal size', () => {
   const tally = new Tally();
   const info = (connectionId) => ({
     connectionId,

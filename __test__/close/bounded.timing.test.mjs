@@ -39,7 +39,7 @@ async function echo(client, until) {
   return delays.sort((a, b) => a - b)[delays.length >> 1];
 }
 
-test(`${COUNT} clients that stall are reset in time, and an echo beside them is not delayed`, async (t) => {
+test(`a bounded close resets ${COUNT} stalled clients in time and does not delay an echo beside them`, async (t) => {
   const target = await peers.ask('behaviour', 'echo');
   const tunnel = makeTunnel(t, server.login, target, { linger: LINGER });
   const diary = new Diary(tunnel);

@@ -53,7 +53,7 @@ const LARGE = 16 * MIB;
 /** What they hold in any case. */
 const SMALL = 64 * KIB;
 
-test('the problem: destroy() of a socket that lingers stalls the event loop', async (t) => {
+test('socket.destroy() with a positive linger time blocks the event loop', async (t) => {
   const target = await Target.start(behaviours.idle());
   t.after(() => target.stop());
   const child = await Child.start('closing-process.mjs');
@@ -62,7 +62,7 @@ test('the problem: destroy() of a socket that lingers stalls the event loop', as
   assert.ok(pause > 1900, `only ${pause} ms`);
 });
 
-test('closesocket on the same does not, and resets when the time is over', async (t) => {
+test('closesocket() with a positive linger time does not block, and resets after it', async (t) => {
   const target = await Target.start(behaviours.idle());
   t.after(() => target.stop());
   const child = await Child.start('closing-process.mjs');
@@ -82,7 +82,7 @@ test('closesocket on the same does not, and resets when the time is over', async
   assert.ok(Math.min(...pauses) < 20, `${pauses} ms`);
 });
 
-test('a peer that reads late gets every byte, and that is when the close is done', async () => {
+test('closesocket() completes when a slow peer has acknowledged every byte', async () => {
   const before = descriptors();
   const { client, peer, stop } = await loaded(LARGE, bounded(8));
   const seen = watch(client);
@@ -100,7 +100,7 @@ test('a peer that reads late gets every byte, and that is when the close is done
   await descriptorsBack(before);
 });
 
-test('when the time is over, what was not acknowledged is counted, buffered writes too', async () => {
+test('an expired linger time counts unacknowledged bytes, with buffered writes', async () => {
   const before = descriptors();
   const { client, peer, stop } = await loaded(LARGE, bounded(1));
   const seen = watch(client);
@@ -113,7 +113,7 @@ test('when the time is over, what was not acknowledged is counted, buffered writ
   await descriptorsBack(before);
 });
 
-test('a hard close resets at once, whatever is buffered', async () => {
+test('a hard close resets at once and drops buffered writes', async () => {
   for (const size of [SMALL, LARGE]) {
     const before = descriptors();
     const { client, peer, stop } = await loaded(size, HARD);
@@ -130,7 +130,7 @@ test('a hard close resets at once, whatever is buffered', async () => {
   }
 });
 
-test('a graceful close returns at once, and the rest arrives later', async () => {
+test('a graceful close returns at once and delivers in the background', async () => {
   const before = descriptors();
   const { client, accepted, peer, stop } = await loaded(1 * MIB, GRACEFUL);
   const seen = watch(client);
@@ -150,7 +150,7 @@ test('a graceful close returns at once, and the rest arrives later', async () =>
   await descriptorsBack(before);
 });
 
-test('a graceful close survives the exit of the process', async () => {
+test('a graceful close delivers after the process has exited', async () => {
   const target = await Target.start();
   const { code, stderr } = await run(process.execPath, [
     '-e',
@@ -172,7 +172,7 @@ test('a graceful close survives the exit of the process', async () => {
   await target.stop();
 });
 
-test('a peer that resets is reported, and nothing is thrown', async () => {
+test('a reset by the peer is reported and not thrown', async () => {
   for (const linger of [GRACEFUL, bounded(20)]) {
     const { client, accepted, stop } = await loaded(LARGE, linger);
     client.removeAllListeners('error');
@@ -188,7 +188,7 @@ test('a peer that resets is reported, and nothing is thrown', async () => {
   }
 });
 
-test('a connection that was reset before is closed, too', async () => {
+test('closesocket() closes a connection that was already reset', async () => {
   for (const linger of [GRACEFUL, HARD, bounded(5)]) {
     const { client, accepted, stop } = await loaded(SMALL, linger);
     client.pause();
@@ -231,7 +231,7 @@ for (const [form, close] of [
   ['asynchronous', promises.closesocket],
   ['blocking', async (socket) => closesocket(socket)],
 ]) {
-  test(`a TLS socket says goodbye first, ${form}`, async () => {
+  test(`a TLS socket sends close_notify first, ${form}`, async () => {
     for (const [linger, goodbye] of [
       [bounded(5), true],
       [GRACEFUL, true],
@@ -258,7 +258,7 @@ for (const [form, close] of [
   });
 }
 
-test('TLS and HTTP sockets deliver what they have buffered', async () => {
+test('TLS and HTTP sockets deliver buffered writes', async () => {
   for (const make of [tlsPair, wrappedPair, httpPair]) {
     const before = descriptors();
     const { client, accepted, stop } = await make();
@@ -279,7 +279,7 @@ test('TLS and HTTP sockets deliver what they have buffered', async () => {
   }
 });
 
-test('TLS and HTTP sockets are reset when the time is over, or at once', async () => {
+test('TLS and HTTP sockets are reset by an expired linger time and by a hard close', async () => {
   for (const make of [tlsPair, wrappedPair, httpPair]) {
     for (const linger of [bounded(1), HARD]) {
       const { client, accepted, stop } = await make();
@@ -305,7 +305,7 @@ test('TLS and HTTP sockets are reset when the time is over, or at once', async (
   }
 });
 
-test('a server stops listening, and what it has accepted lives on', async () => {
+test('closing a server stops listening and keeps accepted connections', async () => {
   for (const form of [promises.closesocket, async (server) => closesocket(server)]) {
     const { server, client, accepted, stop } = await netPair();
     const { port } = server.address();
@@ -333,7 +333,7 @@ function inherit(socket, program) {
   return child;
 }
 
-test('a descriptor is closed for the program that has it', async () => {
+test('closesocket() accepts a file descriptor', async () => {
   for (const [linger, end, graceful] of [
     [GRACEFUL, 'FIN', true],
     [HARD, 'ECONNRESET', false],
@@ -359,7 +359,7 @@ test('a descriptor is closed for the program that has it', async () => {
   }
 });
 
-test('the blocking form blocks until the same end', async (t) => {
+test('the blocking form returns the same result', async (t) => {
   const target = await Target.start(behaviours.idle());
   t.after(() => target.stop());
   const child = await Child.start('closing-process.mjs');
@@ -388,7 +388,7 @@ test('the blocking form blocks until the same end', async (t) => {
   assert.deepEqual([end, bytes, sha256], ['FIN', size, patternHash(size)]);
 });
 
-test('the blocking form refuses what only the event loop could write', async () => {
+test('the blocking form fails while writes wait for the event loop', async () => {
   for (const linger of [GRACEFUL, bounded(5)]) {
     const { client, peer, stop } = await loaded(LARGE, linger);
     assert.throws(() => closesocket(client), { name: 'Error', code: 'ERR_TUNNEL_WOULD_DEADLOCK' });
@@ -401,7 +401,7 @@ test('the blocking form refuses what only the event loop could write', async () 
   }
 });
 
-test('after a close, calls fail, and their callbacks come after its own', async () => {
+test('calls after a close fail, and call back after it', async () => {
   const { client, peer, stop } = await loaded(LARGE, bounded(1));
   const order = [];
   const note = (name) => (error) => order.push([name, error?.code]);
@@ -419,7 +419,7 @@ test('after a close, calls fail, and their callbacks come after its own', async 
   await stop();
 });
 
-test('whoever waits for a close is told, whatever else the process does', async () => {
+test('a pending close keeps the process alive until it is reported', async () => {
   const target = await Target.start(behaviours.idle());
   const { stdout, stderr } = await run(process.execPath, [
     '-e',
@@ -437,7 +437,7 @@ test('whoever waits for a close is told, whatever else the process does', async 
   await target.stop();
 });
 
-test('1000 closes at once delay neither each other nor anybody else', async (t) => {
+test('1000 simultaneous closes do not delay each other or the event loop', async (t) => {
   const peers = await Child.start('peer-process.mjs');
   t.after(() => peers.stop());
   const [idle, sink] = [await peers.ask('behaviour', 'idle'), await peers.ask('behaviour', 'sink')];

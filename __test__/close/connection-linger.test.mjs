@@ -24,7 +24,7 @@ async function openOne({ diary, connect }) {
   return { client, connection: await diary.next('connection') };
 }
 
-test('three forms, and both faces of the value', async (t) => {
+test('connection.setLinger() and setLingerOption() work in three forms', async (t) => {
   const { connection } = await openOne(await openTunnel(t, server, behaviours.echo()));
   assert.equal(connection.getLinger(), true);
   assert.deepEqual(connection.getLingerOption(), GRACEFUL);
@@ -58,7 +58,7 @@ test('three forms, and both faces of the value', async (t) => {
   assert.deepEqual(connection.getLingerOption(), { l_onoff: 65535, l_linger: 65535 });
 });
 
-test('it touches that connection alone, which is closed by it', async (t) => {
+test('connection.setLinger() changes only that connection', async (t) => {
   const opened = await openTunnel(t, server, behaviours.echo());
   const { tunnel, diary } = opened;
   const ones = [await openOne(opened), await openOne(opened), await openOne(opened)];
@@ -79,7 +79,7 @@ test('it touches that connection alone, which is closed by it', async (t) => {
   }
 });
 
-test('a connection that waits for its answer has one, too', async (t) => {
+test('connection.setLinger() works while a connectionRequest is pending', async (t) => {
   const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
   const asked = new Promise((resolve) => tunnel.on('connectionRequest', resolve));
   const client = await connect();
@@ -93,7 +93,7 @@ test('a connection that waits for its answer has one, too', async (t) => {
   assert.deepEqual((await diary.next('disconnected')).linger, HARD);
 });
 
-test('one that is being closed takes a new value in three forms; one that has ended takes none', async (t) => {
+test('connection.setLinger() applies to a closing connection and fails for an ended one', async (t) => {
   const opened = await openTunnel(t, server, behaviours.endless());
   const { tunnel, diary, connect } = opened;
   const client = await connect({ read: false });
@@ -118,7 +118,7 @@ test('one that is being closed takes a new value in three forms; one that has en
   await assert.rejects(connection.promises.getLingerOption(), over);
 });
 
-test('what is no Linger is refused, and nothing changes', async (t) => {
+test('connection.setLinger() rejects invalid values and changes nothing', async (t) => {
   const { connection } = await openOne(await openTunnel(t, server, behaviours.echo()));
   const type = { name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' };
   const range = { name: 'RangeError', code: 'ERR_OUT_OF_RANGE' };

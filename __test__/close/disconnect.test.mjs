@@ -26,7 +26,7 @@ async function resetBehindData(t) {
 }
 
 for (const method of ['shutdown', 'close', 'stopListening']) {
-  test(`${method}() right after a reset: the target gets what was passed on`, async (t) => {
+  test(`${method}() right after a client reset delivers the bytes sent before it`, async (t) => {
     const { tunnel, diary, far } = await resetBehindData(t);
     const done = tunnel.promises[method]();
     far.read();
@@ -36,7 +36,7 @@ for (const method of ['shutdown', 'close', 'stopListening']) {
   });
 }
 
-test('a server that confirms nothing holds up the farewell only for its time', async (t) => {
+test('a server that never confirms CLOSE delays the disconnect by a bounded time', async (t) => {
   const { tunnel, diary } = await resetBehindData(t);
   server.freezeSessions();
   t.after(() => server.thawSessions());

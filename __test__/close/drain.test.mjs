@@ -38,7 +38,7 @@ const KINDS = [
   },
 ];
 
-test('50 connections in mid transfer: those that finish in time are whole, the others end by their Linger', async (t) => {
+test('close({ timeout }) completes the transfers that end in time and closes the others by their Linger', async (t) => {
   let goOn;
   const word = new Promise((resolve) => (goOn = resolve));
   let kind;
@@ -83,7 +83,7 @@ test('50 connections in mid transfer: those that finish in time are whole, the o
   }
 });
 
-test('a second close() joins, and is told of those that were left', async (t) => {
+test('a second close() joins the first and gets the same list of remaining connections', async (t) => {
   const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
   const [first, second] = [await connect(), await connect()];
   for (const client of [first, second]) {
@@ -104,7 +104,7 @@ test('a second close() joins, and is told of those that were left', async (t) =>
   assert.equal((await both)[0], end, 'the object that the event brought');
 });
 
-test('connections that were still being accepted are in the list', async (t) => {
+test('close() lists connections that were still pending', async (t) => {
   const { tunnel, target } = await openTunnel(t, server, behaviours.echo());
   const requests = [];
   let asked;

@@ -238,7 +238,7 @@ for (const sessions of [1, 2]) {
   });
 }
 
-test('a new bound counts from the call, also for a connection that is being closed, and can be taken back', async (t) => {
+test('a new linger time counts from the call, also while closing, and can be withdrawn', async (t) => {
   const scene = await stalledClient(t);
   const done = disconnect(scene);
   await closing(scene);
@@ -265,7 +265,7 @@ for (const [name, harden] of Object.entries({
   'shutdown({ force: true })': (tunnel) => tunnel.promises.shutdown({ force: true }),
   'setLinger(false)': (tunnel, connections) => Promise.all(connections.map((it) => it.promises.setLinger(false))),
 })) {
-  test(`${name} is not taken back by a softer Linger right after it`, async (t) => {
+  test(`${name} is not undone by a softer Linger right after it`, async (t) => {
     const COUNT = 20; // one alone may have ended before the second call comes
     const { tunnel, diary, ssh2, connect, client } = await scripted(t, { how: { read: false } });
     const clients = [client];
@@ -292,7 +292,7 @@ for (const [name, harden] of Object.entries({
   });
 }
 
-test('close() of a connection closes it by its Linger, in three forms, and fails when it has ended', async (t) => {
+test('connection.close() closes by its Linger in three forms, and fails after the end', async (t) => {
   const { diary, connect } = await openTunnel(t, server, behaviours.echo());
   const ways = [
     (connection) => connection.promises.close(),
@@ -320,7 +320,7 @@ test('close() of a connection closes it by its Linger, in three forms, and fails
   }
 });
 
-test('close({ timeout }) lets what is done in time end in order, and cuts the rest within two seconds', async (t) => {
+test('close({ timeout }) closes what is delivered in time and resets the rest within two seconds', async (t) => {
   const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.endless());
   const reads = await connect();
   const stalls = await connect({ read: false });
@@ -338,11 +338,11 @@ test('close({ timeout }) lets what is done in time end in order, and cuts the re
   assertIncludes(await stalls.read().ended, { end: 'ECONNRESET', bytes: ends[1].bytesDown });
 });
 
-describe('a cut answer', { concurrency: 4 }, () => {
+describe('a truncated reply', { concurrency: 4 }, () => {
   const SIZE = 3000;
   const COLUMNS = { graceful: { l_onoff: 0, l_linger: 0 }, hard: HARD, bounded: { l_onoff: 1, l_linger: 60 } };
   for (const [column, linger] of Object.entries(COLUMNS)) {
-    test(`the client has ended, and the server closes without an end of stream: ${column}`, async (t) => {
+    test(`CLOSE without EOF after the client's FIN resets the client: ${column}`, async (t) => {
       const { tunnel, diary, ssh2, client } = await scripted(t, { options: { linger } });
       // What Node itself says, which no look at the kernel corrects here.
       const told = new Promise((resolve) =>
@@ -370,7 +370,7 @@ describe('a cut answer', { concurrency: 4 }, () => {
     });
   }
 
-  test('the end of the client lies unread because the window is zero', async (t) => {
+  test('CLOSE without EOF resets the client while its FIN is unread because the window is zero', async (t) => {
     const { diary, ssh2, client } = await scripted(t, { onOpen: (open) => open.accept({ window: 0 }) });
     const far = await ssh2.nextChannel();
     await diary.next('connection');
@@ -390,7 +390,7 @@ describe('a cut answer', { concurrency: 4 }, () => {
     });
   });
 
-  test('a client that has not ended: its stream ends, and the report tells that', async (t) => {
+  test("CLOSE without EOF before the client's FIN ends the stream and is reported", async (t) => {
     const { diary, ssh2, client } = await scripted(t);
     const far = await ssh2.nextChannel();
     client.ended.then(() => client.end());
@@ -405,7 +405,7 @@ describe('a cut answer', { concurrency: 4 }, () => {
     });
   });
 
-  test('a client that stalls gets all of it first, or what its time allows', async (t) => {
+  test('a stalled client gets every byte before the reset, or what the linger time allows', async (t) => {
     for (const [linger, waits] of [
       [{ l_onoff: 0, l_linger: 0 }, true],
       [{ l_onoff: 1, l_linger: 1 }, false],
@@ -437,7 +437,7 @@ describe('a cut answer', { concurrency: 4 }, () => {
     }
   });
 
-  test('a socket of dial() gets an error, and no end', async (t) => {
+  test("a dial() socket gets an error and no 'end'", async (t) => {
     const ssh2 = await Ssh2Server.start({ onOpen: (open) => open.accept() });
     t.after(() => ssh2.stop());
     const tunnel = makeTunnel(t, ssh2.login, 1);

@@ -81,16 +81,16 @@ async function endsByForce(scene, [force, after]) {
   if (seen.error?.syscall !== 'write') assert.equal(seen.bytes, ends[0].bytesDown);
 }
 
-describe('by force', { concurrency: 3 }, () => {
+describe('forced close', { concurrency: 3 }, () => {
   for (const [name, force] of Object.entries(FORCES)) {
     for (const sessions of [1, 2]) {
-      test(`${name}, ${sessions} session(s): the server is dead`, async (t) => {
+      test(`${name} with ${sessions} session(s) ends with a dead server`, async (t) => {
         const [server] = await servers(t, 1);
         await endsByForce(await stuck(t, server.login, [server], { sessions }), force);
       });
     }
 
-    test(`${name}: the server and both jump hosts are dead`, async (t) => {
+    test(`${name} ends with a dead server behind two dead jump hosts`, async (t) => {
       const [server, ...hops] = await servers(t, 3);
       const login = { ...server.login, jump: hops.map((hop) => hop.login) };
       await endsByForce(await stuck(t, login, [server, ...hops]), force);
@@ -101,7 +101,7 @@ describe('by force', { concurrency: 3 }, () => {
       assert.deepEqual(ours, []);
     });
 
-    test(`${name}: a program that ignores the end of its input leads to a dead server, and is gone`, async (t) => {
+    test(`${name} kills a ProxyCommand that ignores the end of its input`, async (t) => {
       const [server] = await servers(t, 1);
       const file = at(`pid-${performance.now()}`);
       const login = { ...server.login, proxyCommand: `'${process.execPath}' '${at('deaf.js')}' '${file}' %h %p` };
@@ -115,7 +115,7 @@ describe('by force', { concurrency: 3 }, () => {
   }
 
   for (const name of ['shutdown({ force: true })', 'close({ timeout })']) {
-    test(`${name}: a stream of the application leads to a dead server, and is destroyed`, async (t) => {
+    test(`${name} destroys a sock stream to a dead server`, async (t) => {
       const [server] = await servers(t, 1);
       const sock = net.connect(server.port, '127.0.0.1');
       await new Promise((resolve) => sock.once('connect', resolve));
@@ -125,7 +125,7 @@ describe('by force', { concurrency: 3 }, () => {
     });
   }
 
-  test('a logon under way through a program that ignores everything', async (t) => {
+  test('a pending connect through a ProxyCommand that ignores every signal but SIGKILL ends', async (t) => {
     const file = at('pid-logon');
     writeFileSync(file, '');
     const silent = net.createServer(() => {}).listen(0, '127.0.0.1');
@@ -154,7 +154,7 @@ describe('by force', { concurrency: 3 }, () => {
     assert.equal(isAlive(pid), false);
   });
 
-  test('a client that has reset, up to a window that stays at zero', async (t) => {
+  test('a reset client whose bytes wait for a zero window ends', async (t) => {
     const ssh2 = await Ssh2Server.start({ onOpen: (open) => open.accept({ window: 1000 }) });
     t.after(() => ssh2.stop());
     for (const [force, after] of Object.values(FORCES)) {
@@ -176,7 +176,7 @@ describe('by force', { concurrency: 3 }, () => {
     }
   });
 
-  test('sockets of dial(): opening, waiting for a session, stalled, and destroyed with a target that does not read', async (t) => {
+  test('dial() sockets end while opening, waiting for a session, stalled, and destroyed with a stalled target', async (t) => {
     const ssh2 = await Ssh2Server.start({ onOpen: (open) => open.destPort !== 1 && open.accept() });
     t.after(() => ssh2.stop());
     const tunnel = makeTunnel(t, ssh2.login, 1);
@@ -212,7 +212,7 @@ for (const [name, act] of Object.entries({
   'reset() of its connection': async (socket, tunnel) => (await only(tunnel)).promises.reset(),
   'a bound': (socket) => socket.setLingerOption({ l_onoff: 1, l_linger: 1 }),
 })) {
-  test(`destroy() of a socket of dial() whose target does not read, then ${name}`, async (t) => {
+  test(`${name} ends a destroyed dial() socket with a stalled target`, async (t) => {
     const ssh2 = await Ssh2Server.start({ onOpen: (open) => open.accept() });
     t.after(() => ssh2.stop());
     const tunnel = makeTunnel(t, ssh2.login, 1);
@@ -235,7 +235,7 @@ for (const [name, act] of Object.entries({
   });
 }
 
-test('a socket of dial() that is being reset leaves no timer behind, whatever Linger is set then', async (t) => {
+test('resetting a dial() socket leaves no timer behind, also when Linger is set afterwards', async (t) => {
   const ssh2 = await Ssh2Server.start({ onOpen: (open) => open.accept() });
   t.after(() => ssh2.stop());
   const tunnel = makeTunnel(t, ssh2.login, 1);
@@ -250,7 +250,7 @@ test('a socket of dial() that is being reset leaves no timer behind, whatever Li
   await tunnel.promises.shutdown({ force: true });
 });
 
-test('a program that ignores the end of its input is killed after a graceful shutdown, too', async (t) => {
+test('a graceful shutdown() kills a ProxyCommand that ignores the end of its input', async (t) => {
   const [server] = await servers(t, 1);
   const file = at('pid-graceful');
   const tunnel = makeTunnel(
@@ -266,7 +266,7 @@ test('a program that ignores the end of its input is killed after a graceful shu
   assert.equal(isAlive(pid), false);
 });
 
-test('close({ timeout }) is a bound for the last steps, too: a server that confirms nothing', async (t) => {
+test('close({ timeout }) is bounded with a server that confirms nothing', async (t) => {
   const [server] = await servers(t, 1);
   const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.idle());
   const client = await connect();
@@ -282,7 +282,7 @@ test('close({ timeout }) is a bound for the last steps, too: a server that confi
   isOver(since + 100);
 });
 
-test('what was forced can start again, and close in order', async (t) => {
+test('a tunnel can start again after a forced shutdown, and close gracefully', async (t) => {
   const [server] = await servers(t, 1);
   const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
   for (let turn = 0; turn < 2; turn++) {

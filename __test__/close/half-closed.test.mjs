@@ -13,7 +13,7 @@ const server = await Sshd.start();
 after(() => server.stop());
 
 for (const linger of [true, false]) {
-  test(`a target that resets: ${linger}`, async (t) => {
+  test(`a target that resets ends the client's stream: ${linger}`, async (t) => {
     // OpenSSH tells of a reset as it tells of an end: EOF. The client gets what was sent.
     const { diary, connect } = await openTunnel(t, server, behaviours.resetter(64 * KIB), { linger });
     const client = await connect();
@@ -37,7 +37,7 @@ async function resetWhileStuck(t, behaviour) {
   return { ...tunnel, far };
 }
 
-test('graceful: a client that resets, then a target that is stuck in both directions dies', async (t) => {
+test('graceful: a connection ends when its client resets and its stalled target dies', async (t) => {
   const sender = (peer) => peer.send(12 * MIB);
   const { diary, far } = await resetWhileStuck(t, sender);
   // What the client had sent waits for the target, which then vanishes.
@@ -50,7 +50,7 @@ test('graceful: a client that resets, then a target that is stuck in both direct
   assert.ok(end.droppedDown > 0);
 });
 
-test('graceful: a client that resets is not waited for while the target only sends', async (t) => {
+test('graceful: a client reset ends the connection while the target only sends', async (t) => {
   const { diary } = await resetWhileStuck(t, behaviours.endless());
   const end = await diary.next('disconnected');
   assertIncludes(end, { code: 'ECONNRESET', clean: false, closedBy: 'reset' });
@@ -62,7 +62,7 @@ for (const linger of [
   { l_onoff: 0, l_linger: 0 },
   { l_onoff: 1, l_linger: 60 },
 ]) {
-  test(`disconnect of a client that then resets: what had come by then, then the end: ${linger.l_linger} s`, async (t) => {
+  test(`disconnect() and then a client reset deliver what had arrived, then EOF: ${linger.l_linger} s`, async (t) => {
     const { tunnel, diary, target, connect } = await openTunnel(t, server, behaviours.idle(), { linger });
     const client = await connect();
     const far = await target.next();
@@ -82,7 +82,7 @@ for (const linger of [
   });
 }
 
-test('graceful disconnect after the end of the far side: the client did not end, it was cut', async (t) => {
+test('graceful disconnect() after EOF from the target reports a client that had not ended as not clean', async (t) => {
   const { tunnel, diary, target, connect } = await openTunnel(t, server, behaviours.source(KIB), {
     linger: true,
   });
@@ -109,7 +109,7 @@ test('graceful disconnect after the end of the far side: the client did not end,
   });
 });
 
-test('shutdown() closes each connection by its own Linger, and then the tunnel', async (t) => {
+test('shutdown() closes each connection by its own Linger', async (t) => {
   const sender = (peer) => peer.read().send(MIB);
   const { tunnel, diary, target, connect } = await openTunnel(t, server, sender);
   const port = tunnel.localPort;

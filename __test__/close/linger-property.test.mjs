@@ -18,7 +18,7 @@ const unused = () => new SSHTunnel({ host: '127.0.0.1', forwardHost: '127.0.0.1'
 const NOTHING = { l_onoff: 0, l_linger: 0 };
 const HARD = { l_onoff: 1, l_linger: 0 };
 
-test('the property is true at first and holds what is set', async () => {
+test('getLinger() is true by default and returns the value set', async () => {
   const tunnel = unused();
   assert.equal(tunnel.getLinger(), true);
   assert.deepEqual(tunnel.getLingerOption(), NOTHING);
@@ -33,7 +33,7 @@ test('the property is true at first and holds what is set', async () => {
   assert.equal(await tunnel.promises.getLinger(), false);
 });
 
-test('the constructor takes the property and the structure', () => {
+test('the constructor accepts a boolean and a structure', () => {
   const options = { host: '127.0.0.1', forwardHost: '127.0.0.1', forwardPort: 1 };
   assert.equal(new SSHTunnel({ ...options, linger: false }).getLinger(), false);
   assert.equal(new SSHTunnel({ ...options, linger: true }).getLinger(), true);
@@ -41,7 +41,7 @@ test('the constructor takes the property and the structure', () => {
   assert.deepEqual(new SSHTunnel({ ...options, linger: NOTHING }).getLingerOption(), NOTHING);
 });
 
-test('a callback comes later, once, with exactly null for the error', async () => {
+test('a callback is called once, later, with null as error', async () => {
   const tunnel = unused();
   const calls = [];
   let returned = false;
@@ -60,7 +60,7 @@ test('a callback comes later, once, with exactly null for the error', async () =
   assert.deepEqual(calls[0], [null, true]);
 });
 
-test('a blocking call sees what was queued before it', () => {
+test('a blocking call sees the effect of queued calls', () => {
   const tunnel = unused();
   for (let turn = 0; turn < 1000; turn++) {
     const value = turn % 2 === 0;
@@ -115,7 +115,7 @@ test('100,000 mixed calls keep their order', async () => {
 
 const WRONG_TYPES = [[], [undefined], [null], ['yes'], [1], [0], [NaN], [{}], [HARD]];
 
-test('setLinger refuses what is no boolean, and nothing changes', async () => {
+test('setLinger() rejects anything but a boolean and changes nothing', async () => {
   const tunnel = unused();
   tunnel.setLinger(false);
   for (const args of WRONG_TYPES) {
@@ -126,7 +126,7 @@ test('setLinger refuses what is no boolean, and nothing changes', async () => {
   }
 });
 
-test('a bad value with a callback throws and calls nothing', async () => {
+test('an invalid value with a callback throws and does not call back', async () => {
   const tunnel = unused();
   const called = [];
   const callback = (...args) => called.push(args);
@@ -152,7 +152,7 @@ test('the error names the argument and the value', () => {
   );
 });
 
-test('the structure: integers from 0 to 65535, and nothing else', () => {
+test('setLingerOption() accepts integers from 0 to 65535 only', () => {
   const tunnel = unused();
   const type = { name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' };
   const range = { name: 'RangeError', code: 'ERR_OUT_OF_RANGE' };
@@ -172,7 +172,7 @@ test('the structure: integers from 0 to 65535, and nothing else', () => {
   assert.equal(tunnel.getLinger(), false);
 });
 
-test('KeepAlive is a property of the same kind', async () => {
+test('KeepAlive is a property like Linger', async () => {
   const tunnel = unused();
   assert.equal(tunnel.getKeepAlive(), false);
   tunnel.setKeepAlive(true);
@@ -183,7 +183,7 @@ test('KeepAlive is a property of the same kind', async () => {
   assert.equal(tunnel.getKeepAlive(), true);
 });
 
-test('only connections accepted later heed a change', async (t) => {
+test('setLinger() applies only to connections accepted later', async (t) => {
   const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
   const expected = [true, false, true, false];
   const clients = [];
@@ -211,7 +211,7 @@ test('only connections accepted later heed a change', async (t) => {
 });
 
 for (const linger of [true, false]) {
-  test(`connections in the backlog get the value of their accept: ${linger}`, async (t) => {
+  test(`connections in the backlog get the Linger of their accept: ${linger}`, async (t) => {
     // A socket takes over its listener's linger when it arrives, not when it is accepted. A tunnel
     // without a free descriptor cannot accept: its connections wait, as long as the test likes.
     const targets = await Child.start('peer-process.mjs');

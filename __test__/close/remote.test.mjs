@@ -214,7 +214,7 @@ describe('the closing table', { concurrency: 4 }, () => {
   }
 });
 
-describe('a target at a Unix socket', () => {
+describe('a target on a Unix socket', () => {
   let paths = 0;
   const path = () => join(folder.path, `${++paths}.sock`);
 
@@ -240,7 +240,7 @@ describe('a target at a Unix socket', () => {
       { code: 'ERR_SSH_DISCONNECTED', lingerExpired: true },
     ],
   ]) {
-    test(`${name}: the target sees the end of its stream, and the report that it was cut`, async (t) => {
+    test(`${name} ends the target's stream, and the report says that it was truncated`, async (t) => {
       const scene = await setUp(t, row, { linger }, path());
       await row.prepare(scene);
       const happened = row.event(scene);
@@ -253,7 +253,7 @@ describe('a target at a Unix socket', () => {
     });
   }
 
-  test('that sent what nobody takes gets an error instead', async (t) => {
+  test('gets an error if bytes from it were unread', async (t) => {
     const scene = await setUp(t, { stalls: 'client' }, { linger: false }, path());
     await stuckUp(scene);
     await disconnect(scene);

@@ -13,7 +13,7 @@ const server = await Sshd.start();
 const targets = await Child.start('peer-process.mjs');
 after(() => Promise.all([server.stop(), targets.stop()]));
 
-test('2,000 clients that reset in mid stream', { timeout: 90_000 }, async (t) => {
+test('2,000 clients that reset during a transfer leave nothing behind', { timeout: 90_000 }, async (t) => {
   const source = await targets.ask('behaviour', 'endless', 4 * KIB);
   // In a process of its own: the clients' memory is not the question.
   const child = await Child.start('tunnel-process.mjs');
@@ -53,7 +53,7 @@ test('2,000 clients that reset in mid stream', { timeout: 90_000 }, async (t) =>
   await client.reset();
 });
 
-test('clients that reset before the far side is open', async (t) => {
+test('clients that reset before their channel opens leave nothing behind', async (t) => {
   const echo = await targets.ask('behaviour', 'echo');
   const tunnel = makeTunnel(t, server.login, echo);
   const diary = new Diary(tunnel);

@@ -44,7 +44,7 @@ const forms = (method) => [
   (...args) => promises[method.name](...args),
 ];
 
-test('each kind of socket has the whole structure, in each form', async () => {
+test('getsockopt() and setsockopt() work on each kind of socket in each form', async () => {
   const before = descriptors();
   for (const make of [netPair, tlsPair, wrappedPair, httpPair]) {
     const { server, client, accepted, stop } = await make();
@@ -71,7 +71,7 @@ test('each kind of socket has the whole structure, in each form', async () => {
   assert.equal(descriptors(), before);
 });
 
-test('SO_DONTLINGER switches, and never to a hard close', async () => {
+test('SO_DONTLINGER toggles lingering and never selects a hard close', async () => {
   const { client, accepted, stop } = await netPair();
   const switched = (value) => {
     setsockopt(client, SO_DONTLINGER, value);
@@ -96,7 +96,7 @@ test('SO_DONTLINGER switches, and never to a hard close', async () => {
   await stop();
 });
 
-test('bad arguments name what is wrong, and change nothing', async () => {
+test('invalid arguments are named in errors and change nothing', async () => {
   const { client, stop } = await netPair();
   const kept = linger(1, 11);
   setsockopt(client, SO_LINGER, kept);
@@ -165,7 +165,7 @@ async function assertFails(socket, code) {
   }
 }
 
-test('what is no connected TCP socket is refused with the name of the reason', async () => {
+test('anything but a connected TCP socket is rejected with a code', async () => {
   const before = descriptors();
   const folder = temporaryFolder('sockets');
   await assertFails(1_000_000, 'EBADF');
@@ -219,7 +219,7 @@ test('what is no connected TCP socket is refused with the name of the reason', a
   assert.equal(descriptors(), before);
 });
 
-test('callbacks keep the order of the calls, and the context of each', async () => {
+test('callbacks keep call order and async context', async () => {
   const { client, stop } = await netPair();
   const storage = new AsyncLocalStorage();
   const seen = [];
@@ -241,7 +241,7 @@ test('callbacks keep the order of the calls, and the context of each', async () 
   await stop();
 });
 
-test('the option decides what the peer of a destroyed socket sees', async () => {
+test('SO_LINGER decides what the peer of a destroyed socket sees', async () => {
   for (const [value, end] of [
     [linger(1, 0), 'ECONNRESET'],
     [linger(0, 5), 'FIN'],
@@ -290,7 +290,7 @@ for (const {
   skip,
   command: [command, ...args],
 } of READERS) {
-  test(`the kernel agrees, says ${name}`, { skip }, async () => {
+  test(`${name} reads the same value from the kernel`, { skip }, async () => {
     for (const make of [netPair, tlsPair]) {
       const { client, server, stop } = await make();
       for (const socket of [client, server]) {
@@ -306,7 +306,7 @@ for (const {
   });
 }
 
-test('what another process sets is seen', async () => {
+test('a value set by another process is returned', async () => {
   const { client, stop } = await netPair();
   const { code, stderr } = await run(
     process.execPath,

@@ -44,7 +44,7 @@ function live(text, variables, wanted) {
   return new AsyncFunction(...Object.keys(variables), `${fitting}\nreturn ${wanted};`)(...Object.values(variables));
 }
 
-test('createTunnel, by its own name', async () => {
+test('docs/migrating.md: createTunnel under its own name', async () => {
   const require = createRequire(import.meta.url);
   const forwardOptions = { dstAddr: '127.0.0.1', dstPort: target.port };
   const variables = { require, tunnelOptions: {}, serverOptions: {}, sshOptions: sshd.login, forwardOptions };
@@ -53,7 +53,7 @@ test('createTunnel, by its own name', async () => {
   await close(server);
 });
 
-test('forwardOut, and what becomes of it', async () => {
+test('docs/migrating.md: forwardOut and its replacement', async () => {
   const client = new ssh2.Client();
   let server;
   const variables = {
@@ -86,7 +86,7 @@ function configFile() {
   );
 }
 
-test('ssh -L, and what becomes of it', async (t) => {
+test('docs/migrating.md: ssh -L and its replacement', async (t) => {
   const config = configFile();
   const nobody = await refusingPort();
   t.after(() => nobody.stop());

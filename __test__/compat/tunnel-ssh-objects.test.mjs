@@ -19,7 +19,7 @@ const forward = { dstAddr: '127.0.0.1', dstPort: target.port };
 /** A tunnel of ours to the echo. */
 const openUsual = (t, options) => open(t, { ssh: sshd.login, forward, ...options });
 
-test('a program whose createTunnel() failed ends by itself', async () => {
+test('the process exits after createTunnel() failed', async () => {
   const { code, stdout } = await runModule(
     `
     import { createTunnel } from './tunnel-ssh.js';
@@ -34,7 +34,7 @@ test('a program whose createTunnel() failed ends by itself', async () => {
   assert.equal(code, 0);
 });
 
-test('a session that comes back: an error and then ready, and the same port', async (t) => {
+test("a reconnect emits 'error', then 'ready', and keeps the port", async (t) => {
   const [server, client] = await openUsual(t, { tunnel: { reconnectOnError: { initialDelay: 1 } } });
   const { port } = server.address();
   const heard = [];
@@ -49,7 +49,7 @@ test('a session that comes back: an error and then ready, and the same port', as
   assert.deepEqual(heard, []);
 });
 
-test('a session that stays lost: error, then end and close of the client, close of the server', async (t) => {
+test("a final disconnect emits 'error', then 'end' and 'close' of the client and 'close' of the server", async (t) => {
   const [server, client] = await openUsual(t);
   const heard = [];
   server.on('close', () => heard.push('server close')).on('error', assert.fail);
@@ -111,7 +111,7 @@ test('close() lets connections finish; end() and destroy() do not wait for them'
   }
 });
 
-test('a connection: counted, ended, reset, turned away', async (t) => {
+test('connections are counted, ended, reset and refused', async (t) => {
   const [server] = await openUsual(t);
   const { port } = server.address();
   const arrive = async () => {
@@ -156,7 +156,7 @@ test('a connection: counted, ended, reset, turned away', async (t) => {
   assert.equal(await count(server), 0);
 });
 
-test('host may be a name, and signal closes', async (t) => {
+test('host accepts a name, and an AbortSignal closes', async (t) => {
   const abort = new AbortController();
   const [server] = await openUsual(t, { server: { host: 'localhost', port: '0', signal: abort.signal } });
   const { address, family, port } = server.address();
@@ -171,7 +171,7 @@ test('host may be a name, and signal closes', async (t) => {
   await assert.rejects(openUsual(t, { server: { host: 'name.invalid' } }), { code: /^(ENOTFOUND|EAI_AGAIN)$/ });
 });
 
-test('what a client of ssh2 can do beside is refused by name', async (t) => {
+test('other methods of an ssh2 client throw an error with their name', async (t) => {
   const [, client] = await openUsual(t);
   for (const name of ['exec', 'shell', 'sftp', 'forwardOut', 'forwardIn']) {
     assert.throws(() => client[name]('ls', () => {}), {
@@ -181,7 +181,7 @@ test('what a client of ssh2 can do beside is refused by name', async (t) => {
   }
 });
 
-test('a server that is not referenced lets the process end', async () => {
+test('an unreferenced server lets the process exit', async () => {
   const { code, stdout } = await runModule(
     `
     import { createTunnel } from './tunnel-ssh.js';

@@ -27,7 +27,7 @@ const forward = { dstAddr: '127.0.0.1', dstPort: target.port };
 /** A tunnel of ours to the echo. */
 const openUsual = (t, options) => open(t, { ssh: sshd.login, forward, ...options });
 
-test('the SSH server is told who connects, whatever srcAddr and srcPort say', async (t) => {
+test("the SSH server gets the client's address instead of srcAddr and srcPort", async (t) => {
   const asked = [];
   const onOpen = (open) => asked.push([open.srcIP, open.srcPort, open.destIP, open.destPort]) && open.connect();
   const ssh = await Ssh2Server.start({ onOpen });
@@ -40,7 +40,7 @@ test('the SSH server is told who connects, whatever srcAddr and srcPort say', as
   peer.socket.destroy();
 });
 
-test('dstAddr is 0.0.0.0, username root and host localhost unless given', async (t) => {
+test('dstAddr defaults to 0.0.0.0, username to root and host to localhost', async (t) => {
   const users = [];
   const asked = settledOpen();
   const ssh = await Ssh2Server.start({
@@ -72,7 +72,7 @@ function settledOpen() {
 
 const untrusted = () => ({ ...sshd.login, hostKey: undefined });
 
-test('an unknown host key is refused, and the error says how to allow it', async () => {
+test('an unknown host key is rejected with an error that says how to allow it', async () => {
   const error = await rejection(createTunnel({}, {}, { ...untrusted(), knownHosts: files.missing() }, forward));
   assert.equal(error.code, 'ERR_SSH_HOST_KEY');
   assert.ok(error.message.includes(sshd.hostKeys[0].fingerprint));
@@ -81,7 +81,7 @@ test('an unknown host key is refused, and the error says how to allow it', async
     assert.match(text, /sshOptions.*hostKey: 'SHA256:\.\.\.'.*strictHostKeyChecking: 'accept-new'/);
 });
 
-test("the user's own file of known hosts decides", async () => {
+test("the user's known_hosts file is checked", async () => {
   const home = temporaryFolder('home');
   const source = `
     import { createTunnel } from './tunnel-ssh.js';
@@ -99,13 +99,13 @@ test("the user's own file of known hosts decides", async () => {
   home.remove();
 });
 
-test('accept-new writes an unknown key down', async (t) => {
+test('accept-new writes an unknown key', async (t) => {
   const knownHosts = files.missing();
   await openUsual(t, { ssh: { ...untrusted(), knownHosts, strictHostKeyChecking: 'accept-new' } });
   assert.match(readFileSync(knownHosts, 'utf8'), new RegExp(`^\\[127\\.0\\.0\\.1\\]:${sshd.port} ssh-ed25519 `));
 });
 
-test('a check that is turned off is warned about, once', async () => {
+test('disabled host key checking emits one warning', async () => {
   const { code, stdout, stderr } = await runModule(
     `
     import { createTunnel } from './tunnel-ssh.js';
@@ -156,7 +156,7 @@ for (const [what, { trusted, ...options }] of Object.entries(verifiers)) {
   });
 }
 
-test('algorithms: what does not exist here is left out with a warning', async (t) => {
+test('unsupported algorithms are removed with a warning', async (t) => {
   const warnings = [];
   const listen = (warning) => warnings.push(warning);
   process.on('warning', listen);
@@ -199,7 +199,7 @@ const bad = {
   'forwardOptions.dstPort': [{}, {}, {}, { dstPort: undefined }, 'ERR_INVALID_ARG_TYPE'],
   'forwardOptions.dstAddr': [{}, {}, {}, { dstAddr: 5 }, 'ERR_INVALID_ARG_TYPE'],
 };
-test('options that cannot be, or cannot be done, are typed errors that name them', async () => {
+test('invalid and unsupported options throw typed errors that name them', async () => {
   for (const [name, [tunnel, server, ssh = {}, to = {}, code = 'ERR_INVALID_ARG_VALUE']] of Object.entries(bad)) {
     const error = await rejection(createTunnel(tunnel, server, { ...sshd.login, ...ssh }, { ...forward, ...to }));
     assert.equal(error.code, code, name);
@@ -207,7 +207,7 @@ test('options that cannot be, or cannot be done, are typed errors that name them
   }
 });
 
-test('a logon that fails is the rejection of createTunnel, with the name of what failed', async (t) => {
+test('createTunnel() rejects with the code of a failed connect', async (t) => {
   const nobody = await refusingPort();
   t.after(() => nobody.stop());
   assert.equal(

@@ -24,7 +24,7 @@ after(() => Promise.all([sshd.stop(), target.stop()]));
 const forward = { dstAddr: '127.0.0.1', dstPort: target.port };
 
 for (const [name, create] of Object.entries(packages)) {
-  test(`${name}: a port of the system's choice, and autoClose`, async () => {
+  test(`${name}: an ephemeral port and autoClose`, async () => {
     const [server, client] = await create({ autoClose: true }, null, sshd.login, forward);
     const closed = Promise.all([happened(server, 'close'), happened(client, 'close')]);
     const { port, family } = server.address();
@@ -37,7 +37,7 @@ for (const [name, create] of Object.entries(packages)) {
     assert.ok(await refuses(port));
   });
 
-  test(`${name}: a given port, and who connects`, async () => {
+  test(`${name}: a given port and the client's address`, async () => {
     const port = await freePort();
     const srcAddr = '0.0.0.0';
     const [server, conn] = await create({ autoClose: true }, { port }, sshd.login, {
@@ -57,7 +57,7 @@ for (const [name, create] of Object.entries(packages)) {
     await closed;
   });
 
-  test(`${name}: then() and listeners for errors; closed by hand`, async () => {
+  test(`${name}: then(), 'error' listeners and close()`, async () => {
     const [server, conn] = await create({}, { host: '127.0.0.1', port: await freePort() }, sshd.login, forward).then(
       ([server, conn]) => {
         server.on('error', assert.fail);
@@ -100,13 +100,13 @@ function assertDead({ code, stdout, stderr }, reason) {
   assert.notEqual(code, 0);
 }
 
-test('a client that resets: tunnel-ssh dies, ours serves the next one', async () => {
+test('a client reset ends the process with tunnel-ssh, here the next client is served', async () => {
   const { theirs, ours } = await programs('reset');
   assertDead(theirs, /read ECONNRESET/);
   assert.deepEqual(ours, { seen: 'word', next: 'word' });
 });
 
-test('a target that refuses: tunnel-ssh gives up and tells the client nothing, ours goes on', async () => {
+test('a refused target stops tunnel-ssh without telling the client, here the tunnel continues', async () => {
   const { theirs, ours } = await programs('refused');
   const { message: their, ...seen } = JSON.parse(theirs.stdout);
   assert.match(their, /Channel open failure/);
@@ -116,39 +116,39 @@ test('a target that refuses: tunnel-ssh gives up and tells the client nothing, o
   assert.deepEqual(outcome, { code: 'ERR_SSH_OPEN_CONNECT_FAILED', listening: true, seen: 'ECONNRESET', next: 'word' });
 });
 
-test('a session that is lost: tunnel-ssh dies of the next connection, ours has given up its port', async () => {
+test('a disconnect ends the process with tunnel-ssh at the next connection, here the port is closed', async () => {
   const { theirs, ours } = await programs('gone');
   assertDead(theirs, /Not connected/);
   assert.deepEqual(ours, { next: 'ECONNREFUSED' });
 });
 
-test('a session that is lost under a connection: with tunnel-ssh it looks complete, ours is reset', async () => {
+test('a disconnect during a transfer looks complete with tunnel-ssh, here the client is reset', async () => {
   const { theirs, ours } = await programs('cut');
   assert.deepEqual(JSON.parse(theirs.stdout), { end: 'FIN' });
   assert.deepEqual(ours, { end: 'ECONNRESET' });
 });
 
-test('reconnectOnError: tunnel-ssh dies all the same, ours comes back', async () => {
+test('reconnectOnError ends the process with tunnel-ssh, here the tunnel reconnects', async () => {
   const { theirs, ours } = await programs('back');
   assertDead(theirs, /Not connected/);
   assert.deepEqual(ours, { next: 'word' });
 });
 
-test('a passphrase that is missing is a rejection with both', async () => {
+test('a missing passphrase rejects with both', async () => {
   const { theirs, ours } = await programs('passphrase');
   assert.match(JSON.parse(theirs.stdout).message, /no passphrase given/);
   assert.equal(ours.code, 'ERR_SSH_PRIVATE_KEY');
   assert.match(ours.message, /passphrase/);
 });
 
-test('a port that is taken: tunnel-ssh keeps the session and swallows exceptions from then on', async () => {
+test('a port in use makes tunnel-ssh keep the session and swallow later exceptions', async () => {
   const { theirs, ours } = await programs('taken');
   assert.deepEqual(JSON.parse(theirs.stdout), { code: 'EADDRINUSE', sessions: 1, swallowers: 1 });
   // Our session may have an instant to live. That nothing stays, the suite of the objects shows.
   assert.deepEqual({ ...ours, sessions: 0 }, { code: 'EADDRINUSE', sessions: 0, swallowers: 0 });
 });
 
-test('a client that ends its stream: with tunnel-ssh it gets no answer, ours passes it on', async (t) => {
+test("a client's FIN gets no answer with tunnel-ssh, here it is forwarded", async (t) => {
   const replier = await Target.start(behaviours.replier(1000));
   t.after(() => replier.stop());
   const answered = await both(async (create) => {
@@ -166,7 +166,7 @@ test('a client that ends its stream: with tunnel-ssh it gets no answer, ours pas
   assert.deepEqual(answered, { theirs: 0, ours: 1000 });
 });
 
-test('end() of the client frees the port, with tunnel-ssh it does not', async () => {
+test('end() of the client frees the port, which it does not with tunnel-ssh', async () => {
   const listening = await both(async (create) => {
     const [server, client] = await create({}, {}, sshd.login, forward);
     const closed = happened(client, 'close');
@@ -179,7 +179,7 @@ test('end() of the client frees the port, with tunnel-ssh it does not', async ()
   assert.deepEqual(listening, { theirs: true, ours: false });
 });
 
-test('the key is tried before the password, with tunnel-ssh after it', async () => {
+test('the key is tried before the password, after it with tunnel-ssh', async () => {
   const first = await both(async (create) => {
     const methods = [];
     const authenticate = (context) => {
@@ -196,7 +196,7 @@ test('the key is tried before the password, with tunnel-ssh after it', async () 
   assert.deepEqual(first, { theirs: 'password', ours: 'publickey' });
 });
 
-test('a host without a port counts, with tunnel-ssh it does not', async () => {
+test('a host without a port is used, which tunnel-ssh ignores', async () => {
   const counts = await both(async (create) => {
     const [server] = await create({}, { host: '127.0.0.1' }, sshd.login, forward);
     const { address } = server.address();
@@ -211,7 +211,7 @@ const outside = Object.values(networkInterfaces())
   .flat()
   .find(({ internal, family }) => !internal && family === 'IPv4')?.address;
 
-test('nobody else can connect, unless the host says so; with tunnel-ssh everybody can', {
+test('only local clients can connect by default, everybody with tunnel-ssh', {
   skip: outside === undefined,
 }, async () => {
   const reached = (host) =>
@@ -225,7 +225,7 @@ test('nobody else can connect, unless the host says so; with tunnel-ssh everybod
   assert.deepEqual(await reached('0.0.0.0'), { theirs: true, ours: true });
 });
 
-test('the promise of an async hostVerifier is awaited, tunnel-ssh takes it for a yes', async () => {
+test('the promise of an async hostVerifier is awaited, tunnel-ssh takes it for true', async () => {
   const trusted = await both(async (create) => {
     const ssh = { ...sshd.login, hostKey: undefined, hostVerifier: async () => false };
     return create({}, {}, ssh, forward).then(

@@ -124,18 +124,18 @@ const TEXTS = {
 };
 
 for (const [kind, texts] of Object.entries(TEXTS)) {
-  test(`as ssh: ${kind}`, () => {
+  test(`fromConfig reads as ssh does: ${kind}`, () => {
     for (const text of texts) {
       assert.notDeepEqual(agree(text), {}, `ssh finds nothing in ${JSON.stringify(text)}`);
     }
   });
 }
 
-test('a command of a section that is not for this host is not run', () => {
+test('Match exec is not run in a section that does not apply', () => {
   assert.throws(() => readFileSync(at('never')), { code: 'ENOENT' });
 });
 
-test('as ssh: what is refused, and where', () => {
+test('fromConfig rejects what ssh rejects, with file and line', () => {
   for (const text of [
     'User\nHostName x\n', 'Host\nUser x\n', 'User a b\n', 'User ""\n', 'Host "" h\n', 'ProxyCommand echo it"s\n', 'IdentityFile \'a\n', 'User x\nNonsense x\n', 'Nonsense x\nIgnoreUnknown Non*\n',
     'Host other\n ConnectTimeout 1x\n', 'Port 0\n', 'Port 65536\n', 'Port x1\n', 'RekeyLimit 15\n', 'RekeyLimit 1 2 3\n', 'AddressFamily ipv6\n', 'StrictHostKeyChecking maybe\n', 'Compression perhaps\n',
@@ -146,7 +146,7 @@ test('as ssh: what is refused, and where', () => {
   }
 });
 
-test('as ssh: names of hosts, users and ports that are given', () => {
+test('fromConfig takes given hosts, users and ports as ssh does', () => {
   const text = 'Host H\n User upper\nMatch user given\n Port 3\nMatch host *.example\n IdentityFile /%h\nHost h h2\n HostName %h.EXAMPLE\n User file\n';
   for (const host of ['h', 'H', 'h2', 'other', '1.2.3.4', '::1']) agree(text, host);
   agree(text, 'h', { args: ['-l', 'given'], given: { username: 'given' } });
@@ -154,7 +154,7 @@ test('as ssh: names of hosts, users and ports that are given', () => {
   agree(text, 'h', { args: ['-o', 'HostName=x.example'], given: { hostName: 'x.example' } });
 });
 
-test('as ssh: files that include others', () => {
+test('fromConfig includes files as ssh does', () => {
   mkdirSync(at('inc'), { recursive: true });
   write('User one\nHost other\n User never\n', 'inc/1.conf');
   write('Match all\n Port 22022\n', 'inc/2.conf');
@@ -172,7 +172,7 @@ test('as ssh: files that include others', () => {
   assert.equal(reading(write(`Include ${relative(join(userInfo().homedir, '.ssh'), at('inc/2.conf'))}\n`), 'h').port[0], '22022');
 });
 
-test('as ssh: files that others may have written', () => {
+test('fromConfig rejects files that others can write, as ssh does', () => {
   const included = write('User included\n', 'open');
   // Debian's ssh takes one that only the user's own group may write; others do not, nor do we.
   for (const mode of [0o600, 0o644, 0o606, 0o666]) {
@@ -186,7 +186,7 @@ test('as ssh: files that others may have written', () => {
 });
 
 /** Lines of any directive with any words, the same ones each time. */
-test('as ssh: files made at random', { timeout: 120_000 }, () => {
+test('fromConfig reads random files as ssh does', { timeout: 120_000 }, () => {
   let state = 20_261_101;
   const random = (below) => {
     state = (Math.imul(state, 1_103_515_245) + 12_345) & 0x7fff_ffff;
@@ -230,7 +230,7 @@ function configure(text, overrides = {}, host = 'h', context = undefined) {
 /** One member of the options that a text is made into. */
 const option = (name, text, overrides) => configure(text, overrides).options[name];
 
-test('options: the server, the session, the way to it', () => {
+test('options of the server, the session and its proxies', () => {
   const { options, notices } = configure(`
     HostName Real.Example
     Port 2222
@@ -265,7 +265,7 @@ test('options: the server, the session, the way to it', () => {
   });
 });
 
-test('options: amounts and times that the constructor would not take', () => {
+test('options: sizes and times beyond the limits of the constructor', () => {
   const { options, notices } = configure('RekeyLimit 16 3000w\nServerAliveInterval 3000w\nConnectTimeout 3000w\nIdentityFile none\n');
   assertIncludes(options, { rekey: { bytes: 2 ** 20, seconds: 2_147_483 }, keepaliveInterval: 2 ** 31 - 1, readyTimeout: 2 ** 31 - 1 });
   assert.deepEqual(notices.map(({ option, reason }) => [option, reason]), [['RekeyLimit', `taken as ${2 ** 20} bytes`]]);
@@ -273,7 +273,7 @@ test('options: amounts and times that the constructor would not take', () => {
   assert.equal(option('rekey', 'RekeyLimit default none'), undefined);
 });
 
-test('options: trust', () => {
+test('options of host key checking', () => {
   for (const [value, expected] of [['yes', true], ['ask', true], ['accept-new', 'accept-new'], ['no', 'no'], ['off', 'no']]) {
     assert.equal(option('strictHostKeyChecking', `StrictHostKeyChecking ${value}`), expected);
   }
@@ -300,7 +300,7 @@ test('options: trust', () => {
   assertIncludes(ask.notices[0], { option: 'UpdateHostKeys', value: 'ask' });
 });
 
-test('options: algorithms', () => {
+test('options of algorithms', () => {
   const lists = (text) => configure(`IdentityFile none\n${text}`);
   assert.deepEqual(lists('Ciphers aes256-ctr,aes128-ctr').options.algorithms, { cipher: ['aes256-ctr', 'aes128-ctr'] });
   assert.deepEqual(lists('Ciphers -aes*-ctr,chacha*').options.algorithms.cipher.remove.sort(), [
@@ -331,7 +331,7 @@ test('options: algorithms', () => {
   new SSHTunnel(lists('Ciphers ^aes256-ctr\nMACs -hmac-sha2-512\nHostKeyAlgorithms rsa-sha2-512\nKexAlgorithms +curve25519-sha256').options);
 });
 
-test('options: methods of authentication', () => {
+test('options of authentication', () => {
   const methods = (text, overrides) => option('authHandler', `IdentityAgent /agent\n${text}`, { password: 'p', tryKeyboard: true, ...overrides });
   assert.equal(methods(''), undefined);
   assert.deepEqual(methods('PreferredAuthentications password,publickey'), ['none', 'password', 'agent']);
@@ -345,7 +345,7 @@ test('options: methods of authentication', () => {
   assert.deepEqual(notices.map(({ option, reason }) => [option, reason]), [['PreferredAuthentications', 'not supported: gssapi-with-mic, hostbased']]);
 });
 
-test('options: forwarding', () => {
+test('options of forwards', () => {
   const NAMES = ['localHost', 'localPort', 'forwardHost', 'forwardPort'];
   const forward = (text, overrides) => NAMES.map((name) => option(name, `IdentityFile none\n${text}`, overrides));
   assert.deepEqual(forward('LocalForward 8080 db:5432'), [undefined, 8080, 'db', 5432]);
@@ -365,7 +365,7 @@ test('options: forwarding', () => {
   ]);
 });
 
-test('options: jump hosts are looked up themselves', () => {
+test('jump hosts are looked up in the file themselves', () => {
   const { options } = configure(`
     Host inner
       HostName inner.example
@@ -403,7 +403,7 @@ test('options: jump hosts are looked up themselves', () => {
   assert.throws(() => configure('Host *\n ProxyJump b\n'), { code: 'ERR_SSH_CONFIG', line: 2, message: /through each other/ });
 });
 
-test('overrides win, and are what ssh has on its command line', () => {
+test('overrides take precedence, like the command line of ssh', () => {
   const text = 'Match user given\n ServerAliveInterval 5\nHost h\n User file\n Port 5\n HostName file.example\n HostKeyAlias a\nMatch host over.example\n ConnectTimeout 9\n';
   const { options } = configure(text, { username: 'given', port: 6, host: 'over.example', knownHosts: ['/only'], readyTimeout: 1, agent: undefined });
   assertIncludes(options, { username: 'given', port: 6, host: 'over.example', keepaliveInterval: 5000, readyTimeout: 1, knownHosts: ['/only'], hostKeyAlias: undefined });
@@ -423,7 +423,7 @@ function contextAt(name) {
   };
 }
 
-test("the user's file comes before the system's, and both may be missing", () => {
+test("the user's file precedes the system's, and both may be missing", () => {
   const context = contextAt('order');
   const read = () => configure('', {}, 'h', context).options;
   assertIncludes(read(), { host: 'h', port: 22, username: USER });
@@ -447,7 +447,7 @@ test("the user's file comes before the system's, and both may be missing", () =>
   assert.throws(() => configure('', {}, 'h', { ...context, uid: context.uid && 12_345 }), /others than its user/);
 });
 
-test('keys: those that exist and can be used; the others are named', () => {
+test('existing usable keys are read, others are in configNotices', () => {
   const context = contextAt('keys');
   const key = (name, options) => makeKey(join(context.userFolder, name), options);
   const ed = key('id_ed25519');
@@ -493,7 +493,7 @@ test('keys: those that exist and can be used; the others are named', () => {
   assert.equal(given.options.privateKey, 'text');
 });
 
-test('keys: their certificates', () => {
+test('certificates of keys are read', () => {
   const context = contextAt('certificates');
   const authority = makeKey(at('user-authority'));
   const [one, two] = ['one', 'two'].map((name) => makeKey(join(context.userFolder, name)));
@@ -517,7 +517,7 @@ test('keys: their certificates', () => {
   assert.deepEqual(stray.notices.map(({ line }) => line).sort(), [2, 3, 4]);
 });
 
-test('agents: where ssh looks for them', () => {
+test('agents are looked up as ssh does', () => {
   const context = { ...contextAt('agents'), variables: { SSH_AUTH_SOCK: '/usual', OTHER: '/other' } };
   const agent = (text) => {
     writeFileSync(context.userFile, text);
@@ -529,7 +529,7 @@ test('agents: where ssh looks for them', () => {
   ]) assert.equal(agent(text), expected, text);
 });
 
-test('what is not honoured is named, with its place; what does not matter is not', () => {
+test('unsupported directives are in configNotices with file and line, irrelevant ones are not', () => {
   const text = `
     IdentityFile none
     GSSAPIAuthentication yes
@@ -558,7 +558,7 @@ test('what is not honoured is named, with its place; what does not matter is not
   assert.deepEqual(new SSHTunnel({ host: 'h', forwardHost: 'f', forwardPort: 1 }).configNotices, []);
 });
 
-test('what would have refused, and is not supported, refuses; with its place', () => {
+test('unsupported directives that restrict access are errors with file and line', () => {
   const refuses = (text, host) => configure(`${text}\nIdentityFile none\n`, {}, host);
   for (const [text, name] of [
     ['KnownHostsCommand /bin/true', 'KnownHostsCommand'],
@@ -591,7 +591,7 @@ test('what would have refused, and is not supported, refuses; with its place', (
   assert.throws(() => refuses('Host j\n BindInterface eth0\nHost k\n ProxyJump j\nHost h\n ProxyJump k,j'), { code: 'ERR_SSH_CONFIG', line: 2 });
 });
 
-test('what would have refused, and concerns what overrides decide, does not', () => {
+test('unsupported restrictions are accepted where overrides replace them', () => {
   const sock = new PassThrough();
   const proxied = [{ jump: { host: 'j', username: 'u' } }, { jump: [{ host: 'j', username: 'u' }] }, { proxyCommand: 'x' }, { sock }];
   for (const [text, welcome, others] of [
@@ -606,7 +606,7 @@ test('what would have refused, and concerns what overrides decide, does not', ()
   }
 });
 
-test('Match localnetwork', () => {
+test('Match localnetwork applies as in ssh', () => {
   const user = (criterion) => option('username', `Match ${criterion}\n User u\n`);
   for (const networks of ['127.0.0.0/8', '10.255.255.255,127.0.0.1', '0.0.0.0/0']) assert.equal(user(`localnetwork ${networks}`), 'u');
   for (const networks of ['203.0.113.0/24', '2001:db8::/32,203.0.113.1']) {
@@ -616,7 +616,7 @@ test('Match localnetwork', () => {
   for (const bad of ['x', '127.0.0.1/33', '::/129', '127.0.0.1/', '127.0.0.0/8,']) assert.throws(() => user(`localnetwork ${bad}`), { code: 'ERR_SSH_CONFIG', line: 1 });
 });
 
-test('RefuseConnection, Tag and the environment', () => {
+test('RefuseConnection, Tag and environment variables apply as in ssh', () => {
   const refused = { code: 'ERR_SSH_CONFIG', line: 1, message: /RefuseConnection: not today/ };
   assert.throws(() => configure('RefuseConnection "not today"'), refused);
   assert.equal(option('username', 'Tag x\nMatch tagged x,y\n User u\n'), 'u');
@@ -625,7 +625,7 @@ test('RefuseConnection, Tag and the environment', () => {
   assert.equal(option('username', 'Match sessiontype none\n User u\n'), 'u');
 });
 
-test('bad arguments', () => {
+test('invalid arguments throw', () => {
   const target = { forwardHost: 'f', forwardPort: 1, configFile: 'none' };
   const make = (host, overrides) => () => SSHTunnel.fromConfig(host, overrides);
   const type = { name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' };
@@ -647,7 +647,7 @@ test('bad arguments', () => {
   });
 });
 
-test('the documentation has every directive, under what becomes of it', () => {
+test('docs/config.md lists every directive in its category', () => {
   const page = readFileSync(new URL('../../docs/config.md', import.meta.url), 'utf8');
   const [, honoured, unhonoured, refused, irrelevant] = page.split(/^## (?:Honoured|Named|Refused|Passed over).*$/m);
   for (const [name, directive] of Object.entries(DIRECTIVES)) {
@@ -664,7 +664,7 @@ function fromConfig(t, host, text, overrides) {
   return tunnel;
 }
 
-test('a tunnel from Include, Match and LocalForward, data both ways', async (t) => {
+test('a tunnel from Include, Match and LocalForward forwards both ways', async (t) => {
   const target = await Target.start(behaviours.echo());
   t.after(() => target.stop());
   const included = write(`Match originalhost work exec "test %n-%p = work-22"\n${SERVER}`);
@@ -685,7 +685,7 @@ test('a tunnel from Include, Match and LocalForward, data both ways', async (t) 
   await thereAndBack({ diary, target, connect: (how) => connect(port, how) }, 1 << 20);
 });
 
-test('a certificate, a key in an agent, and a key of another name', async (t) => {
+test('a certificate, an agent key and a key under another name authenticate', async (t) => {
   const agent = await Agent.start();
   t.after(() => agent.stop());
   const target = { forwardHost: '127.0.0.1', forwardPort: 1 };
@@ -710,7 +710,7 @@ test('a certificate, a key in an agent, and a key of another name', async (t) =>
   await assert.rejects(without.promises.connect(), { code: 'ERR_SSH_AUTH', message: /tried none; the server accepts publickey/ });
 });
 
-test('through jump hosts and commands that the file names', async (t) => {
+test('ProxyJump and ProxyCommand of the file are used', async (t) => {
   const [inner, outer] = [server, await Sshd.start()];
   t.after(() => outer.stop());
   const target = await Target.start(behaviours.echo());

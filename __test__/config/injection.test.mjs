@@ -45,7 +45,7 @@ const CODE = [
   '(evil)', 'a\\', '\\$(evil)', "$'\\nevil'", 'a\u2028evil', 'a\0evil', '$[+]\nevil', 'a\n', '*', '[a]', '~root',
 ];
 
-test('no token puts code into a command of Match exec', (t) => {
+test('tokens cannot inject code into Match exec', (t) => {
   canaries.adopt(t);
   const context = (members) => ({ ...makeContext(), userFile: canaries.file('none'), systemFile: canaries.file('none'), ...members });
   const read = (token, quote, { destination = {}, lines = '', members = {} }) => {
@@ -88,7 +88,7 @@ test('no token puts code into a command of Match exec', (t) => {
   assert.deepEqual(canaries.started(), ['asked x/home/An n']);
 });
 
-test('no token puts code into a ProxyCommand', (t) => {
+test('tokens cannot inject code into ProxyCommand', (t) => {
   canaries.adopt(t);
   const options = { host: 'h', port: 1, username: 'u', proxyCommand: 'asked %h %r %p' };
   for (const text of CODE) {
@@ -106,7 +106,7 @@ test('no token puts code into a ProxyCommand', (t) => {
   assert.deepEqual(canaries.started(), []);
 });
 
-test('names that are given to the command or to fromConfig are refused before a Match exec sees them', (t) => {
+test('invalid names are rejected before Match exec sees them', (t) => {
   const file = write('Match exec "asked %r %h %n"\n Port 2222\nHost *\n HostName 127.0.0.1\n Port 1\n');
   const usual = ['-F', file, '-o', 'BatchMode=yes', '-L', '0:x:1'];
   for (const code of ['$(evil)', 'a;evil', 'a\nevil', '`evil`']) {
@@ -126,7 +126,7 @@ test('names that are given to the command or to fromConfig are refused before a 
   assert.deepEqual(canaries.started(), []);
 });
 
-test('a flag of the command is one directive', () => {
+test('a -o flag is a single directive', () => {
   const evil = ['ProxyCommand evil', 'Match exec evil', 'Match all exec "evil"'];
   for (const code of evil) {
     for (const end of ['\n', '\r', '\r\n', '\v', '\f', '\0', '\u2028', '\x85', '\x1e']) {
@@ -146,7 +146,7 @@ test('a flag of the command is one directive', () => {
   }
 });
 
-test('sections and further files are for files, as for ssh', () => {
+test('-o accepts no Host, Match or Include, as in ssh', () => {
   const ssh = findProgram('ssh');
   const included = write('ProxyCommand evil\n');
   for (const text of ['Host h', 'Match all', 'Match exec evil', 'Match final exec "evil"', `Include ${included}`]) {
@@ -158,7 +158,7 @@ test('sections and further files are for files, as for ssh', () => {
   canaries.started();
 });
 
-test('what a flag says is one argument, whatever is in it', () => {
+test('the value of a flag is a single argument, whatever it contains', () => {
   const texts = ['a" "b', "a' 'b", 'a b', 'a\\', '\\', '"', "'", '""', 'a # b', '#a', '=a', '= a', ' a ', 'a\\ b', 'a\\"b', '%%h', 'a"b', '"a', 'a=b', ',', '${NOT_SET', 'ä'];
   for (const [flag, name, many] of [['-i', 'IdentityFile', true], ['-P', 'Tag'], ['-c', 'Ciphers'], ['-b', 'BindAddress']]) {
     for (const text of texts) {
@@ -171,7 +171,7 @@ test('what a flag says is one argument, whatever is in it', () => {
   }
 });
 
-test('variables and tokens are put in once, and are no directives', (t) => {
+test('variables and tokens are expanded once and never become directives', (t) => {
   canaries.adopt(t);
   const context = { ...makeContext(write('IdentityFile ${VARIABLE}\nMatch exec "asked"\n Port 7\n')), variables: { ...process.env, VARIABLE: 'x" \nProxyCommand evil $(evil)' } };
   const { options, wipe } = readConfig('h', {}, context);
@@ -181,7 +181,7 @@ test('variables and tokens are put in once, and are no directives', (t) => {
   assert.deepEqual(canaries.started(), ['asked']);
 });
 
-test('what a variable or a token stands for is not expanded again, as by ssh', () => {
+test('expanded values are not expanded again, as in ssh', () => {
   const variables = { ...process.env, VARIABLE: '%h %z %% ${HOME} ~' };
   const text = 'UserKnownHostsFile "/a/${VARIABLE}/%r"\nUser "${VARIABLE}"\nLocalForward "/b/${VARIABLE}" /%h\n';
   const { options, reader, wipe } = new Config({ ...makeContext(write(text)), variables }, { privateKey: 'x' }).read('h');
@@ -237,7 +237,7 @@ for (const [piece, start, end] of JSON.parse(process.argv[2])) {
 require('node:fs').writeSync(1, 'done\\n');
 `;
 
-test('nothing that is read takes more than linear time', { timeout: 120_000 }, () => {
+test('parsing takes linear time', { timeout: 120_000 }, () => {
   // What is repeated, what stands before it, what behind it.
   const texts = [
     ['1', '', 'x'], ['1s', '', '!'], [' ', 'a', 'b'], ['\t ', 'Port 1', '#'], ['#', '', '\u2028'], ['\u2028#', '', ''], ['@', '', '/'], ['a@', '', ':'], ['[', '', ']:'], [':', '', 'x'], ['\\', '', ':'],

@@ -77,18 +77,18 @@ const OPTIONS = {
   'overrides.username': (username) => SSHTunnel.fromConfig('h', { configFile: 'none', username }),
 };
 
-test('the constructor and fromConfig refuse what is no name', () => {
+test('the constructor and fromConfig reject invalid names', () => {
   for (const [name, make] of Object.entries(OPTIONS)) {
     for (const text of Object.values(BAD)) refuses(() => make(text), name, text);
   }
 });
 
-test('the constructor takes the names that users have', () => {
+test('the constructor accepts names in common use', () => {
   for (const username of USERS) new SSHTunnel({ ...LOGIN, username, jump: { ...LOGIN, username } });
   for (const host of HOSTS) new SSHTunnel({ ...LOGIN, host, hostKeyAlias: host, localHost: host, forwardHost: host, forwardPort: 1, jump: { ...LOGIN, host } });
 });
 
-test('fromConfig takes of its caller what ssh takes of its command line', () => {
+test('fromConfig accepts from its caller what ssh accepts on its command line', () => {
   const given = (members) => SSHTunnel.fromConfig('h', { configFile: 'none', ...members });
   for (const username of ['ann', 'DOMAIN\\ann', 'ann@example.org', 'Ann Other', 'müller', 'host$', 'ann#target']) given({ username });
   for (const username of ['-a', 'a -b', 'a\\', 'a;b', "o'brien", 'a`b', 'a"b', 'a&b', 'a|b', 'a(b', 'a{b', 'a<b']) refuses(() => given({ username }), 'overrides.username', username);
@@ -102,7 +102,7 @@ test('fromConfig takes of its caller what ssh takes of its command line', () => 
   refuses(() => given({ configFile: 'a\nb' }), 'overrides.configFile');
 });
 
-test('tunnel-ssh refuses what is no name, also before it looks one up', async () => {
+test('createTunnel() rejects invalid names before any lookup', async () => {
   const ways = {
     'sshOptions.host': (host) => createTunnel({}, {}, { ...LOGIN, host }, { dstAddr: 'a', dstPort: 1 }),
     'sshOptions.username': (username) => createTunnel({}, {}, { ...LOGIN, username }, { dstAddr: 'a', dstPort: 1 }),
@@ -117,7 +117,7 @@ test('tunnel-ssh refuses what is no name, also before it looks one up', async ()
   }
 });
 
-test('what a tunnel is asked to reach or listen at, is refused without a session', () => {
+test('invalid targets and listen addresses are rejected without a session', () => {
   const tunnel = new SSHTunnel(LOGIN);
   tunnel.on('error', assert.fail);
   const nothing = () => assert.fail('called back');
@@ -142,7 +142,7 @@ test('what a tunnel is asked to reach or listen at, is refused without a session
 });
 
 /** What JavaScript would let through by mistake. */
-test('the addon refuses them, too', () => {
+test('the addon rejects invalid names too', () => {
   const { binding, create } = require('../../lib/native/bridge.js');
   const { checkOptions } = require('../../lib/validate/options.js');
   const spoil = (change) => {
@@ -181,7 +181,7 @@ test('the addon refuses them, too', () => {
   }
 });
 
-test('a local client that asks a SOCKS proxy for no name is answered, and nobody else notices', async (t) => {
+test('an invalid name in a SOCKS request gets a reply and affects no other client', async (t) => {
   const tunnel = new SSHTunnel(server.login);
   t.after(() => tunnel.promises.shutdown(), { timeout: 10_000 });
   tunnel.on('error', assert.fail);
@@ -206,7 +206,7 @@ test('a local client that asks a SOCKS proxy for no name is answered, and nobody
   other.destroy();
 });
 
-test('an http request to no name fails by itself, also one that had to wait', async (t) => {
+test('an HTTP request to an invalid name fails alone, also from the queue', async (t) => {
   const tunnel = new SSHTunnel(server.login);
   t.after(() => tunnel.promises.shutdown(), { timeout: 10_000 });
   tunnel.on('error', assert.fail);
@@ -226,7 +226,7 @@ test('an http request to no name fails by itself, also one that had to wait', as
   assert.equal(await last, 200);
 });
 
-test('names of files and of their tokens are refused with file and line', () => {
+test('invalid names in files and expanded tokens are errors with file and line', () => {
   const file = join(folder.path, 'config');
   const read = (text, host = 'h', overrides = {}) => {
     writeFileSync(file, text, { mode: 0o600 });
@@ -253,7 +253,7 @@ test('names of files and of their tokens are refused with file and line', () => 
   assert.equal(read('User "Ann Other"\n').username, 'Ann Other');
 });
 
-test('an agent that cannot be there is passed over, as ssh does', () => {
+test('an invalid agent path is ignored, as in ssh', () => {
   const variables = { SSH_AUTH_SOCK: `/${'x'.repeat(300)}` };
   const before = process.env.SSH_AUTH_SOCK;
   process.env.SSH_AUTH_SOCK = variables.SSH_AUTH_SOCK;
@@ -266,7 +266,7 @@ test('an agent that cannot be there is passed over, as ssh does', () => {
   }
 });
 
-test('flags of the command take one name, or none at all', () => {
+test('flags of the command accept one valid name only', () => {
   const flags = {
     '-l': (text) => ['-l', text], '-J': (text) => ['-J', text], '-J user': (text) => ['-J', `${text}@a`], '-W': (text) => ['-W', `${text}:1`], '-L': (text) => ['-L', `1:${text}:1`], '-L path': (text) => ['-L', `1:/${text}`],
     '-R': (text) => ['-R', `${text}:1:a:1`], '-D': (text) => ['-D', `${text}:1`], '-b': (text) => ['-b', text], '-o': (text) => ['-o', `User=${text}`], '-i': (text) => ['-i', text], '-F': (text) => ['-F', text],

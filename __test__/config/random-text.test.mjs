@@ -193,7 +193,7 @@ async function runConfig(random, words) {
   }
 }
 
-test('no process is started that the words do not name', { timeout: LIMIT }, async (t) => {
+test('random text never starts a process that it does not name', { timeout: LIMIT }, async (t) => {
   canaries.adopt(t);
   process.env.EVIL = '$(evil)';
   t.after(() => delete process.env.EVIL);
@@ -290,7 +290,7 @@ function alike(found) {
   return { ...rest, rekeylimit: rekeylimit?.map((limit) => limit.split(' ')[0]), hostname: hostname?.map((name) => (/^[\d.]+$/.test(name) ? 'number' : name.toLowerCase())), proxyjump: proxyjump?.map((hops) => hops.replace(/[[\]]/g, '')) };
 }
 
-test('what ssh takes is taken the same way', { timeout: LIMIT }, (t) => {
+test('random text accepted by ssh is read the same way', { timeout: LIMIT }, (t) => {
   t.diagnostic(`SSHTUNNEL_WORDS_SEED=${SEED}, ${ROUNDS} rounds of ${COMPARISONS} cases`);
   const random = new Random(SEED + 1);
   let taken = 0;

@@ -30,7 +30,7 @@ async function talk(client) {
 const accepted = async (tunnel) => (await tunnel.promises.stats()).connections.accepted;
 
 for (const sessions of [1, 2]) {
-  test(`accepting pauses at maxConnections, with ${sessions} session(s)`, async (t) => {
+  test(`maxConnections pauses accepting, with ${sessions} session(s)`, async (t) => {
     const { tunnel, connect } = await openTunnel(t, server, behaviours.echo(), { maxConnections: 2, sessions });
     const clients = [await connect(), await connect()];
     await Promise.all(clients.map(talk));
@@ -46,7 +46,7 @@ for (const sessions of [1, 2]) {
   });
 }
 
-test('each forward has a maxConnections of its own', async (t) => {
+test('each forward has its own maxConnections', async (t) => {
   const { tunnel, target, connect: connectOwn } = await openTunnel(t, server, behaviours.echo());
   const options = { forwardHost: '127.0.0.1', forwardPort: target.port, maxConnections: 1 };
   const forwards = [await tunnel.promises.forwardLocal(options), await tunnel.promises.forwardLocal(options)];
@@ -68,7 +68,7 @@ test('each forward has a maxConnections of its own', async (t) => {
   await late.received(KIB);
 });
 
-test('a SOCKS client that says nothing counts', async (t) => {
+test('a silent SOCKS client counts against maxConnections', async (t) => {
   const { tunnel, target } = await openTunnel(t, server, behaviours.echo());
   const forward = await tunnel.promises.forwardDynamic({ maxConnections: 1 });
   const silent = await connectSocks(forward.localPort);
@@ -85,7 +85,7 @@ test('a SOCKS client that says nothing counts', async (t) => {
   await talk(client);
 });
 
-test('a remote forward refuses what is beyond maxConnections', async (t) => {
+test('a remote forward rejects channels beyond maxConnections', async (t) => {
   const { tunnel, connect } = await openRemote(t, server, behaviours.echo(), { remote: { maxConnections: 1 } });
   const client = await connect();
   await talk(client);
@@ -99,7 +99,7 @@ test('a remote forward refuses what is beyond maxConnections', async (t) => {
   await talk(await connect());
 });
 
-test('dial() fails beyond maxConnections, and works again', async (t) => {
+test('dial() fails beyond maxConnections and succeeds below it again', async (t) => {
   const target = await Target.start(behaviours.echo());
   t.after(() => target.stop());
   const tunnel = makeTunnel(t, server.login, target.port, { maxConnections: 1 });
@@ -112,7 +112,7 @@ test('dial() fails beyond maxConnections, and works again', async (t) => {
   (await tunnel.promises.dial('127.0.0.1', target.port)).destroy();
 });
 
-test('a flood of clients leaves the program some descriptors', async (t) => {
+test('accepting pauses before a flood of clients uses all descriptors', async (t) => {
   const target = await Target.start(behaviours.echo());
   t.after(() => target.stop());
   const child = await Child.start('crowded-process.mjs', { descriptors: 160 });
@@ -159,7 +159,7 @@ const FLOODER = `
   });
 `;
 
-test('a busy event loop makes accepting pause, and no event is lost', { timeout: 120_000 }, async (t) => {
+test('a blocked event loop pauses accepting and loses no event', { timeout: 120_000 }, async (t) => {
   const state = new Int32Array(new SharedArrayBuffer(8));
   const most = 20_000;
   const worker = new Worker(FLOODER, { eval: true, workerData: { state, most } });
@@ -182,7 +182,7 @@ test('a busy event loop makes accepting pause, and no event is lost', { timeout:
   assert.equal(stats.opened, connections);
 });
 
-test('a server that answers no opening is asked for no more at some point, and again when it has answered', {
+test('unanswered channel opens are limited, and continue after replies', {
   timeout: 120_000,
 }, async (t) => {
   const opens = [];
@@ -205,7 +205,7 @@ test('a server that answers no opening is asked for no more at some point, and a
   while ((await accepted(tunnel)) < clients.size);
 });
 
-test('a server that lets us in and breaks off at once is tried ever more seldom', async (t) => {
+test('reconnect backs off from a server that disconnects right after authentication', async (t) => {
   const flapping = await Ssh2Server.start({
     authenticate(context, session) {
       if (context.method !== 'password') return context.reject(['password']);

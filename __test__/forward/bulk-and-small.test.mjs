@@ -19,7 +19,7 @@ for (const [name, server, size] of [
   ['OpenSSH', sshd, 64 * MIB],
   ['ssh2', ssh2, 16 * MIB],
 ]) {
-  test(`${size / MIB} MiB both ways beside requests, through ${name}`, async (t) => {
+  test(`${size / MIB} MiB both ways and small requests beside it arrive intact through ${name}`, async (t) => {
     const open = await openTunnel(t, server, behaviours.echo());
     const { socket } = await open.connect({ read: false });
     await open.target.next();

@@ -62,7 +62,7 @@ function ending(socket) {
   return new Promise((resolve) => socket.on('close', () => resolve(events)));
 }
 
-test('a socket at once, open when the far side is, and what was written before waits', async (t) => {
+test('dial() returns a socket at once, which connects with the channel and holds earlier writes', async (t) => {
   const { tunnel, diary, target } = await make(t, behaviours.echo());
   const socket = tunnel.dial('127.0.0.1', target.port);
   assert.ok(socket instanceof net.Socket);
@@ -97,7 +97,7 @@ test('a socket at once, open when the far side is, and what was written before w
 });
 
 for (const linger of [true, false]) {
-  test(`half a connection stays open when the other half has ended: ${linger}`, async (t) => {
+  test(`one direction stays open after the other has ended: ${linger}`, async (t) => {
     const { tunnel, target } = await make(t, behaviours.replier(SIZE), { linger });
     const socket = await tunnel.promises.dial({ host: '127.0.0.1', port: target.port, allowHalfOpen: true });
     const peer = new Peer(socket);
@@ -118,7 +118,7 @@ for (const linger of [true, false]) {
   });
 }
 
-test('a Unix socket at the far side', async (t) => {
+test('dial() connects to a Unix socket of the server', async (t) => {
   const path = join(folder.path, 'far.sock');
   const { tunnel, diary } = await make(t, behaviours.echo(), {}, server, path);
   const socket = tunnel.dial({ path });
@@ -127,7 +127,7 @@ test('a Unix socket at the far side', async (t) => {
   assertIncludes(await diary.next('connection'), { forwardId: -1, forwardPath: path, forwardHost: undefined });
 });
 
-test('what is refused is an error with its code', async (t) => {
+test('a refused channel is an error with its code', async (t) => {
   const refusing = await refusingPort();
   t.after(refusing.stop);
   const { tunnel, diary } = await make(t);
@@ -142,7 +142,7 @@ test('what is refused is an error with its code', async (t) => {
   assert.deepEqual(diary.all('connection'), []);
 });
 
-test('a logon that fails is the error of those who dialled', async (t) => {
+test('a failed connect is the error of pending dial() sockets', async (t) => {
   const refusing = await refusingPort();
   t.after(refusing.stop);
   const { tunnel, diary } = await make(t, undefined, { port: refusing.port });
@@ -151,7 +151,7 @@ test('a logon that fails is the error of those who dialled', async (t) => {
   assert.deepEqual(diary.all('error'), []);
 });
 
-test('bad arguments', async (t) => {
+test('invalid arguments throw', async (t) => {
   const { tunnel } = await make(t);
   const type = { name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' };
   const value = { name: 'TypeError', code: 'ERR_INVALID_ARG_VALUE' };
@@ -181,7 +181,7 @@ test('bad arguments', async (t) => {
   assert.equal(descriptors(), before);
 });
 
-test('destroy() gracefully: the target gets all that write() accepted, and then the end', async (t) => {
+test('graceful destroy() delivers every accepted write, then EOF', async (t) => {
   for (const linger of [
     { l_onoff: 0, l_linger: 0 },
     { l_onoff: 1, l_linger: 60 },
@@ -200,7 +200,7 @@ test('destroy() gracefully: the target gets all that write() accepted, and then 
   }
 });
 
-test('destroy() gracefully while the far side sends without end', async (t) => {
+test('graceful destroy() completes while the target sends endlessly', async (t) => {
   const { tunnel, diary, target } = await make(t, (peer) => {
     peer.read();
     peer.send(Infinity);
@@ -237,7 +237,7 @@ async function toldServer(t, options, close) {
   return { heard, end, events };
 }
 
-test('destroy() hard, and resetAndDestroy(): reset before the socket closes', async (t) => {
+test("hard destroy() and resetAndDestroy() reset before 'close'", async (t) => {
   for (const [options, close] of [
     [{ linger: false }, (socket) => socket.destroy()],
     [{}, (socket) => socket.resetAndDestroy()],
@@ -257,7 +257,7 @@ test('destroy() hard, and resetAndDestroy(): reset before the socket closes', as
   }
 });
 
-test('destroy() bounded: a far side that does not read is waited for no longer than that', async (t) => {
+test('bounded destroy() waits for a stalled target no longer than its linger time', async (t) => {
   const { tunnel, diary, target } = await make(t, behaviours.idle(), { linger: { l_onoff: 1, l_linger: 1 } });
   const socket = await tunnel.promises.dial('127.0.0.1', target.port);
   for (let left = 64 * MIB; left > 0; left -= SIZE) socket.write(PATTERN);
@@ -267,7 +267,7 @@ test('destroy() bounded: a far side that does not read is waited for no longer t
   assertIncludes(await diary.next('disconnected'), { code: 'ECONNABORTED', clean: false, closedBy: 'reset' });
 });
 
-test('destroy(error) emits the error when all is delivered', async (t) => {
+test('destroy(error) emits the error after delivery', async (t) => {
   const { tunnel, target } = await make(t, behaviours.sink());
   const socket = await tunnel.promises.dial('127.0.0.1', target.port);
   socket.write(PATTERN);
@@ -279,7 +279,7 @@ test('destroy(error) emits the error when all is delivered', async (t) => {
   assertIncludes(await (await target.next()).ended, { bytes: PATTERN.length, end: 'FIN' });
 });
 
-test('destroy() before it is open', async (t) => {
+test("destroy() before 'connect' cancels the channel", async (t) => {
   const { tunnel, diary, target } = await make(t);
   const socket = tunnel.dial('127.0.0.1', target.port);
   socket.write('never sent');
@@ -290,7 +290,7 @@ test('destroy() before it is open', async (t) => {
   assert.equal(target.peers.length, 0);
 });
 
-test('a session that is lost is ECONNRESET after the delivered bytes, also for one that has ended its own half', async (t) => {
+test('a disconnect is ECONNRESET after the delivered bytes, also after end()', async (t) => {
   for (const half of [false, true]) {
     const { tunnel, diary, target } = await make(t, async (peer) => {
       peer.read();
@@ -316,7 +316,7 @@ test('a session that is lost is ECONNRESET after the delivered bytes, also for o
   }
 });
 
-test('a reader that was paused gets what was delivered, and then ECONNRESET', async (t) => {
+test('a paused reader gets the delivered bytes, then ECONNRESET', async (t) => {
   const { tunnel, diary, target } = await make(t, (peer) => peer.send(SIZE));
   const socket = await tunnel.promises.dial('127.0.0.1', target.port);
   socket.pause();
@@ -331,7 +331,7 @@ test('a reader that was paused gets what was delivered, and then ECONNRESET', as
   assert.equal(bytes, SIZE);
 });
 
-test('hard, a session that is lost is ECONNRESET at once', async (t) => {
+test('hard: a disconnect is ECONNRESET at once', async (t) => {
   const { tunnel, target } = await make(t, (peer) => peer.send(Infinity), { linger: false });
   const socket = await tunnel.promises.dial('127.0.0.1', target.port);
   socket.pause();
@@ -342,7 +342,7 @@ test('hard, a session that is lost is ECONNRESET at once', async (t) => {
   assert.equal((await events)[0].code, 'ECONNRESET');
 });
 
-test('a cut is no end of the stream for TLS on top either', async (t) => {
+test('a truncated stream is an error for TLS on top', async (t) => {
   const far = tls
     .createServer(TLS_SERVER, (socket) => socket.on('error', () => {}).write('hello'))
     .listen(0, '127.0.0.1');
@@ -362,7 +362,7 @@ test('a cut is no end of the stream for TLS on top either', async (t) => {
   await diary.next('close');
 });
 
-test('disconnect() and shutdown() end it like any other, and are not for a blocked thread', async (t) => {
+test('disconnect() and shutdown() close dial() sockets, and fail in the blocking form', async (t) => {
   const { tunnel, diary, target } = await make(t, (peer) => {
     behaviours.sink()(peer);
     peer.send(SIZE);
@@ -383,7 +383,7 @@ test('disconnect() and shutdown() end it like any other, and are not for a block
   tunnel.shutdown();
 });
 
-test('disconnect() hard is ECONNRESET at once', async (t) => {
+test('hard: disconnect() is ECONNRESET at once', async (t) => {
   const { tunnel, diary, target } = await make(t, behaviours.idle(), { linger: false });
   const socket = await tunnel.promises.dial('127.0.0.1', target.port);
   socket.pause();
@@ -398,7 +398,7 @@ test('disconnect() hard is ECONNRESET at once', async (t) => {
   assertIncludes(await diary.next('disconnected'), { code: 'ECONNABORTED', closedBy: 'reset' });
 });
 
-test('what is dialled during a shutdown waits for its end, and another one ends that wait', async (t) => {
+test('dial() during shutdown() waits for its end, and a second shutdown() ends the wait', async (t) => {
   const { tunnel, target } = await make(t, behaviours.echo());
   await tunnel.promises.connect();
   const down = tunnel.promises.shutdown();
@@ -414,7 +414,7 @@ test('what is dialled during a shutdown waits for its end, and another one ends 
   await Promise.all([again, another]);
 });
 
-test('with reconnect, what is dialled meanwhile waits for the session', async (t) => {
+test('dial() waits for the next session with reconnect', async (t) => {
   const { tunnel, diary, target } = await make(t, behaviours.echo(), { reconnect: { initialDelay: 1 } });
   await tunnel.promises.connect();
   server.killSessions();
@@ -424,7 +424,7 @@ test('with reconnect, what is dialled meanwhile waits for the session', async (t
   assert.equal(String(await buffer(socket)), 'x');
 });
 
-test('the sessions of a tunnel with several serve those who dial', async (t) => {
+test('dial() sockets are spread over several sessions', async (t) => {
   const { tunnel, diary, target } = await make(t, behaviours.echo(), { sessions: 2 });
   const sockets = Array.from({ length: 10 }, () => tunnel.dial('127.0.0.1', target.port));
   assert.deepEqual(
@@ -444,7 +444,7 @@ test('the sessions of a tunnel with several serve those who dial', async (t) => 
   await diary.next('close');
 });
 
-test('a download of 1 GiB with a reader that pauses again and again costs little memory', {
+test('a download of 1 GiB by a pausing reader takes little memory', {
   timeout: 120_000,
 }, async (t) => {
   const source = await Target.start(behaviours.source(GIB, MIB));
@@ -477,7 +477,7 @@ test('a download of 1 GiB with a reader that pauses again and again costs little
   assert.deepEqual(await child.ask('ended', 1), [{ code: 'OK', clean: true }]);
 });
 
-test('a writer is held back by a far side that does not read', async (t) => {
+test('a stalled target applies backpressure to the writer', async (t) => {
   const { tunnel, target } = await make(t);
   const socket = await tunnel.promises.dial('127.0.0.1', target.port);
   let accepted = 0;
@@ -497,7 +497,7 @@ test('a writer is held back by a far side that does not read', async (t) => {
   await once(socket, 'close');
 });
 
-test('descriptors come back', async (t) => {
+test('dial() sockets leave no descriptors', async (t) => {
   const { tunnel, target } = await make(t, behaviours.echo());
   const one = async (close) => {
     const sockets = await Promise.all(Array.from({ length: 20 }, () => tunnel.promises.dial('127.0.0.1', target.port)));

@@ -70,7 +70,7 @@ async function openSsh2(t, onOpen) {
   return ssh2;
 }
 
-test('what a dynamic forward is', async (t) => {
+test('forwardDynamic() returns a forward without a target', async (t) => {
   const { tunnel, forward, port } = await openDynamic(t);
   assertIncludes(forward, {
     kind: 'dynamic',
@@ -83,7 +83,7 @@ test('what a dynamic forward is', async (t) => {
   assert.deepEqual(tunnel.forwards(), [forward]);
 });
 
-test('curl finds its way by SOCKS 4, 4a and 5, with addresses and with names', async (t) => {
+test('curl connects with SOCKS 4, 4a and 5, by address and by name', async (t) => {
   const { diary, forward, port } = await openDynamic(t);
   for (const [option, host, target] of [
     ['--socks5', '127.0.0.1', '127.0.0.1'],
@@ -100,7 +100,7 @@ test('curl finds its way by SOCKS 4, 4a and 5, with addresses and with names', a
   }
 });
 
-test('names are looked up at the far side, and nowhere else', async (t) => {
+test('names are resolved by the server only', async (t) => {
   const asked = [];
   const ssh2 = await openSsh2(t, (open) => {
     asked.push([open.destIP, open.destPort]);
@@ -136,7 +136,7 @@ test('a target with an IPv6 address', async (t) => {
   await thereAndBack(peer);
 });
 
-test('bulk data there and back, and none of the conversation is counted', async (t) => {
+test('bulk data passes both ways, and the handshake is not counted', async (t) => {
   const { diary, port } = await openDynamic(t);
   const { peer, code } = await ask5(port, '127.0.0.1', echo.port);
   assert.equal(code, GRANTED);
@@ -150,7 +150,7 @@ for (const [version, words, answers] of [
   ['4', (port) => [request4('127.0.0.1', port)], 8],
   ['4a', (port) => [request4('localhost', port)], 8],
 ]) {
-  test(`SOCKS ${version}: what is sent behind the request, in one breath, arrives`, async (t) => {
+  test(`SOCKS ${version}: data in the same segment as the request arrives`, async (t) => {
     const target = await Target.start(behaviours.replier(KIB));
     t.after(() => target.stop());
     const { diary, port } = await openDynamic(t);
@@ -166,7 +166,7 @@ for (const [version, words, answers] of [
   });
 }
 
-test('a conversation that comes byte by byte', async (t) => {
+test('a handshake split into single bytes succeeds', async (t) => {
   const { port } = await openDynamic(t);
   const peer = await connectSocks(port);
   for (const byte of Buffer.concat([greeting(0, 1, 2), request5('localhost', echo.port)])) {
@@ -194,7 +194,7 @@ async function assertToldAndEnded(peer, diary, report) {
 
 for (const linger of [true, false, { l_onoff: 1, l_linger: 5 }]) {
   const name = JSON.stringify(linger);
-  test(`sshd's refusals have their codes, which arrive before an end of stream: ${name}`, async (t) => {
+  test(`a refusal by sshd gets its reply code before FIN: ${name}`, async (t) => {
     const refusing = await refusingPort();
     t.after(() => refusing.stop());
     const dynamic = await openDynamic(t, server, { linger });
@@ -213,7 +213,7 @@ for (const linger of [true, false, { l_onoff: 1, l_linger: 5 }]) {
   });
 }
 
-test('curl understands why it was refused', async (t) => {
+test('curl reports the reason of a refusal', async (t) => {
   const refusing = await refusingPort();
   t.after(() => refusing.stop());
   const { port } = await openDynamic(t);
@@ -227,7 +227,7 @@ test('curl understands why it was refused', async (t) => {
   }
 });
 
-test('what the server forbids is not allowed', async (t) => {
+test("a target forbidden by the server gets 'not allowed by ruleset'", async (t) => {
   const strict = await Sshd.start({ config: [`PermitOpen 127.0.0.1:${echo.port}`] });
   t.after(() => strict.stop());
   const dynamic = await openDynamic(t, strict);
@@ -239,7 +239,7 @@ test('what the server forbids is not allowed', async (t) => {
   await thereAndBack(peer);
 });
 
-test('other reasons of a server, and none at all', async (t) => {
+test('other refusals, and none at all, get a reply code', async (t) => {
   const ssh2 = await openSsh2(t, (open) => {
     if (open.destPort > 0 && open.destPort < 5) open.reject(open.destPort);
   });
@@ -254,7 +254,7 @@ test('other reasons of a server, and none at all', async (t) => {
   await assertRefused(dynamic, ['far', 80], FAILED, { code: 'ETIMEDOUT' });
 });
 
-test('a session that is lost before the connection is open', async (t) => {
+test('a disconnect before the channel opens gets a reply', async (t) => {
   const ssh2 = await openSsh2(t, () => ssh2.dropSessions());
   const dynamic = await openDynamic(t, ssh2);
   const { peer, code } = await ask5(dynamic.port, 'far', 80);
@@ -262,7 +262,7 @@ test('a session that is lost before the connection is open', async (t) => {
   await assertToldAndEnded(peer, dynamic.diary, { code: 'ERR_SSH_DISCONNECTED' });
 });
 
-test('the owner decides about connections when their targets are known', async (t) => {
+test('connectionRequest is emitted once the target is known', async (t) => {
   const { tunnel, diary, forward, port } = await openDynamic(t);
   const asked = [];
   tunnel.on('connectionRequest', (request) => {
@@ -280,7 +280,7 @@ test('the owner decides about connections when their targets are known', async (
   ]);
 });
 
-test('commands and addresses that are not served', async (t) => {
+test('unsupported commands and address types get a reply', async (t) => {
   const dynamic = await openDynamic(t);
   const { diary, port } = dynamic;
   const report = { code: 'ERR_TUNNEL_SOCKS' };
@@ -298,7 +298,7 @@ test('commands and addresses that are not served', async (t) => {
   await assertToldAndEnded(strange, diary, report);
 });
 
-test('with a password, those who know it and nobody else', async (t) => {
+test('username and password are required when set', async (t) => {
   const password = `s\u00e9cret: ${'x'.repeat(100)}`;
   const { diary, port } = await openDynamic(t, server, {}, { username: 'anna', password });
   const through = (...args) => curl('--socks5', `127.0.0.1:${port}`, ...args, `http://127.0.0.1:${sitePort}/`);
@@ -328,7 +328,7 @@ test('with a password, those who know it and nobody else', async (t) => {
   for (const { reason } of diary.all('disconnected')) assert.ok(!/x{10}|anna|berta/.test(reason), reason);
 });
 
-test('programs that speak something else, leave early or say nothing', async (t) => {
+test('clients of other protocols, early ends and silence are closed', async (t) => {
   const { tunnel, diary, port } = await openDynamic(t, server, { readyTimeout: 1000 });
   const before = descriptors();
 
@@ -364,7 +364,7 @@ test('programs that speak something else, leave early or say nothing', async (t)
   assert.equal(descriptors(), before);
 });
 
-test('connections that have not said where to are connections, and can be closed', async (t) => {
+test('connections during the handshake are listed and can be closed', async (t) => {
   const { tunnel, diary, forward, port } = await openDynamic(t);
   const peer = await connectSocks(port);
   peer.read();
@@ -390,7 +390,7 @@ test('connections that have not said where to are connections, and can be closed
   assertIncludes(await diary.next('disconnected'), { code: 'ECONNABORTED' });
 });
 
-test('one that its owner closes while it is being opened is reset, without an answer', async (t) => {
+test('disconnect() while the channel opens resets without a reply', async (t) => {
   const ssh2 = await openSsh2(t, () => {}); // never answers
   const { tunnel, diary, port } = await openDynamic(t, ssh2);
   for (const close of [
@@ -409,7 +409,7 @@ test('one that its owner closes while it is being opened is reset, without an an
   }
 });
 
-test('what is set for a connection that has not said where to holds when it is open', async (t) => {
+test('settings made during the handshake apply to the open connection', async (t) => {
   const { tunnel, diary, port } = await openDynamic(t);
   const peer = await connectSocks(port);
   const [connection] = await listed(tunnel, 1);
@@ -423,7 +423,7 @@ test('what is set for a connection that has not said where to holds when it is o
   await thereAndBack(peer);
 });
 
-test('a session that is lost for good ends those who still ask', async (t) => {
+test('a final disconnect ends pending handshakes', async (t) => {
   const ssh2 = await openSsh2(t);
   const { tunnel, diary, forward, port } = await openDynamic(t, ssh2);
   const peer = await connectSocks(port);
@@ -436,7 +436,7 @@ test('a session that is lost for good ends those who still ask', async (t) => {
   assert.equal(forward.listening, false);
 });
 
-test('SOCKS at a Unix socket', async (t) => {
+test('SOCKS works on a Unix socket', async (t) => {
   const folder = temporaryFolder('socks');
   t.after(() => folder.remove());
   const localPath = join(folder.path, 'socket');
@@ -455,7 +455,7 @@ test('SOCKS at a Unix socket', async (t) => {
   assert.match(refused.stderr, /\(5\)/);
 });
 
-test('stop() gives the port up; what is open lives on, and what was accepted may still ask', async (t) => {
+test('stop() closes the port and keeps open connections and pending handshakes', async (t) => {
   const { tunnel, forward, port } = await openDynamic(t);
   const { peer, code } = await ask5(port, '127.0.0.1', echo.port);
   assert.equal(code, GRANTED);
@@ -472,7 +472,7 @@ test('stop() gives the port up; what is open lives on, and what was accepted may
   await thereAndBack(peer);
 });
 
-test('close() waits for those who still ask', async (t) => {
+test('close() waits for pending handshakes', async (t) => {
   const { tunnel, port } = await openDynamic(t);
   const peer = await connectSocks(port);
   await listed(tunnel, 1);
@@ -484,7 +484,7 @@ test('close() waits for those who still ask', async (t) => {
   await closed;
 });
 
-test('the port survives the loss of the session, and so does who has asked meanwhile', async (t) => {
+test('the port and pending requests survive a reconnect', async (t) => {
   const { tunnel, diary, forward, port } = await openDynamic(t, server, {
     reconnect: { initialDelay: 20, maxDelay: 100 },
   });
@@ -505,7 +505,7 @@ test('the port survives the loss of the session, and so does who has asked meanw
 });
 
 for (const sessions of [1, 2]) {
-  test(`a hundred at once, over ${sessions} of sessions`, async (t) => {
+  test(`a hundred simultaneous clients over ${sessions} session(s)`, async (t) => {
     const { tunnel, port } = await openDynamic(t, server, { sessions });
     const open = async (_, index) => {
       if (index % 2 === 0) return ask5(port, 'localhost', echo.port);
@@ -520,7 +520,7 @@ for (const sessions of [1, 2]) {
   });
 }
 
-test('arguments that cannot be are refused, and no secret is shown', async (t) => {
+test('invalid arguments throw without showing secrets', async (t) => {
   const { tunnel } = await openDynamic(t);
   const refused = (options, code, pattern) =>
     assert.throws(

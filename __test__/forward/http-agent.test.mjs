@@ -89,7 +89,7 @@ async function askOften(of, options, count) {
   await Promise.all(Array.from({ length: 16 }, work));
 }
 
-test('http and https by one agent', async (t) => {
+test('one agent serves http and https', async (t) => {
   const { tunnel, diary } = await make(t);
   const agent = tunnel.agent();
   const plain = await web(t, http.createServer);
@@ -117,7 +117,7 @@ test('http and https by one agent', async (t) => {
   await assert.rejects(get(https, { ...options, servername: 'elsewhere' }), { code: 'ERR_TLS_CERT_ALTNAME_INVALID' });
 });
 
-test('ports that are not named are those of the protocols', (t) => {
+test('default ports are those of the protocols', (t) => {
   const agent = new SSHTunnel({ host: 'h', username: 'u' }).agent();
   const asked = [];
   t.mock.method(agent, 'addRequest', (request, { port }) =>
@@ -133,7 +133,7 @@ test('ports that are not named are those of the protocols', (t) => {
   ]);
 });
 
-test('a thousand requests, over as many connections as maxSockets says', { timeout: 120_000 }, async (t) => {
+test('a thousand requests use at most maxSockets connections', { timeout: 120_000 }, async (t) => {
   const { tunnel, diary } = await make(t);
   const plain = await web(t, http.createServer);
   const secure = await web(t, (handler) => https.createServer(certificate, handler));
@@ -156,7 +156,7 @@ test('a thousand requests, over as many connections as maxSockets says', { timeo
   assert.ok((await settled(descriptors)) <= before + 1);
 });
 
-test('ten thousand requests, with and without keepAlive, leave nothing behind', { timeout: 120_000 }, async (t) => {
+test('ten thousand requests with and without keepAlive leave nothing behind', { timeout: 120_000 }, async (t) => {
   const { tunnel } = await make(t);
   const plain = await web(t, http.createServer);
   const secure = await web(t, (handler) => https.createServer(certificate, handler));
@@ -191,7 +191,7 @@ test('ten thousand requests, with and without keepAlive, leave nothing behind', 
   tunnel.shutdown();
 });
 
-test('without keepAlive every request has a connection of its own, which is given back', async (t) => {
+test('without keepAlive every request uses its own connection and closes it', async (t) => {
   const { tunnel, diary } = await make(t);
   const plain = await web(t, http.createServer);
   const agent = tunnel.agent();
@@ -205,7 +205,7 @@ test('without keepAlive every request has a connection of its own, which is give
   assert.deepEqual(await tunnel.promises.connections(), []);
 });
 
-test('what cannot be reached fails with the code of the tunnel', async (t) => {
+test("an unreachable target fails with the tunnel's error code", async (t) => {
   const refusing = await refusingPort();
   t.after(refusing.stop);
   const { tunnel } = await make(t);
@@ -217,7 +217,7 @@ test('what cannot be reached fails with the code of the tunnel', async (t) => {
   }
 });
 
-test('a response that the loss of the session cuts is an error, also where its end is that of the connection', async (t) => {
+test('a response truncated by a disconnect is an error, also if its length is not known', async (t) => {
   const { tunnel, diary } = await make(t);
   const agent = tunnel.agent();
   const cut = (request, response) => {
@@ -244,7 +244,7 @@ test('a response that the loss of the session cuts is an error, also where its e
   }
 });
 
-test('bad options', async (t) => {
+test('invalid options throw', async (t) => {
   const { tunnel } = await make(t);
   for (const options of [5, null, [], 'x'])
     assert.throws(() => tunnel.agent(options), { name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' });

@@ -68,7 +68,7 @@ async function thereAndBack(client, target) {
   assertIncludes(await (await far).ended, WHOLE);
 }
 
-test('forwards of one session lead to their own targets, also beside the own one of the tunnel', async (t) => {
+test("forwards of one session have their own targets, beside the tunnel's", async (t) => {
   const own = await Target.start(behaviours.echo());
   t.after(() => own.stop());
   const { tunnel, diary, target, client } = make(t, to(own));
@@ -110,7 +110,7 @@ test('forwards of one session lead to their own targets, also beside the own one
   for (const [port] of ways) assert.ok(await refuses(port));
 });
 
-test('a forward as it was bound', async (t) => {
+test('forwardLocal() returns the address it listens on', async (t) => {
   const { tunnel } = make(t);
   const forward = await tunnel.promises.forwardLocal({ localHost: 'localhost', forwardHost: 'db', forwardPort: 5432 });
   const { localPort, localHost, ...rest } = forward;
@@ -122,7 +122,7 @@ test('a forward as it was bound', async (t) => {
   assert.deepEqual(unix, { forwardId: 2, kind: 'local', localPath: at, forwardPath: '/run/db.sock' });
 });
 
-test('a blocking call and a callback', async (t) => {
+test('forwardLocal() works in the blocking and callback forms', async (t) => {
   const { tunnel, target, client } = make(t);
   const echo = await target(behaviours.echo());
   const first = tunnel.forwardLocal(to(echo));
@@ -139,7 +139,7 @@ test('a blocking call and a callback', async (t) => {
   second.stop();
 });
 
-test('a port in use leaves the others alone', async (t) => {
+test('a port in use fails one forward and keeps the others', async (t) => {
   const { tunnel, diary, target, client } = make(t);
   const echo = await target(behaviours.echo());
   const forward = await tunnel.promises.forwardLocal(to(echo));
@@ -150,7 +150,7 @@ test('a port in use leaves the others alone', async (t) => {
   assert.deepEqual(diary.all('error'), []);
 });
 
-test('a port in use ends the session that was made for it', async (t) => {
+test('a port in use ends a session that was made for it', async (t) => {
   const holder = await Target.start();
   t.after(() => holder.stop());
   const { tunnel, diary } = make(t);
@@ -160,7 +160,7 @@ test('a port in use ends the session that was made for it', async (t) => {
   assert.deepEqual(diary.names(), ['ready', 'close']);
 });
 
-test('one that is stopped gives its port up, and its connections and the others live on', async (t) => {
+test('stop() closes its port and keeps its connections and other forwards', async (t) => {
   const { tunnel, diary, target, client } = make(t);
   const echo = await target(behaviours.echo());
   const [first, second] = [await tunnel.promises.forwardLocal(to(echo)), await tunnel.promises.forwardLocal(to(echo))];
@@ -184,7 +184,7 @@ test('one that is stopped gives its port up, and its connections and the others 
   await thereAndBack(await client(third.localPort), echo);
 });
 
-test('stopListening() is about the port of the constructor alone, and the session stays for the others', async (t) => {
+test("stopListening() closes only the constructor's port, and the session stays for other forwards", async (t) => {
   const { tunnel, diary, target, client } = make(t, { forwardHost: '127.0.0.1', forwardPort: 1 });
   const echo = await target(behaviours.echo());
   await tunnel.promises.startListening();
@@ -194,7 +194,7 @@ test('stopListening() is about the port of the constructor alone, and the sessio
   assert.deepEqual(diary.all('close'), []);
 });
 
-test('without forwardHost there is nothing to listen for', async (t) => {
+test('startListening() fails without forwardHost', async (t) => {
   const { tunnel } = make(t);
   assert.deepEqual([tunnel.localPort, tunnel.listening], [0, false]);
   const error = { name: 'Error', code: 'ERR_TUNNEL_NO_FORWARD', message: 'the tunnel was made without forwardHost' };
@@ -203,7 +203,7 @@ test('without forwardHost there is nothing to listen for', async (t) => {
   tunnel.stopListening();
 });
 
-test('bad options', async (t) => {
+test('invalid options throw', async (t) => {
   const { tunnel } = make(t);
   const target = { forwardHost: 'h', forwardPort: 1 };
   const type = { name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' };
@@ -242,7 +242,7 @@ test('bad options', async (t) => {
   assert.deepEqual(tunnel.forwards(), []);
 });
 
-test('a logon that fails is told to all who wait', async (t) => {
+test('a failed connect fails every pending forward', async (t) => {
   const refusing = await refusingPort();
   t.after(refusing.stop);
   const { tunnel, diary } = make(t, { port: refusing.port });
@@ -256,7 +256,7 @@ test('a logon that fails is told to all who wait', async (t) => {
   assert.deepEqual([tunnel.forwards(), diary.names()], [[], []]);
 });
 
-test('shutdown() ends those that are on their way, and what is asked for after it begins anew', async (t) => {
+test('shutdown() fails pending forwards, and later ones start a new session', async (t) => {
   const { tunnel, target, client } = make(t);
   const echo = await target(behaviours.echo());
   const early = tunnel.promises.forwardLocal(to(echo));
@@ -268,7 +268,7 @@ test('shutdown() ends those that are on their way, and what is asked for after i
   await thereAndBack(await client(forward.localPort), echo);
 });
 
-test('a session that is lost for good takes all ports along', async (t) => {
+test('a final disconnect closes all ports', async (t) => {
   const { tunnel, diary, target } = make(t);
   const echo = await target(behaviours.echo());
   const forwards = [
@@ -283,7 +283,7 @@ test('a session that is lost for good takes all ports along', async (t) => {
   assert.equal(existsSync(forwards[1].localPath), false);
 });
 
-test('with reconnect all ports stay, and connections wait for the session', async (t) => {
+test('with reconnect all ports stay, and connections wait for the next session', async (t) => {
   const { tunnel, diary, target, client } = make(t, { reconnect: { initialDelay: 1 } });
   const targets = [await target(behaviours.echo()), await target(behaviours.echo())];
   const at = path();
@@ -308,7 +308,7 @@ test('with reconnect all ports stay, and connections wait for the session', asyn
   await diary.next('ready');
 });
 
-test('stop() ends the wait of connections that came by it, and of those alone', async (t) => {
+test('stop() ends only its own waiting connections', async (t) => {
   const { tunnel, diary, target, client } = make(t, { reconnect: { initialDelay: 60_000 } });
   const echo = await target(behaviours.echo());
   const [first, second] = [await tunnel.promises.forwardLocal(to(echo)), await tunnel.promises.forwardLocal(to(echo))];
@@ -323,7 +323,7 @@ test('stop() ends the wait of connections that came by it, and of those alone', 
   await thereAndBack(kept, echo);
 });
 
-test('the sessions of a tunnel with several serve all forwards', async (t) => {
+test('several sessions serve all forwards', async (t) => {
   const { tunnel, target, client } = make(t, { sessions: 2 });
   const targets = [await target(behaviours.echo()), await target(behaviours.echo())];
   const at = path();
@@ -345,7 +345,7 @@ test('the sessions of a tunnel with several serve all forwards', async (t) => {
     for (let count = 0; count < 5; count++) assertIncludes(await (await it.next()).ended, WHOLE);
 });
 
-test('a connection request tells by which forward it came', async (t) => {
+test('a connectionRequest names its forward', async (t) => {
   const { tunnel, target, client } = make(t);
   const echo = await target(behaviours.echo());
   const forward = await tunnel.promises.forwardLocal({ ...to(echo), localPath: path() });
@@ -357,7 +357,7 @@ test('a connection request tells by which forward it came', async (t) => {
 });
 
 describe('Unix sockets', () => {
-  test('from one to a port, from a port to one, and from one to another', async (t) => {
+  test('forward to a port, from a port, and to each other', async (t) => {
     const { tunnel, diary, target, client } = make(t);
     const echo = await target(behaviours.echo());
     const behind = path();
@@ -382,7 +382,7 @@ describe('Unix sockets', () => {
     }
   });
 
-  test('the file is for this user only, whatever the umask, and is removed by stop()', async (t) => {
+  test('have mode 600 whatever the umask, and are removed by stop()', async (t) => {
     const { tunnel } = make(t);
     for (const mask of [0o000, 0o022]) {
       const before = process.umask(mask);
@@ -397,7 +397,7 @@ describe('Unix sockets', () => {
     }
   });
 
-  test('a file that is there already is left alone', async (t) => {
+  test('never replace an existing file', async (t) => {
     const { tunnel } = make(t);
     const at = path();
     writeFileSync(at, 'mine');
@@ -415,7 +415,7 @@ describe('Unix sockets', () => {
     );
   });
 
-  test('one that the server cannot reach is refused, and so is one that the server knows nothing of', async (t) => {
+  test('are refused if the server cannot reach or does not support them', async (t) => {
     const ssh2 = await Ssh2Server.start({ onOpen: (open) => open.accept() });
     t.after(() => ssh2.stop());
     for (const [it, code] of [
@@ -473,7 +473,7 @@ describe('Unix sockets', () => {
     }
   }
 
-  test('what was written for a local program is not taken back, by a hard close neither', async (t) => {
+  test('written bytes stay readable after a hard close', async (t) => {
     const { tunnel, diary, target, client } = make(t, { linger: false });
     const it = await target((peer) => peer.send(Infinity));
     const forward = await tunnel.promises.forwardLocal({ localPath: path(), ...to(it) });
@@ -486,7 +486,7 @@ describe('Unix sockets', () => {
     assertIncludes(await local.read().ended, { bytes: bytesDown, sha256: patternHash(bytesDown), end: 'FIN' });
   });
 
-  test('a local program that sent what nobody reads gets ECONNRESET where there would be a reset', async (t) => {
+  test('a local client whose bytes were not read gets ECONNRESET from a reset', async (t) => {
     const { tunnel, diary, target, client } = make(t, { linger: false });
     const it = await target();
     const forward = await tunnel.promises.forwardLocal({ localPath: path(), ...to(it) });
@@ -500,7 +500,7 @@ describe('Unix sockets', () => {
     assert.ok(end.droppedUp > 0);
   });
 
-  test('a local program that vanishes without reading resets the connection', async (t) => {
+  test('a local client that closes with unread bytes resets the connection', async (t) => {
     const { tunnel, diary, target, client } = make(t);
     const it = await target();
     const forward = await tunnel.promises.forwardLocal({ localPath: path(), ...to(it) });
@@ -517,7 +517,7 @@ describe('Unix sockets', () => {
   });
 });
 
-test('descriptors come back', async (t) => {
+test('leave no descriptors', async (t) => {
   const { tunnel, target, client } = make(t);
   const echo = await target(behaviours.echo());
   const one = async () => {
@@ -533,7 +533,7 @@ test('descriptors come back', async (t) => {
   for (let round = 0; round < 3; round++) assert.ok((await one()) <= before);
 });
 
-test('forwards that were stopped are not kept', async (t) => {
+test('stopped forwards are released', async (t) => {
   const { tunnel } = make(t);
   const seen = [];
   for (let count = 0; count < 200; count++) {

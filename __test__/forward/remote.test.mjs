@@ -59,7 +59,7 @@ async function back(tunnel, forward) {
 }
 
 describe('a port', () => {
-  test('that the server chooses leads to a target here, bytes and ends both ways', async (t) => {
+  test('chosen by the server forwards bytes and ends both ways', async (t) => {
     const it = await open(t, behaviours.echo());
     const { forward, target, tunnel } = it;
     assertIncludes(forward, {
@@ -99,7 +99,7 @@ describe('a port', () => {
     assertIncludes(await it.diary.next('disconnected'), { ...end, bytesUp: 4 * MIB, bytesDown: 4 * MIB });
   });
 
-  test('that was asked for by its number', async (t) => {
+  test('requested by number is bound', async (t) => {
     const it = await open(t, behaviours.echo());
     const { remotePort } = it.forward;
     await it.forward.promises.stop();
@@ -111,7 +111,7 @@ describe('a port', () => {
     await thereAndBack(it, MIB);
   });
 
-  test('is of the loopback, whatever was asked for, unless the server has GatewayPorts', async (t) => {
+  test('is bound to the loopback address unless the server has GatewayPorts', async (t) => {
     const everywhere = await open(t, behaviours.echo(), { remote: { remoteHost: '0.0.0.0' } });
     for (const { local } of listeners(everywhere.forward.remotePort)) assert.match(local, /^(0100007F|0{24}01000000):/);
     const at = await Sshd.start({ config: ['GatewayPorts clientspecified'] });
@@ -127,7 +127,7 @@ describe('a port', () => {
     await target.next();
   });
 
-  test('that somebody has is refused, and the others live on', async (t) => {
+  test('in use is refused, and other forwards stay', async (t) => {
     const it = await open(t, behaviours.echo());
     const to = { forwardHost: '127.0.0.1', forwardPort: it.target.port };
     const { remotePort } = it.forward;
@@ -141,7 +141,7 @@ describe('a port', () => {
     assert.deepEqual(it.diary.all('error'), []);
   });
 
-  test('that is refused leaves a tunnel without a purpose closed', async (t) => {
+  test('that is refused ends a session that was made for it', async (t) => {
     const {
       forward: { remotePort },
     } = await open(t, behaviours.idle());
@@ -152,13 +152,13 @@ describe('a port', () => {
     assert.deepEqual(diary.names(), ['ready', 'close']);
   });
 
-  test('on a server that forwards nothing is refused', async (t) => {
+  test('is refused by a server that disables forwarding', async (t) => {
     const at = await Sshd.start({ config: ['AllowTcpForwarding local'] });
     t.after(() => at.stop());
     await assert.rejects(open(t, behaviours.idle(), { at }), { code: 'ERR_SSH_FORWARD_REFUSED' });
   });
 
-  test('blocking, and with a callback', async (t) => {
+  test('can be requested in the blocking and callback forms', async (t) => {
     const { tunnel, diary } = make(t, server.login);
     const to = { forwardHost: '127.0.0.1', forwardPort: 9 };
     const first = tunnel.forwardRemote(to);
@@ -178,7 +178,7 @@ describe('a port', () => {
 });
 
 describe('a target', () => {
-  test('that refuses: the far program sees an end, and the event says why', async (t) => {
+  test("that refuses ends the remote client's stream, and the event has the reason", async (t) => {
     const refusing = await refusingPort();
     t.after(() => refusing.stop());
     const it = await open(t, behaviours.echo(), { remote: { forwardPort: refusing.port } });
@@ -191,7 +191,7 @@ describe('a target', () => {
     assert.equal(it.forward.listening, true);
   });
 
-  test('that never answers is given up in time, and the far program sees an end', async (t) => {
+  test("that never answers times out and ends the remote client's stream", async (t) => {
     const silent = await silentPort();
     t.after(() => silent.stop());
     const it = await open(t, behaviours.echo(), {
@@ -215,7 +215,7 @@ describe('a target', () => {
     assert.equal(it.forward.listening, true);
   });
 
-  test('that does not exist', async (t) => {
+  test("that does not exist ends the remote client's stream", async (t) => {
     const it = await open(t, behaviours.echo(), { remote: { forwardHost: 'nowhere.invalid' } });
     await (await it.connect()).ended;
     const end = await it.diary.next('disconnected');
@@ -223,12 +223,12 @@ describe('a target', () => {
     assert.match(end.reason, /nowhere\.invalid/);
   });
 
-  test('by a name with both families is found where it listens', async (t) => {
+  test('given by name is connected over the family it listens on', async (t) => {
     const it = await open(t, behaviours.echo(), { remote: { forwardHost: 'localhost' } });
     await thereAndBack(it);
   });
 
-  test('is not dialed before the owner has decided', async (t) => {
+  test('is not dialed before connectionRequest is answered', async (t) => {
     const it = await open(t, behaviours.echo());
     const requests = [];
     it.tunnel.on('connectionRequest', (request) => {
@@ -251,7 +251,7 @@ describe('a target', () => {
     assert.equal(it.target.peers.length, 1);
   });
 
-  test('a connection that waits for its owner can be closed', async (t) => {
+  test('of a pending connectionRequest is never dialed after disconnect()', async (t) => {
     const it = await open(t, behaviours.echo());
     it.tunnel.once('connectionRequest', ({ connectionId }) => it.tunnel.disconnect(connectionId, () => {}));
     await (await it.connect()).ended;
@@ -260,7 +260,7 @@ describe('a target', () => {
   });
 });
 
-test('what the target does not read stays with the far program, and others are not held up', async (t) => {
+test('that stalls applies backpressure to the remote client and delays no other', async (t) => {
   const it = await open(t, behaviours.idle());
   const stuck = await it.connect();
   stuck.send(64 * MIB);
@@ -276,7 +276,7 @@ test('what the target does not read stays with the far program, and others are n
 });
 
 describe('unix sockets', () => {
-  test('at both ends', async (t) => {
+  test('work on both ends', async (t) => {
     const folder = temporaryFolder('remote');
     t.after(() => folder.remove());
     const [near, far] = ['near', 'far'].map((name) => join(folder.path, name));
@@ -323,7 +323,7 @@ describe('unix sockets', () => {
 });
 
 describe('stop()', () => {
-  test('gives the port up, and open connections live on', async (t) => {
+  test('closes the port and keeps open connections', async (t) => {
     const it = await open(t, behaviours.echo());
     const client = await it.connect();
     await client.send(KIB);
@@ -351,9 +351,9 @@ describe('stop()', () => {
   }
 });
 
-describe('a session that is lost', () => {
+describe('disconnect', () => {
   for (const fixed of [false, true]) {
-    test(`comes back with its ports: ${fixed ? 'by number' : 'chosen by the server'}`, async (t) => {
+    test(`with reconnect requests the ports again: ${fixed ? 'by number' : 'chosen by the server'}`, async (t) => {
       const at = await Sshd.start();
       t.after(() => at.stop());
       const it = await open(t, behaviours.echo(), { at, options: { reconnect: SOON } });
@@ -384,7 +384,7 @@ describe('a session that is lost', () => {
     });
   }
 
-  test('for good takes its forwards with it', async (t) => {
+  test('without reconnect ends the forwards', async (t) => {
     const at = await Sshd.start();
     t.after(() => at.stop());
     const it = await open(t, behaviours.echo(), { at });
@@ -394,7 +394,7 @@ describe('a session that is lost', () => {
     assert.deepEqual([it.forward.listening, it.tunnel.forwards()], [false, []]);
   });
 
-  test('of several: the port goes to another one', async (t) => {
+  test('of one of several sessions moves the port to another one', async (t) => {
     const at = await Sshd.start();
     t.after(() => at.stop());
     const it = await open(t, behaviours.echo(), { at, options: { sessions: 2 } });
@@ -424,7 +424,7 @@ describe('a session that is lost', () => {
   });
 });
 
-test('200 connections at once, and every descriptor comes back', async (t) => {
+test('200 simultaneous connections leave no descriptors', async (t) => {
   const it = await open(t, behaviours.echo());
   await thereAndBack(it);
   const before = descriptors();
@@ -443,7 +443,7 @@ test('200 connections at once, and every descriptor comes back', async (t) => {
 });
 
 // The end of one and the offer of the next often come together, and the second gets the first one's number.
-test('connections that come while others end are led where they belong', async (t) => {
+test('channels opened while others close reach their own targets', async (t) => {
   const [atOnce, each] = [12, 40];
   const it = await open(t, behaviours.replier(KIB));
   const inARow = async (_, worker) => {
@@ -467,7 +467,7 @@ test('connections that come while others end are led where they belong', async (
   assert.deepEqual(await it.tunnel.promises.connections(), []);
 });
 
-describe('a server that is made of ssh2', () => {
+describe('an ssh2 server', () => {
   /** One that says what it is asked, and opens channels as it is told to. */
   async function start(t, answer) {
     const at = await Ssh2Server.start();
@@ -490,7 +490,7 @@ describe('a server that is made of ssh2', () => {
       client.forwardOut(host, port, ...from, (error, channel) => (error ? reject(error) : resolve(channel)));
     });
 
-  test('hears what was asked for, and may open nothing else', async (t) => {
+  test('gets the request, and can open no other channels', async (t) => {
     const { at, asked, clients } = await start(t, ({ accept }) => accept(4711));
     const it = await open(t, behaviours.echo(), { at, remote: { remoteHost: '' } });
     await it.tunnel.promises.connect();
@@ -509,7 +509,7 @@ describe('a server that is made of ssh2', () => {
     await assert.rejects(offer(clients[0], 4711), { reason: 1 });
   });
 
-  test('hears that a target could not be reached, and nothing about it', async (t) => {
+  test('gets a refusal without details when a target is unreachable', async (t) => {
     const refusing = await refusingPort();
     t.after(() => refusing.stop());
     const { at, clients } = await start(t, ({ accept }) => accept());
@@ -520,7 +520,7 @@ describe('a server that is made of ssh2', () => {
     );
   });
 
-  test('that tells of a connection before it answers is understood', async (t) => {
+  test('that opens a channel before its reply is accepted', async (t) => {
     let offered;
     const { at } = await start(t, ({ accept, client, info }) => {
       offered = offer(client, info.bindPort);
@@ -536,7 +536,7 @@ describe('a server that is made of ssh2', () => {
     await it.diary.next('connection');
   });
 
-  test('that will not stop is told of, and opens nothing more', async (t) => {
+  test('that refuses to cancel is reported, and can open no more channels', async (t) => {
     const { at, clients } = await start(t, ({ accept, reject, name }) =>
       name === 'tcpip-forward' ? accept() : reject(),
     );
@@ -547,7 +547,7 @@ describe('a server that is made of ssh2', () => {
     await assert.rejects(offer(clients[0], 4711), { reason: 1 });
   });
 
-  test('that never answers keeps nobody from leaving', async (t) => {
+  test('that never replies does not delay shutdown()', async (t) => {
     const { at } = await start(t, () => {});
     const { tunnel } = make(t, at.login);
     const asked = once(at.server, 'connection').then(([client]) => once(client, 'request'));
@@ -558,7 +558,7 @@ describe('a server that is made of ssh2', () => {
     await failed;
   });
 
-  test('that refuses after a loss what was granted before: the others live on', async (t) => {
+  test('that refuses a port after a reconnect keeps the other forwards', async (t) => {
     let refuses = false;
     const { at } = await start(t, ({ accept, reject }) => (refuses ? reject() : accept()));
     const it = await open(t, behaviours.echo(), {
@@ -579,7 +579,7 @@ describe('a server that is made of ssh2', () => {
   });
 });
 
-test('bad options are refused before anything happens', (t) => {
+test('invalid options throw before anything is sent', (t) => {
   const { tunnel } = make(t, server.login);
   const refuses = (options, code, name) => {
     const message = new RegExp(`options.${name}`);

@@ -63,7 +63,7 @@ async function assertGone(port, lost, kept) {
   }
 }
 
-test("without the option a port is one tunnel's, whatever the other one says", async (t) => {
+test('a port is not shared unless both tunnels set reusePort', async (t) => {
   const first = makeTunnel(t, server.login, target.port);
   await first.promises.startListening();
   const { localPort } = first;
@@ -77,7 +77,7 @@ test("without the option a port is one tunnel's, whatever the other one says", a
   await assert.rejects(alone.promises.startListening(), taken(third.localPort));
 });
 
-test('what forwardLocal and forwardDynamic listen on is shared, too', async (t) => {
+test('forwardLocal() and forwardDynamic() share ports with reusePort', async (t) => {
   const [first, second] = [
     makeTunnel(t, server.login, target.port, { reusePort: true }),
     makeTunnel(t, server.login, target.port, { reusePort: true }),
@@ -98,7 +98,7 @@ for (const [how, end] of Object.entries({
   killed: (child) => child.stop(),
   'shut down': (child) => child.ask('shutdown'),
 })) {
-  test(`two processes share a port, and when one is ${how} it lives on in the other`, async (t) => {
+  test(`two processes share a port, and one continues when the other is ${how}`, async (t) => {
     const children = [await start(t, 'tunnel-process.mjs'), await start(t, 'tunnel-process.mjs')];
     const hard = { linger: false }; // so that both ways to end look alike
     const port = await children[0].ask('listen', { ...sharing(0), ...hard });
@@ -112,7 +112,7 @@ for (const [how, end] of Object.entries({
   });
 }
 
-test('a tunnel without its session takes its share all the same, and keeps it until the session is back', async (t) => {
+test('a reconnecting tunnel keeps accepting its share and holds it until the next session', async (t) => {
   const away = await Sshd.start();
   const clients = [];
   t.after(() => clients.forEach(({ socket }) => socket.destroy()));
@@ -137,7 +137,7 @@ test('a tunnel without its session takes its share all the same, and keeps it un
   assert.ok((await listed(first)).includes(held[0]));
 });
 
-test('workers of a cluster share a port: one dies, another takes its place', async (t) => {
+test('workers of a cluster share a port, and a new worker replaces a dead one', async (t) => {
   const primary = await start(t, 'cluster-process.mjs');
   const [first, second] = [await primary.ask('fork'), await primary.ask('fork')];
   const port = await primary.ask('worker', first, 'listen', sharing(0));
@@ -151,7 +151,7 @@ test('workers of a cluster share a port: one dies, another takes its place', asy
   await connectToAll(t, port, listsOf([second, third]));
 });
 
-test('workers of a cluster do not share a port by themselves, as they would with net.Server', async (t) => {
+test('workers of a cluster do not share a port without reusePort, unlike net.Server', async (t) => {
   const primary = await start(t, 'cluster-process.mjs');
   const [first, second] = [await primary.ask('fork'), await primary.ask('fork')];
   const port = await primary.ask('worker', first, 'listen', options());
@@ -159,7 +159,7 @@ test('workers of a cluster do not share a port by themselves, as they would with
   await assert.rejects(refused, { code: 'EADDRINUSE' });
 });
 
-test('the primary of a cluster has the tunnel, and its workers use it', async (t) => {
+test('workers of a cluster use the tunnel of the primary', async (t) => {
   const primary = await start(t, 'cluster-process.mjs');
   const port = await primary.ask('listen', options());
   for (let count = 0; count < 2; count++) {
@@ -170,7 +170,7 @@ test('the primary of a cluster has the tunnel, and its workers use it', async (t
 });
 
 for (const how of ['terminate', 'exit', 'throw']) {
-  test(`threads share a port with a tunnel each: one ends (${how}), the others go on`, async (t) => {
+  test(`worker threads share a port, and the others continue when one ends (${how})`, async (t) => {
     // Finds a port for them, which it gives up when they have it.
     const finder = makeTunnel(t, server.login, target.port, { reusePort: true });
     await finder.promises.startListening();

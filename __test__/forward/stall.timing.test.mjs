@@ -28,7 +28,7 @@ async function echo(client, count) {
   return delays.sort((a, b) => a - b);
 }
 
-test('eight stalled connections beside an echo', async (t) => {
+test('eight stalled connections do not delay an echo', async (t) => {
   const ports = {
     fast: await targets.ask('behaviour', 'endless', 256 * KIB),
     slow: await targets.ask('behaviour', 'endless', 50),
@@ -77,7 +77,7 @@ test('eight stalled connections beside an echo', async (t) => {
   for (const client of clients.slice(1)) await client.read().received(client.bytes + 4 * MIB);
 });
 
-test('the window is 2 MiB, and the far side can send no more than that', async (t) => {
+test('a stalled connection holds one window of 2 MiB at most', async (t) => {
   const ssh2 = await Ssh2Server.start({ onOpen: (open) => open.accept() });
   t.after(() => ssh2.stop());
   const { connect: through } = await openTunnel(t, ssh2, behaviours.idle());
@@ -93,7 +93,7 @@ test('the window is 2 MiB, and the far side can send no more than that', async (
   await client.read().received(32 * MIB);
 });
 
-test('a target that does not read holds up nobody', async (t) => {
+test('a stalled target delays no other connection', async (t) => {
   const ports = {
     deaf: await targets.ask('behaviour', 'idle'),
     echo: await targets.ask('behaviour', 'echo'),

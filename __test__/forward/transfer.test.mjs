@@ -14,7 +14,7 @@ after(() => server.stop());
 const CLEAN = { code: 'OK', clean: true, closedBy: 'graceful', droppedUp: 0, droppedDown: 0 };
 const hashOfGib = patternHash(GIB);
 
-test('1 GiB up', { timeout: 60_000 }, async (t) => {
+test('1 GiB up arrives intact', { timeout: 60_000 }, async (t) => {
   const { diary, target, connect } = await openTunnel(t, server, behaviours.sink());
   const client = await connect();
   assert.equal(await client.send(GIB), GIB);
@@ -25,7 +25,7 @@ test('1 GiB up', { timeout: 60_000 }, async (t) => {
   assertIncludes(await diary.next('disconnected'), { ...CLEAN, bytesUp: GIB, bytesDown: 0 });
 });
 
-test('1 GiB down', { timeout: 60_000 }, async (t) => {
+test('1 GiB down arrives intact', { timeout: 60_000 }, async (t) => {
   const { diary, target, connect } = await openTunnel(t, server, behaviours.source(GIB));
   const client = await connect();
   assertIncludes(await client.ended, { bytes: GIB, sha256: hashOfGib, end: 'FIN' });
@@ -34,7 +34,7 @@ test('1 GiB down', { timeout: 60_000 }, async (t) => {
   assertIncludes(await diary.next('disconnected'), { ...CLEAN, bytesUp: 0, bytesDown: GIB });
 });
 
-test('2,000 short connections', { timeout: 60_000 }, async (t) => {
+test('2,000 short connections succeed, 20 at a time', { timeout: 60_000 }, async (t) => {
   const lanes = 20;
   const turns = 100;
   const { diary, connect } = await openTunnel(t, server, behaviours.echo());
@@ -54,7 +54,7 @@ test('2,000 short connections', { timeout: 60_000 }, async (t) => {
   }
 });
 
-test('100 connections at once', async (t) => {
+test('100 simultaneous connections succeed', async (t) => {
   const size = 256 * KIB;
   const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
   const clients = await Promise.all(Array.from({ length: 100 }, () => connect()));
@@ -79,7 +79,7 @@ test('100 connections at once', async (t) => {
   assert.deepEqual(await tunnel.promises.connections(), []);
 });
 
-test('data and the end of a stream sent before the far side is open arrive', async (t) => {
+test('data and FIN sent before the channel opens arrive', async (t) => {
   const { target, connect } = await openTunnel(t, server, behaviours.replier(100));
   server.freezeSessions(); // nothing can be opened now
   const client = await connect();

@@ -25,7 +25,7 @@ async function open(t, way, options) {
   return { ssh2, ...(await openTunnel(t, ssh2, behaviours.idle(), { port, ...options })) };
 }
 
-test('a window grows on a long path, up to its limit', async (t) => {
+test('a window grows to windowLimit on a high-latency path', async (t) => {
   const far = async (port) => {
     const distance = await Distance.start(port, ONE_WAY);
     t.after(() => distance.stop());
@@ -45,7 +45,7 @@ test('a window grows on a long path, up to its limit', async (t) => {
   assert.ok(window > 4 * MIB && window <= 5 * MIB, `${window} bytes`);
 });
 
-test('a window begins no larger than its limit', async (t) => {
+test('a window starts no larger than windowLimit', async (t) => {
   const { ssh2, connect: through } = await open(t, (port) => port, { windowLimit: 128 * KIB });
   const client = await through();
   const channel = await ssh2.nextChannel();
@@ -54,7 +54,7 @@ test('a window begins no larger than its limit', async (t) => {
   await client.received(8 * MIB);
 });
 
-test('all connections share the memory, and each has enough to go on', async (t) => {
+test('connections share memoryLimit, and none starves', async (t) => {
   const { ssh2, tunnel, connect: through } = await open(t, (port) => port, { memoryLimit: 5 * MIB });
   const clients = [];
   const channels = [];
@@ -76,7 +76,7 @@ test('all connections share the memory, and each has enough to go on', async (t)
   assert.equal((await ssh2.nextChannel()).outgoing.window, 2 * MIB);
 });
 
-test('a program that stops reading after a fast start costs no more than the limit', async (t) => {
+test('a client that stalls after a fast start costs at most windowLimit', async (t) => {
   const distance = await Distance.start(server.port, ONE_WAY);
   t.after(() => distance.stop());
   const forwardPort = await targets.ask('behaviour', 'endless', 256 * KIB);
@@ -108,7 +108,7 @@ test('a program that stops reading after a fast start costs no more than the lim
   for (const client of clients.slice(1)) await client.read().received(client.bytes + 16 * MIB);
 });
 
-test('limits are checked before anything is done', () => {
+test('invalid limits throw', () => {
   const make = (options) => new SSHTunnel({ ...server.login, forwardHost: 'db', forwardPort: 1, ...options });
   const refused = (options, message) =>
     assert.throws(() => make(options), { name: 'RangeError', code: 'ERR_OUT_OF_RANGE', message });

@@ -20,7 +20,7 @@ import { Sshd } from './sshd.mjs';
 const server = await Sshd.start({ config: ['RekeyLimit 1G'] });
 after(() => server.stop());
 
-test('FIN and ECONNRESET are told apart, after every byte', async (t) => {
+test('FIN and ECONNRESET are distinguished after every byte', async (t) => {
   const finishing = await Target.start(behaviours.source(3 * MIB));
   const resetting = await Target.start(async (peer) => {
     await peer.send(MIB);
@@ -44,7 +44,7 @@ test('FIN and ECONNRESET are told apart, after every byte', async (t) => {
 });
 
 for (const size of [64 * KIB, 64 * KIB + 1, 100 * KIB - 7, 1]) {
-  test(`a stalled peer reads nothing, then ${size} bytes and the reset found with them`, async (t) => {
+  test(`a stalled peer reads nothing, then ${size} bytes and the reset behind them`, async (t) => {
     const target = await Target.start();
     t.after(() => target.stop());
     const client = await connect(target.port, { read: false });
@@ -73,7 +73,7 @@ test('a reset that follows FIN does not hide it', async (t) => {
   assert.deepEqual([bytes, end], [1000, 'FIN']);
 });
 
-test('a half-closed connection brings the reply', async (t) => {
+test('a half-closed connection receives the reply', async (t) => {
   const target = await Target.start(behaviours.replier(8 * MIB));
   t.after(() => target.stop());
   const client = await connect(target.port);
@@ -150,7 +150,7 @@ test('OpenSSH forwards through the private sshd; killed sessions are gone', asyn
   await server.logged(/^Accepted publickey for/m);
 });
 
-test('the ssh2 server refuses with the reason asked for, and tells what it saw', async (t) => {
+test('the ssh2 server rejects with the given reason and reports what it received', async (t) => {
   const asked = [];
   const unwanted = await Ssh2Server.start({
     onOpen: (open) => {
@@ -176,7 +176,7 @@ test('the ssh2 server refuses with the reason asked for, and tells what it saw',
   await closed;
 });
 
-test('a target in a child process tells what it read', async (t) => {
+test('a target in a child process reports what it read', async (t) => {
   const child = await Child.start('peer-process.mjs');
   t.after(() => child.stop());
   const port = await child.ask('behaviour', 'sink');

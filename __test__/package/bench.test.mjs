@@ -13,7 +13,7 @@ import { ROOT, run } from '../helpers/process.mjs';
 // ms; by itself this suite may have to build the load generator first.
 const LIMIT = 280_000;
 
-test('a quick run moves bytes and requests through us and OpenSSH', { timeout: LIMIT }, async (t) => {
+test('a quick run measures this package and OpenSSH', { timeout: LIMIT }, async (t) => {
   const folder = temporaryFolder('bench');
   t.after(() => folder.remove());
   const file = join(folder.path, 'result.json');
@@ -63,7 +63,7 @@ test('a quick run moves bytes and requests through us and OpenSSH', { timeout: L
   }
 });
 
-test('ratios are of the same round, and rounds that failed count in none', () => {
+test('ratios compare results of one round and skip failed rounds', () => {
   const rounds = (...rates) => rates.map((rate) => (rate === null ? { failed: 'why' } : { values: { rate } }));
   const ours = rounds(10, null, 30, 40);
   const other = rounds(5, 1, 10, null);

@@ -29,7 +29,7 @@ const RUST = {
   'src/b/three.rs': 'use crate::a::{self, One as First};\npub(crate) struct Three(First);\n',
 };
 
-test('Rust: a circle within a folder is none, and re-exports and declarations are passed through', (t) => {
+test('Rust: circles within a folder are allowed, and re-exports and declarations are resolved', (t) => {
   assert.deepEqual(circles(repository(t, RUST)), []);
 });
 
@@ -41,13 +41,13 @@ for (const [how, line] of Object.entries({
   'a path that begins at a module': 'use super::super::b;\nfn path(_: b::Three) {}',
   'a module within the file': 'mod inner { use super::super::super::b::Three; }',
 })) {
-  test(`Rust: ${how} makes a circle between folders`, (t) => {
+  test(`Rust: ${how} is found as a circle between folders`, (t) => {
     const root = repository(t, { ...RUST, 'src/a/two.rs': `${RUST['src/a/two.rs']}${line}\n` });
     assert.deepEqual(circles(root).sort(), ['src/a/two.rs -> src/b/three.rs', 'src/b/three.rs -> src/a/one.rs']);
   });
 }
 
-test('Rust: comments, texts and tests do not count; x.rs is of the folder x', (t) => {
+test('Rust: comments, strings and tests are ignored, and x.rs belongs to the folder x', (t) => {
   const quiet = [
     '// use crate::b::Three;',
     '/* crate::b::Three */',
@@ -75,7 +75,7 @@ const JAVASCRIPT = {
   'lib/b/three.js': "const one = require('../a/one.js');\n",
 };
 
-test('JavaScript: circles between folders are found, others are none', (t) => {
+test('JavaScript: circles between folders are found, others are allowed', (t) => {
   assert.deepEqual(circles(repository(t, JAVASCRIPT)), []);
   for (const line of [
     "const three = require('../b/three.js');",
@@ -87,7 +87,7 @@ test('JavaScript: circles between folders are found, others are none', (t) => {
   }
 });
 
-test('the list excuses one import each, and must not outlive it', (t) => {
+test('each exception allows one import and fails when that import is gone', (t) => {
   const root = repository(t, { ...RUST, 'src/a/two.rs': `${RUST['src/a/two.rs']}use crate::b::Three;\n` });
   const entry = 'src/a/two.rs -> src/b/three.rs';
   assert.deepEqual(faults(root, [entry]), []);
@@ -96,6 +96,6 @@ test('the list excuses one import each, and must not outlive it', (t) => {
   assert.deepEqual(stale, [`${entry} is part of no circle any more: take it from the list`]);
 });
 
-test('this repository has none but those of the list', () => {
+test('this repository has no circles but the exceptions', () => {
   assert.deepEqual(faults(ROOT), []);
 });

@@ -20,7 +20,7 @@ const [postgres, redis, api] = await Promise.all([Postgres.start(), Redis.start(
 const home = makeHome([server, gateway]);
 after(() => (home.remove(), Promise.all([server, gateway, postgres, redis, api].map((it) => it.stop()))));
 
-test('the first program in README.md forwards, and ends on SIGINT', async (t) => {
+test('the first program in README.md forwards, and exits on SIGINT', async (t) => {
   const target = await echo(t);
   const [, shown] = /```js\n(.*?)```/s.exec(readFileSync(join(ROOT, 'README.md'), 'utf8'));
   const replaced = {
@@ -56,7 +56,7 @@ async function echo(t) {
 }
 
 for (const signal of ['SIGINT', 'SIGTERM']) {
-  test(`it forwards, reports, and ends well on ${signal}`, async (t) => {
+  test(`examples/forward.mjs forwards, reports, and exits with 0 on ${signal}`, async (t) => {
     const target = await echo(t);
     const args = ['127.0.0.1', server.port, '127.0.0.1', target.port];
     const example = start(t, 'forward', { args });
@@ -77,7 +77,7 @@ for (const signal of ['SIGINT', 'SIGTERM']) {
   });
 }
 
-test('a server behind a bastion, and the way back to it', async (t) => {
+test('the bastion example forwards through a jump host and reconnects', async (t) => {
   const target = await echo(t);
   const { username } = userInfo();
   const places = [`${username}@127.0.0.1:${gateway.port}`, `127.0.0.1:${server.port}`];
@@ -111,7 +111,7 @@ async function interrupted(example, work) {
   example.child.kill('SIGTERM');
 }
 
-test('PostgreSQL: queries that a lost session cut are asked again, and no answer is wrong', async (t) => {
+test('the PostgreSQL example repeats queries after a disconnect without wrong results', async (t) => {
   const args = ['127.0.0.1', server.port, '127.0.0.1', postgres.port];
   const example = start(t, 'postgres', { args, env: postgres.environment });
   await example.line(/^connected$/m);
@@ -121,7 +121,7 @@ test('PostgreSQL: queries that a lost session cut are asked again, and no answer
   assert.deepEqual(await example.exit(), WELL);
 });
 
-test('Redis: what was confirmed is counted, what was lost may be', async (t) => {
+test('the Redis example counts every confirmed increment after a disconnect', async (t) => {
   const args = ['127.0.0.1', server.port, '127.0.0.1', redis.port];
   const example = start(t, 'redis', { args, env: { REDIS_PASSWORD: redis.password } });
   await example.line(/^connected$/m);
@@ -133,7 +133,7 @@ test('Redis: what was confirmed is counted, what was lost may be', async (t) => 
   assert.deepEqual(await example.exit(), WELL);
 });
 
-test('an API without a local port: what a lost session cut is asked for again, over few connections', async (t) => {
+test('the HTTP API example repeats requests after a disconnect over few connections', async (t) => {
   const example = start(t, 'api', { args: ['127.0.0.1', server.port, '127.0.0.1', api.port, '/status'] });
   await example.line(/^connected\nHTTP\/1\.1 200 OK$/m);
   await interrupted(example, /^\d+ answers$/m);
@@ -150,7 +150,7 @@ test('an API without a local port: what a lost session cut is asked for again, o
   assert.deepEqual(await example.exit(), WELL);
 });
 
-test('the demonstration ends well, twice', async () => {
+test('the demonstration exits with 0, twice', async () => {
   for (let turn = 0; turn < 2; turn++) {
     const { code, late, stdout, stderr } = await run(process.execPath, ['examples/demo.mjs'], {
       cwd: ROOT,

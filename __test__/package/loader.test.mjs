@@ -48,7 +48,7 @@ const pretend = (values) =>
     .map(([name, value]) => `Object.defineProperty(process, '${name}', { value: '${value}' })`)
     .join(';');
 
-test('where the package of the platform is missing, its name and what to do', async () => {
+test('a missing platform package is an error with its name and a remedy', async () => {
   const error = await failure(copy());
   assert.equal(error.code, 'ERR_TUNNEL_NO_BINARY');
   assert.equal(error.isError, true);
@@ -61,7 +61,7 @@ test('where the package of the platform is missing, its name and what to do', as
   assert.match(error.cause, /Cannot find native binding/, 'what the loader said is the cause');
 });
 
-test('import gives the same error', async () => {
+test('import throws the same error as require', async () => {
   const source = `import('./index.js').then(() => console.log('null'), ${TELL})`;
   const { stdout } = await run(process.execPath, ['--input-type=module', '--eval', source], { cwd: copy() });
   assert.equal(JSON.parse(stdout).code, 'ERR_TUNNEL_NO_BINARY');
@@ -72,14 +72,14 @@ for (const [platform, arch, name] of [
   ['darwin', 'x64', 'darwin-x64'],
   ['win32', 'x64', 'win32-x64-msvc'],
 ]) {
-  test(`likewise on ${name}`, async () => {
+  test(`a missing platform package is an error on ${name}`, async () => {
     const error = await failure(copy(), { first: pretend({ platform, arch }) });
     assert.ok(error.message.includes(`on ${platform} ${arch}, Node.js`), error.message);
     assert.ok(error.message.includes(`package sshtunnel-native-${name} ${version} is not installed`), error.message);
   });
 }
 
-test('likewise with musl', async () => {
+test('a missing platform package is an error with musl', async () => {
   const first = 'process.report.getReport = () => ({ header: {} })';
   const error = await failure(copy(), { first });
   assert.ok(error.message.includes(`on ${process.platform} ${process.arch}, musl, Node.js`), error.message);
@@ -91,7 +91,7 @@ for (const [platform, arch] of [
   ['linux', 'riscv64'],
   ['win32', 'ia32'],
 ]) {
-  test(`${platform} ${arch}, for which there is none: those that there are`, async () => {
+  test(`an unsupported platform is an error that lists the supported ones: ${platform} ${arch}`, async () => {
     const error = await failure(copy(), { first: pretend({ platform, arch }) });
     assert.equal(error.code, 'ERR_TUNNEL_NO_BINARY');
     const [, names] = error.message.match(/there are binaries for (.*) only\./);
@@ -103,7 +103,7 @@ for (const [platform, arch] of [
   });
 }
 
-test('a binary that does not load: why', async () => {
+test('a binary that fails to load is an error with the cause', async () => {
   const path = copy();
   writeFileSync(join(path, here.binary), 'no executable');
   const error = await failure(path);
@@ -111,12 +111,12 @@ test('a binary that does not load: why', async () => {
   assert.match(error.message, /the one that is there does not load: .*(too short|invalid ELF)/);
 });
 
-test('a variable that leads to no binary: its name', async () => {
+test('an environment variable that names no binary is an error with its name', async () => {
   const error = await failure(copy(), { env: { NAPI_RS_NATIVE_LIBRARY_PATH: '/nowhere.node' } });
   assert.match(error.message, /NAPI_RS_NATIVE_LIBRARY_PATH does not lead to one: .*\/nowhere\.node/);
 });
 
-test('a clone that was never built: what is missing', async () => {
+test('a clone without a build is an error with the build command', async () => {
   const path = copy();
   rmSync(join(path, 'binding.js'));
   const error = await failure(path);
@@ -124,7 +124,7 @@ test('a clone that was never built: what is missing', async () => {
   assert.match(error.message, /binding\.js is missing, which the build makes\. .*npm run build/);
 });
 
-test('with its binary the same copy loads', async () => {
+test('the same copy loads with its binary', async () => {
   const path = copy();
   cpSync(join(ROOT, here.binary), join(path, here.binary));
   assert.equal(await failure(path), null);

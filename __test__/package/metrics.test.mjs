@@ -45,7 +45,7 @@ function parse(text) {
   return samples;
 }
 
-test('each line is one of the text format, and says what happened', async (t) => {
+test('each line is valid Prometheus text format with the expected values', async (t) => {
   const server = await Sshd.start();
   const target = await Target.start(behaviours.echo());
   const home = temporaryFolder('home');
@@ -98,7 +98,7 @@ test('each line is one of the text format, and says what happened', async (t) =>
   assert.deepEqual(await exit, [0, null]);
 });
 
-test('docs/observing.md names every metric, and no other', () => {
+test('docs/observing.md lists exactly the metrics of the example', () => {
   const example = readFileSync(join(ROOT, 'examples', 'metrics.mjs'), 'utf8');
   const page = readFileSync(join(ROOT, 'docs', 'observing.md'), 'utf8');
   const names = (text) => new Set(text.match(/\bsshtunnel_[a-z_]+/g));

@@ -67,7 +67,7 @@ function runInProject(name, source) {
   return succeed(process.execPath, [name], { cwd: project });
 }
 
-test('both packages hold what they are to and nothing else', () => {
+test('both packages contain exactly the expected files', () => {
   assert.deepEqual(packed.faults, []);
   const { main, platform, here } = packed;
   assert.equal(
@@ -79,7 +79,7 @@ test('both packages hold what they are to and nothing else', () => {
   assert.equal(platform.name, here.package);
 });
 
-test('the packages of the platforms are made of package.json', async () => {
+test('platform packages are derived from package.json', async () => {
   const made = join(folder.path, 'npm');
   await makePackages(made);
   const { version, license, engines, napi } = readManifest();
@@ -101,7 +101,7 @@ test('the packages of the platforms are made of package.json', async () => {
   }
 });
 
-test('as published: with all platforms as optional dependencies, of which the one that fits is loaded', async () => {
+test('the published package has all platforms as optional dependencies and loads the matching one', async () => {
   // A copy, for the command writes the dependencies into package.json.
   const copy = join(folder.path, 'published');
   cpSync(join(project, 'node_modules', 'sshtunnel-native'), copy, { recursive: true });
@@ -119,7 +119,7 @@ test('as published: with all platforms as optional dependencies, of which the on
   assert.equal(printed, 'function\n');
 });
 
-test('a binary is looked into', () => {
+test('the format of a binary is detected', () => {
   const { here } = packed;
   const bytes = readFileSync(join(ROOT, here.binary));
   const own = { platform: process.platform, arch: process.arch };
@@ -162,7 +162,7 @@ test('a binary is looked into', () => {
   assert.deepEqual(madeFor(pe), { platform: 'win32', arch: 'x64' });
 });
 
-test('a build leaves no folder of its machine in what it makes', async () => {
+test('a build contains no paths of the build machine', async () => {
   const home = join(folder.path, 'home of somebody');
   const root = join(home, 'source');
   mkdirSync(root, { recursive: true });
@@ -178,7 +178,7 @@ test('a build leaves no folder of its machine in what it makes', async () => {
   assert.ok(!made.includes(folder.path) && made.includes('/sshtunnel-native/lib.rs'));
 });
 
-test('a build links the C library as .cargo/config.toml has it', () => {
+test('a build links the C library as .cargo/config.toml says', () => {
   const config = readFileSync(join(ROOT, '.cargo', 'config.toml'), 'utf8');
   for (const { target } of platforms()) {
     const [, flags] = new RegExp(`^\\[target\\.${target}\\]\\nrustflags = (.*)$`, 'm').exec(config) ?? [];
@@ -188,7 +188,7 @@ test('a build links the C library as .cargo/config.toml has it', () => {
   }
 });
 
-test('the notices and the lists of contents are about what is linked', () => {
+test('notices and SBOMs list what is linked', () => {
   const made = notices();
   assert.equal(readFileSync(join(ROOT, NOTICES), 'utf8'), made, `${NOTICES} is old: npm run notices`);
   const linked = crates();
@@ -217,7 +217,7 @@ test('the notices and the lists of contents are about what is linked', () => {
   }
 });
 
-test('a release that lacks something is stopped', async () => {
+test('an incomplete release is stopped', async () => {
   const release = join(folder.path, 'release');
   mkdirSync(release);
   for (const name of ['package.json', 'Cargo.toml', 'CHANGELOG.md', 'binding.js'])
@@ -255,7 +255,7 @@ test('a release that lacks something is stopped', async () => {
   }
 });
 
-test('require', async () => {
+test('require() works in an installed package', async () => {
   const printed = await runInProject(
     'a.cjs',
     `
@@ -267,7 +267,7 @@ test('require', async () => {
   assert.equal(printed, 'true true\n');
 });
 
-test('import', async () => {
+test('import works in an installed package', async () => {
   const printed = await runInProject(
     'a.mjs',
     `
@@ -281,13 +281,13 @@ test('import', async () => {
   assert.equal(printed, 'true true\ntrue true\n');
 });
 
-test('the command', async () => {
+test('the command works in an installed package', async () => {
   const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
   const printed = await succeed(join(project, 'node_modules', '.bin', 'sshtunnel'), ['--version'], { cwd: project });
   assert.equal(printed, `sshtunnel ${version}\n`);
 });
 
-test('import gives the same names as require', async () => {
+test('import has the same exports as require', async () => {
   const printed = await runInProject(
     'names.mjs',
     `
@@ -303,7 +303,7 @@ test('import gives the same names as require', async () => {
   assert.deepEqual(Object.keys(own.default).sort(), required.sort());
 });
 
-test('tunnel-ssh by its own name', async () => {
+test('sshtunnel-native/tunnel-ssh can be imported', async () => {
   const required = await runInProject(
     'b.cjs',
     `
@@ -382,7 +382,7 @@ for (const [module, moduleResolution] of [
   ['nodenext', 'nodenext'],
   ['esnext', 'bundler'],
 ]) {
-  test(`tsc --strict, ${moduleResolution}`, { timeout: 60_000 }, async () => {
+  test(`tsc --strict accepts the types with moduleResolution ${moduleResolution}`, { timeout: 60_000 }, async () => {
     const types = join(project, 'node_modules', '@types');
     if (!readdirSync(join(project, 'node_modules')).includes('@types')) {
       symlinkSync(join(ROOT, 'node_modules', '@types'), types);

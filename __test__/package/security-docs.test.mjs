@@ -21,7 +21,7 @@ function pathOf(file) {
   return join(ROOT, file.endsWith('.test.mjs') ? join('__test__', file) : file);
 }
 
-test('every row has numbers, says what was tried, and names tests', () => {
+test('every row has identifiers, a description and tests', () => {
   assert.ok(rows.length > 50);
   for (const cells of rows) {
     assert.equal(cells.length, 4, cells.join(' | '));
@@ -32,7 +32,7 @@ test('every row has numbers, says what was tried, and names tests', () => {
   }
 });
 
-test('every test that is named exists', () => {
+test('every named test exists', () => {
   const named = [...page.matchAll(/`([^`]+\.(?:rs|mjs))`:\s+((?:`[^`]+`(?:,\s+)?)+)/g)];
   assert.ok(named.length > rows.length);
   for (const [, file, titles] of named) {
@@ -45,7 +45,7 @@ test('every test that is named exists', () => {
   }
 });
 
-test('no number stands there twice', () => {
+test('no identifier appears twice', () => {
   const numbers = page.match(NUMBER);
   const twice = numbers.filter((number, at) => numbers.indexOf(number) !== at);
   assert.deepEqual(twice, []);

@@ -48,7 +48,7 @@ async function answers(port, status) {
   }
 }
 
-test('it is ready while there is a session', async (t) => {
+test('the sidecar is ready while it has a session', async (t) => {
   server.freeze();
   t.after(() => server.thaw());
   const it = await start(t, behaviours.echo());
@@ -67,7 +67,7 @@ test('it is ready while there is a session', async (t) => {
   assert.deepEqual(await it.exit(), WELL);
 });
 
-test('on SIGTERM it takes no more connections, and lets those that exist finish', async (t) => {
+test('SIGTERM stops accepting and lets open connections finish', async (t) => {
   const it = await start(t, behaviours.echo());
   const port = await it.port();
   const client = await connect(port);
@@ -84,7 +84,7 @@ test('on SIGTERM it takes no more connections, and lets those that exist finish'
   assert.deepEqual(await it.exit(), WELL);
 });
 
-test('who does not finish is cut, and sees that', async (t) => {
+test('a connection that does not finish is reset', async (t) => {
   const it = await start(t, behaviours.endless(), { DRAIN_SECONDS: '1', LINGER_SECONDS: '1' });
   const client = await connect(await it.port());
   await client.received(MIB);
@@ -97,7 +97,7 @@ test('who does not finish is cut, and sees that', async (t) => {
   assert.equal(sha256, patternHash(bytes));
 });
 
-test('the second signal ends it at once', async (t) => {
+test('a second signal exits at once', async (t) => {
   const it = await start(t, behaviours.echo(), { DRAIN_SECONDS: '600' });
   const client = await connect(await it.port());
   await client.send(KIB);
@@ -109,7 +109,7 @@ test('the second signal ends it at once', async (t) => {
   assertIncludes(await client.ended, { bytes: KIB, sha256: patternHash(KIB), end: 'ECONNRESET' });
 });
 
-test('SIGTERM while it logs on', async (t) => {
+test('SIGTERM during connect exits', async (t) => {
   server.freeze();
   t.after(() => server.thaw());
   const it = await start(t, behaviours.echo());
@@ -119,7 +119,7 @@ test('SIGTERM while it logs on', async (t) => {
   assert.deepEqual(await it.exit(), WELL);
 });
 
-test('a server that cannot be logged on to is a failure', async (t) => {
+test('a failed connect exits with an error', async (t) => {
   const it = await start(t, behaviours.echo(), { SSH_KNOWN_HOSTS: '/dev/null' });
   const { code, stderr } = await it.exit();
   assert.equal(code, 1);

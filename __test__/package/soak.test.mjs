@@ -9,7 +9,7 @@ const LIMIT = 120_000;
 
 const soak = (...args) => run(process.execPath, ['scripts/soak.mjs', ...args], { cwd: ROOT, timeout: LIMIT });
 
-test('nothing is wrong after 20 seconds', { timeout: LIMIT }, async () => {
+test('the soak finds no fault in 20 seconds', { timeout: LIMIT }, async () => {
   const { code, stdout, stderr } = await soak('--seconds', '20');
   assert.equal(code, 0, stdout + stderr);
   assert.match(stdout, /nothing wrong/);
@@ -20,7 +20,7 @@ for (const [broken, told] of [
   ['report', /WRONG: connection 1: 'disconnected' twice/],
   ['descriptor', /WRONG: \d+ descriptors with nothing open/],
 ]) {
-  test(`it notices what is broken on purpose: ${broken}`, { timeout: LIMIT }, async () => {
+  test(`the soak detects a fault: ${broken}`, { timeout: LIMIT }, async () => {
     const { code, stdout, stderr } = await soak('--seconds', '8', '--induce', broken);
     assert.equal(code, 1, stdout + stderr);
     assert.match(stderr, told);

@@ -27,7 +27,7 @@ const targets = platforms()
   .map(({ target }) => target)
   .sort();
 
-test('each workflow has a name, a reason to run and no more rights than it needs', () => {
+test('each workflow has a name, a trigger and minimal permissions', () => {
   for (const [file, { name, on, permissions }] of Object.entries(workflows)) {
     assert.equal(typeof name, 'string', file);
     assert.ok(Object.keys(on).length > 0, file);
@@ -47,7 +47,7 @@ test('each workflow has a name, a reason to run and no more rights than it needs
   );
 });
 
-test('jobs wait for jobs that exist, run somewhere, and not for ever', () => {
+test('jobs need existing jobs and have a runner and a timeout', () => {
   for (const { file, name, job, workflow } of jobs) {
     for (const other of [job.needs ?? []].flat()) assert.ok(other in workflow.jobs, `${file}, ${name}: ${other}`);
     if (job.uses) assert.ok(existsSync(join(ROOT, job.uses)), job.uses);
@@ -55,7 +55,7 @@ test('jobs wait for jobs that exist, run somewhere, and not for ever', () => {
   }
 });
 
-test('a step does one thing, and actions are named by a commit', () => {
+test('a step either runs or uses, and actions are pinned to a commit', () => {
   const commits = new Map();
   for (const { where, step } of steps) {
     assert.equal(Number('run' in step) + Number('uses' in step), 1, where);
@@ -76,7 +76,7 @@ test('a step does one thing, and actions are named by a commit', () => {
   }
 });
 
-test('what comes by pip is pinned by digests', () => {
+test('pip packages are pinned by digest', () => {
   const installed = steps.filter(({ step }) => /\bpip\d*["']? install/.test(step.run ?? ''));
   assert.equal(installed.length, 1);
   for (const { where, step } of installed) {
@@ -93,14 +93,14 @@ test('what comes by pip is pinned by digests', () => {
   }
 });
 
-test('one version of Rust, and deny.toml is about the platforms that there are packages for', () => {
+test('one Rust version is used, and deny.toml has the platforms of the packages', () => {
   const versions = Object.values(workflows).flatMap(({ env }) => env?.RUSTUP_TOOLCHAIN ?? []);
   assert.deepEqual([versions.length > 1, new Set(versions).size], [true, 1]);
   const [, listed] = /^targets = \[([^\]]*)\]/m.exec(readFileSync(join(ROOT, 'deny.toml'), 'utf8'));
   assert.deepEqual(listed.match(/[\w-]+/g).sort(), targets);
 });
 
-test('the shell can read what it is to run, and the scripts exist', () => {
+test('shell steps are valid, and their scripts exist', () => {
   const { scripts } = readManifest();
   for (const { where, step } of steps.filter(({ step: { run: commands } }) => commands)) {
     const commands = step.run.replaceAll(/\$\{\{.*?\}\}/g, 'value');
@@ -113,7 +113,7 @@ test('the shell can read what it is to run, and the scripts exist', () => {
   }
 });
 
-test('each target is built once, and run', () => {
+test('each target is built once and tested', () => {
   assert.deepEqual(build.strategy.matrix.include.map(({ target }) => target).sort(), targets);
   assert.deepEqual([...new Set(run.strategy.matrix.include.map(({ target }) => target))].sort(), targets);
   // Node.js itself knows what it runs on; a wrong pair would only show there.
@@ -125,7 +125,7 @@ test('each target is built once, and run', () => {
   }
 });
 
-test('what is downloaded was uploaded', () => {
+test('every downloaded artifact was uploaded', () => {
   const named = (action) =>
     steps.filter(({ step }) => step.uses?.startsWith(action)).map(({ step }) => step.with.name ?? step.with.pattern);
   assert.deepEqual([...new Set(named('actions/upload-artifact@'))], ['binary-${{ matrix.target }}', 'loader', 'sbom']);
@@ -135,7 +135,7 @@ test('what is downloaded was uploaded', () => {
   );
 });
 
-test('only a tag publishes, after everything else, with a statement of where it was built', () => {
+test('only a tag publishes, after all other jobs, with provenance', () => {
   const publishing = steps.filter(({ step }) => /npm publish/.test(step.run ?? ''));
   assert.deepEqual(
     publishing.map(({ where }) => where),

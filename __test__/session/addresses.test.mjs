@@ -21,7 +21,7 @@ const failure = (tunnel) =>
     (error) => error,
   );
 
-test('IPv6', { skip: noIPv6 }, async (t) => {
+test('the server is dialed over IPv6', { skip: noIPv6 }, async (t) => {
   const dual = await Sshd.start({ config: ['ListenAddress ::1'] });
   t.after(() => dual.stop());
   for (const how of [{}, { forceIPv6: true, localAddress: '::1' }]) {
@@ -31,23 +31,23 @@ test('IPv6', { skip: noIPv6 }, async (t) => {
   assert.equal(dual.log().match(/Connection from ::1 /g).length, 2);
 });
 
-test('a name, whichever its addresses', async (t) => {
+test('a host name is dialed at any of its addresses', async (t) => {
   await makeTunnel(t, { ...server.login, host: 'localhost' }, 1).promises.connect();
   await makeTunnel(t, { ...server.login, host: 'localhost', forceIPv4: true }, 1).promises.connect();
 });
 
-test('from the address asked for', async (t) => {
+test('localAddress is the address dialed from', async (t) => {
   await makeTunnel(t, { ...server.login, localAddress: '127.0.0.2' }, 1).promises.connect();
   await server.logged(/Connection from 127\.0\.0\.2 /);
 });
 
-test('from an address of another machine', async (t) => {
+test('localAddress of another machine fails', async (t) => {
   const error = await failure(makeTunnel(t, { ...server.login, localAddress: '192.0.2.1' }, 1));
   assert.deepEqual([error.code, error.syscall, error.address], ['EADDRNOTAVAIL', 'bind', '192.0.2.1']);
 });
 
 for (const how of [{ forceIPv6: true }, { localAddress: '::1' }]) {
-  test(`a host without addresses of the family asked for: ${Object.keys(how)}`, async (t) => {
+  test(`a host without addresses of the requested family fails: ${Object.keys(how)}`, async (t) => {
     const error = await failure(makeTunnel(t, { ...server.login, ...how }, 1));
     assert.deepEqual([error.code, error.syscall, error.address], ['ENOTFOUND', 'getaddrinfo', '127.0.0.1']);
   });

@@ -47,7 +47,7 @@ const CASES = [
 ];
 
 for (const { name, log, ...options } of CASES) {
-  test(`${name}: 16 MiB there and back`, async (t) => {
+  test(`${name}: 16 MiB pass both ways`, async (t) => {
     const server = await Sshd.start({ logLevel: 'DEBUG1', ...options });
     t.after(() => server.stop());
     await echoed(t, server);
@@ -81,7 +81,7 @@ const choices = [
   [{ serverHostKey: ['rsa-sha2-256'] }, /kex: host key algorithm: rsa-sha2-256/],
 ];
 for (const [algorithms, expected] of choices) {
-  test(`the client chooses ${JSON.stringify(algorithms)}`, async (t) => {
+  test(`the client's choice is negotiated: ${JSON.stringify(algorithms)}`, async (t) => {
     const before = server.log().length;
     await echoed(t, server, { algorithms });
     const log = server.log().slice(before).replaceAll(' [preauth]', '');
@@ -107,13 +107,13 @@ const without = [
   ],
 ];
 for (const [algorithms, message] of without) {
-  test(`nothing in common with ${JSON.stringify(algorithms)} is an error that names both lists`, async (t) => {
+  test(`no common algorithm is an error with both lists: ${JSON.stringify(algorithms)}`, async (t) => {
     const tunnel = makeTunnel(t, server.login, 9, { algorithms });
     await assert.rejects(tunnel.promises.connect(), { code: 'ERR_SSH_ALGORITHM', message });
   });
 }
 
-test('a MAC that the server does not have matters only where one is needed', async (t) => {
+test('an unsupported MAC matters only for ciphers that need one', async (t) => {
   const tunnel = makeTunnel(t, server.login, 9, { algorithms: { hmac: ['hmac-sha2-256-etm@openssh.com'] } });
   await tunnel.promises.connect();
 });

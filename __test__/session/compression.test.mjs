@@ -29,14 +29,14 @@ function agreed(sshd, before) {
     .match(/(?<=kex: .*compression: )\S+/g);
 }
 
-test('16 MiB there and back', async (t) => {
+test('16 MiB pass both ways with compression', async (t) => {
   const before = server.log().length;
   await thereAndBack(await openTunnel(t, server, behaviours.echo(), compress), SIZE);
   assert.deepEqual(agreed(server, before), [ZLIB, ZLIB]);
   assert.match(server.log().slice(before), /Enabling compression at level/);
 });
 
-test('16 MiB there and back while keys change', async (t) => {
+test('16 MiB pass both ways with compression and rekeying', async (t) => {
   const before = changing.log().length;
   const open = await openTunnel(t, changing, behaviours.echo(), compress);
   await thereAndBack(open, SIZE);
@@ -45,14 +45,14 @@ test('16 MiB there and back while keys change', async (t) => {
   assert.ok(methods.length >= 8 && methods.every((name) => name === ZLIB), `${methods}`);
 });
 
-test('16 MiB there and back at the server of ssh2', async (t) => {
+test('16 MiB pass both ways with compression at an ssh2 server', async (t) => {
   await thereAndBack(await openTunnel(t, ssh2, behaviours.echo(), compress), SIZE);
   for (const way of ['C->S', 'S->C']) {
     assert.ok(ssh2.lines.some((line) => line.endsWith(`Handshake: ${way} compression: ${ZLIB}`)));
   }
 });
 
-test('what can be made small is made small, both ways', async (t) => {
+test('compressible data is compressed both ways', async (t) => {
   const relay = await Relay.start(server.port);
   t.after(() => relay.stop());
   const login = { ...server.login, port: relay.port };
@@ -65,13 +65,13 @@ test('what can be made small is made small, both ways', async (t) => {
   assert.ok(relay.fromClient < SIZE / 20 && relay.fromServer < SIZE / 20);
 });
 
-test('by default nothing is compressed', async (t) => {
+test('compression is off by default', async (t) => {
   const before = server.log().length;
   await makeTunnel(t, server.login, 9).promises.connect();
   assert.deepEqual(agreed(server, before), ['none', 'none']);
 });
 
-test('a server that does not is an error, unless it does not matter', async (t) => {
+test('a server without compression is an error, unless compression is optional', async (t) => {
   await assert.rejects(makeTunnel(t, never.login, 9, compress).promises.connect(), {
     code: 'ERR_SSH_ALGORITHM',
     message: `no compression in common: the server offers none; this client offers ${ZLIB}`,
@@ -80,7 +80,7 @@ test('a server that does not is an error, unless it does not matter', async (t) 
   await makeTunnel(t, never.login, 9, prepend).promises.connect();
 });
 
-test('a packet that would become too long ends the session', async (t) => {
+test('a packet that decompresses beyond the limit ends the session', async (t) => {
   let session;
   const bomber = await Ssh2Server.start({
     algorithms: { compress: [ZLIB] },

@@ -144,7 +144,7 @@ failure('a host key other than the pinned one', {
   code: 'ERR_SSH_HOST_KEY',
 });
 
-test('after a wrong host key not one byte about the user was sent: sshd', async (t) => {
+test('a wrong host key ends the session before any user data is sent: sshd', async (t) => {
   const own = await Sshd.start({ logLevel: 'DEBUG3' });
   t.after(() => own.stop());
   const tunnel = make(t, { ...own.login, hostKey: stranger.fingerprint });
@@ -163,7 +163,7 @@ test('after a wrong host key not one byte about the user was sent: sshd', async 
   await trusted.promises.shutdown();
 });
 
-test('after a wrong host key not one byte about the user was sent: ssh2', async (t) => {
+test('a wrong host key ends the session before any user data is sent: ssh2', async (t) => {
   const own = await others.ask('ssh2', {});
   const tunnel = make(t, { ...own, hostKey: stranger.fingerprint });
   await assert.rejects(tunnel.promises.connect(), { code: 'ERR_SSH_HOST_KEY' });
@@ -177,7 +177,7 @@ test('after a wrong host key not one byte about the user was sent: ssh2', async 
   await trusted.promises.shutdown();
 });
 
-test('without a word about host keys the server is refused', async (t) => {
+test('an unknown host key is rejected by default', async (t) => {
   const { hostKey, ...unpinned } = server.login;
   const tunnel = make(t, { ...unpinned, knownHosts: [] });
   await assert.rejects(tunnel.promises.connect(), (error) => {
@@ -201,7 +201,7 @@ for (const [kind, code] of Object.entries(BAD_SERVERS)) {
   });
 }
 
-test('a tunnel that failed can be tried again', async (t) => {
+test('a tunnel can be started again after a failure', async (t) => {
   const tunnel = make(t, { ...server.login, localPort: taken.port });
   await assert.rejects(tunnel.promises.startListening(), { code: 'EADDRINUSE' });
   await taken.stop();
@@ -211,7 +211,7 @@ test('a tunnel that failed can be tried again', async (t) => {
   assert.ok(await refuses(taken.port));
 });
 
-test('arguments of the constructor', () => {
+test('invalid arguments of the constructor throw', () => {
   const right = { host: '127.0.0.1', forwardHost: '127.0.0.1', forwardPort: 1 };
   const type = { name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' };
   const range = { name: 'RangeError' };

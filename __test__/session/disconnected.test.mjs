@@ -45,7 +45,7 @@ async function waiting({ tunnel, connect }, count) {
 /** How often somebody has come to the server since it was started. */
 const visits = () => server.log().match(/^Connection from/gm)?.length ?? 0;
 
-test('100 connections wait, and all of them are served', async (t) => {
+test('100 connections wait for the next session and are all served', async (t) => {
   const it = await outage(t, SOON);
   const clients = await waiting(it, 100);
   for (const { state, bytesUp } of await it.tunnel.promises.connections()) {
@@ -57,7 +57,7 @@ test('100 connections wait, and all of them are served', async (t) => {
   assert.deepEqual(it.diary.all('disconnected'), []);
 });
 
-test('one that waits longer than readyTimeout is reset, others are not', async (t) => {
+test('a connection that waits longer than readyTimeout is reset, others are not', async (t) => {
   const it = await outage(t, SOON, { readyTimeout: 1000 });
   const [early] = await waiting(it, 1);
   assertIncludes(await early.ended, RESET);
@@ -75,7 +75,7 @@ test('one that waits longer than readyTimeout is reset, others are not', async (
   assert.equal(it.diary.all('disconnected').length, 1);
 });
 
-test('a connection that was not open yet when the session broke waits too', async (t) => {
+test('a connection whose channel was not open at the disconnect waits too', async (t) => {
   let silent = true;
   const ssh2 = await Ssh2Server.start({ onOpen: (open) => silent || open.connect() });
   t.after(() => ssh2.stop());
@@ -88,7 +88,7 @@ test('a connection that was not open yet when the session broke waits too', asyn
   assert.deepEqual(it.diary.all('disconnected'), []);
 });
 
-test('more than can be held wait in the backlog', async (t) => {
+test('connections beyond the limit wait in the backlog', async (t) => {
   const it = await outage(t, LATE);
   const before = descriptors();
   const clients = await Promise.all(Array.from({ length: 1030 }, () => it.connect()));
@@ -100,7 +100,7 @@ test('more than can be held wait in the backlog', async (t) => {
   assert.ok(descriptors() <= before);
 });
 
-test('a connectionRequest may be answered while there is no session', async (t) => {
+test('a connectionRequest can be answered between sessions', async (t) => {
   const it = await outage(t, LATE);
   const requests = [];
   it.tunnel.on('connectionRequest', (request) => requests.push(request));
@@ -126,7 +126,7 @@ const ENDS = {
   close: 'closed by close()',
 };
 for (const [method, reason] of Object.entries(ENDS)) {
-  test(`${method}() ends the wait at once`, async (t) => {
+  test(`${method}() ends waiting connections at once`, async (t) => {
     const it = await outage(t, LATE);
     const port = it.tunnel.localPort;
     const [client] = await waiting(it, 1);
@@ -140,7 +140,7 @@ for (const [method, reason] of Object.entries(ENDS)) {
   });
 }
 
-test('stopListening() leaves the way back of a session that connect() asked for', async (t) => {
+test('stopListening() keeps reconnecting a session that connect() made', async (t) => {
   const tunnel = makeTunnel(t, server.login, 1, { reconnect: SOON });
   const diary = new Diary(tunnel);
   await tunnel.promises.startListening();
@@ -155,7 +155,7 @@ test('stopListening() leaves the way back of a session that connect() asked for'
   assert.deepEqual(diary.all('close'), []);
 });
 
-test('stopListening() ends an attempt that is under way', async (t) => {
+test('stopListening() cancels a pending reconnect attempt', async (t) => {
   const it = await openTunnel(t, server, behaviours.echo(), { reconnect: SOON });
   server.freeze();
   t.after(() => server.thaw());
@@ -167,7 +167,7 @@ test('stopListening() ends an attempt that is under way', async (t) => {
   await it.diary.next('close');
 });
 
-test('disconnect() of a connection that waits', async (t) => {
+test('disconnect() resets a waiting connection', async (t) => {
   const it = await outage(t, LATE);
   const [client] = await waiting(it, 1);
   await it.tunnel.promises.disconnect((await only(it.tunnel)).connectionId);
@@ -176,7 +176,7 @@ test('disconnect() of a connection that waits', async (t) => {
 });
 
 for (const method of ['connect', 'startListening']) {
-  test(`${method}() does not wait, and tells how the attempt went`, async (t) => {
+  test(`${method}() joins the current attempt and returns its result`, async (t) => {
     const it = await outage(t, LATE);
     const [client] = await waiting(it, 1);
     await assert.rejects(it.tunnel.promises[method](), { code: 'ECONNREFUSED' });
@@ -190,7 +190,7 @@ for (const method of ['connect', 'startListening']) {
   });
 }
 
-test('the blocking form joins too', async (t) => {
+test('the blocking form joins the current attempt', async (t) => {
   const it = await outage(t, LATE);
   await server.restart();
   it.tunnel.connect();
@@ -198,7 +198,7 @@ test('the blocking form joins too', async (t) => {
   await talk(await it.connect());
 });
 
-test('a hostVerifier is asked again, and never by a call that blocks it', async (t) => {
+test('hostVerifier is called for each session, and never during a blocking call', async (t) => {
   const { hostKey, ...login } = server.login;
   const answers = [true, true, false];
   const tunnel = makeTunnel(t, login, 1, { hostVerifier: () => answers.shift(), reconnect: LATE });
@@ -225,7 +225,7 @@ async function assertOver({ tunnel, diary }, port, code) {
   assert.ok(await refuses(port));
 }
 
-test('another host key ends it', async (t) => {
+test('a changed host key ends reconnecting', async (t) => {
   const own = await Sshd.start();
   t.after(() => own.stop());
   const it = await openTunnel(t, own, behaviours.echo(), { reconnect: SOON });
@@ -240,7 +240,7 @@ test('another host key ends it', async (t) => {
   assert.equal(own.log().match(/^Connection from/gm).length, 1);
 });
 
-test('a user that is not let in any more ends it', async (t) => {
+test('an authentication failure ends reconnecting', async (t) => {
   const own = await Sshd.start();
   t.after(() => own.stop());
   const it = await openTunnel(t, own, behaviours.echo(), { reconnect: SOON });
@@ -252,7 +252,7 @@ test('a user that is not let in any more ends it', async (t) => {
   assert.equal(own.log().match(/^Connection from/gm).length, 1);
 });
 
-test('the last attempt that is allowed ends it, and it can start again', async (t) => {
+test('the last allowed attempt ends reconnecting, and the tunnel can start again', async (t) => {
   const it = await outage(t, { ...SOON, maxAttempts: 3 });
   const port = it.tunnel.localPort;
   const [client] = await waiting(it, 1);
@@ -267,7 +267,7 @@ test('the last attempt that is allowed ends it, and it can start again', async (
   await talk(await it.connect());
 });
 
-test('a first logon that fails is not tried again', async (t) => {
+test('a failed first connect is not retried', async (t) => {
   await server.halt();
   t.after(() => server.restart());
   const tunnel = makeTunnel(t, server.login, 1, { reconnect: SOON });

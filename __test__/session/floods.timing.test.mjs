@@ -33,7 +33,7 @@ async function refused(t, login, expected, { onAsked, ...options } = {}) {
 
 const PROTOCOL = 'ERR_SSH_PROTOCOL';
 
-test('banners without end', async (t) => {
+test('endless banners fail the connect', async (t) => {
   const banner = message(USERAUTH_BANNER, 'Welcome!\r\n'.repeat(1000), '');
   const server = await serve(t, { authenticate: (context, session) => session.flood(banner) });
   await refused(t, server.login, { code: PROTOCOL, message: /banners without end/ });
@@ -43,7 +43,7 @@ for (const [name, prompts] of [
   ['questions', [{ prompt: 'Code: ', echo: false }]],
   ['rounds without a question', []],
 ]) {
-  test(`${name} without end`, async (t) => {
+  test(`endless ${name} fail the connect`, async (t) => {
     let rounds = 0;
     const ask = (context) => {
       if (context.method !== 'keyboard-interactive') return context.reject(['keyboard-interactive']);
@@ -80,7 +80,7 @@ for (const [name, ...parts] of [
   });
 }
 
-test('messages that mean nothing, without end, instead of an answer', async (t) => {
+test('endless meaningless messages fail the connect', async (t) => {
   const noise = message(IGNORE, 'x'.repeat(1000));
   const server = await serve(t, { authenticate: (context, session) => session.flood(noise) });
   await refused(t, server.login, { code: 'ETIMEDOUT' });

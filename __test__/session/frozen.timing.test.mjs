@@ -75,7 +75,7 @@ for (const [name, login] of [
   ],
   ['each of several sessions', { ...server.login, sessions: 2 }],
 ]) {
-  test(`${name} outlives a pause without keepalives`, async (t) => {
+  test(`${name} survives a pause without keepalives`, async (t) => {
     const { child, connect } = await open(t, { keepaliveInterval: LIMIT / 4, keepaliveCountMax: 2 }, { login });
     const clients = [await connect(), await connect()];
     for (const client of clients) await talk(client);
@@ -85,7 +85,7 @@ for (const [name, login] of [
   });
 }
 
-test('the command keeps its session over a pause', async (t) => {
+test('the command keeps its session across a pause', async (t) => {
   const setting = new Setting(server);
   t.after(() => setting.remove());
   const target = await Target.start(behaviours.echo());
@@ -109,7 +109,7 @@ test('the command keeps its session over a pause', async (t) => {
   assert.equal(command.stderr, '');
 });
 
-test('a session outlives pauses that are too short to be noticed, and longer than its keepalives', async (t) => {
+test('a session survives undetected pauses longer than its keepalive interval', async (t) => {
   const { child, connect } = await open(t, { keepaliveInterval: LIMIT / 20, keepaliveCountMax: 2 });
   const client = await connect();
   for (let round = 0; round < 5; round++) {
@@ -120,7 +120,7 @@ test('a session outlives pauses that are too short to be noticed, and longer tha
   assertIncludes(await child.ask('seen'), nothing);
 });
 
-test('a server that died during a pause is found dead after it', async (t) => {
+test('a server that died during a pause is detected after it', async (t) => {
   const { child, connect } = await open(t, { keepaliveInterval: LIMIT / 4, keepaliveCountMax: 2 });
   const client = await connect();
   await talk(client);
@@ -132,7 +132,7 @@ test('a server that died during a pause is found dead after it', async (t) => {
   assert.match(message, /silent|answer/);
 });
 
-test('bytes of the local client that wait are read before it is called idle', async (t) => {
+test('bytes waiting from the local client are read before idleTimeout applies', async (t) => {
   const { child, connect } = await open(t, { idleTimeout: LIMIT });
   const client = await connect();
   await talk(client);
@@ -142,7 +142,7 @@ test('bytes of the local client that wait are read before it is called idle', as
   assertIncludes(await child.ask('seen'), nothing);
 });
 
-test('bytes of the target that wait are read before it is called idle', async (t) => {
+test('bytes waiting from the target are read before idleTimeout applies', async (t) => {
   const { child, target, connect } = await open(t, { idleTimeout: LIMIT }, { behaviour: (peer) => peer.read() });
   const client = await connect();
   await client.send(KIB);
@@ -153,7 +153,7 @@ test('bytes of the target that wait are read before it is called idle', async (t
   assertIncludes(await child.ask('seen'), nothing);
 });
 
-test('an idle connection is closed after a pause', async (t) => {
+test('idleTimeout closes an idle connection after a pause', async (t) => {
   const { child, connect } = await open(t, { idleTimeout: LIMIT });
   const client = await connect();
   await talk(client);
@@ -162,7 +162,7 @@ test('an idle connection is closed after a pause', async (t) => {
   assertIncludes((await child.ask('seen', 1)).ends[0], { code: 'ETIMEDOUT' });
 });
 
-test('a logon goes on after a pause', async (t) => {
+test('a connect continues after a pause', async (t) => {
   const child = await Child.start('./frozen-process.mjs');
   t.after(() => child.stop());
   t.after(() => server.thaw());
@@ -172,7 +172,7 @@ test('a logon goes on after a pause', async (t) => {
   await child.ask('connected');
 });
 
-test('a logon with a dead server ends after a pause', async (t) => {
+test('a connect to a dead server fails after a pause', async (t) => {
   const child = await Child.start('./frozen-process.mjs');
   t.after(() => child.stop());
   t.after(() => server.thaw());
@@ -182,7 +182,7 @@ test('a logon with a dead server ends after a pause', async (t) => {
   await assert.rejects(child.ask('connected'), { code: 'ETIMEDOUT' });
 });
 
-test('a connection that is being opened is opened after a pause', async (t) => {
+test('a pending channel opens after a pause', async (t) => {
   const { child, connect } = await open(t, { readyTimeout: LIMIT });
   t.after(() => server.thaw());
   server.freezeSessions();
@@ -193,7 +193,7 @@ test('a connection that is being opened is opened after a pause', async (t) => {
   assertIncludes(await child.ask('seen'), nothing);
 });
 
-test('a connection that the server does not open is given up after a pause', async (t) => {
+test('an unanswered channel open times out after a pause', async (t) => {
   const { child, connect } = await open(t, { readyTimeout: LIMIT });
   t.after(() => server.thaw());
   server.freezeSessions();
@@ -204,7 +204,7 @@ test('a connection that the server does not open is given up after a pause', asy
   assertIncludes((await child.ask('seen', 1)).ends[0], { code: 'ETIMEDOUT' });
 });
 
-test('a connection request can be answered after a pause', async (t) => {
+test('a connectionRequest can be answered after a pause', async (t) => {
   const { child, connect } = await open(t, { readyTimeout: LIMIT }, { approves: true });
   const client = await connect();
   await child.ask('approvals', 1);
@@ -214,7 +214,7 @@ test('a connection request can be answered after a pause', async (t) => {
   assertIncludes(await child.ask('seen'), nothing);
 });
 
-test('a SOCKS handshake goes on after a pause', async (t) => {
+test('a SOCKS handshake continues after a pause', async (t) => {
   const { child, target, port } = await open(t, { readyTimeout: LIMIT }, { dynamic: true });
   const client = await connectSocks(port);
   t.after(() => client.socket.destroy());
@@ -226,7 +226,7 @@ test('a SOCKS handshake goes on after a pause', async (t) => {
   assertIncludes(await child.ask('seen'), nothing);
 });
 
-test('a bounded close delivers after a pause what its client takes', async (t) => {
+test('a bounded close delivers what the client reads after a pause', async (t) => {
   const total = 8 * MIB;
   const behaviour = (peer) => peer.read().send(total);
   const linger = { l_onoff: 1, l_linger: LIMIT / 1000 };
@@ -242,7 +242,7 @@ test('a bounded close delivers after a pause what its client takes', async (t) =
   assertIncludes((await child.ask('seen', 1)).ends[0], { code: 'OK', lingerExpired: false });
 });
 
-test('a bounded close resets a client that stalls, after a pause too', async (t) => {
+test('a bounded close resets a stalled client after a pause', async (t) => {
   const behaviour = (peer) => peer.read().send(8 * MIB);
   const linger = { l_onoff: 1, l_linger: LIMIT / 1000 };
   const { child, connect } = await open(t, { linger }, { behaviour });
@@ -256,7 +256,7 @@ test('a bounded close resets a client that stalls, after a pause too', async (t)
   assertIncludes(await client.read().ended, { end: 'ECONNRESET' });
 });
 
-test('connections finish by themselves after a pause within the time of close()', async (t) => {
+test('connections finish after a pause within the timeout of close()', async (t) => {
   const { child, connect } = await open(t, {});
   const client = await connect();
   await talk(client);
@@ -270,7 +270,7 @@ test('connections finish by themselves after a pause within the time of close()'
   });
 });
 
-test('closesocket() delivers after a pause what the peer takes', async (t) => {
+test('closesocket() delivers what the peer reads after a pause', async (t) => {
   const { child } = await open(t, {});
   const target = await Target.start();
   t.after(() => target.stop());
@@ -282,7 +282,7 @@ test('closesocket() delivers after a pause what the peer takes', async (t) => {
   assertIncludes(await peer.ended, { bytes: 32 * MIB, sha256: patternHash(32 * MIB), end: 'FIN' });
 });
 
-test('destroy() of a dialed socket delivers after a pause what the target takes', async (t) => {
+test('destroy() of a dial() socket delivers what the target reads after a pause', async (t) => {
   const { child } = await open(t, { linger: { l_onoff: 1, l_linger: LIMIT / 1000 } });
   const target = await Target.start();
   t.after(() => target.stop());

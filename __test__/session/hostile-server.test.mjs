@@ -46,7 +46,7 @@ for (const [name, options] of [
   ['a wrong passphrase', { passphrase: 'wrong' }],
   ['an encrypted key without a passphrase', {}],
 ]) {
-  test(`${name}: nobody is even called`, async (t) => {
+  test(`${name}: the connect fails before the server is contacted`, async (t) => {
     const { privateKey } = makeKey(`${folder.path}/${name.length}`, { passphrase: 'right' });
     const target = await Target.start();
     t.after(() => target.stop());
@@ -67,7 +67,7 @@ const STEPS = [
   ['SERVICE_ACCEPT', 'the answer to the authentication request'],
 ];
 for (const [count, [last, step]] of STEPS.entries()) {
-  test(`a server that stalls after ${last} is given up in time`, async (t) => {
+  test(`a server that stalls after ${last} times out`, async (t) => {
     const { error, relay } = await refusal(t, ({ bytes }, place) => (place < count ? bytes : null));
     assert.equal(error.code, 'ETIMEDOUT');
     assert.ok(error.message.endsWith(`waiting for ${step}`), error.message);
@@ -124,7 +124,7 @@ const LISTS = [
   ['compression', [7], 'zlib', /^none$/],
 ];
 for (const [kind, places, theirs, ours, cipher = READABLE.cipher] of LISTS) {
-  test(`no ${kind} in common (${places}): both lists are named, and the user is not`, async (t) => {
+  test(`no common ${kind} (${places}): the error has both lists, and the user name is not sent`, async (t) => {
     const change = (item) => {
       if (item.name !== KEXINIT) return item.bytes;
       return changeKexInit(item, (lists) => lists.map((list, at) => (places.includes(at) ? theirs : list)));
@@ -141,7 +141,7 @@ for (const [kind, places, theirs, ours, cipher = READABLE.cipher] of LISTS) {
 // In a strict key exchange nothing may be slipped in: that is how packets of the session would be
 // cut off its front, unseen (the Terrapin attack).
 for (const before of [KEXINIT, KEX_ECDH_REPLY, NEWKEYS]) {
-  test(`a message slipped in before ${before} is refused`, async (t) => {
+  test(`a message injected before ${before} is refused`, async (t) => {
     const slipped = clearPacket(message(IGNORE, ''));
     const change = ({ name, bytes }) => (name === before ? Buffer.concat([slipped, bytes]) : bytes);
     const { error, relay } = await refusal(t, change);
@@ -151,7 +151,7 @@ for (const before of [KEXINIT, KEX_ECDH_REPLY, NEWKEYS]) {
   });
 }
 
-test('a packet that is damaged on a running session ends it, and its connections with a reset', async (t) => {
+test('a corrupted packet ends the session and resets its connections', async (t) => {
   let damage = false;
   const relay = await Relay.start(server.port, ({ bytes }) => {
     if (damage) bytes[bytes.length - 1] ^= 1;

@@ -35,13 +35,13 @@ const failure = (tunnel) =>
 const farewells = (server) => (server.log().match(/Received disconnect from .*closed by the user/g) ?? []).length;
 
 for (const hops of [[first], [first, second]]) {
-  test(`${hops.length + 1} servers in a row: 16 MiB both ways`, async (t) => {
+  test(`${hops.length + 1} servers in a row: 16 MiB pass both ways`, async (t) => {
     const through = await openTunnel(t, behind(hops), behaviours.echo());
     await thereAndBack(through, 16 * MIB);
   });
 }
 
-test('keys are changed at every server while data flows', async (t) => {
+test('every server in a chain rekeys during a transfer', async (t) => {
   const config = { config: ['RekeyLimit 1M'], logLevel: 'DEBUG1' };
   const busy = await Promise.all([Sshd.start(config), Sshd.start(config)]);
   t.after(() => Promise.all(busy.map((server) => server.stop())));
@@ -52,19 +52,19 @@ test('keys are changed at every server while data flows', async (t) => {
   }
 });
 
-test('compressed at every server', async (t) => {
+test('every server in a chain compresses', async (t) => {
   const algorithms = { compress: ['zlib@openssh.com'] };
   const { login } = behind([{ ...first.login, algorithms }]);
   await thereAndBack(await openTunnel(t, { login }, behaviours.echo(), { algorithms }), 16 * MIB);
 });
 
-test('a hop in a list, or by itself; a list without any', async (t) => {
+test('jump accepts a hop, a list of hops and an empty list', async (t) => {
   for (const jump of [first.login, [first.login], []]) {
     await makeTunnel(t, { ...target.login, jump }, 1).promises.connect();
   }
 });
 
-test('logging off ends every session, the last one first, and leaves no descriptor', async (t) => {
+test('shutdown() ends every session, the last one first, and leaves no descriptor', async (t) => {
   const child = await Child.start('tunnel-process.mjs');
   t.after(() => child.stop());
   const options = { ...behind([first, second]).login, forwardHost: '127.0.0.1', forwardPort: 1 };
@@ -92,7 +92,7 @@ test('logging off ends every session, the last one first, and leaves no descript
   }
 });
 
-test('a logon that is given up leaves nothing at a jump host', async (t) => {
+test('a cancelled connect leaves nothing on a jump host', async (t) => {
   const mute = await Ssh2Server.start({ authenticate: () => {} });
   t.after(() => mute.stop());
   const tunnel = makeTunnel(t, { ...mute.login, jump: first.login, readyTimeout: 1000 }, 1);
@@ -102,7 +102,7 @@ test('a logon that is given up leaves nothing at a jump host', async (t) => {
   await first.logged(new RegExp(`(closed by the user[^]*){${before + 1}}`));
 });
 
-test('a connection that stalls behind a jump host holds up no other', async (t) => {
+test('a stalled connection behind a jump host delays no other', async (t) => {
   const targets = await Child.start('peer-process.mjs');
   t.after(() => targets.stop());
   const ports = {
@@ -145,7 +145,7 @@ async function underWay(t) {
 }
 
 for (const at of [0, 1]) {
-  test(`hop ${at + 1} of 2 dies in mid transfer: RST after delivered data`, async (t) => {
+  test(`hop ${at + 1} of 2 dies during a transfer: delivered data, then RST`, async (t) => {
     const { diary, hops, client } = await underWay(t);
     hops[at].killSessions();
     const { bytes, sha256, end } = await client.ended;
@@ -162,7 +162,7 @@ for (const at of [0, 1]) {
   });
 }
 
-test('a tunnel whose hop was lost comes back through it', async (t) => {
+test('a tunnel reconnects through a lost hop', async (t) => {
   const hop = await Sshd.start();
   t.after(() => hop.stop());
   const login = { ...target.login, jump: hop.login, reconnect: { initialDelay: 10 } };
@@ -174,7 +174,7 @@ test('a tunnel whose hop was lost comes back through it', async (t) => {
   await thereAndBack(through, MIB);
 });
 
-test('a silent hop is found dead by its own keepalive', async (t) => {
+test('an unresponsive hop is detected by its own keepalives', async (t) => {
   const hop = await Sshd.start();
   t.after(() => hop.stop());
   const jump = { ...hop.login, keepaliveInterval: 100, keepaliveCountMax: 2 };
@@ -188,7 +188,7 @@ test('a silent hop is found dead by its own keepalive', async (t) => {
   assert.match(error.message, new RegExp(`^jump host 127\\.0\\.0\\.1:${hop.port}: `));
 });
 
-test('a hop that cannot be reached', async (t) => {
+test('an unreachable hop is an error that names it', async (t) => {
   const jump = [{ ...first.login, port: nobody.port }, second.login];
   const error = await failure(makeTunnel(t, { ...target.login, jump }, 1));
   assertIncludes(error, { code: 'ECONNREFUSED', syscall: 'connect', address: '127.0.0.1', port: nobody.port });
@@ -196,7 +196,7 @@ test('a hop that cannot be reached', async (t) => {
   assert.equal(error.message, `jump host ${place}: connect ECONNREFUSED ${place}`);
 });
 
-test('a server that the hop cannot reach, or is not to', async (t) => {
+test('a server that the hop cannot or must not reach is an error', async (t) => {
   const closed = await Sshd.start({ config: ['PermitOpen 192.0.2.1:1'] });
   t.after(() => closed.stop());
   const refusals = [
@@ -214,7 +214,7 @@ test('a server that the hop cannot reach, or is not to', async (t) => {
   }
 });
 
-test('a hop that does not answer the opening', async (t) => {
+test('a hop that does not answer the channel open times out', async (t) => {
   const hop = await Ssh2Server.start({ onOpen: () => {} });
   t.after(() => hop.stop());
   const error = await failure(makeTunnel(t, { ...target.login, jump: hop.login, readyTimeout: 500 }, 1));
@@ -222,7 +222,7 @@ test('a hop that does not answer the opening', async (t) => {
   assert.match(error.message, /waiting for the jump host to connect$/);
 });
 
-test('a hop that closes the channel is the end of the session behind it', async (t) => {
+test('a hop that closes the channel ends the session behind it', async (t) => {
   const hop = await Ssh2Server.start();
   t.after(() => hop.stop());
   const tunnel = makeTunnel(t, { ...target.login, jump: hop.login }, 1);
@@ -234,7 +234,7 @@ test('a hop that closes the channel is the end of the session behind it', async 
   await hop.logged(/Received DISCONNECT/);
 });
 
-test('a hop with a wrong host key learns nothing, and nobody behind it is asked for', async (t) => {
+test('a hop with a wrong host key gets no user data and no channel open', async (t) => {
   const hop = await Ssh2Server.start();
   t.after(() => hop.stop());
   const jump = [first.login, { ...hop.login, hostKey: stranger.fingerprint }];
@@ -246,7 +246,7 @@ test('a hop with a wrong host key learns nothing, and nobody behind it is asked 
   assert.equal(hop.channels.length, 0);
 });
 
-test("a hop gets its own proofs, none of the server's", async (t) => {
+test("a hop gets its own credentials and none of the server's", async (t) => {
   const seen = [];
   const authenticate = (context) => {
     seen.push([context.username, context.method]);
@@ -262,7 +262,7 @@ test("a hop gets its own proofs, none of the server's", async (t) => {
   assert.deepEqual(seen, [[target.login.username, 'none']]);
 });
 
-test('who is asked about the host keys', async (t) => {
+test("host keys of hops are checked by their own rules, else by the tunnel's hostVerifier", async (t) => {
   const without = ({ login: { hostKey, ...login } }) => login;
   const asked = [];
   const ask =

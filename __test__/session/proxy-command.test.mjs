@@ -52,7 +52,7 @@ const commandOf = (pid) => {
   }
 };
 
-test('16 MiB both ways through a program; nothing of it is left', async (t) => {
+test('16 MiB pass both ways through a ProxyCommand, which leaves nothing behind', async (t) => {
   // As many tunnels as there may be threads, for these stay.
   for (let thread = 0; thread < availableParallelism(); thread++) {
     const warm = makeTunnel(t, server.login, 1);
@@ -71,7 +71,7 @@ test('16 MiB both ways through a program; nothing of it is left', async (t) => {
   assert.equal(await settled(descriptors), before);
 });
 
-test('ssh -W', async (t) => {
+test('ssh -W serves as ProxyCommand', async (t) => {
   const options = ['StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'LogLevel=ERROR', 'BatchMode=yes'];
   const { port, username } = gateway.login;
   const given = `-i '${gateway.key.file}' ${options.map((option) => `-o ${option}`).join(' ')}`;
@@ -79,12 +79,12 @@ test('ssh -W', async (t) => {
   await thereAndBack(await openTunnel(t, through(ssh), behaviours.echo()), 16 * MIB);
 });
 
-test('a jump host that a program reaches', async (t) => {
+test('a jump host can be reached through a ProxyCommand', async (t) => {
   const jump = { ...gateway.login, proxyCommand: netcat };
   await thereAndBack(await openTunnel(t, { login: { ...server.login, jump } }, behaviours.echo()), MIB);
 });
 
-test('the tokens, and what a shell makes of the rest', async (t) => {
+test('tokens are expanded, and the shell interprets the rest', async (t) => {
   const command = `echo %h %p %r %n 100%% "$((6 * 7))" > '${at('told')}'`;
   const error = await failure(makeTunnel(t, through(command).login, 1));
   const { username } = server.login;
@@ -96,7 +96,7 @@ test('the tokens, and what a shell makes of the rest', async (t) => {
   );
 });
 
-test('a program that ends early says how', async (t) => {
+test('a ProxyCommand that exits early is an error with its status', async (t) => {
   const ends = { 'sh -c "exit 7"': 'exit status 7', 'sh -c "kill -9 \\$\\$"': 'signal 9' };
   for (const [command, how] of Object.entries(ends)) {
     const error = await failure(makeTunnel(t, through(command).login, 1));
@@ -105,7 +105,7 @@ test('a program that ends early says how', async (t) => {
   }
 });
 
-test('a shell that does not exist', async (t) => {
+test('a missing shell is an error', async (t) => {
   const { SHELL } = process.env;
   process.env.SHELL = at('no-shell');
   t.after(() => (SHELL === undefined ? delete process.env.SHELL : (process.env.SHELL = SHELL)));
@@ -113,7 +113,7 @@ test('a shell that does not exist', async (t) => {
   assertIncludes(error, { code: 'ENOENT', syscall: 'spawn', address: at('no-shell') });
 });
 
-test("the program's messages are ours", async () => {
+test('standard error of the ProxyCommand is inherited', async () => {
   const { stderr } = await runModule(`
     import { SSHTunnel } from '${ROOT}/index.js';
     const proxyCommand = 'sh -c "echo no way >&2; exit 1"';
@@ -123,7 +123,7 @@ test("the program's messages are ours", async () => {
   assert.equal(stderr, 'no way\n');
 });
 
-test('a program that dies in mid transfer: RST after delivered data', async (t) => {
+test('a ProxyCommand that dies during a transfer: delivered data, then RST', async (t) => {
   const { connect, diary } = await openTunnel(t, through(netcat), behaviours.endless());
   const client = await connect();
   await client.received(4 * MIB);
@@ -140,7 +140,7 @@ test('a program that dies in mid transfer: RST after delivered data', async (t) 
   assert.equal(existsSync(`/proc/${pid}`), false, 'a zombie');
 });
 
-test('a program that does not go by itself is told to', async (t) => {
+test('a ProxyCommand that does not exit gets a signal', async (t) => {
   const tunnel = makeTunnel(t, through(`${netcat} '${at('pid')}'`).login, 1);
   await tunnel.promises.connect();
   const pid = Number(readFileSync(at('pid'), 'utf8'));
@@ -150,7 +150,7 @@ test('a program that does not go by itself is told to', async (t) => {
   assert.equal(existsSync(`/proc/${pid}`), false);
 });
 
-test('a logon that is given up takes the program with it', async (t) => {
+test('a cancelled connect ends the ProxyCommand', async (t) => {
   const error = await failure(makeTunnel(t, { ...through('sleep 600').login, readyTimeout: 300 }, 1));
   assert.equal(error.code, 'ETIMEDOUT');
   const other = makeTunnel(t, through('sleep 600').login, 1);
@@ -161,7 +161,7 @@ test('a logon that is given up takes the program with it', async (t) => {
   assert.deepEqual(children(), []);
 });
 
-test('lost, it can be begun anew', async (t) => {
+test('a tunnel can start again after its ProxyCommand died', async (t) => {
   const tunnel = makeTunnel(t, through(netcat).login, 1);
   const diary = new Diary(tunnel);
   for (let turn = 0; turn < 2; turn++) {

@@ -46,7 +46,7 @@ async function assertBack({ tunnel, diary, connect, client, port }) {
 }
 
 for (const linger of [true, false]) {
-  test(`sessions that break come back: ${linger}`, async (t) => {
+  test(`reconnect restores broken sessions: ${linger}`, async (t) => {
     const it = await talking(t, { linger });
     server.killSessions();
     const { attempt, delay, error } = await it.diary.next('reconnecting');
@@ -63,7 +63,7 @@ for (const linger of [true, false]) {
 
 const SILENCE = { keepaliveInterval: 100, keepaliveCountMax: 2 };
 
-test('a server that is stopped is found dead, and the tunnel is back when it continues', async (t) => {
+test('a paused server is detected, and the tunnel reconnects when it continues', async (t) => {
   const it = await talking(t, SILENCE);
   await it.diary.next('ready');
   server.freeze();
@@ -77,7 +77,7 @@ test('a server that is stopped is found dead, and the tunnel is back when it con
   await assertBack(it);
 });
 
-test('a server that is stopped and then started anew', async (t) => {
+test('a tunnel reconnects to a restarted server', async (t) => {
   const it = await talking(t, SILENCE);
   await it.diary.next('ready');
   server.freeze();
@@ -87,7 +87,7 @@ test('a server that is stopped and then started anew', async (t) => {
   await assertBack(it);
 });
 
-test('a server that is gone for several attempts', async (t) => {
+test('a tunnel reconnects after several failed attempts', async (t) => {
   const it = await talking(t);
   for (let outage = 1; outage <= 2; outage++) {
     await it.diary.next('ready');
@@ -106,7 +106,7 @@ test('a server that is gone for several attempts', async (t) => {
   await assertBack(it);
 });
 
-test('a session that only connect() asked for comes back too', async (t) => {
+test('a session made by connect() reconnects too', async (t) => {
   const tunnel = makeTunnel(t, server.login, 1, { reconnect: SOON });
   const diary = new Diary(tunnel);
   await tunnel.promises.connect();
@@ -119,14 +119,14 @@ test('a session that only connect() asked for comes back too', async (t) => {
   assert.deepEqual(diary.names(), ['ready', 'reconnecting', 'ready', 'listening']);
 });
 
-test('by default the first wait is about a second', async (t) => {
+test('the first delay is about a second by default', async (t) => {
   const { diary } = await talking(t, { reconnect: true });
   server.killSessions();
   const { delay } = await diary.next('reconnecting');
   assert.ok(delay >= 500 && delay <= 1000, `${delay} ms`);
 });
 
-test('without the option a lost session stays lost', async (t) => {
+test('a tunnel does not reconnect without the option', async (t) => {
   const { diary } = await talking(t, { reconnect: false });
   server.killSessions();
   assert.equal((await diary.next('error')).code, 'ERR_SSH_DISCONNECTED');
@@ -134,7 +134,7 @@ test('without the option a lost session stays lost', async (t) => {
   assert.deepEqual(diary.all('reconnecting'), []);
 });
 
-test('20 times, and nothing is left of it', { timeout: 60_000 }, async (t) => {
+test('20 reconnects leave nothing behind', { timeout: 60_000 }, async (t) => {
   const others = await Child.start('peer-process.mjs');
   const child = await Child.start('tunnel-process.mjs');
   t.after(() => Promise.all([others.stop(), child.stop()]));
@@ -169,7 +169,7 @@ test('20 times, and nothing is left of it', { timeout: 60_000 }, async (t) => {
   assert.ok(grown < 4 * MIB, `${grown} bytes more`);
 });
 
-test('keyboard-interactive is asked again', async (t) => {
+test('keyboard-interactive prompts are shown for each session', async (t) => {
   const ssh2 = await Ssh2Server.start({
     authenticate: (context) => {
       if (context.method !== 'keyboard-interactive') return context.reject(['keyboard-interactive']);
@@ -214,12 +214,12 @@ async function breakIn(program, reconnect) {
   return [code, stdout, stderr];
 }
 
-test('the wait for a session keeps the process', async () => {
+test('reconnecting keeps the process alive', async () => {
   const program = `tunnel.once('ready', () => { console.log('ready'); tunnel.shutdown(() => {}); });`;
   assert.deepEqual(await breakIn(program, { initialDelay: 200 }), [0, 'ready\n', '']);
 });
 
-test('unref() lets the process go that waits for a session', async () => {
+test('unref() lets a reconnecting process exit', async () => {
   const program = `tunnel.on('reconnecting', ({ attempt }) => { console.log(attempt); tunnel.unref(); });`;
   assert.deepEqual(await breakIn(program, { initialDelay: 600_000 }), [0, '1\n', '']);
 });

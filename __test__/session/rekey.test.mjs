@@ -17,7 +17,7 @@ after(() => Promise.all([server.stop(), content.stop(), idle.stop()]));
 
 const keyExchanges = (sshd = server) => sshd.log().match(/SSH2_MSG_NEWKEYS received/g)?.length ?? 0;
 
-test('256 MiB there and back at once', { timeout: 60_000 }, async (t) => {
+test('256 MiB pass both ways at once during rekeying', { timeout: 60_000 }, async (t) => {
   const open = await openTunnel(t, server, behaviours.echo());
   const before = keyExchanges();
   await thereAndBack(open, SIZE);
@@ -25,7 +25,7 @@ test('256 MiB there and back at once', { timeout: 60_000 }, async (t) => {
   assert.ok(count >= 10, `${count} key exchanges`);
 });
 
-test('new keys while the windows are empty', async (t) => {
+test('rekeying succeeds while the windows are zero', async (t) => {
   const size = 96 * MIB;
   const { tunnel, target, connect } = await openTunnel(t, server, (peer) =>
     target.peers.length === 1 ? peer.send(size) : behaviours.echo()(peer),
@@ -41,7 +41,7 @@ test('new keys while the windows are empty', async (t) => {
   assertIncludes(stalled.report(), { sha256: patternHash(size), end: null });
 });
 
-test('as often as the owner wants by bytes, also where the server asks too', async (t) => {
+test('rekeying by bytes follows the option, also when the server rekeys too', async (t) => {
   for (const sshd of [content, server]) {
     const open = await openTunnel(t, sshd, behaviours.echo(), { rekey: { bytes: MIB, seconds: 0 } });
     const before = keyExchanges(sshd);
@@ -51,7 +51,7 @@ test('as often as the owner wants by bytes, also where the server asks too', asy
   }
 });
 
-test('as often as the owner wants by time, with nothing to send', async (t) => {
+test('rekeying by time follows the option on a quiet session', async (t) => {
   const tunnel = makeTunnel(t, idle.login, 9, { rekey: { seconds: 1 } });
   await tunnel.promises.connect();
   await idle.logged(/(NEWKEYS received[^]*?){3}/); // one of them for the logon

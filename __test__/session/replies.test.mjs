@@ -89,7 +89,7 @@ async function brings(session, port) {
   return (await answered) === CHANNEL_OPEN_CONFIRMATION;
 }
 
-test('UNIMPLEMENTED fails its own request, whichever it is', async (t) => {
+test('UNIMPLEMENTED fails the request it refers to', async (t) => {
   for (const unknown of [0, 1, 2]) {
     const { reached, ports } = await targets(t, 'a', 'b', 'c');
     const answers = [5001, 5002, 5003].map((port, at) => (at === unknown ? unimplemented : granted(port)));
@@ -108,13 +108,13 @@ test('UNIMPLEMENTED fails its own request, whichever it is', async (t) => {
   }
 });
 
-test('silence fails a request in time, and those behind it', async (t) => {
+test('a request without a reply times out, and so do those behind it', async (t) => {
   const { tunnel } = await connected(t, [nothing]);
   const both = [forward(tunnel, 9), forward(tunnel, 9, 8080)];
   for (const made of both) await assert.rejects(made, SILENT);
 });
 
-test('a late success is cancelled and is for nobody', async (t) => {
+test('a late success is cancelled and given to no request', async (t) => {
   const { reached, ports } = await targets(t, 'a', 'b');
   const { tunnel, session } = await connected(t, [nothing, nothing]);
   await assert.rejects(forward(tunnel, ports.a), SILENT);
@@ -135,7 +135,7 @@ test('a late success is cancelled and is for nobody', async (t) => {
   assert.deepEqual(await reached(1), ['b']);
 });
 
-test('a server that leaves one out and answers the next leads nobody astray', async (t) => {
+test('a skipped reply is not confused with the next one', async (t) => {
   const { reached, ports } = await targets(t, 'a', 'b');
   const { tunnel, session } = await connected(t, [nothing, granted(5002)]);
   const made = await Promise.allSettled([forward(tunnel, ports.a), forward(tunnel, ports.b)]);
@@ -148,7 +148,7 @@ test('a server that leaves one out and answers the next leads nobody astray', as
   assert.deepEqual(await reached(0), []);
 });
 
-test('a server that never answers keepalives shifts nothing', async (t) => {
+test('unanswered keepalives do not shift other replies', async (t) => {
   const { reached, ports } = await targets(t, 'a', 'b', 'c');
   const answers = [granted(5001), (session) => session.send(REQUEST_FAILURE), granted(5003)];
   const { tunnel, session } = await connected(t, answers, {
@@ -167,7 +167,7 @@ test('a server that never answers keepalives shifts nothing', async (t) => {
   assert.deepEqual(await reached(2), ['c', 'a']);
 });
 
-test('an answer between KEXINIT and NEWKEYS is one', async (t) => {
+test('a reply between KEXINIT and NEWKEYS is accepted', async (t) => {
   const { reached, ports } = await targets(t, 'a', 'b');
   const late = [];
   const { tunnel, session } = await connected(t, [
@@ -186,7 +186,7 @@ test('an answer between KEXINIT and NEWKEYS is one', async (t) => {
   assert.deepEqual(await reached(2), ['a', 'b']);
 });
 
-test('an open that is not implemented is refused', async (t) => {
+test('UNIMPLEMENTED rejects a channel open', async (t) => {
   const server = await ScriptedServer.start({
     open: (session) => {
       unimplemented(session);

@@ -84,7 +84,7 @@ async function transfer(client, size) {
 const server = await Sshd.start();
 after(() => server.stop());
 
-test('further sessions begin when every one has a connection, and connections are spread', async (t) => {
+test('further sessions start when each has a connection, and connections are spread', async (t) => {
   const own = await start(t);
   const it = { server: own, ...(await openTunnel(t, own, behaviours.echo(), { sessions: 3 })) };
   for (let turn = 0; turn < 5; turn++) await leave(it, await open(it));
@@ -94,7 +94,7 @@ test('further sessions begin when every one has a connection, and connections ar
   assert.equal(new Set(found.map(({ session }) => session)).size, 3);
 });
 
-test('connections go to the session that has the fewest', async (t) => {
+test('connections go to the session with the fewest', async (t) => {
   const it = await openSessions(t, server, 3);
   const counts = new Map(it.found.map(({ session }) => [session, 1]));
   for (let count = 0; count < 9; count++) {
@@ -106,7 +106,7 @@ test('connections go to the session that has the fewest', async (t) => {
   for (const count of counts.values()) assert.ok(count >= 3 && count <= 5, `${count} of 12`);
 });
 
-test('one busy connection weighs more than many idle ones', async (t) => {
+test('one busy connection counts more than many idle ones', async (t) => {
   const it = await openSessions(t, server, 2);
   const [busy, idle] = it.found;
   const sending = busy.client.send(Infinity);
@@ -116,7 +116,7 @@ test('one busy connection weighs more than many idle ones', async (t) => {
   await sending;
 });
 
-test('each session asks about the host key', async (t) => {
+test('each session checks the host key', async (t) => {
   let asked = 0;
   const hostVerifier = () => {
     asked++;
@@ -127,7 +127,7 @@ test('each session asks about the host key', async (t) => {
 });
 
 for (const linger of [true, false]) {
-  test(`the loss of one session ends its own connections: ${linger}`, async (t) => {
+  test(`a disconnect of one session ends only its connections: ${linger}`, async (t) => {
     const it = await openSessions(t, server, 3, { linger });
     const [one, lost, other] = it.found;
     await talk(lost.client, 64 * KIB);
@@ -156,7 +156,7 @@ for (const linger of [true, false]) {
   });
 }
 
-test('a connection that is not open yet goes to another session', async (t) => {
+test('a connection whose channel is not open moves to another session', async (t) => {
   const it = await openSessions(t, server, 2);
   const [one, silent] = it.found;
   const { session } = await open(it);
@@ -183,7 +183,7 @@ test('a connection that is not open yet goes to another session', async (t) => {
   assertIncludes(await client.ended, { bytes: KIB, end: 'ECONNRESET' });
 });
 
-test('the loss of the last session is that of the tunnel', async (t) => {
+test('a disconnect of the last session closes the tunnel', async (t) => {
   const it = await openSessions(t, server, 2);
   const { localPort } = it.tunnel;
   signal(it.found[0].session, 'SIGKILL');
@@ -201,7 +201,7 @@ test('the loss of the last session is that of the tunnel', async (t) => {
   await transfer(await it.connect(), KIB);
 });
 
-test('with reconnect the port stays when the last session is lost', async (t) => {
+test('with reconnect the port stays after the last session disconnects', async (t) => {
   const it = await openSessions(t, server, 2, { reconnect: { initialDelay: 20, maxDelay: 100 } });
   const { localPort } = it.tunnel;
   for (const { session } of it.found) signal(session, 'SIGKILL');
@@ -214,7 +214,7 @@ test('with reconnect the port stays when the last session is lost', async (t) =>
   assert.equal(it.diary.all('sessionError').length, 1);
 });
 
-test('connections are found wherever they are', async (t) => {
+test('calls find a connection in any session', async (t) => {
   const it = await openSessions(t, server, 3);
   for (const { client } of it.found) await talk(client);
   const ids = it.found.map(({ id }) => id);
@@ -250,7 +250,7 @@ test('connections are found wherever they are', async (t) => {
   assertIncludes(await it.found[0].client.ended, { bytes: KIB, end: 'FIN' });
 });
 
-test('shutdown() closes the connections of all sessions, and logs them off', async (t) => {
+test('shutdown() closes the connections of all sessions and disconnects them', async (t) => {
   const own = await start(t);
   const it = await openSessions(t, own, 3);
   for (const { client } of it.found) await talk(client);
@@ -269,7 +269,7 @@ test('shutdown() closes the connections of all sessions, and logs them off', asy
   await transfer(await it.connect(), MIB);
 });
 
-test('close() waits for the connections of all sessions, and cuts what takes too long', async (t) => {
+test('close() waits for the connections of all sessions and resets them after the timeout', async (t) => {
   const it = await openSessions(t, server, 3, { linger: false });
   const [one, ...others] = it.found;
   const closing = it.tunnel.promises.close({ timeout: 500 });
@@ -282,7 +282,7 @@ test('close() waits for the connections of all sessions, and cuts what takes too
   assert.deepEqual(await it.tunnel.promises.connections(), []);
 });
 
-test('stopListening() leaves connections and sessions, which end with the last connection', async (t) => {
+test('stopListening() keeps connections, and sessions until their last connection ends', async (t) => {
   const it = await openSessions(t, server, 2);
   await it.tunnel.promises.stopListening();
   assert.deepEqual(it.diary.all('close'), []);
@@ -290,7 +290,7 @@ test('stopListening() leaves connections and sessions, which end with the last c
   await it.diary.next('close');
 });
 
-test('connect() keeps sessions without a port', async (t) => {
+test('connect() keeps a session without a port', async (t) => {
   const it = await openSessions(t, server, 2);
   await it.tunnel.promises.connect();
   await it.tunnel.promises.stopListening();
@@ -300,7 +300,7 @@ test('connect() keeps sessions without a port', async (t) => {
   assert.equal(it.diary.all('ready').length, 1);
 });
 
-test('a server that refuses a further logon is told of once, and the tunnel works', async (t) => {
+test('a refused further session is reported once, and the tunnel works', async (t) => {
   const own = await start(t);
   const it = { server: own, ...(await openTunnel(t, own, behaviours.echo(), { sessions: 4 })) };
   own.authorizeNobody();
@@ -315,7 +315,7 @@ test('a server that refuses a further logon is told of once, and the tunnel work
   assert.deepEqual(it.diary.all('error'), []);
 });
 
-test('with connectionRequest the owner decides before a session is chosen', async (t) => {
+test('connectionRequest is answered before a session is chosen', async (t) => {
   const it = { server, ...(await openTunnel(t, server, behaviours.echo(), { sessions: 2 })) };
   const answers = [true, false, true];
   it.tunnel.on('connectionRequest', (request) => (answers.shift() ? request.accept() : request.reject()));
@@ -326,7 +326,7 @@ test('with connectionRequest the owner decides before a session is chosen', asyn
   await transfer((await open(it)).client, KIB);
 });
 
-test('one session is what a tunnel has unless it is told otherwise', async (t) => {
+test('a tunnel has one session by default', async (t) => {
   const own = await start(t);
   const it = { server: own, ...(await openTunnel(t, own, behaviours.echo())) };
   for (let count = 0; count < 8; count++) await open(it);

@@ -88,7 +88,7 @@ const streams = {
 };
 
 for (const [name, make] of Object.entries(streams)) {
-  test(`${name}: 16 MiB both ways`, async (t) => {
+  test(`${name}: 16 MiB pass both ways`, async (t) => {
     const sock = await make(t);
     const closed = once(sock, 'close');
     const open = await openTunnel(t, by(sock), behaviours.echo());
@@ -98,12 +98,12 @@ for (const [name, make] of Object.entries(streams)) {
   });
 }
 
-test('a jump host that a stream reaches', async (t) => {
+test('a jump host can be reached through sock', async (t) => {
   const jump = { ...gateway.login, sock: dial(gateway.port) };
   await thereAndBack(await openTunnel(t, { login: { ...server.login, jump } }, behaviours.echo()), MIB);
 });
 
-test('nothing of it is left, and the server is told', async (t) => {
+test('shutdown() disconnects and destroys the stream', async (t) => {
   const logOn = async () => {
     const tunnel = makeTunnel(t, by(dial()).login, 1);
     await tunnel.promises.connect();
@@ -116,7 +116,7 @@ test('nothing of it is left, and the server is told', async (t) => {
   assert.ok(server.log().match(/Received disconnect from .*closed by the user/g).length >= 6);
 });
 
-test('a tunnel that never logs on leaves the stream alone', async (t) => {
+test('a tunnel that never connects does not touch the stream', async (t) => {
   const sock = dial();
   t.after(() => sock.destroy());
   const before = sock.listenerCount('error');
@@ -127,7 +127,7 @@ test('a tunnel that never logs on leaves the stream alone', async (t) => {
   assert.match(String(await once(sock, 'data')), /^SSH-2\.0-/);
 });
 
-test('the stream is slow: neither side piles up', async (t) => {
+test('a slow stream applies backpressure both ways', async (t) => {
   const target = await Target.start(behaviours.endless());
   t.after(() => target.stop());
   const socket = dial();
@@ -152,7 +152,7 @@ test('the stream is slow: neither side piles up', async (t) => {
 });
 
 for (const cause of [new Error('the wire was cut'), undefined]) {
-  test(`a stream that vanishes in mid transfer: RST after delivered data; cause: ${cause}`, async (t) => {
+  test(`a stream that is destroyed during a transfer: delivered data, then RST; cause: ${cause}`, async (t) => {
     const sock = dial();
     const { connect, diary } = await openTunnel(t, by(sock), behaviours.endless());
     const client = await connect();
@@ -169,7 +169,7 @@ for (const cause of [new Error('the wire was cut'), undefined]) {
   });
 }
 
-test('a stream that fails before there is a session', async (t) => {
+test('a stream error before authentication fails the connect', async (t) => {
   const error = await failure(makeTunnel(t, by(dial(nobody.port)).login, 1));
   assertIncludes(error, { code: 'ERR_SSH_DISCONNECTED' });
   assert.equal(error.cause.code, 'ECONNREFUSED');
@@ -177,7 +177,7 @@ test('a stream that fails before there is a session', async (t) => {
   assert.equal((await failure(makeTunnel(t, by(destroyed).login, 1))).code, 'ERR_SSH_DISCONNECTED');
 });
 
-test('a stream whose peer never ends is given up', async (t) => {
+test('a stream whose peer never ends is destroyed', async (t) => {
   // It takes everything and says nothing, not even that it has ended.
   const mute = new Duplex({ read() {}, write: (chunk, _, done) => done() });
   const closed = once(mute, 'close');
@@ -186,7 +186,7 @@ test('a stream whose peer never ends is given up', async (t) => {
   await closed;
 });
 
-test('a stream carries one session', async (t) => {
+test('a stream carries only one session', async (t) => {
   const sock = dial();
   const tunnel = makeTunnel(t, by(sock).login, 1);
   await Promise.all([tunnel.promises.connect(), tunnel.promises.connect()]);
@@ -199,7 +199,7 @@ test('a stream carries one session', async (t) => {
   assert.throws(() => makeTunnel(t, by(sock).login, 1), { ...value, message: /was given to another tunnel/ });
 });
 
-test('what would need the blocked thread is refused', async (t) => {
+test('a blocking call with a stream fails with ERR_TUNNEL_WOULD_DEADLOCK', async (t) => {
   const tunnel = makeTunnel(t, by(dial()).login, 1);
   const refused = { code: 'ERR_TUNNEL_WOULD_DEADLOCK', message: /options\.sock, which carries the session,/ };
   for (const method of ['connect', 'startListening']) assert.throws(() => tunnel[method](), refused);
@@ -214,7 +214,7 @@ test('what would need the blocked thread is refused', async (t) => {
   tunnel.shutdown();
 });
 
-test('what is no stream of bytes is refused', () => {
+test('anything but a byte stream is rejected', () => {
   const make = (options) => new SSHTunnel({ host: 'h', forwardHost: 'f', forwardPort: 1, ...options });
   const type = { name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' };
   for (const sock of [5, null, 'stream', {}, new net.Server(), new Readable(), new Writable()]) {

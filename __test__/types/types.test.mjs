@@ -22,7 +22,7 @@ function members(name, { ofClass = false } = {}) {
   return new Set(wanted.filter((member) => member && ts.isIdentifier(member)).map((member) => member.text));
 }
 
-test('a strict program compiles, and one that is wrong does not', () => {
+test('a valid strict program compiles, and an invalid one does not', () => {
   const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc');
   const project = fileURLToPath(new URL('.', import.meta.url));
   const { status, stdout } = spawnSync(process.execPath, [tsc, '-p', project], { encoding: 'utf8' });
@@ -30,7 +30,7 @@ test('a strict program compiles, and one that is wrong does not', () => {
   assert.equal(status, 0);
 });
 
-test('the class has the declared members, and declares those it has', () => {
+test('the class has exactly the declared members', () => {
   const { prototype } = tunnels.SSHTunnel;
   const declared = members('SSHTunnel');
   for (const name of declared) assert.ok(name in prototype, name);
@@ -42,7 +42,7 @@ test('the class has the declared members, and declares those it has', () => {
   assert.deepEqual(new Set(Object.keys(statics)), members('SSHTunnel', { ofClass: true }));
 });
 
-test('promises has the declared members, and the methods of the class', () => {
+test('tunnel.promises has exactly the declared members and the methods of the class', () => {
   const tunnel = new tunnels.SSHTunnel({
     host: 'localhost',
     username: 'user',
@@ -55,13 +55,13 @@ test('promises has the declared members, and the methods of the class', () => {
 
 const isExported = (statement) => statement.modifiers?.some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword);
 
-test('so has that of the functions on sockets', () => {
+test('promises of the socket functions has exactly the declared members', () => {
   const names = Object.keys(tunnels.promises);
   assert.deepEqual(new Set(names), members('SocketPromises'));
   for (const name of names) assert.equal(typeof tunnels[name], 'function');
 });
 
-test('the module exports what is declared', () => {
+test('the module exports exactly what is declared', () => {
   const declared = source.statements
     .filter(isExported)
     .flatMap((statement) =>
@@ -76,7 +76,7 @@ test('the module exports what is declared', () => {
   for (const name of values) assert.equal(tunnels[name], tunnels.default[name], 'as a named import, too');
 });
 
-test('the declared algorithms are those that the addon knows, in its order', () => {
+test('the declared algorithms are those of the addon, in its order', () => {
   const node = source.statements.find((statement) => statement.name?.text === 'Algorithms');
   for (const member of node.members) {
     const kind = member.name.text;
