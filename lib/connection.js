@@ -1,24 +1,50 @@
 'use strict';
 
-const check = require('./validate/options.js');
-const { binding, mirror } = require('./native/bridge.js');
+const { binding, defineCalls } = require('./native/index.js');
+const { checkLingerOption, checkLingerProperty, isGraceful, unpackLinger } = require('./validate/index.js');
 
 const { Method } = binding;
 
-const nothing = () => undefined;
+/**
+ * Calls the tunnel about one of its connections or forwards.
+ * @typedef {(settler, method: number, id: number, options?: { result?: (payload: any) => any, linger?: number }) => any} Ask
+ */
 
-const MIRRORED = { getLinger: 0, setLinger: 1, getLingerOption: 0, setLingerOption: 1, close: 0, reset: 0 };
+/**
+ * The calls about a connection's Linger.
+ * @param {(target, settler, method: number, options?: object) => any} ask
+ */
+const lingerCalls = (ask) => ({
+  getLinger: (target, settler) => ask(target, settler, Method.GetConnectionLinger, { result: isGraceful }),
+  setLinger: (target, settler, linger) =>
+    ask(target, settler, Method.SetConnectionLinger, { linger: checkLingerProperty(linger, 'linger') }),
+  getLingerOption: (target, settler) => ask(target, settler, Method.GetConnectionLinger, { result: unpackLinger }),
+  setLingerOption: (target, settler, value) =>
+    ask(target, settler, Method.SetConnectionLinger, { linger: checkLingerOption(value, 'value') }),
+});
 
-/** A connection as it was at the moment of asking, with what can still be decided about it. */
+/** A snapshot of a connection, with the calls about it. */
 class Connection {
   #ask;
   #close;
   #id;
   #promises;
 
+  static #promisesOf;
+
+  static {
+    const ask = (connection, settler, method, options) => connection.#ask(settler, method, connection.#id, options);
+    Connection.#promisesOf = defineCalls(Connection, {
+      ...lingerCalls(ask),
+      close: (connection, settler) => connection.#close(settler, connection.#id),
+      reset: (connection, settler) => ask(connection, settler, Method.ResetConnection),
+    });
+  }
+
   /**
-   * @param {(method, connectionId, callback, convert, linger) => unknown} ask calls its tunnel
-   * @param {(connectionId, callback) => void} close closes it by its Linger
+   * @param {object} info as the addon gives it
+   * @param {Ask} ask
+   * @param {(settler, connectionId: number) => void} close closes the connection by its Linger
    */
   constructor(info, ask, close) {
     Object.assign(this, info);
@@ -27,38 +53,9 @@ class Connection {
     this.#id = info.connectionId;
   }
 
-  getLinger(callback) {
-    return this.#ask(Method.GetConnectionLinger, this.#id, callback, check.isGraceful);
-  }
-
-  setLinger(linger, callback) {
-    return this.#setLinger(check.packLinger(linger, 'linger'), callback);
-  }
-
-  getLingerOption(callback) {
-    return this.#ask(Method.GetConnectionLinger, this.#id, callback, check.unpackLinger);
-  }
-
-  setLingerOption(value, callback) {
-    return this.#setLinger(check.checkLingerOption(value, 'value'), callback);
-  }
-
-  close(callback) {
-    return this.#close(this.#id, callback);
-  }
-
-  reset(callback) {
-    return this.#ask(Method.ResetConnection, this.#id, callback);
-  }
-
   get promises() {
-    this.#promises ??= mirror(this, Connection.prototype, MIRRORED);
-    return this.#promises;
-  }
-
-  #setLinger(packed, callback) {
-    return this.#ask(Method.SetConnectionLinger, this.#id, callback, nothing, packed);
+    return (this.#promises ??= Connection.#promisesOf(this));
   }
 }
 
-module.exports = { Connection };
+module.exports = { Connection, lingerCalls };

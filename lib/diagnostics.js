@@ -5,8 +5,8 @@
 
 const { channel } = require('node:diagnostics_channel');
 
-const { binding } = require('./native/bridge.js');
 const { fromNative } = require('./errors.js');
+const { binding } = require('./native/index.js');
 
 const { Kind } = binding;
 

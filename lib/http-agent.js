@@ -2,7 +2,7 @@
 
 const https = require('node:https');
 
-const { checkObject } = require('./validate/options.js');
+const { checkObject } = require('./validate/index.js');
 
 /**
  * An agent for http and https whose connections are dialled through a tunnel. https.Agent is all that

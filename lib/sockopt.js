@@ -4,10 +4,10 @@
 
 const net = require('node:net');
 
-const check = require('./validate/options.js');
 const { Deadline } = require('./deadline.js');
-const { binding, closeTaken, hold, unhold } = require('./native/bridge.js');
 const { fromNative, invalidArgType, invalidArgValue, systemError, unwritten } = require('./errors.js');
+const { binding, closeTaken, hold, unhold } = require('./native/index.js');
+const check = require('./validate/index.js');
 
 const { SOL_SOCKET, SO_DONTLINGER, SO_LINGER, Written } = binding;
 

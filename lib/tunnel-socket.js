@@ -13,18 +13,15 @@ const { AsyncResource } = require('node:async_hooks');
 const { closeSync } = require('node:fs');
 const net = require('node:net');
 
-const check = require('./validate/options.js');
+const { lingerCalls } = require('./connection.js');
 const { Deadline } = require('./deadline.js');
-const { Deferred, binding } = require('./native/bridge.js');
-const { fromNative, invalidArgType, systemError } = require('./errors.js');
-const { checkTarget } = require('./forward.js');
-const { checkHost, checkPort } = require('./validate/names.js');
+const { fromNative, systemError } = require('./errors.js');
+const { Deferred, binding, defineCalls } = require('./native/index.js');
+const { isHard, packLinger, unpackLinger } = require('./validate/index.js');
 
 const { Method } = binding;
 
 const nothing = () => undefined;
-const itself = (value) => value;
-const isHard = (packed) => !check.isGraceful(packed);
 
 /** A linger time that runs here, before the addon is told to close. */
 class Bound {
@@ -34,7 +31,7 @@ class Bound {
 
   /** @param {() => void} expire called when the time is over */
   constructor(packed, expire) {
-    const { l_onoff, l_linger } = check.unpackLinger(packed);
+    const { l_onoff, l_linger } = unpackLinger(packed);
     this.#l_onoff = l_onoff;
     if (l_onoff !== 0) this.#deadline = new Deadline(l_linger * 1000, expire);
   }
@@ -45,7 +42,7 @@ class Bound {
     if (this.#deadline === undefined) return undefined;
     this.#deadline.clear();
     const left = Math.ceil(this.#deadline.left / 1000);
-    return check.packLingerOption({ l_onoff: this.#l_onoff, l_linger: Math.max(1, left) });
+    return packLinger({ l_onoff: this.#l_onoff, l_linger: Math.max(1, left) });
   }
 }
 
@@ -55,10 +52,10 @@ class Bound {
  */
 const Socket = net.Socket;
 
-/** What only the tunnel may do with a socket. */
+/** For the tunnel: the connection has opened, has ended, or got another Linger. */
 let opened;
 let ended;
-let relingered;
+let lingerChanged;
 
 class TunnelSocket extends Socket {
   #ask;
@@ -79,35 +76,19 @@ class TunnelSocket extends Socket {
   static {
     opened = (socket) => socket.#resource.runInAsyncScope(socket.#opened, socket);
     ended = (socket, end) => socket.#resource.runInAsyncScope(socket.#ended, socket, end);
-    relingered = (socket, packed) => socket.#relinger(packed);
+    lingerChanged = (socket, packed) => socket.#lingerChanged(packed);
+    defineCalls(
+      TunnelSocket,
+      lingerCalls((socket, settler, method, options) => socket.#ask(settler, method, socket.connectionId, options)),
+    );
   }
 
-  /** @param {(method, connectionId, callback, convert, linger) => unknown} ask calls the tunnel */
+  /** @param {import('./connection.js').Ask} ask */
   constructor(fd, connectionId, allowHalfOpen, ask) {
     super({ fd, readable: true, writable: true, allowHalfOpen });
     this.#ask = ask;
     this.connecting = true;
     Object.defineProperty(this, 'connectionId', { value: connectionId, enumerable: true });
-  }
-
-  getLinger(callback) {
-    return this.#ask(Method.GetConnectionLinger, this.connectionId, callback, check.isGraceful);
-  }
-
-  setLinger(linger, callback) {
-    return this.#setLinger(check.packLinger(linger, 'linger'), callback);
-  }
-
-  getLingerOption(callback) {
-    return this.#ask(Method.GetConnectionLinger, this.connectionId, callback, check.unpackLinger);
-  }
-
-  setLingerOption(value, callback) {
-    return this.#setLinger(check.checkLingerOption(value, 'value'), callback);
-  }
-
-  #setLinger(packed, callback) {
-    return this.#ask(Method.SetConnectionLinger, this.connectionId, callback, nothing, packed);
   }
 
   get destroyed() {
@@ -183,9 +164,9 @@ class TunnelSocket extends Socket {
     this._handle.readStart();
   }
 
-  #call(method, linger) {
+  #call(method, options) {
     const deferred = new Deferred();
-    this.#ask(method, this.connectionId, deferred, itself, linger);
+    this.#ask(deferred, method, this.connectionId, options);
     return deferred.promise;
   }
 
@@ -201,7 +182,7 @@ class TunnelSocket extends Socket {
         await this.#written();
         // The time runs from the call of destroy() on.
         const left = this.#bound.take();
-        if (left !== undefined) await this.#call(Method.SetConnectionLinger, left);
+        if (left !== undefined) await this.#call(Method.SetConnectionLinger, { linger: left });
       }
       await this.#call(Method.Disconnect);
     } catch {
@@ -222,7 +203,7 @@ class TunnelSocket extends Socket {
   }
 
   /** Somebody decides anew how the connection will be closed, which may be about to be closed here. */
-  #relinger(packed) {
+  #lingerChanged(packed) {
     if (!this.#leaving || this.#isCut || this.#end !== undefined || this.#bound?.isTaken) return;
     this.#bound?.take();
     if (isHard(packed)) this.#reset();
@@ -276,21 +257,6 @@ class TunnelSocket extends Socket {
   }
 }
 
-/** What the arguments of dial(host, port) or dial(options) say. */
-function checkDial(host, port) {
-  if (typeof host === 'string') {
-    const target = { host: checkHost(host, 'host'), port: checkPort(port, 'port') };
-    return { target, allowHalfOpen: false };
-  }
-  const options = host;
-  if (options === null || typeof options !== 'object' || Array.isArray(options)) {
-    throw invalidArgType('host', 'one of type string or object', options);
-  }
-  const { allowHalfOpen = false } = options;
-  check.checkBoolean(allowHalfOpen, 'options.allowHalfOpen');
-  return { target: checkTarget(options, ['host', 'port', 'path']), allowHalfOpen };
-}
-
 /** @returns {any} a TunnelSocket, whose base has no type here */
 function dial(handle, { target, allowHalfOpen }, ask) {
   const outcome = binding.dial(handle, target);
@@ -306,9 +272,8 @@ function dial(handle, { target, allowHalfOpen }, ask) {
 
 module.exports = {
   TunnelSocket,
-  checkDial,
   dial,
   ended: (...args) => ended(...args),
   opened: (...args) => opened(...args),
-  relingered: (...args) => relingered(...args),
+  lingerChanged: (...args) => lingerChanged(...args),
 };

@@ -3,121 +3,142 @@
 const { AsyncResource } = require('node:async_hooks');
 const { EventEmitter, once } = require('node:events');
 
-const { TunnelAgent } = require('./http-agent.js');
-const check = require('./validate/options.js');
-const channels = require('./diagnostics.js');
-const { readConfig } = require('./ssh-config/index.js');
 const { Connection } = require('./connection.js');
-const { checkDial, dial, ended, opened, relingered } = require('./tunnel-socket.js');
-const { Deferred, adopt, binding, create, enqueue, hold, mirror, unhold } = require('./native/bridge.js');
+const diagnostics = require('./diagnostics.js');
 const { fromNative, invalidArgValue, wouldDeadlock } = require('./errors.js');
-const { Forward, checkDynamicForward, checkLocalForward, checkRemoteForward } = require('./forward.js');
-const { carry } = require('./native/join-stream.js');
+const { Forward } = require('./forward.js');
+const { TunnelAgent } = require('./http-agent.js');
+const { Lifetime } = require('./lifetime.js');
+const { binding, create, defineCalls, enqueue, joinStream, setHandlers } = require('./native/index.js');
+const { askConnectionRequest, askHostVerifier, askPrompts } = require('./questions.js');
+const { readConfig } = require('./ssh-config/index.js');
+const { Subscriptions } = require('./subscriptions.js');
+const { dial, ended, lingerChanged, opened } = require('./tunnel-socket.js');
+const check = require('./validate/index.js');
 
 const { Kind, Method } = binding;
 
-/** Streams that were given to tunnels: each carries one session, of one tunnel. */
-const given = new WeakSet();
+/** Streams that are the `sock` of a tunnel: each carries one session, of one tunnel. */
+const usedSocks = new WeakSet();
 
-/** Tunnels that are up: nobody else may hold one, and still its events are due. */
-const up = new Set();
-
-/** Events that the addon tells of only where somebody listens. */
-const FOLLOWED = {
-  banner: Kind.Banner,
-  connectionRequest: Kind.ConnectionRequest,
-  connection: Kind.Connection,
-  disconnected: Kind.Disconnected,
-};
-
-/** What a blocked thread cannot do. */
+/** What a blocked thread cannot do, as the error says it. */
 const SOCK = 'options.sock, which carries the session';
-const DIALLED = 'a socket of dial(), which has to read what comes';
-/** So many forwards that have ended cost nothing to speak of. */
-const FEW_FORWARDS = 32;
+const DIALED = 'a socket of dial(), which has to read what comes';
+/** Forwards that have ended and are not looked for yet. */
+const MIN_FORWARDS = 32;
 
-const nothing = () => undefined;
 const itself = (value) => value;
-
-/** The methods that `promises` mirrors, with the number of their arguments. */
-const MIRRORED = {
-  getLinger: 0,
-  setLinger: 1,
-  getLingerOption: 0,
-  setLingerOption: 1,
-  getKeepAlive: 0,
-  setKeepAlive: 1,
-  getIdleTimeout: 0,
-  setIdleTimeout: 1,
-  connect: 0,
-  startListening: 0,
-  stopListening: 0,
-  forwardLocal: 1,
-  forwardDynamic: 1,
-  forwardRemote: 1,
-  disconnect: 1,
-  shutdown: 1,
-  close: 1,
-  connections: 0,
-  stats: 0,
-};
+const nothing = () => undefined;
 
 class SSHTunnel extends EventEmitter {
   #handle;
-  /** How connections reach their tunnel. */
-  #ask = (method, number, callback, convert, linger) => {
-    const outcome = this.#operation(method, number, callback, convert, linger);
-    // The addon does not know yet of a socket of dial() that is destroyed and still writes.
-    const socket = method === Method.SetConnectionLinger ? this.#dialled.get(number) : undefined;
-    if (socket !== undefined) relingered(socket, linger);
-    return outcome;
-  };
-  #disconnect = (connectionId, callback) => this.disconnect(connectionId, callback);
-  /** Who subscribed to the channels when that was looked at last. */
-  #subscribed = 0;
-  /** By their numbers, those that were stopped or lost included until somebody asks. @type {Map<number, Forward>} */
+  #subscriptions;
+  #lifetime;
+  /** By number; those that have ended stay until forwards() looks for them. @type {Map<number, Forward>} */
   #forwards = new Map();
-  /** How many of them there may be before those that have ended are looked for. */
-  #mostForwards = FEW_FORWARDS;
-  /** The sockets of dial() whose connections have not ended, by the connections' numbers. */
-  #dialled = new Map();
-  /** Lists of ends, each of a close() under way. @type {Set<object[]>} */
-  #ends = new Set();
-  /** Who decides about the host key of each jump host, in order, and last about the server's. */
+  /** How many there may be before those that have ended are looked for. */
+  #maxForwards = MIN_FORWARDS;
+  /** Sockets of dial() whose connections have not ended, by the connections' numbers. */
+  #sockets = new Map();
+  /** The hostVerifier of each jump host, in order, and last the server's. */
   #verifiers;
-  /** The stream that leads to the server, if one does, and what became of it once it is in use. */
+  /** What the last hostVerifier threw, if it did. */
+  #refusal;
+  /** The stream that leads to the server, and its state once a session uses it. */
   #sock;
   #carried;
-  /** Whether the server's questions go to 'keyboard-interactive'. */
+  /** Whether a listener of 'keyboard-interactive' answers the server. */
   #interactive;
+  #configNotices = Object.freeze([]);
   /** Events run in the context in which the tunnel was made. */
   #resource = new AsyncResource('SSHTUNNEL');
   #promises;
-  /** What ssh_config files say that is not honoured. */
-  #configNotices = Object.freeze([]);
-  /** Why the last host key was refused, if hostVerifier failed over it. */
-  #refusal;
-  /** Up, or with a 'close' still to be delivered. */
-  #up = false;
-  /** The number of the last 'close' that was delivered. */
-  #closed = 0;
-  /** What ref() and unref() say. */
-  #referenced = true;
-  /** Whether the event loop is held because of this tunnel. */
-  #held = false;
+
+  static #promisesOf;
 
   static {
-    adopt({
+    setHandlers({
       deliver: (tunnel, ...event) => tunnel.#resource.runInAsyncScope(tunnel.#deliver, tunnel, ...event),
-      replied: (tunnel) => tunnel.#refresh(),
+      replied: (tunnel) => tunnel.#lifetime.refresh(),
       error: (tunnel, failure) => tunnel.#error(failure),
     });
+
+    SSHTunnel.#promisesOf = defineCalls(
+      SSHTunnel,
+      {
+        getLinger: (tunnel, settler) => tunnel.#call(settler, Method.GetLinger, 0, { result: Boolean }),
+        setLinger: (tunnel, settler, linger) =>
+          tunnel.#set(settler, Method.SetLinger, Number(check.checkBoolean(linger, 'linger'))),
+        getLingerOption: (tunnel, settler) =>
+          tunnel.#call(settler, Method.GetLingerOption, 0, { result: check.unpackLinger }),
+        setLingerOption: (tunnel, settler, value) =>
+          tunnel.#set(settler, Method.SetLingerOption, check.checkLingerOption(value, 'value')),
+        getKeepAlive: (tunnel, settler) => tunnel.#call(settler, Method.GetKeepAlive, 0, { result: Boolean }),
+        setKeepAlive: (tunnel, settler, keepAlive) =>
+          tunnel.#set(settler, Method.SetKeepAlive, Number(check.checkBoolean(keepAlive, 'keepAlive'))),
+        getIdleTimeout: (tunnel, settler) => tunnel.#call(settler, Method.GetIdleTimeout),
+        setIdleTimeout: (tunnel, settler, idleTimeout) =>
+          tunnel.#set(settler, Method.SetIdleTimeout, check.checkMilliseconds(idleTimeout, 'idleTimeout')),
+        connect: (tunnel, settler) => tunnel.#connecting('connect', settler).#call(settler, Method.Connect),
+        startListening: (tunnel, settler) =>
+          tunnel.#connecting('startListening', settler).#call(settler, Method.StartListening),
+        stopListening: (tunnel, settler) => tunnel.#call(settler, Method.StopListening),
+        forwardLocal: (tunnel, settler, options) => {
+          const { listen, target, maxConnections } = check.checkLocalForward(options);
+          return tunnel
+            .#connecting('forwardLocal', settler)
+            .#startForward(settler, binding.prepareForward(tunnel.#handle, listen, target, maxConnections));
+        },
+        forwardDynamic: (tunnel, settler, options) => {
+          const { listen, maxConnections, login } = check.checkDynamicForward(options);
+          return tunnel
+            .#connecting('forwardDynamic', settler)
+            .#startForward(settler, binding.prepareDynamic(tunnel.#handle, listen, maxConnections, ...login));
+        },
+        forwardRemote: (tunnel, settler, options) => {
+          const { listen, target, maxConnections } = check.checkRemoteForward(options);
+          return tunnel
+            .#connecting('forwardRemote', settler)
+            .#startForward(settler, binding.prepareRemote(tunnel.#handle, listen, target, maxConnections));
+        },
+        disconnect: (tunnel, settler, connectionId) => tunnel.#disconnect(settler, connectionId),
+        shutdown: (tunnel, settler, options) => tunnel.#shutdown(settler, check.checkShutdownOptions(options)),
+        close: (tunnel, settler, options) =>
+          settler === undefined
+            ? tunnel.promises.close(options)
+            : tunnel.#close(settler, check.checkCloseOptions(options)),
+        connections: (tunnel, settler) =>
+          tunnel.#call(settler, Method.Connections, 0, {
+            result: (infos) => infos.map((info) => tunnel.#connection(info)),
+          }),
+        stats: (tunnel, settler) => tunnel.#call(settler, Method.Stats),
+      },
+      ['shutdown', 'close'],
+    );
+
+    for (const name of ['on', 'addListener', 'prependListener', 'off', 'removeListener']) {
+      SSHTunnel.#override(name, (tunnel, event) => tunnel.#subscriptions.update(event));
+    }
+    SSHTunnel.#override('removeAllListeners', (tunnel) => tunnel.#subscriptions.updateAll());
+  }
+
+  // The addon has to know who listens before it reports something. The events 'newListener' and 'removeListener' would
+  // tell, but applications can remove their listeners.
+  static #override(name, changed) {
+    const inherited = EventEmitter.prototype[name];
+    const value = function (...args) {
+      inherited.apply(this, args);
+      changed(this, ...args);
+      return this;
+    };
+    Object.defineProperty(SSHTunnel.prototype, name, { value, configurable: true, writable: true });
   }
 
   constructor(options) {
     super();
     const { native, verifiers, interactive, sock, wipe } = check.checkOptions(options);
-    if (given.has(sock)) throw invalidArgValue('options.sock', 'was given to another tunnel', sock, { secret: true });
+    if (usedSocks.has(sock))
+      throw invalidArgValue('options.sock', 'was given to another tunnel', sock, { secret: true });
     let handle;
     try {
       handle = create(this, native);
@@ -126,10 +147,12 @@ class SSHTunnel extends EventEmitter {
     }
     if (typeof handle !== 'number') throw fromNative(handle);
     this.#handle = handle;
+    this.#subscriptions = new Subscriptions(this, handle);
+    this.#lifetime = new Lifetime(this, handle);
     this.#verifiers = verifiers;
     this.#interactive = interactive;
     this.#sock = sock;
-    if (sock !== undefined) given.add(sock);
+    if (sock !== undefined) usedSocks.add(sock);
   }
 
   static fromConfig(host, overrides) {
@@ -147,144 +170,24 @@ class SSHTunnel extends EventEmitter {
     return this.#configNotices;
   }
 
-  getLinger(callback) {
-    return this.#setting(Method.GetLinger, 0, callback, Boolean);
-  }
-
-  setLinger(linger, callback) {
-    const value = Number(check.checkBoolean(linger, 'linger'));
-    return this.#setting(Method.SetLinger, value, callback, nothing);
-  }
-
-  getLingerOption(callback) {
-    return this.#setting(Method.GetLingerOption, 0, callback, check.unpackLinger);
-  }
-
-  setLingerOption(value, callback) {
-    const packed = check.checkLingerOption(value, 'value');
-    return this.#setting(Method.SetLingerOption, packed, callback, nothing);
-  }
-
-  getKeepAlive(callback) {
-    return this.#setting(Method.GetKeepAlive, 0, callback, Boolean);
-  }
-
-  setKeepAlive(keepAlive, callback) {
-    const value = Number(check.checkBoolean(keepAlive, 'keepAlive'));
-    return this.#setting(Method.SetKeepAlive, value, callback, nothing);
-  }
-
-  getIdleTimeout(callback) {
-    return this.#setting(Method.GetIdleTimeout, 0, callback, itself);
-  }
-
-  setIdleTimeout(idleTimeout, callback) {
-    check.checkMilliseconds(idleTimeout, 'idleTimeout');
-    return this.#setting(Method.SetIdleTimeout, idleTimeout, callback, nothing);
-  }
-
-  connect(callback) {
-    this.#prepareLogon('connect', callback);
-    return this.#operation(Method.Connect, 0, callback);
-  }
-
-  startListening(callback) {
-    this.#prepareLogon('startListening', callback);
-    return this.#operation(Method.StartListening, 0, callback);
-  }
-
-  stopListening(callback) {
-    return this.#operation(Method.StopListening, 0, callback);
-  }
-
-  forwardLocal(options, callback) {
-    const { listen, target, maxConnections } = checkLocalForward(options);
-    return this.#forward('forwardLocal', callback, () =>
-      binding.prepareForward(this.#handle, listen, target, maxConnections),
-    );
-  }
-
-  forwardDynamic(options, callback) {
-    const { listen, maxConnections, login } = checkDynamicForward(options);
-    return this.#forward('forwardDynamic', callback, () =>
-      binding.prepareDynamic(this.#handle, listen, maxConnections, ...login),
-    );
-  }
-
-  forwardRemote(options, callback) {
-    const { listen, target, maxConnections } = checkRemoteForward(options);
-    return this.#forward('forwardRemote', callback, () =>
-      binding.prepareRemote(this.#handle, listen, target, maxConnections),
-    );
-  }
-
   forwards() {
     for (const id of this.#forwards.keys()) {
-      if (binding.forward(this.#handle, id) === null) this.#forwards.delete(id);
+      if (this.#findForward(id) === null) this.#forwards.delete(id);
     }
     return [...this.#forwards.values()];
   }
 
   dial(host, port) {
-    const wanted = checkDial(host, port);
-    this.#look();
-    this.#prepareLogon('dial', nothing);
+    const wanted = check.checkDial(host, port);
+    this.#subscriptions.look();
+    this.#connecting('dial', nothing);
     const socket = dial(this.#handle, wanted, this.#ask);
-    this.#dialled.set(socket.connectionId, socket);
+    this.#sockets.set(socket.connectionId, socket);
     return socket;
   }
 
   agent(options) {
     return new TunnelAgent(this, options);
-  }
-
-  disconnect(connectionId, callback) {
-    this.#refuseWithSock('disconnect', callback);
-    if (callback === undefined && this.#dialled.has(connectionId)) throw wouldDeadlock('disconnect', DIALLED);
-    return this.#operation(Method.Disconnect, check.checkConnectionId(connectionId), callback);
-  }
-
-  shutdown(options, callback) {
-    if (typeof options === 'function' && callback === undefined) [options, callback] = [undefined, options];
-    const force = check.checkShutdownOptions(options);
-    // By force it waits for nothing that this thread would have to do.
-    if (force) return this.#operation(Method.Shutdown, 1, callback, () => this.#carried?.end());
-    this.#refuseWithSock('shutdown', callback);
-    if (callback === undefined && this.#dialled.size > 0) throw wouldDeadlock('shutdown', DIALLED);
-    return this.#operation(Method.Shutdown, 0, callback);
-  }
-
-  close(options, callback) {
-    if (typeof options === 'function' && callback === undefined) [options, callback] = [undefined, options];
-    if (callback === undefined) return this.promises.close(options);
-    const limit = check.checkCloseOptions(options);
-    // Every end is told on its way here: kept for whoever waits for them, and for nobody else.
-    const ends = [];
-    const since = performance.now();
-    const forget = () => {
-      if (limit >= 0 && performance.now() - since >= limit) this.#carried?.end();
-      this.#ends.delete(ends);
-      this.#follow('disconnected');
-      return ends;
-    };
-    this.#ends.add(ends);
-    this.#follow('disconnected');
-    try {
-      this.#operation(Method.Close, limit, callback, forget);
-    } catch (error) {
-      forget();
-      throw error;
-    }
-  }
-
-  connections(callback) {
-    return this.#operation(Method.Connections, 0, callback, (infos) =>
-      infos.map((info) => new Connection(info, this.#ask, this.#disconnect)),
-    );
-  }
-
-  stats(callback) {
-    return this.#operation(Method.Stats, 0, callback);
   }
 
   get listening() {
@@ -296,8 +199,7 @@ class SSHTunnel extends EventEmitter {
   }
 
   get promises() {
-    this.#promises ??= Object.freeze({
-      ...mirror(this, SSHTunnel.prototype, MIRRORED),
+    this.#promises ??= SSHTunnel.#promisesOf(this, {
       dial: async (host, port) => {
         const socket = this.dial(host, port);
         await once(socket, 'connect');
@@ -308,138 +210,112 @@ class SSHTunnel extends EventEmitter {
   }
 
   ref() {
-    this.#referenced = true;
-    this.#refresh();
+    this.#lifetime.referenced = true;
     return this;
   }
 
   unref() {
-    this.#referenced = false;
-    this.#refresh();
+    this.#lifetime.referenced = false;
     return this;
   }
 
-  // Whether anybody listens for what comes with each connection is for the addon to know before it
-  // tells: it asks nobody about a new one otherwise, and leaves the event loop alone. The events
-  // 'newListener' and 'removeListener' would tell, but users can take their listeners away.
-  on(event, listener) {
-    super.on(event, listener);
-    return this.#follow(event);
-  }
-
-  addListener(event, listener) {
-    super.addListener(event, listener);
-    return this.#follow(event);
-  }
-
-  prependListener(event, listener) {
-    super.prependListener(event, listener);
-    return this.#follow(event);
-  }
-
-  off(event, listener) {
-    super.off(event, listener);
-    return this.#follow(event);
-  }
-
-  removeListener(event, listener) {
-    super.removeListener(event, listener);
-    return this.#follow(event);
-  }
-
-  removeAllListeners(...events) {
-    super.removeAllListeners(...events);
-    for (const event in FOLLOWED) this.#follow(event);
-    return this;
-  }
-
-  #follow(event) {
-    const kind = Object.hasOwn(FOLLOWED, event) ? FOLLOWED[event] : undefined;
-    if (kind === undefined) return this;
-    const awaited = kind === Kind.Disconnected && this.#ends.size > 0;
-    const subscribed = channels.isSubscribed(this.#subscribed, kind);
-    binding.follow(this.#handle, kind, awaited || subscribed || this.listenerCount(event) > 0);
-    return this;
-  }
-
-  /** Looks who subscribes to the channels: nobody tells when that changes. */
-  #look() {
-    const subscribed = channels.subscribed();
-    if (subscribed === this.#subscribed) return;
-    this.#subscribed = subscribed;
-    for (const event in FOLLOWED) this.#follow(event);
-    for (const kind of channels.SESSIONS) binding.follow(this.#handle, kind, channels.isSubscribed(subscribed, kind));
-  }
-
-  #setting(method, argument, callback, convert) {
-    this.#look();
-    if (callback === undefined) return convert(binding.call(this.#handle, method, argument, 0));
-    return enqueue(this, this.#handle, method, argument, 0, callback, convert);
-  }
-
-  #operation(method, argument, callback, convert = itself, linger = 0) {
-    this.#look();
-    if (callback !== undefined) return enqueue(this, this.#handle, method, argument, linger, callback, convert);
+  /** Calls the addon, and settles as `settler` says. */
+  #call(settler, method, argument = 0, { result = itself, linger = 0 } = {}) {
+    this.#subscriptions.look();
+    if (settler !== undefined) return enqueue(this, this.#handle, method, argument, linger, settler, result);
     const outcome = binding.call(this.#handle, method, argument, linger);
-    this.#refresh();
+    this.#lifetime.refresh();
     if (outcome?.code !== undefined) throw this.#error(outcome);
-    return convert(outcome);
+    return result(outcome);
   }
 
-  /** Opens the forward that `prepare` gives a number to. */
-  #forward(method, callback, prepare) {
-    if (callback !== undefined && !(callback instanceof Deferred)) check.checkFunction(callback, 'callback');
-    this.#prepareLogon(method, callback);
-    return this.#operation(Method.StartForward, prepare(), callback, ([info]) => {
-      const forward = new Forward(info, { ask: this.#ask, find: (id) => binding.forward(this.#handle, id) });
-      this.#forwards.set(forward.forwardId, forward);
-      if (this.#forwards.size > this.#mostForwards)
-        this.#mostForwards = 2 * Math.max(FEW_FORWARDS, this.forwards().length);
-      return forward;
+  #set(settler, method, value) {
+    return this.#call(settler, method, value, { result: nothing });
+  }
+
+  /** How connections and forwards call their tunnel. @type {import('./connection.js').Ask} */
+  #ask = (settler, method, id, options) => {
+    const outcome = this.#call(settler, method, id, options);
+    // The addon does not know yet of a socket of dial() that is destroyed and still writes.
+    const socket = method === Method.SetConnectionLinger ? this.#sockets.get(id) : undefined;
+    if (socket !== undefined) lingerChanged(socket, options.linger);
+    return outcome;
+  };
+
+  #disconnect = (settler, connectionId) => {
+    this.#refuseToBlockSock('disconnect', settler);
+    if (settler === undefined && this.#sockets.has(connectionId)) throw wouldDeadlock('disconnect', DIALED);
+    return this.#call(settler, Method.Disconnect, check.checkConnectionId(connectionId));
+  };
+
+  #connection(info) {
+    return new Connection(info, this.#ask, this.#disconnect);
+  }
+
+  #startForward(settler, number) {
+    return this.#call(settler, Method.StartForward, number, {
+      result: ([info]) => {
+        const forward = new Forward(info, this.#ask, (id) => this.#findForward(id));
+        this.#forwards.set(forward.forwardId, forward);
+        if (this.#forwards.size > this.#maxForwards)
+          this.#maxForwards = 2 * Math.max(MIN_FORWARDS, this.forwards().length);
+        return forward;
+      },
     });
   }
 
-  /** Before what may log on: refuses to block what the logon needs, and has its stream carried. */
-  #prepareLogon(method, callback) {
-    if (callback === undefined) {
-      if (!binding.ready(this.#handle)) this.#refuseDeadlock(method);
-      return;
-    }
-    if (this.#sock === undefined) return;
-    if (!(callback instanceof Deferred)) check.checkFunction(callback, 'callback');
-    const descriptor = binding.attachSock(this.#handle);
-    if (typeof descriptor === 'number') this.#carried = carry(this.#sock, descriptor);
-    else if (descriptor !== undefined) throw fromNative(descriptor);
+  #findForward(id) {
+    return binding.forward(this.#handle, id);
   }
 
-  #refuseDeadlock(method) {
-    const asked = 'which the logon has to ask';
+  #shutdown(settler, force) {
+    // By force it waits for nothing that this thread would have to do.
+    if (force) return this.#call(settler, Method.Shutdown, 1, { result: () => this.#carried?.end() });
+    this.#refuseToBlockSock('shutdown', settler);
+    if (settler === undefined && this.#sockets.size > 0) throw wouldDeadlock('shutdown', DIALED);
+    return this.#call(settler, Method.Shutdown);
+  }
+
+  /** @param {number} limit milliseconds, -1 for no limit */
+  #close(settler, limit) {
+    const collected = this.#subscriptions.collectEnds();
+    const since = performance.now();
+    const result = () => {
+      if (limit >= 0 && performance.now() - since >= limit) this.#carried?.end();
+      return collected();
+    };
+    try {
+      this.#call(settler, Method.Close, limit, { result });
+    } catch (error) {
+      collected();
+      throw error;
+    }
+  }
+
+  /** Before a call that may connect: refuses to block what that needs, and joins the `sock` to the session. */
+  #connecting(method, settler) {
+    if (settler === undefined) {
+      if (!binding.ready(this.#handle)) this.#refuseToBlock(method);
+    } else if (this.#sock !== undefined) {
+      const descriptor = binding.attachSock(this.#handle);
+      if (typeof descriptor === 'number') this.#carried = joinStream(this.#sock, descriptor);
+      else if (descriptor !== undefined) throw fromNative(descriptor);
+    }
+    return this;
+  }
+
+  #refuseToBlock(method) {
+    const asked = 'which has to be asked to connect';
     if (this.#verifiers.some((verifier) => verifier !== undefined))
       throw wouldDeadlock(method, `options.hostVerifier, ${asked}`);
     if (this.#interactive) throw wouldDeadlock(method, `a listener of 'keyboard-interactive', ${asked}`);
     if (this.#sock !== undefined) throw wouldDeadlock(method, SOCK);
   }
 
-  /** What closes waits for what is under way, which a stream of this thread would have to carry. */
-  #refuseWithSock(method, callback) {
-    const blocks = callback === undefined && this.#sock !== undefined;
+  /** Closing waits for data under way, which the `sock` would have to carry on this thread. */
+  #refuseToBlockSock(method, settler) {
+    const blocks = settler === undefined && this.#sock !== undefined;
     if (blocks && binding.ready(this.#handle)) throw wouldDeadlock(method, SOCK);
-  }
-
-  /** Keeps this tunnel, and the event loop, while it is up. */
-  #refresh() {
-    const isUp = binding.alive(this.#handle, this.#closed);
-    if (isUp !== this.#up) {
-      this.#up = isUp;
-      if (isUp) up.add(this);
-      else up.delete(this);
-    }
-    const held = isUp && this.#referenced;
-    if (held !== this.#held) {
-      this.#held = held;
-      if (held) hold();
-      else unhold();
-    }
   }
 
   #error(failure) {
@@ -454,13 +330,13 @@ class SSHTunnel extends EventEmitter {
   }
 
   #deliver(kind, number, failure, payload) {
-    this.#look();
+    this.#subscriptions.look();
     switch (kind) {
       case Kind.HostKey:
         this.#verifyHostKey(number, payload);
         break;
       case Kind.Prompts:
-        this.#askUser(number, payload);
+        askPrompts(this, this.#handle, number, payload);
         break;
       case Kind.Banner: {
         const { message, language, host, port } = payload;
@@ -468,33 +344,33 @@ class SSHTunnel extends EventEmitter {
         break;
       }
       case Kind.Ready:
-        this.#refresh();
+        this.#lifetime.refresh();
         this.emit('ready');
         break;
       case Kind.Listening:
-        this.#refresh();
+        this.#lifetime.refresh();
         this.emit('listening');
         break;
       case Kind.ConnectionRequest:
-        this.#requestConnection(payload);
+        askConnectionRequest(this, this.#handle, payload);
         break;
       case Kind.Connection:
-        channels.publishConnection(this, payload);
-        this.#toDialled(payload, opened);
-        this.emit('connection', new Connection(payload, this.#ask, this.#disconnect));
+        diagnostics.publishConnection(this, payload);
+        this.#toSocket(payload, opened);
+        this.emit('connection', this.#connection(payload));
         break;
       case Kind.Disconnected:
-        channels.publishEnd(this, payload);
-        for (const ends of this.#ends) ends.push(payload);
-        this.#toDialled(payload, ended);
-        this.#dialled.delete(payload.connectionId);
+        diagnostics.publishEnd(this, payload);
+        this.#subscriptions.ended(payload);
+        this.#toSocket(payload, ended);
+        this.#sockets.delete(payload.connectionId);
         this.emit('disconnected', payload);
         break;
       case Kind.SessionStarted:
       case Kind.SessionReady:
       case Kind.SessionLost:
       case Kind.SessionEnded:
-        channels.publishSession(this, kind, number, failure, payload);
+        diagnostics.publishSession(this, kind, number, failure, payload);
         break;
       case Kind.Reconnecting:
         this.emit('reconnecting', { attempt: number, delay: payload, error: this.#error(failure) });
@@ -509,77 +385,25 @@ class SSHTunnel extends EventEmitter {
         this.emit('error', this.#error(failure));
         break;
       case Kind.Close:
-        this.#closed = number;
+        this.#lifetime.closed = number;
         try {
           this.emit('close');
         } finally {
-          this.#refresh();
+          this.#lifetime.refresh();
         }
         break;
     }
   }
 
-  /** Tells a socket of dial() what has become of its connection. */
-  #toDialled(payload, tell) {
-    const socket = this.#dialled.get(payload.connectionId);
+  /** Tells a socket of dial() about its connection. */
+  #toSocket(payload, tell) {
+    const socket = this.#sockets.get(payload.connectionId);
     if (socket !== undefined) tell(socket, payload);
   }
 
   async #verifyHostKey(question, { hop, ...key }) {
     this.#refusal = undefined;
-    let trusted = false;
-    try {
-      const verify = this.#verifiers.at(hop ?? -1);
-      trusted = (await verify(key)) === true;
-    } catch (reason) {
-      this.#refusal = { reason };
-    }
-    binding.answerHostKey(this.#handle, question, trusted);
-  }
-
-  #askUser(question, { name, instructions, lang, prompts }) {
-    const handle = this.#handle;
-    const count = prompts.length;
-    const finish = (responses = []) => {
-      // Fewer cannot be what the server wants: that is how a user gives up.
-      const { responses: given, wipe } = check.checkResponses(responses, count);
-      try {
-        binding.answerPrompts(handle, question, given.length === count ? given : undefined);
-      } finally {
-        wipe();
-      }
-    };
-    let heard = false;
-    try {
-      heard = this.emit('keyboard-interactive', name, instructions, lang, prompts, finish);
-    } finally {
-      if (!heard) binding.answerPrompts(handle, question, undefined);
-    }
-  }
-
-  #requestConnection({ connectionId, forwardId, remoteAddress, remotePort, forwardHost, forwardPort, forwardPath }) {
-    const handle = this.#handle;
-    const request = {
-      connectionId,
-      forwardId,
-      remoteAddress,
-      remotePort,
-      forwardHost,
-      forwardPort,
-      forwardPath,
-      accept: () => binding.answerRequest(handle, connectionId, true),
-      reject: () => binding.answerRequest(handle, connectionId, false),
-    };
-    let heard = false;
-    let answered = false;
-    try {
-      heard = this.emit('connectionRequest', request);
-      answered = true;
-    } finally {
-      if (!answered) request.reject();
-      // The last listener left while the request was on its way here.
-      else if (!heard) request.accept();
-    }
+    this.#refusal = await askHostVerifier(this.#handle, question, this.#verifiers.at(hop ?? -1), key);
   }
 }
 

@@ -143,8 +143,8 @@ test('invalid targets and listen addresses are rejected without a session', () =
 
 /** What JavaScript would let through by mistake. */
 test('the addon rejects invalid names too', () => {
-  const { binding, create } = require('../../lib/native/bridge.js');
-  const { checkOptions } = require('../../lib/validate/options.js');
+  const { binding, create } = require('../../lib/native/index.js');
+  const { checkOptions } = require('../../lib/validate/index.js');
   const spoil = (change) => {
     const { native } = checkOptions({ ...LOGIN, jump: LOGIN, forwardHost: 'a', forwardPort: 1 });
     change(native);

@@ -1,12 +1,12 @@
 'use strict';
 
-// The one place where JavaScript and the addon meet. The addon gets numbers only: a handle for a
-// tunnel, a number for a call. Callbacks and wrappers stay here, so that nothing native keeps them.
+// The only place where JavaScript and the addon meet. The addon gets numbers: a handle for a tunnel, a number for a
+// call. Callbacks and objects stay here, so that nothing native keeps them alive.
 
 const { AsyncResource } = require('node:async_hooks');
 
+const { Deferred } = require('./calls.js');
 const binding = require('./load.js');
-const { checkFunction } = require('../validate/options.js');
 
 const { Kind } = binding;
 
@@ -14,14 +14,18 @@ const { Kind } = binding;
 const calls = new Map();
 let lastCall = 0;
 
-/** Every tunnel by its handle, for what comes from the addon; does not keep them. */
+/** Tunnels by their handle, for events; does not keep them alive. @type {Map<number, WeakRef<object>>} */
 const tunnels = new Map();
 
 /** Reasons to keep the event loop alive: calls under way, tunnels that are up. */
 let holds = 0;
 
-/** What only the class can do, for it alone reaches its private members. */
-let owner;
+/**
+ * What the class SSHTunnel does with events and replies; only it reaches its private members.
+ * @type {{ deliver(tunnel, kind: number, number: number, failure, payload): void,
+ *   replied(tunnel): void, error(tunnel, failure): Error }}
+ */
+let handlers;
 
 const link = binding.attach(dispatch);
 
@@ -30,15 +34,12 @@ const released = new FinalizationRegistry((handle) => {
   binding.release(handle);
 });
 
-/**
- * @param {{ deliver(tunnel, kind: number, number: number, failure, payload): void,
- *   replied(tunnel): void, error(tunnel, failure): Error }} methods
- */
-function adopt(methods) {
-  owner = methods;
+/** @param {typeof handlers} methods */
+function setHandlers(methods) {
+  handlers = methods;
 }
 
-/** Enters a tunnel; the handle lives as long as its wrapper. @returns {number | object} handle or failure */
+/** Registers a tunnel; the handle lives as long as its object. @returns {number | object} handle or failure */
 function create(tunnel, native) {
   const handle = binding.create(link, native);
   if (typeof handle === 'number') {
@@ -58,36 +59,9 @@ function unhold() {
   if (holds === 0) binding.hold(link, false);
 }
 
-/** Takes the place of a callback: settles a promise, out of turn. */
-class Deferred {
-  constructor() {
-    this.promise = new Promise((resolve, reject) => {
-      this.resolve = resolve;
-      this.reject = reject;
-    });
-  }
-}
-
-/**
- * The same methods as promises; their callback is the last of so many arguments and one more.
- * @param {Record<string, number>} arities by the methods' names
- */
-function mirror(target, prototype, arities) {
-  const promises = {};
-  for (const [name, arity] of Object.entries(arities)) {
-    promises[name] = async (...args) => {
-      const deferred = new Deferred();
-      args.length = arity;
-      prototype[name].call(target, ...args, deferred);
-      return deferred.promise;
-    };
-  }
-  return Object.freeze(promises);
-}
-
 class Call {
   constructor(tunnel, convert, settler) {
-    // Also what keeps the tunnel while something is asked of it; other sockets have none.
+    // Keeps the tunnel alive during the call; closesocket() has none.
     this.tunnel = tunnel;
     this.convert = convert;
     this.settler = settler;
@@ -98,8 +72,8 @@ class Call {
 
   settle(failure, payload) {
     const { tunnel, settler } = this;
-    if (tunnel !== undefined) owner.replied(tunnel);
-    const error = failure === null ? null : owner.error(tunnel, failure);
+    if (tunnel !== undefined) handlers.replied(tunnel);
+    const error = failure === null ? null : handlers.error(tunnel, failure);
     const value = error ? undefined : this.convert(payload);
     if (this.resource === undefined) {
       if (error) settler.reject(error);
@@ -114,28 +88,26 @@ class Call {
 
 /**
  * Begins a call whose outcome comes later.
- * @param {Function | Deferred} settler the user's callback, or one of ours
- * @param {(payload: unknown) => unknown} convert
+ * @param {Function | Deferred} settler callbacks are called in the order of the calls, promises settle by themselves
+ * @param {(payload: any) => unknown} convert
  */
 function enqueue(tunnel, handle, method, argument, linger, settler, convert) {
-  const inTurn = !(settler instanceof Deferred);
-  if (inTurn) checkFunction(settler, 'callback');
-  const number = enter(new Call(tunnel, convert, settler));
-  binding.enqueue(handle, method, argument, linger, number, inTurn);
+  const number = register(new Call(tunnel, convert, settler));
+  binding.enqueue(handle, method, argument, linger, number, !(settler instanceof Deferred));
 }
 
 /**
- * Ends a socket that the addon has taken.
- * @returns {Promise<number>} what it says of the end
+ * Closes a socket that the addon has taken.
+ * @returns {Promise<number>} the outcome, packed
  */
 function closeTaken(handle, written, left) {
   const deferred = new Deferred();
-  const number = enter(new Call(undefined, (payload) => payload, deferred));
+  const number = register(new Call(undefined, (payload) => payload, deferred));
   binding.enqueueClose(link, handle, written, left, number);
   return deferred.promise;
 }
 
-function enter(call) {
+function register(call) {
   const number = ++lastCall;
   calls.set(number, call);
   hold();
@@ -150,14 +122,14 @@ function dispatch(handle, kind, number, failure, payload) {
     try {
       call.settle(failure, payload);
     } finally {
-      // After the callback, which may have begun the next call: the loop is never let go in between.
+      // After the callback, which may have begun the next call: the loop is held in between.
       call.resource?.emitDestroy();
       unhold();
     }
     return;
   }
   const tunnel = tunnels.get(handle)?.deref();
-  if (tunnel !== undefined) owner.deliver(tunnel, kind, number, failure, payload);
+  if (tunnel !== undefined) handlers.deliver(tunnel, kind, number, failure, payload);
 }
 
-module.exports = { Deferred, adopt, binding, closeTaken, create, enqueue, hold, mirror, unhold };
+module.exports = { closeTaken, create, enqueue, hold, setHandlers, unhold };

@@ -19,7 +19,7 @@ const FAREWELL = 2000;
  * @returns {{ error?: Error, end: () => void }} what went wrong with the stream, once it has; and what ends the stream
  *   now, whatever its peer does
  */
-function carry(sock, fd) {
+function joinStream(sock, fd) {
   const state = { end: () => sock.destroy() };
   const local = adopt(fd);
   // What keeps the process running is the tunnel.
@@ -52,4 +52,4 @@ function adopt(fd) {
   }
 }
 
-module.exports = { carry };
+module.exports = { joinStream };

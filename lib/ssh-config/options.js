@@ -5,9 +5,9 @@
 const net = require('node:net');
 
 const binding = require('../native/load.js');
-const { MOST_MILLISECONDS } = require('../validate/primitives.js');
+const { MAX_REKEY_BYTES, MAX_RSA_BITS, MIN_REKEY_BYTES, MIN_RSA_BITS } = require('../validate/limits.js');
+const { MAX_MILLISECONDS } = require('../validate/primitives.js');
 const { localPathFault } = require('../validate/names.js');
-const { LEAST_REKEY_BYTES, LEAST_RSA_BITS, MOST_REKEY_BYTES, MOST_RSA_BITS } = require('../validate/server.js');
 const { matches, matchesAny } = require('./syntax.js');
 const { expand, expandPath } = require('./tokens.js');
 
@@ -128,7 +128,7 @@ function trust(reader, notice) {
     revokedHostKeys:
       revoked === undefined || revoked.value.toLowerCase() === 'none' ? undefined : files('RevokedHostKeys'),
     // As for ssh, it can only be raised.
-    requiredRSASize: size === undefined ? undefined : Math.min(Math.max(size, LEAST_RSA_BITS), MOST_RSA_BITS),
+    requiredRSASize: size === undefined ? undefined : Math.min(Math.max(size, MIN_RSA_BITS), MAX_RSA_BITS),
     knownHosts: [...userFiles, ...systemFiles],
     hostKeyAlias: reader.value('HostKeyAlias')?.toLowerCase(),
     strictHostKeyChecking: reader.value('StrictHostKeyChecking'),
@@ -203,7 +203,7 @@ function readyTimeout(reader) {
 
 /** Longer than the constructor takes is for ever, as far as anybody can tell. */
 function milliseconds(seconds) {
-  return Math.min(seconds * 1000, MOST_MILLISECONDS);
+  return Math.min(seconds * 1000, MAX_MILLISECONDS);
 }
 
 /** How much one set of keys may carry; what is too little or too much to be sound is brought into bounds. */
@@ -211,7 +211,7 @@ function rekey(reader, notice) {
   const setting = reader.settings.get('RekeyLimit');
   const { bytes, seconds } = setting?.value ?? {};
   const limit = {};
-  if (bytes !== undefined) limit.bytes = Math.min(Math.max(bytes, LEAST_REKEY_BYTES), MOST_REKEY_BYTES);
+  if (bytes !== undefined) limit.bytes = Math.min(Math.max(bytes, MIN_REKEY_BYTES), MAX_REKEY_BYTES);
   if (seconds !== undefined) limit.seconds = Math.floor(milliseconds(seconds) / 1000);
   if (limit.bytes !== bytes) notice(setting, `taken as ${limit.bytes} bytes`);
   return Object.keys(limit).length > 0 ? limit : undefined;

@@ -2,10 +2,10 @@
 
 // Lists of algorithms as ssh2 takes them. It knows old ones that do not exist here.
 
-const { checkName, checkObject } = require('../validate/primitives.js');
-const { binding } = require('../native/bridge.js');
+const { binding } = require('../native/index.js');
 const { invalidArgValue } = require('../errors.js');
-const { ALGORITHM_KINDS: KINDS } = require('../validate/server.js');
+const { ALGORITHM_KINDS: KINDS } = require('../validate/limits.js');
+const { checkName, checkObject } = require('../validate/index.js');
 
 const CHANGES = ['remove', 'prepend', 'append'];
 

@@ -60,9 +60,9 @@ function part(value, name) {
 }
 
 /** Ports may come from the environment as text, which ssh2 and Node.js take. */
-function checkPort(value, name, least) {
+function checkPort(value, name, min) {
   const port = typeof value === 'string' && /^\d{1,9}$/.test(value) ? Number(value) : value;
-  return checkNumber(port, name, { least });
+  return checkNumber(port, name, { min });
 }
 
 function copy(from, names, isGiven) {

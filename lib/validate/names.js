@@ -3,7 +3,7 @@
 // The one gate for names that come from outside: hosts, users, paths of sockets, ports. Whatever takes one
 // asks here before anything uses it. `src/names.rs` keeps the same rules behind the border to Rust.
 
-const { MOST_SHORT, checkInteger, checkName } = require('./primitives.js');
+const { MAX_SHORT, checkInteger, checkName } = require('./primitives.js');
 const { invalidArgValue } = require('../errors.js');
 
 /** Bytes of a host name: as many as getaddrinfo(3) and ssh take (NI_MAXHOST). */
@@ -24,10 +24,10 @@ function hasControl(text) {
 }
 
 /** The reason why a text is no name of at most so many bytes, as what follows "The argument 'x'"; undefined if it is one. */
-function fault(text, most) {
+function fault(text, max) {
   if (text === '') return 'must not be empty';
   // A character has one byte at least.
-  if (text.length > most || Buffer.byteLength(text) > most) return `must not be longer than ${most} bytes`;
+  if (text.length > max || Buffer.byteLength(text) > max) return `must not be longer than ${max} bytes`;
   return hasControl(text) ? 'must not contain control characters' : undefined;
 }
 
@@ -68,15 +68,15 @@ const checkLocalPath = checkBy(localPathFault);
 /**
  * @param {unknown} value
  * @param {string} name
- * @param {{ least?: number }} [options] least: 0 where that stands for any free port
+ * @param {{ min?: number }} [options] min: 0 where that stands for any free port
  */
-function checkPort(value, name, { least = 1 } = {}) {
-  return checkInteger(value, name, least, MOST_SHORT);
+function checkPort(value, name, { min = 1 } = {}) {
+  return checkInteger(value, name, min, MAX_SHORT);
 }
 
 /** The port that digits are. @returns {number | undefined} undefined for anything else */
-function readPort(text, least = 1) {
-  return /^\d{1,5}$/.test(text) && Number(text) >= least && Number(text) <= MOST_SHORT ? Number(text) : undefined;
+function readPort(text, min = 1) {
+  return /^\d{1,5}$/.test(text) && Number(text) >= min && Number(text) <= MAX_SHORT ? Number(text) : undefined;
 }
 
 /** Whether ssh takes it for a host when it is given one: shells see such names. */

@@ -1,110 +1,27 @@
 'use strict';
 
+// The options of the constructor.
+
+const { invalidArgType, invalidArgValue } = require('../errors.js');
+const { MAX_WINDOW, MEMORY_LIMIT, MIN_WINDOW, WINDOW_LIMIT } = require('./limits.js');
+const { checkLinger } = require('./linger.js');
+const { checkHost, checkPort } = require('./names.js');
 const {
-  MOST_MILLISECONDS,
-  MOST_SHORT,
+  MAX_MILLISECONDS,
   checkBoolean,
-  checkFunction,
   checkInteger,
+  checkMaxConnections,
   checkMilliseconds,
   checkObject,
 } = require('./primitives.js');
-const { invalidArgType, invalidArgValue, outOfRange, unavailable } = require('../errors.js');
-const { checkHost, checkLocalPath, checkPort } = require('./names.js');
-const { wipe } = require('../secrets.js');
-const { checkJump, checkSecret, checkServer, checkUnreached } = require('./server.js');
+const { withSecrets } = require('./secret.js');
+const { checkJump, checkServer, checkUnreached } = require('./server.js');
 
-/** Largest number that can be a descriptor: an int. */
-const MOST_DESCRIPTOR = 2 ** 31 - 1;
 /** Sessions of one tunnel: more than there are cores on either side gain nothing. */
-const MOST_SESSIONS = 64;
-/** Connections at once that can be asked for: more than any system has descriptors. */
-const MOST_CONNECTIONS = 2 ** 32 - 1;
+const MAX_SESSIONS = 64;
 /** Milliseconds before the first attempt to reconnect, and the most before any. */
 const INITIAL_DELAY = 1000;
 const MAX_DELAY = 30_000;
-
-/** Bytes: the range of `windowLimit`, and what it and `memoryLimit` are by default. */
-const LEAST_WINDOW = 128 * 1024;
-const MOST_WINDOW = 2 ** 30;
-const WINDOW_LIMIT = 16 * 1024 * 1024;
-const MEMORY_LIMIT = 2 ** 30;
-
-/**
- * Answers to `count` questions, or fewer: not answered.
- * @returns {{ responses: Uint8Array[], wipe: () => void }} the bytes, and what to call when the addon has taken them
- */
-function checkResponses(value, count) {
-  if (!Array.isArray(value)) throw invalidArgType('responses', 'an instance of Array', value, { secret: true });
-  if (value.length > count) {
-    throw outOfRange('responses.length', `<= ${count}, the number of prompts`, value.length);
-  }
-  return wipingCopies((copies) => ({
-    responses: Array.from(value, (element, index) => checkSecret(element, `responses[${index}]`, copies)),
-  }));
-}
-
-/**
- * What `take` makes of secrets, whose copies it puts into the list that it gets.
- * @template T
- * @param {(copies: Uint8Array[]) => T} take
- * @returns {T & { wipe: () => void }}
- */
-function wipingCopies(take) {
-  const copies = [];
-  try {
-    return { ...take(copies), wipe: () => wipe(copies) };
-  } catch (error) {
-    wipe(copies);
-    throw error;
-  }
-}
-
-/**
- * The LINGER structure as the addon takes it: l_onoff in the upper 16 bits, l_linger in the lower.
- * @param {unknown} value
- */
-function checkLingerOption(value, name) {
-  const { l_onoff, l_linger } = checkObject(value, name);
-  checkInteger(l_onoff, `${name}.l_onoff`, 0, MOST_SHORT);
-  checkInteger(l_linger, `${name}.l_linger`, 0, MOST_SHORT);
-  return packLingerOption({ l_onoff, l_linger });
-}
-
-function packLingerOption({ l_onoff, l_linger }) {
-  return l_onoff * (MOST_SHORT + 1) + l_linger;
-}
-
-/** SO_DONTLINGER's value: a boolean, or a number as for l_onoff. */
-function checkSwitch(value, name) {
-  if (typeof value === 'boolean') return value;
-  if (typeof value !== 'number') throw invalidArgType(name, 'one of type boolean or number', value);
-  return checkInteger(value, name, 0, MOST_SHORT) !== 0;
-}
-
-/** What `true` and `false` stand for, as the addon takes it: {0, 0} and {1, 0}. */
-function packLinger(value, name) {
-  return checkBoolean(value, name) ? 0 : MOST_SHORT + 1;
-}
-
-function checkLinger(value, name) {
-  if (typeof value === 'boolean') return packLinger(value, name);
-  if (value === null || typeof value !== 'object') {
-    throw invalidArgType(name, 'one of type boolean or object', value);
-  }
-  return checkLingerOption(value, name);
-}
-
-/** @param {number} packed */
-function unpackLinger(packed) {
-  return { l_onoff: Math.floor(packed / (MOST_SHORT + 1)), l_linger: packed % (MOST_SHORT + 1) };
-}
-
-/** The boolean face of the structure: false for a hard close only. */
-function isGraceful(packed) {
-  const { l_onoff, l_linger } = unpackLinger(packed);
-  return l_onoff === 0 || l_linger !== 0;
-}
 
 /** How to reconnect, with defaults that go with what is given; undefined: not at all. */
 function checkReconnect(value, name) {
@@ -113,8 +30,8 @@ function checkReconnect(value, name) {
     throw invalidArgType(name, 'one of type boolean or object', value);
   }
   const { initialDelay, maxDelay, maxAttempts } = value === true ? {} : value;
-  const check = (number, member, least) => {
-    if (number !== undefined) checkInteger(number, `${name}.${member}`, least, MOST_MILLISECONDS);
+  const check = (number, member, min) => {
+    if (number !== undefined) checkInteger(number, `${name}.${member}`, min, MAX_MILLISECONDS);
   };
   check(initialDelay, 'initialDelay', 1);
   check(maxDelay, 'maxDelay', initialDelay ?? 1);
@@ -128,20 +45,13 @@ function checkReconnect(value, name) {
 
 /** How large receive windows may become, with defaults that go with what is given. */
 function checkWindows({ windowLimit, memoryLimit }) {
-  if (windowLimit !== undefined) checkInteger(windowLimit, 'options.windowLimit', LEAST_WINDOW, MOST_WINDOW);
+  if (windowLimit !== undefined) checkInteger(windowLimit, 'options.windowLimit', MIN_WINDOW, MAX_WINDOW);
   if (memoryLimit !== undefined)
-    checkInteger(memoryLimit, 'options.memoryLimit', windowLimit ?? LEAST_WINDOW, Number.MAX_SAFE_INTEGER);
+    checkInteger(memoryLimit, 'options.memoryLimit', windowLimit ?? MIN_WINDOW, Number.MAX_SAFE_INTEGER);
   return {
     windowLimit: windowLimit ?? Math.min(WINDOW_LIMIT, memoryLimit ?? MEMORY_LIMIT),
     memoryLimit: memoryLimit ?? MEMORY_LIMIT,
   };
-}
-
-/** How many connections there may be at once; undefined: any number. */
-function checkMaxConnections({ maxConnections }) {
-  return maxConnections === undefined
-    ? undefined
-    : checkInteger(maxConnections, 'options.maxConnections', 1, MOST_CONNECTIONS);
 }
 
 /**
@@ -152,7 +62,7 @@ function checkMaxConnections({ maxConnections }) {
  */
 function checkOptions(options) {
   checkObject(options, 'options');
-  return wipingCopies((copies) => readOptions(options, copies));
+  return withSecrets((copies) => readOptions(options, copies));
 }
 
 function readOptions(options, copies) {
@@ -185,9 +95,9 @@ function readOptions(options, copies) {
     shell: process.env.SHELL || '/bin/sh',
     forceIpv4: checkBoolean(forceIPv4, 'options.forceIPv4'),
     forceIpv6: checkBoolean(forceIPv6, 'options.forceIPv6'),
-    sessions: checkInteger(sessions, 'options.sessions', 1, MOST_SESSIONS),
+    sessions: checkInteger(sessions, 'options.sessions', 1, MAX_SESSIONS),
     localHost: checkHost(localHost, 'options.localHost'),
-    localPort: checkPort(localPort, 'options.localPort', { least: 0 }),
+    localPort: checkPort(localPort, 'options.localPort', { min: 0 }),
     maxConnections: checkMaxConnections(options),
     reusePort: checkBoolean(reusePort, 'options.reusePort'),
     linger: checkLinger(linger, 'options.linger'),
@@ -219,63 +129,4 @@ function readOptions(options, copies) {
   return { native, verifiers: servers.map(({ hostVerifier }) => hostVerifier), interactive, sock: servers[0].sock };
 }
 
-/** @returns {number} milliseconds, -1 for no limit */
-function checkCloseOptions(options) {
-  if (options === undefined) return -1;
-  const { timeout } = checkObject(options, 'options');
-  return timeout === undefined ? -1 : checkMilliseconds(timeout, 'options.timeout');
-}
-
-/** Whether a shutdown is to be forced. */
-function checkShutdownOptions(options) {
-  if (options === undefined) return false;
-  const { force } = checkObject(options, 'options');
-  return force === undefined ? false : checkBoolean(force, 'options.force');
-}
-
-/** Refuses the options that `other` takes the place of. */
-function checkAlone(options, other) {
-  for (const [name, value] of Object.entries(options)) {
-    if (value !== undefined)
-      throw invalidArgValue(`options.${name}`, `must not be given together with ${other}`, value);
-  }
-}
-
-/** The path of a Unix socket of this machine. */
-function checkSocketPath(value, name) {
-  checkLocalPath(value, name);
-  if (process.platform === 'win32') throw unavailable(name);
-  return value;
-}
-
-function checkDescriptor(value, name) {
-  return checkInteger(value, name, 0, MOST_DESCRIPTOR);
-}
-
-function checkConnectionId(value) {
-  return checkInteger(value, 'connectionId', 1, Number.MAX_SAFE_INTEGER);
-}
-
-module.exports = {
-  MOST_SHORT,
-  checkAlone,
-  checkBoolean,
-  checkCloseOptions,
-  checkConnectionId,
-  checkDescriptor,
-  checkFunction,
-  checkInteger,
-  checkLingerOption,
-  checkMaxConnections,
-  checkMilliseconds,
-  checkObject,
-  checkOptions,
-  checkResponses,
-  checkShutdownOptions,
-  checkSocketPath,
-  checkSwitch,
-  isGraceful,
-  packLinger,
-  packLingerOption,
-  unpackLinger,
-};
+module.exports = { checkOptions };

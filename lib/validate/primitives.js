@@ -1,28 +1,30 @@
 'use strict';
 
-// What the checks of all arguments are made of.
+// Checks that the others are made of. Each returns the value, or throws as Node.js does.
 
 const { invalidArgType, invalidArgValue, outOfRange } = require('../errors.js');
 
 /** Largest u_short: ports, and both members of the LINGER structure. */
-const MOST_SHORT = 0xffff;
+const MAX_SHORT = 0xffff;
 /** Largest number of milliseconds: what Node's own timers take. */
-const MOST_MILLISECONDS = 2 ** 31 - 1;
+const MAX_MILLISECONDS = 2 ** 31 - 1;
+/** Largest limit of connections: more than any system has descriptors. */
+const MAX_CONNECTIONS = 2 ** 32 - 1;
 
 function checkBoolean(value, name) {
   if (typeof value !== 'boolean') throw invalidArgType(name, 'of type boolean', value);
   return value;
 }
 
-function checkInteger(value, name, least, most) {
+function checkInteger(value, name, min, max) {
   if (typeof value !== 'number') throw invalidArgType(name, 'of type number', value);
   if (!Number.isInteger(value)) throw outOfRange(name, 'an integer', value);
-  if (value < least || value > most) throw outOfRange(name, `>= ${least} && <= ${most}`, value);
+  if (value < min || value > max) throw outOfRange(name, `>= ${min} && <= ${max}`, value);
   return value;
 }
 
 function checkMilliseconds(value, name) {
-  return checkInteger(value, name, 0, MOST_MILLISECONDS);
+  return checkInteger(value, name, 0, MAX_MILLISECONDS);
 }
 
 function checkFunction(value, name) {
@@ -50,12 +52,29 @@ function checkNames(value, name) {
   return Array.from(value, (element, index) => checkName(element, `${name}[${index}]`));
 }
 
+/** Connections at once; undefined: no limit. */
+function checkMaxConnections({ maxConnections }) {
+  return maxConnections === undefined
+    ? undefined
+    : checkInteger(maxConnections, 'options.maxConnections', 1, MAX_CONNECTIONS);
+}
+
+/** Refuses options that are alternatives to `other`. */
+function checkAlone(options, other) {
+  for (const [name, value] of Object.entries(options)) {
+    if (value !== undefined)
+      throw invalidArgValue(`options.${name}`, `must not be given together with ${other}`, value);
+  }
+}
+
 module.exports = {
-  MOST_MILLISECONDS,
-  MOST_SHORT,
+  MAX_MILLISECONDS,
+  MAX_SHORT,
+  checkAlone,
   checkBoolean,
   checkFunction,
   checkInteger,
+  checkMaxConnections,
   checkMilliseconds,
   checkName,
   checkNames,

@@ -5,8 +5,9 @@
 const os = require('node:os');
 const path = require('node:path');
 
+const { ALGORITHM_KINDS, MAX_REKEY_BYTES, MAX_RSA_BITS, MIN_REKEY_BYTES, MIN_RSA_BITS } = require('./limits.js');
 const {
-  MOST_MILLISECONDS,
+  MAX_MILLISECONDS,
   checkBoolean,
   checkFunction,
   checkInteger,
@@ -17,26 +18,15 @@ const {
 } = require('./primitives.js');
 const { invalidArgType, invalidArgValue } = require('../errors.js');
 const { checkHost, checkLocalPath, checkPort, checkUser } = require('./names.js');
-const { copyOf } = require('../secrets.js');
-
-/** What one set of keys may carry at least, and at most: the advice of RFC 4344 for blocks of 16 bytes. */
-const LEAST_REKEY_BYTES = 2 ** 20;
-const MOST_REKEY_BYTES = 2 ** 36;
-
-/** The kinds of algorithms, as ssh2 calls them; it does not have the last two. */
-const ALGORITHM_KINDS = ['kex', 'cipher', 'serverHostKey', 'hmac', 'compress', 'caSignature', 'publicKey'];
-
-/** Bits of RSA keys that may be demanded: what ssh demands at least, and the largest keys that it has. */
-const LEAST_RSA_BITS = 1024;
-const MOST_RSA_BITS = 16_384;
+const { checkSecret } = require('./secret.js');
 
 /** When keys are changed; the addon knows the defaults. */
 function checkRekey(value, name) {
   const { bytes, seconds } = checkObject(value, name);
   const limits = {};
-  if (bytes !== undefined) limits.bytes = checkInteger(bytes, `${name}.bytes`, LEAST_REKEY_BYTES, MOST_REKEY_BYTES);
+  if (bytes !== undefined) limits.bytes = checkInteger(bytes, `${name}.bytes`, MIN_REKEY_BYTES, MAX_REKEY_BYTES);
   if (seconds !== undefined)
-    limits.seconds = checkInteger(seconds, `${name}.seconds`, 0, Math.floor(MOST_MILLISECONDS / 1000));
+    limits.seconds = checkInteger(seconds, `${name}.seconds`, 0, Math.floor(MAX_MILLISECONDS / 1000));
   return limits;
 }
 
@@ -115,17 +105,6 @@ function checkStrictness(value, name) {
   throw invalidArgType(name, 'one of type boolean or string', value);
 }
 
-const BYTES = 'of type string or an instance of Buffer or Uint8Array';
-
-/** The bytes of a secret: a copy, which is ours to wipe and joins `copies`. */
-function checkSecret(value, name, copies) {
-  if (typeof value !== 'string' && !(value instanceof Uint8Array))
-    throw invalidArgType(name, BYTES, value, { secret: true });
-  const copy = copyOf(value);
-  copies.push(copy);
-  return copy;
-}
-
 /**
  * Private keys as the addon takes them. What was copied from strings joins `copies`, to be wiped.
  * @param {{ privateKey?: unknown, passphrase?: unknown, certificate?: unknown }} options
@@ -192,7 +171,7 @@ function checkServer(options, name, copies, inherited) {
     hostKeyAlias,
     updateHostKeys = false,
     revokedHostKeys = [],
-    requiredRSASize = LEAST_RSA_BITS,
+    requiredRSASize = MIN_RSA_BITS,
     proxyCommand,
     sock,
     keepaliveInterval = 0,
@@ -219,10 +198,10 @@ function checkServer(options, name, copies, inherited) {
     strictHostKeyChecking: checkStrictness(strictHostKeyChecking, `${name}.strictHostKeyChecking`),
     updateHostKeys: checkBoolean(updateHostKeys, `${name}.updateHostKeys`),
     revokedHostKeys: checkNames(revokedHostKeys, `${name}.revokedHostKeys`),
-    requiredRSASize: checkInteger(requiredRSASize, `${name}.requiredRSASize`, LEAST_RSA_BITS, MOST_RSA_BITS),
+    requiredRSASize: checkInteger(requiredRSASize, `${name}.requiredRSASize`, MIN_RSA_BITS, MAX_RSA_BITS),
     tryKeyboard: checkBoolean(tryKeyboard, `${name}.tryKeyboard`),
     keepaliveInterval: checkMilliseconds(keepaliveInterval, `${name}.keepaliveInterval`),
-    keepaliveCountMax: checkInteger(keepaliveCountMax, `${name}.keepaliveCountMax`, 1, MOST_MILLISECONDS),
+    keepaliveCountMax: checkInteger(keepaliveCountMax, `${name}.keepaliveCountMax`, 1, MAX_MILLISECONDS),
     rekey: checkRekey(rekey, `${name}.rekey`),
   };
   if (hostKeyAlias !== undefined) native.hostKeyAlias = checkHost(hostKeyAlias, `${name}.hostKeyAlias`);
@@ -291,14 +270,4 @@ function checkUnreached(options, name, reason) {
   }
 }
 
-module.exports = {
-  ALGORITHM_KINDS,
-  LEAST_REKEY_BYTES,
-  LEAST_RSA_BITS,
-  MOST_RSA_BITS,
-  MOST_REKEY_BYTES,
-  checkJump,
-  checkSecret,
-  checkServer,
-  checkUnreached,
-};
+module.exports = { checkJump, checkServer, checkUnreached };

@@ -127,6 +127,7 @@ class Logon {
     const asks = this.#terminal !== undefined;
     // The tunnel's own limit runs on while the user thinks.
     if (limit !== undefined && asks) options.readyTimeout = Math.min(limit + this.#settings.patience, 2 ** 31 - 1);
+    /** @type {any} the class has its calls by a table */
     let tunnel;
     try {
       tunnel = new SSHTunnel(options);

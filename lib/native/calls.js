@@ -1,0 +1,57 @@
+'use strict';
+
+// Methods in three forms, each from one function. That function takes the target, a settler, and the method's
+// arguments. The settler says where the outcome goes:
+//
+//   undefined     nowhere: the method blocks, and returns or throws
+//   a function    to this callback, which is called once, later, and in the order of the calls
+//   a Deferred    to a promise, which settles as soon as its own call is done
+
+const { checkFunction } = require('../validate/primitives.js');
+
+/** Settles a promise. */
+class Deferred {
+  constructor() {
+    this.promise = new Promise((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
+  }
+}
+
+/**
+ * Defines the methods of a class; each takes a callback behind its arguments.
+ * @param {Function} Class
+ * @param {Record<string, (target: any, settler: Function | Deferred | undefined, ...args: any[]) => any>} calls
+ * @param {string[]} [optional] names of methods whose argument may be left out
+ * @returns {(target: object, more?: Record<string, Function>) => any} makes `promises`: the same methods, and more, as promises
+ */
+function defineCalls(Class, calls, optional = []) {
+  const entries = Object.entries(calls).map(([name, call]) => ({ name, call, arity: call.length - 2 }));
+  for (const { name, call, arity } of entries) {
+    const isOptional = optional.includes(name);
+    const value = function (...args) {
+      if (isOptional && typeof args[0] === 'function' && args[1] === undefined) args.unshift(undefined);
+      const callback = args[arity];
+      if (callback !== undefined) checkFunction(callback, 'callback');
+      args.length = arity;
+      return call(this, callback, ...args);
+    };
+    Object.defineProperty(value, 'name', { value: name });
+    Object.defineProperty(Class.prototype, name, { value, configurable: true, writable: true });
+  }
+  return (target, more = {}) => {
+    const promises = entries.map(({ name, call, arity }) => [
+      name,
+      async (...args) => {
+        const deferred = new Deferred();
+        args.length = arity;
+        call(target, deferred, ...args);
+        return deferred.promise;
+      },
+    ]);
+    return Object.freeze({ ...Object.fromEntries(promises), ...more });
+  };
+}
+
+module.exports = { Deferred, defineCalls };

@@ -1,0 +1,113 @@
+'use strict';
+
+// Where forwards listen, and what forwards and dial() connect to.
+
+const { invalidArgType, invalidArgValue } = require('../errors.js');
+const { checkSocketPath } = require('./arguments.js');
+const { checkHost, checkPort, checkRemotePath } = require('./names.js');
+const { checkAlone, checkBoolean, checkMaxConnections, checkName, checkObject } = require('./primitives.js');
+
+/** Bytes of a username, and of a password: RFC 1929 has one byte for their lengths. */
+const MAX_LOGIN = 255;
+
+/**
+ * A forward as the addon takes it.
+ * @typedef {{ listen: object, target?: object, maxConnections?: number, login?: string[] }} ForwardSpec
+ */
+
+/** @returns {ForwardSpec} */
+function checkLocalForward(options) {
+  checkObject(options, 'options');
+  return {
+    listen: checkListen(options),
+    target: checkTarget(options),
+    maxConnections: checkMaxConnections(options),
+  };
+}
+
+/** @returns {ForwardSpec} with a username and a password, or an empty login */
+function checkDynamicForward(options) {
+  const { username, password } = checkObject(options, 'options');
+  const listen = checkListen(options);
+  const maxConnections = checkMaxConnections(options);
+  // Both or none.
+  if (username === undefined && password === undefined) return { listen, maxConnections, login: [] };
+  const login = [checkLogin(username, 'options.username'), checkLogin(password, 'options.password', { secret: true })];
+  return { listen, maxConnections, login };
+}
+
+/** A text as RFC 1929 carries it. */
+function checkLogin(value, name, { secret = false } = {}) {
+  checkName(value, name, { secret });
+  if (Buffer.byteLength(value) > MAX_LOGIN)
+    throw invalidArgValue(name, `must not be longer than ${MAX_LOGIN} bytes`, value, { secret });
+  return value;
+}
+
+/** @returns {ForwardSpec} */
+function checkRemoteForward(options) {
+  checkObject(options, 'options');
+  return {
+    listen: checkRemoteListen(options),
+    target: checkTarget(options, undefined, checkSocketPath),
+    maxConnections: checkMaxConnections(options),
+  };
+}
+
+/** Where the server listens: a port of a name or address of its own, or a Unix socket. */
+function checkRemoteListen({ remoteHost, remotePort, remotePath }) {
+  if (remotePath !== undefined) {
+    checkAlone({ remoteHost, remotePort }, 'remotePath');
+    return { path: checkRemotePath(remotePath, 'options.remotePath') };
+  }
+  return {
+    // The empty string is a name, too: every address.
+    host: remoteHost === '' ? '' : checkHost(remoteHost ?? 'localhost', 'options.remoteHost'),
+    port: checkPort(remotePort ?? 0, 'options.remotePort', { min: 0 }),
+  };
+}
+
+/** Where this machine listens: a port, any free one by default, or a Unix socket. */
+function checkListen({ localHost, localPort, localPath }) {
+  if (localPath !== undefined) {
+    checkAlone({ localHost, localPort }, 'localPath');
+    return { path: checkSocketPath(localPath, 'options.localPath') };
+  }
+  return {
+    host: checkHost(localHost ?? '127.0.0.1', 'options.localHost'),
+    port: checkPort(localPort ?? 0, 'options.localPort', { min: 0 }),
+  };
+}
+
+/** What to connect to: a port of a host, or a Unix socket; in options of these names. */
+function checkTarget(
+  options,
+  [host, port, path] = ['forwardHost', 'forwardPort', 'forwardPath'],
+  checkPath = checkRemotePath,
+) {
+  if (options[path] !== undefined) {
+    checkAlone({ [host]: options[host], [port]: options[port] }, path);
+    return { path: checkPath(options[path], `options.${path}`) };
+  }
+  return {
+    host: checkHost(options[host], `options.${host}`),
+    port: checkPort(options[port], `options.${port}`),
+  };
+}
+
+/** The arguments of dial(host, port) or dial(options). */
+function checkDial(host, port) {
+  if (typeof host === 'string') {
+    const target = { host: checkHost(host, 'host'), port: checkPort(port, 'port') };
+    return { target, allowHalfOpen: false };
+  }
+  const options = host;
+  if (options === null || typeof options !== 'object' || Array.isArray(options)) {
+    throw invalidArgType('host', 'one of type string or object', options);
+  }
+  const { allowHalfOpen = false } = options;
+  checkBoolean(allowHalfOpen, 'options.allowHalfOpen');
+  return { target: checkTarget(options, ['host', 'port', 'path']), allowHalfOpen };
+}
+
+module.exports = { checkDial, checkDynamicForward, checkLocalForward, checkRemoteForward };
