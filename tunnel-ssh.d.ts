@@ -14,31 +14,31 @@ import {
   SSHTunnelOptions,
 } from './index.js';
 
-/** What becomes of the tunnel, and what a tunnel of {@link SSHTunnelOptions} has beside its session. */
+/** Options of the tunnel as a whole, including those of {@link SSHTunnelOptions} that are not about the session. */
 export interface TunnelOptions
   extends Pick<SSHTunnelOptions, 'linger' | 'keepAlive' | 'idleTimeout' | 'windowLimit' | 'memoryLimit' | 'sessions'> {
   /**
-   * Whether the server closes when its last connection has ended, however it ended: also when it was
-   * refused, or with a session that was lost. Default: `false`.
+   * Whether the server closes when its last connection has ended for any reason, including a refusal or a
+   * disconnected session. Default: `false`.
    */
   autoClose?: boolean | undefined;
   /**
-   * Whether, and how, a session that was lost is set up again, as {@link SSHTunnelOptions.reconnect}
-   * says. The first logon is not tried again. Default: `false`.
+   * Whether, and how, a disconnected session is restored, as {@link SSHTunnelOptions.reconnect}. Default: `false`.
+   * The first connection attempt is not retried.
    */
   reconnectOnError?: boolean | ReconnectOptions | undefined;
 }
 
 /**
- * Where to listen. `host` is 127.0.0.1 by default, a `port` of 0 or none is any free port, and
- * `signal` closes the server as {@link TunnelServer.close} does. A `path` without a port, `ipv6Only`
- * and `reusePort` are a TypeError ERR_INVALID_ARG_VALUE; the others change nothing.
+ * Where to listen, as for `server.listen()`. The default `host` is 127.0.0.1, and a `port` of 0 or none is any free
+ * port. `signal` closes the server as {@link TunnelServer.close} does. `path` without `port`, `ipv6Only` and
+ * `reusePort` throw TypeError ERR_INVALID_ARG_VALUE. Other options have no effect.
  */
 export type ServerOptions = ListenOptions;
 
 /**
- * How to log on: the options of ssh2's `Client.connect()`, and those of {@link SSHTunnelOptions} about
- * the server and whom to trust. An option that is not known here is ignored.
+ * Options of the SSH session: those of ssh2's `Client.connect()`, and those of {@link SSHTunnelOptions} about the
+ * server and its host key. An unknown option is ignored.
  */
 export interface SshOptions
   extends Pick<
@@ -65,70 +65,80 @@ export interface SshOptions
     | 'forceIPv4'
     | 'forceIPv6'
   > {
-  /** Default: `'localhost'`. */
+  /** The name or address of the SSH server. Default: `'localhost'`. */
   host?: string | undefined;
-  /** Default: 22. */
+  /** The port of the SSH server, 1 to 65535. Default: 22. */
   port?: number | undefined;
-  /** Default: `'root'`. */
+  /** The user name for authentication. Default: `'root'`. */
   username?: string | undefined;
-  /** The path of an agent's socket. `'pageant'` is a TypeError ERR_INVALID_ARG_VALUE. */
+  /** The path of an ssh-agent's socket. Default: no agent. `'pageant'` throws TypeError ERR_INVALID_ARG_VALUE. */
   agent?: string | undefined;
   /**
-   * As {@link SSHTunnelOptions.algorithms}, except that a name which does not exist here is left out
-   * with a process warning (SSHTUNNEL_ALGORITHM). A list of nothing else is a TypeError
-   * ERR_INVALID_ARG_VALUE. Changes may also hold patterns (RegExp), as in ssh2.
+   * The algorithms that may be used, as {@link SSHTunnelOptions.algorithms}. Unsupported names are left out with a
+   * process warning (SSHTUNNEL_ALGORITHM); a list of nothing else throws TypeError ERR_INVALID_ARG_VALUE. Changes
+   * may contain patterns (RegExp), as in ssh2.
    */
   algorithms?: { [K in keyof Algorithms]?: readonly string[] | AlgorithmChanges | undefined } | undefined;
-  /** The methods to use, by their names; a function or an object is a TypeError ERR_INVALID_ARG_VALUE. */
+  /**
+   * The names of the authentication methods to use, in order. A function or an object throws TypeError
+   * ERR_INVALID_ARG_VALUE.
+   */
   authHandler?: readonly AuthMethod[] | undefined;
   /**
-   * Decides about the server's key alone, without any file of known hosts, as in ssh2: it gets the key
-   * (RFC 4253, section 6.6), or with `hostHash` a hash of it in hexadecimal digits, and returns its
-   * answer, or calls `verify` with it. What is returned may be a promise.
+   * Decides about the server's host key, as in ssh2; known_hosts files are not read. It is called with the key (RFC
+   * 4253, section 6.6), or with its hexadecimal hash if `hostHash` is set, and returns the answer (or a promise), or
+   * calls `verify` with it.
    */
   hostVerifier?: ((key: any, verify: (trusted: boolean) => void) => boolean | void | Promise<boolean | void>) | undefined;
-  /** The hash that `hostVerifier` gets, such as `'sha256'`. */
+  /** The hash that `hostVerifier` is called with, such as `'sha256'`. Default: the key itself. */
   hostHash?: string | undefined;
-  /** See {@link SSHTunnelOptions.sock}; not together with `reconnectOnError`. */
+  /** A byte stream to the server, as {@link SSHTunnelOptions.sock}. It excludes `reconnectOnError`. */
   sock?: Duplex | undefined;
-  /** Ignored: there is nobody to ask. `password` answers a server that asks one question. */
+  /** Ignored: no listener can exist yet. `password` answers a server that asks a single question. */
   tryKeyboard?: boolean | undefined;
-  /** Ignored, like the four that follow. */
+  /** Ignored: there is no debug output. */
   debug?: ((message: string) => unknown) | undefined;
+  /** Ignored: agents are not forwarded. */
   agentForward?: boolean | undefined;
+  /** Ignored: the identification string cannot be changed. */
   ident?: string | Buffer | undefined;
+  /** Ignored: there are no vendor-specific checks. */
   strictVendor?: boolean | undefined;
+  /** Ignored: there is no timeout of the TCP socket. */
   timeout?: number | undefined;
 }
 
 type Patterns = string | RegExp | readonly (string | RegExp)[];
 
-/** How a default list is changed: see {@link AlgorithmList}. */
+/** Changes to a default list of algorithms, as {@link AlgorithmList}. */
 export interface AlgorithmChanges {
+  /** Names or patterns to take out of the default list. */
   remove?: Patterns | undefined;
+  /** Names or patterns to put first. */
   prepend?: Patterns | undefined;
+  /** Names or patterns to put last. */
   append?: Patterns | undefined;
 }
 
-/** Where connections lead. */
+/** The target of all connections. */
 export interface ForwardOptions {
-  /** Ignored: the SSH server is told whom a connection comes from. */
+  /** Ignored: the SSH server is told the actual address of the client. */
   srcAddr?: string | undefined;
-  /** Ignored, likewise. */
+  /** Ignored: the SSH server is told the actual port of the client. */
   srcPort?: number | undefined;
-  /** The host to connect to, as the SSH server knows it. Default: `'0.0.0.0'`, which is itself. */
+  /** The host of the target, resolved by the SSH server. Default: `'0.0.0.0'`, the server itself. */
   dstAddr?: string | undefined;
-  /** The port of that host, 1 to 65535. */
+  /** The port of the target, 1 to 65535. */
   dstPort: number;
 }
 
 /**
- * Logs on and listens. Done when a connection would be forwarded.
+ * Connects to the SSH server and listens. Resolves when connections are forwarded.
  *
- * Rejected with the errors of {@link SSHTunnelOptions} (TypeError ERR_INVALID_ARG_TYPE and
- * ERR_INVALID_ARG_VALUE, RangeError ERR_OUT_OF_RANGE), of looking up `serverOptions.host`
- * (ENOTFOUND), or of logging on and listening, see {@link SSHTunnelError.code}: ERR_SSH_HOST_KEY,
- * ERR_SSH_AUTH, ERR_SSH_PRIVATE_KEY, ECONNREFUSED, EADDRINUSE. Nothing is left open then.
+ * Rejects with the errors of {@link SSHTunnelOptions} (TypeError ERR_INVALID_ARG_TYPE and ERR_INVALID_ARG_VALUE,
+ * RangeError ERR_OUT_OF_RANGE), of resolving `serverOptions.host` (ENOTFOUND), and of connecting and listening, see
+ * {@link SSHTunnelError.code}: ERR_SSH_HOST_KEY, ERR_SSH_AUTH, ERR_SSH_PRIVATE_KEY, ECONNREFUSED, EADDRINUSE.
+ * Nothing stays open then.
  */
 export function createTunnel(
   tunnelOptions: TunnelOptions | null | undefined,
@@ -137,92 +147,104 @@ export function createTunnel(
   forwardOptions: ForwardOptions,
 ): Promise<[TunnelServer, TunnelClient]>;
 
-/** A connection to the local port. Its bytes do not come through JavaScript: it is no stream. */
+/** A connection to the local port. It is not a stream, because its bytes do not pass through JavaScript. */
 export interface TunnelConnection extends EventEmitter {
-  /** Its number, as in {@link ConnectionEnd}. */
+  /** The number of the connection, as {@link ConnectionEnd.connectionId}. */
   readonly connectionId: number;
+  /** The address of the local client. */
   readonly remoteAddress: string;
+  /** The port of the local client. */
   readonly remotePort: number;
+  /** The address family of the local client. */
   readonly remoteFamily: 'IPv4' | 'IPv6';
+  /** The port that the local client connected to. */
   readonly localPort: number;
-  /** Whether it has ended, or {@link TunnelConnection.destroy} was called. */
+  /** Whether the connection has ended, or {@link TunnelConnection.destroy} was called. */
   readonly destroyed: boolean;
-  /** Closes it by the tunnel's `linger`, gracefully by default: what has come is delivered, then FIN. */
+  /** Closes the connection by the tunnel's `linger`; by default everything received is delivered, then FIN. */
   end(): this;
-  /** Resets it: what is under way is dropped, the local program gets ECONNRESET. */
+  /** Resets the connection: data in flight is dropped, and the local client reads ECONNRESET. */
   destroy(): this;
+  /** Resets the connection, as {@link TunnelConnection.destroy}. */
   resetAndDestroy(): this;
 
   on<E extends keyof TunnelConnectionEvents>(event: E, listener: (...args: TunnelConnectionEvents[E]) => void): this;
   once<E extends keyof TunnelConnectionEvents>(event: E, listener: (...args: TunnelConnectionEvents[E]) => void): this;
 }
 
+/** The events of a {@link TunnelConnection} with the arguments of their listeners. */
 export interface TunnelConnectionEvents {
-  /** It was reset, refused, or cut with the session: {@link ConnectionEnd.code}. Nobody has to listen. */
+  /**
+   * Emitted when the connection was reset or refused, or the session disconnected, with the code of
+   * {@link ConnectionEnd.code}. It is not thrown without a listener.
+   */
   error: [error: SSHTunnelError];
-  /** It has ended, with or without an error, and what became of its bytes. */
+  /** Emitted when the connection has ended, with its report. */
   close: [hadError: boolean, end: ConnectionEnd];
 }
 
-/** The local port, like a net.Server that listens. */
+/** The local port, like a listening net.Server. */
 export interface TunnelServer extends EventEmitter {
+  /** Whether the port is bound. */
   readonly listening: boolean;
-  /** What is bound; `null` when it listens no more. */
+  /** Returns the bound address, or `null` if the server does not listen any more. */
   address(): AddressInfo | null;
-  /** How many connections there are. */
+  /** Calls back with the number of connections. */
   getConnections(callback: (error: Error | null, count: number) => void): this;
   /**
-   * Gives up the port, lets connections finish without a limit in time, then logs off. `callback` is
-   * called with the event 'close', and with an error ERR_SERVER_NOT_RUNNING where `close()` was called
-   * before.
+   * Closes the port, lets connections finish without a time limit, then closes the session. `callback` is called when
+   * 'close' is emitted, with ERR_SERVER_NOT_RUNNING if `close()` was called before.
    */
   close(callback?: (error?: Error) => void): this;
-  /** Takes back {@link TunnelServer.unref}. */
+  /** Keeps the process running while the tunnel is up, the default; the opposite of {@link TunnelServer.unref}. */
   ref(): this;
-  /** Lets the process exit although the tunnel is up, session and all. */
+  /** Lets the process exit while the tunnel is up, including its session. */
   unref(): this;
-  /** `close()` for `await using`, where the runtime has the symbol. */
+  /** Closes the server as {@link TunnelServer.close}, for `await using`. Defined if the runtime has the symbol. */
   [Symbol.asyncDispose](): Promise<void>;
 
   on<E extends keyof TunnelServerEvents>(event: E, listener: (...args: TunnelServerEvents[E]) => void): this;
   once<E extends keyof TunnelServerEvents>(event: E, listener: (...args: TunnelServerEvents[E]) => void): this;
 }
 
+/** The events of a {@link TunnelServer} with the arguments of their listeners. */
 export interface TunnelServerEvents {
+  /** Emitted when the port is bound. */
   listening: [];
-  /** A connection was accepted. While anybody listens, it is opened when the listeners have returned. */
+  /** Emitted for each accepted connection. With a listener, it is opened after the listeners have returned. */
   connection: [connection: TunnelConnection];
-  /** The port was lost. Nobody has to listen. */
+  /** Emitted when the port was lost. It is not thrown without a listener. */
   error: [error: SSHTunnelError];
-  /** Port, connections and session are gone, whatever ended them. */
+  /** Emitted when the port, all connections and the session are closed, for any reason. */
   close: [];
 }
 
-/** The SSH session, like a Client of ssh2 that is ready; it has nothing for commands, files or other ports. */
+/** The SSH session, like a connected Client of ssh2, without its commands, files and other ports. */
 export interface TunnelClient extends EventEmitter {
   /**
-   * Ends all: gives up the port, closes every connection by the tunnel's `linger` (by default
-   * everything is delivered, which takes as long as the local programs take to read), logs off.
+   * Closes everything: the port, every connection by the tunnel's `linger`, and the session. By default everything is
+   * delivered, which takes as long as the local clients take to read.
    */
   end(): this;
-  /** The same, but all connections are reset. */
+  /** Closes everything at once; all connections are reset. */
   destroy(): this;
 
   on<E extends keyof TunnelClientEvents>(event: E, listener: (...args: TunnelClientEvents[E]) => void): this;
   once<E extends keyof TunnelClientEvents>(event: E, listener: (...args: TunnelClientEvents[E]) => void): this;
 }
 
+/** The events of a {@link TunnelClient} with the arguments of their listeners. */
 export interface TunnelClientEvents {
-  /** A lost session is up again. (For the first time it was before there was anybody to hear of it.) */
+  /** Emitted when a disconnected session was restored. The first session is up before listeners can exist. */
   ready: [];
   /**
-   * The session was lost (ERR_SSH_DISCONNECTED): 'close' follows, or with `reconnectOnError` 'ready'
-   * when it is up again. Or the SSH server refused to connect to `dstAddr` (ERR_SSH_OPEN_...): the
-   * tunnel goes on. Nobody has to listen.
+   * Emitted when the session disconnected (ERR_SSH_DISCONNECTED), followed by 'close', or with `reconnectOnError` by
+   * 'ready' when it is restored. Also emitted when the SSH server refused to connect to `dstAddr`
+   * (ERR_SSH_OPEN_...); the tunnel then continues. It is not thrown without a listener.
    */
   error: [error: SSHTunnelError];
-  /** Comes before 'close'. */
+  /** Emitted before 'close'. */
   end: [];
-  /** Port, connections and session are gone, whatever ended them. */
+  /** Emitted when the port, all connections and the session are closed, for any reason. */
   close: [];
 }
