@@ -20,26 +20,45 @@ const [postgres, redis, api] = await Promise.all([Postgres.start(), Redis.start(
 const home = makeHome([server, gateway]);
 after(() => (home.remove(), Promise.all([server, gateway, postgres, redis, api].map((it) => it.stop()))));
 
+/**
+ * Runs the program of a page that contains `text`, with the server of this suite in place of the one that the
+ * page names, and further texts replaced. Each text has to occur once.
+ */
+function startShown(t, page, text, others, env = {}) {
+  const programs = [...readFileSync(join(ROOT, page), 'utf8').matchAll(/^```js\n(.*?)^```/gms)];
+  const [[, program], ...more] = programs.filter(([, it]) => it.includes(text) && it.includes("'bastion.example'"));
+  assert.equal(more.length, 0);
+  const login = { "'bastion.example'": `'127.0.0.1', port: ${server.port}`, "'me'": `'${userInfo().username}'` };
+  const replaced = Object.entries({ ...login, ...others }).reduce((result, [from, to]) => {
+    assert.equal(result.split(from).length, 2, from);
+    return result.replace(from, to);
+  }, program);
+  return startProgram(t, ['--input-type=module', '--eval', replaced], { HOME: home.path, ...env });
+}
+
+const database = (port) => ({ "'db.internal'": `'127.0.0.1'`, 'forwardPort: 5432': `forwardPort: ${port}` });
+
 test('the first program in README.md forwards, and exits on SIGINT', async (t) => {
   const target = await echo(t);
-  const [, shown] = /```js\n(.*?)```/s.exec(readFileSync(join(ROOT, 'README.md'), 'utf8'));
-  const replaced = {
-    "'bastion.example'": `'127.0.0.1', port: ${server.port}`,
-    "'me'": `'${userInfo().username}'`,
-    "'db.internal'": `'127.0.0.1'`,
-    'forwardPort: 5432': `forwardPort: ${target.port}`,
-  };
-  let program = shown;
-  for (const [text, replacement] of Object.entries(replaced)) {
-    assert.equal(program.split(text).length, 2, text);
-    program = program.replace(text, replacement);
-  }
-  const example = startProgram(t, ['--input-type=module', '--eval', program], { HOME: home.path });
+  const example = startShown(t, 'README.md', 'SIGINT', database(target.port));
   const client = await connect(await example.port());
   await client.send(MIB);
   client.end();
   assertIncludes(await client.ended, { bytes: MIB, sha256: patternHash(MIB), end: 'FIN' });
   example.child.kill('SIGINT');
+  assert.deepEqual(await example.exit(), WELL);
+});
+
+test('the program with PostgreSQL in docs/guide.md prints its answer and exits', async (t) => {
+  const example = startShown(t, 'docs/guide.md', 'pg.Pool', database(postgres.port), postgres.environment);
+  await example.line(/^42$/m);
+  assert.deepEqual(await example.exit(), WELL);
+});
+
+test('the program with HTTP in docs/guide.md prints its answer and exits', async (t) => {
+  const address = { 'api.internal:8080': `127.0.0.1:${api.port}` };
+  const example = startShown(t, 'docs/guide.md', 'tunnel.agent(', address);
+  await example.line(/^200 \{.*\}$/m);
   assert.deepEqual(await example.exit(), WELL);
 });
 
