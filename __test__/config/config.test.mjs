@@ -649,9 +649,9 @@ test('invalid arguments throw', () => {
 
 test('docs/config.md lists every directive in its category', () => {
   const page = readFileSync(new URL('../../docs/config.md', import.meta.url), 'utf8');
-  const [, honoured, unhonoured, refused, irrelevant] = page.split(/^## (?:Honoured|Named|Refused|Passed over).*$/m);
+  const [, supported, reported, refused, ignored] = page.split(/^## (?:Supported|Reported|Refused|Ignored)$/m);
   for (const [name, directive] of Object.entries(DIRECTIVES)) {
-    const part = directive.irrelevant ? irrelevant : directive.refuses ? refused : directive.reason ? unhonoured : honoured;
+    const part = directive.irrelevant ? ignored : directive.refuses ? refused : directive.reason ? reported : supported;
     assert.ok(part.includes(`\`${name}\``), name);
   }
 });
