@@ -9,7 +9,7 @@ import tls from 'node:tls';
 import { SO_LINGER, closesocket, getsockopt, promises, setsockopt } from '../../index.js';
 import { test } from '../helpers/bounded.mjs';
 import { KIB, MIB, PATTERN, Peer, Target, behaviours, patternHash, refuses } from '../helpers/peers.mjs';
-import { Child, ROOT, descriptors, run } from '../helpers/process.mjs';
+import { Child, ROOT, descriptors, descriptorsBack, run } from '../helpers/process.mjs';
 import { TLS_CLIENT, httpPair, netPair, tlsPair, wrappedPair } from '../helpers/sockets.mjs';
 
 const HARD = { l_onoff: 1, l_linger: 0 };
@@ -24,13 +24,6 @@ function watch(socket) {
 }
 
 const elapsed = (since) => performance.now() - since;
-const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
-
-/** Waits until this process holds no more descriptors than that. */
-async function descriptorsBack(count) {
-  while (descriptors() > count) await pause(10);
-  assert.equal(descriptors(), count);
-}
 
 /** A connection with this much of the pattern written to it, and its peer, which does not read. */
 async function loaded(size, linger) {

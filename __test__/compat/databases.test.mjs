@@ -3,11 +3,11 @@
 
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
-import { setTimeout } from 'node:timers/promises';
 import pg from 'pg';
 import { createClient } from 'redis';
 
 import { test } from '../helpers/bounded.mjs';
+import { until } from '../helpers/process.mjs';
 import { Postgres, Redis } from '../helpers/services.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { Diary, assertIncludes, makeTunnel } from '../helpers/tunnels.mjs';
@@ -46,11 +46,6 @@ async function loseSession(diary) {
   server.killSessions();
   await diary.next('reconnecting');
   await diary.next('ready');
-}
-
-/** Waits until something is so that has no event. */
-async function until(holds) {
-  while (!(await holds())) await setTimeout(10);
 }
 
 /** Numbered questions whose answers are compared: their numbers by what became of them. */

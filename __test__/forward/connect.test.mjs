@@ -24,7 +24,7 @@ import {
   refusingPort,
   settled,
 } from '../helpers/peers.mjs';
-import { Child, descriptors } from '../helpers/process.mjs';
+import { Child, descriptors, until } from '../helpers/process.mjs';
 import { TLS_CLIENT, TLS_SERVER } from '../helpers/sockets.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
@@ -229,7 +229,7 @@ async function toldServer(t, options, close) {
   const { tunnel, diary } = await make(t, undefined, options, ssh2);
   const socket = await tunnel.promises.dial('h', 1);
   socket.write('hello');
-  while (heard.length === 0) await new Promise((resolve) => setImmediate(resolve));
+  await until(() => heard.length > 0);
   const gone = ending(socket);
   await close(socket);
   const events = await gone;

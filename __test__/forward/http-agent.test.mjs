@@ -14,7 +14,7 @@ import { SSHTunnel } from '../../index.js';
 import { test } from '../helpers/bounded.mjs';
 import { temporaryFolder } from '../helpers/keys.mjs';
 import { refusingPort, settled } from '../helpers/peers.mjs';
-import { descriptors } from '../helpers/process.mjs';
+import { descriptors, until } from '../helpers/process.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { Diary } from '../helpers/tunnels.mjs';
 
@@ -153,7 +153,7 @@ test('a thousand requests use at most maxSockets connections', { timeout: 120_00
   assert.deepEqual(await tunnel.promises.connections(), []);
   plain.server.closeAllConnections();
   secure.server.closeAllConnections();
-  assert.ok((await settled(descriptors)) <= before + 1);
+  await until(() => descriptors() <= before + 1);
 });
 
 test('ten thousand requests with and without keepAlive leave nothing behind', { timeout: 120_000 }, async (t) => {
@@ -176,7 +176,7 @@ test('ten thousand requests with and without keepAlive leave nothing behind', { 
     assert.equal(opened() - already, connections);
     // One that keeps nothing needs nobody to destroy it.
     if (options.keepAlive) agent.destroy();
-    assert.equal(await settled(() => agent.totalSocketCount), 0);
+    await until(() => agent.totalSocketCount === 0);
     assert.deepEqual(
       [agent.sockets, agent.freeSockets, agent.requests].map((kept) => Object.keys(kept)),
       [[], [], []],
@@ -186,7 +186,7 @@ test('ten thousand requests with and without keepAlive leave nothing behind', { 
   const { accepted, pending, open, ended } = (await tunnel.promises.stats()).connections;
   const all = Object.values(ended).reduce((sum, count) => sum + count);
   assert.deepEqual([accepted, pending, open, all], [1217, 0, 0, 1217]);
-  assert.ok((await settled(descriptors)) <= before);
+  await until(() => descriptors() <= before);
   // It would be refused for as long as there is a socket of dial().
   tunnel.shutdown();
 });

@@ -1,5 +1,6 @@
 // This process as the system sees it, and child processes.
 
+import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, readdirSync, readlinkSync, watch } from 'node:fs';
@@ -19,6 +20,17 @@ export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 /** How many descriptors this process holds. */
 export function descriptors() {
   return readdirSync('/proc/self/fd').length - 1; // one is the directory being read
+}
+
+/** Waits until a condition holds: for what another process or the kernel does there is no event. */
+export async function until(holds) {
+  while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 10));
+}
+
+/** Waits until this process holds no more descriptors than that. */
+export async function descriptorsBack(count) {
+  await until(() => descriptors() <= count);
+  assert.equal(descriptors(), count);
 }
 
 /** The time on a clock that all processes share, in milliseconds. */

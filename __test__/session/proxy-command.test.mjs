@@ -9,8 +9,8 @@ import { after } from 'node:test';
 import { test } from '../helpers/bounded.mjs';
 import { findProgram } from '../helpers/ensure-sshd.mjs';
 import { temporaryFolder } from '../helpers/keys.mjs';
-import { MIB, behaviours, patternHash, settled } from '../helpers/peers.mjs';
-import { ROOT, descendants, descriptors, runModule, signal } from '../helpers/process.mjs';
+import { MIB, behaviours, patternHash } from '../helpers/peers.mjs';
+import { ROOT, descendants, descriptors, descriptorsBack, runModule, signal, until } from '../helpers/process.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { Diary, assertIncludes, makeTunnel, openTunnel, thereAndBack } from '../helpers/tunnels.mjs';
 
@@ -68,7 +68,7 @@ test('16 MiB pass both ways through a ProxyCommand, which leaves nothing behind'
     await open.target.stop();
     assert.deepEqual(children(), []);
   }
-  assert.equal(await settled(descriptors), before);
+  await descriptorsBack(before);
 });
 
 test('ssh -W serves as ProxyCommand', async (t) => {
@@ -146,7 +146,7 @@ test('a ProxyCommand that does not exit gets a signal', async (t) => {
   const pid = Number(readFileSync(at('pid'), 'utf8'));
   assert.deepEqual(children(), [pid]);
   await tunnel.promises.shutdown();
-  await settled(() => children().length);
+  await until(() => children().length === 0);
   assert.equal(existsSync(`/proc/${pid}`), false);
 });
 
@@ -157,8 +157,7 @@ test('a cancelled connect ends the ProxyCommand', async (t) => {
   const refused = failure(other);
   await other.promises.shutdown();
   assert.equal((await refused).code, 'ERR_TUNNEL_CLOSED');
-  await settled(() => children().length);
-  assert.deepEqual(children(), []);
+  await until(() => children().length === 0);
 });
 
 test('a tunnel can start again after its ProxyCommand died', async (t) => {
