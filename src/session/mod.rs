@@ -2,7 +2,8 @@
 //!
 //! - `config`: the server and how to connect to it; `error`: why there is no session.
 //! - `connect`: how a session comes up; `auth`: keys, agent and prompts; `host_key`: trust.
-//! - `connection`: a session that is up; `backoff`: when to reconnect.
+//! - `connection`: a session that is up; `pump`: between a socket and a channel of it;
+//!   `backoff`: when to reconnect.
 
 mod auth;
 mod backoff;
@@ -13,6 +14,7 @@ mod error;
 #[cfg(test)]
 mod fixtures;
 mod host_key;
+mod pump;
 
 pub use ssh_proto::{AuthMethod, Prompt, Prompts};
 
@@ -38,3 +40,4 @@ pub(crate) use connect::happy_eyeballs::dial;
 pub(crate) use connection::{Hearing, LAST_MOMENT, Link};
 pub(crate) use error::{lookup_code, open_code};
 pub(crate) use host_key::update::learn;
+pub(crate) use pump::{Down, Pump, ReadOutcome, Up};

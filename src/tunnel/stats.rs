@@ -249,13 +249,13 @@ impl Connection {
     /// How far it has come.
     pub(crate) fn live(&mut self) -> Live {
         let bytes = Bytes {
-            up: self.sent,
-            down: self.acknowledged(),
+            up: self.pump.sent,
+            down: self.pump.acknowledged(),
             dropped_up: 0,
-            dropped_down: self.dropped,
+            dropped_down: self.pump.dropped,
         };
         let opened = !matches!(self.stage, Stage::Opening);
-        Live { id: self.pending.id, forward: self.pending.forward, opened, bytes }
+        Live { id: self.meta.id, forward: self.meta.forward, opened, bytes }
     }
 }
 

@@ -6,20 +6,15 @@
 //! does not take stays in the kernel.
 
 use std::future::poll_fn;
-use std::io::{self, Read, Write};
 use std::net::Shutdown;
-use std::ops::Range;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use socket2::SockRef;
-use ssh_proto::{ChannelId, Event, OpenFailure};
-use tokio::io::Interest;
+use ssh_proto::{Event, OpenFailure};
 use tokio::net::UnixStream;
 
-use crate::net::try_io::attempt;
-use crate::net::write_buffer::WriteBuffer;
 use crate::runtime::cutoff::{CutoffWatch, before};
 use crate::runtime::timer::{Timer, run_after_input};
 use crate::session::connect::bridge::{self, Bridge};
@@ -27,11 +22,9 @@ use crate::session::connect::happy_eyeballs::place;
 use crate::session::connect::transport::Stream;
 use crate::session::connection::{FAREWELL, Hearing, Link, exchange};
 use crate::session::host_key::update::learn;
+use crate::session::pump::{Down, Pump, ReadOutcome, Up};
 use crate::session::{Error, Target};
 
-/// What one read may take in while data flows in bulk, and what it may take otherwise.
-const BULK: usize = 256 * 1024;
-const FIRST: usize = 32 * 1024;
 /// Who asks a jump host for a connection: nobody who has an address. ssh says the same then.
 const ORIGINATOR: (&str, u16) = ("127.0.0.1", 65_535);
 
@@ -54,21 +47,17 @@ pub(crate) async fn through(
     let (stream, local, carrier) = bridge::pair(&place)?;
     let local = local.set_nonblocking(true).and_then(|()| UnixStream::from_std(local));
     let local = local.map_err(|error| bridge::failed(&error, &place))?;
-    let pump = Pump {
+    let relay = Relay {
         hop: hop.clone(),
         link,
-        channel,
-        local,
+        pump: Pump::new(local.into(), channel, Instant::now()),
         carrier,
-        backlog: WriteBuffer::default(),
-        ended: false,
-        far: Far::Flowing,
-        bulk: false,
+        closed: false,
         deadline: None,
         hearing: Hearing::default(),
         timer: Timer::default(),
     };
-    tokio::spawn(pump.run(cutoff));
+    tokio::spawn(relay.run(cutoff));
     Ok(stream)
 }
 
@@ -103,58 +92,36 @@ async fn opened(link: &mut Link, hop: &Arc<Target>, place: &str) -> Result<(), E
     }
 }
 
-/// The direction from the far side to the session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Far {
-    /// Bytes are passed on as they come.
-    Flowing,
-    /// The far side has ended its stream.
-    Ended,
-    /// As before, and the session was told.
-    Told,
-    /// The jump host closed the channel.
-    Closed,
-}
-
-/// What moves the bytes of one channel.
-struct Pump {
+/// Moves the bytes between a channel of the jump host's session and the stream of the next session.
+struct Relay {
     /// Whose session it is.
     hop: Arc<Target>,
     link: Link,
-    channel: ChannelId,
-    /// The other end of the session's socket.
-    local: UnixStream,
+    /// Between the channel and the other end of the next session's stream.
+    pump: Pump,
     carrier: Bridge,
-    /// Bytes from the far side that the session did not take yet.
-    backlog: WriteBuffer,
-    /// Whether the session has ended its direction.
-    ended: bool,
-    far: Far,
-    /// Whether the last read from the session was as large as it could be.
-    bulk: bool,
-    /// When the far side has had enough time to end too, once the session has.
+    /// Whether the jump host has closed the channel.
+    closed: bool,
+    /// When the remote end has had enough time to end too, once the session has.
     deadline: Option<Instant>,
     /// Whether what is due waits for input.
     hearing: Hearing,
     timer: Timer,
 }
 
-impl Pump {
+impl Relay {
     /// Runs until one side has gone, or until `cutoff`.
     async fn run(mut self, mut cutoff: CutoffWatch) {
-        // What came with the answer to the opening is read already: nothing would announce it.
-        let outcome = match self.handle_events(Instant::now()) {
-            Ok(()) => {
-                let work = poll_fn(|cx| self.poll(cx));
-                before(cutoff.reached(), work).await.unwrap_or(Ok(()))
-            }
-            Err(error) => Err(error),
+        let work = async {
+            // Data that came with the confirmation is read already: nothing would announce it.
+            poll_fn(|cx| Poll::Ready(self.handle_events(cx, Instant::now()))).await?;
+            poll_fn(|cx| self.poll(cx)).await
         };
-        match outcome {
+        match before(cutoff.reached(), work).await.unwrap_or(Ok(())) {
             Ok(()) => {
-                if !self.ended {
-                    // The session need not wait for our disconnecting_session.
-                    let _ = SockRef::from(&self.local).shutdown(Shutdown::Write);
+                if !self.pump.up.is_over() {
+                    // The session need not wait for the end of the jump host's.
+                    let _ = SockRef::from(&self.pump.stream).shutdown(Shutdown::Write);
                 }
                 self.link.disconnect_session(cutoff).await;
             }
@@ -167,7 +134,7 @@ impl Pump {
             }
         }
         // Last of all.
-        drop(self.local);
+        drop(self.pump);
     }
 
     /// Moves bytes until one side has gone; an error means that the jump host has.
@@ -181,7 +148,8 @@ impl Pump {
             let mut busy = self.turn(cx, now)?;
             let is_late = self.deadline.is_some_and(|due| due <= now);
             let judges = self.hearing.is_over(is_late || self.link.is_due(now), Some(&self.link));
-            if (self.far == Far::Closed && self.backlog.is_empty()) || (is_late && judges) {
+            let delivered = self.closed && self.pump.write_buffer.is_empty();
+            if delivered || (is_late && judges) {
                 return Poll::Ready(Ok(()));
             }
             if judges {
@@ -207,9 +175,8 @@ impl Pump {
     /// Returns whether there may be more to do at once.
     fn turn(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<bool, Error> {
         let mut busy = self.receive(cx, now)?;
-        self.write_backlog(cx, now);
-        self.finish_far();
-        busy |= self.take(cx, now);
+        self.write(cx, now);
+        busy |= self.read(cx, now);
         self.release(cx, now);
         busy |= self.flush(cx)?;
         busy |= self.link.lower_mark(now);
@@ -217,12 +184,12 @@ impl Pump {
     }
 
     /// Closes the channel of a session that has closed its socket. The jump host confirms that when
-    /// the session's last word has left it; our disconnecting_session alone would make it forget the word.
+    /// the last bytes of the session have left it; to disconnect would make it drop them.
     fn release(&mut self, cx: &mut Context<'_>, now: Instant) {
         if self.carrier.poll_released(cx).is_ready() {
             self.deadline.get_or_insert(now + FAREWELL);
-            if self.ended {
-                self.link.client.close(self.channel);
+            if self.pump.up.is_over() {
+                self.link.client.close(self.pump.channel);
             }
         }
     }
@@ -234,128 +201,100 @@ impl Pump {
         }
         match self.link.poll_receive(cx, now) {
             Poll::Pending => Ok(false),
-            Poll::Ready(Ok(())) => self.handle_events(now).map(|()| true),
+            Poll::Ready(Ok(())) => self.handle_events(cx, now).map(|()| true),
             Poll::Ready(Err(error)) => Err(self.link.loss(&error)),
         }
     }
 
-    fn handle_events(&mut self, now: Instant) -> Result<(), Error> {
-        while let Some(event) = self.link.client.next_event()? {
-            match event {
-                Event::Data { range, .. } => self.deliver(range, now),
-                Event::Eof(_) => {
-                    self.far = Far::Ended;
-                    if self.ended {
-                        self.link.client.close(self.channel);
-                    }
-                }
-                Event::Close(_) => self.far = Far::Closed,
-                Event::HostKeys(keys) => learn(&self.hop, keys),
-                // The turn looks whether there is room.
-                Event::Window(_) | Event::Rekeyed => {}
-                Event::Opened(_) | Event::OpenFailed { .. } => {
-                    unreachable!("the only channel is open")
-                }
-                Event::HostKey(_) | Event::Banner(_) | Event::Asked(_) | Event::Ready => {
-                    unreachable!("a session logs on once")
-                }
-                Event::Forward(..) => unreachable!("no forward was asked for"),
+    fn handle_events(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<(), Error> {
+        let outcome = loop {
+            match self.link.client.next_event() {
+                Ok(Some(event)) => self.handle_event(event, now),
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error.into()),
             }
+        };
+        if !self.pump.arrived.is_empty()
+            && self.pump.deliver(&mut self.link.client, cx, now).is_err()
+        {
+            self.pump.set_reset(&mut self.link.client, now);
         }
-        Ok(())
+        outcome
     }
 
-    /// Hands bytes that have come to the session, and keeps what its socket refuses.
-    fn deliver(&mut self, range: Range<usize>, now: Instant) {
-        let bytes = self.link.client.bytes(range);
-        let mut count = 0;
-        if self.backlog.is_empty() {
-            let mut socket = &*SockRef::from(&self.local);
-            let local = &self.local;
-            let written = attempt(
-                |work| local.try_io(Interest::WRITABLE, work),
-                bytes.len(),
-                || socket.write(bytes),
-            );
-            count = match written {
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-                // Nobody is there any more.
-                Err(_) => bytes.len(),
-            };
+    fn handle_event(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::Data { range, .. } => self.pump.receive(&mut self.link.client, range, now),
+            Event::Eof(channel) => {
+                self.pump.down = Down::Ended;
+                if self.pump.up.is_over() {
+                    self.link.client.close(channel);
+                }
+            }
+            Event::Close(_) => self.closed = true,
+            Event::HostKeys(keys) => learn(&self.hop, keys),
+            // The turn looks whether there is room.
+            Event::Window(_) | Event::Rekeyed => {}
+            Event::Opened(_) | Event::OpenFailed { .. } => {
+                unreachable!("the only channel is open")
+            }
+            Event::HostKey(_) | Event::Banner(_) | Event::Asked(_) | Event::Ready => {
+                unreachable!("a session logs on once")
+            }
+            Event::Forward(..) => unreachable!("no forward was asked for"),
         }
-        self.backlog.push(&bytes[count..]);
-        self.link.client.consumed(self.channel, count, now);
     }
 
-    /// Writes from the backlog until it is empty or the session takes no more.
-    fn write_backlog(&mut self, cx: &mut Context<'_>, now: Instant) {
-        while !self.backlog.is_empty() {
-            if self.local.poll_write_ready(cx).is_pending() {
-                return;
-            }
-            match self.backlog.write(|slices| self.local.try_write_vectored(slices)) {
-                Ok(count) => self.link.client.consumed(self.channel, count, now),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => self.backlog = WriteBuffer::default(),
-            }
+    /// Writes what waits for the session, then the end of the stream. A session that has ended its
+    /// own direction waits for the end of the jump host's session, too.
+    fn write(&mut self, cx: &mut Context<'_>, now: Instant) {
+        let waits = !self.pump.write_buffer.is_empty();
+        if waits
+            && self.pump.stream.poll_write_ready(cx).is_ready()
+            && self.pump.flush(&mut self.link.client, cx, now).is_err()
+        {
+            self.pump.set_reset(&mut self.link.client, now);
+        }
+        if !self.pump.up.is_over() {
+            // Reading tells of a session that is gone, and of what it sent before.
+            let _ = self.pump.finish_down();
         }
     }
 
     /// Ready when the session has everything that came, or is gone.
     fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.write_backlog(cx, Instant::now());
-        if self.backlog.is_empty() { Poll::Ready(()) } else { self.carrier.poll_released(cx) }
-    }
-
-    /// Passes the far side's end on to the session, behind everything else. A session that has
-    /// ended its own direction waits for the end of the jump host's, too.
-    fn finish_far(&mut self) {
-        if self.far == Far::Ended && self.backlog.is_empty() && !self.ended {
-            let _ = SockRef::from(&self.local).shutdown(Shutdown::Write);
-            self.far = Far::Told;
+        self.write(cx, Instant::now());
+        if self.pump.write_buffer.is_empty() {
+            Poll::Ready(())
+        } else {
+            self.carrier.poll_released(cx)
         }
     }
 
     /// Reads once from the session, straight into the packets to be sent.
-    fn take(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+    fn read(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let client = &mut self.link.client;
-        if self.ended || !client.has_room() || client.window(self.channel) == 0 {
+        let over = self.pump.up.is_over();
+        if over || !client.has_room() || client.window(self.pump.channel) == 0 {
             return false;
         }
-        let local = &self.local;
-        let most = if self.bulk { BULK } else { FIRST };
-        let mut offered = 0;
-        let read = client.fill(self.channel, most, |slots| {
-            offered = slots.iter().map(|slot| slot.len()).sum();
-            let mut socket = &*SockRef::from(local);
-            attempt(
-                |work| local.try_io(Interest::READABLE, work),
-                offered,
-                || socket.read_vectored(slots),
-            )
-        });
-        self.bulk = matches!(read, Ok(count) if count == offered);
-        match read {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.local.poll_read_ready(cx).is_ready()
-            }
-            Ok(count) if count > 0 => true,
-            Ok(_) | Err(_) => {
+        match self.pump.read(client, cx, now) {
+            ReadOutcome::More => true,
+            ReadOutcome::Drained | ReadOutcome::NoWindow => false,
+            ReadOutcome::End | ReadOutcome::LastDone | ReadOutcome::Reset => {
                 self.end(now);
                 true
             }
         }
     }
 
-    /// The session has ended its direction: the far side is told, and has its time to end too.
+    /// The session has ended its direction: the remote end is told, and has its time to end too.
     fn end(&mut self, now: Instant) {
-        self.ended = true;
+        self.pump.up = Up::Ended;
         self.deadline.get_or_insert(now + FAREWELL);
-        self.link.client.eof(self.channel);
-        match self.far {
-            Far::Flowing => {}
-            Far::Ended | Far::Told | Far::Closed => self.link.client.close(self.channel),
+        self.link.client.eof(self.pump.channel);
+        if self.pump.down != Down::Flowing || self.closed {
+            self.link.client.close(self.pump.channel);
         }
     }
 

@@ -26,9 +26,9 @@ use crate::net::local_stream::Stream;
 use crate::net::sys;
 use crate::net::write_buffer::WriteBuffer;
 use crate::runtime::cutoff::{Cutoff, Limit};
-use crate::session;
+use crate::session::{self, Down, Pump, Up};
 use crate::tunnel::connection::cause::{Cause, Force};
-use crate::tunnel::connection::relay::{Connection, Down, Stage, Up};
+use crate::tunnel::connection::relay::{Connection, Stage};
 use crate::tunnel::connection::report::Report;
 use crate::tunnel::driver::Driver;
 use crate::tunnel::driver::accept::Awaiting;
@@ -103,7 +103,7 @@ impl Driver {
         }
         let Some(index) = self.table.find(id) else { return false };
         let Some(connection) = self.table.get(index) else { return false };
-        let hard = connection.pending.settings.linger.mode() == LingerMode::Hard;
+        let hard = connection.meta.settings.linger.mode() == LingerMode::Hard;
         match connection.stage {
             // Being closed already.
             Stage::Closing(_) | Stage::Reset => {}
@@ -175,12 +175,15 @@ impl Driver {
         if self.inbound_channels.has(id) {
             return self.inbound_channels.settings_of(id).ok_or(Error::NoConnection(id));
         }
-        let pending = match self.table.find(id) {
-            Some(index) => self.table.get(index).map(|connection| &mut connection.pending),
-            None => self.requests.get_mut(&id).or_else(|| self.held.get_mut(&id)),
+        let meta = match self.table.find(id) {
+            Some(index) => self.table.get(index).map(|connection| &mut connection.meta),
+            None => {
+                let waiting = self.requests.get_mut(&id).or_else(|| self.held.get_mut(&id));
+                waiting.map(|pending| &mut pending.meta)
+            }
         };
-        match pending {
-            Some(pending) => Ok(&mut pending.settings),
+        match meta {
+            Some(meta) => Ok(&mut meta.settings),
             None => self.operations.deferred.settings_of(id).ok_or(Error::NoConnection(id)),
         }
     }
@@ -191,10 +194,10 @@ impl Driver {
         self.table.begin_to_linger(index);
         let Some(connection) = self.table.get(index) else { return };
         connection.stage = Stage::Closing(cause);
-        match connection.up {
+        match connection.pump.up {
             Up::Flowing => {
-                let socket = socket2::SockRef::from(&connection.pending.stream);
-                connection.up = Up::Last(sys::unread(&socket).unwrap_or_default());
+                let socket = socket2::SockRef::from(&connection.pump.stream);
+                connection.pump.up = Up::Last(sys::unread(&socket).unwrap_or_default());
                 self.enqueue(index);
             }
             up @ (Up::Last(_) | Up::Cut | Up::Ended) => self.end_up(index, up),
@@ -204,19 +207,21 @@ impl Driver {
     /// The far side closed the channel; everything that came before has been handed over.
     pub(crate) fn closed_by_remote(&mut self, index: usize) {
         let Some(connection) = self.remove(index) else { return };
-        let hard = connection.pending.settings.linger.mode() == LingerMode::Hard;
+        let hard = connection.meta.settings.linger.mode() == LingerMode::Hard;
         match connection.stage {
             Stage::Closing(ref cause) => {
                 let cause = cause.clone();
                 self.part(connection, CloseMode::Fin, cause);
             }
             Stage::Reset => self.part_reset(connection, Cause::ResetByLocal, None),
-            Stage::Open if connection.up == Up::Ended && connection.down != Down::Flowing => {
+            Stage::Open
+                if connection.pump.up == Up::Ended && connection.pump.down != Down::Flowing =>
+            {
                 self.part(connection, CloseMode::Fin, Cause::Completed);
             }
-            Stage::Opening | Stage::Open => match connection.has_ended() {
+            Stage::Opening | Stage::Open => match connection.pump.has_ended() {
                 // The remote end has not ended its stream, and the client waits for nothing else.
-                Ok(true) if connection.down == Down::Flowing => self.cut_by_remote(connection),
+                Ok(true) if connection.pump.down == Down::Flowing => self.cut_by_remote(connection),
                 Ok(_) if hard => self.part_reset(connection, Cause::ClosedByRemote, None),
                 Ok(_) => self.part(connection, CloseMode::Fin, Cause::ClosedByRemote),
                 Err(_) => self.part_reset(connection, Cause::ResetByLocal, None),
@@ -225,8 +230,8 @@ impl Driver {
     }
 
     fn cut_by_remote(&mut self, mut connection: Connection) {
-        if connection.pending.settings.linger.mode() == LingerMode::Hard {
-            connection.drop_backlog();
+        if connection.meta.settings.linger.mode() == LingerMode::Hard {
+            connection.pump.drop_write_buffer();
         }
         self.part(connection, CloseMode::Reset, Cause::CutByRemote);
     }
@@ -234,18 +239,16 @@ impl Driver {
     /// The local program has reset the connection, or is gone.
     pub(crate) fn reset_by_local(&mut self, index: usize) {
         let Some(connection) = self.table.get(index) else { return };
-        let graceful = connection.pending.settings.linger.mode() != LingerMode::Hard;
-        let socket = socket2::SockRef::from(&connection.pending.stream);
+        let graceful = connection.meta.settings.linger.mode() != LingerMode::Hard;
+        let socket = socket2::SockRef::from(&connection.pump.stream);
         let unread = sys::unread(&socket).unwrap_or_default();
         // The kernel keeps what came before the reset: that is passed on before the end.
-        if graceful && unread > 0 && !connection.up.is_over() {
-            if !matches!(connection.stage, Stage::Reset) {
+        if graceful && unread > 0 && !connection.pump.up.is_over() {
+            if !matches!(connection.stage, Stage::Reset)
+                && let Some(link) = &mut self.link
+            {
                 connection.stage = Stage::Reset;
-                connection.drop_backlog();
-                if let Some(link) = &mut self.link {
-                    let count = connection.dropped as usize;
-                    link.client.consumed(connection.channel, count, Instant::now());
-                }
+                connection.pump.set_reset(&mut link.client, Instant::now());
             }
             self.table.begin_to_linger(index);
             self.enqueue(index);
@@ -276,7 +279,7 @@ impl Driver {
     /// anything behind the local socket, and RST says so.
     pub(crate) fn refused(&mut self, index: usize, cause: Cause) {
         if let Some(connection) = self.remove(index) {
-            self.reject(connection.pending, cause);
+            self.reject(connection.into_pending(), cause);
         }
     }
 
@@ -287,18 +290,18 @@ impl Driver {
         let mut next: Option<Instant> = None;
         let client = self.link.as_ref().map(|link| &link.client);
         for (_, connection) in self.table.iter() {
-            let Some(limit) = connection.pending.settings.idle_timeout else { continue };
+            let Some(limit) = connection.meta.settings.idle_timeout else { continue };
             if !matches!(connection.stage, Stage::Open) {
                 // Not open yet: its time begins then. Or being closed already.
                 continue;
             }
-            let is_idle = connection.active + limit <= now;
-            if !is_idle || client.is_some_and(|client| connection.has_input(client)) {
+            let is_idle = connection.pump.active + limit <= now;
+            if !is_idle || client.is_some_and(|client| connection.pump.has_input(client)) {
                 // Not for each of many connections in turn: a little later for all of them.
-                let look = (connection.active + limit).max(now + limit / IDLE_LOOKS);
+                let look = (connection.pump.active + limit).max(now + limit / IDLE_LOOKS);
                 next = Some(next.map_or(look, |next| next.min(look)));
             } else {
-                idle.push(connection.pending.id);
+                idle.push(connection.meta.id);
             }
         }
         for id in idle {
@@ -318,10 +321,10 @@ impl Driver {
         self.queue.clear();
         self.unanswered.retain(|(.., awaited)| !matches!(awaited, Awaiting::Channel(_)));
         for connection in self.table.drain() {
-            let hard = connection.pending.settings.linger.mode() == LingerMode::Hard;
+            let hard = connection.meta.settings.linger.mode() == LingerMode::Hard;
             match connection.stage {
-                Stage::Opening if comes_back => self.open_elsewhere(connection.pending, now),
-                Stage::Opening => self.reject(connection.pending, cause.clone()),
+                Stage::Opening if comes_back => self.open_elsewhere(connection.into_pending(), now),
+                Stage::Opening => self.reject(connection.into_pending(), cause.clone()),
                 Stage::Reset => self.part_reset(connection, cause.clone(), None),
                 Stage::Open | Stage::Closing(_) if hard => {
                     self.part_reset(connection, cause.clone(), None);
@@ -340,12 +343,12 @@ impl Driver {
 
     fn reset_by(&mut self, index: usize, cause: Cause, force: Option<Force>) {
         let Some(connection) = self.remove(index) else { return };
-        let graceful = connection.pending.settings.linger.mode() != LingerMode::Hard;
+        let graceful = connection.meta.settings.linger.mode() != LingerMode::Hard;
         if let Some(link) = &mut self.link
             && graceful
             && matches!(cause, Cause::ResetByLocal)
         {
-            link.unconfirmed |= connection.sent > 0;
+            link.unconfirmed |= connection.pump.sent > 0;
         }
         self.part_reset(connection, cause, force);
     }
@@ -354,15 +357,16 @@ impl Driver {
     fn remove(&mut self, index: usize) -> Option<Connection> {
         let connection = self.table.remove(index)?;
         if let Some(link) = &mut self.link {
-            link.client.close(connection.channel);
+            link.client.close(connection.pump.channel);
         }
         Some(connection)
     }
 
     fn part_reset(&mut self, connection: Connection, cause: Cause, force: Option<Force>) {
         let mut report = Report::of(&connection, cause);
-        let finished = connection.down == Down::Finished;
-        let mut outcome = close::reset(connection.pending.stream, &connection.backlog, finished);
+        let finished = connection.pump.down == Down::Finished;
+        let mut outcome =
+            close::reset(connection.pump.stream, &connection.pump.write_buffer, finished);
         if connection.limit.is_some_and(|limit| limit <= Instant::now()) {
             outcome.ended = CloseOutcome::Cut;
         } else if let Some(force) = force {
@@ -387,30 +391,25 @@ impl Driver {
             },
         };
         let report = Report::of(&connection, cause);
-        let finish = match (finish, connection.down) {
+        let finish = match (finish, connection.pump.down) {
             (CloseMode::Fin, Down::Finished) => CloseMode::FinSent,
             (CloseMode::Reset, Down::Finished) => CloseMode::ResetAfterFin,
             (finish, _) => finish,
         };
-        let over = finish == CloseMode::FinSent && connection.up == Up::Ended;
-        if over && close::is_settled(&connection.pending.stream) {
+        let over = finish == CloseMode::FinSent && connection.pump.up == Up::Ended;
+        if over && close::is_settled(&connection.pump.stream) {
             // Both sides have ended and acknowledged: there is nothing left to wait for. The linger
             // that protects an open connection would turn this close into a reset.
-            let _ = Linger::GRACEFUL.apply(&connection.pending.stream);
+            let _ = Linger::GRACEFUL.apply(&connection.pump.stream);
             let outcome =
                 Outcome { ended: CloseOutcome::Fin, unsent: 0, discarded: 0, peer_finished: true };
             self.ended(report.end(outcome));
             return;
         }
         let live = connection.live();
-        let Connection { pending, backlog, .. } = connection;
+        let Pump { stream, write_buffer, .. } = connection.pump;
         let limit = Cutoff::new(limit);
-        self.close(
-            pending.stream,
-            backlog,
-            finish,
-            ClosingConnection { info, live, report, limit },
-        );
+        self.close(stream, write_buffer, finish, ClosingConnection { info, live, report, limit });
     }
 
     /// Ends a connection that has no channel. Its program reads `last_word` and then the end of the

@@ -20,7 +20,7 @@ use crate::net::linger::Linger;
 use crate::net::local_stream::Stream;
 use crate::session::{self, Dialing};
 use crate::tunnel::connection::cause::Cause;
-use crate::tunnel::connection::relay::{Connection, PendingConnection};
+use crate::tunnel::connection::relay::{Connection, Meta, PendingConnection};
 use crate::tunnel::connection::report::Report;
 use crate::tunnel::driver::Driver;
 use crate::tunnel::driver::accept::Awaiting;
@@ -191,9 +191,8 @@ impl Driver {
             let _ = socket.set_keepalive(true);
         }
         let local = socket.local_addr().ok().and_then(|address| address.as_socket());
-        let socks = None;
-        let pending =
-            PendingConnection { id, forward, stream, remote, local, target, socks, settings };
+        let meta = Meta { id, forward, remote, local, target, settings };
+        let pending = PendingConnection { meta, stream, socks: None };
         match (home, &mut self.role) {
             (Some(number), Role::Supervisor(pool)) => {
                 if let Some(pending) = pool.accept(number, pending, channel) {

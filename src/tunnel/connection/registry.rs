@@ -30,18 +30,18 @@ struct Slot {
 
 impl Table {
     pub(crate) fn insert(&mut self, connection: Connection, list: &Arc<ReadyList>) {
-        let index = connection.channel.index();
+        let index = connection.pump.channel.index();
         while self.slots.len() <= index {
             let ready = list.waker(self.slots.len());
             self.slots.push(Slot { connection: None, waker: ready.clone().into(), ready });
         }
-        self.indices.insert(connection.pending.id, index);
+        self.indices.insert(connection.meta.id, index);
         self.slots[index].connection = Some(Box::new(connection));
     }
 
     pub(crate) fn remove(&mut self, index: usize) -> Option<Connection> {
         let connection = self.slots.get_mut(index)?.connection.take()?;
-        self.indices.remove(&connection.pending.id);
+        self.indices.remove(&connection.meta.id);
         if let Some(limit) = connection.limit {
             self.limits.remove(&(limit, index));
         }
@@ -93,7 +93,7 @@ impl Table {
     /// Lets the linger time of a connection that is being closed run from now on, by its Linger.
     pub(crate) fn linger_anew(&mut self, index: usize) {
         let Some(connection) = self.get(index) else { return };
-        let limit = connection.pending.settings.linger.limit(Instant::now()).map(|limit| limit.due);
+        let limit = connection.meta.settings.linger.limit(Instant::now()).map(|limit| limit.due);
         if let Some(earlier) = std::mem::replace(&mut connection.limit, limit) {
             self.limits.remove(&(earlier, index));
         }
@@ -108,9 +108,9 @@ impl Table {
         self.limits.clear();
         for (index, slot) in self.slots.iter_mut().enumerate() {
             let Some(connection) = slot.connection.as_deref_mut() else { continue };
-            connection.active = now;
+            connection.pump.active = now;
             if connection.limit.is_some()
-                && let Some(limit) = connection.pending.settings.linger.limit(now)
+                && let Some(limit) = connection.meta.settings.linger.limit(now)
             {
                 connection.limit = Some(limit.due);
                 self.limits.insert((limit.due, index));
@@ -172,8 +172,8 @@ mod tests {
         runtime::handle().block_on(async {
             for number in 0..count {
                 let (mut connection, _) = connection(&mut client).await;
-                connection.pending.id = u64::from(number) + 1;
-                connection.pending.settings.linger = Linger { onoff: 1, linger: number + 1 };
+                connection.meta.id = u64::from(number) + 1;
+                connection.meta.settings.linger = Linger { onoff: 1, linger: number + 1 };
                 table.insert(connection, &Arc::default());
             }
         });
@@ -184,7 +184,7 @@ mod tests {
     fn connections_are_found_by_their_numbers() {
         let mut table = table(3);
         let index = table.find(2).expect("it is there");
-        assert_eq!(table.get(index).expect("it is there").pending.id, 2);
+        assert_eq!(table.get(index).expect("it is there").meta.id, 2);
         table.remove(index);
         assert_eq!(table.find(2), None);
         assert!(table.find(1).is_some() && !table.is_empty());
@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(table.take_overdue(later + SECOND), Some(indices[0]));
         assert_eq!(table.take_overdue(later + SECOND), None);
         assert_eq!(table.take_overdue(later + 2 * SECOND), Some(indices[1]));
-        assert!(table.iter().all(|(_, connection)| connection.active == later));
+        assert!(table.iter().all(|(_, connection)| connection.pump.active == later));
     }
 
     #[test]
@@ -226,11 +226,11 @@ mod tests {
         // One that is given anew counts from then on, or not at all.
         for (linger, limited) in [(Linger { onoff: 1, linger: 9 }, true), (Linger::GRACEFUL, false)]
         {
-            table.get(indices[2]).expect("it is there").pending.settings.linger = linger;
+            table.get(indices[2]).expect("it is there").meta.settings.linger = linger;
             table.linger_anew(indices[2]);
             assert_eq!(table.limits.len(), if limited { 3 } else { 2 });
         }
-        table.get(indices[2]).expect("it is there").pending.settings.linger =
+        table.get(indices[2]).expect("it is there").meta.settings.linger =
             Linger { onoff: 1, linger: 1 };
         table.linger_anew(indices[2]);
 

@@ -2,8 +2,9 @@
 
 use crate::net::close::{CloseOutcome, Outcome};
 use crate::net::linger::{Linger, LingerMode};
+use crate::session::{Down, Up};
 use crate::tunnel::connection::cause::{Cause, Force};
-use crate::tunnel::connection::relay::{Connection, Down, PendingConnection, Stage, Up};
+use crate::tunnel::connection::relay::{Connection, Meta, Stage};
 use crate::tunnel::{ClosedBy, ConnectionEnd};
 
 /// What is known about a connection when its socket is given up; with what becomes of the socket
@@ -32,8 +33,8 @@ impl Report {
         self.force = Some(force);
     }
 
-    pub(crate) fn of_arrival(pending: &PendingConnection, cause: Cause) -> Self {
-        Self::of_unopened(pending.id, pending.forward, pending.settings.linger, cause)
+    pub(crate) fn of_arrival(meta: &Meta, cause: Cause) -> Self {
+        Self::of_unopened(meta.id, meta.forward, meta.settings.linger, cause)
     }
 
     /// Of a connection that has no channel.
@@ -55,13 +56,13 @@ impl Report {
 
     pub(crate) fn of(connection: &Connection, cause: Cause) -> Self {
         Self {
-            sent: connection.sent,
-            received: connection.received,
-            dropped: connection.dropped,
-            up: connection.up,
-            down: connection.down,
+            sent: connection.pump.sent,
+            received: connection.pump.received,
+            dropped: connection.pump.dropped,
+            up: connection.pump.up,
+            down: connection.pump.down,
             opened: !matches!(connection.stage, Stage::Opening),
-            ..Self::of_arrival(&connection.pending, cause)
+            ..Self::of_arrival(&connection.meta, cause)
         }
     }
 

@@ -12,7 +12,7 @@ use crate::net::local_stream::Stream;
 use crate::runtime::cutoff::before;
 use crate::socks::{self, Login, Request};
 use crate::tunnel::connection::cause::Cause;
-use crate::tunnel::connection::relay::PendingConnection;
+use crate::tunnel::connection::relay::{Meta, PendingConnection};
 use crate::tunnel::connection::report::Report;
 use crate::tunnel::driver::Driver;
 use crate::tunnel::driver::accept::Awaiting;
@@ -122,17 +122,8 @@ impl Driver {
         let cause = match (talk, outcome) {
             (Handshake::UnderWay(_), Some(Ok(Request { version, host, port }))) => {
                 let target = Endpoint::Tcp { host: host.into(), port };
-                let socks = Some(version);
-                let pending = PendingConnection {
-                    id,
-                    forward,
-                    stream,
-                    remote,
-                    local,
-                    target,
-                    socks,
-                    settings,
-                };
+                let meta = Meta { id, forward, remote, local, target, settings };
+                let pending = PendingConnection { meta, stream, socks: Some(version) };
                 return self.arrived(pending, now);
             }
             (Handshake::LingerMode(cause), _) => cause,

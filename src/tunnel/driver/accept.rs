@@ -10,7 +10,7 @@ use ssh_proto::OpenFailure;
 use crate::net::local_stream::Stream;
 use crate::session;
 use crate::tunnel::connection::cause::Cause;
-use crate::tunnel::connection::relay::{Connection, PendingConnection, Stage};
+use crate::tunnel::connection::relay::{Connection, Meta, PendingConnection, Stage};
 use crate::tunnel::connection::report::Report;
 use crate::tunnel::connection::socks_handshake::SocksClient;
 use crate::tunnel::driver::Driver;
@@ -51,17 +51,8 @@ impl Dial {
     fn arrive(self) -> Option<PendingConnection> {
         let Self { id, socket, target, settings } = self;
         let stream = Stream::pair(socket).ok()?;
-        let (forward, remote, local) = (DIALED, None, None);
-        Some(PendingConnection {
-            id,
-            forward,
-            stream,
-            remote,
-            local,
-            target,
-            socks: None,
-            settings,
-        })
+        let meta = Meta { id, forward: DIALED, remote: None, local: None, target, settings };
+        Some(PendingConnection { meta, stream, socks: None })
     }
 }
 
@@ -196,9 +187,8 @@ impl Driver {
         let Accepted { stream, remote, local } = accepted;
         let id = self.shared.next_id();
         let settings = *self.shared.settings();
-        let socks = None;
-        let pending =
-            PendingConnection { id, forward, stream, remote, local, target, socks, settings };
+        let meta = Meta { id, forward, remote, local, target, settings };
+        let pending = PendingConnection { meta, stream, socks: None };
         self.arrived(pending, now);
     }
 
@@ -208,10 +198,10 @@ impl Driver {
             self.open(pending, now);
             return;
         }
-        let answer = Answer::new(pending.id, self.sender.clone());
-        let info = pending.info();
-        self.await_in_time(pending.id, Awaiting::Answer, now);
-        self.requests.insert(pending.id, pending);
+        let answer = Answer::new(pending.meta.id, self.sender.clone());
+        let info = pending.meta.info();
+        self.await_in_time(pending.meta.id, Awaiting::Answer, now);
+        self.requests.insert(pending.meta.id, pending);
         self.emit(Event::ConnectionRequest(ConnectionRequest { info, answer }));
     }
 
@@ -234,23 +224,23 @@ impl Driver {
             return self.reject(pending, Cause::Refused(OpenFailure::ResourceShortage, text));
         }
         let Some(link) = &mut self.link else { return self.open_elsewhere(pending, now) };
-        let channel = match &pending.target {
+        let channel = match &pending.meta.target {
             Endpoint::Tcp { host, port } => {
-                let asker = pending.remote.map(|it| (it.ip().to_string(), it.port()));
+                let asker = pending.meta.remote.map(|it| (it.ip().to_string(), it.port()));
                 let (asker, asker_port) =
                     asker.as_ref().map_or(ORIGINATOR, |(address, port)| (address, *port));
                 link.client.open_direct_tcpip(host, *port, asker, asker_port)
             }
             Endpoint::Unix(path) => link.client.open_direct_streamlocal(path),
         };
-        self.await_in_time(pending.id, Awaiting::Channel(channel.index()), now);
+        self.await_in_time(pending.meta.id, Awaiting::Channel(channel.index()), now);
         self.table.insert(Connection::new(pending, channel, now), &self.ready);
     }
 
     /// Keeps a connection until there is a session again. Nothing is read from it.
     pub(crate) fn hold(&mut self, pending: PendingConnection, now: Instant) {
-        self.await_in_time(pending.id, Awaiting::Session, now);
-        self.held.insert(pending.id, pending);
+        self.await_in_time(pending.meta.id, Awaiting::Session, now);
+        self.held.insert(pending.meta.id, pending);
     }
 
     /// There is a session again: opens what waited for it, in the order of their pending.
@@ -301,7 +291,7 @@ impl Driver {
             Awaiting::Target => self.inbound_channels.is_dialing(id),
             Awaiting::Session => self.held.contains_key(&id),
             Awaiting::Channel(index) => self.table.get(index).is_some_and(|connection| {
-                connection.pending.id == id && matches!(connection.stage, Stage::Opening)
+                connection.meta.id == id && matches!(connection.stage, Stage::Opening)
             }),
         }
     }
@@ -318,7 +308,7 @@ impl Driver {
 
     /// Rejects the connections that wait for a word or a session, of these forwards.
     pub(crate) fn reject_all(&mut self, cause: &Cause, which: impl Fn(i64) -> bool) {
-        let waiting = self.requests.iter().chain(&self.held).map(|(id, it)| (*id, it.forward));
+        let waiting = self.requests.iter().chain(&self.held).map(|(id, it)| (*id, it.meta.forward));
         let waiting =
             waiting.chain(self.socks_clients.iter().map(|(id, client)| (*id, client.forward)));
         let rejected = waiting.filter(|(_, forward)| which(*forward)).map(|(id, _)| id);
@@ -331,8 +321,8 @@ impl Driver {
     pub(crate) fn reject(&mut self, pending: PendingConnection, cause: Cause) {
         let reply = pending.socks.zip(cause.socks_reply());
         let last_word = reply.map(|(version, reply)| version.reply(reply));
-        let info = ConnectionInfo { state: ConnectionState::Closing, ..pending.info() };
-        let report = Report::of_arrival(&pending, cause);
+        let info = ConnectionInfo { state: ConnectionState::Closing, ..pending.meta.info() };
+        let report = Report::of_arrival(&pending.meta, cause);
         self.close_with_reply(pending.stream, &last_word.unwrap_or_default(), info, report);
     }
 }

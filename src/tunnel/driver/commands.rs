@@ -7,7 +7,6 @@ use crate::net::linger::Linger;
 use crate::runtime::cutoff::{Cutoff, Limit};
 use crate::tunnel::command::{Command, Reply};
 use crate::tunnel::connection::cause::{Cause, Force};
-use crate::tunnel::connection::relay::PendingConnection;
 use crate::tunnel::connection::socks_handshake::SocksClient;
 use crate::tunnel::driver::Driver;
 #[cfg(unix)]
@@ -196,11 +195,11 @@ impl Driver {
     }
 
     pub(crate) fn infos(&self) -> Vec<ConnectionInfo> {
-        let requested = self.requests.values().map(PendingConnection::info);
-        let held = self
-            .held
-            .values()
-            .map(|pending| ConnectionInfo { state: ConnectionState::Opening, ..pending.info() });
+        let requested = self.requests.values().map(|pending| pending.meta.info());
+        let held = self.held.values().map(|pending| ConnectionInfo {
+            state: ConnectionState::Opening,
+            ..pending.meta.info()
+        });
         let open = self.table.iter().map(|(_, connection)| connection.info());
         let closing = self.closing.values().map(|closing| closing.info.clone());
         let socks_clients = self.socks_clients.values().map(SocksClient::info);

@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use ssh_proto::{ChannelId, Event as Proto};
 
-use crate::session;
+use crate::session::{self, Down, ReadOutcome, Up};
 use crate::tunnel::Event;
 use crate::tunnel::connection::cause::Cause;
-use crate::tunnel::connection::relay::{Down, Stage, Taken, Up};
+use crate::tunnel::connection::relay::Stage;
 use crate::tunnel::driver::Driver;
 
 /// How much the far side may send to a local program that has reset its connection without taking
@@ -71,18 +71,17 @@ impl Driver {
     fn handle_event(&mut self, event: Proto, now: Instant) {
         match event {
             Proto::Data { channel, range } => {
+                let Some(link) = &mut self.link else { return };
                 let Some(connection) = self.table.of(channel) else { return };
-                connection.received += range.len() as u64;
-                if let Some(link) = &mut self.link {
-                    link.served = true;
-                }
-                if matches!(connection.stage, Stage::Reset) {
-                    return self.discard(channel, range.len(), now);
-                }
-                if connection.arrived.is_empty() {
+                link.served = true;
+                let pump = &mut connection.pump;
+                let is_first = pump.arrived.is_empty();
+                pump.receive(&mut link.client, range, now);
+                if is_first && !pump.arrived.is_empty() {
                     self.touched.push(channel.index());
+                } else if pump.discarded > MAX_DISCARDED {
+                    self.reset(channel.index(), Cause::ResetByLocal);
                 }
-                connection.arrived.push(range);
             }
             Proto::Opened(channel) => self.opened(channel, now),
             Proto::OpenFailed { channel, reason, description } => {
@@ -91,11 +90,11 @@ impl Driver {
             Proto::Window(channel) => self.enqueue(channel.index()),
             Proto::Eof(channel) => {
                 let Some(connection) = self.table.of(channel) else { return };
-                connection.down = Down::Ended;
-                if connection.arrived.is_empty() {
+                connection.pump.down = Down::Ended;
+                if connection.pump.arrived.is_empty() {
                     self.touched.push(channel.index());
                 }
-                if connection.up.is_over()
+                if connection.pump.up.is_over()
                     && let Some(link) = &mut self.link
                 {
                     link.client.close(channel);
@@ -112,25 +111,11 @@ impl Driver {
         }
     }
 
-    /// Throws away what comes for a local program that has reset its connection. There is credit
-    /// for it: without, OpenSSH does not look at its end of the connection any more, and would not
-    /// notice when nobody is there to take what is still to be passed on.
-    fn discard(&mut self, channel: ChannelId, count: usize, now: Instant) {
-        let Some(link) = &mut self.link else { return };
-        let Some(connection) = self.table.of(channel) else { return };
-        link.client.consumed(channel, count, now);
-        connection.dropped += count as u64;
-        connection.discarded += count as u64;
-        if connection.discarded > MAX_DISCARDED {
-            self.reset(channel.index(), Cause::ResetByLocal);
-        }
-    }
-
     pub(crate) fn opened(&mut self, channel: ChannelId, now: Instant) {
         let Some(connection) = self.table.of(channel) else { return };
         connection.stage = Stage::Open;
-        connection.active = now;
-        if let Some(limit) = connection.pending.settings.idle_timeout {
+        connection.pump.active = now;
+        if let Some(limit) = connection.meta.settings.idle_timeout {
             let look = now + limit;
             self.next_idle_look = Some(self.next_idle_look.map_or(look, |next| next.min(look)));
         }
@@ -157,11 +142,10 @@ impl Driver {
     fn deliver(&mut self, index: usize, now: Instant) {
         let Some(link) = &mut self.link else { return };
         let Some((connection, waker)) = self.table.with_waker(index) else { return };
-        if !connection.arrived.is_empty() {
+        if !connection.pump.arrived.is_empty() {
             let cx = &mut Context::from_waker(waker);
-            match connection.deliver(&link.client, cx, now) {
-                Ok(count) => link.client.consumed(connection.channel, count, now),
-                Err(_) => return self.reset_by_local(index),
+            if connection.pump.deliver(&mut link.client, cx, now).is_err() {
+                return self.reset_by_local(index);
             }
         }
         self.finish_down(index);
@@ -170,13 +154,8 @@ impl Driver {
     /// Sends FIN to the local program once the far side has ended and everything is delivered.
     fn finish_down(&mut self, index: usize) {
         let Some(connection) = self.table.get(index) else { return };
-        if connection.down != Down::Ended || !connection.backlog.is_empty() {
-            return;
-        }
-        let socket = socket2::SockRef::from(&connection.pending.stream);
-        match socket.shutdown(std::net::Shutdown::Write) {
-            Ok(()) => connection.down = Down::Finished,
-            Err(_) => self.reset_by_local(index),
+        if connection.pump.finish_down().is_err() {
+            self.reset_by_local(index);
         }
     }
 
@@ -187,26 +166,22 @@ impl Driver {
         if matches!(connection.stage, Stage::Opening) {
             return;
         }
-        if !connection.backlog.is_empty() {
-            match connection.flush(&mut Context::from_waker(waker)) {
-                Ok(0) => {}
-                Ok(count) => {
-                    connection.active = now;
-                    link.client.consumed(connection.channel, count, now);
-                }
-                Err(_) => return self.reset_by_local(index),
+        if !connection.pump.write_buffer.is_empty() {
+            let cx = &mut Context::from_waker(waker);
+            if connection.pump.flush(&mut link.client, cx, now).is_err() {
+                return self.reset_by_local(index);
             }
             self.finish_down(index);
         }
         let Some(link) = &mut self.link else { return };
         let Some((connection, waker)) = self.table.with_waker(index) else { return };
-        match connection.up {
-            Up::Flowing | Up::Last(_) if link.client.window(connection.channel) > 0 => {
+        match connection.pump.up {
+            Up::Flowing | Up::Last(_) if link.client.window(connection.pump.channel) > 0 => {
                 self.enqueue(index);
             }
             // Nothing can be read now, so a reset shows only as an error of the socket.
             Up::Flowing | Up::Last(_) | Up::Cut | Up::Ended => {
-                if connection.watch(&mut Context::from_waker(waker)) {
+                if connection.pump.watch_for_reset(&mut Context::from_waker(waker)) {
                     self.reset_by_local(index);
                 }
             }
@@ -238,27 +213,28 @@ impl Driver {
         let several = self.table.has_several();
         let Some((connection, waker)) = self.table.with_waker(index) else { return false };
         connection.queued = false;
-        let before = connection.sent;
-        let taken = connection.take(&mut link.client, &mut Context::from_waker(waker), now);
-        let is_small = (1..SMALL).contains(&(connection.sent - before));
+        let before = connection.pump.sent;
+        let cx = &mut Context::from_waker(waker);
+        let outcome = connection.pump.read(&mut link.client, cx, now);
+        let is_small = (1..SMALL).contains(&(connection.pump.sent - before));
         if is_small && several {
             link.favour_small(now);
         }
-        match taken {
-            Taken::More => {
+        match outcome {
+            ReadOutcome::More => {
                 self.enqueue(index);
                 true
             }
-            Taken::Drained | Taken::NoWindow => false,
-            Taken::End => {
+            ReadOutcome::Drained | ReadOutcome::NoWindow => false,
+            ReadOutcome::End => {
                 self.end_up(index, Up::Ended);
                 true
             }
-            Taken::LastDone => {
+            ReadOutcome::LastDone => {
                 self.end_up(index, Up::Cut);
                 true
             }
-            Taken::Reset => {
+            ReadOutcome::Reset => {
                 self.reset_by_local(index);
                 true
             }
@@ -273,14 +249,14 @@ impl Driver {
             // The owner was closing it, so no more than what had come by then was to be passed on.
             return self.reset(index, Cause::ResetByLocal);
         }
-        connection.up = end;
-        link.client.eof(connection.channel);
+        connection.pump.up = end;
+        link.client.eof(connection.pump.channel);
         let closing = matches!(connection.stage, Stage::Closing(_));
-        if closing || connection.down != Down::Flowing {
-            link.client.close(connection.channel);
+        if closing || connection.pump.down != Down::Flowing {
+            link.client.close(connection.pump.channel);
         }
         // Nothing will be read from it any more: a reset must be noticed all the same.
-        if connection.watch(&mut Context::from_waker(waker)) {
+        if connection.pump.watch_for_reset(&mut Context::from_waker(waker)) {
             self.reset_by_local(index);
         }
     }

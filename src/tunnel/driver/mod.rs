@@ -370,7 +370,7 @@ impl Driver {
         self.forwards.clear(&Error::Closed);
         self.shared.ready.store(false, Ordering::Release);
         for connection in self.table.drain() {
-            close::reset(connection.pending.stream, &connection.backlog, false);
+            close::reset(connection.pump.stream, &connection.pump.write_buffer, false);
         }
         for (_, pending) in self.requests.drain().chain(std::mem::take(&mut self.held)) {
             close::reset(pending.stream, &WriteBuffer::default(), false);

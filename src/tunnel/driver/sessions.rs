@@ -94,7 +94,7 @@ impl Driver {
         match word {
             WorkerEvent::Lost { error, served } => self.lost_one(number, error, served, now),
             WorkerEvent::Back(pending) => {
-                pool.left(pending.id, now);
+                pool.left(pending.meta.id, now);
                 self.came_back(number, pending, now);
             }
             WorkerEvent::Forward(forward, event) => {

@@ -309,7 +309,7 @@ impl Driver {
             self.requests.keys().chain(self.held.keys()).chain(self.closing.keys()).copied();
         let waiting =
             waiting.chain(self.socks_clients.keys().copied()).chain(self.inbound_channels.ids());
-        waiting.chain(self.table.iter().map(|(_, connection)| connection.pending.id)).collect()
+        waiting.chain(self.table.iter().map(|(_, connection)| connection.meta.id)).collect()
     }
 
     fn disconnect_session(&mut self) {

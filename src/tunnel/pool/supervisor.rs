@@ -218,7 +218,7 @@ impl Supervisor {
         let least = self.least(now);
         let entry = least.and_then(|number| Some((number, self.members.get_mut(&number)?)));
         let Some((number, entry)) = entry else { return Some(pending) };
-        self.homes.insert(pending.id, number);
+        self.homes.insert(pending.meta.id, number);
         entry.connections += 1;
         entry.idle = None;
         entry.send(Command::Carry(pending));
@@ -255,7 +255,7 @@ impl Supervisor {
         channel: ChannelId,
     ) -> Option<PendingConnection> {
         let Some(entry) = self.members.get_mut(&number) else { return Some(pending) };
-        self.homes.insert(pending.id, number);
+        self.homes.insert(pending.meta.id, number);
         entry.connections += 1;
         entry.idle = None;
         entry.send(Command::Accept(pending, channel));

@@ -223,8 +223,8 @@ pub(crate) mod tests {
         let (connection, _program) =
             runtime::handle().block_on(async { connection(&mut client()).await });
         let _runtime = runtime::handle().enter();
-        driver.command(Command::Carry(connection.pending), Instant::now());
-        assert!(matches!(word(&mut heard), WorkerEvent::Back(pending) if pending.id == 1));
+        driver.command(Command::Carry(connection.into_pending()), Instant::now());
+        assert!(matches!(word(&mut heard), WorkerEvent::Back(pending) if pending.meta.id == 1));
 
         // The tunnel has not heard of that yet: its requests follow the connection.
         let (reply, _answer) = oneshot::channel();

@@ -40,7 +40,8 @@ impl Trial {
     fn place(&mut self) -> u32 {
         let (connection, _) = runtime::handle().block_on(async { connection(&mut client()).await });
         self.last_id += 1;
-        let pending = PendingConnection { id: self.last_id, ..connection.pending };
+        let mut pending = connection.into_pending();
+        pending.meta.id = self.last_id;
         assert!(self.pool.carry(pending, self.now).is_none(), "a session is up");
         self.pool.homes[&self.last_id]
     }

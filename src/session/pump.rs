@@ -1,0 +1,416 @@
+//! Pump between a socket and a channel: reads from the socket straight into the session's packets,
+//! and writes what arrives on the channel straight from the session's receive buffer.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::mem::MaybeUninit;
+use std::net::Shutdown;
+use std::ops::Range;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use socket2::SockRef;
+use ssh_proto::{ChannelId, Client};
+use tokio::io::Interest;
+
+use crate::net::local_stream::Stream;
+use crate::net::sys;
+use crate::net::try_io::attempt;
+use crate::net::write_buffer::WriteBuffer;
+
+/// Bytes of one read while data flows in bulk, and of one read otherwise.
+const BULK: usize = 256 * 1024;
+const FIRST: usize = 32 * 1024;
+/// Slices of the receive buffer that go out in one write.
+const SLICES: usize = 64;
+
+/// The direction from the socket to the channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Up {
+    /// Bytes are read as they arrive.
+    Flowing,
+    /// Closing: only this many more bytes are read, which had arrived before.
+    Last(usize),
+    /// Closing: EOF was sent on the channel, although the socket may not have ended.
+    Cut,
+    /// The socket has ended; EOF was sent on the channel.
+    Ended,
+}
+
+impl Up {
+    /// Returns whether EOF was sent on the channel.
+    pub(crate) fn is_over(self) -> bool {
+        match self {
+            Up::Flowing | Up::Last(_) => false,
+            Up::Cut | Up::Ended => true,
+        }
+    }
+}
+
+/// The direction from the channel to the socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Down {
+    /// Bytes are delivered as they arrive.
+    Flowing,
+    /// EOF has arrived on the channel; the write buffer goes out before the FIN.
+    Ended,
+    /// FIN was sent to the socket.
+    Finished,
+}
+
+/// Outcome of a read from the socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadOutcome {
+    /// There may be more at once.
+    More,
+    /// Nothing more now; the waker is armed.
+    Drained,
+    /// The channel's window is used up.
+    NoWindow,
+    /// Everything that had arrived before the close is sent.
+    LastDone,
+    /// FIN.
+    End,
+    /// RST, or another error.
+    Reset,
+}
+
+/// A socket and its channel, with the state of both directions.
+pub(crate) struct Pump {
+    pub(crate) stream: Stream,
+    pub(crate) channel: ChannelId,
+    pub(crate) up: Up,
+    pub(crate) down: Down,
+    /// Whether the socket was reset; what arrived before is still sent on the channel.
+    reset: bool,
+    /// Bytes from the channel that the socket has not taken yet.
+    pub(crate) write_buffer: WriteBuffer,
+    /// Ranges of the session's receive buffer that are to be delivered.
+    pub(crate) arrived: Vec<Range<usize>>,
+    /// Bytes sent on the channel.
+    pub(crate) sent: u64,
+    /// Bytes received from the channel, delivered or not.
+    pub(crate) received: u64,
+    /// Bytes received from the channel and dropped, because the socket was gone.
+    pub(crate) dropped: u64,
+    /// Part of `dropped`: since the last byte was sent on the channel.
+    pub(crate) discarded: u64,
+    /// Bytes that the peer's kernel had acknowledged when last asked.
+    acknowledged: u64,
+    /// When the last byte moved in either direction.
+    pub(crate) active: Instant,
+    /// Whether the last read was as large as it could be.
+    bulk: bool,
+}
+
+impl Pump {
+    pub(crate) fn new(stream: Stream, channel: ChannelId, now: Instant) -> Self {
+        Self {
+            stream,
+            channel,
+            up: Up::Flowing,
+            down: Down::Flowing,
+            reset: false,
+            write_buffer: WriteBuffer::default(),
+            arrived: Vec::new(),
+            sent: 0,
+            received: 0,
+            dropped: 0,
+            discarded: 0,
+            acknowledged: 0,
+            active: now,
+            bulk: false,
+        }
+    }
+
+    /// Reads once from the socket, straight into the session's packets.
+    pub(crate) fn read(
+        &mut self,
+        client: &mut Client,
+        cx: &mut Context<'_>,
+        now: Instant,
+    ) -> ReadOutcome {
+        let most = match self.up {
+            Up::Flowing if self.bulk => BULK,
+            Up::Flowing => FIRST,
+            Up::Last(0) => return ReadOutcome::LastDone,
+            Up::Last(left) => left.min(BULK),
+            Up::Cut | Up::Ended => return ReadOutcome::Drained,
+        };
+        let room =
+            if self.bulk { client.room(self.channel, now) } else { client.window(self.channel) };
+        let most = most.min(room);
+        if most == 0 {
+            let reset = self.watch_for_reset(cx);
+            return if reset { ReadOutcome::Reset } else { ReadOutcome::NoWindow };
+        }
+        let stream = &self.stream;
+        let mut offered = 0;
+        let read = client.fill(self.channel, most, |slots| {
+            offered = slots.iter().map(|slot| slot.len()).sum();
+            let mut socket = &*SockRef::from(stream);
+            attempt(
+                |work| stream.try_io(Interest::READABLE, work),
+                offered,
+                || socket.read_vectored(slots),
+            )
+        });
+        match read {
+            // A write may have collected the error before.
+            Ok(0) if self.reset || self.has_failed() => return ReadOutcome::Reset,
+            Ok(0) => return ReadOutcome::End,
+            Ok(count) => {
+                self.sent += count as u64;
+                self.discarded = 0;
+                self.active = now;
+                self.bulk = count == offered;
+                if let Up::Last(left) = &mut self.up {
+                    *left -= count;
+                }
+                if self.bulk || self.up == Up::Last(0) {
+                    return ReadOutcome::More;
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.bulk = false,
+            Err(_) => return ReadOutcome::Reset,
+        }
+        match self.stream.poll_read_ready(cx) {
+            Poll::Ready(Ok(())) => ReadOutcome::More,
+            Poll::Ready(Err(_)) => ReadOutcome::Reset,
+            Poll::Pending => ReadOutcome::Drained,
+        }
+    }
+
+    /// Returns whether the socket has unread bytes that the channel could send now.
+    pub(crate) fn has_input(&self, client: &Client) -> bool {
+        let unread = || sys::unread(&SockRef::from(&self.stream)).unwrap_or_default();
+        !self.up.is_over() && client.has_room() && client.window(self.channel) > 0 && unread() > 0
+    }
+
+    /// Returns whether the socket has ended, also where the FIN was not read yet. An error means
+    /// that it was reset.
+    pub(crate) fn has_ended(&self) -> io::Result<bool> {
+        if self.up != Up::Flowing {
+            return Ok(self.up == Up::Ended);
+        }
+        match SockRef::from(&self.stream).peek(&mut [MaybeUninit::uninit()]) {
+            Ok(0) => self.stream.take_error()?.map_or(Ok(true), Err),
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            _ => Ok(false),
+        }
+    }
+
+    /// Returns whether the socket has an error that was not collected yet.
+    fn has_failed(&self) -> bool {
+        !matches!(self.stream.take_error(), Ok(None))
+    }
+
+    /// Writes what has arrived to the socket, and keeps in the write buffer what it refuses. An
+    /// error means that the socket is gone.
+    pub(crate) fn deliver(
+        &mut self,
+        client: &mut Client,
+        cx: &mut Context<'_>,
+        now: Instant,
+    ) -> io::Result<()> {
+        let mut arrived = std::mem::take(&mut self.arrived);
+        self.active = now;
+        let outcome = self.deliver_slices(client, &arrived, cx);
+        arrived.clear();
+        self.arrived = arrived;
+        client.consumed(self.channel, outcome?, now);
+        Ok(())
+    }
+
+    /// Returns how many bytes the socket has taken.
+    fn deliver_slices(
+        &mut self,
+        client: &Client,
+        arrived: &[Range<usize>],
+        cx: &mut Context<'_>,
+    ) -> io::Result<usize> {
+        let mut written = 0;
+        let mut blocked = !self.write_buffer.is_empty();
+        let waited = blocked;
+        for (turn, group) in arrived.chunks(SLICES).enumerate() {
+            let mut skip = 0;
+            if !blocked {
+                let mut slices = [IoSlice::new(&[]); SLICES];
+                for (slice, range) in slices.iter_mut().zip(group) {
+                    *slice = IoSlice::new(client.bytes(range.clone()));
+                }
+                let slices = &slices[..group.len()];
+                skip = match (&*SockRef::from(&self.stream)).write_vectored(slices) {
+                    Ok(count) => count,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+                    Err(error) => {
+                        let lost = arrived[turn * SLICES..].iter().map(Range::len).sum::<usize>();
+                        self.dropped += lost as u64;
+                        return Err(error);
+                    }
+                };
+                written += skip;
+            }
+            for range in group {
+                let bytes = client.bytes(range.clone());
+                let rest = &bytes[skip.min(bytes.len())..];
+                skip -= bytes.len() - rest.len();
+                blocked |= !rest.is_empty();
+                self.write_buffer.push(rest);
+            }
+        }
+        // The waker is armed already for a buffer that was not empty before.
+        if blocked && !waited {
+            written += self.flush_buffer(cx)?;
+        }
+        Ok(written)
+    }
+
+    /// Writes from the buffer until it is empty or the socket takes no more, which arms the waker.
+    pub(crate) fn flush(
+        &mut self,
+        client: &mut Client,
+        cx: &mut Context<'_>,
+        now: Instant,
+    ) -> io::Result<()> {
+        let written = self.flush_buffer(cx)?;
+        if written > 0 {
+            self.active = now;
+            client.consumed(self.channel, written, now);
+        }
+        Ok(())
+    }
+
+    /// Returns how many bytes the socket has taken.
+    fn flush_buffer(&mut self, cx: &mut Context<'_>) -> io::Result<usize> {
+        let mut written = 0;
+        while !self.write_buffer.is_empty() {
+            // Without readiness, every later change of it wakes the task.
+            self.stream.forget_writable();
+            let stream = &self.stream;
+            match self.write_buffer.write(|slices| (&*SockRef::from(stream)).write_vectored(slices))
+            {
+                Ok(count) => {
+                    written += count;
+                    continue;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+            if self.stream.poll_write_ready(cx)?.is_pending() {
+                break;
+            }
+        }
+        Ok(written)
+    }
+
+    /// Drops and counts the contents of the write buffer.
+    pub(crate) fn drop_write_buffer(&mut self) {
+        self.dropped += self.write_buffer.len() as u64;
+        self.write_buffer = WriteBuffer::default();
+    }
+
+    /// Marks the socket as reset. Drops what it has not taken, and grants credit for that.
+    pub(crate) fn set_reset(&mut self, client: &mut Client, now: Instant) {
+        self.reset = true;
+        self.drop_write_buffer();
+        client.consumed(self.channel, self.dropped as usize, now);
+    }
+
+    /// Notes data that has arrived on the channel. For a socket that was reset it is dropped, and
+    /// credit is granted for it: without credit OpenSSH does not look at its end of the connection,
+    /// and would not notice that the target is gone.
+    pub(crate) fn receive(&mut self, client: &mut Client, range: Range<usize>, now: Instant) {
+        let count = range.len();
+        self.received += count as u64;
+        if self.reset {
+            client.consumed(self.channel, count, now);
+            self.dropped += count as u64;
+            self.discarded += count as u64;
+        } else {
+            self.arrived.push(range);
+        }
+    }
+
+    /// Sends FIN to the socket once EOF has arrived on the channel and everything is delivered. An
+    /// error means that the socket is gone.
+    pub(crate) fn finish_down(&mut self) -> io::Result<()> {
+        if self.down == Down::Ended && self.write_buffer.is_empty() {
+            SockRef::from(&self.stream).shutdown(Shutdown::Write)?;
+            self.down = Down::Finished;
+        }
+        Ok(())
+    }
+
+    /// Arms the waker for a reset although nothing is being read or written, and returns whether
+    /// there was one already.
+    pub(crate) fn watch_for_reset(&mut self, cx: &mut Context<'_>) -> bool {
+        let over = self.up == Up::Ended && self.down == Down::Finished;
+        // A write buffer that is not empty has armed the waker.
+        if over || self.reset || !self.write_buffer.is_empty() {
+            return false;
+        }
+        // Ready for the second time means for ever: both directions have been closed.
+        for _ in 0..2 {
+            self.stream.forget_writable();
+            if self.stream.poll_write_ready(cx).is_pending() {
+                break;
+            }
+        }
+        self.has_failed()
+    }
+
+    /// Returns how many bytes the socket has taken.
+    pub(crate) fn delivered(&self) -> u64 {
+        self.received - self.write_buffer.len() as u64 - self.dropped
+    }
+
+    /// Returns how many bytes the peer's kernel has acknowledged: they count as delivered in any
+    /// case. Where the system does not tell, those that the socket has taken.
+    pub(crate) fn acknowledged(&mut self) -> u64 {
+        if let Ok(unsent) = self.stream.unsent() {
+            let fin = if self.down == Down::Finished { sys::FIN } else { 0 };
+            let delivered = self.delivered().saturating_sub(unsent.saturating_sub(fin) as u64);
+            self.acknowledged = self.acknowledged.max(delivered);
+        }
+        self.acknowledged
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use ssh_proto::{Credentials, Setup};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::net::linger::Linger;
+    use crate::runtime;
+
+    #[test]
+    fn what_a_failed_write_leaves_behind_is_dropped() {
+        let setup = Setup::new(Credentials { user: "user".into(), ..Credentials::default() });
+        let mut client = Client::new(setup, |bytes| bytes.fill(7));
+        let channel = client.open_direct_tcpip("host", 80, "127.0.0.1", 4000);
+        let mut pump = runtime::handle().block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+            let address = listener.local_addr().expect("address");
+            let peer = TcpStream::connect(address).await.expect("connect");
+            let (stream, _) = listener.accept().await.expect("accept");
+            Linger::HARD.apply(&peer).expect("linger");
+            drop(peer);
+            stream.readable().await.expect("the reset has arrived");
+            Pump::new(stream.into(), channel, Instant::now())
+        });
+
+        let ranges = SLICES + 10;
+        client.space()[..ranges].fill(1);
+        client.received(ranges, Instant::now());
+        pump.received = ranges as u64;
+        pump.arrived = (0..ranges).map(|at| at..at + 1).collect();
+        let cx = &mut Context::from_waker(Waker::noop());
+        pump.deliver(&mut client, cx, Instant::now()).expect_err("the peer is gone");
+        assert_eq!(pump.dropped, ranges as u64);
+        assert!(pump.write_buffer.is_empty() && pump.arrived.is_empty());
+    }
+}
