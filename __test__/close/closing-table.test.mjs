@@ -1,15 +1,18 @@
-// The closing table: each event that ends a connection, each way to close one, and both ends asked
-// what they saw. docs/closing.md has the same table in words.
+// The closing table: each event that ends a connection, in each Linger mode, and both ends asked what they saw. The
+// expectations are those of helpers/closing-rules.mjs, which the documents are written from.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { after, describe } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
+import { RULES, expected } from '../helpers/closing-rules.mjs';
 import { COLUMNS, SHORT, same } from '../helpers/columns.mjs';
 import { KIB, MIB, PATTERN, behaviours, patternHash, refusingPort, settled } from '../helpers/peers.mjs';
 import { REASONS, Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { assertIncludes, only, openTunnel } from '../helpers/tunnels.mjs';
+import { differing } from '../../scripts/closing-table.mjs';
 
 process.setMaxListeners(50); // servers and their folders wait for the end of the process
 const sshd = await Sshd.start();
@@ -23,16 +26,6 @@ const SIZE = 2 * MIB;
 const FITS = PATTERN.length;
 /** More than two programs and all between them hold, and less than a tunnel reads in vain after FIN. */
 const FLOOD = 20 * MIB;
-
-/** What the client, the report, and the far side say of a stream that was whole. */
-const WHOLE = { client: 'FIN', code: 'OK', clean: true, closedBy: 'graceful' };
-const FIN = { client: 'FIN', clean: false, closedBy: 'graceful' };
-const RST = { client: 'ECONNRESET', clean: false, closedBy: 'reset' };
-const ABORTED = { ...RST, code: 'ECONNABORTED' };
-const EXPIRED = { ...ABORTED, lingerExpired: true };
-
-/** The client reset it: nobody is there to see an end. */
-const BY_CLIENT = { client: 'closed here', code: 'ECONNRESET', clean: false, closedBy: 'reset' };
 
 /** Servers that do what an sshd does not. */
 const ssh2 = (onOpen) => () => Ssh2Server.start({ onOpen });
@@ -73,27 +66,29 @@ const shutdown = ({ tunnel }) => tunnel.promises.shutdown();
 const close = ({ tunnel }) => tunnel.close({ timeout: 0 });
 
 /**
- * Each row: what comes before (`prepare`), the `event`, and what is seen then in the three columns.
+ * Each row: what comes before (`prepare`), the `event`, and the rule that says what is seen then in the three columns;
+ * a row's own `graceful`, `hard` or `code` takes precedence.
  * - `target`: what the program behind the server does; without it, nothing until it is told to
  * - `server`: where it is not the sshd that all share; of an ssh2 server `far` is the channel
- * - `stalls`: who does not read before the connection is over, or, in the first column, before it
- *   was seen that it is held; in the last column the linger time runs out
+ * - `stalls`: who does not read before the connection has ended, or, in the first column, before the connection was
+ *   seen to be held; in the last column the linger time runs out
  * - `drops`: by columns, the directions in which bytes are lost; without it, none
  * - `sent`: what the far side sent in all, where all of it has reached the tunnel
  */
 const TABLE = [
   {
     name: 'FIN from the client, then an answer and FIN from the far side',
+    rule: RULES.localFin,
     target: behaviours.replier(SIZE),
     async event({ client }) {
       await client.send(SIZE);
       client.end();
     },
     sent: SIZE,
-    ...same(WHOLE),
   },
   {
     name: 'FIN from the far side, then an answer and FIN from the client',
+    rule: RULES.remoteEof,
     target: behaviours.source(SIZE),
     async event({ client }) {
       await client.ended;
@@ -101,10 +96,10 @@ const TABLE = [
       client.end();
     },
     sent: SIZE,
-    ...same(WHOLE),
   },
   {
     name: 'both have ended, and nobody closes a client that takes its time',
+    rule: RULES.bothEnded,
     target: behaviours.replier(FITS),
     read: false,
     async event({ tunnel, client }) {
@@ -113,10 +108,10 @@ const TABLE = [
       client.read();
     },
     sent: FITS,
-    ...same(WHOLE),
   },
   ...Object.entries({ disconnect, shutdown }).map(([name, event]) => ({
     name: `both have ended, and a client that takes its time is closed by ${name}()`,
+    rule: RULES.closedByCall,
     target: behaviours.replier(FITS),
     stalls: 'client',
     async prepare({ tunnel, client }) {
@@ -127,12 +122,11 @@ const TABLE = [
     event,
     sent: FITS,
     drops: { hard: ['down'], bounded: ['down'] },
-    graceful: WHOLE,
-    hard: ABORTED,
-    bounded: EXPIRED,
+    graceful: RULES.bothEnded.graceful,
   })),
   {
     name: 'RST from the client, and the far side takes what was sent before',
+    rule: RULES.localReset,
     prepare: stuckUp,
     async event({ tunnel, client, far }) {
       await client.reset();
@@ -141,28 +135,26 @@ const TABLE = [
       far.read();
     },
     drops: { hard: ['up'] },
-    ...same(BY_CLIENT),
   },
   {
     name: 'RST from the client, and the far side stalls',
+    rule: RULES.localReset,
     stalls: 'far',
     prepare: stuckUp,
     event: ({ client }) => client.reset(),
     drops: { hard: ['up'], bounded: ['up'] },
-    graceful: BY_CLIENT,
-    hard: BY_CLIENT,
-    bounded: { ...BY_CLIENT, lingerExpired: true },
   },
   {
     name: 'RST from the client in the midst of data down',
+    rule: RULES.localReset,
     target: ENDLESS,
     prepare: ({ client }) => client.received(4 * MIB),
     event: ({ client }) => client.reset(),
     drops: same('some that were under way'),
-    ...same(BY_CLIENT),
   },
   ...[false, true].map((withEof) => ({
     name: `CLOSE ${withEof ? 'with EOF ' : ''}while the client still sends`,
+    rule: RULES.earlyClose,
     server: accepting,
     async prepare({ client, far }) {
       far.write(PATTERN.subarray(0, FITS / 2));
@@ -178,11 +170,11 @@ const TABLE = [
     sent: Math.floor(FITS / 2),
     drops: same(['up']),
     // After EOF the client has its FIN already when the CLOSE comes: only writing fails then.
-    ...same({ ...FIN, code: 'ERR_SSH_CHANNEL_CLOSED' }),
-    hard: { ...(withEof ? FIN : RST), code: 'ERR_SSH_CHANNEL_CLOSED' },
+    ...(withEof && { hard: RULES.earlyClose.graceful }),
   })),
   {
     name: 'EOF and CLOSE at once, and the client stalls',
+    rule: RULES.eofAndClose,
     server: accepting,
     stalls: 'client',
     async prepare(scene) {
@@ -195,74 +187,71 @@ const TABLE = [
     },
     sent: FITS,
     drops: { hard: ['down'], bounded: ['down'] },
-    graceful: WHOLE, // nothing was lost in either direction: the early CLOSE did no harm
-    hard: { ...RST, code: 'ERR_SSH_CHANNEL_CLOSED' },
-    bounded: { ...RST, code: 'ERR_SSH_CHANNEL_CLOSED', lingerExpired: true },
   },
   {
     name: 'a target that refuses',
+    rule: RULES.targetRefused,
     options: { forwardPort: refusing.port },
     unopened: true,
-    ...same({ ...RST, code: 'ERR_SSH_OPEN_CONNECT_FAILED' }),
+    code: 'ERR_SSH_OPEN_CONNECT_FAILED',
   },
   ...Object.entries(REASONS).map(([name, reason]) => ({
     name: `an opening that is refused: ${name}`,
+    rule: RULES.targetRefused,
     server: ssh2((open) => open.reject(reason)),
     unopened: true,
-    ...same({ ...RST, code: `ERR_SSH_OPEN_${name}` }),
+    code: `ERR_SSH_OPEN_${name}`,
   })),
   {
     name: 'an opening that is never answered',
+    rule: RULES.unanswered,
     options: { readyTimeout: 500 },
     unopened: true,
     server: ssh2(() => {}),
-    ...same({ ...RST, code: 'ETIMEDOUT' }),
   },
   {
     name: 'a request that is rejected',
+    rule: RULES.rejected,
     unopened: true,
     listeners: { connectionRequest: (request) => request.reject() },
-    ...same({ ...RST, code: 'ERR_TUNNEL_REJECTED' }),
   },
   {
     name: 'the session is lost, and the client reads',
+    rule: RULES.disconnected,
     server: () => Sshd.start(),
     target: ENDLESS,
     prepare: ({ client }) => client.received(4 * MIB),
     event: ({ server }) => server.killSessions(),
     drops: { hard: 'some that were under way' },
-    ...same({ ...RST, code: 'ERR_SSH_DISCONNECTED' }),
   },
   {
     name: 'the session is lost, and the client stalls',
+    rule: RULES.disconnected,
     server: () => Sshd.start(),
     target: ENDLESS,
     stalls: 'client',
     prepare: stuckDown,
     event: ({ server }) => server.killSessions(),
     drops: { hard: ['down'], bounded: ['down'] },
-    ...same({ ...RST, code: 'ERR_SSH_DISCONNECTED' }),
-    bounded: { ...RST, code: 'ERR_SSH_DISCONNECTED', lingerExpired: true },
   },
   ...Object.entries({ disconnect, shutdown, close }).map(([name, event]) => ({
     name: `${name}() with nothing under way`,
+    rule: RULES.closedByCall,
     prepare: talk,
     event,
     sent: KIB,
-    ...same({ ...FIN, code: 'OK' }),
-    hard: ABORTED,
   })),
   {
     name: 'idle for too long',
+    rule: RULES.idle,
     options: { idleTimeout: 1000 },
     prepare: talk,
     sent: KIB,
-    ...same({ ...FIN, code: 'ETIMEDOUT' }),
-    hard: { ...RST, code: 'ETIMEDOUT' },
   },
   {
     // The trap of the sockets API: with unread input a plain close() would drop what is not sent.
     name: 'disconnect() while both directions are full',
+    rule: RULES.closedByCall,
     read: false,
     prepare: stuckBoth,
     async event({ tunnel, client, far, column }) {
@@ -276,39 +265,31 @@ const TABLE = [
     },
     sent: SIZE,
     drops: { graceful: ['up'], hard: ['up', 'down'], bounded: ['up'] },
-    ...same({ ...FIN, code: 'OK' }),
-    hard: ABORTED,
   },
   {
     name: 'disconnect(), and the client stalls',
+    rule: RULES.closedByCall,
     target: ENDLESS,
     stalls: 'client',
     prepare: stuckDown,
     event: disconnect,
     drops: { hard: ['down'], bounded: ['down'] },
-    graceful: { ...FIN, code: 'OK' },
-    hard: ABORTED,
-    bounded: EXPIRED,
   },
   {
     name: 'disconnect(), and the far side stalls',
+    rule: RULES.closedByCall,
     stalls: 'far',
     prepare: stuckUp,
     event: disconnect,
     drops: same(['up']),
-    graceful: { ...FIN, code: 'OK' },
-    hard: ABORTED,
-    bounded: EXPIRED,
   },
   {
     name: 'idle for too long, and the client stalls',
+    rule: RULES.idle,
     options: { idleTimeout: 500 },
     target: ENDLESS,
     stalls: 'client',
     drops: { hard: ['down'], bounded: ['down'] },
-    graceful: { ...FIN, code: 'ETIMEDOUT' },
-    hard: { ...RST, code: 'ETIMEDOUT' },
-    bounded: { ...RST, code: 'ETIMEDOUT', lingerExpired: true },
   },
 ];
 
@@ -329,11 +310,17 @@ async function isHeld({ tunnel, diary }) {
   assert.deepEqual(diary.all('disconnected'), []);
 }
 
+/** What the rule of a row, or the row itself, expects. */
+function outcome(row, column) {
+  const { code = row.code, ...rest } = row[column] ?? expected(row.rule, row)[column];
+  return { code, ...rest };
+}
+
 async function play(t, row, column) {
   const server = row.server ? await row.server() : sshd;
   if (row.server) t.after(() => server.stop());
   const linger = column === 'bounded' && row.stalls ? SHORT : COLUMNS[column];
-  const { client: clientSees, ...reported } = row[column];
+  const { client: clientSees, ...reported } = outcome(row, column);
   const scene = await setUp(t, row, server, { ...row.options, linger });
   const { diary, client, far } = scene;
   const ended = diary.next('disconnected');
@@ -395,4 +382,20 @@ describe('the closing table', { concurrency: 6 }, () => {
   for (const row of TABLE) {
     for (const column of Object.keys(COLUMNS)) test(`${row.name}: ${column}`, (t) => play(t, row, column));
   }
+});
+
+test('every rule is tried here, or by the tests that it names', () => {
+  const tried = new Set(TABLE.map(({ rule }) => rule));
+  for (const [name, rule] of Object.entries(RULES)) {
+    assert.ok(tried.has(rule) || rule.tests, name);
+    for (const [file, titles] of Object.entries(rule.tests ?? {})) {
+      const source = readFileSync(new URL(`../${file}`, import.meta.url), 'utf8');
+      for (const title of titles) assert.ok(source.includes(title), `${file} has no test '${title}'`);
+    }
+  }
+});
+
+test('README.md, docs/guide.md and docs/closing.md have the rules', () => {
+  const files = differing().map(({ file }) => file);
+  assert.deepEqual(files, [], 'npm run closing-table');
 });
