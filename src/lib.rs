@@ -10,10 +10,12 @@
 //! - [`net`]: local sockets, the LINGER structure, and how a socket is closed.
 //! - `runtime`: the threads, timers and deadlines that everything runs on.
 //! - `names`: the rules for names of hosts, users and sockets.
+//! - `random`: random bytes from the kernel.
 
 pub mod binding;
 mod names;
 pub mod net;
+mod random;
 mod runtime;
 pub mod session;
 mod socks;

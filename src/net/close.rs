@@ -301,7 +301,7 @@ impl GracefulClose {
         let stream = stream.into();
         let over = SockRef::from(&stream).shutdown(Shutdown::Write);
         // Not connected is also what both sides have ended.
-        if over.is_err() && !is_settled(&stream) {
+        if over.is_err() && !is_acknowledged(&stream) {
             over?;
         }
         Ok(Self(Closing {
@@ -349,7 +349,7 @@ impl GracefulClose {
 }
 
 /// Whether a stream that both sides ended can be closed at once: the peer's kernel has it all.
-pub(crate) fn is_settled(stream: &Stream) -> bool {
+pub(crate) fn is_acknowledged(stream: &Stream) -> bool {
     stream.unsent().is_ok_and(|unsent| unsent == 0) && matches!(stream.take_error(), Ok(None))
 }
 

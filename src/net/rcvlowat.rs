@@ -21,7 +21,7 @@ const REST: Duration = Duration::from_millis(10);
 
 /// Raises and lowers the mark of one socket.
 #[derive(Debug, Default)]
-pub(crate) struct LowWater {
+pub(crate) struct RcvLowat {
     raised: bool,
     /// When the present measurement began, and what has come since.
     since: Option<Instant>,
@@ -32,7 +32,7 @@ pub(crate) struct LowWater {
     rests: Option<Instant>,
 }
 
-impl LowWater {
+impl RcvLowat {
     /// So many bytes were read.
     pub(crate) fn received(&mut self, count: usize, now: Instant) {
         self.due = None;
@@ -52,7 +52,7 @@ impl LowWater {
     pub(crate) fn drained(&mut self, socket: &SockRef<'_>, now: Instant) {
         let may = self.rests.is_none_or(|until| until <= now);
         if !self.raised && may && self.received >= BULK {
-            self.raised = sys::set_low_water(socket, RAISED).is_ok();
+            self.raised = sys::set_rcvlowat(socket, RAISED).is_ok();
             self.received = 0;
         }
         if self.raised && self.due.is_none() {
@@ -60,7 +60,7 @@ impl LowWater {
         }
     }
 
-    /// When to call [`LowWater::expire`].
+    /// When to call [`RcvLowat::expire`].
     pub(crate) fn due(&self) -> Option<Instant> {
         self.due
     }
@@ -85,7 +85,7 @@ impl LowWater {
         self.due = None;
         if std::mem::take(&mut self.raised) {
             // What could be raised can be lowered.
-            let _ = sys::set_low_water(socket, LOWERED);
+            let _ = sys::set_rcvlowat(socket, LOWERED);
         }
     }
 }
@@ -120,7 +120,7 @@ mod tests {
         runtime::handle().block_on(async {
             let (stream, peer) = pair().await;
             let socket = SockRef::from(&stream);
-            let mut mark = LowWater::default();
+            let mut mark = RcvLowat::default();
             let now = Instant::now();
             mark.received(BULK, now);
             mark.drained(&socket, now);
@@ -141,7 +141,7 @@ mod tests {
     fn an_end_is_noticed_below_the_mark() {
         runtime::handle().block_on(async {
             let (stream, peer) = pair().await;
-            let mut mark = LowWater::default();
+            let mut mark = RcvLowat::default();
             mark.received(BULK, Instant::now());
             mark.drained(&SockRef::from(&stream), Instant::now());
             drop(peer);
@@ -155,9 +155,9 @@ mod tests {
         runtime::handle().block_on(async {
             let (stream, _peer) = pair().await;
             let socket = SockRef::from(&stream);
-            let mut mark = LowWater::default();
+            let mut mark = RcvLowat::default();
             let now = Instant::now();
-            let bulk = |mark: &mut LowWater, now| {
+            let bulk = |mark: &mut RcvLowat, now| {
                 mark.received(BULK, now);
                 mark.drained(&socket, now);
                 mark.is_raised()
@@ -176,7 +176,7 @@ mod tests {
         runtime::handle().block_on(async {
             let (stream, _peer) = pair().await;
             let socket = SockRef::from(&stream);
-            let mut mark = LowWater::default();
+            let mut mark = RcvLowat::default();
             let mut now = Instant::now();
             for _ in 0..20 {
                 mark.received(BULK / 2, now);

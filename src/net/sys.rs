@@ -211,7 +211,7 @@ pub(crate) const FIN: usize =
 /// SO_RCVLOWAT: how much has to be there before the socket counts as readable. An end of stream, an
 /// error and a full buffer count at once.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) fn set_low_water(socket: &SockRef<'_>, count: usize) -> io::Result<()> {
+pub(crate) fn set_rcvlowat(socket: &SockRef<'_>, count: usize) -> io::Result<()> {
     let value = libc::c_int::try_from(count).unwrap_or(libc::c_int::MAX);
     // SAFETY: the descriptor is borrowed from a live socket; the pointer and length describe
     // `value`, which outlives the call.
@@ -229,7 +229,7 @@ pub(crate) fn set_low_water(socket: &SockRef<'_>, count: usize) -> io::Result<()
 
 /// Elsewhere nobody has looked how it and readiness go together.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) fn set_low_water(_: &SockRef<'_>, _: usize) -> io::Result<()> {
+pub(crate) fn set_rcvlowat(_: &SockRef<'_>, _: usize) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

@@ -5,7 +5,7 @@ use std::io;
 /// Does `work`, through a socket's `try_io`, if the socket is ready. When it moved less than `most`
 /// the socket has no more to give or take, and tokio is told so, which saves the call that would
 /// only say "would block".
-pub(crate) fn attempt(
+pub(crate) fn try_io(
     try_io: impl FnOnce(&mut dyn FnMut() -> io::Result<usize>) -> io::Result<usize>,
     most: usize,
     mut work: impl FnMut() -> io::Result<usize>,
@@ -40,7 +40,7 @@ mod tests {
             let read = |most: usize| {
                 let mut buffer = [0; 10];
                 let mut socket = &*SockRef::from(&stream);
-                attempt(
+                try_io(
                     |work| stream.try_io(Interest::READABLE, work),
                     most,
                     || socket.read(&mut buffer[..most]),
@@ -52,7 +52,7 @@ mod tests {
             assert_eq!(read(5).expect("as much as was asked for"), 5);
             assert_eq!(read(5).expect("there is more"), 2);
             let idle = || -> io::Result<usize> { panic!("nothing can have come") };
-            let error = attempt(|work| stream.try_io(Interest::READABLE, work), 5, idle)
+            let error = try_io(|work| stream.try_io(Interest::READABLE, work), 5, idle)
                 .expect_err("not ready");
             assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
 

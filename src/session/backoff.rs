@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::random::random;
 use crate::session::Error;
-use crate::session::connect::establish::random;
 
 /// How fast and how often a lost session is set up again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,23 +7,23 @@ use std::time::{Duration, Instant};
 
 use ssh_proto::{Client, DisconnectReason};
 
-use crate::net::rcvlowat::LowWater;
+use crate::net::rcvlowat::RcvLowat;
 use crate::runtime::cutoff::{CutoffWatch, before};
 use crate::runtime::timer::Deadline;
 use crate::session::Error;
 use crate::session::connect::transport::Stream;
 
 /// How long the server may take to hear our disconnecting_session.
-pub(crate) const FAREWELL: Duration = Duration::from_secs(2);
+pub(crate) const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long whatever carries the connection may take to end after it was let go.
-const RELEASE: Duration = Duration::from_secs(1);
+const BRIDGE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The same when the limit for everything has passed.
-pub(crate) const LAST_MOMENT: Duration = Duration::from_millis(250);
+pub(crate) const FINAL_BRIDGE_TIMEOUT: Duration = Duration::from_millis(250);
 /// Bytes thrown away in one read.
 const DISCARD: usize = 16 * 1024;
 
 /// A session and its connection. Dropping it closes the connection without a word.
-pub(crate) struct Link {
+pub(crate) struct Session {
     pub(crate) client: Client,
     stream: Stream,
     /// How long dialing and logging on took.
@@ -36,7 +36,7 @@ pub(crate) struct Link {
     /// its next small packet until we acknowledge, because OpenSSH leaves Nagle's algorithm on for
     /// sessions without a shell. Unless told otherwise our kernel delays that by 40 ms.
     owes_ack: bool,
-    low_water: LowWater,
+    rcvlowat: RcvLowat,
     /// Channels were closed right behind their last bytes, without a word from the server about
     /// them.
     pub(crate) unconfirmed: bool,
@@ -46,7 +46,7 @@ pub(crate) struct Link {
 
 /// What is due by the clock, until what had come before is handled.
 #[derive(Debug, Default)]
-pub(crate) enum Hearing {
+pub(crate) enum TimeoutGate {
     /// Nothing is due.
     #[default]
     None,
@@ -56,19 +56,19 @@ pub(crate) enum Hearing {
     Going(u64),
 }
 
-impl Hearing {
+impl TimeoutGate {
     /// Whether what is due can be judged in this turn, at its end: everything has been read that
     /// had come when it was first seen to be due. What came since may have no end.
-    pub(crate) fn is_over(&mut self, is_due: bool, link: Option<&Link>) -> bool {
+    pub(crate) fn opens(&mut self, is_due: bool, session: Option<&Session>) -> bool {
         if !is_due {
             *self = Self::None;
             return false;
         }
         match *self {
-            Self::None => *self = Self::Begun(link.map_or(0, Link::arrived)),
+            Self::None => *self = Self::Begun(session.map_or(0, Session::arrived)),
             Self::Begun(_) => {}
             Self::Going(arrived) => {
-                if link.is_none_or(|link| link.has_read(arrived)) {
+                if session.is_none_or(|session| session.has_read(arrived)) {
                     *self = Self::None;
                     return true;
                 }
@@ -78,14 +78,14 @@ impl Hearing {
     }
 
     /// Whether something is due that waits for input.
-    pub(crate) fn is_going(&self) -> bool {
+    pub(crate) fn is_waiting(&self) -> bool {
         !matches!(self, Self::None)
     }
 
     /// Whether the task is to rest until the runtime has looked at the sockets, after a turn in
     /// which it was busy or not. It is to call [`run_after_input`](crate::timer::run_after_input)
     /// then.
-    pub(crate) fn rests(&mut self, busy: bool) -> bool {
+    pub(crate) fn yields(&mut self, busy: bool) -> bool {
         match *self {
             Self::None => false,
             Self::Begun(arrived) => {
@@ -97,7 +97,7 @@ impl Hearing {
     }
 }
 
-impl Link {
+impl Session {
     /// A session that is carried by this socket, whatever has come of it.
     #[cfg(test)]
     pub(crate) fn over(client: Client, socket: tokio::net::TcpStream) -> Self {
@@ -112,7 +112,7 @@ impl Link {
             moved: 0,
             received: 0,
             owes_ack: false,
-            low_water: LowWater::default(),
+            rcvlowat: RcvLowat::default(),
             unconfirmed: false,
             served: false,
         }
@@ -133,8 +133,8 @@ impl Link {
             match self.stream.try_read(self.client.space()) {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
                 Ok(count) => {
-                    self.low_water.received(count, now);
-                    self.owes_ack = !self.low_water.is_raised();
+                    self.rcvlowat.received(count, now);
+                    self.owes_ack = !self.rcvlowat.is_raised();
                     self.moved += count as u64;
                     self.received += count as u64;
                     self.client.received(count, now);
@@ -183,7 +183,7 @@ impl Link {
     pub(crate) fn favour_small(&mut self, now: Instant) {
         self.client.favour_small(now);
         if let Some(socket) = self.stream.tcp() {
-            self.low_water.rest(&socket, now);
+            self.rcvlowat.rest(&socket, now);
         }
     }
 
@@ -193,20 +193,20 @@ impl Link {
             self.stream.acknowledge();
         }
         if let Some(socket) = self.stream.tcp() {
-            self.low_water.drained(&socket, now);
+            self.rcvlowat.drained(&socket, now);
         }
     }
 
-    /// When to call [`Link::lower_mark`] or [`Link::handle_timeout`].
+    /// When to call [`Session::lower_rcvlowat`] or [`Session::handle_timeout`].
     pub(crate) fn timeout(&self) -> Option<Instant> {
-        [self.client.timeout(), self.low_water.due()].into_iter().flatten().min()
+        [self.client.timeout(), self.rcvlowat.due()].into_iter().flatten().min()
     }
 
     /// Has the socket tell of less than a large portion, if its time has come. Returns whether it
     /// has.
-    pub(crate) fn lower_mark(&mut self, now: Instant) -> bool {
+    pub(crate) fn lower_rcvlowat(&mut self, now: Instant) -> bool {
         match self.stream.tcp() {
-            Some(socket) => self.low_water.expire(&socket, now),
+            Some(socket) => self.rcvlowat.expire(&socket, now),
             None => false,
         }
     }
@@ -217,7 +217,7 @@ impl Link {
     }
 
     /// Does what is due by the clock; returns whether that was anything. An error means that the
-    /// session is lost. To be called when a [`Hearing`] is over.
+    /// session is lost. To be called when a [`TimeoutGate`] is over.
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> Result<bool, ssh_proto::Error> {
         let is_due = self.is_due(now);
         if is_due {
@@ -245,15 +245,15 @@ impl Link {
 
     /// Disconnects from the server. Done when it has closed the connection too and whatever carried
     /// the connection has ended: after two seconds, or at `cutoff`, it is closed without that.
-    pub(crate) async fn disconnect_session(mut self, mut cutoff: CutoffWatch) {
+    pub(crate) async fn disconnect(mut self, mut cutoff: CutoffWatch) {
         self.client.disconnect(DisconnectReason::ByApplication);
-        let mut disconnecting_session = Deadline::after(FAREWELL);
-        let left = before(cutoff.reached(), disconnecting_session.within(self.leave())).await;
+        let mut deadline = Deadline::after(DISCONNECT_TIMEOUT);
+        let left = before(cutoff.reached(), deadline.within(self.leave())).await;
         if left.flatten().is_some() {
             return;
         }
         if self.stream.give_up() {
-            let patience = if cutoff.is_reached() { LAST_MOMENT } else { RELEASE };
+            let patience = if cutoff.is_reached() { FINAL_BRIDGE_TIMEOUT } else { BRIDGE_TIMEOUT };
             let _ = Deadline::after(patience).within(self.drain()).await;
         }
     }
@@ -282,20 +282,20 @@ impl Link {
 
 /// Sends what is pending, then receives something; an end of the connection is an error, which says
 /// what was waited for. Dropping the future loses nothing.
-pub(crate) async fn exchange(link: &mut Link, waiting_for: &str) -> Result<(), Error> {
-    let mut outcome = poll_fn(|cx| link.poll_flush(cx)).await;
+pub(crate) async fn exchange(session: &mut Session, waiting_for: &str) -> Result<(), Error> {
+    let mut outcome = poll_fn(|cx| session.poll_flush(cx)).await;
     if outcome.is_ok() {
         outcome = poll_fn(|cx| {
             let now = Instant::now();
-            let received = link.poll_receive(cx, now);
+            let received = session.poll_receive(cx, now);
             if received.is_pending() {
-                link.idle(now);
+                session.idle(now);
             }
             received
         })
         .await;
     }
-    outcome.map_err(|error| match link.loss(&error) {
+    outcome.map_err(|error| match session.loss(&error) {
         Error::Disconnected(text) => {
             Error::Disconnected(format!("{text} while we waited for {waiting_for}"))
         }
@@ -313,61 +313,61 @@ mod tests {
     use crate::runtime;
 
     /// A session that has just begun, and its server.
-    async fn link() -> (Link, TcpStream) {
+    async fn session() -> (Session, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let address = listener.local_addr().expect("address");
         let stream = TcpStream::connect(address).await.expect("connect");
         let (server, _) = listener.accept().await.expect("accept");
         let client = Client::new(Setup::new(Credentials::default()), |bytes| bytes.fill(7));
-        (Link::new(client, stream.into()), server)
+        (Session::new(client, stream.into()), server)
     }
 
     /// Sends so much, and waits until it has come.
-    async fn send(server: &TcpStream, link: &Link, count: usize) {
-        let before = link.stream.unread();
+    async fn send(server: &TcpStream, session: &Session, count: usize) {
+        let before = session.stream.unread();
         server.ready(Interest::WRITABLE).await.expect("alive");
         assert_eq!(server.try_write(&vec![b'x'; count]).expect("there is room"), count);
-        while link.stream.unread() < before + count {
+        while session.stream.unread() < before + count {
             tokio::task::yield_now().await;
         }
     }
 
     /// Reads at most so much, as a turn does.
-    fn read(link: &mut Link, most: usize) {
-        let count = link.stream.try_read(&mut vec![0; most]).expect("something has come");
-        link.received += count as u64;
+    fn read(session: &mut Session, most: usize) {
+        let count = session.stream.try_read(&mut vec![0; most]).expect("something has come");
+        session.received += count as u64;
     }
 
     #[test]
     fn what_is_due_waits_for_what_had_come_and_for_no_more() {
         runtime::handle().block_on(async {
-            let (mut link, server) = link().await;
-            let mut hearing = Hearing::default();
-            assert!(!hearing.is_over(false, Some(&link)) && !hearing.rests(false));
+            let (mut session, server) = session().await;
+            let mut timeout_gate = TimeoutGate::default();
+            assert!(!timeout_gate.opens(false, Some(&session)) && !timeout_gate.yields(false));
 
-            send(&server, &link, 100).await;
-            poll_fn(|cx| link.stream.poll_read_ready(cx)).await.expect("alive");
-            assert!(!hearing.is_over(true, Some(&link)), "something has come");
-            assert!(hearing.rests(true), "the runtime looks at the sockets once in any case");
-            assert!(!hearing.rests(true) && hearing.rests(false));
-            read(&mut link, 60);
+            send(&server, &session, 100).await;
+            poll_fn(|cx| session.stream.poll_read_ready(cx)).await.expect("alive");
+            assert!(!timeout_gate.opens(true, Some(&session)), "something has come");
+            assert!(timeout_gate.yields(true), "the runtime looks at the sockets once in any case");
+            assert!(!timeout_gate.yields(true) && timeout_gate.yields(false));
+            read(&mut session, 60);
             // A server that goes on sending puts off nothing.
-            send(&server, &link, 1000).await;
-            assert!(!hearing.is_over(true, Some(&link)), "not all of it is read");
-            read(&mut link, 40);
-            assert!(hearing.is_over(true, Some(&link)) && !hearing.is_going());
+            send(&server, &session, 1000).await;
+            assert!(!timeout_gate.opens(true, Some(&session)), "not all of it is read");
+            read(&mut session, 40);
+            assert!(timeout_gate.opens(true, Some(&session)) && !timeout_gate.is_waiting());
         });
     }
 
     #[test]
     fn what_is_due_no_more_is_forgotten() {
         runtime::handle().block_on(async {
-            let (link, _server) = link().await;
-            let mut hearing = Hearing::default();
-            assert!(!hearing.is_over(true, Some(&link)) && hearing.rests(false));
-            assert!(!hearing.is_over(false, Some(&link)), "an answer has come");
-            assert!(!hearing.is_over(true, Some(&link)), "the next one has its turn, too");
-            assert!(hearing.rests(false) && hearing.is_over(true, None));
+            let (session, _server) = session().await;
+            let mut timeout_gate = TimeoutGate::default();
+            assert!(!timeout_gate.opens(true, Some(&session)) && timeout_gate.yields(false));
+            assert!(!timeout_gate.opens(false, Some(&session)), "an answer has come");
+            assert!(!timeout_gate.opens(true, Some(&session)), "the next one has its turn, too");
+            assert!(timeout_gate.yields(false) && timeout_gate.opens(true, None));
         });
     }
 }

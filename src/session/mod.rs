@@ -35,9 +35,9 @@ pub use host_key::pin::{Pin, PinError};
 pub use host_key::verify::HostKeyDecision;
 
 pub(crate) use backoff::{Attempt, Backoff};
-pub(crate) use connect::establish::{open, random};
+pub(crate) use connect::establish::connect;
 pub(crate) use connect::happy_eyeballs::dial;
-pub(crate) use connection::{Hearing, LAST_MOMENT, Link};
+pub(crate) use connection::{FINAL_BRIDGE_TIMEOUT, Session, TimeoutGate};
 pub(crate) use error::{lookup_code, open_code};
-pub(crate) use host_key::update::learn;
+pub(crate) use host_key::update::update_host_keys;
 pub(crate) use pump::{Down, Pump, ReadOutcome, Up};

@@ -14,7 +14,7 @@ use tokio::io::Interest;
 
 use crate::net::local_stream::Stream;
 use crate::net::sys;
-use crate::net::try_io::attempt;
+use crate::net::try_io::try_io;
 use crate::net::write_buffer::WriteBuffer;
 
 /// Bytes of one read while data flows in bulk, and of one read otherwise.
@@ -148,7 +148,7 @@ impl Pump {
         let read = client.fill(self.channel, most, |slots| {
             offered = slots.iter().map(|slot| slot.len()).sum();
             let mut socket = &*SockRef::from(stream);
-            attempt(
+            try_io(
                 |work| stream.try_io(Interest::READABLE, work),
                 offered,
                 || socket.read_vectored(slots),

@@ -3,7 +3,7 @@
 use aws_lc_rs::hmac::{self, HMAC_SHA256};
 use zeroize::Zeroizing;
 
-use crate::session::random;
+use crate::random::random;
 use crate::socks::LONGEST;
 
 /// Two texts in places of fixed size: the length of each, itself, zeros. So neither their content nor

@@ -264,7 +264,7 @@ impl Driver {
     pub(crate) fn present(&mut self) -> Present {
         let mut live: Vec<_> = self.table.iter_mut().map(Connection::live).collect();
         live.extend(self.closing.values().map(|closing| closing.live.clone()));
-        let round_trip = self.link.as_ref().and_then(|link| link.client.round_trip());
+        let round_trip = self.session.as_ref().and_then(|session| session.client.round_trip());
         Present { live, round_trip }
     }
 
@@ -296,7 +296,7 @@ impl Driver {
             connections.bytes.add(&live.bytes);
         }
         let sessions = SessionStats {
-            up: pool.map_or(u64::from(self.link.is_some()), Supervisor::count_up),
+            up: pool.map_or(u64::from(self.session.is_some()), Supervisor::count_up),
             round_trip: present.iter().filter_map(|present| present.round_trip).min(),
             ..self.counts.sessions.clone()
         };

@@ -283,16 +283,16 @@ fn settled_means_acknowledged_and_in_good_health() {
     runtime::handle().block_on(async {
         let (socket, peer) = pair().await;
         let stream = Stream::from(socket);
-        assert!(is_settled(&stream));
+        assert!(is_acknowledged(&stream));
         match &stream {
             Stream::Tcp(socket) => fill(socket).await,
             #[cfg(unix)]
             Stream::Unix(_) | Stream::Pair(_) => unreachable!("it is of TCP"),
         };
-        assert!(!is_settled(&stream));
+        assert!(!is_acknowledged(&stream));
         reset_by_peer(peer);
         stream.readable().await.expect("an event");
-        assert!(!is_settled(&stream));
+        assert!(!is_acknowledged(&stream));
     });
 }
 

@@ -7,7 +7,7 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKe
 use zeroize::Zeroizing;
 
 use crate::net::sys;
-use crate::session::connect::establish::random;
+use crate::random::random;
 
 /// Bytes of the key of AES-256.
 pub(crate) const KEY: usize = 32;

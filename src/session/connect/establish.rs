@@ -8,6 +8,7 @@ use ssh_proto::{AlgorithmKind, Client, Event, Identity, Keepalive, KnownKeys, Se
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
+use crate::random::random;
 use crate::runtime::cutoff::CutoffWatch;
 use crate::runtime::timer::Deadline;
 use crate::session::auth::responder::{Asked, First, Prompting};
@@ -17,7 +18,7 @@ use crate::session::connect::happy_eyeballs::place;
 #[cfg(unix)]
 use crate::session::connect::jump;
 use crate::session::connect::transport::Stream;
-use crate::session::connection::{Link, exchange};
+use crate::session::connection::{Session, exchange};
 use crate::session::host_key::verify::HostKeyDecision;
 use crate::session::{
     Banner, EncryptedSecret, Error, HostKeyInfo, KeyFile, Route, Strictness, Target, Trust,
@@ -33,22 +34,22 @@ pub(crate) type Show = dyn Fn(Banner) + Send + Sync;
 /// Before the host key is accepted, nothing about the user is sent. Dropping the future closes the
 /// connection. At the limit of `carriers`, jump hosts and programs on the way end, whatever they
 /// still do.
-pub(crate) async fn open(
+pub(crate) async fn connect(
     target: Arc<Target>,
     verify: Arc<Verify>,
     prompt: Arc<Prompting>,
     show: Arc<Show>,
     carriers: CutoffWatch,
-) -> Result<Link, Error> {
+) -> Result<Session, Error> {
     let begun = Instant::now();
     let deadline = &mut Deadline::after(target.ready_timeout);
-    let mut link =
+    let mut session =
         connect_session(Logon { deadline, target, verify, prompt, show, carriers }).await?;
-    link.connect_time = begun.elapsed();
-    Ok(link)
+    session.connect_time = begun.elapsed();
+    Ok(session)
 }
 
-async fn connect_session(mut logon: Logon<'_>) -> Result<Link, Error> {
+async fn connect_session(mut logon: Logon<'_>) -> Result<Session, Error> {
     let keys = logon.private_keys().await?;
     let known_keys = logon.known_keys().await?;
     let stream = logon.reach().await?;
@@ -75,20 +76,15 @@ async fn connect_session(mut logon: Logon<'_>) -> Result<Link, Error> {
         reply_timeout: logon.target.ready_timeout,
         ..Setup::new(credentials)
     };
-    let mut link = Link::new(Client::new(setup, random), stream);
-    match logon.run(&mut link).await {
-        Ok(()) => Ok(link),
+    let mut session = Session::new(Client::new(setup, random), stream);
+    match logon.run(&mut session).await {
+        Ok(()) => Ok(session),
         Err(error) => {
             // Tells the server why, if it can be told at once: nobody waits for it.
-            link.try_flush();
-            Err(error.with_said(link.client.said()))
+            session.try_flush();
+            Err(error.with_said(session.client.said()))
         }
     }
-}
-
-/// Random bytes from the kernel.
-pub(crate) fn random(bytes: &mut [u8]) {
-    getrandom::fill(bytes).expect("the kernel's random source does not fail once a system runs");
 }
 
 struct Logon<'a> {
@@ -143,8 +139,8 @@ impl Logon<'_> {
                     carriers: self.carriers.clone(),
                 };
                 let at_hop = |error: Error| error.at_hop(place.clone());
-                let link = Box::pin(connect_session(logon)).await.map_err(at_hop)?;
-                let through = jump::through(link, hop, host, *port, self.carriers.clone());
+                let session = Box::pin(connect_session(logon)).await.map_err(at_hop)?;
+                let through = jump::through(session, hop, host, *port, self.carriers.clone());
                 self.within("the jump host to connect", through).await?.map_err(at_hop)
             }
         }
@@ -175,20 +171,20 @@ impl Logon<'_> {
         .await
     }
 
-    async fn run(&mut self, link: &mut Link) -> Result<(), Error> {
+    async fn run(&mut self, session: &mut Session) -> Result<(), Error> {
         let mut asked = Asked::new(self.target.credentials.agent.clone(), self.prompt.clone());
         loop {
-            while let Some(event) = link.client.next_event()? {
+            while let Some(event) = session.client.next_event()? {
                 match event {
                     Event::HostKey(key) => {
                         let judged = self.judge(key).await.inspect_err(|_| {
                             // Says the same without the details, which are for the user.
-                            let _ = link.client.trust(false);
+                            let _ = session.client.trust(false);
                         })?;
                         if let Some(known) = judged {
-                            link.client.learn_host_keys(known);
+                            session.client.learn_host_keys(known);
                         }
-                        link.client.trust(true)?;
+                        session.client.trust(true)?;
                     }
                     Event::Banner(banner) => (self.show)(Banner {
                         host: self.target.host.clone(),
@@ -209,10 +205,10 @@ impl Logon<'_> {
                     | Event::Rekeyed => unreachable!("there are no channels before the logon"),
                 }
             }
-            let step = link.client.waiting_for();
+            let step = session.client.waiting_for();
             // The server goes on meanwhile: it may lose its patience.
-            match self.within(step, asked.first(exchange(link, step))).await? {
-                First::Answered(answer) => asked.give(answer, &mut link.client)?,
+            match self.within(step, asked.first(exchange(session, step))).await? {
+                First::Answered(answer) => asked.give(answer, &mut session.client)?,
                 First::Other(received) => received?,
             }
         }

@@ -20,8 +20,8 @@ use crate::runtime::timer::{Timer, run_after_input};
 use crate::session::connect::bridge::{self, Bridge};
 use crate::session::connect::happy_eyeballs::place;
 use crate::session::connect::transport::Stream;
-use crate::session::connection::{FAREWELL, Hearing, Link, exchange};
-use crate::session::host_key::update::learn;
+use crate::session::connection::{DISCONNECT_TIMEOUT, Session, TimeoutGate, exchange};
+use crate::session::host_key::update::update_host_keys;
 use crate::session::pump::{Down, Pump, ReadOutcome, Up};
 use crate::session::{Error, Target};
 
@@ -31,17 +31,17 @@ const ORIGINATOR: (&str, u16) = ("127.0.0.1", 65_535);
 /// Has the jump host connect to the next server. The stream that goes there holds the jump
 /// host's session, which is ended when the stream is dropped, or ends it.
 pub(crate) async fn through(
-    mut link: Link,
+    mut session: Session,
     hop: &Arc<Target>,
     host: &str,
     port: u16,
     cutoff: CutoffWatch,
 ) -> Result<Stream, Error> {
     let (asker, asker_port) = ORIGINATOR;
-    let channel = link.client.open_direct_tcpip(host, port, asker, asker_port);
+    let channel = session.client.open_direct_tcpip(host, port, asker, asker_port);
     let place = place(host, port);
-    if let Err(error) = opened(&mut link, hop, &place).await {
-        tokio::spawn(link.disconnect_session(cutoff));
+    if let Err(error) = opened(&mut session, hop, &place).await {
+        tokio::spawn(session.disconnect(cutoff));
         return Err(error);
     }
     let (stream, local, carrier) = bridge::pair(&place)?;
@@ -49,12 +49,12 @@ pub(crate) async fn through(
     let local = local.map_err(|error| bridge::failed(&error, &place))?;
     let relay = Relay {
         hop: hop.clone(),
-        link,
+        session,
         pump: Pump::new(local.into(), channel, Instant::now()),
         carrier,
         closed: false,
         deadline: None,
-        hearing: Hearing::default(),
+        timeout_gate: TimeoutGate::default(),
         timer: Timer::default(),
     };
     tokio::spawn(relay.run(cutoff));
@@ -62,9 +62,9 @@ pub(crate) async fn through(
 }
 
 /// Waits until the channel is open.
-async fn opened(link: &mut Link, hop: &Arc<Target>, place: &str) -> Result<(), Error> {
+async fn opened(session: &mut Session, hop: &Arc<Target>, place: &str) -> Result<(), Error> {
     loop {
-        while let Some(event) = link.client.next_event()? {
+        while let Some(event) = session.client.next_event()? {
             match event {
                 Event::Opened(_) => return Ok(()),
                 Event::OpenFailed { reason, description, .. } => {
@@ -77,7 +77,7 @@ async fn opened(link: &mut Link, hop: &Arc<Target>, place: &str) -> Result<(), E
                         text: format!("it refused to connect to {place}{code}: {description}"),
                     });
                 }
-                Event::HostKeys(keys) => learn(hop, keys),
+                Event::HostKeys(keys) => update_host_keys(hop, keys),
                 Event::Rekeyed => {}
                 Event::Data { .. } | Event::Window(_) | Event::Eof(_) | Event::Close(_) => {
                     unreachable!("the only channel is not open yet")
@@ -88,7 +88,7 @@ async fn opened(link: &mut Link, hop: &Arc<Target>, place: &str) -> Result<(), E
                 Event::Forward(..) => unreachable!("no forward was asked for"),
             }
         }
-        exchange(link, "the jump host to connect").await?;
+        exchange(session, "the jump host to connect").await?;
     }
 }
 
@@ -96,7 +96,7 @@ async fn opened(link: &mut Link, hop: &Arc<Target>, place: &str) -> Result<(), E
 struct Relay {
     /// Whose session it is.
     hop: Arc<Target>,
-    link: Link,
+    session: Session,
     /// Between the channel and the other end of the next session's stream.
     pump: Pump,
     carrier: Bridge,
@@ -105,7 +105,7 @@ struct Relay {
     /// When the remote end has had enough time to end too, once the session has.
     deadline: Option<Instant>,
     /// Whether what is due waits for input.
-    hearing: Hearing,
+    timeout_gate: TimeoutGate,
     timer: Timer,
 }
 
@@ -123,12 +123,12 @@ impl Relay {
                     // The session need not wait for the end of the jump host's.
                     let _ = SockRef::from(&self.pump.stream).shutdown(Shutdown::Write);
                 }
-                self.link.disconnect_session(cutoff).await;
+                self.session.disconnect(cutoff).await;
             }
             Err(error) => {
-                self.link.try_flush();
+                self.session.try_flush();
                 poll_fn(|cx| self.poll_drained(cx)).await;
-                drop(self.link);
+                drop(self.session);
                 let place = place(&self.hop.host, self.hop.port);
                 self.carrier.tell(error.into_loss().at_hop(place));
             }
@@ -142,30 +142,31 @@ impl Relay {
         loop {
             let now = Instant::now();
             if self.timer.was_paused() {
-                self.link.client.resumed(now);
-                self.deadline = self.deadline.map(|_| now + FAREWELL);
+                self.session.client.resumed(now);
+                self.deadline = self.deadline.map(|_| now + DISCONNECT_TIMEOUT);
             }
             let mut busy = self.turn(cx, now)?;
             let is_late = self.deadline.is_some_and(|due| due <= now);
-            let judges = self.hearing.is_over(is_late || self.link.is_due(now), Some(&self.link));
+            let judges =
+                self.timeout_gate.opens(is_late || self.session.is_due(now), Some(&self.session));
             let delivered = self.closed && self.pump.write_buffer.is_empty();
             if delivered || (is_late && judges) {
                 return Poll::Ready(Ok(()));
             }
             if judges {
-                busy |= self.link.handle_timeout(now)?;
+                busy |= self.session.handle_timeout(now)?;
             }
             if !busy {
-                self.link.idle(now);
+                self.session.idle(now);
             }
-            if self.hearing.rests(busy) {
+            if self.timeout_gate.yields(busy) {
                 run_after_input(cx);
                 return Poll::Pending;
             }
             if busy {
                 continue;
             }
-            let dues = [self.link.timeout(), self.deadline];
+            let dues = [self.session.timeout(), self.deadline];
             if !self.timer.poll(dues.into_iter().flatten().min(), cx) {
                 return Poll::Pending;
             }
@@ -179,7 +180,7 @@ impl Relay {
         busy |= self.read(cx, now);
         self.release(cx, now);
         busy |= self.flush(cx)?;
-        busy |= self.link.lower_mark(now);
+        busy |= self.session.lower_rcvlowat(now);
         Ok(busy)
     }
 
@@ -187,52 +188,52 @@ impl Relay {
     /// the last bytes of the session have left it; to disconnect would make it drop them.
     fn release(&mut self, cx: &mut Context<'_>, now: Instant) {
         if self.carrier.poll_released(cx).is_ready() {
-            self.deadline.get_or_insert(now + FAREWELL);
+            self.deadline.get_or_insert(now + DISCONNECT_TIMEOUT);
             if self.pump.up.is_over() {
-                self.link.client.close(self.pump.channel);
+                self.session.client.close(self.pump.channel);
             }
         }
     }
 
     /// One read from the jump host, and everything that follows from it.
     fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<bool, Error> {
-        if !self.link.client.wants_input() {
+        if !self.session.client.wants_input() {
             return Ok(false);
         }
-        match self.link.poll_receive(cx, now) {
+        match self.session.poll_receive(cx, now) {
             Poll::Pending => Ok(false),
             Poll::Ready(Ok(())) => self.handle_events(cx, now).map(|()| true),
-            Poll::Ready(Err(error)) => Err(self.link.loss(&error)),
+            Poll::Ready(Err(error)) => Err(self.session.loss(&error)),
         }
     }
 
     fn handle_events(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<(), Error> {
         let outcome = loop {
-            match self.link.client.next_event() {
+            match self.session.client.next_event() {
                 Ok(Some(event)) => self.handle_event(event, now),
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error.into()),
             }
         };
         if !self.pump.arrived.is_empty()
-            && self.pump.deliver(&mut self.link.client, cx, now).is_err()
+            && self.pump.deliver(&mut self.session.client, cx, now).is_err()
         {
-            self.pump.set_reset(&mut self.link.client, now);
+            self.pump.set_reset(&mut self.session.client, now);
         }
         outcome
     }
 
     fn handle_event(&mut self, event: Event, now: Instant) {
         match event {
-            Event::Data { range, .. } => self.pump.receive(&mut self.link.client, range, now),
+            Event::Data { range, .. } => self.pump.receive(&mut self.session.client, range, now),
             Event::Eof(channel) => {
                 self.pump.down = Down::Ended;
                 if self.pump.up.is_over() {
-                    self.link.client.close(channel);
+                    self.session.client.close(channel);
                 }
             }
             Event::Close(_) => self.closed = true,
-            Event::HostKeys(keys) => learn(&self.hop, keys),
+            Event::HostKeys(keys) => update_host_keys(&self.hop, keys),
             // The turn looks whether there is room.
             Event::Window(_) | Event::Rekeyed => {}
             Event::Opened(_) | Event::OpenFailed { .. } => {
@@ -251,9 +252,9 @@ impl Relay {
         let waits = !self.pump.write_buffer.is_empty();
         if waits
             && self.pump.stream.poll_write_ready(cx).is_ready()
-            && self.pump.flush(&mut self.link.client, cx, now).is_err()
+            && self.pump.flush(&mut self.session.client, cx, now).is_err()
         {
-            self.pump.set_reset(&mut self.link.client, now);
+            self.pump.set_reset(&mut self.session.client, now);
         }
         if !self.pump.up.is_over() {
             // Reading tells of a session that is gone, and of what it sent before.
@@ -273,7 +274,7 @@ impl Relay {
 
     /// Reads once from the session, straight into the packets to be sent.
     fn read(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        let client = &mut self.link.client;
+        let client = &mut self.session.client;
         let over = self.pump.up.is_over();
         if over || !client.has_room() || client.window(self.pump.channel) == 0 {
             return false;
@@ -291,24 +292,24 @@ impl Relay {
     /// The session has ended its direction: the remote end is told, and has its time to end too.
     fn end(&mut self, now: Instant) {
         self.pump.up = Up::Ended;
-        self.deadline.get_or_insert(now + FAREWELL);
-        self.link.client.eof(self.pump.channel);
+        self.deadline.get_or_insert(now + DISCONNECT_TIMEOUT);
+        self.session.client.eof(self.pump.channel);
         if self.pump.down != Down::Flowing || self.closed {
-            self.link.client.close(self.pump.channel);
+            self.session.client.close(self.pump.channel);
         }
     }
 
     fn flush(&mut self, cx: &mut Context<'_>) -> Result<bool, Error> {
-        if self.link.client.pending().is_empty() {
+        if self.session.client.pending().is_empty() {
             return Ok(false);
         }
-        let deaf = !self.link.client.wants_input();
-        match self.link.poll_flush(cx) {
+        let deaf = !self.session.client.wants_input();
+        match self.session.poll_flush(cx) {
             // There is room again, for what was left where it was.
             Poll::Ready(Ok(())) => Ok(true),
-            Poll::Ready(Err(error)) => Err(self.link.loss(&error)),
+            Poll::Ready(Err(error)) => Err(self.session.loss(&error)),
             // Nothing wakes us for what was sent to us before we wanted to hear it again.
-            Poll::Pending => Ok(deaf && self.link.client.wants_input()),
+            Poll::Pending => Ok(deaf && self.session.client.wants_input()),
         }
     }
 }

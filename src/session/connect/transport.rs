@@ -13,7 +13,7 @@ use tokio::net::UnixStream;
 
 use crate::net::local_stream::Stream as Socket;
 use crate::net::sys;
-use crate::net::try_io::attempt;
+use crate::net::try_io::try_io;
 use crate::session::Error;
 #[cfg(unix)]
 use crate::session::connect::bridge::Guard;
@@ -57,7 +57,7 @@ impl Stream {
     /// Reads once, without waiting.
     pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = buffer.len();
-        self.attempt(Interest::READABLE, most, || (&*self.socket()).read(buffer))
+        self.try_io(Interest::READABLE, most, || (&*self.socket()).read(buffer))
     }
 
     /// Bytes that have come and were not read.
@@ -67,7 +67,7 @@ impl Stream {
 
     /// Writes once, without waiting.
     pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.attempt(Interest::WRITABLE, bytes.len(), || (&*self.socket()).write(bytes))
+        self.try_io(Interest::WRITABLE, bytes.len(), || (&*self.socket()).write(bytes))
     }
 
     /// Ends our direction.
@@ -121,12 +121,12 @@ impl Stream {
         SockRef::from(&self.socket)
     }
 
-    fn attempt(
+    fn try_io(
         &self,
         interest: Interest,
         most: usize,
         work: impl FnMut() -> io::Result<usize>,
     ) -> io::Result<usize> {
-        attempt(|work| self.socket.try_io(interest, work), most, work)
+        try_io(|work| self.socket.try_io(interest, work), most, work)
     }
 }

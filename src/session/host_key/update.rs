@@ -12,9 +12,9 @@ use crate::session::{Error, Target, Trust};
 
 /// Writes down keys that the server has proved to own, on a thread that may block. Nobody waits for
 /// it, and a failure is no failure of the session: the keys are offered again next time.
-pub(crate) fn learn(target: &Arc<Target>, keys: Vec<PublicKey>) {
+pub(crate) fn update_host_keys(target: &Arc<Target>, keys: Vec<PublicKey>) {
     let target = target.clone();
-    drop(spawn_blocking(move || target.trust.learn(&target.host, target.port, &keys)));
+    drop(spawn_blocking(move || target.trust.update_host_keys(&target.host, target.port, &keys)));
 }
 
 impl Trust {
@@ -47,7 +47,7 @@ impl Trust {
 
     /// Adds the keys to the first of the files that has a key of this host, unless some line has or
     /// revokes them by now, or they could never be trusted. Reads and writes files: not for an event loop.
-    pub fn learn(&self, host: &str, port: u16, keys: &[PublicKey]) -> Result<(), Error> {
+    pub fn update_host_keys(&self, host: &str, port: u16, keys: &[PublicKey]) -> Result<(), Error> {
         let names = self.names(host, port);
         let mut learned = Vec::new();
         for key in keys {
@@ -120,7 +120,7 @@ mod tests {
         let keys = [P256, RSA, OTHER].map(|line| key(line).key().clone());
         let trust =
             Trust { revoked: vec![list.path().to_owned()], rsa_bits: 3072, ..updating(&[&file]) };
-        trust.learn(HOST, 22, &keys).unwrap();
+        trust.update_host_keys(HOST, 22, &keys).unwrap();
         let learned = format!("{HOST} {ED25519}\n{HOST} {P256}\n");
         assert_eq!(fs::read_to_string(file.path()).unwrap(), learned);
     }
@@ -132,13 +132,13 @@ mod tests {
         let third = File::new(&format!("{HOST} {RSA}\n@revoked {HOST} {OTHER}\n"));
         let trust = updating(&[&first, &second, &third]);
         let keys = [P256, ED25519, RSA, OTHER].map(|line| key(line).key().clone());
-        trust.learn(HOST, 22, &keys).unwrap();
+        trust.update_host_keys(HOST, 22, &keys).unwrap();
         let text = |file: &File| fs::read_to_string(file.path()).unwrap();
         // Of the four, only the first was neither known nor revoked.
         let learned = format!("{HOST} {ED25519}\n{HOST} {P256}\n");
         assert_eq!(text(&second), learned);
-        trust.learn(HOST, 22, &keys).unwrap();
-        trust.learn("nowhere", 22, &keys).unwrap();
+        trust.update_host_keys(HOST, 22, &keys).unwrap();
+        trust.update_host_keys("nowhere", 22, &keys).unwrap();
         assert_eq!(text(&second), learned);
         assert_eq!((text(&first).lines().count(), text(&third).lines().count()), (1, 2));
     }

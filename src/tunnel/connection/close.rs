@@ -245,10 +245,10 @@ impl Driver {
         // The kernel keeps what came before the reset: that is passed on before the end.
         if graceful && unread > 0 && !connection.pump.up.is_over() {
             if !matches!(connection.stage, Stage::Reset)
-                && let Some(link) = &mut self.link
+                && let Some(session) = &mut self.session
             {
                 connection.stage = Stage::Reset;
-                connection.pump.set_reset(&mut link.client, Instant::now());
+                connection.pump.set_reset(&mut session.client, Instant::now());
             }
             self.table.begin_to_linger(index);
             self.enqueue(index);
@@ -288,7 +288,7 @@ impl Driver {
     pub(crate) fn close_idle(&mut self, now: Instant) -> Option<Instant> {
         let mut idle = Vec::new();
         let mut next: Option<Instant> = None;
-        let client = self.link.as_ref().map(|link| &link.client);
+        let client = self.session.as_ref().map(|session| &session.client);
         for (_, connection) in self.table.iter() {
             let Some(limit) = connection.meta.settings.idle_timeout else { continue };
             if !matches!(connection.stage, Stage::Open) {
@@ -344,11 +344,11 @@ impl Driver {
     fn reset_by(&mut self, index: usize, cause: Cause, force: Option<Force>) {
         let Some(connection) = self.remove(index) else { return };
         let graceful = connection.meta.settings.linger.mode() != LingerMode::Hard;
-        if let Some(link) = &mut self.link
+        if let Some(session) = &mut self.session
             && graceful
             && matches!(cause, Cause::ResetByLocal)
         {
-            link.unconfirmed |= connection.pump.sent > 0;
+            session.unconfirmed |= connection.pump.sent > 0;
         }
         self.part_reset(connection, cause, force);
     }
@@ -356,8 +356,8 @@ impl Driver {
     /// Takes a connection out of the table and closes its channel from our side.
     fn remove(&mut self, index: usize) -> Option<Connection> {
         let connection = self.table.remove(index)?;
-        if let Some(link) = &mut self.link {
-            link.client.close(connection.pump.channel);
+        if let Some(session) = &mut self.session {
+            session.client.close(connection.pump.channel);
         }
         Some(connection)
     }
@@ -397,7 +397,7 @@ impl Driver {
             (finish, _) => finish,
         };
         let over = finish == CloseMode::FinSent && connection.pump.up == Up::Ended;
-        if over && close::is_settled(&connection.pump.stream) {
+        if over && close::is_acknowledged(&connection.pump.stream) {
             // Both sides have ended and acknowledged: there is nothing left to wait for. The linger
             // that protects an open connection would turn this close into a reset.
             let _ = Linger::GRACEFUL.apply(&connection.pump.stream);

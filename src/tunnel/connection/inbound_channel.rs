@@ -214,11 +214,11 @@ impl Driver {
         if self.role.member().is_some() {
             pending.stream = pending.stream.moved_here();
         }
-        let Some(link) = &mut self.link else {
+        let Some(session) = &mut self.session else {
             let lost = Cause::SessionLost(session::Error::no_session());
             return self.reject(pending, lost);
         };
-        link.client.accept(channel);
+        session.client.accept(channel);
         self.table.insert(Connection::new(pending, channel, now), &self.ready);
         self.opened(channel, now);
     }

@@ -94,9 +94,9 @@ impl Driver {
 
     /// Whether the server has so much to answer, or to read, that it is asked for nothing more.
     fn is_server_behind(&self) -> bool {
-        self.link.as_ref().is_some_and(|link| {
-            let unconfirmed = link.client.channel_count().saturating_sub(self.table.len());
-            unconfirmed > MAX_UNCONFIRMED || !link.client.wants_input()
+        self.session.as_ref().is_some_and(|session| {
+            let unconfirmed = session.client.channel_count().saturating_sub(self.table.len());
+            unconfirmed > MAX_UNCONFIRMED || !session.client.wants_input()
         })
     }
 
@@ -223,15 +223,15 @@ impl Driver {
             let text = "it leaves too many others without an answer".into();
             return self.reject(pending, Cause::Refused(OpenFailure::ResourceShortage, text));
         }
-        let Some(link) = &mut self.link else { return self.open_elsewhere(pending, now) };
+        let Some(session) = &mut self.session else { return self.open_elsewhere(pending, now) };
         let channel = match &pending.meta.target {
             Endpoint::Tcp { host, port } => {
                 let asker = pending.meta.remote.map(|it| (it.ip().to_string(), it.port()));
                 let (asker, asker_port) =
                     asker.as_ref().map_or(ORIGINATOR, |(address, port)| (address, *port));
-                link.client.open_direct_tcpip(host, *port, asker, asker_port)
+                session.client.open_direct_tcpip(host, *port, asker, asker_port)
             }
-            Endpoint::Unix(path) => link.client.open_direct_streamlocal(path),
+            Endpoint::Unix(path) => session.client.open_direct_streamlocal(path),
         };
         self.await_in_time(pending.meta.id, Awaiting::Channel(channel.index()), now);
         self.table.insert(Connection::new(pending, channel, now), &self.ready);

@@ -21,11 +21,11 @@ const SMALL: u64 = 16 * 1024;
 impl Driver {
     /// One read from the session, or what the last one has left, and everything that follows.
     pub(crate) fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        let Some(link) = &mut self.link else { return false };
-        if !link.client.wants_input() {
+        let Some(session) = &mut self.session else { return false };
+        if !session.client.wants_input() {
             return false;
         }
-        match link.poll_receive(cx, now) {
+        match session.poll_receive(cx, now) {
             Poll::Pending => false,
             Poll::Ready(Ok(())) => {
                 self.handle_events(now);
@@ -41,8 +41,8 @@ impl Driver {
     /// Everything that follows from what was read.
     pub(crate) fn handle_events(&mut self, now: Instant) {
         let failure = loop {
-            let Some(link) = &mut self.link else { return };
-            match link.client.next_event() {
+            let Some(session) = &mut self.session else { return };
+            match session.client.next_event() {
                 Ok(Some(event)) => self.handle_event(event, now),
                 Ok(None) => break None,
                 Err(error) => break Some(error),
@@ -61,8 +61,8 @@ impl Driver {
         self.closed = closed;
         if let Some(error) = failure {
             // What went wrong is told to the server if it can be told at once.
-            if let Some(link) = &mut self.link {
-                link.try_flush();
+            if let Some(session) = &mut self.session {
+                session.try_flush();
             }
             self.lost(error.into());
         }
@@ -71,12 +71,12 @@ impl Driver {
     fn handle_event(&mut self, event: Proto, now: Instant) {
         match event {
             Proto::Data { channel, range } => {
-                let Some(link) = &mut self.link else { return };
+                let Some(session) = &mut self.session else { return };
                 let Some(connection) = self.table.of(channel) else { return };
-                link.served = true;
+                session.served = true;
                 let pump = &mut connection.pump;
                 let is_first = pump.arrived.is_empty();
-                pump.receive(&mut link.client, range, now);
+                pump.receive(&mut session.client, range, now);
                 if is_first && !pump.arrived.is_empty() {
                     self.touched.push(channel.index());
                 } else if pump.discarded > MAX_DISCARDED {
@@ -95,15 +95,15 @@ impl Driver {
                     self.touched.push(channel.index());
                 }
                 if connection.pump.up.is_over()
-                    && let Some(link) = &mut self.link
+                    && let Some(session) = &mut self.session
                 {
-                    link.client.close(channel);
+                    session.client.close(channel);
                 }
             }
             Proto::Close(channel) => self.closed.push(channel.index()),
             // Whoever waited for room is in the queue, which is looked at in every turn.
             Proto::Rekeyed => {}
-            Proto::HostKeys(keys) => session::learn(&self.config.target, keys),
+            Proto::HostKeys(keys) => session::update_host_keys(&self.config.target, keys),
             Proto::HostKey(_) | Proto::Banner(_) | Proto::Asked(_) | Proto::Ready => {
                 unreachable!("a session logs on once")
             }
@@ -140,11 +140,11 @@ impl Driver {
 
     /// Writes to the local program what has come for it, then its end if that has come too.
     fn deliver(&mut self, index: usize, now: Instant) {
-        let Some(link) = &mut self.link else { return };
+        let Some(session) = &mut self.session else { return };
         let Some((connection, waker)) = self.table.with_waker(index) else { return };
         if !connection.pump.arrived.is_empty() {
             let cx = &mut Context::from_waker(waker);
-            if connection.pump.deliver(&mut link.client, cx, now).is_err() {
+            if connection.pump.deliver(&mut session.client, cx, now).is_err() {
                 return self.reset_by_local(index);
             }
         }
@@ -161,22 +161,22 @@ impl Driver {
 
     /// A connection's socket became ready for something, or broke.
     pub(crate) fn woken(&mut self, index: usize, now: Instant) {
-        let Some(link) = &mut self.link else { return };
+        let Some(session) = &mut self.session else { return };
         let Some((connection, waker)) = self.table.with_waker(index) else { return };
         if matches!(connection.stage, Stage::Opening) {
             return;
         }
         if !connection.pump.write_buffer.is_empty() {
             let cx = &mut Context::from_waker(waker);
-            if connection.pump.flush(&mut link.client, cx, now).is_err() {
+            if connection.pump.flush(&mut session.client, cx, now).is_err() {
                 return self.reset_by_local(index);
             }
             self.finish_down(index);
         }
-        let Some(link) = &mut self.link else { return };
+        let Some(session) = &mut self.session else { return };
         let Some((connection, waker)) = self.table.with_waker(index) else { return };
         match connection.pump.up {
-            Up::Flowing | Up::Last(_) if link.client.window(connection.pump.channel) > 0 => {
+            Up::Flowing | Up::Last(_) if session.client.window(connection.pump.channel) > 0 => {
                 self.enqueue(index);
             }
             // Nothing can be read now, so a reset shows only as an error of the socket.
@@ -192,12 +192,12 @@ impl Driver {
     pub(crate) fn send_up(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let mut busy = false;
         for _ in 0..self.queue.len() {
-            let Some(link) = &mut self.link else { break };
-            if !link.client.has_room() {
+            let Some(session) = &mut self.session else { break };
+            if !session.client.has_room() {
                 // Sending makes room, unless keys are being changed or the server is slow: then
                 // they stay in the queue, unread, and the first of them is the first again.
                 busy |= self.flush(cx);
-                if !self.link.as_ref().is_some_and(|link| link.client.has_room()) {
+                if !self.session.as_ref().is_some_and(|session| session.client.has_room()) {
                     break;
                 }
             }
@@ -209,16 +209,16 @@ impl Driver {
 
     /// Returns whether there may be more to do at once.
     fn take_from(&mut self, index: usize, now: Instant) -> bool {
-        let Some(link) = &mut self.link else { return false };
+        let Some(session) = &mut self.session else { return false };
         let several = self.table.has_several();
         let Some((connection, waker)) = self.table.with_waker(index) else { return false };
         connection.queued = false;
         let before = connection.pump.sent;
         let cx = &mut Context::from_waker(waker);
-        let outcome = connection.pump.read(&mut link.client, cx, now);
+        let outcome = connection.pump.read(&mut session.client, cx, now);
         let is_small = (1..SMALL).contains(&(connection.pump.sent - before));
         if is_small && several {
-            link.favour_small(now);
+            session.favour_small(now);
         }
         match outcome {
             ReadOutcome::More => {
@@ -243,17 +243,17 @@ impl Driver {
 
     /// The local program's direction is through, as `end` says: tells the far side.
     pub(crate) fn end_up(&mut self, index: usize, end: Up) {
-        let Some(link) = &mut self.link else { return };
+        let Some(session) = &mut self.session else { return };
         let Some((connection, waker)) = self.table.with_waker(index) else { return };
         if matches!(connection.stage, Stage::Reset) {
             // The owner was closing it, so no more than what had come by then was to be passed on.
             return self.reset(index, Cause::ResetByLocal);
         }
         connection.pump.up = end;
-        link.client.eof(connection.pump.channel);
+        session.client.eof(connection.pump.channel);
         let closing = matches!(connection.stage, Stage::Closing(_));
         if closing || connection.pump.down != Down::Flowing {
-            link.client.close(connection.pump.channel);
+            session.client.close(connection.pump.channel);
         }
         // Nothing will be read from it any more: a reset must be noticed all the same.
         if connection.pump.watch_for_reset(&mut Context::from_waker(waker)) {

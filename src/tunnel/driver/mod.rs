@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use crate::net::close::{self, Outcome};
 use crate::net::write_buffer::WriteBuffer;
 use crate::runtime::timer::{Timer, run_after_input};
-use crate::session::{self, Hearing, Link};
+use crate::session::{self, Session, TimeoutGate};
 use crate::tunnel::command::Command;
 use crate::tunnel::connection::close::ClosingConnection;
 use crate::tunnel::connection::inbound_channel::InboundChannels;
@@ -59,12 +59,12 @@ pub(crate) struct Driver {
     pub(crate) operations: Operations,
 
     /// The logon under way.
-    pub(crate) logon: Option<Work<Result<Link, session::Error>>>,
+    pub(crate) logon: Option<Work<Result<Session, session::Error>>>,
     /// The session once it is up.
-    pub(crate) link: Option<Link>,
+    pub(crate) session: Option<Session>,
     /// The number of the session that is logging on here, or is up here; of a member, its tunnel
     /// keeps it.
-    pub(crate) session: Option<u32>,
+    pub(crate) session_number: Option<u32>,
     /// The number that the last session got.
     pub(crate) last_session: u32,
     /// What comes after the loss of the session.
@@ -109,7 +109,7 @@ pub(crate) struct Driver {
     pub(crate) next_idle_look: Option<Instant>,
     timer: Timer,
     /// Whether what is due waits for input.
-    pub(crate) hearing: Hearing,
+    pub(crate) timeout_gate: TimeoutGate,
 
     /// Kept to be used again: no allocation in a turn.
     numbers: Vec<usize>,
@@ -146,8 +146,8 @@ impl Driver {
             sender,
             operations: Operations::default(),
             logon: None,
-            link: None,
             session: None,
+            session_number: None,
             last_session: 0,
             reconnecter: Reconnecter::new(reconnect),
             disconnecting_session: None,
@@ -169,7 +169,7 @@ impl Driver {
             accepts_at: None,
             next_idle_look: None,
             timer: Timer::default(),
-            hearing: Hearing::default(),
+            timeout_gate: TimeoutGate::default(),
             numbers: Vec::new(),
             touched: Vec::new(),
             closed: Vec::new(),
@@ -239,14 +239,14 @@ impl Driver {
     }
 
     pub(crate) fn flush(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(link) = &mut self.link else { return false };
-        if link.client.pending().is_empty() {
+        let Some(session) = &mut self.session else { return false };
+        if session.client.pending().is_empty() {
             return false;
         }
-        let deaf = !link.client.wants_input();
-        let flushed = link.poll_flush(cx);
+        let deaf = !session.client.wants_input();
+        let flushed = session.poll_flush(cx);
         // Nothing wakes us for what the server has sent before we want to hear it again.
-        let hears_again = deaf && link.client.wants_input();
+        let hears_again = deaf && session.client.wants_input();
         match flushed {
             // Room was made: those who wait for it go on.
             Poll::Ready(Ok(())) => hears_again || !self.queue.is_empty(),
@@ -272,22 +272,22 @@ impl Driver {
 
     /// Tells what this session has to do, if there are others.
     fn tell_load(&self, now: Instant) {
-        if let (Some(member), Some(link)) = (self.role.member(), &self.link) {
-            member.load.moved(link.moved, now);
+        if let (Some(member), Some(session)) = (self.role.member(), &self.session) {
+            member.load.moved(session.moved, now);
         }
     }
 
     /// Does what is due by the clock. Where that is a verdict on somebody who was silent for too
     /// long, what had come by then was handled before.
     fn expire(&mut self, now: Instant) -> bool {
-        let mut busy = self.link.as_mut().is_some_and(|link| link.lower_mark(now));
+        let mut busy = self.session.as_mut().is_some_and(|session| session.lower_rcvlowat(now));
         if self.reconnecter.due().is_some_and(|due| due <= now) {
             self.connect_session();
             busy = true;
         }
         busy |= self.expire_refusals(now);
         let is_due = self.first_limit().is_some_and(|due| due <= now);
-        if self.hearing.is_over(is_due, self.link.as_ref()) {
+        if self.timeout_gate.opens(is_due, self.session.as_ref()) {
             busy |= self.judge(now);
         }
         busy
@@ -296,7 +296,7 @@ impl Driver {
     /// When the first of those is to be judged who are waited for.
     fn first_limit(&self) -> Option<Instant> {
         let limits = [
-            self.link.as_ref().and_then(|link| link.client.timeout()),
+            self.session.as_ref().and_then(|session| session.client.timeout()),
             self.unanswered.front().map(|(due, ..)| *due),
             self.table.first_limit(),
             self.next_idle_look,
@@ -308,7 +308,7 @@ impl Driver {
 
     fn judge(&mut self, now: Instant) -> bool {
         let mut busy = false;
-        match self.link.as_mut().map_or(Ok(false), |link| link.handle_timeout(now)) {
+        match self.session.as_mut().map_or(Ok(false), |session| session.handle_timeout(now)) {
             Ok(expired) => {
                 // Connections that were held back may go on.
                 if expired {
@@ -336,9 +336,9 @@ impl Driver {
 
     /// The process was paused until now: whoever is waited for has his full time again.
     fn resumed(&mut self, now: Instant) {
-        self.hearing = Hearing::None;
-        if let Some(link) = &mut self.link {
-            link.client.resumed(now);
+        self.timeout_gate = TimeoutGate::None;
+        if let Some(session) = &mut self.session {
+            session.client.resumed(now);
         }
         let until = now + self.config.target.ready_timeout;
         for (due, ..) in &mut self.unanswered {
@@ -356,7 +356,7 @@ impl Driver {
     fn arm(&mut self, cx: &mut Context<'_>) -> bool {
         let dues = [
             self.first_limit(),
-            self.link.as_ref().and_then(Link::timeout),
+            self.session.as_ref().and_then(Session::timeout),
             self.reconnecter.due(),
             self.accepts_at.filter(|_| self.forwards.has_listeners()),
             self.forwards.paused_until(),
@@ -405,12 +405,12 @@ impl Future for Driver {
                 Turn::Idle => false,
                 Turn::Over => return Poll::Ready(()),
             };
-            if let Some(link) = &mut self.link
+            if let Some(session) = &mut self.session
                 && !busy
             {
-                link.idle(now);
+                session.idle(now);
             }
-            if self.hearing.rests(busy) {
+            if self.timeout_gate.yields(busy) {
                 run_after_input(cx);
                 return Poll::Pending;
             }

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::runtime::cutoff::CutoffWatch;
-use crate::session::{self, Attempt, Backoff, Link, Reconnect};
+use crate::session::{self, Attempt, Backoff, Reconnect, Session};
 use crate::tunnel::connection::cause::Cause;
 use crate::tunnel::driver::Driver;
 use crate::tunnel::driver::commands::answer_all;
@@ -92,14 +92,14 @@ pub(crate) fn connect_session(
     config: &Config,
     observer: &Arc<dyn Observer>,
     carriers: CutoffWatch,
-) -> impl Future<Output = Result<Link, session::Error>> + Send + use<> {
+) -> impl Future<Output = Result<Session, session::Error>> + Send + use<> {
     let asked = observer.clone();
     let verify = Arc::new(move |key, answer| asked.verify_host_key(key, answer));
     let asked = observer.clone();
     let prompt = Arc::new(move |prompts, answer| asked.answer_prompts(prompts, answer));
     let shown = observer.clone();
     let show = Arc::new(move |banner| shown.event(Event::Banner(banner)));
-    session::open(config.target.clone(), verify, prompt, show, carriers)
+    session::connect(config.target.clone(), verify, prompt, show, carriers)
 }
 
 impl Driver {
@@ -107,7 +107,7 @@ impl Driver {
     pub(crate) fn connect_session(&mut self) {
         if self.logon.is_none() {
             self.counts.sessions.reconnect_attempts += u64::from(self.reconnecter.begin());
-            self.session = Some(self.begin_session());
+            self.session_number = Some(self.begin_session());
             self.logon = Some(Box::pin(connect_session(
                 &self.config,
                 &self.observer,
@@ -118,13 +118,13 @@ impl Driver {
 
     pub(crate) fn session_connected(
         &mut self,
-        outcome: Result<Link, session::Error>,
+        outcome: Result<Session, session::Error>,
         now: Instant,
     ) {
         match outcome {
-            Ok(link) => self.is_up(link, now),
+            Ok(session) => self.is_up(session, now),
             Err(error) => {
-                if let Some(number) = self.session.take() {
+                if let Some(number) = self.session_number.take() {
                     self.session_failed(number, &error);
                 }
                 let failure = error.clone().into();
@@ -141,8 +141,8 @@ impl Driver {
         }
     }
 
-    fn is_up(&mut self, link: Link, now: Instant) {
-        self.take_session(link, now);
+    fn is_up(&mut self, session: Session, now: Instant) {
+        self.take_session(session, now);
         self.active = true;
         self.reconnecter.up(now);
         self.shared.ready.store(true, Ordering::Release);
@@ -158,7 +158,7 @@ impl Driver {
 
     /// The session is gone: ends every connection accordingly, and sets it up again or gives up.
     pub(crate) fn lost(&mut self, error: session::Error) {
-        let served = self.link.take().is_some_and(|link| link.served);
+        let served = self.session.take().is_some_and(|session| session.served);
         if served {
             self.reconnecter.served();
         }
@@ -171,7 +171,7 @@ impl Driver {
         if let Some(member) = self.role.member() {
             member.tell(WorkerEvent::Lost { error: error.clone(), served });
         }
-        if let Some(number) = self.session.take() {
+        if let Some(number) = self.session_number.take() {
             self.session_is_lost(number, &error);
         }
         self.forwards.fail(&error.clone().into());
@@ -205,15 +205,15 @@ impl Driver {
 
     /// The session that is told of here was ended, or its logon given up.
     pub(crate) fn end_session(&mut self) {
-        if let Some(number) = self.session.take() {
+        if let Some(number) = self.session_number.take() {
             self.session_is_over(number);
         }
     }
 
     /// The session's socket failed.
     pub(crate) fn broken(&mut self, error: &io::Error) {
-        if let Some(link) = &self.link {
-            self.lost(link.loss(error));
+        if let Some(session) = &self.session {
+            self.lost(session.loss(error));
         }
     }
 }

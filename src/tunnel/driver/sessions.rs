@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use crate::runtime::{self, WorkerSlot};
-use crate::session::{self, Link};
+use crate::session::{self, Session};
 use crate::tunnel::command::{Command, Reply};
 use crate::tunnel::connection::cause::Cause;
 use crate::tunnel::connection::relay::PendingConnection;
@@ -20,30 +20,36 @@ use crate::tunnel::{ConnectionInfo, Event, Stats};
 impl Driver {
     /// Whether connections can be opened.
     pub(crate) fn has_session(&self) -> bool {
-        self.link.is_some() || self.role.pool().is_some_and(Supervisor::is_up)
+        self.session.is_some() || self.role.pool().is_some_and(Supervisor::is_up)
     }
 
     /// A session has come up.
-    pub(crate) fn take_session(&mut self, link: Link, now: Instant) {
-        if let Some(number) = self.session {
-            self.session_is_up(number, link.connect_time);
+    pub(crate) fn take_session(&mut self, session: Session, now: Instant) {
+        if let Some(number) = self.session_number {
+            self.session_is_up(number, session.connect_time);
         }
         match self.role {
             // It stays on the thread of this task, which logged on and does little else.
             Role::Supervisor(_) => {
-                if let Some(number) = self.session.take() {
-                    self.start_member(number, link, None, now);
+                if let Some(number) = self.session_number.take() {
+                    self.start_member(number, session, None, now);
                 }
             }
-            Role::Single | Role::Worker(_) => self.link = Some(link),
+            Role::Single | Role::Worker(_) => self.session = Some(session),
         }
     }
 
-    fn start_member(&mut self, number: u32, link: Link, place: Option<WorkerSlot>, now: Instant) {
+    fn start_member(
+        &mut self,
+        number: u32,
+        session: Session,
+        place: Option<WorkerSlot>,
+        now: Instant,
+    ) {
         let Role::Supervisor(pool) = &mut self.role else { return };
         let (config, observer) = (self.config.clone(), self.observer.clone());
         let (commands, member) =
-            Worker::start(number, link, place, config, observer, self.sender.clone(), now);
+            Worker::start(number, session, place, config, observer, self.sender.clone(), now);
         pool.add(number, commands, member, now);
     }
 
@@ -70,9 +76,9 @@ impl Driver {
         let mut busy = false;
         while let Role::Supervisor(pool) = &mut self.role {
             match pool.poll_logon(cx) {
-                Poll::Ready(Some((number, Ok((link, place))))) => {
-                    self.session_is_up(number, link.connect_time);
-                    self.start_member(number, link, Some(place), now);
+                Poll::Ready(Some((number, Ok((session, place))))) => {
+                    self.session_is_up(number, session.connect_time);
+                    self.start_member(number, session, Some(place), now);
                 }
                 Poll::Ready(Some((number, Err(error)))) => {
                     let tells = pool.failed(&error, now);

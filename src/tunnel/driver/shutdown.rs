@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::runtime::cutoff::{Cutoff, Limit};
 use crate::runtime::timer::Deadline;
-use crate::session::{self, Link};
+use crate::session::{self, Session};
 use crate::tunnel::command::Reply;
 use crate::tunnel::connection::cause::{Cause, Force};
 use crate::tunnel::driver::Driver;
@@ -224,7 +224,7 @@ impl Driver {
             self.disconnect_session();
         }
         let nothing = self.is_empty()
-            && self.link.is_none()
+            && self.session.is_none()
             && self.role.pool().is_none_or(Supervisor::is_empty)
             && self.logon.is_none()
             && !self.reconnecter.is_under_way()
@@ -253,11 +253,11 @@ impl Driver {
         };
         // With DISCONNECT the server drops what its targets have not taken yet, and its ports are
         // given up only some time later.
-        let is_unanswered = self.link.as_ref().is_some_and(Link::is_unconfirmed)
-            || (self.link.is_some() && !self.asked.is_empty());
+        let is_unanswered = self.session.as_ref().is_some_and(Session::is_unconfirmed)
+            || (self.session.is_some() && !self.asked.is_empty());
         let waits = is_unanswered
             && self.operations.forced.is_none()
-            && (now < until || self.hearing.is_going());
+            && (now < until || self.timeout_gate.is_waiting());
         self.operations.leaving = if waits {
             Shutdown::Confirming { until, replies }
         } else {
@@ -320,24 +320,25 @@ impl Driver {
         }
         // Whoever waited for it has given up.
         self.cancel_connect();
-        let link = self.link.take();
-        if link.is_some() {
+        let session = self.session.take();
+        if session.is_some() {
             self.shared.ready.store(false, Ordering::Release);
             self.lose_forwards(None, &session::Error::no_session());
         }
         self.disconnecting_session =
-            Some(Box::pin(disconnect_session(link, self.operations.carriers.clone())));
+            Some(Box::pin(disconnect_session(session, self.operations.carriers.clone())));
     }
 }
 
 /// Ends the session. Under a limit it waits for whatever carried sessions, also those that had not
 /// come up.
-async fn disconnect_session(link: Option<Link>, carriers: Cutoff) {
-    if let Some(link) = link {
-        link.disconnect_session(carriers.watch()).await;
+async fn disconnect_session(session: Option<Session>, carriers: Cutoff) {
+    if let Some(session) = session {
+        session.disconnect(carriers.watch()).await;
     }
     if let Some(due) = carriers.due() {
-        let mut limit = Deadline::at(due + session::LAST_MOMENT, session::LAST_MOMENT);
+        let mut limit =
+            Deadline::at(due + session::FINAL_BRIDGE_TIMEOUT, session::FINAL_BRIDGE_TIMEOUT);
         let _ = limit.within(carriers.unwatched()).await;
     }
 }

@@ -178,7 +178,7 @@ impl Driver {
     /// Does what is to be done on this session. Of one that is lost everything was told already; one
     /// that a member was given a moment ago may not have been taken up.
     pub(crate) fn run_forward_request(&mut self, request: ForwardRequest) {
-        let Some(link) = &mut self.link else {
+        let Some(session) = &mut self.session else {
             if self.role.member().is_some() && self.logon.is_some() {
                 self.forward_requests.push(request);
             }
@@ -186,15 +186,15 @@ impl Driver {
         };
         match request {
             ForwardRequest::Listen(number, place) => {
-                let id = link.client.request_forward(place_of(place));
+                let id = session.client.request_forward(place_of(place));
                 self.asked.push((id, number));
             }
             ForwardRequest::Stop(number) => {
                 if let Some((id, _)) = self.asked.iter().find(|(_, asked)| *asked == number) {
-                    link.client.cancel_forward(*id);
+                    session.client.cancel_forward(*id);
                 }
             }
-            ForwardRequest::Refuse(channel, reason) => link.client.refuse(channel, reason),
+            ForwardRequest::Refuse(channel, reason) => session.client.refuse(channel, reason),
         }
     }
 
@@ -229,7 +229,7 @@ impl Driver {
     pub(crate) fn ask_server(&mut self, now: Instant) {
         let home = match &self.role {
             Role::Supervisor(pool) => pool.least(now).map(Some),
-            Role::Single | Role::Worker(_) => self.link.is_some().then_some(None),
+            Role::Single | Role::Worker(_) => self.session.is_some().then_some(None),
         };
         let Some(home) = home else { return };
         let patience = self.config.target.ready_timeout;

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::runtime::WorkerSlot;
-use crate::session::{self, Backoff, Link, Reconnect};
+use crate::session::{self, Backoff, Reconnect, Session};
 use crate::tunnel::command::{Command, Reply};
 use crate::tunnel::connection::cause::Force;
 use crate::tunnel::connection::relay::PendingConnection;
@@ -36,7 +36,7 @@ const AGAIN: Reconnect = Reconnect {
 };
 
 /// What came of the logon of the session with this number, and on which thread.
-type Logon = (u32, Result<(Link, WorkerSlot), session::Error>);
+type Logon = (u32, Result<(Session, WorkerSlot), session::Error>);
 
 /// What a driver is to its tunnel.
 pub(crate) enum Role {
@@ -353,12 +353,12 @@ impl Supervisor {
     pub(crate) fn begin(
         &mut self,
         number: u32,
-        logon: impl Future<Output = Result<Link, session::Error>> + Send + 'static,
+        logon: impl Future<Output = Result<Session, session::Error>> + Send + 'static,
     ) {
         let place = WorkerSlot::take();
         let handle = place.handle().clone();
         self.coming.insert(number);
-        let logon = async move { (number, logon.await.map(|link| (link, place))) };
+        let logon = async move { (number, logon.await.map(|session| (session, place))) };
         self.logons.spawn_on(logon, &handle);
     }
 

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio::task::coop::unconstrained;
 
 use crate::runtime::WorkerSlot;
-use crate::session::{self, HostKeyInfo, Link, Prompts, Responses};
+use crate::session::{self, HostKeyInfo, Prompts, Responses, Session};
 use crate::tunnel::command::Command;
 use crate::tunnel::connection::relay::PendingConnection;
 use crate::tunnel::driver::Driver;
@@ -52,7 +52,7 @@ impl Worker {
     /// dropped, which resets what is still there.
     pub(crate) fn start(
         number: u32,
-        link: Link,
+        session: Session,
         place: Option<WorkerSlot>,
         config: Arc<Config>,
         observer: Arc<dyn Observer>,
@@ -66,7 +66,7 @@ impl Worker {
         let role = Role::Worker(member.clone());
         let sender = commands.downgrade();
         let mut driver = Driver::new(config, shared, member.clone(), received, sender, role);
-        driver.logon = Some(Box::pin(ready(Ok(link))));
+        driver.logon = Some(Box::pin(ready(Ok(session))));
         driver.operations.session_wanted = true;
         // Its end is told also where it is to leave before it has taken up its session.
         driver.active = true;
@@ -245,10 +245,10 @@ pub(crate) mod tests {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
             let address = listener.local_addr().expect("address");
             let socket = TcpStream::connect(address).await.expect("connect");
-            let link = Link::over(client(), socket);
+            let session = Session::over(client(), socket);
             let (config, observer) = (Arc::new(config()), Arc::new(Nobody));
             let (tunnel, now) = (tunnel.downgrade(), Instant::now());
-            let (commands, _) = Worker::start(7, link, None, config, observer, tunnel, now);
+            let (commands, _) = Worker::start(7, session, None, config, observer, tunnel, now);
             commands.send(Command::Leave("shutdown")).expect("the task is there");
             drop(listener);
             let word = timeout(Duration::from_secs(10), heard.recv()).await;
