@@ -69,25 +69,24 @@ if (missing.length > 0) {
 }
 writeFileSync(
   join(ROOT, 'docs/interop.md'),
-  `# Servers that a tunnel was tried with
+  `# Tested SSH servers
 
-Written by \`npm run interop\`. \`npm test\` runs all cases of the first four servers, and of the others one of
-each kind, every way to log on, and how they behave.
+Written by \`npm run interop\`. \`npm test\` runs all cases of the first four servers; of the others it runs one case of each kind,
+every authentication method, and the behaviour.
 
-In each case the server may use one algorithm of the kind alone: a tunnel logs on, sends 16 MiB to a target
-behind the server and gets them back, both compared by SHA-256, and agrees on new keys every 4 MiB meanwhile.
+In each case the server may use a single algorithm of the kind. The tunnel connects, sends 16 MiB to a target behind the server and
+receives them back, both compared by SHA-256, and exchanges keys every 4 MiB meanwhile.
 
-How a server behaves is asked at both ends of the connection, and of the tunnel's report:
+The behaviour of a server is checked at both ends of the connection, and in the tunnel's report:
 
-- half-close: one side ends its stream, and all of the other's data still arrives, then its own end
-- remote forward: a port of the server leads to a target at this side, as the client names it or as the server
-  chooses it (port 0); when it is given up, nobody listens there any more, and its connections live on
-- rekey by the server: it changes keys at every MiB while 8 MiB travel each way; the client does not
-- server killed: the local program reads what was delivered, then ECONNRESET; the report says
-  ERR_SSH_DISCONNECTED and counts these bytes
+- half-close: one side ends its stream; all data of the other side still arrives, then its end of stream
+- remote forward: a port of the server leads to a target on this side, with a given port or one that the server chooses (port 0).
+  After it is cancelled nothing listens on the port any more, and its connections stay open
+- rekey by the server: it exchanges keys every MiB while 8 MiB are sent each way; the client does not
+- server killed: the local client reads what was delivered, then ECONNRESET; the report has ERR_SSH_DISCONNECTED and counts these bytes
 
-"yes": it went so. "logon": it logs on, and a connection is refused without harm to the session; the server
-forwards nothing. "–": the server does not have it, or was started without it. "no": the server offers it and cannot do it.
+"yes": it works. "logon": authentication works, and a connection is refused without harm to the session; the server forwards nothing.
+"–": the server does not support it, or was started without it. "no": the server offers it and cannot do it.
 
 ${rows}
 
