@@ -31,7 +31,7 @@ async function halfClose(t, login) {
   client.end();
   assertIncludes(await client.ended, { bytes: SIZE, sha256: patternHash(SIZE), end: 'FIN' });
   assertIncludes(await (await open.target.next()).ended, { bytes: MIB, sha256: patternHash(MIB), end: 'FIN' });
-  assertIncludes(await open.diary.next('disconnected'), { ...BOTH_ENDED, bytesUp: MIB, bytesDown: SIZE });
+  assertIncludes(await open.eventLog.next('disconnected'), { ...BOTH_ENDED, bytesUp: MIB, bytesDown: SIZE });
 }
 
 /** The target ends first; what the local program sends afterwards still arrives. */
@@ -46,7 +46,7 @@ async function remoteHalfClose(t, login) {
   await client.send(SIZE);
   client.end();
   assertIncludes(await (await open.target.next()).ended, { bytes: SIZE, sha256: patternHash(SIZE), end: 'FIN' });
-  assertIncludes(await open.diary.next('disconnected'), { ...BOTH_ENDED, bytesUp: SIZE, bytesDown: MIB });
+  assertIncludes(await open.eventLog.next('disconnected'), { ...BOTH_ENDED, bytesUp: SIZE, bytesDown: MIB });
 }
 
 /** A port of the server that leads here. */
@@ -94,7 +94,7 @@ async function killed(t, login, { kill }) {
   assert.equal(end, 'ECONNRESET');
   assert.equal(sha256, patternHash(bytes), 'what was delivered is what was sent');
   const counts = { bytesUp: MIB, droppedUp: 0, bytesDown: bytes, droppedDown: 0 };
-  assertIncludes(await open.diary.next('disconnected'), {
+  assertIncludes(await open.eventLog.next('disconnected'), {
     code: 'ERR_SSH_DISCONNECTED',
     clean: false,
     closedBy: 'reset',

@@ -118,7 +118,7 @@ async function forward(t, login, server) {
   remote.end(); // how that arrives is for behaviours.mjs
   await client.ended;
   client.end();
-  assertIncludes(await open.diary.next('disconnected'), {
+  assertIncludes(await open.eventLog.next('disconnected'), {
     bytesUp: SIZE,
     bytesDown: SIZE,
     droppedUp: 0,
@@ -130,17 +130,17 @@ async function forward(t, login, server) {
 }
 
 /** Logs on to a server that forwards nothing, and says so: the session outlives that. */
-async function logOnOnly(t, login) {
+async function connectOnly(t, login) {
   const open = await openTunnel(t, { login }, behaviours.echo());
   for (let turn = 0; turn < 2; turn++) {
     const client = await open.connect();
     assertIncludes(await client.ended, { bytes: 0, end: 'ECONNRESET' });
-    assert.match((await open.diary.next('disconnected')).code, /^ERR_SSH_OPEN_/);
+    assert.match((await open.eventLog.next('disconnected')).code, /^ERR_SSH_OPEN_/);
   }
   // It implements no requests for ports either, and says so.
   const remote = { forwardHost: '127.0.0.1', forwardPort: open.target.port };
   await assert.rejects(open.tunnel.promises.forwardRemote(remote), { code: 'ERR_SSH_FORWARD_REFUSED' });
-  assert.deepEqual(open.diary.all('close'), []);
+  assert.deepEqual(open.eventLog.all('close'), []);
 }
 
 /**
@@ -163,7 +163,7 @@ async function prepare({ name, version, optional = false, flaws = {}, lacks = {}
   const run = async (t, { kind, name, port, options }) => {
     const proof = PROVING.includes(kind) ? {} : { privateKey: userKeys[0].privateKey };
     const all = { ...login, port, ...proof, ...options };
-    if (kind !== 'behaviour') return server.forwards === false ? logOnOnly(t, all) : forward(t, all, server);
+    if (kind !== 'behaviour') return server.forwards === false ? connectOnly(t, all) : forward(t, all, server);
     const { run, fatal } = BEHAVIOURS[name];
     if (!fatal) return run(t, all, server);
     const victim = await start(identities);

@@ -12,7 +12,7 @@ import { Peer, connect } from '../__test__/helpers/peers.mjs';
 import { ask5 } from '../__test__/helpers/socks.mjs';
 import { Sshd } from '../__test__/helpers/sshd.mjs';
 import { Ledger, keyOf } from './soak/ledger.mjs';
-import { Stage, damagedPattern, faults, makePlan, randomness, reportFaults } from './soak/plays.mjs';
+import { Stage, damagedPattern, faults, makePlan, randomness, reportFaults } from './soak/scenarios.mjs';
 import { growth, left, mib, sample } from './soak/resources.mjs';
 
 const RECONNECT = { initialDelay: 20, maxDelay: 200 };
@@ -67,7 +67,7 @@ const remote = await tunnel.promises.forwardRemote({
 
 /** Plays that are under way, by what their connections are known by. */
 const playing = new Map();
-const counts = { plays: 0, whole: 0, cut: 0, refused: 0, kills: 0, pauses: 0, disconnects: 0, up: 0, down: 0 };
+const counts = { scenarios: 0, whole: 0, cut: 0, refused: 0, kills: 0, pauses: 0, disconnects: 0, up: 0, down: 0 };
 /** Counts what may cut connections: one during which it does not change is left alone. */
 let troubles = 0;
 /** Whether there is a session, as far as is known. */
@@ -82,7 +82,7 @@ let stopping = false;
 process.once('SIGINT', () => (stopping = true));
 
 /** The ways to the stage: what connects, and which end the tunnel has a socket with. */
-const WAYS = {
+const FORCED_ENDS = {
   local: { local: 'client', forwardId: 0, connect: () => connect(tunnel.localPort, { read: false }) },
   socks: {
     local: 'client',
@@ -128,17 +128,17 @@ async function playOnce(number) {
   const since = up && (way !== 'remote' || remote.listening) ? troubles : -1;
   let report;
   const begin = async (play) => {
-    const client = await WAYS[way].connect(play);
+    const client = await FORCED_ENDS[way].connect(play);
     const { connectionId, localPort } = client.socket;
     play.key =
       way === 'dialed'
         ? keyOf({ connectionId })
-        : keyOf({ forwardId: play.forwardId ?? WAYS[way].forwardId, remotePort: localPort });
+        : keyOf({ forwardId: play.forwardId ?? FORCED_ENDS[way].forwardId, remotePort: localPort });
     playing.set(play.key, play);
     report = ledger.expect(play.key);
     return client;
   };
-  counts.plays++;
+  counts.scenarios++;
   let play;
   try {
     play = await stage.play(plan, begin, values.induce === 'bytes' && number % 50 === 0 ? damagedPattern() : null);
@@ -151,7 +151,7 @@ async function playOnce(number) {
   }
   playing.delete(play.key);
   const isUndisturbed = () => troubles === since && !play.hardened;
-  const { local } = WAYS[way];
+  const { local } = FORCED_ENDS[way];
   const found = faults(play, { undisturbed: isUndisturbed(), local });
   const whole = play.plan.ending === 'whole' && play.client.bytes === plan.down && play.target?.bytes === plan.up + 8;
   counts[whole ? 'whole' : 'cut']++;
@@ -305,10 +305,10 @@ while (!stopping && Date.now() < began + duration && ledger.faults.length < MOST
   const now = await settle();
   if (samples.length > 0) for (const text of left(samples[0], now)) ledger.fault(text);
   samples.push(now);
-  const { plays, whole, cut, refused, kills, pauses, disconnects } = counts;
+  const { scenarios, whole, cut, refused, kills, pauses, disconnects } = counts;
   const seconds = Math.round((Date.now() - began) / 1000);
   console.log(
-    `${String(seconds).padStart(5)} s: ${plays} connections (${whole} whole, ${cut} cut, ${refused} not begun), ${mib(counts.up)} MiB up, ${mib(counts.down)} down, ` +
+    `${String(seconds).padStart(5)} s: ${scenarios} connections (${whole} whole, ${cut} cut, ${refused} not begun), ${mib(counts.up)} MiB up, ${mib(counts.down)} down, ` +
       `${kills} sessions killed, ${pauses} pauses, ${disconnects} ended here; ` +
       `${mib(now.memory)} MiB resident, ${mib(now.heap)} heap, ${now.descriptors} descriptors, ${now.threads} threads`,
   );

@@ -1,4 +1,4 @@
-// Keys of servers that nobody has seen before: accepted, written down, and known from then on.
+// strictHostKeyChecking: 'accept-new': unknown host keys are accepted, written to known_hosts, and known from then on.
 
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { test } from '../helpers/bounded.mjs';
 import { keygen, makeKey } from '../helpers/keys.mjs';
 import { Child } from '../helpers/process.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { KnownHosts, logOn as logOnTo } from '../helpers/trust.mjs';
+import { KnownHosts, connectOnce as connectOnceTo } from '../helpers/trust.mjs';
 
 const server = await Sshd.start();
 const files = new KnownHosts();
@@ -20,12 +20,12 @@ after(async () => {
 });
 
 const [{ publicKey, fingerprint }] = server.hostKeys;
-const stranger = makeKey(join(files.path, 'stranger'));
+const otherKey = makeKey(join(files.path, 'otherKey'));
 const LINE = `${server.address} ${publicKey.split(' ', 2).join(' ')}\n`;
 const REFUSED = { code: 'ERR_SSH_HOST_KEY' };
 
-const logOn = (trust) => logOnTo(server, trust);
-const acceptNew = (knownHosts, more) => logOn({ knownHosts, strictHostKeyChecking: 'accept-new', ...more });
+const connectOnce = (trust) => connectOnceTo(server, trust);
+const acceptNew = (knownHosts, more) => connectOnce({ knownHosts, strictHostKeyChecking: 'accept-new', ...more });
 const text = (file) => readFileSync(file, 'utf8');
 const mode = (path) => (statSync(path).mode & 0o777).toString(8);
 
@@ -39,7 +39,7 @@ test('accept-new writes an unknown host key to known_hosts once, where the tunne
   const file = files.file('# mine');
   assert.equal(await accepted(file), `# mine\n${LINE}`);
   assert.equal(await accepted(file), `# mine\n${LINE}`);
-  await logOn({ knownHosts: file });
+  await connectOnce({ knownHosts: file });
   assert.ok((await server.ask(file)).trusts);
 });
 
@@ -51,8 +51,8 @@ test('accept-new creates .ssh with mode 700 and known_hosts with mode 600', asyn
 
 test('accept-new completes an unterminated last line before it appends', async () => {
   const file = files.missing();
-  writeFileSync(file, `elsewhere ${stranger.publicKey}`);
-  assert.equal(await accepted(file), `elsewhere ${stranger.publicKey}\n${LINE}`);
+  writeFileSync(file, `elsewhere ${otherKey.publicKey}`);
+  assert.equal(await accepted(file), `elsewhere ${otherKey.publicKey}\n${LINE}`);
   assert.ok((await server.ask(file)).trusts);
 });
 
@@ -67,7 +67,7 @@ test('accept-new writes to the first of several files, unless another one alread
 
 test('accept-new rejects a changed key of any type and writes nothing', async () => {
   const rsa = makeKey(join(files.path, 'rsa'), { type: 'rsa' });
-  for (const other of [stranger, rsa]) {
+  for (const other of [otherKey, rsa]) {
     for (const hash of [false, true]) {
       const file = files.file(`${server.address} ${other.publicKey}`);
       if (hash) keygen('-H', '-f', file);
@@ -89,7 +89,7 @@ test('accept-new rejects a revoked key', async () => {
   const lines = `@revoked * ${publicKey}\n`;
   for (const strictHostKeyChecking of ['accept-new', false]) {
     const file = files.file(lines.trim());
-    await assert.rejects(logOn({ knownHosts: file, strictHostKeyChecking }), /revoked/);
+    await assert.rejects(connectOnce({ knownHosts: file, strictHostKeyChecking }), /revoked/);
     assert.equal(text(file), lines);
   }
 });
@@ -103,16 +103,16 @@ test('accept-new rejects a key that it cannot write', async () => {
   });
   await assert.rejects(acceptNew(files.missing(), { hostKeyAlias: 'a,b' }), /cannot be written/);
   // Where any key is taken there is nothing to lose.
-  await logOn({ knownHosts: file, strictHostKeyChecking: false });
+  await connectOnce({ knownHosts: file, strictHostKeyChecking: false });
 });
 
 test('accept-new writes hostKeyAlias instead of host and port', async () => {
   const file = files.missing();
   const line = LINE.replace(server.address, 'the-gateway');
   assert.equal(await accepted(file, { hostKeyAlias: 'The-Gateway' }), line);
-  await logOn({ knownHosts: file, hostKeyAlias: 'the-gateway' });
+  await connectOnce({ knownHosts: file, hostKeyAlias: 'the-gateway' });
   assert.ok((await server.ask(file, 'HostKeyAlias=the-gateway')).trusts);
-  await assert.rejects(logOn({ knownHosts: file }), REFUSED);
+  await assert.rejects(connectOnce({ knownHosts: file }), REFUSED);
 });
 
 test('accept-new calls hostVerifier for an unknown key and writes the key if it returns true', async () => {
@@ -123,7 +123,7 @@ test('accept-new calls hostVerifier for an unknown key and writes the key if it 
   };
   const file = files.file('# mine');
   await assert.rejects(acceptNew(file, { hostVerifier: answer(false) }), REFUSED);
-  await logOn({ knownHosts: file, hostVerifier: answer(true) });
+  await connectOnce({ knownHosts: file, hostVerifier: answer(true) });
   assert.equal(text(file), '# mine\n', 'without accept-new nothing is');
   assert.equal(await accepted(file, { hostVerifier: answer(true) }), `# mine\n${LINE}`);
   assert.deepEqual(asked, [fingerprint, fingerprint, fingerprint]);
@@ -133,8 +133,11 @@ test('accept-new calls hostVerifier for an unknown key and writes the key if it 
 test('accept-new does not override hostKey', async () => {
   const file = files.file('# mine');
   for (const strictHostKeyChecking of ['accept-new', false]) {
-    await assert.rejects(logOn({ knownHosts: file, strictHostKeyChecking, hostKey: stranger.fingerprint }), REFUSED);
-    await logOn({ knownHosts: file, strictHostKeyChecking, hostKey: fingerprint });
+    await assert.rejects(
+      connectOnce({ knownHosts: file, strictHostKeyChecking, hostKey: otherKey.fingerprint }),
+      REFUSED,
+    );
+    await connectOnce({ knownHosts: file, strictHostKeyChecking, hostKey: fingerprint });
   }
   assert.equal(text(file), '# mine\n');
 });
@@ -142,13 +145,13 @@ test('accept-new does not override hostKey', async () => {
 test('strictHostKeyChecking: false writes an unknown key and not a changed one', async () => {
   const strictHostKeyChecking = false;
   const file = files.missing();
-  await logOn({ knownHosts: file, strictHostKeyChecking });
+  await connectOnce({ knownHosts: file, strictHostKeyChecking });
   assert.equal(text(file), LINE);
-  const other = files.file(`${server.address} ${stranger.publicKey}`);
-  await logOn({ knownHosts: other, strictHostKeyChecking });
-  assert.equal(text(other), `${server.address} ${stranger.publicKey}\n`);
-  await logOn({ knownHosts: [], strictHostKeyChecking });
-  await assert.rejects(logOn({ knownHosts: other, strictHostKeyChecking, hostVerifier: () => false }), REFUSED);
+  const other = files.file(`${server.address} ${otherKey.publicKey}`);
+  await connectOnce({ knownHosts: other, strictHostKeyChecking });
+  assert.equal(text(other), `${server.address} ${otherKey.publicKey}\n`);
+  await connectOnce({ knownHosts: [], strictHostKeyChecking });
+  await assert.rejects(connectOnce({ knownHosts: other, strictHostKeyChecking, hostVerifier: () => false }), REFUSED);
 });
 
 test('accept-new works in a blocking call', () => {
@@ -169,7 +172,7 @@ test('accept-new works in a blocking call', () => {
 test('two processes that write known_hosts at once leave complete lines', async (t) => {
   const children = await Promise.all([1, 2].map(() => Child.start('./tunnel-process.mjs')));
   t.after(() => Promise.all(children.map((child) => child.stop())));
-  const start = `elsewhere ${stranger.publicKey}`;
+  const start = `elsewhere ${otherKey.publicKey}`;
   const options = { ...server.login, strictHostKeyChecking: 'accept-new', forwardHost: '127.0.0.1', forwardPort: 1 };
   for (let round = 0; round < 10; round++) {
     const file = files.missing();

@@ -1,4 +1,4 @@
-// What a server says to the user before it lets him in, and what we say to it.
+// Banners and other texts that a server sends before authentication, and what the tunnel sends in return.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';

@@ -1,4 +1,4 @@
-// Servers that show a certificate of their key: whom they are believed to be.
+// Host certificates: which ones are trusted for which host.
 
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
@@ -7,7 +7,7 @@ import { after } from 'node:test';
 import { test } from '../helpers/bounded.mjs';
 import { certifier, makeKey } from '../helpers/keys.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { KnownHosts, logOn } from '../helpers/trust.mjs';
+import { KnownHosts, connectOnce } from '../helpers/trust.mjs';
 
 const TYPES = ['ed25519', 'ecdsa', 'ecdsa-384', 'ecdsa-521', 'rsa'];
 const ALGORITHMS = [
@@ -28,7 +28,7 @@ after(async () => {
 });
 
 const authority = makeKey(join(files.path, 'ed25519'));
-const stranger = makeKey(join(files.path, 'stranger'));
+const otherKey = makeKey(join(files.path, 'otherKey'));
 
 async function start(options) {
   const server = await Sshd.start(options);
@@ -59,45 +59,45 @@ for (const type of ['ed25519', 'ecdsa', 'ecdsa-521', 'rsa']) {
     const server = await start({ hostKeyTypes: TYPES, certify: certifier(by, NAMES) });
     // No key is known by itself: only the certificates can be what is trusted.
     const knownHosts = files.file(`@cert-authority 127.0.0.1 ${by.publicKey}`);
-    await logOn(server, { knownHosts });
+    await connectOnce(server, { knownHosts });
     for (const algorithm of ALGORITHMS) {
-      await logOn(server, { knownHosts, algorithms: { serverHostKey: [algorithm] } });
+      await connectOnce(server, { knownHosts, algorithms: { serverHostKey: [algorithm] } });
     }
     await assert.rejects(
-      logOn(server, { knownHosts, algorithms: { serverHostKey: ['ssh-ed25519'] } }),
+      connectOnce(server, { knownHosts, algorithms: { serverHostKey: ['ssh-ed25519'] } }),
       refused('not known'),
     );
   });
 }
 
 test('@cert-authority lines match by pattern, port, file and hostKeyAlias', async () => {
-  const elsewhere = files.file(trusting(authority, 'elsewhere'), trusting(stranger));
+  const elsewhere = files.file(trusting(authority, 'elsewhere'), trusting(otherKey));
   const missing = files.missing();
   for (const names of ['127.0.0.?', good.address, '[*]:*', `!elsewhere,${good.address}`]) {
-    await logOn(good, { knownHosts: [missing, elsewhere, files.file('# comment', trusting(authority, names))] });
+    await connectOnce(good, { knownHosts: [missing, elsewhere, files.file('# comment', trusting(authority, names))] });
   }
-  await assert.rejects(logOn(good, { knownHosts: elsewhere }), refused('not known', authority.fingerprint));
+  await assert.rejects(connectOnce(good, { knownHosts: elsewhere }), refused('not known', authority.fingerprint));
   const alias = files.file(trusting(authority, 'gateway'));
-  await logOn(good, { knownHosts: alias, hostKeyAlias: 'Gateway' });
-  await assert.rejects(logOn(good, { knownHosts: alias }), refused('not known'));
+  await connectOnce(good, { knownHosts: alias, hostKeyAlias: 'Gateway' });
+  await assert.rejects(connectOnce(good, { knownHosts: alias }), refused('not known'));
 });
 
 test('a host known by its key needs no certificate authority', async () => {
   const [{ publicKey, fingerprint }] = good.hostKeys;
-  await logOn(good, { knownHosts: files.file(`${good.address} ${publicKey}`) });
-  await logOn(good, { knownHosts: files.file(trusting(stranger), `${good.address} ${publicKey}`) });
-  await logOn(good, { hostKey: fingerprint, algorithms: { serverHostKey: [ALGORITHMS[0]] } });
+  await connectOnce(good, { knownHosts: files.file(`${good.address} ${publicKey}`) });
+  await connectOnce(good, { knownHosts: files.file(trusting(otherKey), `${good.address} ${publicKey}`) });
+  await connectOnce(good, { hostKey: fingerprint, algorithms: { serverHostKey: [ALGORITHMS[0]] } });
 });
 
 test('hostVerifier receives the plain key when no authority matches', async () => {
   const asked = [];
   const hostVerifier = (key) => asked.push(key) > 0;
-  await logOn(good, { knownHosts: files.file(trusting(stranger)), hostVerifier });
+  await connectOnce(good, { knownHosts: files.file(trusting(otherKey)), hostVerifier });
   assert.deepEqual(
     asked.map(({ type, fingerprint }) => [type, fingerprint]),
     [['ssh-ed25519', good.hostKeys[0].fingerprint]],
   );
-  await logOn(good, { knownHosts: files.file(trusting(authority)), hostVerifier: () => assert.fail('asked') });
+  await connectOnce(good, { knownHosts: files.file(trusting(authority)), hostVerifier: () => assert.fail('asked') });
 });
 
 const BAD = [
@@ -119,15 +119,15 @@ for (const [name, options, reason, { unlikeSsh = false } = {}] of BAD) {
     const server = await certified(options);
     const knownHosts = files.file('', trusting(authority));
     const why = refused(reason, authority.fingerprint, server.hostKeys[0].fingerprint, `${knownHosts}:2`);
-    await assert.rejects(logOn(server, { knownHosts }), why);
-    await assert.rejects(logOn(server, { knownHosts, hostVerifier: () => assert.fail('asked') }), why);
-    await assert.rejects(logOn(server, { knownHosts, strictHostKeyChecking: 'accept-new' }), why);
+    await assert.rejects(connectOnce(server, { knownHosts }), why);
+    await assert.rejects(connectOnce(server, { knownHosts, hostVerifier: () => assert.fail('asked') }), why);
+    await assert.rejects(connectOnce(server, { knownHosts, strictHostKeyChecking: 'accept-new' }), why);
     assert.equal((await server.ask(knownHosts)).trusts, unlikeSsh);
     // The key in it may be known by itself.
     const known = files.file(trusting(authority), `${server.address} ${server.hostKeys[0].publicKey}`);
-    await logOn(server, { knownHosts: known });
+    await connectOnce(server, { knownHosts: known });
     assert.ok((await server.ask(known)).trusts);
-    await logOn(server, { knownHosts, strictHostKeyChecking: false });
+    await connectOnce(server, { knownHosts, strictHostKeyChecking: false });
   });
 }
 
@@ -135,7 +135,7 @@ test('a certificate signed with SHA-1 is rejected', async () => {
   const rsa = makeKey(join(files.path, 'sha1'), { type: 'rsa' });
   const server = await certified({ more: ['-t', 'ssh-rsa'] }, rsa);
   const knownHosts = files.file(trusting(rsa));
-  await assert.rejects(logOn(server, { knownHosts }), refused('ssh-rsa keys do not sign with ssh-rsa'));
+  await assert.rejects(connectOnce(server, { knownHosts }), refused('ssh-rsa keys do not sign with ssh-rsa'));
   assert.ok(!(await server.ask(knownHosts)).trusts);
 });
 
@@ -145,11 +145,14 @@ test('a revoked authority, and a revoked key in a valid certificate, are rejecte
     const lines = [trusting(authority), `${good.address} ${publicKey}`, `@revoked * ${revoked}`];
     const knownHosts = files.file(...lines);
     for (const strictHostKeyChecking of [true, 'accept-new', false]) {
-      await assert.rejects(logOn(good, { knownHosts, strictHostKeyChecking }), refused(`revoked by ${knownHosts}:3`));
+      await assert.rejects(
+        connectOnce(good, { knownHosts, strictHostKeyChecking }),
+        refused(`revoked by ${knownHosts}:3`),
+      );
     }
-    await assert.rejects(logOn(good, { knownHosts, hostVerifier: () => true }), refused('revoked'));
+    await assert.rejects(connectOnce(good, { knownHosts, hostVerifier: () => true }), refused('revoked'));
     assert.ok(!(await good.ask(knownHosts)).trusts);
   }
   const knownHosts = files.file(trusting(authority), `@revoked elsewhere ${authority.publicKey}`);
-  await logOn(good, { knownHosts });
+  await connectOnce(good, { knownHosts });
 });

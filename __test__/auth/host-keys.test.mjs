@@ -1,4 +1,4 @@
-// Whom a tunnel believes a server to be.
+// Host key checks by known_hosts, `hostKey` and `hostVerifier`.
 
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
@@ -7,7 +7,7 @@ import { after } from 'node:test';
 import { test } from '../helpers/bounded.mjs';
 import { keygen, makeKey } from '../helpers/keys.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { KnownHosts, logOn as logOnTo } from '../helpers/trust.mjs';
+import { KnownHosts, connectOnce as connectOnceTo } from '../helpers/trust.mjs';
 
 const server = await Sshd.start({ hostKeyTypes: ['ed25519', 'rsa', 'ecdsa-384', 'ecdsa-521'] });
 const files = new KnownHosts();
@@ -17,38 +17,38 @@ after(async () => {
 });
 
 const [hostKey, rsaKey, ...ecdsaKeys] = server.hostKeys;
-const stranger = makeKey(join(files.path, 'stranger'));
+const otherKey = makeKey(join(files.path, 'otherKey'));
 const { address } = server;
 const REFUSED = { code: 'ERR_SSH_HOST_KEY' };
 
 const knownHosts = (...lines) => files.file(...lines);
-const logOn = (trust) => logOnTo(server, trust);
+const connectOnce = (trust) => connectOnceTo(server, trust);
 
 test('knownHosts: a plain line matches', async () => {
-  await logOn({ knownHosts: knownHosts(`${address} ${hostKey.publicKey}`) });
+  await connectOnce({ knownHosts: knownHosts(`${address} ${hostKey.publicKey}`) });
 });
 
 test('knownHosts: a plain line among others matches', async () => {
   const file = knownHosts(
     '# a comment',
     '',
-    `elsewhere.example ${stranger.publicKey}`,
-    `127.0.0.1 ${stranger.publicKey}`, // port 22 is another server
+    `elsewhere.example ${otherKey.publicKey}`,
+    `127.0.0.1 ${otherKey.publicKey}`, // port 22 is another server
     `other.example,${address} ${hostKey.publicKey}`,
   );
-  await logOn({ knownHosts: file });
+  await connectOnce({ knownHosts: file });
 });
 
 test('knownHosts: a hashed line matches', async () => {
   const file = knownHosts(`${address} ${hostKey.publicKey}`);
   keygen('-H', '-f', file);
-  await logOn({ knownHosts: file });
+  await connectOnce({ knownHosts: file });
 });
 
 test('a known key is negotiated even if the server prefers another type', async () => {
   for (const { publicKey } of [rsaKey, ...ecdsaKeys]) {
     const file = knownHosts(`${address} ${publicKey}`);
-    await logOn({ knownHosts: file });
+    await connectOnce({ knownHosts: file });
     assert.ok((await server.ask(file)).trusts);
   }
 });
@@ -56,7 +56,7 @@ test('a known key is negotiated even if the server prefers another type', async 
 test('a key of another type than the known one counts as changed, as in ssh', async () => {
   const other = makeKey(join(files.path, 'other'), { type: 'ecdsa' });
   const file = knownHosts(`${address} ${other.publicKey}`);
-  await assert.rejects(logOn({ knownHosts: file, hostVerifier: () => true }), (error) => {
+  await assert.rejects(connectOnce({ knownHosts: file, hostVerifier: () => true }), (error) => {
     assert.equal(error.code, 'ERR_SSH_HOST_KEY');
     for (const part of ['has changed', `${file}:1`, other.fingerprint])
       assert.ok(error.message.includes(part), error.message);
@@ -66,45 +66,45 @@ test('a key of another type than the known one counts as changed, as in ssh', as
 });
 
 test('hostKeyAlias replaces the host name in known_hosts', async () => {
-  const file = knownHosts(`the-gateway ${hostKey.publicKey}`, `${address} ${stranger.publicKey}`);
-  await logOn({ knownHosts: file, hostKeyAlias: 'The-Gateway' });
-  await assert.rejects(logOn({ knownHosts: file }), REFUSED);
-  await assert.rejects(logOn({ knownHosts: file, hostKeyAlias: 'gateway' }), /host key of gateway is not known/);
+  const file = knownHosts(`the-gateway ${hostKey.publicKey}`, `${address} ${otherKey.publicKey}`);
+  await connectOnce({ knownHosts: file, hostKeyAlias: 'The-Gateway' });
+  await assert.rejects(connectOnce({ knownHosts: file }), REFUSED);
+  await assert.rejects(connectOnce({ knownHosts: file, hostKeyAlias: 'gateway' }), /host key of gateway is not known/);
 });
 
 test('knownHosts accepts several files and ignores missing ones', async () => {
   const missing = files.missing();
-  await logOn({ knownHosts: [missing, knownHosts(`${address} ${hostKey.publicKey}`)] });
-  await assert.rejects(logOn({ knownHosts: [missing] }), REFUSED);
+  await connectOnce({ knownHosts: [missing, knownHosts(`${address} ${hostKey.publicKey}`)] });
+  await assert.rejects(connectOnce({ knownHosts: [missing] }), REFUSED);
 });
 
 test('a changed key is rejected, for plain and hashed lines', async () => {
-  const file = knownHosts(`${address} ${stranger.publicKey}`);
-  await assert.rejects(logOn({ knownHosts: file }), (error) => {
+  const file = knownHosts(`${address} ${otherKey.publicKey}`);
+  await assert.rejects(connectOnce({ knownHosts: file }), (error) => {
     assert.equal(error.code, 'ERR_SSH_HOST_KEY');
     assert.ok(error.message.includes(hostKey.fingerprint), error.message);
     return true;
   });
   keygen('-H', '-f', file);
-  await assert.rejects(logOn({ knownHosts: file }), REFUSED);
+  await assert.rejects(connectOnce({ knownHosts: file }), REFUSED);
 });
 
 test('an unknown host key is rejected', async () => {
-  await assert.rejects(logOn({ knownHosts: knownHosts(`elsewhere ${hostKey.publicKey}`) }), REFUSED);
-  await assert.rejects(logOn({}), REFUSED);
+  await assert.rejects(connectOnce({ knownHosts: knownHosts(`elsewhere ${hostKey.publicKey}`) }), REFUSED);
+  await assert.rejects(connectOnce({}), REFUSED);
 });
 
 test('hostKey accepts a fingerprint, a public key line, and several of them', async () => {
-  await logOn({ hostKey: hostKey.fingerprint });
-  await logOn({ hostKey: hostKey.publicKey });
-  await logOn({ hostKey: [stranger.fingerprint, hostKey.fingerprint] });
-  await assert.rejects(logOn({ hostKey: stranger.fingerprint }), REFUSED);
-  await assert.rejects(logOn({ hostKey: [stranger.publicKey] }), REFUSED);
+  await connectOnce({ hostKey: hostKey.fingerprint });
+  await connectOnce({ hostKey: hostKey.publicKey });
+  await connectOnce({ hostKey: [otherKey.fingerprint, hostKey.fingerprint] });
+  await assert.rejects(connectOnce({ hostKey: otherKey.fingerprint }), REFUSED);
+  await assert.rejects(connectOnce({ hostKey: [otherKey.publicKey] }), REFUSED);
 });
 
 test('hostVerifier receives the key and decides', async () => {
   const asked = [];
-  await logOn({
+  await connectOnce({
     hostVerifier: (key) => {
       asked.push(key);
       return true;
@@ -117,18 +117,18 @@ test('hostVerifier receives the key and decides', async () => {
   assert.ok(server.hostKeys.some(({ fingerprint }) => fingerprint === key.fingerprint));
   const blobs = server.hostKeys.map(({ publicKey }) => publicKey.split(' ')[1]);
   assert.ok(blobs.includes(Buffer.from(key.key).toString('base64')));
-  await assert.rejects(logOn({ hostVerifier: () => false }), REFUSED);
+  await assert.rejects(connectOnce({ hostVerifier: () => false }), REFUSED);
 });
 
 test('hostVerifier may resolve later', async () => {
   const later = (value) => () => new Promise((resolve) => setImmediate(resolve, value));
-  await logOn({ hostVerifier: later(true) });
-  await assert.rejects(logOn({ hostVerifier: later(false) }), REFUSED);
+  await connectOnce({ hostVerifier: later(true) });
+  await assert.rejects(connectOnce({ hostVerifier: later(false) }), REFUSED);
 });
 
 test('hostVerifier rejects the key unless it returns exactly true', async () => {
   for (const value of [undefined, null, 1, 'yes', {}]) {
-    await assert.rejects(logOn({ hostVerifier: () => value }), REFUSED, String(value));
+    await assert.rejects(connectOnce({ hostVerifier: () => value }), REFUSED, String(value));
   }
 });
 
@@ -136,13 +136,13 @@ test('hostVerifier rejects the key when it throws or rejects', async () => {
   const broken = () => {
     throw new Error('no idea');
   };
-  await assert.rejects(logOn({ hostVerifier: broken }), REFUSED);
-  await assert.rejects(logOn({ hostVerifier: async () => broken() }), REFUSED);
+  await assert.rejects(connectOnce({ hostVerifier: broken }), REFUSED);
+  await assert.rejects(connectOnce({ hostVerifier: async () => broken() }), REFUSED);
 });
 
 test('readyTimeout ends the wait for a hostVerifier that never settles', async () => {
   const since = performance.now();
-  const never = logOn({ hostVerifier: () => new Promise(() => {}), readyTimeout: 500 });
+  const never = connectOnce({ hostVerifier: () => new Promise(() => {}), readyTimeout: 500 });
   await assert.rejects(never, { code: 'ETIMEDOUT' });
   assert.ok(performance.now() - since < 1500);
 });
@@ -150,6 +150,6 @@ test('readyTimeout ends the wait for a hostVerifier that never settles', async (
 test('hostVerifier is not called for a known key', async () => {
   const hostVerifier = () => assert.fail('asked');
   const file = knownHosts(`${address} ${hostKey.publicKey}`, `${address} ${rsaKey.publicKey}`);
-  await logOn({ knownHosts: file, hostVerifier });
-  await logOn({ hostKey: server.login.hostKey, hostVerifier });
+  await connectOnce({ knownHosts: file, hostVerifier });
+  await connectOnce({ hostKey: server.login.hostKey, hostVerifier });
 });

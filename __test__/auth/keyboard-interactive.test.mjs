@@ -1,4 +1,4 @@
-// Questions of the server's, several proofs in a row, and the order of methods, at ssh2's server.
+// keyboard-interactive, authentication in several steps, and the order of methods, with the ssh2 server.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -56,11 +56,11 @@ function make(server, options) {
 }
 
 /** Asks round after round, then decides by all answers. */
-function ask(context, rounds, judge, methods) {
+function ask(context, rounds, authServer, methods) {
   const answers = [];
   const next = () => {
     if (answers.length === rounds.length) {
-      return judge(answers) ? context.accept() : context.reject(methods);
+      return authServer(answers) ? context.accept() : context.reject(methods);
     }
     context.prompt(rounds[answers.length], 'The name', 'The instructions', (given) => {
       if (given instanceof Error) return; // the client goes another way
@@ -84,10 +84,10 @@ const ROUNDS = [
   [QUESTION],
 ];
 
-function asking(judge) {
+function asking(authServer) {
   return (context) => {
     if (context.method !== 'keyboard-interactive') return context.reject(['keyboard-interactive']);
-    ask(context, ROUNDS, judge, ['keyboard-interactive']);
+    ask(context, ROUNDS, authServer, ['keyboard-interactive']);
   };
 }
 
@@ -342,7 +342,7 @@ test('prompts of PAM are answered, with sshd', { skip: noPam }, async (t) => {
   const config = ['UsePAM yes', 'KbdInteractiveAuthentication yes', 'PubkeyAuthentication no'];
   const server = await Sshd.start({ program, config });
   t.after(() => server.stop());
-  const logOn = async (options, answer) => {
+  const connectOnce = async (options, answer) => {
     const tunnel = new SSHTunnel({
       ...server.login,
       privateKey: undefined,
@@ -358,10 +358,10 @@ test('prompts of PAM are answered, with sshd', { skip: noPam }, async (t) => {
     await tunnel.promises.connect().finally(() => tunnel.promises.shutdown());
     return asked;
   };
-  assert.deepEqual(await logOn({ tryKeyboard: true }, 'open sesame'), [{ prompt: 'Password: ', echo: false }]);
+  assert.deepEqual(await connectOnce({ tryKeyboard: true }, 'open sesame'), [{ prompt: 'Password: ', echo: false }]);
   await server.logged(/Accepted keyboard-interactive\/pam/);
-  await assert.rejects(logOn({ tryKeyboard: true }, 'wrong'), REFUSED);
+  await assert.rejects(connectOnce({ tryKeyboard: true }, 'wrong'), REFUSED);
   // Without anybody to ask, the password is the answer.
-  assert.deepEqual(await logOn({ password: 'open sesame' }), []);
-  await assert.rejects(logOn({ password: 'wrong' }), REFUSED);
+  assert.deepEqual(await connectOnce({ password: 'open sesame' }), []);
+  await assert.rejects(connectOnce({ password: 'wrong' }), REFUSED);
 });

@@ -1,5 +1,5 @@
-// Files of known hosts in every state, beside ssh: whatever it refuses is refused, and a line about the
-// server that cannot be read is an error with its place.
+// known_hosts files with unusual content, compared with ssh: what ssh rejects is rejected, and an unreadable line about
+// the server is an error with its place.
 
 import assert from 'node:assert/strict';
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
@@ -9,7 +9,7 @@ import { after } from 'node:test';
 import { test } from '../helpers/bounded.mjs';
 import { certifier, makeKey } from '../helpers/keys.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { KnownHosts, logOn } from '../helpers/trust.mjs';
+import { KnownHosts, connectOnce } from '../helpers/trust.mjs';
 
 const server = await Sshd.start({ hostKeyTypes: ['ed25519', 'rsa'] });
 const files = new KnownHosts();
@@ -49,7 +49,7 @@ function file(bytes) {
 /** `trusted`, `refused` or `changed`, `revoked`, `damaged line n`. */
 async function verdict(path, strictHostKeyChecking) {
   try {
-    await logOn(server, { knownHosts: path, strictHostKeyChecking });
+    await connectOnce(server, { knownHosts: path, strictHostKeyChecking });
     return 'trusted';
   } catch (error) {
     assert.equal(error.code, 'ERR_SSH_HOST_KEY', error.message);
@@ -176,16 +176,16 @@ for (const [name, content, [strict, accepting], { unlikeSsh = false } = {}] of C
 
 test('a valid key beside a revoked one is preferred, as in ssh, and the revoked one is rejected in every position', async () => {
   const path = file(`${address} ${own}\n${address} ${rsa}\n@revoked * ${own}\n`);
-  await logOn(server, { knownHosts: path });
+  await connectOnce(server, { knownHosts: path });
   assert.ok((await server.ask(path)).trusts);
   await assert.rejects(
-    logOn(server, { knownHosts: path, algorithms: { serverHostKey: ['ssh-ed25519', 'rsa-sha2-512'] } }),
+    connectOnce(server, { knownHosts: path, algorithms: { serverHostKey: ['ssh-ed25519', 'rsa-sha2-512'] } }),
     /is revoked by/,
   );
   assert.ok(!(await server.ask(path, 'HostKeyAlgorithms=ssh-ed25519,rsa-sha2-512')).trusts);
   const zeros = file(`${address} ${rsa}\n@revoked * ${padded(rsa)}\n`);
   await assert.rejects(
-    logOn(server, { knownHosts: zeros, algorithms: { serverHostKey: ['rsa-sha2-512'] } }),
+    connectOnce(server, { knownHosts: zeros, algorithms: { serverHostKey: ['rsa-sha2-512'] } }),
     /is revoked by/,
   );
   assert.ok(!(await server.ask(zeros, 'HostKeyAlgorithms=rsa-sha2-512')).trusts);
@@ -201,7 +201,7 @@ test('a chosen order of host key algorithms is kept, as in ssh', async () => {
     [undefined, '+rsa-sha2-256'],
   ]) {
     const { trusts } = await server.ask(path, `HostKeyAlgorithms=${option}`);
-    const attempt = logOn(server, { knownHosts: path, algorithms: { serverHostKey } });
+    const attempt = connectOnce(server, { knownHosts: path, algorithms: { serverHostKey } });
     if (trusts) await attempt;
     else await assert.rejects(attempt, /has changed/);
     assert.equal(trusts, !option.startsWith('ssh') && !option.startsWith('^'), option);
@@ -211,6 +211,6 @@ test('a chosen order of host key algorithms is kept, as in ssh', async () => {
 test('a known_hosts file in UTF-16 is never written to', async () => {
   const bytes = utf16(`other.example ${other}\r\n`);
   const path = file(bytes);
-  await assert.rejects(logOn(server, { knownHosts: path, strictHostKeyChecking: 'accept-new' }), /UTF-16/);
+  await assert.rejects(connectOnce(server, { knownHosts: path, strictHostKeyChecking: 'accept-new' }), /UTF-16/);
   assert.deepEqual(readFileSync(path), bytes);
 });

@@ -1,4 +1,4 @@
-// What narrows whom and what is trusted, from ssh_config and from the constructor: enforced as ssh does.
+// Options of ssh_config and the constructor that restrict keys and algorithms: enforced as by ssh.
 
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
@@ -13,7 +13,7 @@ import { findProgram } from '../helpers/ensure-sshd.mjs';
 import { certifier, keygen, makeKey } from '../helpers/keys.mjs';
 import { run } from '../helpers/process.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { KnownHosts, logOn } from '../helpers/trust.mjs';
+import { KnownHosts, connectOnce } from '../helpers/trust.mjs';
 
 const files = new KnownHosts();
 const servers = [];
@@ -39,7 +39,7 @@ const known = files.file(
   `${server.address} ${rsa}`,
   `@cert-authority ${certified.address} ${words(authority)}`,
 );
-const stranger = key('stranger');
+const otherKey = key('otherKey');
 
 /** The lines of a configuration that leads to a server; those given come first. */
 function configuration(of, ...lines) {
@@ -93,9 +93,9 @@ const CONFIG = (text) => new RegExp(`^ERR_SSH_CONFIG .* line 1: .*${text}`);
 test('RevokedHostKeys rejects the listed keys', async () => {
   const list = (...lines) => `RevokedHostKeys ${files.file(...lines)}`;
   await agree(server, [list('# none')]);
-  await agree(server, [list('', `  ${words(stranger)} caf\u00e9`)]);
+  await agree(server, [list('', `  ${words(otherKey)} caf\u00e9`)]);
   await agree(server, ['RevokedHostKeys none']);
-  await agree(server, [list('#', words(stranger), own)], HOST_KEY('is revoked by .*:3$'));
+  await agree(server, [list('#', words(otherKey), own)], HOST_KEY('is revoked by .*:3$'));
   await agree(server, [list(own), 'StrictHostKeyChecking no'], HOST_KEY('is revoked by .*:1$'));
   await agree(server, [list(own), 'HostKeyAlgorithms rsa-sha2-512']);
   await agree(certified, [list(words(certified.hostKeys[0]))], HOST_KEY('is revoked by'));
@@ -108,10 +108,10 @@ test('RevokedHostKeys rejects the listed keys', async () => {
     `@revoked * ${own}`,
     'ssh-mldsa44 AAAAC3NzaC1tbGRzYTQ0',
   ]) {
-    await agree(server, [list(words(stranger), bad)], HOST_KEY('line 2: '));
+    await agree(server, [list(words(otherKey), bad)], HOST_KEY('line 2: '));
   }
   const krl = files.missing();
-  keygen('-q', '-k', '-f', krl, `${stranger.file}.pub`);
+  keygen('-q', '-k', '-f', krl, `${otherKey.file}.pub`);
   // It does not revoke the server's, which cannot be told here.
   await agree(
     server,
@@ -136,13 +136,13 @@ test('RevokedHostKeys expands tildes and tokens, as newer versions of ssh do', a
 });
 
 test('overrides of trust options do not disable revokedHostKeys', async () => {
-  await assert.rejects(logOn(server, { hostKey: own, revokedHostKeys: files.file(own) }), /is revoked by/);
-  const several = [files.file(''), files.file(words(stranger)), files.file(own)];
-  await assert.rejects(logOn(server, { hostVerifier: () => true, revokedHostKeys: several }), /is revoked by/);
-  await assert.rejects(logOn(server, { strictHostKeyChecking: false, revokedHostKeys: [files.missing()] }), {
+  await assert.rejects(connectOnce(server, { hostKey: own, revokedHostKeys: files.file(own) }), /is revoked by/);
+  const several = [files.file(''), files.file(words(otherKey)), files.file(own)];
+  await assert.rejects(connectOnce(server, { hostVerifier: () => true, revokedHostKeys: several }), /is revoked by/);
+  await assert.rejects(connectOnce(server, { strictHostKeyChecking: false, revokedHostKeys: [files.missing()] }), {
     code: 'ERR_SSH_HOST_KEY',
   });
-  await logOn(server, { hostKey: own, revokedHostKeys: several.slice(0, 2) });
+  await connectOnce(server, { hostKey: own, revokedHostKeys: several.slice(0, 2) });
   const file = configuration(server, `RevokedHostKeys ${files.file(own)}`);
   assert.match((await ours(file, { hostKey: own })).message, /is revoked by/);
 });
@@ -160,7 +160,7 @@ test('RequiredRSASize rejects shorter host keys', async () => {
     unlikeSsh: true,
   });
   await assert.rejects(
-    logOn(server, { hostKey: rsa, requiredRSASize: 3072, algorithms: { serverHostKey: ['rsa-sha2-256'] } }),
+    connectOnce(server, { hostKey: rsa, requiredRSASize: 3072, algorithms: { serverHostKey: ['rsa-sha2-256'] } }),
     HOST_KEY_OBJECT,
   );
   for (const requiredRSASize of [0, 1023, 16_385, 2048.5]) {
@@ -197,11 +197,11 @@ test("RequiredRSASize and PubkeyAcceptedAlgorithms restrict the user's keys", as
   agent.add(user.file);
   const login = { ...server.login, privateKey: undefined, agent: agent.path };
   const knownHosts = known;
-  await logOn({ login }, { knownHosts });
+  await connectOnce({ login }, { knownHosts });
   for (const option of [{ requiredRSASize: 3072 }, { algorithms: { publicKey: ['ssh-ed25519'] } }]) {
-    await assert.rejects(logOn({ login }, { knownHosts, ...option }), { code: 'ERR_SSH_AUTH' });
+    await assert.rejects(connectOnce({ login }, { knownHosts, ...option }), { code: 'ERR_SSH_AUTH' });
   }
-  await logOn({ login }, { knownHosts, algorithms: { publicKey: ['rsa-sha2-256'] } });
+  await connectOnce({ login }, { knownHosts, algorithms: { publicKey: ['rsa-sha2-256'] } });
 });
 
 test('CASignatureAlgorithms restricts signatures of certificates', async () => {
@@ -217,10 +217,10 @@ test('CASignatureAlgorithms restricts signatures of certificates', async () => {
   }
   const knownHosts = known;
   await assert.rejects(
-    logOn(certified, { knownHosts, algorithms: { caSignature: { remove: 'rsa-sha2-512' } } }),
+    connectOnce(certified, { knownHosts, algorithms: { caSignature: { remove: 'rsa-sha2-512' } } }),
     HOST_KEY_OBJECT,
   );
-  await logOn(certified, { knownHosts, algorithms: { caSignature: ['rsa-sha2-512'] } });
+  await connectOnce(certified, { knownHosts, algorithms: { caSignature: ['rsa-sha2-512'] } });
 });
 
 test('unknown and invalid names in algorithm lists are treated as in ssh', async () => {
@@ -234,7 +234,7 @@ test('unknown and invalid names in algorithm lists are treated as in ssh', async
 });
 
 test('StrictHostKeyChecking no rejects a changed key, as ssh disables forwarding, and accepts a new one', async () => {
-  const changed = files.file(`${server.address} ${words(stranger)}`);
+  const changed = files.file(`${server.address} ${words(otherKey)}`);
   const bad = await start({ certify: certifier(authority, { principals: 'elsewhere' }) });
   const untrusted = files.file(`@cert-authority * ${words(authority)}`);
   for (const word of ['no', 'off']) {
@@ -261,8 +261,8 @@ test('StrictHostKeyChecking no rejects a changed key, as ssh disables forwarding
     assert.equal(await ours(configuration(server, ...lines('/dev/null'))), true);
   }
   // The constructor's own false is weaker.
-  await logOn(server, { knownHosts: changed, strictHostKeyChecking: false });
-  await assert.rejects(logOn(server, { knownHosts: changed, strictHostKeyChecking: 'no' }), HOST_KEY_OBJECT);
+  await connectOnce(server, { knownHosts: changed, strictHostKeyChecking: false });
+  await assert.rejects(connectOnce(server, { knownHosts: changed, strictHostKeyChecking: 'no' }), HOST_KEY_OBJECT);
 });
 
 test('each jump host has its own policies', async () => {

@@ -1,4 +1,4 @@
-// Every form of private key that ssh-keygen writes logs on at a real server.
+// Private keys in every format that ssh-keygen writes, with a real server.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -34,7 +34,7 @@ const KINDS = [
 const FORMAT_NAMES = { RFC4716: 'OpenSSH', PEM: 'PEM', PKCS8: 'PKCS #8' };
 
 /** Logs on and off. */
-async function logOn(options) {
+async function connectOnce(options) {
   const tunnel = new SSHTunnel({
     ...server.login,
     forwardHost: '127.0.0.1',
@@ -51,21 +51,21 @@ for (const [index, kind] of KINDS.entries()) {
   test(name, async () => {
     const { privateKey, publicKey, fingerprint } = makeKey(join(folder.path, `plain${index}`), kind);
     server.authorize(publicKey);
-    await logOn({ privateKey });
+    await connectOnce({ privateKey });
     await server.logged(new RegExp(`Accepted publickey .*${escaped(fingerprint)}`));
-    await logOn({ privateKey: Buffer.from(privateKey) });
+    await connectOnce({ privateKey: Buffer.from(privateKey) });
   });
 
   test(`${name} with a passphrase`, async () => {
     const file = join(folder.path, `encrypted${index}`);
     const { privateKey, publicKey, fingerprint } = makeKey(file, { ...kind, passphrase: PASSPHRASE });
     server.authorize(publicKey);
-    await logOn({ privateKey, passphrase: PASSPHRASE });
+    await connectOnce({ privateKey, passphrase: PASSPHRASE });
     await server.logged(new RegExp(`Accepted publickey .*${escaped(fingerprint)}`));
-    await logOn({ privateKey, passphrase: Buffer.from(PASSPHRASE) });
+    await connectOnce({ privateKey, passphrase: Buffer.from(PASSPHRASE) });
     const refused = { code: 'ERR_SSH_PRIVATE_KEY' };
-    await assert.rejects(logOn({ privateKey, passphrase: 'wrong' }), refused);
-    await assert.rejects(logOn({ privateKey }), refused);
+    await assert.rejects(connectOnce({ privateKey, passphrase: 'wrong' }), refused);
+    await assert.rejects(connectOnce({ privateKey }), refused);
   });
 }
 
@@ -76,7 +76,7 @@ function escaped(text) {
 // Several keys, and certificates beside them.
 
 let pairs = 0;
-const stranger = (options) => makeKey(join(folder.path, `stranger${pairs++}`), options);
+const otherKey = (options) => makeKey(join(folder.path, `otherKey${pairs++}`), options);
 
 /** A certificate's line for a key. */
 function certify({ file }, { id, args = [] }) {
@@ -86,21 +86,21 @@ function certify({ file }, { id, args = [] }) {
 
 for (const type of ['ed25519', 'ecdsa', 'rsa']) {
   test(`a certificate with its private key authenticates: ${type}`, async () => {
-    const key = stranger({ type });
+    const key = otherKey({ type });
     const { privateKey } = key;
     const certificate = certify(key, { id: `beside-${type}` });
-    await assert.rejects(logOn({ ...trusting.login, privateKey }), { code: 'ERR_SSH_AUTH' });
-    await logOn({ ...trusting.login, privateKey, certificate });
+    await assert.rejects(connectOnce({ ...trusting.login, privateKey }), { code: 'ERR_SSH_AUTH' });
+    await connectOnce({ ...trusting.login, privateKey, certificate });
     await trusting.logged(new RegExp(`Accepted certificate ID "beside-${type}"`));
-    await logOn({ ...trusting.login, privateKey: [{ key: privateKey, certificate: Buffer.from(certificate) }] });
+    await connectOnce({ ...trusting.login, privateKey: [{ key: privateKey, certificate: Buffer.from(certificate) }] });
   });
 }
 
 test('the plain key is tried after the server refuses its certificate', async () => {
-  const key = stranger();
+  const key = otherKey();
   server.authorize(key.publicKey);
   const certificate = certify(key, { id: 'nobody' }); // by an authority that this server does not know
-  await logOn({ privateKey: key.privateKey, certificate });
+  await connectOnce({ privateKey: key.privateKey, certificate });
   const failed = new RegExp(
     `Failed publickey for .*ED25519-CERT.*Accepted publickey .*${escaped(key.fingerprint)}`,
     's',
@@ -113,15 +113,15 @@ test('an expired certificate and a certificate for another user are refused', as
     ['late', ['-V', '20200101:20210101']],
     ['other', ['-n', 'somebody-else']],
   ]) {
-    const key = stranger();
+    const key = otherKey();
     const certificate = certify(key, { id, args });
     const refused = { code: 'ERR_SSH_AUTH', message: /ssh-ed25519-cert-v01@openssh\.com/ };
-    await assert.rejects(logOn({ ...trusting.login, privateKey: key.privateKey, certificate }), refused);
+    await assert.rejects(connectOnce({ ...trusting.login, privateKey: key.privateKey, certificate }), refused);
   }
 });
 
 test('a certificate of another key or of a host, and invalid text, fail before anything is sent', async () => {
-  const [key, other] = [stranger(), stranger()];
+  const [key, other] = [otherKey(), otherKey()];
   const wrong = {
     'another private key': certify(other, { id: 'x' }),
     'one of a host': certify(key, { id: 'x', args: ['-h'] }),
@@ -131,23 +131,23 @@ test('a certificate of another key or of a host, and invalid text, fail before a
   const before = server.log();
   for (const [words, certificate] of Object.entries(wrong)) {
     const refused = { code: 'ERR_SSH_PRIVATE_KEY', message: new RegExp(words) };
-    await assert.rejects(logOn({ privateKey: key.privateKey, certificate }), refused);
+    await assert.rejects(connectOnce({ privateKey: key.privateKey, certificate }), refused);
     const { privateKey } = server.key;
     const second = { code: 'ERR_SSH_PRIVATE_KEY', message: new RegExp(`^privateKey\\[1\\]: .*${words}`) };
-    await assert.rejects(logOn({ privateKey: [privateKey, { key: key.privateKey, certificate }] }), second);
+    await assert.rejects(connectOnce({ privateKey: [privateKey, { key: key.privateKey, certificate }] }), second);
   }
   assert.equal(server.log(), before);
 });
 
 test('several keys are offered in order', async () => {
-  const keys = [stranger(), stranger({ type: 'rsa' }), stranger({ type: 'ecdsa' })];
+  const keys = [otherKey(), otherKey({ type: 'rsa' }), otherKey({ type: 'ecdsa' })];
   server.authorize(keys[2].publicKey);
-  await logOn({ privateKey: keys.map(({ privateKey }) => privateKey) });
+  await connectOnce({ privateKey: keys.map(({ privateKey }) => privateKey) });
   const [first, second, third] = keys.map(({ fingerprint }) => escaped(fingerprint));
   await server.logged(
     new RegExp(`Failed publickey .*${first}[^]*Failed publickey .*${second}[^]*Accepted publickey .*${third}`),
   );
-  await assert.rejects(logOn({ privateKey: keys.slice(0, 2).map(({ privateKey }) => privateKey) }), (error) => {
+  await assert.rejects(connectOnce({ privateKey: keys.slice(0, 2).map(({ privateKey }) => privateKey) }), (error) => {
     assert.equal(error.code, 'ERR_SSH_AUTH');
     assert.match(error.message, /tried publickey \(ssh-ed25519\), publickey \(rsa-sha2-512\), none;/);
     return true;
@@ -155,13 +155,13 @@ test('several keys are offered in order', async () => {
 });
 
 test('each key has its own passphrase, or the common one', async () => {
-  const encrypted = ['one', 'two'].map((passphrase) => stranger({ passphrase }));
+  const encrypted = ['one', 'two'].map((passphrase) => otherKey({ passphrase }));
   server.authorize(encrypted[1].publicKey);
   const [one, two] = encrypted.map(({ privateKey }) => privateKey);
-  await logOn({ privateKey: [{ key: one, passphrase: 'one' }, two], passphrase: 'two' });
-  await logOn({ privateKey: { key: two, passphrase: Buffer.from('two') } });
+  await connectOnce({ privateKey: [{ key: one, passphrase: 'one' }, two], passphrase: 'two' });
+  await connectOnce({ privateKey: { key: two, passphrase: Buffer.from('two') } });
   const wrong = { code: 'ERR_SSH_PRIVATE_KEY', message: /^privateKey\[0\]: .*passphrase.* wrong/ };
-  await assert.rejects(logOn({ privateKey: [one, two], passphrase: 'two' }), wrong);
+  await assert.rejects(connectOnce({ privateKey: [one, two], passphrase: 'two' }), wrong);
 });
 
 test('errors about invalid keys name the option without its value', () => {

@@ -1,4 +1,4 @@
-// Secrets: a look into the memory of processes that have used some, and what is shown of them.
+// Secrets: a scan of the memory of processes that have used some, and of everything that they print or emit.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';

@@ -1,4 +1,4 @@
-// Keys in an agent, at a real server with a real agent; and what happens when the agent fails.
+// Authentication with keys in an agent, with a real server and a real agent, and with agents that fail.
 
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -58,7 +58,7 @@ function make(options, login = server.login) {
   });
 }
 
-async function logOn(options, login) {
+async function connectOnce(options, login) {
   const tunnel = make(options, login);
   await tunnel.promises.connect();
   await tunnel.promises.shutdown();
@@ -87,7 +87,7 @@ for (const [type, kind, bits] of [
   test(`a key in the agent authenticates: ${type} ${bits ?? ''}`, async (t) => {
     const key = newKey({ type, bits });
     const agent = await agentWith(t, key);
-    await logOn({ agent: agent.path });
+    await connectOnce({ agent: agent.path });
     await accepted(key.fingerprint, kind);
   });
 }
@@ -99,7 +99,7 @@ for (const type of ['ed25519', 'ecdsa', 'rsa']) {
     await refusal({ agent: agent.path });
     keygen('-q', '-s', authority.file, '-I', `cert-${type}`, '-n', userInfo().username, `${key.file}.pub`);
     agent.add(key.file);
-    await logOn({ agent: agent.path });
+    await connectOnce({ agent: agent.path });
     await server.logged(new RegExp(`Accepted certificate ID "cert-${type}"`));
   });
 }
@@ -113,11 +113,11 @@ for (const [type, kind] of [
     t.after(() => agent.stop());
     await refusal({ agent: agent.path });
     server.authorize(agent.publicKey);
-    await logOn({ agent: agent.path });
+    await connectOnce({ agent: agent.path });
     const line = at(`security-${type}.pub`);
     writeFileSync(line, agent.publicKey);
     await accepted(keygen('-l', '-f', line).split(' ')[1], kind);
-    await logOn({ agent: agent.path, agentKeys: agent.publicKey });
+    await connectOnce({ agent: agent.path, agentKeys: agent.publicKey });
   });
 
   test(`a certificate of a security key authenticates: ${type}`, async (t) => {
@@ -129,7 +129,7 @@ for (const [type, kind] of [
     const certificate = readFileSync(line.replace('.pub', '-cert.pub'), 'utf8').split(' ')[1];
     const { publicKey } = agent;
     agent.blob = Buffer.from(certificate, 'base64');
-    await logOn({ agent: agent.path, agentKeys: publicKey });
+    await connectOnce({ agent: agent.path, agentKeys: publicKey });
     await server.logged(new RegExp(`Accepted certificate ID "sk-${type}"`));
   });
 }
@@ -137,10 +137,10 @@ for (const [type, kind] of [
 test('agentKeys restricts which keys of the agent are offered', async (t) => {
   const keys = [newKey({}), newKey({ type: 'rsa' }), newKey({})];
   const agent = (await agentWith(t, ...keys)).path;
-  await logOn({ agent, agentKeys: [keys[2].publicKey, keys[1].publicKey] });
+  await connectOnce({ agent, agentKeys: [keys[2].publicKey, keys[1].publicKey] });
   await accepted(keys[1].fingerprint, 'RSA'); // the order is the agent's
-  const stranger = makeKey(at('not-held')).publicKey;
-  assert.match(await refusal({ agent, agentKeys: stranger }), /agent \(it has no other key\)/);
+  const otherKey = makeKey(at('not-held')).publicKey;
+  assert.match(await refusal({ agent, agentKeys: otherKey }), /agent \(it has no other key\)/);
   assert.match(await refusal({ agent, agentKeys: [] }), /agent \(it has no other key\)/);
   for (const line of ['ssh-ed25519', 'ssh-ed25519 AAAA', keys[0].privateKey]) {
     assert.throws(
@@ -158,26 +158,26 @@ test('agentKeys restricts which keys of the agent are offered', async (t) => {
 test('the agent signs only with the key that the server accepts', async (t) => {
   const strangers = Array.from({ length: 3 }, () => newKey({}, { known: false }));
   const proxy = await proxyOf(t, await agentWith(t, ...strangers, newKey({})));
-  await logOn({ agent: proxy.path });
+  await connectOnce({ agent: proxy.path });
   assert.equal(proxy.signatures, 1);
 });
 
 test('the agent is not contacted when the private key is accepted', async (t) => {
   const proxy = await proxyOf(t, await agentWith(t, newKey({})));
-  await logOn({ privateKey: server.key.privateKey, agent: proxy.path });
+  await connectOnce({ privateKey: server.key.privateKey, agent: proxy.path });
   assert.deepEqual(proxy.requests, []);
 });
 
 test('the agent is tried after the private key is refused', async (t) => {
   const agent = await agentWith(t, newKey({}));
-  await logOn({ privateKey: newKey({}, { known: false }).privateKey, agent: agent.path });
+  await connectOnce({ privateKey: newKey({}, { known: false }).privateKey, agent: agent.path });
 });
 
 test('a server that requires two keys gets one from the option and one from the agent', async (t) => {
   const second = makeKey(at('second'));
   twoKeys.authorize(second.publicKey);
   const agent = await agentWith(t, twoKeys.key, second); // it holds the first one, too
-  await logOn({ privateKey: twoKeys.key.privateKey, agent: agent.path }, twoKeys.login);
+  await connectOnce({ privateKey: twoKeys.key.privateKey, agent: agent.path }, twoKeys.login);
   await twoKeys.logged(/Partial publickey/);
   // One of them is one step, however often it could be offered.
   const alone = await agentWith(t, twoKeys.key);
@@ -202,7 +202,7 @@ test('a missing agent is an error in every form of call', async (t) => {
   const error = await new Promise((resolve) => make({ agent }).connect(resolve));
   assert.equal(error.code, REFUSED);
   await assert.rejects(make({ agent: folder.path }).promises.connect(), { code: REFUSED });
-  await logOn({ agent, privateKey: server.key.privateKey, authHandler: ['agent', 'publickey'] });
+  await connectOnce({ agent, privateKey: server.key.privateKey, authHandler: ['agent', 'publickey'] });
 });
 
 test('an agent works in every form of call', async (t) => {
@@ -246,7 +246,7 @@ for (const [name, [misdeed, message]] of Object.entries(MISDEEDS)) {
     // The next method has its turn.
     proxy = await proxyOf(t, agent, misdeed);
     const { privateKey } = server.key;
-    await logOn({ agent: proxy.path, privateKey, authHandler: ['agent', 'publickey'] });
+    await connectOnce({ agent: proxy.path, privateKey, authHandler: ['agent', 'publickey'] });
   });
 }
 
@@ -262,12 +262,12 @@ test('authHandler restricts the methods that are tried', async (t) => {
   const agent = (await agentWith(t, newKey({}))).path;
   const { privateKey } = newKey({}, { known: false });
   assert.doesNotMatch(await refusal({ agent, privateKey, authHandler: ['publickey'] }), /agent/);
-  await logOn({ agent, privateKey, authHandler: ['agent'] });
+  await connectOnce({ agent, privateKey, authHandler: ['agent'] });
   assert.match(await refusal({ agent, authHandler: ['none'] }), /tried none; the server accepts publickey/);
 });
 
 /** A server that lets users in by the methods in `takes` and lists `names`; what it was asked for, in order. */
-async function judge(t, { takes, names }) {
+async function authServer(t, { takes, names }) {
   const asked = [];
   const judging = await Ssh2Server.start({
     authenticate: (context) => {
@@ -302,20 +302,20 @@ for (const [name, { takes = ['none'], names, given, expected }] of Object.entrie
   },
 })) {
   test(`a server that accepts users without credentials ${name}`, async (t) => {
-    const { login, asked } = await judge(t, { takes, names });
-    await logOn(given, login);
+    const { login, asked } = await authServer(t, { takes, names });
+    await connectOnce(given, login);
     assert.deepEqual(asked, expected);
   });
 }
 
 test("the password is tried when the reply to 'none' lists no methods", async (t) => {
-  const { login, asked } = await judge(t, { takes: ['password'], names: [] });
-  await logOn({ password: 'right' }, login);
+  const { login, asked } = await authServer(t, { takes: ['password'], names: [] });
+  await connectOnce({ password: 'right' }, login);
   assert.deepEqual(asked, ['none', 'password']);
 });
 
 test("'none' is requested once, and never with an authHandler that lacks it", async (t) => {
-  const { login, asked } = await judge(t, { takes: [], names: ['publickey'] });
+  const { login, asked } = await authServer(t, { takes: [], names: ['publickey'] });
   for (const [given, expected] of [
     [{ privateKey, password: 'right' }, ['publickey', 'none']],
     [{ privateKey, authHandler: ['publickey'] }, ['publickey']],

@@ -1,4 +1,4 @@
-// A server that is known by one key tells of its others, and proves to own them.
+// updateHostKeys: a server known by one key announces its others and proves that it has them.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -10,12 +10,12 @@ import { certifier, makeKey } from '../helpers/keys.mjs';
 import { behaviours } from '../helpers/peers.mjs';
 import { whenFile } from '../helpers/process.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { KnownHosts, logOn } from '../helpers/trust.mjs';
-import { openTunnel, thereAndBack } from '../helpers/tunnels.mjs';
+import { KnownHosts, connectOnce } from '../helpers/trust.mjs';
+import { openTunnel, roundTrip } from '../helpers/tunnels.mjs';
 
 const files = new KnownHosts();
 const authority = makeKey(join(files.path, 'authority'));
-const stranger = makeKey(join(files.path, 'stranger'));
+const otherKey = makeKey(join(files.path, 'otherKey'));
 const hostKeyTypes = ['ed25519', 'ecdsa', 'ecdsa-521', 'rsa'];
 const options = { hostKeyTypes, logLevel: 'DEBUG1', certify: certifier(authority, { principals: '127.0.0.1' }) };
 const server = await Sshd.start(options);
@@ -30,7 +30,7 @@ const text = (file) => readFileSync(file, 'utf8');
 
 for (const [at, type] of hostKeyTypes.entries()) {
   test(`updateHostKeys adds all other keys of a host known by ${type}`, async (t) => {
-    const elsewhere = files.file(`elsewhere ${stranger.publicKey}`);
+    const elsewhere = files.file(`elsewhere ${otherKey.publicKey}`);
     const file = files.file(lines[at].trim());
     const { tunnel } = await openTunnel(t, server, undefined, {
       hostKey: undefined,
@@ -43,9 +43,9 @@ for (const [at, type] of hostKeyTypes.entries()) {
     const [first, ...learned] = text(file).match(/.*\n/g);
     assert.equal(first, lines[at]);
     assert.deepEqual(learned.sort(), others.sort());
-    assert.equal(text(elsewhere), `elsewhere ${stranger.publicKey}\n`);
+    assert.equal(text(elsewhere), `elsewhere ${otherKey.publicKey}\n`);
     for (const algorithm of ['ssh-ed25519', 'ecdsa-sha2-nistp256', 'ecdsa-sha2-nistp521', 'rsa-sha2-256']) {
-      await logOn(server, { knownHosts: file, algorithms: { serverHostKey: [algorithm] } });
+      await connectOnce(server, { knownHosts: file, algorithms: { serverHostKey: [algorithm] } });
       const { trusts, stderr } = await server.ask(file, `HostKeyAlgorithms=${algorithm}`);
       assert.ok(trusts, stderr);
     }
@@ -58,7 +58,7 @@ async function wasAsked(t, trust) {
   const open = await openTunnel(t, server, behaviours.echo(), { hostKey: undefined, ...trust });
   // The server answers in the order in which it is asked: when the connection is open we have asked,
   // and when bytes come back through it we have been answered.
-  await thereAndBack(open, 1);
+  await roundTrip(open, 1);
   await open.tunnel.promises.shutdown();
   return server.log().slice(before).includes(PROOF);
 }
@@ -73,7 +73,7 @@ test('updateHostKeys requests no proof unless it is enabled and the key comes fr
     { knownHosts: files.file(), hostKey: server.login.hostKey, updateHostKeys },
     { knownHosts: files.file(`@cert-authority * ${authority.publicKey}`, lines[0].trim()), updateHostKeys },
     { knownHosts: files.missing(), strictHostKeyChecking: 'accept-new', updateHostKeys },
-    { knownHosts: files.file(`${server.address} ${stranger.publicKey}`), strictHostKeyChecking: false, updateHostKeys },
+    { knownHosts: files.file(`${server.address} ${otherKey.publicKey}`), strictHostKeyChecking: false, updateHostKeys },
     {
       knownHosts: files.file(),
       hostVerifier: (key) => key.fingerprint === fingerprint,

@@ -1,4 +1,4 @@
-// What is refused, how it is worded, and that nothing has changed then.
+// Invalid arguments: each is rejected with a typed error that names it, and changes nothing.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { inspect } from 'node:util';

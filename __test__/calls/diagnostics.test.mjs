@@ -1,4 +1,4 @@
-// Channels of node:diagnostics_channel: what is published, when, and that nobody is harmed by it.
+// Channels of node:diagnostics_channel: the messages, their order, and the effect of subscribers that throw.
 
 import assert from 'node:assert/strict';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
@@ -9,7 +9,7 @@ import { test } from '../helpers/bounded.mjs';
 import { KIB, behaviours } from '../helpers/peers.mjs';
 import { runModule } from '../helpers/process.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { assertIncludes, makeTunnel, openTunnel, thereAndBack } from '../helpers/tunnels.mjs';
+import { assertIncludes, makeTunnel, openTunnel, roundTrip } from '../helpers/tunnels.mjs';
 
 const SESSION = ['start', 'ready', 'lost', 'end'].map((step) => `sshtunnel.session.${step}`);
 const CONNECTION = ['open', 'end'].map((step) => `sshtunnel.connection.${step}`);
@@ -42,7 +42,7 @@ const short = ({ name, sessionId }) => [name.replace('sshtunnel.session.', ''), 
 test('a session and a connection in it are published from start to end', async (t) => {
   const heard = listen(t);
   const it = await openTunnel(t, server, behaviours.echo());
-  await thereAndBack(it, KIB);
+  await roundTrip(it, KIB);
   await it.tunnel.promises.shutdown();
   const [start, ready, open, ended, end] = await heard.count(5);
   assert.equal(heard.messages.length, 5);
@@ -52,14 +52,14 @@ test('a session and a connection in it are published from start to end', async (
   assert.equal(ready.logonTime, tunnel.stats().sessions.logonTime);
   assert.deepEqual(end, { name: SESSION[3], tunnel, sessionId: 1 });
   assertIncludes(open, { name: CONNECTION[0], tunnel });
-  const [told] = it.diary.all('connection');
+  const [told] = it.eventLog.all('connection');
   const { connectionId, state, linger, ...rest } = open.connection;
   assertIncludes(told, { connectionId, state, linger });
   assertIncludes(told, rest);
-  assert.deepEqual(ended, { name: CONNECTION[1], tunnel, end: it.diary.all('disconnected')[0] });
+  assert.deepEqual(ended, { name: CONNECTION[1], tunnel, end: it.eventLog.all('disconnected')[0] });
   for (const value of [open.connection, open.connection.linger, ended.end, ended.end.linger])
     assert.ok(Object.isFrozen(value));
-  assert.ok(!Object.isFrozen(it.diary.all('disconnected')[0]));
+  assert.ok(!Object.isFrozen(it.eventLog.all('disconnected')[0]));
 });
 
 test('published messages are frozen', async (t) => {
@@ -172,12 +172,12 @@ test('listeners keep receiving events while subscribers come and go', async (t) 
   const it = await openTunnel(t, server, behaviours.echo());
   for (let turn = 0; turn < 2; turn++) {
     const heard = listen(t);
-    await thereAndBack(it, KIB);
+    await roundTrip(it, KIB);
     heard.stop();
-    await thereAndBack(it, KIB);
+    await roundTrip(it, KIB);
   }
-  assert.equal(it.diary.all('connection').length, 4);
-  assert.equal(it.diary.all('disconnected').length, 4);
+  assert.equal(it.eventLog.all('connection').length, 4);
+  assert.equal(it.eventLog.all('disconnected').length, 4);
 });
 
 test('a throwing subscriber is an uncaughtException and affects nothing else', async (t) => {

@@ -1,4 +1,4 @@
-// The three forms of a call: their results, their order, and what surrounds a callback.
+// The blocking, callback and promise forms of a call: results, order, and the context of callbacks.
 import assert from 'node:assert/strict';
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { spawnSync } from 'node:child_process';

@@ -1,4 +1,4 @@
-// Starting, stopping, and what is told meanwhile.
+// Starting and stopping a tunnel, and the events in between.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -9,7 +9,7 @@ import { KIB, MIB, behaviours, patternHash, refuses, settled } from '../helpers/
 import { descriptors } from '../helpers/process.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { Diary, assertIncludes, makeTunnel, only, openTunnel } from '../helpers/tunnels.mjs';
+import { EventLog, assertIncludes, makeTunnel, only, openTunnel } from '../helpers/tunnels.mjs';
 
 const server = await Sshd.start();
 after(() => server.stop());
@@ -24,17 +24,17 @@ function timerOf(from, to) {
   return Number(line.trim().split(/\s+/)[5].split(':')[0]);
 }
 
-async function talk(client, count = KIB) {
+async function exchange(client, count = KIB) {
   const before = client.bytes;
   await client.send(count);
   await client.received(before + count);
 }
 
 test('events are emitted in order', async (t) => {
-  const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.echo());
   const client = await connect();
-  await talk(client);
-  const info = await diary.next('connection');
+  await exchange(client);
+  const info = await eventLog.next('connection');
   const { port } = client.socket.address();
   assertIncludes(info, {
     remoteAddress: '127.0.0.1',
@@ -45,20 +45,20 @@ test('events are emitted in order', async (t) => {
   });
   client.end();
   await client.ended;
-  const { connectionId } = await diary.next('disconnected');
+  const { connectionId } = await eventLog.next('disconnected');
   assert.equal(connectionId, info.connectionId);
   await tunnel.promises.shutdown();
-  await diary.next('close');
-  assert.deepEqual(diary.names(), ['ready', 'listening', 'connection', 'disconnected', 'close']);
+  await eventLog.next('close');
+  assert.deepEqual(eventLog.names(), ['ready', 'listening', 'connection', 'disconnected', 'close']);
 });
 
 test('connect() authenticates without listening, and startListening() uses that session', async (t) => {
   const ssh2 = await Ssh2Server.start();
   t.after(() => ssh2.stop());
   const tunnel = makeTunnel(t, ssh2.login, 1);
-  const diary = new Diary(tunnel);
+  const eventLog = new EventLog(tunnel);
   await tunnel.promises.connect();
-  assert.deepEqual(diary.names(), ['ready']);
+  assert.deepEqual(eventLog.names(), ['ready']);
   assert.equal(tunnel.listening, false);
   await tunnel.promises.startListening();
   assert.equal(tunnel.listening, true);
@@ -67,45 +67,45 @@ test('connect() authenticates without listening, and startListening() uses that 
 });
 
 test('stopListening() keeps open connections', async (t) => {
-  const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.echo());
   const port = tunnel.localPort;
   const client = await connect();
-  await talk(client);
+  await exchange(client);
   await tunnel.promises.stopListening();
   assert.equal(tunnel.listening, false);
   assert.ok(await refuses(port));
-  await talk(client, MIB);
+  await exchange(client, MIB);
   client.end();
   assertIncludes(await client.ended, { bytes: MIB + KIB, end: 'FIN' });
-  assertIncludes(await diary.next('disconnected'), { code: 'OK', clean: true });
+  assertIncludes(await eventLog.next('disconnected'), { code: 'OK', clean: true });
 });
 
 test('a tunnel that stopped listening can listen again', async (t) => {
   const { tunnel, connect } = await openTunnel(t, server, behaviours.echo());
   for (let turn = 0; turn < 3; turn++) {
-    await talk(await connect());
+    await exchange(await connect());
     await tunnel.promises.stopListening();
     await tunnel.promises.startListening();
   }
-  await talk(await connect());
+  await exchange(await connect());
 });
 
 test('a tunnel that was shut down can start again', async (t) => {
-  const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.echo());
   const client = await connect();
-  await talk(client);
+  await exchange(client);
   client.ended.then(() => client.end());
   await tunnel.promises.shutdown();
-  await diary.next('close');
+  await eventLog.next('close');
   await tunnel.promises.startListening();
-  await talk(await connect());
+  await exchange(await connect());
 });
 
 test('shutdown() disconnects and leaves no descriptor', async (t) => {
   const before = descriptors();
   const { tunnel, connect, target } = await openTunnel(t, server, behaviours.echo());
   const client = await connect();
-  await talk(client);
+  await exchange(client);
   client.end();
   await client.ended;
   await tunnel.promises.shutdown();
@@ -115,7 +115,7 @@ test('shutdown() disconnects and leaves no descriptor', async (t) => {
   const between = descriptors();
   const again = await openTunnel(t, server, behaviours.echo());
   const second = await again.connect();
-  await talk(second);
+  await exchange(second);
   second.end();
   await second.ended;
   await again.tunnel.promises.shutdown();
@@ -140,35 +140,35 @@ for (const last of ['shutdown', 'close', 'stopListening']) {
 }
 
 test('close() waits for connections to end', async (t) => {
-  const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.echo());
   const port = tunnel.localPort;
   const client = await connect();
-  await talk(client);
+  await exchange(client);
   let closed = false;
   const closing = tunnel.close().then(() => (closed = true));
-  await talk(client, MIB); // it lives on
+  await exchange(client, MIB); // it lives on
   assert.equal(closed, false);
   assert.equal(tunnel.listening, false);
   assert.ok(await refuses(port));
   client.end();
   assertIncludes(await client.ended, { bytes: MIB + KIB, end: 'FIN' });
   await closing;
-  assertIncludes(await diary.next('disconnected'), { code: 'OK', clean: true });
-  assert.equal(diary.names().at(-1), 'close');
+  assertIncludes(await eventLog.next('disconnected'), { code: 'OK', clean: true });
+  assert.equal(eventLog.names().at(-1), 'close');
 });
 
 for (const linger of [true, false]) {
   test(`close({ timeout }) closes the remaining connections by their Linger: ${linger}`, async (t) => {
-    const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo(), { linger });
+    const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.echo(), { linger });
     const client = await connect();
-    await talk(client);
+    await exchange(client);
     client.ended.then(() => client.end());
     const since = performance.now();
     await tunnel.close({ timeout: 300 });
     const waited = performance.now() - since;
     assert.ok(waited > 250 && waited < 2000, `${waited} ms`);
     assertIncludes(await client.ended, { bytes: KIB, end: linger ? 'FIN' : 'ECONNRESET' });
-    assertIncludes(await diary.next('disconnected'), {
+    assertIncludes(await eventLog.next('disconnected'), {
       code: linger ? 'OK' : 'ECONNABORTED',
       clean: false,
       closedBy: linger ? 'graceful' : 'reset',
@@ -178,21 +178,21 @@ for (const linger of [true, false]) {
 
 test('close() called twice gives both callers one outcome, in any state', async (t) => {
   const fresh = makeTunnel(t, server.login, 1);
-  const freshDiary = new Diary(fresh);
+  const freshDiary = new EventLog(fresh);
   await fresh.close();
   await fresh.close();
   assert.ok(freshDiary.all('close').length <= 1);
 
-  const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.echo());
   const client = await connect();
-  await talk(client);
+  await exchange(client);
   const both = Promise.all([tunnel.close(), tunnel.close()]);
   client.end();
   await both;
   await tunnel.close();
   await tunnel.promises.shutdown();
-  assert.equal(diary.all('close').length, 1);
-  assert.equal(diary.all('disconnected').length, 1);
+  assert.equal(eventLog.all('close').length, 1);
+  assert.equal(eventLog.all('disconnected').length, 1);
 });
 
 test('Symbol.asyncDispose closes the tunnel', async (t) => {
@@ -204,37 +204,37 @@ test('Symbol.asyncDispose closes the tunnel', async (t) => {
 });
 
 test('an accepted connectionRequest opens the connection', async (t) => {
-  const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.echo());
   const requests = [];
   tunnel.on('connectionRequest', (request) => {
     requests.push(request);
     setImmediate(() => request.accept());
   });
   const client = await connect();
-  await talk(client);
-  const { connectionId } = await diary.next('connection');
+  await exchange(client);
+  const { connectionId } = await eventLog.next('connection');
   assert.equal(requests.length, 1);
   assert.equal(requests[0].connectionId, connectionId);
 });
 
 for (const linger of [true, false]) {
   test(`a rejected connectionRequest resets the connection: ${linger}`, async (t) => {
-    const { tunnel, diary, target, connect } = await openTunnel(t, server, behaviours.echo(), { linger });
+    const { tunnel, eventLog, target, connect } = await openTunnel(t, server, behaviours.echo(), { linger });
     tunnel.on('connectionRequest', (request) => request.reject());
     const client = await connect();
     assertIncludes(await client.ended, { bytes: 0, end: 'ECONNRESET' });
-    assertIncludes(await diary.next('disconnected'), {
+    assertIncludes(await eventLog.next('disconnected'), {
       code: 'ERR_TUNNEL_REJECTED',
       clean: false,
       closedBy: 'reset',
       bytesUp: 0,
       bytesDown: 0,
     });
-    assert.deepEqual(diary.all('connection'), []);
+    assert.deepEqual(eventLog.all('connection'), []);
     assert.equal(target.peers.length, 0);
     // Without the listener everybody is welcome again.
     tunnel.removeAllListeners('connectionRequest');
-    await talk(await connect());
+    await exchange(await connect());
   });
 }
 
@@ -250,13 +250,13 @@ test('disconnect() fails for an unknown connection', async (t) => {
 test('disconnect() resets a connection that is not open yet and reports that', async (t) => {
   const ssh2 = await Ssh2Server.start({ onOpen: () => {} });
   t.after(() => ssh2.stop());
-  const { tunnel, diary, connect } = await openTunnel(t, ssh2, behaviours.idle(), { linger: true });
+  const { tunnel, eventLog, connect } = await openTunnel(t, ssh2, behaviours.idle(), { linger: true });
   const client = await connect();
   await ssh2.logged(/Inbound: CHANNEL_OPEN/);
   const { connectionId } = await only(tunnel);
   await tunnel.promises.disconnect(connectionId);
   assertIncludes(await client.ended, { bytes: 0, end: 'ECONNRESET' });
-  assertIncludes(await diary.next('disconnected'), {
+  assertIncludes(await eventLog.next('disconnected'), {
     connectionId,
     code: 'ECONNABORTED',
     clean: false,
@@ -267,50 +267,50 @@ test('disconnect() resets a connection that is not open yet and reports that', a
 });
 
 test('disconnect() closes only the given connection', async (t) => {
-  const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.echo());
   const first = await connect();
-  await talk(first);
+  await exchange(first);
   const { connectionId } = await only(tunnel);
   const second = await connect();
-  await talk(second);
+  await exchange(second);
   first.ended.then(() => first.end());
   await tunnel.promises.disconnect(connectionId);
   assertIncludes(await first.ended, { bytes: KIB, end: 'FIN' });
-  assertIncludes(await diary.next('disconnected'), { connectionId, code: 'OK', clean: false });
-  await talk(second, MIB);
+  assertIncludes(await eventLog.next('disconnected'), { connectionId, code: 'OK', clean: false });
+  await exchange(second, MIB);
 });
 
 test('idleTimeout closes an idle connection and not a busy one', async (t) => {
   const options = { idleTimeout: 500 };
-  const { diary, connect } = await openTunnel(t, server, behaviours.echo(), options);
+  const { eventLog, connect } = await openTunnel(t, server, behaviours.echo(), options);
   const idle = await connect();
-  await talk(idle);
+  await exchange(idle);
   const busy = await connect();
-  await talk(busy);
+  await exchange(busy);
   let over = false;
   idle.ended.then(() => {
     over = true;
     idle.end();
   });
-  while (!over) await talk(busy, 100);
+  while (!over) await exchange(busy, 100);
   assertIncludes(await idle.ended, { bytes: KIB, end: 'FIN' });
-  assert.equal((await diary.next('disconnected')).code, 'ETIMEDOUT');
-  await talk(busy);
+  assert.equal((await eventLog.next('disconnected')).code, 'ETIMEDOUT');
+  await exchange(busy);
 });
 
 test('idleTimeout starts when a connection is open', async (t) => {
   const opens = [];
   const ssh2 = await Ssh2Server.start({ onOpen: (open) => opens.push(open) });
   t.after(() => ssh2.stop());
-  const { diary, connect } = await openTunnel(t, ssh2, behaviours.idle(), { idleTimeout: 200 });
+  const { eventLog, connect } = await openTunnel(t, ssh2, behaviours.idle(), { idleTimeout: 200 });
   const clients = [await connect(), await connect()];
   for (const client of clients) client.ended.then(() => client.end());
   await ssh2.logged(/Inbound: CHANNEL_OPEN \(s:1/);
   opens[0].accept();
-  assert.equal((await diary.next('disconnected')).code, 'ETIMEDOUT');
+  assert.equal((await eventLog.next('disconnected')).code, 'ETIMEDOUT');
   // The other was not open while the first one was idle for too long.
   opens[1].accept();
-  assert.equal((await diary.next('disconnected')).code, 'ETIMEDOUT');
+  assert.equal((await eventLog.next('disconnected')).code, 'ETIMEDOUT');
 });
 
 // Less time than the 15 s after which ssh2 asks for a sign of life, and so wakes everybody up.
@@ -326,10 +326,10 @@ test('messages in the same segment as the end of authentication are processed', 
     });
   });
   const tunnel = makeTunnel(t, ssh2.login, 1, { keepaliveInterval: 0 });
-  const diary = new Diary(tunnel);
+  const eventLog = new EventLog(tunnel);
   await tunnel.promises.connect();
   await ssh2.logged(/Inbound: Received REQUEST_FAILURE/);
-  assert.deepEqual(diary.all('error'), []);
+  assert.deepEqual(eventLog.all('error'), []);
 });
 
 test('a server that does not read many replies is processed again once it reads', async (t) => {
@@ -338,7 +338,7 @@ test('a server that does not read many replies is processed again once it reads'
   let client;
   ssh2.server.on('connection', (it) => (client = it));
   const tunnel = makeTunnel(t, ssh2.login, 1, { keepaliveInterval: 0 });
-  const diary = new Diary(tunnel);
+  const eventLog = new EventLog(tunnel);
   await tunnel.promises.connect();
   let questions = 0;
   let answers = 0;
@@ -354,27 +354,27 @@ test('a server that does not read many replies is processed again once it reads'
   } while (client._sock.writableLength === 0);
   client._sock.resume();
   await answered;
-  assert.deepEqual(diary.all('error'), []);
+  assert.deepEqual(eventLog.all('error'), []);
 });
 
 test('keepalives detect an unresponsive server in time', async (t) => {
   const keepaliveInterval = 200;
   const keepaliveCountMax = 2;
   const options = { keepaliveInterval, keepaliveCountMax };
-  const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo(), options);
+  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.echo(), options);
   const client = await connect();
-  await talk(client);
+  await exchange(client);
   server.freezeSessions();
   t.after(() => server.killSessions());
   const since = performance.now();
-  const end = await diary.next('disconnected');
+  const end = await eventLog.next('disconnected');
   const waited = performance.now() - since;
   const limit = keepaliveInterval * (keepaliveCountMax + 1);
   assert.ok(waited <= limit + 300, `${waited} ms, not ${limit}`);
   assertIncludes(end, { code: 'ERR_SSH_DISCONNECTED', clean: false, closedBy: 'reset' });
   assertIncludes(await client.ended, { bytes: KIB, sha256: patternHash(KIB), end: 'ECONNRESET' });
-  assert.equal((await diary.next('error')).code, 'ERR_SSH_DISCONNECTED');
-  await diary.next('close');
+  assert.equal((await eventLog.next('error')).code, 'ERR_SSH_DISCONNECTED');
+  await eventLog.next('close');
   assert.equal(tunnel.listening, false);
 });
 
@@ -382,36 +382,36 @@ test('keepalives keep a quiet session open', async (t) => {
   const ssh2 = await Ssh2Server.start();
   t.after(() => ssh2.stop());
   const options = { keepaliveInterval: 100, keepaliveCountMax: 1 };
-  const { diary, connect } = await openTunnel(t, ssh2, behaviours.echo(), options);
+  const { eventLog, connect } = await openTunnel(t, ssh2, behaviours.echo(), options);
   for (let count = 0; count < 5; count++) {
     await ssh2.logged(/Inbound: GLOBAL_REQUEST \(keepalive@openssh\.com\)/);
     ssh2.lines.length = 0;
   }
-  assert.deepEqual(diary.all('error'), []);
-  await talk(await connect());
+  assert.deepEqual(eventLog.all('error'), []);
+  await exchange(await connect());
 });
 
 test('a disconnect by the server ends the session', async (t) => {
   const ssh2 = await Ssh2Server.start();
   t.after(() => ssh2.stop());
-  const { diary, connect } = await openTunnel(t, ssh2, behaviours.echo());
+  const { eventLog, connect } = await openTunnel(t, ssh2, behaviours.echo());
   const client = await connect();
-  await talk(client);
+  await exchange(client);
   ssh2.dropSessions();
   assertIncludes(await client.ended, { bytes: KIB, end: 'ECONNRESET' });
-  assertIncludes(await diary.next('disconnected'), { code: 'ERR_SSH_DISCONNECTED', clean: false });
-  assert.equal((await diary.next('error')).code, 'ERR_SSH_DISCONNECTED');
-  await diary.next('close');
+  assertIncludes(await eventLog.next('disconnected'), { code: 'ERR_SSH_DISCONNECTED', clean: false });
+  assert.equal((await eventLog.next('error')).code, 'ERR_SSH_DISCONNECTED');
+  await eventLog.next('close');
 });
 
 test('setKeepAlive() applies to the sockets of later connections', async (t) => {
   const { tunnel, connect } = await openTunnel(t, server, behaviours.echo(), { keepAlive: true });
   const client = await connect();
-  await talk(client);
+  await exchange(client);
   // /proc shows timer 2 for a socket with keepalive and nothing under way.
   assert.equal(timerOf(tunnel.localPort, client.socket.localPort), 2);
   tunnel.setKeepAlive(false);
   const other = await connect();
-  await talk(other);
+  await exchange(other);
   assert.equal(timerOf(tunnel.localPort, other.socket.localPort), 0);
 });

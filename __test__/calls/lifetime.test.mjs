@@ -1,4 +1,4 @@
-// What keeps a process running, what lets it go, and what is left of a tunnel nobody holds.
+// What keeps a process alive, what lets it exit, and what is left of an unreferenced tunnel.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { describe, test } from 'node:test';

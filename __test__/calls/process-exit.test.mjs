@@ -1,4 +1,4 @@
-// How long a program lives that uses a tunnel, and what a dying one leaves behind.
+// How long a process with a tunnel lives, and what it leaves behind.
 
 import assert from 'node:assert/strict';
 import { after } from 'node:test';

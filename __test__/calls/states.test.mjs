@@ -1,4 +1,4 @@
-// Calls in odd moments: twice, too early, too late, after a loss.
+// Calls in unusual states: twice, too early, too late, after a disconnect.
 
 import assert from 'node:assert/strict';
 import { AsyncLocalStorage } from 'node:async_hooks';
@@ -9,12 +9,12 @@ import { KIB, behaviours, connect } from '../helpers/peers.mjs';
 import { Child, runModule } from '../helpers/process.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { Diary, assertIncludes, makeTunnel, openTunnel } from '../helpers/tunnels.mjs';
+import { EventLog, assertIncludes, makeTunnel, openTunnel } from '../helpers/tunnels.mjs';
 
 const server = await Sshd.start();
 after(() => server.stop());
 
-async function talk(client) {
+async function exchange(client) {
   const before = client.bytes;
   await client.send(KIB);
   await client.received(before + KIB);
@@ -22,33 +22,33 @@ async function talk(client) {
 
 test('startListening() twice gives the same port and session', async (t) => {
   const tunnel = makeTunnel(t, server.login, 1);
-  const diary = new Diary(tunnel);
+  const eventLog = new EventLog(tunnel);
   await Promise.all([tunnel.promises.startListening(), tunnel.promises.startListening()]);
   const port = tunnel.localPort;
   await tunnel.promises.startListening();
   tunnel.startListening();
   assert.equal(tunnel.localPort, port);
-  assert.deepEqual(diary.names(), ['ready', 'listening']);
+  assert.deepEqual(eventLog.names(), ['ready', 'listening']);
 });
 
 test('stopListening() without connections ends the session that startListening() made', async (t) => {
-  const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.echo());
   const client = await connect();
-  await talk(client);
+  await exchange(client);
   await tunnel.promises.stopListening();
-  await talk(client);
-  assert.deepEqual(diary.all('close'), []);
+  await exchange(client);
+  assert.deepEqual(eventLog.all('close'), []);
   client.end();
   await client.ended;
-  await diary.next('close');
-  assert.deepEqual(diary.names(), ['ready', 'listening', 'connection', 'disconnected', 'close']);
+  await eventLog.next('close');
+  assert.deepEqual(eventLog.names(), ['ready', 'listening', 'connection', 'disconnected', 'close']);
 });
 
 test('stopListening() keeps a session that connect() made', async (t) => {
   const ssh2 = await Ssh2Server.start();
   t.after(() => ssh2.stop());
   const tunnel = makeTunnel(t, ssh2.login, 1);
-  const diary = new Diary(tunnel);
+  const eventLog = new EventLog(tunnel);
   await tunnel.promises.startListening();
   await tunnel.promises.connect(); // it is up already: from now on it is wanted
   await tunnel.promises.stopListening();
@@ -56,33 +56,33 @@ test('stopListening() keeps a session that connect() made', async (t) => {
   await tunnel.promises.stopListening();
   assert.equal(ssh2.attempts, 1);
   assert.equal(ssh2.sessions, 1);
-  assert.deepEqual(diary.names(), ['ready', 'listening', 'listening']);
+  assert.deepEqual(eventLog.names(), ['ready', 'listening', 'listening']);
   await tunnel.promises.shutdown();
-  await diary.next('close');
+  await eventLog.next('close');
 });
 
 test('a session is ended when its port cannot be bound', async (t) => {
   const { tunnel: first } = await openTunnel(t, server, behaviours.echo());
   const tunnel = makeTunnel(t, server.login, 1, { localPort: first.localPort });
-  const diary = new Diary(tunnel);
+  const eventLog = new EventLog(tunnel);
   await assert.rejects(tunnel.promises.startListening(), { code: 'EADDRINUSE' });
-  await diary.next('close');
-  assert.deepEqual(diary.names(), ['ready', 'close']);
+  await eventLog.next('close');
+  assert.deepEqual(eventLog.names(), ['ready', 'close']);
 });
 
 test("startListening() works again after a disconnect, from the 'error' event on", async (t) => {
-  const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.echo());
   for (const moment of ['error', 'close']) {
     const client = await connect();
-    await talk(client);
+    await exchange(client);
     const started = new Promise((resolve) => {
       tunnel.once(moment, () => tunnel.startListening(resolve));
     });
     server.killSessions();
     assert.equal(await started, null);
     assertIncludes(await client.ended, { bytes: KIB, end: 'ECONNRESET' });
-    await talk(await connect());
-    assert.equal((await diary.next('error')).code, 'ERR_SSH_DISCONNECTED');
+    await exchange(await connect());
+    assert.equal((await eventLog.next('error')).code, 'ERR_SSH_DISCONNECTED');
   }
 });
 
@@ -100,7 +100,7 @@ test('stopListening() and shutdown() cancel a pending startListening()', async (
 test('the earliest deadline of several close() calls wins, and shutdown() ends the wait', async (t) => {
   const { tunnel, connect } = await openTunnel(t, server, behaviours.echo(), { linger: false });
   const client = await connect();
-  await talk(client);
+  await exchange(client);
   const since = performance.now();
   await Promise.all([tunnel.close(), tunnel.close({ timeout: 200 }), tunnel.close({ timeout: 9000 })]);
   const waited = performance.now() - since;
@@ -109,26 +109,26 @@ test('the earliest deadline of several close() calls wins, and shutdown() ends t
 
   await tunnel.promises.startListening();
   const other = await connect();
-  await talk(other);
+  await exchange(other);
   await Promise.all([tunnel.close(), tunnel.promises.shutdown()]);
   assert.equal((await other.ended).end, 'ECONNRESET');
 });
 
 test('disconnect() twice: both calls wait for the same end', async (t) => {
-  const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.echo());
   const client = await connect();
-  await talk(client);
-  const { connectionId } = await diary.next('connection');
+  await exchange(client);
+  const { connectionId } = await eventLog.next('connection');
   client.ended.then(() => client.end());
   const { promises } = tunnel;
   await Promise.all([promises.disconnect(connectionId), promises.disconnect(connectionId)]);
-  assert.equal(diary.all('disconnected').length, 1);
+  assert.equal(eventLog.all('disconnected').length, 1);
   await assert.rejects(promises.disconnect(connectionId), { code: 'ERR_TUNNEL_NO_CONNECTION' });
 });
 
 for (const linger of [true, false]) {
   test(`disconnect() resets a connection that is not open yet: ${linger}`, async (t) => {
-    const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo(), { linger });
+    const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.echo(), { linger });
     const asked = new Promise((resolve) => tunnel.on('connectionRequest', resolve));
     const client = await connect();
     await client.send(KIB);
@@ -136,7 +136,7 @@ for (const linger of [true, false]) {
     assert.equal((await tunnel.promises.connections())[0].state, 'requested');
     await tunnel.promises.disconnect(request.connectionId);
     assertIncludes(await client.ended, { bytes: 0, end: 'ECONNRESET' });
-    assertIncludes(await diary.next('disconnected'), {
+    assertIncludes(await eventLog.next('disconnected'), {
       code: 'ECONNABORTED',
       clean: false,
       closedBy: 'reset',
@@ -149,11 +149,11 @@ for (const linger of [true, false]) {
 
 test('an unanswered connectionRequest is reset after readyTimeout', async (t) => {
   const options = { readyTimeout: 1000 };
-  const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo(), options);
+  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.echo(), options);
   tunnel.on('connectionRequest', () => {});
   const client = await connect();
   assert.equal((await client.ended).end, 'ECONNRESET');
-  assert.equal((await diary.next('disconnected')).code, 'ETIMEDOUT');
+  assert.equal((await eventLog.next('disconnected')).code, 'ETIMEDOUT');
 });
 
 test('a once() listener for connectionRequest decides about one connection', async (t) => {
@@ -162,8 +162,8 @@ test('a once() listener for connectionRequest decides about one connection', asy
     request.accept();
     request.reject(); // only the first answer counts
   });
-  await talk(await connect());
-  await talk(await connect());
+  await exchange(await connect());
+  await exchange(await connect());
 });
 
 test('events run in the async context of the constructor, callbacks in that of the call', async (t) => {
@@ -224,7 +224,7 @@ test('a killed process resets its connections, whatever their Linger', async (t)
     linger: true,
   });
   const client = await connect(port);
-  await talk(client);
+  await exchange(client);
   process.kill(child.pid, 'SIGKILL');
   assertIncludes(await client.ended, { bytes: KIB, end: 'ECONNRESET' });
   client.socket.destroy();

@@ -1,4 +1,4 @@
-// What a tunnel counts: the same as the reports of its connections say, live, and never less than before.
+// stats(): equal to the sum of the connections' reports, live, and never decreasing.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -12,7 +12,7 @@ import { KIB, MIB, behaviours, connect as connectTo } from '../helpers/peers.mjs
 import { signal } from '../helpers/process.mjs';
 import { ask5 } from '../helpers/socks.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { assertIncludes, listed, makeTunnel, openTunnel, thereAndBack } from '../helpers/tunnels.mjs';
+import { assertIncludes, listed, makeTunnel, openTunnel, roundTrip } from '../helpers/tunnels.mjs';
 
 const SOON = { initialDelay: 20, maxDelay: 100 };
 const BYTES = ['bytesUp', 'bytesDown', 'droppedUp', 'droppedDown'];
@@ -79,7 +79,7 @@ function assertSums({ connections }, ends) {
   });
 }
 
-async function talk(client, count = KIB) {
+async function exchange(client, count = KIB) {
   const before = client.bytes;
   await client.send(count);
   await client.received(before + count);
@@ -98,13 +98,13 @@ const ended = ({ connections }) => Object.values(connections.ended).reduce((tota
 for (const sessions of [1, 3]) {
   test(`stats() equals the sum of all reports after every kind of end: ${sessions} sessions`, async (t) => {
     const it = await openTunnel(t, server, behaviours.echo(), { reconnect: SOON, sessions });
-    const { tunnel, diary } = it;
+    const { tunnel, eventLog } = it;
     const stop = watch(tunnel);
     await Promise.all(Array.from({ length: 5 }, () => transfer(it, MIB)));
 
     // Reset by the program, by the owner with much under way, in time and too late.
     const reset = await it.connect();
-    await talk(reset, 64 * KIB);
+    await exchange(reset, 64 * KIB);
     await reset.reset();
     await counted(tunnel, (stats) => stats.connections.accepted === ended(stats));
     const [hard, bounded] = [await it.connect({ read: false }), await it.connect({ read: false })];
@@ -123,7 +123,7 @@ for (const sessions of [1, 3]) {
 
     // The sessions are killed, in the middle of something.
     const cut = [await it.connect(), await it.connect()];
-    for (const client of cut) await talk(client, 64 * KIB);
+    for (const client of cut) await exchange(client, 64 * KIB);
     server.killSessions();
     for (const client of cut) assertIncludes(await client.ended, { end: 'ECONNRESET' });
     await counted(tunnel, (stats) => stats.sessions.losses > 0 && stats.sessions.up > 0);
@@ -134,11 +134,11 @@ for (const sessions of [1, 3]) {
     await counted(tunnel, (stats) => stats.connections.accepted === ended(stats));
     await stop();
     await tunnel.promises.shutdown();
-    await diary.next('close');
+    await eventLog.next('close');
 
     const stats = tunnel.stats();
     assertSound(stats);
-    assertSums(stats, diary.all('disconnected'));
+    assertSums(stats, eventLog.all('disconnected'));
     const { connections } = stats;
     assertIncludes(connections, {
       accepted: 13,
@@ -146,14 +146,14 @@ for (const sessions of [1, 3]) {
       refused: { ERR_SSH_OPEN_CONNECT_FAILED: 1 },
       lingerExpired: 1,
     });
-    assertIncludes(connections, { opened: diary.all('connection').length, clean: 6 });
+    assertIncludes(connections, { opened: eventLog.all('connection').length, clean: 6 });
     assert.equal(connections.ended.ERR_SSH_DISCONNECTED, 2);
     assert.ok(connections.droppedDown > 0);
     const { up, losses, reconnectAttempts } = stats.sessions;
     assert.equal(up, 0);
     assert.ok(losses >= 1 && losses <= sessions);
-    assert.equal(reconnectAttempts, diary.all('reconnecting').length);
-    assert.deepEqual(diary.all('error'), []);
+    assert.equal(reconnectAttempts, eventLog.all('reconnecting').length);
+    assert.deepEqual(eventLog.all('error'), []);
   });
 }
 
@@ -168,7 +168,7 @@ async function transfer(it, size) {
 test('stats() includes open connections', async (t) => {
   const it = await openTunnel(t, server, behaviours.echo());
   const client = await it.connect();
-  await talk(client, MIB);
+  await exchange(client, MIB);
   // The kernel need not acknowledge at once what the program has read.
   const { connections } = await counted(it.tunnel, (stats) => stats.connections.bytesDown === MIB);
   assertIncludes(connections, {
@@ -196,7 +196,7 @@ test('bytes buffered in the tunnel or the kernel do not count as delivered', asy
   client.end();
   await closing;
   await stop();
-  assertSums(await it.tunnel.promises.stats(), it.diary.all('disconnected'));
+  assertSums(await it.tunnel.promises.stats(), it.eventLog.all('disconnected'));
 });
 
 test('a closing connection counts with its bytes so far', async (t) => {
@@ -210,10 +210,10 @@ test('a closing connection counts with its bytes so far', async (t) => {
   const stop = watch(it.tunnel);
   client.read();
   assertIncludes(await client.ended, { bytes: MIB, end: 'FIN' });
-  await it.diary.next('disconnected');
+  await it.eventLog.next('disconnected');
   await stop();
   const after = it.tunnel.stats();
-  assertSums(after, it.diary.all('disconnected'));
+  assertSums(after, it.eventLog.all('disconnected'));
   assertIncludes(after.connections, { bytesDown: MIB, clean: 1 });
 });
 
@@ -238,14 +238,14 @@ test('stats() has the number and duration of connects, and the round-trip time',
 test('stats() counts reconnect attempts and failures', async (t) => {
   const own = await Sshd.start();
   t.after(() => own.stop());
-  const { tunnel, diary } = await openTunnel(t, own, behaviours.echo(), { reconnect: SOON });
+  const { tunnel, eventLog } = await openTunnel(t, own, behaviours.echo(), { reconnect: SOON });
   await own.halt();
-  for (let count = 1; count <= 3; count++) await diary.next('reconnecting');
+  for (let count = 1; count <= 3; count++) await eventLog.next('reconnecting');
   await own.restart();
-  await diary.next('ready');
-  await diary.next('ready');
+  await eventLog.next('ready');
+  await eventLog.next('ready');
   const { sessions } = tunnel.stats();
-  const attempts = diary.all('reconnecting').length;
+  const attempts = eventLog.all('reconnecting').length;
   assertIncludes(sessions, { up: 1, logons: 2, losses: 1, reconnectAttempts: attempts, logonFailures: attempts - 1 });
 });
 
@@ -253,32 +253,32 @@ test('counts of a disconnected session remain in the totals of several sessions'
   const own = await Sshd.start();
   t.after(() => own.stop());
   const it = await openTunnel(t, own, behaviours.echo(), { sessions: 3 });
-  const { tunnel, diary } = it;
+  const { tunnel, eventLog } = it;
   const clients = [];
   while ((await tunnel.promises.stats()).sessions.up < 3) {
     clients.push(await it.connect());
-    await talk(clients.at(-1));
+    await exchange(clients.at(-1));
   }
   for (let count = 0; count < 3; count++) clients.push(await it.connect()); // to each, one
-  for (const client of clients) await talk(client);
-  for (const client of clients.slice(-3)) await talk(client);
+  for (const client of clients) await exchange(client);
+  for (const client of clients.slice(-3)) await exchange(client);
   const { sessions } = await counted(tunnel, ({ connections }) => connections.bytesDown === clients.length * 2 * KIB);
   assertIncludes(sessions, { up: 3, logons: 3, losses: 0 });
   const stop = watch(tunnel);
   signal(own.sessions()[0], 'SIGKILL');
-  await diary.next('sessionError');
+  await eventLog.next('sessionError');
   const lost = await counted(tunnel, (stats) => stats.sessions.losses === 1 && ended(stats) > 0);
   assert.equal(lost.sessions.up, 2);
   for (const client of clients) client.end();
   for (const client of clients) await client.ended;
   await tunnel.promises.close();
   await stop();
-  assertSums(tunnel.stats(), diary.all('disconnected'));
+  assertSums(tunnel.stats(), eventLog.all('disconnected'));
 });
 
 for (const sessions of [1, 2]) {
   test(`each forward has its own stats(): ${sessions} sessions`, async (t) => {
-    const { tunnel, diary, target, connect: own } = await openTunnel(t, server, behaviours.echo(), { sessions });
+    const { tunnel, eventLog, target, connect: own } = await openTunnel(t, server, behaviours.echo(), { sessions });
     const to = { forwardHost: '127.0.0.1', forwardPort: target.port };
     const forwards = [await tunnel.promises.forwardLocal(to), await tunnel.promises.forwardLocal(to)];
     const connect = async (forward) => {
@@ -289,10 +289,10 @@ for (const sessions of [1, 2]) {
     const [one, other] = forwards;
     for (let count = 1; count <= 3; count++) await transfer({ connect: () => connect(one) }, count * KIB);
     const open = await connect(other);
-    await talk(open, 3 * KIB);
+    await exchange(open, 3 * KIB);
     await transfer({ connect: own }, 5 * KIB);
-    while (diary.all('disconnected').length < 4) await diary.next('disconnected');
-    const ends = (id) => diary.all('disconnected').filter(({ forwardId }) => forwardId === id);
+    while (eventLog.all('disconnected').length < 4) await eventLog.next('disconnected');
+    const ends = (id) => eventLog.all('disconnected').filter(({ forwardId }) => forwardId === id);
     assertSums({ connections: one.stats() }, ends(one.forwardId));
     assertIncludes(await other.promises.stats(), { accepted: 1, open: 1, bytesUp: 3 * KIB, ended: {} });
     assertIncludes(tunnel.stats().connections, { accepted: 5, open: 1, clean: 4, bytesUp: 14 * KIB });
@@ -300,15 +300,15 @@ for (const sessions of [1, 2]) {
     await other.promises.stop();
     assertIncludes(await new Promise((resolve) => other.stats((error, stats) => resolve(error ?? stats))), { open: 1 });
     await open.reset();
-    await diary.next('disconnected');
+    await eventLog.next('disconnected');
     assertSums({ connections: other.stats() }, ends(other.forwardId));
     assertIncludes(other.stats(), { ended: { ECONNRESET: 1 }, bytesUp: 3 * KIB });
-    assertSums({ connections: tunnel.stats().connections }, diary.all('disconnected'));
+    assertSums({ connections: tunnel.stats().connections }, eventLog.all('disconnected'));
   });
 }
 
 test('Unix sockets, SOCKS and dial() connections are counted', async (t) => {
-  const { tunnel, diary, target } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel, eventLog, target } = await openTunnel(t, server, behaviours.echo());
   const { path, remove } = temporaryFolder('stats');
   t.after(remove);
   const unix = await tunnel.promises.forwardLocal({
@@ -320,14 +320,14 @@ test('Unix sockets, SOCKS and dial() connections are counted', async (t) => {
   await transfer({ connect: () => connectTo(unix.localPath) }, KIB);
   const { peer } = await ask5(dynamic.localPort, '127.0.0.1', target.port);
   peer.read();
-  await talk(peer, 2 * KIB);
+  await exchange(peer, 2 * KIB);
   peer.end();
   await peer.ended;
   const socket = await tunnel.promises.dial('127.0.0.1', target.port);
   assertIncludes(tunnel.stats().connections, { accepted: 3, opened: 3 });
   socket.resume().end(Buffer.alloc(3 * KIB));
   await once(socket, 'close');
-  while (diary.all('disconnected').length < 3) await diary.next('disconnected');
+  while (eventLog.all('disconnected').length < 3) await eventLog.next('disconnected');
   for (const [index, forward] of [unix, dynamic].entries()) {
     assertIncludes(forward.stats(), {
       accepted: 1,
@@ -336,7 +336,7 @@ test('Unix sockets, SOCKS and dial() connections are counted', async (t) => {
       bytesDown: (index + 1) * KIB,
     });
   }
-  assertSums(tunnel.stats(), diary.all('disconnected'));
+  assertSums(tunnel.stats(), eventLog.all('disconnected'));
   assertIncludes(tunnel.stats().connections, { accepted: 3, open: 0, bytesUp: 6 * KIB, bytesDown: 6 * KIB });
 });
 
@@ -369,7 +369,7 @@ test('stats() works in every form, before the start and after the end', async (t
 test('counts last when a tunnel is started again', async (t) => {
   const it = await openTunnel(t, server, behaviours.echo());
   for (let turn = 1; turn <= 2; turn++) {
-    await thereAndBack(it, KIB);
+    await roundTrip(it, KIB);
     await it.tunnel.promises.shutdown();
     assertIncludes(it.tunnel.stats().connections, { accepted: turn, clean: turn, bytesUp: turn * KIB });
     await it.tunnel.promises.startListening();

@@ -1,4 +1,4 @@
-// The blocking forms: this process stands still meanwhile, its servers run elsewhere.
+// The blocking forms. They block this process, so its servers run in another one.
 
 import assert from 'node:assert/strict';
 import { after } from 'node:test';

@@ -1,4 +1,4 @@
-// The command `sshtunnel`, at real servers: what it forwards, what it says, how it ends.
+// The command `sshtunnel` with real servers: its forwards, its output and its exit codes.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -446,16 +446,16 @@ test('a refused target is reported, and the tunnel continues', { skip: lacks('fo
 });
 
 test('a disconnect exits with 255, or reconnects with -o Reconnect', { skip: lacks('forwardLocal') }, async (t) => {
-  const mortal = await Sshd.start();
-  const own = new Setting(mortal);
-  t.after(() => Promise.all([mortal.stop(), own.remove()]));
+  const ownServer = await Sshd.start();
+  const own = new Setting(ownServer);
+  t.after(() => Promise.all([ownServer.stop(), own.remove()]));
   const target = await echo(t);
   const args = ['--json', '-L', `0:127.0.0.1:${target.port}`, ...own.options(), '127.0.0.1'];
   const [one, other] = [Cli.start(t, args), Cli.start(t, ['-o', 'Reconnect=yes', ...args])];
   const ports = [(await one.report('listening')).localPort, (await other.report('listening')).localPort];
   const peer = await client(t, ports[0]);
   await one.report('connection');
-  mortal.killSessions();
+  ownServer.killSessions();
   assert.equal((await peer.ended).end, 'ECONNRESET');
   assert.match((await one.end()).stderr, /^Connection to 127\.0\.0\.1 (closed by remote host|lost: .*)\.?$/m);
   assert.equal(await one.exit, 255);
@@ -514,14 +514,14 @@ test('-W delivers its input after the target has ended', { skip: lacks('dial') }
 });
 
 test('-W exits with an error when the stream was cut', { skip: lacks('dial') }, async (t) => {
-  const mortal = await Sshd.start();
-  const own = new Setting(mortal);
-  t.after(() => Promise.all([mortal.stop(), own.remove()]));
+  const ownServer = await Sshd.start();
+  const own = new Setting(ownServer);
+  t.after(() => Promise.all([ownServer.stop(), own.remove()]));
   const target = await echo(t);
   const child = Cli.start(t, ['-W', `127.0.0.1:${target.port}`, ...own.options(), '127.0.0.1'], { stdin: 'pipe' });
   child.child.stdin.write('over');
   await child.says('stdout', /^over$/);
-  mortal.killSessions();
+  ownServer.killSessions();
   const { status, stderr } = await child.end();
   assert.equal(status, 255);
   assert.match(stderr, /stdio forwarding failed\n$/);

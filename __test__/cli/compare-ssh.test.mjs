@@ -1,4 +1,4 @@
-// Usual command lines of ssh: with sshtunnel in its place the same is reached, refused and said.
+// Common command lines of ssh, run with ssh and with sshtunnel: both reach and reject the same, with the same messages.
 
 import assert from 'node:assert/strict';
 

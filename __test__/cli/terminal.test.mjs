@@ -1,4 +1,4 @@
-// The command `sshtunnel` at a terminal: what it asks, what is seen of the answers, the live view.
+// The command `sshtunnel` at a terminal: prompts, hidden answers and the live view.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -269,13 +269,13 @@ test('a process in the background shows no live view', { skip }, async (t) => {
 });
 
 test('the live view prints errors after it has closed', { skip }, async (t) => {
-  const mortal = await Sshd.start();
-  const own = new Setting(mortal);
-  t.after(() => Promise.all([mortal.stop(), own.remove()]));
+  const ownServer = await Sshd.start();
+  const own = new Setting(ownServer);
+  t.after(() => Promise.all([ownServer.stop(), own.remove()]));
   const session = AtTerminal.start(t, ['-L', '0:127.0.0.1:1', ...own.options(), '127.0.0.1']);
   await session.sees(/\x1b\[\?1049h/);
   await session.sees(/connected/);
-  mortal.killSessions();
+  ownServer.killSessions();
   await session.sees(/\x1b\[\?1049l/);
   await session.sees(/Connection to 127\.0\.0\.1 [^\r]*\r\nstatus 255/);
 });

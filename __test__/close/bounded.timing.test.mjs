@@ -1,4 +1,4 @@
-// A close that is bounded in time keeps its time, and is nobody else's business.
+// A bounded close ends in time and delays no other connection.
 
 import assert from 'node:assert/strict';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
@@ -8,7 +8,7 @@ import { test } from '../helpers/bounded.mjs';
 import { KIB, connect } from '../helpers/peers.mjs';
 import { Child, moment, waits } from '../helpers/process.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { Diary, assertIncludes, makeTunnel } from '../helpers/tunnels.mjs';
+import { EventLog, assertIncludes, makeTunnel } from '../helpers/tunnels.mjs';
 
 const COUNT = 200;
 /** More than the kernel of a client takes that does not read; its tunnel takes the rest. */
@@ -42,11 +42,11 @@ async function echo(client, until) {
 test(`a bounded close resets ${COUNT} stalled clients in time and does not delay an echo beside them`, async (t) => {
   const target = await peers.ask('behaviour', 'echo');
   const tunnel = makeTunnel(t, server.login, target, { linger: LINGER });
-  const diary = new Diary(tunnel);
+  const eventLog = new EventLog(tunnel);
   await tunnel.promises.startListening();
   const busy = await connect(tunnel.localPort);
   t.after(() => busy.socket.destroy());
-  const { connectionId: own } = await diary.next('connection');
+  const { connectionId: own } = await eventLog.next('connection');
   await peers.ask('stall', tunnel.localPort, COUNT, SIZE);
   let stalled;
   do stalled = (await tunnel.promises.connections()).filter(({ connectionId }) => connectionId !== own);
@@ -83,7 +83,7 @@ test(`a bounded close resets ${COUNT} stalled clients in time and does not delay
   // Where a blocking close() waits has another name.
   for (const place of seen) assert.match(place, /^0$|epoll|futex/);
 
-  const ends = diary.all('disconnected');
+  const ends = eventLog.all('disconnected');
   assert.equal(ends.length, COUNT);
   for (const end of ends) {
     assertIncludes(end, { code: 'ECONNABORTED', closedBy: 'reset', linger: LINGER, lingerExpired: true });

@@ -1,4 +1,4 @@
-// closesocket: what the peer gets, what is reported, when; and that the event loop does not notice.
+// closesocket(): what the peer reads, what is reported, and when, without blocking the event loop.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';

@@ -35,9 +35,9 @@ const accepting = ssh2((open) => open.accept());
 const quiet = () => settled(() => 0);
 
 /** Both directions are full: neither the client nor the target reads, both have sent. */
-async function stuckBoth({ tunnel, client, far }) {
+async function stuckBoth({ tunnel, client, remoteEnd }) {
   client.send(FLOOD);
-  await far.send(SIZE);
+  await remoteEnd.send(SIZE);
   await settled(() => client.accepted);
   await settled(async () => (await only(tunnel)).bytesDown);
 }
@@ -53,10 +53,10 @@ async function stuckUp({ tunnel, client }) {
 }
 
 /** A small exchange in both directions, so that nothing is under way. */
-async function talk({ client, far }) {
+async function exchange({ client, remoteEnd }) {
   await client.send(KIB);
-  await far.read().received(KIB);
-  await far.send(KIB);
+  await remoteEnd.read().received(KIB);
+  await remoteEnd.send(KIB);
   await client.received(KIB);
 }
 
@@ -69,15 +69,15 @@ const close = ({ tunnel }) => tunnel.close({ timeout: 0 });
  * Each row: what comes before (`prepare`), the `event`, and the rule that says what is seen then in the three columns;
  * a row's own `graceful`, `hard` or `code` takes precedence.
  * - `target`: what the program behind the server does; without it, nothing until it is told to
- * - `server`: where it is not the sshd that all share; of an ssh2 server `far` is the channel
+ * - `server`: where it is not the sshd that all share; of an ssh2 server `remoteEnd` is the channel
  * - `stalls`: who does not read before the connection has ended, or, in the first column, before the connection was
  *   seen to be held; in the last column the linger time runs out
  * - `drops`: by columns, the directions in which bytes are lost; without it, none
- * - `sent`: what the far side sent in all, where all of it has reached the tunnel
+ * - `sent`: what the remote end sent in all, where all of it has reached the tunnel
  */
 const TABLE = [
   {
-    name: 'FIN from the client, then an answer and FIN from the far side',
+    name: 'FIN from the client, then an answer and FIN from the remote end',
     rule: RULES.localFin,
     target: behaviours.replier(SIZE),
     async event({ client }) {
@@ -87,7 +87,7 @@ const TABLE = [
     sent: SIZE,
   },
   {
-    name: 'FIN from the far side, then an answer and FIN from the client',
+    name: 'FIN from the remote end, then an answer and FIN from the client',
     rule: RULES.remoteEof,
     target: behaviours.source(SIZE),
     async event({ client }) {
@@ -125,21 +125,21 @@ const TABLE = [
     graceful: RULES.bothEnded.graceful,
   })),
   {
-    name: 'RST from the client, and the far side takes what was sent before',
+    name: 'RST from the client, and the remote end takes what was sent before',
     rule: RULES.localReset,
     prepare: stuckUp,
-    async event({ tunnel, client, far }) {
+    async event({ tunnel, client, remoteEnd }) {
       await client.reset();
-      // Before the tunnel knows of it, room at the far side is room for more.
+      // Before the tunnel knows of it, room at the remote end is room for more.
       while ((await tunnel.promises.connections()).some(({ state }) => state === 'open'));
-      far.read();
+      remoteEnd.read();
     },
     drops: { hard: ['up'] },
   },
   {
-    name: 'RST from the client, and the far side stalls',
+    name: 'RST from the client, and the remote end stalls',
     rule: RULES.localReset,
-    stalls: 'far',
+    stalls: 'remoteEnd',
     prepare: stuckUp,
     event: ({ client }) => client.reset(),
     drops: { hard: ['up'], bounded: ['up'] },
@@ -156,16 +156,16 @@ const TABLE = [
     name: `CLOSE ${withEof ? 'with EOF ' : ''}while the client still sends`,
     rule: RULES.earlyClose,
     server: accepting,
-    async prepare({ client, far }) {
-      far.write(PATTERN.subarray(0, FITS / 2));
+    async prepare({ client, remoteEnd }) {
+      remoteEnd.write(PATTERN.subarray(0, FITS / 2));
       await client.received(Math.floor(FITS / 2));
       // Nobody reads the channel: some of this stays behind in the tunnel.
       client.send(4 * MIB);
-      await settled(() => far.readableLength);
+      await settled(() => remoteEnd.readableLength);
     },
-    event({ far }) {
-      if (withEof) far.eof();
-      far.close();
+    event({ remoteEnd }) {
+      if (withEof) remoteEnd.eof();
+      remoteEnd.close();
     },
     sent: Math.floor(FITS / 2),
     drops: same(['up']),
@@ -177,13 +177,13 @@ const TABLE = [
     rule: RULES.eofAndClose,
     server: accepting,
     stalls: 'client',
-    async prepare(scene) {
-      await new Promise((sent) => scene.far.write(PATTERN, sent));
-      await stuckDown(scene);
+    async prepare(setup) {
+      await new Promise((sent) => setup.remoteEnd.write(PATTERN, sent));
+      await stuckDown(setup);
     },
-    event({ far }) {
-      far.eof();
-      far.close();
+    event({ remoteEnd }) {
+      remoteEnd.eof();
+      remoteEnd.close();
     },
     sent: FITS,
     drops: { hard: ['down'], bounded: ['down'] },
@@ -237,7 +237,7 @@ const TABLE = [
   ...Object.entries({ disconnect, shutdown, close }).map(([name, event]) => ({
     name: `${name}() with nothing under way`,
     rule: RULES.closedByCall,
-    prepare: talk,
+    prepare: exchange,
     event,
     sent: KIB,
   })),
@@ -245,7 +245,7 @@ const TABLE = [
     name: 'idle for too long',
     rule: RULES.idle,
     options: { idleTimeout: 1000 },
-    prepare: talk,
+    prepare: exchange,
     sent: KIB,
   },
   {
@@ -254,12 +254,12 @@ const TABLE = [
     rule: RULES.closedByCall,
     read: false,
     prepare: stuckBoth,
-    async event({ tunnel, client, far, column }) {
+    async event({ tunnel, client, remoteEnd, column }) {
       const { connectionId } = await only(tunnel);
       const disconnected = tunnel.promises.disconnect(connectionId);
       // Nothing moves before it has begun; hard, that is before it is over.
       await (column === 'hard' ? disconnected : only(tunnel));
-      far.read();
+      remoteEnd.read();
       client.read();
       await disconnected;
     },
@@ -276,9 +276,9 @@ const TABLE = [
     drops: { hard: ['down'], bounded: ['down'] },
   },
   {
-    name: 'disconnect(), and the far side stalls',
+    name: 'disconnect(), and the remote end stalls',
     rule: RULES.closedByCall,
-    stalls: 'far',
+    stalls: 'remoteEnd',
     prepare: stuckUp,
     event: disconnect,
     drops: same(['up']),
@@ -293,21 +293,21 @@ const TABLE = [
   },
 ];
 
-/** A client connected through a tunnel to a far side. */
+/** A client connected through a tunnel to a remote end. */
 async function setUp(t, row, server, options) {
   const opened = await openTunnel(t, server, row.target ?? behaviours.idle(), options);
   for (const [event, listener] of Object.entries(row.listeners ?? {})) opened.tunnel.on(event, listener);
   const client = await opened.connect({ read: row.read !== false && row.stalls !== 'client' });
   if (row.unopened) return { ...opened, server, client };
-  const far = await (server instanceof Ssh2Server ? server.nextChannel() : opened.target.next());
-  return { ...opened, server, client, far };
+  const remoteEnd = await (server instanceof Ssh2Server ? server.nextChannel() : opened.target.next());
+  return { ...opened, server, client, remoteEnd };
 }
 
 /** Looks that a connection which is being closed is not over. */
-async function isHeld({ tunnel, diary }) {
+async function isHeld({ tunnel, eventLog }) {
   while ((await only(tunnel)).state !== 'closing');
   await quiet();
-  assert.deepEqual(diary.all('disconnected'), []);
+  assert.deepEqual(eventLog.all('disconnected'), []);
 }
 
 /** What the rule of a row, or the row itself, expects. */
@@ -321,22 +321,22 @@ async function play(t, row, column) {
   if (row.server) t.after(() => server.stop());
   const linger = column === 'bounded' && row.stalls ? SHORT : COLUMNS[column];
   const { client: clientSees, ...reported } = outcome(row, column);
-  const scene = await setUp(t, row, server, { ...row.options, linger });
-  const { diary, client, far } = scene;
-  const ended = diary.next('disconnected');
+  const setup = await setUp(t, row, server, { ...row.options, linger });
+  const { eventLog, client, remoteEnd } = setup;
+  const ended = eventLog.next('disconnected');
 
-  await row.prepare?.(scene);
-  const arrived = far?.readableLength;
+  await row.prepare?.(setup);
+  const arrived = remoteEnd?.readableLength;
   const since = performance.now();
   // Some events are over only when the connection is.
-  const happened = row.event?.({ ...scene, column });
+  const happened = row.event?.({ ...setup, column });
   if (row.stalls) {
-    if (column === 'graceful') await isHeld(scene);
+    if (column === 'graceful') await isHeld(setup);
     else await ended;
     const lasted = performance.now() - since;
     const least = column === 'bounded' ? linger.l_linger * 1000 : 0;
     assert.ok(lasted > least - 2, `${lasted} ms`); // clocks are rounded
-    (row.stalls === 'far' ? far : client).read();
+    (row.stalls === 'remoteEnd' ? remoteEnd : client).read();
   }
   const seen = await client.ended;
   client.end();
@@ -361,18 +361,18 @@ async function play(t, row, column) {
   if (reported.closedBy === 'graceful' && column !== 'hard') assert.equal(end.bytesUp + end.droppedUp, client.accepted);
   else assert.ok(end.bytesUp + end.droppedUp <= client.accepted);
   if (row.unopened) {
-    assert.deepEqual([diary.all('connection').length, scene.target.peers.length], [0, 0]);
-    assert.equal(scene.tunnel.listening, true); // only that connection failed
+    assert.deepEqual([eventLog.all('connection').length, setup.target.peers.length], [0, 0]);
+    assert.equal(setup.tunnel.listening, true); // only that connection failed
   } else {
-    await examineFar(row, { far, arrived }, end);
+    await examineFar(row, { remoteEnd, arrived }, end);
   }
 }
 
-/** Asks the far side, where it lives. */
-async function examineFar(row, { far, arrived }, { bytesUp, code }) {
+/** Asks the remote end, where it lives. */
+async function examineFar(row, { remoteEnd, arrived }, { bytesUp, code }) {
   if (code === 'ERR_SSH_DISCONNECTED') return undefined;
   if (arrived !== undefined) return assert.equal(bytesUp, arrived);
-  const { bytes, sha256, end } = await far.read().ended;
+  const { bytes, sha256, end } = await remoteEnd.read().ended;
   assert.deepEqual({ bytes, sha256 }, { bytes: bytesUp, sha256: patternHash(bytesUp) });
   // SSH has no word for a reset. Who is sending when the server lets go hears of it in this way.
   assert.ok(end === 'FIN' || (row.target === ENDLESS && ['EPIPE', 'ECONNRESET'].includes(end)), end);

@@ -1,4 +1,4 @@
-// The Linger of a connection that exists: read and decided anew, until it has ended.
+// The Linger of an existing connection can be read and set until it has ended.
 
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
@@ -16,12 +16,12 @@ const HARD = { l_onoff: 1, l_linger: 0 };
 const BOUNDED = { l_onoff: 1, l_linger: 60 };
 
 /** A connection through which something went, as its event and as its client. */
-async function openOne({ diary, connect }) {
+async function openOne({ eventLog, connect }) {
   const client = await connect();
   await client.send(KIB);
   await client.received(KIB);
   client.ended.then(() => client.end());
-  return { client, connection: await diary.next('connection') };
+  return { client, connection: await eventLog.next('connection') };
 }
 
 test('connection.setLinger() and setLingerOption() work in three forms', async (t) => {
@@ -60,7 +60,7 @@ test('connection.setLinger() and setLingerOption() work in three forms', async (
 
 test('connection.setLinger() changes only that connection', async (t) => {
   const opened = await openTunnel(t, server, behaviours.echo());
-  const { tunnel, diary } = opened;
+  const { tunnel, eventLog } = opened;
   const ones = [await openOne(opened), await openOne(opened), await openOne(opened)];
   ones[0].connection.setLinger(false);
   const listed = await tunnel.promises.connections();
@@ -75,12 +75,12 @@ test('connection.setLinger() changes only that connection', async (t) => {
   for (const [at, { client, connection }] of ones.entries()) {
     await tunnel.promises.disconnect(connection.connectionId);
     assertIncludes(await client.ended, { bytes: KIB, end: at === 0 ? 'ECONNRESET' : 'FIN' });
-    assertIncludes(await diary.next('disconnected'), { linger: [HARD, BOUNDED, GRACEFUL][at] });
+    assertIncludes(await eventLog.next('disconnected'), { linger: [HARD, BOUNDED, GRACEFUL][at] });
   }
 });
 
 test('connection.setLinger() works while a connectionRequest is pending', async (t) => {
-  const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.echo());
   const asked = new Promise((resolve) => tunnel.on('connectionRequest', resolve));
   const client = await connect();
   const request = await asked;
@@ -90,14 +90,14 @@ test('connection.setLinger() works while a connectionRequest is pending', async 
   await client.received(KIB);
   await tunnel.promises.disconnect(request.connectionId);
   assert.equal((await client.ended).end, 'ECONNRESET');
-  assert.deepEqual((await diary.next('disconnected')).linger, HARD);
+  assert.deepEqual((await eventLog.next('disconnected')).linger, HARD);
 });
 
 test('connection.setLinger() applies to a closing connection and fails for an ended one', async (t) => {
   const opened = await openTunnel(t, server, behaviours.endless());
-  const { tunnel, diary, connect } = opened;
+  const { tunnel, eventLog, connect } = opened;
   const client = await connect({ read: false });
-  const connection = await diary.next('connection');
+  const connection = await eventLog.next('connection');
   await settled(async () => (await only(tunnel)).bytesDown);
   const disconnected = tunnel.promises.disconnect(connection.connectionId);
   while ((await only(tunnel)).state !== 'closing');
@@ -108,7 +108,7 @@ test('connection.setLinger() applies to a closing connection and fails for an en
   await connection.promises.setLingerOption(HARD);
   await disconnected;
   assert.equal((await client.read().ended).end, 'ECONNRESET');
-  assertIncludes(await diary.next('disconnected'), { code: 'ECONNABORTED', clean: false, linger: HARD });
+  assertIncludes(await eventLog.next('disconnected'), { code: 'ECONNABORTED', clean: false, linger: HARD });
 
   const over = { code: 'ERR_TUNNEL_NO_CONNECTION' };
   assert.throws(() => connection.setLinger(false), over);

@@ -1,4 +1,4 @@
-// The end of a session does not cost the bytes that were passed on before it.
+// The end of a session delivers the bytes that were sent before it.
 
 import { after } from 'node:test';
 
@@ -15,31 +15,31 @@ const SIZE = 4 * MIB;
 
 /** A client that has reset its connection; all that it sent was passed on. */
 async function resetBehindData(t) {
-  const { tunnel, diary, target, connect } = await openTunnel(t, server, behaviours.idle());
+  const { tunnel, eventLog, target, connect } = await openTunnel(t, server, behaviours.idle());
   const client = await connect();
-  const far = await target.next();
+  const remoteEnd = await target.next();
   await client.send(SIZE);
   while ((await only(tunnel)).bytesUp < SIZE);
   await client.reset();
-  assertIncludes(await diary.next('disconnected'), { code: 'ECONNRESET', bytesUp: SIZE, droppedUp: 0 });
-  return { tunnel, diary, far };
+  assertIncludes(await eventLog.next('disconnected'), { code: 'ECONNRESET', bytesUp: SIZE, droppedUp: 0 });
+  return { tunnel, eventLog, remoteEnd };
 }
 
 for (const method of ['shutdown', 'close', 'stopListening']) {
   test(`${method}() right after a client reset delivers the bytes sent before it`, async (t) => {
-    const { tunnel, diary, far } = await resetBehindData(t);
+    const { tunnel, eventLog, remoteEnd } = await resetBehindData(t);
     const done = tunnel.promises[method]();
-    far.read();
-    assertIncludes(await far.ended, { bytes: SIZE, sha256: patternHash(SIZE) });
+    remoteEnd.read();
+    assertIncludes(await remoteEnd.ended, { bytes: SIZE, sha256: patternHash(SIZE) });
     await done;
-    await diary.next('close');
+    await eventLog.next('close');
   });
 }
 
 test('a server that never confirms CLOSE delays the disconnect by a bounded time', async (t) => {
-  const { tunnel, diary } = await resetBehindData(t);
+  const { tunnel, eventLog } = await resetBehindData(t);
   server.freezeSessions();
   t.after(() => server.thawSessions());
   await tunnel.promises.shutdown();
-  await diary.next('close');
+  await eventLog.next('close');
 });

@@ -1,4 +1,4 @@
-// close(): who may finish, who is closed, and what is told of them.
+// close(): which connections finish, which are closed, and what is reported of them.
 
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
@@ -50,14 +50,14 @@ test('close({ timeout }) completes the transfers that end in time and closes the
     await peer.send(SIZE / 2);
     peer.end();
   };
-  const { tunnel, diary, target, connect } = await openTunnel(t, server, behaviour);
+  const { tunnel, eventLog, target, connect } = await openTunnel(t, server, behaviour);
   const port = tunnel.localPort;
   const connections = [];
   for (let count = 0; count < 50; count++) {
     kind = KINDS[count % KINDS.length];
     tunnel.setLingerOption(kind.linger);
     const client = await connect({ read: !kind.stalls });
-    const { connectionId } = await diary.next('connection');
+    const { connectionId } = await eventLog.next('connection');
     await target.next();
     client.ended.then(() => client.end());
     connections.push({ kind, client, connectionId });
@@ -71,7 +71,7 @@ test('close({ timeout }) completes the transfers that end in time and closes the
   }
   const ends = await closing;
   assert.ok(await refuses(port));
-  assert.deepEqual(ends, diary.all('disconnected'));
+  assert.deepEqual(ends, eventLog.all('disconnected'));
   assert.equal(ends.length, connections.length);
   for (const { kind, client, connectionId } of connections) {
     const end = ends.find((it) => it.connectionId === connectionId);
@@ -84,7 +84,7 @@ test('close({ timeout }) completes the transfers that end in time and closes the
 });
 
 test('a second close() joins the first and gets the same list of remaining connections', async (t) => {
-  const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.echo());
   const [first, second] = [await connect(), await connect()];
   for (const client of [first, second]) {
     await client.send(KIB);
@@ -93,12 +93,12 @@ test('a second close() joins the first and gets the same list of remaining conne
   const both = tunnel.close();
   first.end();
   await first.ended;
-  const end = await diary.next('disconnected');
+  const end = await eventLog.next('disconnected');
   const left = new Promise((resolve, reject) => {
     tunnel.close({ timeout: 60_000 }, (error, ends) => (error ? reject(error) : resolve(ends)));
   });
   second.end();
-  const last = await diary.next('disconnected');
+  const last = await eventLog.next('disconnected');
   assert.deepEqual(await both, [end, last]);
   assert.deepEqual(await left, [last]);
   assert.equal((await both)[0], end, 'the object that the event brought');

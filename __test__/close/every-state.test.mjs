@@ -1,16 +1,16 @@
-// Whatever state a connection is in, the application can end it: the states, times the ways out.
-// Every row asks the local client for what it read, and the tunnel for one report that adds up.
+// The application can end a connection in every state: all states, times all calls. Each test asks the local client
+// what it read, and the tunnel for one report that adds up.
 
 import assert from 'node:assert/strict';
 import { after, describe } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
-import { HARD, Scene, WAYS, isOver } from '../helpers/way-out.mjs';
+import { HARD, EndingConnection, FORCED_ENDS, isOver } from '../helpers/forced-ends.mjs';
 import { MIB, PATTERN, behaviours, refusingPort, settled } from '../helpers/peers.mjs';
 import { greeting } from '../helpers/socks.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { Diary, assertIncludes, listed, makeTunnel, only, openRemote, openTunnel } from '../helpers/tunnels.mjs';
+import { EventLog, assertIncludes, listed, makeTunnel, only, openRemote, openTunnel } from '../helpers/tunnels.mjs';
 
 process.setMaxListeners(50); // servers wait for the end of the process
 const server = await Sshd.start();
@@ -24,7 +24,7 @@ const FLOOD = 20 * MIB;
 async function stalledClient(t, { behaviour = behaviours.endless(), options, from = server } = {}) {
   const opened = await openTunnel(t, from, behaviour, options);
   const client = await opened.connect({ read: false });
-  const { connectionId } = await opened.diary.next('connection');
+  const { connectionId } = await opened.eventLog.next('connection');
   await settled(async () => (await only(opened.tunnel)).bytesDown);
   return { ...opened, client, connectionId };
 }
@@ -33,7 +33,7 @@ async function stalledClient(t, { behaviour = behaviours.endless(), options, fro
 async function stalledTarget(t, { options } = {}) {
   const opened = await openTunnel(t, server, behaviours.idle(), options);
   const client = await opened.connect();
-  const { connectionId } = await opened.diary.next('connection');
+  const { connectionId } = await opened.eventLog.next('connection');
   client.send(FLOOD);
   await settled(() => client.accepted);
   await settled(async () => (await only(opened.tunnel)).bytesUp);
@@ -61,10 +61,10 @@ const STATES = [
   {
     name: 'closed gracefully, and the client does not read',
     async prepare(t, options) {
-      const scene = await stalledClient(t, { options });
-      const done = disconnect(scene);
-      await closing(scene);
-      return { ...scene, done };
+      const setup = await stalledClient(t, { options });
+      const done = disconnect(setup);
+      await closing(setup);
+      return { ...setup, done };
     },
     closing: true,
     loses: ['down'],
@@ -73,10 +73,10 @@ const STATES = [
   {
     name: 'closed gracefully, and the remote end does not read',
     async prepare(t, options) {
-      const scene = await stalledTarget(t, { options });
-      const done = disconnect(scene);
-      await closing(scene);
-      return { ...scene, done };
+      const setup = await stalledTarget(t, { options });
+      const done = disconnect(setup);
+      await closing(setup);
+      return { ...setup, done };
     },
     closing: true,
     loses: ['up'],
@@ -85,10 +85,10 @@ const STATES = [
   {
     name: 'reset by the client, and the remote end does not read',
     async prepare(t, options) {
-      const scene = await stalledTarget(t, { options });
-      await scene.client.reset();
-      await closing(scene);
-      return scene;
+      const setup = await stalledTarget(t, { options });
+      await setup.client.reset();
+      await closing(setup);
+      return setup;
     },
     closing: true,
     loses: ['up'],
@@ -98,12 +98,12 @@ const STATES = [
   {
     name: 'ended by both, and the client does not read',
     async prepare(t, options) {
-      const scene = await openTunnel(t, server, behaviours.replier(PATTERN.length), options);
-      const client = await scene.connect({ read: false });
+      const setup = await openTunnel(t, server, behaviours.replier(PATTERN.length), options);
+      const client = await setup.connect({ read: false });
       client.end();
-      const { connectionId } = await scene.diary.next('connection');
-      await closing(scene);
-      return { ...scene, client, connectionId };
+      const { connectionId } = await setup.eventLog.next('connection');
+      await closing(setup);
+      return { ...setup, client, connectionId };
     },
     closing: true,
     loses: ['down'],
@@ -112,14 +112,14 @@ const STATES = [
   {
     name: 'closed by the server, and the client does not read',
     async prepare(t, options) {
-      const scene = await scripted(t, { options, how: { read: false } });
-      const far = await scene.ssh2.nextChannel();
-      await new Promise((sent) => far.write(PATTERN, sent));
-      await settled(async () => (await only(scene.tunnel)).bytesDown);
-      far.close();
-      await closing(scene);
-      const { connectionId } = await scene.diary.next('connection');
-      return { ...scene, connectionId };
+      const setup = await scripted(t, { options, how: { read: false } });
+      const remoteEnd = await setup.ssh2.nextChannel();
+      await new Promise((sent) => remoteEnd.write(PATTERN, sent));
+      await settled(async () => (await only(setup.tunnel)).bytesDown);
+      remoteEnd.close();
+      await closing(setup);
+      const { connectionId } = await setup.eventLog.next('connection');
+      return { ...setup, connectionId };
     },
     closing: true,
     loses: ['down'],
@@ -130,10 +130,10 @@ const STATES = [
     async prepare(t, options) {
       const own = await Sshd.start();
       t.after(() => own.stop());
-      const scene = await stalledClient(t, { from: own, options });
+      const setup = await stalledClient(t, { from: own, options });
       own.killSessions();
-      await closing(scene);
-      return scene;
+      await closing(setup);
+      return setup;
     },
     closing: true,
     loses: ['down'],
@@ -148,15 +148,15 @@ const STATES = [
   {
     name: 'of a remote forward, closed gracefully, and the target does not read',
     async prepare(t, options) {
-      const scene = await openRemote(t, server, behaviours.idle(), { options });
-      const far = await scene.connect();
-      const { connectionId } = await scene.diary.next('connection');
-      far.send(FLOOD);
-      await settled(() => far.accepted);
-      await settled(async () => (await only(scene.tunnel)).bytesDown);
-      const done = disconnect({ ...scene, connectionId });
-      await closing(scene);
-      return { ...scene, client: await scene.target.next(), connectionId, done };
+      const setup = await openRemote(t, server, behaviours.idle(), { options });
+      const remoteEnd = await setup.connect();
+      const { connectionId } = await setup.eventLog.next('connection');
+      remoteEnd.send(FLOOD);
+      await settled(() => remoteEnd.accepted);
+      await settled(async () => (await only(setup.tunnel)).bytesDown);
+      const done = disconnect({ ...setup, connectionId });
+      await closing(setup);
+      return { ...setup, client: await setup.target.next(), connectionId, done };
     },
     closing: true,
     loses: ['down'],
@@ -165,13 +165,13 @@ const STATES = [
   {
     name: 'its client has not said in SOCKS where to',
     async prepare(t, options) {
-      const scene = await openTunnel(t, server, behaviours.idle(), options);
-      const forward = await scene.tunnel.promises.forwardDynamic({});
-      const client = await scene.connect({ port: forward.localPort });
+      const setup = await openTunnel(t, server, behaviours.idle(), options);
+      const forward = await setup.tunnel.promises.forwardDynamic({});
+      const client = await setup.connect({ port: forward.localPort });
       client.socket.write(greeting(0));
-      const { connectionId } = (await listed(scene.tunnel, 1))[0];
+      const { connectionId } = (await listed(setup.tunnel, 1))[0];
       await client.received(2);
-      return { ...scene, client, connectionId };
+      return { ...setup, client, connectionId };
     },
     end: { code: 'ECONNABORTED' },
     unopened: true,
@@ -179,11 +179,11 @@ const STATES = [
   {
     name: 'waiting for an answer to its request',
     async prepare(t, options) {
-      const scene = await openTunnel(t, server, behaviours.idle(), options);
-      const asked = new Promise((resolve) => scene.tunnel.on('connectionRequest', resolve));
-      const client = await scene.connect();
+      const setup = await openTunnel(t, server, behaviours.idle(), options);
+      const asked = new Promise((resolve) => setup.tunnel.on('connectionRequest', resolve));
+      const client = await setup.connect();
       const { connectionId } = await asked;
-      return { ...scene, client, connectionId };
+      return { ...setup, client, connectionId };
     },
     end: { code: 'ECONNABORTED' },
     unopened: true,
@@ -191,9 +191,9 @@ const STATES = [
   {
     name: 'opening, and the server does not answer',
     async prepare(t, options) {
-      const scene = await scripted(t, { onOpen: () => {}, options });
-      const { connectionId } = (await listed(scene.tunnel, 1))[0];
-      return { ...scene, connectionId };
+      const setup = await scripted(t, { onOpen: () => {}, options });
+      const { connectionId } = (await listed(setup.tunnel, 1))[0];
+      return { ...setup, connectionId };
     },
     end: { code: 'ECONNABORTED' },
     unopened: true,
@@ -203,12 +203,12 @@ const STATES = [
     async prepare(t, options) {
       const own = await Sshd.start();
       t.after(() => own.stop());
-      const scene = await openTunnel(t, own, behaviours.idle(), { ...options, reconnect: { initialDelay: 60_000 } });
+      const setup = await openTunnel(t, own, behaviours.idle(), { ...options, reconnect: { initialDelay: 60_000 } });
       await own.halt();
-      await scene.diary.next('reconnecting');
-      const client = await scene.connect();
-      const { connectionId } = (await listed(scene.tunnel, 1))[0];
-      return { ...scene, client, connectionId };
+      await setup.eventLog.next('reconnecting');
+      const client = await setup.connect();
+      const { connectionId } = (await listed(setup.tunnel, 1))[0];
+      return { ...setup, client, connectionId };
     },
     end: { code: 'ECONNABORTED' },
     unopened: true,
@@ -216,49 +216,50 @@ const STATES = [
 ];
 
 async function play(t, state, way, options) {
-  const scene = new Scene(await state.prepare(t, options));
-  await scene.endBy(WAYS[way], { closing: state.closing === true });
-  const end = await scene.onlyEnd();
+  const setup = new EndingConnection(await state.prepare(t, options));
+  await setup.endBy(FORCED_ENDS[way], { closing: state.closing === true });
+  const end = await setup.onlyEnd();
   assertIncludes(end, { closedBy: 'reset', clean: false, lingerExpired: false, ...state.end });
-  const seen = await scene.client.read().ended;
+  const seen = await setup.client.read().ended;
   assert.equal(seen.end, state.client ?? 'ECONNRESET');
   assert.deepEqual(
     [end.droppedUp > 0, end.droppedDown > 0],
     ['up', 'down'].map((it) => state.loses?.includes(it) ?? false),
   );
   if (seen.end === 'ECONNRESET' && !state.unopened) assert.equal(seen.bytes, end.bytesDown);
-  await scene.done;
+  await setup.done;
 }
 
 for (const sessions of [1, 2]) {
   describe(`${sessions} session(s)`, { concurrency: 4 }, () => {
     for (const state of STATES) {
-      for (const way of Object.keys(WAYS)) test(`${state.name}: ${way}`, (t) => play(t, state, way, { sessions }));
+      for (const way of Object.keys(FORCED_ENDS))
+        test(`${state.name}: ${way}`, (t) => play(t, state, way, { sessions }));
     }
   });
 }
 
 test('a new linger time counts from the call, also while closing, and can be withdrawn', async (t) => {
-  const scene = await stalledClient(t);
-  const done = disconnect(scene);
-  await closing(scene);
-  const connection = await only(scene.tunnel);
+  const setup = await stalledClient(t);
+  const done = disconnect(setup);
+  await closing(setup);
+  const connection = await only(setup.tunnel);
   await connection.promises.setLingerOption({ l_onoff: 1, l_linger: 1 });
   await connection.promises.setLinger(true);
   await new Promise((resolve) => setTimeout(resolve, 1200)); // the time that was taken back
-  assert.deepEqual(scene.diary.all('disconnected'), []);
+  assert.deepEqual(setup.eventLog.all('disconnected'), []);
   assert.deepEqual(connection.getLingerOption(), { l_onoff: 0, l_linger: 0 });
   const since = performance.now();
   await connection.promises.setLingerOption({ l_onoff: 1, l_linger: 1 });
   await done;
   assert.ok(performance.now() - since > 998);
-  assertIncludes(await scene.diary.next('disconnected'), {
+  assertIncludes(await setup.eventLog.next('disconnected'), {
     code: 'ECONNABORTED',
     closedBy: 'reset',
     lingerExpired: true,
     linger: { l_onoff: 1, l_linger: 1 },
   });
-  assert.equal((await scene.client.read().ended).end, 'ECONNRESET');
+  assert.equal((await setup.client.read().ended).end, 'ECONNRESET');
 });
 
 for (const [name, harden] of Object.entries({
@@ -267,13 +268,13 @@ for (const [name, harden] of Object.entries({
 })) {
   test(`${name} is not undone by a softer Linger right after it`, async (t) => {
     const COUNT = 20; // one alone may have ended before the second call comes
-    const { tunnel, diary, ssh2, connect, client } = await scripted(t, { how: { read: false } });
+    const { tunnel, eventLog, ssh2, connect, client } = await scripted(t, { how: { read: false } });
     const clients = [client];
     for (let i = 0; i < COUNT; i++) {
       if (i > 0) clients.push(await connect({ read: false }));
-      const far = await ssh2.nextChannel();
-      far.write(Buffer.alloc(MIB));
-      far.close();
+      const remoteEnd = await ssh2.nextChannel();
+      remoteEnd.write(Buffer.alloc(MIB));
+      remoteEnd.close();
     }
     let connections;
     do connections = await tunnel.promises.connections();
@@ -285,7 +286,7 @@ for (const [name, harden] of Object.entries({
     );
     await Promise.all([done, ...softened, tunnel.promises.shutdown()]);
     isOver(since);
-    const ends = diary.all('disconnected');
+    const ends = eventLog.all('disconnected');
     assert.equal(ends.length, COUNT);
     for (const end of ends) assertIncludes(end, { code: 'ERR_SSH_CHANNEL_CLOSED', closedBy: 'reset', clean: false });
     for (const client of clients) assert.equal((await client.read().ended).end, 'ECONNRESET');
@@ -293,7 +294,7 @@ for (const [name, harden] of Object.entries({
 }
 
 test('connection.close() closes by its Linger in three forms, and fails after the end', async (t) => {
-  const { diary, connect } = await openTunnel(t, server, behaviours.echo());
+  const { eventLog, connect } = await openTunnel(t, server, behaviours.echo());
   const ways = [
     (connection) => connection.promises.close(),
     (connection) =>
@@ -305,11 +306,11 @@ test('connection.close() closes by its Linger in three forms, and fails after th
   for (const way of ways) {
     const client = await connect();
     client.ended.then(() => client.end());
-    const connection = await diary.next('connection');
+    const connection = await eventLog.next('connection');
     await client.send(1000);
     await client.received(1000);
     assert.equal(await way(connection), undefined);
-    assertIncludes(await diary.next('disconnected'), { code: 'OK', closedBy: 'graceful' });
+    assertIncludes(await eventLog.next('disconnected'), { code: 'OK', closedBy: 'graceful' });
     assertIncludes(await client.ended, { bytes: 1000, end: 'FIN' });
     const over = { code: 'ERR_TUNNEL_NO_CONNECTION' };
     await assert.rejects(connection.promises.close(), over);
@@ -321,7 +322,7 @@ test('connection.close() closes by its Linger in three forms, and fails after th
 });
 
 test('close({ timeout }) closes what is delivered in time and resets the rest within two seconds', async (t) => {
-  const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.endless());
+  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.endless());
   const reads = await connect();
   const stalls = await connect({ read: false });
   await reads.received(MIB);
@@ -330,7 +331,7 @@ test('close({ timeout }) closes what is delivered in time and resets the rest wi
   const since = performance.now();
   const ends = await tunnel.close({ timeout: 300 });
   isOver(since + 300);
-  assert.deepEqual(ends, diary.all('disconnected'));
+  assert.deepEqual(ends, eventLog.all('disconnected'));
   assertIncludes(ends[0], { code: 'OK', closedBy: 'graceful', droppedDown: 0 });
   assertIncludes(ends[1], { code: 'ECONNABORTED', closedBy: 'reset', clean: false, lingerExpired: false });
   assert.match(ends[1].reason, /closed by close\(\); reset because the timeout of close\(\) expired/);
@@ -343,19 +344,19 @@ describe('a truncated reply', { concurrency: 4 }, () => {
   const COLUMNS = { graceful: { l_onoff: 0, l_linger: 0 }, hard: HARD, bounded: { l_onoff: 1, l_linger: 60 } };
   for (const [column, linger] of Object.entries(COLUMNS)) {
     test(`CLOSE without EOF after the client's FIN resets the client: ${column}`, async (t) => {
-      const { tunnel, diary, ssh2, client } = await scripted(t, { options: { linger } });
+      const { tunnel, eventLog, ssh2, client } = await scripted(t, { options: { linger } });
       // What Node itself says, which no look at the kernel corrects here.
       const told = new Promise((resolve) =>
         client.socket.on('end', () => resolve('end')).on('error', ({ code }) => resolve(code)),
       );
-      const far = await ssh2.nextChannel();
+      const remoteEnd = await ssh2.nextChannel();
       client.end();
-      await new Promise((ended) => far.on('end', ended).resume());
-      far.write(PATTERN.subarray(0, SIZE));
-      far.close();
+      await new Promise((ended) => remoteEnd.on('end', ended).resume());
+      remoteEnd.write(PATTERN.subarray(0, SIZE));
+      remoteEnd.close();
       assert.equal(await told, 'ECONNRESET');
       assert.equal(client.bytes, SIZE);
-      const end = await diary.next('disconnected');
+      const end = await eventLog.next('disconnected');
       assertIncludes(end, {
         code: 'ERR_SSH_CHANNEL_CLOSED',
         clean: false,
@@ -371,15 +372,15 @@ describe('a truncated reply', { concurrency: 4 }, () => {
   }
 
   test('CLOSE without EOF resets the client while its FIN is unread because the window is zero', async (t) => {
-    const { diary, ssh2, client } = await scripted(t, { onOpen: (open) => open.accept({ window: 0 }) });
-    const far = await ssh2.nextChannel();
-    await diary.next('connection');
+    const { eventLog, ssh2, client } = await scripted(t, { onOpen: (open) => open.accept({ window: 0 }) });
+    const remoteEnd = await ssh2.nextChannel();
+    await eventLog.next('connection');
     client.end();
     await settled(() => 0);
-    far.write('part');
-    far.close();
+    remoteEnd.write('part');
+    remoteEnd.close();
     assertIncludes(await client.ended, { bytes: 4, end: 'ECONNRESET' });
-    assertIncludes(await diary.next('disconnected'), {
+    assertIncludes(await eventLog.next('disconnected'), {
       code: 'ERR_SSH_CHANNEL_CLOSED',
       closedBy: 'reset',
       bytesUp: 0,
@@ -391,13 +392,13 @@ describe('a truncated reply', { concurrency: 4 }, () => {
   });
 
   test("CLOSE without EOF before the client's FIN ends the stream and is reported", async (t) => {
-    const { diary, ssh2, client } = await scripted(t);
-    const far = await ssh2.nextChannel();
+    const { eventLog, ssh2, client } = await scripted(t);
+    const remoteEnd = await ssh2.nextChannel();
     client.ended.then(() => client.end());
-    far.write('all, by a server that never says so');
-    far.close();
+    remoteEnd.write('all, by a server that never says so');
+    remoteEnd.close();
     assertIncludes(await client.ended, { bytes: 35, end: 'FIN' });
-    assertIncludes(await diary.next('disconnected'), {
+    assertIncludes(await eventLog.next('disconnected'), {
       code: 'ERR_SSH_CHANNEL_CLOSED',
       clean: false,
       closedBy: 'graceful',
@@ -411,14 +412,14 @@ describe('a truncated reply', { concurrency: 4 }, () => {
       [{ l_onoff: 1, l_linger: 1 }, false],
       [HARD, false],
     ]) {
-      const { tunnel, diary, ssh2, client } = await scripted(t, { options: { linger }, how: { read: false } });
-      const far = await ssh2.nextChannel();
+      const { tunnel, eventLog, ssh2, client } = await scripted(t, { options: { linger }, how: { read: false } });
+      const remoteEnd = await ssh2.nextChannel();
       client.end();
-      await new Promise((ended) => far.on('end', ended).resume());
-      await new Promise((sent) => far.write(PATTERN, sent));
+      await new Promise((ended) => remoteEnd.on('end', ended).resume());
+      await new Promise((sent) => remoteEnd.write(PATTERN, sent));
       await settled(async () => (await only(tunnel)).bytesDown);
-      far.close();
-      const ended = diary.next('disconnected');
+      remoteEnd.close();
+      const ended = eventLog.next('disconnected');
       if (waits) {
         await closing({ tunnel });
         client.read();
@@ -441,21 +442,21 @@ describe('a truncated reply', { concurrency: 4 }, () => {
     const ssh2 = await Ssh2Server.start({ onOpen: (open) => open.accept() });
     t.after(() => ssh2.stop());
     const tunnel = makeTunnel(t, ssh2.login, 1);
-    const diary = new Diary(tunnel);
+    const eventLog = new EventLog(tunnel);
     const socket = await tunnel.promises.dial({ host: 'h', port: 80, allowHalfOpen: true });
-    const far = await ssh2.nextChannel();
+    const remoteEnd = await ssh2.nextChannel();
     const seen = [];
     socket
       .on('data', ({ length }) => seen.push(length))
       .on('end', () => seen.push('end'))
       .on('error', ({ code }) => seen.push(code));
     socket.end();
-    await new Promise((ended) => far.on('end', ended).resume());
-    far.write('part');
-    far.close();
+    await new Promise((ended) => remoteEnd.on('end', ended).resume());
+    remoteEnd.write('part');
+    remoteEnd.close();
     await new Promise((closed) => socket.once('close', closed));
     assert.deepEqual(seen, [4, 'ECONNRESET']);
-    assertIncludes(await diary.next('disconnected'), {
+    assertIncludes(await eventLog.next('disconnected'), {
       code: 'ERR_SSH_CHANNEL_CLOSED',
       clean: false,
       closedBy: 'reset',

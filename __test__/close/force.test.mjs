@@ -1,5 +1,5 @@
-// A forced end with nobody at the other end who would play along: dead servers and jump hosts, a
-// program that ignores the end of its input, a stream that takes nothing, a logon under way.
+// A forced end without cooperation: dead servers and jump hosts, a ProxyCommand that ignores the end of its input, a
+// stream that accepts nothing, a pending connect.
 
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -13,8 +13,8 @@ import { MIB, behaviours, settled } from '../helpers/peers.mjs';
 import { hasSocket, isAlive, portName, signal, tcpSockets, whenFile } from '../helpers/process.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { Diary, assertIncludes, makeTunnel, only, openTunnel } from '../helpers/tunnels.mjs';
-import { isOver } from '../helpers/way-out.mjs';
+import { EventLog, assertIncludes, makeTunnel, only, openTunnel } from '../helpers/tunnels.mjs';
+import { isOver } from '../helpers/forced-ends.mjs';
 
 const folder = temporaryFolder('forced');
 after(() => folder.remove());
@@ -47,7 +47,7 @@ async function servers(t, count) {
 async function stuck(t, login, dead, options) {
   const opened = await openTunnel(t, { login }, behaviours.endless(), options);
   const client = await opened.connect({ read: false });
-  await opened.diary.next('connection');
+  await opened.eventLog.next('connection');
   await settled(async () => (await only(opened.tunnel)).bytesDown);
   for (const server of dead) server.freeze();
   t.after(() => dead.forEach((server) => server.thaw()));
@@ -63,15 +63,15 @@ const FORCES = {
   'close({ timeout })': [(tunnel) => tunnel.close({ timeout: 100 }), 100],
 };
 
-async function endsByForce(scene, [force, after]) {
-  const { tunnel, diary, client } = scene;
+async function endsByForce(setup, [force, after]) {
+  const { tunnel, eventLog, client } = setup;
   const before = tunnel.promises.shutdown();
   const since = performance.now();
   await force(tunnel);
   isOver(since + after);
   await before;
-  await diary.next('close');
-  const ends = diary.all('disconnected');
+  await eventLog.next('close');
+  const ends = eventLog.all('disconnected');
   assert.equal(ends.length, 1);
   assertIncludes(ends[0], { code: 'ECONNABORTED', clean: false, closedBy: 'reset', lingerExpired: false });
   assert.ok(ends[0].droppedDown > 0 && ends[0].droppedUp > 0);
@@ -105,11 +105,11 @@ describe('forced close', { concurrency: 3 }, () => {
       const [server] = await servers(t, 1);
       const file = at(`pid-${performance.now()}`);
       const login = { ...server.login, proxyCommand: `'${process.execPath}' '${at('deaf.js')}' '${file}' %h %p` };
-      const scene = await stuck(t, login, [server]);
+      const setup = await stuck(t, login, [server]);
       const pid = Number(readFileSync(file, 'utf8'));
       t.after(() => signal(pid, 'SIGKILL'));
       assert.ok(isAlive(pid));
-      await endsByForce(scene, force);
+      await endsByForce(setup, force);
       assert.equal(isAlive(pid), false);
     });
   }
@@ -119,8 +119,8 @@ describe('forced close', { concurrency: 3 }, () => {
       const [server] = await servers(t, 1);
       const sock = net.connect(server.port, '127.0.0.1');
       await new Promise((resolve) => sock.once('connect', resolve));
-      const scene = await stuck(t, { ...server.login, host: 'behind.a.stream', port: undefined, sock }, [server]);
-      await endsByForce(scene, FORCES[name]);
+      const setup = await stuck(t, { ...server.login, host: 'behind.a.stream', port: undefined, sock }, [server]);
+      await endsByForce(setup, FORCES[name]);
       assert.equal(sock.destroyed, true);
     });
   }
@@ -158,7 +158,7 @@ describe('forced close', { concurrency: 3 }, () => {
     const ssh2 = await Ssh2Server.start({ onOpen: (open) => open.accept({ window: 1000 }) });
     t.after(() => ssh2.stop());
     for (const [force, after] of Object.values(FORCES)) {
-      const { tunnel, diary, connect } = await openTunnel(t, ssh2, behaviours.idle());
+      const { tunnel, eventLog, connect } = await openTunnel(t, ssh2, behaviours.idle());
       const client = await connect();
       await ssh2.nextChannel();
       client.send(FLOOD);
@@ -169,10 +169,10 @@ describe('forced close', { concurrency: 3 }, () => {
       const since = performance.now();
       await force(tunnel);
       isOver(since + after);
-      const end = await diary.next('disconnected');
+      const end = await eventLog.next('disconnected');
       assertIncludes(end, { code: 'ECONNRESET', clean: false, closedBy: 'reset' });
       assert.ok(end.droppedUp > 0 && end.bytesUp + end.droppedUp <= client.accepted);
-      assert.equal(diary.all('disconnected').length, 1);
+      assert.equal(eventLog.all('disconnected').length, 1);
     }
   });
 
@@ -180,7 +180,7 @@ describe('forced close', { concurrency: 3 }, () => {
     const ssh2 = await Ssh2Server.start({ onOpen: (open) => open.destPort !== 1 && open.accept() });
     t.after(() => ssh2.stop());
     const tunnel = makeTunnel(t, ssh2.login, 1);
-    const diary = new Diary(tunnel);
+    const eventLog = new EventLog(tunnel);
     const opening = tunnel.dial('h', 1);
     const failed = new Promise((resolve) => opening.once('error', ({ code }) => resolve(code)));
     const stalled = await tunnel.promises.dial('h', 2);
@@ -196,9 +196,9 @@ describe('forced close', { concurrency: 3 }, () => {
     isOver(since);
     assert.deepEqual([await failed, await cut], ['ECONNABORTED', 'ECONNRESET']);
     await closed;
-    await diary.next('close');
+    await eventLog.next('close');
     assert.deepEqual(
-      diary.all('disconnected').map(({ code }) => code),
+      eventLog.all('disconnected').map(({ code }) => code),
       Array(3).fill('ECONNABORTED'),
     );
   });
@@ -216,7 +216,7 @@ for (const [name, act] of Object.entries({
     const ssh2 = await Ssh2Server.start({ onOpen: (open) => open.accept() });
     t.after(() => ssh2.stop());
     const tunnel = makeTunnel(t, ssh2.login, 1);
-    const diary = new Diary(tunnel);
+    const eventLog = new EventLog(tunnel);
     const socket = await tunnel.promises.dial('h', 3);
     socket.write(Buffer.alloc(FLOOD));
     await settled(async () => (await only(tunnel)).bytesUp);
@@ -224,12 +224,12 @@ for (const [name, act] of Object.entries({
     socket.destroy();
     assert.deepEqual([socket.destroyed, socket.writable, socket.readable], [true, false, false]);
     await settled(() => 0);
-    assert.deepEqual(diary.all('disconnected'), []);
+    assert.deepEqual(eventLog.all('disconnected'), []);
     const since = performance.now();
     await act(socket, tunnel);
     await closed;
     isOver(since);
-    const end = await diary.next('disconnected');
+    const end = await eventLog.next('disconnected');
     assertIncludes(end, { code: 'ECONNABORTED', clean: false, closedBy: 'reset' });
     assert.ok(end.droppedUp > 0);
   });
@@ -268,7 +268,7 @@ test('a graceful shutdown() kills a ProxyCommand that ignores the end of its inp
 
 test('close({ timeout }) is bounded with a server that confirms nothing', async (t) => {
   const [server] = await servers(t, 1);
-  const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.idle());
+  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.idle());
   const client = await connect();
   await client.send(4 * MIB);
   while ((await only(tunnel)).bytesUp < 4 * MIB);
@@ -276,7 +276,7 @@ test('close({ timeout }) is bounded with a server that confirms nothing', async 
   t.after(() => server.thaw());
   await client.reset();
   // What it sent is on its way, and nothing is left here but a word of the server.
-  assertIncludes(await diary.next('disconnected'), { code: 'ECONNRESET', droppedUp: 0 });
+  assertIncludes(await eventLog.next('disconnected'), { code: 'ECONNRESET', droppedUp: 0 });
   const since = performance.now();
   await tunnel.close({ timeout: 100 });
   isOver(since + 100);
@@ -284,14 +284,14 @@ test('close({ timeout }) is bounded with a server that confirms nothing', async 
 
 test('a tunnel can start again after a forced shutdown, and close gracefully', async (t) => {
   const [server] = await servers(t, 1);
-  const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.echo());
   for (let turn = 0; turn < 2; turn++) {
     const client = await connect();
     await client.send(1000);
     await client.received(1000);
     await tunnel.promises.shutdown({ force: true });
     assert.equal((await client.ended).end, 'ECONNRESET');
-    await diary.next('disconnected');
+    await eventLog.next('disconnected');
     await tunnel.promises.startListening();
   }
   const client = await connect();
@@ -299,5 +299,5 @@ test('a tunnel can start again after a forced shutdown, and close gracefully', a
   client.end();
   assertIncludes(await client.ended, { bytes: 1000, end: 'FIN' });
   await tunnel.promises.shutdown();
-  assertIncludes(await diary.next('disconnected'), { code: 'OK', clean: true });
+  assertIncludes(await eventLog.next('disconnected'), { code: 'OK', clean: true });
 });

@@ -1,5 +1,4 @@
-// How connections end where the far side or the client does several things at once; one at a time is
-// in close/closing-table.test.mjs.
+// Ends of a connection with several events at once; single events are in closing-table.test.mjs.
 
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
@@ -15,11 +14,11 @@ after(() => server.stop());
 for (const linger of [true, false]) {
   test(`a target that resets ends the client's stream: ${linger}`, async (t) => {
     // OpenSSH tells of a reset as it tells of an end: EOF. The client gets what was sent.
-    const { diary, connect } = await openTunnel(t, server, behaviours.resetter(64 * KIB), { linger });
+    const { eventLog, connect } = await openTunnel(t, server, behaviours.resetter(64 * KIB), { linger });
     const client = await connect();
     const { bytes, end } = await client.ended;
     client.end();
-    const ended = await diary.next('disconnected');
+    const ended = await eventLog.next('disconnected');
     assert.equal(ended.bytesDown, bytes);
     assert.equal(ended.closedBy, end === 'FIN' ? 'graceful' : 'reset');
   });
@@ -29,30 +28,30 @@ for (const linger of [true, false]) {
 async function resetWhileStuck(t, behaviour) {
   const tunnel = await openTunnel(t, server, behaviour, { linger: true });
   const client = await tunnel.connect({ read: false });
-  const far = await tunnel.target.next();
+  const remoteEnd = await tunnel.target.next();
   client.send(64 * MIB);
   await settled(() => client.accepted);
   await settled(async () => (await only(tunnel.tunnel)).bytesDown);
   await client.reset();
-  return { ...tunnel, far };
+  return { ...tunnel, remoteEnd };
 }
 
 test('graceful: a connection ends when its client resets and its stalled target dies', async (t) => {
   const sender = (peer) => peer.send(12 * MIB);
-  const { diary, far } = await resetWhileStuck(t, sender);
+  const { eventLog, remoteEnd } = await resetWhileStuck(t, sender);
   // What the client had sent waits for the target, which then vanishes.
-  await settled(() => far.accepted);
-  assert.deepEqual(diary.all('disconnected'), []);
-  await far.reset();
-  const end = await diary.next('disconnected');
+  await settled(() => remoteEnd.accepted);
+  assert.deepEqual(eventLog.all('disconnected'), []);
+  await remoteEnd.reset();
+  const end = await eventLog.next('disconnected');
   assertIncludes(end, { code: 'ECONNRESET', clean: false, closedBy: 'reset' });
   assert.ok(end.droppedUp > 0);
   assert.ok(end.droppedDown > 0);
 });
 
 test('graceful: a client reset ends the connection while the target only sends', async (t) => {
-  const { diary } = await resetWhileStuck(t, behaviours.endless());
-  const end = await diary.next('disconnected');
+  const { eventLog } = await resetWhileStuck(t, behaviours.endless());
+  const end = await eventLog.next('disconnected');
   assertIncludes(end, { code: 'ECONNRESET', clean: false, closedBy: 'reset' });
   assert.ok(end.droppedUp > 0);
   assert.ok(end.droppedDown > 16 * MIB);
@@ -63,41 +62,41 @@ for (const linger of [
   { l_onoff: 1, l_linger: 60 },
 ]) {
   test(`disconnect() and then a client reset deliver what had arrived, then EOF: ${linger.l_linger} s`, async (t) => {
-    const { tunnel, diary, target, connect } = await openTunnel(t, server, behaviours.idle(), { linger });
+    const { tunnel, eventLog, target, connect } = await openTunnel(t, server, behaviours.idle(), { linger });
     const client = await connect();
-    const far = await target.next();
+    const remoteEnd = await target.next();
     client.send(64 * MIB); // the target does not read: it piles up before the tunnel
     await settled(() => client.accepted);
     const { connectionId } = await only(tunnel);
     const disconnected = tunnel.promises.disconnect(connectionId);
     await tunnel.promises.connections(); // the disconnect has begun
     await client.reset();
-    far.read(); // and never ends its own direction
+    remoteEnd.read(); // and never ends its own direction
     await disconnected;
-    const end = await diary.next('disconnected');
+    const end = await eventLog.next('disconnected');
     assertIncludes(end, { connectionId, code: 'ECONNRESET', clean: false });
-    const { bytes, sha256 } = await far.ended;
+    const { bytes, sha256 } = await remoteEnd.ended;
     assert.equal(bytes, end.bytesUp);
     assert.equal(sha256, patternHash(bytes));
   });
 }
 
 test('graceful disconnect() after EOF from the target reports a client that had not ended as not clean', async (t) => {
-  const { tunnel, diary, target, connect } = await openTunnel(t, server, behaviours.source(KIB), {
+  const { tunnel, eventLog, target, connect } = await openTunnel(t, server, behaviours.source(KIB), {
     linger: true,
   });
   const client = await connect();
   assertIncludes(await client.ended, { bytes: KIB, end: 'FIN' });
-  const far = await target.next();
+  const remoteEnd = await target.next();
   await client.send(KIB);
-  await far.received(KIB);
+  await remoteEnd.received(KIB);
   const { connectionId } = await only(tunnel);
   const disconnected = tunnel.promises.disconnect(connectionId);
-  assertIncludes(await far.ended, { bytes: KIB, end: 'FIN' });
+  assertIncludes(await remoteEnd.ended, { bytes: KIB, end: 'FIN' });
   await client.send(KIB); // too late
   client.end();
   await disconnected;
-  assertIncludes(await diary.next('disconnected'), {
+  assertIncludes(await eventLog.next('disconnected'), {
     connectionId,
     code: 'OK',
     clean: false,
@@ -111,7 +110,7 @@ test('graceful disconnect() after EOF from the target reports a client that had 
 
 test('shutdown() closes each connection by its own Linger', async (t) => {
   const sender = (peer) => peer.read().send(MIB);
-  const { tunnel, diary, target, connect } = await openTunnel(t, server, sender);
+  const { tunnel, eventLog, target, connect } = await openTunnel(t, server, sender);
   const port = tunnel.localPort;
   const clients = [];
   for (const [structure, end] of [
@@ -121,13 +120,13 @@ test('shutdown() closes each connection by its own Linger', async (t) => {
   ]) {
     tunnel.setLingerOption(structure);
     const client = await connect();
-    const { connectionId } = await diary.next('connection');
+    const { connectionId } = await eventLog.next('connection');
     await client.received(MIB);
     client.ended.then(() => client.end());
     clients.push({ client, structure, end, connectionId });
   }
   await tunnel.promises.shutdown();
-  const ends = diary.all('disconnected');
+  const ends = eventLog.all('disconnected');
   assert.equal(ends.length, clients.length);
   for (const { client, structure, end, connectionId } of clients) {
     assertIncludes(await client.ended, { bytes: MIB, sha256: patternHash(MIB), end });
@@ -143,7 +142,7 @@ test('shutdown() closes each connection by its own Linger', async (t) => {
     );
     await (await target.next()).ended;
   }
-  await diary.next('close');
-  assert.equal(diary.names().at(-1), 'close');
+  await eventLog.next('close');
+  assert.equal(eventLog.names().at(-1), 'close');
   assert.ok(await refuses(port));
 });

@@ -1,4 +1,4 @@
-// getLinger and setLinger: what they accept, in which order they act, and which connections heed them.
+// getLinger() and setLinger(): accepted values, order of calls, and the connections that they apply to.
 
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
@@ -184,13 +184,13 @@ test('KeepAlive is a property like Linger', async () => {
 });
 
 test('setLinger() applies only to connections accepted later', async (t) => {
-  const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.echo());
   const expected = [true, false, true, false];
   const clients = [];
   for (const linger of expected) {
     tunnel.setLinger(linger);
     const client = await connect();
-    const { connectionId } = await diary.next('connection');
+    const { connectionId } = await eventLog.next('connection');
     clients.push({ client, connectionId, linger });
   }
   const structures = (await tunnel.promises.connections()).map(({ linger }) => linger);
@@ -202,7 +202,7 @@ test('setLinger() applies only to connections accepted later', async (t) => {
     client.ended.then(() => client.end());
     await tunnel.promises.disconnect(connectionId);
     assertIncludes(await client.ended, { bytes: KIB, end: linger ? 'FIN' : 'ECONNRESET' });
-    assertIncludes(await diary.next('disconnected'), {
+    assertIncludes(await eventLog.next('disconnected'), {
       connectionId,
       closedBy: linger ? 'graceful' : 'reset',
       linger: linger ? NOTHING : HARD,
@@ -217,14 +217,14 @@ for (const linger of [true, false]) {
     const targets = await Child.start('peer-process.mjs');
     t.after(() => targets.stop());
     const forwardPort = await targets.ask('behaviour', 'echo');
-    const crowded = await Child.start('crowded-process.mjs', { descriptors: 100 });
+    const crowded = await Child.start('few-descriptors-process.mjs', { descriptors: 100 });
     t.after(() => crowded.stop());
     const port = await crowded.ask('open', { ...server.login, forwardPort, linger: !linger });
-    await crowded.ask('crowd');
+    await crowded.ask('takeAllDescriptors');
     const client = await connect(port);
     t.after(() => client.socket.destroy());
     await crowded.ask('setLinger', linger);
-    await crowded.ask('relieve');
+    await crowded.ask('freeDescriptors');
     await client.send(KIB);
     await client.received(KIB);
     client.ended.then(() => client.end());

@@ -1,5 +1,5 @@
-// How connections of remote forwards end. The closing table turned round: the local program is the
-// target here, and the far side is the program that has connected at the server.
+// Ends of connections of remote forwards: the closing table with the target as the local end, and with a client that
+// connects to the server.
 
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
@@ -33,7 +33,7 @@ const LOST = { ...RST, code: 'ERR_SSH_DISCONNECTED' };
 const BY_TARGET = { peer: 'closed here', client: 'FIN', code: 'ECONNRESET', clean: false, closedBy: 'reset' };
 
 /** A small exchange in both directions, so that nothing is under way. */
-async function talk({ client, peer }) {
+async function exchange({ client, peer }) {
   await client.send(KIB);
   await peer.received(KIB);
   await peer.send(KIB);
@@ -53,7 +53,7 @@ async function stuckUnix({ tunnel, client }) {
   await settled(async () => (await only(tunnel)).bytesDown);
 }
 
-/** What the target has sent to a far program that does not read lies everywhere in between. */
+/** What the target has sent to a remote client that does not read lies everywhere in between. */
 async function stuckUp({ tunnel, peer }) {
   peer.send(FLOOD);
   await settled(() => peer.accepted);
@@ -64,7 +64,7 @@ const disconnect = async ({ tunnel }) => tunnel.promises.disconnect((await only(
 const shutdown = ({ tunnel }) => tunnel.promises.shutdown();
 
 /**
- * Each row: what comes before (`prepare`), the `event`, and what the target (`peer`), the far program
+ * Each row: what comes before (`prepare`), the `event`, and what the target (`peer`), the remote client
  * (`client`, where it is told) and the report say of it.
  * - `stalls`: who does not read before the connection is over, or, in the first column, before it was
  *   seen that it is held; in the last column the linger time runs out
@@ -72,7 +72,7 @@ const shutdown = ({ tunnel }) => tunnel.promises.shutdown();
  */
 const TABLE = [
   {
-    name: 'the far program ends, then the target answers and ends',
+    name: 'the remote client ends, then the target answers and ends',
     target: behaviours.replier(SIZE),
     async event({ client }) {
       await client.send(SIZE);
@@ -81,7 +81,7 @@ const TABLE = [
     ...same(WHOLE),
   },
   {
-    name: 'the target ends, then the far program answers and ends',
+    name: 'the target ends, then the remote client answers and ends',
     target: behaviours.source(SIZE),
     async event({ client }) {
       await client.ended;
@@ -92,12 +92,12 @@ const TABLE = [
   },
   {
     name: 'the target resets',
-    prepare: talk,
+    prepare: exchange,
     event: ({ peer }) => peer.reset(),
     ...same(BY_TARGET),
   },
   {
-    name: 'the target resets, and the far program stalls',
+    name: 'the target resets, and the remote client stalls',
     stalls: 'client',
     prepare: stuckUp,
     event: ({ peer }) => peer.reset(),
@@ -107,7 +107,7 @@ const TABLE = [
   },
   ...Object.entries({ disconnect, shutdown }).map(([name, event]) => ({
     name: `${name}() with nothing under way`,
-    prepare: talk,
+    prepare: exchange,
     event,
     ...same({ ...FIN, client: 'FIN', code: 'OK' }),
     hard: { ...ABORTED, client: 'FIN' },
@@ -123,7 +123,7 @@ const TABLE = [
     bounded: EXPIRED,
   })),
   {
-    name: 'disconnect(), and the far program stalls',
+    name: 'disconnect(), and the remote client stalls',
     stalls: 'client',
     prepare: stuckUp,
     event: disconnect,
@@ -134,7 +134,7 @@ const TABLE = [
   },
   {
     name: 'the session is lost',
-    prepare: talk,
+    prepare: exchange,
     event: ({ at }) => at.killSessions(),
     ...same(LOST),
     own: true,
@@ -151,7 +151,7 @@ const TABLE = [
   },
 ];
 
-/** A far program connected through a remote forward to a target, and the sshd in between. */
+/** A remote client connected through a remote forward to a target, and the sshd in between. */
 async function setUp(t, row, options, path) {
   const at = row.own ? await Sshd.start() : server;
   if (row.own) t.after(() => at.stop());
@@ -160,39 +160,39 @@ async function setUp(t, row, options, path) {
   const client = await it.connect({ read: row.stalls !== 'client' });
   const peer = await it.target.next();
   if (row.stalls !== 'peer') peer.read();
-  await it.diary.next('connection');
+  await it.eventLog.next('connection');
   return { ...it, at, client, peer };
 }
 
 /** Looks that a connection which is being closed is not over. */
-async function isHeld({ tunnel, diary }) {
+async function isHeld({ tunnel, eventLog }) {
   while ((await only(tunnel)).state !== 'closing');
   await settled(() => 0); // for "nothing more happens" there is no event
-  assert.deepEqual(diary.all('disconnected'), []);
+  assert.deepEqual(eventLog.all('disconnected'), []);
 }
 
 async function play(t, row, column) {
   const linger = column === 'bounded' && row.stalls ? SHORT : COLUMNS[column];
   const { peer: peerSees, client: clientSees, ...reported } = row[column];
-  const scene = await setUp(t, row, { linger });
-  const { client, peer, diary } = scene;
-  const ended = diary.next('disconnected');
+  const setup = await setUp(t, row, { linger });
+  const { client, peer, eventLog } = setup;
+  const ended = eventLog.next('disconnected');
 
-  await row.prepare?.(scene);
+  await row.prepare?.(setup);
   const since = performance.now();
   // Some events are over only when the connection is.
-  const happened = row.event(scene);
+  const happened = row.event(setup);
   if (row.stalls) {
-    if (column === 'graceful') await isHeld(scene);
+    if (column === 'graceful') await isHeld(setup);
     else await ended;
     const least = column === 'bounded' ? linger.l_linger * 1000 : 0;
     const lasted = performance.now() - since;
     assert.ok(lasted > least - 2, `${lasted} ms`); // clocks are rounded
-    scene[row.stalls].read();
+    setup[row.stalls].read();
   }
   const seen = await peer.ended;
   peer.end();
-  const far = clientSees === undefined ? undefined : await client.ended;
+  const remoteEnd = clientSees === undefined ? undefined : await client.ended;
   client.end();
   const end = await ended;
   await happened;
@@ -203,9 +203,9 @@ async function play(t, row, column) {
   const drops = row.drops?.[column] ?? [];
   assert.deepEqual([end.droppedUp > 0, end.droppedDown > 0], [drops.includes('up'), drops.includes('down')]);
   assert.equal(end.bytesDown, seen.bytes);
-  if (far === undefined) return;
-  assert.equal(far.end, clientSees);
-  assertIncludes(far, { bytes: end.bytesUp, sha256: patternHash(end.bytesUp) });
+  if (remoteEnd === undefined) return;
+  assert.equal(remoteEnd.end, clientSees);
+  assertIncludes(remoteEnd, { bytes: end.bytesUp, sha256: patternHash(end.bytesUp) });
 }
 
 describe('the closing table', { concurrency: 4 }, () => {
@@ -220,10 +220,10 @@ describe('a target on a Unix socket', () => {
 
   // There is no reset to see: the program reads what was delivered, and then the end.
   for (const [name, row, linger, reported] of [
-    ['disconnect(), hard', { prepare: talk, event: disconnect }, COLUMNS.hard, { code: 'ECONNABORTED' }],
+    ['disconnect(), hard', { prepare: exchange, event: disconnect }, COLUMNS.hard, { code: 'ECONNABORTED' }],
     [
       'the session is lost',
-      { prepare: talk, event: ({ at }) => at.killSessions(), own: true },
+      { prepare: exchange, event: ({ at }) => at.killSessions(), own: true },
       COLUMNS.graceful,
       { code: 'ERR_SSH_DISCONNECTED' },
     ],
@@ -241,11 +241,11 @@ describe('a target on a Unix socket', () => {
     ],
   ]) {
     test(`${name} ends the target's stream, and the report says that it was truncated`, async (t) => {
-      const scene = await setUp(t, row, { linger }, path());
-      await row.prepare(scene);
-      const happened = row.event(scene);
-      const end = await scene.diary.next('disconnected');
-      const seen = await scene.peer.read().ended;
+      const setup = await setUp(t, row, { linger }, path());
+      await row.prepare(setup);
+      const happened = row.event(setup);
+      const end = await setup.eventLog.next('disconnected');
+      const seen = await setup.peer.read().ended;
       await happened;
       assertIncludes(end, { lingerExpired: false, clean: false, closedBy: 'reset', ...reported });
       assertIncludes(seen, { bytes: end.bytesDown, sha256: patternHash(end.bytesDown), end: 'FIN' });
@@ -254,14 +254,14 @@ describe('a target on a Unix socket', () => {
   }
 
   test('gets an error if bytes from it were unread', async (t) => {
-    const scene = await setUp(t, { stalls: 'client' }, { linger: false }, path());
-    await stuckUp(scene);
-    await disconnect(scene);
-    const { end } = await scene.peer.ended;
+    const setup = await setUp(t, { stalls: 'client' }, { linger: false }, path());
+    await stuckUp(setup);
+    await disconnect(setup);
+    const { end } = await setup.peer.ended;
     assert.ok(['ECONNRESET', 'EPIPE'].includes(end), end);
-    const report = await scene.diary.next('disconnected');
+    const report = await setup.eventLog.next('disconnected');
     assertIncludes(report, { code: 'ECONNABORTED', clean: false, closedBy: 'reset', droppedDown: 0 });
     assert.ok(report.droppedUp > 0);
-    assertIncludes(await scene.client.read().ended, { bytes: report.bytesUp, sha256: patternHash(report.bytesUp) });
+    assertIncludes(await setup.client.read().ended, { bytes: report.bytesUp, sha256: patternHash(report.bytesUp) });
   });
 });

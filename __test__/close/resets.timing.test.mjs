@@ -1,4 +1,4 @@
-// Clients that reset in mid stream cost nothing that lasts.
+// Clients that reset during a transfer leave nothing behind.
 
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
@@ -7,7 +7,7 @@ import { test } from '../helpers/bounded.mjs';
 import { KIB, MIB, connect } from '../helpers/peers.mjs';
 import { Child, descriptors } from '../helpers/process.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { Diary, makeTunnel } from '../helpers/tunnels.mjs';
+import { EventLog, makeTunnel } from '../helpers/tunnels.mjs';
 
 const server = await Sshd.start();
 const targets = await Child.start('peer-process.mjs');
@@ -56,7 +56,7 @@ test('2,000 clients that reset during a transfer leave nothing behind', { timeou
 test('clients that reset before their channel opens leave nothing behind', async (t) => {
   const echo = await targets.ask('behaviour', 'echo');
   const tunnel = makeTunnel(t, server.login, echo);
-  const diary = new Diary(tunnel);
+  const eventLog = new EventLog(tunnel);
   await tunnel.promises.startListening();
   const before = descriptors();
   server.freezeSessions(); // no open is answered now
@@ -67,7 +67,7 @@ test('clients that reset before their channel opens leave nothing behind', async
   }
   server.thawSessions();
   for (let count = 0; count < 100; count++) {
-    assert.equal((await diary.next('disconnected')).code, 'ECONNRESET');
+    assert.equal((await eventLog.next('disconnected')).code, 'ECONNRESET');
   }
   assert.deepEqual(await tunnel.promises.connections(), []);
   assert.equal(descriptors(), before);

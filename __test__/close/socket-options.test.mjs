@@ -1,5 +1,4 @@
-// getsockopt and setsockopt on every kind of socket: what they store, what they refuse, and that
-// the kernel has it.
+// getsockopt() and setsockopt() on every kind of socket: what they store, what they reject, and what the kernel has.
 
 import assert from 'node:assert/strict';
 import { AsyncLocalStorage } from 'node:async_hooks';

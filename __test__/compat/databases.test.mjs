@@ -1,5 +1,5 @@
-// Real databases behind a tunnel, with the clients that people use, and a session that is lost
-// under their hands: what was under way fails, nothing gets a wrong answer, and they go on.
+// Real databases behind a tunnel whose session is disconnected: pending requests fail, no reply is wrong, and their
+// clients continue.
 
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
@@ -10,7 +10,7 @@ import { test } from '../helpers/bounded.mjs';
 import { until } from '../helpers/process.mjs';
 import { Postgres, Redis } from '../helpers/services.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { Diary, assertIncludes, makeTunnel } from '../helpers/tunnels.mjs';
+import { EventLog, assertIncludes, makeTunnel } from '../helpers/tunnels.mjs';
 
 const server = await Sshd.start();
 const [postgres, redis] = await Promise.all([Postgres.start(), Redis.start()]);
@@ -26,10 +26,10 @@ const CLIENTS = 10;
 
 async function openTunnel(t, forwardPort) {
   const tunnel = makeTunnel(t, server.login, forwardPort, { reconnect: SOON });
-  const diary = new Diary(tunnel);
+  const eventLog = new EventLog(tunnel);
   await tunnel.promises.startListening();
-  await diary.next('ready');
-  return { tunnel, diary };
+  await eventLog.next('ready');
+  return { tunnel, eventLog };
 }
 
 /** A pool through a tunnel, and its clients that are connected. */
@@ -42,10 +42,10 @@ function openPool({ tunnel }) {
   return { pool, clients };
 }
 
-async function loseSession(diary) {
+async function loseSession(eventLog) {
   server.killSessions();
-  await diary.next('reconnecting');
-  await diary.next('ready');
+  await eventLog.next('reconnecting');
+  await eventLog.next('ready');
 }
 
 /** Numbered questions whose answers are compared: their numbers by what became of them. */
@@ -68,7 +68,7 @@ async function ask(numbers, question) {
 const range = (count, first = 1) => Array.from({ length: count }, (_, at) => first + at);
 
 test('a disconnect fails only the pending queries of a pool', async (t) => {
-  const { tunnel, diary } = await openTunnel(t, postgres.port);
+  const { tunnel, eventLog } = await openTunnel(t, postgres.port);
   const { pool } = openPool({ tunnel });
   // All of them wait for a lock: CLIENTS at the database, the others for a client.
   const LOCK = 7;
@@ -79,21 +79,21 @@ test('a disconnect fails only the pending queries of a pool', async (t) => {
   });
   const waiting = `select count(*)::int as count from pg_locks where locktype = 'advisory' and not granted`;
   await until(async () => (await direct.query(waiting)).rows[0].count === CLIENTS);
-  await loseSession(diary);
+  await loseSession(eventLog);
   await direct.query('select pg_advisory_unlock($1)', [LOCK]);
   assert.deepEqual(await asking, { right: range(4 * CLIENTS, CLIENTS + 1), failed: range(CLIENTS) });
   assert.equal(pool.totalCount, CLIENTS);
   await pool.end();
   for (let count = 0; count < CLIENTS; count++) {
     const cut = { code: 'ERR_SSH_DISCONNECTED', clean: false, closedBy: 'reset' };
-    assertIncludes(await diary.next('disconnected'), cut);
+    assertIncludes(await eventLog.next('disconnected'), cut);
   }
 });
 
 test('repeated disconnects during writes lose and repeat no confirmed row', {
   timeout: 60_000,
 }, async (t) => {
-  const { tunnel, diary } = await openTunnel(t, postgres.port);
+  const { tunnel, eventLog } = await openTunnel(t, postgres.port);
   const { pool, clients } = openPool({ tunnel });
   await direct.query('create table written (number int primary key, text text)');
   const LOSSES = 3;
@@ -115,7 +115,7 @@ test('repeated disconnects during writes lose and repeat no confirmed row', {
   for (let loss = 1; loss <= LOSSES; loss++) {
     await until(() => clients.size === CLIENTS);
     const before = written.right.length;
-    await loseSession(diary);
+    await loseSession(eventLog);
     await until(() => written.right.length > before + 100);
   }
   going = false;
@@ -142,7 +142,7 @@ test('repeated disconnects during writes lose and repeat no confirmed row', {
 test('pgbench with 20 clients completes every transaction and closes every connection cleanly', {
   timeout: 60_000,
 }, async (t) => {
-  const { tunnel, diary } = await openTunnel(t, postgres.port);
+  const { tunnel, eventLog } = await openTunnel(t, postgres.port);
   const made = await postgres.pgbench(tunnel.localPort, ['-i', '-q']);
   assert.equal(made.code, 0, made.stderr);
   const { code, stdout, stderr } = await postgres.pgbench(tunnel.localPort, ['-n', '-c', '20', '-j', '2', '-T', '3']);
@@ -152,13 +152,13 @@ test('pgbench with 20 clients completes every transaction and closes every conne
   t.diagnostic(`${count} transactions`);
   assert.ok(Number(count) >= 20);
   await tunnel.close();
-  const reports = diary.all('disconnected');
+  const reports = eventLog.all('disconnected');
   assert.ok(reports.length > 20);
   for (const { code: how, clean } of reports) assert.deepEqual([how, clean], ['OK', true]);
 });
 
 test('a Redis client continues after a reconnect without mixing up replies', async (t) => {
-  const { tunnel, diary } = await openTunnel(t, redis.port);
+  const { tunnel, eventLog } = await openTunnel(t, redis.port);
   const client = createClient({ socket: { host: '127.0.0.1', port: tunnel.localPort }, password: redis.password });
   const complaints = [];
   client.on('error', (error) => complaints.push(error));
@@ -177,7 +177,7 @@ test('a Redis client continues after a reconnect without mixing up replies', asy
     const before = answered.right;
     await until(() => answered.right > before + 1000);
     const ready = new Promise((resolve) => client.once('ready', resolve));
-    await loseSession(diary);
+    await loseSession(eventLog);
     await ready;
   }
   going = false;

@@ -1,6 +1,5 @@
-// Servers of many makes, with every algorithm and every kind of key that they have in common with
-// us: 16 MiB there and back, with new keys in between; and how they behave. docs/interop.md is the same as a
-// table. Of the servers that may be missing, only a part is tried here: `npm run interop` tries all.
+// Other SSH servers with every algorithm and key type in common: 16 MiB both ways with rekeying, and their behaviours.
+// docs/interop.md has the results as a table. Optional servers run in part here; `npm run interop` runs all of them.
 
 import assert from 'node:assert/strict';
 import { after } from 'node:test';

@@ -1,4 +1,4 @@
-// The programs in docs/migrating.md work as they stand there, but for names and ports.
+// The programs in docs/migrating.md work as printed, except for names and ports.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';

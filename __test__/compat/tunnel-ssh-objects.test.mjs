@@ -1,4 +1,4 @@
-// The objects that createTunnel() of sshtunnel-native/tunnel-ssh gives.
+// The objects that createTunnel() of sshtunnel-native/tunnel-ssh returns.
 
 import assert from 'node:assert/strict';
 import net from 'node:net';

@@ -1,4 +1,4 @@
-// The options of createTunnel() of sshtunnel-native/tunnel-ssh, and whom it trusts.
+// The options of createTunnel() of sshtunnel-native/tunnel-ssh, and its host key checks.
 
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';

@@ -1,4 +1,4 @@
-// sshtunnel-native/tunnel-ssh beside the package whose place it takes: what both do, and what only one does.
+// sshtunnel-native/tunnel-ssh compared with the package that it replaces.
 
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';

@@ -1,4 +1,4 @@
-// ssh_config files: read as OpenSSH's client reads them, made into options, and used at a real server.
+// ssh_config files: read as by OpenSSH's client, converted to options, and used with a real server.
 
 import assert from 'node:assert/strict';
 import { chmodSync, chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -15,7 +15,7 @@ import { keygen, makeKey, temporaryFolder } from '../helpers/keys.mjs';
 import { Target, behaviours, connect } from '../helpers/peers.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { reading, truth } from '../helpers/ssh-config.mjs';
-import { Diary, assertIncludes, thereAndBack } from '../helpers/tunnels.mjs';
+import { EventLog, assertIncludes, roundTrip } from '../helpers/tunnels.mjs';
 
 const require = createRequire(import.meta.url);
 const { readConfig } = require('../../lib/ssh-config/index.js');
@@ -679,10 +679,10 @@ test('a tunnel from Include, Match and LocalForward forwards both ways', async (
       Ciphers ^aes128-ctr
   `);
   assert.deepEqual(tunnel.configNotices, []);
-  const diary = new Diary(tunnel);
+  const eventLog = new EventLog(tunnel);
   await tunnel.promises.startListening();
   assert.equal(tunnel.localPort, port);
-  await thereAndBack({ diary, target, connect: (how) => connect(port, how) }, 1 << 20);
+  await roundTrip({ eventLog, target, connect: (how) => connect(port, how) }, 1 << 20);
 });
 
 test('a certificate, an agent key and a key under another name authenticate', async (t) => {
@@ -694,15 +694,15 @@ test('a certificate, an agent key and a key under another name authenticate', as
   await fromConfig(t, 'h', `${SERVER}\nIdentityFile ${certified.file}\n`, target).promises.connect();
   await server.logged(/Accepted certificate ID "from-config"/);
 
-  const [held, stranger] = ['held', 'stranger'].map((name) => makeKey(at(name), { passphrase: '' }));
-  agent.add(stranger.file);
+  const [held, otherKey] = ['held', 'otherKey'].map((name) => makeKey(at(name), { passphrase: '' }));
+  agent.add(otherKey.file);
   agent.add(held.file);
   server.authorize(held.publicKey);
   // The private half is gone: only the agent has it.
   const text = `IdentityAgent ${agent.path}\nIdentitiesOnly yes\nIdentityFile ${held.file}.pub\nHostKeyAlias Alias\n${SERVER}`;
   await fromConfig(t, 'h', text, target).promises.connect();
   await server.logged(new RegExp(`Accepted publickey .*${held.fingerprint.replace(/[+/.]/g, '\\$&')}`));
-  assert.ok(!server.log().includes(stranger.fingerprint));
+  assert.ok(!server.log().includes(otherKey.fingerprint));
 
   const unknown = fromConfig(t, 'h', `HostKeyAlias nobody\nIdentityFile ${server.key.file}\n${SERVER}`, target);
   await assert.rejects(unknown.promises.connect(), { code: 'ERR_SSH_HOST_KEY' });
@@ -741,9 +741,9 @@ test('ProxyJump and ProxyCommand of the file are used', async (t) => {
   `;
   const tunnel = fromConfig(t, 'inner', text, { forwardHost: '127.0.0.1', forwardPort: target.port });
   assert.deepEqual(tunnel.configNotices, []);
-  const diary = new Diary(tunnel);
+  const eventLog = new EventLog(tunnel);
   await tunnel.promises.startListening();
-  await thereAndBack({ diary, target, connect: (how) => connect(tunnel.localPort, how) }, 1 << 20);
+  await roundTrip({ eventLog, target, connect: (how) => connect(tunnel.localPort, how) }, 1 << 20);
   const { fingerprint } = inner.key;
   const accepted = new RegExp(`Accepted publickey .*${fingerprint.replace(/[+/.]/g, '\\$&')}`);
   await Promise.all([inner.logged(accepted), outer.logged(accepted)]);

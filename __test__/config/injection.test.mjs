@@ -1,4 +1,4 @@
-// Text never becomes code: not a shell's, not a second directive, not a flag, and none takes for ever to read.
+// Values never become shell code, a second directive or a flag, and parsing takes linear time.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';

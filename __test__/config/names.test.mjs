@@ -1,5 +1,4 @@
-// Names of hosts and users, paths of sockets, ports: one gate for every way by which they come, before
-// anything changes.
+// Host names, user names, socket paths and ports: invalid ones are rejected at every entry, before anything changes.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';

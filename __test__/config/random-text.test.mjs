@@ -1,7 +1,7 @@
-// Random text in every place of ssh_config files and of the command line: no process is started that the words
-// do not name, and what ssh takes is taken the same way or refused.
+// Random text in every place of ssh_config files and of the command line: no process is started that the text does not
+// name, and what ssh accepts is read in the same way or rejected.
 //
-// SSHTUNNEL_WORDS_SEED and SSHTUNNEL_WORDS_ROUNDS choose others, and more.
+// SSHTUNNEL_WORDS_SEED and SSHTUNNEL_WORDS_ROUNDS set the seed and the number of rounds.
 
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';

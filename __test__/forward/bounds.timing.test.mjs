@@ -1,5 +1,5 @@
-// What peers and local clients can make a tunnel hold: connections, descriptors, events on their way to JavaScript,
-// attempts to reconnect. Each has a bound.
+// Limits of what peers and local clients can make a tunnel hold: connections, descriptors, pending events and
+// attempts to reconnect.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -12,7 +12,7 @@ import { Child, memory } from '../helpers/process.mjs';
 import { connectSocks, greeting, request5 } from '../helpers/socks.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { Diary, assertIncludes, listed, makeTunnel, openRemote, openTunnel } from '../helpers/tunnels.mjs';
+import { EventLog, assertIncludes, listed, makeTunnel, openRemote, openTunnel } from '../helpers/tunnels.mjs';
 
 const server = await Sshd.start();
 after(() => server.stop());
@@ -21,7 +21,7 @@ after(() => server.stop());
 const UNANSWERED = 4096;
 const TOO_MANY = 'ERR_TUNNEL_MAX_CONNECTIONS';
 
-async function talk(client) {
+async function exchange(client) {
   const before = client.bytes;
   await client.send(KIB);
   await client.received(before + KIB);
@@ -33,11 +33,11 @@ for (const sessions of [1, 2]) {
   test(`maxConnections pauses accepting, with ${sessions} session(s)`, async (t) => {
     const { tunnel, connect } = await openTunnel(t, server, behaviours.echo(), { maxConnections: 2, sessions });
     const clients = [await connect(), await connect()];
-    await Promise.all(clients.map(talk));
+    await Promise.all(clients.map(exchange));
     const late = await connect();
     await late.send(KIB);
     // Turns enough to accept it.
-    for (const client of clients) await talk(client);
+    for (const client of clients) await exchange(client);
     assert.equal(await accepted(tunnel), 2);
     assert.equal((await listed(tunnel, 2)).length, 2);
     clients[0].end();
@@ -57,12 +57,12 @@ test('each forward has its own maxConnections', async (t) => {
     return clients.at(-1);
   };
   const first = await through(forwards[0]);
-  await talk(first);
+  await exchange(first);
   const late = await through(forwards[0]);
   await late.send(KIB);
-  await talk(await through(forwards[1]));
-  await talk(await connectOwn());
-  await talk(first);
+  await exchange(await through(forwards[1]));
+  await exchange(await connectOwn());
+  await exchange(first);
   assert.equal((await forwards[0].promises.stats()).accepted, 1);
   first.end();
   await late.received(KIB);
@@ -82,13 +82,13 @@ test('a silent SOCKS client counts against maxConnections', async (t) => {
   await client.received(2);
   client.socket.write(request5('127.0.0.1', target.port));
   await client.received(2 + 10);
-  await talk(client);
+  await exchange(client);
 });
 
 test('a remote forward rejects channels beyond maxConnections', async (t) => {
   const { tunnel, connect } = await openRemote(t, server, behaviours.echo(), { remote: { maxConnections: 1 } });
   const client = await connect();
-  await talk(client);
+  await exchange(client);
   const refused = await connect();
   assert.notEqual((await refused.ended).end, null);
   await server.logged(/open failed: resource shortage/);
@@ -96,7 +96,7 @@ test('a remote forward rejects channels beyond maxConnections', async (t) => {
   client.end();
   await client.ended;
   while ((await tunnel.promises.connections()).length > 0);
-  await talk(await connect());
+  await exchange(await connect());
 });
 
 test('dial() fails beyond maxConnections and succeeds below it again', async (t) => {
@@ -104,18 +104,18 @@ test('dial() fails beyond maxConnections and succeeds below it again', async (t)
   t.after(() => target.stop());
   const tunnel = makeTunnel(t, server.login, target.port, { maxConnections: 1 });
   const socket = await tunnel.promises.dial('127.0.0.1', target.port);
-  const diary = new Diary(tunnel);
+  const eventLog = new EventLog(tunnel);
   await assert.rejects(tunnel.promises.dial('127.0.0.1', target.port), { code: TOO_MANY, message: /maxConnections/ });
-  assertIncludes(await diary.next('disconnected'), { code: TOO_MANY, closedBy: 'reset' });
+  assertIncludes(await eventLog.next('disconnected'), { code: TOO_MANY, closedBy: 'reset' });
   socket.destroy();
-  await diary.next('disconnected');
+  await eventLog.next('disconnected');
   (await tunnel.promises.dial('127.0.0.1', target.port)).destroy();
 });
 
 test('accepting pauses before a flood of clients uses all descriptors', async (t) => {
   const target = await Target.start(behaviours.echo());
   t.after(() => target.stop());
-  const child = await Child.start('crowded-process.mjs', { descriptors: 160 });
+  const child = await Child.start('few-descriptors-process.mjs', { descriptors: 160 });
   t.after(() => child.stop());
   const port = await child.ask('open', { ...server.login, forwardPort: target.port });
   const clients = await Promise.all(Array.from({ length: 300 }, () => connect(port)));
@@ -215,10 +215,10 @@ test('reconnect backs off from a server that disconnects right after authenticat
   });
   t.after(() => flapping.stop());
   const tunnel = makeTunnel(t, flapping.login, 9, { reconnect: { initialDelay: 10, maxDelay: 60_000 } });
-  const diary = new Diary(tunnel);
+  const eventLog = new EventLog(tunnel);
   await tunnel.promises.connect();
   for (let attempt = 0; attempt < 7; attempt++) {
-    const { delay } = await diary.next('reconnecting');
+    const { delay } = await eventLog.next('reconnecting');
     assert.ok(delay >= 5 * 2 ** attempt, `${delay} ms before attempt ${attempt}`);
   }
 });

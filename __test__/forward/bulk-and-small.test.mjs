@@ -1,4 +1,4 @@
-// Small messages beside bulk data on the same session: both arrive whole.
+// Small messages beside bulk data on one session: both arrive intact.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -8,7 +8,7 @@ import { test } from '../helpers/bounded.mjs';
 import { MIB, behaviours } from '../helpers/peers.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { openTunnel, thereAndBack } from '../helpers/tunnels.mjs';
+import { openTunnel, roundTrip } from '../helpers/tunnels.mjs';
 
 const sshd = await Sshd.start();
 // It gives credit for half of a window at once, for which bulk data is not held back long.
@@ -39,7 +39,7 @@ for (const [name, server, size] of [
       }
       return answered;
     })();
-    await thereAndBack(open, size);
+    await roundTrip(open, size);
     busy = false;
     assert.ok((await requests) >= 100);
   });

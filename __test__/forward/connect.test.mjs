@@ -1,4 +1,4 @@
-// Connections that the program dials itself, through a tunnel and without a local port.
+// dial(): connections through a tunnel without a local port.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -28,7 +28,7 @@ import { Child, descriptors, until } from '../helpers/process.mjs';
 import { TLS_CLIENT, TLS_SERVER } from '../helpers/sockets.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { Diary, assertIncludes } from '../helpers/tunnels.mjs';
+import { EventLog, assertIncludes } from '../helpers/tunnels.mjs';
 
 const server = await Sshd.start();
 const folder = temporaryFolder('dial-through');
@@ -44,7 +44,7 @@ const LARGE = 8 * MIB;
 async function make(t, behaviour, options, { login } = server, path) {
   const target = await Target.start(behaviour, path);
   const tunnel = new SSHTunnel({ ...login, ...options });
-  const diary = new Diary(tunnel);
+  const eventLog = new EventLog(tunnel);
   t.after(
     async () => {
       await target.stop();
@@ -52,7 +52,7 @@ async function make(t, behaviour, options, { login } = server, path) {
     },
     { timeout: 10_000 },
   );
-  return { tunnel, diary, target };
+  return { tunnel, eventLog, target };
 }
 
 /** How a socket ends that is not asked to: the events in order, the last being 'close'. */
@@ -63,7 +63,7 @@ function ending(socket) {
 }
 
 test('dial() returns a socket at once, which connects with the channel and holds earlier writes', async (t) => {
-  const { tunnel, diary, target } = await make(t, behaviours.echo());
+  const { tunnel, eventLog, target } = await make(t, behaviours.echo());
   const socket = tunnel.dial('127.0.0.1', target.port);
   assert.ok(socket instanceof net.Socket);
   assert.deepEqual(
@@ -76,15 +76,15 @@ test('dial() returns a socket at once, which connects with the channel and holds
   const [received] = await Promise.all([buffer(socket), once(socket, 'connect')]);
   assert.ok(received.equals(PATTERN));
   assert.equal(socket.connecting, false);
-  const far = await target.next();
-  assertIncludes(await far.ended, { bytes: SIZE, end: 'FIN' });
-  assertIncludes(await diary.next('connection'), {
+  const remoteEnd = await target.next();
+  assertIncludes(await remoteEnd.ended, { bytes: SIZE, end: 'FIN' });
+  assertIncludes(await eventLog.next('connection'), {
     connectionId: 1,
     forwardId: -1,
     forwardHost: '127.0.0.1',
     forwardPort: target.port,
   });
-  assertIncludes(await diary.next('disconnected'), {
+  assertIncludes(await eventLog.next('disconnected'), {
     connectionId: 1,
     forwardId: -1,
     code: 'OK',
@@ -93,7 +93,7 @@ test('dial() returns a socket at once, which connects with the channel and holds
     bytesDown: SIZE,
   });
   // As after connect(), the session stays.
-  assert.deepEqual(diary.all('close'), []);
+  assert.deepEqual(eventLog.all('close'), []);
 });
 
 for (const linger of [true, false]) {
@@ -119,18 +119,18 @@ for (const linger of [true, false]) {
 }
 
 test('dial() connects to a Unix socket of the server', async (t) => {
-  const path = join(folder.path, 'far.sock');
-  const { tunnel, diary } = await make(t, behaviours.echo(), {}, server, path);
+  const path = join(folder.path, 'remoteEnd.sock');
+  const { tunnel, eventLog } = await make(t, behaviours.echo(), {}, server, path);
   const socket = tunnel.dial({ path });
   socket.end('hello');
   assert.equal(String(await buffer(socket)), 'hello');
-  assertIncludes(await diary.next('connection'), { forwardId: -1, forwardPath: path, forwardHost: undefined });
+  assertIncludes(await eventLog.next('connection'), { forwardId: -1, forwardPath: path, forwardHost: undefined });
 });
 
 test('a refused channel is an error with its code', async (t) => {
   const refusing = await refusingPort();
   t.after(refusing.stop);
-  const { tunnel, diary } = await make(t);
+  const { tunnel, eventLog } = await make(t);
   const socket = tunnel.dial('127.0.0.1', refusing.port);
   socket.write('nobody hears this');
   const events = await ending(socket);
@@ -139,16 +139,16 @@ test('a refused channel is an error with its code', async (t) => {
     ['ERR_SSH_OPEN_CONNECT_FAILED'],
   );
   await assert.rejects(tunnel.promises.dial('127.0.0.1', refusing.port), { code: 'ERR_SSH_OPEN_CONNECT_FAILED' });
-  assert.deepEqual(diary.all('connection'), []);
+  assert.deepEqual(eventLog.all('connection'), []);
 });
 
 test('a failed connect is the error of pending dial() sockets', async (t) => {
   const refusing = await refusingPort();
   t.after(refusing.stop);
-  const { tunnel, diary } = await make(t, undefined, { port: refusing.port });
+  const { tunnel, eventLog } = await make(t, undefined, { port: refusing.port });
   const dials = [tunnel.promises.dial('h', 1), tunnel.promises.dial('h', 1)];
   for (const it of dials) await assert.rejects(it, { code: 'ECONNREFUSED' });
-  assert.deepEqual(diary.all('error'), []);
+  assert.deepEqual(eventLog.all('error'), []);
 });
 
 test('invalid arguments throw', async (t) => {
@@ -186,7 +186,7 @@ test('graceful destroy() delivers every accepted write, then EOF', async (t) => 
     { l_onoff: 0, l_linger: 0 },
     { l_onoff: 1, l_linger: 60 },
   ]) {
-    const { tunnel, diary, target } = await make(t, behaviours.sink(), { linger });
+    const { tunnel, eventLog, target } = await make(t, behaviours.sink(), { linger });
     const socket = await tunnel.promises.dial('127.0.0.1', target.port);
     for (let left = LARGE; left > 0; left -= KIB * 64) socket.write(PATTERN.subarray(0, 64 * KIB));
     assert.ok(socket.writableLength > 0);
@@ -196,12 +196,12 @@ test('graceful destroy() delivers every accepted write, then EOF', async (t) => 
     socket.write('too late', (error) => assert.equal(error.code, 'EPIPE'));
     assertIncludes(await (await target.next()).ended, { bytes: LARGE, end: 'FIN' });
     assert.deepEqual(await closed, []);
-    assertIncludes(await diary.next('disconnected'), { code: 'OK', closedBy: 'graceful', bytesUp: LARGE });
+    assertIncludes(await eventLog.next('disconnected'), { code: 'OK', closedBy: 'graceful', bytesUp: LARGE });
   }
 });
 
 test('graceful destroy() completes while the target sends endlessly', async (t) => {
-  const { tunnel, diary, target } = await make(t, (peer) => {
+  const { tunnel, eventLog, target } = await make(t, (peer) => {
     peer.read();
     peer.send(Infinity);
   });
@@ -212,7 +212,7 @@ test('graceful destroy() completes while the target sends endlessly', async (t) 
   let data = 0;
   socket.destroy().on('data', () => (data += 1));
   assert.deepEqual(await closed, []);
-  assertIncludes(await diary.next('disconnected'), { code: 'OK', bytesUp: SIZE });
+  assertIncludes(await eventLog.next('disconnected'), { code: 'OK', bytesUp: SIZE });
   assert.equal(data, 0);
 });
 
@@ -226,14 +226,14 @@ async function toldServer(t, options, close) {
     },
   });
   t.after(() => ssh2.stop());
-  const { tunnel, diary } = await make(t, undefined, options, ssh2);
+  const { tunnel, eventLog } = await make(t, undefined, options, ssh2);
   const socket = await tunnel.promises.dial('h', 1);
   socket.write('hello');
   await until(() => heard.length > 0);
   const gone = ending(socket);
   await close(socket);
   const events = await gone;
-  const end = await diary.next('disconnected');
+  const end = await eventLog.next('disconnected');
   return { heard, end, events };
 }
 
@@ -258,13 +258,13 @@ test("hard destroy() and resetAndDestroy() reset before 'close'", async (t) => {
 });
 
 test('bounded destroy() waits for a stalled target no longer than its linger time', async (t) => {
-  const { tunnel, diary, target } = await make(t, behaviours.idle(), { linger: { l_onoff: 1, l_linger: 1 } });
+  const { tunnel, eventLog, target } = await make(t, behaviours.idle(), { linger: { l_onoff: 1, l_linger: 1 } });
   const socket = await tunnel.promises.dial('127.0.0.1', target.port);
   for (let left = 64 * MIB; left > 0; left -= SIZE) socket.write(PATTERN);
   const closed = ending(socket);
   socket.destroy();
   assert.deepEqual(await closed, []);
-  assertIncludes(await diary.next('disconnected'), { code: 'ECONNABORTED', clean: false, closedBy: 'reset' });
+  assertIncludes(await eventLog.next('disconnected'), { code: 'ECONNABORTED', clean: false, closedBy: 'reset' });
 });
 
 test('destroy(error) emits the error after delivery', async (t) => {
@@ -280,19 +280,19 @@ test('destroy(error) emits the error after delivery', async (t) => {
 });
 
 test("destroy() before 'connect' cancels the channel", async (t) => {
-  const { tunnel, diary, target } = await make(t);
+  const { tunnel, eventLog, target } = await make(t);
   const socket = tunnel.dial('127.0.0.1', target.port);
   socket.write('never sent');
   const events = ending(socket);
   socket.destroy();
   assert.deepEqual(await events, []);
-  assertIncludes(await diary.next('disconnected'), { connectionId: 1, code: 'ECONNABORTED', bytesUp: 0 });
+  assertIncludes(await eventLog.next('disconnected'), { connectionId: 1, code: 'ECONNABORTED', bytesUp: 0 });
   assert.equal(target.peers.length, 0);
 });
 
 test('a disconnect is ECONNRESET after the delivered bytes, also after end()', async (t) => {
   for (const half of [false, true]) {
-    const { tunnel, diary, target } = await make(t, async (peer) => {
+    const { tunnel, eventLog, target } = await make(t, async (peer) => {
       peer.read();
       await peer.send(SIZE);
     });
@@ -307,27 +307,27 @@ test('a disconnect is ECONNRESET after the delivered bytes, also after end()', a
     assertIncludes(error, { code: 'ECONNRESET', syscall: 'read' });
     assert.equal(error.cause.code, 'ERR_SSH_DISCONNECTED');
     assert.deepEqual(more, []);
-    assertIncludes(await diary.next('disconnected'), {
+    assertIncludes(await eventLog.next('disconnected'), {
       code: 'ERR_SSH_DISCONNECTED',
       closedBy: 'reset',
       bytesDown: bytes,
     });
-    await diary.next('close');
+    await eventLog.next('close');
   }
 });
 
 test('a paused reader gets the delivered bytes, then ECONNRESET', async (t) => {
-  const { tunnel, diary, target } = await make(t, (peer) => peer.send(SIZE));
+  const { tunnel, eventLog, target } = await make(t, (peer) => peer.send(SIZE));
   const socket = await tunnel.promises.dial('127.0.0.1', target.port);
   socket.pause();
   await settled(async () => (await tunnel.promises.connections())[0].bytesDown);
   server.killSessions();
-  await diary.next('error');
+  await eventLog.next('error');
   let bytes = 0;
   const events = ending(socket);
   socket.on('data', (chunk) => (bytes += chunk.length)).resume();
   assert.equal((await events)[0].code, 'ECONNRESET');
-  assertIncludes(await diary.next('disconnected'), { bytesDown: bytes });
+  assertIncludes(await eventLog.next('disconnected'), { bytesDown: bytes });
   assert.equal(bytes, SIZE);
 });
 
@@ -343,13 +343,13 @@ test('hard: a disconnect is ECONNRESET at once', async (t) => {
 });
 
 test('a truncated stream is an error for TLS on top', async (t) => {
-  const far = tls
+  const remoteEnd = tls
     .createServer(TLS_SERVER, (socket) => socket.on('error', () => {}).write('hello'))
     .listen(0, '127.0.0.1');
-  await once(far, 'listening');
-  t.after(() => far.close());
-  const { tunnel, diary } = await make(t);
-  const socket = tunnel.dial('127.0.0.1', far.address().port);
+  await once(remoteEnd, 'listening');
+  t.after(() => remoteEnd.close());
+  const { tunnel, eventLog } = await make(t);
+  const socket = tunnel.dial('127.0.0.1', remoteEnd.address().port);
   const secure = tls.connect({ ...TLS_CLIENT, socket });
   const [hello] = await once(secure, 'data');
   assert.equal(String(hello), 'hello');
@@ -359,11 +359,11 @@ test('a truncated stream is an error for TLS on top', async (t) => {
     (await events).map((event) => event.code ?? event),
     ['ECONNRESET'],
   );
-  await diary.next('close');
+  await eventLog.next('close');
 });
 
 test('disconnect() and shutdown() close dial() sockets, and fail in the blocking form', async (t) => {
-  const { tunnel, diary, target } = await make(t, (peer) => {
+  const { tunnel, eventLog, target } = await make(t, (peer) => {
     behaviours.sink()(peer);
     peer.send(SIZE);
   });
@@ -375,7 +375,7 @@ test('disconnect() and shutdown() close dial() sockets, and fail in the blocking
   const events = ending(socket);
   await tunnel.promises.disconnect(socket.connectionId);
   assert.deepEqual(await events, ['end']);
-  assertIncludes(await diary.next('disconnected'), { code: 'OK', closedBy: 'graceful', bytesDown: bytes });
+  assertIncludes(await eventLog.next('disconnected'), { code: 'OK', closedBy: 'graceful', bytesDown: bytes });
   const other = await tunnel.promises.dial('127.0.0.1', target.port);
   const last = ending(other.resume());
   await tunnel.promises.shutdown();
@@ -384,7 +384,7 @@ test('disconnect() and shutdown() close dial() sockets, and fail in the blocking
 });
 
 test('hard: disconnect() is ECONNRESET at once', async (t) => {
-  const { tunnel, diary, target } = await make(t, behaviours.idle(), { linger: false });
+  const { tunnel, eventLog, target } = await make(t, behaviours.idle(), { linger: false });
   const socket = await tunnel.promises.dial('127.0.0.1', target.port);
   socket.pause();
   await (await target.next()).send(KIB);
@@ -395,7 +395,7 @@ test('hard: disconnect() is ECONNRESET at once', async (t) => {
     (await events).map((event) => event.code ?? event),
     ['ECONNRESET'],
   );
-  assertIncludes(await diary.next('disconnected'), { code: 'ECONNABORTED', closedBy: 'reset' });
+  assertIncludes(await eventLog.next('disconnected'), { code: 'ECONNABORTED', closedBy: 'reset' });
 });
 
 test('dial() during shutdown() waits for its end, and a second shutdown() ends the wait', async (t) => {
@@ -415,17 +415,17 @@ test('dial() during shutdown() waits for its end, and a second shutdown() ends t
 });
 
 test('dial() waits for the next session with reconnect', async (t) => {
-  const { tunnel, diary, target } = await make(t, behaviours.echo(), { reconnect: { initialDelay: 1 } });
+  const { tunnel, eventLog, target } = await make(t, behaviours.echo(), { reconnect: { initialDelay: 1 } });
   await tunnel.promises.connect();
   server.killSessions();
-  await diary.next('reconnecting');
+  await eventLog.next('reconnecting');
   const socket = tunnel.dial('127.0.0.1', target.port);
   socket.end('x');
   assert.equal(String(await buffer(socket)), 'x');
 });
 
 test('dial() sockets are spread over several sessions', async (t) => {
-  const { tunnel, diary, target } = await make(t, behaviours.echo(), { sessions: 2 });
+  const { tunnel, eventLog, target } = await make(t, behaviours.echo(), { sessions: 2 });
   const sockets = Array.from({ length: 10 }, () => tunnel.dial('127.0.0.1', target.port));
   assert.deepEqual(
     sockets.map(({ connectionId }) => connectionId),
@@ -441,7 +441,7 @@ test('dial() sockets are spread over several sessions', async (t) => {
   const events = ending(held);
   server.killSessions();
   assert.equal((await events)[0].code, 'ECONNRESET');
-  await diary.next('close');
+  await eventLog.next('close');
 });
 
 test('a download of 1 GiB by a pausing reader takes little memory', {
@@ -455,7 +455,7 @@ test('a download of 1 GiB by a pausing reader takes little memory', {
   // any socket's pieces, stays with the process.
   const echo = await Target.start(behaviours.echo());
   t.after(() => echo.stop());
-  await child.ask('thereAndBack', echo.port, 128 * MIB);
+  await child.ask('roundTrip', echo.port, 128 * MIB);
   await child.ask('dial', server.login, source.port);
   const peer = await source.next();
   const memory = async () => (await child.ask('resources')).memory;
@@ -490,9 +490,9 @@ test('a stalled target applies backpressure to the writer', async (t) => {
   })();
   const before = await settled(() => accepted);
   assert.ok(before < 32 * MIB, `${before / MIB} MiB`);
-  const far = await target.next();
-  far.read();
-  await far.received(2 * before);
+  const remoteEnd = await target.next();
+  remoteEnd.read();
+  await remoteEnd.received(2 * before);
   socket.resetAndDestroy();
   await once(socket, 'close');
 });

@@ -1,4 +1,4 @@
-// Dynamic forwards: a port that speaks SOCKS, with real programs and word by word.
+// Dynamic forwards: SOCKS handshakes by real clients and byte by byte.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -34,7 +34,7 @@ import {
 } from '../helpers/socks.mjs';
 import { REASONS, Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { Diary, assertIncludes, listed } from '../helpers/tunnels.mjs';
+import { EventLog, assertIncludes, listed } from '../helpers/tunnels.mjs';
 
 assert.ok(ensurePackages(['curl'], ['curl']), 'curl is needed for the tests');
 const server = await Sshd.start();
@@ -51,13 +51,13 @@ const sitePort = site.address().port;
 async function openDynamic(t, { login: credentials } = server, options = {}, forwardOptions = {}) {
   const tunnel = new SSHTunnel({ ...credentials, ...options });
   t.after(() => tunnel.promises.shutdown(), { timeout: 10_000 });
-  const diary = new Diary(tunnel);
+  const eventLog = new EventLog(tunnel);
   const forward = await tunnel.promises.forwardDynamic(forwardOptions);
-  return { tunnel, diary, forward, port: forward.localPort };
+  return { tunnel, eventLog, forward, port: forward.localPort };
 }
 
 /** Sends so much through an open connection to an echo, and ends it. */
-async function thereAndBack(peer, size = KIB) {
+async function roundTrip(peer, size = KIB) {
   peer.read();
   await peer.send(size);
   peer.end();
@@ -84,7 +84,7 @@ test('forwardDynamic() returns a forward without a target', async (t) => {
 });
 
 test('curl connects with SOCKS 4, 4a and 5, by address and by name', async (t) => {
-  const { diary, forward, port } = await openDynamic(t);
+  const { eventLog, forward, port } = await openDynamic(t);
   for (const [option, host, target] of [
     ['--socks5', '127.0.0.1', '127.0.0.1'],
     ['--socks5-hostname', '127.0.0.1', '127.0.0.1'],
@@ -95,8 +95,8 @@ test('curl connects with SOCKS 4, 4a and 5, by address and by name', async (t) =
     const { code, stdout, stderr } = await curl(option, `127.0.0.1:${port}`, `http://${host}:${sitePort}/`);
     assert.deepEqual([code, stdout], [0, `for ${host}:${sitePort}`], `${option} ${host}: ${stderr}`);
     const { forwardId } = forward;
-    assertIncludes(await diary.next('connection'), { forwardId, forwardHost: target, forwardPort: sitePort });
-    assertIncludes(await diary.next('disconnected'), { forwardId, code: 'OK', clean: true });
+    assertIncludes(await eventLog.next('connection'), { forwardId, forwardHost: target, forwardPort: sitePort });
+    assertIncludes(await eventLog.next('disconnected'), { forwardId, code: 'OK', clean: true });
   }
 });
 
@@ -129,20 +129,20 @@ test('a target with an IPv6 address', async (t) => {
   target.listen(0, '::1');
   await once(target, 'listening');
   t.after(() => target.close());
-  const { diary, port } = await openDynamic(t);
+  const { eventLog, port } = await openDynamic(t);
   const { peer, code } = await ask5(port, '::1', target.address().port);
   assert.equal(code, GRANTED);
-  assertIncludes(await diary.next('connection'), { forwardHost: '::1', forwardPort: target.address().port });
-  await thereAndBack(peer);
+  assertIncludes(await eventLog.next('connection'), { forwardHost: '::1', forwardPort: target.address().port });
+  await roundTrip(peer);
 });
 
 test('bulk data passes both ways, and the handshake is not counted', async (t) => {
-  const { diary, port } = await openDynamic(t);
+  const { eventLog, port } = await openDynamic(t);
   const { peer, code } = await ask5(port, '127.0.0.1', echo.port);
   assert.equal(code, GRANTED);
-  await thereAndBack(peer, 8 * MIB);
+  await roundTrip(peer, 8 * MIB);
   const end = { code: 'OK', clean: true, bytesUp: 8 * MIB, bytesDown: 8 * MIB, droppedUp: 0, droppedDown: 0 };
-  assertIncludes(await diary.next('disconnected'), end);
+  assertIncludes(await eventLog.next('disconnected'), end);
 });
 
 for (const [version, words, answers] of [
@@ -153,7 +153,7 @@ for (const [version, words, answers] of [
   test(`SOCKS ${version}: data in the same segment as the request arrives`, async (t) => {
     const target = await Target.start(behaviours.replier(KIB));
     t.after(() => target.stop());
-    const { diary, port } = await openDynamic(t);
+    const { eventLog, port } = await openDynamic(t);
     const peer = await connectSocks(port);
     // Bytes of the version first: nobody may take them for a message.
     const data = Buffer.concat([Buffer.of(5, 1, 0, 4, 1), Buffer.alloc(100, 5)]);
@@ -162,7 +162,12 @@ for (const [version, words, answers] of [
     peer.read();
     assertIncludes(await peer.ended, { bytes: KIB, sha256: patternHash(KIB), end: 'FIN' });
     assertIncludes(await (await target.next()).ended, { bytes: data.length, end: 'FIN' });
-    assertIncludes(await diary.next('disconnected'), { code: 'OK', clean: true, bytesUp: data.length, bytesDown: KIB });
+    assertIncludes(await eventLog.next('disconnected'), {
+      code: 'OK',
+      clean: true,
+      bytesUp: data.length,
+      bytesDown: KIB,
+    });
   });
 }
 
@@ -174,22 +179,22 @@ test('a handshake split into single bytes succeeds', async (t) => {
   }
   assert.deepEqual([...(await take(peer, 2))], [5, 0]);
   assert.equal(await verdict5(peer), GRANTED);
-  await thereAndBack(peer);
+  await roundTrip(peer);
 });
 
 /** A request that is not granted: its code, the end of the stream behind it, and the report. */
-async function assertRefused({ diary, port }, [host, targetPort, how], code, report) {
+async function assertRefused({ eventLog, port }, [host, targetPort, how], code, report) {
   const { peer, code: said } = await ask5(port, host, targetPort, how);
   assert.equal(said, code);
-  await assertToldAndEnded(peer, diary, report);
+  await assertToldAndEnded(peer, eventLog, report);
 }
 
-async function assertToldAndEnded(peer, diary, report) {
+async function assertToldAndEnded(peer, eventLog, report) {
   peer.read();
   assertIncludes(await peer.ended, { bytes: 0, end: 'FIN' });
   peer.end();
   const nothing = { clean: false, closedBy: 'graceful', bytesUp: 0, bytesDown: 0, droppedDown: 0 };
-  assertIncludes(await diary.next('disconnected'), { ...nothing, ...report });
+  assertIncludes(await eventLog.next('disconnected'), { ...nothing, ...report });
 }
 
 for (const linger of [true, false, { l_onoff: 1, l_linger: 5 }]) {
@@ -209,7 +214,7 @@ for (const linger of [true, false, { l_onoff: 1, l_linger: 5 }]) {
     const older = await connectSocks(dynamic.port);
     older.socket.write(request4('127.0.0.1', refusing.port));
     assert.equal(await verdict4(older), 91);
-    await assertToldAndEnded(older, dynamic.diary, failed);
+    await assertToldAndEnded(older, dynamic.eventLog, failed);
   });
 }
 
@@ -236,7 +241,7 @@ test("a target forbidden by the server gets 'not allowed by ruleset'", async (t)
   await assertRefused(dynamic, ['nowhere.invalid', 80], NOT_ALLOWED, prohibited);
   const { peer, code } = await ask5(dynamic.port, '127.0.0.1', echo.port);
   assert.equal(code, GRANTED);
-  await thereAndBack(peer);
+  await roundTrip(peer);
 });
 
 test('other refusals, and none at all, get a reply code', async (t) => {
@@ -249,31 +254,31 @@ test('other refusals, and none at all, get a reply code', async (t) => {
     ['UNKNOWN_CHANNEL_TYPE', FAILED],
     ['CONNECT_FAILED', REFUSED],
   ]) {
-    await assertRefused(dynamic, ['far', REASONS[reason]], code, { code: `ERR_SSH_OPEN_${reason}` });
+    await assertRefused(dynamic, ['remoteEnd', REASONS[reason]], code, { code: `ERR_SSH_OPEN_${reason}` });
   }
-  await assertRefused(dynamic, ['far', 80], FAILED, { code: 'ETIMEDOUT' });
+  await assertRefused(dynamic, ['remoteEnd', 80], FAILED, { code: 'ETIMEDOUT' });
 });
 
 test('a disconnect before the channel opens gets a reply', async (t) => {
   const ssh2 = await openSsh2(t, () => ssh2.dropSessions());
   const dynamic = await openDynamic(t, ssh2);
-  const { peer, code } = await ask5(dynamic.port, 'far', 80);
+  const { peer, code } = await ask5(dynamic.port, 'remoteEnd', 80);
   assert.equal(code, FAILED);
-  await assertToldAndEnded(peer, dynamic.diary, { code: 'ERR_SSH_DISCONNECTED' });
+  await assertToldAndEnded(peer, dynamic.eventLog, { code: 'ERR_SSH_DISCONNECTED' });
 });
 
 test('connectionRequest is emitted once the target is known', async (t) => {
-  const { tunnel, diary, forward, port } = await openDynamic(t);
+  const { tunnel, eventLog, forward, port } = await openDynamic(t);
   const asked = [];
   tunnel.on('connectionRequest', (request) => {
     asked.push([request.forwardId, request.forwardHost, request.forwardPort]);
     if (request.forwardHost === 'localhost') request.accept();
     else request.reject();
   });
-  await assertRefused({ diary, port }, ['127.0.0.1', echo.port], NOT_ALLOWED, { code: 'ERR_TUNNEL_REJECTED' });
+  await assertRefused({ eventLog, port }, ['127.0.0.1', echo.port], NOT_ALLOWED, { code: 'ERR_TUNNEL_REJECTED' });
   const { peer, code } = await ask5(port, 'localhost', echo.port);
   assert.equal(code, GRANTED);
-  await thereAndBack(peer);
+  await roundTrip(peer);
   assert.deepEqual(asked, [
     [forward.forwardId, '127.0.0.1', echo.port],
     [forward.forwardId, 'localhost', echo.port],
@@ -282,7 +287,7 @@ test('connectionRequest is emitted once the target is known', async (t) => {
 
 test('unsupported commands and address types get a reply', async (t) => {
   const dynamic = await openDynamic(t);
-  const { diary, port } = dynamic;
+  const { eventLog, port } = dynamic;
   const report = { code: 'ERR_TUNNEL_SOCKS' };
   await assertRefused(dynamic, ['127.0.0.1', 1, { command: 2 }], COMMAND_NOT_SUPPORTED, report); // BIND
   await assertRefused(dynamic, ['127.0.0.1', 1, { command: 3 }], COMMAND_NOT_SUPPORTED, report); // UDP ASSOCIATE
@@ -290,29 +295,29 @@ test('unsupported commands and address types get a reply', async (t) => {
   const older = await connectSocks(port);
   older.socket.write(request4('127.0.0.1', 1, { command: 2 }));
   assert.equal(await verdict4(older), 91);
-  await assertToldAndEnded(older, diary, report);
+  await assertToldAndEnded(older, eventLog, report);
   const strange = await connectSocks(port);
   strange.socket.write(Buffer.concat([greeting(0), Buffer.of(5, 1, 0, 2)]));
   await take(strange, 2);
   assert.equal(await verdict5(strange), ADDRESS_TYPE_NOT_SUPPORTED);
-  await assertToldAndEnded(strange, diary, report);
+  await assertToldAndEnded(strange, eventLog, report);
 });
 
 test('username and password are required when set', async (t) => {
   const password = `s\u00e9cret: ${'x'.repeat(100)}`;
-  const { diary, port } = await openDynamic(t, server, {}, { username: 'anna', password });
+  const { eventLog, port } = await openDynamic(t, server, {}, { username: 'anna', password });
   const through = (...args) => curl('--socks5', `127.0.0.1:${port}`, ...args, `http://127.0.0.1:${sitePort}/`);
   const right = await through('--proxy-user', `anna:${password}`);
   assert.deepEqual([right.code, right.stdout], [0, `for 127.0.0.1:${sitePort}`], right.stderr);
-  await diary.next('disconnected');
+  await eventLog.next('disconnected');
   for (const user of ['anna:wrong', `berta:${password}`, 'anna:x']) {
     const { code, stderr } = await through('--proxy-user', user);
     assert.equal(code, 97, stderr);
-    assertIncludes(await diary.next('disconnected'), { code: 'ERR_TUNNEL_SOCKS_AUTH', closedBy: 'graceful' });
+    assertIncludes(await eventLog.next('disconnected'), { code: 'ERR_TUNNEL_SOCKS_AUTH', closedBy: 'graceful' });
   }
   const { code } = await through();
   assert.equal(code, 97);
-  assertIncludes(await diary.next('disconnected'), { code: 'ERR_TUNNEL_SOCKS_AUTH' });
+  assertIncludes(await eventLog.next('disconnected'), { code: 'ERR_TUNNEL_SOCKS_AUTH' });
 
   // Word by word: what was said, and that it arrives.
   for (const [words, answers] of [
@@ -323,19 +328,19 @@ test('username and password are required when set', async (t) => {
     const peer = await connectSocks(port);
     peer.socket.write(words);
     assert.deepEqual([...(await take(peer, answers.length))], answers);
-    await assertToldAndEnded(peer, diary, { code: 'ERR_TUNNEL_SOCKS_AUTH' });
+    await assertToldAndEnded(peer, eventLog, { code: 'ERR_TUNNEL_SOCKS_AUTH' });
   }
-  for (const { reason } of diary.all('disconnected')) assert.ok(!/x{10}|anna|berta/.test(reason), reason);
+  for (const { reason } of eventLog.all('disconnected')) assert.ok(!/x{10}|anna|berta/.test(reason), reason);
 });
 
 test('clients of other protocols, early ends and silence are closed', async (t) => {
-  const { tunnel, diary, port } = await openDynamic(t, server, { readyTimeout: 1000 });
+  const { tunnel, eventLog, port } = await openDynamic(t, server, { readyTimeout: 1000 });
   const before = descriptors();
 
   const web = await connectSocks(port);
   web.read().socket.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n');
   assert.equal((await web.ended).end, 'ECONNRESET');
-  assertIncludes(await diary.next('disconnected'), { code: 'ERR_TUNNEL_SOCKS', closedBy: 'reset' });
+  assertIncludes(await eventLog.next('disconnected'), { code: 'ERR_TUNNEL_SOCKS', closedBy: 'reset' });
 
   for (const words of [
     Buffer.alloc(0),
@@ -346,26 +351,26 @@ test('clients of other protocols, early ends and silence are closed', async (t) 
     const leaver = await connectSocks(port);
     leaver.read().socket.end(words);
     assert.equal((await leaver.ended).end, 'ECONNRESET');
-    assertIncludes(await diary.next('disconnected'), { code: 'ERR_TUNNEL_SOCKS', closedBy: 'reset' });
+    assertIncludes(await eventLog.next('disconnected'), { code: 'ERR_TUNNEL_SOCKS', closedBy: 'reset' });
   }
 
   const breaker = await connectSocks(port);
   await listed(tunnel, 1);
   await breaker.reset();
-  assertIncludes(await diary.next('disconnected'), { code: 'ECONNRESET' });
+  assertIncludes(await eventLog.next('disconnected'), { code: 'ECONNRESET' });
 
   for (const words of [Buffer.alloc(0), greeting(0), request4('there', 1).subarray(0, 12)]) {
     const silent = await connectSocks(port);
     silent.read().socket.write(words);
     assert.equal((await silent.ended).end, 'ECONNRESET');
-    assertIncludes(await diary.next('disconnected'), { code: 'ETIMEDOUT', closedBy: 'reset' });
+    assertIncludes(await eventLog.next('disconnected'), { code: 'ETIMEDOUT', closedBy: 'reset' });
   }
   assert.deepEqual(await tunnel.promises.connections(), []);
   assert.equal(descriptors(), before);
 });
 
 test('connections during the handshake are listed and can be closed', async (t) => {
-  const { tunnel, diary, forward, port } = await openDynamic(t);
+  const { tunnel, eventLog, forward, port } = await openDynamic(t);
   const peer = await connectSocks(port);
   peer.read();
   const [info] = await listed(tunnel, 1);
@@ -380,37 +385,37 @@ test('connections during the handshake are listed and can be closed', async (t) 
   });
   await tunnel.promises.disconnect(info.connectionId);
   assert.equal((await peer.ended).end, 'ECONNRESET');
-  assertIncludes(await diary.next('disconnected'), { forwardId, code: 'ECONNABORTED', closedBy: 'reset' });
+  assertIncludes(await eventLog.next('disconnected'), { forwardId, code: 'ECONNABORTED', closedBy: 'reset' });
 
   const last = await connectSocks(port);
   last.read();
   await listed(tunnel, 1);
   await tunnel.promises.shutdown();
   assert.equal((await last.ended).end, 'ECONNRESET');
-  assertIncludes(await diary.next('disconnected'), { code: 'ECONNABORTED' });
+  assertIncludes(await eventLog.next('disconnected'), { code: 'ECONNABORTED' });
 });
 
 test('disconnect() while the channel opens resets without a reply', async (t) => {
   const ssh2 = await openSsh2(t, () => {}); // never answers
-  const { tunnel, diary, port } = await openDynamic(t, ssh2);
+  const { tunnel, eventLog, port } = await openDynamic(t, ssh2);
   for (const close of [
     ({ connectionId }) => tunnel.promises.disconnect(connectionId),
     () => tunnel.promises.shutdown(),
   ]) {
     const peer = await connectSocks(port);
-    peer.socket.write(Buffer.concat([greeting(0), request5('far', 80)]));
+    peer.socket.write(Buffer.concat([greeting(0), request5('remoteEnd', 80)]));
     await take(peer, 2);
     let [connection] = await listed(tunnel, 1);
     while (connection.state !== 'opening') [connection] = await listed(tunnel, 1);
     peer.read();
     await close(connection);
     assertIncludes(await peer.ended, { bytes: 0, end: 'ECONNRESET' });
-    assertIncludes(await diary.next('disconnected'), { code: 'ECONNABORTED', closedBy: 'reset' });
+    assertIncludes(await eventLog.next('disconnected'), { code: 'ECONNABORTED', closedBy: 'reset' });
   }
 });
 
 test('settings made during the handshake apply to the open connection', async (t) => {
-  const { tunnel, diary, port } = await openDynamic(t);
+  const { tunnel, eventLog, port } = await openDynamic(t);
   const peer = await connectSocks(port);
   const [connection] = await listed(tunnel, 1);
   await connection.promises.setLinger(false);
@@ -418,21 +423,21 @@ test('settings made during the handshake apply to the open connection', async (t
   peer.socket.write(Buffer.concat([greeting(0), request5('127.0.0.1', echo.port)]));
   await take(peer, 2);
   assert.equal(await verdict5(peer), GRANTED);
-  const { connectionId, linger } = await diary.next('connection');
+  const { connectionId, linger } = await eventLog.next('connection');
   assert.deepEqual([connectionId, linger], [connection.connectionId, { l_onoff: 1, l_linger: 0 }]);
-  await thereAndBack(peer);
+  await roundTrip(peer);
 });
 
 test('a final disconnect ends pending handshakes', async (t) => {
   const ssh2 = await openSsh2(t);
-  const { tunnel, diary, forward, port } = await openDynamic(t, ssh2);
+  const { tunnel, eventLog, forward, port } = await openDynamic(t, ssh2);
   const peer = await connectSocks(port);
   peer.read();
   await listed(tunnel, 1);
   ssh2.dropSessions();
   assert.equal((await peer.ended).end, 'ECONNRESET');
-  assertIncludes(await diary.next('disconnected'), { code: 'ERR_SSH_DISCONNECTED', closedBy: 'reset' });
-  await diary.next('close');
+  assertIncludes(await eventLog.next('disconnected'), { code: 'ERR_SSH_DISCONNECTED', closedBy: 'reset' });
+  await eventLog.next('close');
   assert.equal(forward.listening, false);
 });
 
@@ -468,8 +473,8 @@ test('stop() closes the port and keeps open connections and pending handshakes',
   late.socket.write(Buffer.concat([greeting(0), request5('127.0.0.1', echo.port)]));
   await take(late, 2);
   assert.equal(await verdict5(late), GRANTED);
-  await thereAndBack(late);
-  await thereAndBack(peer);
+  await roundTrip(late);
+  await roundTrip(peer);
 });
 
 test('close() waits for pending handshakes', async (t) => {
@@ -480,12 +485,12 @@ test('close() waits for pending handshakes', async (t) => {
   peer.socket.write(Buffer.concat([greeting(0), request5('127.0.0.1', echo.port)]));
   await take(peer, 2);
   assert.equal(await verdict5(peer), GRANTED);
-  await thereAndBack(peer);
+  await roundTrip(peer);
   await closed;
 });
 
 test('the port and pending requests survive a reconnect', async (t) => {
-  const { tunnel, diary, forward, port } = await openDynamic(t, server, {
+  const { tunnel, eventLog, forward, port } = await openDynamic(t, server, {
     reconnect: { initialDelay: 20, maxDelay: 100 },
   });
   const { peer } = await ask5(port, '127.0.0.1', echo.port);
@@ -493,15 +498,15 @@ test('the port and pending requests survive a reconnect', async (t) => {
   await peer.received(KIB);
   await server.halt();
   assertIncludes(await peer.ended, { bytes: KIB, end: 'ECONNRESET' });
-  await diary.next('reconnecting');
+  await eventLog.next('reconnecting');
   const asking = ask5(port, '127.0.0.1', echo.port);
   await listed(tunnel, 1);
   await server.restart();
   const { peer: next, code } = await asking;
   assert.equal(code, GRANTED);
-  await thereAndBack(next);
+  await roundTrip(next);
   assert.deepEqual([forward.listening, forward.localPort], [true, port]);
-  for (const never of ['error', 'close']) assert.deepEqual(diary.all(never), []);
+  for (const never of ['error', 'close']) assert.deepEqual(eventLog.all(never), []);
 });
 
 for (const sessions of [1, 2]) {
@@ -515,7 +520,7 @@ for (const sessions of [1, 2]) {
     };
     const all = await Promise.all(Array.from({ length: 100 }, open));
     for (const { code } of all) assert.equal(code, GRANTED);
-    await Promise.all(all.map(({ peer }) => thereAndBack(peer)));
+    await Promise.all(all.map(({ peer }) => roundTrip(peer)));
     await tunnel.promises.shutdown();
   });
 }

@@ -1,4 +1,4 @@
-// The agent of a tunnel: requests of http and https through it, without a local port.
+// tunnel.agent(): requests of http and https without a local port.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -16,7 +16,7 @@ import { temporaryFolder } from '../helpers/keys.mjs';
 import { refusingPort, settled } from '../helpers/peers.mjs';
 import { descriptors, until } from '../helpers/process.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { Diary } from '../helpers/tunnels.mjs';
+import { EventLog } from '../helpers/tunnels.mjs';
 
 const server = await Sshd.start();
 const folder = temporaryFolder('agent');
@@ -69,7 +69,7 @@ async function web(t, make) {
 async function make(t, options) {
   const tunnel = new SSHTunnel({ ...server.login, ...options });
   t.after(() => tunnel.promises.shutdown(), { timeout: 10_000 });
-  return { tunnel, diary: new Diary(tunnel) };
+  return { tunnel, eventLog: new EventLog(tunnel) };
 }
 
 async function get(of, options) {
@@ -90,7 +90,7 @@ async function askOften(of, options, count) {
 }
 
 test('one agent serves http and https', async (t) => {
-  const { tunnel, diary } = await make(t);
+  const { tunnel, eventLog } = await make(t);
   const agent = tunnel.agent();
   const plain = await web(t, http.createServer);
   const secure = await web(t, (handler) => https.createServer(certificate, handler));
@@ -111,7 +111,7 @@ test('one agent serves http and https', async (t) => {
     }),
     `GET /c localhost:${plain.port}`,
   );
-  for (const port of [plain.port, secure.port]) assert.equal((await diary.next('connection')).forwardPort, port);
+  for (const port of [plain.port, secure.port]) assert.equal((await eventLog.next('connection')).forwardPort, port);
   // The certificate is checked, against the name that was asked for.
   await assert.rejects(get(https, { ...options, ca: undefined }), { code: 'DEPTH_ZERO_SELF_SIGNED_CERT' });
   await assert.rejects(get(https, { ...options, servername: 'elsewhere' }), { code: 'ERR_TLS_CERT_ALTNAME_INVALID' });
@@ -134,7 +134,7 @@ test('default ports are those of the protocols', (t) => {
 });
 
 test('a thousand requests use at most maxSockets connections', { timeout: 120_000 }, async (t) => {
-  const { tunnel, diary } = await make(t);
+  const { tunnel, eventLog } = await make(t);
   const plain = await web(t, http.createServer);
   const secure = await web(t, (handler) => https.createServer(certificate, handler));
   await tunnel.promises.connect();
@@ -149,7 +149,7 @@ test('a thousand requests use at most maxSockets connections', { timeout: 120_00
   await Promise.all(requests);
   assert.deepEqual([plain.connections(), secure.connections()], [8, 8]);
   agent.destroy();
-  for (let count = 0; count < 16; count++) assert.equal((await diary.next('disconnected')).code, 'OK');
+  for (let count = 0; count < 16; count++) assert.equal((await eventLog.next('disconnected')).code, 'OK');
   assert.deepEqual(await tunnel.promises.connections(), []);
   plain.server.closeAllConnections();
   secure.server.closeAllConnections();
@@ -192,16 +192,16 @@ test('ten thousand requests with and without keepAlive leave nothing behind', { 
 });
 
 test('without keepAlive every request uses its own connection and closes it', async (t) => {
-  const { tunnel, diary } = await make(t);
+  const { tunnel, eventLog } = await make(t);
   const plain = await web(t, http.createServer);
   const agent = tunnel.agent();
   for (let count = 0; count < 5; count++) {
     await get(http, { host: 'localhost', port: plain.port, agent });
-    await diary.next('disconnected');
+    await eventLog.next('disconnected');
   }
   assert.equal(plain.connections(), 5);
   // One logon: the session stays.
-  assert.equal(diary.all('ready').length, 1);
+  assert.equal(eventLog.all('ready').length, 1);
   assert.deepEqual(await tunnel.promises.connections(), []);
 });
 
@@ -218,7 +218,7 @@ test("an unreachable target fails with the tunnel's error code", async (t) => {
 });
 
 test('a response truncated by a disconnect is an error, also if its length is not known', async (t) => {
-  const { tunnel, diary } = await make(t);
+  const { tunnel, eventLog } = await make(t);
   const agent = tunnel.agent();
   const cut = (request, response) => {
     // Its end is that of the connection.
@@ -240,7 +240,7 @@ test('a response truncated by a disconnect is an error, also if its length is no
     // Node's parser takes any end of the connection for that of such a body: the request tells.
     const [error] = await once(request, 'error');
     assert.equal(error.code, 'ECONNRESET');
-    await diary.next('close');
+    await eventLog.next('close');
   }
 });
 

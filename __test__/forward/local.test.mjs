@@ -1,4 +1,4 @@
-// Several ways through one session: local ports and Unix sockets, each with a target of its own.
+// Local forwards: several ports and Unix sockets of one session, each with its own target.
 
 import assert from 'node:assert/strict';
 import { existsSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -24,7 +24,7 @@ import {
 import { descriptors, memory } from '../helpers/process.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { Diary, assertIncludes, listed } from '../helpers/tunnels.mjs';
+import { EventLog, assertIncludes, listed } from '../helpers/tunnels.mjs';
 
 const server = await Sshd.start();
 const folder = temporaryFolder('forwards');
@@ -43,7 +43,7 @@ const path = () => join(folder.path, `${++paths}.sock`);
 function make(t, options, { login } = server) {
   const tunnel = new SSHTunnel({ ...login, ...options });
   t.after(() => tunnel.promises.shutdown(), { timeout: 10_000 });
-  const diary = new Diary(tunnel);
+  const eventLog = new EventLog(tunnel);
   const target = async (behaviour, at) => {
     const it = await Target.start(behaviour, at);
     t.after(() => it.stop());
@@ -54,24 +54,24 @@ function make(t, options, { login } = server) {
     t.after(() => it.socket.destroy());
     return it;
   };
-  return { tunnel, diary, target, client };
+  return { tunnel, eventLog, target, client };
 }
 
 const to = ({ port }) => ({ forwardHost: '127.0.0.1', forwardPort: port });
 
 /** Sends so much through a forward to an echo, and asks both ends. */
-async function thereAndBack(client, target) {
-  const far = target.next();
+async function roundTrip(client, target) {
+  const remoteEnd = target.next();
   await client.send(SIZE);
   client.end();
   assertIncludes(await client.ended, WHOLE);
-  assertIncludes(await (await far).ended, WHOLE);
+  assertIncludes(await (await remoteEnd).ended, WHOLE);
 }
 
 test("forwards of one session have their own targets, beside the tunnel's", async (t) => {
   const own = await Target.start(behaviours.echo());
   t.after(() => own.stop());
-  const { tunnel, diary, target, client } = make(t, to(own));
+  const { tunnel, eventLog, target, client } = make(t, to(own));
   const targets = [await target(behaviours.echo()), await target(behaviours.echo())];
   const forwards = await Promise.all(targets.map((it) => tunnel.promises.forwardLocal(to(it))));
   assert.equal(tunnel.listening, false);
@@ -83,18 +83,18 @@ test("forwards of one session have their own targets, beside the tunnel's", asyn
     [tunnel.localPort, own, 0],
     ...forwards.map((it, index) => [it.localPort, targets[index], it.forwardId]),
   ];
-  for (const [port, far, forwardId] of ways) {
+  for (const [port, remoteEnd, forwardId] of ways) {
     const local = await client(port);
-    const info = await diary.next('connection');
+    const info = await eventLog.next('connection');
     assertIncludes(info, {
       forwardId,
       forwardHost: '127.0.0.1',
-      forwardPort: far.port,
+      forwardPort: remoteEnd.port,
       localPort: port,
       remotePort: local.socket.localPort,
     });
-    await thereAndBack(local, far);
-    const end = await diary.next('disconnected');
+    await roundTrip(local, remoteEnd);
+    const end = await eventLog.next('disconnected');
     assertIncludes(end, {
       connectionId: info.connectionId,
       forwardId,
@@ -130,7 +130,7 @@ test('forwardLocal() works in the blocking and callback forms', async (t) => {
   const second = await new Promise((resolve, reject) => {
     tunnel.forwardLocal(to(echo), (error, forward) => (error ? reject(error) : resolve(forward)));
   });
-  await thereAndBack(await client(second.localPort), echo);
+  await roundTrip(await client(second.localPort), echo);
   first.stop();
   assert.equal(first.listening, false);
   assert.ok(await refuses(first.localPort));
@@ -140,33 +140,33 @@ test('forwardLocal() works in the blocking and callback forms', async (t) => {
 });
 
 test('a port in use fails one forward and keeps the others', async (t) => {
-  const { tunnel, diary, target, client } = make(t);
+  const { tunnel, eventLog, target, client } = make(t);
   const echo = await target(behaviours.echo());
   const forward = await tunnel.promises.forwardLocal(to(echo));
   const taken = tunnel.promises.forwardLocal({ ...to(echo), localPort: forward.localPort });
   await assert.rejects(taken, { code: 'EADDRINUSE', syscall: 'listen', address: '127.0.0.1', port: forward.localPort });
   assert.deepEqual(tunnel.forwards(), [forward]);
-  await thereAndBack(await client(forward.localPort), echo);
-  assert.deepEqual(diary.all('error'), []);
+  await roundTrip(await client(forward.localPort), echo);
+  assert.deepEqual(eventLog.all('error'), []);
 });
 
 test('a port in use ends a session that was made for it', async (t) => {
   const holder = await Target.start();
   t.after(() => holder.stop());
-  const { tunnel, diary } = make(t);
+  const { tunnel, eventLog } = make(t);
   const taken = tunnel.promises.forwardLocal({ localPort: holder.port, forwardHost: 'h', forwardPort: 1 });
   await assert.rejects(taken, { code: 'EADDRINUSE' });
-  await diary.next('close');
-  assert.deepEqual(diary.names(), ['ready', 'close']);
+  await eventLog.next('close');
+  assert.deepEqual(eventLog.names(), ['ready', 'close']);
 });
 
 test('stop() closes its port and keeps its connections and other forwards', async (t) => {
-  const { tunnel, diary, target, client } = make(t);
+  const { tunnel, eventLog, target, client } = make(t);
   const echo = await target(behaviours.echo());
   const [first, second] = [await tunnel.promises.forwardLocal(to(echo)), await tunnel.promises.forwardLocal(to(echo))];
   const local = await client(first.localPort);
-  await diary.next('connection');
-  const far = await echo.next();
+  await eventLog.next('connection');
+  const remoteEnd = await echo.next();
   await first.promises.stop();
   assert.deepEqual([first.listening, tunnel.forwards()], [false, [second]]);
   assert.ok(await refuses(first.localPort));
@@ -174,24 +174,24 @@ test('stop() closes its port and keeps its connections and other forwards', asyn
   await local.send(SIZE);
   local.end();
   assertIncludes(await local.ended, WHOLE);
-  assertIncludes(await far.ended, WHOLE);
-  await thereAndBack(await client(second.localPort), echo);
+  assertIncludes(await remoteEnd.ended, WHOLE);
+  await roundTrip(await client(second.localPort), echo);
   // The last one takes the session along.
   await second.promises.stop();
-  await diary.next('close');
+  await eventLog.next('close');
   const third = await tunnel.promises.forwardLocal(to(echo));
   assert.equal(third.forwardId, 3);
-  await thereAndBack(await client(third.localPort), echo);
+  await roundTrip(await client(third.localPort), echo);
 });
 
 test("stopListening() closes only the constructor's port, and the session stays for other forwards", async (t) => {
-  const { tunnel, diary, target, client } = make(t, { forwardHost: '127.0.0.1', forwardPort: 1 });
+  const { tunnel, eventLog, target, client } = make(t, { forwardHost: '127.0.0.1', forwardPort: 1 });
   const echo = await target(behaviours.echo());
   await tunnel.promises.startListening();
   const forward = await tunnel.promises.forwardLocal(to(echo));
   await tunnel.promises.stopListening();
-  await thereAndBack(await client(forward.localPort), echo);
-  assert.deepEqual(diary.all('close'), []);
+  await roundTrip(await client(forward.localPort), echo);
+  assert.deepEqual(eventLog.all('close'), []);
 });
 
 test('startListening() fails without forwardHost', async (t) => {
@@ -245,7 +245,7 @@ test('invalid options throw', async (t) => {
 test('a failed connect fails every pending forward', async (t) => {
   const refusing = await refusingPort();
   t.after(refusing.stop);
-  const { tunnel, diary } = make(t, { port: refusing.port });
+  const { tunnel, eventLog } = make(t, { port: refusing.port });
   const options = { forwardHost: 'h', forwardPort: 1 };
   const asked = [
     tunnel.promises.forwardLocal(options),
@@ -253,7 +253,7 @@ test('a failed connect fails every pending forward', async (t) => {
     tunnel.promises.connect(),
   ];
   for (const it of asked) await assert.rejects(it, { code: 'ECONNREFUSED' });
-  assert.deepEqual([tunnel.forwards(), diary.names()], [[], []]);
+  assert.deepEqual([tunnel.forwards(), eventLog.names()], [[], []]);
 });
 
 test('shutdown() fails pending forwards, and later ones start a new session', async (t) => {
@@ -265,35 +265,35 @@ test('shutdown() fails pending forwards, and later ones start a new session', as
   await assert.rejects(early, { code: 'ERR_TUNNEL_CLOSED' });
   await down;
   const forward = await late;
-  await thereAndBack(await client(forward.localPort), echo);
+  await roundTrip(await client(forward.localPort), echo);
 });
 
 test('a final disconnect closes all ports', async (t) => {
-  const { tunnel, diary, target } = make(t);
+  const { tunnel, eventLog, target } = make(t);
   const echo = await target(behaviours.echo());
   const forwards = [
     await tunnel.promises.forwardLocal(to(echo)),
     await tunnel.promises.forwardLocal({ ...to(echo), localPath: path() }),
   ];
   server.killSessions();
-  assert.equal((await diary.next('error')).code, 'ERR_SSH_DISCONNECTED');
-  await diary.next('close');
+  assert.equal((await eventLog.next('error')).code, 'ERR_SSH_DISCONNECTED');
+  await eventLog.next('close');
   assert.deepEqual(tunnel.forwards(), []);
   assert.ok(await refuses(forwards[0].localPort));
   assert.equal(existsSync(forwards[1].localPath), false);
 });
 
 test('with reconnect all ports stay, and connections wait for the next session', async (t) => {
-  const { tunnel, diary, target, client } = make(t, { reconnect: { initialDelay: 1 } });
+  const { tunnel, eventLog, target, client } = make(t, { reconnect: { initialDelay: 1 } });
   const targets = [await target(behaviours.echo()), await target(behaviours.echo())];
   const at = path();
   const forwards = [
     await tunnel.promises.forwardLocal(to(targets[0])),
     await tunnel.promises.forwardLocal({ ...to(targets[1]), localPath: at }),
   ];
-  await diary.next('ready');
+  await eventLog.next('ready');
   const cut = await client(forwards[0].localPort);
-  await diary.next('connection');
+  await eventLog.next('connection');
   await targets[0].next();
   await cut.send(KIB);
   await cut.received(KIB);
@@ -304,23 +304,23 @@ test('with reconnect all ports stay, and connections wait for the next session',
     [true, true],
   );
   const waiting = [await client(forwards[0].localPort), await client(at)];
-  for (const [index, it] of waiting.entries()) await thereAndBack(it, targets[index]);
-  await diary.next('ready');
+  for (const [index, it] of waiting.entries()) await roundTrip(it, targets[index]);
+  await eventLog.next('ready');
 });
 
 test('stop() ends only its own waiting connections', async (t) => {
-  const { tunnel, diary, target, client } = make(t, { reconnect: { initialDelay: 60_000 } });
+  const { tunnel, eventLog, target, client } = make(t, { reconnect: { initialDelay: 60_000 } });
   const echo = await target(behaviours.echo());
   const [first, second] = [await tunnel.promises.forwardLocal(to(echo)), await tunnel.promises.forwardLocal(to(echo))];
   server.killSessions();
-  await diary.next('reconnecting');
+  await eventLog.next('reconnecting');
   const [gone, kept] = [await client(first.localPort), await client(second.localPort)];
   await listed(tunnel, 2);
   await first.promises.stop();
   assert.equal((await gone.ended).end, 'ECONNRESET');
-  assertIncludes(await diary.next('disconnected'), { forwardId: first.forwardId, code: 'ECONNABORTED' });
+  assertIncludes(await eventLog.next('disconnected'), { forwardId: first.forwardId, code: 'ECONNABORTED' });
   await tunnel.promises.connect();
-  await thereAndBack(kept, echo);
+  await roundTrip(kept, echo);
 });
 
 test('several sessions serve all forwards', async (t) => {
@@ -353,32 +353,32 @@ test('a connectionRequest names its forward', async (t) => {
     assertIncludes(request, { forwardId: forward.forwardId, remoteAddress: undefined, remotePort: undefined });
     request.accept();
   });
-  await thereAndBack(await client(forward.localPath), echo);
+  await roundTrip(await client(forward.localPath), echo);
 });
 
 describe('Unix sockets', () => {
   test('forward to a port, from a port, and to each other', async (t) => {
-    const { tunnel, diary, target, client } = make(t);
+    const { tunnel, eventLog, target, client } = make(t);
     const echo = await target(behaviours.echo());
     const behind = path();
-    const far = await target(behaviours.echo(), behind);
+    const remoteEnd = await target(behaviours.echo(), behind);
     for (const [options, it] of [
       [{ localPath: path(), ...to(echo) }, echo],
-      [{ forwardPath: behind }, far],
-      [{ localPath: path(), forwardPath: behind }, far],
+      [{ forwardPath: behind }, remoteEnd],
+      [{ localPath: path(), forwardPath: behind }, remoteEnd],
     ]) {
       const forward = await tunnel.promises.forwardLocal(options);
       assertIncludes(forward, options);
       const local = await client(forward.localPath ?? forward.localPort);
-      const info = await diary.next('connection');
+      const info = await eventLog.next('connection');
       assertIncludes(info, {
         forwardId: forward.forwardId,
         forwardPath: options.forwardPath,
         forwardPort: options.forwardPort,
       });
       assert.equal('remoteAddress' in info, options.localPath === undefined);
-      await thereAndBack(local, it);
-      assertIncludes(await diary.next('disconnected'), { code: 'OK', clean: true, bytesUp: SIZE, bytesDown: SIZE });
+      await roundTrip(local, it);
+      assertIncludes(await eventLog.next('disconnected'), { code: 'OK', clean: true, bytesUp: SIZE, bytesDown: SIZE });
     }
   });
 
@@ -422,18 +422,18 @@ describe('Unix sockets', () => {
       [server, 'ERR_SSH_OPEN_CONNECT_FAILED'],
       [ssh2, /^ERR_SSH_OPEN_/],
     ]) {
-      const { tunnel, diary, client } = make(t, {}, it);
+      const { tunnel, eventLog, client } = make(t, {}, it);
       const forward = await tunnel.promises.forwardLocal({ forwardPath: join(folder.path, 'nobody') });
       const local = await client(forward.localPort);
       assert.equal((await local.ended).end, 'ECONNRESET');
-      const end = await diary.next('disconnected');
+      const end = await eventLog.next('disconnected');
       assert.match(end.code, new RegExp(code));
     }
   });
 
   /** What the local program sees, which has no reset to see, and what the report says of it. */
   const SEES = {
-    'the far side ends': { event: ({ far }) => far.end(), graceful: ['FIN', 'OK', 'graceful'] },
+    'the remote end ends': { event: ({ remoteEnd }) => remoteEnd.end(), graceful: ['FIN', 'OK', 'graceful'] },
     'the session is lost': { event: () => server.killSessions(), graceful: ['FIN', 'ERR_SSH_DISCONNECTED', 'reset'] },
     'disconnect()': {
       event: ({ tunnel, id }) => tunnel.promises.disconnect(id),
@@ -447,22 +447,22 @@ describe('Unix sockets', () => {
       ['hard', false, hard],
     ]) {
       test(`${name}: ${column}`, async (t) => {
-        const { tunnel, diary, target, client } = make(t, { linger });
+        const { tunnel, eventLog, target, client } = make(t, { linger });
         const it = await target((peer) => peer.read());
         const forward = await tunnel.promises.forwardLocal({ localPath: path(), ...to(it) });
         const local = await client(forward.localPath);
-        const { connectionId: id } = await diary.next('connection');
-        const far = await it.next();
-        await far.send(SIZE);
+        const { connectionId: id } = await eventLog.next('connection');
+        const remoteEnd = await it.next();
+        await remoteEnd.send(SIZE);
         await local.received(SIZE);
         await local.send(KIB);
-        await far.received(KIB);
-        const happened = event({ tunnel, far, id });
+        await remoteEnd.received(KIB);
+        const happened = event({ tunnel, remoteEnd, id });
         const seen = await local.ended;
         local.end();
         await happened;
         assertIncludes(seen, { bytes: SIZE, sha256: WHOLE.sha256, end });
-        assertIncludes(await diary.next('disconnected'), {
+        assertIncludes(await eventLog.next('disconnected'), {
           code,
           closedBy,
           bytesUp: KIB,
@@ -474,46 +474,46 @@ describe('Unix sockets', () => {
   }
 
   test('written bytes stay readable after a hard close', async (t) => {
-    const { tunnel, diary, target, client } = make(t, { linger: false });
+    const { tunnel, eventLog, target, client } = make(t, { linger: false });
     const it = await target((peer) => peer.send(Infinity));
     const forward = await tunnel.promises.forwardLocal({ localPath: path(), ...to(it) });
     const local = await client(forward.localPath, { read: false });
-    const { connectionId } = await diary.next('connection');
+    const { connectionId } = await eventLog.next('connection');
     await settled(async () => (await tunnel.promises.connections())[0].bytesDown);
     await tunnel.promises.disconnect(connectionId);
-    const { code, closedBy, bytesDown, droppedDown } = await diary.next('disconnected');
+    const { code, closedBy, bytesDown, droppedDown } = await eventLog.next('disconnected');
     assert.deepEqual([code, closedBy, bytesDown > 0, droppedDown > 0], ['ECONNABORTED', 'reset', true, true]);
     assertIncludes(await local.read().ended, { bytes: bytesDown, sha256: patternHash(bytesDown), end: 'FIN' });
   });
 
   test('a local client whose bytes were not read gets ECONNRESET from a reset', async (t) => {
-    const { tunnel, diary, target, client } = make(t, { linger: false });
+    const { tunnel, eventLog, target, client } = make(t, { linger: false });
     const it = await target();
     const forward = await tunnel.promises.forwardLocal({ localPath: path(), ...to(it) });
     const local = await client(forward.localPath);
-    const { connectionId } = await diary.next('connection');
+    const { connectionId } = await eventLog.next('connection');
     local.send(20 * MIB);
     await settled(() => local.accepted);
     await tunnel.promises.disconnect(connectionId);
     assert.ok(['ECONNRESET', 'EPIPE'].includes((await local.ended).end));
-    const end = await diary.next('disconnected');
+    const end = await eventLog.next('disconnected');
     assert.ok(end.droppedUp > 0);
   });
 
   test('a local client that closes with unread bytes resets the connection', async (t) => {
-    const { tunnel, diary, target, client } = make(t);
+    const { tunnel, eventLog, target, client } = make(t);
     const it = await target();
     const forward = await tunnel.promises.forwardLocal({ localPath: path(), ...to(it) });
     const local = await client(forward.localPath, { read: false });
-    await diary.next('connection');
-    const far = await it.next();
+    await eventLog.next('connection');
+    const remoteEnd = await it.next();
     await local.send(KIB);
-    await far.send(PATTERN.length);
+    await remoteEnd.send(PATTERN.length);
     await settled(async () => (await tunnel.promises.connections())[0].bytesDown);
     local.socket.destroy();
-    const end = await diary.next('disconnected');
+    const end = await eventLog.next('disconnected');
     assertIncludes(end, { code: 'ECONNRESET', bytesUp: KIB });
-    assertIncludes(await far.read().ended, { bytes: KIB });
+    assertIncludes(await remoteEnd.read().ended, { bytes: KIB });
   });
 });
 
@@ -525,7 +525,7 @@ test('leave no descriptors', async (t) => {
       await tunnel.promises.forwardLocal(to(echo)),
       await tunnel.promises.forwardLocal({ localPath: path(), ...to(echo) }),
     ];
-    for (const it of forwards) await thereAndBack(await client(it.localPath ?? it.localPort), echo);
+    for (const it of forwards) await roundTrip(await client(it.localPath ?? it.localPort), echo);
     await tunnel.promises.shutdown();
     return settled(descriptors);
   };

@@ -1,4 +1,4 @@
-// Remote forwards: ports and unix sockets at the server whose connections are led to a target here.
+// Remote forwards: ports and Unix sockets of the server that lead to a target here.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -23,7 +23,7 @@ import {
 import { descriptors, hasSocket, portName, signal, tcpSockets } from '../helpers/process.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { Diary, assertIncludes, makeTunnel, only, openRemote } from '../helpers/tunnels.mjs';
+import { EventLog, assertIncludes, makeTunnel, only, openRemote } from '../helpers/tunnels.mjs';
 
 const server = await Sshd.start();
 after(() => server.stop());
@@ -33,21 +33,21 @@ const SOON = { initialDelay: 20, maxDelay: 100 };
 /** A tunnel without a forward of its own. */
 function make(t, login, options) {
   const tunnel = makeTunnel(t, login, undefined, { forwardHost: undefined, ...options });
-  return { tunnel, diary: new Diary(tunnel) };
+  return { tunnel, eventLog: new EventLog(tunnel) };
 }
 
 /** A tunnel with a remote forward to a target, of the sshd that all share unless told otherwise. */
 const open = (t, behaviour, { at = server, ...how } = {}) => openRemote(t, at, behaviour, how);
 
 /** Sends so much there and back, ends, and asks both ends and the tunnel for it. */
-async function thereAndBack({ diary, target, connect: through }, size = KIB) {
+async function roundTrip({ eventLog, target, connect: through }, size = KIB) {
   const client = await through();
   await client.send(size);
   client.end();
   const whole = { bytes: size, sha256: patternHash(size), end: 'FIN' };
   assertIncludes(await client.ended, whole);
   assertIncludes(await (await target.next()).ended, whole);
-  assertIncludes(await diary.next('disconnected'), { code: 'OK', clean: true, bytesUp: size, bytesDown: size });
+  assertIncludes(await eventLog.next('disconnected'), { code: 'OK', clean: true, bytesUp: size, bytesDown: size });
 }
 
 /** The sockets of this machine that listen on a port. */
@@ -78,7 +78,7 @@ describe('a port', () => {
     assert.equal(tunnel.listening, false);
     const client = await it.connect();
     const peer = await target.next();
-    const info = await it.diary.next('connection');
+    const info = await it.eventLog.next('connection');
     assertIncludes(info, {
       connectionId: 1,
       forwardId: 1,
@@ -96,7 +96,7 @@ describe('a port', () => {
     assertIncludes(await client.ended, whole);
     assertIncludes(await peer.ended, whole);
     const end = { connectionId: 1, forwardId: 1, code: 'OK', clean: true, closedBy: 'graceful' };
-    assertIncludes(await it.diary.next('disconnected'), { ...end, bytesUp: 4 * MIB, bytesDown: 4 * MIB });
+    assertIncludes(await it.eventLog.next('disconnected'), { ...end, bytesUp: 4 * MIB, bytesDown: 4 * MIB });
   });
 
   test('requested by number is bound', async (t) => {
@@ -108,7 +108,7 @@ describe('a port', () => {
     const to = { forwardHost: '127.0.0.1', forwardPort: it.target.port };
     const forward = await it.tunnel.promises.forwardRemote({ remotePort, ...to });
     assert.deepEqual([forward.forwardId, forward.remotePort], [2, remotePort]);
-    await thereAndBack(it, MIB);
+    await roundTrip(it, MIB);
   });
 
   test('is bound to the loopback address unless the server has GatewayPorts', async (t) => {
@@ -137,19 +137,19 @@ describe('a port', () => {
       return error instanceof Error;
     });
     assert.deepEqual(it.tunnel.forwards(), [it.forward]);
-    await thereAndBack(it);
-    assert.deepEqual(it.diary.all('error'), []);
+    await roundTrip(it);
+    assert.deepEqual(it.eventLog.all('error'), []);
   });
 
   test('that is refused ends a session that was made for it', async (t) => {
     const {
       forward: { remotePort },
     } = await open(t, behaviours.idle());
-    const { tunnel, diary } = make(t, server.login);
+    const { tunnel, eventLog } = make(t, server.login);
     const to = { forwardHost: '127.0.0.1', forwardPort: 9 };
     await assert.rejects(tunnel.promises.forwardRemote({ remotePort, ...to }), { code: 'ERR_SSH_FORWARD_REFUSED' });
-    await diary.next('close');
-    assert.deepEqual(diary.names(), ['ready', 'close']);
+    await eventLog.next('close');
+    assert.deepEqual(eventLog.names(), ['ready', 'close']);
   });
 
   test('is refused by a server that disables forwarding', async (t) => {
@@ -159,7 +159,7 @@ describe('a port', () => {
   });
 
   test('can be requested in the blocking and callback forms', async (t) => {
-    const { tunnel, diary } = make(t, server.login);
+    const { tunnel, eventLog } = make(t, server.login);
     const to = { forwardHost: '127.0.0.1', forwardPort: 9 };
     const first = tunnel.forwardRemote(to);
     assert.equal(first.listening, true);
@@ -173,7 +173,7 @@ describe('a port', () => {
     await new Promise((resolve, reject) => second.stop((error) => (error ? reject(error) : resolve())));
     assert.deepEqual(tunnel.forwards(), []);
     await second.promises.stop();
-    await diary.next('close');
+    await eventLog.next('close');
   });
 });
 
@@ -184,10 +184,10 @@ describe('a target', () => {
     const it = await open(t, behaviours.echo(), { remote: { forwardPort: refusing.port } });
     const client = await it.connect();
     assertIncludes(await client.ended, { bytes: 0 });
-    const end = await it.diary.next('disconnected');
+    const end = await it.eventLog.next('disconnected');
     assertIncludes(end, { connectionId: 1, forwardId: 1, code: 'ECONNREFUSED', clean: false, closedBy: 'reset' });
     assert.match(end.reason, new RegExp(`connect ECONNREFUSED 127.0.0.1:${refusing.port}`));
-    assert.deepEqual(it.diary.all('connection'), []);
+    assert.deepEqual(it.eventLog.all('connection'), []);
     assert.equal(it.forward.listening, true);
   });
 
@@ -200,7 +200,7 @@ describe('a target', () => {
     });
     const client = await it.connect();
     assertIncludes(await client.ended, { bytes: 0 });
-    const end = await it.diary.next('disconnected');
+    const end = await it.eventLog.next('disconnected');
     assertIncludes(end, {
       connectionId: 1,
       forwardId: 1,
@@ -211,21 +211,21 @@ describe('a target', () => {
       bytesDown: 0,
     });
     assert.match(end.reason, /^no .+ within readyTimeout$/);
-    assert.deepEqual([it.diary.all('connection'), it.diary.all('error')], [[], []]);
+    assert.deepEqual([it.eventLog.all('connection'), it.eventLog.all('error')], [[], []]);
     assert.equal(it.forward.listening, true);
   });
 
   test("that does not exist ends the remote client's stream", async (t) => {
     const it = await open(t, behaviours.echo(), { remote: { forwardHost: 'nowhere.invalid' } });
     await (await it.connect()).ended;
-    const end = await it.diary.next('disconnected');
+    const end = await it.eventLog.next('disconnected');
     assert.match(end.code, /^(ENOTFOUND|EAI_AGAIN)$/);
     assert.match(end.reason, /nowhere\.invalid/);
   });
 
   test('given by name is connected over the family it listens on', async (t) => {
     const it = await open(t, behaviours.echo(), { remote: { forwardHost: 'localhost' } });
-    await thereAndBack(it);
+    await roundTrip(it);
   });
 
   test('is not dialed before connectionRequest is answered', async (t) => {
@@ -237,7 +237,7 @@ describe('a target', () => {
     });
     const first = await it.connect();
     await first.ended;
-    assertIncludes(await it.diary.next('disconnected'), { code: 'ERR_TUNNEL_REJECTED', closedBy: 'reset' });
+    assertIncludes(await it.eventLog.next('disconnected'), { code: 'ERR_TUNNEL_REJECTED', closedBy: 'reset' });
     const second = await it.connect();
     while (requests.length < 2) await once(it.tunnel, 'connectionRequest');
     assertIncludes(requests[1], { connectionId: 2, remoteAddress: '127.0.0.1', remotePort: second.socket.localPort });
@@ -255,7 +255,7 @@ describe('a target', () => {
     const it = await open(t, behaviours.echo());
     it.tunnel.once('connectionRequest', ({ connectionId }) => it.tunnel.disconnect(connectionId, () => {}));
     await (await it.connect()).ended;
-    assertIncludes(await it.diary.next('disconnected'), { code: 'ECONNABORTED', reason: 'closed by disconnect()' });
+    assertIncludes(await it.eventLog.next('disconnected'), { code: 'ECONNABORTED', reason: 'closed by disconnect()' });
     assert.equal(it.target.peers.length, 0);
   });
 });
@@ -279,29 +279,29 @@ describe('unix sockets', () => {
   test('work on both ends', async (t) => {
     const folder = temporaryFolder('remote');
     t.after(() => folder.remove());
-    const [near, far] = ['near', 'far'].map((name) => join(folder.path, name));
+    const [near, remoteEnd] = ['near', 'remoteEnd'].map((name) => join(folder.path, name));
     const target = await Target.start(behaviours.echo(), near);
     t.after(() => target.stop());
-    const { tunnel, diary } = make(t, server.login);
-    const forward = await tunnel.promises.forwardRemote({ remotePath: far, forwardPath: near });
+    const { tunnel, eventLog } = make(t, server.login);
+    const forward = await tunnel.promises.forwardRemote({ remotePath: remoteEnd, forwardPath: near });
     assertIncludes(forward, {
       kind: 'remote',
-      remotePath: far,
+      remotePath: remoteEnd,
       forwardPath: near,
       remotePort: undefined,
       forwardPort: undefined,
     });
-    const client = await connect(far);
+    const client = await connect(remoteEnd);
     t.after(() => client.socket.destroy());
     await client.send(4 * MIB);
     client.end();
     assertIncludes(await client.ended, { bytes: 4 * MIB, sha256: patternHash(4 * MIB), end: 'FIN' });
-    assertIncludes(await diary.next('connection'), {
+    assertIncludes(await eventLog.next('connection'), {
       forwardPath: near,
       remoteAddress: undefined,
       remotePort: undefined,
     });
-    assertIncludes(await diary.next('disconnected'), { code: 'OK', clean: true, bytesUp: 4 * MIB });
+    assertIncludes(await eventLog.next('disconnected'), { code: 'OK', clean: true, bytesUp: 4 * MIB });
 
     // Somebody's file is nobody else's: StreamLocalBindUnlink is "no".
     const taken = join(folder.path, 'taken');
@@ -316,7 +316,7 @@ describe('unix sockets', () => {
     });
     const lost = await connect(nobody.remotePath);
     await lost.ended;
-    const end = await diary.next('disconnected');
+    const end = await eventLog.next('disconnected');
     assertIncludes(end, { code: 'ENOENT', forwardId: nobody.forwardId });
     assert.match(end.reason, /nobody/);
   });
@@ -333,11 +333,11 @@ describe('stop()', () => {
     assert.deepEqual(it.tunnel.forwards(), []);
     await client.send(KIB);
     await client.received(2 * KIB);
-    assert.deepEqual(it.diary.all('close'), []);
+    assert.deepEqual(it.eventLog.all('close'), []);
     client.end();
     assertIncludes(await client.ended, { bytes: 2 * KIB, end: 'FIN' });
-    assertIncludes(await it.diary.next('disconnected'), { code: 'OK', clean: true });
-    await it.diary.next('close');
+    assertIncludes(await it.eventLog.next('disconnected'), { code: 'OK', clean: true });
+    await it.eventLog.next('close');
   });
 
   for (const method of ['shutdown', 'close']) {
@@ -372,15 +372,15 @@ describe('disconnect', () => {
       await client.send(KIB);
       await client.received(KIB);
       at.killSessions();
-      await it.diary.next('reconnecting');
+      await it.eventLog.next('reconnecting');
       const peer = await it.target.next();
       assertIncludes(await peer.ended, { bytes: KIB, end: 'ECONNRESET' });
-      assertIncludes(await it.diary.next('disconnected'), { code: 'ERR_SSH_DISCONNECTED' });
+      assertIncludes(await it.eventLog.next('disconnected'), { code: 'ERR_SSH_DISCONNECTED' });
       await back(it.tunnel, forward);
       assert.equal(forward.remotePort, remotePort);
-      await thereAndBack(it, MIB);
+      await roundTrip(it, MIB);
       assert.deepEqual(it.tunnel.forwards(), [forward]);
-      for (const never of ['error', 'close']) assert.deepEqual(it.diary.all(never), []);
+      for (const never of ['error', 'close']) assert.deepEqual(it.eventLog.all(never), []);
     });
   }
 
@@ -389,8 +389,8 @@ describe('disconnect', () => {
     t.after(() => at.stop());
     const it = await open(t, behaviours.echo(), { at });
     at.killSessions();
-    assert.equal((await it.diary.next('error')).code, 'ERR_SSH_DISCONNECTED');
-    await it.diary.next('close');
+    assert.equal((await it.eventLog.next('error')).code, 'ERR_SSH_DISCONNECTED');
+    await it.eventLog.next('close');
     assert.deepEqual([it.forward.listening, it.tunnel.forwards()], [false, []]);
   });
 
@@ -414,19 +414,19 @@ describe('disconnect', () => {
       session = at.sessions().find((pid) => hasSocket(pid, end.inode));
     }
     signal(home, 'SIGKILL');
-    assert.equal((await it.diary.next('sessionError')).code, 'ERR_SSH_DISCONNECTED');
+    assert.equal((await it.eventLog.next('sessionError')).code, 'ERR_SSH_DISCONNECTED');
     await back(it.tunnel, it.forward);
     assert.equal(it.forward.remotePort, remotePort);
     const client = await it.connect();
     await client.send(MIB);
     await client.received(MIB);
-    assert.deepEqual(it.diary.all('error'), []);
+    assert.deepEqual(it.eventLog.all('error'), []);
   });
 });
 
 test('200 simultaneous connections leave no descriptors', async (t) => {
   const it = await open(t, behaviours.echo());
-  await thereAndBack(it);
+  await roundTrip(it);
   const before = descriptors();
   const one = async () => {
     const client = await it.connect();
@@ -437,7 +437,7 @@ test('200 simultaneous connections leave no descriptors', async (t) => {
   };
   await Promise.all(Array.from({ length: 200 }, one));
   for (let count = 0; count < 200; count++)
-    assertIncludes(await it.diary.next('disconnected'), { code: 'OK', clean: true });
+    assertIncludes(await it.eventLog.next('disconnected'), { code: 'OK', clean: true });
   await Promise.all(it.target.peers.map(({ closed }) => closed));
   assert.equal(descriptors(), before);
 });
@@ -456,7 +456,7 @@ test('channels opened while others close reach their own targets', async (t) => 
   };
   await Promise.all(Array.from({ length: atOnce }, inARow));
   const ends = [];
-  while (ends.length < atOnce * each) ends.push(await it.diary.next('disconnected'));
+  while (ends.length < atOnce * each) ends.push(await it.eventLog.next('disconnected'));
   assert.ok(ends.every(({ code, clean }) => code === 'OK' && clean));
   // `bytesDown` is what the target got.
   const sizes = Array.from({ length: atOnce * each }, (_, at) => Math.floor(at / each) * 1000 + (at % each));
@@ -498,12 +498,12 @@ describe('an ssh2 server', () => {
     assertIncludes(it.forward, { remoteHost: '', remotePort: 4711 });
     await assert.rejects(offer(clients[0], 4712), { reason: 1 });
     const channel = await offer(clients[0], 4711, ['203.0.113.9', 65_535], '198.51.100.1');
-    assertIncludes(await it.diary.next('connection'), { remoteAddress: '203.0.113.9', remotePort: 65_535 });
+    assertIncludes(await it.eventLog.next('connection'), { remoteAddress: '203.0.113.9', remotePort: 65_535 });
     channel.write('ping');
     const [data] = await once(channel, 'data');
     assert.equal(String(data), 'ping');
     channel.end();
-    await it.diary.next('disconnected');
+    await it.eventLog.next('disconnected');
     await it.forward.promises.stop();
     assert.deepEqual(asked[1], ['cancel-tcpip-forward', { bindAddr: '', bindPort: 4711 }]);
     await assert.rejects(offer(clients[0], 4711), { reason: 1 });
@@ -533,7 +533,7 @@ describe('an ssh2 server', () => {
     const channel = await offered;
     channel.write('ping');
     assert.equal(String((await once(channel, 'data'))[0]), 'ping');
-    await it.diary.next('connection');
+    await it.eventLog.next('connection');
   });
 
   test('that refuses to cancel is reported, and can open no more channels', async (t) => {
@@ -575,7 +575,7 @@ describe('an ssh2 server', () => {
     await told;
     assert.deepEqual(errors, [['ERR_SSH_FORWARD_REFUSED', 1]]);
     assert.deepEqual([it.forward.listening, it.tunnel.forwards()], [false, []]);
-    assert.deepEqual(it.diary.all('error'), []);
+    assert.deepEqual(it.eventLog.all('error'), []);
   });
 });
 

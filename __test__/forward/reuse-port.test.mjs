@@ -1,5 +1,5 @@
-// One local port for several tunnels: of processes, of a cluster's workers, of threads. What
-// docs/processes.md says of them was tried here.
+// One local port for several tunnels: of processes, of cluster workers, of threads. docs/processes.md describes the
+// results.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -25,7 +25,7 @@ async function start(t, file) {
   return child;
 }
 
-async function talk(client, count = KIB) {
+async function exchange(client, count = KIB) {
   const before = client.bytes;
   await client.send(count);
   await client.received(before + count);
@@ -42,7 +42,7 @@ async function connectToAll(t, port, lists) {
   for (;;) {
     const client = await connect(port);
     clients.push(client);
-    await talk(client); // it was accepted
+    await exchange(client); // it was accepted
     const ports = (await lists()).map((list) => list.map(({ remotePort }) => remotePort));
     if (ports.some((list) => list.length === 0)) continue;
     const dealt = ports.map((list) => clients.filter(({ socket }) => list.includes(socket.localPort)));
@@ -55,10 +55,10 @@ async function connectToAll(t, port, lists) {
 async function assertGone(port, lost, kept) {
   for (const client of lost)
     assertIncludes(await client.ended, { bytes: KIB, sha256: patternHash(KIB), end: 'ECONNRESET' });
-  for (const client of kept) await talk(client);
+  for (const client of kept) await exchange(client);
   for (let count = 0; count < 20; count++) {
     const client = await connect(port);
-    await talk(client);
+    await exchange(client);
     client.socket.destroy();
   }
 }
@@ -133,7 +133,7 @@ test('a reconnecting tunnel keeps accepting its share and holds it until the nex
     held = await listed(first); // what is not accepted yet is found next time
   }
   await away.restart();
-  for (const client of clients) await talk(client);
+  for (const client of clients) await exchange(client);
   assert.ok((await listed(first)).includes(held[0]));
 });
 
@@ -165,7 +165,7 @@ test('workers of a cluster use the tunnel of the primary', async (t) => {
   for (let count = 0; count < 2; count++) {
     const worker = await primary.ask('fork');
     const whole = { bytes: MIB, sha256: patternHash(MIB), end: 'FIN' };
-    assert.deepEqual(await primary.ask('worker', worker, 'thereAndBack', port, MIB), whole);
+    assert.deepEqual(await primary.ask('worker', worker, 'roundTrip', port, MIB), whole);
   }
 });
 

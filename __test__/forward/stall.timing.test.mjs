@@ -1,4 +1,4 @@
-// Connections that stop reading delay nobody and cost a window each.
+// Connections that stop reading delay no other and cost one window each.
 
 import assert from 'node:assert/strict';
 import { after } from 'node:test';

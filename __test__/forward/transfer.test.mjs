@@ -1,4 +1,4 @@
-// Much data, many connections: every byte arrives, in its order.
+// Large transfers and many connections: every byte arrives in order.
 
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
@@ -15,29 +15,29 @@ const CLEAN = { code: 'OK', clean: true, closedBy: 'graceful', droppedUp: 0, dro
 const hashOfGib = patternHash(GIB);
 
 test('1 GiB up arrives intact', { timeout: 60_000 }, async (t) => {
-  const { diary, target, connect } = await openTunnel(t, server, behaviours.sink());
+  const { eventLog, target, connect } = await openTunnel(t, server, behaviours.sink());
   const client = await connect();
   assert.equal(await client.send(GIB), GIB);
   client.end();
-  const far = await (await target.next()).ended;
-  assertIncludes(far, { bytes: GIB, sha256: hashOfGib, end: 'FIN' });
+  const remoteEnd = await (await target.next()).ended;
+  assertIncludes(remoteEnd, { bytes: GIB, sha256: hashOfGib, end: 'FIN' });
   assertIncludes(await client.ended, { bytes: 0, end: 'FIN' });
-  assertIncludes(await diary.next('disconnected'), { ...CLEAN, bytesUp: GIB, bytesDown: 0 });
+  assertIncludes(await eventLog.next('disconnected'), { ...CLEAN, bytesUp: GIB, bytesDown: 0 });
 });
 
 test('1 GiB down arrives intact', { timeout: 60_000 }, async (t) => {
-  const { diary, target, connect } = await openTunnel(t, server, behaviours.source(GIB));
+  const { eventLog, target, connect } = await openTunnel(t, server, behaviours.source(GIB));
   const client = await connect();
   assertIncludes(await client.ended, { bytes: GIB, sha256: hashOfGib, end: 'FIN' });
   client.end();
   assertIncludes(await (await target.next()).ended, { bytes: 0, end: 'FIN' });
-  assertIncludes(await diary.next('disconnected'), { ...CLEAN, bytesUp: 0, bytesDown: GIB });
+  assertIncludes(await eventLog.next('disconnected'), { ...CLEAN, bytesUp: 0, bytesDown: GIB });
 });
 
 test('2,000 short connections succeed, 20 at a time', { timeout: 60_000 }, async (t) => {
   const lanes = 20;
   const turns = 100;
-  const { diary, connect } = await openTunnel(t, server, behaviours.echo());
+  const { eventLog, connect } = await openTunnel(t, server, behaviours.echo());
   const sha256 = patternHash(KIB);
   const lane = async () => {
     for (let turn = 0; turn < turns; turn++) {
@@ -49,16 +49,16 @@ test('2,000 short connections succeed, 20 at a time', { timeout: 60_000 }, async
   };
   await Promise.all(Array.from({ length: lanes }, lane));
   for (let count = 0; count < lanes * turns; count++) {
-    const end = await diary.next('disconnected');
+    const end = await eventLog.next('disconnected');
     assertIncludes(end, { ...CLEAN, bytesUp: KIB, bytesDown: KIB });
   }
 });
 
 test('100 simultaneous connections succeed', async (t) => {
   const size = 256 * KIB;
-  const { tunnel, diary, connect } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.echo());
   const clients = await Promise.all(Array.from({ length: 100 }, () => connect()));
-  for (const _ of clients) await diary.next('connection');
+  for (const _ of clients) await eventLog.next('connection');
   const connections = await tunnel.promises.connections();
   assert.equal(connections.length, 100);
   assert.equal(new Set(connections.map(({ connectionId }) => connectionId)).size, 100);
@@ -73,7 +73,7 @@ test('100 simultaneous connections succeed', async (t) => {
   for (const client of clients) client.end();
   for (const client of clients) assertIncludes(await client.ended, { bytes: size, end: 'FIN' });
   for (const _ of clients) {
-    const end = await diary.next('disconnected');
+    const end = await eventLog.next('disconnected');
     assertIncludes(end, { ...CLEAN, bytesUp: size, bytesDown: size });
   }
   assert.deepEqual(await tunnel.promises.connections(), []);
@@ -86,7 +86,7 @@ test('data and FIN sent before the channel opens arrive', async (t) => {
   await client.send(64 * KIB);
   client.end();
   server.thawSessions();
-  const far = await (await target.next()).ended;
-  assertIncludes(far, { bytes: 64 * KIB, sha256: patternHash(64 * KIB), end: 'FIN' });
+  const remoteEnd = await (await target.next()).ended;
+  assertIncludes(remoteEnd, { bytes: 64 * KIB, sha256: patternHash(64 * KIB), end: 'FIN' });
   assertIncludes(await client.ended, { bytes: 100, end: 'FIN' });
 });

@@ -1,10 +1,10 @@
-// Receive windows: they grow on a long path, and never beyond what the owner allows.
+// Receive windows: they grow on a high-latency path, within the limits of the options.
 
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
-import { Distance } from '../helpers/distance.mjs';
+import { Distance } from '../helpers/latency.mjs';
 import { KIB, MIB, behaviours, connect, settled } from '../helpers/peers.mjs';
 import { Child } from '../helpers/process.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
@@ -26,12 +26,12 @@ async function open(t, way, options) {
 }
 
 test('a window grows to windowLimit on a high-latency path', async (t) => {
-  const far = async (port) => {
+  const remoteEnd = async (port) => {
     const distance = await Distance.start(port, ONE_WAY);
     t.after(() => distance.stop());
     return distance.port;
   };
-  const { ssh2, connect: through } = await open(t, far, { windowLimit: 5 * MIB });
+  const { ssh2, connect: through } = await open(t, remoteEnd, { windowLimit: 5 * MIB });
   const client = await through();
   const channel = await ssh2.nextChannel();
   assert.equal(channel.outgoing.window, 2 * MIB);

@@ -1,4 +1,4 @@
-// Agents that hold keys: OpenSSH's own, one in between that misbehaves, and one with security keys.
+// SSH agents: OpenSSH's own, a proxy that misbehaves, and one with security keys.
 
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash, generateKeyPairSync, sign } from 'node:crypto';

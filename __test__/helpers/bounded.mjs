@@ -1,4 +1,4 @@
-// `test` of node:test with a limit in time: nothing here may wait for ever.
+// `test` of node:test with a timeout.
 
 import { test as unbounded } from 'node:test';
 

@@ -1,4 +1,4 @@
-// Programs that write down that they were started, and nothing else to be found on the PATH.
+// Programs that record that they were started, with nothing else on the PATH.
 
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

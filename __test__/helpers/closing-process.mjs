@@ -1,5 +1,5 @@
-// A program that closes sockets, and watches its own event loop meanwhile. Started with
-// `Child.start('closing-process.mjs')`: the peers live elsewhere, so that they are not held up too.
+// A program that closes sockets and measures its own event loop. Started with `Child.start('closing-process.mjs')`: its
+// peers run in another process, so that it does not block them.
 
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';

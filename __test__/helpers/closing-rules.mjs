@@ -163,7 +163,10 @@ export const RULES = {
     says: { graceful: 'held until it reads', hard: '-', bounded: 'RST after n seconds' },
     codes: 'of the event that began the close; `lingerExpired`',
     tests: {
-      'close/closing-table.test.mjs': ['disconnect(), and the client stalls', 'disconnect(), and the far side stalls'],
+      'close/closing-table.test.mjs': [
+        'disconnect(), and the client stalls',
+        'disconnect(), and the remote end stalls',
+      ],
     },
   },
   exit: {

@@ -1,4 +1,4 @@
-// The columns of the closing tables: each event is tried with every kind of Linger.
+// The columns of the closing tables: one Linger for each mode.
 
 /** Where the linger time is to run out it is 1 s (`SHORT`), elsewhere it never is. */
 export const COLUMNS = {
@@ -9,4 +9,4 @@ export const COLUMNS = {
 export const SHORT = { l_onoff: 1, l_linger: 1 };
 
 /** What is to be seen whatever the Linger. */
-export const same = (sight) => ({ graceful: sight, hard: sight, bounded: sight });
+export const same = (outcome) => ({ graceful: outcome, hard: outcome, bounded: outcome });

@@ -1,5 +1,5 @@
-// Usual command lines of ssh, run with ssh and with sshtunnel in its place, at the same server: what
-// can be reached, how it ends, what is said.
+// Common command lines of ssh, run with ssh and with sshtunnel at the same server: what can be reached, the exit code,
+// the output.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,4 +1,4 @@
-// Servers that are programs of their own: started on a free port, with a log in a file, and ended.
+// Servers that are child processes: started on a free port, with a log file, and stopped.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

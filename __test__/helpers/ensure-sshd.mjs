@@ -1,4 +1,4 @@
-// Finds the programs that the tests talk to, and installs them where that is possible without asking.
+// Finds the programs that the tests need, and installs them if that is possible without a prompt.
 
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, readdirSync } from 'node:fs';
@@ -41,7 +41,7 @@ function ensure(missing, packages) {
   const complete = () => missing().length === 0;
   if (complete()) return true;
   if (process.getuid?.() === 0 && findProgram('apt-get')) {
-    console.log(`The tests talk to real servers: installing Debian's ${packages.join(', ')}`);
+    console.log(`The tests use real servers: installing Debian's ${packages.join(', ')}`);
     // Its status says nothing: where services may not be started it fails after the install.
     const install = `apt-get update && apt-get install -y --no-install-recommends ${packages.join(' ')}`;
     const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };

@@ -1,4 +1,4 @@
-// Examples as users run them: programs that print, and end on signals.
+// Examples run as child processes that print and end on signals.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';

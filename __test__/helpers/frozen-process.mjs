@@ -1,4 +1,4 @@
-// A program with a tunnel that is frozen by its parent (SIGSTOP), and tells what it saw afterwards.
+// A program with a tunnel that its parent freezes with SIGSTOP, and that reports what it saw.
 
 import { once } from 'node:events';
 import net from 'node:net';

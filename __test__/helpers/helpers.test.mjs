@@ -1,4 +1,4 @@
-// The tests' own instruments, tried without a tunnel: what they cannot tell apart, no test can.
+// The helpers of the tests, without a tunnel: what they cannot distinguish, no test can.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -81,8 +81,8 @@ test('a half-closed connection receives the reply', async (t) => {
   client.end();
   const { bytes, end } = await client.ended;
   assert.deepEqual([bytes, end], [8 * MIB, 'FIN']);
-  const [far] = target.peers;
-  assert.equal(far.report().sha256, patternHash(MIB));
+  const [remoteEnd] = target.peers;
+  assert.equal(remoteEnd.report().sha256, patternHash(MIB));
 });
 
 test('a refusing port refuses, and stopped targets leave no descriptor', async () => {

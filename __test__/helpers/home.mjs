@@ -1,4 +1,4 @@
-// What users have beside a program: a home folder with a key and servers that are known.
+// A home folder with a key and a known_hosts file.
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

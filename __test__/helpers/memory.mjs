@@ -1,4 +1,4 @@
-// The memory of another process, as whoever gets a core dump of it has it.
+// The memory of another process, as in a core dump.
 
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 

@@ -1,4 +1,4 @@
-// Messages of SSH, byte by byte, for servers that are no real ones.
+// SSH messages, byte by byte, for scripted servers.
 
 export const IGNORE = 2;
 export const KEXINIT = 20;

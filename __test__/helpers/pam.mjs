@@ -1,4 +1,4 @@
-// A service of PAM for one test: one question, answered by a password that no account has.
+// A PAM service for one test: one prompt, answered by a password that no account has.
 
 import { accessSync, chmodSync, constants, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

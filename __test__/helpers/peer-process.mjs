@@ -1,9 +1,9 @@
-// Targets, clients and servers in a process of their own: for tests that block their event loop or
-// measure their memory or delays. Started with `Child.start('peer-process.mjs')`.
+// Targets, clients and servers in a process of their own, for tests that block their event loop or measure memory or
+// delays. Started with `Child.start('peer-process.mjs')`.
 
 import net from 'node:net';
 
-import { Target, behaviours, connect, impostors } from './peers.mjs';
+import { Target, behaviours, connect, fakeServers } from './peers.mjs';
 import { answer, moment } from './process.mjs';
 import { Ssh2Server } from './ssh2-server.mjs';
 
@@ -54,7 +54,7 @@ answer({
     return keep(await Target.start((peer) => dispatch(peer.socket, ports)));
   },
   async impostor(name) {
-    return keep(await Target.start(impostors[name]()));
+    return keep(await Target.start(fakeServers[name]()));
   },
   async ssh2(options) {
     const server = await Ssh2Server.start(options);

@@ -1,5 +1,5 @@
-// The two ends of a forwarded connection: the program that connects and the target behind the
-// SSH server. Each counts and hashes what it reads and says how its stream ended.
+// The two ends of a forwarded connection: the local client, and the target behind the SSH server. Each counts and
+// hashes what it reads and reports how its stream ended.
 
 import { createCipheriv, createHash } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
@@ -251,7 +251,7 @@ export const behaviours = {
 };
 
 /** Servers that are no SSH servers, or bad ones. */
-export const impostors = {
+export const fakeServers = {
   /** Sends what no line of text and no packet can be. */
   noise: () => (peer) => peer.read().send(256 * KIB, Buffer.alloc(8 * KIB, 0xfe)),
   /** Introduces itself rightly and then sends noise. */

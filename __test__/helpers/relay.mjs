@@ -1,5 +1,4 @@
-// What lies between a tunnel and an SSH server: it writes down what passes, and can hold it, change
-// it or put something in between.
+// A proxy between a tunnel and an SSH server: it records packets and can hold, change or insert them.
 
 import { once } from 'node:events';
 import net from 'node:net';

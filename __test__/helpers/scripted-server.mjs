@@ -1,5 +1,5 @@
-// An SSH server inside this process whose every message after the key exchange is the test's own. It
-// speaks one algorithm of each kind: curve25519-sha256, ssh-ed25519, aes256-gcm@openssh.com.
+// An SSH server in this process whose messages after the key exchange are the test's own. It supports one algorithm of
+// each kind: curve25519-sha256, ssh-ed25519, aes256-gcm@openssh.com.
 
 import crypto from 'node:crypto';
 import { EventEmitter, once } from 'node:events';

@@ -1,6 +1,5 @@
-// A program with a tunnel and secrets that it gets as bytes. Its memory is looked into from outside, so no
-// secret may be in its arguments, in its source or in a string. They come by standard input, and by another
-// pipe what tells it to go on.
+// A program with a tunnel whose secrets arrive as bytes. Its memory is scanned from outside, so no secret may be in its
+// arguments, its source or a string. The secrets come from standard input, and the commands from another pipe.
 
 import { once } from 'node:events';
 import { readSync } from 'node:fs';

@@ -1,5 +1,4 @@
-// What people have behind an SSH server, on free ports of this machine: databases, each with a
-// password and a folder of its own, and an API.
+// Services behind an SSH server, on free local ports: databases, each with a password and a folder, and an HTTP API.
 
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';

@@ -1,4 +1,4 @@
-// Sockets of every kind that a Node program has, connected to each other within this process.
+// Pairs of connected sockets of every kind that Node has, in this process.
 
 import { once } from 'node:events';
 import http from 'node:http';

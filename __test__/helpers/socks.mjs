@@ -1,4 +1,4 @@
-// A program that speaks SOCKS word by word, and curl, which speaks it as programs do.
+// A SOCKS client that sends byte by byte, and curl.
 
 import { once } from 'node:events';
 import { isIPv4, isIPv6 } from 'node:net';

@@ -1,4 +1,4 @@
-// What OpenSSH's client makes of a configuration, and what we make of it, in the same words.
+// A configuration as OpenSSH's client and fromConfig read it, in the same words.
 
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';

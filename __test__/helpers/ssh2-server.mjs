@@ -1,5 +1,4 @@
-// An SSH server inside this process, made of the package ssh2: it can be told to misbehave, and
-// it tells what it saw.
+// An SSH server in this process, made of the package ssh2: it misbehaves on request and reports what it received.
 
 import { EventEmitter, once } from 'node:events';
 import net from 'node:net';

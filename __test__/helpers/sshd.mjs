@@ -1,4 +1,4 @@
-// A private OpenSSH server: on a free port of this machine, with keys of its own.
+// A private OpenSSH server on a free local port, with its own keys.
 
 import { once } from 'node:events';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

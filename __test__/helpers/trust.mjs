@@ -1,4 +1,4 @@
-// Logging on with nothing but what a test says about host keys.
+// Connects with the host key options of a test and no others.
 
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -7,7 +7,7 @@ import { SSHTunnel } from '../../index.js';
 import { temporaryFolder } from './keys.mjs';
 
 /** Logs on and off, with no pin. */
-export async function logOn(server, trust) {
+export async function connectOnce(server, trust) {
   const tunnel = new SSHTunnel({
     ...server.login,
     hostKey: undefined,

@@ -1,4 +1,4 @@
-// A program with a tunnel and nothing else, whose life, memory or descriptors are the question.
+// A program with a tunnel and nothing else, for tests of its lifetime, memory or descriptors.
 
 import { once } from 'node:events';
 
@@ -51,7 +51,7 @@ answer({
   },
   connections: () => tunnel.promises.connections(),
   /** Sends so much to an echo behind a port of this machine: how it ended. */
-  async thereAndBack(port, size) {
+  async roundTrip(port, size) {
     const client = await connect(port);
     await client.send(size);
     client.end();

@@ -1,6 +1,5 @@
-// A program that uses tunnel-ssh, or our package of its kind, the plain way: it handles no errors but
-// that of createTunnel(), and something goes wrong. Its arguments are the package's name and what
-// happens; when it lives to see the end it prints what it saw, and exits.
+// A program that uses tunnel-ssh, or this package in its place, without any error handling but that of createTunnel(),
+// while something fails. Its arguments are the name of the package and the failure; at its end it prints what it saw.
 
 import { once } from 'node:events';
 import net from 'node:net';

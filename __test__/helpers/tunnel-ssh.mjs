@@ -1,4 +1,4 @@
-// Both packages with a createTunnel(): tunnel-ssh and ours.
+// Both packages with a createTunnel(): tunnel-ssh and this one.
 
 import original from 'tunnel-ssh';
 

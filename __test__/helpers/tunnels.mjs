@@ -1,4 +1,4 @@
-// Tunnels under test: opened, watched and cleaned up.
+// Tunnels under test: opened, logged and cleaned up.
 
 import assert from 'node:assert/strict';
 import { EventEmitter, once } from 'node:events';
@@ -9,7 +9,7 @@ import { Target, connect, patternHash } from './peers.mjs';
 const EVENTS = ['listening', 'connection', 'disconnected', 'ready', 'reconnecting', 'sessionError', 'error', 'close'];
 
 /** Writes down what a tunnel tells, in order. */
-export class Diary {
+export class EventLog {
   entries = [];
   #read = new Map();
   #news = new EventEmitter().setMaxListeners(0);
@@ -34,7 +34,7 @@ export class Diary {
     }
   }
 
-  /** Starts a new page: long tests would measure the diary's own memory. */
+  /** Starts a new page: long tests would measure the eventLog's own memory. */
   forget() {
     this.entries.length = 0;
     this.#read.clear();
@@ -57,7 +57,7 @@ export function makeTunnel(t, login, forwardPort, options) {
 }
 
 /**
- * A target, a tunnel to it that listens, its diary, and a way to connect through it. After the
+ * A target, a tunnel to it that listens, its eventLog, and a way to connect through it. After the
  * test clients and target vanish first, so that the shutdown has nothing to wait for.
  */
 export async function openTunnel(t, server, behaviour, options) {
@@ -68,14 +68,14 @@ export async function openTunnel(t, server, behaviour, options) {
     await target.stop();
   });
   const tunnel = makeTunnel(t, server.login, target.port, options);
-  const diary = new Diary(tunnel);
+  const eventLog = new EventLog(tunnel);
   await tunnel.promises.startListening();
   const connectThrough = async (how) => {
     const client = await connect(how?.port ?? tunnel.localPort, how);
     clients.push(client);
     return client;
   };
-  return { tunnel, diary, target, connect: connectThrough };
+  return { tunnel, eventLog, target, connect: connectThrough };
 }
 
 /**
@@ -92,7 +92,7 @@ export async function openRemote(t, server, behaviour, { options, remote, path }
     await target.stop();
   });
   const tunnel = makeTunnel(t, server.login, undefined, { forwardHost: undefined, ...options });
-  const diary = new Diary(tunnel);
+  const eventLog = new EventLog(tunnel);
   const to = path === undefined ? { forwardHost: '127.0.0.1', forwardPort: target.port } : { forwardPath: path };
   const forward = await tunnel.promises.forwardRemote({ ...to, ...remote });
   const connectThrough = async (how) => {
@@ -100,11 +100,11 @@ export async function openRemote(t, server, behaviour, { options, remote, path }
     clients.push(client);
     return client;
   };
-  return { tunnel, diary, target, forward, connect: connectThrough };
+  return { tunnel, eventLog, target, forward, connect: connectThrough };
 }
 
 /** Sends so much through an open tunnel to an echo, and asks both ends and the tunnel for it. */
-export async function thereAndBack({ diary, target, connect }, size) {
+export async function roundTrip({ eventLog, target, connect }, size) {
   const client = await connect();
   await client.send(size);
   client.end();
@@ -112,7 +112,7 @@ export async function thereAndBack({ diary, target, connect }, size) {
   assertIncludes(await client.ended, whole);
   assertIncludes(await (await target.next()).ended, whole);
   const counts = { bytesUp: size, bytesDown: size };
-  assertIncludes(await diary.next('disconnected'), { code: 'OK', clean: true, ...counts });
+  assertIncludes(await eventLog.next('disconnected'), { code: 'OK', clean: true, ...counts });
 }
 
 /** Compares the members that `expected` names. */

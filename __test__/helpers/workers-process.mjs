@@ -1,4 +1,4 @@
-// Tunnels in worker threads that are terminated whatever they do.
+// Tunnels in worker threads that are terminated at any moment.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';

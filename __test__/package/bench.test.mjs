@@ -1,5 +1,4 @@
-// The benchmark runs: bytes go through every peer that it is given, and its result has its shape. How
-// fast, no test asks.
+// The benchmark: every peer transfers bytes, and the results have their shape. No test checks speed.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-// The check for circles of imports between folders sees those that there are, and no others.
+// The check for circles of imports between folders finds every circle and nothing else.
 
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-// What README.md, the examples and the demonstration promise.
+// README.md, the examples and the demonstration do what they say.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -103,17 +103,17 @@ test('the bastion example forwards through a jump host and reconnects', async (t
   const example = start(t, 'bastion', { args: ['127.0.0.1', target.port, ...places] });
   await example.line(/^connected$/m);
   const port = await example.port();
-  const thereAndBack = async () => {
+  const roundTrip = async () => {
     const client = await connect(port);
     await client.send(MIB);
     client.end();
     assertIncludes(await client.ended, { bytes: MIB, sha256: patternHash(MIB), end: 'FIN' });
   };
-  await thereAndBack();
+  await roundTrip();
   gateway.killSessions();
   await example.line(new RegExp(`^jump host 127\\.0\\.0\\.1:${gateway.port}: .*; again in \\d+ ms$`, 'm'));
   await example.line(/^connected$/m);
-  await thereAndBack();
+  await roundTrip();
   example.child.kill('SIGINT');
   assert.deepEqual(await example.exit(), WELL);
 });

@@ -1,5 +1,4 @@
-// A package without a binary that fits: what users are told, in copies that lack something and on
-// platforms that are pretended to a child process.
+// A package without a matching binary: the errors, in incomplete copies and on simulated platforms.
 
 import assert from 'node:assert/strict';
 import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-// examples/metrics.mjs: what Prometheus would read of it, line by line.
+// examples/metrics.mjs: its output as Prometheus reads it.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';

@@ -1,4 +1,4 @@
-// What users install: packed, put into an empty project, loaded in each way, and typed.
+// The packages that users install: packed, installed into an empty project, loaded in each way, and typed.
 
 import assert from 'node:assert/strict';
 import {

@@ -1,4 +1,4 @@
-// docs/security.md: its tables are complete, every test that it names exists, and no number stands there twice.
+// docs/security.md: its tables are complete, every test that it names exists, and no identifier appears twice.
 
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';

@@ -1,5 +1,4 @@
-// The example for containers: when it says that it is ready, and how it goes on SIGTERM. What
-// docs/processes.md says about both was tried here.
+// The container example: when it is ready, and how it ends on SIGTERM. docs/processes.md describes both.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';

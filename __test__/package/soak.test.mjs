@@ -1,4 +1,4 @@
-// The soak, for a moment: whether it finds nothing wrong, and whether it would.
+// The soak, for some seconds: it finds no fault, and detects faults made on purpose.
 
 import assert from 'node:assert/strict';
 

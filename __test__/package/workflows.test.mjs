@@ -1,5 +1,5 @@
-// The workflows say what the repository says. They run nowhere here: what can be known without is that
-// they can be read, and that what they name exists.
+// The workflows agree with the repository. They cannot run here: the tests check that they are valid and that what they
+// name exists.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';

@@ -1,4 +1,4 @@
-// From where a server is dialed, and to which of its addresses.
+// The local address that a server is dialed from, and the addresses of the server.
 
 import assert from 'node:assert/strict';
 import { networkInterfaces } from 'node:os';
@@ -7,7 +7,7 @@ import { after } from 'node:test';
 import { test } from '../helpers/bounded.mjs';
 import { MIB, behaviours } from '../helpers/peers.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { makeTunnel, openTunnel, thereAndBack } from '../helpers/tunnels.mjs';
+import { makeTunnel, openTunnel, roundTrip } from '../helpers/tunnels.mjs';
 
 const server = await Sshd.start();
 after(() => server.stop());
@@ -26,7 +26,7 @@ test('the server is dialed over IPv6', { skip: noIPv6 }, async (t) => {
   t.after(() => dual.stop());
   for (const how of [{}, { forceIPv6: true, localAddress: '::1' }]) {
     const login = { ...dual.login, host: '::1', ...how };
-    await thereAndBack(await openTunnel(t, { login }, behaviours.echo()), MIB);
+    await roundTrip(await openTunnel(t, { login }, behaviours.echo()), MIB);
   }
   assert.equal(dual.log().match(/Connection from ::1 /g).length, 2);
 });

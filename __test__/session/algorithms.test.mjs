@@ -1,5 +1,4 @@
-// Each key exchange, cipher, MAC and type of host key, at servers that offer nothing else and at the
-// wish of the client.
+// Each key exchange, cipher, MAC and host key type: with servers that support no other, and as the client's choice.
 
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
@@ -7,7 +6,7 @@ import { after } from 'node:test';
 import { test } from '../helpers/bounded.mjs';
 import { MIB, behaviours } from '../helpers/peers.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { makeTunnel, openTunnel, thereAndBack } from '../helpers/tunnels.mjs';
+import { makeTunnel, openTunnel, roundTrip } from '../helpers/tunnels.mjs';
 
 const SIZE = 16 * MIB;
 const COUNTER = ['aes128-ctr', 'aes192-ctr', 'aes256-ctr'];
@@ -56,7 +55,7 @@ for (const { name, log, ...options } of CASES) {
 }
 
 async function echoed(t, server, options) {
-  await thereAndBack(await openTunnel(t, server, behaviours.echo(), options), SIZE);
+  await roundTrip(await openTunnel(t, server, behaviours.echo(), options), SIZE);
 }
 
 // One that changes keys often, so that counters and sequence numbers are seen to restart.

@@ -1,4 +1,4 @@
-// Compression at the wish of the client, at servers that do it and at one that does not.
+// Compression, with servers that support it and with one that does not.
 
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
@@ -9,7 +9,7 @@ import { KIB, MIB, behaviours } from '../helpers/peers.mjs';
 import { Relay } from '../helpers/relay.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { Diary, assertIncludes, makeTunnel, openTunnel, thereAndBack } from '../helpers/tunnels.mjs';
+import { EventLog, assertIncludes, makeTunnel, openTunnel, roundTrip } from '../helpers/tunnels.mjs';
 
 const SIZE = 16 * MIB;
 const ZLIB = 'zlib@openssh.com';
@@ -31,7 +31,7 @@ function agreed(sshd, before) {
 
 test('16 MiB pass both ways with compression', async (t) => {
   const before = server.log().length;
-  await thereAndBack(await openTunnel(t, server, behaviours.echo(), compress), SIZE);
+  await roundTrip(await openTunnel(t, server, behaviours.echo(), compress), SIZE);
   assert.deepEqual(agreed(server, before), [ZLIB, ZLIB]);
   assert.match(server.log().slice(before), /Enabling compression at level/);
 });
@@ -39,14 +39,14 @@ test('16 MiB pass both ways with compression', async (t) => {
 test('16 MiB pass both ways with compression and rekeying', async (t) => {
   const before = changing.log().length;
   const open = await openTunnel(t, changing, behaviours.echo(), compress);
-  await thereAndBack(open, SIZE);
-  await thereAndBack(open, SIZE);
+  await roundTrip(open, SIZE);
+  await roundTrip(open, SIZE);
   const methods = agreed(changing, before);
   assert.ok(methods.length >= 8 && methods.every((name) => name === ZLIB), `${methods}`);
 });
 
 test('16 MiB pass both ways with compression at an ssh2 server', async (t) => {
-  await thereAndBack(await openTunnel(t, ssh2, behaviours.echo(), compress), SIZE);
+  await roundTrip(await openTunnel(t, ssh2, behaviours.echo(), compress), SIZE);
   for (const way of ['C->S', 'S->C']) {
     assert.ok(ssh2.lines.some((line) => line.endsWith(`Handshake: ${way} compression: ${ZLIB}`)));
   }
@@ -56,12 +56,12 @@ test('compressible data is compressed both ways', async (t) => {
   const relay = await Relay.start(server.port);
   t.after(() => relay.stop());
   const login = { ...server.login, port: relay.port };
-  const { diary, connect } = await openTunnel(t, { login }, behaviours.echo(), compress);
+  const { eventLog, connect } = await openTunnel(t, { login }, behaviours.echo(), compress);
   const client = await connect();
   await client.send(SIZE, Buffer.alloc(64 * KIB));
   client.end();
   assertIncludes(await client.ended, { bytes: SIZE, end: 'FIN' });
-  assertIncludes(await diary.next('disconnected'), { code: 'OK', bytesUp: SIZE, bytesDown: SIZE });
+  assertIncludes(await eventLog.next('disconnected'), { code: 'OK', bytesUp: SIZE, bytesDown: SIZE });
   assert.ok(relay.fromClient < SIZE / 20 && relay.fromServer < SIZE / 20);
 });
 
@@ -91,10 +91,10 @@ test('a packet that decompresses beyond the limit ends the session', async (t) =
   });
   t.after(() => bomber.stop());
   const tunnel = makeTunnel(t, bomber.login, 9, compress);
-  const diary = new Diary(tunnel);
+  const eventLog = new EventLog(tunnel);
   await tunnel.promises.connect();
   session.send(message(IGNORE, Buffer.alloc(20 * MIB)));
-  const { code, message: text } = await diary.next('error');
+  const { code, message: text } = await eventLog.next('error');
   assert.deepEqual([code, /too long when it is decompressed/.test(text)], ['ERR_SSH_PROTOCOL', true], text);
-  await diary.next('close');
+  await eventLog.next('close');
 });

@@ -1,5 +1,4 @@
-// What goes wrong before a tunnel stands: each failure has its code, and comes as a thrown error,
-// as a callback's error and as a rejection alike.
+// Errors before a tunnel is ready: each has its code, and is thrown, called back and rejected alike.
 
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
@@ -19,7 +18,7 @@ after(async () => {
   await Promise.all([server.stop(), others.stop()]);
 });
 
-const stranger = makeKey(`${folder.path}/stranger`);
+const otherKey = makeKey(`${folder.path}/otherKey`);
 const ssh2 = await others.ask('ssh2', {});
 const READY_TIMEOUT = 1000;
 
@@ -40,8 +39,8 @@ const BAD_SERVERS = {
 // Everything awaited here and nothing further down: tests begin to run at the next await.
 const taken = await Target.start();
 const nobody = await refusingPort();
-const impostors = {};
-for (const kind of Object.keys(BAD_SERVERS)) impostors[kind] = await others.ask('impostor', kind);
+const fakeServers = {};
+for (const kind of Object.keys(BAD_SERVERS)) fakeServers[kind] = await others.ask('impostor', kind);
 after(() => Promise.all([taken.stop(), nobody.stop()]));
 
 /** The three ways to call, each giving the error. */
@@ -125,7 +124,7 @@ failure('a wrong password', {
 });
 
 failure('a key that nobody knows', {
-  options: () => ({ ...server.login, privateKey: stranger.privateKey }),
+  options: () => ({ ...server.login, privateKey: otherKey.privateKey }),
   code: 'ERR_SSH_AUTH',
 });
 
@@ -140,14 +139,14 @@ failure('a private key that is none', {
 });
 
 failure('a host key other than the pinned one', {
-  options: () => ({ ...ssh2, hostKey: stranger.fingerprint }),
+  options: () => ({ ...ssh2, hostKey: otherKey.fingerprint }),
   code: 'ERR_SSH_HOST_KEY',
 });
 
 test('a wrong host key ends the session before any user data is sent: sshd', async (t) => {
   const own = await Sshd.start({ logLevel: 'DEBUG3' });
   t.after(() => own.stop());
-  const tunnel = make(t, { ...own.login, hostKey: stranger.fingerprint });
+  const tunnel = make(t, { ...own.login, hostKey: otherKey.fingerprint });
   await assert.rejects(tunnel.promises.connect(), { code: 'ERR_SSH_HOST_KEY' });
   await own.logged(/Connection (closed|reset) by|Received disconnect/);
   const log = own.log();
@@ -165,7 +164,7 @@ test('a wrong host key ends the session before any user data is sent: sshd', asy
 
 test('a wrong host key ends the session before any user data is sent: ssh2', async (t) => {
   const own = await others.ask('ssh2', {});
-  const tunnel = make(t, { ...own, hostKey: stranger.fingerprint });
+  const tunnel = make(t, { ...own, hostKey: otherKey.fingerprint });
   await assert.rejects(tunnel.promises.connect(), { code: 'ERR_SSH_HOST_KEY' });
   await others.ask('logged', own.port, 'Socket closed|Received DISCONNECT|Socket ended');
   assert.equal(await others.ask('sawAuthentication', own.port), false);
@@ -190,7 +189,7 @@ test('an unknown host key is rejected by default', async (t) => {
 for (const [kind, code] of Object.entries(BAD_SERVERS)) {
   const before = memory();
   failure(`a bad server, ${kind}`, {
-    options: () => ({ ...server.login, port: impostors[kind], readyTimeout: READY_TIMEOUT }),
+    options: () => ({ ...server.login, port: fakeServers[kind], readyTimeout: READY_TIMEOUT }),
     methods: ['connect'],
     code,
     check: (_, elapsed) => {

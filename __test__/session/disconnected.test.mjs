@@ -1,4 +1,4 @@
-// While there is no session: who waits, who may call what, and what ends the way back.
+// Between two sessions: which connections wait, which calls are allowed, and what ends reconnecting.
 
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
@@ -8,7 +8,7 @@ import { KIB, behaviours, refuses } from '../helpers/peers.mjs';
 import { descriptors } from '../helpers/process.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { Diary, assertIncludes, listed, makeTunnel, only, openTunnel } from '../helpers/tunnels.mjs';
+import { EventLog, assertIncludes, listed, makeTunnel, only, openTunnel } from '../helpers/tunnels.mjs';
 
 const server = await Sshd.start();
 after(() => server.stop());
@@ -18,19 +18,19 @@ const SOON = { initialDelay: 20, maxDelay: 100 };
 const LATE = { initialDelay: 600_000 };
 const RESET = { bytes: 0, end: 'ECONNRESET' };
 
-async function talk(client) {
+async function exchange(client) {
   const before = client.bytes;
   await client.send(KIB);
   await client.received(before + KIB);
 }
 
 /** A tunnel that listens, and whose server is gone. */
-async function outage(t, reconnect, options) {
+async function disconnectedTunnel(t, reconnect, options) {
   const opened = await openTunnel(t, server, behaviours.echo(), { reconnect, ...options });
-  await opened.diary.next('ready');
+  await opened.eventLog.next('ready');
   await server.halt();
   t.after(() => server.restart());
-  await opened.diary.next('reconnecting');
+  await opened.eventLog.next('reconnecting');
   return opened;
 }
 
@@ -46,22 +46,22 @@ async function waiting({ tunnel, connect }, count) {
 const visits = () => server.log().match(/^Connection from/gm)?.length ?? 0;
 
 test('100 connections wait for the next session and are all served', async (t) => {
-  const it = await outage(t, SOON);
+  const it = await disconnectedTunnel(t, SOON);
   const clients = await waiting(it, 100);
   for (const { state, bytesUp } of await it.tunnel.promises.connections()) {
     assert.deepEqual([state, bytesUp], ['opening', 0]);
   }
   await server.restart();
   await Promise.all(clients.map((client) => client.received(KIB)));
-  for (let count = 0; count < 100; count++) await it.diary.next('connection');
-  assert.deepEqual(it.diary.all('disconnected'), []);
+  for (let count = 0; count < 100; count++) await it.eventLog.next('connection');
+  assert.deepEqual(it.eventLog.all('disconnected'), []);
 });
 
 test('a connection that waits longer than readyTimeout is reset, others are not', async (t) => {
-  const it = await outage(t, SOON, { readyTimeout: 1000 });
+  const it = await disconnectedTunnel(t, SOON, { readyTimeout: 1000 });
   const [early] = await waiting(it, 1);
   assertIncludes(await early.ended, RESET);
-  assertIncludes(await it.diary.next('disconnected'), {
+  assertIncludes(await it.eventLog.next('disconnected'), {
     code: 'ETIMEDOUT',
     reason: 'no SSH session within readyTimeout',
     closedBy: 'reset',
@@ -72,7 +72,7 @@ test('a connection that waits longer than readyTimeout is reset, others are not'
   const [late] = await waiting(it, 1);
   await server.restart();
   await late.received(KIB);
-  assert.equal(it.diary.all('disconnected').length, 1);
+  assert.equal(it.eventLog.all('disconnected').length, 1);
 });
 
 test('a connection whose channel was not open at the disconnect waits too', async (t) => {
@@ -85,11 +85,11 @@ test('a connection whose channel was not open at the disconnect waits too', asyn
   silent = false;
   ssh2.dropSessions();
   await client.received(KIB);
-  assert.deepEqual(it.diary.all('disconnected'), []);
+  assert.deepEqual(it.eventLog.all('disconnected'), []);
 });
 
 test('connections beyond the limit wait in the backlog', async (t) => {
-  const it = await outage(t, LATE);
+  const it = await disconnectedTunnel(t, LATE);
   const before = descriptors();
   const clients = await Promise.all(Array.from({ length: 1030 }, () => it.connect()));
   await listed(it.tunnel, 1024);
@@ -101,7 +101,7 @@ test('connections beyond the limit wait in the backlog', async (t) => {
 });
 
 test('a connectionRequest can be answered between sessions', async (t) => {
-  const it = await outage(t, LATE);
+  const it = await disconnectedTunnel(t, LATE);
   const requests = [];
   it.tunnel.on('connectionRequest', (request) => requests.push(request));
   const clients = await waiting(it, 3);
@@ -109,12 +109,12 @@ test('a connectionRequest can be answered between sessions', async (t) => {
   while (requests.length < 3) await listed(it.tunnel, 3);
   requests[0].reject();
   requests[1].accept();
-  assert.equal((await it.diary.next('disconnected')).code, 'ERR_TUNNEL_REJECTED');
+  assert.equal((await it.eventLog.next('disconnected')).code, 'ERR_TUNNEL_REJECTED');
   await server.restart();
   await it.tunnel.promises.connect();
-  await it.diary.next('connection');
+  await it.eventLog.next('connection');
   requests[2].accept();
-  await it.diary.next('connection');
+  await it.eventLog.next('connection');
   const accepted = clients.filter((client) => portOf.get(client) !== requests[0].remotePort);
   assert.equal(accepted.length, 2);
   await Promise.all(accepted.map((client) => client.received(KIB)));
@@ -127,14 +127,14 @@ const ENDS = {
 };
 for (const [method, reason] of Object.entries(ENDS)) {
   test(`${method}() ends waiting connections at once`, async (t) => {
-    const it = await outage(t, LATE);
+    const it = await disconnectedTunnel(t, LATE);
     const port = it.tunnel.localPort;
     const [client] = await waiting(it, 1);
     await it.tunnel.promises[method]();
     assertIncludes(await client.ended, RESET);
-    assertIncludes(await it.diary.next('disconnected'), { code: 'ECONNABORTED', reason, droppedUp: KIB });
-    await it.diary.next('close');
-    assert.deepEqual(it.diary.all('error'), []);
+    assertIncludes(await it.eventLog.next('disconnected'), { code: 'ECONNABORTED', reason, droppedUp: KIB });
+    await it.eventLog.next('close');
+    assert.deepEqual(it.eventLog.all('error'), []);
     assert.equal(it.tunnel.listening, false);
     assert.ok(await refuses(port));
   });
@@ -142,17 +142,17 @@ for (const [method, reason] of Object.entries(ENDS)) {
 
 test('stopListening() keeps reconnecting a session that connect() made', async (t) => {
   const tunnel = makeTunnel(t, server.login, 1, { reconnect: SOON });
-  const diary = new Diary(tunnel);
+  const eventLog = new EventLog(tunnel);
   await tunnel.promises.startListening();
   await tunnel.promises.connect();
-  await diary.next('ready');
+  await eventLog.next('ready');
   await server.halt();
-  await diary.next('reconnecting');
+  await eventLog.next('reconnecting');
   await tunnel.promises.stopListening();
-  await diary.next('reconnecting');
+  await eventLog.next('reconnecting');
   await server.restart();
-  await diary.next('ready');
-  assert.deepEqual(diary.all('close'), []);
+  await eventLog.next('ready');
+  assert.deepEqual(eventLog.all('close'), []);
 });
 
 test('stopListening() cancels a pending reconnect attempt', async (t) => {
@@ -160,67 +160,67 @@ test('stopListening() cancels a pending reconnect attempt', async (t) => {
   server.freeze();
   t.after(() => server.thaw());
   server.killSessions();
-  await it.diary.next('reconnecting');
+  await it.eventLog.next('reconnecting');
   const joined = assert.rejects(it.tunnel.promises.startListening(), { code: 'ERR_TUNNEL_CLOSED' });
   await it.tunnel.promises.stopListening();
   await joined;
-  await it.diary.next('close');
+  await it.eventLog.next('close');
 });
 
 test('disconnect() resets a waiting connection', async (t) => {
-  const it = await outage(t, LATE);
+  const it = await disconnectedTunnel(t, LATE);
   const [client] = await waiting(it, 1);
   await it.tunnel.promises.disconnect((await only(it.tunnel)).connectionId);
   assertIncludes(await client.ended, RESET);
-  assertIncludes(await it.diary.next('disconnected'), { code: 'ECONNABORTED', droppedUp: KIB });
+  assertIncludes(await it.eventLog.next('disconnected'), { code: 'ECONNABORTED', droppedUp: KIB });
 });
 
 for (const method of ['connect', 'startListening']) {
   test(`${method}() joins the current attempt and returns its result`, async (t) => {
-    const it = await outage(t, LATE);
+    const it = await disconnectedTunnel(t, LATE);
     const [client] = await waiting(it, 1);
     await assert.rejects(it.tunnel.promises[method](), { code: 'ECONNREFUSED' });
-    assertIncludes(await it.diary.next('reconnecting'), { attempt: 2 });
+    assertIncludes(await it.eventLog.next('reconnecting'), { attempt: 2 });
     await server.restart();
     await Promise.all([it.tunnel.promises[method](), it.tunnel.promises[method]()]);
-    await it.diary.next('ready');
+    await it.eventLog.next('ready');
     await client.received(KIB);
     assert.equal(visits(), 1);
-    assert.deepEqual(it.diary.all('error'), []);
+    assert.deepEqual(it.eventLog.all('error'), []);
   });
 }
 
 test('the blocking form joins the current attempt', async (t) => {
-  const it = await outage(t, LATE);
+  const it = await disconnectedTunnel(t, LATE);
   await server.restart();
   it.tunnel.connect();
   it.tunnel.startListening();
-  await talk(await it.connect());
+  await exchange(await it.connect());
 });
 
 test('hostVerifier is called for each session, and never during a blocking call', async (t) => {
   const { hostKey, ...login } = server.login;
   const answers = [true, true, false];
   const tunnel = makeTunnel(t, login, 1, { hostVerifier: () => answers.shift(), reconnect: LATE });
-  const diary = new Diary(tunnel);
+  const eventLog = new EventLog(tunnel);
   await tunnel.promises.connect();
   server.killSessions();
-  await diary.next('reconnecting');
+  await eventLog.next('reconnecting');
   assert.throws(() => tunnel.connect(), { code: 'ERR_TUNNEL_WOULD_DEADLOCK' });
   await tunnel.promises.connect();
   assert.equal(answers.length, 1);
   server.killSessions();
-  await diary.next('reconnecting');
+  await eventLog.next('reconnecting');
   await assert.rejects(tunnel.promises.connect(), { code: 'ERR_SSH_HOST_KEY' });
-  assert.equal((await diary.next('error')).code, 'ERR_SSH_HOST_KEY');
-  await diary.next('close');
+  assert.equal((await eventLog.next('error')).code, 'ERR_SSH_HOST_KEY');
+  await eventLog.next('close');
 });
 
 /** The way back has ended with this error; nobody knocked more than once. */
-async function assertOver({ tunnel, diary }, port, code) {
-  assert.equal((await diary.next('error')).code, code);
-  await diary.next('close');
-  assert.equal(diary.all('error').length, 1);
+async function assertOver({ tunnel, eventLog }, port, code) {
+  assert.equal((await eventLog.next('error')).code, code);
+  await eventLog.next('close');
+  assert.equal(eventLog.all('error').length, 1);
   assert.equal(tunnel.listening, false);
   assert.ok(await refuses(port));
 }
@@ -236,7 +236,7 @@ test('a changed host key ends reconnecting', async (t) => {
   await own.restart();
   await assertOver(it, port, 'ERR_SSH_HOST_KEY');
   assertIncludes(await client.ended, RESET);
-  assertIncludes(await it.diary.next('disconnected'), { code: 'ERR_SSH_DISCONNECTED', droppedUp: KIB });
+  assertIncludes(await it.eventLog.next('disconnected'), { code: 'ERR_SSH_DISCONNECTED', droppedUp: KIB });
   assert.equal(own.log().match(/^Connection from/gm).length, 1);
 });
 
@@ -253,26 +253,26 @@ test('an authentication failure ends reconnecting', async (t) => {
 });
 
 test('the last allowed attempt ends reconnecting, and the tunnel can start again', async (t) => {
-  const it = await outage(t, { ...SOON, maxAttempts: 3 });
+  const it = await disconnectedTunnel(t, { ...SOON, maxAttempts: 3 });
   const port = it.tunnel.localPort;
   const [client] = await waiting(it, 1);
   await assertOver(it, port, 'ECONNREFUSED');
   assert.deepEqual(
-    it.diary.all('reconnecting').map(({ attempt }) => attempt),
+    it.eventLog.all('reconnecting').map(({ attempt }) => attempt),
     [1, 2, 3],
   );
   assertIncludes(await client.ended, RESET);
   await server.restart();
   await it.tunnel.promises.startListening();
-  await talk(await it.connect());
+  await exchange(await it.connect());
 });
 
 test('a failed first connect is not retried', async (t) => {
   await server.halt();
   t.after(() => server.restart());
   const tunnel = makeTunnel(t, server.login, 1, { reconnect: SOON });
-  const diary = new Diary(tunnel);
+  const eventLog = new EventLog(tunnel);
   await assert.rejects(tunnel.promises.startListening(), { code: 'ECONNREFUSED' });
   await tunnel.promises.shutdown();
-  assert.deepEqual(diary.entries, []);
+  assert.deepEqual(eventLog.entries, []);
 });

@@ -1,5 +1,5 @@
-// Servers that never come to an end while a user logs on, and what is made to fill our memory:
-// refused with a code, in time, and at the cost of little memory.
+// Servers that send endlessly during authentication, to fill memory: each ends with an error code, in time, with little
+// memory.
 
 import assert from 'node:assert/strict';
 

@@ -1,5 +1,5 @@
-// A process that is frozen for longer than each of its limits in time, as by a container's freezer or a machine that
-// sleeps: it takes its own absence for nobody's silence, and still finds out who is dead.
+// A process that is frozen for longer than each of its time limits, as by a container's freezer or a suspended machine:
+// it does not take its own pause for silent peers, and still detects dead ones.
 
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
@@ -52,7 +52,7 @@ async function freeze(child, { time = FROZEN, meanwhile = () => {} } = {}) {
   }
 }
 
-async function talk(client) {
+async function exchange(client) {
   const before = client.bytes;
   await client.send(KIB);
   await client.received(before + KIB);
@@ -78,9 +78,9 @@ for (const [name, login] of [
   test(`${name} survives a pause without keepalives`, async (t) => {
     const { child, connect } = await open(t, { keepaliveInterval: LIMIT / 4, keepaliveCountMax: 2 }, { login });
     const clients = [await connect(), await connect()];
-    for (const client of clients) await talk(client);
+    for (const client of clients) await exchange(client);
     await freeze(child);
-    for (const client of clients) await talk(client);
+    for (const client of clients) await exchange(client);
     assertIncludes(await child.ask('seen'), nothing);
   });
 }
@@ -103,9 +103,9 @@ test('the command keeps its session across a pause', async (t) => {
   const { localPort } = await command.report('listening');
   const client = await connect(localPort);
   t.after(() => client.socket.destroy());
-  await talk(client);
+  await exchange(client);
   await freeze(command.child, { time: 2 * FROZEN });
-  await talk(client);
+  await exchange(client);
   assert.equal(command.stderr, '');
 });
 
@@ -113,17 +113,17 @@ test('a session survives undetected pauses longer than its keepalive interval', 
   const { child, connect } = await open(t, { keepaliveInterval: LIMIT / 20, keepaliveCountMax: 2 });
   const client = await connect();
   for (let round = 0; round < 5; round++) {
-    await talk(client);
+    await exchange(client);
     await freeze(child, { time: LIMIT / 3 });
   }
-  await talk(client);
+  await exchange(client);
   assertIncludes(await child.ask('seen'), nothing);
 });
 
 test('a server that died during a pause is detected after it', async (t) => {
   const { child, connect } = await open(t, { keepaliveInterval: LIMIT / 4, keepaliveCountMax: 2 });
   const client = await connect();
-  await talk(client);
+  await exchange(client);
   t.after(() => server.thaw());
   await freeze(child, { meanwhile: () => server.freezeSessions() });
   assertIncludes(await client.ended, { bytes: KIB, end: 'ECONNRESET' });
@@ -135,10 +135,10 @@ test('a server that died during a pause is detected after it', async (t) => {
 test('bytes waiting from the local client are read before idleTimeout applies', async (t) => {
   const { child, connect } = await open(t, { idleTimeout: LIMIT });
   const client = await connect();
-  await talk(client);
+  await exchange(client);
   await freeze(child, { meanwhile: () => client.send(KIB) });
   await client.received(2 * KIB);
-  await talk(client);
+  await exchange(client);
   assertIncludes(await child.ask('seen'), nothing);
 });
 
@@ -156,7 +156,7 @@ test('bytes waiting from the target are read before idleTimeout applies', async 
 test('idleTimeout closes an idle connection after a pause', async (t) => {
   const { child, connect } = await open(t, { idleTimeout: LIMIT });
   const client = await connect();
-  await talk(client);
+  await exchange(client);
   await freeze(child);
   assertIncludes(await client.ended, { bytes: KIB, end: 'FIN' });
   assertIncludes((await child.ask('seen', 1)).ends[0], { code: 'ETIMEDOUT' });
@@ -189,7 +189,7 @@ test('a pending channel opens after a pause', async (t) => {
   const client = await connect();
   while ((await child.ask('states'))[0] !== 'opening');
   await freeze(child, { meanwhile: () => server.thawSessions() });
-  await talk(client);
+  await exchange(client);
   assertIncludes(await child.ask('seen'), nothing);
 });
 
@@ -210,7 +210,7 @@ test('a connectionRequest can be answered after a pause', async (t) => {
   await child.ask('approvals', 1);
   await freeze(child);
   await child.ask('approve');
-  await talk(client);
+  await exchange(client);
   assertIncludes(await child.ask('seen'), nothing);
 });
 
@@ -222,7 +222,7 @@ test('a SOCKS handshake continues after a pause', async (t) => {
   await client.read().received(2);
   await freeze(child, { meanwhile: () => client.socket.write(request5('127.0.0.1', target.port)) });
   await client.received(2 + 10); // granted, with an IPv4 address
-  await talk(client);
+  await exchange(client);
   assertIncludes(await child.ask('seen'), nothing);
 });
 
@@ -259,7 +259,7 @@ test('a bounded close resets a stalled client after a pause', async (t) => {
 test('connections finish after a pause within the timeout of close()', async (t) => {
   const { child, connect } = await open(t, {});
   const client = await connect();
-  await talk(client);
+  await exchange(client);
   await child.ask('close', LIMIT);
   await freeze(child, { meanwhile: () => client.end() });
   assertIncludes(await client.ended, { bytes: KIB, end: 'FIN' });

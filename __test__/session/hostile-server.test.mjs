@@ -1,6 +1,6 @@
-// What a tunnel refuses of a server: every stop on the way to the logon and every damaged packet is an
-// error with a code, in time, and nothing is told too early. Servers that are no SSH servers are in
-// connect-errors.test.mjs, those without end in floods.timing.test.mjs, bad agents in auth/ssh-agent.test.mjs.
+// A server that stops or sends damaged packets at every step before authentication: an error with a code, in time, and
+// nothing is sent too early. Servers of other protocols are in connect-errors.test.mjs, endless ones in
+// floods.timing.test.mjs, bad agents in auth/ssh-agent.test.mjs.
 
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
@@ -159,15 +159,19 @@ test('a corrupted packet ends the session and resets its connections', async (t)
   });
   t.after(() => relay.stop());
   const login = { ...server.login, port: relay.port };
-  const { diary, connect, target } = await openTunnel(t, { login }, behaviours.echo(), { algorithms: READABLE });
+  const { eventLog, connect, target } = await openTunnel(t, { login }, behaviours.echo(), { algorithms: READABLE });
   const client = await connect();
   await client.send(KIB);
   await client.received(KIB);
   damage = true;
   await client.send(KIB);
   assertIncludes(await client.ended, { bytes: KIB, end: 'ECONNRESET' });
-  assertIncludes(await diary.next('disconnected'), { code: 'ERR_SSH_DISCONNECTED', closedBy: 'reset', clean: false });
-  assertIncludes(await diary.next('error'), {
+  assertIncludes(await eventLog.next('disconnected'), {
+    code: 'ERR_SSH_DISCONNECTED',
+    closedBy: 'reset',
+    clean: false,
+  });
+  assertIncludes(await eventLog.next('error'), {
     code: 'ERR_SSH_PROTOCOL',
     message: 'a packet failed its integrity check',
   });

@@ -1,4 +1,4 @@
-// Servers that are reached through others, any number of them.
+// Servers behind any number of jump hosts.
 
 import assert from 'node:assert/strict';
 import { availableParallelism } from 'node:os';
@@ -10,14 +10,14 @@ import { KIB, MIB, behaviours, connect, patternHash, refusingPort, settled } fro
 import { Child, until } from '../helpers/process.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { Diary, assertIncludes, makeTunnel, openTunnel, thereAndBack } from '../helpers/tunnels.mjs';
+import { EventLog, assertIncludes, makeTunnel, openTunnel, roundTrip } from '../helpers/tunnels.mjs';
 
 const target = await Sshd.start();
 const first = await Sshd.start();
 const second = await Sshd.start();
 const nobody = await refusingPort();
 const folder = temporaryFolder('jump');
-const stranger = makeKey(`${folder.path}/stranger`);
+const otherKey = makeKey(`${folder.path}/otherKey`);
 after(() => Promise.all([target.stop(), first.stop(), second.stop(), nobody.stop(), folder.remove()]));
 
 /** A server whose tunnels go through these. */
@@ -32,12 +32,12 @@ const failure = (tunnel) =>
   );
 
 /** How often a server was told that a session is over. */
-const farewells = (server) => (server.log().match(/Received disconnect from .*closed by the user/g) ?? []).length;
+const disconnects = (server) => (server.log().match(/Received disconnect from .*closed by the user/g) ?? []).length;
 
 for (const hops of [[first], [first, second]]) {
   test(`${hops.length + 1} servers in a row: 16 MiB pass both ways`, async (t) => {
     const through = await openTunnel(t, behind(hops), behaviours.echo());
-    await thereAndBack(through, 16 * MIB);
+    await roundTrip(through, 16 * MIB);
   });
 }
 
@@ -46,7 +46,7 @@ test('every server in a chain rekeys during a transfer', async (t) => {
   const busy = await Promise.all([Sshd.start(config), Sshd.start(config)]);
   t.after(() => Promise.all(busy.map((server) => server.stop())));
   const [hop, server] = busy;
-  await thereAndBack(await openTunnel(t, behind([hop], server), behaviours.echo()), 16 * MIB);
+  await roundTrip(await openTunnel(t, behind([hop], server), behaviours.echo()), 16 * MIB);
   for (const each of busy) {
     assert.ok(each.log().match(/SSH2_MSG_NEWKEYS received/g).length > 10, 'few changes of keys');
   }
@@ -55,7 +55,7 @@ test('every server in a chain rekeys during a transfer', async (t) => {
 test('every server in a chain compresses', async (t) => {
   const algorithms = { compress: ['zlib@openssh.com'] };
   const { login } = behind([{ ...first.login, algorithms }]);
-  await thereAndBack(await openTunnel(t, { login }, behaviours.echo(), { algorithms }), 16 * MIB);
+  await roundTrip(await openTunnel(t, { login }, behaviours.echo(), { algorithms }), 16 * MIB);
 });
 
 test('jump accepts a hop, a list of hops and an empty list', async (t) => {
@@ -75,13 +75,13 @@ test('shutdown() ends every session, the last one first, and leaves no descripto
   }
   const { descriptors } = await child.ask('resources');
   const servers = [first, second, target];
-  const before = servers.map(farewells);
+  const before = servers.map(disconnects);
   const sessions = servers.map((server) => server.sessions().length);
   for (let turn = 1; turn <= 3; turn++) {
     await child.ask('listen', options);
     await child.ask('shutdown');
     assert.deepEqual(
-      servers.map(farewells),
+      servers.map(disconnects),
       before.map((count) => count + turn),
     );
     assert.equal((await child.ask('resources')).descriptors, descriptors);
@@ -95,7 +95,7 @@ test('a cancelled connect leaves nothing on a jump host', async (t) => {
   const mute = await Ssh2Server.start({ authenticate: () => {} });
   t.after(() => mute.stop());
   const tunnel = makeTunnel(t, { ...mute.login, jump: first.login, readyTimeout: 1000 }, 1);
-  const before = farewells(first);
+  const before = disconnects(first);
   const error = await failure(tunnel);
   assert.equal(error.code, 'ETIMEDOUT');
   await first.logged(new RegExp(`(closed by the user[^]*){${before + 1}}`));
@@ -145,19 +145,19 @@ async function underWay(t) {
 
 for (const at of [0, 1]) {
   test(`hop ${at + 1} of 2 dies during a transfer: delivered data, then RST`, async (t) => {
-    const { diary, hops, client } = await underWay(t);
+    const { eventLog, hops, client } = await underWay(t);
     hops[at].killSessions();
     const { bytes, sha256, end } = await client.ended;
     assert.equal(end, 'ECONNRESET');
     assert.equal(sha256, patternHash(bytes));
     const place = `jump host 127.0.0.1:${hops[at].port}: `;
-    const report = await diary.next('disconnected');
+    const report = await eventLog.next('disconnected');
     assertIncludes(report, { code: 'ERR_SSH_DISCONNECTED', clean: false, closedBy: 'reset', bytesDown: bytes });
     assert.ok(report.reason.includes(place), report.reason);
-    const error = await diary.next('error');
+    const error = await eventLog.next('error');
     assert.equal(error.code, 'ERR_SSH_DISCONNECTED');
     assert.ok(error.message.startsWith(place), error.message);
-    await diary.next('close');
+    await eventLog.next('close');
   });
 }
 
@@ -166,11 +166,11 @@ test('a tunnel reconnects through a lost hop', async (t) => {
   t.after(() => hop.stop());
   const login = { ...target.login, jump: hop.login, reconnect: { initialDelay: 10 } };
   const through = await openTunnel(t, { login }, behaviours.echo());
-  await through.diary.next('ready');
+  await through.eventLog.next('ready');
   hop.killSessions();
-  await through.diary.next('reconnecting');
-  await through.diary.next('ready');
-  await thereAndBack(through, MIB);
+  await through.eventLog.next('reconnecting');
+  await through.eventLog.next('ready');
+  await roundTrip(through, MIB);
 });
 
 test('an unresponsive hop is detected by its own keepalives', async (t) => {
@@ -178,11 +178,11 @@ test('an unresponsive hop is detected by its own keepalives', async (t) => {
   t.after(() => hop.stop());
   const jump = { ...hop.login, keepaliveInterval: 100, keepaliveCountMax: 2 };
   const tunnel = makeTunnel(t, { ...target.login, jump }, 1);
-  const diary = new Diary(tunnel);
+  const eventLog = new EventLog(tunnel);
   await tunnel.promises.connect();
   hop.freezeSessions();
   t.after(() => hop.thawSessions());
-  const error = await diary.next('error');
+  const error = await eventLog.next('error');
   assert.equal(error.code, 'ERR_SSH_DISCONNECTED');
   assert.match(error.message, new RegExp(`^jump host 127\\.0\\.0\\.1:${hop.port}: `));
 });
@@ -225,18 +225,18 @@ test('a hop that closes the channel ends the session behind it', async (t) => {
   const hop = await Ssh2Server.start();
   t.after(() => hop.stop());
   const tunnel = makeTunnel(t, { ...target.login, jump: hop.login }, 1);
-  const diary = new Diary(tunnel);
+  const eventLog = new EventLog(tunnel);
   await tunnel.promises.connect();
   (await hop.nextChannel()).close();
-  assert.equal((await diary.next('error')).code, 'ERR_SSH_DISCONNECTED');
-  await diary.next('close');
+  assert.equal((await eventLog.next('error')).code, 'ERR_SSH_DISCONNECTED');
+  await eventLog.next('close');
   await hop.logged(/Received DISCONNECT/);
 });
 
 test('a hop with a wrong host key gets no user data and no channel open', async (t) => {
   const hop = await Ssh2Server.start();
   t.after(() => hop.stop());
-  const jump = [first.login, { ...hop.login, hostKey: stranger.fingerprint }];
+  const jump = [first.login, { ...hop.login, hostKey: otherKey.fingerprint }];
   const error = await failure(makeTunnel(t, { ...target.login, jump }, 1));
   assert.equal(error.code, 'ERR_SSH_HOST_KEY');
   assert.ok(error.message.startsWith(`jump host 127.0.0.1:${hop.port}: `), error.message);

@@ -1,5 +1,5 @@
-// Attacks on other clients that have a number, as far as no other suite tries them: docs/security.md has
-// the table of all of them. Those on the protocol are in crates/ssh-proto/src/client/tests/known_attacks.rs.
+// Known attacks on other clients that no other suite tests. docs/security.md has the table of all of them; those on the
+// protocol are in crates/ssh-proto/src/client/tests/known_attacks.rs.
 
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';

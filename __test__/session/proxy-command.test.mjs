@@ -1,4 +1,4 @@
-// Servers that are reached by a program.
+// Servers that are reached through a ProxyCommand.
 
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -12,7 +12,7 @@ import { temporaryFolder } from '../helpers/keys.mjs';
 import { MIB, behaviours, patternHash } from '../helpers/peers.mjs';
 import { ROOT, descendants, descriptors, descriptorsBack, runModule, signal, until } from '../helpers/process.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { Diary, assertIncludes, makeTunnel, openTunnel, thereAndBack } from '../helpers/tunnels.mjs';
+import { EventLog, assertIncludes, makeTunnel, openTunnel, roundTrip } from '../helpers/tunnels.mjs';
 
 const server = await Sshd.start();
 const gateway = await Sshd.start();
@@ -63,7 +63,7 @@ test('16 MiB pass both ways through a ProxyCommand, which leaves nothing behind'
   for (let turn = 0; turn < 2; turn++) {
     const open = await openTunnel(t, through(netcat), behaviours.echo());
     assert.equal(children().length, 1);
-    await thereAndBack(open, 16 * MIB);
+    await roundTrip(open, 16 * MIB);
     await open.tunnel.promises.shutdown();
     await open.target.stop();
     assert.deepEqual(children(), []);
@@ -76,12 +76,12 @@ test('ssh -W serves as ProxyCommand', async (t) => {
   const { port, username } = gateway.login;
   const given = `-i '${gateway.key.file}' ${options.map((option) => `-o ${option}`).join(' ')}`;
   const ssh = `'${findProgram('ssh')}' -F none ${given} -p ${port} -W '[%h]:%p' ${username}@127.0.0.1`;
-  await thereAndBack(await openTunnel(t, through(ssh), behaviours.echo()), 16 * MIB);
+  await roundTrip(await openTunnel(t, through(ssh), behaviours.echo()), 16 * MIB);
 });
 
 test('a jump host can be reached through a ProxyCommand', async (t) => {
   const jump = { ...gateway.login, proxyCommand: netcat };
-  await thereAndBack(await openTunnel(t, { login: { ...server.login, jump } }, behaviours.echo()), MIB);
+  await roundTrip(await openTunnel(t, { login: { ...server.login, jump } }, behaviours.echo()), MIB);
 });
 
 test('tokens are expanded, and the shell interprets the rest', async (t) => {
@@ -124,19 +124,19 @@ test('standard error of the ProxyCommand is inherited', async () => {
 });
 
 test('a ProxyCommand that dies during a transfer: delivered data, then RST', async (t) => {
-  const { connect, diary } = await openTunnel(t, through(netcat), behaviours.endless());
+  const { connect, eventLog } = await openTunnel(t, through(netcat), behaviours.endless());
   const client = await connect();
   await client.received(4 * MIB);
   const [pid] = children();
   signal(pid, 'SIGKILL');
   const { bytes, sha256, end } = await client.ended;
   assert.deepEqual([sha256, end], [patternHash(bytes), 'ECONNRESET']);
-  assertIncludes(await diary.next('disconnected'), {
+  assertIncludes(await eventLog.next('disconnected'), {
     code: 'ERR_SSH_DISCONNECTED',
     closedBy: 'reset',
     bytesDown: bytes,
   });
-  assert.equal((await diary.next('error')).message, 'proxyCommand ended with signal 9');
+  assert.equal((await eventLog.next('error')).message, 'proxyCommand ended with signal 9');
   assert.equal(existsSync(`/proc/${pid}`), false, 'a zombie');
 });
 
@@ -162,10 +162,10 @@ test('a cancelled connect ends the ProxyCommand', async (t) => {
 
 test('a tunnel can start again after its ProxyCommand died', async (t) => {
   const tunnel = makeTunnel(t, through(netcat).login, 1);
-  const diary = new Diary(tunnel);
+  const eventLog = new EventLog(tunnel);
   for (let turn = 0; turn < 2; turn++) {
     await tunnel.promises.connect();
     server.killSessions();
-    await diary.next('close');
+    await eventLog.next('close');
   }
 });

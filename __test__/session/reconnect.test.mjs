@@ -1,4 +1,4 @@
-// A session that is lost comes back, on the same port, for those who come next.
+// reconnect: a disconnected session is set up again, with the same ports, for later connections.
 
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
@@ -8,7 +8,7 @@ import { KIB, MIB, behaviours, connect as connectTo, patternHash } from '../help
 import { Child, runModule } from '../helpers/process.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { Diary, assertIncludes, makeTunnel, openTunnel } from '../helpers/tunnels.mjs';
+import { EventLog, assertIncludes, makeTunnel, openTunnel } from '../helpers/tunnels.mjs';
 
 const server = await Sshd.start();
 after(() => server.stop());
@@ -16,7 +16,7 @@ after(() => server.stop());
 const SOON = { initialDelay: 20, maxDelay: 100 };
 const CUT = { code: 'ERR_SSH_DISCONNECTED', clean: false, closedBy: 'reset' };
 
-async function talk(client, count = KIB) {
+async function exchange(client, count = KIB) {
   const before = client.bytes;
   await client.send(count);
   await client.received(before + count);
@@ -27,36 +27,36 @@ async function talking(t, options) {
   const all = { reconnect: SOON, ...options };
   const opened = await openTunnel(t, server, behaviours.echo(), all);
   const client = await opened.connect();
-  await talk(client);
+  await exchange(client);
   return { ...opened, client, port: opened.tunnel.localPort };
 }
 
 /** The connection of before is cut behind its bytes; the same port serves another one. */
-async function assertBack({ tunnel, diary, connect, client, port }) {
+async function assertBack({ tunnel, eventLog, connect, client, port }) {
   assertIncludes(await client.ended, { bytes: KIB, sha256: patternHash(KIB), end: 'ECONNRESET' });
-  assertIncludes(await diary.next('disconnected'), { ...CUT, bytesUp: KIB, bytesDown: KIB, droppedDown: 0 });
+  assertIncludes(await eventLog.next('disconnected'), { ...CUT, bytesUp: KIB, bytesDown: KIB, droppedDown: 0 });
   assert.equal(tunnel.localPort, port);
   assert.equal(tunnel.listening, true);
   const next = await connect();
   await next.send(MIB);
   next.end();
   assertIncludes(await next.ended, { bytes: MIB, sha256: patternHash(MIB), end: 'FIN' });
-  for (const never of ['error', 'close']) assert.deepEqual(diary.all(never), []);
-  assert.equal(diary.all('listening').length, 1);
+  for (const never of ['error', 'close']) assert.deepEqual(eventLog.all(never), []);
+  assert.equal(eventLog.all('listening').length, 1);
 }
 
 for (const linger of [true, false]) {
   test(`reconnect restores broken sessions: ${linger}`, async (t) => {
     const it = await talking(t, { linger });
     server.killSessions();
-    const { attempt, delay, error } = await it.diary.next('reconnecting');
+    const { attempt, delay, error } = await it.eventLog.next('reconnecting');
     assert.equal(attempt, 1);
     assert.ok(delay >= 10 && delay <= 20, `${delay} ms`);
     assert.ok(error instanceof Error);
     assert.equal(error.code, 'ERR_SSH_DISCONNECTED');
     assert.equal(it.tunnel.listening, true);
-    await it.diary.next('ready');
-    await it.diary.next('ready');
+    await it.eventLog.next('ready');
+    await it.eventLog.next('ready');
     await assertBack(it);
   });
 }
@@ -65,73 +65,73 @@ const SILENCE = { keepaliveInterval: 100, keepaliveCountMax: 2 };
 
 test('a paused server is detected, and the tunnel reconnects when it continues', async (t) => {
   const it = await talking(t, SILENCE);
-  await it.diary.next('ready');
+  await it.eventLog.next('ready');
   server.freeze();
   t.after(() => server.thaw());
-  const { attempt, error } = await it.diary.next('reconnecting');
+  const { attempt, error } = await it.eventLog.next('reconnecting');
   assert.deepEqual([attempt, error.code], [1, 'ERR_SSH_DISCONNECTED']);
   const late = await it.connect(); // comes while nobody is there, and is served all the same
   server.thaw();
-  await it.diary.next('ready');
-  await talk(late);
+  await it.eventLog.next('ready');
+  await exchange(late);
   await assertBack(it);
 });
 
 test('a tunnel reconnects to a restarted server', async (t) => {
   const it = await talking(t, SILENCE);
-  await it.diary.next('ready');
+  await it.eventLog.next('ready');
   server.freeze();
-  await it.diary.next('reconnecting');
+  await it.eventLog.next('reconnecting');
   await server.restart();
-  await it.diary.next('ready');
+  await it.eventLog.next('ready');
   await assertBack(it);
 });
 
 test('a tunnel reconnects after several failed attempts', async (t) => {
   const it = await talking(t);
-  for (let outage = 1; outage <= 2; outage++) {
-    await it.diary.next('ready');
+  for (let disconnectedTunnel = 1; disconnectedTunnel <= 2; disconnectedTunnel++) {
+    await it.eventLog.next('ready');
     await server.halt();
     for (let count = 1; count <= 4; count++) {
-      const { attempt, delay, error } = await it.diary.next('reconnecting');
+      const { attempt, delay, error } = await it.eventLog.next('reconnecting');
       assert.equal(attempt, count);
       assert.equal(error.code, count === 1 ? 'ERR_SSH_DISCONNECTED' : 'ECONNREFUSED');
       // A second outage right after the first goes on with the longest delay.
-      const longest = outage === 1 ? Math.min(20 * 2 ** (count - 1), 100) : 100;
+      const longest = disconnectedTunnel === 1 ? Math.min(20 * 2 ** (count - 1), 100) : 100;
       assert.ok(delay >= longest / 2 && delay <= longest, `${delay} ms before attempt ${count}`);
     }
     await server.restart();
   }
-  await it.diary.next('ready');
+  await it.eventLog.next('ready');
   await assertBack(it);
 });
 
 test('a session made by connect() reconnects too', async (t) => {
   const tunnel = makeTunnel(t, server.login, 1, { reconnect: SOON });
-  const diary = new Diary(tunnel);
+  const eventLog = new EventLog(tunnel);
   await tunnel.promises.connect();
-  await diary.next('ready');
+  await eventLog.next('ready');
   server.killSessions();
-  await diary.next('reconnecting');
-  await diary.next('ready');
+  await eventLog.next('reconnecting');
+  await eventLog.next('ready');
   assert.equal(tunnel.listening, false);
   await tunnel.promises.startListening();
-  assert.deepEqual(diary.names(), ['ready', 'reconnecting', 'ready', 'listening']);
+  assert.deepEqual(eventLog.names(), ['ready', 'reconnecting', 'ready', 'listening']);
 });
 
 test('the first delay is about a second by default', async (t) => {
-  const { diary } = await talking(t, { reconnect: true });
+  const { eventLog } = await talking(t, { reconnect: true });
   server.killSessions();
-  const { delay } = await diary.next('reconnecting');
+  const { delay } = await eventLog.next('reconnecting');
   assert.ok(delay >= 500 && delay <= 1000, `${delay} ms`);
 });
 
 test('a tunnel does not reconnect without the option', async (t) => {
-  const { diary } = await talking(t, { reconnect: false });
+  const { eventLog } = await talking(t, { reconnect: false });
   server.killSessions();
-  assert.equal((await diary.next('error')).code, 'ERR_SSH_DISCONNECTED');
-  await diary.next('close');
-  assert.deepEqual(diary.all('reconnecting'), []);
+  assert.equal((await eventLog.next('error')).code, 'ERR_SSH_DISCONNECTED');
+  await eventLog.next('close');
+  assert.deepEqual(eventLog.all('reconnecting'), []);
 });
 
 test('20 reconnects leave nothing behind', { timeout: 60_000 }, async (t) => {
@@ -148,7 +148,7 @@ test('20 reconnects leave nothing behind', { timeout: 60_000 }, async (t) => {
   const rounds = async (count) => {
     for (let round = 0; round < count; round++) {
       const client = await connectTo(port);
-      await talk(client);
+      await exchange(client);
       server.killSessions();
       assertIncludes(await client.ended, { bytes: KIB, end: 'ECONNRESET' });
       client.socket.destroy();
@@ -156,7 +156,7 @@ test('20 reconnects leave nothing behind', { timeout: 60_000 }, async (t) => {
     for (const { code } of await child.ask('ended', count)) assert.equal(code, CUT.code);
     // A connection through the last session: it is up.
     const client = await connectTo(port);
-    await talk(client);
+    await exchange(client);
     await client.reset();
     await child.ask('ended', 1);
     return child.ask('resources');
@@ -182,16 +182,16 @@ test('keyboard-interactive prompts are shown for each session', async (t) => {
   t.after(() => ssh2.stop());
   const { password, ...login } = ssh2.login;
   const tunnel = makeTunnel(t, login, 1, { tryKeyboard: true, reconnect: SOON });
-  const diary = new Diary(tunnel);
+  const eventLog = new EventLog(tunnel);
   let asked = 0;
   tunnel.on('keyboard-interactive', (name, instructions, lang, prompts, finish) => {
     asked++;
     finish(['123']);
   });
   await tunnel.promises.connect();
-  await diary.next('ready');
+  await eventLog.next('ready');
   ssh2.dropSessions();
-  await diary.next('ready');
+  await eventLog.next('ready');
   assert.equal(asked, 2);
 });
 

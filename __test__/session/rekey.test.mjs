@@ -1,4 +1,4 @@
-// New keys again and again, at the wish of either side, lose no byte.
+// Repeated rekeying by either side loses no byte.
 
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
@@ -6,7 +6,7 @@ import { after } from 'node:test';
 import { test } from '../helpers/bounded.mjs';
 import { MIB, behaviours, patternHash, settled } from '../helpers/peers.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { assertIncludes, makeTunnel, only, openTunnel, thereAndBack } from '../helpers/tunnels.mjs';
+import { assertIncludes, makeTunnel, only, openTunnel, roundTrip } from '../helpers/tunnels.mjs';
 
 const SIZE = 256 * MIB;
 const server = await Sshd.start({ config: ['RekeyLimit 16M'], logLevel: 'DEBUG1' });
@@ -20,7 +20,7 @@ const keyExchanges = (sshd = server) => sshd.log().match(/SSH2_MSG_NEWKEYS recei
 test('256 MiB pass both ways at once during rekeying', { timeout: 60_000 }, async (t) => {
   const open = await openTunnel(t, server, behaviours.echo());
   const before = keyExchanges();
-  await thereAndBack(open, SIZE);
+  await roundTrip(open, SIZE);
   const count = keyExchanges() - before;
   assert.ok(count >= 10, `${count} key exchanges`);
 });
@@ -45,7 +45,7 @@ test('rekeying by bytes follows the option, also when the server rekeys too', as
   for (const sshd of [content, server]) {
     const open = await openTunnel(t, sshd, behaviours.echo(), { rekey: { bytes: MIB, seconds: 0 } });
     const before = keyExchanges(sshd);
-    await thereAndBack(open, 32 * MIB);
+    await roundTrip(open, 32 * MIB);
     const count = keyExchanges(sshd) - before;
     assert.ok(count >= 16, `${count} key exchanges`);
   }

@@ -1,5 +1,5 @@
-// Which answer of a server belongs to which request, when it does not answer all of them, or not as
-// it should: nobody waits for ever, and no connection is led to another forward's target.
+// Replies of a server belong to the right requests, also when some are missing or wrong: every request ends, and no
+// connection reaches the target of another forward.
 
 import assert from 'node:assert/strict';
 import { EventEmitter, once } from 'node:events';

@@ -1,4 +1,4 @@
-// One tunnel over several sessions: connections are spread over them, and the loss of one is only its own.
+// One tunnel with several sessions: connections are spread over them, and a disconnect affects only one.
 
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
@@ -22,8 +22,8 @@ const logons = (server) => server.log().match(/^Accepted publickey/gm)?.length ?
 
 /** The process of the session that a connection to the target comes from: the one that has its socket. */
 function sessionOf(server, { socket }) {
-  const [near, far] = [socket.remotePort, socket.localPort].map(portName);
-  const { inode } = tcpSockets().find(({ local, remote }) => local.endsWith(near) && remote.endsWith(far));
+  const [near, remoteEnd] = [socket.remotePort, socket.localPort].map(portName);
+  const { inode } = tcpSockets().find(({ local, remote }) => local.endsWith(near) && remote.endsWith(remoteEnd));
   return server.sessions().find((pid) => hasSocket(pid, inode));
 }
 
@@ -31,7 +31,7 @@ function sessionOf(server, { socket }) {
 async function open(it) {
   const client = await it.connect();
   const peer = await it.target.next();
-  const { connectionId: id } = await it.diary.next('connection');
+  const { connectionId: id } = await it.eventLog.next('connection');
   return { client, peer, id, session: sessionOf(it.server, peer) };
 }
 
@@ -39,7 +39,7 @@ async function open(it) {
 async function leave(it, { client }) {
   client.end();
   await client.ended;
-  await it.diary.next('disconnected');
+  await it.eventLog.next('disconnected');
   await it.tunnel.promises.connections();
 }
 
@@ -68,7 +68,7 @@ async function openSessions(t, server, sessions, options) {
   return { ...it, found };
 }
 
-async function talk(client, count = KIB) {
+async function exchange(client, count = KIB) {
   const before = client.bytes;
   await client.send(count);
   await client.received(before + count);
@@ -130,29 +130,29 @@ for (const linger of [true, false]) {
   test(`a disconnect of one session ends only its connections: ${linger}`, async (t) => {
     const it = await openSessions(t, server, 3, { linger });
     const [one, lost, other] = it.found;
-    await talk(lost.client, 64 * KIB);
+    await exchange(lost.client, 64 * KIB);
     const transfers = [one, other].map(({ client }) => transfer(client, 16 * MIB));
     await one.client.received(MIB);
     signal(lost.session, 'SIGKILL');
     const whole = { bytes: 64 * KIB, sha256: patternHash(64 * KIB) };
     assertIncludes(await lost.client.ended, { ...whole, end: 'ECONNRESET' });
-    const error = await it.diary.next('sessionError');
+    const error = await it.eventLog.next('sessionError');
     assert.ok(error instanceof Error);
     assert.equal(error.code, CUT.code);
     await Promise.all(transfers);
     const later = await open(it);
     assert.notEqual(later.session, lost.session);
     await transfer(later.client, MIB);
-    while (it.diary.all('disconnected').filter(({ code }) => code === 'OK').length < 3)
-      await it.diary.next('disconnected');
-    const cut = it.diary.all('disconnected').filter(({ code }) => code !== 'OK');
+    while (it.eventLog.all('disconnected').filter(({ code }) => code === 'OK').length < 3)
+      await it.eventLog.next('disconnected');
+    const cut = it.eventLog.all('disconnected').filter(({ code }) => code !== 'OK');
     assert.equal(cut.length, 1);
     const counts = { bytesUp: 64 * KIB, bytesDown: 64 * KIB, droppedUp: 0, droppedDown: 0 };
     assertIncludes(cut[0], { ...CUT, ...counts, connectionId: lost.id });
     assert.equal(it.tunnel.listening, true);
-    for (const name of ['error', 'close', 'reconnecting']) assert.deepEqual(it.diary.all(name), []);
-    assert.equal(it.diary.all('ready').length, 1);
-    assert.equal(it.diary.all('sessionError').length, 1);
+    for (const name of ['error', 'close', 'reconnecting']) assert.deepEqual(it.eventLog.all(name), []);
+    assert.equal(it.eventLog.all('ready').length, 1);
+    assert.equal(it.eventLog.all('sessionError').length, 1);
   });
 }
 
@@ -171,11 +171,11 @@ test('a connection whose channel is not open moves to another session', async (t
   const { connectionId } = infos.at(-1);
   await infos.at(-1).promises.setLinger(false);
   signal(lost.session, 'SIGKILL');
-  await it.diary.next('sessionError');
-  await talk(client);
+  await it.eventLog.next('sessionError');
+  await exchange(client);
   const peer = await it.target.next();
   assert.equal(sessionOf(server, peer), busy.session);
-  const { connectionId: opened, linger } = await it.diary.next('connection');
+  const { connectionId: opened, linger } = await it.eventLog.next('connection');
   assert.deepEqual([opened, linger], [connectionId, { l_onoff: 1, l_linger: 0 }]);
   assertIncludes(await lost.client.ended, { end: 'ECONNRESET' });
   await transfer(busy.client, MIB);
@@ -187,16 +187,16 @@ test('a disconnect of the last session closes the tunnel', async (t) => {
   const it = await openSessions(t, server, 2);
   const { localPort } = it.tunnel;
   signal(it.found[0].session, 'SIGKILL');
-  await it.diary.next('sessionError');
+  await it.eventLog.next('sessionError');
   await transfer(it.found[1].client, KIB);
   signal((await open(it)).session, 'SIGKILL');
-  assert.equal((await it.diary.next('error')).code, CUT.code);
-  await it.diary.next('close');
-  const names = it.diary.names();
+  assert.equal((await it.eventLog.next('error')).code, CUT.code);
+  await it.eventLog.next('close');
+  const names = it.eventLog.names();
   assert.equal(names.at(-1), 'close');
-  assert.equal(it.diary.all('disconnected').length, it.diary.all('connection').length);
+  assert.equal(it.eventLog.all('disconnected').length, it.eventLog.all('connection').length);
   assert.equal(await refuses(localPort), true);
-  assert.equal(it.diary.all('sessionError').length, 1);
+  assert.equal(it.eventLog.all('sessionError').length, 1);
   await it.tunnel.promises.startListening();
   await transfer(await it.connect(), KIB);
 });
@@ -206,17 +206,17 @@ test('with reconnect the port stays after the last session disconnects', async (
   const { localPort } = it.tunnel;
   for (const { session } of it.found) signal(session, 'SIGKILL');
   for (const { client } of it.found) assertIncludes(await client.ended, { end: 'ECONNRESET' });
-  assertIncludes(await it.diary.next('reconnecting'), { attempt: 1 });
-  for (let count = 0; count < 2; count++) await it.diary.next('ready');
+  assertIncludes(await it.eventLog.next('reconnecting'), { attempt: 1 });
+  for (let count = 0; count < 2; count++) await it.eventLog.next('ready');
   assert.equal(it.tunnel.localPort, localPort);
   await transfer(await it.connect(), MIB);
-  for (const name of ['error', 'close']) assert.deepEqual(it.diary.all(name), []);
-  assert.equal(it.diary.all('sessionError').length, 1);
+  for (const name of ['error', 'close']) assert.deepEqual(it.eventLog.all(name), []);
+  assert.equal(it.eventLog.all('sessionError').length, 1);
 });
 
 test('calls find a connection in any session', async (t) => {
   const it = await openSessions(t, server, 3);
-  for (const { client } of it.found) await talk(client);
+  for (const { client } of it.found) await exchange(client);
   const ids = it.found.map(({ id }) => id);
   const infos = await it.tunnel.promises.connections();
   assert.deepEqual(
@@ -237,7 +237,7 @@ test('calls find a connection in any session', async (t) => {
     it.found[index].client.end();
     await it.tunnel.promises.disconnect(ids[index]);
     assertIncludes(await it.found[index].client.ended, { bytes: KIB, end });
-    assertIncludes(it.diary.all('disconnected').at(-1), { connectionId: ids[index] });
+    assertIncludes(it.eventLog.all('disconnected').at(-1), { connectionId: ids[index] });
     const gone = { code: 'ERR_TUNNEL_NO_CONNECTION' };
     await assert.rejects(it.tunnel.promises.disconnect(ids[index]), gone);
     await assert.rejects(infos[index].promises.setLinger(true), gone);
@@ -253,18 +253,18 @@ test('calls find a connection in any session', async (t) => {
 test('shutdown() closes the connections of all sessions and disconnects them', async (t) => {
   const own = await start(t);
   const it = await openSessions(t, own, 3);
-  for (const { client } of it.found) await talk(client);
+  for (const { client } of it.found) await exchange(client);
   const done = it.tunnel.promises.shutdown();
   for (const { client } of it.found) {
     assertIncludes(await client.ended, { bytes: KIB, end: 'FIN' });
     client.end();
   }
   await done;
-  assert.equal(it.diary.all('disconnected').length, it.diary.all('connection').length);
-  await it.diary.next('close');
-  assert.equal(it.diary.names().at(-1), 'close');
+  assert.equal(it.eventLog.all('disconnected').length, it.eventLog.all('connection').length);
+  await it.eventLog.next('close');
+  assert.equal(it.eventLog.names().at(-1), 'close');
   await own.logged(/(^Received disconnect from [^]*){3}/m);
-  for (const name of ['error', 'sessionError']) assert.deepEqual(it.diary.all(name), []);
+  for (const name of ['error', 'sessionError']) assert.deepEqual(it.eventLog.all(name), []);
   await it.tunnel.promises.startListening();
   await transfer(await it.connect(), MIB);
 });
@@ -285,9 +285,9 @@ test('close() waits for the connections of all sessions and resets them after th
 test('stopListening() keeps connections, and sessions until their last connection ends', async (t) => {
   const it = await openSessions(t, server, 2);
   await it.tunnel.promises.stopListening();
-  assert.deepEqual(it.diary.all('close'), []);
+  assert.deepEqual(it.eventLog.all('close'), []);
   for (const { client } of it.found) await transfer(client, MIB);
-  await it.diary.next('close');
+  await it.eventLog.next('close');
 });
 
 test('connect() keeps a session without a port', async (t) => {
@@ -297,7 +297,7 @@ test('connect() keeps a session without a port', async (t) => {
   for (const { client } of it.found) await transfer(client, KIB);
   await it.tunnel.promises.startListening();
   await transfer(await it.connect(), KIB);
-  assert.equal(it.diary.all('ready').length, 1);
+  assert.equal(it.eventLog.all('ready').length, 1);
 });
 
 test('a refused further session is reported once, and the tunnel works', async (t) => {
@@ -306,13 +306,13 @@ test('a refused further session is reported once, and the tunnel works', async (
   own.authorizeNobody();
   const first = await open(it);
   const second = await open(it);
-  assert.equal((await it.diary.next('sessionError')).code, 'ERR_SSH_AUTH');
+  assert.equal((await it.eventLog.next('sessionError')).code, 'ERR_SSH_AUTH');
   for (let count = 0; count < 4; count++) assert.equal((await open(it)).session, first.session);
   assert.equal(second.session, first.session);
   await transfer(second.client, MIB);
   assert.equal(logons(own), 1);
-  assert.equal(it.diary.all('sessionError').length, 1);
-  assert.deepEqual(it.diary.all('error'), []);
+  assert.equal(it.eventLog.all('sessionError').length, 1);
+  assert.deepEqual(it.eventLog.all('error'), []);
 });
 
 test('connectionRequest is answered before a session is chosen', async (t) => {

@@ -1,4 +1,4 @@
-// Servers that are reached by a stream of the program's own.
+// Servers that are reached through a stream of the application (`sock`).
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -17,7 +17,7 @@ import { temporaryFolder } from '../helpers/keys.mjs';
 import { MIB, Target, behaviours, patternHash, refusingPort, settled } from '../helpers/peers.mjs';
 import { descriptors, descriptorsBack } from '../helpers/process.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { Diary, assertIncludes, makeTunnel, openTunnel, thereAndBack } from '../helpers/tunnels.mjs';
+import { EventLog, assertIncludes, makeTunnel, openTunnel, roundTrip } from '../helpers/tunnels.mjs';
 
 const server = await Sshd.start();
 const gateway = await Sshd.start();
@@ -92,7 +92,7 @@ for (const [name, make] of Object.entries(streams)) {
     const sock = await make(t);
     const closed = once(sock, 'close');
     const open = await openTunnel(t, by(sock), behaviours.echo());
-    await thereAndBack(open, 16 * MIB);
+    await roundTrip(open, 16 * MIB);
     await open.tunnel.promises.shutdown();
     await closed;
   });
@@ -100,18 +100,18 @@ for (const [name, make] of Object.entries(streams)) {
 
 test('a jump host can be reached through sock', async (t) => {
   const jump = { ...gateway.login, sock: dial(gateway.port) };
-  await thereAndBack(await openTunnel(t, { login: { ...server.login, jump } }, behaviours.echo()), MIB);
+  await roundTrip(await openTunnel(t, { login: { ...server.login, jump } }, behaviours.echo()), MIB);
 });
 
 test('shutdown() disconnects and destroys the stream', async (t) => {
-  const logOn = async () => {
+  const connectOnce = async () => {
     const tunnel = makeTunnel(t, by(dial()).login, 1);
     await tunnel.promises.connect();
     await tunnel.promises.shutdown();
   };
-  await logOn();
+  await connectOnce();
   const before = await settled(descriptors);
-  for (let count = 0; count < 5; count++) await logOn();
+  for (let count = 0; count < 5; count++) await connectOnce();
   await descriptorsBack(before);
   assert.ok(server.log().match(/Received disconnect from .*closed by the user/g).length >= 6);
 });
@@ -154,18 +154,18 @@ test('a slow stream applies backpressure both ways', async (t) => {
 for (const cause of [new Error('the wire was cut'), undefined]) {
   test(`a stream that is destroyed during a transfer: delivered data, then RST; cause: ${cause}`, async (t) => {
     const sock = dial();
-    const { connect, diary } = await openTunnel(t, by(sock), behaviours.endless());
+    const { connect, eventLog } = await openTunnel(t, by(sock), behaviours.endless());
     const client = await connect();
     await client.received(4 * MIB);
     sock.destroy(cause);
     const { bytes, sha256, end } = await client.ended;
     assert.deepEqual([sha256, end], [patternHash(bytes), 'ECONNRESET']);
-    assertIncludes(await diary.next('disconnected'), {
+    assertIncludes(await eventLog.next('disconnected'), {
       code: 'ERR_SSH_DISCONNECTED',
       closedBy: 'reset',
       bytesDown: bytes,
     });
-    assertIncludes(await diary.next('error'), { code: 'ERR_SSH_DISCONNECTED', cause });
+    assertIncludes(await eventLog.next('error'), { code: 'ERR_SSH_DISCONNECTED', cause });
   });
 }
 
@@ -203,14 +203,14 @@ test('a blocking call with a stream fails with ERR_TUNNEL_WOULD_DEADLOCK', async
   const tunnel = makeTunnel(t, by(dial()).login, 1);
   const refused = { code: 'ERR_TUNNEL_WOULD_DEADLOCK', message: /options\.sock, which carries the session,/ };
   for (const method of ['connect', 'startListening']) assert.throws(() => tunnel[method](), refused);
-  const diary = new Diary(tunnel);
+  const eventLog = new EventLog(tunnel);
   await tunnel.promises.connect();
   tunnel.connect();
   assert.throws(() => tunnel.shutdown(), refused);
   assert.throws(() => tunnel.disconnect(1), refused);
   assert.deepEqual(tunnel.connections(), []);
   await tunnel.close();
-  await diary.next('close');
+  await eventLog.next('close');
   tunnel.shutdown();
 });
 

@@ -1,4 +1,4 @@
-// index.d.ts says what index.js has: neither more nor less.
+// index.d.ts declares exactly what index.js has.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { EventEmitter } from 'node:events';

@@ -1,4 +1,4 @@
-// The ways to end a connection, or a tunnel, that does not end by itself.
+// The calls that end a connection or a tunnel in any state.
 
 import assert from 'node:assert/strict';
 
@@ -19,7 +19,7 @@ const called = (call) =>
 const TIMEOUT = 100;
 
 /** Each gets the tunnel and the connection; `after`: how long it may wait before it acts. */
-export const WAYS = {
+export const FORCED_ENDS = {
   // A new Linger alone ends nothing that nobody closes.
   'setLinger(false)': { act: (tunnel, connection) => connection.promises.setLinger(false), closes: false },
   'setLingerOption()': { act: (tunnel, connection) => connection.setLingerOption(HARD), closes: false },
@@ -57,9 +57,9 @@ export const WAYS = {
 };
 
 /** One connection of a tunnel, and the client at its local end. */
-export class Scene {
-  constructor({ tunnel, diary, client, connectionId, done }) {
-    Object.assign(this, { tunnel, diary, client, connectionId, done });
+export class EndingConnection {
+  constructor({ tunnel, eventLog, client, connectionId, done }) {
+    Object.assign(this, { tunnel, eventLog, client, connectionId, done });
   }
 
   /** @param closing whether the connection is being closed already */
@@ -70,14 +70,14 @@ export class Scene {
     const since = performance.now();
     await act(this.tunnel, connection);
     if (!closes && !closing) await connection.promises.close();
-    this.end = await this.diary.next('disconnected');
+    this.end = await this.eventLog.next('disconnected');
     isOver(since + after);
   }
 
   /** The report, of which there is one. */
   async onlyEnd() {
     await this.tunnel.promises.stats(); // whatever was told before that is here
-    assert.deepEqual(this.diary.all('disconnected'), [this.end]);
+    assert.deepEqual(this.eventLog.all('disconnected'), [this.end]);
     assert.equal(this.end.connectionId, this.connectionId);
     return this.end;
   }

@@ -1,4 +1,4 @@
-// A long way to a server of this machine: everything arrives later, as fast as it was sent.
+// A connection to a local server with added latency and full throughput.
 
 import { once } from 'node:events';
 import net from 'node:net';
@@ -36,10 +36,10 @@ export class Distance {
   static async start(port, milliseconds) {
     const distance = new Distance();
     distance.#server = net.createServer({ allowHalfOpen: true, noDelay: true }, (near) => {
-      const far = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true });
+      const remoteEnd = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true });
       for (const [socket, other] of [
-        [near, far],
-        [far, near],
+        [near, remoteEnd],
+        [remoteEnd, near],
       ]) {
         distance.#sockets.add(socket);
         socket.on('close', () => distance.#sockets.delete(socket));

@@ -61,7 +61,7 @@ function clientHash(plan, count) {
 
 /** Where connections lead to; it knows by their first bytes which play they belong to. */
 export class Stage {
-  #plays = new Map();
+  #scenarios = new Map();
 
   static async start() {
     const stage = new Stage();
@@ -83,7 +83,7 @@ export class Stage {
    */
   async play(plan, connect, changed = null) {
     const play = { plan, changed, client: null, target: null, disturbed: false, late: false };
-    this.#plays.set(plan.id, play);
+    this.#scenarios.set(plan.id, play);
     const limit = setTimeout(() => {
       play.late = true;
       play.client?.socket.destroy();
@@ -95,7 +95,7 @@ export class Stage {
       await play.target?.closed;
     } finally {
       clearTimeout(limit);
-      this.#plays.delete(plan.id);
+      this.#scenarios.delete(plan.id);
       this.target.forget();
     }
     return play;
@@ -108,7 +108,7 @@ export class Stage {
       peer.socket.on('data', (chunk) => {
         if (first.length >= HEADER) return;
         first = Buffer.concat([first, chunk.subarray(0, HEADER)]);
-        if (first.length >= HEADER) resolve(this.#plays.get(first.readUInt32BE()));
+        if (first.length >= HEADER) resolve(this.#scenarios.get(first.readUInt32BE()));
       });
       peer.ended.then(() => resolve(undefined));
       peer.read();

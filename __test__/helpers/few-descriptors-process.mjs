@@ -1,16 +1,16 @@
-// A tunnel in a process that can be left without a free descriptor.
+// A tunnel in a process whose descriptors can be used up.
 
 import { closeSync, openSync } from 'node:fs';
 
 import { answer } from './process.mjs';
-import { Diary } from './tunnels.mjs';
+import { EventLog } from './tunnels.mjs';
 import { SSHTunnel } from '../../index.js';
 
 let tunnel;
-let diary;
+let eventLog;
 const filler = [];
 
-function crowd() {
+function takeAllDescriptors() {
   for (;;) {
     try {
       filler.push(openSync('/dev/null'));
@@ -21,31 +21,31 @@ function crowd() {
   }
 }
 
-function relieve() {
+function freeDescriptors() {
   for (const descriptor of filler.splice(0)) closeSync(descriptor);
 }
 
 answer({
   async open(options) {
     tunnel = new SSHTunnel({ ...options, forwardHost: '127.0.0.1' });
-    diary = new Diary(tunnel);
+    eventLog = new EventLog(tunnel);
     await tunnel.promises.startListening();
     return tunnel.localPort;
   },
-  crowd,
+  takeAllDescriptors,
   setLinger: (value) => tunnel.setLinger(value),
-  relieve,
+  freeDescriptors,
   /** How many files the program could open now. */
   openable() {
-    crowd();
+    takeAllDescriptors();
     const count = filler.length;
-    relieve();
+    freeDescriptors();
     return count;
   },
   /** Closes the next connection by its Linger, and gives its end. */
   async disconnect() {
-    const { connectionId } = await diary.next('connection');
+    const { connectionId } = await eventLog.next('connection');
     await tunnel.promises.disconnect(connectionId);
-    return diary.next('disconnected');
+    return eventLog.next('disconnected');
   },
 });
