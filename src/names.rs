@@ -1,28 +1,30 @@
-//! The second gate for names: hosts, users, paths of sockets. `lib/validate/names.js` is the first and keeps the
-//! same rules; what passes it by mistake, and what comes from SOCKS clients, is refused here.
+//! Rules for names of hosts, users and socket paths.
+//!
+//! `lib/validate/names.js` checks the same rules first. The checks here cover names from SOCKS clients,
+//! and any name that JavaScript lets through by mistake.
 
 use std::fmt;
 
-/// Bytes of a host name: as many as getaddrinfo(3) and ssh take (`NI_MAXHOST`).
+/// Maximum bytes of a host name: the limit of getaddrinfo(3) and ssh (`NI_MAXHOST`).
 pub(crate) const MAX_HOST: usize = 1024;
-/// Bytes of a user name.
+/// Maximum bytes of a user name.
 pub(crate) const MAX_USER: usize = 1024;
-/// Bytes of the path of a Unix socket, on this machine or at a server.
+/// Maximum bytes of the path of a Unix socket, on this machine or on a server.
 pub(crate) const MAX_PATH: usize = 1023;
 
-/// Characters that mean something to a shell wherever they stand. OpenSSH refuses most of them in
-/// names that it expands.
+/// Characters that a shell interprets anywhere in a word. OpenSSH refuses most of them in names that it
+/// expands.
 const SHELL: &[char] =
     &['\'', '`', '"', '$', '\\', ';', '&', '<', '>', '|', '(', ')', '{', '}', '*', '?', '[', ']'];
 
-/// Why a text is no name: what follows "the name".
+/// Reason why a name is invalid, as a predicate of "the name".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// It has no characters.
+    /// The name is empty.
     Empty,
-    /// It has more bytes than this.
+    /// The name has more bytes than this.
     Long(usize),
-    /// It would end a line, or control a terminal.
+    /// The name contains characters that end a line or control a terminal.
     Control,
 }
 
@@ -30,43 +32,42 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Fault::Empty => f.write_str("must not be empty"),
-            Fault::Long(most) => write!(f, "must not be longer than {most} bytes"),
+            Fault::Long(max) => write!(f, "must not be longer than {max} bytes"),
             Fault::Control => f.write_str("must not contain control characters"),
         }
     }
 }
 
-/// Checks a name of at most `most` bytes.
-pub(crate) fn check(text: &str, most: usize) -> Result<(), Fault> {
+/// Checks that a name is not empty, has at most `max` bytes, and contains no control characters.
+pub(crate) fn check(text: &str, max: usize) -> Result<(), Fault> {
     match text {
         "" => Err(Fault::Empty),
-        _ if text.len() > most => Err(Fault::Long(most)),
+        _ if text.len() > max => Err(Fault::Long(max)),
         _ if text.contains(is_control) => Err(Fault::Control),
         _ => Ok(()),
     }
 }
 
-/// Controls, and the separators of lines and paragraphs.
+/// Returns whether a character is a control, or separates lines or paragraphs.
 fn is_control(character: char) -> bool {
     character.is_control() || matches!(character, '\u{2028}' | '\u{2029}')
 }
 
-/// The name, if a shell takes it for nothing but itself, quoted or not; otherwise what is wrong with
-/// the command that names it.
+/// Returns the name if a shell does not interpret any part of it, quoted or not. The error is a
+/// predicate of "the name".
 pub(crate) fn for_shell(name: &str) -> Result<&str, String> {
-    let strange = |character: char| {
+    let is_special = |character: char| {
         SHELL.contains(&character) || character.is_whitespace() || is_control(character)
     };
-    match name.chars().find(|&character| strange(character)) {
-        Some(character) => {
-            Err(format!("would hand the character {character:?} of a name to a shell"))
-        }
-        None if name.starts_with('-') => Err("would hand a name to a program as an option".into()),
+    let fault = match name.chars().find(|&character| is_special(character)) {
+        Some(character) => format!("contains {character:?}, which the shell would interpret"),
+        None if name.starts_with('-') => "starts with '-', as an option does".into(),
         None if name.starts_with(['#', '~']) => {
-            Err("would hand a name to a shell that makes something else of it".into())
+            format!("starts with '{}', which the shell would interpret", &name[..1])
         }
-        None => Ok(name),
-    }
+        None => return Ok(name),
+    };
+    Err(fault)
 }
 
 #[cfg(test)]
@@ -88,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_reaches_a_shell_that_it_would_act_on() {
+    fn a_name_that_a_shell_would_interpret_is_refused() {
         for name in ["db", "db.internal", "fe80::1%eth0", "me@example.org", "a#b", "a-b", "x=y"] {
             assert_eq!(for_shell(name), Ok(name));
         }

@@ -95,9 +95,9 @@ describe('constructor', () => {
     refuses(() => make({ jump: hop, proxyCommand: 'nc' }), value, `The property 'options.proxyCommand' ${reason}. Received type string`);
     refuses(() => make({ jump: [hop, { ...hop, proxyCommand: 'nc' }] }), value, "The property 'options.jump[1].proxyCommand' is for the first jump host only. Received type string");
     refuses(() => make({ jump: { ...hop, jump: hop } }), value, "The property 'options.jump.jump' must not be given: the hops stand in one list. Received an instance of Object");
-    refuses(() => make({ proxyCommand: 'nc %C' }), value, "The property 'options.proxyCommand' knows no token %C. Received type string");
+    refuses(() => make({ proxyCommand: 'nc %C' }), value, "The property 'options.proxyCommand' contains the unknown token %C. Received type string");
     const strange = { ...hop, host: '$(id)', proxyCommand: 'nc %h' };
-    refuses(() => make({ jump: strange }), value, "The property 'options.jump.proxyCommand' would hand the character '$' of a name to a shell. Received type string");
+    refuses(() => make({ jump: strange }), value, "The property 'options.jump.proxyCommand' uses %h, but the host name contains '$', which the shell would interpret. Received type string");
     refuses(() => make({ proxyCommand: '' }), value, "The property 'options.proxyCommand' must not be empty. Received ''");
   });
 

@@ -10,7 +10,7 @@ use crate::binding::calls::{pack, unpack};
 use crate::binding::environment::{find_link, next_number, unknown};
 use crate::binding::errors::Failure;
 use crate::binding::observer::Message;
-use crate::net::external::{self, Closed, Output, Taken};
+use crate::net::external::{self, Closed, ClosingSocket, Output};
 use crate::runtime;
 
 /// The level of the options.
@@ -46,7 +46,7 @@ pub struct TakenSocket {
 
 thread_local! {
     /// Sockets that JavaScript still writes to. A thread that ends leaves them to the kernel.
-    static TAKEN: RefCell<HashMap<u32, Taken>> = RefCell::default();
+    static TAKEN: RefCell<HashMap<u32, ClosingSocket>> = RefCell::default();
 }
 
 /// The LINGER structure of a socket in one number; a failure names what it was asked for.
@@ -80,7 +80,8 @@ fn failed(syscall: &str, outcome: Result<(), external::Error>) -> Option<Failure
 /// addon's from now on.
 #[napi(catch_unwind)]
 pub fn take_socket(descriptor: i32, owned: bool) -> Either<TakenSocket, Failure> {
-    let taken = if owned { Taken::own(descriptor) } else { Taken::share(descriptor) };
+    let taken =
+        if owned { ClosingSocket::own(descriptor) } else { ClosingSocket::share(descriptor) };
     match taken {
         Ok(taken) => {
             let handle = next_number();
@@ -118,7 +119,7 @@ pub fn enqueue_close(
     Ok(())
 }
 
-fn remove(handle: u32) -> napi::Result<Taken> {
+fn remove(handle: u32) -> napi::Result<ClosingSocket> {
     TAKEN.with_borrow_mut(|all| all.remove(&handle)).ok_or_else(|| unknown("socket"))
 }
 

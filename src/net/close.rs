@@ -1,9 +1,10 @@
-//! How one socket ends: delivered and finished, delivered and reset, cut short, or reset at once.
+//! Closes one socket: delivers everything and sends FIN, delivers everything and resets, or resets
+//! at once.
 //!
-//! Two facts decide the shape of this file. close() on a socket with one unread byte sends RST and
-//! throws the send queue away, so whoever wants the peer to have everything must read first. And
-//! close() with a positive linger time blocks even a non-blocking socket, so waiting happens here,
-//! in user space, and the final close() never has anything to wait for.
+//! Two facts shape this file. close() on a socket with one unread byte sends RST and drops the send
+//! queue, so unread input is read first. And close() with a positive linger time blocks even on a
+//! non-blocking socket, so this code waits in user space, and the final close() has nothing to wait
+//! for.
 
 use std::io;
 use std::net::Shutdown;
@@ -21,44 +22,45 @@ use crate::runtime;
 use crate::runtime::cutoff::before;
 use crate::runtime::timer::Deadline;
 
-/// How long a peer whose kernel has everything may take to end its own direction.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// How much a peer may go on sending meanwhile.
+/// Time for a peer whose kernel has everything to end its own direction.
+const PEER_FIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// Bytes that a peer may send during the close.
 const MAX_DISCARDED: u64 = 16 * 1024 * 1024;
-/// There is no event for an acknowledgement: how often to ask for it, first and later.
-const FIRST_LOOK: Duration = Duration::from_millis(1);
-const LAST_LOOK: Duration = Duration::from_millis(50);
-/// How long the peer's program has to read what its kernel has, before the reset that says that its
-/// stream was cut. libuv takes a reset that it finds together with the last bytes for the end of the
-/// stream, so a program in Node.js would not learn of the cut.
-pub(crate) const READING: Duration = Duration::from_millis(100);
-/// Bytes thrown away in one read.
-const DISCARD: usize = 16 * 1024;
+/// An acknowledgement is no event: it is polled for at intervals that double from the first of
+/// these to the second.
+const MIN_POLL_INTERVAL: Duration = Duration::from_millis(1);
+const MAX_POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// Time between the last acknowledgement and the reset of a stream that was cut: the peer's program
+/// reads what its kernel has. libuv takes a reset that it finds together with the last bytes for the
+/// end of the stream, so that a program in Node.js would not notice the cut.
+pub(crate) const RESET_DELAY: Duration = Duration::from_millis(100);
+/// Bytes discarded in one read.
+const READ_SIZE: usize = 16 * 1024;
 
-/// What the peer is to see after everything was delivered.
+/// How the stream ends for the peer once everything is delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseMode {
     /// FIN: the stream is complete.
     Fin,
-    /// The FIN was sent before; only to be seen through.
+    /// The FIN was sent before the close; its acknowledgement is awaited.
     FinSent,
     /// RST: the stream was cut.
     Reset,
-    /// RST after a FIN that was sent before: the peer's own stream was cut.
+    /// RST after a FIN that was sent before the close: the peer's own stream was cut.
     ResetAfterFin,
 }
 
 impl CloseMode {
-    /// Whether a FIN was sent before.
-    fn is_sent(self) -> bool {
+    /// Returns whether a FIN was sent before.
+    fn has_sent_fin(self) -> bool {
         match self {
             CloseMode::FinSent | CloseMode::ResetAfterFin => true,
             CloseMode::Fin | CloseMode::Reset => false,
         }
     }
 
-    /// How the stream has ended when all went well.
-    fn ended(self) -> CloseOutcome {
+    /// Returns the outcome of a close that was neither cut short nor reset by the peer.
+    fn outcome(self) -> CloseOutcome {
         match self {
             CloseMode::Fin | CloseMode::FinSent => CloseOutcome::Fin,
             CloseMode::Reset | CloseMode::ResetAfterFin => CloseOutcome::Reset,
@@ -66,15 +68,15 @@ impl CloseMode {
     }
 }
 
-/// What became of a socket.
+/// Result of a close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// What ended the stream.
     pub ended: CloseOutcome,
-    /// Bytes given to us for the peer that never left for it. What had left when the peer reset the
-    /// connection is none of them: it may have read that without a word of thanks.
+    /// Bytes for the peer that never left this machine. Bytes that had left when the peer reset the
+    /// connection do not count: the peer may have read them without acknowledging them.
     pub unsent: u64,
-    /// Bytes of the peer's that nobody took.
+    /// Bytes from the peer that were not passed on.
     pub discarded: u64,
     /// Whether the peer ended its direction with FIN.
     pub peer_finished: bool,
@@ -87,49 +89,41 @@ pub enum CloseOutcome {
     Fin,
     /// Our RST.
     Reset,
-    /// Our RST, because the time was over before everything was delivered.
+    /// Our RST, sent when the time ran out before everything was delivered.
     Cut,
-    /// The peer's RST, or the network's verdict that it is gone.
+    /// The peer's RST, or the network's error that the peer is gone.
     ByPeer,
 }
 
-/// Delivers `backlog` and all that the kernel still holds, then ends the stream as `finish` says.
+/// Delivers the write buffer and what the kernel still holds, then ends the stream as `mode` says.
 ///
-/// Surely delivered, unless the outcome says otherwise: every byte, to the peer's kernel. Returns
-/// when it is, with [`CloseMode::Reset`] a moment later; with [`CloseMode::Fin`] when the peer has ended its direction too, or has kept it open
-/// for two seconds more. What the peer sends meanwhile is read and thrown away, since unread bytes
-/// would turn the end into a reset.
+/// Unless the outcome says otherwise, every byte is delivered to the peer's kernel. The future
+/// completes then; with [`CloseMode::Reset`] after [`RESET_DELAY`]; with [`CloseMode::Fin`] when the
+/// peer has ended its direction too, or after two seconds. What the peer sends meanwhile is read and
+/// discarded, since unread bytes would turn the end into a reset.
 ///
-/// A peer that does not read is waited for until `expiry` completes. The end comes at once then:
-/// what `finish` says if the peer's kernel has everything by that moment, else RST and
+/// A peer that does not read is waited for until `expiry` completes. The stream ends at once then:
+/// as `mode` says if the peer's kernel has everything at that moment, else with RST and
 /// [`CloseOutcome::Cut`].
 ///
-/// Cancel safe in the sense that dropping the future resets the connection: a cut stream never
-/// looks complete.
+/// Dropping the future resets the connection: a cut stream never looks complete.
 pub(crate) async fn close(
     stream: impl Into<Stream>,
-    backlog: WriteBuffer,
-    finish: CloseMode,
+    write_buffer: WriteBuffer,
+    mode: CloseMode,
     expiry: impl Future<Output = ()>,
 ) -> Outcome {
-    let mut closing = Closing {
-        stream: stream.into(),
-        backlog,
-        finished: finish.is_sent(),
-        discarded: 0,
-        peer_finished: false,
-        scratch: Vec::new(),
-    };
-    // Should this future be dropped half-way, the kernel resets. An error means that the socket is
-    // dead already, which the first write or read will tell.
+    let mut closing = Closing::new(stream.into(), write_buffer, mode.has_sent_fin());
+    // The kernel resets if this future is dropped. An error means that the socket is dead already,
+    // which the first write or read tells.
     let _ = Linger::HARD.apply(&closing.stream);
-    let settled = match before(expiry, closing.run(finish)).await {
+    let delivered = match before(expiry, closing.run(mode)).await {
         Some(done) => done.map(|()| true),
-        // It looks for acknowledgements now and then only.
+        // The last poll for acknowledgements may be a while ago.
         None => closing.is_delivered(),
     };
-    let ended = match settled {
-        Ok(true) => finish.ended(),
+    let ended = match delivered {
+        Ok(true) => mode.outcome(),
         Ok(false) => CloseOutcome::Cut,
         Err(_) => CloseOutcome::ByPeer,
     };
@@ -142,17 +136,21 @@ pub(crate) async fn close(
     outcome
 }
 
-/// Resets the connection at once; what the kernel still holds is thrown away and counted. What has
-/// left it counts as delivered: no acknowledgement is waited for. `finished` says whether a FIN was
+/// Resets the connection at once. What the kernel still holds is dropped and counted; what has left
+/// it counts as delivered, without waiting for an acknowledgement. `fin_sent` says whether a FIN was
 /// sent before.
-pub(crate) fn reset(stream: impl Into<Stream>, backlog: &WriteBuffer, finished: bool) -> Outcome {
+pub(crate) fn reset(
+    stream: impl Into<Stream>,
+    write_buffer: &WriteBuffer,
+    fin_sent: bool,
+) -> Outcome {
     let stream = stream.into();
     let discarded = sys::unread(&SockRef::from(&stream)).unwrap_or_default() as u64;
     let _ = Linger::HARD.apply(&stream);
-    // Last of all: while the peer reads, the kernel goes on sending.
+    // Right before the reset: while the peer reads, the kernel goes on sending.
     let queued = stream.never_sent();
     reset_now(stream);
-    let unsent = count_unsent(queued, finished, backlog);
+    let unsent = count_unsent(queued, fin_sent, write_buffer);
     Outcome { ended: CloseOutcome::Reset, unsent, discarded, peer_finished: false }
 }
 
@@ -162,54 +160,59 @@ fn reset_now(stream: Stream) {
         Stream::Tcp(_) => drop(stream),
         #[cfg(unix)]
         Stream::Unix(_) => drop(stream),
-        // To close it would look like the end of the stream. JavaScript is told that the connection
-        // was reset, as soon as its end is reported, and closes its own socket for that.
+        // Closing it would look like the end of the stream. JavaScript learns from the report that
+        // the connection was reset, and closes its own socket then.
         #[cfg(unix)]
         Stream::Pair(_) => {
-            runtime::handle().spawn(async move { stream.moved_here().abandoned().await });
+            runtime::handle().spawn(async move { stream.moved_here().closed_by_peer().await });
         }
     }
 }
 
-/// What the peer did not get; the kernel counts a FIN under way as one byte.
-fn count_unsent(queued: io::Result<usize>, finished: bool, backlog: &WriteBuffer) -> u64 {
-    let queued = queued.unwrap_or_default().saturating_sub(usize::from(finished));
-    (queued + backlog.len()) as u64
+/// Counts the bytes that never left; the kernel counts a FIN under way as one byte.
+fn count_unsent(queued: io::Result<usize>, fin_sent: bool, write_buffer: &WriteBuffer) -> u64 {
+    let queued = queued.unwrap_or_default().saturating_sub(usize::from(fin_sent));
+    (queued + write_buffer.len()) as u64
 }
 
+/// A socket being closed.
 struct Closing {
     stream: Stream,
-    backlog: WriteBuffer,
-    /// Whether our FIN is sent.
-    finished: bool,
+    write_buffer: WriteBuffer,
+    fin_sent: bool,
     discarded: u64,
     peer_finished: bool,
     scratch: Vec<u8>,
 }
 
 impl Closing {
-    /// An error means that the peer is gone.
-    async fn run(&mut self, finish: CloseMode) -> io::Result<()> {
-        self.deliver().await?;
-        if finish == CloseMode::Fin {
-            SockRef::from(&self.stream).shutdown(Shutdown::Write)?;
-            self.finished = true;
-        }
-        self.settle(finish).await
+    fn new(stream: Stream, write_buffer: WriteBuffer, fin_sent: bool) -> Self {
+        let (discarded, peer_finished, scratch) = (0, false, Vec::new());
+        Self { stream, write_buffer, fin_sent, discarded, peer_finished, scratch }
     }
 
-    /// Hands everything to the kernel, however long the peer takes to make room.
-    async fn deliver(&mut self) -> io::Result<()> {
-        while !self.backlog.is_empty() {
-            let interest = if self.listens() {
+    /// Does everything but the final close(); an error means that the peer is gone.
+    async fn run(&mut self, mode: CloseMode) -> io::Result<()> {
+        self.flush().await?;
+        if mode == CloseMode::Fin {
+            SockRef::from(&self.stream).shutdown(Shutdown::Write)?;
+            self.fin_sent = true;
+        }
+        self.await_end(mode).await
+    }
+
+    /// Writes the buffer to the kernel, however long the peer takes to make room.
+    async fn flush(&mut self) -> io::Result<()> {
+        while !self.write_buffer.is_empty() {
+            let interest = if self.may_read() {
                 Interest::READABLE | Interest::WRITABLE
             } else {
                 Interest::WRITABLE
             };
             self.stream.ready(interest).await?;
-            // A peer may be stuck sending to us and not read until that is done.
+            // A peer that blocks while it writes reads only after its data was taken.
             self.discard()?;
-            match self.backlog.write(|slices| self.stream.try_write_vectored(slices)) {
+            match self.write_buffer.write(|slices| self.stream.try_write_vectored(slices)) {
                 Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
                 _ => {}
             }
@@ -217,55 +220,55 @@ impl Closing {
         Ok(())
     }
 
-    /// Waits until the peer's kernel has everything, and for `Fin` until the peer is through too.
-    async fn settle(&mut self, finish: CloseMode) -> io::Result<()> {
-        let mut look = FIRST_LOOK;
-        let mut patience = None;
+    /// Waits until the peer's kernel has everything, and for FIN until the peer has finished too.
+    async fn await_end(&mut self, mode: CloseMode) -> io::Result<()> {
+        let mut interval = MIN_POLL_INTERVAL;
+        let mut deadline = None;
         loop {
             if self.is_delivered()? {
-                if finish == CloseMode::Reset && matches!(self.stream, Stream::Tcp(_)) {
-                    sleep(READING).await;
+                if mode == CloseMode::Reset && matches!(self.stream, Stream::Tcp(_)) {
+                    sleep(RESET_DELAY).await;
                 }
-                if finish.ended() == CloseOutcome::Reset || self.peer_finished {
+                if mode.outcome() == CloseOutcome::Reset || self.peer_finished {
                     return Ok(());
                 }
-                let patience = patience.get_or_insert_with(|| Deadline::after(PATIENCE));
-                if patience.is_over() || self.discarded >= MAX_DISCARDED {
+                let deadline = deadline.get_or_insert_with(|| Deadline::after(PEER_FIN_TIMEOUT));
+                if deadline.is_over() || self.discarded >= MAX_DISCARDED {
                     return Ok(());
                 }
             }
-            self.pause(&mut look).await;
+            self.pause(&mut interval).await;
         }
     }
 
-    /// Waits until there is something to read, or it is time to look again.
-    async fn pause(&self, look: &mut Duration) {
-        if self.listens() {
-            let _ = timeout(*look, self.stream.readable()).await;
+    /// Waits until there is something to read, or the interval is over.
+    async fn pause(&self, interval: &mut Duration) {
+        if self.may_read() {
+            let _ = timeout(*interval, self.stream.readable()).await;
         } else {
-            sleep(*look).await;
+            sleep(*interval).await;
         }
-        *look = LAST_LOOK.min(*look * 2);
+        *interval = MAX_POLL_INTERVAL.min(*interval * 2);
     }
 
-    /// Whether the peer's kernel has everything, the FIN too where one was sent.
+    /// Returns whether the peer's kernel has everything, including a FIN that was sent.
     fn is_delivered(&mut self) -> io::Result<bool> {
         self.discard()?;
         if let Some(error) = self.stream.take_error()? {
             return Err(error);
         }
-        Ok(self.backlog.is_empty() && self.stream.unsent()? == 0)
+        Ok(self.write_buffer.is_empty() && self.stream.unsent()? == 0)
     }
 
-    /// Whether the peer may still send something that is worth reading.
-    fn listens(&self) -> bool {
+    /// Returns whether input is still read.
+    fn may_read(&self) -> bool {
         !self.peer_finished && self.discarded < MAX_DISCARDED
     }
 
-    /// Throws away what the peer has sent.
+    /// Reads and discards what the peer has sent.
     fn discard(&mut self) -> io::Result<()> {
-        self.scratch.resize(DISCARD, 0);
-        while self.listens() {
+        self.scratch.resize(READ_SIZE, 0);
+        while self.may_read() {
             match self.stream.try_read(&mut self.scratch) {
                 Ok(0) => self.peer_finished = true,
                 Ok(count) => self.discarded += count as u64,
@@ -277,78 +280,71 @@ impl Closing {
     }
 
     fn outcome(&self, ended: CloseOutcome) -> Outcome {
-        // What has come in the last moment, or after enough was read.
+        // Input since the last read, or beyond what may be read.
         let unread = sys::unread(&SockRef::from(&self.stream)).unwrap_or_default() as u64;
         let queued = self.stream.never_sent();
         Outcome {
             ended,
-            unsent: count_unsent(queued, self.finished, &self.backlog),
+            unsent: count_unsent(queued, self.fin_sent, &self.write_buffer),
             discarded: self.discarded + unread,
             peer_finished: self.peer_finished,
         }
     }
 }
 
-/// A socket whose kernel has all that is to be sent, and that nobody else reads or writes.
+/// A socket with everything in the kernel that is to be sent, and a FIN behind it.
 ///
-/// Its SO_LINGER is the caller's: what a death of the process makes of the connection, too.
+/// Its SO_LINGER stays as the caller has set it, and rules what the kernel does if the process dies.
 pub(crate) struct GracefulClose(Closing);
 
 impl GracefulClose {
-    /// Sends FIN behind what the kernel holds. An error means that the peer is gone, and has not
-    /// got everything.
+    /// Sends FIN. An error means that the peer is gone without having received everything.
     pub(crate) fn begin(stream: impl Into<Stream>) -> io::Result<Self> {
         let stream = stream.into();
-        let over = SockRef::from(&stream).shutdown(Shutdown::Write);
-        // Not connected is also what both sides have ended.
-        if over.is_err() && !is_acknowledged(&stream) {
-            over?;
+        let shutdown = SockRef::from(&stream).shutdown(Shutdown::Write);
+        // A connection that both sides have ended is not connected either.
+        if shutdown.is_err() && !is_acknowledged(&stream) {
+            shutdown?;
         }
-        Ok(Self(Closing {
-            stream,
-            backlog: WriteBuffer::default(),
-            finished: true,
-            discarded: 0,
-            peer_finished: false,
-            scratch: Vec::new(),
-        }))
+        Ok(Self(Closing::new(stream, WriteBuffer::default(), true)))
     }
 
     /// Waits until the peer's kernel has everything; an error means that the peer is gone. Cancel
     /// safe.
     pub(crate) async fn delivered(&mut self) -> io::Result<()> {
-        let mut look = FIRST_LOOK;
+        let mut interval = MIN_POLL_INTERVAL;
         while !self.0.is_delivered()? {
-            self.0.pause(&mut look).await;
+            self.0.pause(&mut interval).await;
         }
         Ok(())
     }
 
-    /// Whether the peer's kernel has everything by now.
+    /// Returns whether the peer's kernel has everything.
     pub(crate) fn is_delivered(&mut self) -> bool {
         self.0.is_delivered().unwrap_or(false)
     }
 
-    /// Waits until the peer's kernel has everything and the peer has ended its direction too, or has
-    /// kept it open for two seconds more, and closes.
-    pub(crate) async fn close_with_reply(mut self) {
-        // An error means that there is nobody to be seen off.
-        let _ = self.0.settle(CloseMode::FinSent).await;
+    /// Waits until the peer's kernel has everything and the peer has ended its direction, for which
+    /// it has two seconds, then closes the socket.
+    pub(crate) async fn close(mut self) {
+        // An error means that the peer is gone.
+        let _ = self.0.await_end(CloseMode::FinSent).await;
     }
 
-    /// Bytes that the peer's kernel has not acknowledged.
+    /// Returns how many bytes the peer's kernel has not acknowledged.
     pub(crate) fn unacknowledged(&self) -> u64 {
         let queued = self.0.stream.unsent().unwrap_or_default();
         queued.saturating_sub(sys::FIN) as u64
     }
 
-    /// Resets the connection, unless another descriptor keeps it.
+    /// Resets the connection, unless another descriptor keeps it open.
     pub(crate) fn reset(self) {
         let _ = Linger::HARD.apply(&self.0.stream);
     }
 }
 
-/// Whether a stream that both sides ended can be closed at once: the peer's kernel has it all.
+/// Returns whether a stream that both sides have ended can be closed at once: the peer's kernel has
+/// everything, and there is no error.
 pub(crate) fn is_acknowledged(stream: &Stream) -> bool {
     stream.unsent().is_ok_and(|unsent| unsent == 0) && matches!(stream.take_error(), Ok(None))
 }

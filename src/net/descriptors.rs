@@ -1,10 +1,10 @@
-//! The descriptors of this process: what programs that connect to a tunnel may use up, and what is
-//! left for the program that has the tunnel.
+//! Limit of open descriptors: connections to a tunnel use up to a share of it, and the application
+//! keeps the rest.
 
 #[cfg(unix)]
 use std::os::fd::{AsFd, AsRawFd};
 
-/// The share of the limit that is left alone, and its bounds.
+/// Divisor for the share that the application keeps, and its bounds.
 #[cfg(unix)]
 const SHARE: u64 = 8;
 #[cfg(unix)]
@@ -12,15 +12,15 @@ const MIN_RESERVE: u64 = 16;
 #[cfg(unix)]
 const MAX_RESERVE: u64 = 256;
 
-/// Whether the process has few descriptors left, as the newest one tells: a new one has the lowest
-/// number that is free, so all below are in use.
+/// Returns whether the process has few descriptors left. A new descriptor has the lowest free number,
+/// so all numbers below that of the newest one are in use.
 #[cfg(unix)]
 pub(crate) fn are_scarce(newest: &impl AsFd) -> bool {
     let used = newest.as_fd().as_raw_fd().unsigned_abs().into();
     crate::net::sys::max_descriptors().is_some_and(|most| is_near(used, most))
 }
 
-/// Whether the process has few descriptors left.
+/// Returns whether the process has few descriptors left, by opening one.
 #[cfg(unix)]
 pub(crate) fn are_scarce_now() -> bool {
     use socket2::{Domain, Socket, Type};
@@ -33,13 +33,13 @@ fn is_near(used: u64, most: u64) -> bool {
     used + (most / SHARE).clamp(MIN_RESERVE, MAX_RESERVE) >= most
 }
 
-/// Elsewhere a process has no such limit.
+/// Returns `false`: other systems have no such limit.
 #[cfg(not(unix))]
 pub(crate) fn are_scarce<T>(_: &T) -> bool {
     false
 }
 
-/// As above.
+/// Returns `false`, as above.
 #[cfg(not(unix))]
 pub(crate) fn are_scarce_now() -> bool {
     false
@@ -50,9 +50,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn some_descriptors_are_left_alone() {
+    fn the_application_keeps_some_descriptors() {
         assert!(!is_near(895, 1024) && is_near(896, 1024));
-        assert!(!is_near(47, 64) && is_near(48, 64), "a few in any case");
+        assert!(!is_near(47, 64) && is_near(48, 64), "at least a few");
         assert!(!is_near(1_000_000 - 257, 1_000_000) && is_near(1_000_000 - 256, 1_000_000));
         assert!(is_near(3, 8), "fewer than are to be left");
     }

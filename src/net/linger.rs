@@ -1,4 +1,4 @@
-//! The LINGER structure of the sockets API, its boolean face, and SO_LINGER on a socket.
+//! The LINGER structure of the sockets API, its boolean form, and SO_LINGER of a socket.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -8,27 +8,27 @@ use socket2::SockRef;
 use crate::net::sys;
 use crate::runtime::cutoff::Limit;
 
-/// The LINGER structure: what a close does with data that was not sent yet.
+/// The LINGER structure: what a close does with unsent data.
 ///
-/// Both members are unsigned shorts, as in the structure that the sockets API documents; `linger`
-/// counts whole seconds. A struct of its own and not an `Option<Duration>`, because a duration
-/// below one second would turn into `{1, 0}` on the way to the kernel: a reset nobody asked for.
+/// Both members are unsigned shorts, as the sockets API documents them; `linger` counts whole
+/// seconds. This is not an `Option<Duration>`, because the kernel would take a duration below one
+/// second for `{1, 0}`, which resets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Linger {
-    /// `l_onoff`: zero means a graceful close in the background, anything else that `linger` rules.
+    /// `l_onoff`: zero for a graceful close in the background, nonzero for a close by `linger`.
     pub onoff: u16,
-    /// `l_linger`: seconds to go on sending before the connection is reset; 0 resets at once.
+    /// `l_linger`: seconds to send unsent data before the connection is reset; 0 resets at once.
     pub linger: u16,
 }
 
-/// How a close treats data that was not sent yet: what a [`Linger`] asks for, in words.
+/// How a close treats unsent data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LingerMode {
-    /// Everything is sent, then the stream ends with FIN; no limit in time.
+    /// Everything is sent, then FIN; without a time limit.
     Graceful,
-    /// The connection is reset at once, unsent data is dropped.
+    /// The connection is reset at once, and unsent data is dropped.
     Hard,
-    /// Graceful for at most this long from the close, then hard.
+    /// Graceful for at most this long after the close, then hard.
     Bounded(Duration),
 }
 
@@ -38,17 +38,17 @@ impl Linger {
     /// `{1, 0}`: reset on close.
     pub const HARD: Linger = Linger { onoff: 1, linger: 0 };
 
-    /// The structure behind the boolean property: `true` closes gracefully, `false` hard.
+    /// Converts the boolean property: `true` closes gracefully, `false` hard.
     pub fn from_property(graceful: bool) -> Self {
         if graceful { Self::GRACEFUL } else { Self::HARD }
     }
 
-    /// The boolean property: `false` only for the hard close. A bounded close sends its data first.
+    /// Returns the boolean property: `false` only for a hard close. A bounded close sends its data first.
     pub fn property(self) -> bool {
         self.mode() != LingerMode::Hard
     }
 
-    /// What this value asks of a close.
+    /// Returns how a close treats unsent data.
     pub fn mode(self) -> LingerMode {
         match (self.onoff, self.linger) {
             (0, _) => LingerMode::Graceful,
@@ -57,7 +57,7 @@ impl Linger {
         }
     }
 
-    /// When a close that begins at `now` is to be cut short; `None`: never.
+    /// Returns when a close that begins at `now` is cut short; `None` for never.
     pub(crate) fn limit(self, now: Instant) -> Option<Limit> {
         match self.mode() {
             LingerMode::Graceful => None,
@@ -71,7 +71,7 @@ impl Linger {
         sys::set_linger(&socket.into(), self.onoff, self.linger)
     }
 
-    /// Reads SO_LINGER back.
+    /// Reads SO_LINGER.
     pub fn of<'s, S: Into<SockRef<'s>>>(socket: S) -> io::Result<Self> {
         let (onoff, linger) = sys::linger(&socket.into())?;
         Ok(Self { onoff, linger })

@@ -1,4 +1,4 @@
-//! A connected stream socket that is not blocking: of TCP, or of the Unix domain.
+//! A connected, non-blocking stream socket: TCP or Unix.
 
 use std::io::{self, IoSlice};
 #[cfg(unix)]
@@ -15,22 +15,21 @@ use tokio::net::UnixStream;
 
 use crate::net::sys;
 
-/// One end of a connection, whatever family it is of.
+/// One end of a connection.
 #[derive(Debug)]
 pub(crate) enum Stream {
-    /// Of TCP.
+    /// A TCP socket.
     Tcp(TcpStream),
-    /// Of the Unix domain. There is no reset in it: what was written, the peer has, and whatever we
-    /// do it reads that and then the end of the stream; or ECONNRESET, if we close while something
-    /// that it sent is unread.
+    /// A Unix socket. It has no reset: the peer reads everything that was written and then the end
+    /// of the stream, or ECONNRESET if this end is closed with unread input.
     #[cfg(unix)]
     Unix(UnixStream),
-    /// One end of a pair of sockets whose other end a stream of JavaScript's has.
+    /// One end of a socket pair; the other end belongs to a stream in JavaScript.
     #[cfg(unix)]
     Pair(UnixStream),
 }
 
-/// The same work on the socket of whatever family.
+/// Does the same with each kind of socket.
 macro_rules! with {
     ($stream:expr, $socket:ident => $work:expr) => {
         match $stream {
@@ -69,15 +68,15 @@ impl AsSocket for Stream {
 }
 
 impl Stream {
-    /// The socket's end of a pair of which `descriptor` is the other end's owner.
+    /// Wraps one end of a socket pair.
     #[cfg(unix)]
-    pub(crate) fn pair(ours: std::os::unix::net::UnixStream) -> io::Result<Self> {
-        ours.set_nonblocking(true)?;
-        UnixStream::from_std(ours).map(Self::Pair)
+    pub(crate) fn pair(socket: std::os::unix::net::UnixStream) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        UnixStream::from_std(socket).map(Self::Pair)
     }
 
-    /// The same socket, whose events wake the thread of this task from now on. Where that cannot be
-    /// had, the thread that had it passes them on.
+    /// Registers the socket with the runtime of the current thread. If that fails, the previous
+    /// thread goes on to receive its events and passes them on.
     pub(crate) fn moved_here(self) -> Self {
         let Ok(socket) = SockRef::from(&self).try_clone() else { return self };
         let moved = match &self {
@@ -90,27 +89,27 @@ impl Stream {
         moved.unwrap_or(self)
     }
 
-    /// Pending until there may be something to read.
+    /// Waits until the socket may be readable.
     pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         with!(self, socket => socket.poll_read_ready(cx))
     }
 
-    /// Pending until there may be room to write.
+    /// Waits until the socket may be writable.
     pub(crate) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         with!(self, socket => socket.poll_write_ready(cx))
     }
 
-    /// Waits until there may be something to read.
+    /// Waits until the socket may be readable.
     pub(crate) async fn readable(&self) -> io::Result<()> {
         with!(self, socket => socket.readable().await)
     }
 
-    /// Waits until it may be ready for something of this.
+    /// Waits until the socket may be ready for any of the interests.
     pub(crate) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
         with!(self, socket => socket.ready(interest).await)
     }
 
-    /// Does `work` if the socket may be ready for it.
+    /// Calls `work` if the socket may be ready for it.
     pub(crate) fn try_io<T>(
         &self,
         interest: Interest,
@@ -129,23 +128,23 @@ impl Stream {
         with!(self, socket => socket.try_write_vectored(slices))
     }
 
-    /// The error that nobody has collected yet.
+    /// Takes the pending error of the socket (SO_ERROR).
     pub(crate) fn take_error(&self) -> io::Result<Option<io::Error>> {
         with!(self, socket => socket.take_error())
     }
 
-    /// The next time that it is writable is an event.
+    /// Clears the readiness for writing, so that the next change of it is an event.
     pub(crate) fn forget_writable(&self) {
         let forget = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
         let _ = self.try_io(Interest::WRITABLE, forget);
     }
 
-    /// What was given to the socket and that the peer does not have yet; a FIN under way counts as
-    /// one byte. For a stream of JavaScript's: what was not read there.
+    /// Returns how many bytes the peer's kernel has not acknowledged; a FIN under way counts as one.
+    /// For a socket pair: how many bytes JavaScript has not read.
     pub(crate) fn unsent(&self) -> io::Result<usize> {
         match self {
             Self::Tcp(socket) => sys::unsent(&SockRef::from(socket)),
-            // The kernel has put it where the peer reads it.
+            // The kernel writes into the peer's receive buffer.
             #[cfg(unix)]
             Self::Unix(_) => Ok(0),
             #[cfg(unix)]
@@ -153,7 +152,7 @@ impl Stream {
         }
     }
 
-    /// Bytes that were given to the socket and never left it.
+    /// Returns how many bytes in the send queue were never sent.
     pub(crate) fn never_sent(&self) -> io::Result<usize> {
         match self {
             Self::Tcp(socket) => sys::never_sent(&SockRef::from(socket)),
@@ -162,9 +161,9 @@ impl Stream {
         }
     }
 
-    /// Waits until the peer has closed its end, not only ended its direction.
+    /// Waits until the peer has closed its end, and not only its direction.
     #[cfg(unix)]
-    pub(crate) async fn abandoned(&self) -> io::Result<()> {
+    pub(crate) async fn closed_by_peer(&self) -> io::Result<()> {
         while !self.ready(Interest::WRITABLE).await?.is_write_closed() {
             self.forget_writable();
         }

@@ -1,10 +1,10 @@
-//! Local sockets: the LINGER structure, and how a socket is closed.
+//! Local sockets: the LINGER structure, and closing a socket by it.
 //!
-//! - [`linger`]: the structure and its modes; [`close`]: the end of one socket by them.
-//! - `local_stream`: a socket of TCP or of the Unix domain; `write_buffer`: the bytes that it has not
-//!   taken yet; `try_io`: a call on it that may have to wait; `rcvlowat`: SO_RCVLOWAT.
+//! - [`linger`]: the structure and its modes; [`close`]: closes one socket.
+//! - `local_stream`: a TCP or Unix socket; `write_buffer`: bytes that it has not taken yet; `try_io`:
+//!   reads and writes that keep its readiness exact; `rcvlowat`: SO_RCVLOWAT.
 //! - `descriptors`: how many descriptors the process has left; `sys`: the only unsafe code.
-//! - [`external`]: sockets of other parts of the program, by their descriptors.
+//! - [`external`]: sockets of the application, by their descriptors.
 
 pub mod close;
 pub(crate) mod descriptors;

@@ -1,5 +1,5 @@
-//! The receive low-water mark of a socket: while data comes in bulk, the kernel is to wake us for a
-//! large portion of it, not for every segment.
+//! SO_RCVLOWAT of a socket: while data arrives in bulk, the kernel wakes the task for a large portion
+//! and not for every segment.
 
 use std::time::{Duration, Instant};
 
@@ -7,33 +7,33 @@ use socket2::SockRef;
 
 use crate::net::sys;
 
-/// The mark while data comes in bulk. Less than one read takes, so that one read takes all.
+/// The value during bulk transfers. Smaller than one read, which therefore takes everything.
 const RAISED: usize = 192 * 1024;
-/// What otherwise stands for "something".
+/// The value otherwise.
 const LOWERED: usize = 1;
-/// This much within [`SPAN`] is bulk: at such a rate the mark is reached in about a millisecond.
+/// Bytes within [`SPAN`] that count as bulk: at this rate the value is reached in about a millisecond.
 const BULK: usize = 1024 * 1024;
 const SPAN: Duration = Duration::from_millis(6);
-/// How long a rest below the mark may wait for what follows.
-const PATIENCE: Duration = Duration::from_millis(1);
-/// How long an answer is expected after a request.
-const REST: Duration = Duration::from_millis(10);
+/// Time that fewer bytes than the value may wait for more.
+const MAX_DELAY: Duration = Duration::from_millis(1);
+/// Time after a request in which its reply is expected.
+const REPLY_TIME: Duration = Duration::from_millis(10);
 
-/// Raises and lowers the mark of one socket.
+/// Raises and lowers SO_RCVLOWAT of one socket.
 #[derive(Debug, Default)]
 pub(crate) struct RcvLowat {
     raised: bool,
-    /// When the present measurement began, and what has come since.
+    /// Start of the current measurement, and the bytes received since.
     since: Option<Instant>,
     received: usize,
-    /// When the mark is to be lowered unless something comes before.
+    /// When to lower the value, unless data arrives before.
     due: Option<Instant>,
-    /// Until when the mark is not raised again.
-    rests: Option<Instant>,
+    /// Until when the value stays low.
+    low_until: Option<Instant>,
 }
 
 impl RcvLowat {
-    /// So many bytes were read.
+    /// Counts bytes that were read.
     pub(crate) fn received(&mut self, count: usize, now: Instant) {
         self.due = None;
         if self.since.is_none_or(|since| now.duration_since(since) > SPAN) {
@@ -43,30 +43,30 @@ impl RcvLowat {
         self.received += count;
     }
 
-    /// Whether data comes in bulk.
+    /// Returns whether data arrives in bulk.
     pub(crate) fn is_raised(&self) -> bool {
         self.raised
     }
 
-    /// Nothing is left to read for now.
+    /// Notes that nothing is left to read. Raises the value during bulk transfers.
     pub(crate) fn drained(&mut self, socket: &SockRef<'_>, now: Instant) {
-        let may = self.rests.is_none_or(|until| until <= now);
-        if !self.raised && may && self.received >= BULK {
+        let may_raise = self.low_until.is_none_or(|until| until <= now);
+        if !self.raised && may_raise && self.received >= BULK {
             self.raised = sys::set_rcvlowat(socket, RAISED).is_ok();
             self.received = 0;
         }
         if self.raised && self.due.is_none() {
-            self.due = Some(now + PATIENCE);
+            self.due = Some(now + MAX_DELAY);
         }
     }
 
-    /// When to call [`RcvLowat::expire`].
+    /// Returns when to call [`RcvLowat::expire`].
     pub(crate) fn due(&self) -> Option<Instant> {
         self.due
     }
 
-    /// Lowers the mark if its time is over: what has come below it wakes us then. Whether it was
-    /// lowered.
+    /// Lowers the value if its time is over, so that fewer bytes wake the task too. Returns whether it
+    /// was lowered.
     pub(crate) fn expire(&mut self, socket: &SockRef<'_>, now: Instant) -> bool {
         let over = self.due.is_some_and(|due| due <= now);
         if over {
@@ -75,16 +75,16 @@ impl RcvLowat {
         over
     }
 
-    /// Somebody waits for an answer that may be small: the mark stays low for a while.
-    pub(crate) fn rest(&mut self, socket: &SockRef<'_>, now: Instant) {
+    /// Keeps the value low for a while, because a small reply is expected.
+    pub(crate) fn keep_low(&mut self, socket: &SockRef<'_>, now: Instant) {
         self.lower(socket);
-        self.rests = Some(now + REST);
+        self.low_until = Some(now + REPLY_TIME);
     }
 
     fn lower(&mut self, socket: &SockRef<'_>) {
         self.due = None;
         if std::mem::take(&mut self.raised) {
-            // What could be raised can be lowered.
+            // An option that could be raised can be lowered.
             let _ = sys::set_rcvlowat(socket, LOWERED);
         }
     }
@@ -109,41 +109,41 @@ mod tests {
     }
 
     fn is_readable(stream: &TcpStream) -> bool {
-        // Readiness as it is now, not as it was found last.
+        // Clears the readiness that tokio has remembered.
         let forget = || Err::<(), _>(std::io::ErrorKind::WouldBlock.into());
         let _ = stream.try_io(Interest::READABLE, forget);
         stream.poll_read_ready(&mut Context::from_waker(Waker::noop())).is_ready()
     }
 
     #[test]
-    fn a_rest_below_the_mark_waits_until_its_time_is_over() {
+    fn fewer_bytes_than_the_value_wait_until_its_time_is_over() {
         runtime::handle().block_on(async {
             let (stream, peer) = pair().await;
             let socket = SockRef::from(&stream);
-            let mut mark = RcvLowat::default();
+            let mut rcvlowat = RcvLowat::default();
             let now = Instant::now();
-            mark.received(BULK, now);
-            mark.drained(&socket, now);
-            assert!(mark.is_raised());
-            assert_eq!(mark.due(), Some(now + PATIENCE));
+            rcvlowat.received(BULK, now);
+            rcvlowat.drained(&socket, now);
+            assert!(rcvlowat.is_raised());
+            assert_eq!(rcvlowat.due(), Some(now + MAX_DELAY));
 
             peer.try_write(&[1; 10]).expect("there is room");
             peer.writable().await.expect("alive");
-            assert!(!is_readable(&stream), "ten bytes are below the mark");
-            assert!(!mark.expire(&socket, now + PATIENCE / 2), "too early");
-            assert!(mark.expire(&socket, now + PATIENCE));
+            assert!(!is_readable(&stream), "ten bytes are fewer than the value");
+            assert!(!rcvlowat.expire(&socket, now + MAX_DELAY / 2), "too early");
+            assert!(rcvlowat.expire(&socket, now + MAX_DELAY));
             poll_fn(|cx| stream.poll_read_ready(cx)).await.expect("the ten bytes");
             assert_eq!(stream.try_read(&mut [0; 20]).expect("alive"), 10);
         });
     }
 
     #[test]
-    fn an_end_is_noticed_below_the_mark() {
+    fn eof_wakes_with_fewer_bytes_than_the_value() {
         runtime::handle().block_on(async {
             let (stream, peer) = pair().await;
-            let mut mark = RcvLowat::default();
-            mark.received(BULK, Instant::now());
-            mark.drained(&SockRef::from(&stream), Instant::now());
+            let mut rcvlowat = RcvLowat::default();
+            rcvlowat.received(BULK, Instant::now());
+            rcvlowat.drained(&SockRef::from(&stream), Instant::now());
             drop(peer);
             poll_fn(|cx| stream.poll_read_ready(cx)).await.expect("the end");
             assert_eq!(stream.try_read(&mut [0; 1]).expect("a FIN"), 0);
@@ -151,44 +151,44 @@ mod tests {
     }
 
     #[test]
-    fn the_mark_stays_low_while_an_answer_is_expected() {
+    fn the_value_stays_low_while_a_reply_is_expected() {
         runtime::handle().block_on(async {
             let (stream, _peer) = pair().await;
             let socket = SockRef::from(&stream);
-            let mut mark = RcvLowat::default();
+            let mut rcvlowat = RcvLowat::default();
             let now = Instant::now();
-            let bulk = |mark: &mut RcvLowat, now| {
-                mark.received(BULK, now);
-                mark.drained(&socket, now);
-                mark.is_raised()
+            let bulk = |rcvlowat: &mut RcvLowat, now| {
+                rcvlowat.received(BULK, now);
+                rcvlowat.drained(&socket, now);
+                rcvlowat.is_raised()
             };
-            assert!(bulk(&mut mark, now));
-            mark.rest(&socket, now);
-            assert!(!mark.is_raised());
-            assert_eq!(mark.due(), None);
-            assert!(!bulk(&mut mark, now + REST / 2));
-            assert!(bulk(&mut mark, now + REST));
+            assert!(bulk(&mut rcvlowat, now));
+            rcvlowat.keep_low(&socket, now);
+            assert!(!rcvlowat.is_raised());
+            assert_eq!(rcvlowat.due(), None);
+            assert!(!bulk(&mut rcvlowat, now + REPLY_TIME / 2));
+            assert!(bulk(&mut rcvlowat, now + REPLY_TIME));
         });
     }
 
     #[test]
-    fn only_what_comes_fast_is_bulk() {
+    fn only_a_fast_transfer_is_bulk() {
         runtime::handle().block_on(async {
             let (stream, _peer) = pair().await;
             let socket = SockRef::from(&stream);
-            let mut mark = RcvLowat::default();
+            let mut rcvlowat = RcvLowat::default();
             let mut now = Instant::now();
             for _ in 0..20 {
-                mark.received(BULK / 2, now);
-                mark.drained(&socket, now);
+                rcvlowat.received(BULK / 2, now);
+                rcvlowat.drained(&socket, now);
                 now += 2 * SPAN;
             }
-            assert!(!mark.is_raised());
-            assert_eq!(mark.due(), None);
+            assert!(!rcvlowat.is_raised());
+            assert_eq!(rcvlowat.due(), None);
 
-            mark.received(BULK, now + 3 * SPAN);
-            mark.drained(&socket, now + 3 * SPAN);
-            assert!(mark.is_raised());
+            rcvlowat.received(BULK, now + 3 * SPAN);
+            rcvlowat.drained(&socket, now + 3 * SPAN);
+            assert!(rcvlowat.is_raised());
         });
     }
 }

@@ -11,11 +11,11 @@ use socket2::SockRef;
 #[cfg(unix)]
 use socket2::Socket;
 
-/// The time since the machine was started, its sleep included: the clock of timers stands still
+/// Returns the time since the machine was started, including its sleep: the clock of timers stops
 /// while a machine sleeps.
 #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
 pub(crate) fn since_boot() -> Duration {
-    // On macOS this is the one that counts the sleep.
+    // On macOS this clock includes the sleep.
     #[cfg(target_vendor = "apple")]
     const CLOCK: libc::clockid_t = libc::CLOCK_MONOTONIC;
     #[cfg(not(target_vendor = "apple"))]
@@ -27,7 +27,7 @@ pub(crate) fn since_boot() -> Duration {
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
 }
 
-/// Elsewhere: the time since the first call, by the clock of timers.
+/// Returns the time since the first call, by the clock of timers.
 #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
 pub(crate) fn since_boot() -> Duration {
     static FIRST: std::sync::LazyLock<std::time::Instant> =
@@ -35,29 +35,29 @@ pub(crate) fn since_boot() -> Duration {
     FIRST.elapsed()
 }
 
-/// How many descriptors this process may have; `None`: it cannot be told.
+/// Returns how many descriptors the process may open; `None` if that is unknown.
 #[cfg(unix)]
 pub(crate) fn max_descriptors() -> Option<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the kernel writes one structure to the address given, which outlives the call.
     let status = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
-    // With a sign on some systems.
+    // The type is signed on some systems.
     #[allow(clippy::unnecessary_cast)]
     (status == 0).then_some(limit.rlim_cur as u64)
 }
 
-/// Sends SIGHUP to a process. Only for a child that was not waited for: its number is still its own.
+/// Sends SIGHUP to a child process that was not waited for: its number is not reused yet.
 #[cfg(unix)]
-pub(crate) fn hang_up(child: u32) {
+pub(crate) fn send_sighup(child: u32) {
     // SAFETY: takes two integers, and touches no memory of this process.
     unsafe { libc::kill(child as libc::pid_t, libc::SIGHUP) };
 }
 
-/// A page of zeros that core dumps leave out, that is not swapped out where the limits of the process
-/// allow that, and that no child process gets. It stays until the process ends. `None` where the system
-/// cannot do it.
+/// Allocates a page of zeros that core dumps leave out and child processes do not inherit, and locks
+/// it in memory if the limits of the process allow it. The page stays until the process ends. Returns
+/// `None` if the system does not support it.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) fn undumped<const LENGTH: usize>() -> Option<&'static mut [u8; LENGTH]> {
+pub(crate) fn undumped_page<const LENGTH: usize>() -> Option<&'static mut [u8; LENGTH]> {
     // SAFETY: takes an integer, and touches no memory of this process.
     let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
     let length = LENGTH.next_multiple_of(page);
@@ -77,18 +77,17 @@ pub(crate) fn undumped<const LENGTH: usize>() -> Option<&'static mut [u8; LENGTH
         libc::madvise(start, length, libc::MADV_DONTFORK);
         libc::mlock(start, length);
     }
-    // SAFETY: `LENGTH` bytes of zeros are there, aligned, for as long as the process lives, and nobody
-    // else knows of them.
+    // SAFETY: the mapping has `LENGTH` bytes of zeros, aligned, is never unmapped, and is not shared.
     Some(unsafe { &mut *start.cast() })
 }
 
-/// As above.
+/// Returns `None`, as above.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) fn undumped<const LENGTH: usize>() -> Option<&'static mut [u8; LENGTH]> {
+pub(crate) fn undumped_page<const LENGTH: usize>() -> Option<&'static mut [u8; LENGTH]> {
     None
 }
 
-/// SO_LINGER with the whole structure; socket2 inbound_channels a duration only, which loses `l_onoff`.
+/// Sets SO_LINGER with the whole structure; socket2 takes a duration only, which loses `l_onoff`.
 #[cfg(unix)]
 pub(crate) fn set_linger(socket: &SockRef<'_>, onoff: u16, linger: u16) -> io::Result<()> {
     let value = libc::linger { l_onoff: onoff.into(), l_linger: linger.into() };
@@ -125,91 +124,91 @@ pub(crate) fn linger(socket: &SockRef<'_>) -> io::Result<(u16, u16)> {
     if status != 0 {
         return Err(io::Error::last_os_error());
     }
-    // Linux says 1 for any l_onoff that is set, others say what flag it has in the kernel.
+    // Linux returns 1 for any l_onoff that is set, other systems the kernel's flag.
     let onoff = u16::from(value.l_onoff != 0);
     Ok((onoff, value.l_linger.clamp(0, i32::from(u16::MAX)) as u16))
 }
 
-/// SO_LINGER as far as socket2 goes: `{0, n}` is stored as `{0, 0}`.
+/// Sets SO_LINGER as far as socket2 can: `{0, n}` is stored as `{0, 0}`.
 #[cfg(not(unix))]
 pub(crate) fn set_linger(socket: &SockRef<'_>, onoff: u16, linger: u16) -> io::Result<()> {
     socket.set_linger((onoff != 0).then(|| Duration::from_secs(linger.into())))
 }
 
-/// As [`set_linger`].
+/// Reads SO_LINGER, as above.
 #[cfg(not(unix))]
 pub(crate) fn linger(socket: &SockRef<'_>) -> io::Result<(u16, u16)> {
     let seconds = |time: Duration| time.as_secs().min(u16::MAX.into()) as u16;
     Ok(socket.linger()?.map_or((0, 0), |time| (1, seconds(time))))
 }
 
-/// On macOS SO_LINGER counts in clock ticks; SO_LINGER_SEC is the one in seconds.
+/// On macOS SO_LINGER counts clock ticks, and SO_LINGER_SEC counts seconds.
 #[cfg(target_vendor = "apple")]
 const SO_LINGER: libc::c_int = libc::SO_LINGER_SEC;
 #[cfg(all(unix, not(target_vendor = "apple")))]
 const SO_LINGER: libc::c_int = libc::SO_LINGER;
 
-/// Bytes that were given to the socket and that the peer's kernel has not acknowledged; a FIN
-/// under way counts as one. After a reset it stays at its last value.
+/// Returns how many bytes the peer's kernel has not acknowledged; a FIN under way counts as one. After
+/// a reset the value stays as it was.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn unsent(socket: &SockRef<'_>) -> io::Result<usize> {
     // SIOCOUTQ has the number of TIOCOUTQ.
     queue_length(socket, libc::TIOCOUTQ)
 }
 
-/// Bytes that were given to the socket and never left it; what else is not acknowledged is on its
-/// way, and between two programs of one machine that means it has arrived.
+/// Returns how many bytes in the send queue were never sent. Other bytes that are not acknowledged
+/// are under way; between two programs on one machine they have arrived.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn never_sent(socket: &SockRef<'_>) -> io::Result<usize> {
-    /// From linux/sockios.h; libc does not have it.
+    /// From linux/sockios.h; the libc crate does not have it.
     const SIOCOUTQNSD: libc::Ioctl = 0x894B;
     queue_length(socket, SIOCOUTQNSD)
 }
 
-/// What macOS can tell: bytes that were given to the socket and that the peer's kernel has not
-/// acknowledged, without the FIN. So a FIN under way may be taken for an acknowledged one.
+/// Returns how many bytes the peer's kernel has not acknowledged. macOS does not count the FIN, so a
+/// FIN under way may be taken for an acknowledged one.
 #[cfg(target_vendor = "apple")]
 pub(crate) fn unsent(socket: &SockRef<'_>) -> io::Result<usize> {
     int_option(socket, libc::SO_NWRITE).map(|length| length.max(0) as usize)
 }
 
-/// macOS does not tell what left and what did not: this counts both.
+/// Returns the same: macOS does not tell sent and unsent bytes apart.
 #[cfg(target_vendor = "apple")]
 pub(crate) fn never_sent(socket: &SockRef<'_>) -> io::Result<usize> {
     unsent(socket)
 }
 
-/// Elsewhere the system does not tell, and everything that it took counts as delivered: a graceful
-/// close leaves the rest to it then, and a limit in time has no effect.
+/// Returns 0: other systems do not tell, and everything that the kernel has taken counts as
+/// delivered. A graceful close leaves the rest to the kernel, and a time limit has no effect.
 #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
 pub(crate) fn unsent(_: &SockRef<'_>) -> io::Result<usize> {
     Ok(0)
 }
 
-/// As [`unsent`].
+/// Returns 0, as above.
 #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
 pub(crate) fn never_sent(socket: &SockRef<'_>) -> io::Result<usize> {
     unsent(socket)
 }
 
-/// Bytes that have come and were not read.
+/// Returns how many bytes have arrived and were not read.
 #[cfg(unix)]
 pub(crate) fn unread(socket: &SockRef<'_>) -> io::Result<usize> {
     queue_length(socket, libc::FIONREAD)
 }
 
-/// Windows would tell, but not through a crate that is here: nothing counts as unread.
+/// Returns 0: no crate here asks Windows.
 #[cfg(not(unix))]
 pub(crate) fn unread(_: &SockRef<'_>) -> io::Result<usize> {
     Ok(0)
 }
 
-/// What a FIN under way adds to [`unsent`].
+/// What a FIN under way adds to [`unsent`], in bytes.
 pub(crate) const FIN: usize =
     if cfg!(any(target_os = "linux", target_os = "android")) { 1 } else { 0 };
 
-/// SO_RCVLOWAT: how much has to be there before the socket counts as readable. An end of stream, an
-/// error and a full buffer count at once.
+/// Sets SO_RCVLOWAT: the number of bytes from which the socket is readable. It is readable at once for
+/// an end of stream, an error and a full buffer.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn set_rcvlowat(socket: &SockRef<'_>, count: usize) -> io::Result<()> {
     let value = libc::c_int::try_from(count).unwrap_or(libc::c_int::MAX);
@@ -227,20 +226,20 @@ pub(crate) fn set_rcvlowat(socket: &SockRef<'_>, count: usize) -> io::Result<()>
     if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Elsewhere nobody has looked how it and readiness go together.
+/// Fails: how the option affects readiness on other systems was not tested.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) fn set_rcvlowat(_: &SockRef<'_>, _: usize) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Whether the socket waits for connections.
+/// Returns whether the socket listens.
 #[cfg(unix)]
 pub(crate) fn is_listener(socket: &SockRef<'_>) -> io::Result<bool> {
     int_option(socket, libc::SO_ACCEPTCONN).map(|value| value != 0)
 }
 
-/// Looks at the socket behind a number that may be anything: what is done with it has to be a
-/// system call on that number, which answers EBADF or ENOTSOCK where there is no socket.
+/// Calls `work` with the socket of a descriptor that may be invalid. `work` may only make system calls
+/// on it, which return EBADF or ENOTSOCK if it is not a socket.
 #[cfg(unix)]
 pub(crate) fn with_socket<T>(
     descriptor: RawFd,
@@ -249,19 +248,20 @@ pub(crate) fn with_socket<T>(
     if descriptor < 0 {
         return Err(io::Error::from_raw_os_error(libc::EBADF));
     }
-    // SAFETY: the number is not -1. Whether it is open, the calls that `work` makes find out; they
-    // do not close it, and the borrow ends with this function.
+    // SAFETY: the number is not -1. The system calls of `work` find out whether it is open; they do
+    // not close it, and the borrow ends with this function.
     let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
     work(&SockRef::from(&borrowed))
 }
 
-/// Makes a socket that was handed over by its number our own.
+/// Takes ownership of a socket by its descriptor.
 ///
-/// Whoever hands it over says that nobody else will use or close the number; that it is an open
-/// socket, [`with_socket`] has found out before.
+/// The caller guarantees that nothing else uses or closes the descriptor, and has checked with
+/// [`with_socket`] that it is an open socket.
 #[cfg(unix)]
 pub(crate) fn own(descriptor: RawFd) -> Socket {
-    // SAFETY: open, as was just seen; ours alone, as the program promises by closing it through us.
+    // SAFETY: open, as the caller has checked; not shared, as the application guarantees by closing
+    // the socket through this library.
     unsafe { Socket::from_raw_fd(descriptor) }
 }
 

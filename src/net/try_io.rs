@@ -1,10 +1,9 @@
-//! Reads and writes that leave tokio's readiness as it really is.
+//! Reads and writes that keep tokio's readiness exact.
 
 use std::io;
 
-/// Does `work`, through a socket's `try_io`, if the socket is ready. When it moved less than `most`
-/// the socket has no more to give or take, and tokio is told so, which saves the call that would
-/// only say "would block".
+/// Calls `work` through a socket's `try_io` method. If it moves fewer than `most` bytes, the socket
+/// is drained or full: clears its readiness, which saves the call that would return `WouldBlock`.
 pub(crate) fn try_io(
     try_io: impl FnOnce(&mut dyn FnMut() -> io::Result<usize>) -> io::Result<usize>,
     most: usize,

@@ -1,19 +1,18 @@
-//! Bytes that wait for a socket to take them.
+//! Write buffer of a socket.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 
-/// Memory is taken and given back in pieces of this size: growing copies nothing, and what was
-/// delivered is freed.
+/// Unit of allocation: growing copies nothing, and delivered bytes are freed.
 const PIECE: usize = 64 * 1024;
-/// Pieces that one write inbound_channels.
-const OFFERED: usize = 16;
+/// Pieces of one vectored write.
+const MAX_SLICES: usize = 16;
 
-/// A queue of bytes. Takes memory only while it holds something.
+/// Queue of bytes that a socket has not taken yet. An empty one uses no memory.
 #[derive(Debug, Default)]
 pub(crate) struct WriteBuffer {
     pieces: VecDeque<Vec<u8>>,
-    /// How much of the first piece is gone.
+    /// Bytes of the first piece that were written.
     start: usize,
     length: usize,
 }
@@ -41,12 +40,12 @@ impl WriteBuffer {
         }
     }
 
-    /// InboundChannels what is there to `write` once, and forgets what it took.
+    /// Calls `write` once with the front of the queue, and removes what it has written.
     pub(crate) fn write(
         &mut self,
         write: impl FnOnce(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        let mut slices = [IoSlice::new(&[]); OFFERED];
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         let mut used = 0;
         for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
             let start = if used == 0 { self.start } else { 0 };
@@ -75,11 +74,11 @@ impl WriteBuffer {
 mod tests {
     use super::*;
 
-    /// Writes everything, `most` bytes at a time.
-    fn drain(backlog: &mut WriteBuffer, most: usize) -> Vec<u8> {
+    /// Takes everything out, `most` bytes at a time.
+    fn drain(buffer: &mut WriteBuffer, most: usize) -> Vec<u8> {
         let mut out = Vec::new();
-        while !backlog.is_empty() {
-            let count = backlog.write(|slices| {
+        while !buffer.is_empty() {
+            let count = buffer.write(|slices| {
                 let before = out.len();
                 for slice in slices {
                     let room = most - (out.len() - before);
@@ -96,22 +95,22 @@ mod tests {
     fn bytes_come_out_in_order_whatever_the_portions() {
         for (portion, most) in [(50, 7), (50, 1 << 20), (100_000, 65_536), (65_536, 65_535)] {
             let source: Vec<u8> = (0..400_000_u32).map(|n| (n * 7) as u8).collect();
-            let mut backlog = WriteBuffer::default();
+            let mut buffer = WriteBuffer::default();
             for part in source.chunks(portion) {
-                backlog.push(part);
+                buffer.push(part);
             }
-            assert_eq!(backlog.len(), source.len());
-            assert!(drain(&mut backlog, most) == source, "{portion} in, {most} out");
-            assert!(backlog.pieces.is_empty(), "memory is given back");
+            assert_eq!(buffer.len(), source.len());
+            assert!(drain(&mut buffer, most) == source, "{portion} in, {most} out");
+            assert!(buffer.pieces.is_empty(), "memory is given back");
         }
     }
 
     #[test]
     fn small_writes_share_a_piece() {
-        let mut backlog = WriteBuffer::default();
+        let mut buffer = WriteBuffer::default();
         for _ in 0..1000 {
-            backlog.push(&[1; 50]);
+            buffer.push(&[1; 50]);
         }
-        assert_eq!(backlog.pieces.len(), 1);
+        assert_eq!(buffer.pieces.len(), 1);
     }
 }

@@ -183,7 +183,7 @@ impl Session {
     pub(crate) fn favour_small(&mut self, now: Instant) {
         self.client.favour_small(now);
         if let Some(socket) = self.stream.tcp() {
-            self.rcvlowat.rest(&socket, now);
+            self.rcvlowat.keep_low(&socket, now);
         }
     }
 

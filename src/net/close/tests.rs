@@ -1,4 +1,4 @@
-//! Every ending, as the peer sees it.
+//! Every way to close, as the peer sees it.
 
 use std::future::pending;
 use std::ops::Range;
@@ -11,7 +11,7 @@ use tokio::task::yield_now;
 use super::*;
 use crate::runtime;
 
-/// More than the kernels hold of one connection.
+/// More than the kernels buffer for one connection.
 const LARGE: usize = 16 * 1024 * 1024;
 /// Bytes of one read or write.
 const PIECE: usize = 64 * 1024;
@@ -23,24 +23,24 @@ async fn pair() -> (TcpStream, TcpStream) {
     (listener.accept().await.expect("accept").0, peer)
 }
 
-/// Bytes that tell their places: up to so many from there on.
+/// Returns up to `most` bytes of a periodic sequence, from position `at`.
 fn bytes(at: usize, most: usize) -> &'static [u8] {
-    /// A prime: no exchange of blocks goes unnoticed.
+    /// A prime: swapped blocks are noticed.
     const PERIOD: usize = 251;
     static BYTES: LazyLock<Vec<u8>> =
         LazyLock::new(|| (0..PERIOD + PIECE).map(|at| (at % PERIOD) as u8).collect());
     &BYTES[at % PERIOD..][..most.min(PIECE)]
 }
 
-fn backlog(range: Range<usize>) -> WriteBuffer {
-    let mut backlog = WriteBuffer::default();
+fn write_buffer(range: Range<usize>) -> WriteBuffer {
+    let mut buffer = WriteBuffer::default();
     let mut at = range.start;
     while at < range.end {
         let piece = bytes(at, range.end - at);
-        backlog.push(piece);
+        buffer.push(piece);
         at += piece.len();
     }
-    backlog
+    buffer
 }
 
 /// Writes until the kernel takes no more; returns how much it took.
@@ -108,7 +108,7 @@ fn reset_by_peer(peer: TcpStream) {
     drop(peer);
 }
 
-/// For what no event announces: the acknowledgement of a peer's kernel.
+/// Waits for a condition that no event announces, such as an acknowledgement.
 async fn until(mut condition: impl FnMut() -> bool) {
     while !condition() {
         yield_now().await;
@@ -122,7 +122,7 @@ fn graceful_with_unread_input_delivers_every_byte_and_then_fin() {
         send(&peer, &[9; 100_000]).await.expect("there is room");
         let queued = fill(&stream).await;
         let closing =
-            tokio::spawn(close(stream, backlog(queued..LARGE), CloseMode::Fin, pending()));
+            tokio::spawn(close(stream, write_buffer(queued..LARGE), CloseMode::Fin, pending()));
         expect_fin(&peer, 0, LARGE).await;
         drop(peer);
         let expected = Outcome {
@@ -139,9 +139,10 @@ fn graceful_with_unread_input_delivers_every_byte_and_then_fin() {
 fn graceful_waits_for_a_peer_that_stalls() {
     runtime::handle().block_on(async {
         let (stream, peer) = pair().await;
-        let closing = tokio::spawn(close(stream, backlog(0..LARGE), CloseMode::Fin, pending()));
+        let closing =
+            tokio::spawn(close(stream, write_buffer(0..LARGE), CloseMode::Fin, pending()));
         let (first, _) = read(&peer, 0, 1).await;
-        // The rest does not fit into the kernels: without the peer nothing can be over.
+        // The rest does not fit into the kernels: the close cannot end without the peer.
         assert!(!closing.is_finished());
         expect_fin(&peer, first, LARGE - first).await;
         drop(peer);
@@ -155,7 +156,7 @@ fn a_reset_of_the_peer_is_told_with_what_it_did_not_get() {
     for finish in [CloseMode::Fin, CloseMode::Reset] {
         runtime::handle().block_on(async {
             let (stream, peer) = pair().await;
-            let closing = tokio::spawn(close(stream, backlog(0..LARGE), finish, pending()));
+            let closing = tokio::spawn(close(stream, write_buffer(0..LARGE), finish, pending()));
             let (got, _) = read(&peer, 0, 1_000_000).await;
             reset_by_peer(peer);
             let outcome = closing.await.expect("no panic");
@@ -170,7 +171,8 @@ fn a_reset_of_the_peer_is_told_with_what_it_did_not_get() {
 fn a_cut_stream_is_delivered_and_then_reset() {
     runtime::handle().block_on(async {
         let (stream, peer) = pair().await;
-        let closing = tokio::spawn(close(stream, backlog(0..LARGE), CloseMode::Reset, pending()));
+        let closing =
+            tokio::spawn(close(stream, write_buffer(0..LARGE), CloseMode::Reset, pending()));
         assert_eq!(expect_reset(&peer).await, LARGE);
         let outcome = closing.await.expect("no panic");
         assert_eq!((outcome.ended, outcome.unsent), (CloseOutcome::Reset, 0));
@@ -188,7 +190,7 @@ fn a_hard_reset_counts_what_it_throws_away() {
             if finished {
                 SockRef::from(&stream).shutdown(Shutdown::Write).expect("alive");
             }
-            let outcome = reset(stream, &backlog(queued..queued + 1000), finished);
+            let outcome = reset(stream, &write_buffer(queued..queued + 1000), finished);
             assert_eq!((outcome.ended, outcome.discarded), (CloseOutcome::Reset, 10));
             let got = expect_reset(&peer).await as u64;
             assert_eq!(got + outcome.unsent, queued as u64 + 1000);
@@ -201,7 +203,7 @@ fn what_a_peer_read_before_its_reset_is_not_lost() {
     runtime::handle().block_on(async {
         for closes in [false, true] {
             let (stream, peer) = pair().await;
-            // Its kernel now waits a little for a reason to acknowledge.
+            // Its kernel now delays acknowledgements.
             SockRef::from(&peer).set_tcp_quickack(false).expect("alive");
             stream.try_write(bytes(0, 3)).expect("there is room");
             read(&peer, 0, 3).await;
@@ -220,7 +222,8 @@ fn what_a_peer_read_before_its_reset_is_not_lost() {
 fn a_close_that_is_cut_short_resets() {
     runtime::handle().block_on(async {
         let (stream, peer) = pair().await;
-        let closing = tokio::spawn(close(stream, backlog(0..LARGE), CloseMode::Fin, pending()));
+        let closing =
+            tokio::spawn(close(stream, write_buffer(0..LARGE), CloseMode::Fin, pending()));
         peer.readable().await.expect("alive");
         closing.abort();
         assert!(expect_reset(&peer).await < LARGE);
@@ -231,7 +234,7 @@ fn a_close_that_is_cut_short_resets() {
 fn a_peer_that_sends_for_ever_is_not_heard_for_ever() {
     runtime::handle().block_on(async {
         let (stream, peer) = pair().await;
-        let closing = tokio::spawn(close(stream, backlog(0..1000), CloseMode::Fin, pending()));
+        let closing = tokio::spawn(close(stream, write_buffer(0..1000), CloseMode::Fin, pending()));
         while send(&peer, &[9; 100_000]).await.is_ok() {}
         let outcome = closing.await.expect("no panic");
         assert_eq!((outcome.ended, outcome.unsent), (CloseOutcome::Fin, 0));
@@ -296,11 +299,11 @@ fn settled_means_acknowledged_and_in_good_health() {
     });
 }
 
-/// A time that is over when the test says so, and who says it.
+/// Returns an expiry that completes when the sender is used.
 fn expiry() -> (oneshot::Sender<()>, impl Future<Output = ()>) {
-    let (over, word) = oneshot::channel();
+    let (over, fired) = oneshot::channel();
     (over, async {
-        let _ = word.await;
+        let _ = fired.await;
     })
 }
 
@@ -317,7 +320,7 @@ fn a_peer_that_stalls_is_cut_off_with_an_exact_account() {
                 SockRef::from(&stream).shutdown(Shutdown::Write).expect("alive");
             }
             let (over, expiry) = expiry();
-            let closing = tokio::spawn(close(stream, backlog(queued..total), finish, expiry));
+            let closing = tokio::spawn(close(stream, write_buffer(queued..total), finish, expiry));
             send(&peer, &[9; 7]).await.expect("there is room");
             let (first, _) = read(&peer, 0, 1).await;
             over.send(()).expect("it waits");
@@ -339,7 +342,7 @@ fn what_was_acknowledged_in_time_is_delivered_however_late_that_is_noticed() {
             let (stream, peer) = pair().await;
             let queued = fill(&stream).await;
             let watched = SockRef::from(&stream).try_clone().expect("a descriptor");
-            // Over in the very moment of the acknowledgement, between two looks.
+            // Completes at the moment of the acknowledgement, between two polls.
             let expiry = async move {
                 until(|| sys::unsent(&SockRef::from(&watched)).expect("alive") == 0).await;
             };
@@ -350,8 +353,8 @@ fn what_was_acknowledged_in_time_is_delivered_however_late_that_is_noticed() {
                 assert_eq!(expect_reset(&peer).await, queued);
             }
             let outcome = closing.await.expect("no panic");
-            assert_eq!((outcome.ended, outcome.unsent), (finish.ended(), 0));
-            // Nor is the peer's own end waited for any longer.
+            assert_eq!((outcome.ended, outcome.unsent), (finish.outcome(), 0));
+            // The end of the peer's direction is not awaited any longer.
             assert!(!outcome.peer_finished);
         });
     }
@@ -363,7 +366,7 @@ fn a_peer_that_is_too_slow_is_cut_off_while_it_reads() {
         let (stream, peer) = pair().await;
         let (over, expiry) = expiry();
         let mut over = Some(over);
-        let closing = tokio::spawn(close(stream, backlog(0..LARGE), CloseMode::Fin, expiry));
+        let closing = tokio::spawn(close(stream, write_buffer(0..LARGE), CloseMode::Fin, expiry));
         let mut got = 0;
         let end = loop {
             let (more, end) = read(&peer, got, 1).await;
@@ -376,13 +379,13 @@ fn a_peer_that_is_too_slow_is_cut_off_while_it_reads() {
             {
                 over.send(()).expect("it waits");
             }
-            // Slowly: not all of it is to fit into the time that the end takes to come.
+            // Slowly: the rest must not fit into the time that the reset takes to arrive.
             until(|| got < LARGE / 2 || closing.is_finished()).await;
         };
         assert_eq!(end.expect_err("a reset").kind(), io::ErrorKind::ConnectionReset);
         let outcome = closing.await.expect("no panic");
         assert_eq!(outcome.ended, CloseOutcome::Cut);
-        // What leaves in the moment of the reset may be counted as not sent although it arrives.
+        // Bytes that leave at the moment of the reset may count as unsent although they arrive.
         assert!(got < LARGE && got as u64 + outcome.unsent >= LARGE as u64);
     });
 }
@@ -394,7 +397,7 @@ fn the_longest_linger_time_is_as_good_as_none() {
         let linger = Linger { onoff: 65535, linger: 65535 };
         let limit = linger.limit(std::time::Instant::now()).expect("a limit").due;
         let expiry = tokio::time::sleep_until(limit.into());
-        let closing = tokio::spawn(close(stream, backlog(0..LARGE), CloseMode::Fin, expiry));
+        let closing = tokio::spawn(close(stream, write_buffer(0..LARGE), CloseMode::Fin, expiry));
         expect_fin(&peer, 0, LARGE).await;
         drop(peer);
         let outcome = closing.await.expect("no panic");

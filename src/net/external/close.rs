@@ -1,4 +1,4 @@
-//! Closing a socket by its own LINGER without waiting inside close().
+//! Closes a socket by its own LINGER without blocking in close().
 
 use std::io;
 use std::os::fd::RawFd;
@@ -13,49 +13,48 @@ use crate::net::sys;
 use crate::runtime;
 use crate::runtime::timer::Deadline;
 
-/// What is known of a socket when its close is done.
+/// Result of a close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closed {
-    /// Whether the stream ends with FIN behind every byte; otherwise it was reset.
+    /// Whether the stream ends with FIN after every byte; otherwise it was reset.
     pub graceful: bool,
-    /// Bytes that the peer's kernel has not acknowledged by now.
+    /// Bytes that the peer's kernel has not acknowledged yet.
     pub unsent: u64,
 }
 
-/// What the kernel got of a stream.
+/// How much of a stream the kernel has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Everything.
     Whole,
-    /// Everything, and the FIN behind it.
+    /// Everything, and the FIN.
     Finished,
-    /// Not everything: so many bytes are missing.
+    /// Not everything: this many bytes are missing.
     Cut(u64),
 }
 
-/// A socket whose close has begun: from here on counts the linger time.
+/// A socket whose close has begun; its linger time runs from here.
 ///
-/// The descriptor is a second one where Node.js has the first. Both are the same connection, and
-/// close() does something to a connection only through its last descriptor; so what Node.js closes
-/// meanwhile neither waits nor ends anything. Dropping this leaves the rest to the kernel, as
-/// close() without linger time does.
+/// Where Node.js has a descriptor, this one is a duplicate. close() affects a connection only through
+/// its last descriptor, so that Node.js closes its own without blocking or ending the connection.
+/// Dropping this value leaves the rest to the kernel, as close() without a linger time does.
 #[derive(Debug)]
-pub struct Taken {
+pub struct ClosingSocket {
     socket: Socket,
     linger: Linger,
-    /// The linger time, if it has one.
+    /// End of the linger time, if there is one.
     deadline: Option<Deadline>,
 }
 
-impl Taken {
-    /// Takes part in a socket that somebody else has and will close.
+impl ClosingSocket {
+    /// Duplicates the descriptor of a socket that Node.js will close.
     pub fn share(descriptor: RawFd) -> Result<Self, Error> {
         let (socket, linger) =
             with_tcp(descriptor, |socket| Ok((socket.try_clone()?, begin(socket)?)))?;
         Ok(Self::new(socket, linger))
     }
 
-    /// Takes a socket over; the number is nobody else's from now on.
+    /// Takes ownership of a socket. Nothing else may use the descriptor from now on.
     pub fn own(descriptor: RawFd) -> Result<Self, Error> {
         let linger = with_tcp(descriptor, begin)?;
         Ok(Self::new(sys::own(descriptor), linger))
@@ -69,19 +68,19 @@ impl Taken {
         Self { socket, linger, deadline }
     }
 
-    /// How this socket ends.
+    /// Returns the linger that this close obeys.
     pub fn linger(&self) -> Linger {
         self.linger
     }
 
-    /// Ends the connection: gracefully, gracefully for the rest of the linger time, or at once.
-    /// What is cut is reset in any case, for it must not look complete.
+    /// Closes the connection: gracefully, gracefully for the rest of the linger time, or at once. A
+    /// stream that was cut is always reset, so that it does not look complete.
     ///
-    /// A graceful close without limit is done at once: the kernel has the data, and a task sees to
-    /// it that unread input does not turn the end into a reset. With a limit, it is done when the
-    /// peer's kernel has everything, or the time is over and the connection reset.
+    /// A graceful close without a limit completes at once: the kernel has the data, and a task reads
+    /// the input that would turn the end into a reset. One with a limit completes when the peer's
+    /// kernel has everything, or when the time is over and the connection was reset.
     ///
-    /// Cancel safe: without it, the kernel goes on to send.
+    /// If the future is dropped, the kernel goes on to send.
     pub async fn close(self, output: Output) -> Closed {
         if sys::is_listener(&SockRef::from(&self.socket)).unwrap_or(false) {
             return Closed { graceful: true, unsent: 0 };
@@ -89,35 +88,34 @@ impl Taken {
         let unsent = self.unacknowledged(output);
         let cut = matches!(output, Output::Cut(_));
         if cut || self.linger.mode() == LingerMode::Hard {
-            // An error means that the connection is gone already.
+            // An error means that the connection has ended already.
             let _ = Linger::HARD.apply(&self.socket);
             return Closed { graceful: false, unsent };
         }
         let Self { socket, deadline, .. } = self;
-        let Ok(mut disconnecting_session) = into_stream(socket).and_then(GracefulClose::begin)
-        else {
+        let Ok(mut closing) = into_stream(socket).and_then(GracefulClose::begin) else {
             return Closed { graceful: false, unsent };
         };
         let Some(mut deadline) = deadline else {
-            let unsent = disconnecting_session.unacknowledged();
-            runtime::handle().spawn(disconnecting_session.close_with_reply());
+            let unsent = closing.unacknowledged();
+            runtime::handle().spawn(closing.close());
             return Closed { graceful: true, unsent };
         };
-        let delivered = match deadline.within(disconnecting_session.delivered()).await {
+        let delivered = match deadline.within(closing.delivered()).await {
             Some(outcome) => outcome.is_ok(),
-            // It looks for acknowledgements now and then only.
-            None => disconnecting_session.is_delivered(),
+            // The last poll for acknowledgements may be a while ago.
+            None => closing.is_delivered(),
         };
         if delivered {
-            runtime::handle().spawn(disconnecting_session.close_with_reply());
+            runtime::handle().spawn(closing.close());
             return Closed { graceful: true, unsent: 0 };
         }
-        let unsent = disconnecting_session.unacknowledged();
-        disconnecting_session.reset();
+        let unsent = closing.unacknowledged();
+        closing.reset();
         Closed { graceful: false, unsent }
     }
 
-    /// What the peer's kernel has not acknowledged, and what our own never got.
+    /// Counts bytes that the peer's kernel has not acknowledged, and those that this kernel never had.
     fn unacknowledged(&self, output: Output) -> u64 {
         let queued = sys::unsent(&SockRef::from(&self.socket)).unwrap_or_default();
         match output {
@@ -128,13 +126,13 @@ impl Taken {
     }
 }
 
-/// Has to be called on the runtime.
+/// Registers the socket with the runtime, on which this must be called.
 fn into_stream(socket: Socket) -> io::Result<TcpStream> {
     socket.set_nonblocking(true)?;
     TcpStream::from_std(socket.into())
 }
 
-/// How a socket is to end. From here on nobody who closes it waits for that in the kernel.
+/// Reads the linger of a socket, and turns off a linger time, for which close() would block.
 fn begin(socket: &Socket) -> io::Result<Linger> {
     let linger = Linger::of(socket)?;
     if let LingerMode::Bounded(_) = linger.mode() {

@@ -1,8 +1,7 @@
-//! Any TCP socket of the program, by its descriptor: its LINGER structure, and closing it by that.
+//! TCP sockets of the application, by their descriptors: the LINGER structure, and closing by it.
 //!
-//! The sockets belong to others, most of them to Node.js. So nothing here trusts a number before
-//! the kernel has answered for it, and nothing keeps a number: what takes longer than a call works
-//! on a descriptor of its own.
+//! Most of these sockets belong to Node.js. A descriptor is used only after the kernel has confirmed
+//! that it is a socket, and only during the call; a close that takes longer has its own descriptor.
 
 mod close;
 mod sockopt;
@@ -13,23 +12,23 @@ use std::os::fd::RawFd;
 use socket2::{Domain, Socket, Type};
 use thiserror::Error as ThisError;
 
-pub use self::close::{Closed, Output, Taken};
+pub use self::close::{Closed, ClosingSocket, Output};
 pub use self::sockopt::{linger, set_linger, switch_linger};
 
 use crate::net::sys;
 
-/// Why nothing was done, and nothing has changed.
+/// Why a call failed. It has changed nothing.
 #[derive(Debug, ThisError)]
 pub enum Error {
-    /// The system's own reason: EBADF, ENOTSOCK and others.
+    /// An error of the system, such as EBADF or ENOTSOCK.
     #[error("{0}")]
     System(#[from] io::Error),
-    /// A socket that has no use for SO_LINGER, such as one of the Unix domain or of UDP.
+    /// A socket on which SO_LINGER has no effect, such as a Unix or UDP socket.
     #[error("not a TCP socket")]
     NotTcp,
 }
 
-/// Does something with a TCP socket; what it is meanwhile, other threads may change.
+/// Calls `work` with a TCP socket. Other threads may close the descriptor during the call.
 fn with_tcp<T>(descriptor: RawFd, work: impl FnOnce(&Socket) -> io::Result<T>) -> Result<T, Error> {
     sys::with_socket(descriptor, |socket| {
         let is_stream = socket.r#type()? == Type::STREAM;

@@ -10,34 +10,34 @@ use socket2::Socket;
 use crate::net::external::{Error, with_tcp};
 use crate::net::linger::Linger;
 
-/// What lingering is turned on with where no time was ever set, in seconds.
+/// Linger time in seconds for a socket that never had one.
 const DEFAULT_TIME: u16 = 30;
 
-/// Times that a zero has displaced, by the descriptors that they were set through.
+/// Linger times that were replaced by zero, by descriptor.
 ///
-/// While lingering is off the kernel keeps the time; only `{n, 0}` makes it forget. An entry counts
-/// for the very socket that it was made for. It is not removed with that socket, whose end nobody
-/// tells, but there are no more entries than the program has ever had descriptors at once.
+/// The kernel keeps the time while lingering is off, and forgets it when it is set to zero. An entry
+/// is valid for one socket, which its cookie identifies. It is not removed when that socket is closed,
+/// but there are never more entries than descriptors that the process had open at once.
 static DISPLACED: LazyLock<Mutex<HashMap<RawFd, Displaced>>> = LazyLock::new(Mutex::default);
 
 struct Displaced {
-    /// The kernel's number of the socket, which is never used again.
+    /// The kernel's number of the socket, which is never reused.
     cookie: u64,
     /// Seconds.
     linger: u16,
 }
 
-/// SO_LINGER, always as the kernel has it; a nonzero `l_onoff` is 1.
+/// Reads SO_LINGER from the kernel; a nonzero `l_onoff` is 1.
 pub fn linger(descriptor: RawFd) -> Result<Linger, Error> {
     with_tcp(descriptor, |socket| Linger::of(socket))
 }
 
-/// Sets SO_LINGER, the time also while lingering is off.
+/// Sets SO_LINGER, including the time while lingering is off.
 pub fn set_linger(descriptor: RawFd, value: Linger) -> Result<(), Error> {
     with_tcp(descriptor, |socket| {
         let before = Linger::of(socket)?;
         if value.onoff == 0 && value.linger != before.linger {
-            // The kernel takes a time only together with the switch.
+            // The kernel stores a time only while lingering is on.
             Linger { onoff: 1, ..value }.apply(socket)?;
         }
         value.apply(socket)?;
@@ -48,9 +48,9 @@ pub fn set_linger(descriptor: RawFd, value: Linger) -> Result<(), Error> {
     })
 }
 
-/// SO_DONTLINGER, which goes by the name of what it is not: turns lingering on or off. The time
-/// stays; where there is none, turning it on brings the last one back, or half a minute, so that it
-/// does not become a reset.
+/// Turns lingering on or off, as SO_DONTLINGER does with the opposite value. Keeps the time. If it is
+/// zero, turning lingering on restores the last time, or sets 30 seconds, so that a close does not
+/// become a reset.
 pub fn switch_linger(descriptor: RawFd, on: bool) -> Result<(), Error> {
     with_tcp(descriptor, |socket| {
         let Linger { linger, .. } = Linger::of(socket)?;
@@ -84,7 +84,7 @@ fn cookie(socket: &Socket) -> io::Result<u64> {
     socket.cookie()
 }
 
-/// Without a number that says which socket it is, no time is remembered.
+/// Fails: without a cookie no time is remembered.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn cookie(_: &Socket) -> io::Result<u64> {
     Err(io::ErrorKind::Unsupported.into())
@@ -153,7 +153,7 @@ mod tests {
         set_linger(fd, of(1, 7)).expect("set");
         set_linger(fd, of(1, 0)).expect("set");
         assert_eq!(recall(&SockRef::from(&first)), Some(7));
-        // Another socket by the same number, and not the one that other tests may have got.
+        // Another socket with the same number; a test that runs in parallel may have the real one.
         let second = connect();
         let entry = displaced().remove(&fd).expect("remembered");
         displaced().insert(second.as_raw_fd(), entry);
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_tcp_socket_is_refused() {
+    fn a_descriptor_of_anything_else_is_refused() {
         let system = |fd: RawFd| match set_linger(fd, of(1, 1)).expect_err("refused") {
             Error::System(error) => error.raw_os_error(),
             Error::NotTcp => None,

@@ -15,7 +15,7 @@ pub(crate) const KEY: usize = 32;
 /// The key of all shields of the process; where the system can leave memory out of core dumps, this is
 /// left out.
 static SHIELD: LazyLock<&'static [u8; KEY]> = LazyLock::new(|| {
-    let key = sys::undumped().unwrap_or_else(|| Box::leak(Box::new([0; KEY])));
+    let key = sys::undumped_page().unwrap_or_else(|| Box::leak(Box::new([0; KEY])));
     random(key);
     key
 });

@@ -1,4 +1,4 @@
-//! A server that is reached by a program: ProxyCommand of ssh_config.
+//! A stream through a program: ProxyCommand of ssh_config.
 
 use std::future::poll_fn;
 use std::io;
@@ -18,22 +18,22 @@ use crate::session::connect::bridge::{self, Bridge};
 use crate::session::connect::transport::Stream;
 use crate::session::{Error, system_code};
 
-/// How long a program may take to end after SIGHUP, before it gets SIGKILL.
-const HANG_UP: Duration = Duration::from_millis(500);
-/// The same when the limit for everything has passed.
-const LAST_HANG_UP: Duration = Duration::from_millis(50);
+/// Time for the program to exit after SIGHUP, before SIGKILL.
+const EXIT_TIMEOUT: Duration = Duration::from_millis(500);
+/// The same once the cutoff is reached.
+const FINAL_EXIT_TIMEOUT: Duration = Duration::from_millis(50);
 
-/// A command for the user's shell. It may hold secrets: it is not printed.
+/// A command for the user's shell. It may contain secrets, so `Debug` does not print it.
 pub struct ProxyCommand {
-    /// With its tokens expanded.
+    /// The command with its tokens expanded.
     text: String,
     shell: String,
 }
 
-/// What a command's tokens stand for.
+/// Values for the tokens of a command.
 #[derive(Clone, Copy, Debug)]
 pub struct Tokens<'a> {
-    /// `%h`, and `%n`, which differ only where a file of settings gives hosts other names.
+    /// `%h` and `%n`, which differ only where ssh_config gives a host another name.
     pub host: &'a str,
     /// `%p`.
     pub port: u16,
@@ -42,8 +42,8 @@ pub struct Tokens<'a> {
 }
 
 impl ProxyCommand {
-    /// Expands the tokens of `text`; an error says what is wrong with it. Quoting is up to whoever
-    /// wrote the text, so names that a shell would make something else of are refused.
+    /// Expands the tokens of `text`; an error says what is wrong with it. The text may quote a token in
+    /// any way, so names that a shell would interpret are refused.
     pub fn new(text: &str, tokens: Tokens<'_>, shell: String) -> Result<Self, String> {
         let mut expanded = String::with_capacity(text.len());
         let mut characters = text.chars();
@@ -54,11 +54,19 @@ impl ProxyCommand {
             }
             match characters.next() {
                 Some('%') => expanded.push('%'),
-                Some('h' | 'n') => expanded.push_str(for_shell(tokens.host)?),
+                Some(token @ ('h' | 'n')) => {
+                    let safe = for_shell(tokens.host);
+                    let refused = |fault| format!("uses %{token}, but the host name {fault}");
+                    expanded.push_str(safe.map_err(refused)?);
+                }
                 Some('p') => expanded.push_str(&tokens.port.to_string()),
-                Some('r') => expanded.push_str(for_shell(tokens.username)?),
-                Some(other) => return Err(format!("knows no token %{other}")),
-                None => return Err("ends in the middle of a token".into()),
+                Some('r') => {
+                    let safe = for_shell(tokens.username);
+                    let refused = |fault| format!("uses %r, but the user name {fault}");
+                    expanded.push_str(safe.map_err(refused)?);
+                }
+                Some(other) => return Err(format!("contains the unknown token %{other}")),
+                None => return Err("ends with an incomplete token".into()),
             }
         }
         if expanded.contains('\0') {
@@ -67,8 +75,8 @@ impl ProxyCommand {
         Ok(Self { text: expanded, shell })
     }
 
-    /// Starts the command; the stream is its standard input and output. It gets SIGHUP when the stream
-    /// is dropped or `cutoff` is reached, and SIGKILL if it does not end by that.
+    /// Starts the command and returns a stream of its standard input and output. The program gets
+    /// SIGHUP when the stream is dropped or `cutoff` is reached, and then SIGKILL if it does not exit.
     pub(crate) fn start(&self, place: &str, cutoff: CutoffWatch) -> Result<Stream, Error> {
         let (stream, theirs, carrier) = bridge::pair(place)?;
         let end = || theirs.try_clone().map(|end| Stdio::from(OwnedFd::from(end)));
@@ -76,7 +84,7 @@ impl ProxyCommand {
         let mut command = Command::new(&self.shell);
         command.arg("-c").arg(format!("exec {}", self.text));
         command.stdin(end().map_err(failed)?).stdout(end().map_err(failed)?);
-        command.stderr(messages());
+        command.stderr(standard_error());
         let child = command.spawn().map_err(|error| Error::Dial {
             syscall: "spawn",
             code: system_code(&error),
@@ -94,9 +102,9 @@ impl std::fmt::Debug for ProxyCommand {
     }
 }
 
-/// Waits for the program's end. `end` is the program's end of the stream, held so that the session
-/// sees the end of its stream only when it can be told why; unless a descendant of the program
-/// lives on with it.
+/// Waits for the program to exit. `end` is the program's end of the stream: it is held so that the
+/// session sees the end of its stream only after the close reason was set, unless a descendant of the
+/// program keeps it open.
 async fn watch(mut child: Child, end: UnixStream, mut carrier: Bridge, mut cutoff: CutoffWatch) {
     let released = poll_fn(|cx| carrier.poll_released(cx));
     let over = async {
@@ -104,14 +112,14 @@ async fn watch(mut child: Child, end: UnixStream, mut carrier: Bridge, mut cutof
     };
     let mut status = before(over, child.wait()).await;
     if status.is_none() {
-        // Its end was not collected: the number is its own.
-        child.id().into_iter().for_each(sys::hang_up);
-        let grace = if cutoff.is_reached() { LAST_HANG_UP } else { HANG_UP };
+        // It was not waited for, so its number was not reused.
+        child.id().into_iter().for_each(sys::send_sighup);
+        let grace = if cutoff.is_reached() { FINAL_EXIT_TIMEOUT } else { EXIT_TIMEOUT };
         status = timeout(grace, child.wait()).await.ok();
     }
     let status = match status {
         Some(status) => status,
-        // A program that is gone needs no signal.
+        // An error means that it has exited.
         None => child.kill().await.and(child.wait().await),
     };
     let how = match status {
@@ -122,8 +130,8 @@ async fn watch(mut child: Child, end: UnixStream, mut carrier: Bridge, mut cutof
     drop(end);
 }
 
-/// Where the program's messages go: with ours. Node lets no child inherit that by itself.
-fn messages() -> Stdio {
+/// Returns our standard error for the messages of the program. Node marks it as not to be inherited.
+fn standard_error() -> Stdio {
     io::stderr().as_fd().try_clone_to_owned().map_or_else(|_| Stdio::null(), Stdio::from)
 }
 
@@ -149,13 +157,13 @@ mod tests {
         let expanded = expand("nc %h %p # %r %n 100%% %%h", "db%h", "me");
         assert_eq!(expanded.as_deref(), Ok("nc db%h 22 # me db%h 100% %h"));
         assert_eq!(expand("nc %h %p", "fe80::1%eth0", "me").as_deref(), Ok("nc fe80::1%eth0 22"));
-        assert_eq!(expand("nc %C", "db", "me"), Err("knows no token %C".into()));
-        assert_eq!(expand("nc %", "db", "me"), Err("ends in the middle of a token".into()));
+        assert_eq!(expand("nc %C", "db", "me"), Err("contains the unknown token %C".into()));
+        assert_eq!(expand("nc %", "db", "me"), Err("ends with an incomplete token".into()));
         assert_eq!(expand("nc \0", "db", "me"), Err("must not contain null bytes".into()));
     }
 
     #[test]
-    fn a_name_that_a_shell_would_act_on_is_refused_where_it_is_used() {
+    fn a_name_that_the_shell_would_interpret_is_refused_where_it_is_used() {
         for name in ["a;b", "$(id)", "a b", "a\nb", "`id`", "a'b", "a\"b", "a|b", "a\\b", "-oX"] {
             assert!(expand("nc %h", name, "me").is_err(), "{name}");
             assert!(expand("nc %n", name, "me").is_err(), "{name}");

@@ -382,7 +382,9 @@ impl Driver {
         let info = ConnectionInfo { state: ConnectionState::Closing, ..connection.info() };
         let limit = match (info.linger.mode(), &cause) {
             // What was written already has its moment, or the client could take the reset for the end.
-            (LingerMode::Hard, Cause::CutByRemote) => Limit::new(Instant::now(), close::READING),
+            (LingerMode::Hard, Cause::CutByRemote) => {
+                Limit::new(Instant::now(), close::RESET_DELAY)
+            }
             (LingerMode::Graceful | LingerMode::Hard, _)
             | (LingerMode::Bounded(_), Cause::Completed) => None,
             (LingerMode::Bounded(time), _) => match connection.limit {
