@@ -1,53 +1,53 @@
-//! Which server, who logs on, and whom we believe the server to be.
+//! The server to connect to, and how.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ssh_proto::{AlgorithmKind, Algorithms, AuthMethod, Rekey, Windows};
+use ssh_proto::key::PublicKey;
+use ssh_proto::{Algorithms, Rekey, Windows};
+use tokio::task::spawn_blocking;
 
-use crate::session::auth::encrypted_secret::EncryptedSecret;
-use crate::session::auth::key_file::KeyFile;
+use crate::session::auth::credentials::Credentials;
 use crate::session::connect::happy_eyeballs::Dialing;
 #[cfg(unix)]
 use crate::session::connect::proxy_command::ProxyCommand;
 #[cfg(unix)]
 use crate::session::connect::sock::Sock;
-use crate::session::host_key::pin::Pin;
+use crate::session::host_key::trust::Trust;
 
-/// The SSH server and everything that logging on to it takes.
+/// An SSH server, how to connect to it, and how to authenticate.
 #[derive(Debug)]
 pub struct Target {
-    /// Name or address of the SSH server.
+    /// Name or address of the server.
     pub host: String,
-    /// Its port.
+    /// Port of the server.
     pub port: u16,
-    /// How to reach it.
+    /// How to reach the server.
     pub route: Route,
-    /// Which jump host of the tunnel it is, counted from 0; `None`: the tunnel's own server.
+    /// Index among the jump hosts of the tunnel, from 0; `None` for the tunnel's own server.
     pub hop: Option<u32>,
-    /// The user to log on as.
+    /// Name of the user.
     pub username: String,
-    /// What proves to the server who we are.
+    /// Credentials of the user.
     pub credentials: Credentials,
-    /// What proves to us who the server is.
+    /// Which host keys are trusted.
     pub trust: Trust,
-    /// Which algorithms may be used, the preferred ones first.
+    /// Algorithms in order of preference.
     pub algorithms: Algorithms,
-    /// How long dialing and logging on may take in all.
+    /// Time limit for connecting and authenticating together.
     pub ready_timeout: Duration,
-    /// Ask the server for a sign of life when it was silent this long; `None`: never.
+    /// Time without data from the server after which a keepalive request is sent; `None` for never.
     pub keepalive_interval: Option<Duration>,
-    /// The session counts as lost after this many unanswered questions in a row.
+    /// Number of unanswered keepalive requests in a row after which the session is disconnected.
     pub keepalive_count_max: u32,
-    /// When keys are changed from our side.
+    /// Bytes and time after which keys are exchanged again.
     pub rekey: Rekey,
-    /// How much it may send ahead.
+    /// Limits of the receive windows.
     pub windows: Windows,
 }
 
 impl Target {
-    /// The owner's stream that the way to it begins with, if it does.
+    /// Returns the application's stream, if the route begins with one.
     #[cfg(unix)]
     pub fn sock(&self) -> Option<&Arc<Sock>> {
         match &self.route {
@@ -56,6 +56,16 @@ impl Target {
             Route::Direct(_) | Route::Command(_) => None,
         }
     }
+
+    /// Writes keys that the server has proved to have to a file of known hosts, on a blocking thread.
+    /// Nothing waits for it, and an error does not affect the session: the server announces the keys
+    /// again next time.
+    pub(crate) fn update_host_keys(self: &Arc<Self>, keys: Vec<PublicKey>) {
+        let target = self.clone();
+        drop(spawn_blocking(move || {
+            target.trust.update_host_keys(&target.host, target.port, &keys)
+        }));
+    }
 }
 
 /// How a server is reached.
@@ -63,120 +73,26 @@ impl Target {
 pub enum Route {
     /// By a TCP connection.
     Direct(Dialing),
-    /// Through a session at this other server, which connects to it.
+    /// Through a session with a jump host, which connects to the server.
     #[cfg(unix)]
     Jump(Arc<Target>),
-    /// By a program that passes its input on to it and gives out what comes back.
+    /// Through the standard input and output of a program.
     #[cfg(unix)]
     Command(ProxyCommand),
-    /// By a stream of the owner's.
+    /// Through a stream of the application.
     #[cfg(unix)]
     Sock(Arc<Sock>),
 }
 
-/// What proves to the server who we are. Encrypted until it is used, never printed.
-#[derive(Default)]
-pub struct Credentials {
-    /// The user's password.
-    pub password: Option<EncryptedSecret>,
-    /// Private keys, in the order in which they are offered.
-    pub private_keys: Vec<KeyFile>,
-    /// Where an agent listens that holds keys.
-    pub agent: Option<String>,
-    /// The blobs of the only keys of the agent to use; `None`: all.
-    pub agent_keys: Option<Vec<Vec<u8>>>,
-    /// Whether the observer answers the server's questions.
-    pub interactive: bool,
-    /// The only methods to use, in this order; `None`: all that there is something for.
-    pub methods: Option<Vec<AuthMethod>>,
-}
-
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Credentials").finish_non_exhaustive()
-    }
-}
-
-/// Where the trust in a host key comes from; without a match in any of them it is refused.
-#[derive(Debug)]
-pub struct Trust {
-    /// Keys that are trusted without a line in a file.
-    pub pins: Vec<Pin>,
-    /// Files of known hosts, in order. A file that does not exist counts as empty.
-    pub known_hosts: Vec<PathBuf>,
-    /// Whether the observer is asked about a key that nothing else decides.
-    pub verifier: bool,
-    /// What becomes of a key that nothing vouches for.
-    pub strictness: Strictness,
-    /// The name to look for in files and certificates, in place of the host's name and port.
-    pub alias: Option<String>,
-    /// Whether files learn the other keys of a host that they know.
-    pub update: bool,
-    /// Files of keys that are never trusted. One that does not exist is an error.
-    pub revoked: Vec<PathBuf>,
-    /// Bits that an RSA key has to have, of a host or of an authority.
-    pub rsa_bits: usize,
-    /// The signatures of authorities that count.
-    pub ca_signatures: Vec<&'static str>,
-}
-
-impl Default for Trust {
-    fn default() -> Self {
-        Self {
-            pins: Vec::new(),
-            known_hosts: Vec::new(),
-            verifier: false,
-            strictness: Strictness::default(),
-            alias: None,
-            update: false,
-            revoked: Vec::new(),
-            rsa_bits: 0,
-            ca_signatures: Algorithms::default().names(AlgorithmKind::CaSignature).to_vec(),
-        }
-    }
-}
-
-/// What becomes of a host key that nothing vouches for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Strictness {
-    /// It is refused.
-    #[default]
-    Yes,
-    /// Where no other key of the host is known, it is accepted and written down.
-    AcceptNew,
-    /// The same, also where it cannot be written down. With another key OpenSSH would connect and
-    /// forward nothing: what is left of a tunnel then is nothing.
-    No,
-    /// It is accepted. Where no other key of the host is known, it is written down.
-    Off,
-}
-
-/// What a server shows to the user before it lets him in.
+/// A message from the server to the user, sent before authentication ends.
 #[derive(Clone, Debug)]
 pub struct Banner {
-    /// The server's host as it was given.
+    /// Host of the server as it was given.
     pub host: String,
-    /// Its port.
+    /// Port of the server.
     pub port: u16,
-    /// The text, fit to be shown: lines, with nothing but line feeds and tabs that controls anything.
+    /// Text of the message. It contains no control characters except line feeds and tabs.
     pub message: String,
-    /// The language of the text; nearly always empty.
+    /// Language of the text; usually empty.
     pub language: String,
-}
-
-/// A host key, to decide about.
-#[derive(Clone, Debug)]
-pub struct HostKeyInfo {
-    /// The host as it was given.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
-    /// Which jump host it is: see [`Target::hop`].
-    pub hop: Option<u32>,
-    /// The key's type: `ssh-ed25519`, `ecdsa-sha2-nistp256`, `ssh-rsa`.
-    pub key_type: String,
-    /// The key as the server sent it (the blob of RFC 4253 section 6.6).
-    pub key: Vec<u8>,
-    /// `SHA256:` and the unpadded base64 of its digest, as `ssh-keygen -l` prints it.
-    pub fingerprint: String,
 }

@@ -18,11 +18,12 @@ mod pump;
 
 pub use ssh_proto::{AuthMethod, Prompt, Prompts};
 
+pub use auth::credentials::Credentials;
 pub use auth::encrypted_secret::EncryptedSecret;
 pub use auth::key_file::KeyFile;
 pub use auth::responder::Responses;
 pub use backoff::Reconnect;
-pub use config::{Banner, Credentials, HostKeyInfo, Route, Strictness, Target, Trust};
+pub use config::{Banner, Route, Target};
 pub use connect::happy_eyeballs::{Dialing, Family};
 #[cfg(unix)]
 pub use connect::proxy_command::{ProxyCommand, Tokens};
@@ -32,6 +33,7 @@ pub use error::{Error, system_code};
 pub use host_key::known_hosts::ReadError;
 pub use host_key::known_hosts_writer::RecordError;
 pub use host_key::pin::{Pin, PinError};
+pub use host_key::trust::{HostKeyInfo, Strictness, Trust};
 pub use host_key::verify::HostKeyDecision;
 
 pub(crate) use backoff::{Attempt, Backoff};
@@ -39,5 +41,4 @@ pub(crate) use connect::establish::connect;
 pub(crate) use connect::happy_eyeballs::dial;
 pub(crate) use connection::{FINAL_BRIDGE_TIMEOUT, Session, TimeoutGate};
 pub(crate) use error::{lookup_code, open_code};
-pub(crate) use host_key::update::update_host_keys;
 pub(crate) use pump::{Down, Pump, ReadOutcome, Up};

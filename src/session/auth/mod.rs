@@ -1,10 +1,11 @@
 //! The application's side of authentication.
 //!
-//! - `responder`: the answers to what the protocol asks meanwhile; `agent`: signatures by an agent.
-//! - `key_file`: a private key and its passphrase; `encrypted_secret`: a secret between two
-//!   authentications.
+//! - `credentials`: password, keys and methods; `key_file`: a private key and its passphrase;
+//!   `encrypted_secret`: a secret that a later authentication needs.
+//! - `responder`: answers to the questions of a server; `agent`: signatures by an agent.
 
 pub(crate) mod agent;
+pub(crate) mod credentials;
 pub(crate) mod encrypted_secret;
 pub(crate) mod key_file;
 pub(crate) mod responder;

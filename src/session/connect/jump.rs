@@ -21,7 +21,6 @@ use crate::session::connect::bridge::{self, Bridge};
 use crate::session::connect::happy_eyeballs::place;
 use crate::session::connect::transport::Stream;
 use crate::session::connection::{DISCONNECT_TIMEOUT, Session, TimeoutGate, exchange};
-use crate::session::host_key::update::update_host_keys;
 use crate::session::pump::{Down, Pump, ReadOutcome, Up};
 use crate::session::{Error, Target};
 
@@ -77,7 +76,7 @@ async fn opened(session: &mut Session, hop: &Arc<Target>, place: &str) -> Result
                         text: format!("it refused to connect to {place}{code}: {description}"),
                     });
                 }
-                Event::HostKeys(keys) => update_host_keys(hop, keys),
+                Event::HostKeys(keys) => hop.update_host_keys(keys),
                 Event::Rekeyed => {}
                 Event::Data { .. } | Event::Window(_) | Event::Eof(_) | Event::Close(_) => {
                     unreachable!("the only channel is not open yet")
@@ -233,7 +232,7 @@ impl Relay {
                 }
             }
             Event::Close(_) => self.closed = true,
-            Event::HostKeys(keys) => update_host_keys(&self.hop, keys),
+            Event::HostKeys(keys) => self.hop.update_host_keys(keys),
             // The turn looks whether there is room.
             Event::Window(_) | Event::Rekeyed => {}
             Event::Opened(_) | Event::OpenFailed { .. } => {

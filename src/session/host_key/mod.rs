@@ -1,13 +1,14 @@
 //! Whether a host key is trusted.
 //!
-//! - `verify`: the decision; `pin`: keys that the application names; `known_hosts`: files of keys;
-//!   `certificate`: host certificates; `revoked`: files of revoked keys.
-//! - `known_hosts_writer`: adds keys to a file; `update`: the host's other keys (UpdateHostKeys).
+//! - `trust`: the sources of trust; `verify`: the decision; `pin`: keys that the application names;
+//!   `known_hosts`: files of keys; `certificate`: host certificates; `revoked`: files of revoked keys.
+//! - `known_hosts_writer`: adds keys to a file; `update`: other keys of a known host (UpdateHostKeys).
 
 pub(crate) mod certificate;
 pub(crate) mod known_hosts;
 pub(crate) mod known_hosts_writer;
 pub(crate) mod pin;
 pub(crate) mod revoked;
+pub(crate) mod trust;
 pub(crate) mod update;
 pub(crate) mod verify;

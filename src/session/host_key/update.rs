@@ -1,21 +1,12 @@
 //! The other keys of a host that is known: learned from the host, once it has proved to own them.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use ssh_proto::key::{HostKey, PublicKey};
-use tokio::task::spawn_blocking;
 
 use crate::session::host_key::known_hosts::{Marker, ReadError};
 use crate::session::host_key::known_hosts_writer::append;
-use crate::session::{Error, Target, Trust};
-
-/// Writes down keys that the server has proved to own, on a thread that may block. Nobody waits for
-/// it, and a failure is no failure of the session: the keys are offered again next time.
-pub(crate) fn update_host_keys(target: &Arc<Target>, keys: Vec<PublicKey>) {
-    let target = target.clone();
-    drop(spawn_blocking(move || target.trust.update_host_keys(&target.host, target.port, &keys)));
-}
+use crate::session::{Error, Trust};
 
 impl Trust {
     /// The blobs of the keys that files have of this host, if they may learn others of it; `None`

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use ssh_proto::{ChannelId, Event as Proto};
 
-use crate::session::{self, Down, ReadOutcome, Up};
+use crate::session::{Down, ReadOutcome, Up};
 use crate::tunnel::Event;
 use crate::tunnel::connection::cause::Cause;
 use crate::tunnel::connection::relay::Stage;
@@ -103,7 +103,7 @@ impl Driver {
             Proto::Close(channel) => self.closed.push(channel.index()),
             // Whoever waited for room is in the queue, which is looked at in every turn.
             Proto::Rekeyed => {}
-            Proto::HostKeys(keys) => session::update_host_keys(&self.config.target, keys),
+            Proto::HostKeys(keys) => self.config.target.update_host_keys(keys),
             Proto::HostKey(_) | Proto::Banner(_) | Proto::Asked(_) | Proto::Ready => {
                 unreachable!("a session logs on once")
             }
