@@ -29,7 +29,7 @@ const acceptNew = (knownHosts, more) => connectOnce({ knownHosts, strictHostKeyC
 const text = (file) => readFileSync(file, 'utf8');
 const mode = (path) => (statSync(path).mode & 0o777).toString(8);
 
-/** Logs on and gives back what the file has become. */
+/** Connects, and returns the text of the file afterwards. */
 async function accepted(file, more) {
   await acceptNew(file, more);
   return text(file);
@@ -102,7 +102,7 @@ test('accept-new rejects a key that it cannot write', async () => {
     return true;
   });
   await assert.rejects(acceptNew(files.missing(), { hostKeyAlias: 'a,b' }), /cannot be written/);
-  // Where any key is taken there is nothing to lose.
+  // Where any key is accepted, a failed write is no error.
   await connectOnce({ knownHosts: file, strictHostKeyChecking: false });
 });
 

@@ -36,7 +36,7 @@ function tunnelTo(t, options) {
   return tunnel;
 }
 
-/** The banners of a tunnel as they come. */
+/** The banners that a tunnel emits. */
 function banners(tunnel) {
   const told = [];
   tunnel.on('banner', (...banner) => told.push(banner));
@@ -64,7 +64,7 @@ test("the 'banner' event arrives while the server still waits for authentication
 });
 
 test('a banner of the maximum length of OpenSSH is accepted, a longer one is an error', async (t) => {
-  // Message number, two lengths, padding and its length are in the packet too.
+  // The packet also has the message number, two lengths, the padding and its length.
   for (const [length, taken] of [
     [100_000, true],
     [262_100, true],
@@ -187,7 +187,7 @@ test('lines before the identification string are in the error when the server di
   assert.match(error.message, /wait for it/);
 });
 
-/** Every character that controls, hides or reorders, as Node knows them, but for those that text needs. */
+/** Every control, invisible and bidirectional character that Node knows, except those that text needs. */
 const HARMFUL = Array.from({ length: 0x11_0000 }, (_, code) => code)
   .filter((code) => code < 0xd800 || code > 0xdfff)
   .map((code) => String.fromCodePoint(code))

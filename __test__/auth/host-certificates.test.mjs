@@ -41,7 +41,7 @@ const certified = (options, by = authority) => start({ certify: certifier(by, { 
 
 const trusting = ({ publicKey }, names = '*') => `@cert-authority ${names} ${publicKey}`;
 
-/** Fails for the host key, and says all of this about it. */
+/** The error of a rejected host key, whose message contains all of these. */
 const refused =
   (...parts) =>
   (error) => {
@@ -57,7 +57,7 @@ for (const type of ['ed25519', 'ecdsa', 'ecdsa-521', 'rsa']) {
     const [name, bits] = type.split('-');
     const by = makeKey(join(files.path, `authority_${type}`), { type: name, bits });
     const server = await start({ hostKeyTypes: TYPES, certify: certifier(by, NAMES) });
-    // No key is known by itself: only the certificates can be what is trusted.
+    // No key is known by itself, so only the certificates can be trusted.
     const knownHosts = files.file(`@cert-authority 127.0.0.1 ${by.publicKey}`);
     await connectOnce(server, { knownHosts });
     for (const algorithm of ALGORITHMS) {
@@ -108,7 +108,7 @@ const BAD = [
     { principals: 'elsewhere,127.0.0.10,[127.0.0.1]:22' },
     'it is for elsewhere, 127.0.0.10, [127.0.0.1]:22, not for 127.0.0.1',
   ],
-  // OpenSSH 9 takes it for every host, later ones do not.
+  // OpenSSH 9 accepts it for every host, later versions do not.
   ['for nobody', { principals: '' }, 'names no host', { unlikeSsh: true }],
   ['of a user', { kind: 'user' }, 'for a user'],
   ['with an unknown option', { more: ['-O', 'critical:something=else'] }, 'critical option something'],
@@ -123,7 +123,7 @@ for (const [name, options, reason, { unlikeSsh = false } = {}] of BAD) {
     await assert.rejects(connectOnce(server, { knownHosts, hostVerifier: () => assert.fail('asked') }), why);
     await assert.rejects(connectOnce(server, { knownHosts, strictHostKeyChecking: 'accept-new' }), why);
     assert.equal((await server.ask(knownHosts)).trusts, unlikeSsh);
-    // The key in it may be known by itself.
+    // The key in the certificate may be known by itself.
     const known = files.file(trusting(authority), `${server.address} ${server.hostKeys[0].publicKey}`);
     await connectOnce(server, { knownHosts: known });
     assert.ok((await server.ask(known)).trusts);

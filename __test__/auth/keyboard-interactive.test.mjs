@@ -21,12 +21,12 @@ after(() => folder.remove());
 const QUESTION = { prompt: 'Code: ', echo: false };
 const REFUSED = { code: 'ERR_SSH_AUTH' };
 
-/** A server whose `authenticate` decides, and the methods that it was asked for. */
+/** A server whose `authenticate` decides, and the methods that were requested. */
 async function serve(t, authenticate) {
   const methods = [];
   const server = await Ssh2Server.start({
     authenticate: (context, session) => {
-      // A key is offered first and signed with afterwards: one attempt.
+      // Offering a key and signing with it are one attempt.
       const probe = context.method === 'publickey' && !context.signature;
       if (!probe) methods.push(context.method);
       authenticate(context, session);
@@ -55,7 +55,7 @@ function make(server, options) {
   return tunnel;
 }
 
-/** Asks round after round, then decides by all answers. */
+/** Sends one round of prompts after the other, then decides by all answers. */
 function ask(context, rounds, authServer, methods) {
   const answers = [];
   const next = () => {
@@ -63,7 +63,7 @@ function ask(context, rounds, authServer, methods) {
       return authServer(answers) ? context.accept() : context.reject(methods);
     }
     context.prompt(rounds[answers.length], 'The name', 'The instructions', (given) => {
-      if (given instanceof Error) return; // the client goes another way
+      if (given instanceof Error) return; // the client tries another method
       answers.push(given);
       next();
     });
@@ -108,7 +108,7 @@ test('keyboard-interactive: several rounds of prompts', async (t) => {
   });
   await tunnel.promises.connect();
   const texts = { name: 'The name', instructions: 'The instructions', lang: '' };
-  // A round without questions is nothing to ask about.
+  // A round without prompts is not shown to the user.
   assert.deepEqual(asked, [
     { ...texts, prompts: ROUNDS[0] },
     { ...texts, prompts: ROUNDS[2] },
@@ -134,7 +134,7 @@ test('keyboard-interactive: a wrong answer fails authentication', async (t) => {
   assert.deepEqual(methods, ['none', 'keyboard-interactive'], 'once');
 });
 
-/** Asks for one code; a password is the other way in. */
+/** Prompts for a code, or accepts a password. */
 const codeOrPassword = (context) => {
   const all = ['keyboard-interactive', 'password'];
   if (context.method === 'password' && context.password === 'right') return context.accept();
@@ -151,7 +151,7 @@ test('keyboard-interactive works with promise, callback and blocking calls', asy
   await answering().promises.startListening();
   const called = answering();
   await new Promise((resolve, reject) => called.connect((error) => (error ? reject(error) : resolve())));
-  // Nobody could answer while the thread is blocked: not even a password is tried then.
+  // Nobody can answer while the thread is blocked, so not even a password is tried.
   for (const method of ['connect', 'startListening']) {
     methods.length = 0;
     assert.throws(
@@ -164,13 +164,13 @@ test('keyboard-interactive works with promise, callback and blocking calls', asy
     );
     assert.deepEqual(methods, []);
   }
-  called.connect(); // it is up: nothing is left to ask
+  called.connect(); // the session is ready, so nothing is left to ask
 });
 
 test("the next method is tried when there is no 'keyboard-interactive' listener", async (t) => {
   const { server, methods } = await serve(t, codeOrPassword);
   const ways = [
-    (tunnel) => tunnel, // nobody listens
+    (tunnel) => tunnel, // there is no listener
     (tunnel) => tunnel.on('keyboard-interactive', (...args) => args.at(-1)()),
     (tunnel) => tunnel.on('keyboard-interactive', (...args) => args.at(-1)([])),
   ];
@@ -262,7 +262,7 @@ test('a refused password is not reused as an answer, and a visible prompt never 
   });
 });
 
-/** Wants every one of `steps`, in their order. */
+/** Requires all `steps`, in order. */
 function sequence(steps) {
   return (context, session) => {
     session.left ??= [...steps];
@@ -361,7 +361,7 @@ test('prompts of PAM are answered, with sshd', { skip: noPam }, async (t) => {
   assert.deepEqual(await connectOnce({ tryKeyboard: true }, 'open sesame'), [{ prompt: 'Password: ', echo: false }]);
   await server.logged(/Accepted keyboard-interactive\/pam/);
   await assert.rejects(connectOnce({ tryKeyboard: true }, 'wrong'), REFUSED);
-  // Without anybody to ask, the password is the answer.
+  // Without a listener the password is the answer.
   assert.deepEqual(await connectOnce({ password: 'open sesame' }), []);
   await assert.rejects(connectOnce({ password: 'wrong' }), REFUSED);
 });

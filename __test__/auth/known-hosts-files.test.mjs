@@ -28,7 +28,7 @@ const decode = (line) => Buffer.from(base64(line), 'base64');
 const latin = (text) => Buffer.from(text, 'latin1');
 const utf16 = (text) => Buffer.from(`\ufeff${text}`, 'utf16le');
 
-/** The line of an RSA key whose numbers begin with one zero more than they need. */
+/** The line of an RSA key whose numbers begin with a superfluous zero byte. */
 function padded(line) {
   const blob = decode(line);
   const fields = [];
@@ -72,7 +72,7 @@ const damaged = (line) => [`damaged line ${line}`, `damaged line ${line}`];
 const key = (type, ...parts) =>
   `${type} ${Buffer.concat([Buffer.from([0, 0, 0, type.length]), Buffer.from(type), ...parts]).toString('base64')}`;
 
-/** What a file has, and what becomes of the server with StrictHostKeyChecking yes and accept-new. */
+/** The content of a file, and the outcome with StrictHostKeyChecking yes and accept-new. */
 const CASES = [
   ['a comment in Latin-1', latin(`${whole} caf\xe9\n`), ['trusted', 'trusted']],
   ['null bytes in a comment', `${whole} a\0b\0\n`, ['trusted', 'trusted']],
@@ -165,7 +165,7 @@ for (const [name, content, [strict, accepting], { unlikeSsh = false } = {}] of C
       const asked = await server.ask(copy, `StrictHostKeyChecking=${strictness === true ? 'yes' : strictness}`);
       copyFileSync(path, copy);
       assert.equal(await verdict(copy, strictness), expected, `${strictness}`);
-      // With "no", ssh connects all the same, and forwards nothing.
+      // With "no", ssh connects anyway, and disables forwarding.
       if (expected === 'trusted' && !unlikeSsh) assert.ok(asked.trusts, asked.stderr);
       const now = readFileSync(copy);
       assert.deepEqual(now.subarray(0, before.length), before, 'what was there stays');

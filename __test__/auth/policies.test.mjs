@@ -58,7 +58,7 @@ function configuration(of, ...lines) {
   );
 }
 
-/** Whether a tunnel of this configuration has a session: true, or the error. */
+/** true if a tunnel with this configuration connects, else the error. */
 async function ours(configFile, overrides) {
   let tunnel;
   try {
@@ -72,13 +72,13 @@ async function ours(configFile, overrides) {
   }
 }
 
-/** Whether ssh logs on with it. */
+/** Whether ssh connects with it. */
 async function ssh(configFile) {
   const { code } = await run(findProgram('ssh'), ['-F', configFile, 'h', 'true']);
   return code === 0;
 }
 
-/** Both log on with these lines, or both fail, this one in these words. */
+/** With these lines, both connect or both fail, the tunnel with this error. */
 async function agree(of, lines, refusal, { unlikeSsh = false } = {}) {
   const file = configuration(of, ...lines);
   assert.equal(await ssh(file), unlikeSsh !== (refusal === undefined), `ssh: ${lines}`);
@@ -112,7 +112,7 @@ test('RevokedHostKeys rejects the listed keys', async () => {
   }
   const krl = files.missing();
   keygen('-q', '-k', '-f', krl, `${otherKey.file}.pub`);
-  // It does not revoke the server's, which cannot be told here.
+  // It does not revoke the server's key, which cannot be shown here.
   await agree(
     server,
     [`RevokedHostKeys ${krl}`],
@@ -187,7 +187,7 @@ test("RequiredRSASize and PubkeyAcceptedAlgorithms restrict the user's keys", as
     await without([`PubkeyAcceptedAlgorithms ${list}`]);
   for (const list of ['ssh-ed25519', '-rsa*', 'ssh-ed25519*,ecdsa-*', 'rsa-sha2-512-cert-v01@openssh.com'])
     await refused([`PubkeyAcceptedAlgorithms ${list}`]);
-  // The order decides which signature is made.
+  // The order decides on the kind of signature.
   const log = server.log().length;
   await without(['PubkeyAcceptedKeyTypes rsa-sha2-256,rsa-sha2-512']);
   assert.doesNotMatch(server.log().slice(log), /Failed publickey/);
@@ -228,7 +228,7 @@ test('unknown and invalid names in algorithm lists are treated as in ssh', async
     for (const list of ['nonsense', 'ssh-ed25519,nonsense', '+nonsense', 'SSH-ED25519', 'foo*', 'aes256-ctr', '+']) {
       await agree(server, [`${name} ${list}`], CONFIG(name));
     }
-    // ssh says so, too, and goes on with some of them.
+    // ssh reports it too, and continues with some of them.
     assert.match((await ours(configuration(server, `${name} !ssh-ed25519`))).message, /line 1: .*!ssh-ed25519/);
   }
 });
@@ -248,7 +248,7 @@ test('StrictHostKeyChecking no rejects a changed key, as ssh disables forwarding
         `${found.code} ${found.message}`,
         HOST_KEY('Port forwarding is disabled to avoid man-in-the-middle attacks'),
       );
-      // Also for a jump host, and with somebody who would say yes.
+      // Also for a jump host, and with a hostVerifier that accepts.
       const through = files.file('Host h', ' ProxyJump j', ' HostName 127.0.0.1', ` Port ${server.port}`, 'Host *');
       writeFileSync(through, `Include ${configuration(of, ...lines(file))}\n`, { flag: 'a' });
       const hop = await ours(through, { hostVerifier: () => true, hostKey: own });

@@ -33,7 +33,7 @@ const KINDS = [
 ];
 const FORMAT_NAMES = { RFC4716: 'OpenSSH', PEM: 'PEM', PKCS8: 'PKCS #8' };
 
-/** Logs on and off. */
+/** Connects and shuts down. */
 async function connectOnce(options) {
   const tunnel = new SSHTunnel({
     ...server.login,

@@ -29,10 +29,10 @@ after(() => Promise.all([server.stop(), folder.remove()]));
 
 const skip = canLook() ? false : 'this system has no /proc/<pid>/mem';
 
-/** Text that is nowhere else. */
+/** Text that occurs nowhere else. */
 const secret = () => randomBytes(36).toString('base64url');
 
-/** The lines of a key file that are not the same in all of them. */
+/** The lines of a key file that differ between key files. */
 const body = (text) =>
   parts(
     text
@@ -42,7 +42,7 @@ const body = (text) =>
       .join('\n'),
   );
 
-/** The private number of a key on a curve, in the orders of bytes that it may be kept in. */
+/** The private number of an elliptic curve key, in both byte orders. */
 function privateNumber(text, passphrase) {
   const { d } = createPrivateKey({ key: text, passphrase }).export({ format: 'jwk' });
   const number = Buffer.from(d, 'base64url');
@@ -50,7 +50,7 @@ function privateNumber(text, passphrase) {
 }
 
 /**
- * Runs the program with secrets as bytes, and looks into its memory at each stage.
+ * Runs the program with secrets as bytes, and scans its memory at each stage.
  * @param secrets by the names of options, in order
  */
 async function look(t, { options, secrets, needles, config, program = PROGRAM, stages = STAGES }) {
@@ -81,7 +81,7 @@ async function look(t, { options, secrets, needles, config, program = PROGRAM, s
 
 const nothing = Object.fromEntries(STAGES.map((stage) => [stage, []]));
 
-/** What a tunnel needs beside its secrets. */
+/** The options of a tunnel without its secrets. */
 const place = ({ login: { host, port, hostKey } }, more) => ({
   host,
   port,
@@ -220,11 +220,11 @@ test('memory holds no trace of an answer to a prompt', { skip, timeout: 60_000 }
   assert.deepEqual(await look(t, { options, secrets, needles: { answer: parts(answer) } }), nothing);
 });
 
-/** The process of the command itself, behind `script` and a shell. */
+/** The process of the command itself, a descendant of `script` and a shell. */
 const commandOf = (session) =>
   descendants(session.child.pid).find((pid) => readFileSync(`/proc/${pid}/comm`, 'latin1') === 'node\n');
 
-/** The options of the command for a server that keeps its memory clean of everything else. */
+/** The options of the command that keep everything else out of its memory. */
 function commandFor({ port, hostKeys }, name, identity) {
   const known = join(folder.path, `${name}-known`);
   writeFileSync(known, `[127.0.0.1]:${port} ${hostKeys[0].public}\n`);
@@ -248,7 +248,7 @@ function commandFor({ port, hostKeys }, name, identity) {
   ];
 }
 
-/** Types texts at prompts until the command is authenticated: where its memory still holds them. */
+/** Types texts at prompts until the command is authenticated; returns where its memory still holds them. */
 async function typeAll(t, args, texts) {
   const session = AtTerminal.start(t, args);
   for (const [prompt, text] of texts) {
@@ -349,7 +349,7 @@ test('errors, events, notices, warnings and inspected tunnels show no secrets', 
     }
   };
 
-  // What is no secret of the right type, in each place that takes one.
+  // A value of the wrong type for each option that takes a secret.
   for (const wrong of [
     hidden,
     [hidden],
@@ -372,7 +372,7 @@ test('errors, events, notices, warnings and inspected tunnels show no secrets', 
   make({ privateKey: text, password: value, sessions: -1 });
   make({ privateKey: text, passphrase: value, jump: { ...base, password: value, jump: { password: value } } });
 
-  // What a server or a file refuses.
+  // Secrets that a server or a file rejects.
   for (const more of [
     { password: value },
     { password: Buffer.from(value) },

@@ -27,7 +27,7 @@ after(async () => {
 const REFUSED = 'ERR_SSH_AUTH';
 let keys = 0;
 
-/** A key pair; the server knows it if asked to. */
+/** A key pair, authorized at the server if requested. */
 function newKey(options, { known = true } = {}) {
   const key = makeKey(at(`key${keys++}`), options);
   if (known) server.authorize(key.publicKey);
@@ -47,7 +47,7 @@ async function proxyOf(t, agent, onSign) {
   return proxy;
 }
 
-/** A tunnel without any proof but those that are given. */
+/** A tunnel without any credentials but those given. */
 function make(options, login = server.login) {
   return new SSHTunnel({
     ...login,
@@ -138,7 +138,7 @@ test('agentKeys restricts which keys of the agent are offered', async (t) => {
   const keys = [newKey({}), newKey({ type: 'rsa' }), newKey({})];
   const agent = (await agentWith(t, ...keys)).path;
   await connectOnce({ agent, agentKeys: [keys[2].publicKey, keys[1].publicKey] });
-  await accepted(keys[1].fingerprint, 'RSA'); // the order is the agent's
+  await accepted(keys[1].fingerprint, 'RSA'); // in the order of the agent
   const otherKey = makeKey(at('not-held')).publicKey;
   assert.match(await refusal({ agent, agentKeys: otherKey }), /agent \(it has no other key\)/);
   assert.match(await refusal({ agent, agentKeys: [] }), /agent \(it has no other key\)/);
@@ -176,10 +176,10 @@ test('the agent is tried after the private key is refused', async (t) => {
 test('a server that requires two keys gets one from the option and one from the agent', async (t) => {
   const second = makeKey(at('second'));
   twoKeys.authorize(second.publicKey);
-  const agent = await agentWith(t, twoKeys.key, second); // it holds the first one, too
+  const agent = await agentWith(t, twoKeys.key, second); // it has the first key too
   await connectOnce({ privateKey: twoKeys.key.privateKey, agent: agent.path }, twoKeys.login);
   await twoKeys.logged(/Partial publickey/);
-  // One of them is one step, however often it could be offered.
+  // A key counts as one step, however often it is offered.
   const alone = await agentWith(t, twoKeys.key);
   const tunnel = make({ privateKey: twoKeys.key.privateKey, agent: alone.path }, twoKeys.login);
   await assert.rejects(tunnel.promises.connect(), (error) => {
@@ -243,7 +243,7 @@ for (const [name, [misdeed, message]] of Object.entries(MISDEEDS)) {
     let proxy = await proxyOf(t, agent, misdeed);
     assert.match(await refusal({ agent: proxy.path }), message);
     assert.equal(proxy.signatures, 1);
-    // The next method has its turn.
+    // The next method is tried.
     proxy = await proxyOf(t, agent, misdeed);
     const { privateKey } = server.key;
     await connectOnce({ agent: proxy.path, privateKey, authHandler: ['agent', 'publickey'] });
@@ -266,7 +266,7 @@ test('authHandler restricts the methods that are tried', async (t) => {
   assert.match(await refusal({ agent, authHandler: ['none'] }), /tried none; the server accepts publickey/);
 });
 
-/** A server that lets users in by the methods in `takes` and lists `names`; what it was asked for, in order. */
+/** A server that accepts the methods in `takes` and lists `names`; `asked` has the requested methods in order. */
 async function authServer(t, { takes, names }) {
   const asked = [];
   const judging = await Ssh2Server.start({
@@ -340,7 +340,7 @@ test('the password is sent only after the server accepted the ssh-userauth servi
   const tunnel = make({ authHandler: ['password'] }, reluctant.login);
   const connected = tunnel.promises.connect();
   const accept = await serve;
-  await new Promise(setImmediate); // what was sent with the request has been read with it
+  await new Promise(setImmediate); // data sent with the request was read with it
   assert.ok(!reluctant.lines.some((line) => line.includes('USERAUTH_REQUEST')));
   accept();
   await connected;

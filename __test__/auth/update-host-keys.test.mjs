@@ -52,7 +52,7 @@ for (const [at, type] of hostKeyTypes.entries()) {
   });
 }
 
-/** Whether the server was asked for proofs in a session that saw its announcement. */
+/** Whether the client requested proofs after the server announced its keys. */
 async function wasAsked(t, trust) {
   const before = server.log().length;
   const open = await openTunnel(t, server, behaviours.echo(), { hostKey: undefined, ...trust });
@@ -85,7 +85,7 @@ test('updateHostKeys requests no proof unless it is enabled and the key comes fr
   ];
   for (const [at, trust] of unwanted.entries()) assert.equal(await wasAsked(t, trust), false, String(at));
   assert.equal(text(known), lines[0]);
-  // ... so that this can be seen at all.
+  // A request for proofs would have been seen.
   assert.equal(await wasAsked(t, { knownHosts: known, updateHostKeys }), true);
   await whenFile(known, /(?:.*\n){4}/);
 });

@@ -134,7 +134,7 @@ describe('constructor', () => {
     for (const word of ['yes', 'No', 'ask', 'off', '', 'Accept-New']) {
       refuses(() => make({ strictHostKeyChecking: word }), value, `The property '${name}' must be true, 'accept-new', 'no' or false. Received '${word}'`);
     }
-    // The user's own files, or those that are given.
+    // The user's own files, or the given ones.
     make({ strictHostKeyChecking: 'accept-new', updateHostKeys: true });
     make({ strictHostKeyChecking: 'accept-new', updateHostKeys: true, knownHosts: 'file', hostVerifier: () => true });
     for (const strictHostKeyChecking of [false, 'no']) make({ strictHostKeyChecking, knownHosts: [] });

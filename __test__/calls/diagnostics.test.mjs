@@ -18,7 +18,7 @@ const SOON = { initialDelay: 20, maxDelay: 100 };
 const server = await Sshd.start();
 after(() => server.stop());
 
-/** What is published on these channels until the test ends. */
+/** The messages published on these channels until the test ends. */
 function listen(t, channels = [...SESSION, ...CONNECTION]) {
   const heard = new EventEmitter();
   heard.messages = [];
@@ -36,7 +36,7 @@ function listen(t, channels = [...SESSION, ...CONNECTION]) {
   return heard;
 }
 
-/** The step of a session, and which it is. */
+/** The step of a session and the number of the session. */
 const short = ({ name, sessionId }) => [name.replace('sshtunnel.session.', ''), sessionId];
 
 test('a session and a connection in it are published from start to end', async (t) => {
@@ -160,7 +160,7 @@ test('a late subscriber gets messages after the next call, an unsubscribed one g
   const again = listen(t, CONNECTION);
   first.end();
   assertIncludes(await first.ended, { end: 'FIN' });
-  // Nobody was subscribed at the last call: the end of the first one may be told or not.
+  // There was no subscriber at the last call, so the end of the first one may be published or not.
   it.tunnel.stats();
   const second = await it.connect();
   for (let count = 1; (await again.count(count)).at(-1).connection?.connectionId !== 2; count++);

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 
 import { SSHTunnel, sshtunnel } from '../../index.js';
 
-// Nothing listens on port 1: whatever needs a session fails.
+// Nothing listens on port 1, so every call that needs a session fails.
 const options = { host: '127.0.0.1', port: 1, username: 'user', forwardHost: 'localhost', forwardPort: 9, hostKey: [] };
 const make = (more) => new SSHTunnel({ ...options, ...more });
 

@@ -146,7 +146,7 @@ test('close() waits for connections to end', async (t) => {
   await exchange(client);
   let closed = false;
   const closing = tunnel.close().then(() => (closed = true));
-  await exchange(client, MIB); // it lives on
+  await exchange(client, MIB); // it stays open
   assert.equal(closed, false);
   assert.equal(tunnel.listening, false);
   assert.ok(await refuses(port));
@@ -232,7 +232,7 @@ for (const linger of [true, false]) {
     });
     assert.deepEqual(eventLog.all('connection'), []);
     assert.equal(target.peers.length, 0);
-    // Without the listener everybody is welcome again.
+    // Without the listener every connection is accepted again.
     tunnel.removeAllListeners('connectionRequest');
     await exchange(await connect());
   });
@@ -308,12 +308,12 @@ test('idleTimeout starts when a connection is open', async (t) => {
   await ssh2.logged(/Inbound: CHANNEL_OPEN \(s:1/);
   opens[0].accept();
   assert.equal((await eventLog.next('disconnected')).code, 'ETIMEDOUT');
-  // The other was not open while the first one was idle for too long.
+  // The other connection was not open while the first one was idle.
   opens[1].accept();
   assert.equal((await eventLog.next('disconnected')).code, 'ETIMEDOUT');
 });
 
-// Less time than the 15 s after which ssh2 asks for a sign of life, and so wakes everybody up.
+// Less than the 15 s after which ssh2 sends a keepalive that would wake the tunnel.
 const SOON = { timeout: 10_000 };
 test('messages in the same segment as the end of authentication are processed', SOON, async (t) => {
   const ssh2 = await Ssh2Server.start();
@@ -347,7 +347,7 @@ test('a server that does not read many replies is processed again once it reads'
   client._protocol._handlers.REQUEST_FAILURE = () => ++answers === questions && done();
   client._protocol._debug = undefined; // a line for each would be too much
   client._sock.pause();
-  // Until the tunnel holds so many answers that it does not want to hear any more.
+  // Until the tunnel buffers so many replies that it stops reading.
   do {
     for (let count = 0; count < 10_000; count++, questions++) client._protocol.ping();
     await settled(() => client._sock.writableLength);

@@ -109,7 +109,7 @@ describe('worker threads', () => {
   });
 
   test('can be terminated with calls pending, repeatedly', () => {
-    // In a process of its own: what could go wrong here is a crash.
+    // In a process of its own, because a failure here would be a crash.
     const program = `
       const { Worker } = require('node:worker_threads');
       const source = ${JSON.stringify(`

@@ -15,7 +15,7 @@ after(() => Promise.all([server.stop(), endless.stop()]));
 const options = (more) =>
   JSON.stringify({ ...server.login, forwardHost: '127.0.0.1', forwardPort: endless.port, ...more });
 
-/** Runs a program that must end by itself, well. */
+/** Runs a program that must exit by itself, with 0. */
 async function ends(source) {
   const result = await runModule(source, { timeout: 10_000 });
   assert.deepEqual(
@@ -51,7 +51,7 @@ test('a listening tunnel keeps the process alive', async (t) => {
   const child = await Child.start('tunnel-process.mjs');
   t.after(() => child.stop());
   const port = await child.ask('listen', JSON.parse(options()));
-  // Nothing but the tunnel can hold it from now on.
+  // From now on only the tunnel can keep the process alive.
   await child.ask('letGo');
   const client = await connect(port);
   await client.received(MIB);
@@ -99,7 +99,7 @@ test('process.exit() during a transfer is not delayed', async (t) => {
   child.ask('exit', 7).catch(() => {});
   assert.equal(await child.ended(5000), 7);
   assert.ok(performance.now() - since < 2000);
-  // A stream that was cut does not look complete, be its Linger graceful.
+  // A truncated stream does not look complete, even with graceful Linger.
   const { bytes, sha256, end } = await client.ended;
   assert.equal(end, 'ECONNRESET');
   assert.equal(sha256, patternHash(bytes));

@@ -50,7 +50,7 @@ test('stopListening() keeps a session that connect() made', async (t) => {
   const tunnel = makeTunnel(t, ssh2.login, 1);
   const eventLog = new EventLog(tunnel);
   await tunnel.promises.startListening();
-  await tunnel.promises.connect(); // it is up already: from now on it is wanted
+  await tunnel.promises.connect(); // it is ready already; from now on it is kept
   await tunnel.promises.stopListening();
   await tunnel.promises.startListening();
   await tunnel.promises.stopListening();
@@ -143,7 +143,7 @@ for (const linger of [true, false]) {
       bytesUp: 0,
       droppedUp: KIB,
     });
-    request.accept(); // too late, and no harm
+    request.accept(); // too late, and without effect
   });
 }
 

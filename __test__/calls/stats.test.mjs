@@ -16,13 +16,13 @@ import { assertIncludes, listed, makeTunnel, openTunnel, roundTrip } from '../he
 
 const SOON = { initialDelay: 20, maxDelay: 100 };
 const BYTES = ['bytesUp', 'bytesDown', 'droppedUp', 'droppedDown'];
-/** What says how many there are now, or how long something took. */
+/** Values that are gauges or durations, not counters. */
 const GAUGES = new Set(['up', 'pending', 'open', 'logonTime', 'roundTrip']);
 
 const server = await Sshd.start();
 after(() => server.stop());
 
-/** Every number of the statistics by its path. */
+/** Every number of the statistics, by path. */
 function* numbers(value, path = []) {
   for (const [name, inner] of Object.entries(value)) {
     if (typeof inner === 'object') yield* numbers(inner, [...path, name]);
@@ -40,7 +40,7 @@ function assertSound({ connections }) {
   for (const [code, count] of Object.entries(refused)) assert.equal(count, ended[code]);
 }
 
-/** Asks again and again, and compares; the function that is returned ends that. */
+/** Reads stats() repeatedly and compares; returns a function that stops. */
 function watch(tunnel) {
   let goes = true;
   const watching = (async () => {
@@ -59,7 +59,7 @@ function watch(tunnel) {
   return () => ((goes = false), watching);
 }
 
-/** The statistics say what the reports say; nothing is left. */
+/** The statistics equal the sum of the reports, and no connection is left. */
 function assertSums({ connections }, ends) {
   const sum = (member) => ends.reduce((total, end) => total + end[member], 0);
   const count = (holds) => ends.filter(holds).length;
@@ -85,7 +85,7 @@ async function exchange(client, count = KIB) {
   await client.received(before + count);
 }
 
-/** Waits until the statistics are so. */
+/** Waits until the statistics meet a condition. */
 async function counted(tunnel, holds) {
   for (;;) {
     const stats = await tunnel.promises.stats();
@@ -102,7 +102,7 @@ for (const sessions of [1, 3]) {
     const stop = watch(tunnel);
     await Promise.all(Array.from({ length: 5 }, () => transfer(it, MIB)));
 
-    // Reset by the program, by the owner with much under way, in time and too late.
+    // Reset by the client, closed by the application with data in flight, in time and too late.
     const reset = await it.connect();
     await exchange(reset, 64 * KIB);
     await reset.reset();
@@ -112,7 +112,7 @@ for (const sessions of [1, 3]) {
     await hardInfo.promises.setLinger(false);
     await boundedInfo.promises.setLingerOption({ l_onoff: 1, l_linger: 1 });
     for (const client of [hard, bounded]) await client.send(MIB);
-    // All of the echo is here: the programs' kernels could take the first of it, and nothing would be late or lost.
+    // Both clients have the whole echo.
     while (!(await listed(tunnel, 2)).every(({ bytesUp, bytesDown }) => bytesUp === MIB && bytesDown === MIB));
     await Promise.all([hardInfo, boundedInfo].map(({ connectionId }) => tunnel.promises.disconnect(connectionId)));
 
@@ -157,7 +157,7 @@ for (const sessions of [1, 3]) {
   });
 }
 
-/** There and back, and clean. */
+/** Sends data to the echo and back, and closes cleanly. */
 async function transfer(it, size) {
   const client = await it.connect();
   await client.send(size);
@@ -169,7 +169,7 @@ test('stats() includes open connections', async (t) => {
   const it = await openTunnel(t, server, behaviours.echo());
   const client = await it.connect();
   await exchange(client, MIB);
-  // The kernel need not acknowledge at once what the program has read.
+  // The kernel may acknowledge later than the client reads.
   const { connections } = await counted(it.tunnel, (stats) => stats.connections.bytesDown === MIB);
   assertIncludes(connections, {
     accepted: 1,

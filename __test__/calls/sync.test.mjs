@@ -85,7 +85,7 @@ test('a blocking call that needs JavaScript to answer fails with ERR_TUNNEL_WOUL
   }
   assert.equal(tunnel.listening, false);
   assert.equal(asked, 0);
-  // The same tunnel does it without blocking.
+  // The same tunnel connects without blocking.
   await tunnel.promises.startListening();
   assert.equal(asked, 1);
   await tunnel.promises.shutdown();

@@ -36,7 +36,7 @@ after(() => Promise.all([server.stop(), setting.remove()]));
 
 const lacks = (method) => (typeof SSHTunnel.prototype[method] === 'function' ? false : `a tunnel has no ${method}()`);
 
-/** The command to this server, with what a test adds. */
+/** The command for this server, with the test's arguments. */
 function start(t, args, { host = '127.0.0.1', ...options } = {}) {
   return Cli.start(t, [...args, ...setting.options(options), host], options);
 }
@@ -47,7 +47,7 @@ async function echo(t, behaviour = behaviours.echo()) {
   return target;
 }
 
-/** Connects, and is gone after the test. */
+/** Connects until the end of the test. */
 async function client(t, port, how) {
   const peer = await connect(port, how);
   t.after(() => peer.socket.destroy());
@@ -213,7 +213,7 @@ test('connect errors are printed in the words of ssh', async (t) => {
     ],
     [['-q', '-o', `Port=${port}`], {}, /^$/],
   ]) {
-    // The first value of an option counts: these come before those of every test.
+    // The first value of an option wins: these precede those of every test.
     const { status, stdout, stderr } = await start(t, [...args, '-N'], how).end();
     assert.deepEqual([status, stdout], [255, ''], stderr);
     assert.match(stderr.trimEnd(), text);
@@ -224,7 +224,7 @@ test('a changed host key prints the warning of ssh and exits with 255', async (t
   const other = await Sshd.start();
   t.after(() => other.stop());
   const known = setting.file('known_hosts', `${server.address} ${other.hostKeys[0].publicKey}\n`);
-  // With "no", ssh would connect and forward nothing: there would be nothing to do.
+  // With "no", ssh would connect and disable forwarding.
   for (const strictness of ['ask', 'yes', 'accept-new', 'no', 'off']) {
     const { status, stderr } = await start(t, ['-N', '-o', `StrictHostKeyChecking=${strictness}`], {
       knownHosts: known,
@@ -558,7 +558,7 @@ test('-R lets the server listen', { skip: lacks('forwardRemote') }, async (t) =>
   await peer.send(MIB);
   peer.end();
   assertIncludes(await peer.ended, { bytes: MIB, sha256: patternHash(MIB), end: 'FIN' });
-  // On every address: sshd is content with one.
+  // On every address: sshd binds at least one.
   const taken = net.createServer().listen(0, '::');
   t.after(() => taken.close());
   await once(taken, 'listening');

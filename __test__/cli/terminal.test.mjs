@@ -28,12 +28,12 @@ const skip = !hasTerminal
     ? false
     : 'a tunnel has no forwardLocal()';
 
-/** The command at this server; on success it would stay. */
+/** The command for this server; on success it keeps running. */
 function start(t, args, { host = '127.0.0.1', ...how } = {}) {
   return AtTerminal.start(t, [...args, ...setting.options(how), host], how);
 }
 
-/** A server that takes a password, and what the command needs to get to it. */
+/** A server that accepts a password, and the options of the command for it. */
 async function passwordServer(t, options) {
   const asking = await Ssh2Server.start(options);
   t.after(() => asking.stop());
@@ -61,7 +61,7 @@ async function passwordServer(t, options) {
   };
 }
 
-/** Ends what has logged on, and waits for it. */
+/** Ends the connected command and waits for its exit. */
 async function interrupt(session, status = 0) {
   session.type('\x03');
   await session.sees(new RegExp(`status ${status}\r\n`));
@@ -210,7 +210,7 @@ test('ConnectTimeout does not run while a prompt is open', { skip }, async (t) =
   const knownHosts = setting.missing('known_hosts');
   const session = start(t, ['--no-view', '-N', '-v', '-o', 'ConnectTimeout=1'], { knownHosts });
   await session.sees(/\[fingerprint\]\)\? /);
-  // For "nothing happens" there is no event.
+  // There is no event for "nothing happens".
   await new Promise((resolve) => setTimeout(resolve, 1500));
   session.type('yes\r');
   await session.sees(/Authenticated/);

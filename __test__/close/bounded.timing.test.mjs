@@ -11,20 +11,20 @@ import { Sshd } from '../helpers/sshd.mjs';
 import { EventLog, assertIncludes, makeTunnel } from '../helpers/tunnels.mjs';
 
 const COUNT = 200;
-/** More than the kernel of a client takes that does not read; its tunnel takes the rest. */
+/** More than the kernel buffers for a client that does not read; the tunnel buffers the rest. */
 const SIZE = 512 * KIB;
 const LINGER = { l_onoff: 1, l_linger: 2 };
 /** Milliseconds between two looks at the event loop's delay, which are part of what is measured. */
 const RESOLUTION = 5;
 
 const server = await Sshd.start();
-// This process is to show the tunnel's delays alone.
+// This process measures only the tunnel's delays.
 const peers = await Child.start('peer-process.mjs');
 after(() => Promise.all([server.stop(), peers.stop()]));
 
 const milliseconds = (count) => new Promise((resolve) => setTimeout(resolve, count));
 
-/** Echoes, now and then, until it is over; gives the median of their delays in milliseconds. */
+/** Sends an echo at intervals until the end; returns the median delay in milliseconds. */
 async function echo(client, until) {
   const delays = [];
   let over = false;
@@ -80,7 +80,7 @@ test(`a bounded close resets ${COUNT} stalled clients in time and does not delay
   assert.ok(least >= 2000 && most <= 2600, `${least} to ${most} ms`);
   assert.ok(median <= 2 * idle, `${median} ms, not ${idle}`);
   assert.ok(p99 < 20, `${p99} ms`);
-  // Where a blocking close() waits has another name.
+  // The wait channel of a blocking close() has another name.
   for (const place of seen) assert.match(place, /^0$|epoll|futex/);
 
   const ends = eventLog.all('disconnected');

@@ -16,7 +16,7 @@ const HARD = { l_onoff: 1, l_linger: 0 };
 const GRACEFUL = { l_onoff: 0, l_linger: 0 };
 const bounded = (seconds) => ({ l_onoff: 1, l_linger: seconds });
 
-/** Counts what a socket tells its program about its end. */
+/** Counts the events of a socket's end. */
 function watch(socket) {
   const seen = { close: 0, error: 0 };
   for (const name of Object.keys(seen)) socket.on(name, () => (seen[name] += 1));
@@ -36,14 +36,14 @@ async function loaded(size, linger) {
   return { ...pair, peer };
 }
 
-// The addon's threads have descriptors, too: here they start.
+// Starts the addon's threads, which have descriptors too.
 const first = await netPair();
 await promises.closesocket(first.client);
 await first.stop();
 
-/** More than two kernels hold of one connection. */
+/** More than the buffers of both kernels hold for one connection. */
 const LARGE = 16 * MIB;
-/** What they hold in any case. */
+/** Less than these buffers. */
 const SMALL = 64 * KIB;
 
 test('socket.destroy() with a positive linger time blocks the event loop', async (t) => {
@@ -71,7 +71,7 @@ test('closesocket() with a positive linger time does not block, and resets after
     assert.equal(end, 'ECONNRESET');
     assert.ok(bytes > 0 && result.unsent > 0);
   }
-  // Garbage may be collected meanwhile; a close that blocks would pause each time.
+  // A garbage collection may pause the loop once; a blocking close would pause it each time.
   assert.ok(Math.min(...pauses) < 20, `${pauses} ms`);
 });
 
@@ -115,7 +115,7 @@ test('a hard close resets at once and drops buffered writes', async () => {
     assert.equal(graceful, false);
     const { bytes, end } = await peer.read().ended;
     assert.equal(end, 'ECONNRESET');
-    // What has just arrived need not be acknowledged yet.
+    // Data that has just arrived need not be acknowledged yet.
     assert.ok(unsent <= size && bytes + unsent >= size, `${bytes} and ${unsent} of ${size}`);
     await stop();
     assert.deepEqual(seen, { close: 1, error: 0 });
@@ -192,7 +192,7 @@ test('closesocket() closes a connection that was already reset', async () => {
   }
 });
 
-/** A way to a port of this machine that keeps what is sent to it. */
+/** A proxy for a local port that records what is sent to it. */
 async function relay(port) {
   const chunks = [];
   const server = net.createServer((socket) => {
@@ -225,7 +225,7 @@ for (const [form, close] of [
   ['blocking', async (socket) => closesocket(socket)],
 ]) {
   test(`a TLS socket sends close_notify first, ${form}`, async () => {
-    for (const [linger, goodbye] of [
+    for (const [linger, closeNotify] of [
       [bounded(5), true],
       [GRACEFUL, true],
       [HARD, false],
@@ -240,10 +240,10 @@ for (const [form, close] of [
       await peer.received(SMALL);
       setsockopt(client, SO_LINGER, linger);
       const { graceful } = await close(client);
-      assert.equal(graceful, goodbye);
+      assert.equal(graceful, closeNotify);
       await peer.closed;
       assert.equal(peer.bytes, SMALL);
-      assert.equal(recordTypes(way.sent()).at(-1) === ALERT, goodbye);
+      assert.equal(recordTypes(way.sent()).at(-1) === ALERT, closeNotify);
       way.server.close();
       await stop();
       await descriptorsBack(before);
@@ -289,7 +289,7 @@ test('TLS and HTTP sockets are reset by an expired linger time and by a hard clo
       assert.ok(linger === HARD || elapsed(since) >= 999);
       assert.equal(graceful, false);
       const { bytes, end } = await peer.read().ended;
-      // Nobody can tell what of a record arrived; plain bytes are counted to the byte.
+      // It is unknown which part of a TLS record arrived; plain data is counted exactly.
       if (make === httpPair) assert.equal(end, 'ECONNRESET');
       assert.ok(unsent + bytes > LARGE * 0.98 && unsent + bytes < LARGE * 1.02, `${bytes} and ${unsent}`);
       await stop();
@@ -357,7 +357,7 @@ test('the blocking form returns the same result', async (t) => {
   t.after(() => target.stop());
   const child = await Child.start('closing-process.mjs');
   t.after(() => child.stop());
-  const size = PATTERN.length; // which the kernel takes at once
+  const size = PATTERN.length; // which the kernel buffers at once
   const close = async (linger) => ({
     ...(await child.ask('block', target.port, linger, size)),
     peer: await target.next(),

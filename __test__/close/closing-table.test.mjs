@@ -22,16 +22,16 @@ after(() => Promise.all([sshd.stop(), refusing.stop()]));
 const ENDLESS = behaviours.endless();
 
 const SIZE = 2 * MIB;
-/** What leaves for a client that does not read, without a need for credit. */
+/** Sent to a client that does not read, within the initial window. */
 const FITS = PATTERN.length;
-/** More than two programs and all between them hold, and less than a tunnel reads in vain after FIN. */
+/** More than both ends and everything between them buffer, and less than a tunnel reads and drops after FIN. */
 const FLOOD = 20 * MIB;
 
-/** Servers that do what an sshd does not. */
+/** Servers with behaviour that sshd does not have. */
 const ssh2 = (onOpen) => () => Ssh2Server.start({ onOpen });
 const accepting = ssh2((open) => open.accept());
 
-/** For "nothing more happens" there is no event. */
+/** There is no event for "nothing more happens". */
 const quiet = () => settled(() => 0);
 
 /** Both directions are full: neither the client nor the target reads, both have sent. */
@@ -42,17 +42,17 @@ async function stuckBoth({ tunnel, client, remoteEnd }) {
   await settled(async () => (await only(tunnel)).bytesDown);
 }
 
-/** What has come down for a client that does not read lies in the tunnel. */
+/** Data for a client that does not read is buffered in the tunnel. */
 const stuckDown = ({ tunnel }) => settled(async () => (await only(tunnel)).bytesDown);
 
-/** What the client has sent to a target that does not read lies everywhere in between. */
+/** Data for a target that does not read fills every buffer in between. */
 async function stuckUp({ tunnel, client }) {
   client.send(FLOOD);
   await settled(() => client.accepted);
   await settled(async () => (await only(tunnel)).bytesUp);
 }
 
-/** A small exchange in both directions, so that nothing is under way. */
+/** A small exchange in both directions, after which nothing is in flight. */
 async function exchange({ client, remoteEnd }) {
   await client.send(KIB);
   await remoteEnd.read().received(KIB);
@@ -60,7 +60,7 @@ async function exchange({ client, remoteEnd }) {
   await client.received(KIB);
 }
 
-/** Ways to close that are all the owner's. */
+/** Calls of the application that close connections. */
 const disconnect = async ({ tunnel }) => tunnel.promises.disconnect((await only(tunnel)).connectionId);
 const shutdown = ({ tunnel }) => tunnel.promises.shutdown();
 const close = ({ tunnel }) => tunnel.close({ timeout: 0 });
@@ -117,7 +117,7 @@ const TABLE = [
     async prepare({ tunnel, client }) {
       client.end();
       while ((await only(tunnel)).state !== 'closing');
-      await quiet(); // did its time run since then, it would be over too early
+      await quiet(); // if the time ran from here, the close would end too early
     },
     event,
     sent: FITS,
@@ -130,7 +130,7 @@ const TABLE = [
     prepare: stuckUp,
     async event({ tunnel, client, remoteEnd }) {
       await client.reset();
-      // Before the tunnel knows of it, room at the remote end is room for more.
+      // Before the tunnel has noticed the reset, it would read more as soon as the remote end reads.
       while ((await tunnel.promises.connections()).some(({ state }) => state === 'open'));
       remoteEnd.read();
     },
@@ -159,7 +159,7 @@ const TABLE = [
     async prepare({ client, remoteEnd }) {
       remoteEnd.write(PATTERN.subarray(0, FITS / 2));
       await client.received(Math.floor(FITS / 2));
-      // Nobody reads the channel: some of this stays behind in the tunnel.
+      // Nothing reads the channel, so a part of this stays in the tunnel.
       client.send(4 * MIB);
       await settled(() => remoteEnd.readableLength);
     },
@@ -169,7 +169,7 @@ const TABLE = [
     },
     sent: Math.floor(FITS / 2),
     drops: same(['up']),
-    // After EOF the client has its FIN already when the CLOSE comes: only writing fails then.
+    // After EOF the client already has its FIN when CLOSE arrives, so only writing fails.
     ...(withEof && { hard: RULES.earlyClose.graceful }),
   })),
   {
@@ -249,7 +249,7 @@ const TABLE = [
     sent: KIB,
   },
   {
-    // The trap of the sockets API: with unread input a plain close() would drop what is not sent.
+    // With unread input, a plain close() of the sockets API would drop unsent data.
     name: 'disconnect() while both directions are full',
     rule: RULES.closedByCall,
     read: false,
@@ -257,7 +257,7 @@ const TABLE = [
     async event({ tunnel, client, remoteEnd, column }) {
       const { connectionId } = await only(tunnel);
       const disconnected = tunnel.promises.disconnect(connectionId);
-      // Nothing moves before it has begun; hard, that is before it is over.
+      // Nothing is read before the close has begun, or, in hard mode, has ended.
       await (column === 'hard' ? disconnected : only(tunnel));
       remoteEnd.read();
       client.read();
@@ -303,7 +303,7 @@ async function setUp(t, row, server, options) {
   return { ...opened, server, client, remoteEnd };
 }
 
-/** Looks that a connection which is being closed is not over. */
+/** Checks that a closing connection has not ended. */
 async function isHeld({ tunnel, eventLog }) {
   while ((await only(tunnel)).state !== 'closing');
   await quiet();
@@ -328,7 +328,7 @@ async function play(t, row, column) {
   await row.prepare?.(setup);
   const arrived = remoteEnd?.readableLength;
   const since = performance.now();
-  // Some events are over only when the connection is.
+  // Some events last until the connection has ended.
   const happened = row.event?.({ ...setup, column });
   if (row.stalls) {
     if (column === 'graceful') await isHeld(setup);
@@ -351,13 +351,13 @@ async function play(t, row, column) {
     assert.deepEqual([end.droppedUp > 0, end.droppedDown > 0], [drops.includes('up'), drops.includes('down')]);
   }
   if (row.sent !== undefined) assert.equal(end.bytesDown + end.droppedDown, row.sent);
-  // What it had not read when it reset the connection, or when a write of its told it of a reset,
-  // was delivered all the same.
+  // Data that the client had not read when it reset the connection, or when a write failed,
+  // counts as delivered.
   const unread = seen.end === 'closed here' || seen.error?.syscall === 'write';
   if (unread) assert.ok(end.bytesDown >= seen.bytes);
   else if (Array.isArray(drops)) assert.equal(end.bytesDown, seen.bytes);
   else assert.ok(end.bytesDown <= seen.bytes);
-  // Gracefully the tunnel has read everything that the client sent.
+  // A graceful close reads everything that the client sent.
   if (reported.closedBy === 'graceful' && column !== 'hard') assert.equal(end.bytesUp + end.droppedUp, client.accepted);
   else assert.ok(end.bytesUp + end.droppedUp <= client.accepted);
   if (row.unopened) {
@@ -368,13 +368,13 @@ async function play(t, row, column) {
   }
 }
 
-/** Asks the remote end, where it lives. */
+/** Checks what the remote end read, if it still exists. */
 async function examineFar(row, { remoteEnd, arrived }, { bytesUp, code }) {
   if (code === 'ERR_SSH_DISCONNECTED') return undefined;
   if (arrived !== undefined) return assert.equal(bytesUp, arrived);
   const { bytes, sha256, end } = await remoteEnd.read().ended;
   assert.deepEqual({ bytes, sha256 }, { bytes: bytesUp, sha256: patternHash(bytesUp) });
-  // SSH has no word for a reset. Who is sending when the server lets go hears of it in this way.
+  // SSH has no message for a reset. A target that is sending when the server closes gets these errors.
   assert.ok(end === 'FIN' || (row.target === ENDLESS && ['EPIPE', 'ECONNRESET'].includes(end)), end);
 }
 

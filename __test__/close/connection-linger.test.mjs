@@ -15,7 +15,7 @@ const GRACEFUL = { l_onoff: 0, l_linger: 0 };
 const HARD = { l_onoff: 1, l_linger: 0 };
 const BOUNDED = { l_onoff: 1, l_linger: 60 };
 
-/** A connection through which something went, as its event and as its client. */
+/** A connection after an exchange: its event and its client. */
 async function openOne({ eventLog, connect }) {
   const client = await connect();
   await client.send(KIB);

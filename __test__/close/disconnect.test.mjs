@@ -13,7 +13,7 @@ after(() => server.stop());
 // More than the system of a target takes that does not read; the server holds the rest.
 const SIZE = 4 * MIB;
 
-/** A client that has reset its connection; all that it sent was passed on. */
+/** A client that has reset its connection after everything it sent was forwarded. */
 async function resetBehindData(t) {
   const { tunnel, eventLog, target, connect } = await openTunnel(t, server, behaviours.idle());
   const client = await connect();

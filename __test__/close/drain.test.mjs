@@ -26,7 +26,7 @@ const FINISHED = {
   lingerExpired: false,
 };
 
-/** Connections of all kinds, and how they end: in time, or cut by their Linger. */
+/** Connections of all kinds, and their ends: in time, or closed by their Linger. */
 const KINDS = [
   ...[GRACEFUL, HARD, BOUNDED].map((linger) => ({ linger, finishes: true, end: FINISHED })),
   { linger: GRACEFUL, end: { code: 'OK', clean: false, closedBy: 'graceful', droppedDown: 0, lingerExpired: false } },

@@ -17,10 +17,10 @@ const server = await Sshd.start();
 const nobody = await refusingPort();
 after(() => Promise.all([server.stop(), nobody.stop()]));
 
-/** More than two programs and all between them hold. */
+/** More than both ends and everything between them buffer. */
 const FLOOD = 20 * MIB;
 
-/** A connection whose client does not read, with as much for it as its kernel and the tunnel hold. */
+/** A connection whose client does not read, with all buffers towards it full. */
 async function stalledClient(t, { behaviour = behaviours.endless(), options, from = server } = {}) {
   const opened = await openTunnel(t, from, behaviour, options);
   const client = await opened.connect({ read: false });
@@ -29,7 +29,7 @@ async function stalledClient(t, { behaviour = behaviours.endless(), options, fro
   return { ...opened, client, connectionId };
 }
 
-/** A connection whose remote end does not read, with as much for it as there is room. */
+/** A connection whose remote end does not read, with all buffers towards it full. */
 async function stalledTarget(t, { options } = {}) {
   const opened = await openTunnel(t, server, behaviours.idle(), options);
   const client = await opened.connect();
@@ -40,7 +40,7 @@ async function stalledTarget(t, { options } = {}) {
   return { ...opened, client, connectionId };
 }
 
-/** A connection by a server that does what it is told; its channel is `far`. */
+/** A connection through a scripted server. */
 async function scripted(t, { onOpen = (open) => open.accept(), options, how } = {}) {
   const ssh2 = await Ssh2Server.start({ onOpen });
   t.after(() => ssh2.stop());
@@ -54,7 +54,7 @@ const closing = async ({ tunnel }) => {
 };
 
 /**
- * Each state: how to get there, and what is reported of a hard end.
+ * Each state: how it is reached, and the report of a hard end.
  * - `kinds`: 'closing' where a graceful close is under way, which a new Linger ends by itself
  */
 const STATES = [
@@ -246,7 +246,7 @@ test('a new linger time counts from the call, also while closing, and can be wit
   const connection = await only(setup.tunnel);
   await connection.promises.setLingerOption({ l_onoff: 1, l_linger: 1 });
   await connection.promises.setLinger(true);
-  await new Promise((resolve) => setTimeout(resolve, 1200)); // the time that was taken back
+  await new Promise((resolve) => setTimeout(resolve, 1200)); // the withdrawn time
   assert.deepEqual(setup.eventLog.all('disconnected'), []);
   assert.deepEqual(connection.getLingerOption(), { l_onoff: 0, l_linger: 0 });
   const since = performance.now();
@@ -267,7 +267,7 @@ for (const [name, harden] of Object.entries({
   'setLinger(false)': (tunnel, connections) => Promise.all(connections.map((it) => it.promises.setLinger(false))),
 })) {
   test(`${name} is not undone by a softer Linger right after it`, async (t) => {
-    const COUNT = 20; // one alone may have ended before the second call comes
+    const COUNT = 20; // a single one may end before the second call
     const { tunnel, eventLog, ssh2, connect, client } = await scripted(t, { how: { read: false } });
     const clients = [client];
     for (let i = 0; i < COUNT; i++) {
@@ -345,7 +345,7 @@ describe('a truncated reply', { concurrency: 4 }, () => {
   for (const [column, linger] of Object.entries(COLUMNS)) {
     test(`CLOSE without EOF after the client's FIN resets the client: ${column}`, async (t) => {
       const { tunnel, eventLog, ssh2, client } = await scripted(t, { options: { linger } });
-      // What Node itself says, which no look at the kernel corrects here.
+      // The event of Node itself, without the check of the kernel's state.
       const told = new Promise((resolve) =>
         client.socket.on('end', () => resolve('end')).on('error', ({ code }) => resolve(code)),
       );

@@ -20,10 +20,10 @@ const folder = temporaryFolder('forced');
 after(() => folder.remove());
 const at = (name) => join(folder.path, name);
 
-/** More than two programs and all between them hold. */
+/** More than both ends and everything between them buffer. */
 const FLOOD = 20 * MIB;
 
-/** As nc, and deaf: neither the end of its input nor a signal that can be ignored ends it. */
+/** Like nc, but neither the end of its input nor a signal that can be ignored ends it. */
 writeFileSync(
   at('deaf.js'),
   `
@@ -43,7 +43,7 @@ async function servers(t, count) {
   return started;
 }
 
-/** Both directions full, then the servers fall silent. */
+/** Fills both directions, then freezes the servers. */
 async function stuck(t, login, dead, options) {
   const opened = await openTunnel(t, { login }, behaviours.endless(), options);
   const client = await opened.connect({ read: false });
@@ -77,7 +77,7 @@ async function endsByForce(setup, [force, after]) {
   assert.ok(ends[0].droppedDown > 0 && ends[0].droppedUp > 0);
   const seen = await client.read().ended;
   assert.equal(seen.end, 'ECONNRESET');
-  // A write that fails first takes from Node what was there to be read.
+  // If a write fails first, Node discards unread data.
   if (seen.error?.syscall !== 'write') assert.equal(seen.bytes, ends[0].bytesDown);
 }
 
@@ -275,7 +275,7 @@ test('close({ timeout }) is bounded with a server that confirms nothing', async 
   server.freeze();
   t.after(() => server.thaw());
   await client.reset();
-  // What it sent is on its way, and nothing is left here but a word of the server.
+  // Its data is in flight, and only the server's confirmation is missing.
   assertIncludes(await eventLog.next('disconnected'), { code: 'ECONNRESET', droppedUp: 0 });
   const since = performance.now();
   await tunnel.close({ timeout: 100 });

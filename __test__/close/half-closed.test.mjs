@@ -13,7 +13,7 @@ after(() => server.stop());
 
 for (const linger of [true, false]) {
   test(`a target that resets ends the client's stream: ${linger}`, async (t) => {
-    // OpenSSH tells of a reset as it tells of an end: EOF. The client gets what was sent.
+    // OpenSSH reports a reset as EOF. The client gets what was sent.
     const { eventLog, connect } = await openTunnel(t, server, behaviours.resetter(64 * KIB), { linger });
     const client = await connect();
     const { bytes, end } = await client.ended;
@@ -24,7 +24,7 @@ for (const linger of [true, false]) {
   });
 }
 
-/** A client that resets while neither side reads and both have sent more than there is room for. */
+/** A client that resets while neither side reads and all buffers are full. */
 async function resetWhileStuck(t, behaviour) {
   const tunnel = await openTunnel(t, server, behaviour, { linger: true });
   const client = await tunnel.connect({ read: false });
@@ -65,13 +65,13 @@ for (const linger of [
     const { tunnel, eventLog, target, connect } = await openTunnel(t, server, behaviours.idle(), { linger });
     const client = await connect();
     const remoteEnd = await target.next();
-    client.send(64 * MIB); // the target does not read: it piles up before the tunnel
+    client.send(64 * MIB); // the target does not read, so the data fills all buffers
     await settled(() => client.accepted);
     const { connectionId } = await only(tunnel);
     const disconnected = tunnel.promises.disconnect(connectionId);
     await tunnel.promises.connections(); // the disconnect has begun
     await client.reset();
-    remoteEnd.read(); // and never ends its own direction
+    remoteEnd.read(); // and does not end its own direction
     await disconnected;
     const end = await eventLog.next('disconnected');
     assertIncludes(end, { connectionId, code: 'ECONNRESET', clean: false });

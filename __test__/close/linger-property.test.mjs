@@ -195,7 +195,7 @@ test('setLinger() applies only to connections accepted later', async (t) => {
   }
   const structures = (await tunnel.promises.connections()).map(({ linger }) => linger);
   assert.deepEqual(structures, [NOTHING, HARD, NOTHING, HARD]);
-  // Not one of them heeds the value that holds now.
+  // The current value applies to none of them.
   for (const { client, connectionId, linger } of clients) {
     await client.send(KIB);
     await client.received(KIB);
@@ -212,8 +212,8 @@ test('setLinger() applies only to connections accepted later', async (t) => {
 
 for (const linger of [true, false]) {
   test(`connections in the backlog get the Linger of their accept: ${linger}`, async (t) => {
-    // A socket takes over its listener's linger when it arrives, not when it is accepted. A tunnel
-    // without a free descriptor cannot accept: its connections wait, as long as the test likes.
+    // A socket inherits its listener's linger when it is connected, not when it is accepted. A tunnel
+    // without a free descriptor cannot accept, so its connections wait in the backlog.
     const targets = await Child.start('peer-process.mjs');
     t.after(() => targets.stop());
     const forwardPort = await targets.ask('behaviour', 'echo');

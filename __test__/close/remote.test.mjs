@@ -20,7 +20,7 @@ after(async () => {
 });
 
 const SIZE = 2 * MIB;
-/** More than two programs and all between them hold. */
+/** More than both ends and everything between them buffer. */
 const FLOOD = 20 * MIB;
 
 const WHOLE = { peer: 'FIN', client: 'FIN', code: 'OK', clean: true, closedBy: 'graceful' };
@@ -29,10 +29,10 @@ const RST = { peer: 'ECONNRESET', clean: false, closedBy: 'reset' };
 const ABORTED = { ...RST, code: 'ECONNABORTED' };
 const EXPIRED = { ...ABORTED, lingerExpired: true };
 const LOST = { ...RST, code: 'ERR_SSH_DISCONNECTED' };
-/** The target reset it: nobody is there to see an end. */
+/** The target has reset the connection and sees no end. */
 const BY_TARGET = { peer: 'closed here', client: 'FIN', code: 'ECONNRESET', clean: false, closedBy: 'reset' };
 
-/** A small exchange in both directions, so that nothing is under way. */
+/** A small exchange in both directions, after which nothing is in flight. */
 async function exchange({ client, peer }) {
   await client.send(KIB);
   await peer.received(KIB);
@@ -40,20 +40,20 @@ async function exchange({ client, peer }) {
   await client.received(KIB);
 }
 
-/** So much has come for a target that does not read that its kernel cannot have it all. */
+/** More data has arrived for a target that does not read than its kernel buffers. */
 async function stuckDown({ tunnel, client }) {
   client.send(FLOOD);
   while ((await only(tunnel)).bytesDown < PATTERN.length);
 }
 
-/** As above; the kernel takes less for a Unix socket. */
+/** As above; the kernel buffers less for a Unix socket. */
 async function stuckUnix({ tunnel, client }) {
   client.send(FLOOD);
   await settled(() => client.accepted);
   await settled(async () => (await only(tunnel)).bytesDown);
 }
 
-/** What the target has sent to a remote client that does not read lies everywhere in between. */
+/** Data for a remote client that does not read fills every buffer in between. */
 async function stuckUp({ tunnel, peer }) {
   peer.send(FLOOD);
   await settled(() => peer.accepted);
@@ -164,10 +164,10 @@ async function setUp(t, row, options, path) {
   return { ...it, at, client, peer };
 }
 
-/** Looks that a connection which is being closed is not over. */
+/** Checks that a closing connection has not ended. */
 async function isHeld({ tunnel, eventLog }) {
   while ((await only(tunnel)).state !== 'closing');
-  await settled(() => 0); // for "nothing more happens" there is no event
+  await settled(() => 0); // there is no event for "nothing more happens"
   assert.deepEqual(eventLog.all('disconnected'), []);
 }
 
@@ -180,7 +180,7 @@ async function play(t, row, column) {
 
   await row.prepare?.(setup);
   const since = performance.now();
-  // Some events are over only when the connection is.
+  // Some events last until the connection has ended.
   const happened = row.event(setup);
   if (row.stalls) {
     if (column === 'graceful') await isHeld(setup);
@@ -218,7 +218,7 @@ describe('a target on a Unix socket', () => {
   let paths = 0;
   const path = () => join(folder.path, `${++paths}.sock`);
 
-  // There is no reset to see: the program reads what was delivered, and then the end.
+  // A Unix socket has no reset: the client reads the delivered data, then the end.
   for (const [name, row, linger, reported] of [
     ['disconnect(), hard', { prepare: exchange, event: disconnect }, COLUMNS.hard, { code: 'ECONNABORTED' }],
     [

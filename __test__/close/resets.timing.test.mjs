@@ -15,7 +15,7 @@ after(() => Promise.all([server.stop(), targets.stop()]));
 
 test('2,000 clients that reset during a transfer leave nothing behind', { timeout: 90_000 }, async (t) => {
   const source = await targets.ask('behaviour', 'endless', 4 * KIB);
-  // In a process of its own: the clients' memory is not the question.
+  // In a process of its own, so that the clients' memory is not measured.
   const child = await Child.start('tunnel-process.mjs');
   t.after(() => child.stop());
   const options = { ...server.login, forwardHost: '127.0.0.1', forwardPort: source };
@@ -39,7 +39,7 @@ test('2,000 clients that reset during a transfer leave nothing behind', { timeou
   };
 
   for (let turn = 0; turn < 2; turn++) await round(1000, 20);
-  const before = await round(1000, 20); // whatever grows once has grown
+  const before = await round(1000, 20); // what grows only once has grown
   const after = await round(2000, 20);
   assert.deepEqual(await child.ask('connections'), []);
   const grown = after.memory - before.memory;
@@ -47,7 +47,7 @@ test('2,000 clients that reset during a transfer leave nothing behind', { timeou
   assert.equal(after.descriptors, before.descriptors);
   assert.ok(grown < 4 * MIB, `${grown} bytes more`);
 
-  // The session is as good as new.
+  // The session still works.
   const client = await connect(port);
   await client.received(8 * MIB);
   await client.reset();
@@ -59,7 +59,7 @@ test('clients that reset before their channel opens leave nothing behind', async
   const eventLog = new EventLog(tunnel);
   await tunnel.promises.startListening();
   const before = descriptors();
-  server.freezeSessions(); // no open is answered now
+  server.freezeSessions(); // no channel open is answered now
   for (let count = 0; count < 100; count++) {
     const client = await connect(tunnel.localPort);
     await client.send(KIB);

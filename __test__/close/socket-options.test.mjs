@@ -21,7 +21,7 @@ import { TLS_CLIENT, httpPair, netPair, tlsPair, wrappedPair } from '../helpers/
 
 const linger = (l_onoff, l_linger) => ({ l_onoff, l_linger });
 
-/** The outcome of a callback form, which must not come before it has returned. */
+/** The outcome of a callback form, which must not call back before it has returned. */
 function called(method, ...args) {
   return new Promise((resolve, reject) => {
     let returned = false;
@@ -208,7 +208,7 @@ test('anything but a connected TCP socket is rejected with a code', async () => 
   overStream.destroy();
   duplex.destroy();
 
-  // All those that were refused have been left alone, and so was everything else.
+  // The rejected arguments and everything else are unchanged.
   client.end('whole');
   assert.equal((await once(accepted, 'data')).toString(), 'whole');
   await stop();

@@ -38,7 +38,7 @@ function openPool({ tunnel }) {
   const clients = new Set();
   pool.on('connect', (client) => clients.add(client));
   pool.on('remove', (client) => clients.delete(client));
-  pool.on('error', () => {}); // one that nobody used
+  pool.on('error', () => {}); // an unused one
   return { pool, clients };
 }
 
@@ -48,7 +48,7 @@ async function loseSession(eventLog) {
   await eventLog.next('ready');
 }
 
-/** Numbered questions whose answers are compared: their numbers by what became of them. */
+/** Sends numbered queries and compares their answers; returns the numbers of the right and the failed ones. */
 async function ask(numbers, question) {
   const [right, failed] = [[], []];
   await Promise.all(
@@ -99,7 +99,7 @@ test('repeated disconnects during writes lose and repeat no confirmed row', {
   const LOSSES = 3;
   let [number, going] = [0, true];
   const written = { right: [], failed: [] };
-  // More of them than clients: none is ever without a query.
+  // More queries than clients, so that no client is idle.
   const writers = range(2 * CLIENTS).map(async () => {
     while (going) {
       const { right, failed } = await ask([++number], async (mine) => {

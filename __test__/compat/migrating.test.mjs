@@ -33,7 +33,7 @@ const page = readFileSync(join(ROOT, 'docs', 'migrating.md'), 'utf8');
 const programs = [...page.matchAll(/^```js\n(.*?)^```/gms)].map(([, program]) => program);
 const AsyncFunction = (async () => {}).constructor;
 
-/** Runs the program that holds this text with these variables, and gives those of its own that are asked for. */
+/** Runs the program of the page that contains this text, with these variables; returns the requested ones. */
 function live(text, variables, wanted) {
   const [program, ...others] = programs.filter((each) => each.includes(text));
   assert.equal(others.length, 0);
@@ -73,7 +73,7 @@ test('docs/migrating.md: forwardOut and its replacement', async () => {
   await tunnel.close();
 });
 
-/** The file that ssh reads, with a server by the name of the page. */
+/** An ssh_config file with a server under the name in the page. */
 function configFile() {
   return files.file(
     'Host bastion',

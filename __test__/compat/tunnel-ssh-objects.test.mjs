@@ -16,7 +16,7 @@ after(() => Promise.all([sshd.stop(), target.stop()]));
 
 const forward = { dstAddr: '127.0.0.1', dstPort: target.port };
 
-/** A tunnel of ours to the echo. */
+/** A tunnel of this package to the echo. */
 const openUsual = (t, options) => open(t, { ssh: sshd.login, forward, ...options });
 
 test('the process exits after createTunnel() failed', async () => {
@@ -59,7 +59,7 @@ test("a final disconnect emits 'error', then 'end' and 'close' of the client and
   await closed;
   assert.deepEqual(heard, ['error', 'server close', 'end', 'close']);
   assert.equal(server.listening, false);
-  // It was not closed by us: the first one to ask for it finds nothing wrong.
+  // It was not closed by the test, so the first close() succeeds.
   assert.equal(await close(server), undefined);
 });
 

@@ -24,7 +24,7 @@ after(() => Promise.all([sshd.stop(), target.stop()]));
 
 const forward = { dstAddr: '127.0.0.1', dstPort: target.port };
 
-/** A tunnel of ours to the echo. */
+/** A tunnel of this package to the echo. */
 const openUsual = (t, options) => open(t, { ssh: sshd.login, forward, ...options });
 
 test("the SSH server gets the client's address instead of srcAddr and srcPort", async (t) => {
@@ -59,7 +59,7 @@ test('dstAddr defaults to 0.0.0.0, username to root and host to localhost', asyn
   assert.deepEqual(users, ['root']);
 });
 
-/** What a server is asked to connect to; it refuses. */
+/** A server that refuses every target, and the requested targets. */
 function settledOpen() {
   let tell;
   const first = new Promise((resolve) => (tell = resolve));
@@ -76,7 +76,7 @@ test('an unknown host key is rejected with an error that says how to allow it', 
   const error = await rejection(createTunnel({}, {}, { ...untrusted(), knownHosts: files.missing() }, forward));
   assert.equal(error.code, 'ERR_SSH_HOST_KEY');
   assert.ok(error.message.includes(sshd.hostKeys[0].fingerprint));
-  // The stack is what is printed where nobody catches it.
+  // An uncaught error prints its stack.
   for (const text of [error.message, error.stack])
     assert.match(text, /sshOptions.*hostKey: 'SHA256:\.\.\.'.*strictHostKeyChecking: 'accept-new'/);
 });

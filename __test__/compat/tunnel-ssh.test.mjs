@@ -85,7 +85,7 @@ for (const [name, create] of Object.entries(packages)) {
   });
 }
 
-/** What a program of either package comes to when something goes wrong. */
+/** The output of a program of each package when something fails. */
 async function programs(scenario) {
   const program = fileURLToPath(new URL('../helpers/tunnel-ssh-process.mjs', import.meta.url));
   const live = (name) => run(process.execPath, [program, name, scenario]);
@@ -144,7 +144,7 @@ test('a missing passphrase rejects with both', async () => {
 test('a port in use makes tunnel-ssh keep the session and swallow later exceptions', async () => {
   const { theirs, ours } = await programs('taken');
   assert.deepEqual(JSON.parse(theirs.stdout), { code: 'EADDRINUSE', sessions: 1, swallowers: 1 });
-  // Our session may have an instant to live. That nothing stays, the suite of the objects shows.
+  // This package's session may end a moment later; tunnel-ssh-objects.test.mjs checks that nothing stays.
   assert.deepEqual({ ...ours, sessions: 0 }, { code: 'EADDRINUSE', sessions: 0, swallowers: 0 });
 });
 

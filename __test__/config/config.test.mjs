@@ -29,7 +29,7 @@ const at = (name) => join(folder.path, name);
 
 let files = 0;
 
-/** A file with this text, written by nobody else. */
+/** A file with this text that only the user can write. */
 function write(text, name = `config${files++}`) {
   writeFileSync(at(name), text, { mode: 0o600 });
   return at(name);
@@ -48,7 +48,7 @@ const SERVER = `
   IdentityAgent none
 `;
 
-/** What ssh makes of a file, and what we do, have to be the same; an error is in the same line. */
+/** ssh and fromConfig read a file alike, and errors are in the same line. */
 function agree(text, host = 'h', { args, given } = {}) {
   const file = write(text, 'compared');
   const expected = truth(file, host, args);
@@ -62,7 +62,7 @@ function agree(text, host = 'h', { args, given } = {}) {
   return expected;
 }
 
-/** Texts of one kind; where ssh agrees with nothing being set, the test would compare nothing. */
+/** Texts of one kind, each of which must set something. */
 const TEXTS = {
   'keywords and separators': [
     'Host h\n HostName a.b\n Port 2222\n User u\n', 'Host=h\nHostName=a.b\nPort = 2222\nUser= u\n',
@@ -166,7 +166,7 @@ test('fromConfig includes files as ssh does', () => {
     `Include ${at('inc/none*')} ${at('inc/missing')}\nUser u\n`, `Host h\n Include ${at('inc/1.conf')}\n Port 7\n`,
     `Host other\n Include ${at('inc/1.conf')}\n User never\nHost *\n User v\n`, `Match host h\n Include "${at('inc/deep')}"\n HostKeyAlias a\n`,
     `Include ${at('inc/round')}\n`, 'Include ""\n', `Include ${at('inc/.h*')}\n`, 'Include ~/nothing-is-there\nUser u\n',
-    // From ~/.ssh, which may be absent: then ssh finds nothing there, as we do.
+    // From ~/.ssh, which may be missing.
     `Include ${relative(join(homedir(), '.ssh'), at('inc/missing'))}\nUser w\n`,
   ]) agree(text);
   assert.equal(reading(write(`Include ${relative(join(userInfo().homedir, '.ssh'), at('inc/2.conf'))}\n`), 'h').port[0], '22022');
@@ -174,18 +174,18 @@ test('fromConfig includes files as ssh does', () => {
 
 test('fromConfig rejects files that others can write, as ssh does', () => {
   const included = write('User included\n', 'open');
-  // Debian's ssh takes one that only the user's own group may write; others do not, nor do we.
+  // Debian's ssh accepts a file that only the user's own group can write; upstream and fromConfig do not.
   for (const mode of [0o600, 0o644, 0o606, 0o666]) {
     chmodSync(included, mode);
     agree(`Include ${included}\n`);
   }
-  // The file itself is as good as the command line it stands on.
+  // A file named on the command line is trusted like the command line.
   const main = write('User main\n', 'main');
   chmodSync(main, 0o666);
   assert.deepEqual(reading(main, 'h'), truth(main, 'h'));
 });
 
-/** Lines of any directive with any words, the same ones each time. */
+/** Random but reproducible lines of every directive. */
 test('fromConfig reads random files as ssh does', { timeout: 120_000 }, () => {
   let state = 20_261_101;
   const random = (below) => {
@@ -220,14 +220,14 @@ test('fromConfig reads random files as ssh does', { timeout: 120_000 }, () => {
 });
 
 
-/** What a text is made into; where it forwards nothing, there is a target. */
+/** The options made of a text; without a forward in it, with a target. */
 function configure(text, overrides = {}, host = 'h', context = undefined) {
   const target = /LocalForward/.test(text) ? {} : { forwardHost: 'target', forwardPort: 1 };
   const file = context ? {} : { configFile: write(text) };
   return readConfig(host, { ...file, ...target, ...overrides }, context);
 }
 
-/** One member of the options that a text is made into. */
+/** One member of the options made of a text. */
 const option = (name, text, overrides) => configure(text, overrides).options[name];
 
 test('options of the server, the session and its proxies', () => {
@@ -281,7 +281,7 @@ test('options of host key checking', () => {
   for (const [text, expected] of [['', true], ['UserKnownHostsFile /x', false], ['UpdateHostKeys yes\nUserKnownHostsFile /x', true], ['UpdateHostKeys no', false]]) {
     assert.equal(option('updateHostKeys', text), expected, text);
   }
-  // As by ssh, nothing is accepted that could not be written down.
+  // As in ssh, a key is not accepted if it cannot be written.
   for (const value of ['accept-new', 'no', 'off']) {
     const { options, notices } = configure(`UserKnownHostsFile none\nStrictHostKeyChecking ${value}\nUpdateHostKeys yes`);
     assertIncludes(options, { strictHostKeyChecking: true, updateHostKeys: false });
@@ -327,7 +327,7 @@ test('options of algorithms', () => {
     configure('Ciphers aes256-ctr\nMACs hmac-sha2-256', { algorithms: { cipher: ['aes128-ctr'] } }).options.algorithms,
     { cipher: ['aes128-ctr'], hmac: ['hmac-sha2-256'] },
   );
-  // The constructor knows every name that is left.
+  // The constructor supports every remaining name.
   new SSHTunnel(lists('Ciphers ^aes256-ctr\nMACs -hmac-sha2-512\nHostKeyAlgorithms rsa-sha2-512\nKexAlgorithms +curve25519-sha256').options);
 });
 
@@ -355,7 +355,7 @@ test('options of forwards', () => {
     assert.equal(forward(text)[0], '0.0.0.0', text);
   }
   assert.deepEqual(forward('LocalForward 1 db:1', { localPort: 0, localHost: '::1' }), ['::1', 0, 'db', 1]);
-  // Another target has nothing to do with this port.
+  // Another target does not use this port.
   assert.deepEqual(forward('LocalForward 8080 db:1', { forwardHost: 'web', forwardPort: 80 }), [undefined, undefined, 'web', 80]);
   assert.equal(forward('ClearAllForwardings yes\nLocalForward 8080 db:1')[1], undefined);
   const { options, notices } = configure('IdentityFile none\nLocalForward /sock db:1\nLocalForward 2 db:2\nLocalForward 3 db:3\nLocalForward 4 /sock\nRemoteForward 5 db:5\nDynamicForward 6');
@@ -390,7 +390,7 @@ test('jump hosts are looked up in the file themselves', () => {
     ['first', 22, USER], ['outer.example', 22, 'outer-user'], ['middle', 2200, 'me'],
   ]);
   assert.equal(options.jump[2].hostKeyAlias, 'm');
-  // The way to the first hop is how everything is reached.
+  // The proxy of the first hop applies to the whole chain.
   assert.equal(options.proxyCommand, undefined);
   assert.deepEqual(options.jump.map(({ proxyCommand }) => proxyCommand), ['connect first %h:%p 100%% as %r', undefined, undefined]);
   assert.equal(options.localAddress, '10.0.0.2');
@@ -411,7 +411,7 @@ test('overrides take precedence, like the command line of ssh', () => {
   assert.equal(option('knownHosts', text, { hostKey: 'SHA256:x' }), undefined);
 });
 
-/** A context whose home is a folder of ours. */
+/** A context with a home folder of the test. */
 function contextAt(name) {
   const home = at(name);
   mkdirSync(join(home, '.ssh'), { recursive: true, mode: 0o700 });
@@ -442,7 +442,7 @@ test("the user's file precedes the system's, and both may be missing", () => {
   }
   chmodSync(context.userFile, 0o644);
   read();
-  // Root's file is as good as one's own; to that of a third user, root is a stranger.
+  // A file of root is trusted like the user's own; a third user's file is not, also not by root.
   if (context.uid === 0) chownSync(context.userFile, 12_345, 12_345);
   assert.throws(() => configure('', {}, 'h', { ...context, uid: context.uid && 12_345 }), /others than its user/);
 });
@@ -488,7 +488,7 @@ test('existing usable keys are read, others are in configNotices', () => {
   assert.deepEqual([only.keys, only.options.agent, only.notices.length], [[], '/agent', 1]);
   assert.equal(read('IdentitiesOnly yes\nIdentityAgent /agent\nIdentityFile none\n').options.agent, undefined);
   assert.equal(read('IdentityAgent /agent\n').options.agentKeys, undefined);
-  // Keys that are given are the only ones.
+  // Given keys are the only ones.
   const given = read('IdentityFile ~/.ssh/id_ed25519', { privateKey: 'text' });
   assert.equal(given.options.privateKey, 'text');
 });
@@ -576,7 +576,7 @@ test('unsupported directives that restrict access are errors with file and line'
       return true;
     });
   }
-  // For jump hosts, too.
+  // For jump hosts too.
   assert.throws(() => refuses('Host j\n KnownHostsCommand /bin/true\nHost h\n ProxyJump j'), { code: 'ERR_SSH_CONFIG', line: 2 });
   for (const text of [
     'KnownHostsCommand none', 'CheckHostIP no', 'CheckHostIP yes\nHostName 127.0.0.1', 'CheckHostIP yes\nProxyCommand x', 'BindInterface eth0\nBindAddress 127.0.0.1',
@@ -587,7 +587,7 @@ test('unsupported directives that restrict access are errors with file and line'
     // Only the first hop is dialed.
     'Host j\n BindInterface eth0\n CheckHostIP yes\n CanonicalizeHostname yes\n CanonicalDomains example.org\nHost h\n ProxyJump 127.0.0.1,j',
   ]) refuses(text);
-  // A host may be the second of one way, and the first of another.
+  // A host may be the second hop of one chain and the first of another.
   assert.throws(() => refuses('Host j\n BindInterface eth0\nHost k\n ProxyJump j\nHost h\n ProxyJump k,j'), { code: 'ERR_SSH_CONFIG', line: 2 });
 });
 
@@ -598,7 +598,7 @@ test('unsupported restrictions are accepted where overrides replace them', () =>
     ['BindInterface eth0', [...proxied, { localAddress: '127.0.0.1' }], [{ jump: [] }, { hostKey: `SHA256:${'A'.repeat(43)}` }]],
     ['CheckHostIP yes', [...proxied, { hostKey: `SHA256:${'A'.repeat(43)}` }, { knownHosts: '/dev/null' }], [{ jump: [] }, { hostVerifier: () => true }]],
     ['CanonicalizeHostname yes\nCanonicalDomains example.org', proxied, [{ jump: [] }]],
-    // It could tell of revoked keys.
+    // It could list revoked keys.
     ['KnownHostsCommand /bin/true', [], [...proxied, { hostKey: `SHA256:${'A'.repeat(43)}` }]],
   ]) {
     for (const overrides of welcome) configure(text, overrides);
@@ -698,7 +698,7 @@ test('a certificate, an agent key and a key under another name authenticate', as
   agent.add(otherKey.file);
   agent.add(held.file);
   server.authorize(held.publicKey);
-  // The private half is gone: only the agent has it.
+  // The private key file is removed; only the agent has the key.
   const text = `IdentityAgent ${agent.path}\nIdentitiesOnly yes\nIdentityFile ${held.file}.pub\nHostKeyAlias Alias\n${SERVER}`;
   await fromConfig(t, 'h', text, target).promises.connect();
   await server.logged(new RegExp(`Accepted publickey .*${held.fingerprint.replace(/[+/.]/g, '\\$&')}`));

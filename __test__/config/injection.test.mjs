@@ -32,14 +32,14 @@ function write(text) {
   return file;
 }
 
-/** Runs the command where nothing but canaries can be started. */
+/** Runs the command with nothing but canaries on the PATH. */
 function run(...args) {
   const env = { ...process.env, ...canaries.env };
   const { status, stderr } = spawnSync(process.execPath, [COMMAND, ...args], { env, encoding: 'utf8', timeout: 20_000 });
   return { status, stderr, started: canaries.started() };
 }
 
-/** What a shell would make something of. */
+/** Text that a shell would interpret. */
 const CODE = [
   '$(evil)', '`evil`', 'a;evil', 'a|evil', 'a||evil', 'a&evil', 'a&&evil', 'a\nevil', 'a\revil', "a';evil;'", 'a";evil;"', '$[`evil`]', '${x:-`evil`}', '<(evil)', 'a>evil', '{evil,}',
   '(evil)', 'a\\', '\\$(evil)', "$'\\nevil'", 'a\u2028evil', 'a\0evil', '$[+]\nevil', 'a\n', '*', '[a]', '~root',
@@ -71,12 +71,12 @@ test('tokens cannot inject code into Match exec', (t) => {
         assert.throws(() => read(token, quote, way(text)), { code: 'ERR_SSH_CONFIG', line: 1, message: /stands for a name that has/ }, `%${token} ${quote} ${JSON.stringify(text)}`);
       }
       assert.deepEqual(canaries.started(), [], `%${token} ${quote}`);
-      // What is none gets there.
+      // Values that are no code reach the command.
       assert.equal(read(token, quote, way('good.one-2')).value('Port'), 2222);
       assert.equal(canaries.started().length, 1);
     }
   }
-  // From other lines of the file: a name that is written out there may be one, and is still no code.
+  // From other lines of the file: a literal name there may contain such text and still never becomes code.
   const quoted = (text) => `"${text.replace(/["'\\]/g, '\\$&')}"`;
   for (const [token, keyword] of [['k', 'HostKeyAlias'], ['r', 'User'], ['h', 'HostName']]) {
     for (const text of CODE.filter((code) => !/[\n\0]/.test(code))) {
@@ -99,7 +99,7 @@ test('tokens cannot inject code into ProxyCommand', (t) => {
     }
     const file = write(`Host ${'*'}\n User "${text.replace(/["'\\]/g, '\\$&').replace(/[\n\0]/g, ';')}"\n ProxyCommand asked %r\n`);
     assert.throws(() => SSHTunnel.fromConfig('h', { configFile: file }), { code: /^ERR_INVALID_ARG_VALUE$|^ERR_SSH_CONFIG$/ }, text);
-    // %n is filled in before the constructor sees the command.
+    // %n is expanded before the constructor gets the command.
     const named = write('HostName x\nProxyCommand asked %n\n');
     assert.throws(() => SSHTunnel.fromConfig(text, { configFile: named }), { code: /^ERR_INVALID_ARG_VALUE$|^ERR_SSH_CONFIG$/ }, text);
   }
@@ -192,7 +192,7 @@ test('expanded values are not expanded again, as in ssh', () => {
   assert.deepEqual([listen.path, connect.path], ['/b/%h %z %% ${HOME} ~', '/h']);
 });
 
-/** Each reads a text of a user's, of a file or of a server. */
+/** Each function parses a text from a user, a file or a server. */
 const READERS = `
 const dir = process.argv[1] + '/';
 const { parseArguments } = require(dir + 'lib/cli/arguments.js');
@@ -238,13 +238,13 @@ require('node:fs').writeSync(1, 'done\\n');
 `;
 
 test('parsing takes linear time', { timeout: 120_000 }, () => {
-  // What is repeated, what stands before it, what behind it.
+  // The repeated text, its prefix and its suffix.
   const texts = [
     ['1', '', 'x'], ['1s', '', '!'], [' ', 'a', 'b'], ['\t ', 'Port 1', '#'], ['#', '', '\u2028'], ['\u2028#', '', ''], ['@', '', '/'], ['a@', '', ':'], ['[', '', ']:'], [':', '', 'x'], ['\\', '', ':'],
     ['\\:', '', '\\'], ['${', '', ''], ['${a}', '', '${'], ['%h', '', '%'], ['"', '', ''], ['" ', 'a', ''], ['=', '', ''], [' =', 'Port', ''], [',', '', ''], ['a,', '', ';'], ['%41', '', '%'],
     ['; the server accepts ', '', ''], ['jump host a', '', ''], ['- ', '', ''], ['the server refused to open the channel (reason 1', '', ''], ['\n', '', ''], [' \n', '', 'x'], ['\r', 'a', 'b'],
   ];
-  // Quadratic time would be minutes, exponential time for ever: the limit only tells them from linear time.
+  // Quadratic time would take minutes; the limit only distinguishes it from linear time.
   const { status, signal, stdout, stderr } = spawnSync(process.execPath, ['--eval', READERS, ROOT, JSON.stringify(texts)], { encoding: 'utf8', timeout: 100_000 });
   assert.deepEqual([status, signal, stdout.trimEnd().split('\n').at(-1)], [0, null, 'done'], stderr.slice(0, 1000));
 });

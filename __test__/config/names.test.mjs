@@ -28,17 +28,17 @@ after(() => server.stop());
 const echo = await Target.start(behaviours.echo());
 after(() => echo.stop());
 
-/** No name of anything. */
+/** Invalid names. */
 const CONTROLS = {
   NUL: 'a\0b', 'line feed': 'a\nb', 'line feed at the end': 'a\n', 'carriage return': 'a\rb', tab: 'a\tb', ESC: 'a\x1b[2Jb', DEL: 'a\x7fb',
   'C1 control': 'a\x9bb', 'line separator': 'a\u2028b', 'paragraph separator': 'a\u2029b', 'half a surrogate pair': 'a\ud800b', 'the other half': '\udc00',
 };
 const LONG = 'x'.repeat(300_000);
-/** Longer than may be in bytes, not in characters. */
+/** Too long in bytes, not in characters. */
 const WIDE = 'ä'.repeat(700);
 const BAD = { ...CONTROLS, empty: '', long: LONG, wide: WIDE };
 
-/** What real users have. */
+/** Names in common use. */
 const USERS = ['ann', 'DOMAIN\\ann', 'ann@example.org', 'Ann Other', 'müller', '用户', 'host$', 'ann#target#22', "o'brien", 'a;b', '-a', 'a\\', 'x'.repeat(1024)];
 const HOSTS = ['h', 'db.internal', 'DB.Internal.', '127.0.0.1', '::1', 'fe80::1%eth0', 'xn--mller-kva.example', 'müller.example', 'under_score', '*', 'a$b', 'x'.repeat(1024)];
 
@@ -57,7 +57,7 @@ function refuses(call, name, text = name) {
   assert.throws(call, check, `${name}: ${JSON.stringify(text).slice(0, 50)}`);
 }
 
-/** By option: what takes it, but for its value. */
+/** The options that take a name, without its value. */
 const OPTIONS = {
   'options.host': (host) => new SSHTunnel({ ...LOGIN, host }),
   'options.username': (username) => new SSHTunnel({ ...LOGIN, username }),
@@ -140,7 +140,7 @@ test('invalid targets and listen addresses are rejected without a session', () =
   assert.deepEqual(tunnel.forwards(), []);
 });
 
-/** What JavaScript would let through by mistake. */
+/** Values that only JavaScript could pass by mistake. */
 test('the addon rejects invalid names too', () => {
   const { binding, create } = require('../../lib/native/index.js');
   const { checkOptions } = require('../../lib/validate/index.js');
@@ -196,7 +196,7 @@ test('an invalid name in a SOCKS request gets a reply and affects no other clien
     four.socket.write(request4(text, 80));
     assert.equal(await verdict4(four), 91, JSON.stringify(text));
   }
-  // A name that is one, as long as can be: the server says what it makes of it.
+  // A valid name of maximum length: the server decides about it.
   const { code } = await ask5(localPort, 'x'.repeat(255), 80, { name: true });
   assert.equal(code, HOST_UNREACHABLE);
   other.write('still there');
@@ -246,7 +246,7 @@ test('invalid names in files and expanded tokens are errors with file and line',
     }
   }
   assert.throws(() => read(`HostName ${'%h.'.repeat(300)}\n`, 'x'.repeat(100)), { code: 'ERR_SSH_CONFIG', line: 1, message: /HostName must not be longer than 1024 bytes/ });
-  // What is written out in a file is the file's word.
+  // Literal text in a file is accepted as the file has it.
   assert.equal(read('User "o\'brien"\n').username, "o'brien");
   assert.equal(read('User DOMAIN\\ann\n').username, 'DOMAIN\\ann');
   assert.equal(read('User "Ann Other"\n').username, 'Ann Other');

@@ -57,19 +57,19 @@ class Random {
   }
 }
 
-/** Characters that mean something to a shell, to ssh_config, to C, to a terminal, or to nobody. */
+/** Characters with a meaning for a shell, ssh_config, C or a terminal, and others. */
 const CHARACTERS = [
   ...'\0\x01\t\n\v\f\r\x1b\x1f\x7f\x85\x9b\u2028\ufeff', ...' "\'`$\\;&|<>(){}[]*?!#%=,.:@/~^+-_', ...'aZ09', 'ä', '\u200b', '\u202e', '💥', '\ud800', '\udfff',
 ];
 
-/** Each runs `evil`, if anything makes code of it. */
+/** Each runs `evil` if a shell interprets it. */
 const CODE = [
   '$(evil)', '`evil`', ';evil', 'x;evil;', '|evil', '||evil', '&evil', '&&evil', '\nevil\n', '\revil', "';evil;'", '";evil;"', '\\";evil;\\"', "'$(evil)'", '"$(evil)"', '$[`evil`]', '${x:-$(evil)}', '<(evil)', '>(evil)',
   '(evil)', '{evil,}', 'x\\', "x' evil '", '\u2028evil', 'x #\nevil', '%h;evil', '%%;evil', '${EVIL}', '$EVIL', '%r', '%n', 'x -oProxyCommand=evil', '-oProxyCommand=evil', '--', 'evil',
 ];
-/** Each says `evil`, if it becomes a directive; for flags, which are one directive. */
+/** Each sets `evil` if it becomes a directive; for flags, which are one directive. */
 const DIRECTIVES = ['\nProxyCommand evil', '\rProxyCommand evil', '"\nProxyCommand evil\n#"', 'x\n\tMatch exec evil\n', 'x"\nMatch exec "evil', '\u2028ProxyCommand evil', 'x\0\nProxyCommand evil', '\vProxyCommand evil\v'];
-/** A text with random characters in it. */
+/** A text with random characters. */
 function noisy(random, text) {
   let result = text;
   for (let count = random.chance(20) ? 1 + random.below(3) : 0; count > 0; count--) {
@@ -82,7 +82,7 @@ function noisy(random, text) {
 const encoded = (text) => Array.from(Buffer.from(text), (byte) => `%${byte.toString(16).padStart(2, '0')}`).join('');
 const quoted = (random, text) => random.pick([text, `"${text}"`, `'${text}'`, `"${text.replace(/["\\]/g, '\\$&')}"`]);
 
-/** The words of one case: a few of them are attacks, the others what belongs there, so that much is taken. */
+/** The words of one case: a few are attacks, the others valid, so that many cases are accepted. */
 class Words {
   #random;
   #attacks;
@@ -94,7 +94,7 @@ class Words {
     this.#lists = lists;
   }
 
-  /** @param {...string} fitting what would do no harm */
+  /** @param {...string} fitting harmless words */
   word(...fitting) {
     const random = this.#random;
     if (this.#attacks === 0 || random.chance(50)) return random.pick(fitting);
@@ -103,7 +103,7 @@ class Words {
   }
 }
 
-/** What the words of a command line may be, but for its files: `-o`, `-l` and all others, in any order. */
+/** The flags of a command line without its files, in any order. */
 function flags(random, words) {
   const user = () => words.word('u', 'DOMAIN\\u');
   const host = () => words.word('a.example', '127.0.0.1');
@@ -134,7 +134,7 @@ function config(random, words) {
     () => `UserKnownHostsFile ${value('/a')}`, () => `Include ${value('/nothing')}`, () => `BindAddress ${value('127.0.0.1')}`, () => `ConnectTimeout ${value('5')}`, () => `LocalCommand ${value('evil')}`, () => 'PermitLocalCommand yes',
     () => `KnownHostsCommand ${value('evil')}`, () => `RemoteCommand ${value('evil')}`, () => `SetEnv A=${value('evil')}`, () => `PKCS11Provider ${value('evil')}`, () => `SecurityKeyProvider ${value('evil')}`, () => `XAuthLocation ${value('evil')}`, () => value('# comment'),
   ];
-  /** Each token in quotes of one kind, or in none. */
+  /** Each token in one kind of quotes, or in none. */
   const asked = (letters, double) => {
     const tokens = Array.from({ length: 1 + random.below(4) }, () => {
       const quote = random.pick(['', "'", double]);
@@ -146,17 +146,17 @@ function config(random, words) {
   const commands = [() => `Match exec ${match()}`, () => `Match all exec ${match()}`, () => `Match !exec ${match()}`, () => `Match host * exec ${match()} user *`, () => `ProxyCommand ${asked([...'hnrp%'], '"')}`];
   const some = Array.from({ length: random.below(4) }, () => random.pick(lines)());
   const ran = Array.from({ length: random.below(3) }, () => random.pick(commands)());
-  // Mostly, what is said comes before what uses it.
+  // Definitions usually precede their uses.
   const all = random.chance(70) ? [...some, ...ran] : [...ran, ...some];
   return { text: `${all.join('\n')}\n`, asks: ran.length > 0 };
 }
 
-/** Errors with a code, or of the command line: everything else is a mistake of ours. */
+/** Errors with a code or of the command line; any other error is a bug. */
 function isRefusal(error) {
   return error instanceof UsageError || /^ERR_(?:SSH_CONFIG|INVALID_ARG_VALUE|INVALID_ARG_TYPE|OUT_OF_RANGE)$/.test(error.code);
 }
 
-/** Has a tunnel made, and its ProxyCommand run. @returns {Promise<boolean>} whether there was one */
+/** Makes a tunnel and runs its ProxyCommand. @returns {Promise<boolean>} whether there was one */
 async function use(options) {
   const tunnel = new SSHTunnel({ ...options, readyTimeout: 10_000, reconnect: false });
   const { proxyCommand } = options.jump?.[0] ?? options;
@@ -221,11 +221,11 @@ test('random text never starts a process that it does not name', { timeout: LIMI
     counts.asked += started.length;
   }
   t.diagnostic(JSON.stringify(counts));
-  // Otherwise it would show nothing.
+  // Otherwise the test would show nothing.
   assert.ok(counts.made > STARTS / 20 && counts.refused > STARTS / 20 && counts.asked > STARTS / 20, JSON.stringify(counts));
 });
 
-/** With values that fit; others are put there, too. */
+/** Directives with valid values; random ones are added. */
 const KEYWORDS = {
   User: ['u', 'DOMAIN\\u', '"a b"'], HostName: ['%h.x', 'a.b', '::1'], HostKeyAlias: ['a', 'A.B'], Port: ['22', '022'], BindAddress: ['127.0.0.1', '::1'], ConnectTimeout: ['1h30m', '5', '1H2d'], ServerAliveInterval: ['30', '1m'],
   ServerAliveCountMax: ['5', '-1'], IdentityFile: ['/a/b', '~/x', '"a b"', 'none'], CertificateFile: ['/a/b'], IdentitiesOnly: ['yes', 'no'], Compression: ['yes', 'TRUE'], AddressFamily: ['inet6', 'any'], StrictHostKeyChecking: ['accept-new', 'off'],
@@ -250,7 +250,7 @@ function scattered(random, text) {
 }
 
 /**
- * What ssh takes is taken the same way, or refused for what no name has in it; what ssh refuses is refused.
+ * What ssh accepts is read in the same way, or rejected as an invalid name; what ssh rejects is rejected.
  * @returns {boolean} whether ssh takes it
  */
 function agree({ text, args = [], host }, count) {
@@ -265,7 +265,7 @@ function agree({ text, args = [], host }, count) {
     if (!(error instanceof UsageError)) throw new Error(place, { cause: error });
     found = { error: { text: error.message } };
   }
-  // It refuses a jump host that is the host itself; here that is a way like any other.
+  // ssh rejects a jump host that is the host itself; fromConfig accepts it.
   if (expected.error !== undefined) assert.ok(found.error || /jumphost loop/.test(expected.error.text), `${place} is refused by ssh: ${expected.error.text}`);
   else if (found.error === undefined) assert.deepEqual(alike(found), alike(expected), place);
   else assert.ok(mayRefuse({ text, args }, found.error.text), `${place}: ${found.error.text}`);
@@ -283,7 +283,7 @@ function mayRefuse({ text, args }, refusal) {
   return all.some((each) => hasControl(each)) || /does not begin with a directive|^Bad port | is no amount of data/.test(refusal) || (place !== undefined && /[^\w.@:[\]-]|[:@]$|^-|@-/.test(place));
 }
 
-/** What is printed in two ways, and means the same. */
+/** Equal values that are printed differently. */
 function alike(found) {
   // ssh makes an address of a number, and takes the time of a later RekeyLimit where the first has none.
   const { hostname, proxyjump, rekeylimit, ...rest } = found;

@@ -17,7 +17,7 @@ import { EventLog, assertIncludes, listed, makeTunnel, openRemote, openTunnel } 
 const server = await Sshd.start();
 after(() => server.stop());
 
-/** Channels that a server may leave without an answer. */
+/** Channel opens that may be unanswered. */
 const UNANSWERED = 4096;
 const TOO_MANY = 'ERR_TUNNEL_MAX_CONNECTIONS';
 
@@ -36,7 +36,7 @@ for (const sessions of [1, 2]) {
     await Promise.all(clients.map(exchange));
     const late = await connect();
     await late.send(KIB);
-    // Turns enough to accept it.
+    // Enough turns of the driver to accept it.
     for (const client of clients) await exchange(client);
     assert.equal(await accepted(tunnel), 2);
     assert.equal((await listed(tunnel, 2)).length, 2);
@@ -121,14 +121,14 @@ test('accepting pauses before a flood of clients uses all descriptors', async (t
   const clients = await Promise.all(Array.from({ length: 300 }, () => connect(port)));
   t.after(() => clients.forEach(({ socket }) => socket.destroy()));
   for (const client of clients) client.send(KIB);
-  // All that are taken are served, and then no other.
+  // Every accepted connection is served; the others wait.
   let open = 0;
   do {
     open = await child.ask('openable');
     await Promise.race(clients.map((client) => client.bytes === 0 && client.received(KIB)).filter(Boolean));
   } while (clients.filter(({ bytes }) => bytes > 0).length < 60);
   assert.ok(open >= 16, `${open} files could be opened`);
-  // Others are taken as these go.
+  // Others are accepted as these close.
   const waiting = clients.filter(({ bytes }) => bytes === 0);
   assert.ok(waiting.length > 100);
   for (const client of clients.filter(({ bytes }) => bytes > 0)) client.socket.destroy();
@@ -173,7 +173,7 @@ test('a blocked event loop pauses accepting and loses no event', { timeout: 120_
   worker.postMessage(tunnel.localPort);
   assert.equal(Atomics.wait(state, 0, 0, 60_000), 'ok');
   const count = Atomics.load(state, 1);
-  // Some thousand events, and what the system has in its backlog.
+  // Some thousand events, and the connections in the backlog.
   assert.ok(count < most, `${count} were accepted or wait`);
   assert.ok(memory() - before < 64 * MIB);
   while (ends < count) await once(tunnel, 'disconnected');
@@ -190,13 +190,13 @@ test('unanswered channel opens are limited, and continue after replies', {
   t.after(() => silent.stop());
   const tunnel = makeTunnel(t, silent.login, 9, { readyTimeout: 300 });
   let ends = 0;
-  tunnel.on('disconnected', () => ends++).on('error', () => {}); // the server goes first in the end
+  tunnel.on('disconnected', () => ends++).on('error', () => {}); // the server stops first
   await tunnel.promises.startListening();
   const clients = new Set();
   t.after(() => clients.forEach(({ socket }) => socket.destroy()));
   for (let round = 0; round < 10; round++) {
     await Promise.all(Array.from({ length: 500 }, async () => clients.add(await connect(tunnel.localPort))));
-    // Nobody waits any more for those that were accepted.
+    // Until every accepted connection has timed out.
     while (ends < Math.min(clients.size, UNANSWERED)) await once(tunnel, 'disconnected');
   }
   const most = await accepted(tunnel);

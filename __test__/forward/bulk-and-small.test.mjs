@@ -11,7 +11,7 @@ import { Sshd } from '../helpers/sshd.mjs';
 import { openTunnel, roundTrip } from '../helpers/tunnels.mjs';
 
 const sshd = await Sshd.start();
-// It gives credit for half of a window at once, for which bulk data is not held back long.
+// It adjusts half a window at once, so bulk data is not delayed long.
 const ssh2 = await Ssh2Server.start();
 after(() => Promise.all([sshd.stop(), ssh2.stop()]));
 

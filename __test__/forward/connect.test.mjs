@@ -38,7 +38,7 @@ after(async () => {
 });
 
 const SIZE = PATTERN.length;
-/** More than a pair of sockets and libuv hold. */
+/** More than a pair of sockets and libuv buffer. */
 const LARGE = 8 * MIB;
 
 async function make(t, behaviour, options, { login } = server, path) {
@@ -55,7 +55,7 @@ async function make(t, behaviour, options, { login } = server, path) {
   return { tunnel, eventLog, target };
 }
 
-/** How a socket ends that is not asked to: the events in order, the last being 'close'. */
+/** The events of a socket's end in order, up to 'close'. */
 function ending(socket) {
   const events = [];
   socket.on('end', () => events.push('end')).on('error', (error) => events.push(error));
@@ -216,7 +216,7 @@ test('graceful destroy() completes while the target sends endlessly', async (t) 
   assert.equal(data, 0);
 });
 
-/** What an SSH server is told: whether the end of the stream came before the close. */
+/** What the SSH server receives: data, and EOF if it came before CLOSE. */
 async function toldServer(t, options, close) {
   const heard = [];
   const ssh2 = await Ssh2Server.start({
@@ -252,7 +252,7 @@ test("hard destroy() and resetAndDestroy() reset before 'close'", async (t) => {
   ]) {
     const { end, events } = await toldServer(t, options, close);
     assert.deepEqual(events, []);
-    // A socket that had just been closed would have ended its stream: 'OK', and clean.
+    // A plain close would have ended the stream: 'OK' and clean.
     assertIncludes(end, { code: 'ECONNABORTED', clean: false, closedBy: 'reset', bytesUp: 5 });
   }
 });
@@ -449,7 +449,7 @@ test('a download of 1 GiB by a pausing reader takes little memory', {
 }, async (t) => {
   const source = await Target.start(behaviours.source(GIB, MIB));
   t.after(() => source.stop());
-  const child = await Child.start('tunnel-process.mjs'); // whose memory is nobody else's
+  const child = await Child.start('tunnel-process.mjs'); // whose memory is measured
   t.after(() => child.stop());
   // Warm, without a tunnel: what Node.js lets lie between two collections of garbage, some 35 MiB of
   // any socket's pieces, stays with the process.
@@ -465,7 +465,7 @@ test('a download of 1 GiB by a pausing reader takes little memory', {
   for (let total = 0; total < GIB; total += 32 * MIB) {
     await child.ask('read', total);
     await look();
-    // Until nothing moves any more: all that is in between is full.
+    // Until nothing moves: all buffers in between are full.
     const sent = await settled(() => peer.accepted, 100);
     assert.ok(sent - total < 128 * MIB, `${sent / MIB} MiB were sent for one who has read ${total / MIB}`);
     await look();

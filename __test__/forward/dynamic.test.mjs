@@ -47,7 +47,7 @@ await once(site, 'listening');
 after(() => site.close());
 const sitePort = site.address().port;
 
-/** A tunnel with nothing but a dynamic forward. */
+/** A tunnel with only a dynamic forward. */
 async function openDynamic(t, { login: credentials } = server, options = {}, forwardOptions = {}) {
   const tunnel = new SSHTunnel({ ...credentials, ...options });
   t.after(() => tunnel.promises.shutdown(), { timeout: 10_000 });
@@ -155,7 +155,7 @@ for (const [version, words, answers] of [
     t.after(() => target.stop());
     const { eventLog, port } = await openDynamic(t);
     const peer = await connectSocks(port);
-    // Bytes of the version first: nobody may take them for a message.
+    // These begin with a version byte and must not be taken for a message.
     const data = Buffer.concat([Buffer.of(5, 1, 0, 4, 1), Buffer.alloc(100, 5)]);
     peer.socket.end(Buffer.concat([...words(target.port), data]));
     await take(peer, answers);
@@ -182,7 +182,7 @@ test('a handshake split into single bytes succeeds', async (t) => {
   await roundTrip(peer);
 });
 
-/** A request that is not granted: its code, the end of the stream behind it, and the report. */
+/** Asserts a refused request: its code, the FIN behind it, and the report. */
 async function assertRefused({ eventLog, port }, [host, targetPort, how], code, report) {
   const { peer, code: said } = await ask5(port, host, targetPort, how);
   assert.equal(said, code);
@@ -206,7 +206,7 @@ for (const linger of [true, false, { l_onoff: 1, l_linger: 5 }]) {
     const failed = { code: 'ERR_SSH_OPEN_CONNECT_FAILED' };
     await assertRefused(dynamic, ['127.0.0.1', refusing.port], REFUSED, failed);
     await assertRefused(dynamic, ['nowhere.invalid', 80], HOST_UNREACHABLE, failed);
-    await assertRefused(dynamic, ['224.0.0.1', 80], FAILED, failed); // no TCP goes there, and sshd has no words for it
+    await assertRefused(dynamic, ['224.0.0.1', 80], FAILED, failed); // sshd has no reason for it
     await assertRefused(dynamic, ['127.0.0.1', refusing.port, { behind: 'eager' }], REFUSED, {
       ...failed,
       droppedUp: 5,
@@ -319,7 +319,7 @@ test('username and password are required when set', async (t) => {
   assert.equal(code, 97);
   assertIncludes(await eventLog.next('disconnected'), { code: 'ERR_TUNNEL_SOCKS_AUTH' });
 
-  // Word by word: what was said, and that it arrives.
+  // Message by message.
   for (const [words, answers] of [
     [greeting(0), [5, 255]],
     [Buffer.concat([greeting(2), login('anna', 'wrong')]), [5, 2, 1, 1]],

@@ -53,7 +53,7 @@ function makeCertificate() {
   return { key: readFileSync(key), cert: readFileSync(cert) };
 }
 
-/** Says what it was asked, and over how many connections. */
+/** A web server that answers with the request, and counts connections. */
 async function web(t, make) {
   const it = make((request, response) => {
     response.end(`${request.method} ${request.url} ${request.headers.host}`);
@@ -77,7 +77,7 @@ async function get(of, options) {
   return text(response);
 }
 
-/** Asks so often, some requests at a time, and checks every answer. */
+/** Sends this many requests, some at a time, and checks every response. */
 async function askOften(of, options, count) {
   let asked = 0;
   const work = async () => {
@@ -160,7 +160,7 @@ test('ten thousand requests with and without keepAlive leave nothing behind', { 
   const { tunnel } = await make(t);
   const plain = await web(t, http.createServer);
   const secure = await web(t, (handler) => https.createServer(certificate, handler));
-  // Warm: what the first request makes stays.
+  // Warm-up: some of the first request's descriptors stay.
   await askOften(https, { host: 'localhost', port: secure.port, agent: tunnel.agent(), ca: certificate.cert }, 1);
   const before = await settled(descriptors);
   const opened = () => plain.connections() + secure.connections();
@@ -174,7 +174,7 @@ test('ten thousand requests with and without keepAlive leave nothing behind', { 
     const already = opened();
     await askOften(of, { host: 'localhost', port, agent, ca: certificate.cert }, count);
     assert.equal(opened() - already, connections);
-    // One that keeps nothing needs nobody to destroy it.
+    // An agent without keepAlive need not be destroyed.
     if (options.keepAlive) agent.destroy();
     await until(() => agent.totalSocketCount === 0);
     assert.deepEqual(
@@ -187,7 +187,7 @@ test('ten thousand requests with and without keepAlive leave nothing behind', { 
   const all = Object.values(ended).reduce((sum, count) => sum + count);
   assert.deepEqual([accepted, pending, open, all], [1217, 0, 0, 1217]);
   await until(() => descriptors() <= before);
-  // It would be refused for as long as there is a socket of dial().
+  // It would fail while a dial() socket is open.
   tunnel.shutdown();
 });
 
@@ -200,7 +200,7 @@ test('without keepAlive every request uses its own connection and closes it', as
     await eventLog.next('disconnected');
   }
   assert.equal(plain.connections(), 5);
-  // One logon: the session stays.
+  // One connect: the session stays.
   assert.equal(eventLog.all('ready').length, 1);
   assert.deepEqual(await tunnel.promises.connections(), []);
 });
@@ -221,7 +221,7 @@ test('a response truncated by a disconnect is an error, also if its length is no
   const { tunnel, eventLog } = await make(t);
   const agent = tunnel.agent();
   const cut = (request, response) => {
-    // Its end is that of the connection.
+    // The end of the connection is the end of the body.
     response.useChunkedEncodingByDefault = false;
     response.shouldKeepAlive = false;
     response.write('half');
@@ -237,7 +237,7 @@ test('a response truncated by a disconnect is an error, also if its length is no
     const [response] = await once(request, 'response');
     await once(response, 'readable');
     server.killSessions();
-    // Node's parser takes any end of the connection for that of such a body: the request tells.
+    // Node's parser accepts any end of the connection as the end of such a body, so the error is on the request.
     const [error] = await once(request, 'error');
     assert.equal(error.code, 'ECONNRESET');
     await eventLog.next('close');

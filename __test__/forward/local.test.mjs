@@ -39,7 +39,7 @@ const WHOLE = { bytes: SIZE, sha256: patternHash(SIZE), end: 'FIN' };
 let paths = 0;
 const path = () => join(folder.path, `${++paths}.sock`);
 
-/** A tunnel without a forward of its own, and what to make its forwards and their ends with. */
+/** A tunnel without the constructor's forward, and functions that make targets and clients. */
 function make(t, options, { login } = server) {
   const tunnel = new SSHTunnel({ ...login, ...options });
   t.after(() => tunnel.promises.shutdown(), { timeout: 10_000 });
@@ -176,7 +176,7 @@ test('stop() closes its port and keeps its connections and other forwards', asyn
   assertIncludes(await local.ended, WHOLE);
   assertIncludes(await remoteEnd.ended, WHOLE);
   await roundTrip(await client(second.localPort), echo);
-  // The last one takes the session along.
+  // The last forward ends the session.
   await second.promises.stop();
   await eventLog.next('close');
   const third = await tunnel.promises.forwardLocal(to(echo));
@@ -431,7 +431,7 @@ describe('Unix sockets', () => {
     }
   });
 
-  /** What the local program sees, which has no reset to see, and what the report says of it. */
+  /** What the local client sees, without a reset on a Unix socket, and the report. */
   const SEES = {
     'the remote end ends': { event: ({ remoteEnd }) => remoteEnd.end(), graceful: ['FIN', 'OK', 'graceful'] },
     'the session is lost': { event: () => server.killSessions(), graceful: ['FIN', 'ERR_SSH_DISCONNECTED', 'reset'] },
@@ -541,7 +541,7 @@ test('stopped forwards are released', async (t) => {
     seen.push(new WeakRef(forward));
     await forward.promises.stop();
   }
-  await new Promise(setImmediate); // what was looked at in this turn is kept in it
+  await new Promise(setImmediate); // WeakRefs dereferenced in this turn are kept alive until its end
   memory(); // collects garbage
   assert.ok(seen.filter((forward) => forward.deref() !== undefined).length < 100);
   assert.deepEqual(tunnel.forwards(), []);

@@ -30,16 +30,16 @@ after(() => server.stop());
 
 const SOON = { initialDelay: 20, maxDelay: 100 };
 
-/** A tunnel without a forward of its own. */
+/** A tunnel without the constructor's forward. */
 function make(t, login, options) {
   const tunnel = makeTunnel(t, login, undefined, { forwardHost: undefined, ...options });
   return { tunnel, eventLog: new EventLog(tunnel) };
 }
 
-/** A tunnel with a remote forward to a target, of the sshd that all share unless told otherwise. */
+/** A tunnel with a remote forward to a target, of the shared sshd by default. */
 const open = (t, behaviour, { at = server, ...how } = {}) => openRemote(t, at, behaviour, how);
 
-/** Sends so much there and back, ends, and asks both ends and the tunnel for it. */
+/** Sends data to the echo and back, and checks both ends and the report. */
 async function roundTrip({ eventLog, target, connect: through }, size = KIB) {
   const client = await through();
   await client.send(size);
@@ -53,7 +53,7 @@ async function roundTrip({ eventLog, target, connect: through }, size = KIB) {
 /** The sockets of this machine that listen on a port. */
 const listeners = (port) => tcpSockets().filter(({ listens, local }) => listens && local.endsWith(portName(port)));
 
-/** Waits until a forward listens again; nobody tells. */
+/** Waits until a forward listens again, for which there is no event. */
 async function back(tunnel, forward) {
   while (!forward.listening) await tunnel.promises.connections();
 }
@@ -303,7 +303,7 @@ describe('unix sockets', () => {
     });
     assertIncludes(await eventLog.next('disconnected'), { code: 'OK', clean: true, bytesUp: 4 * MIB });
 
-    // Somebody's file is nobody else's: StreamLocalBindUnlink is "no".
+    // An existing file is not replaced: StreamLocalBindUnlink is "no".
     const taken = join(folder.path, 'taken');
     writeFileSync(taken, '');
     const refused = tunnel.promises.forwardRemote({ remotePath: taken, forwardPath: near });
@@ -360,7 +360,7 @@ describe('disconnect', () => {
       const { remotePort } = it.forward;
       let { forward } = it;
       if (fixed) {
-        await it.tunnel.promises.connect(); // or nothing would keep the tunnel in between
+        await it.tunnel.promises.connect(); // or nothing would keep the session in between
         await it.forward.promises.stop();
         forward = await it.tunnel.promises.forwardRemote({
           remotePort,
@@ -406,7 +406,7 @@ describe('disconnect', () => {
     });
     const { remotePort } = it.forward;
     const home = at.sessions().find((pid) => listeners(remotePort).some(({ inode }) => hasSocket(pid, inode)));
-    // Every connection is a reason for another session while each has one.
+    // Every connection starts another session while each session has one.
     for (let session; session === undefined || session === home; ) {
       clients.push(await connect(local.localPort));
       const near = portName((await it.target.next()).socket.remotePort);
@@ -442,7 +442,7 @@ test('200 simultaneous connections leave no descriptors', async (t) => {
   assert.equal(descriptors(), before);
 });
 
-// The end of one and the offer of the next often come together, and the second gets the first one's number.
+// The close of one channel and the open of the next often arrive together, with the same channel number.
 test('channels opened while others close reach their own targets', async (t) => {
   const [atOnce, each] = [12, 40];
   const it = await open(t, behaviours.replier(KIB));
@@ -458,7 +458,7 @@ test('channels opened while others close reach their own targets', async (t) => 
   const ends = [];
   while (ends.length < atOnce * each) ends.push(await it.eventLog.next('disconnected'));
   assert.ok(ends.every(({ code, clean }) => code === 'OK' && clean));
-  // `bytesDown` is what the target got.
+  // `bytesDown` counts what the target got.
   const sizes = Array.from({ length: atOnce * each }, (_, at) => Math.floor(at / each) * 1000 + (at % each));
   assert.deepEqual(
     ends.map(({ bytesDown }) => bytesDown).sort((a, b) => a - b),
@@ -468,7 +468,7 @@ test('channels opened while others close reach their own targets', async (t) => 
 });
 
 describe('an ssh2 server', () => {
-  /** One that says what it is asked, and opens channels as it is told to. */
+  /** A scripted server that records requests and opens channels on request. */
   async function start(t, answer) {
     const at = await Ssh2Server.start();
     t.after(() => at.stop());
@@ -484,7 +484,7 @@ describe('an ssh2 server', () => {
     return { at, asked, clients };
   }
 
-  /** Opens a channel for somebody who connected, and gives it, or why it was refused. */
+  /** Opens a forwarded-tcpip channel; returns it, or the reason of its rejection. */
   const offer = (client, port, from = ['192.0.2.1', 4000], host = 'localhost') =>
     new Promise((resolve, reject) => {
       client.forwardOut(host, port, ...from, (error, channel) => (error ? reject(error) : resolve(channel)));

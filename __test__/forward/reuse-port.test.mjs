@@ -51,7 +51,7 @@ async function connectToAll(t, port, lists) {
   }
 }
 
-/** One of those who shared the port is gone: it has cut its own clients, and the others go on. */
+/** After one of those sharing the port has ended: its clients are reset, the others are not. */
 async function assertGone(port, lost, kept) {
   for (const client of lost)
     assertIncludes(await client.ended, { bytes: KIB, sha256: patternHash(KIB), end: 'ECONNRESET' });
@@ -100,7 +100,7 @@ for (const [how, end] of Object.entries({
 })) {
   test(`two processes share a port, and one continues when the other is ${how}`, async (t) => {
     const children = [await start(t, 'tunnel-process.mjs'), await start(t, 'tunnel-process.mjs')];
-    const hard = { linger: false }; // so that both ways to end look alike
+    const hard = { linger: false }; // so that both kinds of end look alike
     const port = await children[0].ask('listen', { ...sharing(0), ...hard });
     assert.equal(await children[1].ask('listen', { ...sharing(port), ...hard }), port);
     const lists = () => Promise.all(children.map((child) => child.ask('connections')));
@@ -130,7 +130,7 @@ test('a reconnecting tunnel keeps accepting its share and holds it until the nex
   let held = [];
   while (held.length === 0) {
     clients.push(await connect(port));
-    held = await listed(first); // what is not accepted yet is found next time
+    held = await listed(first); // connections not accepted yet are found in the next round
   }
   await away.restart();
   for (const client of clients) await exchange(client);
@@ -171,7 +171,7 @@ test('workers of a cluster use the tunnel of the primary', async (t) => {
 
 for (const how of ['terminate', 'exit', 'throw']) {
   test(`worker threads share a port, and the others continue when one ends (${how})`, async (t) => {
-    // Finds a port for them, which it gives up when they have it.
+    // Reserves a port, and releases it when the others listen.
     const finder = makeTunnel(t, server.login, target.port, { reusePort: true });
     await finder.promises.startListening();
     const port = finder.localPort;

@@ -12,11 +12,11 @@ import { makeTunnel, openTunnel } from '../helpers/tunnels.mjs';
 
 const WINDOW = 2 * MIB;
 const server = await Sshd.start();
-// The targets live elsewhere: this process is to show the echo's delays alone.
+// The targets run in another process, so that this one measures only the echo's delays.
 const targets = await Child.start('peer-process.mjs');
 after(() => Promise.all([server.stop(), targets.stop()]));
 
-/** The delays of so many echoes, in milliseconds, sorted. */
+/** The delays of this many echoes in milliseconds, sorted. */
 async function echo(client, count) {
   const delays = [];
   for (let turn = 0; turn < count; turn++) {
@@ -36,7 +36,7 @@ test('eight stalled connections do not delay an echo', async (t) => {
   };
   // One session for all: the target's port is chosen by a small dispatcher of its own.
   const dispatcher = await targets.ask('dispatcher', ports);
-  // In a process of its own: the clients' memory is not the question.
+  // In a process of its own, so that the clients' memory is not measured.
   const child = await Child.start('tunnel-process.mjs');
   t.after(() => child.stop());
   const port = await child.ask('listen', { ...server.login, forwardHost: '127.0.0.1', forwardPort: dispatcher });
@@ -51,7 +51,7 @@ test('eight stalled connections do not delay an echo', async (t) => {
   };
 
   const ninth = await open('echo');
-  // Warm, the buffers of the session included: they are no connection's own.
+  // Warm-up, which also allocates the buffers of the session.
   await ninth.send(16 * MIB);
   await ninth.received(16 * MIB);
   await echo(ninth, 100);
@@ -73,7 +73,7 @@ test('eight stalled connections do not delay an echo', async (t) => {
   assert.ok(grown < 8 * WINDOW, `${grown} bytes more`);
   assert.equal((await child.ask('connections')).length, 9);
 
-  // They go on where they stood.
+  // They continue where they stopped.
   for (const client of clients.slice(1)) await client.read().received(client.bytes + 4 * MIB);
 });
 
@@ -87,7 +87,7 @@ test('a stalled connection holds one window of 2 MiB at most', async (t) => {
   channel.write(Buffer.alloc(32 * MIB));
   await settled(() => channel._chunk?.length ?? -1, 500);
   assert.equal(channel.outgoing.window, 0);
-  // Beyond the window only what the kernels hold was taken, and credit came for nothing else.
+  // Beyond the window, only what the kernels buffer was accepted, and the window was adjusted for nothing else.
   const taken = 32 * MIB - channel._chunk.length;
   assert.ok(taken >= WINDOW && taken < 32 * MIB - WINDOW, `${taken} bytes taken`);
   await client.read().received(32 * MIB);
@@ -99,7 +99,7 @@ test('a stalled target delays no other connection', async (t) => {
     echo: await targets.ask('behaviour', 'echo'),
   };
   const dispatcher = await targets.ask('dispatcher', ports);
-  // Hard: a graceful shutdown would wait for the targets to read, which they never do.
+  // Hard, because a graceful shutdown would wait for targets that never read.
   const tunnel = makeTunnel(t, server.login, dispatcher, { linger: false });
   await tunnel.promises.startListening();
   const clients = [];

@@ -81,7 +81,7 @@ test('100 simultaneous connections succeed', async (t) => {
 
 test('data and FIN sent before the channel opens arrive', async (t) => {
   const { target, connect } = await openTunnel(t, server, behaviours.replier(100));
-  server.freezeSessions(); // nothing can be opened now
+  server.freezeSessions(); // no channel can be opened now
   const client = await connect();
   await client.send(64 * KIB);
   client.end();

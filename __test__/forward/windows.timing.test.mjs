@@ -12,12 +12,12 @@ import { Sshd } from '../helpers/sshd.mjs';
 import { openTunnel } from '../helpers/tunnels.mjs';
 import { SSHTunnel } from '../../index.js';
 
-const ONE_WAY = 50; // ms: 2 MiB in a round trip are 20 MiB/s, which any machine can do
+const ONE_WAY = 50; // ms: 2 MiB in a round trip are 20 MiB/s
 const server = await Sshd.start();
 const targets = await Child.start('peer-process.mjs');
 after(() => Promise.all([server.stop(), targets.stop()]));
 
-/** A server that sends on its channels what the test tells it to, and shows their windows. */
+/** A server that sends on its channels on request, and exposes their windows. */
 async function open(t, way, options) {
   const ssh2 = await Ssh2Server.start({ onOpen: (open) => open.accept() });
   t.after(() => ssh2.stop());
@@ -40,7 +40,7 @@ test('a window grows to windowLimit on a high-latency path', async (t) => {
     assert.ok(channel.outgoing.window <= 5 * MIB);
   }
   await client.received(80 * MIB);
-  // All but one portion has come back.
+  // The window was adjusted for all but one portion.
   const window = await settled(() => channel.outgoing.window);
   assert.ok(window > 4 * MIB && window <= 5 * MIB, `${window} bytes`);
 });
@@ -66,7 +66,7 @@ test('connections share memoryLimit, and none starves', async (t) => {
   assert.deepEqual(windows, [2 * MIB, 2 * MIB, 128 * KIB, 128 * KIB]);
   channels[3].write(Buffer.alloc(8 * MIB));
   await clients[3].received(8 * MIB);
-  // What a connection held is free when it is closed.
+  // A closed connection releases its memory.
   const [first] = await tunnel.promises.connections();
   channels[0].end();
   clients[0].end();
@@ -80,7 +80,7 @@ test('a client that stalls after a fast start costs at most windowLimit', async 
   const distance = await Distance.start(server.port, ONE_WAY);
   t.after(() => distance.stop());
   const forwardPort = await targets.ask('behaviour', 'endless', 256 * KIB);
-  // In a process of its own: the clients' memory is not the question.
+  // In a process of its own, so that the clients' memory is not measured.
   const child = await Child.start('tunnel-process.mjs');
   t.after(() => child.stop());
   const windowLimit = 8 * MIB;
@@ -89,7 +89,7 @@ test('a client that stalls after a fast start costs at most windowLimit', async 
   const memory = async () => (await child.ask('resources')).memory;
   const clients = [];
   t.after(() => clients.forEach(({ socket }) => socket.destroy()));
-  // Warm, and with every buffer of the session.
+  // Warm-up, which allocates every buffer of the session.
   clients.push(await connect(port));
   await clients[0].received(64 * MIB);
   clients[0].stall();
@@ -104,7 +104,7 @@ test('a client that stalls after a fast start costs at most windowLimit', async 
   const grown = (await settled(memory, 1000)) - before;
   t.diagnostic(`memory ${(grown / MIB).toFixed(1)} MiB more`);
   assert.ok(grown < 3 * windowLimit, `${grown} bytes more`);
-  // They go on where they stood.
+  // They continue where they stopped.
   for (const client of clients.slice(1)) await client.read().received(client.bytes + 16 * MIB);
 });
 

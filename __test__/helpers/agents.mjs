@@ -10,7 +10,7 @@ import { findProgram } from './ensure-sshd.mjs';
 import { temporaryFolder } from './keys.mjs';
 import { signal } from './process.mjs';
 
-/** Numbers of the agent's messages. */
+/** Message numbers of the agent protocol. */
 const REQUEST_IDENTITIES = 11;
 const IDENTITIES_ANSWER = 12;
 const SIGN_REQUEST = 13;
@@ -49,7 +49,7 @@ export class Agent {
   }
 }
 
-/** Passes requests on to a real agent, except those for signatures where `onSign` is given. */
+/** A proxy for a real agent; with `onSign`, it handles requests for signatures itself. */
 export class AgentProxy {
   #folder = temporaryFolder('agent-proxy');
   #sockets = new Set();
@@ -88,12 +88,12 @@ export class AgentProxy {
     });
   }
 
-  /** How often it was asked to sign. */
+  /** The number of requests for signatures. */
   get signatures() {
     return this.requests.filter((number) => number === SIGN_REQUEST).length;
   }
 
-  /** Vanishes as a process that is killed. */
+  /** Closes everything, as if the process was killed. */
   die() {
     this.server.close();
     for (const socket of this.#sockets) socket.destroy();
@@ -134,7 +134,7 @@ function mpint(bytes) {
 
 /** What a security key signs for: its "relying party". */
 const APPLICATION = 'ssh:';
-/** Its owner has touched it. */
+/** The user has touched it. */
 const USER_PRESENT = 1;
 
 /**

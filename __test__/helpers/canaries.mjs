@@ -21,12 +21,12 @@ export class Canaries {
     this.env = { PATH: this.#folder.path, SHELL: '/bin/sh' };
   }
 
-  /** Where else something may be put. */
+  /** A folder for other files. */
   file(name) {
     return join(this.#folder.path, name);
   }
 
-  /** The programs that were started since the last time, with their arguments. */
+  /** The programs started since the last call, with their arguments. */
   started() {
     if (!existsSync(this.#log)) return [];
     const lines = readFileSync(this.#log, 'utf8').trimEnd().split('\n');
@@ -34,7 +34,7 @@ export class Canaries {
     return lines;
   }
 
-  /** Has this process start no others until the end of the test. */
+  /** Lets this process start no other programs until the end of the test. */
   adopt(t) {
     const before = Object.fromEntries(Object.keys(this.env).map((name) => [name, process.env[name]]));
     Object.assign(process.env, this.env);

@@ -11,7 +11,7 @@ import { ROOT } from './process.mjs';
 
 const COMMAND = join(ROOT, 'bin', 'sshtunnel.js');
 
-/** What it needs to log on to servers, and nothing of the user's. */
+/** The files that the command needs to connect to servers, without any of the user's. */
 export class Setting {
   #folder = temporaryFolder('cli');
 
@@ -24,7 +24,7 @@ export class Setting {
     this.key = this.file('key', servers[0].key.privateKey);
   }
 
-  /** A new file that nobody else may read. */
+  /** A new file that only the user can read. */
   file(name, text) {
     const path = this.missing(name);
     writeFileSync(path, text, { mode: 0o600 });
@@ -36,7 +36,7 @@ export class Setting {
     return join(mkdtempSync(join(this.#folder.path, 'in-')), name);
   }
 
-  /** Options as ssh has them; those in front of them win. */
+  /** Options of ssh; earlier ones take precedence. */
   options({ key = this.key, knownHosts = this.knownHosts } = {}) {
     const settings = [
       `UserKnownHostsFile=${knownHosts}`,
@@ -53,7 +53,7 @@ export class Setting {
   }
 }
 
-/** A child that tells what it prints, as it comes. */
+/** A child process whose output can be awaited. */
 class Spoken {
   stdout = '';
   stderr = '';
@@ -83,7 +83,7 @@ class Spoken {
     }
   }
 
-  /** When everything that it printed is there: its status and outputs. */
+  /** Its status and its outputs, once both are complete. */
   async end() {
     const status = await this.exit;
     await this.closed;
@@ -91,12 +91,12 @@ class Spoken {
   }
 }
 
-/** The command in the background, with pipes; it has no terminal to ask at. */
+/** The command with pipes and without a terminal. */
 export class Cli extends Spoken {
   #read = new Map();
 
   static start(t, args, { stdin = 'ignore', env = {} } = {}) {
-    // A session of its own: without a terminal, wherever the tests run.
+    // In a process session of its own, so that it has no terminal wherever the tests run.
     const options = { cwd: ROOT, env: { ...process.env, ...env }, stdio: [stdin, 'pipe', 'pipe'], detached: true };
     return new Cli(t, spawn(process.execPath, [COMMAND, ...args], options));
   }
@@ -126,7 +126,7 @@ export class Cli extends Spoken {
 
 export const hasTerminal = findProgram('script') !== null;
 
-/** The command at a terminal of its own, whose user types; `stdout` is what is seen there. */
+/** The command at a pseudo-terminal; `stdout` is what the terminal shows. */
 export class AtTerminal extends Spoken {
   /**
    * @param behind whether the shell stays in front: Ctrl-C makes it end the command
@@ -134,7 +134,7 @@ export class AtTerminal extends Spoken {
    */
   static start(t, args, { rows = 24, columns = 80, after = 'echo "status $?"', behind = false } = {}) {
     const words = [process.execPath, COMMAND, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
-    // Ctrl-C is for everybody at the terminal: the shell goes on.
+    // Ctrl-C reaches every process at the terminal: the shell must continue.
     const line = `trap : INT; stty rows ${rows} cols ${columns}; ${behind ? `set -m; ${words} & wait; kill $!; wait $!` : words}; ${after}`;
     const options = {
       cwd: ROOT,
@@ -148,7 +148,7 @@ export class AtTerminal extends Spoken {
     this.child.stdin.write(text);
   }
 
-  /** Waits for what is seen, from where the last one was found on. */
+  /** Waits for a match in the output behind the previous one. */
   async sees(pattern) {
     const from = this.#seen;
     await this.says('stdout', new RegExp(`^[^]{${from}}[^]*?(?:${pattern.source})`, pattern.flags));

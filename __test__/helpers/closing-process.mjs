@@ -10,7 +10,7 @@ import { SO_LINGER, closesocket, promises, setsockopt } from '../../index.js';
 import { PATTERN } from './peers.mjs';
 import { answer } from './process.mjs';
 
-/** Milliseconds that this thread was ready to run and other work had the processors. */
+/** Milliseconds for which this thread was runnable but not running. */
 function crowdedOut() {
   return Number(readFileSync('/proc/self/schedstat', 'utf8').split(' ')[1]) / 1e6;
 }
@@ -37,7 +37,7 @@ class Heartbeat {
   }
 }
 
-/** A connection whose kernel has all it can hold for a peer that does not read. */
+/** A connection with full kernel buffers towards a peer that does not read. */
 async function fullSocket(port, linger) {
   const socket = net.connect(port, '127.0.0.1');
   await once(socket, 'connect');
@@ -56,7 +56,7 @@ const ways = {
 };
 
 answer({
-  /** Closes a socket in one of the ways: how long that took, and the loop's longest pause. */
+  /** Closes a socket in the given way; returns the duration and the longest pause of the loop. */
   async close(way, port, linger) {
     const socket = await fullSocket(port, linger);
     await new Promise(setImmediate);

@@ -1,6 +1,6 @@
 // The columns of the closing tables: one Linger for each mode.
 
-/** Where the linger time is to run out it is 1 s (`SHORT`), elsewhere it never is. */
+/** The linger time is 1 s (`SHORT`) where it is to expire, and long elsewhere. */
 export const COLUMNS = {
   graceful: { l_onoff: 0, l_linger: 0 },
   hard: { l_onoff: 1, l_linger: 0 },
@@ -8,5 +8,5 @@ export const COLUMNS = {
 };
 export const SHORT = { l_onoff: 1, l_linger: 1 };
 
-/** What is to be seen whatever the Linger. */
+/** The same outcome for every Linger. */
 export const same = (outcome) => ({ graceful: outcome, hard: outcome, bounded: outcome });

@@ -26,7 +26,7 @@ const PROGRAMS = {
   sshtunnel: [process.execPath, join(ROOT, 'bin', 'sshtunnel.js')],
 };
 
-/** Said with -v when everything is there; a jump host's ssh says some of it, too, and ports of the server are last. */
+/** Printed with -v when everything listens; ssh to a jump host prints some of it too, and remote ports come last. */
 const THERE = {
   ssh: {
     local: /Entering interactive session/,
@@ -115,7 +115,7 @@ function cases({ server, jump, target, refusing, folder, key, known, taken }) {
       ...at,
       '127.0.0.1',
     ]),
-    // Without traffic, the signal may come to ssh before it minds signals.
+    // Without traffic, the signal may arrive before ssh handles signals.
     local(
       'ClearAllForwardings',
       ({ port }) => ['-N', '-o', 'ClearAllForwardings=yes', '-L', `${port}:${to}`, ...at, '127.0.0.1'],
@@ -166,7 +166,7 @@ function cases({ server, jump, target, refusing, folder, key, known, taken }) {
   ];
 }
 
-/** Bytes there and back: how many, and whether they are the right ones. */
+/** Sends bytes to the echo; returns how many came back, and whether they are right. */
 async function through({ port, path, socks, mute = false }) {
   const socket = new net.Socket({ allowHalfOpen: true });
   const peer = new Peer(socket, { read: socks === undefined });
@@ -188,7 +188,7 @@ async function through({ port, path, socks, mute = false }) {
   }
 }
 
-/** Asks a SOCKS4 proxy for a port of its machine, and takes its answer. */
+/** Requests a local port from a SOCKS4 proxy and reads its reply. */
 async function greet(socket, port) {
   socket.write(Buffer.from([4, 1, port >> 8, port & 0xff, 127, 0, 0, 1, 0]));
   while (socket.read(8) === null) await once(socket, 'readable');
@@ -207,7 +207,7 @@ async function throughPipes(child) {
 async function outcome(program, { make, reach, stdio, kind = 'local' }, places) {
   const [command, ...first] = PROGRAMS[program];
   const args = make(places);
-  // Not where it would be said to whoever compares: -v is added only to know when it is there.
+  // -v is added only to know when everything listens, and its output is not compared.
   const verbose = reach !== undefined ? ['-v'] : [];
   const child = spawn(command, [...first, ...verbose, ...args], {
     stdio: [stdio ? 'pipe' : 'ignore', 'pipe', 'pipe'],
@@ -239,7 +239,7 @@ async function outcome(program, { make, reach, stdio, kind = 'local' }, places) 
   return { reached, status: await exit, words: words.replace(/^(ssh|sshtunnel): /, '') };
 }
 
-/** Everything that the command lines need, and every one of them with both programs. */
+/** Starts everything that the command lines need, and runs each of them with both programs. */
 export async function compare(tell = () => {}) {
   const folder = temporaryFolder('compare');
   const [server, jump, target, refusing, taken] = await Promise.all([
@@ -276,7 +276,7 @@ export async function compare(tell = () => {}) {
   }
 }
 
-/** What of a row is not the same for both programs. @returns {string[]} */
+/** The differences of a row between both programs. @returns {string[]} */
 export function differences({ ssh, sshtunnel, compared, missing }) {
   return missing === undefined ? compared.filter((member) => ssh[member] !== sshtunnel[member]) : [];
 }

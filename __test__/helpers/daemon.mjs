@@ -7,9 +7,9 @@ import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { Target } from './peers.mjs';
 import { signal, whenFile } from './process.mjs';
 
-const ATTEMPTS = 5; // to get a port that nobody took since it was found free
+const ATTEMPTS = 5; // to get a port that is still free
 
-/** A port that was free a moment ago: some programs want to know it before they listen. */
+/** A port that was free a moment ago, for programs that need it before they listen. */
 export async function freePort() {
   const target = await Target.start();
   await target.stop();
@@ -18,7 +18,7 @@ export async function freePort() {
 
 /**
  * Starts a server on a free port.
- * @param listen takes a port; gives whether the server came to listen on it, or ended instead
+ * @param listen takes a port; returns whether the server listens on it, or has ended instead
  */
 export async function onFreePort(name, logFile, listen) {
   for (let attempt = 1; ; attempt++) {
@@ -36,7 +36,7 @@ export async function onFreePort(name, logFile, listen) {
  */
 export function launch(program, args, { logFile, ready, ...options }) {
   writeFileSync(logFile, '');
-  // The log is a file and no pipe: a test that blocks this process must not block the server.
+  // The log is a file instead of a pipe: a test that blocks this process must not block the server.
   const log = openSync(logFile, 'a');
   const child = spawn(program, args, { ...options, stdio: ['ignore', log, log] });
   closeSync(log);
@@ -44,7 +44,7 @@ export function launch(program, args, { logFile, ready, ...options }) {
   return { child, listening: Promise.race([whenFile(logFile, ready).then(() => true), failed]) };
 }
 
-/** Ends a server that we started, and takes its folder away. */
+/** Returns a function that stops a server and removes its folder. */
 export function stopper(child, folder, how = 'SIGKILL') {
   const lives = () => child.exitCode === null && child.signalCode === null;
   const kill = () => lives() && signal(child.pid, how);

@@ -42,7 +42,7 @@ function ensure(missing, packages) {
   if (complete()) return true;
   if (process.getuid?.() === 0 && findProgram('apt-get')) {
     console.log(`The tests use real servers: installing Debian's ${packages.join(', ')}`);
-    // Its status says nothing: where services may not be started it fails after the install.
+    // Its status is no indication: where services cannot be started it fails after the installation.
     const install = `apt-get update && apt-get install -y --no-install-recommends ${packages.join(' ')}`;
     const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
     spawnSync('sh', ['-c', install], { stdio: ['ignore', 'ignore', 'inherit'], env });

@@ -52,5 +52,5 @@ export function startProgram(t, args, env) {
   };
 }
 
-/** How an example ends that has nothing to complain about. */
+/** The exit of an example without errors. */
 export const WELL = { code: 0, signal: null, stderr: '' };

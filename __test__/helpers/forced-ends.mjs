@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 
 export const HARD = { l_onoff: 1, l_linger: 0 };
 
-/** What is promised of an end that is forced, and a moment for a busy machine. */
+/** The documented bound of a forced end, and a tolerance for a busy machine. */
 const PROMISE = 2000;
 const MOMENT = 500;
 
@@ -20,7 +20,7 @@ const TIMEOUT = 100;
 
 /** Each gets the tunnel and the connection; `after`: how long it may wait before it acts. */
 export const FORCED_ENDS = {
-  // A new Linger alone ends nothing that nobody closes.
+  // A new Linger alone does not end an open connection.
   'setLinger(false)': { act: (tunnel, connection) => connection.promises.setLinger(false), closes: false },
   'setLingerOption()': { act: (tunnel, connection) => connection.setLingerOption(HARD), closes: false },
   'reset()': { act: (tunnel, connection) => connection.promises.reset() },
@@ -76,7 +76,7 @@ export class EndingConnection {
 
   /** The report, of which there is one. */
   async onlyEnd() {
-    await this.tunnel.promises.stats(); // whatever was told before that is here
+    await this.tunnel.promises.stats(); // every earlier event has arrived by then
     assert.deepEqual(this.eventLog.all('disconnected'), [this.end]);
     assert.equal(this.end.connectionId, this.connectionId);
     return this.end;

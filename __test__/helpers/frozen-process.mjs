@@ -31,7 +31,7 @@ answer({
     await tunnel.promises.startListening();
     return tunnel.localPort;
   },
-  /** Begins to log on, and does not wait for it. */
+  /** Starts to connect without waiting. */
   begin(options) {
     tunnel = new SSHTunnel(options);
     tunnel.on('error', ({ code, message }) => seen.errors.push({ code, message }));
@@ -45,11 +45,11 @@ answer({
   },
   approve: () => approvals.shift().accept(),
   states: async () => (await tunnel.promises.connections()).map(({ state }) => state),
-  /** Waits until the only connection's socket has taken so many bytes for the local client. */
+  /** Waits until the only connection's socket has accepted this many bytes for the local client. */
   async taken(size) {
     while ((await tunnel.promises.connections())[0].bytesDown < size);
   },
-  /** Ends the only connection, which is not waited for. */
+  /** Closes the only connection without waiting. */
   async disconnect() {
     const [{ connectionId }] = await tunnel.promises.connections();
     tunnel.promises.disconnect(connectionId).catch(() => {});
@@ -73,14 +73,14 @@ answer({
     closing = once(socket, 'close');
     socket.destroy();
   },
-  /** What came of it. */
+  /** Its result. */
   closed: () => closing,
-  /** What the tunnel has told, once so many connections have ended. */
+  /** The events of the tunnel, once this many connections have ended. */
   async seen(ends = 0) {
     while (seen.ends.length < ends) await once(tunnel, 'disconnected');
     return seen;
   },
-  /** What the tunnel has told, once its session is lost. */
+  /** The events of the tunnel, once its session is disconnected. */
   async lost() {
     while (seen.errors.length === 0) await once(tunnel, 'error');
     return seen;

@@ -96,7 +96,7 @@ test('a refusing port refuses, and stopped targets leave no descriptor', async (
 test('OpenSSH forwards through the private sshd; killed sessions are gone', async (t) => {
   const target = await Target.start(behaviours.source(32 * MIB));
   const folder = temporaryFolder('known');
-  const door = join(folder.path, 'door'); // a socket with a name needs no free port
+  const door = join(folder.path, 'door'); // a Unix socket needs no free port
   const knownHosts = join(folder.path, 'known_hosts');
   writeFileSync(knownHosts, `[127.0.0.1]:${server.port} ${server.hostKeys[0].publicKey}\n`);
   const { username } = server.login;

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 
 import { temporaryFolder } from './keys.mjs';
 
-/** A home folder with the first server's key, which all of them let in, and their host keys. */
+/** A home folder with the first server's user key, which all servers authorize, and with their host keys. */
 export function makeHome(servers) {
   const home = temporaryFolder('home');
   const [{ key }] = servers;

@@ -13,7 +13,7 @@ export function keygen(...args) {
   return execFileSync(findProgram('ssh-keygen'), args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
-/** A temporary folder that removes itself when asked to, and at the latest when the process ends. */
+/** A temporary folder that is removed on request, and at the latest when the process ends. */
 export function temporaryFolder(name, parent = tmpdir()) {
   const path = mkdtempSync(join(parent, `sshtunnel-${name}-`));
   const remove = () => {

@@ -3,7 +3,7 @@
 import { once } from 'node:events';
 import net from 'node:net';
 
-/** Passes on what comes from `from`, so many milliseconds later. */
+/** Forwards data from `from` after a delay. */
 function delay(from, to, milliseconds) {
   const pending = [];
   let timer = null;

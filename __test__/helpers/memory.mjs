@@ -4,7 +4,7 @@ import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 
 const CHUNK = 4 * 2 ** 20;
 
-/** Whether this system lets a process look into its children. */
+/** Whether this system lets a process read the memory of its children. */
 export function canLook() {
   try {
     closeSync(openSync('/proc/self/mem', 'r'));
@@ -63,7 +63,7 @@ export function search(pid, needles) {
         bytes += count;
         at += count;
         if (count === 0) break;
-        // What lies across the border of two reads is seen by the second.
+        // The reads overlap, so that the second finds what spans both.
         kept = Math.min(longest - 1, seen.length);
         room.copyWithin(0, seen.length - kept, seen.length);
       }

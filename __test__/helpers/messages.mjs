@@ -14,7 +14,7 @@ function number(value) {
   return bytes;
 }
 
-/** A message: its number, then strings with their lengths, numbers, and buffers as they are. */
+/** A message: its number, then strings with their lengths, numbers, and raw buffers. */
 export function message(type, ...parts) {
   const encode = (part) => {
     if (typeof part === 'number') return number(part);
@@ -23,7 +23,7 @@ export function message(type, ...parts) {
   return Buffer.concat([Buffer.from([type]), ...parts.map(encode)]);
 }
 
-/** A packet as it is before there are keys. */
+/** An unencrypted packet. */
 export function clearPacket(payload) {
   const padding = 4 + ((8 - ((4 + 1 + payload.length + 4) % 8)) % 8);
   const length = 1 + payload.length + padding;

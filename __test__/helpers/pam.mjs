@@ -19,8 +19,8 @@ export function hasPam() {
 }
 
 /**
- * sshd asks for the service that it is called: it gets a name of its own, and the machine's
- * services and accounts stay as they are.
+ * sshd uses the PAM service of its own program name: it gets a unique name, and the machine's
+ * services and accounts do not change.
  * @returns {{ program: string, remove(): void }} what to start, as sshd
  */
 export function makePamService(password) {

@@ -15,7 +15,7 @@ function keep(server) {
   return server.port;
 }
 
-/** Waits for the reset of a client that does not read: it hears of that only when it writes. */
+/** Waits for the reset of a client that does not read, which it notices only when it writes. */
 function reset({ socket }) {
   const { localPort: port } = socket;
   const look = setInterval(() => socket.write('?'), 50);
@@ -69,7 +69,7 @@ answer({
   async ended(port, index) {
     return started.get(port).peers[index].ended;
   },
-  /** Connects so many clients that send so much and read nothing. */
+  /** Connects clients that send data and read nothing. */
   async stall(port, count, size) {
     for (let turn = 0; turn < count; turn++) {
       const client = await connect(port, { read: false });
@@ -81,7 +81,7 @@ answer({
   resets: () => Promise.all(stalled.map(reset)),
   forget: (port) => started.get(port).forget(),
   stop: (port) => started.get(port).stop(),
-  /** How often somebody tried to log on at an SSH server. */
+  /** The number of authentication attempts at an SSH server. */
   attempts: (port) => started.get(port).attempts,
   sawAuthentication: (port) => started.get(port).sawAuthentication(),
   logged: (port, pattern) => started.get(port).logged(new RegExp(pattern)),

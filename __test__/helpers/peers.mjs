@@ -14,7 +14,7 @@ export const MIB = 1024 * KIB;
 export const GIB = 1024 * MIB;
 
 /**
- * What is sent, over and over. The same in every process; its length is a prime, so that no
+ * The repeated pattern that is sent. The same in every process; its length is a prime, so that no
  * exchange of packets goes unnoticed in the hash.
  */
 export const PATTERN = createCipheriv('aes-128-ctr', Buffer.alloc(16), Buffer.alloc(16)).update(
@@ -30,9 +30,9 @@ export function patternHash(total) {
 }
 
 /**
- * How a stream ended that Node says has ended. Node may be wrong: where it finds the last bytes and
+ * How a stream ended after 'end'. Node may be wrong: if it finds the last bytes and
  * a reset together, libuv takes the hang-up after a short read for the end of the stream. The
- * kernel keeps the truth for the next read(2): nothing after FIN, ECONNRESET after a reset.
+ * kernel still tells with the next read(2): 0 bytes after FIN, ECONNRESET after a reset.
  */
 function endOf(socket) {
   try {
@@ -71,7 +71,7 @@ export class Peer {
     if (read) this.read();
   }
 
-  /** Begins, or goes on, to read. */
+  /** Starts or resumes reading. */
   read() {
     this.socket.off('data', this.#take).on('data', this.#take);
     this.socket.resume();
@@ -84,7 +84,7 @@ export class Peer {
     this.#progress.emit('progress');
   };
 
-  /** Reads no more until `read()`. */
+  /** Stops reading until `read()`. */
   stall() {
     this.socket.pause();
     return this;
@@ -96,7 +96,7 @@ export class Peer {
     return { bytes: this.bytes, sha256, end: this.#end, error: this.error };
   }
 
-  /** Waits until so many bytes were read in all. */
+  /** Waits until this many bytes were read in total. */
   async received(count) {
     while (this.bytes < count) {
       if (this.#end) throw new Error(`${this.#end} after ${this.bytes} of ${count} bytes`);
@@ -123,7 +123,7 @@ export class Peer {
     return this.accepted - before;
   }
 
-  /** Bytes that the kernel has taken from us so far. */
+  /** Bytes that the kernel has accepted so far. */
   get accepted() {
     return (this.socket.bytesWritten ?? 0) - this.socket.writableLength;
   }
@@ -143,7 +143,7 @@ export class Peer {
 /** Connects to a port of this machine, or to the path of a Unix socket. A reset right after the connect counts as an end. */
 export async function connect(place, { read = true, host = '127.0.0.1' } = {}) {
   const socket = new net.Socket({ allowHalfOpen: true });
-  socket.pause(); // else Node fetches the first 64 KiB unasked
+  socket.pause(); // else Node reads the first 64 KiB by itself
   const peer = new Peer(socket, { read });
   socket.connect(typeof place === 'string' ? { path: place } : { port: place, host });
   await Promise.race([new Promise((done) => socket.once('connect', done)), peer.ended]);
@@ -152,7 +152,7 @@ export async function connect(place, { read = true, host = '127.0.0.1' } = {}) {
   return peer;
 }
 
-/** Whether nobody listens on a port of this machine. */
+/** Whether there is no listener on a port of this machine. */
 export async function refuses(port, host) {
   try {
     (await connect(port, { host })).socket.destroy();
@@ -198,7 +198,7 @@ export class Target {
     return this.peers[this.#taken++];
   }
 
-  /** Keeps no record of the connections so far; those that are open live on. */
+  /** Forgets the connections so far without closing them. */
   forget() {
     this.peers.length = 0;
     this.#taken = 0;
@@ -213,34 +213,34 @@ export class Target {
   }
 }
 
-/** What targets do with a connection. */
+/** Behaviours of targets. */
 export const behaviours = {
-  /** Sends back what comes, and ends when the other end does. */
+  /** Echoes, and ends when the peer does. */
   echo: () => (peer) => {
     peer.read();
     peer.socket.pipe(peer.socket);
   },
-  /** Reads, and ends when the other end does. */
+  /** Reads, and ends when the peer does. */
   sink: () => async (peer) => {
     const { end } = await peer.read().ended;
     if (end === 'FIN') peer.end();
   },
-  /** Sends so much in pieces of that size, ends, and reads on. */
+  /** Sends `total` bytes in pieces of `size`, ends, and continues to read. */
   source: (total, size) => async (peer) => {
     peer.read();
     await peer.send(total, PATTERN.subarray(0, size));
     peer.end();
   },
-  /** Sends for ever, and reads nothing. */
+  /** Sends endlessly and reads nothing. */
   endless: (size) => (peer) => peer.send(Infinity, PATTERN.subarray(0, size)),
-  /** Reads to the end, and only then sends so much and ends: works only with half-closed streams. */
+  /** Reads to the end, then sends `total` bytes and ends: works only with half-close. */
   replier: (total) => async (peer) => {
     const { end } = await peer.read().ended;
     if (end !== 'FIN') return;
     await peer.send(total);
     peer.end();
   },
-  /** Sends so much and then resets. */
+  /** Sends `total` bytes, then resets. */
   resetter: (total) => async (peer) => {
     peer.read();
     await peer.send(total);
@@ -250,34 +250,34 @@ export const behaviours = {
   idle: () => () => {},
 };
 
-/** Servers that are no SSH servers, or bad ones. */
+/** Servers of other protocols, and broken SSH servers. */
 export const fakeServers = {
-  /** Sends what no line of text and no packet can be. */
+  /** Sends bytes that are neither a line of text nor a packet. */
   noise: () => (peer) => peer.read().send(256 * KIB, Buffer.alloc(8 * KIB, 0xfe)),
-  /** Introduces itself rightly and then sends noise. */
+  /** Sends a valid identification, then noise. */
   noisePackets: () => (peer) => {
     peer.read().socket.write('SSH-2.0-impostor\r\n');
     peer.send(256 * KIB, Buffer.alloc(8 * KIB, 0xfe));
   },
   /** Ends the stream at once. */
   leaver: () => (peer) => peer.read().end(),
-  /** Introduces itself and ends the stream. */
+  /** Sends its identification and ends the stream. */
   lateLeaver: () => (peer) => peer.read().socket.end('SSH-2.0-impostor\r\n'),
-  /** Says nothing at all. */
+  /** Sends nothing. */
   mute: () => (peer) => peer.read(),
-  /** Introduces itself and says nothing more. */
+  /** Sends its identification and nothing more. */
   introducedMute: () => (peer) => peer.read().socket.write('SSH-2.0-impostor\r\n'),
-  /** Sends lines before its introduction, without end. */
+  /** Sends endless lines before its identification. */
   chatterbox: () => (peer) => peer.read().send(Infinity, Buffer.from('Welcome!\r\n'.repeat(500))),
-  /** One line without end. */
+  /** Sends one endless line. */
   endlessLine: () => (peer) => peer.read().send(Infinity, Buffer.alloc(8 * KIB, 'x')),
-  /** Announces a packet of 4 GB and begins to send it. */
+  /** Announces a packet of 4 GB and starts to send it. */
   giant: () => (peer) => {
     peer.read().socket.write('SSH-2.0-impostor\r\n');
     peer.socket.write(Buffer.from([0xff, 0xff, 0xff, 0xff, 4, 20]));
     peer.send(Infinity, Buffer.alloc(64 * KIB));
   },
-  /** Begins a key exchange that allows for it, and then says nothing that means anything, for ever. */
+  /** Starts a key exchange, then sends endless IGNORE messages. */
   flooder: () => (peer) => {
     const aead = 'aes256-gcm@openssh.com';
     const lists = ['curve25519-sha256', 'ecdsa-sha2-nistp256', aead, aead, '', '', 'none', 'none', '', ''];
@@ -285,13 +285,13 @@ export const fakeServers = {
     peer.socket.write(clearPacket(message(KEXINIT, Buffer.alloc(16), ...lists, Buffer.alloc(5))));
     peer.send(Infinity, Buffer.concat(Array(2000).fill(clearPacket(message(IGNORE, 'noise')))));
   },
-  /** Speaks version 1. */
+  /** Supports only protocol version 1. */
   ancient: () => (peer) => peer.read().socket.write('SSH-1.5-ancient\r\n'),
 };
 
 /**
  * A port of this machine that surely refuses connections while it is held: a connected socket
- * owns it, so that nobody else can come to listen on it.
+ * owns it, so that no other process can listen on it.
  */
 export async function refusingPort() {
   const target = await Target.start();
@@ -303,7 +303,7 @@ export async function refusingPort() {
   return { port: holder.socket.localPort, stop };
 }
 
-/** A thread that listens and never comes to accept. */
+/** A thread that listens and never accepts. */
 const LISTENER = `
   const { parentPort } = require('node:worker_threads');
   const server = require('node:net').createServer();
@@ -313,11 +313,11 @@ const LISTENER = `
   });
 `;
 
-/** A port of this machine where a connect is neither taken nor refused: its queue is full, and stays so. */
+/** A local port where a connect is neither accepted nor refused, because its backlog is full. */
 export async function silentPort() {
   const listener = new Worker(LISTENER, { eval: true });
   const [port] = await once(listener, 'message');
-  // A queue takes one more than it is asked to.
+  // A backlog holds one more than its length.
   const holders = [await connect(port), await connect(port)];
   const stop = async () => {
     for (const { socket } of holders) socket.destroy();

@@ -8,11 +8,11 @@ import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
-// Every server and every folder tidies up when this process ends.
+// Every server and every temporary folder has a listener for the exit of this process.
 process.setMaxListeners(0);
 
-// The test runner ends a suite that takes too long with SIGTERM, and with that alone nobody would
-// tidy up: as an exit, it lets servers and temporary folders go.
+// The test runner ends a suite that takes too long with SIGTERM, which alone would not
+// clean up: an exit stops servers and removes temporary folders.
 process.once('SIGTERM', () => process.exit(143));
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -36,14 +36,14 @@ export async function descriptorsBack(count) {
 /** The time on a clock that all processes share, in milliseconds. */
 export const moment = () => Number(process.hrtime.bigint()) / 1e6;
 
-/** What the threads with this name wait for, as the kernel calls it; '0' for those that run. */
+/** The kernel's wait channel of the threads with this name; '0' for running ones. */
 export function waits(name) {
   const read = (task, file) => readFileSync(`/proc/self/task/${task}/${file}`, 'utf8').trim();
   const tasks = readdirSync('/proc/self/task').filter((task) => read(task, 'comm') === name);
   return tasks.map((task) => read(task, 'wchan'));
 }
 
-/** Resident memory of this process in bytes, after JavaScript's garbage is gone. */
+/** Resident memory of this process in bytes, after a garbage collection. */
 export function memory() {
   setFlagsFromString('--expose-gc');
   const gc = runInNewContext('gc');
@@ -88,10 +88,10 @@ export function tcpSockets() {
   return fields.map(([, local, remote, state, , , , , , inode]) => ({ local, remote, listens: state === '0A', inode }));
 }
 
-/** How such a list ends the name of a port. */
+/** The suffix of a port in such a list. */
 export const portName = (port) => `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
 
-/** Whether there is such a process, not counting one that has ended and was not collected. */
+/** Whether a process exists that is not a zombie. */
 export function isAlive(pid) {
   try {
     return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
@@ -103,7 +103,7 @@ export function isAlive(pid) {
 /** Whether a process has the socket with this inode. */
 export function hasSocket(pid, inode) {
   const name = `socket:[${inode}]`;
-  // Either may be gone since it was listed.
+  // Either may have gone since it was listed.
   const read = (list, none) => {
     try {
       return list();
@@ -161,12 +161,12 @@ export function runModule(source, { args = [], ...options } = {}) {
   return run(process.execPath, all, { cwd: ROOT, ...options });
 }
 
-/** The number of a child's first message, which answers nothing. */
+/** The id of a child's first message, which answers no call. */
 const STARTED = 0;
 
 /**
- * A child that runs one of the helpers and answers questions: `child.ask(method, ...arguments)`
- * calls a function that it gave to `answer` below.
+ * A child that runs one of the helpers: `child.ask(method, ...arguments)`
+ * calls a function that it passed to `answer` below.
  */
 export class Child {
   #process;
@@ -183,7 +183,7 @@ export class Child {
     return Child.of(spawn(command, args, { stdio }), file);
   }
 
-  /** A process that somebody else has started, and that runs one of the helpers. */
+  /** Wraps a process that runs one of the helpers and was started by other means. */
   static async of(process, name) {
     const child = new Child();
     child.#process = process;
@@ -249,6 +249,6 @@ export function answer(methods) {
     }
   });
   process.on('disconnect', () => process.exit());
-  // What is asked before may be lost: a worker of a cluster reads its messages from the first on.
+  // Earlier calls may be lost: a worker of a cluster reads its messages from the first on.
   process.send({ id: STARTED });
 }

@@ -7,7 +7,7 @@ import { NEWKEYS, clearPacket, message } from './messages.mjs';
 
 const TAG = 16; // bytes behind a packet of AES-GCM
 
-/** Makes a tunnel use the one cipher whose packets can be told apart without their keys. */
+/** Restricts a tunnel to the cipher whose packets can be separated without keys. */
 export const READABLE = { cipher: ['aes256-gcm@openssh.com'] };
 
 /**
@@ -43,7 +43,7 @@ class Splitter {
   }
 }
 
-/** A KEXINIT item with what `change` makes of its ten lists. */
+/** A KEXINIT item with its ten lists changed. */
 export function changeKexInit({ bytes }, change) {
   const payload = bytes.subarray(5, bytes.length - bytes[4]);
   const lists = [];
@@ -54,9 +54,9 @@ export function changeKexInit({ bytes }, change) {
   return clearPacket(message(payload[0], payload.subarray(1, 17), ...change(lists), payload.subarray(at)));
 }
 
-/** Passes everything on, to a real server. */
+/** A proxy for a real server. */
 export class Relay {
-  /** The names of what passed or was to pass, by direction and in order. */
+  /** The names of the items of each direction, in order. */
   toServer = [];
   toClient = [];
   /** Bytes that came from either side. */

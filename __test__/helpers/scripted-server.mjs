@@ -102,13 +102,13 @@ class Session {
 
   constructor(server, socket, script) {
     Object.assign(this, { server, socket, script });
-    /** When nobody is there any more. */
+    /** Resolves when the connection has closed. */
     this.closed = once(socket, 'close').catch(() => {});
-    // A client that vanishes is no failure of the server.
+    // A disconnected client is no failure of the server.
     socket.on('error', () => {});
   }
 
-  /** Begins to speak SSH. */
+  /** Starts the protocol. */
   start() {
     this.socket.on('data', (bytes) => {
       this.#received = Buffer.concat([this.#received, bytes]);
@@ -251,7 +251,7 @@ class Session {
     this.#sending = new Keys(key('D'), key('B').subarray(0, 12));
   }
 
-  /** Waits for a message that `matches`, of those that were not waited for before. */
+  /** Waits for the next message that `matches`. */
   async next(matches) {
     for (;;) {
       const at = this.heard.findIndex(matches);
@@ -260,7 +260,7 @@ class Session {
     }
   }
 
-  /** Changes the keys, and waits until that is done. */
+  /** Rekeys, and waits for the end of the key exchange. */
   async rekey() {
     const rekeyed = once(this.#events, 'rekeyed');
     this.offer();
@@ -298,7 +298,7 @@ export class ScriptedServer {
     return server;
   }
 
-  /** What a tunnel needs to log on. */
+  /** The options of a tunnel that connects to this server. */
   get login() {
     return { host: '127.0.0.1', port: this.port, username: 'user', password: 'right', hostKey: this.publicKey };
   }

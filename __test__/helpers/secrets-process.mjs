@@ -28,7 +28,7 @@ function wipe() {
   for (const bytes of taken.splice(0)) bytes.fill(0);
 }
 
-/** Says how far it is, and goes on when it is told to. */
+/** Reports the stage, and continues on request. */
 function stage(name) {
   wipe();
   process.stdout.write(`${name}\n`);
@@ -41,7 +41,7 @@ tunnel.on('keyboard-interactive', (name, instructions, lang, prompts, finish) =>
   finish([take()]);
   wipe();
 });
-// A constructor that throws keeps nothing, either.
+// A constructor that throws keeps nothing either.
 for (const wrong of [{ port: -1 }, { linger: 'x' }, { hostKey: ['x'] }]) {
   try {
     new SSHTunnel({ ...options, ...wrong });
@@ -54,7 +54,7 @@ stage('made');
 await tunnel.promises.connect();
 stage('connected');
 await tunnel.promises.shutdown();
-// What it takes to authenticate again is still there.
+// The tunnel still has what it needs to authenticate again.
 await tunnel.promises.connect();
 stage('connected again');
 const gone = once(tunnel, 'close');

@@ -71,14 +71,14 @@ export class Postgres {
       folder.remove();
       throw new Error(`initdb failed:\n${stderr}`);
     }
-    // Its data may be lost: nobody waits for the disk.
+    // Its data may be lost, so it does not wait for the disk.
     const options = ['listen_addresses=127.0.0.1', 'unix_socket_directories=', 'fsync=off', 'full_page_writes=off'];
     postgres.#service = await serve('PostgreSQL', folder, {
       ...settings,
       program: findProgram('postgres'),
       args: (port) => ['-D', at('data'), '-p', String(port), ...options.flatMap((option) => ['-c', option])],
       ready: /database system is ready to accept connections/,
-      how: 'SIGQUIT', // at once, but it gives its shared memory back
+      how: 'SIGQUIT', // at once, but it releases its shared memory
     });
     return postgres;
   }
@@ -87,7 +87,7 @@ export class Postgres {
     return this.#service.port;
   }
 
-  /** What a client needs to log on, as the package pg names it. */
+  /** Connection options of the package pg. */
   get login() {
     return {
       host: '127.0.0.1',
@@ -98,7 +98,7 @@ export class Postgres {
     };
   }
 
-  /** The same for programs that look into the environment. */
+  /** The same as environment variables. */
   get environment() {
     const { user, password, database } = this.login;
     return { PGUSER: user, PGPASSWORD: password, PGDATABASE: database };
@@ -115,7 +115,7 @@ export class Postgres {
   }
 }
 
-/** Whom PostgreSQL runs as, which refuses to serve as root: the user that its package has made. */
+/** The user that PostgreSQL runs as: it refuses to run as root. */
 function unprivileged() {
   if (process.getuid() !== 0) return {};
   const [uid, gid] = ['-u', '-g'].map((option) => Number(execFileSync('id', [option, 'postgres'])));
@@ -162,7 +162,7 @@ export class Api {
       response.write(`{ "path": ${JSON.stringify(request.url)}, `);
       setTimeout(() => response.end(`"answer": ${++api.answers} }`), 10);
     });
-    api.#server.keepAliveTimeout = 0; // connections are their clients' to close
+    api.#server.keepAliveTimeout = 0; // clients close their connections
     api.#server.listen(0, '127.0.0.1');
     await once(api.#server, 'listening');
     return api;

@@ -23,12 +23,12 @@ const counted = (text) => {
 
 const portBytes = (port) => Buffer.of(port >> 8, port & 255);
 
-/** "I can do these methods": 0 is none, 2 username and password. */
+/** A greeting with these methods: 0 is none, 2 username and password. */
 export const greeting = (...methods) => Buffer.of(5, methods.length, ...methods);
 
 export const login = (username, password) => Buffer.concat([Buffer.of(1), counted(username), counted(password)]);
 
-/** An address goes as what it is, unless it is asked for as a name. */
+/** An address is sent as an address, unless it is requested as a name. */
 export function request5(host, port, { command = 1, name = false } = {}) {
   const address = () => {
     if (isIPv4(host) && !name) return Buffer.of(1, ...host.split('.').map(Number));
@@ -62,7 +62,7 @@ export function connectSocks(port) {
   return connect(port, { read: false });
 }
 
-/** The next bytes that come: so many, or fewer where the stream ends before. */
+/** Reads this many bytes, or fewer if the stream ends before. */
 export async function take({ socket }, count) {
   const pieces = [];
   for (let left = count; left > 0; ) {
@@ -98,7 +98,7 @@ export async function verdict4(peer) {
   return code;
 }
 
-/** Asks for a target by SOCKS 5, without authentication; `behind` is sent in the same breath. */
+/** Asks for a target by SOCKS 5, without authentication; `behind` is sent in the same segment. */
 export async function ask5(port, host, forwardPort, { behind = '', ...how } = {}) {
   const peer = await connectSocks(port);
   peer.socket.write(greeting(0));
@@ -108,7 +108,7 @@ export async function ask5(port, host, forwardPort, { behind = '', ...how } = {}
   return { peer, code: await verdict5(peer) };
 }
 
-/** curl: what it fetched, its exit code, what it complained about. Knows no settings but these. */
+/** Runs curl without the user's settings: its output, exit code and errors. */
 export function curl(...args) {
   const usual = ['--disable', '--silent', '--show-error', '--noproxy', '', '--max-time', '20'];
   return run(findProgram('curl'), [...usual, ...args]);

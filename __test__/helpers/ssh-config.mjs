@@ -12,7 +12,7 @@ const { expandPath } = require('../../lib/ssh-config/tokens.js');
 
 const ssh = findProgram('ssh');
 
-/** Directives that are honoured and that `ssh -G` prints, with our word for it. */
+/** Supported directives that `ssh -G` prints, with the name of the option. */
 const PRINTED = {
   hostname: (reader) => reader.hostName.toLowerCase(),
   port: (reader) => reader.port,
@@ -56,7 +56,7 @@ const PRINTED = {
     ),
 };
 
-/** What is refused later than while reading comes without a place from ssh, too. */
+/** Errors after parsing have no place in ssh's message either. */
 const NO_LINE = { error: (reason) => Object.assign(new Error(reason), { code: 'ERR_SSH_CONFIG' }) };
 const named = (value) => (value?.toLowerCase() === 'none' ? undefined : value);
 const files = (paths) => (paths?.length === 0 ? 'none' : paths?.join(' '));
@@ -72,12 +72,12 @@ function forwarding({ listen, connect }) {
   return connect === undefined ? from : `${from} [${connect.host}]:${connect.port}`;
 }
 
-/** Differences to what an empty configuration gives. */
+/** The differences to an empty configuration. */
 function apart(all, usual) {
   return Object.fromEntries(Object.entries(all).filter(([name, value]) => String(value) !== String(usual[name])));
 }
 
-/** What ssh does without a file, by host and arguments. */
+/** The configuration of ssh without a file, by host and arguments. */
 const usual = new Map();
 
 function without(host, args) {
@@ -86,7 +86,7 @@ function without(host, args) {
   return usual.get(key);
 }
 
-/** Runs `ssh -G`: the honoured directives, or where the error is. */
+/** Runs `ssh -G`: the supported directives, or the place of the error. */
 function run(file, host, args) {
   const { status, stdout, stderr } = spawnSync(ssh, ['-G', '-F', file, ...args, host], { encoding: 'utf8' });
   if (status !== 0) return { error: { line: Number(/line (\d+):/.exec(stderr)?.[1]) || undefined, text: stderr } };
@@ -102,13 +102,13 @@ function run(file, host, args) {
   return { all };
 }
 
-/** What `ssh -G` says of a file, where it is not what it says of none. */
+/** The output of `ssh -G` for a file, where it differs from that without a file. */
 export function truth(file, host, args = []) {
   const { error, all } = run(file, host, args);
   return error ? { error } : apart(all, without(host, args));
 }
 
-/** All that is read here of the honoured directives, as lists of texts. */
+/** The supported directives as read by fromConfig, as lists of texts. */
 function readAll(configFile, destination, command) {
   const reader = new Reader(makeContext(configFile, command), destination);
   reader.read();
@@ -120,7 +120,7 @@ function readAll(configFile, destination, command) {
   );
 }
 
-/** What `read` gives, or where the error is. */
+/** The result of `read`, or the place of its error. */
 function attempt(read) {
   try {
     return read();
@@ -130,7 +130,7 @@ function attempt(read) {
   }
 }
 
-/** The same of what is read here. */
+/** The same as read by fromConfig. */
 export function reading(file, host, given = {}) {
   return attempt(() =>
     apart(readAll(file, { host, ...given }), { ...without(host, []), ...readAll('none', { host, ...given }) }),

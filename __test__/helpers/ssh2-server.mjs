@@ -14,11 +14,11 @@ export const REASONS = {
 };
 
 export class Ssh2Server {
-  /** Everything that ssh2 reports about the protocol, line by line. */
+  /** The protocol log of ssh2, line by line. */
   lines = [];
-  /** How often somebody tried to log on, the question for the methods left out. */
+  /** The number of authentication attempts, without the request for the methods. */
   attempts = 0;
-  /** Channels that were opened for a tunnel, in that order. */
+  /** Opened channels, in order. */
   channels = [];
   #clients = new Set();
   #events = new EventEmitter().setMaxListeners(0);
@@ -29,7 +29,7 @@ export class Ssh2Server {
    * @param options.authenticate decides about each attempt instead, as ssh2 has it; its second
    *   argument is an object of its session's own, whose `send` sends any message, whose `flood`
    *   sends it for as long as there is somebody, and whose `end` ends it
-   * @param options.publicKey lines of keys that may log on; `user` with password `right` may
+   * @param options.publicKey lines of authorized keys; `user` with password `right` is accepted
    */
   static async start({ onOpen = (open) => open.connect(), authenticate, publicKey, hostKeys, ...config } = {}) {
     const server = new Ssh2Server();
@@ -46,7 +46,7 @@ export class Ssh2Server {
     server.server.on('connection', (client) => {
       server.#clients.add(client);
       client.on('close', () => server.#clients.delete(client));
-      client.on('error', () => {}); // a tunnel that vanishes is no failure of the server
+      client.on('error', () => {}); // a disconnected tunnel is no failure of the server
       const session = {
         send: (payload) => send(client._protocol, payload),
         flood: (payload) => flood(client, payload),
@@ -65,11 +65,11 @@ export class Ssh2Server {
   }
 
   #prepareKeys(given) {
-    // Not ed25519: ssh2 1.17 makes one such key in some hundred that it then cannot read.
+    // Not ed25519: ssh2 1.17 cannot read about one in some hundred of the keys that it generates.
     this.hostKeys = given ?? [ssh2.utils.generateKeyPairSync('ecdsa', { bits: 256 })];
   }
 
-  /** What a tunnel needs to log on. */
+  /** The options of a tunnel that connects to this server. */
   get login() {
     const hostKey = this.hostKeys.map((key) => key.public);
     return { host: '127.0.0.1', port: this.port, username: 'user', password: 'right', hostKey };
@@ -135,7 +135,7 @@ export class Ssh2Server {
     }
   }
 
-  /** Whether anything about the user has arrived, be it the mere wish to log on. */
+  /** Whether any message about the user has arrived, including the service request. */
   sawAuthentication() {
     return this.lines.some((line) => /Inbound: Received (SERVICE_REQUEST|USERAUTH)/.test(line));
   }
@@ -144,7 +144,7 @@ export class Ssh2Server {
     return this.#clients.size;
   }
 
-  /** Breaks every session without a word of SSH. */
+  /** Closes every session's connection without a DISCONNECT. */
   dropSessions() {
     for (const client of this.#clients) client._sock.destroy();
   }
@@ -157,7 +157,7 @@ export class Ssh2Server {
   }
 }
 
-/** Sends a message that ssh2 itself would not. */
+/** Sends a message that ssh2 itself would not send. */
 function send(protocol, payload) {
   const { write } = protocol._packetRW;
   const start = write.allocStart;
@@ -166,7 +166,7 @@ function send(protocol, payload) {
   protocol._cipher.encrypt(write.finalize(packet));
 }
 
-/** The same again and again, as fast as it is taken, until nobody is there any more. */
+/** Sends a message repeatedly, as fast as the client reads, until the connection has closed. */
 async function flood(client, payload) {
   const socket = client._sock;
   const gone = new Promise((done) => socket.once('close', done));
@@ -174,7 +174,7 @@ async function flood(client, payload) {
     send(client._protocol, payload);
     if (socket.writableNeedDrain) {
       await Promise.race([new Promise((done) => socket.once('drain', done)), gone]);
-      await setImmediate(); // or nothing else would happen in this process
+      await setImmediate(); // or this loop would block the process
     }
   }
 }

@@ -31,7 +31,7 @@ export class Sshd {
     program = findProgram('sshd'),
   } = {}) {
     if (!program) throw new Error('there is no sshd: install openssh-server');
-    // What Debian makes at boot: an empty folder for the part of sshd without rights.
+    // Debian creates this folder at boot, for the unprivileged part of sshd.
     if (process.getuid() === 0) mkdirSync('/run/sshd', { recursive: true, mode: 0o755 });
 
     const server = new Sshd();
@@ -87,7 +87,7 @@ export class Sshd {
     });
   }
 
-  /** Whether it came to listen; false when it ended instead. */
+  /** Whether it listens; false if it ended instead. */
   #launch() {
     const args = ['-D', '-e', '-f', this.#at('sshd_config')];
     const ready = /^Server listening on/m;
@@ -97,23 +97,23 @@ export class Sshd {
     return listening;
   }
 
-  /** Lets the owner of a key log on. */
+  /** Authorizes a key. */
   authorize(publicKey) {
     writeFileSync(this.#at('authorized_keys'), `${publicKey}\n`, { flag: 'a' });
   }
 
-  /** Lets nobody log on any more. */
+  /** Removes all authorized keys. */
   authorizeNobody() {
     writeFileSync(this.#at('authorized_keys'), '');
   }
 
-  /** From the next start on it has other host keys; `login` goes on to name the old ones. */
+  /** Replaces the host keys from the next start on; `login` keeps the old ones. */
   changeHostKeys() {
     for (const { file } of this.hostKeys) rmSync(file);
     this.#makeHostKeys();
   }
 
-  /** What a tunnel needs to log on. */
+  /** The options of a tunnel that connects to this server. */
   get login() {
     return {
       host: '127.0.0.1',
@@ -139,7 +139,7 @@ export class Sshd {
     return `[127.0.0.1]:${this.port}`;
   }
 
-  /** What OpenSSH's own client makes of it: whether it trusts the server, and why not. */
+  /** Whether OpenSSH's own client trusts the server, and its error output. */
   async ask(knownHosts, ...options) {
     const settings = [
       `UserKnownHostsFile=${knownHosts}`,
@@ -165,7 +165,7 @@ export class Sshd {
     return { trusts: code === 0, stderr };
   }
 
-  /** The processes that serve sessions; the one that listens is none of them. */
+  /** The processes that serve sessions, without the listening one. */
   sessions() {
     return descendants(this.#process.pid);
   }
@@ -175,7 +175,7 @@ export class Sshd {
     for (const pid of this.sessions()) signal(pid, 'SIGKILL');
   }
 
-  /** The sessions fall silent; their connections stay. */
+  /** Freezes the sessions; their connections stay open. */
   freezeSessions() {
     for (const pid of this.sessions()) signal(pid, 'SIGSTOP');
   }
@@ -184,7 +184,7 @@ export class Sshd {
     for (const pid of this.sessions()) signal(pid, 'SIGCONT');
   }
 
-  /** The whole server falls silent; its port stays. */
+  /** Freezes the whole server; its port stays open. */
   freeze() {
     signal(this.#process.pid, 'SIGSTOP');
     this.freezeSessions();
@@ -195,7 +195,7 @@ export class Sshd {
     signal(this.#process.pid, 'SIGCONT');
   }
 
-  /** The server and its sessions are gone, as after a crash. */
+  /** Kills the server and its sessions, as after a crash. */
   async halt() {
     process.off('exit', this.#kill);
     if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
@@ -211,7 +211,7 @@ export class Sshd {
   }
 
   #kill = () => {
-    signal(this.#process.pid, 'SIGSTOP'); // or it begins another session meanwhile
+    signal(this.#process.pid, 'SIGSTOP'); // so that it starts no further session
     this.killSessions();
     signal(this.#process.pid, 'SIGKILL');
   };

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { SSHTunnel } from '../../index.js';
 import { temporaryFolder } from './keys.mjs';
 
-/** Logs on and off, with no pin. */
+/** Connects without `hostKey`, and shuts down. */
 export async function connectOnce(server, trust) {
   const tunnel = new SSHTunnel({
     ...server.login,

@@ -11,7 +11,7 @@ let tunnel;
 let dialled;
 const ends = [];
 
-/** A tunnel whose ends are written down. */
+/** A tunnel whose reports are recorded. */
 function make(options) {
   tunnel = new SSHTunnel(options);
   tunnel.on('disconnected', ({ code, clean }) => ends.push({ code, clean }));
@@ -23,18 +23,18 @@ answer({
     await tunnel.promises.startListening();
     return tunnel.localPort;
   },
-  /** Dials a port of the server's machine, and reads nothing before it is told to. */
+  /** Dials a port of the server's machine, and reads only on request. */
   async dial(options, port) {
     make(options);
     const socket = await tunnel.promises.dial({ host: '127.0.0.1', port, allowHalfOpen: true });
     dialled = new Peer(socket, { read: false }).stall();
   },
-  /** Reads until so many bytes have come in all, and then nothing. */
+  /** Reads until this many bytes have arrived in total. */
   async read(total) {
     await dialled.read().received(total);
     dialled.stall();
   },
-  /** Reads to the end and ends, too: what has come. */
+  /** Reads to the end, and ends too; returns what was read. */
   async readToEnd() {
     const ended = once(dialled.socket, 'end');
     dialled.read();
@@ -44,13 +44,13 @@ answer({
     return { bytes, sha256 };
   },
   shutdown: () => tunnel.promises.shutdown(),
-  /** How so many connections ended, once they have. */
+  /** The reports of this many connections. */
   async ended(count) {
     while (ends.length < count) await once(tunnel, 'disconnected');
     return ends.splice(0, count);
   },
   connections: () => tunnel.promises.connections(),
-  /** Sends so much to an echo behind a port of this machine: how it ended. */
+  /** Sends data to an echo behind a local port; returns how the stream ended. */
   async roundTrip(port, size) {
     const client = await connect(port);
     await client.send(size);
@@ -62,6 +62,6 @@ answer({
   ref: () => void tunnel.ref(),
   unref: () => void tunnel.unref(),
   exit: (code) => process.exit(code),
-  /** From now on the channel to the parent does not keep this process. */
+  /** From now on the channel to the parent does not keep this process alive. */
   letGo: () => process.channel.unref(),
 });

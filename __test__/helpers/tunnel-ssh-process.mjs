@@ -20,7 +20,7 @@ async function prepare({ ssh, login, port, ...tunnel } = {}) {
   return { server, options: [tunnel, { host: '127.0.0.1', port }, { ...server.login, ...login }, forward] };
 }
 
-/** Connects, sends a word and says how that ended: with the same word, or what else. */
+/** Connects, sends a word, and prints the echo or how the stream ended. */
 async function exchange(port, word = 'word') {
   const socket = net.connect(port, '127.0.0.1');
   const seen = new Promise((resolve) => {
@@ -32,7 +32,7 @@ async function exchange(port, word = 'word') {
   return { socket, seen: await seen };
 }
 
-/** What a promise is rejected with. */
+/** The reason of a rejected promise. */
 const rejection = (promise) =>
   promise.then(
     () => undefined,
@@ -42,7 +42,7 @@ const rejection = (promise) =>
 /** Until a client knows that its session is lost: with reconnectOnError ours is not closed then. */
 const loss = (client) => new Promise((resolve) => client.once('error', resolve).once('close', resolve));
 
-/** What a connection comes to that is made after the session has ended. */
+/** The outcome of a connection after the end of the session. */
 async function afterwards(tunnelOptions) {
   const { server: ssh, options } = await prepare(tunnelOptions);
   const [server, client] = await createTunnel(...options);
@@ -76,13 +76,13 @@ const scenarios = {
     const [{ code, message }] = await failed;
     const { listening } = server;
     const next = (await exchange(port)).seen;
-    // A tunnel that goes on tells the first one of its fate; another has no more to say.
+    // A tunnel that continues tells the first client how its connection ended.
     const told = first.then((outcome) => outcome.seen);
     const seen = await (listening ? told : Promise.race([told, 'nothing']));
     return { code, message, listening, seen, next };
   },
 
-  /** The session ends while somebody is connected. */
+  /** The session ends while a client is connected. */
   async cut() {
     const { server: ssh, options } = await prepare();
     const [server] = await createTunnel(...options);
@@ -93,10 +93,10 @@ const scenarios = {
     return { end: (await peer.ended).end };
   },
 
-  /** The session ends while nobody is connected; later somebody is. */
+  /** The session ends without a client; a client connects later. */
   gone: () => afterwards(),
 
-  /** The same, and the program wants the session back. */
+  /** The same with reconnectOnError. */
   back: () => afterwards({ reconnectOnError: true }),
 
   /** The key is encrypted. */
@@ -107,7 +107,7 @@ const scenarios = {
     return rejection(createTunnel(...options));
   },
 
-  /** Somebody else has the port. */
+  /** The port is in use. */
   async taken() {
     const { server: ssh, options } = await prepare({ port: target.port });
     const { code } = await rejection(createTunnel(...options));

@@ -7,7 +7,7 @@ import { connect } from './peers.mjs';
 
 export const packages = { 'tunnel-ssh': original.createTunnel, 'sshtunnel-native/tunnel-ssh': createTunnel };
 
-/** What the one and the other come to. */
+/** The outcomes with both packages. */
 export async function both(ask) {
   return { theirs: await ask(original.createTunnel), ours: await ask(createTunnel) };
 }
@@ -15,7 +15,7 @@ export async function both(ask) {
 /** The arguments of the next event of that name; other than once() of node:events, an error is one as well. */
 export const happened = (emitter, event) => new Promise((resolve) => emitter.once(event, (...args) => resolve(args)));
 
-/** What a promise is rejected with. */
+/** The reason of a rejected promise. */
 export async function rejection(promise) {
   let value;
   try {
@@ -29,7 +29,7 @@ export async function rejection(promise) {
 /** Closes a server of either package. */
 export const close = (server) => new Promise((done) => server.close(done));
 
-/** A tunnel of ours, gone after the test. */
+/** A tunnel of this package until the end of the test. */
 export async function open(t, { tunnel = {}, server = {}, ssh, forward }) {
   const pair = await createTunnel(tunnel, server, ssh, forward);
   t.after(async () => {
@@ -39,7 +39,7 @@ export async function open(t, { tunnel = {}, server = {}, ssh, forward }) {
   return pair;
 }
 
-/** Sends something through a port to an echo, and leaves when it has the answer. */
+/** Sends data through a port to an echo, and closes after the reply. */
 export async function ask(port, host) {
   const client = await connect(port, { host });
   await client.send(1000);

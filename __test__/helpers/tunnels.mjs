@@ -8,7 +8,7 @@ import { Target, connect, patternHash } from './peers.mjs';
 
 const EVENTS = ['listening', 'connection', 'disconnected', 'ready', 'reconnecting', 'sessionError', 'error', 'close'];
 
-/** Writes down what a tunnel tells, in order. */
+/** Records the events of a tunnel in order. */
 export class EventLog {
   entries = [];
   #read = new Map();
@@ -23,7 +23,7 @@ export class EventLog {
     }
   }
 
-  /** The payload of the next event of that name: each is given once, none is missed. */
+  /** The payload of the next event of that name. Each event is returned once, and none is missed. */
   async next(name) {
     const from = this.#read.get(name) ?? 0;
     for (let at = from; ; at++) {
@@ -34,7 +34,7 @@ export class EventLog {
     }
   }
 
-  /** Starts a new page: long tests would measure the eventLog's own memory. */
+  /** Forgets all entries: long tests would measure the memory of the log. */
   forget() {
     this.entries.length = 0;
     this.#read.clear();
@@ -57,8 +57,8 @@ export function makeTunnel(t, login, forwardPort, options) {
 }
 
 /**
- * A target, a tunnel to it that listens, its eventLog, and a way to connect through it. After the
- * test clients and target vanish first, so that the shutdown has nothing to wait for.
+ * A target, a listening tunnel to it, its event log, and a function that connects through it. After the
+ * test, clients and target are closed first, so that the shutdown has nothing to wait for.
  */
 export async function openTunnel(t, server, behaviour, options) {
   const target = await Target.start(behaviour);
@@ -79,9 +79,9 @@ export async function openTunnel(t, server, behaviour, options) {
 }
 
 /**
- * A target at this side, a tunnel without a forward of its own, a remote forward that leads to the
- * target, and a way to connect to that at the server, which is this machine. After the test clients
- * and target vanish first.
+ * A local target, a tunnel without the constructor's forward, a remote forward to the
+ * target, and a function that connects to it at the server, which is this machine. After the test, clients
+ * and target are closed first.
  * @param options.path of a Unix socket for the target, in place of a port
  */
 export async function openRemote(t, server, behaviour, { options, remote, path } = {}) {
@@ -103,7 +103,7 @@ export async function openRemote(t, server, behaviour, { options, remote, path }
   return { tunnel, eventLog, target, forward, connect: connectThrough };
 }
 
-/** Sends so much through an open tunnel to an echo, and asks both ends and the tunnel for it. */
+/** Sends data through an open tunnel to an echo, and checks both ends and the report. */
 export async function roundTrip({ eventLog, target, connect }, size) {
   const client = await connect();
   await client.send(size);
@@ -128,7 +128,7 @@ export async function only(tunnel) {
   return connections[0];
 }
 
-/** Waits until the tunnel has accepted so many connections, and gives them: a client is connected before that. */
+/** Waits until the tunnel has accepted this many connections, and returns them. A client is connected before that. */
 export async function listed(tunnel, count) {
   for (;;) {
     const connections = await tunnel.promises.connections();

@@ -25,7 +25,7 @@ if (isMainThread) {
         }),
       ),
     terminate: () => Promise.all(workers.splice(0).map((worker) => worker.terminate())).then(() => {}),
-    /** Ends the first worker: by `terminate`, or by itself, by `exit` or `throw`. */
+    /** Ends the first worker, by `terminate`, `exit` or `throw`. */
     async end(how) {
       const worker = workers.shift();
       worker.on('error', () => {});

@@ -62,12 +62,12 @@ test('the program with HTTP in docs/guide.md prints its answer and exits', async
   assert.deepEqual(await example.exit(), WELL);
 });
 
-/** Runs an example as a user of this machine, whom the servers let in. */
+/** Runs an example as a user whom the servers authorize. */
 function start(t, name, { args = [], env = {} }) {
   return startExample(t, name, { args, env: { HOME: home.path, ...env } });
 }
 
-/** A target that sends back what comes. */
+/** An echo target. */
 async function echo(t) {
   const target = await Target.start(behaviours.echo());
   t.after(() => target.stop());
@@ -118,7 +118,7 @@ test('the bastion example forwards through a jump host and reconnects', async (t
   assert.deepEqual(await example.exit(), WELL);
 });
 
-/** Kills the session of an example at its work twice; each time, and in the end, its work goes on. Then it is to end. */
+/** Kills the session of a working example twice. It must continue each time, and then exit. */
 async function interrupted(example, work) {
   for (let round = 0; round < 2; round++) {
     await example.line(work);
@@ -159,7 +159,7 @@ test('the HTTP API example repeats requests after a disconnect over few connecti
   const [, ...numbers] = await example.line(/^(\d+) answers over (\d+) connections; (\d+) were asked for again$/m);
   const [answered, connections, repeated] = numbers.map(Number);
   assert.ok(repeated > 0, 'nothing was under way');
-  // The first answer was for the one that asked by hand, and some came for nobody.
+  // The first answer was for the request made by hand, and some for requests that had failed.
   assert.ok(
     answered < api.answers && answered + 1 + repeated >= api.answers,
     `${answered} and ${repeated}: ${api.answers}`,

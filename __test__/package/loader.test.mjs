@@ -19,7 +19,7 @@ const [here] = platforms().filter(({ platform, arch }) => `${platform}-${arch}` 
 
 let copies = 0;
 
-/** The package as users have it, but for its binary. */
+/** The package as users have it, without its binary. */
 function copy() {
   const path = join(folder.path, String(++copies));
   mkdirSync(path);

@@ -17,7 +17,7 @@ import { assertIncludes } from '../helpers/tunnels.mjs';
 const NAME = /^[a-zA-Z_:][a-zA-Z0-9_:]*$/;
 const SAMPLE = /^([^{ ]+)\{((?:[a-z]+="(?:[^"\\\n]|\\["\\n])*",?)*)\} (\d+(?:\.\d+)?(?:e-?\d+)?)$/;
 
-/** The samples by name and labels; each line is one of the text format, each family whole and once. */
+/** The samples by name and labels. Asserts that each line is valid and each family is complete and occurs once. */
 function parse(text) {
   assert.ok(text.endsWith('\n'));
   const samples = new Map();

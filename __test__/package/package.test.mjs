@@ -182,7 +182,7 @@ test('a build links the C library as .cargo/config.toml says', () => {
   const config = readFileSync(join(ROOT, '.cargo', 'config.toml'), 'utf8');
   for (const { target } of platforms()) {
     const [, flags] = new RegExp(`^\\[target\\.${target}\\]\\nrustflags = (.*)$`, 'm').exec(config) ?? [];
-    // Cargo and napi leave musl to whoever builds: an addon has to load into a dynamic Node.js.
+    // Cargo and napi leave musl to the build: an addon has to load into a dynamic Node.js.
     const expected = target.endsWith('-musl') ? ['-C', 'target-feature=-crt-static'] : JSON.parse(flags ?? '[]');
     assert.deepEqual(linking(target), expected, target);
   }
@@ -197,7 +197,7 @@ test('notices and SBOMs list what is linked', () => {
       linked.some((one) => one.name === name),
       name,
     );
-  // What is locked and not linked, what builds, and our own.
+  // Crates that are locked and not linked, build dependencies, and our own.
   for (const name of ['rsa', 'cc', 'syn', 'ssh-proto']) assert.ok(!linked.some((one) => one.name === name), name);
   for (const { id } of linked)
     assert.match(made, new RegExp(`^${id.replaceAll('.', '\\.').replaceAll('+', '\\+')}(?: \\(.*\\))?: `, 'm'));

@@ -37,7 +37,7 @@ async function start(t, behaviour, env) {
   return { ...example, answer: (status) => answers(probe, status) };
 }
 
-/** Waits until the probe answers so: what it tells of has no event outside of its process. */
+/** Waits for an answer of the probe: its state has no event outside of its process. */
 async function answers(port, status) {
   for (;;) {
     const request = http.get({ port, host: '127.0.0.1', agent: false });

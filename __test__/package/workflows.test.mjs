@@ -40,7 +40,7 @@ test('each workflow has a name, a trigger and minimal permissions', () => {
     { file: 'release.yml', name: 'publish', contents: 'read', 'id-token': 'write' },
     { file: 'release.yml', name: 'attach', contents: 'write' },
   ]);
-  // What may write runs no code of the repository or of packages.
+  // Jobs with write permission run no code of the repository or of packages.
   const { steps: attaching } = workflows['release.yml'].jobs.attach;
   assert.ok(
     attaching.every((step) => step.uses?.startsWith('actions/download-artifact@') || /^gh release/.test(step.run)),
@@ -116,7 +116,7 @@ test('shell steps are valid, and their scripts exist', () => {
 test('each target is built once and tested', () => {
   assert.deepEqual(build.strategy.matrix.include.map(({ target }) => target).sort(), targets);
   assert.deepEqual([...new Set(run.strategy.matrix.include.map(({ target }) => target))].sort(), targets);
-  // Node.js itself knows what it runs on; a wrong pair would only show there.
+  // A wrong pair would only show on the runner itself.
   for (const { target, os, image } of run.strategy.matrix.include) {
     assert.equal(target.endsWith('-musl'), image?.endsWith('-alpine') ?? false, `${target}: ${image}`);
     const system = { linux: /^ubuntu/, apple: /^macos/, windows: /^windows/ }[/linux|apple|windows/.exec(target)[0]];
@@ -148,7 +148,7 @@ test('only a tag publishes, after all other jobs, with provenance', () => {
     [ci.uses, contents.needs, publish.needs, attach.needs],
     ['./.github/workflows/ci.yml', 'ci', 'contents', 'publish'],
   );
-  // Nothing is published with a flaw that is known, or with notices of other crates.
+  // Nothing is published with a known vulnerability, or with outdated notices.
   const commands = contents.steps.map((step) => step.run);
   for (const command of ['npm run deny -- --advisories', 'npm run notices -- --check'])
     assert.ok(commands.includes(command), command);

@@ -58,7 +58,7 @@ async function echoed(t, server, options) {
   await roundTrip(await openTunnel(t, server, behaviours.echo(), options), SIZE);
 }
 
-// One that changes keys often, so that counters and sequence numbers are seen to restart.
+// A server that rekeys often, so that counters and sequence numbers restart.
 const server = await Sshd.start({
   logLevel: 'DEBUG1',
   hostKeyTypes: ['ed25519', 'rsa'],

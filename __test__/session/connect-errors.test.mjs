@@ -72,13 +72,13 @@ const FORMS = {
 
 function make(t, options) {
   const tunnel = new SSHTunnel({ forwardHost: '127.0.0.1', forwardPort: 1, ...options });
-  // Where only the listening failed, the session is up.
+  // If only the listening failed, the session stays.
   t.after(() => tunnel.promises.shutdown(), { timeout: 10_000 });
   tunnel.on('error', (error) => assert.fail(`also emitted: ${error}`));
   return tunnel;
 }
 
-/** Tries all forms; `check` may look further. */
+/** Tries all forms; `check` makes further assertions. */
 function failure(name, { options, methods = ['connect', 'startListening'], code, check }) {
   for (const [form, call] of Object.entries(FORMS)) {
     for (const method of methods) {
@@ -128,7 +128,7 @@ failure('a key that nobody knows', {
   code: 'ERR_SSH_AUTH',
 });
 
-failure('nothing to log on with', {
+failure('no credentials', {
   options: () => ({ ...server.login, privateKey: undefined }),
   code: 'ERR_SSH_AUTH',
 });
@@ -154,7 +154,7 @@ test('a wrong host key ends the session before any user data is sent: sshd', asy
   // 5 is SERVICE_REQUEST, 50 and above are about the user.
   assert.doesNotMatch(log, /receive packet: type (5|5\d|6\d)\b/);
 
-  // The same log does tell of it where the key is right.
+  // With the right key, the same log has the user.
   const trusted = make(t, own.login);
   await trusted.promises.connect();
   await own.logged(/receive packet: type 5 /);

@@ -14,7 +14,7 @@ const server = await Sshd.start();
 after(() => server.stop());
 
 const SOON = { initialDelay: 20, maxDelay: 100 };
-/** Nothing happens by itself while a test lasts. */
+/** Nothing happens by itself during a test. */
 const LATE = { initialDelay: 600_000 };
 const RESET = { bytes: 0, end: 'ECONNRESET' };
 
@@ -24,7 +24,7 @@ async function exchange(client) {
   await client.received(before + KIB);
 }
 
-/** A tunnel that listens, and whose server is gone. */
+/** A listening tunnel whose server has stopped. */
 async function disconnectedTunnel(t, reconnect, options) {
   const opened = await openTunnel(t, server, behaviours.echo(), { reconnect, ...options });
   await opened.eventLog.next('ready');
@@ -34,7 +34,7 @@ async function disconnectedTunnel(t, reconnect, options) {
   return opened;
 }
 
-/** So many clients that have sent something and wait; the tunnel knows them all. */
+/** Clients that have sent data and wait, all accepted by the tunnel. */
 async function waiting({ tunnel, connect }, count) {
   const clients = await Promise.all(Array.from({ length: count }, () => connect()));
   for (const client of clients) await client.send(KIB);
@@ -42,7 +42,7 @@ async function waiting({ tunnel, connect }, count) {
   return clients;
 }
 
-/** How often somebody has come to the server since it was started. */
+/** The number of connections to the server since its start. */
 const visits = () => server.log().match(/^Connection from/gm)?.length ?? 0;
 
 test('100 connections wait for the next session and are all served', async (t) => {
@@ -216,7 +216,7 @@ test('hostVerifier is called for each session, and never during a blocking call'
   await eventLog.next('close');
 });
 
-/** The way back has ended with this error; nobody knocked more than once. */
+/** Reconnecting has ended with this error, after one attempt. */
 async function assertOver({ tunnel, eventLog }, port, code) {
   assert.equal((await eventLog.next('error')).code, code);
   await eventLog.next('close');

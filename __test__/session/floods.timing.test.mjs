@@ -20,7 +20,7 @@ async function serve(t, options) {
   return server;
 }
 
-/** Fails to log on, in time and with little memory. */
+/** Asserts that the connect fails, in time and with little memory. */
 async function refused(t, login, expected, { onAsked, ...options } = {}) {
   const tunnel = makeTunnel(t, { readyTimeout: READY_TIMEOUT, ...login }, 9, options);
   if (onAsked) tunnel.on('keyboard-interactive', onAsked);

@@ -45,7 +45,7 @@ async function open(t, options, { behaviour = behaviours.echo(), login = server.
 async function freeze(child, { time = FROZEN, meanwhile = () => {} } = {}) {
   signal(child.pid, 'SIGSTOP');
   try {
-    // How long it is frozen is what is tested: nothing happens in it that could be awaited.
+    // The duration of the pause is what is tested, and no event happens in it.
     await Promise.all([sleep(time), meanwhile()]);
   } finally {
     signal(child.pid, 'SIGCONT');
@@ -233,7 +233,7 @@ test('a bounded close delivers what the client reads after a pause', async (t) =
   const { child, connect } = await open(t, { linger }, { behaviour });
   const client = await connect({ read: false });
   await client.send(KIB);
-  // As much as there is room for is under way; from the close on the client takes it.
+  // All buffers are full; from the close on the client reads.
   while ((await child.ask('states'))[0] !== 'open');
   await child.ask('disconnect');
   await freeze(child, { meanwhile: () => client.read() });
@@ -248,7 +248,7 @@ test('a bounded close resets a stalled client after a pause', async (t) => {
   const { child, connect } = await open(t, { linger }, { behaviour });
   const client = await connect({ read: false });
   await client.send(KIB);
-  // More than the kernel of a client that does not read acknowledges.
+  // More than the kernel acknowledges for a client that does not read.
   await child.ask('taken', MIB / 2);
   await child.ask('disconnect');
   await freeze(child);
@@ -287,7 +287,7 @@ test('destroy() of a dial() socket delivers what the target reads after a pause'
   const target = await Target.start();
   t.after(() => target.stop());
   await child.ask('destroy', target.port, 32 * MIB);
-  await child.ask('states'); // calls are answered in order: its time runs by now
+  await child.ask('states'); // calls are answered in order, so its time runs by now
   const peer = await target.next();
   await freeze(child, { meanwhile: () => peer.read() });
   assertIncludes(await peer.ended, { bytes: 32 * MIB, sha256: patternHash(32 * MIB), end: 'FIN' });

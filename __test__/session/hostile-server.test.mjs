@@ -14,7 +14,7 @@ import { READABLE, Relay, changeKexInit } from '../helpers/relay.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { assertIncludes, makeTunnel, openTunnel } from '../helpers/tunnels.mjs';
 
-/** What the client says before it has judged the host key. */
+/** The messages of the client before it has verified the host key. */
 const BEFORE = ['identification', KEXINIT, KEX_ECDH_INIT];
 const READY_TIMEOUT = 700;
 const SLACK = 3000; // ms, for two busy cores
@@ -26,7 +26,7 @@ after(async () => {
   folder.remove();
 });
 
-/** Logs on through a relay that changes what the server says; it must fail, and in time. */
+/** Connects through a relay that changes the server's messages; the connect must fail in time. */
 async function refusal(t, change, options) {
   const relay = await Relay.start(server.port, change);
   t.after(() => relay.stop());
@@ -35,7 +35,7 @@ async function refusal(t, change, options) {
   const error = await makeTunnel(t, login, 9, options)
     .promises.connect()
     .then(
-      () => assert.fail('it logged on'),
+      () => assert.fail('it connected'),
       (error) => error,
     );
   assert.ok(performance.now() - since < READY_TIMEOUT + SLACK);
@@ -56,7 +56,7 @@ for (const [name, options] of [
   });
 }
 
-// What comes from sshd, item by item, and what the tunnel waits for when no more than that came.
+// The items from sshd, and what the tunnel waits for after each.
 const STEPS = [
   ['accept', 'the server to identify itself'],
   ['its identification', 'the key exchange'],
@@ -113,7 +113,7 @@ for (const [name, [at, damage]] of Object.entries(DAMAGES)) {
   });
 }
 
-// What the server is made to offer in these of KEXINIT's lists, and what is then missing.
+// The server's offers in these lists of KEXINIT, and the kind that is missing then.
 const LISTS = [
   ['key exchange', [0], 'sntrup761x25519-sha512@openssh.com,diffie-hellman-group1-sha1', /^mlkem.*-sha256$/],
   ['host key algorithm', [1], 'ssh-dss', /^ssh-ed25519,.*,rsa-sha2-256,/],
@@ -138,8 +138,8 @@ for (const [kind, places, theirs, ours, cipher = READABLE.cipher] of LISTS) {
   });
 }
 
-// In a strict key exchange nothing may be slipped in: that is how packets of the session would be
-// cut off its front, unseen (the Terrapin attack).
+// In a strict key exchange no message may be injected: otherwise packets of the session could be
+// removed from its start unnoticed (the Terrapin attack).
 for (const before of [KEXINIT, KEX_ECDH_REPLY, NEWKEYS]) {
   test(`a message injected before ${before} is refused`, async (t) => {
     const slipped = clearPacket(message(IGNORE, ''));

@@ -20,7 +20,7 @@ const folder = temporaryFolder('jump');
 const otherKey = makeKey(`${folder.path}/otherKey`);
 after(() => Promise.all([target.stop(), first.stop(), second.stop(), nobody.stop(), folder.remove()]));
 
-/** A server whose tunnels go through these. */
+/** A server that is reached through these hops. */
 const behind = (hops, server = target) => ({
   login: { ...server.login, jump: hops.map((hop) => hop.login ?? hop) },
 });
@@ -31,7 +31,7 @@ const failure = (tunnel) =>
     (error) => error,
   );
 
-/** How often a server was told that a session is over. */
+/** The number of disconnects that a server has logged. */
 const disconnects = (server) => (server.log().match(/Received disconnect from .*closed by the user/g) ?? []).length;
 
 for (const hops of [[first], [first, second]]) {
@@ -68,7 +68,7 @@ test('shutdown() ends every session, the last one first, and leaves no descripto
   const child = await Child.start('tunnel-process.mjs');
   t.after(() => child.stop());
   const options = { ...behind([first, second]).login, forwardHost: '127.0.0.1', forwardPort: 1 };
-  // As many tunnels as there may be threads, for these stay.
+  // As many tunnels as the runtime may have threads, because threads stay.
   for (let thread = 0; thread < availableParallelism(); thread++) {
     await child.ask('listen', { ...target.login, forwardHost: '127.0.0.1', forwardPort: 1 });
     await child.ask('shutdown');
@@ -133,7 +133,7 @@ test('a stalled connection behind a jump host delays no other', async (t) => {
   await stalled.read().received(8 * MIB);
 });
 
-/** A tunnel through two hops with data under way to a client, of which a part has come. */
+/** A tunnel through two hops during a transfer to a client that has read a part. */
 async function underWay(t) {
   const hops = await Promise.all([Sshd.start(), Sshd.start()]);
   t.after(() => Promise.all(hops.map((hop) => hop.stop())));
@@ -272,9 +272,9 @@ test("host keys of hops are checked by their own rules, else by the tunnel's hos
       return true;
     };
   const jump = [
-    without(first), // no rules of its own: what the usual files do not know is for the tunnel's verifier
+    without(first), // no rules of its own: keys that the default files lack go to the tunnel's verifier
     { ...without(second), hostVerifier: ask('of the hop') },
-    first.login, // only the key that it names
+    first.login, // only its own hostKey
   ];
   const options = { ...without(target), jump, hostVerifier: ask('of the tunnel') };
   const tunnel = makeTunnel(t, options, 1);

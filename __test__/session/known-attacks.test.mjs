@@ -27,7 +27,7 @@ const SUCCESS = 6;
 const IDENTITIES_ANSWER = 12;
 let agents = 0;
 
-/** An agent that answers every request with the same; it keeps the numbers of the requests. */
+/** An agent that answers every request alike, and records the message numbers. */
 async function stubbornAgent(t, ...answer) {
   const requests = [];
   const agent = net.createServer((socket) => {
@@ -53,7 +53,7 @@ const uint32 = (value) => {
   return bytes;
 };
 
-// CVE-2025-47913 and the like: a client that panics at an answer of another type.
+// CVE-2025-47913 and similar: a client panicked at an answer of another type.
 for (const [name, ...answer] of [
   ['success in place of a list', SUCCESS],
   ['a number that nobody knows', 200, uint32(1)],
@@ -67,13 +67,13 @@ for (const [name, ...answer] of [
     const agent = await stubbornAgent(t, ...answer);
     const login = { ...server.login, agent: agent.path, privateKey: undefined };
     await assert.rejects(makeTunnel(t, login, 1).promises.connect(), { code: 'ERR_SSH_AUTH' });
-    // The next method has its turn.
+    // The next method is tried.
     const { privateKey } = server.key;
     await makeTunnel(t, { ...login, privateKey, authHandler: ['agent', 'publickey'] }, 1).promises.connect();
   });
 }
 
-// CVE-2016-10009, CVE-2023-38408, CVE-2023-28531: what an agent can be asked to do beside signing, is not asked.
+// CVE-2016-10009, CVE-2023-38408, CVE-2023-28531: no other request than for keys and signatures is sent.
 test('an agent gets requests for keys and signatures only', async (t) => {
   const agent = await Agent.start();
   t.after(() => agent.stop());

@@ -20,7 +20,7 @@ const folder = temporaryFolder('proxy');
 after(() => Promise.all([server.stop(), gateway.stop(), folder.remove()]));
 const at = (name) => join(folder.path, name);
 
-// As nc, with its end told by an argument: it goes with its input, or stays.
+// Like nc; an argument selects whether it exits with its input or stays.
 writeFileSync(
   at('nc.js'),
   `
@@ -42,7 +42,7 @@ const failure = (tunnel) =>
     (error) => error,
   );
 
-/** Our children but for the servers, each with what it runs. */
+/** The children of this process, without the servers. */
 const children = () => descendants(process.pid).filter((pid) => /nc\.js|sleep/.test(commandOf(pid)));
 const commandOf = (pid) => {
   try {
@@ -53,7 +53,7 @@ const commandOf = (pid) => {
 };
 
 test('16 MiB pass both ways through a ProxyCommand, which leaves nothing behind', async (t) => {
-  // As many tunnels as there may be threads, for these stay.
+  // As many tunnels as the runtime may have threads, because threads stay.
   for (let thread = 0; thread < availableParallelism(); thread++) {
     const warm = makeTunnel(t, server.login, 1);
     await warm.promises.connect();

@@ -22,7 +22,7 @@ async function exchange(client, count = KIB) {
   await client.received(before + count);
 }
 
-/** A tunnel that reconnects, and a client that has talked through it. */
+/** A tunnel with reconnect, and a client after an exchange. */
 async function talking(t, options) {
   const all = { reconnect: SOON, ...options };
   const opened = await openTunnel(t, server, behaviours.echo(), all);
@@ -31,7 +31,7 @@ async function talking(t, options) {
   return { ...opened, client, port: opened.tunnel.localPort };
 }
 
-/** The connection of before is cut behind its bytes; the same port serves another one. */
+/** The earlier connection is reset behind its bytes, and the same port serves another one. */
 async function assertBack({ tunnel, eventLog, connect, client, port }) {
   assertIncludes(await client.ended, { bytes: KIB, sha256: patternHash(KIB), end: 'ECONNRESET' });
   assertIncludes(await eventLog.next('disconnected'), { ...CUT, bytesUp: KIB, bytesDown: KIB, droppedDown: 0 });
@@ -70,7 +70,7 @@ test('a paused server is detected, and the tunnel reconnects when it continues',
   t.after(() => server.thaw());
   const { attempt, error } = await it.eventLog.next('reconnecting');
   assert.deepEqual([attempt, error.code], [1, 'ERR_SSH_DISCONNECTED']);
-  const late = await it.connect(); // comes while nobody is there, and is served all the same
+  const late = await it.connect(); // connects between two sessions, and is served
   server.thaw();
   await it.eventLog.next('ready');
   await exchange(late);
@@ -96,7 +96,7 @@ test('a tunnel reconnects after several failed attempts', async (t) => {
       const { attempt, delay, error } = await it.eventLog.next('reconnecting');
       assert.equal(attempt, count);
       assert.equal(error.code, count === 1 ? 'ERR_SSH_DISCONNECTED' : 'ECONNREFUSED');
-      // A second outage right after the first goes on with the longest delay.
+      // A second disconnect right after the first continues with the longest delay.
       const longest = disconnectedTunnel === 1 ? Math.min(20 * 2 ** (count - 1), 100) : 100;
       assert.ok(delay >= longest / 2 && delay <= longest, `${delay} ms before attempt ${count}`);
     }
@@ -161,7 +161,7 @@ test('20 reconnects leave nothing behind', { timeout: 60_000 }, async (t) => {
     await child.ask('ended', 1);
     return child.ask('resources');
   };
-  const before = await rounds(5); // whatever grows once has grown
+  const before = await rounds(5); // what grows only once has grown
   const after = await rounds(20);
   const grown = after.memory - before.memory;
   t.diagnostic(`memory ${(grown / MIB).toFixed(1)} MiB more`);
@@ -195,7 +195,7 @@ test('keyboard-interactive prompts are shown for each session', async (t) => {
   assert.equal(asked, 2);
 });
 
-/** Runs a program with a tunnel whose session breaks when a connection goes through it. */
+/** Runs a program with a tunnel whose session is killed once it has a connection. */
 async function breakIn(program, reconnect) {
   const own = await Ssh2Server.start({ onOpen: (open) => open.accept() });
   const options = { ...own.login, forwardHost: '127.0.0.1', forwardPort: 1, reconnect };

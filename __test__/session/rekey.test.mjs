@@ -10,7 +10,7 @@ import { assertIncludes, makeTunnel, only, openTunnel, roundTrip } from '../help
 
 const SIZE = 256 * MIB;
 const server = await Sshd.start({ config: ['RekeyLimit 16M'], logLevel: 'DEBUG1' });
-// Content with the keys that they have.
+// These never start rekeying by themselves.
 const content = await Sshd.start({ logLevel: 'DEBUG1' });
 const idle = await Sshd.start({ logLevel: 'DEBUG1' });
 after(() => Promise.all([server.stop(), content.stop(), idle.stop()]));
@@ -54,5 +54,5 @@ test('rekeying by bytes follows the option, also when the server rekeys too', as
 test('rekeying by time follows the option on a quiet session', async (t) => {
   const tunnel = makeTunnel(t, idle.login, 9, { rekey: { seconds: 1 } });
   await tunnel.promises.connect();
-  await idle.logged(/(NEWKEYS received[^]*?){3}/); // one of them for the logon
+  await idle.logged(/(NEWKEYS received[^]*?){3}/); // one of them during the connect
 });

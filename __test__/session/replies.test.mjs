@@ -44,7 +44,7 @@ async function connected(t, answers, { keepalives = true, ...options } = {}) {
   const tunnel = new SSHTunnel({ ...server.login, readyTimeout: READY_TIMEOUT, ...options });
   tunnel.on('error', () => {});
   t.after(async () => {
-    // It closes no channel: the tunnel would wait for that.
+    // The server closes no channel, for which the tunnel would wait.
     await server.stop();
     await tunnel.promises.shutdown();
   });
@@ -68,7 +68,7 @@ async function targets(t, ...names) {
     t.after(() => target.close());
     ports[name] = target.address().port;
   }
-  /** Those that were reached, once there are so many. */
+  /** The reached targets, once there are this many. */
   const all = async (count) => {
     while (reached.length < count) await once(news, 'reached');
     return reached;
@@ -82,7 +82,7 @@ const granted = (port) => (session) => session.send(REQUEST_SUCCESS, port);
 const unimplemented = (session) => session.send(UNIMPLEMENTED, session.sequence);
 const nothing = () => {};
 
-/** The server brings a connection for this port; the message that answers it. */
+/** Opens a forwarded-tcpip channel for this port; returns the reply. */
 async function brings(session, port) {
   const answered = new Promise((resolve) => (session.answered = resolve));
   session.send(CHANNEL_OPEN, 'forwarded-tcpip', 7, 1 << 20, 32_768, 'localhost', port, '192.0.2.1', 5);
@@ -157,7 +157,7 @@ test('unanswered keepalives do not shift other replies', async (t) => {
     keepaliveCountMax: 1000,
   });
   assert.equal((await forward(tunnel, ports.a)).remotePort, 5001);
-  // It was asked in vain some more times.
+  // It got some more requests without answering.
   for (let count = 0; count < 4; count++)
     await session.next((payload) => requestName(payload) === 'keepalive@openssh.com');
   await assert.rejects(forward(tunnel, ports.b), REFUSED);
@@ -196,7 +196,7 @@ test('UNIMPLEMENTED rejects a channel open', async (t) => {
   const tunnel = new SSHTunnel({ ...server.login, readyTimeout: READY_TIMEOUT });
   tunnel.on('error', () => {});
   t.after(async () => {
-    // It closes no channel: the tunnel would wait for that.
+    // The server closes no channel, for which the tunnel would wait.
     await server.stop();
     await tunnel.promises.shutdown();
   });

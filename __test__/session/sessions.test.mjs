@@ -17,10 +17,10 @@ async function start(t, options) {
   return server;
 }
 
-/** How often somebody has logged on. */
+/** The number of authentications. */
 const logons = (server) => server.log().match(/^Accepted publickey/gm)?.length ?? 0;
 
-/** The process of the session that a connection to the target comes from: the one that has its socket. */
+/** The sshd process that has the socket of a connection to the target. */
 function sessionOf(server, { socket }) {
   const [near, remoteEnd] = [socket.remotePort, socket.localPort].map(portName);
   const { inode } = tcpSockets().find(({ local, remote }) => local.endsWith(near) && remote.endsWith(remoteEnd));
@@ -35,7 +35,7 @@ async function open(it) {
   return { client, peer, id, session: sessionOf(it.server, peer) };
 }
 
-/** Ends a connection; the tunnel knows of it afterwards. */
+/** Ends a connection and waits for its report. */
 async function leave(it, { client }) {
   client.end();
   await client.ended;
@@ -43,14 +43,14 @@ async function leave(it, { client }) {
   await it.tunnel.promises.connections();
 }
 
-/** Waits until so many have logged on in all. */
+/** Waits for this many authentications in total. */
 function loggedOn(server, count) {
   return server.logged(
     new RegExp(`(?:^Accepted publickey[^\\n]*\\n(?:(?!Accepted publickey)[^\\n]*\\n)*){${count}}`, 'm'),
   );
 }
 
-/** A tunnel with one connection through each of so many sessions: nobody tells when a further one is up. */
+/** A tunnel with one connection through each of this many sessions. There is no event for a further session. */
 async function openSessions(t, server, sessions, options) {
   const before = logons(server);
   const it = { server, ...(await openTunnel(t, server, behaviours.echo(), { sessions, ...options })) };
@@ -60,7 +60,7 @@ async function openSessions(t, server, sessions, options) {
     assert.notEqual(one.session, undefined);
     if (found.some(({ session }) => session === one.session)) {
       await leave(it, one);
-      await loggedOn(server, before + found.length + 1); // this one is reason for the next, which is on its way
+      await loggedOn(server, before + found.length + 1); // this one makes the tunnel start the next session
     } else {
       found.push(one);
     }
@@ -74,7 +74,7 @@ async function exchange(client, count = KIB) {
   await client.received(before + count);
 }
 
-/** Sends so much there and back, and ends. */
+/** Sends data to the echo and back, and ends. */
 async function transfer(client, size) {
   await client.send(size);
   client.end();
@@ -102,7 +102,7 @@ test('connections go to the session with the fewest', async (t) => {
     counts.set(session, counts.get(session) + 1);
   }
   assert.equal(counts.size, 3);
-  // What was moved before weighs a little too.
+  // Earlier traffic counts a little too.
   for (const count of counts.values()) assert.ok(count >= 3 && count <= 5, `${count} of 12`);
 });
 

@@ -32,7 +32,7 @@ const failure = (tunnel) =>
     (error) => error,
   );
 
-/** A server of TLS that passes everything on to the SSH server. */
+/** A TLS server that forwards everything to the SSH server. */
 async function startTls(t) {
   const folder = temporaryFolder('tls');
   const [key, cert] = ['key', 'cert'].map((name) => `${folder.path}/${name}`);
@@ -147,7 +147,7 @@ test('a slow stream applies backpressure both ways', async (t) => {
   t.after(() => client.destroy());
   client.pause();
   await settled(() => through);
-  // The window, the kernels' buffers and those of the streams: what is sent without limit is not.
+  // At most the window and the buffers of kernels and streams are filled.
   assert.ok(through < 16 * MIB, `${through} bytes are under way to a client that does not read`);
 });
 
@@ -178,7 +178,7 @@ test('a stream error before authentication fails the connect', async (t) => {
 });
 
 test('a stream whose peer never ends is destroyed', async (t) => {
-  // It takes everything and says nothing, not even that it has ended.
+  // It accepts everything and sends nothing, not even its end.
   const mute = new Duplex({ read() {}, write: (chunk, _, done) => done() });
   const closed = once(mute, 'close');
   const tunnel = makeTunnel(t, { ...by(mute).login, readyTimeout: 300 }, 1);
