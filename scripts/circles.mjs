@@ -12,7 +12,7 @@ import { pathToFileURL } from 'node:url';
 import { ROOT } from './setup.mjs';
 
 /** Imports that close the circles of today: to be cut. None may come, and one that is cut has to go from here. */
-const TO_BE_CUT = ['crates/ssh-proto/src/transport/kex/secrets.rs -> crates/ssh-proto/src/transport/cipher/mod.rs'];
+const TO_BE_CUT = [];
 
 /** Folders in which circles are still to be cut. */
 const INSIDE = ['src/tunnel/'];

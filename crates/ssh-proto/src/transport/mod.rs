@@ -8,19 +8,21 @@ mod inbound;
 mod kex;
 mod negotiation;
 mod outbound;
+mod secrets;
 mod volume;
 
 pub use algorithms::{AlgorithmError, AlgorithmKind, Algorithms, Selection};
-pub(crate) use cipher::{Direction, Opener};
+pub(crate) use cipher::Opener;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use cipher::{Protection, Sealer};
 pub(crate) use compression::Compression;
 pub(crate) use identification::Identification;
 pub(crate) use inbound::Inbound;
-pub(crate) use kex::{Exchange, Secrets, Step, Transcript};
+pub(crate) use kex::{Exchange, Step};
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use kex::{GROUP_14, GROUP_16, GROUP_18, Kex};
 pub use negotiation::KnownKeys;
 pub(crate) use negotiation::{Agreed, KexInit, Offer};
 pub(crate) use outbound::{Outbound, PacketNumber};
+pub(crate) use secrets::{Direction, Secrets, Transcript};
 pub(crate) use volume::Volume;

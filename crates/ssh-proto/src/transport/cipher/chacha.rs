@@ -4,9 +4,9 @@
 use aws_lc_rs::aead::chacha20_poly1305_openssh::{OpeningKey, SealingKey};
 use zeroize::Zeroizing;
 
-use super::{Direction, Layout};
+use super::Layout;
 use crate::Error;
-use crate::transport::Secrets;
+use crate::transport::{Direction, Secrets};
 
 const TAG: usize = 16;
 /// Both keys.

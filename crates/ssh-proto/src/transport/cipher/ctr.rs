@@ -3,9 +3,9 @@
 use aws_lc_rs::cipher::{Algorithm, EncryptingKey, EncryptionContext, UnboundCipherKey};
 
 use super::mac::{Covers, Keyed};
-use super::{Direction, LENGTH, Layout, Mac};
+use super::{LENGTH, Layout, Mac};
 use crate::Error;
-use crate::transport::Secrets;
+use crate::transport::{Direction, Secrets};
 
 /// Bytes of an AES block, and so of the counter.
 const BLOCK: usize = 16;

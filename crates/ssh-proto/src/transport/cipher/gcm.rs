@@ -2,9 +2,9 @@
 
 use aws_lc_rs::aead::{Aad, Algorithm, LessSafeKey, Nonce, UnboundKey};
 
-use super::{Direction, LENGTH, Layout};
+use super::{LENGTH, Layout};
 use crate::Error;
-use crate::transport::Secrets;
+use crate::transport::{Direction, Secrets};
 
 const TAG: usize = 16;
 /// The fixed part and the invocation counter (RFC 5647 section 7.1).

@@ -3,9 +3,8 @@
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac::{Algorithm, Context, HMAC_SHA256, HMAC_SHA512, Key, Tag};
 
-use super::Direction;
 use crate::Error;
-use crate::transport::Secrets;
+use crate::transport::{Direction, Secrets};
 
 /// A MAC that both sides can agree on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -27,13 +27,6 @@ pub(crate) const LENGTH: usize = 4;
 /// Bytes of the longest tag: that of HMAC-SHA-512.
 pub(crate) const LONGEST_TAG: usize = 64;
 
-/// Which way packets flow; each has keys of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Direction {
-    ToServer,
-    ToClient,
-}
-
 /// How packets are laid out under a cipher.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout {

@@ -6,8 +6,8 @@ use aws_lc_rs::cipher::{AES_128, AES_192, AES_256};
 
 use super::ctr::Ctr;
 use super::gcm::Gcm;
-use super::{Direction, Mac, Opener, Sealer, chacha};
-use crate::transport::Secrets;
+use super::{Mac, Opener, Sealer, chacha};
+use crate::transport::{Direction, Secrets};
 
 /// A cipher that both sides can agree on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use aws_lc_rs::cipher::{AES_192, EncryptingKey, EncryptionContext, UnboundCipher
 use aws_lc_rs::hmac;
 
 use super::*;
-use crate::transport::{Compression, Inbound, Outbound, Secrets};
+use crate::transport::{Compression, Direction, Inbound, Outbound, Secrets};
 
 fn pair(protection: Protection) -> (Sealer, Opener) {
     let secrets = Secrets::for_tests();

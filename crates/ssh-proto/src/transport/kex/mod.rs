@@ -12,15 +12,14 @@ mod hybrid;
 mod modular;
 mod nist;
 mod primes;
-mod secrets;
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use primes::{GROUP_14, GROUP_16, GROUP_18};
-pub(crate) use secrets::{Secrets, Transcript};
 
 use aws_lc_rs::digest::{Algorithm, SHA256, SHA384, SHA512};
 use zeroize::Zeroizing;
 
+use super::secrets::{Secrets, Shared, Transcript};
 use crate::Error;
 use crate::key::HostKey;
 use crate::message::{
@@ -30,9 +29,6 @@ use crate::wire::{Reader, Writer, message};
 use group::Group;
 use modular::Exponent;
 use nist::Curve;
-
-/// A shared secret as it goes into hashes: with its length, as an mpint or a string.
-type Shared = Zeroizing<Vec<u8>>;
 
 /// A method of key exchange that both sides can agree on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

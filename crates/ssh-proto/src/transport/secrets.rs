@@ -5,9 +5,17 @@ use aws_lc_rs::digest::SHA256;
 use aws_lc_rs::digest::{self, Algorithm, Context, Digest};
 use zeroize::Zeroizing;
 
-use super::Shared;
-use crate::transport::cipher::Direction;
 use crate::wire::Writer;
+
+/// A shared secret as it goes into hashes: with its length, as an mpint or a string.
+pub(super) type Shared = Zeroizing<Vec<u8>>;
+
+/// The direction of packets; each has keys of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    ToServer,
+    ToClient,
+}
 
 /// Everything that both sides have said and that the exchange hash covers.
 pub(crate) struct Transcript<'a> {
