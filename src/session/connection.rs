@@ -181,7 +181,7 @@ impl Session {
     /// Something small was sent, and its answer is awaited: bulk data does not stand in its way, and
     /// what comes is looked at as it comes.
     pub(crate) fn favour_small(&mut self, now: Instant) {
-        self.client.favour_small(now);
+        self.client.prioritize_small(now);
         if let Some(socket) = self.stream.tcp() {
             self.rcvlowat.keep_low(&socket, now);
         }

@@ -178,9 +178,9 @@ impl From<ssh_proto::Error> for Error {
         match error {
             Proto::NotSsh(_) | Proto::Protocol(_) | Proto::Integrity => Error::Protocol(text),
             Proto::NoCommonAlgorithm { .. } => Error::Algorithm(text),
-            Proto::HostKey(_) | Proto::HostKeyRefused => Error::HostKey(text),
+            Proto::HostKey(_) | Proto::HostKeyRejected => Error::HostKey(text),
             Proto::Auth(_) => Error::Auth(text),
-            Proto::Disconnected { .. } | Proto::Silent(_) | Proto::Unchanged(_) => {
+            Proto::Disconnected { .. } | Proto::KeepaliveTimeout(_) | Proto::RekeyTimeout(_) => {
                 Error::Disconnected(text)
             }
         }
@@ -332,11 +332,11 @@ mod tests {
             (Proto::Protocol("nonsense"), "ERR_SSH_PROTOCOL"),
             (Proto::Integrity, "ERR_SSH_PROTOCOL"),
             (Proto::HostKey("changed".into()), "ERR_SSH_HOST_KEY"),
-            (Proto::HostKeyRefused, "ERR_SSH_HOST_KEY"),
+            (Proto::HostKeyRejected, "ERR_SSH_HOST_KEY"),
             (Proto::Auth("refused".into()), "ERR_SSH_AUTH"),
             (disconnected, "ERR_SSH_DISCONNECTED"),
-            (Proto::Silent(3000), "ERR_SSH_DISCONNECTED"),
-            (Proto::Unchanged(120), "ERR_SSH_DISCONNECTED"),
+            (Proto::KeepaliveTimeout(3000), "ERR_SSH_DISCONNECTED"),
+            (Proto::RekeyTimeout(120), "ERR_SSH_DISCONNECTED"),
         ] {
             let text = error.to_string();
             let error = Error::from(error);

@@ -136,8 +136,11 @@ impl Pump {
             Up::Last(left) => left.min(BULK),
             Up::Cut | Up::Ended => return ReadOutcome::Drained,
         };
-        let room =
-            if self.bulk { client.room(self.channel, now) } else { client.window(self.channel) };
+        let room = if self.bulk {
+            client.paced_window(self.channel, now)
+        } else {
+            client.window(self.channel)
+        };
         let most = most.min(room);
         if most == 0 {
             let reset = self.watch_for_reset(cx);

@@ -1,15 +1,15 @@
-//! Why an SSH session failed or ended.
+//! The errors that end a session.
 
 use crate::message::DisconnectReason;
 use crate::wire::Malformed;
 
-/// Why the session is over. After the first error the client does nothing any more.
+/// The reason why a session is over. After the first error the client does nothing any more.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Error {
-    /// What answered does not speak SSH 2.0.
+    /// The server does not speak SSH 2.0.
     #[error("not an SSH 2.0 server: {0}")]
     NotSsh(String),
-    /// The server broke the protocol.
+    /// The server violated the protocol.
     #[error("the server broke the SSH protocol: {0}")]
     Protocol(&'static str),
     /// A packet was damaged or forged.
@@ -18,19 +18,19 @@ pub enum Error {
     /// Both sides have no algorithm of one kind in common.
     #[error("no {kind} in common: the server offers {theirs}; this client offers {ours}")]
     NoCommonAlgorithm {
-        /// Which kind: key exchange, host key, cipher, MAC, compression.
+        /// The kind: key exchange, host key, cipher, MAC, compression.
         kind: &'static str,
         /// The server's list.
         theirs: String,
-        /// Ours.
+        /// The client's list.
         ours: String,
     },
-    /// The host key is unusable, or its owner could not prove to have it.
+    /// The host key cannot be used, or the server has not proved that it owns it.
     #[error("the server's host key proves nothing: {0}")]
     HostKey(String),
-    /// The host key was not accepted.
+    /// The application does not trust the host key.
     #[error("the host key was refused")]
-    HostKeyRefused,
+    HostKeyRejected,
     /// No method of authentication is left.
     #[error("{0}")]
     Auth(String),
@@ -39,31 +39,31 @@ pub enum Error {
     Disconnected {
         /// The reason code of RFC 4253 section 11.1.
         reason: u32,
-        /// The server's words, cut to a bounded length and fit to be shown.
+        /// The server's description: bounded and printable.
         description: String,
     },
-    /// The server did not answer as many keepalive requests as are allowed.
+    /// The server did not reply to as many keepalives as are allowed.
     #[error("the server has been silent for {0} ms")]
-    Silent(u128),
-    /// The server did not finish a change of keys.
+    KeepaliveTimeout(u128),
+    /// The server did not finish a key exchange in time.
     #[error("the server has not finished a key exchange within {0} seconds")]
-    Unchanged(u64),
+    RekeyTimeout(u64),
 }
 
 impl Error {
-    /// What to tell the server about it; `None` where it would not listen.
+    /// Returns what to tell the server; `None` where it would not read it.
     pub(crate) fn reason(&self) -> Option<DisconnectReason> {
         match self {
             Error::Protocol(_) | Error::Integrity => Some(DisconnectReason::ProtocolError),
             Error::NoCommonAlgorithm { .. } | Error::HostKey(_) => {
                 Some(DisconnectReason::KeyExchangeFailed)
             }
-            Error::HostKeyRefused => Some(DisconnectReason::HostKeyNotVerifiable),
+            Error::HostKeyRejected => Some(DisconnectReason::HostKeyNotVerifiable),
             Error::Auth(_) => Some(DisconnectReason::NoMoreAuthMethods),
             Error::NotSsh(_)
             | Error::Disconnected { .. }
-            | Error::Silent(_)
-            | Error::Unchanged(_) => None,
+            | Error::KeepaliveTimeout(_)
+            | Error::RekeyTimeout(_) => None,
         }
     }
 }

@@ -1,15 +1,16 @@
-//! What a server says to the user before the session stands.
+//! Text that a server sends to the user before the session is connected.
 
 use crate::text::{lines, tail};
 
-/// Bytes that are kept. The last ones are about the end.
+/// Bytes that are kept. The last ones tell the most about a failure.
 const MAX: usize = 4096;
 
-/// The last lines and banners of a server, for the error if the session does not come about.
+/// The last lines and banners of a server, bounded and printable, for the error if the session
+/// fails.
 #[derive(Debug, Default)]
-pub(crate) struct Said(String);
+pub(crate) struct ServerText(String);
 
-impl Said {
+impl ServerText {
     /// Adds a line, or a message of several.
     pub(crate) fn add(&mut self, text: &[u8]) {
         // More would push all of it out again.
@@ -28,8 +29,7 @@ impl Said {
         self.0 = String::new();
     }
 
-    /// What is kept, fit to be shown.
-    pub(crate) fn text(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }
@@ -39,20 +39,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_of_it_is_kept_within_bounds() {
-        let mut said = Said::default();
-        assert_eq!(said.text(), "");
-        said.add(b"one");
-        said.add(b"two\r\nthree\r\n");
-        assert_eq!(said.text(), "one\ntwo\nthree\n");
+    fn the_end_is_kept_within_bounds() {
+        let mut text = ServerText::default();
+        assert_eq!(text.as_str(), "");
+        text.add(b"one");
+        text.add(b"two\r\nthree\r\n");
+        assert_eq!(text.as_str(), "one\ntwo\nthree\n");
         for _ in 0..1000 {
-            said.add("é \u{1b}".repeat(50).as_bytes());
+            text.add("é \u{1b}".repeat(50).as_bytes());
         }
-        said.add(b"the end");
-        assert!(said.text().len() <= MAX && said.text().ends_with("?\nthe end\n"));
-        said.add(&[b'x'; 100_000]);
-        assert_eq!(said.text().len(), MAX);
-        said.clear();
-        assert_eq!(said.text(), "");
+        text.add(b"the end");
+        assert!(text.as_str().len() <= MAX && text.as_str().ends_with("?\nthe end\n"));
+        text.add(&[b'x'; 100_000]);
+        assert_eq!(text.as_str().len(), MAX);
+        text.clear();
+        assert_eq!(text.as_str(), "");
     }
 }

@@ -68,7 +68,7 @@ impl KeyFile {
             read?
         };
         match &self.certificate {
-            Some(line) => Identity::certified(key, line).map_err(|error| error.to_string()),
+            Some(line) => Identity::with_certificate(key, line).map_err(|error| error.to_string()),
             None => Ok(key.into()),
         }
     }

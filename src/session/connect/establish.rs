@@ -82,7 +82,7 @@ async fn connect_session(mut logon: Logon<'_>) -> Result<Session, Error> {
         Err(error) => {
             // Tells the server why, if it can be told at once: nobody waits for it.
             session.try_flush();
-            Err(error.with_said(session.client.said()))
+            Err(error.with_said(session.client.server_text()))
         }
     }
 }
@@ -182,7 +182,7 @@ impl Logon<'_> {
                             let _ = session.client.trust(false);
                         })?;
                         if let Some(known) = judged {
-                            session.client.learn_host_keys(known);
+                            session.client.request_host_keys(known);
                         }
                         session.client.trust(true)?;
                     }
@@ -192,7 +192,7 @@ impl Logon<'_> {
                         message: banner.message,
                         language: banner.language,
                     }),
-                    Event::Asked(question) => asked.ask(question),
+                    Event::Question(question) => asked.ask(question),
                     Event::Ready => return Ok(()),
                     Event::Opened(_)
                     | Event::OpenFailed { .. }

@@ -81,7 +81,7 @@ async fn opened(session: &mut Session, hop: &Arc<Target>, place: &str) -> Result
                 Event::Data { .. } | Event::Window(_) | Event::Eof(_) | Event::Close(_) => {
                     unreachable!("the only channel is not open yet")
                 }
-                Event::HostKey(_) | Event::Banner(_) | Event::Asked(_) | Event::Ready => {
+                Event::HostKey(_) | Event::Banner(_) | Event::Question(_) | Event::Ready => {
                     unreachable!("a session logs on once")
                 }
                 Event::Forward(..) => unreachable!("no forward was asked for"),
@@ -238,7 +238,7 @@ impl Relay {
             Event::Opened(_) | Event::OpenFailed { .. } => {
                 unreachable!("the only channel is open")
             }
-            Event::HostKey(_) | Event::Banner(_) | Event::Asked(_) | Event::Ready => {
+            Event::HostKey(_) | Event::Banner(_) | Event::Question(_) | Event::Ready => {
                 unreachable!("a session logs on once")
             }
             Event::Forward(..) => unreachable!("no forward was asked for"),

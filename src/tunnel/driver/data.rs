@@ -104,7 +104,7 @@ impl Driver {
             // Whoever waited for room is in the queue, which is looked at in every turn.
             Proto::Rekeyed => {}
             Proto::HostKeys(keys) => self.config.target.update_host_keys(keys),
-            Proto::HostKey(_) | Proto::Banner(_) | Proto::Asked(_) | Proto::Ready => {
+            Proto::HostKey(_) | Proto::Banner(_) | Proto::Question(_) | Proto::Ready => {
                 unreachable!("a session logs on once")
             }
             Proto::Forward(forward, event) => self.forward_event(forward, event, now),

@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use ssh_proto::{ChannelId, ForwardEvent, ForwardId, OpenFailure, Place, Refusal};
+use ssh_proto::{ChannelId, ForwardEvent, ForwardId, ListenAddr, OpenFailure, RequestError};
 
 use crate::session;
 use crate::tunnel::command::Reply;
@@ -166,10 +166,10 @@ impl Remote {
     }
 }
 
-fn place_of(endpoint: Endpoint) -> Place {
+fn place_of(endpoint: Endpoint) -> ListenAddr {
     match endpoint {
-        Endpoint::Tcp { host, port } => Place::Tcp { host: (*host).into(), port },
-        Endpoint::Unix(path) => Place::Unix((*path).into()),
+        Endpoint::Tcp { host, port } => ListenAddr::Tcp { host: (*host).into(), port },
+        Endpoint::Unix(path) => ListenAddr::Unix((*path).into()),
     }
 }
 
@@ -194,7 +194,7 @@ impl Driver {
                     session.client.cancel_forward(*id);
                 }
             }
-            ForwardRequest::Refuse(channel, reason) => session.client.refuse(channel, reason),
+            ForwardRequest::Refuse(channel, reason) => session.client.reject(channel, reason),
         }
     }
 
@@ -203,10 +203,10 @@ impl Driver {
         let Some(at) = self.asked.iter().position(|(asked, _)| *asked == id) else { return };
         let (_, number) = self.asked[at];
         match event {
-            ForwardEvent::Refused(_) | ForwardEvent::Ended(_) => {
+            ForwardEvent::Failed(_) | ForwardEvent::Cancelled(_) => {
                 self.asked.swap_remove(at);
             }
-            ForwardEvent::Listening { .. } | ForwardEvent::Offered { .. } => {}
+            ForwardEvent::Listening { .. } | ForwardEvent::InboundChannel { .. } => {}
         }
         match &self.role {
             Role::Worker(member) => member.tell(WorkerEvent::Forward(number, event)),
@@ -279,31 +279,32 @@ impl Driver {
         event: ForwardEvent,
         now: Instant,
     ) {
-        let ends = matches!(event, ForwardEvent::Refused(_) | ForwardEvent::Ended(_));
+        let ends = matches!(event, ForwardEvent::Failed(_) | ForwardEvent::Cancelled(_));
         if let (Some(member), Role::Supervisor(pool), true) = (home, &mut self.role, ends) {
             pool.lost_forward(member);
         }
         let remote = self.forwards.remote(number).filter(|remote| remote.home() == Some(home));
         match (event, remote) {
-            (ForwardEvent::Offered { channel, originator, originator_port }, Some(remote))
-                if !remote.is_ending() =>
-            {
+            (
+                ForwardEvent::InboundChannel { channel, originator, originator_port },
+                Some(remote),
+            ) if !remote.is_ending() => {
                 let address = originator.parse::<std::net::IpAddr>().ok();
                 let from = address.map(|address| (address, originator_port).into());
                 self.offered(home, number, channel, from, now);
             }
-            (ForwardEvent::Offered { channel, .. }, _) => {
+            (ForwardEvent::InboundChannel { channel, .. }, _) => {
                 let reason = OpenFailure::AdministrativelyProhibited;
                 self.send_forward_request(home, ForwardRequest::Refuse(channel, reason));
             }
             // Asked to stop before it had said so: that comes next.
-            (ForwardEvent::Listening { .. } | ForwardEvent::Refused(_), Some(remote))
+            (ForwardEvent::Listening { .. } | ForwardEvent::Failed(_), Some(remote))
                 if remote.is_ending() => {}
             (ForwardEvent::Listening { port }, Some(remote)) => {
                 remote.up(home, port);
                 self.forwards.is_up(number);
             }
-            (ForwardEvent::Refused(refusal), Some(remote)) => {
+            (ForwardEvent::Failed(refusal), Some(remote)) => {
                 let place = remote.place.to_string();
                 let was_up = remote.was_up();
                 if remote.refused(now) {
@@ -313,7 +314,7 @@ impl Driver {
                     self.ask_server(now);
                 }
             }
-            (ForwardEvent::Ended(outcome), Some(remote)) => {
+            (ForwardEvent::Cancelled(outcome), Some(remote)) => {
                 let place = remote.place.to_string();
                 let outcome = outcome.map_err(|why| self.forward_refused(place, why, true));
                 self.end_remote(number, &outcome);
@@ -323,12 +324,12 @@ impl Driver {
     }
 
     /// Why the server does not listen at a place, or with `stop` set does not stop it.
-    fn forward_refused(&self, place: String, refusal: Refusal, stop: bool) -> Error {
+    fn forward_refused(&self, place: String, refusal: RequestError, stop: bool) -> Error {
         match (refusal, stop) {
-            (Refusal::Denied, false) => Error::ForwardRefused(place),
-            (Refusal::Denied, true) => Error::ForwardKept(place),
-            (Refusal::Unimplemented, _) => Error::ForwardUnimplemented(place),
-            (Refusal::Silent, _) => {
+            (RequestError::Denied, false) => Error::ForwardRefused(place),
+            (RequestError::Denied, true) => Error::ForwardKept(place),
+            (RequestError::Unimplemented, _) => Error::ForwardUnimplemented(place),
+            (RequestError::TimedOut, _) => {
                 let limit = self.config.target.ready_timeout.as_millis();
                 Error::ForwardUnanswered { place, limit, stop }
             }

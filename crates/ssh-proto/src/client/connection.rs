@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::host_key_update::ANNOUNCEMENT;
 use super::{Client, Event};
 use crate::Error;
-use crate::connection::channel::{Answer, about};
+use crate::connection::channels::{Confirmation, channel_message};
+use crate::connection::host_key_update::ANNOUNCEMENT;
 use crate::message::{
     CHANNEL_CLOSE, CHANNEL_EOF, CHANNEL_EXTENDED_DATA, CHANNEL_FAILURE, CHANNEL_OPEN,
     CHANNEL_OPEN_CONFIRMATION, CHANNEL_OPEN_FAILURE, CHANNEL_REQUEST, CHANNEL_SUCCESS,
@@ -14,12 +14,12 @@ use crate::message::{
 use crate::text::one_line;
 use crate::wire::{Reader, Writer, message};
 
-/// Replies to the server that may be held while it does not answer our KEXINIT. What it sent before
-/// it saw that needs a few; nothing else bounds them.
-const MOST_REPLIES: usize = 4096;
+/// Replies that may be held while the server does not answer our KEXINIT. What it sent before it saw
+/// that needs a few; nothing else bounds them.
+const MAX_HELD_REPLIES: usize = 4096;
 
 impl Client {
-    /// CHANNEL_DATA: `byte, uint32 channel, string data`.
+    /// Handles CHANNEL_DATA: `byte, uint32 channel, string data`.
     pub(super) fn data(&mut self, range: Range<usize>) -> Result<Option<Event>, Error> {
         let end = range.end;
         let mut reader = Reader::new(self.inbound.bytes(range));
@@ -28,17 +28,17 @@ impl Client {
         Ok((length > 0).then(|| Event::Data { channel, range: end - length..end }))
     }
 
-    /// CHANNEL_WINDOW_ADJUST: `byte, uint32 channel, uint32 bytes`.
+    /// Handles CHANNEL_WINDOW_ADJUST: `byte, uint32 channel, uint32 bytes`.
     pub(super) fn window_adjust(&mut self, range: Range<usize>) -> Result<Option<Event>, Error> {
         let mut reader = Reader::new(self.inbound.bytes(range));
         reader.byte()?;
-        // Known, or this message would not be here.
-        let Some(heard) = self.watch.last_heard() else { return Ok(None) };
-        let (channel, waited) = self.channels.adjusted(&mut reader, heard)?;
-        Ok(waited.then_some(Event::Window(channel)))
+        // Known, as this message was received.
+        let Some(now) = self.keepalive.last_received() else { return Ok(None) };
+        let (channel, was_waiting) = self.channels.window_adjusted(&mut reader, now)?;
+        Ok(was_waiting.then_some(Event::Window(channel)))
     }
 
-    /// Everything else.
+    /// Handles every other message.
     pub(super) fn connection(
         &mut self,
         number: u8,
@@ -47,54 +47,52 @@ impl Client {
         let mut reader = Reader::new(payload);
         reader.byte()?;
         match number {
-            CHANNEL_OPEN_CONFIRMATION => {
-                let (channel, answer) = self.channels.confirmed(&mut reader)?;
-                match answer {
-                    Answer::Opened => return Ok(Some(Event::Opened(channel))),
-                    Answer::Unwanted(close) => self.send(&close),
-                }
-            }
+            CHANNEL_OPEN_CONFIRMATION => match self.channels.confirmed(&mut reader)? {
+                (channel, Confirmation::Opened) => return Ok(Some(Event::Opened(channel))),
+                (_, Confirmation::Abandoned(close)) => self.send(&close),
+            },
             CHANNEL_OPEN_FAILURE => {
-                let (channel, reason) = self.channels.refused(&mut reader)?;
+                let (channel, reason) = self.channels.open_failed(&mut reader)?;
                 let description = one_line(reader.string()?);
                 return Ok(reason.map(|reason| Event::OpenFailed { channel, reason, description }));
             }
             CHANNEL_EXTENDED_DATA => {
-                // Nobody reads an error stream of a forwarded connection: away with it, so that it
-                // does not use up the window.
+                // A forwarded connection has no error stream: discarded, so that it does not use up
+                // the window.
                 let (channel, length) = self.channels.data(&mut reader, true)?;
-                if let Some(heard) = self.watch.last_heard() {
-                    self.consumed(channel, length, heard);
+                if let Some(now) = self.keepalive.last_received() {
+                    self.consumed(channel, length, now);
                 }
             }
             CHANNEL_EOF => {
-                return Ok(Some(Event::Eof(self.channels.ended(&mut reader)?)));
+                return Ok(Some(Event::Eof(self.channels.eof_received(&mut reader)?)));
             }
             CHANNEL_CLOSE => {
-                return Ok(Some(Event::Close(self.channels.closed(&mut reader)?)));
+                return Ok(Some(Event::Close(self.channels.close_received(&mut reader)?)));
             }
             CHANNEL_REQUEST => {
-                let remote = self.channels.answerable(&mut reader)?;
+                let remote = self.channels.reply_to(&mut reader)?;
                 reader.string()?;
                 let want_reply = reader.boolean()?;
                 if let Some(remote) = remote.filter(|_| want_reply) {
-                    self.reply(&about(CHANNEL_FAILURE, remote))?;
+                    self.reply(&channel_message(CHANNEL_FAILURE, remote))?;
                 }
             }
-            CHANNEL_OPEN => return self.open_by_server(&mut reader),
+            CHANNEL_OPEN => return self.inbound_channel(&mut reader),
             GLOBAL_REQUEST => {
                 let name = reader.string()?;
                 let want_reply = reader.boolean()?;
                 if name == ANNOUNCEMENT {
-                    self.announced(reader);
+                    self.host_keys.announced(reader, &mut self.requests);
+                    self.send_requests(self.keepalive.last_received());
                 }
-                // keepalive@openssh.com and whatever else: not known.
+                // keepalive@openssh.com and all others: not known.
                 if want_reply {
                     self.reply(&[REQUEST_FAILURE])?;
                 }
             }
-            REQUEST_SUCCESS => return Ok(self.global_answer(Some(reader))),
-            REQUEST_FAILURE => return Ok(self.global_answer(None)),
+            REQUEST_SUCCESS => return Ok(self.request_replied(Some(reader))),
+            REQUEST_FAILURE => return Ok(self.request_replied(None)),
             CHANNEL_SUCCESS | CHANNEL_FAILURE => {}
             _ => {
                 let mut reply = message(UNIMPLEMENTED);
@@ -105,28 +103,27 @@ impl Client {
         Ok(None)
     }
 
-    /// The server does not know the message with this sequence number: it may have been one that
-    /// opens a channel.
+    /// Handles UNIMPLEMENTED for a packet that may have been a CHANNEL_OPEN.
     pub(super) fn open_unimplemented(&mut self, sequence: u32) -> Option<Event> {
-        let (channel, is_awaited) = self.channels.unimplemented(sequence)?;
+        let (channel, is_wanted) = self.channels.unimplemented(sequence)?;
         let description = "the server does not implement it".to_owned();
         let reason = OpenFailure::UnknownChannelType;
-        is_awaited.then_some(Event::OpenFailed { channel, reason, description })
+        is_wanted.then_some(Event::OpenFailed { channel, reason, description })
     }
 
-    /// Sends what the server asked for.
+    /// Sends a reply to the server.
     fn reply(&mut self, payload: &[u8]) -> Result<(), Error> {
-        self.expect_reply()?;
+        self.count_reply()?;
         self.send(payload);
         Ok(())
     }
 
-    /// The server asked for something that is answered now or later.
-    pub(super) fn expect_reply(&mut self) -> Result<(), Error> {
+    /// Counts a reply that follows now or later.
+    pub(super) fn count_reply(&mut self) -> Result<(), Error> {
         if !self.keys.are_settled() {
-            self.replies += 1;
-            if self.replies > MOST_REPLIES {
-                return Err(Error::Protocol("requests without end instead of a key exchange"));
+            self.held_replies += 1;
+            if self.held_replies > MAX_HELD_REPLIES {
+                return Err(Error::Protocol("too many requests during a key exchange"));
             }
         }
         Ok(())

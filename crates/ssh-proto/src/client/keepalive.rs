@@ -1,81 +1,74 @@
-//! Whether the server is still there.
+//! Keepalive timer: finds a server that has become unreachable.
 
 use std::time::{Duration, Instant};
 
 use crate::Error;
-use crate::message::GLOBAL_REQUEST;
-use crate::wire::{Writer, message};
 
-/// How long a server may be silent.
+/// Limits of a server's silence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keepalive {
-    /// A silence of this length is answered with a question.
+    /// Silence after which a keepalive is sent.
     pub interval: Duration,
-    /// So many questions may go unanswered; one interval after the last the session is lost.
+    /// Keepalives in a row without a reply; one interval after the last, the session is
+    /// disconnected.
     pub count_max: u32,
 }
 
-/// The question: any answer will do, and every server answers, if only that it does not know it.
-pub(crate) fn request() -> Vec<u8> {
-    let mut payload = message(GLOBAL_REQUEST);
-    payload.put_string(b"keepalive@openssh.com");
-    payload.put_boolean(true);
-    payload
-}
-
-/// Watches over the silence of the server.
-pub(crate) struct Watch {
+/// Timer of the server's silence.
+pub(super) struct KeepaliveTimer {
     keepalive: Option<Keepalive>,
-    /// When something was last received.
-    heard: Option<Instant>,
-    /// When the last question was asked since, or else the same.
+    /// When bytes were last received.
+    received: Option<Instant>,
+    /// When the last keepalive was sent since, or else the same.
     since: Option<Instant>,
-    /// Questions asked since.
-    asked: u32,
+    /// Keepalives sent since.
+    sent: u32,
 }
 
-impl Watch {
+impl KeepaliveTimer {
     pub(crate) fn new(keepalive: Option<Keepalive>) -> Self {
-        Self { keepalive, heard: None, since: None, asked: 0 }
+        Self { keepalive, received: None, since: None, sent: 0 }
     }
 
-    pub(crate) fn heard(&mut self, now: Instant) {
-        self.heard = Some(now);
+    /// Records that bytes were received.
+    pub(crate) fn received(&mut self, now: Instant) {
+        self.received = Some(now);
         self.since = Some(now);
-        self.asked = 0;
+        self.sent = 0;
     }
 
-    /// The process was paused, and the server with it unheard: its silence begins now.
+    /// Restarts the silence after a pause of the process.
     pub(crate) fn resumed(&mut self, now: Instant) {
-        if self.heard.is_some() {
-            self.heard(now);
+        if self.received.is_some() {
+            self.received(now);
         }
     }
 
-    /// When something was last received.
-    pub(crate) fn last_heard(&self) -> Option<Instant> {
-        self.heard
+    /// Returns when bytes were last received.
+    pub(crate) fn last_received(&self) -> Option<Instant> {
+        self.received
     }
 
+    /// Returns when [`KeepaliveTimer::expired`] is due.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.since?.checked_add(self.keepalive?.interval)
     }
 
-    /// Whether it is time to ask; an error when the server was asked often enough. Each question has
-    /// its time, also one that was asked late.
+    /// Returns whether a keepalive is to be sent; an error when the limit is reached. Each keepalive
+    /// has its full time, also one that was sent late.
     pub(crate) fn expired(&mut self, now: Instant) -> Result<bool, Error> {
-        let (Some(deadline), Some(keepalive), Some(heard)) =
-            (self.deadline(), self.keepalive, self.heard)
+        let (Some(deadline), Some(keepalive), Some(received)) =
+            (self.deadline(), self.keepalive, self.received)
         else {
             return Ok(false);
         };
         if now < deadline {
             return Ok(false);
         }
-        if self.asked >= keepalive.count_max {
-            return Err(Error::Silent(now.duration_since(heard).as_millis()));
+        if self.sent >= keepalive.count_max {
+            return Err(Error::KeepaliveTimeout(now.duration_since(received).as_millis()));
         }
-        self.asked += 1;
+        self.sent += 1;
         self.since = Some(now);
         Ok(true)
     }
@@ -88,53 +81,53 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn a_silent_server_is_lost_after_the_last_question() {
+    fn a_silent_server_is_given_up_after_the_last_keepalive() {
         let start = Instant::now();
-        let mut watch = Watch::new(Some(Keepalive { interval: SECOND, count_max: 2 }));
-        assert_eq!(watch.deadline(), None, "nothing was heard yet");
-        watch.heard(start);
-        assert_eq!(watch.expired(start + SECOND / 2), Ok(false));
-        assert_eq!(watch.expired(start + SECOND), Ok(true));
-        assert_eq!(watch.expired(start + SECOND * 2), Ok(true));
-        assert_eq!(watch.deadline(), Some(start + SECOND * 3));
-        assert_eq!(watch.expired(start + SECOND * 3), Err(Error::Silent(3000)));
+        let mut timer = KeepaliveTimer::new(Some(Keepalive { interval: SECOND, count_max: 2 }));
+        assert_eq!(timer.deadline(), None, "nothing was received yet");
+        timer.received(start);
+        assert_eq!(timer.expired(start + SECOND / 2), Ok(false));
+        assert_eq!(timer.expired(start + SECOND), Ok(true));
+        assert_eq!(timer.expired(start + SECOND * 2), Ok(true));
+        assert_eq!(timer.deadline(), Some(start + SECOND * 3));
+        assert_eq!(timer.expired(start + SECOND * 3), Err(Error::KeepaliveTimeout(3000)));
     }
 
     #[test]
-    fn a_question_that_was_asked_late_has_its_time() {
+    fn a_late_keepalive_has_its_full_time() {
         let start = Instant::now();
-        let mut watch = Watch::new(Some(Keepalive { interval: SECOND, count_max: 2 }));
-        watch.heard(start);
+        let mut timer = KeepaliveTimer::new(Some(Keepalive { interval: SECOND, count_max: 2 }));
+        timer.received(start);
         let late = start + SECOND * 9 / 2;
-        assert_eq!(watch.expired(late), Ok(true));
-        assert_eq!(watch.expired(late), Ok(false));
-        assert_eq!(watch.deadline(), Some(late + SECOND));
-        assert_eq!(watch.expired(late + SECOND), Ok(true));
-        assert_eq!(watch.expired(late + SECOND * 2), Err(Error::Silent(6500)));
+        assert_eq!(timer.expired(late), Ok(true));
+        assert_eq!(timer.expired(late), Ok(false));
+        assert_eq!(timer.deadline(), Some(late + SECOND));
+        assert_eq!(timer.expired(late + SECOND), Ok(true));
+        assert_eq!(timer.expired(late + SECOND * 2), Err(Error::KeepaliveTimeout(6500)));
     }
 
     #[test]
-    fn after_a_pause_the_server_is_asked_again_as_often() {
+    fn keepalives_start_over_after_a_pause() {
         let start = Instant::now();
-        let mut watch = Watch::new(Some(Keepalive { interval: SECOND, count_max: 1 }));
-        watch.resumed(start);
-        assert_eq!(watch.deadline(), None, "nothing was heard yet");
-        watch.heard(start);
-        assert_eq!(watch.expired(start + SECOND), Ok(true));
+        let mut timer = KeepaliveTimer::new(Some(Keepalive { interval: SECOND, count_max: 1 }));
+        timer.resumed(start);
+        assert_eq!(timer.deadline(), None, "nothing was received yet");
+        timer.received(start);
+        assert_eq!(timer.expired(start + SECOND), Ok(true));
         let later = start + SECOND * 60;
-        watch.resumed(later);
-        assert_eq!(watch.expired(later), Ok(false));
-        assert_eq!(watch.expired(later + SECOND), Ok(true));
-        assert_eq!(watch.expired(later + SECOND * 2), Err(Error::Silent(2000)));
+        timer.resumed(later);
+        assert_eq!(timer.expired(later), Ok(false));
+        assert_eq!(timer.expired(later + SECOND), Ok(true));
+        assert_eq!(timer.expired(later + SECOND * 2), Err(Error::KeepaliveTimeout(2000)));
     }
 
     #[test]
-    fn any_sign_of_life_starts_over() {
+    fn received_bytes_start_over() {
         let start = Instant::now();
-        let mut watch = Watch::new(Some(Keepalive { interval: SECOND, count_max: 1 }));
-        watch.heard(start);
-        assert_eq!(watch.expired(start + SECOND), Ok(true));
-        watch.heard(start + SECOND);
-        assert_eq!(watch.deadline(), Some(start + SECOND * 2));
+        let mut timer = KeepaliveTimer::new(Some(Keepalive { interval: SECOND, count_max: 1 }));
+        timer.received(start);
+        assert_eq!(timer.expired(start + SECOND), Ok(true));
+        timer.received(start + SECOND);
+        assert_eq!(timer.deadline(), Some(start + SECOND * 2));
     }
 }

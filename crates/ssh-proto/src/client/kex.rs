@@ -1,4 +1,4 @@
-//! Transport messages: key exchange, and what any phase may bring.
+//! Messages of the transport layer (RFC 4253): key exchange, and what may come in any phase.
 
 use super::{Client, Event, Phase};
 use crate::Error;
@@ -14,38 +14,38 @@ use crate::transport::{
 };
 use crate::wire::{Reader, Writer, message};
 
-/// The service that authenticates the user (RFC 4252).
+/// The name of the authentication service (RFC 4252).
 const USERAUTH: &[u8] = b"ssh-userauth";
 
-/// How far a key exchange has come.
+/// The state of the key exchange.
 enum Stage {
-    /// None is under way.
+    /// No exchange is in progress.
     Settled,
     /// Our KEXINIT is sent, the server's is awaited: in the first exchange, and in later ones that
-    /// we start. Until it comes the server may go on with what it does.
-    Offered { ours: Vec<u8> },
-    /// Our half is sent, the server's is awaited.
+    /// we start. Until it comes, other messages of the server may come.
+    Started { ours: Vec<u8> },
+    /// Our public value is sent, the server's is awaited.
     Agreeing { exchange: Exchange, algorithms: Agreed, ours: Vec<u8>, theirs: Vec<u8> },
-    /// The server's half is good; whether its key is trusted is being decided.
+    /// The server's signature is verified; whether its key is trusted is being decided.
     Deciding { secrets: Secrets, algorithms: Agreed },
     /// Our NEWKEYS is sent, the server's is awaited.
     Switching { opener: Opener, compression: Compression },
 }
 
-/// Fills its argument with random bytes.
+/// Source of randomness: fills its argument.
 type Random = Box<dyn FnMut(&mut [u8]) + Send>;
 
-/// The session's keys and how they are changed.
+/// The keys of a session, and their exchange.
 pub(super) struct Keys {
     stage: Stage,
     random: Random,
-    /// What we offer in every exchange.
+    /// Our algorithms, the same in every exchange.
     offer: Offer,
     /// The server's identification string.
     version: String,
-    /// Strict key exchange, as agreed in the first one.
+    /// Whether key exchange is strict, as agreed in the first one.
     strict: bool,
-    /// The hash of the first exchange.
+    /// The session identifier: the hash of the first exchange.
     session: Option<Vec<u8>>,
     /// The host key of the first exchange; it may not change within a session.
     host_key: Option<HostKey>,
@@ -64,55 +64,57 @@ impl Keys {
         }
     }
 
-    /// As if the first exchange were over, with keys that hide nothing.
+    /// Skips the first exchange: the session stays unencrypted.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn skip_first_exchange(&mut self) {
         self.stage = Stage::Settled;
         self.session = Some(Vec::new());
     }
 
+    /// Records the server's identification string.
     pub(super) fn identified(&mut self, version: String) {
         self.version = version;
     }
 
-    /// Whether a request to authenticate may come in the flight of NEWKEYS. A server made of libssh
-    /// (0.10) waits in its key exchange for ever if a request that comes so early is granted.
-    pub(super) fn takes_early_requests(&self) -> bool {
+    /// Returns whether an authentication request may follow NEWKEYS at once. A server that uses
+    /// libssh 0.10 never leaves its key exchange if such an early request is granted.
+    pub(super) fn accepts_early_requests(&self) -> bool {
         !self.version.starts_with("SSH-2.0-libssh")
     }
 
-    /// By how much the server's UNIMPLEMENTED names too high a number: tinyssh has counted the message
-    /// already. Unnoticed, it would be about the next one, which may be answered, too.
+    /// Returns by how much the sequence number in the server's UNIMPLEMENTED is too high: tinyssh has
+    /// counted the message already. The number would stand for the next message.
     pub(super) fn counts_ahead(&self) -> u32 {
         u32::from(self.version.starts_with("SSH-2.0-tinyssh"))
     }
 
-    /// Whether messages other than those of the key exchange may be sent.
+    /// Returns whether messages other than those of the key exchange may be sent.
     pub(super) fn are_settled(&self) -> bool {
         matches!(self.stage, Stage::Settled | Stage::Switching { .. })
     }
 
-    /// Whether no exchange is under way, so that one may be started.
-    pub(super) fn may_change(&self) -> bool {
+    /// Returns whether no exchange is in progress, so that one may be started.
+    pub(super) fn may_start(&self) -> bool {
         matches!(self.stage, Stage::Settled)
     }
 
-    /// Whether the server's half is awaited.
-    fn await_half(&self) -> bool {
+    /// Returns whether the server's public value is awaited.
+    fn is_agreeing(&self) -> bool {
         matches!(self.stage, Stage::Agreeing { .. })
     }
 
+    /// Returns whether the host key awaits the decision of the application.
     pub(super) fn wait_for_trust(&self) -> bool {
         matches!(self.stage, Stage::Deciding { .. })
     }
 
-    /// Whether the message is the guess that turned out wrong: of a method that we do not know,
-    /// and so under any number that methods may use (RFC 4253 section 7).
-    fn skips_guess(&mut self) -> bool {
+    /// Returns whether the message is a wrong guess (RFC 4253 section 7), once. The method of the
+    /// guess is unknown, and so the message may have any number that methods use.
+    fn take_wrong_guess(&mut self) -> bool {
         match &mut self.stage {
             Stage::Agreeing { algorithms, .. } => std::mem::take(&mut algorithms.wrong_guess),
             Stage::Settled
-            | Stage::Offered { .. }
+            | Stage::Started { .. }
             | Stage::Deciding { .. }
             | Stage::Switching { .. } => false,
         }
@@ -124,56 +126,57 @@ impl Keys {
         bytes
     }
 
-    /// Whether the first exchange has come far enough to know who the session is.
+    /// Returns whether there is a session identifier yet.
     pub(super) fn has_session(&self) -> bool {
         self.session.is_some()
     }
 
+    /// Returns the session identifier.
     pub(super) fn session(&self) -> &[u8] {
-        self.session.as_deref().expect("the first exchange is complete before anyone asks")
+        self.session.as_deref().expect("the first exchange is complete")
     }
 }
 
 impl Client {
     /// Starts a key exchange from our side.
-    pub(super) fn offer(&mut self) {
+    pub(super) fn start_kex(&mut self) {
         let cookie = self.keys.random();
         let ours = self.keys.offer.payload(cookie, self.keys.session.is_none());
         self.outbound.packet(&ours);
-        self.keys.stage = Stage::Offered { ours };
+        self.keys.stage = Stage::Started { ours };
     }
 
-    /// Refuses what may not come in the first exchange: anything slipped into a strict one, and
-    /// anything but key exchange once the server has announced it. In later exchanges messages are
-    /// under keys that nobody else has. A server should send none between its KEXINIT and its
-    /// NEWKEYS, but some answer then what they were asked before: those are taken as ever.
+    /// Refuses messages that may not come in the first exchange: any other message in a strict one,
+    /// and anything but key exchange after the server's KEXINIT. In later exchanges messages are
+    /// authenticated. A server should send none between its KEXINIT and its NEWKEYS, but some reply
+    /// then to earlier requests: these are accepted.
     pub(super) fn check_order(&self, number: u8) -> Result<(), Error> {
         if !matches!(self.phase, Phase::Handshake) {
             return Ok(());
         }
         if !matches!(self.keys.stage, Stage::Settled) && number >= USERAUTH_REQUEST {
-            return Err(Error::Protocol("a message in the middle of a key exchange"));
+            return Err(Error::Protocol("an unexpected message during the key exchange"));
         }
         if self.keys.strict
             && !(KEXINIT..USERAUTH_REQUEST).contains(&number)
             && number != DISCONNECT
         {
-            return Err(Error::Protocol("a message slipped into the strict key exchange"));
+            return Err(Error::Protocol("an unexpected message during the strict key exchange"));
         }
         Ok(())
     }
 
-    /// Handles every message but those that come in masses.
+    /// Handles every message except the two that are read in place.
     pub(super) fn message(&mut self, number: u8, payload: &[u8]) -> Result<Option<Event>, Error> {
         match number {
             DISCONNECT => Err(self.disconnected(payload)?),
             IGNORE | DEBUG => Ok(None),
             UNIMPLEMENTED => Ok(self.unimplemented(&mut Reader::new(&payload[1..]))),
             KEXINIT => self.kexinit(payload).map(|()| None),
-            KEX_ECDH_INIT..USERAUTH_REQUEST if self.keys.await_half() => self.kex_method(payload),
+            KEX_ECDH_INIT..USERAUTH_REQUEST if self.keys.is_agreeing() => self.kex_method(payload),
             KEX_ECDH_REPLY => Err(Error::Protocol("an answer without a key exchange")),
             NEWKEYS => self.new_keys(),
-            // In the clear anybody could have said it.
+            // Only after the first exchange is it authenticated.
             EXT_INFO if !matches!(self.phase, Phase::Handshake) => {
                 self.ext_info(payload).map(|()| None)
             }
@@ -191,17 +194,19 @@ impl Client {
         let init = KexInit::parse(payload)?;
         let mut algorithms = self.keys.offer.negotiate(&init)?;
         if matches!(self.keys.stage, Stage::Settled) {
-            self.offer();
+            self.start_kex();
         }
-        let Stage::Offered { ours } = std::mem::replace(&mut self.keys.stage, Stage::Settled)
+        let Stage::Started { ours } = std::mem::replace(&mut self.keys.stage, Stage::Settled)
         else {
             return Err(Error::Protocol("a key exchange within a key exchange"));
         };
         if self.keys.session.is_none() {
             self.keys.strict = algorithms.strict;
-            // Something before the first KEXINIT may have been slipped in, unseen until now.
+            // A message before the first KEXINIT may have been inserted.
             if algorithms.strict && self.inbound.sequence() != 1 {
-                return Err(Error::Protocol("a message slipped into the strict key exchange"));
+                return Err(Error::Protocol(
+                    "an unexpected message during the strict key exchange",
+                ));
             }
         }
         algorithms.strict = self.keys.strict;
@@ -212,9 +217,9 @@ impl Client {
         Ok(())
     }
 
-    /// A message whose meaning depends on the method.
+    /// Handles a message whose meaning depends on the key exchange method.
     fn kex_method(&mut self, payload: &[u8]) -> Result<Option<Event>, Error> {
-        if self.keys.skips_guess() {
+        if self.keys.take_wrong_guess() {
             return Ok(None);
         }
         let Stage::Agreeing { exchange, algorithms, ours, theirs } = &mut self.keys.stage else {
@@ -247,12 +252,12 @@ impl Client {
         }
     }
 
-    /// The server is trusted: seals with the new keys from here on, and in the first exchange goes
-    /// on to the user in the same breath.
+    /// Sends NEWKEYS and uses the new keys from here on. In the first exchange, the authentication
+    /// begins in the same flight.
     pub(super) fn switch_keys(&mut self) -> Result<(), Error> {
         let stage = std::mem::replace(&mut self.keys.stage, Stage::Settled);
         let Stage::Deciding { secrets, algorithms } = stage else {
-            return Err(Error::Protocol("no host key was to be decided about"));
+            return Err(Error::Protocol("no host key awaits a decision"));
         };
         self.outbound.packet(&[NEWKEYS]);
         let sealer = algorithms.to_server.sealer(&secrets, Direction::ToServer);
@@ -267,14 +272,8 @@ impl Client {
             self.outbound.packet(&request);
             self.begin_authentication()?;
         }
-        self.replies = 0;
-        for (payload, opens) in std::mem::take(&mut self.held) {
-            if let Some(channel) = opens {
-                self.channels.open_sent(channel, self.outbound.next_number());
-            }
-            self.outbound.packet(&payload);
-        }
-        self.send_requests(self.watch.last_heard());
+        self.send_held();
+        self.send_requests(self.keepalive.last_received());
         Ok(())
     }
 
@@ -284,7 +283,7 @@ impl Client {
             return Err(Error::Protocol("NEWKEYS without a key exchange"));
         };
         self.inbound.rekey(opener, compression, self.keys.strict);
-        self.wear.renewed(self.watch.last_heard());
+        self.rekey.renewed(self.keepalive.last_received());
         if matches!(self.phase, Phase::Handshake) {
             self.phase = Phase::Authenticating;
             return Ok(None);
@@ -299,7 +298,7 @@ impl Client {
         for _ in 0..count {
             let (name, value) = (reader.string()?, reader.string()?);
             if name == b"server-sig-algs" {
-                self.auth.takes_signatures(&String::from_utf8_lossy(value));
+                self.auth.set_signature_algorithms(&String::from_utf8_lossy(value));
             }
         }
         Ok(())
@@ -314,7 +313,7 @@ impl Client {
         if authenticating && self.auth.is_last_resort() {
             return Ok(self.auth.exhausted());
         }
-        // OpenSSH calls too many failed attempts a protocol error, and says so in words only.
+        // OpenSSH reports too many failed attempts as a protocol error; only the text tells.
         let failed = reason == DisconnectReason::NoMoreAuthMethods as u32
             || description.contains("authentication failures");
         Ok(if failed && authenticating {

@@ -1,117 +1,114 @@
-//! How long a question to the server and its answer are under way.
+//! Round-trip time to the server.
 //!
-//! It is measured in SSH, by a global request: what the socket's own TCP knows ends at a proxy or
-//! a jump host. An answer queues behind the data that is under way, so only the least of several
-//! counts.
+//! It is measured by a global request: the round trip of the socket's own TCP ends at a proxy or a
+//! jump host. A reply queues behind the data in flight, so the minimum of several counts.
 
 use std::time::{Duration, Instant};
 
 use super::Client;
 
-/// The least time between two questions.
+/// The time between two measurements.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// How long at least the least round trip is remembered, and half of how long at most while
-/// answers come: a path may change for the worse.
-const MEMORY: Duration = Duration::from_secs(60);
+/// The length of a period. A minimum counts for one to two of them, as a path may become slower.
+const PERIOD: Duration = Duration::from_secs(60);
 
-/// What is known of the round trip.
+/// Minimum of the round trips of the last periods.
 #[derive(Debug, Default)]
 pub(super) struct RoundTrip {
-    /// The number of the request that waits for its answer, and when it was sent.
-    asked: Option<(u64, Instant)>,
-    /// Whether it was sent when little was under way: then the answer is the truth, not a bound.
+    /// The number of the request whose reply is awaited, and when it was sent.
+    awaited: Option<(u64, Instant)>,
+    /// Whether it was sent with little in flight: then the sample is exact, not an upper bound.
     undisturbed: bool,
-    /// When the last one was sent.
+    /// When the last request was sent.
     last: Option<Instant>,
-    /// When the present stretch of memory began.
+    /// When the current period began.
     since: Option<Instant>,
-    /// The least of the present stretch, and of the one before.
-    present: Option<Duration>,
-    before: Option<Duration>,
+    /// The minimum of the current period, and of the previous one.
+    current: Option<Duration>,
+    previous: Option<Duration>,
 }
 
 impl RoundTrip {
-    /// The least of late, if any is known.
-    pub(super) fn least(&self) -> Option<Duration> {
-        self.present.into_iter().chain(self.before).min()
+    /// Returns the minimum, if there was a measurement.
+    pub(super) fn min(&self) -> Option<Duration> {
+        self.current.into_iter().chain(self.previous).min()
     }
 
     fn is_due(&self, now: Instant) -> bool {
         let rested = self.last.is_none_or(|last| now.saturating_duration_since(last) >= INTERVAL);
-        self.asked.is_none() && rested
+        self.awaited.is_none() && rested
     }
 
-    fn asked(&mut self, number: u64, now: Instant) {
-        self.asked = Some((number, now));
+    fn sent(&mut self, number: u64, now: Instant) {
+        self.awaited = Some((number, now));
         self.last = Some(now);
         self.undisturbed = false;
     }
 
-    /// The process was paused: an answer under way tells nothing of the path.
+    /// Drops the measurement in progress, after a pause of the process.
     pub(super) fn resumed(&mut self) {
-        self.asked = None;
+        self.awaited = None;
     }
 
-    /// The request of this number was answered. Returns whether it was the undisturbed one.
-    pub(super) fn answered(&mut self, number: u64, now: Instant) -> bool {
-        let Some((_, sent)) = self.asked.take_if(|(asked, _)| *asked == number) else {
+    /// Handles the reply to the request of this number. Returns whether the sample is exact.
+    fn replied(&mut self, number: u64, now: Instant) -> bool {
+        let Some((_, sent)) = self.awaited.take_if(|(awaited, _)| *awaited == number) else {
             return false;
         };
         let sample = now.saturating_duration_since(sent);
         if self.undisturbed {
-            (self.since, self.present, self.before) = (Some(now), Some(sample), None);
+            (self.since, self.current, self.previous) = (Some(now), Some(sample), None);
             return true;
         }
         let since = *self.since.get_or_insert(now);
-        if now.saturating_duration_since(since) >= MEMORY {
-            self.before = self.present.take();
+        if now.saturating_duration_since(since) >= PERIOD {
+            self.previous = self.current.take();
             self.since = Some(now);
         }
-        self.present = Some(self.present.map_or(sample, |least| least.min(sample)));
+        self.current = Some(self.current.map_or(sample, |min| min.min(sample)));
         false
     }
 }
 
 impl Client {
-    /// The least time of late that a question to the server and its answer took, if one was
-    /// answered.
+    /// Returns the minimum round-trip time of the last one or two minutes, if it was measured.
     pub fn round_trip(&self) -> Option<Duration> {
-        self.round_trip.least()
+        self.rtt.min()
     }
 
-    /// A small message was sent on some channel, for which others are not to wait long: for a second
-    /// from `now` on, channels that send in bulk have no more under way than the path takes in one
-    /// round trip and a little. No effect while the round trip is not known.
-    pub fn favour_small(&mut self, now: Instant) {
+    /// Gives small messages priority for a second, as one was sent on some channel: bulk data has no
+    /// more in flight than the path carries in one round trip and a little more. Has no effect while
+    /// the round trip is unknown.
+    pub fn prioritize_small(&mut self, now: Instant) {
         let pacing = self.channels.pacing();
-        pacing.favour(now, self.round_trip.least());
-        let asks = pacing.is_drained() && self.round_trip.asked.is_none();
-        if asks && self.may_measure() {
-            let number = self.ask_alive(now);
-            self.round_trip.asked(number, now);
-            self.round_trip.undisturbed = true;
+        pacing.activate(now, self.rtt.min());
+        let is_drained = pacing.is_drained() && self.rtt.awaited.is_none();
+        if is_drained && self.may_measure() {
+            let number = self.send_keepalive(now);
+            self.rtt.sent(number, now);
+            self.rtt.undisturbed = true;
         }
     }
 
-    /// A request was answered by what was received last.
-    pub(super) fn answered(&mut self, number: u64) {
-        let Some(heard) = self.watch.last_heard() else { return };
-        if self.round_trip.answered(number, heard) {
-            self.channels.pacing().measured(heard);
+    /// Handles the reply to a request, received last.
+    pub(super) fn round_trip_ended(&mut self, number: u64) {
+        let Some(now) = self.keepalive.last_received() else { return };
+        if self.rtt.replied(number, now) {
+            self.channels.pacing().measured(now);
         }
     }
 
-    /// Whether a question would be sent and answered at once. It would wait while keys are being
-    /// changed, and leave doubt which answer is whose beside other requests.
+    /// Returns whether a request would be sent and replied to at once. It would wait during a key
+    /// exchange, and beside other requests it would be unclear which reply is whose.
     fn may_measure(&self) -> bool {
         self.is_connected() && self.keys.are_settled() && self.requests.are_settled()
     }
 
-    /// Asks again if it is time.
-    pub(super) fn measure(&mut self, now: Instant) {
-        if self.may_measure() && self.round_trip.is_due(now) {
-            let number = self.ask_alive(now);
-            self.round_trip.asked(number, now);
+    /// Starts a measurement if it is time.
+    pub(super) fn measure_round_trip(&mut self, now: Instant) {
+        if self.may_measure() && self.rtt.is_due(now) {
+            let number = self.send_keepalive(now);
+            self.rtt.sent(number, now);
         }
     }
 }
@@ -123,47 +120,47 @@ mod tests {
     const MILLISECOND: Duration = Duration::from_millis(1);
 
     #[test]
-    fn the_least_counts_and_is_forgotten_slowly() {
+    fn the_minimum_counts_and_is_forgotten_slowly() {
         let start = Instant::now();
-        let mut round_trip = RoundTrip::default();
+        let mut rtt = RoundTrip::default();
         let mut sample = |second: u64, delay: u32| {
             let now = start + Duration::from_secs(second);
-            assert!(round_trip.is_due(now));
-            round_trip.asked(second, now);
-            round_trip.answered(second, now + MILLISECOND * delay);
-            round_trip.least()
+            assert!(rtt.is_due(now));
+            rtt.sent(second, now);
+            rtt.replied(second, now + MILLISECOND * delay);
+            rtt.min()
         };
         assert_eq!(sample(1, 50), Some(MILLISECOND * 50));
         assert_eq!(sample(2, 20), Some(MILLISECOND * 20));
         assert_eq!(sample(3, 90), Some(MILLISECOND * 20));
-        assert_eq!(sample(62, 90), Some(MILLISECOND * 20), "it is of the stretch before");
+        assert_eq!(sample(62, 90), Some(MILLISECOND * 20), "it is of the previous period");
         assert_eq!(sample(121, 80), Some(MILLISECOND * 20));
         assert_eq!(sample(123, 100), Some(MILLISECOND * 80));
     }
 
     #[test]
-    fn an_undisturbed_answer_replaces_all_others() {
+    fn an_exact_sample_replaces_all_others() {
         let now = Instant::now();
-        let mut round_trip = RoundTrip::default();
-        round_trip.asked(1, now);
-        assert!(!round_trip.answered(1, now + MILLISECOND));
-        round_trip.asked(2, now);
-        round_trip.undisturbed = true;
-        assert!(round_trip.answered(2, now + MILLISECOND * 5));
-        assert_eq!(round_trip.least(), Some(MILLISECOND * 5));
+        let mut rtt = RoundTrip::default();
+        rtt.sent(1, now);
+        assert!(!rtt.replied(1, now + MILLISECOND));
+        rtt.sent(2, now);
+        rtt.undisturbed = true;
+        assert!(rtt.replied(2, now + MILLISECOND * 5));
+        assert_eq!(rtt.min(), Some(MILLISECOND * 5));
     }
 
     #[test]
-    fn asks_once_a_second_and_one_thing_at_a_time() {
+    fn measures_once_a_second_and_one_at_a_time() {
         let start = Instant::now();
-        let mut round_trip = RoundTrip::default();
-        round_trip.asked(7, start);
-        assert!(!round_trip.is_due(start + INTERVAL * 10), "the answer is missing");
-        round_trip.answered(6, start + MILLISECOND);
-        assert_eq!(round_trip.least(), None, "it was to another request");
-        round_trip.answered(7, start + MILLISECOND);
-        assert_eq!(round_trip.least(), Some(MILLISECOND));
-        assert!(!round_trip.is_due(start + INTERVAL - MILLISECOND));
-        assert!(round_trip.is_due(start + INTERVAL));
+        let mut rtt = RoundTrip::default();
+        rtt.sent(7, start);
+        assert!(!rtt.is_due(start + INTERVAL * 10), "the answer is missing");
+        rtt.replied(6, start + MILLISECOND);
+        assert_eq!(rtt.min(), None, "it was to another request");
+        rtt.replied(7, start + MILLISECOND);
+        assert_eq!(rtt.min(), Some(MILLISECOND));
+        assert!(!rtt.is_due(start + INTERVAL - MILLISECOND));
+        assert!(rtt.is_due(start + INTERVAL));
     }
 }

@@ -1,100 +1,101 @@
-//! How much channel data may be under way to the server while small messages are to get through.
+//! Pacing: how much channel data may be in flight to the server while small messages are sent.
 //!
-//! All channels share one stream: what one of them has put on its way, the others wait behind, up
-//! to a whole window of the server. Alone, bulk data may fill that window. Beside requests it is
-//! held to what the path takes in one round trip and a little more. That costs it some of its rate,
-//! up to a quarter where both ends share their cores, and spares each request most of its wait.
+//! All channels share one stream: what one of them has in flight delays the others, up to a whole
+//! window of the server. Alone, bulk data may fill that window. Beside small messages it is limited
+//! to what the path carries in one round trip and a little more. That costs bulk data some of its
+//! rate, up to a quarter where both ends share their cores, and saves each request most of its
+//! delay.
 
 use std::time::{Duration, Instant};
 
-use crate::connection::channel::ChannelId;
+use super::channel::ChannelId;
 
-/// For how long one small message says that there will be others.
-const FAVOUR: Duration = Duration::from_secs(1);
-/// Credit comes in portions: so much of what a channel has sent may have been used up long ago.
-/// OpenSSH gives it for every 96 KiB.
+/// How long one small message keeps pacing active.
+const ACTIVE: Duration = Duration::from_secs(1);
+/// Credit comes in portions: this much of what a channel has sent may have been read long ago.
+/// OpenSSH gives credit for every 96 KiB.
 const PORTION: u64 = 128 * 1024;
-/// What may be under way beyond the bandwidth-delay product.
+/// Bytes that may be in flight beyond the bandwidth-delay product.
 const SLACK: u64 = 16 * 1024;
-/// What comes in less time says more about the reads than about the path.
-const SHORTEST_EPOCH: Duration = Duration::from_millis(5);
-/// For how long a round trip counts that was measured with little under way. One that was measured
-/// behind our own data is too long, and would let ever more of it under way.
+/// Shorter epochs say more about the reads than about the path.
+const MIN_EPOCH: Duration = Duration::from_millis(5);
+/// How long a round trip counts that was measured with little in flight. One that was measured
+/// behind our own data is too long, and would let ever more data in flight.
 const FRESH: Duration = Duration::from_secs(60);
-/// A server from which no credit comes for so long, beside four round trips, gives it in larger
-/// portions than we would wait for.
-const PATIENCE: Duration = Duration::from_millis(50);
+/// Time without credit, in addition to four round trips, after which pacing is given up: the server
+/// gives credit in portions too large to wait for.
+const MAX_WAIT: Duration = Duration::from_millis(50);
 
-/// Holds bulk data back.
+/// Limits the channel data in flight.
 #[derive(Debug, Default)]
 pub(crate) struct Pacing {
-    /// While this has not come, small messages are favoured.
+    /// Pacing is active until then.
     until: Option<Instant>,
-    /// What is under way on all channels for certain.
+    /// Bytes in flight on all channels, as far as it is certain.
     in_flight: u64,
     /// Credit of all channels since the epoch began.
     epoch: Option<(Instant, u64)>,
-    /// Bytes a second that the server uses up: a maximum that fades.
+    /// Bytes a second that the server reads: a decaying maximum.
     rate: u64,
-    /// Channels that were told to wait.
+    /// Channels that wait until they may send.
     held: Vec<ChannelId>,
-    /// When to give up hope for credit to one of them, and how long that was waited for.
-    patience: Option<Instant>,
+    /// When the wait for credit for one of them ends, and how long it was.
+    wait_until: Option<Instant>,
     wait: Duration,
     /// The server gives credit too seldom.
-    hopeless: bool,
-    /// When the round trip was last measured with little under way.
+    given_up: bool,
+    /// When the round trip was last measured with little in flight.
     measured: Option<Instant>,
-    /// Whether it is to be measured again, which takes a moment without bulk.
+    /// Whether it is to be measured again, which takes a moment without bulk data.
     draining: bool,
 }
 
 impl Pacing {
-    /// A small message was sent.
-    pub(crate) fn favour(&mut self, now: Instant, round_trip: Option<Duration>) {
-        if self.hopeless || round_trip.is_none() {
+    /// Activates pacing: a small message was sent.
+    pub(crate) fn activate(&mut self, now: Instant, round_trip: Option<Duration>) {
+        if self.given_up || round_trip.is_none() {
             return;
         }
-        self.until = Some(now + FAVOUR);
+        self.until = Some(now + ACTIVE);
         let fresh = |measured| now.saturating_duration_since(measured) < FRESH;
         self.draining |= !self.measured.is_some_and(fresh);
     }
 
-    /// Whether the round trip can be measured that waits to be.
+    /// Whether little enough is in flight to measure the round trip.
     pub(crate) fn is_drained(&self) -> bool {
         self.draining && self.in_flight <= SLACK
     }
 
-    /// The round trip was measured.
+    /// Records that the round trip was measured.
     pub(crate) fn measured(&mut self, now: Instant) {
         self.measured = Some(now);
         self.draining = false;
     }
 
-    /// When to call [`Pacing::expire`].
+    /// Returns when [`Pacing::expire`] is due.
     pub(crate) fn timeout(&self) -> Option<Instant> {
-        self.until.into_iter().chain(self.patience).min()
+        self.until.into_iter().chain(self.wait_until).min()
     }
 
-    /// Ends the restraint if its time is over; those who may go on then.
+    /// Ends pacing if its time is over; returns the channels that may send then.
     pub(crate) fn expire(&mut self, now: Instant) -> Vec<ChannelId> {
-        self.hopeless |= self.patience.is_some_and(|limit| limit <= now);
-        if !self.hopeless && self.until.is_none_or(|until| until > now) {
+        self.given_up |= self.wait_until.is_some_and(|limit| limit <= now);
+        if !self.given_up && self.until.is_none_or(|until| until > now) {
             return Vec::new();
         }
         self.until = None;
-        self.patience = None;
+        self.wait_until = None;
         std::mem::take(&mut self.held)
     }
 
-    /// The process was paused: credit that was on its way has its full time again.
+    /// Restarts the wait for credit after a pause of the process.
     pub(crate) fn resumed(&mut self, now: Instant) {
-        self.patience = self.patience.map(|_| now + self.wait);
-        // What came meanwhile came in no time, and in all of the pause.
+        self.wait_until = self.wait_until.map(|_| now + self.wait);
+        // The pause would count into the rate.
         self.epoch = None;
     }
 
-    /// How much a channel may send that has sent `own` bytes without credit for them.
+    /// Returns how much a channel may send that has `own` bytes in flight.
     pub(crate) fn room(&self, own: u64, round_trip: Option<Duration>) -> u64 {
         let Some(round_trip) = round_trip.filter(|_| self.until.is_some()) else {
             return u64::MAX;
@@ -105,45 +106,45 @@ impl Pacing {
         limit.saturating_sub(self.in_flight) + PORTION.saturating_sub(own)
     }
 
-    /// The channel was told that it has no room.
+    /// Has a channel wait for credit.
     pub(crate) fn hold(&mut self, channel: ChannelId, now: Instant, round_trip: Option<Duration>) {
         if !self.held.contains(&channel) {
             self.held.push(channel);
         }
-        self.wait = PATIENCE + 4 * round_trip.unwrap_or_default();
-        self.patience.get_or_insert(now + self.wait);
+        self.wait = MAX_WAIT + 4 * round_trip.unwrap_or_default();
+        self.wait_until.get_or_insert(now + self.wait);
     }
 
-    /// What a channel has sent without credit for it has become `now` bytes and was `before`.
-    pub(crate) fn sent(&mut self, before: u64, now: u64) {
+    /// Records that the bytes in flight on a channel have changed.
+    pub(crate) fn in_flight_changed(&mut self, before: u64, after: u64) {
         let counted = |own: u64| own.saturating_sub(PORTION);
-        self.in_flight = (self.in_flight + counted(now)).saturating_sub(counted(before));
+        self.in_flight = (self.in_flight + counted(after)).saturating_sub(counted(before));
     }
 
-    /// The channel is gone, with what it had under way.
+    /// Removes a channel that had `own` bytes in flight.
     pub(crate) fn closed(&mut self, channel: ChannelId, own: u64) {
         self.held.retain(|held| *held != channel);
-        self.sent(own, 0);
+        self.in_flight_changed(own, 0);
         if self.held.is_empty() {
-            self.patience = None;
+            self.wait_until = None;
         }
     }
 
-    /// Credit has come for a channel; whether it waited for that.
+    /// Records `count` bytes of credit for a channel; returns whether the channel waited for it.
     pub(crate) fn credited(&mut self, channel: ChannelId, count: u64, now: Instant) -> bool {
         let (since, bytes) = self.epoch.get_or_insert((now, 0));
         *bytes += count;
         let elapsed = now.saturating_duration_since(*since);
-        if elapsed >= SHORTEST_EPOCH {
+        if elapsed >= MIN_EPOCH {
             let sample = u128::from(*bytes) * 1_000_000_000 / elapsed.as_nanos();
             let sample = u64::try_from(sample).unwrap_or(u64::MAX);
             self.rate = sample.max(self.rate - self.rate / 8);
             self.epoch = Some((now, 0));
         }
-        let Some(place) = self.held.iter().position(|held| *held == channel) else { return false };
-        self.held.swap_remove(place);
-        // For those that are still held the wait begins anew.
-        self.patience = (!self.held.is_empty()).then(|| now + self.wait);
+        let Some(at) = self.held.iter().position(|held| *held == channel) else { return false };
+        self.held.swap_remove(at);
+        // The wait of the others starts over.
+        self.wait_until = (!self.held.is_empty()).then(|| now + self.wait);
         true
     }
 }
@@ -172,7 +173,7 @@ mod tests {
     #[test]
     fn bulk_alone_is_not_held() {
         let mut pacing = pacing(Instant::now());
-        pacing.sent(0, 100 * MIB);
+        pacing.in_flight_changed(0, 100 * MIB);
         assert_eq!(pacing.room(100 * MIB, TRIP), u64::MAX);
         assert_eq!(pacing.timeout(), None);
     }
@@ -181,19 +182,19 @@ mod tests {
     fn beside_small_messages_a_round_trip_is_under_way() {
         let now = Instant::now();
         let mut pacing = pacing(now);
-        pacing.favour(now, TRIP);
+        pacing.activate(now, TRIP);
         let room = pacing.room(0, TRIP);
         assert_eq!(room, PORTION + SLACK + MIB);
-        pacing.sent(0, room);
+        pacing.in_flight_changed(0, room);
         assert_eq!(pacing.room(room, TRIP), 0);
         assert_eq!(pacing.room(10, TRIP), PORTION - 10, "what needs no credit always has room");
-        pacing.sent(room, room - 1000);
+        pacing.in_flight_changed(room, room - 1000);
         assert_eq!(pacing.room(room, TRIP), 1000);
-        assert_eq!(pacing.timeout(), Some(now + FAVOUR));
-        assert!(pacing.expire(now + FAVOUR - MILLISECOND).is_empty());
+        assert_eq!(pacing.timeout(), Some(now + ACTIVE));
+        assert!(pacing.expire(now + ACTIVE - MILLISECOND).is_empty());
         assert_eq!(pacing.room(room, TRIP), 1000);
-        pacing.hold(channel(), now + FAVOUR - MILLISECOND, TRIP);
-        assert_eq!(pacing.expire(now + FAVOUR), [channel()]);
+        pacing.hold(channel(), now + ACTIVE - MILLISECOND, TRIP);
+        assert_eq!(pacing.expire(now + ACTIVE), [channel()]);
         assert_eq!((pacing.room(room, TRIP), pacing.timeout()), (u64::MAX, None));
     }
 
@@ -201,10 +202,10 @@ mod tests {
     fn what_waits_for_its_portion_is_not_under_way() {
         let mut pacing = pacing(Instant::now());
         for _ in 0..1000 {
-            pacing.sent(0, PORTION);
+            pacing.in_flight_changed(0, PORTION);
         }
         assert_eq!(pacing.in_flight, 0);
-        pacing.sent(PORTION, 3 * PORTION);
+        pacing.in_flight_changed(PORTION, 3 * PORTION);
         pacing.closed(channel(), 3 * PORTION);
         assert_eq!(pacing.in_flight, 0);
     }
@@ -214,13 +215,13 @@ mod tests {
         let now = Instant::now();
         let mut pacing = pacing(now);
         let own = PORTION + SLACK + 1;
-        pacing.sent(0, own);
-        pacing.favour(now + FRESH - MILLISECOND, TRIP);
+        pacing.in_flight_changed(0, own);
+        pacing.activate(now + FRESH - MILLISECOND, TRIP);
         assert!(pacing.room(own, TRIP) > 0);
-        pacing.favour(now + FRESH, TRIP);
+        pacing.activate(now + FRESH, TRIP);
         assert_eq!(pacing.room(own, TRIP), 0);
         assert!(!pacing.is_drained());
-        pacing.sent(own, own - 1);
+        pacing.in_flight_changed(own, own - 1);
         assert!(pacing.is_drained());
         pacing.measured(now + FRESH);
         assert!(!pacing.is_drained());
@@ -231,7 +232,7 @@ mod tests {
     fn nobody_is_held_without_a_round_trip() {
         let now = Instant::now();
         let mut pacing = pacing(now);
-        pacing.favour(now, None);
+        pacing.activate(now, None);
         assert_eq!(pacing.timeout(), None);
         assert_eq!(pacing.room(10 * MIB, None), u64::MAX);
     }
@@ -240,9 +241,9 @@ mod tests {
     fn a_server_that_gives_credit_seldom_is_not_waited_for() {
         let now = Instant::now();
         let mut pacing = pacing(now);
-        pacing.favour(now, TRIP);
+        pacing.activate(now, TRIP);
         pacing.hold(channel(), now, TRIP);
-        let limit = now + PATIENCE + 4 * MILLISECOND;
+        let limit = now + MAX_WAIT + 4 * MILLISECOND;
         assert_eq!(pacing.timeout(), Some(limit));
         assert!(pacing.expire(limit - MILLISECOND).is_empty());
         assert!(pacing.credited(channel(), 1, limit - MILLISECOND), "it waited for that");
@@ -250,9 +251,9 @@ mod tests {
 
         pacing.hold(channel(), limit, TRIP);
         assert!(pacing.expire(limit).is_empty(), "the wait began anew");
-        assert_eq!(pacing.expire(limit + PATIENCE + 4 * MILLISECOND), [channel()]);
+        assert_eq!(pacing.expire(limit + MAX_WAIT + 4 * MILLISECOND), [channel()]);
         assert_eq!(pacing.room(10 * MIB, TRIP), u64::MAX);
-        pacing.favour(limit + 2 * FAVOUR, TRIP);
+        pacing.activate(limit + 2 * ACTIVE, TRIP);
         assert_eq!(pacing.timeout(), None, "never again in this session");
     }
 
@@ -261,16 +262,16 @@ mod tests {
         let now = Instant::now();
         let mut pacing = pacing(now);
         let other = ChannelId::for_tests(4);
-        pacing.favour(now, TRIP);
+        pacing.activate(now, TRIP);
         pacing.hold(channel(), now, TRIP);
         pacing.hold(other, now, TRIP);
-        let limit = now + PATIENCE + 4 * MILLISECOND;
+        let limit = now + MAX_WAIT + 4 * MILLISECOND;
         pacing.closed(ChannelId::for_tests(5), 0);
         assert_eq!(pacing.timeout(), Some(limit), "that of another says nothing");
         assert!(pacing.credited(other, 1, now + MILLISECOND));
         assert_eq!(pacing.timeout(), Some(limit + MILLISECOND), "one is still held");
         pacing.closed(channel(), 0);
-        assert_eq!(pacing.timeout(), Some(now + FAVOUR));
+        assert_eq!(pacing.timeout(), Some(now + ACTIVE));
     }
 
     #[test]

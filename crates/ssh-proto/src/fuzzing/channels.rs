@@ -10,15 +10,15 @@ use std::time::{Duration, Instant};
 
 use super::server_model::{LIMIT, Ledger, byte};
 use super::{Input, server_messages};
-use crate::connection::receive_window::LEAST;
+use crate::connection::receive_window::MIN_WINDOW;
 use crate::message::{
     CHANNEL_CLOSE, CHANNEL_DATA, CHANNEL_OPEN, CHANNEL_OPEN_CONFIRMATION, CHANNEL_OPEN_FAILURE,
 };
 use crate::transport::{Inbound, Outbound};
 use crate::wire::{Reader, Writer, message};
 use crate::{
-    ChannelId, Client, DisconnectReason, Error, Event, ForwardEvent, ForwardId, OpenFailure, Place,
-    Windows,
+    ChannelId, Client, DisconnectReason, Error, Event, ForwardEvent, ForwardId, ListenAddr,
+    OpenFailure, Windows,
 };
 
 /// Channels that the owner has at a time.
@@ -76,7 +76,7 @@ struct Play {
 pub fn channels(data: &[u8]) {
     let mut input = Input::new(data);
     let mut play = Play {
-        client: Client::logged_on(Windows { limit: LIMIT, memory: MEMORY }),
+        client: Client::connected(Windows { limit: LIMIT, memory: MEMORY }),
         now: Instant::now(),
         line: Outbound::new(),
         said: Vec::new(),
@@ -91,7 +91,7 @@ pub fn channels(data: &[u8]) {
         learns: input.flag(),
     };
     if play.learns {
-        play.client.learn_host_keys(Vec::new());
+        play.client.request_host_keys(Vec::new());
     }
     while !input.is_empty() {
         match input.below(4) {
@@ -163,7 +163,7 @@ impl Play {
                 0 => {
                     self.client.disconnect(DisconnectReason::ByApplication);
                     assert!(matches!(self.client.next_event(), Ok(None)));
-                    self.error.get_or_insert(Error::HostKeyRefused);
+                    self.error.get_or_insert(Error::HostKeyRejected);
                 }
                 choice => self.owner_forwards(choice, at),
             },
@@ -177,9 +177,9 @@ impl Play {
         match choice {
             1..=3 if self.forwards.len() < MOST_FORWARDS => {
                 let places = [
-                    Place::Tcp { host: "localhost".into(), port: 8080 },
-                    Place::Tcp { host: "localhost".into(), port: 0 },
-                    Place::Unix("/run/app".into()),
+                    ListenAddr::Tcp { host: "localhost".into(), port: 8080 },
+                    ListenAddr::Tcp { host: "localhost".into(), port: 0 },
+                    ListenAddr::Unix("/run/app".into()),
                 ];
                 let place = places.into_iter().nth(at % 3).expect("there are three");
                 self.forwards.push((self.client.request_forward(place), false));
@@ -197,7 +197,7 @@ impl Play {
             }
             13 | 14 if offers > 0 => {
                 let id = self.offers.swap_remove(at % offers);
-                self.client.refuse(id, OpenFailure::ConnectFailed);
+                self.client.reject(id, OpenFailure::ConnectFailed);
             }
             15 if offers > 0 => self.client.close(self.offers.swap_remove(at % offers)),
             _ => {}
@@ -232,7 +232,7 @@ impl Play {
         if self.client.timeout().is_some_and(|due| due <= self.now)
             && let Err(error) = self.client.handle_timeout(self.now)
         {
-            assert!(matches!(error, Error::Silent(_)));
+            assert!(matches!(error, Error::KeepaliveTimeout(_)));
             assert_eq!(self.error.replace(error), None);
         }
         // What came of it is told before the owner does anything else.
@@ -369,13 +369,13 @@ impl Play {
         let found = self.forwards.iter().position(|(known, _)| *known == forward);
         let at = found.expect("it was asked for");
         let (_, cancelled) = self.forwards[at];
-        assert_eq!(cancelled, matches!(event, ForwardEvent::Ended(_)), "{event:?}");
+        assert_eq!(cancelled, matches!(event, ForwardEvent::Cancelled(_)), "{event:?}");
         match event {
             ForwardEvent::Listening { .. } => {}
-            ForwardEvent::Refused(_) | ForwardEvent::Ended(_) => {
+            ForwardEvent::Failed(_) | ForwardEvent::Cancelled(_) => {
                 self.forwards.swap_remove(at);
             }
-            ForwardEvent::Offered { channel, originator, .. } => {
+            ForwardEvent::InboundChannel { channel, originator, .. } => {
                 assert!(originator.len() < 2000 && !originator.contains(char::is_control));
                 assert!(!self.offers.contains(&channel));
                 self.forget_given_up(channel);
@@ -419,7 +419,7 @@ impl Play {
             assert!(window <= LIMIT.into(), "a window of {window} bytes");
             sum += window;
         }
-        assert!(sum <= MEMORY + MOST as u64 * u64::from(LEAST), "windows of {sum} bytes");
+        assert!(sum <= MEMORY + MOST as u64 * u64::from(MIN_WINDOW), "windows of {sum} bytes");
     }
 
     /// Both sides close what there is.
@@ -427,7 +427,7 @@ impl Play {
         self.feed(usize::MAX);
         self.listen();
         if let Some(error) = &self.error {
-            let told = !matches!(error, Error::Disconnected { .. } | Error::Silent(_));
+            let told = !matches!(error, Error::Disconnected { .. } | Error::KeepaliveTimeout(_));
             assert_eq!(self.ledger.disconnected, told, "{error}");
             assert!(!self.client.is_connected() && !self.client.has_room());
             return;

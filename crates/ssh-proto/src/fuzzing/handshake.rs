@@ -2,7 +2,7 @@
 
 use super::{Input, is_harmless};
 use crate::Error;
-use crate::server_text::Said;
+use crate::server_text::ServerText;
 use crate::transport::{
     AlgorithmKind, Algorithms, Exchange, Identification, Kex, KexInit, KnownKeys, Offer,
     Protection, Selection, Step, Transcript,
@@ -13,7 +13,7 @@ pub fn identification(data: &[u8]) {
     let mut input = Input::new(data);
     let cut = 1 + input.below(300);
     let bytes = input.rest();
-    let (mut said, mut said_in_pieces) = (Said::default(), Said::default());
+    let (mut said, mut said_in_pieces) = (ServerText::default(), ServerText::default());
     let mut whole = Identification::default();
     let at_once = whole.read(bytes, &mut said);
     let mut pieces = Identification::default();
@@ -34,8 +34,8 @@ pub fn identification(data: &[u8]) {
     match (&at_once, &in_pieces) {
         (Ok(at_once), Ok(in_pieces)) => {
             assert_eq!(at_once, in_pieces);
-            assert_eq!(said.text(), said_in_pieces.text());
-            assert!(said.text().len() <= 4096 && is_harmless(said.text()));
+            assert_eq!(said.as_str(), said_in_pieces.as_str());
+            assert!(said.as_str().len() <= 4096 && is_harmless(said.as_str()));
         }
         // What is quoted of the server depends on how much there was of it.
         (Err(Error::NotSsh(text)), Err(Error::NotSsh(_))) => assert!(text.len() < 2000),

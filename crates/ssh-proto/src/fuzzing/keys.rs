@@ -38,8 +38,8 @@ pub fn certificate(data: &[u8]) {
     static KEY: &[u8] = include_bytes!("../key/fixtures/ed25519");
     let key = || PrivateKey::parse(KEY, None).unwrap();
     let line = format!("a {}", Base64::encode_string(data));
-    let identity = Identity::certified(key(), line.as_bytes());
-    let _ = Identity::certified(key(), data);
+    let identity = Identity::with_certificate(key(), line.as_bytes());
+    let _ = Identity::with_certificate(key(), data);
 
     let Ok(certificate) = Certificate::parse(data) else { return };
     assert_eq!(certificate.blob(), data);

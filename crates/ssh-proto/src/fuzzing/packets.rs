@@ -133,8 +133,8 @@ impl Line {
 
     /// What is agreed on with the next keys begins with them.
     fn begin_compression(&mut self) {
-        self.outbound.logged_on();
-        self.inbound.logged_on();
+        self.outbound.authenticated();
+        self.inbound.authenticated();
     }
 
     /// Lets channel data be read into its packets.

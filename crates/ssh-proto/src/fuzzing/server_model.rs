@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::connection::receive_window::LEAST;
+use crate::connection::receive_window::MIN_WINDOW;
 use crate::message::{
     CHANNEL_CLOSE, CHANNEL_DATA, CHANNEL_EOF, CHANNEL_EXTENDED_DATA, CHANNEL_FAILURE, CHANNEL_OPEN,
     CHANNEL_OPEN_CONFIRMATION, CHANNEL_OPEN_FAILURE, CHANNEL_WINDOW_ADJUST, DISCONNECT,
@@ -158,7 +158,7 @@ impl Ledger {
             CHANNEL_OPEN => {
                 let kind = reader.string().unwrap();
                 let (id, window) = (reader.uint32().unwrap(), reader.uint32().unwrap());
-                assert!((LEAST..=LIMIT).contains(&window), "a window of {window} bytes");
+                assert!((MIN_WINDOW..=LIMIT).contains(&window), "a window of {window} bytes");
                 assert!(reader.uint32().unwrap() > 0);
                 check_target(kind, &mut reader);
                 let taken = self.lives.contains_key(&id) || self.owed.insert(id, window).is_some();
@@ -184,7 +184,7 @@ impl Ledger {
                 let remote = reader.uint32().unwrap();
                 let (window, longest) = self.asked.remove(&remote).expect("it was asked for");
                 let (id, granted) = (reader.uint32().unwrap(), reader.uint32().unwrap());
-                assert!((LEAST..=LIMIT).contains(&granted), "a window of {granted} bytes");
+                assert!((MIN_WINDOW..=LIMIT).contains(&granted), "a window of {granted} bytes");
                 let life = Life { remote, window: window.into(), longest, ..Life::default() };
                 let life = Life { granted: granted.into(), ..life };
                 let taken = self.owed.contains_key(&id) || self.lives.insert(id, life).is_some();

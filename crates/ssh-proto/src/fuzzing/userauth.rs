@@ -78,7 +78,7 @@ fn credentials(input: &mut Input<'_>) -> Credentials {
     let mut keys = Vec::new();
     if choices & 32 != 0 {
         let certificate = include_bytes!("../key/fixtures/ed25519-cert.pub");
-        keys.push(Identity::certified(key(), certificate).unwrap());
+        keys.push(Identity::with_certificate(key(), certificate).unwrap());
     }
     if choices & 1 != 0 {
         keys.push(key().into());
@@ -165,7 +165,7 @@ fn go_on(
             auth.handle(&questions, SESSION)
         }
         11 => {
-            auth.takes_signatures(&input.text());
+            auth.set_signature_algorithms(&input.text());
             Ok(Step::Wait)
         }
         12 => auth.identities(Err("it is not there".into()), SESSION),

@@ -22,27 +22,27 @@ impl Compression {
 /// What one direction agreed on, and its stream while it is compressed.
 pub(super) struct Delayed<T> {
     agreed: Compression,
-    logged_on: bool,
+    is_active: bool,
     pub(super) stream: Option<Box<T>>,
 }
 
 impl<T> Default for Delayed<T> {
     fn default() -> Self {
-        Self { agreed: Compression::None, logged_on: false, stream: None }
+        Self { agreed: Compression::None, is_active: false, stream: None }
     }
 }
 
 impl<T: Default> Delayed<T> {
     /// The user is logged on: what was agreed on begins.
     pub(super) fn begin(&mut self) {
-        self.logged_on = true;
+        self.is_active = true;
         self.renew(self.agreed);
     }
 
     /// There are new keys, and with them another stream or none.
     pub(super) fn renew(&mut self, agreed: Compression) {
         self.agreed = agreed;
-        let compresses = self.logged_on && agreed == Compression::Zlib;
+        let compresses = self.is_active && agreed == Compression::Zlib;
         self.stream = compresses.then(Box::default);
     }
 }

@@ -1,7 +1,7 @@
 //! The identification strings that open a connection (RFC 4253 section 4.2).
 
 use crate::Error;
-use crate::server_text::Said;
+use crate::server_text::ServerText;
 use crate::text::one_line;
 
 /// What we call ourselves.
@@ -29,7 +29,7 @@ impl Identification {
     pub(crate) fn read(
         &mut self,
         bytes: &[u8],
-        said: &mut Said,
+        said: &mut ServerText,
     ) -> Result<(usize, Option<String>), Error> {
         let mut used = 0;
         loop {
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     fn read(bytes: &[u8]) -> Result<(usize, Option<String>), Error> {
-        Identification::default().read(bytes, &mut Said::default())
+        Identification::default().read(bytes, &mut ServerText::default())
     }
 
     #[test]
@@ -88,11 +88,11 @@ mod tests {
 
     #[test]
     fn what_they_say_is_kept() {
-        let mut said = Said::default();
+        let mut said = ServerText::default();
         let read =
             Identification::default().read(b"Not allowed\x1b[2J\r\nat this time\n", &mut said);
         assert_eq!(read.map(|(_, version)| version), Ok(None));
-        assert_eq!(said.text(), "Not allowed?[2J\nat this time\n");
+        assert_eq!(said.as_str(), "Not allowed?[2J\nat this time\n");
     }
 
     #[test]

@@ -103,7 +103,7 @@ impl Inbound {
     }
 
     /// The user is logged on: compression begins, if it was agreed on.
-    pub(crate) fn logged_on(&mut self) {
+    pub(crate) fn authenticated(&mut self) {
         self.compression.begin();
     }
 

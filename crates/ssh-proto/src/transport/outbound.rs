@@ -71,7 +71,7 @@ impl Outbound {
     }
 
     /// The user is logged on: compression begins, if it was agreed on.
-    pub(crate) fn logged_on(&mut self) {
+    pub(crate) fn authenticated(&mut self) {
         self.compression.begin();
     }
 

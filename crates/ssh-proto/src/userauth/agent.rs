@@ -1,9 +1,8 @@
-//! Messages to and from an agent that holds the user's keys (draft-miller-ssh-agent).
+//! Messages to and from an SSH agent, which holds the user's keys (draft-miller-ssh-agent).
 //!
-//! Two requests are all that logging on takes. What the agent lists and signs is passed on as it
-//! is: a key of a type that we have never heard of spoils nothing. Requests are whole, with their
-//! length in front; of an answer, [`answer_length`] reads the length, and the other functions take
-//! what follows it.
+//! Authentication needs two requests. Keys and signatures of the agent are used as they are, also of
+//! unknown types. Requests include their length; of an answer, [`answer_length`] reads the length,
+//! and the other functions take the bytes that follow it.
 
 use crate::wire::{Malformed, Reader, Writer, message};
 
@@ -16,20 +15,20 @@ const SIGN_RESPONSE: u8 = 14;
 const RSA_SHA2_256: u32 = 2;
 const RSA_SHA2_512: u32 = 4;
 
-/// The longest answer that is read, in bytes, and the most keys in one: as in OpenSSH.
-const MOST_ANSWER: usize = 256 * 1024;
-const MOST_KEYS: u32 = 2048;
+/// Maximum size of an answer in bytes, and of keys in it: as in OpenSSH.
+const MAX_ANSWER: usize = 256 * 1024;
+const MAX_KEYS: u32 = 2048;
 
-/// Why an answer of an agent is of no help.
+/// The reason why an agent's answer cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AnswerError {
-    /// It claims to be longer than any is.
+    /// The answer announces more bytes than any has.
     #[error("it announced an answer of {0} bytes")]
     TooLong(usize),
-    /// It does not hold what it should.
+    /// The answer is malformed, or is for another request.
     #[error("its answer is malformed")]
     Malformed,
-    /// The agent says that it failed: it is locked, or its user said no.
+    /// The agent has refused: it is locked, or its user has not confirmed.
     #[error("it refused")]
     Refused,
 }
@@ -40,12 +39,13 @@ impl From<Malformed> for AnswerError {
     }
 }
 
-/// Asks for the public keys and certificates that the agent holds.
+/// Returns the request for the public keys and certificates that the agent holds.
 pub fn request_identities() -> Vec<u8> {
     framed(&[REQUEST_IDENTITIES])
 }
 
-/// Asks for a signature over `data` with `key`, one of those that the agent listed.
+/// Returns the request for a signature over `data` with `key`, one of the keys that the agent has
+/// listed.
 pub fn request_signature(key: &[u8], algorithm: &str, data: &[u8]) -> Vec<u8> {
     let flags = if algorithm.starts_with("rsa-sha2-512") {
         RSA_SHA2_512
@@ -67,21 +67,21 @@ fn framed(request: &[u8]) -> Vec<u8> {
     framed
 }
 
-/// How many bytes follow the first four of an answer.
+/// Returns the number of bytes that follow the first four of an answer.
 pub fn answer_length(field: [u8; 4]) -> Result<usize, AnswerError> {
     match u32::from_be_bytes(field) as usize {
         0 => Err(AnswerError::Malformed),
-        length if length > MOST_ANSWER => Err(AnswerError::TooLong(length)),
+        length if length > MAX_ANSWER => Err(AnswerError::TooLong(length)),
         length => Ok(length),
     }
 }
 
-/// The keys of SSH_AGENT_IDENTITIES_ANSWER: `uint32` number of keys, then for each `string key,
-/// string comment`.
+/// Returns the keys of SSH_AGENT_IDENTITIES_ANSWER: `uint32 number of keys`, then for each `string
+/// key, string comment`.
 pub fn identities(answer: &[u8]) -> Result<Vec<Vec<u8>>, AnswerError> {
     let mut fields = expect(answer, IDENTITIES_ANSWER)?;
     let count = fields.uint32()?;
-    if count > MOST_KEYS {
+    if count > MAX_KEYS {
         return Err(AnswerError::Malformed);
     }
     (0..count)
@@ -93,8 +93,8 @@ pub fn identities(answer: &[u8]) -> Result<Vec<Vec<u8>>, AnswerError> {
         .collect()
 }
 
-/// The signature of SSH_AGENT_SIGN_RESPONSE: `string signature`, which begins with the name of its
-/// algorithm.
+/// Returns the signature of SSH_AGENT_SIGN_RESPONSE: `string signature`, which begins with the name of
+/// its algorithm.
 pub fn signature(answer: &[u8]) -> Result<Vec<u8>, AnswerError> {
     Ok(expect(answer, SIGN_RESPONSE)?.string()?.to_vec())
 }
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_strings() {
+    fn requests_are_encoded_as_strings() {
         assert_eq!(request_identities(), [0, 0, 0, 1, REQUEST_IDENTITIES]);
         for (algorithm, flags) in [("ssh-ed25519", 0), ("rsa-sha2-256", 2), ("rsa-sha2-512", 4)] {
             let expected = [0, 0, 0, 16, SIGN_REQUEST, 0, 0, 0, 1, b'k', 0, 0, 0, 2, b'd', b'd'];
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_come_without_their_comments() {
+    fn keys_are_returned_without_comments() {
         let list = answer(
             IDENTITIES_ANSWER,
             &[b"\0\0\0\x02", b"\0\0\0\x01k\0\0\0\x01c", b"\0\0\0\0\0\0\0\0"],
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_are_not_believed() {
+    fn claimed_lengths_are_not_trusted() {
         for claim in [b"\xff\xff\xff\xff", b"\0\0\x08\x01"] {
             let list = answer(IDENTITIES_ANSWER, &[claim, &[0; 64]]);
             assert_eq!(identities(&list), Err(AnswerError::Malformed));
@@ -152,13 +152,13 @@ mod tests {
         let signed = answer(SIGN_RESPONSE, &[b"\xff\xff\xff\xff", &[0; 64]]);
         assert_eq!(signature(&signed), Err(AnswerError::Malformed));
         assert_eq!(answer_length([0xff; 4]), Err(AnswerError::TooLong(0xffff_ffff)));
-        assert_eq!(answer_length([0, 4, 0, 1]), Err(AnswerError::TooLong(MOST_ANSWER + 1)));
-        assert_eq!(answer_length([0, 4, 0, 0]), Ok(MOST_ANSWER));
+        assert_eq!(answer_length([0, 4, 0, 1]), Err(AnswerError::TooLong(MAX_ANSWER + 1)));
+        assert_eq!(answer_length([0, 4, 0, 0]), Ok(MAX_ANSWER));
         assert_eq!(answer_length([0; 4]), Err(AnswerError::Malformed));
     }
 
     #[test]
-    fn a_refusal_is_told_from_an_answer_to_something_else() {
+    fn a_refusal_differs_from_an_answer_to_another_request() {
         assert_eq!(signature(&[FAILURE]), Err(AnswerError::Refused));
         assert_eq!(identities(&[FAILURE]), Err(AnswerError::Refused));
         assert_eq!(signature(&[IDENTITIES_ANSWER, 0, 0, 0, 0]), Err(AnswerError::Malformed));

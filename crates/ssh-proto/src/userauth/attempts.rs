@@ -1,4 +1,4 @@
-//! What is tried, and in which order.
+//! The attempts to authenticate, and their order.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -6,35 +6,36 @@ use std::sync::Arc;
 use super::credentials::{AuthMethod, Credentials};
 use super::identity;
 
-/// One request that may log the user on.
+/// A request that may authenticate the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Attempt {
-    /// Asks to be let in without proof, and learns what is wanted.
+    /// `none`, which succeeds without proof, or learns the accepted methods.
     None,
-    /// The private key with this number, or its certificate.
-    Key(usize, Offer),
-    /// No request: the agent is to be asked for its keys, which then stand here.
+    /// The private key with this index, or its certificate.
+    Key(usize, KeyOffer),
+    /// No request: the agent is asked for its keys, which replace this attempt.
     Agent,
-    /// A key of the agent's.
-    AgentKey(Offer),
-    /// Questions and answers.
+    /// A key of the agent.
+    AgentKey(KeyOffer),
+    /// `keyboard-interactive`.
     KeyboardInteractive,
     /// The password.
     Password,
 }
 
-/// A key, with the algorithm to use it with.
+/// A key with an algorithm.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Offer {
-    /// The public half, or a certificate of it.
+pub(super) struct KeyOffer {
+    /// The public key, or a certificate of it.
     pub(super) blob: Arc<[u8]>,
     pub(super) algorithm: &'static str,
-    /// The algorithm that the same key is rather used with.
+    /// The algorithm that is preferred for the same key.
     better: Option<&'static str>,
 }
 
-impl Offer {
-    /// Every way to use a key or certificate, best first; none when it may not be used.
+impl KeyOffer {
+    /// Returns the key or certificate with each of its algorithms, best first; none if it may not be
+    /// used.
     fn all(blob: &[u8], credentials: &Credentials) -> impl Iterator<Item = Self> + use<> {
         let algorithms = credentials.algorithms(blob);
         let blob = Arc::<[u8]>::from(blob);
@@ -48,8 +49,8 @@ impl Offer {
 }
 
 impl Attempt {
-    /// The name that the server lists it under.
-    pub(super) fn on_wire(&self) -> &'static str {
+    /// Returns the name of the method.
+    pub(super) fn method_name(&self) -> &'static str {
         match self {
             Self::None => AuthMethod::None,
             Self::Key(..) => AuthMethod::PublicKey,
@@ -57,22 +58,22 @@ impl Attempt {
             Self::KeyboardInteractive => AuthMethod::KeyboardInteractive,
             Self::Password => AuthMethod::Password,
         }
-        .on_wire()
+        .name()
     }
 
-    fn offer(&self) -> Option<&Offer> {
+    fn offer(&self) -> Option<&KeyOffer> {
         match self {
             Self::Key(_, offer) | Self::AgentKey(offer) => Some(offer),
             Self::None | Self::Agent | Self::KeyboardInteractive | Self::Password => None,
         }
     }
 
-    /// Whether it is `offer` by a private key.
-    fn offers(&self, offer: &Offer) -> bool {
+    /// Returns whether it is `offer` with a private key.
+    fn offers(&self, offer: &KeyOffer) -> bool {
         matches!(self, Self::Key(_, own) if own == offer)
     }
 
-    /// Whether both use the same key, be it with its certificate or alone.
+    /// Returns whether both use the same key, with or without a certificate.
     fn shares_key(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Key(a, _), Self::Key(b, _)) => a == b,
@@ -82,16 +83,16 @@ impl Attempt {
     }
 }
 
-/// Every attempt that is left.
-pub(super) struct Plan {
+/// The attempts that are left.
+pub(super) struct Attempts {
     untried: VecDeque<Attempt>,
-    /// Refused unseen, because it was not the method's turn.
+    /// Attempts that came too early: the server did not list the method.
     early: Vec<Attempt>,
-    /// The signatures that the server takes, once it has said so.
+    /// The signature algorithms that the server accepts, once it has listed them.
     signatures: Option<Vec<String>>,
 }
 
-impl Plan {
+impl Attempts {
     pub(super) fn new(credentials: &Credentials) -> Self {
         let mut untried = VecDeque::new();
         for method in credentials.methods() {
@@ -99,7 +100,8 @@ impl Plan {
                 AuthMethod::None => untried.push_back(Attempt::None),
                 AuthMethod::PublicKey => {
                     for (number, identity) in credentials.keys.iter().enumerate() {
-                        for offer in identity.blobs().flat_map(|blob| Offer::all(blob, credentials))
+                        for offer in
+                            identity.blobs().flat_map(|blob| KeyOffer::all(blob, credentials))
                         {
                             // With several certificates, a key is there several times.
                             if !untried.iter().any(|attempt| attempt.offers(&offer)) {
@@ -116,43 +118,43 @@ impl Plan {
         Self { untried, early: Vec::new(), signatures: None }
     }
 
-    /// The server's word on which signatures it takes (`server-sig-algs` of RFC 8308).
-    pub(super) fn takes_signatures(&mut self, names: &str) {
+    /// Sets the signature algorithms that the server accepts (`server-sig-algs` of RFC 8308).
+    pub(super) fn set_signature_algorithms(&mut self, names: &str) {
         self.signatures = Some(names.split(',').map(str::to_owned).collect());
     }
 
-    /// Takes out the first attempt that the server would look at; `accepted` is its list of
-    /// methods, where it has given one. What is passed over stays for later; but `none`, where it
-    /// is not listed, is the last resort of those who have no secret to try.
+    /// Takes the first attempt with a method that the server accepts; `accepted` is its list, if it
+    /// has sent one. Attempts with other methods stay for later. If `none` is not listed, it is the
+    /// last resort, and only where no secret was tried.
     pub(super) fn next(&mut self, accepted: Option<&str>) -> Option<Attempt> {
         let signatures = self.signatures.as_deref();
-        self.untried.retain(|attempt| is_worth_it(attempt, signatures));
+        self.untried.retain(|attempt| is_best_signature(attempt, signatures));
         let listed = self.untried.iter().position(|attempt| is_listed(attempt, accepted));
         // Servers do not list `none`, also where they accept it (RFC 4252 section 5.2).
         let last = || self.untried.iter().position(|attempt| *attempt == Attempt::None);
         let at = listed.or_else(last)?;
         let attempt = self.untried.remove(at)?;
         if matches!(attempt, Attempt::KeyboardInteractive | Attempt::Password) {
-            let passed_over =
-                self.untried.iter().take(at).position(|other| *other == Attempt::None);
-            passed_over.map(|none| self.untried.remove(none));
+            let none = self.untried.iter().take(at).position(|other| *other == Attempt::None);
+            none.map(|none| self.untried.remove(none));
         }
         Some(attempt)
     }
 
-    /// Puts back what [`Plan::next`] gave, because it cannot be sent yet.
+    /// Puts back the attempt of [`Attempts::next`], because it cannot be made yet.
     pub(super) fn postpone(&mut self, attempt: Attempt) {
         self.untried.push_front(attempt);
     }
 
-    /// Whether the server would look at nothing that is left; `accepted` is its list of methods.
+    /// Returns whether no attempt is left with a method that the server accepts; `accepted` is its
+    /// list.
     pub(super) fn is_exhausted(&self, accepted: &str) -> bool {
         !self.untried.iter().any(|attempt| is_listed(attempt, Some(accepted)))
     }
 
-    /// Puts the keys of the agent in front. Returns how many attempts they make.
+    /// Puts the keys of the agent in front; returns the number of attempts with them.
     pub(super) fn add_identities(&mut self, blobs: &[Vec<u8>], credentials: &Credentials) -> usize {
-        let keys: Vec<_> = blobs.iter().flat_map(|blob| Offer::all(blob, credentials)).collect();
+        let keys: Vec<_> = blobs.iter().flat_map(|blob| KeyOffer::all(blob, credentials)).collect();
         // An agent may list a key twice; the order of the first counts.
         let mut count = 0;
         for key in keys.into_iter().rev().map(Attempt::AgentKey) {
@@ -163,13 +165,13 @@ impl Plan {
         count
     }
 
-    /// The server refused `attempt` because something else has to come first.
+    /// Keeps an attempt that the server refused because another method has to come first.
     pub(super) fn too_early(&mut self, attempt: Attempt) {
         self.early.push(attempt);
     }
 
-    /// `attempt` was one step of several: what came too early may have its turn now, its key has
-    /// done its part, and `none` would not do.
+    /// Handles partial success: `attempt` was one step of several. Attempts that came too early are
+    /// made again, its key is used up, and `none` would not succeed.
     pub(super) fn advanced(&mut self, attempt: &Attempt) {
         for early in self.early.drain(..).rev() {
             self.untried.push_front(early);
@@ -178,21 +180,22 @@ impl Plan {
     }
 }
 
-/// Whether the server's list has the method; before there is a list, everything may work.
+/// Returns whether the server accepts the method; before it has sent its list, every method may do.
 pub(super) fn is_listed(attempt: &Attempt, accepted: Option<&str>) -> bool {
-    accepted.is_none_or(|names| names.split(',').any(|name| name == attempt.on_wire()))
+    accepted.is_none_or(|names| names.split(',').any(|name| name == attempt.method_name()))
 }
 
-/// Whether an RSA key's attempt is with the best signature that the server takes. Only RSA keys
-/// have a choice, and only for them do servers list everything: OpenSSH looks no further, either.
-fn is_worth_it(attempt: &Attempt, signatures: Option<&[String]>) -> bool {
-    let (Some(takes), Some(offer)) = (signatures, attempt.offer()) else { return true };
-    let takes = |name: &str| takes.iter().any(|taken| taken == identity::signature_name(name));
+/// Returns whether an attempt with an RSA key has the best signature that the server accepts. Only
+/// RSA keys have several, and only for them do servers list all of them: OpenSSH checks no others
+/// either.
+fn is_best_signature(attempt: &Attempt, signatures: Option<&[String]>) -> bool {
+    let (Some(accepted), Some(offer)) = (signatures, attempt.offer()) else { return true };
+    let accepts = |name: &str| accepted.iter().any(|other| other == identity::signature_name(name));
     if !identity::signature_name(offer.algorithm).starts_with("rsa-") {
         return true;
     }
-    // A key is tried with the better one first: if that was refused, it is for the key's sake.
-    takes(offer.algorithm) && !offer.better.is_some_and(takes)
+    // A key is tried with the best one first: if that was refused, so is the key.
+    accepts(offer.algorithm) && !offer.better.is_some_and(accepts)
 }
 
 #[cfg(test)]
@@ -216,7 +219,7 @@ mod tests {
         let key = |text| PrivateKey::parse(text, None).unwrap();
         let keys = vec![
             Identity::from(key(ED25519)),
-            Identity::certified(key(RSA), RSA_CERTIFICATE).unwrap(),
+            Identity::with_certificate(key(RSA), RSA_CERTIFICATE).unwrap(),
         ];
         let algorithms = accepted.map(<[_]>::to_vec);
         let mut credentials = Credentials { keys, algorithms, rsa_bits, ..Credentials::default() };
@@ -225,15 +228,15 @@ mod tests {
         if agent {
             credentials.keys.clear();
         }
-        let mut plan = Plan::new(&credentials);
+        let mut attempts = Attempts::new(&credentials);
         if agent {
-            plan.untried.clear();
-            plan.add_identities(&blobs, &credentials);
+            attempts.untried.clear();
+            attempts.add_identities(&blobs, &credentials);
         }
         if let Some(names) = takes {
-            plan.takes_signatures(names);
+            attempts.set_signature_algorithms(names);
         }
-        let next = std::iter::from_fn(|| plan.next(None));
+        let next = std::iter::from_fn(|| attempts.next(None));
         next.filter_map(|attempt| Some(attempt.offer()?.algorithm)).collect()
     }
 

@@ -1,4 +1,4 @@
-//! Certificates of users' keys, as `ssh-keygen -s` writes them.
+//! Certificates of users' keys, in the form of `ssh-keygen -s`.
 
 use base64ct::{Base64, Encoding};
 
@@ -6,26 +6,25 @@ use super::identity::signature_name;
 use crate::key::{Certificate, CertificateError, CertificateKind};
 use crate::wire::{Malformed, Reader};
 
-/// Why a text is no certificate that can be used with a key.
+/// The reason why a certificate cannot be used with a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
-    /// Not the line of a certificate.
-    #[error("the certificate is none: it takes a line such as that of id_ed25519-cert.pub")]
+    /// The text is not the line of a certificate.
+    #[error("not a certificate: a line such as that of id_ed25519-cert.pub is needed")]
     NotACertificate,
-    /// What is in the line cannot be used.
+    /// The certificate is malformed or not supported.
     #[error("the certificate cannot be used: {0}")]
     Unusable(#[from] CertificateError),
-    /// It is for the keys of servers.
-    #[error("the certificate is one of a host, not of a user")]
+    /// The certificate is a host's.
+    #[error("the certificate is for a host, not for a user")]
     OfAHost,
-    /// It belongs to another key.
-    #[error("the certificate belongs to another private key")]
+    /// The certificate is for another key.
+    #[error("the certificate is for another private key")]
     OtherKey,
 }
 
-/// The blob of the certificate in `line`, if it is for the key with the blob `key`.
-///
-/// How long it is valid, and whether its authority is believed, is for the server to judge.
+/// Returns the blob of the certificate in `line`, if it is for the key with the blob `key`. The server
+/// verifies its validity and its authority.
 pub(super) fn certificate_of(key: &[u8], line: &[u8]) -> Result<Vec<u8>, IdentityError> {
     let line = str::from_utf8(line).map_err(|_| IdentityError::NotACertificate)?;
     let certificate = Certificate::parse(&decode(line).ok_or(IdentityError::NotACertificate)?)?;
@@ -38,7 +37,8 @@ pub(super) fn certificate_of(key: &[u8], line: &[u8]) -> Result<Vec<u8>, Identit
     Ok(certificate.blob().to_vec())
 }
 
-/// The blob of the key in the line of a public key or of a certificate; `None` where it is neither.
+/// Returns the blob of the key in the line of a public key or of a certificate; `None` if it is
+/// neither.
 pub fn public_blob(line: &str) -> Option<Vec<u8>> {
     match Certificate::parse(&decode(line)?) {
         Ok(certificate) => Some(certificate.key().blob().to_vec()),
@@ -46,15 +46,15 @@ pub fn public_blob(line: &str) -> Option<Vec<u8>> {
     }
 }
 
-/// What is in a line: `type base64 comment`.
+/// Decodes a line: `type base64 comment`.
 fn decode(line: &str) -> Option<Vec<u8>> {
     Base64::decode_vec(line.split_ascii_whitespace().nth(1)?).ok()
 }
 
-/// Whether the blob of a certificate is about the key with the blob `key`; of any type, also of
-/// security keys. A certificate has the fields of its key behind its own type and a nonce.
-pub(super) fn is_about(certificate: &[u8], key: &[u8]) -> bool {
-    let about = || {
+/// Returns whether the blob of a certificate, of any type, is for the key with the blob `key`. The
+/// fields of the key follow the certificate's type and nonce.
+pub(super) fn is_for(certificate: &[u8], key: &[u8]) -> bool {
+    let is_for = || {
         let (mut certificate, mut key) = (Reader::new(certificate), Reader::new(key));
         let (certified, key_type) = (certificate.text()?, key.text()?);
         certificate.string()?;
@@ -64,5 +64,5 @@ pub(super) fn is_about(certificate: &[u8], key: &[u8]) -> bool {
                 && certificate.rest().starts_with(key.rest()),
         )
     };
-    about().unwrap_or(false)
+    is_for().unwrap_or(false)
 }

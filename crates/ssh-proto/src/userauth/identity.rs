@@ -1,11 +1,11 @@
-//! Keys that log the user on. What an agent holds is passed on as it is: only its type is of
-//! interest here, the agent signs and the server verifies.
+//! Keys of the user, and the algorithms to use them with. Of an agent's key only the type matters
+//! here: the agent signs and the server verifies.
 
 use super::certificate::{IdentityError, certificate_of};
 use crate::key::{CERTIFICATE_SUFFIX, PrivateKey};
 use crate::wire::Reader;
 
-/// A private key, alone or with a certificate. Wiped from memory when dropped.
+/// A private key, with or without a certificate. Wiped from memory when dropped.
 #[derive(Debug)]
 pub struct Identity {
     key: PrivateKey,
@@ -14,19 +14,19 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// With a certificate, the line of a `-cert.pub` file. One that does not belong to the key is
-    /// refused: it could only be refused by the server.
-    pub fn certified(key: PrivateKey, certificate: &[u8]) -> Result<Self, IdentityError> {
+    /// Adds a certificate to a key: the line of a `-cert.pub` file. Fails if the certificate is not
+    /// for the key, as the server would refuse it.
+    pub fn with_certificate(key: PrivateKey, certificate: &[u8]) -> Result<Self, IdentityError> {
         let certificate = certificate_of(key.public_blob(), certificate)?;
         Ok(Self { key, certificate: Some(certificate) })
     }
 
-    /// What signs.
+    /// Returns the private key.
     pub(super) fn key(&self) -> &PrivateKey {
         &self.key
     }
 
-    /// What is offered to the server, in the order of OpenSSH: the certificate, then the key alone.
+    /// Returns the blobs to offer, in the order of OpenSSH: the certificate, then the public key.
     pub(super) fn blobs(&self) -> impl Iterator<Item = &[u8]> {
         self.certificate.as_deref().into_iter().chain([self.key.public_blob()])
     }
@@ -38,11 +38,11 @@ impl From<PrivateKey> for Identity {
     }
 }
 
-/// No signature comes near this: one of RSA with 16384 bits has 2 KiB.
-const MOST_SIGNATURE: usize = 16 * 1024;
+/// Maximum size of a signature in bytes: one of RSA with 16384 bits has 2 KiB.
+const MAX_SIGNATURE: usize = 16 * 1024;
 
-/// Types of keys with the algorithms to use them with, best first. Certificates (of OpenSSH's
-/// PROTOCOL.certkeys) come under names of their own; DSA is left out.
+/// Types of keys with their algorithms, best first. Certificates (OpenSSH's PROTOCOL.certkeys) have
+/// types of their own; DSA is not supported.
 const ALGORITHMS: [(&str, &[&str]); 14] = [
     ("ssh-ed25519", &["ssh-ed25519"]),
     ("ecdsa-sha2-nistp256", &["ecdsa-sha2-nistp256"]),
@@ -66,20 +66,20 @@ const ALGORITHMS: [(&str, &[&str]); 14] = [
     ),
 ];
 
-/// The algorithms to use a public key or certificate with; none when its type is not known.
+/// Returns the algorithms to use a public key or certificate with; none if its type is unknown.
 pub(super) fn algorithms(blob: &[u8]) -> &'static [&'static str] {
     let Ok(key_type) = Reader::new(blob).text() else { return &[] };
     let known = ALGORITHMS.iter().find(|(name, _)| *name == key_type);
     known.map_or(&[], |(_, algorithms)| algorithms)
 }
 
-/// Every algorithm that users' keys are used with.
+/// Returns every algorithm of users' keys.
 pub(crate) fn user_key_algorithms() -> impl Iterator<Item = &'static str> {
     ALGORITHMS.into_iter().flat_map(|(_, algorithms)| algorithms).copied()
 }
 
-/// What the signature of an algorithm is called: a certificate's is its key's. The types of
-/// certificates and of keys are named alike.
+/// Returns the name in the signatures of an algorithm: of a certificate, its key's. It does the same
+/// for the types of certificates.
 pub(super) fn signature_name(algorithm: &str) -> &str {
     match algorithm {
         "sk-ssh-ed25519-cert-v01@openssh.com" => "sk-ssh-ed25519@openssh.com",
@@ -88,10 +88,10 @@ pub(super) fn signature_name(algorithm: &str) -> &str {
     }
 }
 
-/// Whether `blob` can be a signature by `algorithm`: old agents, asked for RSA with SHA-2, answer
-/// with SHA-1.
+/// Returns whether `blob` can be a signature with `algorithm`: old agents sign with SHA-1 when asked
+/// for RSA with SHA-2.
 pub(super) fn is_signature(blob: &[u8], algorithm: &'static str) -> bool {
-    blob.len() <= MOST_SIGNATURE && Reader::new(blob).text() == Ok(signature_name(algorithm))
+    blob.len() <= MAX_SIGNATURE && Reader::new(blob).text() == Ok(signature_name(algorithm))
 }
 
 #[cfg(test)]
@@ -100,7 +100,7 @@ mod tests {
     use crate::wire::Writer;
 
     #[test]
-    fn a_signature_is_called_as_its_key_is() {
+    fn a_signature_has_the_name_of_its_key() {
         for (key_type, algorithms) in ALGORITHMS {
             for algorithm in algorithms {
                 let name = signature_name(algorithm);
@@ -111,14 +111,14 @@ mod tests {
                 blob.put_string(name.as_bytes());
                 assert!(is_signature(&blob, algorithm));
                 assert!(!is_signature(&blob, "none"));
-                blob.resize(MOST_SIGNATURE + 1, 0);
+                blob.resize(MAX_SIGNATURE + 1, 0);
                 assert!(!is_signature(&blob, algorithm));
             }
         }
     }
 
     #[test]
-    fn types_that_nobody_knows_have_no_algorithm() {
+    fn unknown_types_have_no_algorithm() {
         for name in ["ssh-dss", "", "ssh-ed25519-cert-v02@openssh.com"] {
             let mut blob = Vec::new();
             blob.put_string(name.as_bytes());

@@ -1,4 +1,4 @@
-//! The questions of keyboard-interactive (RFC 4256).
+//! Messages of keyboard-interactive (RFC 4256).
 
 use zeroize::Zeroizing;
 
@@ -7,14 +7,13 @@ use crate::message::USERAUTH_INFO_RESPONSE;
 use crate::text::lines;
 use crate::wire::{Reader, Writer, message};
 
-/// A server may ask so often within one attempt. Two factors take two or three rounds.
-pub(super) const MOST_ROUNDS: usize = 32;
-/// Questions in one round; forms have a handful, OpenSSH's server asks 256 at the most.
+/// Rounds of prompts in one attempt. Two factors take two or three.
+pub(super) const MAX_ROUNDS: usize = 32;
+/// Prompts in one round; OpenSSH's server sends 256 at most.
 const MAX_PROMPTS: u32 = 256;
 
-/// What a server asks in one round, for people to read: nothing but tabs and line feeds controls
-/// anything in these texts, so that a terminal may show them. How long they are, the longest packet
-/// bounds.
+/// A round of prompts. The texts have no control characters other than tabs and line feeds, so that
+/// a terminal may show them; only the size of a packet limits their length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prompts {
     /// A title; often empty.
@@ -23,21 +22,21 @@ pub struct Prompts {
     pub instruction: String,
     /// The language of the texts; nearly always empty.
     pub language: String,
-    /// The questions, at least one.
+    /// The prompts, at least one.
     pub prompts: Vec<Prompt>,
 }
 
-/// One question.
+/// One prompt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prompt {
-    /// What is asked, such as `Password: `.
+    /// The text, such as `Password: `.
     pub text: String,
-    /// Whether the answer may be seen while it is typed.
+    /// Whether the response may be shown while it is typed.
     pub echo: bool,
 }
 
 impl Prompts {
-    /// SSH_MSG_USERAUTH_INFO_REQUEST:
+    /// Reads USERAUTH_INFO_REQUEST.
     ///
     /// ```text
     /// string   name
@@ -53,7 +52,7 @@ impl Prompts {
         let language = text(reader)?;
         let count = reader.uint32()?;
         if count > MAX_PROMPTS {
-            return Err(Error::Protocol("too many questions at once"));
+            return Err(Error::Protocol("too many prompts in one round"));
         }
         let prompts = (0..count)
             .map(|_| Ok(Prompt { text: text(reader)?, echo: reader.boolean()? }))
@@ -61,7 +60,7 @@ impl Prompts {
         Ok(Self { name, instruction, language, prompts })
     }
 
-    /// Whether all that is asked is one thing that may not be seen: a password.
+    /// Returns whether there is a single prompt without echo, which asks for a password.
     pub(super) fn ask_for_password(&self) -> bool {
         matches!(self.prompts[..], [Prompt { echo: false, .. }])
     }
@@ -71,12 +70,12 @@ fn text(reader: &mut Reader<'_>) -> Result<String, Error> {
     Ok(lines(reader.string()?))
 }
 
-/// SSH_MSG_USERAUTH_INFO_RESPONSE: `uint32` number of answers, then each as a `string`.
+/// Returns USERAUTH_INFO_RESPONSE: `uint32 number of responses`, then each as a `string`.
 pub(super) fn response(answers: &[Zeroizing<Vec<u8>>]) -> Zeroizing<Vec<u8>> {
     let mut payload = Zeroizing::new(message(USERAUTH_INFO_RESPONSE));
-    // Room first: growing would leave a copy behind that nobody wipes.
+    // Reserved first: growing would leave a copy in memory that is not wiped.
     payload.reserve_exact(4 + answers.iter().map(|answer| 4 + answer.len()).sum::<usize>());
-    payload.put_uint32(u32::try_from(answers.len()).expect("as many as there were questions"));
+    payload.put_uint32(u32::try_from(answers.len()).expect("there are at most 256 prompts"));
     for answer in answers {
         payload.put_string(answer);
     }

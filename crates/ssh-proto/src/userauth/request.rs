@@ -1,5 +1,5 @@
-//! SSH_MSG_USERAUTH_REQUEST (RFC 4252 section 5): `string user, string service, string method`,
-//! then what the method needs.
+//! USERAUTH_REQUEST (RFC 4252 section 5): `string user, string service, string method`, then the
+//! fields of the method.
 
 use zeroize::Zeroizing;
 
@@ -8,8 +8,8 @@ use crate::wire::{Writer, message};
 
 const SERVICE: &[u8] = b"ssh-connection";
 
-/// The part that all methods share, with room for `room` bytes of a secret: growing would leave a
-/// copy behind that nobody wipes.
+/// Returns the fields that all methods share, with room for `room` more bytes: growing would leave a
+/// copy of a secret in memory that is not wiped.
 fn begin(user: &str, method: &str, room: usize) -> Zeroizing<Vec<u8>> {
     let mut payload = Zeroizing::new(message(USERAUTH_REQUEST));
     payload.reserve_exact(12 + user.len() + SERVICE.len() + method.len() + room);
@@ -19,11 +19,12 @@ fn begin(user: &str, method: &str, room: usize) -> Zeroizing<Vec<u8>> {
     payload
 }
 
+/// Returns a request without proof.
 pub(super) fn none(user: &str) -> Zeroizing<Vec<u8>> {
     begin(user, "none", 0)
 }
 
-/// `boolean FALSE, string password` (section 8).
+/// Returns a request with a password: `boolean FALSE, string password` (section 8).
 pub(super) fn password(user: &str, password: &[u8]) -> Zeroizing<Vec<u8>> {
     let mut payload = begin(user, "password", 5 + password.len());
     payload.put_boolean(false);
@@ -31,7 +32,8 @@ pub(super) fn password(user: &str, password: &[u8]) -> Zeroizing<Vec<u8>> {
     payload
 }
 
-/// `string language, string submethods`: both are the server's to choose (RFC 4256 section 3.1).
+/// Returns a request for prompts: `string language, string submethods`, both empty, so that the server
+/// chooses (RFC 4256 section 3.1).
 pub(super) fn keyboard_interactive(user: &str) -> Zeroizing<Vec<u8>> {
     let mut payload = begin(user, "keyboard-interactive", 8);
     payload.put_string(b"");
@@ -39,8 +41,9 @@ pub(super) fn keyboard_interactive(user: &str) -> Zeroizing<Vec<u8>> {
     payload
 }
 
-/// `boolean signed, string algorithm, string key` (section 7). Unsigned, it asks whether the key
-/// would do; signed, `string signature` is to follow.
+/// Returns a request with a key: `boolean signed, string algorithm, string key` (section 7). An
+/// unsigned request asks whether the key is accepted; to a signed one, `string signature` is to be
+/// added.
 pub(super) fn public_key(
     user: &str,
     algorithm: &str,
@@ -54,7 +57,7 @@ pub(super) fn public_key(
     payload
 }
 
-/// What is signed: the session's identifier, then the request up to its signature.
+/// Returns the data to sign: the session identifier, then the request without its signature.
 pub(super) fn to_sign(session: &[u8], request: &[u8]) -> Vec<u8> {
     let mut signed = Vec::with_capacity(4 + session.len() + request.len());
     signed.put_string(session);

@@ -1,11 +1,11 @@
-//! What was tried, in words.
+//! The attempts that were made, for the error when none is left.
 
 use std::fmt;
 
-/// An error names this many attempts; an agent may hold any number of keys.
-const MOST: usize = 16;
+/// Attempts that an error lists; an agent may hold any number of keys.
+const MAX_LISTED: usize = 16;
 
-/// The attempts so far, for the error when nothing is left.
+/// The attempts that were made.
 #[derive(Default)]
 pub(super) struct Tried(Vec<String>);
 
@@ -14,7 +14,7 @@ impl Tried {
         self.0.push(attempt);
     }
 
-    /// Adds to what is told about the last attempt.
+    /// Adds a note to the last attempt.
     pub(super) fn note(&mut self, what: &str) {
         if let Some(last) = self.0.last_mut() {
             last.push_str(": ");
@@ -28,8 +28,8 @@ impl fmt::Display for Tried {
         if self.0.is_empty() {
             return f.write_str("nothing");
         }
-        let (named, others) = self.0.split_at(self.0.len().min(MOST));
-        f.write_str(&named.join(", "))?;
+        let (listed, others) = self.0.split_at(self.0.len().min(MAX_LISTED));
+        f.write_str(&listed.join(", "))?;
         if others.is_empty() { Ok(()) } else { write!(f, " and {} more", others.len()) }
     }
 }

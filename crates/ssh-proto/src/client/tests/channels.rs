@@ -7,7 +7,7 @@ use crate::OpenFailure;
 use crate::message::{CHANNEL_CLOSE, CHANNEL_DATA, CHANNEL_EOF, CHANNEL_OPEN};
 use crate::wire::Reader;
 
-const WINDOW: u32 = 1_000_000;
+const INITIAL_WINDOW: u32 = 1_000_000;
 const LONGEST: u32 = 32_768;
 
 #[test]
@@ -45,16 +45,16 @@ fn an_open_of_a_unix_socket_names_its_path() {
     assert_eq!(reader.text(), Ok("/run/db.sock"));
     assert_eq!((reader.text(), reader.uint32()), (Ok(""), Ok(0)));
     assert_eq!(reader.remaining(), 0);
-    pair.say(&confirm(channel.index() as u32, 100, WINDOW, LONGEST));
+    pair.say(&confirm(channel.index() as u32, 100, INITIAL_WINDOW, LONGEST));
     assert_eq!(pair.take(), [Seen::Opened(channel)]);
 }
 
 #[test]
 fn a_confirmed_channel_carries_both_ways() {
-    let (mut pair, [channel]) = Pair::open(WINDOW, LONGEST);
-    assert_eq!(pair.client.window(channel), WINDOW as usize);
+    let (mut pair, [channel]) = Pair::open(INITIAL_WINDOW, LONGEST);
+    assert_eq!(pair.client.window(channel), INITIAL_WINDOW as usize);
     assert_eq!(pair.fill(channel, b"question").unwrap(), 8);
-    assert_eq!(pair.client.window(channel), WINDOW as usize - 8);
+    assert_eq!(pair.client.window(channel), INITIAL_WINDOW as usize - 8);
     pair.run();
     assert_eq!(pair.server.take(), [data(100, b"question")]);
     pair.say(&data(0, b"answer"));
@@ -88,7 +88,7 @@ fn a_refusal_says_why_in_words_fit_to_be_shown() {
 /// What is said of one channel has no effect on its neighbour.
 #[test]
 fn one_refused_channel_leaves_the_others_alone() {
-    let (mut pair, [first]) = Pair::open(WINDOW, LONGEST);
+    let (mut pair, [first]) = Pair::open(INITIAL_WINDOW, LONGEST);
     let second = pair.client.open_direct_tcpip("db", 1, "::1", 1);
     pair.run();
     pair.server.take();
@@ -101,7 +101,7 @@ fn one_refused_channel_leaves_the_others_alone() {
 
 #[test]
 fn one_direction_ends_alone() {
-    let (mut pair, [channel]) = Pair::open(WINDOW, LONGEST);
+    let (mut pair, [channel]) = Pair::open(INITIAL_WINDOW, LONGEST);
     pair.fill(channel, b"all of it").unwrap();
     pair.client.eof(channel);
     pair.client.eof(channel);
@@ -118,7 +118,7 @@ fn one_direction_ends_alone() {
 
 #[test]
 fn the_servers_end_leaves_ours_open() {
-    let (mut pair, [channel]) = Pair::open(WINDOW, LONGEST);
+    let (mut pair, [channel]) = Pair::open(INITIAL_WINDOW, LONGEST);
     pair.say(&about(CHANNEL_EOF, 0));
     assert_eq!(pair.take(), [Seen::Eof(channel)]);
     pair.fill(channel, b"still talking").unwrap();
@@ -156,7 +156,7 @@ fn closes_in_every_order() {
         }
         orders = longer;
     }
-    let (mut pair, [mut channel]) = Pair::open(WINDOW, LONGEST);
+    let (mut pair, [mut channel]) = Pair::open(INITIAL_WINDOW, LONGEST);
     let mut number = 100;
     for order in orders {
         let place = |step| order.iter().position(|other| *other == step);
@@ -194,7 +194,7 @@ fn closes_in_every_order() {
         pair.client.consumed(channel, 1_000_000, pair.now);
         assert_eq!(pair.client.pending(), b"");
         number += 1;
-        let next = pair.open_another(number, WINDOW, LONGEST);
+        let next = pair.open_another(number, INITIAL_WINDOW, LONGEST);
         assert_eq!(next.index(), channel.index(), "its number is free");
         channel = next;
     }
@@ -203,7 +203,7 @@ fn closes_in_every_order() {
 /// The server had sent it before it knew: it is for the connection all the same, up to the end.
 #[test]
 fn what_comes_after_our_close_arrives_without_credit() {
-    let (mut pair, [channel, other]) = Pair::open(WINDOW, LONGEST);
+    let (mut pair, [channel, other]) = Pair::open(INITIAL_WINDOW, LONGEST);
     pair.client.close(channel);
     pair.run();
     for _ in 0..40 {
@@ -226,11 +226,11 @@ fn what_comes_after_our_close_arrives_without_credit() {
 /// Between the two CLOSE messages the number is taken, and a new channel gets another.
 #[test]
 fn a_number_is_not_given_again_too_early() {
-    let (mut pair, [first]) = Pair::open(WINDOW, LONGEST);
+    let (mut pair, [first]) = Pair::open(INITIAL_WINDOW, LONGEST);
     pair.client.close(first);
     pair.run();
     pair.server.take();
-    let second = pair.open_another(101, WINDOW, LONGEST);
+    let second = pair.open_another(101, INITIAL_WINDOW, LONGEST);
     assert_ne!(first, second);
     pair.say(&about(CHANNEL_CLOSE, 0));
     let third = pair.client.open_direct_tcpip("db", 1, "::1", 1);
@@ -246,7 +246,7 @@ fn a_late_confirmation_gets_close() {
     pair.run();
     assert_eq!(pair.server.numbers(), [CHANNEL_OPEN]);
     assert!(!pair.client.is_idle());
-    pair.server.send(&confirm(0, 55, WINDOW, LONGEST));
+    pair.server.send(&confirm(0, 55, INITIAL_WINDOW, LONGEST));
     // It did not know yet, and greets.
     pair.say(&data(0, b"220 ready"));
     assert_eq!(pair.server.take(), [about(CHANNEL_CLOSE, 55)]);
@@ -272,7 +272,7 @@ fn a_late_refusal_is_the_end_of_it() {
 /// The server says everything in one breath: no byte is lost, and in order.
 #[test]
 fn the_end_in_one_breath() {
-    let (mut pair, [channel]) = Pair::open(WINDOW, LONGEST);
+    let (mut pair, [channel]) = Pair::open(INITIAL_WINDOW, LONGEST);
     pair.server.send(&data(0, &[1; 5000]));
     pair.server.send(&data(0, &[2; 10]));
     pair.server.send(&about(CHANNEL_EOF, 0));
@@ -288,7 +288,7 @@ fn the_end_in_one_breath() {
 /// Bytes and end given before the server hears anything arrive in that order.
 #[test]
 fn what_was_given_before_close_is_sent_before_it() {
-    let (mut pair, [channel]) = Pair::open(WINDOW, LONGEST);
+    let (mut pair, [channel]) = Pair::open(INITIAL_WINDOW, LONGEST);
     pair.fill(channel, &[9; 100_000]).unwrap();
     pair.client.close(channel);
     pair.run();
@@ -310,7 +310,7 @@ fn many_channels_at_once() {
     pair.run();
     assert_eq!(pair.server.take().len(), 1000);
     for channel in (0..1000).rev() {
-        pair.server.send(&confirm(channel, channel + 5000, WINDOW, LONGEST));
+        pair.server.send(&confirm(channel, channel + 5000, INITIAL_WINDOW, LONGEST));
     }
     pair.run();
     assert_eq!(pair.take().len(), 1000);

@@ -6,7 +6,7 @@ use super::harness::messages::{adjust, build, data, global, parse_data};
 use super::harness::pair::{Cut, Pair, Seen, setup};
 use super::harness::random::Random;
 use super::harness::server::Script;
-use crate::connection::receive_window::WINDOW;
+use crate::connection::receive_window::INITIAL_WINDOW;
 use crate::message::{CHANNEL_DATA, DISCONNECT, GLOBAL_REQUEST, IGNORE, REQUEST_FAILURE};
 use crate::transport::Protection;
 use crate::{AlgorithmKind, ChannelId, Error, Selection};
@@ -113,7 +113,7 @@ fn new_keys_are_new_streams() {
                 if round % 4 == 0 {
                     pair.server.offer();
                 } else {
-                    pair.client.offer();
+                    pair.client.start_kex();
                 }
                 pair.run();
                 assert_eq!(pair.take(), [Seen::Rekeyed]);
@@ -169,7 +169,7 @@ fn streams_of_all_kinds_arrive_whole_through_many_changes_of_keys() {
             }
             match round % 20 {
                 5 if pair.server.is_settled() => pair.server.offer(),
-                15 if pair.client.has_room() => pair.client.offer(),
+                15 if pair.client.has_room() => pair.client.start_kex(),
                 _ => {}
             }
             pair.feed_client();
@@ -219,7 +219,7 @@ fn a_flood_of_what_is_just_short_enough_is_taken_in_portions() {
         pair.server.send(&build(IGNORE, &[Text(&vec![round as u8; MOST - 5])]));
     }
     let filler = random.bytes(100);
-    for _ in 0..WINDOW / LONGEST {
+    for _ in 0..INITIAL_WINDOW / LONGEST {
         pair.server.send(&data(0, &[filler.clone(), vec![0; LONGEST as usize - 100]].concat()));
     }
     pair.server.send(&global(b"last", true));
@@ -241,7 +241,7 @@ fn a_flood_of_what_is_just_short_enough_is_taken_in_portions() {
         portions += 1;
     }
     assert!(portions >= 200, "{portions}");
-    assert_eq!(bytes, WINDOW as usize);
+    assert_eq!(bytes, INITIAL_WINDOW as usize);
     pair.run();
     assert_eq!(pair.server.numbers(), [REQUEST_FAILURE]);
 }

@@ -232,7 +232,7 @@ fn a_host_key_that_is_not_trusted_gets_nothing() {
     pair.run();
     assert!(matches!(pair.take()[..], [Seen::HostKey(_)]));
     assert_eq!(pair.server.numbers(), [KEXINIT, KEX_ECDH_INIT]);
-    assert_eq!(pair.client.trust(false), Err(Error::HostKeyRefused));
+    assert_eq!(pair.client.trust(false), Err(Error::HostKeyRejected));
     pair.run();
     assert_eq!(pair.told(), Some(9));
     assert_eq!(pair.server.numbers(), [DISCONNECT]);
@@ -295,12 +295,12 @@ fn banners_are_told_in_time() {
         pair.feed_client();
         assert!(!pair.client.is_connected());
         let kept = &message[..length.min(4095)];
-        assert!(pair.client.said().contains(kept), "what it said before is there too");
+        assert!(pair.client.server_text().contains(kept), "what it said before is there too");
         pair.run();
         let banner = crate::Banner { message, language: "en".into() };
         assert!(matches!(&pair.take()[..],
             [Seen::HostKey(_), Seen::Banner(shown), Seen::Ready] if *shown == banner));
-        assert_eq!(pair.client.said(), "");
+        assert_eq!(pair.client.server_text(), "");
     }
 }
 
@@ -308,7 +308,7 @@ fn banners_are_told_in_time() {
 fn a_server_that_does_not_identify_itself_says_why() {
     let mut pair = Pair::new(setup(), Script::default());
     pair.inject(b"Exceeded MaxStartups\r\nNot \x1b[1mallowed at this time");
-    assert_eq!(pair.client.said(), "Exceeded MaxStartups\nNot ?[1mallowed at this time");
+    assert_eq!(pair.client.server_text(), "Exceeded MaxStartups\nNot ?[1mallowed at this time");
 }
 
 #[test]

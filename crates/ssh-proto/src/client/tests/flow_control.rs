@@ -6,7 +6,7 @@ use super::harness::messages::{adjust, data, global, parse_data};
 use super::harness::pair::{Cut, Pair, Seen};
 use super::harness::random::Random;
 use crate::ChannelId;
-use crate::connection::receive_window::WINDOW;
+use crate::connection::receive_window::INITIAL_WINDOW;
 use crate::message::{CHANNEL_EXTENDED_DATA, CHANNEL_WINDOW_ADJUST};
 use crate::wire::Reader;
 
@@ -143,7 +143,7 @@ fn payloads_are_joined_across_other_messages() {
 fn credit_follows_what_is_consumed() {
     let (mut pair, [channel]) = Pair::open(100, LONGEST);
     pair.consumes = false;
-    for _ in 0..WINDOW / LONGEST {
+    for _ in 0..INITIAL_WINDOW / LONGEST {
         pair.server.send(&data(0, &[1; 32_768]));
     }
     pair.run();
@@ -153,9 +153,9 @@ fn credit_follows_what_is_consumed() {
         pair.client.consumed(channel, 32_768, pair.now);
         pair.run();
         given += credit(&pair.server.take(), 100);
-        assert!(given <= step * 32_768 && given + WINDOW / 8 > step * 32_768);
+        assert!(given <= step * 32_768 && given + INITIAL_WINDOW / 8 > step * 32_768);
     }
-    assert_eq!(given, WINDOW);
+    assert_eq!(given, INITIAL_WINDOW);
     pair.say(&data(0, b"goes on"));
     assert_eq!(pair.error, None);
 }
@@ -169,7 +169,7 @@ fn extended_data_is_thrown_away_and_paid_back() {
         pair.say(&extended);
     }
     assert_eq!((pair.take(), &pair.error), (vec![], &None));
-    assert!(credit(&pair.server.take(), 100) >= 200 * 32_768 - WINDOW / 8);
+    assert!(credit(&pair.server.take(), 100) >= 200 * 32_768 - INITIAL_WINDOW / 8);
     pair.say(&data(0, b"data"));
     assert_eq!(pair.take(), [Seen::Data(channel, b"data".to_vec())]);
 }

@@ -9,14 +9,14 @@ use super::harness::server::Script;
 use crate::message::{
     CHANNEL_OPEN, GLOBAL_REQUEST, REQUEST_FAILURE, REQUEST_SUCCESS, UNIMPLEMENTED,
 };
-use crate::{ChannelId, ForwardEvent, ForwardId, OpenFailure, Place, Refusal};
+use crate::{ChannelId, ForwardEvent, ForwardId, ListenAddr, OpenFailure, RequestError};
 
 /// As the setup of the tests has it.
 const PATIENCE: Duration = Duration::from_secs(8);
 const MOMENT: Duration = Duration::from_millis(1);
 
-fn any_port(host: &str) -> Place {
-    Place::Tcp { host: host.into(), port: 0 }
+fn any_port(host: &str) -> ListenAddr {
+    ListenAddr::Tcp { host: host.into(), port: 0 }
 }
 
 fn about_port(name: &[u8], host: &str, port: u32) -> Vec<u8> {
@@ -49,8 +49,8 @@ fn listens(forward: ForwardId, port: u16) -> Seen {
     Seen::Forward(forward, ForwardEvent::Listening { port })
 }
 
-fn refused(forward: ForwardId, why: Refusal) -> Seen {
-    Seen::Forward(forward, ForwardEvent::Refused(why))
+fn refused(forward: ForwardId, why: RequestError) -> Seen {
+    Seen::Forward(forward, ForwardEvent::Failed(why))
 }
 
 fn prohibited(remote: u32) -> Vec<u8> {
@@ -92,7 +92,7 @@ fn connects(pair: &mut Pair, host: &str, port: u32) -> Option<ForwardId> {
     pair.server.take();
     pair.say(&forwarded_from(99, host, port));
     match <[Seen; 1]>::try_from(pair.take()) {
-        Ok([Seen::Forward(forward, ForwardEvent::Offered { .. })]) => Some(forward),
+        Ok([Seen::Forward(forward, ForwardEvent::InboundChannel { .. })]) => Some(forward),
         Ok(other) => panic!("{other:?}"),
         Err(nothing) => {
             assert!(nothing.is_empty(), "{nothing:?}");
@@ -123,7 +123,7 @@ fn one_request_is_under_way_at_a_time() {
     pair.say(&granted(1003));
     assert_eq!((pair.take(), pair.server.take()), (vec![listens(c, 1003)], vec![stops("b", 1002)]));
     pair.say(&[REQUEST_SUCCESS]);
-    assert_eq!(pair.take(), [Seen::Forward(b, ForwardEvent::Ended(Ok(())))]);
+    assert_eq!(pair.take(), [Seen::Forward(b, ForwardEvent::Cancelled(Ok(())))]);
     pair.say(&granted(1004));
     assert_eq!((pair.take(), pair.error), (vec![], None), "an answer to nothing");
 }
@@ -135,7 +135,7 @@ fn unimplemented_fails_the_request_that_it_names() {
     pair.say(&build(UNIMPLEMENTED, &[Number(last_number(&pair) - 1)]));
     assert_eq!(pair.take(), [], "it names another message");
     pair.say(&build(UNIMPLEMENTED, &[Number(last_number(&pair))]));
-    assert_eq!(pair.take(), [refused(a, Refusal::Unimplemented)]);
+    assert_eq!(pair.take(), [refused(a, RequestError::Unimplemented)]);
     pair.say(&granted(5002));
     assert_eq!(pair.take(), [listens(b, 5002)]);
     assert_eq!(connects(&mut pair, "b", 5002), Some(b));
@@ -144,11 +144,11 @@ fn unimplemented_fails_the_request_that_it_names() {
     let (c, d) = (ask(&mut pair, "c"), ask(&mut pair, "d"));
     pair.say(&granted(5003));
     pair.say(&build(UNIMPLEMENTED, &[Number(last_number(&pair))]));
-    assert_eq!(pair.take(), [listens(c, 5003), refused(d, Refusal::Unimplemented)]);
+    assert_eq!(pair.take(), [listens(c, 5003), refused(d, RequestError::Unimplemented)]);
     pair.client.cancel_forward(c);
     pair.run();
     pair.say(&build(UNIMPLEMENTED, &[Number(last_number(&pair))]));
-    let kept = ForwardEvent::Ended(Err(Refusal::Unimplemented));
+    let kept = ForwardEvent::Cancelled(Err(RequestError::Unimplemented));
     assert_eq!(pair.take(), [Seen::Forward(c, kept)]);
     assert_eq!(connects(&mut pair, "c", 5003), None);
     assert_eq!(pair.error, None);
@@ -187,7 +187,7 @@ fn unimplemented_names_a_request_after_new_keys_too() {
             let packet = pair.client.outbound.next_number();
             assert_eq!(packet.sequence < 3, strict);
             pair.say(&build(UNIMPLEMENTED, &[Number(packet.sequence - 1)]));
-            assert_eq!(pair.take(), [refused(forward, Refusal::Unimplemented)]);
+            assert_eq!(pair.take(), [refused(forward, RequestError::Unimplemented)]);
         }
     }
 }
@@ -199,7 +199,7 @@ fn silence_fails_a_request_and_its_late_success_is_cancelled() {
     wait(&mut pair, PATIENCE - MOMENT);
     assert_eq!(pair.take(), []);
     wait(&mut pair, MOMENT);
-    assert_eq!(pair.take(), [refused(a, Refusal::Silent)]);
+    assert_eq!(pair.take(), [refused(a, RequestError::TimedOut)]);
     pair.server.take();
     // The answer is its own, not that of the one that was sent meanwhile.
     let b = ask(&mut pair, "b");
@@ -222,19 +222,19 @@ fn a_success_behind_a_refusal_is_cancelled() {
     wait(&mut pair, PATIENCE / 4);
     assert!(pair.server.take().contains(&asks("a", 0)), "keepalives are not answered, it seems");
     pair.say(&[REQUEST_FAILURE]);
-    assert_eq!(pair.take(), [refused(a, Refusal::Denied)]);
+    assert_eq!(pair.take(), [refused(a, RequestError::Denied)]);
     pair.say(&granted(5001));
     assert_eq!((pair.take(), pair.server.take()), (vec![], vec![stops_unasked("a", 5001)]));
     assert_eq!(connects(&mut pair, "a", 5001), None);
 
     // Likewise where the answer names no port.
-    let fixed = || Place::Tcp { host: "b".into(), port: 80 };
+    let fixed = || ListenAddr::Tcp { host: "b".into(), port: 80 };
     let b = pair.client.request_forward(fixed());
     pair.run();
     pair.say(&[REQUEST_FAILURE]);
     pair.server.take();
     pair.say(&[REQUEST_SUCCESS]);
-    assert_eq!(pair.take(), [refused(b, Refusal::Denied)]);
+    assert_eq!(pair.take(), [refused(b, RequestError::Denied)]);
     assert_eq!(pair.server.take(), [stops_unasked("b", 80)]);
     pair.say(&[REQUEST_SUCCESS]);
     assert_eq!(pair.server.take(), Vec::<Vec<u8>>::new(), "once is enough");
@@ -248,7 +248,7 @@ fn a_success_behind_a_refusal_is_cancelled() {
     pair.server.take();
     pair.say(&[REQUEST_SUCCESS]);
     pair.say(&[REQUEST_SUCCESS]);
-    assert_eq!(pair.take(), [refused(b, Refusal::Denied), listens(c, 80)]);
+    assert_eq!(pair.take(), [refused(b, RequestError::Denied), listens(c, 80)]);
     assert_eq!(pair.server.take(), Vec::<Vec<u8>>::new());
     assert_eq!(connects(&mut pair, "b", 80), Some(c));
 }
@@ -281,7 +281,7 @@ fn a_port_never_goes_to_another_forward() {
     assert_eq!(pair.server.take(), [stops_unasked("localhost", 5002)]);
     assert_eq!(connects(&mut pair, "localhost", 5002), None);
     wait(&mut pair, PATIENCE);
-    assert_eq!(pair.take(), [refused(b, Refusal::Silent)]);
+    assert_eq!(pair.take(), [refused(b, RequestError::TimedOut)]);
 }
 
 /// One that is given up while another is silent is stopped all the same.
@@ -295,8 +295,8 @@ fn to_stop_is_told_although_the_server_does_not_answer() {
     pair.take();
     pair.server.take();
     wait(&mut pair, PATIENCE);
-    let ended = ForwardEvent::Ended(Err(Refusal::Silent));
-    assert_eq!(pair.take(), [refused(b, Refusal::Silent), Seen::Forward(a, ended)]);
+    let ended = ForwardEvent::Cancelled(Err(RequestError::TimedOut));
+    assert_eq!(pair.take(), [refused(b, RequestError::TimedOut), Seen::Forward(a, ended)]);
     assert_eq!(pair.server.take(), [stops_unasked("a", 5001)]);
     assert_eq!(connects(&mut pair, "a", 5001), None);
 }
@@ -314,7 +314,10 @@ fn all_that_wait_fail_together_unless_the_server_goes_on() {
     wait(&mut pair, PATIENCE - MOMENT);
     assert_eq!(pair.take(), []);
     wait(&mut pair, MOMENT);
-    assert_eq!(pair.take(), [refused(b, Refusal::Silent), refused(c, Refusal::Silent)]);
+    assert_eq!(
+        pair.take(),
+        [refused(b, RequestError::TimedOut), refused(c, RequestError::TimedOut)]
+    );
     assert!(!pair.server.take().contains(&asks("c", 0)), "it was never sent");
     pair.say(&granted(5002));
     pair.say(&granted(5003));
@@ -334,7 +337,7 @@ fn a_server_that_leaves_out_keepalives_shifts_nothing() {
         assert!(pair.server.take().contains(&asks("a", 0)));
         pair.say(&granted(1000 + round));
         pair.say(&[REQUEST_FAILURE]);
-        let seen = [listens(a, 1000 + round as u16), refused(b, Refusal::Denied)];
+        let seen = [listens(a, 1000 + round as u16), refused(b, RequestError::Denied)];
         assert_eq!(pair.take(), seen);
         // It is asked for a sign of life, while others are under way too.
         wait(&mut pair, Duration::from_secs(21));
@@ -378,7 +381,7 @@ fn keepalives_in_quick_succession_keep_nobody_waiting() {
     assert!(pair.server.take().contains(&asks("a", 0)));
     wait(&mut pair, PATIENCE / 8);
     pair.say(&[REQUEST_FAILURE]);
-    assert_eq!(pair.take(), [refused(a, Refusal::Denied)]);
+    assert_eq!(pair.take(), [refused(a, RequestError::Denied)]);
 }
 
 /// A server that answers them is waited for, and the order says whose an answer is.
@@ -408,9 +411,9 @@ fn the_form_of_an_answer_tells_whose_it_is() {
     pair.client.cancel_forward(a);
     pair.run();
     pair.say(&[REQUEST_SUCCESS]);
-    assert_eq!(pair.take(), [Seen::Forward(a, ForwardEvent::Ended(Ok(())))]);
+    assert_eq!(pair.take(), [Seen::Forward(a, ForwardEvent::Cancelled(Ok(())))]);
     // Some servers name the port that they were asked for.
-    let fixed = pair.client.request_forward(Place::Tcp { host: "a".into(), port: 80 });
+    let fixed = pair.client.request_forward(ListenAddr::Tcp { host: "a".into(), port: 80 });
     pair.run();
     pair.say(&granted(80));
     assert_eq!(pair.take(), [listens(fixed, 80)]);
@@ -424,7 +427,7 @@ fn a_port_is_given_once() {
     pair.say(&granted(5001));
     let b = ask(&mut pair, "localhost");
     pair.say(&granted(5001));
-    assert_eq!(pair.take(), [listens(a, 5001), refused(b, Refusal::Denied)]);
+    assert_eq!(pair.take(), [listens(a, 5001), refused(b, RequestError::Denied)]);
     assert_eq!(connects(&mut pair, "localhost", 5001), Some(a));
 }
 
@@ -432,7 +435,7 @@ fn a_port_is_given_once() {
 #[test]
 fn what_is_given_up_is_for_nobody_although_the_port_belongs_to_another() {
     let mut pair = connected(true);
-    let place = |host: &str| Place::Tcp { host: host.into(), port: 8080 };
+    let place = |host: &str| ListenAddr::Tcp { host: host.into(), port: 8080 };
     let [a, b] = ["192.0.2.1", "192.0.2.2"].map(|host| pair.client.request_forward(place(host)));
     pair.run();
     pair.say(&[REQUEST_SUCCESS]);
@@ -450,7 +453,7 @@ fn what_is_given_up_is_for_nobody_although_the_port_belongs_to_another() {
     // Likewise where the server never said whether it listens.
     let c = pair.client.request_forward(place("192.0.2.4"));
     wait(&mut pair, PATIENCE);
-    assert_eq!(pair.take(), [refused(c, Refusal::Silent)]);
+    assert_eq!(pair.take(), [refused(c, RequestError::TimedOut)]);
     assert_eq!(connects(&mut pair, "192.0.2.4", 8080), None);
 }
 
@@ -492,7 +495,7 @@ fn an_open_that_is_not_implemented_has_failed() {
 #[test]
 fn host_keys_keep_no_forward_waiting() {
     let mut pair = Pair::new(setup(), Script::default());
-    pair.client.learn_host_keys(Vec::new());
+    pair.client.request_host_keys(Vec::new());
     pair.run();
     pair.say(&[REQUEST_FAILURE]);
     let key = pair.server.script.host_key.public_blob().to_vec();

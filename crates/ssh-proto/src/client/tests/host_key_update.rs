@@ -19,7 +19,7 @@ fn curious() -> Pair {
     let mut setup = setup();
     setup.reply_timeout = Duration::from_secs(60);
     let mut pair = Pair::new(setup, Script::default());
-    pair.client.learn_host_keys(vec![fixture!("ed25519").public_blob().to_vec()]);
+    pair.client.request_host_keys(vec![fixture!("ed25519").public_blob().to_vec()]);
     pair.run();
     assert!(pair.client.is_connected());
     // The answer to what every session asks first.

@@ -140,7 +140,7 @@ impl Siege<'_> {
             13 => {
                 let trust = self.input.below(8) != 7;
                 if trust && self.trusted.is_none() && self.input.flag() {
-                    self.pair.client.learn_host_keys(Vec::new());
+                    self.pair.client.request_host_keys(Vec::new());
                     self.learns = true;
                 }
                 let decided = self.pair.client.trust(trust);
@@ -293,7 +293,7 @@ impl Siege<'_> {
                     let kept = |c: char| c.is_control() && c != '\n' && c != '\t';
                     assert!(!banner.message.contains(kept) && !banner.language.contains(kept));
                 }
-                Seen::Asked(question) => {
+                Seen::Question(question) => {
                     assert!(self.trusted == Some(true) && !self.connected);
                     self.asked = Some(question);
                 }

@@ -29,7 +29,7 @@ fn a_silent_server_is_found_dead() {
     }
     let deadline = start + INTERVAL * 4;
     assert_eq!(pair.client.timeout(), Some(deadline));
-    assert_eq!(pair.client.handle_timeout(deadline), Err(Error::Silent(40_000)));
+    assert_eq!(pair.client.handle_timeout(deadline), Err(Error::KeepaliveTimeout(40_000)));
     assert_eq!((pair.client.timeout(), pair.client.pending()), (None, &b""[..]));
     assert!(!pair.client.is_connected());
     assert_eq!(pair.client.handle_timeout(deadline + INTERVAL), Ok(()), "it is found dead once");
@@ -101,7 +101,7 @@ fn a_server_that_stops_changing_keys_is_found_dead() {
         pair.client.handle_timeout(pair.now).unwrap();
     }
     pair.now += INTERVAL;
-    assert_eq!(pair.client.handle_timeout(pair.now), Err(Error::Silent(40_000)));
+    assert_eq!(pair.client.handle_timeout(pair.now), Err(Error::KeepaliveTimeout(40_000)));
     pair.feed_server();
     assert_eq!(pair.server.numbers(), [KEXINIT, KEX_ECDH_INIT]);
 }
@@ -133,7 +133,7 @@ fn runs_out_of_patience(mut pair: Pair) {
     assert_eq!(pair.client.handle_timeout(pair.now), Ok(()));
     assert_eq!(pair.client.timeout(), Some(start + CHANGE));
     pair.now += SECOND;
-    assert_eq!(pair.client.handle_timeout(pair.now), Err(Error::Unchanged(120)));
+    assert_eq!(pair.client.handle_timeout(pair.now), Err(Error::RekeyTimeout(120)));
     assert_eq!((pair.client.timeout(), pair.client.is_connected()), (None, false));
 }
 
@@ -141,7 +141,7 @@ fn runs_out_of_patience(mut pair: Pair) {
 fn a_server_that_does_not_get_done_with_new_keys_is_given_up() {
     // It does not answer.
     let mut pair = idle();
-    pair.client.offer();
+    pair.client.start_kex();
     pair.run();
     runs_out_of_patience(pair);
 
@@ -170,7 +170,7 @@ fn each_change_of_keys_has_its_own_time() {
     let mut pair = idle();
     let channel = pair.open_another(100, 1000, 1000);
     for _ in 0..3 {
-        pair.client.offer();
+        pair.client.start_kex();
         pair.client.handle_timeout(pair.now).unwrap();
         pair.now += CHANGE - SECOND;
         pair.client.handle_timeout(pair.now).unwrap();
@@ -188,7 +188,7 @@ fn each_change_of_keys_has_its_own_time() {
 fn a_server_that_does_not_answer_is_given_up() {
     let mut pair = Pair::connected(Script::default());
     pair.server.script.answers = false;
-    pair.client.offer();
+    pair.client.start_kex();
     pair.run();
     assert_eq!(pair.server.numbers(), [KEXINIT]);
     pair.client.handle_timeout(pair.now).unwrap();
@@ -200,5 +200,5 @@ fn a_server_that_does_not_answer_is_given_up() {
     let numbers = pair.server.numbers();
     assert!(!numbers.contains(&GLOBAL_REQUEST), "{numbers:?}");
     pair.now = pair.client.timeout().unwrap();
-    assert!(matches!(pair.client.handle_timeout(pair.now), Err(Error::Silent(40_000))));
+    assert!(matches!(pair.client.handle_timeout(pair.now), Err(Error::KeepaliveTimeout(40_000))));
 }

@@ -2,10 +2,9 @@
 
 use super::harness::pair::{Pair, Seen};
 use super::harness::server::Script;
-use crate::client::{ForwardEvent, Place};
 use crate::message::CHANNEL_OPEN;
 use crate::wire::MAX_NAME;
-use crate::{OpenFailure, Refusal};
+use crate::{ForwardEvent, ListenAddr, OpenFailure, RequestError};
 
 /// What happened, where nothing need be received for it.
 fn told(pair: &mut Pair) -> Vec<Seen> {
@@ -68,11 +67,11 @@ fn nothing_is_told_after_the_end() {
 fn a_forward_of_a_name_that_is_too_long_is_refused_without_the_server() {
     let mut pair = Pair::connected(Script::default());
     let long = "x".repeat(MAX_NAME + 1);
-    for place in [Place::Tcp { host: long.clone(), port: 80 }, Place::Unix(long)] {
+    for place in [ListenAddr::Tcp { host: long.clone(), port: 80 }, ListenAddr::Unix(long)] {
         let forward = pair.client.request_forward(place);
         assert_eq!(
             told(&mut pair),
-            [Seen::Forward(forward, ForwardEvent::Refused(Refusal::Denied))]
+            [Seen::Forward(forward, ForwardEvent::Failed(RequestError::Denied))]
         );
     }
     assert!(pair.server.take().is_empty());

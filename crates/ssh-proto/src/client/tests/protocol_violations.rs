@@ -5,7 +5,7 @@ use super::harness::messages::{about, adjust, build, confirm, data, forwarded, g
 use super::harness::pair::{Pair, Seen};
 use super::harness::server::Script;
 use crate::Error;
-use crate::connection::receive_window::WINDOW;
+use crate::connection::receive_window::INITIAL_WINDOW;
 use crate::message::{
     CHANNEL_CLOSE, CHANNEL_EOF, CHANNEL_EXTENDED_DATA, CHANNEL_FAILURE, CHANNEL_OPEN_FAILURE,
     CHANNEL_REQUEST, DISCONNECT, IGNORE, REQUEST_FAILURE, REQUEST_SUCCESS, UNIMPLEMENTED,
@@ -72,7 +72,7 @@ fn more_than_the_window_allows_ends_the_session() {
     for extended in [false, true] {
         let (mut pair, _) = Pair::open::<1>(1000, 1000);
         pair.consumes = false;
-        for _ in 0..WINDOW / 32_768 {
+        for _ in 0..INITIAL_WINDOW / 32_768 {
             pair.say(&data(0, &[0; 32_768]));
         }
         assert_eq!(pair.error, None);
@@ -86,7 +86,7 @@ fn more_than_the_window_allows_ends_the_session() {
 fn more_than_the_window_allows_after_our_close_does_too() {
     let (mut pair, [channel]) = Pair::open(1000, 1000);
     pair.client.close(channel);
-    for _ in 0..WINDOW / 32_768 {
+    for _ in 0..INITIAL_WINDOW / 32_768 {
         pair.say(&data(0, &[0; 32_768]));
     }
     assert_eq!(pair.error, None);

@@ -11,7 +11,7 @@ use super::harness::messages::{
 };
 use super::harness::pair::{Pair, Seen};
 use super::harness::random::Choices;
-use crate::connection::receive_window::WINDOW;
+use crate::connection::receive_window::INITIAL_WINDOW;
 use crate::message::{
     CHANNEL_CLOSE, CHANNEL_DATA, CHANNEL_EOF, CHANNEL_FAILURE, CHANNEL_OPEN, CHANNEL_REQUEST,
     CHANNEL_WINDOW_ADJUST, IGNORE,
@@ -275,7 +275,7 @@ impl<C: Choices> Turmoil<C> {
                 link.seen = Said::Close;
             }
             Seen::Rekeyed => self.rekeys += 1,
-            Seen::HostKey(_) | Seen::Asked(_) | Seen::Ready => panic!("a second logon"),
+            Seen::HostKey(_) | Seen::Question(_) | Seen::Ready => panic!("a second logon"),
             Seen::HostKeys(_) | Seen::Forward(..) | Seen::Banner(_) => {
                 panic!("nobody has asked for them")
             }
@@ -322,7 +322,7 @@ impl<C: Choices> Turmoil<C> {
                 let link = &mut self.links[reader.uint32().unwrap() as usize];
                 assert_ne!(link.server_heard, Said::Close);
                 link.down += reader.uint32().unwrap();
-                assert!(link.down <= WINDOW);
+                assert!(link.down <= INITIAL_WINDOW);
             }
             CHANNEL_EOF => {
                 let link = &mut self.links[reader.uint32().unwrap() as usize];

@@ -6,7 +6,7 @@ use super::harness::messages::Part::Text;
 use super::harness::messages::{Open, about, build, confirm, data, global, parse_adjust, refuse};
 use super::harness::pair::{Pair, Seen, setup};
 use super::harness::server::{Script, fixture};
-use crate::connection::receive_window::{LEAST, WINDOW};
+use crate::connection::receive_window::{INITIAL_WINDOW, MIN_WINDOW};
 use crate::message::{
     CHANNEL_CLOSE, CHANNEL_OPEN, CHANNEL_WINDOW_ADJUST, GLOBAL_REQUEST, KEXINIT, REQUEST_FAILURE,
     REQUEST_SUCCESS,
@@ -77,7 +77,7 @@ fn download(pair: &mut Pair, channel: ChannelId, mut window: u32, rounds: usize)
 fn a_window_that_holds_up_the_data_grows_to_its_limit() {
     let mut pair = connected(Windows { limit: 5 << 20, memory: 1 << 30 });
     let (channel, window) = open(&mut pair, 100);
-    assert_eq!(window, WINDOW);
+    assert_eq!(window, INITIAL_WINDOW);
     assert_eq!(download(&mut pair, channel, window, 12), 5 << 20);
     // More than that is refused as ever.
     for _ in 0..(5 << 20) / LONGEST {
@@ -94,7 +94,7 @@ fn a_window_that_holds_up_the_data_grows_to_its_limit() {
 fn a_server_that_does_not_answer_gets_the_usual_window() {
     let mut pair = Pair::connected(Script::default());
     let (channel, window) = open(&mut pair, 100);
-    assert_eq!(download(&mut pair, channel, window, 12), WINDOW);
+    assert_eq!(download(&mut pair, channel, window, 12), INITIAL_WINDOW);
 }
 
 #[test]
@@ -103,20 +103,20 @@ fn all_channels_share_what_there_is_and_give_it_back() {
     let (first, window) = open(&mut pair, 100);
     assert_eq!(download(&mut pair, first, window, 12), 5 << 20);
     let (_, window) = open(&mut pair, 101);
-    assert_eq!(window, LEAST, "there is nothing left");
+    assert_eq!(window, MIN_WINDOW, "there is nothing left");
     pair.client.close(first);
     pair.say(&about(CHANNEL_CLOSE, first.index() as u32));
     pair.take();
     pair.server.take();
     let (_, window) = open(&mut pair, 102);
-    assert_eq!(window, WINDOW);
+    assert_eq!(window, INITIAL_WINDOW);
     // A channel that is refused never had anything.
     let refused = pair.client.open_direct_tcpip("db", 5432, "127.0.0.1", 4000);
     pair.run();
     assert_eq!(pair.server.take()[0][0], CHANNEL_OPEN);
     pair.say(&refuse(refused.index() as u32, 2, b"no"));
     pair.take();
-    assert_eq!(open(&mut pair, 103).1, WINDOW);
+    assert_eq!(open(&mut pair, 103).1, INITIAL_WINDOW);
 }
 
 /// The question comes with credit: at most once a second, never a second one before the answer, and
@@ -126,12 +126,12 @@ fn the_round_trip_is_asked_for_while_much_moves() {
     let mut pair = connected(Windows::default());
     let (channel, _) = open(&mut pair, 100);
     pair.consumes = false;
-    for _ in 0..WINDOW as usize / LONGEST {
+    for _ in 0..INITIAL_WINDOW as usize / LONGEST {
         pair.server.send(&data(0, &[1; LONGEST]));
     }
     pair.run();
     let asked = |pair: &mut Pair| {
-        pair.client.consumed(channel, WINDOW as usize / 8, pair.now);
+        pair.client.consumed(channel, INITIAL_WINDOW as usize / 8, pair.now);
         pair.run();
         let heard = pair.server.take();
         assert_eq!(heard[0][0], CHANNEL_WINDOW_ADJUST);
@@ -150,8 +150,8 @@ fn the_round_trip_is_asked_for_while_much_moves() {
     pair.say(&[REQUEST_FAILURE]);
     pair.now += SECOND;
     pair.server.script.answers = false;
-    pair.client.offer();
-    pair.client.consumed(channel, WINDOW as usize / 8, pair.now);
+    pair.client.start_kex();
+    pair.client.consumed(channel, INITIAL_WINDOW as usize / 8, pair.now);
     pair.run();
     assert_eq!(pair.server.numbers(), [KEXINIT]);
     pair.server.offer();
@@ -167,7 +167,7 @@ fn answers_go_by_their_order() {
     let p256 = fixture!("p256");
     let windows = Windows { limit: 16 << 20, memory: 1 << 30 };
     let mut pair = Pair::new(crate::Setup { windows, ..setup() }, Script::default());
-    pair.client.learn_host_keys(Vec::new());
+    pair.client.request_host_keys(Vec::new());
     pair.run();
     assert_eq!(pair.server.take().last(), Some(&question()));
     pair.now += SECOND * 10;
@@ -190,8 +190,8 @@ fn answers_go_by_their_order() {
     assert_eq!(pair.take(), [Seen::HostKeys(vec![p256.public_blob().to_vec()])]);
     pair.now += SECOND;
     pair.say(&[REQUEST_FAILURE]);
-    assert_eq!(pair.client.round_trip.least(), Some(SECOND * 10));
+    assert_eq!(pair.client.rtt.min(), Some(SECOND * 10));
     // An answer to nothing is none.
     pair.say(&[REQUEST_FAILURE]);
-    assert_eq!((pair.client.round_trip.least(), &pair.error), (Some(SECOND * 10), &None));
+    assert_eq!((pair.client.rtt.min(), &pair.error), (Some(SECOND * 10), &None));
 }

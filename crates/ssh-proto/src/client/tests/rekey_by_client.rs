@@ -8,7 +8,7 @@ use super::harness::pair::{Cut, Pair, Seen, setup};
 use super::harness::random::Random;
 use super::harness::server::Script;
 use crate::client::Rekey;
-use crate::connection::receive_window::WINDOW;
+use crate::connection::receive_window::INITIAL_WINDOW;
 use crate::message::{
     CHANNEL_CLOSE, CHANNEL_DATA, CHANNEL_EOF, CHANNEL_FAILURE, CHANNEL_OPEN, CHANNEL_REQUEST,
     CHANNEL_WINDOW_ADJUST, IGNORE, KEX_ECDH_INIT, KEXINIT, NEWKEYS, REQUEST_FAILURE, UNIMPLEMENTED,
@@ -36,14 +36,15 @@ fn open(rekey: Rekey, window: u32, script: Script) -> (Pair, ChannelId) {
 
 /// The same with a server that waits to be told to answer a KEXINIT.
 fn open_slow() -> (Pair, ChannelId) {
-    let (mut pair, channel) = open(NEVER, WINDOW, Script::default());
+    let (mut pair, channel) = open(NEVER, INITIAL_WINDOW, Script::default());
     pair.server.script.answers = false;
     (pair, channel)
 }
 
 #[test]
 fn by_bytes_that_are_sent() {
-    let (mut pair, channel) = open(Rekey { bytes: 50_000, ..NEVER }, WINDOW, Script::default());
+    let (mut pair, channel) =
+        open(Rekey { bytes: 50_000, ..NEVER }, INITIAL_WINDOW, Script::default());
     pair.fill(channel, &[1; 32_768]).unwrap();
     pair.run();
     assert_eq!(pair.server.numbers(), [CHANNEL_DATA]);
@@ -60,7 +61,7 @@ fn by_bytes_that_are_sent() {
 
 #[test]
 fn by_bytes_that_are_received() {
-    let (mut pair, _) = open(Rekey { bytes: 50_000, ..NEVER }, WINDOW, Script::default());
+    let (mut pair, _) = open(Rekey { bytes: 50_000, ..NEVER }, INITIAL_WINDOW, Script::default());
     pair.say(&data(0, &[1; 32_768]));
     assert_eq!(pair.server.numbers(), []);
     pair.say(&data(0, &[1; 32_768]));
@@ -72,9 +73,10 @@ fn by_bytes_that_are_received() {
 #[test]
 fn by_packets_each_way() {
     for packets in [30, 100] {
-        let (mut pair, channel) = open(Rekey { packets, ..NEVER }, WINDOW, Script::default());
+        let (mut pair, channel) =
+            open(Rekey { packets, ..NEVER }, INITIAL_WINDOW, Script::default());
         // What counts from the beginning is settled first.
-        pair.client.offer();
+        pair.client.start_kex();
         pair.run();
         pair.server.take();
         for _ in 1..packets {
@@ -117,11 +119,12 @@ fn before_the_packets_numbers_begin_anew() {
 /// Messages that are no data wear the keys too.
 #[test]
 fn by_what_commands_and_replies_send() {
-    let (mut pair, channel) = open(Rekey { packets: 20, ..NEVER }, WINDOW, Script::default());
+    let (mut pair, channel) =
+        open(Rekey { packets: 20, ..NEVER }, INITIAL_WINDOW, Script::default());
     let mut heard = Vec::new();
     for _ in 0..40 {
         pair.say(&global(b"keepalive@openssh.com", true));
-        pair.client.consumed(channel, WINDOW as usize / 8, pair.now);
+        pair.client.consumed(channel, INITIAL_WINDOW as usize / 8, pair.now);
         pair.run();
         heard.extend(pair.server.numbers());
     }
@@ -132,7 +135,7 @@ fn by_what_commands_and_replies_send() {
 #[test]
 fn by_time() {
     let interval = Some(HOUR);
-    let (mut pair, channel) = open(Rekey { interval, ..NEVER }, WINDOW, Script::default());
+    let (mut pair, channel) = open(Rekey { interval, ..NEVER }, INITIAL_WINDOW, Script::default());
     let keepalive = Duration::from_secs(10);
     let start = pair.now;
     assert_eq!(pair.client.timeout(), Some(start + keepalive), "what comes first");
@@ -204,10 +207,10 @@ fn not_before_the_user_is_logged_on() {
 #[test]
 fn the_server_goes_on_until_it_answers() {
     let (mut pair, channel) = open_slow();
-    let other = pair.open_another(101, WINDOW, LONGEST);
+    let other = pair.open_another(101, INITIAL_WINDOW, LONGEST);
     pair.consumes = false;
     pair.fill(channel, b"before").unwrap();
-    pair.client.offer();
+    pair.client.start_kex();
     assert!(!pair.client.has_room());
     let third = pair.client.open_direct_tcpip("db", 1, "::1", 1);
     pair.run();
@@ -244,7 +247,7 @@ fn the_server_goes_on_until_it_answers() {
 fn the_server_may_go_on_behind_its_answer() {
     for message in [data(0, b"data"), adjust(0, 1), global(b"x", true), vec![255]] {
         let (mut pair, channel) = open_slow();
-        pair.client.offer();
+        pair.client.start_kex();
         pair.feed_server();
         pair.server.send(&data(0, b"before"));
         pair.server.offer();
@@ -261,11 +264,11 @@ fn the_server_may_go_on_behind_its_answer() {
 #[test]
 fn both_at_once_make_one_exchange() {
     for cut in [Cut::Whole, Cut::Every(1), Cut::Randomly(Random(3), 300)] {
-        let (mut pair, channel) = open(NEVER, WINDOW, Script::default());
+        let (mut pair, channel) = open(NEVER, INITIAL_WINDOW, Script::default());
         pair.cut = cut;
         for round in 0..5 {
             pair.fill(channel, b"up").unwrap();
-            pair.client.offer();
+            pair.client.start_kex();
             pair.server.send(&data(0, b"down"));
             pair.server.offer();
             if round % 2 == 0 {
@@ -273,7 +276,7 @@ fn both_at_once_make_one_exchange() {
             } else {
                 pair.feed_server()
             };
-            pair.client.consumed(channel, WINDOW as usize / 8, pair.now);
+            pair.client.consumed(channel, INITIAL_WINDOW as usize / 8, pair.now);
             pair.run();
             assert_eq!(pair.take(), [Seen::Data(channel, b"down".to_vec()), Seen::Rekeyed]);
             let expected = [&[CHANNEL_DATA][..], &EXCHANGE, &[CHANNEL_WINDOW_ADJUST]].concat();
@@ -288,15 +291,15 @@ fn empty_windows_do_not_lock_it_up() {
     let (mut pair, channel) = open(NEVER, 1000, Script::default());
     pair.consumes = false;
     pair.fill(channel, &[1; 1000]).unwrap();
-    for _ in 0..WINDOW / LONGEST {
+    for _ in 0..INITIAL_WINDOW / LONGEST {
         pair.server.send(&data(0, &[2; 32_768]));
     }
     pair.run();
     pair.take();
     pair.server.take();
-    pair.client.offer();
+    pair.client.start_kex();
     for _ in 0..8 {
-        pair.client.consumed(channel, WINDOW as usize / 8, pair.now);
+        pair.client.consumed(channel, INITIAL_WINDOW as usize / 8, pair.now);
     }
     pair.run();
     assert_eq!(pair.take(), [Seen::Rekeyed]);
@@ -305,7 +308,7 @@ fn empty_windows_do_not_lock_it_up() {
 
     // Now the server gives credit before it answers.
     pair.server.script.answers = false;
-    pair.client.offer();
+    pair.client.start_kex();
     pair.run();
     pair.say(&adjust(0, 5));
     assert_eq!(pair.take(), [Seen::Window(channel)]);
@@ -367,19 +370,19 @@ fn transfers_go_on_through_many_of_them() {
 #[test]
 fn replies_are_not_held_without_end() {
     let (mut pair, _) = open_slow();
-    pair.client.offer();
+    pair.client.start_kex();
     let request = global(b"keepalive@openssh.com", true);
     for _ in 0..4096 {
         pair.say(&request);
     }
     assert_eq!(pair.error, None);
     pair.say(&request);
-    assert!(matches!(pair.failure(), Error::Protocol(text) if text.contains("without end")));
+    assert!(matches!(pair.failure(), Error::Protocol(text) if text.contains("too many")));
 
     // After a change it may ask as often again.
     let (mut pair, _) = open_slow();
     for _ in 0..3 {
-        pair.client.offer();
+        pair.client.start_kex();
         for _ in 0..3000 {
             pair.say(&request);
         }

@@ -6,7 +6,7 @@ use super::harness::pair::{Cut, Pair, Seen, setup};
 use super::harness::random::Random;
 use super::harness::server::{Script, fixture};
 use crate::Error;
-use crate::connection::receive_window::WINDOW;
+use crate::connection::receive_window::INITIAL_WINDOW;
 use crate::message::{
     CHANNEL_CLOSE, CHANNEL_DATA, CHANNEL_EOF, CHANNEL_OPEN, CHANNEL_WINDOW_ADJUST, DISCONNECT,
     GLOBAL_REQUEST, IGNORE, KEX_ECDH_INIT, KEX_ECDH_REPLY, KEXINIT, NEWKEYS, REQUEST_FAILURE,
@@ -19,7 +19,7 @@ const LONGEST: u32 = 32_768;
 #[test]
 fn data_flows_around_it_both_ways() {
     for cut in [Cut::Whole, Cut::Every(1), Cut::Randomly(Random(8), 500)] {
-        let (mut pair, [channel]) = Pair::open(WINDOW, LONGEST);
+        let (mut pair, [channel]) = Pair::open(INITIAL_WINDOW, LONGEST);
         pair.cut = cut;
         pair.fill(channel, b"up, before").unwrap();
         pair.server.send(&data(0, b"down, before"));
@@ -43,7 +43,7 @@ fn data_flows_around_it_both_ways() {
 
 #[test]
 fn commands_are_held_and_keep_their_order() {
-    let (mut pair, [first, second]) = Pair::open(WINDOW, LONGEST);
+    let (mut pair, [first, second]) = Pair::open(INITIAL_WINDOW, LONGEST);
     pair.consumes = false;
     pair.server.offer();
     pair.feed_client();
@@ -52,7 +52,7 @@ fn commands_are_held_and_keep_their_order() {
 
     let third = pair.client.open_direct_tcpip("db", 1, "::1", 1);
     pair.client.eof(first);
-    pair.client.consumed(second, WINDOW as usize / 8, pair.now);
+    pair.client.consumed(second, INITIAL_WINDOW as usize / 8, pair.now);
     pair.client.close(second);
     pair.now += std::time::Duration::from_secs(10);
     pair.client.handle_timeout(pair.now).unwrap();
@@ -65,7 +65,7 @@ fn commands_are_held_and_keep_their_order() {
     assert_eq!(numbers, expected);
     assert_eq!(Open::parse(&heard[1]).channel, third.index() as u32);
     assert_eq!(heard[2], about(CHANNEL_EOF, 100));
-    assert_eq!(heard[3], adjust(101, WINDOW / 8));
+    assert_eq!(heard[3], adjust(101, INITIAL_WINDOW / 8));
     assert_eq!(heard[4], about(CHANNEL_CLOSE, 101));
 }
 
@@ -73,7 +73,7 @@ fn commands_are_held_and_keep_their_order() {
 /// one's OPEN comes behind the CLOSE.
 #[test]
 fn a_number_given_again_meanwhile_is_not_mixed_up() {
-    let (mut pair, [channel]) = Pair::open(WINDOW, LONGEST);
+    let (mut pair, [channel]) = Pair::open(INITIAL_WINDOW, LONGEST);
     pair.server.send(&about(CHANNEL_CLOSE, 0));
     pair.server.offer();
     pair.feed_client();
@@ -92,7 +92,7 @@ fn empty_windows_do_not_lock_it_up() {
     let (mut pair, [channel]) = Pair::open(1000, LONGEST);
     pair.consumes = false;
     pair.fill(channel, &[1; 1000]).unwrap();
-    for _ in 0..WINDOW / LONGEST {
+    for _ in 0..INITIAL_WINDOW / LONGEST {
         pair.server.send(&data(0, &[2; 32_768]));
     }
     pair.run();
@@ -102,7 +102,7 @@ fn empty_windows_do_not_lock_it_up() {
     pair.feed_client();
     // The socket takes everything just now: credit has to wait, and must not be lost.
     for _ in 0..8 {
-        pair.client.consumed(channel, WINDOW as usize / 8, pair.now);
+        pair.client.consumed(channel, INITIAL_WINDOW as usize / 8, pair.now);
     }
     pair.run();
     assert_eq!(pair.take(), [Seen::Rekeyed]);
@@ -137,7 +137,7 @@ fn many_times_in_a_row_and_from_cipher_to_cipher() {
 /// The next offer is in the same read as the NEWKEYS before it.
 #[test]
 fn one_right_behind_the_other() {
-    let (mut pair, [channel]) = Pair::open(WINDOW, LONGEST);
+    let (mut pair, [channel]) = Pair::open(INITIAL_WINDOW, LONGEST);
     for _ in 0..5 {
         pair.server.offer();
         pair.feed_client();
@@ -175,7 +175,7 @@ fn while_the_user_logs_on() {
 
 #[test]
 fn another_host_key_is_refused() {
-    let (mut pair, [channel]) = Pair::open(WINDOW, LONGEST);
+    let (mut pair, [channel]) = Pair::open(INITIAL_WINDOW, LONGEST);
     pair.server.script.host_key = fixture!("ed25519b.pkcs8");
     pair.server.offer();
     pair.feed_client();
@@ -211,7 +211,7 @@ fn a_forged_exchange_is_refused() {
 /// comes all the same is under keys that nobody else has: it is taken as ever.
 #[test]
 fn what_comes_in_the_middle_of_it_is_taken() {
-    let (mut pair, channels) = Pair::open::<4>(WINDOW, LONGEST);
+    let (mut pair, channels) = Pair::open::<4>(INITIAL_WINDOW, LONGEST);
     let say = |pair: &mut Pair, between: Vec<Vec<u8>>, within: Vec<Vec<u8>>| {
         pair.server.script.between = between;
         pair.server.offer();
@@ -251,7 +251,7 @@ fn what_comes_in_the_middle_of_it_is_taken() {
     for (between, within) in
         [(vec![vec![REQUEST_SUCCESS]], vec![]), (vec![], vec![vec![REQUEST_SUCCESS]])]
     {
-        let forward = pair.client.request_forward(crate::Place::Unix("/run/app".into()));
+        let forward = pair.client.request_forward(crate::ListenAddr::Unix("/run/app".into()));
         pair.run();
         let listens = Seen::Forward(forward, crate::ForwardEvent::Listening { port: 0 });
         assert_eq!(say(&mut pair, between, within), [listens, Seen::Rekeyed]);
@@ -264,7 +264,7 @@ fn what_comes_in_the_middle_of_it_is_taken() {
 
 #[test]
 fn what_any_phase_may_bring_may_come_in_the_middle_of_it() {
-    let (mut pair, _) = Pair::open::<1>(WINDOW, LONGEST);
+    let (mut pair, _) = Pair::open::<1>(INITIAL_WINDOW, LONGEST);
     pair.server.script.between = vec![build(IGNORE, &[Text(b"")]), vec![4]];
     pair.server.offer();
     pair.server.send(&build(IGNORE, &[Text(b"")]));
@@ -278,7 +278,7 @@ fn what_any_phase_may_bring_may_come_in_the_middle_of_it() {
 
 #[test]
 fn a_wrong_guess_is_skipped_here_too() {
-    let (mut pair, [channel]) = Pair::open(WINDOW, LONGEST);
+    let (mut pair, [channel]) = Pair::open(INITIAL_WINDOW, LONGEST);
     pair.server.script.guesses = true;
     pair.server.script.kex = "sntrup761x25519-sha512,curve25519-sha256";
     pair.server.offer();

@@ -6,14 +6,14 @@ use super::harness::messages::{
 };
 use super::harness::pair::{Pair, Seen};
 use super::harness::server::Script;
-use crate::connection::receive_window::WINDOW;
+use crate::connection::receive_window::INITIAL_WINDOW;
 use crate::message::{
     CHANNEL_CLOSE, CHANNEL_EOF, CHANNEL_OPEN, GLOBAL_REQUEST, REQUEST_FAILURE, REQUEST_SUCCESS,
 };
-use crate::{ChannelId, Error, ForwardEvent, ForwardId, OpenFailure, Place, Refusal};
+use crate::{ChannelId, Error, ForwardEvent, ForwardId, ListenAddr, OpenFailure, RequestError};
 
-fn tcp(host: &str, port: u16) -> Place {
-    Place::Tcp { host: host.into(), port }
+fn tcp(host: &str, port: u16) -> ListenAddr {
+    ListenAddr::Tcp { host: host.into(), port }
 }
 
 fn about_tcp(name: &[u8], host: &str, port: u32) -> Vec<u8> {
@@ -38,7 +38,7 @@ fn connected() -> Pair {
 }
 
 /// A session whose server listens at these places.
-fn listening<const N: usize>(places: [Place; N]) -> (Pair, [ForwardId; N]) {
+fn listening<const N: usize>(places: [ListenAddr; N]) -> (Pair, [ForwardId; N]) {
     let mut pair = connected();
     let forwards = places.map(|place| pair.client.request_forward(place));
     pair.run();
@@ -54,11 +54,11 @@ fn listens(forward: ForwardId, port: u16) -> Seen {
 }
 
 fn refused(forward: ForwardId) -> Seen {
-    Seen::Forward(forward, ForwardEvent::Refused(Refusal::Denied))
+    Seen::Forward(forward, ForwardEvent::Failed(RequestError::Denied))
 }
 
-fn ended(forward: ForwardId, outcome: Result<(), Refusal>) -> Seen {
-    Seen::Forward(forward, ForwardEvent::Ended(outcome))
+fn ended(forward: ForwardId, outcome: Result<(), RequestError>) -> Seen {
+    Seen::Forward(forward, ForwardEvent::Cancelled(outcome))
 }
 
 /// The one channel that was offered: for which forward, and for whom.
@@ -69,7 +69,7 @@ fn offer(pair: &mut Pair) -> (ChannelId, ForwardId, String, u16) {
             [
                 Seen::Forward(
                     forward,
-                    ForwardEvent::Offered { channel, originator, originator_port },
+                    ForwardEvent::InboundChannel { channel, originator, originator_port },
                 ),
             ],
         ) => (channel, forward, originator, originator_port),
@@ -89,7 +89,7 @@ fn offered(pair: &mut Pair, open: &[u8], forward: ForwardId) -> ChannelId {
 fn a_place_is_asked_for_and_given_up() {
     let mut pair = connected();
     let port = pair.client.request_forward(tcp("localhost", 8080));
-    let path = pair.client.request_forward(Place::Unix("/run/app".into()));
+    let path = pair.client.request_forward(ListenAddr::Unix("/run/app".into()));
     assert_ne!(port, path);
     pair.run();
     assert_eq!(pair.server.take(), [about_tcp(b"tcpip-forward", "localhost", 8080)]);
@@ -109,7 +109,7 @@ fn a_place_is_asked_for_and_given_up() {
     pair.say(&[REQUEST_SUCCESS]);
     assert_eq!(pair.server.take(), [about_tcp(b"cancel-tcpip-forward", "localhost", 8080)]);
     pair.say(&[REQUEST_FAILURE]);
-    assert_eq!(pair.take(), [ended(path, Ok(())), ended(port, Err(Refusal::Denied))]);
+    assert_eq!(pair.take(), [ended(path, Ok(())), ended(port, Err(RequestError::Denied))]);
     pair.client.cancel_forward(port);
     pair.run();
     assert_eq!(pair.server.take(), <[Vec<u8>; 0]>::default());
@@ -194,24 +194,24 @@ fn an_accepted_channel_is_like_one_of_ours() {
 
     pair.client.accept(channel);
     pair.client.accept(channel);
-    pair.client.refuse(channel, OpenFailure::ConnectFailed);
+    pair.client.reject(channel, OpenFailure::ConnectFailed);
     assert_eq!(pair.client.window(channel), 2_097_152);
     pair.run();
     let number = channel.index() as u32;
-    assert_eq!(pair.server.take(), [confirm(77, number, WINDOW, 32_768)]);
+    assert_eq!(pair.server.take(), [confirm(77, number, INITIAL_WINDOW, 32_768)]);
     pair.fill(channel, b"banner").unwrap();
     pair.say(&data(number, b"hello"));
     assert_eq!(pair.server.take(), [data(77, b"banner")]);
     assert_eq!(pair.take(), [Seen::Data(channel, b"hello".to_vec())]);
 
     pair.consumes = false;
-    for _ in 0..WINDOW / 32_768 - 1 {
+    for _ in 0..INITIAL_WINDOW / 32_768 - 1 {
         pair.server.send(&data(number, &[0; 32_768]));
     }
     pair.say(&data(number, &[0; 32_763]));
     assert_eq!(pair.error, None, "all of the window but nothing more");
     pair.take();
-    pair.client.consumed(channel, WINDOW as usize, pair.now);
+    pair.client.consumed(channel, INITIAL_WINDOW as usize, pair.now);
     pair.run();
     // With the credit came the question how long its way is.
     assert_eq!(pair.server.take()[0][..5], adjust(77, 0)[..5]);
@@ -231,8 +231,8 @@ fn a_refused_channel_leaves_its_number() {
     let first = offered(&mut pair, &forwarded(77), forward);
     let second = offered(&mut pair, &forwarded(78), forward);
     assert_ne!(first, second);
-    pair.client.refuse(first, OpenFailure::ConnectFailed);
-    pair.client.refuse(first, OpenFailure::ConnectFailed);
+    pair.client.reject(first, OpenFailure::ConnectFailed);
+    pair.client.reject(first, OpenFailure::ConnectFailed);
     pair.client.accept(first);
     pair.client.close(second);
     pair.client.close(second);
@@ -244,7 +244,7 @@ fn a_refused_channel_leaves_its_number() {
     assert!([first, second].map(ChannelId::index).contains(&again.index()));
     pair.run();
     assert_eq!(pair.server.take()[0][0], CHANNEL_OPEN);
-    pair.client.refuse(again, OpenFailure::ConnectFailed);
+    pair.client.reject(again, OpenFailure::ConnectFailed);
     pair.client.accept(again);
     pair.run();
     assert!(pair.server.take().is_empty());
@@ -266,7 +266,7 @@ fn a_channel_that_is_gone_is_not_the_one_with_its_number() {
     // Somebody tidies up after the first one.
     pair.client.eof(gone);
     pair.client.close(gone);
-    pair.client.refuse(gone, OpenFailure::ConnectFailed);
+    pair.client.reject(gone, OpenFailure::ConnectFailed);
     pair.client.accept(gone);
     pair.client.consumed(gone, 1000, pair.now);
     assert!(pair.fill(gone, b"x").is_err());
@@ -284,8 +284,8 @@ fn connections_find_their_forward() {
         tcp("localhost", 8080),
         tcp("192.0.2.7", 8080),
         tcp("", 9090),
-        Place::Unix("/run/a".into()),
-        Place::Unix("/run/b".into()),
+        ListenAddr::Unix("/run/a".into()),
+        ListenAddr::Unix("/run/b".into()),
     ];
     let (mut pair, [near, far, all, a, b]) = listening(places);
     for (remote, (open, forward)) in [
@@ -352,7 +352,7 @@ fn what_is_given_up_gets_no_more_connections() {
     pair.fill(open, b"still here").unwrap();
     pair.run();
     let number = waiting.index() as u32;
-    let expected = [confirm(2, number, WINDOW, 32_768), data(1, b"still here")];
+    let expected = [confirm(2, number, INITIAL_WINDOW, 32_768), data(1, b"still here")];
     assert_eq!(pair.server.take(), expected);
     pair.say(&forwarded(4));
     assert_eq!(pair.server.take(), [prohibited(4)]);
@@ -369,7 +369,7 @@ fn channels_without_an_answer_are_bounded() {
     pair.say(&forwarded(5000));
     assert_eq!((pair.take(), pair.server.take()), (vec![], vec![full(5000)]));
     pair.client.accept(channels[7]);
-    pair.client.refuse(channels[9], OpenFailure::ConnectFailed);
+    pair.client.reject(channels[9], OpenFailure::ConnectFailed);
     offered(&mut pair, &forwarded(5001), forward);
     offered(&mut pair, &forwarded(5002), forward);
     pair.server.take();
@@ -428,13 +428,13 @@ fn a_change_of_keys_holds_requests_and_answers() {
     pair.server.offer();
     pair.feed_client();
     pair.client.accept(taken);
-    pair.client.refuse(turned_away, OpenFailure::ConnectFailed);
-    let other = pair.client.request_forward(Place::Unix("/run/app".into()));
+    pair.client.reject(turned_away, OpenFailure::ConnectFailed);
+    let other = pair.client.request_forward(ListenAddr::Unix("/run/app".into()));
     pair.run();
     let heard = pair.server.take();
     let after = heard.iter().filter(|payload| payload[0] >= 50).cloned().collect::<Vec<_>>();
     let expected = [
-        confirm(1, taken.index() as u32, WINDOW, 32_768),
+        confirm(1, taken.index() as u32, INITIAL_WINDOW, 32_768),
         refuse(2, 2, b"connect failed"),
         about_unix(b"streamlocal-forward@openssh.com", "/run/app"),
     ];
@@ -447,7 +447,7 @@ fn a_change_of_keys_holds_requests_and_answers() {
 fn opens_without_end_instead_of_a_key_exchange_end_the_session() {
     let (mut pair, _) = listening([tcp("localhost", 8080)]);
     pair.server.script.answers = false;
-    pair.client.offer();
+    pair.client.start_kex();
     pair.run();
     for remote in 0..5000 {
         pair.server.send(&forwarded(remote));
@@ -457,10 +457,10 @@ fn opens_without_end_instead_of_a_key_exchange_end_the_session() {
             break;
         }
         let (channel, ..) = offer(&mut pair);
-        pair.client.refuse(channel, OpenFailure::ConnectFailed);
+        pair.client.reject(channel, OpenFailure::ConnectFailed);
     }
     pair.run();
-    assert!(matches!(pair.failure(), Error::Protocol(text) if text.contains("without end")));
+    assert!(matches!(pair.failure(), Error::Protocol(text) if text.contains("too many")));
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn nothing_is_slipped_into_the_first_exchange() {
         for before in [true, false] {
             let mut pair = slip_in(true, payload.clone(), before);
             let error = pair.failure();
-            assert!(matches!(error, Error::Protocol(text) if text.contains("slipped")), "{error}");
+            assert!(matches!(error, Error::Protocol(text) if text.contains("strict")), "{error}");
             assert_nothing_about_the_user(&mut pair);
         }
     }

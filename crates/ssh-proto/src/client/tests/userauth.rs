@@ -25,7 +25,7 @@ fn play(pair: &mut Pair, keys: &[PrivateKey], answers: &[&str]) -> usize {
     let mut signatures = 0;
     pair.run();
     while let Some(question) = pair.take().into_iter().find_map(|seen| match seen {
-        Seen::Asked(question) => Some(question),
+        Seen::Question(question) => Some(question),
         _ => None,
     }) {
         let answered = match question {
@@ -162,7 +162,7 @@ fn two_keys_are_two_steps() {
     let script = Script { sequence: vec!["publickey", "publickey"], ..Script::default() };
     let mut pair = Pair::new(setup, script);
     pair.run();
-    assert_eq!(pair.take().last(), Some(&Seen::Asked(Question::Identities)));
+    assert_eq!(pair.take().last(), Some(&Seen::Question(Question::Identities)));
     let second = fixture!("p256").public_blob().to_vec();
     pair.server.script.user = Some(second.clone());
     let first = fixture!("ed25519b.pkcs8").public_blob().to_vec();

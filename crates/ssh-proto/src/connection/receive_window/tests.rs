@@ -8,15 +8,15 @@ const ROUND_TRIP: Duration = Duration::from_millis(100);
 /// A path that takes `pace` bytes a second, and a program that reads what comes.
 struct Path {
     now: Instant,
-    budget: Budget,
-    window: Window,
+    budget: WindowBudget,
+    window: ReceiveWindow,
     round_trip: Duration,
     pace: u64,
 }
 
 impl Path {
     fn new(windows: Windows, round_trip: Duration, pace: u64) -> Self {
-        let mut budget = Budget::new(windows);
+        let mut budget = WindowBudget::new(windows);
         let window = budget.open();
         Self { now: Instant::now(), budget, window, round_trip, pace }
     }
@@ -26,7 +26,7 @@ impl Path {
     fn run(&mut self, time: Duration) {
         let end = self.now + time;
         while self.now < end {
-            let bound = per(self.window.size.into(), Duration::from_secs(1), self.round_trip);
+            let bound = scale(self.window.size.into(), Duration::from_secs(1), self.round_trip);
             let portion = self.window.size / PORTIONS;
             self.now += Duration::from_secs_f64(f64::from(portion) / self.pace.min(bound) as f64);
             self.step(portion);
@@ -38,9 +38,9 @@ impl Path {
         self.window.received(count).expect("within the window");
         self.window.consumed(count, self.now);
         self.window.credit(self.now, Some(self.round_trip), &mut self.budget);
-        let Window { size, remaining, consumed, .. } = self.window;
+        let ReceiveWindow { size, remaining, consumed, .. } = self.window;
         assert_eq!(remaining + consumed, size);
-        assert_eq!(self.budget.held, u64::from(size));
+        assert_eq!(self.budget.reserved, u64::from(size));
     }
 
     fn size(&self) -> u64 {
@@ -127,7 +127,7 @@ fn goes_back_when_it_has_been_slow_for_long() {
     path.run(Duration::from_secs(2 * u64::from(SLOW_EPOCHS) - 2));
     assert_eq!(path.size(), 16 * MIB);
     path.run(Duration::from_secs(120));
-    assert_eq!((path.size(), path.budget.held), (2 * MIB, 2 * MIB));
+    assert_eq!((path.size(), path.budget.reserved), (2 * MIB, 2 * MIB));
     // And grows again, at any pace that it grew at before.
     path.pace = u64::MAX;
     path.run(ROUND_TRIP * 40);
@@ -153,7 +153,7 @@ fn a_program_that_pauses_is_not_mistaken_for_a_fast_path() {
 #[test]
 fn a_stalled_program_costs_what_it_was_given() {
     let mut path = Path::new(Windows::default(), ROUND_TRIP, u64::MAX);
-    path.window.received(WINDOW).expect("within the window");
+    path.window.received(INITIAL_WINDOW).expect("within the window");
     assert_eq!(path.window.received(1), None, "that was all");
     for _ in 0..1000 {
         path.now += ROUND_TRIP;
@@ -166,17 +166,17 @@ fn a_stalled_program_costs_what_it_was_given() {
 
 #[test]
 fn a_new_channel_gets_little_when_memory_is_short() {
-    let mut budget = Budget::new(Windows { limit: 16 << 20, memory: 5 << 20 });
+    let mut budget = WindowBudget::new(Windows { limit: 16 << 20, memory: 5 << 20 });
     let windows: Vec<_> = (0..4).map(|_| budget.open()).collect();
     assert_eq!(
-        windows.iter().map(Window::size).collect::<Vec<_>>(),
-        [WINDOW, WINDOW, LEAST, LEAST]
+        windows.iter().map(ReceiveWindow::size).collect::<Vec<_>>(),
+        [INITIAL_WINDOW, INITIAL_WINDOW, MIN_WINDOW, MIN_WINDOW]
     );
-    assert_eq!(budget.held, 4 * MIB + 256 * 1024);
+    assert_eq!(budget.reserved, 4 * MIB + 256 * 1024);
     for window in &windows {
-        budget.release(window);
+        budget.close(window);
     }
-    assert_eq!((budget.held, budget.open().size()), (0, WINDOW));
+    assert_eq!((budget.reserved, budget.open().size()), (0, INITIAL_WINDOW));
 }
 
 /// A channel that began with little gets more once there is some.
@@ -184,7 +184,7 @@ fn a_new_channel_gets_little_when_memory_is_short() {
 fn the_least_window_grows_too() {
     let mut path = Path::new(Windows { limit: 16 << 20, memory: 0 }, ROUND_TRIP, u64::MAX);
     path.run(ROUND_TRIP * 20);
-    assert_eq!(path.window.size, LEAST);
+    assert_eq!(path.window.size, MIN_WINDOW);
     path.budget.windows.memory = 1 << 30;
     path.run(ROUND_TRIP * 60);
     assert_eq!(path.size(), 16 * MIB);
@@ -192,9 +192,9 @@ fn the_least_window_grows_too() {
 
 #[test]
 fn limits_are_sane_whatever_is_asked_for() {
-    let mut budget = Budget::new(Windows { limit: 0, memory: 0 });
-    assert_eq!(budget.open().size(), LEAST);
-    let budget = Budget::new(Windows { limit: u32::MAX, memory: u64::MAX });
-    assert_eq!(budget.growth(MOST), 0);
-    assert_eq!(budget.growth(MOST - 1), 1);
+    let mut budget = WindowBudget::new(Windows { limit: 0, memory: 0 });
+    assert_eq!(budget.open().size(), MIN_WINDOW);
+    let budget = WindowBudget::new(Windows { limit: u32::MAX, memory: u64::MAX });
+    assert_eq!(budget.growth(MAX_WINDOW), 0);
+    assert_eq!(budget.growth(MAX_WINDOW - 1), 1);
 }

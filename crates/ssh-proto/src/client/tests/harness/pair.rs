@@ -23,7 +23,7 @@ use crate::{
 pub(crate) enum Seen {
     HostKey(Vec<u8>),
     Banner(Banner),
-    Asked(Question),
+    Question(Question),
     Ready,
     Opened(ChannelId),
     OpenFailed(ChannelId, OpenFailure, String),
@@ -88,7 +88,7 @@ pub(crate) fn setup() -> Setup {
 
 impl Client {
     /// A session that is logged on and hides nothing: what is said to it needs no server.
-    pub(crate) fn logged_on(windows: Windows) -> Self {
+    pub(crate) fn connected(windows: Windows) -> Self {
         let mut client = Self::new(Setup { windows, ..setup() }, |bytes| bytes.fill(7));
         client.keys.skip_first_exchange();
         client.outbound = Outbound::new();
@@ -240,7 +240,7 @@ impl Pair {
                     Seen::HostKey(certificate.blob().to_vec())
                 }
                 Event::Banner(banner) => Seen::Banner(banner),
-                Event::Asked(question) => Seen::Asked(question),
+                Event::Question(question) => Seen::Question(question),
                 Event::Ready => Seen::Ready,
                 Event::Opened(channel) => Seen::Opened(channel),
                 Event::OpenFailed { channel, reason, description } => {

@@ -186,8 +186,8 @@ impl Server {
         self.outbound.packet(payload);
         self.sequence = self.sequence.wrapping_add(1);
         if payload[0] == USERAUTH_SUCCESS {
-            self.inbound.logged_on();
-            self.outbound.logged_on();
+            self.inbound.authenticated();
+            self.outbound.authenticated();
         }
     }
 

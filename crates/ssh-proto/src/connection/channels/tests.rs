@@ -1,8 +1,9 @@
 use super::*;
-use crate::connection::receive_window::WINDOW;
+use crate::connection::receive_window::INITIAL_WINDOW;
+use crate::message::OpenFailure;
 
 /// What is given back at a time.
-const CREDIT: u32 = WINDOW / 8;
+const CREDIT: u32 = INITIAL_WINDOW / 8;
 
 fn channels() -> Channels {
     Channels::new(Windows::default())
@@ -20,7 +21,7 @@ fn opened() -> (Channels, ChannelId) {
     let mut channels = channels();
     let (id, _) = channels.open("host", 80, "127.0.0.1", 4000);
     let answer = with(&[0, 77, 1000, 500], |reader| channels.confirmed(reader));
-    assert_eq!(answer, Ok((id, Answer::Opened)));
+    assert_eq!(answer, Ok((id, Confirmation::Opened)));
     (channels, id)
 }
 
@@ -33,7 +34,7 @@ fn data(channels: &mut Channels, length: usize) -> Result<(ChannelId, usize), Er
 #[test]
 fn credit_comes_back_only_as_data_leaves() {
     let (mut channels, id) = opened();
-    for _ in 0..WINDOW / 32_768 {
+    for _ in 0..INITIAL_WINDOW / 32_768 {
         data(&mut channels, 32_768).expect("within the window");
     }
     assert!(matches!(data(&mut channels, 1), Err(Error::Protocol(_))), "the window is used up");
@@ -52,12 +53,12 @@ fn a_number_is_free_only_after_both_said_close() {
     assert_eq!(data(&mut channels, 3), Ok((id, 3)), "the server has not closed yet");
     let (other, _) = channels.open("host", 80, "127.0.0.1", 4001);
     assert_ne!(other, id);
-    assert_eq!(with(&[0], |reader| channels.closed(reader)), Ok(id));
+    assert_eq!(with(&[0], |reader| channels.close_received(reader)), Ok(id));
     let (again, _) = channels.open("host", 80, "127.0.0.1", 4002);
     assert_eq!(again.index(), id.index());
     // The earlier one is gone, whatever is said about it.
     assert_ne!(again, id);
-    assert_eq!((channels.close(id), channels.eof(id), channels.refuse(id)), (None, None, None));
+    assert_eq!((channels.close(id), channels.eof(id), channels.reject(id)), (None, None, None));
 }
 
 #[test]
@@ -66,44 +67,48 @@ fn a_late_confirmation_of_an_abandoned_channel_gets_close() {
     let (id, _) = channels.open("host", 80, "127.0.0.1", 4000);
     assert_eq!(channels.close(id), None);
     let answer = with(&[0, 77, 1000, 500], |reader| channels.confirmed(reader));
-    assert_eq!(answer, Ok((id, Answer::Unwanted(about(CHANNEL_CLOSE, 77)))));
-    assert!(!channels.is_empty());
-    assert_eq!(with(&[0], |reader| channels.closed(reader)), Ok(id));
-    assert!(channels.is_empty());
+    assert_eq!(answer, Ok((id, Confirmation::Abandoned(channel_message(CHANNEL_CLOSE, 77)))));
+    assert_eq!(channels.len(), 1);
+    assert_eq!(with(&[0], |reader| channels.close_received(reader)), Ok(id));
+    assert_eq!(channels.len(), 0);
 }
 
 #[test]
 fn a_refusal_frees_the_number() {
     let mut channels = channels();
     let (id, _) = channels.open("host", 80, "127.0.0.1", 4000);
-    let answer = with(&[0, 2], |reader| channels.refused(reader));
+    let answer = with(&[0, 2], |reader| channels.open_failed(reader));
     assert_eq!(answer, Ok((id, Some(OpenFailure::ConnectFailed))));
-    assert!(channels.is_empty());
+    assert_eq!(channels.len(), 0);
 }
 
 #[test]
 fn nonsense_about_channels_is_refused() {
     let (mut channels, id) = opened();
-    assert!(with(&[9], |reader| channels.closed(reader)).is_err(), "no such channel");
+    assert!(with(&[9], |reader| channels.close_received(reader)).is_err(), "no such channel");
     assert!(with(&[0, 77, 1, 1], |reader| channels.confirmed(reader)).is_err(), "twice");
     assert!(
-        with(&[0, u32::MAX], |reader| channels.adjusted(reader, Instant::now())).is_err(),
+        with(&[0, u32::MAX], |reader| channels.window_adjusted(reader, Instant::now())).is_err(),
         "overflow"
     );
-    assert_eq!(with(&[0], |reader| channels.ended(reader)), Ok(id));
+    assert_eq!(with(&[0], |reader| channels.eof_received(reader)), Ok(id));
     assert!(data(&mut channels, 1).is_err(), "data after EOF");
-    assert_eq!(with(&[0], |reader| channels.closed(reader)), Ok(id));
-    assert!(with(&[0], |reader| channels.closed(reader)).is_err(), "closed twice");
+    assert_eq!(with(&[0], |reader| channels.close_received(reader)), Ok(id));
+    assert!(with(&[0], |reader| channels.close_received(reader)).is_err(), "closed twice");
 }
 
 #[test]
 fn the_servers_window_bounds_what_is_sent() {
     let (mut channels, id) = opened();
-    assert_eq!(channels.sendable(id), Some((77, 500, 1000)));
+    let limits = |window| Some(SendLimits { remote: 77, max_packet: 500, window });
+    assert_eq!(channels.send_limits(id), limits(1000));
     channels.sent(id, 1000);
-    assert_eq!(channels.sendable(id), Some((77, 500, 0)));
-    assert_eq!(with(&[0, 10], |reader| channels.adjusted(reader, Instant::now())), Ok((id, true)));
+    assert_eq!(channels.send_limits(id), limits(0));
+    assert_eq!(
+        with(&[0, 10], |reader| channels.window_adjusted(reader, Instant::now())),
+        Ok((id, true))
+    );
     assert!(channels.eof(id).is_some());
-    assert_eq!(channels.sendable(id), None);
+    assert_eq!(channels.send_limits(id), None);
     assert!(channels.eof(id).is_none(), "EOF is said once");
 }

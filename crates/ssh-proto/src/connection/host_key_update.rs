@@ -1,0 +1,105 @@
+//! The other host keys of a server (OpenSSH's PROTOCOL, section 2.5): it announces them once the
+//! user is authenticated, and proves that it owns those that are new.
+
+use super::global_request::{GlobalRequests, Kind};
+use crate::key::{PublicKey, VerifyError};
+use crate::message::GLOBAL_REQUEST;
+use crate::wire::{Malformed, Reader, Writer, message};
+
+/// The server's request that announces its keys.
+pub(crate) const ANNOUNCEMENT: &[u8] = b"hostkeys-00@openssh.com";
+/// Our request for proofs; also part of what the server signs.
+const PROOF: &[u8] = b"hostkeys-prove-00@openssh.com";
+/// Keys that a server may announce. OpenSSH has three; each costs a verification.
+const MAX_KEYS: usize = 16;
+
+/// The state of the update.
+#[derive(Debug, Default)]
+pub(crate) enum HostKeyUpdate {
+    /// The application has not asked for it, or it is over.
+    #[default]
+    Inactive,
+    /// The announcement is awaited; the blobs of the known keys.
+    Awaited(Vec<Vec<u8>>),
+    /// The proofs for these keys are awaited, in the reply to the request of this number.
+    Requested(Vec<PublicKey>, u64),
+}
+
+impl HostKeyUpdate {
+    /// Handles the server's announcement: `string blob` for each key. Queues a request for proofs if
+    /// there are new ones. Keys that cannot be used are ignored, and so is a malformed announcement;
+    /// only the first one counts.
+    pub(crate) fn announced(&mut self, blobs: Reader<'_>, requests: &mut GlobalRequests) {
+        let HostKeyUpdate::Awaited(known) = self else { return };
+        let known = std::mem::take(known);
+        *self = HostKeyUpdate::Inactive;
+        let Ok(mut keys) = distinct(blobs) else { return };
+        keys.retain(|key| !known.iter().any(|blob| blob == key.blob()));
+        if keys.is_empty() {
+            return;
+        }
+        let mut request = message(GLOBAL_REQUEST);
+        request.put_string(PROOF);
+        request.put_boolean(true);
+        for key in &keys {
+            request.put_string(key.blob());
+        }
+        let number = requests.push(Kind::HostKeys, request);
+        *self = HostKeyUpdate::Requested(keys, number);
+    }
+
+    /// Handles the reply to the request of this number: `string signature` for each key, if it is a
+    /// success. Returns the keys if all of them are proved. A proof that fails does not end the
+    /// session.
+    pub(crate) fn replied(
+        &mut self,
+        number: u64,
+        signatures: Option<Reader<'_>>,
+        session: &[u8],
+    ) -> Option<Vec<PublicKey>> {
+        let keys = match self {
+            HostKeyUpdate::Requested(keys, own) if *own == number => std::mem::take(keys),
+            HostKeyUpdate::Requested(..) | HostKeyUpdate::Inactive | HostKeyUpdate::Awaited(_) => {
+                return None;
+            }
+        };
+        *self = HostKeyUpdate::Inactive;
+        verify(&keys, signatures?, session).is_ok().then_some(keys)
+    }
+}
+
+/// Verifies a signature of each key.
+fn verify(
+    keys: &[PublicKey],
+    mut signatures: Reader<'_>,
+    session: &[u8],
+) -> Result<(), VerifyError> {
+    for key in keys {
+        let mut signed = Vec::new();
+        signed.put_string(PROOF);
+        signed.put_string(session);
+        signed.put_string(key.blob());
+        key.verify_any(&signed, signatures.string()?)?;
+    }
+    Ok(signatures.end()?)
+}
+
+/// Returns the keys that can be used; fails if there are too many, or one comes twice.
+fn distinct(mut blobs: Reader<'_>) -> Result<Vec<PublicKey>, Malformed> {
+    let mut keys = Vec::new();
+    let mut count = 0;
+    while blobs.remaining() > 0 {
+        count += 1;
+        let blob = blobs.string()?;
+        if count > MAX_KEYS {
+            return Err(Malformed);
+        }
+        // An unknown type, a key that is too small, or a certificate.
+        let Ok(key) = PublicKey::parse(blob) else { continue };
+        if keys.contains(&key) {
+            return Err(Malformed);
+        }
+        keys.push(key);
+    }
+    Ok(keys)
+}

@@ -1,0 +1,164 @@
+//! Questions that the application answers: for an agent, and for the prompts of
+//! keyboard-interactive (RFC 4256).
+
+use std::mem::take;
+
+use zeroize::Zeroizing;
+
+use super::attempts::{Attempt, KeyOffer};
+use super::auth::{Auth, State, Step, too_long};
+use super::prompts::{self, Prompts};
+use super::{identity, request};
+use crate::Error;
+use crate::wire::{MAX_SECRET, Reader, Writer};
+
+/// A question to the application.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Question {
+    /// Asks for the agent's keys. To be answered with [`Client::identities`].
+    ///
+    /// [`Client::identities`]: crate::Client::identities
+    Identities,
+    /// Asks for a signature of the agent. To be answered with [`Client::signature`].
+    ///
+    /// [`Client::signature`]: crate::Client::signature
+    Sign {
+        /// The public key or certificate, as the agent listed it.
+        key: Vec<u8>,
+        /// The algorithm; it determines the digest of an RSA signature.
+        algorithm: &'static str,
+        /// The data to sign.
+        data: Vec<u8>,
+    },
+    /// The server's prompts. To be answered with [`Client::responses`].
+    ///
+    /// [`Client::responses`]: crate::Client::responses
+    Prompts(Prompts),
+}
+
+impl Auth {
+    /// Handles USERAUTH_PK_OK: `string algorithm, string key`. The server accepts the key; the agent
+    /// is asked for the signature.
+    pub(super) fn key_accepted(
+        &mut self,
+        key: KeyOffer,
+        reader: &mut Reader<'_>,
+        session: &[u8],
+    ) -> Result<Step, Error> {
+        // Some servers name the key's type here. The signature is of our request in any case.
+        reader.string()?;
+        if reader.string()? != &*key.blob {
+            return Err(Error::Protocol("it accepts a key that was not offered"));
+        }
+        let user = &self.credentials.user;
+        let payload = request::public_key(user, key.algorithm, &key.blob, true);
+        let question = Question::Sign {
+            key: key.blob.to_vec(),
+            algorithm: key.algorithm,
+            data: request::to_sign(session, &payload),
+        };
+        self.state = State::Signing(key, payload);
+        Ok(Step::Ask(question))
+    }
+
+    /// Handles USERAUTH_INFO_REQUEST.
+    pub(super) fn prompted(
+        &mut self,
+        rounds: usize,
+        reader: &mut Reader<'_>,
+        session: &[u8],
+    ) -> Result<Step, Error> {
+        let round = rounds + 1;
+        if round > prompts::MAX_ROUNDS {
+            return Err(Error::Protocol("too many rounds of prompts"));
+        }
+        let prompts = Prompts::parse(reader)?;
+        if prompts.prompts.is_empty() {
+            self.state = State::Interactive(round);
+            return Ok(Step::Send(prompts::response(&[])));
+        }
+        if self.credentials.interactive {
+            self.state = State::Prompting(round, prompts.prompts.len());
+            return Ok(Step::Ask(Question::Prompts(prompts)));
+        }
+        // A password that is sent this way is not sent by the method `password` too.
+        let password = self.credentials.password.take_if(|_| prompts.ask_for_password());
+        match password {
+            Some(password) => {
+                self.state = State::Interactive(round);
+                Ok(Step::Send(prompts::response(&[password])))
+            }
+            None => {
+                self.tried.note("asks for more than a password");
+                self.next(session)
+            }
+        }
+    }
+
+    /// Takes the agent's keys, as blobs, or the reason why there are none.
+    pub(crate) fn identities(
+        &mut self,
+        found: Result<Vec<Vec<u8>>, String>,
+        session: &[u8],
+    ) -> Result<Step, Error> {
+        if !matches!(self.state, State::Listing) {
+            return Ok(Step::Wait);
+        }
+        self.state = State::Ready;
+        match found {
+            Ok(mut blobs) => {
+                blobs.retain(|blob| self.credentials.wants_from_agent(blob));
+                if self.attempts.add_identities(&blobs, &self.credentials) == 0 {
+                    self.tried.push("agent (it has no other key)".into());
+                }
+            }
+            Err(why) => self.tried.push(format!("agent ({why})")),
+        }
+        self.next(session)
+    }
+
+    /// Takes the agent's signature, or the reason why there is none. A late one is ignored.
+    pub(crate) fn signature(
+        &mut self,
+        made: Result<Vec<u8>, String>,
+        session: &[u8],
+    ) -> Result<Step, Error> {
+        let (key, mut request) = match take(&mut self.state) {
+            State::Signing(key, request) => (key, request),
+            other => {
+                self.state = other;
+                return Ok(Step::Wait);
+            }
+        };
+        match made {
+            Ok(signature) if identity::is_signature(&signature, key.algorithm) => {
+                request.put_string(&signature);
+                self.state = State::Requested(Attempt::AgentKey(key));
+                return Ok(Step::Send(request));
+            }
+            Ok(_) => self.tried.note("its signature is of another kind"),
+            Err(why) => self.tried.note(&why),
+        }
+        self.next(session)
+    }
+
+    /// Takes the responses to the prompts, or `None` to try the next method. Late ones are ignored.
+    pub(crate) fn responses(
+        &mut self,
+        given: Option<&[Zeroizing<Vec<u8>>]>,
+        session: &[u8],
+    ) -> Result<Step, Error> {
+        let State::Prompting(round, count) = self.state else { return Ok(Step::Wait) };
+        if let Some(answers) = given.filter(|answers| answers.len() == count) {
+            if answers.iter().map(|answer| answer.len() + 4).sum::<usize>() > MAX_SECRET {
+                return Err(too_long("answer"));
+            }
+            self.state = State::Interactive(round);
+            return Ok(Step::Send(prompts::response(answers)));
+        }
+        // The next request ends this one (RFC 4252 section 5).
+        self.state = State::Ready;
+        self.tried.note("not answered");
+        self.next(session)
+    }
+}
