@@ -22,13 +22,13 @@ function between(page, text) {
   return `${page.slice(0, from)}${BEGIN}\n\n${text}\n\n${page.slice(to)}`;
 }
 
-/** What is kept of a part: everything but the single rounds and how to draw them. */
-function kept({ name, title, about, metrics, cases }, stamp) {
+/** The figures of a part to keep: everything but the single rounds and the texts of its definition. */
+function kept({ name, metrics, cases }, stamp) {
   const slim = cases.map((one) => ({
     name: one.name,
     peers: Object.fromEntries(Object.entries(one.peers).map(([peer, { rounds, ...rest }]) => [peer, rest])),
   }));
-  return { name, title, about, metrics, stamp, cases: slim };
+  return { name, metrics, stamp, cases: slim };
 }
 
 function stampText({ date, rounds, machine, versions }) {
@@ -39,12 +39,20 @@ function stampText({ date, rounds, machine, versions }) {
   return `${date}, ${rounds} rounds; ${processor}, ${cores} cores, ${memory}, ${system}; ${names}.`;
 }
 
-function section(part, drawn) {
-  const pictures = drawn.map(({ file, title }) => `![${title}](speed/${file})`);
-  return [`## ${part.title}`, part.about, ...pictures, table(part), failures(part).join('\n'), stampText(part.stamp)]
+const picture = ({ file, title }) => `![${title}](speed/${file})`;
+
+/** The heading, the remaining charts and the figures of a part; its first chart is at the head of the page. */
+function section(part, { title, about }, [, ...drawn]) {
+  return [`## ${title}`, about, ...drawn.map(picture), table(part), failures(part).join('\n'), stampText(part.stamp)]
     .filter(Boolean)
     .join('\n\n');
 }
+
+const anchor = (title) =>
+  title
+    .toLowerCase()
+    .replaceAll(/[^\w -]/g, '')
+    .replaceAll(' ', '-');
 
 const fileOf = (part, metric) => `${part.name}-${metric}.svg`;
 
@@ -70,16 +78,15 @@ export function write(parts, stamp, order) {
   const sorted = order.flatMap(({ name }) => all.get(name) ?? []);
 
   for (const name of readdirSync(FOLDER)) if (name.endsWith('.svg')) rmSync(join(FOLDER, name));
-  const sections = sorted.map((part) =>
-    section(
-      part,
-      draw(
-        part,
-        order.find(({ name }) => name === part.name),
-      ),
-    ),
+  const drawn = sorted.map((part) => {
+    const definition = order.find(({ name }) => name === part.name);
+    return { part, definition, charts: draw(part, definition) };
+  });
+  const charts = drawn.flatMap(({ definition: { title }, charts: [first] }) =>
+    first ? [`**[${title}](#${anchor(title)})**: ${first.title}`, picture(first)] : [],
   );
-  const text = ['## Goals', goalTable(goals(sorted)), ...sections].join('\n\n');
+  const sections = drawn.map(({ part, definition, charts: all }) => section(part, definition, all));
+  const text = ['## Charts', ...charts, '## Goals', goalTable(goals(sorted)), ...sections].join('\n\n');
   writeFileSync(PAGE, between(readFileSync(PAGE, 'utf8'), text));
   writeFileSync(FIGURES, `${JSON.stringify(sorted)}\n`);
 }

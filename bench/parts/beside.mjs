@@ -12,14 +12,15 @@ function kind({ losesEnds }, direction) {
 
 export const beside = {
   name: 'beside',
-  title: 'Requests beside a bulk transfer',
-  about: 'Requests on one connection while another one of the same session carries as much as it can, up or down.',
+  title: 'Requests during a bulk transfer',
+  about:
+    'Requests on one connection while another connection of the same session transfers as much as it can, up or down.',
   metrics: {
     p50: { label: 'p50 ms', compared: true },
     p99: { label: 'p99 ms', compared: true },
     rate: { label: 'bulk MiB/s', compared: true },
   },
-  charts: [{ metric: 'p99', title: 'Milliseconds of a request beside a bulk transfer, 99th percentile' }],
+  charts: [{ metric: 'p99', title: 'Milliseconds of a request during a bulk transfer, 99th percentile' }],
 
   cases: () =>
     ['up', 'down'].map((direction) => ({

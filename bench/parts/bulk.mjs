@@ -37,9 +37,9 @@ export async function transfer(tunnel, { direction, connections, bytes }) {
 
 export const bulk = {
   name: 'bulk',
-  title: 'Bulk',
+  title: 'Bulk transfers',
   about:
-    "Bytes over 1 and 8 connections at once; `both` is one set of connections for each direction. Processor time is that of the tunnel's process and of the sshd process that serves its session, per GiB moved. tunnel-ssh and dev-tunnels-ssh-tcp do not pass on the end of one direction alone: with them both sides know how much is to come.",
+    "Bytes over 1 and 8 connections at once; `both` uses one set of connections for each direction. Processor time is that of the tunnel's process and of the sshd process of its session, per GiB. tunnel-ssh and dev-tunnels-ssh-tcp do not forward the end of a single direction; with them, both sides know the length in advance.",
   metrics: {
     rate: { label: 'MiB/s', compared: true },
     processor: { label: 'tunnel s/GiB', compared: true },

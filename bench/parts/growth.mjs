@@ -52,8 +52,7 @@ const bulk = (direction) =>
     kind: direction,
     target: direction === 'up' ? 'sink' : 'source',
     title: `Growth: bulk ${direction}`,
-    about:
-      'AES-256-GCM, over so many connections at once; where the tunnel may have several sessions, with 8 connections.',
+    about: 'AES-256-GCM, over the given number of connections; with several sessions, over 8 connections.',
     metrics: {
       rate: { label: 'MiB/s', compared: true },
       processor: { label: 'tunnel s/GiB', compared: true },
@@ -72,7 +71,7 @@ const requests = growth({
   kind: 'requests',
   target: 'answer',
   title: 'Growth: requests',
-  about: '1 KiB there and back, on so many connections; where the tunnel may have several sessions, on 64.',
+  about: 'A request and a response of 1 KiB each, on the given number of connections; with several sessions, on 64.',
   metrics: {
     rate: { label: 'per second', compared: true },
     p99: { label: 'p99 ms', compared: true },
@@ -90,7 +89,7 @@ const idle = growth({
   kind: 'idle',
   target: 'echo',
   title: 'Growth: idle connections',
-  about: 'As for idle connections; where the tunnel may have several sessions, with 1,000.',
+  about: 'As for idle connections; with several sessions, 1,000 of them.',
   metrics: {
     rss: { label: 'resident bytes each', compared: true },
     echo: { label: 'echo on all, s', compared: true },

@@ -33,7 +33,7 @@ export const idle = {
   name: 'idle',
   title: 'Idle connections',
   about:
-    "What the resident memory of the tunnel's process grows by for each open connection over which one byte has gone to an echo and back, from a new tunnel that has carried 20 connections; and how long it takes until one more byte has come back on all of them, sent at once. The packages from npm are left out of the largest number, for the time that it takes.",
+    "Growth of the resident memory of the tunnel's process for each open connection that has echoed one byte, starting from a new tunnel that has had 20 connections; and the time until one more byte, sent on all of them at once, has been echoed on all. The npm packages are left out of the largest number, because it takes too long.",
   metrics: {
     rss: { label: 'resident bytes each', compared: true },
     anonymous: { label: 'of it anonymous' },

@@ -81,13 +81,13 @@ const CASES = [
 
 export const logon = {
   name: 'logon',
-  title: 'Logon',
+  title: 'Connecting',
   about: [
-    'First byte: on a tunnel that is up and was quiet for 100 ms, from the call of connect() until one byte has come, from a target that speaks first or back from an echo.',
-    'Logon: with the same key, key exchange (curve25519-sha256; dev-tunnels, which does not have it, ecdh-sha2-nistp256) and cipher, to the',
-    'first byte back through a new session. For the Node packages that is a program that runs already: a question by IPC, a new tunnel,',
-    'its listener, a connection to it, a byte and back; and processor time of that process meanwhile. For OpenSSH it is `ssh -W` from the',
-    'start of the process, with one byte for its input and one from its output; and all processor time that it used until then.',
+    'First byte: on a tunnel that is up and was idle for 100 ms, from the call of connect() to the first byte, of a target that speaks first or of an echo.',
+    'Logon: with the same key, key exchange (curve25519-sha256; ecdh-sha2-nistp256 for dev-tunnels, which does not have it) and cipher, to the',
+    'first byte through a new session. For the Node packages, a running program gets a request by IPC, creates a tunnel,',
+    'listens, connects to it, and echoes a byte; the processor time is that of this process meanwhile. For OpenSSH it is `ssh -W` from the',
+    'start of the process, with one byte of input and one of output; the processor time is all that it used until then.',
   ].join(' '),
   metrics: {
     first: { label: 'first byte ms', compared: true, short: 'first byte' },

@@ -9,7 +9,7 @@ const DELAY = 50; // ms each way
 export const long = {
   name: 'long',
   title: 'A long link',
-  about: `A relay between the tunnel and the SSH server holds everything back for ${DELAY} ms each way and limits nothing else. One connection; the server's own receive window limits what goes up.`,
+  about: `A relay between the tunnel and the SSH server delays everything by ${DELAY} ms in each direction, without other limits. There is one connection; the server's own receive window limits uploads.`,
   metrics: { rate: { label: 'MiB/s', compared: true } },
   charts: [{ metric: 'rate', title: `MiB/s on one connection with ${2 * DELAY} ms round trip` }],
 

@@ -20,7 +20,7 @@ export const node = {
   name: 'node',
   title: 'The event loop',
   about:
-    'Of the Node program that the tunnel is in, by perf_hooks: utilization of its event loop while one connection carries as much as it can, and while 512 ask; then, in a second run of the same, how late a timer is that is due every millisecond.',
+    'Measured with perf_hooks in the Node.js program of the tunnel: utilization of its event loop while one connection transfers as much as it can, and during requests on 512; then, in a second run, how late a timer is that is due every millisecond.',
   metrics: {
     utilization: { label: 'utilization %' },
     p50: { label: 'delay p50 ms' },

@@ -28,9 +28,9 @@ const CASES = [
 
 export const property = {
   name: 'property',
-  title: 'The property',
+  title: 'Getters',
   about:
-    'Nanoseconds of a call, the mean of many in a program that does nothing else; of a callback, from the call to the callback.',
+    'Nanoseconds per call, as the mean of many calls in a program that does nothing else; with a callback, from the call to the callback.',
   metrics: { time: { label: 'ns each', compared: true } },
   needs: ['sockopt'],
 

@@ -26,7 +26,7 @@ export async function ask(tunnel, connections, seconds, warmup = WARMUP) {
 export const requests = {
   name: 'requests',
   title: 'Requests',
-  about: '1 KiB there and 1 KiB back, one at a time on each of 1, 64 and 512 connections that stay open.',
+  about: 'A request and a response of 1 KiB each, one at a time on each of 1, 64 and 512 connections that stay open.',
   metrics: {
     rate: { label: 'per second', compared: true },
     p50: { label: 'p50 ms' },

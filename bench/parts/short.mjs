@@ -11,7 +11,7 @@ export const short = {
   name: 'short',
   title: 'Short connections',
   about:
-    'Connect, 1 KiB there, 1 KiB back, wait for the end, close; 16 and 128 at once. Failed connections are counted and not weighed.',
+    'Connect, a request and a response of 1 KiB each, wait for the end, close; 16 and 128 at once. Failed connections are counted, but not included in times.',
   metrics: {
     rate: { label: 'per second', compared: true },
     p50: { label: 'p50 ms' },
