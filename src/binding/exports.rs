@@ -15,9 +15,9 @@ use crate::binding::observer::{Kind, Payload};
 use crate::binding::options::Options;
 use crate::binding::tunnel_object::Object;
 use crate::binding::types::{Dialed, EndpointOption, ForwardInfo};
-use crate::tunnel::{ForwardSpec, Login, Way};
+use crate::tunnel::{ForwardOptions, ForwardSpec, Login};
 
-/// Opens the way from the runtime to `dispatch(handle, kind, number, failure, payload)`; once for
+/// Opens the spec from the runtime to `dispatch(handle, kind, number, failure, payload)`; once for
 /// each time the module is loaded. Returns the link's number.
 // The macro hands functions over by value.
 #[allow(clippy::needless_pass_by_value)]
@@ -101,8 +101,8 @@ pub fn prepare_forward(
     target: EndpointOption,
     max_connections: Option<u32>,
 ) -> napi::Result<i64> {
-    let way = Way::Local { listen: listen.try_into()?, target: target.try_into()? };
-    Ok(environment::find(handle)?.tunnel().prepare(ForwardSpec { way, max_connections }))
+    let spec = ForwardSpec::Local { listen: listen.try_into()?, target: target.try_into()? };
+    Ok(environment::find(handle)?.tunnel().prepare(ForwardOptions { spec, max_connections }))
 }
 
 /// As above, for a forward that asks each program where to; with a username and a password, which
@@ -124,8 +124,8 @@ pub fn prepare_dynamic(
             Some(Arc::new(login.ok_or_else(|| napi::Error::from_reason("no such login"))?))
         }
     };
-    let way = Way::Dynamic { listen: listen.try_into()?, login };
-    Ok(environment::find(handle)?.tunnel().prepare(ForwardSpec { way, max_connections }))
+    let spec = ForwardSpec::Dynamic { listen: listen.try_into()?, login };
+    Ok(environment::find(handle)?.tunnel().prepare(ForwardOptions { spec, max_connections }))
 }
 
 /// Likewise, for a forward whose `listen` is the server's, and whose `target` is here.
@@ -136,8 +136,8 @@ pub fn prepare_remote(
     target: EndpointOption,
     max_connections: Option<u32>,
 ) -> napi::Result<i64> {
-    let way = Way::Remote { listen: listen.try_into()?, target: target.try_into()? };
-    Ok(environment::find(handle)?.tunnel().prepare(ForwardSpec { way, max_connections }))
+    let spec = ForwardSpec::Remote { listen: listen.try_into()?, target: target.try_into()? };
+    Ok(environment::find(handle)?.tunnel().prepare(ForwardOptions { spec, max_connections }))
 }
 
 /// The forward with this number, if it is bound, or is to be so again.

@@ -15,7 +15,7 @@ use crate::binding::types::prompts::Prompts;
 use crate::binding::types::stats::{Stats, milliseconds};
 use crate::binding::types::{Banner, ConnectionEnd, ConnectionInfo, ForwardInfo, HostKey};
 use crate::session::{self, HostKeyInfo, Responses};
-use crate::tunnel::{self, Answer, DIALED, Event, Observer, SessionStep};
+use crate::tunnel::{self, Answer, DIAL_FORWARD, Event, Observer, SessionStep};
 
 /// Messages that may wait for a busy event loop before no new connections are taken, which would make
 /// others. Each costs some hundred bytes.
@@ -269,14 +269,14 @@ impl Observer for Watcher {
                 self.send(Kind::ConnectionRequest, 0.0, Either10::D((&request.info).into()));
             }
             Event::Connection(info) => {
-                if info.forward == DIALED || self.is_followed(Kind::Connection) {
+                if info.forward == DIAL_FORWARD || self.is_followed(Kind::Connection) {
                     self.send(Kind::Connection, 0.0, Either10::D((&info).into()));
                 }
             }
             Event::Disconnected(end) => {
                 let asked = lock(&self.questions).requests.remove(&end.id);
                 drop(asked);
-                if end.forward == DIALED || self.is_followed(Kind::Disconnected) {
+                if end.forward == DIAL_FORWARD || self.is_followed(Kind::Disconnected) {
                     self.send(Kind::Disconnected, 0.0, Either10::E(end.into()));
                 }
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::net::linger::Linger;
 use crate::session::{Reconnect, Target};
-use crate::tunnel::Way;
+use crate::tunnel::ForwardSpec;
 
 /// What is fixed when a tunnel is made.
 #[derive(Debug)]
@@ -18,11 +18,11 @@ pub struct Config {
     /// whole, each of them may have this part of.
     pub sessions: usize,
     /// What to listen for, and what to do with it; others can be asked for later.
-    pub forward: Option<Way>,
+    pub forward: Option<ForwardSpec>,
     /// How many connections the tunnel may have at once, whichever way they come; `None`: any
     /// number.
     pub max_connections: Option<u32>,
-    /// Whether others may share the ports that it listens on; see [`CAN_SHARE`](super::CAN_SHARE).
+    /// Whether others may share the ports that it listens on; see [`CAN_REUSE_PORT`](super::CAN_REUSE_PORT).
     pub reuse_port: bool,
 }
 

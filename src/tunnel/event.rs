@@ -1,14 +1,14 @@
 //! What a tunnel tells its owner, and what it asks.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::net::linger::Linger;
 use crate::session::{Banner, HostKeyInfo, Prompts, Responses};
-use crate::tunnel::command::Command;
 use crate::tunnel::{Endpoint, Error};
 
 /// Receives what happens to a tunnel. Called on the runtime's threads: must return at once.
@@ -96,35 +96,35 @@ pub struct ConnectionRequest {
     pub answer: Answer,
 }
 
-/// Accepts or rejects a connection; dropping it rejects.
-#[derive(Debug)]
-pub struct Answer {
-    id: u64,
-    commands: Option<mpsc::WeakUnboundedSender<Command>>,
-}
+/// Accepts or rejects a connection. Dropping it rejects the connection.
+pub struct Answer(Option<Box<dyn FnOnce(bool) + Send>>);
 
 impl Answer {
-    pub(crate) fn new(id: u64, commands: mpsc::WeakUnboundedSender<Command>) -> Self {
-        Self { id, commands: Some(commands) }
+    pub(crate) fn new(decide: impl FnOnce(bool) + Send + 'static) -> Self {
+        Self(Some(Box::new(decide)))
     }
 
-    /// `true` accepts the connection, `false` rejects it.
+    /// Accepts the connection with `true`, rejects it with `false`.
     pub fn send(mut self, accept: bool) {
-        self.give(accept);
+        self.decide(accept);
     }
 
-    fn give(&mut self, accept: bool) {
-        // Weak: an answer that is never given does not keep a tunnel alive.
-        if let Some(commands) = self.commands.take().and_then(|weak| weak.upgrade()) {
-            // A tunnel that is gone has closed the connection already.
-            let _ = commands.send(Command::Answer(self.id, accept));
+    fn decide(&mut self, accept: bool) {
+        if let Some(decide) = self.0.take() {
+            decide(accept);
         }
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer").finish_non_exhaustive()
     }
 }
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        self.give(false);
+        self.decide(false);
     }
 }
 
@@ -148,7 +148,7 @@ pub enum ConnectionState {
 pub struct ConnectionInfo {
     /// Its number, unique within the tunnel, counted from 1.
     pub id: u64,
-    /// The number of the forward that it came by, or [`DIALED`](super::DIALED).
+    /// The number of the forward that it came by, or [`DIAL_FORWARD`](super::DIAL_FORWARD).
     pub forward: i64,
     /// The address of the program that connected; `None`: not by TCP.
     pub remote: Option<SocketAddr>,
@@ -180,7 +180,7 @@ pub enum ClosedBy {
 pub struct ConnectionEnd {
     /// The connection's number.
     pub id: u64,
-    /// The number of the forward that it came by, or [`DIALED`](super::DIALED).
+    /// The number of the forward that it came by, or [`DIAL_FORWARD`](super::DIAL_FORWARD).
     pub forward: i64,
     /// `OK`, or what went wrong: a system error's name, `ERR_SSH_...` or `ERR_TUNNEL_...`.
     pub code: Cow<'static, str>,

@@ -1,266 +1,238 @@
-//! [`Tunnel`], the handle of a tunnel's task.
+//! [`Tunnel`], the handle of a tunnel's driver.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
-use super::command::{Command, Reply};
-use super::driver::Driver;
-use super::pool::supervisor::Role;
-use super::{
-    Config, ConnectionInfo, Endpoint, Error, ForwardInfo, ForwardSpec, OWN, Observer, Settings,
-    Stats,
-};
 use crate::net::linger::Linger;
 use crate::runtime::WorkerSlot;
+#[cfg(unix)]
+use crate::tunnel::connection::dial::Dial;
+use crate::tunnel::driver::Driver;
+use crate::tunnel::driver::commands::Command;
+use crate::tunnel::pending::{Pending, Reply};
+use crate::tunnel::pool::message::ConnectionCommand;
+use crate::tunnel::shared::Shared;
+use crate::tunnel::{
+    Config, ConnectionInfo, DEFAULT_FORWARD, Endpoint, Error, ForwardInfo, ForwardOptions,
+    Observer, Settings, Stats,
+};
 
 /// A tunnel. Every method returns at once; operations begin in the order of their calls, whether
 /// or not their [`Pending`] is awaited.
 ///
-/// Dropping it resets every connection, frees the port and drops the SSH session: what was under
-/// way is lost, and the programs at the local port see that it was.
+/// Dropping it resets every connection, frees the ports and drops the SSH sessions without closing
+/// them; local clients see a reset.
 pub struct Tunnel {
     shared: Arc<Shared>,
     commands: mpsc::UnboundedSender<Command>,
     config: Arc<Config>,
     prepared: Mutex<Prepared>,
-    /// The task, until the first operation starts it: a tunnel that is never used costs no thread.
+    /// The driver, until the first operation starts its task: an unused tunnel costs no thread.
     driver: Mutex<Option<Driver>>,
 }
 
-/// Forwards that have a number and were not asked for yet.
+/// Forwards that have an id and are not started.
 #[derive(Default)]
 struct Prepared {
-    specs: HashMap<i64, ForwardSpec>,
+    forwards: HashMap<i64, ForwardOptions>,
     last: i64,
 }
 
-/// What the handle and the task both look at.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    settings: Mutex<Settings>,
-    pub(crate) ready: AtomicBool,
-    /// The forwards that are bound, by their numbers.
-    bound: Mutex<BTreeMap<i64, ForwardInfo>>,
-    /// The number that the last connection got.
-    last_id: AtomicU64,
-}
-
-impl Shared {
-    pub(crate) fn new(settings: Settings) -> Self {
-        Self {
-            settings: Mutex::new(settings),
-            ready: AtomicBool::new(false),
-            bound: Mutex::default(),
-            last_id: AtomicU64::new(0),
-        }
-    }
-
-    pub(crate) fn settings(&self) -> MutexGuard<'_, Settings> {
-        // Plain values: they are whole whatever panicked.
-        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn bound(&self) -> MutexGuard<'_, BTreeMap<i64, ForwardInfo>> {
-        self.bound.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn set_bound(&self, id: i64, info: Option<ForwardInfo>) {
-        match info {
-            Some(info) => self.bound().insert(id, info),
-            None => self.bound().remove(&id),
-        };
-    }
-
-    /// The number of the next connection.
-    pub(crate) fn next_id(&self) -> u64 {
-        self.last_id.fetch_add(1, Ordering::Relaxed) + 1
-    }
-}
-
 impl Tunnel {
-    /// Makes a tunnel that does nothing yet; starts no thread and touches no network.
+    /// Makes a tunnel. Starts no thread and touches no network.
     pub fn new(config: Config, settings: Settings, observer: Arc<dyn Observer>) -> Self {
         let shared = Arc::new(Shared::new(settings));
-        let role = Role::of(&config);
         let config = Arc::new(config);
         let (commands, received) = mpsc::unbounded_channel();
         let sender = commands.downgrade();
-        let driver = Driver::new(config.clone(), shared.clone(), observer, received, sender, role);
+        let driver = Driver::of_tunnel(config.clone(), shared.clone(), observer, received, sender);
         let prepared = Mutex::default();
         Self { shared, commands, config, prepared, driver: Mutex::new(Some(driver)) }
     }
 
-    /// What the next connections will take over.
+    /// Returns the settings for new connections.
     pub fn settings(&self) -> Settings {
         *self.shared.settings()
     }
 
-    /// Changes what the next connections take over; those that exist keep theirs.
+    /// Changes the settings for new connections; existing connections keep theirs.
     pub fn update_settings(&self, change: impl FnOnce(&mut Settings)) {
         change(&mut self.shared.settings());
     }
 
-    /// Whether the local port is bound that the tunnel was made with.
+    /// Returns whether the configured forward is bound.
     pub fn listening(&self) -> bool {
-        self.forward(OWN).is_some()
+        self.forward(DEFAULT_FORWARD).is_some()
     }
 
-    /// That port while it is bound, else the one that was asked for.
+    /// Returns the local port of the configured forward: the bound one, or else the configured one.
     pub fn local_port(&self) -> u16 {
-        let bound = self.forward(OWN).map(|info| info.bound);
-        let wanted = || self.config.forward.as_ref().map(|way| way.listen().clone());
-        match bound.or_else(wanted) {
+        let bound = self.forward(DEFAULT_FORWARD).map(|info| info.bound);
+        let configured = || self.config.forward.as_ref().map(|spec| spec.listen().clone());
+        match bound.or_else(configured) {
             Some(Endpoint::Tcp { port, .. }) => port,
             Some(Endpoint::Unix(_)) | None => 0,
         }
     }
 
-    /// The forward with this number, if it is bound, or is to be so again.
+    /// Returns a forward that is bound, or will be bound again after a reconnect.
     pub fn forward(&self, id: i64) -> Option<ForwardInfo> {
         self.shared.bound().get(&id).cloned()
     }
 
-    /// Whether any forward is bound.
+    /// Returns whether any forward is bound.
     pub fn has_forwards(&self) -> bool {
         !self.shared.bound().is_empty()
     }
 
-    /// Whether an SSH session is up.
+    /// Returns whether an SSH session is up.
     pub fn ready(&self) -> bool {
-        self.shared.ready.load(Ordering::Acquire)
+        self.shared.ready()
     }
 
-    /// Logs on to the SSH server. Done when the session is up; at once when it is up already. While
-    /// a lost session waits to be set up again, the next attempt begins now, and its outcome is
-    /// that of the call.
+    /// Connects to the SSH server. Done when the session is up; at once if it already is. While a
+    /// reconnect waits for its time, the next attempt begins now, and the call has its outcome.
     pub fn connect(&self) -> Pending<()> {
-        self.operation(Command::Connect)
+        self.operation(|driver, _, reply| driver.connect(reply))
     }
 
-    /// Logs on if needed, then binds the local port. Done when a connection would be forwarded.
-    /// Fails with [`Error::NoForward`] if the tunnel was made without one.
+    /// Connects if needed, then binds the configured forward. Done when it forwards connections.
+    /// Fails with [`Error::NoForward`] if none is configured.
     pub fn start_listening(&self) -> Pending<ForwardInfo> {
-        match &self.config.forward {
-            Some(way) => {
-                self.operation(|reply| Command::StartForward(OWN, way.clone().into(), reply))
-            }
+        match self.config.forward.clone() {
+            Some(spec) => self.start(DEFAULT_FORWARD, spec.into()),
             None => Pending::failed(Error::NoForward),
         }
     }
 
-    /// Gives up the local port; open connections and the session live on. Connections that wait to
-    /// be accepted are reset by the system, those that wait for a lost session by us.
+    /// Stops the configured forward; open connections and the session stay up. Connections that wait
+    /// to be accepted, or for a disconnected session, are reset.
     pub fn stop_listening(&self) -> Pending<()> {
-        self.operation(|reply| Command::StopForward(OWN, "stopListening", reply))
+        self.stop(DEFAULT_FORWARD, "stopListening")
     }
 
-    /// Gives a forward its number, under which it can be started once.
-    pub fn prepare(&self, spec: ForwardSpec) -> i64 {
+    /// Gives a forward its id, under which it can be started once.
+    pub fn prepare(&self, options: ForwardOptions) -> i64 {
         let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
         prepared.last += 1;
         let id = prepared.last;
-        prepared.specs.insert(id, spec);
+        prepared.forwards.insert(id, options);
         id
     }
 
-    /// Opens a forward that was prepared, as [`Tunnel::start_listening`] does its own.
+    /// Starts a prepared forward, as [`Tunnel::start_listening`] does the configured one.
     pub fn start_forward(&self, id: i64) -> Pending<ForwardInfo> {
         let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
-        match prepared.specs.remove(&id) {
-            Some(spec) => self.operation(|reply| Command::StartForward(id, spec, reply)),
+        match prepared.forwards.remove(&id) {
+            Some(options) => self.start(id, options),
             None => Pending::failed(Error::NoForward),
         }
     }
 
-    /// Gives a forward up, as [`Tunnel::stop_listening`] does. One that is gone already is no error.
+    /// Stops a forward, as [`Tunnel::stop_listening`] does. Does nothing if it is already stopped.
     pub fn stop_forward(&self, id: i64) -> Pending<()> {
-        self.operation(|reply| Command::StopForward(id, "stop", reply))
+        self.stop(id, "stop")
     }
 
-    /// Opens a connection whose local end is the other one of a pair with `socket`, logging on first
-    /// if needed. Returns its number; the observer is told when it is open and how it ended, which
-    /// it also does if it cannot be opened. The other end is never ended cleanly where the
-    /// connection was reset: whoever has it learns that from the report, and closes it.
+    fn start(&self, id: i64, options: ForwardOptions) -> Pending<ForwardInfo> {
+        self.operation(move |driver, now, reply| driver.start_forward(id, options, reply, now))
+    }
+
+    fn stop(&self, id: i64, method: &'static str) -> Pending<()> {
+        self.operation(move |driver, _, reply| driver.stop_forward(id, method, reply))
+    }
+
+    /// Opens a connection whose local end is the peer of `socket`, connecting first if needed.
+    /// Returns its id. The observer receives its [`Event`](crate::tunnel::Event)s, also if it does
+    /// not open. The peer of `socket` reads no end of stream where the connection was reset: its
+    /// holder closes it on the report.
     #[cfg(unix)]
     pub fn dial(&self, socket: UnixStream, target: Endpoint) -> u64 {
         let id = self.shared.next_id();
-        let settings = self.settings();
-        self.command(Command::Dial(super::driver::accept::Dial { id, socket, target, settings }));
+        let dial = Dial { id, socket, target, settings: self.settings() };
+        self.send(Box::new(move |driver, now| driver.dial(dial, now)));
         id
     }
 
-    /// Closes one connection by its Linger. Done when its end is reported:
-    /// gracefully, that is when everything that had come from either side is delivered; bounded,
-    /// when that is done or its time is over; hard, at once.
+    /// Closes one connection as its Linger says. Done when its end is reported: when everything that
+    /// has arrived from either side is delivered, when the linger time expires, or at once.
     pub fn disconnect(&self, connection: u64) -> Pending<()> {
-        self.operation(|reply| Command::Disconnect(connection, reply))
+        self.connection(connection, ConnectionCommand::Close)
     }
 
-    /// Resets one connection, whatever its Linger and its state. Done when its end is reported, at once.
+    /// Resets one connection, whatever its Linger and its state. Done when its end is reported.
     pub fn reset(&self, connection: u64) -> Pending<()> {
-        self.operation(|reply| Command::Reset(connection, reply))
+        self.connection(connection, ConnectionCommand::Reset)
     }
 
-    /// Gives up all forwards, closes every connection as [`Tunnel::disconnect`] does, and logs off. Done
-    /// when nothing is left. Operations that were under way fail with [`Error::Closed`].
+    /// Stops all forwards, closes every connection as [`Tunnel::disconnect`] does, and disconnects.
+    /// Done when nothing is left. Operations that were under way fail with [`Error::Closed`].
     ///
-    /// With `force` every connection is reset, also one that is being closed already, and the session
-    /// is ended within a second, whatever the server does; so it is done within two seconds.
+    /// With `force`, resets every connection, also one that is already closing, and disconnects
+    /// within a second; the whole call ends within two seconds.
     pub fn shutdown(&self, force: bool) -> Pending<()> {
-        self.operation(|reply| Command::Shutdown { force, reply })
+        self.operation(move |driver, _, reply| driver.shut_down(force, reply))
     }
 
-    /// Gives up all forwards and lets connections finish by themselves for at most `timeout` (`None`:
-    /// without limit), then does what [`Tunnel::shutdown`] does. Within two seconds after `timeout`
-    /// it ends by force what is left, also what another operation had begun to close.
+    /// Stops all forwards and waits for connections to end by themselves for at most `timeout`
+    /// (`None`: without limit), then does what [`Tunnel::shutdown`] does. What is left two seconds
+    /// after `timeout` is reset.
     pub fn close(&self, timeout: Option<Duration>) -> Pending<()> {
-        self.operation(|reply| Command::Close(timeout, reply))
+        self.operation(move |driver, now, reply| driver.drain(timeout, reply, now))
     }
 
-    /// The connections that exist now, those that are being closed included.
+    /// Returns the connections that exist now, including the closing ones.
     pub fn connections(&self) -> Pending<Vec<ConnectionInfo>> {
-        self.operation(Command::Connections)
+        self.operation(|driver, _, reply| driver.connections(reply))
     }
 
-    /// What was counted since the tunnel was made; with a forward's number, of the connections that
-    /// came by it alone. Fails with [`Error::UnknownForward`] if that one was never started, or
-    /// given up long ago.
+    /// Returns the counters since the tunnel was made, of all connections or of one forward. Fails
+    /// with [`Error::UnknownForward`] if that forward was never started, or stopped long ago.
     pub fn stats(&self, forward: Option<i64>) -> Pending<Stats> {
-        self.operation(|reply| Command::Stats(forward, reply))
+        self.operation(move |driver, _, reply| driver.stats(forward, reply))
     }
 
-    /// How a connection will be closed, or is being closed.
+    /// Returns the Linger of a connection.
     pub fn linger(&self, connection: u64) -> Pending<Linger> {
-        self.operation(|reply| Command::Linger(connection, reply))
+        self.connection(connection, ConnectionCommand::GetLinger)
     }
 
-    /// Decides anew how a connection will be closed. One that is being closed goes on by the new value:
-    /// hard resets it at once, a linger time runs from now.
+    /// Changes the Linger of a connection. A closing connection continues by the new value: hard
+    /// resets it at once, and a linger time begins now.
     pub fn set_linger(&self, connection: u64, linger: Linger) -> Pending<()> {
-        self.operation(|reply| Command::SetLinger(connection, linger, reply))
+        self.connection(connection, move |reply| ConnectionCommand::SetLinger(linger, reply))
     }
 
-    fn operation<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Pending<T> {
-        let (reply, outcome) = oneshot::channel();
-        self.command(command(reply));
-        Pending(outcome)
+    fn connection<T: Send + 'static>(
+        &self,
+        id: u64,
+        command: impl FnOnce(Reply<T>) -> ConnectionCommand + Send + 'static,
+    ) -> Pending<T> {
+        self.operation(move |driver, _, reply| driver.connection(id, command(reply)))
     }
 
-    fn command(&self, command: Command) {
+    /// Begins an operation in the driver's task.
+    fn operation<T: Send + 'static>(
+        &self,
+        begin: impl FnOnce(&mut Driver, Instant, Reply<T>) + Send + 'static,
+    ) -> Pending<T> {
+        let (reply, pending) = Pending::new();
+        self.send(Box::new(move |driver, now| begin(driver, now, reply)));
+        pending
+    }
+
+    fn send(&self, command: Command) {
         let mut driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(driver) = driver.take() {
             WorkerSlot::take().spawn(driver);
         }
-        // Under the lock, so that the order of the calls is the order in the queue. A task that is
-        // gone drops the reply, which says "closed".
+        // Under the lock, so that commands are queued in the order of the calls. A driver that has
+        // ended drops the reply, which means `Error::Closed`.
         let _ = self.commands.send(command);
     }
 }
@@ -268,32 +240,5 @@ impl Tunnel {
 impl std::fmt::Debug for Tunnel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Tunnel").field("shared", &self.shared).finish_non_exhaustive()
-    }
-}
-
-/// The outcome of an operation that has begun. Dropping it changes nothing about the operation.
-#[derive(Debug)]
-pub struct Pending<T>(oneshot::Receiver<Result<T, Error>>);
-
-impl<T> Pending<T> {
-    /// The outcome of one that did not even begin.
-    fn failed(error: Error) -> Self {
-        let (reply, outcome) = oneshot::channel();
-        let _ = reply.send(Err(error));
-        Self(outcome)
-    }
-
-    /// Blocks this thread until the operation is done. Not for the runtime's own threads.
-    pub fn wait(self) -> Result<T, Error> {
-        self.0.blocking_recv().unwrap_or(Err(Error::Closed))
-    }
-}
-
-impl<T> Future for Pending<T> {
-    type Output = Result<T, Error>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // A task that is gone has shut its tunnel down.
-        Pin::new(&mut self.0).poll(cx).map(|outcome| outcome.unwrap_or(Err(Error::Closed)))
     }
 }

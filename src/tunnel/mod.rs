@@ -1,12 +1,10 @@
 //! Tunnels: forwards whose connections travel through one SSH session, or several.
 //!
-//! - `handle`: [`Tunnel`], which the binding holds; `config`, `event`, `error`, `stats`: its types;
-//!   `command`: what it asks of the task.
-//! - `driver`: the task of a tunnel. It alone touches the session, the listeners and the local
-//!   sockets.
-//! - `connection`: the connections; `forward`: where they come from; `pool`: several sessions.
+//! - `handle`: [`Tunnel`], which the binding holds; `config`, `event`, `error`, `stats`, `pending`:
+//!   the types of its methods; `shared`: what it reads without the driver.
+//! - `driver`: the task of a tunnel, which applies the effects of the parts below.
+//! - `connection`: the connections; `forward`: the forwards; `pool`: several sessions.
 
-mod command;
 mod config;
 mod connection;
 mod driver;
@@ -14,7 +12,9 @@ mod error;
 mod event;
 mod forward;
 mod handle;
+mod pending;
 mod pool;
+mod shared;
 mod stats;
 
 pub use config::{Config, Settings};
@@ -23,10 +23,12 @@ pub use event::{
     Answer, ClosedBy, ConnectionEnd, ConnectionInfo, ConnectionRequest, ConnectionState, Event,
     Observer, SessionStep,
 };
-pub use forward::listener::CAN_SHARE;
-pub use forward::table::{DIALED, Endpoint, ForwardInfo, ForwardSpec, OWN, Way};
-pub use handle::{Pending, Tunnel};
+pub use forward::listener::CAN_REUSE_PORT;
+pub use forward::spec::{
+    DEFAULT_FORWARD, DIAL_FORWARD, Endpoint, ForwardInfo, ForwardOptions, ForwardSpec,
+};
+pub use handle::Tunnel;
+pub use pending::Pending;
 pub use stats::{Bytes, ConnectionStats, SessionStats, Stats};
 
 pub use crate::socks::Login;
-pub(crate) use handle::Shared;

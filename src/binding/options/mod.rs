@@ -20,7 +20,7 @@ use crate::session::{
     AuthMethod, Credentials, EncryptedSecret, KeyFile, Pin, Reconnect, Route, Strictness, Target,
     Trust,
 };
-use crate::tunnel::{CAN_SHARE, Config, Endpoint, Settings, Way};
+use crate::tunnel::{CAN_REUSE_PORT, Config, Endpoint, ForwardSpec, Settings};
 
 /// Longer than any process lives, and short enough to be added to any point in time.
 const CENTURY: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
@@ -200,7 +200,7 @@ impl Options {
     /// What a tunnel is made of. The secrets move; only the key's bytes, which JavaScript owns, are
     /// copied.
     pub(crate) fn into_parts(self) -> Result<(Config, Settings), Failure> {
-        if self.reuse_port && !CAN_SHARE {
+        if self.reuse_port && !CAN_REUSE_PORT {
             return Err(routes::unavailable("reusePort"));
         }
         let host = |text: &str, property| named(text, names::MAX_HOST, "options", property);
@@ -231,9 +231,11 @@ impl Options {
             sessions: self.sessions as usize,
             max_connections: self.max_connections,
             reuse_port: self.reuse_port,
-            forward: self.forward_host.zip(self.forward_port).map(|(host, port)| Way::Local {
-                listen: Endpoint::Tcp { host: self.local_host.into(), port: self.local_port },
-                target: Endpoint::Tcp { host: host.into(), port },
+            forward: self.forward_host.zip(self.forward_port).map(|(host, port)| {
+                ForwardSpec::Local {
+                    listen: Endpoint::Tcp { host: self.local_host.into(), port: self.local_port },
+                    target: Endpoint::Tcp { host: host.into(), port },
+                }
             }),
         };
         let settings = Settings {

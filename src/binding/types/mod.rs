@@ -12,7 +12,7 @@ use napi_derive::napi;
 use crate::names;
 use crate::net::linger::Linger;
 use crate::session::{self, HostKeyInfo};
-use crate::tunnel::{self, ClosedBy, ConnectionState, Endpoint, Way};
+use crate::tunnel::{self, ClosedBy, ConnectionState, Endpoint, ForwardSpec};
 
 /// The LINGER structure.
 #[napi(object, js_name = "Linger", object_from_js = false)]
@@ -202,10 +202,10 @@ impl TryFrom<EndpointOption> for Endpoint {
 
 impl From<&tunnel::ForwardInfo> for ForwardInfo {
     fn from(info: &tunnel::ForwardInfo) -> Self {
-        let (kind, target) = match &info.way {
-            Way::Local { target, .. } => ("local", Some(target.into())),
-            Way::Dynamic { .. } => ("dynamic", None),
-            Way::Remote { target, .. } => ("remote", Some(target.into())),
+        let (kind, target) = match &info.spec {
+            ForwardSpec::Local { target, .. } => ("local", Some(target.into())),
+            ForwardSpec::Dynamic { .. } => ("dynamic", None),
+            ForwardSpec::Remote { target, .. } => ("remote", Some(target.into())),
         };
         Self {
             forward_id: info.id,

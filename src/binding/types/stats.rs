@@ -38,6 +38,7 @@ pub struct SessionStats {
     /// Attempts to set one up again.
     pub reconnect_attempts: f64,
     /// Milliseconds of the last logon.
+    #[napi(js_name = "logonTime")]
     pub connect_time: Option<f64>,
     /// Milliseconds to the server and back.
     pub round_trip: Option<f64>,

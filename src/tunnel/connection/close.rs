@@ -93,7 +93,7 @@ impl Driver {
             return true;
         }
         #[cfg(unix)]
-        if let Some(dial) = self.operations.deferred.take_dial(id) {
+        if let Some(dial) = self.operations.take_dial(id) {
             self.reject_dial(dial, cause);
             return true;
         }
@@ -184,7 +184,7 @@ impl Driver {
         };
         match meta {
             Some(meta) => Ok(&mut meta.settings),
-            None => self.operations.deferred.settings_of(id).ok_or(Error::NoConnection(id)),
+            None => self.operations.deferred_settings(id).ok_or(Error::NoConnection(id)),
         }
     }
 
@@ -314,7 +314,7 @@ impl Driver {
     /// open yet have lost nothing: they wait for the next session, if there is to be one.
     pub(crate) fn end_all(&mut self, error: &session::Error, now: Instant) {
         let cause = Cause::SessionLost(error.clone());
-        let comes_back = self.reconnecter.is_under_way() || self.role.member().is_some();
+        let comes_back = self.reconnecter.is_under_way() || self.role.worker().is_some();
         if !comes_back {
             self.reject_all(&cause, |_| true);
         }
@@ -451,7 +451,7 @@ impl Driver {
         finish: CloseMode,
         mut closing: ClosingConnection,
     ) {
-        if let Some(force) = self.operations.forced {
+        if let Some(force) = self.shutdown.forced() {
             closing.force(force);
         }
         let id = closing.info.id;
@@ -474,6 +474,6 @@ impl Driver {
         let id = end.id;
         self.count_end(&end);
         self.emit(Event::Disconnected(end));
-        self.operations.disconnected(id);
+        self.operations.closed(id, &Ok(()));
     }
 }

@@ -24,17 +24,17 @@ use crate::tunnel::connection::relay::{Connection, Meta, PendingConnection};
 use crate::tunnel::connection::report::Report;
 use crate::tunnel::driver::Driver;
 use crate::tunnel::driver::accept::Awaiting;
-use crate::tunnel::forward::remote::{ForwardRequest, Home};
-use crate::tunnel::forward::table::Endpoint;
+use crate::tunnel::forward::remote::{ForwardRequest, SessionId};
+use crate::tunnel::forward::spec::Endpoint;
 use crate::tunnel::pool::supervisor::Role;
-use crate::tunnel::{Answer, ConnectionInfo, ConnectionRequest, ConnectionState, Event, Settings};
+use crate::tunnel::{ConnectionInfo, ConnectionRequest, ConnectionState, Event, Settings};
 
 /// A connection that has no target yet.
 pub(crate) struct InboundChannel {
     id: u64,
     forward: i64,
     /// The session that it came by, and its channel there.
-    home: Home,
+    home: SessionId,
     channel: ChannelId,
     /// Who connected at the server, if it said so.
     remote: Option<SocketAddr>,
@@ -121,25 +121,25 @@ impl Driver {
     /// Somebody has connected to a remote forward.
     pub(crate) fn offered(
         &mut self,
-        home: Home,
+        home: SessionId,
         forward: i64,
         channel: ChannelId,
         remote: Option<SocketAddr>,
+        target: Endpoint,
         now: Instant,
     ) {
-        let Some(target) = self.forwards.target(forward) else { return };
         if self.is_full(forward) || self.observer.is_behind() || descriptors::are_scarce_now() {
             let reason = OpenFailure::ResourceShortage;
-            return self.send_forward_request(home, ForwardRequest::Refuse(channel, reason));
+            return self.send_forward_request(home, ForwardRequest::Reject(channel, reason));
         }
-        self.counts.accepted(forward);
+        self.counters.accepted(forward);
         let (id, settings) = (self.shared.next_id(), *self.shared.settings());
         let offer =
             InboundChannel { id, forward, home, channel, remote, target, settings, dial: None };
         if !self.observer.decides_connections() {
             return self.dial_target(offer, now);
         }
-        let (info, answer) = (offer.info(), Answer::new(id, self.sender.clone()));
+        let (info, answer) = (offer.info(), self.answer_for(id));
         self.await_in_time(id, Awaiting::Answer, now);
         self.inbound_channels.waiting.insert(id, offer);
         self.emit(Event::ConnectionRequest(ConnectionRequest { info, answer }));
@@ -207,13 +207,10 @@ impl Driver {
     /// Opens the channel of an offer: both sides are connected from now on.
     pub(crate) fn accept_offer(
         &mut self,
-        mut pending: PendingConnection,
+        pending: PendingConnection,
         channel: ChannelId,
         now: Instant,
     ) {
-        if self.role.member().is_some() {
-            pending.stream = pending.stream.moved_here();
-        }
         let Some(session) = &mut self.session else {
             let lost = Cause::SessionLost(session::Error::no_session());
             return self.reject(pending, lost);
@@ -237,12 +234,12 @@ impl Driver {
             // Where the target is, and why nobody is there, is no concern of the server's.
             _ => OpenFailure::ConnectFailed,
         };
-        self.send_forward_request(offer.home, ForwardRequest::Refuse(offer.channel, reason));
+        self.send_forward_request(offer.home, ForwardRequest::Reject(offer.channel, reason));
         self.ended(offer.end(cause));
     }
 
     /// A session is lost, and with it the far side of what it had offered.
-    pub(crate) fn lose_offers(&mut self, home: Home, error: &session::Error) {
+    pub(crate) fn lose_offers(&mut self, home: SessionId, error: &session::Error) {
         let inbound_channels =
             self.inbound_channels.waiting.values().filter(|offer| offer.home == home);
         let ids: Vec<_> = inbound_channels.map(|offer| offer.id).collect();

@@ -11,13 +11,14 @@ use crate::net::local_stream::Stream;
 use crate::session::Pump;
 use crate::socks::{Reply, Version};
 use crate::tunnel::connection::cause::Cause;
-use crate::tunnel::{ConnectionInfo, ConnectionState, Endpoint, Settings};
+use crate::tunnel::stats::Live;
+use crate::tunnel::{Bytes, ConnectionInfo, ConnectionState, Endpoint, Settings};
 
 /// What is known of a connection in every state.
 #[derive(Debug)]
 pub(crate) struct Meta {
     pub(crate) id: u64,
-    /// The number of the forward that it came by, or `DIALED`.
+    /// The number of the forward that it came by, or `DIAL_FORWARD`.
     pub(crate) forward: i64,
     /// Its two addresses, if it came by TCP.
     pub(crate) remote: Option<SocketAddr>,
@@ -106,6 +107,18 @@ impl Connection {
             bytes_down: self.pump.delivered(),
             ..self.meta.info()
         }
+    }
+
+    /// The counters of the connection so far.
+    pub(crate) fn live(&mut self) -> Live {
+        let bytes = Bytes {
+            up: self.pump.sent,
+            down: self.pump.acknowledged(),
+            dropped_up: 0,
+            dropped_down: self.pump.dropped,
+        };
+        let opened = !matches!(self.stage, Stage::Opening);
+        Live { id: self.meta.id, forward: self.meta.forward, opened, bytes }
     }
 }
 

@@ -1,29 +1,25 @@
 //! How connections come in: accepted, asked about, held while there is no session, and opened.
 
-use std::io;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use ssh_proto::OpenFailure;
 
-#[cfg(unix)]
-use crate::net::local_stream::Stream;
-use crate::session;
 use crate::tunnel::connection::cause::Cause;
+#[cfg(unix)]
+use crate::tunnel::connection::dial::Dial;
 use crate::tunnel::connection::relay::{Connection, Meta, PendingConnection, Stage};
 use crate::tunnel::connection::report::Report;
 use crate::tunnel::connection::socks_handshake::SocksClient;
 use crate::tunnel::driver::Driver;
 use crate::tunnel::forward::listener::{Accepted, PAUSE};
-use crate::tunnel::forward::table::{DIALED, Endpoint, Way};
-use crate::tunnel::{
-    Answer, ConnectionInfo, ConnectionRequest, ConnectionState, Error, Event, Settings,
-};
+use crate::tunnel::forward::spec::{DIAL_FORWARD, Endpoint, ForwardSpec};
+use crate::tunnel::{ConnectionInfo, ConnectionRequest, ConnectionState, Event};
 
 /// Connections accepted in one turn by one forward.
 const ACCEPTED: usize = 64;
 /// Connections that are held at once while there is no session; others wait in the system's
-/// backlog. Each costs a descriptor, and the way back to a session needs some too.
+/// backlog. Each costs a descriptor, and the spec back to a session needs some too.
 const MAX_HELD: usize = 1024;
 
 /// Channels that nobody here has any use for, and that the server has neither opened nor closed:
@@ -32,29 +28,6 @@ const MAX_UNCONFIRMED: usize = 4096;
 
 /// Who asks for a connection, in the words of the protocol, if it has no address.
 const ORIGINATOR: (&str, u16) = ("127.0.0.1", 65_535);
-
-/// A connection that the program asks for itself.
-#[cfg(unix)]
-#[derive(Debug)]
-pub(crate) struct Dial {
-    pub(crate) id: u64,
-    /// Our end of a pair of sockets.
-    pub(crate) socket: std::os::unix::net::UnixStream,
-    pub(crate) target: Endpoint,
-    /// As they were at the call.
-    pub(crate) settings: Settings,
-}
-
-#[cfg(unix)]
-impl Dial {
-    /// `None` only for want of memory: then the program sees its stream end before it began.
-    fn arrive(self) -> Option<PendingConnection> {
-        let Self { id, socket, target, settings } = self;
-        let stream = Stream::pair(socket).ok()?;
-        let meta = Meta { id, forward: DIALED, remote: None, local: None, target, settings };
-        Some(PendingConnection { meta, stream, socks: None })
-    }
-}
 
 /// What a connection waits for that is not open yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,8 +61,8 @@ impl Driver {
     /// Whether a forward, or the whole tunnel, has as many connections as it may have.
     pub(crate) fn is_full(&self, forward: i64) -> bool {
         let is_at = |live: u64, most: Option<u32>| most.is_some_and(|most| live >= most.into());
-        is_at(self.counts.live(), self.config.max_connections)
-            || is_at(self.counts.live_of(forward), self.forwards.max_connections(forward))
+        is_at(self.counters.live(), self.config.max_connections)
+            || is_at(self.counters.live_of(forward), self.forwards.max_connections(forward))
     }
 
     /// Whether the server has so much to answer, or to read, that it is asked for nothing more.
@@ -123,27 +96,27 @@ impl Driver {
         for accepted in 0..ACCEPTED {
             let waiting = self.socks_clients.len() + self.requests.len() + self.held.len();
             let full = (!self.has_session() && waiting >= MAX_HELD) || self.is_full(forward);
-            let is_first = self.counts.live() == 0;
+            let is_first = self.counters.live() == 0;
             let listener = self.forwards.listener(forward).filter(|_| !full);
-            let Some((way, listener)) = listener else { return accepted > 0 };
+            let Some((spec, listener)) = listener else { return accepted > 0 };
             match listener.poll_accept(cx, now, is_first) {
                 Poll::Pending => return accepted > 0,
                 Poll::Ready(Ok(accepted)) => {
-                    self.counts.accepted(forward);
+                    self.counters.accepted(forward);
                     // Fails only on a socket that is dead already, which the first read will tell.
                     if self.shared.settings().keep_alive {
                         let _ = socket2::SockRef::from(&accepted.stream).set_keepalive(true);
                     }
-                    match way {
-                        Way::Local { target, .. } => {
+                    match spec {
+                        ForwardSpec::Local { target, .. } => {
                             let target = target.clone();
                             self.come(forward, accepted, target, now);
                         }
-                        Way::Dynamic { login, .. } => {
+                        ForwardSpec::Dynamic { login, .. } => {
                             let login = login.clone();
                             self.greet(forward, accepted, login, now);
                         }
-                        Way::Remote { .. } => unreachable!("the server listens for it"),
+                        ForwardSpec::Remote { .. } => unreachable!("the server listens for it"),
                     }
                 }
                 Poll::Ready(Err(error)) => {
@@ -159,11 +132,14 @@ impl Driver {
     /// by a call of connect().
     #[cfg(unix)]
     pub(crate) fn dial(&mut self, dial: Dial, now: Instant) {
-        if self.is_full(DIALED) {
+        if self.shutdown.is_under_way() {
+            return self.operations.defer_dial(dial);
+        }
+        if self.is_full(DIAL_FORWARD) {
             return self.reject_dial(dial, Cause::Full);
         }
-        let Some(pending) = dial.arrive() else { return };
-        self.count_dialed();
+        let Some(pending) = dial.into_pending() else { return };
+        self.count_dial();
         self.operations.session_wanted = true;
         if self.has_session() {
             self.open(pending, now);
@@ -176,8 +152,8 @@ impl Driver {
     /// Tells who dialed that nothing comes of it.
     #[cfg(unix)]
     pub(crate) fn reject_dial(&mut self, dial: Dial, cause: Cause) {
-        if let Some(pending) = dial.arrive() {
-            self.count_dialed();
+        if let Some(pending) = dial.into_pending() {
+            self.count_dial();
             self.reject(pending, cause);
         }
     }
@@ -198,7 +174,7 @@ impl Driver {
             self.open(pending, now);
             return;
         }
-        let answer = Answer::new(pending.meta.id, self.sender.clone());
+        let answer = self.answer_for(pending.meta.id);
         let info = pending.meta.info();
         self.await_in_time(pending.meta.id, Awaiting::Answer, now);
         self.requests.insert(pending.meta.id, pending);
@@ -249,16 +225,6 @@ impl Driver {
         for (_, pending) in std::mem::take(&mut self.held) {
             self.open(pending, now);
         }
-    }
-
-    /// A listener broke for good.
-    fn listener_failed(&mut self, forward: i64, error: &io::Error) {
-        let listener = self.forwards.listener(forward);
-        let address = listener.map(|(_, listener)| listener.address().to_string());
-        let error = Error::listen("accept", address.unwrap_or_default(), error);
-        self.forwards.remove(forward, &error);
-        self.forsake(forward, &Cause::SessionLost(session::Error::no_session()));
-        self.emit(Event::Error(error));
     }
 
     /// A connection that is not open gives up when its time is over.

@@ -2,7 +2,9 @@
 
 pub(crate) mod accept;
 pub(crate) mod commands;
+mod counters;
 pub(crate) mod data;
+mod forwards;
 pub(crate) mod reconnect;
 pub(crate) mod sessions;
 pub(crate) mod shutdown;
@@ -10,11 +12,9 @@ pub(crate) mod shutdown;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use ssh_proto::ForwardId;
 use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
 use tokio::task::JoinSet;
 
@@ -22,7 +22,6 @@ use crate::net::close::{self, Outcome};
 use crate::net::write_buffer::WriteBuffer;
 use crate::runtime::timer::{Timer, run_after_input};
 use crate::session::{self, Session, TimeoutGate};
-use crate::tunnel::command::Command;
 use crate::tunnel::connection::close::ClosingConnection;
 use crate::tunnel::connection::inbound_channel::InboundChannels;
 use crate::tunnel::connection::ready_list::ReadyList;
@@ -30,13 +29,16 @@ use crate::tunnel::connection::registry::Table;
 use crate::tunnel::connection::relay::PendingConnection;
 use crate::tunnel::connection::socks_handshake::{HandshakeOutcome, SocksClient};
 use crate::tunnel::driver::accept::Awaiting;
-use crate::tunnel::driver::commands::Operations;
+use crate::tunnel::driver::commands::{Command, Operations};
+use crate::tunnel::driver::counters::Counters;
+use crate::tunnel::driver::forwards::Requests;
 use crate::tunnel::driver::reconnect::Reconnecter;
-use crate::tunnel::forward::remote::ForwardRequest;
+use crate::tunnel::driver::shutdown::Shutdown;
 use crate::tunnel::forward::table::Forwards;
+use crate::tunnel::pool::message::ToWorker;
 use crate::tunnel::pool::supervisor::{Role, Supervisor};
-use crate::tunnel::stats::Counts;
-use crate::tunnel::{Config, Error, Event, Observer, Shared};
+use crate::tunnel::shared::Shared;
+use crate::tunnel::{Config, Error, Event, Observer};
 
 /// Turns without a rest before other tasks of the runtime get their chance.
 const TURNS: usize = 8;
@@ -51,12 +53,13 @@ pub(crate) struct Driver {
     pub(crate) config: Arc<Config>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) observer: Arc<dyn Observer>,
-    commands: UnboundedReceiver<Command>,
-    /// For answers that come back by the same way.
+    inbox: Inbox,
+    /// For answers that return as commands.
     pub(crate) sender: WeakUnboundedSender<Command>,
     pub(crate) role: Role,
-    /// Who waits for what.
+    /// The operations that wait for something.
     pub(crate) operations: Operations,
+    pub(crate) shutdown: Shutdown,
 
     /// The logon under way.
     pub(crate) logon: Option<Work<Result<Session, session::Error>>>,
@@ -71,12 +74,9 @@ pub(crate) struct Driver {
     pub(crate) reconnecter: Reconnecter,
     /// The session's socket on its way out, after the disconnecting_session.
     pub(crate) disconnecting_session: Option<Work<()>>,
-    /// The ways in.
     pub(crate) forwards: Forwards,
-    /// The forwards that this session's server was asked for: their numbers there and here.
-    pub(crate) asked: Vec<(ForwardId, i64)>,
-    /// What a member is to do about them when it has taken up its session.
-    pub(crate) forward_requests: Vec<ForwardRequest>,
+    /// The remote forwards of this task's session.
+    pub(crate) remote_requests: Requests,
 
     /// Connections that have not said yet where to, by their numbers.
     pub(crate) socks_clients: HashMap<u64, SocksClient>,
@@ -93,8 +93,7 @@ pub(crate) struct Driver {
     pub(crate) closing: HashMap<u64, ClosingConnection>,
     /// The work of closing them.
     pub(crate) closings: JoinSet<(u64, Outcome)>,
-    /// What was counted; connections that exist count their bytes themselves.
-    pub(crate) counts: Counts,
+    pub(crate) counters: Counters,
     /// Whether anything was up since the last `Close` event.
     pub(crate) active: bool,
 
@@ -117,6 +116,14 @@ pub(crate) struct Driver {
     pub(crate) closed: Vec<usize>,
 }
 
+/// The calls and messages for a driver.
+pub(crate) enum Inbox {
+    /// Calls on the driver of a tunnel.
+    Tunnel(UnboundedReceiver<Command>),
+    /// Messages of the supervisor to a worker.
+    Worker(UnboundedReceiver<ToWorker>),
+}
+
 /// What came of a turn.
 enum Turn {
     /// Something was done; there may be more.
@@ -128,31 +135,43 @@ enum Turn {
 }
 
 impl Driver {
-    pub(crate) fn new(
+    /// Makes the driver of a tunnel.
+    pub(crate) fn of_tunnel(
         config: Arc<Config>,
         shared: Arc<Shared>,
         observer: Arc<dyn Observer>,
         commands: UnboundedReceiver<Command>,
         sender: WeakUnboundedSender<Command>,
+    ) -> Self {
+        let role = Role::of(&config);
+        Self::new(config, shared, observer, Inbox::Tunnel(commands), sender, role)
+    }
+
+    fn new(
+        config: Arc<Config>,
+        shared: Arc<Shared>,
+        observer: Arc<dyn Observer>,
+        inbox: Inbox,
+        sender: WeakUnboundedSender<Command>,
         role: Role,
     ) -> Self {
-        // A member leaves that to the tunnel.
-        let reconnect = config.reconnect.filter(|_| role.member().is_none());
+        // Workers do not reconnect.
+        let reconnect = config.reconnect.filter(|_| role.worker().is_none());
         Self {
-            forwards: Forwards::new(shared.clone(), config.reuse_port),
+            forwards: Forwards::new(shared.clone(), &config),
             shared,
             observer,
-            commands,
+            inbox,
             sender,
             operations: Operations::default(),
+            shutdown: Shutdown::default(),
             logon: None,
             session: None,
             session_number: None,
             last_session: 0,
             reconnecter: Reconnecter::new(reconnect),
             disconnecting_session: None,
-            asked: Vec::new(),
-            forward_requests: Vec::new(),
+            remote_requests: Requests::default(),
             socks_clients: HashMap::new(),
             handshakes: JoinSet::new(),
             requests: HashMap::new(),
@@ -161,7 +180,7 @@ impl Driver {
             table: Table::default(),
             closing: HashMap::new(),
             closings: JoinSet::new(),
-            counts: Counts::default(),
+            counters: Counters::default(),
             active: false,
             ready: Arc::default(),
             queue: VecDeque::new(),
@@ -193,17 +212,24 @@ impl Driver {
         busy |= self.collect_closings(cx);
         busy |= self.expire(now);
         busy |= self.settle(now);
-        self.tell_load(now);
+        self.report_throughput(now);
         if busy { Turn::Busy } else { Turn::Idle }
     }
 
     /// `None` when the handle is gone.
     fn take_commands(&mut self, cx: &mut Context<'_>, now: Instant) -> Option<bool> {
         for taken in 0..COMMANDS {
-            match self.commands.poll_recv(cx) {
-                Poll::Ready(Some(command)) => self.command(command, now),
-                Poll::Ready(None) => return None,
-                Poll::Pending => return Some(taken > 0),
+            match &mut self.inbox {
+                Inbox::Tunnel(commands) => match commands.poll_recv(cx) {
+                    Poll::Ready(Some(command)) => command(self, now),
+                    Poll::Ready(None) => return None,
+                    Poll::Pending => return Some(taken > 0),
+                },
+                Inbox::Worker(messages) => match messages.poll_recv(cx) {
+                    Poll::Ready(Some(message)) => self.handle_message(message, now),
+                    Poll::Ready(None) => return None,
+                    Poll::Pending => return Some(taken > 0),
+                },
             }
         }
         Some(true)
@@ -216,13 +242,13 @@ impl Driver {
             self.session_connected(outcome, now);
             busy = true;
         }
-        busy |= self.bind(cx);
+        busy |= self.poll_bound(cx);
         if poll_work(&mut self.disconnecting_session, cx).is_some() {
             self.end_session();
             busy = true;
         }
         busy |= self.collect_dials(cx, now);
-        busy | self.collect_sessions(cx, now)
+        busy | self.poll_sessions(cx, now)
     }
 
     /// Lets connections whose sockets became ready go on.
@@ -270,10 +296,10 @@ impl Driver {
         busy
     }
 
-    /// Tells what this session has to do, if there are others.
-    fn tell_load(&self, now: Instant) {
-        if let (Some(member), Some(session)) = (self.role.member(), &self.session) {
-            member.load.moved(session.moved, now);
+    /// Reports how busy a worker's session is.
+    fn report_throughput(&self, now: Instant) {
+        if let (Some(worker), Some(session)) = (self.role.worker(), &self.session) {
+            worker.throughput().moved(session.moved, now);
         }
     }
 
@@ -300,7 +326,7 @@ impl Driver {
             self.unanswered.front().map(|(due, ..)| *due),
             self.table.first_limit(),
             self.next_idle_look,
-            self.operations.shutdown_due(),
+            self.shutdown.due(),
             self.role.pool().and_then(Supervisor::due),
         ];
         limits.into_iter().flatten().min()
@@ -327,9 +353,9 @@ impl Driver {
             self.next_idle_look = self.close_idle(now);
             busy = true;
         }
-        busy |= self.expire_drain(now);
+        busy |= self.expire_shutdown(now);
         if let Role::Supervisor(pool) = &mut self.role {
-            busy |= pool.retire(now);
+            busy |= pool.close_unused(now);
         }
         busy
     }
@@ -345,8 +371,8 @@ impl Driver {
             *due = until;
         }
         self.table.resumed(now);
-        self.forwards.resumed(until);
-        self.operations.resumed(now);
+        self.forwards.resumed(now);
+        self.shutdown.resumed(now);
         if let Role::Supervisor(pool) = &mut self.role {
             pool.resumed(now);
         }
@@ -368,7 +394,7 @@ impl Driver {
     /// Gives everything up: the handle is gone, and nobody hears what became of it.
     fn abandon(&mut self) {
         self.forwards.clear(&Error::Closed);
-        self.shared.ready.store(false, Ordering::Release);
+        self.shared.set_ready(false);
         for connection in self.table.drain() {
             close::reset(connection.pump.stream, &connection.pump.write_buffer, false);
         }

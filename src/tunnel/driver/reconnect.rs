@@ -1,35 +1,32 @@
-//! The session of a tunnel: how it comes up, what follows when it is lost, and how it comes back.
+//! Connecting, and reconnecting after the loss of the session.
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::runtime::cutoff::CutoffWatch;
 use crate::session::{self, Attempt, Backoff, Reconnect, Session};
 use crate::tunnel::connection::cause::Cause;
 use crate::tunnel::driver::Driver;
-use crate::tunnel::driver::commands::answer_all;
-use crate::tunnel::driver::shutdown::Shutdown;
-use crate::tunnel::pool::worker::WorkerEvent;
+use crate::tunnel::pool::message::FromWorker;
 use crate::tunnel::{Config, Event, Observer};
 
-/// The way back to a session that was lost.
+/// The attempts to reconnect.
 pub(crate) struct Reconnecter {
-    /// `None`: there is no way back.
+    /// `None`: the tunnel does not reconnect.
     backoff: Option<Backoff>,
     outage: Outage,
 }
 
-/// Where a tunnel stands whose session was lost.
+/// The state of a tunnel between two sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outage {
-    /// There is none: a session is up, or nobody wants one.
+    /// A session is up, or none is needed.
     None,
     /// The next attempt begins at this time.
     Waiting(Instant),
     /// An attempt is under way.
-    Trying,
+    Connecting,
 }
 
 impl Reconnecter {
@@ -37,27 +34,25 @@ impl Reconnecter {
         Self { backoff: policy.map(Backoff::new), outage: Outage::None }
     }
 
-    /// Whether the session was lost and is to come back.
+    /// Returns whether the session was lost and another one is to follow.
     pub(crate) fn is_under_way(&self) -> bool {
-        match self.outage {
-            Outage::None => false,
-            Outage::Waiting(_) | Outage::Trying => true,
-        }
+        self.outage != Outage::None
     }
 
-    /// When the next attempt begins.
+    /// Returns when the next attempt begins.
     pub(crate) fn due(&self) -> Option<Instant> {
         match self.outage {
             Outage::Waiting(due) => Some(due),
-            Outage::None | Outage::Trying => None,
+            Outage::None | Outage::Connecting => None,
         }
     }
 
-    /// Nobody waits for a session any more.
+    /// Stops reconnecting.
     pub(crate) fn cancel(&mut self) {
         self.outage = Outage::None;
     }
 
+    /// Records that a session is up.
     fn up(&mut self, now: Instant) {
         self.outage = Outage::None;
         if let Some(backoff) = &mut self.backoff {
@@ -65,21 +60,22 @@ impl Reconnecter {
         }
     }
 
-    /// The session that is lost has carried data from a target.
+    /// Records that the lost session had carried data from a target.
     pub(crate) fn served(&mut self) {
         if let Some(backoff) = &mut self.backoff {
             backoff.served();
         }
     }
 
-    /// A logon begins; returns whether it is to bring a lost session back.
+    /// Begins an attempt. Returns whether it follows the loss of a session.
     fn begin(&mut self) -> bool {
         if self.is_under_way() {
-            self.outage = Outage::Trying;
+            self.outage = Outage::Connecting;
         }
         self.is_under_way()
     }
 
+    /// Returns the next attempt after a failure, if there is to be one.
     fn next(&mut self, error: &session::Error, now: Instant) -> Option<Attempt> {
         let attempt = self.backoff.as_mut().and_then(|backoff| backoff.next(error, now));
         self.outage = attempt.map_or(Outage::None, |attempt| Outage::Waiting(now + attempt.delay));
@@ -87,53 +83,52 @@ impl Reconnecter {
     }
 }
 
-/// Logs on to the server. Whatever only the owner knows is asked of the observer.
+/// Connects and authenticates. The observer answers what only the application knows.
 pub(crate) fn connect_session(
     config: &Config,
     observer: &Arc<dyn Observer>,
-    carriers: CutoffWatch,
+    limit: CutoffWatch,
 ) -> impl Future<Output = Result<Session, session::Error>> + Send + use<> {
-    let asked = observer.clone();
-    let verify = Arc::new(move |key, answer| asked.verify_host_key(key, answer));
-    let asked = observer.clone();
-    let prompt = Arc::new(move |prompts, answer| asked.answer_prompts(prompts, answer));
-    let shown = observer.clone();
-    let show = Arc::new(move |banner| shown.event(Event::Banner(banner)));
-    session::connect(config.target.clone(), verify, prompt, show, carriers)
+    let verifier = observer.clone();
+    let verify = Arc::new(move |key, answer| verifier.verify_host_key(key, answer));
+    let responder = observer.clone();
+    let prompt = Arc::new(move |prompts, answer| responder.answer_prompts(prompts, answer));
+    let receiver = observer.clone();
+    let show = Arc::new(move |banner| receiver.event(Event::Banner(banner)));
+    session::connect(config.target.clone(), verify, prompt, show, limit)
 }
 
 impl Driver {
-    /// Begins a logon. One that waits for its time begins at once: somebody asks for it.
+    /// Begins to connect, also before the time of the next attempt.
     pub(crate) fn connect_session(&mut self) {
         if self.logon.is_none() {
-            self.counts.sessions.reconnect_attempts += u64::from(self.reconnecter.begin());
+            if self.reconnecter.begin() {
+                self.counters.reconnecting();
+            }
             self.session_number = Some(self.begin_session());
-            self.logon = Some(Box::pin(connect_session(
-                &self.config,
-                &self.observer,
-                self.operations.carriers.watch(),
-            )));
+            let limit = self.shutdown.transport_limit();
+            self.logon = Some(Box::pin(connect_session(&self.config, &self.observer, limit)));
         }
     }
 
+    /// Continues with the session that has come up or failed.
     pub(crate) fn session_connected(
         &mut self,
         outcome: Result<Session, session::Error>,
         now: Instant,
     ) {
         match outcome {
-            Ok(session) => self.is_up(session, now),
+            Ok(session) => self.session_up(session, now),
             Err(error) => {
-                if let Some(number) = self.session_number.take() {
-                    self.session_failed(number, &error);
+                if let Some(id) = self.session_number.take() {
+                    self.session_failed(id, &error);
                 }
                 let failure = error.clone().into();
                 self.forwards.fail(&failure);
-                answer_all(&mut self.operations.connecting, &Err(failure));
+                self.operations.connected(&Err(failure));
                 if self.reconnecter.is_under_way() {
                     self.recover(error, now);
                 } else {
-                    // Who dialed without a session is told why there is none.
                     self.operations.session_wanted = false;
                     self.reject_all(&Cause::NoSession(error), |_| true);
                 }
@@ -141,44 +136,42 @@ impl Driver {
         }
     }
 
-    fn is_up(&mut self, session: Session, now: Instant) {
-        self.take_session(session, now);
+    fn session_up(&mut self, session: Session, now: Instant) {
+        self.add_session(session, now);
         self.active = true;
         self.reconnecter.up(now);
-        self.shared.ready.store(true, Ordering::Release);
+        self.shared.set_ready(true);
         self.emit(Event::Ready);
-        self.operations.session_wanted |= !self.operations.connecting.is_empty();
-        answer_all(&mut self.operations.connecting, &Ok(()));
+        self.operations.connected(&Ok(()));
         self.begin_forwards(now);
         self.open_held(now);
-        // What came with the server's last word on the logon is read already: no event of the
-        // socket will announce it.
+        // Events that arrived with the end of the authentication are read already.
         self.handle_events(now);
     }
 
-    /// The session is gone: ends every connection accordingly, and sets it up again or gives up.
+    /// Ends every connection after the loss of the session, and reconnects or gives up.
     pub(crate) fn lost(&mut self, error: session::Error) {
         let served = self.session.take().is_some_and(|session| session.served);
         if served {
             self.reconnecter.served();
         }
-        self.shared.ready.store(false, Ordering::Release);
-        self.lose_forwards(None, &error);
-        if matches!(self.operations.leaving, Shutdown::Confirming { .. }) {
-            // Nobody needs it any more.
+        self.shared.set_ready(false);
+        self.forwards_lost(None, &error);
+        if self.shutdown.is_confirming() {
+            // Nothing needs it any more.
             return self.end_session();
         }
-        if let Some(member) = self.role.member() {
-            member.tell(WorkerEvent::Lost { error: error.clone(), served });
+        if let Some(worker) = self.role.worker() {
+            worker.send(FromWorker::Disconnected { error: error.clone(), served });
         }
-        if let Some(number) = self.session_number.take() {
-            self.session_is_lost(number, &error);
+        if let Some(id) = self.session_number.take() {
+            self.session_lost(id, &error);
         }
         self.forwards.fail(&error.clone().into());
         self.recover(error, Instant::now());
     }
 
-    /// Waits for the next attempt at a session, or tells the owner that there will be none.
+    /// Waits for the next attempt, or reports that there will be none.
     fn recover(&mut self, error: session::Error, now: Instant) {
         let wanted = !self.forwards.is_empty() || self.operations.session_wanted;
         let attempt = if wanted { self.reconnecter.next(&error, now) } else { None };
@@ -196,17 +189,17 @@ impl Driver {
         });
     }
 
-    /// Gives up on a logon that is under way.
+    /// Stops connecting.
     pub(crate) fn cancel_connect(&mut self) {
         if self.logon.take().is_some() {
             self.end_session();
         }
     }
 
-    /// The session that is told of here was ended, or its logon given up.
+    /// Reports the end of this task's session.
     pub(crate) fn end_session(&mut self) {
-        if let Some(number) = self.session_number.take() {
-            self.session_is_over(number);
+        if let Some(id) = self.session_number.take() {
+            self.session_ended(id);
         }
     }
 

@@ -1,89 +1,194 @@
-//! What the task of a tunnel with several sessions does about them: they come up, are lost, and are
-//! asked for what is theirs.
+//! The sessions of a tunnel: numbered, reported, and with several of them, each in a worker.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::task::coop::unconstrained;
 
 use crate::runtime::{self, WorkerSlot};
 use crate::session::{self, Session};
-use crate::tunnel::command::{Command, Reply};
 use crate::tunnel::connection::cause::Cause;
-use crate::tunnel::connection::relay::PendingConnection;
-use crate::tunnel::driver::Driver;
+use crate::tunnel::connection::relay::{Connection, PendingConnection};
+use crate::tunnel::connection::socks_handshake::SocksClient;
 use crate::tunnel::driver::reconnect::connect_session;
-use crate::tunnel::driver::shutdown::Shutdown;
+use crate::tunnel::driver::{Driver, Inbox};
+use crate::tunnel::pending::Reply;
+use crate::tunnel::pool::message::{FromWorker, ToWorker};
 use crate::tunnel::pool::supervisor::{Role, Supervisor};
-use crate::tunnel::pool::worker::{Worker, WorkerEvent};
-use crate::tunnel::{ConnectionInfo, Event, Stats};
+use crate::tunnel::pool::worker::WorkerEvents;
+use crate::tunnel::shared::Shared;
+use crate::tunnel::stats::Snapshot;
+use crate::tunnel::{
+    Config, ConnectionEnd, ConnectionInfo, ConnectionState, DIAL_FORWARD, Event, Observer,
+    SessionStep, Settings, Stats,
+};
 
 impl Driver {
-    /// Whether connections can be opened.
+    /// Returns whether connections can be opened.
     pub(crate) fn has_session(&self) -> bool {
         self.session.is_some() || self.role.pool().is_some_and(Supervisor::is_up)
     }
 
-    /// A session has come up.
-    pub(crate) fn take_session(&mut self, session: Session, now: Instant) {
-        if let Some(number) = self.session_number {
-            self.session_is_up(number, session.connect_time);
+    /// Reports that a session begins to connect. Returns its id.
+    pub(crate) fn begin_session(&mut self) -> u32 {
+        self.last_session += 1;
+        self.report_session(self.last_session, SessionStep::Started);
+        self.last_session
+    }
+
+    fn session_ready(&mut self, id: u32, connect_time: Duration) {
+        self.counters.session_ready(connect_time);
+        self.report_session(id, SessionStep::Ready(connect_time));
+    }
+
+    /// Reports that a session could not connect or authenticate.
+    pub(crate) fn session_failed(&mut self, id: u32, error: &session::Error) {
+        self.counters.session_failed();
+        self.report_session(id, SessionStep::Ended(Some(error.clone().into())));
+    }
+
+    /// Reports that a session was lost.
+    pub(crate) fn session_lost(&mut self, id: u32, error: &session::Error) {
+        self.counters.session_lost();
+        self.report_session(id, SessionStep::Lost(error.clone().into()));
+        self.report_session(id, SessionStep::Ended(Some(error.clone().into())));
+    }
+
+    /// Reports that a session has ended because it is not needed any more.
+    pub(crate) fn session_ended(&mut self, id: u32) {
+        self.report_session(id, SessionStep::Ended(None));
+    }
+
+    fn report_session(&self, number: u32, step: SessionStep) {
+        self.emit(Event::Session { number, step });
+    }
+
+    /// Takes a session that has come up.
+    pub(crate) fn add_session(&mut self, session: Session, now: Instant) {
+        if let Some(id) = self.session_number {
+            self.session_ready(id, session.connect_time);
         }
         match self.role {
-            // It stays on the thread of this task, which logged on and does little else.
+            // It stays on the thread of this task, which has connected it and does little else.
             Role::Supervisor(_) => {
-                if let Some(number) = self.session_number.take() {
-                    self.start_member(number, session, None, now);
+                if let Some(id) = self.session_number.take() {
+                    self.start_worker(id, session, None, now);
                 }
             }
             Role::Single | Role::Worker(_) => self.session = Some(session),
         }
     }
 
-    fn start_member(
-        &mut self,
-        number: u32,
-        session: Session,
-        place: Option<WorkerSlot>,
-        now: Instant,
-    ) {
+    /// Starts the worker of a session that is up, on the thread that has connected it.
+    fn start_worker(&mut self, id: u32, session: Session, slot: Option<WorkerSlot>, now: Instant) {
         let Role::Supervisor(pool) = &mut self.role else { return };
-        let (config, observer) = (self.config.clone(), self.observer.clone());
-        let (commands, member) =
-            Worker::start(number, session, place, config, observer, self.sender.clone(), now);
-        pool.add(number, commands, member, now);
+        // Weak: a worker does not keep its tunnel alive.
+        let sender = self.sender.clone();
+        let send = move |event| {
+            if let Some(sender) = sender.upgrade() {
+                let _ = sender.send(Box::new(move |driver: &mut Self, now| {
+                    driver.worker_event(id, event, now);
+                }));
+            }
+        };
+        let (messages, mut worker) =
+            Self::worker(self.config.clone(), send, self.observer.clone(), now);
+        if let Role::Worker(events) = &worker.role {
+            pool.add(id, messages, events.throughput().clone(), now);
+        }
+        worker.begin_worker(session);
+        match slot {
+            Some(slot) => slot.spawn(worker),
+            None => drop(tokio::spawn(unconstrained(worker))),
+        }
     }
 
-    /// Takes care of a connection for which there is no session here.
+    /// Makes a worker, which lives until the sender of its messages is dropped.
+    fn worker(
+        config: Arc<Config>,
+        send: impl Fn(FromWorker) + Send + Sync + 'static,
+        observer: Arc<dyn Observer>,
+        now: Instant,
+    ) -> (UnboundedSender<ToWorker>, Self) {
+        let (messages, inbox) = unbounded_channel();
+        let events = Arc::new(WorkerEvents::new(send, observer, now));
+        // Its own: a worker binds no port and does not say whether the tunnel is ready.
+        let shared = Arc::new(Shared::new(Settings::default()));
+        let role = Role::Worker(events.clone());
+        let (commands, _) = unbounded_channel();
+        let (inbox, sender) = (Inbox::Worker(inbox), commands.downgrade());
+        (messages, Self::new(config, shared, events, inbox, sender, role))
+    }
+
+    /// Gives a worker its session.
+    fn begin_worker(&mut self, session: Session) {
+        self.logon = Some(Box::pin(std::future::ready(Ok(session))));
+        self.operations.session_wanted = true;
+        // A worker that is shut down before its first turn reports its end, too.
+        self.active = true;
+    }
+
+    /// Handles a message of the supervisor.
+    pub(crate) fn handle_message(&mut self, message: ToWorker, now: Instant) {
+        match message {
+            ToWorker::Open(mut pending) => {
+                pending.stream = pending.stream.moved_here();
+                self.open(pending, now);
+            }
+            ToWorker::Accept(mut pending, channel) => {
+                pending.stream = pending.stream.moved_here();
+                self.accept_offer(pending, channel, now);
+            }
+            ToWorker::Connection(id, command) => self.connection(id, command),
+            ToWorker::Forward(request) => self.forward_request(request),
+            ToWorker::Connections(reply) => {
+                let _ = reply.send(Ok(self.infos()));
+            }
+            ToWorker::Snapshot(reply) => {
+                let _ = reply.send(Ok(self.snapshot()));
+            }
+            ToWorker::ShutDown(method) => self.shut_down_worker(method),
+            ToWorker::Force(force) => {
+                self.shut_down_worker(force.method());
+                self.force(force);
+            }
+        }
+    }
+
+    /// Places a connection for which this task has no session.
     pub(crate) fn open_elsewhere(&mut self, pending: PendingConnection, now: Instant) {
         let wants_another = match &self.role {
             Role::Single => return self.hold(pending, now),
-            Role::Worker(member) => return member.tell(WorkerEvent::Back(pending)),
+            Role::Worker(worker) => return worker.send(FromWorker::Returned(pending)),
             Role::Supervisor(pool) => pool.wants_another(now),
         };
         let another = wants_another.then(|| self.begin_session());
         let Role::Supervisor(pool) = &mut self.role else { return };
-        if let Some(number) = another {
-            let carriers = self.operations.carriers.watch();
-            pool.begin(number, connect_session(&self.config, &self.observer, carriers));
+        if let Some(id) = another {
+            let limit = self.shutdown.transport_limit();
+            pool.connect(id, connect_session(&self.config, &self.observer, limit));
         }
-        if let Some(pending) = pool.carry(pending, now) {
+        if let Some(pending) = pool.open(pending, now) {
             self.hold(pending, now);
         }
     }
 
-    /// Takes further sessions that have come up, and notes those that have not.
-    pub(crate) fn collect_sessions(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+    /// Takes further sessions that have come up or failed.
+    pub(crate) fn poll_sessions(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let mut busy = false;
         while let Role::Supervisor(pool) = &mut self.role {
-            match pool.poll_logon(cx) {
-                Poll::Ready(Some((number, Ok((session, place))))) => {
-                    self.session_is_up(number, session.connect_time);
-                    self.start_member(number, session, Some(place), now);
+            match pool.poll_connected(cx) {
+                Poll::Ready(Some((id, Ok((session, slot))))) => {
+                    self.session_ready(id, session.connect_time);
+                    self.start_worker(id, session, Some(slot), now);
                 }
-                Poll::Ready(Some((number, Err(error)))) => {
-                    let tells = pool.failed(&error, now);
-                    self.session_failed(number, &error);
-                    if tells {
+                Poll::Ready(Some((id, Err(error)))) => {
+                    let is_first = pool.failed(&error, now);
+                    self.session_failed(id, &error);
+                    if is_first {
                         self.emit(Event::SessionError(error.into()));
                     }
                 }
@@ -94,128 +199,161 @@ impl Driver {
         busy
     }
 
-    /// What a member has told.
-    pub(crate) fn heard(&mut self, number: u32, word: WorkerEvent, now: Instant) {
+    /// Cancels further sessions that are connecting.
+    pub(crate) fn cancel_connects(&mut self) {
         let Role::Supervisor(pool) = &mut self.role else { return };
-        match word {
-            WorkerEvent::Lost { error, served } => self.lost_one(number, error, served, now),
-            WorkerEvent::Back(pending) => {
-                pool.left(pending.meta.id, now);
-                self.came_back(number, pending, now);
+        for id in pool.cancel_connects() {
+            self.session_ended(id);
+        }
+    }
+
+    /// Handles a message of a worker.
+    fn worker_event(&mut self, id: u32, event: FromWorker, now: Instant) {
+        let Role::Supervisor(pool) = &mut self.role else { return };
+        match event {
+            FromWorker::Disconnected { error, served } => {
+                self.worker_disconnected(id, error, served, now);
             }
-            WorkerEvent::Forward(forward, event) => {
-                self.heard_of_forward(Some(number), forward, event, now);
+            FromWorker::Returned(pending) => {
+                pool.connection_left(pending.meta.id, now);
+                self.connection_returned(id, pending, now);
             }
-            WorkerEvent::Ended(end) => {
-                pool.left(end.id, now);
+            FromWorker::Forward(forward, event) => {
+                self.handle_forward_event(Some(id), forward, event, now);
+            }
+            FromWorker::Ended(end) => {
+                pool.connection_left(end.id, now);
                 self.count_end(&end);
             }
-            WorkerEvent::Unknown(command) => self.command(*command, now),
-            WorkerEvent::Over => {
-                if pool.remove(number) {
-                    self.session_is_over(number);
+            FromWorker::NoConnection(connection, command) => self.connection(connection, command),
+            FromWorker::Exited => {
+                if pool.remove(id) {
+                    self.session_ended(id);
                 }
-                self.lose_forwards(Some(number), &session::Error::no_session());
+                self.forwards_lost(Some(id), &session::Error::no_session());
             }
         }
     }
 
-    /// One session is lost: the tunnel's own loss only if it was the last one.
-    fn lost_one(&mut self, number: u32, error: session::Error, served: bool, now: Instant) {
+    /// The session of a worker is lost; the tunnel reconnects only if that was the last one.
+    fn worker_disconnected(&mut self, id: u32, error: session::Error, served: bool, now: Instant) {
         let Role::Supervisor(pool) = &mut self.role else { return };
         if served {
             pool.served();
             self.reconnecter.served();
         }
-        let needed = pool.lost(number, &error, now);
-        self.lose_forwards(Some(number), &error);
-        let Role::Supervisor(pool) = &mut self.role else { return };
-        if !needed || matches!(self.operations.leaving, Shutdown::Disconnecting { .. }) {
-            return self.session_is_over(number);
+        let was_up = pool.disconnected(id, &error, now);
+        self.forwards_lost(Some(id), &error);
+        if !was_up || self.shutdown.is_disconnecting() {
+            return self.session_ended(id);
         }
-        let others = pool.is_up();
-        self.session_is_lost(number, &error);
-        if others {
+        self.session_lost(id, &error);
+        if self.has_session() {
             self.emit(Event::SessionError(error.into()));
-            self.ask_server(now);
+            self.request_forwards(now);
         } else {
             self.cancel_connects();
             self.lost(error);
         }
     }
 
-    /// A connection that was not open when its session was lost has lost nothing: it goes to another
-    /// one, or waits for the next, if there is to be one.
-    fn came_back(&mut self, number: u32, pending: PendingConnection, now: Instant) {
-        let closes = match self.operations.leaving {
-            Shutdown::No | Shutdown::Draining { .. } => false,
-            Shutdown::Closing { .. }
-            | Shutdown::Confirming { .. }
-            | Shutdown::Disconnecting { .. } => true,
-        };
-        if !closes && (self.has_session() || self.reconnecter.is_under_way()) {
+    /// A connection was not open when its session was lost: opens it on another session, now or after
+    /// the reconnect, if there is to be one.
+    fn connection_returned(&mut self, worker: u32, pending: PendingConnection, now: Instant) {
+        let waits = self.has_session() || self.reconnecter.is_under_way();
+        if waits && !self.shutdown.closes_connections() {
             return self.open_elsewhere(pending, now);
         }
-        let lost = self.role.pool().and_then(|pool| pool.loss(number)).cloned();
+        let lost = self.role.pool().and_then(|pool| pool.loss(worker)).cloned();
         let error = lost.unwrap_or_else(session::Error::no_session);
         self.reject(pending, Cause::SessionLost(error));
     }
 
-    /// Tells which connections there are, wherever they are.
-    pub(crate) fn list(&self, reply: Reply<Vec<ConnectionInfo>>) {
-        let mut infos = self.infos();
-        let Some(pool) = self.role.pool().filter(|pool| pool.has_connections()) else {
-            let _ = reply.send(Ok(infos));
-            return;
-        };
-        let asked = pool.ask(Command::Connections);
-        let sender = self.sender.clone();
-        runtime::handle().spawn(async move {
-            for answer in asked {
-                infos.extend(answer.await.ok().and_then(Result::ok).unwrap_or_default());
-            }
-            if let Some(sender) = sender.upgrade() {
-                let _ = sender.send(Command::Listed(infos, reply));
-            }
-        });
+    /// Counts a connection that `dial()` opens.
+    #[cfg(unix)]
+    pub(crate) fn count_dial(&mut self) {
+        self.counters.add_forward(DIAL_FORWARD, |_| true);
+        self.counters.accepted(DIAL_FORWARD);
     }
 
-    /// Gives up on further sessions.
-    pub(crate) fn cancel_connects(&mut self) {
-        let Role::Supervisor(pool) = &mut self.role else { return };
-        for number in pool.cancel_connects() {
-            self.session_is_over(number);
+    /// Counts a connection that has ended, before the observer can ask for its counters. A worker
+    /// leaves that to the supervisor.
+    pub(crate) fn count_end(&mut self, end: &ConnectionEnd) {
+        if self.role.worker().is_none() {
+            self.counters.ended(end);
         }
     }
 
-    /// Tells what was counted, wherever it was.
-    pub(crate) fn tell_stats(&mut self, forward: Option<i64>, reply: Reply<Stats>) {
+    /// Returns the connections of all tasks.
+    pub(crate) fn connections(&mut self, reply: Reply<Vec<ConnectionInfo>>) {
+        self.ask_workers(ToWorker::Connections, |driver, infos| {
+            // A connection that moved meanwhile may be in two lists, or only here.
+            let pool = driver.role.pool();
+            let infos = infos.into_iter().flatten();
+            let infos = infos.filter(|info| pool.is_some_and(|pool| pool.has(info.id)));
+            let all: BTreeMap<_, _> =
+                infos.chain(driver.infos()).map(|info| (info.id, info)).collect();
+            let _ = reply.send(Ok(all.into_values().collect()));
+        });
+    }
+
+    /// Returns the counters of one forward, or of all.
+    pub(crate) fn stats(&mut self, forward: Option<i64>, reply: Reply<Stats>) {
+        self.ask_workers(ToWorker::Snapshot, move |driver, mut snapshots| {
+            if driver.role.pool().is_none() {
+                snapshots.push(driver.snapshot());
+            }
+            let pool = driver.role.pool();
+            let up = pool.map_or(u64::from(driver.session.is_some()), Supervisor::count_up);
+            let exists = |id| pool.is_none_or(|pool| pool.has(id));
+            let _ = reply.send(driver.counters.stats(forward, &snapshots, exists, up));
+        });
+    }
+
+    fn infos(&self) -> Vec<ConnectionInfo> {
+        let requested = self.requests.values().map(|pending| pending.meta.info());
+        let held = self.held.values().map(|pending| ConnectionInfo {
+            state: ConnectionState::Opening,
+            ..pending.meta.info()
+        });
+        let open = self.table.iter().map(|(_, connection)| connection.info());
+        let closing = self.closing.values().map(|closing| closing.info.clone());
+        let socks_clients = self.socks_clients.values().map(SocksClient::info);
+        let waiting =
+            socks_clients.chain(requested).chain(held).chain(self.inbound_channels.infos());
+        let mut infos: Vec<_> = waiting.chain(open).chain(closing).collect();
+        infos.sort_by_key(|info| info.id);
+        infos
+    }
+
+    fn snapshot(&mut self) -> Snapshot {
+        let mut live: Vec<_> = self.table.iter_mut().map(Connection::live).collect();
+        live.extend(self.closing.values().map(|closing| closing.live.clone()));
+        let round_trip = self.session.as_ref().and_then(|session| session.client.round_trip());
+        Snapshot { live, round_trip }
+    }
+
+    /// Asks every worker, and continues with the answers, at once if there is no worker.
+    fn ask_workers<T: Send + 'static>(
+        &mut self,
+        message: impl Fn(Reply<T>) -> ToWorker,
+        then: impl FnOnce(&mut Self, Vec<T>) + Send + 'static,
+    ) {
         let Some(pool) = self.role.pool().filter(|pool| !pool.is_empty()) else {
-            let present = self.present();
-            return self.counted(&[present], forward, reply);
+            return then(self, Vec::new());
         };
-        let asked = pool.ask(Command::Present);
-        let sender = self.sender.clone();
+        let (pending, sender) = (pool.ask(message), self.sender.clone());
         runtime::handle().spawn(async move {
-            let mut present = Vec::new();
-            for answer in asked {
-                present.extend(answer.await.ok().and_then(Result::ok));
+            let mut answers = Vec::new();
+            for answer in pending {
+                answers.extend(answer.await.ok());
             }
             if let Some(sender) = sender.upgrade() {
-                let _ = sender.send(Command::Counted(present, forward, reply));
+                let _ = sender.send(Box::new(move |driver: &mut Self, _| then(driver, answers)));
             }
         });
-    }
-
-    /// All members have told their connections. One that changed its place meanwhile may be among
-    /// them twice, or not any more but here.
-    pub(crate) fn listed(&self, found: Vec<ConnectionInfo>, reply: Reply<Vec<ConnectionInfo>>) {
-        let here = self.infos().into_iter().map(|info| (info.id, info));
-        let mut infos: BTreeMap<_, _> = here.collect();
-        if let Some(pool) = self.role.pool() {
-            let there = found.into_iter().filter(|info| pool.has(info.id));
-            infos.extend(there.map(|info| (info.id, info)));
-        }
-        let _ = reply.send(Ok(infos.into_values().collect()));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,158 +1,272 @@
-//! How a tunnel goes: its forwards, its connections, then its session.
+//! The end of a tunnel: its forwards, its connections, then its session.
 
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::runtime::cutoff::{Cutoff, Limit};
+use crate::runtime::cutoff::{Cutoff, CutoffWatch, Limit};
 use crate::runtime::timer::Deadline;
 use crate::session::{self, Session};
-use crate::tunnel::command::Reply;
 use crate::tunnel::connection::cause::{Cause, Force};
 use crate::tunnel::driver::Driver;
-use crate::tunnel::driver::commands::{Operations, answer_all};
+use crate::tunnel::pending::{Reply, reply_all};
 use crate::tunnel::pool::supervisor::{Role, Supervisor};
 use crate::tunnel::{Error, Event};
 
-/// How long the server may take to confirm what it was sent last.
+/// How long the server may take to confirm the last bytes.
 const CONFIRMATION: Duration = Duration::from_secs(2);
-/// How long connections may take to close by their Linger when the timeout of `close()` has expired.
+/// How long connections may take to close by their Linger once the timeout of `close()` has expired.
 const GRACE: Duration = Duration::from_millis(1200);
-/// How long the server, and whatever carries the session, may take to end it in a forced shutdown.
-/// With [`GRACE`] and the last moment of carriers less than the two seconds that are promised.
+/// How long disconnecting may take in a forced shutdown. With [`GRACE`] and
+/// [`session::FINAL_BRIDGE_TIMEOUT`] this is less than the two seconds that are promised.
 const FORCED: Duration = Duration::from_millis(500);
 
-/// How far a shutdown has come.
+/// A shutdown of the tunnel.
 #[derive(Default)]
-pub(crate) enum Shutdown {
-    /// None was asked for.
+pub(crate) struct Shutdown {
+    step: Step,
+    replies: Vec<Reply<()>>,
+    /// When what is left is ended by force.
+    bound: Option<Limit>,
+    forced: Option<Force>,
+    /// Limits the end of the sessions' transports in a forced shutdown.
+    transports: Cutoff,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Step {
+    /// There is none.
     #[default]
-    No,
-    /// Connections may finish by themselves for so long.
-    Draining { limit: Option<Limit>, replies: Vec<Reply<()>> },
-    /// Every connection is being closed.
-    Closing { replies: Vec<Reply<()>> },
-    /// No connection is left here; the server may still hold the last bytes of some of them.
-    Confirming { until: Instant, replies: Vec<Reply<()>> },
-    /// The session is being ended; nothing else is left.
-    Disconnecting { replies: Vec<Reply<()>> },
+    None,
+    /// Connections may end by themselves until this time.
+    Draining(Option<Limit>),
+    /// All connections are closing.
+    Closing,
+    /// No connection is left here; the server may still deliver the last bytes of some.
+    Confirming(Instant),
+    /// The session is being disconnected; nothing else is left.
+    Disconnecting,
+}
+
+/// What the driver does for a shutdown, in this order.
+#[derive(Default)]
+struct Effects {
+    /// Stops forwards and connecting.
+    stop: bool,
+    /// Closes all connections.
+    close: bool,
+    /// Ends what is left by force.
+    force: Option<Force>,
 }
 
 impl Shutdown {
-    /// When to go on whatever has come of the step.
-    fn deadline(&self) -> Option<Instant> {
-        match self {
-            Shutdown::Draining { limit, .. } => limit.map(|limit| limit.due),
-            Shutdown::Confirming { until, .. } => Some(*until),
-            Shutdown::No | Shutdown::Closing { .. } | Shutdown::Disconnecting { .. } => None,
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.step != Step::None
+    }
+
+    /// Returns whether every connection is to close.
+    pub(crate) fn closes_connections(&self) -> bool {
+        match self.step {
+            Step::None | Step::Draining(_) => false,
+            Step::Closing | Step::Confirming(_) | Step::Disconnecting => true,
         }
     }
 
-    /// The process was paused until now: the step has its full time again.
-    fn resumed(&mut self, now: Instant) {
-        match self {
-            Shutdown::Draining { limit, .. } => {
-                *limit = limit.and_then(|limit| limit.resumed(now));
-            }
-            Shutdown::Confirming { until, .. } => *until = now + CONFIRMATION,
-            Shutdown::No | Shutdown::Closing { .. } | Shutdown::Disconnecting { .. } => {}
-        }
-    }
-}
-
-impl Operations {
-    /// When a shutdown goes on whatever has come of its step.
-    pub(crate) fn shutdown_due(&self) -> Option<Instant> {
-        let bound = self.bound.map(|bound| bound.due);
-        [self.leaving.deadline(), bound].into_iter().flatten().min()
+    /// Returns whether the session is only kept for the last bytes.
+    pub(crate) fn is_confirming(&self) -> bool {
+        matches!(self.step, Step::Confirming(_))
     }
 
-    /// The process was paused until now: a shutdown has its full time again.
+    pub(crate) fn is_disconnecting(&self) -> bool {
+        self.step == Step::Disconnecting
+    }
+
+    pub(crate) fn forced(&self) -> Option<Force> {
+        self.forced
+    }
+
+    /// Returns the limit for a transport that begins now.
+    pub(crate) fn transport_limit(&self) -> CutoffWatch {
+        self.transports.watch()
+    }
+
+    /// Returns when the step ends at the latest.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        let due = match self.step {
+            Step::Draining(limit) => limit.map(|limit| limit.due),
+            Step::Confirming(until) => Some(until),
+            Step::None | Step::Closing | Step::Disconnecting => None,
+        };
+        [due, self.bound.map(|bound| bound.due)].into_iter().flatten().min()
+    }
+
+    /// Begins every limit anew after a pause of the process.
     pub(crate) fn resumed(&mut self, now: Instant) {
-        self.leaving.resumed(now);
+        match &mut self.step {
+            Step::Draining(limit) => *limit = limit.and_then(|limit| limit.resumed(now)),
+            Step::Confirming(until) => *until = now + CONFIRMATION,
+            Step::None | Step::Closing | Step::Disconnecting => {}
+        }
         self.bound = self.bound.and_then(|bound| bound.resumed(now));
+    }
+
+    /// Lets connections end by themselves until a limit. The earlier of two limits wins.
+    fn drain(&mut self, limit: Option<Limit>, reply: Reply<()>) -> Effects {
+        self.replies.push(reply);
+        let earlier = |other: Option<Limit>| [other, limit].into_iter().flatten().min();
+        let stop = !self.is_under_way();
+        match self.step {
+            Step::None => self.step = Step::Draining(limit),
+            Step::Draining(other) => self.step = Step::Draining(earlier(other)),
+            // The closing connections have had their time by then.
+            Step::Closing | Step::Confirming(_) | Step::Disconnecting => {
+                self.bound = earlier(self.bound);
+            }
+        }
+        Effects { stop, ..Effects::default() }
+    }
+
+    /// Closes all connections now.
+    fn close(&mut self, reply: Option<Reply<()>>) -> Effects {
+        self.replies.extend(reply);
+        let effects =
+            Effects { stop: !self.is_under_way(), close: !self.closes_connections(), force: None };
+        if let Step::Draining(limit) = self.step {
+            // The close() before is still a bound.
+            self.bound = limit.and_then(|limit| limit.and(GRACE));
+        }
+        if effects.close {
+            self.step = Step::Closing;
+        }
+        effects
+    }
+
+    /// Ends everything by force.
+    fn force(&mut self, force: Force, now: Instant) -> Effects {
+        self.bound = None;
+        let is_first = self.forced.replace(force).is_none();
+        if is_first {
+            self.transports.set(Limit::new(now, FORCED));
+        }
+        Effects { force: is_first.then_some(force), ..Effects::default() }
+    }
+
+    /// Handles a limit that is due.
+    fn expire(&mut self, now: Instant) -> Option<Effects> {
+        if self.bound.is_some_and(|bound| bound.due <= now) {
+            return Some(self.force(Force::Timeout, now));
+        }
+        match self.step {
+            Step::Draining(Some(limit)) if limit.due <= now => {
+                self.step = Step::Closing;
+                self.bound = Limit::new(now, GRACE);
+                Some(Effects { close: true, ..Effects::default() })
+            }
+            Step::None
+            | Step::Draining(_)
+            | Step::Closing
+            | Step::Confirming(_)
+            | Step::Disconnecting => None,
+        }
+    }
+
+    /// Closes a tunnel that has no purpose any more.
+    fn close_unused(&mut self) {
+        self.step = Step::Closing;
+    }
+
+    /// Continues when no connection is left. Returns whether to disconnect the session now.
+    ///
+    /// After DISCONNECT the server drops what its targets have not taken. So an `unconfirmed` session
+    /// stays for a while, and longer only while input that has arrived is being read.
+    fn connections_closed(&mut self, now: Instant, unconfirmed: bool, reading: bool) -> bool {
+        let until = match self.step {
+            Step::Draining(limit) => {
+                self.bound = limit.and_then(|limit| limit.and(GRACE));
+                now + CONFIRMATION
+            }
+            Step::Closing => now + CONFIRMATION,
+            Step::Confirming(until) => until,
+            Step::None | Step::Disconnecting => return false,
+        };
+        let waits = unconfirmed && self.forced.is_none() && (now < until || reading);
+        self.step = if waits { Step::Confirming(until) } else { Step::Disconnecting };
+        !waits
+    }
+
+    /// Ends the shutdown when nothing is left. Returns its callers.
+    fn finish(&mut self) -> Vec<Reply<()>> {
+        self.step = Step::None;
+        self.bound = None;
+        if self.forced.take().is_some() {
+            self.transports = Cutoff::default();
+        }
+        std::mem::take(&mut self.replies)
     }
 }
 
 impl Driver {
-    /// Lets connections finish by themselves.
-    pub(crate) fn drain(&mut self, limit: Option<Limit>, reply: Reply<()>) {
+    /// Stops forwards and lets connections end by themselves.
+    pub(crate) fn drain(&mut self, timeout: Option<Duration>, reply: Reply<()>, now: Instant) {
         self.drop_deferred("close");
-        match &mut self.operations.leaving {
-            Shutdown::No => {
-                self.stop("close");
-                self.operations.leaving = Shutdown::Draining { limit, replies: vec![reply] };
-            }
-            Shutdown::Draining { limit: earlier, replies } => {
-                // The earlier of two deadlines wins.
-                *earlier = [*earlier, limit].into_iter().flatten().min();
-                replies.push(reply);
-            }
-            Shutdown::Closing { replies }
-            | Shutdown::Confirming { replies, .. }
-            | Shutdown::Disconnecting { replies } => {
-                replies.push(reply);
-                // What is being closed has had its time by then.
-                let bound = &mut self.operations.bound;
-                *bound = [*bound, limit].into_iter().flatten().min();
-            }
-        }
+        let limit = timeout.and_then(|timeout| Limit::new(now, timeout));
+        let effects = self.shutdown.drain(limit, reply);
+        self.apply_shutdown(&effects, "close");
     }
 
     /// Closes everything now, with `force` whatever its Linger and its state.
-    pub(crate) fn shutdown(&mut self, force: bool, reply: Reply<()>) {
+    pub(crate) fn shut_down(&mut self, force: bool, reply: Reply<()>) {
         self.drop_deferred("shutdown");
-        match &mut self.operations.leaving {
-            Shutdown::No => {
-                self.stop("shutdown");
-                self.operations.leaving = Shutdown::Closing { replies: vec![reply] };
-                self.close_everything("shutdown");
-            }
-            Shutdown::Draining { limit, replies } => {
-                let (limit, mut replies) = (*limit, std::mem::take(replies));
-                replies.push(reply);
-                // The close() before is still a bound.
-                self.operations.bound = limit.and_then(|limit| limit.and(GRACE));
-                self.operations.leaving = Shutdown::Closing { replies };
-                self.close_everything("shutdown");
-            }
-            Shutdown::Closing { replies }
-            | Shutdown::Confirming { replies, .. }
-            | Shutdown::Disconnecting { replies } => replies.push(reply),
-        }
+        let effects = self.shutdown.close(Some(reply));
+        self.apply_shutdown(&effects, "shutdown");
         if force {
             self.force(Force::Shutdown);
         }
     }
 
-    /// Ends everything that a shutdown still waits for: connections at once, the session and whatever
-    /// carries it in a moment.
+    /// Closes the connections of a worker and disconnects it, on behalf of the named method.
+    pub(crate) fn shut_down_worker(&mut self, method: &'static str) {
+        let effects = self.shutdown.close(None);
+        self.apply_shutdown(&effects, method);
+    }
+
+    /// Ends everything that is left: connections at once, sessions and transports within a moment.
     pub(crate) fn force(&mut self, force: Force) {
-        self.operations.bound = None;
-        if self.operations.forced.replace(force).is_some() {
-            return;
-        }
-        self.operations.carriers.set(Limit::new(Instant::now(), FORCED));
-        for id in self.ids() {
-            self.cut(id, force);
-        }
-        if let Role::Supervisor(pool) = &self.role {
-            pool.force(force);
-        }
+        let effects = self.shutdown.force(force, Instant::now());
+        self.apply_shutdown(&effects, force.method());
     }
 
-    /// As a member of several sessions: closes everything now, on behalf of this method.
-    pub(crate) fn leave(&mut self, method: &'static str) {
-        if !self.operations.is_shutting_down() {
+    /// Handles the limits of a shutdown that are due.
+    pub(crate) fn expire_shutdown(&mut self, now: Instant) -> bool {
+        let Some(effects) = self.shutdown.expire(now) else { return false };
+        self.apply_shutdown(&effects, "close");
+        true
+    }
+
+    fn apply_shutdown(&mut self, effects: &Effects, method: &'static str) {
+        if effects.stop {
             self.stop(method);
-            self.operations.leaving = Shutdown::Closing { replies: Vec::new() };
-            self.close_everything(method);
+        }
+        if effects.close {
+            for id in self.ids() {
+                self.close_connection(id, Cause::Application(method));
+            }
+            if let Role::Supervisor(pool) = &self.role {
+                pool.shut_down(method);
+            }
+        }
+        if let Some(force) = effects.force {
+            for id in self.ids() {
+                self.cut(id, force);
+            }
+            if let Role::Supervisor(pool) = &self.role {
+                pool.force(force);
+            }
         }
     }
 
-    /// Stops what would bring new connections; what was under way fails.
+    /// Stops everything that opens new connections; operations that are under way fail.
     fn stop(&mut self, method: &'static str) {
+        self.operations.connected(&Err(Error::Closed));
         self.operations.session_wanted = false;
-        answer_all(&mut self.operations.connecting, &Err(Error::Closed));
         self.stop_forwards();
         if self.reconnecter.is_under_way() {
             self.reject_all(&Cause::Application(method), |_| true);
@@ -163,129 +277,63 @@ impl Driver {
         }
     }
 
-    /// What was to begin after a shutdown does not, because of another one.
+    /// Cancels the calls that were to begin after an earlier shutdown.
     fn drop_deferred(&mut self, method: &'static str) {
-        let mut deferred = std::mem::take(&mut self.operations.deferred);
-        answer_all(&mut deferred.connecting, &Err(Error::Closed));
-        for (_, _, reply) in deferred.forwards {
-            let _ = reply.send(Err(Error::Closed));
-        }
+        let deferred = self.operations.take_deferred();
+        reply_all(deferred.connecting, &Err(Error::Closed));
+        let forwards = deferred.forwards.into_iter().map(|(_, _, reply)| reply);
+        reply_all(forwards, &Err(Error::Closed));
         #[cfg(unix)]
         for dial in deferred.dials {
             self.reject_dial(dial, Cause::Application(method));
         }
     }
 
-    fn close_everything(&mut self, method: &'static str) {
-        for id in self.ids() {
-            self.close_connection(id, Cause::Application(method));
-        }
-        if let Role::Supervisor(pool) = &self.role {
-            pool.leave(method);
-        }
-    }
-
-    /// Closes what did not finish in time.
-    pub(crate) fn expire_drain(&mut self, now: Instant) -> bool {
-        if self.operations.bound.is_some_and(|bound| bound.due <= now) {
-            self.force(Force::Timeout);
-            return true;
-        }
-        match &mut self.operations.leaving {
-            Shutdown::Draining { limit: Some(limit), replies } if limit.due <= now => {
-                let replies = std::mem::take(replies);
-                self.operations.leaving = Shutdown::Closing { replies };
-                self.operations.bound = Limit::new(now, GRACE);
-                self.close_everything("close");
-                true
-            }
-            Shutdown::No
-            | Shutdown::Draining { .. }
-            | Shutdown::Closing { .. }
-            | Shutdown::Confirming { .. }
-            | Shutdown::Disconnecting { .. } => false,
-        }
-    }
-
-    /// Looks whether something is complete: a shutdown, or the end of all there was. Returns whether
-    /// that began something new.
+    /// Continues a shutdown whose connections are closed, and the tunnel once nothing is left.
+    /// Returns whether it disconnects the session now.
     pub(crate) fn settle(&mut self, now: Instant) -> bool {
-        // A session that was made for the listener has no purpose without it and its connections.
+        // A session that was made for forwards ends with them and their connections.
         if self.has_session()
             && !self.operations.session_wanted
-            && !self.operations.is_shutting_down()
+            && !self.shutdown.is_under_way()
             && self.forwards.is_empty()
             && self.is_empty()
         {
-            self.operations.leaving = Shutdown::Closing { replies: Vec::new() };
+            self.shutdown.close_unused();
         }
-        let logs_off = self.is_empty() && self.confirm(now);
-        if logs_off {
+        let disconnects = self.is_empty() && {
+            let unconfirmed = self.session.as_ref().is_some_and(Session::is_unconfirmed)
+                || (self.session.is_some() && !self.remote_requests.is_empty());
+            self.shutdown.connections_closed(now, unconfirmed, self.timeout_gate.is_waiting())
+        };
+        if disconnects {
             self.disconnect_session();
         }
-        let nothing = self.is_empty()
+        let is_closed = self.is_empty()
             && self.session.is_none()
             && self.role.pool().is_none_or(Supervisor::is_empty)
             && self.logon.is_none()
             && !self.reconnecter.is_under_way()
             && self.disconnecting_session.is_none()
             && self.forwards.is_empty();
-        if nothing {
-            self.gone(now);
+        if is_closed {
+            self.closed(now);
         }
-        logs_off
+        disconnects
     }
 
-    /// Takes a shutdown that has no connections left on to its end; true when the session is to be
-    /// ended now.
-    fn confirm(&mut self, now: Instant) -> bool {
-        let (until, replies) = match std::mem::take(&mut self.operations.leaving) {
-            Shutdown::Draining { limit, replies } => {
-                self.operations.bound = limit.and_then(|limit| limit.and(GRACE));
-                (now + CONFIRMATION, replies)
-            }
-            Shutdown::Closing { replies } => (now + CONFIRMATION, replies),
-            Shutdown::Confirming { until, replies } => (until, replies),
-            other @ (Shutdown::No | Shutdown::Disconnecting { .. }) => {
-                self.operations.leaving = other;
-                return false;
-            }
-        };
-        // With DISCONNECT the server drops what its targets have not taken yet, and its ports are
-        // given up only some time later.
-        let is_unanswered = self.session.as_ref().is_some_and(Session::is_unconfirmed)
-            || (self.session.is_some() && !self.asked.is_empty());
-        let waits = is_unanswered
-            && self.operations.forced.is_none()
-            && (now < until || self.timeout_gate.is_waiting());
-        self.operations.leaving = if waits {
-            Shutdown::Confirming { until, replies }
-        } else {
-            Shutdown::Disconnecting { replies }
-        };
-        !waits
-    }
-
-    /// The tunnel holds nothing any more.
-    fn gone(&mut self, now: Instant) {
+    /// Ends the shutdown: nothing is left.
+    fn closed(&mut self, now: Instant) {
         if std::mem::take(&mut self.active) {
             self.emit(Event::Close);
         }
-        if let Shutdown::Disconnecting { mut replies } =
-            std::mem::take(&mut self.operations.leaving)
-        {
-            answer_all(&mut replies, &Ok(()));
-        }
-        self.operations.bound = None;
-        if self.operations.forced.take().is_some() {
-            self.operations.carriers = Cutoff::default();
-        }
-        let deferred = std::mem::take(&mut self.operations.deferred);
+        reply_all(self.shutdown.finish(), &Ok(()));
+        let deferred = self.operations.take_deferred();
         for reply in deferred.connecting {
             self.connect(reply);
         }
-        for (id, spec, reply) in deferred.forwards {
-            self.start_forward(id, spec, reply);
+        for (id, options, reply) in deferred.forwards {
+            self.start_forward(id, options, reply, now);
         }
         #[cfg(unix)]
         for dial in deferred.dials {
@@ -293,7 +341,7 @@ impl Driver {
         }
     }
 
-    /// Whether no connection is left in any state.
+    /// Returns whether no connection is left in any state.
     fn is_empty(&self) -> bool {
         self.handshakes.is_empty()
             && self.requests.is_empty()
@@ -315,30 +363,29 @@ impl Driver {
     fn disconnect_session(&mut self) {
         self.cancel_connects();
         if let Role::Supervisor(pool) = &self.role {
-            pool.leave("shutdown");
-            self.shared.ready.store(false, Ordering::Release);
+            pool.shut_down("shutdown");
+            self.shared.set_ready(false);
         }
-        // Whoever waited for it has given up.
         self.cancel_connect();
         let session = self.session.take();
         if session.is_some() {
-            self.shared.ready.store(false, Ordering::Release);
-            self.lose_forwards(None, &session::Error::no_session());
+            self.shared.set_ready(false);
+            self.forwards_lost(None, &session::Error::no_session());
         }
-        self.disconnecting_session =
-            Some(Box::pin(disconnect_session(session, self.operations.carriers.clone())));
+        let transports = self.shutdown.transports.clone();
+        self.disconnecting_session = Some(Box::pin(disconnect(session, transports)));
     }
 }
 
-/// Ends the session. Under a limit it waits for whatever carried sessions, also those that had not
-/// come up.
-async fn disconnect_session(session: Option<Session>, carriers: Cutoff) {
+/// Disconnects a session. Under a limit it waits for all transports, also those of sessions that did
+/// not come up.
+async fn disconnect(session: Option<Session>, transports: Cutoff) {
     if let Some(session) = session {
-        session.disconnect(carriers.watch()).await;
+        session.disconnect(transports.watch()).await;
     }
-    if let Some(due) = carriers.due() {
+    if let Some(due) = transports.due() {
         let mut limit =
             Deadline::at(due + session::FINAL_BRIDGE_TIMEOUT, session::FINAL_BRIDGE_TIMEOUT);
-        let _ = limit.within(carriers.unwatched()).await;
+        let _ = limit.within(transports.unwatched()).await;
     }
 }

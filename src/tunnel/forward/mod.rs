@@ -4,4 +4,5 @@
 
 pub(crate) mod listener;
 pub(crate) mod remote;
+pub(crate) mod spec;
 pub(crate) mod table;

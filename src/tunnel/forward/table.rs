@@ -1,427 +1,401 @@
-//! The ways into a tunnel that its owner has opened: which there are, how far each has come, and who
-//! waits for one.
+//! Table of a tunnel's forwards: the state of each, and the callers waiting for it to listen.
 //!
-//! A forward is in the table from when it is asked for until it is stopped, its port cannot be had, or
-//! the session is lost for good. It needs a session to begin with; once it is bound it stays so while
-//! a lost session is set up again. As long as there is one, a session is wanted.
+//! A forward is in the table from its start until it is stopped, cannot be bound, or the session is
+//! lost for good. It needs a session to be bound first, and stays bound during a reconnect.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::tunnel::command::Reply;
-use crate::tunnel::connection::cause::Cause;
-use crate::tunnel::driver::{Driver, Work};
+use ssh_proto::{ChannelId, ForwardEvent, OpenFailure, RequestError};
+
+use crate::session;
 use crate::tunnel::forward::listener::{Listener, listen};
-use crate::tunnel::forward::remote::Remote;
-use crate::tunnel::{Error, Event, Login, Shared};
+use crate::tunnel::forward::remote::{Cancelled, ForwardRequest, Remote, SessionId};
+use crate::tunnel::forward::spec::{Endpoint, ForwardInfo, ForwardOptions, ForwardSpec};
+use crate::tunnel::pending::{Reply, reply_all};
+use crate::tunnel::shared::Shared;
+use crate::tunnel::{Config, Error};
 
-/// The number of the forward that a tunnel is made with.
-pub const OWN: i64 = 0;
-/// In the place of a forward's number: a connection that the program has dialed itself.
-pub const DIALED: i64 = -1;
-
-/// Where to listen, or what to connect to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Endpoint {
-    /// A port.
-    Tcp {
-        /// A name or an address.
-        host: Arc<str>,
-        /// To listen: 0 lets the system choose.
-        port: u16,
-    },
-    /// A socket in the file system.
-    Unix(Arc<str>),
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
-            Self::Unix(path) => f.write_str(path),
-        }
-    }
-}
-
-/// What a forward does.
-#[derive(Clone, Debug)]
-pub enum Way {
-    /// What connects here is led to one target at the far side.
-    Local {
-        /// Where to listen; a name is resolved then.
-        listen: Endpoint,
-        /// What the SSH server is asked to connect to.
-        target: Endpoint,
-    },
-    /// What connects here says in SOCKS where to.
-    Dynamic {
-        /// As above.
-        listen: Endpoint,
-        /// What it has to prove; `None`: nothing.
-        login: Option<Arc<Login>>,
-    },
-    /// What connects at the server is led to one target here.
-    Remote {
-        /// Where the SSH server is asked to listen.
-        listen: Endpoint,
-        /// What is dialed here.
-        target: Endpoint,
-    },
-}
-
-impl Way {
-    /// Where it listens, at this side or at the server's.
-    pub(crate) fn listen(&self) -> &Endpoint {
-        match self {
-            Self::Local { listen, .. }
-            | Self::Dynamic { listen, .. }
-            | Self::Remote { listen, .. } => listen,
-        }
-    }
-}
-
-/// A forward as it is asked for.
-#[derive(Clone, Debug)]
-pub struct ForwardSpec {
-    /// What it does.
-    pub way: Way,
-    /// How many connections it may have at once; `None`: any number.
-    pub max_connections: Option<u32>,
-}
-
-impl From<Way> for ForwardSpec {
-    fn from(way: Way) -> Self {
-        Self { way, max_connections: None }
-    }
-}
-
-/// A forward that is bound, or was and is to be so again.
-#[derive(Clone, Debug)]
-pub struct ForwardInfo {
-    /// Its number, unique within the tunnel.
-    pub id: i64,
-    /// Where it listens, as it was bound.
-    pub bound: Endpoint,
-    /// Whether it listens: not while the session is lost that had a remote one.
-    pub listening: bool,
-    /// What was asked for.
-    pub way: Way,
-}
-
-/// A forward that its owner wants.
-pub(crate) struct Forward {
-    pub(crate) way: Way,
+struct Forward {
+    spec: ForwardSpec,
     max_connections: Option<u32>,
-    stage: Stage,
-    /// Who waits until a connection would be forwarded.
-    waiting: Vec<Reply<ForwardInfo>>,
+    state: State,
+    /// The callers waiting for it to listen.
+    starting: Vec<Reply<ForwardInfo>>,
 }
 
-/// How far a forward has come.
-enum Stage {
-    /// It waits for a session.
+enum State {
+    /// Waits for a session.
     Waiting,
-    /// Its address is looked up and bound.
-    Binding(Work<Result<Listener, Error>>),
+    /// Resolves and binds its address.
+    Binding(Pin<Box<dyn Future<Output = Result<Listener, Error>> + Send>>),
     Bound(Listener),
-    /// It is for the server to listen.
     Remote(Remote),
 }
 
 impl Forward {
-    fn new(spec: ForwardSpec) -> Self {
-        let ForwardSpec { way, max_connections } = spec;
-        let stage = match &way {
-            Way::Local { .. } | Way::Dynamic { .. } => Stage::Waiting,
-            Way::Remote { listen, .. } => Stage::Remote(Remote::new(listen.clone())),
+    fn new(options: ForwardOptions) -> Self {
+        let ForwardOptions { spec, max_connections } = options;
+        let state = match &spec {
+            ForwardSpec::Local { .. } | ForwardSpec::Dynamic { .. } => State::Waiting,
+            ForwardSpec::Remote { listen, .. } => State::Remote(Remote::new(listen.clone())),
         };
-        Self { way, max_connections, stage, waiting: Vec::new() }
+        Self { spec, max_connections, state, starting: Vec::new() }
     }
 
     fn info(&self, id: i64) -> Option<ForwardInfo> {
-        let bound = match &self.stage {
-            Stage::Bound(listener) => listener.address(),
-            Stage::Remote(remote) => remote.bound()?.clone(),
-            Stage::Waiting | Stage::Binding(_) => return None,
+        let bound = match &self.state {
+            State::Bound(listener) => listener.address(),
+            State::Remote(remote) => remote.bound()?.clone(),
+            State::Waiting | State::Binding(_) => return None,
         };
-        Some(ForwardInfo { id, bound, listening: true, way: self.way.clone() })
+        Some(ForwardInfo { id, bound, listening: true, spec: self.spec.clone() })
     }
 
-    fn answer(&mut self, outcome: &Result<ForwardInfo, Error>) {
-        for reply in self.waiting.drain(..) {
-            // Whoever asked may have lost interest.
-            let _ = reply.send(outcome.clone());
+    fn remote(&self) -> Option<&Remote> {
+        match &self.state {
+            State::Remote(remote) => Some(remote),
+            State::Waiting | State::Binding(_) | State::Bound(_) => None,
         }
+    }
+
+    fn remote_mut(&mut self) -> Option<&mut Remote> {
+        match &mut self.state {
+            State::Remote(remote) => Some(remote),
+            State::Waiting | State::Binding(_) | State::Bound(_) => None,
+        }
+    }
+
+    fn listener(&self) -> Option<&Listener> {
+        match &self.state {
+            State::Bound(listener) => Some(listener),
+            State::Waiting | State::Binding(_) | State::Remote(_) => None,
+        }
+    }
+
+    fn reply(&mut self, outcome: &Result<ForwardInfo, Error>) {
+        reply_all(self.starting.drain(..), outcome);
     }
 }
 
-/// The forwards of a tunnel, by their numbers. Their owner is asked about those that are bound
-/// without a word to the task: `shared` has them, too.
+/// What the driver does about an event of a remote forward.
+pub(crate) enum Effect {
+    /// Accepts or rejects an inbound channel that leads to this target.
+    Inbound { channel: ChannelId, originator: Option<SocketAddr>, target: Endpoint },
+    /// Sends this request on the same session.
+    Request(ForwardRequest),
+    /// Requests again the forwards that wait for it.
+    RequestAgain,
+    /// The forward has ended: reports it if it `was_up`, that is if no caller has the error.
+    Failed { error: Error, was_up: bool },
+}
+
+/// The forwards of a tunnel, by id.
 pub(crate) struct Forwards {
     table: BTreeMap<i64, Forward>,
+    /// Also has the bound forwards, for the handle.
     shared: Arc<Shared>,
-    /// Whether their ports may be shared.
-    share: bool,
+    /// Whether other listeners may share the local ports.
+    reuse_port: bool,
+    /// How long the server may take to answer a request, and to free the ports of a lost session.
+    ready_timeout: Duration,
 }
 
 impl Forwards {
-    pub(crate) fn new(shared: Arc<Shared>, share: bool) -> Self {
-        Self { table: BTreeMap::new(), shared, share }
+    pub(crate) fn new(shared: Arc<Shared>, config: &Config) -> Self {
+        Self {
+            table: BTreeMap::new(),
+            shared,
+            reuse_port: config.reuse_port,
+            ready_timeout: config.target.ready_timeout,
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.table.is_empty()
     }
 
-    /// The first number from this one on, to look at one after the other while they change.
+    pub(crate) fn contains(&self, id: i64) -> bool {
+        self.table.contains_key(&id)
+    }
+
+    /// Returns the first id from this one on, to iterate while the table changes.
     pub(crate) fn next(&self, from: i64) -> Option<i64> {
         self.table.range(from..).next().map(|(id, _)| *id)
     }
 
-    /// How many connections one may have at once; `None`: any number.
+    /// Returns the maximum number of simultaneous connections; `None`: unlimited.
     pub(crate) fn max_connections(&self, id: i64) -> Option<u32> {
         self.table.get(&id)?.max_connections
     }
 
-    /// What a bound forward does, and its listener.
-    pub(crate) fn listener(&mut self, id: i64) -> Option<(&Way, &mut Listener)> {
+    /// Returns a bound local or dynamic forward and its listener.
+    pub(crate) fn listener(&mut self, id: i64) -> Option<(&ForwardSpec, &mut Listener)> {
         let forward = self.table.get_mut(&id)?;
-        match &mut forward.stage {
-            Stage::Bound(listener) => Some((&forward.way, listener)),
-            Stage::Waiting | Stage::Binding(_) | Stage::Remote(_) => None,
+        match &mut forward.state {
+            State::Bound(listener) => Some((&forward.spec, listener)),
+            State::Waiting | State::Binding(_) | State::Remote(_) => None,
         }
     }
 
-    /// What is known of a remote forward.
-    pub(crate) fn remote(&mut self, id: i64) -> Option<&mut Remote> {
-        match &mut self.table.get_mut(&id)?.stage {
-            Stage::Remote(remote) => Some(remote),
-            Stage::Waiting | Stage::Binding(_) | Stage::Bound(_) => None,
-        }
-    }
-
-    /// The remote forwards and their numbers.
-    pub(crate) fn remotes(&mut self) -> impl Iterator<Item = (i64, &mut Remote)> {
-        self.table.iter_mut().filter_map(|(id, forward)| match &mut forward.stage {
-            Stage::Remote(remote) => Some((*id, remote)),
-            Stage::Waiting | Stage::Binding(_) | Stage::Bound(_) => None,
-        })
-    }
-
-    /// The process was paused: servers that refuse to listen again have until then.
-    pub(crate) fn resumed(&mut self, until: Instant) {
-        for (_, remote) in self.remotes() {
-            remote.resumed(until);
-        }
-    }
-
-    /// What a remote forward leads to.
-    pub(crate) fn target(&self, id: i64) -> Option<Endpoint> {
-        match &self.table.get(&id)?.way {
-            Way::Remote { target, .. } => Some(target.clone()),
-            Way::Local { .. } | Way::Dynamic { .. } => None,
-        }
-    }
-
-    fn listeners(&self) -> impl Iterator<Item = &Listener> {
-        self.table.values().filter_map(|forward| match &forward.stage {
-            Stage::Bound(listener) => Some(listener),
-            Stage::Waiting | Stage::Binding(_) | Stage::Remote(_) => None,
-        })
-    }
-
-    /// Whether any accepts connections at this side.
+    /// Returns whether any forward accepts connections here.
     pub(crate) fn has_listeners(&self) -> bool {
         self.listeners().next().is_some()
     }
 
-    /// When the first of those that cannot accept may try again.
+    fn listeners(&self) -> impl Iterator<Item = &Listener> {
+        self.table.values().filter_map(Forward::listener)
+    }
+
+    /// Returns when the first paused listener may accept again.
     pub(crate) fn paused_until(&self) -> Option<Instant> {
         self.listeners().filter_map(Listener::paused_until).min()
     }
 
-    /// When the server is asked once more for the first of those that it has refused.
+    /// Returns when the first refused request is repeated.
     pub(crate) fn refused_until(&self) -> Option<Instant> {
-        let remotes = self.table.values().filter_map(|forward| match &forward.stage {
-            Stage::Remote(remote) => Some(remote),
-            Stage::Waiting | Stage::Binding(_) | Stage::Bound(_) => None,
-        });
-        remotes.filter_map(Remote::due).min()
+        self.table.values().filter_map(Forward::remote).filter_map(Remote::due).min()
     }
 
-    /// Gives one up; who waits for it is told why.
-    pub(crate) fn remove(&mut self, id: i64, error: &Error) {
-        if let Some(mut forward) = self.table.remove(&id) {
-            self.shared.set_bound(id, None);
-            // Its port is free again by the time that anybody is told.
-            forward.stage = Stage::Waiting;
-            forward.answer(&Err(error.clone()));
+    /// Gives servers their full time after a pause of the process.
+    pub(crate) fn resumed(&mut self, now: Instant) {
+        for forward in self.table.values_mut() {
+            if let Some(remote) = forward.remote_mut() {
+                remote.resumed(now + self.ready_timeout);
+            }
         }
     }
 
-    /// Gives all up.
+    /// Adds a forward, or another caller that waits for it to listen.
+    pub(crate) fn start(&mut self, id: i64, options: ForwardOptions, reply: Reply<ForwardInfo>) {
+        let forward = self.table.entry(id).or_insert_with(|| Forward::new(options));
+        forward.starting.push(reply);
+    }
+
+    /// Stops a forward. A local one has stopped by the return; a remote one stops when the server
+    /// answers the request that is returned.
+    pub(crate) fn stop(
+        &mut self,
+        id: i64,
+        mut reply: Option<Reply<()>>,
+    ) -> Option<(SessionId, ForwardRequest)> {
+        let forward = self.table.get_mut(&id);
+        let remote = forward.and_then(Forward::remote_mut);
+        let cancelled = remote.map(|remote| remote.cancel(&mut reply));
+        match cancelled.unwrap_or(Cancelled::Unrequested) {
+            Cancelled::On(session) => {
+                self.shared.set_bound(id, None);
+                if let Some(forward) = self.table.get_mut(&id) {
+                    forward.reply(&Err(Error::Closed));
+                }
+                Some((session, ForwardRequest::Cancel(id)))
+            }
+            Cancelled::Before => None,
+            Cancelled::Unrequested => {
+                self.remove(id, &Error::Closed);
+                reply_all(reply, &Ok(()));
+                None
+            }
+        }
+    }
+
+    /// Stops all forwards.
+    pub(crate) fn stop_all(&mut self) -> Vec<(SessionId, ForwardRequest)> {
+        let ids: Vec<_> = self.table.keys().copied().collect();
+        ids.into_iter().filter_map(|id| self.stop(id, None)).collect()
+    }
+
+    /// Removes a forward; its callers get the error.
+    pub(crate) fn remove(&mut self, id: i64, error: &Error) {
+        if let Some(mut forward) = self.table.remove(&id) {
+            self.shared.set_bound(id, None);
+            // The port is free before a caller has the error.
+            forward.state = State::Waiting;
+            forward.reply(&Err(error.clone()));
+        }
+    }
+
+    /// Removes all forwards.
     pub(crate) fn clear(&mut self, error: &Error) {
         while let Some((&id, _)) = self.table.first_key_value() {
             self.remove(id, error);
         }
     }
 
-    /// Without a session: gives up those that are not bound. Who waits is told in any case.
+    /// Removes the forwards that were never bound, for there is no session. All callers get the
+    /// error.
     pub(crate) fn fail(&mut self, error: &Error) {
         let mut from = i64::MIN;
         while let Some(id) = self.next(from) {
             from = id + 1;
             let Some(forward) = self.table.get_mut(&id) else { continue };
-            let lives_on = match &forward.stage {
-                Stage::Bound(_) => true,
-                Stage::Remote(remote) => remote.was_up(),
-                Stage::Waiting | Stage::Binding(_) => false,
-            };
-            if lives_on {
-                forward.answer(&Err(error.clone()));
+            let stays =
+                forward.listener().is_some() || forward.remote().is_some_and(Remote::was_up);
+            if stays {
+                forward.reply(&Err(error.clone()));
             } else {
                 self.remove(id, error);
             }
         }
     }
 
-    /// There is a session: binds what waits for it, and answers those who do.
-    pub(crate) fn begin(&mut self) {
+    /// Binds the local forwards that wait for a session, and replies for the bound ones.
+    pub(crate) fn session_ready(&mut self) {
         for (id, forward) in &mut self.table {
             if let Some(info) = forward.info(*id) {
-                forward.answer(&Ok(info));
-            } else if matches!(forward.stage, Stage::Waiting) {
-                let work = listen(forward.way.listen().clone(), self.share);
-                forward.stage = Stage::Binding(Box::pin(work));
+                forward.reply(&Ok(info));
+            } else if matches!(forward.state, State::Waiting) {
+                let work = listen(forward.spec.listen().clone(), self.reuse_port);
+                forward.state = State::Binding(Box::pin(work));
             }
         }
     }
 
-    /// The server listens.
-    pub(crate) fn is_up(&mut self, id: i64) {
-        let Some(forward) = self.table.get_mut(&id) else { return };
-        if let Some(info) = forward.info(id) {
-            self.shared.set_bound(id, Some(info.clone()));
-            forward.answer(&Ok(info));
-        }
-    }
-
-    /// The server listens no longer, but is to do so again.
-    pub(crate) fn is_down(&mut self, id: i64) {
-        if let Some(info) = self.shared.bound().get_mut(&id) {
-            info.listening = false;
-        }
-    }
-
-    /// The server is not to listen any more; who waits for it is told.
-    pub(crate) fn is_stopped(&mut self, id: i64) {
-        if let Some(forward) = self.table.get_mut(&id) {
-            self.shared.set_bound(id, None);
-            forward.answer(&Err(Error::Closed));
-        }
-    }
-
-    /// The next one whose address is bound or cannot be.
-    fn poll_binding(&mut self, cx: &mut Context<'_>) -> Option<(i64, Result<Listener, Error>)> {
-        self.table.iter_mut().find_map(|(id, forward)| {
-            let Stage::Binding(work) = &mut forward.stage else { return None };
+    /// Returns the next local forward that is bound, or cannot be; its callers have no reply yet.
+    pub(crate) fn poll_bound(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Option<Result<ForwardInfo, (i64, Error)>> {
+        let (id, outcome) = self.table.iter_mut().find_map(|(id, forward)| {
+            let State::Binding(work) = &mut forward.state else { return None };
             match work.as_mut().poll(cx) {
                 Poll::Ready(outcome) => Some((*id, outcome)),
                 Poll::Pending => None,
             }
-        })
-    }
-
-    fn bound(&mut self, id: i64, listener: Listener) -> Option<ForwardInfo> {
+        })?;
         let forward = self.table.get_mut(&id)?;
-        forward.stage = Stage::Bound(listener);
-        let info = forward.info(id)?;
-        self.shared.set_bound(id, Some(info.clone()));
-        Some(info)
-    }
-}
-
-impl Driver {
-    /// Opens a forward, or waits with others for it: done when a connection would be forwarded.
-    pub(crate) fn start_forward(&mut self, id: i64, spec: ForwardSpec, reply: Reply<ForwardInfo>) {
-        let forward = self.forwards.table.entry(id).or_insert_with(|| Forward::new(spec));
-        forward.waiting.push(reply);
-        self.counts.begin(id, |id| self.forwards.table.contains_key(&id));
-        if self.has_session() {
-            self.begin_forwards(Instant::now());
-        } else {
-            self.connect_session();
+        match outcome {
+            Ok(listener) => {
+                forward.state = State::Bound(listener);
+                let info = forward.info(id)?;
+                self.shared.set_bound(id, Some(info.clone()));
+                Some(Ok(info))
+            }
+            Err(error) => Some(Err((id, error))),
         }
     }
 
-    /// There is a session: goes on with all that waits for one.
-    pub(crate) fn begin_forwards(&mut self, now: Instant) {
-        self.forwards.begin();
-        for request in std::mem::take(&mut self.forward_requests) {
-            self.run_forward_request(request);
-        }
-        self.ask_server(now);
+    /// Returns the requests for the remote forwards that wait for a session, or for their time.
+    pub(crate) fn requests(&mut self, session: SessionId, now: Instant) -> Vec<ForwardRequest> {
+        let timeout = self.ready_timeout;
+        let request = |(id, forward): (&i64, &mut Forward)| {
+            let address = forward.remote_mut()?.request(session, now, timeout)?;
+            Some(ForwardRequest::Listen(*id, address))
+        };
+        self.table.iter_mut().filter_map(request).collect()
     }
 
-    /// Carries on what is being bound.
-    pub(crate) fn bind(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut busy = false;
-        while let Some((id, outcome)) = self.forwards.poll_binding(cx) {
-            match outcome {
-                Ok(listener) => {
-                    if let Some(info) = self.forwards.bound(id, listener).filter(|it| it.id == OWN)
-                    {
-                        self.emit(Event::Listening(info.bound));
-                    }
-                    // The event comes before the answers.
-                    self.forwards.begin();
+    /// Handles an event of a remote forward on this session.
+    pub(crate) fn server_event(
+        &mut self,
+        session: SessionId,
+        id: i64,
+        event: ForwardEvent,
+        now: Instant,
+    ) -> Option<Effect> {
+        let forward = self.table.get_mut(&id);
+        let target = match forward.as_ref().map(|forward| &forward.spec) {
+            Some(ForwardSpec::Remote { target, .. }) => Some(target.clone()),
+            Some(ForwardSpec::Local { .. } | ForwardSpec::Dynamic { .. }) | None => None,
+        };
+        let remote = forward.and_then(Forward::remote_mut).filter(|remote| remote.is_on(session));
+        match (event, remote.zip(target)) {
+            (
+                ForwardEvent::InboundChannel { channel, originator, originator_port },
+                Some((remote, target)),
+            ) if !remote.is_cancelling() => {
+                let address = originator.parse::<IpAddr>().ok();
+                let originator = address.map(|address| (address, originator_port).into());
+                Some(Effect::Inbound { channel, originator, target })
+            }
+            (ForwardEvent::InboundChannel { channel, .. }, _) => {
+                let reason = OpenFailure::AdministrativelyProhibited;
+                Some(Effect::Request(ForwardRequest::Reject(channel, reason)))
+            }
+            // The answer to the cancellation follows.
+            (ForwardEvent::Listening { .. } | ForwardEvent::Failed(_), Some((remote, _)))
+                if remote.is_cancelling() =>
+            {
+                None
+            }
+            (ForwardEvent::Listening { port }, Some((remote, _))) => {
+                remote.listening(session, port);
+                self.listening(id);
+                None
+            }
+            (ForwardEvent::Failed(error), Some((remote, _))) => {
+                if !remote.refused(now) {
+                    return Some(Effect::RequestAgain);
                 }
-                Err(error) => self.forwards.remove(id, &error),
+                let (address, was_up) = (remote.address().to_string(), remote.was_up());
+                let error = self.request_error(address, error, false);
+                self.remove(id, &error);
+                Some(Effect::Failed { error, was_up })
             }
-            busy = true;
+            (ForwardEvent::Cancelled(outcome), Some((remote, _))) => {
+                let address = remote.address().to_string();
+                let outcome = outcome.map_err(|error| self.request_error(address, error, true));
+                self.cancelled(id, &outcome);
+                None
+            }
+            (_, None) => None,
         }
-        busy
     }
 
-    /// Gives up a forward, for the sake of the `method` that was called. One at the server is given
-    /// up when that has answered.
-    pub(crate) fn stop_forward(&mut self, id: i64, method: &'static str, reply: Reply<()>) {
-        if self.forwards.remote(id).is_some() {
-            self.stop_remote(id, Some(reply));
-        } else {
-            self.forwards.remove(id, &Error::Closed);
-            // Whoever asked may have lost interest.
-            let _ = reply.send(Ok(()));
+    /// Returns the error for a failed request to listen, or with `stop` to stop listening.
+    fn request_error(&self, place: String, error: RequestError, stop: bool) -> Error {
+        match (error, stop) {
+            (RequestError::Denied, false) => Error::ForwardRefused(place),
+            (RequestError::Denied, true) => Error::ForwardKept(place),
+            (RequestError::Unimplemented, _) => Error::ForwardUnimplemented(place),
+            (RequestError::TimedOut, _) => {
+                Error::ForwardUnanswered { place, limit: self.ready_timeout.as_millis(), stop }
+            }
         }
-        self.forsake(id, &Cause::Application(method));
     }
 
-    /// Gives all up, for the sake of the owner who leaves.
-    pub(crate) fn stop_forwards(&mut self) {
+    fn listening(&mut self, id: i64) {
+        let Some(forward) = self.table.get_mut(&id) else { return };
+        if let Some(info) = forward.info(id) {
+            self.shared.set_bound(id, Some(info.clone()));
+            forward.reply(&Ok(info));
+        }
+    }
+
+    /// The server has ended a forward: replies to the callers of its stop.
+    fn cancelled(&mut self, id: i64, outcome: &Result<(), Error>) {
+        let remote = self.table.get_mut(&id).and_then(Forward::remote_mut);
+        let replies = remote.map(Remote::take_cancelling).unwrap_or_default();
+        self.remove(id, &Error::Closed);
+        reply_all(replies, outcome);
+    }
+
+    /// Lets the remote forwards of a lost session wait for another one. Those that never listened
+    /// fail, unless there is another session already.
+    pub(crate) fn session_lost(
+        &mut self,
+        session: SessionId,
+        error: &session::Error,
+        has_session: bool,
+    ) {
         let mut from = i64::MIN;
-        while let Some(id) = self.forwards.next(from) {
+        while let Some(id) = self.next(from) {
             from = id + 1;
-            if self.forwards.remote(id).is_some() {
-                self.stop_remote(id, None);
+            let remote = self.table.get_mut(&id).and_then(Forward::remote_mut);
+            let Some(remote) = remote.filter(|remote| remote.is_on(session)) else { continue };
+            if remote.is_cancelling() {
+                self.cancelled(id, &Ok(()));
+            } else if remote.was_up() || has_session {
+                remote.disconnected();
+                if let Some(info) = self.shared.bound().get_mut(&id) {
+                    info.listening = false;
+                }
             } else {
-                self.forwards.remove(id, &Error::Closed);
-            }
-        }
-    }
-
-    /// Without its port: turns away who came through it and waits for a session, as the system does
-    /// with those that were not accepted, and sets up none that nobody else wants.
-    pub(crate) fn forsake(&mut self, id: i64, cause: &Cause) {
-        if self.reconnecter.is_under_way() {
-            self.reject_all(cause, |forward| forward == id);
-        }
-        if !self.operations.session_wanted && self.forwards.is_empty() {
-            self.reconnecter.cancel();
-            if self.operations.connecting.is_empty() && self.held.is_empty() {
-                self.cancel_connect();
+                self.remove(id, &error.clone().into());
             }
         }
     }

@@ -1,5 +1,5 @@
-//! The sessions of a tunnel that has several, each with a task of its own (`member`): which connection
-//! is where, which session has the least to do, and whether there is to be another one.
+//! The sessions of a tunnel that has several: which worker has a connection, which has the least
+//! load, and when a further session is worthwhile.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -8,44 +8,44 @@ use std::time::{Duration, Instant};
 
 use ssh_proto::ChannelId;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::runtime::WorkerSlot;
 use crate::session::{self, Backoff, Reconnect, Session};
-use crate::tunnel::command::{Command, Reply};
+use crate::tunnel::Config;
 use crate::tunnel::connection::cause::Force;
 use crate::tunnel::connection::relay::PendingConnection;
 use crate::tunnel::forward::remote::ForwardRequest;
-use crate::tunnel::pool::worker::Worker;
-use crate::tunnel::{Config, Error};
+use crate::tunnel::pending::{Pending, Reply};
+use crate::tunnel::pool::message::{ConnectionCommand, ToWorker};
+use crate::tunnel::pool::throughput::Throughput;
+use crate::tunnel::pool::worker::WorkerEvents;
 
-/// Logons that are under way at once. sshd turns clients away at random from 10 on (MaxStartups),
-/// and there are others.
-const LOGONS: usize = 4;
-/// How many bytes of the last second weigh as much as one connection.
-const CONNECTION: u64 = 64 * 1024;
-/// How long a session has no connection before it is ended, if it is not the last one.
+/// The maximum number of sessions that connect at once. sshd drops clients at random from 10 on
+/// (MaxStartups), and this tunnel may not be its only client.
+const MAX_CONNECTING: usize = 4;
+/// The bytes of the last second that weigh as much as one connection.
+const CONNECTION_WEIGHT: u64 = 64 * 1024;
+/// How long a session stays up without a connection, unless it is the last one.
 const IDLE: Duration = Duration::from_secs(60);
-/// When a further session is begun again after one that was lost or could not be set up. Nobody
-/// waits for it: the others do the work.
-const AGAIN: Reconnect = Reconnect {
+/// The waits before a further session after a failure. Nothing waits for it: the others do the work.
+const RETRY: Reconnect = Reconnect {
     initial_delay: Duration::from_secs(10),
     max_delay: Duration::from_secs(60),
     max_attempts: None,
 };
 
-/// What came of the logon of the session with this number, and on which thread.
-type Logon = (u32, Result<(Session, WorkerSlot), session::Error>);
+/// A session that has come up or failed, with its id and the thread that has connected it.
+type Connected = (u32, Result<(Session, WorkerSlot), session::Error>);
 
-/// What a driver is to its tunnel.
+/// The part of a driver in its tunnel.
 pub(crate) enum Role {
-    /// All there is: it owns the port and the one session.
+    /// It has the forwards and the only session.
     Single,
-    /// It owns the port; the sessions have tasks of their own.
+    /// It has the forwards; workers have the sessions.
     Supervisor(Box<Supervisor>),
-    /// It owns one session of several.
-    Worker(Arc<Worker>),
+    /// It has one session of several.
+    Worker(Arc<WorkerEvents>),
 }
 
 impl Role {
@@ -57,9 +57,9 @@ impl Role {
         }
     }
 
-    pub(crate) fn member(&self) -> Option<&Worker> {
+    pub(crate) fn worker(&self) -> Option<&WorkerEvents> {
         match self {
-            Role::Worker(member) => Some(member),
+            Role::Worker(worker) => Some(worker),
             Role::Single | Role::Supervisor(_) => None,
         }
     }
@@ -72,384 +72,390 @@ impl Role {
     }
 }
 
-/// The sessions of a tunnel, and which connection is where.
+/// The workers of a tunnel, and the connections of each.
 pub(crate) struct Supervisor {
-    /// How many there may be.
-    most: usize,
-    /// By their numbers, until their tasks have nothing left.
-    members: BTreeMap<u32, Entry>,
-    /// The members' numbers by those of the connections they have.
-    homes: HashMap<u64, u32>,
-    /// Logons of further sessions. The first one, without which there is no tunnel, is not here.
-    logons: JoinSet<Logon>,
-    /// Their sessions' numbers.
-    coming: BTreeSet<u32>,
+    max_sessions: usize,
+    /// By session id, until they have exited.
+    workers: BTreeMap<u32, Worker>,
+    /// The worker of each connection.
+    placed: HashMap<u64, u32>,
+    /// Further sessions that connect. The first one, which the tunnel waits for, is not among them.
+    connecting: JoinSet<Connected>,
+    /// The ids of these sessions.
+    connecting_ids: BTreeSet<u32>,
     backoff: Backoff,
     retry: Retry,
-    /// Whether the owner knows that further sessions do not come up.
-    told: bool,
+    /// Whether the failure of further sessions has been reported.
+    reported: bool,
 }
 
-/// A member as the tunnel sees it.
-struct Entry {
-    commands: UnboundedSender<Command>,
-    member: Arc<Worker>,
+/// A worker as its supervisor sees it.
+struct Worker {
+    messages: UnboundedSender<ToWorker>,
+    throughput: Arc<Throughput>,
     state: State,
     connections: usize,
-    /// How many forwards its server was asked for, which keep it.
+    /// The remote forwards that were requested on it. They keep the session up.
     forwards: usize,
-    /// Since when there has been none.
+    /// Since when it has had no connection.
     idle: Option<Instant>,
 }
 
-/// What is known of a member's session.
+/// The session of a worker.
 enum State {
     /// It takes connections.
     Up,
-    /// It had none for long, and logs off.
-    Retiring,
-    /// It was lost; connections of it are still being closed.
+    /// It was idle for long, and is being disconnected.
+    Closing,
+    /// It was lost; its connections are still closing.
     Lost(session::Error),
 }
 
-/// Whether a further session may be tried.
+/// When a further session may connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Retry {
-    /// At any time: the last one came up.
+    /// At any time: the latest one came up.
     Now,
-    /// Not before this time: one was lost, or did not come up.
+    /// From this time on: one was lost or failed.
     At(Instant),
-    /// Not before somebody has put something right, which the next session of any kind shows.
+    /// Once any other session has come up: a retry would fail in the same way.
     Never,
 }
 
-impl Entry {
+impl Worker {
     fn is_up(&self) -> bool {
         matches!(self.state, State::Up)
     }
 
-    /// Since when it has had no purpose.
-    fn idle_since(&self) -> Option<Instant> {
+    /// Returns since when the session has had neither a connection nor a remote forward.
+    fn unused_since(&self) -> Option<Instant> {
         self.idle.filter(|_| self.forwards == 0)
     }
 
     fn weight(&self, now: Instant) -> u64 {
-        self.connections as u64 * CONNECTION + self.member.load.recent(now)
+        self.connections as u64 * CONNECTION_WEIGHT + self.throughput.recent(now)
     }
 
-    fn send(&self, command: Command) {
-        // Its task lives as long as this sender.
-        let _ = self.commands.send(command);
+    fn send(&self, message: ToWorker) {
+        // The worker lives as long as this sender.
+        let _ = self.messages.send(message);
     }
 }
 
 impl Supervisor {
-    fn new(most: usize) -> Self {
+    fn new(max_sessions: usize) -> Self {
         Self {
-            most,
-            members: BTreeMap::new(),
-            homes: HashMap::new(),
-            logons: JoinSet::new(),
-            coming: BTreeSet::new(),
-            backoff: Backoff::new(AGAIN),
+            max_sessions,
+            workers: BTreeMap::new(),
+            placed: HashMap::new(),
+            connecting: JoinSet::new(),
+            connecting_ids: BTreeSet::new(),
+            backoff: Backoff::new(RETRY),
             retry: Retry::Now,
-            told: false,
+            reported: false,
         }
     }
 
-    /// Whether a session takes connections.
+    /// Returns whether a session takes connections.
     pub(crate) fn is_up(&self) -> bool {
         self.up().next().is_some()
     }
 
-    /// Whether no member is left, whatever it does.
+    /// Returns the number of sessions that take connections.
+    pub(crate) fn count_up(&self) -> u64 {
+        self.up().count() as u64
+    }
+
+    /// Returns whether all workers have exited.
     pub(crate) fn is_empty(&self) -> bool {
-        self.members.is_empty()
+        self.workers.is_empty()
     }
 
-    /// Whether any member has a connection.
+    /// Returns whether any worker has a connection.
     pub(crate) fn has_connections(&self) -> bool {
-        !self.homes.is_empty()
+        !self.placed.is_empty()
     }
 
-    fn up(&self) -> impl Iterator<Item = &Entry> {
-        self.members.values().filter(|entry| entry.is_up())
+    /// Returns whether a worker has this connection, or will receive it.
+    pub(crate) fn has(&self, connection: u64) -> bool {
+        self.placed.contains_key(&connection)
     }
 
+    fn up(&self) -> impl Iterator<Item = &Worker> {
+        self.workers.values().filter(|worker| worker.is_up())
+    }
+
+    /// Adds a session that has come up. Dropping `messages` resets what the worker still has.
     pub(crate) fn add(
         &mut self,
-        number: u32,
-        commands: UnboundedSender<Command>,
-        member: Arc<Worker>,
+        id: u32,
+        messages: UnboundedSender<ToWorker>,
+        throughput: Arc<Throughput>,
         now: Instant,
     ) {
-        let entry = Entry {
-            commands,
-            member,
+        let worker = Worker {
+            messages,
+            throughput,
             state: State::Up,
             connections: 0,
             forwards: 0,
             idle: Some(now),
         };
-        self.members.insert(number, entry);
+        self.workers.insert(id, worker);
         self.backoff.up(now);
         self.retry = Retry::Now;
-        self.told = false;
+        self.reported = false;
     }
 
-    /// Passes a request for a connection on to the member that has it, or gives it back.
-    pub(crate) fn forward(&self, command: Command) -> Option<Command> {
-        let home = command.connection().and_then(|id| self.homes.get(&id));
-        match home.and_then(|number| self.members.get(number)) {
-            Some(entry) => {
-                entry.send(command);
+    /// Sends a command to the worker that has the connection; gives it back if none has.
+    pub(crate) fn send_command(
+        &self,
+        connection: u64,
+        command: ConnectionCommand,
+    ) -> Option<ConnectionCommand> {
+        let id = self.placed.get(&connection);
+        match id.and_then(|id| self.workers.get(id)) {
+            Some(worker) => {
+                worker.send(ToWorker::Connection(connection, command));
                 None
             }
             None => Some(command),
         }
     }
 
-    /// Gives the connection to the session that has the least to do; back if none is up.
-    pub(crate) fn carry(
+    /// Opens the connection on the session with the least load; gives it back if none is up.
+    pub(crate) fn open(
         &mut self,
         pending: PendingConnection,
         now: Instant,
     ) -> Option<PendingConnection> {
-        let least = self.least(now);
-        let entry = least.and_then(|number| Some((number, self.members.get_mut(&number)?)));
-        let Some((number, entry)) = entry else { return Some(pending) };
-        self.homes.insert(pending.meta.id, number);
-        entry.connections += 1;
-        entry.idle = None;
-        entry.send(Command::Carry(pending));
-        None
-    }
-
-    /// The session that has the least to do.
-    pub(crate) fn least(&self, now: Instant) -> Option<u32> {
-        let up = self.members.iter().filter(|(_, entry)| entry.is_up());
-        up.min_by_key(|(_, entry)| entry.weight(now)).map(|(number, _)| *number)
-    }
-
-    /// Has something done about a forward on this session, if it is there.
-    pub(crate) fn send(&mut self, number: u32, request: ForwardRequest) {
-        let Some(entry) = self.members.get_mut(&number) else { return };
-        if matches!(request, ForwardRequest::Listen(..)) {
-            entry.forwards += 1;
-        }
-        entry.send(Command::ForwardRequest(request));
-    }
-
-    /// The server of this session does not listen any more for one of its forwards.
-    pub(crate) fn lost_forward(&mut self, number: u32) {
-        if let Some(entry) = self.members.get_mut(&number) {
-            entry.forwards -= 1;
+        match self.least_loaded(now) {
+            Some(id) => self.place(id, pending, ToWorker::Open),
+            None => Some(pending),
         }
     }
 
-    /// Gives the connection back to the session whose server has offered it; back if that is gone.
+    /// Confirms the inbound channel that this connection is the target of; gives the connection back
+    /// if the worker has exited.
     pub(crate) fn accept(
         &mut self,
-        number: u32,
+        id: u32,
         pending: PendingConnection,
         channel: ChannelId,
     ) -> Option<PendingConnection> {
-        let Some(entry) = self.members.get_mut(&number) else { return Some(pending) };
-        self.homes.insert(pending.meta.id, number);
-        entry.connections += 1;
-        entry.idle = None;
-        entry.send(Command::Accept(pending, channel));
+        self.place(id, pending, |pending| ToWorker::Accept(pending, channel))
+    }
+
+    fn place(
+        &mut self,
+        id: u32,
+        pending: PendingConnection,
+        message: impl FnOnce(PendingConnection) -> ToWorker,
+    ) -> Option<PendingConnection> {
+        let Some(worker) = self.workers.get_mut(&id) else { return Some(pending) };
+        self.placed.insert(pending.meta.id, id);
+        worker.connections += 1;
+        worker.idle = None;
+        worker.send(message(pending));
         None
     }
 
-    /// The connection is not with its member any more.
-    pub(crate) fn left(&mut self, id: u64, now: Instant) {
-        let Some(entry) = self.homes.remove(&id).and_then(|home| self.members.get_mut(&home))
-        else {
-            return;
-        };
-        entry.connections -= 1;
-        if entry.connections == 0 {
-            entry.idle = Some(now);
+    /// Records that the connection has left its worker.
+    pub(crate) fn connection_left(&mut self, connection: u64, now: Instant) {
+        let id = self.placed.remove(&connection);
+        let Some(worker) = id.and_then(|id| self.workers.get_mut(&id)) else { return };
+        worker.connections -= 1;
+        if worker.connections == 0 {
+            worker.idle = Some(now);
         }
     }
 
-    /// Whether the connection that has come is reason to begin a further session: every one that is
-    /// up has something to do, and those that are coming up will have.
+    /// Returns the session with the least load.
+    pub(crate) fn least_loaded(&self, now: Instant) -> Option<u32> {
+        let up = self.workers.iter().filter(|(_, worker)| worker.is_up());
+        up.min_by_key(|(_, worker)| worker.weight(now)).map(|(id, _)| *id)
+    }
+
+    /// Sends a request about a remote forward to a worker, unless it has exited.
+    pub(crate) fn send_request(&mut self, id: u32, request: ForwardRequest) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        if matches!(request, ForwardRequest::Listen(..)) {
+            worker.forwards += 1;
+        }
+        worker.send(ToWorker::Forward(request));
+    }
+
+    /// Records that the server of this session does not listen for one of its forwards any more.
+    pub(crate) fn forward_ended(&mut self, id: u32) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.forwards -= 1;
+        }
+    }
+
+    /// Returns whether a new connection justifies a further session: every session that is up has a
+    /// connection, and every one that is connecting will have one.
     pub(crate) fn wants_another(&self, now: Instant) -> bool {
-        let coming = self.logons.len();
+        let connecting = self.connecting.len();
         let (mut up, mut connections) = (0, 0);
-        for entry in self.up() {
-            if entry.connections == 0 {
+        for worker in self.up() {
+            if worker.connections == 0 {
                 return false;
             }
             up += 1;
-            connections += entry.connections;
+            connections += worker.connections;
         }
-        let retiring = self.members.values().filter(|it| matches!(it.state, State::Retiring));
-        let may = match self.retry {
+        let closing = self.workers.values().filter(|it| matches!(it.state, State::Closing));
+        let may_connect = match self.retry {
             Retry::Now => true,
-            Retry::At(due) => due <= now && coming == 0,
+            Retry::At(due) => due <= now && connecting == 0,
             Retry::Never => false,
         };
-        may && up > 0
-            && up + retiring.count() + coming < self.most
-            && coming < LOGONS
-            && connections >= up + coming
+        may_connect
+            && up > 0
+            && up + closing.count() + connecting < self.max_sessions
+            && connecting < MAX_CONNECTING
+            && connections >= up + connecting
     }
 
-    /// The member has nothing left. Returns whether that is the end of its session, too.
-    pub(crate) fn remove(&mut self, number: u32) -> bool {
-        self.members.remove(&number).is_some_and(|entry| match entry.state {
-            State::Up | State::Retiring => true,
-            State::Lost(_) => false,
-        })
-    }
-
-    /// How many sessions are up.
-    pub(crate) fn count_up(&self) -> u64 {
-        self.up().count() as u64
-    }
-
-    /// Whether a member has this connection, or is on its way to it.
-    pub(crate) fn has(&self, id: u64) -> bool {
-        self.homes.contains_key(&id)
-    }
-
-    /// Asks every member for something; gives where each answer comes.
-    pub(crate) fn ask<T>(
-        &self,
-        command: impl Fn(Reply<T>) -> Command,
-    ) -> Vec<oneshot::Receiver<Result<T, Error>>> {
-        let ask = |entry: &Entry| {
-            let (reply, answer) = oneshot::channel();
-            entry.send(command(reply));
-            answer
-        };
-        self.members.values().map(ask).collect()
-    }
-
-    /// The session of a member is lost. Returns whether it was still to be used.
-    pub(crate) fn lost(&mut self, number: u32, error: &session::Error, now: Instant) -> bool {
-        let Some(entry) = self.members.get_mut(&number) else { return false };
-        match std::mem::replace(&mut entry.state, State::Lost(error.clone())) {
-            State::Up => {
-                self.wait_after(error, now);
-                true
-            }
-            State::Retiring | State::Lost(_) => false,
-        }
-    }
-
-    /// What became of a member's session, if it is lost.
-    pub(crate) fn loss(&self, number: u32) -> Option<&session::Error> {
-        match &self.members.get(&number)?.state {
-            State::Lost(error) => Some(error),
-            State::Up | State::Retiring => None,
-        }
-    }
-
-    /// Begins a further session, on the thread on which it is to stay.
-    pub(crate) fn begin(
+    /// Connects a further session, on the thread where its worker will run.
+    pub(crate) fn connect(
         &mut self,
-        number: u32,
-        logon: impl Future<Output = Result<Session, session::Error>> + Send + 'static,
+        id: u32,
+        connecting: impl Future<Output = Result<Session, session::Error>> + Send + 'static,
     ) {
-        let place = WorkerSlot::take();
-        let handle = place.handle().clone();
-        self.coming.insert(number);
-        let logon = async move { (number, logon.await.map(|session| (session, place))) };
-        self.logons.spawn_on(logon, &handle);
+        let slot = WorkerSlot::take();
+        let handle = slot.handle().clone();
+        self.connecting_ids.insert(id);
+        let connected = async move { (id, connecting.await.map(|session| (session, slot))) };
+        self.connecting.spawn_on(connected, &handle);
     }
 
-    /// A further session that has come up or not; `None` when none is under way.
-    pub(crate) fn poll_logon(&mut self, cx: &mut Context<'_>) -> Poll<Option<Logon>> {
+    /// Returns the next further session that has come up or failed; `None` if none is connecting.
+    pub(crate) fn poll_connected(&mut self, cx: &mut Context<'_>) -> Poll<Option<Connected>> {
         loop {
-            match ready!(self.logons.poll_join_next(cx)) {
-                Some(Ok(logon)) => {
-                    self.coming.remove(&logon.0);
-                    return Poll::Ready(Some(logon));
+            match ready!(self.connecting.poll_join_next(cx)) {
+                Some(Ok(connected)) => {
+                    self.connecting_ids.remove(&connected.0);
+                    return Poll::Ready(Some(connected));
                 }
                 None => return Poll::Ready(None),
-                // A logon does not panic, and those that are cancelled are not waited for.
+                // A cancelled one; none panics.
                 Some(Err(_)) => {}
             }
         }
     }
 
-    /// A further session could not be set up. Returns whether the owner is to be told.
-    pub(crate) fn failed(&mut self, error: &session::Error, now: Instant) -> bool {
-        self.wait_after(error, now);
-        !std::mem::replace(&mut self.told, true)
+    /// Cancels the further sessions that are connecting. Returns their ids.
+    pub(crate) fn cancel_connects(&mut self) -> BTreeSet<u32> {
+        self.connecting = JoinSet::new();
+        std::mem::take(&mut self.connecting_ids)
     }
 
-    /// The session that is lost has carried data from a target.
+    /// Records that a further session has failed. Returns whether that is to be reported.
+    pub(crate) fn failed(&mut self, error: &session::Error, now: Instant) -> bool {
+        self.wait_after(error, now);
+        !std::mem::replace(&mut self.reported, true)
+    }
+
+    /// Records that a lost session had carried data from a target.
     pub(crate) fn served(&mut self) {
         self.backoff.served();
     }
 
-    /// The next session has to wait after what happened to one.
+    /// Records the loss of a worker's session. Returns whether it still took connections.
+    pub(crate) fn disconnected(&mut self, id: u32, error: &session::Error, now: Instant) -> bool {
+        let Some(worker) = self.workers.get_mut(&id) else { return false };
+        match std::mem::replace(&mut worker.state, State::Lost(error.clone())) {
+            State::Up => {
+                self.wait_after(error, now);
+                true
+            }
+            State::Closing | State::Lost(_) => false,
+        }
+    }
+
+    /// Returns why a worker's session was lost.
+    pub(crate) fn loss(&self, id: u32) -> Option<&session::Error> {
+        match &self.workers.get(&id)?.state {
+            State::Lost(error) => Some(error),
+            State::Up | State::Closing => None,
+        }
+    }
+
+    /// Delays the next session after the failure of one.
     fn wait_after(&mut self, error: &session::Error, now: Instant) {
         let waits = match self.retry {
             Retry::Now => false,
             Retry::At(due) => due > now,
             Retry::Never => true,
         };
-        // Several that were begun together and fail together are one failure.
+        // Sessions that connect and fail together are one failure.
         if !waits {
             let next = self.backoff.next(error, now);
             self.retry = next.map_or(Retry::Never, |attempt| Retry::At(now + attempt.delay));
         }
     }
 
-    /// When the next session has been without a connection for long, if it is not the last one.
+    /// Removes a worker that has exited. Returns whether its session had not been lost.
+    pub(crate) fn remove(&mut self, id: u32) -> bool {
+        self.workers.remove(&id).is_some_and(|worker| match worker.state {
+            State::Up | State::Closing => true,
+            State::Lost(_) => false,
+        })
+    }
+
+    /// Sends every worker a message that has a reply. Returns where the replies arrive.
+    pub(crate) fn ask<T>(&self, message: impl Fn(Reply<T>) -> ToWorker) -> Vec<Pending<T>> {
+        let ask = |worker: &Worker| {
+            let (reply, pending) = Pending::new();
+            worker.send(message(reply));
+            pending
+        };
+        self.workers.values().map(ask).collect()
+    }
+
+    /// Returns when the next unused session is disconnected, if it is not the last one.
     pub(crate) fn due(&self) -> Option<Instant> {
         let several = self.up().nth(1).is_some();
-        let since = self.up().filter_map(Entry::idle_since).min().filter(|_| several);
+        let since = self.up().filter_map(Worker::unused_since).min().filter(|_| several);
         since.map(|since| since + IDLE)
     }
 
-    /// The process was paused until now: no session was without a connection meanwhile.
+    /// Begins every idle time anew after a pause of the process.
     pub(crate) fn resumed(&mut self, now: Instant) {
-        for entry in self.members.values_mut() {
-            entry.idle = entry.idle.map(|_| now);
+        for worker in self.workers.values_mut() {
+            worker.idle = worker.idle.map(|_| now);
         }
     }
 
-    /// Ends sessions that have been without a connection for long.
-    pub(crate) fn retire(&mut self, now: Instant) -> bool {
+    /// Disconnects sessions that have been unused for long.
+    pub(crate) fn close_unused(&mut self, now: Instant) -> bool {
         let mut busy = false;
         while self.due().is_some_and(|due| due <= now) {
-            let up = self.members.values_mut().filter(|entry| entry.is_up());
-            let idle = up.filter(|entry| entry.idle_since().is_some());
-            let Some(entry) = idle.min_by_key(|entry| entry.idle) else {
+            let up = self.workers.values_mut().filter(|worker| worker.is_up());
+            let unused = up.filter(|worker| worker.unused_since().is_some());
+            let Some(worker) = unused.min_by_key(|worker| worker.idle) else {
                 break;
             };
-            entry.state = State::Retiring;
-            entry.send(Command::Leave("shutdown"));
+            worker.state = State::Closing;
+            worker.send(ToWorker::ShutDown("shutdown"));
             busy = true;
         }
         busy
     }
 
-    /// Has every connection closed by its Linger, as that `method` asks, and every session ended.
-    pub(crate) fn leave(&self, method: &'static str) {
-        for entry in self.members.values() {
-            entry.send(Command::Leave(method));
+    /// Closes every connection on behalf of the named method, and disconnects every session.
+    pub(crate) fn shut_down(&self, method: &'static str) {
+        for worker in self.workers.values() {
+            worker.send(ToWorker::ShutDown(method));
         }
     }
 
-    /// Has every connection reset and every session ended, at once.
+    /// Resets every connection and disconnects every session.
     pub(crate) fn force(&self, force: Force) {
-        for entry in self.members.values() {
-            entry.send(Command::Force(force));
+        for worker in self.workers.values() {
+            worker.send(ToWorker::Force(force));
         }
-    }
-
-    /// Gives up on further sessions, of which it tells the numbers.
-    pub(crate) fn cancel_connects(&mut self) -> BTreeSet<u32> {
-        self.logons = JoinSet::new();
-        std::mem::take(&mut self.coming)
     }
 }
 

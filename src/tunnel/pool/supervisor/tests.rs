@@ -1,62 +1,60 @@
-//! Which session a connection goes to, and when there is to be another one.
+//! The placement of connections, and when further sessions begin and end.
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::*;
 use crate::runtime;
 use crate::tunnel::connection::relay::tests::{client, connection};
-use crate::tunnel::pool::worker::tests::Nobody;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A pool of members without tasks, and what these are told.
-struct Trial {
+/// A supervisor whose workers have no tasks, and their messages.
+struct Setup {
     pool: Supervisor,
     now: Instant,
-    told: Vec<UnboundedReceiver<Command>>,
+    sent: Vec<UnboundedReceiver<ToWorker>>,
     last_id: u64,
 }
 
-impl Trial {
-    fn new(most: usize, members: u32) -> Self {
-        let (pool, now) = (Supervisor::new(most), Instant::now());
-        let mut trial = Self { pool, now, told: Vec::new(), last_id: 0 };
-        for _ in 0..members {
-            trial.up();
+impl Setup {
+    fn new(max_sessions: usize, workers: u32) -> Self {
+        let (pool, now) = (Supervisor::new(max_sessions), Instant::now());
+        let mut setup = Self { pool, now, sent: Vec::new(), last_id: 0 };
+        for _ in 0..workers {
+            setup.up();
         }
-        trial
+        setup
     }
 
-    /// One more session has come up.
+    /// Brings up one more session.
     fn up(&mut self) {
-        let (commands, told) = unbounded_channel();
-        let member = Worker::new(0, commands.downgrade(), Arc::new(Nobody), self.now);
-        self.told.push(told);
-        let number = self.told.len() as u32;
-        self.pool.add(number, commands, Arc::new(member), self.now);
+        let (messages, sent) = unbounded_channel();
+        self.sent.push(sent);
+        let id = self.sent.len() as u32;
+        self.pool.add(id, messages, Arc::new(Throughput::new(self.now)), self.now);
     }
 
-    /// Where the next connection goes.
+    /// Opens the next connection. Returns the session it is placed on.
     fn place(&mut self) -> u32 {
         let (connection, _) = runtime::handle().block_on(async { connection(&mut client()).await });
         self.last_id += 1;
         let mut pending = connection.into_pending();
         pending.meta.id = self.last_id;
-        assert!(self.pool.carry(pending, self.now).is_none(), "a session is up");
-        self.pool.homes[&self.last_id]
+        assert!(self.pool.open(pending, self.now).is_none(), "a session is up");
+        self.pool.placed[&self.last_id]
     }
 
-    fn moved(&self, number: u32, total: u64) {
-        self.pool.members[&number].member.load.moved(total, self.now);
+    fn moved(&self, id: u32, total: u64) {
+        self.pool.workers[&id].throughput.moved(total, self.now);
     }
 
-    /// Who was told to leave.
-    fn left(&mut self) -> Vec<usize> {
-        let left = |told: &mut UnboundedReceiver<Command>| {
-            std::iter::from_fn(|| told.try_recv().ok())
-                .any(|command| matches!(command, Command::Leave(_)))
+    /// Returns the workers that have been told to shut down.
+    fn shut_down(&mut self) -> Vec<usize> {
+        let was_told = |sent: &mut UnboundedReceiver<ToWorker>| {
+            std::iter::from_fn(|| sent.try_recv().ok())
+                .any(|message| matches!(message, ToWorker::ShutDown(_)))
         };
-        (1..).zip(&mut self.told).filter_map(|(n, told)| left(told).then_some(n)).collect()
+        (1..).zip(&mut self.sent).filter_map(|(id, sent)| was_told(sent).then_some(id)).collect()
     }
 }
 
@@ -65,95 +63,101 @@ fn broken() -> session::Error {
 }
 
 #[test]
-fn connections_go_where_the_fewest_are() {
-    let mut trial = Trial::new(3, 3);
-    assert_eq!([1, 2, 3, 1].map(|_| trial.place()), [1, 2, 3, 1]);
-    trial.pool.left(2, trial.now);
-    assert_eq!([1, 2, 3].map(|_| trial.place()), [2, 2, 3]);
+fn connections_go_to_the_session_with_the_fewest() {
+    let mut setup = Setup::new(3, 3);
+    assert_eq!([1, 2, 3, 1].map(|_| setup.place()), [1, 2, 3, 1]);
+    setup.pool.connection_left(2, setup.now);
+    assert_eq!([1, 2, 3].map(|_| setup.place()), [2, 2, 3]);
 }
 
 #[test]
-fn bytes_weigh_while_they_are_fresh() {
-    let mut trial = Trial::new(2, 2);
-    assert_eq!([trial.place(), trial.place()], [1, 2]);
-    trial.moved(1, 3 * CONNECTION - 1);
-    assert_eq!([1, 2, 3, 4].map(|_| trial.place()), [2, 2, 2, 1]);
-    trial.now += 2 * SECOND;
-    assert_eq!(trial.place(), 1);
+fn recent_bytes_count_as_load() {
+    let mut setup = Setup::new(2, 2);
+    assert_eq!([setup.place(), setup.place()], [1, 2]);
+    setup.moved(1, 3 * CONNECTION_WEIGHT - 1);
+    assert_eq!([1, 2, 3, 4].map(|_| setup.place()), [2, 2, 2, 1]);
+    setup.now += 2 * SECOND;
+    assert_eq!(setup.place(), 1);
 }
 
 #[test]
-fn a_further_session_is_wanted_when_every_one_has_a_connection() {
-    let mut trial = Trial::new(3, 0);
-    assert!(!trial.pool.wants_another(trial.now), "the first one is not a further one");
-    trial.up();
-    assert!(!trial.pool.wants_another(trial.now));
-    trial.place();
-    assert!(trial.pool.wants_another(trial.now));
-    trial.up();
-    assert!(!trial.pool.wants_another(trial.now));
-    trial.place();
-    assert!(trial.pool.wants_another(trial.now));
-    trial.pool.left(1, trial.now);
-    assert!(!trial.pool.wants_another(trial.now));
-    trial.place();
-    trial.up();
-    trial.place();
-    assert!(!trial.pool.wants_another(trial.now), "there are as many as there may be");
+fn a_further_session_is_wanted_when_every_session_has_a_connection() {
+    let mut setup = Setup::new(3, 0);
+    assert!(!setup.pool.wants_another(setup.now), "the first session is not a further one");
+    setup.up();
+    assert!(!setup.pool.wants_another(setup.now));
+    setup.place();
+    assert!(setup.pool.wants_another(setup.now));
+    setup.up();
+    assert!(!setup.pool.wants_another(setup.now));
+    setup.place();
+    assert!(setup.pool.wants_another(setup.now));
+    setup.pool.connection_left(1, setup.now);
+    assert!(!setup.pool.wants_another(setup.now));
+    setup.place();
+    setup.up();
+    setup.place();
+    assert!(!setup.pool.wants_another(setup.now), "the maximum is reached");
 }
 
 #[test]
-fn sessions_that_are_coming_count() {
-    let mut trial = Trial::new(64, 1);
-    for coming in 1..=LOGONS {
-        trial.place();
-        assert!(trial.pool.wants_another(trial.now));
-        trial.pool.logons.spawn_on(std::future::pending(), runtime::handle());
-        assert_eq!(trial.pool.logons.len(), coming);
-        assert!(!trial.pool.wants_another(trial.now), "one will be there for it");
+fn connecting_sessions_count() {
+    let mut setup = Setup::new(64, 1);
+    for connecting in 1..=MAX_CONNECTING {
+        setup.place();
+        assert!(setup.pool.wants_another(setup.now));
+        setup.pool.connecting.spawn_on(std::future::pending(), runtime::handle());
+        assert_eq!(setup.pool.connecting.len(), connecting);
+        assert!(
+            !setup.pool.wants_another(setup.now),
+            "the connecting session will take the connection"
+        );
     }
-    trial.place();
-    trial.place();
-    assert!(!trial.pool.wants_another(trial.now), "not too many at once");
+    setup.place();
+    setup.place();
+    assert!(!setup.pool.wants_another(setup.now), "the maximum connects already");
 }
 
 #[test]
-fn the_next_one_waits_after_a_failure() {
-    let mut trial = Trial::new(4, 1);
-    trial.place();
-    trial.pool.failed(&broken(), trial.now);
-    trial.pool.failed(&broken(), trial.now);
-    assert!(!trial.pool.wants_another(trial.now + 4 * SECOND));
-    assert!(trial.pool.wants_another(trial.now + 10 * SECOND), "together they are one failure");
-    trial.pool.failed(&broken(), trial.now + 10 * SECOND);
-    assert!(!trial.pool.wants_another(trial.now + 19 * SECOND));
+fn the_next_session_waits_after_a_failure() {
+    let mut setup = Setup::new(4, 1);
+    setup.place();
+    setup.pool.failed(&broken(), setup.now);
+    setup.pool.failed(&broken(), setup.now);
+    assert!(!setup.pool.wants_another(setup.now + 4 * SECOND));
+    assert!(
+        setup.pool.wants_another(setup.now + 10 * SECOND),
+        "failures at the same time are one failure"
+    );
+    setup.pool.failed(&broken(), setup.now + 10 * SECOND);
+    assert!(!setup.pool.wants_another(setup.now + 19 * SECOND));
 
-    // One that was up counts as well, and an error that would only repeat itself is the last.
-    trial.up();
-    trial.place();
-    assert!(trial.pool.wants_another(trial.now));
-    trial.pool.failed(&session::Error::Auth("text".into()), trial.now);
-    assert!(!trial.pool.wants_another(trial.now + 1000 * SECOND));
-    trial.up();
-    trial.place();
-    assert!(trial.pool.wants_another(trial.now));
+    // A session that came up makes up for a failure; an error that would repeat itself is final.
+    setup.up();
+    setup.place();
+    assert!(setup.pool.wants_another(setup.now));
+    setup.pool.failed(&session::Error::Auth("text".into()), setup.now);
+    assert!(!setup.pool.wants_another(setup.now + 1000 * SECOND));
+    setup.up();
+    setup.place();
+    assert!(setup.pool.wants_another(setup.now));
 }
 
 #[test]
-fn sessions_without_connections_retire_but_the_last() {
-    let mut trial = Trial::new(3, 3);
-    assert_eq!([1, 2, 3].map(|_| trial.place()), [1, 2, 3]);
-    assert_eq!(trial.pool.due(), None);
+fn unused_sessions_are_disconnected_except_the_last() {
+    let mut setup = Setup::new(3, 3);
+    assert_eq!([1, 2, 3].map(|_| setup.place()), [1, 2, 3]);
+    assert_eq!(setup.pool.due(), None);
     for (after, id) in [(1, 2), (2, 1), (3, 3)] {
-        trial.pool.left(id, trial.now + after * SECOND);
+        setup.pool.connection_left(id, setup.now + after * SECOND);
     }
-    assert_eq!(trial.pool.due(), Some(trial.now + SECOND + IDLE));
-    assert!(!trial.pool.retire(trial.now + IDLE));
-    assert!(trial.pool.retire(trial.now + SECOND + IDLE));
-    assert_eq!(trial.left(), [2]);
-    assert!(trial.pool.retire(trial.now + 10 * IDLE));
-    assert_eq!(trial.left(), [1]);
-    assert_eq!(trial.pool.due(), None);
-    assert!(trial.pool.is_up());
-    assert_eq!(trial.place(), 3);
+    assert_eq!(setup.pool.due(), Some(setup.now + SECOND + IDLE));
+    assert!(!setup.pool.close_unused(setup.now + IDLE));
+    assert!(setup.pool.close_unused(setup.now + SECOND + IDLE));
+    assert_eq!(setup.shut_down(), [2]);
+    assert!(setup.pool.close_unused(setup.now + 10 * IDLE));
+    assert_eq!(setup.shut_down(), [1]);
+    assert_eq!(setup.pool.due(), None);
+    assert!(setup.pool.is_up());
+    assert_eq!(setup.place(), 3);
 }

@@ -1,0 +1,99 @@
+//! The public types of a forward: where it listens, where its connections lead, and how it stands.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::socks::Login;
+
+/// The id of the forward in a tunnel's configuration.
+pub const DEFAULT_FORWARD: i64 = 0;
+/// In place of a forward's id: the connection was opened by `dial()`.
+pub const DIAL_FORWARD: i64 = -1;
+
+/// An address to listen on or to connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A TCP port.
+    Tcp {
+        /// A host name or an address.
+        host: Arc<str>,
+        /// The port; when listening, 0 lets the system choose one.
+        port: u16,
+    },
+    /// The path of a Unix socket.
+    Unix(Arc<str>),
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => f.write_str(path),
+        }
+    }
+}
+
+/// The kind of a forward, with its addresses.
+#[derive(Clone, Debug)]
+pub enum ForwardSpec {
+    /// Listens here; every connection leads to one target of the SSH server.
+    Local {
+        /// The local address; a host name is resolved when the forward starts.
+        listen: Endpoint,
+        /// The target that the SSH server connects to.
+        target: Endpoint,
+    },
+    /// Listens here as a SOCKS server; each client names its own target.
+    Dynamic {
+        /// The local address.
+        listen: Endpoint,
+        /// The credentials that clients must present; `None`: no authentication.
+        login: Option<Arc<Login>>,
+    },
+    /// Listens at the SSH server; every connection leads to one target here.
+    Remote {
+        /// The address that the SSH server listens on.
+        listen: Endpoint,
+        /// The target that this side connects to.
+        target: Endpoint,
+    },
+}
+
+impl ForwardSpec {
+    /// Returns the address that the forward listens on, here or at the server.
+    pub(crate) fn listen(&self) -> &Endpoint {
+        match self {
+            Self::Local { listen, .. }
+            | Self::Dynamic { listen, .. }
+            | Self::Remote { listen, .. } => listen,
+        }
+    }
+}
+
+/// A forward to start, with its limits.
+#[derive(Clone, Debug)]
+pub struct ForwardOptions {
+    /// The kind of the forward, with its addresses.
+    pub spec: ForwardSpec,
+    /// The maximum number of simultaneous connections; `None`: unlimited.
+    pub max_connections: Option<u32>,
+}
+
+impl From<ForwardSpec> for ForwardOptions {
+    fn from(spec: ForwardSpec) -> Self {
+        Self { spec, max_connections: None }
+    }
+}
+
+/// A forward that has been bound.
+#[derive(Clone, Debug)]
+pub struct ForwardInfo {
+    /// The id of the forward, unique within the tunnel.
+    pub id: i64,
+    /// The address that the forward is bound to.
+    pub bound: Endpoint,
+    /// Whether the forward listens; `false` for a remote forward whose session is disconnected.
+    pub listening: bool,
+    /// The forward as it was started.
+    pub spec: ForwardSpec,
+}
