@@ -1,4 +1,4 @@
-// An HTTP API behind an SSH server, asked for JSON without a local port:
+// Requests to an HTTP API behind an SSH server, without a local port:
 //   node examples/api.mjs bastion.example 22 api.internal 8080 /status
 // Ctrl-C ends it.
 
@@ -17,8 +17,8 @@ const tunnel = new SSHTunnel({
   host,
   port: Number(port),
   privateKey: readFileSync(`${homedir()}/.ssh/id_ed25519`),
-  keepaliveInterval: 10_000, // so that a server which vanishes without a word is missed
-  reconnect: true, // what is dialled meanwhile waits for the next session
+  keepaliveInterval: 10_000, // notices a server that disappears silently
+  reconnect: true, // connections that are opened meanwhile wait for the next session
 });
 tunnel.on('ready', () => console.log('connected'));
 tunnel.on('reconnecting', ({ error, delay }) => console.log(`${error.message}; again in ${delay} ms`));
@@ -27,14 +27,14 @@ let connections = 0;
 tunnel.on('connection', () => connections++);
 await tunnel.promises.connect();
 
-// By hand, and in HTTP/1.0, where the end of the connection is that of the answer: no answer that was
-// cut looks whole, for what a socket of dial() takes for the end is one. Else it is ECONNRESET.
+// With a socket and HTTP/1.0, where the end of the connection is the end of the response. A truncated
+// response cannot look complete: 'end' of a socket of dial() is always the true end, otherwise it is ECONNRESET.
 const socket = tunnel.dial(apiHost, Number(apiPort));
 socket.write(`GET ${path} HTTP/1.0\r\nHost: ${apiHost}:${apiPort}\r\n\r\n`);
 const [statusLine] = (await text(socket)).split('\r\n');
 console.log(statusLine);
 
-// https.get() would take the same agent.
+// https.get() takes the same agent.
 const agent = tunnel.agent({ keepAlive: true, maxSockets: AT_ONCE });
 
 function get() {
@@ -42,14 +42,14 @@ function get() {
     const request = http.get({ host: apiHost, port: apiPort, path, agent }, (response) => {
       json(response).then((value) => resolve({ status: response.statusCode, value }), reject);
     });
-    request.on('error', reject); // also later, if the connection is cut within the answer
+    request.on('error', reject); // also if the connection is cut during the response
   });
 }
 
 let [answered, repeated, stopping] = [0, 0, false];
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => (stopping = true));
 
-/** Asks until there is an answer: GET may be repeated. What is no JSON is no answer. */
+/** Repeats a request until it succeeds, which is safe for GET. A response that is not JSON is a failure. */
 async function ask() {
   for (let attempt = 1; ; attempt++) {
     try {

@@ -1,6 +1,6 @@
-// To a server that only another one can reach, by any number of them:
+// A server behind any number of jump hosts:
 //   node examples/bastion.mjs db.internal 5432 me@bastion.example:22 me@inner.internal:22
-// The last one forwards; those before it are gone through, in this order. Ctrl-C ends it.
+// The last one forwards; the others are its jump hosts, in this order. Ctrl-C ends it.
 
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
@@ -11,8 +11,8 @@ const [forwardHost, forwardPort, ...servers] = process.argv.slice(2);
 const privateKey = readFileSync(`${homedir()}/.ssh/id_ed25519`);
 const way = servers.map((place) => {
   const [, username, host, port] = /^(?:(.*)@)?(.*):(\d+)$/.exec(place);
-  // Each has its own user, proof and host key: nothing is inherited. A hop that vanishes without a
-  // word is missed by the keepalive of whatever lies behind it; its own tells which one it was.
+  // Each has its own user, credentials and host key; nothing is inherited. A hop that disappears silently is
+  // noticed by the keepalive of the session behind it; its own keepalive tells which hop it was.
   return { host, port: Number(port), username, privateKey, keepaliveInterval: 10_000 };
 });
 const server = way.pop();
@@ -22,11 +22,11 @@ const tunnel = new SSHTunnel({
   jump: way,
   forwardHost,
   forwardPort: Number(forwardPort),
-  reconnect: true, // also when a hop was lost: all of the way is set up again
+  reconnect: true, // also if a hop disconnects: the whole path is restored
 });
 tunnel.on('reconnecting', ({ error, delay }) => console.log(`${error.message}; again in ${delay} ms`));
 tunnel.on('ready', () => console.log('connected'));
-tunnel.on('error', (error) => console.error(error.message)); // names the jump host, if it was one
+tunnel.on('error', (error) => console.error(error.message)); // names the jump host, if one failed
 
 await tunnel.promises.startListening();
 console.log(`127.0.0.1:${tunnel.localPort} -> ${forwardHost}:${forwardPort} by ${servers.join(', ')}`);

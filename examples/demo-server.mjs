@@ -1,5 +1,5 @@
-// The far end of the demonstration, in a process of its own: an SSH server and, behind it, a
-// source of data. A line from the client says how much it wants and whether the stream ends then.
+// The remote end of the demonstration, in a process of its own: an SSH server, and a target behind it that
+// sends data. A line from the client says how many bytes to send, and whether to end the stream then.
 
 import { createHash, randomBytes } from 'node:crypto';
 import net from 'node:net';
@@ -23,7 +23,7 @@ const source = net.createServer({ allowHalfOpen: true }, (socket) => {
   socket.on('end', () => socket.end());
 });
 
-// Not ed25519: ssh2 1.17 makes one such key in some hundred that it then cannot read.
+// Not ed25519: ssh2 1.17 cannot read about one in some hundred of the keys that it generates.
 const hostKey = ssh2.utils.generateKeyPairSync('ecdsa', { bits: 256 });
 const server = new ssh2.Server({ hostKeys: [hostKey.private] }, (client) => {
   client.on('error', () => {});

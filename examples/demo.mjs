@@ -1,5 +1,5 @@
-// A tunnel from end to end: data through it with its hash checked, and the two ways to close a
-// connection, told by the program at the local end.
+// A tunnel from end to end: data with its hash checked, and a graceful and a hard close, as the local client
+// sees them.
 
 import { fork } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -10,7 +10,7 @@ import { SSHTunnel } from 'sshtunnel-native';
 
 const MIB = 2 ** 20;
 const DOWNLOAD = 128 * MIB;
-const UNDER_WAY = 2 * MIB; // as much as a tunnel takes in for a client that does not read
+const UNDER_WAY = 2 * MIB; // one window: what a tunnel receives for a client that does not read
 
 const far = fork(new URL('demo-server.mjs', import.meta.url));
 const [{ sshPort, sourcePort, hostKey }] = await once(far, 'message');
@@ -50,7 +50,7 @@ const found = faults.filter(Boolean);
 for (const fault of found) console.error(`This went wrong: ${fault}`);
 process.exitCode = found.length > 0 ? 1 : 0;
 
-/** Moves data and checks its hash; gives what went wrong. */
+/** Transfers data and checks its hash; returns what went wrong. */
 async function download() {
   const ended = once(tunnel, 'disconnected');
   const socket = net.connect(tunnel.localPort, '127.0.0.1');
@@ -76,14 +76,14 @@ async function download() {
   return !same && 'the data that arrived is not the data that was sent';
 }
 
-/** Closes a connection with data under way; gives what went wrong. */
+/** Closes a connection with data in flight; returns what went wrong. */
 async function close(linger) {
   tunnel.setLinger(linger);
   const opened = once(tunnel, 'connection');
   const ended = once(tunnel, 'disconnected');
   const sent = once(far, 'message');
   const socket = new net.Socket();
-  socket.pause(); // slow to read: nothing is read before the close
+  socket.pause(); // nothing is read before the close
   socket.connect(tunnel.localPort, '127.0.0.1', () => socket.write(`${UNDER_WAY} stay\n`));
   let bytes = 0;
   let end = '';
@@ -97,7 +97,7 @@ async function close(linger) {
 
   const since = performance.now();
   const disconnected = tunnel.promises.disconnect(connectionId);
-  if (linger) socket.resume(); // a graceful close waits for this, a hard one for nobody
+  if (linger) socket.resume(); // a graceful close waits for this, a hard one does not
   await disconnected;
   const took = performance.now() - since;
   socket.resume();
@@ -116,11 +116,11 @@ async function close(linger) {
 }
 
 /**
- * Where the last bytes and a reset are found together, Node speaks of an end of the stream. One
- * more read(2) tells: nothing after FIN, ECONNRESET after a reset.
+ * Returns how the stream ended. Node.js emits 'end' if it finds the last bytes and a reset together; one more
+ * read(2) returns nothing after FIN, and fails with ECONNRESET after a reset.
  */
 function endOf(socket) {
-  if (process.platform === 'win32') return 'FIN'; // no descriptor to read from: what Node says has to do
+  if (process.platform === 'win32') return 'FIN'; // there is no descriptor to read from
   try {
     readSync(socket._handle.fd, Buffer.alloc(1));
     return 'FIN';
@@ -129,7 +129,7 @@ function endOf(socket) {
   }
 }
 
-/** Waits until the data has come as far as it can without the program's reading. */
+/** Waits until no more data arrives without being read. */
 async function arrival(connectionId) {
   for (let last = -1, quiet = 0; quiet < 5; ) {
     await new Promise((resolve) => setTimeout(resolve, 20));
@@ -144,7 +144,7 @@ function size(bytes) {
   return `${(bytes / MIB).toFixed(2)} MiB`;
 }
 
-/** A bar that is redrawn in place on a terminal, and a line for every quarter elsewhere. */
+/** Progress bar: redrawn in place on a terminal, one line per quarter elsewhere. */
 function Progress(total) {
   const terminal = process.stdout.isTTY;
   let shown = -1;

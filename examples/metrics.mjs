@@ -1,5 +1,5 @@
-// A tunnel that Prometheus can watch: node examples/metrics.mjs bastion.example 22 db.internal 5432 9464
-// then http://127.0.0.1:9464/metrics, in the text format 0.0.4. docs/observing.md says what to make of it.
+// A tunnel with an exporter for Prometheus: node examples/metrics.mjs bastion.example 22 db.internal 5432 9464
+// serves http://127.0.0.1:9464/metrics in the text format 0.0.4. docs/observing.md says what to watch.
 
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
@@ -19,7 +19,7 @@ const tunnel = new SSHTunnel({
 });
 tunnel.on('error', (error) => console.error(error.message));
 
-/** Name, type, help, and one sample for each set of labels. */
+/** Returns families of samples: name, type, help, and one sample for each set of labels. */
 function families({ sessions, connections: all }) {
   const byCode = Object.entries(all.ended).map(([code, count]) => [{ code }, count]);
   const seconds = (milliseconds) => (milliseconds === undefined ? [] : [[{}, milliseconds / 1000]]);
@@ -97,7 +97,7 @@ function families({ sessions, connections: all }) {
 
 const escaped = (text) => text.replace(/["\\]/g, '\\$&').replaceAll('\n', '\\n');
 
-/** One family in the text format; `common` is what tells this tunnel from others. */
+/** Formats one family as text; `common` has the labels of this tunnel. */
 function print([name, type, help, samples], common) {
   const lines = samples.map(([labels, value]) => {
     const pairs = Object.entries({ ...common, ...labels }).map(([label, text]) => `${label}="${escaped(text)}"`);

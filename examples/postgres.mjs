@@ -1,6 +1,6 @@
-// A pool of PostgreSQL connections through a tunnel that comes back when its session is lost:
+// A pool of PostgreSQL connections through a tunnel that restores its session:
 //   node examples/postgres.mjs bastion.example 22 db.internal 5432
-// User, password and database are those of PGUSER, PGPASSWORD and PGDATABASE. Ctrl-C ends it.
+// PGUSER, PGPASSWORD and PGDATABASE have the user, password and database. Ctrl-C ends it.
 
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
@@ -18,32 +18,32 @@ const tunnel = new SSHTunnel({
   privateKey: readFileSync(`${homedir()}/.ssh/id_ed25519`),
   forwardHost,
   forwardPort: Number(forwardPort),
-  keepaliveInterval: 10_000, // so that a server which vanishes without a word is missed
-  reconnect: true, // the local port stays, and new connections wait for the next session
+  keepaliveInterval: 10_000, // notices a server that disappears silently
+  reconnect: true, // the local port stays bound, and new connections wait for the next session
 });
 tunnel.on('ready', () => console.log('connected'));
 tunnel.on('reconnecting', ({ error, delay }) => console.log(`${error.message}; again in ${delay} ms`));
 tunnel.on('error', (error) => console.error(error.message));
 await tunnel.promises.startListening();
 
-// With TLS to the database, `ssl: { servername: forwardHost }` names what its certificate is for.
+// With TLS to the database, add `ssl: { servername: forwardHost }`, the name in its certificate.
 const pool = new pg.Pool({ host: '127.0.0.1', port: tunnel.localPort, max: CLIENTS });
-// Connections that nobody uses are lost, too: the pool opens others when it needs them.
+// A disconnect also ends idle connections; the pool opens others when it needs them.
 pool.on('error', (error) => console.log(`an idle connection: ${error.message}`));
 
 let [asked, answered, repeated, stopping] = [0, 0, 0, false];
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => (stopping = true));
 
 /**
- * Asks until the database has answered. Only for what may be done twice: nobody knows whether a query
- * was carried out whose connection was lost before the answer.
+ * Repeats a query until the database has answered. It must be safe to execute twice: if the connection is cut
+ * before the answer, it is unknown whether the query was executed.
  */
 async function query(text, values) {
   for (let attempt = 1; ; attempt++) {
     try {
       return await pool.query(text, values);
     } catch (error) {
-      // An error of the database's own is an answer.
+      // An error of the database itself is an answer.
       if (error instanceof pg.DatabaseError || attempt === ATTEMPTS) throw error;
       repeated++;
       await setTimeout(attempt * 50);

@@ -1,6 +1,6 @@
-// A Redis client through a tunnel that comes back when its session is lost:
+// A Redis client through a tunnel that restores its session:
 //   node examples/redis.mjs bastion.example 22 redis.internal 6379
-// The password is that of REDIS_PASSWORD. Ctrl-C ends it.
+// REDIS_PASSWORD has the password. Ctrl-C ends it.
 
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
@@ -17,8 +17,8 @@ const tunnel = new SSHTunnel({
   privateKey: readFileSync(`${homedir()}/.ssh/id_ed25519`),
   forwardHost,
   forwardPort: Number(forwardPort),
-  keepaliveInterval: 10_000, // so that a server which vanishes without a word is missed
-  reconnect: true, // the local port stays, and new connections wait for the next session
+  keepaliveInterval: 10_000, // notices a server that disappears silently
+  reconnect: true, // the local port stays bound, and new connections wait for the next session
 });
 tunnel.on('ready', () => console.log('connected'));
 tunnel.on('reconnecting', ({ error, delay }) => console.log(`${error.message}; again in ${delay} ms`));
@@ -29,7 +29,7 @@ const client = createClient({
   socket: { host: '127.0.0.1', port: tunnel.localPort },
   password: process.env.REDIS_PASSWORD,
 });
-client.on('error', (error) => console.log(`Redis: ${error.message}`)); // it connects again by itself
+client.on('error', (error) => console.log(`Redis: ${error.message}`)); // it reconnects by itself
 await client.connect();
 await client.del(KEY);
 
@@ -42,7 +42,7 @@ async function work() {
       await client.incr(KEY);
       if (++counted % 5000 === 0) console.log(`counted to ${counted}`);
     } catch {
-      // Lost with its connection, before or after Redis has done it. To do it again could count twice.
+      // The connection was cut before or after Redis has executed it. Repeating it could count twice.
       failed++;
     }
   }

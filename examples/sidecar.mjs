@@ -1,9 +1,8 @@
-// A tunnel as a process of its own, beside the one that uses it: in a container, or as a service.
-// The environment says everything:
-//   SSH_HOST, SSH_PORT (22), SSH_USER, SSH_KEY_FILE, SSH_KNOWN_HOSTS   the server
-//   FORWARD_HOST, FORWARD_PORT, LOCAL_PORT                             what is behind it, and where it appears
-//   READY_PORT (8086)                   answers 200 while connections would be forwarded, else 503
-//   DRAIN_SECONDS (20), LINGER_SECONDS (5)   what SIGTERM leaves connections: see finish()
+// A tunnel in a process of its own, for a container or a service. It is configured by its environment:
+//   SSH_HOST, SSH_PORT (22), SSH_USER, SSH_KEY_FILE, SSH_KNOWN_HOSTS   the SSH server
+//   FORWARD_HOST, FORWARD_PORT, LOCAL_PORT                             the target, and the local port
+//   READY_PORT (8086)                   returns 200 while connections are forwarded, otherwise 503
+//   DRAIN_SECONDS (20), LINGER_SECONDS (5)   how long connections have after SIGTERM, see finish()
 
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
@@ -35,10 +34,10 @@ tunnel.on('reconnecting', ({ error, delay }) => {
   connected = false;
   console.log(`${error.message}; again in ${delay} ms`);
 });
-tunnel.on('error', (error) => fail(error)); // for good: whoever watches this process starts it anew
+tunnel.on('error', (error) => fail(error)); // not restored: the service manager starts the process again
 tunnel.on('close', () => probe.close());
 
-// Not on 127.0.0.1: those who ask are elsewhere. It tells nothing but yes or no.
+// On all addresses, because probes come from outside of the container.
 const probe = http.createServer((request, response) => {
   response.writeHead(connected && tunnel.listening ? 200 : 503).end();
 });
@@ -50,8 +49,8 @@ function fail(error) {
 }
 
 /**
- * Takes no more connections, leaves those that exist DRAIN_SECONDS to end by themselves, and then
- * closes what is left by its Linger, which for one that does not read takes LINGER_SECONDS more.
+ * Closes the port, lets connections end by themselves for DRAIN_SECONDS, and then closes the rest by its
+ * Linger, which takes at most LINGER_SECONDS.
  */
 async function finish() {
   console.log('draining');
@@ -66,7 +65,7 @@ try {
   await tunnel.promises.startListening();
   console.log(`127.0.0.1:${tunnel.localPort} -> ${env.FORWARD_HOST}:${env.FORWARD_PORT}`);
 } catch (error) {
-  // The first logon is not tried again. A signal while it was under way is no failure.
+  // The first connection attempt is not retried. A signal during it is not a failure.
   if (error.code !== 'ERR_TUNNEL_CLOSED') fail(error);
   probe.close();
 }
