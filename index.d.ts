@@ -1,5 +1,7 @@
 /// <reference types="node" />
 
+// The public API. It is one file, because it is the reference that users search and editors open.
+
 import { EventEmitter } from 'node:events';
 import { Agent, AgentOptions } from 'node:https';
 import { Server, Socket } from 'node:net';
@@ -370,9 +372,9 @@ export interface SSHTunnelOptions {
    * set it on the first hop.
    *
    * It runs as `$SHELL -c "exec <command>"`, or with `/bin/sh` if SHELL is unset when the constructor is
-   * called. `%h`, `%p`, `%r`, `%n` and `%%` are replaced by the host, the port, the user name, the host again and `%`. Its standard error is
-   * that of this process. Quoting is the application's responsibility; a host or user name that contains
-   * characters special to a shell throws TypeError ERR_INVALID_ARG_VALUE.
+   * called. `%h`, `%p`, `%r`, `%n` and `%%` are replaced by the host, the port, the user name, the host again
+   * and `%`. Its standard error is that of this process. Quoting is the application's responsibility; a host
+   * or user name that contains characters special to a shell throws TypeError ERR_INVALID_ARG_VALUE.
    *
    * The session ends when the command exits, and the error contains its exit status. When the session
    * ends first, the command reads the end of its input, and receives SIGHUP if it is still running two
@@ -1670,7 +1672,10 @@ export class SSHTunnel extends EventEmitter {
   /** Callback form of {@link SSHTunnel.close} with options. */
   close(options: CloseOptions | undefined, callback: Callback<ConnectionEnd[]>): void;
 
-  /** Closes the tunnel as {@link SSHTunnel.close} without a timeout, for `await using`. Defined if the runtime has the symbol. */
+  /**
+   * Closes the tunnel as {@link SSHTunnel.close} without a timeout, for `await using`. Defined if the runtime has
+   * the symbol.
+   */
   [Symbol.asyncDispose](): Promise<void>;
 
   /** Returns the connections that exist now. */
