@@ -5,10 +5,11 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
 #[cfg(windows)]
 use std::os::windows::io::{AsSocket, BorrowedSocket};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use socket2::SockRef;
-use tokio::io::{Interest, Ready};
+use tokio::io::{AsyncRead, Interest, ReadBuf, Ready};
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
@@ -64,6 +65,16 @@ impl AsFd for Stream {
 impl AsSocket for Stream {
     fn as_socket(&self) -> BorrowedSocket<'_> {
         with!(self, socket => socket.as_socket())
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        with!(self.get_mut(), socket => Pin::new(socket).poll_read(cx, buffer))
     }
 }
 

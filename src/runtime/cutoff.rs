@@ -1,11 +1,10 @@
 //! A limit in time that can be set, moved and removed while something waits for it.
 
-use std::future::{pending, poll_fn};
-use std::pin::pin;
+use std::future::pending;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use tokio::select;
 use tokio::sync::watch;
 
 use crate::runtime::timer::Deadline;
@@ -129,12 +128,11 @@ pub(crate) async fn before<T>(
     limit: impl Future<Output = ()>,
     work: impl Future<Output = T>,
 ) -> Option<T> {
-    let (mut limit, mut work) = (pin!(limit), pin!(work));
-    poll_fn(|cx| match work.as_mut().poll(cx) {
-        Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
-        Poll::Pending => limit.as_mut().poll(cx).map(|()| None),
-    })
-    .await
+    select! {
+        biased;
+        outcome = work => Some(outcome),
+        () = limit => None,
+    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use tokio::select;
 use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep_until};
 
@@ -161,12 +162,11 @@ impl Deadline {
     /// The outcome of `work`, or `None` if that takes longer. Work that is always done at once
     /// cannot go on for ever either.
     pub(crate) async fn within<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
-        let mut work = pin!(work);
-        poll_fn(|cx| match work.as_mut().poll(cx) {
-            Poll::Ready(outcome) => Poll::Ready(self.is_in_time().then_some(outcome)),
-            Poll::Pending => self.poll(cx).map(|()| None),
-        })
-        .await
+        select! {
+            biased;
+            outcome = work => self.is_in_time().then_some(outcome),
+            () = poll_fn(|cx| self.poll(cx)) => None,
+        }
     }
 
     fn is_in_time(&mut self) -> bool {

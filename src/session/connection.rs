@@ -19,8 +19,6 @@ pub(crate) const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const BRIDGE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The same when the limit for everything has passed.
 pub(crate) const FINAL_BRIDGE_TIMEOUT: Duration = Duration::from_millis(250);
-/// Bytes thrown away in one read.
-const DISCARD: usize = 16 * 1024;
 
 /// A session and its connection. Dropping it closes the connection without a word.
 pub(crate) struct Session {
@@ -170,7 +168,7 @@ impl Session {
 
     /// Why the session is lost, of which `error` is what the socket tells.
     pub(crate) fn loss(&self, error: &io::Error) -> Error {
-        self.stream.fate().unwrap_or_else(|| {
+        self.stream.close_reason().unwrap_or_else(|| {
             Error::Disconnected(match error.kind() {
                 io::ErrorKind::UnexpectedEof => "the server closed the connection".to_owned(),
                 _ => format!("the connection to the server broke: {error}"),
@@ -248,35 +246,22 @@ impl Session {
     pub(crate) async fn disconnect(mut self, mut cutoff: CutoffWatch) {
         self.client.disconnect(DisconnectReason::ByApplication);
         let mut deadline = Deadline::after(DISCONNECT_TIMEOUT);
-        let left = before(cutoff.reached(), deadline.within(self.leave())).await;
+        let left = before(cutoff.reached(), deadline.within(self.finish())).await;
         if left.flatten().is_some() {
             return;
         }
-        if self.stream.give_up() {
+        if self.stream.abandon() {
             let patience = if cutoff.is_reached() { FINAL_BRIDGE_TIMEOUT } else { BRIDGE_TIMEOUT };
-            let _ = Deadline::after(patience).within(self.drain()).await;
+            let _ = Deadline::after(patience).within(self.stream.discard()).await;
         }
     }
 
-    /// Sends what is pending, ends our direction and waits for the end of the other.
-    async fn leave(&mut self) -> io::Result<()> {
+    /// Sends what is pending and EOF, and reads to the end of the stream: closing a socket with unread
+    /// input would drop what was sent last.
+    async fn finish(&mut self) -> io::Result<()> {
         poll_fn(|cx| self.poll_flush(cx)).await?;
         self.stream.shutdown()?;
-        self.drain().await
-    }
-
-    /// Waits for the end of the stream. What still comes is read: closing a socket with something
-    /// unread throws away what was sent last.
-    async fn drain(&mut self) -> io::Result<()> {
-        let mut scratch = vec![0; DISCARD];
-        loop {
-            poll_fn(|cx| self.stream.poll_read_ready(cx)).await?;
-            match self.stream.try_read(&mut scratch) {
-                Ok(0) => return Ok(()),
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
-                _ => {}
-            }
-        }
+        self.stream.discard().await
     }
 }
 

@@ -1,10 +1,10 @@
-//! The connection to an agent that holds the user's keys. What is said over it is in
-//! [`ssh_proto::agent`].
+//! Connection to an ssh-agent. Its messages are in [`ssh_proto::agent`].
 
 use std::borrow::Cow;
 use std::io;
 
 use ssh_proto::agent::{self as messages, AnswerError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 #[cfg(unix)]
 use tokio::net::UnixStream as Socket;
 #[cfg(windows)]
@@ -15,7 +15,7 @@ use crate::session::system_code;
 /// A connection to an agent.
 pub(crate) struct Agent(Socket);
 
-/// Why an agent was of no help.
+/// Why a request to an agent failed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AgentError {
     /// It could not be reached.
@@ -24,10 +24,10 @@ pub(crate) enum AgentError {
     /// The connection broke.
     #[error("the connection to it broke: {0}")]
     Broken(Cow<'static, str>),
-    /// It closed the connection instead of an answer.
+    /// It closed the connection without a reply.
     #[error("it closed the connection")]
     Closed,
-    /// Its answer is of no help.
+    /// Its reply is not usable.
     #[error(transparent)]
     Answer(#[from] AnswerError),
 }
@@ -43,7 +43,7 @@ impl Agent {
     /// Connects to the named pipe at `path`, such as `\\\\.\\pipe\\openssh-ssh-agent`. Not tested.
     #[cfg(windows)]
     pub(crate) async fn connect(path: &str) -> Result<Self, AgentError> {
-        /// Every instance of the pipe serves somebody else just now.
+        /// Every instance of the pipe serves another client.
         const ERROR_PIPE_BUSY: i32 = 231;
         const PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
         loop {
@@ -59,57 +59,34 @@ impl Agent {
         }
     }
 
-    /// The public keys and certificates that it holds.
+    /// Lists its public keys and certificates.
     pub(crate) async fn identities(&mut self) -> Result<Vec<Vec<u8>>, AgentError> {
-        let answer = self.ask(&messages::request_identities()).await?;
-        Ok(messages::identities(&answer)?)
+        let reply = self.request(&messages::request_identities()).await?;
+        Ok(messages::identities(&reply)?)
     }
 
-    /// Its signature over `data`, with the name of the signature's algorithm.
+    /// Signs `data`. The signature begins with the name of its algorithm.
     pub(crate) async fn sign(
         &mut self,
         key: &[u8],
         algorithm: &str,
         data: &[u8],
     ) -> Result<Vec<u8>, AgentError> {
-        let answer = self.ask(&messages::request_signature(key, algorithm, data)).await?;
-        Ok(messages::signature(&answer)?)
+        let reply = self.request(&messages::request_signature(key, algorithm, data)).await?;
+        Ok(messages::signature(&reply)?)
     }
 
-    /// Sends a request and reads the answer.
-    async fn ask(&mut self, request: &[u8]) -> Result<Vec<u8>, AgentError> {
-        self.send(request).await.map_err(|error| AgentError::Broken(system_code(&error)))?;
-        let mut field = [0; 4];
-        self.receive(&mut field).await?;
-        let mut answer = vec![0; messages::answer_length(field)?];
-        self.receive(&mut answer).await?;
-        Ok(answer)
-    }
-
-    async fn send(&self, mut message: &[u8]) -> io::Result<()> {
-        while !message.is_empty() {
-            self.0.writable().await?;
-            match self.0.try_write(message) {
-                Ok(count) => message = &message[count..],
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    async fn receive(&self, bytes: &mut [u8]) -> Result<(), AgentError> {
-        let broken = |error: io::Error| AgentError::Broken(system_code(&error));
-        let mut filled = 0;
-        while filled < bytes.len() {
-            self.0.readable().await.map_err(broken)?;
-            match self.0.try_read(&mut bytes[filled..]) {
-                Ok(0) => return Err(AgentError::Closed),
-                Ok(count) => filled += count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(broken(error)),
-            }
-        }
-        Ok(())
+    /// Sends a request and reads the reply.
+    async fn request(&mut self, message: &[u8]) -> Result<Vec<u8>, AgentError> {
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => AgentError::Closed,
+            _ => AgentError::Broken(system_code(&error)),
+        };
+        self.0.write_all(message).await.map_err(failed)?;
+        let mut length = [0; 4];
+        self.0.read_exact(&mut length).await.map_err(failed)?;
+        let mut reply = vec![0; messages::answer_length(length)?];
+        self.0.read_exact(&mut reply).await.map_err(failed)?;
+        Ok(reply)
     }
 }

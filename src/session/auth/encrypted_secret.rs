@@ -1,4 +1,4 @@
-//! Secrets that a later authentication needs, encrypted in the meantime.
+//! Secrets that a later authentication needs, encrypted in memory.
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -12,9 +12,8 @@ use crate::random::random;
 /// Bytes of the key of AES-256.
 pub(crate) const KEY: usize = 32;
 
-/// The key of all shields of the process; where the system can leave memory out of core dumps, this is
-/// left out.
-static SHIELD: LazyLock<&'static [u8; KEY]> = LazyLock::new(|| {
+/// Key for all secrets of the process, left out of core dumps where the system supports that.
+static MEMORY_KEY: LazyLock<&'static [u8; KEY]> = LazyLock::new(|| {
     let key = sys::undumped_page().unwrap_or_else(|| Box::leak(Box::new([0; KEY])));
     random(key);
     key
@@ -22,8 +21,8 @@ static SHIELD: LazyLock<&'static [u8; KEY]> = LazyLock::new(|| {
 
 /// A secret at rest, encrypted under a random key of this process.
 ///
-/// Core dumps and swapped memory hold the ciphertext alone, and the key is in a page that goes to
-/// neither. Whoever can read all memory of the running process can read the secret.
+/// Core dumps and swapped memory contain the ciphertext only; the key is in a page that goes to
+/// neither. A program that can read all memory of the running process can read the secret.
 pub struct EncryptedSecret {
     nonce: [u8; NONCE_LEN],
     sealed: Vec<u8>,
@@ -34,7 +33,7 @@ impl EncryptedSecret {
     pub fn new(secret: &[u8]) -> Self {
         let mut nonce = [0; NONCE_LEN];
         random(&mut nonce);
-        // Room for the tag: growing would leave a copy behind that nobody wipes.
+        // Has room for the tag: growing would leave a copy behind that is not wiped.
         let mut sealed = Vec::with_capacity(secret.len() + AES_256_GCM.tag_len());
         sealed.extend_from_slice(secret);
         let unique = Nonce::assume_unique_for_key(nonce);
@@ -44,7 +43,7 @@ impl EncryptedSecret {
         Self { nonce, sealed }
     }
 
-    /// Decrypts a copy.
+    /// Returns a decrypted copy.
     pub fn open(&self) -> Zeroizing<Vec<u8>> {
         let mut secret = Zeroizing::new(self.sealed.clone());
         let nonce = Nonce::assume_unique_for_key(self.nonce);
@@ -55,9 +54,9 @@ impl EncryptedSecret {
     }
 }
 
-/// Its schedule of keys is wiped when it is dropped.
+/// Returns the cipher; its key schedule is wiped when it is dropped.
 fn cipher() -> LessSafeKey {
-    let key = UnboundKey::new(&AES_256_GCM, SHIELD.as_slice());
+    let key = UnboundKey::new(&AES_256_GCM, MEMORY_KEY.as_slice());
     LessSafeKey::new(key.expect("the key is as long as its cipher's"))
 }
 
@@ -72,22 +71,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_shielded_comes_back() {
+    fn a_secret_is_decrypted_as_it_was() {
         for secret in [&b""[..], b"x", &[7; 100_000]] {
-            let shielded = EncryptedSecret::new(secret);
-            assert_eq!(*shielded.open(), secret);
-            assert_eq!(*shielded.open(), secret, "a second time");
-            assert!(secret.len() < 2 || !shielded.sealed.windows(2).any(|part| part == secret));
-            assert_eq!(shielded.sealed.len(), shielded.sealed.capacity(), "it has grown");
+            let encrypted = EncryptedSecret::new(secret);
+            assert_eq!(*encrypted.open(), secret);
+            assert_eq!(*encrypted.open(), secret, "a second time");
+            assert!(secret.len() < 2 || !encrypted.sealed.windows(2).any(|part| part == secret));
+            assert_eq!(encrypted.sealed.len(), encrypted.sealed.capacity(), "it has grown");
         }
         assert_eq!(format!("{:?}", EncryptedSecret::new(b"secret")), "EncryptedSecret { .. }");
     }
 
-    /// The page that has the key is locked, and marked `dd` (`VM_DONTDUMP`).
+    /// The page with the key is locked, and marked `dd` (`VM_DONTDUMP`).
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_core_dump_leaves_the_key_out() {
-        let address = SHIELD.as_ptr().addr();
+    fn a_core_dump_omits_the_key() {
+        let address = MEMORY_KEY.as_ptr().addr();
         let maps = std::fs::read_to_string("/proc/self/smaps").expect("Linux has it");
         let mut here = false;
         for line in maps.lines() {

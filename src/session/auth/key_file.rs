@@ -1,4 +1,4 @@
-//! A private key from its file to the last authentication.
+//! A private key for any number of authentications.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -7,26 +7,26 @@ use ssh_proto::key::PrivateKey;
 
 use crate::session::auth::encrypted_secret::EncryptedSecret;
 
-/// A private key for as many authentications as there will be. Its text and its passphrase are needed
-/// for the first one only.
+/// A private key for any number of authentications. Its text and passphrase are kept until the first
+/// one only.
 pub struct KeyFile {
     key: Mutex<Key>,
-    /// The line of the certificate that goes with it.
+    /// The line of its certificate.
     certificate: Option<Vec<u8>>,
 }
 
-/// What is known of a private key.
+/// State of a private key.
 enum Key {
-    /// What its file has, and what that is encrypted with.
+    /// Text of its file, and the passphrase.
     Unread { text: EncryptedSecret, passphrase: Option<EncryptedSecret> },
-    /// It was read: PKCS#8, without encryption of its own.
+    /// PKCS#8 without a passphrase.
     Read(EncryptedSecret),
-    /// Why it cannot be used.
+    /// Reason why the key cannot be used.
     Unusable(String),
 }
 
 impl Key {
-    /// The key, and what to keep of it. One that is encrypted takes time.
+    /// Returns the key and the new state. Decrypting takes time.
     fn read(&self) -> (Result<PrivateKey, String>, Option<Self>) {
         match self {
             Key::Unread { text, passphrase } => {
@@ -39,25 +39,25 @@ impl Key {
                 });
                 match read {
                     Ok((key, der)) => (Ok(key), Some(Key::Read(der))),
-                    Err(why) => (Err(why.clone()), Some(Key::Unusable(why))),
+                    Err(reason) => (Err(reason.clone()), Some(Key::Unusable(reason))),
                 }
             }
             Key::Read(der) => {
                 (PrivateKey::from_pkcs8(&der.open()).map_err(|error| error.to_string()), None)
             }
-            Key::Unusable(why) => (Err(why.clone()), None),
+            Key::Unusable(reason) => (Err(reason.clone()), None),
         }
     }
 }
 
 impl KeyFile {
-    /// The text of its file, what that is encrypted with, and the line of its certificate.
+    /// Keeps the text of a key file, its passphrase, and the line of its certificate.
     pub fn new(text: &[u8], passphrase: Option<&[u8]>, certificate: Option<Vec<u8>>) -> Self {
         let (text, passphrase) = (EncryptedSecret::new(text), passphrase.map(EncryptedSecret::new));
         Self { key: Mutex::new(Key::Unread { text, passphrase }), certificate }
     }
 
-    /// Reads it; the first time takes long where it is encrypted, and all others wait for that.
+    /// Reads the key. The first call may take long to decrypt it, and other callers wait for it.
     pub(crate) fn identity(&self) -> Result<Identity, String> {
         let key = {
             let mut key = self.key.lock().unwrap_or_else(PoisonError::into_inner);

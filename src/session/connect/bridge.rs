@@ -1,5 +1,5 @@
-//! A session's stream that something other than TCP carries: a pair of sockets, one end of which is
-//! the session's and the other its carrier's.
+//! Socket pair between a session and its bridge: the task that carries the session's bytes over
+//! something other than TCP.
 
 use std::convert::Infallible;
 use std::io;
@@ -13,71 +13,71 @@ use tokio::sync::oneshot;
 use crate::session::connect::transport::Stream;
 use crate::session::{Error, system_code};
 
-/// The session's hold on its carrier.
+/// The session's side: keeps the bridge running.
 pub(crate) struct Guard {
-    fate: Arc<OnceLock<Error>>,
-    /// Dropped, it lets the carrier go.
-    held: Option<oneshot::Sender<Infallible>>,
+    close_reason: Arc<OnceLock<Error>>,
+    /// Dropping it releases the bridge.
+    sender: Option<oneshot::Sender<Infallible>>,
 }
 
 impl Guard {
-    /// What ended the stream, if the carrier knows.
-    pub(crate) fn fate(&self) -> Option<Error> {
-        self.fate.get().cloned()
+    /// Returns why the stream ended, if the bridge knows.
+    pub(crate) fn close_reason(&self) -> Option<Error> {
+        self.close_reason.get().cloned()
     }
 
-    /// Lets the carrier go; the end of the stream tells when it has gone.
+    /// Releases the bridge. The stream ends when the bridge has ended.
     pub(crate) fn release(&mut self) {
-        self.held = None;
+        self.sender = None;
     }
 }
 
-/// What a carrier has of a stream beside its end of the pair. It tells the stream's fate first, and
-/// closes that end last, when there is nothing left of the carrier itself: the session sees the end
-/// of its stream then, and whoever waits for that knows that all is gone.
+/// The bridge's side. A bridge sets the close reason before it ends, and closes its end of the pair
+/// last: when the session reads the end of the stream, the reason is known and nothing of the bridge
+/// is left.
 pub(crate) struct Bridge {
-    fate: Arc<OnceLock<Error>>,
-    held: oneshot::Receiver<Infallible>,
+    close_reason: Arc<OnceLock<Error>>,
+    receiver: oneshot::Receiver<Infallible>,
     released: bool,
 }
 
 impl Bridge {
-    /// Ready once the session has closed its end for good.
+    /// Waits until the session has closed its end.
     pub(crate) fn poll_released(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.released {
-            self.released = Pin::new(&mut self.held).poll(cx).is_ready();
+            self.released = Pin::new(&mut self.receiver).poll(cx).is_ready();
         }
         if self.released { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Says why the stream ends; only the first word counts.
-    pub(crate) fn tell(&self, fate: Error) {
-        let _ = self.fate.set(fate);
+    /// Sets why the stream ends; only the first reason counts.
+    pub(crate) fn set_close_reason(&self, reason: Error) {
+        let _ = self.close_reason.set(reason);
     }
 }
 
-/// A stream to `place`, the other end of its pair, and what the carrier has to know.
-pub(crate) fn pair(place: &str) -> Result<(Stream, UnixStream, Bridge), Error> {
+/// Makes a socket pair for a stream to `address`. Returns the stream, the bridge's end, and the
+/// bridge's side.
+pub(crate) fn pair(address: &str) -> Result<(Stream, UnixStream, Bridge), Error> {
     let made = UnixStream::pair().and_then(|(ours, theirs)| {
-        let (stream, carrier) = carried(ours)?;
-        Ok((stream, theirs, carrier))
+        let (stream, bridge) = wrap(ours)?;
+        Ok((stream, theirs, bridge))
     });
-    made.map_err(|error| failed(&error, place))
+    made.map_err(|error| failed(&error, address))
 }
 
-/// There is no pair for a stream to `place`.
-pub(crate) fn failed(error: &io::Error, place: &str) -> Error {
-    let code = system_code(error);
-    let address = place.to_owned();
+/// Makes the error for a socket pair that could not be made.
+pub(crate) fn failed(error: &io::Error, address: &str) -> Error {
+    let (code, address) = (system_code(error), address.to_owned());
     Error::Dial { syscall: "socketpair", code, errno: error.raw_os_error(), address }
 }
 
-/// A stream of one end of a pair.
-pub(crate) fn carried(socket: UnixStream) -> io::Result<(Stream, Bridge)> {
+/// Makes a stream of one end of a socket pair.
+pub(crate) fn wrap(socket: UnixStream) -> io::Result<(Stream, Bridge)> {
     socket.set_nonblocking(true)?;
     let socket = tokio::net::UnixStream::from_std(socket)?;
-    let fate = Arc::new(OnceLock::new());
-    let (sender, held) = oneshot::channel();
-    let hold = Guard { fate: fate.clone(), held: Some(sender) };
-    Ok((Stream::carried(socket, hold), Bridge { fate, held, released: false }))
+    let close_reason = Arc::new(OnceLock::new());
+    let (sender, receiver) = oneshot::channel();
+    let guard = Guard { close_reason: close_reason.clone(), sender: Some(sender) };
+    Ok((Stream::bridged(socket, guard), Bridge { close_reason, receiver, released: false }))
 }

@@ -5,13 +5,14 @@ use std::time::Instant;
 
 use ssh_proto::key::HostKey;
 use ssh_proto::{AlgorithmKind, Client, Event, Identity, Keepalive, KnownKeys, Setup};
+use tokio::select;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
 use crate::random::random;
 use crate::runtime::cutoff::CutoffWatch;
 use crate::runtime::timer::Deadline;
-use crate::session::auth::responder::{Asked, First, Prompting};
+use crate::session::auth::responder::{Prompting, Responder};
 use crate::session::connect::happy_eyeballs::dial;
 #[cfg(unix)]
 use crate::session::connect::happy_eyeballs::place;
@@ -172,7 +173,8 @@ impl Logon<'_> {
     }
 
     async fn run(&mut self, session: &mut Session) -> Result<(), Error> {
-        let mut asked = Asked::new(self.target.credentials.agent.clone(), self.prompt.clone());
+        let agent = self.target.credentials.agent.clone();
+        let mut responder = Responder::new(agent, self.prompt.clone());
         loop {
             while let Some(event) = session.client.next_event()? {
                 match event {
@@ -192,7 +194,7 @@ impl Logon<'_> {
                         message: banner.message,
                         language: banner.language,
                     }),
-                    Event::Question(question) => asked.ask(question),
+                    Event::Question(question) => responder.ask(question),
                     Event::Ready => return Ok(()),
                     Event::Opened(_)
                     | Event::OpenFailed { .. }
@@ -206,10 +208,16 @@ impl Logon<'_> {
                 }
             }
             let step = session.client.waiting_for();
-            // The server goes on meanwhile: it may lose its patience.
-            match self.within(step, asked.first(exchange(session, step))).await? {
-                First::Answered(answer) => asked.give(answer, &mut session.client)?,
-                First::Other(received) => received?,
+            // The server may send something before there is an answer.
+            let event = async {
+                select! {
+                    biased;
+                    answer = responder.answer() => Ok(Some(answer)),
+                    received = exchange(session, step) => received.map(|()| None),
+                }
+            };
+            if let Some(answer) = self.within(step, event).await?? {
+                responder.pass(answer, &mut session.client)?;
             }
         }
     }

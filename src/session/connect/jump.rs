@@ -17,7 +17,7 @@ use tokio::net::UnixStream;
 
 use crate::runtime::cutoff::{CutoffWatch, before};
 use crate::runtime::timer::{Timer, run_after_input};
-use crate::session::connect::bridge::{self, Bridge};
+use crate::session::connect::bridge::{Bridge, failed, pair};
 use crate::session::connect::happy_eyeballs::place;
 use crate::session::connect::transport::Stream;
 use crate::session::connection::{DISCONNECT_TIMEOUT, Session, TimeoutGate, exchange};
@@ -43,14 +43,14 @@ pub(crate) async fn through(
         tokio::spawn(session.disconnect(cutoff));
         return Err(error);
     }
-    let (stream, local, carrier) = bridge::pair(&place)?;
+    let (stream, local, bridge) = pair(&place)?;
     let local = local.set_nonblocking(true).and_then(|()| UnixStream::from_std(local));
-    let local = local.map_err(|error| bridge::failed(&error, &place))?;
+    let local = local.map_err(|error| failed(&error, &place))?;
     let relay = Relay {
         hop: hop.clone(),
         session,
         pump: Pump::new(local.into(), channel, Instant::now()),
-        carrier,
+        bridge,
         closed: false,
         deadline: None,
         timeout_gate: TimeoutGate::default(),
@@ -98,7 +98,7 @@ struct Relay {
     session: Session,
     /// Between the channel and the other end of the next session's stream.
     pump: Pump,
-    carrier: Bridge,
+    bridge: Bridge,
     /// Whether the jump host has closed the channel.
     closed: bool,
     /// When the remote end has had enough time to end too, once the session has.
@@ -129,7 +129,7 @@ impl Relay {
                 poll_fn(|cx| self.poll_drained(cx)).await;
                 drop(self.session);
                 let place = place(&self.hop.host, self.hop.port);
-                self.carrier.tell(error.into_loss().at_hop(place));
+                self.bridge.set_close_reason(error.into_loss().at_hop(place));
             }
         }
         // Last of all.
@@ -186,7 +186,7 @@ impl Relay {
     /// Closes the channel of a session that has closed its socket. The jump host confirms that when
     /// the last bytes of the session have left it; to disconnect would make it drop them.
     fn release(&mut self, cx: &mut Context<'_>, now: Instant) {
-        if self.carrier.poll_released(cx).is_ready() {
+        if self.bridge.poll_released(cx).is_ready() {
             self.deadline.get_or_insert(now + DISCONNECT_TIMEOUT);
             if self.pump.up.is_over() {
                 self.session.client.close(self.pump.channel);
@@ -267,7 +267,7 @@ impl Relay {
         if self.pump.write_buffer.is_empty() {
             Poll::Ready(())
         } else {
-            self.carrier.poll_released(cx)
+            self.bridge.poll_released(cx)
         }
     }
 

@@ -1,9 +1,9 @@
 //! Connecting to an SSH server: the stream to it, the key exchange, the authentication.
 //!
-//! - `establish`: a session from the first byte to SSH_MSG_USERAUTH_SUCCESS.
-//! - `transport`: the stream that a session runs on; `happy_eyeballs`: one of TCP.
-//! - `jump`: a stream through a jump host; `proxy_command`: through a program; `sock`: of the
-//!   application; `bridge`: what these three share.
+//! - `establish`: connects and authenticates a session.
+//! - `transport`: the socket of a session; `happy_eyeballs`: a TCP connection.
+//! - `jump`: a stream through a jump host; `proxy_command`: through a program; `sock`: through a stream
+//!   of the application; `bridge`: the socket pair that these three share.
 
 #[cfg(unix)]
 pub(crate) mod bridge;

@@ -78,7 +78,7 @@ impl ProxyCommand {
     /// Starts the command and returns a stream of its standard input and output. The program gets
     /// SIGHUP when the stream is dropped or `cutoff` is reached, and then SIGKILL if it does not exit.
     pub(crate) fn start(&self, place: &str, cutoff: CutoffWatch) -> Result<Stream, Error> {
-        let (stream, theirs, carrier) = bridge::pair(place)?;
+        let (stream, theirs, bridge) = bridge::pair(place)?;
         let end = || theirs.try_clone().map(|end| Stdio::from(OwnedFd::from(end)));
         let failed = |error: io::Error| bridge::failed(&error, place);
         let mut command = Command::new(&self.shell);
@@ -91,7 +91,7 @@ impl ProxyCommand {
             errno: error.raw_os_error(),
             address: self.shell.clone(),
         })?;
-        tokio::spawn(watch(child, theirs, carrier, cutoff));
+        tokio::spawn(watch(child, theirs, bridge, cutoff));
         Ok(stream)
     }
 }
@@ -105,8 +105,8 @@ impl std::fmt::Debug for ProxyCommand {
 /// Waits for the program to exit. `end` is the program's end of the stream: it is held so that the
 /// session sees the end of its stream only after the close reason was set, unless a descendant of the
 /// program keeps it open.
-async fn watch(mut child: Child, end: UnixStream, mut carrier: Bridge, mut cutoff: CutoffWatch) {
-    let released = poll_fn(|cx| carrier.poll_released(cx));
+async fn watch(mut child: Child, end: UnixStream, mut bridge: Bridge, mut cutoff: CutoffWatch) {
+    let released = poll_fn(|cx| bridge.poll_released(cx));
     let over = async {
         let _ = before(cutoff.reached(), released).await;
     };
@@ -126,7 +126,7 @@ async fn watch(mut child: Child, end: UnixStream, mut carrier: Bridge, mut cutof
         Ok(status) => describe(status),
         Err(error) => format!("an unknown status: {error}"),
     };
-    carrier.tell(Error::Disconnected(format!("proxyCommand ended with {how}")));
+    bridge.set_close_reason(Error::Disconnected(format!("proxyCommand ended with {how}")));
     drop(end);
 }
 

@@ -1,4 +1,4 @@
-//! A server that is reached by a stream of the owner's: the owner carries it.
+//! A stream of the application: the application carries its bytes to the server.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -9,24 +9,24 @@ use crate::session::Error;
 use crate::session::connect::bridge;
 use crate::session::connect::transport::Stream;
 
-/// One end of a pair of sockets for the owner, the other for a session. A stream cannot be
-/// connected again: it serves one session and no other.
+/// Socket pair between a session and the application. A stream cannot be connected again, so it
+/// serves one session only.
 #[derive(Debug, Default)]
 pub struct Sock(Mutex<State>);
 
 #[derive(Debug, Default)]
 enum State {
-    /// The owner has no end of it yet.
+    /// The pair is not made yet.
     #[default]
     Unused,
-    /// The owner has one end; this is the session's.
+    /// The application has one end; this is the other.
     Attached(UnixStream),
-    /// A session had it.
+    /// A session has taken it.
     Used,
 }
 
 impl Sock {
-    /// The owner's end, the first time; `None` later.
+    /// Makes the pair and returns the application's end; `None` if it was made before.
     pub fn attach(&self) -> io::Result<Option<OwnedFd>> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match *state {
@@ -39,13 +39,13 @@ impl Sock {
         }
     }
 
-    /// The session's end, once.
-    pub(crate) fn take(&self, place: &str) -> Result<Stream, Error> {
+    /// Takes the session's end. An error if it was taken before.
+    pub(crate) fn take(&self, address: &str) -> Result<Stream, Error> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match std::mem::replace(&mut *state, State::Used) {
-            State::Attached(ours) => bridge::carried(ours)
+            State::Attached(ours) => bridge::wrap(ours)
                 .map(|(stream, _)| stream)
-                .map_err(|error| bridge::failed(&error, place)),
+                .map_err(|error| bridge::failed(&error, address)),
             State::Unused | State::Used => Err(Error::SockUsed),
         }
     }

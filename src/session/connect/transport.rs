@@ -1,4 +1,4 @@
-//! The connected stream socket that a session lives on, whatever is at its other end.
+//! The connected socket of a session: TCP to the server, or a socket pair to a bridge.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::io::Interest;
+use tokio::io::{Interest, copy, sink};
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
@@ -19,13 +19,12 @@ use crate::session::Error;
 use crate::session::connect::bridge::Guard;
 
 /// A connection to the server.
-// In this order: the carrier is let go when the socket is closed.
+// The order of the fields matters: the bridge is released after the socket is closed.
 pub(crate) struct Stream {
-    /// Of TCP: to the server itself. Otherwise to something in this process, or a child, that
-    /// carries it on.
+    /// TCP to the server, or one end of a socket pair.
     socket: Socket,
     #[cfg(unix)]
-    hold: Option<Guard>,
+    guard: Option<Guard>,
 }
 
 impl From<TcpStream> for Stream {
@@ -33,34 +32,34 @@ impl From<TcpStream> for Stream {
         Self {
             socket: stream.into(),
             #[cfg(unix)]
-            hold: None,
+            guard: None,
         }
     }
 }
 
 impl Stream {
     #[cfg(unix)]
-    pub(crate) fn carried(socket: UnixStream, hold: Guard) -> Self {
-        Self { socket: socket.into(), hold: Some(hold) }
+    pub(crate) fn bridged(socket: UnixStream, guard: Guard) -> Self {
+        Self { socket: socket.into(), guard: Some(guard) }
     }
 
-    /// Pending until there may be something to read.
+    /// Waits until the socket may be readable.
     pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.socket.poll_read_ready(cx)
     }
 
-    /// Pending until there may be room to write.
+    /// Waits until the socket may be writable.
     pub(crate) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.socket.poll_write_ready(cx)
     }
 
     /// Reads once, without waiting.
     pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = buffer.len();
-        self.try_io(Interest::READABLE, most, || (&*self.socket()).read(buffer))
+        let max = buffer.len();
+        self.try_io(Interest::READABLE, max, || (&*self.socket()).read(buffer))
     }
 
-    /// Bytes that have come and were not read.
+    /// Returns how many bytes have arrived and were not read.
     pub(crate) fn unread(&self) -> usize {
         sys::unread(&self.socket()).unwrap_or_default()
     }
@@ -70,26 +69,31 @@ impl Stream {
         self.try_io(Interest::WRITABLE, bytes.len(), || (&*self.socket()).write(bytes))
     }
 
-    /// Ends our direction.
+    /// Sends EOF.
     pub(crate) fn shutdown(&self) -> io::Result<()> {
         self.socket().shutdown(Shutdown::Write)
     }
 
-    /// Makes the close to come a reset, if it is one of TCP: nobody is to wait for this peer. Returns
-    /// whether a carrier was let go, which then ends the stream.
-    pub(crate) fn give_up(&mut self) -> bool {
+    /// Makes the coming close a reset, if the socket is TCP. Releases the bridge, if there is one, which
+    /// then ends the stream; returns whether there is one.
+    pub(crate) fn abandon(&mut self) -> bool {
         if let Some(socket) = self.tcp() {
             let _ = socket.set_linger(Some(Duration::ZERO));
         }
         #[cfg(unix)]
-        if let Some(hold) = &mut self.hold {
-            hold.release();
+        if let Some(guard) = &mut self.guard {
+            guard.release();
             return true;
         }
         false
     }
 
-    /// Acknowledges at once what has come, where that is something of its own.
+    /// Reads and discards everything up to the end of the stream.
+    pub(crate) async fn discard(&mut self) -> io::Result<()> {
+        copy(&mut self.socket, &mut sink()).await.map(drop)
+    }
+
+    /// Acknowledges received data at once, on systems that can.
     pub(crate) fn acknowledge(&self) {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         if let Socket::Tcp(stream) = &self.socket {
@@ -97,18 +101,18 @@ impl Stream {
         }
     }
 
-    /// What ended the connection, where its carrier knows; to be asked when it has ended.
+    /// Returns why the connection has ended, if its bridge knows.
     #[cfg(unix)]
-    pub(crate) fn fate(&self) -> Option<Error> {
-        self.hold.as_ref().and_then(Guard::fate)
+    pub(crate) fn close_reason(&self) -> Option<Error> {
+        self.guard.as_ref().and_then(Guard::close_reason)
     }
 
     #[cfg(not(unix))]
-    pub(crate) fn fate(&self) -> Option<Error> {
+    pub(crate) fn close_reason(&self) -> Option<Error> {
         None
     }
 
-    /// The socket, if it is one of TCP.
+    /// Returns the socket if it is TCP.
     pub(crate) fn tcp(&self) -> Option<SockRef<'_>> {
         match &self.socket {
             Socket::Tcp(stream) => Some(SockRef::from(stream)),
@@ -124,9 +128,9 @@ impl Stream {
     fn try_io(
         &self,
         interest: Interest,
-        most: usize,
+        max: usize,
         work: impl FnMut() -> io::Result<usize>,
     ) -> io::Result<usize> {
-        try_io(|work| self.socket.try_io(interest, work), most, work)
+        try_io(|work| self.socket.try_io(interest, work), max, work)
     }
 }
