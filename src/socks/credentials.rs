@@ -1,26 +1,27 @@
-//! Username and password of those who may use a forward.
+//! The username and password of a dynamic forward.
 
 use aws_lc_rs::hmac::{self, HMAC_SHA256};
 use zeroize::Zeroizing;
 
 use crate::random::random;
-use crate::socks::LONGEST;
+use crate::socks::MAX_LENGTH;
 
-/// Two texts in places of fixed size: the length of each, itself, zeros. So neither their content nor
-/// their lengths show in the time that a comparison takes.
-type Fields = Zeroizing<[u8; 2 * (1 + LONGEST)]>;
+/// Two texts in fields of fixed size, each with its length and padded with zeros. The time of a
+/// comparison depends neither on the texts nor on their lengths.
+type Fields = Zeroizing<[u8; 2 * (1 + MAX_LENGTH)]>;
 
-/// What a program has to send, as a tag under a random key: neither of the two stays in memory.
+/// The credentials that clients must present, as a tag under a random key: neither the username nor
+/// the password stays in memory.
 pub struct Login {
     key: hmac::Key,
     tag: hmac::Tag,
 }
 
 impl Login {
-    /// `None` when one of them is longer than RFC 1929 can carry, or empty, which it does not allow.
+    /// Makes credentials. `None` if either text is empty or longer than RFC 1929 allows.
     pub fn new(username: &[u8], password: &[u8]) -> Option<Self> {
-        let whole = |text: &[u8]| (1..=LONGEST).contains(&text.len());
-        (whole(username) && whole(password)).then(|| {
+        let is_valid = |text: &[u8]| (1..=MAX_LENGTH).contains(&text.len());
+        (is_valid(username) && is_valid(password)).then(|| {
             let mut bytes = Zeroizing::new([0; 32]);
             random(&mut *bytes);
             let key = hmac::Key::new(HMAC_SHA256, &*bytes);
@@ -28,8 +29,8 @@ impl Login {
         })
     }
 
-    /// Whether these are they. Takes the same time whatever they are.
-    pub(crate) fn is(&self, username: &[u8], password: &[u8]) -> bool {
+    /// Compares in constant time.
+    pub(crate) fn matches(&self, username: &[u8], password: &[u8]) -> bool {
         hmac::verify(&self.key, &*fields(username, password), self.tag.as_ref()).is_ok()
     }
 }
@@ -40,10 +41,10 @@ impl std::fmt::Debug for Login {
     }
 }
 
-/// Texts come from places that hold no more than [`LONGEST`].
+/// Neither text is longer than [`MAX_LENGTH`].
 fn fields(username: &[u8], password: &[u8]) -> Fields {
-    let mut fields = Zeroizing::new([0; 2 * (1 + LONGEST)]);
-    for (field, text) in fields.chunks_mut(1 + LONGEST).zip([username, password]) {
+    let mut fields = Zeroizing::new([0; 2 * (1 + MAX_LENGTH)]);
+    for (field, text) in fields.chunks_mut(1 + MAX_LENGTH).zip([username, password]) {
         field[0] = text.len() as u8;
         field[1..=text.len()].copy_from_slice(text);
     }
@@ -55,9 +56,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_have_to_be_right() {
+    fn both_must_match() {
         let login = Login::new(b"anna", b"secret").expect("short enough");
-        assert!(login.is(b"anna", b"secret"));
+        assert!(login.matches(b"anna", b"secret"));
         for (username, password) in [
             ("anna", "secreT"),
             ("Anna", "secret"),
@@ -67,24 +68,27 @@ mod tests {
             ("", ""),
             ("annasecret", ""),
         ] {
-            assert!(!login.is(username.as_bytes(), password.as_bytes()), "{username} {password}");
+            assert!(
+                !login.matches(username.as_bytes(), password.as_bytes()),
+                "{username} {password}"
+            );
         }
     }
 
     #[test]
-    fn the_longest_and_the_shortest() {
-        let longest = [7; LONGEST];
-        let login = Login::new(&longest, b"x").expect("as long as may be");
-        assert!(login.is(&longest, b"x"));
-        assert!(!login.is(&longest[1..], b"x"));
-        assert!(Login::new(&[7; LONGEST + 1], b"x").is_none());
-        assert!(Login::new(b"x", &[7; LONGEST + 1]).is_none());
+    fn the_lengths_that_are_allowed() {
+        let longest = [7; MAX_LENGTH];
+        let login = Login::new(&longest, b"x").expect("the maximum length");
+        assert!(login.matches(&longest, b"x"));
+        assert!(!login.matches(&longest[1..], b"x"));
+        assert!(Login::new(&[7; MAX_LENGTH + 1], b"x").is_none());
+        assert!(Login::new(b"x", &[7; MAX_LENGTH + 1]).is_none());
         assert!(Login::new(b"", b"x").is_none());
         assert!(Login::new(b"x", b"").is_none());
     }
 
     #[test]
-    fn nothing_of_it_is_printed() {
+    fn debug_output_has_no_secret() {
         let login = Login::new(b"anna", b"secret").expect("short enough");
         assert_eq!(format!("{login:?}"), "Login { .. }");
     }

@@ -1,63 +1,62 @@
-//! The conversation from the first byte to the request.
+//! The handshake from the first byte to the request, without a socket.
 
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use crate::socks::{Fault, Login, Parsed, Request, v4, v5};
+use crate::socks::{Fault, Login, MAX_LENGTH, Parsed, Request, v4, v5};
 
-/// The longest message: a request of SOCKS 4a with the longest user id and the longest name.
-const MOST: usize = 8 + 2 * (crate::socks::LONGEST + 1);
+/// The length of the longest message: a request of SOCKS 4a.
+const MAX_MESSAGE: usize = 8 + 2 * (MAX_LENGTH + 1);
 
-/// What a program has said, and what comes next. Bytes are received into [`Handshake::space`],
-/// then [`Handshake::received`] says what they mean; again and again until that is the request, or
-/// that there will be none.
+/// The handshake with one client. Bytes are read into [`Handshake::space`], then passed to
+/// [`Handshake::received`], until that returns the request or an error.
 pub(crate) struct Handshake {
-    /// What the program has to prove; `None`: nothing.
+    /// The credentials that the client must present; `None`: no authentication.
     login: Option<Arc<Login>>,
     expected: Message,
-    /// The message that is coming: it may be a password.
-    buffer: Zeroizing<[u8; MOST]>,
-    /// How much of it has come.
+    /// The message that is arriving, possibly with a password.
+    buffer: Zeroizing<[u8; MAX_MESSAGE]>,
+    /// The number of bytes that have arrived.
     filled: usize,
-    /// How long it is at least.
+    /// The minimum length of the message.
     needed: usize,
 }
 
-/// What is to come.
+/// The message that is expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Message {
-    /// The whole of SOCKS 4, or the methods of SOCKS 5: its first byte tells.
+    /// The request of SOCKS 4 or the methods of SOCKS 5; the first byte is the version.
     First,
-    /// Username and password.
+    /// The username and password of SOCKS 5.
     Login,
     /// The request of SOCKS 5.
     Request,
 }
 
-/// What is to be done after some bytes have come.
+/// What the caller does next.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Receive more.
+    /// Reads more.
     Receive,
-    /// Send this, then receive more.
-    Answer([u8; 2]),
-    /// The conversation is over: this is what the program wants. It waits for the reply.
+    /// Sends this, then reads more.
+    Send([u8; 2]),
+    /// Handles the request. The client waits for the reply.
     Request(Request),
 }
 
 impl Handshake {
     pub(crate) fn new(login: Option<Arc<Login>>) -> Self {
-        let buffer = Zeroizing::new([0; MOST]);
+        let buffer = Zeroizing::new([0; MAX_MESSAGE]);
         Self { login, expected: Message::First, buffer, filled: 0, needed: 1 }
     }
 
-    /// Where the next bytes go. No longer than what surely belongs to the conversation; never empty.
+    /// Returns the space for the next bytes: no longer than the message, and never empty.
     pub(crate) fn space(&mut self) -> &mut [u8] {
         &mut self.buffer[self.filled..self.needed]
     }
 
-    /// So many bytes have come. An error ends the conversation: [`Fault::reply`] is its last word.
+    /// Handles bytes that have arrived. An error ends the handshake with [`Fault::reply`].
     pub(crate) fn received(&mut self, count: usize) -> Result<Step, Fault> {
         self.filled += count;
         let bytes = &self.buffer[..self.filled];
@@ -94,7 +93,7 @@ impl Handshake {
                 match v5::methods(bytes) {
                     Parsed::Needs(length) => Ok(Parsed::Needs(length)),
                     Parsed::Whole(methods) if methods.contains(&method) => {
-                        Ok(Parsed::Whole((Step::Answer(v5::choice(method)), next)))
+                        Ok(Parsed::Whole((Step::Send(v5::choice(method)), next)))
                     }
                     Parsed::Whole(_) => Err(Fault::Method),
                 }
@@ -107,8 +106,8 @@ impl Handshake {
         match v5::login(bytes)? {
             Parsed::Needs(length) => Ok(Parsed::Needs(length)),
             Parsed::Whole((username, password)) => {
-                if self.login.as_ref().is_some_and(|login| login.is(username, password)) {
-                    let step = Step::Answer(v5::LOGIN_ACCEPTED);
+                if self.login.as_ref().is_some_and(|login| login.matches(username, password)) {
+                    let step = Step::Send(v5::LOGIN_ACCEPTED);
                     Ok(Parsed::Whole((step, Message::Request)))
                 } else {
                     Err(Fault::Login)
@@ -118,7 +117,7 @@ impl Handshake {
     }
 }
 
-/// The last message. Nothing follows; whoever went on would begin anew.
+/// Ends the handshake with the request.
 fn request(parsed: Parsed<Request>) -> Parsed<(Step, Message)> {
     parsed.map(|request| (Step::Request(request), Message::First))
 }

@@ -1,12 +1,11 @@
-//! The server side of SOCKS 4, 4a and 5: where a program at the local port wants to go, and what it
-//! is told about that.
+//! The server side of SOCKS 4, 4a and 5.
 //!
-//! `handshake` is the conversation, bytes in and bytes out; `v4` and `v5` are the layouts of
-//! the messages; `credentials` compares passwords, `reply` says in one byte what became of a request.
-//! `accept` has the conversation with a socket.
+//! - `handshake`: the handshake without a socket; `accept`: the handshake on a socket.
+//! - `v4`, `v5`: the layouts of the messages; `reply`: the codes of replies.
+//! - `credentials`: the comparison of usernames and passwords.
 //!
-//! A program may send data right behind its request. So not a byte more is ever read than the
-//! handshake surely needs: the rest stays in the socket, for the one who carries the connection.
+//! A client may send data right after its request. The handshake therefore reads no byte beyond its
+//! own messages: the rest stays in the socket for the connection.
 
 mod accept;
 mod credentials;
@@ -22,7 +21,7 @@ pub use credentials::Login;
 pub(crate) use accept::{Failure, negotiate};
 pub(crate) use reply::Reply;
 
-/// Which SOCKS a program speaks, as its first byte says.
+/// A version of SOCKS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Version {
     /// 4 or 4a.
@@ -32,8 +31,8 @@ pub(crate) enum Version {
 }
 
 impl Version {
-    /// The answer to a request. The address in it, from which the far side connects, is known to
-    /// the server alone: zeros, as with OpenSSH.
+    /// Encodes the reply to a request. Its address, from which the SSH server connects to the target,
+    /// is unknown here: zeros, as with OpenSSH.
     pub(crate) fn reply(self, reply: Reply) -> Vec<u8> {
         match self {
             Version::Four => v4::reply(reply).to_vec(),
@@ -42,53 +41,52 @@ impl Version {
     }
 }
 
-/// Where a program wants to go.
+/// The request of a SOCKS client.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Request {
     pub(crate) version: Version,
-    /// An address, or a name as it was given: it is looked up at the far side.
+    /// An address, or a host name as the client sent it: the SSH server resolves it.
     pub(crate) host: String,
     pub(crate) port: u16,
 }
 
-/// Why a program is turned away before anybody was asked about its target.
+/// Why a handshake ends without a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Fault {
-    /// It ended its stream too early.
+    /// The client ended its stream too early.
     #[error("the stream ended before the request was complete")]
     Ended,
-    /// Another protocol.
+    /// The first byte is that of another protocol.
     #[error("its first byte is {0}, which is neither SOCKS 4 nor 5")]
     NotSocks(u8),
-    /// A later message begins with what it may not begin with.
+    /// A later message begins with the wrong byte.
     #[error("a message of SOCKS 5 begins with {0}")]
     Garbled(u8),
-    /// It cannot, or does not want to, prove who it is in the way that is asked for.
-    #[error("it inbound_channels no method of authentication that is accepted here")]
+    /// The client does not support the method of authentication that is required.
+    #[error("it offers no method of authentication that is accepted here")]
     Method,
-    /// SOCKS 4 has no password.
-    #[error("SOCKS 4 cannot carry the password that is asked for")]
+    /// The client uses SOCKS 4, which has no passwords.
+    #[error("SOCKS 4 cannot carry the password that is required")]
     NoPassword,
-    /// The wrong username or password.
+    /// The username or the password is wrong.
     #[error("wrong username or password")]
     Login,
-    /// BIND, UDP ASSOCIATE, or none that exists.
+    /// The command is BIND, UDP ASSOCIATE, or unknown.
     #[error("command {1} is not supported, only CONNECT")]
     Command(Version, u8),
-    /// Not one of the three that there are.
+    /// The address type is unknown.
     #[error("address type {0} is not supported")]
     AddressType(u8),
-    /// A host name that cannot be one, and that would garble whatever it is printed on.
+    /// The host name is empty, is not UTF-8, or contains control characters.
     #[error("a host name that is empty, no UTF-8, or has control characters")]
     Name(Version),
-    /// A text of SOCKS 4 without an end.
-    #[error("a user id or host name of more than {LONGEST} bytes")]
+    /// A user id or host name of SOCKS 4 is too long.
+    #[error("a user id or host name of more than {MAX_LENGTH} bytes")]
     TooLong,
 }
 
 impl Fault {
-    /// What the program is told before its connection is closed; nothing if it would not
-    /// understand it.
+    /// Encodes the last message to the client; empty if it would not understand any.
     pub(crate) fn reply(self) -> Vec<u8> {
         match self {
             Fault::Ended | Fault::NotSocks(_) | Fault::Garbled(_) => Vec::new(),
@@ -101,7 +99,7 @@ impl Fault {
         }
     }
 
-    /// Whether a password was at fault, or the lack of one.
+    /// Returns whether the client failed to authenticate.
     pub(crate) fn is_about_the_login(self) -> bool {
         match self {
             Fault::Method | Fault::NoPassword | Fault::Login => true,
@@ -116,35 +114,35 @@ impl Fault {
     }
 }
 
-/// The longest name of a user or a host, in bytes: what the one byte of its length can say in
-/// SOCKS 5. SOCKS 4 sets no limit of its own.
-const LONGEST: usize = 255;
+/// The maximum length of a username, a password or a host name: in SOCKS 5 the length is one byte.
+/// SOCKS 4 has no limit of its own.
+const MAX_LENGTH: usize = 255;
 
-/// The command that is served.
+/// The only supported command.
 const CONNECT: u8 = 1;
 
-/// What has come of a message.
+/// A message that has arrived in part or as a whole.
 #[derive(Debug, PartialEq, Eq)]
 enum Parsed<T> {
-    /// It is at least so many bytes long, from its start on; fewer have come.
+    /// The message has at least this length, and has not arrived as a whole.
     Needs(usize),
-    /// All of it.
+    /// The message has arrived.
     Whole(T),
 }
 
 impl<T> Parsed<T> {
-    fn map<U>(self, meaning: impl FnOnce(T) -> U) -> Parsed<U> {
+    fn map<U>(self, f: impl FnOnce(T) -> U) -> Parsed<U> {
         match self {
             Parsed::Needs(length) => Parsed::Needs(length),
-            Parsed::Whole(value) => Parsed::Whole(meaning(value)),
+            Parsed::Whole(value) => Parsed::Whole(f(value)),
         }
     }
 }
 
-/// A host name that may be passed on as it is.
+/// Checks a host name.
 fn host_name(version: Version, bytes: &[u8]) -> Result<String, Fault> {
     match std::str::from_utf8(bytes) {
-        Ok(name) if names::check(name, LONGEST).is_ok() => Ok(name.to_owned()),
+        Ok(name) if names::check(name, MAX_LENGTH).is_ok() => Ok(name.to_owned()),
         Ok(_) | Err(_) => Err(Fault::Name(version)),
     }
 }

@@ -1,28 +1,28 @@
-//! What became of a request, as far as one byte can tell.
+//! The codes of replies.
 
-/// The answer to a request, as SOCKS 5 knows it. SOCKS 4 only knows the first one and "no".
+/// The reply to a request, with the meanings of SOCKS 5. SOCKS 4 has only granted and rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
-    /// The connection is open from end to end.
+    /// The connection is open.
     Granted,
-    /// Whatever has no code of its own.
+    /// Any failure without a code of its own.
     Failed,
-    /// The server's rules forbid it, or the tunnel's owner does.
+    /// The SSH server or the application does not allow the connection.
     NotAllowed,
-    /// The server has no way to the target's network.
+    /// The SSH server has no route to the target's network.
     NetworkUnreachable,
-    /// No host of that name or address answers.
+    /// The host name does not resolve, or the host does not answer.
     HostUnreachable,
-    /// The host is there, and nobody listens at that port.
+    /// The host does not listen on this port.
     Refused,
-    /// Only CONNECT is served.
+    /// The command is not CONNECT.
     CommandNotSupported,
-    /// Neither IPv4, nor IPv6, nor a name.
+    /// The address is neither IPv4, nor IPv6, nor a host name.
     AddressTypeNotSupported,
 }
 
 impl Reply {
-    /// RFC 1928 section 6.
+    /// Returns the code of RFC 1928 section 6.
     pub(crate) fn code(self) -> u8 {
         match self {
             Reply::Granted => 0,
@@ -31,18 +31,18 @@ impl Reply {
             Reply::NetworkUnreachable => 3,
             Reply::HostUnreachable => 4,
             Reply::Refused => 5,
-            // 6 is about the time to live of packets, which nobody here sees.
+            // 6 is "TTL expired", which a proxy does not learn.
             Reply::CommandNotSupported => 7,
             Reply::AddressTypeNotSupported => 8,
         }
     }
 
-    /// The reply for a server's CHANNEL_OPEN_FAILURE with SSH_OPEN_CONNECT_FAILED. SSH has one code
+    /// Returns the reply for a server's CHANNEL_OPEN_FAILURE with SSH_OPEN_CONNECT_FAILED. SSH has one code
     /// for all reasons (RFC 4254 section 5.1), and only the description tells them apart. OpenSSH sends
     /// the texts of strerror(3) and gai_strerror(3), other servers those of their own libraries. A
     /// description without a known phrase stands for a refused connection.
     pub(crate) fn of_connect_failure(description: &str) -> Self {
-        /// Of a name that has no address, of an address at which nobody answers.
+        /// The host name has no address, or the host does not answer.
         const HOST: &[&str] = &[
             // C libraries: glibc, BSD and macOS, musl, Windows.
             "name or service not known",
@@ -51,14 +51,14 @@ impl Reply {
             "servname provided",
             "name does not resolve",
             "no such host",
-            // What servers write in front of it, or instead.
+            // Servers' own texts.
             "unknown host",
             "host not found",
             "could not resolve",
             "error resolving",
             "getaddrinfo",
             "enotfound",
-            // The network's own reply on a host.
+            // Errors of the network.
             "no route to host",
             "host is unreachable",
             "host is down",
@@ -67,16 +67,16 @@ impl Reply {
             "timeout",
             "etimedout",
         ];
-        /// What OpenSSH (9.2) says when connect(2) fails at once, mostly for want of a way to the network.
-        /// A refusal is never among that: it takes an answer.
+        /// The text of OpenSSH 9.2 when connect(2) fails at once, mostly because there is no route. A
+        /// refused connection does not fail at once.
         const AT_ONCE: &str = "open failed";
         const NETWORK: &[&str] = &["network is unreachable", "network is down", "enetunreach"];
 
         let text = description.to_ascii_lowercase();
-        let says = |words: &[&str]| words.iter().any(|words| text.contains(words));
-        if says(NETWORK) {
+        let has = |phrases: &[&str]| phrases.iter().any(|phrase| text.contains(phrase));
+        if has(NETWORK) {
             Reply::NetworkUnreachable
-        } else if says(HOST) {
+        } else if has(HOST) {
             Reply::HostUnreachable
         } else if text == AT_ONCE {
             Reply::Failed
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failed_connect_is_told_by_its_text() {
+    fn a_failed_connect_is_classified_by_its_text() {
         for (code, text) in [
             (5, "Connection refused"),
             (5, "connect to 127.0.0.1 port 1: ECONNREFUSED"),

@@ -1,18 +1,18 @@
-//! The messages of SOCKS 4, and of 4a, which sends names.
+//! The messages of SOCKS 4, and of 4a, which has host names.
 
 use std::net::Ipv4Addr;
 
-use crate::socks::{CONNECT, Fault, LONGEST, Parsed, Reply, Request, Version, host_name};
+use crate::socks::{CONNECT, Fault, MAX_LENGTH, Parsed, Reply, Request, Version, host_name};
 
 /// The first byte of a request.
 pub(crate) const VERSION: u8 = 4;
 
-/// How replies say that a request is granted, and that it is not.
+/// The codes of replies.
 const GRANTED: u8 = 90;
 const REJECTED: u8 = 91;
 
-/// `04, command, port (2), address (4), user id, 00`. In 4a the address is 0.0.0.x, x not being
-/// zero, and `host name, 00` follows. Nobody is asked whether the user id is true, so it says nothing.
+/// Parses `04, command, port (2), address (4), user id, 00`. In 4a the address is 0.0.0.x with a
+/// nonzero x, and `host name, 00` follows. The user id is ignored, because it is not verified.
 pub(crate) fn request(bytes: &[u8]) -> Result<Parsed<Request>, Fault> {
     let Some((head, _)) = bytes.split_first_chunk::<8>() else { return Ok(Parsed::Needs(8)) };
     let [_, command, high, low, address @ ..] = *head;
@@ -35,17 +35,17 @@ pub(crate) fn request(bytes: &[u8]) -> Result<Parsed<Request>, Fault> {
     Ok(Parsed::Whole(Request { version: Version::Four, host: host?, port }))
 }
 
-/// `bytes, 00`, from that place on.
+/// Parses `bytes, 00` at an offset.
 fn terminated(bytes: &[u8], at: usize) -> Result<Parsed<&[u8]>, Fault> {
     let text = &bytes[at..];
     match text.iter().position(|byte| *byte == 0) {
-        Some(end) if end <= LONGEST => Ok(Parsed::Whole(&text[..end])),
-        None if text.len() <= LONGEST => Ok(Parsed::Needs(bytes.len() + 1)),
+        Some(end) if end <= MAX_LENGTH => Ok(Parsed::Whole(&text[..end])),
+        None if text.len() <= MAX_LENGTH => Ok(Parsed::Needs(bytes.len() + 1)),
         Some(_) | None => Err(Fault::TooLong),
     }
 }
 
-/// `00, code, port (2), address (4)`. The codes beyond these two are about the user id.
+/// Encodes `00, code, port (2), address (4)`. The other codes are about the user id.
 pub(crate) fn reply(reply: Reply) -> [u8; 8] {
     let code = if reply == Reply::Granted { GRANTED } else { REJECTED };
     [0, code, 0, 0, 0, 0, 0, 0]

@@ -5,18 +5,18 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::socks::{CONNECT, Fault, Parsed, Reply, Request, Version, host_name};
 
-/// The first byte of every message but those of RFC 1929.
+/// The first byte of the messages of RFC 1928.
 pub(crate) const VERSION: u8 = 5;
-/// The first byte of those.
+/// The first byte of the messages of RFC 1929.
 const LOGIN_VERSION: u8 = 1;
 
 /// Methods of authentication.
 pub(crate) const NO_AUTHENTICATION: u8 = 0;
 pub(crate) const USERNAME_PASSWORD: u8 = 2;
 
-/// None of the methods will do.
+/// The message that no method is acceptable.
 pub(crate) const NO_METHOD: [u8; 2] = [VERSION, 0xff];
-/// Username and password are right, or wrong.
+/// The messages that the credentials are accepted or wrong.
 pub(crate) const LOGIN_ACCEPTED: [u8; 2] = [LOGIN_VERSION, 0];
 pub(crate) const LOGIN_FAILED: [u8; 2] = [LOGIN_VERSION, 1];
 
@@ -25,21 +25,21 @@ const IPV4: u8 = 1;
 const DOMAIN: u8 = 3;
 const IPV6: u8 = 4;
 
-/// `05, count, methods`: the methods that the program can do.
+/// Parses `05, count, methods`: the methods that the client supports.
 pub(crate) fn methods(bytes: &[u8]) -> Parsed<&[u8]> {
     counted(bytes, 1)
 }
 
-/// `05, method`: the one that it is to do.
+/// Encodes `05, method`: the chosen method.
 pub(crate) fn choice(method: u8) -> [u8; 2] {
     [VERSION, method]
 }
 
 /// A username and a password.
-type Proof<'a> = (&'a [u8], &'a [u8]);
+type UserPassword<'a> = (&'a [u8], &'a [u8]);
 
-/// `01, length, username, length, password`.
-pub(crate) fn login(bytes: &[u8]) -> Result<Parsed<Proof<'_>>, Fault> {
+/// Parses `01, length, username, length, password`.
+pub(crate) fn login(bytes: &[u8]) -> Result<Parsed<UserPassword<'_>>, Fault> {
     begins_with(LOGIN_VERSION, bytes)?;
     let username = match counted(bytes, 1) {
         Parsed::Whole(username) => username,
@@ -48,7 +48,7 @@ pub(crate) fn login(bytes: &[u8]) -> Result<Parsed<Proof<'_>>, Fault> {
     Ok(counted(bytes, 2 + username.len()).map(|password| (username, password)))
 }
 
-/// `05, command, 00, type of address, address, port (2)`.
+/// Parses `05, command, 00, type of address, address, port (2)`.
 pub(crate) fn request(bytes: &[u8]) -> Result<Parsed<Request>, Fault> {
     begins_with(VERSION, bytes)?;
     let [_, command, _, kind, rest @ ..] = bytes else { return Ok(Parsed::Needs(4)) };
@@ -77,7 +77,7 @@ pub(crate) fn request(bytes: &[u8]) -> Result<Parsed<Request>, Fault> {
     Ok(Parsed::Whole(Request { version: Version::Five, host: host?, port }))
 }
 
-/// The first byte of a message, if it has come.
+/// Checks the first byte of a message, if it has arrived.
 fn begins_with(version: u8, bytes: &[u8]) -> Result<(), Fault> {
     match bytes.first() {
         Some(first) if *first != version => Err(Fault::Garbled(*first)),
@@ -85,14 +85,14 @@ fn begins_with(version: u8, bytes: &[u8]) -> Result<(), Fault> {
     }
 }
 
-/// `length (1), bytes`, from that place on.
+/// Parses `length (1), bytes` at an offset.
 fn counted(bytes: &[u8], at: usize) -> Parsed<&[u8]> {
     let Some(count) = bytes.get(at) else { return Parsed::Needs(at + 1) };
     let end = at + 1 + usize::from(*count);
     bytes.get(at + 1..end).map_or(Parsed::Needs(end), Parsed::Whole)
 }
 
-/// `05, code, 00, type of address, address, port (2)`.
+/// Encodes `05, code, 00, type of address, address, port (2)`.
 pub(crate) fn reply(reply: Reply) -> [u8; 10] {
     [VERSION, reply.code(), 0, IPV4, 0, 0, 0, 0, 0, 0]
 }

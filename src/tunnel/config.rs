@@ -1,4 +1,4 @@
-//! What a tunnel is told: fixed at its making, or shared by connections still to come.
+//! The configuration of a tunnel, and the settings of its new connections.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,33 +7,32 @@ use crate::net::linger::Linger;
 use crate::session::{Reconnect, Target};
 use crate::tunnel::ForwardSpec;
 
-/// What is fixed when a tunnel is made.
+/// The configuration of a tunnel.
 #[derive(Debug)]
 pub struct Config {
-    /// The SSH server and how to log on to it.
+    /// The SSH server, and how to connect and authenticate to it.
     pub target: Arc<Target>,
-    /// How a session that was lost is set up again; `None`: not at all.
+    /// How to reconnect after the loss of the session; `None`: not at all.
     pub reconnect: Option<Reconnect>,
-    /// How many sessions there may be at once, at least 1. Whatever is to hold for the tunnel as a
-    /// whole, each of them may have this part of.
+    /// The maximum number of simultaneous sessions, at least 1.
     pub sessions: usize,
-    /// What to listen for, and what to do with it; others can be asked for later.
+    /// The forward that `start_listening()` starts.
     pub forward: Option<ForwardSpec>,
-    /// How many connections the tunnel may have at once, whichever way they come; `None`: any
-    /// number.
+    /// The maximum number of simultaneous connections of all forwards; `None`: unlimited.
     pub max_connections: Option<u32>,
-    /// Whether others may share the ports that it listens on; see [`CAN_REUSE_PORT`](super::CAN_REUSE_PORT).
+    /// Whether other listeners may share its local ports; see
+    /// [`CAN_REUSE_PORT`](super::CAN_REUSE_PORT).
     pub reuse_port: bool,
 }
 
-/// What connections take over when they are accepted; a change touches later ones only.
+/// The settings that a connection takes when it is accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// How a connection is closed.
+    /// How the connection closes.
     pub linger: Linger,
     /// SO_KEEPALIVE of the accepted socket.
     pub keep_alive: bool,
-    /// A connection without a byte in either direction for this long is closed; `None`: never.
+    /// How long a connection may be idle in both directions before it is closed; `None`: unlimited.
     pub idle_timeout: Option<Duration>,
 }
 

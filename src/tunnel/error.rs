@@ -1,65 +1,65 @@
-//! What an operation on a tunnel can fail with.
+//! The errors of a tunnel's operations.
 
 use std::borrow::Cow;
 use std::io;
 
 use crate::session;
 
-/// Why an operation on a tunnel failed.
+/// An error of an operation on a tunnel.
 #[derive(Debug, thiserror::Error, Clone)]
 pub enum Error {
-    /// The SSH session could not be set up, or was lost.
+    /// The SSH session could not connect or authenticate, or was lost.
     #[error(transparent)]
     Session(#[from] session::Error),
-    /// The local port could not be bound, or accepting from it failed for good.
+    /// The local address could not be bound, or its listener failed for good.
     #[error("{syscall} {code} {address}")]
     Listen {
-        /// The call that failed, as Node names it: `listen`, `accept` or `getaddrinfo`.
+        /// The call that failed, in Node's words: `listen`, `accept` or `getaddrinfo`.
         syscall: &'static str,
         /// The name of the system error.
         code: Cow<'static, str>,
-        /// The system's error number where there is one.
+        /// The number of the system error, if there is one.
         errno: Option<i32>,
-        /// Where it was to listen: host and port, or a path.
+        /// The local address: host and port, or a path.
         address: String,
     },
-    /// The operation was under way when the tunnel was shut down.
+    /// The tunnel was shut down during the operation.
     #[error("the tunnel was shut down")]
     Closed,
-    /// Nothing was said of what to listen for.
+    /// The tunnel was made without a forward.
     #[error("the tunnel was made without forwardHost")]
     NoForward,
-    /// Nothing is known of a forward with that number.
-    #[error("there is no forward {0}, or it was given up long ago")]
+    /// No forward has this id.
+    #[error("there is no forward {0}, or it was stopped long ago")]
     UnknownForward(i64),
-    /// The server will not listen there.
+    /// The server refused to listen at this address.
     #[error("the server refused to listen on {0}")]
     ForwardRefused(String),
-    /// The server would not stop listening there.
-    #[error("the server refused to give up {0}")]
+    /// The server refused to stop listening at this address.
+    #[error("the server refused to stop listening on {0}")]
     ForwardKept(String),
-    /// The server does not know requests to listen somewhere.
+    /// The server does not implement requests to listen.
     #[error(
-        "the server does not support remote forwards: it refused the request about {0} as not implemented"
+        "the server does not support remote forwards: it does not implement the request to listen on {0}"
     )]
     ForwardUnimplemented(String),
-    /// The server did not say whether it listens, or no longer listens, there.
-    #[error("the server did not answer the request to {} {place} within {limit} ms", if *.stop { "give up" } else { "listen on" })]
+    /// The server did not answer the request to listen, or to stop listening, at an address.
+    #[error("the server did not answer the request to {} {place} within {limit} ms", if *.stop { "stop listening on" } else { "listen on" })]
     ForwardUnanswered {
-        /// Where.
+        /// The address.
         place: String,
         /// `readyTimeout` in milliseconds.
         limit: u128,
-        /// Whether it was asked to stop.
+        /// Whether the request was to stop.
         stop: bool,
     },
-    /// No connection with that number is open.
+    /// No connection has this id.
     #[error("there is no connection {0}")]
     NoConnection(u64),
 }
 
 impl Error {
-    /// The string that programs compare: a system error's name, `ERR_SSH_...` or `ERR_TUNNEL_...`.
+    /// Returns the code that programs compare: a system error's name, `ERR_SSH_...` or `ERR_TUNNEL_...`.
     pub fn code(&self) -> Cow<'static, str> {
         match self {
             Error::Session(error) => error.code(),
@@ -74,7 +74,7 @@ impl Error {
         }
     }
 
-    /// The system call and error number behind it, where there are any.
+    /// Returns the failed system call and its error number.
     pub fn system(&self) -> Option<(&'static str, Option<i32>)> {
         match self {
             Error::Session(error) => error.system(),
@@ -92,13 +92,13 @@ impl Error {
 }
 
 impl Error {
-    /// A failure of `syscall` on the local listener at `address`.
+    /// Makes the error of a failed `syscall` of the listener at `address`.
     pub(crate) fn listen(syscall: &'static str, address: String, error: &io::Error) -> Self {
         let code = session::system_code(error);
         Error::Listen { syscall, code, errno: error.raw_os_error(), address }
     }
 
-    /// The address to listen on could not be found out.
+    /// Makes the error of a local address that could not be resolved.
     pub(crate) fn lookup(address: String, error: &io::Error) -> Self {
         let code = session::lookup_code(error);
         Error::Listen { syscall: "getaddrinfo", code, errno: None, address }

@@ -1,4 +1,4 @@
-//! What a tunnel tells its owner, and what it asks.
+//! The events of a tunnel, and the questions to its observer.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,88 +11,88 @@ use crate::net::linger::Linger;
 use crate::session::{Banner, HostKeyInfo, Prompts, Responses};
 use crate::tunnel::{Endpoint, Error};
 
-/// Receives what happens to a tunnel. Called on the runtime's threads: must return at once.
+/// Receives the events and questions of a tunnel. Called on the runtime's threads; must return at
+/// once.
 pub trait Observer: Send + Sync + 'static {
-    /// Something happened. Events of one tunnel come in the order in which they happened.
+    /// Receives an event. The events of one tunnel arrive in order.
     fn event(&self, event: Event);
 
-    /// Whether new connections wait for an answer to [`Event::ConnectionRequest`].
+    /// Returns whether new connections wait for the answer to a [`Event::ConnectionRequest`].
     fn decides_connections(&self) -> bool;
 
-    /// Whether so many events wait to be heard that no new connections are to make others.
+    /// Returns whether too many events are unread to accept new connections.
     fn is_behind(&self) -> bool;
 
-    /// Asks whether the server's host key is to be trusted; dropping `answer` means no.
+    /// Asks whether to trust a host key. Dropping `answer` rejects the key.
     fn verify_host_key(&self, key: HostKeyInfo, answer: oneshot::Sender<bool>);
 
-    /// Passes on what the server asks the user; dropping `answer` gives up on it.
+    /// Passes on the server's prompts. Dropping `answer` cancels this kind of authentication.
     fn answer_prompts(&self, prompts: Prompts, answer: oneshot::Sender<Responses>);
 }
 
-/// What happened to a tunnel.
+/// An event of a tunnel.
 #[derive(Debug)]
 pub enum Event {
-    /// A server on the way, or the last one, shows this to the user before it lets him in.
+    /// The SSH server, or a jump host, has sent a banner before authentication.
     Banner(Banner),
-    /// The SSH session is up: logged on, forwarding can begin.
+    /// The SSH session is up: forwarding can begin.
     Ready,
-    /// A session, which this number is given to at the beginning of its logon, has come so far; of
-    /// several, each is told of.
+    /// A session has reached a step. Every session reports, also with several of them.
     Session {
-        /// Counted from 1.
+        /// The number of the session, counted from 1.
         number: u32,
-        /// How far.
+        /// The step.
         step: SessionStep,
     },
-    /// The forward that the tunnel was made with is bound there and the SSH session is up.
+    /// The configured forward is bound to this address, and the SSH session is up.
     Listening(Endpoint),
-    /// A connection came in and waits for an answer; only where the observer decides.
+    /// A connection was accepted and waits for an answer; only if the observer decides.
     ConnectionRequest(ConnectionRequest),
-    /// A connection is open from end to end.
+    /// A connection is open.
     Connection(ConnectionInfo),
-    /// A connection has ended; the last event about it.
+    /// A connection has ended. The last event of every connection.
     Disconnected(ConnectionEnd),
-    /// The SSH session was lost and is set up again; `Ready` follows, the next attempt, or `Error`.
+    /// The SSH session was lost, and the tunnel reconnects. `Ready`, another attempt or `Error`
+    /// follows.
     Reconnecting {
-        /// The number of the attempt, from 1 after each loss.
+        /// The number of the attempt, counted from 1 after each loss.
         attempt: u32,
-        /// How long is waited before it, in whole milliseconds.
+        /// The wait before the attempt, in whole milliseconds.
         delay: Duration,
-        /// What broke the session, or the attempt before.
+        /// Why the session, or the previous attempt, failed.
         error: Error,
     },
-    /// One of several sessions was lost, or a further one could not be set up, which is told once
-    /// until one can: the tunnel goes on with the others.
+    /// One of several sessions was lost, or a further one failed to connect; the tunnel continues
+    /// with the others. Repeated failures to connect are reported once.
     SessionError(Error),
-    /// The server will not listen any more for the remote forward with this number, which was lost
-    /// with its session: it is given up, and the tunnel goes on without it.
+    /// After a reconnect the server refused to listen for the remote forward with this id; the
+    /// tunnel continues without it.
     ForwardError(i64, Error),
-    /// The SSH session was lost for good, or a listener broke. `Close` follows.
+    /// The SSH session was lost for good, or a listener failed. `Close` follows.
     Error(Error),
-    /// The tunnel holds nothing any more: no port, no connection, no session. It can start again.
+    /// The tunnel has no port, no connection and no session any more. It can start again.
     Close,
 }
 
-/// How far a session has come. The last step is always [`SessionStep::Ended`].
+/// A step of a session. The last one is always [`SessionStep::Ended`].
 #[derive(Debug)]
 pub enum SessionStep {
-    /// Dialing and logging on begins.
+    /// The session begins to connect.
     Started,
-    /// It is up, so long after that.
+    /// The session is up, this long after it began to connect.
     Ready(Duration),
-    /// It was up, and broke.
+    /// The session was up, and was lost.
     Lost(Error),
-    /// Nothing is left of it: after this failure of the logon, or this loss; or because nobody wants
-    /// it any more.
+    /// The session has ended, with an error if it failed or was lost.
     Ended(Option<Error>),
 }
 
-/// A connection that waits for its owner's word.
+/// A connection that waits to be accepted or rejected.
 #[derive(Debug)]
 pub struct ConnectionRequest {
-    /// The connection in question, in state [`ConnectionState::Requested`].
+    /// The connection, in state [`ConnectionState::Requested`].
     pub info: ConnectionInfo,
-    /// Where the word is given.
+    /// Accepts or rejects the connection.
     pub answer: Answer,
 }
 
@@ -128,81 +128,81 @@ impl Drop for Answer {
     }
 }
 
-/// Where a connection stands.
+/// The state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionState {
-    /// Came by a dynamic forward, and has not said yet where to.
+    /// The client of a dynamic forward is in its SOCKS handshake.
     Negotiating,
-    /// Waits for the answer to its [`ConnectionRequest`].
+    /// The connection waits for the answer to its [`ConnectionRequest`].
     Requested,
-    /// The SSH server was asked to open the far side.
+    /// The SSH server connects to the target.
     Opening,
-    /// Open from end to end; either direction may have reached its end of stream.
+    /// The connection is open; either direction may have reached its end of stream.
     Open,
-    /// Being closed: what is still under way is delivered, or dropped, by its [`Linger`].
+    /// The connection is closing as its [`Linger`] says.
     Closing,
 }
 
-/// A connection through the tunnel, at the moment of asking.
+/// A connection at one moment.
 #[derive(Clone, Debug)]
 pub struct ConnectionInfo {
-    /// Its number, unique within the tunnel, counted from 1.
+    /// The id of the connection, unique within the tunnel, counted from 1.
     pub id: u64,
-    /// The number of the forward that it came by, or [`DIAL_FORWARD`](super::DIAL_FORWARD).
+    /// The id of its forward, or [`DIAL_FORWARD`](super::DIAL_FORWARD).
     pub forward: i64,
-    /// The address of the program that connected; `None`: not by TCP.
+    /// The address of the local client; `None` without TCP.
     pub remote: Option<SocketAddr>,
-    /// The local address that it connected to; `None`: not by TCP.
+    /// The local address that the client connected to; `None` without TCP.
     pub local: Option<SocketAddr>,
-    /// What the SSH server connects it to; `None` while the program has not said so.
+    /// The target; `None` during a SOCKS handshake.
     pub target: Option<Endpoint>,
-    /// The LINGER structure that it will be closed by: as it was accepted with, if nobody changed it.
+    /// The LINGER structure that it will close by.
     pub linger: Linger,
-    /// Where it stands.
+    /// The state of the connection.
     pub state: ConnectionState,
-    /// Bytes read from the local program and handed to the SSH session so far.
+    /// Bytes from the local client that were passed to the SSH session so far.
     pub bytes_up: u64,
-    /// Bytes from the far side handed to the local socket so far.
+    /// Bytes from the remote end that were written to the local socket so far.
     pub bytes_down: u64,
 }
 
-/// What the local program saw at the end of its stream.
+/// How the stream of the local client ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClosedBy {
-    /// FIN: an end of stream after everything that `bytes_down` counts.
+    /// With FIN: an end of stream after the bytes in `bytes_down`.
     Graceful,
-    /// RST: its next read or write after the delivered bytes fails with ECONNRESET.
+    /// With RST: a read or write after the delivered bytes fails with ECONNRESET.
     Reset,
 }
 
-/// How a connection ended, and what became of its bytes.
+/// The report of a connection that has ended.
 #[derive(Clone, Debug)]
 pub struct ConnectionEnd {
-    /// The connection's number.
+    /// The id of the connection.
     pub id: u64,
-    /// The number of the forward that it came by, or [`DIAL_FORWARD`](super::DIAL_FORWARD).
+    /// The id of its forward, or [`DIAL_FORWARD`](super::DIAL_FORWARD).
     pub forward: i64,
-    /// `OK`, or what went wrong: a system error's name, `ERR_SSH_...` or `ERR_TUNNEL_...`.
+    /// `OK`, or the code of what went wrong: a system error's name, `ERR_SSH_...` or `ERR_TUNNEL_...`.
     pub code: Cow<'static, str>,
-    /// The same for people to read.
+    /// The reason in words.
     pub reason: String,
-    /// Whether it had been open from end to end.
+    /// Whether the connection had been open.
     pub opened: bool,
     /// Whether both directions reached their end of stream with every byte delivered.
     pub clean: bool,
-    /// What the local program saw.
+    /// How the stream of the local client ended.
     pub closed_by: ClosedBy,
-    /// Bytes from the local program that were handed to the SSH session.
+    /// Bytes from the local client that were passed to the SSH session.
     pub bytes_up: u64,
-    /// Bytes from the far side that were delivered: after FIN, those that the local program's kernel
-    /// has acknowledged; after a reset, those that had left for it.
+    /// Bytes from the remote end that were delivered: after FIN, the bytes that the local client's
+    /// kernel has acknowledged; after a reset, the bytes that had been sent to it.
     pub bytes_down: u64,
-    /// Bytes that the local program had sent and that were not passed on.
+    /// Bytes from the local client that were not passed on.
     pub dropped_up: u64,
-    /// Bytes that had come from the far side and were not delivered.
+    /// Bytes from the remote end that were not delivered.
     pub dropped_down: u64,
-    /// The LINGER structure that it was closed by.
+    /// The LINGER structure that the connection closed by.
     pub linger: Linger,
-    /// Whether the linger time ran out and cut a graceful close short.
+    /// Whether the linger time expired before the close was complete.
     pub linger_expired: bool,
 }

@@ -1,4 +1,4 @@
-//! A local port, or a socket in the file system.
+//! Listeners of local and dynamic forwards: a TCP port or a Unix socket.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,14 +17,14 @@ use crate::net::linger::Linger;
 use crate::net::local_stream::Stream;
 use crate::tunnel::{Endpoint, Error};
 
-/// Connections that may wait to be accepted; the system cuts it to its own limit.
+/// The maximum number of connections that wait to be accepted; the system reduces it to its limit.
 const BACKLOG: i32 = 4096;
-/// How long to leave a port alone when the process has few descriptors left, or hears too little of
-/// what it is told. Nothing tells when that is over.
+/// The pause in accepting when file descriptors are scarce or the observer is behind. No event says
+/// when either ends.
 pub(crate) const PAUSE: Duration = Duration::from_millis(50);
 
-/// Whether the system deals connections out among all who listen on one port. Others have an
-/// option of the same name that lets several listen, and does not deal out.
+/// Whether the system distributes connections over all listeners of one port. Other systems have an
+/// option of the same name that does not distribute them.
 pub const CAN_REUSE_PORT: bool = cfg!(any(
     target_os = "linux",
     target_os = "android",
@@ -32,54 +32,54 @@ pub const CAN_REUSE_PORT: bool = cfg!(any(
     target_os = "freebsd"
 ));
 
-/// A bound port, or a bound path.
+/// A listener on a TCP port or a Unix socket.
 pub(crate) struct Listener {
     listener: Kind,
     /// Accepting goes on at this time.
     paused_until: Option<Instant>,
-    /// Whether descriptors were scarce when they were looked at last.
+    /// Whether descriptors were scarce at the last connection.
     is_short: bool,
 }
 
 enum Kind {
     Tcp(TcpListener, SocketAddr),
-    // In this order: the name goes when nobody is accepted any more.
+    // In this order: the file is removed after the socket is closed.
     #[cfg(unix)]
     Unix(UnixListener, Name),
 }
 
-/// A connection that came in.
+/// An accepted connection.
 pub(crate) struct Accepted {
     pub(crate) stream: Stream,
-    /// Who connected, and to which of our addresses; a Unix socket has no address.
+    /// The addresses of the client and of the listener; `None` for a Unix socket.
     pub(crate) remote: Option<SocketAddr>,
     pub(crate) local: Option<SocketAddr>,
 }
 
-/// Listens there; of the addresses of a name, on the first that can be bound. Must run within the
-/// runtime on which the connections are to be served.
+/// Binds an address; of the addresses of a host name, the first that can be bound. Must run within
+/// the runtime on which the connections are served.
 ///
-/// With `share`, others who say so too may listen on the same port, and the system deals the
-/// connections out among them; see [`CAN_REUSE_PORT`]. A path is nobody else's in any case.
-pub(crate) async fn listen(place: Endpoint, share: bool) -> Result<Listener, Error> {
-    match &place {
+/// With `reuse_port`, other listeners with the same option may share the port, and the system
+/// distributes the connections; see [`CAN_REUSE_PORT`]. Unix sockets cannot be shared.
+pub(crate) async fn listen(address: Endpoint, reuse_port: bool) -> Result<Listener, Error> {
+    match &address {
         Endpoint::Tcp { host, port } => {
             let found = lookup_host((&**host, *port)).await;
             let addresses: Vec<_> =
-                found.map_err(|error| Error::lookup(place.to_string(), &error))?.collect();
-            Listener::bind(&addresses, share)
+                found.map_err(|error| Error::lookup(address.to_string(), &error))?.collect();
+            Listener::bind(&addresses, reuse_port)
         }
         Endpoint::Unix(path) => Listener::bind_path(path),
     }
-    .map_err(|error| Error::listen("listen", place.to_string(), &error))
+    .map_err(|error| Error::listen("listen", address.to_string(), &error))
 }
 
 impl Listener {
     /// Binds the first of the addresses that can be bound.
-    fn bind(addresses: &[SocketAddr], share: bool) -> io::Result<Self> {
+    fn bind(addresses: &[SocketAddr], reuse_port: bool) -> io::Result<Self> {
         let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
         for address in addresses {
-            match bind_address(*address, share) {
+            match bind_address(*address, reuse_port) {
                 Ok(listener) => {
                     let address = listener.local_addr()?;
                     return Ok(Self {
@@ -105,7 +105,7 @@ impl Listener {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Where it listens, as it was bound.
+    /// Returns the bound address.
     pub(crate) fn address(&self) -> Endpoint {
         match &self.listener {
             Kind::Tcp(_, address) => {
@@ -120,8 +120,8 @@ impl Listener {
         self.paused_until
     }
 
-    /// The next connection. An error means that the port is lost. While descriptors are scarce,
-    /// none is taken but the tunnel's first.
+    /// Accepts the next connection. An error means that the listener has failed for good. While
+    /// descriptors are scarce, accepts only the first connection of the tunnel.
     pub(crate) fn poll_accept(
         &mut self,
         cx: &mut Context<'_>,
@@ -176,17 +176,16 @@ impl Kind {
     }
 }
 
-fn bind_address(address: SocketAddr, share: bool) -> io::Result<TcpListener> {
+fn bind_address(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // On Windows the option means that anybody may take the port away.
+    // On Windows the option would let any program take the port away.
     #[cfg(not(windows))]
     socket.set_reuse_address(true)?;
-    if share {
-        share_port(&socket)?;
+    if reuse_port {
+        set_reuse_port(&socket)?;
     }
-    // Accepted sockets inherit both. Small answers leave at once. And should the process die, the
-    // kernel resets what was open, whatever the owner's Linger: a cut stream never looks complete.
-    // That Linger is applied when a connection is closed.
+    // Accepted sockets inherit both options. If the process dies, the kernel resets its connections,
+    // so that a cut stream never looks complete. A connection's Linger is applied when it closes.
     socket.set_tcp_nodelay(true)?;
     Linger::HARD.apply(&socket)?;
     socket.set_nonblocking(true)?;
@@ -196,12 +195,12 @@ fn bind_address(address: SocketAddr, share: bool) -> io::Result<TcpListener> {
 }
 
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "dragonfly"))]
-fn share_port(socket: &Socket) -> io::Result<()> {
+fn set_reuse_port(socket: &Socket) -> io::Result<()> {
     socket.set_reuse_port(true)
 }
 
 #[cfg(target_os = "freebsd")]
-fn share_port(socket: &Socket) -> io::Result<()> {
+fn set_reuse_port(socket: &Socket) -> io::Result<()> {
     socket.set_reuse_port_lb(true)
 }
 
@@ -211,12 +210,12 @@ fn share_port(socket: &Socket) -> io::Result<()> {
     target_os = "dragonfly",
     target_os = "freebsd"
 )))]
-fn share_port(_: &Socket) -> io::Result<()> {
+fn set_reuse_port(_: &Socket) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// A file that is there already is left alone, as by OpenSSH without StreamLocalBindUnlink:
-/// EADDRINUSE.
+/// Binds a Unix socket. An existing file is an error, as with OpenSSH without
+/// `StreamLocalBindUnlink`: EADDRINUSE.
 #[cfg(unix)]
 fn bind_path(path: &str) -> io::Result<(UnixListener, Name)> {
     use std::fs::{Permissions, set_permissions};
@@ -226,15 +225,13 @@ fn bind_path(path: &str) -> io::Result<(UnixListener, Name)> {
     socket.set_nonblocking(true)?;
     socket.bind(&socket2::SockAddr::unix(path)?)?;
     let name = Name::new(path.into())?;
-    // For this user only, whatever the umask, which is the whole process's. Nobody can connect
-    // before listen().
+    // For this user only, whatever the umask of the process. No client can connect before listen().
     set_permissions(path, Permissions::from_mode(0o600))?;
     socket.listen(BACKLOG)?;
     Ok((UnixListener::from_std(socket.into())?, name))
 }
 
-/// The name of a bound socket in the file system. Dropping it removes the file, if it is still the
-/// one that was made then.
+/// The file of a bound Unix socket. Dropping this removes the file, unless it has been replaced.
 #[cfg(unix)]
 struct Name {
     path: PathBuf,
@@ -244,7 +241,7 @@ struct Name {
 #[cfg(unix)]
 impl Name {
     fn new(path: PathBuf) -> io::Result<Self> {
-        // A relative path means the same file whatever directory the process goes to.
+        // The process may change its working directory.
         let path = std::path::absolute(path)?;
         let file = identity(&path)?;
         Ok(Self { path, file })
@@ -255,7 +252,7 @@ impl Name {
 impl Drop for Name {
     fn drop(&mut self) {
         if identity(&self.path).is_ok_and(|file| file == self.file) {
-            // Nobody is there to be told.
+            // There is no caller to report a failure to.
             let _ = std::fs::remove_file(&self.path);
         }
     }
@@ -268,9 +265,9 @@ fn identity(path: &std::path::Path) -> io::Result<(u64, u64)> {
     std::fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
 }
 
-/// Errors of a connection that died before it was accepted; the port is well.
+/// Returns whether the error is of a connection that died before it was accepted.
 fn is_about_the_connection(error: &io::Error) -> bool {
-    // accept(2) names these too as errors that were waiting on the new socket; they have no kind.
+    // accept(2) also has these as pending errors of the new socket; they have no ErrorKind.
     #[cfg(unix)]
     let numbers = [libc::EPROTO, libc::ENOPROTOOPT, libc::EHOSTDOWN, libc::EOPNOTSUPP];
     #[cfg(windows)]
@@ -291,9 +288,9 @@ fn is_about_the_connection(error: &io::Error) -> bool {
     )
 }
 
-/// Out of descriptors or memory.
+/// Returns whether descriptors or memory are exhausted.
 fn is_shortage(error: &io::Error) -> bool {
-    // ENOSPC: no room for another socket to be watched.
+    // ENOSPC: epoll can watch no further socket.
     #[cfg(unix)]
     let numbers = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM, libc::ENOSPC];
     // WSAEMFILE and WSAENOBUFS.

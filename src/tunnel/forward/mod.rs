@@ -1,6 +1,7 @@
 //! The forwards of a tunnel.
 //!
-//! - `table`: all of them; `listener`: a local port; `remote`: a port of the server.
+//! - `spec`: their public types; `table`: all of them; `listener`: a local port; `remote`: a port of
+//!   the server.
 
 pub(crate) mod listener;
 pub(crate) mod remote;

@@ -211,32 +211,32 @@ pub(crate) enum Cancelled {
 mod tests {
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(20);
+    const TIMEOUT: Duration = Duration::from_secs(20);
 
     fn tcp(port: u16) -> Endpoint {
         Endpoint::Tcp { host: "".into(), port }
     }
 
-    /// Has the server refuse until it is asked for another port, and returns how long that took.
+    /// Refuses until another port is requested. Returns how long that took.
     fn refuse_until_another(remote: &mut Remote, start: Instant) -> Option<Duration> {
         let mut now = start;
-        let first = remote.request(None, now, PATIENCE);
+        let first = remote.request(None, now, TIMEOUT);
         loop {
             if remote.refused(now) {
                 return None;
             }
-            now = remote.due().expect("it is requested again");
-            if remote.request(None, now, PATIENCE) != first {
+            now = remote.due().expect("a repeated request");
+            if remote.request(None, now, TIMEOUT) != first {
                 return Some(now - start);
             }
         }
     }
 
     #[test]
-    fn a_port_that_the_server_chose_is_asked_for_again_before_it_chooses_another() {
+    fn a_port_that_the_server_chose_is_requested_again_before_another() {
         let now = Instant::now();
         let mut remote = Remote::new(tcp(0));
-        remote.request(None, now, PATIENCE);
+        remote.request(None, now, TIMEOUT);
         remote.listening(None, 4711);
         remote.state = State::Waiting;
         assert_eq!(refuse_until_another(&mut remote, now), Some(Duration::from_millis(700)));
@@ -244,10 +244,10 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_was_asked_for_by_number_is_not_exchanged() {
+    fn a_configured_port_is_not_replaced() {
         let now = Instant::now();
         let mut remote = Remote::new(tcp(80));
-        remote.request(None, now, PATIENCE);
+        remote.request(None, now, TIMEOUT);
         remote.listening(None, 80);
         remote.state = State::Waiting;
         assert_eq!(refuse_until_another(&mut remote, now), None);

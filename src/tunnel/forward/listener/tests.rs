@@ -16,7 +16,7 @@ fn address(listener: &Listener) -> SocketAddr {
     match &listener.listener {
         Kind::Tcp(_, address) => *address,
         #[cfg(unix)]
-        Kind::Unix(..) => panic!("it is of TCP"),
+        Kind::Unix(..) => panic!("a TCP listener"),
     }
 }
 
@@ -24,7 +24,7 @@ async fn accept(listener: &mut Listener) -> Accepted {
     poll_fn(|cx| listener.poll_accept(cx, Instant::now(), true)).await.expect("a connection")
 }
 
-/// Waits for the end of a stream on which nothing comes.
+/// Waits for the end of a stream without data.
 async fn end(peer: &TcpStream) -> io::Result<usize> {
     loop {
         peer.readable().await?;
@@ -36,7 +36,7 @@ async fn end(peer: &TcpStream) -> io::Result<usize> {
 }
 
 #[test]
-fn accepted_sockets_reset_unless_they_are_told_otherwise() {
+fn accepted_sockets_reset_by_default() {
     runtime::handle().block_on(async {
         let mut listener = Listener::bind(&[any()], false).expect("bind");
         let peer = TcpStream::connect(address(&listener)).await.expect("connect");
@@ -52,7 +52,7 @@ fn accepted_sockets_reset_unless_they_are_told_otherwise() {
 }
 
 #[test]
-fn what_waits_to_be_accepted_is_reset_with_the_listener() {
+fn connections_that_wait_are_reset_with_the_listener() {
     runtime::handle().block_on(async {
         let listener = Listener::bind(&[any()], false).expect("bind");
         let peer = TcpStream::connect(address(&listener)).await.expect("connect");
@@ -63,12 +63,11 @@ fn what_waits_to_be_accepted_is_reset_with_the_listener() {
 }
 
 #[test]
-fn the_first_address_that_can_be_bound_is_taken() {
+fn the_first_address_that_can_be_bound_is_used() {
     runtime::handle().block_on(async {
         let taken = address(&Listener::bind(&[any()], false).expect("bind"));
-        let holder =
-            Listener::bind(&[taken], false).expect("a port that was given up is free at once");
-        let error = Listener::bind(&[taken], false).err().expect("it is taken");
+        let holder = Listener::bind(&[taken], false).expect("a released port is free at once");
+        let error = Listener::bind(&[taken], false).err().expect("the address is in use");
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
         let other = Listener::bind(&[taken, any()], false).expect("the second one is free");
         assert_ne!(address(&other), address(&holder));
@@ -79,36 +78,36 @@ fn the_first_address_that_can_be_bound_is_taken() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_port_is_shared_by_those_who_all_say_so() {
+fn a_port_is_shared_if_all_listeners_allow_it() {
     runtime::handle().block_on(async {
         let mut first = Listener::bind(&[any()], true).expect("bind");
-        let place = [address(&first)];
-        let error = Listener::bind(&place, false).err().expect("it does not share");
+        let shared = [address(&first)];
+        let error = Listener::bind(&shared, false).err().expect("the address is in use");
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
-        let mut second = Listener::bind(&place, true).expect("both share");
+        let mut second = Listener::bind(&shared, true).expect("both allow it");
         assert_eq!(address(&second), address(&first));
 
-        // Which one gets a connection is the system's choice; each gets some.
+        // The system distributes the connections; each listener receives some.
         let now = Instant::now();
-        let (mut dealt, mut peers) = ([0, 0], Vec::new());
-        while dealt.contains(&0) {
-            peers.push(TcpStream::connect(place[0]).await.expect("connect"));
-            let who = poll_fn(|cx| {
+        let (mut counts, mut peers) = ([0, 0], Vec::new());
+        while counts.contains(&0) {
+            peers.push(TcpStream::connect(shared[0]).await.expect("connect"));
+            let index = poll_fn(|cx| {
                 if first.poll_accept(cx, now, true).is_ready() {
                     return Poll::Ready(0);
                 }
                 second.poll_accept(cx, now, true).map(|_| 1)
             });
-            dealt[who.await] += 1;
+            counts[index.await] += 1;
         }
         drop(first);
-        let _peer = TcpStream::connect(place[0]).await.expect("the other one still listens");
+        let _peer = TcpStream::connect(shared[0]).await.expect("the second still listens");
         accept(&mut second).await;
 
         let alone = Listener::bind(&[any()], false).expect("bind");
-        let error = Listener::bind(&[address(&alone)], true).err().expect("it does not share");
+        let error = Listener::bind(&[address(&alone)], true).err().expect("the address is in use");
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
-        // Who lets the system choose gets a port of its own.
+        // With port 0 the system chooses a free port.
         let other = Listener::bind(&[any()], true).expect("bind");
         assert_ne!(address(&other), address(&second));
     });
@@ -120,15 +119,15 @@ fn the_local_address_is_the_one_that_was_connected_to() {
         let everywhere = SocketAddr::from(([0, 0, 0, 0], 0));
         let mut listener = Listener::bind(&[everywhere], false).expect("bind");
         assert!(address(&listener).ip().is_unspecified());
-        let place = SocketAddr::from(([127, 0, 0, 1], address(&listener).port()));
-        let _peer = TcpStream::connect(place).await.expect("connect");
-        assert_eq!(accept(&mut listener).await.local, Some(place));
+        let local = SocketAddr::from(([127, 0, 0, 1], address(&listener).port()));
+        let _peer = TcpStream::connect(local).await.expect("connect");
+        assert_eq!(accept(&mut listener).await.local, Some(local));
     });
 }
 
 #[test]
 #[cfg(unix)]
-fn a_path_is_for_this_user_and_goes_with_the_listener() {
+fn a_unix_socket_is_for_this_user_and_is_removed_with_the_listener() {
     use std::os::unix::fs::PermissionsExt;
 
     let name = format!("listener-{}.sock", std::process::id());
@@ -139,7 +138,7 @@ fn a_path_is_for_this_user_and_goes_with_the_listener() {
         assert_eq!(listener.address(), Endpoint::Unix(text.into()));
         let mode = std::fs::metadata(&path).expect("a file").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        let error = Listener::bind_path(text).err().expect("it is taken");
+        let error = Listener::bind_path(text).err().expect("the address is in use");
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
         let _peer = tokio::net::UnixStream::connect(&path).await.expect("connect");
         let accepted = accept(&mut listener).await;
@@ -147,7 +146,7 @@ fn a_path_is_for_this_user_and_goes_with_the_listener() {
         drop(listener);
         assert!(!path.exists());
 
-        // What somebody else has put there stays.
+        // A file that has replaced it stays.
         let listener = Listener::bind_path(text).expect("bind");
         std::fs::remove_file(&path).expect("removed");
         std::fs::write(&path, "").expect("written");
@@ -173,13 +172,13 @@ fn a_pause_leaves_connections_waiting_until_it_is_over() {
 }
 
 #[test]
-fn while_descriptors_are_scarce_only_the_first_connection_is_taken() {
+fn with_scarce_descriptors_only_the_first_connection_is_accepted() {
     runtime::handle().block_on(async {
         let mut listener = Listener::bind(&[any()], false).expect("bind");
         let _peer = TcpStream::connect(address(&listener)).await.expect("connect");
         let now = Instant::now();
         let cx = &mut Context::from_waker(Waker::noop());
-        // It was short; the next look shows that it is not any more.
+        // Descriptors were scarce, and are not any more.
         listener.is_short = true;
         poll_fn(|cx| listener.poll_accept(cx, now, false)).await.expect("a connection");
         assert!(!listener.is_short && listener.poll_accept(cx, now, false).is_pending());
@@ -189,12 +188,12 @@ fn while_descriptors_are_scarce_only_the_first_connection_is_taken() {
 
 #[test]
 #[cfg(unix)]
-fn no_error_of_one_connection_or_of_scarcity_loses_the_port() {
+fn errors_of_a_connection_and_shortages_keep_the_listener() {
     let error = io::Error::from_raw_os_error;
     for number in [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM, libc::ENOSPC] {
         assert!(is_shortage(&error(number)) && !is_about_the_connection(&error(number)));
     }
-    // Those that accept(2) tells to be treated as a failed connection, and try again.
+    // accept(2) says to retry after these.
     for number in [
         libc::ECONNABORTED,
         libc::EINTR,
