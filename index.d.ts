@@ -996,6 +996,8 @@ export interface ConnectionEnd {
   code: string;
   /** Why the connection ended, as text. */
   reason: string;
+  /** What the server said when it refused to open the connection, for the codes ERR_SSH_OPEN_... */
+  description?: string;
   /**
    * Whether both directions reached their end of stream with every byte delivered.
    *
@@ -1179,9 +1181,38 @@ export interface SSHTunnelError extends Error {
    * - `'ERR_TUNNEL_WOULD_DEADLOCK'`: The call would block the thread that has to answer it.
    */
   code: string;
-  /** The file, for ERR_SSH_CONFIG. */
+  /**
+   * The jump host at which it failed, by its options `host` and `port`. Absent if it was at the tunnel's own
+   * server, or is not about a session.
+   */
+  hop?: { host: string; port: number };
+  /**
+   * The host key that was refused, for ERR_SSH_HOST_KEY. Absent if a known_hosts file cannot be read or
+   * written, see `file`.
+   */
+  hostKey?: RefusedHostKey;
+  /**
+   * The methods that the server accepts, in its order, for ERR_SSH_AUTH: the last list that it sent, such as
+   * `['publickey', 'password']`. Empty if it sent none.
+   */
+  acceptedMethods?: string[];
+  /** The methods that were tried, in this order and each once, for ERR_SSH_AUTH. */
+  triedMethods?: AuthMethod[];
+  /**
+   * How the session ended, for ERR_SSH_DISCONNECTED; of a jump host's session, if there is a `hop`:
+   * - `'closed'`: The server, or what leads to it (`proxyCommand`, `sock`), closed the connection.
+   * - `'network'`: The network broke the connection.
+   * - `'disconnect'`: The server sent SSH_MSG_DISCONNECT; the message contains its reason.
+   * - `'silent'`: The server did not answer `keepaliveCountMax` keepalive requests.
+   * - `'rekey'`: The server did not complete a key exchange.
+   * - `'protocol'`: The session of a jump host failed with another error, which is in the message.
+   */
+  lossReason?: 'closed' | 'network' | 'disconnect' | 'silent' | 'rekey' | 'protocol';
+  /** What the server said when it refused to open a connection, for ERR_SSH_OPEN_... of a socket of `dial()`. */
+  description?: string;
+  /** The file, for ERR_SSH_CONFIG, and for ERR_SSH_HOST_KEY if a file cannot be read or written. */
   file?: string;
-  /** The line in `file`, counted from 1, for ERR_SSH_CONFIG if a single line is the cause. */
+  /** The line in `file`, counted from 1, if a single line is the cause. */
   line?: number;
   /** The negative number of a system error, as in Node.js. */
   errno?: number;
@@ -1200,6 +1231,28 @@ export interface SSHTunnelError extends Error {
    * last banner. The message of the error quotes the end of it. Absent if the server said nothing.
    */
   banner?: string;
+}
+
+/** A host key that was refused, and what decided about it. */
+export interface RefusedHostKey {
+  /**
+   * Why it was refused:
+   * - `'unknown'`: No option and no file contains the key.
+   * - `'changed'`: A known_hosts file contains another key for this host.
+   * - `'revoked'`: A file revokes the key, or the authority that signed its certificate.
+   * - `'rejected'`: `hostVerifier` did not return `true`.
+   * - `'invalid'`: The key is smaller than `requiredRSASize`, its certificate is not valid for this host now,
+   *   or its signature is wrong.
+   */
+  reason: 'unknown' | 'changed' | 'revoked' | 'rejected' | 'invalid';
+  /** The fingerprint of the key, `'SHA256:...'`. Absent if the key exchange failed. */
+  fingerprint?: string;
+  /** The fingerprint that the file contains for this host instead, for `'changed'`. */
+  known?: string;
+  /** The file that decided: it contains another key, revokes this one, or names the authority. */
+  file?: string;
+  /** The line in `file`, counted from 1. */
+  line?: number;
 }
 
 /**

@@ -1,4 +1,4 @@
 #!/usr/bin/env node
 'use strict';
 
-require('../lib/cli/run.js').main(process.argv.slice(2));
+require('../lib/cli/index.js').main(process.argv.slice(2));

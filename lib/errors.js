@@ -85,7 +85,7 @@ function outOfRange(name, range, value) {
 /**
  * What is wrong with a file of ssh_config, or with a line of it.
  * @param {string} reason
- * @param {{ file: string, number?: number }} place
+ * @param {{ file: string, number?: number }} place without a number where the file has no lines
  * @param {unknown} [cause]
  */
 function configError(reason, { file, number }, cause) {
@@ -149,18 +149,44 @@ function splitAddress(text) {
   return { address: text.slice(0, at).replace(/^\[(.*)\]$/, '$1'), port };
 }
 
+/** Facts that errors have under the name that the addon has for them. */
+const FACTS = ['banner', 'hostKey', 'acceptedMethods', 'triedMethods', 'lossReason', 'description', 'file', 'line'];
+
+/** Of errors at a jump host: the message without that host. @type {WeakMap<Error, string>} */
+const details = new WeakMap();
+
 /**
- * @typedef {{ code: string, message: string, errno?: number, syscall?: string, address?: string, banner?: string }} Failure
- * as the addon describes it
+ * An error as the addon describes it.
+ * @typedef {{ code: string, message: string, errno?: number, syscall?: string, address?: string, hop?: string,
+ *   detail?: string, banner?: string, hostKey?: object, acceptedMethods?: string[], triedMethods?: string[],
+ *   lossReason?: string, description?: string, file?: string, line?: number }} Failure
  */
 
 /**
  * The Error for a failure that the addon describes.
  * @param {Failure} failure
  */
-function fromNative({ banner, ...failure }) {
+function fromNative(failure) {
   const error = plainFromNative(failure);
-  return banner === undefined ? error : Object.assign(error, { banner });
+  for (const fact of FACTS) {
+    if (failure[fact] !== undefined) error[fact] = failure[fact];
+  }
+  if (failure.hop !== undefined) {
+    const { address: host, port } = splitAddress(failure.hop);
+    error.hop = { host, port };
+    details.set(error, failure.detail);
+  }
+  return error;
+}
+
+/** The message of an error, without the jump host that it may begin with. @param {Error} error */
+function detailOf(error) {
+  return details.get(error) ?? error.message;
+}
+
+/** The error of a connection that ended so. */
+function fromEnd({ code, reason, description }) {
+  return fromNative({ code, message: reason, description });
 }
 
 /** @param {Failure} failure */
@@ -185,6 +211,8 @@ function where(address) {
 
 module.exports = {
   configError,
+  detailOf,
+  fromEnd,
   fromNative,
   invalidArgType,
   invalidArgValue,

@@ -15,7 +15,7 @@ const net = require('node:net');
 
 const { lingerCalls } = require('./connection.js');
 const { Deadline } = require('./deadline.js');
-const { fromNative, systemError } = require('./errors.js');
+const { fromEnd, fromNative, systemError } = require('./errors.js');
 const { Deferred, binding, defineCalls } = require('./native/index.js');
 const { isHard, packLinger, unpackLinger } = require('./validate/index.js');
 
@@ -232,7 +232,7 @@ class TunnelSocket extends Socket {
     if (super.destroyed) return;
     const { code, reason, closedBy, linger } = end;
     if (this.connecting) {
-      super.destroy(fromNative({ code, message: reason }));
+      super.destroy(fromEnd(end));
       return;
     }
     if (this.#leaving) {
@@ -241,7 +241,7 @@ class TunnelSocket extends Socket {
       return;
     }
     const reset = systemError('read', 'ECONNRESET', reason);
-    reset.cause = fromNative({ code, message: reason });
+    reset.cause = fromEnd(end);
     if (closedBy === 'graceful') {
       // The end of the stream is there or on its way; what the program still writes goes nowhere.
       const finish = () => {

@@ -150,19 +150,19 @@ test('unknown flags and missing arguments are usage errors', async (t) => {
     [[], /a destination is missing[^]*usage:/],
     [['-Z', 'h'], /unknown option -- Z[^]*usage:/],
     [['--nonsense', 'h'], /unknown option --nonsense/],
-    [['h', 'ls', '-l'], /no command is run/],
-    [['-f', 'h'], /-f: it stays in the foreground/],
+    [['h', 'ls', '-l'], /no remote command is run/],
+    [['-f', 'h'], /-f: the command stays in the foreground/],
     [['-O', 'exit', 'h'], /-O: /],
     [['-p', '99999', 'h'], /Bad port '99999'/],
     [['-L', 'bad', 'h'], /Bad local forwarding specification 'bad'/],
     [['-W', 'a:1', '--json', 'h'], /standard output/],
     [['-J', 'a', '-J', 'b', 'h'], /only one -J/],
     [['-l'], /requires an argument -- l/],
-    [['ho;st'], /'ho;st' is no \[user@\]host/],
+    [['ho;st'], /'ho;st' is not a \[user@\]host/],
     [['-F', '/nonexistent', 'h'], /\/nonexistent: there is no such file/],
     [['-F', 'none', '-o', 'Nonsense=1', 'h'], /command line: unknown directive Nonsense/],
-    [['-F', 'none', '-L', '/tmp/%z:db:80', 'h'], /command line: '%z' stands for nothing/],
-    [['-F', 'none', '-o', 'Linger=perhaps', 'h'], /command line: 'perhaps' is no time/],
+    [['-F', 'none', '-L', '/tmp/%z:db:80', 'h'], /command line: '%z' is not a token/],
+    [['-F', 'none', '-o', 'Linger=perhaps', 'h'], /command line: 'perhaps' is not a time/],
   ]) {
     const { status, stdout, stderr } = await Cli.start(t, args).end();
     assert.deepEqual([status, stdout], [255, ''], args.join(' '));
@@ -199,7 +199,7 @@ test('connect errors are printed in the words of ssh', async (t) => {
     [
       ['-o', 'BatchMode=yes'],
       { knownHosts: none },
-      /^The authenticity [^]*Nobody can be asked about it\.\nHost key verification failed\.$/,
+      /^The authenticity [^]*There is no terminal to ask at\.\nHost key verification failed\.$/,
     ],
     [
       ['-o', 'StrictHostKeyChecking=yes'],

@@ -14,8 +14,8 @@ import { Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 
 const require = createRequire(import.meta.url);
-const { frame } = require('../../lib/cli/output/renderer.js');
-const { Tally } = require('../../lib/cli/output/traffic.js');
+const { render } = require('../../lib/cli/output/renderer.js');
+const { Traffic } = require('../../lib/cli/output/traffic.js');
 const { amount, columns, cut, duration, pad, plain } = require('../../lib/cli/output/text.js');
 
 const server = await Sshd.start();
@@ -262,7 +262,7 @@ test('Ctrl-C in the live view drains connections', { skip }, async (t) => {
 
 test('a process in the background shows no live view', { skip }, async (t) => {
   const session = start(t, ['-v', '-L', '0:127.0.0.1:1'], { behind: true });
-  await session.sees(/1 of 1 forwardings are there/);
+  await session.sees(/1 of 1 forwardings are open/);
   session.type('\x03');
   await session.sees(/status 0\r\n/);
   assert.doesNotMatch(session.stdout, /\x1b/);
@@ -299,7 +299,7 @@ test('remote texts lose control characters and are cut to the width', () => {
 });
 
 test('the live view fits every terminal size', () => {
-  const tally = new Tally();
+  const traffic = new Traffic();
   const info = (connectionId) => ({
     connectionId,
     forwardId: 1,
@@ -311,16 +311,16 @@ test('the live view fits every terminal size', () => {
     bytesUp: connectionId * 1e6,
     bytesDown: 1,
   });
-  tally.sample(
+  traffic.sample(
     Array.from({ length: 300 }, (_, at) => info(at + 1)),
     0,
   );
-  tally.sample(
+  traffic.sample(
     Array.from({ length: 300 }, (_, at) => ({ ...info(at + 1), bytesUp: at * 2e6 })),
     2000,
   );
   for (let connectionId = 1; connectionId < 20; connectionId++) {
-    tally.ended({
+    traffic.ended({
       connectionId,
       forwardId: 1,
       code: 'OK',
@@ -335,10 +335,10 @@ test('the live view fits every terminal size', () => {
     name: `-L 127.0.0.1:1 -> ${'主'.repeat(60)}:2`,
     forwards: [{ forwardId: 1 }],
   }));
-  const picture = { title: 'sshtunnel user@host', closing: false, tally, forwardings, messages: ['one', 'two'] };
+  const picture = { title: 'sshtunnel user@host', closing: false, traffic, forwardings, messages: ['one', 'two'] };
   for (const rows of [1, 2, 3, 5, 10, 24, 60]) {
     for (const width of [1, 10, 30, 79, 200]) {
-      const lines = frame(picture, { rows, columns: width });
+      const lines = render(picture, { rows, columns: width });
       assert.ok(lines.length <= rows, `${lines.length} of ${rows}`);
       for (const line of lines) {
         assert.ok(columns(line) <= width, `${columns(line)} of ${width}: ${line}`);
@@ -346,7 +346,7 @@ test('the live view fits every terminal size', () => {
       }
     }
   }
-  const text = frame(picture, { rows: 40, columns: 120 }).join('\n');
+  const text = render(picture, { rows: 40, columns: 120 }).join('\n');
   for (const part of ['forwarding', 'connection', 'ended', 'messages', '#300 ', '#19 OK, graceful', 'one\ntwo'])
     assert.ok(text.includes(part), part);
 });

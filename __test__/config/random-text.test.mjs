@@ -280,7 +280,7 @@ function agree({ text, args = [], host }, count) {
 function mayRefuse({ text, args }, refusal) {
   const all = [text.replaceAll('\n', ' '), ...args];
   const [, place] = /'(.*)' is no \[user@\]host/s.exec(refusal) ?? [];
-  return all.some((each) => hasControl(each)) || /does not begin with a directive|^Bad port | is no amount of data/.test(refusal) || (place !== undefined && /[^\w.@:[\]-]|[:@]$|^-|@-/.test(place));
+  return all.some((each) => hasControl(each)) || /does not begin with a directive|^Bad port | is not an amount of data/.test(refusal) || (place !== undefined && /[^\w.@:[\]-]|[:@]$|^-|@-/.test(place));
 }
 
 /** Equal values that are printed differently. */

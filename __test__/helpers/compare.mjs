@@ -33,7 +33,7 @@ const THERE = {
     jump: /Local forwarding listening on 127\.0\.0\.1 port[^]*\[port listener\]/,
     remote: /remote forward success/,
   },
-  sshtunnel: { local: /forwardings are there/, jump: /forwardings are there/, remote: /forwardings are there/ },
+  sshtunnel: { local: /forwardings are open/, jump: /forwardings are open/, remote: /forwardings are open/ },
 };
 
 /**

@@ -1,17 +1,16 @@
 'use strict';
 
-// The command line, which is that of ssh: flags in clusters, values joined to them or not, before the
-// destination or after it.
+// The command line, as that of ssh: flags in clusters, values joined to them or not, before or after the destination.
 
 const { parseForwarding } = require('../ssh-config/forwardings.js');
 const { shorten } = require('../errors.js');
 const { hasControl, isHost, isUser, readDestination, readPort } = require('../validate/names.js');
 
-/** A command line that cannot be. */
+/** The command line is not valid. */
 class UsageError extends Error {
   /**
    * @param {string} message
-   * @param {{ usage?: boolean }} [options] usage: whether it helps to see what there is
+   * @param {{ usage?: boolean }} [options] usage: whether to show the usage
    */
   constructor(message, { usage = false } = {}) {
     super(shorten(message));
@@ -19,28 +18,28 @@ class UsageError extends Error {
   }
 }
 
-/** What is of no concern to a tunnel: sessions, terminals, programs at the far side. */
-const IDLE = new Set(['A', 'a', 'K', 'k', 'N', 'n', 'T', 't', 'X', 'x', 'Y', 'e', 'S']);
+/** Flags that do not affect a tunnel: shells, terminals, remote commands. */
+const IGNORED = new Set(['A', 'a', 'K', 'k', 'N', 'n', 'T', 't', 'X', 'x', 'Y', 'e', 'S']);
 
-/** What ssh would do, and why it is not done here. */
+/** Flags of ssh that are not supported, and why. */
 const REFUSED = {
-  B: 'the connection is bound to an address, by -b, and to no interface',
+  B: 'the connection is bound to an address, by -b, not to an interface',
   E: 'messages go to standard error: redirect it',
-  f: 'it stays in the foreground: let a service manager start it, or the shell, with &',
+  f: 'the command stays in the foreground: start it by a service manager, or with &',
   G: 'the configuration is not printed: ssh -G prints it',
-  I: 'keys in tokens are used through an agent',
+  I: 'PKCS#11 keys are used through an agent',
   M: 'sessions are not shared',
   O: 'sessions are not shared',
   Q: 'algorithms are not listed',
-  s: 'no subsystem is started: it forwards only',
+  s: 'no subsystem is started: the command only forwards',
   w: 'no network device is forwarded',
-  y: 'messages go to standard error, not to the log of the system',
+  y: 'messages go to standard error, not to the system log',
 };
 
 /** Flags with a value. */
 const VALUED = 'BbcDEeFIiJLlmOoPpQRSWw';
 
-/** Flags that are directives: their keywords, and the value where the flag itself says it. */
+/** Flags that stand for directives: the keywords, and the values of those without an argument. */
 const DIRECTIVES = {
   4: ['AddressFamily', 'inet'],
   6: ['AddressFamily', 'inet6'],
@@ -54,7 +53,7 @@ const DIRECTIVES = {
   P: ['Tag'],
 };
 
-/** Those of them that count wherever they stand, the last one of a kind; of the others, the first. */
+/** Those of which the last one counts, before all -o; of the others, the first one counts. */
 const OVERRIDING = new Set(['4', '6', 'b', 'C', 'c', 'g', 'm']);
 
 const KINDS = { L: 'local', D: 'dynamic', R: 'remote' };
@@ -63,10 +62,10 @@ const LONG = { '--help': 'help', '--version': 'version', '--json': 'json', '--no
 
 /**
  * @typedef {object} CommandLine
- * @property {string} [host] as it was given, without its user
- * @property {(string | [keyword: string, value: string])[]} lines what the flags say, in order: directives, -o as the text of one
+ * @property {string} [host] without its user
+ * @property {(string | [keyword: string, value: string])[]} lines directives of the flags, in order; -o as text
  * @property {object[]} forwardings those of -L, -D and -R
- * @property {{ host: string, port: number }} [stdio] where -W leads
+ * @property {{ host: string, port: number }} [stdio] the target of -W
  * @property {string} [configFile]
  * @property {string[]} identities the files of -i
  * @property {boolean} [help]
@@ -94,11 +93,12 @@ class Parser {
       else if (argument.startsWith('-') && argument.length > 1 && argument !== '--') this.#cluster(argument.slice(1));
       else if (argument === '--' && this.#rest.length === 0) break;
       else if (result.host === undefined) this.#destination(argument === '--' ? this.#rest.shift() : argument);
-      else throw new UsageError('no command is run at the far side: it forwards only');
+      else throw new UsageError('no remote command is run: the command only forwards');
     }
-    // Which of these came first does not matter: the last word about how much is said counts.
+    // -q and -v count wherever they are, the last one of them.
     if (this.#level !== undefined) result.lines.unshift(['LogLevel', this.#level]);
-    if (result.json && result.stdio) throw new UsageError('--json and -W both want standard output');
+    if (result.json && result.stdio)
+      throw new UsageError('--json and -W cannot be given together: both write to standard output');
     return result;
   }
 
@@ -125,18 +125,17 @@ class Parser {
   #flag(flag, value) {
     const { result } = this;
     if (Object.hasOwn(REFUSED, flag)) throw new UsageError(`-${flag}: ${REFUSED[flag]}`);
-    // One flag is one directive, and one name.
     if (value !== undefined && hasControl(value)) throw new UsageError(`-${flag}: control characters in '${value}'`);
-    if (IDLE.has(flag)) return;
+    if (IGNORED.has(flag)) return;
     if (Object.hasOwn(KINDS, flag)) {
       result.forwardings.push(forwarding(value, KINDS[flag]));
       return;
     }
     if (flag === 'i') result.identities.push(value);
     if (Object.hasOwn(DIRECTIVES, flag)) {
-      const [keyword, said = value] = DIRECTIVES[flag];
-      if (OVERRIDING.has(flag)) result.lines.unshift([keyword, said]);
-      else result.lines.push([keyword, said]);
+      const [keyword, fixed = value] = DIRECTIVES[flag];
+      if (OVERRIDING.has(flag)) result.lines.unshift([keyword, fixed]);
+      else result.lines.push([keyword, fixed]);
       return;
     }
     switch (flag) {
@@ -177,7 +176,7 @@ class Parser {
     /** @type {{ user?: string, host?: string, port?: number }} */
     const { user, host, port } = (/^ssh:\/\//i.test(text) ? readDestination(text) : splitUser(text)) ?? {};
     if (host === undefined || !isHost(host) || (user !== undefined && !isUser(user))) {
-      throw new UsageError(`'${text}' is no [user@]host and no ssh://[user@]host[:port]`);
+      throw new UsageError(`'${text}' is not a [user@]host or ssh://[user@]host[:port]`);
     }
     result.host = host;
     if (user !== undefined) result.lines.push(['User', user]);
@@ -185,7 +184,7 @@ class Parser {
   }
 }
 
-/** `[user@]host`: a colon belongs to an address. */
+/** `[user@]host`; a colon is part of an address. */
 function splitUser(text) {
   const at = text.lastIndexOf('@');
   return at < 0 ? { host: text } : { user: text.slice(0, at), host: text.slice(at + 1) };

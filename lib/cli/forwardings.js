@@ -1,32 +1,32 @@
 'use strict';
 
-// Opens what -L, -D and -R ask for, and says what cannot be, as ssh does.
+// Opens the forwardings of -L, -D and -R, with the messages of ssh.
 
 const { systemWords } = require('./output/messages.js');
 const { place } = require('./output/text.js');
 
 const FLAGS = { local: '-L', dynamic: '-D', remote: '-R' };
 
-/** What stands for each port of this machine, and for its own connections only. */
+/** The addresses that stand for all addresses of this machine, and for its own connections only. */
 const ANY = { any: ['::', '0.0.0.0'], inet: ['0.0.0.0'], inet6: ['::'] };
 const LOOPBACK = { any: ['127.0.0.1', '::1'], inet: ['127.0.0.1'], inet6: ['::1'] };
 
-/** This machine has no such address, or none of the family. */
+/** Codes where this machine has no such address, or none of the family. */
 const ABSENT = ['EADDRNOTAVAIL', 'EAFNOSUPPORT'];
 
-/** One of the forwardings that were asked for. */
+/** One forwarding of the command line or of a file. */
 class Forwarding {
-  /** What the tunnel has of it: of both families' loopback addresses, two. @type {import('../../index.js').Forward[]} */
+  /** The tunnel's forwards: two for the loopback addresses of both families. @type {import('../../index.js').Forward[]} */
   forwards = [];
 
-  /** @param {{ kind: string, listen: import('../ssh-config/forwardings.js').Place, connect?: import('../ssh-config/forwardings.js').Place }} forwarding */
+  /** @param {{ kind: string, listen: import('../ssh-config/forwardings.js').ListenAddr, connect?: import('../ssh-config/forwardings.js').ListenAddr }} forwarding */
   constructor({ kind, listen, connect }) {
     this.kind = kind;
     this.listen = listen;
     this.connect = connect;
   }
 
-  /** Where it listens, as it came to be. */
+  /** Where it listens: as it was bound, or as it was asked for. */
   get from() {
     const [{ localHost, localPort, localPath, remoteHost, remotePort, remotePath } = {}] = this.forwards;
     if (this.listen.path !== undefined) return localPath ?? remotePath ?? this.listen.path;
@@ -36,7 +36,7 @@ class Forwarding {
       : place(localHost ?? host, localPort ?? port);
   }
 
-  /** Where its connections go. */
+  /** What its connections lead to. */
   get to() {
     if (this.connect === undefined) return 'SOCKS';
     return this.connect.path ?? place(this.connect.host, this.connect.port);
@@ -50,7 +50,7 @@ class Forwarding {
    * @param {import('../../index.js').SSHTunnel} tunnel
    * @param {import('./settings.js').Settings} settings
    * @param {import('./output/messages.js').Messages} messages
-   * @returns {Promise<boolean>} whether it is there now; otherwise it was said why not
+   * @returns {Promise<boolean>} whether it listens; otherwise a message has said why not
    */
   async open(tunnel, settings, messages) {
     return this.kind === 'remote'
@@ -61,7 +61,7 @@ class Forwarding {
   async #openLocal(tunnel, settings, messages) {
     const method = this.kind === 'dynamic' ? 'forwardDynamic' : 'forwardLocal';
     const failures = [];
-    for (const local of this.#places(settings)) {
+    for (const local of this.#listenAddresses(settings)) {
       // Another family gets the port that the first one was given.
       const localPort = local.localPort === 0 ? this.forwards[0]?.localPort : undefined;
       try {
@@ -80,7 +80,7 @@ class Forwarding {
         localPath === undefined
           ? `bind [${localHost}]:${localPort}: ${words}`
           : `cannot bind to path ${localPath}: ${words}`;
-      // A machine without one of the families is nothing to complain of, a port that somebody else has is.
+      // A machine may lack one of the families; a port that is in use is an error.
       if ((found || failures.length > 1) && ABSENT.includes(error.code)) messages.verbose(text);
       else messages.error(text);
     }
@@ -101,7 +101,7 @@ class Forwarding {
       );
       return false;
     }
-    // No name stands for every address of the server's; it may know better.
+    // The empty name stands for all addresses of the server.
     const remote =
       path === undefined
         ? { remoteHost: host === undefined ? 'localhost' : host === '*' ? '' : host, remotePort: port }
@@ -121,15 +121,14 @@ class Forwarding {
     return true;
   }
 
-  /** Whether connections of every address are meant: one listener is enough for both families then. */
+  /** Whether all addresses are meant: one listener is enough for both families then. */
   #isAny({ gatewayPorts }) {
     const { host, path } = this.listen;
     return path === undefined && (host === '' || host === '*' || (host === undefined && gatewayPorts));
   }
 
-  /** Where to listen, in turn. */
   /** @returns {{ localHost?: string, localPort?: number, localPath?: string }[]} */
-  #places(settings) {
+  #listenAddresses(settings) {
     const { host, port, path } = this.listen;
     if (path !== undefined) return [{ localPath: path }];
     let hosts = [host];

@@ -7,30 +7,29 @@ const USAGE = `usage: sshtunnel [-46CgNnqTVv] [-b bind_address] [-c ciphers] [-D
 
 const HELP = `${USAGE}
 
-Forwards ports through an SSH server, as ssh -N does, and says how every connection ended.
+Forwards ports through an SSH server, as ssh -N does, and reports how each connection ended.
 
   -L [bind_address:]port:host:hostport   connections to this port go to the host, as the server sees it
-  -D [bind_address:]port                 a SOCKS proxy: each connection says where it goes
+  -D [bind_address:]port                 a SOCKS proxy: each connection chooses its target
   -R [bind_address:]port:host:hostport   the server listens, connections go to the host, as seen from here
   -W host:port                           standard input and output go to the host
-     a socket's path may stand for bind_address:port, and for host:hostport
+     the path of a Unix socket may stand for bind_address:port, and for host:hostport
 
-  -p port, -l login_name, -i file, -J jump,...   how to log on
+  -p port, -l login_name, -i file, -J jump,...   how to connect
   -F file                                read in place of ~/.ssh/config and /etc/ssh/ssh_config
-  -o Option=value                        a line of ssh_config; and of our own:
+  -o Option=value                        a line of ssh_config, or one of these:
        Linger=yes|no|time                how connections are closed: gracefully, by a reset, or gracefully
-                                         for so long
+                                         within this time
        CloseTimeout=time                 how long connections may go on after the first signal
-       Reconnect=yes|no                  whether a lost session is set up again
+       Reconnect=yes|no                  whether to reconnect after the session is lost
   -4, -6, -g, -C, -b, -c, -m, -P         as for ssh
-  -q, -v, -vv, -vvv                      say less, or more
+  -q, -v, -vv, -vvv                      fewer messages, or more
 
   --json       events on standard output, one object a line
   --no-view    no live view, although standard output is a terminal
   --help, -V, --version
 
-A first SIGINT, SIGTERM or SIGHUP lets connections finish, a second one resets them. docs/command.md
-says the rest.
+A first SIGINT, SIGTERM or SIGHUP lets connections finish, a second one resets them. See docs/command.md.
 `;
 
 module.exports = { HELP, USAGE };

@@ -1,6 +1,6 @@
 'use strict';
 
-// What the command line and the files say together: the command line first, as the first value counts.
+// The settings of the command line and the files. The first value counts, so the command line is read first.
 
 const fs = require('node:fs');
 
@@ -9,19 +9,18 @@ const { wipe } = require('../secrets.js');
 const { makeContext } = require('../ssh-config/context.js');
 const { Config } = require('../ssh-config/index.js');
 const { expandForwarding } = require('../ssh-config/options.js');
-const { configPlace } = require('./output/messages.js');
 
-/** Milliseconds for all of a logon where nobody says otherwise: as long as sshd allows by default. */
-const PATIENCE = 120_000;
-/** Seconds of silence after which a server is asked for a sign of life, where a loss is to be noticed. */
+/** Milliseconds in which to connect, without a ConnectTimeout: sshd allows as long by default. */
+const READY_TIMEOUT = 120_000;
+/** Seconds of silence after which a keepalive request is sent, with Reconnect and without ServerAliveInterval. */
 const ALIVE_INTERVAL = 30;
 
-/** Directives that are honoured here, and not by fromConfig(). */
-const HONOURED = ['RemoteForward', 'DynamicForward'];
-/** What is not honoured and weakens something, or means another session than was asked for. */
+/** Directives that the command supports, and fromConfig() does not. */
+const SUPPORTED = ['RemoteForward', 'DynamicForward'];
+/** Directives whose part that is ignored weakens something, or leads to another session. */
 const GRAVE = ['CertificateFile', 'IdentityFile', 'PKCS11Provider'];
 
-/** Everything that was asked for, but for the keys, which are read for each attempt to log on. */
+/** All settings except the keys, which are read for each attempt to connect. */
 class Settings {
   #config;
   #passphrases;
@@ -32,18 +31,18 @@ class Settings {
     const context = makeContext(line.configFile, { lines: line.lines, passphrases: this.#passphrases });
     this.#config = new Config(context, {});
     this.host = line.host;
-    const { reader, notices, wipe } = this.#config.read(line.host);
+    const { reader, notices, isLocked, wipe } = this.#config.read(line.host);
     wipe();
     this.reader = reader;
-    /** Each thing that is not honoured: what is said of it, and whether it is grave. */
+    /** A message for each setting that is ignored, and whether it is grave. */
     this.notices = notices
-      .filter(({ option }) => !HONOURED.includes(option))
-      .map((notice) => ({ text: noticeText(notice), grave: isGrave(notice) }));
+      .filter(({ option }) => !SUPPORTED.includes(option))
+      .map((notice) => ({ text: noticeText(notice), grave: GRAVE.includes(notice.option) && !isLocked(notice) }));
     this.stdio = line.stdio;
     this.forwardings = this.#forwardings(line);
   }
 
-  /** The value of a directive, or what counts without one. */
+  /** The value of a directive, or its default. */
   value(name, otherwise) {
     return this.reader.value(name) ?? otherwise;
   }
@@ -74,9 +73,8 @@ class Settings {
   }
 
   /**
-   * Milliseconds that connections may go on after the first signal, undefined for any time. null: they
-   * are closed by their Linger at once, as those are that have a limit of their own, unless the user
-   * says otherwise.
+   * Milliseconds that connections may go on after the first signal, undefined without a limit. null: they are closed by
+   * their Linger at once, which is the default for a Linger other than `true`.
    */
   get closeTimeout() {
     if (this.reader.settings.has('CloseTimeout')) return milliseconds(this.value('CloseTimeout'));
@@ -88,17 +86,17 @@ class Settings {
     return this.value('Linger', true);
   }
 
-  /** Milliseconds for a whole logon, with a user who has to think. */
-  get patience() {
-    return PATIENCE;
+  /** Milliseconds that the user may take for all answers. */
+  get userTimeout() {
+    return READY_TIMEOUT;
   }
 
-  /** The milliseconds of ConnectTimeout, where it was given. */
+  /** Milliseconds, if there is a ConnectTimeout. */
   get connectTimeout() {
     return milliseconds(this.value('ConnectTimeout') || undefined);
   }
 
-  /** From now on this file of a key is read with its passphrase. @param {Uint8Array} passphrase */
+  /** Reads this key file with its passphrase from now on. @param {Uint8Array} passphrase */
   unlock(file, passphrase) {
     this.#passphrases.set(file, passphrase);
   }
@@ -117,7 +115,7 @@ class Settings {
   read() {
     const { options, locked, wipe } = this.#config.read(this.host);
     options.linger = this.linger;
-    options.readyTimeout ??= PATIENCE;
+    options.readyTimeout ??= READY_TIMEOUT;
     if (this.value('Reconnect', false)) {
       options.reconnect = true;
       options.keepaliveInterval ??= ALIVE_INTERVAL * 1000;
@@ -146,17 +144,12 @@ function milliseconds(seconds) {
   return seconds === undefined ? undefined : Math.min(seconds * 1000, 2 ** 31 - 1);
 }
 
-/** A key that lacks its passphrase is asked about when it is needed. */
-function isGrave({ option, reason }) {
-  return GRAVE.includes(option) && !/passphrase/.test(reason);
-}
-
 function noticeText({ option, value, reason, file, line }) {
-  const where = file === undefined ? '' : `${file} line ${line}: `;
-  return configPlace(`${where}${option} ${value}: ${reason}`);
+  const where = [file, line === undefined ? undefined : `line ${line}`].filter(Boolean).join(' ');
+  return `${where && `${where}: `}${option} ${value}: ${reason}`;
 }
 
-/** What is wrong with files that -i names: they are passed over. @returns {string[]} */
+/** Warnings about files of -i that are ignored. @returns {string[]} */
 function missingIdentities(identities) {
   return identities.flatMap((file) => {
     try {

@@ -1,6 +1,6 @@
 'use strict';
 
-// What a service manager or a user says to end this process.
+// Signals that end the command.
 
 const NAMES = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 
@@ -8,28 +8,28 @@ class Signals {
   #handler;
   #restore;
 
-  /** @param {() => void} restore puts the terminal back as it was */
+  /** @param {() => void} restore restores the terminal */
   constructor(restore) {
     this.#restore = restore;
-    for (const name of NAMES) process.on(name, this.#heard);
+    for (const name of NAMES) process.on(name, this.#handle);
   }
 
-  /** From now on the next signal is for this function, once; without one it ends the process. */
+  /** The handler of the next signal, which is called once; without one, the signal ends the process. */
   set handler(handler) {
     this.#handler = handler;
   }
 
-  #heard = (name) => {
+  #handle = (name) => {
     const handler = this.#handler;
     this.#handler = undefined;
     if (handler !== undefined) handler(name);
-    else this.die(name);
+    else this.endBy(name);
   };
 
-  /** Ends by the signal itself, as whoever sent it expects; open connections are reset by that. */
-  die(name) {
+  /** Ends the process by the signal, which the sender sees in the status; open connections are reset. */
+  endBy(name) {
     this.#restore();
-    for (const other of NAMES) process.off(other, this.#heard);
+    for (const other of NAMES) process.off(other, this.#handle);
     process.kill(process.pid, name);
   }
 }

@@ -1,22 +1,22 @@
 'use strict';
 
-// -W: standard input and output lead to a host behind the server.
+// -W: relays standard input and output to a host behind the server.
 
 const { once } = require('node:events');
 
 /**
- * Carries bytes both ways until both have ended. The end of either direction is passed on by itself.
+ * Relays both directions until both have ended; the end of each is passed on by itself.
  * @param {import('../../index.js').SSHTunnel} tunnel
  * @param {{ host: string, port: number }} target
- * @returns {Promise<void>} fails where the connection does not open, or is cut
+ * @returns {Promise<void>} rejected if the connection does not open, or is cut
  */
-async function carry(tunnel, { host, port }) {
+async function relayStdio(tunnel, { host, port }) {
   const socket = tunnel.dial({ host, port, allowHalfOpen: true });
   const { stdin, stdout } = process;
   const failed = new Promise((_, reject) => {
     socket.once('error', reject);
     stdin.once('error', reject);
-    // Nobody reads any more: there is nobody to carry for.
+    // The reader has gone.
     stdout.once('error', reject);
   });
   await Promise.race([once(socket, 'connect'), failed]);
@@ -24,10 +24,10 @@ async function carry(tunnel, { host, port }) {
   stdin.pipe(socket);
   socket.pipe(stdout, { end: false });
   await Promise.race([closed, failed]);
-  // What was read is on its way to the far side, and the end of it.
+  // Everything that was read, and the end of it, is on its way to the remote end.
   await tunnel.close();
   // Standard output may be a socket, which takes its time.
   await Promise.race([new Promise((resolve) => stdout.write('', resolve)), failed]);
 }
 
-module.exports = { carry };
+module.exports = { relayStdio };

@@ -1,6 +1,6 @@
 'use strict';
 
-// Where a configuration is read: the user, the machine, the files.
+// Where a configuration is read: by which user, on which machine, from which files.
 
 const os = require('node:os');
 const path = require('node:path');
@@ -12,18 +12,18 @@ const path = require('node:path');
  * @property {string} home
  * @property {string} hostname of this machine
  * @property {Record<string, string | undefined>} variables of the environment
- * @property {string} userFolder what relative paths in the user's files begin with
- * @property {string} systemFolder what those in the system's files begin with
+ * @property {string} userFolder the base of relative paths in the user's files
+ * @property {string} systemFolder the base of those in the system's files
  * @property {string} userFile
  * @property {string} systemFile
  * @property {string} [configFile] read instead of the two
- * @property {Command} [command] given where the command `sshtunnel` reads: it opens the forwardings by
- *   itself, asks whoever sits at the terminal, and has directives of its own
+ * @property {Command} [command] given if the command `sshtunnel` reads: it opens the forwardings
+ *   itself, asks the user, and has directives of its own
  */
 
 /**
  * @typedef {object} Command
- * @property {string[]} lines directives of its command line, which come before those of the files
+ * @property {string[]} lines directives of its command line, before those of the files
  * @property {Map<string, Uint8Array>} passphrases of key files, by their paths
  */
 
@@ -48,7 +48,7 @@ function makeContext(configFile, command) {
   };
 }
 
-/** As ssh does, the user's entry in the system counts, not $HOME; a container may have no entry. */
+/** As with ssh, the home is that of the user's passwd entry, not $HOME; a container may have no entry. */
 function localUser() {
   try {
     const { username, uid, homedir } = os.userInfo();

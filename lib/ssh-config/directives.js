@@ -1,6 +1,7 @@
 'use strict';
 
-// Every keyword of ssh_config, what its arguments may be, and what is made of it here.
+// The keywords of ssh_config: how their arguments are read, and which are supported.
+// Over 400 lines, because it is one table with the functions that read its arguments.
 
 const net = require('node:net');
 
@@ -8,35 +9,35 @@ const { hostFault, readDestination, readPort, userFault } = require('../validate
 const { parseForwarding } = require('./forwardings.js');
 const { matches } = require('./syntax.js');
 
-/** Of no concern to a tunnel: sessions, terminals, what ssh prints, what it forwards beside ports. */
+/** Does not affect a tunnel: shells, terminals, what ssh prints, what it forwards besides ports. */
 const IRRELEVANT = { irrelevant: true };
 
-/** Likewise, but of concern to the command `sshtunnel`, which reads it. */
+/** Affects the command `sshtunnel` only, which reads it. */
 const forCommand = (read) => ({ irrelevant: true, read });
 
 /**
- * Would change something for a tunnel, and is not honoured.
+ * Affects a tunnel, and is not supported.
  * @param {string} reason
- * @param {string[]} harmless first arguments with which it changes nothing
+ * @param {string[]} harmless first arguments with which it has no effect
  */
-const unhonoured = (reason, harmless = ['no', 'none', 'false']) => ({ reason, harmless });
+const unsupported = (reason, harmless = ['no', 'none', 'false']) => ({ reason, harmless });
 
 /**
- * Likewise, and where ssh would refuse a server by it, or a name, so does this.
- * @param {(reader: import('./reader.js').Reader, given: any) => boolean} refuses whether it could come
- *   to that, with what the caller gave of the constructor's options
+ * Not supported, and an error where ssh might refuse the server or its name by it.
+ * @param {(reader: import('./reader.js').Reader, given: any) => boolean} refuses whether it might,
+ *   with the constructor's options that were given
  */
-const refused = (reason, refuses, harmless) => ({ ...unhonoured(reason, harmless), refuses });
+const refused = (reason, refuses, harmless) => ({ ...unsupported(reason, harmless), refuses });
 
 function single(line) {
   const [value, ...more] = line.args;
-  if (value === undefined || value === '') throw line.error(`${line.keyword} lacks its argument`);
-  if (more.length > 0) throw line.error(`${line.keyword} has more arguments than it takes`);
+  if (value === undefined || value === '') throw line.error(`${line.keyword} requires an argument`);
+  if (more.length > 0) throw line.error(`${line.keyword} has too many arguments`);
   return value;
 }
 
-/** A name that passes the gate. */
-function named(fault) {
+/** A valid name. */
+function validName(fault) {
   return (line) => {
     const value = single(line);
     const reason = fault(value);
@@ -57,13 +58,13 @@ const flag = oneOf({ yes: true, true: true, no: false, false: false });
 
 function integer(line) {
   const word = single(line);
-  if (!/^\d{1,10}$/.test(word) || Number(word) > 0x7fff_ffff) throw line.error(`${line.keyword} takes an integer`);
+  if (!/^\d{1,10}$/.test(word) || Number(word) > 0x7fff_ffff) throw line.error(`${line.keyword} requires an integer`);
   return Number(word);
 }
 
 function count(line) {
   const number = integer(line);
-  if (number < 0) throw line.error(`${line.keyword} takes no negative number`);
+  if (number < 0) throw line.error(`${line.keyword} must not be negative`);
   return number;
 }
 
@@ -83,7 +84,7 @@ function seconds(word, line) {
     const start = at;
     while (word[at] >= '0' && word[at] <= '9') at++;
     const unit = word[at]?.toLowerCase() ?? '';
-    if (at === start || !Object.hasOwn(SECONDS, unit)) throw line.error(`'${word}' is no time`);
+    if (at === start || !Object.hasOwn(SECONDS, unit)) throw line.error(`'${word}' is not a time`);
     sum += Number(word.slice(start, at)) * SECONDS[unit];
     at += unit.length;
   }
@@ -91,7 +92,7 @@ function seconds(word, line) {
   return sum;
 }
 
-/** What OpenSSH 9.2 knows of keys: algorithms of other lists, and names that nothing has, are errors. */
+/** Key algorithms of OpenSSH 9.2; other names are errors. */
 const KEY_TYPES = [
   'ssh-ed25519',
   'ecdsa-sha2-nistp256',
@@ -110,7 +111,7 @@ const KEY_ALGORITHMS = [
   ...[...KEY_TYPES, ...SECURITY_KEY_TYPES].map((type) => `${type}-cert-v01@openssh.com`),
 ];
 
-/** A list of algorithms of keys, which may have wildcards; `+`, `-` or `^` before it changes the usual one. */
+/** A list of key algorithms, which may have wildcards; with `+`, `-` or `^` it changes the default one. */
 function keyAlgorithms(line) {
   const value = single(line);
   const names = value
@@ -133,25 +134,27 @@ function words(line) {
   const { args } = line;
   if (args.length === 0 || args.includes('')) throw line.error(`${line.keyword} has an empty argument`);
   const none = args.findIndex((word) => word.toLowerCase() === 'none');
-  if (none > 0 || (none === 0 && args.length > 1)) throw line.error(`'none' has to stand alone after ${line.keyword}`);
+  if (none > 0 || (none === 0 && args.length > 1))
+    throw line.error(`${line.keyword} has other arguments besides 'none'`);
   return none === 0 ? [] : args;
 }
 
-/** The rest of the line as it is, for a shell. */
+/** The rest of the line, for a shell. */
 function command(line) {
   return line.exact ? line.rest : line.rest.replace(/^[ \t=]+/, '');
 }
 
 const UNITS = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 };
 
-/** Bytes and seconds, either of which may be left to its default. */
+/** Bytes and seconds, each of which may be the default. */
 function rekeyLimit(line) {
   const [size, interval, ...more] = line.args;
-  if (size === undefined || more.length > 0) throw line.error(`${line.keyword} takes an amount and a time`);
+  if (size === undefined || more.length > 0)
+    throw line.error(`${line.keyword} requires an amount of data, and a time at most`);
   const limit = {};
   if (size !== 'default') {
     const [, count, unit] = /^(\d{1,15})([kmg]?)$/i.exec(size) ?? [];
-    if (count === undefined) throw line.error(`'${size}' is no amount of data`);
+    if (count === undefined) throw line.error(`'${size}' is not an amount of data`);
     const bytes = Number(count) * UNITS[unit.toLowerCase()];
     if (bytes > 0 && bytes < 16) throw line.error(`${line.keyword} '${size}' is too small`);
     if (bytes > 0) limit.bytes = bytes;
@@ -163,26 +166,26 @@ function rekeyLimit(line) {
   return limit;
 }
 
-/** The hops in the order in which they are taken; none for `none`. */
+/** The jump hosts in order; an empty list for `none`. */
 function proxyJump(line) {
   const text = command(line).split('#', 1)[0].trimEnd();
   if (text.toLowerCase() === 'none') return [];
   return text.split(',').map((hop) => {
     // Versions of ssh end the list at the first blank.
     const destination = /\s/.test(hop) ? undefined : readDestination(hop);
-    if (destination === undefined) throw line.error(`'${hop}' is no [user@]host[:port]`);
+    if (destination === undefined) throw line.error(`'${hop}' is not a [user@]host[:port]`);
     return destination;
   });
 }
 
-/** A forwarding of one of the three kinds: where to listen and, unless each connection says it, a target. */
+/** A forwarding of one of the three kinds. */
 function forwarding(kind) {
   return (line) => {
     const { args } = line;
-    const most = kind === 'dynamic' ? 1 : 2;
-    const least = kind === 'local' ? 2 : 1;
-    if (args.length < least || args.length > most)
-      throw line.error(`${line.keyword} takes a place to listen${most === 1 ? '' : ' and a target'}`);
+    const max = kind === 'dynamic' ? 1 : 2;
+    const min = kind === 'local' ? 2 : 1;
+    if (args.length < min || args.length > max)
+      throw line.error(`${line.keyword} requires a listen address${max === 1 ? '' : ' and a target'}`);
     const value = parseForwarding(args.join(':'), kind);
     if (value === undefined) throw line.error(`bad forwarding '${args.join(' ')}'`);
     return value;
@@ -191,24 +194,24 @@ function forwarding(kind) {
 
 const LEVELS = ['QUIET', 'FATAL', 'ERROR', 'INFO', 'VERBOSE', 'DEBUG', 'DEBUG1', 'DEBUG2', 'DEBUG3'];
 
-/** How the command closes connections: a boolean, or the seconds that it may take. */
+/** How the command closes connections: a boolean, or a time in seconds. */
 function linger(line) {
   const word = single(line).toLowerCase();
   const words = { yes: true, true: true, no: false, false: false };
   if (Object.hasOwn(words, word)) return words[word];
   const count = seconds(word, line);
   if (count > 0xffff) throw line.error(`'${word}' is too long a time`);
-  // No time at all is what the structure calls hard.
+  // {1, 0} is a hard close.
   return count > 0 && { l_onoff: 1, l_linger: count };
 }
 
-/** Options of one matter each: with one of them, nothing counts that the files say about the matter. */
+/** Options that replace what the files say: about the route, and about host keys. */
 const ROUTE = ['jump', 'proxyCommand', 'sock'];
 const TRUST = ['hostKey', 'knownHosts'];
 
-const GSSAPI = 'logging on by Kerberos is not supported';
+const GSSAPI = 'authentication by Kerberos is not supported';
 
-/** Whether the server is reached otherwise than by dialing its address. */
+/** Whether the server is reached through a proxy. */
 function isProxied(reader, given) {
   if (ROUTE.some((name) => name in given))
     return [given.jump ?? []].flat().length > 0 || given.proxyCommand !== undefined || given.sock !== undefined;
@@ -216,7 +219,7 @@ function isProxied(reader, given) {
   return reader.value('ProxyJump')?.length > 0 || (command !== undefined && command.toLowerCase() !== 'none');
 }
 
-/** Whether ssh would look for a canonical name of the host, or refuse it for want of one. */
+/** Whether ssh would look for a canonical name of the host, or refuse it because there is none. */
 function isCanonicalized(reader, given) {
   const name = reader.hostName;
   if (net.isIP(name) || (isProxied(reader, given) && reader.value('CanonicalizeHostname') !== 'always')) return false;
@@ -231,7 +234,7 @@ function isBound(reader, given) {
   return !isProxied(reader, given) && !reader.settings.has('BindAddress') && given.localAddress === undefined;
 }
 
-/** Whether ssh would look for the key of the host's address, too. Who names keys or files wants nothing else. */
+/** Whether ssh would also look for the key by the host's address. Not with keys or files of the application's. */
 function isCheckedByAddress(reader, given) {
   const name = reader.hostName.toLowerCase();
   return (
@@ -240,43 +243,43 @@ function isCheckedByAddress(reader, given) {
 }
 
 /**
- * By keyword. `read`: honoured, and how its arguments are read; with a `reason`, by the command only.
- * `many`: every line counts, not only the first.
+ * By keyword. `read`: reads the arguments of one that is supported; with a `reason`, by the command only.
+ * `many`: all lines count, not only the first.
  */
 const DIRECTIVES = {
   AddressFamily: { read: oneOf({ any: 'any', inet: 'inet', inet6: 'inet6' }) },
   AddKeysToAgent: IRRELEVANT,
   BatchMode: forCommand(flag),
-  BindAddress: { read: named(hostFault) },
+  BindAddress: { read: validName(hostFault) },
   BindInterface: refused('the connection is bound to an address only, by BindAddress', isBound, []),
   CASignatureAlgorithms: { read: keyAlgorithms },
   CanonicalDomains: { read: words },
   CanonicalizeFallbackLocal: { read: flag },
   CanonicalizeHostname: {
     ...refused(
-      'names are not made canonical, and what the files say of the canonical name would be left out',
+      'names are not canonicalized, and what the files say of the canonical name would be ignored',
       isCanonicalized,
     ),
     read: oneOf({ yes: 'yes', true: 'yes', no: 'no', false: 'no', always: 'always' }),
   },
   CanonicalizeMaxDots: { read: count },
-  CanonicalizePermittedCNAMEs: unhonoured('names are not made canonical'),
+  CanonicalizePermittedCNAMEs: unsupported('names are not canonicalized'),
   CertificateFile: { read: single, many: true },
-  ChannelTimeout: unhonoured("idle connections are closed by the option 'idleTimeout'"),
+  ChannelTimeout: unsupported("idle connections are closed by the option 'idleTimeout'"),
   CheckHostIP: refused('host keys are looked up by name only', isCheckedByAddress),
   Ciphers: { read: single },
   ClearAllForwardings: { read: flag },
   Compression: { read: oneOf({ yes: true, no: false }) },
   ConnectTimeout: { read: time },
-  ConnectionAttempts: unhonoured("a server is dialed once; the option 'reconnect' brings lost sessions back", ['1']),
+  ConnectionAttempts: unsupported("a server is dialed once; the option 'reconnect' brings lost sessions back", ['1']),
   ControlMaster: IRRELEVANT,
   ControlPath: IRRELEVANT,
   ControlPersist: IRRELEVANT,
-  DynamicForward: { ...unhonoured('a tunnel has one target', []), read: forwarding('dynamic'), many: true },
+  DynamicForward: { ...unsupported('a tunnel has one target', []), read: forwarding('dynamic'), many: true },
   EnableEscapeCommandline: IRRELEVANT,
   EnableSSHKeysign: IRRELEVANT,
   EscapeChar: IRRELEVANT,
-  // A tunnel that cannot listen has failed, whatever this says; the command may have others.
+  // A tunnel that cannot listen fails in any case; the command may have other forwardings.
   ExitOnForwardFailure: forCommand(flag),
   FingerprintHash: IRRELEVANT,
   ForkAfterAuthentication: IRRELEVANT,
@@ -286,22 +289,22 @@ const DIRECTIVES = {
   ForwardX11Trusted: IRRELEVANT,
   GatewayPorts: { read: flag },
   GlobalKnownHostsFile: { read: words },
-  GSSAPIAuthentication: unhonoured(GSSAPI),
+  GSSAPIAuthentication: unsupported(GSSAPI),
   GSSAPIClientIdentity: IRRELEVANT,
   GSSAPIDelegateCredentials: IRRELEVANT,
   GSSAPIKexAlgorithms: IRRELEVANT,
-  GSSAPIKeyExchange: unhonoured(GSSAPI),
+  GSSAPIKeyExchange: unsupported(GSSAPI),
   GSSAPIRenewalForcesRekey: IRRELEVANT,
   GSSAPIServerIdentity: IRRELEVANT,
   GSSAPITrustDns: IRRELEVANT,
   HashKnownHosts: { read: flag },
   Host: {},
   HostKeyAlgorithms: { read: keyAlgorithms },
-  HostKeyAlias: { read: named(hostFault) },
-  HostName: { read: named(hostFault) },
+  HostKeyAlias: { read: validName(hostFault) },
+  HostName: { read: validName(hostFault) },
   HostbasedAcceptedAlgorithms: IRRELEVANT,
-  HostbasedAuthentication: unhonoured('logging on by the key of this host is not supported'),
-  IPQoS: unhonoured('the type of service of packets is not set', ['none']),
+  HostbasedAuthentication: unsupported('host-based authentication is not supported'),
+  IPQoS: unsupported('the type of service of packets is not set', ['none']),
   IdentitiesOnly: { read: flag },
   IdentityAgent: { read: single },
   IdentityFile: { read: single, many: true },
@@ -310,25 +313,25 @@ const DIRECTIVES = {
   KbdInteractiveAuthentication: { read: flag },
   KbdInteractiveDevices: IRRELEVANT,
   KexAlgorithms: { read: single },
-  KnownHostsCommand: refused('no command tells host keys, or which are revoked', () => true, ['none']),
+  KnownHostsCommand: refused('no command is run to learn host keys, or revoked ones', () => true, ['none']),
   LocalCommand: IRRELEVANT,
   LocalForward: { read: forwarding('local'), many: true },
   LogLevel: forCommand(oneOf(Object.fromEntries(LEVELS.map((level) => [level.toLowerCase(), level])))),
   LogVerbose: IRRELEVANT,
   MACs: { read: single },
   Match: {},
-  NoHostAuthenticationForLocalhost: unhonoured('the key of this host is checked as all others are'),
+  NoHostAuthenticationForLocalhost: unsupported('the host key of localhost is checked, too'),
   NumberOfPasswordPrompts: forCommand(integer),
   ObscureKeystrokeTiming: IRRELEVANT,
-  PKCS11Provider: unhonoured('keys in tokens are used through an agent only'),
+  PKCS11Provider: unsupported('PKCS#11 keys are used through an agent only'),
   PasswordAuthentication: { read: flag },
-  PermitLocalCommand: unhonoured('no command is run on this side'),
+  PermitLocalCommand: unsupported('no local command is run'),
   PermitRemoteOpen: IRRELEVANT,
   Port: { read: port },
   PreferredAuthentications: { read: single },
   ProxyCommand: { read: command },
   ProxyJump: { read: proxyJump },
-  ProxyUseFdpass: unhonoured('the proxy command has to carry the data itself'),
+  ProxyUseFdpass: unsupported('the proxy command has to relay the data itself'),
   PubkeyAcceptedAlgorithms: { read: keyAlgorithms },
   PubkeyAuthentication: {
     read: oneOf({ yes: true, true: true, no: false, false: false, unbound: true, 'host-bound': true }),
@@ -336,7 +339,7 @@ const DIRECTIVES = {
   RefuseConnection: { read: single },
   RekeyLimit: { read: rekeyLimit },
   RemoteCommand: IRRELEVANT,
-  RemoteForward: { ...unhonoured('a tunnel listens on this side only', []), read: forwarding('remote'), many: true },
+  RemoteForward: { ...unsupported('a tunnel listens on this side only', []), read: forwarding('remote'), many: true },
   RequestTTY: IRRELEVANT,
   RequiredRSASize: { read: count },
   RevokedHostKeys: { read: single },
@@ -353,15 +356,15 @@ const DIRECTIVES = {
     read: oneOf({ yes: true, true: true, ask: 'ask', 'accept-new': 'accept-new', no: 'no', false: 'no', off: 'no' }),
   },
   SyslogFacility: IRRELEVANT,
-  TCPKeepAlive: unhonoured('the connection to the server is probed by ServerAliveInterval only'),
+  TCPKeepAlive: unsupported('the connection to the server is probed by ServerAliveInterval only'),
   Tag: { read: single },
-  Tunnel: unhonoured('no network device is forwarded'),
+  Tunnel: unsupported('no network device is forwarded'),
   TunnelDevice: IRRELEVANT,
   UpdateHostKeys: { read: oneOf({ yes: true, true: true, no: false, false: false, ask: 'ask' }) },
   UseKeychain: IRRELEVANT, // Apple's
-  User: { read: named(userFault) },
+  User: { read: validName(userFault) },
   UserKnownHostsFile: { read: words },
-  VerifyHostKeyDNS: unhonoured('host keys are not looked up in DNS'),
+  VerifyHostKeyDNS: unsupported('host keys are not looked up in DNS'),
   VersionAddendum: IRRELEVANT,
   VisualHostKey: IRRELEVANT,
   WarnWeakCrypto: IRRELEVANT,
@@ -383,7 +386,7 @@ const ALIASES = {
   SetupTimeOut: 'ServerAliveInterval',
 };
 
-/** What OpenSSH once knew, and passes over now. */
+/** Keywords of earlier versions, which OpenSSH ignores now. */
 const OBSOLETE = [
   'AFSTokenPassing',
   'Cipher',
@@ -402,7 +405,7 @@ const OBSOLETE = [
   'UserKnownHostsFile2',
 ];
 
-/** Of the command's own: ssh passes over them where `IgnoreUnknown` names them. */
+/** The command's own; ssh ignores them if `IgnoreUnknown` lists them. */
 const COMMAND = {
   CloseTimeout: { read: time },
   Linger: { read: linger },
@@ -412,11 +415,11 @@ const COMMAND = {
 /**
  * @typedef {object} Directive
  * @property {string} name
- * @property {(line: import('./syntax.js').Line) => any} [read] what its arguments come to
- * @property {boolean} [many] whether every one counts, and not the first alone
+ * @property {(line: import('./syntax.js').Line) => any} [read] reads its arguments
+ * @property {boolean} [many] whether all of them count, not only the first
  * @property {boolean} [irrelevant]
- * @property {string} [reason] why it is not honoured
- * @property {string[]} [harmless] first arguments with which that changes nothing
+ * @property {string} [reason] why it is ignored
+ * @property {string[]} [harmless] first arguments with which it has no effect
  * @property {(reader: import('./reader.js').Reader, given: any) => boolean} [refuses]
  */
 
@@ -433,7 +436,7 @@ const commandKeyword = new Map(
 
 /**
  * @param {string} keyword
- * @param {boolean} [own] whether the command's own are meant, too
+ * @param {boolean} [own] whether to look among the command's own, too
  * @returns {Directive | undefined}
  */
 function directive(keyword, own = false) {

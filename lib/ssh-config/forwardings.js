@@ -1,10 +1,10 @@
 'use strict';
 
-// What is forwarded where, as ssh writes it on its command line and in its files.
+// Forwarding specifications, as in the command line of ssh and in its files.
 
 const { hostFault, readPort, remotePathFault } = require('../validate/names.js');
 
-/** @typedef {{ host?: string, port?: number, path?: string }} Place an absent host is the usual one */
+/** @typedef {{ host?: string, port?: number, path?: string }} ListenAddr an absent host is the default one */
 
 /** The fields between the colons; brackets keep the colons of an address together. Undefined if they cannot be told apart. */
 function fieldsOf(text) {
@@ -39,15 +39,15 @@ function split(fields) {
   }
 }
 
-/** @returns {Place | undefined} */
-function placeOf(fields, leastPort) {
+/** @returns {ListenAddr | undefined} */
+function addressOf(fields, minPort) {
   if (fields.length === 1 && isPath(fields[0]))
     return remotePathFault(fields[0]) === undefined ? { path: fields[0] } : undefined;
-  const port = readPort(fields.at(-1), leastPort);
+  const port = readPort(fields.at(-1), minPort);
   if (port === undefined) return undefined;
   if (fields.length === 1) return { port };
   const [host] = fields;
-  // Every address has the empty name.
+  // The empty name stands for all addresses.
   return host === '' || hostFault(host) === undefined ? { host, port } : undefined;
 }
 
@@ -55,17 +55,17 @@ function placeOf(fields, leastPort) {
  * @param {string} text such as `8080:db:5432` or `[::1]:1080`
  * @param {'local' | 'dynamic' | 'remote'} kind
  * @param {{ anyPort?: boolean }} [options] anyPort: 0 may stand for whichever port is free
- * @returns {{ kind: string, listen: Place, connect?: Place } | undefined} undefined for what is none;
- *   without a place to connect to, each connection names its own
+ * @returns {{ kind: string, listen: ListenAddr, connect?: ListenAddr } | undefined} undefined if it is not valid;
+ *   without `connect`, each connection names its target
  */
 function parseForwarding(text, kind, { anyPort = kind === 'remote' } = {}) {
   const fields = fieldsOf(text);
   if (fields === undefined) return undefined;
   const [listening, connecting] = split(fields);
-  const listen = placeOf(listening, anyPort ? 0 : 1);
+  const listen = addressOf(listening, anyPort ? 0 : 1);
   if (listen === undefined) return undefined;
   if (connecting.length === 0) return kind === 'local' ? undefined : { kind, listen };
-  const connect = placeOf(connecting, 1);
+  const connect = addressOf(connecting, 1);
   const complete = connect?.path !== undefined || Boolean(connect?.host);
   return complete && kind !== 'dynamic' ? { kind, listen, connect } : undefined;
 }

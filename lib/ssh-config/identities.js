@@ -1,6 +1,6 @@
 'use strict';
 
-// The keys that a configuration names: which of them can be used, and what is wrong with the others.
+// The key files of a configuration: which can be used, and why the others cannot.
 
 const fs = require('node:fs');
 
@@ -8,34 +8,34 @@ const binding = require('../native/load.js');
 const { allocate, wipe } = require('../secrets.js');
 const { expandPath } = require('./tokens.js');
 
-/** Where no IdentityFile is named, in OpenSSH's order. */
-const USUAL = ['id_rsa', 'id_ecdsa', 'id_ecdsa_sk', 'id_ed25519', 'id_ed25519_sk'];
+/** Key files without an IdentityFile, in OpenSSH's order. */
+const DEFAULTS = ['id_rsa', 'id_ecdsa', 'id_ecdsa_sk', 'id_ed25519', 'id_ed25519_sk'];
 
 /** Bytes of the line of a public key: one of RSA with 16384 bits has 3 KiB. */
-const LONGEST_LINE = 16_384;
+const MAX_LINE = 16_384;
 
-/** Bytes of a file of a private key, to begin with: one of RSA with 16384 bits has 12 KiB. */
+/** Bytes to begin with for a private key file: one of RSA with 16384 bits has 12 KiB. */
 const FILE_BYTES = 16_384;
 
 /**
  * @param {import('./reader.js').Reader} reader
  * @param {Uint8Array | undefined} passphrase of encrypted keys
- * @param {(setting: object, reason: string) => void} notice
- * @param {Uint8Array[]} secrets gets what was read of private keys, to be wiped
- * @returns {{ keys: object[], publicKeys: string[], locked: string[] }} the private keys as the
- *   constructor takes them, all public keys, also of those that cannot be used, and the files of
- *   those that only lack their passphrase
+ * @param {(setting: object, reason: string, options?: { locked?: boolean }) => void} notice
+ * @param {Uint8Array[]} secrets gets the bytes of private keys, to be wiped
+ * @returns {{ keys: object[], publicKeys: string[], locked: string[] }} keys: as the
+ *   constructor takes them; publicKeys: of all files, also of keys that cannot be used; locked: the files of keys that
+ *   only lack their passphrase
  */
 function readIdentities(reader, passphrase, notice, secrets) {
   const place = { ...reader.context, tokens: reader.tokens };
   const certificates = reader.list('CertificateFile').map((setting) => readCertificate(setting, place, notice));
   const named = reader.list('IdentityFile');
   /** @type {{ name: string, value: string, line?: import('./syntax.js').Line }[]} */
-  const usual = USUAL.map((name) => ({ name: 'IdentityFile', value: `~/.ssh/${name}` }));
+  const defaults = DEFAULTS.map((name) => ({ name: 'IdentityFile', value: `~/.ssh/${name}` }));
   const keys = [];
   const blobs = [];
   const lockedFiles = [];
-  for (const setting of named.length > 0 ? named : usual) {
+  for (const setting of named.length > 0 ? named : defaults) {
     if (setting.value.toLowerCase() === 'none') continue;
     const file = expandPath(setting.value, place, setting.line);
     const { key, blob, problem, locked } = readKey(
@@ -43,11 +43,11 @@ function readIdentities(reader, passphrase, notice, secrets) {
       reader.context.command?.passphrases.get(file) ?? passphrase,
       secrets,
     );
-    if (problem !== undefined) notice(setting, problem);
+    if (problem !== undefined) notice(setting, problem, { locked });
     if (locked) lockedFiles.push(file);
     if (blob !== undefined) blobs.push(blob);
     if (key === undefined) continue;
-    // Certificates that are named are all there are; otherwise the one beside the key is meant.
+    // With a CertificateFile, the certificates beside the keys are not used.
     const candidates = certificates.length > 0 ? certificates : [beside(file)];
     const fitting = candidates.filter((certificate) => certificate?.blob?.equals(blob));
     for (const certificate of fitting) {
@@ -64,8 +64,8 @@ function readIdentities(reader, passphrase, notice, secrets) {
 
 /**
  * @param {Uint8Array[]} secrets gets the bytes of the file
- * @returns {{ key?: object, blob?: Buffer, problem?: string, locked?: boolean }} a private key that can be used, the
- *   public key as far as it is known; nothing where there is no file
+ * @returns {{ key?: object, blob?: Buffer, problem?: string, locked?: boolean }} key: if it can be used; blob: the
+ *   public key, if it is known; an empty object if there is no file
  */
 function readKey(file, passphrase, secrets) {
   let bytes;
@@ -77,10 +77,14 @@ function readKey(file, passphrase, secrets) {
     const found = { blob: readPublicKey(`${file}.pub`) };
     return error.code === 'ENOENT' ? found : { ...found, problem: error.message };
   }
-  // The private half of one that is named by its public half is in an agent.
-  const itself = publicBlob(bytes.subarray(0, LONGEST_LINE));
+  // An IdentityFile may be a public key, whose private half is in an agent.
+  const itself = publicBlob(bytes.subarray(0, MAX_LINE));
   if (itself !== undefined) return { blob: itself };
-  if (open) return { blob: readPublicKey(`${file}.pub`), problem: 'others may read it: ssh does not use it, either' };
+  if (open)
+    return {
+      blob: readPublicKey(`${file}.pub`),
+      problem: 'other users can read it, and so ssh does not use it either',
+    };
   const { publicKey, problem, locked } = binding.inspectPrivateKey(bytes, passphrase);
   const blob = publicKey ? Buffer.from(publicKey) : readPublicKey(`${file}.pub`);
   if (problem === undefined)
@@ -89,7 +93,7 @@ function readKey(file, passphrase, secrets) {
   return { blob, problem: `${problem}${help}`, locked };
 }
 
-/** Whether a passphrase is that of a key file. */
+/** Whether a passphrase decrypts a key file. */
 function unlocks(file, passphrase) {
   const secrets = [];
   try {
@@ -99,7 +103,7 @@ function unlocks(file, passphrase) {
   }
 }
 
-/** A file, and whether others than its owner, who is the user, can read it. */
+/** The bytes of a file; open: whether it belongs to the user, and other users can read it. */
 function readFile(file) {
   const descriptor = fs.openSync(file, 'r');
   try {
@@ -112,8 +116,8 @@ function readFile(file) {
 }
 
 /**
- * All of a file, in memory that is shared with nothing and can be wiped: `fs.readFileSync()` collects what
- * it does not know the length of, such as the output of a program, in buffers that it lets go.
+ * Reads a file into memory that can be wiped. `fs.readFileSync()` collects files of unknown length, such as pipes, in
+ * buffers that it does not wipe.
  */
 function readAll(descriptor) {
   let bytes = allocate(FILE_BYTES);
@@ -129,7 +133,7 @@ function readAll(descriptor) {
   }
 }
 
-/** The blob of the public key, or of a certificate's key, in a file; undefined where there is none. */
+/** The blob of the public key, or of a certificate's key, in a file; undefined if there is none. */
 function readPublicKey(file) {
   try {
     return publicBlob(fs.readFileSync(file));
@@ -143,13 +147,13 @@ function publicBlob(line) {
   return blob === null ? undefined : Buffer.from(blob);
 }
 
-/** A certificate that is named: its line, and the blob of the key that it is for. */
+/** Reads a CertificateFile: its line, and the blob of the key that it certifies. */
 function readCertificate(setting, place, notice) {
   const file = expandPath(setting.value, place, setting.line);
   try {
     const line = fs.readFileSync(file, 'latin1');
     const blob = certifiedKey(line);
-    if (blob === undefined) notice(setting, 'it is no certificate');
+    if (blob === undefined) notice(setting, 'it is not a certificate');
     return { setting, line, blob };
   } catch (error) {
     notice(setting, error.message);
@@ -171,7 +175,7 @@ function certifiedKey(line) {
   return /^\S+-cert-v01@openssh\.com\s/.test(line) ? publicBlob(Buffer.from(line, 'latin1')) : undefined;
 }
 
-/** The line of a public key; its blob begins with its type. */
+/** The line of a public key, by its blob, which begins with the type. */
 function publicLine(blob) {
   return `${blob.toString('latin1', 4, 4 + blob.readUInt32BE())} ${blob.toString('base64')}`;
 }

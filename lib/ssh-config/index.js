@@ -1,12 +1,28 @@
 'use strict';
 
-// `SSHTunnel.fromConfig()`: the options that ssh_config files have for a host.
+// `SSHTunnel.fromConfig()`: the options of a host by ssh_config files.
+//
+//   context.js       who reads, on which machine, which files
+//   reader.js        reads the files for one host: Host, Match, Include
+//   syntax.js        takes lines apart; tokens.js: %h and its like, ${VARIABLES}, ~
+//   directives.js    the table of keywords: their arguments, and what is supported
+//   forwardings.js   forwarding specifications
+//   identities.js    key files and certificates
+//   options.js       from directives to options of the constructor
 
 const { isDeepStrictEqual } = require('node:util');
 
-const { checkName, checkObject } = require('../validate/primitives.js');
 const { invalidArgValue } = require('../errors.js');
-const { checkHost, checkPort, checkUser, hasControl, isHost, isUser } = require('../validate/names.js');
+const {
+  checkHost,
+  checkName,
+  checkObject,
+  checkPort,
+  checkUser,
+  hasControl,
+  isHost,
+  isUser,
+} = require('../validate/index.js');
 const { copyOf, wipe } = require('../secrets.js');
 const { makeContext } = require('./context.js');
 const { ROUTE, TRUST } = require('./directives.js');
@@ -15,20 +31,20 @@ const { dialOptions, forwarding, readyTimeout, serverOptions } = require('./opti
 const { Reader } = require('./reader.js');
 const { forShell } = require('./tokens.js');
 
-/** Jump hosts that are reached through others, in turn. */
-const DEEPEST = 16;
+/** Largest number of jump hosts, each with a ProxyJump of its own. */
+const MAX_DEPTH = 16;
 
-/** Likewise `ROUTE` and `TRUST`: with one of them, nothing counts that the files say about the matter. */
+/** Options that replace what the files say about the target, as `ROUTE` and `TRUST` do for the route and host keys. */
 const TARGET = ['forwardHost', 'forwardPort'];
-/** What is given, so to speak, for a jump host that is reached through the one before it. */
+/** Options that stand for the route of a jump host behind another one. */
 const REACHED = { jump: {} };
 
 /**
- * @param {string} host as it would be given to ssh
+ * @param {string} host as it would be passed to ssh
  * @param {object} overrides the constructor's options, and `configFile`
  * @param {import('./context.js').Context} [context] where to read
- * @returns {{ options: object, notices: object[], wipe: () => void }} what to make a tunnel of, and
- *   what to call when that is done
+ * @returns {{ options: object, notices: object[], wipe: () => void }} options of the constructor; wipe: to be called
+ *   when it has returned
  */
 function readConfig(host, overrides = {}, context) {
   checkGiven(isHost, checkHost(host, 'host'), 'host');
@@ -37,7 +53,7 @@ function readConfig(host, overrides = {}, context) {
   if (configFile !== undefined && hasControl(checkName(configFile, 'overrides.configFile'))) {
     throw invalidArgValue('overrides.configFile', 'must not contain control characters', configFile);
   }
-  // These three stand for tokens in commands of the files.
+  // Commands of the files may contain these three, as tokens.
   if (given.host !== undefined) checkGiven(isHost, checkHost(given.host, 'overrides.host'), 'overrides.host');
   if (given.port !== undefined) checkPort(given.port, 'overrides.port');
   if (given.username !== undefined)
@@ -45,19 +61,22 @@ function readConfig(host, overrides = {}, context) {
   return new Config(context ?? makeContext(configFile), given).read(host);
 }
 
-/** Refuses what ssh refuses where it is given one: commands of the files may name it. */
-function checkGiven(isIt, value, name) {
-  if (!isIt(value)) throw invalidArgValue(name, 'has characters that are in no name', value);
+/** Refuses names that ssh refuses on its command line: commands of the files may contain them. */
+function checkGiven(isValid, value, name) {
+  if (!isValid(value))
+    throw invalidArgValue(name, `is not a valid ${name.includes('user') ? 'user' : 'host'} name`, value);
 }
 
-/** What the files say of a host and of those on the way to it. */
+/** Reads the files for a host and its jump hosts. */
 class Config {
   #context;
   #given;
   #passphrase;
-  /** What was read, by destination: each is read once, however often options are made of it. */
+  /** Readers by destination: the files are read once, also for several attempts to connect. */
   #readers = new Map();
   #notices = [];
+  /** Notices about keys that only lack their passphrase. */
+  #lockedNotices = new WeakSet();
   #secrets = [];
   #locked = [];
 
@@ -65,15 +84,16 @@ class Config {
     this.#context = context;
     this.#given = given;
     const { passphrase } = given;
-    // Anything else is for the constructor to refuse.
+    // The constructor refuses anything else.
     if (typeof passphrase === 'string' || passphrase instanceof Uint8Array)
       this.#secrets.push((this.#passphrase = copyOf(passphrase)));
   }
 
   /**
-   * Options for a tunnel. Reads the keys every time, the files only once.
-   * @returns {{ options: object, notices: object[], wipe: () => void, reader: Reader, locked: string[] }}
-   *   locked: files of keys that only lack their passphrase
+   * Options for a tunnel. Reads the keys every time, the files once.
+   * @returns {{ options: object, notices: object[], wipe: () => void, reader: Reader, locked: string[],
+   *   isLocked: (notice: object) => boolean }} locked: key files that only lack their passphrase; isLocked: whether a
+   *   notice is about one of them
    */
   read(host) {
     const given = this.#given;
@@ -95,6 +115,7 @@ class Config {
         wipe: () => this.#wipe(),
         reader,
         locked: this.#locked,
+        isLocked: (notice) => this.#lockedNotices.has(notice),
       };
     } catch (error) {
       this.#wipe();
@@ -103,7 +124,7 @@ class Config {
   }
 
   /**
-   * @param {object} given options of the constructor that decide what concerns this host
+   * @param {object} given options of the constructor for this host
    * @param {import('./context.js').Context} [context] where to read
    */
   #reader(destination, given, context = this.#context) {
@@ -114,7 +135,7 @@ class Config {
     this.#readers.set(name, reader);
     const refusal = reader.settings.get('RefuseConnection');
     if (refusal !== undefined) throw refusal.line.error(`RefuseConnection: ${refusal.value}`);
-    for (const setting of reader.unhonoured) {
+    for (const setting of reader.ignored) {
       const { name, line, reason, refuses } = setting;
       if (refuses?.(reader, given)) throw line.error(`${name} is not supported: ${reason}`);
       this.#noticeOf(reader)(setting, reason);
@@ -122,13 +143,15 @@ class Config {
     return reader;
   }
 
-  /** What writes down for a host what is not honoured. */
+  /** Makes the function that records what is ignored for a host. */
   #noticeOf({ host }) {
-    return ({ name, value, line }, reason) => {
+    return ({ name, value, line }, reason, { locked = false } = {}) => {
       const notice = { host, option: name, value: line === undefined ? value : line.args.join(' '), reason };
-      if (line !== undefined) Object.assign(notice, { file: line.file, line: line.number });
-      // A hop may be there twice, and a file may be read twice.
-      if (!this.#notices.some((other) => isDeepStrictEqual(other, notice))) this.#notices.push(Object.freeze(notice));
+      if (line !== undefined) Object.assign(notice, { file: line.file }, line.number && { line: line.number });
+      // A jump host may be there twice, and a file may be read twice.
+      if (this.#notices.some((other) => isDeepStrictEqual(other, notice))) return;
+      this.#notices.push(Object.freeze(notice));
+      if (locked) this.#lockedNotices.add(notice);
     };
   }
 
@@ -141,26 +164,27 @@ class Config {
     return serverOptions(reader, identities, notice);
   }
 
-  /** The hosts to go through, the first first, and how that one is reached. */
+  /** The jump hosts in order, and how the first one is reached. */
   #route(reader, depth = 0) {
     const jump = reader.settings.get('ProxyJump');
     if (!(jump?.value.length > 0)) return { ...dialOptions(reader), ...commandTo(reader) };
-    if (depth > DEEPEST) throw jump.line.error('jump hosts that are reached through each other');
-    // As for ssh, the command line is about the last server; the files are about all of them.
+    if (depth > MAX_DEPTH)
+      throw jump.line.error(`ProxyJump leads through more than ${MAX_DEPTH} hosts that have a ProxyJump themselves`);
+    // As with ssh, the command line is for the last server only.
     const { command } = this.#context;
     const context =
       command?.lines.length > 0 ? { ...this.#context, command: { ...command, lines: [] } } : this.#context;
     const hops = jump.value.map(({ user, host, port }, index) =>
       this.#reader({ host, port, username: user }, index === 0 ? {} : REACHED, context),
     );
-    // Only the way to the first is its own: the others are reached from the one before.
+    // Each other one is reached from the one before it.
     const { jump: before = [], proxyCommand, ...dialing } = this.#route(hops[0], depth + 1);
     const [first, ...others] = hops.map((hop) => this.#hop(hop));
     if (proxyCommand !== undefined) first.proxyCommand = proxyCommand;
     return { ...dialing, jump: [...before, first, ...others] };
   }
 
-  /** Whoever is asked about the tunnel's server is asked about those on the way to it. */
+  /** A jump host, with the hostVerifier of the tunnel's server. */
   #hop(reader) {
     const { hostVerifier } = this.#given;
     return { ...this.#server(reader), ...(hostVerifier === undefined ? {} : { hostVerifier }) };
@@ -171,7 +195,7 @@ class Config {
   }
 }
 
-/** The command that leads to a server; its tokens but one are filled in when it is run. */
+/** The ProxyCommand; its tokens, except %r, are replaced when it is run. */
 function commandTo(reader) {
   const { value, line } = reader.settings.get('ProxyCommand') ?? {};
   if (value === undefined || value.toLowerCase() === 'none') return {};

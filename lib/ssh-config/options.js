@@ -1,6 +1,6 @@
 'use strict';
 
-// The constructor's options for what a configuration says about one host.
+// The constructor's options, by the directives for one host.
 
 const net = require('node:net');
 
@@ -11,10 +11,10 @@ const { localPathFault } = require('../validate/names.js');
 const { matches, matchesAny } = require('./syntax.js');
 const { expand, expandPath } = require('./tokens.js');
 
-/** The methods of authentication that ssh tries without being told which. */
+/** The methods of authentication that ssh tries by default. */
 const METHODS = ['publickey', 'keyboard-interactive', 'password'];
 
-/** Directives of algorithms, by the constructor's names for their kinds. */
+/** Directives with lists of algorithms, by the constructor's names for their kinds. */
 const ALGORITHMS = {
   kex: 'KexAlgorithms',
   cipher: 'Ciphers',
@@ -24,13 +24,13 @@ const ALGORITHMS = {
   publicKey: 'PubkeyAcceptedAlgorithms',
 };
 
-/** Undefined members would hide defaults. */
+/** Leaves out undefined members, which would hide defaults. */
 function defined(members) {
   return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined));
 }
 
 /**
- * What a server takes, be it the tunnel's own or one on the way to it.
+ * The options of a server or jump host.
  * @param {import('./reader.js').Reader} reader
  * @param {{ keys: object[], publicKeys: string[] }} identities
  * @param {(setting: object, reason: string) => void} notice
@@ -43,16 +43,16 @@ function serverOptions(reader, identities, notice) {
     port: reader.port,
     username: reader.username,
     ...credentials(reader, identities, notice),
-    ...trust(reader, notice),
+    ...hostKeys(reader, notice),
     algorithms: algorithms(reader, notice),
     keepaliveInterval: interval === undefined ? undefined : milliseconds(interval),
-    // Zero, the session would be lost with the first question.
+    // With zero the session would be lost with the first keepalive request.
     keepaliveCountMax: countMax === undefined ? undefined : Math.max(1, countMax),
     rekey: rekey(reader, notice),
   });
 }
 
-/** Capitals mean nothing in names, and files of known hosts have none. */
+/** Names ignore case, and files of known hosts have small letters. */
 function hostName(reader) {
   const name = reader.hostName;
   return net.isIP(name) ? name : name.toLowerCase();
@@ -71,14 +71,14 @@ function credentials(reader, { keys, publicKeys }, notice) {
   return options;
 }
 
-/** As ssh, which goes on without an agent that it cannot reach. */
+/** As ssh, which continues without an agent that it cannot reach. */
 function usableAgent(agent, notice) {
   const reason = agent && localPathFault(agent);
   if (reason) notice({ name: 'IdentityAgent', value: agent }, `the path ${reason}`);
   return reason ? undefined : agent;
 }
 
-/** Where the agent listens: unlike the constructor, ssh looks into the environment. */
+/** Where the agent listens. Unlike the constructor, ssh reads the environment. */
 function identityAgent(reader) {
   const { context, tokens } = reader;
   const setting = reader.settings.get('IdentityAgent');
@@ -91,7 +91,7 @@ function identityAgent(reader) {
   return expandPath(setting.value, { ...context, tokens }, setting.line);
 }
 
-/** The methods to use, where they are others than by default. */
+/** The methods to use, unless they are the default ones. */
 function authMethods(reader, notice) {
   const preferred = reader.settings.get('PreferredAuthentications');
   const off = {
@@ -105,17 +105,17 @@ function authMethods(reader, notice) {
   const left = METHODS.filter((method) => named.includes(method) && reader.value(off[method]) !== false);
   if (preferred === undefined && left.length === METHODS.length) return undefined;
   left.sort((a, b) => named.indexOf(a) - named.indexOf(b));
-  // ssh asks by `none` whatever is preferred; here keys may come before it.
+  // ssh begins with `none` whatever is preferred; here keys may come before it.
   const secret = left.findIndex((method) => method !== 'publickey');
   left.splice(secret < 0 ? left.length : secret, 0, 'none');
   return left.flatMap((method) => (method === 'publickey' ? ['publickey', 'agent'] : [method]));
 }
 
-function trust(reader, notice) {
+function hostKeys(reader, notice) {
   const { context, tokens } = reader;
-  const files = (name, usual) => {
+  const files = (name, defaults) => {
     const setting = reader.settings.get(name);
-    const paths = setting?.value ?? usual;
+    const paths = setting?.value ?? defaults;
     return [paths].flat().map((file) => expandPath(file, { ...context, tokens }, setting?.line));
   };
   const userFiles = files('UserKnownHostsFile', ['~/.ssh/known_hosts', '~/.ssh/known_hosts2']);
@@ -127,29 +127,29 @@ function trust(reader, notice) {
   const options = {
     revokedHostKeys:
       revoked === undefined || revoked.value.toLowerCase() === 'none' ? undefined : files('RevokedHostKeys'),
-    // As for ssh, it can only be raised.
+    // As with ssh, it can only be raised.
     requiredRSASize: size === undefined ? undefined : Math.min(Math.max(size, MIN_RSA_BITS), MAX_RSA_BITS),
     knownHosts: [...userFiles, ...systemFiles],
     hostKeyAlias: reader.value('HostKeyAlias')?.toLowerCase(),
     strictHostKeyChecking: reader.value('StrictHostKeyChecking'),
-    // As ssh, which leaves files alone that the user has chosen unless it is told to.
+    // As ssh, which by default does not write to files that the user has chosen.
     updateHostKeys: reader.value('UpdateHostKeys') ?? !reader.settings.has('UserKnownHostsFile'),
   };
   if ((options.strictHostKeyChecking ?? 'ask') === 'ask') {
-    // Whoever can be asked may say yes, which is written down; a program decides by its hostVerifier.
+    // The command asks the user, and writes the key; an application decides by its hostVerifier.
     if (context.command !== undefined) options.strictHostKeyChecking = 'ask';
     else if (options.strictHostKeyChecking === 'ask') options.strictHostKeyChecking = true;
   }
   if (options.updateHostKeys === 'ask') {
-    notice(reader.settings.get('UpdateHostKeys'), 'nobody can be asked: taken as no');
+    notice(reader.settings.get('UpdateHostKeys'), 'the user cannot be asked: taken as no');
     options.updateHostKeys = false;
   }
   if (reader.value('HashKnownHosts') && options.strictHostKeyChecking === 'accept-new') {
-    notice(reader.settings.get('HashKnownHosts'), 'the names of hosts are written as they are');
+    notice(reader.settings.get('HashKnownHosts'), 'host names are written unhashed');
   }
-  if (context.command !== undefined) options.records = userFiles.length > 0;
+  if (context.command !== undefined) options.writesKnownHosts = userFiles.length > 0;
   if (userFiles.length === 0) {
-    // The system's files are not for users to write, and ssh refuses what it has nowhere to write to.
+    // Users do not write the system's files, and ssh refuses a new key that it cannot write.
     if (['accept-new', 'no'].includes(options.strictHostKeyChecking)) {
       notice(reader.settings.get('StrictHostKeyChecking'), 'there is no UserKnownHostsFile to write to: taken as yes');
       options.strictHostKeyChecking = true;
@@ -159,7 +159,7 @@ function trust(reader, notice) {
   return options;
 }
 
-/** The lists that differ from the default ones. */
+/** The lists of algorithms that differ from the default ones. */
 function algorithms(reader, notice) {
   const lists = {};
   for (const [kind, name] of Object.entries(ALGORITHMS)) {
@@ -195,18 +195,18 @@ function algorithmList(setting, known, notice) {
   return change === '+' ? { append: list } : { prepend: list };
 }
 
-/** How long everything may take until the session is up. */
+/** How long it may take to connect. */
 function readyTimeout(reader) {
   const timeout = reader.value('ConnectTimeout');
   return timeout ? { readyTimeout: milliseconds(timeout) } : {};
 }
 
-/** Longer than the constructor takes is for ever, as far as anybody can tell. */
+/** Longer times than the constructor takes are shortened: 24 days. */
 function milliseconds(seconds) {
   return Math.min(seconds * 1000, MAX_MILLISECONDS);
 }
 
-/** How much one set of keys may carry; what is too little or too much to be sound is brought into bounds. */
+/** How much one set of keys may carry, brought into the constructor's bounds. */
 function rekey(reader, notice) {
   const setting = reader.settings.get('RekeyLimit');
   const { bytes, seconds } = setting?.value ?? {};
@@ -217,7 +217,7 @@ function rekey(reader, notice) {
   return Object.keys(limit).length > 0 ? limit : undefined;
 }
 
-/** How a server is dialed. */
+/** The options of the connection to a server. */
 function dialOptions(reader) {
   const family = reader.value('AddressFamily');
   return defined({
@@ -227,14 +227,14 @@ function dialOptions(reader) {
   });
 }
 
-/** Where to listen and what to connect to: the first LocalForward that can be. */
+/** Where to listen and what to connect to: the first LocalForward that is supported. */
 function forwarding(reader, notice) {
   if (reader.value('ClearAllForwardings')) return {};
   let options;
   for (const setting of reader.list('LocalForward')) {
     const { value, line } = setting;
     if (value.listen.path !== undefined || value.connect.path !== undefined)
-      notice(setting, 'sockets with paths are not forwarded');
+      notice(setting, 'Unix sockets are not supported here');
     else if (options !== undefined) notice(setting, 'a tunnel has one target: the first LocalForward counts');
     else options = forward(reader, value, line);
   }
@@ -244,16 +244,16 @@ function forwarding(reader, notice) {
 function forward(reader, value, line) {
   const { listen, connect } = expandForwarding(reader, value, line);
   const { host } = listen;
-  const open = host === '' || host === '*' || (host === undefined && reader.value('GatewayPorts'));
+  const isAny = host === '' || host === '*' || (host === undefined && reader.value('GatewayPorts'));
   return defined({
-    localHost: open ? '0.0.0.0' : host,
+    localHost: isAny ? '0.0.0.0' : host,
     localPort: listen.port,
     forwardHost: connect.host,
     forwardPort: connect.port,
   });
 }
 
-/** A forwarding with what its tokens and variables stand for, in paths and, if it has `hosts`, in names. */
+/** Expands tokens and variables of a forwarding, in paths and, with `hosts`, in host names. */
 function expandForwarding(reader, { kind, listen, connect }, line, { hosts = true } = {}) {
   const value = (text) => text && expand(text, reader.tokens, line, { variables: reader.context.variables });
   const place = ({ host, port, path }) => defined({ host: hosts ? value(host) : host, port, path: value(path) });

@@ -1,6 +1,6 @@
 'use strict';
 
-// Reads ssh_config files for one host: which sections are for it, and what they say first.
+// Reads ssh_config files for one host: which sections apply, and the first value of each directive.
 
 const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
@@ -14,32 +14,32 @@ const { directive } = require('./directives.js');
 const { flagLine, lines, matches, matchesAny } = require('./syntax.js');
 const { expand, expandCommand, expandHome, expandVariables } = require('./tokens.js');
 
-/** Files that include each other: as many as OpenSSH follows. */
-const DEEPEST = 16;
+/** Largest depth of files that include others, as in OpenSSH. */
+const MAX_DEPTH = 16;
 
 /**
- * What a file said.
+ * A directive that applies.
  * @typedef {{ name: string, value: any, line: import('./syntax.js').Line }} Setting the value as its directive reads it
  */
 
-/** What the files say about one host. */
+/** The directives for one host. */
 class Reader {
   /** First values by name. @type {Map<string, Setting>} */
   settings = new Map();
   /** Every value of directives that may be repeated. @type {Map<string, Setting[]>} */
   lists = new Map();
-  /** What is set and not honoured. @type {(Setting & { reason: string, refuses?: (reader: Reader, given: any) => boolean })[]} */
-  unhonoured = [];
+  /** Directives that apply and are ignored. @type {(Setting & { reason: string, refuses?: (reader: Reader, given: any) => boolean })[]} */
+  ignored = [];
   /** A Match asks for a second pass, with the host's final name. */
   #again = false;
   #final = false;
-  /** What Host and `Match host` compare. */
+  /** The name that Host and `Match host` compare. */
   #host;
 
   /**
    * @param {import('./context.js').Context} context
    * @param {{ host: string, hostName?: string, port?: number, username?: string }} destination with
-   *   what the files cannot change
+   *   values that win over the files
    */
   constructor(context, destination) {
     this.context = context;
@@ -61,14 +61,14 @@ class Reader {
   /** Reads the files that ssh would read. */
   read() {
     this.#pass();
-    // What a name stands for is final now: capitals mean nothing in it.
+    // The name is final now; names ignore case.
     this.#host = this.hostName.toLowerCase();
     if (!this.#again && (this.value('CanonicalizeHostname') ?? 'no') === 'no') return;
     this.#final = true;
     this.#pass();
   }
 
-  /** The name or address to connect to, as far as it is known. */
+  /** The name or address to connect to, as far as the files are read. */
   get hostName() {
     if (this.#final) return this.#host;
     if (this.given.hostName !== undefined) return this.given.hostName;
@@ -88,7 +88,7 @@ class Reader {
     return this.given.username ?? this.value('User') ?? this.context.user;
   }
 
-  /** What the letters after percent signs stand for. */
+  /** Values of the tokens, by their letters. */
   get tokens() {
     const { home, hostname, uid, user } = this.context;
     return {
@@ -116,22 +116,25 @@ class Reader {
     }
   }
 
-  /** Reads what a flag of the command line says: the text of -o, or a keyword and its argument. */
+  /** Reads a flag of the command line: the text of -o, or a keyword and its argument. */
   #flag(line) {
-    const directives = typeof line === 'string' ? [...lines(line, COMMAND_LINE)] : [flagLine(...line, COMMAND_LINE)];
+    const directives =
+      typeof line === 'string'
+        ? [...lines(line, COMMAND_LINE, { numbered: false })]
+        : [flagLine(...line, COMMAND_LINE)];
     for (const each of directives) {
       const { name } = directive(each.keyword, true) ?? {};
-      // As ssh: one flag sets one thing.
+      // As with ssh, a flag sets one directive.
       if (IN_FILES.includes(name)) throw each.error(`${name} is for files only`);
       if (each.exact && name === 'ProxyJump') this.#refuseBoth(each, ['ProxyCommand', 'ProxyJump']);
     }
     this.#apply(directives, { own: true, depth: 0, active: true });
     const user = this.settings.get('User');
     if (user?.line.file === COMMAND_LINE && !isUser(user.value))
-      throw user.line.error(`'${user.value}' is no name of a user`);
+      throw user.line.error(`'${user.value}' is not a valid user name`);
   }
 
-  /** Refuses -J after -o has named the way to the server, as ssh does. */
+  /** Refuses -J after a -o that has the route, as ssh does. */
   #refuseBoth(jump, names) {
     const lines = names.flatMap((name) => this.settings.get(name)?.line ?? []);
     const other = lines.find(({ file, exact }) => file === COMMAND_LINE && !exact);
@@ -141,11 +144,11 @@ class Reader {
   /**
    * Reads a file, if it exists.
    * @param {string} file
-   * @param {{ own: boolean, checked: boolean, depth?: number, active?: boolean }} how own: the user's
-   *   and no system file; checked: others may not have written it
+   * @param {{ own: boolean, checked: boolean, depth?: number, active?: boolean }} how own: a file of
+   *   the user, not of the system; checked: refused if others can write it
    */
   #file(file, { own, checked, depth = 0, active = true }) {
-    if (depth > DEEPEST) throw configError(`files include each other more than ${DEEPEST} deep`, { file });
+    if (depth > MAX_DEPTH) throw configError(`files include each other more than ${MAX_DEPTH} deep`, { file });
     const text = this.#text(file, checked);
     if (text === undefined) return false;
     this.#apply(lines(text, file), { own, depth, active });
@@ -201,24 +204,24 @@ class Reader {
    */
   #set({ name, read, many, irrelevant, reason, harmless, refuses }, line, applies) {
     if (irrelevant && !(read && this.context.command)) return;
-    // Also what is for other hosts has to be right.
+    // Lines for other hosts have to be valid, too.
     const value = read ? read(line) : line.args.join(' ');
     if (!applies) return;
     const setting = { name, value, line };
     if (many) {
       const list = this.list(name);
-      // A second pass reads everything again.
+      // A second pass reads the same lines again.
       if (list.some((other) => JSON.stringify(other.value) === JSON.stringify(value))) return;
       this.lists.set(name, [...list, setting]);
     } else {
       if (this.settings.has(name)) return;
-      // Of the two ways through a proxy, the first that is named counts; `ProxyJump none` names none.
+      // The first of ProxyJump and ProxyCommand wins; `ProxyJump none` is not one.
       if (name === 'ProxyJump' && value.length > 0 && this.settings.has('ProxyCommand')) return;
       if (name === 'ProxyCommand' && this.value('ProxyJump')?.length > 0) return;
       this.settings.set(name, setting);
     }
     if (reason !== undefined && !harmless.includes(line.args[0]?.toLowerCase()))
-      this.unhonoured.push({ ...setting, reason, refuses });
+      this.ignored.push({ ...setting, reason, refuses });
   }
 
   #isHost(line) {
@@ -248,19 +251,19 @@ class Reader {
     let holds = active;
     let unknown;
     for (const { name, negated, argument } of criteria) {
-      // A command is run only if everything before it holds.
+      // A command is run only if all criteria before it hold.
       if (name === 'exec' && (!holds || unknown)) continue;
       const met = this.#meets(name, argument, line);
       if (met === undefined) unknown ??= name;
       else if (met === negated) holds = false;
       if (name === 'final' && !negated) this.#again = true;
     }
-    // What such a section would refuse cannot be left out.
+    // Such a section cannot be left out: it may refuse something.
     if (holds && unknown) throw line.error(`Match ${unknown} is not supported`);
     return holds;
   }
 
-  /** Whether a criterion is met; undefined where that cannot be told. */
+  /** Whether a criterion is met; undefined if it is not supported. */
   #meets(name, argument, line) {
     switch (name) {
       case 'all':
@@ -293,7 +296,7 @@ class Reader {
     }
   }
 
-  /** Whether a command ends well, in the user's shell as ssh runs it. */
+  /** Whether a command exits with 0, in the user's shell as with ssh. */
   #succeeds(command, line) {
     const shell = this.context.variables.SHELL || '/bin/sh';
     const { error, status } = spawnSync(shell, ['-c', command], { stdio: ['ignore', 'ignore', 'inherit'] });
@@ -317,11 +320,11 @@ class Reader {
   }
 }
 
-/** In the place of a file's name. */
+/** The file of directives on the command line. */
 const COMMAND_LINE = 'command line';
-/** What a command line cannot say. */
+/** Directives that are for files only. */
 const IN_FILES = ['Host', 'Include', 'Match'];
-/** Criteria without an argument that tell the passes apart. */
+/** Criteria without an argument, about the passes. */
 const PASSES = ['canonical', 'final'];
 const CRITERIA = [
   'command',
@@ -343,7 +346,7 @@ function isLocalNetwork(networks, line) {
     const [, address, bits] = /^([\da-f.:]+)(?:\/(\d{1,3}))?$/i.exec(network) ?? [];
     const version = net.isIP(address ?? '');
     const most = version === 4 ? 32 : 128;
-    if (version === 0 || Number(bits ?? most) > most) throw line.error(`'${network}' is no network`);
+    if (version === 0 || Number(bits ?? most) > most) throw line.error(`'${network}' is not a network`);
     list.addSubnet(address, Number(bits ?? most), version === 4 ? 'ipv4' : 'ipv6');
   }
   const addresses = Object.values(os.networkInterfaces()).flat();
@@ -352,7 +355,7 @@ function isLocalNetwork(networks, line) {
   );
 }
 
-/** The files that a path with wildcards stands for, sorted. Node has no such function before version 22. */
+/** The files that match a path with wildcards, sorted. Node.js has no such function before version 22. */
 function glob(pattern) {
   const { root } = path.parse(pattern);
   let found = [root];
@@ -363,7 +366,7 @@ function glob(pattern) {
       try {
         names = fs.readdirSync(folder);
       } catch {
-        // Nothing is in what is no folder.
+        // It is not a folder.
       }
       const visible = names.filter((name) => part.startsWith('.') || !name.startsWith('.'));
       return visible

@@ -1,35 +1,37 @@
 'use strict';
 
-// The lines of an ssh_config file, taken apart as OpenSSH takes them apart. docs/dependencies.md says
-// why no package does that.
+// Takes the lines of an ssh_config file apart, as OpenSSH does. docs/dependencies.md says why no package does it.
 
 const { configError } = require('../errors.js');
 
 /** Keyword, perhaps in quotes, then blanks or one equals sign among blanks, then the rest. */
 const LINE = /^(?:"([^"]+)"|([^ \t="]+))(?:[ \t]*=[ \t]*|[ \t]+|$)(.*)$/s;
 
-/** One directive of a file. */
+/** One directive of a file, or of the command line. */
 class Line {
-  /** @param {string[]} [args] the words of a directive that was not written as text */
+  /**
+   * @param {number} [number] counted from 1; none on the command line
+   * @param {string[]} [args] the words of a directive that was not written as text
+   */
   constructor(keyword, rest, file, number, args) {
     this.keyword = keyword;
-    /** What follows the keyword, as it was written: commands are taken so. */
+    /** The text behind the keyword: the form in which commands are used. */
     this.rest = rest;
     this.file = file;
     this.number = number;
     this.args = args ?? this.#split();
-    /** Whether `rest` is the value, and no separators are before it. */
+    /** Whether `rest` begins with the value, without separators. */
     this.exact = false;
   }
 
-  /** The error of this line. */
+  /** An error about this line. */
   error(reason) {
     return configError(reason, this);
   }
 
   /**
-   * Words are parted by blanks unless quotes of either kind hold them together. A backslash stands
-   * before quotes, backslashes and, outside of quotes, blanks. A word that begins with # ends it.
+   * Splits at blanks outside of quotes of either kind. A backslash escapes quotes, backslashes and, outside of quotes,
+   * blanks. A word that begins with # ends the line.
    */
   #split() {
     const args = [];
@@ -65,7 +67,7 @@ class Line {
   }
 }
 
-/** A line without the blanks around it. A pattern would look at blanks within it again and again. */
+/** A line without the blanks around it. A regular expression would take quadratic time over blanks within it. */
 function trim(text) {
   let start = 0;
   let end = text.length;
@@ -74,30 +76,35 @@ function trim(text) {
   return text.slice(start, end);
 }
 
-/** The directives of a text. */
-function* lines(text, file) {
-  let number = 0;
+/**
+ * The directives of a text.
+ * @param {string} text
+ * @param {string} file
+ * @param {{ numbered?: boolean }} [options] whether the lines have numbers, as those of a file
+ */
+function* lines(text, file, { numbered = true } = {}) {
+  let count = 0;
   for (const full of text.split('\n')) {
-    number++;
+    const number = numbered ? ++count : undefined;
     const trimmed = trim(full);
     if (trimmed === '' || trimmed.startsWith('#')) continue;
     const [, quoted, plain, rest] = LINE.exec(trimmed) ?? [];
-    if (rest === undefined) throw configError('it does not begin with a directive', { file, number });
+    if (rest === undefined) throw configError('the line does not begin with a directive', { file, number });
     if (rest === '') throw configError(`there is no argument after ${quoted ?? plain}`, { file, number });
     yield new Line(quoted ?? plain, rest, file, number);
   }
 }
 
-/** The directive that a flag of a command line stands for: its value is one word, whatever is in it. */
+/** The directive of a flag on the command line: its value is one word, whatever is in it. */
 function flagLine(keyword, value, file) {
-  return Object.assign(new Line(keyword, value, file, 1, [value]), { exact: true });
+  return Object.assign(new Line(keyword, value, file, undefined, [value]), { exact: true });
 }
 
-/** Whether a pattern in which `*` stands for any characters and `?` for one stands for all of `text`. */
+/** Whether a pattern matches all of `text`: `*` stands for any characters, `?` for one. */
 function matches(pattern, text) {
   let at = 0;
   let seen = 0;
-  // Where to go on when the last star has to take one more character.
+  // Where to continue when the last star has to take one more character.
   let star = -1;
   let taken = 0;
   while (seen < text.length) {
@@ -118,7 +125,7 @@ function matches(pattern, text) {
   return at === pattern.length;
 }
 
-/** Whether one of several patterns matches, and none of those after a `!`. */
+/** Whether one of several patterns matches, and none after a `!` does. */
 function matchesAny(patterns, text) {
   let found = false;
   for (const pattern of patterns) {

@@ -1,25 +1,25 @@
 'use strict';
 
-// What stands for something else in a value: %h and its like, ${VARIABLES}, a leading tilde.
+// Expands values: %h and other tokens, ${VARIABLES}, a leading tilde.
 
 const path = require('node:path');
 
 const { shellFault } = require('../validate/names.js');
 
-/** What `expand` puts in for each letter after a percent sign. @typedef {Record<string, string>} Tokens */
+/** Values by the letters after percent signs. @typedef {Record<string, string>} Tokens */
 
 /**
- * Puts in tokens and, where there are `variables`, also `${NAME}`. What is put in is not looked at again.
+ * Replaces tokens and, with `variables`, `${NAME}`. The values are not expanded again.
  * @param {string} text
  * @param {Tokens} tokens
  * @param {{ error(reason: string): Error }} line whose value it is
  * @param {{ check?: (value: string, token: string) => string, variables?: Record<string, string | undefined> }} [options]
- *   check: looks at the value of each token before it is put in
+ *   check: called with the value of each token, returns what to insert
  */
 function expand(text, tokens, line, { check = (value) => value, variables } = {}) {
   const token = (whole, letter) => {
     if (letter === '%') return '%';
-    if (!Object.hasOwn(tokens, letter)) throw line.error(`'${whole}' stands for nothing in '${text}'`);
+    if (!Object.hasOwn(tokens, letter)) throw line.error(`'${whole}' is not a token, in '${text}'`);
     return check(tokens[letter], whole);
   };
   if (variables === undefined) return text.replace(/%(.?)/gs, token);
@@ -28,39 +28,39 @@ function expand(text, tokens, line, { check = (value) => value, variables } = {}
   );
 }
 
-/** The same for a command: its author has quoted it for names, and what a shell would interpret is none. */
+/** Expands a command: refuses values that a shell would interpret. */
 function expandCommand(text, tokens, line) {
-  if (text.includes('\0')) throw line.error('a command has a null byte');
+  if (text.includes('\0')) throw line.error('the command contains a null byte');
   return expand(text, tokens, line, { check: (value, token) => forShell(value, token, line) });
 }
 
-/** @returns {string} the value, if no shell makes anything else of it */
+/** The value of a token, unless a shell would interpret it. */
 function forShell(value, token, line) {
-  // The home is a folder, and some have blanks.
+  // Paths of home folders may have blanks.
   const reason = shellFault(value, { path: token === '%d' });
-  if (reason !== undefined) throw line.error(`'${token}' stands for a name that ${reason}: '${value}'`);
+  if (reason !== undefined) throw line.error(`the value of '${token}' ${reason}: '${value}'`);
   return value;
 }
 
-/** `${NAME}` becomes the variable's value; one that is not set is an error, as it is for ssh. */
+/** Replaces `${NAME}`; a variable that is not set is an error, as for ssh. */
 function expandVariables(text, variables, line) {
   return text.replace(/\$\{([^}]*)(\}?)/g, (_, name, end) => valueOfVariable(name, end, variables, text, line));
 }
 
 function valueOfVariable(name, end, variables, text, line) {
-  if (end === '' || name === '') throw line.error(`'${text}' names no environment variable`);
+  if (end === '' || name === '') throw line.error(`'${text}' has no name of an environment variable`);
   if (variables[name] === undefined) throw line.error(`the environment variable ${name} is not set`);
   return variables[name];
 }
 
-/** `~/` is the user's home. Those of others are not looked up: Node cannot. */
+/** Replaces `~/` by the user's home. Node.js cannot look up those of other users. */
 function expandHome(text, home, line) {
   if (text === '~' || text.startsWith('~/')) return path.join(home, text.slice(1));
   if (text.startsWith('~')) throw line.error(`the home of another user cannot be found: '${text}'`);
   return text;
 }
 
-/** The path of a file. */
+/** Expands the path of a file. */
 function expandPath(text, { home, variables, tokens }, line) {
   return expand(expandHome(text, home, line), tokens, line, { variables });
 }

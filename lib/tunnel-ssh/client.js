@@ -2,7 +2,7 @@
 
 const { EventEmitter } = require('node:events');
 
-const { fromNative } = require('../errors.js');
+const { fromEnd, fromNative } = require('../errors.js');
 const { isOfListener } = require('./server.js');
 
 /** What else a client of ssh2 can do. */
@@ -37,8 +37,8 @@ class TunnelClient extends EventEmitter {
     tunnel.on('error', (error) => {
       if (!isOfListener(error)) this.#fail(error);
     });
-    tunnel.on('disconnected', ({ code, reason }) => {
-      if (code.startsWith('ERR_SSH_OPEN_')) this.#fail(fromNative({ code, message: reason }));
+    tunnel.on('disconnected', (end) => {
+      if (end.code.startsWith('ERR_SSH_OPEN_')) this.#fail(fromEnd(end));
     });
     tunnel.on('close', () => {
       this.emit('end');

@@ -3,7 +3,7 @@
 const { EventEmitter } = require('node:events');
 const net = require('node:net');
 
-const { fromNative } = require('../errors.js');
+const { fromEnd } = require('../errors.js');
 
 const ignore = () => {};
 
@@ -38,10 +38,9 @@ class TunnelConnection extends EventEmitter {
 
   /** It has ended: an error comes only to those who listen, and nobody has to. */
   finish(end) {
-    const { code, reason } = end;
-    const failed = code !== 'OK' && !this.destroyed;
+    const failed = end.code !== 'OK' && !this.destroyed;
     this.destroyed = true;
-    if (failed && this.listenerCount('error') > 0) this.emit('error', fromNative({ code, message: reason }));
+    if (failed && this.listenerCount('error') > 0) this.emit('error', fromEnd(end));
     this.emit('close', failed, end);
   }
 

@@ -36,7 +36,8 @@ function explain(error, { hostVerifier }) {
     `${error.message}. (tunnel-ssh would have accepted any key. Here sshOptions says whom to trust: ` +
     "hostKey: 'SHA256:...' names a key, knownHosts files, hostVerifier decides, and " +
     "strictHostKeyChecking: 'accept-new' trusts a new server and writes its key down)";
-  return fromNative({ code: error.code, message });
+  // With the facts that the error carries.
+  return Object.assign(fromNative({ code: error.code, message }), error);
 }
 
 module.exports = { createTunnel };

@@ -4,7 +4,6 @@ use napi_derive::napi;
 
 #[cfg(unix)]
 use crate::net::external;
-#[cfg(unix)]
 use crate::session;
 use crate::tunnel::Error;
 
@@ -24,6 +23,72 @@ pub struct Failure {
     pub address: Option<String>,
     /// What the server had said to the user before.
     pub banner: Option<String>,
+    /// The jump host that it was at: host and port.
+    pub hop: Option<String>,
+    /// The message without that jump host, where there is one.
+    pub detail: Option<String>,
+    /// What was wrong with the host key.
+    pub host_key: Option<HostKeyFacts>,
+    /// The methods that the server accepts.
+    pub accepted_methods: Option<Vec<String>>,
+    /// The methods that were tried.
+    pub tried_methods: Option<Vec<&'static str>>,
+    /// How the session ended.
+    pub loss_reason: Option<LossReason>,
+    /// The file that cannot be read or written.
+    pub file: Option<String>,
+    /// Its line.
+    pub line: Option<u32>,
+}
+
+/// What was wrong with a host key.
+#[napi(object, object_from_js = false)]
+#[derive(Clone, Debug)]
+pub struct HostKeyFacts {
+    /// The kind of reason.
+    pub reason: HostKeyReason,
+    /// Its fingerprint.
+    pub fingerprint: Option<String>,
+    /// The fingerprint that the file has instead.
+    pub known: Option<String>,
+    /// The file that decided.
+    pub file: Option<String>,
+    /// Its line.
+    pub line: Option<u32>,
+}
+
+/// The kind of reason for which a host key was refused.
+#[napi(string_enum = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostKeyReason {
+    /// Nothing vouches for it.
+    Unknown,
+    /// A file has another one.
+    Changed,
+    /// A file revokes it.
+    Revoked,
+    /// hostVerifier said no.
+    Rejected,
+    /// It is not acceptable.
+    Invalid,
+}
+
+/// How a session ended.
+#[napi(string_enum = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LossReason {
+    /// The server closed the connection.
+    Closed,
+    /// The network broke it.
+    Network,
+    /// The server sent DISCONNECT.
+    Disconnect,
+    /// The server did not answer.
+    Silent,
+    /// The server did not finish a key exchange.
+    Rekey,
+    /// Another error of SSH.
+    Protocol,
 }
 
 impl Failure {
@@ -36,6 +101,14 @@ impl Failure {
             syscall: None,
             address: None,
             banner: None,
+            hop: None,
+            detail: None,
+            host_key: None,
+            accepted_methods: None,
+            tried_methods: None,
+            loss_reason: None,
+            file: None,
+            line: None,
         }
     }
 
@@ -63,6 +136,31 @@ impl Failure {
         }
     }
 
+    /// Adds the facts that an error of a session carries.
+    fn with_facts(mut self, error: &session::Error) -> Self {
+        self.banner = error.banner().map(str::to_owned);
+        if let Some((place, detail)) = error.hop() {
+            self.hop = Some(place.to_owned());
+            self.detail = Some(detail.to_string());
+        }
+        match error.root() {
+            session::Error::HostKey(refusal) => self.host_key = Some((&**refusal).into()),
+            session::Error::HostKeyFile { file, line, .. } => {
+                self.file = file.as_ref().map(|file| file.display().to_string());
+                self.line = line.map(|line| line as u32);
+            }
+            session::Error::Auth(failure) => {
+                self.accepted_methods = Some(failure.accepted.clone());
+                self.tried_methods = Some(failure.tried.clone());
+            }
+            session::Error::Disconnected { reason, .. } => {
+                self.loss_reason = reason.map(Into::into);
+            }
+            _ => {}
+        }
+        self
+    }
+
     /// A blocking call met a question that only this JavaScript thread could answer.
     pub(crate) fn would_deadlock() -> Self {
         let message = "The logon has to ask options.hostVerifier or the 'keyboard-interactive' \
@@ -75,16 +173,48 @@ impl Failure {
 impl From<&Error> for Failure {
     fn from(error: &Error) -> Self {
         let (syscall, errno) = error.system().unzip();
-        Self {
-            code: error.code().into_owned(),
-            message: error.to_string(),
+        let failure = Self {
             errno: errno.flatten(),
             syscall: syscall.map(str::to_owned),
             address: address(error).map(str::to_owned),
-            banner: match error {
-                Error::Session(error) => error.banner().map(str::to_owned),
-                _ => None,
+            ..Self::new(&error.code(), error.to_string())
+        };
+        match error {
+            Error::Session(error) => failure.with_facts(error),
+            _ => failure,
+        }
+    }
+}
+
+impl From<&session::HostKeyRefusal> for HostKeyFacts {
+    fn from(refusal: &session::HostKeyRefusal) -> Self {
+        use session::HostKeyReason as Reason;
+        let line = refusal.line.as_ref();
+        Self {
+            reason: match refusal.reason {
+                Reason::Unknown => HostKeyReason::Unknown,
+                Reason::Changed => HostKeyReason::Changed,
+                Reason::Revoked => HostKeyReason::Revoked,
+                Reason::Rejected => HostKeyReason::Rejected,
+                Reason::Invalid => HostKeyReason::Invalid,
             },
+            fingerprint: refusal.fingerprint.clone(),
+            known: refusal.known.clone(),
+            file: line.map(|line| line.path.display().to_string()),
+            line: line.map(|line| line.number as u32),
+        }
+    }
+}
+
+impl From<session::LossReason> for LossReason {
+    fn from(reason: session::LossReason) -> Self {
+        match reason {
+            session::LossReason::Closed => Self::Closed,
+            session::LossReason::Network => Self::Network,
+            session::LossReason::Disconnect => Self::Disconnect,
+            session::LossReason::Silent => Self::Silent,
+            session::LossReason::Rekey => Self::Rekey,
+            session::LossReason::Protocol => Self::Protocol,
         }
     }
 }
@@ -130,5 +260,42 @@ mod tests {
         let failure = Failure::from(&Error::NoConnection(7));
         assert_eq!(failure.code, "ERR_TUNNEL_NO_CONNECTION");
         assert_eq!((failure.errno, failure.syscall, failure.address), (None, None, None));
+    }
+
+    #[test]
+    fn facts_of_a_session_cross_with_the_jump_host_that_they_are_about() {
+        let failure = ssh_proto::AuthFailure {
+            text: "authentication failed".into(),
+            tried: vec!["publickey", "agent"],
+            accepted: vec!["password".into()],
+        };
+        let failure = Failure::from(&Error::Session(session::Error::Hop {
+            place: "[::1]:2222".into(),
+            error: Box::new(session::Error::Auth(Box::new(failure))),
+        }));
+        assert_eq!(failure.message, "jump host [::1]:2222: authentication failed");
+        assert_eq!(failure.hop.as_deref(), Some("[::1]:2222"));
+        assert_eq!(failure.detail.as_deref(), Some("authentication failed"));
+        assert_eq!(failure.tried_methods, Some(vec!["publickey", "agent"]));
+        assert_eq!(failure.accepted_methods, Some(vec!["password".to_owned()]));
+
+        let line = session::FileLine { path: "/known".into(), number: 7 };
+        let refusal = session::HostKeyRefusal {
+            reason: session::HostKeyReason::Changed,
+            text: "it has changed".into(),
+            fingerprint: Some("SHA256:new".into()),
+            known: Some("SHA256:old".into()),
+            line: Some(line),
+        };
+        let failure = Failure::from(&Error::Session(session::Error::HostKey(Box::new(refusal))));
+        let facts = failure.host_key.expect("facts about the key");
+        assert_eq!(facts.reason, HostKeyReason::Changed);
+        assert_eq!((facts.file.as_deref(), facts.line), (Some("/known"), Some(7)));
+        assert_eq!(facts.known.as_deref(), Some("SHA256:old"));
+        assert_eq!((failure.hop, failure.detail), (None, None));
+
+        let lost = session::Error::from(ssh_proto::Error::KeepaliveTimeout(3000));
+        let failure = Failure::from(&Error::Session(lost));
+        assert_eq!(failure.loss_reason, Some(LossReason::Silent));
     }
 }

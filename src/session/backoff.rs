@@ -92,6 +92,7 @@ fn jittered(delay: Duration, random: u32) -> Duration {
 fn is_final(error: &Error) -> bool {
     match error {
         Error::HostKey(_)
+        | Error::HostKeyFile { .. }
         | Error::PrivateKey(_)
         | Error::Auth(_)
         | Error::Algorithm(_)
@@ -101,7 +102,7 @@ fn is_final(error: &Error) -> bool {
         | Error::Timeout { .. }
         | Error::Protocol(_)
         | Error::Refused { .. }
-        | Error::Disconnected(_) => false,
+        | Error::Disconnected { .. } => false,
     }
 }
 
@@ -118,7 +119,7 @@ mod tests {
     }
 
     fn broken() -> Error {
-        Error::Disconnected(text())
+        Error::Disconnected { reason: None, text: text() }
     }
 
     /// The waits that follow each other, each between its half and its whole.
@@ -211,12 +212,13 @@ mod tests {
             (timeout, true),
             (Error::Protocol(text()), true),
             (broken(), true),
-            (Error::HostKey(text()), false),
+            (ssh_proto::Error::HostKeyRejected.into(), false),
+            (Error::HostKeyFile { text: text(), file: None, line: None }, false),
             (Error::PrivateKey(text()), false),
-            (Error::Auth(text()), false),
+            (Error::Auth(Box::default()), false),
             (Error::Algorithm(text()), false),
             (Error::SockUsed, false),
-            (at_hop(Error::Auth(text())), false),
+            (at_hop(Error::Auth(Box::default())), false),
             (at_hop(broken()), true),
         ] {
             assert_eq!(Backoff::new(POLICY).next(&error, now).is_some(), again, "{error:?}");

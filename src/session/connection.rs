@@ -10,10 +10,10 @@ use ssh_proto::{Client, DisconnectReason};
 use crate::net::rcvlowat::RcvLowat;
 use crate::runtime::cutoff::{CutoffWatch, before};
 use crate::runtime::timer::Deadline;
-use crate::session::Error;
 use crate::session::connect::transport::Stream;
+use crate::session::{Error, LossReason};
 
-/// How long the server may take to hear our disconnecting_session.
+/// How long the server may take to hear our DISCONNECT.
 pub(crate) const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long whatever carries the connection may take to end after it was let go.
 const BRIDGE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -169,10 +169,13 @@ impl Session {
     /// Why the session is lost, of which `error` is what the socket tells.
     pub(crate) fn loss(&self, error: &io::Error) -> Error {
         self.stream.close_reason().unwrap_or_else(|| {
-            Error::Disconnected(match error.kind() {
-                io::ErrorKind::UnexpectedEof => "the server closed the connection".to_owned(),
-                _ => format!("the connection to the server broke: {error}"),
-            })
+            let (reason, text) = match error.kind() {
+                io::ErrorKind::UnexpectedEof => {
+                    (LossReason::Closed, "the server closed the connection".to_owned())
+                }
+                _ => (LossReason::Network, format!("the connection to the server broke: {error}")),
+            };
+            Error::Disconnected { reason: Some(reason), text }
         })
     }
 
@@ -281,9 +284,10 @@ pub(crate) async fn exchange(session: &mut Session, waiting_for: &str) -> Result
         .await;
     }
     outcome.map_err(|error| match session.loss(&error) {
-        Error::Disconnected(text) => {
-            Error::Disconnected(format!("{text} while we waited for {waiting_for}"))
-        }
+        Error::Disconnected { reason, text } => Error::Disconnected {
+            reason,
+            text: format!("{text} while we waited for {waiting_for}"),
+        },
         other => other,
     })
 }

@@ -1,9 +1,11 @@
 //! Why there is no SSH session, or none any more.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::io;
+use std::path::PathBuf;
 
-use ssh_proto::OpenFailure;
+use ssh_proto::{AuthFailure, OpenFailure};
 
 /// Why a session could not be set up, or was lost.
 #[derive(Debug, thiserror::Error, Clone)]
@@ -31,14 +33,24 @@ pub enum Error {
         step: &'static str,
     },
     /// The host key was not accepted. Nothing about the user was sent.
-    #[error("{0}")]
-    HostKey(String),
+    #[error("{}", .0.text)]
+    HostKey(Box<HostKeyRefusal>),
+    /// A file that tells about host keys cannot be read or written.
+    #[error("{text}")]
+    HostKeyFile {
+        /// What is wrong with it.
+        text: String,
+        /// The file, if it is one.
+        file: Option<PathBuf>,
+        /// The line, counted from 1, if it is one.
+        line: Option<usize>,
+    },
     /// The private key could not be read: not a key, or the passphrase is missing or wrong.
     #[error("{0}")]
     PrivateKey(String),
     /// The server refused every method of authentication that we have.
-    #[error("{0}")]
-    Auth(String),
+    #[error("{}", .0.text)]
+    Auth(Box<AuthFailure>),
     /// Both sides have no algorithm in common.
     #[error("{0}")]
     Algorithm(String),
@@ -73,8 +85,75 @@ pub enum Error {
     #[error("options.sock served an earlier session: a stream cannot be connected again")]
     SockUsed,
     /// The session ended: the connection broke, or the server disconnected or fell silent.
-    #[error("{0}")]
-    Disconnected(String),
+    #[error("{text}")]
+    Disconnected {
+        /// How it ended; `None` if there was no session.
+        reason: Option<LossReason>,
+        /// The same in words.
+        text: String,
+    },
+}
+
+/// How a session ended that nobody had asked to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LossReason {
+    /// The server, or a stream or program that leads to it, closed the connection.
+    Closed,
+    /// The network broke the connection.
+    Network,
+    /// The server sent DISCONNECT.
+    Disconnect,
+    /// The server did not answer keepalive requests.
+    Silent,
+    /// The server did not finish a key exchange.
+    Rekey,
+    /// Another error of the SSH session, such as a broken protocol.
+    Protocol,
+}
+
+/// Why a host key was refused, and the facts about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostKeyRefusal {
+    /// The kind of reason.
+    pub reason: HostKeyReason,
+    /// The reason in words.
+    pub text: String,
+    /// The fingerprint of the key; `None` if the key exchange failed over it.
+    pub fingerprint: Option<String>,
+    /// The fingerprint that `file` has for this host instead.
+    pub known: Option<String>,
+    /// The line that decided.
+    pub line: Option<FileLine>,
+}
+
+/// The kind of reason for which a host key was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostKeyReason {
+    /// Nothing vouches for the key.
+    Unknown,
+    /// A file has another key for this host.
+    Changed,
+    /// A file revokes the key, or the authority that signed its certificate.
+    Revoked,
+    /// The verifier said no.
+    Rejected,
+    /// The key, its signature or its certificate is not acceptable: too short, expired, for another host.
+    Invalid,
+}
+
+/// A line of a file, counted from 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileLine {
+    /// The file.
+    pub path: PathBuf,
+    /// The line's number.
+    pub number: usize,
+}
+
+impl fmt::Display for FileLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.path.display(), self.number)
+    }
 }
 
 impl Error {
@@ -83,7 +162,7 @@ impl Error {
         match self {
             Error::Dial { code, .. } => code.clone(),
             Error::Timeout { .. } => "ETIMEDOUT".into(),
-            Error::HostKey(_) => "ERR_SSH_HOST_KEY".into(),
+            Error::HostKey(_) | Error::HostKeyFile { .. } => "ERR_SSH_HOST_KEY".into(),
             Error::PrivateKey(_) => "ERR_SSH_PRIVATE_KEY".into(),
             Error::Auth(_) => "ERR_SSH_AUTH".into(),
             Error::Algorithm(_) => "ERR_SSH_ALGORITHM".into(),
@@ -91,13 +170,13 @@ impl Error {
             Error::Refused { reason, .. } => open_code(*reason).into(),
             Error::Hop { error, .. } | Error::HandshakeOutcome { error, .. } => error.code(),
             Error::SockUsed => "ERR_TUNNEL_SOCK_USED".into(),
-            Error::Disconnected(_) => "ERR_SSH_DISCONNECTED".into(),
+            Error::Disconnected { .. } => "ERR_SSH_DISCONNECTED".into(),
         }
     }
 
     /// There is no session to carry a connection.
     pub(crate) fn no_session() -> Self {
-        Error::Disconnected("there is no session".into())
+        Error::Disconnected { reason: None, text: "there is no session".into() }
     }
 
     /// The system call and error number behind it, where there are any.
@@ -111,18 +190,25 @@ impl Error {
     }
 
     fn failed_call(&self) -> Option<(&'static str, Option<i32>, &str)> {
-        match self {
+        match self.root() {
             Error::Dial { syscall, errno, address, .. } => Some((syscall, *errno, address)),
-            Error::Hop { error, .. } | Error::HandshakeOutcome { error, .. } => error.failed_call(),
-            Error::Timeout { .. }
-            | Error::HostKey(_)
-            | Error::PrivateKey(_)
-            | Error::Auth(_)
-            | Error::Algorithm(_)
-            | Error::Protocol(_)
-            | Error::Refused { .. }
-            | Error::SockUsed
-            | Error::Disconnected(_) => None,
+            _ => None,
+        }
+    }
+
+    /// The error itself, without the jump host that it was at and what the server had said.
+    pub fn root(&self) -> &Self {
+        match self {
+            Error::Hop { error, .. } | Error::HandshakeOutcome { error, .. } => error.root(),
+            error => error,
+        }
+    }
+
+    /// The jump host that it was at (host and port), and the error as it was there.
+    pub fn hop(&self) -> Option<(&str, &Self)> {
+        match self {
+            Error::Hop { place, error } => Some((place, error)),
+            _ => None,
         }
     }
 
@@ -141,7 +227,7 @@ impl Error {
         match self {
             Error::Auth(_)
             | Error::Timeout { .. }
-            | Error::Disconnected(_)
+            | Error::Disconnected { .. }
             | Error::Protocol(_)
                 if !said.trim().is_empty() =>
             {
@@ -166,7 +252,10 @@ impl Error {
     pub(crate) fn into_loss(self) -> Self {
         match self {
             Error::Hop { .. } => self,
-            error => Error::Disconnected(error.to_string()),
+            Error::Disconnected { .. } => self,
+            error => {
+                Error::Disconnected { reason: Some(LossReason::Protocol), text: error.to_string() }
+            }
         }
     }
 }
@@ -175,14 +264,25 @@ impl From<ssh_proto::Error> for Error {
     fn from(error: ssh_proto::Error) -> Self {
         use ssh_proto::Error as Proto;
         let text = error.to_string();
+        let refused = |reason, text| {
+            Error::HostKey(Box::new(HostKeyRefusal {
+                reason,
+                text,
+                fingerprint: None,
+                known: None,
+                line: None,
+            }))
+        };
+        let lost = |reason, text| Error::Disconnected { reason: Some(reason), text };
         match error {
             Proto::NotSsh(_) | Proto::Protocol(_) | Proto::Integrity => Error::Protocol(text),
             Proto::NoCommonAlgorithm { .. } => Error::Algorithm(text),
-            Proto::HostKey(_) | Proto::HostKeyRejected => Error::HostKey(text),
-            Proto::Auth(_) => Error::Auth(text),
-            Proto::Disconnected { .. } | Proto::KeepaliveTimeout(_) | Proto::RekeyTimeout(_) => {
-                Error::Disconnected(text)
-            }
+            Proto::HostKey(_) => refused(HostKeyReason::Invalid, text),
+            Proto::HostKeyRejected => refused(HostKeyReason::Rejected, text),
+            Proto::Auth(failure) => Error::Auth(failure),
+            Proto::Disconnected { .. } => lost(LossReason::Disconnect, text),
+            Proto::KeepaliveTimeout(_) => lost(LossReason::Silent, text),
+            Proto::RekeyTimeout(_) => lost(LossReason::Rekey, text),
         }
     }
 }
@@ -257,6 +357,49 @@ pub fn system_code(error: &io::Error) -> Cow<'static, str> {
 mod tests {
     use super::*;
 
+    fn refusal(text: &str) -> Box<HostKeyRefusal> {
+        Box::new(HostKeyRefusal {
+            reason: HostKeyReason::Unknown,
+            text: text.into(),
+            fingerprint: None,
+            known: None,
+            line: None,
+        })
+    }
+
+    fn auth_failure(text: &str) -> Box<AuthFailure> {
+        Box::new(AuthFailure { text: text.into(), ..AuthFailure::default() })
+    }
+
+    #[test]
+    fn facts_are_those_of_the_error_at_the_jump_host() {
+        let lost = Error::from(ssh_proto::Error::KeepaliveTimeout(3000));
+        let said = Error::HandshakeOutcome { error: Box::new(lost), said: "hello".into() };
+        let error = Error::Hop { place: "first:22".into(), error: Box::new(said) };
+        let reason = Some(LossReason::Silent);
+        assert!(
+            matches!(error.root(), Error::Disconnected { reason: found, .. } if *found == reason)
+        );
+        let (place, detail) = error.hop().expect("a jump host");
+        assert_eq!(
+            (place, error.to_string()),
+            ("first:22", format!("jump host first:22: {detail}"))
+        );
+        assert!(detail.hop().is_none());
+        for (proto, reason) in [
+            (
+                ssh_proto::Error::Disconnected { reason: 2, description: "no".into() },
+                LossReason::Disconnect,
+            ),
+            (ssh_proto::Error::RekeyTimeout(120), LossReason::Rekey),
+        ] {
+            let error = Error::from(proto);
+            assert!(
+                matches!(error, Error::Disconnected { reason: Some(found), .. } if found == reason)
+            );
+        }
+    }
+
     #[test]
     fn each_error_has_its_code() {
         let dial = Error::Dial {
@@ -272,12 +415,13 @@ mod tests {
         for (error, code) in [
             (dial, "ECONNREFUSED"),
             (timeout, "ETIMEDOUT"),
-            (Error::HostKey(text()), "ERR_SSH_HOST_KEY"),
+            (Error::HostKey(refusal(&text())), "ERR_SSH_HOST_KEY"),
+            (Error::HostKeyFile { text: text(), file: None, line: None }, "ERR_SSH_HOST_KEY"),
             (Error::PrivateKey(text()), "ERR_SSH_PRIVATE_KEY"),
-            (Error::Auth(text()), "ERR_SSH_AUTH"),
+            (Error::Auth(auth_failure(&text())), "ERR_SSH_AUTH"),
             (Error::Algorithm(text()), "ERR_SSH_ALGORITHM"),
             (Error::Protocol(text()), "ERR_SSH_PROTOCOL"),
-            (Error::Disconnected(text()), "ERR_SSH_DISCONNECTED"),
+            (Error::Disconnected { reason: None, text: text() }, "ERR_SSH_DISCONNECTED"),
             (
                 Error::Refused { reason: OpenFailure::ConnectFailed, text: text() },
                 "ERR_SSH_OPEN_CONNECT_FAILED",
@@ -290,7 +434,7 @@ mod tests {
 
     #[test]
     fn what_the_server_said_is_quoted_where_it_may_explain_something() {
-        let auth = || Error::Auth("authentication failed".into());
+        let auth = || Error::Auth(auth_failure("authentication failed"));
         let error = auth().with_said("Closed for maintenance\nuntil noon\n".into());
         let text = "authentication failed; the server said: \"Closed for maintenance until noon\"";
         assert_eq!((error.to_string().as_str(), &*error.code()), (text, "ERR_SSH_AUTH"));
@@ -299,7 +443,7 @@ mod tests {
         let long = format!("{}the end\n", "é\n".repeat(1000));
         let text = auth().with_said(long).to_string();
         assert!(text.ends_with("the end\"") && text.len() < 400, "{text}");
-        let hostile = Error::HostKey("unknown".into()).with_said("trust me".into());
+        let hostile = Error::HostKey(refusal("unknown")).with_said("trust me".into());
         assert_eq!(hostile.to_string(), "unknown");
     }
 
@@ -333,7 +477,7 @@ mod tests {
             (Proto::Integrity, "ERR_SSH_PROTOCOL"),
             (Proto::HostKey("changed".into()), "ERR_SSH_HOST_KEY"),
             (Proto::HostKeyRejected, "ERR_SSH_HOST_KEY"),
-            (Proto::Auth("refused".into()), "ERR_SSH_AUTH"),
+            (Proto::Auth(auth_failure("refused")), "ERR_SSH_AUTH"),
             (disconnected, "ERR_SSH_DISCONNECTED"),
             (Proto::KeepaliveTimeout(3000), "ERR_SSH_DISCONNECTED"),
             (Proto::RekeyTimeout(120), "ERR_SSH_DISCONNECTED"),

@@ -78,7 +78,7 @@ pub(crate) fn trust(pins: &[&str], files: &[&File], verifier: bool) -> Trust {
 /// Why it is refused.
 pub(crate) fn refusal(verdict: HostKeyDecision) -> String {
     match verdict {
-        HostKeyDecision::Refused(why) => why,
+        HostKeyDecision::Refused(refusal) => refusal.text,
         HostKeyDecision::Trusted
         | HostKeyDecision::Accepted { .. }
         | HostKeyDecision::Ask { .. } => panic!("{verdict:?}"),

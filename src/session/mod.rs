@@ -29,7 +29,7 @@ pub use connect::happy_eyeballs::{Dialing, Family};
 pub use connect::proxy_command::{ProxyCommand, Tokens};
 #[cfg(unix)]
 pub use connect::sock::Sock;
-pub use error::{Error, system_code};
+pub use error::{Error, FileLine, HostKeyReason, HostKeyRefusal, LossReason, system_code};
 pub use host_key::known_hosts::ReadError;
 pub use host_key::known_hosts_writer::RecordError;
 pub use host_key::pin::{Pin, PinError};

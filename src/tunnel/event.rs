@@ -186,6 +186,8 @@ pub struct ConnectionEnd {
     pub code: Cow<'static, str>,
     /// The reason in words.
     pub reason: String,
+    /// What the server said when it refused to open the connection.
+    pub description: Option<String>,
     /// Whether the connection had been open.
     pub opened: bool,
     /// Whether both directions reached their end of stream with every byte delivered.

@@ -175,6 +175,7 @@ pub(crate) mod tests {
             forward,
             code: code.into(),
             reason: String::new(),
+            description: None,
             opened,
             clean: code == "OK",
             closed_by,

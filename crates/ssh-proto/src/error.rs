@@ -32,8 +32,8 @@ pub enum Error {
     #[error("the host key was refused")]
     HostKeyRejected,
     /// No method of authentication is left.
-    #[error("{0}")]
-    Auth(String),
+    #[error("{}", .0.text)]
+    Auth(Box<AuthFailure>),
     /// The server ended the session with DISCONNECT.
     #[error("the server disconnected: {description} (reason {reason})")]
     Disconnected {
@@ -50,7 +50,23 @@ pub enum Error {
     RekeyTimeout(u64),
 }
 
+/// Why authentication failed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuthFailure {
+    /// The reason in words.
+    pub text: String,
+    /// The methods that were used, in this order, each once; an agent's keys are `agent`.
+    pub tried: Vec<&'static str>,
+    /// The methods that the server accepts, as it listed them last; empty if it listed none.
+    pub accepted: Vec<String>,
+}
+
 impl Error {
+    /// An authentication that failed before a method was used.
+    pub(crate) fn auth(text: impl Into<String>) -> Self {
+        Error::Auth(Box::new(AuthFailure { text: text.into(), ..AuthFailure::default() }))
+    }
+
     /// Returns what to tell the server; `None` where it would not read it.
     pub(crate) fn reason(&self) -> Option<DisconnectReason> {
         match self {

@@ -33,7 +33,7 @@ pub use connection::channel::ChannelId;
 pub use connection::global_request::RequestError;
 pub use connection::receive_window::Windows;
 pub use connection::remote_forward::{ForwardEvent, ForwardId, ListenAddr};
-pub use error::Error;
+pub use error::{AuthFailure, Error};
 pub use message::{DisconnectReason, OpenFailure};
 pub use text::{one_line, tail};
 pub use transport::{AlgorithmError, AlgorithmKind, Algorithms, KnownKeys, Selection};

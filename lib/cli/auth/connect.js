@@ -1,32 +1,36 @@
 'use strict';
 
-// From settings to a tunnel that is logged on: attempt after attempt, as long as the user can be asked
-// for something that may help.
+// Connects a tunnel, in as many attempts as it takes while the user can be asked for something that may help. Each
+// attempt is a connection of its own.
+//
+//   credentials.js   what one server is offered: keys, then what the user is asked for
+//   host-key.js      what becomes of a host key that no file decides about
+//   terminal.js      questions to the user
 
 const { createHash } = require('node:crypto');
 
-const { SSHTunnel } = require('../../tunnel.js');
 const { Deadline } = require('../../deadline.js');
 const { wipe } = require('../../secrets.js');
-const { hopOf, refusal } = require('../output/messages.js');
-const { Proofs, Unlocking } = require('./credentials.js');
+const { SSHTunnel } = require('../../tunnel.js');
+const { connectFailure } = require('../output/messages.js');
 const { place } = require('../output/text.js');
-const { Trust } = require('./host-key.js');
+const { Credentials, Passphrases } = require('./credentials.js');
+const { HostKeyPolicy } = require('./host-key.js');
 
 /** Banners that are remembered as shown. */
 const MAX_BANNERS = 1000;
 
-/** The logon has failed, and everything was said about it. */
-class LogonError extends Error {
-  /** @param {NodeJS.ErrnoException} cause */
+/** There is no session, and the messages have said why. */
+class ConnectError extends Error {
+  /** @param {import('../../../index.js').SSHTunnelError} cause */
   constructor(cause) {
     super(cause.message);
     this.cause = cause;
   }
 }
 
-/** A limit in time that does not run while the user thinks. */
-class Patience {
+/** A deadline that stands still while the user is asked. */
+class PausableDeadline {
   #deadline;
   #left;
   #expire;
@@ -49,84 +53,87 @@ class Patience {
   }
 }
 
-class Logon {
+class Connector {
   #settings;
   #terminal;
   #messages;
-  #unlocking;
-  /** By place: what each server on the way is offered, and how its key is judged. */
+  #passphrases;
+  /** Credentials and host key policy of each server on the way, by its host and port. */
   #servers = new Map();
   /** Digests of the banners that were shown. */
   #banners = new Set();
-  #patience;
+  #deadline;
 
   /**
    * @param {import('../settings.js').Settings} settings
-   * @param {import('./terminal.js').Terminal | undefined} terminal undefined: nobody can be asked
+   * @param {import('./terminal.js').Terminal | undefined} terminal undefined: the user cannot be asked
    * @param {import('../output/messages.js').Messages} messages
    */
   constructor(settings, terminal, messages) {
     this.#settings = settings;
     this.#terminal = terminal;
     this.#messages = messages;
-    if (terminal !== undefined) this.#unlocking = new Unlocking(settings, this);
+    if (terminal !== undefined) this.#passphrases = new Passphrases(settings, this);
   }
 
-  /** Asks the user; no limit in time runs meanwhile. */
+  /** Asks the user; the deadline stands still meanwhile. */
   async ask(prompt, options) {
-    this.#patience?.pause();
+    this.#deadline?.pause();
     try {
       return await this.#terminal.ask(prompt, options);
     } finally {
-      this.#patience?.resume();
+      this.#deadline?.resume();
     }
   }
 
   /**
-   * @param {(tunnel: SSHTunnel, options: object) => void} prepare gets each tunnel, and what it was made of, before it logs on
-   * @returns {Promise<SSHTunnel>} which has a session that stays
+   * @param {(tunnel: any, options: object) => void} prepare gets each tunnel, and its options, before it connects
+   * @returns {Promise<any>} a tunnel that has a session
    */
   async run(prepare) {
     try {
       for (;;) {
         const { options, locked, wipe } = this.#settings.read();
         const servers = [options, ...(options.jump ?? [])];
-        for (const server of servers)
-          Object.assign(server, this.#ways(server, server !== options).offer(server, locked));
-        const failure = await this.#attempt(options, wipe, prepare);
-        if (failure.tunnel !== undefined) {
-          for (const server of servers) this.#ways(server).trust.accepted();
-          return failure.tunnel;
+        for (const server of servers) {
+          const { credentials, hostKeys } = this.#server(server, server !== options);
+          Object.assign(server, hostKeys.options(), credentials.options(server, locked));
         }
-        await this.#improve(failure.error, servers, locked);
+        const { tunnel, error } = await this.#attempt(options, wipe, prepare);
+        if (tunnel !== undefined) {
+          for (const server of servers) this.#server(server).hostKeys.accepted();
+          return tunnel;
+        }
+        await this.#improve(error, servers, locked);
       }
     } finally {
       this.#settings.wipe();
-      for (const { proofs } of this.#servers.values()) proofs.wipe();
+      for (const { credentials } of this.#servers.values()) credentials.wipe();
     }
   }
 
-  /** How a server is logged on to, which is remembered from attempt to attempt. */
-  #ways(server, hop) {
+  /** What is remembered of a server from attempt to attempt. */
+  #server(server, isJumpHost = false) {
     const name = place(server.host, server.port);
-    let ways = this.#servers.get(name);
-    if (ways === undefined) {
-      const asker = this.#terminal && this;
-      const [settings, messages, unlocking] = [this.#settings, this.#messages, this.#unlocking];
-      const trust = new Trust(server, { asker, messages });
-      const proofs = new Proofs(server, { settings, asker, unlocking, messages, hop });
-      ways = { trust, proofs, offer: (offered, locked) => ({ ...trust.options(), ...proofs.offer(offered, locked) }) };
-      this.#servers.set(name, ways);
+    let found = this.#servers.get(name);
+    if (found === undefined) {
+      const common = { asker: this.#terminal && this, messages: this.#messages };
+      const [settings, passphrases] = [this.#settings, this.#passphrases];
+      found = {
+        hostKeys: new HostKeyPolicy(server, common),
+        credentials: new Credentials(server, { ...common, settings, passphrases, isJumpHost }),
+      };
+      this.#servers.set(name, found);
     }
-    return ways;
+    return found;
   }
 
-  /** One connection to the server, or to the first of those on the way. */
+  /** One connection to the server. */
   async #attempt(options, wipe, prepare) {
     const limit = this.#settings.connectTimeout;
     const asks = this.#terminal !== undefined;
-    // The tunnel's own limit runs on while the user thinks.
-    if (limit !== undefined && asks) options.readyTimeout = Math.min(limit + this.#settings.patience, 2 ** 31 - 1);
+    // The tunnel's own deadline does not stand still while the user is asked.
+    if (limit !== undefined && asks) options.readyTimeout = Math.min(limit + this.#settings.userTimeout, 2 ** 31 - 1);
     /** @type {any} the class has its calls by a table */
     let tunnel;
     try {
@@ -135,7 +142,7 @@ class Logon {
       wipe();
     }
     if (options.tryKeyboard) tunnel.on('keyboard-interactive', (...question) => this.#answer(options, ...question));
-    tunnel.on('banner', (message, language, server) => this.#show(message, server));
+    tunnel.on('banner', (message, language, server) => this.#showBanner(message, server));
     prepare(tunnel, options);
     const { host, port } = options.jump?.[0] ?? options;
     this.#messages.debug(
@@ -144,39 +151,39 @@ class Logon {
         ? `Connecting to ${host} port ${port}.`
         : `Executing proxy command: ${options.proxyCommand}`,
     );
-    let late = false;
+    let isLate = false;
     const expire = () => {
-      late = true;
+      isLate = true;
       tunnel.shutdown(() => {});
     };
-    if (limit !== undefined && asks) this.#patience = new Patience(limit, expire);
+    if (limit !== undefined && asks) this.#deadline = new PausableDeadline(limit, expire);
     try {
       await tunnel.promises.connect();
       return { tunnel };
     } catch (error) {
       const timeout = () => Object.assign(new Error(`no session within ${limit / 1000} s`), { code: 'ETIMEDOUT' });
-      return { error: late ? timeout() : error };
+      return { error: isLate ? timeout() : error };
     } finally {
-      this.#patience?.pause();
-      this.#patience = undefined;
+      this.#deadline?.pause();
+      this.#deadline = undefined;
     }
   }
 
   /**
-   * A server's banner, from LogLevel INFO on, as ssh shows it. Attempts that follow each other are one
-   * logon for the user: the same text of the same server is shown once.
+   * Shows a server's banner, from LogLevel INFO on, as ssh does. Several attempts are one to the user: each text of a
+   * server is shown once.
    */
-  #show(message, { host, port }) {
-    const shown = createHash('sha256')
+  #showBanner(message, { host, port }) {
+    const digest = createHash('sha256')
       .update(JSON.stringify([host, port, message]))
       .digest('base64');
-    if (this.#banners.has(shown)) return;
+    if (this.#banners.has(digest)) return;
     if (this.#banners.size >= MAX_BANNERS) this.#banners.clear();
-    this.#banners.add(shown);
+    this.#banners.add(digest);
     this.#messages.info(message.replace(/\n$/, ''));
   }
 
-  /** The server's questions, one after the other; none at all when the user gives up. */
+  /** Asks the server's questions in turn; the user gives up with the end of input. */
   async #answer({ host, username, ...server }, name, instructions, lang, prompts, finish) {
     const responses = [];
     const heading = [name, instructions]
@@ -190,28 +197,29 @@ class Logon {
         if (response === undefined) return finish();
         responses.push(response);
       }
-      if (responses.length > 0) this.#ways({ host, ...server }).proofs.answered();
+      if (responses.length > 0) this.#server({ host, ...server }).credentials.answered();
       return finish(responses);
     } finally {
       wipe(responses.filter(Buffer.isBuffer));
     }
   }
 
-  /** Returns when there is something else to try. */
+  /** Returns when there is something else to try; throws a ConnectError otherwise. */
   async #improve(error, servers, locked) {
-    const hop = hopOf(error);
-    const server = servers.find(({ host, port }) => place(host, port) === hop) ?? servers[0];
-    const { proofs, trust } = this.#ways(server);
+    const { hop } = error;
+    const isAbout = ({ host, port }) => host === hop?.host && port === hop?.port;
+    const server = servers.find(isAbout) ?? servers[0];
+    const { credentials, hostKeys } = this.#server(server);
     this.#messages.debug(1, error.message);
     if (error.code === 'ERR_SSH_HOST_KEY') {
-      trust.refused(error);
+      hostKeys.refused(error);
     } else if (error.code === 'ERR_SSH_AUTH') {
-      trust.accepted();
-      if (await proofs.improve(error, server, locked)) return;
+      hostKeys.accepted();
+      if (await credentials.improve(error, server, locked)) return;
     }
-    this.#messages.fatal(refusal(error, server));
-    throw new LogonError(error);
+    this.#messages.fatal(connectFailure(error, server));
+    throw new ConnectError(error);
   }
 }
 
-module.exports = { Logon, LogonError };
+module.exports = { ConnectError, Connector };

@@ -1,19 +1,17 @@
 'use strict';
 
-// What one server is offered to log on by: keys at once, then what the user is asked for. Passwords
-// are asked for between attempts, each of which is a connection of its own.
+// What a server is offered: keys at once, then what the user is asked for. Passwords are asked for between attempts.
 
 const { unlocks } = require('../../ssh-config/identities.js');
-const { acceptedMethods } = require('../output/messages.js');
 
-/** ssh's order, where no directive says another, but that keys come before `none`. */
+/** ssh's order, where no directive says another, except that keys come before `none`. */
 const METHODS = ['publickey', 'agent', 'none', 'keyboard-interactive', 'password'];
 const KEYS = 'keys';
 const KEYBOARD = 'keyboard-interactive';
 const PASSWORD = 'password';
 
-/** Keys that the user was asked about: one file may be for several servers. */
-class Unlocking {
+/** Passphrases of key files: each is asked for once, whichever servers the file is for. */
+class Passphrases {
   #asked = new Set();
   #asker;
   #settings;
@@ -27,15 +25,15 @@ class Unlocking {
     this.#asker = asker;
   }
 
-  /** Those of the files that were not asked about yet. */
-  left(files) {
+  /** Those of the files whose passphrase was not asked for yet. */
+  pending(files) {
     return files.filter((file) => !this.#asked.has(file));
   }
 
   /** Asks for the passphrase of each file; whether one more key can be used. */
   async unlock(files) {
     let unlocked = false;
-    for (const file of this.left(files)) {
+    for (const file of this.pending(files)) {
       this.#asked.add(file);
       unlocked = (await this.#ask(file)) || unlocked;
     }
@@ -45,7 +43,7 @@ class Unlocking {
   async #ask(file) {
     for (let turn = 0; turn < this.#settings.passwordPrompts; turn++) {
       const passphrase = await this.#asker.ask(`Enter passphrase for key '${file}': `);
-      // Who gives none has this key passed over.
+      // An empty one skips this key.
       if (!passphrase?.length) return false;
       if (unlocks(file, passphrase)) {
         this.#settings.unlock(file, passphrase);
@@ -57,14 +55,14 @@ class Unlocking {
   }
 }
 
-/** The proofs for one server, over all attempts to log on. */
-class Proofs {
+/** The credentials for one server, over all attempts to connect. */
+class Credentials {
   #settings;
   #asker;
-  #unlocking;
+  #passphrases;
   #messages;
   #methods;
-  /** What is tried, one after the other; every stage offers the keys, too. */
+  /** What is tried in turn; every stage offers the keys, too. */
   #stages;
   #stage = 0;
   #turns = 0;
@@ -72,21 +70,23 @@ class Proofs {
   #password;
   /** The stage of the attempt that has failed. */
   #offered;
-  /** Whether the server's questions were answered in the attempt that has failed. */
+  /** Whether the user answered the server's questions in the attempt that has failed. */
   #answered = false;
 
   /**
-   * @param {{ authHandler?: string[] }} server as the files have it
-   * @param {{ settings, asker?, unlocking?, messages, hop: boolean }} means without an asker, nobody is asked
+   * @param {{ authHandler?: string[] }} server its options by the files
+   * @param {{ settings, asker?, passphrases?, messages, isJumpHost: boolean }} common without an asker, the user is not
+   *   asked
    */
-  constructor(server, { settings, asker, unlocking, messages, hop }) {
+  constructor(server, { settings, asker, passphrases, messages, isJumpHost }) {
     this.#settings = settings;
     this.#asker = asker;
-    this.#unlocking = unlocking;
+    this.#passphrases = passphrases;
     this.#messages = messages;
     this.#methods = server.authHandler ?? METHODS;
     // A jump host's questions could be taken for those of the last server.
-    const asked = asker === undefined ? [] : [KEYBOARD, PASSWORD].filter((method) => !(hop && method === KEYBOARD));
+    const asked =
+      asker === undefined ? [] : [KEYBOARD, PASSWORD].filter((method) => !(isJumpHost && method === KEYBOARD));
     this.#stages = [KEYS, ...this.#methods.filter((method) => asked.includes(method))];
   }
 
@@ -97,18 +97,18 @@ class Proofs {
   }
 
   /**
-   * What goes into the options of the next attempt.
+   * Options for the next attempt.
    * @param {string[]} locked files of keys that lack their passphrase
    */
-  offer(server, locked) {
-    // Keys come before questions: those of the server wait until the keys were asked about.
-    const open = this.#unlocking === undefined || this.#unlocking.left(locked).length === 0;
-    if (this.#stage === 0 && open && this.#stages[1] === KEYBOARD) this.#stage = 1;
+  options(server, locked) {
+    // Keys come before questions: those of the server wait until the passphrases were asked for.
+    const isUnlocked = this.#passphrases === undefined || this.#passphrases.pending(locked).length === 0;
+    if (this.#stage === 0 && isUnlocked && this.#stages[1] === KEYBOARD) this.#stage = 1;
     const stage = this.#stages[this.#stage];
     const has = {
       publickey: server.privateKey !== undefined,
       agent: server.agent !== undefined,
-      // When the user was asked for a password, it has been refused.
+      // The server has refused it when the user is asked for a password.
       none: stage !== PASSWORD,
       [KEYBOARD]: stage === KEYBOARD,
       [PASSWORD]: stage === PASSWORD,
@@ -122,26 +122,25 @@ class Proofs {
     };
   }
 
-  /** The user has answered what the server asked. */
+  /** The user has answered the server's questions. */
   answered() {
     this.#answered = true;
   }
 
   /**
    * After a refusal: asks for what may help.
-   * @param {Error} error
+   * @param {import('../../../index.js').SSHTunnelError} error
    * @param {{ host: string, username: string }} server
-   * @param {string[]} locked files of keys whose passphrases are not known
+   * @param {string[]} locked files of keys that lack their passphrase
    * @returns {Promise<boolean>} whether there is something else to try
    */
-  async improve(error, { host, username }, locked) {
+  async improve({ acceptedMethods: accepted = [] }, { host, username }, locked) {
     if (this.#asker === undefined) return false;
-    const accepted = acceptedMethods(error);
-    const takesKeys = accepted.includes('publickey') && this.#methods.includes('publickey');
-    if (takesKeys && (await this.#unlocking.unlock(locked))) return true;
+    const acceptsKeys = accepted.includes('publickey') && this.#methods.includes('publickey');
+    if (acceptsKeys && (await this.#passphrases.unlock(locked))) return true;
     const again = () => this.#turns < this.#settings.passwordPrompts;
     const denied = () => this.#messages.error('Permission denied, please try again.');
-    // What was refused as often as it may be is not tried again.
+    // A stage that was refused NumberOfPasswordPrompts times is over.
     for (; this.#stage < this.#stages.length; this.#stage++, this.#turns = 0) {
       const stage = this.#stages[this.#stage];
       if (!accepted.includes(stage)) continue;
@@ -165,4 +164,4 @@ class Proofs {
   }
 }
 
-module.exports = { Proofs, Unlocking };
+module.exports = { Credentials, Passphrases };

@@ -1,39 +1,39 @@
 'use strict';
 
-// What becomes of a host key that no file decides about: as StrictHostKeyChecking says, and as the
-// user does.
+// Decides about a host key that no file decides about: as StrictHostKeyChecking says, and as the user says.
 
+const { detailOf } = require('../../errors.js');
 const { keyType } = require('../output/messages.js');
 
-/** How a host is written in files of known hosts. */
-function known({ host, port }) {
+/** A host as files of known hosts have it. */
+function knownName({ host, port }) {
   return port === 22 ? host : `[${host}]:${port}`;
 }
 
-/** The host key of one server, over all attempts to log on. */
-class Trust {
+/** The policy for the host key of one server, over all attempts to connect. */
+class HostKeyPolicy {
   #strictness;
-  #records;
+  #writes;
   #asker;
   #messages;
-  /** What was decided about a key that is not known: told when it is clear how the attempt went. */
-  #said;
+  /** The message about the decision: shown when the outcome of the attempt is known. */
+  #message;
 
   /**
-   * @param {{ strictHostKeyChecking?: boolean | string, records: boolean }} server as the files have it
-   * @param {{ asker?, messages }} means without an asker, nobody is asked
+   * @param {{ strictHostKeyChecking?: boolean | string, writesKnownHosts: boolean }} server its options by the files
+   * @param {{ asker?, messages }} common without an asker, the user is not asked
    */
-  constructor({ strictHostKeyChecking, records }, { asker, messages }) {
+  constructor({ strictHostKeyChecking, writesKnownHosts }, { asker, messages }) {
     this.#strictness = strictHostKeyChecking;
-    this.#records = records;
+    this.#writes = writesKnownHosts;
     this.#asker = asker;
     this.#messages = messages;
   }
 
-  /** What goes into the options of the next attempt. */
+  /** Options for the next attempt. */
   options() {
-    this.#said = undefined;
-    const strict = this.#strictness === true || !this.#records;
+    this.#message = undefined;
+    const strict = this.#strictness === true || !this.#writes;
     return {
       strictHostKeyChecking: strict ? true : this.#strictness === 'no' ? 'no' : 'accept-new',
       hostVerifier: (key) => this.#decide(key),
@@ -45,7 +45,7 @@ class Trust {
       case 'ask':
         return this.#ask(key);
       case true:
-        this.#said = `No ${keyType(key.type)} host key is known for ${known(key)} and you have requested strict checking.`;
+        this.#message = `No ${keyType(key.type)} host key is known for ${knownName(key)} and you have requested strict checking.`;
         return false;
       default:
         this.#accept(key);
@@ -54,17 +54,17 @@ class Trust {
   }
 
   #accept(key) {
-    const warning = `Warning: Permanently added '${known(key)}' (${keyType(key.type)}) to the list of known hosts.`;
-    this.#said = this.#records ? warning : undefined;
+    const warning = `Warning: Permanently added '${knownName(key)}' (${keyType(key.type)}) to the list of known hosts.`;
+    this.#message = this.#writes ? warning : undefined;
   }
 
   async #ask(key) {
     const lines = [
-      `The authenticity of host '${known(key)}' can't be established.`,
+      `The authenticity of host '${knownName(key)}' can't be established.`,
       `${keyType(key.type)} key fingerprint is ${key.fingerprint}.`,
     ];
     if (this.#asker === undefined) {
-      this.#said = `${lines.join('\n')}\nNobody can be asked about it.`;
+      this.#message = `${lines.join('\n')}\nThere is no terminal to ask at.`;
       return false;
     }
     const question = `${lines.join('\n')}\nAre you sure you want to continue connecting (yes/no/[fingerprint])? `;
@@ -78,22 +78,19 @@ class Trust {
     }
   }
 
-  /** The key was taken. */
+  /** The key was accepted. */
   accepted() {
-    if (this.#said !== undefined) this.#messages.info(this.#said);
-    this.#said = undefined;
+    if (this.#message !== undefined) this.#messages.info(this.#message);
+    this.#message = undefined;
   }
 
-  /** The key was refused. */
+  /** The key was refused. @param {import('../../../index.js').SSHTunnelError} error */
   refused(error) {
-    const detail = error.message.replace(/^jump host \S+: /, '');
-    const changed = /the host key of \S+ has changed/.test(detail);
-    if (changed) this.#messages.error('WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!');
-    // By a hostVerifier: why, was said when it was asked.
-    const ours = /was refused by hostVerifier/.test(detail);
-    if (this.#said !== undefined && ours) this.#messages.error(this.#said);
-    if (!ours) this.#messages.error(detail);
+    const reason = error.hostKey?.reason;
+    if (reason === 'changed') this.#messages.error('WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!');
+    if (reason !== 'rejected') this.#messages.error(detailOf(error));
+    else if (this.#message !== undefined) this.#messages.error(this.#message);
   }
 }
 
-module.exports = { Trust };
+module.exports = { HostKeyPolicy };

@@ -1,6 +1,6 @@
 'use strict';
 
-// Questions to whoever sits at the terminal: asked there, wherever standard input and output lead.
+// Asks the user at the terminal, wherever standard input and output lead.
 
 const fs = require('node:fs');
 const tty = require('node:tty');
@@ -11,20 +11,20 @@ const { plain } = require('../output/text.js');
 
 const DEVICE = '/dev/tty';
 
-/** What editing keys send. */
+/** The bytes of editing keys. */
 const KEY = { interrupt: 3, end: 4, backspace: 8, newline: 10, enter: 13, kill: 21, delete: 127 };
 
 class Terminal {
-  /** What gives the screen up for a question, and takes it again. */
+  /** Leaves the alternate screen for a question, and returns to it. */
   #screen = { leave() {}, enter() {} };
-  /** The questions so far, each after the one before. */
+  /** Settles when the questions so far are answered. */
   #turn = Promise.resolve();
-  /** Puts the terminal back as it was while a question stands there. */
+  /** Restores the terminal during a question. */
   #restore = () => {};
-  /** Opened once: libuv reads from a copy, and closes that. */
+  /** Opened once: libuv reads from a copy, which it closes. */
   #descriptor;
 
-  /** @returns {Terminal | undefined} undefined where there is none to ask at */
+  /** @returns {Terminal | undefined} undefined if there is no terminal */
   static open() {
     try {
       return new Terminal(fs.openSync(DEVICE, 'r+'));
@@ -41,17 +41,16 @@ class Terminal {
     this.#screen = screen;
   }
 
-  /** The terminal as it was before any question. */
+  /** Restores the terminal, if a question is open. */
   restore() {
     this.#restore();
   }
 
   /**
-   * Asks, after those who asked before.
+   * Asks, after the questions before.
    * @param {string} prompt
-   * @param {{ echo?: boolean }} [options] whether the answer may be seen while it is typed
-   * @returns {Promise<any>} a string; the bytes of an answer that may not be seen, for the caller to wipe; undefined
-   *   for the end of input
+   * @param {{ echo?: boolean }} [options] whether the answer is shown while it is typed
+   * @returns {Promise<any>} a string, or without `echo` bytes, which the caller wipes; undefined at the end of input
    */
   ask(prompt, { echo = false } = {}) {
     const answer = this.#turn.then(() => this.#ask(prompt, echo));
@@ -65,7 +64,7 @@ class Terminal {
     /** @type {import('node:net').SocketConstructorOpts & { onread?: object }} tty.ReadStream takes this, too */
     const options = echo ? {} : { onread: unseen.onread };
     const input = new tty.ReadStream(this.#descriptor, options);
-    // With echo, the terminal itself lets the line be edited, and makes signals of its keys.
+    // With echo, the terminal edits the line, and makes signals of its keys.
     if (!echo) input.setRawMode(true);
     this.#restore = () => {
       this.#restore = () => {};
@@ -88,7 +87,7 @@ class Terminal {
   }
 }
 
-/** A line that the terminal has put together. */
+/** Reads a line that the terminal has edited. */
 function readLine(input) {
   return new Promise((resolve) => {
     const decoder = new StringDecoder('utf8');
@@ -104,8 +103,7 @@ function readLine(input) {
 }
 
 /**
- * A line key by key, of which nothing is shown. No stream gets to see it: streams leave copies in memory that
- * they let go of.
+ * Reads a line key by key, and shows nothing. No stream sees it: streams leave copies in memory that is not wiped.
  */
 class Unseen {
   #room = allocate(1024);
@@ -118,7 +116,7 @@ class Unseen {
     return { buffer: this.#room, callback: (count) => this.#take(count) };
   }
 
-  /** @returns {Promise<Buffer | undefined>} the bytes, for the caller to wipe; undefined for the end of input */
+  /** @returns {Promise<Buffer | undefined>} the bytes, which the caller wipes; undefined at the end of input */
   line(input) {
     return new Promise((resolve) => {
       this.#resolve = resolve;
@@ -133,7 +131,7 @@ class Unseen {
         this.#finish(copyOf(this.#bytes.subarray(0, this.#length)));
         break;
       }
-      // The key makes no signal while nothing is shown: this does. What follows is for its handler.
+      // In raw mode the key makes no signal.
       if (byte === KEY.interrupt) process.kill(process.pid, 'SIGINT');
       else if (byte === KEY.end && this.#length === 0) this.#finish(undefined);
       else if (byte === KEY.backspace || byte === KEY.delete) this.#back();
@@ -144,7 +142,7 @@ class Unseen {
     return true;
   }
 
-  /** The bytes that follow the first one of a character go with it. */
+  /** Removes a character, with all of its bytes. */
   #back() {
     while (this.#length > 0 && (this.#bytes[--this.#length] & 0xc0) === 0x80);
   }

@@ -1,28 +1,28 @@
 'use strict';
 
-// Follows what becomes of a tunnel and tells it on: as messages, as reports, to the view.
+// Follows the events of a tunnel: as messages, as JSON lines, and in the traffic that the view shows.
 
-const { loss, openRefusal, refusal } = require('./messages.js');
 const { connectionMembers, errorMembers } = require('./json-lines.js');
-const { place } = require('./text.js');
+const { connectFailure, lossMessage, openFailure } = require('./messages.js');
+const { LOCAL_CLIENT, place } = require('./text.js');
 
-/** Ends that somebody wanted, here or at the far side. */
-const WANTED = ['OK', 'ECONNRESET', 'ECONNABORTED'];
+/** Codes of ends that the application or a peer asked for. */
+const REQUESTED = ['OK', 'ECONNRESET', 'ECONNABORTED'];
 
-class Witness {
+class EventLog {
   #messages;
-  #reports;
-  #tally;
+  #json;
+  #traffic;
   #server;
 
   /**
-   * @param {{ messages: import('./messages.js').Messages, reports?: import('./json-lines.js').Reports,
-   *   tally?: import('./traffic.js').Tally }} listeners
+   * @param {{ messages: import('./messages.js').Messages, json?: import('./json-lines.js').JsonLines,
+   *   traffic?: import('./traffic.js').Traffic }} outputs
    */
-  constructor({ messages, reports, tally }) {
+  constructor({ messages, json, traffic }) {
     this.#messages = messages;
-    this.#reports = reports;
-    this.#tally = tally;
+    this.#json = json;
+    this.#traffic = traffic;
   }
 
   /** @param {{ host: string, port: number, username: string }} server that the session is with */
@@ -30,14 +30,17 @@ class Witness {
     this.#server = server;
     tunnel.on('ready', () => this.ready());
     tunnel.on('reconnecting', (next) => this.#reconnecting(next));
-    tunnel.on('sessionError', (error) => this.#broken('sessionError', error));
-    tunnel.on('forwardError', (error, forwardId) => this.#broken('forwardError', error, { forwardId }));
-    tunnel.on('error', (error) => this.#broken('error', error));
-    tunnel.on('close', () => this.#reports?.write('close'));
+    tunnel.on('sessionError', (error) => this.#failed('sessionError', error, error.message));
+    tunnel.on('forwardError', (error, forwardId) => this.#failed('forwardError', error, error.message, { forwardId }));
+    tunnel.on('error', (error) => {
+      this.#failed('error', error, this.#sessionMessage(error));
+      this.#traffic?.setSession('lost');
+    });
+    tunnel.on('close', () => this.#json?.write('close'));
     // Each connection costs the event loop something where somebody listens for it.
-    if (this.#reports !== undefined || this.#messages.shows('DEBUG1'))
+    if (this.#json !== undefined || this.#messages.shows('DEBUG1'))
       tunnel.on('connection', (info) => this.#opened(info));
-    if (this.#reports !== undefined || this.#tally !== undefined || this.#messages.shows('INFO')) {
+    if (this.#json !== undefined || this.#traffic !== undefined || this.#messages.shows('INFO')) {
       tunnel.on('disconnected', (end) => this.#ended(end));
     }
   }
@@ -45,46 +48,45 @@ class Witness {
   ready() {
     const { host, port } = this.#server;
     this.#messages.debug(1, `Authenticated to ${host} port ${port}.`);
-    this.#tally?.state('connected');
-    this.#reports?.write('ready', { host, port });
+    this.#traffic?.setSession('connected');
+    this.#json?.write('ready', { host, port });
   }
 
   #reconnecting({ attempt, delay, error }) {
-    const first = attempt === 1;
-    this.#messages.info(first ? loss(error, this.#server) : refusal(error, this.#server));
+    this.#messages.info(attempt === 1 ? lossMessage(error, this.#server) : connectFailure(error, this.#server));
     this.#messages.verbose(`Attempt ${attempt} to reconnect in ${delay} ms.`);
-    this.#tally?.state(`reconnecting, attempt ${attempt},`);
-    this.#reports?.write('reconnecting', { attempt, delay, error: errorMembers(error) });
+    this.#traffic?.setSession(`reconnecting, attempt ${attempt},`);
+    this.#json?.write('reconnecting', { attempt, delay, error: errorMembers(error) });
   }
 
-  #broken(event, error, members = {}) {
-    const text = event === 'error' ? this.#lost(error) : error.message;
+  #failed(event, error, text, members = {}) {
     this.#messages.error(text);
-    this.#reports?.write(event, { ...errorMembers(error), ...members });
-    if (event === 'error') this.#tally?.state('lost');
+    this.#json?.write(event, { ...errorMembers(error), ...members });
   }
 
-  #lost(error) {
-    return error.code === 'ERR_SSH_DISCONNECTED' ? loss(error, this.#server) : refusal(error, this.#server);
+  #sessionMessage(error) {
+    return error.code === 'ERR_SSH_DISCONNECTED'
+      ? lossMessage(error, this.#server)
+      : connectFailure(error, this.#server);
   }
 
   #opened(info) {
     const { connectionId, remoteAddress, remotePort, forwardHost, forwardPort, forwardPath } = info;
-    const from = remoteAddress ? place(remoteAddress, remotePort) : 'a local program';
+    const from = remoteAddress ? place(remoteAddress, remotePort) : LOCAL_CLIENT;
     const to = forwardPath ?? place(forwardHost ?? '', forwardPort);
     this.#messages.debug(1, `channel ${connectionId}: open: ${from} to ${to}`);
-    this.#reports?.write('connection', connectionMembers(info));
+    this.#json?.write('connection', connectionMembers(info));
   }
 
   #ended(end) {
-    this.#tally?.ended(end);
-    this.#reports?.write('disconnected', end);
+    this.#traffic?.ended(end);
+    this.#json?.write('disconnected', end);
     const { connectionId, code, reason, closedBy, bytesUp, bytesDown, droppedUp, droppedDown, clean } = end;
-    const refused = openRefusal({ code, message: reason });
+    const failure = openFailure(end);
     const lost = droppedUp + droppedDown;
-    if (refused !== undefined) {
-      this.#messages.info(`channel ${connectionId}: ${refused}`);
-    } else if (!WANTED.includes(code) && (lost > 0 || code === 'ETIMEDOUT')) {
+    if (failure !== undefined) {
+      this.#messages.info(`channel ${connectionId}: ${failure}`);
+    } else if (!REQUESTED.includes(code) && (lost > 0 || code === 'ETIMEDOUT')) {
       this.#messages.info(
         `channel ${connectionId}: ${reason}; bytes not delivered: ${droppedUp} up, ${droppedDown} down`,
       );
@@ -98,4 +100,4 @@ class Witness {
   }
 }
 
-module.exports = { Witness };
+module.exports = { EventLog };

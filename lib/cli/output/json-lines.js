@@ -6,27 +6,27 @@ const fs = require('node:fs');
 
 const { Deadline } = require('../../deadline.js');
 
-/** Bytes that may wait for whoever reads. Behind them reports are left out, and counted. */
-const MOST = 1024 * 1024;
+/** Bytes that may wait for the reader. Further events are omitted, and counted. */
+const MAX_WAITING = 1024 * 1024;
 
-class Reports {
+class JsonLines {
   #stream;
   #omitted = 0;
 
-  /** @param {(error: Error) => void} broken nobody reads any more */
+  /** @param {(error: Error) => void} broken the reader has gone */
   constructor(broken) {
-    // No wait for a reader on this thread: other than process.stdout, it writes on another one.
+    // Unlike process.stdout, it writes on another thread: this one does not wait for the reader.
     this.#stream = fs.createWriteStream(null, { fd: 1, autoClose: false });
     this.#stream.on('error', broken);
   }
 
   /**
    * @param {string} event its name
-   * @param {object} members what is told about it
+   * @param {object} members
    */
   write(event, members = {}) {
     if (this.#stream.destroyed || this.#stream.writableEnded) return;
-    if (this.#stream.writableLength > MOST) {
+    if (this.#stream.writableLength > MAX_WAITING) {
       this.#omitted += 1;
       return;
     }
@@ -42,8 +42,8 @@ class Reports {
   }
 
   /**
-   * When everything is written, or nobody reads it.
-   * @param {number} limit milliseconds that the last of them may take
+   * Done when everything is written, or the reader has gone.
+   * @param {number} limit milliseconds that it may take
    */
   async end(limit) {
     if (this.#stream.destroyed) return;
@@ -59,65 +59,33 @@ class Reports {
   }
 }
 
-/** What is told of an error. */
-function errorMembers({ code, message }) {
-  return { code, message };
-}
+/** Picks members of an object; JSON leaves out those that are undefined. */
+const pick = (names) => (object) => Object.fromEntries(names.map((name) => [name, object[name]]));
 
-/** What is told of a forward. */
-function forwardMembers({
-  forwardId,
-  kind,
-  localHost,
-  localPort,
-  localPath,
-  remoteHost,
-  remotePort,
-  remotePath,
-  forwardHost,
-  forwardPort,
-  forwardPath,
-}) {
-  return {
-    forwardId,
-    kind,
-    localHost,
-    localPort,
-    localPath,
-    remoteHost,
-    remotePort,
-    remotePath,
-    forwardHost,
-    forwardPort,
-    forwardPath,
-  };
-}
+const TARGET = ['forwardHost', 'forwardPort', 'forwardPath'];
+const LOCAL = ['localPort', 'localPath'];
 
-/** What is told of a connection that has opened. */
-function connectionMembers({
-  connectionId,
-  forwardId,
-  remoteAddress,
-  remotePort,
-  localAddress,
-  localPort,
-  localPath,
-  forwardHost,
-  forwardPort,
-  forwardPath,
-}) {
-  return {
-    connectionId,
-    forwardId,
-    remoteAddress,
-    remotePort,
-    localAddress,
-    localPort,
-    localPath,
-    forwardHost,
-    forwardPort,
-    forwardPath,
-  };
-}
+const errorMembers = pick(['code', 'message', 'hop', 'hostKey', 'acceptedMethods', 'triedMethods', 'lossReason']);
 
-module.exports = { Reports, connectionMembers, errorMembers, forwardMembers };
+const forwardMembers = pick([
+  'forwardId',
+  'kind',
+  'localHost',
+  ...LOCAL,
+  'remoteHost',
+  'remotePort',
+  'remotePath',
+  ...TARGET,
+]);
+
+const connectionMembers = pick([
+  'connectionId',
+  'forwardId',
+  'remoteAddress',
+  'remotePort',
+  'localAddress',
+  ...LOCAL,
+  ...TARGET,
+]);
+
+module.exports = { JsonLines, connectionMembers, errorMembers, forwardMembers };

@@ -1,15 +1,16 @@
 'use strict';
 
-// What is said on standard error: how much of it, and errors in the words of ssh.
+// Messages on standard error: which of them are shown, and errors in the words of ssh.
 
 const { getSystemErrorMap } = require('node:util');
 
+const { detailOf } = require('../../errors.js');
 const { plain } = require('./text.js');
 
-/** From silence to everything, as LogLevel has them. */
+/** From nothing to everything, as LogLevel has them. */
 const LEVELS = ['QUIET', 'FATAL', 'ERROR', 'INFO', 'VERBOSE', 'DEBUG1', 'DEBUG2', 'DEBUG3'];
 
-/** What the system says of errors, where Node says it in other words. */
+/** The system's words for errors for which Node.js has others. */
 const WORDS = {
   EADDRNOTAVAIL: 'Cannot assign requested address',
   EAI_AGAIN: 'Temporary failure in name resolution',
@@ -40,27 +41,27 @@ class Messages {
   }
 
   fatal(text) {
-    this.#say('FATAL', text);
+    this.#print('FATAL', text);
   }
 
   error(text) {
-    this.#say('ERROR', text);
+    this.#print('ERROR', text);
   }
 
   info(text) {
-    this.#say('INFO', text);
+    this.#print('INFO', text);
   }
 
   verbose(text) {
-    this.#say('VERBOSE', text);
+    this.#print('VERBOSE', text);
   }
 
   /** @param {1 | 2 | 3} depth */
   debug(depth, text) {
-    this.#say(`DEBUG${depth}`, `debug${depth}: ${text}`);
+    this.#print(`DEBUG${depth}`, `debug${depth}: ${text}`);
   }
 
-  #say(level, text) {
+  #print(level, text) {
     if (!this.shows(level)) return;
     for (const line of text.split('\n')) this.#write(plain(line));
   }
@@ -76,24 +77,13 @@ function systemWords({ code, errno, message }) {
   return words === undefined ? message : words[0].toUpperCase() + words.slice(1);
 }
 
-/** Which methods the server would take, as the error of a refused logon names them. */
-function acceptedMethods(error) {
-  const [, list] = /; the server accepts (\S+?)(?:;|$)/.exec(error.message) ?? [];
-  return list === undefined ? [] : list.split(',');
-}
-
-/** The jump host that an error is about, as it stands in the message. */
-function hopOf(error) {
-  return /^jump host (\S+): /.exec(error.message)?.[1];
-}
-
 /**
- * Why there is no session, as ssh puts it.
- * @param {NodeJS.ErrnoException & { address?: string, port?: number }} error
+ * Why there is no session, in the words of ssh.
+ * @param {import('../../../index.js').SSHTunnelError} error
  * @param {{ host: string, port: number, username: string }} server that it is about
  */
-function refusal(error, { host, port, username }) {
-  const detail = error.message.replace(/^jump host \S+: /, '');
+function connectFailure(error, { host, port, username }) {
+  const detail = detailOf(error);
   if (error.syscall === 'getaddrinfo')
     return `sshtunnel: Could not resolve hostname ${error.address ?? host}: ${systemWords(error)}`;
   if (error.syscall === 'connect')
@@ -102,7 +92,7 @@ function refusal(error, { host, port, username }) {
     case 'ETIMEDOUT':
       return `sshtunnel: connect to host ${host} port ${port}: Connection timed out (${detail})`;
     case 'ERR_SSH_AUTH': {
-      const methods = acceptedMethods(error);
+      const { acceptedMethods: methods = [] } = error;
       return `${username}@${host}: Permission denied (${methods.length > 0 ? methods.join(',') : detail}).`;
     }
     case 'ERR_SSH_HOST_KEY':
@@ -113,19 +103,24 @@ function refusal(error, { host, port, username }) {
     case 'ERR_SSH_PROTOCOL':
       return `Connection closed by ${host} port ${port}: ${detail}`;
     default:
-      return `sshtunnel: ${configPlace(error.message)}`;
+      return `sshtunnel: ${error.message}`;
   }
 }
 
-/** Why there is no session any more. */
-function loss(error, { host }) {
-  if (/the server closed the connection/.test(error.message)) return `Connection to ${host} closed by remote host.`;
-  if (/has been silent/.test(error.message)) return `Timeout, server ${host} not responding.`;
-  return `Connection to ${host} lost: ${error.message}`;
+/** Why there is no session any more. @param {import('../../../index.js').SSHTunnelError} error */
+function lossMessage(error, { host }) {
+  switch (error.lossReason) {
+    case 'closed':
+      return `Connection to ${host} closed by remote host.`;
+    case 'silent':
+      return `Timeout, server ${host} not responding.`;
+    default:
+      return `Connection to ${host} lost: ${error.message}`;
+  }
 }
 
-/** The reasons of RFC 4254, section 5.1, as ssh words them. */
-const REFUSALS = {
+/** The reasons of RFC 4254, section 5.1, in the words of ssh. */
+const OPEN_FAILURES = {
   ERR_SSH_OPEN_ADMINISTRATIVELY_PROHIBITED: 'administratively prohibited',
   ERR_SSH_OPEN_CONNECT_FAILED: 'connect failed',
   ERR_SSH_OPEN_UNKNOWN_CHANNEL_TYPE: 'unknown channel type',
@@ -133,15 +128,12 @@ const REFUSALS = {
   ERR_SSH_OPEN_FAILED: 'open failed',
 };
 
-/** Why the far side of a connection was not opened; undefined where it was not refused. */
-function openRefusal({ code, message }) {
-  if (!Object.hasOwn(REFUSALS, code)) return undefined;
-  return `open failed: ${REFUSALS[code]}: ${message.replace(/^the server refused to open the channel(?: \(reason \d+\))?: /, '')}`;
-}
-
-/** The lines of a command line have no numbers that anybody would know. */
-function configPlace(message) {
-  return message.replace(/^command line line \d+: /, 'command line: ');
+/**
+ * Why the server did not open a connection; undefined if that is not why it ended.
+ * @param {{ code?: string, description?: string }} end an error, or the end of a connection
+ */
+function openFailure({ code, description = '' }) {
+  return Object.hasOwn(OPEN_FAILURES, code) ? `open failed: ${OPEN_FAILURES[code]}: ${description}` : undefined;
 }
 
 /** The name of a host key's type as ssh shows it. */
@@ -149,4 +141,4 @@ function keyType(type) {
   return { 'ssh-ed25519': 'ED25519', 'ssh-rsa': 'RSA' }[type] ?? (type.startsWith('ecdsa-') ? 'ECDSA' : type);
 }
 
-module.exports = { Messages, acceptedMethods, configPlace, hopOf, keyType, loss, openRefusal, refusal, systemWords };
+module.exports = { Messages, connectFailure, keyType, lossMessage, openFailure, systemWords };

@@ -1,18 +1,18 @@
 'use strict';
 
-// Text of others on a terminal: without what would control it, and cut to its width.
+// Text for a terminal: without control characters, and cut to its width.
 
-/** Controls, marks that turn the direction of writing, separators of lines: nothing that can be seen, as src/text.rs of ssh-proto has it. */
+/** Control characters, marks of direction, separators of lines; the same as in src/text.rs of ssh-proto. */
 const UNSEEN = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
 
-/** Characters that take no place of their own. */
+/** Characters that have no column of their own. */
 const ATTACHED = /^[\p{M}\u200c\u200d]$/u;
 
-/** Those that take two: of East Asia, and pictures. */
+/** Characters that have two: of East Asia, and emoji. */
 const WIDE =
   /^[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\ua960-\ua97f\uac00-\ud7a3\uf900-\ufaff\ufe10-\ufe19\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{16fe0}-\u{18d7f}\u{1b000}-\u{1b2ff}\u{20000}-\u{3fffd}]$|^\p{Emoji_Presentation}$/u;
 
-/** Nothing in it can control a terminal; tabs become blanks, all else a question mark. */
+/** Text that cannot control a terminal: a tab becomes a blank, other control characters a question mark. */
 function plain(text) {
   return String(text).replace(UNSEEN, (character) => (character === '\t' ? ' ' : '?'));
 }
@@ -22,14 +22,14 @@ function widthOf(character) {
   return WIDE.test(character) ? 2 : 1;
 }
 
-/** How many columns a plain text takes. */
+/** The number of columns of a plain text. */
 function columns(text) {
   let count = 0;
   for (const character of text) count += widthOf(character);
   return count;
 }
 
-/** As much of a plain text as fits into so many columns. */
+/** The beginning of a plain text, at most `width` columns of it. */
 function cut(text, width) {
   let taken = 0;
   let result = '';
@@ -41,7 +41,7 @@ function cut(text, width) {
   return result;
 }
 
-/** A text in exactly so many columns. */
+/** A plain text in exactly `width` columns. */
 function pad(text, width, { right = false } = {}) {
   const fitting = cut(text, width);
   const blanks = ' '.repeat(Math.max(0, width - columns(fitting)));
@@ -69,9 +69,12 @@ function duration(milliseconds) {
   return `${two(Math.floor(seconds / 3600))}:${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}`;
 }
 
-/** How hosts and ports are written together, as in files of known hosts: `[::1]:22`. */
+/** A host and a port, as ssh writes them: `[::1]:22`. */
 function place(host, port) {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-module.exports = { amount, columns, cut, duration, pad, place, plain };
+/** In place of the address of a connection that has none: it came by a Unix socket. */
+const LOCAL_CLIENT = 'a local client';
+
+module.exports = { LOCAL_CLIENT, amount, columns, cut, duration, pad, place, plain };

@@ -1,15 +1,14 @@
 'use strict';
 
-// What the view shows: connections and bytes of each forwarding, how the last ones ended, and how fast
-// things move.
+// What the view shows: connections and bytes of each forwarding, the last ends, and rates.
 
 /** Ends that are remembered. */
-const ENDS = 100;
-/** Milliseconds over which speed is measured. */
+const MAX_ENDS = 100;
+/** Milliseconds over which rates are measured. */
 const SPAN = 1000;
 
-/** Bytes of one thing in both directions, and how many of them move in a second. */
-class Traffic {
+/** Bytes in both directions, and their rates in bytes per second. */
+class Flow {
   up = 0;
   down = 0;
   upRate = 0;
@@ -21,7 +20,7 @@ class Traffic {
     this.#since = now;
   }
 
-  /** What it has come to until now. */
+  /** The bytes until now. */
   set(up, down, now) {
     Object.assign(this, { up, down });
     const time = now - this.#since;
@@ -33,28 +32,28 @@ class Traffic {
   }
 }
 
-class Tally {
+class Traffic {
   session = 'connecting';
   /** Since when the session is in this state. */
   since = performance.now();
   /** The last ends, the latest first. */
   ends = [];
-  /** Connections of now with their traffic, the busiest first. @type {{ info: object, traffic: Traffic }[]} */
+  /** The connections that exist, the busiest first. @type {{ info: object, flow: Flow }[]} */
   connections = [];
-  /** By the number of a forward. @type {Map<number, { open: number, ended: number, traffic: Traffic, past: { up: number, down: number } }>} */
+  /** By the number of a forward. @type {Map<number, { open: number, ended: number, flow: Flow, past: { up: number, down: number } }>} */
   #forwards = new Map();
-  #traffic = new Map();
+  #flows = new Map();
 
-  state(session) {
+  setSession(session) {
     this.session = session;
     this.since = performance.now();
   }
 
-  /** What became of a forward's connections. */
+  /** The connections of a forward. */
   forward(forwardId) {
     let forward = this.#forwards.get(forwardId);
     if (forward === undefined) {
-      forward = { open: 0, ended: 0, traffic: new Traffic(performance.now()), past: { up: 0, down: 0 } };
+      forward = { open: 0, ended: 0, flow: new Flow(performance.now()), past: { up: 0, down: 0 } };
       this.#forwards.set(forwardId, forward);
     }
     return forward;
@@ -67,31 +66,31 @@ class Tally {
     forward.past.up += end.bytesUp;
     forward.past.down += end.bytesDown;
     this.ends.unshift(end);
-    this.ends.length = Math.min(this.ends.length, ENDS);
+    this.ends.length = Math.min(this.ends.length, MAX_ENDS);
   }
 
-  /** The connections that exist at this moment. */
+  /** Takes the connections that exist at this moment. */
   sample(infos, now = performance.now()) {
-    const before = this.#traffic;
-    this.#traffic = new Map();
+    const before = this.#flows;
+    this.#flows = new Map();
     const sums = new Map();
     this.connections = infos.map((info) => {
-      const traffic = before.get(info.connectionId) ?? new Traffic(now);
-      traffic.set(info.bytesUp, info.bytesDown, now);
-      this.#traffic.set(info.connectionId, traffic);
+      const flow = before.get(info.connectionId) ?? new Flow(now);
+      flow.set(info.bytesUp, info.bytesDown, now);
+      this.#flows.set(info.connectionId, flow);
       const sum = sums.get(info.forwardId) ?? { open: 0, up: 0, down: 0 };
       sums.set(info.forwardId, { open: sum.open + 1, up: sum.up + info.bytesUp, down: sum.down + info.bytesDown });
-      return { info, traffic };
+      return { info, flow };
     });
-    const speed = ({ traffic }) => traffic.upRate + traffic.downRate;
-    this.connections.sort((a, b) => speed(b) - speed(a) || a.info.connectionId - b.info.connectionId);
+    const rate = ({ flow }) => flow.upRate + flow.downRate;
+    this.connections.sort((a, b) => rate(b) - rate(a) || a.info.connectionId - b.info.connectionId);
     for (const forwardId of sums.keys()) this.forward(forwardId);
     for (const [forwardId, forward] of this.#forwards) {
       const { open, up, down } = sums.get(forwardId) ?? { open: 0, up: 0, down: 0 };
       forward.open = open;
-      forward.traffic.set(forward.past.up + up, forward.past.down + down, now);
+      forward.flow.set(forward.past.up + up, forward.past.down + down, now);
     }
   }
 }
 
-module.exports = { Tally };
+module.exports = { Traffic };

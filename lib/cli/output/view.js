@@ -1,22 +1,22 @@
 'use strict';
 
-// The live view: drawn on the other screen of the terminal, so that what stood there comes back.
+// The live view, on the alternate screen of the terminal.
 
 const fs = require('node:fs');
 
-const { frame } = require('./renderer.js');
+const { render } = require('./renderer.js');
 
 /** Milliseconds between two pictures, at least. */
-const PERIOD = 250;
-/** A tunnel with many connections is asked less often: this much of the time is left to others. */
+const MIN_PERIOD = 250;
+/** A tunnel with many connections is asked less often: the wait is this many times what asking took. */
 const SHARE = 10;
 /** Messages that are printed when the view is over, at most. */
-const MOST_MESSAGES = 100;
+const MAX_MESSAGES = 100;
 
-/** The other screen without a cursor, and back. */
+/** The alternate screen without a cursor, and back. */
 const ENTER = '\x1b[?1049h\x1b[?25l\x1b[H\x1b[2J';
 const LEAVE = '\x1b[?25h\x1b[?1049l';
-/** Terminals that know these show what is in between at once; others pass over them. */
+/** Synchronized output: a terminal shows what is in between at once, or ignores these. */
 const BEGIN = '\x1b[?2026h\x1b[H';
 const END = '\x1b[J\x1b[?2026l';
 
@@ -31,12 +31,12 @@ class View {
   #depth = 0;
   #active = false;
 
-  /** @param {Omit<import('./renderer.js').Picture, 'messages'>} picture what is shown; its members may change */
+  /** @param {Omit<import('./renderer.js').Picture, 'messages'>} picture its members may change */
   constructor(picture) {
     this.#picture = picture;
   }
 
-  /** Shows itself from now on. @param {import('../../../index.js').SSHTunnel} tunnel */
+  /** Begins to draw. @param {import('../../../index.js').SSHTunnel} tunnel */
   start(tunnel) {
     this.#tunnel = tunnel;
     this.#active = true;
@@ -48,7 +48,7 @@ class View {
     this.#poll();
   }
 
-  /** The screen is as it was before, and the messages stand there. */
+  /** Restores the screen, and prints the messages there. */
   stop() {
     if (!this.#active) return;
     this.leave();
@@ -62,22 +62,22 @@ class View {
     for (const line of this.#kept) process.stderr.write(`${line}\n`);
   }
 
-  /** Gives the screen up for a question. */
+  /** Leaves the alternate screen for a question. */
   leave() {
     if (this.#active && this.#depth++ === 0) this.#write(LEAVE);
   }
 
-  /** And takes it again. */
+  /** Returns to it. */
   enter() {
     if (!this.#active || --this.#depth > 0) return;
     this.#write(ENTER);
     this.#redraw();
   }
 
-  /** A message, shown and kept; where standard error leads elsewhere, it goes there at once. */
-  say(line) {
+  /** Shows a message, and keeps it; where standard error is no terminal, it is written there at once. */
+  print(line) {
     this.#messages = [...this.#messages.slice(-9), line];
-    if (process.stderr.isTTY) this.#kept = [...this.#kept, line].slice(-MOST_MESSAGES);
+    if (process.stderr.isTTY) this.#kept = [...this.#kept, line].slice(-MAX_MESSAGES);
     else process.stderr.write(`${line}\n`);
   }
 
@@ -86,18 +86,18 @@ class View {
     // A promise: a callback would wait for that of close().
     const infos = await this.#tunnel.promises.connections();
     if (!this.#active) return;
-    this.#picture.tally.sample(infos);
+    this.#picture.traffic.sample(infos);
     this.#draw();
     const took = performance.now() - before;
-    this.#timer = setTimeout(() => this.#poll(), Math.max(PERIOD, took * SHARE));
+    this.#timer = setTimeout(() => this.#poll(), Math.max(MIN_PERIOD, took * SHARE));
   }
 
   #draw() {
     if (this.#depth > 0) return;
-    // A terminal that does not know its size says that it has none.
+    // A terminal of unknown size reports none.
     const [rows, columns] = [this.#output.rows || 24, this.#output.columns || 80];
     // A character in the last column would make some terminals begin the next line.
-    const lines = frame({ ...this.#picture, messages: this.#messages }, { rows, columns: columns - 1 });
+    const lines = render({ ...this.#picture, messages: this.#messages }, { rows, columns: columns - 1 });
     const shown = lines.map((line) => `${line}\x1b[K`).join('\n');
     if (shown === this.#shown) return;
     this.#shown = shown;
@@ -109,7 +109,7 @@ class View {
     this.#draw();
   };
 
-  /** Ctrl-Z gives the screen back until the process goes on. */
+  /** Ctrl-Z leaves the alternate screen until the process continues. */
   #suspend = () => {
     this.leave();
     process.once('SIGCONT', () => this.enter());
@@ -124,13 +124,13 @@ class View {
     try {
       fs.writeSync(this.#output.fd, text);
     } catch {
-      // The terminal has gone, or takes no more: there will be another picture, or none.
+      // The terminal has gone, or is full: the next picture is complete.
       this.#shown = '';
     }
   }
 }
 
-/** Whether standard output is a terminal that is ours to draw on: not that of somebody in front of us. */
+/** Whether standard output is a terminal, and this process runs in its foreground. */
 function canShow() {
   if (!process.stdout.isTTY || process.env.TERM === 'dumb') return false;
   let fields;
@@ -138,7 +138,7 @@ function canShow() {
     const stat = fs.readFileSync('/proc/self/stat', 'latin1');
     fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   } catch {
-    return true; // Systems other than Linux do not tell.
+    return true; // Unknown on systems other than Linux.
   }
   const [group, foreground] = [fields[2], fields[5]];
   return group === foreground;

@@ -70,6 +70,8 @@ pub struct ConnectionEnd {
     pub code: String,
     /// The same for people.
     pub reason: String,
+    /// What the server said when it refused to open the connection.
+    pub description: Option<String>,
     /// Whether both directions were delivered to their end of stream.
     pub clean: bool,
     /// `graceful` or `reset`.
@@ -254,6 +256,7 @@ impl From<tunnel::ConnectionEnd> for ConnectionEnd {
             forward_id: end.forward,
             code: end.code.into_owned(),
             reason: end.reason,
+            description: end.description,
             clean: end.clean,
             closed_by: match end.closed_by {
                 ClosedBy::Graceful => "graceful",

@@ -22,7 +22,8 @@ use crate::session::connect::transport::Stream;
 use crate::session::connection::{Session, exchange};
 use crate::session::host_key::verify::HostKeyDecision;
 use crate::session::{
-    Banner, EncryptedSecret, Error, HostKeyInfo, KeyFile, Route, Strictness, Target, Trust,
+    Banner, EncryptedSecret, Error, HostKeyInfo, HostKeyReason, HostKeyRefusal, KeyFile, Route,
+    Strictness, Target, Trust,
 };
 
 /// Asks the owner about a host key; dropping the sender means no.
@@ -242,13 +243,19 @@ impl Logon<'_> {
         let (verdict, known) = judged.await?;
         let remember = match verdict {
             HostKeyDecision::Trusted => return Ok(known),
-            HostKeyDecision::Refused(reason) => return Err(Error::HostKey(reason)),
+            HostKeyDecision::Refused(refusal) => return Err(Error::HostKey(refusal)),
             HostKeyDecision::Accepted { remember } => remember,
             HostKeyDecision::Ask { remember } => {
-                let refused = Error::HostKey(format!(
-                    "the host key of {} was refused by hostVerifier: {} {}",
-                    info.host, info.key_type, info.fingerprint
-                ));
+                let refused = Error::HostKey(Box::new(HostKeyRefusal {
+                    reason: HostKeyReason::Rejected,
+                    text: format!(
+                        "the host key of {} was refused by hostVerifier: {} {}",
+                        info.host, info.key_type, info.fingerprint
+                    ),
+                    fingerprint: Some(info.fingerprint.clone()),
+                    known: None,
+                    line: None,
+                }));
                 let (answer, decision) = oneshot::channel();
                 (self.verify)(info, answer);
                 let trusted = self.within(step, decision).await?.unwrap_or(false);
@@ -280,6 +287,11 @@ impl Logon<'_> {
     ) -> Result<T, Error> {
         let target = self.target.clone();
         let done = spawn_blocking(move || work(&target.trust, &target.host, target.port));
-        self.within(step, done).await?.map_err(|error| Error::HostKey(error.to_string()))?
+        let done = self.within(step, done).await?;
+        done.map_err(|error| Error::HostKeyFile {
+            text: error.to_string(),
+            file: None,
+            line: None,
+        })?
     }
 }

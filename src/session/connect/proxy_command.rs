@@ -16,7 +16,7 @@ use crate::net::sys;
 use crate::runtime::cutoff::{CutoffWatch, before};
 use crate::session::connect::bridge::{self, Bridge};
 use crate::session::connect::transport::Stream;
-use crate::session::{Error, system_code};
+use crate::session::{Error, LossReason, system_code};
 
 /// Time for the program to exit after SIGHUP, before SIGKILL.
 const EXIT_TIMEOUT: Duration = Duration::from_millis(500);
@@ -126,7 +126,10 @@ async fn watch(mut child: Child, end: UnixStream, mut bridge: Bridge, mut cutoff
         Ok(status) => describe(status),
         Err(error) => format!("an unknown status: {error}"),
     };
-    bridge.set_close_reason(Error::Disconnected(format!("proxyCommand ended with {how}")));
+    bridge.set_close_reason(Error::Disconnected {
+        reason: Some(LossReason::Closed),
+        text: format!("proxyCommand ended with {how}"),
+    });
     drop(end);
 }
 

@@ -63,7 +63,12 @@ pub enum ReadError {
 
 impl From<ReadError> for Error {
     fn from(error: ReadError) -> Self {
-        Error::HostKey(error.to_string())
+        let text = error.to_string();
+        let (file, line) = match error {
+            ReadError::File { path, .. } | ReadError::Kind { path, .. } => (path, None),
+            ReadError::Line { path, number, .. } => (path, Some(number)),
+        };
+        Error::HostKeyFile { text, file: Some(file), line }
     }
 }
 

@@ -34,7 +34,12 @@ pub enum RecordError {
 
 impl From<RecordError> for Error {
     fn from(error: RecordError) -> Self {
-        Error::HostKey(error.to_string())
+        let text = error.to_string();
+        let file = match error {
+            RecordError::Write { path, .. } => Some(path),
+            RecordError::NoFile | RecordError::Name(_) => None,
+        };
+        Error::HostKeyFile { text, file, line: None }
     }
 }
 

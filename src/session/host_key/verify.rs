@@ -1,7 +1,6 @@
 //! Whether a host key is the one of the host we want.
 
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ssh_proto::KnownKeys;
@@ -9,7 +8,7 @@ use ssh_proto::key::{Certificate, HostKey, PublicKey};
 
 use super::{certificate, revoked};
 use crate::session::host_key::known_hosts::{self, Line, Marker, Names, ReadError};
-use crate::session::{Strictness, Trust};
+use crate::session::{FileLine, HostKeyReason, HostKeyRefusal, Strictness, Trust};
 
 /// What there is to say about a host key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,19 +26,7 @@ pub enum HostKeyDecision {
         remember: bool,
     },
     /// It is not, or is not known to be. Says why, for the user.
-    Refused(String),
-}
-
-/// A line of a file.
-struct FileLine {
-    path: PathBuf,
-    number: usize,
-}
-
-impl fmt::Display for FileLine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.path.display(), self.number)
-    }
+    Refused(Box<HostKeyRefusal>),
 }
 
 /// What the files say about a host key.
@@ -60,7 +47,7 @@ struct Findings {
 }
 
 impl Trust {
-    /// Judges the key that a host inbound_channels. Reads files: not for an event loop.
+    /// Judges the key that a host offers. Reads files: not for an event loop.
     ///
     /// As OpenSSH does, but for pins and the verifier, which it does not have. An RSA key that is too
     /// small, a file that lists the key, or the authority of its certificate, as revoked, and a line
@@ -76,28 +63,41 @@ impl Trust {
         let names = self.names(host, port);
         let key = offered.key();
         let (key_type, fingerprint) = (key.key_type(), key.fingerprint());
+        let refusal = |reason, line, text| HostKeyRefusal {
+            reason,
+            text,
+            fingerprint: Some(key.fingerprint()),
+            known: None,
+            line,
+        };
+        let refused = |reason, line, text| {
+            Ok(HostKeyDecision::Refused(Box::new(refusal(reason, line, text))))
+        };
         if let Some(bits) = key.rsa_bits().filter(|bits| *bits < self.rsa_bits) {
-            return Ok(HostKeyDecision::Refused(format!(
+            let text = format!(
                 "the host key of {}, {key_type} {fingerprint}, has {bits} bits, and \
                  requiredRSASize is {}",
                 names.full, self.rsa_bits,
-            )));
+            );
+            return refused(HostKeyReason::Invalid, None, text);
         }
         let mut found = self.search(&names, offered)?;
         self.search_revoked(offered, &mut found)?;
-        if let Some(place) = found.revoked {
-            return Ok(HostKeyDecision::Refused(format!(
-                "the host key of {}, {key_type} {fingerprint}, is revoked by {place}",
+        if let Some(line) = found.revoked {
+            let text = format!(
+                "the host key of {}, {key_type} {fingerprint}, is revoked by {line}",
                 names.full,
-            )));
+            );
+            return refused(HostKeyReason::Revoked, Some(line), text);
         }
-        if let (Some(place), Some(certificate)) = (found.revoked_authority, offered.certificate()) {
-            return Ok(HostKeyDecision::Refused(format!(
+        if let (Some(line), Some(certificate)) = (found.revoked_authority, offered.certificate()) {
+            let text = format!(
                 "the authority {} that signed the host certificate of {} ({key_type} \
-                 {fingerprint}) is revoked by {place}",
+                 {fingerprint}) is revoked by {line}",
                 certificate.authority_fingerprint(),
                 names.full,
-            )));
+            );
+            return refused(HostKeyReason::Revoked, Some(line), text);
         }
         // A line without the port does not help where one with it has another key.
         let known = found.known || found.known_by_bare_name && found.other.is_none();
@@ -105,25 +105,32 @@ impl Trust {
             return Ok(HostKeyDecision::Trusted);
         }
         let objection = match (offered.certificate(), found.authority, found.other) {
-            (Some(certificate), Some(place), _) => {
+            (Some(certificate), Some(line), _) => {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 match certificate::check(self, certificate, &names.name, now.as_secs()) {
                     Ok(()) => return Ok(HostKeyDecision::Trusted),
-                    Err(reason) => Some(format!(
-                        "the host certificate of {} ({:?}, {key_type} {fingerprint}, by the \
-                         authority {} of {place}) is refused: {reason}",
-                        names.full,
-                        certificate.id(),
-                        certificate.authority_fingerprint(),
-                    )),
+                    Err(reason) => {
+                        let text = format!(
+                            "the host certificate of {} ({:?}, {key_type} {fingerprint}, by the \
+                             authority {} of {line}) is refused: {reason}",
+                            names.full,
+                            certificate.id(),
+                            certificate.authority_fingerprint(),
+                        );
+                        Some(refusal(HostKeyReason::Invalid, Some(line), text))
+                    }
                 }
             }
-            (_, _, Some((place, other_type, other))) => Some(format!(
-                "the host key of {} has changed: it inbound_channels {key_type} {fingerprint}, but {place} \
-                 knows {other_type} {other}. Somebody may be posing as this host. If its key was \
-                 replaced, replace that line",
-                names.full,
-            )),
+            (_, _, Some((line, other_type, other))) => {
+                let text = format!(
+                    "the host key of {} has changed: it offers {key_type} {fingerprint}, but \
+                     {line} knows {other_type} {other}. Somebody may be posing as this host. If \
+                     its key was replaced, replace that line",
+                    names.full,
+                );
+                let refusal = refusal(HostKeyReason::Changed, Some(line), text);
+                Some(HostKeyRefusal { known: Some(other), ..refusal })
+            }
             (_, _, None) => None,
         };
         let has_file = !self.known_hosts.is_empty();
@@ -132,12 +139,15 @@ impl Trust {
         Ok(match (objection, strictness) {
             (Some(_), Strictness::Off) if self.verifier => HostKeyDecision::Ask { remember: false },
             (Some(_), Strictness::Off) => HostKeyDecision::Accepted { remember: false },
-            (Some(reason), Strictness::No) => HostKeyDecision::Refused(format!(
-                "{reason}. Port forwarding is disabled to avoid man-in-the-middle attacks, also \
-                 with StrictHostKeyChecking=no",
-            )),
-            (Some(reason), Strictness::Yes | Strictness::AcceptNew) => {
-                HostKeyDecision::Refused(reason)
+            (Some(mut refusal), Strictness::No) => {
+                refusal.text.push_str(
+                    ". Port forwarding is disabled to avoid man-in-the-middle attacks, also with \
+                     StrictHostKeyChecking=no",
+                );
+                HostKeyDecision::Refused(Box::new(refusal))
+            }
+            (Some(refusal), Strictness::Yes | Strictness::AcceptNew) => {
+                HostKeyDecision::Refused(Box::new(refusal))
             }
             (None, _) if self.verifier => {
                 HostKeyDecision::Ask { remember: has_file && strictness != Strictness::Yes }
@@ -149,7 +159,8 @@ impl Trust {
                 HostKeyDecision::Accepted { remember: true }
             }
             (None, Strictness::Yes | Strictness::AcceptNew) => {
-                HostKeyDecision::Refused(unknown(&names.full, offered))
+                let text = unknown(&names.full, offered);
+                HostKeyDecision::Refused(Box::new(refusal(HostKeyReason::Unknown, None, text)))
             }
         })
     }
@@ -264,7 +275,7 @@ fn unknown(host: &str, offered: &HostKey) -> String {
         format!(", with a certificate by the authority {authority}, which is not known either")
     });
     format!(
-        "the host key of {host} is not known: it inbound_channels {key_type} {fingerprint}{certificate}. When \
+        "the host key of {host} is not known: it offers {key_type} {fingerprint}{certificate}. When \
          that is the right key, give it as hostKey, add it to a file of knownHosts, or decide in a \
          hostVerifier",
     )

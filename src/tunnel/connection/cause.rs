@@ -96,6 +96,14 @@ impl Cause {
         }
     }
 
+    /// What the server said when it refused to open the connection.
+    pub(crate) fn description(&self) -> Option<&str> {
+        match self {
+            Cause::Refused(_, description) => Some(description),
+            _ => None,
+        }
+    }
+
     /// The reply to a SOCKS client whose connection does not open. `None`: no reply, because the client
     /// or the application has ended the connection.
     pub(crate) fn socks_reply(&self) -> Option<Reply> {

@@ -118,6 +118,7 @@ impl Report {
             forward: self.forward,
             code: cause.code(!self.opened || cut || ending == LingerMode::Hard),
             reason,
+            description: cause.description().map(str::to_owned),
             opened: self.opened,
             clean,
             closed_by: if graceful { ClosedBy::Graceful } else { ClosedBy::Reset },
@@ -261,6 +262,7 @@ mod tests {
             let end = report.end(RESET);
             assert_eq!((&*end.code, end.clean, end.closed_by), (code, false, ClosedBy::Reset));
             assert!(!end.reason.is_empty());
+            assert_eq!(end.description.as_deref(), code.contains("_OPEN_").then_some("no"));
         }
     }
 

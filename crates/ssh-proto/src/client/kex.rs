@@ -317,7 +317,7 @@ impl Client {
         let failed = reason == DisconnectReason::NoMoreAuthMethods as u32
             || description.contains("authentication failures");
         Ok(if failed && authenticating {
-            Error::Auth(format!("authentication failed: {description}"))
+            self.auth.failure(format!("authentication failed: {description}"))
         } else {
             Error::Disconnected { reason, description }
         })

@@ -55,7 +55,8 @@ pub fn authentication(data: &[u8]) {
             Ok(Step::Show(banner)) => assert!(is_harmless(&banner.message)),
             Ok(Step::Success) => return,
             Ok(Step::Wait) => {}
-            Err(Error::Auth(text)) => {
+            Err(Error::Auth(failure)) => {
+                let text = format!("{failure:?}");
                 assert!(!text.contains(PASSWORD) && text.len() < 100_000);
                 return;
             }

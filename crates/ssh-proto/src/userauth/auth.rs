@@ -10,12 +10,12 @@ use super::identity::signature_name;
 use super::questions::Question;
 use super::request;
 use super::tried::Tried;
-use crate::Error;
 use crate::message::{
     USERAUTH_BANNER, USERAUTH_FAILURE, USERAUTH_METHOD_SPECIFIC, USERAUTH_SUCCESS,
 };
 use crate::text::{self, lines, one_line};
 use crate::wire::{MAX_NAME, MAX_SECRET, Reader, Writer};
+use crate::{AuthFailure, Error};
 
 /// Banners before the decision. OpenSSH's server sends one; gateways that wait for a second device
 /// send one again and again.
@@ -88,7 +88,7 @@ impl Auth {
     pub(crate) fn new(credentials: Credentials) -> Self {
         let mut tried = Tried::default();
         for algorithm in credentials.unused_keys() {
-            tried.push(format!("publickey ({algorithm}: not used, for its size or algorithm)"));
+            tried.unused(format!("publickey ({algorithm}: not used, for its size or algorithm)"));
         }
         Self {
             attempts: Attempts::new(&credentials),
@@ -173,7 +173,7 @@ impl Auth {
                 State::Offered(key) => self.key_accepted(key, &mut reader, session),
                 State::Interactive(rounds) => self.prompted(rounds, &mut reader, session),
                 State::Requested(Attempt::Password) => {
-                    Err(Error::Auth("the server demands that the password be changed".into()))
+                    Err(self.failure("the server demands that the password be changed".into()))
                 }
                 State::Ready
                 | State::Service
@@ -257,7 +257,7 @@ impl Auth {
                     let signature = identity
                         .key()
                         .sign(signature_name(algorithm), &request::to_sign(session, &payload))
-                        .map_err(|error| Error::Auth(format!("the private key: {error}")))?;
+                        .map_err(|error| Error::auth(format!("the private key: {error}")))?;
                     payload.put_string(&signature);
                     payload
                 }
@@ -267,7 +267,7 @@ impl Auth {
                 }
                 Attempt::AgentKey(key) => {
                     let payload = request::public_key(user, key.algorithm, &key.blob, false);
-                    self.tried.push(format!("publickey ({} of the agent)", key.algorithm));
+                    self.tried.push("agent", format!("publickey ({} of the agent)", key.algorithm));
                     self.state = State::Offered(key.clone());
                     return Ok(Step::Send(payload));
                 }
@@ -276,7 +276,7 @@ impl Auth {
                         continue; // the password was refused already
                     }
                     let payload = request::keyboard_interactive(user);
-                    self.tried.push("keyboard-interactive".into());
+                    self.tried.push("keyboard-interactive", "keyboard-interactive".into());
                     self.state = State::Interactive(0);
                     return Ok(Step::Send(payload));
                 }
@@ -285,10 +285,12 @@ impl Auth {
                     request::password(user, password)
                 }
             };
-            self.tried.push(match &attempt {
+            let method = attempt.method_name();
+            let words = match &attempt {
                 Attempt::Key(_, KeyOffer { algorithm, .. }) => format!("publickey ({algorithm})"),
-                other => other.method_name().into(),
-            });
+                _ => method.into(),
+            };
+            self.tried.push(method, words);
             self.state = State::Requested(attempt);
             return Ok(Step::Send(request));
         }
@@ -304,13 +306,26 @@ impl Auth {
             text.push_str("; the server accepts ");
             text.push_str(&one_line(accepted.as_bytes()));
         }
-        Error::Auth(text)
+        self.failure(text)
+    }
+
+    /// Returns the error of an authentication that failed for the reason in `text`.
+    pub(crate) fn failure(&self, text: String) -> Error {
+        let accepted = self.accepted.as_deref().unwrap_or_default().split(',');
+        Error::Auth(Box::new(AuthFailure {
+            text,
+            tried: self.tried.methods().to_vec(),
+            accepted: accepted
+                .filter(|method| !method.is_empty())
+                .map(|method| one_line(method.as_bytes()))
+                .collect(),
+        }))
     }
 }
 
 /// The error for a value that no server would accept in one message.
 pub(super) fn too_long(what: &str) -> Error {
-    Error::Auth(format!("the {what} is too long to be sent"))
+    Error::auth(format!("the {what} is too long to be sent"))
 }
 
 fn unexpected() -> Error {

@@ -109,10 +109,10 @@ impl Auth {
             Ok(mut blobs) => {
                 blobs.retain(|blob| self.credentials.wants_from_agent(blob));
                 if self.attempts.add_identities(&blobs, &self.credentials) == 0 {
-                    self.tried.push("agent (it has no other key)".into());
+                    self.tried.push("agent", "agent (it has no other key)".into());
                 }
             }
-            Err(why) => self.tried.push(format!("agent ({why})")),
+            Err(why) => self.tried.push("agent", format!("agent ({why})")),
         }
         self.next(session)
     }

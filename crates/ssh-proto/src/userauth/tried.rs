@@ -7,16 +7,32 @@ const MAX_LISTED: usize = 16;
 
 /// The attempts that were made.
 #[derive(Default)]
-pub(super) struct Tried(Vec<String>);
+pub(super) struct Tried {
+    words: Vec<String>,
+    methods: Vec<&'static str>,
+}
 
 impl Tried {
-    pub(super) fn push(&mut self, attempt: String) {
-        self.0.push(attempt);
+    pub(super) fn push(&mut self, method: &'static str, words: String) {
+        self.words.push(words);
+        if !self.methods.contains(&method) {
+            self.methods.push(method);
+        }
+    }
+
+    /// A credential that was left out.
+    pub(super) fn unused(&mut self, words: String) {
+        self.words.push(words);
+    }
+
+    /// The methods that were used, each once.
+    pub(super) fn methods(&self) -> &[&'static str] {
+        &self.methods
     }
 
     /// Adds a note to the last attempt.
     pub(super) fn note(&mut self, what: &str) {
-        if let Some(last) = self.0.last_mut() {
+        if let Some(last) = self.words.last_mut() {
             last.push_str(": ");
             last.push_str(what);
         }
@@ -25,10 +41,10 @@ impl Tried {
 
 impl fmt::Display for Tried {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
+        if self.words.is_empty() {
             return f.write_str("nothing");
         }
-        let (listed, others) = self.0.split_at(self.0.len().min(MAX_LISTED));
+        let (listed, others) = self.words.split_at(self.words.len().min(MAX_LISTED));
         f.write_str(&listed.join(", "))?;
         if others.is_empty() { Ok(()) } else { write!(f, " and {} more", others.len()) }
     }

@@ -112,6 +112,37 @@ fn a_revoked_key_is_refused_whatever_else_says() {
 }
 
 #[test]
+fn a_refusal_carries_the_facts_of_its_text() {
+    let facts = |trust: &Trust, shown: &HostKey| match trust.judge(HOST, 22, shown).unwrap() {
+        HostKeyDecision::Refused(refusal) => *refusal,
+        other => panic!("{other:?}"),
+    };
+    let at = |file: &File, number| Some(FileLine { path: file.path().to_owned(), number });
+    let fingerprint = || Some(FINGERPRINT.to_owned());
+
+    let unknown = facts(&trust(&[OTHER], &[], false), &key(P256));
+    assert_eq!((unknown.reason, unknown.known, unknown.line), (HostKeyReason::Unknown, None, None));
+    assert_eq!(unknown.fingerprint, Some(key(P256).key().fingerprint()));
+
+    let file = File::new(&format!("# old\n{HOST} {OTHER}\n"));
+    let changed = facts(&trust(&[], &[&file], true), &key(ED25519));
+    assert_eq!((changed.reason, changed.line), (HostKeyReason::Changed, at(&file, 2)));
+    assert_eq!(
+        (changed.fingerprint, changed.known),
+        (fingerprint(), Some(OTHER_FINGERPRINT.into()))
+    );
+
+    let file = File::new(&format!("\n\n@revoked * {ED25519}\n"));
+    let revoked = facts(&trust(&[], &[&file], true), &key(ED25519));
+    assert_eq!((revoked.reason, revoked.line), (HostKeyReason::Revoked, at(&file, 3)));
+    assert_eq!((revoked.fingerprint, revoked.known), (fingerprint(), None));
+
+    let file = File::new(&format!("@cert-authority * {P256}\n"));
+    let expired = facts(&trust(&[], &[&file], true), &certificate("expired"));
+    assert_eq!((expired.reason, expired.line), (HostKeyReason::Invalid, at(&file, 1)));
+}
+
+#[test]
 fn no_file_is_an_empty_one_and_an_unreadable_one_is_an_error() {
     let file = File::new("");
     let missing = file.path().with_extension("missing");

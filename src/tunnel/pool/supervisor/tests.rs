@@ -136,7 +136,7 @@ fn the_next_session_waits_after_a_failure() {
     setup.up();
     setup.place();
     assert!(setup.pool.wants_another(setup.now));
-    setup.pool.failed(&session::Error::Auth("text".into()), setup.now);
+    setup.pool.failed(&session::Error::Auth(Box::default()), setup.now);
     assert!(!setup.pool.wants_another(setup.now + 1000 * SECOND));
     setup.up();
     setup.place();

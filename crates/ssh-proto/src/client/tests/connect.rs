@@ -144,7 +144,8 @@ fn a_server_that_ends_the_session_for_none_has_refused_the_keys() {
     }
     let reason = Text(b"Too many authentication failures");
     pair.say(&build(DISCONNECT, &[Number(2), reason, Text(b"")]));
-    let Error::Auth(text) = pair.failure() else { panic!("no method is left") };
+    let Error::Auth(failure) = pair.failure() else { panic!("no method is left") };
+    let text = failure.text;
     assert!(text.ends_with("none; the server accepts publickey"), "{text}");
 }
 
@@ -172,7 +173,9 @@ fn signatures_that_the_server_does_not_take_are_not_tried() {
     script.sig_algs = Some("ssh-ed25519");
     let mut pair = Pair::new(setup, script);
     pair.run();
-    assert!(matches!(pair.failure(), Error::Auth(text) if text.contains("rsa-sha2-512")));
+    assert!(
+        matches!(pair.failure(), Error::Auth(failure) if failure.text.contains("rsa-sha2-512"))
+    );
     assert_eq!(requests(&mut pair), 2, "with none");
 }
 
@@ -187,7 +190,8 @@ fn a_method_that_the_server_does_not_list_is_not_tried() {
     let script = Script { user: None, methods: "publickey", ..Script::default() };
     let mut pair = Pair::new(setup(), script);
     pair.run();
-    let Error::Auth(text) = pair.failure() else { panic!("no method is left") };
+    let Error::Auth(failure) = pair.failure() else { panic!("no method is left") };
+    let text = failure.text;
     assert!(text.contains("user ann") && text.contains("accepts publickey"), "{text}");
     assert_eq!(requests(&mut pair), 2, "with none");
 }
@@ -197,7 +201,8 @@ fn nothing_left_to_try_ends_the_session() {
     let script = Script { user: None, password: Some("other"), ..Script::default() };
     let mut pair = Pair::new(setup(), script);
     pair.run();
-    let Error::Auth(text) = pair.failure() else { panic!("no method is left") };
+    let Error::Auth(failure) = pair.failure() else { panic!("no method is left") };
+    let text = failure.text;
     assert!(!text.contains("secret"));
     assert_eq!(pair.told(), Some(14));
     assert_eq!(requests(&mut pair), 2);

@@ -87,7 +87,9 @@ fn a_key_that_was_refused_is_not_tried_again_from_the_agent() {
     let setup = with(Credentials { keys, agent: true, ..Credentials::default() });
     let mut pair = Pair::new(setup, Script::default());
     assert_eq!(play(&mut pair, &[fixture!("ed25519")], &[]), 0);
-    assert!(matches!(pair.failure(), Error::Auth(text) if text.contains("no other key")));
+    assert!(
+        matches!(pair.failure(), Error::Auth(failure) if failure.text.contains("no other key"))
+    );
     assert_eq!(requests(&mut pair), ["publickey", "none"]);
 }
 

@@ -72,7 +72,7 @@ fn asked(step: Result<Step, Error>) -> Question {
 
 fn refusal(step: Result<Step, Error>) -> String {
     match step {
-        Err(Error::Auth(text)) => text,
+        Err(Error::Auth(failure)) => failure.text,
         other => panic!("{other:?}"),
     }
 }
@@ -148,6 +148,20 @@ fn an_empty_list_in_reply_to_none_excludes_no_method() {
     assert!(sent(auth.handle(&failure("", false), SESSION)).ends_with(b"secret"));
     let text = refusal(auth.handle(&failure("", false), SESSION));
     assert!(text.contains("tried none, password"), "{text}");
+}
+
+#[test]
+fn a_failure_carries_the_methods_that_were_tried_and_those_that_the_server_accepts() {
+    let (mut auth, _) = proving(Credentials { interactive: true, ..password() });
+    let step = auth.handle(&failure("publickey,password", false), SESSION);
+    assert!(sent(step).ends_with(b"secret"));
+    match auth.handle(&failure("publickey,host\x07based", false), SESSION) {
+        Err(Error::Auth(failure)) => {
+            assert_eq!(failure.tried, ["none", "keyboard-interactive", "password"]);
+            assert_eq!(failure.accepted, ["publickey", "host?based"]);
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

@@ -1,0 +1,53 @@
+'use strict';
+
+// The command `sshtunnel`.
+//
+//   arguments.js     the command line; help.js: its help
+//   settings.js      what the command line and the ssh_config files say
+//   run.js           from the settings to the exit status
+//   auth/            connect.js: connects, and asks the user for what may help
+//   forwardings.js   -L, -D and -R; stdio.js: -W
+//   signals.js       SIGINT, SIGTERM and SIGHUP
+//   output/          messages.js: standard error; json-lines.js: --json; view.js: the live view, drawn by renderer.js from
+//                    traffic.js; event-log.js: events of the tunnel to all of these; text.js: text for terminals
+
+const { version } = require('../../package.json');
+const { UsageError, parseArguments } = require('./arguments.js');
+const { HELP, USAGE } = require('./help.js');
+const { plain } = require('./output/text.js');
+const { FAILED, Run } = require('./run.js');
+const { Settings, missingIdentities } = require('./settings.js');
+
+function prepare(argv) {
+  const line = parseArguments(argv);
+  if (line.help || line.version) return { line };
+  if (line.host === undefined) throw new UsageError('a destination is missing', { usage: true });
+  for (const warning of missingIdentities(line.identities)) process.stderr.write(`${plain(warning)}\n`);
+  return { line, settings: new Settings(line) };
+}
+
+/** The message about an error that ends the command; with the stack if it is unexpected. */
+function fatalMessage(error) {
+  if (error instanceof UsageError) return `sshtunnel: ${error.message}${error.usage ? `\n${USAGE}` : ''}`;
+  return `sshtunnel: ${error.code === undefined ? error.stack : error.message}`;
+}
+
+/** @param {string[]} argv without the names of Node.js and of the program */
+async function main(argv) {
+  // The reader of standard error may exit first.
+  process.stderr.on('error', () => {});
+  try {
+    const { line, settings } = prepare(argv);
+    if (settings === undefined) {
+      process.stdout.write(line.help ? HELP : `sshtunnel ${version}\n`);
+      return;
+    }
+    const run = new Run(line, settings);
+    await run.end(await run.run());
+  } catch (error) {
+    for (const line of fatalMessage(error).split('\n')) process.stderr.write(`${plain(line)}\n`);
+    process.exit(FAILED);
+  }
+}
+
+module.exports = { main };
