@@ -1,7 +1,7 @@
 //! Rules for names of hosts, users and socket paths.
 //!
-//! `lib/validate/names.js` checks the same rules first. The checks here cover names from SOCKS clients,
-//! and any name that JavaScript lets through by mistake.
+//! `lib/validate/names.js` checks the same rules first. The checks here cover names from SOCKS
+//! clients, and any name that JavaScript lets through by mistake.
 
 use std::fmt;
 
@@ -12,8 +12,8 @@ pub(crate) const MAX_USER: usize = 1024;
 /// Maximum bytes of the path of a Unix socket, on this machine or on a server.
 pub(crate) const MAX_PATH: usize = 1023;
 
-/// Characters that a shell interprets anywhere in a word. OpenSSH refuses most of them in names that it
-/// expands.
+/// Characters that a shell interprets anywhere in a word. OpenSSH refuses most of them in names
+/// that it expands.
 const SHELL: &[char] =
     &['\'', '`', '"', '$', '\\', ';', '&', '<', '>', '|', '(', ')', '{', '}', '*', '?', '[', ']'];
 

@@ -31,8 +31,8 @@ const MAX_DISCARDED: u64 = 16 * 1024 * 1024;
 const MIN_POLL_INTERVAL: Duration = Duration::from_millis(1);
 const MAX_POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Time between the last acknowledgement and the reset of a stream that was cut: the peer's program
-/// reads what its kernel has. libuv takes a reset that it finds together with the last bytes for the
-/// end of the stream, so that a program in Node.js would not notice the cut.
+/// reads what its kernel has. libuv takes a reset that it finds together with the last bytes for
+/// the end of the stream, so that a program in Node.js would not notice the cut.
 pub(crate) const RESET_DELAY: Duration = Duration::from_millis(100);
 /// Bytes discarded in one read.
 const READ_SIZE: usize = 16 * 1024;
@@ -98,9 +98,9 @@ pub enum CloseOutcome {
 /// Delivers the write buffer and what the kernel still holds, then ends the stream as `mode` says.
 ///
 /// Unless the outcome says otherwise, every byte is delivered to the peer's kernel. The future
-/// completes then; with [`CloseMode::Reset`] after [`RESET_DELAY`]; with [`CloseMode::Fin`] when the
-/// peer has ended its direction too, or after two seconds. What the peer sends meanwhile is read and
-/// discarded, since unread bytes would turn the end into a reset.
+/// completes then; with [`CloseMode::Reset`] after [`RESET_DELAY`]; with [`CloseMode::Fin`] when
+/// the peer has ended its direction too, or after two seconds. What the peer sends meanwhile is
+/// read and discarded, since unread bytes would turn the end into a reset.
 ///
 /// A peer that does not read is waited for until `expiry` completes. The stream ends at once then:
 /// as `mode` says if the peer's kernel has everything at that moment, else with RST and
@@ -137,8 +137,8 @@ pub(crate) async fn close(
 }
 
 /// Resets the connection at once. What the kernel still holds is dropped and counted; what has left
-/// it counts as delivered, without waiting for an acknowledgement. `fin_sent` says whether a FIN was
-/// sent before.
+/// it counts as delivered, without waiting for an acknowledgement. `fin_sent` says whether a FIN
+/// was sent before.
 pub(crate) fn reset(
     stream: impl Into<Stream>,
     write_buffer: &WriteBuffer,
@@ -294,7 +294,8 @@ impl Closing {
 
 /// A socket with everything in the kernel that is to be sent, and a FIN behind it.
 ///
-/// Its SO_LINGER stays as the caller has set it, and rules what the kernel does if the process dies.
+/// Its SO_LINGER stays as the caller has set it, and rules what the kernel does if the process
+/// dies.
 pub(crate) struct GracefulClose(Closing);
 
 impl GracefulClose {

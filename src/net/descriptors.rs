@@ -12,8 +12,8 @@ const MIN_RESERVE: u64 = 16;
 #[cfg(unix)]
 const MAX_RESERVE: u64 = 256;
 
-/// Returns whether the process has few descriptors left. A new descriptor has the lowest free number,
-/// so all numbers below that of the newest one are in use.
+/// Returns whether the process has few descriptors left. A new descriptor has the lowest free
+/// number, so all numbers below that of the newest one are in use.
 #[cfg(unix)]
 pub(crate) fn are_scarce(newest: &impl AsFd) -> bool {
     let used = newest.as_fd().as_raw_fd().unsigned_abs().into();

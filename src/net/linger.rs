@@ -43,7 +43,8 @@ impl Linger {
         if graceful { Self::GRACEFUL } else { Self::HARD }
     }
 
-    /// Returns the boolean property: `false` only for a hard close. A bounded close sends its data first.
+    /// Returns the boolean property: `false` only for a hard close. A bounded close sends its data
+    /// first.
     pub fn property(self) -> bool {
         self.mode() != LingerMode::Hard
     }

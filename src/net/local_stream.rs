@@ -150,8 +150,8 @@ impl Stream {
         let _ = self.try_io(Interest::WRITABLE, forget);
     }
 
-    /// Returns how many bytes the peer's kernel has not acknowledged; a FIN under way counts as one.
-    /// For a socket pair: how many bytes JavaScript has not read.
+    /// Returns how many bytes the peer's kernel has not acknowledged; a FIN under way counts as
+    /// one. For a socket pair: how many bytes JavaScript has not read.
     pub(crate) fn unsent(&self) -> io::Result<usize> {
         match self {
             Self::Tcp(socket) => sys::unsent(&SockRef::from(socket)),

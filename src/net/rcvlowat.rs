@@ -1,5 +1,5 @@
-//! SO_RCVLOWAT of a socket: while data arrives in bulk, the kernel wakes the task for a large portion
-//! and not for every segment.
+//! SO_RCVLOWAT of a socket: while data arrives in bulk, the kernel wakes the task for a large
+//! portion and not for every segment.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,8 @@ use crate::net::sys;
 const RAISED: usize = 192 * 1024;
 /// The value otherwise.
 const LOWERED: usize = 1;
-/// Bytes within [`SPAN`] that count as bulk: at this rate the value is reached in about a millisecond.
+/// Bytes within [`SPAN`] that count as bulk: at this rate the value is reached in about a
+/// millisecond.
 const BULK: usize = 1024 * 1024;
 const SPAN: Duration = Duration::from_millis(6);
 /// Time that fewer bytes than the value may wait for more.
@@ -65,8 +66,8 @@ impl RcvLowat {
         self.due
     }
 
-    /// Lowers the value if its time is over, so that fewer bytes wake the task too. Returns whether it
-    /// was lowered.
+    /// Lowers the value if its time is over, so that fewer bytes wake the task too. Returns whether
+    /// it was lowered.
     pub(crate) fn expire(&mut self, socket: &SockRef<'_>, now: Instant) -> bool {
         let over = self.due.is_some_and(|due| due <= now);
         if over {

@@ -53,9 +53,9 @@ pub(crate) fn send_sighup(child: u32) {
     unsafe { libc::kill(child as libc::pid_t, libc::SIGHUP) };
 }
 
-/// Allocates a page of zeros that core dumps leave out and child processes do not inherit, and locks
-/// it in memory if the limits of the process allow it. The page stays until the process ends. Returns
-/// `None` if the system does not support it.
+/// Allocates a page of zeros that core dumps leave out and child processes do not inherit, and
+/// locks it in memory if the limits of the process allow it. The page stays until the process ends.
+/// Returns `None` if the system does not support it.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn undumped_page<const LENGTH: usize>() -> Option<&'static mut [u8; LENGTH]> {
     // SAFETY: takes an integer, and touches no memory of this process.
@@ -77,7 +77,8 @@ pub(crate) fn undumped_page<const LENGTH: usize>() -> Option<&'static mut [u8; L
         libc::madvise(start, length, libc::MADV_DONTFORK);
         libc::mlock(start, length);
     }
-    // SAFETY: the mapping has `LENGTH` bytes of zeros, aligned, is never unmapped, and is not shared.
+    // SAFETY: the mapping has `LENGTH` bytes of zeros, aligned, is never unmapped, and is not
+    // shared.
     Some(unsafe { &mut *start.cast() })
 }
 
@@ -148,8 +149,8 @@ const SO_LINGER: libc::c_int = libc::SO_LINGER_SEC;
 #[cfg(all(unix, not(target_vendor = "apple")))]
 const SO_LINGER: libc::c_int = libc::SO_LINGER;
 
-/// Returns how many bytes the peer's kernel has not acknowledged; a FIN under way counts as one. After
-/// a reset the value stays as it was.
+/// Returns how many bytes the peer's kernel has not acknowledged; a FIN under way counts as one.
+/// After a reset the value stays as it was.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn unsent(socket: &SockRef<'_>) -> io::Result<usize> {
     // SIOCOUTQ has the number of TIOCOUTQ.
@@ -165,8 +166,8 @@ pub(crate) fn never_sent(socket: &SockRef<'_>) -> io::Result<usize> {
     queue_length(socket, SIOCOUTQNSD)
 }
 
-/// Returns how many bytes the peer's kernel has not acknowledged. macOS does not count the FIN, so a
-/// FIN under way may be taken for an acknowledged one.
+/// Returns how many bytes the peer's kernel has not acknowledged. macOS does not count the FIN, so
+/// a FIN under way may be taken for an acknowledged one.
 #[cfg(target_vendor = "apple")]
 pub(crate) fn unsent(socket: &SockRef<'_>) -> io::Result<usize> {
     int_option(socket, libc::SO_NWRITE).map(|length| length.max(0) as usize)
@@ -207,8 +208,8 @@ pub(crate) fn unread(_: &SockRef<'_>) -> io::Result<usize> {
 pub(crate) const FIN: usize =
     if cfg!(any(target_os = "linux", target_os = "android")) { 1 } else { 0 };
 
-/// Sets SO_RCVLOWAT: the number of bytes from which the socket is readable. It is readable at once for
-/// an end of stream, an error and a full buffer.
+/// Sets SO_RCVLOWAT: the number of bytes from which the socket is readable. It is readable at once
+/// for an end of stream, an error and a full buffer.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn set_rcvlowat(socket: &SockRef<'_>, count: usize) -> io::Result<()> {
     let value = libc::c_int::try_from(count).unwrap_or(libc::c_int::MAX);
@@ -238,8 +239,8 @@ pub(crate) fn is_listener(socket: &SockRef<'_>) -> io::Result<bool> {
     int_option(socket, libc::SO_ACCEPTCONN).map(|value| value != 0)
 }
 
-/// Calls `work` with the socket of a descriptor that may be invalid. `work` may only make system calls
-/// on it, which return EBADF or ENOTSOCK if it is not a socket.
+/// Calls `work` with the socket of a descriptor that may be invalid. `work` may only make system
+/// calls on it, which return EBADF or ENOTSOCK if it is not a socket.
 #[cfg(unix)]
 pub(crate) fn with_socket<T>(
     descriptor: RawFd,

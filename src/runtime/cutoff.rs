@@ -1,4 +1,4 @@
-//! A limit in time that can be set, moved and removed while something waits for it.
+//! A time limit that can be set, moved and removed while tasks wait for it.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::runtime::timer::Deadline;
 
-/// When something is over, and how long it may take after a pause of the process.
+/// A point in time, and the time that is left again after a pause of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Limit {
     pub(crate) due: Instant,
@@ -17,43 +17,43 @@ pub(crate) struct Limit {
 }
 
 impl Limit {
-    /// So long from `now`; `None`: longer than time can be counted.
+    /// Returns a limit `length` after `now`; `None` if that cannot be represented.
     pub(crate) fn new(now: Instant, length: Duration) -> Option<Self> {
         Some(Self { due: now.checked_add(length)?, length })
     }
 
-    /// At this time, of a limit of this length that began earlier.
+    /// Returns a limit at `due` that began `length` before.
     pub(crate) fn at(due: Instant, length: Duration) -> Self {
         Self { due, length }
     }
 
-    /// At once.
+    /// Returns a limit that is reached at once.
     pub(crate) fn now() -> Self {
         Self { due: Instant::now(), length: Duration::ZERO }
     }
 
-    /// So much later.
+    /// Returns a later limit.
     pub(crate) fn and(self, more: Duration) -> Option<Self> {
         Some(Self { due: self.due.checked_add(more)?, length: self.length.checked_add(more)? })
     }
 
-    /// Whether it leaves no time at all.
+    /// Returns whether the limit was reached when it was made.
     fn is_at_once(self) -> bool {
         self.length.is_zero()
     }
 
-    /// The process was paused until `now`.
+    /// Returns the limit after a pause of the process that ended at `now`.
     pub(crate) fn resumed(self, now: Instant) -> Option<Self> {
         Self::new(now, self.length)
     }
 }
 
-/// The side that sets the limit.
+/// Sets the limit.
 #[derive(Clone, Debug)]
 pub(crate) struct Cutoff(Arc<watch::Sender<Option<Limit>>>);
 
 impl Cutoff {
-    /// Without a limit it is never reached.
+    /// Makes a cutoff; without a limit it is never reached.
     pub(crate) fn new(limit: Option<Limit>) -> Self {
         Self(Arc::new(watch::Sender::new(limit)))
     }
@@ -63,12 +63,12 @@ impl Cutoff {
         self.0.send_replace(limit);
     }
 
-    /// When it is reached, pauses aside.
+    /// Returns when the limit is reached, pauses aside.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.0.borrow().map(|limit| limit.due)
     }
 
-    /// Whether it was reached as soon as it was set.
+    /// Returns whether the limit was reached as soon as it was set.
     pub(crate) fn is_at_once(&self) -> bool {
         self.0.borrow().is_some_and(Limit::is_at_once)
     }
@@ -89,7 +89,7 @@ impl Default for Cutoff {
     }
 }
 
-/// The side that waits.
+/// Waits for the limit.
 #[derive(Clone, Debug)]
 pub(crate) struct CutoffWatch(watch::Receiver<Option<Limit>>);
 
@@ -108,7 +108,7 @@ impl CutoffWatch {
                 },
             };
             if change.is_err() {
-                // Nobody can move it any more.
+                // The sender is gone, so the limit is final.
                 return match deadline {
                     None => pending().await,
                     Some(deadline) => deadline.over().await,
@@ -117,13 +117,13 @@ impl CutoffWatch {
         }
     }
 
-    /// Whether the limit was reached, pauses aside.
+    /// Returns whether the limit was reached, pauses aside.
     pub(crate) fn is_reached(&self) -> bool {
         self.0.borrow().is_some_and(|limit| limit.due <= Instant::now())
     }
 }
 
-/// The outcome of `work`, or `None` when `limit` completes first.
+/// Returns the outcome of `work`, or `None` if `limit` completes first.
 pub(crate) async fn before<T>(
     limit: impl Future<Output = ()>,
     work: impl Future<Output = T>,
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn it_can_be_set_moved_and_removed_while_somebody_waits() {
+    fn a_limit_can_be_set_moved_and_removed_while_a_task_waits() {
         runtime::handle().block_on(async {
             let cutoff = Cutoff::default();
             let mut watch = cutoff.watch();
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_limit_counts_when_nobody_can_move_it_any_more() {
+    fn the_last_limit_counts_when_the_sender_is_gone() {
         runtime::handle().block_on(async {
             for (limit, reached) in [(None, false), (Some(Limit::now()), true)] {
                 let cutoff = Cutoff::new(limit);

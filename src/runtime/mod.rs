@@ -1,8 +1,8 @@
-//! The tokio runtimes of the process: threads that each serve their sockets and tasks alone.
+//! Threads of the process, each with a tokio runtime of its own.
 //!
-//! Where several threads share one set of sockets, the one that rests is woken for every event of a
-//! socket that another is working on. So a task stays on its thread with all its sockets, and what
-//! is to use another core gets another thread.
+//! Threads that share one runtime wake each other: an idle thread is woken for every event of a
+//! socket that another thread is serving. So a task and all its sockets stay on one thread, and
+//! work for another core gets another thread.
 
 pub(crate) mod cutoff;
 pub(crate) mod timer;
@@ -15,63 +15,64 @@ use std::thread;
 use tokio::runtime::{Builder, Handle};
 use tokio::task::coop::unconstrained;
 
-/// A session is one task: more threads than this serve only tunnels with more sessions.
+/// Maximum number of threads. A session is one task, so more threads only help tunnels with more
+/// sessions.
 const MAX_THREADS: usize = 16;
 
-/// A thread, and how many have their place on it.
-struct Worker {
+/// A thread, and its number of long-running tasks.
+struct Thread {
     handle: Handle,
-    places: usize,
+    tasks: usize,
 }
 
-/// Never empty. The threads are never stopped, so that a process can exit at any time without
-/// waiting for a tunnel.
-static WORKERS: LazyLock<Mutex<Vec<Worker>>> = LazyLock::new(|| {
+/// Never empty. The threads are never stopped, so that the process can exit at any time.
+static THREADS: LazyLock<Mutex<Vec<Thread>>> = LazyLock::new(|| {
     let first = start().expect("the system gives a process its threads and an epoll descriptor");
     Mutex::new(vec![first])
 });
 
-static FIRST: LazyLock<Handle> = LazyLock::new(|| workers()[0].handle.clone());
+static FIRST: LazyLock<Handle> = LazyLock::new(|| threads()[0].handle.clone());
 
-/// The thread for whatever is short, or needs no other. The first call starts it.
+/// Returns the runtime of the first thread, which the first call starts.
 pub(crate) fn handle() -> &'static Handle {
     &FIRST
 }
 
-/// A place on one of the threads, for a task that lives long and works hard.
+/// A slot on one of the threads for a long-running task.
 pub(crate) struct WorkerSlot {
-    worker: usize,
+    thread: usize,
     handle: Handle,
 }
 
 impl WorkerSlot {
-    /// On the thread that has the fewest, or on a new one while there are cores.
+    /// Takes a slot on an idle thread, on a new one while there are cores, or on the least loaded
+    /// one.
     pub(crate) fn take() -> Self {
-        let most = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
-        let mut workers = workers();
-        if workers.iter().all(|worker| worker.places > 0)
-            && workers.len() < most
-            && let Ok(worker) = start()
+        let max = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
+        let mut threads = threads();
+        if threads.iter().all(|thread| thread.tasks > 0)
+            && threads.len() < max
+            && let Ok(thread) = start()
         {
-            workers.push(worker);
+            threads.push(thread);
         }
-        let least = workers.iter_mut().enumerate().min_by_key(|(_, worker)| worker.places);
-        let (index, worker) = least.expect("the first thread is never stopped");
-        worker.places += 1;
-        Self { worker: index, handle: worker.handle.clone() }
+        let least = threads.iter_mut().enumerate().min_by_key(|(_, thread)| thread.tasks);
+        let (index, thread) = least.expect("the first thread is never stopped");
+        thread.tasks += 1;
+        Self { thread: index, handle: thread.handle.clone() }
     }
 
-    /// The thread's runtime.
+    /// Returns the runtime of the thread.
     pub(crate) fn handle(&self) -> &Handle {
         &self.handle
     }
 
-    /// Starts the task, which gives its place back when it is done. It bounds its own work and
-    /// yields; tokio's budget on top would only make it spin.
+    /// Spawns a task, which frees the slot when it ends. The task bounds its own work and yields,
+    /// so it is exempt from tokio's budget, which would make it spin.
     pub(crate) fn spawn(self, task: impl Future<Output = ()> + Send + 'static) {
         let handle = self.handle.clone();
         handle.spawn(async move {
-            let _place = self;
+            let _slot = self;
             unconstrained(task).await;
         });
     }
@@ -79,21 +80,21 @@ impl WorkerSlot {
 
 impl Drop for WorkerSlot {
     fn drop(&mut self) {
-        workers()[self.worker].places -= 1;
+        threads()[self.thread].tasks -= 1;
     }
 }
 
-/// The lock is held for no longer than it takes to start a thread, and nothing under it panics.
-fn workers() -> MutexGuard<'static, Vec<Worker>> {
-    WORKERS.lock().unwrap_or_else(PoisonError::into_inner)
+/// Locks the list. The lock is held while a thread starts at most, and nothing panics under it.
+fn threads() -> MutexGuard<'static, Vec<Thread>> {
+    THREADS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn start() -> io::Result<Worker> {
+fn start() -> io::Result<Thread> {
     let runtime = Builder::new_current_thread().thread_name("sshtunnel").enable_all().build()?;
     let handle = runtime.handle().clone();
     let serve = move || runtime.block_on(pending::<()>());
     thread::Builder::new().name("sshtunnel".to_owned()).spawn(serve)?;
-    Ok(Worker { handle, places: 0 })
+    Ok(Thread { handle, tasks: 0 })
 }
 
 #[cfg(test)]
@@ -101,15 +102,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tasks_share_a_thread_only_when_there_are_no_more() {
+    fn tasks_share_a_thread_only_when_there_are_no_more_cores() {
         let cores = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
         let taken: Vec<_> = (0..cores).map(|_| WorkerSlot::take()).collect();
-        let used = || workers().iter().filter(|worker| worker.places > 0).count();
+        let used = || threads().iter().filter(|thread| thread.tasks > 0).count();
         assert!(used() >= cores.min(2), "{} threads for {cores} tasks", used());
-        assert!(workers().len() <= cores);
-        let before: usize = workers().iter().map(|worker| worker.places).sum();
+        assert!(threads().len() <= cores);
+        let before: usize = threads().iter().map(|thread| thread.tasks).sum();
         drop(taken);
-        let after: usize = workers().iter().map(|worker| worker.places).sum();
-        assert!(after <= before, "places are given back");
+        let after: usize = threads().iter().map(|thread| thread.tasks).sum();
+        assert!(after <= before, "tasks are freed");
     }
 }

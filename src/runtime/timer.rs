@@ -1,12 +1,12 @@
-//! Timers of a process that may be paused, and limits in time that are judged by them.
+//! Timers and deadlines for a process that may be paused.
 //!
 //! A process can be paused at any moment: by SIGSTOP, a container's freezer, a machine that sleeps,
-//! or a machine too busy to run it. When it goes on, its timers are due and its sockets are ready
-//! in the same moment. Two rules keep it from taking its own absence for the silence of others:
+//! or a machine too busy to run it. When it resumes, its timers are due and its sockets are ready
+//! at the same moment. Two rules keep it from timing out peers for its own pause:
 //!
-//! - a pause is noticed by a task that runs much later than it had asked to, and everything that
-//!   it waits for has its full time again;
-//! - a limit is judged only after what had come by then was handled.
+//! - a task that runs much later than it had asked to notices the pause, and everything that it waits
+//!   for has its full time again;
+//! - a deadline counts only after the input that had arrived by then was handled.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -19,16 +19,16 @@ use tokio::time::{Sleep, sleep_until};
 
 use crate::net::sys;
 
-/// A task that runs so much later than it had asked to was paused.
+/// Delay from which a task counts as paused.
 const TOLERANCE: Duration = Duration::from_millis(500);
-/// A longer wait is halved, so that a pause that ends before its end is noticed, too: whatever has
-/// a limit in time gets most of it while the process runs.
-const LONGEST_STRETCH: Duration = Duration::from_secs(1);
-/// How often something is awaited after its limit if it never has to be waited for: what had come
-/// by then takes a few steps to be handled.
+/// Longest sleep that is not split. A longer wait is halved, so that a pause that ends before the
+/// wait does is noticed too, and a deadline mostly counts time in which the process runs.
+const MAX_SLEEP: Duration = Duration::from_secs(1);
+/// Number of futures that may complete after the deadline without waiting: input that had arrived
+/// by then takes a few steps to handle.
 const GRACE: u32 = 8;
 
-/// Wakes a task when the first of many things is due, and notices when the task was paused.
+/// Wakes a task when the earliest of its timers is due, and notices when the task was paused.
 #[derive(Debug, Default)]
 pub(crate) struct Timer {
     sleep: Option<Pin<Box<Sleep>>>,
@@ -36,9 +36,8 @@ pub(crate) struct Timer {
 }
 
 impl Timer {
-    /// Sees to it that the task is woken at `due` at the latest; `None` stops the timer. Returns
-    /// whether the time has come, or may have: one that fires too early only causes a look, while
-    /// moving it back on every packet would cost.
+    /// Wakes the task at `due` at the latest; `None` stops the timer. Returns whether the time may
+    /// have come: the timer is not moved back on every packet, and may fire too early.
     pub(crate) fn poll(&mut self, due: Option<Instant>, cx: &mut Context<'_>) -> bool {
         let Some(due) = due else {
             self.sleep = None;
@@ -55,40 +54,41 @@ impl Timer {
                     return true;
                 }
                 let now = Instant::now();
-                let stretch = stretch(due.saturating_duration_since(now));
-                self.pauses.expected = Some(boot + stretch);
-                Box::pin(sleep_until((now + stretch).into()))
+                let time = sleep_time(due.saturating_duration_since(now));
+                self.pauses.expected = Some(boot + time);
+                Box::pin(sleep_until((now + time).into()))
             }
         };
         self.sleep.insert(sleep).as_mut().poll(cx).is_ready()
     }
 
-    /// Whether the task was paused since it was asked last. To be asked whenever it runs.
+    /// Returns whether the task was paused since the last call. Must be called whenever the task
+    /// runs.
     pub(crate) fn was_paused(&mut self) -> bool {
         self.pauses.look(sys::since_boot());
         std::mem::take(&mut self.pauses.noticed)
     }
 }
 
-/// How long to sleep of a wait.
-fn stretch(wait: Duration) -> Duration {
-    if wait > LONGEST_STRETCH { wait / 2 } else { wait }
+/// Returns the time to sleep before looking again.
+fn sleep_time(wait: Duration) -> Duration {
+    if wait > MAX_SLEEP { wait / 2 } else { wait }
 }
 
 /// Notices that a task runs later than it should.
 #[derive(Debug, Default)]
 struct Pauses {
-    /// When it is to run at the latest; `None`: at any time.
+    /// When the task is to run at the latest; `None` for any time.
     expected: Option<Duration>,
-    /// Whether there was one that nobody was told of.
+    /// Whether a pause was noticed and not reported yet.
     noticed: bool,
 }
 
 impl Pauses {
-    /// The task runs at this time. Returns whether there is a pause to be told of.
+    /// Notes that the task runs at `now`. Returns whether there is a pause to report.
     fn look(&mut self, now: Duration) -> bool {
         self.noticed |= self.expected.is_some_and(|at| at + TOLERANCE < now);
-        // While it does not sleep it is to run all the time.
+        // A task that does not sleep runs all the time.
         if self.expected.is_none_or(|at| at < now) {
             self.expected = Some(now);
         }
@@ -96,53 +96,53 @@ impl Pauses {
     }
 }
 
-/// Has the task run again after the runtime has looked at all sockets and at the other tasks that
-/// they wake. To be called where the task is about to return `Pending`.
+/// Runs the task again after the runtime has polled all sockets and the tasks that they wake. To be
+/// called before the task returns `Pending`.
 pub(crate) fn run_after_input(cx: &mut Context<'_>) {
     // Polled once, it leaves the waker with the runtime.
     let _ = pin!(yield_now()).poll(cx);
 }
 
-/// A limit in time for what an asynchronous function awaits, one thing after the other. After a
-/// pause it is as long as at first.
+/// Deadline for the futures that a function awaits one after the other. After a pause of the
+/// process it has its full length again.
 #[derive(Debug)]
 pub(crate) struct Deadline {
     length: Duration,
     due: Instant,
     timer: Timer,
-    /// Whether the sockets were looked at since it was seen to be due.
-    looked: bool,
-    /// How often something was done since.
+    /// Whether the runtime has polled the sockets since the deadline was found to be over.
+    polled: bool,
+    /// Number of futures that have completed since.
     late: u32,
 }
 
 impl Deadline {
-    /// So long from now.
+    /// Returns a deadline `length` from now.
     pub(crate) fn after(length: Duration) -> Self {
         let mut timer = Timer::default();
         timer.was_paused();
-        Self { length, due: Instant::now() + length, timer, looked: false, late: 0 }
+        Self { length, due: Instant::now() + length, timer, polled: false, late: 0 }
     }
 
-    /// At this time, of a limit of this length that began earlier.
+    /// Returns a deadline at `due` that began `length` before.
     pub(crate) fn at(due: Instant, length: Duration) -> Self {
         Self { due, ..Self::after(length) }
     }
 
-    /// Whether it is over, for those who look now and then and handle what has come before.
+    /// Returns whether the deadline is over. The caller handles input that has arrived first.
     pub(crate) fn is_over(&mut self) -> bool {
         if self.timer.was_paused() {
             self.due = Instant::now() + self.length;
-            (self.looked, self.late) = (false, 0);
+            (self.polled, self.late) = (false, 0);
         }
         self.due <= Instant::now()
     }
 
-    /// Ready when it is over, and nothing that came before is left for the runtime to tell.
+    /// Ready when the deadline is over and the input that arrived before was handled.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             if self.is_over() {
-                if std::mem::replace(&mut self.looked, true) {
+                if std::mem::replace(&mut self.polled, true) {
                     return Poll::Ready(());
                 }
                 run_after_input(cx);
@@ -154,13 +154,13 @@ impl Deadline {
         }
     }
 
-    /// Ready when it is over.
+    /// Completes when the deadline is over.
     pub(crate) async fn over(mut self) {
         poll_fn(|cx| self.poll(cx)).await;
     }
 
-    /// The outcome of `work`, or `None` if that takes longer. Work that is always done at once
-    /// cannot go on for ever either.
+    /// Returns the outcome of `work`, or `None` if the deadline is over first. That also bounds a
+    /// loop of futures that complete at once.
     pub(crate) async fn within<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         select! {
             biased;
@@ -203,20 +203,20 @@ mod tests {
     }
 
     #[test]
-    fn long_waits_are_slept_in_ever_shorter_stretches() {
-        assert_eq!(stretch(SECOND * 60), SECOND * 30);
-        assert_eq!(stretch(SECOND), SECOND);
+    fn a_long_wait_is_a_series_of_shorter_sleeps() {
+        assert_eq!(sleep_time(SECOND * 60), SECOND * 30);
+        assert_eq!(sleep_time(SECOND), SECOND);
         let mut left = SECOND * 3600;
-        let stretches = std::iter::from_fn(|| {
-            let slept = stretch(left);
+        let sleeps = std::iter::from_fn(|| {
+            let slept = sleep_time(left);
             left -= slept;
             (!slept.is_zero()).then_some(slept)
         });
-        assert!(stretches.count() < 16, "an idle hour costs little");
+        assert!(sleeps.count() < 16, "an idle hour costs little");
     }
 
     #[test]
-    fn what_is_done_at_once_cannot_go_on_for_ever() {
+    fn futures_that_complete_at_once_are_bounded() {
         runtime::handle().block_on(async {
             let mut deadline = Deadline::after(Duration::ZERO);
             let mut rounds = 0;
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_before_the_limit_is_handled_before_it_is_judged() {
+    fn input_before_the_deadline_is_handled_first() {
         runtime::handle().block_on(async {
             let task = tokio::spawn(async {
                 let (answer, answered) = tokio::sync::oneshot::channel();

@@ -1,40 +1,40 @@
-//! When to set up a lost session again, and when that would not help.
+//! When to reconnect a disconnected session, and whether to.
 
 use std::time::{Duration, Instant};
 
 use crate::random::random;
 use crate::session::Error;
 
-/// How fast and how often a lost session is set up again.
+/// How often and how soon a disconnected session is reconnected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reconnect {
-    /// The wait before the first attempt; each further one is twice as long.
+    /// Delay before the first attempt; it doubles with each further one.
     pub initial_delay: Duration,
-    /// No wait is longer.
+    /// Maximum delay.
     pub max_delay: Duration,
-    /// Attempts after one loss; `None`: no limit.
+    /// Maximum number of attempts in a row; `None` for no limit.
     pub max_attempts: Option<u32>,
 }
 
-/// The next attempt to set a session up again.
+/// An attempt to reconnect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Attempt {
-    /// Counted from 1 after each loss.
+    /// Number of the attempt, from 1 after each disconnect.
     pub(crate) number: u32,
-    /// How long to wait before it, in whole milliseconds.
+    /// Delay before the attempt, in whole milliseconds.
     pub(crate) delay: Duration,
 }
 
-/// Counts attempts and makes the waits between them longer.
+/// Counts attempts and lengthens the delays between them.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     policy: Reconnect,
     attempts: u32,
-    /// The next wait, before chance shortens it.
+    /// Next delay, before jitter shortens it.
     delay: Duration,
-    /// When the session came up, until it is lost.
+    /// When the session was established; `None` while there is none.
     up: Option<Instant>,
-    /// Whether it has carried data from a target.
+    /// Whether the session has carried data from a target.
     served: bool,
 }
 
@@ -43,28 +43,28 @@ impl Backoff {
         Self { policy, attempts: 0, delay: first_delay(&policy), up: None, served: false }
     }
 
-    /// The session is up.
+    /// Notes that the session is established.
     pub(crate) fn up(&mut self, now: Instant) {
         self.attempts = 0;
         self.up = Some(now);
         self.served = false;
     }
 
-    /// The session has carried data from a target.
+    /// Notes that the session has carried data from a target.
     pub(crate) fn served(&mut self) {
         self.served = true;
     }
 
-    /// What follows when the session was lost, or an attempt failed, with `error`; `None` when that
-    /// was the last word.
+    /// Returns the next attempt after the session was disconnected, or an attempt failed, with
+    /// `error`; `None` if there is none.
     pub(crate) fn next(&mut self, error: &Error, now: Instant) -> Option<Attempt> {
-        // A server that lets us in and breaks off at once, data or no data, is no reason to hurry.
+        // The delay is not reset for a server that disconnects at once after authentication.
         let first = first_delay(&self.policy);
         let enough = if self.served { first } else { self.policy.max_delay };
         if self.up.take().is_some_and(|up| now.duration_since(up) >= enough) {
             self.delay = first;
         }
-        if is_final(error) || self.policy.max_attempts.is_some_and(|most| self.attempts >= most) {
+        if is_final(error) || self.policy.max_attempts.is_some_and(|max| self.attempts >= max) {
             return None;
         }
         self.attempts += 1;
@@ -80,15 +80,15 @@ fn first_delay(policy: &Reconnect) -> Duration {
     policy.initial_delay.min(policy.max_delay)
 }
 
-/// Equal jitter: half of the wait is certain, the other half is left to chance. When a server with
-/// many clients comes back they do not all come at once, and none of them comes too soon.
+/// Equal jitter: shortens the delay by up to a half at random, so that the clients of a server that
+/// comes back do not all connect at once.
 fn jittered(delay: Duration, random: u32) -> Duration {
     let whole = delay.as_millis() as u64;
     let chance = (u128::from(whole / 2) * u128::from(random) / u128::from(u32::MAX)) as u64;
     Duration::from_millis(whole - chance)
 }
 
-/// Whether trying again would only repeat the error: something has to be put right first.
+/// Returns whether another attempt would fail with the same error until something is changed.
 fn is_final(error: &Error) -> bool {
     match error {
         Error::HostKey(_)
@@ -122,7 +122,7 @@ mod tests {
         Error::Disconnected { reason: None, text: text() }
     }
 
-    /// The waits that follow each other, each between its half and its whole.
+    /// Checks the delays of successive attempts, each between half of a value and the value.
     fn follow(backoff: &mut Backoff, now: Instant, seconds: &[u64]) {
         for whole in seconds.iter().map(|seconds| Duration::from_secs(*seconds)) {
             let attempt = backoff.next(&broken(), now).expect("there is no limit");
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn half_of_a_wait_is_certain() {
+    fn jitter_shortens_a_delay_by_up_to_a_half() {
         let delay = Duration::from_millis(1001);
         assert_eq!(jittered(delay, 0), delay);
         assert_eq!(jittered(delay, u32::MAX / 2), Duration::from_millis(752));
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn chance_spreads_the_waits_of_many_clients() {
+    fn jitter_spreads_the_delays_of_many_clients() {
         let now = Instant::now();
         let wait = || Backoff::new(POLICY).next(&broken(), now).expect("no limit").delay;
         let waits: std::collections::HashSet<_> = (0..100).map(|_| wait()).collect();
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_double_up_to_the_longest() {
+    fn delays_double_up_to_the_maximum() {
         let mut backoff = Backoff::new(POLICY);
         follow(&mut backoff, Instant::now(), &[1, 2, 4, 8, 16, 30, 30]);
         let policy = Reconnect { max_delay: SECOND, initial_delay: SECOND * 5, ..POLICY };
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_start_over_after_a_session_that_lasted() {
+    fn delays_start_over_after_a_long_session() {
         let start = Instant::now();
         let mut backoff = Backoff::new(POLICY);
         follow(&mut backoff, start, &[1, 2]);
@@ -167,15 +167,15 @@ mod tests {
     }
 
     #[test]
-    fn waits_start_over_after_a_session_that_was_useful() {
+    fn delays_start_over_after_a_session_that_carried_data() {
         let start = Instant::now();
         let mut backoff = Backoff::new(POLICY);
         follow(&mut backoff, start, &[1, 2]);
-        // It broke off at once.
+        // The session ended at once.
         backoff.up(start);
         backoff.served();
         follow(&mut backoff, start + SECOND / 2, &[4]);
-        // It was short, and of no use.
+        // The session was short and carried no data.
         backoff.up(start);
         follow(&mut backoff, start + SECOND, &[8]);
         backoff.up(start);
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn attempts_are_counted_from_each_loss() {
+    fn attempts_are_counted_from_each_disconnect() {
         let now = Instant::now();
         let mut backoff = Backoff::new(Reconnect { max_attempts: Some(2), ..POLICY });
         for _ in 0..2 {
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_has_to_put_right_is_not_tried_again() {
+    fn an_error_that_needs_a_change_is_not_tried_again() {
         let now = Instant::now();
         let dial = Error::Dial {
             syscall: "connect",

@@ -57,9 +57,9 @@ impl Target {
         }
     }
 
-    /// Writes keys that the server has proved to have to a file of known hosts, on a blocking thread.
-    /// Nothing waits for it, and an error does not affect the session: the server announces the keys
-    /// again next time.
+    /// Writes keys that the server has proved to have to a file of known hosts, on a blocking
+    /// thread. Nothing waits for it, and an error does not affect the session: the server announces
+    /// the keys again next time.
     pub(crate) fn update_host_keys(self: &Arc<Self>, keys: Vec<PublicKey>) {
         let target = self.clone();
         drop(spawn_blocking(move || {

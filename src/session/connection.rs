@@ -179,8 +179,8 @@ impl Session {
         })
     }
 
-    /// Something small was sent, and its answer is awaited: bulk data does not stand in its way, and
-    /// what comes is looked at as it comes.
+    /// Something small was sent, and its answer is awaited: bulk data does not stand in its way,
+    /// and what comes is looked at as it comes.
     pub(crate) fn favour_small(&mut self, now: Instant) {
         self.client.prioritize_small(now);
         if let Some(socket) = self.stream.tcp() {
@@ -259,8 +259,8 @@ impl Session {
         }
     }
 
-    /// Sends what is pending and EOF, and reads to the end of the stream: closing a socket with unread
-    /// input would drop what was sent last.
+    /// Sends what is pending and EOF, and reads to the end of the stream: closing a socket with
+    /// unread input would drop what was sent last.
     async fn finish(&mut self) -> io::Result<()> {
         poll_fn(|cx| self.poll_flush(cx)).await?;
         self.stream.shutdown()?;

@@ -75,7 +75,7 @@ pub(crate) fn dialing(
     let Ok(address) = text.parse::<IpAddr>() else {
         return Err(invalid(&text, "must be an IP address"));
     };
-    if !family.holds(address) {
+    if !family.contains(address) {
         return Err(invalid(&text, "must be of the family that is forced"));
     }
     Ok(Dialing { local_address: Some(address), family })

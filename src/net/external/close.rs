@@ -35,9 +35,10 @@ pub enum Output {
 
 /// A socket whose close has begun; its linger time runs from here.
 ///
-/// Where Node.js has a descriptor, this one is a duplicate. close() affects a connection only through
-/// its last descriptor, so that Node.js closes its own without blocking or ending the connection.
-/// Dropping this value leaves the rest to the kernel, as close() without a linger time does.
+/// Where Node.js has a descriptor, this one is a duplicate. close() affects a connection only
+/// through its last descriptor, so that Node.js closes its own without blocking or ending the
+/// connection. Dropping this value leaves the rest to the kernel, as close() without a linger time
+/// does.
 #[derive(Debug)]
 pub struct ClosingSocket {
     socket: Socket,
@@ -76,9 +77,9 @@ impl ClosingSocket {
     /// Closes the connection: gracefully, gracefully for the rest of the linger time, or at once. A
     /// stream that was cut is always reset, so that it does not look complete.
     ///
-    /// A graceful close without a limit completes at once: the kernel has the data, and a task reads
-    /// the input that would turn the end into a reset. One with a limit completes when the peer's
-    /// kernel has everything, or when the time is over and the connection was reset.
+    /// A graceful close without a limit completes at once: the kernel has the data, and a task
+    /// reads the input that would turn the end into a reset. One with a limit completes when the
+    /// peer's kernel has everything, or when the time is over and the connection was reset.
     ///
     /// If the future is dropped, the kernel goes on to send.
     pub async fn close(self, output: Output) -> Closed {
@@ -115,7 +116,8 @@ impl ClosingSocket {
         Closed { graceful: false, unsent }
     }
 
-    /// Counts bytes that the peer's kernel has not acknowledged, and those that this kernel never had.
+    /// Counts bytes that the peer's kernel has not acknowledged, and those that this kernel never
+    /// had.
     fn unacknowledged(&self, output: Output) -> u64 {
         let queued = sys::unsent(&SockRef::from(&self.socket)).unwrap_or_default();
         match output {

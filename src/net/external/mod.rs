@@ -1,7 +1,8 @@
 //! TCP sockets of the application, by their descriptors: the LINGER structure, and closing by it.
 //!
-//! Most of these sockets belong to Node.js. A descriptor is used only after the kernel has confirmed
-//! that it is a socket, and only during the call; a close that takes longer has its own descriptor.
+//! Most of these sockets belong to Node.js. A descriptor is used only after the kernel has
+//! confirmed that it is a socket, and only during the call; a close that takes longer has its own
+//! descriptor.
 
 mod close;
 mod sockopt;

@@ -15,9 +15,9 @@ const DEFAULT_TIME: u16 = 30;
 
 /// Linger times that were replaced by zero, by descriptor.
 ///
-/// The kernel keeps the time while lingering is off, and forgets it when it is set to zero. An entry
-/// is valid for one socket, which its cookie identifies. It is not removed when that socket is closed,
-/// but there are never more entries than descriptors that the process had open at once.
+/// The kernel keeps the time while lingering is off, and forgets it when it is set to zero. An
+/// entry is valid for one socket, which its cookie identifies. It is not removed when that socket
+/// is closed, but there are never more entries than descriptors that the process had open at once.
 static DISPLACED: LazyLock<Mutex<HashMap<RawFd, Displaced>>> = LazyLock::new(Mutex::default);
 
 struct Displaced {
@@ -48,9 +48,9 @@ pub fn set_linger(descriptor: RawFd, value: Linger) -> Result<(), Error> {
     })
 }
 
-/// Turns lingering on or off, as SO_DONTLINGER does with the opposite value. Keeps the time. If it is
-/// zero, turning lingering on restores the last time, or sets 30 seconds, so that a close does not
-/// become a reset.
+/// Turns lingering on or off, as SO_DONTLINGER does with the opposite value. Keeps the time. If it
+/// is zero, turning lingering on restores the last time, or sets 30 seconds, so that a close does
+/// not become a reset.
 pub fn switch_linger(descriptor: RawFd, on: bool) -> Result<(), Error> {
     with_tcp(descriptor, |socket| {
         let Linger { linger, .. } = Linger::of(socket)?;

@@ -5,7 +5,8 @@ use ssh_proto::AuthMethod;
 use crate::session::auth::encrypted_secret::EncryptedSecret;
 use crate::session::auth::key_file::KeyFile;
 
-/// Credentials for one server. They are encrypted until they are used, and `Debug` does not print them.
+/// Credentials for one server. They are encrypted until they are used, and `Debug` does not print
+/// them.
 #[derive(Default)]
 pub struct Credentials {
     /// Password of the user.

@@ -7,8 +7,8 @@ use ssh_proto::key::PrivateKey;
 
 use crate::session::auth::encrypted_secret::EncryptedSecret;
 
-/// A private key for any number of authentications. Its text and passphrase are kept until the first
-/// one only.
+/// A private key for any number of authentications. Its text and passphrase are kept until the
+/// first one only.
 pub struct KeyFile {
     key: Mutex<Key>,
     /// The line of its certificate.

@@ -33,8 +33,8 @@ impl Guard {
 }
 
 /// The bridge's side. A bridge sets the close reason before it ends, and closes its end of the pair
-/// last: when the session reads the end of the stream, the reason is known and nothing of the bridge
-/// is left.
+/// last: when the session reads the end of the stream, the reason is known and nothing of the
+/// bridge is left.
 pub(crate) struct Bridge {
     close_reason: Arc<OnceLock<Error>>,
     receiver: oneshot::Receiver<Infallible>,

@@ -15,7 +15,7 @@ use crate::runtime::timer::Deadline;
 use crate::session::auth::responder::{Prompting, Responder};
 use crate::session::connect::happy_eyeballs::dial;
 #[cfg(unix)]
-use crate::session::connect::happy_eyeballs::place;
+use crate::session::connect::happy_eyeballs::host_and_port;
 #[cfg(unix)]
 use crate::session::connect::jump;
 use crate::session::connect::transport::Stream;
@@ -125,12 +125,14 @@ impl Logon<'_> {
                 dialed.map(Stream::from)
             }
             #[cfg(unix)]
-            Route::Command(command) => command.start(&place(host, *port), self.carriers.clone()),
+            Route::Command(command) => {
+                command.start(&host_and_port(host, *port), self.carriers.clone())
+            }
             #[cfg(unix)]
-            Route::Sock(sock) => sock.take(&place(host, *port)),
+            Route::Sock(sock) => sock.take(&host_and_port(host, *port)),
             #[cfg(unix)]
             Route::Jump(hop) => {
-                let place = place(&hop.host, hop.port);
+                let address = host_and_port(&hop.host, hop.port);
                 // Its own key, its own proofs; only the time and the one who is asked are ours.
                 let logon = Logon {
                     target: hop.clone(),
@@ -140,7 +142,7 @@ impl Logon<'_> {
                     deadline: self.deadline,
                     carriers: self.carriers.clone(),
                 };
-                let at_hop = |error: Error| error.at_hop(place.clone());
+                let at_hop = |error: Error| error.at_hop(address.clone());
                 let session = Box::pin(connect_session(logon)).await.map_err(at_hop)?;
                 let through = jump::through(session, hop, host, *port, self.carriers.clone());
                 self.within("the jump host to connect", through).await?.map_err(at_hop)

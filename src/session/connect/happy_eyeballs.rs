@@ -1,4 +1,4 @@
-//! A TCP connection to the SSH server, or to the target of a remote forward, by whichever of its addresses answers first (RFC 8305).
+//! TCP connection to a host by the first of its addresses that answers (RFC 8305).
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -11,23 +11,23 @@ use tokio::time::timeout;
 use crate::session::Error;
 use crate::session::error::{lookup_code, system_code};
 
-/// How long an address may take before the next one is tried beside it: the Connection Attempt
-/// Delay that RFC 8305, section 5, recommends.
+/// Time after which the next address is tried in parallel: the Connection Attempt Delay that
+/// RFC 8305, section 5, recommends.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// Which addresses a TCP connection goes between.
+/// Addresses that a TCP connection may use.
 #[derive(Debug, Default)]
 pub struct Dialing {
-    /// The address of this machine to dial from; `None` leaves it to the system.
+    /// Local address; `None` lets the system choose.
     pub local_address: Option<IpAddr>,
-    /// Which of the server's addresses count.
+    /// Address family of the host.
     pub family: Family,
 }
 
-/// The kind of address to dial.
+/// Address family.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Family {
-    /// Whatever the server has.
+    /// IPv4 and IPv6.
     #[default]
     Any,
     /// IPv4 only.
@@ -37,8 +37,8 @@ pub enum Family {
 }
 
 impl Family {
-    /// Whether addresses of this kind are dialed.
-    pub fn holds(self, address: IpAddr) -> bool {
+    /// Returns whether an address belongs to the family.
+    pub fn contains(self, address: IpAddr) -> bool {
         match self {
             Family::Any => true,
             Family::V4 => address.is_ipv4(),
@@ -50,11 +50,11 @@ impl Family {
 impl Dialing {
     fn allows(&self, address: IpAddr) -> bool {
         let reachable = |local: IpAddr| local.is_ipv4() == address.is_ipv4();
-        self.family.holds(address) && self.local_address.is_none_or(reachable)
+        self.family.contains(address) && self.local_address.is_none_or(reachable)
     }
 }
 
-/// Connects to the host.
+/// Connects to a host.
 pub(crate) async fn dial(host: &str, port: u16, dialing: &Dialing) -> Result<TcpStream, Error> {
     let unknown =
         |code| Error::Dial { syscall: "getaddrinfo", code, errno: None, address: host.to_owned() };
@@ -68,21 +68,21 @@ pub(crate) async fn dial(host: &str, port: u16, dialing: &Dialing) -> Result<Tcp
         let Failure { syscall, error } = failure;
         let address = match local {
             Some(local) if syscall == "bind" => local.to_string(),
-            _ => place(host, port),
+            _ => host_and_port(host, port),
         };
         Error::Dial { syscall, code: system_code(&error), errno: error.raw_os_error(), address }
     })?;
-    // Several packets go out in one write already; what is written is meant to leave.
+    // Packets are collected before a write, so that Nagle's algorithm would only delay them.
     let _ = stream.set_nodelay(true);
     Ok(stream)
 }
 
-/// `host:port`, with an IPv6 address in brackets.
-pub(crate) fn place(host: &str, port: u16) -> String {
+/// Formats `host:port`, with an IPv6 address in brackets.
+pub(crate) fn host_and_port(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
-/// Why an address cannot be reached.
+/// Why a connection to an address failed.
 #[derive(Debug)]
 struct Failure {
     syscall: &'static str,
@@ -90,8 +90,8 @@ struct Failure {
 }
 
 impl Failure {
-    /// Whether the network or the host itself has answered, and not only this machine.
-    fn is_answer(&self) -> bool {
+    /// Returns whether the error came from the network or the host, and not from this machine.
+    fn is_remote(&self) -> bool {
         use io::ErrorKind as Kind;
         matches!(
             self.error.kind(),
@@ -113,9 +113,9 @@ async fn connect(address: SocketAddr, local: Option<IpAddr>) -> Result<TcpStream
     socket.connect(address).await.map_err(failed("connect"))
 }
 
-/// Tries the addresses one after the other, the next one as soon as the one before has failed or
-/// taken too long, and gives what connects first; the others are dropped. If all fail, the first
-/// failure that tells of the network or the host is the error, else the very first.
+/// Tries the addresses in order, each when the one before has failed or [`ATTEMPT_DELAY`] is over,
+/// and returns the first connection; the other attempts are dropped. If all fail, returns the first
+/// remote failure, or the first failure if all are local.
 async fn race<T, F>(
     addresses: Vec<SocketAddr>,
     connect: impl Fn(SocketAddr) -> F,
@@ -124,7 +124,7 @@ where
     T: Send + 'static,
     F: Future<Output = Result<T, Failure>> + Send + 'static,
 {
-    let mut waiting = interleaved(addresses).into_iter();
+    let mut waiting = interleave(addresses).into_iter();
     let mut attempts = JoinSet::new();
     let mut failure: Option<Failure> = None;
     loop {
@@ -141,7 +141,7 @@ where
         match ended.map(|ended| ended.expect("an attempt neither panics nor is aborted")) {
             Some(Ok(connected)) => return Ok(connected),
             Some(Err(failed)) => match &failure {
-                Some(first) if first.is_answer() || !failed.is_answer() => {}
+                Some(first) if first.is_remote() || !failed.is_remote() => {}
                 _ => failure = Some(failed),
             },
             None => return Err(failure.expect("there was an address to try")),
@@ -149,9 +149,9 @@ where
     }
 }
 
-/// The addresses in their order, but the two families by turns: one that does not work at all
-/// costs one delay, not one for each of its addresses (RFC 8305, section 4).
-fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+/// Alternates between the two families, so that a family that does not work costs one delay and not
+/// one for each address (RFC 8305, section 4).
+fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let count = addresses.len();
     let first_is_v4 = addresses.first().is_some_and(SocketAddr::is_ipv4);
     let (first, second): (Vec<_>, Vec<_>) =
@@ -184,13 +184,13 @@ mod tests {
         (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last), 22).into()
     }
 
-    /// What an attempt is to come to.
+    /// Decides the outcome of an attempt.
     type Decision = oneshot::Sender<Result<SocketAddr, io::ErrorKind>>;
 
     type Announced = mpsc::UnboundedReceiver<(SocketAddr, Decision)>;
     type Race = tokio::task::JoinHandle<Result<SocketAddr, Failure>>;
 
-    /// A race whose attempts are announced, to be decided by the test.
+    /// Starts a race whose attempts the test decides.
     fn begin(addresses: Vec<SocketAddr>) -> (Announced, Race) {
         let (announce, announced) = mpsc::unbounded_channel();
         let race = runtime::handle().spawn(async move {
@@ -208,17 +208,17 @@ mod tests {
     }
 
     #[test]
-    fn families_take_turns_and_the_resolvers_first_one_begins() {
+    fn families_alternate_and_the_first_address_stays_first() {
         assert_eq!(
-            interleaved(vec![v6(1), v6(2), v6(3), v4(1), v4(2)]),
+            interleave(vec![v6(1), v6(2), v6(3), v4(1), v4(2)]),
             [v6(1), v4(1), v6(2), v4(2), v6(3)]
         );
-        assert_eq!(interleaved(vec![v4(1), v4(2), v6(1)]), [v4(1), v6(1), v4(2)]);
-        assert_eq!(interleaved(vec![v4(1), v4(2)]), [v4(1), v4(2)]);
+        assert_eq!(interleave(vec![v4(1), v4(2), v6(1)]), [v4(1), v6(1), v4(2)]);
+        assert_eq!(interleave(vec![v4(1), v4(2)]), [v4(1), v4(2)]);
     }
 
     #[test]
-    fn an_address_that_is_silent_does_not_hold_up_the_next() {
+    fn a_silent_address_does_not_delay_the_next() {
         runtime::handle().block_on(async {
             let (mut announced, race) = begin(vec![v6(1), v4(1), v4(2)]);
             let (first, mut silent) = announced.recv().await.expect("an attempt");
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_brings_on_the_next_and_the_most_telling_one_is_reported() {
+    fn a_failure_starts_the_next_attempt_and_the_first_remote_one_is_reported() {
         runtime::handle().block_on(async {
             let (mut announced, race) = begin(vec![v6(1), v4(1), v6(2), v4(2)]);
             let kinds = [
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_of_this_machine_alone_are_reported_by_the_first() {
+    fn of_local_failures_the_first_is_reported() {
         runtime::handle().block_on(async {
             let kinds = Arc::new(Mutex::new(vec![
                 io::ErrorKind::AddrNotAvailable,
@@ -278,11 +278,11 @@ mod tests {
     }
 
     #[test]
-    fn of_real_addresses_those_that_refuse_or_say_nothing_hold_up_no_other() {
+    fn real_addresses_that_refuse_or_are_silent_do_not_delay_others() {
         runtime::handle().block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
             let open = listener.local_addr().expect("address");
-            // Nobody accepts here, and the kernel takes only so many connections by itself.
+            // Fills the backlog of a listener that does not accept.
             let full = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)
                 .expect("a socket");
             let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -293,7 +293,7 @@ mod tests {
             while let Ok(filled) = timeout(ATTEMPT_DELAY, TcpStream::connect(silent)).await {
                 waiting.push(filled);
             }
-            // Held by a socket that does not listen.
+            // A port that is bound and does not listen.
             let refusing = TcpSocket::new_v4().expect("a socket");
             refusing.bind(loopback).expect("bind");
             let refusing = (refusing.local_addr().expect("address"), refusing);
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_real_connection_goes_between_the_addresses_asked_for() {
+    fn a_real_connection_uses_the_addresses_asked_for() {
         runtime::handle().block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
             let port = listener.local_addr().expect("address").port();

@@ -18,7 +18,7 @@ use tokio::net::UnixStream;
 use crate::runtime::cutoff::{CutoffWatch, before};
 use crate::runtime::timer::{Timer, run_after_input};
 use crate::session::connect::bridge::{Bridge, failed, pair};
-use crate::session::connect::happy_eyeballs::place;
+use crate::session::connect::happy_eyeballs::host_and_port;
 use crate::session::connect::transport::Stream;
 use crate::session::connection::{DISCONNECT_TIMEOUT, Session, TimeoutGate, exchange};
 use crate::session::pump::{Down, Pump, ReadOutcome, Up};
@@ -38,14 +38,14 @@ pub(crate) async fn through(
 ) -> Result<Stream, Error> {
     let (asker, asker_port) = ORIGINATOR;
     let channel = session.client.open_direct_tcpip(host, port, asker, asker_port);
-    let place = place(host, port);
-    if let Err(error) = opened(&mut session, hop, &place).await {
+    let address = host_and_port(host, port);
+    if let Err(error) = opened(&mut session, hop, &address).await {
         tokio::spawn(session.disconnect(cutoff));
         return Err(error);
     }
-    let (stream, local, bridge) = pair(&place)?;
+    let (stream, local, bridge) = pair(&address)?;
     let local = local.set_nonblocking(true).and_then(|()| UnixStream::from_std(local));
-    let local = local.map_err(|error| failed(&error, &place))?;
+    let local = local.map_err(|error| failed(&error, &address))?;
     let relay = Relay {
         hop: hop.clone(),
         session,
@@ -61,7 +61,7 @@ pub(crate) async fn through(
 }
 
 /// Waits until the channel is open.
-async fn opened(session: &mut Session, hop: &Arc<Target>, place: &str) -> Result<(), Error> {
+async fn opened(session: &mut Session, hop: &Arc<Target>, address: &str) -> Result<(), Error> {
     loop {
         while let Some(event) = session.client.next_event()? {
             match event {
@@ -73,7 +73,7 @@ async fn opened(session: &mut Session, hop: &Arc<Target>, place: &str) -> Result
                     };
                     return Err(Error::Refused {
                         reason,
-                        text: format!("it refused to connect to {place}{code}: {description}"),
+                        text: format!("it refused to connect to {address}{code}: {description}"),
                     });
                 }
                 Event::HostKeys(keys) => hop.update_host_keys(keys),
@@ -128,8 +128,8 @@ impl Relay {
                 self.session.try_flush();
                 poll_fn(|cx| self.poll_drained(cx)).await;
                 drop(self.session);
-                let place = place(&self.hop.host, self.hop.port);
-                self.bridge.set_close_reason(error.into_loss().at_hop(place));
+                let address = host_and_port(&self.hop.host, self.hop.port);
+                self.bridge.set_close_reason(error.into_loss().at_hop(address));
             }
         }
         // Last of all.

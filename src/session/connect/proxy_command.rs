@@ -42,8 +42,8 @@ pub struct Tokens<'a> {
 }
 
 impl ProxyCommand {
-    /// Expands the tokens of `text`; an error says what is wrong with it. The text may quote a token in
-    /// any way, so names that a shell would interpret are refused.
+    /// Expands the tokens of `text`; an error says what is wrong with it. The text may quote a
+    /// token in any way, so names that a shell would interpret are refused.
     pub fn new(text: &str, tokens: Tokens<'_>, shell: String) -> Result<Self, String> {
         let mut expanded = String::with_capacity(text.len());
         let mut characters = text.chars();
@@ -76,11 +76,12 @@ impl ProxyCommand {
     }
 
     /// Starts the command and returns a stream of its standard input and output. The program gets
-    /// SIGHUP when the stream is dropped or `cutoff` is reached, and then SIGKILL if it does not exit.
-    pub(crate) fn start(&self, place: &str, cutoff: CutoffWatch) -> Result<Stream, Error> {
-        let (stream, theirs, bridge) = bridge::pair(place)?;
+    /// SIGHUP when the stream is dropped or `cutoff` is reached, and then SIGKILL if it does not
+    /// exit.
+    pub(crate) fn start(&self, address: &str, cutoff: CutoffWatch) -> Result<Stream, Error> {
+        let (stream, theirs, bridge) = bridge::pair(address)?;
         let end = || theirs.try_clone().map(|end| Stdio::from(OwnedFd::from(end)));
-        let failed = |error: io::Error| bridge::failed(&error, place);
+        let failed = |error: io::Error| bridge::failed(&error, address);
         let mut command = Command::new(&self.shell);
         command.arg("-c").arg(format!("exec {}", self.text));
         command.stdin(end().map_err(failed)?).stdout(end().map_err(failed)?);
@@ -103,8 +104,8 @@ impl std::fmt::Debug for ProxyCommand {
 }
 
 /// Waits for the program to exit. `end` is the program's end of the stream: it is held so that the
-/// session sees the end of its stream only after the close reason was set, unless a descendant of the
-/// program keeps it open.
+/// session sees the end of its stream only after the close reason was set, unless a descendant of
+/// the program keeps it open.
 async fn watch(mut child: Child, end: UnixStream, mut bridge: Bridge, mut cutoff: CutoffWatch) {
     let released = poll_fn(|cx| bridge.poll_released(cx));
     let over = async {
@@ -133,7 +134,8 @@ async fn watch(mut child: Child, end: UnixStream, mut bridge: Bridge, mut cutoff
     drop(end);
 }
 
-/// Returns our standard error for the messages of the program. Node marks it as not to be inherited.
+/// Returns our standard error for the messages of the program. Node marks it as not to be
+/// inherited.
 fn standard_error() -> Stdio {
     io::stderr().as_fd().try_clone_to_owned().map_or_else(|_| Stdio::null(), Stdio::from)
 }

@@ -74,8 +74,8 @@ impl Stream {
         self.socket().shutdown(Shutdown::Write)
     }
 
-    /// Makes the coming close a reset, if the socket is TCP. Releases the bridge, if there is one, which
-    /// then ends the stream; returns whether there is one.
+    /// Makes the coming close a reset, if the socket is TCP. Releases the bridge, if there is one,
+    /// which then ends the stream; returns whether there is one.
     pub(crate) fn abandon(&mut self) -> bool {
         if let Some(socket) = self.tcp() {
             let _ = socket.set_linger(Some(Duration::ZERO));

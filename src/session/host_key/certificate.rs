@@ -1,16 +1,16 @@
-//! Whether a certificate that a known authority has signed is good for a host, now.
+//! Checks of a host certificate that a known authority has signed.
 
 use ssh_proto::key::{Certificate, CertificateKind};
 
 use crate::session::Trust;
 use crate::session::host_key::known_hosts::matches;
 
-/// Names that an error lists.
-const MAX_NAMED: usize = 8;
+/// Host names that an error lists.
+const MAX_LISTED: usize = 8;
 
-/// Checks everything but who signed it, as OpenSSH does: also whether the trust takes such a
-/// signature. `name` is the host's, in small letters and without a port; `now` is in seconds since
-/// 1970. The error is for the user.
+/// Checks everything but the identity of the authority, as OpenSSH does: the signature and its
+/// algorithm, the kind, the validity, and the host names. `name` is the host name in lower case,
+/// without a port; `now` is in seconds since 1970. The error is for the user.
 pub(crate) fn check(
     trust: &Trust,
     certificate: &Certificate,
@@ -36,29 +36,29 @@ pub(crate) fn check(
     }
     let validity = certificate.validity();
     if now < validity.start {
-        return Err(format!("it is valid only in {}", span(validity.start - now)));
+        return Err(format!("it is valid only in {}", format_time(validity.start - now)));
     }
     if now >= validity.end {
-        return Err(format!("it expired {} ago", span(now - validity.end)));
+        return Err(format!("it expired {} ago", format_time(now - validity.end)));
     }
-    // Older OpenSSH takes it for a certificate of every host.
+    // Older versions of OpenSSH take it for a certificate of every host.
     if certificate.principals().next().is_none() {
         return Err("it names no host".into());
     }
     if !certificate.principals().any(|principal| matches(principal, name.as_bytes())) {
         let principals = certificate.principals().map(|name| name.escape_ascii().to_string());
-        let principals: Vec<_> = principals.take(MAX_NAMED).collect();
+        let principals: Vec<_> = principals.take(MAX_LISTED).collect();
         return Err(format!("it is for {}, not for {name}", principals.join(", ")));
     }
-    // None is defined for hosts.
+    // No critical option is defined for hosts.
     if let [option, ..] = certificate.critical_options() {
         return Err(format!("it has the critical option {option}, which is not known"));
     }
     Ok(())
 }
 
-/// A time to be read by people.
-fn span(seconds: u64) -> String {
+/// Formats a time for people.
+fn format_time(seconds: u64) -> String {
     match seconds {
         0..120 => format!("{seconds} s"),
         120..7200 => format!("{} min", seconds / 60),
@@ -83,7 +83,7 @@ mod tests {
     const TO: u64 = 1_577_923_200;
 
     #[test]
-    fn the_first_second_counts_and_the_last_does_not() {
+    fn validity_includes_its_start_and_excludes_its_end() {
         assert_eq!(at("expired", FROM - 1), Err("it is valid only in 1 s".into()));
         assert_eq!(at("expired", FROM), Ok(()));
         assert_eq!(at("expired", TO - 1), Ok(()));
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_compared_whole() {
+    fn host_names_are_compared_as_a_whole() {
         let shown = certificate("pattern");
         let certificate = shown.certificate().expect("it is one");
         let check = |name| check(&trust(&[], &[], false), certificate, name, 0);
@@ -105,11 +105,11 @@ mod tests {
     }
 
     #[test]
-    fn signatures_that_are_left_out_do_not_count() {
+    fn a_signature_algorithm_that_is_not_listed_is_refused() {
         let shown = certificate("good");
         let certificate = shown.certificate().expect("it is one");
         let strict = Trust { ca_signatures: vec!["ssh-ed25519"], ..trust(&[], &[], false) };
-        let why = check(&strict, certificate, HOST, 0).expect_err("it is signed by P-256");
-        assert!(why.contains("signed by ecdsa-sha2-nistp256"), "{why}");
+        let reason = check(&strict, certificate, HOST, 0).expect_err("it is signed by P-256");
+        assert!(reason.contains("signed by ecdsa-sha2-nistp256"), "{reason}");
     }
 }

@@ -1,39 +1,39 @@
-//! Host keys that the user names.
+//! Host keys that the application names.
 
 use std::str::FromStr;
 
 use ssh_proto::key::{ListedKey, PublicKey, PublicKeyError};
 
-/// A host key that the user names: by its fingerprint, `SHA256:...`, or in full, as a line of a
-/// public key file.
+/// A host key that the application names: a fingerprint, `SHA256:...`, or a line of a public key
+/// file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pin(Kind);
 
-/// What there is of the key.
+/// Form of the key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Kind {
-    /// Its fingerprint as [`PublicKey::fingerprint`] writes it.
+    /// Fingerprint as [`PublicKey::fingerprint`] formats it.
     Fingerprint(String),
-    /// All of it.
+    /// The whole key.
     Key(PublicKey),
 }
 
-/// Why a text names no host key.
+/// Why a text is not a host key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PinError {
-    /// Neither form.
+    /// The text has neither form.
     #[error("expected 'SHA256:' and 43 characters of base64, or a line of a public key")]
     Form,
-    /// A fingerprint by a digest that can be forged, or by one that nobody prints.
+    /// The digest of the fingerprint is not SHA256.
     #[error("only SHA256 fingerprints are accepted, such as ssh-keygen -l prints")]
     Digest,
-    /// What follows `SHA256:` is not the base64 of 32 bytes.
+    /// `SHA256:` is not followed by the base64 of 32 bytes.
     #[error("'SHA256:' has to be followed by 43 characters of base64")]
     Fingerprint,
-    /// A public key line whose base64 is damaged or of another type than it says.
+    /// The base64 of the public key is damaged or has another type.
     #[error("the public key is damaged")]
     Damaged,
-    /// A public key that no host key can equal.
+    /// The public key cannot be a host key.
     #[error("{0}")]
     Key(#[from] PublicKeyError),
 }
@@ -48,7 +48,7 @@ impl FromStr for Pin {
             if fields.next().is_some() {
                 return Err(PinError::Form);
             }
-            // 16 bytes in hexadecimal are MD5, which older tools print without its name.
+            // Older tools print MD5 as 16 bytes in hexadecimal, without a name.
             let md5 = digest.len() == 2 && first.len() == 47;
             return match digest {
                 "SHA256" => format!("SHA256:{}", base64.trim_end_matches('='))
@@ -61,7 +61,7 @@ impl FromStr for Pin {
             };
         }
         let base64 = fields.next().ok_or(PinError::Form)?;
-        // Every base64 of a key begins with the length of its type's name.
+        // The base64 of every key begins with the length of its type.
         if !base64.starts_with("AAAA") {
             return Err(PinError::Form);
         }
@@ -74,15 +74,15 @@ impl FromStr for Pin {
 }
 
 impl Pin {
-    /// Whether it names this key.
-    pub(crate) fn names(&self, key: &PublicKey) -> bool {
+    /// Returns whether the pin is for this key.
+    pub(crate) fn matches(&self, key: &PublicKey) -> bool {
         match &self.0 {
             Kind::Fingerprint(fingerprint) => *fingerprint == key.fingerprint(),
             Kind::Key(pinned) => pinned == key,
         }
     }
 
-    /// The key; a fingerprint does not tell it.
+    /// Returns the key; `None` for a fingerprint.
     pub(crate) fn key(&self) -> Option<&PublicKey> {
         match &self.0 {
             Kind::Key(key) => Some(key),
@@ -102,7 +102,7 @@ mod tests {
     const FINGERPRINT: &str = "SHA256:8G54s4tGjZxgu+82l7k5dN5cEdFTp+MV+D/1lltknOI";
 
     #[test]
-    fn a_pin_says_what_is_wrong_with_it() {
+    fn an_invalid_pin_says_why() {
         let error = |text: &str| text.parse::<Pin>().unwrap_err();
         for text in ["", "  ", "gateway", "ssh-ed25519", "yes please", &format!("{HOST} {ED25519}")]
         {

@@ -1,4 +1,4 @@
-//! Files that list revoked keys (`RevokedHostKeys` in ssh_config(5)), one public key a line.
+//! Files of revoked keys (`RevokedHostKeys` in ssh_config(5)), with one public key per line.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,13 +9,14 @@ use ssh_proto::key::ListedKey;
 use crate::session::host_key::known_hosts::ReadError;
 
 const WHAT: &str = "revoked host keys";
-/// How the other form begins, which is made by `ssh-keygen -k`.
+/// Start of a key revocation list, the format of `ssh-keygen -k`.
 const KRL: &[u8] = b"SSHKRL\n\0";
 
-/// Where the file lists one of the keys, the first that does; which of the keys, and the line.
+/// Finds the first line of the file that lists one of the keys. Returns the index of the key and
+/// the line.
 ///
-/// A file that does not exist is an error, as one that cannot be read: whom it revokes would go
-/// unheard.
+/// A file that does not exist or cannot be read is an error: keys that it revokes would be
+/// accepted.
 pub(crate) fn find(path: &Path, blobs: &[&[u8]]) -> Result<Option<(usize, usize)>, ReadError> {
     let owned = || PathBuf::from(path);
     let text = fs::read(path).map_err(|source| ReadError::File {
@@ -33,8 +34,12 @@ pub(crate) fn find(path: &Path, blobs: &[&[u8]]) -> Result<Option<(usize, usize)
         if line.is_empty() || line.starts_with(b"#") {
             continue;
         }
-        let listed =
-            read(line).map_err(|why| ReadError::Line { what: WHAT, path: owned(), number, why })?;
+        let listed = read_line(line).map_err(|why| ReadError::Line {
+            what: WHAT,
+            path: owned(),
+            number,
+            why,
+        })?;
         if let Some(which) = blobs.iter().position(|blob| *blob == listed.blob()) {
             found.get_or_insert((which, number));
         }
@@ -42,8 +47,8 @@ pub(crate) fn find(path: &Path, blobs: &[&[u8]]) -> Result<Option<(usize, usize)
     Ok(found)
 }
 
-/// Also the last line has to be whole: it may have been cut.
-fn read(line: &[u8]) -> Result<ListedKey, String> {
+/// Reads a line. The last one must be complete too: the file may be truncated.
+fn read_line(line: &[u8]) -> Result<ListedKey, String> {
     let mut words = line.split(|byte| matches!(byte, b' ' | b'\t')).filter(|word| !word.is_empty());
     let (Some(key_type), Some(base64)) = (words.next(), words.next()) else {
         return Err("expected a public key".to_owned());
@@ -65,7 +70,7 @@ mod tests {
     use crate::session::fixtures::{ED25519, File, OTHER, P256, RSA, key};
 
     #[test]
-    fn keys_are_found_whatever_stands_around_them() {
+    fn keys_are_found_among_comments_and_blanks() {
         let text = format!("# a comment\n\n \t{OTHER} \u{e9}\r\n{P256}\n\t\n{ED25519}");
         let file = File::new(&text);
         let blob = |line| key(line).key().blob().to_vec();
@@ -77,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_refuses() {
+    fn a_file_that_cannot_be_read_is_an_error() {
         let good = key(ED25519);
         let error = |text: &[u8]| {
             let file = File::bytes(text);
@@ -93,7 +98,7 @@ mod tests {
             "ssh-mldsa44 AAAAC3NzaC1tbGRzYTQ0",
             &format!("\u{feff}{OTHER}"),
         ] {
-            // Also where a line before it has the key.
+            // Even if an earlier line has the key.
             let why = error(format!("{ED25519}\n{line}\n").as_bytes());
             assert!(why.contains("line 2: "), "{line}: {why}");
         }

@@ -53,8 +53,8 @@ pub enum Strictness {
     Yes,
     /// It is accepted and written to a file, unless a file has another key of the host.
     AcceptNew,
-    /// As `AcceptNew`, and also accepted if it cannot be written. A host with another key in a file is
-    /// refused: OpenSSH would connect without any forward, which leaves nothing of a tunnel.
+    /// As `AcceptNew`, and also accepted if it cannot be written. A host with another key in a file
+    /// is refused: OpenSSH would connect without any forward, which leaves nothing of a tunnel.
     No,
     /// It is accepted, and written to a file unless a file has another key of the host.
     Off,

@@ -37,7 +37,8 @@ impl Trust {
     }
 
     /// Adds the keys to the first of the files that has a key of this host, unless some line has or
-    /// revokes them by now, or they could never be trusted. Reads and writes files: not for an event loop.
+    /// revokes them by now, or they could never be trusted. Reads and writes files: not for an
+    /// event loop.
     pub fn update_host_keys(&self, host: &str, port: u16, keys: &[PublicKey]) -> Result<(), Error> {
         let names = self.names(host, port);
         let mut learned = Vec::new();

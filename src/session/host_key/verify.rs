@@ -49,11 +49,12 @@ struct Findings {
 impl Trust {
     /// Judges the key that a host offers. Reads files: not for an event loop.
     ///
-    /// As OpenSSH does, but for pins and the verifier, which it does not have. An RSA key that is too
-    /// small, a file that lists the key, or the authority of its certificate, as revoked, and a line
-    /// that does so decide first, also over a pin. Then a pin, a line with this key, or a certificate by an authority of the files trusts it. A certificate
-    /// that is not good for this host now, and a key where the files have others, are refused.
-    /// What is left is unknown, and the strictness decides, unless there are pins.
+    /// As OpenSSH does, but for pins and the verifier, which it does not have. An RSA key that is
+    /// too small, a file that lists the key, or the authority of its certificate, as revoked, and a
+    /// line that does so decide first, also over a pin. Then a pin, a line with this key, or a
+    /// certificate by an authority of the files trusts it. A certificate that is not good for this
+    /// host now, and a key where the files have others, are refused. What is left is unknown, and
+    /// the strictness decides, unless there are pins.
     pub fn judge(
         &self,
         host: &str,
@@ -101,7 +102,7 @@ impl Trust {
         }
         // A line without the port does not help where one with it has another key.
         let known = found.known || found.known_by_bare_name && found.other.is_none();
-        if known || self.pins.iter().any(|pin| pin.names(key)) {
+        if known || self.pins.iter().any(|pin| pin.matches(key)) {
             return Ok(HostKeyDecision::Trusted);
         }
         let objection = match (offered.certificate(), found.authority, found.other) {
