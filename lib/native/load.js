@@ -1,13 +1,12 @@
 'use strict';
 
-// The addon, or an error that says why there is none. `binding.js` is made by the build: it looks
-// for a binary beside itself, then in the package of this platform, and its own error tells of npm
-// whatever was wrong.
+// Loads the addon, or throws an error that says why it cannot. The build makes `binding.js`, which looks for a binary
+// beside itself and then in the package of this platform; its own error blames npm in every case.
 
 const { version } = require('../../package.json');
 const { noBinary } = require('../errors.js');
 
-/** What there are binaries for, by the names of their packages. */
+/** The platforms with a binary, by the names of their packages. */
 const PLATFORMS = [
   'linux-x64-gnu',
   'linux-arm64-gnu',
@@ -23,13 +22,13 @@ function libc() {
   /** @type {any} newer than its types: `excludeNetwork`, and what is in a report */
   const report = process.report;
   const { excludeNetwork } = report;
-  report.excludeNetwork = true; // the names of all peers would be looked up otherwise
+  report.excludeNetwork = true; // otherwise it looks up the names of all peers
   const { glibcVersionRuntime: version } = report.getReport().header;
   report.excludeNetwork = excludeNetwork;
   return version === undefined ? { abi: 'musl', library: 'musl' } : { abi: 'gnu', library: `glibc ${version}` };
 }
 
-/** This platform: by the name that its package would have, and in words. */
+/** This platform: the name of its package, and a description. */
 function describe() {
   const { platform, arch, version: node } = process;
   const { abi, library } = platform === 'linux' ? libc() : { abi: platform === 'win32' ? 'msvc' : undefined };
@@ -39,8 +38,8 @@ function describe() {
   };
 }
 
-/** What the loader met before it gave up: it made each the cause of the next. */
-function met(failure) {
+/** The errors that the loader collected: each is the cause of the next. */
+function errorsOf(failure) {
   /** @type {NodeJS.ErrnoException[]} */
   const found = [];
   for (let at = failure.cause; at instanceof Error; at = at.cause) found.push(at);
@@ -48,14 +47,13 @@ function met(failure) {
 }
 
 function reason(failure, name) {
-  // Not what the loader throws: there is no loader.
   if (failure.code === 'MODULE_NOT_FOUND') return 'binding.js is missing, which the build makes';
-  const errors = met(failure);
+  const errors = errorsOf(failure);
   const [first] = (errors[0] ?? failure).message.split('\n');
   if (process.env.NAPI_RS_NATIVE_LIBRARY_PATH) return `NAPI_RS_NATIVE_LIBRARY_PATH does not lead to one: ${first}`;
-  // One that is there: made for another system, say, or in need of a library that is missing.
-  const broken = errors.find(({ code, message }) => code !== 'MODULE_NOT_FOUND' && !message.startsWith('Unsupported'));
-  if (broken !== undefined) return `the one that is there does not load: ${broken.message}`;
+  // For another system, or without a library that it needs.
+  const broken = errors.find(({ code }) => code === 'ERR_DLOPEN_FAILED');
+  if (broken !== undefined) return `the one that is installed does not load: ${broken.message}`;
   if (!PLATFORMS.includes(name)) return `there are binaries for ${PLATFORMS.join(', ')} only`;
   return (
     `the package sshtunnel-native-${name} ${version} is not installed. It is an optional dependency: install ` +

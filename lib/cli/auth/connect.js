@@ -142,7 +142,7 @@ class Connector {
       wipe();
     }
     if (options.tryKeyboard) tunnel.on('keyboard-interactive', (...question) => this.#answer(options, ...question));
-    tunnel.on('banner', (message, language, server) => this.#showBanner(message, server));
+    tunnel.on('banner', (text, language, server) => this.#showBanner(text, server));
     prepare(tunnel, options);
     const { host, port } = options.jump?.[0] ?? options;
     this.#messages.debug(
@@ -173,14 +173,14 @@ class Connector {
    * Shows a server's banner, from LogLevel INFO on, as ssh does. Several attempts are one to the user: each text of a
    * server is shown once.
    */
-  #showBanner(message, { host, port }) {
+  #showBanner(text, { host, port }) {
     const digest = createHash('sha256')
-      .update(JSON.stringify([host, port, message]))
+      .update(JSON.stringify([host, port, text]))
       .digest('base64');
     if (this.#banners.has(digest)) return;
     if (this.#banners.size >= MAX_BANNERS) this.#banners.clear();
     this.#banners.add(digest);
-    this.#messages.info(message.replace(/\n$/, ''));
+    this.#messages.info(text.replace(/\n$/, ''));
   }
 
   /** Asks the server's questions in turn; the user gives up with the end of input. */
