@@ -3,7 +3,7 @@
 use napi_derive::napi;
 
 #[cfg(unix)]
-use crate::net::external;
+use crate::net::{error_code, external};
 use crate::session;
 use crate::tunnel::Error;
 
@@ -115,7 +115,7 @@ impl Failure {
     /// A failure of a system call that is about nothing but this process.
     #[cfg(unix)]
     pub(crate) fn of_system(syscall: &str, error: &std::io::Error) -> Self {
-        let code = session::system_code(error);
+        let code = error_code::system_code(error);
         Self {
             errno: error.raw_os_error(),
             syscall: Some(syscall.to_owned()),
@@ -139,8 +139,8 @@ impl Failure {
     /// Adds the facts that an error of a session carries.
     fn with_facts(mut self, error: &session::Error) -> Self {
         self.banner = error.banner().map(str::to_owned);
-        if let Some((place, detail)) = error.hop() {
-            self.hop = Some(place.to_owned());
+        if let Some((address, detail)) = error.hop() {
+            self.hop = Some(address.to_owned());
             self.detail = Some(detail.to_string());
         }
         match error.root() {
@@ -270,7 +270,7 @@ mod tests {
             accepted: vec!["password".into()],
         };
         let failure = Failure::from(&Error::Session(session::Error::Hop {
-            place: "[::1]:2222".into(),
+            address: "[::1]:2222".into(),
             error: Box::new(session::Error::Auth(Box::new(failure))),
         }));
         assert_eq!(failure.message, "jump host [::1]:2222: authentication failed");

@@ -3,11 +3,13 @@
 //! - [`linger`]: the structure and its modes; [`close`]: closes one socket.
 //! - `local_stream`: a TCP or Unix socket; `write_buffer`: bytes that it has not taken yet; `try_io`:
 //!   reads and writes that keep its readiness exact; `rcvlowat`: SO_RCVLOWAT.
-//! - `descriptors`: how many descriptors the process has left; `sys`: the only unsafe code.
+//! - `descriptors`: how many descriptors the process has left; `error_code`: names of system errors;
+//!   `sys`: the only unsafe code.
 //! - [`external`]: sockets of the application, by their descriptors.
 
 pub mod close;
 pub(crate) mod descriptors;
+pub(crate) mod error_code;
 #[cfg(unix)]
 pub mod external;
 pub mod linger;

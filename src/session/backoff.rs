@@ -97,7 +97,7 @@ fn is_final(error: &Error) -> bool {
         | Error::Auth(_)
         | Error::Algorithm(_)
         | Error::SockUsed => true,
-        Error::Hop { error, .. } | Error::HandshakeOutcome { error, .. } => is_final(error),
+        Error::Hop { error, .. } | Error::WithBanner { error, .. } => is_final(error),
         Error::Dial { .. }
         | Error::Timeout { .. }
         | Error::Protocol(_)
@@ -205,7 +205,7 @@ mod tests {
             errno: Some(111),
             address: "host:22".into(),
         };
-        let at_hop = |error| Error::Hop { place: "host:22".into(), error: Box::new(error) };
+        let at_hop = |error| Error::Hop { address: "host:22".into(), error: Box::new(error) };
         let timeout = Error::Timeout { host: text(), limit: 5, step: "a connection" };
         for (error, again) in [
             (dial, true),

@@ -1,4 +1,4 @@
-//! A session at work: the protocol's state, and the stream that its sealed bytes travel on.
+//! An established session: the state of the protocol, and the stream of its encrypted bytes.
 
 use std::future::poll_fn;
 use std::io;
@@ -13,59 +13,59 @@ use crate::runtime::timer::Deadline;
 use crate::session::connect::transport::Stream;
 use crate::session::{Error, LossReason};
 
-/// How long the server may take to hear our DISCONNECT.
+/// Time for the server to close the connection after DISCONNECT.
 pub(crate) const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long whatever carries the connection may take to end after it was let go.
+/// Time for a bridge to end after its release.
 const BRIDGE_TIMEOUT: Duration = Duration::from_secs(1);
-/// The same when the limit for everything has passed.
+/// The same once the cutoff is reached.
 pub(crate) const FINAL_BRIDGE_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// A session and its connection. Dropping it closes the connection without a word.
+/// A session and its connection. Dropping it closes the connection without DISCONNECT.
 pub(crate) struct Session {
     pub(crate) client: Client,
     stream: Stream,
-    /// How long dialing and logging on took.
+    /// Time to connect and authenticate.
     pub(crate) connect_time: Duration,
-    /// Bytes that were read and written since the logon began.
+    /// Bytes read and written.
     pub(crate) moved: u64,
-    /// Those of them that were read.
+    /// Bytes read.
     received: u64,
-    /// Something was read, not in bulk, and nothing written since: the server may be holding back
-    /// its next small packet until we acknowledge, because OpenSSH leaves Nagle's algorithm on for
-    /// sessions without a shell. Unless told otherwise our kernel delays that by 40 ms.
+    /// Whether a small amount was read and nothing written since. The server may hold its next
+    /// small packet back until it gets an acknowledgement, because OpenSSH leaves Nagle's algorithm
+    /// on for sessions without a shell; by default the kernel delays the acknowledgement by 40 ms.
     owes_ack: bool,
     rcvlowat: RcvLowat,
-    /// Channels were closed right behind their last bytes, without a word from the server about
-    /// them.
+    /// Whether a channel was closed right after its last bytes, without a confirmation for them.
     pub(crate) unconfirmed: bool,
-    /// Whether data has come from a target.
+    /// Whether data has arrived from a target.
     pub(crate) served: bool,
 }
 
-/// What is due by the clock, until what had come before is handled.
+/// Holds a timeout back until the input that arrived before it is handled.
 #[derive(Debug, Default)]
 pub(crate) enum TimeoutGate {
     /// Nothing is due.
     #[default]
     None,
-    /// Something is, as this turn has found; how much the server had sent by then.
-    Begun(u64),
-    /// As before, and the runtime has looked at the sockets since.
-    Going(u64),
+    /// A timeout is due since this turn; the number of bytes that had arrived by then.
+    Due(u64),
+    /// The same, and the runtime has polled the sockets since.
+    Polled(u64),
 }
 
 impl TimeoutGate {
-    /// Whether what is due can be judged in this turn, at its end: everything has been read that
-    /// had come when it was first seen to be due. What came since may have no end.
+    /// Returns whether the timeout counts at the end of this turn: everything was read that had
+    /// arrived when it was first found due. Input that arrived since does not count, as it may
+    /// never end.
     pub(crate) fn opens(&mut self, is_due: bool, session: Option<&Session>) -> bool {
         if !is_due {
             *self = Self::None;
             return false;
         }
         match *self {
-            Self::None => *self = Self::Begun(session.map_or(0, Session::arrived)),
-            Self::Begun(_) => {}
-            Self::Going(arrived) => {
+            Self::None => *self = Self::Due(session.map_or(0, Session::arrived)),
+            Self::Due(_) => {}
+            Self::Polled(arrived) => {
                 if session.is_none_or(|session| session.has_read(arrived)) {
                     *self = Self::None;
                     return true;
@@ -75,28 +75,28 @@ impl TimeoutGate {
         false
     }
 
-    /// Whether something is due that waits for input.
+    /// Returns whether a timeout is held back.
     pub(crate) fn is_waiting(&self) -> bool {
         !matches!(self, Self::None)
     }
 
-    /// Whether the task is to rest until the runtime has looked at the sockets, after a turn in
-    /// which it was busy or not. It is to call [`run_after_input`](crate::timer::run_after_input)
-    /// then.
+    /// Returns whether the task has to call
+    /// [`run_after_input`](crate::runtime::timer::run_after_input) and return, so that the runtime
+    /// polls the sockets. `busy` says whether the turn did anything.
     pub(crate) fn yields(&mut self, busy: bool) -> bool {
         match *self {
             Self::None => false,
-            Self::Begun(arrived) => {
-                *self = Self::Going(arrived);
+            Self::Due(arrived) => {
+                *self = Self::Polled(arrived);
                 true
             }
-            Self::Going(_) => !busy,
+            Self::Polled(_) => !busy,
         }
     }
 }
 
 impl Session {
-    /// A session that is carried by this socket, whatever has come of it.
+    /// Makes a session of a client in any state and a socket.
     #[cfg(test)]
     pub(crate) fn over(client: Client, socket: tokio::net::TcpStream) -> Self {
         Self::new(client, socket.into())
@@ -116,8 +116,8 @@ impl Session {
         }
     }
 
-    /// One read, or what the last one has left. Pending until something came; an error when the
-    /// connection is gone.
+    /// Reads once, or continues with the rest of the last read. An error means that the connection
+    /// has ended.
     pub(crate) fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,
@@ -144,7 +144,7 @@ impl Session {
         }
     }
 
-    /// Sends what is pending. Pending while the connection takes no more.
+    /// Sends what is pending.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.client.pending().is_empty() {
             ready!(self.stream.poll_write_ready(cx))?;
@@ -161,12 +161,13 @@ impl Session {
         Poll::Ready(Ok(()))
     }
 
-    /// Sends of the pending bytes what goes at once: the last word on a session that is over.
+    /// Sends as much of the pending bytes as the socket takes at once, before the session is
+    /// dropped.
     pub(crate) fn try_flush(&mut self) {
         let _ = self.stream.try_write(self.client.pending());
     }
 
-    /// Why the session is lost, of which `error` is what the socket tells.
+    /// Returns why the session was disconnected, given the error of the socket.
     pub(crate) fn loss(&self, error: &io::Error) -> Error {
         self.stream.close_reason().unwrap_or_else(|| {
             let (reason, text) = match error.kind() {
@@ -179,16 +180,16 @@ impl Session {
         })
     }
 
-    /// Something small was sent, and its answer is awaited: bulk data does not stand in its way,
-    /// and what comes is looked at as it comes.
-    pub(crate) fn favour_small(&mut self, now: Instant) {
+    /// Notes that a small message was sent and a reply is expected: bulk data must not delay
+    /// either.
+    pub(crate) fn prioritize_small(&mut self, now: Instant) {
         self.client.prioritize_small(now);
         if let Some(socket) = self.stream.tcp() {
             self.rcvlowat.keep_low(&socket, now);
         }
     }
 
-    /// To be called when there is nothing left to do: sends an acknowledgement that is owed.
+    /// Notes that there is nothing left to do: sends a delayed acknowledgement.
     pub(crate) fn idle(&mut self, now: Instant) {
         if std::mem::take(&mut self.owes_ack) {
             self.stream.acknowledge();
@@ -198,13 +199,12 @@ impl Session {
         }
     }
 
-    /// When to call [`Session::lower_rcvlowat`] or [`Session::handle_timeout`].
+    /// Returns when to call [`Session::lower_rcvlowat`] or [`Session::handle_timeout`].
     pub(crate) fn timeout(&self) -> Option<Instant> {
         [self.client.timeout(), self.rcvlowat.due()].into_iter().flatten().min()
     }
 
-    /// Has the socket tell of less than a large portion, if its time has come. Returns whether it
-    /// has.
+    /// Lowers SO_RCVLOWAT if its time is over; returns whether it was.
     pub(crate) fn lower_rcvlowat(&mut self, now: Instant) -> bool {
         match self.stream.tcp() {
             Some(socket) => self.rcvlowat.expire(&socket, now),
@@ -212,13 +212,13 @@ impl Session {
         }
     }
 
-    /// Whether the session has something to do by the clock.
+    /// Returns whether a timeout of the protocol is due.
     pub(crate) fn is_due(&self, now: Instant) -> bool {
         self.client.timeout().is_some_and(|due| due <= now)
     }
 
-    /// Does what is due by the clock; returns whether that was anything. An error means that the
-    /// session is lost. To be called when a [`TimeoutGate`] is over.
+    /// Handles a timeout of the protocol; returns whether one was due. An error means that the
+    /// session is disconnected. To be called when the [`TimeoutGate`] opens.
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> Result<bool, ssh_proto::Error> {
         let is_due = self.is_due(now);
         if is_due {
@@ -227,35 +227,35 @@ impl Session {
         Ok(is_due)
     }
 
-    /// Bytes that the server has sent, as far as they have come, since the logon began.
+    /// Returns how many bytes have arrived.
     fn arrived(&self) -> u64 {
         self.received + self.stream.unread() as u64
     }
 
-    /// Whether so many of them were read, or all that are here. None are while the server leaves
-    /// our replies unread.
+    /// Returns whether that many bytes were read, or all that have arrived. Nothing is read while
+    /// the server does not read our replies.
     fn has_read(&self, arrived: u64) -> bool {
         self.received >= arrived || self.stream.unread() == 0 || !self.client.wants_input()
     }
 
-    /// Whether the server may still hold bytes of a connection that has ended here: it confirms a
-    /// CLOSE when the target has taken what came before.
+    /// Returns whether the server may still have bytes of a closed connection: it confirms CLOSE
+    /// after the target has taken them.
     pub(crate) fn is_unconfirmed(&self) -> bool {
         self.unconfirmed && !self.client.is_idle()
     }
 
-    /// Disconnects from the server. Done when it has closed the connection too and whatever carried
-    /// the connection has ended: after two seconds, or at `cutoff`, it is closed without that.
+    /// Sends DISCONNECT, and waits until the server has closed the connection and its bridge has
+    /// ended. After two seconds, or at `cutoff`, closes the connection in any case.
     pub(crate) async fn disconnect(mut self, mut cutoff: CutoffWatch) {
         self.client.disconnect(DisconnectReason::ByApplication);
         let mut deadline = Deadline::after(DISCONNECT_TIMEOUT);
-        let left = before(cutoff.reached(), deadline.within(self.finish())).await;
-        if left.flatten().is_some() {
+        let finished = before(cutoff.reached(), deadline.within(self.finish())).await;
+        if finished.flatten().is_some() {
             return;
         }
         if self.stream.abandon() {
-            let patience = if cutoff.is_reached() { FINAL_BRIDGE_TIMEOUT } else { BRIDGE_TIMEOUT };
-            let _ = Deadline::after(patience).within(self.stream.discard()).await;
+            let time = if cutoff.is_reached() { FINAL_BRIDGE_TIMEOUT } else { BRIDGE_TIMEOUT };
+            let _ = Deadline::after(time).within(self.stream.discard()).await;
         }
     }
 
@@ -268,8 +268,8 @@ impl Session {
     }
 }
 
-/// Sends what is pending, then receives something; an end of the connection is an error, which says
-/// what was waited for. Dropping the future loses nothing.
+/// Sends what is pending, then receives once. The end of the connection is an error, which names
+/// what was waited for. Cancel safe.
 pub(crate) async fn exchange(session: &mut Session, waiting_for: &str) -> Result<(), Error> {
     let mut outcome = poll_fn(|cx| session.poll_flush(cx)).await;
     if outcome.is_ok() {
@@ -301,7 +301,7 @@ mod tests {
     use super::*;
     use crate::runtime;
 
-    /// A session that has just begun, and its server.
+    /// Makes a new session, and the socket of its server.
     async fn session() -> (Session, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let address = listener.local_addr().expect("address");
@@ -311,7 +311,7 @@ mod tests {
         (Session::new(client, stream.into()), server)
     }
 
-    /// Sends so much, and waits until it has come.
+    /// Sends bytes and waits until they have arrived.
     async fn send(server: &TcpStream, session: &Session, count: usize) {
         let before = session.stream.unread();
         server.ready(Interest::WRITABLE).await.expect("alive");
@@ -321,14 +321,14 @@ mod tests {
         }
     }
 
-    /// Reads at most so much, as a turn does.
-    fn read(session: &mut Session, most: usize) {
-        let count = session.stream.try_read(&mut vec![0; most]).expect("something has come");
+    /// Reads at most `max` bytes, as a turn does.
+    fn read(session: &mut Session, max: usize) {
+        let count = session.stream.try_read(&mut vec![0; max]).expect("something has come");
         session.received += count as u64;
     }
 
     #[test]
-    fn what_is_due_waits_for_what_had_come_and_for_no_more() {
+    fn a_timeout_waits_for_input_that_arrived_before_it_only() {
         runtime::handle().block_on(async {
             let (mut session, server) = session().await;
             let mut timeout_gate = TimeoutGate::default();
@@ -340,7 +340,7 @@ mod tests {
             assert!(timeout_gate.yields(true), "the runtime looks at the sockets once in any case");
             assert!(!timeout_gate.yields(true) && timeout_gate.yields(false));
             read(&mut session, 60);
-            // A server that goes on sending puts off nothing.
+            // Later input does not delay the timeout.
             send(&server, &session, 1000).await;
             assert!(!timeout_gate.opens(true, Some(&session)), "not all of it is read");
             read(&mut session, 40);
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_due_no_more_is_forgotten() {
+    fn a_timeout_that_is_not_due_any_more_is_dropped() {
         runtime::handle().block_on(async {
             let (session, _server) = session().await;
             let mut timeout_gate = TimeoutGate::default();

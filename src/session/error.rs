@@ -1,143 +1,146 @@
-//! Why there is no SSH session, or none any more.
+//! Why there is no session, or why it was disconnected.
 
 use std::borrow::Cow;
 use std::fmt;
-use std::io;
 use std::path::PathBuf;
 
 use ssh_proto::{AuthFailure, OpenFailure};
 
-/// Why a session could not be set up, or was lost.
+/// Why a session could not be established, or was disconnected.
 #[derive(Debug, thiserror::Error, Clone)]
 pub enum Error {
     /// The server could not be reached.
     #[error("{syscall} {code} {address}")]
     Dial {
-        /// The call that failed, as Node names it: `connect`, `bind`, `getaddrinfo`, `socketpair`.
+        /// Name of the failed call, as in Node: `connect`, `bind`, `getaddrinfo`, `socketpair`,
+        /// `spawn`.
         syscall: &'static str,
-        /// The name of the system error.
+        /// Name of the system error.
         code: Cow<'static, str>,
-        /// The system's error number where there is one.
+        /// Number of the system error, if there is one.
         errno: Option<i32>,
-        /// The server: host and port.
+        /// Address of the server, `host:port`; or a local address or program.
         address: String,
     },
-    /// Dialing and logging on took longer than allowed; says what was waited for.
+    /// The session was not established within `readyTimeout`.
     #[error("{host}: no SSH session within {limit} ms, waiting for {step}")]
     Timeout {
-        /// The server's host.
+        /// Host of the server.
         host: String,
         /// `readyTimeout` in milliseconds.
         limit: u128,
-        /// What had not come yet.
+        /// Step that was waited for.
         step: &'static str,
     },
-    /// The host key was not accepted. Nothing about the user was sent.
+    /// The host key was refused. Nothing about the user was sent.
     #[error("{}", .0.text)]
     HostKey(Box<HostKeyRefusal>),
-    /// A file that tells about host keys cannot be read or written.
+    /// A file of host keys cannot be read or written.
     #[error("{text}")]
     HostKeyFile {
-        /// What is wrong with it.
+        /// Message.
         text: String,
-        /// The file, if it is one.
+        /// The file, if there is one.
         file: Option<PathBuf>,
-        /// The line, counted from 1, if it is one.
+        /// Number of the line, from 1, if one is the cause.
         line: Option<usize>,
     },
-    /// The private key could not be read: not a key, or the passphrase is missing or wrong.
+    /// The private key cannot be read: it is not a key, or the passphrase is missing or wrong.
     #[error("{0}")]
     PrivateKey(String),
-    /// The server refused every method of authentication that we have.
+    /// The server refused all credentials.
     #[error("{}", .0.text)]
     Auth(Box<AuthFailure>),
-    /// Both sides have no algorithm in common.
+    /// The server and this client have no algorithm in common.
     #[error("{0}")]
     Algorithm(String),
-    /// The server broke the protocol.
+    /// The server violated the protocol.
     #[error("{0}")]
     Protocol(String),
-    /// The jump host could not, or would not, connect to the next server.
+    /// The jump host refused to connect to the next server.
     #[error("{text}")]
     Refused {
-        /// The reason it gave.
+        /// Reason that the jump host gave.
         reason: OpenFailure,
-        /// The same for people.
+        /// Message.
         text: String,
     },
-    /// What went wrong did so at a jump host.
-    #[error("jump host {place}: {error}")]
+    /// An error at a jump host.
+    #[error("jump host {address}: {error}")]
     Hop {
-        /// The jump host: host and port.
-        place: String,
-        /// What went wrong.
+        /// Address of the jump host, `host:port`.
+        address: String,
+        /// The error.
         error: Box<Error>,
     },
-    /// The logon failed, and the server had something to say to the user before.
-    #[error("{error}; the server said: \"{}\"", last_words(said))]
-    HandshakeOutcome {
-        /// What went wrong.
+    /// An error before the end of authentication, with a text that the server had sent for the
+    /// user.
+    #[error("{error}; the server said: \"{}\"", last_line(banner))]
+    WithBanner {
+        /// The error.
         error: Box<Error>,
-        /// The last lines and banners, fit to be shown.
-        said: String,
+        /// The last lines and banners, without control characters.
+        banner: String,
     },
-    /// The stream that the owner gave had its session.
+    /// The stream of the application has served a session before.
     #[error("options.sock served an earlier session: a stream cannot be connected again")]
     SockUsed,
-    /// The session ended: the connection broke, or the server disconnected or fell silent.
+    /// The session was disconnected, by the network, the server or a timeout.
     #[error("{text}")]
     Disconnected {
-        /// How it ended; `None` if there was no session.
+        /// How the session ended; `None` if there was none.
         reason: Option<LossReason>,
-        /// The same in words.
+        /// Message.
         text: String,
     },
 }
 
-/// How a session ended that nobody had asked to end.
+/// How a session ended without being asked to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LossReason {
-    /// The server, or a stream or program that leads to it, closed the connection.
+    /// The server closed the connection without DISCONNECT, or the stream or program that leads to
+    /// it ended.
     Closed,
-    /// The network broke the connection.
+    /// The connection failed, for example with a reset.
     Network,
     /// The server sent DISCONNECT.
     Disconnect,
     /// The server did not answer keepalive requests.
     Silent,
-    /// The server did not finish a key exchange.
+    /// The server did not finish a key exchange in time.
     Rekey,
-    /// Another error of the SSH session, such as a broken protocol.
+    /// Another error of the session, such as a violation of the protocol.
     Protocol,
 }
 
-/// Why a host key was refused, and the facts about it.
+/// A refused host key, and why it was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostKeyRefusal {
-    /// The kind of reason.
+    /// Reason for the refusal.
     pub reason: HostKeyReason,
-    /// The reason in words.
+    /// Message.
     pub text: String,
-    /// The fingerprint of the key; `None` if the key exchange failed over it.
+    /// Fingerprint of the key; `None` if the key exchange failed.
     pub fingerprint: Option<String>,
-    /// The fingerprint that `file` has for this host instead.
+    /// Fingerprint of the key that `line` has for this host.
     pub known: Option<String>,
     /// The line that decided.
     pub line: Option<FileLine>,
 }
 
-/// The kind of reason for which a host key was refused.
+/// Reason for refusing a host key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HostKeyReason {
-    /// Nothing vouches for the key.
+    /// The key is not known.
     Unknown,
     /// A file has another key for this host.
     Changed,
     /// A file revokes the key, or the authority that signed its certificate.
     Revoked,
-    /// The verifier said no.
+    /// The application rejected the key.
     Rejected,
-    /// The key, its signature or its certificate is not acceptable: too short, expired, for another host.
+    /// The key, its signature or its certificate is invalid: too short, expired, or for another
+    /// host.
     Invalid,
 }
 
@@ -146,7 +149,7 @@ pub enum HostKeyReason {
 pub struct FileLine {
     /// The file.
     pub path: PathBuf,
-    /// The line's number.
+    /// Number of the line.
     pub number: usize,
 }
 
@@ -157,7 +160,7 @@ impl fmt::Display for FileLine {
 }
 
 impl Error {
-    /// The string that programs compare.
+    /// Returns the code that programs compare.
     pub fn code(&self) -> Cow<'static, str> {
         match self {
             Error::Dial { code, .. } => code.clone(),
@@ -168,23 +171,23 @@ impl Error {
             Error::Algorithm(_) => "ERR_SSH_ALGORITHM".into(),
             Error::Protocol(_) => "ERR_SSH_PROTOCOL".into(),
             Error::Refused { reason, .. } => open_code(*reason).into(),
-            Error::Hop { error, .. } | Error::HandshakeOutcome { error, .. } => error.code(),
+            Error::Hop { error, .. } | Error::WithBanner { error, .. } => error.code(),
             Error::SockUsed => "ERR_TUNNEL_SOCK_USED".into(),
             Error::Disconnected { .. } => "ERR_SSH_DISCONNECTED".into(),
         }
     }
 
-    /// There is no session to carry a connection.
+    /// Makes the error for a connection without a session.
     pub(crate) fn no_session() -> Self {
         Error::Disconnected { reason: None, text: "there is no session".into() }
     }
 
-    /// The system call and error number behind it, where there are any.
+    /// Returns the name of the failed system call and the error number, if there are any.
     pub fn system(&self) -> Option<(&'static str, Option<i32>)> {
         self.failed_call().map(|(syscall, errno, _)| (syscall, errno))
     }
 
-    /// What the system call was about: host and port, or a program.
+    /// Returns the address of the failed system call: `host:port`, or a program.
     pub fn address(&self) -> Option<&str> {
         self.failed_call().map(|(_, _, address)| address)
     }
@@ -196,63 +199,62 @@ impl Error {
         }
     }
 
-    /// The error itself, without the jump host that it was at and what the server had said.
+    /// Returns the error without its jump host and banner.
     pub fn root(&self) -> &Self {
         match self {
-            Error::Hop { error, .. } | Error::HandshakeOutcome { error, .. } => error.root(),
+            Error::Hop { error, .. } | Error::WithBanner { error, .. } => error.root(),
             error => error,
         }
     }
 
-    /// The jump host that it was at (host and port), and the error as it was there.
+    /// Returns the address of the jump host at which the error occurred, and the error there.
     pub fn hop(&self) -> Option<(&str, &Self)> {
         match self {
-            Error::Hop { place, error } => Some((place, error)),
+            Error::Hop { address, error } => Some((address, error)),
             _ => None,
         }
     }
 
-    /// What the server, or the jump host that it is about, said to the user before: lines before it
-    /// identified itself, and banners.
+    /// Returns the text that the server, or the jump host with the error, has sent for the user:
+    /// lines before its identification, and banners.
     pub fn banner(&self) -> Option<&str> {
         match self {
-            Error::HandshakeOutcome { said, .. } => Some(said),
+            Error::WithBanner { banner, .. } => Some(banner),
             Error::Hop { error, .. } => error.banner(),
             _ => None,
         }
     }
 
-    /// The same with what the server had said, if that may explain it.
-    pub(crate) fn with_said(self, said: String) -> Self {
+    /// Adds the text that the server had sent, if it may explain the error.
+    pub(crate) fn with_banner(self, banner: String) -> Self {
         match self {
             Error::Auth(_)
             | Error::Timeout { .. }
             | Error::Disconnected { .. }
             | Error::Protocol(_)
-                if !said.trim().is_empty() =>
+                if !banner.trim().is_empty() =>
             {
-                Error::HandshakeOutcome { error: Box::new(self), said }
+                Error::WithBanner { error: Box::new(self), banner }
             }
             other => other,
         }
     }
 
-    /// As a session sees it that goes through the jump host at `place`. An error of a jump host
-    /// before that one stays what it is.
+    /// Adds the jump host at which the error occurred. An error of an earlier jump host is returned
+    /// unchanged.
     #[cfg(unix)]
-    pub(crate) fn at_hop(self, place: String) -> Self {
+    pub(crate) fn at_hop(self, address: String) -> Self {
         match self {
             Error::Hop { .. } => self,
-            error => Error::Hop { place, error: Box::new(error) },
+            error => Error::Hop { address, error: Box::new(error) },
         }
     }
 
-    /// As those see it whose session it was: lost, whatever the reason.
+    /// Converts any error of an established session to [`Error::Disconnected`].
     #[cfg(unix)]
     pub(crate) fn into_loss(self) -> Self {
         match self {
-            Error::Hop { .. } => self,
-            Error::Disconnected { .. } => self,
+            Error::Hop { .. } | Error::Disconnected { .. } => self,
             error => {
                 Error::Disconnected { reason: Some(LossReason::Protocol), text: error.to_string() }
             }
@@ -287,13 +289,13 @@ impl From<ssh_proto::Error> for Error {
     }
 }
 
-/// The end of what a server said, as one line.
-fn last_words(said: &str) -> String {
+/// Returns the end of a text as one line.
+fn last_line(text: &str) -> String {
     const MAX: usize = 256;
-    ssh_proto::one_line(ssh_proto::tail(said.trim_end(), MAX).as_bytes())
+    ssh_proto::one_line(ssh_proto::tail(text.trim_end(), MAX).as_bytes())
 }
 
-/// The name of a server's refusal to open a channel.
+/// Returns the code for a server's refusal to open a channel.
 pub(crate) fn open_code(reason: OpenFailure) -> &'static str {
     match reason {
         OpenFailure::AdministrativelyProhibited => "ERR_SSH_OPEN_ADMINISTRATIVELY_PROHIBITED",
@@ -301,55 +303,6 @@ pub(crate) fn open_code(reason: OpenFailure) -> &'static str {
         OpenFailure::UnknownChannelType => "ERR_SSH_OPEN_UNKNOWN_CHANNEL_TYPE",
         OpenFailure::ResourceShortage => "ERR_SSH_OPEN_RESOURCE_SHORTAGE",
         OpenFailure::Other(_) => "ERR_SSH_OPEN_FAILED",
-    }
-}
-
-/// The name of a failed look-up. The system's own code does not survive in the error, its words do.
-pub(crate) fn lookup_code(error: &io::Error) -> Cow<'static, str> {
-    if error.raw_os_error().is_some() {
-        return system_code(error);
-    }
-    if error.to_string().contains("Temporary failure") { "EAI_AGAIN" } else { "ENOTFOUND" }.into()
-}
-
-/// The name of a system error as Node spells it.
-pub fn system_code(error: &io::Error) -> Cow<'static, str> {
-    use io::ErrorKind as Kind;
-    // The kind makes one of EPERM and EACCES. A firewall says the former.
-    #[cfg(unix)]
-    if error.raw_os_error() == Some(libc::EPERM) {
-        return "EPERM".into();
-    }
-    let name = match error.kind() {
-        Kind::ConnectionRefused => "ECONNREFUSED",
-        Kind::ConnectionReset => "ECONNRESET",
-        Kind::ConnectionAborted => "ECONNABORTED",
-        Kind::HostUnreachable => "EHOSTUNREACH",
-        Kind::NetworkUnreachable => "ENETUNREACH",
-        Kind::NetworkDown => "ENETDOWN",
-        Kind::NotConnected => "ENOTCONN",
-        Kind::AddrInUse => "EADDRINUSE",
-        Kind::AddrNotAvailable => "EADDRNOTAVAIL",
-        Kind::BrokenPipe => "EPIPE",
-        Kind::NotFound => "ENOENT",
-        Kind::PermissionDenied => "EACCES",
-        Kind::TimedOut => "ETIMEDOUT",
-        Kind::InvalidInput => "EINVAL",
-        Kind::OutOfMemory => "ENOMEM",
-        _ => "",
-    };
-    if !name.is_empty() {
-        return name.into();
-    }
-    match error.raw_os_error() {
-        #[cfg(unix)]
-        Some(libc::EMFILE) => "EMFILE".into(),
-        #[cfg(unix)]
-        Some(libc::ENFILE) => "ENFILE".into(),
-        #[cfg(unix)]
-        Some(libc::ENOBUFS) => "ENOBUFS".into(),
-        Some(number) => format!("E{number}").into(),
-        None => "EIO".into(),
     }
 }
 
@@ -374,15 +327,15 @@ mod tests {
     #[test]
     fn facts_are_those_of_the_error_at_the_jump_host() {
         let lost = Error::from(ssh_proto::Error::KeepaliveTimeout(3000));
-        let said = Error::HandshakeOutcome { error: Box::new(lost), said: "hello".into() };
-        let error = Error::Hop { place: "first:22".into(), error: Box::new(said) };
+        let with_banner = Error::WithBanner { error: Box::new(lost), banner: "hello".into() };
+        let error = Error::Hop { address: "first:22".into(), error: Box::new(with_banner) };
         let reason = Some(LossReason::Silent);
         assert!(
             matches!(error.root(), Error::Disconnected { reason: found, .. } if *found == reason)
         );
-        let (place, detail) = error.hop().expect("a jump host");
+        let (address, detail) = error.hop().expect("a jump host");
         assert_eq!(
-            (place, error.to_string()),
+            (address, error.to_string()),
             ("first:22", format!("jump host first:22: {detail}"))
         );
         assert!(detail.hop().is_none());
@@ -433,17 +386,17 @@ mod tests {
     }
 
     #[test]
-    fn what_the_server_said_is_quoted_where_it_may_explain_something() {
+    fn a_banner_is_quoted_where_it_may_explain_the_error() {
         let auth = || Error::Auth(auth_failure("authentication failed"));
-        let error = auth().with_said("Closed for maintenance\nuntil noon\n".into());
+        let error = auth().with_banner("Closed for maintenance\nuntil noon\n".into());
         let text = "authentication failed; the server said: \"Closed for maintenance until noon\"";
         assert_eq!((error.to_string().as_str(), &*error.code()), (text, "ERR_SSH_AUTH"));
         assert_eq!(error.banner(), Some("Closed for maintenance\nuntil noon\n"));
-        assert_eq!(auth().with_said("\n".into()).banner(), None);
+        assert_eq!(auth().with_banner("\n".into()).banner(), None);
         let long = format!("{}the end\n", "é\n".repeat(1000));
-        let text = auth().with_said(long).to_string();
+        let text = auth().with_banner(long).to_string();
         assert!(text.ends_with("the end\"") && text.len() < 400, "{text}");
-        let hostile = Error::HostKey(refusal("unknown")).with_said("trust me".into());
+        let hostile = Error::HostKey(refusal("unknown")).with_banner("trust me".into());
         assert_eq!(hostile.to_string(), "unknown");
     }
 
@@ -464,12 +417,12 @@ mod tests {
 
         let lost = Error::Protocol("nonsense".into()).into_loss().at_hop("first:22".into());
         assert_eq!(lost.code(), "ERR_SSH_DISCONNECTED");
-        let seen_further_on = lost.into_loss().at_hop("second:22".into());
-        assert_eq!(seen_further_on.to_string(), "jump host first:22: nonsense");
+        let seen_later = lost.into_loss().at_hop("second:22".into());
+        assert_eq!(seen_later.to_string(), "jump host first:22: nonsense");
     }
 
     #[test]
-    fn what_the_protocol_says_goes_by_these_codes() {
+    fn each_protocol_error_has_its_code() {
         use ssh_proto::Error as Proto;
         let disconnected = Proto::Disconnected { reason: 11, description: "bye".into() };
         for (error, code) in [
@@ -486,38 +439,5 @@ mod tests {
             let error = Error::from(error);
             assert_eq!((&*error.code(), error.to_string()), (code, text));
         }
-    }
-
-    #[test]
-    #[cfg(unix)]
-    fn system_errors_keep_their_names() {
-        for (number, name) in [
-            (libc::ECONNREFUSED, "ECONNREFUSED"),
-            (libc::ECONNRESET, "ECONNRESET"),
-            (libc::EADDRINUSE, "EADDRINUSE"),
-            (libc::EADDRNOTAVAIL, "EADDRNOTAVAIL"),
-            (libc::EACCES, "EACCES"),
-            (libc::EPERM, "EPERM"),
-            (libc::EHOSTUNREACH, "EHOSTUNREACH"),
-            (libc::ENETUNREACH, "ENETUNREACH"),
-            (libc::ETIMEDOUT, "ETIMEDOUT"),
-            (libc::EPIPE, "EPIPE"),
-            (libc::EMFILE, "EMFILE"),
-            (libc::ENFILE, "ENFILE"),
-            (libc::ENOBUFS, "ENOBUFS"),
-        ] {
-            assert_eq!(system_code(&io::Error::from_raw_os_error(number)), name);
-        }
-        assert_eq!(system_code(&io::Error::from_raw_os_error(4095)), "E4095");
-        assert_eq!(system_code(&io::Error::other("without a number")), "EIO");
-    }
-
-    #[test]
-    fn failed_look_ups_have_their_own_names() {
-        let error = |text: &str| io::Error::other(text.to_owned());
-        let again = "failed to lookup address information: Temporary failure in name resolution";
-        assert_eq!(lookup_code(&error(again)), "EAI_AGAIN");
-        let unknown = "failed to lookup address information: Name or service not known";
-        assert_eq!(lookup_code(&error(unknown)), "ENOTFOUND");
     }
 }

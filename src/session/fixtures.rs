@@ -20,11 +20,11 @@ pub(crate) const OTHER: &str =
 pub(crate) const OTHER_FINGERPRINT: &str = "SHA256:j7GbFFT3O76stdtLtz32n4J3uvfUzDw+Rxp6Pupy7qM";
 pub(crate) const P256: &str = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBLmaiHaCkXwvi0kKs6bwGlCZkcWxVM5DC0/LICfB6IcTvQ6wE9rGg9N6BrPx10k83GS4OkUcZosM0JRdXok/+d4=";
 
-/// Another authority than the one of most certificates, which is the P-256 key.
+/// An authority; most certificates are signed by another one, the P-256 key.
 pub(crate) const RSA: &str =
     include_str!("../../crates/ssh-proto/src/key/fixtures/rsa2048.pub").trim_ascii_end();
 
-/// A file of known hosts, removed with the test that has it.
+/// A temporary file of known hosts.
 pub(crate) struct File(pub(crate) PathBuf);
 
 impl File {
@@ -51,13 +51,13 @@ impl Drop for File {
     }
 }
 
-/// The key of a line, as a server shows it.
+/// Parses the key of a line.
 pub(crate) fn key(line: &str) -> HostKey {
     let key = ssh_key::PublicKey::from_openssh(line).unwrap();
     HostKey::Plain(PublicKey::parse(&key.to_bytes().unwrap()).unwrap())
 }
 
-/// A certificate of the Ed25519 key.
+/// Returns a certificate of the Ed25519 key.
 pub(crate) fn certificate(id: &str) -> HostKey {
     let lines = include_str!("fixtures/certificates").lines();
     let line = lines.map(|line| line.split(' ').collect::<Vec<_>>()).find(|line| line[2] == id);
@@ -75,12 +75,12 @@ pub(crate) fn trust(pins: &[&str], files: &[&File], verifier: bool) -> Trust {
     }
 }
 
-/// Why it is refused.
-pub(crate) fn refusal(verdict: HostKeyDecision) -> String {
-    match verdict {
+/// Returns the message of a refusal.
+pub(crate) fn refusal(decision: HostKeyDecision) -> String {
+    match decision {
         HostKeyDecision::Refused(refusal) => refusal.text,
         HostKeyDecision::Trusted
         | HostKeyDecision::Accepted { .. }
-        | HostKeyDecision::Ask { .. } => panic!("{verdict:?}"),
+        | HostKeyDecision::Ask { .. } => panic!("{decision:?}"),
     }
 }

@@ -1,8 +1,8 @@
-//! From a host name to an authenticated SSH session, and when to try again.
+//! SSH sessions: connecting, authenticating, reconnecting.
 //!
 //! - `config`: the server and how to connect to it; `error`: why there is no session.
-//! - `connect`: how a session comes up; `auth`: keys, agent and prompts; `host_key`: trust.
-//! - `connection`: a session that is up; `pump`: between a socket and a channel of it;
+//! - `connect`: connects a session; `auth`: credentials, agent and prompts; `host_key`: trust.
+//! - `connection`: an established session; `pump`: moves bytes between a socket and a channel;
 //!   `backoff`: when to reconnect.
 
 mod auth;
@@ -29,9 +29,9 @@ pub use connect::happy_eyeballs::{Dialing, Family};
 pub use connect::proxy_command::{ProxyCommand, Tokens};
 #[cfg(unix)]
 pub use connect::sock::Sock;
-pub use error::{Error, FileLine, HostKeyReason, HostKeyRefusal, LossReason, system_code};
+pub use error::{Error, FileLine, HostKeyReason, HostKeyRefusal, LossReason};
 pub use host_key::known_hosts::ReadError;
-pub use host_key::known_hosts_writer::RecordError;
+pub use host_key::known_hosts_writer::WriteError;
 pub use host_key::pin::{Pin, PinError};
 pub use host_key::trust::{HostKeyInfo, Strictness, Trust};
 pub use host_key::verify::HostKeyDecision;
@@ -40,5 +40,5 @@ pub(crate) use backoff::{Attempt, Backoff};
 pub(crate) use connect::establish::connect;
 pub(crate) use connect::happy_eyeballs::dial;
 pub(crate) use connection::{FINAL_BRIDGE_TIMEOUT, Session, TimeoutGate};
-pub(crate) use error::{lookup_code, open_code};
+pub(crate) use error::open_code;
 pub(crate) use pump::{Down, Pump, ReadOutcome, Up};

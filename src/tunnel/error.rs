@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::io;
 
+use crate::net::error_code;
 use crate::session;
 
 /// An error of an operation on a tunnel.
@@ -94,13 +95,13 @@ impl Error {
 impl Error {
     /// Makes the error of a failed `syscall` of the listener at `address`.
     pub(crate) fn listen(syscall: &'static str, address: String, error: &io::Error) -> Self {
-        let code = session::system_code(error);
+        let code = error_code::system_code(error);
         Error::Listen { syscall, code, errno: error.raw_os_error(), address }
     }
 
     /// Makes the error of a local address that could not be resolved.
     pub(crate) fn lookup(address: String, error: &io::Error) -> Self {
-        let code = session::lookup_code(error);
+        let code = error_code::lookup_code(error);
         Error::Listen { syscall: "getaddrinfo", code, errno: None, address }
     }
 }

@@ -10,7 +10,7 @@ use tokio::net::UnixStream as Socket;
 #[cfg(windows)]
 use tokio::net::windows::named_pipe::NamedPipeClient as Socket;
 
-use crate::session::system_code;
+use crate::net::error_code::system_code;
 
 /// A connection to an agent.
 pub(crate) struct Agent(Socket);

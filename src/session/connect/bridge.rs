@@ -10,8 +10,9 @@ use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
 
+use crate::net::error_code::system_code;
+use crate::session::Error;
 use crate::session::connect::transport::Stream;
-use crate::session::{Error, system_code};
 
 /// The session's side: keeps the bridge running.
 pub(crate) struct Guard {

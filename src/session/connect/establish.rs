@@ -1,4 +1,4 @@
-//! Logging on: who the server is, then who we are.
+//! Connects a session: the stream, the host key, authentication.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -26,82 +26,82 @@ use crate::session::{
     Strictness, Target, Trust,
 };
 
-/// Asks the owner about a host key; dropping the sender means no.
+/// Asks the application about a host key; dropping the sender rejects it.
 pub(crate) type Verify = dyn Fn(HostKeyInfo, oneshot::Sender<bool>) + Send + Sync;
-/// Shows a server's banner; returns at once.
+/// Passes a banner to the application; returns at once.
 pub(crate) type Show = dyn Fn(Banner) + Send + Sync;
 
-/// Reaches the server and logs on to it, within the target's time.
+/// Connects to the server and authenticates, within the target's `ready_timeout`.
 ///
-/// Before the host key is accepted, nothing about the user is sent. Dropping the future closes the
-/// connection. At the limit of `carriers`, jump hosts and programs on the way end, whatever they
-/// still do.
+/// Nothing about the user is sent before the host key is accepted. Dropping the future closes the
+/// connection. At the cutoff of `bridges`, jump hosts and programs on the route end.
 pub(crate) async fn connect(
     target: Arc<Target>,
     verify: Arc<Verify>,
     prompt: Arc<Prompting>,
     show: Arc<Show>,
-    carriers: CutoffWatch,
+    bridges: CutoffWatch,
 ) -> Result<Session, Error> {
     let begun = Instant::now();
     let deadline = &mut Deadline::after(target.ready_timeout);
     let mut session =
-        connect_session(Logon { deadline, target, verify, prompt, show, carriers }).await?;
+        connect_session(Connector { deadline, target, verify, prompt, show, bridges }).await?;
     session.connect_time = begun.elapsed();
     Ok(session)
 }
 
-async fn connect_session(mut logon: Logon<'_>) -> Result<Session, Error> {
-    let keys = logon.private_keys().await?;
-    let known_keys = logon.known_keys().await?;
-    let stream = logon.reach().await?;
+async fn connect_session(mut connector: Connector<'_>) -> Result<Session, Error> {
+    let keys = connector.private_keys().await?;
+    let known_keys = connector.known_keys().await?;
+    let stream = connector.connect_stream().await?;
     let credentials = ssh_proto::Credentials {
-        user: logon.target.username.clone(),
+        user: connector.target.username.clone(),
         keys,
-        agent: logon.target.credentials.agent.is_some(),
-        agent_keys: logon.target.credentials.agent_keys.clone(),
-        interactive: logon.target.credentials.interactive,
-        password: logon.target.credentials.password.as_ref().map(EncryptedSecret::open),
-        methods: logon.target.credentials.methods.clone(),
-        algorithms: Some(logon.target.algorithms.names(AlgorithmKind::PublicKey).to_vec()),
-        rsa_bits: logon.target.trust.rsa_bits,
+        agent: connector.target.credentials.agent.is_some(),
+        agent_keys: connector.target.credentials.agent_keys.clone(),
+        interactive: connector.target.credentials.interactive,
+        password: connector.target.credentials.password.as_ref().map(EncryptedSecret::open),
+        methods: connector.target.credentials.methods.clone(),
+        algorithms: Some(connector.target.algorithms.names(AlgorithmKind::PublicKey).to_vec()),
+        rsa_bits: connector.target.trust.rsa_bits,
     };
     let setup = Setup {
-        keepalive: logon
-            .target
-            .keepalive_interval
-            .map(|interval| Keepalive { interval, count_max: logon.target.keepalive_count_max }),
-        algorithms: logon.target.algorithms.clone(),
+        keepalive: connector.target.keepalive_interval.map(|interval| Keepalive {
+            interval,
+            count_max: connector.target.keepalive_count_max,
+        }),
+        algorithms: connector.target.algorithms.clone(),
         known_keys,
-        rekey: logon.target.rekey,
-        windows: logon.target.windows,
-        reply_timeout: logon.target.ready_timeout,
+        rekey: connector.target.rekey,
+        windows: connector.target.windows,
+        reply_timeout: connector.target.ready_timeout,
         ..Setup::new(credentials)
     };
     let mut session = Session::new(Client::new(setup, random), stream);
-    match logon.run(&mut session).await {
+    match connector.run(&mut session).await {
         Ok(()) => Ok(session),
         Err(error) => {
-            // Tells the server why, if it can be told at once: nobody waits for it.
+            // Tells the server why, if the socket takes it at once.
             session.try_flush();
-            Err(error.with_said(session.client.server_text()))
+            Err(error.with_banner(session.client.server_text()))
         }
     }
 }
 
-struct Logon<'a> {
+/// Connects to one server, or to one jump host on the route.
+struct Connector<'a> {
     target: Arc<Target>,
     verify: Arc<Verify>,
     prompt: Arc<Prompting>,
     show: Arc<Show>,
     deadline: &'a mut Deadline,
-    /// For whatever carries the connection.
-    #[cfg_attr(not(unix), expect(dead_code, reason = "nothing but TCP carries it"))]
-    carriers: CutoffWatch,
+    /// Cutoff for the bridges of the route.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "there are no bridges"))]
+    bridges: CutoffWatch,
 }
 
-impl Logon<'_> {
-    /// Waits for `work` no longer than until the deadline.
+impl Connector<'_> {
+    /// Returns the outcome of `work`, or the timeout error for `step`.
     async fn within<T>(
         &mut self,
         step: &'static str,
@@ -115,8 +115,8 @@ impl Logon<'_> {
         })
     }
 
-    /// Connects to the server.
-    async fn reach(&mut self) -> Result<Stream, Error> {
+    /// Connects the stream.
+    async fn connect_stream(&mut self) -> Result<Stream, Error> {
         let target = self.target.clone();
         let Target { host, port, route, .. } = &*target;
         match route {
@@ -126,39 +126,39 @@ impl Logon<'_> {
             }
             #[cfg(unix)]
             Route::Command(command) => {
-                command.start(&host_and_port(host, *port), self.carriers.clone())
+                command.start(&host_and_port(host, *port), self.bridges.clone())
             }
             #[cfg(unix)]
             Route::Sock(sock) => sock.take(&host_and_port(host, *port)),
             #[cfg(unix)]
             Route::Jump(hop) => {
                 let address = host_and_port(&hop.host, hop.port);
-                // Its own key, its own proofs; only the time and the one who is asked are ours.
-                let logon = Logon {
+                // The hop has its own host key and credentials; deadline and callbacks are shared.
+                let connector = Connector {
                     target: hop.clone(),
                     verify: self.verify.clone(),
                     prompt: self.prompt.clone(),
                     show: self.show.clone(),
                     deadline: self.deadline,
-                    carriers: self.carriers.clone(),
+                    bridges: self.bridges.clone(),
                 };
                 let at_hop = |error: Error| error.at_hop(address.clone());
-                let session = Box::pin(connect_session(logon)).await.map_err(at_hop)?;
-                let through = jump::through(session, hop, host, *port, self.carriers.clone());
+                let session = Box::pin(connect_session(connector)).await.map_err(at_hop)?;
+                let through = jump::through(session, hop, host, *port, self.bridges.clone());
                 self.within("the jump host to connect", through).await?.map_err(at_hop)
             }
         }
     }
 
-    /// Reads the private keys; encrypted ones take time, so it is done off the runtime.
+    /// Reads the private keys on a blocking thread, because decrypting takes time.
     async fn private_keys(&mut self) -> Result<Vec<Identity>, Error> {
         let target = self.target.clone();
         let read = spawn_blocking(move || {
             let files = &target.credentials.private_keys;
             let read = |(number, file): (usize, &KeyFile)| {
-                file.identity().map_err(|why| match files.len() {
-                    1 => why,
-                    _ => format!("privateKey[{number}]: {why}"),
+                file.identity().map_err(|reason| match files.len() {
+                    1 => reason,
+                    _ => format!("privateKey[{number}]: {reason}"),
                 })
             };
             files.iter().enumerate().map(read).collect::<Result<_, _>>()
@@ -167,7 +167,7 @@ impl Logon<'_> {
         read.map_err(|error| Error::PrivateKey(error.to_string()))?.map_err(Error::PrivateKey)
     }
 
-    /// What the files know of the server's host keys.
+    /// Returns the types of the host keys that are known.
     async fn known_keys(&mut self) -> Result<KnownKeys, Error> {
         self.with_files("the files of known hosts", |trust, host, port| {
             Ok(trust.known_keys(host, port)?)
@@ -175,6 +175,7 @@ impl Logon<'_> {
         .await
     }
 
+    /// Exchanges keys, verifies the host key and authenticates.
     async fn run(&mut self, session: &mut Session) -> Result<(), Error> {
         let agent = self.target.credentials.agent.clone();
         let mut responder = Responder::new(agent, self.prompt.clone());
@@ -182,11 +183,11 @@ impl Logon<'_> {
             while let Some(event) = session.client.next_event()? {
                 match event {
                     Event::HostKey(key) => {
-                        let judged = self.judge(key).await.inspect_err(|_| {
-                            // Says the same without the details, which are for the user.
+                        let known = self.verify_host_key(key).await.inspect_err(|_| {
+                            // Tells the server without the details, which are for the user.
                             let _ = session.client.trust(false);
                         })?;
-                        if let Some(known) = judged {
+                        if let Some(known) = known {
                             session.client.request_host_keys(known);
                         }
                         session.client.trust(true)?;
@@ -207,7 +208,7 @@ impl Logon<'_> {
                     | Event::Close(_)
                     | Event::HostKeys(_)
                     | Event::Forward(..)
-                    | Event::Rekeyed => unreachable!("there are no channels before the logon"),
+                    | Event::Rekeyed => unreachable!("there are no channels before authentication"),
                 }
             }
             let step = session.client.waiting_for();
@@ -225,9 +226,9 @@ impl Logon<'_> {
         }
     }
 
-    /// Decides about the host key: by pins and files, and where they do not know, by the strictness
-    /// or the owner. Tells which keys the files know, if they may learn others.
-    async fn judge(&mut self, key: HostKey) -> Result<Option<Vec<Vec<u8>>>, Error> {
+    /// Verifies the host key by pins and files, then by the strictness or the application. Returns
+    /// the keys that the files have, if other keys of the host may be added.
+    async fn verify_host_key(&mut self, key: HostKey) -> Result<Option<Vec<Vec<u8>>>, Error> {
         let step = "the decision about the host key";
         let plain = key.key().clone();
         let info = HostKeyInfo {
@@ -238,12 +239,12 @@ impl Logon<'_> {
             key: plain.blob().to_vec(),
             fingerprint: plain.fingerprint(),
         };
-        let judged = self.with_files(step, move |trust, host, port| {
-            let verdict = trust.judge(host, port, &key)?;
-            Ok((verdict, trust.learnable(host, port, &key)?))
+        let verified = self.with_files(step, move |trust, host, port| {
+            let decision = trust.verify(host, port, &key)?;
+            Ok((decision, trust.updatable_keys(host, port, &key)?))
         });
-        let (verdict, known) = judged.await?;
-        let remember = match verdict {
+        let (decision, known) = verified.await?;
+        let remember = match decision {
             HostKeyDecision::Trusted => return Ok(known),
             HostKeyDecision::Refused(refusal) => return Err(Error::HostKey(refusal)),
             HostKeyDecision::Accepted { remember } => remember,
@@ -258,9 +259,9 @@ impl Logon<'_> {
                     known: None,
                     line: None,
                 }));
-                let (answer, decision) = oneshot::channel();
-                (self.verify)(info, answer);
-                let trusted = self.within(step, decision).await?.unwrap_or(false);
+                let (sender, answer) = oneshot::channel();
+                (self.verify)(info, sender);
+                let trusted = self.within(step, answer).await?.unwrap_or(false);
                 if !trusted {
                     return Err(refused);
                 }
@@ -268,20 +269,20 @@ impl Logon<'_> {
             }
         };
         if remember {
-            let record = move |trust: &Trust, host: &str, port| {
-                trust.record(host, port, &plain).map_err(Error::from)
+            let write = move |trust: &Trust, host: &str, port| {
+                trust.write(host, port, &plain).map_err(Error::from)
             };
-            let recorded = self.with_files(step, record).await;
-            // A key that is forgotten would be taken for new again, whichever it is then. Where any
-            // key is taken, that makes no difference.
+            let written = self.with_files(step, write).await;
+            // Without the line, `AcceptNew` would accept any other key next time. The looser
+            // settings accept it anyway.
             if self.target.trust.strictness == Strictness::AcceptNew {
-                recorded?;
+                written?;
             }
         }
         Ok(None)
     }
 
-    /// Does something with the files of known hosts, on a thread that may block.
+    /// Calls `work` on a blocking thread, because it reads or writes files of host keys.
     async fn with_files<T: Send + 'static>(
         &mut self,
         step: &'static str,

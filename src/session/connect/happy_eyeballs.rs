@@ -8,8 +8,8 @@ use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::net::error_code::{lookup_code, system_code};
 use crate::session::Error;
-use crate::session::error::{lookup_code, system_code};
 
 /// Time after which the next address is tried in parallel: the Connection Attempt Delay that
 /// RFC 8305, section 5, recommends.

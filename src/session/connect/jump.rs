@@ -1,9 +1,8 @@
-//! A session that travels through another one: the logged-on session at a jump host, and the one
-//! channel of it that is the next session's stream.
+//! A stream through a jump host: one channel of a session with it.
 //!
-//! A task of its own moves the bytes between the channel and the stream's pair of sockets. What the
-//! next session does not take stays here, at most one window of the channel; what the jump host
-//! does not take stays in the kernel.
+//! A task moves the bytes between the channel and a socket pair. Bytes that the next session does
+//! not take wait in the pump's write buffer, at most one window of the channel; bytes that the jump
+//! host does not take wait in the kernel.
 
 use std::future::poll_fn;
 use std::net::Shutdown;
@@ -24,11 +23,11 @@ use crate::session::connection::{DISCONNECT_TIMEOUT, Session, TimeoutGate, excha
 use crate::session::pump::{Down, Pump, ReadOutcome, Up};
 use crate::session::{Error, Target};
 
-/// Who asks a jump host for a connection: nobody who has an address. ssh says the same then.
+/// Originator of the connection through the jump host; it has no address. ssh sends the same.
 const ORIGINATOR: (&str, u16) = ("127.0.0.1", 65_535);
 
-/// Has the jump host connect to the next server. The stream that goes there holds the jump
-/// host's session, which is ended when the stream is dropped, or ends it.
+/// Opens a channel from the jump host to the next server, and returns its stream. Dropping the
+/// stream disconnects the jump host's session, and a disconnect of that session ends the stream.
 pub(crate) async fn through(
     mut session: Session,
     hop: &Arc<Target>,
@@ -36,8 +35,8 @@ pub(crate) async fn through(
     port: u16,
     cutoff: CutoffWatch,
 ) -> Result<Stream, Error> {
-    let (asker, asker_port) = ORIGINATOR;
-    let channel = session.client.open_direct_tcpip(host, port, asker, asker_port);
+    let (originator, originator_port) = ORIGINATOR;
+    let channel = session.client.open_direct_tcpip(host, port, originator, originator_port);
     let address = host_and_port(host, port);
     if let Err(error) = opened(&mut session, hop, &address).await {
         tokio::spawn(session.disconnect(cutoff));
@@ -82,9 +81,9 @@ async fn opened(session: &mut Session, hop: &Arc<Target>, address: &str) -> Resu
                     unreachable!("the only channel is not open yet")
                 }
                 Event::HostKey(_) | Event::Banner(_) | Event::Question(_) | Event::Ready => {
-                    unreachable!("a session logs on once")
+                    unreachable!("a session authenticates once")
                 }
-                Event::Forward(..) => unreachable!("no forward was asked for"),
+                Event::Forward(..) => unreachable!("no forward was requested"),
             }
         }
         exchange(session, "the jump host to connect").await?;
@@ -93,7 +92,7 @@ async fn opened(session: &mut Session, hop: &Arc<Target>, address: &str) -> Resu
 
 /// Moves the bytes between a channel of the jump host's session and the stream of the next session.
 struct Relay {
-    /// Whose session it is.
+    /// The jump host.
     hop: Arc<Target>,
     session: Session,
     /// Between the channel and the other end of the next session's stream.
@@ -101,25 +100,24 @@ struct Relay {
     bridge: Bridge,
     /// Whether the jump host has closed the channel.
     closed: bool,
-    /// When the remote end has had enough time to end too, once the session has.
+    /// End of the time for the other side to end too.
     deadline: Option<Instant>,
-    /// Whether what is due waits for input.
     timeout_gate: TimeoutGate,
     timer: Timer,
 }
 
 impl Relay {
-    /// Runs until one side has gone, or until `cutoff`.
+    /// Runs until one side has ended, or until `cutoff`.
     async fn run(mut self, mut cutoff: CutoffWatch) {
         let work = async {
-            // Data that came with the confirmation is read already: nothing would announce it.
+            // Data that arrived with the confirmation was read already, and is no event.
             poll_fn(|cx| Poll::Ready(self.handle_events(cx, Instant::now()))).await?;
             poll_fn(|cx| self.poll(cx)).await
         };
         match before(cutoff.reached(), work).await.unwrap_or(Ok(())) {
             Ok(()) => {
                 if !self.pump.up.is_over() {
-                    // The session need not wait for the end of the jump host's.
+                    // The next session does not wait for the disconnect.
                     let _ = SockRef::from(&self.pump.stream).shutdown(Shutdown::Write);
                 }
                 self.session.disconnect(cutoff).await;
@@ -132,11 +130,11 @@ impl Relay {
                 self.bridge.set_close_reason(error.into_loss().at_hop(address));
             }
         }
-        // Last of all.
+        // Last: see `Bridge`.
         drop(self.pump);
     }
 
-    /// Moves bytes until one side has gone; an error means that the jump host has.
+    /// Moves bytes until one side has ended; an error means that the jump host's session has.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
             let now = Instant::now();
@@ -146,13 +144,13 @@ impl Relay {
             }
             let mut busy = self.turn(cx, now)?;
             let is_late = self.deadline.is_some_and(|due| due <= now);
-            let judges =
+            let opens =
                 self.timeout_gate.opens(is_late || self.session.is_due(now), Some(&self.session));
             let delivered = self.closed && self.pump.write_buffer.is_empty();
-            if delivered || (is_late && judges) {
+            if delivered || (is_late && opens) {
                 return Poll::Ready(Ok(()));
             }
-            if judges {
+            if opens {
                 busy |= self.session.handle_timeout(now)?;
             }
             if !busy {
@@ -183,8 +181,8 @@ impl Relay {
         Ok(busy)
     }
 
-    /// Closes the channel of a session that has closed its socket. The jump host confirms that when
-    /// the last bytes of the session have left it; to disconnect would make it drop them.
+    /// Closes the channel once the next session has closed its socket. The jump host confirms CLOSE
+    /// when it has sent the last bytes; DISCONNECT would make it drop them.
     fn release(&mut self, cx: &mut Context<'_>, now: Instant) {
         if self.bridge.poll_released(cx).is_ready() {
             self.deadline.get_or_insert(now + DISCONNECT_TIMEOUT);
@@ -194,7 +192,7 @@ impl Relay {
         }
     }
 
-    /// One read from the jump host, and everything that follows from it.
+    /// Reads once from the jump host and handles the events.
     fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<bool, Error> {
         if !self.session.client.wants_input() {
             return Ok(false);
@@ -233,20 +231,20 @@ impl Relay {
             }
             Event::Close(_) => self.closed = true,
             Event::HostKeys(keys) => self.hop.update_host_keys(keys),
-            // The turn looks whether there is room.
+            // Each turn checks whether there is room.
             Event::Window(_) | Event::Rekeyed => {}
             Event::Opened(_) | Event::OpenFailed { .. } => {
                 unreachable!("the only channel is open")
             }
             Event::HostKey(_) | Event::Banner(_) | Event::Question(_) | Event::Ready => {
-                unreachable!("a session logs on once")
+                unreachable!("a session authenticates once")
             }
-            Event::Forward(..) => unreachable!("no forward was asked for"),
+            Event::Forward(..) => unreachable!("no forward was requested"),
         }
     }
 
-    /// Writes what waits for the session, then the end of the stream. A session that has ended its
-    /// own direction waits for the end of the jump host's session, too.
+    /// Writes the write buffer to the next session, then EOF. If that session has sent EOF, it gets
+    /// EOF only when the jump host's session has ended.
     fn write(&mut self, cx: &mut Context<'_>, now: Instant) {
         let waits = !self.pump.write_buffer.is_empty();
         if waits
@@ -256,12 +254,12 @@ impl Relay {
             self.pump.set_reset(&mut self.session.client, now);
         }
         if !self.pump.up.is_over() {
-            // Reading tells of a session that is gone, and of what it sent before.
+            // An error shows when the socket is read.
             let _ = self.pump.finish_down();
         }
     }
 
-    /// Ready when the session has everything that came, or is gone.
+    /// Ready when the next session has taken everything, or has closed its socket.
     fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.write(cx, Instant::now());
         if self.pump.write_buffer.is_empty() {
@@ -271,7 +269,7 @@ impl Relay {
         }
     }
 
-    /// Reads once from the session, straight into the packets to be sent.
+    /// Reads once from the next session, straight into packets.
     fn read(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let client = &mut self.session.client;
         let over = self.pump.up.is_over();
@@ -288,7 +286,7 @@ impl Relay {
         }
     }
 
-    /// The session has ended its direction: the remote end is told, and has its time to end too.
+    /// Sends EOF for the next session, and starts the time for the other side to end.
     fn end(&mut self, now: Instant) {
         self.pump.up = Up::Ended;
         self.deadline.get_or_insert(now + DISCONNECT_TIMEOUT);
@@ -302,13 +300,13 @@ impl Relay {
         if self.session.client.pending().is_empty() {
             return Ok(false);
         }
-        let deaf = !self.session.client.wants_input();
+        let ignored_input = !self.session.client.wants_input();
         match self.session.poll_flush(cx) {
-            // There is room again, for what was left where it was.
+            // There is room again.
             Poll::Ready(Ok(())) => Ok(true),
             Poll::Ready(Err(error)) => Err(self.session.loss(&error)),
-            // Nothing wakes us for what was sent to us before we wanted to hear it again.
-            Poll::Pending => Ok(deaf && self.session.client.wants_input()),
+            // Input that arrived while it was not wanted is no event.
+            Poll::Pending => Ok(ignored_input && self.session.client.wants_input()),
         }
     }
 }

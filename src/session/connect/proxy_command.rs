@@ -12,11 +12,12 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use crate::names::for_shell;
+use crate::net::error_code::system_code;
 use crate::net::sys;
 use crate::runtime::cutoff::{CutoffWatch, before};
 use crate::session::connect::bridge::{self, Bridge};
 use crate::session::connect::transport::Stream;
-use crate::session::{Error, LossReason, system_code};
+use crate::session::{Error, LossReason};
 
 /// Time for the program to exit after SIGHUP, before SIGKILL.
 const EXIT_TIMEOUT: Duration = Duration::from_millis(500);

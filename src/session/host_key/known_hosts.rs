@@ -1,7 +1,7 @@
-//! Files of known hosts (the format is in sshd(8) under SSH_KNOWN_HOSTS FILE FORMAT).
+//! Files of known hosts, in the format of sshd(8), SSH_KNOWN_HOSTS FILE FORMAT.
 //!
-//! Lines are bytes, and what follows a key is a comment. A line that may be about the host and
-//! cannot be read is an error: it may revoke the key, or have another one.
+//! A line is bytes; text after the key is a comment. A line that may be about the host and cannot
+//! be read is an error: it may revoke the key, or have another one.
 
 use std::fs;
 use std::io;
@@ -14,49 +14,49 @@ use ssh_proto::key::{ListedKey, ListedKeyError};
 
 use crate::session::Error;
 
-/// What editors on Windows begin files in UTF-8 with.
+/// Start of a UTF-8 file from some editors on Windows.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-/// What files in UTF-16 begin with.
+/// Start of a file in UTF-16.
 pub(crate) const UTF_16: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
-/// What a hashed name begins with, and how many bytes salt and hash have.
+/// Start of a hashed name, and the length of its salt and hash in bytes.
 const HASHED: &[u8] = b"|1|";
 const HASH_LENGTH: usize = 20;
 
-/// A file that tells about host keys is there and cannot be read, or a line of it.
+/// A file of host keys exists and cannot be read, or a line of it cannot.
 ///
-/// That is no empty file: what it says about a revoked or changed key would go unheard.
+/// It does not count as empty: it may have a revoked or changed key.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ReadError {
     /// The file cannot be read.
     #[error("cannot read the {what} file {}: {source}", path.display())]
     File {
-        /// What the file is for.
+        /// Purpose of the file.
         what: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system error.
         source: Arc<io::Error>,
     },
     /// A line of the file cannot be read.
-    #[error("cannot read the {what} file {}, line {number}: {why}", path.display())]
+    #[error("cannot read the {what} file {}, line {number}: {reason}", path.display())]
     Line {
-        /// What the file is for.
+        /// Purpose of the file.
         what: &'static str,
         /// The file.
         path: PathBuf,
-        /// The line, counted from 1.
+        /// Number of the line, from 1.
         number: usize,
-        /// What is wrong with it.
-        why: String,
+        /// Reason.
+        reason: String,
     },
-    /// The file is of a kind that is not supported.
+    /// The file has a format that is not supported.
     #[error("the {what} file {} is {kind}, which is not supported", path.display())]
     Kind {
-        /// What the file is for.
+        /// Purpose of the file.
         what: &'static str,
         /// The file.
         path: PathBuf,
-        /// Its kind.
+        /// Name of the format.
         kind: &'static str,
     },
 }
@@ -72,20 +72,20 @@ impl From<ReadError> for Error {
     }
 }
 
-/// How lines and certificates name a host.
+/// Names of a host in lines and certificates.
 pub(crate) struct Names {
-    /// With its port, as OpenSSH writes it: `[host]:port`, or the bare name for port 22.
+    /// Name with the port: `[host]:port`, or the bare name for port 22.
     pub(crate) full: String,
-    /// Without a port that is not 22; `None` where `full` is the bare name.
+    /// Name without a port other than 22; `None` if `full` is the bare name.
     pub(crate) bare: Option<String>,
-    /// Without any port: what certificates name.
+    /// Name without any port, as in certificates.
     pub(crate) name: String,
 }
 
 impl Names {
-    /// The names of a host as the user gave it.
+    /// Returns the names of a host.
     pub(crate) fn new(host: &str, port: u16) -> Self {
-        // Host names do not tell cases apart, and hashes are made of small letters.
+        // Host names are case-insensitive, and hashes are of lower case.
         let name = host.to_ascii_lowercase();
         match port {
             22 => Names { full: name.clone(), bare: None, name },
@@ -93,50 +93,49 @@ impl Names {
         }
     }
 
-    /// The name that the user gave in place of the host's: it stands for the port, too.
+    /// Returns the names for an alias, which replaces both host and port.
     pub(crate) fn alias(alias: &str) -> Self {
         let name = alias.to_ascii_lowercase();
         Names { full: name.clone(), bare: None, name }
     }
 }
 
-/// What a line says of its key, beyond that hosts have it.
+/// Marker of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Marker {
-    /// `@revoked`: no host has it any more.
+    /// `@revoked`: the key is not trusted for any host.
     Revoked,
-    /// `@cert-authority`: it signs certificates of hosts.
+    /// `@cert-authority`: the key signs host certificates.
     CertAuthority,
 }
 
-/// One line about the host.
+/// A line about the host.
 #[derive(Debug)]
 pub(crate) struct Line {
-    /// Counted from 1, as editors do.
+    /// Number of the line, from 1.
     pub(crate) number: usize,
     pub(crate) marker: Option<Marker>,
-    /// The key.
     pub(crate) key: ListedKey,
-    /// Whether it names the host with its port.
+    /// Whether the line names the host with its port.
     pub(crate) full: bool,
-    /// Whether it names its hosts one by one, two at most, as programs write it. What people write
-    /// is theirs to change.
+    /// Whether the line has one or two host names and no pattern, as programs write it. Other lines
+    /// are left for people to change.
     pub(crate) simple: bool,
 }
 
 impl Line {
-    /// Whether it can say something against a key: without the port it only speaks for one.
-    fn counts(&self) -> bool {
+    /// Returns whether the line can refuse a key. A line without the port can only accept one.
+    fn can_refuse(&self) -> bool {
         self.full || self.marker.is_some()
     }
 
-    /// Whether it has the key of this blob.
-    pub(crate) fn is(&self, blob: &[u8]) -> bool {
+    /// Returns whether the line has the key with this blob.
+    pub(crate) fn has(&self, blob: &[u8]) -> bool {
         !self.key.is_certificate() && self.key.blob() == blob
     }
 }
 
-/// Why a line that may be about the host cannot be read.
+/// Why a line cannot be read.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 enum Damage {
     #[error("{0} is no marker")]
@@ -155,7 +154,7 @@ enum Damage {
     CarriageReturn,
 }
 
-/// The lines of a file that are about the host, in order; none where there is no file.
+/// Returns the lines of a file that are about the host, in order; none if there is no file.
 pub(crate) fn lines(path: &Path, names: &Names) -> Result<Vec<Line>, ReadError> {
     const WHAT: &str = "known hosts";
     let text = match fs::read(path) {
@@ -174,7 +173,7 @@ pub(crate) fn lines(path: &Path, names: &Names) -> Result<Vec<Line>, ReadError> 
         what: WHAT,
         path: path.to_owned(),
         number,
-        why: format!("{damage}. It may be about {}: repair it, or remove it", names.full),
+        reason: format!("{damage}. It may be about {}: repair it, or remove it", names.full),
     })
 }
 
@@ -182,18 +181,20 @@ fn find(text: &[u8], names: &Names) -> Result<Vec<Line>, (usize, Damage)> {
     let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     let mut found = Vec::new();
     for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
-        // One at the end belongs to the end of the line.
+        // A carriage return at the end belongs to the line feed.
         let mut parts = line.split(|byte| *byte == b'\r');
         let own = parts.next().unwrap_or_default();
         found.extend(parse(number, own, names).map_err(|damage| (number, damage))?);
-        if parts.any(|part| matches!(parse(number, part, names), Ok(Some(line)) if line.counts())) {
+        if parts
+            .any(|part| matches!(parse(number, part, names), Ok(Some(line)) if line.can_refuse()))
+        {
             return Err((number, Damage::CarriageReturn));
         }
     }
     Ok(found)
 }
 
-/// The line, if it is about the host. OpenSSH ends it at a null byte.
+/// Returns the line if it is about the host. Like OpenSSH, ends the line at a null byte.
 fn parse(number: usize, line: &[u8], names: &Names) -> Result<Option<Line>, Damage> {
     let Some(end) = line.iter().position(|byte| *byte == 0) else {
         return read(number, line, names);
@@ -208,7 +209,7 @@ fn parse(number: usize, line: &[u8], names: &Names) -> Result<Option<Line>, Dama
     let mark = UTF_16.iter().find_map(|mark| line.strip_prefix(*mark));
     let text: Vec<u8> = mark.unwrap_or(line).iter().copied().filter(|byte| *byte != 0).collect();
     match read(number, &text, names) {
-        Ok(Some(line)) if line.counts() => Err(Damage::Null),
+        Ok(Some(line)) if line.can_refuse() => Err(Damage::Null),
         Ok(_) => Ok(None),
         Err(_) => Err(Damage::Null),
     }
@@ -218,9 +219,7 @@ fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     line.split(|byte| matches!(byte, b' ' | b'\t')).filter(|word| !word.is_empty())
 }
 
-/// ```text
-/// [marker] hosts type base64 [comment]
-/// ```
+/// Reads a line without null bytes: `[marker] hosts type base64 [comment]`.
 fn read(number: usize, line: &[u8], names: &Names) -> Result<Option<Line>, Damage> {
     let mut words = words(line).peekable();
     let mut marker: Result<_, Damage> = Ok(None);
@@ -243,13 +242,12 @@ fn read(number: usize, line: &[u8], names: &Names) -> Result<Option<Line>, Damag
             let full = hosts.include(&names.full);
             (full, full || names.bare.as_ref().is_some_and(|bare| hosts.include(bare)))
         }
-        // Whom it is about cannot be told. Without a marker it names nobody, with one it may be
-        // about all.
+        // The hosts are unknown. A line with a marker may be about every host.
         None if marked => return Err(Damage::Hash),
         None => return Ok(None),
     };
     if !named {
-        // A key that is to be revoked, without the hosts.
+        // The line has a marker and a key, and no hosts.
         return if marked && ListedKey::is_type(hosts) { Err(Damage::Hosts) } else { Ok(None) };
     }
     let unmarked = matches!(marker, Ok(None));
@@ -258,12 +256,12 @@ fn read(number: usize, line: &[u8], names: &Names) -> Result<Option<Line>, Damag
         let Some(key) = key(words.next(), words.next())? else { return Ok(None) };
         Ok(Some(Line { number, marker, key, full, simple }))
     });
-    // Whole, it could say nothing against a key.
+    // A line that could not refuse a key is ignored if it is damaged.
     if unmarked && !full { Ok(line.unwrap_or_default()) } else { line }
 }
 
-/// The key, unless it is one of version 1 of the protocol: size, exponent and modulus. No host has
-/// such a key any more.
+/// Returns the key; `None` for a key of protocol version 1 (size, exponent and modulus), which
+/// hosts do not have any more.
 fn key(key_type: Option<&[u8]>, base64: Option<&[u8]>) -> Result<Option<ListedKey>, Damage> {
     let key_type = key_type.filter(|word| !word.starts_with(b"#"));
     let (Some(key_type), Some(base64)) = (key_type, base64) else {
@@ -281,16 +279,16 @@ fn is_simple(hosts: &[u8]) -> bool {
     hosts.starts_with(HASHED) || commas < 2 && !hosts.iter().any(|byte| b"*?!".contains(byte))
 }
 
-/// The hosts that a line is about.
+/// Hosts of a line.
 enum Hosts<'a> {
-    /// Names and patterns, with commas between them.
+    /// Names and patterns, separated by commas.
     Patterns(&'a [u8]),
-    /// One name, hashed with a salt.
+    /// One hashed name.
     Hashed { salt: Vec<u8>, hash: Vec<u8> },
 }
 
 impl<'a> Hosts<'a> {
-    /// `None`: the hash is damaged, or of a kind that is not known.
+    /// Returns `None` if the hash is damaged or its format is unknown.
     fn parse(word: &'a [u8]) -> Option<Self> {
         if !word.starts_with(b"|") {
             return Some(Hosts::Patterns(word));
@@ -313,7 +311,7 @@ impl<'a> Hosts<'a> {
                 for pattern in patterns.split(|byte| *byte == b',') {
                     let pattern = pattern.to_ascii_lowercase();
                     match pattern.strip_prefix(b"!") {
-                        // Whatever else the line says.
+                        // A negated pattern overrides all others.
                         Some(pattern) if matches(pattern, name.as_bytes()) => return false,
                         Some(_) => {}
                         None => named |= matches(&pattern, name.as_bytes()),
@@ -325,10 +323,11 @@ impl<'a> Hosts<'a> {
     }
 }
 
-/// Whether a name fits a pattern in which `*` stands for any characters and `?` for one.
+/// Returns whether a name matches a pattern, in which `*` stands for any characters and `?` for
+/// one.
 pub(crate) fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut at, mut seen) = (0, 0);
-    // Where to go on when the last star has to take one more character.
+    // Positions to continue from when the last star takes one more character.
     let mut retry = None;
     while seen < name.len() {
         match pattern.get(at) {

@@ -1,4 +1,4 @@
-//! Writing host keys down in a file of known hosts.
+//! Adds host keys to a file of known hosts.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -10,16 +10,16 @@ use ssh_proto::key::PublicKey;
 use crate::session::host_key::known_hosts::UTF_16;
 use crate::session::{Error, Trust};
 
-/// What would make something else of a name: a pattern, a list, a hash, a marker, several fields.
+/// Characters that would make a name a pattern, a list, a hash, a marker or several fields.
 const RESERVED: &[char] = &['*', '?', '!', ',', '|', '@', '#', '"', '\'', '\\'];
 
-/// A host key could not be written down.
+/// Why a host key cannot be written.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum RecordError {
-    /// There is no file to write to.
+pub enum WriteError {
+    /// There is no file.
     #[error("there is no file of known hosts to write to")]
     NoFile,
-    /// The name would be taken for something else when it is read again.
+    /// The host name would be read back differently.
     #[error("a host of the name {0:?} cannot be written to a file of known hosts")]
     Name(String),
     /// The file cannot be written.
@@ -27,44 +27,44 @@ pub enum RecordError {
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system error.
         source: Arc<io::Error>,
     },
 }
 
-impl From<RecordError> for Error {
-    fn from(error: RecordError) -> Self {
+impl From<WriteError> for Error {
+    fn from(error: WriteError) -> Self {
         let text = error.to_string();
         let file = match error {
-            RecordError::Write { path, .. } => Some(path),
-            RecordError::NoFile | RecordError::Name(_) => None,
+            WriteError::Write { path, .. } => Some(path),
+            WriteError::NoFile | WriteError::Name(_) => None,
         };
         Error::HostKeyFile { text, file, line: None }
     }
 }
 
 impl Trust {
-    /// Writes the key of a host to the first file. Writes a file: not for an event loop.
-    pub fn record(&self, host: &str, port: u16, key: &PublicKey) -> Result<(), RecordError> {
-        let path = self.known_hosts.first().ok_or(RecordError::NoFile)?;
+    /// Adds the key of a host to the first file. Blocks the thread.
+    pub fn write(&self, host: &str, port: u16, key: &PublicKey) -> Result<(), WriteError> {
+        let path = self.known_hosts.first().ok_or(WriteError::NoFile)?;
         append(path, &self.names(host, port).full, &[key])
     }
 }
 
-/// Appends one line for each key, all in one write: what other programs write at the same time
-/// stands before or behind them. Makes the file, and the folder it is in, if need be.
-pub(crate) fn append(path: &Path, name: &str, keys: &[&PublicKey]) -> Result<(), RecordError> {
+/// Appends a line for each key, in one write, so that lines of other programs do not mix with them.
+/// Creates the file and its folder if necessary.
+pub(crate) fn append(path: &Path, name: &str, keys: &[&PublicKey]) -> Result<(), WriteError> {
     let plain = name.strip_prefix('[').and_then(|name| name.rsplit_once("]:"));
     let bare = plain.map_or(name, |(bare, _)| bare);
     let bad = |c: char| c.is_whitespace() || c.is_control() || RESERVED.contains(&c);
     if bare.is_empty() || bare.contains(['[', ']']) || bare.contains(bad) {
-        return Err(RecordError::Name(name.to_owned()));
+        return Err(WriteError::Name(name.to_owned()));
     }
-    write(path, name, keys)
-        .map_err(|error| RecordError::Write { path: path.to_owned(), source: Arc::new(error) })
+    append_lines(path, name, keys)
+        .map_err(|error| WriteError::Write { path: path.to_owned(), source: Arc::new(error) })
 }
 
-fn write(path: &Path, name: &str, keys: &[&PublicKey]) -> io::Result<()> {
+fn append_lines(path: &Path, name: &str, keys: &[&PublicKey]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         make_folder(folder)?;
     }
@@ -76,14 +76,14 @@ fn write(path: &Path, name: &str, keys: &[&PublicKey]) -> io::Result<()> {
     for key in keys {
         text.push_str(&format!("{name} {}\n", key.line()));
     }
-    // A second write for the rest might come to stand behind somebody else's line.
+    // A second write for the rest could follow a line of another program.
     if file.write(text.as_bytes())? < text.len() {
         return Err(io::ErrorKind::StorageFull.into());
     }
     Ok(())
 }
 
-/// The last folder only, as ssh makes `~/.ssh`; for its owner alone.
+/// Creates the last folder of a path, as ssh creates `~/.ssh`, with access for the user only.
 fn make_folder(folder: &Path) -> io::Result<()> {
     if folder.as_os_str().is_empty() || folder.exists() {
         return Ok(());
@@ -92,7 +92,7 @@ fn make_folder(folder: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     match builder.create(folder) {
-        // Somebody else has made it meanwhile.
+        // Another program has created it meanwhile.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         other => other,
     }
@@ -106,8 +106,8 @@ fn open(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// Whether the file ends with the end of a line, or is empty. To text in UTF-16 no line of ASCII
-/// can be added.
+/// Returns whether the file is empty or ends with a line feed. A file in UTF-16 is an error, since
+/// a line in ASCII cannot be added to it.
 fn ends_its_last_line(file: &mut File) -> io::Result<bool> {
     let length = file.seek(SeekFrom::End(0))?;
     if length == 0 {
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_known_from_then_on() {
+    fn a_written_key_is_known() {
         for (host, port, name) in [
             ("Gateway.example.org", 22, HOST.to_owned()),
             (HOST, 2222, format!("[{HOST}]:2222")),
@@ -150,14 +150,14 @@ mod tests {
         ] {
             let file = File::new("");
             let trust = trust(&[], &[&file, &File::new("")], false);
-            trust.record(host, port, key(ED25519).key()).unwrap();
+            trust.write(host, port, key(ED25519).key()).unwrap();
             assert_eq!(text(file.path()), format!("{name} {ED25519}\n"));
-            assert_eq!(trust.judge(host, port, &key(ED25519)).unwrap(), HostKeyDecision::Trusted);
+            assert_eq!(trust.verify(host, port, &key(ED25519)).unwrap(), HostKeyDecision::Trusted);
         }
     }
 
     #[test]
-    fn a_line_without_its_end_gets_one() {
+    fn a_last_line_without_a_line_feed_gets_one() {
         let file = File::new("# without an end");
         append(file.path(), HOST, &[key(ED25519).key(), key(OTHER).key()]).unwrap();
         let lines = format!("# without an end\n{HOST} {ED25519}\n{HOST} {OTHER}\n");
@@ -165,14 +165,14 @@ mod tests {
     }
 
     #[test]
-    fn what_a_file_has_stays_as_it_is() {
+    fn the_contents_of_a_file_stay_as_they_are() {
         for before in [&b"# caf\xe9\xff\r\n"[..], b"\xef\xbb\xbf# \0 x\n", b"\0\n", b"x \r\n\n"] {
             let file = File::bytes(before);
             append(file.path(), HOST, &[key(ED25519).key()]).unwrap();
             let after = [before, format!("{HOST} {ED25519}\n").as_bytes()].concat();
             assert_eq!(fs::read(file.path()).unwrap(), after);
         }
-        // No line could be added to these that is one.
+        // A line cannot be added to these.
         for before in [&b"\xff\xfea\0\n\0"[..], b"\xfe\xff\0a\0\n", b"a b c\na\0\n\0", b"\xff\xfe"]
         {
             let file = File::bytes(before);
@@ -183,21 +183,21 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_would_say_something_else_is_not_written() {
+    fn a_name_with_a_meaning_in_the_format_is_not_written() {
         let file = File::new("");
         let bad =
             ["*", "h?st", "!host", "a,b", "|1|a|b", "@revoked", "#host", "a b", "a\tb", "a\n"];
         for name in bad.into_iter().chain(["", "[host]", "a[", "\u{1b}[2J"]) {
             let error = append(file.path(), name, &[key(ED25519).key()]).unwrap_err();
-            assert!(matches!(error, RecordError::Name(_)), "{name}: {error}");
-            let error = trust(&[], &[&file], false).record(name, 2222, key(ED25519).key());
-            assert!(matches!(error, Err(RecordError::Name(_))), "{name}");
+            assert!(matches!(error, WriteError::Name(_)), "{name}: {error}");
+            let error = trust(&[], &[&file], false).write(name, 2222, key(ED25519).key());
+            assert!(matches!(error, Err(WriteError::Name(_))), "{name}");
         }
         assert_eq!(text(file.path()), "");
     }
 
     #[test]
-    fn what_is_missing_is_made() {
+    fn a_missing_file_and_folder_are_created() {
         let folder = env::temp_dir().join(format!("record-{}", process::id()));
         let path = folder.join("known_hosts");
         let far = folder.join("below").join("deeper").join("known_hosts");
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_writes_into_the_line_of_another() {
+    fn concurrent_writes_do_not_mix() {
         let file = File::new("# without an end");
         thread::scope(|scope| {
             for number in 0..8 {

@@ -34,11 +34,11 @@ pub(crate) fn find(path: &Path, blobs: &[&[u8]]) -> Result<Option<(usize, usize)
         if line.is_empty() || line.starts_with(b"#") {
             continue;
         }
-        let listed = read_line(line).map_err(|why| ReadError::Line {
+        let listed = read_line(line).map_err(|reason| ReadError::Line {
             what: WHAT,
             path: owned(),
             number,
-            why,
+            reason,
         })?;
         if let Some(which) = blobs.iter().position(|blob| *blob == listed.blob()) {
             found.get_or_insert((which, number));
@@ -99,12 +99,12 @@ mod tests {
             &format!("\u{feff}{OTHER}"),
         ] {
             // Even if an earlier line has the key.
-            let why = error(format!("{ED25519}\n{line}\n").as_bytes());
-            assert!(why.contains("line 2: "), "{line}: {why}");
+            let reason = error(format!("{ED25519}\n{line}\n").as_bytes());
+            assert!(reason.contains("line 2: "), "{line}: {reason}");
         }
         let missing = File::new("").path().with_extension("missing");
-        let why = find(&missing, &[]).unwrap_err().to_string();
-        assert!(why.contains("cannot read the revoked host keys file"), "{why}");
+        let reason = find(&missing, &[]).unwrap_err().to_string();
+        assert!(reason.contains("cannot read the revoked host keys file"), "{reason}");
         let folder = std::env::temp_dir();
         assert!(find(&folder, &[]).is_err());
     }

@@ -1,4 +1,4 @@
-//! The other keys of a host that is known: learned from the host, once it has proved to own them.
+//! Other keys of a known host, written to its file after the host has proved to have them.
 
 use std::path::PathBuf;
 
@@ -9,13 +9,13 @@ use crate::session::host_key::known_hosts_writer::append;
 use crate::session::{Error, Trust};
 
 impl Trust {
-    /// The blobs of the keys that files have of this host, if they may learn others of it; `None`
-    /// if not. Reads files: not for an event loop.
+    /// Returns the blobs of the keys that files have for this host, if other keys of it may be
+    /// added; `None` if not. Blocks the thread.
     ///
-    /// As with OpenSSH, they may if they have the key that the host has shown, in a line that is
-    /// about this host and port; if it was no certificate; and if no line about the host is written
-    /// by hand: patterns, lists, markers.
-    pub fn learnable(
+    /// As with OpenSSH, a line must have the host, its port and the key that the host has used,
+    /// which must not be a certificate; and no line about the host may have patterns, lists or
+    /// markers.
+    pub fn updatable_keys(
         &self,
         host: &str,
         port: u16,
@@ -36,30 +36,28 @@ impl Trust {
         Ok(may.then_some(known))
     }
 
-    /// Adds the keys to the first of the files that has a key of this host, unless some line has or
-    /// revokes them by now, or they could never be trusted. Reads and writes files: not for an
-    /// event loop.
+    /// Adds the keys to the first file that has a key of this host. Omits keys that a line has or
+    /// revokes, and keys that could not be trusted. Blocks the thread.
     pub fn update_host_keys(&self, host: &str, port: u16, keys: &[PublicKey]) -> Result<(), Error> {
         let names = self.names(host, port);
-        let mut learned = Vec::new();
+        let mut added = Vec::new();
         for key in keys {
-            if self.may_learn(key)? {
-                learned.push(key);
+            if self.may_add(key)? {
+                added.push(key);
             }
         }
-        let mut keys = learned;
         let mut file: Option<PathBuf> = None;
         self.each_line(&names, |path, line| match line.marker {
             Some(Marker::CertAuthority) => {}
-            Some(Marker::Revoked) => keys.retain(|key| line.key.blob() != key.blob()),
+            Some(Marker::Revoked) => added.retain(|key| line.key.blob() != key.blob()),
             None if line.full => {
-                keys.retain(|key| !line.is(key.blob()));
+                added.retain(|key| !line.has(key.blob()));
                 file.get_or_insert_with(|| path.to_owned());
             }
             None => {}
         })?;
         match file {
-            Some(file) if !keys.is_empty() => Ok(append(&file, &names.full, &keys)?),
+            Some(file) if !added.is_empty() => Ok(append(&file, &names.full, &added)?),
             Some(_) | None => Ok(()),
         }
     }
@@ -84,41 +82,41 @@ mod tests {
     }
 
     #[test]
-    fn only_a_key_that_is_known_by_itself_tells_of_others() {
+    fn keys_are_updated_only_for_a_host_whose_key_is_in_a_simple_line() {
         let known = format!("{HOST} {P256}\n{HOST},10.0.0.1 {ED25519}\n");
-        let learnable = |lines: &str, port, shown: &HostKey| {
-            updating(&[&File::new(lines)]).learnable(HOST, port, shown).unwrap()
+        let updatable = |lines: &str, port, shown: &HostKey| {
+            updating(&[&File::new(lines)]).updatable_keys(HOST, port, shown).unwrap()
         };
         let shown = key(ED25519);
-        assert_eq!(learnable(&known, 22, &shown), Some(vec![blob(P256), blob(ED25519)]));
-        assert_eq!(learnable(&known, 22, &key(OTHER)), None, "another key");
-        assert_eq!(learnable(&known, 2222, &shown), None, "known by its bare name only");
-        assert_eq!(learnable(&known, 22, &certificate("good")), None, "a certificate");
+        assert_eq!(updatable(&known, 22, &shown), Some(vec![blob(P256), blob(ED25519)]));
+        assert_eq!(updatable(&known, 22, &key(OTHER)), None, "another key");
+        assert_eq!(updatable(&known, 2222, &shown), None, "known by its bare name only");
+        assert_eq!(updatable(&known, 22, &certificate("good")), None, "a certificate");
         for more in [
             format!("@revoked {HOST} {OTHER}"),
             format!("@cert-authority * {OTHER}"),
             format!("*.example.org {ED25519}"),
             format!("{HOST},a,b {OTHER}"),
         ] {
-            assert_eq!(learnable(&format!("{known}{more}\n"), 22, &shown), None, "{more}");
+            assert_eq!(updatable(&format!("{known}{more}\n"), 22, &shown), None, "{more}");
         }
         let file = File::new(&known);
-        assert_eq!(trust(&[], &[&file], false).learnable(HOST, 22, &shown).unwrap(), None);
+        assert_eq!(trust(&[], &[&file], false).updatable_keys(HOST, 22, &shown).unwrap(), None);
     }
 
     #[test]
-    fn what_could_never_be_trusted_is_not_learned() {
+    fn a_key_that_could_not_be_trusted_is_not_added() {
         let (file, list) = (File::new(&format!("{HOST} {ED25519}\n")), File::new(OTHER));
         let keys = [P256, RSA, OTHER].map(|line| key(line).key().clone());
         let trust =
             Trust { revoked: vec![list.path().to_owned()], rsa_bits: 3072, ..updating(&[&file]) };
         trust.update_host_keys(HOST, 22, &keys).unwrap();
-        let learned = format!("{HOST} {ED25519}\n{HOST} {P256}\n");
-        assert_eq!(fs::read_to_string(file.path()).unwrap(), learned);
+        let expected = format!("{HOST} {ED25519}\n{HOST} {P256}\n");
+        assert_eq!(fs::read_to_string(file.path()).unwrap(), expected);
     }
 
     #[test]
-    fn what_is_learned_goes_where_the_host_is_known() {
+    fn keys_are_added_to_the_file_that_has_the_host() {
         let (first, second) =
             (File::new(&format!("elsewhere {P256}\n")), File::new(&format!("{HOST} {ED25519}\n")));
         let third = File::new(&format!("{HOST} {RSA}\n@revoked {HOST} {OTHER}\n"));
@@ -126,12 +124,12 @@ mod tests {
         let keys = [P256, ED25519, RSA, OTHER].map(|line| key(line).key().clone());
         trust.update_host_keys(HOST, 22, &keys).unwrap();
         let text = |file: &File| fs::read_to_string(file.path()).unwrap();
-        // Of the four, only the first was neither known nor revoked.
-        let learned = format!("{HOST} {ED25519}\n{HOST} {P256}\n");
-        assert_eq!(text(&second), learned);
+        // Of the four, only the first was neither in a file nor revoked.
+        let expected = format!("{HOST} {ED25519}\n{HOST} {P256}\n");
+        assert_eq!(text(&second), expected);
         trust.update_host_keys(HOST, 22, &keys).unwrap();
         trust.update_host_keys("nowhere", 22, &keys).unwrap();
-        assert_eq!(text(&second), learned);
+        assert_eq!(text(&second), expected);
         assert_eq!((text(&first).lines().count(), text(&third).lines().count()), (1, 2));
     }
 }

@@ -1,4 +1,4 @@
-//! Whether a host key is the one of the host we want.
+//! Verifies host keys.
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,26 +10,26 @@ use super::{certificate, revoked};
 use crate::session::host_key::known_hosts::{self, Line, Marker, Names, ReadError};
 use crate::session::{FileLine, HostKeyReason, HostKeyRefusal, Strictness, Trust};
 
-/// What there is to say about a host key.
+/// Decision about a host key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HostKeyDecision {
-    /// It is the host's.
+    /// The key is trusted.
     Trusted,
-    /// Nothing says that it is the host's; it is accepted as the strictness has it.
+    /// The key is unknown, and the strictness accepts it.
     Accepted {
-        /// Whether it goes into a file of known hosts.
+        /// Whether to write the key to a file of known hosts.
         remember: bool,
     },
-    /// Nothing decides; the verifier does.
+    /// The key is unknown, and the application decides.
     Ask {
-        /// Whether it goes into a file of known hosts if the verifier says yes.
+        /// Whether to write the key to a file of known hosts if the application accepts it.
         remember: bool,
     },
-    /// It is not, or is not known to be. Says why, for the user.
+    /// The key is refused.
     Refused(Box<HostKeyRefusal>),
 }
 
-/// What the files say about a host key.
+/// Lines about a host key.
 #[derive(Default)]
 struct Findings {
     /// A line revokes the key.
@@ -42,20 +42,20 @@ struct Findings {
     known_by_bare_name: bool,
     /// A line names the authority that signed the certificate.
     authority: Option<FileLine>,
-    /// A line has another key for the host: where, and its type and fingerprint.
+    /// A line has another key for the host, with its type and fingerprint.
     other: Option<(FileLine, String, String)>,
 }
 
 impl Trust {
-    /// Judges the key that a host offers. Reads files: not for an event loop.
+    /// Verifies the key that a host offers. Blocks the thread to read files.
     ///
-    /// As OpenSSH does, but for pins and the verifier, which it does not have. An RSA key that is
-    /// too small, a file that lists the key, or the authority of its certificate, as revoked, and a
-    /// line that does so decide first, also over a pin. Then a pin, a line with this key, or a
-    /// certificate by an authority of the files trusts it. A certificate that is not good for this
-    /// host now, and a key where the files have others, are refused. What is left is unknown, and
-    /// the strictness decides, unless there are pins.
-    pub fn judge(
+    /// The order is that of OpenSSH, which has no pins and no verifier. First, a key is refused if
+    /// it is an RSA key that is too small, or if a file or line revokes it or the authority of its
+    /// certificate, even if it is pinned. Then a pin, a line with this key, or a valid certificate
+    /// by an authority in the files makes it trusted. An invalid certificate, and a key for which
+    /// the files have another one, are refused. Otherwise the key is unknown, and the strictness
+    /// decides; with pins it is refused.
+    pub fn verify(
         &self,
         host: &str,
         port: u16,
@@ -135,7 +135,7 @@ impl Trust {
             (_, _, None) => None,
         };
         let has_file = !self.known_hosts.is_empty();
-        // To name keys and to take any would contradict each other.
+        // With pins, other keys are not accepted.
         let strictness = if self.pins.is_empty() { self.strictness } else { Strictness::Yes };
         Ok(match (objection, strictness) {
             (Some(_), Strictness::Off) if self.verifier => HostKeyDecision::Ask { remember: false },
@@ -166,9 +166,10 @@ impl Trust {
         })
     }
 
-    /// What is known of this host, to ask it for that first: a server that has several keys would
-    /// show another one else, which would be unknown. A key that a line revokes is not known; files
-    /// of revoked keys have no say in it, as with OpenSSH. Reads files, as [`Trust::judge`].
+    /// Returns the types of the known keys of this host, which are then preferred in the key
+    /// exchange: otherwise a server with several keys might use one that is unknown. Keys that a
+    /// line revokes do not count; as with OpenSSH, files of revoked keys are not read. Blocks the
+    /// thread.
     pub fn known_keys(&self, host: &str, port: u16) -> Result<KnownKeys, ReadError> {
         let mut known = KnownKeys::default();
         let (mut keys, mut revoked) = (Vec::new(), Vec::new());
@@ -186,8 +187,8 @@ impl Trust {
         Ok(known)
     }
 
-    /// Whether a key that the host has beside the one it has shown may be learned.
-    pub(crate) fn may_learn(&self, key: &PublicKey) -> Result<bool, ReadError> {
+    /// Returns whether another key of a known host may be added to its file.
+    pub(crate) fn may_add(&self, key: &PublicKey) -> Result<bool, ReadError> {
         for path in &self.revoked {
             if revoked::find(path, &[key.blob()])?.is_some() {
                 return Ok(false);
@@ -196,7 +197,7 @@ impl Trust {
         Ok(key.rsa_bits().is_none_or(|bits| bits >= self.rsa_bits))
     }
 
-    /// How lines name the host.
+    /// Returns the names of the host in lines.
     pub(crate) fn names(&self, host: &str, port: u16) -> Names {
         match &self.alias {
             Some(alias) => Names::alias(alias),
@@ -204,10 +205,10 @@ impl Trust {
         }
     }
 
-    /// Looks at every line about the host, in order.
+    /// Calls `look` with every line about the host, in order.
     ///
-    /// A line without the port says nothing against a key, as another server may be meant. OpenSSH
-    /// takes it as a word for one, and so do we.
+    /// A line without the port may be about another server, so it cannot refuse a key. It can
+    /// accept one, as with OpenSSH.
     pub(crate) fn each_line(
         &self,
         names: &Names,
@@ -219,47 +220,49 @@ impl Trust {
         Ok(())
     }
 
-    /// What the files of revoked keys say.
+    /// Searches the files of revoked keys.
     fn search_revoked(&self, offered: &HostKey, found: &mut Findings) -> Result<(), ReadError> {
         let authority = offered.certificate().map(Certificate::authority);
         let blobs: Vec<_> = [offered.key().blob()].into_iter().chain(authority).collect();
         for path in &self.revoked {
             let Some((which, number)) = revoked::find(path, &blobs)? else { continue };
-            let place = if which == 0 { &mut found.revoked } else { &mut found.revoked_authority };
-            place.get_or_insert_with(|| FileLine { path: path.clone(), number });
+            let revoked =
+                if which == 0 { &mut found.revoked } else { &mut found.revoked_authority };
+            revoked.get_or_insert_with(|| FileLine { path: path.clone(), number });
         }
         Ok(())
     }
 
+    /// Searches the files of known hosts.
     fn search(&self, names: &Names, offered: &HostKey) -> Result<Findings, ReadError> {
         let (key, certificate) = (offered.key(), offered.certificate());
         let mut found = Findings::default();
         self.each_line(names, |path, line| {
-            let place = || FileLine { path: path.to_owned(), number: line.number };
-            // As with OpenSSH, a certificate stands for its key, but with no marker.
+            let at = || FileLine { path: path.to_owned(), number: line.number };
+            // As with OpenSSH, a certificate counts as its key in lines without a marker.
             let listed = line.key.blob();
             let signed = certificate.is_some_and(|signed| signed.authority() == listed);
             match line.marker {
                 Some(Marker::Revoked) if listed == key.blob() => {
-                    found.revoked.get_or_insert_with(place);
+                    found.revoked.get_or_insert_with(at);
                 }
                 Some(Marker::Revoked) if signed => {
-                    found.revoked_authority.get_or_insert_with(place);
+                    found.revoked_authority.get_or_insert_with(at);
                 }
                 Some(Marker::CertAuthority) if signed => {
-                    found.authority.get_or_insert_with(place);
+                    found.authority.get_or_insert_with(at);
                 }
                 Some(Marker::Revoked | Marker::CertAuthority) => {}
-                None if line.is(key.blob()) && line.full => found.known = true,
-                None if line.is(key.blob()) => found.known_by_bare_name = true,
+                None if line.has(key.blob()) && line.full => found.known = true,
+                None if line.has(key.blob()) => found.known_by_bare_name = true,
                 None if line.full => {
                     let key_type = line.key.key_type().to_owned();
-                    // One of the same type says more about what has happened.
+                    // A key of the same type explains more.
                     let better = |(_, other, _): &(FileLine, String, String)| {
                         other != key.key_type() && key_type == key.key_type()
                     };
                     if found.other.as_ref().is_none_or(better) {
-                        found.other = Some((place(), key_type, line.key.fingerprint()));
+                        found.other = Some((at(), key_type, line.key.fingerprint()));
                     }
                 }
                 None => {}
@@ -284,4 +287,7 @@ fn unknown(host: &str, offered: &HostKey) -> String {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)] // A test that cannot go on has failed.
+mod certificate_tests;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // As above.
 mod tests;

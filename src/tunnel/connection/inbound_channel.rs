@@ -15,9 +15,9 @@ use ssh_proto::{ChannelId, OpenFailure};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::net::close::{CloseOutcome, Outcome};
-use crate::net::descriptors;
 use crate::net::linger::Linger;
 use crate::net::local_stream::Stream;
+use crate::net::{descriptors, error_code};
 use crate::session::{self, Dialing};
 use crate::tunnel::connection::cause::Cause;
 use crate::tunnel::connection::relay::{Connection, Meta, PendingConnection};
@@ -261,7 +261,7 @@ async fn reach(target: Endpoint) -> Result<Stream, session::Error> {
             Ok(stream) => Ok(stream.into()),
             Err(error) => Err(session::Error::Dial {
                 syscall: "connect",
-                code: session::system_code(&error),
+                code: error_code::system_code(&error),
                 errno: error.raw_os_error(),
                 address: (*path).into(),
             }),

@@ -218,7 +218,7 @@ impl Driver {
         let outcome = connection.pump.read(&mut session.client, cx, now);
         let is_small = (1..SMALL).contains(&(connection.pump.sent - before));
         if is_small && several {
-            session.favour_small(now);
+            session.prioritize_small(now);
         }
         match outcome {
             ReadOutcome::More => {

@@ -1,4 +1,4 @@
-//! Lines, whole and damaged.
+//! Lines, valid and damaged.
 
 use super::*;
 use crate::session::fixtures::{ED25519, HOST, OTHER, P256};
@@ -23,16 +23,16 @@ fn patterns() {
     ] {
         assert_eq!(matches(pattern.as_bytes(), name.as_bytes()), fits, "{pattern} {name}");
     }
-    // Stars do not multiply.
+    // Matching takes linear time with many stars.
     assert!(!matches("*a".repeat(40).as_bytes(), "a".repeat(39).as_bytes()));
 }
 
-/// A line's number, marker and type of key.
+/// Number, marker and key type of a line.
 type Seen = (usize, Option<Marker>, String);
-/// Tells one damage from another.
+/// Matches one kind of damage.
 type Is<'a> = &'a dyn Fn(&Damage) -> bool;
 
-/// The lines about the host; or the damage, and where it is.
+/// Returns the lines about the host, or the damage and its line.
 fn read(text: &[u8]) -> Result<Vec<Seen>, (usize, Damage)> {
     let lines = find(text, &Names::new(HOST, 22))?;
     Ok(lines
@@ -45,7 +45,7 @@ fn ed25519(number: usize, marker: Option<Marker>) -> Seen {
     (number, marker, "ssh-ed25519".to_owned())
 }
 
-/// One byte a character, as in Latin-1.
+/// Encodes as Latin-1, one byte per character.
 fn latin(text: &str) -> Vec<u8> {
     text.chars().map(|character| u8::try_from(character as u32).unwrap()).collect()
 }
@@ -56,7 +56,7 @@ fn utf_16(text: &str, big: bool) -> Vec<u8> {
 }
 
 #[test]
-fn what_stands_around_a_key_does_not_matter() {
+fn blanks_and_comments_around_a_key_are_ignored() {
     for line in [
         format!("{HOST} {ED25519}"),
         format!(" \t {HOST} \t {ED25519}\t"),
@@ -87,7 +87,7 @@ fn what_stands_around_a_key_does_not_matter() {
 }
 
 #[test]
-fn what_cannot_be_read_and_is_about_the_host_is_an_error() {
+fn an_unreadable_line_about_the_host_is_an_error() {
     let key = |base64: &str| format!("{HOST} ssh-ed25519 {base64}");
     let base64 = &ED25519["ssh-ed25519 ".len()..];
     let is_key = |damage: &Damage| matches!(damage, Damage::Key(_));
@@ -129,7 +129,7 @@ fn what_cannot_be_read_and_is_about_the_host_is_an_error() {
             assert!(expected(&damage), "{line:?}: {damage}");
         }
     }
-    // Whom they are about cannot be told.
+    // Their hosts are unknown.
     for marker in ["@revoked", "@cert-authority"] {
         for (rest, expected) in [
             ("", Damage::Hosts),
@@ -144,7 +144,7 @@ fn what_cannot_be_read_and_is_about_the_host_is_an_error() {
 }
 
 #[test]
-fn text_in_utf_16_is_an_error_where_it_names_the_host() {
+fn a_utf_16_line_with_the_host_is_an_error() {
     for big in [false, true] {
         for mark in ["", "\u{feff}"] {
             for line in [
@@ -156,7 +156,7 @@ fn text_in_utf_16_is_an_error_where_it_names_the_host() {
                 assert_eq!(read(&text), Err((1, Damage::Null)), "{line}");
                 let second = utf_16(&format!("{mark}# a\r\nelsewhere {OTHER}\r\n{line}\r\n"), big);
                 assert_eq!(read(&second), Err((3, Damage::Null)), "{line}");
-                // As a shell on Windows appends it to a file of another encoding.
+                // As a shell on Windows appends to a file in another encoding.
                 let mixed = [format!("{HOST} {ED25519}\n").as_bytes(), &text].concat();
                 assert_eq!(read(&mixed), Err((2, Damage::Null)), "{line}");
             }
@@ -167,7 +167,7 @@ fn text_in_utf_16_is_an_error_where_it_names_the_host() {
 }
 
 #[test]
-fn what_says_nothing_about_the_host_is_passed_over() {
+fn a_line_about_other_hosts_is_ignored() {
     let text = format!(
         "# {HOST} {ED25519}\n\n  # {HOST} x\nelsewhere\nelsewhere ssh-ed25519 AAAA\n\
          @unknown elsewhere {ED25519}\n@revoked elsewhere damaged\n@unknown\n\
