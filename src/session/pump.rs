@@ -24,7 +24,7 @@ const FIRST: usize = 32 * 1024;
 const SLICES: usize = 64;
 
 /// The direction from the socket to the channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Up {
     /// Bytes are read as they arrive.
     Flowing,
@@ -47,7 +47,7 @@ impl Up {
 }
 
 /// The direction from the channel to the socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Down {
     /// Bytes are delivered as they arrive.
     Flowing,

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::tunnel::{ClosedBy, ConnectionEnd, ConnectionInfo};
+use crate::tunnel::{ClosedBy, ConnectionEnd};
 
 /// Counters since the tunnel was made. No counter ever decreases.
 #[derive(Clone, Debug, Default)]
@@ -143,13 +143,6 @@ pub(crate) struct Live {
     /// Whether it is, or was, open.
     pub(crate) opened: bool,
     pub(crate) bytes: Bytes,
-}
-
-impl Live {
-    /// Makes the counters of a connection that did not open.
-    pub(crate) fn unopened(info: &ConnectionInfo) -> Self {
-        Self { id: info.id, forward: info.forward, opened: false, bytes: Bytes::default() }
-    }
 }
 
 /// The counters of a task's connections and session at one moment.

@@ -3,7 +3,7 @@
 use std::os::unix::net::UnixStream;
 
 use crate::net::local_stream::Stream;
-use crate::tunnel::connection::relay::{Meta, PendingConnection};
+use crate::tunnel::connection::meta::{Meta, PendingConnection};
 use crate::tunnel::{DIAL_FORWARD, Endpoint, Settings};
 
 /// A connection that `dial()` opens.
@@ -23,7 +23,9 @@ impl Dial {
     pub(crate) fn into_pending(self) -> Option<PendingConnection> {
         let Self { id, socket, target, settings } = self;
         let stream = Stream::pair(socket).ok()?;
-        let meta = Meta { id, forward: DIAL_FORWARD, remote: None, local: None, target, settings };
-        Some(PendingConnection { meta, stream, socks: None })
+        let (forward, remote, local, socks) = (DIAL_FORWARD, None, None, None);
+        let target = Some(target);
+        let meta = Meta { id, forward, remote, local, target, socks, settings };
+        Some(PendingConnection { meta, stream })
     }
 }

@@ -1,16 +1,23 @@
 //! The connections of a tunnel, from accept to report.
 //!
-//! - `dial`, `socks_handshake`, `inbound_channel`: a connection before it has a target, or a channel.
-//! - `relay`: one with a channel; `close`: how it ends; `cause`: why; `report`: the account of its end.
-//! - `registry`: all of them; `ready_list`: the ones whose sockets became ready.
+//! - `registry`: all of them, by their numbers, channels and deadlines; `ready_list`: the channels whose
+//!   sockets became ready.
+//! - `state`: a connection in each of its states; `meta`: what all states share. The payloads:
+//!   `socks_handshake`, `inbound_channel`, `relay`, `closing`. `dial`: one that the application opens.
+//! - `transition`: what each event makes of a state; `phase`: the small values for that.
+//! - `cause`: why a connection ends; `report`: the report of its end.
 
 pub(crate) mod cause;
-pub(crate) mod close;
+pub(crate) mod closing;
 #[cfg(unix)]
 pub(crate) mod dial;
 pub(crate) mod inbound_channel;
+pub(crate) mod meta;
+pub(crate) mod phase;
 pub(crate) mod ready_list;
 pub(crate) mod registry;
 pub(crate) mod relay;
 pub(crate) mod report;
 pub(crate) mod socks_handshake;
+pub(crate) mod state;
+pub(crate) mod transition;

@@ -1,244 +1,385 @@
-//! The connections that have a channel, by the channel's number.
+//! Every connection of a task, from accept to report.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::task::Waker;
-use std::time::Instant;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
-use ssh_proto::ChannelId;
+use ssh_proto::{ChannelId, Client};
+use tokio::task::JoinSet;
 
+use crate::net::close::{self, CloseMode, Outcome};
+use crate::net::local_stream::Stream;
+use crate::net::write_buffer::WriteBuffer;
+use crate::session;
+use crate::socks::Login;
+use crate::tunnel::connection::closing::Closing;
+use crate::tunnel::connection::inbound_channel::{InboundChannel, connect_target};
+use crate::tunnel::connection::meta::Meta;
 use crate::tunnel::connection::ready_list::{ReadyList, ReadyWaker};
-use crate::tunnel::connection::relay::Connection;
+use crate::tunnel::connection::relay::Relay;
+use crate::tunnel::connection::socks_handshake::{self, Handshake, perform};
+use crate::tunnel::connection::state::{Connection, State};
+use crate::tunnel::stats::Live;
+use crate::tunnel::{ConnectionInfo, Endpoint};
 
-/// Connections and their wakers. A number serves one connection after the other; a waker stays with
-/// its number, and one that was meant for an earlier connection only causes a needless look.
+/// Within `idleTimeout` the registry looks for idle connections at most this often.
+const IDLE_LOOKS: u32 = 16;
+
+/// The connections by their numbers and by their channels, the tasks that work for them, and their deadlines.
 #[derive(Default)]
-pub(crate) struct Table {
-    slots: Vec<Slot>,
-    /// The channels' numbers by those of the connections.
-    indices: HashMap<u64, usize>,
-    /// When connections that are being closed are cut short, and their numbers.
-    limits: BTreeSet<(Instant, usize)>,
+pub(crate) struct Registry {
+    /// Boxed: a slot that is free costs little.
+    slots: Vec<Option<Box<Connection>>>,
+    free: Vec<usize>,
+    /// The slots of the connections, by their numbers.
+    by_id: BTreeMap<u64, usize>,
+    /// The slots of the connections with a channel, by the number of that.
+    by_channel: Vec<ChannelEntry>,
+    /// When something has to have happened to a connection.
+    deadlines: BTreeSet<(Instant, u64)>,
+    /// When to look for idle connections; `None` while none may become idle.
+    idle_look: Option<Instant>,
+    tasks: JoinSet<(u64, Finished)>,
+    ready: Arc<ReadyList>,
+    counts: Counts,
 }
 
-struct Slot {
-    /// Boxed: a number that is free costs little.
-    connection: Option<Box<Connection>>,
+/// The number of a channel serves one connection after the other. A waker stays with the number; a wake that was
+/// meant for an earlier connection only causes a needless look.
+struct ChannelEntry {
+    slot: Option<usize>,
     ready: Arc<ReadyWaker>,
     waker: Waker,
 }
 
-impl Table {
-    pub(crate) fn insert(&mut self, connection: Connection, list: &Arc<ReadyList>) {
-        let index = connection.pump.channel.index();
-        while self.slots.len() <= index {
-            let ready = list.waker(self.slots.len());
-            self.slots.push(Slot { connection: None, waker: ready.clone().into(), ready });
+/// How many connections there are of some kinds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    waiting: usize,
+    deferred: usize,
+    with_channel: usize,
+}
+
+/// The result of a task that worked for a connection.
+pub(crate) enum Finished {
+    /// The SOCKS handshake, and the socket.
+    Handshake(Stream, socks_handshake::Outcome),
+    /// The connection to the target of an inbound channel.
+    Target(Result<Stream, session::Error>),
+    /// The close of the socket.
+    Close(Outcome),
+}
+
+impl Counts {
+    fn change(&mut self, state: &State, change: impl Fn(&mut usize)) {
+        if state.is_waiting() {
+            change(&mut self.waiting);
         }
-        self.indices.insert(connection.meta.id, index);
-        self.slots[index].connection = Some(Box::new(connection));
-    }
-
-    pub(crate) fn remove(&mut self, index: usize) -> Option<Connection> {
-        let connection = self.slots.get_mut(index)?.connection.take()?;
-        self.indices.remove(&connection.meta.id);
-        if let Some(limit) = connection.limit {
-            self.limits.remove(&(limit, index));
+        if state.is_deferred() {
+            change(&mut self.deferred);
         }
-        Some(*connection)
-    }
-
-    pub(crate) fn get(&mut self, index: usize) -> Option<&mut Connection> {
-        self.slots.get_mut(index)?.connection.as_deref_mut()
-    }
-
-    /// A connection and the waker to arm for it.
-    pub(crate) fn with_waker(&mut self, index: usize) -> Option<(&mut Connection, &Waker)> {
-        let slot = self.slots.get_mut(index)?;
-        Some((slot.connection.as_deref_mut()?, &slot.waker))
-    }
-
-    /// The number was taken from the list of ready ones.
-    pub(crate) fn taken(&self, index: usize) {
-        if let Some(slot) = self.slots.get(index) {
-            slot.ready.taken();
+        if state.relay().is_some() {
+            change(&mut self.with_channel);
         }
     }
+}
 
-    pub(crate) fn of(&mut self, channel: ChannelId) -> Option<&mut Connection> {
-        self.get(channel.index())
+impl Registry {
+    /// Adds a connection; `due` is when its state has to have changed.
+    pub(crate) fn insert(&mut self, meta: Meta, state: State, due: Option<Instant>) {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        });
+        let id = meta.id;
+        self.counts.change(&state, |count| *count += 1);
+        if let Some(relay) = state.relay() {
+            let index = relay.pump.channel.index();
+            while self.by_channel.len() <= index {
+                let ready = self.ready.waker(self.by_channel.len());
+                let waker = ready.clone().into();
+                self.by_channel.push(ChannelEntry { slot: None, waker, ready });
+            }
+            self.by_channel[index].slot = Some(slot);
+        }
+        self.slots[slot] = Some(Box::new(Connection { meta, state, due: None }));
+        self.by_id.insert(id, slot);
+        self.set_due(id, due);
     }
 
-    /// The channel's number of the connection with this one.
-    pub(crate) fn find(&self, id: u64) -> Option<usize> {
-        self.indices.get(&id).copied()
+    pub(crate) fn remove(&mut self, id: u64) -> Option<Connection> {
+        let slot = self.by_id.remove(&id)?;
+        let connection = *self.slots.get_mut(slot)?.take()?;
+        self.free.push(slot);
+        self.counts.change(&connection.state, |count| *count -= 1);
+        if let Some(relay) = connection.state.relay() {
+            self.by_channel[relay.pump.channel.index()].slot = None;
+        }
+        if let Some(due) = connection.due {
+            self.deadlines.remove(&(due, id));
+        }
+        Some(connection)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &Connection)> {
-        let slots = self.slots.iter().enumerate();
-        slots.filter_map(|(index, slot)| Some((index, slot.connection.as_deref()?)))
-    }
-
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Connection> {
-        self.slots.iter_mut().filter_map(|slot| slot.connection.as_deref_mut())
-    }
-
-    /// Lets the linger time of a connection run that is being closed from now on. It runs once.
-    pub(crate) fn begin_to_linger(&mut self, index: usize) {
-        if self.get(index).is_some_and(|connection| connection.limit.is_none()) {
-            self.linger_anew(index);
+    /// Moves a connection with a channel to another state with the same one.
+    pub(crate) fn change(&mut self, id: u64, change: impl FnOnce(State) -> State) {
+        let Some(slot) = self.by_id.get(&id).and_then(|slot| self.slots.get_mut(*slot)) else {
+            return;
+        };
+        if let Some(connection) = slot.take() {
+            let Connection { meta, state, due } = *connection;
+            *slot = Some(Box::new(Connection { meta, state: change(state), due }));
         }
     }
 
-    /// Lets the linger time of a connection that is being closed run from now on, by its Linger.
-    pub(crate) fn linger_anew(&mut self, index: usize) {
-        let Some(connection) = self.get(index) else { return };
-        let limit = connection.meta.settings.linger.limit(Instant::now()).map(|limit| limit.due);
-        if let Some(earlier) = std::mem::replace(&mut connection.limit, limit) {
-            self.limits.remove(&(earlier, index));
-        }
-        if let Some(limit) = limit {
-            self.limits.insert((limit, index));
-        }
+    pub(crate) fn get(&self, id: u64) -> Option<&Connection> {
+        self.slots[*self.by_id.get(&id)?].as_deref()
     }
 
-    /// The process was paused until now: no connection was idle meanwhile, and linger times begin
-    /// anew.
-    pub(crate) fn resumed(&mut self, now: Instant) {
-        self.limits.clear();
-        for (index, slot) in self.slots.iter_mut().enumerate() {
-            let Some(connection) = slot.connection.as_deref_mut() else { continue };
-            connection.pump.active = now;
-            if connection.limit.is_some()
-                && let Some(limit) = connection.meta.settings.linger.limit(now)
-            {
-                connection.limit = Some(limit.due);
-                self.limits.insert((limit.due, index));
+    pub(crate) fn get_mut(&mut self, id: u64) -> Option<&mut Connection> {
+        self.slots[*self.by_id.get(&id)?].as_deref_mut()
+    }
+
+    /// The number of the connection with this channel number.
+    pub(crate) fn id_at(&self, index: usize) -> Option<u64> {
+        let slot = self.by_channel.get(index)?.slot?;
+        Some(self.slots[slot].as_deref()?.meta.id)
+    }
+
+    /// The connection with this channel number.
+    pub(crate) fn at(&mut self, index: usize) -> Option<&mut Connection> {
+        self.slots[self.by_channel.get(index)?.slot?].as_deref_mut()
+    }
+
+    pub(crate) fn relay(&mut self, channel: ChannelId) -> Option<&mut Relay> {
+        self.at(channel.index())?.state.relay_mut()
+    }
+
+    /// The connection with this channel number, and the waker to arm for it.
+    pub(crate) fn with_waker(&mut self, index: usize) -> Option<(&mut Relay, &Waker)> {
+        let entry = self.by_channel.get(index)?;
+        let connection = self.slots[entry.slot?].as_deref_mut()?;
+        Some((connection.state.relay_mut()?, &entry.waker))
+    }
+
+    /// Swaps the list of channel numbers whose sockets became ready for `numbers`, which must be empty.
+    pub(crate) fn take_ready(&self, numbers: &mut Vec<usize>, cx: &Context<'_>) {
+        self.ready.take(numbers, cx);
+        for number in numbers {
+            if let Some(entry) = self.by_channel.get(*number) {
+                entry.ready.taken();
             }
         }
     }
 
-    /// When the first linger time is over.
-    pub(crate) fn first_limit(&self) -> Option<Instant> {
-        self.limits.first().map(|(limit, _)| *limit)
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Connection> {
+        self.by_id.values().filter_map(|slot| self.slots[*slot].as_deref())
     }
 
-    /// A connection whose linger time is over; each is told once.
-    pub(crate) fn take_overdue(&mut self, now: Instant) -> Option<usize> {
-        self.first_limit().filter(|limit| *limit <= now)?;
-        self.limits.pop_first().map(|(_, index)| index)
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Connection> {
+        self.slots.iter_mut().filter_map(Option::as_deref_mut)
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.indices.len()
+    /// The numbers of the connections whose state is like this, in the order of their accepts.
+    pub(crate) fn ids(&self, is_like: impl Fn(&Connection) -> bool) -> Vec<u64> {
+        self.iter().filter(|it| is_like(it)).map(|it| it.meta.id).collect()
     }
 
-    /// Whether there is more than one.
-    pub(crate) fn has_several(&self) -> bool {
-        self.indices.len() > 1
+    /// The connections as the application sees them.
+    pub(crate) fn infos(&self) -> Vec<ConnectionInfo> {
+        self.iter().filter_map(Connection::info).collect()
     }
 
+    /// What the statistics count of them.
+    pub(crate) fn live(&mut self) -> Vec<Live> {
+        self.iter_mut().filter_map(Connection::live).collect()
+    }
+
+    /// Whether no connection has begun that has not ended.
     pub(crate) fn is_empty(&self) -> bool {
-        self.indices.is_empty()
+        self.by_id.len() == self.counts.deferred
     }
 
-    /// Takes everything out.
-    pub(crate) fn drain(&mut self) -> Vec<Connection> {
-        self.indices.clear();
-        self.limits.clear();
-        self.slots
-            .iter_mut()
-            .filter_map(|slot| slot.connection.take())
-            .map(|boxed| *boxed)
-            .collect()
+    /// How many connections wait for a session.
+    pub(crate) fn waiting(&self) -> usize {
+        self.counts.waiting
+    }
+
+    /// How many connections have a channel.
+    pub(crate) fn with_channel(&self) -> usize {
+        self.counts.with_channel
+    }
+
+    /// Whether a connection waits for nothing but a session.
+    pub(crate) fn awaits_session(&self) -> bool {
+        self.iter().any(|it| matches!(it.state, State::AwaitingSession(_)))
+    }
+
+    /// Takes everything out. Tasks are aborted, and the sockets that they have reset.
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = Connection> {
+        std::mem::take(self).slots.into_iter().flatten().map(|connection| *connection)
+    }
+}
+
+/// Tasks.
+impl Registry {
+    /// Adds a client of a dynamic forward, and begins its SOCKS handshake.
+    pub(crate) fn start_handshake(
+        &mut self,
+        meta: Meta,
+        stream: Stream,
+        login: Option<Arc<Login>>,
+        due: Instant,
+    ) {
+        let id = meta.id;
+        let (handshake, aborted) = Handshake::new();
+        self.tasks.spawn(async move {
+            let outcome = perform(&stream, login, aborted).await;
+            (id, Finished::Handshake(stream, outcome))
+        });
+        self.insert(meta, State::SocksHandshake(handshake), Some(due));
+    }
+
+    /// Adds an inbound channel, and begins to dial its target.
+    pub(crate) fn start_target(
+        &mut self,
+        meta: Meta,
+        channel: InboundChannel,
+        target: Endpoint,
+        due: Instant,
+    ) {
+        let id = meta.id;
+        let dial = async move { (id, Finished::Target(connect_target(target).await)) };
+        let state = State::ConnectingTarget(channel, self.tasks.spawn(dial));
+        self.insert(meta, state, Some(due));
+    }
+
+    /// Adds a connection whose socket begins to close.
+    pub(crate) fn start_close(
+        &mut self,
+        meta: Meta,
+        stream: Stream,
+        buffer: WriteBuffer,
+        mode: CloseMode,
+        closing: Closing,
+    ) {
+        let id = meta.id;
+        let mut limit = closing.watch();
+        self.tasks.spawn(async move {
+            let outcome = close::close(stream, buffer, mode, limit.reached()).await;
+            (id, Finished::Close(outcome))
+        });
+        self.insert(meta, State::Closing(closing), None);
+    }
+
+    /// The result of a task, and the number of its connection.
+    pub(crate) fn poll_finished(&mut self, cx: &mut Context<'_>) -> Poll<Option<(u64, Finished)>> {
+        loop {
+            match self.tasks.poll_join_next(cx) {
+                Poll::Ready(Some(Ok(finished))) => return Poll::Ready(Some(finished)),
+                // Only a dial is aborted while the driver lives, and nobody waits for it any more; no task
+                // panics.
+                Poll::Ready(Some(Err(_))) => {}
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+}
+
+/// Deadlines.
+impl Registry {
+    /// Replaces the deadline of a connection; `None` removes it.
+    pub(crate) fn set_due(&mut self, id: u64, due: Option<Instant>) {
+        let Some(connection) = self.get_mut(id) else { return };
+        if let Some(earlier) = std::mem::replace(&mut connection.due, due) {
+            self.deadlines.remove(&(earlier, id));
+        }
+        if let Some(due) = due {
+            self.deadlines.insert((due, id));
+        }
+    }
+
+    /// Starts the linger time of a connection, unless it runs already.
+    pub(crate) fn start_linger(&mut self, id: u64, now: Instant) {
+        if self.get(id).is_some_and(|connection| connection.due.is_none()) {
+            self.restart_linger(id, now);
+        }
+    }
+
+    /// Starts the linger time of a connection anew.
+    pub(crate) fn restart_linger(&mut self, id: u64, now: Instant) {
+        let Some(connection) = self.get(id) else { return };
+        let limit = connection.meta.settings.linger.limit(now);
+        self.set_due(id, limit.map(|limit| limit.due));
+    }
+
+    /// The first deadline, or look for idle connections.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        let first = self.deadlines.first().map(|(due, _)| *due);
+        [first, self.idle_look].into_iter().flatten().min()
+    }
+
+    /// A connection whose deadline is over; each is told once.
+    pub(crate) fn take_overdue(&mut self, now: Instant) -> Option<u64> {
+        self.deadlines.first().filter(|(due, _)| *due <= now)?;
+        self.deadlines.pop_first().map(|(_, id)| id)
+    }
+
+    /// The process was paused until now: every deadline has its full time again, and no connection was idle
+    /// meanwhile.
+    pub(crate) fn resumed(&mut self, now: Instant, ready_timeout: Duration) {
+        let ids = self.ids(|connection| connection.due.is_some());
+        for id in ids {
+            let Some(connection) = self.get(id) else { continue };
+            if connection.state.awaited().is_some() {
+                self.set_due(id, Some(now + ready_timeout));
+            } else {
+                self.restart_linger(id, now);
+            }
+        }
+        for connection in self.iter_mut() {
+            if let Some(relay) = connection.state.relay_mut() {
+                relay.pump.active = now;
+            }
+        }
+    }
+
+    /// A connection is open, and may be without a byte for this long.
+    pub(crate) fn watch_idle(&mut self, limit: Option<Duration>, now: Instant) {
+        if let Some(limit) = limit {
+            let look = now + limit;
+            self.idle_look = Some(self.idle_look.map_or(look, |next| next.min(look)));
+        }
+    }
+
+    /// Whether it is time to look for idle connections.
+    pub(crate) fn looks_for_idle(&self, now: Instant) -> bool {
+        self.idle_look.is_some_and(|due| due <= now)
+    }
+
+    /// The connections on which nothing has moved for as long as they may be idle.
+    pub(crate) fn take_idle(&mut self, client: Option<&Client>, now: Instant) -> Vec<u64> {
+        let mut idle = Vec::new();
+        let mut next: Option<Instant> = None;
+        for connection in self.iter() {
+            let Some(limit) = connection.meta.settings.idle_timeout else { continue };
+            // Not open yet: its time begins then. Or being closed already.
+            let State::Open(relay) = &connection.state else { continue };
+            let is_idle = relay.pump.active + limit <= now;
+            if !is_idle || client.is_some_and(|client| relay.pump.has_input(client)) {
+                // Not for each of many connections in turn: a little later for all of them.
+                let look = (relay.pump.active + limit).max(now + limit / IDLE_LOOKS);
+                next = Some(next.map_or(look, |next| next.min(look)));
+            } else {
+                idle.push(connection.meta.id);
+            }
+        }
+        self.idle_look = next;
+        idle
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::net::linger::Linger;
-    use crate::runtime;
-    use crate::tunnel::connection::relay::tests::{client, connection};
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    /// So many connections, each with a second more of linger time than the one before.
-    fn table(count: u16) -> Table {
-        let mut client = client();
-        let mut table = Table::default();
-        runtime::handle().block_on(async {
-            for number in 0..count {
-                let (mut connection, _) = connection(&mut client).await;
-                connection.meta.id = u64::from(number) + 1;
-                connection.meta.settings.linger = Linger { onoff: 1, linger: number + 1 };
-                table.insert(connection, &Arc::default());
-            }
-        });
-        table
-    }
-
-    #[test]
-    fn connections_are_found_by_their_numbers() {
-        let mut table = table(3);
-        let index = table.find(2).expect("it is there");
-        assert_eq!(table.get(index).expect("it is there").meta.id, 2);
-        table.remove(index);
-        assert_eq!(table.find(2), None);
-        assert!(table.find(1).is_some() && !table.is_empty());
-        assert_eq!(table.drain().len(), 2);
-        assert!(table.find(1).is_none() && table.is_empty());
-    }
-
-    #[test]
-    fn after_a_pause_linger_times_begin_anew() {
-        let mut table = table(3);
-        let indices = [1, 2].map(|id| table.find(id).expect("it is there"));
-        for index in indices {
-            table.begin_to_linger(index);
-        }
-        let later = Instant::now() + 60 * SECOND;
-        table.resumed(later);
-        assert_eq!(table.first_limit(), Some(later + SECOND));
-        assert_eq!(table.take_overdue(later), None);
-        assert_eq!(table.take_overdue(later + SECOND), Some(indices[0]));
-        assert_eq!(table.take_overdue(later + SECOND), None);
-        assert_eq!(table.take_overdue(later + 2 * SECOND), Some(indices[1]));
-        assert!(table.iter().all(|(_, connection)| connection.pump.active == later));
-    }
-
-    #[test]
-    fn linger_times_run_out_in_order_once_and_not_for_those_that_are_gone() {
-        let mut table = table(3);
-        let before = Instant::now();
-        let indices = [3, 2, 1].map(|id| table.find(id).expect("it is there"));
-        for index in indices {
-            table.begin_to_linger(index);
-        }
-        let first = table.first_limit().expect("a limit");
-        assert!(first >= before + SECOND && table.take_overdue(before + SECOND / 2).is_none());
-        // A second word does not prolong it.
-        table.begin_to_linger(indices[2]);
-        assert_eq!(table.first_limit(), Some(first));
-
-        // One that is given anew counts from then on, or not at all.
-        for (linger, limited) in [(Linger { onoff: 1, linger: 9 }, true), (Linger::GRACEFUL, false)]
-        {
-            table.get(indices[2]).expect("it is there").meta.settings.linger = linger;
-            table.linger_anew(indices[2]);
-            assert_eq!(table.limits.len(), if limited { 3 } else { 2 });
-        }
-        table.get(indices[2]).expect("it is there").meta.settings.linger =
-            Linger { onoff: 1, linger: 1 };
-        table.linger_anew(indices[2]);
-
-        table.remove(indices[1]);
-        let late = Instant::now() + 4 * SECOND;
-        assert_eq!(table.take_overdue(late), Some(indices[2]));
-        assert_eq!(table.take_overdue(late), Some(indices[0]));
-        assert_eq!(table.take_overdue(late), None);
-        assert_eq!(table.first_limit(), None);
-    }
-}
+mod tests;

@@ -1,14 +1,15 @@
-//! The account of a connection that has ended.
+//! The report of a connection that has ended.
 
 use crate::net::close::{CloseOutcome, Outcome};
 use crate::net::linger::{Linger, LingerMode};
 use crate::session::{Down, Up};
 use crate::tunnel::connection::cause::{Cause, Force};
-use crate::tunnel::connection::relay::{Connection, Meta, Stage};
+use crate::tunnel::connection::meta::Meta;
+use crate::tunnel::connection::relay::Relay;
 use crate::tunnel::{ClosedBy, ConnectionEnd};
 
-/// What is known about a connection when its socket is given up; with what becomes of the socket
-/// it makes the account.
+/// The facts about a connection that leaves its channel; with the outcome of its socket they make the
+/// report.
 pub(crate) struct Report {
     id: u64,
     forward: i64,
@@ -20,7 +21,7 @@ pub(crate) struct Report {
     up: Up,
     down: Down,
     opened: bool,
-    /// What ends it before its time, unless it ends by itself at the same moment.
+    /// The forced shutdown that resets it, unless it ends by itself in the same moment.
     force: Option<Force>,
 }
 
@@ -33,17 +34,18 @@ impl Report {
         self.force = Some(force);
     }
 
-    pub(crate) fn of_arrival(meta: &Meta, cause: Cause) -> Self {
-        Self::of_unopened(meta.id, meta.forward, meta.settings.linger, cause)
+    /// Whether the connection was open from end to end.
+    pub(crate) fn opened(&self) -> bool {
+        self.opened
     }
 
-    /// Of a connection that has no channel.
-    pub(crate) fn of_unopened(id: u64, forward: i64, linger: Linger, cause: Cause) -> Self {
+    /// The report of a connection that was never open.
+    pub(crate) fn unopened(meta: &Meta, cause: Cause) -> Self {
         Self {
-            id,
-            forward,
+            id: meta.id,
+            forward: meta.forward,
             cause,
-            linger,
+            linger: meta.settings.linger,
             sent: 0,
             received: 0,
             dropped: 0,
@@ -54,31 +56,32 @@ impl Report {
         }
     }
 
-    pub(crate) fn of(connection: &Connection, cause: Cause) -> Self {
+    /// The report of a connection that was open.
+    pub(crate) fn of(meta: &Meta, relay: &Relay, cause: Cause) -> Self {
         Self {
-            sent: connection.pump.sent,
-            received: connection.pump.received,
-            dropped: connection.pump.dropped,
-            up: connection.pump.up,
-            down: connection.pump.down,
-            opened: !matches!(connection.stage, Stage::Opening),
-            ..Self::of_arrival(&connection.meta, cause)
+            sent: relay.pump.sent,
+            received: relay.pump.received,
+            dropped: relay.pump.dropped,
+            up: relay.pump.up,
+            down: relay.pump.down,
+            opened: true,
+            ..Self::unopened(meta, cause)
         }
     }
 
-    /// The account, once the socket has ended.
+    /// The report, with what became of the socket.
     pub(crate) fn end(self, outcome: Outcome) -> ConnectionEnd {
-        // What was for the local program before it opened was an answer of SOCKS, and nothing from
-        // the far side.
+        // Before it was open, a SOCKS reply was all that was sent to the local client, and nothing came
+        // from the remote end.
         let lost_down = if self.opened { self.dropped + outcome.unsent } else { 0 };
         let whole = lost_down == 0 && outcome.discarded == 0;
-        let far_ended = self.down != Down::Flowing;
-        let both_ended = far_ended && (self.up == Up::Ended || outcome.peer_finished);
+        let remote_ended = self.down != Down::Flowing;
+        let both_ended = remote_ended && (self.up == Up::Ended || outcome.peer_finished);
         let finished = outcome.ended == CloseOutcome::Fin;
         let cut = outcome.ended == CloseOutcome::Cut;
         let cause = match self.cause {
-            // Some servers close the channel together with their end of stream. When the local
-            // program then had nothing more to say, all is well.
+            // Some servers close the channel together with their end of stream. That is a clean end if
+            // the local client had nothing more to send.
             Cause::ClosedByRemote if both_ended && whole && finished => Cause::Completed,
             Cause::Completed if cut => Cause::CutByApplication,
             Cause::Completed
@@ -91,8 +94,8 @@ impl Report {
             }
             cause => cause,
         };
-        // The stream had ended before the reset, and all of it had left: what the local program
-        // reads ends with the end of stream, only what it writes fails.
+        // The stream had ended before the reset, and all of it had left: what the local client reads ends
+        // with the end of stream, only what it writes fails.
         let had_fin = self.down == Down::Finished && outcome.unsent == 0;
         let graceful = match outcome.ended {
             CloseOutcome::Fin => true,
@@ -178,7 +181,7 @@ mod tests {
         use ClosedBy::{Graceful, Reset};
         let (owner, far) = (Cause::Application("disconnect"), Cause::ClosedByRemote);
         let open = (Up::Flowing, Down::Flowing);
-        let far_ended = (Up::Flowing, Down::Finished);
+        let remote_ended = (Up::Flowing, Down::Finished);
         let local_ended = (Up::Ended, Down::Flowing);
         let cut = (Up::Cut, Down::Finished);
         let over = (Up::Ended, Down::Finished);
@@ -191,11 +194,11 @@ mod tests {
             (Cause::CutByRemote, local_ended, RESET, "ERR_SSH_CHANNEL_CLOSED", false, Reset),
             (Cause::CutByRemote, local_ended, BY_PEER, "ECONNRESET", false, Reset),
             // CLOSE together with EOF: what matters is whether the local program ended too.
-            (far.clone(), far_ended, FIN, "OK", true, Graceful),
-            (far.clone(), far_ended, FIN_ONLY, "ERR_SSH_CHANNEL_CLOSED", false, Graceful),
-            (far.clone(), far_ended, RESET, "ERR_SSH_CHANNEL_CLOSED", false, Graceful),
+            (far.clone(), remote_ended, FIN, "OK", true, Graceful),
+            (far.clone(), remote_ended, FIN_ONLY, "ERR_SSH_CHANNEL_CLOSED", false, Graceful),
+            (far.clone(), remote_ended, RESET, "ERR_SSH_CHANNEL_CLOSED", false, Graceful),
             (Cause::ResetByLocal, open, RESET, "ECONNRESET", false, Reset),
-            (Cause::ResetByLocal, far_ended, RESET, "ECONNRESET", false, Graceful),
+            (Cause::ResetByLocal, remote_ended, RESET, "ECONNRESET", false, Graceful),
             (owner.clone(), open, FIN, "OK", false, Graceful),
             (owner.clone(), cut, FIN_ONLY, "OK", false, Graceful),
             (owner.clone(), cut, FIN, "OK", true, Graceful),
@@ -206,7 +209,7 @@ mod tests {
             (Cause::Idle, over, FIN, "ETIMEDOUT", true, Graceful),
             (Cause::Idle, open, RESET, "ETIMEDOUT", false, Reset),
             (lost(), open, RESET, "ERR_SSH_DISCONNECTED", false, Reset),
-            (lost(), far_ended, RESET, "ERR_SSH_DISCONNECTED", false, Graceful),
+            (lost(), remote_ended, RESET, "ERR_SSH_DISCONNECTED", false, Graceful),
             (lost(), over, BY_PEER, "ERR_SSH_DISCONNECTED", false, Reset),
         ] {
             let row = format!("{cause:?} {up:?} {down:?} {outcome:?}");
@@ -270,7 +273,7 @@ mod tests {
     fn a_close_that_was_cut_short_says_so_where_there_was_a_time_for_it() {
         use ClosedBy::{Graceful, Reset};
         let open = (Up::Last(5), Down::Flowing);
-        let far_ended = (Up::Cut, Down::Finished);
+        let remote_ended = (Up::Cut, Down::Finished);
         let over = (Up::Ended, Down::Finished);
         let bounded = Linger { onoff: 1, linger: 5 };
         for (linger, expired) in [(bounded, true), (Linger::HARD, false)] {
@@ -278,7 +281,7 @@ mod tests {
                 (Cause::Completed, over, 9, "ECONNABORTED", Reset),
                 (Cause::Application("disconnect"), open, 9, "ECONNABORTED", Reset),
                 // Cut while it waited for the far side to confirm: all was delivered by then.
-                (Cause::Application("disconnect"), far_ended, 0, "ECONNABORTED", Graceful),
+                (Cause::Application("disconnect"), remote_ended, 0, "ECONNABORTED", Graceful),
                 (Cause::Idle, open, 9, "ETIMEDOUT", Reset),
                 (Cause::ClosedByRemote, open, 9, "ERR_SSH_CHANNEL_CLOSED", Reset),
                 (Cause::ResetByLocal, open, 0, "ECONNRESET", Reset),

@@ -1,4 +1,4 @@
-//! How connections come in: accepted, asked about, held while there is no session, and opened.
+//! How connections come in: accepted, asked about, kept while there is no session, and opened.
 
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -8,54 +8,26 @@ use ssh_proto::OpenFailure;
 use crate::tunnel::connection::cause::Cause;
 #[cfg(unix)]
 use crate::tunnel::connection::dial::Dial;
-use crate::tunnel::connection::relay::{Connection, Meta, PendingConnection, Stage};
-use crate::tunnel::connection::report::Report;
-use crate::tunnel::connection::socks_handshake::SocksClient;
+use crate::tunnel::connection::meta::{Meta, PendingConnection};
+use crate::tunnel::connection::relay::Relay;
+use crate::tunnel::connection::state::{Connection, Source, State};
 use crate::tunnel::driver::Driver;
 use crate::tunnel::forward::listener::{Accepted, PAUSE};
 use crate::tunnel::forward::spec::{DIAL_FORWARD, Endpoint, ForwardSpec};
-use crate::tunnel::{ConnectionInfo, ConnectionRequest, ConnectionState, Event};
+use crate::tunnel::{ConnectionRequest, ConnectionState, Event};
 
 /// Connections accepted in one turn by one forward.
 const ACCEPTED: usize = 64;
-/// Connections that are held at once while there is no session; others wait in the system's
-/// backlog. Each costs a descriptor, and the spec back to a session needs some too.
-const MAX_HELD: usize = 1024;
+/// Connections that wait for a session at once; others wait in the system's backlog. Each costs a
+/// descriptor, and the way back to a session needs some too.
+const MAX_WAITING: usize = 1024;
 
-/// Channels that nobody here has any use for, and that the server has neither opened nor closed:
-/// each costs some memory until it does.
+/// Channels of connections that have ended, and that the server has neither opened nor closed: each costs
+/// some memory until it does.
 const MAX_UNCONFIRMED: usize = 4096;
 
-/// Who asks for a connection, in the words of the protocol, if it has no address.
+/// The originator of a channel whose client has no address.
 const ORIGINATOR: (&str, u16) = ("127.0.0.1", 65_535);
-
-/// What a connection waits for that is not open yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Awaiting {
-    /// Its program's word on where to.
-    Request,
-    /// Its owner's word.
-    Answer,
-    /// A session.
-    Session,
-    /// The target at this side, which is being dialed.
-    Target,
-    /// The server's word on this channel.
-    Channel(usize),
-}
-
-impl Awaiting {
-    /// What did not come.
-    fn name(self) -> &'static str {
-        match self {
-            Awaiting::Request => "complete SOCKS request",
-            Awaiting::Answer => "answer to the connection request",
-            Awaiting::Session => "SSH session",
-            Awaiting::Target => "connection to the target",
-            Awaiting::Channel(_) => "answer to the opening of the channel",
-        }
-    }
-}
 
 impl Driver {
     /// Whether a forward, or the whole tunnel, has as many connections as it may have.
@@ -68,7 +40,8 @@ impl Driver {
     /// Whether the server has so much to answer, or to read, that it is asked for nothing more.
     fn is_server_behind(&self) -> bool {
         self.session.as_ref().is_some_and(|session| {
-            let unconfirmed = session.client.channel_count().saturating_sub(self.table.len());
+            let unconfirmed =
+                session.client.channel_count().saturating_sub(self.registry.with_channel());
             unconfirmed > MAX_UNCONFIRMED || !session.client.wants_input()
         })
     }
@@ -94,8 +67,8 @@ impl Driver {
 
     fn accept_from(&mut self, forward: i64, cx: &mut Context<'_>, now: Instant) -> bool {
         for accepted in 0..ACCEPTED {
-            let waiting = self.socks_clients.len() + self.requests.len() + self.held.len();
-            let full = (!self.has_session() && waiting >= MAX_HELD) || self.is_full(forward);
+            let waits = !self.has_session() && self.registry.waiting() >= MAX_WAITING;
+            let full = waits || self.is_full(forward);
             let is_first = self.counters.live() == 0;
             let listener = self.forwards.listener(forward).filter(|_| !full);
             let Some((spec, listener)) = listener else { return accepted > 0 };
@@ -107,14 +80,19 @@ impl Driver {
                     if self.shared.settings().keep_alive {
                         let _ = socket2::SockRef::from(&accepted.stream).set_keepalive(true);
                     }
+                    let Accepted { stream, remote, local } = accepted;
+                    let (id, settings) = (self.shared.next_id(), *self.shared.settings());
+                    let socks = None;
+                    let mut meta =
+                        Meta { id, forward, remote, local, target: None, socks, settings };
                     match spec {
                         ForwardSpec::Local { target, .. } => {
-                            let target = target.clone();
-                            self.come(forward, accepted, target, now);
+                            meta.target = Some(target.clone());
+                            self.admit(PendingConnection { meta, stream }, now);
                         }
                         ForwardSpec::Dynamic { login, .. } => {
-                            let login = login.clone();
-                            self.greet(forward, accepted, login, now);
+                            let (login, due) = (login.clone(), self.answer_due(now));
+                            self.registry.start_handshake(meta, stream, login, due);
                         }
                         ForwardSpec::Remote { .. } => unreachable!("the server listens for it"),
                     }
@@ -128,18 +106,25 @@ impl Driver {
         true
     }
 
-    /// Opens a connection that the program itself asks for. The session is wanted from then on, as
-    /// by a call of connect().
+    /// Opens a connection that the application dials. The session is wanted from then on, as by a call of
+    /// connect().
     #[cfg(unix)]
     pub(crate) fn dial(&mut self, dial: Dial, now: Instant) {
-        if self.shutdown.is_under_way() {
-            return self.operations.defer_dial(dial);
-        }
-        if self.is_full(DIAL_FORWARD) {
-            return self.reject_dial(dial, Cause::Full);
-        }
         let Some(pending) = dial.into_pending() else { return };
+        if self.shutdown.is_under_way() {
+            let PendingConnection { meta, stream } = pending;
+            self.registry.insert(meta, State::Deferred(stream), None);
+        } else {
+            self.begin_dial(pending, now);
+        }
+    }
+
+    fn begin_dial(&mut self, pending: PendingConnection, now: Instant) {
+        let is_full = self.is_full(DIAL_FORWARD);
         self.count_dial();
+        if is_full {
+            return self.reject(pending, Cause::Full);
+        }
         self.operations.session_wanted = true;
         if self.has_session() {
             self.open(pending, now);
@@ -149,146 +134,115 @@ impl Driver {
         }
     }
 
-    /// Tells who dialed that nothing comes of it.
-    #[cfg(unix)]
-    pub(crate) fn reject_dial(&mut self, dial: Dial, cause: Cause) {
-        if let Some(pending) = dial.into_pending() {
-            self.count_dial();
-            self.reject(pending, cause);
+    /// The shutdown is over: begins the dials that waited for that.
+    pub(crate) fn begin_deferred(&mut self, now: Instant) {
+        for id in self.registry.ids(|connection| connection.state.is_deferred()) {
+            if let Some(pending) = self.take_pending(id) {
+                self.begin_dial(pending, now);
+            }
         }
     }
 
-    /// A connection came in whose target is its forward's.
-    fn come(&mut self, forward: i64, accepted: Accepted, target: Endpoint, now: Instant) {
-        let Accepted { stream, remote, local } = accepted;
-        let id = self.shared.next_id();
-        let settings = *self.shared.settings();
-        let meta = Meta { id, forward, remote, local, target, settings };
-        let pending = PendingConnection { meta, stream, socks: None };
-        self.arrived(pending, now);
-    }
-
-    /// Asks its owner about a connection, or opens it.
-    pub(crate) fn arrived(&mut self, pending: PendingConnection, now: Instant) {
+    /// Asks the application about a connection, or opens it.
+    pub(crate) fn admit(&mut self, pending: PendingConnection, now: Instant) {
         if !self.observer.decides_connections() {
-            self.open(pending, now);
-            return;
+            return self.open(pending, now);
         }
-        let answer = self.answer_for(pending.meta.id);
-        let info = pending.meta.info();
-        self.await_in_time(pending.meta.id, Awaiting::Answer, now);
-        self.requests.insert(pending.meta.id, pending);
+        let PendingConnection { meta, stream } = pending;
+        self.ask(meta, Source::Local(stream), now);
+    }
+
+    pub(crate) fn ask(&mut self, meta: Meta, source: Source, now: Instant) {
+        let answer = self.answer_for(meta.id);
+        let info = meta.info(ConnectionState::Requested);
+        let due = self.answer_due(now);
+        self.registry.insert(meta, State::AwaitingApproval(source), Some(due));
         self.emit(Event::ConnectionRequest(ConnectionRequest { info, answer }));
     }
 
-    /// The owner's word on a request; one that is gone needs none.
+    /// The application's decision on a connection; it may have ended meanwhile.
     pub(crate) fn answered(&mut self, id: u64, accept: bool, now: Instant) {
-        let Some(pending) = self.requests.remove(&id) else {
-            return self.offer_answered(id, accept, now);
-        };
-        if accept {
-            self.open(pending, now);
-        } else {
-            self.reject(pending, Cause::Rejected);
+        let Some(connection) = self.registry.get(id) else { return };
+        if !matches!(connection.state, State::AwaitingApproval(_)) {
+            return;
+        }
+        if !accept {
+            self.close_connection(id, Cause::Rejected);
+            return;
+        }
+        let approved = self.registry.remove(id);
+        if let Some(Connection { meta, state: State::AwaitingApproval(source), .. }) = approved {
+            match source {
+                Source::Local(stream) => self.open(PendingConnection { meta, stream }, now),
+                Source::Inbound(channel) => self.connect_target(meta, channel, now),
+            }
         }
     }
 
-    /// Asks the server for the far side, now or when there is a session again.
+    /// Asks the server for a channel, now or when there is a session again.
     pub(crate) fn open(&mut self, pending: PendingConnection, now: Instant) {
         if self.is_server_behind() {
             let text = "it leaves too many others without an answer".into();
             return self.reject(pending, Cause::Refused(OpenFailure::ResourceShortage, text));
         }
         let Some(session) = &mut self.session else { return self.open_elsewhere(pending, now) };
-        let channel = match &pending.meta.target {
-            Endpoint::Tcp { host, port } => {
-                let asker = pending.meta.remote.map(|it| (it.ip().to_string(), it.port()));
-                let (asker, asker_port) =
-                    asker.as_ref().map_or(ORIGINATOR, |(address, port)| (address, *port));
-                session.client.open_direct_tcpip(host, *port, asker, asker_port)
+        let PendingConnection { meta, stream } = pending;
+        let channel = match &meta.target {
+            Some(Endpoint::Tcp { host, port }) => {
+                let client = meta.remote.map(|it| (it.ip().to_string(), it.port()));
+                let (address, client_port) =
+                    client.as_ref().map_or(ORIGINATOR, |(address, port)| (address, *port));
+                session.client.open_direct_tcpip(host, *port, address, client_port)
             }
-            Endpoint::Unix(path) => session.client.open_direct_streamlocal(path),
+            Some(Endpoint::Unix(path)) => session.client.open_direct_streamlocal(path),
+            None => unreachable!("a connection has a target when it is opened"),
         };
-        self.await_in_time(pending.meta.id, Awaiting::Channel(channel.index()), now);
-        self.table.insert(Connection::new(pending, channel, now), &self.ready);
+        let due = self.answer_due(now);
+        let relay = Relay::new(stream, channel, now);
+        self.registry.insert(meta, State::Opening(relay), Some(due));
     }
 
     /// Keeps a connection until there is a session again. Nothing is read from it.
     pub(crate) fn hold(&mut self, pending: PendingConnection, now: Instant) {
-        self.await_in_time(pending.meta.id, Awaiting::Session, now);
-        self.held.insert(pending.meta.id, pending);
+        let PendingConnection { meta, stream } = pending;
+        let due = self.answer_due(now);
+        self.registry.insert(meta, State::AwaitingSession(stream), Some(due));
     }
 
-    /// There is a session again: opens what waited for it, in the order of their pending.
-    pub(crate) fn open_held(&mut self, now: Instant) {
-        self.unanswered.retain(|(.., awaited)| *awaited != Awaiting::Session);
-        for (_, pending) in std::mem::take(&mut self.held) {
-            self.open(pending, now);
-        }
-    }
-
-    /// A connection that is not open gives up when its time is over.
-    pub(crate) fn await_in_time(&mut self, id: u64, awaited: Awaiting, now: Instant) {
-        self.unanswered.push_back((now + self.config.target.ready_timeout, id, awaited));
-    }
-
-    /// Gives up on connections for which nothing came in time.
-    pub(crate) fn expire_unanswered(&mut self, now: Instant) -> bool {
-        let mut busy = false;
-        while let Some((due, id, awaited)) = self.unanswered.front().copied() {
-            if self.is_unanswered(id, awaited) {
-                if due > now {
-                    break;
-                }
-                self.give_up(id, awaited);
-                busy = true;
+    /// There is a session again: opens the connections that waited for it, in the order of their accepts.
+    pub(crate) fn open_waiting(&mut self, now: Instant) {
+        let waits = |connection: &Connection| matches!(connection.state, State::AwaitingSession(_));
+        for id in self.registry.ids(waits) {
+            if let Some(pending) = self.take_pending(id) {
+                self.open(pending, now);
             }
-            self.unanswered.pop_front();
-        }
-        busy
-    }
-
-    fn is_unanswered(&mut self, id: u64, awaited: Awaiting) -> bool {
-        match awaited {
-            Awaiting::Request => self.socks_clients.get(&id).is_some_and(SocksClient::is_talking),
-            Awaiting::Answer => {
-                self.requests.contains_key(&id) || self.inbound_channels.is_requested(id)
-            }
-            Awaiting::Target => self.inbound_channels.is_dialing(id),
-            Awaiting::Session => self.held.contains_key(&id),
-            Awaiting::Channel(index) => self.table.get(index).is_some_and(|connection| {
-                connection.meta.id == id && matches!(connection.stage, Stage::Opening)
-            }),
         }
     }
 
-    fn give_up(&mut self, id: u64, awaited: Awaiting) {
-        let cause = Cause::Unanswered(awaited.name());
-        match awaited {
-            Awaiting::Request | Awaiting::Answer | Awaiting::Session | Awaiting::Target => {
-                self.close_connection(id, cause);
-            }
-            Awaiting::Channel(index) => self.refused(index, cause),
-        }
+    /// Takes a connection out whose socket is at hand.
+    fn take_pending(&mut self, id: u64) -> Option<PendingConnection> {
+        let Connection { meta, state, .. } = self.registry.remove(id)?;
+        Some(PendingConnection { meta, stream: state.into_stream()? })
     }
 
-    /// Rejects the connections that wait for a word or a session, of these forwards.
-    pub(crate) fn reject_all(&mut self, cause: &Cause, which: impl Fn(i64) -> bool) {
-        let waiting = self.requests.iter().chain(&self.held).map(|(id, it)| (*id, it.meta.forward));
-        let waiting =
-            waiting.chain(self.socks_clients.iter().map(|(id, client)| (*id, client.forward)));
-        let rejected = waiting.filter(|(_, forward)| which(*forward)).map(|(id, _)| id);
-        for id in rejected.collect::<Vec<_>>() {
+    /// When to give up on what a connection waits for from now on.
+    pub(crate) fn answer_due(&self, now: Instant) -> Instant {
+        now + self.config.target.ready_timeout
+    }
+
+    /// Rejects the connections of these forwards that wait for a decision or a session.
+    pub(crate) fn reject_all(&mut self, cause: &Cause, concerns: impl Fn(i64) -> bool) {
+        let waits = |it: &Connection| it.state.is_waiting() && concerns(it.meta.forward);
+        for id in self.registry.ids(waits) {
             self.close_connection(id, cause.clone());
         }
     }
 
-    /// Rejects a connection that has no channel.
+    /// Rejects a connection that has no channel, and is not in the registry.
     pub(crate) fn reject(&mut self, pending: PendingConnection, cause: Cause) {
-        let reply = pending.socks.zip(cause.socks_reply());
-        let last_word = reply.map(|(version, reply)| version.reply(reply));
-        let info = ConnectionInfo { state: ConnectionState::Closing, ..pending.meta.info() };
-        let report = Report::of_arrival(&pending.meta, cause);
-        self.close_with_reply(pending.stream, &last_word.unwrap_or_default(), info, report);
+        let PendingConnection { meta, stream } = pending;
+        let id = meta.id;
+        self.registry.insert(meta, State::AwaitingSession(stream), None);
+        self.close_connection(id, cause);
     }
 }

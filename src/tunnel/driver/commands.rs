@@ -5,13 +5,11 @@ use std::time::Instant;
 
 use crate::net::linger::Linger;
 use crate::tunnel::connection::cause::Cause;
-#[cfg(unix)]
-use crate::tunnel::connection::dial::Dial;
 use crate::tunnel::driver::Driver;
 use crate::tunnel::pending::{Reply, reply_all};
 use crate::tunnel::pool::message::{ConnectionCommand, FromWorker};
 use crate::tunnel::pool::supervisor::Role;
-use crate::tunnel::{Answer, Error, ForwardInfo, ForwardOptions, Settings};
+use crate::tunnel::{Answer, Error, ForwardInfo, ForwardOptions};
 
 /// A call on the driver, which the handle makes from another thread.
 pub(crate) type Command = Box<dyn FnOnce(&mut Driver, Instant) + Send>;
@@ -34,8 +32,6 @@ pub(crate) struct Operations {
 pub(crate) struct Deferred {
     pub(crate) connecting: Vec<Reply<()>>,
     pub(crate) forwards: Vec<(i64, ForwardOptions, Reply<ForwardInfo>)>,
-    #[cfg(unix)]
-    pub(crate) dials: Vec<Dial>,
 }
 
 impl Operations {
@@ -65,32 +61,6 @@ impl Operations {
         let forwards = &mut self.deferred.forwards;
         let cancelled = forwards.extract_if(.., |(forward, ..)| *forward == id);
         reply_all(cancelled.map(|(_, _, reply)| reply), &Err(Error::Closed));
-    }
-
-    /// Opens a connection after the shutdown.
-    #[cfg(unix)]
-    pub(crate) fn defer_dial(&mut self, dial: Dial) {
-        self.deferred.dials.push(dial);
-    }
-
-    /// Takes a connection that was to open after the shutdown.
-    #[cfg(unix)]
-    pub(crate) fn take_dial(&mut self, id: u64) -> Option<Dial> {
-        let dials = &mut self.deferred.dials;
-        let at = dials.iter().position(|dial| dial.id == id)?;
-        Some(dials.remove(at))
-    }
-
-    /// Returns the settings of a connection that opens after the shutdown.
-    #[cfg(unix)]
-    pub(crate) fn deferred_settings(&mut self, id: u64) -> Option<&mut Settings> {
-        let dials = &mut self.deferred.dials;
-        dials.iter_mut().find(|dial| dial.id == id).map(|dial| &mut dial.settings)
-    }
-
-    #[cfg(not(unix))]
-    pub(crate) fn deferred_settings(&mut self, _: u64) -> Option<&mut Settings> {
-        None
     }
 
     /// Takes the calls that begin after the shutdown.
@@ -130,7 +100,7 @@ impl Driver {
     pub(crate) fn connection(&mut self, id: u64, command: ConnectionCommand) {
         let command = match &self.role {
             Role::Supervisor(pool) => pool.send_command(id, command),
-            Role::Worker(worker) if !self.has(id) => {
+            Role::Worker(worker) if self.registry.get(id).is_none() => {
                 return worker.send(FromWorker::NoConnection(id, command));
             }
             Role::Single | Role::Worker(_) => Some(command),

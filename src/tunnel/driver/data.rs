@@ -5,17 +5,21 @@ use std::time::Instant;
 
 use ssh_proto::{ChannelId, Event as Proto};
 
-use crate::session::{Down, ReadOutcome, Up};
+use crate::session::ReadOutcome;
+use crate::socks::Reply;
 use crate::tunnel::Event;
 use crate::tunnel::connection::cause::Cause;
-use crate::tunnel::connection::relay::Stage;
+use crate::tunnel::connection::phase::{Client, Event as Step};
+use crate::tunnel::connection::relay::Relay;
+use crate::tunnel::connection::state::State;
 use crate::tunnel::driver::Driver;
+use crate::tunnel::driver::close::Given;
 
-/// How much the far side may send to a local program that has reset its connection without taking
-/// a byte of what that program sent before: then it never will.
+/// Bytes that the remote end may send to a local client that has reset its connection, without taking a byte of
+/// what that client sent before: then it never will.
 const MAX_DISCARDED: u64 = 16 * 1024 * 1024;
 
-/// What a program sends at once and then waits for the answer to is less than this.
+/// A request that is answered before the next one is smaller than this.
 const SMALL: u64 = 16 * 1024;
 
 impl Driver {
@@ -60,7 +64,7 @@ impl Driver {
         }
         self.closed = closed;
         if let Some(error) = failure {
-            // What went wrong is told to the server if it can be told at once.
+            // The server is sent DISCONNECT with the reason if that can leave at once.
             if let Some(session) = &mut self.session {
                 session.try_flush();
             }
@@ -72,119 +76,134 @@ impl Driver {
         match event {
             Proto::Data { channel, range } => {
                 let Some(session) = &mut self.session else { return };
-                let Some(connection) = self.table.of(channel) else { return };
+                let Some(relay) = self.registry.relay(channel) else { return };
                 session.served = true;
-                let pump = &mut connection.pump;
+                let pump = &mut relay.pump;
                 let is_first = pump.arrived.is_empty();
                 pump.receive(&mut session.client, range, now);
                 if is_first && !pump.arrived.is_empty() {
                     self.touched.push(channel.index());
-                } else if pump.discarded > MAX_DISCARDED {
-                    self.reset(channel.index(), Cause::ResetByLocal);
+                } else if pump.discarded > MAX_DISCARDED
+                    && let Some(id) = self.registry.id_at(channel.index())
+                {
+                    self.step(id, Step::LocalReset { unread: false }, Given::Nothing);
                 }
             }
             Proto::Opened(channel) => self.opened(channel, now),
             Proto::OpenFailed { channel, reason, description } => {
-                self.refused(channel.index(), Cause::Refused(reason, description));
+                self.open_failed(channel, Cause::Refused(reason, description));
             }
             Proto::Window(channel) => self.enqueue(channel.index()),
             Proto::Eof(channel) => {
-                let Some(connection) = self.table.of(channel) else { return };
-                connection.pump.down = Down::Ended;
-                if connection.pump.arrived.is_empty() {
+                let Some(id) = self.registry.id_at(channel.index()) else { return };
+                self.step(id, Step::RemoteEof, Given::Nothing);
+                if self.registry.relay(channel).is_some_and(|relay| relay.pump.arrived.is_empty()) {
                     self.touched.push(channel.index());
-                }
-                if connection.pump.up.is_over()
-                    && let Some(session) = &mut self.session
-                {
-                    session.client.close(channel);
                 }
             }
             Proto::Close(channel) => self.closed.push(channel.index()),
-            // Whoever waited for room is in the queue, which is looked at in every turn.
+            // A connection that waits for room is in the queue, which is looked at in every turn.
             Proto::Rekeyed => {}
             Proto::HostKeys(keys) => self.config.target.update_host_keys(keys),
             Proto::HostKey(_) | Proto::Banner(_) | Proto::Question(_) | Proto::Ready => {
-                unreachable!("a session logs on once")
+                unreachable!("a session authenticates once")
             }
             Proto::Forward(forward, event) => self.forward_event(forward, event, now),
         }
     }
 
+    /// The server has opened the channel.
     pub(crate) fn opened(&mut self, channel: ChannelId, now: Instant) {
-        let Some(connection) = self.table.of(channel) else { return };
-        connection.stage = Stage::Open;
-        connection.pump.active = now;
-        if let Some(limit) = connection.meta.settings.idle_timeout {
-            let look = now + limit;
-            self.next_idle_look = Some(self.next_idle_look.map_or(look, |next| next.min(look)));
+        let Some(id) = self.registry.id_at(channel.index()) else { return };
+        self.step(id, Step::Opened, Given::Nothing);
+        let Some(connection) = self.registry.get_mut(id) else { return };
+        let reply = connection.meta.socks.take().map(|version| version.reply(Reply::Granted));
+        let Some(relay) = connection.state.relay_mut() else { return };
+        relay.pump.active = now;
+        let is_told = reply.is_none_or(|reply| relay.send_reply(&reply));
+        let (info, idle_timeout) = (connection.info(), connection.meta.settings.idle_timeout);
+        self.registry.watch_idle(idle_timeout, now);
+        if let Some(info) = info {
+            self.emit(Event::Connection(info));
         }
-        let told = connection.tell_opened();
-        let info = connection.info();
-        self.emit(Event::Connection(info));
-        if told {
-            self.enqueue(channel.index());
-        } else {
+        if !is_told {
             self.reset_by_local(channel.index());
         }
     }
 
-    /// Puts a connection into the queue of those to be read from.
+    /// The server refused to open the channel.
+    fn open_failed(&mut self, channel: ChannelId, cause: Cause) {
+        let Some(connection) = self.registry.at(channel.index()) else { return };
+        let (id, reply) = (connection.meta.id, connection.meta.socks_reply(&cause).is_some());
+        self.step(id, Step::OpenFailed { reply }, Given::Cause(cause));
+    }
+
+    /// The remote end closed the channel; everything that came before has been handed over.
+    fn closed_by_remote(&mut self, index: usize) {
+        let Some(connection) = self.registry.at(index) else { return };
+        let client = connection.state.relay().map_or(Ok(false), |relay| relay.pump.has_ended());
+        let client = match client {
+            Ok(false) => Client::Sending,
+            Ok(true) => Client::Ended,
+            Err(_) => Client::Reset,
+        };
+        let id = connection.meta.id;
+        self.step(id, Step::RemoteClose { client }, Given::Nothing);
+    }
+
+    /// Puts a connection into the queue to be read from.
     pub(crate) fn enqueue(&mut self, index: usize) {
-        if let Some(connection) = self.table.get(index)
-            && !std::mem::replace(&mut connection.queued, true)
+        if let Some(relay) = self.registry.at(index).and_then(|it| it.state.relay_mut())
+            && !std::mem::replace(&mut relay.queued, true)
         {
             self.queue.push_back(index);
         }
     }
 
-    /// Writes to the local program what has come for it, then its end if that has come too.
+    /// Writes to the local client what has come for it, then FIN if the remote end's EOF has come too.
     fn deliver(&mut self, index: usize, now: Instant) {
         let Some(session) = &mut self.session else { return };
-        let Some((connection, waker)) = self.table.with_waker(index) else { return };
-        if !connection.pump.arrived.is_empty() {
+        let Some((relay, waker)) = self.registry.with_waker(index) else { return };
+        if !relay.pump.arrived.is_empty() {
             let cx = &mut Context::from_waker(waker);
-            if connection.pump.deliver(&mut session.client, cx, now).is_err() {
+            if relay.pump.deliver(&mut session.client, cx, now).is_err() {
                 return self.reset_by_local(index);
             }
         }
-        self.finish_down(index);
+        self.delivered(index);
     }
 
-    /// Sends FIN to the local program once the far side has ended and everything is delivered.
-    fn finish_down(&mut self, index: usize) {
-        let Some(connection) = self.table.get(index) else { return };
-        if connection.pump.finish_down().is_err() {
-            self.reset_by_local(index);
+    /// Sends FIN to the local client once the remote end's EOF has come and everything is delivered.
+    fn delivered(&mut self, index: usize) {
+        let Some(connection) = self.registry.at(index) else { return };
+        if connection.state.relay().is_some_and(Relay::is_delivered) {
+            let id = connection.meta.id;
+            self.step(id, Step::Delivered, Given::Nothing);
         }
     }
 
     /// A connection's socket became ready for something, or broke.
     pub(crate) fn woken(&mut self, index: usize, now: Instant) {
         let Some(session) = &mut self.session else { return };
-        let Some((connection, waker)) = self.table.with_waker(index) else { return };
-        if matches!(connection.stage, Stage::Opening) {
-            return;
-        }
-        if !connection.pump.write_buffer.is_empty() {
+        let Some((relay, waker)) = self.registry.with_waker(index) else { return };
+        if !relay.pump.write_buffer.is_empty() {
             let cx = &mut Context::from_waker(waker);
-            if connection.pump.flush(&mut session.client, cx, now).is_err() {
+            if relay.pump.flush(&mut session.client, cx, now).is_err() {
                 return self.reset_by_local(index);
             }
-            self.finish_down(index);
+            self.delivered(index);
         }
         let Some(session) = &mut self.session else { return };
-        let Some((connection, waker)) = self.table.with_waker(index) else { return };
-        match connection.pump.up {
-            Up::Flowing | Up::Last(_) if session.client.window(connection.pump.channel) > 0 => {
-                self.enqueue(index);
-            }
+        let Some(connection) = self.registry.at(index) else { return };
+        if matches!(connection.state, State::Opening(_)) {
+            return;
+        }
+        let Some((relay, waker)) = self.registry.with_waker(index) else { return };
+        if relay.may_read(&session.client) {
+            self.enqueue(index);
+        } else if relay.pump.watch_for_reset(&mut Context::from_waker(waker)) {
             // Nothing can be read now, so a reset shows only as an error of the socket.
-            Up::Flowing | Up::Last(_) | Up::Cut | Up::Ended => {
-                if connection.pump.watch_for_reset(&mut Context::from_waker(waker)) {
-                    self.reset_by_local(index);
-                }
-            }
+            self.reset_by_local(index);
         }
     }
 
@@ -210,54 +229,32 @@ impl Driver {
     /// Returns whether there may be more to do at once.
     fn take_from(&mut self, index: usize, now: Instant) -> bool {
         let Some(session) = &mut self.session else { return false };
-        let several = self.table.has_several();
-        let Some((connection, waker)) = self.table.with_waker(index) else { return false };
-        connection.queued = false;
-        let before = connection.pump.sent;
+        let several = self.registry.with_channel() > 1;
+        let Some((relay, waker)) = self.registry.with_waker(index) else { return false };
+        relay.queued = false;
+        let before = relay.pump.sent;
         let cx = &mut Context::from_waker(waker);
-        let outcome = connection.pump.read(&mut session.client, cx, now);
-        let is_small = (1..SMALL).contains(&(connection.pump.sent - before));
+        let outcome = relay.pump.read(&mut session.client, cx, now);
+        let is_small = (1..SMALL).contains(&(relay.pump.sent - before));
         if is_small && several {
             session.prioritize_small(now);
         }
-        match outcome {
+        let event = match outcome {
             ReadOutcome::More => {
                 self.enqueue(index);
-                true
+                return true;
             }
-            ReadOutcome::Drained | ReadOutcome::NoWindow => false,
-            ReadOutcome::End => {
-                self.end_up(index, Up::Ended);
-                true
-            }
-            ReadOutcome::LastDone => {
-                self.end_up(index, Up::Cut);
-                true
-            }
+            ReadOutcome::Drained | ReadOutcome::NoWindow => return false,
             ReadOutcome::Reset => {
                 self.reset_by_local(index);
-                true
+                return true;
             }
+            ReadOutcome::End => Step::LocalEof,
+            ReadOutcome::LastDone => Step::LastSent,
+        };
+        if let Some(id) = self.registry.id_at(index) {
+            self.step(id, event, Given::Nothing);
         }
-    }
-
-    /// The local program's direction is through, as `end` says: tells the far side.
-    pub(crate) fn end_up(&mut self, index: usize, end: Up) {
-        let Some(session) = &mut self.session else { return };
-        let Some((connection, waker)) = self.table.with_waker(index) else { return };
-        if matches!(connection.stage, Stage::Reset) {
-            // The owner was closing it, so no more than what had come by then was to be passed on.
-            return self.reset(index, Cause::ResetByLocal);
-        }
-        connection.pump.up = end;
-        session.client.eof(connection.pump.channel);
-        let closing = matches!(connection.stage, Stage::Closing(_));
-        if closing || connection.pump.down != Down::Flowing {
-            session.client.close(connection.pump.channel);
-        }
-        // Nothing will be read from it any more: a reset must be noticed all the same.
-        if connection.pump.watch_for_reset(&mut Context::from_waker(waker)) {
-            self.reset_by_local(index);
-        }
+        true
     }
 }

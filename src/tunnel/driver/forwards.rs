@@ -112,7 +112,7 @@ impl Driver {
         }
         if !self.operations.session_wanted && self.forwards.is_empty() {
             self.reconnecter.cancel();
-            if self.operations.connecting.is_empty() && self.held.is_empty() {
+            if self.operations.connecting.is_empty() && !self.registry.awaits_session() {
                 self.cancel_connect();
             }
         }
@@ -188,7 +188,7 @@ impl Driver {
         if session.is_none() {
             self.remote_requests.sent.clear();
         }
-        self.lose_offers(session, error);
+        self.lose_inbound(session, error);
         let has_session = self.has_session();
         self.forwards.session_lost(session, error, has_session);
     }

@@ -1,34 +1,28 @@
 //! The task of a tunnel: one future that repeats a turn of fixed steps.
 
 pub(crate) mod accept;
+pub(crate) mod close;
 pub(crate) mod commands;
 mod counters;
 pub(crate) mod data;
 mod forwards;
+mod inbound;
 pub(crate) mod reconnect;
 pub(crate) mod sessions;
 pub(crate) mod shutdown;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
-use tokio::task::JoinSet;
 
-use crate::net::close::{self, Outcome};
-use crate::net::write_buffer::WriteBuffer;
 use crate::runtime::timer::{Timer, run_after_input};
 use crate::session::{self, Session, TimeoutGate};
-use crate::tunnel::connection::close::ClosingConnection;
-use crate::tunnel::connection::inbound_channel::InboundChannels;
-use crate::tunnel::connection::ready_list::ReadyList;
-use crate::tunnel::connection::registry::Table;
-use crate::tunnel::connection::relay::PendingConnection;
-use crate::tunnel::connection::socks_handshake::{HandshakeOutcome, SocksClient};
-use crate::tunnel::driver::accept::Awaiting;
+use crate::tunnel::connection::cause::Cause;
+use crate::tunnel::connection::registry::Registry;
 use crate::tunnel::driver::commands::{Command, Operations};
 use crate::tunnel::driver::counters::Counters;
 use crate::tunnel::driver::forwards::Requests;
@@ -78,34 +72,16 @@ pub(crate) struct Driver {
     /// The remote forwards of this task's session.
     pub(crate) remote_requests: Requests,
 
-    /// Connections that have not said yet where to, by their numbers.
-    pub(crate) socks_clients: HashMap<u64, SocksClient>,
-    /// The conversations with them.
-    pub(crate) handshakes: JoinSet<HandshakeOutcome>,
-    /// Connections that wait for their owner's word, by their numbers.
-    pub(crate) requests: HashMap<u64, PendingConnection>,
-    /// Connections that wait for a session, by their numbers.
-    pub(crate) held: BTreeMap<u64, PendingConnection>,
-    /// Connections that the server inbound_channels, and that are not open yet.
-    pub(crate) inbound_channels: InboundChannels,
-    pub(crate) table: Table,
-    /// Connections whose sockets are being closed, by their numbers.
-    pub(crate) closing: HashMap<u64, ClosingConnection>,
-    /// The work of closing them.
-    pub(crate) closings: JoinSet<(u64, Outcome)>,
+    /// The connections, from accept to report.
+    pub(crate) registry: Registry,
     pub(crate) counters: Counters,
     /// Whether anything was up since the last `Close` event.
     pub(crate) active: bool,
 
-    pub(crate) ready: Arc<ReadyList>,
-    /// Connections to be read from, in turn.
+    /// The channels of the connections to be read from, in turn.
     pub(crate) queue: VecDeque<usize>,
-    /// When to give up on connections that are not open yet, soonest first; by their numbers.
-    pub(crate) unanswered: VecDeque<(Instant, u64, Awaiting)>,
     /// When to accept connections again, while too many events wait to be heard.
     pub(crate) accepts_at: Option<Instant>,
-    /// When to look for idle connections; `None` while none may become idle.
-    pub(crate) next_idle_look: Option<Instant>,
     timer: Timer,
     /// Whether what is due waits for input.
     pub(crate) timeout_gate: TimeoutGate,
@@ -172,21 +148,11 @@ impl Driver {
             reconnecter: Reconnecter::new(reconnect),
             disconnecting_session: None,
             remote_requests: Requests::default(),
-            socks_clients: HashMap::new(),
-            handshakes: JoinSet::new(),
-            requests: HashMap::new(),
-            held: BTreeMap::new(),
-            inbound_channels: InboundChannels::default(),
-            table: Table::default(),
-            closing: HashMap::new(),
-            closings: JoinSet::new(),
+            registry: Registry::default(),
             counters: Counters::default(),
             active: false,
-            ready: Arc::default(),
             queue: VecDeque::new(),
-            unanswered: VecDeque::new(),
             accepts_at: None,
-            next_idle_look: None,
             timer: Timer::default(),
             timeout_gate: TimeoutGate::default(),
             numbers: Vec::new(),
@@ -206,11 +172,10 @@ impl Driver {
         busy |= self.receive(cx, now);
         busy |= self.wake_connections(cx, now);
         busy |= self.accept(cx, now);
-        busy |= self.collect_guests(cx, now);
         busy |= self.send_up(cx, now);
         busy |= self.flush(cx);
-        busy |= self.collect_closings(cx);
-        busy |= self.expire(now);
+        busy |= self.collect_tasks(cx, now);
+        busy |= self.handle_timeouts(now);
         busy |= self.settle(now);
         self.report_throughput(now);
         if busy { Turn::Busy } else { Turn::Idle }
@@ -247,17 +212,15 @@ impl Driver {
             self.end_session();
             busy = true;
         }
-        busy |= self.collect_dials(cx, now);
         busy | self.poll_sessions(cx, now)
     }
 
     /// Lets connections whose sockets became ready go on.
     fn wake_connections(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let mut numbers = std::mem::take(&mut self.numbers);
-        self.ready.take(&mut numbers, cx);
+        self.registry.take_ready(&mut numbers, cx);
         let busy = !numbers.is_empty();
         for number in numbers.drain(..) {
-            self.table.taken(number);
             self.woken(number, now);
         }
         self.numbers = numbers;
@@ -274,7 +237,7 @@ impl Driver {
         // Nothing wakes us for what the server has sent before we want to hear it again.
         let hears_again = deaf && session.client.wants_input();
         match flushed {
-            // Room was made: those who wait for it go on.
+            // Room was made: connections that wait for it go on.
             Poll::Ready(Ok(())) => hears_again || !self.queue.is_empty(),
             Poll::Ready(Err(error)) => {
                 self.broken(&error);
@@ -284,18 +247,6 @@ impl Driver {
         }
     }
 
-    fn collect_closings(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut busy = false;
-        while let Poll::Ready(Some(ended)) = self.closings.poll_join_next(cx) {
-            // A closing neither panics nor is cancelled while the driver lives.
-            if let Ok((id, outcome)) = ended {
-                self.parted(id, outcome);
-            }
-            busy = true;
-        }
-        busy
-    }
-
     /// Reports how busy a worker's session is.
     fn report_throughput(&self, now: Instant) {
         if let (Some(worker), Some(session)) = (self.role.worker(), &self.session) {
@@ -303,9 +254,9 @@ impl Driver {
         }
     }
 
-    /// Does what is due by the clock. Where that is a verdict on somebody who was silent for too
-    /// long, what had come by then was handled before.
-    fn expire(&mut self, now: Instant) -> bool {
+    /// Handles the deadlines that are over. Input that had come by then is handled before a peer is given up
+    /// for its silence.
+    fn handle_timeouts(&mut self, now: Instant) -> bool {
         let mut busy = self.session.as_mut().is_some_and(|session| session.lower_rcvlowat(now));
         if self.reconnecter.due().is_some_and(|due| due <= now) {
             self.connect_session();
@@ -319,13 +270,11 @@ impl Driver {
         busy
     }
 
-    /// When the first of those is to be judged who are waited for.
+    /// The first deadline of a peer.
     fn first_limit(&self) -> Option<Instant> {
         let limits = [
             self.session.as_ref().and_then(|session| session.client.timeout()),
-            self.unanswered.front().map(|(due, ..)| *due),
-            self.table.first_limit(),
-            self.next_idle_look,
+            self.registry.next_due(),
             self.shutdown.due(),
             self.role.pool().and_then(Supervisor::due),
         ];
@@ -347,10 +296,15 @@ impl Driver {
                 busy = true;
             }
         }
-        busy |= self.expire_unanswered(now);
-        busy |= self.expire_lingers(now);
-        if self.next_idle_look.is_some_and(|due| due <= now) {
-            self.next_idle_look = self.close_idle(now);
+        while let Some(id) = self.registry.take_overdue(now) {
+            self.expire(id);
+            busy = true;
+        }
+        if self.registry.looks_for_idle(now) {
+            let client = self.session.as_ref().map(|session| &session.client);
+            for id in self.registry.take_idle(client, now) {
+                self.close_connection(id, Cause::Idle);
+            }
             busy = true;
         }
         busy |= self.expire_shutdown(now);
@@ -360,17 +314,13 @@ impl Driver {
         busy
     }
 
-    /// The process was paused until now: whoever is waited for has his full time again.
+    /// The process was paused until now: every deadline has its full time again.
     fn resumed(&mut self, now: Instant) {
         self.timeout_gate = TimeoutGate::None;
         if let Some(session) = &mut self.session {
             session.client.resumed(now);
         }
-        let until = now + self.config.target.ready_timeout;
-        for (due, ..) in &mut self.unanswered {
-            *due = until;
-        }
-        self.table.resumed(now);
+        self.registry.resumed(now, self.config.target.ready_timeout);
         self.forwards.resumed(now);
         self.shutdown.resumed(now);
         if let Role::Supervisor(pool) = &mut self.role {
@@ -391,19 +341,13 @@ impl Driver {
         self.timer.poll(dues.into_iter().flatten().min(), cx)
     }
 
-    /// Gives everything up: the handle is gone, and nobody hears what became of it.
+    /// Resets everything: the handle is gone, and nothing is reported.
     fn abandon(&mut self) {
         self.forwards.clear(&Error::Closed);
         self.shared.set_ready(false);
-        for connection in self.table.drain() {
-            close::reset(connection.pump.stream, &connection.pump.write_buffer, false);
+        for connection in self.registry.drain() {
+            connection.abandon();
         }
-        for (_, pending) in self.requests.drain().chain(std::mem::take(&mut self.held)) {
-            close::reset(pending.stream, &WriteBuffer::default(), false);
-        }
-        // Both that are cut short reset too.
-        self.handshakes.abort_all();
-        self.closings.abort_all();
     }
 
     pub(crate) fn emit(&self, event: Event) {

@@ -144,7 +144,7 @@ impl Driver {
         self.emit(Event::Ready);
         self.operations.connected(&Ok(()));
         self.begin_forwards(now);
-        self.open_held(now);
+        self.open_waiting(now);
         // Events that arrived with the end of the authentication are read already.
         self.handle_events(now);
     }
@@ -179,7 +179,7 @@ impl Driver {
             self.operations.session_wanted = false;
             self.forwards.clear(&error.clone().into());
         }
-        self.end_all(&error, now);
+        self.end_all(&error);
         let error = error.into();
         self.emit(match attempt {
             Some(Attempt { number: attempt, delay }) => {

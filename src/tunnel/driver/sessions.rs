@@ -11,8 +11,7 @@ use tokio::task::coop::unconstrained;
 use crate::runtime::{self, WorkerSlot};
 use crate::session::{self, Session};
 use crate::tunnel::connection::cause::Cause;
-use crate::tunnel::connection::relay::{Connection, PendingConnection};
-use crate::tunnel::connection::socks_handshake::SocksClient;
+use crate::tunnel::connection::meta::PendingConnection;
 use crate::tunnel::driver::reconnect::connect_session;
 use crate::tunnel::driver::{Driver, Inbox};
 use crate::tunnel::pending::Reply;
@@ -22,8 +21,8 @@ use crate::tunnel::pool::worker::WorkerEvents;
 use crate::tunnel::shared::Shared;
 use crate::tunnel::stats::Snapshot;
 use crate::tunnel::{
-    Config, ConnectionEnd, ConnectionInfo, ConnectionState, DIAL_FORWARD, Event, Observer,
-    SessionStep, Settings, Stats,
+    Config, ConnectionEnd, ConnectionInfo, DIAL_FORWARD, Event, Observer, SessionStep, Settings,
+    Stats,
 };
 
 impl Driver {
@@ -140,12 +139,12 @@ impl Driver {
             }
             ToWorker::Accept(mut pending, channel) => {
                 pending.stream = pending.stream.moved_here();
-                self.accept_offer(pending, channel, now);
+                self.accept_inbound(pending, channel, now);
             }
             ToWorker::Connection(id, command) => self.connection(id, command),
             ToWorker::Forward(request) => self.forward_request(request),
             ToWorker::Connections(reply) => {
-                let _ = reply.send(Ok(self.infos()));
+                let _ = reply.send(Ok(self.registry.infos()));
             }
             ToWorker::Snapshot(reply) => {
                 let _ = reply.send(Ok(self.snapshot()));
@@ -270,7 +269,6 @@ impl Driver {
     }
 
     /// Counts a connection that `dial()` opens.
-    #[cfg(unix)]
     pub(crate) fn count_dial(&mut self) {
         self.counters.add_forward(DIAL_FORWARD, |_| true);
         self.counters.accepted(DIAL_FORWARD);
@@ -292,7 +290,7 @@ impl Driver {
             let infos = infos.into_iter().flatten();
             let infos = infos.filter(|info| pool.is_some_and(|pool| pool.has(info.id)));
             let all: BTreeMap<_, _> =
-                infos.chain(driver.infos()).map(|info| (info.id, info)).collect();
+                infos.chain(driver.registry.infos()).map(|info| (info.id, info)).collect();
             let _ = reply.send(Ok(all.into_values().collect()));
         });
     }
@@ -310,25 +308,8 @@ impl Driver {
         });
     }
 
-    fn infos(&self) -> Vec<ConnectionInfo> {
-        let requested = self.requests.values().map(|pending| pending.meta.info());
-        let held = self.held.values().map(|pending| ConnectionInfo {
-            state: ConnectionState::Opening,
-            ..pending.meta.info()
-        });
-        let open = self.table.iter().map(|(_, connection)| connection.info());
-        let closing = self.closing.values().map(|closing| closing.info.clone());
-        let socks_clients = self.socks_clients.values().map(SocksClient::info);
-        let waiting =
-            socks_clients.chain(requested).chain(held).chain(self.inbound_channels.infos());
-        let mut infos: Vec<_> = waiting.chain(open).chain(closing).collect();
-        infos.sort_by_key(|info| info.id);
-        infos
-    }
-
     fn snapshot(&mut self) -> Snapshot {
-        let mut live: Vec<_> = self.table.iter_mut().map(Connection::live).collect();
-        live.extend(self.closing.values().map(|closing| closing.live.clone()));
+        let live = self.registry.live();
         let round_trip = self.session.as_ref().and_then(|session| session.client.round_trip());
         Snapshot { live, round_trip }
     }

@@ -272,7 +272,7 @@ impl Driver {
             self.reject_all(&Cause::Application(method), |_| true);
         }
         self.reconnecter.cancel();
-        if self.held.is_empty() {
+        if !self.registry.awaits_session() {
             self.cancel_connect();
         }
     }
@@ -283,9 +283,8 @@ impl Driver {
         reply_all(deferred.connecting, &Err(Error::Closed));
         let forwards = deferred.forwards.into_iter().map(|(_, _, reply)| reply);
         reply_all(forwards, &Err(Error::Closed));
-        #[cfg(unix)]
-        for dial in deferred.dials {
-            self.reject_dial(dial, Cause::Application(method));
+        for id in self.registry.ids(|connection| connection.state.is_deferred()) {
+            self.close_connection(id, Cause::Application(method));
         }
     }
 
@@ -335,29 +334,16 @@ impl Driver {
         for (id, options, reply) in deferred.forwards {
             self.start_forward(id, options, reply, now);
         }
-        #[cfg(unix)]
-        for dial in deferred.dials {
-            self.dial(dial, now);
-        }
+        self.begin_deferred(now);
     }
 
     /// Returns whether no connection is left in any state.
     fn is_empty(&self) -> bool {
-        self.handshakes.is_empty()
-            && self.requests.is_empty()
-            && self.held.is_empty()
-            && self.inbound_channels.is_empty()
-            && self.table.is_empty()
-            && self.closings.is_empty()
-            && !self.role.pool().is_some_and(Supervisor::has_connections)
+        self.registry.is_empty() && !self.role.pool().is_some_and(Supervisor::has_connections)
     }
 
     fn ids(&self) -> Vec<u64> {
-        let waiting =
-            self.requests.keys().chain(self.held.keys()).chain(self.closing.keys()).copied();
-        let waiting =
-            waiting.chain(self.socks_clients.keys().copied()).chain(self.inbound_channels.ids());
-        waiting.chain(self.table.iter().map(|(_, connection)| connection.meta.id)).collect()
+        self.registry.ids(|connection| !connection.state.is_deferred())
     }
 
     fn disconnect_session(&mut self) {

@@ -5,7 +5,7 @@ use ssh_proto::{ChannelId, ForwardEvent};
 use crate::net::linger::Linger;
 use crate::session;
 use crate::tunnel::connection::cause::Force;
-use crate::tunnel::connection::relay::PendingConnection;
+use crate::tunnel::connection::meta::PendingConnection;
 use crate::tunnel::forward::remote::ForwardRequest;
 use crate::tunnel::pending::Reply;
 use crate::tunnel::stats::Snapshot;

@@ -14,7 +14,7 @@ use crate::runtime::WorkerSlot;
 use crate::session::{self, Backoff, Reconnect, Session};
 use crate::tunnel::Config;
 use crate::tunnel::connection::cause::Force;
-use crate::tunnel::connection::relay::PendingConnection;
+use crate::tunnel::connection::meta::PendingConnection;
 use crate::tunnel::forward::remote::ForwardRequest;
 use crate::tunnel::pending::{Pending, Reply};
 use crate::tunnel::pool::message::{ConnectionCommand, ToWorker};

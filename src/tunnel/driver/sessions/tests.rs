@@ -9,7 +9,8 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::session::{Credentials, Dialing, HostKeyInfo, Prompts, Responses, Route, Target, Trust};
-use crate::tunnel::connection::relay::tests::{client, connection};
+use crate::tunnel::connection::meta::tests::pending;
+use crate::tunnel::connection::relay::tests::client;
 use crate::tunnel::pool::message::ConnectionCommand;
 use crate::tunnel::{Config, Observer};
 
@@ -67,10 +68,9 @@ type WorkerParts = (UnboundedSender<ToWorker>, Driver);
 #[test]
 fn a_connection_that_reaches_a_lost_session_returns() {
     let ((_messages, mut driver), mut events) = worker();
-    let (connection, _client) =
-        runtime::handle().block_on(async { connection(&mut client()).await });
+    let (pending, _client) = runtime::handle().block_on(pending(1));
     let _runtime = runtime::handle().enter();
-    driver.handle_message(ToWorker::Open(connection.into_pending()), Instant::now());
+    driver.handle_message(ToWorker::Open(pending), Instant::now());
     assert!(matches!(events.try_recv(), Ok(FromWorker::Returned(pending)) if pending.meta.id == 1));
 
     // Until the supervisor handles that, its commands reach this worker, and return as well.

@@ -4,7 +4,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::*;
 use crate::runtime;
-use crate::tunnel::connection::relay::tests::{client, connection};
+use crate::tunnel::connection::meta::tests::pending;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -36,10 +36,8 @@ impl Setup {
 
     /// Opens the next connection. Returns the session it is placed on.
     fn place(&mut self) -> u32 {
-        let (connection, _) = runtime::handle().block_on(async { connection(&mut client()).await });
         self.last_id += 1;
-        let mut pending = connection.into_pending();
-        pending.meta.id = self.last_id;
+        let (pending, _) = runtime::handle().block_on(pending(self.last_id));
         assert!(self.pool.open(pending, self.now).is_none(), "a session is up");
         self.pool.placed[&self.last_id]
     }

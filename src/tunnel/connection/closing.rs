@@ -1,0 +1,66 @@
+//! A connection whose socket is being closed in a task of its own.
+
+use std::time::Instant;
+
+use crate::net::close::Outcome;
+use crate::net::linger::Linger;
+use crate::runtime::cutoff::{Cutoff, CutoffWatch, Limit};
+use crate::tunnel::ConnectionEnd;
+use crate::tunnel::connection::cause::Force;
+use crate::tunnel::connection::phase::LingerTime;
+use crate::tunnel::connection::report::Report;
+use crate::tunnel::stats::Bytes;
+
+/// The registry's end of a close.
+pub(crate) struct Closing {
+    report: Report,
+    /// Bytes handed to the local socket by the time the close began.
+    pub(crate) handed: u64,
+    /// The bytes that are certain by then.
+    pub(crate) bytes: Bytes,
+    /// When the close is cut short.
+    limit: Cutoff,
+}
+
+impl Closing {
+    pub(crate) fn new(report: Report, handed: u64, bytes: Bytes, limit: Option<Limit>) -> Self {
+        Self { report, handed, bytes, limit: Cutoff::new(limit) }
+    }
+
+    pub(crate) fn watch(&self) -> CutoffWatch {
+        self.limit.watch()
+    }
+
+    /// Whether the connection was open from end to end.
+    pub(crate) fn was_open(&self) -> bool {
+        self.report.opened()
+    }
+
+    pub(crate) fn time(&self) -> LingerTime {
+        match self.limit.due() {
+            None => LingerTime::Unlimited,
+            Some(_) if self.limit.is_at_once() => LingerTime::Over,
+            Some(_) => LingerTime::Running,
+        }
+    }
+
+    /// Starts the time of this Linger now.
+    pub(crate) fn start(&mut self, linger: Linger) {
+        self.report.set_linger(linger);
+        self.limit.set(linger.limit(Instant::now()));
+    }
+
+    /// Cuts the close short, unless its time is over anyway.
+    pub(crate) fn force(&mut self, force: Force) {
+        let now = Limit::now();
+        if self.limit.due().is_none_or(|due| due > now.due) {
+            self.report.force(force);
+        }
+        self.limit.set(Some(now));
+    }
+
+    /// The account of the connection.
+    pub(crate) fn end(self, outcome: Outcome) -> ConnectionEnd {
+        self.report.end(outcome)
+    }
+}

@@ -1,0 +1,83 @@
+//! The facts about a connection that all of its states share.
+
+use std::net::SocketAddr;
+
+use crate::net::local_stream::Stream;
+use crate::socks::Version;
+use crate::tunnel::connection::cause::Cause;
+use crate::tunnel::{ConnectionInfo, ConnectionState, Endpoint, Settings};
+
+/// The facts about a connection from accept to report.
+#[derive(Clone, Debug)]
+pub(crate) struct Meta {
+    pub(crate) id: u64,
+    /// The number of the forward that accepted it, or `DIALED`.
+    pub(crate) forward: i64,
+    /// The address of its client, if that came by TCP.
+    pub(crate) remote: Option<SocketAddr>,
+    /// The local address of its socket, likewise.
+    pub(crate) local: Option<SocketAddr>,
+    /// Where it leads; `None` during a SOCKS handshake.
+    pub(crate) target: Option<Endpoint>,
+    /// The SOCKS version of a client that waits for the reply to its request.
+    pub(crate) socks: Option<Version>,
+    /// The tunnel's settings at its accept, with the Linger that it was given since.
+    pub(crate) settings: Settings,
+}
+
+/// A connection without a channel, on its way to a session.
+#[derive(Debug)]
+pub(crate) struct PendingConnection {
+    pub(crate) meta: Meta,
+    pub(crate) stream: Stream,
+}
+
+impl Meta {
+    /// The connection in this state, before it has moved any byte.
+    pub(crate) fn info(&self, state: ConnectionState) -> ConnectionInfo {
+        ConnectionInfo {
+            id: self.id,
+            forward: self.forward,
+            remote: self.remote,
+            local: self.local,
+            target: self.target.clone(),
+            linger: self.settings.linger,
+            state,
+            bytes_up: 0,
+            bytes_down: 0,
+        }
+    }
+
+    /// The SOCKS reply to a client whose connection does not open, if there is one to send.
+    pub(crate) fn socks_reply(&self, cause: &Cause) -> Option<Vec<u8>> {
+        match cause {
+            Cause::Socks(fault) => Some(fault.reply()).filter(|reply| !reply.is_empty()),
+            _ => Some(self.socks?.reply(cause.socks_reply()?)),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// A connection with this number, and its local client.
+    pub(crate) async fn pending(id: u64) -> (PendingConnection, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let local = listener.local_addr().expect("address");
+        let client = TcpStream::connect(local).await.expect("connect");
+        let (stream, remote) = listener.accept().await.expect("accept");
+        let meta = Meta {
+            id,
+            forward: 0,
+            remote: Some(remote),
+            local: Some(local),
+            target: Some(Endpoint::Tcp { host: "host".into(), port: 80 }),
+            socks: None,
+            settings: Settings::default(),
+        };
+        (PendingConnection { meta, stream: stream.into() }, client)
+    }
+}

@@ -1,0 +1,165 @@
+use std::time::Duration;
+
+use super::*;
+use crate::net::linger::Linger;
+use crate::runtime;
+use crate::tunnel::connection::cause::Cause;
+use crate::tunnel::connection::meta::tests::pending;
+use crate::tunnel::connection::phase::{Flow, Phase};
+use crate::tunnel::connection::relay::tests::{client, relay};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Three connections with a channel, numbered from 1, that are being drained. Each has one second more of linger
+/// time than the one before.
+fn draining() -> Registry {
+    let mut client = client();
+    let mut registry = Registry::default();
+    runtime::handle().block_on(async {
+        for id in 1..=3 {
+            let (relay, _) = relay(&mut client).await;
+            let (mut pending, _) = pending(id).await;
+            pending.meta.settings.linger = Linger { onoff: 1, linger: id as u16 };
+            registry.insert(pending.meta, State::Draining(relay, Cause::Idle), None);
+        }
+    });
+    registry
+}
+
+/// A connection with this number that waits for a session.
+fn add_waiting(registry: &mut Registry, id: u64, due: Instant) {
+    let (pending, _) = runtime::handle().block_on(pending(id));
+    registry.insert(pending.meta, State::AwaitingSession(pending.stream), Some(due));
+}
+
+#[test]
+fn connections_are_found_by_number_and_by_channel() {
+    let mut registry = draining();
+    add_waiting(&mut registry, 9, Instant::now());
+    let index =
+        |registry: &Registry, id| Some(registry.get(id)?.state.relay()?.pump.channel.index());
+    let second = index(&registry, 2).expect("it has a channel");
+    assert_eq!(registry.id_at(second), Some(2));
+    assert_eq!((registry.waiting(), registry.with_channel()), (1, 3));
+    assert!(registry.awaits_session() && !registry.is_empty());
+
+    assert_eq!(registry.remove(2).expect("it is there").meta.id, 2);
+    assert!(registry.get(2).is_none() && registry.id_at(second).is_none());
+    assert!(registry.at(second).is_none() && registry.with_waker(second).is_none());
+    assert_eq!(registry.ids(|_| true), [1, 3, 9]);
+    assert_eq!(registry.infos().len(), 3);
+    assert_eq!(registry.live().len(), 2, "one has no channel");
+
+    // A slot is used again, and belongs to the new connection alone.
+    add_waiting(&mut registry, 10, Instant::now());
+    assert_eq!(registry.slots.len(), 4);
+    assert_eq!(registry.get(10).map(|it| it.meta.id), Some(10));
+    assert_eq!(registry.drain().count(), 4);
+    assert!(registry.is_empty() && registry.next_due().is_none());
+    assert_eq!(registry.counts, Counts::default());
+}
+
+#[test]
+fn a_connection_that_goes_on_keeps_its_place_and_its_deadline() {
+    let mut registry = draining();
+    let now = Instant::now();
+    registry.start_linger(1, now);
+    let flow = Flow::OPEN;
+    registry.change(1, |state| state.enter(Phase::PassingOn(flow), Cause::Completed));
+    let connection = registry.get(1).expect("it is there");
+    assert_eq!(connection.state.phase(), Phase::PassingOn(flow));
+    assert_eq!(connection.due(), Some(now + SECOND));
+    assert_eq!(registry.with_channel(), 3);
+}
+
+#[test]
+fn a_deferred_dial_keeps_no_shutdown_waiting() {
+    let mut registry = Registry::default();
+    let (pending, _client) = runtime::handle().block_on(pending(1));
+    registry.insert(pending.meta, State::Deferred(pending.stream), None);
+    assert!(registry.is_empty() && registry.infos().is_empty() && registry.live().is_empty());
+    assert_eq!(registry.waiting(), 0);
+    assert!(registry.remove(1).is_some() && registry.is_empty());
+}
+
+#[test]
+fn after_a_pause_every_deadline_has_its_full_time_again() {
+    let mut registry = draining();
+    let now = Instant::now();
+    registry.start_linger(1, now);
+    registry.start_linger(2, now);
+    add_waiting(&mut registry, 9, now);
+    let later = now + 60 * SECOND;
+    registry.resumed(later, 20 * SECOND);
+    assert_eq!(registry.next_due(), Some(later + SECOND));
+    assert_eq!(registry.take_overdue(later), None);
+    assert_eq!(registry.take_overdue(later + SECOND), Some(1));
+    assert_eq!(registry.take_overdue(later + SECOND), None);
+    assert_eq!(registry.take_overdue(later + 2 * SECOND), Some(2));
+    assert_eq!(registry.take_overdue(later + 19 * SECOND), None);
+    assert_eq!(registry.take_overdue(later + 20 * SECOND), Some(9));
+    let active = |it: &Connection| it.state.relay().is_none_or(|relay| relay.pump.active == later);
+    assert!(registry.iter().all(active));
+}
+
+#[test]
+fn deadlines_expire_in_order_once_and_not_for_connections_that_ended() {
+    let mut registry = draining();
+    let now = Instant::now();
+    for id in [3, 2, 1] {
+        registry.start_linger(id, now);
+    }
+    assert_eq!(registry.next_due(), Some(now + SECOND));
+    assert_eq!(registry.take_overdue(now + SECOND / 2), None);
+    // A second start does not prolong the time.
+    registry.start_linger(1, now + SECOND);
+    assert_eq!(registry.next_due(), Some(now + SECOND));
+
+    // A restart counts from then on, by the Linger of that moment.
+    for (linger, deadlines) in [(Linger { onoff: 1, linger: 9 }, 3), (Linger::GRACEFUL, 2)] {
+        registry.get_mut(1).expect("it is there").meta.settings.linger = linger;
+        registry.restart_linger(1, now);
+        assert_eq!(registry.deadlines.len(), deadlines);
+    }
+    registry.set_due(1, Some(now + SECOND));
+
+    registry.remove(2);
+    let late = now + 4 * SECOND;
+    assert_eq!(registry.take_overdue(late), Some(1));
+    assert_eq!(registry.take_overdue(late), Some(3));
+    assert_eq!(registry.take_overdue(late), None);
+    assert_eq!(registry.next_due(), None);
+}
+
+#[test]
+fn a_connection_is_idle_when_no_byte_has_moved_for_its_time_since_it_was_open() {
+    let mut registry = draining();
+    let now = Instant::now();
+    for id in [1, 2] {
+        let limit = Some(16 * id as u32 * SECOND);
+        registry.get_mut(id).expect("it is there").meta.settings.idle_timeout = limit;
+        registry.watch_idle(limit, now);
+    }
+    assert_eq!(registry.next_due(), Some(now + 16 * SECOND));
+    assert!(!registry.looks_for_idle(now + 15 * SECOND));
+    assert!(registry.looks_for_idle(now + 16 * SECOND));
+    // Connections that are being closed are not idle.
+    assert!(registry.take_idle(None, now + 64 * SECOND).is_empty());
+    assert_eq!(registry.next_due(), None);
+
+    for id in [1, 2] {
+        let mut connection = registry.remove(id).expect("it is there");
+        let State::Draining(mut relay, _) = connection.state else { panic!("draining") };
+        relay.pump.active = now;
+        connection.state = State::Open(relay);
+        registry.insert(connection.meta, connection.state, None);
+    }
+    assert_eq!(registry.take_idle(None, now + 16 * SECOND), [1]);
+    assert_eq!(registry.next_due(), Some(now + 32 * SECOND));
+    // Bytes have moved shortly before: the next look is not at once.
+    let relay = registry.get_mut(1).and_then(|it| it.state.relay_mut()).expect("it is open");
+    relay.pump.active = now + SECOND;
+    registry.remove(2);
+    assert!(registry.take_idle(None, now + 17 * SECOND - SECOND / 2).is_empty());
+    assert_eq!(registry.next_due(), Some(now + 17 * SECOND + SECOND / 2));
+}
