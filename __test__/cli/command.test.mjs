@@ -3,7 +3,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import net from 'node:net';
 import { userInfo } from 'node:os';
 import { after } from 'node:test';
@@ -11,23 +10,9 @@ import { after } from 'node:test';
 import { SSHTunnel } from '../../index.js';
 import { test } from '../helpers/bounded.mjs';
 import { Cli, Setting } from '../helpers/cli.mjs';
-import {
-  MIB,
-  PATTERN,
-  Target,
-  behaviours,
-  connect,
-  patternHash,
-  refuses,
-  refusingPort,
-  settled,
-} from '../helpers/peers.mjs';
+import { MIB, Target, behaviours, connect, patternHash, refuses, refusingPort, settled } from '../helpers/peers.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { assertIncludes } from '../helpers/tunnels.mjs';
-
-const require = createRequire(import.meta.url);
-const { UsageError, parseArguments } = require('../../lib/cli/arguments.js');
-const { COMMAND } = require('../../lib/ssh-config/directives.js');
 
 const USER = userInfo().username;
 const server = await Sshd.start();
@@ -35,11 +20,6 @@ const setting = new Setting(server);
 after(() => Promise.all([server.stop(), setting.remove()]));
 
 const lacks = (method) => (typeof SSHTunnel.prototype[method] === 'function' ? false : `a tunnel has no ${method}()`);
-
-/** The command for this server, with the test's arguments. */
-function start(t, args, { host = '127.0.0.1', ...options } = {}) {
-  return Cli.start(t, [...args, ...setting.options(options), host], options);
-}
 
 async function echo(t, behaviour = behaviours.echo()) {
   const target = await Target.start(behaviour);
@@ -53,132 +33,6 @@ async function client(t, port, how) {
   t.after(() => peer.socket.destroy());
   return peer;
 }
-
-test('arguments: grouped flags, values and options after the host', () => {
-  const parse = (text) => parseArguments(text.split(' '));
-  for (const [text, expected] of [
-    ['h', { host: 'h', lines: [] }],
-    ['u@h', { host: 'h', lines: [['User', 'u']] }],
-    ['a@b@h', { host: 'h', lines: [['User', 'a@b']] }],
-    [
-      'ssh://u@h:2222',
-      {
-        host: 'h',
-        lines: [
-          ['User', 'u'],
-          ['Port', '2222'],
-        ],
-      },
-    ],
-    ['ssh://[::1]:2222', { host: '::1', lines: [['Port', '2222']] }],
-    ['-p 22 h', { host: 'h', lines: [['Port', '22']] }],
-    ['-p22 h', { host: 'h', lines: [['Port', '22']] }],
-    [
-      'h -p 22 -l u',
-      {
-        host: 'h',
-        lines: [
-          ['Port', '22'],
-          ['User', 'u'],
-        ],
-      },
-    ],
-    [
-      '-NTCp22 h',
-      {
-        lines: [
-          ['Compression', 'yes'],
-          ['Port', '22'],
-        ],
-      },
-    ],
-    ['-N -- h -g', { host: 'h', lines: [['GatewayPorts', 'yes']] }],
-    ['-vvq -v h', { lines: [['LogLevel', 'DEBUG1']] }],
-    ['-vvvv h', { lines: [['LogLevel', 'DEBUG3']] }],
-    ['-q h', { lines: [['LogLevel', 'QUIET']] }],
-    ['-4 -oPort=1 -o Port=2 h', { lines: [['AddressFamily', 'inet'], 'Port=1', 'Port=2'] }],
-    ['-J a,u@b:3 h', { lines: [['ProxyJump', 'a,u@b:3']] }],
-    ['-AaXxYtkK -e none h', { lines: [] }],
-    ['-W a:1 h', { stdio: { host: 'a', port: 1 } }],
-    ['-W [::1]:1 h', { stdio: { host: '::1', port: 1 } }],
-    ['--json --no-view h', { json: true, noView: true }],
-  ])
-    assertIncludes(parse(text), expected);
-  assert.deepEqual(parseArguments(['-i', 'a "b"\\c', 'h']).lines, [['IdentityFile', 'a "b"\\c']]);
-});
-
-test('arguments: forwards', () => {
-  const of = (flag, text) => parseArguments([flag, text, 'h']).forwardings[0];
-  for (const [text, listen, connectTo] of [
-    ['8080:db:80', { port: 8080 }, { host: 'db', port: 80 }],
-    ['0:db:80', { port: 0 }, { host: 'db', port: 80 }],
-    [':8080:db:80', { host: '', port: 8080 }, { host: 'db', port: 80 }],
-    ['*:8080:db:80', { host: '*', port: 8080 }, { host: 'db', port: 80 }],
-    ['localhost:8080:db:80', { host: 'localhost', port: 8080 }, { host: 'db', port: 80 }],
-    ['[::1]:8080:[fe80::1]:80', { host: '::1', port: 8080 }, { host: 'fe80::1', port: 80 }],
-    ['/tmp/a:db:80', { path: '/tmp/a' }, { host: 'db', port: 80 }],
-    ['8080:/tmp/b', { port: 8080 }, { path: '/tmp/b' }],
-    ['a:8080:/tmp/b', { host: 'a', port: 8080 }, { path: '/tmp/b' }],
-    ['/tmp/a:/tmp/b', { path: '/tmp/a' }, { path: '/tmp/b' }],
-  ]) {
-    assert.deepEqual(of('-L', text), { kind: 'local', listen, connect: connectTo }, text);
-    assert.deepEqual(of('-R', text), { kind: 'remote', listen, connect: connectTo }, text);
-  }
-  assert.deepEqual(of('-D', '1080'), { kind: 'dynamic', listen: { port: 1080 } });
-  assert.deepEqual(of('-D', '[::1]:1080'), { kind: 'dynamic', listen: { host: '::1', port: 1080 } });
-  for (const [flag, text] of [
-    ['-L', '8080'],
-    ['-L', '8080:db'],
-    ['-L', '8080:db:x'],
-    ['-L', '8080:db:0'],
-    ['-L', '65536:a:1'],
-    ['-L', '1:2:3:4:5'],
-    ['-L', '8080::80'],
-    ['-L', '[::1:8080:db:80'],
-    ['-L', ''],
-    ['-D', 'x'],
-    ['-D', '1080:db:80'],
-    ['-R', 'a:b:c'],
-    ['-W', '80'],
-    ['-W', 'a:b'],
-  ])
-    assert.throws(() => of(flag, text), UsageError, `${flag} ${text}`);
-});
-
-test('unknown flags and missing arguments are usage errors', async (t) => {
-  for (const [args, text] of [
-    [[], /a destination is missing[^]*usage:/],
-    [['-Z', 'h'], /unknown option -- Z[^]*usage:/],
-    [['--nonsense', 'h'], /unknown option --nonsense/],
-    [['h', 'ls', '-l'], /no remote command is run/],
-    [['-f', 'h'], /-f: the command stays in the foreground/],
-    [['-O', 'exit', 'h'], /-O: /],
-    [['-p', '99999', 'h'], /Bad port '99999'/],
-    [['-L', 'bad', 'h'], /Bad local forwarding specification 'bad'/],
-    [['-W', 'a:1', '--json', 'h'], /standard output/],
-    [['-J', 'a', '-J', 'b', 'h'], /only one -J/],
-    [['-l'], /requires an argument -- l/],
-    [['ho;st'], /'ho;st' is not a \[user@\]host/],
-    [['-F', '/nonexistent', 'h'], /\/nonexistent: there is no such file/],
-    [['-F', 'none', '-o', 'Nonsense=1', 'h'], /command line: unknown directive Nonsense/],
-    [['-F', 'none', '-L', '/tmp/%z:db:80', 'h'], /command line: '%z' is not a token/],
-    [['-F', 'none', '-o', 'Linger=perhaps', 'h'], /command line: 'perhaps' is not a time/],
-  ]) {
-    const { status, stdout, stderr } = await Cli.start(t, args).end();
-    assert.deepEqual([status, stdout], [255, ''], args.join(' '));
-    assert.match(stderr, text);
-  }
-});
-
-test('--help and --version print and exit with 0', async (t) => {
-  const help = await Cli.start(t, ['--help']).end();
-  assertIncludes(help, { status: 0, stderr: '' });
-  assert.match(help.stdout, /^usage: sshtunnel /);
-  const { version } = require('../../package.json');
-  for (const flag of ['--version', '-V']) {
-    assert.deepEqual(await Cli.start(t, [flag]).end(), { status: 0, stdout: `sshtunnel ${version}\n`, stderr: '' });
-  }
-});
 
 test('connect errors are printed in the words of ssh', async (t) => {
   const { port, stop } = await refusingPort();
@@ -214,7 +68,7 @@ test('connect errors are printed in the words of ssh', async (t) => {
     [['-q', '-o', `Port=${port}`], {}, /^$/],
   ]) {
     // The first value of an option wins: these precede those of every test.
-    const { status, stdout, stderr } = await start(t, [...args, '-N'], how).end();
+    const { status, stdout, stderr } = await setting.start(t, [...args, '-N'], how).end();
     assert.deepEqual([status, stdout], [255, ''], stderr);
     assert.match(stderr.trimEnd(), text);
   }
@@ -226,9 +80,11 @@ test('a changed host key prints the warning of ssh and exits with 255', async (t
   const known = setting.file('known_hosts', `${server.address} ${other.hostKeys[0].publicKey}\n`);
   // With "no", ssh would connect and disable forwarding.
   for (const strictness of ['ask', 'yes', 'accept-new', 'no', 'off']) {
-    const { status, stderr } = await start(t, ['-N', '-o', `StrictHostKeyChecking=${strictness}`], {
-      knownHosts: known,
-    }).end();
+    const { status, stderr } = await setting
+      .start(t, ['-N', '-o', `StrictHostKeyChecking=${strictness}`], {
+        knownHosts: known,
+      })
+      .end();
     assert.equal(status, 255);
     assert.match(
       stderr,
@@ -240,7 +96,7 @@ test('a changed host key prints the warning of ssh and exits with 255', async (t
 test('StrictHostKeyChecking=accept-new writes an unknown key without a prompt', async (t) => {
   for (const strictness of ['accept-new', 'no']) {
     const knownHosts = setting.missing('known_hosts');
-    const child = start(t, ['--json', '-o', `StrictHostKeyChecking=${strictness}`], { knownHosts });
+    const child = setting.start(t, ['--json', '-o', `StrictHostKeyChecking=${strictness}`], { knownHosts });
     await child.report('ready');
     assert.match(
       child.stderr,
@@ -259,7 +115,13 @@ test('-L forwards both ways and reports as JSON, and SIGTERM lets connections fi
   skip: lacks('forwardLocal'),
 }, async (t) => {
   const target = await echo(t);
-  const child = start(t, ['--json', '-L', `0:127.0.0.1:${target.port}`, '-L', `127.0.0.1:0:localhost:${target.port}`]);
+  const child = setting.start(t, [
+    '--json',
+    '-L',
+    `0:127.0.0.1:${target.port}`,
+    '-L',
+    `127.0.0.1:0:localhost:${target.port}`,
+  ]);
   assertIncludes(await child.report('ready'), { host: '127.0.0.1', port: server.port });
   const first = await child.report('listening');
   assertIncludes(first, {
@@ -307,7 +169,7 @@ test('-L forwards both ways and reports as JSON, and SIGTERM lets connections fi
 
 test('a second signal resets the connections', { skip: lacks('forwardLocal') }, async (t) => {
   const target = await echo(t);
-  const child = start(t, ['--json', '-L', `0:127.0.0.1:${target.port}`]);
+  const child = setting.start(t, ['--json', '-L', `0:127.0.0.1:${target.port}`]);
   const { localPort } = await child.report('listening');
   const peer = await client(t, localPort);
   await child.report('connection');
@@ -360,7 +222,7 @@ test('-o Linger decides how the first signal closes connections', { skip: lacks(
     [['CloseTimeout=0'], 'FIN'],
     [['Linger=no', 'CloseTimeout=1'], 'ECONNRESET'],
   ]) {
-    const child = start(t, [
+    const child = setting.start(t, [
       '--json',
       '-L',
       `0:127.0.0.1:${target.port}`,
@@ -386,7 +248,7 @@ test('a port in use leaves the other forwards, as in ssh, and exits with ExitOnF
   const said = new RegExp(
     `^bind \\[127\\.0\\.0\\.1\\]:${taken.port}: Address already in use\ncannot listen to port: ${taken.port}\nCould not request local forwarding\\.\n$`,
   );
-  const child = start(t, ['--json', ...bad, '-L', `0:127.0.0.1:${target.port}`]);
+  const child = setting.start(t, ['--json', ...bad, '-L', `0:127.0.0.1:${target.port}`]);
   const { localPort } = await child.report('listening');
   (await client(t, localPort)).end();
   await child.report('disconnected');
@@ -394,7 +256,7 @@ test('a port in use leaves the other forwards, as in ssh, and exits with ExitOnF
   child.signal('SIGTERM');
   assert.equal(await child.exit, 0);
   for (const args of [bad, [...bad, '-L', `0:127.0.0.1:${target.port}`, '-o', 'ExitOnForwardFailure=yes']]) {
-    const { status, stderr } = await start(t, args).end();
+    const { status, stderr } = await setting.start(t, args).end();
     assert.equal(status, 255);
     assert.match(stderr, said);
   }
@@ -436,7 +298,7 @@ test('the command line overrides forwards of the ssh_config file', {
 test('a refused target is reported, and the tunnel continues', { skip: lacks('forwardLocal') }, async (t) => {
   const { port, stop } = await refusingPort();
   t.after(stop);
-  const child = start(t, ['--json', '-L', `0:127.0.0.1:${port}`]);
+  const child = setting.start(t, ['--json', '-L', `0:127.0.0.1:${port}`]);
   const { localPort } = await child.report('listening');
   assert.equal((await (await client(t, localPort)).ended).end, 'ECONNRESET');
   assertIncludes(await child.report('disconnected'), { code: 'ERR_SSH_OPEN_CONNECT_FAILED' });
@@ -473,7 +335,7 @@ test('a disconnect exits with 255, or reconnects with -o Reconnect', { skip: lac
 
 test('a closed pipe of reports lets connections finish', { skip: lacks('forwardLocal') }, async (t) => {
   const target = await echo(t);
-  const child = start(t, ['--json', '-L', `0:127.0.0.1:${target.port}`]);
+  const child = setting.start(t, ['--json', '-L', `0:127.0.0.1:${target.port}`]);
   const { localPort } = await child.report('listening');
   child.child.stdout.destroy();
   const peer = await client(t, localPort);
@@ -484,52 +346,9 @@ test('a closed pipe of reports lets connections finish', { skip: lacks('forwardL
   assert.equal(await child.exit, 0);
 });
 
-test('-W relays standard input and output with half-close', { skip: lacks('dial') }, async (t) => {
-  const target = await echo(t, behaviours.replier(MIB));
-  const child = start(t, ['-W', `127.0.0.1:${target.port}`], { stdin: 'pipe' });
-  child.child.stdin.end('until here');
-  const { status, stdout, stderr } = await child.end();
-  assert.deepEqual([status, stderr], [0, '']);
-  assert.ok(stdout.length > 0);
-  assertIncludes(await (await target.next()).ended, { bytes: 10, end: 'FIN' });
-  const { port, stop } = await refusingPort();
-  t.after(stop);
-  const refused = await start(t, ['-W', `127.0.0.1:${port}`]).end();
-  assert.deepEqual(refused, {
-    status: 255,
-    stdout: '',
-    stderr: 'channel 0: open failed: connect failed: Connection refused\nstdio forwarding failed\n',
-  });
-});
-
-test('-W delivers its input after the target has ended', { skip: lacks('dial') }, async (t) => {
-  const target = await echo(t, (peer) => peer.read().end());
-  const child = start(t, ['-W', `127.0.0.1:${target.port}`], { stdin: 'pipe' });
-  const peer = await target.next();
-  child.child.stdin.write(PATTERN.subarray(0, 1000));
-  await peer.received(1000);
-  child.child.stdin.end(PATTERN.subarray(1000));
-  assertIncludes(await peer.ended, { bytes: PATTERN.length, sha256: patternHash(PATTERN.length), end: 'FIN' });
-  assert.equal(await child.exit, 0);
-});
-
-test('-W exits with an error when the stream was cut', { skip: lacks('dial') }, async (t) => {
-  const ownServer = await Sshd.start();
-  const own = new Setting(ownServer);
-  t.after(() => Promise.all([ownServer.stop(), own.remove()]));
-  const target = await echo(t);
-  const child = Cli.start(t, ['-W', `127.0.0.1:${target.port}`, ...own.options(), '127.0.0.1'], { stdin: 'pipe' });
-  child.child.stdin.write('over');
-  await child.says('stdout', /^over$/);
-  ownServer.killSessions();
-  const { status, stderr } = await child.end();
-  assert.equal(status, 255);
-  assert.match(stderr, /stdio forwarding failed\n$/);
-});
-
 test('-D serves a SOCKS proxy', { skip: lacks('forwardDynamic') }, async (t) => {
   const target = await echo(t);
-  const child = start(t, ['--json', '-D', '0']);
+  const child = setting.start(t, ['--json', '-D', '0']);
   const { kind, localPort } = await child.report('listening');
   assert.equal(kind, 'dynamic');
   const peer = await client(t, localPort);
@@ -547,7 +366,7 @@ test('-D serves a SOCKS proxy', { skip: lacks('forwardDynamic') }, async (t) => 
 
 test('-R lets the server listen', { skip: lacks('forwardRemote') }, async (t) => {
   const target = await echo(t);
-  const child = start(t, ['--json', '-R', `0:127.0.0.1:${target.port}`]);
+  const child = setting.start(t, ['--json', '-R', `0:127.0.0.1:${target.port}`]);
   const { kind, remotePort } = await child.report('listening');
   assert.equal(kind, 'remote');
   await child.says(
@@ -563,7 +382,9 @@ test('-R lets the server listen', { skip: lacks('forwardRemote') }, async (t) =>
   t.after(() => taken.close());
   await once(taken, 'listening');
   const { port } = taken.address();
-  const refused = await start(t, ['-R', `${port}:127.0.0.1:${target.port}`, '-o', 'ExitOnForwardFailure=yes']).end();
+  const refused = await setting
+    .start(t, ['-R', `${port}:127.0.0.1:${target.port}`, '-o', 'ExitOnForwardFailure=yes'])
+    .end();
   assert.equal(refused.status, 255);
   assert.match(refused.stderr, new RegExp(`^Error: remote port forwarding failed for listen port ${port}$`, 'm'));
   child.signal('SIGTERM');
@@ -572,7 +393,7 @@ test('-R lets the server listen', { skip: lacks('forwardRemote') }, async (t) =>
 
 test('-v, -vv and -vvv print more', { skip: lacks('forwardLocal') }, async (t) => {
   const target = await echo(t);
-  const child = start(t, ['-vv', '-L', `0:127.0.0.1:${target.port}`]);
+  const child = setting.start(t, ['-vv', '-L', `0:127.0.0.1:${target.port}`]);
   const [, port] = await child.says('stderr', /Local connections to 127\.0\.0\.1:(\d+) forwarded to remote address/);
   (await client(t, Number(port))).end();
   await child.says('stderr', /^debug2: channel 1: 0 bytes up, 0 down/m);
@@ -581,27 +402,4 @@ test('-v, -vv and -vvv print more', { skip: lacks('forwardLocal') }, async (t) =
   child.signal('SIGTERM');
   assert.equal(await child.exit, 0);
   assert.equal(child.stdout, '');
-});
-
-test('docs/command.md has every flag, directive and report', () => {
-  const page = readFileSync(new URL('../../docs/command.md', import.meta.url), 'utf8');
-  for (const flag of '46AaBbCcDEeFfGgIiJKkLlMmNnOoPpQqRSsTtVvWwXxYy')
-    assert.ok(page.includes(`\`-${flag}`), `-${flag}`);
-  for (const flag of ['--json', '--no-view', '--help', '--version']) assert.ok(page.includes(`\`${flag}\``), flag);
-  for (const name in COMMAND) assert.ok(page.includes(`\`${name}`), name);
-  for (const event of [
-    'ready',
-    'listening',
-    'connection',
-    'disconnected',
-    'reconnecting',
-    'sessionError',
-    'forwardError',
-    'error',
-    'closing',
-    'close',
-    'omitted',
-  ]) {
-    assert.ok(page.includes(`\`${event}\``), event);
-  }
 });

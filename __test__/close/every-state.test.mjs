@@ -5,12 +5,11 @@ import assert from 'node:assert/strict';
 import { after, describe } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
-import { HARD, EndingConnection, FORCED_ENDS, isOver } from '../helpers/forced-ends.mjs';
+import { EndingConnection, FORCED_ENDS, isOver } from '../helpers/forced-ends.mjs';
 import { MIB, PATTERN, behaviours, refusingPort, settled } from '../helpers/peers.mjs';
 import { greeting } from '../helpers/socks.mjs';
-import { Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { EventLog, assertIncludes, listed, makeTunnel, only, openRemote, openTunnel } from '../helpers/tunnels.mjs';
+import { assertIncludes, listed, only, openRemote, openScripted, openTunnel } from '../helpers/tunnels.mjs';
 
 process.setMaxListeners(50); // servers wait for the end of the process
 const server = await Sshd.start();
@@ -38,14 +37,6 @@ async function stalledTarget(t, { options } = {}) {
   await settled(() => client.accepted);
   await settled(async () => (await only(opened.tunnel)).bytesUp);
   return { ...opened, client, connectionId };
-}
-
-/** A connection through a scripted server. */
-async function scripted(t, { onOpen = (open) => open.accept(), options, how } = {}) {
-  const ssh2 = await Ssh2Server.start({ onOpen });
-  t.after(() => ssh2.stop());
-  const opened = await openTunnel(t, ssh2, behaviours.idle(), options);
-  return { ...opened, ssh2, client: await opened.connect(how) };
 }
 
 const disconnect = ({ tunnel, connectionId }) => tunnel.promises.disconnect(connectionId);
@@ -112,7 +103,7 @@ const STATES = [
   {
     name: 'closed by the server, and the client does not read',
     async prepare(t, options) {
-      const setup = await scripted(t, { options, how: { read: false } });
+      const setup = await openScripted(t, { options, how: { read: false } });
       const remoteEnd = await setup.ssh2.nextChannel();
       await new Promise((sent) => remoteEnd.write(PATTERN, sent));
       await settled(async () => (await only(setup.tunnel)).bytesDown);
@@ -191,7 +182,7 @@ const STATES = [
   {
     name: 'opening, and the server does not answer',
     async prepare(t, options) {
-      const setup = await scripted(t, { onOpen: () => {}, options });
+      const setup = await openScripted(t, { onOpen: () => {}, options });
       const { connectionId } = (await listed(setup.tunnel, 1))[0];
       return { ...setup, connectionId };
     },
@@ -268,7 +259,7 @@ for (const [name, harden] of Object.entries({
 })) {
   test(`${name} is not undone by a softer Linger right after it`, async (t) => {
     const COUNT = 20; // a single one may end before the second call
-    const { tunnel, eventLog, ssh2, connect, client } = await scripted(t, { how: { read: false } });
+    const { tunnel, eventLog, ssh2, connect, client } = await openScripted(t, { how: { read: false } });
     const clients = [client];
     for (let i = 0; i < COUNT; i++) {
       if (i > 0) clients.push(await connect({ read: false }));
@@ -337,129 +328,4 @@ test('close({ timeout }) closes what is delivered in time and resets the rest wi
   assert.match(ends[1].reason, /closed by close\(\); reset because the timeout of close\(\) expired/);
   assert.equal((await reads.ended).end, 'FIN');
   assertIncludes(await stalls.read().ended, { end: 'ECONNRESET', bytes: ends[1].bytesDown });
-});
-
-describe('a truncated reply', { concurrency: 4 }, () => {
-  const SIZE = 3000;
-  const COLUMNS = { graceful: { l_onoff: 0, l_linger: 0 }, hard: HARD, bounded: { l_onoff: 1, l_linger: 60 } };
-  for (const [column, linger] of Object.entries(COLUMNS)) {
-    test(`CLOSE without EOF after the client's FIN resets the client: ${column}`, async (t) => {
-      const { tunnel, eventLog, ssh2, client } = await scripted(t, { options: { linger } });
-      // The event of Node itself, without the check of the kernel's state.
-      const told = new Promise((resolve) =>
-        client.socket.on('end', () => resolve('end')).on('error', ({ code }) => resolve(code)),
-      );
-      const remoteEnd = await ssh2.nextChannel();
-      client.end();
-      await new Promise((ended) => remoteEnd.on('end', ended).resume());
-      remoteEnd.write(PATTERN.subarray(0, SIZE));
-      remoteEnd.close();
-      assert.equal(await told, 'ECONNRESET');
-      assert.equal(client.bytes, SIZE);
-      const end = await eventLog.next('disconnected');
-      assertIncludes(end, {
-        code: 'ERR_SSH_CHANNEL_CLOSED',
-        clean: false,
-        closedBy: 'reset',
-        bytesDown: SIZE,
-        droppedDown: 0,
-        droppedUp: 0,
-        lingerExpired: false,
-        reason: 'the remote end closed the channel before it had ended its stream',
-      });
-      assert.deepEqual(await tunnel.promises.connections(), []);
-    });
-  }
-
-  test('CLOSE without EOF resets the client while its FIN is unread because the window is zero', async (t) => {
-    const { eventLog, ssh2, client } = await scripted(t, { onOpen: (open) => open.accept({ window: 0 }) });
-    const remoteEnd = await ssh2.nextChannel();
-    await eventLog.next('connection');
-    client.end();
-    await settled(() => 0);
-    remoteEnd.write('part');
-    remoteEnd.close();
-    assertIncludes(await client.ended, { bytes: 4, end: 'ECONNRESET' });
-    assertIncludes(await eventLog.next('disconnected'), {
-      code: 'ERR_SSH_CHANNEL_CLOSED',
-      closedBy: 'reset',
-      bytesUp: 0,
-      droppedUp: 0,
-      bytesDown: 4,
-      droppedDown: 0,
-      reason: 'the remote end closed the channel before it had ended its stream',
-    });
-  });
-
-  test("CLOSE without EOF before the client's FIN ends the stream and is reported", async (t) => {
-    const { eventLog, ssh2, client } = await scripted(t);
-    const remoteEnd = await ssh2.nextChannel();
-    client.ended.then(() => client.end());
-    remoteEnd.write('all, by a server that never says so');
-    remoteEnd.close();
-    assertIncludes(await client.ended, { bytes: 35, end: 'FIN' });
-    assertIncludes(await eventLog.next('disconnected'), {
-      code: 'ERR_SSH_CHANNEL_CLOSED',
-      clean: false,
-      closedBy: 'graceful',
-      reason: 'the far side closed the channel before the local side had ended its stream',
-    });
-  });
-
-  test('a stalled client gets every byte before the reset, or what the linger time allows', async (t) => {
-    for (const [linger, waits] of [
-      [{ l_onoff: 0, l_linger: 0 }, true],
-      [{ l_onoff: 1, l_linger: 1 }, false],
-      [HARD, false],
-    ]) {
-      const { tunnel, eventLog, ssh2, client } = await scripted(t, { options: { linger }, how: { read: false } });
-      const remoteEnd = await ssh2.nextChannel();
-      client.end();
-      await new Promise((ended) => remoteEnd.on('end', ended).resume());
-      await new Promise((sent) => remoteEnd.write(PATTERN, sent));
-      await settled(async () => (await only(tunnel)).bytesDown);
-      remoteEnd.close();
-      const ended = eventLog.next('disconnected');
-      if (waits) {
-        await closing({ tunnel });
-        client.read();
-      }
-      const end = await ended;
-      const seen = await client.read().ended;
-      assertIncludes(end, {
-        code: 'ERR_SSH_CHANNEL_CLOSED',
-        clean: false,
-        closedBy: 'reset',
-        lingerExpired: linger.l_linger === 1,
-      });
-      assert.equal(end.droppedDown > 0, !waits);
-      assert.equal(end.bytesDown + end.droppedDown, PATTERN.length);
-      assertIncludes(seen, { end: 'ECONNRESET', bytes: end.bytesDown });
-    }
-  });
-
-  test("a dial() socket gets an error and no 'end'", async (t) => {
-    const ssh2 = await Ssh2Server.start({ onOpen: (open) => open.accept() });
-    t.after(() => ssh2.stop());
-    const tunnel = makeTunnel(t, ssh2.login, 1);
-    const eventLog = new EventLog(tunnel);
-    const socket = await tunnel.promises.dial({ host: 'h', port: 80, allowHalfOpen: true });
-    const remoteEnd = await ssh2.nextChannel();
-    const seen = [];
-    socket
-      .on('data', ({ length }) => seen.push(length))
-      .on('end', () => seen.push('end'))
-      .on('error', ({ code }) => seen.push(code));
-    socket.end();
-    await new Promise((ended) => remoteEnd.on('end', ended).resume());
-    remoteEnd.write('part');
-    remoteEnd.close();
-    await new Promise((closed) => socket.once('close', closed));
-    assert.deepEqual(seen, [4, 'ECONNRESET']);
-    assertIncludes(await eventLog.next('disconnected'), {
-      code: 'ERR_SSH_CHANNEL_CLOSED',
-      clean: false,
-      closedBy: 'reset',
-    });
-  });
 });

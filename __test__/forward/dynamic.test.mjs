@@ -7,11 +7,10 @@ import net from 'node:net';
 import { join } from 'node:path';
 import { after } from 'node:test';
 
-import { SSHTunnel } from '../../index.js';
 import { test } from '../helpers/bounded.mjs';
 import { ensurePackages } from '../helpers/ensure-sshd.mjs';
 import { temporaryFolder } from '../helpers/keys.mjs';
-import { KIB, MIB, Target, behaviours, patternHash, refuses, refusingPort } from '../helpers/peers.mjs';
+import { KIB, MIB, Target, behaviours, patternHash, refusingPort } from '../helpers/peers.mjs';
 import { descriptors } from '../helpers/process.mjs';
 import {
   ADDRESS_TYPE_NOT_SUPPORTED,
@@ -34,7 +33,7 @@ import {
 } from '../helpers/socks.mjs';
 import { REASONS, Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { EventLog, assertIncludes, listed } from '../helpers/tunnels.mjs';
+import { assertIncludes, listed, openDynamic } from '../helpers/tunnels.mjs';
 
 assert.ok(ensurePackages(['curl'], ['curl']), 'curl is needed for the tests');
 const server = await Sshd.start();
@@ -47,16 +46,7 @@ await once(site, 'listening');
 after(() => site.close());
 const sitePort = site.address().port;
 
-/** A tunnel with only a dynamic forward. */
-async function openDynamic(t, { login: credentials } = server, options = {}, forwardOptions = {}) {
-  const tunnel = new SSHTunnel({ ...credentials, ...options });
-  t.after(() => tunnel.promises.shutdown(), { timeout: 10_000 });
-  const eventLog = new EventLog(tunnel);
-  const forward = await tunnel.promises.forwardDynamic(forwardOptions);
-  return { tunnel, eventLog, forward, port: forward.localPort };
-}
-
-/** Sends so much through an open connection to an echo, and ends it. */
+/** Sends data through an open connection to an echo, and ends it. */
 async function roundTrip(peer, size = KIB) {
   peer.read();
   await peer.send(size);
@@ -71,7 +61,7 @@ async function openSsh2(t, onOpen) {
 }
 
 test('forwardDynamic() returns a forward without a target', async (t) => {
-  const { tunnel, forward, port } = await openDynamic(t);
+  const { tunnel, forward, port } = await openDynamic(t, server);
   assertIncludes(forward, {
     kind: 'dynamic',
     listening: true,
@@ -84,7 +74,7 @@ test('forwardDynamic() returns a forward without a target', async (t) => {
 });
 
 test('curl connects with SOCKS 4, 4a and 5, by address and by name', async (t) => {
-  const { eventLog, forward, port } = await openDynamic(t);
+  const { eventLog, forward, port } = await openDynamic(t, server);
   for (const [option, host, target] of [
     ['--socks5', '127.0.0.1', '127.0.0.1'],
     ['--socks5-hostname', '127.0.0.1', '127.0.0.1'],
@@ -129,7 +119,7 @@ test('a target with an IPv6 address', async (t) => {
   target.listen(0, '::1');
   await once(target, 'listening');
   t.after(() => target.close());
-  const { eventLog, port } = await openDynamic(t);
+  const { eventLog, port } = await openDynamic(t, server);
   const { peer, code } = await ask5(port, '::1', target.address().port);
   assert.equal(code, GRANTED);
   assertIncludes(await eventLog.next('connection'), { forwardHost: '::1', forwardPort: target.address().port });
@@ -137,7 +127,7 @@ test('a target with an IPv6 address', async (t) => {
 });
 
 test('bulk data passes both ways, and the handshake is not counted', async (t) => {
-  const { eventLog, port } = await openDynamic(t);
+  const { eventLog, port } = await openDynamic(t, server);
   const { peer, code } = await ask5(port, '127.0.0.1', echo.port);
   assert.equal(code, GRANTED);
   await roundTrip(peer, 8 * MIB);
@@ -153,7 +143,7 @@ for (const [version, words, answers] of [
   test(`SOCKS ${version}: data in the same segment as the request arrives`, async (t) => {
     const target = await Target.start(behaviours.replier(KIB));
     t.after(() => target.stop());
-    const { eventLog, port } = await openDynamic(t);
+    const { eventLog, port } = await openDynamic(t, server);
     const peer = await connectSocks(port);
     // These begin with a version byte and must not be taken for a message.
     const data = Buffer.concat([Buffer.of(5, 1, 0, 4, 1), Buffer.alloc(100, 5)]);
@@ -172,7 +162,7 @@ for (const [version, words, answers] of [
 }
 
 test('a handshake split into single bytes succeeds', async (t) => {
-  const { port } = await openDynamic(t);
+  const { port } = await openDynamic(t, server);
   const peer = await connectSocks(port);
   for (const byte of Buffer.concat([greeting(0, 1, 2), request5('localhost', echo.port)])) {
     await new Promise((done) => peer.socket.write(Buffer.of(byte), done));
@@ -221,7 +211,7 @@ for (const linger of [true, false, { l_onoff: 1, l_linger: 5 }]) {
 test('curl reports the reason of a refusal', async (t) => {
   const refusing = await refusingPort();
   t.after(() => refusing.stop());
-  const { port } = await openDynamic(t);
+  const { port } = await openDynamic(t, server);
   for (const [url, code] of [
     [`http://127.0.0.1:${refusing.port}/`, REFUSED],
     ['http://nowhere.invalid/', HOST_UNREACHABLE],
@@ -268,7 +258,7 @@ test('a disconnect before the channel opens gets a reply', async (t) => {
 });
 
 test('connectionRequest is emitted once the target is known', async (t) => {
-  const { tunnel, eventLog, forward, port } = await openDynamic(t);
+  const { tunnel, eventLog, forward, port } = await openDynamic(t, server);
   const asked = [];
   tunnel.on('connectionRequest', (request) => {
     asked.push([request.forwardId, request.forwardHost, request.forwardPort]);
@@ -286,7 +276,7 @@ test('connectionRequest is emitted once the target is known', async (t) => {
 });
 
 test('unsupported commands and address types get a reply', async (t) => {
-  const dynamic = await openDynamic(t);
+  const dynamic = await openDynamic(t, server);
   const { eventLog, port } = dynamic;
   const report = { code: 'ERR_TUNNEL_SOCKS' };
   await assertRefused(dynamic, ['127.0.0.1', 1, { command: 2 }], COMMAND_NOT_SUPPORTED, report); // BIND
@@ -369,78 +359,6 @@ test('clients of other protocols, early ends and silence are closed', async (t) 
   assert.equal(descriptors(), before);
 });
 
-test('connections during the handshake are listed and can be closed', async (t) => {
-  const { tunnel, eventLog, forward, port } = await openDynamic(t);
-  const peer = await connectSocks(port);
-  peer.read();
-  const [info] = await listed(tunnel, 1);
-  const { forwardId } = forward;
-  assertIncludes(info, {
-    forwardId,
-    state: 'negotiating',
-    forwardHost: undefined,
-    forwardPort: undefined,
-    bytesUp: 0,
-    bytesDown: 0,
-  });
-  await tunnel.promises.disconnect(info.connectionId);
-  assert.equal((await peer.ended).end, 'ECONNRESET');
-  assertIncludes(await eventLog.next('disconnected'), { forwardId, code: 'ECONNABORTED', closedBy: 'reset' });
-
-  const last = await connectSocks(port);
-  last.read();
-  await listed(tunnel, 1);
-  await tunnel.promises.shutdown();
-  assert.equal((await last.ended).end, 'ECONNRESET');
-  assertIncludes(await eventLog.next('disconnected'), { code: 'ECONNABORTED' });
-});
-
-test('disconnect() while the channel opens resets without a reply', async (t) => {
-  const ssh2 = await openSsh2(t, () => {}); // never answers
-  const { tunnel, eventLog, port } = await openDynamic(t, ssh2);
-  for (const close of [
-    ({ connectionId }) => tunnel.promises.disconnect(connectionId),
-    () => tunnel.promises.shutdown(),
-  ]) {
-    const peer = await connectSocks(port);
-    peer.socket.write(Buffer.concat([greeting(0), request5('remoteEnd', 80)]));
-    await take(peer, 2);
-    let [connection] = await listed(tunnel, 1);
-    while (connection.state !== 'opening') [connection] = await listed(tunnel, 1);
-    peer.read();
-    await close(connection);
-    assertIncludes(await peer.ended, { bytes: 0, end: 'ECONNRESET' });
-    assertIncludes(await eventLog.next('disconnected'), { code: 'ECONNABORTED', closedBy: 'reset' });
-  }
-});
-
-test('settings made during the handshake apply to the open connection', async (t) => {
-  const { tunnel, eventLog, port } = await openDynamic(t);
-  const peer = await connectSocks(port);
-  const [connection] = await listed(tunnel, 1);
-  await connection.promises.setLinger(false);
-  assert.equal(await connection.promises.getLinger(), false);
-  peer.socket.write(Buffer.concat([greeting(0), request5('127.0.0.1', echo.port)]));
-  await take(peer, 2);
-  assert.equal(await verdict5(peer), GRANTED);
-  const { connectionId, linger } = await eventLog.next('connection');
-  assert.deepEqual([connectionId, linger], [connection.connectionId, { l_onoff: 1, l_linger: 0 }]);
-  await roundTrip(peer);
-});
-
-test('a final disconnect ends pending handshakes', async (t) => {
-  const ssh2 = await openSsh2(t);
-  const { tunnel, eventLog, forward, port } = await openDynamic(t, ssh2);
-  const peer = await connectSocks(port);
-  peer.read();
-  await listed(tunnel, 1);
-  ssh2.dropSessions();
-  assert.equal((await peer.ended).end, 'ECONNRESET');
-  assertIncludes(await eventLog.next('disconnected'), { code: 'ERR_SSH_DISCONNECTED', closedBy: 'reset' });
-  await eventLog.next('close');
-  assert.equal(forward.listening, false);
-});
-
 test('SOCKS works on a Unix socket', async (t) => {
   const folder = temporaryFolder('socks');
   t.after(() => folder.remove());
@@ -460,55 +378,6 @@ test('SOCKS works on a Unix socket', async (t) => {
   assert.match(refused.stderr, /\(5\)/);
 });
 
-test('stop() closes the port and keeps open connections and pending handshakes', async (t) => {
-  const { tunnel, forward, port } = await openDynamic(t);
-  const { peer, code } = await ask5(port, '127.0.0.1', echo.port);
-  assert.equal(code, GRANTED);
-  const late = await connectSocks(port);
-  await listed(tunnel, 2);
-  await forward.promises.stop();
-  assert.equal(forward.listening, false);
-  assert.deepEqual(tunnel.forwards(), []);
-  assert.equal(await refuses(port), true);
-  late.socket.write(Buffer.concat([greeting(0), request5('127.0.0.1', echo.port)]));
-  await take(late, 2);
-  assert.equal(await verdict5(late), GRANTED);
-  await roundTrip(late);
-  await roundTrip(peer);
-});
-
-test('close() waits for pending handshakes', async (t) => {
-  const { tunnel, port } = await openDynamic(t);
-  const peer = await connectSocks(port);
-  await listed(tunnel, 1);
-  const closed = tunnel.close();
-  peer.socket.write(Buffer.concat([greeting(0), request5('127.0.0.1', echo.port)]));
-  await take(peer, 2);
-  assert.equal(await verdict5(peer), GRANTED);
-  await roundTrip(peer);
-  await closed;
-});
-
-test('the port and pending requests survive a reconnect', async (t) => {
-  const { tunnel, eventLog, forward, port } = await openDynamic(t, server, {
-    reconnect: { initialDelay: 20, maxDelay: 100 },
-  });
-  const { peer } = await ask5(port, '127.0.0.1', echo.port);
-  await peer.read().send(KIB);
-  await peer.received(KIB);
-  await server.halt();
-  assertIncludes(await peer.ended, { bytes: KIB, end: 'ECONNRESET' });
-  await eventLog.next('reconnecting');
-  const asking = ask5(port, '127.0.0.1', echo.port);
-  await listed(tunnel, 1);
-  await server.restart();
-  const { peer: next, code } = await asking;
-  assert.equal(code, GRANTED);
-  await roundTrip(next);
-  assert.deepEqual([forward.listening, forward.localPort], [true, port]);
-  for (const never of ['error', 'close']) assert.deepEqual(eventLog.all(never), []);
-});
-
 for (const sessions of [1, 2]) {
   test(`a hundred simultaneous clients over ${sessions} session(s)`, async (t) => {
     const { tunnel, port } = await openDynamic(t, server, { sessions });
@@ -526,7 +395,7 @@ for (const sessions of [1, 2]) {
 }
 
 test('invalid arguments throw without showing secrets', async (t) => {
-  const { tunnel } = await openDynamic(t);
+  const { tunnel } = await openDynamic(t, server);
   const refused = (options, code, pattern) =>
     assert.throws(
       () => tunnel.forwardDynamic(options, () => {}),

@@ -1,30 +1,18 @@
 // Local forwards: several ports and Unix sockets of one session, each with its own target.
 
 import assert from 'node:assert/strict';
-import { existsSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import net from 'node:net';
 import { join } from 'node:path';
-import { after, describe } from 'node:test';
+import { after } from 'node:test';
 
-import { SSHTunnel } from '../../index.js';
 import { test } from '../helpers/bounded.mjs';
 import { temporaryFolder } from '../helpers/keys.mjs';
-import {
-  KIB,
-  MIB,
-  PATTERN,
-  Target,
-  behaviours,
-  connect,
-  patternHash,
-  refuses,
-  refusingPort,
-  settled,
-} from '../helpers/peers.mjs';
-import { descriptors, memory } from '../helpers/process.mjs';
-import { Ssh2Server } from '../helpers/ssh2-server.mjs';
+import { KIB, Target, behaviours, refuses, refusingPort } from '../helpers/peers.mjs';
+import { memory } from '../helpers/process.mjs';
+import { SIZE, WHOLE, makeForwarding, roundTrip, to } from '../helpers/forwards.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { EventLog, assertIncludes, listed } from '../helpers/tunnels.mjs';
+import { assertIncludes, listed } from '../helpers/tunnels.mjs';
 
 const server = await Sshd.start();
 const folder = temporaryFolder('forwards');
@@ -33,45 +21,13 @@ after(async () => {
   folder.remove();
 });
 
-const SIZE = MIB;
-const WHOLE = { bytes: SIZE, sha256: patternHash(SIZE), end: 'FIN' };
-
 let paths = 0;
 const path = () => join(folder.path, `${++paths}.sock`);
-
-/** A tunnel without the constructor's forward, and functions that make targets and clients. */
-function make(t, options, { login } = server) {
-  const tunnel = new SSHTunnel({ ...login, ...options });
-  t.after(() => tunnel.promises.shutdown(), { timeout: 10_000 });
-  const eventLog = new EventLog(tunnel);
-  const target = async (behaviour, at) => {
-    const it = await Target.start(behaviour, at);
-    t.after(() => it.stop());
-    return it;
-  };
-  const client = async (place, how) => {
-    const it = await connect(place, how);
-    t.after(() => it.socket.destroy());
-    return it;
-  };
-  return { tunnel, eventLog, target, client };
-}
-
-const to = ({ port }) => ({ forwardHost: '127.0.0.1', forwardPort: port });
-
-/** Sends so much through a forward to an echo, and asks both ends. */
-async function roundTrip(client, target) {
-  const remoteEnd = target.next();
-  await client.send(SIZE);
-  client.end();
-  assertIncludes(await client.ended, WHOLE);
-  assertIncludes(await (await remoteEnd).ended, WHOLE);
-}
 
 test("forwards of one session have their own targets, beside the tunnel's", async (t) => {
   const own = await Target.start(behaviours.echo());
   t.after(() => own.stop());
-  const { tunnel, eventLog, target, client } = make(t, to(own));
+  const { tunnel, eventLog, target, client } = makeForwarding(t, server, to(own));
   const targets = [await target(behaviours.echo()), await target(behaviours.echo())];
   const forwards = await Promise.all(targets.map((it) => tunnel.promises.forwardLocal(to(it))));
   assert.equal(tunnel.listening, false);
@@ -111,7 +67,7 @@ test("forwards of one session have their own targets, beside the tunnel's", asyn
 });
 
 test('forwardLocal() returns the address it listens on', async (t) => {
-  const { tunnel } = make(t);
+  const { tunnel } = makeForwarding(t, server);
   const forward = await tunnel.promises.forwardLocal({ localHost: 'localhost', forwardHost: 'db', forwardPort: 5432 });
   const { localPort, localHost, ...rest } = forward;
   assert.ok(net.isIP(localHost) && localPort > 0);
@@ -123,7 +79,7 @@ test('forwardLocal() returns the address it listens on', async (t) => {
 });
 
 test('forwardLocal() works in the blocking and callback forms', async (t) => {
-  const { tunnel, target, client } = make(t);
+  const { tunnel, target, client } = makeForwarding(t, server);
   const echo = await target(behaviours.echo());
   const first = tunnel.forwardLocal(to(echo));
   assert.equal(first.listening, true);
@@ -140,7 +96,7 @@ test('forwardLocal() works in the blocking and callback forms', async (t) => {
 });
 
 test('a port in use fails one forward and keeps the others', async (t) => {
-  const { tunnel, eventLog, target, client } = make(t);
+  const { tunnel, eventLog, target, client } = makeForwarding(t, server);
   const echo = await target(behaviours.echo());
   const forward = await tunnel.promises.forwardLocal(to(echo));
   const taken = tunnel.promises.forwardLocal({ ...to(echo), localPort: forward.localPort });
@@ -153,7 +109,7 @@ test('a port in use fails one forward and keeps the others', async (t) => {
 test('a port in use ends a session that was made for it', async (t) => {
   const holder = await Target.start();
   t.after(() => holder.stop());
-  const { tunnel, eventLog } = make(t);
+  const { tunnel, eventLog } = makeForwarding(t, server);
   const taken = tunnel.promises.forwardLocal({ localPort: holder.port, forwardHost: 'h', forwardPort: 1 });
   await assert.rejects(taken, { code: 'EADDRINUSE' });
   await eventLog.next('close');
@@ -161,7 +117,7 @@ test('a port in use ends a session that was made for it', async (t) => {
 });
 
 test('stop() closes its port and keeps its connections and other forwards', async (t) => {
-  const { tunnel, eventLog, target, client } = make(t);
+  const { tunnel, eventLog, target, client } = makeForwarding(t, server);
   const echo = await target(behaviours.echo());
   const [first, second] = [await tunnel.promises.forwardLocal(to(echo)), await tunnel.promises.forwardLocal(to(echo))];
   const local = await client(first.localPort);
@@ -185,7 +141,7 @@ test('stop() closes its port and keeps its connections and other forwards', asyn
 });
 
 test("stopListening() closes only the constructor's port, and the session stays for other forwards", async (t) => {
-  const { tunnel, eventLog, target, client } = make(t, { forwardHost: '127.0.0.1', forwardPort: 1 });
+  const { tunnel, eventLog, target, client } = makeForwarding(t, server, { forwardHost: '127.0.0.1', forwardPort: 1 });
   const echo = await target(behaviours.echo());
   await tunnel.promises.startListening();
   const forward = await tunnel.promises.forwardLocal(to(echo));
@@ -195,7 +151,7 @@ test("stopListening() closes only the constructor's port, and the session stays 
 });
 
 test('startListening() fails without forwardHost', async (t) => {
-  const { tunnel } = make(t);
+  const { tunnel } = makeForwarding(t, server);
   assert.deepEqual([tunnel.localPort, tunnel.listening], [0, false]);
   const error = { name: 'Error', code: 'ERR_TUNNEL_NO_FORWARD', message: 'the tunnel was made without forwardHost' };
   assert.throws(() => tunnel.startListening(), error);
@@ -204,7 +160,7 @@ test('startListening() fails without forwardHost', async (t) => {
 });
 
 test('invalid options throw', async (t) => {
-  const { tunnel } = make(t);
+  const { tunnel } = makeForwarding(t, server);
   const target = { forwardHost: 'h', forwardPort: 1 };
   const type = { name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' };
   const value = { name: 'TypeError', code: 'ERR_INVALID_ARG_VALUE' };
@@ -245,7 +201,7 @@ test('invalid options throw', async (t) => {
 test('a failed connect fails every pending forward', async (t) => {
   const refusing = await refusingPort();
   t.after(refusing.stop);
-  const { tunnel, eventLog } = make(t, { port: refusing.port });
+  const { tunnel, eventLog } = makeForwarding(t, server, { port: refusing.port });
   const options = { forwardHost: 'h', forwardPort: 1 };
   const asked = [
     tunnel.promises.forwardLocal(options),
@@ -257,7 +213,7 @@ test('a failed connect fails every pending forward', async (t) => {
 });
 
 test('shutdown() fails pending forwards, and later ones start a new session', async (t) => {
-  const { tunnel, target, client } = make(t);
+  const { tunnel, target, client } = makeForwarding(t, server);
   const echo = await target(behaviours.echo());
   const early = tunnel.promises.forwardLocal(to(echo));
   const down = tunnel.promises.shutdown();
@@ -269,7 +225,7 @@ test('shutdown() fails pending forwards, and later ones start a new session', as
 });
 
 test('a final disconnect closes all ports', async (t) => {
-  const { tunnel, eventLog, target } = make(t);
+  const { tunnel, eventLog, target } = makeForwarding(t, server);
   const echo = await target(behaviours.echo());
   const forwards = [
     await tunnel.promises.forwardLocal(to(echo)),
@@ -284,7 +240,7 @@ test('a final disconnect closes all ports', async (t) => {
 });
 
 test('with reconnect all ports stay, and connections wait for the next session', async (t) => {
-  const { tunnel, eventLog, target, client } = make(t, { reconnect: { initialDelay: 1 } });
+  const { tunnel, eventLog, target, client } = makeForwarding(t, server, { reconnect: { initialDelay: 1 } });
   const targets = [await target(behaviours.echo()), await target(behaviours.echo())];
   const at = path();
   const forwards = [
@@ -309,7 +265,7 @@ test('with reconnect all ports stay, and connections wait for the next session',
 });
 
 test('stop() ends only its own waiting connections', async (t) => {
-  const { tunnel, eventLog, target, client } = make(t, { reconnect: { initialDelay: 60_000 } });
+  const { tunnel, eventLog, target, client } = makeForwarding(t, server, { reconnect: { initialDelay: 60_000 } });
   const echo = await target(behaviours.echo());
   const [first, second] = [await tunnel.promises.forwardLocal(to(echo)), await tunnel.promises.forwardLocal(to(echo))];
   server.killSessions();
@@ -324,7 +280,7 @@ test('stop() ends only its own waiting connections', async (t) => {
 });
 
 test('several sessions serve all forwards', async (t) => {
-  const { tunnel, target, client } = make(t, { sessions: 2 });
+  const { tunnel, target, client } = makeForwarding(t, server, { sessions: 2 });
   const targets = [await target(behaviours.echo()), await target(behaviours.echo())];
   const at = path();
   const forwards = [
@@ -346,7 +302,7 @@ test('several sessions serve all forwards', async (t) => {
 });
 
 test('a connectionRequest names its forward', async (t) => {
-  const { tunnel, target, client } = make(t);
+  const { tunnel, target, client } = makeForwarding(t, server);
   const echo = await target(behaviours.echo());
   const forward = await tunnel.promises.forwardLocal({ ...to(echo), localPath: path() });
   tunnel.once('connectionRequest', (request) => {
@@ -356,185 +312,8 @@ test('a connectionRequest names its forward', async (t) => {
   await roundTrip(await client(forward.localPath), echo);
 });
 
-describe('Unix sockets', () => {
-  test('forward to a port, from a port, and to each other', async (t) => {
-    const { tunnel, eventLog, target, client } = make(t);
-    const echo = await target(behaviours.echo());
-    const behind = path();
-    const remoteEnd = await target(behaviours.echo(), behind);
-    for (const [options, it] of [
-      [{ localPath: path(), ...to(echo) }, echo],
-      [{ forwardPath: behind }, remoteEnd],
-      [{ localPath: path(), forwardPath: behind }, remoteEnd],
-    ]) {
-      const forward = await tunnel.promises.forwardLocal(options);
-      assertIncludes(forward, options);
-      const local = await client(forward.localPath ?? forward.localPort);
-      const info = await eventLog.next('connection');
-      assertIncludes(info, {
-        forwardId: forward.forwardId,
-        forwardPath: options.forwardPath,
-        forwardPort: options.forwardPort,
-      });
-      assert.equal('remoteAddress' in info, options.localPath === undefined);
-      await roundTrip(local, it);
-      assertIncludes(await eventLog.next('disconnected'), { code: 'OK', clean: true, bytesUp: SIZE, bytesDown: SIZE });
-    }
-  });
-
-  test('have mode 600 whatever the umask, and are removed by stop()', async (t) => {
-    const { tunnel } = make(t);
-    for (const mask of [0o000, 0o022]) {
-      const before = process.umask(mask);
-      t.after(() => process.umask(before));
-      const forward = await tunnel.promises.forwardLocal({ localPath: path(), forwardHost: 'h', forwardPort: 1 });
-      process.umask(before);
-      const file = statSync(forward.localPath);
-      assert.ok(file.isSocket());
-      assert.equal((file.mode & 0o777).toString(8), '600');
-      await forward.promises.stop();
-      assert.equal(existsSync(forward.localPath), false);
-    }
-  });
-
-  test('never replace an existing file', async (t) => {
-    const { tunnel } = make(t);
-    const at = path();
-    writeFileSync(at, 'mine');
-    t.after(() => rmSync(at));
-    const asked = tunnel.promises.forwardLocal({ localPath: at, forwardHost: 'h', forwardPort: 1 });
-    await assert.rejects(asked, { code: 'EADDRINUSE', syscall: 'listen', address: at });
-    assert.ok(statSync(at).isFile());
-    const nowhere = join(folder.path, 'missing', 'a:80');
-    await assert.rejects(
-      tunnel.promises.forwardLocal({ localPath: nowhere, forwardHost: 'h', forwardPort: 1 }),
-      (error) => {
-        assertIncludes(error, { code: 'ENOENT', address: nowhere, port: undefined });
-        return true;
-      },
-    );
-  });
-
-  test('are refused if the server cannot reach or does not support them', async (t) => {
-    const ssh2 = await Ssh2Server.start({ onOpen: (open) => open.accept() });
-    t.after(() => ssh2.stop());
-    for (const [it, code] of [
-      [server, 'ERR_SSH_OPEN_CONNECT_FAILED'],
-      [ssh2, /^ERR_SSH_OPEN_/],
-    ]) {
-      const { tunnel, eventLog, client } = make(t, {}, it);
-      const forward = await tunnel.promises.forwardLocal({ forwardPath: join(folder.path, 'nobody') });
-      const local = await client(forward.localPort);
-      assert.equal((await local.ended).end, 'ECONNRESET');
-      const end = await eventLog.next('disconnected');
-      assert.match(end.code, new RegExp(code));
-    }
-  });
-
-  /** What the local client sees, without a reset on a Unix socket, and the report. */
-  const SEES = {
-    'the remote end ends': { event: ({ remoteEnd }) => remoteEnd.end(), graceful: ['FIN', 'OK', 'graceful'] },
-    'the session is lost': { event: () => server.killSessions(), graceful: ['FIN', 'ERR_SSH_DISCONNECTED', 'reset'] },
-    'disconnect()': {
-      event: ({ tunnel, id }) => tunnel.promises.disconnect(id),
-      graceful: ['FIN', 'OK', 'graceful'],
-      hard: ['FIN', 'ECONNABORTED', 'reset'],
-    },
-  };
-  for (const [name, { event, graceful, hard = graceful }] of Object.entries(SEES)) {
-    for (const [column, linger, [end, code, closedBy]] of [
-      ['graceful', true, graceful],
-      ['hard', false, hard],
-    ]) {
-      test(`${name}: ${column}`, async (t) => {
-        const { tunnel, eventLog, target, client } = make(t, { linger });
-        const it = await target((peer) => peer.read());
-        const forward = await tunnel.promises.forwardLocal({ localPath: path(), ...to(it) });
-        const local = await client(forward.localPath);
-        const { connectionId: id } = await eventLog.next('connection');
-        const remoteEnd = await it.next();
-        await remoteEnd.send(SIZE);
-        await local.received(SIZE);
-        await local.send(KIB);
-        await remoteEnd.received(KIB);
-        const happened = event({ tunnel, remoteEnd, id });
-        const seen = await local.ended;
-        local.end();
-        await happened;
-        assertIncludes(seen, { bytes: SIZE, sha256: WHOLE.sha256, end });
-        assertIncludes(await eventLog.next('disconnected'), {
-          code,
-          closedBy,
-          bytesUp: KIB,
-          bytesDown: SIZE,
-          droppedDown: 0,
-        });
-      });
-    }
-  }
-
-  test('written bytes stay readable after a hard close', async (t) => {
-    const { tunnel, eventLog, target, client } = make(t, { linger: false });
-    const it = await target((peer) => peer.send(Infinity));
-    const forward = await tunnel.promises.forwardLocal({ localPath: path(), ...to(it) });
-    const local = await client(forward.localPath, { read: false });
-    const { connectionId } = await eventLog.next('connection');
-    await settled(async () => (await tunnel.promises.connections())[0].bytesDown);
-    await tunnel.promises.disconnect(connectionId);
-    const { code, closedBy, bytesDown, droppedDown } = await eventLog.next('disconnected');
-    assert.deepEqual([code, closedBy, bytesDown > 0, droppedDown > 0], ['ECONNABORTED', 'reset', true, true]);
-    assertIncludes(await local.read().ended, { bytes: bytesDown, sha256: patternHash(bytesDown), end: 'FIN' });
-  });
-
-  test('a local client whose bytes were not read gets ECONNRESET from a reset', async (t) => {
-    const { tunnel, eventLog, target, client } = make(t, { linger: false });
-    const it = await target();
-    const forward = await tunnel.promises.forwardLocal({ localPath: path(), ...to(it) });
-    const local = await client(forward.localPath);
-    const { connectionId } = await eventLog.next('connection');
-    local.send(20 * MIB);
-    await settled(() => local.accepted);
-    await tunnel.promises.disconnect(connectionId);
-    assert.ok(['ECONNRESET', 'EPIPE'].includes((await local.ended).end));
-    const end = await eventLog.next('disconnected');
-    assert.ok(end.droppedUp > 0);
-  });
-
-  test('a local client that closes with unread bytes resets the connection', async (t) => {
-    const { tunnel, eventLog, target, client } = make(t);
-    const it = await target();
-    const forward = await tunnel.promises.forwardLocal({ localPath: path(), ...to(it) });
-    const local = await client(forward.localPath, { read: false });
-    await eventLog.next('connection');
-    const remoteEnd = await it.next();
-    await local.send(KIB);
-    await remoteEnd.send(PATTERN.length);
-    await settled(async () => (await tunnel.promises.connections())[0].bytesDown);
-    local.socket.destroy();
-    const end = await eventLog.next('disconnected');
-    assertIncludes(end, { code: 'ECONNRESET', bytesUp: KIB });
-    assertIncludes(await remoteEnd.read().ended, { bytes: KIB });
-  });
-});
-
-test('leave no descriptors', async (t) => {
-  const { tunnel, target, client } = make(t);
-  const echo = await target(behaviours.echo());
-  const one = async () => {
-    const forwards = [
-      await tunnel.promises.forwardLocal(to(echo)),
-      await tunnel.promises.forwardLocal({ localPath: path(), ...to(echo) }),
-    ];
-    for (const it of forwards) await roundTrip(await client(it.localPath ?? it.localPort), echo);
-    await tunnel.promises.shutdown();
-    return settled(descriptors);
-  };
-  const before = await one();
-  for (let round = 0; round < 3; round++) assert.ok((await one()) <= before);
-});
-
 test('stopped forwards are released', async (t) => {
-  const { tunnel } = make(t);
+  const { tunnel } = makeForwarding(t, server);
   const seen = [];
   for (let count = 0; count < 200; count++) {
     const forward = await tunnel.promises.forwardLocal({ forwardHost: '127.0.0.1', forwardPort: 1 });

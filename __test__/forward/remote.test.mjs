@@ -20,43 +20,15 @@ import {
   settled,
   silentPort,
 } from '../helpers/peers.mjs';
-import { descriptors, hasSocket, portName, signal, tcpSockets } from '../helpers/process.mjs';
-import { Ssh2Server } from '../helpers/ssh2-server.mjs';
+import { descriptors, listeners } from '../helpers/process.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { EventLog, assertIncludes, makeTunnel, only, openRemote } from '../helpers/tunnels.mjs';
+import { assertIncludes, only, openRemote, roundTrip, withoutForward } from '../helpers/tunnels.mjs';
 
 const server = await Sshd.start();
 after(() => server.stop());
 
-const SOON = { initialDelay: 20, maxDelay: 100 };
-
-/** A tunnel without the constructor's forward. */
-function make(t, login, options) {
-  const tunnel = makeTunnel(t, login, undefined, { forwardHost: undefined, ...options });
-  return { tunnel, eventLog: new EventLog(tunnel) };
-}
-
 /** A tunnel with a remote forward to a target, of the shared sshd by default. */
 const open = (t, behaviour, { at = server, ...how } = {}) => openRemote(t, at, behaviour, how);
-
-/** Sends data to the echo and back, and checks both ends and the report. */
-async function roundTrip({ eventLog, target, connect: through }, size = KIB) {
-  const client = await through();
-  await client.send(size);
-  client.end();
-  const whole = { bytes: size, sha256: patternHash(size), end: 'FIN' };
-  assertIncludes(await client.ended, whole);
-  assertIncludes(await (await target.next()).ended, whole);
-  assertIncludes(await eventLog.next('disconnected'), { code: 'OK', clean: true, bytesUp: size, bytesDown: size });
-}
-
-/** The sockets of this machine that listen on a port. */
-const listeners = (port) => tcpSockets().filter(({ listens, local }) => listens && local.endsWith(portName(port)));
-
-/** Waits until a forward listens again, for which there is no event. */
-async function back(tunnel, forward) {
-  while (!forward.listening) await tunnel.promises.connections();
-}
 
 describe('a port', () => {
   test('chosen by the server forwards bytes and ends both ways', async (t) => {
@@ -145,7 +117,7 @@ describe('a port', () => {
     const {
       forward: { remotePort },
     } = await open(t, behaviours.idle());
-    const { tunnel, eventLog } = make(t, server.login);
+    const { tunnel, eventLog } = withoutForward(t, server.login);
     const to = { forwardHost: '127.0.0.1', forwardPort: 9 };
     await assert.rejects(tunnel.promises.forwardRemote({ remotePort, ...to }), { code: 'ERR_SSH_FORWARD_REFUSED' });
     await eventLog.next('close');
@@ -159,7 +131,7 @@ describe('a port', () => {
   });
 
   test('can be requested in the blocking and callback forms', async (t) => {
-    const { tunnel, eventLog } = make(t, server.login);
+    const { tunnel, eventLog } = withoutForward(t, server.login);
     const to = { forwardHost: '127.0.0.1', forwardPort: 9 };
     const first = tunnel.forwardRemote(to);
     assert.equal(first.listening, true);
@@ -282,7 +254,7 @@ describe('unix sockets', () => {
     const [near, remoteEnd] = ['near', 'remoteEnd'].map((name) => join(folder.path, name));
     const target = await Target.start(behaviours.echo(), near);
     t.after(() => target.stop());
-    const { tunnel, eventLog } = make(t, server.login);
+    const { tunnel, eventLog } = withoutForward(t, server.login);
     const forward = await tunnel.promises.forwardRemote({ remotePath: remoteEnd, forwardPath: near });
     assertIncludes(forward, {
       kind: 'remote',
@@ -351,79 +323,6 @@ describe('stop()', () => {
   }
 });
 
-describe('disconnect', () => {
-  for (const fixed of [false, true]) {
-    test(`with reconnect requests the ports again: ${fixed ? 'by number' : 'chosen by the server'}`, async (t) => {
-      const at = await Sshd.start();
-      t.after(() => at.stop());
-      const it = await open(t, behaviours.echo(), { at, options: { reconnect: SOON } });
-      const { remotePort } = it.forward;
-      let { forward } = it;
-      if (fixed) {
-        await it.tunnel.promises.connect(); // or nothing would keep the session in between
-        await it.forward.promises.stop();
-        forward = await it.tunnel.promises.forwardRemote({
-          remotePort,
-          forwardHost: '127.0.0.1',
-          forwardPort: it.target.port,
-        });
-      }
-      const client = await it.connect();
-      await client.send(KIB);
-      await client.received(KIB);
-      at.killSessions();
-      await it.eventLog.next('reconnecting');
-      const peer = await it.target.next();
-      assertIncludes(await peer.ended, { bytes: KIB, end: 'ECONNRESET' });
-      assertIncludes(await it.eventLog.next('disconnected'), { code: 'ERR_SSH_DISCONNECTED' });
-      await back(it.tunnel, forward);
-      assert.equal(forward.remotePort, remotePort);
-      await roundTrip(it, MIB);
-      assert.deepEqual(it.tunnel.forwards(), [forward]);
-      for (const never of ['error', 'close']) assert.deepEqual(it.eventLog.all(never), []);
-    });
-  }
-
-  test('without reconnect ends the forwards', async (t) => {
-    const at = await Sshd.start();
-    t.after(() => at.stop());
-    const it = await open(t, behaviours.echo(), { at });
-    at.killSessions();
-    assert.equal((await it.eventLog.next('error')).code, 'ERR_SSH_DISCONNECTED');
-    await it.eventLog.next('close');
-    assert.deepEqual([it.forward.listening, it.tunnel.forwards()], [false, []]);
-  });
-
-  test('of one of several sessions moves the port to another one', async (t) => {
-    const at = await Sshd.start();
-    t.after(() => at.stop());
-    const it = await open(t, behaviours.echo(), { at, options: { sessions: 2 } });
-    const to = { forwardHost: '127.0.0.1', forwardPort: it.target.port };
-    const local = await it.tunnel.promises.forwardLocal(to);
-    const clients = [];
-    t.after(() => {
-      for (const { socket } of clients) socket.destroy();
-    });
-    const { remotePort } = it.forward;
-    const home = at.sessions().find((pid) => listeners(remotePort).some(({ inode }) => hasSocket(pid, inode)));
-    // Every connection starts another session while each session has one.
-    for (let session; session === undefined || session === home; ) {
-      clients.push(await connect(local.localPort));
-      const near = portName((await it.target.next()).socket.remotePort);
-      const end = tcpSockets().find((socket) => !socket.listens && socket.local.endsWith(near));
-      session = at.sessions().find((pid) => hasSocket(pid, end.inode));
-    }
-    signal(home, 'SIGKILL');
-    assert.equal((await it.eventLog.next('sessionError')).code, 'ERR_SSH_DISCONNECTED');
-    await back(it.tunnel, it.forward);
-    assert.equal(it.forward.remotePort, remotePort);
-    const client = await it.connect();
-    await client.send(MIB);
-    await client.received(MIB);
-    assert.deepEqual(it.eventLog.all('error'), []);
-  });
-});
-
 test('200 simultaneous connections leave no descriptors', async (t) => {
   const it = await open(t, behaviours.echo());
   await roundTrip(it);
@@ -467,120 +366,8 @@ test('channels opened while others close reach their own targets', async (t) => 
   assert.deepEqual(await it.tunnel.promises.connections(), []);
 });
 
-describe('an ssh2 server', () => {
-  /** A scripted server that records requests and opens channels on request. */
-  async function start(t, answer) {
-    const at = await Ssh2Server.start();
-    t.after(() => at.stop());
-    const asked = [];
-    const clients = [];
-    at.server.on('connection', (client) => {
-      clients.push(client);
-      client.on('request', (accept, reject, name, info) => {
-        asked.push([name, info]);
-        answer({ accept, reject, name, info, client });
-      });
-    });
-    return { at, asked, clients };
-  }
-
-  /** Opens a forwarded-tcpip channel; returns it, or the reason of its rejection. */
-  const offer = (client, port, from = ['192.0.2.1', 4000], host = 'localhost') =>
-    new Promise((resolve, reject) => {
-      client.forwardOut(host, port, ...from, (error, channel) => (error ? reject(error) : resolve(channel)));
-    });
-
-  test('gets the request, and can open no other channels', async (t) => {
-    const { at, asked, clients } = await start(t, ({ accept }) => accept(4711));
-    const it = await open(t, behaviours.echo(), { at, remote: { remoteHost: '' } });
-    await it.tunnel.promises.connect();
-    assert.deepEqual(asked, [['tcpip-forward', { bindAddr: '', bindPort: 0 }]]);
-    assertIncludes(it.forward, { remoteHost: '', remotePort: 4711 });
-    await assert.rejects(offer(clients[0], 4712), { reason: 1 });
-    const channel = await offer(clients[0], 4711, ['203.0.113.9', 65_535], '198.51.100.1');
-    assertIncludes(await it.eventLog.next('connection'), { remoteAddress: '203.0.113.9', remotePort: 65_535 });
-    channel.write('ping');
-    const [data] = await once(channel, 'data');
-    assert.equal(String(data), 'ping');
-    channel.end();
-    await it.eventLog.next('disconnected');
-    await it.forward.promises.stop();
-    assert.deepEqual(asked[1], ['cancel-tcpip-forward', { bindAddr: '', bindPort: 4711 }]);
-    await assert.rejects(offer(clients[0], 4711), { reason: 1 });
-  });
-
-  test('gets a refusal without details when a target is unreachable', async (t) => {
-    const refusing = await refusingPort();
-    t.after(() => refusing.stop());
-    const { at, clients } = await start(t, ({ accept }) => accept());
-    await open(t, behaviours.echo(), { at, remote: { remotePort: 4711, forwardPort: refusing.port } });
-    await assert.rejects(
-      offer(clients[0], 4711),
-      (error) => error.reason === 2 && error.message.endsWith(': connect failed'),
-    );
-  });
-
-  test('that opens a channel before its reply is accepted', async (t) => {
-    let offered;
-    const { at } = await start(t, ({ accept, client, info }) => {
-      offered = offer(client, info.bindPort);
-      offered.then(
-        () => accept(),
-        () => accept(),
-      );
-    });
-    const it = await open(t, behaviours.echo(), { at, remote: { remotePort: 4711 } });
-    const channel = await offered;
-    channel.write('ping');
-    assert.equal(String((await once(channel, 'data'))[0]), 'ping');
-    await it.eventLog.next('connection');
-  });
-
-  test('that refuses to cancel is reported, and can open no more channels', async (t) => {
-    const { at, clients } = await start(t, ({ accept, reject, name }) =>
-      name === 'tcpip-forward' ? accept() : reject(),
-    );
-    const it = await open(t, behaviours.echo(), { at, remote: { remotePort: 4711 } });
-    await it.tunnel.promises.connect();
-    await assert.rejects(it.forward.promises.stop(), { code: 'ERR_SSH_FORWARD_REFUSED', message: /localhost:4711/ });
-    assert.deepEqual([it.forward.listening, it.tunnel.forwards()], [false, []]);
-    await assert.rejects(offer(clients[0], 4711), { reason: 1 });
-  });
-
-  test('that never replies does not delay shutdown()', async (t) => {
-    const { at } = await start(t, () => {});
-    const { tunnel } = make(t, at.login);
-    const asked = once(at.server, 'connection').then(([client]) => once(client, 'request'));
-    const waiting = tunnel.promises.forwardRemote({ forwardHost: '127.0.0.1', forwardPort: 9 });
-    const failed = assert.rejects(waiting, { code: 'ERR_TUNNEL_CLOSED' });
-    await asked;
-    await tunnel.promises.shutdown();
-    await failed;
-  });
-
-  test('that refuses a port after a reconnect keeps the other forwards', async (t) => {
-    let refuses = false;
-    const { at } = await start(t, ({ accept, reject }) => (refuses ? reject() : accept()));
-    const it = await open(t, behaviours.echo(), {
-      at,
-      options: { reconnect: SOON, readyTimeout: 1000 },
-      remote: { remotePort: 4711 },
-    });
-    await it.tunnel.promises.connect();
-    const errors = [];
-    it.tunnel.on('forwardError', (error, forwardId) => errors.push([error.code, forwardId]));
-    const told = once(it.tunnel, 'forwardError');
-    refuses = true;
-    at.dropSessions();
-    await told;
-    assert.deepEqual(errors, [['ERR_SSH_FORWARD_REFUSED', 1]]);
-    assert.deepEqual([it.forward.listening, it.tunnel.forwards()], [false, []]);
-    assert.deepEqual(it.eventLog.all('error'), []);
-  });
-});
-
 test('invalid options throw before anything is sent', (t) => {
-  const { tunnel } = make(t, server.login);
+  const { tunnel } = withoutForward(t, server.login);
   const refuses = (options, code, name) => {
     const message = new RegExp(`options.${name}`);
     assert.throws(() => tunnel.forwardRemote(options), { code, message });

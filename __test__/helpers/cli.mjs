@@ -48,6 +48,11 @@ export class Setting {
     return ['-F', 'none', '-p', String(this.servers[0].port), ...settings.flatMap((setting) => ['-o', setting])];
   }
 
+  /** Starts the command for the first server with further arguments. */
+  start(t, args, { host = '127.0.0.1', ...options } = {}) {
+    return Cli.start(t, [...args, ...this.options(options), host], options);
+  }
+
   remove() {
     this.#folder.remove();
   }

@@ -1,7 +1,7 @@
 // Key pairs made by ssh-keygen.
 
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -21,7 +21,14 @@ export function temporaryFolder(name, parent = tmpdir()) {
     rmSync(path, { recursive: true, force: true });
   };
   process.on('exit', remove);
-  return { path, remove };
+  const at = (file) => join(path, file);
+  let files = 0;
+  /** Writes a new file that only the user can write, and returns its path. */
+  const write = (text, file = `file${files++}`) => {
+    writeFileSync(at(file), text, { mode: 0o600 });
+    return at(file);
+  };
+  return { path, at, write, remove };
 }
 
 /**

@@ -91,6 +91,10 @@ export function tcpSockets() {
 /** The suffix of a port in such a list. */
 export const portName = (port) => `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
 
+/** The sockets of this machine that listen on a port. */
+export const listeners = (port) =>
+  tcpSockets().filter(({ listens, local }) => listens && local.endsWith(portName(port)));
+
 /** Whether a process exists that is not a zombie. */
 export function isAlive(pid) {
   try {

@@ -8,6 +8,7 @@ import { findProgram } from './ensure-sshd.mjs';
 const require = createRequire(import.meta.url);
 const { makeContext } = require('../../lib/ssh-config/context.js');
 const { Reader } = require('../../lib/ssh-config/reader.js');
+const { readConfig } = require('../../lib/ssh-config/index.js');
 const { expandPath } = require('../../lib/ssh-config/tokens.js');
 
 const ssh = findProgram('ssh');
@@ -150,3 +151,12 @@ export function wholeReading(file, host, lines) {
     apart(readAll(file, { host }, command), { ...without('h', []), ...readAll('none', { host: 'h' }) }),
   );
 }
+
+/** A function that returns the options made of a text; without a forward in it, with a target. */
+export const configureIn =
+  ({ write }) =>
+  (text, overrides = {}, host = 'h', context = undefined) => {
+    const target = /LocalForward/.test(text) ? {} : { forwardHost: 'target', forwardPort: 1 };
+    const file = context ? {} : { configFile: write(text) };
+    return readConfig(host, { ...file, ...target, ...overrides }, context);
+  };

@@ -4,7 +4,8 @@ import assert from 'node:assert/strict';
 import { EventEmitter, once } from 'node:events';
 
 import { SSHTunnel } from '../../index.js';
-import { Target, connect, patternHash } from './peers.mjs';
+import { KIB, Target, behaviours, connect, patternHash } from './peers.mjs';
+import { Ssh2Server } from './ssh2-server.mjs';
 
 const EVENTS = ['listening', 'connection', 'disconnected', 'ready', 'reconnecting', 'sessionError', 'error', 'close'];
 
@@ -78,6 +79,27 @@ export async function openTunnel(t, server, behaviour, options) {
   return { tunnel, eventLog, target, connect: connectThrough };
 }
 
+/** A tunnel without the constructor's forward, and its event log. */
+export function withoutForward(t, login, options) {
+  const tunnel = makeTunnel(t, login, undefined, { forwardHost: undefined, ...options });
+  return { tunnel, eventLog: new EventLog(tunnel) };
+}
+
+/** A tunnel with only a dynamic forward. */
+export async function openDynamic(t, { login }, options, forwardOptions = {}) {
+  const { tunnel, eventLog } = withoutForward(t, login, options);
+  const forward = await tunnel.promises.forwardDynamic(forwardOptions);
+  return { tunnel, eventLog, forward, port: forward.localPort };
+}
+
+/** A tunnel through an ssh2 server, and a client that has connected. */
+export async function openScripted(t, { onOpen = (open) => open.accept(), options, how } = {}) {
+  const ssh2 = await Ssh2Server.start({ onOpen });
+  t.after(() => ssh2.stop());
+  const opened = await openTunnel(t, ssh2, behaviours.idle(), options);
+  return { ...opened, ssh2, client: await opened.connect(how) };
+}
+
 /**
  * A local target, a tunnel without the constructor's forward, a remote forward to the
  * target, and a function that connects to it at the server, which is this machine. After the test, clients
@@ -104,7 +126,7 @@ export async function openRemote(t, server, behaviour, { options, remote, path }
 }
 
 /** Sends data through an open tunnel to an echo, and checks both ends and the report. */
-export async function roundTrip({ eventLog, target, connect }, size) {
+export async function roundTrip({ eventLog, target, connect }, size = KIB) {
   const client = await connect();
   await client.send(size);
   client.end();

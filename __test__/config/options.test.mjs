@@ -1,231 +1,28 @@
-// ssh_config files: read as by OpenSSH's client, converted to options, and used with a real server.
+// The options that fromConfig makes of ssh_config files.
 
 import assert from 'node:assert/strict';
 import { chmodSync, chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { homedir, userInfo } from 'node:os';
-import { join, relative } from 'node:path';
-import { PassThrough } from 'node:stream';
+import { userInfo } from 'node:os';
+import { join, } from 'node:path';
 import { after } from 'node:test';
 
 import { SSHTunnel } from '../../index.js';
-import { Agent } from '../helpers/agents.mjs';
 import { test } from '../helpers/bounded.mjs';
 import { keygen, makeKey, temporaryFolder } from '../helpers/keys.mjs';
-import { Target, behaviours, connect } from '../helpers/peers.mjs';
-import { Sshd } from '../helpers/sshd.mjs';
-import { reading, truth } from '../helpers/ssh-config.mjs';
-import { EventLog, assertIncludes, roundTrip } from '../helpers/tunnels.mjs';
+import { configureIn } from '../helpers/ssh-config.mjs';
+import { assertIncludes, } from '../helpers/tunnels.mjs';
 
 const require = createRequire(import.meta.url);
-const { readConfig } = require('../../lib/ssh-config/index.js');
 const { makeContext } = require('../../lib/ssh-config/context.js');
 const { DIRECTIVES } = require('../../lib/ssh-config/directives.js');
 
 const USER = userInfo().username;
 const folder = temporaryFolder('config');
 after(folder.remove);
-const at = (name) => join(folder.path, name);
+const { at, write } = folder;
 
-let files = 0;
-
-/** A file with this text that only the user can write. */
-function write(text, name = `config${files++}`) {
-  writeFileSync(at(name), text, { mode: 0o600 });
-  return at(name);
-}
-
-const authority = makeKey(at('authority'));
-const server = await Sshd.start({ config: [`TrustedUserCAKeys ${authority.file}.pub`] });
-after(() => server.stop());
-const known = write(`[127.0.0.1]:${server.port} ${server.hostKeys[0].publicKey}\nalias ${server.hostKeys[0].publicKey}\n`, 'known_hosts');
-const SERVER = `
-  HostName 127.0.0.1
-  Port ${server.port}
-  UserKnownHostsFile ${known}
-  GlobalKnownHostsFile none
-  UpdateHostKeys no
-  IdentityAgent none
-`;
-
-/** ssh and fromConfig read a file alike, and errors are in the same line. */
-function agree(text, host = 'h', { args, given } = {}) {
-  const file = write(text, 'compared');
-  const expected = truth(file, host, args);
-  const found = reading(file, host, given);
-  if (expected.error === undefined) {
-    assert.deepEqual(found, expected, JSON.stringify(text));
-    return expected;
-  }
-  assert.ok(found.error, `${JSON.stringify(text)} is refused by ssh: ${expected.error.text}`);
-  if (expected.error.line !== undefined) assert.equal(found.error.line, expected.error.line, JSON.stringify(text));
-  return expected;
-}
-
-/** Texts of one kind, each of which must set something. */
-const TEXTS = {
-  'keywords and separators': [
-    'Host h\n HostName a.b\n Port 2222\n User u\n', 'Host=h\nHostName=a.b\nPort = 2222\nUser= u\n',
-    'hOsT h\n uSeR a\nUSER b\n', '\tHost\t h\n\tUser\tu\n', 'Host h\r\n User u\r\n Port 9\r\n', 'User u \f\n', '"User" u\n',
-    'User a=b\n', 'User==u\n', '# a\n\n  # b\nUser u', 'Protocol 2\nCipher 3des\nUseRoaming no\nUser u\n', 'User a%b\n',
-    'KeepAlive no\nSkeyAuthentication no\nIdentityFile2 /a\n',
-  ],
-  'words, quotes and comments': [
-    'IdentityFile /k/a#b\nUser x#y\n', 'User x # c\nHostName a # d\n', "IdentityFile '/k/a b'\n", 'IdentityFile "/k/a b"\n',
-    'IdentityFile /k/"a b"/c\n', 'IdentityFile /k/a\\ b\n', 'IdentityFile "a\\ b"\n', 'IdentityFile a\\"b\\\'c\\\\d\\e\n',
-    'UserKnownHostsFile "/a b" /c\n', 'UserKnownHostsFile \'/a "b\' /c\n',
-  ],
-  'the first value counts': [
-    'Host h\n User a\nHost *\n User b\n', 'UserKnownHostsFile /a /b\nUserKnownHostsFile /c\n',
-    'IdentityFile /a\nHost h\n IdentityFile /b\nHost *\n IdentityFile /a\n', 'CertificateFile /a\nCertificateFile /b\nCertificateFile /a\n',
-    'UserKnownHostsFile none\nGlobalKnownHostsFile /x /y\n', 'RekeyLimit 1G 1h\nRekeyLimit 2G\n',
-  ],
-  'Host and its patterns': [
-    'Host *.x !bad.x\n User u\nHost *\n User w\n', 'Host !a\n User u\nHost *\n User w\n', 'Host h?\n User u\nHost ?\n User v\n',
-    'Host *h*\n User u\n', 'Host **\n User u\n', 'Host H\n User u\nHost *\n User v\n', 'Host a h !b\n User u\n', 'Host "h" # a\n User u\n',
-    'Host a,h\n User u\nHost *\n User v\n',
-  ],
-  'Match': [
-    'Match all\n User u\n', 'HostName real\nMatch host real\n User u\n', 'HostName real\nMatch originalhost h\n User u\n',
-    'Match !host other\n User u\n', 'Match host *,!h\n User u\nMatch all\n User w\n', 'User u\nMatch user u\n Port 3\n',
-    `Match localuser ${USER}\n Port 3\n`, 'Match localuser nobody-else\n Port 3\nMatch all\n Port 4\n', 'Match host a host h\n Port 3\nMatch all\n Port 4\n',
-    'Match host h host a\n Port 3\nMatch all\n Port 4\n', 'Match HOST h\n User e\n', 'Match host H\n User e\n', 'Match host h # c\n User e\n',
-    'Match host h user nobody\n User e\nHost h\n User f\n', 'Match host h all\n User e\n', 'User "u v"\nMatch user "u v"\n Port 3\n',
-  ],
-  'Match canonical and final': [
-    'Match final host real\n User f\nHost h\n HostName real\n', 'Match canonical\n User f\nMatch final all\n Port 3\n',
-    'Match !final\n User f\nMatch final\n Port 3\nHost real\n Port 4\n IdentityFile /x\nHost h\n HostName REAL\n LocalForward 1 a:1\n',
-  ],
-  'Match exec': [
-    'Match exec "true"\n User e\n', 'Match exec "false"\n User e\nMatch all\n User f\n', 'Match !exec "false"\n User e\n', 'Match exec "test x = x"\n User e\n',
-    `HostName real\nMatch exec "test %h-%n-%p-%r-%u-%% = real-h-22-${USER}-${USER}-%%"\n User e\nMatch all\n User f\n`,
-    'Match exec "test %L = %l"\n User e\nMatch all\n User f\n', 'Match exec "test %d-%i-%k = $HOME"\n User e\nMatch all\n User f\n',
-    `Match host other exec "touch ${at('never')}"\n User e\nMatch all\n User f\n`,
-  ],
-  'proxies': [
-    'ProxyCommand sh -c "nc  %h %p"  x=y\n', 'ProxyCommand sh -c \'a "$b"c\' #d\n', 'ProxyCommand a\\"b  c\n', 'ProxyCommand=nc %h\n', 'ProxyCommand = = nc %h\n',
-    'ProxyJump a,u@b:3\n', 'ProxyJump u@b:3,[::1]:4 # c\nProxyCommand x\n', 'ProxyCommand x\nProxyJump b\n', 'ProxyJump none\nProxyCommand x\n',
-    'ProxyJump a@b@c:3\n', 'ProxyJump none\nProxyJump b\nHostName c\n',
-  ],
-  'forwardings': [
-    'LocalForward 8080 a:80\nLocalForward [::1]:81 [fe80::1]:82\n', 'LocalForward "8080" "a:80"\n',
-    'LocalForward localhost:8080 a:80\nLocalForward *:1 b:2\nLocalForward :3 b:2\n', 'LocalForward 8080 a:80\nLocalForward 8080 a:80\n',
-    'LocalForward 8080 a:80\nClearAllForwardings yes\n', 'GatewayPorts yes\nLocalForward [a]:8080 [b]:80\n',
-  ],
-  'values': [
-    'HostName %h.example\nUser u\n', 'HostName a%%b\n', 'HostName UPPER.example\n', 'ConnectTimeout 1m\nServerAliveInterval 1h30m5\n', 'ServerAliveInterval 1W2D\n', 'RekeyLimit 1m\n',
-    'RekeyLimit default 30\n', 'RekeyLimit 1K none\n', 'Compression yes\nIdentitiesOnly TRUE\nGatewayPorts Yes\nHashKnownHosts true\n',
-    'PasswordAuthentication no\nKbdInteractiveAuthentication no\nPreferredAuthentications publickey,password\n', 'StrictHostKeyChecking accept-new\n',
-    'StrictHostKeyChecking off\n', 'StrictHostKeyChecking NO\n', 'HostKeyAlias AbC\n', 'IdentityAgent /a/b\n', 'IdentityAgent $NAME\n', 'AddressFamily inet6\nBindAddress 1.2.3.4\n',
-    'UserKnownHostsFile ~/a /b/%h-%n-%p-%r-%u-%i-%k-%L-%l-%%\n', 'UserKnownHostsFile ${HOME}/a\n', 'RequiredRSASize 4096\n', 'RevokedHostKeys /a\nRevokedHostKeys /b\n', 'CanonicalizeMaxDots 3\n',
-    'CanonicalizeHostname yes\nMatch canonical\n User u\n', 'CanonicalizeHostname always\nCanonicalDomains a.b c.d\nCanonicalizeMaxDots 0\nHost a\n User x\nMatch final\n User u\n', 'ServerAliveCountMax 7\n',
-    'IgnoreUnknown Non*,foo\nNonsense x y z\nUser u\n',
-  ],
-};
-
-for (const [kind, texts] of Object.entries(TEXTS)) {
-  test(`fromConfig reads as ssh does: ${kind}`, () => {
-    for (const text of texts) {
-      assert.notDeepEqual(agree(text), {}, `ssh finds nothing in ${JSON.stringify(text)}`);
-    }
-  });
-}
-
-test('Match exec is not run in a section that does not apply', () => {
-  assert.throws(() => readFileSync(at('never')), { code: 'ENOENT' });
-});
-
-test('fromConfig rejects what ssh rejects, with file and line', () => {
-  for (const text of [
-    'User\nHostName x\n', 'Host\nUser x\n', 'User a b\n', 'User ""\n', 'Host "" h\n', 'ProxyCommand echo it"s\n', 'IdentityFile \'a\n', 'User x\nNonsense x\n', 'Nonsense x\nIgnoreUnknown Non*\n',
-    'Host other\n ConnectTimeout 1x\n', 'Port 0\n', 'Port 65536\n', 'Port x1\n', 'RekeyLimit 15\n', 'RekeyLimit 1 2 3\n', 'AddressFamily ipv6\n', 'StrictHostKeyChecking maybe\n', 'Compression perhaps\n',
-    'LocalForward 8080\n', 'LocalForward 0 a:80\n', 'LocalForward 1 a:b\n', 'LocalForward 1 a:1:2:3:4\n', 'ProxyJump a,\n', 'ProxyJump a:0\n', 'Match nonsense x\n', 'Match host\n', 'Match all host h\n',
-    'UserKnownHostsFile /x none\n', 'ServerAliveCountMax x\n', 'HostName %p.example\n', 'UserKnownHostsFile %x\n', 'UserKnownHostsFile ${NOT_SET_ANYWHERE}\n',
-  ]) {
-    assert.ok(agree(text).error, `ssh takes ${JSON.stringify(text)}`);
-  }
-});
-
-test('fromConfig takes given hosts, users and ports as ssh does', () => {
-  const text = 'Host H\n User upper\nMatch user given\n Port 3\nMatch host *.example\n IdentityFile /%h\nHost h h2\n HostName %h.EXAMPLE\n User file\n';
-  for (const host of ['h', 'H', 'h2', 'other', '1.2.3.4', '::1']) agree(text, host);
-  agree(text, 'h', { args: ['-l', 'given'], given: { username: 'given' } });
-  agree(text, 'h', { args: ['-p', '77'], given: { port: 77 } });
-  agree(text, 'h', { args: ['-o', 'HostName=x.example'], given: { hostName: 'x.example' } });
-});
-
-test('fromConfig includes files as ssh does', () => {
-  mkdirSync(at('inc'), { recursive: true });
-  write('User one\nHost other\n User never\n', 'inc/1.conf');
-  write('Match all\n Port 22022\n', 'inc/2.conf');
-  write('IdentityFile /three\n', 'inc/.hidden.conf');
-  write(`Include ${at('inc/2.conf')}\nBindAddress 1.1.1.1\n`, 'inc/deep');
-  write(`Include ${at('inc/round')}\n`, 'inc/round');
-  for (const text of [
-    `Include ${at('inc/*.conf')}\nHostName real\n`, `Include ${at('inc/?.conf')} ${at('inc/deep')}\n`, `Include ${at('i*/2.conf')}\n`,
-    `Include ${at('inc/none*')} ${at('inc/missing')}\nUser u\n`, `Host h\n Include ${at('inc/1.conf')}\n Port 7\n`,
-    `Host other\n Include ${at('inc/1.conf')}\n User never\nHost *\n User v\n`, `Match host h\n Include "${at('inc/deep')}"\n HostKeyAlias a\n`,
-    `Include ${at('inc/round')}\n`, 'Include ""\n', `Include ${at('inc/.h*')}\n`, 'Include ~/nothing-is-there\nUser u\n',
-    // From ~/.ssh, which may be missing.
-    `Include ${relative(join(homedir(), '.ssh'), at('inc/missing'))}\nUser w\n`,
-  ]) agree(text);
-  assert.equal(reading(write(`Include ${relative(join(userInfo().homedir, '.ssh'), at('inc/2.conf'))}\n`), 'h').port[0], '22022');
-});
-
-test('fromConfig rejects files that others can write, as ssh does', () => {
-  const included = write('User included\n', 'open');
-  // Debian's ssh accepts a file that only the user's own group can write; upstream and fromConfig do not.
-  for (const mode of [0o600, 0o644, 0o606, 0o666]) {
-    chmodSync(included, mode);
-    agree(`Include ${included}\n`);
-  }
-  // A file named on the command line is trusted like the command line.
-  const main = write('User main\n', 'main');
-  chmodSync(main, 0o666);
-  assert.deepEqual(reading(main, 'h'), truth(main, 'h'));
-});
-
-/** Random but reproducible lines of every directive. */
-test('fromConfig reads random files as ssh does', { timeout: 120_000 }, () => {
-  let state = 20_261_101;
-  const random = (below) => {
-    state = (Math.imul(state, 1_103_515_245) + 12_345) & 0x7fff_ffff;
-    return (state >>> 8) % below;
-  };
-  const pick = (list) => list[random(list.length)];
-  const WORDS = [
-    'a', 'b', 'h', 'web', 'x.y', '/p/q', '"a b"', "'c d'", 'e\\ f', 'g#h', '#i', '"j"k', '\\"l', 'm"n o"p', '""', '*', 'h*', '!h', '?', 'x=y', 'a,b', '!a,*',
-    '%%', 'none', 'yes', 'no', '5', '1h', '\\', '"', "'", 'u@h:1', '[::1]:2',
-  ];
-  const KEYWORDS = [
-    'HostKeyAlias', 'User', 'IdentityFile', 'CertificateFile', 'ProxyCommand', 'BindAddress', 'LocalForward', 'ServerAliveInterval', 'Compression',
-    'StrictHostKeyChecking', 'PreferredAuthentications', 'IdentitiesOnly', 'Port',
-  ];
-  const CRITERIA = ['all', 'host h', 'host a', '!host a', 'user u', 'originalhost h', 'final', '!final', 'canonical', 'host h user u', 'host a,h', 'final host real', 'user "u"'];
-  const words = (count) => Array.from({ length: count }, () => pick(WORDS)).join(pick([' ', '  ', '\t']));
-  const separator = () => pick([' ', '=', ' = ', '  ', '\t', '= ', ' =']);
-  const line = () => {
-    const kind = random(10);
-    if (kind < 2) return `Host${separator()}${words(1 + random(3))}`;
-    if (kind < 4) return `Match${separator()}${pick(CRITERIA)}`;
-    const value = pick([words(1), words(1), words(2), pick(['h', 'real', 'u', 'yes', '22', '30', 'accept-new', '1 h:2'])]);
-    return `${pick(['', '  ', '\t'])}${pick(KEYWORDS)}${separator()}${value}${pick(['', '', ' ', ' # c'])}`;
-  };
-  let read = 0;
-  for (let count = 0; count < 250; count++) {
-    const text = `${Array.from({ length: 1 + random(4) }, line).join('\n')}\n`;
-    if (agree(text, pick(['h', 'web', 'a'])).error === undefined) read += 1;
-  }
-  assert.ok(read > 50, `only ${read} of them have no error`);
-});
-
-
-/** The options made of a text; without a forward in it, with a target. */
-function configure(text, overrides = {}, host = 'h', context = undefined) {
-  const target = /LocalForward/.test(text) ? {} : { forwardHost: 'target', forwardPort: 1 };
-  const file = context ? {} : { configFile: write(text) };
-  return readConfig(host, { ...file, ...target, ...overrides }, context);
-}
+const configure = configureIn(folder);
 
 /** One member of the options made of a text. */
 const option = (name, text, overrides) => configure(text, overrides).options[name];
@@ -529,83 +326,6 @@ test('agents are looked up as ssh does', () => {
   ]) assert.equal(agent(text), expected, text);
 });
 
-test('unsupported directives are in configNotices with file and line, irrelevant ones are not', () => {
-  const text = `
-    IdentityFile none
-    GSSAPIAuthentication yes
-    HostbasedAuthentication no
-    Tunnel yes
-    ForwardAgent yes
-    RequestTTY force
-    SendEnv LANG
-    RemoteForward 1 a:1
-    RemoteForward 2 a:2
-    HashKnownHosts yes
-    StrictHostKeyChecking accept-new
-  `;
-  const file = write(text);
-  const tunnel = SSHTunnel.fromConfig('h', { configFile: file, forwardHost: 'f', forwardPort: 1 });
-  const named = tunnel.configNotices.map(({ option, value, line }) => [line, option, value]);
-  assert.deepEqual(named.sort(([a], [b]) => a - b), [
-    [3, 'GSSAPIAuthentication', 'yes'], [5, 'Tunnel', 'yes'],
-    [9, 'RemoteForward', '1 a:1'], [10, 'RemoteForward', '2 a:2'], [11, 'HashKnownHosts', 'yes'],
-  ]);
-  for (const notice of tunnel.configNotices) {
-    assertIncludes(notice, { host: 'h', file });
-    assert.ok(notice.reason.length > 10 && Object.isFrozen(notice));
-  }
-  assert.ok(Object.isFrozen(tunnel.configNotices));
-  assert.deepEqual(new SSHTunnel({ host: 'h', forwardHost: 'f', forwardPort: 1 }).configNotices, []);
-});
-
-test('unsupported directives that restrict access are errors with file and line', () => {
-  const refuses = (text, host) => configure(`${text}\nIdentityFile none\n`, {}, host);
-  for (const [text, name] of [
-    ['KnownHostsCommand /bin/true', 'KnownHostsCommand'],
-    ['CheckHostIP yes', 'CheckHostIP'],
-    ['BindInterface eth0', 'BindInterface'],
-    ['CanonicalizeHostname yes\nCanonicalDomains example.org', 'CanonicalizeHostname'],
-    ['CanonicalizeHostname yes\nCanonicalizeFallbackLocal no', 'CanonicalizeHostname'],
-    ['CanonicalizeHostname always\nCanonicalDomains example.org\nHost h\n ProxyJump 127.0.0.1', 'CanonicalizeHostname'],
-    ['Match version OpenSSH_*\nPort 5', 'Match version'],
-    ['Match host * version OpenSSH_* exec "touch /never"', 'Match version'],
-  ]) {
-    assert.throws(() => refuses(text), (error) => {
-      assertIncludes(error, { code: 'ERR_SSH_CONFIG', line: 1 });
-      assert.ok(error.message.includes(`${name} is not supported`), error.message);
-      return true;
-    });
-  }
-  // For jump hosts too.
-  assert.throws(() => refuses('Host j\n KnownHostsCommand /bin/true\nHost h\n ProxyJump j'), { code: 'ERR_SSH_CONFIG', line: 2 });
-  for (const text of [
-    'KnownHostsCommand none', 'CheckHostIP no', 'CheckHostIP yes\nHostName 127.0.0.1', 'CheckHostIP yes\nProxyCommand x', 'BindInterface eth0\nBindAddress 127.0.0.1',
-    'CanonicalizeHostname no\nCanonicalDomains example.org', 'CanonicalizeHostname yes', 'CanonicalizeHostname yes\nCanonicalDomains example.org\nHost h\n ProxyJump 127.0.0.1',
-    'CanonicalizeHostname yes\nCanonicalDomains example.org\nHostName a.b.c', 'CanonicalizeHostname yes\nCanonicalDomains none', 'CanonicalizeHostname yes\nCanonicalizeMaxDots 0\nCanonicalDomains a\nHostName b.c',
-    'Match host other version OpenSSH_*', 'Match version OpenSSH_* host other', 'Host other\n KnownHostsCommand x\n BindInterface y',
-    'CheckHostIP yes\nHostName LocalHost', 'BindInterface eth0\nProxyCommand x', 'Host h\n BindInterface eth0\n ProxyJump 127.0.0.1',
-    // Only the first hop is dialed.
-    'Host j\n BindInterface eth0\n CheckHostIP yes\n CanonicalizeHostname yes\n CanonicalDomains example.org\nHost h\n ProxyJump 127.0.0.1,j',
-  ]) refuses(text);
-  // A host may be the second hop of one chain and the first of another.
-  assert.throws(() => refuses('Host j\n BindInterface eth0\nHost k\n ProxyJump j\nHost h\n ProxyJump k,j'), { code: 'ERR_SSH_CONFIG', line: 2 });
-});
-
-test('unsupported restrictions are accepted where overrides replace them', () => {
-  const sock = new PassThrough();
-  const proxied = [{ jump: { host: 'j', username: 'u' } }, { jump: [{ host: 'j', username: 'u' }] }, { proxyCommand: 'x' }, { sock }];
-  for (const [text, welcome, others] of [
-    ['BindInterface eth0', [...proxied, { localAddress: '127.0.0.1' }], [{ jump: [] }, { hostKey: `SHA256:${'A'.repeat(43)}` }]],
-    ['CheckHostIP yes', [...proxied, { hostKey: `SHA256:${'A'.repeat(43)}` }, { knownHosts: '/dev/null' }], [{ jump: [] }, { hostVerifier: () => true }]],
-    ['CanonicalizeHostname yes\nCanonicalDomains example.org', proxied, [{ jump: [] }]],
-    // It could list revoked keys.
-    ['KnownHostsCommand /bin/true', [], [...proxied, { hostKey: `SHA256:${'A'.repeat(43)}` }]],
-  ]) {
-    for (const overrides of welcome) configure(text, overrides);
-    for (const overrides of others) assert.throws(() => configure(text, overrides), { code: 'ERR_SSH_CONFIG', line: 1 });
-  }
-});
-
 test('Match localnetwork applies as in ssh', () => {
   const user = (criterion) => option('username', `Match ${criterion}\n User u\n`);
   for (const networks of ['127.0.0.0/8', '10.255.255.255,127.0.0.1', '0.0.0.0/0']) assert.equal(user(`localnetwork ${networks}`), 'u');
@@ -642,7 +362,7 @@ test('invalid arguments throw', () => {
   assert.throws(make('h', { ...target, configFile: write('User x\nPort y\n') }), (error) => {
     assert.ok(error instanceof Error);
     assertIncludes(error, { code: 'ERR_SSH_CONFIG', line: 2 });
-    assert.match(error.message, /config\d+ line 2: bad port 'y'$/);
+    assert.match(error.message, /file\d+ line 2: bad port 'y'$/);
     return true;
   });
 });
@@ -657,95 +377,3 @@ test('docs/config.md lists every directive in its category', () => {
 });
 
 // At a real server.
-
-function fromConfig(t, host, text, overrides) {
-  const tunnel = SSHTunnel.fromConfig(host, { configFile: write(text), ...overrides });
-  t.after(() => tunnel.promises.shutdown());
-  return tunnel;
-}
-
-test('a tunnel from Include, Match and LocalForward forwards both ways', async (t) => {
-  const target = await Target.start(behaviours.echo());
-  t.after(() => target.stop());
-  const included = write(`Match originalhost work exec "test %n-%p = work-22"\n${SERVER}`);
-  const port = (await Target.start().then(async (free) => (await free.stop(), free))).port;
-  const tunnel = fromConfig(t, 'work', `
-    Include ${included}
-    Host work
-      IdentityFile ${server.key.file}
-      LocalForward ${port} 127.0.0.1:${target.port}
-    Host *
-      User ${USER}
-      Ciphers ^aes128-ctr
-  `);
-  assert.deepEqual(tunnel.configNotices, []);
-  const eventLog = new EventLog(tunnel);
-  await tunnel.promises.startListening();
-  assert.equal(tunnel.localPort, port);
-  await roundTrip({ eventLog, target, connect: (how) => connect(port, how) }, 1 << 20);
-});
-
-test('a certificate, an agent key and a key under another name authenticate', async (t) => {
-  const agent = await Agent.start();
-  t.after(() => agent.stop());
-  const target = { forwardHost: '127.0.0.1', forwardPort: 1 };
-  const certified = makeKey(at('certified'));
-  keygen('-q', '-s', authority.file, '-I', 'from-config', '-n', USER, `${certified.file}.pub`);
-  await fromConfig(t, 'h', `${SERVER}\nIdentityFile ${certified.file}\n`, target).promises.connect();
-  await server.logged(/Accepted certificate ID "from-config"/);
-
-  const [held, otherKey] = ['held', 'otherKey'].map((name) => makeKey(at(name), { passphrase: '' }));
-  agent.add(otherKey.file);
-  agent.add(held.file);
-  server.authorize(held.publicKey);
-  // The private key file is removed; only the agent has the key.
-  const text = `IdentityAgent ${agent.path}\nIdentitiesOnly yes\nIdentityFile ${held.file}.pub\nHostKeyAlias Alias\n${SERVER}`;
-  await fromConfig(t, 'h', text, target).promises.connect();
-  await server.logged(new RegExp(`Accepted publickey .*${held.fingerprint.replace(/[+/.]/g, '\\$&')}`));
-  assert.ok(!server.log().includes(otherKey.fingerprint));
-
-  const unknown = fromConfig(t, 'h', `HostKeyAlias nobody\nIdentityFile ${server.key.file}\n${SERVER}`, target);
-  await assert.rejects(unknown.promises.connect(), { code: 'ERR_SSH_HOST_KEY' });
-  const without = fromConfig(t, 'h', `PubkeyAuthentication no\nIdentityFile ${server.key.file}\n${SERVER}`, target);
-  await assert.rejects(without.promises.connect(), { code: 'ERR_SSH_AUTH', message: /tried none; the server accepts publickey/ });
-});
-
-test('ProxyJump and ProxyCommand of the file are used', async (t) => {
-  const [inner, outer] = [server, await Sshd.start()];
-  t.after(() => outer.stop());
-  const target = await Target.start(behaviours.echo());
-  t.after(() => target.stop());
-  outer.authorize(server.key.publicKey);
-  writeFileSync(known, `[127.0.0.1]:${outer.port} ${outer.hostKeys[0].publicKey}\n`, { flag: 'a' });
-  const script = write(`
-    const [name, host, port] = process.argv.slice(2);
-    require('node:fs').writeFileSync('${at('name')}', name);
-    const socket = require('node:net').connect(port, host);
-    socket.on('error', () => process.exit());
-    process.stdin.pipe(socket).pipe(process.stdout);
-  `, 'proxy.cjs');
-  const text = `
-    Host inner
-      ProxyJump outer
-      ${SERVER}
-    Host outer
-      HostName 127.0.0.1
-      Port ${outer.port}
-      ProxyCommand ${process.execPath} ${script} %n %h %p
-    Host *
-      IdentityFile ${server.key.file}
-      IdentityAgent none
-      UserKnownHostsFile ${known}
-      GlobalKnownHostsFile none
-      UpdateHostKeys no
-  `;
-  const tunnel = fromConfig(t, 'inner', text, { forwardHost: '127.0.0.1', forwardPort: target.port });
-  assert.deepEqual(tunnel.configNotices, []);
-  const eventLog = new EventLog(tunnel);
-  await tunnel.promises.startListening();
-  await roundTrip({ eventLog, target, connect: (how) => connect(tunnel.localPort, how) }, 1 << 20);
-  const { fingerprint } = inner.key;
-  const accepted = new RegExp(`Accepted publickey .*${fingerprint.replace(/[+/.]/g, '\\$&')}`);
-  await Promise.all([inner.logged(accepted), outer.logged(accepted)]);
-  assert.equal(readFileSync(at('name'), 'utf8'), 'outer', 'the name in the file, not the address');
-});
