@@ -124,7 +124,7 @@ test('a certificate of another key or of a host, and invalid text, fail before a
   const [key, other] = [otherKey(), otherKey()];
   const wrong = {
     'another private key': certify(other, { id: 'x' }),
-    'one of a host': certify(key, { id: 'x', args: ['-h'] }),
+    'is for a host, not for a user': certify(key, { id: 'x', args: ['-h'] }),
     'certificate type ssh-ed25519 is not': key.publicKey,
     'it takes a line such as': key.privateKey,
   };

@@ -92,39 +92,14 @@ pub(crate) fn undumped_page<const LENGTH: usize>() -> Option<&'static mut [u8; L
 #[cfg(unix)]
 pub(crate) fn set_linger(socket: &SockRef<'_>, onoff: u16, linger: u16) -> io::Result<()> {
     let value = libc::linger { l_onoff: onoff.into(), l_linger: linger.into() };
-    // SAFETY: the descriptor is borrowed from a live socket; the pointer and length describe
-    // `value`, which outlives the call.
-    let status = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            SO_LINGER,
-            (&raw const value).cast(),
-            size_of::<libc::linger>() as libc::socklen_t,
-        )
-    };
-    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    set_option(socket, SO_LINGER, &value)
 }
 
 /// Reads SO_LINGER. A value that another program stored outside 0..=65535 is clamped.
 #[cfg(unix)]
 pub(crate) fn linger(socket: &SockRef<'_>) -> io::Result<(u16, u16)> {
     let mut value = libc::linger { l_onoff: 0, l_linger: 0 };
-    let mut length = size_of::<libc::linger>() as libc::socklen_t;
-    // SAFETY: the descriptor is borrowed from a live socket; the kernel writes at most `length`
-    // bytes into `value`, which outlives the call.
-    let status = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            SO_LINGER,
-            (&raw mut value).cast(),
-            &raw mut length,
-        )
-    };
-    if status != 0 {
-        return Err(io::Error::last_os_error());
-    }
+    get_option(socket, SO_LINGER, &mut value)?;
     // Linux returns 1 for any l_onoff that is set, other systems the kernel's flag.
     let onoff = u16::from(value.l_onoff != 0);
     Ok((onoff, value.l_linger.clamp(0, i32::from(u16::MAX)) as u16))
@@ -213,18 +188,7 @@ pub(crate) const FIN: usize =
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn set_rcvlowat(socket: &SockRef<'_>, count: usize) -> io::Result<()> {
     let value = libc::c_int::try_from(count).unwrap_or(libc::c_int::MAX);
-    // SAFETY: the descriptor is borrowed from a live socket; the pointer and length describe
-    // `value`, which outlives the call.
-    let status = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_RCVLOWAT,
-            (&raw const value).cast(),
-            size_of::<libc::c_int>() as libc::socklen_t,
-        )
-    };
-    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    set_option(socket, libc::SO_RCVLOWAT, &value)
 }
 
 /// Fails: how the option affects readiness on other systems was not tested.
@@ -268,20 +232,62 @@ pub(crate) fn own(descriptor: RawFd) -> Socket {
 
 #[cfg(unix)]
 fn int_option(socket: &SockRef<'_>, name: libc::c_int) -> io::Result<libc::c_int> {
-    let mut value: libc::c_int = 0;
-    let mut length = size_of::<libc::c_int>() as libc::socklen_t;
-    // SAFETY: the descriptor is borrowed; the kernel writes at most `length` bytes into `value`,
-    // which outlives the call.
+    let mut value = 0;
+    get_option(socket, name, &mut value)?;
+    Ok(value)
+}
+
+/// C type of a socket option; every bit pattern is a value.
+#[cfg(unix)]
+trait OptionValue {}
+
+#[cfg(unix)]
+impl OptionValue for libc::c_int {}
+#[cfg(unix)]
+impl OptionValue for libc::linger {}
+
+/// Reads an option of SOL_SOCKET.
+#[cfg(unix)]
+fn get_option<T: OptionValue>(
+    socket: &SockRef<'_>,
+    name: libc::c_int,
+    value: &mut T,
+) -> io::Result<()> {
+    let mut length = size_of::<T>() as libc::socklen_t;
+    // SAFETY: the descriptor is borrowed from a live socket; the kernel writes at most `length`
+    // bytes into `value`, which outlives the call.
     let status = unsafe {
         libc::getsockopt(
             socket.as_raw_fd(),
             libc::SOL_SOCKET,
             name,
-            (&raw mut value).cast(),
+            (&raw mut *value).cast(),
             &raw mut length,
         )
     };
-    if status == 0 { Ok(value) } else { Err(io::Error::last_os_error()) }
+    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Sets an option of SOL_SOCKET.
+#[cfg(unix)]
+fn set_option<T: OptionValue>(
+    socket: &SockRef<'_>,
+    name: libc::c_int,
+    value: &T,
+) -> io::Result<()> {
+    let length = size_of::<T>() as libc::socklen_t;
+    // SAFETY: the descriptor is borrowed from a live socket; the pointer and length describe
+    // `value`, which outlives the call.
+    let status = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            name,
+            (&raw const *value).cast(),
+            length,
+        )
+    };
+    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 #[cfg(unix)]
