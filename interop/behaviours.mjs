@@ -107,11 +107,11 @@ async function killed(t, login, { kill }) {
  * get a server of their own.
  */
 export const BEHAVIOURS = {
-  'half-close by the local program': { run: halfClose },
+  'half-close by the local client': { run: halfClose },
   'half-close by the target': { run: remoteHalfClose },
   'remote forward': { run: async (t, login) => remoteForward(t, login, await freePort()) },
   'remote forward, port 0': { run: (t, login) => remoteForward(t, login, 0) },
   'remote forward, cancelled': { run: cancel },
-  'rekey by the server in mid transfer': { run: rekeyByServer },
-  'server killed in mid transfer': { run: killed, fatal: true },
+  'rekey by the server during a transfer': { run: rekeyByServer },
+  'server killed during a transfer': { run: killed, fatal: true },
 };

@@ -35,8 +35,7 @@ export const asyncssh = python({
   module: 'asyncssh',
   more: { certificates: true },
   flaws: {
-    'remote forward, port 0':
-      'it names port 0 where it offers connections, and not the port that it has chosen; OpenSSH refuses them, too',
+    'remote forward, port 0': 'its connections name port 0 in place of the chosen port; OpenSSH refuses them, too',
   },
 });
 
@@ -47,8 +46,7 @@ export const conch = python({
   module: 'twisted',
   more: { questions: false }, // it has them for PAM alone
   lacks: {
-    'half-close by the local program': 'its forwarding does not pass an end of stream on to the target',
-    'half-close by the target':
-      'its forwarding closes the channel, without an end of stream, when the target has ended its own',
+    'half-close by the local client': 'it does not forward an end of stream to the target',
+    'half-close by the target': 'it closes the channel without an end of stream when the target has ended its own',
   },
 });

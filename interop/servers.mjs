@@ -65,11 +65,10 @@ const dropbear = {
   version: () => printed(findProgram('dropbear'), '-V').match(/v(\S+)/)?.[1],
   available: () => ensurePackages(['dropbear', 'dropbearconvert'], ['dropbear-bin', 'libnss-wrapper']),
   flaws: {
-    'remote forward, cancelled': 'it refuses to give a port up; after `ssh -O cancel` it goes on to listen, too',
+    'remote forward, cancelled': 'it refuses to cancel, and also keeps listening after `ssh -O cancel`',
   },
   lacks: {
-    'rekey by the server in mid transfer':
-      'it changes keys after 1 GiB or 8 hours, and cannot be told to do so earlier',
+    'rekey by the server during a transfer': 'it exchanges keys after 1 GiB or 8 hours, and has no setting for that',
   },
   async start({ hostKeys, userKeys }) {
     const { env, username, at, remove } = makeHome('dropbear', userKeys);
@@ -140,7 +139,7 @@ const ssh2 = {
   name: 'ssh2',
   version: () => createRequire(import.meta.url)('ssh2/package.json').version,
   flaws: {
-    'diffie-hellman-group-exchange-sha256': 'offered, but only its client has it',
+    'diffie-hellman-group-exchange-sha256': 'offered, but only its client implements it',
   },
   available: () => true,
   async start({ hostKeys, userKeys }) {
