@@ -10,8 +10,8 @@ pub(crate) const SERVICE_ACCEPT: u8 = 6;
 pub(crate) const EXT_INFO: u8 = 7;
 pub(crate) const KEXINIT: u8 = 20;
 pub(crate) const NEWKEYS: u8 = 21;
-/// 30 to 49 mean what the key exchange method says. These two are of RFC 5656; every method but
-/// group exchange uses the same.
+/// The meaning of 30 to 49 depends on the key exchange method. These two are of RFC 5656; every method
+/// except group exchange uses them.
 pub(crate) const KEX_ECDH_INIT: u8 = 30;
 pub(crate) const KEX_ECDH_REPLY: u8 = 31;
 /// RFC 4419.
@@ -23,8 +23,8 @@ pub(crate) const USERAUTH_REQUEST: u8 = 50;
 pub(crate) const USERAUTH_FAILURE: u8 = 51;
 pub(crate) const USERAUTH_SUCCESS: u8 = 52;
 pub(crate) const USERAUTH_BANNER: u8 = 53;
-/// What the number means depends on the method: this key would do (RFC 4252 section 7), the
-/// password must be changed (section 8), or answer these questions (RFC 4256 section 3.2).
+/// The meaning of 60 depends on the method: USERAUTH_PK_OK (RFC 4252 section 7),
+/// USERAUTH_PASSWD_CHANGEREQ (section 8) or USERAUTH_INFO_REQUEST (RFC 4256 section 3.2).
 pub(crate) const USERAUTH_METHOD_SPECIFIC: u8 = 60;
 pub(crate) const USERAUTH_INFO_RESPONSE: u8 = 61;
 pub(crate) const GLOBAL_REQUEST: u8 = 80;
@@ -42,24 +42,24 @@ pub(crate) const CHANNEL_REQUEST: u8 = 98;
 pub(crate) const CHANNEL_SUCCESS: u8 = 99;
 pub(crate) const CHANNEL_FAILURE: u8 = 100;
 
-/// Why one side ends the whole connection (RFC 4253 section 11.1): those that this client gives.
+/// Reason codes of DISCONNECT that this client sends (RFC 4253 section 11.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DisconnectReason {
-    /// The peer broke the protocol.
+    /// The server violated the protocol.
     ProtocolError = 2,
-    /// No algorithm in common, or a bad signature or proof in the key exchange.
+    /// No algorithm in common, or a bad signature in the key exchange.
     KeyExchangeFailed = 3,
-    /// The host key is not one that we trust.
+    /// The host key is not trusted.
     HostKeyNotVerifiable = 9,
-    /// The normal end.
+    /// The application has ended the session.
     ByApplication = 11,
-    /// No method of authentication is left to try.
+    /// No authentication method is left.
     NoMoreAuthMethods = 14,
 }
 
 impl DisconnectReason {
-    /// What the server is told. It knows nothing of the user, of files or of what was tried: that
-    /// is for the error on this side alone.
+    /// Returns the description for the server. It tells nothing about the user, files or attempts:
+    /// that is in the error on this side only.
     pub(crate) fn text(self) -> &'static str {
         match self {
             Self::ProtocolError => "protocol error",
@@ -71,24 +71,24 @@ impl DisconnectReason {
     }
 }
 
-/// Why a channel was not opened (RFC 4254 section 5.1).
+/// Reason codes of CHANNEL_OPEN_FAILURE (RFC 4254 section 5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenFailure {
-    /// Forwarding is forbidden by the server's configuration.
+    /// The configuration does not allow it.
     AdministrativelyProhibited,
-    /// The host and port could not be connected to.
+    /// The target could not be connected to.
     ConnectFailed,
-    /// Channels of this type are not known.
+    /// The channel type is unknown.
     UnknownChannelType,
-    /// There is no room for another channel.
+    /// There are no resources for another channel.
     ResourceShortage,
-    /// A reason that no document defines.
+    /// Another code.
     Other(u32),
 }
 
 impl OpenFailure {
-    /// What the server is told when we refuse to open a channel. Where it would have led, and why
-    /// it does not, is for this side alone.
+    /// Returns the description for the server when we reject a channel. It tells nothing about the
+    /// target.
     pub(crate) fn text(self) -> &'static str {
         match self {
             Self::AdministrativelyProhibited => "not allowed",

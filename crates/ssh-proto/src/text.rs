@@ -1,15 +1,15 @@
-//! Text from the other side, made fit to be shown.
+//! Text from servers, agents and certificates, made printable.
 //!
-//! Whatever a server, an agent or a certificate says goes through one of these functions before it
-//! leaves this crate, so that neither a terminal nor a log obeys it.
+//! All such text goes through one of these functions before it leaves this crate, so that it cannot
+//! control a terminal or forge a line of a log.
 
-/// Bytes of a line that are shown: enough for a sentence, too little to flood a log.
+/// Maximum bytes of a line: enough for a sentence, too little to flood a log.
 const MAX_LINE: usize = 256;
-/// Bytes of a name that are shown; names of algorithms have at most 64 (RFC 4251 section 6).
+/// Maximum bytes of a name; names of algorithms have at most 64 (RFC 4251 section 6).
 const MAX_NAME: usize = 64;
 
-/// Returns the text as one bounded line: line ends and tabs become blanks, and what could control a
-/// terminal, hide or reorder text becomes a question mark.
+/// Returns the text as one bounded line: line ends and tabs become blanks, and characters that could
+/// control a terminal, or hide or reorder text, become question marks.
 pub fn one_line(text: &[u8]) -> String {
     bounded(text, MAX_LINE)
 }
@@ -19,8 +19,8 @@ pub(crate) fn name(text: &[u8]) -> String {
     bounded(text, MAX_NAME)
 }
 
-/// Returns the text with its lines and tabs. Every line ends in a line feed, however the other side
-/// ends it; all else is as in [`one_line`], but not bounded.
+/// Returns the text with its lines and tabs, unbounded; otherwise like [`one_line`]. Every kind of line
+/// end becomes a line feed.
 pub(crate) fn lines(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text).replace("\r\n", "\n");
     text.chars()
@@ -33,18 +33,18 @@ pub(crate) fn lines(text: &[u8]) -> String {
         .collect()
 }
 
-/// Returns the end of a text: at most so many bytes, and no character cut.
-pub fn tail(text: &str, most: usize) -> &str {
-    let start = text.len().saturating_sub(most);
+/// Returns the last `max` bytes of a text, without cutting a character.
+pub fn tail(text: &str, max: usize) -> &str {
+    let start = text.len().saturating_sub(max);
     let start = (start..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
     &text[start..]
 }
 
-fn bounded(text: &[u8], most: usize) -> String {
-    // A character across the bound is left out; it has at most three bytes after the first.
+fn bounded(text: &[u8], max: usize) -> String {
+    // A character that crosses the bound is omitted; it has at most three bytes after the first.
     let cut = |end: &usize| text.get(*end).is_none_or(|byte| byte & 0xc0 != 0x80);
-    let most = text.len().min(most);
-    let end = (most.saturating_sub(3)..=most).rev().find(cut).unwrap_or(most);
+    let max = text.len().min(max);
+    let end = (max.saturating_sub(3)..=max).rev().find(cut).unwrap_or(max);
     String::from_utf8_lossy(&text[..end])
         .chars()
         .map(|c| match c {
@@ -57,9 +57,9 @@ fn bounded(text: &[u8], most: usize) -> String {
         .to_owned()
 }
 
-/// Whether a character is there to control something: escape sequences begin with a character of C0
-/// or C1, others turn the direction of what follows, break lines or are not seen. These are the
-/// categories Cc, Cf, Zl and Zp of Unicode, without the two joiners that scripts and pictures need.
+/// Returns whether a character controls the display: characters of C0 and C1 begin escape sequences,
+/// others change the direction of text, break lines or are invisible. These are the categories Cc, Cf,
+/// Zl and Zp of Unicode, without the two joiners that scripts and emoji need.
 fn is_harmful(c: char) -> bool {
     c.is_control()
         || matches!(
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_controls_a_terminal() {
+    fn control_characters_are_replaced() {
         let hostile =
             "\x1b[31mred\x1b]0;title\x07 \u{9b}2J\u{202e}txt.exe\u{2066}\u{200b}\u{feff}\u{7f}\0";
         assert_eq!(one_line(hostile.as_bytes()), "?[31mred?]0;title? ?2J?txt.exe?????");
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_only_text_stays() {
+    fn printable_text_is_unchanged() {
         for text in ["Grüße, 日本語 🙂", "می\u{200c}خواهم", "👩\u{200d}🚀", "e\u{301}"]
         {
             assert_eq!(
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_stay_lines_and_a_line_stays_one() {
+    fn line_ends_become_line_feeds_or_blanks() {
         let text = b"first\r\nsecond\tword\rthird\n\n";
         assert_eq!(lines(text), "first\nsecond\tword\nthird\n\n");
         assert_eq!(one_line(text), "first  second word third");

@@ -1,17 +1,17 @@
-//! The data types of RFC 4251 section 5: borrowed on the way in, appended on the way out.
+//! The data types of RFC 4251 section 5: read without copying, written by appending.
 
-/// Bytes of the longest name or path that is sent: longer ones than any server takes, and short enough
-/// for every server's limit on packets, past which it ends the session.
+/// Maximum bytes of a name or path in a message: more than any server accepts, and below the packet
+/// limit of every server, which would end the session.
 pub(crate) const MAX_NAME: usize = 4096;
-/// Bytes of the secrets in one message, likewise: OpenSSH takes packets of 256 KiB.
+/// Maximum bytes of the secrets in one message: OpenSSH accepts packets of 256 KiB.
 pub(crate) const MAX_SECRET: usize = 128 * 1024;
 
-/// Reads values from the front of a message. Nothing is copied and no length is believed beyond
-/// the bytes that are there.
+/// Reader of values from the front of a message. It copies nothing, and reads nothing beyond the end
+/// whatever a length claims.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reader<'a>(&'a [u8]);
 
-/// A message ended before the value did, or a value was not what its type demands.
+/// The error for a message that ends within a value, or a value that is invalid for its type.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
@@ -51,12 +51,12 @@ impl<'a> Reader<'a> {
         self.bytes(length as usize)
     }
 
-    /// A string that is text: names are US-ASCII, and what is shown to people is UTF-8.
+    /// Reads a string of UTF-8, or of US-ASCII, as names are.
     pub(crate) fn text(&mut self) -> Result<&'a str, Malformed> {
         std::str::from_utf8(self.string()?).map_err(|_| Malformed)
     }
 
-    /// An mpint above zero, without its leading zero bytes.
+    /// Reads an mpint above zero; returns it without leading zero bytes.
     pub(crate) fn positive(&mut self) -> Result<&'a [u8], Malformed> {
         let bytes = self.string()?;
         // The first bit is the sign.
@@ -67,28 +67,28 @@ impl<'a> Reader<'a> {
         if zeros == bytes.len() { Err(Malformed) } else { Ok(&bytes[zeros..]) }
     }
 
-    /// Everything that was not read.
+    /// Returns the bytes that were not read.
     pub(crate) fn rest(self) -> &'a [u8] {
         self.0
     }
 
-    /// Nothing may be left.
+    /// Fails if bytes are left.
     pub(crate) fn end(self) -> Result<(), Malformed> {
         if self.0.is_empty() { Ok(()) } else { Err(Malformed) }
     }
 
-    /// How many bytes are left.
+    /// Returns the number of bytes that are left.
     pub(crate) fn remaining(&self) -> usize {
         self.0.len()
     }
 }
 
-/// Appends values to a message.
+/// Writer of values to the end of a message.
 pub(crate) trait Writer {
     fn put_boolean(&mut self, value: bool);
     fn put_uint32(&mut self, value: u32);
     fn put_string(&mut self, value: &[u8]);
-    /// A non-negative multiple precision integer, given as big-endian bytes.
+    /// Appends a non-negative mpint, given as big-endian bytes.
     fn put_mpint(&mut self, value: &[u8]);
 }
 
@@ -102,7 +102,7 @@ impl Writer for Vec<u8> {
     }
 
     fn put_string(&mut self, value: &[u8]) {
-        let length = u32::try_from(value.len()).expect("no message comes near 4 GiB");
+        let length = u32::try_from(value.len()).expect("messages are smaller than 4 GiB");
         self.put_uint32(length);
         self.extend_from_slice(value);
     }
@@ -118,7 +118,7 @@ impl Writer for Vec<u8> {
     }
 }
 
-/// A message to be built: its number and the values that follow.
+/// Returns the beginning of a message: its number.
 pub(crate) fn message(number: u8) -> Vec<u8> {
     let mut message = Vec::with_capacity(64);
     message.push(number);
@@ -137,7 +137,7 @@ mod tests {
 
     /// The examples of RFC 4251 section 5.
     #[test]
-    fn mpints_are_written_as_the_rfc_shows() {
+    fn mpints_match_the_rfc() {
         assert_eq!(mpint(&[0, 0]), [0, 0, 0, 0]);
         assert_eq!(mpint(&[0x80]), [0, 0, 0, 2, 0, 0x80]);
         assert_eq!(
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn values_come_back_in_order() {
+    fn values_are_read_as_they_were_written() {
         let mut out = message(7);
         out.put_boolean(true);
         out.put_string(b"abc");

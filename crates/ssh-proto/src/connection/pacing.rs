@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn bulk_alone_is_not_held() {
+    fn bulk_data_alone_is_not_paced() {
         let mut pacing = pacing(Instant::now());
         pacing.in_flight_changed(0, 100 * MIB);
         assert_eq!(pacing.room(100 * MIB, TRIP), u64::MAX);
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn beside_small_messages_a_round_trip_is_under_way() {
+    fn beside_small_messages_one_round_trip_is_in_flight() {
         let now = Instant::now();
         let mut pacing = pacing(now);
         pacing.activate(now, TRIP);
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_for_its_portion_is_not_under_way() {
+    fn data_that_waits_for_a_portion_is_not_in_flight() {
         let mut pacing = pacing(Instant::now());
         for _ in 0..1000 {
             pacing.in_flight_changed(0, PORTION);
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_round_trip_that_is_old_is_measured_without_bulk() {
+    fn an_old_round_trip_is_measured_without_bulk_data() {
         let now = Instant::now();
         let mut pacing = pacing(now);
         let own = PORTION + SLACK + 1;
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_held_without_a_round_trip() {
+    fn without_a_round_trip_no_channel_is_held() {
         let now = Instant::now();
         let mut pacing = pacing(now);
         pacing.activate(now, None);
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_gives_credit_seldom_is_not_waited_for() {
+    fn pacing_ends_for_a_server_that_gives_credit_rarely() {
         let now = Instant::now();
         let mut pacing = pacing(now);
         pacing.activate(now, TRIP);
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_ever_while_others_come_and_go() {
+    fn the_wait_ends_while_other_channels_come_and_go() {
         let now = Instant::now();
         let mut pacing = pacing(now);
         let other = ChannelId::for_tests(4);
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_fades_and_follows() {
+    fn the_rate_decays_and_follows() {
         let now = Instant::now();
         let mut pacing = pacing(now);
         let before = pacing.rate;

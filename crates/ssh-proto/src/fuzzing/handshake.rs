@@ -1,4 +1,4 @@
-//! What a server says before it is known who it is.
+//! Messages of a server before its host key is verified.
 
 use super::{Input, is_harmless};
 use crate::Error;
@@ -8,7 +8,7 @@ use crate::transport::{
     Protection, Selection, Step, Transcript,
 };
 
-/// The lines up to the identification come in pieces; cut anywhere, they mean the same.
+/// The lines up to the identification arrive in pieces; the result does not depend on the cuts.
 pub fn identification(data: &[u8]) {
     let mut input = Input::new(data);
     let cut = 1 + input.below(300);
@@ -37,7 +37,7 @@ pub fn identification(data: &[u8]) {
             assert_eq!(said.as_str(), said_in_pieces.as_str());
             assert!(said.as_str().len() <= 4096 && is_harmless(said.as_str()));
         }
-        // What is quoted of the server depends on how much there was of it.
+        // The quoted part depends on how much was received.
         (Err(Error::NotSsh(text)), Err(Error::NotSsh(_))) => assert!(text.len() < 2000),
         other => panic!("{other:?}"),
     }
@@ -47,7 +47,7 @@ pub fn identification(data: &[u8]) {
     }
 }
 
-/// What both sides settle on, they both have.
+/// Checks that the chosen algorithms are in the lists of both sides.
 pub fn kexinit(data: &[u8]) {
     let Ok(theirs) = KexInit::parse(data) else { return };
     let mut algorithms = Algorithms::default();
@@ -78,7 +78,7 @@ pub fn kexinit(data: &[u8]) {
 /// The messages of each method, from the server's group to its signature.
 pub fn key_exchange(data: &[u8]) {
     let mut input = Input::new(data);
-    // The largest groups are slow, and have nothing of their own but their size.
+    // The largest groups are slow, and differ only in size.
     let (name, method) = match input.byte() {
         0 => ("diffie-hellman-group18-sha512", Kex::Group18),
         1 => ("diffie-hellman-group16-sha512", Kex::Group16),

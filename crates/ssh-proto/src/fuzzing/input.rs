@@ -1,7 +1,8 @@
-//! The fuzzer's bytes as a row of choices.
+//! The fuzzer's bytes as a sequence of choices.
 
-/// Reads from the front. What is not there any more is zero or empty, so that every input has a
-/// meaning, and inputs that differ late begin alike. The form is simple enough to write seeds in.
+/// Reads from the front. Missing bytes are zero or empty, so that every input has a meaning, and
+/// inputs with a common beginning make the same choices first. The encoding is simple enough to
+/// write seeds in.
 #[derive(Clone)]
 pub(crate) struct Input<'a>(&'a [u8]);
 
@@ -20,7 +21,7 @@ impl<'a> Input<'a> {
         *first
     }
 
-    /// A number below `bound`, which is not zero, from as many bytes as such numbers have.
+    /// Returns a number below `bound`, which is not zero, from the bytes that such numbers need.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         let (mut number, mut most) = (0, bound - 1);
         while most > 0 {
@@ -30,7 +31,7 @@ impl<'a> Input<'a> {
         number % bound
     }
 
-    /// A length: mostly short, or about as long as what is cut or joined somewhere, seldom any.
+    /// Returns a length: mostly short, or near the size of a packet or buffer, rarely any.
     pub(crate) fn length(&mut self) -> usize {
         match self.byte() {
             short @ 0..200 => short.into(),
@@ -44,12 +45,12 @@ impl<'a> Input<'a> {
         self.byte() & 1 == 1
     }
 
-    /// One of these.
+    /// Returns one of these.
     pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len())]
     }
 
-    /// A number of two bytes, and as many bytes as it says, or as are left.
+    /// Returns as many bytes as a number of two bytes says, or as are left.
     pub(crate) fn chunk(&mut self) -> &'a [u8] {
         let length = self.below(1 << 16).min(self.0.len());
         let (chunk, rest) = self.0.split_at(length);
@@ -57,12 +58,12 @@ impl<'a> Input<'a> {
         chunk
     }
 
-    /// The same as text.
+    /// Returns the same as text.
     pub(crate) fn text(&mut self) -> String {
         String::from_utf8_lossy(self.chunk()).into_owned()
     }
 
-    /// All that is left.
+    /// Returns the remaining bytes.
     pub(crate) fn rest(self) -> &'a [u8] {
         self.0
     }

@@ -1,4 +1,4 @@
-//! Keys, from a server, from a file and from an agent.
+//! Keys of servers, in files and of agents.
 
 use base64ct::{Base64, Encoding};
 
@@ -8,12 +8,12 @@ use crate::key::{Certificate, CertificateKind, PrivateKey, PrivateKeyError, Publ
 use crate::userauth::Identity;
 use crate::wire::Reader;
 
-/// `string public key, string signature`, then the data that the signature is of.
+/// Reads `string public key, string signature`, then the signed data.
 pub fn public_key(data: &[u8]) {
     let mut fields = Reader::new(data);
     let Ok(blob) = fields.string() else { return };
     let Ok(key) = PublicKey::parse(blob) else { return };
-    // In its one form, whatever it came in.
+    // In its canonical form.
     assert!(key.blob().len() <= blob.len());
     assert!(PublicKey::parse(key.blob()).is_ok_and(|again| again.blob() == key.blob()));
     assert!(key.fingerprint().starts_with("SHA256:"));
@@ -33,7 +33,7 @@ pub fn public_key(data: &[u8]) {
     }
 }
 
-/// The blob of a certificate, or the line of one.
+/// Reads the blob of a certificate, or its line.
 pub fn certificate(data: &[u8]) {
     static KEY: &[u8] = include_bytes!("../key/fixtures/ed25519");
     let key = || PrivateKey::parse(KEY, None).unwrap();
@@ -47,17 +47,17 @@ pub fn certificate(data: &[u8]) {
     assert_eq!(identity.is_ok(), is_ours && certificate.kind() == CertificateKind::User);
     assert!(certificate.principals().count() <= 256 && certificate.id().len() <= 256);
     if certificate.signature().is_ok() {
-        // One bit of what the authority has signed.
+        // One bit of the signed data.
         let mut forged = data.to_vec();
         forged[data.len() / 3] ^= 1;
         assert!(!Certificate::parse(&forged).is_ok_and(|other| other.signature().is_ok()));
     }
 }
 
-/// What the encrypted seeds are encrypted with.
+/// The passphrase of the encrypted seeds.
 const PASSPHRASE: &[u8] = b"correct-horse";
 
-/// A file as it is, or the body of one of each type: base64 keeps the fuzzer from getting at it.
+/// Reads a file as it is, or the body of one of each type, as the fuzzer cannot write base64.
 pub fn private_key(data: &[u8]) {
     let text = if data.starts_with(b"-----") { data.to_vec() } else { wrapped(data) };
     for passphrase in [None, Some(PASSPHRASE)] {
@@ -94,7 +94,7 @@ fn wrapped(data: &[u8]) -> Vec<u8> {
     format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n").into_bytes()
 }
 
-/// The beginning of an answer, then what follows its length.
+/// Reads the beginning of an answer, then the bytes after its length.
 pub fn agent(data: &[u8]) {
     let Some((field, rest)) = data.split_first_chunk() else { return };
     let length = match answers::answer_length(*field) {

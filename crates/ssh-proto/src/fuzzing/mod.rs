@@ -1,9 +1,8 @@
-//! What the fuzzer runs: one function for each target, which takes the fuzzer's bytes and panics
-//! when something is wrong.
+//! The fuzz targets: each is a function that takes the fuzzer's bytes and panics when something is
+//! wrong.
 //!
-//! They are here and not beside the targets because they reach into what is private, and because
-//! the tests run them too, over the seeds. They are no part of the library that a program links:
-//! only tests and the feature `fuzzing` have them.
+//! They are in this crate because they need private items, and because the tests run them over the
+//! seeds. Only tests and the feature `fuzzing` build them.
 
 #![allow(clippy::unwrap_used)] // What does not hold is to end the run.
 
@@ -26,7 +25,7 @@ pub use keys::{agent, certificate, private_key, public_key};
 pub use packets::{compression, packets};
 pub use userauth::authentication;
 
-/// Whether a terminal may show a text of several lines.
+/// Returns whether a terminal may show a text of several lines.
 fn is_harmless(text: &str) -> bool {
     !text.contains(|c: char| c.is_control() && c != '\n' && c != '\t')
 }

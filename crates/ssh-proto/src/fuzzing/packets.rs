@@ -1,5 +1,5 @@
-//! Packets under every cipher, compressed or not: what was sealed comes out as it was, and nothing
-//! else does.
+//! Packets under every cipher, compressed or not: the payloads that were sealed are received
+//! unchanged, and no others.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,22 +11,22 @@ use crate::transport::{
     Compression, Direction, Inbound, Opener, Outbound, Protection, Sealer, Secrets,
 };
 
-/// No message that we send comes near the longest packet that we accept.
+/// More than the longest message that we send.
 const MOST_PAYLOAD: usize = 40_000;
-/// The longest payload that comes out of a packet, whatever it was made of.
+/// Maximum size of a decompressed payload.
 const MOST_INFLATED: usize = 262_139;
 
-/// A sender, a receiver, and the line between them.
+/// A sender, a receiver, and the bytes between them.
 struct Line {
     outbound: Outbound,
     inbound: Inbound,
     /// Whether packets are authenticated.
     is_protected: bool,
-    /// The payloads that were sealed and have not come out.
+    /// The payloads that were sealed and not received yet.
     under_way: VecDeque<Vec<u8>>,
-    /// Bytes on the way that nobody sealed, or that were changed.
+    /// Whether bytes in flight were added or changed.
     is_tampered: bool,
-    /// A payload that nobody compressed was sealed like one that was.
+    /// Whether a payload was sealed that is not a compressed stream.
     is_garbled: bool,
     secrets: Secrets,
 }
@@ -45,7 +45,7 @@ impl Default for Line {
     }
 }
 
-/// Packets are sealed, changed on their way, cut anywhere, and opened.
+/// Seals packets, changes and cuts them on the way, and opens them.
 pub fn packets(data: &[u8]) {
     let mut input = Input::new(data);
     let mut line = Line::default();
@@ -87,7 +87,7 @@ pub fn packets(data: &[u8]) {
     }
 }
 
-/// Compressed packets, some of which hold what is no such stream, or a bomb.
+/// Sends compressed packets, of which some are invalid or expand to much more.
 pub fn compression(data: &[u8]) {
     let mut input = Input::new(data);
     let mut line = Line::default();
@@ -98,7 +98,7 @@ pub fn compression(data: &[u8]) {
     while goes_on && !input.is_empty() {
         match input.below(8) {
             0 | 1 => line.say(input.chunk()),
-            // Much that comes of little.
+            // Expands to much more.
             2 => {
                 let (value, count) = (input.byte(), input.length());
                 line.say(&vec![value; count]);
@@ -131,13 +131,13 @@ impl Line {
         }
     }
 
-    /// What is agreed on with the next keys begins with them.
+    /// Begins the compression that was agreed on, with the next keys.
     fn begin_compression(&mut self) {
         self.outbound.authenticated();
         self.inbound.authenticated();
     }
 
-    /// Lets channel data be read into its packets.
+    /// Sends channel data.
     fn fill(&mut self, input: &mut Input<'_>) {
         let (longest, quota) = (1 + input.length(), input.length());
         let count = input.length().min(quota);
@@ -161,7 +161,7 @@ impl Line {
         }
     }
 
-    /// Other keys, when nothing is under way.
+    /// Replaces the keys, when nothing is in flight.
     fn change_keys(&mut self, input: &mut Input<'_>) {
         let is_idle = self.outbound.pending().is_empty() && self.inbound.unread().is_empty();
         if self.is_tampered || !is_idle {
@@ -181,7 +181,7 @@ impl Line {
         self.is_protected = true;
     }
 
-    /// Brings `count` bytes to the receiver; tells whether it goes on.
+    /// Delivers `count` bytes to the receiver; returns whether it has accepted them.
     fn carry(&mut self, mut count: usize) -> bool {
         while count > 0 && !self.outbound.pending().is_empty() {
             let pending = self.outbound.pending();

@@ -1,9 +1,9 @@
-//! What a server may say in a session that is logged on.
+//! Messages of a server in a connected session.
 
 use std::sync::LazyLock;
 
 use super::Input;
-use super::channels::MOST;
+use super::server_model::MAX_CHANNELS;
 use crate::key::PrivateKey;
 use crate::message::{
     CHANNEL_CLOSE, CHANNEL_DATA, CHANNEL_EOF, CHANNEL_EXTENDED_DATA, CHANNEL_OPEN,
@@ -12,13 +12,13 @@ use crate::message::{
 };
 use crate::wire::{self, Writer};
 
-/// A host key of the server that nobody knows.
+/// A host key of the server that the client does not know.
 pub(super) static KEY: LazyLock<PrivateKey> =
     LazyLock::new(|| PrivateKey::parse(include_bytes!("../key/fixtures/ed25519"), None).unwrap());
-/// Windows and packet sizes that make a difference.
+/// Sizes of windows and packets at the limits.
 const SIZES: [u32; 6] = [0, 1, 100, 32_768, 2_000_000, u32::MAX];
 
-/// Something for the server to say.
+/// Returns a message of the server.
 pub(super) fn message(input: &mut Input<'_>) -> Vec<u8> {
     let number = match input.below(16) {
         0 => return input.chunk().to_vec(),
@@ -46,7 +46,7 @@ pub(super) fn message(input: &mut Input<'_>) -> Vec<u8> {
             payload.put_string(input.chunk());
             return payload;
         }
-        _ => payload.put_uint32(input.below(MOST + 1) as u32),
+        _ => payload.put_uint32(input.below(MAX_CHANNELS + 1) as u32),
     }
     match number {
         CHANNEL_OPEN_CONFIRMATION => {
@@ -77,7 +77,7 @@ pub(super) fn message(input: &mut Input<'_>) -> Vec<u8> {
     payload
 }
 
-/// A channel that the server opens, for somebody who connected to a forward.
+/// Returns a CHANNEL_OPEN for a forward.
 fn open(input: &mut Input<'_>) -> Vec<u8> {
     let mut payload = wire::message(CHANNEL_OPEN);
     let is_port = !input.flag();
@@ -101,7 +101,7 @@ fn open(input: &mut Input<'_>) -> Vec<u8> {
     payload
 }
 
-/// A request that is about no channel, or the answer to one.
+/// Returns a global request, or the reply to one.
 fn request(input: &mut Input<'_>) -> Vec<u8> {
     let mut payload = wire::message(GLOBAL_REQUEST);
     match input.below(4) {

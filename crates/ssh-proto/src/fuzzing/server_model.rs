@@ -1,4 +1,4 @@
-//! The books of a server about what it said and what the client may answer.
+//! A model of the server: the messages that it has sent, and the replies that the client may send.
 
 use std::collections::BTreeMap;
 
@@ -11,55 +11,57 @@ use crate::message::{
 };
 use crate::wire::Reader;
 
-/// The most that the client may let a server send ahead on one channel.
+/// Channels of the application at a time.
+pub(super) const MAX_CHANNELS: usize = 8;
+/// The largest receive window of the client.
 pub(super) const LIMIT: u32 = 4 * 1024 * 1024;
 
-/// A channel that the server confirmed and that one side has not closed.
+/// A channel that the server has confirmed and that both sides have not closed.
 #[derive(Debug, Default)]
-struct Life {
+struct Channel {
     remote: u32,
-    /// How much the client may still send, and how much at a time.
+    /// How much the client may still send, in all and in one packet.
     window: u64,
-    longest: u32,
-    /// How much it sent.
+    max_packet: u32,
+    /// How much it has sent.
     got: usize,
-    /// How much the server sent, how much of that on the error stream, which the client discards,
-    /// and how much the client let it send.
+    /// How much the server has sent, how much of it as extended data, which the client discards,
+    /// and how much the client has allowed.
     sent: u64,
     discarded: u64,
     granted: u64,
-    /// What the client said.
+    /// What the client has sent.
     eof: bool,
-    closed: bool,
-    /// Whether the server closed it.
-    over: bool,
+    client_closed: bool,
+    /// Whether the server has closed it.
+    server_closed: bool,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
-    /// The client's numbers of channels that wait for an answer, and their windows.
-    pub(super) owed: BTreeMap<u32, u32>,
-    /// The same channels by the sequence numbers of the packets that asked for them.
+pub(super) struct ServerModel {
+    /// The client's numbers of channels that await a reply, and their windows.
+    pub(super) opening: BTreeMap<u32, u32>,
+    /// The same channels by the sequence numbers of their CHANNEL_OPEN packets.
     packets: BTreeMap<u32, u32>,
-    /// The server's numbers of channels that it waits for, and what it said of their windows and
-    /// packets.
-    asked: BTreeMap<u32, (u32, u32)>,
+    /// The server's numbers of channels that await a reply, with their windows and maximum packet
+    /// sizes.
+    inbound: BTreeMap<u32, (u32, u32)>,
     /// The channels by the client's numbers.
-    lives: BTreeMap<u32, Life>,
-    /// What the server said, and what was said for nothing but that.
-    said: usize,
+    channels: BTreeMap<u32, Channel>,
+    /// How many messages the server has sent, and how many replies the client.
+    messages: usize,
     replies: usize,
-    /// A key exchange began, which cannot come to an end.
+    /// A key exchange has begun, which cannot end.
     pub(super) exchanging: bool,
     pub(super) disconnected: bool,
 }
 
-/// The byte at a place of what the client sends on a channel.
+/// Returns the byte at an offset of the data that the client sends on a channel.
 pub(super) fn byte(channel: usize, at: usize) -> u8 {
     (at ^ (at >> 8) ^ channel.wrapping_mul(37)) as u8
 }
 
-/// The client asks for what its owner wants to reach, a port or a Unix socket, and says no more.
+/// Checks that the client opens a channel to the requested target, and sends nothing else.
 fn check_target(kind: &[u8], reader: &mut Reader<'_>) {
     let (originator, number) = match kind {
         b"direct-tcpip" => {
@@ -76,24 +78,24 @@ fn check_target(kind: &[u8], reader: &mut Reader<'_>) {
     assert_eq!(reader.remaining(), 0);
 }
 
-impl Ledger {
-    /// The client took this message of the server without complaint.
+impl ServerModel {
+    /// Records a message of the server that the client has accepted.
     pub(super) fn accepted(&mut self, payload: &[u8]) {
-        self.said += 1;
+        self.messages += 1;
         let mut reader = Reader::new(payload);
         let number = reader.byte().unwrap();
         if number == CHANNEL_OPEN {
             reader.string().unwrap();
             let id = reader.uint32().unwrap();
-            // Of a type that is not known, no more than this is read.
+            // Of an unknown type no more is read.
             let sizes = (reader.uint32().unwrap_or(0), reader.uint32().unwrap_or(0));
-            assert!(self.asked.insert(id, sizes).is_none());
+            assert!(self.inbound.insert(id, sizes).is_none());
             return;
         }
         if number == UNIMPLEMENTED {
-            let asked = reader.uint32().ok().and_then(|sequence| self.packets.remove(&sequence));
-            if let Some(id) = asked {
-                assert!(self.owed.remove(&id).is_some(), "{id} has had its answer");
+            let inbound = reader.uint32().ok().and_then(|sequence| self.packets.remove(&sequence));
+            if let Some(id) = inbound {
+                assert!(self.opening.remove(&id).is_some(), "{id} has had its answer");
             }
             return;
         }
@@ -104,50 +106,57 @@ impl Ledger {
         let id = reader.uint32().unwrap();
         match number {
             CHANNEL_OPEN_CONFIRMATION => {
-                let granted = self.answered(id).expect("it was asked for").into();
+                let granted = self.answered(id).expect("it was inbound for").into();
                 let (remote, window) = (reader.uint32().unwrap(), reader.uint32().unwrap().into());
-                let longest = reader.uint32().unwrap();
-                self.lives.insert(id, Life { remote, window, longest, granted, ..Life::default() });
+                let max_packet = reader.uint32().unwrap();
+                self.channels.insert(
+                    id,
+                    Channel { remote, window, max_packet, granted, ..Channel::default() },
+                );
             }
             CHANNEL_OPEN_FAILURE => {
-                assert!(self.answered(id).is_some(), "refused without having been asked for");
+                assert!(self.answered(id).is_some(), "refused without having been inbound for");
             }
-            CHANNEL_WINDOW_ADJUST => self.life(id).window += u64::from(reader.uint32().unwrap()),
-            CHANNEL_DATA => self.life(id).sent += reader.string().unwrap().len() as u64,
+            CHANNEL_WINDOW_ADJUST => self.channel(id).window += u64::from(reader.uint32().unwrap()),
+            CHANNEL_DATA => self.channel(id).sent += reader.string().unwrap().len() as u64,
             CHANNEL_EXTENDED_DATA => {
                 reader.uint32().unwrap();
                 let count = reader.string().unwrap().len() as u64;
-                self.life(id).sent += count;
-                self.life(id).discarded += count;
+                self.channel(id).sent += count;
+                self.channel(id).discarded += count;
             }
             CHANNEL_CLOSE => {
-                self.life(id).over = true;
+                self.channel(id).server_closed = true;
                 self.forget(id);
             }
             _ => {
-                self.life(id);
+                self.channel(id);
             }
         }
     }
 
-    /// A channel that was asked for has its answer. Returns its window.
+    /// Records the reply to a CHANNEL_OPEN; returns the window of the channel.
     fn answered(&mut self, id: u32) -> Option<u32> {
-        self.packets.retain(|_, asked| *asked != id);
-        self.owed.remove(&id)
+        self.packets.retain(|_, inbound| *inbound != id);
+        self.opening.remove(&id)
     }
 
-    fn life(&mut self, id: u32) -> &mut Life {
-        self.lives.get_mut(&id).expect("messages are about open channels")
+    fn channel(&mut self, id: u32) -> &mut Channel {
+        self.channels.get_mut(&id).expect("messages are about open channels")
     }
 
     fn forget(&mut self, id: u32) {
-        if self.lives.get(&id).is_some_and(|life| life.over && life.closed) {
-            self.lives.remove(&id);
+        if self
+            .channels
+            .get(&id)
+            .is_some_and(|channel| channel.server_closed && channel.client_closed)
+        {
+            self.channels.remove(&id);
         }
     }
 
-    /// The client said this, in the packet with this sequence number.
-    pub(super) fn hear(&mut self, sequence: u32, payload: &[u8]) {
+    /// Checks a message of the client, in the packet with this sequence number.
+    pub(super) fn client_sent(&mut self, sequence: u32, payload: &[u8]) {
         assert!(!self.disconnected, "nothing follows a DISCONNECT");
         let mut reader = Reader::new(payload);
         let number = reader.byte().unwrap();
@@ -161,7 +170,8 @@ impl Ledger {
                 assert!((MIN_WINDOW..=LIMIT).contains(&window), "a window of {window} bytes");
                 assert!(reader.uint32().unwrap() > 0);
                 check_target(kind, &mut reader);
-                let taken = self.lives.contains_key(&id) || self.owed.insert(id, window).is_some();
+                let taken =
+                    self.channels.contains_key(&id) || self.opening.insert(id, window).is_some();
                 assert!(!taken, "{id} is taken");
                 self.packets.insert(sequence, id);
             }
@@ -172,27 +182,30 @@ impl Ledger {
             | CHANNEL_FAILURE => {
                 let remote = reader.uint32().unwrap();
                 self.replies += usize::from(number == CHANNEL_FAILURE);
-                let (&id, life) = self
-                    .lives
+                let (&id, channel) = self
+                    .channels
                     .iter_mut()
-                    .find(|(_, life)| life.remote == remote)
+                    .find(|(_, channel)| channel.remote == remote)
                     .expect("messages are about open channels");
-                life.hear(id, number, reader);
+                channel.client_sent(id, number, reader);
                 self.forget(id);
             }
             CHANNEL_OPEN_CONFIRMATION => {
                 let remote = reader.uint32().unwrap();
-                let (window, longest) = self.asked.remove(&remote).expect("it was asked for");
+                let (window, max_packet) =
+                    self.inbound.remove(&remote).expect("it was inbound for");
                 let (id, granted) = (reader.uint32().unwrap(), reader.uint32().unwrap());
                 assert!((MIN_WINDOW..=LIMIT).contains(&granted), "a window of {granted} bytes");
-                let life = Life { remote, window: window.into(), longest, ..Life::default() };
-                let life = Life { granted: granted.into(), ..life };
-                let taken = self.owed.contains_key(&id) || self.lives.insert(id, life).is_some();
+                let channel =
+                    Channel { remote, window: window.into(), max_packet, ..Channel::default() };
+                let channel = Channel { granted: granted.into(), ..channel };
+                let taken =
+                    self.opening.contains_key(&id) || self.channels.insert(id, channel).is_some();
                 assert!(!taken, "{id} is taken");
             }
             CHANNEL_OPEN_FAILURE => {
                 let remote = reader.uint32().unwrap();
-                assert!(self.asked.remove(&remote).is_some(), "it was not asked for");
+                assert!(self.inbound.remove(&remote).is_some(), "it was not inbound for");
             }
             REQUEST_FAILURE | UNIMPLEMENTED => self.replies += 1,
             GLOBAL_REQUEST => {}
@@ -203,48 +216,57 @@ impl Ledger {
         }
     }
 
-    /// The client said this before the session ended, or when it did.
-    pub(super) fn hear_last(&mut self, number: u8) {
+    /// Checks a message that the client has sent before or when the session has ended.
+    pub(super) fn client_sent_last(&mut self, number: u8) {
         assert!(!self.disconnected, "nothing follows a DISCONNECT");
         self.disconnected = number == DISCONNECT;
     }
 
-    /// Whether the client answered no more often than it was spoken to. `more` messages have come
-    /// that are not booked yet.
+    /// Returns whether the client has sent no more replies than the server has sent messages;
+    /// `more` of these are not counted yet.
     pub(super) fn replies_are_due(&self, more: usize) -> bool {
-        self.replies <= self.said + more
+        self.replies <= self.messages + more
     }
 
-    /// Whether everything that the client took was within what it had let the server send.
+    /// Returns whether the client has accepted no more data than it has allowed.
     pub(super) fn windows_hold(&self) -> bool {
-        self.lives.values().all(|life| life.sent <= life.granted)
+        self.channels.values().all(|channel| channel.sent <= channel.granted)
     }
 
-    /// What is left of all that the client let the server send on a channel when the owner has
-    /// consumed so much; `None` unless the channel is confirmed.
+    /// Returns the window of a channel when the application has consumed this much; `None` unless
+    /// the channel is confirmed.
     pub(super) fn window(&self, id: u32, consumed: u64) -> Option<u64> {
-        let life = self.lives.get(&id)?;
-        Some(life.granted.checked_sub(life.discarded + consumed).expect("it was granted before"))
+        let channel = self.channels.get(&id)?;
+        Some(
+            channel
+                .granted
+                .checked_sub(channel.discarded + consumed)
+                .expect("it was granted before"),
+        )
     }
 
-    /// The channels that the server has not closed.
+    /// Returns the channels that the server has not closed.
     pub(super) fn open(&self) -> Vec<u32> {
-        self.lives.iter().filter(|(_, life)| !life.over).map(|(id, _)| *id).collect()
+        self.channels
+            .iter()
+            .filter(|(_, channel)| !channel.server_closed)
+            .map(|(id, _)| *id)
+            .collect()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.owed.is_empty() && self.asked.is_empty() && self.lives.is_empty()
+        self.opening.is_empty() && self.inbound.is_empty() && self.channels.is_empty()
     }
 }
 
-impl Life {
-    fn hear(&mut self, id: u32, number: u8, mut reader: Reader<'_>) {
-        assert!(!self.closed, "message {number} after CLOSE");
+impl Channel {
+    fn client_sent(&mut self, id: u32, number: u8, mut reader: Reader<'_>) {
+        assert!(!self.client_closed, "message {number} after CLOSE");
         match number {
             CHANNEL_DATA => {
                 let data = reader.string().unwrap();
                 assert!(!self.eof, "data after EOF");
-                assert!(!data.is_empty() && data.len() <= self.longest as usize);
+                assert!(!data.is_empty() && data.len() <= self.max_packet as usize);
                 self.window =
                     self.window.checked_sub(data.len() as u64).expect("within the window");
                 for value in data {
@@ -261,7 +283,7 @@ impl Life {
                 assert!(!self.eof);
                 self.eof = true;
             }
-            CHANNEL_CLOSE => self.closed = true,
+            CHANNEL_CLOSE => self.client_closed = true,
             _ => {}
         }
     }

@@ -1,4 +1,4 @@
-//! Every target with every seed: what was found once is tried for ever.
+//! Every target with every seed, as regression tests.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,7 +8,7 @@ use super::*;
 
 type Target = fn(&[u8]);
 
-/// The target that is in the fuzzer's own crate, because it needs the session.
+/// The target in the fuzzer's own crate, which needs the session.
 const ELSEWHERE: &str = "known_hosts";
 
 #[test]
@@ -40,7 +40,7 @@ fn every_seed_passes() {
             eprintln!("{target}/{name}");
             run(&fs::read(folder.join(target).join(name)).unwrap());
         }
-        // The shortest of all.
+        // The shortest one.
         run(b"");
     }
 }

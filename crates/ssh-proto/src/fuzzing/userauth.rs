@@ -1,4 +1,4 @@
-//! Logging on at a server that says what it likes.
+//! Authentication at a server that sends arbitrary messages.
 
 use zeroize::Zeroizing;
 
@@ -13,14 +13,14 @@ use crate::wire::{Reader, Writer, message};
 
 const SESSION: &[u8] = b"session";
 const PASSWORD: &str = "this is the password";
-/// Keys of an agent, as far as anybody looks at them.
+/// Keys of an agent, with only a type.
 const AGENT_KEYS: [&[u8]; 4] = [
     b"\0\0\0\x0bssh-ed25519 first",
     b"\0\0\0\x0bssh-ed25519 second",
     b"\0\0\0\x07ssh-rsa third",
     b"\0\0\0\x1cssh-rsa-cert-v01@openssh.com fourth",
 ];
-/// Lists that make a difference.
+/// Lists of methods that make a difference.
 const METHODS: [&str; 6] = [
     "publickey,password,keyboard-interactive",
     "publickey",
@@ -30,7 +30,7 @@ const METHODS: [&str; 6] = [
     "hostbased,,none,publickey",
 ];
 
-/// Messages of the server, and answers of the agent and the user, in any order.
+/// Messages of the server, and answers of the agent and the application, in any order.
 pub fn authentication(data: &[u8]) {
     let mut input = Input::new(data);
     let mut auth = Auth::new(credentials(&mut input));
@@ -63,7 +63,7 @@ pub fn authentication(data: &[u8]) {
             Err(Error::Protocol(_)) => return,
             Err(error) => panic!("{error}"),
         }
-        // Each method and each key at most once, but for what came before its turn.
+        // Each method and each key at most once, except those that came too early.
         assert!(requests <= 200, "requests without end");
         assert!(!auth.waiting_for().is_empty());
         if input.is_empty() {
@@ -107,7 +107,7 @@ fn credentials(input: &mut Input<'_>) -> Credentials {
     }
 }
 
-/// What people are shown is bounded, and harmless on a terminal.
+/// Checks that texts for the user are bounded and printable.
 fn look_at(question: &Question) {
     match question {
         Question::Identities => {}

@@ -1,26 +1,25 @@
-//! Certificates of host keys (OpenSSH's PROTOCOL.certkeys): a key, and what an authority says about
-//! it.
+//! Certificates (OpenSSH's PROTOCOL.certkeys): a key, and the statements of an authority about it.
 //!
-//! They are read here, as keys are, and not by the crate `ssh-key`: its 0.6 refuses every
-//! certificate without an end, and writes one anew to verify it instead of taking it as it came.
+//! They are read here and not by the crate `ssh-key`: its 0.6 refuses certificates that never expire,
+//! and encodes a certificate again to verify it instead of verifying the received bytes.
 
 use std::ops::Range;
 
-use super::listed::one_form;
+use super::listed::canonical_blob;
 use super::public::fingerprint;
 use super::rsa::blob_bits;
 use super::{PublicKey, PublicKeyError, VerifyError};
 use crate::text;
 use crate::wire::{Malformed, Reader};
 
-/// What the name of a key's type is followed by in that of its certificates.
+/// Suffix of the types of certificates, after the type of the key.
 pub(crate) const SUFFIX: &str = "-cert-v01@openssh.com";
-/// Names in one certificate: as many as OpenSSH takes.
-const MOST_PRINCIPALS: usize = 256;
+/// Maximum number of principals, the same as OpenSSH's.
+const MAX_PRINCIPALS: usize = 256;
 const USER: u32 = 1;
 const HOST: u32 = 2;
 
-/// What a certificate is for.
+/// The kind of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CertificateKind {
     /// A user's key.
@@ -29,8 +28,8 @@ pub enum CertificateKind {
     Host,
 }
 
-/// A certificate that is signed by the authority it names. Whether that authority is to be
-/// believed, for this host and at this time, is not decided here.
+/// A certificate that is signed by the authority in it. The caller decides whether the authority is
+/// trusted, for this host and at this time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
     blob: Vec<u8>,
@@ -45,23 +44,23 @@ pub struct Certificate {
     critical: Vec<String>,
 }
 
-/// Why bytes are no certificate.
+/// The reason why a certificate cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateError {
-    /// The fields are cut short, too long, too many, or followed by something.
+    /// A field is truncated or too long, or there are too many fields.
     #[error("malformed certificate")]
     Malformed,
-    /// A type of certificate that is not supported, with its name made fit to be shown.
+    /// The type is not supported; its name is printable.
     #[error("certificate type {0} is not supported")]
     UnknownType(String),
-    /// For neither a user nor a host.
+    /// The certificate is neither for users nor for hosts.
     #[error("certificate of the unknown kind {0}")]
     UnknownKind(u32),
-    /// The key that it is about cannot be used.
+    /// The certified key cannot be used.
     #[error("the key in the certificate: {0}")]
     Key(#[from] PublicKeyError),
-    /// The authority that it names has not signed it.
-    #[error("certificate that its authority has not signed: {0}")]
+    /// The signature of the authority is not valid.
+    #[error("certificate with an invalid signature of its authority: {0}")]
     Forged(VerifyError),
 }
 
@@ -82,13 +81,13 @@ impl Certificate {
     /// uint32  kind
     /// string  id
     /// string  principals, each a string
-    /// uint64  the second from which on it is valid
-    /// uint64  the second from which on it is not any more
+    /// uint64  start of its validity, in seconds since 1970
+    /// uint64  end of its validity
     /// string  critical options, each two strings
     /// string  extensions, each two strings
     /// string  reserved
-    /// string  the authority's key
-    /// string  its signature over everything before
+    /// string  public key of the authority
+    /// string  its signature over all fields above
     /// ```
     pub fn parse(blob: &[u8]) -> Result<Self, CertificateError> {
         let mut fields = Reader::new(blob);
@@ -130,70 +129,71 @@ impl Certificate {
         })
     }
 
-    /// The certificate as it was sent.
+    /// Returns the certificate as it was received.
     pub fn blob(&self) -> &[u8] {
         &self.blob
     }
 
-    /// The key that it is about.
+    /// Returns the certified key.
     pub fn key(&self) -> &PublicKey {
         &self.key
     }
 
-    /// The key of the authority that signed it, as [`PublicKey::blob`] has it.
+    /// Returns the public key of the authority, in the encoding of [`PublicKey::blob`].
     pub fn authority(&self) -> &[u8] {
         &self.authority
     }
 
-    /// The same as `ssh-keygen -l` prints it.
+    /// Returns the fingerprint of the authority's key, as `ssh-keygen -l` prints it.
     pub fn authority_fingerprint(&self) -> String {
         fingerprint(&self.authority)
     }
 
-    /// The size of the authority's key, if that is one of RSA.
+    /// Returns the size of the authority's key in bits, if it is an RSA key.
     pub fn authority_rsa_bits(&self) -> Option<usize> {
         blob_bits(&self.authority)
     }
 
-    /// The algorithm of the authority's signature, made printable.
+    /// Returns the algorithm of the authority's signature, printable.
     pub fn algorithm(&self) -> &str {
         &self.algorithm
     }
 
-    /// Whether the authority's signature is of a sort that counts, or why it does not. One that
-    /// counts is good.
+    /// Returns whether the authority's signature has a supported key and algorithm, and so was
+    /// verified, or the reason why not.
     pub fn signature(&self) -> Result<(), &str> {
         self.signature.as_ref().copied().map_err(String::as_str)
     }
 
-    /// What it is for.
+    /// Returns whether it is for users or hosts.
     pub fn kind(&self) -> CertificateKind {
         self.kind
     }
 
-    /// What its authority calls it: bounded and fit to be shown.
+    /// Returns the key ID that the authority has chosen, bounded and printable.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// The names that it is good for; of a host they may be patterns.
+    /// Returns the names that it is valid for; those of a host may be patterns.
     pub fn principals(&self) -> impl Iterator<Item = &[u8]> {
         self.principals.iter().map(Vec::as_slice)
     }
 
-    /// When it is valid, in seconds since 1970.
+    /// Returns its validity, in seconds since 1970.
     pub fn validity(&self) -> Range<u64> {
         self.validity.clone()
     }
 
-    /// The names, made fit to be shown, of what has to be understood by whoever believes it.
+    /// Returns the names of its critical options, printable. A certificate with an unknown one must be
+    /// refused.
     pub fn critical_options(&self) -> &[String] {
         &self.critical
     }
 }
 
-/// The authority's key in its one form, and whether its signature counts. A key or an algorithm
-/// that is not accepted here makes the certificate worthless, not the key that is in it: that may
+/// Returns the authority's key in its canonical form, and whether its signature counts. A key or
+/// algorithm that is not supported makes the certificate worthless, but not the key in it, which may
 /// be known by itself.
 fn verify(
     authority: &[u8],
@@ -203,7 +203,7 @@ fn verify(
     let key = match PublicKey::parse(authority) {
         Ok(key) => key,
         Err(error) => {
-            let blob = one_form(authority).unwrap_or_else(|| authority.to_vec());
+            let blob = canonical_blob(authority).unwrap_or_else(|| authority.to_vec());
             return Ok((blob, Err(error.to_string())));
         }
     };
@@ -219,7 +219,7 @@ fn principals(list: &[u8]) -> Result<Vec<Vec<u8>>, CertificateError> {
     let mut fields = Reader::new(list);
     let mut principals = Vec::new();
     while fields.remaining() > 0 {
-        if principals.len() == MOST_PRINCIPALS {
+        if principals.len() == MAX_PRINCIPALS {
             return Err(CertificateError::Malformed);
         }
         principals.push(fields.string()?.to_vec());
@@ -227,7 +227,7 @@ fn principals(list: &[u8]) -> Result<Vec<Vec<u8>>, CertificateError> {
     Ok(principals)
 }
 
-/// The names of options; what they are set to counts for nobody here.
+/// Returns the names of options; their values are not used.
 fn options(list: &[u8]) -> Result<Vec<String>, CertificateError> {
     let mut fields = Reader::new(list);
     let mut names = Vec::new();

@@ -1,4 +1,4 @@
-//! The three curves that SSH has ECDSA keys on (RFC 5656).
+//! The three curves of ECDSA keys in SSH (RFC 5656).
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED,
@@ -9,17 +9,17 @@ use aws_lc_rs::signature::{
 use super::pad::pad_into;
 use crate::wire::{Malformed, Reader, Writer};
 
-/// How a point begins that has both of its coordinates (SEC 1, section 2.3.3).
+/// First byte of an uncompressed point (SEC 1, section 2.3.3).
 const UNCOMPRESSED: u8 = 4;
 
-/// A curve, and with it the hash: RFC 5656 leaves no choice.
+/// A curve, which also determines the hash (RFC 5656).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Curve {
-    /// `nistp256`, SHA-256
+    /// `nistp256` with SHA-256.
     P256,
-    /// `nistp384`, SHA-384
+    /// `nistp384` with SHA-384.
     P384,
-    /// `nistp521`, SHA-512
+    /// `nistp521` with SHA-512.
     P521,
 }
 
@@ -27,20 +27,20 @@ pub(super) enum Curve {
 pub(super) const MAX_WIDTH: usize = 66;
 
 impl Curve {
-    /// All of them.
+    /// Every curve.
     pub(super) const ALL: [Curve; 3] = [Curve::P256, Curve::P384, Curve::P521];
 
-    /// The curve whose keys and signatures have this name.
+    /// Returns the curve whose keys and signatures have this name.
     pub(super) fn by_algorithm(algorithm: &str) -> Option<Self> {
         Curve::ALL.into_iter().find(|curve| curve.algorithm() == algorithm)
     }
 
-    /// The name of its keys and signatures.
+    /// Returns the name of its keys and signatures.
     pub(super) fn algorithm(self) -> &'static str {
         self.algorithms()[0]
     }
 
-    /// The same as a list.
+    /// Returns the same as a list.
     pub(super) fn algorithms(self) -> &'static [&'static str] {
         match self {
             Curve::P256 => &["ecdsa-sha2-nistp256"],
@@ -49,7 +49,7 @@ impl Curve {
         }
     }
 
-    /// Its own name.
+    /// Returns the name of the curve itself.
     pub(super) fn name(self) -> &'static str {
         match self {
             Curve::P256 => "nistp256",
@@ -58,7 +58,7 @@ impl Curve {
         }
     }
 
-    /// Bytes of a number on it.
+    /// Returns the bytes of a number on the curve.
     pub(super) fn width(self) -> usize {
         match self {
             Curve::P256 => 32,
@@ -83,19 +83,19 @@ impl Curve {
         }
     }
 
-    /// Whether a point is on it, and written with both of its coordinates: a shorter way, which RFC
-    /// 5656 allows and OpenSSH does not, would give one key two faces.
+    /// Returns whether a point is on the curve and uncompressed: with compressed points, which RFC 5656
+    /// allows and OpenSSH does not, one key would have two encodings.
     pub(super) fn has(self, point: &[u8]) -> bool {
         point.first() == Some(&UNCOMPRESSED)
             && ParsedPublicKey::new(self.verification(), point).is_ok()
     }
 
-    /// The blob of a public key.
+    /// Returns the blob of a public key.
     ///
     /// ```text
     /// string  ecdsa-sha2-[curve]
     /// string  [curve]
-    /// string  Q, the point, uncompressed
+    /// string  Q, the uncompressed point
     /// ```
     pub(super) fn public_blob(self, point: &[u8]) -> Vec<u8> {
         let mut blob = Vec::with_capacity(64 + point.len());
@@ -105,8 +105,7 @@ impl Curve {
         blob
     }
 
-    /// From the two numbers of a signature side by side, each as wide as the curve, which is what
-    /// aws-lc-rs makes, to the two `mpint` that SSH sends.
+    /// Converts a signature of aws-lc-rs, two numbers as wide as the curve, to the two `mpint` of SSH.
     pub(super) fn wire_signature(self, fixed: &[u8]) -> Vec<u8> {
         let (r, s) = fixed.split_at(fixed.len() / 2);
         let mut wire = Vec::with_capacity(fixed.len() + 10);
@@ -115,8 +114,8 @@ impl Curve {
         wire
     }
 
-    /// The way back. A number that is negative, zero or wider than the curve is refused: cutting
-    /// it down would make one signature of many.
+    /// Converts a signature of SSH to that of aws-lc-rs. Fails if a number is negative, zero or wider
+    /// than the curve: truncation would give one signature many encodings.
     pub(super) fn fixed_signature(self, wire: &[u8]) -> Result<Vec<u8>, Malformed> {
         let mut fields = Reader::new(wire);
         let (r, s) = (fields.positive()?, fields.positive()?);

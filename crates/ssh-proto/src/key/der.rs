@@ -1,5 +1,5 @@
-//! The formats of private keys that OpenSSL writes: PKCS#8, PKCS#1 and SEC1, which aws-lc-rs
-//! reads, and their two ways of encryption.
+//! OpenSSL's formats of private keys, PKCS#8, PKCS#1 and SEC1, and their two kinds of encryption.
+//! aws-lc-rs reads the decrypted structures.
 
 use aws_lc_rs::cipher::{
     AES_128, AES_192, AES_256, DecryptionContext, PaddedBlockDecryptingKey, UnboundCipherKey,
@@ -25,19 +25,19 @@ const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 /// rsaEncryption (RFC 8017)
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 
-/// The most rounds of PBKDF2 that a file may ask for: the number that NIST SP 800-132 names for
-/// keys that are worth any wait. OpenSSL writes 2048.
-const MOST_ROUNDS: u32 = if cfg!(feature = "fuzzing") { 2 } else { 10_000_000 };
-/// The most that the three costs of scrypt may come to when they are multiplied. An eighth of a KiB
-/// of memory goes with each, which makes this OpenSSL's own limit of 32 MiB.
-const MOST_BLOCKS: u64 = if cfg!(feature = "fuzzing") { 64 } else { 1 << 18 };
+/// Maximum rounds of PBKDF2, the number that NIST SP 800-132 recommends for very critical keys. OpenSSL
+/// writes 2048.
+const MAX_ROUNDS: u32 = if cfg!(feature = "fuzzing") { 2 } else { 10_000_000 };
+/// Maximum product of the three parameters of scrypt. Each unit takes 128 bytes of memory: this is
+/// OpenSSL's limit of 32 MiB.
+const MAX_BLOCKS: u64 = if cfg!(feature = "fuzzing") { 64 } else { 1 << 18 };
 
 const WRONG_PARAMETERS: &str = "its encryption parameters are wrong";
 
-/// `PRIVATE KEY`: any type of key (RFC 5208, RFC 5958).
+/// Reads `PRIVATE KEY`, PKCS#8 with any type of key (RFC 5208, RFC 5958).
 pub(super) fn pkcs8(der: &[u8]) -> Result<Signer, PrivateKeyError> {
     let info = PrivateKeyInfo::from_der(der)
-        .map_err(|_| PrivateKeyError::Damaged("it is not the PKCS#8 structure"))?;
+        .map_err(|_| PrivateKeyError::Damaged("it is not a PKCS#8 structure"))?;
     match info.algorithm.oid {
         ED25519 => Ok(Signer::Ed25519(Ed25519KeyPair::from_pkcs8_maybe_unchecked(der)?)),
         EC => sec1(der),
@@ -46,12 +46,12 @@ pub(super) fn pkcs8(der: &[u8]) -> Result<Signer, PrivateKeyError> {
     }
 }
 
-/// `RSA PRIVATE KEY` (RFC 8017)
+/// Reads `RSA PRIVATE KEY`, PKCS#1 (RFC 8017).
 pub(super) fn pkcs1(der: &[u8]) -> Result<Signer, PrivateKeyError> {
     Ok(Signer::Rsa(RsaKeyPair::from_der(der)?))
 }
 
-/// `EC PRIVATE KEY` (RFC 5915), also inside of PKCS#8. The curve is the one that accepts it.
+/// Reads `EC PRIVATE KEY`, SEC1 (RFC 5915), also inside PKCS#8. The curve is the one that accepts it.
 pub(super) fn sec1(der: &[u8]) -> Result<Signer, PrivateKeyError> {
     Curve::ALL
         .into_iter()
@@ -62,14 +62,14 @@ pub(super) fn sec1(der: &[u8]) -> Result<Signer, PrivateKeyError> {
         .ok_or(PrivateKeyError::Damaged("it is not a key on nistp256, nistp384 or nistp521"))
 }
 
-/// `ENCRYPTED PRIVATE KEY`: PKCS#8 encrypted by PBES2 (RFC 8018).
+/// Reads `ENCRYPTED PRIVATE KEY`, PKCS#8 encrypted with PBES2 (RFC 8018).
 pub(super) fn encrypted_pkcs8(
     der: &[u8],
     passphrase: Option<&[u8]>,
 ) -> Result<Signer, PrivateKeyError> {
     let info = EncryptedPrivateKeyInfo::from_der(der).map_err(|_| match outline(der) {
         Ok(()) => unsupported_encryption(),
-        Err(_) => PrivateKeyError::Damaged("it is not the structure of an encrypted PKCS#8 key"),
+        Err(_) => PrivateKeyError::Damaged("it is not an encrypted PKCS#8 structure"),
     })?;
     if !is_sensible(&info) {
         return Err(PrivateKeyError::Damaged(WRONG_PARAMETERS));
@@ -86,13 +86,13 @@ pub(super) fn encrypted_pkcs8(
         pkcs8::Error::EncryptedPrivateKey(pkcs5::Error::AlgorithmParametersInvalid { .. }) => {
             PrivateKeyError::Damaged(WRONG_PARAMETERS)
         }
-        // Wrong padding, or what came out is no structure at all.
+        // The padding is wrong, or the result is not a structure.
         _ => PrivateKeyError::PassphraseWrong,
     })?;
     pkcs8(document.as_bytes()).map_err(misdecrypted)
 }
 
-/// Whether the cost of scrypt is one: the library takes the logarithm of zero.
+/// Returns whether the cost of scrypt is a power of two: the library computes the logarithm of zero.
 fn is_sensible(info: &EncryptedPrivateKeyInfo<'_>) -> bool {
     match info.encryption_algorithm.pbes2().map(|parameters| &parameters.kdf) {
         Some(Kdf::Scrypt(scrypt)) => scrypt.cost_parameter.is_power_of_two(),
@@ -100,22 +100,22 @@ fn is_sensible(info: &EncryptedPrivateKeyInfo<'_>) -> bool {
     }
 }
 
-/// Whether the key can be derived in seconds, and in memory that a process can spare: the library
-/// believes the file, and a failed allocation would end the process.
+/// Returns whether the key derivation is limited in time and memory: the library trusts the file, and a
+/// failed allocation would end the process.
 fn is_affordable(info: &EncryptedPrivateKeyInfo<'_>) -> bool {
     match info.encryption_algorithm.pbes2().map(|parameters| &parameters.kdf) {
-        Some(Kdf::Pbkdf2(pbkdf2)) => pbkdf2.iteration_count <= MOST_ROUNDS,
+        Some(Kdf::Pbkdf2(pbkdf2)) => pbkdf2.iteration_count <= MAX_ROUNDS,
         Some(Kdf::Scrypt(scrypt)) => {
             let blocks = u64::from(scrypt.block_size) * u64::from(scrypt.parallelization);
-            blocks.checked_mul(scrypt.cost_parameter).is_some_and(|all| all <= MOST_BLOCKS)
+            blocks.checked_mul(scrypt.cost_parameter).is_some_and(|all| all <= MAX_BLOCKS)
         }
-        // Refused when it is tried.
+        // Refused by the library.
         Some(_) | None => true,
     }
 }
 
-/// Whether it is the structure of an encrypted key, encrypted in whatever way: the parser of
-/// pkcs8 does not tell an unknown cipher from a damaged file.
+/// Checks for the structure of an encrypted key with any cipher: the parser of pkcs8 does not
+/// distinguish an unknown cipher from a damaged file.
 fn outline(der: &[u8]) -> pkcs8::der::Result<()> {
     let mut reader = SliceReader::new(der)?;
     reader.sequence(|fields| {
@@ -127,11 +127,11 @@ fn outline(der: &[u8]) -> pkcs8::der::Result<()> {
 }
 
 fn unsupported_encryption() -> PrivateKeyError {
-    let what = "encrypted in another way than PBES2 with AES-CBC and PBKDF2 or scrypt";
+    let what = "encrypted with something other than PBES2 with AES-CBC and PBKDF2 or scrypt";
     PrivateKeyError::Unsupported(what.to_owned())
 }
 
-/// The formats that OpenSSL used before PKCS#8, which say in a header how they are encrypted:
+/// Reads a format that OpenSSL used before PKCS#8, with its encryption in the headers:
 ///
 /// ```text
 /// Proc-Type: 4,ENCRYPTED
@@ -157,21 +157,22 @@ pub(super) fn traditional(
     };
     let iv = hexadecimal(iv).ok_or(PrivateKeyError::Damaged("its DEK-Info line is damaged"))?;
     if block.body.is_empty() || !block.body.len().is_multiple_of(iv.len()) {
-        return Err(PrivateKeyError::Damaged("its length does not fit its cipher"));
+        return Err(PrivateKeyError::Damaged("its length does not match its cipher"));
     }
     let passphrase = passphrase.ok_or(PrivateKeyError::PassphraseMissing)?;
 
     let key = bytes_to_key(passphrase, &iv, key_length);
     let key = UnboundCipherKey::new(algorithm, &key)
         .and_then(PaddedBlockDecryptingKey::cbc_pkcs7)
-        .expect("the key is as long as its cipher's");
+        .expect("the key has the length of its cipher");
     let mut body = block.body.clone();
     let context = DecryptionContext::Iv128(FixedLength::from(iv));
     let der = key.decrypt(&mut body, context).map_err(|_| PrivateKeyError::PassphraseWrong)?;
     read(der).map_err(misdecrypted)
 }
 
-/// A wrong passphrase gives a padding that passes in one case of 256, and then no structure.
+/// Returns the error after decryption: in one of 256 cases a wrong passphrase yields a valid padding,
+/// and then a damaged structure.
 fn misdecrypted(error: PrivateKeyError) -> PrivateKeyError {
     match error {
         PrivateKeyError::Damaged(_) => PrivateKeyError::PassphraseWrong,
@@ -182,11 +183,10 @@ fn misdecrypted(error: PrivateKeyError) -> PrivateKeyError {
     }
 }
 
-/// OpenSSL's `EVP_BytesToKey` with MD5 and one round, which this format has as its key derivation:
-/// each block is the digest of the one before, the passphrase, and 8 bytes of salt, which are the
-/// first of the initialization vector.
+/// Derives a key with OpenSSL's `EVP_BytesToKey`, MD5 and one round: each block is the digest of the
+/// previous one, the passphrase, and 8 bytes of salt, the first of the initialization vector.
 fn bytes_to_key(passphrase: &[u8], iv: &[u8; 16], length: usize) -> Zeroizing<Vec<u8>> {
-    // Room for whole blocks: a vector that grows would leave a copy behind.
+    // Room for whole blocks: growing would leave a copy in memory.
     let mut key = Zeroizing::new(Vec::with_capacity(length.next_multiple_of(16)));
     while key.len() < length {
         let before = key.len().saturating_sub(16);
@@ -202,9 +202,9 @@ fn bytes_to_key(passphrase: &[u8], iv: &[u8; 16], length: usize) -> Zeroizing<Ve
     key
 }
 
-/// 16 bytes in hexadecimal.
+/// Decodes 16 bytes in hexadecimal.
 fn hexadecimal(text: &str) -> Option<[u8; 16]> {
-    // from_str_radix alone would take a sign.
+    // from_str_radix alone would accept a sign.
     if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
     }
@@ -242,17 +242,17 @@ mod tests {
     }
 
     #[test]
-    fn the_work_for_a_passphrase_is_bounded() {
+    fn the_work_of_key_derivation_is_bounded() {
         let rounds = |rounds| {
             let pbkdf2 = Pbkdf2Params::hmac_with_sha256(rounds, b"salt");
             read(Kdf::Pbkdf2(pbkdf2.expect("the library takes more")))
         };
         assert_eq!(rounds(2), PrivateKeyError::PassphraseMissing);
-        assert!(matches!(rounds(MOST_ROUNDS + 1), PrivateKeyError::Unsupported(_)));
+        assert!(matches!(rounds(MAX_ROUNDS + 1), PrivateKeyError::Unsupported(_)));
     }
 
     #[test]
-    fn costs_that_are_no_power_of_two_are_refused() {
+    fn invalid_costs_of_scrypt_are_refused() {
         for cost in [0, 3] {
             let error = scrypt(cost, 8, 1);
             assert_eq!(error, PrivateKeyError::Damaged(WRONG_PARAMETERS), "{cost}");
@@ -261,7 +261,7 @@ mod tests {
 
     /// A terabyte of memory, and a day of work with little of it.
     #[test]
-    fn the_memory_for_a_passphrase_is_bounded() {
+    fn the_memory_of_key_derivation_is_bounded() {
         assert_eq!(scrypt(2, 8, 1), PrivateKeyError::PassphraseMissing);
         for (cost, block_size, parallelization) in
             [(1 << 30, 8, 1), (1 << 17, 1, u16::MAX), (1 << 63, u16::MAX, u16::MAX)]

@@ -1,4 +1,4 @@
-//! What a server identifies itself with: a key, or a certificate with a key in it.
+//! Host keys, with or without a certificate.
 
 use super::certificate::SUFFIX;
 use super::{
@@ -6,29 +6,29 @@ use super::{
     VerifyError,
 };
 
-/// A key that a server identifies itself with.
+/// The host key of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostKey {
-    /// The key alone.
+    /// A public key.
     Plain(PublicKey),
-    /// The key, and the word of an authority for it.
+    /// A certificate with a key in it.
     Certified(Box<Certificate>),
 }
 
-/// Why bytes are no host key that can be used.
+/// The reason why a host key cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HostKeyError {
-    /// They were to be a key.
+    /// The public key cannot be used.
     #[error("{0}")]
     Key(#[from] PublicKeyError),
-    /// They were to be a certificate.
+    /// The certificate cannot be used.
     #[error("{0}")]
     Certificate(#[from] CertificateError),
 }
 
 impl HostKey {
-    /// Reads what a server sent. The host key algorithm that was agreed on says whether that has
-    /// to be a certificate.
+    /// Reads a host key. The host key algorithm that was agreed on determines whether it has to be a
+    /// certificate.
     pub fn parse(algorithm: &str, blob: &[u8]) -> Result<Self, HostKeyError> {
         Ok(match algorithm.strip_suffix(SUFFIX) {
             Some(_) => HostKey::Certified(Box::new(Certificate::parse(blob)?)),
@@ -36,7 +36,7 @@ impl HostKey {
         })
     }
 
-    /// The key itself.
+    /// Returns the key, also if it is in a certificate.
     pub fn key(&self) -> &PublicKey {
         match self {
             HostKey::Plain(key) => key,
@@ -44,7 +44,7 @@ impl HostKey {
         }
     }
 
-    /// The certificate around it.
+    /// Returns the certificate, if there is one.
     pub fn certificate(&self) -> Option<&Certificate> {
         match self {
             HostKey::Plain(_) => None,
@@ -52,8 +52,8 @@ impl HostKey {
         }
     }
 
-    /// Verifies that the key made `signature` over `data`, by the algorithm that was agreed on:
-    /// signatures do not name certificates.
+    /// Verifies that the key made `signature` over `data` with the host key algorithm that was agreed
+    /// on. Signatures name the algorithm of the key, not of the certificate.
     pub(crate) fn verify(
         &self,
         algorithm: &str,
@@ -65,8 +65,8 @@ impl HostKey {
     }
 }
 
-/// What a key that signs by a host key algorithm is called: algorithms are named after it, but for
-/// RSA's. `None` for the algorithms of certificates.
+/// Returns the type of the keys of a host key algorithm. It has the same name, except for RSA. `None`
+/// for the algorithms of certificates.
 pub(crate) fn plain_type(algorithm: &str) -> Option<&str> {
     match algorithm {
         RSA_SHA2_256 | RSA_SHA2_512 => Some(RSA),

@@ -1,4 +1,4 @@
-//! Public keys as files list them: `type base64`, of any type.
+//! Public keys in files: `type base64`, of any type.
 
 use base64ct::{Base64, Encoding};
 
@@ -13,16 +13,16 @@ const DSA: &str = "ssh-dss";
 const SK_ED25519: &str = "sk-ssh-ed25519@openssh.com";
 const SK_P256: &str = "sk-ecdsa-sha2-nistp256@openssh.com";
 const WEBAUTHN_P256: &str = "webauthn-sk-ecdsa-sha2-nistp256@openssh.com";
-/// Certificates of security keys, whose type does not end as their key's does.
+/// Types of certificates of security keys, which do not begin with the type of the key.
 const SK_CERTIFICATES: [(&str, &str); 2] = [
     ("sk-ssh-ed25519-cert-v01@openssh.com", SK_ED25519),
     ("sk-ecdsa-sha2-nistp256-cert-v01@openssh.com", SK_P256),
 ];
-/// Bytes of the key of Ed25519.
+/// Bytes of an Ed25519 key.
 const ED25519_LENGTH: usize = 32;
 
-/// A public key that a file lists: to be compared, not to verify signatures with. Its type may be
-/// one that is not supported otherwise; that makes it another key than every one that is.
+/// A public key in a file, to be compared with others. It does not verify signatures, and its type may
+/// be one that is not supported otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedKey {
     key_type: String,
@@ -31,20 +31,20 @@ pub struct ListedKey {
     known: bool,
 }
 
-/// Why two words are no public key.
+/// The reason why a listed key cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ListedKeyError {
-    /// The second word is not base64, or has been cut.
+    /// The second word is not base64, or is truncated.
     #[error("the base64 of its key is damaged")]
     Base64,
-    /// The type of the key is not the one that stands before it.
-    #[error("its key is of the type {0}, not of the one that stands before it")]
+    /// The type in the key is not the type before it.
+    #[error("its key has the type {0}, not the type before it")]
     OtherType(String),
-    /// The fields of the key are cut short, too long, or followed by something.
+    /// A field of the key is truncated or too long, or bytes follow.
     #[error("its key is damaged")]
     Malformed,
-    /// The numbers are not those of a key.
-    #[error("its key is a {0} that cannot exist")]
+    /// The numbers are not a key.
+    #[error("its key is an invalid {0} key")]
     Invalid(&'static str),
 }
 
@@ -55,8 +55,8 @@ impl From<Malformed> for ListedKeyError {
 }
 
 impl ListedKey {
-    /// Reads the two words of a key. As for OpenSSH, other blanks than spaces and tabs may stand in
-    /// the base64, and RSA keys may bear the name of one of their signatures.
+    /// Reads the two words of a key. As in OpenSSH, the base64 may contain blanks other than spaces and
+    /// tabs, and the type of an RSA key may be a signature algorithm.
     pub fn parse(key_type: &[u8], base64: &[u8]) -> Result<Self, ListedKeyError> {
         let base64: Vec<u8> =
             base64.iter().copied().filter(|byte| !matches!(byte, b'\r' | 0x0b | 0x0c)).collect();
@@ -65,7 +65,7 @@ impl ListedKey {
         Self::from_blob(type_in_blobs(key_type), &blob)
     }
 
-    /// Reads the blob of a key, which has to be of the type `expected`.
+    /// Reads the blob of a key, whose type has to be `expected`.
     fn from_blob(expected: &[u8], blob: &[u8]) -> Result<Self, ListedKeyError> {
         let mut fields = Reader::new(blob);
         let found = fields.string()?;
@@ -94,32 +94,32 @@ impl ListedKey {
         Ok(Self { key_type: plain.to_owned(), blob, certificate, known: true })
     }
 
-    /// The type of the key, made fit to be shown; of a certificate, that of its key.
+    /// Returns the type of the key, or of the key in the certificate, printable.
     pub fn key_type(&self) -> &str {
         &self.key_type
     }
 
-    /// The key, or the one in the certificate, in the one form that keys are compared in.
+    /// Returns the key, or the key in the certificate, in its canonical form.
     pub fn blob(&self) -> &[u8] {
         &self.blob
     }
 
-    /// Whether a certificate is listed. It is not the key that is in it.
+    /// Returns whether it is a certificate, which does not list the key in it.
     pub fn is_certificate(&self) -> bool {
         self.certificate
     }
 
-    /// Whether OpenSSH has keys of this type.
+    /// Returns whether OpenSSH has keys of this type.
     pub fn is_known(&self) -> bool {
         self.known
     }
 
-    /// `SHA256:` and the unpadded base64 of its digest, as `ssh-keygen -l` prints it.
+    /// Returns `SHA256:` and the unpadded base64 of the digest, as `ssh-keygen -l` prints it.
     pub fn fingerprint(&self) -> String {
         fingerprint(&self.blob)
     }
 
-    /// Whether a word is the name of a type of key.
+    /// Returns whether a word is a type of key.
     pub fn is_type(word: &[u8]) -> bool {
         let word = type_in_blobs(word);
         let Ok(name) = str::from_utf8(word) else { return false };
@@ -130,19 +130,19 @@ impl ListedKey {
 }
 
 impl PublicKey {
-    /// The two words that stand for it in files: `type base64`.
+    /// Returns the key as it is written in files: `type base64`.
     pub fn line(&self) -> String {
         format!("{} {}", self.key_type(), Base64::encode_string(self.blob()))
     }
 }
 
-/// The blob in the one form that it is compared in, where its type is known and it is sound.
-pub(super) fn one_form(blob: &[u8]) -> Option<Vec<u8>> {
+/// Returns the blob in its canonical form, if it is valid.
+pub(super) fn canonical_blob(blob: &[u8]) -> Option<Vec<u8>> {
     let expected = Reader::new(blob).string().ok()?;
     ListedKey::from_blob(expected, blob).ok().map(|key| key.blob)
 }
 
-/// The type that stands in the blob of a key which is listed by the name of a signature.
+/// Returns the type in the blob of a key whose listed type may be a signature algorithm.
 fn type_in_blobs(name: &[u8]) -> &[u8] {
     for rsa in [RSA_SHA2_256, RSA_SHA2_512] {
         match name.strip_prefix(rsa.as_bytes()) {
@@ -154,14 +154,14 @@ fn type_in_blobs(name: &[u8]) -> &[u8] {
     if name == WEBAUTHN_P256.as_bytes() { SK_P256.as_bytes() } else { name }
 }
 
-/// The type of the key in certificates of a type.
+/// Returns the type of the key in certificates of this type.
 fn certified_type(name: &str) -> Option<&str> {
     let security = SK_CERTIFICATES.iter().find(|(certificate, _)| *certificate == name);
     security.map(|(_, plain)| *plain).or_else(|| name.strip_suffix(SUFFIX))
 }
 
-/// Reads the fields behind the type (and a certificate's nonce). Numbers may have zeros before
-/// them, which would make another key of one that is known, or revoked. `None`: the type is unknown.
+/// Reads the fields after the type (and a certificate's nonce). Numbers may have leading zeros, which
+/// would make a different key of one that is known or revoked. `None` if the type is unknown.
 fn canonical(key_type: &str, fields: &mut Reader<'_>) -> Result<Option<Vec<u8>>, ListedKeyError> {
     let mut blob = Vec::new();
     match key_type {
@@ -201,7 +201,7 @@ fn ed25519<'a>(fields: &mut Reader<'a>) -> Result<&'a [u8], ListedKeyError> {
     if key.len() == ED25519_LENGTH { Ok(key) } else { Err(ListedKeyError::Malformed) }
 }
 
-/// The name of a curve and a point on it.
+/// Reads the name of a curve and a point on it.
 fn point<'a>(curve: Curve, fields: &mut Reader<'a>) -> Result<&'a [u8], ListedKeyError> {
     if fields.string()? != curve.name().as_bytes() {
         return Err(ListedKeyError::Malformed);

@@ -1,8 +1,12 @@
-//! Keys: private ones that log the user on, public ones that a server identifies itself with.
+//! Private keys of users, public keys and certificates of servers.
 //!
-//! What a key computes comes from aws-lc-rs, and so do its rules about which keys are sound. What
-//! is here is the way there: from a file to a key ([`PrivateKey`]), from a server's bytes to a key
-//! ([`PublicKey`]) or a key and the word of an authority for it ([`HostKey`]), and between the forms of a signature that SSH and aws-lc-rs have.
+//! aws-lc-rs signs and verifies, and decides which keys are valid. These files read keys and convert
+//! signatures:
+//!
+//! - `private`: [`PrivateKey`], read from the formats in `openssh` and `der`; `pem` is their envelope.
+//! - `public`: [`PublicKey`]; `certificate`: [`Certificate`]; `host`: [`HostKey`] is either of them.
+//! - `listed`: [`ListedKey`], a key in a known_hosts file.
+//! - `curve`, `rsa`: the types of keys; `pad`, `stack`: helpers.
 
 mod certificate;
 mod curve;
@@ -28,11 +32,11 @@ pub use private::{PrivateKey, PrivateKeyError, SignError};
 pub use public::{PublicKey, PublicKeyError, VerifyError};
 pub(crate) use rsa::blob_bits as rsa_bits;
 
-/// The name of Ed25519 keys and of their signatures (RFC 8709).
+/// Name of Ed25519 keys and of their signatures (RFC 8709).
 const ED25519: &str = "ssh-ed25519";
-/// The name of RSA keys (RFC 4253). It also names SHA-1 signatures, which are not made or accepted.
+/// Name of RSA keys (RFC 4253). It is also that of SHA-1 signatures, which are not supported.
 const RSA: &str = "ssh-rsa";
-/// The names of the signatures that RSA keys make (RFC 8332).
+/// Name of RSA signatures with SHA-256 (RFC 8332).
 const RSA_SHA2_256: &str = "rsa-sha2-256";
-/// The better one of them.
+/// Name of RSA signatures with SHA-512 (RFC 8332), which are preferred.
 const RSA_SHA2_512: &str = "rsa-sha2-512";

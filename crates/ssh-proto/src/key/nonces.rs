@@ -1,8 +1,8 @@
-//! The nonces of ECDSA signatures, worked out with the private key that made them.
+//! The nonces of ECDSA signatures, computed with the private key.
 //!
-//! Where a few bits of each nonce are known, some dozens of signatures give the private key away, and
-//! every server that a user logs on to sees signatures. PuTTY's nonces on nistp521 began with nine
-//! zeros (CVE-2024-31497).
+//! If a few bits of each nonce are known, some dozens of signatures reveal the private key, and
+//! every server that a user authenticates to sees signatures. PuTTY's nonces on nistp521 began with
+//! nine zeros (CVE-2024-31497).
 
 use std::collections::HashSet;
 
@@ -33,7 +33,7 @@ impl Field {
     }
 }
 
-/// A private key as a file and what its curve is.
+/// A private key, as a file, and its curve.
 struct Sample {
     pem: &'static str,
     hash: &'static digest::Algorithm,
@@ -76,14 +76,14 @@ fn number(bytes: &[u8]) -> U1024 {
 }
 
 impl Sample {
-    /// The private number: the first field behind the version (RFC 5915).
+    /// Returns the private number: the first field after the version (RFC 5915).
     fn private(&self) -> U1024 {
         let body = Block::find(self.pem.as_bytes()).unwrap().body;
         let at = body.windows(4).position(|bytes| bytes == [2, 1, 1, 4]).unwrap() + 4;
         number(&body[at + 1..=at + usize::from(body[at])])
     }
 
-    /// The nonce of a signature over `data`: (hash + r * private) / s.
+    /// Returns the nonce of a signature over `data`: (hash + r * private) / s.
     fn nonce(&self, field: &Field, data: &[u8], signature: &[u8]) -> U1024 {
         let mut fields = Reader::new(signature);
         fields.string().unwrap();
@@ -94,7 +94,7 @@ impl Sample {
                 .map(|value| field.element(&value));
         let nonce = hash.add(&r.mul(&private)).mul(&s.invert().0).retrieve();
 
-        // It is the nonce if its multiple of the base point has `r` for its first coordinate.
+        // The nonce is right if its multiple of the base point has `r` as its first coordinate.
         let width = self.bits.div_ceil(8);
         let bytes: Vec<u8> =
             nonce.as_words().iter().rev().flat_map(|word| word.to_be_bytes()).collect();
@@ -106,7 +106,7 @@ impl Sample {
     }
 }
 
-/// Every bit of them is set about half of the time, and none comes twice.
+/// Every bit is set about half of the time, and no nonce repeats.
 #[test]
 fn nonces_have_no_bias() {
     for sample in SAMPLES {
@@ -115,7 +115,7 @@ fn nonces_have_no_bias() {
         let mut seen = HashSet::new();
         let mut set = vec![0_usize; sample.bits];
         for count in 0..SIGNATURES {
-            // The same data is signed twice: a nonce that comes of it alone would come again.
+            // The same data is signed twice: a nonce that depends on it alone would repeat.
             let data = [b"data", &(count / 2).to_be_bytes()[..]].concat();
             let nonce = sample.nonce(&field, &data, &key.sign(key.algorithms()[0], &data).unwrap());
             assert!(seen.insert(nonce), "a nonce came twice");

@@ -1,8 +1,8 @@
-//! OpenSSH's own format of private keys, `openssh-key-v1` (its PROTOCOL.key).
+//! OpenSSH's format of private keys, `openssh-key-v1` (its PROTOCOL.key).
 //!
-//! The ciphers and the derivation of their keys are those of ssh-key. The fields are read here,
-//! as ssh-key 0.6 refuses ECDSA keys whose private number happens to have a leading zero byte:
-//! one in 256 of those on nistp256, one in four on nistp521.
+//! The crate ssh-key provides the ciphers and key derivation. The fields are read here, as ssh-key 0.6
+//! refuses ECDSA keys whose private number has a leading zero byte: one in 256 keys on nistp256, one
+//! in four on nistp521.
 
 use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair};
 use ssh_key::{Cipher, Kdf};
@@ -14,11 +14,11 @@ use super::private::{PrivateKeyError, Signer};
 use super::{ED25519, RSA, rsa};
 use crate::wire::{Malformed, Reader};
 
-/// What the decoded body begins with.
+/// First bytes of the decoded body.
 const MAGIC: &[u8] = b"openssh-key-v1\0";
-/// The most rounds of bcrypt that a file may ask for, some tens of seconds of work; ssh-keygen writes
-/// 16 or 24. Few enough under the fuzzer for it to try many files.
-const MOST_ROUNDS: u32 = if cfg!(feature = "fuzzing") { 2 } else { 10_000 };
+/// Maximum rounds of bcrypt, some tens of seconds of work; ssh-keygen writes 16 or 24. Lower under the
+/// fuzzer, so that it can try many files.
+const MAX_ROUNDS: u32 = if cfg!(feature = "fuzzing") { 2 } else { 10_000 };
 
 impl From<Malformed> for PrivateKeyError {
     fn from(_: Malformed) -> Self {
@@ -26,7 +26,7 @@ impl From<Malformed> for PrivateKeyError {
     }
 }
 
-/// The public half of a body, encrypted or not; `None` where there is none to be found.
+/// Returns the public key of a body, encrypted or not; `None` if there is none.
 pub(super) fn public_half(body: &[u8]) -> Option<Vec<u8>> {
     let mut fields = Reader::new(body.strip_prefix(MAGIC)?);
     for _ in ["cipher", "key derivation", "its options"] {
@@ -44,9 +44,9 @@ pub(super) fn public_half(body: &[u8]) -> Option<Vec<u8>> {
 /// string  key derivation
 /// string  its options
 /// uint32  number of keys, always 1
-/// string  the public half
-/// string  the private half, encrypted
-/// byte[]  the tag of an authenticating cipher
+/// string  public key
+/// string  private key, encrypted
+/// byte[]  tag of an authenticating cipher
 /// ```
 pub(super) fn read(body: &[u8], passphrase: Option<&[u8]>) -> Result<Signer, PrivateKeyError> {
     let body = body.strip_prefix(MAGIC).ok_or(PrivateKeyError::Damaged("its header is wrong"))?;
@@ -62,7 +62,7 @@ pub(super) fn read(body: &[u8], passphrase: Option<&[u8]>) -> Result<Signer, Pri
 
     let signer = if cipher == "none" {
         if !tag.is_empty() {
-            return Err(PrivateKeyError::Damaged("something follows it"));
+            return Err(PrivateKeyError::Damaged("bytes follow it"));
         }
         section(private, 8)?.ok_or(PrivateKeyError::Damaged("its check numbers differ"))?
     } else {
@@ -76,10 +76,10 @@ pub(super) fn read(body: &[u8], passphrase: Option<&[u8]>) -> Result<Signer, Pri
             (true, tag) => {
                 Some(tag.try_into().map_err(|_| PrivateKeyError::Damaged("its tag is cut short"))?)
             }
-            (false, _) => return Err(PrivateKeyError::Damaged("something follows it")),
+            (false, _) => return Err(PrivateKeyError::Damaged("bytes follow it")),
         };
         if !private.len().is_multiple_of(cipher.block_size()) {
-            return Err(PrivateKeyError::Damaged("its length does not fit its cipher"));
+            return Err(PrivateKeyError::Damaged("its length does not match its cipher"));
         }
         let derivation = bcrypt(options)?;
         let passphrase = passphrase.ok_or(PrivateKeyError::PassphraseMissing)?;
@@ -87,7 +87,7 @@ pub(super) fn read(body: &[u8], passphrase: Option<&[u8]>) -> Result<Signer, Pri
             .derive_key_and_iv(cipher, passphrase)
             .map_err(|_| PrivateKeyError::Damaged("its key derivation cannot be run"))?;
         let mut private = Zeroizing::new(private.to_vec());
-        // Only a tag can fail in a cipher that is there at all.
+        // In a supported cipher, only the tag can fail.
         cipher.decrypt(&key, &iv, &mut private, tag).map_err(|_| match tag {
             Some(_) => PrivateKeyError::PassphraseWrong,
             None => unsupported(),
@@ -95,12 +95,12 @@ pub(super) fn read(body: &[u8], passphrase: Option<&[u8]>) -> Result<Signer, Pri
         section(&private, cipher.block_size())?.ok_or(PrivateKeyError::PassphraseWrong)?
     };
     if signer.public_blob() != public {
-        return Err(PrivateKeyError::Damaged("its public and private halves do not fit"));
+        return Err(PrivateKeyError::Damaged("its public and private keys do not match"));
     }
     Ok(signer)
 }
 
-/// The options of the one key derivation there is.
+/// Reads the options of bcrypt, the only key derivation.
 ///
 /// ```text
 /// string  salt
@@ -110,14 +110,14 @@ fn bcrypt(options: &[u8]) -> Result<Kdf, PrivateKeyError> {
     let mut fields = Reader::new(options);
     let (salt, rounds) = (fields.string()?.to_vec(), fields.uint32()?);
     fields.end()?;
-    if rounds > MOST_ROUNDS {
-        let what = format!("encrypted with {rounds} rounds of bcrypt, more than {MOST_ROUNDS}");
+    if rounds > MAX_ROUNDS {
+        let what = format!("encrypted with {rounds} rounds of bcrypt, more than {MAX_ROUNDS}");
         return Err(PrivateKeyError::Unsupported(what));
     }
     Ok(Kdf::Bcrypt { salt, rounds })
 }
 
-/// Reads the private half; `None` when it was decrypted with the wrong key.
+/// Reads the decrypted private key; `None` if the passphrase was wrong.
 ///
 /// ```text
 /// uint32  check
@@ -147,10 +147,10 @@ fn section(section: &[u8], block: usize) -> Result<Option<Signer>, PrivateKeyErr
     Ok(Some(signer))
 }
 
-/// Says what a type is that cannot be used, where people have such keys.
+/// Describes a type of key that is not supported.
 fn unsupported_type(name: &str) -> String {
     if name.starts_with("sk-") {
-        format!("{name}, the secret of which is in a security key")
+        format!("{name}, whose private key is in a security key")
     } else {
         format!("a key of type {}", name.escape_debug())
     }
@@ -158,14 +158,14 @@ fn unsupported_type(name: &str) -> String {
 
 /// ```text
 /// string  public key
-/// string  seed and public key
+/// string  seed, then public key
 /// ```
 fn ed25519(fields: &mut Reader<'_>) -> Result<Signer, PrivateKeyError> {
     let (public, pair) = (fields.string()?, fields.string()?);
     // RFC 8032: both are 32 bytes.
     let (seed, again) = pair.split_at_checked(32).ok_or(Malformed)?;
     if public != again {
-        return Err(PrivateKeyError::Damaged("its public and private halves do not fit"));
+        return Err(PrivateKeyError::Damaged("its public and private keys do not match"));
     }
     Ok(Signer::Ed25519(Ed25519KeyPair::from_seed_and_public_key(seed, public)?))
 }
@@ -178,7 +178,7 @@ fn ed25519(fields: &mut Reader<'_>) -> Result<Signer, PrivateKeyError> {
 fn ecdsa(curve: Curve, fields: &mut Reader<'_>) -> Result<Signer, PrivateKeyError> {
     let (name, point, number) = (fields.string()?, fields.string()?, fields.positive()?);
     if name != curve.name().as_bytes() {
-        return Err(PrivateKeyError::Damaged("its curve is not the one of its type"));
+        return Err(PrivateKeyError::Damaged("its curve does not match its type"));
     }
     let mut scalar = Zeroizing::new([0; MAX_WIDTH]);
     let scalar = &mut scalar[..curve.width()];
@@ -212,7 +212,7 @@ mod tests {
     use super::*;
     use crate::wire::Writer;
 
-    /// A file that asks for this many rounds, whatever it holds.
+    /// A file with this many rounds.
     fn encrypted(rounds: u32) -> Vec<u8> {
         let mut options = Vec::new();
         options.put_string(b"salt");
@@ -229,15 +229,15 @@ mod tests {
 
     /// 4 billion rounds would take a thread for half a year.
     #[test]
-    fn the_work_for_a_passphrase_is_bounded() {
+    fn the_work_of_key_derivation_is_bounded() {
         for passphrase in [None, Some(&b"secret"[..])] {
-            for rounds in [MOST_ROUNDS + 1, u32::MAX] {
+            for rounds in [MAX_ROUNDS + 1, u32::MAX] {
                 let error = read(&encrypted(rounds), passphrase).err();
                 let Some(PrivateKeyError::Unsupported(text)) = error else { panic!("{error:?}") };
                 assert!(text.contains(&rounds.to_string()), "{text}");
             }
         }
-        let error = read(&encrypted(MOST_ROUNDS), None).err();
+        let error = read(&encrypted(MAX_ROUNDS), None).err();
         assert_eq!(error, Some(PrivateKeyError::PassphraseMissing));
         let error = read(&encrypted(1), Some(b"secret")).err();
         assert_eq!(error, Some(PrivateKeyError::PassphraseWrong));

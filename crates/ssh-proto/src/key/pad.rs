@@ -1,10 +1,10 @@
-//! Numbers of a fixed width, as the cryptographic library wants them.
+//! Numbers of a fixed width, for aws-lc-rs.
 
-/// Writes a number to the end of `place` and zeros in front of it; `None` when it does not fit.
-pub(super) fn pad_into(place: &mut [u8], number: &[u8]) -> Option<()> {
-    let zeros = place.len().checked_sub(number.len())?;
-    place[..zeros].fill(0);
-    place[zeros..].copy_from_slice(number);
+/// Writes a number to the end of `room` and zeros in front of it; `None` if it does not fit.
+pub(super) fn pad_into(room: &mut [u8], number: &[u8]) -> Option<()> {
+    let zeros = room.len().checked_sub(number.len())?;
+    room[..zeros].fill(0);
+    room[zeros..].copy_from_slice(number);
     Some(())
 }
 
@@ -29,10 +29,10 @@ mod tests {
             let mut out = Vec::new();
             out.put_mpint(number);
             assert_eq!(out, encoded);
-            let mut place = vec![0xaa; number.len()];
+            let mut room = vec![0xaa; number.len()];
             let read = Reader::new(&out).positive().expect("just written");
-            pad_into(&mut place, read).expect("as wide as it was");
-            assert_eq!(place, number);
+            pad_into(&mut room, read).expect("as wide as it was");
+            assert_eq!(room, number);
         }
         assert!(Reader::new(&[0, 0, 0, 0]).positive().is_err(), "zero");
         assert!(Reader::new(&[0, 0, 0, 1, 0x80]).positive().is_err(), "negative");

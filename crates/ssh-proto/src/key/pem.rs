@@ -1,36 +1,36 @@
-//! The textual envelope of private keys, and what is in hand when there is none.
+//! The PEM envelope of private keys.
 
 use base64ct::{Base64, Encoding};
 use zeroize::Zeroizing;
 
 use super::private::PrivateKeyError;
 
-/// What a file's BEGIN line announces.
+/// A PEM block.
 pub(super) struct Block<'a> {
-    /// What is in it: `OPENSSH PRIVATE KEY`, `EC PRIVATE KEY`, ...
+    /// The label, such as `OPENSSH PRIVATE KEY` or `EC PRIVATE KEY`.
     pub(super) label: &'a str,
-    /// The lines `name: value` in front of the body (RFC 1421).
+    /// The lines `name: value` before the body (RFC 1421).
     headers: Vec<(&'a str, &'a str)>,
-    /// The body, decoded.
+    /// The decoded body.
     pub(super) body: Zeroizing<Vec<u8>>,
 }
 
 impl<'a> Block<'a> {
     /// Finds the private key in a text and decodes it.
     ///
-    /// More lenient than RFC 7468 where real files are: the length of lines is free (OpenSSH
-    /// breaks at 70 characters, OpenSSL at 64, Go's OpenSSH files also at 64), lines may be
-    /// indented, other text and blocks, such as OpenSSL's EC PARAMETERS, may come first.
+    /// More lenient than RFC 7468, as real files are: lines may have any length (OpenSSH breaks them at
+    /// 70 characters, OpenSSL and Go at 64) and be indented, and other text and blocks, such as
+    /// OpenSSL's EC PARAMETERS, may come first.
     pub(super) fn find(text: &'a [u8]) -> Result<Self, PrivateKeyError> {
         let mut lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
         let label = loop {
-            let line = lines.next().ok_or_else(|| PrivateKeyError::NotAKey(what(text)))?;
+            let line = lines.next().ok_or_else(|| PrivateKeyError::NotAKey(describe(text)))?;
             if let Some(label) = label(line, b"-----BEGIN ").filter(|l| l.ends_with(PRIVATE_KEY)) {
                 break label;
             }
         };
         let mut headers = Vec::new();
-        // Never grows: a moved buffer would leave key material behind.
+        // Never grows: that would leave a copy of key material in memory.
         let mut base64 = Zeroizing::new(Vec::with_capacity(text.len()));
         loop {
             let line = lines.next().ok_or(PrivateKeyError::Damaged("its END line is missing"))?;
@@ -38,7 +38,7 @@ impl<'a> Block<'a> {
                 if self::label(line, b"-----END ") == Some(label) {
                     break;
                 }
-                return Err(PrivateKeyError::Damaged("its END line does not fit its BEGIN line"));
+                return Err(PrivateKeyError::Damaged("its END line does not match its BEGIN line"));
             }
             match str::from_utf8(line).ok().and_then(|line| line.split_once(':')) {
                 Some((name, value)) => headers.push((name.trim(), value.trim())),
@@ -53,22 +53,22 @@ impl<'a> Block<'a> {
         Ok(Block { label, headers, body })
     }
 
-    /// The value of a header.
+    /// Returns the value of a header.
     pub(super) fn header(&self, name: &str) -> Option<&'a str> {
         self.headers.iter().find(|header| header.0 == name).map(|header| header.1)
     }
 }
 
-/// How the labels of all private keys end.
+/// End of the labels of all private keys.
 const PRIVATE_KEY: &str = "PRIVATE KEY";
 
-/// The label of a BEGIN or END line.
+/// Returns the label of a BEGIN or END line.
 fn label<'a>(line: &'a [u8], start: &[u8]) -> Option<&'a str> {
     str::from_utf8(line.strip_prefix(start)?.strip_suffix(b"-----")?).ok()
 }
 
-/// What a text without a private key is, for the one who gave it by mistake.
-fn what(text: &[u8]) -> &'static str {
+/// Describes a text without a private key, for the error.
+fn describe(text: &[u8]) -> &'static str {
     let text = text.trim_ascii();
     let starts = |prefix: &str| text.starts_with(prefix.as_bytes());
     if text.is_empty() {

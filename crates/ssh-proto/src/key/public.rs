@@ -1,4 +1,4 @@
-//! Public keys and their signatures: of servers, and of those who vouch for servers.
+//! Public keys of servers and authorities, and their signatures.
 
 use std::fmt;
 
@@ -14,67 +14,67 @@ use super::{ED25519, RSA, RSA_SHA2_256, RSA_SHA2_512, rsa};
 use crate::text;
 use crate::wire::{Malformed, Reader, Writer};
 
-/// A public key: of a type we can verify, sound, and large enough.
+/// A valid public key of a supported type and size.
 #[derive(Clone)]
 pub struct PublicKey {
-    /// The key in the one form that it is compared in. Numbers may have been sent with zeros before
-    /// them, which would make another key of one that is known, or revoked.
+    /// The key in its canonical form. Numbers may be received with leading zeros, which would make a
+    /// different key of one that is known or revoked.
     blob: Vec<u8>,
-    /// What signatures are verified with.
+    /// Verifies signatures.
     verifier: Verifier,
 }
 
-/// A key in the form that verifies.
+/// A public key of aws-lc-rs.
 #[derive(Clone)]
 enum Verifier {
-    /// RFC 8709
+    /// RFC 8709.
     Ed25519(ParsedPublicKey),
-    /// RFC 5656
+    /// RFC 5656.
     Ecdsa(Curve, ParsedPublicKey),
-    /// RFC 4253 for the key, RFC 8332 for its signatures
+    /// RFC 4253 for the key, RFC 8332 for its signatures.
     Rsa(RsaPublicKeyComponents<Vec<u8>>),
 }
 
-/// Why bytes are no host key that can be used.
+/// The reason why a public key cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PublicKeyError {
-    /// The fields are cut short, too long, or followed by something.
+    /// A field is truncated or too long, or bytes follow.
     #[error("malformed public key")]
     Malformed,
-    /// A type of key that is not supported, with its name made fit to be shown.
+    /// The type is not supported; its name is printable.
     #[error("public key type {0} is not supported")]
     UnknownType(String),
-    /// An RSA key that is too small to be trusted, or larger than can be verified.
+    /// The RSA key is too small to be secure, or too large to be verified.
     #[error("RSA key of {bits} bits: 2048 to 8192 bits are accepted")]
     RsaSize {
-        /// The size of its modulus.
+        /// The size of the modulus.
         bits: usize,
     },
-    /// The numbers are not those of a key, such as a point that is not on its curve.
-    #[error("{0} public key that cannot exist")]
+    /// The numbers are not a key, such as a point that is not on the curve.
+    #[error("invalid {0} public key")]
     Invalid(&'static str),
 }
 
-/// Why a signature does not prove anything.
+/// The reason why a signature is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyError {
-    /// The algorithm that was agreed on is not one of this key.
+    /// The key does not support the algorithm.
     #[error("{key_type} keys do not sign with {algorithm}")]
     WrongKeyType {
         /// The type of the key.
         key_type: &'static str,
-        /// The algorithm that was agreed on.
+        /// The algorithm.
         algorithm: String,
     },
-    /// The signature names another algorithm than the one that was agreed on.
-    #[error("signed with {found} where {expected} was agreed on")]
+    /// The algorithm in the signature is not the one that was agreed on.
+    #[error("signed with {found} instead of {expected}")]
     WrongAlgorithm {
-        /// What was agreed on.
+        /// The algorithm that was agreed on.
         expected: String,
-        /// What the signature names, made fit to be shown.
+        /// The algorithm in the signature, printable.
         found: String,
     },
-    /// The fields of the signature are cut short, too long, or followed by something.
+    /// A field of the signature is truncated or too long, or bytes follow.
     #[error("malformed signature")]
     Malformed,
     /// The signature was not made by this key over this data.
@@ -97,8 +97,8 @@ impl From<Malformed> for VerifyError {
 impl PublicKey {
     /// Reads a key in the encoding of RFC 4253 section 6.6.
     ///
-    /// Takes no memory by a length that `blob` only claims, and refuses bytes behind the key, RSA
-    /// keys below 2048 bits and types it does not know.
+    /// Fails for RSA keys of less than 2048 bits, unknown types, and bytes after the key. Allocates no
+    /// memory for claimed lengths.
     pub fn parse(blob: &[u8]) -> Result<Self, PublicKeyError> {
         let mut fields = Reader::new(blob);
         let key_type = fields.string()?;
@@ -107,7 +107,7 @@ impl PublicKey {
         Ok(key)
     }
 
-    /// Reads the fields that follow the name of a type.
+    /// Reads the fields that follow the type.
     pub(super) fn read(key_type: &[u8], fields: &mut Reader<'_>) -> Result<Self, PublicKeyError> {
         let unknown = || PublicKeyError::UnknownType(text::name(key_type));
         match str::from_utf8(key_type).map_err(|_| unknown())? {
@@ -152,7 +152,7 @@ impl PublicKey {
         }
     }
 
-    /// `ssh-ed25519`, `ecdsa-sha2-nistp256` (or 384, 521), `ssh-rsa`.
+    /// Returns the type: `ssh-ed25519`, `ecdsa-sha2-nistp256` (or 384, 521) or `ssh-rsa`.
     pub fn key_type(&self) -> &'static str {
         match &self.verifier {
             Verifier::Ed25519(_) => ED25519,
@@ -161,22 +161,22 @@ impl PublicKey {
         }
     }
 
-    /// The key in the encoding of RFC 4253 section 6.6, without what a server may have put too much.
+    /// Returns the key in the encoding of RFC 4253 section 6.6, in its canonical form.
     pub fn blob(&self) -> &[u8] {
         &self.blob
     }
 
-    /// The size of an RSA key's modulus; `None` for keys of other types.
+    /// Returns the bits of an RSA key's modulus; `None` for keys of other types.
     pub fn rsa_bits(&self) -> Option<usize> {
         rsa::blob_bits(&self.blob)
     }
 
-    /// `SHA256:` and the unpadded base64 of its digest, as `ssh-keygen -l` prints it.
+    /// Returns `SHA256:` and the unpadded base64 of the digest, as `ssh-keygen -l` prints it.
     pub fn fingerprint(&self) -> String {
         fingerprint(&self.blob)
     }
 
-    /// The algorithms that it signs with.
+    /// Returns the signature algorithms of the key.
     fn algorithms(&self) -> &'static [&'static str] {
         match &self.verifier {
             Verifier::Ed25519(_) => &[ED25519],
@@ -185,8 +185,8 @@ impl PublicKey {
         }
     }
 
-    /// Verifies a signature where nothing was agreed on: by the algorithm that it names, which has
-    /// to be one of this key's. None of them is weak.
+    /// Verifies a signature with the algorithm in it, which has to be one of this key's, where none was
+    /// agreed on. All of them are secure.
     pub(crate) fn verify_any(&self, data: &[u8], signature: &[u8]) -> Result<(), VerifyError> {
         let name = Reader::new(signature).string()?;
         let own = self.algorithms().iter().find(|own| own.as_bytes() == name);
@@ -199,12 +199,12 @@ impl PublicKey {
 
     /// Verifies that this key made `signature` over `data`.
     ///
-    /// `algorithm` is the host key algorithm that was agreed on. The signature has to name exactly
-    /// that one: to take its word for it would let the server choose a weaker one afterwards.
+    /// `algorithm` is the host key algorithm that was agreed on. The signature must have the same one:
+    /// otherwise the server could choose a weaker one afterwards.
     ///
     /// ```text
     /// string  algorithm
-    /// string  the signature itself, in the form of the algorithm
+    /// string  signature, in the encoding of the algorithm
     /// ```
     pub fn verify(
         &self,
@@ -232,7 +232,7 @@ impl PublicKey {
                 } else {
                     &RSA_PKCS1_2048_8192_SHA256
                 };
-                // Some servers leave out leading zeros; OpenSSH puts them back as well.
+                // Some servers omit leading zeros; OpenSSH adds them as well.
                 let mut padded = vec![0; key.n.len()];
                 pad_into(&mut padded, signature).ok_or(VerifyError::Malformed)?;
                 key.verify(parameters, data, &padded)
@@ -262,7 +262,7 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-/// `SHA256:` and the unpadded base64 of the digest of a key's blob.
+/// Returns the fingerprint of a key's blob: `SHA256:` and the unpadded base64 of the digest.
 pub(super) fn fingerprint(blob: &[u8]) -> String {
     let digest = digest::digest(&digest::SHA256, blob);
     let digest = digest.as_ref().try_into().expect("SHA-256 has 32 bytes");

@@ -1,4 +1,4 @@
-//! What RSA needs beyond aws-lc-rs: how large a modulus is, and the form its private keys want.
+//! RSA keys: the size of a modulus, and the private numbers that aws-lc-rs needs.
 
 use std::ops::RangeInclusive;
 
@@ -13,11 +13,11 @@ use super::certificate::SUFFIX;
 use super::pad::pad_into;
 use crate::wire::{Reader, Writer};
 
-/// Bits of the modulus that are accepted. Below is within reach of an attacker (NIST SP 800-131A),
-/// above is not implemented by aws-lc-rs.
+/// Accepted sizes of the modulus in bits. Smaller keys are too weak (NIST SP 800-131A); aws-lc-rs does
+/// not support larger ones.
 pub(super) const SIZES: RangeInclusive<usize> = 2048..=8192;
 
-/// The private numbers that an OpenSSH file has, most significant byte first, no leading zeros.
+/// The numbers in an OpenSSH file, big-endian, without leading zeros.
 pub(super) struct Numbers<'a> {
     /// The modulus.
     pub(super) n: &'a [u8],
@@ -34,18 +34,17 @@ pub(super) struct Numbers<'a> {
 }
 
 impl Numbers<'_> {
-    /// The key they make. aws-lc-rs checks that they belong together.
-    ///
-    /// It also wants `d mod (p-1)` and `d mod (q-1)`, which OpenSSH's format leaves out.
+    /// Returns the key. aws-lc-rs checks that the numbers belong together, and also needs `d mod (p-1)`
+    /// and `d mod (q-1)`, which are not in OpenSSH's format.
     pub(super) fn key_pair(&self) -> Result<KeyPair, KeyRejected> {
-        // Wide enough for each; the time of a reduction grows with the square of the width.
+        // The time of a reduction grows with the square of the width.
         let widest = self.d.len().max(self.p.len()).max(self.q.len());
         let reduce = match 8 * widest {
             ..=2048 => reduce::<{ U2048::LIMBS }>,
             2049..=4096 => reduce::<{ U4096::LIMBS }>,
             _ => reduce::<{ U8192::LIMBS }>,
         };
-        // Without them aws-lc-rs refuses the key for the right reason.
+        // Without them aws-lc-rs refuses the key, with the right reason.
         let exponent = |prime| reduce(self.d, prime).unwrap_or_default();
         KeyPair::from_components(&KeyPairComponents {
             public_key: RsaPublicKeyComponents { n: self.n, e: self.e },
@@ -59,7 +58,7 @@ impl Numbers<'_> {
     }
 }
 
-/// `d mod (prime - 1)`, in time that depends on the sizes only.
+/// Returns `d mod (prime - 1)`, in a time that depends on the sizes only.
 fn reduce<const LIMBS: usize>(d: &[u8], prime: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let d = wide::<LIMBS>(d)?;
     let modulus = Zeroizing::new(wide::<LIMBS>(prime)?.wrapping_sub(&Uint::ONE));
@@ -75,21 +74,20 @@ fn reduce<const LIMBS: usize>(d: &[u8], prime: &[u8]) -> Option<Zeroizing<Vec<u8
     Some(bytes)
 }
 
-/// A number of a fixed width; `None` when it does not fit.
+/// Returns a number of a fixed width; `None` if it does not fit.
 fn wide<const LIMBS: usize>(number: &[u8]) -> Option<Zeroizing<Uint<LIMBS>>> {
     let mut padded = Zeroizing::new(vec![0; size_of::<Uint<LIMBS>>()]);
     pad_into(&mut padded, number)?;
     Some(Zeroizing::new(Uint::from_be_slice(&padded)))
 }
 
-/// How many bits a number without leading zero bytes has.
+/// Returns the bits of a number without leading zero bytes.
 pub(super) fn bits(number: &[u8]) -> usize {
     let first = number.first().map_or(0, |first| first.leading_zeros() as usize);
     8 * number.len() - first
 }
 
-/// The size of the modulus in the blob of an RSA key, or of a certificate of one; `None` for other
-/// keys.
+/// Returns the bits of the modulus in the blob of an RSA key or its certificate; `None` for other keys.
 pub(crate) fn blob_bits(blob: &[u8]) -> Option<usize> {
     let mut fields = Reader::new(blob);
     match fields.text().ok()?.strip_prefix(RSA)? {
@@ -101,7 +99,7 @@ pub(crate) fn blob_bits(blob: &[u8]) -> Option<usize> {
     fields.positive().ok().map(bits)
 }
 
-/// The blob of a public key.
+/// Returns the blob of a public key.
 ///
 /// ```text
 /// string  ssh-rsa

@@ -1,9 +1,9 @@
-//! What a computation leaves on the stack.
+//! Wiping of the stack after computations with secrets.
 
 use std::hint::black_box;
 
-/// Deeper than any function here goes that has a secret on its stack: libraries keep a block of what
-/// they digest there, and the state of their ciphers.
+/// More than the depth of any function with a secret on its stack: libraries keep blocks of their
+/// input and the state of ciphers there.
 const DEPTH: usize = 64 * 1024;
 
 /// Runs `work`, then overwrites the stack that it has used.
@@ -14,7 +14,7 @@ pub(super) fn wiping_stack<T>(work: impl FnOnce() -> T) -> T {
     outcome
 }
 
-/// A frame of its own, below which everything lies that `work` calls.
+/// Runs `work` in a frame of its own.
 #[inline(never)]
 fn apart<T>(work: impl FnOnce() -> T) -> T {
     work()
@@ -34,7 +34,7 @@ mod tests {
 
     const PATTERN: [u8; 64] = [0xa7; 64];
 
-    /// Leaves the pattern on its stack, below what the caller of the caller uses later.
+    /// Leaves the pattern on the stack, below the frames that the test uses later.
     #[inline(never)]
     fn leave() {
         let mut room = [0_u8; 16 * 1024];
@@ -42,7 +42,7 @@ mod tests {
         black_box(&mut room);
     }
 
-    /// Whether the pattern is in the stack below this frame.
+    /// Returns whether the pattern is on the stack below this frame.
     #[inline(never)]
     fn is_left() -> bool {
         let here = 0_u8;
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_on_the_stack_is_overwritten() {
+    fn the_used_stack_is_overwritten() {
         let probe = std::thread::spawn(|| {
             apart(leave);
             let before = is_left();

@@ -1,5 +1,5 @@
-//! Which algorithms a session may use, and in which order: all that are known but compression,
-//! unless its owner says otherwise.
+//! The algorithms that a session offers, and their order: by default all that are known, without
+//! compression.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use super::negotiation::HOST_KEY;
 use crate::key::plain_type;
 use crate::userauth::user_key_algorithms;
 
-/// The kinds of algorithms that both sides settle on.
+/// A kind of algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AlgorithmKind {
     /// Methods of key exchange.
@@ -23,10 +23,10 @@ pub enum AlgorithmKind {
     Mac,
     /// Compression methods.
     Compression,
-    /// Signature algorithms of authorities, in the certificates of host keys. The server has no
-    /// say in it, and the order does not matter.
+    /// Signature algorithms of authorities, in the certificates of host keys. They are not negotiated,
+    /// and their order does not matter.
     CaSignature,
-    /// Algorithms that the user's keys sign with, and their certificates.
+    /// Signature algorithms of the user's keys and certificates.
     PublicKey,
 }
 
@@ -42,8 +42,8 @@ impl AlgorithmKind {
         AlgorithmKind::PublicKey,
     ];
 
-    /// What it is called in errors.
-    pub(super) fn words(self) -> &'static str {
+    /// Returns the name in errors.
+    pub(super) fn name(self) -> &'static str {
         match self {
             AlgorithmKind::Kex => "key exchange",
             AlgorithmKind::HostKey => "host key algorithm",
@@ -55,8 +55,8 @@ impl AlgorithmKind {
         }
     }
 
-    /// Every name of this kind, best first. But for compression, nothing is known that is not
-    /// offered by default: what is weak is left out altogether.
+    /// Returns every known name of this kind, best first. All of them are offered by default, except
+    /// compression: weak algorithms are not supported.
     fn known(self) -> Vec<&'static str> {
         match self {
             AlgorithmKind::Kex => Kex::ALL.map(|(name, _)| name).to_vec(),
@@ -74,13 +74,13 @@ impl AlgorithmKind {
 
 impl fmt::Display for AlgorithmKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.words())
+        f.write_str(self.name())
     }
 }
 
-/// The algorithms that a session may use: of each kind known names, each once, at least one, the
-/// preferred first. The default is everything that is known, and no compression: it costs more time
-/// than it saves on all but slow networks, and tells by lengths what encryption hides.
+/// The algorithms that a session offers: at least one of each kind, the preferred first. The default is
+/// every known algorithm, without compression: it saves time only on slow networks, and the length of
+/// compressed packets tells something about their contents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Algorithms {
     pub(super) kex: Vec<&'static str>,
@@ -90,7 +90,7 @@ pub struct Algorithms {
     pub(super) compression: Vec<&'static str>,
     ca_signature: Vec<&'static str>,
     public_key: Vec<&'static str>,
-    /// Whether the order of `host_key` was chosen: then nothing is put first for being known.
+    /// Whether the application has chosen the order of `host_key`.
     pub(super) host_key_order: bool,
 }
 
@@ -109,42 +109,42 @@ impl Default for Algorithms {
     }
 }
 
-/// What to make of a list.
+/// A change of the algorithms of one kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selection {
-    /// These and no others, in this order.
+    /// Offers these and no others, in this order.
     Only(Vec<String>),
-    /// The list as it is, changed in this order.
+    /// Changes the list, in the order of the fields.
     Change {
-        /// Taken out.
+        /// Names to remove.
         remove: Vec<String>,
-        /// Put first, in this order, wherever they were.
+        /// Names to put first, in this order, wherever they were.
         prepend: Vec<String>,
-        /// Put last, in this order, unless they are in the list.
+        /// Names to put last, in this order, unless they are in the list.
         append: Vec<String>,
     },
 }
 
-/// Why a list cannot be made.
+/// The reason why a list of algorithms cannot be used.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum AlgorithmError {
-    /// A name that nothing here has.
+    /// The name is unknown.
     #[error("{name:?} is no {kind} that is known, those are: {known}")]
     Unknown {
-        /// What it was to be.
+        /// The kind of algorithm.
         kind: AlgorithmKind,
         /// The name.
         name: String,
-        /// Every name that is known.
+        /// Every known name.
         known: String,
     },
-    /// Nothing would be left to offer.
+    /// The list would be empty.
     #[error("it leaves no {0}")]
     NothingLeft(AlgorithmKind),
 }
 
 impl Algorithms {
-    /// The names of one kind, the preferred first.
+    /// Returns the names of one kind, the preferred first.
     pub fn names(&self, kind: AlgorithmKind) -> &[&'static str] {
         match kind {
             AlgorithmKind::Kex => &self.kex,
@@ -157,7 +157,7 @@ impl Algorithms {
         }
     }
 
-    /// Makes another list of one kind; after an error it is what it was.
+    /// Changes the list of one kind. It stays unchanged on an error.
     pub fn select(
         &mut self,
         kind: AlgorithmKind,
@@ -184,7 +184,7 @@ impl Algorithms {
                 Selection::Change { prepend, .. } => !prepend.is_empty(),
             };
         }
-        let place = match kind {
+        let names = match kind {
             AlgorithmKind::Kex => &mut self.kex,
             AlgorithmKind::HostKey => &mut self.host_key,
             AlgorithmKind::Cipher => &mut self.cipher,
@@ -193,12 +193,12 @@ impl Algorithms {
             AlgorithmKind::CaSignature => &mut self.ca_signature,
             AlgorithmKind::PublicKey => &mut self.public_key,
         };
-        *place = list;
+        *names = list;
         Ok(())
     }
 }
 
-/// Adds the names that the list does not have.
+/// Adds the names that are not in the list.
 fn add(list: &mut Vec<&'static str>, names: &[&'static str]) {
     for name in names {
         if !list.contains(name) {
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn by_default_everything_is_offered_and_nothing_twice() {
+    fn every_name_is_offered_once_by_default() {
         for kind in AlgorithmKind::ALL {
             let names = Algorithms::default().names(kind).to_vec();
             let mut once = names.clone();
@@ -263,13 +263,13 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_taken_as_it_is() {
+    fn a_list_replaces_the_default() {
         let names = ["hmac-sha2-512", "hmac-sha2-256-etm@openssh.com", "hmac-sha2-512"];
         assert_eq!(macs(&Selection::Only(owned(&names))), Ok(names[..2].to_vec()));
     }
 
     #[test]
-    fn a_list_is_changed_from_what_it_is() {
+    fn a_change_applies_to_the_current_list() {
         let [a, b, c, d] = Mac::ALL.map(|(name, _)| name);
         assert_eq!(macs(&change(&[], &[], &[])), Ok(vec![a, b, c, d]));
         assert_eq!(macs(&change(&[b, d], &[], &[])), Ok(vec![a, c]));
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_names_are_refused_wherever_they_are() {
+    fn unknown_names_are_refused() {
         let bad = "hmac-md5";
         let selections = [
             Selection::Only(owned(&["hmac-sha2-256", bad])),
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn something_must_be_left_and_an_error_changes_nothing() {
+    fn an_empty_list_is_refused_and_an_error_changes_nothing() {
         let all = Mac::ALL.map(|(name, _)| name);
         for selection in [Selection::Only(vec![]), change(&all, &[], &[])] {
             let mut algorithms = Algorithms::default();

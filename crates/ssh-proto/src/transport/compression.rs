@@ -1,12 +1,12 @@
-//! Compression of payloads (RFC 4253 section 6.2) by the one method that is known beside none,
-//! `zlib@openssh.com`: a zlib stream each way that begins when the user is logged on, so that a
-//! stranger's bytes never reach it, and begins anew with new keys. Each packet ends in a flush.
+//! Compression of payloads (RFC 4253 section 6.2) with `zlib@openssh.com`: a zlib stream each way. It
+//! begins when the user is authenticated, so that bytes of strangers never reach it, and starts over
+//! with new keys. Each packet ends in a flush.
 
 use flate2::{Compress, Compression as Level, Decompress, FlushCompress, FlushDecompress, Status};
 
 use crate::Error;
 
-/// A method of compression that both sides can agree on.
+/// A compression method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Compression {
     None,
@@ -14,12 +14,12 @@ pub(crate) enum Compression {
 }
 
 impl Compression {
-    /// Every method and its name. Only the first is offered unless the owner asks for more.
+    /// Every method and its name. Only the first is offered by default.
     pub(crate) const ALL: [(&'static str, Compression); 2] =
         [("none", Compression::None), ("zlib@openssh.com", Compression::Zlib)];
 }
 
-/// What one direction agreed on, and its stream while it is compressed.
+/// The compression of one direction: the method that was agreed on, and its stream once it begins.
 pub(super) struct Delayed<T> {
     agreed: Compression,
     is_active: bool,
@@ -33,13 +33,13 @@ impl<T> Default for Delayed<T> {
 }
 
 impl<T: Default> Delayed<T> {
-    /// The user is logged on: what was agreed on begins.
+    /// Begins what was agreed on: the user is authenticated.
     pub(super) fn begin(&mut self) {
         self.is_active = true;
         self.renew(self.agreed);
     }
 
-    /// There are new keys, and with them another stream or none.
+    /// Starts over with new keys, with another stream or none.
     pub(super) fn renew(&mut self, agreed: Compression) {
         self.agreed = agreed;
         let compresses = self.is_active && agreed == Compression::Zlib;
@@ -51,7 +51,7 @@ impl<T: Default> Delayed<T> {
 pub(super) struct Deflater {
     zlib: Compress,
     packed: Vec<u8>,
-    /// Where data is read to that has still to be compressed; kept to be used again.
+    /// Buffer for data that is to be compressed; kept for reuse.
     pub(super) plain: Vec<u8>,
 }
 
@@ -63,9 +63,9 @@ impl Default for Deflater {
 }
 
 impl Deflater {
-    /// The payload that these parts make, compressed.
+    /// Returns the compressed payload of these parts.
     pub(super) fn deflate(&mut self, parts: [&[u8]; 2]) -> &[u8] {
-        /// A flush and the headers of blocks that could not be made smaller.
+        /// Room for a flush, and for the headers of incompressible blocks.
         const MORE: usize = 256;
         self.packed.clear();
         self.packed.reserve(parts[0].len() + parts[1].len() + MORE);
@@ -74,7 +74,7 @@ impl Deflater {
             loop {
                 let before = self.zlib.total_in();
                 let outcome = self.zlib.compress_vec(rest, &mut self.packed, flush);
-                outcome.expect("only a stream that was finished takes no more");
+                outcome.expect("only a finished stream fails");
                 rest = &rest[(self.zlib.total_in() - before) as usize..];
                 if rest.is_empty() && self.packed.len() < self.packed.capacity() {
                     break;
@@ -96,8 +96,8 @@ impl Default for Inflater {
 }
 
 impl Inflater {
-    /// Decompresses a payload to the front of `room` and returns its length, which is less than
-    /// that of the room: what fills it is refused as too long, however much more there would be.
+    /// Decompresses a payload to the front of `room`; returns its length, which is less than that of
+    /// the room. A payload that fills the room is refused as too long.
     pub(super) fn inflate(&mut self, payload: &[u8], room: &mut [u8]) -> Result<usize, Error> {
         let start = (self.0.total_in(), self.0.total_out());
         let (mut used, mut made) = (0, 0);
@@ -111,12 +111,12 @@ impl Inflater {
                 return Err(Error::Protocol("a packet is too long when it is decompressed"));
             }
             match status {
-                // There may be more within, also when all of the payload is used up.
+                // More output may follow, also when all of the payload is used up.
                 Status::Ok => {}
                 Status::BufError if made > 0 => return Ok(made),
                 Status::BufError => return Err(Error::Protocol("a compressed packet is empty")),
                 Status::StreamEnd => {
-                    return Err(Error::Protocol("the compression ended before the session"));
+                    return Err(Error::Protocol("the compressed stream ended"));
                 }
             }
         }
@@ -140,7 +140,7 @@ mod tests {
         Ok(room)
     }
 
-    /// Bytes that cannot be made smaller.
+    /// Incompressible bytes.
     fn noise(length: usize) -> Vec<u8> {
         let mut state = 1_u64;
         let mut next = || {
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn payloads_of_every_size_come_out_whole_packet_by_packet() {
+    fn payloads_of_every_size_are_restored() {
         let (mut deflater, mut inflater) = (Deflater::default(), Inflater::default());
         let noise = noise(ROOM);
         let sizes = (1..300).chain((300..ROOM).step_by(997)).chain([32_767, 32_768, ROOM - 1]);
@@ -164,7 +164,7 @@ mod tests {
         }
     }
 
-    /// What came in one packet is known in the next.
+    /// The dictionary spans packets.
     #[test]
     fn the_stream_lasts_over_packets() {
         let (mut deflater, mut inflater) = (Deflater::default(), Inflater::default());
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_be_too_long_is_refused_within_its_room() {
+    fn payloads_beyond_the_room_are_refused() {
         for length in [ROOM, ROOM + 1, 100 * ROOM] {
             let packed = deflated(&mut Deflater::default(), &vec![0; length]);
             let error = inflated(&mut Inflater::default(), &packed);
@@ -187,12 +187,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_stream_is_refused() {
+    fn invalid_streams_are_refused() {
         let mut finished = vec![0; 100];
         let mut zlib = Compress::new(Level::default(), true);
         zlib.compress(b"the end", &mut finished, FlushCompress::Finish).expect("it fits");
         finished.truncate(zlib.total_out() as usize);
-        // A header alone, and a flush without anything before it, say nothing.
+        // A header alone, and a flush without data before it, yield nothing.
         let empty = [&[0x78, 0x9c][..], &[0x78, 0x9c, 0, 0, 0, 0xff, 0xff]];
         for bad in [&finished[..], empty[0], empty[1], b"noise", &[0xff; 50], &[0x78, 0x9c, 7]] {
             let error = inflated(&mut Inflater::default(), bad);
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn it_begins_with_the_user_and_anew_with_the_keys() {
+    fn a_stream_begins_after_authentication_and_with_new_keys() {
         let mut delayed = Delayed::<Inflater>::default();
         delayed.renew(Compression::Zlib);
         assert!(delayed.stream.is_none(), "nobody is logged on");

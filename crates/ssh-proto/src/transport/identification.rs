@@ -4,32 +4,32 @@ use crate::Error;
 use crate::server_text::ServerText;
 use crate::text::one_line;
 
-/// What we call ourselves.
+/// Our identification string.
 const OURS: &str = concat!("SSH-2.0-sshtunnel_", env!("CARGO_PKG_VERSION"));
-/// Lines that a server may send before it identifies itself, as many as OpenSSH takes. They explain
-/// a refusal, or greet.
+/// Lines before the server's identification, as many as OpenSSH accepts. They greet, or explain why
+/// the server refuses the connection.
 const MAX_LINES: usize = 1024;
-/// Bytes of a line, CR and LF included, as many as OpenSSH takes.
+/// Bytes of a line, CR and LF included, as many as OpenSSH accepts.
 const MAX_BYTES: usize = 8192;
 
-/// Reads the server's identification.
+/// Reader of the server's identification.
 #[derive(Debug, Default)]
 pub(crate) struct Identification {
     lines: usize,
 }
 
 impl Identification {
-    /// Our string, without the line's end: that is how it goes into the exchange hash.
+    /// Returns our string without the line end, as the exchange hash covers it.
     pub(crate) fn ours() -> &'static str {
         OURS
     }
 
-    /// Looks for the server's string at the front of `bytes`; the lines before it go to `said`.
-    /// Returns how many bytes are used up, and the string when it has come.
+    /// Looks for the server's string at the front of `bytes`; the lines before it are added to `text`.
+    /// Returns the number of bytes that are used up, and the string once it is complete.
     pub(crate) fn read(
         &mut self,
         bytes: &[u8],
-        said: &mut ServerText,
+        text: &mut ServerText,
     ) -> Result<(usize, Option<String>), Error> {
         let mut used = 0;
         loop {
@@ -37,7 +37,7 @@ impl Identification {
             let rest = &rest[..rest.len().min(MAX_BYTES)];
             let end = rest.iter().position(|byte| *byte == b'\n');
             let line = &rest[..end.unwrap_or(rest.len())];
-            // No line has it (RFC 4253 section 4.2): there is no end to wait for.
+            // No line has it (RFC 4253 section 4.2).
             if line.contains(&0) {
                 return Err(Error::NotSsh("it sent binary data".into()));
             }
@@ -56,7 +56,7 @@ impl Identification {
             if self.lines > MAX_LINES {
                 return Err(Error::NotSsh(format!("it sent \"{}\"", one_line(line))));
             }
-            said.add(line);
+            text.add(line);
         }
     }
 }
@@ -64,7 +64,7 @@ impl Identification {
 fn identified(line: &[u8]) -> Result<String, Error> {
     let refuse = || Error::NotSsh(format!("it calls itself \"{}\"", one_line(line)));
     let text = std::str::from_utf8(line).map_err(|_| refuse())?;
-    // "1.99" is what a server says that can do both 1 and 2 (RFC 4253 section 5.1).
+    // "1.99" stands for a server that supports both 1 and 2 (RFC 4253 section 5.1).
     if !(text.starts_with("SSH-2.0-") || text.starts_with("SSH-1.99-")) {
         return Err(refuse());
     }
@@ -80,19 +80,19 @@ mod tests {
     }
 
     #[test]
-    fn lines_before_the_identification_are_passed_over() {
+    fn lines_before_the_identification_are_skipped() {
         let (used, version) = read(b"hello\r\nthere\nSSH-2.0-x y\r\nrest").expect("identifies");
         assert_eq!(version.as_deref(), Some("SSH-2.0-x y"));
         assert_eq!(used, b"hello\r\nthere\nSSH-2.0-x y\r\n".len());
     }
 
     #[test]
-    fn what_they_say_is_kept() {
-        let mut said = ServerText::default();
+    fn their_text_is_kept() {
+        let mut text = ServerText::default();
         let read =
-            Identification::default().read(b"Not allowed\x1b[2J\r\nat this time\n", &mut said);
+            Identification::default().read(b"Not allowed\x1b[2J\r\nat this time\n", &mut text);
         assert_eq!(read.map(|(_, version)| version), Ok(None));
-        assert_eq!(said.as_str(), "Not allowed?[2J\nat this time\n");
+        assert_eq!(text.as_str(), "Not allowed?[2J\nat this time\n");
     }
 
     #[test]
@@ -102,11 +102,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ssh_2_is_refused() {
+    fn other_protocols_are_refused() {
         assert!(matches!(read(b"SSH-1.5-old\r\n"), Err(Error::NotSsh(_))));
         assert!(matches!(read(&[b'x'; MAX_BYTES]), Err(Error::NotSsh(_))));
         assert!(matches!(read(&[0x16, 3, 1, 0, 0]), Err(Error::NotSsh(_))));
-        // However much of the line came at once.
+        // In one piece, and in several.
         assert!(matches!(read(b"\0"), Err(Error::NotSsh(_))));
         assert!(matches!(read(b"hello\0\r\nSSH-2.0-x\r\n"), Err(Error::NotSsh(_))));
         assert!(matches!(read(b"SSH-2.0-x\0y\r\n"), Err(Error::NotSsh(_))));

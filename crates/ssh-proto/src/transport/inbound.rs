@@ -1,43 +1,43 @@
-//! Receiving: one large buffer in which packets are opened where they lie.
+//! Receiving: one large buffer, in which packets are opened in place.
 
 use std::ops::Range;
 
-use super::cipher::{LENGTH, LONGEST_TAG, Opener};
+use super::cipher::{LENGTH, MAX_TAG, Opener};
 use super::compression::{Compression, Delayed, Inflater};
 use super::volume::Volume;
 use crate::Error;
 
-/// The most that one read takes; larger ones gained nothing.
+/// Bytes that one read can fill; larger reads gained nothing.
 const READ: usize = 256 * 1024;
-/// The longest packet that is accepted, without length and tag: as long as OpenSSH takes them. RFC
-/// 4253 section 6.1 asks for 35,000 bytes, and allows more where both sides do. Channel data never
-/// comes near, but a banner, a question or a list of keys may.
-const LONGEST: usize = 256 * 1024;
-/// Room for a full read behind the beginning of a packet.
-const CAPACITY: usize = READ + LENGTH + LONGEST + LONGEST_TAG;
-/// Padding is at least this long.
-const LEAST_PADDING: usize = 4;
-/// The shortest payload has one byte.
-const SHORTEST: usize = 1 + 1 + LEAST_PADDING;
-/// The longest payload.
-const MOST_PAYLOAD: usize = LONGEST - 1 - LEAST_PADDING;
-/// When decompressed payloads fill this much, no further packet is opened before they are used up:
-/// the few bytes that they came in could make any amount of them.
-const MOST_INFLATED: usize = READ;
+/// Maximum size of a packet without length and tag, the same as OpenSSH's. RFC 4253 section 6.1 asks
+/// for 35,000 bytes, and allows more. Channel data needs less, but a banner, a prompt or a list of
+/// keys may need more.
+const MAX_PACKET: usize = 256 * 1024;
+/// Room for a full read after the beginning of a packet.
+const CAPACITY: usize = READ + LENGTH + MAX_PACKET + MAX_TAG;
+/// Minimum padding in bytes.
+const MIN_PADDING: usize = 4;
+/// Minimum size of a packet: its payload has one byte.
+const MIN_PACKET: usize = 1 + 1 + MIN_PADDING;
+/// Maximum size of a payload.
+const MAX_PAYLOAD: usize = MAX_PACKET - 1 - MIN_PADDING;
+/// Bytes of decompressed payloads after which no further packet is opened before they are used up: a
+/// few received bytes can become any amount.
+const MAX_INFLATED: usize = READ;
 
-/// The receive buffer and the cipher that opens what is in it.
+/// The receive buffer, and the cipher that opens its packets.
 pub(crate) struct Inbound {
-    /// Where bytes are received, and behind that, once there are any, the decompressed payloads.
+    /// Received bytes, and after them, once there are any, the decompressed payloads.
     buffer: Vec<u8>,
-    /// The bytes that have come and are not used up.
+    /// The received bytes that are not used up.
     filled: Range<usize>,
     opener: Opener,
     sequence: u32,
     volume: Volume,
-    /// The length of the packet at the front once it is known: it is decrypted only once.
+    /// The length of the first packet once it is known: it is decrypted only once.
     length: Option<usize>,
     compression: Delayed<Inflater>,
-    /// How much of the buffer decompressed payloads fill.
+    /// Bytes of decompressed payloads in the buffer.
     inflated: usize,
 }
 
@@ -55,14 +55,14 @@ impl Inbound {
         }
     }
 
-    /// Where the next bytes go. Ranges handed out before are void from here on.
+    /// Returns the buffer for the next bytes. Earlier ranges are invalid from here on.
     pub(crate) fn space(&mut self) -> &mut [u8] {
         self.inflated = 0;
         if self.filled.is_empty() {
             self.filled = 0..0;
         } else if CAPACITY - self.filled.end < READ {
-            // Little is left: every complete packet has been taken out, unless decompressed ones
-            // left no room. Then there is less space, but there is some.
+            // Every complete packet was taken out, unless decompressed ones left no room. Then there
+            // is less space, but some.
             self.buffer.copy_within(self.filled.clone(), 0);
             self.filled = 0..self.filled.len();
         }
@@ -74,7 +74,7 @@ impl Inbound {
         self.filled.end = CAPACITY.min(self.filled.end + count);
     }
 
-    /// What has come and is not used up; for the lines that precede the first packet.
+    /// Returns the bytes that are not used up, for the lines before the first packet.
     pub(crate) fn unread(&self) -> &[u8] {
         &self.buffer[self.filled.clone()]
     }
@@ -87,27 +87,27 @@ impl Inbound {
         &self.buffer[range]
     }
 
-    /// Moves `from` down to `to`; both lie in what was handed out since the last read.
+    /// Moves the bytes at `from` to `to`; both are in ranges that were returned since the last read.
     pub(crate) fn close_up(&mut self, from: Range<usize>, to: usize) {
         self.buffer.copy_within(from, to);
     }
 
-    /// Makes room for more packets if decompressed ones have left none, and says whether it did:
-    /// then there may be more in what has come. Ranges handed out before are void from then on.
+    /// Makes room for more packets if decompressed ones have left none; returns whether it did: then
+    /// more packets may have been received. Earlier ranges are invalid from then on.
     pub(crate) fn make_room(&mut self) -> bool {
-        let was_full = self.inflated >= MOST_INFLATED;
+        let was_full = self.inflated >= MAX_INFLATED;
         if was_full {
             self.inflated = 0;
         }
         was_full
     }
 
-    /// The user is logged on: compression begins, if it was agreed on.
+    /// Begins decompression, if it was agreed on: the user is authenticated.
     pub(crate) fn authenticated(&mut self) {
         self.compression.begin();
     }
 
-    /// Packets from here on are sealed with other keys.
+    /// Replaces the keys of the packets that follow.
     pub(crate) fn rekey(&mut self, opener: Opener, compression: Compression, reset_sequence: bool) {
         self.opener = opener;
         self.compression.renew(compression);
@@ -117,26 +117,26 @@ impl Inbound {
         }
     }
 
-    /// What was opened with the present keys.
+    /// Returns what was opened with the current keys.
     pub(crate) fn volume(&self) -> Volume {
         self.volume
     }
 
-    /// As if so many packets more had been opened with the present keys.
+    /// Counts packets as opened with the current keys.
     #[cfg(test)]
     pub(crate) fn wear(&mut self, packets: u32) {
         self.volume.packets += packets;
     }
 
-    /// How many packets have been taken out since the sequence number began at zero.
+    /// Returns the sequence number of the next packet.
     pub(crate) fn sequence(&self) -> u32 {
         self.sequence
     }
 
-    /// Opens the next packet and returns where its payload lies; `None` until it is complete, and
+    /// Opens the next packet and returns the range of its payload; `None` until it is complete, and
     /// while there is no room for it.
     pub(crate) fn packet(&mut self) -> Result<Option<Range<usize>>, Error> {
-        if self.inflated >= MOST_INFLATED {
+        if self.inflated >= MAX_INFLATED {
             return Ok(None);
         }
         let start = self.filled.start;
@@ -160,14 +160,14 @@ impl Inbound {
         self.length = None;
         self.filled.start = end;
         let padding = usize::from(self.buffer[start + LENGTH]);
-        if padding < LEAST_PADDING || padding + 1 >= length {
-            return Err(Error::Protocol("a packet's padding does not fit"));
+        if padding < MIN_PADDING || padding + 1 >= length {
+            return Err(Error::Protocol("the padding of a packet is out of bounds"));
         }
         let payload = start + LENGTH + 1..start + LENGTH + length - padding;
         let Some(inflater) = &mut self.compression.stream else { return Ok(Some(payload)) };
-        self.buffer.resize(CAPACITY + MOST_INFLATED + MOST_PAYLOAD + 1, 0);
+        self.buffer.resize(CAPACITY + MAX_INFLATED + MAX_PAYLOAD + 1, 0);
         let (received, room) = self.buffer.split_at_mut(CAPACITY);
-        let room = &mut room[self.inflated..][..MOST_PAYLOAD + 1];
+        let room = &mut room[self.inflated..][..MAX_PAYLOAD + 1];
         let length = inflater.inflate(&received[payload], room)?;
         let start = CAPACITY + self.inflated;
         self.inflated += length;
@@ -176,11 +176,13 @@ impl Inbound {
 
     fn check_length(&self, length: usize) -> Result<(), Error> {
         let layout = self.opener.layout();
-        if !(SHORTEST..=LONGEST).contains(&length) {
-            return Err(Error::Protocol("a packet's length is out of bounds"));
+        if !(MIN_PACKET..=MAX_PACKET).contains(&length) {
+            return Err(Error::Protocol("the length of a packet is out of bounds"));
         }
         if !(length + layout.aligned_length).is_multiple_of(layout.block) {
-            return Err(Error::Protocol("a packet's length is not a multiple of the block size"));
+            return Err(Error::Protocol(
+                "the length of a packet is not a multiple of the block size",
+            ));
         }
         Ok(())
     }
@@ -205,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn packets_come_out_whole_however_they_came_in() {
+    fn packets_open_whatever_the_pieces() {
         let mut inbound = Inbound::new();
         let stream = [plain(b"one"), plain(b"second")].concat();
         let mut payloads = Vec::new();
@@ -219,8 +221,8 @@ mod tests {
     }
 
     #[test]
-    fn a_length_is_refused_before_anything_waits_for_it() {
-        for field in [0_u32, 5, 13, 0xffff_ffff, LONGEST as u32 + 4, LONGEST as u32 + 1] {
+    fn an_invalid_length_is_refused_at_once() {
+        for field in [0_u32, 5, 13, 0xffff_ffff, MAX_PACKET as u32 + 4, MAX_PACKET as u32 + 1] {
             let mut inbound = Inbound::new();
             receive(&mut inbound, &field.to_be_bytes());
             assert!(matches!(inbound.packet(), Err(Error::Protocol(_))), "{field}");

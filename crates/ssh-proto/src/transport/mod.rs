@@ -1,4 +1,10 @@
-//! The transport layer (RFC 4253): packets, their ciphers, and the key exchange.
+//! The transport layer (RFC 4253).
+//!
+//! - `identification`: the version strings.
+//! - `inbound`, `outbound`: the buffers in which packets are opened and sealed; `volume` counts them.
+//! - `cipher`, `compression`: what is done to packets.
+//! - `algorithms`, `negotiation`: the algorithms that are offered, and KEXINIT.
+//! - `kex`: the key exchange methods; `secrets`: the exchange hash and the keys derived from it.
 
 mod algorithms;
 mod cipher;

@@ -1,4 +1,4 @@
-//! KEXINIT: what each side can do, and what both settle on (RFC 4253 section 7.1).
+//! KEXINIT: the algorithms of each side, and the choice between them (RFC 4253 section 7.1).
 
 use super::algorithms::{AlgorithmKind, Algorithms};
 use super::cipher::{Cipher, Mac, Protection};
@@ -12,8 +12,8 @@ use crate::wire::{Reader, Writer, message};
 
 const COOKIE: usize = 16;
 
-/// Signature algorithms of host keys, best first. Certificates come last: only where an authority
-/// is known is there anything to be said for them.
+/// Signature algorithms of host keys, best first. Certificates come last: they count only where an
+/// authority is known.
 pub(super) const HOST_KEY: [&str; 12] = [
     "ssh-ed25519",
     "ecdsa-sha2-nistp256",
@@ -28,26 +28,26 @@ pub(super) const HOST_KEY: [&str; 12] = [
     "rsa-sha2-512-cert-v01@openssh.com",
     "rsa-sha2-256-cert-v01@openssh.com",
 ];
-/// Asks for EXT_INFO (RFC 8308).
+/// Requests EXT_INFO (RFC 8308).
 const EXT_INFO: &str = "ext-info-c";
-/// Strict key exchange: sequence numbers restart with new keys and nothing may be slipped into the
-/// first exchange. Without it a man in the middle can cut messages from the front of the session,
-/// unseen under ChaCha20 and, with less hope, under a counter mode with an "etm" MAC (the Terrapin
-/// attack). They are offered to servers without it all the same, as OpenSSH does: what can be cut
-/// there is the list of extensions, and the session as such stays sound.
+/// Strict key exchange (OpenSSH's PROTOCOL, section 1.9): sequence numbers restart with new keys and no
+/// other message may come during the first exchange. Without it a man in the middle can remove
+/// messages from the front of the session, undetected under ChaCha20 and, with less success, under a
+/// counter mode with an "etm" MAC (the Terrapin attack). These are offered to servers without it all
+/// the same, as OpenSSH does: only the list of extensions can be removed.
 const STRICT_CLIENT: &str = "kex-strict-c-v00@openssh.com";
 const STRICT_SERVER: &str = "kex-strict-s-v00@openssh.com";
 
-/// What is known of a server before it is asked.
+/// The known host keys of a server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KnownKeys {
-    /// Types of its keys: `ssh-ed25519`, `ssh-rsa` and so on.
+    /// Types of its keys, such as `ssh-ed25519`.
     pub types: Vec<String>,
-    /// Whether an authority is known whose certificates it may show.
+    /// Whether an authority is known that may have certified its keys.
     pub authority: bool,
 }
 
-/// What both sides settled on.
+/// The algorithms that both sides use.
 #[derive(Clone, Debug)]
 pub(crate) struct Agreed {
     pub(crate) kex: Kex,
@@ -56,19 +56,19 @@ pub(crate) struct Agreed {
     pub(crate) to_client: Protection,
     pub(crate) compression_to_server: Compression,
     pub(crate) compression_to_client: Compression,
-    /// Whether the server knows strict key exchange. It says so in the first KEXINIT only.
+    /// Whether the server supports strict key exchange. Only the first KEXINIT tells.
     pub(crate) strict: bool,
-    /// Whether the server's next packet is a guess that turned out wrong.
+    /// Whether the server's next packet is a wrong guess.
     pub(crate) wrong_guess: bool,
 }
 
-/// What we offer, the best of each kind first.
+/// The algorithms that we offer, the best of each kind first.
 #[derive(Debug)]
 pub(crate) struct Offer(Algorithms);
 
 impl Offer {
-    /// Offers the algorithms; those for what is known of the server come first, unless the order
-    /// was chosen: certificates, then its keys.
+    /// Offers the algorithms. Unless the application has chosen the order, those of certificates of a
+    /// known authority come first, then those of known keys.
     pub(crate) fn new(mut algorithms: Algorithms, known: &KnownKeys) -> Self {
         if algorithms.host_key_order {
             return Self(algorithms);
@@ -81,7 +81,7 @@ impl Offer {
         Self(algorithms)
     }
 
-    /// Our message. `cookie` is random; `first` is false for every exchange after the first.
+    /// Returns our KEXINIT. `cookie` is random; `first` is false after the first exchange.
     pub(crate) fn payload(&self, cookie: [u8; COOKIE], first: bool) -> Vec<u8> {
         let offered = &self.0;
         let mut kex = offered.kex.clone();
@@ -93,8 +93,7 @@ impl Offer {
         for list in [&kex, &offered.host_key] {
             payload.put_string(list.join(",").as_bytes());
         }
-        // MACs are sent even if no cipher needs one: some servers look for a common name before
-        // they look at the cipher.
+        // MACs are sent even if no cipher needs one: some servers require a common one in any case.
         for list in [&offered.cipher, &offered.mac, &offered.compression] {
             let list = list.join(",");
             payload.put_string(list.as_bytes());
@@ -108,7 +107,7 @@ impl Offer {
         payload
     }
 
-    /// Settles on the first of our names that the server has too, for each kind.
+    /// Chooses the first of our names that the server offers too, for each kind.
     pub(crate) fn negotiate(&self, theirs: &KexInit<'_>) -> Result<Agreed, Error> {
         let kex = self.choose(AlgorithmKind::Kex, theirs.kex)?;
         let host_key = self.choose(AlgorithmKind::HostKey, theirs.host_key)?;
@@ -116,7 +115,7 @@ impl Offer {
         let to_client = self.protection(&theirs.to_client)?;
         let compression_to_server = self.compression(&theirs.to_server)?;
         let compression_to_client = self.compression(&theirs.to_client)?;
-        // A guess is right when both sides like the same best, whatever is settled on.
+        // A guess is right if the first names of both sides are the same, whatever is chosen.
         let best = (self.0.kex[0], self.0.host_key[0]);
         let right = (first(theirs.kex), first(theirs.host_key)) == best;
         Ok(Agreed {
@@ -131,9 +130,9 @@ impl Offer {
         })
     }
 
-    /// Settles on the cipher of one direction. MACs count only under a cipher that needs one:
-    /// beside the others the lists are never compared, and need not have a name in common
-    /// (OpenSSH's PROTOCOL, "transport: AES-GCM"; it holds for ChaCha20-Poly1305, too).
+    /// Chooses the cipher of one direction, and the MAC if the cipher needs one: for other ciphers the
+    /// lists of MACs need no common name (OpenSSH's PROTOCOL, "transport: AES-GCM"; it also holds for
+    /// ChaCha20-Poly1305).
     fn protection(&self, theirs: &Directed<'_>) -> Result<Protection, Error> {
         let name = self.choose(AlgorithmKind::Cipher, theirs.cipher)?;
         Ok(match named(name, &Cipher::all()) {
@@ -154,7 +153,7 @@ impl Offer {
         let ours = self.0.names(kind);
         let common = ours.iter().find(|name| names(theirs).any(|other| other == **name));
         common.copied().ok_or_else(|| Error::NoCommonAlgorithm {
-            kind: kind.words(),
+            kind: kind.name(),
             theirs: one_line(theirs.as_bytes()),
             ours: ours.join(","),
         })
@@ -171,7 +170,7 @@ pub(crate) struct KexInit<'a> {
     pub(crate) guess_follows: bool,
 }
 
-/// The lists that each direction has its own of.
+/// The lists that are separate for each direction.
 #[derive(Debug)]
 pub(crate) struct Directed<'a> {
     pub(crate) cipher: &'a str,
@@ -210,10 +209,10 @@ fn first(list: &str) -> &str {
     names(list).next().unwrap_or_default()
 }
 
-/// What a name of our own lists stands for.
+/// Returns the algorithm of a name in our lists.
 fn named<T: Copy>(name: &str, table: &[(&'static str, T)]) -> T {
     let found = table.iter().find(|(known, _)| *known == name);
-    found.expect("lists hold only names of their tables").1
+    found.expect("lists hold only known names").1
 }
 
 #[cfg(test)]
@@ -341,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named_with_both_lists() {
+    fn a_missing_algorithm_is_reported_with_both_lists() {
         let lists = Lists { ciphers: [GCM, "3des-cbc"], ..Lists::default() };
         let (kind, theirs, ours) = missing(&lists, &offer());
         assert_eq!((kind, theirs.as_str()), ("cipher", "3des-cbc"));
@@ -351,7 +350,7 @@ mod tests {
         let expected = ("compression", "zlib".to_owned(), "none".to_owned());
         assert_eq!(missing(&lists, &offer()), expected);
 
-        // What the owner has taken out is missing, too.
+        // An algorithm that was removed is missing too.
         let ours = only(AlgorithmKind::HostKey, &["rsa-sha2-512"]);
         let expected = ("host key algorithm", "ssh-ed25519".to_owned(), "rsa-sha2-512".to_owned());
         assert_eq!(missing(&Lists::default(), &ours), expected);
@@ -368,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn ours_is_well_formed_and_later_ones_carry_no_markers() {
+    fn our_kexinit_is_well_formed_and_later_ones_have_no_markers() {
         let payload = offer().payload([1; COOKIE], true);
         let parsed = KexInit::parse(&payload).expect("well formed");
         assert!(parsed.kex.ends_with("ext-info-c,kex-strict-c-v00@openssh.com"));
@@ -383,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn ours_is_what_the_owner_chose() {
+    fn our_kexinit_holds_the_chosen_algorithms() {
         let payload = only(AlgorithmKind::Mac, &["hmac-sha2-512"]).payload([1; COOKIE], true);
         let parsed = KexInit::parse(&payload).expect("well formed");
         assert_eq!(
@@ -393,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn known_host_keys_are_asked_for_first() {
+    fn known_host_keys_are_offered_first() {
         let types = vec!["ssh-rsa".into(), "ecdsa-sha2-nistp384".into()];
         let known = KnownKeys { types, authority: false };
         let offer = Offer::new(Algorithms::default(), &known);
@@ -411,7 +410,7 @@ mod tests {
 
     /// As OpenSSH keeps the order of a list and of one that begins with "^", and no other.
     #[test]
-    fn an_order_that_was_chosen_is_kept_whatever_is_known() {
+    fn a_chosen_order_is_kept_with_known_keys() {
         let known = KnownKeys { types: vec!["ssh-rsa".into()], authority: true };
         let first = |selection: Selection| {
             let mut algorithms = Algorithms::default();

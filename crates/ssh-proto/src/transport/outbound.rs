@@ -1,4 +1,4 @@
-//! Sending: one buffer in which packets are sealed where they lie.
+//! Sending: one buffer, in which packets are sealed in place.
 
 use std::io::{self, IoSliceMut};
 use std::ops::Range;
@@ -8,31 +8,31 @@ use super::compression::{Compression, Deflater, Delayed};
 use super::volume::Volume;
 use crate::message::CHANNEL_DATA;
 
-/// When this much waits to be sent, no more channel data is taken in.
-const ENOUGH: usize = 256 * 1024;
-/// The most data of one packet; servers that announce more gain nothing by getting it.
-const MOST_DATA: usize = 32 * 1024;
-/// Packets that one read fills at the most.
+/// Pending bytes beyond which no channel data is accepted.
+const MAX_PENDING: usize = 256 * 1024;
+/// Bytes of data in one packet; larger packets gain nothing, also where servers accept them.
+const MAX_DATA: usize = 32 * 1024;
+/// Packets that one read can fill.
 const SLOTS: usize = 8;
 /// Bytes between the padding length and the data: message number, channel, length of the data.
 const DATA_HEADER: usize = 1 + 4 + 4;
-/// From the start of a packet to its payload.
+/// Bytes from the start of a packet to its payload.
 const PAYLOAD: usize = LENGTH + 1;
-/// RFC 4253 section 6.
-const LEAST_PADDING: usize = 4;
+/// Minimum padding in bytes (RFC 4253 section 6).
+const MIN_PADDING: usize = 4;
 
-/// The number of a packet that we send. The sequence number alone may come again with new keys.
+/// The number of a packet that we send. The sequence number alone may repeat with new keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PacketNumber {
-    /// How often the sequence numbers have started over.
+    /// How often the sequence numbers have restarted.
     pub(crate) epoch: u32,
-    /// What the server names the packet by.
+    /// The sequence number, which UNIMPLEMENTED refers to.
     pub(crate) sequence: u32,
 }
 
-/// The send buffer and the cipher that seals what goes into it.
+/// The send buffer, and the cipher that seals its packets.
 pub(crate) struct Outbound {
-    /// Always initialised in its whole length, so that reads can go straight into it.
+    /// Initialized in its whole length, so that reads can go straight into it.
     buffer: Vec<u8>,
     /// The sealed bytes that are not sent yet.
     filled: Range<usize>,
@@ -65,17 +65,17 @@ impl Outbound {
         }
     }
 
-    /// Whether channel data may come in, or the connection has enough to do.
+    /// Returns whether channel data is accepted: not while much is pending.
     pub(crate) fn has_room(&self) -> bool {
-        self.filled.len() < ENOUGH
+        self.filled.len() < MAX_PENDING
     }
 
-    /// The user is logged on: compression begins, if it was agreed on.
+    /// Begins compression, if it was agreed on: the user is authenticated.
     pub(crate) fn authenticated(&mut self) {
         self.compression.begin();
     }
 
-    /// Packets from here on are sealed with other keys.
+    /// Replaces the keys of the packets that follow.
     pub(crate) fn rekey(&mut self, sealer: Sealer, compression: Compression, reset_sequence: bool) {
         self.sealer = sealer;
         self.compression.renew(compression);
@@ -86,17 +86,17 @@ impl Outbound {
         }
     }
 
-    /// The number of the packet that is sealed next.
+    /// Returns the number of the next packet.
     pub(crate) fn next_number(&self) -> PacketNumber {
         self.next
     }
 
-    /// What was sealed with the present keys.
+    /// Returns what was sealed with the current keys.
     pub(crate) fn volume(&self) -> Volume {
         self.volume
     }
 
-    /// Bytes that are not a packet: the identification string.
+    /// Adds bytes that are not a packet: the identification string.
     pub(crate) fn raw(&mut self, bytes: &[u8]) {
         let start = self.reserve(bytes.len());
         self.buffer[start..][..bytes.len()].copy_from_slice(bytes);
@@ -122,46 +122,46 @@ impl Outbound {
         self.seal(start, payload.len());
     }
 
-    /// Seals what was to be compressed as it is.
+    /// Seals a payload without compressing it.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn uncompressed(&mut self, payload: &[u8]) {
         self.place(payload);
     }
 
-    /// Lets `read` put up to `quota` bytes of channel data where their packets will lie, then
-    /// seals as many packets as it filled. `remote` is the server's number of the channel,
-    /// `longest` the most data that it takes in one packet.
+    /// Lets `read` write up to `quota` bytes of channel data straight into packets, then seals as many
+    /// as it filled. `remote` is the server's number of the channel, `max_packet` its maximum packet
+    /// size.
     pub(crate) fn data(
         &mut self,
         remote: u32,
-        longest: usize,
+        max_packet: usize,
         quota: usize,
         read: impl FnOnce(&mut [IoSliceMut<'_>]) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        let longest = longest.min(MOST_DATA);
+        let max_packet = max_packet.min(MAX_DATA);
         if let Some(mut deflater) = self.compression.stream.take() {
-            let outcome = self.deflated_data(&mut deflater, remote, longest, quota, read);
+            let outcome = self.deflated_data(&mut deflater, remote, max_packet, quota, read);
             self.compression.stream = Some(deflater);
             return outcome;
         }
-        let full = sizes(self.sealer.layout(), DATA_HEADER + longest);
-        let quota = quota.min(SLOTS * longest);
-        let start = self.reserve(full.packet * quota.div_ceil(longest.max(1)));
+        let full = sizes(self.sealer.layout(), DATA_HEADER + max_packet);
+        let quota = quota.min(SLOTS * max_packet);
+        let start = self.reserve(full.packet * quota.div_ceil(max_packet.max(1)));
         let mut left = quota;
         let mut packets = self.buffer[start..].chunks_mut(full.packet);
         let mut slots: [IoSliceMut<'_>; SLOTS] = std::array::from_fn(|_| {
-            let data = left.min(longest);
+            let data = left.min(max_packet);
             left -= data;
             let packet = packets.next().filter(|_| data > 0).unwrap_or_default();
             let room = packet.get_mut(PAYLOAD + DATA_HEADER..).unwrap_or_default();
             IoSliceMut::new(&mut room[..data])
         });
-        let used = quota.div_ceil(longest.max(1));
+        let used = quota.div_ceil(max_packet.max(1));
         let count = read(&mut slots[..used])?.min(quota);
         let mut unsealed = count;
         let mut at = start;
         while unsealed > 0 {
-            let data = unsealed.min(longest);
+            let data = unsealed.min(max_packet);
             let header = &mut self.buffer[at + PAYLOAD..][..DATA_HEADER];
             header.copy_from_slice(&data_header(remote, data));
             at += self.seal(at, DATA_HEADER + data);
@@ -170,28 +170,28 @@ impl Outbound {
         Ok(count)
     }
 
-    /// The same by way of the compressor: nobody knows beforehand where packets will lie.
+    /// Does the same with compression: the places of the packets are not known beforehand.
     fn deflated_data(
         &mut self,
         deflater: &mut Deflater,
         remote: u32,
-        longest: usize,
+        max_packet: usize,
         quota: usize,
         read: impl FnOnce(&mut [IoSliceMut<'_>]) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        let longest = longest.max(1);
-        let quota = quota.min(SLOTS * longest);
+        let max_packet = max_packet.max(1);
+        let quota = quota.min(SLOTS * max_packet);
         let mut plain = std::mem::take(&mut deflater.plain);
         plain.resize(quota, 0);
         let outcome = read(&mut [IoSliceMut::new(&mut plain)]).map(|count| count.min(quota));
-        for data in plain[..*outcome.as_ref().unwrap_or(&0)].chunks(longest) {
+        for data in plain[..*outcome.as_ref().unwrap_or(&0)].chunks(max_packet) {
             self.place(deflater.deflate([&data_header(remote, data.len()), data]));
         }
         deflater.plain = plain;
         outcome
     }
 
-    /// Completes the packet at `start`, whose payload is in place, and returns its whole size.
+    /// Seals the packet at `start`, whose payload is in place; returns its size.
     fn seal(&mut self, start: usize, payload: usize) -> usize {
         let size = sizes(self.sealer.layout(), payload);
         let packet = &mut self.buffer[start..][..size.packet];
@@ -206,7 +206,7 @@ impl Outbound {
         size.packet
     }
 
-    /// Makes room for `count` bytes behind the filled ones and says where it begins.
+    /// Makes room for `count` bytes after the filled ones; returns its start.
     fn reserve(&mut self, count: usize) -> usize {
         if self.buffer.len() - self.filled.end < count && self.filled.start > 0 {
             self.buffer.copy_within(self.filled.clone(), 0);
@@ -220,7 +220,7 @@ impl Outbound {
     }
 }
 
-/// What precedes the data in a payload.
+/// Returns the beginning of a CHANNEL_DATA payload.
 fn data_header(remote: u32, length: usize) -> [u8; DATA_HEADER] {
     let mut header = [CHANNEL_DATA; DATA_HEADER];
     header[1..5].copy_from_slice(&remote.to_be_bytes());
@@ -230,13 +230,13 @@ fn data_header(remote: u32, length: usize) -> [u8; DATA_HEADER] {
 
 struct Sizes {
     padding: usize,
-    /// From the length field to the tag.
+    /// Bytes from the length field to the tag.
     packet: usize,
 }
 
 fn sizes(layout: Layout, payload: usize) -> Sizes {
-    let aligned = layout.aligned_length + 1 + payload + LEAST_PADDING;
-    let padding = LEAST_PADDING + aligned.next_multiple_of(layout.block) - aligned;
+    let aligned = layout.aligned_length + 1 + payload + MIN_PADDING;
+    let padding = MIN_PADDING + aligned.next_multiple_of(layout.block) - aligned;
     Sizes { padding, packet: PAYLOAD + payload + padding + layout.tag }
 }
 
@@ -271,9 +271,9 @@ mod tests {
         }
     }
 
-    /// Every amount of data around the borders of packets comes out as it was read.
+    /// Every amount of data around packet boundaries arrives as it was read.
     #[test]
-    fn data_is_cut_into_packets_where_it_was_read() {
+    fn data_is_split_into_packets_in_place() {
         for count in [0, 1, 999, 1000, 1001, 3000, 7999, 8000] {
             let mut outbound = Outbound::new();
             outbound.packet(b"before");
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_read_leaves_nothing_behind() {
+    fn a_failed_read_leaves_nothing() {
         let mut outbound = Outbound::new();
         let refuse = |_: &mut [IoSliceMut<'_>]| Err(io::ErrorKind::WouldBlock.into());
         assert!(outbound.data(1, 1000, 5000, refuse).is_err());

@@ -1,4 +1,4 @@
-//! The exchange hash, and the keys that come of it (RFC 4253 sections 7.2 and 8).
+//! The exchange hash, and the keys derived from it (RFC 4253 sections 7.2 and 8).
 
 #[cfg(any(test, feature = "fuzzing"))]
 use aws_lc_rs::digest::SHA256;
@@ -17,9 +17,9 @@ pub(crate) enum Direction {
     ToClient,
 }
 
-/// Everything that both sides have said and that the exchange hash covers.
+/// The messages of both sides that the exchange hash covers.
 pub(crate) struct Transcript<'a> {
-    /// Identification strings without the lines' ends.
+    /// Identification strings without line ends.
     pub(crate) client_version: &'a str,
     pub(crate) server_version: &'a str,
     /// KEXINIT payloads.
@@ -27,17 +27,17 @@ pub(crate) struct Transcript<'a> {
     pub(crate) server_init: &'a [u8],
 }
 
-/// What an exchange yields: enough to derive every key.
+/// The result of an exchange, from which every key is derived.
 pub(crate) struct Secrets {
     shared: Shared,
-    /// Its algorithm is that of the method, and makes the keys too.
+    /// Its algorithm, that of the method, also derives the keys.
     hash: Digest,
     session: Vec<u8>,
 }
 
 impl Secrets {
-    /// Hashes what both sides have said. `halves` is what the method puts between the host key and
-    /// the secret; `session` is the session's identifier, once there is one.
+    /// Computes the exchange hash. `halves` is what the method puts between the host key and the secret;
+    /// `session` is the session identifier, once there is one.
     pub(super) fn new(
         algorithm: &'static Algorithm,
         transcript: &Transcript<'_>,
@@ -65,16 +65,17 @@ impl Secrets {
         Self { shared, hash, session }
     }
 
-    /// The exchange hash, which the server signs.
+    /// Returns the exchange hash, which the server signs.
     pub(super) fn hash(&self) -> &[u8] {
         self.hash.as_ref()
     }
 
-    /// The session's identifier: the hash of its first exchange.
+    /// Returns the session identifier: the hash of the first exchange.
     pub(crate) fn session(&self) -> &[u8] {
         &self.session
     }
 
+    /// Returns the initialization vector of a cipher.
     pub(crate) fn initial_vector(&self, direction: Direction, length: usize) -> Zeroizing<Vec<u8>> {
         let letter = match direction {
             Direction::ToServer => b'A',
@@ -83,6 +84,7 @@ impl Secrets {
         self.derive(letter, length)
     }
 
+    /// Returns the key of a cipher.
     pub(crate) fn key(&self, direction: Direction, length: usize) -> Zeroizing<Vec<u8>> {
         let letter = match direction {
             Direction::ToServer => b'C',
@@ -91,7 +93,7 @@ impl Secrets {
         self.derive(letter, length)
     }
 
-    /// The key of a MAC.
+    /// Returns the key of a MAC.
     pub(crate) fn integrity_key(&self, direction: Direction, length: usize) -> Zeroizing<Vec<u8>> {
         let letter = match direction {
             Direction::ToServer => b'E',
@@ -118,7 +120,7 @@ impl Secrets {
         key
     }
 
-    /// What a server of the tests has worked out on its own.
+    /// Returns secrets that a test server has computed.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn from_parts(shared: Vec<u8>, hash: Digest, session: Vec<u8>) -> Self {
         Self { shared: Zeroizing::new(shared), hash, session }
@@ -137,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_differ_by_letter_and_grow_from_their_beginning() {
+    fn keys_differ_by_letter_and_extend() {
         let secrets = Secrets::for_tests();
         let long = secrets.key(Direction::ToServer, 64);
         let short = secrets.key(Direction::ToServer, 16);

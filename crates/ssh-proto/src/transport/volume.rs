@@ -1,6 +1,6 @@
-//! How much has gone under one set of keys.
+//! The use of one set of keys.
 
-/// What one direction has carried since its keys were changed.
+/// Traffic of one direction since the last key exchange.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Volume {
     /// Bytes on the wire.

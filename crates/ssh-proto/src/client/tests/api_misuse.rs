@@ -1,4 +1,4 @@
-//! Commands out of season: after the end, before the beginning, about nothing.
+//! Commands at the wrong time: after the end, before the beginning, and about removed channels.
 
 use super::harness::messages::{about, confirm, data};
 use super::harness::pair::{Pair, Seen, setup};
@@ -8,7 +8,7 @@ use crate::Error;
 use crate::message::{CHANNEL_CLOSE, CHANNEL_OPEN, DISCONNECT, KEX_ECDH_INIT, KEXINIT};
 
 #[test]
-fn a_session_that_was_ended_takes_and_gives_nothing() {
+fn an_ended_session_neither_sends_nor_receives() {
     let (mut pair, [first, second]) = Pair::open(1000, 1000);
     pair.fill(first, b"last words").unwrap();
     pair.client.disconnect(ByApplication);
@@ -29,9 +29,9 @@ fn a_session_that_was_ended_takes_and_gives_nothing() {
     assert_eq!(pair.client.timeout(), None);
 }
 
-/// An event that was found while payloads were joined is not given after the end either.
+/// An event that was found while payloads were joined is dropped at the end.
 #[test]
-fn what_was_looked_at_in_advance_is_not_given_after_the_end() {
+fn queued_events_are_dropped_at_the_end() {
     let (mut pair, _) = Pair::open::<2>(1000, 1000);
     pair.server.send(&data(0, b"first"));
     pair.server.send(&data(1, b"second"));
@@ -43,9 +43,9 @@ fn what_was_looked_at_in_advance_is_not_given_after_the_end() {
     assert!(matches!(pair.client.next_event(), Ok(None)));
 }
 
-/// The one who decides about the host key may answer after the time is up.
+/// The application may decide about the host key after a timeout.
 #[test]
-fn trust_that_comes_after_the_end_sends_nothing() {
+fn trust_after_the_end_sends_nothing() {
     let mut pair = Pair::new(setup(), Script::default());
     pair.trusts = false;
     pair.run();
@@ -56,7 +56,7 @@ fn trust_that_comes_after_the_end_sends_nothing() {
 }
 
 #[test]
-fn trust_that_nobody_asked_for_changes_nothing() {
+fn trust_without_a_pending_decision_changes_nothing() {
     let mut pair = Pair::new(setup(), Script::default());
     assert!(matches!(pair.client.trust(true), Err(Error::Protocol(_))));
     pair.run();
@@ -69,9 +69,9 @@ fn trust_that_nobody_asked_for_changes_nothing() {
     assert_eq!(pair.take(), [Seen::Rekeyed]);
 }
 
-/// Data is found first and the damage behind it: both are told, in this order.
+/// Data is found first and the damage after it: both are returned, in this order.
 #[test]
-fn an_error_behind_data_waits_for_its_turn() {
+fn an_error_follows_the_data_before_it() {
     let (mut pair, [channel]) = Pair::open(1000, 1000);
     pair.server.send(&data(0, b"good"));
     pair.server.send(&data(9, b"bad"));
@@ -80,9 +80,9 @@ fn an_error_behind_data_waits_for_its_turn() {
     assert!(matches!(pair.failure(), Error::Protocol(_)));
 }
 
-/// A session can be ended while a key exchange is under way.
+/// A session can be ended during a key exchange.
 #[test]
-fn ends_in_the_middle_of_a_key_exchange() {
+fn a_session_can_end_during_a_key_exchange() {
     let mut pair = Pair::connected(Script::default());
     pair.server.offer();
     pair.feed_client();
@@ -92,9 +92,9 @@ fn ends_in_the_middle_of_a_key_exchange() {
     assert_eq!(pair.server.numbers(), [KEXINIT, KEX_ECDH_INIT, DISCONNECT]);
 }
 
-/// Whoever still holds the number of a channel that is gone does no harm with it.
+/// The identifier of a removed channel has no effect.
 #[test]
-fn commands_about_a_channel_that_is_gone_do_nothing() {
+fn commands_about_a_removed_channel_do_nothing() {
     let (mut pair, [channel]) = Pair::open(1000, 1000);
     pair.client.close(channel);
     pair.say(&about(CHANNEL_CLOSE, 0));
@@ -107,9 +107,9 @@ fn commands_about_a_channel_that_is_gone_do_nothing() {
     assert_eq!(pair.client.pending(), b"");
 }
 
-/// An end that is given before the channel is open is said once it is.
+/// A close before the channel is open is sent once it is.
 #[test]
-fn an_end_before_the_confirmation_is_kept() {
+fn close_before_the_confirmation_is_sent_after_it() {
     let mut pair = Pair::connected(Script::default());
     let channel = pair.client.open_direct_tcpip("db", 1, "::1", 1);
     pair.client.close(channel);

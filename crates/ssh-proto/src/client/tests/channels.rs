@@ -1,4 +1,4 @@
-//! The life of channels: opening, both ends, closing in every order.
+//! Opening and closing of channels, in every order.
 
 use super::harness::messages::{Open, about, adjust, confirm, data, parse_data, refuse};
 use super::harness::pair::{Pair, Seen};
@@ -11,7 +11,7 @@ const INITIAL_WINDOW: u32 = 1_000_000;
 const LONGEST: u32 = 32_768;
 
 #[test]
-fn an_open_says_where_to_and_for_whom() {
+fn an_open_holds_the_target_and_the_originator() {
     let mut pair = Pair::connected(Script::default());
     let channel = pair.client.open_direct_tcpip("db.internal", 65_535, "::1", 50_000);
     assert_eq!(pair.client.window(channel), 0);
@@ -32,7 +32,7 @@ fn an_open_says_where_to_and_for_whom() {
 }
 
 #[test]
-fn an_open_of_a_unix_socket_names_its_path() {
+fn an_open_of_a_unix_socket_holds_its_path() {
     let mut pair = Pair::connected(Script::default());
     let channel = pair.client.open_direct_streamlocal("/run/db.sock");
     pair.run();
@@ -50,7 +50,7 @@ fn an_open_of_a_unix_socket_names_its_path() {
 }
 
 #[test]
-fn a_confirmed_channel_carries_both_ways() {
+fn a_confirmed_channel_carries_data_both_ways() {
     let (mut pair, [channel]) = Pair::open(INITIAL_WINDOW, LONGEST);
     assert_eq!(pair.client.window(channel), INITIAL_WINDOW as usize);
     assert_eq!(pair.fill(channel, b"question").unwrap(), 8);
@@ -62,7 +62,7 @@ fn a_confirmed_channel_carries_both_ways() {
 }
 
 #[test]
-fn a_refusal_says_why_in_words_fit_to_be_shown() {
+fn the_description_of_a_failed_open_is_printable() {
     let mut pair = Pair::connected(Script::default());
     for (code, reason) in [
         (1, OpenFailure::AdministrativelyProhibited),
@@ -85,9 +85,9 @@ fn a_refusal_says_why_in_words_fit_to_be_shown() {
     assert!(words.len() < 1000);
 }
 
-/// What is said of one channel has no effect on its neighbour.
+/// A failure of one channel has no effect on the others.
 #[test]
-fn one_refused_channel_leaves_the_others_alone() {
+fn a_failed_open_does_not_affect_other_channels() {
     let (mut pair, [first]) = Pair::open(INITIAL_WINDOW, LONGEST);
     let second = pair.client.open_direct_tcpip("db", 1, "::1", 1);
     pair.run();
@@ -100,7 +100,7 @@ fn one_refused_channel_leaves_the_others_alone() {
 }
 
 #[test]
-fn one_direction_ends_alone() {
+fn eof_ends_one_direction_only() {
     let (mut pair, [channel]) = Pair::open(INITIAL_WINDOW, LONGEST);
     pair.fill(channel, b"all of it").unwrap();
     pair.client.eof(channel);
@@ -117,7 +117,7 @@ fn one_direction_ends_alone() {
 }
 
 #[test]
-fn the_servers_end_leaves_ours_open() {
+fn eof_of_the_server_leaves_our_direction_open() {
     let (mut pair, [channel]) = Pair::open(INITIAL_WINDOW, LONGEST);
     pair.say(&about(CHANNEL_EOF, 0));
     assert_eq!(pair.take(), [Seen::Eof(channel)]);
@@ -128,7 +128,7 @@ fn the_servers_end_leaves_ours_open() {
     assert_eq!(pair.error, None);
 }
 
-/// A step of the end of a channel.
+/// A step of closing a channel.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum End {
     OurEof,
@@ -137,8 +137,8 @@ enum End {
     TheirClose,
 }
 
-/// Every order of the four steps, complete or without the EOFs, ends with nothing left over, with
-/// one CLOSE from each side, and with the number free for another channel.
+/// Every order of the four steps, with or without EOF, leaves nothing behind, sends one CLOSE from
+/// each side, and frees the number.
 #[test]
 fn closes_in_every_order() {
     use End::{OurClose, OurEof, TheirClose, TheirEof};
@@ -188,7 +188,7 @@ fn closes_in_every_order() {
         }
         seen.push(Seen::Close(channel));
         assert_eq!(pair.take(), seen, "{order:?}");
-        // Once more is once too often, and does nothing.
+        // A repeated command has no effect.
         pair.client.close(channel);
         pair.client.eof(channel);
         pair.client.consumed(channel, 1_000_000, pair.now);
@@ -200,9 +200,9 @@ fn closes_in_every_order() {
     }
 }
 
-/// The server had sent it before it knew: it is for the connection all the same, up to the end.
+/// The server had sent it before our CLOSE: it is delivered, up to the end.
 #[test]
-fn what_comes_after_our_close_arrives_without_credit() {
+fn data_after_our_close_arrives_and_gets_no_credit() {
     let (mut pair, [channel, other]) = Pair::open(INITIAL_WINDOW, LONGEST);
     pair.client.close(channel);
     pair.run();
@@ -223,9 +223,9 @@ fn what_comes_after_our_close_arrives_without_credit() {
     assert!(!pair.client.is_idle(), "the other is still there");
 }
 
-/// Between the two CLOSE messages the number is taken, and a new channel gets another.
+/// Between the two CLOSE messages the number is in use, and a new channel gets another.
 #[test]
-fn a_number_is_not_given_again_too_early() {
+fn a_number_is_not_reused_before_both_sides_have_closed() {
     let (mut pair, [first]) = Pair::open(INITIAL_WINDOW, LONGEST);
     pair.client.close(first);
     pair.run();
@@ -238,7 +238,7 @@ fn a_number_is_not_given_again_too_early() {
 }
 
 #[test]
-fn a_late_confirmation_gets_close() {
+fn a_confirmation_after_close_is_answered_with_close() {
     let mut pair = Pair::connected(Script::default());
     let channel = pair.client.open_direct_tcpip("db", 1, "::1", 1);
     pair.client.close(channel);
@@ -247,7 +247,7 @@ fn a_late_confirmation_gets_close() {
     assert_eq!(pair.server.numbers(), [CHANNEL_OPEN]);
     assert!(!pair.client.is_idle());
     pair.server.send(&confirm(0, 55, INITIAL_WINDOW, LONGEST));
-    // It did not know yet, and greets.
+    // The server has sent this before our CLOSE.
     pair.say(&data(0, b"220 ready"));
     assert_eq!(pair.server.take(), [about(CHANNEL_CLOSE, 55)]);
     assert_eq!(pair.take(), [Seen::Data(channel, b"220 ready".to_vec())]);
@@ -258,7 +258,7 @@ fn a_late_confirmation_gets_close() {
 }
 
 #[test]
-fn a_late_refusal_is_the_end_of_it() {
+fn a_failure_after_close_frees_the_number() {
     let mut pair = Pair::connected(Script::default());
     let channel = pair.client.open_direct_tcpip("db", 1, "::1", 1);
     pair.client.close(channel);
@@ -269,9 +269,9 @@ fn a_late_refusal_is_the_end_of_it() {
     assert!(pair.client.is_idle());
 }
 
-/// The server says everything in one breath: no byte is lost, and in order.
+/// The server sends everything at once: every byte is delivered, in order.
 #[test]
-fn the_end_in_one_breath() {
+fn confirmation_data_and_close_may_arrive_at_once() {
     let (mut pair, [channel]) = Pair::open(INITIAL_WINDOW, LONGEST);
     pair.server.send(&data(0, &[1; 5000]));
     pair.server.send(&data(0, &[2; 10]));
@@ -285,9 +285,9 @@ fn the_end_in_one_breath() {
     assert!(pair.client.is_idle());
 }
 
-/// Bytes and end given before the server hears anything arrive in that order.
+/// Data and EOF that are sent before the server reads arrive in order.
 #[test]
-fn what_was_given_before_close_is_sent_before_it() {
+fn data_and_eof_are_sent_before_close() {
     let (mut pair, [channel]) = Pair::open(INITIAL_WINDOW, LONGEST);
     pair.fill(channel, &[9; 100_000]).unwrap();
     pair.client.close(channel);
@@ -299,7 +299,7 @@ fn what_was_given_before_close_is_sent_before_it() {
     assert_eq!(packets.iter().map(|packet| parse_data(packet).1.len()).sum::<usize>(), 100_000);
 }
 
-/// A thousand channels at once, and every number comes back.
+/// A thousand channels at once, and every number is freed.
 #[test]
 fn many_channels_at_once() {
     let mut pair = Pair::connected(Script::default());

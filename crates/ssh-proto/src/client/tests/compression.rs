@@ -1,5 +1,5 @@
-//! Compression that begins when the user is logged on: each way, across changes of keys, and with a
-//! server that makes a bomb of it.
+//! Compression that begins after authentication: in each direction, across key exchanges, and with
+//! a decompression bomb.
 
 use super::harness::messages::Part::Text;
 use super::harness::messages::{adjust, build, data, global, parse_data};
@@ -13,7 +13,7 @@ use crate::{AlgorithmKind, ChannelId, Error, Selection};
 
 const ZLIB: &str = "zlib@openssh.com";
 const LONGEST: u32 = 32_768;
-/// The longest payload that is taken, compressed or not.
+/// Maximum size of a payload, compressed or not.
 const MOST: usize = 262_139;
 
 /// A pair whose client offers these methods.
@@ -24,7 +24,7 @@ fn pair(offered: &[&str], script: Script) -> Pair {
     Pair::new(setup, script)
 }
 
-/// A session with an open channel that the server calls 100.
+/// A session with an open channel, whose number at the server is 100.
 fn open(script: Script) -> (Pair, ChannelId) {
     let mut pair = pair(&[ZLIB, "none"], script);
     pair.run();
@@ -39,7 +39,7 @@ fn both() -> Script {
     Script { compression: [ZLIB; 2], ..Script::default() }
 }
 
-/// How many bytes each side sends to move as many that are all alike to the other, up and down.
+/// Returns the bytes that each side sends to transfer many equal bytes, up and down.
 fn volume(pair: &mut Pair, channel: ChannelId) -> (usize, usize) {
     assert_eq!(pair.fill(channel, &[7; 20_000]).unwrap(), 20_000);
     let up = pair.client.pending().len();
@@ -53,7 +53,7 @@ fn volume(pair: &mut Pair, channel: ChannelId) -> (usize, usize) {
 }
 
 #[test]
-fn each_way_by_itself_and_with_every_cipher() {
+fn each_direction_compresses_by_itself_with_every_cipher() {
     for (cipher, mac, _) in Protection::all() {
         for compression in [["none", ZLIB], [ZLIB, "none"], [ZLIB; 2], ["none"; 2]] {
             let script = Script { cipher, mac, compression, ..Script::default() };
@@ -67,20 +67,20 @@ fn each_way_by_itself_and_with_every_cipher() {
 }
 
 #[test]
-fn nothing_is_compressed_unless_it_is_asked_for() {
+fn nothing_is_compressed_by_default() {
     let mut plain = Pair::new(setup(), both());
     plain.run();
     let Error::NoCommonAlgorithm { kind, theirs, ours } = plain.failure() else { panic!() };
     assert_eq!((kind, theirs.as_str(), ours.as_str()), ("compression", ZLIB, "none"));
-    // And the order is ours.
+    // The client's order decides.
     let mut pair = pair(&["none", ZLIB], Script { compression: ["none"; 2], ..Script::default() });
     pair.run();
     assert!(pair.client.is_connected());
 }
 
-/// Before that, a stranger's bytes would get at the decompressor.
+/// Before that, bytes of strangers would reach the decompressor.
 #[test]
-fn it_begins_when_the_user_is_logged_on() {
+fn compression_begins_after_authentication() {
     let noise = build(IGNORE, &[Text(&[0; 5000])]);
     let mut pair = pair(&[ZLIB], Script { user: None, ..both() });
     let send = |pair: &mut Pair| {
@@ -101,9 +101,9 @@ fn it_begins_when_the_user_is_logged_on() {
     assert_eq!(pair.error, None);
 }
 
-/// The streams begin anew with the keys: what was said before is not known any more.
+/// The streams start over with the keys: earlier data is not in their dictionary.
 #[test]
-fn new_keys_are_new_streams() {
+fn new_keys_start_new_streams() {
     for strict in [true, false] {
         let (mut pair, channel) = open(Script { strict, ..both() });
         let source = Random(3).bytes(10_000);
@@ -133,7 +133,7 @@ fn new_keys_are_new_streams() {
 }
 
 #[test]
-fn it_comes_and_goes_with_the_keys() {
+fn compression_may_change_with_the_keys() {
     let (mut pair, channel) = open(both());
     for compression in [["none"; 2], [ZLIB, "none"], [ZLIB; 2], ["none", ZLIB], [ZLIB; 2]] {
         pair.server.script.compression = compression;
@@ -147,12 +147,12 @@ fn it_comes_and_goes_with_the_keys() {
 }
 
 #[test]
-fn streams_of_all_kinds_arrive_whole_through_many_changes_of_keys() {
+fn streams_arrive_whole_through_many_key_exchanges() {
     for cut in [Cut::Whole, Cut::Randomly(Random(8), 70_000)] {
         let (mut pair, channel) = open(both());
         pair.cut = cut;
         let mut random = Random(4);
-        // Noise, what repeats, and nothing at all.
+        // Random bytes, repeating bytes, and empty payloads.
         let mut source = random.bytes(300_000);
         source.extend_from_within(..200_000);
         source.resize(1_500_000, 0);
@@ -190,9 +190,9 @@ fn streams_of_all_kinds_arrive_whole_through_many_changes_of_keys() {
     }
 }
 
-/// A few bytes that would become gigabytes: nothing is made of them beyond one packet's size.
+/// A few bytes that would become gigabytes are decompressed to the size of one packet at most.
 #[test]
-fn a_bomb_is_refused() {
+fn a_decompression_bomb_is_refused() {
     for length in [MOST - 5 + 1, 1 << 20, 1 << 26] {
         let (mut pair, _) = open(both());
         pair.server.send(&build(IGNORE, &[Text(&vec![0; length])]));
@@ -203,15 +203,15 @@ fn a_bomb_is_refused() {
         let error = pair.failure();
         assert!(matches!(error, Error::Protocol(text) if text.contains("too long")), "{error}");
     }
-    // What is just short enough passes.
+    // Payloads just below the limit pass.
     let (mut pair, _) = open(both());
     pair.say(&build(IGNORE, &[Text(&vec![0; MOST - 5])]));
     assert_eq!(pair.error, None);
 }
 
-/// Many packets of that size in one read are taken in portions.
+/// Many packets of that size in one read are handled in portions.
 #[test]
-fn a_flood_of_what_is_just_short_enough_is_taken_in_portions() {
+fn payloads_of_the_maximum_size_are_handled_in_portions() {
     let (mut pair, channel) = open(both());
     pair.consumes = false;
     let mut random = Random(2);
@@ -246,9 +246,9 @@ fn a_flood_of_what_is_just_short_enough_is_taken_in_portions() {
     assert_eq!(pair.server.numbers(), [REQUEST_FAILURE]);
 }
 
-/// Who reads on without asking for room gets less space and loses nothing.
+/// A caller that does not make room gets less space and loses nothing.
 #[test]
-fn reading_on_makes_room_too() {
+fn reading_without_making_room_loses_nothing() {
     let (mut pair, _) = open(both());
     for _ in 0..100 {
         pair.server.send(&build(IGNORE, &[Text(&[1; 60_000])]));
@@ -270,8 +270,8 @@ fn reading_on_makes_room_too() {
 }
 
 #[test]
-fn what_is_no_compressed_packet_is_refused() {
-    // The server goes on without compressing.
+fn invalid_compressed_packets_are_refused() {
+    // The server continues without compression.
     for message in [data(0, b"plain"), vec![GLOBAL_REQUEST], adjust(0, 1), vec![0; 9000]] {
         let mut script = both();
         script.compression[1] = ZLIB;

@@ -1,4 +1,4 @@
-//! Logging on.
+//! Connecting and authenticating.
 
 use zeroize::Zeroizing;
 
@@ -35,7 +35,7 @@ fn ready(setup: Setup, script: Script) -> Pair {
     pair
 }
 
-/// How many requests it took.
+/// Returns the number of requests.
 fn requests(pair: &mut Pair) -> usize {
     pair.server.numbers().iter().filter(|number| **number == USERAUTH_REQUEST).count()
 }
@@ -79,13 +79,13 @@ fn with_a_password_alone() {
     let mut setup = setup();
     setup.credentials.keys.clear();
     let mut pair = ready(setup, Script::default());
-    // The service, and `none` with it, which is refused before the password is sent.
+    // The service request, and `none` with it, which is refused before the password is sent.
     let expected = [KEXINIT, KEX_ECDH_INIT, NEWKEYS, SERVICE_REQUEST];
     let expected = [&expected[..], &[USERAUTH_REQUEST; 2], &[GLOBAL_REQUEST]].concat();
     assert_eq!(pair.server.numbers(), expected);
 }
 
-/// Of a password, nothing is sent in the flight of NEWKEYS; it waits for the answer.
+/// A password is not sent in the flight of NEWKEYS; it waits for the reply.
 #[test]
 fn a_password_takes_one_more_flight() {
     for (methods, first) in [
@@ -112,9 +112,9 @@ fn a_password_takes_one_more_flight() {
     }
 }
 
-/// libssh's server waits for ever after it has let somebody in before its key exchange is over.
+/// libssh's server waits for ever after a success before its key exchange is over.
 #[test]
-fn a_server_that_cannot_take_early_requests_gets_none() {
+fn a_server_that_cannot_handle_early_requests_gets_none() {
     let (mut setup, mut script) = with_key(fixture!("ed25519"));
     setup.credentials.agent = true;
     script.version = "SSH-2.0-libssh_0.10.6";
@@ -133,9 +133,9 @@ fn a_server_that_cannot_take_early_requests_gets_none() {
     assert!(pair.client.is_connected());
 }
 
-/// Where it counts requests, a server may have had enough of them by the last one.
+/// A server that counts requests may disconnect on the last one.
 #[test]
-fn a_server_that_ends_the_session_for_none_has_refused_the_keys() {
+fn a_disconnect_for_none_reports_the_refused_keys() {
     let mut pair =
         Pair::new(setup(), Script { user: None, methods: "publickey", ..Script::default() });
     for _ in 0..3 {
@@ -150,7 +150,7 @@ fn a_server_that_ends_the_session_for_none_has_refused_the_keys() {
 }
 
 #[test]
-fn however_the_bytes_come() {
+fn the_session_connects_whatever_the_pieces() {
     for cut in [Cut::Every(1), Cut::Every(7), Cut::Randomly(Random(3), 100)] {
         let mut pair = Pair::new(setup(), Script::default());
         pair.cut = cut;
@@ -159,16 +159,16 @@ fn however_the_bytes_come() {
     }
 }
 
-/// The first request guessed SHA-512; what the server takes is known by the time it refuses.
+/// The first request guesses SHA-512; when it is refused, the accepted algorithms are known.
 #[test]
-fn with_the_one_rsa_signature_that_the_server_takes() {
+fn with_the_only_rsa_signature_that_the_server_accepts() {
     let (setup, mut script) = with_key(fixture!("rsa2048"));
     script.sig_algs = Some("rsa-sha2-256");
     assert_eq!(requests(&mut ready(setup, script)), 2);
 }
 
 #[test]
-fn signatures_that_the_server_does_not_take_are_not_tried() {
+fn signatures_that_the_server_does_not_accept_are_not_tried() {
     let (setup, mut script) = with_key(fixture!("rsa2048"));
     script.sig_algs = Some("ssh-ed25519");
     let mut pair = Pair::new(setup, script);
@@ -197,7 +197,7 @@ fn a_method_that_the_server_does_not_list_is_not_tried() {
 }
 
 #[test]
-fn nothing_left_to_try_ends_the_session() {
+fn the_session_ends_when_no_attempt_is_left() {
     let script = Script { user: None, password: Some("other"), ..Script::default() };
     let mut pair = Pair::new(setup(), script);
     pair.run();
@@ -208,11 +208,11 @@ fn nothing_left_to_try_ends_the_session() {
     assert_eq!(requests(&mut pair), 2);
 }
 
-/// Version and KEXINIT; our half; NEWKEYS with everything up to the signed request: the answer to
-/// the third flight is the last thing to wait for. What is then asked for the round trip holds up
-/// nobody.
+/// Version and KEXINIT; our public value; NEWKEYS with everything up to the signed request: the
+/// session waits for the reply to the third flight only. The measurement of the round trip delays
+/// nothing.
 #[test]
-fn takes_three_flights() {
+fn connecting_takes_three_flights() {
     let mut pair = Pair::new(setup(), Script::default());
     pair.feed_server();
     assert_eq!(pair.server.numbers(), [KEXINIT]);
@@ -229,9 +229,9 @@ fn takes_three_flights() {
     assert_eq!(pair.server.take(), [global(b"keepalive@openssh.com", true)]);
 }
 
-/// Nothing of the user, not even the name, is in what a server gets that is not trusted.
+/// A server that is not trusted gets nothing about the user, not even the name.
 #[test]
-fn a_host_key_that_is_not_trusted_gets_nothing() {
+fn a_server_that_is_not_trusted_learns_nothing_about_the_user() {
     let mut pair = Pair::new(setup(), Script::default());
     pair.trusts = false;
     pair.run();
@@ -244,7 +244,7 @@ fn a_host_key_that_is_not_trusted_gets_nothing() {
     assert_eq!((pair.take(), pair.error), (Vec::new(), None));
 }
 
-/// The server's NEWKEYS and what follows it are already here, and wait.
+/// The server's NEWKEYS and the messages after it are received already, and wait.
 #[test]
 fn nothing_happens_while_the_decision_is_open() {
     let mut pair = Pair::new(setup(), Script::default());
@@ -262,9 +262,9 @@ fn nothing_happens_while_the_decision_is_open() {
     assert_eq!(pair.take(), [Seen::Ready]);
 }
 
-/// However much a server sends while it waits, the buffer stays what it is.
+/// However much a server sends while it waits, the buffer does not grow.
 #[test]
-fn a_flood_while_the_decision_is_open_stops_at_the_buffer() {
+fn a_flood_during_the_decision_is_bounded() {
     let mut pair = Pair::new(setup(), Script::default());
     pair.trusts = false;
     pair.run();
@@ -284,10 +284,10 @@ fn a_flood_while_the_decision_is_open_stops_at_the_buffer() {
     assert!(matches!(pair.error, Some(Error::Protocol(_))), "the flood is no packet");
 }
 
-/// A banner of any length that a packet has, before the user is let in; the last words of a server
-/// that does not let him in are kept.
+/// A banner of any length that a packet has, before the result; the last banners of a server that
+/// refuses the user are kept.
 #[test]
-fn banners_are_told_in_time() {
+fn banners_are_returned_before_the_result() {
     for length in [7, 100_000, 262_000] {
         let script = Script { user: None, ..Script::default() };
         let mut pair = Pair::new(setup(), script);
@@ -310,14 +310,14 @@ fn banners_are_told_in_time() {
 }
 
 #[test]
-fn a_server_that_does_not_identify_itself_says_why() {
+fn lines_of_a_server_without_identification_are_reported() {
     let mut pair = Pair::new(setup(), Script::default());
     pair.inject(b"Exceeded MaxStartups\r\nNot \x1b[1mallowed at this time");
     assert_eq!(pair.client.server_text(), "Exceeded MaxStartups\nNot ?[1mallowed at this time");
 }
 
 #[test]
-fn banners_without_end_are_refused() {
+fn too_many_banners_end_the_session() {
     let banner = build(USERAUTH_BANNER, &[Text(b"welcome\x1b[2J"), Text(b"")]);
     for (count, survives) in [(1024, true), (1025, false)] {
         let script = Script { user: None, ..Script::default() };
@@ -336,9 +336,9 @@ fn banners_without_end_are_refused() {
     }
 }
 
-/// Methods are tried once each, however often the server asks for more.
+/// Each method is tried once, however often the server lists it.
 #[test]
-fn endless_failures_have_an_end() {
+fn endless_failures_end_the_session() {
     let mut pair = Pair::new(setup(), Script { user: None, password: None, ..Script::default() });
     for _ in 0..3 {
         pair.feed_server();
@@ -371,7 +371,7 @@ fn the_password_is_not_sent_in_the_clear() {
 }
 
 #[test]
-fn what_does_not_speak_ssh_is_told_nothing() {
+fn other_protocols_get_no_reply() {
     for greeting in [&b"HTTP/1.1 400 Bad Request\r\n"[..], b"SSH-1.5-old\r\n", b"\0\0\0\x2c"] {
         let mut pair = Pair::new(setup(), Script::default());
         let offered = pair.client.pending().len();
@@ -385,9 +385,9 @@ fn what_does_not_speak_ssh_is_told_nothing() {
     }
 }
 
-/// The session is sent and drawn from seeds alone: the same one comes out twice.
+/// The session depends on the seeds alone.
 #[test]
-fn is_the_same_for_the_same_randomness() {
+fn the_same_randomness_makes_the_same_session() {
     let first = |seed| {
         let mut random = Random(seed);
         Client::new(setup(), move |bytes| random.fill(bytes)).pending().to_vec()

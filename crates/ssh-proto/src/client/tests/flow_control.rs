@@ -1,4 +1,4 @@
-//! Data and windows: what is sent arrives whole, and nobody sends more than was allowed.
+//! Data and windows: data arrives whole, and neither side sends more than the window.
 
 use std::io;
 
@@ -15,7 +15,7 @@ use super::harness::messages::build;
 
 const LONGEST: u32 = 32_768;
 
-/// The bytes of all data events, which are all of `channel`.
+/// Returns the bytes of all data events, which are all of `channel`.
 fn joined(seen: Vec<Seen>, channel: ChannelId) -> Vec<u8> {
     let bytes = seen.into_iter().flat_map(|seen| match seen {
         Seen::Data(id, bytes) if id == channel => bytes,
@@ -24,7 +24,7 @@ fn joined(seen: Vec<Seen>, channel: ChannelId) -> Vec<u8> {
     bytes.collect()
 }
 
-/// The bytes of all data messages, which are all of channel `number`.
+/// Returns the bytes of all data messages, which are all of channel `number`.
 fn joined_messages(heard: &[Vec<u8>], number: u32) -> Vec<u8> {
     let bytes = heard.iter().flat_map(|payload| {
         let (channel, bytes) = parse_data(payload);
@@ -34,7 +34,7 @@ fn joined_messages(heard: &[Vec<u8>], number: u32) -> Vec<u8> {
     bytes.collect()
 }
 
-/// The credit given to the server for channel `number`; nothing else was said.
+/// Returns the credit for channel `number`; no other messages were sent.
 fn credit(heard: &[Vec<u8>], number: u32) -> u32 {
     let credits = heard.iter().map(|payload| {
         let mut reader = Reader::new(payload);
@@ -64,7 +64,7 @@ fn data_of_every_size_arrives_whole() {
 }
 
 #[test]
-fn data_is_sent_whole_in_packets_of_any_size() {
+fn data_is_sent_whole_with_any_maximum_packet_size() {
     for longest in [1, 7, 1000, 32_767, 32_768, 32_769, 1_000_000, u32::MAX] {
         let (mut pair, [channel]) = Pair::open(u32::MAX, longest);
         let source = Random(2).bytes(if longest < 10 { 500 } else { 700_000 });
@@ -97,9 +97,9 @@ fn small_payloads_become_one_event() {
     assert_eq!(pair.take(), [Seen::Data(channel, source)]);
 }
 
-/// Those of other channels in between stay where they belong, and keep their order.
+/// Payloads of other channels in between keep their channel and order.
 #[test]
-fn interleaved_channels_do_not_mix() {
+fn interleaved_channels_stay_separate() {
     let (mut pair, channels) = Pair::open::<3>(100, LONGEST);
     let mut random = Random(4);
     let mut sent = [const { Vec::new() }; 3];
@@ -127,7 +127,7 @@ fn interleaved_channels_do_not_mix() {
     assert!(events < 3000, "{events} events");
 }
 
-/// What does not concern the channel may stand between its payloads.
+/// Messages about other things may come between payloads.
 #[test]
 fn payloads_are_joined_across_other_messages() {
     let (mut pair, [channel]) = Pair::open(100, LONGEST);
@@ -160,9 +160,9 @@ fn credit_follows_what_is_consumed() {
     assert_eq!(pair.error, None);
 }
 
-/// The error stream is for nobody, and does not stop the channel: it is consumed on arrival.
+/// Extended data is discarded, and does not block the channel: it is consumed on arrival.
 #[test]
-fn extended_data_is_thrown_away_and_paid_back() {
+fn extended_data_is_discarded_and_credited() {
     let (mut pair, [channel]) = Pair::open(100, LONGEST);
     let extended = build(CHANNEL_EXTENDED_DATA, &[Number(0), Number(1), Text(&[1; 32_768])]);
     for _ in 0..200 {
@@ -175,7 +175,7 @@ fn extended_data_is_thrown_away_and_paid_back() {
 }
 
 #[test]
-fn the_servers_window_is_kept_to_the_byte() {
+fn the_servers_window_is_used_up_exactly() {
     let (mut pair, [channel]) = Pair::open(0, LONGEST);
     assert_eq!(pair.fill(channel, b"x").unwrap_err().kind(), io::ErrorKind::WouldBlock);
     let source = Random(6).bytes(100_000);
@@ -193,9 +193,9 @@ fn the_servers_window_is_kept_to_the_byte() {
     assert!(joined_messages(&pair.server.take(), 100) == source[..sent]);
 }
 
-/// Only a channel that waits is told.
+/// Only a channel that waits gets an event.
 #[test]
-fn credit_for_a_channel_that_does_not_wait_is_no_event() {
+fn credit_without_need_is_no_event() {
     let (mut pair, [channel]) = Pair::open(10, LONGEST);
     pair.say(&adjust(0, 5));
     pair.say(&adjust(0, 0));
@@ -208,9 +208,9 @@ fn credit_for_a_channel_that_does_not_wait_is_no_event() {
     assert_eq!(pair.take(), []);
 }
 
-/// The socket gets slices of exactly what may be sent, in the end and after a short read.
+/// The socket gets slices of exactly the window, also after a short read.
 #[test]
-fn what_is_offered_to_the_socket_is_bounded() {
+fn reads_are_bounded_by_the_window() {
     let (mut pair, [channel]) = Pair::open(100_000, 1000);
     let measure = |pair: &mut Pair, most: usize| {
         let mut room = 0;
@@ -229,9 +229,9 @@ fn what_is_offered_to_the_socket_is_bounded() {
     assert_eq!(pair.server.take(), [data(100, &[7]), data(100, &[7]), data(100, &[7])]);
 }
 
-/// An end of the stream or an error of the socket comes back as it is, and sends nothing.
+/// The end of the stream or an error of the socket is returned, and nothing is sent.
 #[test]
-fn what_the_socket_says_comes_back() {
+fn results_of_reads_are_returned() {
     let (mut pair, [channel]) = Pair::open(100, LONGEST);
     assert_eq!(pair.client.fill(channel, 10, |_| Ok(0)).unwrap(), 0);
     let reset = pair.client.fill(channel, 10, |_| Err(io::ErrorKind::ConnectionReset.into()));
@@ -239,9 +239,9 @@ fn what_the_socket_says_comes_back() {
     assert_eq!((pair.client.pending(), pair.client.window(channel)), (&b""[..], 100));
 }
 
-/// When much is pending, sockets are left alone.
+/// While much is pending, sockets are not read.
 #[test]
-fn nothing_is_taken_in_while_much_is_pending() {
+fn nothing_is_read_while_much_is_pending() {
     let (mut pair, [channel]) = Pair::open(u32::MAX, LONGEST);
     let bytes = vec![5; 32_768];
     let mut taken = 0;

@@ -1,19 +1,18 @@
-//! A whole session of the fuzzer's choice, in which both sides keep the rules.
+//! A whole session with the choices of the fuzzer, in which both sides keep to the protocol.
 
 use super::harness::pair::{Cut, Pair, setup};
 use super::harness::random::Random;
 use super::harness::server::Script;
-use super::random_sessions::Turmoil;
+use super::random_sessions::RandomSession;
 use crate::client::Setup;
 use crate::fuzzing::Input;
 use crate::transport::Protection;
 use crate::{AlgorithmKind, Selection};
 
-/// Steps of one session. More of them find nothing that fewer do not, and take longer.
-const MOST_STEPS: usize = 1500;
+/// Steps of one session. More of them take longer, and find nothing that fewer do not.
+const MAX_STEPS: usize = 1500;
 
-/// The logon, with every method of key exchange that is quick, every cipher, and any limits for the
-/// keys.
+/// Returns a session with every fast key exchange method, every cipher, and any rekey limits.
 pub(super) fn connect(input: &mut Input<'_>) -> (Setup, Script) {
     let mut setup = setup();
     match input.below(8) {
@@ -33,8 +32,8 @@ pub(super) fn connect(input: &mut Input<'_>) -> (Setup, Script) {
     (setup, Script { cipher, mac, kex, compression, strict, ..Script::default() })
 }
 
-/// Both sides open, send, end, close and change keys; what is under way arrives in any pieces.
-/// Every byte arrives where it belongs, and every channel ends.
+/// Both sides open, send, end, close and rekey; bytes in flight arrive in any pieces. Every byte
+/// arrives where it belongs, and every channel ends.
 pub fn session(data: &[u8]) {
     let mut input = Input::new(data);
     let (setup, script) = connect(&mut input);
@@ -43,12 +42,12 @@ pub fn session(data: &[u8]) {
         pair.cut = Cut::Randomly(Random(input.byte().into()), 1 + input.below(2000));
     }
     pair.run();
-    let mut turmoil = Turmoil::new(pair, input);
-    for _ in 0..MOST_STEPS {
-        if turmoil.choices.is_empty() {
+    let mut session = RandomSession::new(pair, input);
+    for _ in 0..MAX_STEPS {
+        if session.choices.is_empty() {
             break;
         }
-        turmoil.step();
+        session.step();
     }
-    turmoil.end();
+    session.end();
 }

@@ -1,4 +1,4 @@
-//! Servers that show certificates of their keys.
+//! Servers with certificates of their keys.
 
 use base64ct::{Base64, Encoding};
 
@@ -7,7 +7,7 @@ use super::harness::server::{Script, fixture};
 use super::kex_reply::{forged, refused};
 use crate::Error;
 
-/// The blob of a certificate that ssh-keygen made.
+/// The blob of a certificate of ssh-keygen.
 macro_rules! certificate {
     ($name:literal) => {
         blob(include_str!(concat!("../../key/fixtures/", $name)))
@@ -19,7 +19,7 @@ pub(super) fn blob(line: &str) -> Vec<u8> {
 }
 
 #[test]
-fn every_type_of_them_is_verified() {
+fn certificates_of_every_type_are_verified() {
     for (host_key, certificate, algorithm) in [
         (fixture!("ed25519"), certificate!("ed25519.cert"), "ssh-ed25519-cert-v01@openssh.com"),
         (fixture!("p256"), certificate!("p256.cert"), "ecdsa-sha2-nistp256-cert-v01@openssh.com"),
@@ -41,9 +41,9 @@ fn every_type_of_them_is_verified() {
     }
 }
 
-/// A certificate is public: to show it proves nothing.
+/// Certificates are public: without the private key they prove nothing.
 #[test]
-fn another_key_does_not_sign_for_a_certificate() {
+fn a_signature_by_another_key_than_the_certificates_is_refused() {
     let error = refused(Script {
         host_key: fixture!("ed25519b.pkcs8"),
         certificate: Some(certificate!("ed25519.cert")),
@@ -54,7 +54,7 @@ fn another_key_does_not_sign_for_a_certificate() {
 }
 
 #[test]
-fn what_is_shown_is_what_was_agreed_on() {
+fn keys_and_certificates_have_to_match_the_algorithm() {
     let plain = fixture!("ed25519").public_blob().to_vec();
     for (certificate, algorithm) in [
         (plain, "ssh-ed25519-cert-v01@openssh.com"),
@@ -73,7 +73,7 @@ fn what_is_shown_is_what_was_agreed_on() {
 }
 
 #[test]
-fn another_certificate_of_the_same_key_is_another_host_key() {
+fn another_certificate_of_the_key_is_another_host_key() {
     let mut pair = Pair::connected(Script {
         certificate: Some(certificate!("ed25519.cert")),
         algorithm: "ssh-ed25519-cert-v01@openssh.com",

@@ -1,4 +1,4 @@
-//! A server that names its other host keys.
+//! A server that announces its other host keys.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::wire::Writer;
 const NAME: &[u8] = b"hostkeys-00@openssh.com";
 const PROOF: &[u8] = b"hostkeys-prove-00@openssh.com";
 
-/// A session that is logged on and knows the key that was shown.
+/// A connected session that has requested the other keys.
 fn curious() -> Pair {
     let mut setup = setup();
     setup.reply_timeout = Duration::from_secs(60);
@@ -22,14 +22,14 @@ fn curious() -> Pair {
     pair.client.request_host_keys(vec![fixture!("ed25519").public_blob().to_vec()]);
     pair.run();
     assert!(pair.client.is_connected());
-    // The answer to what every session asks first.
+    // The reply to the first request of every session.
     pair.say(&[REQUEST_FAILURE]);
     pair.seen.clear();
     pair.server.take();
     pair
 }
 
-/// An answer to the question about two keys.
+/// Returns a reply with two signatures.
 type Forge = fn(&Pair, &PrivateKey, &PrivateKey) -> Vec<u8>;
 
 fn announcement(blobs: &[&[u8]]) -> Vec<u8> {
@@ -37,14 +37,14 @@ fn announcement(blobs: &[&[u8]]) -> Vec<u8> {
     [global(NAME, false), build(0, &parts)[1..].to_vec()].concat()
 }
 
-/// What the client asks about these keys.
+/// Returns the request for proofs of these keys.
 fn request(keys: &[&PrivateKey]) -> Vec<u8> {
     let blobs = keys.iter().map(|key| Text(key.public_blob()));
     let parts: Vec<_> = [Text(PROOF), Flag(true)].into_iter().chain(blobs).collect();
     build(GLOBAL_REQUEST, &parts)
 }
 
-/// What is signed for a key.
+/// Returns the data that is signed for a key.
 fn signed(pair: &Pair, key: &PrivateKey) -> Vec<u8> {
     let mut signed = Vec::new();
     signed.put_string(PROOF);
@@ -63,7 +63,7 @@ fn success(signatures: &[Vec<u8>]) -> Vec<u8> {
 }
 
 #[test]
-fn keys_that_are_new_are_learned_when_they_are_proved() {
+fn new_keys_are_returned_once_they_are_proved() {
     let mut pair = curious();
     let (known, p521, rsa) = (fixture!("ed25519"), fixture!("p521"), fixture!("rsa2048"));
     let security_key = build(0, &[Text(b"sk-ssh-ed25519@openssh.com"), Text(&[1; 32])]);
@@ -77,18 +77,18 @@ fn keys_that_are_new_are_learned_when_they_are_proved() {
     pair.say(&answer);
     let learned = vec![p521.public_blob().to_vec(), rsa.public_blob().to_vec()];
     assert_eq!(pair.take(), [Seen::HostKeys(learned)]);
-    // Once and for all.
+    // Only once.
     pair.say(&answer);
     pair.say(&announcement(&[fixture!("p256").public_blob()]));
     assert_eq!((pair.take(), pair.server.take()), (vec![], vec![]));
 }
 
 #[test]
-fn nothing_is_asked_unless_it_is_wanted() {
+fn no_proof_is_requested_unless_the_application_asks() {
     let mut pair = Pair::connected(Script::default());
     pair.say(&announcement(&[fixture!("p521").public_blob()]));
     assert_eq!((pair.take(), pair.server.take()), (vec![], vec![]));
-    // A server that wants an answer gets one.
+    // The request gets a reply if it wants one.
     let mut pair = curious();
     let blob = build(0, &[Text(fixture!("ed25519").public_blob())]);
     pair.say(&[&global(NAME, true), &blob[1..]].concat());
@@ -96,15 +96,15 @@ fn nothing_is_asked_unless_it_is_wanted() {
 }
 
 #[test]
-fn a_proof_that_is_none_teaches_nothing() {
+fn invalid_proofs_are_ignored() {
     let (p256, rsa) = (fixture!("p256"), fixture!("rsa2048"));
     let forgeries: [Forge; 10] = [
         |_, _, _| vec![REQUEST_FAILURE],
-        // Each by the key of the other.
+        // Each signed by the other key.
         |pair, p256, rsa| success(&[proof(pair, rsa), proof(pair, p256)]),
-        // One is good.
+        // One is valid.
         |pair, p256, rsa| success(&[proof(pair, p256), rsa.sign("rsa-sha2-512", b"data").unwrap()]),
-        // The key exchange's own kind of signature: over a hash.
+        // A signature over a hash, as in the key exchange.
         |pair, p256, rsa| {
             let hash = pair.server.session.clone().unwrap();
             let sign = |key: &PrivateKey| key.sign(key.algorithms()[0], &hash).unwrap();
@@ -122,7 +122,7 @@ fn a_proof_that_is_none_teaches_nothing() {
         |pair, p256, rsa| success(&[proof(pair, p256), proof(pair, rsa), proof(pair, rsa)]),
         |_, _, _| success(&[]),
         |_, _, _| success(&[vec![], vec![]]),
-        // A name that stands for SHA-1.
+        // An algorithm with SHA-1.
         |pair, p256, rsa| {
             let mut forged = Vec::new();
             forged.put_string(b"ssh-rsa");
@@ -144,7 +144,7 @@ fn a_proof_that_is_none_teaches_nothing() {
 }
 
 #[test]
-fn what_no_server_should_send_is_passed_over() {
+fn malformed_announcements_are_ignored() {
     let p256 = fixture!("p256").public_blob().to_vec();
     let crowd = vec![b"unknown".as_slice(); 17];
     let mut cut = announcement(&[&p256]);
@@ -158,9 +158,9 @@ fn what_no_server_should_send_is_passed_over() {
     }
 }
 
-/// Answers come in the order of the requests, and the first is to the keepalive.
+/// Replies come in the order of the requests, and the first is to the keepalive.
 #[test]
-fn an_answer_to_something_else_is_no_proof() {
+fn a_reply_to_another_request_is_no_proof() {
     let p256 = fixture!("p256");
     let learned = [Seen::HostKeys(vec![p256.public_blob().to_vec()])];
     for later in [false, true] {

@@ -1,8 +1,8 @@
-//! A whole session of the fuzzer's choice, in which the server breaks the rules where it can.
+//! A whole session with the choices of the fuzzer, in which the server violates the protocol.
 //!
-//! It holds the right keys, so that what it says is heard at every stage. Nothing of this may make
-//! the client panic, speak after the end, trust another key than the server's own, or say anything
-//! about the user to a server that is not trusted.
+//! The server has the right keys, so that its messages are accepted at every stage. None of them
+//! may make the client panic, send after the end, trust another key than the server's, or send
+//! anything about the user to a server that is not trusted.
 
 use std::time::Duration;
 
@@ -20,56 +20,57 @@ use crate::message::{GLOBAL_REQUEST, REQUEST_SUCCESS, USERAUTH_REQUEST, USERAUTH
 use crate::wire::Writer;
 use crate::{ChannelId, DisconnectReason, Error, Question};
 
-/// What the client may pile up: a handshake, and answers to as much as one session is told.
-const MOST_PENDING: usize = 1 << 20;
+/// Maximum pending bytes: a handshake, and replies to the messages of a session.
+const MAX_PENDING: usize = 1 << 20;
 
-struct Siege<'a> {
+struct HostileSession<'a> {
     pair: Pair,
     input: Input<'a>,
-    /// The channels of the owner, with how much came that was not reported as consumed.
+    /// The channels of the application, with the bytes that are not consumed.
     channels: Vec<(ChannelId, usize)>,
-    /// The answer about the host key, once it was given.
+    /// The decision about the host key, once it is made.
     trusted: Option<bool>,
-    /// What the server signs with; its place in an exchange may be taken by something else.
+    /// The server's key; the reply in an exchange may hold another one.
     host_key: Vec<u8>,
     asked: Option<Question>,
-    /// Whether the owner wants to know the other host keys.
-    learns: bool,
+    /// Whether the application has requested the host keys.
+    requests_host_keys: bool,
     connected: bool,
-    /// The server cannot follow any more what the client says.
-    is_deaf: bool,
+    /// Whether the server cannot decrypt what the client sends.
+    cannot_decrypt: bool,
 }
 
-/// Messages and bytes at any time, from the identification on, among the commands of the owner.
+/// Sends messages and bytes at any time, from the identification on, between commands of the
+/// application.
 pub fn hostile(data: &[u8]) {
     let mut input = Input::new(data);
-    let (setup, script) = armed(&mut input);
-    let is_deaf = [&script.before, &script.within, &script.between]
+    let (setup, script) = unexpected_setup(&mut input);
+    let cannot_decrypt = [&script.before, &script.within, &script.between]
         .into_iter()
         .flatten()
-        .any(|said| confuses(said));
+        .any(|payload| breaks_decryption(payload));
     let mut pair = Pair::new(setup, script);
     (pair.trusts, pair.consumes) = (false, input.flag());
     let host_key = pair.server.script.host_key.public_blob().to_vec();
-    let mut siege = Siege {
+    let mut session = HostileSession {
         pair,
         input,
         channels: Vec::new(),
         trusted: None,
         host_key,
         asked: None,
-        learns: false,
+        requests_host_keys: false,
         connected: false,
-        is_deaf,
+        cannot_decrypt,
     };
-    while !siege.input.is_empty() {
-        siege.step();
-        siege.look();
+    while !session.input.is_empty() {
+        session.step();
+        session.check();
     }
 }
 
-/// A server with surprises for the handshake.
-fn armed(input: &mut Input<'_>) -> (Setup, Script) {
+/// Returns a server with unexpected messages in the handshake.
+fn unexpected_setup(input: &mut Input<'_>) -> (Setup, Script) {
     let (mut setup, mut script) = connect(input);
     let choices = input.byte();
     setup.credentials.agent = choices & 1 != 0;
@@ -106,63 +107,63 @@ fn armed(input: &mut Input<'_>) -> (Setup, Script) {
     (setup, script)
 }
 
-/// A message without contents is none.
+/// Returns a message, which has at least one byte.
 fn payload(input: &mut Input<'_>) -> Vec<u8> {
     let mut payload = vec![input.byte()];
     payload.extend(input.chunk());
     payload
 }
 
-/// Whether the server cannot follow any more when it has said this: it does not know of a key
-/// exchange, or of a logon.
-fn confuses(payload: &[u8]) -> bool {
+/// Returns whether the server cannot decrypt after it has sent this: it does not know of the key
+/// exchange, or of the authentication.
+fn breaks_decryption(payload: &[u8]) -> bool {
     (20..50).contains(&payload[0]) || payload[0] == USERAUTH_SUCCESS
 }
 
-impl Siege<'_> {
+impl HostileSession<'_> {
     fn step(&mut self) {
         match self.input.below(20) {
             0..=2 => {
                 let payload = payload(&mut self.input);
-                self.is_deaf |= confuses(&payload);
+                self.cannot_decrypt |= breaks_decryption(&payload);
                 self.pair.server.send(&payload);
             }
             3 => {
-                self.is_deaf = true;
+                self.cannot_decrypt = true;
                 self.pair.server.outbound.raw(self.input.chunk());
             }
             4 => self.damage(),
             5 if self.input.flag() => self.announce(),
             5 if self.pair.server.is_settled() => self.pair.server.offer(),
             6..=8 => drop(self.pair.feed_client()),
-            9 => self.trickle(),
+            9 => self.deliver_some(),
             10..=12 => self.feed_server(),
             13 => {
                 let trust = self.input.below(8) != 7;
                 if trust && self.trusted.is_none() && self.input.flag() {
                     self.pair.client.request_host_keys(Vec::new());
-                    self.learns = true;
+                    self.requests_host_keys = true;
                 }
                 let decided = self.pair.client.trust(trust);
                 if self.trusted.is_none() && (decided.is_ok() || !trust) {
                     self.trusted = Some(trust);
                 }
-                self.note(decided);
+                self.record(decided);
             }
             14 => self.answer(),
             15 => {
                 self.pair.now += Duration::from_millis(self.input.below(60_000) as u64);
                 let waited = self.pair.client.handle_timeout(self.pair.now);
-                self.note(waited);
+                self.record(waited);
             }
             16 if self.input.once_in(16) => {
                 self.pair.client.disconnect(DisconnectReason::ByApplication);
             }
-            _ => self.owner_acts(),
+            _ => self.run_command(),
         }
     }
 
-    /// The server names its key, or proves to own it.
+    /// Announces the server's key, or proves that it owns it.
     fn announce(&mut self) {
         let payload = if self.input.flag() {
             let parts = [Text(b"hostkeys-00@openssh.com"), Flag(false), Text(&self.host_key)];
@@ -178,21 +179,21 @@ impl Siege<'_> {
         self.pair.server.send(&payload);
     }
 
-    /// One of the bytes on the way to the client is changed.
+    /// Changes one of the bytes in flight to the client.
     fn damage(&mut self) {
         let mut pending = self.pair.server.outbound.pending().to_vec();
         if pending.is_empty() {
             return;
         }
-        self.is_deaf = true;
+        self.cannot_decrypt = true;
         let at = self.input.below(pending.len());
         pending[at] ^= 1 << self.input.below(8);
         self.pair.server.outbound.sent(pending.len());
         self.pair.server.outbound.raw(&pending);
     }
 
-    /// Only some of what is under way arrives.
-    fn trickle(&mut self) {
+    /// Delivers some of the bytes in flight.
+    fn deliver_some(&mut self) {
         let pending = self.pair.server.outbound.pending();
         let count = self.input.below(pending.len() + 1).min(self.pair.client.space().len());
         let bytes = pending[..count].to_vec();
@@ -203,22 +204,23 @@ impl Siege<'_> {
     }
 
     fn feed_server(&mut self) {
-        // Having let the user in, the server decompresses; the client may have left before it knew.
+        // After success, the server decompresses; the client may have disconnected before it
+        // received that.
         let has_left = matches!(self.pair.client.phase, Phase::Over) && !self.connected;
         let compresses = self.pair.server.script.compression[0] != "none";
-        self.is_deaf |= has_left && compresses;
-        if self.is_deaf {
+        self.cannot_decrypt |= has_left && compresses;
+        if self.cannot_decrypt {
             let pending = self.pair.client.pending().len();
             self.pair.client.sent(pending);
         } else {
             self.pair.feed_server();
         }
-        let heard = self.pair.server.take();
-        let about_user = heard.iter().any(|payload| payload[0] >= USERAUTH_REQUEST);
-        assert!(!about_user || self.trusted == Some(true), "said to a stranger");
+        let received = self.pair.server.take();
+        let about_user = received.iter().any(|payload| payload[0] >= USERAUTH_REQUEST);
+        assert!(!about_user || self.trusted == Some(true), "sent to an untrusted server");
     }
 
-    /// The agent or the user answers, whether asked or not.
+    /// Answers a question, whether there is one or not.
     fn answer(&mut self) {
         let client = &mut self.pair.client;
         let answered = match (self.asked.take(), self.input.below(4)) {
@@ -237,10 +239,10 @@ impl Siege<'_> {
             (_, 1) => client.signature(Ok(self.input.chunk().to_vec())),
             _ => client.responses(None),
         };
-        self.note(answered);
+        self.record(answered);
     }
 
-    fn owner_acts(&mut self) {
+    fn run_command(&mut self) {
         let client = &mut self.pair.client;
         let at = self.input.below(8);
         let Some((id, unconsumed)) = self.channels.get_mut(at) else {
@@ -270,10 +272,10 @@ impl Siege<'_> {
         }
     }
 
-    /// Ends the session's books when a command did end the session.
-    fn note(&mut self, done: Result<(), Error>) {
+    /// Records the error of a command that has ended the session.
+    fn record(&mut self, done: Result<(), Error>) {
         let Err(error) = done else { return };
-        // Told to decide what is not to be decided, the client says so and goes on.
+        // A decision that is not awaited is an error that does not end the session.
         if !matches!(self.pair.client.phase, Phase::Over) {
             return;
         }
@@ -281,8 +283,8 @@ impl Siege<'_> {
         self.pair.error.get_or_insert(error);
     }
 
-    /// What the client has seen and what it has to say.
-    fn look(&mut self) {
+    /// Checks the events, and what the client sends.
+    fn check(&mut self) {
         for seen in self.pair.take() {
             match seen {
                 Seen::HostKey(blob) => {
@@ -315,13 +317,13 @@ impl Siege<'_> {
                 | Seen::Close(_)
                 | Seen::Rekeyed => assert!(self.connected),
                 Seen::HostKeys(blobs) => {
-                    assert!(self.learns && self.connected);
-                    assert!(blobs.iter().all(|blob| *blob == self.host_key), "nobody has others");
+                    assert!(self.requests_host_keys && self.connected);
+                    assert!(blobs.iter().all(|blob| *blob == self.host_key), "it has no others");
                 }
-                Seen::Forward(..) => panic!("nobody has asked for one"),
+                Seen::Forward(..) => panic!("none was requested"),
             }
         }
-        assert!(self.pair.client.pending().len() < MOST_PENDING);
+        assert!(self.pair.client.pending().len() < MAX_PENDING);
         if self.pair.error.is_some() {
             assert!(!self.pair.client.is_connected() && !self.pair.client.has_room());
         }

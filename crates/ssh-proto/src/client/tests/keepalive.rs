@@ -1,4 +1,4 @@
-//! A silent server, and one that never gets done with new keys, in virtual time.
+//! A silent server, and endless key exchanges, in virtual time.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use super::harness::server::Script;
 use crate::Error;
 use crate::message::{GLOBAL_REQUEST, IGNORE, KEX_ECDH_INIT, KEXINIT, REQUEST_FAILURE};
 
-/// As the setup of the tests has it, with three questions.
+/// The limits of the harness, with three keepalives.
 const INTERVAL: Duration = Duration::from_secs(10);
-/// How long a change of keys may take.
+/// The time limit of a key exchange.
 const CHANGE: Duration = Duration::from_secs(120);
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
-fn a_silent_server_is_found_dead() {
+fn a_silent_server_is_given_up() {
     let mut pair = Pair::connected(Script::default());
     let start = pair.now;
     for asked in 1..=3 {
@@ -36,9 +36,9 @@ fn a_silent_server_is_found_dead() {
     assert!(matches!(pair.client.next_event(), Ok(None)));
 }
 
-/// Anything counts, an answer or not; half a packet too, for it was not there before.
+/// Any bytes count, a reply or not, also half a packet.
 #[test]
-fn any_sign_of_life_starts_over() {
+fn any_bytes_restart_the_keepalives() {
     let mut pair = Pair::connected(Script::default());
     for sign in [&[REQUEST_FAILURE][..], &[IGNORE, 0, 0, 0, 0], &[200]] {
         for _ in 0..2 {
@@ -54,9 +54,9 @@ fn any_sign_of_life_starts_over() {
     assert_eq!(pair.client.timeout(), Some(pair.now + INTERVAL));
 }
 
-/// A driver that comes late asks one question, not as many as it missed.
+/// A late caller sends one keepalive, not as many as it has missed.
 #[test]
-fn a_late_call_is_one_question() {
+fn a_late_timeout_sends_one_keepalive() {
     let mut pair = Pair::connected(Script::default());
     pair.now += INTERVAL * 3;
     pair.client.handle_timeout(pair.now).unwrap();
@@ -66,7 +66,7 @@ fn a_late_call_is_one_question() {
 }
 
 #[test]
-fn without_one_nothing_is_ever_asked() {
+fn without_keepalive_nothing_is_sent() {
     let mut setup = setup();
     setup.keepalive = None;
     setup.rekey.interval = None;
@@ -77,9 +77,9 @@ fn without_one_nothing_is_ever_asked() {
     assert_eq!(pair.client.pending(), b"");
 }
 
-/// Until the user is logged on, the one who connects watches the clock.
+/// Before that, the caller limits the time.
 #[test]
-fn nothing_is_asked_before_the_session_stands() {
+fn no_keepalive_is_sent_before_the_session_is_connected() {
     let mut pair = Pair::new(setup(), Script::default());
     assert_eq!(pair.client.timeout(), None);
     pair.feed_client();
@@ -89,10 +89,10 @@ fn nothing_is_asked_before_the_session_stands() {
     assert!(pair.client.is_connected());
 }
 
-/// A server that stops in the middle of a key exchange is as dead as any other, though the
-/// questions have to wait.
+/// A server that falls silent during a key exchange is given up too, although keepalives have to
+/// wait.
 #[test]
-fn a_server_that_stops_changing_keys_is_found_dead() {
+fn a_server_that_falls_silent_in_a_key_exchange_is_given_up() {
     let mut pair = Pair::connected(Script::default());
     pair.server.offer();
     pair.feed_client();
@@ -106,7 +106,7 @@ fn a_server_that_stops_changing_keys_is_found_dead() {
     assert_eq!(pair.server.numbers(), [KEXINIT, KEX_ECDH_INIT]);
 }
 
-/// A session whose keys do not wear out, without questions to the server, that was idle for long.
+/// A session without rekey limits and keepalives, that was idle for long.
 fn idle() -> Pair {
     let mut setup = setup();
     (setup.keepalive, setup.rekey.interval) = (None, None);
@@ -119,13 +119,13 @@ fn idle() -> Pair {
     pair
 }
 
-/// Looks at the clock now, then just before the time is up, then when it is.
+/// Handles timeouts now, just before the time is over, and when it is over.
 fn runs_out_of_patience(mut pair: Pair) {
     let start = pair.now;
     assert!(pair.client.timeout().is_some_and(|due| due <= start), "it asks what time it is");
     assert_eq!(pair.client.handle_timeout(start), Ok(()));
     assert_eq!(pair.client.timeout(), Some(start + CHANGE));
-    // Whatever it says meanwhile does not help.
+    // Other messages meanwhile make no difference.
     pair.now += CHANGE - SECOND;
     if pair.server.is_settled() {
         pair.say(&global(b"busy", false));
@@ -138,20 +138,20 @@ fn runs_out_of_patience(mut pair: Pair) {
 }
 
 #[test]
-fn a_server_that_does_not_get_done_with_new_keys_is_given_up() {
-    // It does not answer.
+fn an_endless_key_exchange_times_out() {
+    // The server does not answer.
     let mut pair = idle();
     pair.client.start_kex();
     pair.run();
     runs_out_of_patience(pair);
 
-    // It asks, and does not go on with it.
+    // The server starts an exchange and does not continue it.
     let mut pair = idle();
     pair.server.offer();
     pair.feed_client();
     runs_out_of_patience(pair);
 
-    // It does not use the keys.
+    // The server does not use the keys.
     let mut pair = idle();
     pair.server.offer();
     pair.feed_client();
@@ -164,9 +164,9 @@ fn a_server_that_does_not_get_done_with_new_keys_is_given_up() {
     runs_out_of_patience(pair);
 }
 
-/// The next one has as much time again, and time between them does not count.
+/// The next exchange has the full time, and time between them does not count.
 #[test]
-fn each_change_of_keys_has_its_own_time() {
+fn each_key_exchange_has_its_own_time() {
     let mut pair = idle();
     let channel = pair.open_another(100, 1000, 1000);
     for _ in 0..3 {
@@ -183,9 +183,9 @@ fn each_change_of_keys_has_its_own_time() {
     }
 }
 
-/// One that falls silent instead of answering is found out like any other.
+/// A server that falls silent instead of answering is given up.
 #[test]
-fn a_server_that_does_not_answer_is_given_up() {
+fn a_server_that_does_not_answer_a_kexinit_is_given_up() {
     let mut pair = Pair::connected(Script::default());
     pair.server.script.answers = false;
     pair.client.start_kex();

@@ -1,5 +1,5 @@
-//! Every method of key exchange, in sessions: with a server that works out its side on its own, and
-//! with one that sends what it likes.
+//! Every method of key exchange, in sessions: with a server that computes its side independently,
+//! and with one that sends invalid values.
 
 use super::harness::kex_server::{Group, mpint};
 use super::harness::messages::Part::Text;
@@ -16,7 +16,7 @@ use crate::transport::{GROUP_14, GROUP_16, GROUP_18, Kex, Protection};
 const GROUP_EXCHANGE: &str = "diffie-hellman-group-exchange-sha256";
 const GROUP_14_SHA256: &str = "diffie-hellman-group14-sha256";
 
-/// Logs on and changes the keys once from each side, with data after each change.
+/// Connects, and rekeys once from each side, with data after each exchange.
 fn works(script: Script) {
     let method = script.kex;
     let mut pair = Pair::connected(script);
@@ -44,7 +44,7 @@ fn works(script: Script) {
     }
 }
 
-/// Keys of every length come of every hash.
+/// Every hash derives keys of every length.
 #[test]
 fn every_method_works_with_every_cipher() {
     for (kex, _) in Kex::ALL.into_iter().filter(|(name, _)| !name.starts_with("diffie")) {
@@ -76,7 +76,7 @@ fn groups_of_the_server_work() {
         let pair = Pair::connected(Script { kex: GROUP_EXCHANGE, group, ..Script::default() });
         assert!(pair.client.is_connected());
     }
-    // Another generator, and a size that is no multiple of anything.
+    // Another generator, and a size that is not a multiple of 64.
     let mut prime = vec![0x01; 300];
     prime[299] = 0xfb;
     let group = Group { prime, generator: mpint(&[0xa7, 0x11, 0x05]) };
@@ -84,9 +84,9 @@ fn groups_of_the_server_work() {
     assert!(pair.client.is_connected());
 }
 
-/// The best of what both have, whatever the server likes best.
+/// The first of the client's methods that the server has too, whatever the server prefers.
 #[test]
-fn the_order_is_ours() {
+fn the_clients_order_decides() {
     let all: Vec<_> = Kex::ALL.into_iter().map(|(name, _)| name).collect();
     let reversed: String = all.iter().rev().copied().collect::<Vec<_>>().join(",");
     let mut pair = Pair::connected(Script { kex: reversed.leak(), ..Script::default() });
@@ -96,9 +96,9 @@ fn the_order_is_ours() {
     assert_eq!(heard[1].len(), 1 + 4 + 1184 + 32, "the half of the hybrid method");
 }
 
-/// The session's identifier stays when a method with another hash comes later.
+/// The session identifier stays when a later method has another hash.
 #[test]
-fn methods_may_change_with_the_keys() {
+fn the_method_may_change_with_each_exchange() {
     let mut pair = Pair::connected(Script { kex: "ecdh-sha2-nistp521", ..Script::default() });
     for kex in ["curve25519-sha256", GROUP_EXCHANGE, "ecdh-sha2-nistp384", "mlkem768x25519-sha256"]
     {
@@ -109,7 +109,7 @@ fn methods_may_change_with_the_keys() {
     }
 }
 
-/// Logs on to a server that changes its half; nothing about the user is sent.
+/// Connects to a server that changes its public value; nothing about the user is sent.
 fn refused(kex: &'static str, forge: impl FnMut(&mut Reply) + 'static) -> Error {
     let mut pair = Pair::new(setup(), Script { kex, forge: Box::new(forge), ..Script::default() });
     pair.run();
@@ -126,7 +126,7 @@ fn refused_half(kex: &'static str, half: &[u8]) {
 }
 
 #[test]
-fn halves_of_another_length_are_refused() {
+fn public_values_of_another_length_are_refused() {
     for (kex, _) in Kex::ALL.into_iter().filter(|(name, _)| !name.starts_with("diffie")) {
         for change in [-1, 1, -31, 32] {
             let error = refused(kex, move |reply| {
@@ -139,12 +139,12 @@ fn halves_of_another_length_are_refused() {
     }
 }
 
-/// What is well formed and not what was signed shows in the signature.
+/// A well-formed value that was not signed fails the signature.
 #[test]
-fn changed_halves_are_refused() {
+fn changed_public_values_are_refused() {
     for (kex, _) in Kex::ALL.into_iter().filter(|(name, _)| !name.ends_with("18-sha512")) {
         let error = refused(kex, |reply| *reply.point.last_mut().unwrap() ^= 1);
-        // A coordinate that is changed alone lies off the curve.
+        // A changed coordinate alone is off the curve.
         let expected = match error {
             Error::Protocol(_) => kex.contains("nistp"),
             Error::HostKey(_) => !kex.contains("nistp"),
@@ -159,11 +159,11 @@ fn changed_halves_are_refused() {
 }
 
 #[test]
-fn points_that_are_none_are_refused() {
+fn invalid_points_are_refused() {
     for (kex, length) in
         [("ecdh-sha2-nistp256", 65), ("ecdh-sha2-nistp384", 97), ("ecdh-sha2-nistp521", 133)]
     {
-        // Infinity, in its own form and written like another.
+        // Infinity, in its own encoding and as a point of zeros.
         refused_half(kex, &[0]);
         for first in [0, 4] {
             let mut point = vec![0; length];
@@ -174,7 +174,7 @@ fn points_that_are_none_are_refused() {
         refused_half(kex, &[4].into_iter().chain(vec![1; length - 1]).collect::<Vec<_>>());
         refused_half(kex, &[4].into_iter().chain(vec![255; length - 1]).collect::<Vec<_>>());
         for first in [2, 3, 6, 7] {
-            // Compressed, which nobody sends, and a form that was given up.
+            // Compressed, and in a hybrid encoding.
             let error = refused(kex, move |reply| {
                 reply.point[0] = first;
                 let compressed = if first < 4 { length / 2 + 1 } else { length };
@@ -196,9 +196,9 @@ fn points_of_small_order_are_refused_in_the_hybrid_too() {
     }
 }
 
-/// The same key in the encoding of certificates, which the library would take.
+/// The same key in the encoding of certificates, which the library would accept.
 #[test]
-fn keys_in_other_wrappings_are_refused() {
+fn keys_in_other_encodings_are_refused() {
     for kex in ["curve25519-sha256", "mlkem768x25519-sha256"] {
         let error = refused(kex, |reply| {
             let header = [0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x6e, 3, 0x21, 0];
@@ -209,12 +209,12 @@ fn keys_in_other_wrappings_are_refused() {
     }
 }
 
-/// Numbers that are no elements, or that an mpint does not write like this.
+/// Numbers outside the group, or in other encodings than that of an mpint.
 fn bad_numbers(prime: &[u8]) -> Vec<Vec<u8>> {
     let mut less = mpint(prime);
     *less.last_mut().unwrap() -= 1;
     let mut more = mpint(prime);
-    // Behind the sign and eight bytes that are full.
+    // After the sign and eight bytes that are full.
     more[9] += 1;
     let longer = [&[1][..], prime].concat();
     let negative = prime.to_vec();
@@ -237,7 +237,7 @@ fn bad_numbers(prime: &[u8]) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn numbers_that_are_no_elements_are_refused() {
+fn numbers_outside_the_group_are_refused() {
     for kex in [GROUP_14_SHA256, GROUP_EXCHANGE] {
         for number in bad_numbers(&GROUP_14) {
             refused_half(kex, &number);
@@ -260,7 +260,7 @@ fn refused_group(prime: Vec<u8>, generator: Vec<u8>) -> &'static str {
 }
 
 #[test]
-fn groups_that_are_none_are_refused() {
+fn invalid_groups_are_refused() {
     for generator in bad_numbers(&GROUP_14) {
         refused_group(mpint(&GROUP_14), generator);
     }
@@ -278,7 +278,7 @@ fn groups_that_are_none_are_refused() {
     }
 }
 
-/// Modulo a number that is no prime, powers may end in zero: nothing to make keys of.
+/// Modulo a composite number, powers may become zero.
 #[test]
 fn groups_without_secrets_are_refused() {
     // 2^1024 + 1 and its square.
@@ -308,9 +308,9 @@ fn messages_of_other_methods_are_refused() {
     }
 }
 
-/// Neither a second group nor the answer of another method follows the group.
+/// Neither a second group nor the reply of another method may follow the group.
 #[test]
-fn a_group_is_given_once() {
+fn a_second_group_is_refused() {
     let mut pair = Pair::new(setup(), Script { kex: GROUP_EXCHANGE, ..Script::default() });
     pair.feed_server();
     pair.feed_client();
@@ -323,7 +323,7 @@ fn a_group_is_given_once() {
 }
 
 #[test]
-fn every_cut_message_of_the_methods_is_refused() {
+fn truncated_messages_of_the_methods_are_refused() {
     let prime = mpint(&GROUP_14);
     let group = build(KEX_DH_GEX_GROUP, &[Text(&prime), Text(&[2])]);
     for length in (1..20).chain(group.len() - 8..group.len()) {

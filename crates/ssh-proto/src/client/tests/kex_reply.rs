@@ -1,4 +1,4 @@
-//! The server's half of the key exchange, forged in every way.
+//! Forged replies in the key exchange.
 
 use super::harness::messages::Part::Text;
 use super::harness::messages::build;
@@ -11,8 +11,8 @@ pub(super) fn forged(forge: impl FnMut(&mut Reply) + 'static) -> Script {
     Script { forge: Box::new(forge), ..Script::default() }
 }
 
-/// Runs the script; it fails without a word to the one who decides about host keys, or to the
-/// server about the user.
+/// Runs the script; it fails without an event for the application, and without a message about the
+/// user.
 pub(super) fn refused(script: Script) -> Error {
     let mut pair = Pair::new(setup(), script);
     pair.run();
@@ -34,7 +34,7 @@ fn a_damaged_signature_is_refused() {
 
 #[test]
 fn another_keys_signature_is_refused() {
-    // It says that it is this key, and cannot sign with it.
+    // The server sends this key, and cannot sign with it.
     let other = fixture!("ed25519b.pkcs8").public_blob().to_vec();
     let error = refused(forged(move |reply| reply.host_key.clone_from(&other)));
     assert!(matches!(error, Error::HostKey(_)), "{error}");
@@ -49,12 +49,12 @@ fn a_signature_over_something_else_is_refused() {
 }
 
 #[test]
-fn a_changed_half_is_refused() {
+fn a_changed_public_value_is_refused() {
     let error = refused(forged(|reply| reply.point[5] ^= 1));
     assert!(matches!(error, Error::HostKey(_)), "{error}");
 }
 
-/// Such a point makes a shared secret that anyone knows.
+/// With such a point anyone knows the shared secret.
 #[test]
 fn points_of_small_order_are_refused() {
     let mut one = vec![0; 32];
@@ -73,7 +73,7 @@ fn points_of_another_length_are_refused() {
     }
 }
 
-/// The server agreed on one algorithm and signs with another of the same key.
+/// The server agrees on one algorithm and signs with another of the same key.
 #[test]
 fn a_signature_by_another_algorithm_is_refused() {
     let mut script = forged(|reply| {
@@ -85,7 +85,7 @@ fn a_signature_by_another_algorithm_is_refused() {
     assert!(matches!(error, Error::HostKey(ref text) if text.contains("rsa-sha2-256")), "{error}");
 }
 
-/// The key is sound and the signature is its own, but it is not of the type that was agreed on.
+/// The key and its signature are valid, but the type is not the agreed one.
 #[test]
 fn a_key_of_another_type_is_refused() {
     let error = refused(forged(|reply| {
@@ -95,7 +95,7 @@ fn a_key_of_another_type_is_refused() {
 }
 
 #[test]
-fn what_is_no_key_is_refused() {
+fn invalid_host_keys_are_refused() {
     let whole = fixture!("ed25519").public_blob().to_vec();
     for length in 0..whole.len() {
         let cut = whole[..length].to_vec();
@@ -105,7 +105,7 @@ fn what_is_no_key_is_refused() {
 }
 
 #[test]
-fn no_algorithm_in_common_is_an_error_that_names_both_lists() {
+fn without_a_common_algorithm_the_error_has_both_lists() {
     let scripts: [(Script, &str); 4] = [
         (Script { kex: "sntrup761x25519-sha512", ..Script::default() }, "key exchange"),
         (Script { algorithm: "ssh-dss", ..Script::default() }, "host key algorithm"),
@@ -119,10 +119,10 @@ fn no_algorithm_in_common_is_an_error_that_names_both_lists() {
     }
 }
 
-/// OpenSSH's own first choice is one that we do not know.
+/// The first choice of OpenSSH's server is one that the client does not support.
 #[test]
 fn a_wrong_guess_is_skipped() {
-    // Whatever the packet of an unknown method is numbered: the document leaves it 30 to 49.
+    // The packet of an unknown method may have any number from 30 to 49.
     for number in 30..50 {
         for strict in [true, false] {
             let script = Script {
@@ -177,15 +177,15 @@ fn new_keys_out_of_turn_are_refused() {
 }
 
 #[test]
-fn an_answer_out_of_turn_is_refused() {
+fn a_reply_out_of_turn_is_refused() {
     let mut pair = Pair::connected(Script::default());
     pair.say(&build(KEX_ECDH_REPLY, &[Text(b""), Text(b""), Text(b"")]));
     assert!(matches!(pair.failure(), Error::Protocol(_)));
 }
 
-/// A server with several keys then shows the one that can be recognised.
+/// A server with several keys then uses the known one.
 #[test]
-fn known_types_of_keys_are_asked_for_first() {
+fn algorithms_of_known_keys_are_offered_first() {
     let mut setup = setup();
     setup.known_keys.types = vec!["ssh-rsa".into()];
     let (host_key, algorithm) = (fixture!("rsa2048"), "rsa-sha2-512");
@@ -200,7 +200,7 @@ fn known_types_of_keys_are_asked_for_first() {
 
 /// In the first exchange and in later ones.
 #[test]
-fn nothing_is_offered_but_what_was_selected() {
+fn only_selected_algorithms_are_offered() {
     let narrow = || {
         let mut setup = setup();
         for (kind, name) in

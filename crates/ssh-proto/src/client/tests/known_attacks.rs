@@ -1,5 +1,5 @@
-//! Attacks on other clients that have a number, as far as the suites beside this one do not try them
-//! already: docs/security.md has the table of all of them.
+//! Attacks on other clients that have a number, unless other tests try them: docs/security.md has
+//! the table of all of them.
 
 use std::collections::HashSet;
 
@@ -19,7 +19,7 @@ use crate::{Error, Question};
 /// `SSH2_MSG_PING` of OpenSSH.
 const PING: u8 = 192;
 
-/// A session whose host key nobody has decided about yet.
+/// A session whose host key awaits the decision.
 fn undecided(script: Script) -> Pair {
     let mut pair = Pair::new(setup(), script);
     pair.trusts = false;
@@ -28,8 +28,8 @@ fn undecided(script: Script) -> Pair {
     pair
 }
 
-/// Asserts that the session failed by the rules of the protocol, that it never stood, and that the
-/// server heard nothing about the user.
+/// Asserts that the session failed with a protocol error, was never connected, and that the server
+/// received nothing about the user.
 fn assert_failed_before_the_user(mut pair: Pair, what: &str) {
     assert!(!pair.client.is_connected(), "{what}");
     assert!(!pair.take().contains(&Seen::Ready), "{what}");
@@ -38,9 +38,9 @@ fn assert_failed_before_the_user(mut pair: Pair, what: &str) {
     assert!(heard.iter().all(|number| *number < USERAUTH_REQUEST), "{what}: {heard:?}");
 }
 
-/// CVE-2018-10933, CVE-2025-14942: a state machine that is told that it is done before it has begun.
+/// CVE-2018-10933, CVE-2025-14942: a state machine that accepts success before it has begun.
 #[test]
-fn success_that_comes_too_early_is_none() {
+fn early_success_is_refused() {
     let success = vec![USERAUTH_SUCCESS];
     for strict in [true, false] {
         for (place, before) in [("before KEXINIT", true), ("behind KEXINIT", false)] {
@@ -50,7 +50,7 @@ fn success_that_comes_too_early_is_none() {
             pair.run();
             assert_failed_before_the_user(pair, place);
         }
-        // Before its NEWKEYS, still in the clear: an attacker in the middle can send it.
+        // Before its NEWKEYS, unencrypted: a man in the middle can send it.
         let script = Script { strict, between: vec![success.clone()], ..Script::default() };
         let mut pair = Pair::new(setup(), script);
         pair.run();
@@ -59,10 +59,10 @@ fn success_that_comes_too_early_is_none() {
     }
 }
 
-/// The same under the new keys, while the host key is being decided about: nobody is logged on to a
-/// server that is not trusted.
+/// The same with the new keys, while the host key is being decided about: the user is not
+/// authenticated to a server that is not trusted.
 #[test]
-fn success_of_a_server_that_is_not_trusted_is_none() {
+fn success_before_the_host_key_is_trusted_is_ignored() {
     let mut pair = undecided(Script::default());
     pair.server.send(&[USERAUTH_SUCCESS]);
     pair.run();
@@ -71,10 +71,10 @@ fn success_of_a_server_that_is_not_trusted_is_none() {
     assert!(pair.server.numbers().iter().all(|number| *number < USERAUTH_REQUEST));
 }
 
-/// CVE-2018-7749, CVE-2018-7750, CVE-2025-32433: channels and requests of a peer that is not through
-/// with the authentication.
+/// CVE-2018-7749, CVE-2018-7750, CVE-2025-32433: channels and requests of a peer before the
+/// authentication.
 #[test]
-fn nothing_of_the_connection_comes_before_the_user_is_logged_on() {
+fn connection_messages_before_success_have_no_effect() {
     let open = [Text(b"forwarded-tcpip"), Number(1), Number(1 << 20), Number(32_768)];
     for message in [
         build(CHANNEL_OPEN, &open),
@@ -86,7 +86,7 @@ fn nothing_of_the_connection_comes_before_the_user_is_logged_on() {
         about(REQUEST_SUCCESS, 0),
         about(REQUEST_FAILURE, 0),
     ] {
-        // The server stays silent about the user.
+        // The server does not reply about the user.
         let mut setup = setup();
         setup.credentials.interactive = true;
         setup.credentials.keys.clear();
@@ -103,17 +103,17 @@ fn nothing_of_the_connection_comes_before_the_user_is_logged_on() {
         assert_eq!(pair.take(), []);
         match pair.error {
             Some(Error::Protocol(_)) => {}
-            // Passed over as unknown: told so, and nothing else.
+            // Answered with UNIMPLEMENTED, without another effect.
             None => assert_eq!(pair.server.numbers(), [UNIMPLEMENTED], "{message:?}"),
             other => panic!("{other:?}"),
         }
     }
 }
 
-/// CVE-2016-0777, CVE-2016-0778: a server that asks the client to resume a session, and to send again
-/// what its memory held.
+/// CVE-2016-0777, CVE-2016-0778: a server that asks the client to resume a session, and to send the
+/// contents of its memory.
 #[test]
-fn nobody_resumes_a_session() {
+fn roaming_is_not_supported() {
     let mut pair = Pair::connected(Script {
         kex: "resume@appgate.com,curve25519-sha256",
         ..Script::default()
@@ -125,10 +125,10 @@ fn nobody_resumes_a_session() {
     assert!(matches!(pair.failure(), Error::NoCommonAlgorithm { .. }));
 }
 
-/// CVE-2025-26466: answers to PING that are stored until a key exchange is over. It is answered like
-/// any message that is unknown, never in the first exchange, and never without end in a later one.
+/// CVE-2025-26466: replies to PING that are stored during a key exchange. It is an unknown message,
+/// which is refused in the first exchange; in later ones the number of replies is bounded.
 #[test]
-fn pings_fill_no_queue() {
+fn replies_to_pings_are_bounded() {
     let ping = build(PING, &[Text(&[b'x'; 1000])]);
     let mut pair = Pair::new(setup(), Script { within: vec![ping.clone()], ..Script::default() });
     pair.run();
@@ -149,9 +149,9 @@ fn pings_fill_no_queue() {
     assert!(matches!(pair.error, Some(Error::Protocol(text)) if text.contains("too many")));
 }
 
-/// CVE-2016-8858: one KEXINIT after another, each of which used to keep 384 bytes and more.
+/// CVE-2016-8858: one KEXINIT after another, which each took 384 bytes and more.
 #[test]
-fn a_second_kexinit_ends_the_session_whenever_it_comes() {
+fn a_second_kexinit_ends_the_session() {
     let mut again = vec![20; 17];
     for list in ["curve25519-sha256", "ssh-ed25519"] {
         again.put_string(list.as_bytes());
@@ -174,9 +174,9 @@ fn a_second_kexinit_ends_the_session_whenever_it_comes() {
     assert!(matches!(pair.failure(), Error::Protocol(text) if text.contains("within")));
 }
 
-/// CVE-2026-55199: a count of extensions that nothing stands behind.
+/// CVE-2026-55199: a count of extensions that are not there.
 #[test]
-fn counts_of_extensions_are_not_believed() {
+fn claimed_counts_of_extensions_are_not_trusted() {
     for count in [1, 2, 1000, u32::MAX] {
         let mut pair = Pair::connected(Script::default());
         pair.say(&build(EXT_INFO, &[Number(count)]));
@@ -184,9 +184,9 @@ fn counts_of_extensions_are_not_believed() {
     }
 }
 
-/// GHSA-4p9f-7p9m-5vfg: extensions without end, each of which is kept.
+/// GHSA-4p9f-7p9m-5vfg: endless extensions, which were all stored.
 #[test]
-fn extensions_without_end_are_not_kept() {
+fn extensions_are_not_stored() {
     let mut pair = Pair::connected(Script::default());
     let name = vec![b'x'; 10_000];
     for _ in 0..1000 {
@@ -199,9 +199,9 @@ fn extensions_without_end_are_not_kept() {
     assert!(pair.server.take().is_empty() && pair.client.pending().is_empty());
 }
 
-/// CVE-2026-39830: answers to requests that nobody made.
+/// CVE-2026-39830: replies without a request.
 #[test]
-fn answers_that_nobody_asked_for_block_nothing() {
+fn unrequested_replies_block_nothing() {
     let (mut pair, [channel]) = Pair::open(1000, 1000);
     for count in 0..50_000 {
         pair.server.send(&[if count % 2 == 0 { REQUEST_SUCCESS } else { REQUEST_FAILURE }]);
@@ -211,25 +211,25 @@ fn answers_that_nobody_asked_for_block_nothing() {
     assert_eq!((pair.take(), pair.error), (vec![Seen::Data(channel, b"x".to_vec())], None));
 }
 
-/// CVE-2026-39827, CVE-2026-81535: channels that are refused one after the other, and that nobody
-/// asked for, leave nothing behind.
+/// CVE-2026-39827, CVE-2026-81535: unrequested channels that are rejected leave nothing behind.
 #[test]
-fn refused_channels_leave_nothing() {
+fn rejected_channels_leave_nothing() {
     let mut pair = Pair::connected(Script::default());
     for remote in 0..20_000 {
         pair.say(&super::harness::messages::forwarded(remote));
         assert_eq!(pair.server.numbers(), [CHANNEL_OPEN_FAILURE]);
     }
     assert!(pair.client.is_idle());
-    // Their numbers are free: the first one of ours is the first one of all.
+    // Their numbers are free: our first channel has the first number.
     let channel = pair.client.open_direct_tcpip("db", 1, "::1", 1);
     assert_eq!(channel.index(), 0);
     assert_eq!((pair.take(), pair.error), (vec![], None));
 }
 
-/// CVE-2026-59843, GHSA-fw5c-8223-6h42: a packet size of nothing, with which no byte can ever move.
+/// CVE-2026-59843, GHSA-fw5c-8223-6h42: a maximum packet size of zero, with which no data can be
+/// sent.
 #[test]
-fn a_channel_without_a_packet_size_is_none() {
+fn a_maximum_packet_size_of_zero_is_refused() {
     for longest in [0, 1] {
         let mut pair = Pair::connected(Script::default());
         let channel = pair.client.open_direct_tcpip("db", 1, "::1", 1);
@@ -246,7 +246,7 @@ fn a_channel_without_a_packet_size_is_none() {
     }
 }
 
-/// A host key with something else in its inside than its name says.
+/// A host key whose contents do not match its type.
 fn ecdsa_blob(name: &str, curve: &str, key: &PrivateKey) -> Vec<u8> {
     let mut fields = Reader::new(key.public_blob());
     let (_, _, point) = (fields.string(), fields.string(), fields.string().unwrap());
@@ -257,7 +257,7 @@ fn ecdsa_blob(name: &str, curve: &str, key: &PrivateKey) -> Vec<u8> {
     blob
 }
 
-/// CVE-2026-16516: a key on another curve than was agreed on passed, whose private half anybody has.
+/// CVE-2026-16516: a key on another curve than was agreed on, whose private key is public.
 #[test]
 fn a_key_on_another_curve_is_refused() {
     let name = "ecdsa-sha2-nistp256";
@@ -269,7 +269,7 @@ fn a_key_on_another_curve_is_refused() {
             ecdsa_blob(&theirs, other, &key),
             ecdsa_blob(name, other, &fixture!("p256")),
         ] {
-            // What the server shows and what it signs with: the exchange is sound otherwise.
+            // The server sends it and signs with it: the exchange is valid otherwise.
             let (certificate, host_key) = (Some(blob), fixture!("p256"));
             let script = Script { algorithm: name, host_key, certificate, ..Script::default() };
             let mut pair = Pair::new(setup(), script);
@@ -280,7 +280,7 @@ fn a_key_on_another_curve_is_refused() {
     }
 }
 
-/// A public key of RSA with these numbers.
+/// Returns an RSA public key with these numbers.
 fn rsa_blob(exponent: &[u8], modulus: &[u8]) -> Vec<u8> {
     let mut blob = Vec::new();
     blob.put_string(b"ssh-rsa");
@@ -289,7 +289,7 @@ fn rsa_blob(exponent: &[u8], modulus: &[u8]) -> Vec<u8> {
     blob
 }
 
-/// CVE-2026-39829: numbers so large that to verify one signature takes minutes. And keys so small that
+/// CVE-2026-39829: numbers so large that one verification takes minutes. And keys so small that
 /// they can be factored.
 #[test]
 fn rsa_host_keys_of_extreme_numbers_are_refused() {
@@ -319,8 +319,8 @@ fn rsa_host_keys_of_extreme_numbers_are_refused() {
     }
 }
 
-/// CVE-2016-0739, CVE-2016-0787: secrets of 128 bits, because bits were taken for bytes. Of 512 random
-/// bits, here, each counts.
+/// CVE-2016-0739, CVE-2016-0787: secrets of 128 bits, as bits were taken for bytes. Here each of
+/// 512 random bits counts.
 #[test]
 fn secrets_of_finite_fields_are_long() {
     let half = |changed: Option<usize>| {
@@ -340,10 +340,10 @@ fn secrets_of_finite_fields_are_long() {
     assert_eq!(halves.len(), 9);
 }
 
-/// CVE-2026-48110: a length that is believed before anything bounds it. Every string of every message
-/// claims to have 4 GB.
+/// CVE-2026-48110: a length that is trusted before it is bounded. Every string of every message
+/// claims 4 GB.
 #[test]
-fn no_length_is_believed() {
+fn claimed_string_lengths_are_not_trusted() {
     for number in [DISCONNECT, EXT_INFO, 80, CHANNEL_OPEN, CHANNEL_OPEN_FAILURE, 94, 95, 98] {
         for before in 0..5 {
             let mut pair = Pair::connected(Script::default());
@@ -358,10 +358,10 @@ fn no_length_is_believed() {
     }
 }
 
-/// CVE-2025-22869, seen from the client: what is written while the peer does not finish a key exchange
-/// stays with the writer.
+/// CVE-2025-22869, seen from the client: data that is written while the peer does not finish a key
+/// exchange is not stored.
 #[test]
-fn nothing_is_stored_for_an_exchange_that_does_not_end() {
+fn nothing_is_stored_during_an_endless_key_exchange() {
     let (mut pair, [channel]) = Pair::open(u32::MAX, 32_768);
     pair.server.script.answers = false;
     pair.client.start_kex();
@@ -371,9 +371,9 @@ fn nothing_is_stored_for_an_exchange_that_does_not_end() {
     assert_eq!(pair.client.pending().len(), before);
 }
 
-/// A method that is refused for ever, and one that says "partial success" for ever.
+/// A server that always refuses, and one that always reports partial success.
 #[test]
-fn a_server_cannot_make_the_user_prove_himself_for_ever() {
+fn authentication_attempts_are_bounded() {
     for partial in [true, false] {
         let mut pair =
             Pair::new(setup(), Script { user: None, password: None, ..Script::default() });

@@ -1,4 +1,4 @@
-//! Names that are too long for a message: the server is not asked, and the session goes on.
+//! Names that are too long for a message: nothing is sent, and the session continues.
 
 use super::harness::pair::{Pair, Seen};
 use super::harness::server::Script;
@@ -6,7 +6,7 @@ use crate::message::CHANNEL_OPEN;
 use crate::wire::MAX_NAME;
 use crate::{ForwardEvent, ListenAddr, OpenFailure, RequestError};
 
-/// What happened, where nothing need be received for it.
+/// Returns the events, for which nothing need be received.
 fn told(pair: &mut Pair) -> Vec<Seen> {
     assert!(pair.client.make_room());
     pair.drain();
@@ -17,7 +17,7 @@ fn told(pair: &mut Pair) -> Vec<Seen> {
 }
 
 #[test]
-fn a_channel_to_a_name_that_is_too_long_fails_without_the_server() {
+fn an_open_with_a_long_name_fails_without_the_server() {
     let long = "x".repeat(MAX_NAME + 1);
     let (mut pair, [other]) = Pair::open(1000, 1000);
     let opened = [
@@ -36,7 +36,7 @@ fn a_channel_to_a_name_that_is_too_long_fails_without_the_server() {
     let heard = pair.server.take();
     assert_eq!(heard.len(), 1, "only the name that fits was sent");
     assert_eq!(heard[0][0], CHANNEL_OPEN);
-    // Their numbers are free, and the session is as it was.
+    // Their numbers are free, and the session is unchanged.
     let again = pair.client.open_direct_tcpip("db", 80, "::1", 1);
     assert!(opened.iter().any(|channel| channel.index() == again.index()));
     assert_eq!(pair.fill(other, b"data").unwrap(), 4);
@@ -44,7 +44,7 @@ fn a_channel_to_a_name_that_is_too_long_fails_without_the_server() {
 }
 
 #[test]
-fn one_that_was_given_up_meanwhile_is_not_told() {
+fn no_event_for_a_long_name_after_close() {
     let mut pair = Pair::connected(Script::default());
     let channel = pair.client.open_direct_streamlocal(&"x".repeat(MAX_NAME + 1));
     pair.client.close(channel);
@@ -53,7 +53,7 @@ fn one_that_was_given_up_meanwhile_is_not_told() {
 }
 
 #[test]
-fn nothing_is_told_after_the_end() {
+fn no_event_for_a_long_name_after_the_end() {
     let mut pair = Pair::connected(Script::default());
     let long = "x".repeat(MAX_NAME + 1);
     pair.client.open_direct_tcpip(&long, 80, "::1", 1);
@@ -64,7 +64,7 @@ fn nothing_is_told_after_the_end() {
 }
 
 #[test]
-fn a_forward_of_a_name_that_is_too_long_is_refused_without_the_server() {
+fn a_forward_with_a_long_name_fails_without_the_server() {
     let mut pair = Pair::connected(Script::default());
     let long = "x".repeat(MAX_NAME + 1);
     for place in [ListenAddr::Tcp { host: long.clone(), port: 80 }, ListenAddr::Unix(long)] {

@@ -1,4 +1,4 @@
-//! Packets that are cut, bent or made up.
+//! Truncated, changed and random packets.
 
 use super::harness::messages::Part::{Flag, Number, Text};
 use super::harness::messages::{
@@ -14,7 +14,7 @@ use crate::message::{
 };
 use crate::transport::Protection;
 
-/// A client with channel 0 open and channel 1 waiting.
+/// A client with channel 0 open and channel 1 awaiting its confirmation.
 fn pair() -> Pair {
     let (mut pair, _) = Pair::open::<1>(1000, 1000);
     pair.client.open_direct_tcpip("db", 1, "::1", 1);
@@ -23,7 +23,7 @@ fn pair() -> Pair {
     pair
 }
 
-/// Every beginning of `whole` shorter than `needed` is an error; longer ones may be.
+/// Every prefix of `whole` shorter than `needed` is an error; longer ones may be.
 fn cut(whole: &[u8], needed: usize, pair: impl Fn() -> Pair) {
     for length in 1..=whole.len() {
         let mut pair = pair();
@@ -37,9 +37,9 @@ fn cut(whole: &[u8], needed: usize, pair: impl Fn() -> Pair) {
 }
 
 #[test]
-fn every_cut_message_of_the_connection_is_refused() {
+fn truncated_connection_messages_are_refused() {
     cut(&confirm(1, 5, 1000, 1000), 17, pair);
-    // The language of a description may be missing, as it was in old servers.
+    // The language of a description may be missing, as in old servers.
     cut(&refuse(1, 2, b"why"), 16, pair);
     cut(&data(0, b"data"), 13, pair);
     let extended = build(CHANNEL_EXTENDED_DATA, &[Number(0), Number(1), Text(b"data")]);
@@ -53,7 +53,7 @@ fn every_cut_message_of_the_connection_is_refused() {
     // The last string is reserved.
     let open = forwarded_unix(7, "/run/app");
     cut(&open, open.len(), pair);
-    // Of what is not known, what follows the sender's number is not looked at.
+    // Of an unknown type, nothing after the sender's number is read.
     cut(&build(CHANNEL_OPEN, &[Text(b"x11"), Number(7), Number(1), Number(1)]), 12, pair);
     cut(&build(DISCONNECT, &[Number(2), Text(b"why"), Text(b"")]), 5, pair);
     let parts = [Number(1), Text(b"server-sig-algs"), Text(b"ssh-ed25519")];
@@ -62,7 +62,7 @@ fn every_cut_message_of_the_connection_is_refused() {
 }
 
 #[test]
-fn every_cut_message_of_the_key_exchange_is_refused() {
+fn truncated_key_exchange_messages_are_refused() {
     let mut offer = vec![KEXINIT];
     offer.extend([0; 16]);
     let lists = ["curve25519-sha256", "ssh-ed25519"].into_iter();
@@ -84,9 +84,9 @@ fn every_cut_message_of_the_key_exchange_is_refused() {
 }
 
 #[test]
-fn every_cut_answer_to_the_user_is_refused() {
+fn truncated_userauth_messages_are_refused() {
     let failure = build(USERAUTH_FAILURE, &[Text(b"publickey,password"), Flag(false)]);
-    // Whether it was half a success makes no difference to us.
+    // Partial success may be missing.
     cut(&failure, failure.len() - 1, || {
         let mut pair = Pair::new(setup(), Script::default());
         for _ in 0..2 {
@@ -97,9 +97,9 @@ fn every_cut_answer_to_the_user_is_refused() {
     });
 }
 
-/// Whatever a message holds: an answer, an event or an error, but no panic.
+/// Any contents of a message cause a reply, an event or an error, but no panic.
 #[test]
-fn made_up_messages_do_not_panic() {
+fn random_messages_do_not_panic() {
     let mut random = Random(21);
     let mut connected = pair();
     for round in 0..20_000 {
@@ -125,7 +125,7 @@ fn made_up_messages_do_not_panic() {
             connected = pair();
         }
         if round % 40 == 0 {
-            // The same before the user is logged on, and before there are keys.
+            // The same before authentication, and before there are keys.
             for steps in 0..2 {
                 let mut early = Pair::new(setup(), Script::default());
                 for _ in 0..steps {
@@ -139,7 +139,7 @@ fn made_up_messages_do_not_panic() {
     }
 }
 
-/// A packet sealed by these two on its way to a client, which waits for it.
+/// Two sealed packets on the way to a client that expects them.
 fn sealed(cipher: &'static str, mac: &'static str) -> (Pair, Vec<u8>) {
     let mut pair = Pair::connected(Script { cipher, mac, ..Script::default() });
     pair.server.send(&global(b"keepalive@openssh.com", true));
@@ -148,7 +148,7 @@ fn sealed(cipher: &'static str, mac: &'static str) -> (Pair, Vec<u8>) {
 }
 
 #[test]
-fn a_flipped_bit_is_noticed() {
+fn a_changed_bit_ends_the_session() {
     for (cipher, mac, _) in Protection::all() {
         let (_, bytes) = sealed(cipher, mac);
         for bit in (0..32).chain((32..bytes.len() * 8).step_by(5)) {
@@ -156,7 +156,7 @@ fn a_flipped_bit_is_noticed() {
             bytes[bit / 8] ^= 1 << (bit % 8);
             pair.inject(&bytes);
             if bit < 32 && pair.error.is_none() {
-                // A length that may be is believed for as long as it takes to check it.
+                // A changed length within bounds is noticed only when the packet is complete.
                 pair.inject(&[0; 300_000]);
             }
             match pair.error {
@@ -173,7 +173,7 @@ fn a_flipped_bit_is_noticed() {
 }
 
 #[test]
-fn a_packet_twice_or_left_out_is_noticed() {
+fn a_repeated_or_missing_packet_ends_the_session() {
     for (cipher, mac, _) in Protection::all() {
         let (mut pair, bytes) = sealed(cipher, mac);
         pair.inject(&bytes);
@@ -198,7 +198,7 @@ fn a_packet_twice_or_left_out_is_noticed() {
     }
 }
 
-/// Refused by the length alone, before anything is waited or made room for.
+/// Refused by the length alone, before anything is waited for or allocated.
 #[test]
 fn a_length_out_of_bounds_is_refused_at_once() {
     for length in [0, 1, 4, 11, 13, 262_148, 0x7fff_ffff, 0xffff_fff0, u32::MAX] {
@@ -207,14 +207,14 @@ fn a_length_out_of_bounds_is_refused_at_once() {
         pair.inject(&length.to_be_bytes());
         assert!(matches!(pair.error, Some(Error::Protocol(_))), "{length}");
 
-        // GCM sends it in the clear.
+        // GCM sends it unencrypted.
         let mut pair = Pair::connected(Script::default());
         pair.inject(&length.to_be_bytes());
         assert!(matches!(pair.error, Some(Error::Protocol(_))), "{length}");
     }
 }
 
-/// Noise instead of packets ends soon, whatever it is.
+/// Random bytes instead of packets end the session soon.
 #[test]
 fn noise_ends_the_session() {
     for (cipher, mac, _) in Protection::all() {

@@ -1,10 +1,10 @@
-//! Sessions played in memory: the client against a scripted server, without sockets or sleeps.
+//! Sessions in memory: the client against a scripted server, without sockets or sleeps.
 //!
-//! Every test drives both sides until nothing is pending any more and then looks at what each of
-//! them saw. Time is a value that the test moves, and randomness comes from a seed.
+//! Every test drives both sides until nothing is pending, and then checks what each of them has
+//! received. Time is a value that the test sets, and randomness comes from a seed.
 //!
-//! The fuzzer plays with the same server and keeps the same books: what it needs is there with the
-//! feature `fuzzing` too.
+//! The fuzzer uses the same server and models, and so the harness is also built with the feature
+//! `fuzzing`.
 
 #![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
 #![cfg_attr(not(test), allow(dead_code))]

@@ -1,4 +1,4 @@
-//! A server that breaks the rules, and one that only tries our patience.
+//! A server that violates the protocol, or sends useless messages.
 
 use super::harness::messages::Part::{Flag, Number, Text};
 use super::harness::messages::{about, adjust, build, confirm, data, forwarded, global, refuse};
@@ -11,7 +11,7 @@ use crate::message::{
     CHANNEL_REQUEST, DISCONNECT, IGNORE, REQUEST_FAILURE, REQUEST_SUCCESS, UNIMPLEMENTED,
 };
 
-/// Sends the messages to a client with channel 0 open and channel 1 waiting for its answer; the
+/// Sends the messages to a client with channel 0 open and channel 1 awaiting its confirmation; the
 /// last of them ends the session.
 fn breaks(messages: &[Vec<u8>]) {
     let (mut pair, _) = Pair::open::<1>(1000, 1000);
@@ -29,7 +29,7 @@ fn breaks(messages: &[Vec<u8>]) {
 }
 
 #[test]
-fn nonsense_about_channels_ends_the_session() {
+fn invalid_channel_messages_end_the_session() {
     // Before the confirmation.
     breaks(&[data(1, b"x")]);
     breaks(&[adjust(1, 1)]);
@@ -38,12 +38,12 @@ fn nonsense_about_channels_ends_the_session() {
     breaks(&[build(CHANNEL_EXTENDED_DATA, &[Number(1), Number(1), Text(b"x")])]);
     breaks(&[build(CHANNEL_REQUEST, &[Number(1), Text(b"x"), Flag(true)])]);
     breaks(&[confirm(1, 5, 1000, 0)]);
-    // After the answer.
+    // After the confirmation.
     breaks(&[confirm(0, 5, 1000, 1000)]);
     breaks(&[refuse(0, 1, b"")]);
     breaks(&[refuse(1, 1, b""), refuse(1, 1, b"")]);
     breaks(&[refuse(1, 1, b""), confirm(1, 5, 1000, 1000)]);
-    // After the end.
+    // After EOF or CLOSE.
     breaks(&[about(CHANNEL_EOF, 0), data(0, b"x")]);
     breaks(&[about(CHANNEL_EOF, 0), data(0, b"")]);
     breaks(&[about(CHANNEL_CLOSE, 0), data(0, b"x")]);
@@ -53,9 +53,9 @@ fn nonsense_about_channels_ends_the_session() {
     // Beyond the windows.
     breaks(&[adjust(0, u32::MAX - 1000), adjust(0, 1)]);
     breaks(&[adjust(0, u32::MAX)]);
-    // Of a length other than it says.
+    // With a wrong length.
     breaks(&[[&data(0, b"abc")[..], b"d"].concat()]);
-    // About what does not exist.
+    // About unknown channels.
     for channel in [2, 3, 100, 0x7fff_ffff, u32::MAX] {
         breaks(&[data(channel, b"x")]);
         breaks(&[adjust(channel, 1)]);
@@ -68,7 +68,7 @@ fn nonsense_about_channels_ends_the_session() {
 }
 
 #[test]
-fn more_than_the_window_allows_ends_the_session() {
+fn data_beyond_the_window_ends_the_session() {
     for extended in [false, true] {
         let (mut pair, _) = Pair::open::<1>(1000, 1000);
         pair.consumes = false;
@@ -83,7 +83,7 @@ fn more_than_the_window_allows_ends_the_session() {
 }
 
 #[test]
-fn more_than_the_window_allows_after_our_close_does_too() {
+fn data_beyond_the_window_after_close_ends_the_session() {
     let (mut pair, [channel]) = Pair::open(1000, 1000);
     pair.client.close(channel);
     for _ in 0..INITIAL_WINDOW / 32_768 {
@@ -95,7 +95,7 @@ fn more_than_the_window_allows_after_our_close_does_too() {
 }
 
 #[test]
-fn an_open_that_nobody_asked_for_is_refused() {
+fn an_unrequested_channel_is_rejected() {
     let mut pair = Pair::connected(Script::default());
     for name in [&b"session"[..], b"x11", b"auth-agent@openssh.com", b"", b"\xff\0"] {
         pair.say(&build(90, &[Text(name), Number(8), Number(0), Number(0)]));
@@ -110,7 +110,7 @@ fn an_open_that_nobody_asked_for_is_refused() {
 }
 
 #[test]
-fn global_requests_are_answered_exactly_when_asked_for() {
+fn global_requests_get_a_reply_if_they_want_one() {
     let mut pair = Pair::connected(Script::default());
     let hostkeys = [&global(b"hostkeys-00@openssh.com", false)[..], &[0; 51]].concat();
     for message in [hostkeys, global(b"keepalive@openssh.com", false), global(b"", false)] {
@@ -122,7 +122,7 @@ fn global_requests_are_answered_exactly_when_asked_for() {
         pair.say(&message);
         assert_eq!(pair.server.take(), [[REQUEST_FAILURE]]);
     }
-    // Answers to what was never asked.
+    // Replies without a request.
     for answer in [REQUEST_SUCCESS, REQUEST_FAILURE, 99, 100] {
         pair.say(&about(answer, 0));
         assert!(pair.server.take().is_empty());
@@ -131,14 +131,14 @@ fn global_requests_are_answered_exactly_when_asked_for() {
 }
 
 #[test]
-fn channel_requests_are_answered_exactly_when_asked_for() {
+fn channel_requests_get_a_reply_if_they_want_one() {
     let (mut pair, [channel]) = Pair::open(1000, 1000);
     let request = |reply| build(CHANNEL_REQUEST, &[Number(0), Text(b"keepalive"), Flag(reply)]);
     pair.say(&request(false));
     assert!(pair.server.take().is_empty());
     pair.say(&request(true));
     assert_eq!(pair.server.take(), [about(CHANNEL_FAILURE, 100)]);
-    // After CLOSE nothing may be said about a channel, not even this.
+    // After CLOSE nothing may be sent about a channel, not even this.
     pair.client.close(channel);
     pair.say(&request(true));
     assert_eq!(pair.server.take(), [about(CHANNEL_CLOSE, 100)]);
@@ -147,7 +147,7 @@ fn channel_requests_are_answered_exactly_when_asked_for() {
 }
 
 #[test]
-fn unknown_messages_are_answered_with_their_number() {
+fn unknown_messages_are_answered_with_unimplemented() {
     let mut pair = Pair::connected(Script::default());
     let known = [80, 81, 82].into_iter().chain(90..=100);
     let known: Vec<u8> = known.chain([1, 2, 3, 4, 7, 20, 21, 31]).collect();
@@ -161,7 +161,7 @@ fn unknown_messages_are_answered_with_their_number() {
 }
 
 #[test]
-fn a_disconnect_is_told_in_words_fit_to_be_shown() {
+fn the_description_of_a_disconnect_is_printable() {
     let (mut pair, _) = Pair::open::<1>(1000, 1000);
     pair.server.send(&data(0, b"last words"));
     let text = Text(b"\x1b[31mtoo many\r\n\0sessions");
@@ -177,14 +177,14 @@ fn a_disconnect_is_told_in_words_fit_to_be_shown() {
         pair.say(&build(DISCONNECT, &[Number(2), Text(&text), Text(b"")]));
         assert!(pair.failure().to_string().len() < 1000);
     }
-    // OpenSSH's way of saying that a key exchange failed: the reason alone would do.
+    // OpenSSH's description of too many attempts: the reason alone would do.
     let mut pair = Pair::connected(Script::default());
     pair.say(&about(DISCONNECT, 3));
     assert!(matches!(pair.failure(), Error::Disconnected { reason: 3, .. }));
 }
 
 #[test]
-fn a_disconnect_instead_of_an_answer_to_the_user_is_a_failed_logon() {
+fn a_disconnect_for_failed_attempts_is_an_authentication_error() {
     for (reason, text) in [(14, &b"no more"[..]), (2, b"Too many authentication failures")] {
         let mut pair = Pair::new(super::harness::pair::setup(), Script::default());
         for _ in 0..2 {
@@ -198,7 +198,7 @@ fn a_disconnect_instead_of_an_answer_to_the_user_is_a_failed_logon() {
 }
 
 #[test]
-fn replies_that_are_not_read_stop_the_input() {
+fn unread_replies_stop_the_input() {
     for message in [global(b"x", true), forwarded(1), vec![200]] {
         let mut pair = Pair::connected(Script::default());
         let mut rounds = 0;
@@ -219,7 +219,7 @@ fn replies_that_are_not_read_stop_the_input() {
     }
 }
 
-/// Empty data costs no window: it must cost nothing else either.
+/// Empty data uses no window, and has no other effect.
 #[test]
 fn empty_data_is_no_event() {
     let (mut pair, [channel]) = Pair::open(1000, 1000);

@@ -1,4 +1,4 @@
-//! Windows that follow the path, through the whole client and in virtual time.
+//! Receive windows that follow the path, in whole sessions and virtual time.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const LONGEST: usize = 32_768;
 const ROUND_TRIP: Duration = Duration::from_millis(100);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A session whose server has answered the first question after a round trip.
+/// A session whose server has replied to the first keepalive after a round trip.
 fn connected(windows: Windows) -> Pair {
     let mut pair = Pair::new(crate::Setup { windows, ..setup() }, Script::default());
     pair.run();
@@ -33,7 +33,7 @@ fn question() -> Vec<u8> {
     global(b"keepalive@openssh.com", true)
 }
 
-/// Opens a channel; returns the window that it begins with.
+/// Opens a channel; returns its initial window.
 fn open(pair: &mut Pair, remote: u32) -> (ChannelId, u32) {
     let channel = pair.client.open_direct_tcpip("db", 5432, "127.0.0.1", 4000);
     pair.run();
@@ -44,8 +44,8 @@ fn open(pair: &mut Pair, remote: u32) -> (ChannelId, u32) {
     (channel, window)
 }
 
-/// The server sends as much as it may, then hears of what was consumed one round trip later, and
-/// answers what it is asked; returns the window after so many rounds.
+/// The server sends all of its window, then receives credit one round trip later, and replies to
+/// keepalives; returns the window after these rounds.
 fn download(pair: &mut Pair, channel: ChannelId, mut window: u32, rounds: usize) -> u32 {
     let number = channel.index() as u32;
     for _ in 0..rounds {
@@ -74,12 +74,12 @@ fn download(pair: &mut Pair, channel: ChannelId, mut window: u32, rounds: usize)
 }
 
 #[test]
-fn a_window_that_holds_up_the_data_grows_to_its_limit() {
+fn a_window_that_limits_the_data_grows_to_its_limit() {
     let mut pair = connected(Windows { limit: 5 << 20, memory: 1 << 30 });
     let (channel, window) = open(&mut pair, 100);
     assert_eq!(window, INITIAL_WINDOW);
     assert_eq!(download(&mut pair, channel, window, 12), 5 << 20);
-    // More than that is refused as ever.
+    // Data beyond the window is still refused.
     for _ in 0..(5 << 20) / LONGEST {
         pair.server.send(&data(0, &[1; LONGEST]));
     }
@@ -91,14 +91,14 @@ fn a_window_that_holds_up_the_data_grows_to_its_limit() {
 }
 
 #[test]
-fn a_server_that_does_not_answer_gets_the_usual_window() {
+fn without_a_round_trip_the_window_does_not_grow() {
     let mut pair = Pair::connected(Script::default());
     let (channel, window) = open(&mut pair, 100);
     assert_eq!(download(&mut pair, channel, window, 12), INITIAL_WINDOW);
 }
 
 #[test]
-fn all_channels_share_what_there_is_and_give_it_back() {
+fn channels_share_the_memory_and_give_it_back() {
     let mut pair = connected(Windows { limit: 16 << 20, memory: 5 << 20 });
     let (first, window) = open(&mut pair, 100);
     assert_eq!(download(&mut pair, first, window, 12), 5 << 20);
@@ -110,7 +110,7 @@ fn all_channels_share_what_there_is_and_give_it_back() {
     pair.server.take();
     let (_, window) = open(&mut pair, 102);
     assert_eq!(window, INITIAL_WINDOW);
-    // A channel that is refused never had anything.
+    // A failed channel takes no memory.
     let refused = pair.client.open_direct_tcpip("db", 5432, "127.0.0.1", 4000);
     pair.run();
     assert_eq!(pair.server.take()[0][0], CHANNEL_OPEN);
@@ -119,10 +119,10 @@ fn all_channels_share_what_there_is_and_give_it_back() {
     assert_eq!(open(&mut pair, 103).1, INITIAL_WINDOW);
 }
 
-/// The question comes with credit: at most once a second, never a second one before the answer, and
-/// it is none of those that count against a silent server.
+/// A measurement goes with credit: at most once a second, only one at a time, and it does not count
+/// as a keepalive.
 #[test]
-fn the_round_trip_is_asked_for_while_much_moves() {
+fn the_round_trip_is_measured_while_data_moves() {
     let mut pair = connected(Windows::default());
     let (channel, _) = open(&mut pair, 100);
     pair.consumes = false;
@@ -146,7 +146,7 @@ fn the_round_trip_is_asked_for_while_much_moves() {
     assert!(asked(&mut pair).is_empty(), "the answer is missing");
     pair.say(&[REQUEST_FAILURE]);
     assert_eq!(asked(&mut pair), [question()]);
-    // Not while keys are being changed.
+    // Not during a key exchange.
     pair.say(&[REQUEST_FAILURE]);
     pair.now += SECOND;
     pair.server.script.answers = false;
@@ -160,10 +160,10 @@ fn the_round_trip_is_asked_for_while_much_moves() {
     assert_eq!((numbers.len(), numbers[2]), (3, CHANNEL_WINDOW_ADJUST), "{numbers:?}");
 }
 
-/// Each of three kinds of requests gets the answer that is its own: the round trip is that of its own
-/// question, not that of the proof or of the keepalive.
+/// Each of three kinds of requests gets its own reply: the round trip is that of its own request,
+/// not of the proof or the keepalive.
 #[test]
-fn answers_go_by_their_order() {
+fn replies_match_their_requests() {
     let p256 = fixture!("p256");
     let windows = Windows { limit: 16 << 20, memory: 1 << 30 };
     let mut pair = Pair::new(crate::Setup { windows, ..setup() }, Script::default());
@@ -191,7 +191,7 @@ fn answers_go_by_their_order() {
     pair.now += SECOND;
     pair.say(&[REQUEST_FAILURE]);
     assert_eq!(pair.client.rtt.min(), Some(SECOND * 10));
-    // An answer to nothing is none.
+    // A reply without a request has no effect.
     pair.say(&[REQUEST_FAILURE]);
     assert_eq!((pair.client.rtt.min(), &pair.error), (Some(SECOND * 10), &None));
 }

@@ -1,4 +1,4 @@
-//! Changing the keys from our side: when it is time, and what goes on meanwhile.
+//! Key exchanges that the client starts: when, and what may be sent meanwhile.
 
 use std::time::Duration;
 
@@ -19,10 +19,10 @@ const LONGEST: u32 = 32_768;
 const HOUR: Duration = Duration::from_secs(3600);
 const EXCHANGE: [u8; 3] = [KEXINIT, KEX_ECDH_INIT, NEWKEYS];
 
-/// Never from our side, unless a test says otherwise.
+/// No limits, unless a test sets them.
 const NEVER: Rekey = Rekey { bytes: u64::MAX, packets: u32::MAX, interval: None };
 
-/// A session with an open channel that the server calls 100.
+/// A session with an open channel, whose number at the server is 100.
 fn open(rekey: Rekey, window: u32, script: Script) -> (Pair, ChannelId) {
     let mut setup = setup();
     setup.rekey = rekey;
@@ -34,7 +34,7 @@ fn open(rekey: Rekey, window: u32, script: Script) -> (Pair, ChannelId) {
     (pair, channel)
 }
 
-/// The same with a server that waits to be told to answer a KEXINIT.
+/// The same with a server that answers a KEXINIT when the test says so.
 fn open_slow() -> (Pair, ChannelId) {
     let (mut pair, channel) = open(NEVER, INITIAL_WINDOW, Script::default());
     pair.server.script.answers = false;
@@ -42,7 +42,7 @@ fn open_slow() -> (Pair, ChannelId) {
 }
 
 #[test]
-fn by_bytes_that_are_sent() {
+fn rekeys_by_sent_bytes() {
     let (mut pair, channel) =
         open(Rekey { bytes: 50_000, ..NEVER }, INITIAL_WINDOW, Script::default());
     pair.fill(channel, &[1; 32_768]).unwrap();
@@ -60,7 +60,7 @@ fn by_bytes_that_are_sent() {
 }
 
 #[test]
-fn by_bytes_that_are_received() {
+fn rekeys_by_received_bytes() {
     let (mut pair, _) = open(Rekey { bytes: 50_000, ..NEVER }, INITIAL_WINDOW, Script::default());
     pair.say(&data(0, &[1; 32_768]));
     assert_eq!(pair.server.numbers(), []);
@@ -71,11 +71,11 @@ fn by_bytes_that_are_received() {
 }
 
 #[test]
-fn by_packets_each_way() {
+fn rekeys_by_packets_each_way() {
     for packets in [30, 100] {
         let (mut pair, channel) =
             open(Rekey { packets, ..NEVER }, INITIAL_WINDOW, Script::default());
-        // What counts from the beginning is settled first.
+        // The counters of the first keys are reset first.
         pair.client.start_kex();
         pair.run();
         pair.server.take();
@@ -97,9 +97,10 @@ fn by_packets_each_way() {
     }
 }
 
-/// Changed in the middle of the numbers, and whatever the server does, none of them comes twice.
+/// The keys are replaced in the middle of the numbers, so that no number repeats, whatever the
+/// server does.
 #[test]
-fn before_the_packets_numbers_begin_anew() {
+fn rekeys_before_sequence_numbers_repeat() {
     let (mut pair, _) = open_slow();
     let noise = build(IGNORE, &[Text(b"")]);
     pair.client.inbound.wear((1 << 31) - 20);
@@ -116,9 +117,9 @@ fn before_the_packets_numbers_begin_anew() {
     assert!(matches!(pair.failure(), Error::Protocol(text) if text.contains("numbers")));
 }
 
-/// Messages that are no data wear the keys too.
+/// Messages without data count too.
 #[test]
-fn by_what_commands_and_replies_send() {
+fn rekeys_by_commands_and_replies() {
     let (mut pair, channel) =
         open(Rekey { packets: 20, ..NEVER }, INITIAL_WINDOW, Script::default());
     let mut heard = Vec::new();
@@ -133,7 +134,7 @@ fn by_what_commands_and_replies_send() {
 }
 
 #[test]
-fn by_time() {
+fn rekeys_by_time() {
     let interval = Some(HOUR);
     let (mut pair, channel) = open(Rekey { interval, ..NEVER }, INITIAL_WINDOW, Script::default());
     let keepalive = Duration::from_secs(10);
@@ -156,7 +157,7 @@ fn by_time() {
     assert_eq!((pair.server.numbers(), pair.take()), (EXCHANGE.to_vec(), vec![Seen::Rekeyed]));
     assert_eq!(pair.client.timeout(), Some(start + HOUR + keepalive));
 
-    // One that the server starts counts as well.
+    // An exchange that the server starts resets the timer too.
     pair.now += HOUR - Duration::from_secs(5);
     pair.server.offer();
     pair.run();
@@ -167,7 +168,7 @@ fn by_time() {
 }
 
 #[test]
-fn without_an_interval_time_does_nothing() {
+fn without_an_interval_time_has_no_effect() {
     let mut setup = setup();
     (setup.keepalive, setup.rekey) = (None, NEVER);
     let mut pair = Pair::new(setup, Script::default());
@@ -178,9 +179,9 @@ fn without_an_interval_time_does_nothing() {
     assert_eq!(pair.client.pending(), b"");
 }
 
-/// Some servers take it badly before the user is logged on.
+/// Some servers do not support it before authentication.
 #[test]
-fn not_before_the_user_is_logged_on() {
+fn does_not_rekey_before_authentication() {
     let mut setup = setup();
     setup.rekey = Rekey { bytes: 0, packets: 0, interval: Some(Duration::ZERO) };
     let mut pair = Pair::new(setup, Script { user: None, ..Script::default() });
@@ -192,7 +193,7 @@ fn not_before_the_user_is_logged_on() {
         assert!(pair.feed_server() + pair.feed_client() > 0);
     }
     assert_eq!(heard.iter().filter(|number| **number == KEXINIT).count(), 1);
-    // The most impatient limits wear out with each packet, but not without any.
+    // The lowest limits are reached with each packet, but not without one.
     pair.run();
     pair.server.take();
     for _ in 0..5 {
@@ -203,9 +204,9 @@ fn not_before_the_user_is_logged_on() {
     }
 }
 
-/// Until the server's KEXINIT it may say everything; what we have to say waits for the new keys.
+/// Until the server's KEXINIT it may send anything; our messages wait for the new keys.
 #[test]
-fn the_server_goes_on_until_it_answers() {
+fn the_server_may_send_until_it_answers() {
     let (mut pair, channel) = open_slow();
     let other = pair.open_another(101, INITIAL_WINDOW, LONGEST);
     pair.consumes = false;
@@ -242,9 +243,9 @@ fn the_server_goes_on_until_it_answers() {
     assert_eq!(pair.take(), [Seen::Opened(third)]);
 }
 
-/// Also behind its KEXINIT, although it should not.
+/// Also after its KEXINIT, although it should not.
 #[test]
-fn the_server_may_go_on_behind_its_answer() {
+fn the_server_may_send_after_its_kexinit() {
     for message in [data(0, b"data"), adjust(0, 1), global(b"x", true), vec![255]] {
         let (mut pair, channel) = open_slow();
         pair.client.start_kex();
@@ -260,9 +261,9 @@ fn the_server_may_go_on_behind_its_answer() {
     }
 }
 
-/// Each takes the other's KEXINIT for the answer to its own.
+/// Each side takes the other's KEXINIT for the answer to its own.
 #[test]
-fn both_at_once_make_one_exchange() {
+fn simultaneous_kexinits_make_one_exchange() {
     for cut in [Cut::Whole, Cut::Every(1), Cut::Randomly(Random(3), 300)] {
         let (mut pair, channel) = open(NEVER, INITIAL_WINDOW, Script::default());
         pair.cut = cut;
@@ -287,7 +288,7 @@ fn both_at_once_make_one_exchange() {
 }
 
 #[test]
-fn empty_windows_do_not_lock_it_up() {
+fn empty_windows_do_not_block_the_exchange() {
     let (mut pair, channel) = open(NEVER, 1000, Script::default());
     pair.consumes = false;
     pair.fill(channel, &[1; 1000]).unwrap();
@@ -319,9 +320,9 @@ fn empty_windows_do_not_lock_it_up() {
     assert_eq!(pair.fill(channel, b"12345").unwrap(), 5);
 }
 
-/// Streams each way, cut by changes from each side.
+/// Streams in each direction, with key exchanges of each side.
 #[test]
-fn transfers_go_on_through_many_of_them() {
+fn transfers_continue_through_many_exchanges() {
     for strict in [true, false] {
         let rekey = Rekey { bytes: 200_000, ..NEVER };
         let (mut pair, channel) = open(rekey, u32::MAX, Script { strict, ..Script::default() });
@@ -366,9 +367,9 @@ fn transfers_go_on_through_many_of_them() {
     }
 }
 
-/// A server that keeps on asking and does not answer must not fill our memory.
+/// A server that sends requests and no KEXINIT must not fill our memory.
 #[test]
-fn replies_are_not_held_without_end() {
+fn held_replies_are_bounded() {
     let (mut pair, _) = open_slow();
     pair.client.start_kex();
     let request = global(b"keepalive@openssh.com", true);
@@ -379,7 +380,7 @@ fn replies_are_not_held_without_end() {
     pair.say(&request);
     assert!(matches!(pair.failure(), Error::Protocol(text) if text.contains("too many")));
 
-    // After a change it may ask as often again.
+    // After an exchange the limit applies anew.
     let (mut pair, _) = open_slow();
     for _ in 0..3 {
         pair.client.start_kex();

@@ -1,4 +1,4 @@
-//! Changing the keys of a session that is at work.
+//! Key exchanges that the server starts.
 
 use super::harness::messages::Part::{Flag, Number, Text};
 use super::harness::messages::{Open, about, adjust, build, confirm, data};
@@ -17,7 +17,7 @@ use crate::transport::Protection;
 const LONGEST: u32 = 32_768;
 
 #[test]
-fn data_flows_around_it_both_ways() {
+fn data_flows_before_and_after_a_rekey() {
     for cut in [Cut::Whole, Cut::Every(1), Cut::Randomly(Random(8), 500)] {
         let (mut pair, [channel]) = Pair::open(INITIAL_WINDOW, LONGEST);
         pair.cut = cut;
@@ -42,7 +42,7 @@ fn data_flows_around_it_both_ways() {
 }
 
 #[test]
-fn commands_are_held_and_keep_their_order() {
+fn commands_are_held_in_order() {
     let (mut pair, [first, second]) = Pair::open(INITIAL_WINDOW, LONGEST);
     pair.consumes = false;
     pair.server.offer();
@@ -69,10 +69,10 @@ fn commands_are_held_and_keep_their_order() {
     assert_eq!(heard[4], about(CHANNEL_CLOSE, 101));
 }
 
-/// A channel that ends for both sides while its CLOSE is held gives its number to another: that
-/// one's OPEN comes behind the CLOSE.
+/// A channel closes on both sides while its CLOSE is held, and another gets its number: its
+/// CHANNEL_OPEN follows the CLOSE.
 #[test]
-fn a_number_given_again_meanwhile_is_not_mixed_up() {
+fn a_reused_number_is_not_confused_during_a_rekey() {
     let (mut pair, [channel]) = Pair::open(INITIAL_WINDOW, LONGEST);
     pair.server.send(&about(CHANNEL_CLOSE, 0));
     pair.server.offer();
@@ -88,7 +88,7 @@ fn a_number_given_again_meanwhile_is_not_mixed_up() {
 }
 
 #[test]
-fn empty_windows_do_not_lock_it_up() {
+fn empty_windows_do_not_block_the_exchange() {
     let (mut pair, [channel]) = Pair::open(1000, LONGEST);
     pair.consumes = false;
     pair.fill(channel, &[1; 1000]).unwrap();
@@ -100,7 +100,7 @@ fn empty_windows_do_not_lock_it_up() {
     pair.server.take();
     pair.server.offer();
     pair.feed_client();
-    // The socket takes everything just now: credit has to wait, and must not be lost.
+    // The socket accepts everything now: credit has to wait, and must not be lost.
     for _ in 0..8 {
         pair.client.consumed(channel, INITIAL_WINDOW as usize / 8, pair.now);
     }
@@ -114,7 +114,7 @@ fn empty_windows_do_not_lock_it_up() {
 }
 
 #[test]
-fn many_times_in_a_row_and_from_cipher_to_cipher() {
+fn ciphers_may_change_with_each_rekey() {
     for strict in [true, false] {
         let mut pair = Pair::connected(Script { strict, ..Script::default() });
         let channel = pair.open_another(100, u32::MAX, LONGEST);
@@ -134,9 +134,9 @@ fn many_times_in_a_row_and_from_cipher_to_cipher() {
     }
 }
 
-/// The next offer is in the same read as the NEWKEYS before it.
+/// The next KEXINIT is in the same read as the NEWKEYS before it.
 #[test]
-fn one_right_behind_the_other() {
+fn rekeys_may_follow_each_other_at_once() {
     let (mut pair, [channel]) = Pair::open(INITIAL_WINDOW, LONGEST);
     for _ in 0..5 {
         pair.server.offer();
@@ -155,14 +155,14 @@ fn one_right_behind_the_other() {
 }
 
 #[test]
-fn while_the_user_logs_on() {
+fn a_rekey_may_come_during_authentication() {
     let mut pair = Pair::new(setup(), Script { user: None, ..Script::default() });
     pair.feed_server();
     pair.feed_client();
     pair.feed_server();
     pair.feed_client();
     pair.feed_server();
-    // The key was refused, the password comes next, and the keys change in between.
+    // The key was refused, the password follows, and a key exchange comes in between.
     assert!(pair.server.is_settled());
     pair.server.offer();
     pair.run();
@@ -186,7 +186,7 @@ fn another_host_key_is_refused() {
     assert_eq!(pair.take(), []);
 }
 
-/// Also one of another type, with which it would have had to begin.
+/// Also a key of another type, which was not agreed on in the first exchange.
 #[test]
 fn a_host_key_of_another_type_is_refused() {
     let mut pair = Pair::connected(Script::default());
@@ -207,10 +207,10 @@ fn a_forged_exchange_is_refused() {
     assert_eq!(pair.server.numbers(), [KEXINIT, KEX_ECDH_INIT, DISCONNECT]);
 }
 
-/// A server should have nothing else to say once it has announced new keys, until it uses them. What
-/// comes all the same is under keys that nobody else has: it is taken as ever.
+/// A server should send nothing else between its KEXINIT and its NEWKEYS. Other messages are
+/// authenticated, and so accepted.
 #[test]
-fn what_comes_in_the_middle_of_it_is_taken() {
+fn messages_during_a_rekey_are_accepted() {
     let (mut pair, channels) = Pair::open::<4>(INITIAL_WINDOW, LONGEST);
     let say = |pair: &mut Pair, between: Vec<Vec<u8>>, within: Vec<Vec<u8>>| {
         pair.server.script.between = between;
@@ -241,12 +241,12 @@ fn what_comes_in_the_middle_of_it_is_taken() {
             Seen::Rekeyed,
         ];
         assert_eq!(say(&mut pair, between, within), expected);
-        // The answers are under the new keys.
+        // The replies have the new keys.
         let numbers = pair.server.numbers();
         let expected = [KEXINIT, KEX_ECDH_INIT, NEWKEYS, REQUEST_FAILURE, UNIMPLEMENTED];
         assert_eq!(numbers, expected);
     }
-    // The probe of the beginning has its answer first.
+    // The reply to the first measurement comes first.
     pair.say(&[REQUEST_FAILURE]);
     for (between, within) in
         [(vec![vec![REQUEST_SUCCESS]], vec![]), (vec![], vec![vec![REQUEST_SUCCESS]])]
@@ -263,7 +263,7 @@ fn what_comes_in_the_middle_of_it_is_taken() {
 }
 
 #[test]
-fn what_any_phase_may_bring_may_come_in_the_middle_of_it() {
+fn transport_messages_during_a_rekey_are_accepted() {
     let (mut pair, _) = Pair::open::<1>(INITIAL_WINDOW, LONGEST);
     pair.server.script.between = vec![build(IGNORE, &[Text(b"")]), vec![4]];
     pair.server.offer();
@@ -277,7 +277,7 @@ fn what_any_phase_may_bring_may_come_in_the_middle_of_it() {
 }
 
 #[test]
-fn a_wrong_guess_is_skipped_here_too() {
+fn a_wrong_guess_is_skipped_in_a_rekey() {
     let (mut pair, [channel]) = Pair::open(INITIAL_WINDOW, LONGEST);
     pair.server.script.guesses = true;
     pair.server.script.kex = "sntrup761x25519-sha512,curve25519-sha256";
@@ -289,9 +289,9 @@ fn a_wrong_guess_is_skipped_here_too() {
     assert_eq!(pair.take(), [Seen::Data(channel, b"on".to_vec())]);
 }
 
-/// To go on under the old keys is what a replay would look like.
+/// Packets with old keys could be replayed.
 #[test]
-fn packets_under_the_old_keys_do_not_open_any_more() {
+fn packets_with_old_keys_are_refused() {
     for (cipher, mac, _) in Protection::all() {
         let mut pair = Pair::connected(Script { cipher, mac, ..Script::default() });
         pair.server.send(&build(IGNORE, &[Text(b"under the old keys")]));
@@ -301,7 +301,7 @@ fn packets_under_the_old_keys_do_not_open_any_more() {
         assert_eq!(pair.take(), [Seen::Rekeyed]);
         pair.inject(&old);
         if pair.error.is_none() {
-            // The length is nonsense under the new keys, and more is waited for.
+            // The length is random with the new keys, and more bytes are expected.
             pair.inject(&[0; 300_000]);
         }
         assert!(

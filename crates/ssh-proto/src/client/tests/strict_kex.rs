@@ -1,4 +1,5 @@
-//! Strict key exchange, which keeps a man in the middle from cutting the front off a session.
+//! Strict key exchange, without which a man in the middle can remove the first messages of a
+//! session.
 
 use super::harness::messages::Part::{Flag, Number, Text};
 use super::harness::messages::build;
@@ -7,7 +8,7 @@ use super::harness::server::Script;
 use crate::Error;
 use crate::message::{DEBUG, EXT_INFO, IGNORE, KEXINIT, UNIMPLEMENTED, USERAUTH_BANNER};
 
-/// What may be slipped in without harm in a session that is not strict.
+/// Messages that are harmless in a session without strict key exchange.
 fn harmless() -> [Vec<u8>; 3] {
     [
         build(IGNORE, &[Text(b"noise")]),
@@ -16,7 +17,7 @@ fn harmless() -> [Vec<u8>; 3] {
     ]
 }
 
-/// Runs a logon with `payload` before or behind the first KEXINIT.
+/// Connects, with `payload` before or after the first KEXINIT.
 fn slip_in(strict: bool, payload: Vec<u8>, before: bool) -> Pair {
     let mut script = Script { strict, ..Script::default() };
     if before {
@@ -29,13 +30,13 @@ fn slip_in(strict: bool, payload: Vec<u8>, before: bool) -> Pair {
     pair
 }
 
-/// Nothing but the key exchange was sent to a server that failed.
+/// Asserts that only the key exchange was sent.
 fn assert_nothing_about_the_user(pair: &mut Pair) {
     assert!(pair.server.numbers().iter().all(|number| *number <= 30 && *number != 5));
 }
 
 #[test]
-fn nothing_is_slipped_into_the_first_exchange() {
+fn other_messages_in_the_first_exchange_are_refused() {
     for payload in harmless() {
         for before in [true, false] {
             let mut pair = slip_in(true, payload.clone(), before);
@@ -47,7 +48,7 @@ fn nothing_is_slipped_into_the_first_exchange() {
 }
 
 #[test]
-fn without_it_they_are_passed_over() {
+fn without_strict_kex_they_are_ignored() {
     for payload in harmless() {
         for before in [true, false] {
             assert!(slip_in(false, payload.clone(), before).client.is_connected());
@@ -55,9 +56,9 @@ fn without_it_they_are_passed_over() {
     }
 }
 
-/// After the first exchange they are as harmless as ever.
+/// After the first exchange they are ignored as usual.
 #[test]
-fn later_they_are_passed_over() {
+fn after_the_first_exchange_they_are_ignored() {
     let mut pair = Pair::connected(Script::default());
     pair.server.offer();
     for payload in harmless() {
@@ -71,7 +72,7 @@ fn later_they_are_passed_over() {
     assert!(pair.client.is_connected());
 }
 
-/// A man in the middle has no keys yet: what he says about signatures must not count.
+/// A man in the middle has no keys yet: his list of signature algorithms must not count.
 #[test]
 fn extensions_in_the_clear_are_refused() {
     for strict in [true, false] {
@@ -86,9 +87,9 @@ fn extensions_in_the_clear_are_refused() {
     }
 }
 
-/// With a key alone, such a list used to leave nothing to begin with.
+/// With a key alone, such a list used to exclude every attempt.
 #[test]
-fn extensions_in_the_clear_do_not_leave_nothing_to_try() {
+fn extensions_in_the_clear_do_not_exclude_keys() {
     let mut setup = setup();
     setup.credentials.password = None;
     let parts = [Number(1), Text(b"server-sig-algs"), Text(b"")];
@@ -99,7 +100,7 @@ fn extensions_in_the_clear_do_not_leave_nothing_to_try() {
 }
 
 #[test]
-fn no_message_of_a_later_phase_comes_before_the_keys() {
+fn messages_of_later_phases_are_refused_before_the_keys() {
     for strict in [true, false] {
         for before in [true, false] {
             for number in (5..=9).chain(22..=29).chain(50..=100).chain([192, 255]) {
@@ -116,7 +117,7 @@ fn no_message_of_a_later_phase_comes_before_the_keys() {
 }
 
 #[test]
-fn a_second_offer_within_an_exchange_is_refused() {
+fn a_second_kexinit_in_an_exchange_is_refused() {
     for strict in [true, false] {
         let mut pair = Pair::new(setup(), Script { strict, ..Script::default() });
         let mut again = vec![KEXINIT];
@@ -136,15 +137,15 @@ fn a_second_offer_within_an_exchange_is_refused() {
     }
 }
 
-/// Ciphers and MACs whose packets are sealed under their sequence numbers.
+/// Ciphers and MACs that use the sequence number.
 const NUMBERED: [(&str, &str); 3] = [
     ("chacha20-poly1305@openssh.com", ""),
     ("aes128-ctr", "hmac-sha2-256-etm@openssh.com"),
     ("aes256-ctr", "hmac-sha2-512"),
 ];
 
-/// The numbers that packets are sealed under restart with the keys, on both sides: packets on each
-/// way before the exchange would give different ones otherwise.
+/// Sequence numbers restart with the keys, on both sides: packets in each direction before the
+/// exchange would make them differ otherwise.
 #[test]
 fn sequence_numbers_restart_with_the_keys() {
     for (strict, (cipher, mac)) in [true, false].into_iter().flat_map(|s| NUMBERED.map(|n| (s, n)))
@@ -159,7 +160,7 @@ fn sequence_numbers_restart_with_the_keys() {
             assert_eq!(pair.error, None);
             let expected = if strict { 0 } else { pair.server.sequence };
             assert_eq!(pair.server.sequence, expected);
-            // UNIMPLEMENTED names the number of the packet that it answers.
+            // UNIMPLEMENTED holds the sequence number of the packet.
             pair.server.take();
             let number = pair.server.sequence;
             pair.say(&[200]);
@@ -168,9 +169,9 @@ fn sequence_numbers_restart_with_the_keys() {
     }
 }
 
-/// One side restarting alone breaks the session at once.
+/// A restart on one side only ends the session.
 #[test]
-fn a_server_that_does_not_restart_is_not_understood() {
+fn sequence_numbers_that_do_not_restart_are_refused() {
     for (cipher, mac) in NUMBERED {
         let mut pair = Pair::new(setup(), Script { cipher, mac, ..Script::default() });
         pair.feed_server();
@@ -183,7 +184,7 @@ fn a_server_that_does_not_restart_is_not_understood() {
     }
 }
 
-/// A banner is a message of the user authentication: also a friendly one has to wait for keys.
+/// Banners are messages of the authentication: they may not come before the keys.
 #[test]
 fn a_banner_in_the_clear_is_refused() {
     let banner = build(USERAUTH_BANNER, &[Text(b"give me your password"), Text(b"")]);

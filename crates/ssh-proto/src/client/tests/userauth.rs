@@ -1,4 +1,4 @@
-//! Agents, questions, and several proofs in a row.
+//! Agents, prompts, and several methods in a row.
 
 use zeroize::Zeroizing;
 
@@ -19,7 +19,7 @@ fn secret(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     Some(Zeroizing::new(text.into()))
 }
 
-/// Answers every question: the agent's with `keys`, the server's with `answers` in turn.
+/// Answers every question: the agent's with `keys`, the prompts with `answers` in turn.
 fn play(pair: &mut Pair, keys: &[PrivateKey], answers: &[&str]) -> usize {
     let mut answers = answers.iter();
     let mut signatures = 0;
@@ -56,7 +56,7 @@ fn play(pair: &mut Pair, keys: &[PrivateKey], answers: &[&str]) -> usize {
     signatures
 }
 
-/// The methods of all requests, with `?` behind one that only asks for a key.
+/// Returns the methods of all requests, with `?` after one without a signature.
 fn requests(pair: &mut Pair) -> Vec<String> {
     let heard = pair.server.take();
     let requests = heard.iter().filter(|payload| payload[0] == USERAUTH_REQUEST);
@@ -69,7 +69,7 @@ fn requests(pair: &mut Pair) -> Vec<String> {
 }
 
 #[test]
-fn with_every_kind_of_key_in_an_agent() {
+fn authenticates_with_every_kind_of_agent_key() {
     for key in [fixture!("ed25519"), fixture!("p256"), fixture!("rsa2048")] {
         let user = Some(key.public_blob().to_vec());
         let setup = with(Credentials { agent: true, ..Credentials::default() });
@@ -82,7 +82,7 @@ fn with_every_kind_of_key_in_an_agent() {
 }
 
 #[test]
-fn a_key_that_was_refused_is_not_tried_again_from_the_agent() {
+fn a_refused_key_is_not_tried_again_from_the_agent() {
     let keys = vec![fixture!("ed25519").into()];
     let setup = with(Credentials { keys, agent: true, ..Credentials::default() });
     let mut pair = Pair::new(setup, Script::default());
@@ -94,7 +94,7 @@ fn a_key_that_was_refused_is_not_tried_again_from_the_agent() {
 }
 
 #[test]
-fn questions_over_several_rounds() {
+fn prompts_over_several_rounds() {
     let rounds = vec![vec![("Name: ", "ann"), ("Password: ", "x")], vec![], vec![("Code: ", "7")]];
     for (answers, good) in [(["ann", "x", "7"], true), (["ann", "x", "8"], false)] {
         let setup = with(Credentials { interactive: true, ..Credentials::default() });
@@ -109,7 +109,7 @@ fn questions_over_several_rounds() {
 }
 
 #[test]
-fn what_is_waited_for_has_a_name() {
+fn waiting_for_describes_each_state() {
     let rounds = vec![vec![("Code: ", "7")]];
     let setup = with(Credentials { interactive: true, agent: true, ..Credentials::default() });
     let script = Script { rounds, methods: "keyboard-interactive", ..Script::default() };
@@ -119,7 +119,7 @@ fn what_is_waited_for_has_a_name() {
     pair.client.identities(Ok(Vec::new())).unwrap();
     pair.run();
     assert_eq!(pair.client.waiting_for(), "the answers to the server's questions");
-    // The server changes its keys while the user thinks.
+    // The server starts a key exchange while the prompt is open.
     pair.server.offer();
     pair.feed_client();
     let answer = Zeroizing::new("7".into());
@@ -128,9 +128,10 @@ fn what_is_waited_for_has_a_name() {
     assert!(pair.client.is_connected());
 }
 
-/// The first request is a guess: refused out of turn, it is made again when its turn has come.
+/// The first request is a guess: refused too early, it is made again when the server lists its
+/// method.
 #[test]
-fn several_proofs_in_any_order() {
+fn several_methods_in_any_order() {
     let rounds = || vec![vec![("Code: ", "7")]];
     for (sequence, expected) in [
         (vec!["publickey", "password"], &["publickey", "password"][..]),
@@ -158,7 +159,7 @@ fn several_proofs_in_any_order() {
 }
 
 #[test]
-fn two_keys_are_two_steps() {
+fn two_keys_may_be_two_steps() {
     let keys = vec![fixture!("ed25519b.pkcs8").into()];
     let setup = with(Credentials { keys, agent: true, ..Credentials::default() });
     let script = Script { sequence: vec!["publickey", "publickey"], ..Script::default() };
@@ -175,7 +176,7 @@ fn two_keys_are_two_steps() {
 }
 
 #[test]
-fn the_order_is_the_users() {
+fn the_applications_order_decides() {
     use AuthMethod::{KeyboardInteractive, Password, PublicKey};
     for (methods, expected) in [
         (vec![Password], &["password"][..]),
@@ -194,7 +195,7 @@ fn the_order_is_the_users() {
 }
 
 #[test]
-fn a_key_that_was_not_offered_ends_the_session() {
+fn acceptance_of_a_key_that_was_not_offered_ends_the_session() {
     let setup = with(Credentials { agent: true, ..Credentials::default() });
     let mut pair = Pair::new(setup, Script { user: None, ..Script::default() });
     pair.run();
@@ -205,7 +206,7 @@ fn a_key_that_was_not_offered_ends_the_session() {
     assert_eq!(pair.failure(), Error::Protocol("it accepts a key that was not offered"));
 }
 
-/// Answers that nobody asked for do nothing, whenever they come.
+/// Answers without a question have no effect, whenever they come.
 #[test]
 fn answers_without_a_question_are_ignored() {
     let answer = |pair: &mut Pair| {

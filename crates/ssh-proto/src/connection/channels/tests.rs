@@ -2,7 +2,7 @@ use super::*;
 use crate::connection::receive_window::INITIAL_WINDOW;
 use crate::message::OpenFailure;
 
-/// What is given back at a time.
+/// The credit that is given at a time.
 const CREDIT: u32 = INITIAL_WINDOW / 8;
 
 fn channels() -> Channels {
@@ -32,7 +32,7 @@ fn data(channels: &mut Channels, length: usize) -> Result<(ChannelId, usize), Er
 }
 
 #[test]
-fn credit_comes_back_only_as_data_leaves() {
+fn credit_is_given_only_for_delivered_data() {
     let (mut channels, id) = opened();
     for _ in 0..INITIAL_WINDOW / 32_768 {
         data(&mut channels, 32_768).expect("within the window");
@@ -46,7 +46,7 @@ fn credit_comes_back_only_as_data_leaves() {
 }
 
 #[test]
-fn a_number_is_free_only_after_both_said_close() {
+fn a_number_is_free_only_after_both_have_closed() {
     let (mut channels, id) = opened();
     assert!(channels.close(id).is_some());
     assert!(channels.close(id).is_none(), "CLOSE is said once");
@@ -56,13 +56,13 @@ fn a_number_is_free_only_after_both_said_close() {
     assert_eq!(with(&[0], |reader| channels.close_received(reader)), Ok(id));
     let (again, _) = channels.open("host", 80, "127.0.0.1", 4002);
     assert_eq!(again.index(), id.index());
-    // The earlier one is gone, whatever is said about it.
+    // Commands about the earlier channel have no effect.
     assert_ne!(again, id);
     assert_eq!((channels.close(id), channels.eof(id), channels.reject(id)), (None, None, None));
 }
 
 #[test]
-fn a_late_confirmation_of_an_abandoned_channel_gets_close() {
+fn a_confirmation_of_an_abandoned_channel_gets_close() {
     let mut channels = channels();
     let (id, _) = channels.open("host", 80, "127.0.0.1", 4000);
     assert_eq!(channels.close(id), None);
@@ -74,7 +74,7 @@ fn a_late_confirmation_of_an_abandoned_channel_gets_close() {
 }
 
 #[test]
-fn a_refusal_frees_the_number() {
+fn a_failed_open_frees_the_number() {
     let mut channels = channels();
     let (id, _) = channels.open("host", 80, "127.0.0.1", 4000);
     let answer = with(&[0, 2], |reader| channels.open_failed(reader));
@@ -83,7 +83,7 @@ fn a_refusal_frees_the_number() {
 }
 
 #[test]
-fn nonsense_about_channels_is_refused() {
+fn invalid_messages_are_refused() {
     let (mut channels, id) = opened();
     assert!(with(&[9], |reader| channels.close_received(reader)).is_err(), "no such channel");
     assert!(with(&[0, 77, 1, 1], |reader| channels.confirmed(reader)).is_err(), "twice");

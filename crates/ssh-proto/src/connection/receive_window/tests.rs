@@ -1,11 +1,11 @@
-//! Windows over paths of which everything is known, in virtual time.
+//! Receive windows over paths with known properties, in virtual time.
 
 use super::*;
 
 const MIB: u64 = 1 << 20;
 const ROUND_TRIP: Duration = Duration::from_millis(100);
 
-/// A path that takes `pace` bytes a second, and a program that reads what comes.
+/// A path that carries `pace` bytes a second, and an application that reads at once.
 struct Path {
     now: Instant,
     budget: WindowBudget,
@@ -21,8 +21,8 @@ impl Path {
         Self { now: Instant::now(), budget, window, round_trip, pace }
     }
 
-    /// Moves data for so long: in each step as much as the path takes, and no more than a window in
-    /// a round trip.
+    /// Moves data for `time`: in each step as much as the path carries, and at most a window in a
+    /// round trip.
     fn run(&mut self, time: Duration) {
         let end = self.now + time;
         while self.now < end {
@@ -33,7 +33,7 @@ impl Path {
         }
     }
 
-    /// So much comes and leaves; the window never exceeds what was promised.
+    /// Receives and delivers `count` bytes; the window never exceeds its size.
     fn step(&mut self, count: u32) {
         self.window.received(count).expect("within the window");
         self.window.consumed(count, self.now);
@@ -49,7 +49,7 @@ impl Path {
 }
 
 #[test]
-fn grows_to_what_a_long_path_takes_and_no_further() {
+fn grows_to_the_product_of_a_long_path() {
     let windows = Windows { limit: 64 << 20, ..Windows::default() };
     let mut path = Path::new(windows, ROUND_TRIP, 60 * MIB);
     path.run(ROUND_TRIP * 20);
@@ -71,7 +71,7 @@ fn grows_up_to_its_limit() {
 }
 
 #[test]
-fn grows_within_what_all_may_hold() {
+fn grows_within_the_memory() {
     let mut path = Path::new(Windows { limit: 16 << 20, memory: 5 << 20 }, ROUND_TRIP, u64::MAX);
     path.run(ROUND_TRIP * 60);
     assert_eq!(path.size(), 5 * MIB);
@@ -79,30 +79,30 @@ fn grows_within_what_all_may_hold() {
 
 /// 2 MiB in a round trip of 0.1 ms would be 20 GiB/s.
 #[test]
-fn stays_as_it_is_on_a_short_path() {
+fn does_not_grow_on_a_short_path() {
     let mut path = Path::new(Windows::default(), Duration::from_micros(100), 4096 * MIB);
     path.run(Duration::from_secs(2));
     assert_eq!(path.size(), 2 * MIB);
 }
 
-/// Behind a queue of its own data every answer takes as long as the whole window: the product fills
-/// the window however large it is.
+/// Behind a queue of our own data every reply takes as long as the whole window: the product fills
+/// any window.
 #[test]
-fn growing_for_nothing_comes_to_an_end() {
+fn growth_without_effect_ends() {
     let mut path = Path::new(Windows::default(), ROUND_TRIP, 10 * MIB);
     for _ in 0..200 {
         path.round_trip = Duration::from_secs_f64(path.size() as f64 / path.pace as f64);
         path.run(path.round_trip * 2);
     }
     assert_eq!(path.size(), 4 * MIB);
-    // But not for ever: a better path is made use of.
+    // But not for ever: a faster path is used.
     (path.round_trip, path.pace) = (ROUND_TRIP, 200 * MIB);
     path.run(ROUND_TRIP * 40);
     assert_eq!(path.size(), 16 * MIB);
 }
 
 #[test]
-fn nothing_is_known_without_a_round_trip() {
+fn does_not_grow_without_a_round_trip() {
     let mut path = Path::new(Windows::default(), ROUND_TRIP, u64::MAX);
     for _ in 0..1000 {
         path.now += ROUND_TRIP;
@@ -115,11 +115,11 @@ fn nothing_is_known_without_a_round_trip() {
 }
 
 #[test]
-fn goes_back_when_it_has_been_slow_for_long() {
+fn shrinks_after_many_slow_epochs() {
     let mut path = Path::new(Windows::default(), ROUND_TRIP, u64::MAX);
     path.run(ROUND_TRIP * 40);
     assert_eq!(path.size(), 16 * MIB);
-    // A pause is no reason.
+    // A pause is no reason to shrink.
     path.now += Duration::from_secs(60);
     path.run(ROUND_TRIP * 40);
     assert_eq!(path.size(), 16 * MIB);
@@ -128,15 +128,15 @@ fn goes_back_when_it_has_been_slow_for_long() {
     assert_eq!(path.size(), 16 * MIB);
     path.run(Duration::from_secs(120));
     assert_eq!((path.size(), path.budget.reserved), (2 * MIB, 2 * MIB));
-    // And grows again, at any pace that it grew at before.
+    // It grows again, at any pace that it grew at before.
     path.pace = u64::MAX;
     path.run(ROUND_TRIP * 40);
     assert_eq!(path.size(), 16 * MIB);
 }
 
-/// What has piled up leaves faster than anything came, which tells nothing of the path.
+/// What has piled up is delivered faster than it arrived, which says nothing about the path.
 #[test]
-fn a_program_that_pauses_is_not_mistaken_for_a_fast_path() {
+fn a_paused_application_is_not_taken_for_a_fast_path() {
     let mut path = Path::new(Windows::default(), ROUND_TRIP, u64::MAX);
     path.run(ROUND_TRIP / 2);
     path.now += Duration::from_secs(1);
@@ -149,9 +149,9 @@ fn a_program_that_pauses_is_not_mistaken_for_a_fast_path() {
     assert_eq!(path.size(), 16 * MIB);
 }
 
-/// Nothing leaves, nothing is given; and what trickles makes nothing grow.
+/// Without delivery there is no credit, and slow delivery makes nothing grow.
 #[test]
-fn a_stalled_program_costs_what_it_was_given() {
+fn a_stalled_application_costs_one_window() {
     let mut path = Path::new(Windows::default(), ROUND_TRIP, u64::MAX);
     path.window.received(INITIAL_WINDOW).expect("within the window");
     assert_eq!(path.window.received(1), None, "that was all");
@@ -165,7 +165,7 @@ fn a_stalled_program_costs_what_it_was_given() {
 }
 
 #[test]
-fn a_new_channel_gets_little_when_memory_is_short() {
+fn a_new_channel_gets_the_minimum_without_memory() {
     let mut budget = WindowBudget::new(Windows { limit: 16 << 20, memory: 5 << 20 });
     let windows: Vec<_> = (0..4).map(|_| budget.open()).collect();
     assert_eq!(
@@ -179,9 +179,9 @@ fn a_new_channel_gets_little_when_memory_is_short() {
     assert_eq!((budget.reserved, budget.open().size()), (0, INITIAL_WINDOW));
 }
 
-/// A channel that began with little gets more once there is some.
+/// A channel with the minimum window gets more once there is memory.
 #[test]
-fn the_least_window_grows_too() {
+fn the_minimum_window_grows_too() {
     let mut path = Path::new(Windows { limit: 16 << 20, memory: 0 }, ROUND_TRIP, u64::MAX);
     path.run(ROUND_TRIP * 20);
     assert_eq!(path.window.size, MIN_WINDOW);

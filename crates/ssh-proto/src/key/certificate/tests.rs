@@ -1,10 +1,10 @@
-//! Certificates, right and wrong.
+//! Certificates, valid and not.
 
 use super::*;
 use crate::key::{PrivateKey, RSA_SHA2_256, RSA_SHA2_512};
 use crate::wire::Writer;
 
-/// Made by ssh-keygen -s, each by the key before it, in a ring.
+/// Made by ssh-keygen -s, each signed by the key before it, in a ring.
 const RING: [(&[u8], &str); 5] = [
     (include_bytes!("../fixtures/ed25519"), include_str!("../fixtures/ed25519.cert")),
     (include_bytes!("../fixtures/p256"), include_str!("../fixtures/p256.cert")),
@@ -13,7 +13,7 @@ const RING: [(&[u8], &str); 5] = [
     (include_bytes!("../fixtures/rsa2048"), include_str!("../fixtures/rsa2048.cert")),
 ];
 
-/// The blob of a line that ssh-keygen wrote.
+/// The blob of a line of ssh-keygen.
 fn blob(line: &str) -> Vec<u8> {
     use base64ct::{Base64, Encoding};
     Base64::decode_vec(line.split(' ').nth(1).unwrap()).unwrap()
@@ -23,7 +23,7 @@ fn private(file: &[u8]) -> PrivateKey {
     PrivateKey::parse(file, None).unwrap()
 }
 
-/// What a certificate says, to be signed right or wrong.
+/// The fields of a certificate.
 struct Draft {
     suffix: &'static [u8],
     kind: u32,
@@ -95,7 +95,7 @@ fn option(name: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn those_of_ssh_keygen_are_read() {
+fn certificates_of_ssh_keygen_are_read() {
     for (at, (key, line)) in RING.into_iter().enumerate() {
         let certificate = Certificate::parse(&blob(line)).unwrap();
         let authority = private(RING[(at + 4) % 5].0);
@@ -113,16 +113,16 @@ fn those_of_ssh_keygen_are_read() {
     assert!(certificate.principals().eq(expected));
 }
 
-/// ... and so is whatever has a byte too many. Nearly everything is covered by the signature;
-/// what is not has one form only.
+/// Additional bytes are refused too. The signature covers nearly everything; the rest has one
+/// encoding only.
 #[test]
-fn whatever_was_tampered_with_is_refused() {
+fn changed_bytes_are_refused() {
     for (_, line) in RING {
         let blob = blob(line);
         for at in 0..blob.len() {
             let mut bad = blob.clone();
             bad[at] ^= 1;
-            // A name that is not known any more makes the signature of no account.
+            // An unknown algorithm makes the signature worthless.
             let parsed = Certificate::parse(&bad);
             assert!(!parsed.is_ok_and(|read| read.signature().is_ok()), "{at}");
             assert!(Certificate::parse(&blob[..at]).is_err(), "{at}");
@@ -133,7 +133,7 @@ fn whatever_was_tampered_with_is_refused() {
 }
 
 #[test]
-fn what_it_says_is_told() {
+fn the_fields_are_returned() {
     let critical = [option(b"force\x1b"), option(b"other")].concat();
     let extensions = option(b"whatever");
     let draft = Draft { kind: USER, principals: 0, critical, extensions, ..Draft::default() };
@@ -145,7 +145,7 @@ fn what_it_says_is_told() {
 }
 
 #[test]
-fn what_is_no_certificate_is_named() {
+fn invalid_certificates_are_reported() {
     let refused = |draft: Draft| draft.read().unwrap_err();
     let kind = refused(Draft { kind: 3, ..Draft::default() });
     assert_eq!(kind, CertificateError::UnknownKind(3));
@@ -153,8 +153,8 @@ fn what_is_no_certificate_is_named() {
     assert!(matches!(old, CertificateError::UnknownType(_)), "{old}");
     let key = refused(Draft { suffix: b"x-cert-v01@openssh.com", ..Draft::default() });
     assert!(matches!(key, CertificateError::Key(PublicKeyError::UnknownType(_))), "{key}");
-    assert!(Draft { principals: MOST_PRINCIPALS, ..Draft::default() }.read().is_ok());
-    let crowd = refused(Draft { principals: MOST_PRINCIPALS + 1, ..Draft::default() });
+    assert!(Draft { principals: MAX_PRINCIPALS, ..Draft::default() }.read().is_ok());
+    let crowd = refused(Draft { principals: MAX_PRINCIPALS + 1, ..Draft::default() });
     assert_eq!(crowd, CertificateError::Malformed);
     let option = option(b"name");
     for length in 1..option.len() {
@@ -167,7 +167,7 @@ fn what_is_no_certificate_is_named() {
 }
 
 #[test]
-fn another_authority_has_not_signed_it() {
+fn a_signature_of_another_authority_is_refused() {
     let (key, other) = (private(RING[1].0), include_bytes!("../fixtures/ed25519b.pkcs8"));
     let authority = Some(private(other).public_blob().to_vec());
     let draft = Draft { authority, ..Draft::default() };
@@ -175,15 +175,15 @@ fn another_authority_has_not_signed_it() {
     assert_eq!(error, CertificateError::Forged(VerifyError::Mismatch));
 }
 
-/// SHA-1, keys that are too small or of unknown types, certificates of authorities: the key in
-/// the certificate may be known all the same.
+/// SHA-1, keys that are too small or of unknown types, certificates as authorities: the key in the
+/// certificate may be known all the same.
 #[test]
-fn a_signature_of_a_sort_that_is_not_accepted_counts_for_nothing() {
+fn unsupported_signatures_do_not_count() {
     let (key, rsa) = (private(RING[0].0), private(RING[4].0));
     for algorithm in [RSA_SHA2_256, RSA_SHA2_512] {
         let draft = Draft { algorithm: Some(algorithm), ..Draft::default() };
         let parsed = Certificate::parse(&draft.sign(&key, &rsa));
-        // The first is the name of another hash than the one that was used.
+        // The first has the name of another hash than was used.
         assert_eq!(parsed.is_ok(), algorithm == RSA_SHA2_512);
     }
     let sha1 = Draft { algorithm: Some("ssh-rsa"), ..Draft::default() };

@@ -1,8 +1,8 @@
-//! Keys as lines have them.
+//! Keys as files list them.
 
 use super::*;
 
-/// Public keys, made by ssh-keygen.
+/// Public keys of ssh-keygen.
 const LINES: [&str; 6] = [
     include_str!("../fixtures/ed25519.pub"),
     include_str!("../fixtures/p256.pub"),
@@ -28,7 +28,7 @@ fn words(line: &str) -> (&str, Vec<u8>) {
 }
 
 #[test]
-fn the_key_of_a_line_is_the_one_that_a_server_shows() {
+fn a_listed_key_equals_the_servers_key() {
     for line in LINES {
         let (key_type, blob) = words(line);
         let listed = read(key_type, &blob).unwrap();
@@ -46,7 +46,7 @@ fn the_key_of_a_line_is_the_one_that_a_server_shows() {
 }
 
 #[test]
-fn numbers_with_zeros_before_them_are_the_same() {
+fn leading_zeros_make_no_difference() {
     let (_, plain) = words(LINES[4]);
     let mut fields = Reader::new(&plain);
     fields.string().unwrap();
@@ -57,11 +57,11 @@ fn numbers_with_zeros_before_them_are_the_same() {
     // Negative, and zero.
     assert!(read("ssh-rsa", &blob(&[b"ssh-rsa", e, n])).is_err());
     assert!(read("ssh-rsa", &blob(&[b"ssh-rsa", &[0], &zeros(n)])).is_err());
-    assert_eq!(one_form(&blob(&[b"ssh-rsa", &zeros(e), &zeros(n)])), Some(plain));
+    assert_eq!(canonical_blob(&blob(&[b"ssh-rsa", &zeros(e), &zeros(n)])), Some(plain));
 }
 
 #[test]
-fn the_type_before_a_key_has_to_be_its_own() {
+fn the_listed_type_has_to_match_the_key() {
     let (_, rsa) = words(LINES[4]);
     for name in ["rsa-sha2-256", "rsa-sha2-512", "ssh-rsa"] {
         assert_eq!(read(name, &rsa).unwrap().key_type(), "ssh-rsa", "{name}");
@@ -77,7 +77,7 @@ fn the_type_before_a_key_has_to_be_its_own() {
 }
 
 #[test]
-fn points_have_one_face() {
+fn compressed_points_are_refused() {
     let (name, p256) = words(LINES[1]);
     let point = &p256[p256.len() - 65..];
     let with = |point: &[u8]| read(name, &blob(&[name.as_bytes(), b"nistp256", point]));
@@ -92,7 +92,7 @@ fn points_have_one_face() {
 }
 
 #[test]
-fn certificates_stand_for_their_key() {
+fn listed_certificates_hold_their_key() {
     let (name, certificate) = words(include_str!("../fixtures/ed25519-cert.pub"));
     let listed = read(name, &certificate).unwrap();
     assert!(listed.is_certificate() && listed.is_known());
@@ -108,7 +108,7 @@ fn certificates_stand_for_their_key() {
 }
 
 #[test]
-fn other_types_are_taken_as_they_are() {
+fn unknown_types_are_kept_as_they_are() {
     for name in ["ssh-mldsa44", "x@y", "ssh-ed25519-cert-v02@openssh.com"] {
         let bytes = [&blob(&[name.as_bytes()])[..], &[1, 2, 3]].concat();
         let listed = read(name, &bytes).unwrap();
@@ -139,7 +139,7 @@ fn base64_is_whole() {
     {
         assert!(read(bad).is_err(), "{bad}");
     }
-    // Bits that no byte has.
+    // Bits beyond the last byte.
     let (_, p256) = words(LINES[1]);
     let text = Base64::encode_string(&p256).replace("d4=", "d5=");
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Keys and signatures, right and wrong.
+//! Keys and signatures, valid and not.
 
 use super::*;
 use crate::key::{PrivateKey, rsa};
@@ -43,8 +43,8 @@ fn types_and_fingerprints_are_those_of_ssh_keygen() {
     }
 }
 
-/// What ssh-keygen -Y sign made, as two strings: the data that was signed, the signature. The
-/// first number of the one on nistp256 is a byte shorter than the curve is wide.
+/// Results of ssh-keygen -Y sign, as two strings: the signed data, the signature. The first number
+/// of the one on nistp256 has a leading zero byte.
 #[test]
 fn signatures_of_openssh_verify() {
     for ((private, public), file) in pairs().zip([
@@ -61,7 +61,7 @@ fn signatures_of_openssh_verify() {
 }
 
 #[test]
-fn whatever_was_tampered_with_is_refused() {
+fn changed_bytes_are_refused() {
     for (private, public) in pairs() {
         for algorithm in private.algorithms() {
             let good = private.sign(algorithm, b"data").unwrap();
@@ -84,7 +84,7 @@ fn whatever_was_tampered_with_is_refused() {
 }
 
 #[test]
-fn only_the_algorithm_agreed_on_counts() {
+fn only_the_agreed_algorithm_is_accepted() {
     let names = pairs().flat_map(|(key, _)| key.algorithms().to_vec()).chain(["ssh-rsa", ""]);
     for name in names {
         for (private, public) in pairs() {
@@ -97,7 +97,7 @@ fn only_the_algorithm_agreed_on_counts() {
                         found: (*algorithm).into()
                     })
                 );
-                // The same signature under another name.
+                // The same signature with another algorithm.
                 let renamed = blob(name, &signature[8 + algorithm.len()..]);
                 let error = public.verify(name, b"data", &renamed);
                 if private.algorithms().contains(&name) {
@@ -117,7 +117,7 @@ fn only_the_algorithm_agreed_on_counts() {
 }
 
 #[test]
-fn an_rsa_signature_may_leave_out_leading_zeros() {
+fn an_rsa_signature_may_omit_leading_zeros() {
     let (private, public) = pairs().last().unwrap();
     // PKCS #1 v1.5 has no randomness: some of these begin with a zero byte.
     let mut seen = 0;
@@ -174,9 +174,9 @@ fn no_part_of_a_key_is_a_key() {
     }
 }
 
-/// One key is one key, however it is sent: it could not be recognised as revoked otherwise.
+/// A key has one encoding, or a revoked one would not be recognized.
 #[test]
-fn a_key_has_one_form() {
+fn a_key_has_one_canonical_form() {
     let (_, rsa) = pairs().last().unwrap();
     let mut fields = Reader::new(rsa.blob());
     let (name, e, n) = (fields.string(), fields.string(), fields.string());
@@ -198,7 +198,7 @@ fn a_key_has_one_form() {
 }
 
 #[test]
-fn a_signature_names_its_algorithm_where_none_was_agreed_on() {
+fn the_algorithm_in_a_signature_counts_where_none_was_agreed_on() {
     for (private, public) in pairs() {
         for algorithm in private.algorithms() {
             let good = private.sign(algorithm, b"data").unwrap();
@@ -216,7 +216,7 @@ fn a_signature_names_its_algorithm_where_none_was_agreed_on() {
 }
 
 #[test]
-fn unfit_keys_are_named() {
+fn invalid_keys_are_reported() {
     let key = |bytes: &[u8]| PublicKey::parse(bytes).unwrap_err();
     assert_eq!(key(&blob("ssh-dss", b"")), PublicKeyError::UnknownType("ssh-dss".into()));
     let certificate = "ssh-ed25519-cert-v01@openssh.com";

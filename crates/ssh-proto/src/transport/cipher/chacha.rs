@@ -1,5 +1,5 @@
-//! ChaCha20-Poly1305 as OpenSSH uses it: one key for lengths, one for all else, the packet's
-//! sequence number as the nonce.
+//! ChaCha20-Poly1305 as OpenSSH uses it: one key for lengths, one for the rest, and the sequence number
+//! as the nonce.
 
 use aws_lc_rs::aead::chacha20_poly1305_openssh::{OpeningKey, SealingKey};
 use zeroize::Zeroizing;

@@ -7,14 +7,14 @@ use super::{LENGTH, Layout, Mac};
 use crate::Error;
 use crate::transport::{Direction, Secrets};
 
-/// Bytes of an AES block, and so of the counter.
+/// Bytes of an AES block and of the counter.
 const BLOCK: usize = 16;
 
-/// One direction under AES-CTR. Decrypting is the same as encrypting.
+/// One direction under AES-CTR. Decryption is the same as encryption.
 pub(crate) struct Ctr {
     key: EncryptingKey,
-    /// The counter of the packet's first block. It runs on from packet to packet, through all of
-    /// its 128 bits; a packet is made of whole blocks, so that no block serves two packets.
+    /// The counter of the next packet's first block. It runs on from packet to packet, in all of its
+    /// 128 bits; packets consist of whole blocks, so no block is used twice.
     counter: u128,
     mac: Keyed,
     covers: Covers,
@@ -50,8 +50,8 @@ impl Ctr {
         Layout { block: BLOCK, aligned_length, tag: self.mac.tag_length() }
     }
 
-    /// What a packet's length field says. A hidden one is decrypted apart: the packet stays as it
-    /// came until all of it is there, and the counter where it is.
+    /// Returns the length field of a packet in the clear. An encrypted one is decrypted as a copy: the
+    /// packet and the counter stay as they are until all of the packet is received.
     pub(super) fn length(&self, mut field: [u8; LENGTH]) -> [u8; LENGTH] {
         match self.covers {
             Covers::Ciphertext => {}
@@ -91,20 +91,20 @@ impl Ctr {
         }
     }
 
-    /// Encrypts or decrypts the part of a packet that is hidden, and goes on to the next packet.
+    /// Encrypts or decrypts the encrypted part of a packet, and advances the counter behind it.
     fn advance(&mut self, bytes: &mut [u8]) {
         self.apply(bytes);
         self.counter = self.counter.wrapping_add(bytes.len().div_ceil(BLOCK) as u128);
     }
 
-    /// Goes on from another counter.
+    /// Encrypts or decrypts from the counter on.
     #[cfg(test)]
     pub(super) fn start_at(&mut self, counter: u128) {
         self.counter = counter;
     }
 
     fn apply(&self, bytes: &mut [u8]) {
-        // The cipher goes on from a counter that it is given; that is what keeps it streaming.
+        // The counter is passed to each call, so that the key needs no state.
         let context = EncryptionContext::Iv128(self.counter.to_be_bytes().into());
         self.key
             .less_safe_encrypt(bytes, context)

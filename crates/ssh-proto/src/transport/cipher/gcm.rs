@@ -31,8 +31,8 @@ impl Gcm {
         Self { key: LessSafeKey::new(key), nonce }
     }
 
-    /// The nonce for the next packet. The counter is 64 bits wide and starts anywhere; keys change
-    /// long before it comes round.
+    /// Returns the nonce of the next packet. The counter has 64 bits and a random start; keys are
+    /// replaced long before it repeats.
     fn next(&mut self) -> Nonce {
         let nonce = Nonce::assume_unique_for_key(self.nonce);
         let (_, counter) = self.nonce.split_last_chunk_mut::<8>().expect("12 bytes hold 8");
@@ -65,9 +65,9 @@ mod tests {
 
     use super::*;
 
-    /// RFC 5647 section 7.1, worked out apart: both of our sides would make the same mistake.
+    /// RFC 5647 section 7.1, computed independently: sealer and opener could share a mistake.
     #[test]
-    fn the_counter_goes_up_by_one_and_leaves_the_fixed_part_alone() {
+    fn the_nonce_counts_without_its_fixed_part() {
         let secrets = Secrets::for_tests();
         let key = secrets.key(Direction::ToServer, 32);
         let mut gcm = Gcm::new(&AES_256_GCM, &secrets, Direction::ToServer);

@@ -6,7 +6,7 @@ use aws_lc_rs::hmac::{Algorithm, Context, HMAC_SHA256, HMAC_SHA512, Key, Tag};
 use crate::Error;
 use crate::transport::{Direction, Secrets};
 
-/// A MAC that both sides can agree on.
+/// A MAC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mac {
     Sha256Etm,
@@ -15,20 +15,20 @@ pub(crate) enum Mac {
     Sha512,
 }
 
-/// What of a packet goes into its MAC, after the sequence number.
+/// The input of a MAC after the sequence number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Covers {
-    /// What is sent: the length in the clear, the rest encrypted ("encrypt then MAC"). A forged
-    /// packet is found out before anything of it is decrypted.
+    /// The encrypted packet with its length in the clear ("encrypt then MAC"). A forged packet is
+    /// detected before anything of it is decrypted.
     Ciphertext,
-    /// What is meant: the whole packet before it is encrypted, its length too (RFC 4253 section
-    /// 6.4, "encrypt and MAC"). The length has to be decrypted first, and believed within bounds.
+    /// The packet before it is encrypted, including its length (RFC 4253 section 6.4, "encrypt and
+    /// MAC"). The length has to be decrypted, and used, before it is authenticated.
     Plaintext,
 }
 
 impl Mac {
-    /// Every MAC and its name, best first: those that show a forgery before anything is decrypted,
-    /// the shorter tag of two. This is OpenSSH's order without SHA-1 and UMAC.
+    /// Every MAC and its name, best first: "encrypt then MAC" before "encrypt and MAC", shorter tags
+    /// before longer ones. This is OpenSSH's order without SHA-1 and UMAC.
     pub(crate) const ALL: [(&'static str, Mac); 4] = [
         ("hmac-sha2-256-etm@openssh.com", Mac::Sha256Etm),
         ("hmac-sha2-512-etm@openssh.com", Mac::Sha512Etm),
@@ -61,12 +61,12 @@ impl Keyed {
         Self(Key::new(algorithm, &secrets.integrity_key(direction, algorithm.tag_len())))
     }
 
-    /// Bytes of a tag.
+    /// Returns the bytes of a tag.
     pub(super) fn tag_length(&self) -> usize {
         self.0.algorithm().tag_len()
     }
 
-    /// The key is set up already: this copies a few hundred bytes of state and allocates nothing.
+    /// Returns the tag of a packet. Copies a few hundred bytes of state and allocates nothing.
     pub(super) fn sign(&self, sequence: u32, packet: &[u8]) -> Tag {
         let mut context = Context::with_key(&self.0);
         context.update(&sequence.to_be_bytes());
@@ -74,7 +74,7 @@ impl Keyed {
         context.sign()
     }
 
-    /// Takes the same time wherever the tags differ.
+    /// Verifies the tag of a packet in constant time.
     pub(super) fn verify(&self, sequence: u32, packet: &[u8], tag: &[u8]) -> Result<(), Error> {
         let expected = self.sign(sequence, packet);
         verify_slices_are_equal(expected.as_ref(), tag).map_err(|_| Error::Integrity)

@@ -1,9 +1,9 @@
-//! Ciphers: sealing and opening one packet in place.
+//! Ciphers: sealing and opening one packet in place (RFC 4253 section 6).
 //!
-//! A packet on the wire: `uint32 length, byte padding length, payload, padding`, then a tag. How
-//! the length travels differs: GCM and MACs over the encrypted packet leave it in the clear,
-//! ChaCha20 has a key of its own for it, and MACs over the plain packet hide it in the first block.
-//! Only in the last case does it count into the alignment.
+//! A packet on the wire: `uint32 length, byte padding length, payload, padding`, then a tag. The
+//! length is in the clear with GCM and with MACs over the encrypted packet; ChaCha20 encrypts it with
+//! a key of its own; with MACs over the plain packet it is a part of the first block. Only in the last
+//! case does it count into the alignment.
 
 mod chacha;
 mod ctr;
@@ -24,17 +24,17 @@ use gcm::Gcm;
 
 /// Bytes of the length field.
 pub(crate) const LENGTH: usize = 4;
-/// Bytes of the longest tag: that of HMAC-SHA-512.
-pub(crate) const LONGEST_TAG: usize = 64;
+/// Maximum size of a tag in bytes: that of HMAC-SHA-512.
+pub(crate) const MAX_TAG: usize = 64;
 
-/// How packets are laid out under a cipher.
+/// The layout of packets under a cipher.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout {
     /// The aligned part of a packet is a multiple of this.
     pub(crate) block: usize,
     /// How much of the length field counts into the alignment: all of it or nothing.
     pub(crate) aligned_length: usize,
-    /// Bytes after the padding.
+    /// Bytes of the tag.
     pub(crate) tag: usize,
 }
 
@@ -68,7 +68,7 @@ impl Sealer {
         }
     }
 
-    /// Seals `packet`: the whole of it, from the length field to the room for the tag.
+    /// Seals `packet`, which extends from the length field to the room for the tag.
     pub(crate) fn seal(&mut self, sequence: u32, packet: &mut [u8]) {
         match self {
             Sealer::Plain => {}
@@ -89,7 +89,7 @@ impl Opener {
         }
     }
 
-    /// The length that a packet claims to have, from its first bytes; not authenticated yet.
+    /// Returns the length of a packet from its first bytes; it is not authenticated yet.
     pub(crate) fn length(&self, sequence: u32, field: [u8; LENGTH]) -> u32 {
         u32::from_be_bytes(match self {
             Opener::Plain | Opener::Gcm(_) => field,
@@ -98,8 +98,8 @@ impl Opener {
         })
     }
 
-    /// Opens `packet`: the whole of it, from the length field to the tag. After an error what is in
-    /// it means nothing.
+    /// Opens `packet`, which extends from the length field to the tag. After an error its contents are
+    /// undefined.
     pub(crate) fn open(&mut self, sequence: u32, packet: &mut [u8]) -> Result<(), Error> {
         match self {
             Opener::Plain => Ok(()),

@@ -1,4 +1,4 @@
-//! The names of the ciphers, their order, and the keys that they are started with.
+//! The names of the ciphers, their order, and their keys.
 
 use aws_lc_rs::aead::chacha20_poly1305_openssh as openssh;
 use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM};
@@ -9,10 +9,10 @@ use super::gcm::Gcm;
 use super::{Mac, Opener, Sealer, chacha};
 use crate::transport::{Direction, Secrets};
 
-/// A cipher that both sides can agree on.
+/// A cipher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cipher {
-    /// Authenticates packets itself: MACs are not looked at.
+    /// Authenticates packets itself, without a MAC.
     Authenticating(Authenticating),
     /// Needs a MAC.
     Counter(Counter),
@@ -34,8 +34,8 @@ pub(crate) enum Counter {
     Aes256,
 }
 
-/// Every cipher and its name, best first. AES-GCM is by far the fastest where the processor has
-/// instructions for it, and ChaCha20 where it has not. A longer key comes before a shorter one.
+/// Returns every cipher and its name, best first. AES-GCM is by far the fastest on a processor with
+/// instructions for it, and ChaCha20 on others. A longer key comes before a shorter one.
 pub(crate) fn ciphers(has_aes: bool) -> [(&'static str, Cipher); 6] {
     let aes256 = ("aes256-gcm@openssh.com", Cipher::Authenticating(Authenticating::Aes256Gcm));
     let aes128 = ("aes128-gcm@openssh.com", Cipher::Authenticating(Authenticating::Aes128Gcm));
@@ -54,19 +54,18 @@ pub(crate) fn ciphers(has_aes: bool) -> [(&'static str, Cipher); 6] {
 }
 
 impl Cipher {
-    /// Every cipher and its name, best first on this processor.
+    /// Returns every cipher and its name, best first on this processor.
     pub(crate) fn all() -> [(&'static str, Cipher); 6] {
         ciphers(processor_has_aes())
     }
 }
 
-/// Whether the processor has what AES-GCM is fast with: rounds of AES, and multiplication without
-/// carries.
+/// Returns whether the processor has instructions for AES and carry-less multiplication.
 fn processor_has_aes() -> bool {
     #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
     let has = std::arch::is_x86_feature_detected!("aes")
         && std::arch::is_x86_feature_detected!("pclmulqdq");
-    // The name stands for both there.
+    // Stands for both there.
     #[cfg(target_arch = "aarch64")]
     let has = std::arch::is_aarch64_feature_detected!("aes");
     #[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")))]
@@ -74,7 +73,7 @@ fn processor_has_aes() -> bool {
     has
 }
 
-/// How the packets of one direction are hidden and authenticated.
+/// The cipher and MAC of one direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protection {
     Authenticating(Authenticating),
@@ -119,7 +118,7 @@ impl Protection {
 
 #[cfg(any(test, feature = "fuzzing"))]
 impl Protection {
-    /// Every protection with the names of its cipher and its MAC.
+    /// Returns every protection with the names of its cipher and its MAC.
     pub(crate) fn all() -> Vec<(&'static str, &'static str, Protection)> {
         let mut all = Vec::new();
         for (cipher, kind) in ciphers(true) {
@@ -135,7 +134,7 @@ impl Protection {
         all
     }
 
-    /// What two sides use that settled on these names.
+    /// Returns the protection with these names.
     pub(crate) fn named(cipher: &str, mac: &str) -> Protection {
         let all = Protection::all().into_iter();
         let mut fitting = all.filter(|(a, b, _)| *a == cipher && (b.is_empty() || *b == mac));

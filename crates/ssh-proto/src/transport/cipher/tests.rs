@@ -12,7 +12,7 @@ fn pair(protection: Protection) -> (Sealer, Opener) {
     (protection.sealer(&secrets, direction), protection.opener(&secrets, direction))
 }
 
-/// A packet of 48 bytes and room for its tag, as far as this layout allows.
+/// Returns a packet of about 48 bytes, with room for its tag.
 fn packet(layout: Layout) -> Vec<u8> {
     let length = 48 - layout.aligned_length;
     let mut packet = (length as u32).to_be_bytes().to_vec();
@@ -21,7 +21,7 @@ fn packet(layout: Layout) -> Vec<u8> {
     packet
 }
 
-/// Every protection with its names.
+/// Every protection, with its names.
 fn each(test: impl Fn(&str, Protection)) {
     for (cipher, mac, protection) in Protection::all() {
         test(&format!("{cipher} {mac}"), protection);
@@ -29,14 +29,14 @@ fn each(test: impl Fn(&str, Protection)) {
 }
 
 #[test]
-fn there_are_three_ciphers_by_themselves_and_three_with_four_macs() {
+fn every_cipher_and_mac_is_listed() {
     assert_eq!(Protection::all().len(), 3 + 3 * 4);
     let longest = Protection::all().into_iter().map(|(.., suite)| pair(suite).0.layout().tag).max();
-    assert_eq!(longest, Some(LONGEST_TAG));
+    assert_eq!(longest, Some(MAX_TAG));
 }
 
 #[test]
-fn what_is_sealed_opens_once_and_in_order() {
+fn sealed_packets_open_once_and_in_order() {
     each(|name, protection| {
         let (mut sealer, mut opener) = pair(protection);
         let plain = packet(sealer.layout());
@@ -46,7 +46,7 @@ fn what_is_sealed_opens_once_and_in_order() {
             let end = bytes.len() - sealer.layout().tag;
             assert!(bytes[LENGTH..end].windows(4).all(|part| part != [7; 4]), "{name} hides it");
             let field = bytes[..LENGTH].try_into().expect("four bytes");
-            // As often as one likes: nothing moves on before the whole packet is there.
+            // Any number of times: nothing advances before the whole packet is received.
             for _ in 0..3 {
                 let expected = (end - LENGTH) as u32;
                 assert_eq!(opener.length(sequence, field), expected, "{name}");
@@ -81,7 +81,7 @@ fn a_packet_out_of_order_is_noticed() {
         sealer.seal(1, &mut second);
         assert_eq!(opener.open(0, &mut second), Err(Error::Integrity), "{name}");
 
-        // At its place, but under another number: what tells after packets were cut out.
+        // At its place, but with another number, as after removed packets.
         let (mut sealer, mut opener) = pair(protection);
         let mut packet = packet(sealer.layout());
         sealer.seal(5, &mut packet);
@@ -91,7 +91,7 @@ fn a_packet_out_of_order_is_noticed() {
 }
 
 #[test]
-fn each_direction_has_keys_of_its_own() {
+fn each_direction_has_its_own_keys() {
     let secrets = Secrets::for_tests();
     each(|name, protection| {
         let sealed = |direction| {
@@ -106,10 +106,10 @@ fn each_direction_has_keys_of_its_own() {
     });
 }
 
-/// RFC 4344 section 4 and RFC 4253 section 6.4, worked out apart: both of our sides would make the
-/// same mistake. The counter passes the border of its lower 32, 64 and 128 bits on the way.
+/// RFC 4344 section 4 and RFC 4253 section 6.4, computed independently: sealer and opener could
+/// share a mistake. The counter crosses the boundaries of its lower 32, 64 and 128 bits.
 #[test]
-fn counter_mode_is_as_the_documents_say() {
+fn counter_mode_follows_the_rfcs() {
     let secrets = Secrets::for_tests();
     let direction = Direction::ToServer;
     for start in [0xffff_fffe_u128, u128::from(u64::MAX) - 1, u128::MAX - 1, u128::MAX] {
@@ -161,7 +161,7 @@ fn receive(inbound: &mut Inbound, bytes: &[u8]) {
 }
 
 #[test]
-fn packets_come_out_whole_wherever_the_stream_is_cut() {
+fn packets_open_wherever_the_stream_is_cut() {
     let payloads = [vec![1; 1], vec![2; 11], vec![3; 12], vec![4; 300], vec![5; 17]];
     each(|name, protection| {
         let (mut outbound, _) = buffers(protection);
@@ -192,7 +192,7 @@ fn packets_come_out_whole_wherever_the_stream_is_cut() {
     });
 }
 
-/// The longest packets back to back, with the longest tags: the buffer has room for what it takes.
+/// The longest packets in a row, with the longest tags: the buffer has room for them.
 #[test]
 fn long_packets_fit() {
     each(|name, protection| {
@@ -218,9 +218,8 @@ fn long_packets_fit() {
     });
 }
 
-/// The first four bytes of what is pending, changed to say another length. Where they are hidden,
-/// a stream hides them: whoever can write to the connection turns a length that he knows into any
-/// other.
+/// Returns the first four bytes with another length. An encrypted length can be changed too: the
+/// ciphers are stream ciphers.
 fn forged(outbound: &Outbound, protection: Protection, length: usize) -> [u8; LENGTH] {
     let (_, opener) = pair(protection);
     let field: [u8; LENGTH] = outbound.pending()[..LENGTH].try_into().expect("four bytes");
@@ -230,10 +229,10 @@ fn forged(outbound: &Outbound, protection: Protection, length: usize) -> [u8; LE
     field
 }
 
-/// A length that cannot be is refused as soon as its four bytes are there; one that can be is
-/// waited for, and then the packet is found out.
+/// An invalid length is refused as soon as its four bytes are received; after a valid one the
+/// packet is refused when it is complete.
 #[test]
-fn bad_lengths_are_refused_before_anything_waits_for_them() {
+fn invalid_lengths_are_refused_at_once() {
     each(|name, protection| {
         let Layout { block, aligned_length, .. } = pair(protection).0.layout();
         let bad = [0, 1, 5, 6, 47, 49, 256 * 1024 + block, 0x7fff_ffff, 0xffff_fff0, 0xffff_ffff];

@@ -30,9 +30,9 @@ impl Half {
         &self.public
     }
 
-    /// The secret as it is. A point of small order, whose secret is all zero, is refused.
+    /// Returns the secret itself. Fails for points of small order, whose secret is all zero.
     pub(super) fn secret(&self, theirs: &[u8]) -> Result<Zeroizing<[u8; KEY]>, Error> {
-        // Other encodings of keys, which the library would take too, have other lengths.
+        // Other encodings of keys, which the library would accept too, have other lengths.
         let theirs: &[u8; KEY] = theirs.try_into().map_err(|_| invalid())?;
         let mut copy = Zeroizing::new([0; KEY]);
         agree(&self.key, UnparsedPublicKey::new(&X25519, theirs), invalid(), |secret| {
@@ -42,7 +42,7 @@ impl Half {
         Ok(copy)
     }
 
-    /// The secret as an mpint.
+    /// Returns the secret as an mpint.
     pub(super) fn agree(&self, theirs: &[u8]) -> Result<Shared, Error> {
         let mut shared = Zeroizing::new(Vec::with_capacity(KEY + 5));
         shared.put_mpint(&*self.secret(theirs)?);

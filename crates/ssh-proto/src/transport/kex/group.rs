@@ -1,5 +1,5 @@
 //! Diffie-Hellman in a finite field (RFC 4253 section 8): in the groups of RFC 8268, or in one that
-//! the server chose.
+//! the server has chosen.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use super::{Shared, invalid};
 use crate::Error;
 use crate::wire::Writer;
 
-/// A group that has a number.
+/// A numbered group.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Group {
     Fourteen,
@@ -24,7 +24,7 @@ pub(super) struct Half {
     /// The prime.
     modulus: Cow<'static, [u8]>,
     exponent: Exponent,
-    /// What an mpint of our power holds.
+    /// Our power, as the contents of an mpint.
     public: Vec<u8>,
 }
 
@@ -39,7 +39,7 @@ impl Half {
             .expect("an exponent of a good source generates more than one element")
     }
 
-    /// A half in the group of `modulus`, which is odd and of a sound size.
+    /// Makes our half in the group of `modulus`, which is odd and of an accepted size.
     pub(super) fn within(
         modulus: Cow<'static, [u8]>,
         generator: &[u8],
@@ -48,7 +48,7 @@ impl Half {
         let power = power(generator, &exponent, &modulus).ok_or_else(invalid)?;
         let mut public = Vec::new();
         public.put_mpint(&power);
-        // The length is put in front where it is sent.
+        // Without the length, which is added where it is sent.
         public.drain(..4);
         Ok(Self { modulus, exponent, public })
     }
@@ -57,7 +57,7 @@ impl Half {
         &self.public
     }
 
-    /// The secret, an mpint, given what the mpint of the server's power holds.
+    /// Returns the secret as an mpint; `theirs` is the contents of the server's mpint.
     pub(super) fn agree(&self, theirs: &[u8]) -> Result<Shared, Error> {
         let element = digits(theirs).filter(|digits| is_element(digits, &self.modulus));
         let element = element.ok_or_else(invalid)?;

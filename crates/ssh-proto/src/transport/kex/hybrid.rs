@@ -1,4 +1,4 @@
-//! ML-KEM-768 and Curve25519 together (draft-ietf-sshm-mlkem-hybrid-kex): whoever wants the secret
+//! ML-KEM-768 and Curve25519 together (draft-ietf-sshm-mlkem-hybrid-kex): an attacker
 //! has to break both.
 
 use aws_lc_rs::digest::{self, SHA256};
@@ -16,7 +16,7 @@ const CIPHERTEXT: usize = 1088;
 pub(super) struct Half {
     kem: DecapsulationKey,
     curve: curve25519::Half,
-    /// The key to encapsulate for, then the point.
+    /// The encapsulation key, then the point.
     public: Vec<u8>,
 }
 
@@ -39,10 +39,9 @@ impl Half {
         &self.public
     }
 
-    /// The hash of both secrets, as a string: not as an mpint.
-    ///
-    /// `theirs` is the encapsulated secret, then the server's point. One that was not encapsulated
-    /// for us yields a secret that nobody knows, which shows in the signature.
+    /// Returns the hash of both secrets as a string, not as an mpint. `theirs` is the ciphertext, then
+    /// the server's point. A ciphertext for another key yields a secret that nobody knows, and so the
+    /// server's signature does not match.
     pub(super) fn agree(&self, theirs: &[u8]) -> Result<Shared, Error> {
         let (ciphertext, point) = theirs.split_at_checked(CIPHERTEXT).ok_or_else(invalid)?;
         let classical = self.curve.secret(point)?;

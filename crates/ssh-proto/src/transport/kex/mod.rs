@@ -1,9 +1,9 @@
-//! The key exchange (RFC 4253 sections 7 and 8): one file for each family of methods, and what they
-//! have in common.
+//! The key exchange (RFC 4253 sections 7 and 8): the exchange here, each family of methods in a file
+//! of its own.
 //!
-//! Every method sends a half, takes the server's half, host key and signature, and ends in a secret
-//! that goes into the exchange hash. They differ in the kind of the halves and in how the secret is
-//! written; group exchange has the server choose a group first.
+//! Every method sends a public value, receives the server's public value, host key and signature, and
+//! yields a shared secret that goes into the exchange hash. In group exchange the server chooses a
+//! group first. `modular` and `primes` serve the methods of finite fields.
 
 mod curve25519;
 mod group;
@@ -30,7 +30,7 @@ use group::Group;
 use modular::Exponent;
 use nist::Curve;
 
-/// A method of key exchange that both sides can agree on.
+/// A method of key exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kex {
     MlKem768X25519,
@@ -45,8 +45,8 @@ pub(crate) enum Kex {
 }
 
 impl Kex {
-    /// Every method and its name, best first: what withstands a quantum computer, then by strength
-    /// for what it costs. Curve25519 has two names; the second is from before RFC 8731.
+    /// Every method and its name, best first: safe against quantum computers, then by strength for
+    /// the cost. Curve25519 has two names; the second is older than RFC 8731.
     pub(crate) const ALL: [(&'static str, Kex); 10] = [
         ("mlkem768x25519-sha256", Kex::MlKem768X25519),
         ("curve25519-sha256", Kex::Curve25519),
@@ -60,7 +60,7 @@ impl Kex {
         ("diffie-hellman-group14-sha256", Kex::Group14),
     ];
 
-    /// The hash of the exchange and of the keys that come of it.
+    /// Returns the hash of the exchange, which also derives the keys.
     pub(crate) fn hash(self) -> &'static Algorithm {
         match self {
             Kex::MlKem768X25519
@@ -74,7 +74,7 @@ impl Kex {
     }
 }
 
-/// Our half of an exchange.
+/// Our half of an exchange: the private value, and the public one.
 enum Half {
     Hybrid(Box<hybrid::Half>),
     Curve25519(curve25519::Half),
@@ -83,7 +83,7 @@ enum Half {
 }
 
 impl Half {
-    /// What goes to the server, without its length.
+    /// Returns our public value, without its length.
     fn public(&self) -> &[u8] {
         match self {
             Half::Hybrid(half) => half.public(),
@@ -93,7 +93,7 @@ impl Half {
         }
     }
 
-    /// The secret, given the server's half without its length.
+    /// Returns the shared secret; `theirs` is the server's public value, without its length.
     fn agree(&self, theirs: &[u8]) -> Result<Shared, Error> {
         match self {
             Half::Hybrid(half) => half.agree(theirs),
@@ -104,38 +104,38 @@ impl Half {
     }
 }
 
-/// How far an exchange is.
+/// The state of an exchange.
 enum State {
-    /// A group is asked for.
-    Asking(Exponent),
-    /// Our half is made, the server's is awaited.
-    Halfway {
+    /// The group is awaited.
+    AwaitingGroup(Exponent),
+    /// The server's public value is awaited.
+    AwaitingReply {
         half: Half,
-        /// What the exchange hash covers before the halves.
+        /// What the exchange hash covers before the public values.
         group: Vec<u8>,
-        /// The numbers of the messages that carry our half and the server's.
+        /// The numbers of the messages with our public value and the server's.
         numbers: (u8, u8),
     },
 }
 
-/// An exchange that waits for the server.
+/// A key exchange, as the client.
 pub(crate) struct Exchange {
     hash: &'static Algorithm,
     state: State,
 }
 
-/// What follows a message of the server.
+/// The next step of an exchange.
 pub(crate) enum Step {
-    /// This is to be sent; another message has to come.
+    /// Send this message, and wait for another one.
     Send(Vec<u8>),
-    /// The server's half is good, and so is its signature.
+    /// The server's signature is verified.
     Done(HostKey, Secrets),
 }
 
 impl Exchange {
     /// Begins an exchange. `random` fills its argument with random bytes.
     pub(crate) fn new(method: Kex, random: &mut dyn FnMut(&mut [u8])) -> Self {
-        let half = |half| State::Halfway {
+        let half = |half| State::AwaitingReply {
             half,
             group: Vec::new(),
             numbers: (KEX_ECDH_INIT, KEX_ECDH_REPLY),
@@ -149,16 +149,16 @@ impl Exchange {
             Kex::Group14 => half(Half::Group(group::Half::new(Group::Fourteen, bytes(random)))),
             Kex::Group16 => half(Half::Group(group::Half::new(Group::Sixteen, bytes(random)))),
             Kex::Group18 => half(Half::Group(group::Half::new(Group::Eighteen, bytes(random)))),
-            Kex::GroupExchange => State::Asking(bytes(random)),
+            Kex::GroupExchange => State::AwaitingGroup(bytes(random)),
         };
         Self { hash: method.hash(), state }
     }
 
-    /// The message that opens it: our half, or the question for a group.
+    /// Returns the first message: our public value, or the request for a group.
     pub(crate) fn init(&self) -> Vec<u8> {
         match &self.state {
-            State::Asking(_) => group_exchange::request(),
-            State::Halfway { half, numbers: (init, _), .. } => {
+            State::AwaitingGroup(_) => group_exchange::request(),
+            State::AwaitingReply { half, numbers: (init, _), .. } => {
                 let mut payload = message(*init);
                 payload.put_string(half.public());
                 payload
@@ -166,9 +166,9 @@ impl Exchange {
         }
     }
 
-    /// Takes a message of the server, which is numbered for key exchange methods. The last one is
-    /// `byte, string host key, string or mpint half, string signature`: checks the signature, and
-    /// derives the secrets. `session` is the session's identifier, once there is one.
+    /// Handles a message of the server with a number of key exchange methods. The last one is `byte,
+    /// string host key, string or mpint public value, string signature`: verifies the signature, and
+    /// yields the secrets. `session` is the session identifier, once there is one.
     pub(crate) fn handle(
         &mut self,
         payload: &[u8],
@@ -179,16 +179,16 @@ impl Exchange {
         let mut reader = Reader::new(payload);
         let number = reader.byte()?;
         let (half, group) = match &mut self.state {
-            State::Asking(exponent) if number == KEX_DH_GEX_GROUP => {
+            State::AwaitingGroup(exponent) if number == KEX_DH_GEX_GROUP => {
                 let (half, group) = group_exchange::choose(payload, exponent.clone())?;
                 let (half, numbers) = (Half::Group(half), (KEX_DH_GEX_INIT, KEX_DH_GEX_REPLY));
-                self.state = State::Halfway { half, group, numbers };
+                self.state = State::AwaitingReply { half, group, numbers };
                 return Ok(Step::Send(self.init()));
             }
-            State::Halfway { half, group, numbers: (_, reply) } if number == *reply => {
+            State::AwaitingReply { half, group, numbers: (_, reply) } if number == *reply => {
                 (half, group)
             }
-            State::Asking(_) | State::Halfway { .. } => {
+            State::AwaitingGroup(_) | State::AwaitingReply { .. } => {
                 return Err(Error::Protocol("a message of another key exchange method"));
             }
         };
@@ -207,19 +207,19 @@ impl Exchange {
     }
 }
 
-/// Random bytes that are wiped when they are dropped.
+/// Returns random bytes, which are wiped when they are dropped.
 fn bytes<const N: usize>(random: &mut dyn FnMut(&mut [u8])) -> Zeroizing<[u8; N]> {
     let mut bytes = Zeroizing::new([0; N]);
     random(&mut *bytes);
     bytes
 }
 
-/// What is said about every half that cannot be one.
+/// Returns the error for public values that are not valid.
 fn invalid() -> Error {
-    Error::Protocol("the server's half of the key exchange is not valid")
+    Error::Protocol("the server's public value of the key exchange is not valid")
 }
 
-/// The bytes of a known answer.
+/// Decodes a known answer.
 #[cfg(test)]
 fn hex(text: &str) -> Vec<u8> {
     let digits = |at| u8::from_str_radix(&text[at..at + 2], 16).expect("hexadecimal digits");

@@ -1,21 +1,20 @@
-//! Arithmetic of finite fields: powers in constant time, and the checks that their numbers need.
+//! Arithmetic of finite fields: powers in constant time, and checks of numbers.
 //!
-//! aws-lc-rs has no Diffie-Hellman of this kind; Montgomery's exponentiation is crypto-bigint's.
+//! aws-lc-rs has no Diffie-Hellman of this kind; the Montgomery exponentiation is crypto-bigint's.
 
 use crypto_bigint::modular::runtime_mod::{DynResidue, DynResidueParams};
 use crypto_bigint::{Encoding, U512, U2048, U3072, U4096, U6144, U8192, Uint};
 use zeroize::Zeroizing;
 
-/// Bits of the moduli that are accepted. Below is within reach of an attacker (RFC 8270), above
-/// nobody goes (RFC 4419 section 3).
+/// Accepted sizes of moduli in bits. Smaller ones are too weak (RFC 8270); larger ones are not used
+/// (RFC 4419 section 3).
 pub(super) const SIZES: std::ops::RangeInclusive<usize> = 2048..=8192;
 
-/// A private exponent: twice the strength of the longest key that is derived from what it makes,
-/// which is what RFC 4419 section 6.2 asks for.
+/// A private exponent, with twice the bits of the longest derived key (RFC 4419 section 6.2).
 pub(super) type Exponent = Zeroizing<[u8; U512::BYTES]>;
 
-/// The digits of a positive number, given what an mpint holds. `None` for what is negative, zero,
-/// or has bytes in front that it does not need (RFC 4251 section 5).
+/// Returns the digits of a positive number, given the contents of an mpint. `None` for a number that
+/// is negative, zero, or has unnecessary leading bytes (RFC 4251 section 5).
 pub(super) fn digits(body: &[u8]) -> Option<&[u8]> {
     match body {
         [0, rest @ ..] => rest.first().is_some_and(|byte| byte & 0x80 != 0).then_some(rest),
@@ -24,19 +23,19 @@ pub(super) fn digits(body: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// How many bits a number has whose first digit is not zero.
+/// Returns the bits of a number whose first digit is not zero.
 pub(super) fn bits(digits: &[u8]) -> usize {
     8 * digits.len() - digits.first().map_or(0, |byte| byte.leading_zeros() as usize)
 }
 
-/// Whether a number is an element worth something: from 2 to two less than the modulus. The others
-/// are their own powers, or nearly. Both begin with a digit that is not zero; the modulus is odd.
+/// Returns whether a number is from 2 to two less than the modulus: the others generate at most two
+/// elements. Both begin with a digit that is not zero; the modulus is odd.
 pub(super) fn is_element(number: &[u8], modulus: &[u8]) -> bool {
     let Some((low, high)) = modulus.split_last() else { return false };
     let above_one = number.len() > 1 || number.first().is_some_and(|digit| *digit > 1);
     let below = match number.len().cmp(&modulus.len()) {
         std::cmp::Ordering::Less => true,
-        // One less than the odd modulus differs from it in the last bit only.
+        // The odd modulus minus one differs in the last bit only.
         std::cmp::Ordering::Equal => {
             let (last, rest) = number.split_last().expect("as long as the modulus");
             (rest, *last) < (high, low & !1)
@@ -46,9 +45,9 @@ pub(super) fn is_element(number: &[u8], modulus: &[u8]) -> bool {
     above_one && below
 }
 
-/// `base` to the power of `exponent`, in time that depends on the size of the modulus only. `None`
-/// if that is no element: the base generates next to nothing, and anyone could guess the power.
-/// The modulus is odd and of a size in [`SIZES`]; the base is smaller.
+/// Returns `base` to the power of `exponent`, in a time that depends on the size of the modulus only.
+/// `None` if the power is no element: the base generates so few that it could be guessed. The modulus
+/// is odd and of a size in [`SIZES`]; the base is smaller.
 pub(super) fn power(
     base: &[u8],
     exponent: &Exponent,
@@ -73,7 +72,7 @@ fn wide_power<const LIMBS: usize>(
     let exponent = Zeroizing::new(U512::from_be_bytes(**exponent));
     let base = DynResidue::new(&widen(base)?, DynResidueParams::new(&modulus));
     let power = Zeroizing::new(base.pow(&exponent).retrieve());
-    // These comparisons take the same time whatever the numbers are.
+    // These comparisons take constant time.
     if *power <= Uint::ONE || *power >= modulus.wrapping_sub(&Uint::ONE) {
         return None;
     }
@@ -84,7 +83,7 @@ fn wide_power<const LIMBS: usize>(
     Some(bytes)
 }
 
-/// The number with zeros in front; `None` if it does not fit.
+/// Returns the number with leading zeros; `None` if it does not fit.
 fn widen<const LIMBS: usize>(digits: &[u8]) -> Option<Uint<LIMBS>> {
     let mut words = [0; LIMBS];
     let mut chunks = digits.rchunks(size_of::<crypto_bigint::Word>());
@@ -108,7 +107,7 @@ mod tests {
 
     /// The hashes of 2^0x010203...40 modulo each prime, worked out by Python.
     #[test]
-    fn powers_are_the_known_ones() {
+    fn powers_match_known_answers() {
         let known = [
             (&GROUP_14[..], "5141ed60d422816c251a9a61f4dc090fc6161ec870357a0af29fb84a0bb34e5e"),
             (&GROUP_16, "0439872574dafc9b300359ea0dd742c3976ccf9fa56883bdb8268462adedf8cf"),
@@ -131,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn powers_that_anyone_could_guess_are_none() {
+    fn guessable_powers_are_refused() {
         let less = [&GROUP_14[..255], &[0xfe]].concat();
         for base in [&[0][..], &[1], &less] {
             assert!(power(base, &exponent(), &GROUP_14).is_none());
@@ -142,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn only_elements_are_elements() {
+    fn elements_are_within_bounds() {
         let modulus = [0x10, 0x01];
         for number in [&[2][..], &[0xff], &[0x0f, 0xff], &[0x0f, 0x00]] {
             assert!(is_element(number, &modulus), "{number:?}");
@@ -156,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_have_one_form() {
+    fn numbers_have_one_encoding() {
         assert_eq!(digits(&[5, 0]), Some(&[5, 0][..]));
         assert_eq!(digits(&[0, 0x80]), Some(&[0x80][..]));
         for body in [&[][..], &[0], &[0, 0], &[0, 5], &[0x80], &[0xff, 1]] {

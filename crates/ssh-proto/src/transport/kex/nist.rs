@@ -1,4 +1,4 @@
-//! Diffie-Hellman on the curves of NIST (RFC 5656 section 4).
+//! Diffie-Hellman on the NIST curves (RFC 5656 section 4).
 
 use aws_lc_rs::agreement::{
     Algorithm, ECDH_P256, ECDH_P384, ECDH_P521, PrivateKey, UnparsedPublicKey, agree,
@@ -9,7 +9,7 @@ use super::{Shared, invalid};
 use crate::Error;
 use crate::wire::Writer;
 
-/// What a point begins with that is written with both of its coordinates (SEC 1 section 2.3.3).
+/// First byte of an uncompressed point (SEC 1 section 2.3.3).
 const UNCOMPRESSED: u8 = 4;
 
 /// A curve.
@@ -37,8 +37,7 @@ pub(super) struct Half {
 }
 
 impl Half {
-    /// Makes our half with the library's own randomness: a scalar has to be drawn evenly from a
-    /// range that is no power of two.
+    /// Makes our half with the library's own randomness: the range of scalars is not a power of two.
     pub(super) fn new(curve: Curve) -> Self {
         let key = PrivateKey::generate(curve.algorithm());
         Self::of(key.expect("the library's random source does not fail once it is seeded"))
@@ -53,9 +52,9 @@ impl Half {
         &self.public
     }
 
-    /// The secret as an mpint. A point that is not on the curve is refused, infinity among them.
+    /// Returns the secret as an mpint. Fails for points that are not on the curve, and for infinity.
     pub(super) fn agree(&self, theirs: &[u8]) -> Result<Shared, Error> {
-        // The library would take compressed points and whole certificates' keys too.
+        // The library would accept compressed points, and keys of certificates, too.
         if theirs.len() != self.public.len() || theirs[0] != UNCOMPRESSED {
             return Err(invalid());
         }
@@ -74,7 +73,7 @@ mod tests {
     use crate::transport::kex::hex;
 
     /// From NIST's component tests of ECDH (CAVP, KAS_ECC_CDH_PrimitiveTest), the first of each
-    /// curve: our private key, the other side's point, the secret.
+    /// curve: our private key, the peer's point, the secret.
     #[test]
     fn agrees_on_the_known_secrets() {
         let known = [

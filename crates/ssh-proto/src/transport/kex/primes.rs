@@ -1,7 +1,7 @@
-//! The groups of RFC 3526 that RFC 8268 gives to SSH. Their primes are safe: half of one less is
-//! prime too. Their generator is 2.
+//! The groups of RFC 3526 that RFC 8268 defines for SSH. Their primes p are safe: (p - 1) / 2 is prime
+//! too. Their generator is 2.
 
-/// The generator of them all.
+/// The generator of all groups.
 pub(super) const GENERATOR: &[u8] = &[2];
 
 /// 2^2048 - 2^1984 - 1 + 2^64 * ([2^1918 pi] + 124476): RFC 3526 section 3.
@@ -58,7 +58,7 @@ pub(crate) static GROUP_18: [u8; 1024] = decode(
     98EDD3DFFFFFFFFFFFFFFFFF",
 );
 
-/// The bytes that a text of hexadecimal digits stands for; a mistake in it does not compile.
+/// Decodes hexadecimal digits; other characters do not compile.
 const fn decode<const N: usize>(text: &str) -> [u8; N] {
     const fn digit(byte: u8) -> u8 {
         match byte {

@@ -3,13 +3,13 @@
 use super::certificates::CERTIFICATE;
 use super::*;
 
-/// The end of a machine whose last key is refused: `none` is refused, too.
+/// Returns the error after the last key is refused: `none` is refused too.
 fn refused_by_none(auth: &mut Auth) -> String {
     assert!(sent(auth.handle(&failure("publickey", false), SESSION)).ends_with(NONE));
     refusal(auth.handle(&failure("publickey", false), SESSION))
 }
 
-/// A machine that was told of these keys of an agent, and its first probe.
+/// Returns the state machine with these keys of an agent, and its first request.
 fn agent(blobs: &[Vec<u8>], sig_algs: Option<&str>) -> (Auth, Vec<u8>) {
     let (mut auth, step) = started(Credentials { agent: true, ..credentials() });
     assert_eq!(asked(step), Question::Identities);
@@ -107,8 +107,8 @@ fn an_error_lists_a_bounded_number_of_keys() {
     assert!(text.contains("and 85 more") && text.len() < 1000, "{text}");
 }
 
-/// A server that alternates what it wants, and never is content, gets each thing once or, after
-/// what it calls a success, once more.
+/// A server that alternates its list for ever gets each attempt once or, after partial success,
+/// once more.
 #[test]
 fn partial_successes_are_bounded() {
     for partial in [false, true] {
@@ -137,7 +137,7 @@ fn only_the_listed_keys_of_the_agent_are_used() {
     let agent_keys = Some(vec![named]);
     let (mut auth, step) = started(Credentials { agent: true, agent_keys, ..credentials() });
     asked(step);
-    // With its certificate, which names the key.
+    // With its certificate.
     let probe = sent(auth.identities(Ok([&others[..], &held].concat()), SESSION));
     assert!(probe.ends_with(&held[0]));
     let probe = sent(auth.handle(&failure("publickey", false), SESSION));

@@ -25,7 +25,7 @@ fn password() -> Credentials {
     Credentials { password: Some(Zeroizing::new("secret".into())), ..credentials() }
 }
 
-/// A machine at a server that accepts the service.
+/// Returns the first step at a server that accepts the service.
 fn started(credentials: Credentials) -> (Auth, Result<Step, Error>) {
     let mut auth = Auth::new(credentials);
     let step = auth.begin(SESSION, true);
@@ -39,13 +39,13 @@ fn started(credentials: Credentials) -> (Auth, Result<Step, Error>) {
     }
 }
 
-/// A machine whose first request was sent, and that request.
+/// Returns the first request.
 fn begun(credentials: Credentials) -> (Auth, Vec<u8>) {
     let (auth, step) = started(credentials);
     (auth, sent(step))
 }
 
-/// A machine that has asked by `none`, and its first proof at a server that accepts everything.
+/// Returns the first request after `none`, at a server that accepts every method.
 fn proving(credentials: Credentials) -> (Auth, Vec<u8>) {
     let (mut auth, request) = begun(credentials);
     assert!(request.ends_with(NONE));
@@ -84,7 +84,7 @@ fn failure(accepted: &str, partial: bool) -> Vec<u8> {
     payload
 }
 
-/// A round of questions, none of which may be seen.
+/// Returns prompts without echo.
 fn questions(count: u32, text: &str) -> Vec<u8> {
     let mut payload = message(USERAUTH_METHOD_SPECIFIC);
     for text in ["", text, ""] {
@@ -98,7 +98,7 @@ fn questions(count: u32, text: &str) -> Vec<u8> {
     payload
 }
 
-/// What an agent lists for a key of this type, or answers as its signature.
+/// Returns an agent's key of this type, or its signature.
 fn blob(name: &str, rest: &[u8]) -> Vec<u8> {
     let mut blob = Vec::new();
     blob.put_string(name.as_bytes());
@@ -113,7 +113,7 @@ fn welcome(algorithm: &str, key: &[u8]) -> Vec<u8> {
     payload
 }
 
-/// Whether bytes hold others.
+/// Returns whether `bytes` contains `part`.
 fn holds(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
@@ -126,7 +126,8 @@ fn none_is_requested_without_credentials() {
     assert!(text.ends_with("tried none; the server accepts publickey"), "{text}");
 }
 
-/// What is no secret is sent together with the wish to begin, and asks for what is secret.
+/// A request without a secret is sent with the service request, and learns which methods are
+/// accepted.
 #[test]
 fn none_is_requested_before_a_secret() {
     for credentials in [password(), Credentials { interactive: true, ..password() }] {
@@ -135,13 +136,13 @@ fn none_is_requested_before_a_secret() {
         assert!(matches!(auth.service_accepted(SESSION), Ok(Step::Wait)));
         assert!(matches!(auth.handle(&[USERAUTH_SUCCESS], SESSION), Ok(Step::Success)));
     }
-    // A method that the server does not list then gets nothing.
+    // A method that the server does not list is not tried.
     let (mut auth, _) = begun(password());
     let text = refusal(auth.handle(&failure("publickey", false), SESSION));
     assert!(text.ends_with("tried none; the server accepts publickey"), "{text}");
 }
 
-/// Some servers name no methods until something was proved.
+/// Some servers list no methods before the first success.
 #[test]
 fn an_empty_list_in_reply_to_none_excludes_no_method() {
     let (mut auth, _) = begun(password());
@@ -172,7 +173,7 @@ fn a_password_waits_for_the_service() {
     assert_eq!(auth.waiting_for(), "the start of the authentication");
     assert!(sent(auth.service_accepted(SESSION)).ends_with(b"secret"));
     assert!(matches!(auth.service_accepted(SESSION), Ok(Step::Wait)), "once");
-    // Also where an agent that has no keys was asked before.
+    // Also after an agent without keys.
     let methods = Some(vec![AuthMethod::Agent, AuthMethod::Password]);
     let mut auth = Auth::new(Credentials { methods, agent: true, ..password() });
     asked(auth.begin(SESSION, true));
@@ -180,7 +181,7 @@ fn a_password_waits_for_the_service() {
     assert!(sent(auth.service_accepted(SESSION)).ends_with(b"secret"));
 }
 
-/// However a server comes to answer before that: nothing follows from it.
+/// An early reply has no effect.
 #[test]
 fn a_reply_before_the_service_is_refused() {
     for answer in [vec![USERAUTH_SUCCESS], failure("password", false), questions(1, "Password: ")] {
@@ -194,8 +195,8 @@ fn with_key(more: Credentials) -> Credentials {
     Credentials { keys: vec![user_key("ed25519").into()], ..more }
 }
 
-/// Where the server lists it, `none` comes before anything secret; else it is the last resort of
-/// those who have no secret to try.
+/// Where the server lists it, `none` comes before secrets; otherwise it is the last resort, if no
+/// secret was tried.
 #[test]
 fn none_is_requested_once_after_the_keys() {
     for (list, more, expected) in [
@@ -225,7 +226,7 @@ fn none_is_not_requested_after_partial_success() {
     assert!(text.contains("one step of several") && !text.contains("none"), "{text}");
 }
 
-/// The user's own list says whether `none` is asked.
+/// The application's list decides whether `none` is tried.
 #[test]
 fn none_is_not_requested_unless_it_is_chosen() {
     let methods = Some(vec![AuthMethod::PublicKey]);
@@ -287,7 +288,7 @@ fn a_password_change_request_ends_the_session() {
     assert!(refusal(auth.handle(&demand, SESSION)).contains("changed"));
 }
 
-/// What answers nothing is no answer, whatever it says.
+/// A reply without a request is refused.
 #[test]
 fn success_and_failure_without_a_request_are_refused() {
     for verdict in [vec![USERAUTH_SUCCESS], failure("publickey", false), welcome("a", b"b")] {
@@ -306,7 +307,7 @@ fn user_key(name: &str) -> PrivateKey {
     PrivateKey::parse(text, None).expect("a key")
 }
 
-/// By ssh-keygen -s.
+/// Made by ssh-keygen -s.
 
 #[test]
 fn secrets_too_long_for_a_message_are_not_sent() {

@@ -11,7 +11,7 @@ fn the_password_responds_to_a_prompt_for_it() {
     let answer = sent(auth.handle(&questions(1, "Password: "), SESSION));
     assert_eq!(answer[0], USERAUTH_INFO_RESPONSE);
     assert!(answer.ends_with(b"\0\0\0\x01\0\0\0\x06secret"));
-    // Once: a second round is for something else.
+    // Once: a second round asks for something else.
     let text = refusal(auth.handle(&questions(1, "Code: "), SESSION));
     assert!(text.contains("more than a password"), "{text}");
 }
@@ -49,7 +49,7 @@ fn prompts_are_bounded() {
     for round in [questions(257, ""), questions(u32::MAX >> 20, "")] {
         assert!(matches!(interactive().handle(&round, SESSION), Err(Error::Protocol(_))));
     }
-    // A number without the questions.
+    // A count without prompts.
     let mut claimed = questions(0, "");
     let at = claimed.len() - 1;
     claimed[at] = 9;
@@ -85,8 +85,8 @@ fn no_response_or_too_few_give_up() {
     }
 }
 
-/// The server has given up waiting for the user and refused; his answer is not sent to whatever
-/// comes next.
+/// The server has stopped waiting for the response and refused: a late response is not sent for the
+/// next request.
 #[test]
 fn a_late_response_is_ignored() {
     let (mut auth, _) = proving(Credentials { interactive: true, ..password() });
@@ -99,7 +99,7 @@ fn a_late_response_is_ignored() {
     assert!(matches!(auth.identities(Ok(Vec::new()), SESSION), Ok(Step::Wait)));
 }
 
-/// What was looked at and refused is over, also when the list that came with it lacks the method.
+/// An attempt that was tried and refused is over, also when the list lacks its method.
 #[test]
 fn prompts_are_not_repeated_after_a_failure() {
     let (mut auth, _) = proving(Credentials { interactive: true, ..password() });

@@ -1,80 +1,81 @@
-//! The books that are kept about one channel.
+//! A model of one channel.
 
 use crate::ChannelId;
 
 /// How far one side has ended its direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Said {
-    Nothing,
+pub(crate) enum End {
+    None,
     Eof,
     Close,
 }
 
-/// What the server made of an open.
+/// The server's reply to a CHANNEL_OPEN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// The open has not arrived.
-    Unheard,
+    /// The message has not arrived.
+    NotArrived,
     Owed,
     Confirmed,
     Refused,
 }
 
-/// One channel from its open to its end, in the books of both sides.
+/// The state of one channel from its opening to its end, as both sides should see it.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct Channel {
     pub(crate) id: ChannelId,
-    pub(crate) client_said: Said,
+    pub(crate) client_end: End,
     pub(crate) client_sent: usize,
     pub(crate) client_got: usize,
-    /// Data that the client has and did not report as consumed.
+    /// Data that the client has received and not reported as consumed.
     pub(crate) unconsumed: usize,
-    /// Events of the end that the client saw.
-    pub(crate) seen: Said,
+    /// Events of the end that the client has returned.
+    pub(crate) client_received_end: End,
     pub(crate) refusal_seen: bool,
     pub(crate) answer: Answer,
-    pub(crate) server_said: Said,
-    pub(crate) server_heard: Said,
+    pub(crate) server_end: End,
+    pub(crate) server_received_end: End,
     pub(crate) server_sent: usize,
     pub(crate) server_got: usize,
     /// How much the server may send.
     pub(crate) down: u32,
-    /// How much the server lets the client send, and in which packets.
+    /// How much the client may send, in all and in one packet.
     pub(crate) up: u32,
-    pub(crate) longest: usize,
+    pub(crate) max_packet: usize,
 }
 
-impl Link {
-    /// A channel that the client has just asked for.
+impl Channel {
+    /// A channel that the client has just opened.
     pub(crate) fn new(id: ChannelId) -> Self {
         Self {
             id,
-            client_said: Said::Nothing,
+            client_end: End::None,
             client_sent: 0,
             client_got: 0,
             unconsumed: 0,
-            seen: Said::Nothing,
+            client_received_end: End::None,
             refusal_seen: false,
-            answer: Answer::Unheard,
-            server_said: Said::Nothing,
-            server_heard: Said::Nothing,
+            answer: Answer::NotArrived,
+            server_end: End::None,
+            server_received_end: End::None,
             server_sent: 0,
             server_got: 0,
             down: 0,
             up: 0,
-            longest: 0,
+            max_packet: 0,
         }
     }
 
-    /// Whether the client's number of it is free.
+    /// Returns whether the client's number of it is free.
     pub(crate) fn is_gone(&self) -> bool {
-        let closed = self.client_said == Said::Close;
-        self.refusal_seen || closed && (self.seen == Said::Close || self.answer == Answer::Refused)
+        let closed = self.client_end == End::Close;
+        self.refusal_seen
+            || closed && (self.client_received_end == End::Close || self.answer == Answer::Refused)
     }
 }
 
-/// The byte at a place of a stream.
-pub(crate) fn byte(link: usize, up: bool, at: usize) -> u8 {
+/// Returns the byte at an offset of a stream.
+pub(crate) fn byte(channel: usize, up: bool, at: usize) -> u8 {
     let direction = if up { 101 } else { 0 };
-    (at.wrapping_mul(31) ^ (at >> 8) ^ link.wrapping_mul(59) ^ direction) as u8
+    (at.wrapping_mul(31) ^ (at >> 8) ^ channel.wrapping_mul(59) ^ direction) as u8
 }

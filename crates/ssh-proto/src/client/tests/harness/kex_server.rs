@@ -1,5 +1,5 @@
-//! The server's side of every key exchange method, written apart from the client's: the hashes are
-//! put together here, and finite fields are computed with division instead of Montgomery's form.
+//! The server's side of every key exchange method, independent of the client's: it hashes by
+//! itself, and computes in finite fields with division instead of Montgomery's form.
 
 use aws_lc_rs::agreement::{
     self as ecdh, ECDH_P256, ECDH_P384, ECDH_P521, PrivateKey, UnparsedPublicKey, X25519,
@@ -14,7 +14,7 @@ use crate::wire::Writer;
 /// The private exponent of the server in finite fields: small, because these powers are slow.
 const EXPONENT: u32 = 21;
 
-/// A group as it goes over the wire: what the mpints of the prime and the generator hold.
+/// A group in a message: the contents of the mpints of prime and generator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Group {
     pub(crate) prime: Vec<u8>,
@@ -22,20 +22,20 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// One of RFC 3526.
+    /// Returns a group of RFC 3526.
     pub(crate) fn of(digits: &[u8]) -> Self {
         Self { prime: mpint(digits), generator: vec![2] }
     }
 }
 
-/// What the server makes of the client's half.
+/// The result of a key exchange.
 pub(crate) struct Agreed {
     pub(crate) public: Vec<u8>,
-    /// With its length, as it goes into the hashes.
+    /// With its length, as it is hashed.
     pub(crate) shared: Vec<u8>,
 }
 
-/// The hash that goes with a method.
+/// Returns the hash of a method.
 pub(crate) fn hash(kex: &str) -> &'static Algorithm {
     match kex.rsplit('-').next().unwrap() {
         "sha384" | "nistp384" => &SHA384,
@@ -44,7 +44,8 @@ pub(crate) fn hash(kex: &str) -> &'static Algorithm {
     }
 }
 
-/// Answers the client's half. `group` is the one that was sent, for methods that send one.
+/// Returns the reply to the client's public value. `group` is the one that was sent, for methods
+/// that send one.
 pub(crate) fn agree(kex: &str, group: &Group, theirs: &[u8], random: &mut Random) -> Agreed {
     match kex {
         "mlkem768x25519-sha256" => {
@@ -89,12 +90,12 @@ fn point_agreement(key: &PrivateKey, theirs: &[u8]) -> Vec<u8> {
 fn field(group: &Group, theirs: &[u8]) -> Agreed {
     let modulus = digits(&group.prime);
     let public = mpint(&power(digits(&group.generator), modulus));
-    // A number of this length is not guessed, nor forgotten to be reduced.
+    // Larger than the modulus without its reduction.
     assert!(digits(theirs).len() > modulus.len() - 8 && theirs[0] & 0x80 == 0);
     Agreed { public, shared: with_length(&power(digits(theirs), modulus)) }
 }
 
-/// The base to the power of [`EXPONENT`].
+/// Returns the base to the power of [`EXPONENT`].
 fn power(base: &[u8], modulus: &[u8]) -> Vec<u8> {
     match modulus.len() {
         ..=256 => wide_power::<{ U2048::LIMBS }>(base, modulus),
@@ -124,7 +125,7 @@ fn wide<const LIMBS: usize>(digits: &[u8]) -> Uint<LIMBS> {
     wide
 }
 
-/// What an mpint of these digits holds.
+/// Returns the contents of an mpint with these digits.
 pub(crate) fn mpint(digits: &[u8]) -> Vec<u8> {
     with_length(digits).split_off(4)
 }
@@ -135,7 +136,7 @@ fn with_length(digits: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The other way round.
+/// Returns the digits of an mpint.
 fn digits(body: &[u8]) -> &[u8] {
     body.strip_prefix(&[0]).unwrap_or(body)
 }

@@ -1,4 +1,4 @@
-//! Messages as a server writes them, right or wrong.
+//! Messages as a server writes them, valid or not.
 
 use crate::message::{
     CHANNEL_DATA, CHANNEL_OPEN, CHANNEL_OPEN_CONFIRMATION, CHANNEL_OPEN_FAILURE,
@@ -27,7 +27,7 @@ pub(crate) fn build(number: u8, parts: &[Part<'_>]) -> Vec<u8> {
     payload
 }
 
-/// A message that says nothing but which channel it is about.
+/// Returns a message that consists of the recipient channel.
 pub(crate) fn about(number: u8, channel: u32) -> Vec<u8> {
     build(number, &[Number(channel)])
 }
@@ -53,12 +53,12 @@ pub(crate) fn global(name: &[u8], want_reply: bool) -> Vec<u8> {
     build(GLOBAL_REQUEST, &[Text(name), Flag(want_reply)])
 }
 
-/// An open of the server's own, as for a forwarded port.
+/// Returns a CHANNEL_OPEN of the server for a forwarded port.
 pub(crate) fn forwarded(remote: u32) -> Vec<u8> {
     forwarded_from(remote, "localhost", 8080)
 }
 
-/// The same for somebody who connected to this address and port.
+/// Returns the same for a connection to this address and port.
 pub(crate) fn forwarded_from(remote: u32, host: &str, port: u32) -> Vec<u8> {
     let parts = [
         Text(b"forwarded-tcpip"),
@@ -73,7 +73,7 @@ pub(crate) fn forwarded_from(remote: u32, host: &str, port: u32) -> Vec<u8> {
     build(CHANNEL_OPEN, &parts)
 }
 
-/// An open of the server's own for a forwarded unix socket.
+/// Returns a CHANNEL_OPEN of the server for a forwarded Unix socket.
 pub(crate) fn forwarded_unix(remote: u32, path: &str) -> Vec<u8> {
     let name = Text(b"forwarded-streamlocal@openssh.com");
     let sizes = [Number(2_097_152), Number(32_768)];
@@ -81,7 +81,7 @@ pub(crate) fn forwarded_unix(remote: u32, path: &str) -> Vec<u8> {
     build(CHANNEL_OPEN, &parts)
 }
 
-/// What a `direct-tcpip` open of the client says.
+/// The fields of the client's `direct-tcpip` CHANNEL_OPEN.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Open {
     pub(crate) channel: u32,
@@ -112,8 +112,7 @@ impl Open {
     }
 }
 
-/// The channel and the bytes of a CHANNEL_DATA message.
-/// The channel and the credit.
+/// Returns the channel, and the data or the credit.
 pub(crate) fn parse_adjust(payload: &[u8]) -> (u32, u32) {
     let mut reader = Reader::new(payload);
     assert_eq!(reader.byte(), Ok(CHANNEL_WINDOW_ADJUST));

@@ -1,4 +1,4 @@
-//! The client and the server, driven against each other.
+//! The client and the server, connected in memory.
 
 use std::io::Read;
 use std::time::{Duration, Instant};
@@ -38,7 +38,7 @@ pub(crate) enum Seen {
 }
 
 impl Seen {
-    /// How much data of `channel` this is; it must be nothing else.
+    /// Returns the length of this data of `channel`; panics for all other events.
     pub(crate) fn length(&self, channel: ChannelId) -> usize {
         match self {
             Seen::Data(id, bytes) if *id == channel => bytes.len(),
@@ -47,12 +47,12 @@ impl Seen {
     }
 }
 
-/// How what the server sends is cut on its way.
+/// How the bytes of the server are cut.
 pub(crate) enum Cut {
     Whole,
-    /// Into pieces of so many bytes.
+    /// Into pieces of this size.
     Every(usize),
-    /// Into pieces of up to so many bytes.
+    /// Into pieces of up to this size.
     Randomly(Random, usize),
 }
 
@@ -65,7 +65,7 @@ pub(crate) struct Pair {
     pub(crate) cut: Cut,
     /// Whether host keys are trusted at once.
     pub(crate) trusts: bool,
-    /// Whether data counts as consumed when it comes.
+    /// Whether received data is consumed at once.
     pub(crate) consumes: bool,
 }
 
@@ -87,7 +87,7 @@ pub(crate) fn setup() -> Setup {
 }
 
 impl Client {
-    /// A session that is logged on and hides nothing: what is said to it needs no server.
+    /// A connected session without encryption, to which messages can be sent without a server.
     pub(crate) fn connected(windows: Windows) -> Self {
         let mut client = Self::new(Setup { windows, ..setup() }, |bytes| bytes.fill(7));
         client.keys.skip_first_exchange();
@@ -112,7 +112,7 @@ impl Pair {
         }
     }
 
-    /// A session that is logged on, with nothing left to look at.
+    /// A connected session, without events left.
     pub(crate) fn connected(script: Script) -> Self {
         let mut pair = Self::new(setup(), script);
         pair.run();
@@ -123,8 +123,8 @@ impl Pair {
         pair
     }
 
-    /// A session with `N` open channels of the given window and packet size; the server calls them
-    /// 100 and so on.
+    /// A session with `N` open channels of the given window and packet size; the server's numbers
+    /// are 100 and so on.
     pub(crate) fn open<const N: usize>(window: u32, longest: u32) -> (Self, [ChannelId; N]) {
         let mut pair = Self::connected(Script::default());
         let channels =
@@ -145,12 +145,12 @@ impl Pair {
         channel
     }
 
-    /// Takes what the client saw so far.
+    /// Takes the events so far.
     pub(crate) fn take(&mut self) -> Vec<Seen> {
         std::mem::take(&mut self.seen)
     }
 
-    /// Brings everything that is pending to the other side, until nothing is.
+    /// Delivers everything in both directions, until nothing is pending.
     pub(crate) fn run(&mut self) {
         loop {
             let moved = self.feed_client() + self.feed_server();
@@ -160,13 +160,13 @@ impl Pair {
         }
     }
 
-    /// Sends `payload` to the client and lets both sides come to rest.
+    /// Sends `payload` to the client, and delivers everything.
     pub(crate) fn say(&mut self, payload: &[u8]) {
         self.server.send(payload);
         self.run();
     }
 
-    /// Brings what is pending at the server to the client; returns how much that was.
+    /// Delivers the server's pending bytes to the client; returns their number.
     pub(crate) fn feed_client(&mut self) -> usize {
         let mut moved = 0;
         loop {
@@ -193,7 +193,7 @@ impl Pair {
         }
     }
 
-    /// Gives the client bytes that no server sealed.
+    /// Delivers bytes to the client that the server has not sealed.
     pub(crate) fn inject(&mut self, bytes: &[u8]) {
         for bytes in bytes.chunks(100_000) {
             if self.error.is_none() {
@@ -204,7 +204,7 @@ impl Pair {
         }
     }
 
-    /// Brings what is pending at the client to the server; returns how much that was.
+    /// Delivers the client's pending bytes to the server; returns their number.
     pub(crate) fn feed_server(&mut self) -> usize {
         let pending = self.client.pending().to_vec();
         self.client.sent(pending.len());
@@ -212,7 +212,7 @@ impl Pair {
         pending.len()
     }
 
-    /// Takes every event out of the client, in as many portions as it takes.
+    /// Takes every event from the client, in as many portions as needed.
     fn drain_all(&mut self) {
         self.drain();
         while self.client.make_room() {
@@ -220,7 +220,7 @@ impl Pair {
         }
     }
 
-    /// Takes every event out of the client that there is room for.
+    /// Takes every event from the client that there is room for.
     pub(crate) fn drain(&mut self) {
         loop {
             let event = match self.client.next_event() {
@@ -269,12 +269,12 @@ impl Pair {
         }
     }
 
-    /// Lets the client send of `bytes` what it takes now; returns how much that is.
+    /// Sends as much of `bytes` as the client accepts now; returns the number.
     pub(crate) fn fill(&mut self, channel: ChannelId, bytes: &[u8]) -> std::io::Result<usize> {
         self.client.fill(channel, bytes.len(), |slots| (&*bytes).read_vectored(slots))
     }
 
-    /// The reason of the DISCONNECT that is the last thing the server heard.
+    /// Returns the reason of DISCONNECT, if that was the client's last message.
     pub(crate) fn told(&mut self) -> Option<u32> {
         let last = self.server.heard.last().filter(|payload| payload[0] == DISCONNECT)?;
         let mut reader = Reader::new(last);
@@ -285,7 +285,7 @@ impl Pair {
         Some(reason)
     }
 
-    /// What the session ended with, after a look at what the server was told.
+    /// Returns the error of the session, after the server has received everything.
     pub(crate) fn failure(&mut self) -> Error {
         let error = self.error.clone().expect("the session is over");
         assert_eq!(self.told(), error.reason().map(|reason| reason as u32), "{error}");

@@ -1,20 +1,20 @@
-//! Randomness that is the same in every run, and what else may choose in its place.
+//! Seeded randomness, or the choices of the fuzzer in its place.
 
 use crate::fuzzing::Input;
 
-/// Something that decides what happens next.
+/// A source of choices.
 pub(crate) trait Choices {
-    /// A number below `bound`, which is not zero.
+    /// Returns a number below `bound`, which is not zero.
     fn below(&mut self, bound: usize) -> usize;
 
-    /// True once in `n` times.
+    /// Returns true once in `n` times.
     fn once_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }
 
-    /// An amount of data from 1 to `most`.
-    fn amount(&mut self, most: usize) -> usize {
-        1 + self.below(most)
+    /// Returns an amount of data from 1 to `max`.
+    fn amount(&mut self, max: usize) -> usize {
+        1 + self.below(max)
     }
 }
 
@@ -24,19 +24,19 @@ impl Choices for Random {
     }
 }
 
-/// The fuzzer decides.
+/// The fuzzer chooses.
 impl Choices for Input<'_> {
     fn below(&mut self, bound: usize) -> usize {
         Input::below(self, bound)
     }
 
-    /// Large ones take time, and find no more than small ones.
-    fn amount(&mut self, most: usize) -> usize {
-        self.length().clamp(1, most)
+    /// Large amounts take time, and find no more than small ones.
+    fn amount(&mut self, max: usize) -> usize {
+        self.length().clamp(1, max)
     }
 }
 
-/// The SplitMix64 generator: small, and good enough to shuffle with.
+/// The SplitMix64 generator: small, and good enough to shuffle.
 #[derive(Clone)]
 pub(crate) struct Random(pub(crate) u64);
 
@@ -49,12 +49,12 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number below `bound`, which is not zero.
+    /// Returns a number below `bound`, which is not zero.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         (self.next() % bound as u64) as usize
     }
 
-    /// True once in `n` times.
+    /// Returns true once in `n` times.
     pub(crate) fn once_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }

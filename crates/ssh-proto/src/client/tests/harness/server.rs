@@ -1,7 +1,7 @@
-//! A server that does as its script says.
+//! A server that follows a script.
 //!
-//! It shares the packet layer and the ciphers with the client, but works out the exchange hash and
-//! verifies the user's signature on its own: a mistake in what is hashed or signed shows up.
+//! It shares the packet layer and the ciphers with the client, but computes the exchange hash and
+//! verifies the user's signature by itself, so that a mistake in what is hashed or signed is found.
 
 use aws_lc_rs::digest::digest;
 
@@ -21,10 +21,10 @@ use crate::transport::{
 };
 use crate::wire::{Reader, Writer, message};
 
-/// What the server calls itself.
+/// The server's identification.
 const VERSION: &str = "SSH-2.0-scripted a comment";
 
-/// A private key of the fixtures, which open nothing.
+/// A private key of the fixtures, which are used nowhere else.
 macro_rules! fixture {
     ($name:literal) => {
         crate::key::PrivateKey::parse(
@@ -37,51 +37,51 @@ macro_rules! fixture {
 }
 pub(crate) use fixture;
 
-/// The server's half of a key exchange, before it is sent.
+/// The server's reply in a key exchange, before it is sent.
 pub(crate) struct Reply {
     pub(crate) host_key: Vec<u8>,
     pub(crate) point: Vec<u8>,
     pub(crate) signature: Vec<u8>,
 }
 
-/// How a server behaves.
+/// The behaviour of a server.
 pub(crate) struct Script {
     pub(crate) version: &'static str,
     pub(crate) host_key: PrivateKey,
-    /// What it shows in place of its key.
+    /// A host key to send instead of its own.
     pub(crate) certificate: Option<Vec<u8>>,
     /// The one host key algorithm that it offers and signs with.
     pub(crate) algorithm: &'static str,
-    /// Its methods of key exchange, with commas.
+    /// Its key exchange methods, comma-separated.
     pub(crate) kex: &'static str,
-    /// The group that it chooses when it is asked for one.
+    /// The group that it sends in group exchange.
     pub(crate) group: Group,
-    /// It answers the client's KEXINIT with its own at once, and does not wait to be told to.
+    /// Whether it answers the client's KEXINIT at once, and does not wait for the test.
     pub(crate) answers: bool,
     pub(crate) cipher: &'static str,
     pub(crate) mac: &'static str,
-    /// Its methods of compression, towards it and from it: the client has to offer them.
+    /// Its compression methods, to the server and to the client: the client has to offer them.
     pub(crate) compression: [&'static str; 2],
     pub(crate) strict: bool,
-    /// It claims that a guessed packet follows its KEXINIT.
+    /// Whether it claims that a guessed packet follows its KEXINIT.
     pub(crate) guesses: bool,
     pub(crate) sig_algs: Option<&'static str>,
-    /// The methods that a failure lists.
+    /// The methods that USERAUTH_FAILURE lists.
     pub(crate) methods: &'static str,
-    /// The public half that lets the user in.
+    /// The public key that it accepts.
     pub(crate) user: Option<Vec<u8>>,
     pub(crate) password: Option<&'static str>,
-    /// Methods that are all needed, in this order; the empty list: any one will do.
+    /// Methods that are required, in this order; empty: any one is enough.
     pub(crate) sequence: Vec<&'static str>,
-    /// The questions of keyboard-interactive with their right answers, round by round.
+    /// The prompts of keyboard-interactive with their responses, by round.
     pub(crate) rounds: Vec<Vec<(&'static str, &'static str)>>,
     /// Sent between the identification and the first KEXINIT.
     pub(crate) before: Vec<Vec<u8>>,
-    /// Sent right behind the first KEXINIT.
+    /// Sent after the first KEXINIT.
     pub(crate) within: Vec<Vec<u8>>,
-    /// Sent between its half of the next exchange and its NEWKEYS.
+    /// Sent between its reply and its NEWKEYS in the next exchange.
     pub(crate) between: Vec<Vec<u8>>,
-    /// Changes what it is about to send.
+    /// Changes the reply before it is sent.
     pub(crate) forge: Box<dyn FnMut(&mut Reply)>,
 }
 
@@ -114,25 +114,25 @@ impl Default for Script {
     }
 }
 
-/// How far the server is with changing keys.
+/// The state of the key exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Settled,
     /// Its KEXINIT is sent.
     Offered,
-    /// Its NEWKEYS is sent, the client's has not come.
+    /// Its NEWKEYS is sent, the client's is awaited.
     Switched,
 }
 
 pub(crate) struct Server {
     pub(crate) script: Script,
     pub(crate) outbound: Outbound,
-    /// Every message of the client that the test has not looked at yet.
+    /// The messages of the client that the test has not taken.
     pub(crate) heard: Vec<Vec<u8>>,
-    /// Sequence number of the packet that comes next.
+    /// The sequence number of the next packet.
     pub(crate) sequence: u32,
     inbound: Inbound,
-    /// What came before the client's first packet: its identification.
+    /// The client's identification, before the first packet.
     line: Vec<u8>,
     version: Option<String>,
     stage: Stage,
@@ -140,12 +140,12 @@ pub(crate) struct Server {
     ours: Vec<u8>,
     theirs: Vec<u8>,
     opener: Option<Opener>,
-    /// The client has announced new keys and does not use them yet.
+    /// The client has sent NEWKEYS, and its next packet has the new keys.
     announced: bool,
-    /// An answer to the user that has to wait for the new keys.
+    /// A reply to the user that waits for the new keys.
     postponed: Option<Vec<u8>>,
     pub(crate) session: Option<Vec<u8>>,
-    /// How many rounds of questions were answered well.
+    /// Rounds of prompts with the right responses.
     pub(crate) round: usize,
     random: Random,
 }
@@ -191,7 +191,7 @@ impl Server {
         }
     }
 
-    /// Bytes of the client have come.
+    /// Receives bytes of the client.
     pub(crate) fn receive(&mut self, mut bytes: &[u8]) {
         if self.version.is_none() {
             let end = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
@@ -220,12 +220,12 @@ impl Server {
         }
     }
 
-    /// Takes what was heard so far.
+    /// Takes the messages received so far.
     pub(crate) fn take(&mut self) -> Vec<Vec<u8>> {
         std::mem::take(&mut self.heard)
     }
 
-    /// Takes the numbers of the messages that were heard so far.
+    /// Takes the numbers of the messages received so far.
     pub(crate) fn numbers(&mut self) -> Vec<u8> {
         self.take().iter().map(|payload| payload[0]).collect()
     }
@@ -250,12 +250,12 @@ impl Server {
         self.stage = Stage::Offered;
     }
 
-    /// Whether it may send nothing but messages of the key exchange.
+    /// Returns whether only messages of the key exchange may be sent.
     pub(crate) fn is_exchanging(&self) -> bool {
         self.stage == Stage::Offered
     }
 
-    /// Whether no exchange is under way.
+    /// Returns whether no key exchange is in progress.
     pub(crate) fn is_settled(&self) -> bool {
         self.stage == Stage::Settled
     }
@@ -290,11 +290,11 @@ impl Server {
                 self.send(&build(SERVICE_ACCEPT, &[Text(b"ssh-userauth")]));
             }
             USERAUTH_REQUEST => {
-                let answer = self.judge(payload);
+                let answer = self.reply_to_request(payload);
                 self.tell(answer);
             }
             USERAUTH_INFO_RESPONSE => {
-                let answer = self.judge_answers(payload);
+                let answer = self.reply_to_responses(payload);
                 self.tell(answer);
             }
             number => {
@@ -304,7 +304,7 @@ impl Server {
         }
     }
 
-    /// The first method of the client's list that the server has too.
+    /// Returns the first method of the client's list that the server has too.
     fn method(&self) -> &'static str {
         let mut reader = Reader::new(&self.theirs);
         reader.bytes(17).unwrap();
@@ -314,7 +314,7 @@ impl Server {
         Kex::ALL.into_iter().map(|(name, _)| name).find(|name| *name == chosen).unwrap()
     }
 
-    /// Answers the user, if need be when the new keys are there.
+    /// Sends a reply to the user, after the new keys if they are awaited.
     fn tell(&mut self, answer: Vec<u8>) {
         if self.is_exchanging() {
             self.postponed = Some(answer);
@@ -323,7 +323,7 @@ impl Server {
         }
     }
 
-    /// Completes the exchange and seals with the new keys from here on.
+    /// Sends NEWKEYS, and seals with the new keys from here on.
     fn answer(&mut self, init: &[u8]) {
         let mut reader = Reader::new(init);
         reader.byte().unwrap();

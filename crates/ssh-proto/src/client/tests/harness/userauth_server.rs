@@ -1,4 +1,4 @@
-//! Whether the server lets the user in.
+//! The server's side of authentication.
 
 use super::messages::Part::{Flag, Number, Text};
 use super::messages::build;
@@ -9,15 +9,15 @@ use crate::message::{
 };
 use crate::wire::{Reader, Writer};
 
-/// What a request comes to.
-enum Verdict {
-    Good,
-    Bad,
-    /// It is to be followed by something.
-    GoOn(Vec<u8>),
+/// The result of a request.
+enum Outcome {
+    Accepted,
+    Refused,
+    /// Another message is needed.
+    Continue(Vec<u8>),
 }
 
-/// The method of a USERAUTH_REQUEST, and whether it is signed.
+/// Returns the method of a USERAUTH_REQUEST, and whether it is signed.
 pub(crate) fn method(payload: &[u8]) -> (&str, bool) {
     let mut reader = Reader::new(payload);
     assert_eq!(reader.byte(), Ok(USERAUTH_REQUEST));
@@ -28,19 +28,19 @@ pub(crate) fn method(payload: &[u8]) -> (&str, bool) {
 }
 
 impl Server {
-    /// Judges a USERAUTH_REQUEST; what is malformed in it is a failure of the test.
-    pub(crate) fn judge(&mut self, payload: &[u8]) -> Vec<u8> {
+    /// Returns the reply to USERAUTH_REQUEST; panics if it is malformed.
+    pub(crate) fn reply_to_request(&mut self, payload: &[u8]) -> Vec<u8> {
         let (method, _) = method(payload);
         let turn = self.script.sequence.first();
-        let verdict = match turn {
-            Some(turn) if *turn != method => Verdict::Bad,
-            _ => self.look_at(payload),
+        let outcome = match turn {
+            Some(turn) if *turn != method => Outcome::Refused,
+            _ => self.check(payload),
         };
-        self.pronounce(verdict)
+        self.reply(outcome)
     }
 
-    /// Judges a USERAUTH_INFO_RESPONSE.
-    pub(crate) fn judge_answers(&mut self, payload: &[u8]) -> Vec<u8> {
+    /// Returns the reply to USERAUTH_INFO_RESPONSE.
+    pub(crate) fn reply_to_responses(&mut self, payload: &[u8]) -> Vec<u8> {
         let mut reader = Reader::new(payload);
         reader.byte().unwrap();
         let asked = &self.script.rounds[self.round];
@@ -51,15 +51,15 @@ impl Server {
         });
         assert_eq!(reader.remaining(), 0);
         self.round += 1;
-        let verdict = if good { self.ask() } else { Verdict::Bad };
-        self.pronounce(verdict)
+        let outcome = if good { self.ask() } else { Outcome::Refused };
+        self.reply(outcome)
     }
 
-    fn pronounce(&mut self, verdict: Verdict) -> Vec<u8> {
-        let good = match verdict {
-            Verdict::GoOn(message) => return message,
-            Verdict::Good => true,
-            Verdict::Bad => false,
+    fn reply(&mut self, outcome: Outcome) -> Vec<u8> {
+        let good = match outcome {
+            Outcome::Continue(message) => return message,
+            Outcome::Accepted => true,
+            Outcome::Refused => false,
         };
         let sequence = &mut self.script.sequence;
         if good && sequence.len() <= 1 {
@@ -72,19 +72,19 @@ impl Server {
         build(USERAUTH_FAILURE, &[Text(methods.as_bytes()), Flag(good)])
     }
 
-    /// The next round of questions, if there is one.
-    fn ask(&self) -> Verdict {
-        let Some(round) = self.script.rounds.get(self.round) else { return Verdict::Good };
+    /// Returns the next round of prompts, if there is one.
+    fn ask(&self) -> Outcome {
+        let Some(round) = self.script.rounds.get(self.round) else { return Outcome::Accepted };
         let mut parts = vec![Text(b"name"), Text(b"instruction"), Text(b"")];
         parts.push(Number(round.len() as u32));
         for (text, _) in round {
             parts.extend([Text(text.as_bytes()), Flag(text.starts_with("Name"))]);
         }
-        Verdict::GoOn(build(USERAUTH_METHOD_SPECIFIC, &parts))
+        Outcome::Continue(build(USERAUTH_METHOD_SPECIFIC, &parts))
     }
 
-    fn look_at(&mut self, payload: &[u8]) -> Verdict {
-        let verdict = |good| if good { Verdict::Good } else { Verdict::Bad };
+    fn check(&mut self, payload: &[u8]) -> Outcome {
+        let outcome = |good| if good { Outcome::Accepted } else { Outcome::Refused };
         let mut reader = Reader::new(payload);
         reader.byte().unwrap();
         assert_eq!(reader.text(), Ok("ann"));
@@ -101,7 +101,7 @@ impl Server {
                     assert_eq!(reader.remaining(), 0);
                     let parts = [Text(algorithm.as_bytes()), Text(blob)];
                     let message = build(USERAUTH_METHOD_SPECIFIC, &parts);
-                    return if good { Verdict::GoOn(message) } else { Verdict::Bad };
+                    return if good { Outcome::Continue(message) } else { Outcome::Refused };
                 }
                 let mut data = Vec::new();
                 data.put_string(self.session.as_deref().unwrap());
@@ -110,22 +110,22 @@ impl Server {
                 assert_eq!(reader.remaining(), 0);
                 let key = PublicKey::parse(blob).unwrap();
                 key.verify(algorithm, &data, signature).expect("the user's signature is good");
-                verdict(good)
+                outcome(good)
             }
             "password" => {
                 assert_eq!(reader.boolean(), Ok(false));
                 let password = reader.text().unwrap();
                 assert_eq!(reader.remaining(), 0);
-                verdict(self.script.password == Some(password))
+                outcome(self.script.password == Some(password))
             }
             "keyboard-interactive" => {
                 assert_eq!((reader.text(), reader.text()), (Ok(""), Ok("")));
                 assert_eq!(reader.remaining(), 0);
                 self.round = 0;
-                if self.script.rounds.is_empty() { Verdict::Bad } else { self.ask() }
+                if self.script.rounds.is_empty() { Outcome::Refused } else { self.ask() }
             }
-            "none" => Verdict::Bad,
-            other => panic!("nobody asked for {other}"),
+            "none" => Outcome::Refused,
+            other => panic!("unknown method {other}"),
         }
     }
 }
