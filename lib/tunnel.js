@@ -68,39 +68,27 @@ class SSHTunnel extends EventEmitter {
       {
         getLinger: (tunnel, settler) => tunnel.#call(settler, Method.GetLinger, 0, { result: Boolean }),
         setLinger: (tunnel, settler, linger) =>
-          tunnel.#set(settler, Method.SetLinger, Number(check.checkBoolean(linger, 'linger'))),
+          tunnel.#call(settler, Method.SetLinger, Number(check.checkBoolean(linger, 'linger'))),
         getLingerOption: (tunnel, settler) =>
           tunnel.#call(settler, Method.GetLingerOption, 0, { result: check.unpackLinger }),
         setLingerOption: (tunnel, settler, value) =>
-          tunnel.#set(settler, Method.SetLingerOption, check.checkLingerOption(value, 'value')),
+          tunnel.#call(settler, Method.SetLingerOption, check.checkLingerOption(value, 'value')),
         getKeepAlive: (tunnel, settler) => tunnel.#call(settler, Method.GetKeepAlive, 0, { result: Boolean }),
         setKeepAlive: (tunnel, settler, keepAlive) =>
-          tunnel.#set(settler, Method.SetKeepAlive, Number(check.checkBoolean(keepAlive, 'keepAlive'))),
+          tunnel.#call(settler, Method.SetKeepAlive, Number(check.checkBoolean(keepAlive, 'keepAlive'))),
         getIdleTimeout: (tunnel, settler) => tunnel.#call(settler, Method.GetIdleTimeout),
         setIdleTimeout: (tunnel, settler, idleTimeout) =>
-          tunnel.#set(settler, Method.SetIdleTimeout, check.checkMilliseconds(idleTimeout, 'idleTimeout')),
+          tunnel.#call(settler, Method.SetIdleTimeout, check.checkMilliseconds(idleTimeout, 'idleTimeout')),
         connect: (tunnel, settler) => tunnel.#connecting('connect', settler).#call(settler, Method.Connect),
         startListening: (tunnel, settler) =>
           tunnel.#connecting('startListening', settler).#call(settler, Method.StartListening),
         stopListening: (tunnel, settler) => tunnel.#call(settler, Method.StopListening),
-        forwardLocal: (tunnel, settler, options) => {
-          const { listen, target, maxConnections } = check.checkLocalForward(options);
-          return tunnel
-            .#connecting('forwardLocal', settler)
-            .#startForward(settler, binding.prepareForward(tunnel.#handle, listen, target, maxConnections));
-        },
-        forwardDynamic: (tunnel, settler, options) => {
-          const { listen, maxConnections, login } = check.checkDynamicForward(options);
-          return tunnel
-            .#connecting('forwardDynamic', settler)
-            .#startForward(settler, binding.prepareDynamic(tunnel.#handle, listen, maxConnections, ...login));
-        },
-        forwardRemote: (tunnel, settler, options) => {
-          const { listen, target, maxConnections } = check.checkRemoteForward(options);
-          return tunnel
-            .#connecting('forwardRemote', settler)
-            .#startForward(settler, binding.prepareRemote(tunnel.#handle, listen, target, maxConnections));
-        },
+        forwardLocal: (tunnel, settler, options) =>
+          tunnel.#startForward('forwardLocal', settler, check.checkLocalForward(options)),
+        forwardDynamic: (tunnel, settler, options) =>
+          tunnel.#startForward('forwardDynamic', settler, check.checkDynamicForward(options)),
+        forwardRemote: (tunnel, settler, options) =>
+          tunnel.#startForward('forwardRemote', settler, check.checkRemoteForward(options)),
         disconnect: (tunnel, settler, connectionId) => tunnel.#disconnect(settler, connectionId),
         shutdown: (tunnel, settler, options) => tunnel.#shutdown(settler, check.checkShutdownOptions(options)),
         close: (tunnel, settler, options) =>
@@ -220,17 +208,13 @@ class SSHTunnel extends EventEmitter {
   }
 
   /** Calls the addon, and settles as `settler` says. */
-  #call(settler, method, argument = 0, { result = itself, linger = 0 } = {}) {
+  #call(settler, method, number = 0, { result = itself, linger = 0, forward = undefined } = {}) {
     this.#subscriptions.look();
-    if (settler !== undefined) return enqueue(this, this.#handle, method, argument, linger, settler, result);
-    const outcome = binding.call(this.#handle, method, argument, linger);
+    if (settler !== undefined) return enqueue(this, this.#handle, { method, number, linger, forward }, settler, result);
+    const outcome = binding.call(this.#handle, method, number, linger, forward);
     this.#lifetime.refresh();
     if (outcome?.code !== undefined) throw this.#error(outcome);
     return result(outcome);
-  }
-
-  #set(settler, method, value) {
-    return this.#call(settler, method, value, { result: nothing });
   }
 
   /** How connections and forwards call their tunnel. @type {import('./connection.js').Ask} */
@@ -252,9 +236,10 @@ class SSHTunnel extends EventEmitter {
     return new Connection(info, this.#ask, this.#disconnect);
   }
 
-  #startForward(settler, number) {
-    return this.#call(settler, Method.StartForward, number, {
-      result: ([info]) => {
+  #startForward(name, settler, forward) {
+    return this.#connecting(name, settler).#call(settler, Method.StartForward, 0, {
+      forward,
+      result: (info) => {
         const forward = new Forward(info, this.#ask, (id) => this.#findForward(id));
         this.#forwards.set(forward.forwardId, forward);
         if (this.#forwards.size > this.#maxForwards)

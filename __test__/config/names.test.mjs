@@ -172,12 +172,16 @@ test('the addon rejects invalid names too', () => {
     assert.throws(() => binding.dial(handle, { host, port: 1 }), { code: 'InvalidArg' });
     assert.throws(() => binding.dial(handle, { path: host }), { code: 'InvalidArg' });
     const good = { host: 'a', port: 1 };
-    for (const prepare of [binding.prepareForward, binding.prepareRemote]) {
-      assert.throws(() => prepare(handle, { host, port: 1 }, good), { code: 'InvalidArg' });
-      assert.throws(() => prepare(handle, good, { host, port: 1 }), { code: 'InvalidArg' });
-      assert.throws(() => prepare(handle, good, { path: host }), { code: 'InvalidArg' });
+    for (const kind of ['local', 'remote']) {
+      const start = (listen, target) =>
+        binding.call(handle, binding.Method.StartForward, 0, 0, { kind, listen, target });
+      assert.throws(() => start({ host, port: 1 }, good), { code: 'InvalidArg' });
+      assert.throws(() => start(good, { host, port: 1 }), { code: 'InvalidArg' });
+      assert.throws(() => start(good, { path: host }), { code: 'InvalidArg' });
     }
   }
+  const dynamic = { kind: 'dynamic', listen: { host: 'a', port: 1 }, username: 'half a login' };
+  assert.throws(() => binding.call(handle, binding.Method.StartForward, 0, 0, dynamic), /login is not valid/);
 });
 
 test('an invalid name in a SOCKS request gets a reply and affects no other client', async (t) => {

@@ -88,12 +88,15 @@ class Call {
 
 /**
  * Begins a call whose outcome comes later.
+ * @param {object} tunnel
+ * @param {number} handle
+ * @param {{ method: number, number: number, linger: number, forward?: any }} call
  * @param {Function | Deferred} settler callbacks are called in the order of the calls, promises settle by themselves
  * @param {(payload: any) => unknown} convert
  */
-function enqueue(tunnel, handle, method, argument, linger, settler, convert) {
-  const number = register(new Call(tunnel, convert, settler));
-  binding.enqueue(handle, method, argument, linger, number, !(settler instanceof Deferred));
+function enqueue(tunnel, handle, { method, number, linger, forward }, settler, convert) {
+  const reply = register(new Call(tunnel, convert, settler));
+  binding.enqueue(handle, method, number, linger, forward, reply, !(settler instanceof Deferred));
 }
 
 /**

@@ -4,8 +4,13 @@
 
 const net = require('node:net');
 
-const binding = require('../native/load.js');
-const { MAX_REKEY_BYTES, MAX_RSA_BITS, MIN_REKEY_BYTES, MIN_RSA_BITS } = require('../validate/limits.js');
+const {
+  MAX_REKEY_BYTES,
+  MAX_RSA_BITS,
+  MIN_REKEY_BYTES,
+  MIN_RSA_BITS,
+  knownAlgorithms,
+} = require('../validate/limits.js');
 const { MAX_MILLISECONDS } = require('../validate/primitives.js');
 const { localPathFault } = require('../validate/names.js');
 const { matches, matchesAny } = require('./syntax.js');
@@ -165,7 +170,7 @@ function algorithms(reader, notice) {
   for (const [kind, name] of Object.entries(ALGORITHMS)) {
     const setting = reader.settings.get(name);
     if (setting === undefined) continue;
-    const list = algorithmList(setting, binding.knownAlgorithms(kind), notice);
+    const list = algorithmList(setting, knownAlgorithms(kind), notice);
     if (list !== undefined) lists[kind] = list;
   }
   if (reader.value('Compression')) lists.compress = ['zlib@openssh.com', 'none'];

@@ -2,9 +2,8 @@
 
 // Lists of algorithms as ssh2 takes them. It knows old ones that do not exist here.
 
-const { binding } = require('../native/index.js');
 const { invalidArgValue } = require('../errors.js');
-const { ALGORITHM_KINDS: KINDS } = require('../validate/limits.js');
+const { ALGORITHM_KINDS: KINDS, knownAlgorithms } = require('../validate/limits.js');
 const { checkName, checkObject } = require('../validate/index.js');
 
 const CHANGES = ['remove', 'prepend', 'append'];
@@ -35,7 +34,7 @@ function readAlgorithms(value, name) {
     if (!KINDS.includes(kind)) throw invalidArgValue(`${name}.${kind}`, `is none of ${KINDS.join(', ')}`, list);
     // Ssh2 takes an empty list for none given.
     if (list === undefined || list === null || list.length === 0) continue;
-    const known = kind === 'compress' ? COMPRESSION : binding.knownAlgorithms(kind);
+    const known = kind === 'compress' ? COMPRESSION : knownAlgorithms(kind);
     const property = `${name}.${kind}`;
     lists[kind] = Array.isArray(list)
       ? readExact(kind, list, known, property)

@@ -3,6 +3,7 @@
 // Where forwards listen, and what forwards and dial() connect to.
 
 const { invalidArgType, invalidArgValue } = require('../errors.js');
+const { ForwardKind } = require('../native/load.js');
 const { checkSocketPath } = require('./arguments.js');
 const { checkHost, checkPort, checkRemotePath } = require('./names.js');
 const { checkAlone, checkBoolean, checkMaxConnections, checkName, checkObject } = require('./primitives.js');
@@ -12,28 +13,35 @@ const MAX_LOGIN = 255;
 
 /**
  * A forward as the addon takes it.
- * @typedef {{ listen: object, target?: object, maxConnections?: number, login?: string[] }} ForwardSpec
+ * @typedef {{ kind: string, listen: object, target?: object, maxConnections?: number, username?: string,
+ *   password?: string }} ForwardSpec
  */
 
 /** @returns {ForwardSpec} */
 function checkLocalForward(options) {
   checkObject(options, 'options');
   return {
+    kind: ForwardKind.Local,
     listen: checkListen(options),
     target: checkTarget(options),
     maxConnections: checkMaxConnections(options),
   };
 }
 
-/** @returns {ForwardSpec} with a username and a password, or an empty login */
+/** @returns {ForwardSpec} with a username and a password, or neither */
 function checkDynamicForward(options) {
   const { username, password } = checkObject(options, 'options');
-  const listen = checkListen(options);
-  const maxConnections = checkMaxConnections(options);
-  // Both or none.
-  if (username === undefined && password === undefined) return { listen, maxConnections, login: [] };
-  const login = [checkLogin(username, 'options.username'), checkLogin(password, 'options.password', { secret: true })];
-  return { listen, maxConnections, login };
+  const spec = {
+    kind: ForwardKind.Dynamic,
+    listen: checkListen(options),
+    maxConnections: checkMaxConnections(options),
+  };
+  if (username === undefined && password === undefined) return spec;
+  return {
+    ...spec,
+    username: checkLogin(username, 'options.username'),
+    password: checkLogin(password, 'options.password', { secret: true }),
+  };
 }
 
 /** A text as RFC 1929 carries it. */
@@ -48,6 +56,7 @@ function checkLogin(value, name, { secret = false } = {}) {
 function checkRemoteForward(options) {
   checkObject(options, 'options');
   return {
+    kind: ForwardKind.Remote,
     listen: checkRemoteListen(options),
     target: checkTarget(options, undefined, checkSocketPath),
     maxConnections: checkMaxConnections(options),

@@ -3,15 +3,10 @@
 // The one gate for names that come from outside: hosts, users, paths of sockets, ports. Whatever takes one
 // asks here before anything uses it. `src/names.rs` keeps the same rules behind the border to Rust.
 
-const { MAX_SHORT, checkInteger, checkName } = require('./primitives.js');
 const { invalidArgValue } = require('../errors.js');
+const { MAX_HOST, MAX_REMOTE_PATH, MAX_USER } = require('./limits.js');
+const { MAX_SHORT, checkInteger, checkName } = require('./primitives.js');
 
-/** Bytes of a host name: as many as getaddrinfo(3) and ssh take (NI_MAXHOST). */
-const MAX_HOST = 1024;
-/** Bytes of a user name: userPrincipalName, the longest of the directories, has as many characters. */
-const MAX_USER = 1024;
-/** Bytes of the path of a Unix socket at a server: the longest of any system, AIX. */
-const MAX_REMOTE_PATH = 1023;
 /** Bytes of the path of a Unix socket of this machine. */
 const MAX_LOCAL_PATH = process.platform === 'linux' ? 107 : process.platform === 'win32' ? 256 : 103;
 

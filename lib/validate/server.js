@@ -5,7 +5,14 @@
 const os = require('node:os');
 const path = require('node:path');
 
-const { ALGORITHM_KINDS, MAX_REKEY_BYTES, MAX_RSA_BITS, MIN_REKEY_BYTES, MIN_RSA_BITS } = require('./limits.js');
+const {
+  ALGORITHM_KINDS,
+  AUTH_METHODS,
+  MAX_REKEY_BYTES,
+  MAX_RSA_BITS,
+  MIN_REKEY_BYTES,
+  MIN_RSA_BITS,
+} = require('./limits.js');
 const {
   MAX_MILLISECONDS,
   checkBoolean,
@@ -73,9 +80,6 @@ function checkAlgorithmList(value, name) {
   return list;
 }
 
-/** Ways to log on, in the order of the documentation. */
-const METHODS = ['none', 'publickey', 'agent', 'keyboard-interactive', 'password'];
-
 /**
  * The methods of authentication to use. Each at most once, and at least one of them usable: a
  * logon that cannot even begin is a mistake to be told of now.
@@ -85,8 +89,12 @@ function checkAuthHandler(value, name, usable) {
   if (!Array.isArray(value)) throw invalidArgType(name, 'an instance of Array', value);
   const methods = Array.from(value, (element, index) => {
     const place = `${name}[${index}]`;
-    if (!METHODS.includes(checkName(element, place))) {
-      throw invalidArgValue(place, `must be one of: ${METHODS.map((method) => `'${method}'`).join(', ')}`, element);
+    if (!AUTH_METHODS.includes(checkName(element, place))) {
+      throw invalidArgValue(
+        place,
+        `must be one of: ${AUTH_METHODS.map((method) => `'${method}'`).join(', ')}`,
+        element,
+      );
     }
     if (value.indexOf(element) !== index) throw invalidArgValue(place, 'must not repeat a method', element);
     return element;

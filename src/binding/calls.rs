@@ -1,8 +1,10 @@
-//! The calls of one tunnel: what they do, and that they do it in the order they were made.
+//! The calls of one tunnel. A call begins on the JavaScript thread, in the order in which it was made;
+//! only waiting for its outcome is left to the runtime.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use napi::bindgen_prelude::Either10;
@@ -13,277 +15,263 @@ use crate::binding::errors::Failure;
 use crate::binding::lock;
 use crate::binding::observer::{Message, Payload};
 use crate::net::linger::Linger;
-use crate::tunnel::{ConnectionInfo, ForwardInfo, Pending, Stats, Tunnel};
+use crate::runtime;
+use crate::tunnel::{ConnectionInfo, ForwardInfo, ForwardOptions, Pending, Stats, Tunnel};
 
-/// What a call asks for. The settings come first: they are done at once and cannot fail.
-#[napi]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
-    /// 1 for a graceful close, 0 for a hard one.
-    GetLinger,
-    /// Argument: as above.
-    SetLinger,
-    /// `l_onoff` times 65536 plus `l_linger`.
-    GetLingerOption,
-    /// Argument: as above.
-    SetLingerOption,
-    /// 1 or 0.
-    GetKeepAlive,
-    /// Argument: 1 or 0.
-    SetKeepAlive,
-    /// Milliseconds, 0 for never.
-    GetIdleTimeout,
-    /// Argument: as above.
-    SetIdleTimeout,
-    /// The first of the operations.
-    Connect,
-    /// Logs on if needed and binds the port.
-    StartListening,
-    /// Closes the listener.
-    StopListening,
-    /// Argument: the connection's number.
-    Disconnect,
-    /// Closes everything by its Linger. Argument: 1 to end it by force, whatever that is.
-    Shutdown,
-    /// Argument: milliseconds, or -1 for no limit.
-    Close,
-    /// The connections that exist.
-    Connections,
-    /// Argument: the connection's number. As `GetLingerOption`.
-    GetConnectionLinger,
-    /// Argument: the connection's number; the structure is the second one.
-    SetConnectionLinger,
-    /// Argument: the number of a forward that was prepared. A list of one: as it was bound.
-    StartForward,
-    /// Argument: the forward's number.
-    StopForward,
-    /// What was counted.
-    Stats,
-    /// Argument: the forward's number. What was counted of it.
-    ForwardStats,
-    /// Argument: the connection's number. Resets it.
-    ResetConnection,
-}
-
-/// What comes with a call. Plain numbers, which cost less on the way than objects.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// The arguments of a call. Plain numbers cost less on the way than objects.
+#[derive(Debug, Default)]
 pub(crate) struct Arguments {
-    /// What the method says, 0 without a use for it.
-    pub(crate) first: f64,
-    /// The LINGER structure in one number, 0 without a use for it.
+    /// What the method says; 0 if it has none.
+    pub(crate) number: f64,
+    /// A LINGER structure, packed; 0 if it has none.
     pub(crate) linger: f64,
+    /// The forward to start.
+    pub(crate) forward: Option<ForwardOptions>,
 }
 
-/// What a call that has begun still needs.
+impl Arguments {
+    fn id(&self) -> u64 {
+        self.number as u64
+    }
+
+    fn forward_id(&self) -> i64 {
+        self.number as i64
+    }
+}
+
+/// The outcome of a call.
+type Outcome = Result<Payload, Failure>;
+
+/// A call that has begun.
 pub(crate) enum Begun {
-    /// Nothing: this is its result.
-    Done(f64),
-    /// The end of an operation.
-    Operation(Pending<()>),
-    /// The end of an operation that tells more than is asked for.
-    Started(Pending<ForwardInfo>),
-    /// The forward, once it is bound.
-    Forward(Pending<ForwardInfo>),
-    /// The driver's answer.
-    Linger(Pending<Linger>),
-    /// Likewise.
-    List(Pending<Vec<ConnectionInfo>>),
-    /// Likewise.
-    Stats(Pending<Stats>),
+    /// It is done.
+    Done(Box<Outcome>),
+    /// Its outcome is still to come.
+    Pending(Pin<Box<dyn Future<Output = Outcome> + Send>>),
+}
+
+/// Defines the methods, each with the function that begins it. JavaScript has checked the arguments:
+/// casts lose nothing.
+macro_rules! methods {
+    ($($(#[$doc:meta])* $name:ident => $begin:expr,)*) => {
+        /// A method of a tunnel, or of one of its connections and forwards.
+        #[napi]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Method {
+            $($(#[$doc])* $name,)*
+        }
+
+        /// Begins a call.
+        pub(crate) fn begin(tunnel: &Tunnel, method: Method, arguments: Arguments) -> Begun {
+            match method {
+                $(Method::$name => begin_by(tunnel, arguments, $begin),)*
+            }
+        }
+    };
+}
+
+/// Calls a method's function, which fixes the types of its parameters.
+fn begin_by<T: Into<Begun>>(
+    tunnel: &Tunnel,
+    arguments: Arguments,
+    begin: impl FnOnce(&Tunnel, Arguments) -> T,
+) -> Begun {
+    begin(tunnel, arguments).into()
+}
+
+methods! {
+    /// Whether a close is graceful.
+    GetLinger => |tunnel, _| tunnel.settings().linger.property(),
+    /// Argument: 1 for a graceful close, 0 for a hard one.
+    SetLinger => |tunnel, arguments| {
+        let linger = Linger::from_property(arguments.number != 0.0);
+        tunnel.update_settings(|settings| settings.linger = linger);
+    },
+    /// A LINGER structure, packed.
+    GetLingerOption => |tunnel, _| pack(tunnel.settings().linger),
+    /// Argument: a LINGER structure, packed.
+    SetLingerOption => |tunnel, arguments| {
+        tunnel.update_settings(|settings| settings.linger = unpack(arguments.number));
+    },
+    /// Whether SO_KEEPALIVE is set.
+    GetKeepAlive => |tunnel, _| tunnel.settings().keep_alive,
+    /// Argument: 1 or 0.
+    SetKeepAlive => |tunnel, arguments| {
+        tunnel.update_settings(|settings| settings.keep_alive = arguments.number != 0.0);
+    },
+    /// Milliseconds, 0 for never.
+    GetIdleTimeout => |tunnel, _| {
+        tunnel.settings().idle_timeout.unwrap_or_default().as_millis() as f64
+    },
+    /// Argument: milliseconds, 0 for never.
+    SetIdleTimeout => |tunnel, arguments| {
+        let limit = duration(arguments.number);
+        tunnel.update_settings(|settings| settings.idle_timeout = limit);
+    },
+    /// Connects to the SSH server.
+    Connect => |tunnel, _| tunnel.connect(),
+    /// Connects if needed, and binds the configured forward.
+    StartListening => |tunnel, _| Begun::pending(tunnel.start_listening(), |_| Either10::A(())),
+    /// Stops the configured forward.
+    StopListening => |tunnel, _| tunnel.stop_listening(),
+    /// Argument: the connection's id.
+    Disconnect => |tunnel, arguments| tunnel.disconnect(arguments.id()),
+    /// Argument: 1 to force it.
+    Shutdown => |tunnel, arguments| tunnel.shutdown(arguments.number != 0.0),
+    /// Argument: milliseconds, or -1 for no limit.
+    Close => |tunnel, arguments| {
+        let limit = arguments.number;
+        tunnel.close((limit >= 0.0).then(|| Duration::from_millis(limit as u64)))
+    },
+    /// The connections that exist.
+    Connections => |tunnel, _| tunnel.connections(),
+    /// Argument: the connection's id. A LINGER structure, packed.
+    GetConnectionLinger => |tunnel, arguments| tunnel.linger(arguments.id()),
+    /// Arguments: the connection's id, and a LINGER structure, packed.
+    SetConnectionLinger => |tunnel, arguments| {
+        tunnel.set_linger(arguments.id(), unpack(arguments.linger))
+    },
+    /// Argument: the forward. The forward as it was bound.
+    StartForward => |tunnel, arguments| {
+        let missing = || Failure::new("ERR_TUNNEL_NO_FORWARD", "no forward was given".into());
+        arguments.forward.map_or_else(
+            || Begun::Done(Box::new(Err(missing()))),
+            |forward| tunnel.start_forward(forward).into(),
+        )
+    },
+    /// Argument: the forward's id.
+    StopForward => |tunnel, arguments| tunnel.stop_forward(arguments.forward_id()),
+    /// The counters of the tunnel.
+    Stats => |tunnel, _| tunnel.stats(None),
+    /// Argument: the forward's id. Its counters.
+    ForwardStats => |tunnel, arguments| tunnel.stats(Some(arguments.forward_id())),
+    /// Argument: the connection's id.
+    ResetConnection => |tunnel, arguments| tunnel.reset(arguments.id()),
 }
 
 impl Begun {
-    /// Begins a call. Its arguments were checked by `index.js`: casts do not lose anything.
-    pub(crate) fn new(
-        tunnel: &Tunnel,
-        method: Method,
-        Arguments { first: argument, linger }: Arguments,
-    ) -> Self {
-        let flag = |value: bool| Self::Done(f64::from(u8::from(value)));
-        let nothing = Self::Done(0.0);
-        match method {
-            Method::GetLinger => flag(tunnel.settings().linger.property()),
-            Method::SetLinger => {
-                let linger = Linger::from_property(argument != 0.0);
-                tunnel.update_settings(|settings| settings.linger = linger);
-                nothing
-            }
-            Method::GetLingerOption => Self::Done(pack(tunnel.settings().linger)),
-            Method::SetLingerOption => {
-                tunnel.update_settings(|settings| settings.linger = unpack(argument));
-                nothing
-            }
-            Method::GetKeepAlive => flag(tunnel.settings().keep_alive),
-            Method::SetKeepAlive => {
-                tunnel.update_settings(|settings| settings.keep_alive = argument != 0.0);
-                nothing
-            }
-            Method::GetIdleTimeout => {
-                let limit = tunnel.settings().idle_timeout.unwrap_or_default();
-                Self::Done(limit.as_millis() as f64)
-            }
-            Method::SetIdleTimeout => {
-                let limit = duration(argument);
-                tunnel.update_settings(|settings| settings.idle_timeout = limit);
-                nothing
-            }
-            Method::Connect => Self::Operation(tunnel.connect()),
-            Method::StartListening => Self::Started(tunnel.start_listening()),
-            Method::StopListening => Self::Operation(tunnel.stop_listening()),
-            Method::Disconnect => Self::Operation(tunnel.disconnect(argument as u64)),
-            Method::Shutdown => Self::Operation(tunnel.shutdown(argument != 0.0)),
-            Method::Close => {
-                let limit = (argument >= 0.0).then(|| Duration::from_millis(argument as u64));
-                Self::Operation(tunnel.close(limit))
-            }
-            Method::ResetConnection => Self::Operation(tunnel.reset(argument as u64)),
-            Method::Connections => Self::List(tunnel.connections()),
-            Method::GetConnectionLinger => Self::Linger(tunnel.linger(argument as u64)),
-            Method::StartForward => Self::Forward(tunnel.start_forward(argument as i64)),
-            Method::StopForward => Self::Operation(tunnel.stop_forward(argument as i64)),
-            Method::SetConnectionLinger => {
-                Self::Operation(tunnel.set_linger(argument as u64, unpack(linger)))
-            }
-            Method::Stats => Self::Stats(tunnel.stats(None)),
-            Method::ForwardStats => Self::Stats(tunnel.stats(Some(argument as i64))),
-        }
+    fn pending<T: Send + 'static>(pending: Pending<T>, payload: fn(T) -> Payload) -> Self {
+        let outcome = async move { pending.await.map(payload).map_err(|error| (&error).into()) };
+        Self::Pending(Box::pin(outcome))
     }
 
     /// Blocks until the call is done.
-    pub(crate) fn wait(self) -> Result<Payload, Failure> {
+    pub(crate) fn wait(self) -> Outcome {
         match self {
-            Self::Done(number) => Ok(Either10::B(number)),
-            Self::Operation(pending) => nothing(pending.wait()),
-            Self::Started(pending) => nothing(pending.wait().map(drop)),
-            Self::Forward(pending) => forward(pending.wait()),
-            Self::Linger(pending) => structure(pending.wait()),
-            Self::List(pending) => list(pending.wait()),
-            Self::Stats(pending) => counts(pending.wait()),
-        }
-    }
-
-    /// Waits until the call is done.
-    pub(crate) async fn done(self) -> Result<Payload, Failure> {
-        match self {
-            Self::Done(number) => Ok(Either10::B(number)),
-            Self::Operation(pending) => nothing(pending.await),
-            Self::Started(pending) => nothing(pending.await.map(drop)),
-            Self::Forward(pending) => forward(pending.await),
-            Self::Linger(pending) => structure(pending.await),
-            Self::List(pending) => list(pending.await),
-            Self::Stats(pending) => counts(pending.await),
+            Self::Done(outcome) => *outcome,
+            Self::Pending(outcome) => runtime::handle().block_on(outcome),
         }
     }
 }
 
-fn nothing(outcome: Result<(), crate::tunnel::Error>) -> Result<Payload, Failure> {
-    outcome.map(Either10::A).map_err(|error| Failure::from(&error))
+impl From<()> for Begun {
+    fn from((): ()) -> Self {
+        Self::Done(Box::new(Ok(Either10::A(()))))
+    }
 }
 
-fn forward(outcome: Result<ForwardInfo, crate::tunnel::Error>) -> Result<Payload, Failure> {
-    outcome.map(|info| Either10::H(vec![(&info).into()])).map_err(|error| Failure::from(&error))
+impl From<bool> for Begun {
+    fn from(value: bool) -> Self {
+        f64::from(u8::from(value)).into()
+    }
 }
 
-fn structure(outcome: Result<Linger, crate::tunnel::Error>) -> Result<Payload, Failure> {
-    outcome.map(|linger| Either10::B(pack(linger))).map_err(|error| Failure::from(&error))
+impl From<f64> for Begun {
+    fn from(value: f64) -> Self {
+        Self::Done(Box::new(Ok(Either10::B(value))))
+    }
 }
 
-fn list(outcome: Result<Vec<ConnectionInfo>, crate::tunnel::Error>) -> Result<Payload, Failure> {
-    outcome
-        .map(|connections| Either10::C(connections.iter().map(Into::into).collect()))
-        .map_err(|error| Failure::from(&error))
+impl From<Pending<()>> for Begun {
+    fn from(pending: Pending<()>) -> Self {
+        Self::pending(pending, Either10::A)
+    }
 }
 
-fn counts(outcome: Result<Stats, crate::tunnel::Error>) -> Result<Payload, Failure> {
-    outcome.map(|stats| Either10::I((&stats).into())).map_err(|error| Failure::from(&error))
+impl From<Pending<Linger>> for Begun {
+    fn from(pending: Pending<Linger>) -> Self {
+        Self::pending(pending, |linger| Either10::B(pack(linger)))
+    }
 }
 
-/// The structure as one number.
+impl From<Pending<Vec<ConnectionInfo>>> for Begun {
+    fn from(pending: Pending<Vec<ConnectionInfo>>) -> Self {
+        Self::pending(pending, |infos| Either10::C(infos.iter().map(Into::into).collect()))
+    }
+}
+
+impl From<Pending<ForwardInfo>> for Begun {
+    fn from(pending: Pending<ForwardInfo>) -> Self {
+        Self::pending(pending, |info| Either10::H((&info).into()))
+    }
+}
+
+impl From<Pending<Stats>> for Begun {
+    fn from(pending: Pending<Stats>) -> Self {
+        Self::pending(pending, |stats| Either10::I((&stats).into()))
+    }
+}
+
+/// Packs a LINGER structure into a number.
 pub(crate) fn pack(linger: Linger) -> f64 {
     f64::from(u32::from(linger.onoff) << 16 | u32::from(linger.linger))
 }
 
-/// The structure that [`pack`], or `index.js`, made a number of.
+/// Unpacks a LINGER structure, which [`pack`] or JavaScript has packed.
 pub(crate) fn unpack(packed: f64) -> Linger {
     let packed = packed as u32;
     Linger { onoff: (packed >> 16) as u16, linger: packed as u16 }
 }
 
-/// Milliseconds, of which 0 means that there is no limit.
+/// Returns milliseconds as a duration; 0 is no limit.
 pub(crate) fn duration(milliseconds: f64) -> Option<Duration> {
     (milliseconds > 0.0).then(|| Duration::from_millis(milliseconds as u64))
 }
 
-/// Who waits for a call.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ticket {
-    /// The number JavaScript gave the call.
-    pub(crate) call: f64,
-    /// The place of its callback among the tunnel's callbacks; a promise has none.
-    pub(crate) turn: Option<u64>,
+/// Where the outcome of a call goes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct ReplyTo {
+    /// The number that JavaScript gave the call.
+    call: f64,
+    /// The position of its callback among the tunnel's callbacks; a promise has none.
+    turn: Option<u64>,
 }
 
-/// A call that has not begun.
-pub(crate) struct Job {
-    pub(crate) method: Method,
-    pub(crate) arguments: Arguments,
-    pub(crate) ticket: Ticket,
-}
-
-/// The calls of a tunnel that have not begun, in their order.
-#[derive(Default)]
-pub(crate) struct Queue {
-    jobs: VecDeque<Job>,
-    /// How many callbacks there were: the next one's turn.
-    turns: u64,
-    /// Whether a task on the runtime is on its way to drain this.
-    draining: bool,
-}
-
-impl Queue {
-    /// Appends a call; tells whether a task to drain the queue has to be started.
-    pub(crate) fn push(
-        &mut self,
-        method: Method,
-        arguments: Arguments,
-        call: f64,
-        in_turn: bool,
-    ) -> bool {
-        let turn = in_turn.then_some(self.turns);
-        self.turns += u64::from(in_turn);
-        self.jobs.push_back(Job { method, arguments, ticket: Ticket { call, turn } });
-        !std::mem::replace(&mut self.draining, true)
-    }
-
-    /// The next call, for whoever holds the execution lock.
-    pub(crate) fn pop(&mut self) -> Option<Job> {
-        self.jobs.pop_front()
-    }
-
-    /// The next call for the draining task, which ends when there is none.
-    pub(crate) fn pop_or_end(&mut self) -> Option<Job> {
-        let job = self.jobs.pop_front();
-        self.draining = job.is_some();
-        job
-    }
-}
-
-/// Sends replies to JavaScript: callbacks in their turns, promises at once.
+/// Sends outcomes to JavaScript: to callbacks in the order of the calls, to promises at once.
 pub(crate) struct Replies {
     handle: u32,
     link: Arc<Link>,
+    /// The number of callbacks so far: the turn of the next one.
+    callbacks: AtomicU64,
     turns: Mutex<Turns<Message>>,
 }
 
 impl Replies {
     pub(crate) fn new(handle: u32, link: Arc<Link>) -> Self {
-        Self { handle, link, turns: Mutex::default() }
+        Self { handle, link, callbacks: AtomicU64::new(0), turns: Mutex::default() }
     }
 
-    pub(crate) fn settle(&self, ticket: Ticket, outcome: Result<Payload, Failure>) {
-        let message = Message::reply(self.handle, ticket.call, outcome);
-        match ticket.turn {
-            // Sent under the lock: a later turn must not overtake on the way.
+    /// Registers a call, in the order of the calls.
+    pub(crate) fn register(&self, call: f64, in_turn: bool) -> ReplyTo {
+        let turn = in_turn.then(|| self.callbacks.fetch_add(1, Ordering::Relaxed));
+        ReplyTo { call, turn }
+    }
+
+    /// Sends the outcome when the call is done.
+    pub(crate) fn reply(self: &Arc<Self>, to: ReplyTo, begun: Begun) {
+        match begun {
+            Begun::Done(outcome) => self.settle(to, *outcome),
+            Begun::Pending(outcome) => {
+                let replies = self.clone();
+                runtime::handle().spawn(async move { replies.settle(to, outcome.await) });
+            }
+        }
+    }
+
+    fn settle(&self, to: ReplyTo, outcome: Outcome) {
+        let message = Message::reply(self.handle, to.call, outcome);
+        match to.turn {
+            // Sent under the lock, so that a later turn cannot overtake it.
             Some(turn) => {
                 lock(&self.turns).arrive(turn, message, |message| self.link.send(message));
             }
@@ -292,7 +280,7 @@ impl Replies {
     }
 }
 
-/// Puts what arrives in any order back in order.
+/// Puts items that arrive in any order in the order of their turns.
 struct Turns<T> {
     next: u64,
     early: BTreeMap<u64, T>,
@@ -305,7 +293,7 @@ impl<T> Default for Turns<T> {
 }
 
 impl<T> Turns<T> {
-    /// Releases `item` and what waited for it, or keeps it until its turn comes.
+    /// Releases `item` and the items that waited for it, or keeps it until its turn comes.
     fn arrive(&mut self, turn: u64, item: T, mut release: impl FnMut(T)) {
         if turn != self.next {
             self.early.insert(turn, item);
@@ -342,19 +330,6 @@ mod tests {
         let mut released = String::new();
         turns.arrive(0, 'a', |item| released.push(item));
         assert_eq!(released, "ab");
-    }
-
-    #[test]
-    fn promises_take_no_turn_and_one_task_drains() {
-        let mut queue = Queue::default();
-        let none = Arguments { first: 0.0, linger: 0.0 };
-        assert!(queue.push(Method::GetLinger, none, 1.0, true));
-        assert!(!queue.push(Method::GetLinger, none, 2.0, false));
-        assert!(!queue.push(Method::GetLinger, none, 3.0, true));
-        let turns: Vec<_> =
-            std::iter::from_fn(|| queue.pop_or_end()).map(|job| job.ticket.turn).collect();
-        assert_eq!(turns, [Some(0), None, Some(1)]);
-        assert!(queue.push(Method::GetLinger, none, 4.0, true), "the task has ended");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use napi::{Env, Status};
 
 use crate::binding::errors::Failure;
 use crate::binding::observer::{Kind, Message, Payload};
-use crate::binding::tunnel_object::Object;
+use crate::binding::tunnel_object::TunnelObject;
 
 /// What JavaScript's `dispatch` is called with: handle, kind, number, failure, payload.
 pub type Dispatched = FnArgs<(u32, Kind, f64, Option<Failure>, Payload)>;
@@ -67,7 +67,7 @@ thread_local! {
     /// The links of this thread's environments: one, unless the module was loaded twice in it.
     static LINKS: RefCell<HashMap<u32, Arc<Link>>> = RefCell::default();
     /// The tunnels of this thread by handle; the only owners of their objects.
-    static OBJECTS: RefCell<HashMap<u32, Arc<Object>>> = RefCell::default();
+    static OBJECTS: RefCell<HashMap<u32, Arc<TunnelObject>>> = RefCell::default();
 }
 
 /// The next number for a link, a tunnel or a socket. Unique in the process, so that a number that strayed to
@@ -113,7 +113,10 @@ pub(crate) fn hold(env: &Env, link: u32, held: bool) -> napi::Result<()> {
 }
 
 /// Enters what `make` makes of a new handle and the link.
-pub(crate) fn insert(link: u32, make: impl FnOnce(u32, Arc<Link>) -> Object) -> napi::Result<u32> {
+pub(crate) fn insert(
+    link: u32,
+    make: impl FnOnce(u32, Arc<Link>) -> TunnelObject,
+) -> napi::Result<u32> {
     let link = find_link(link)?;
     let handle = next_number();
     let object = Arc::new(make(handle, link));
@@ -128,7 +131,7 @@ pub(crate) fn remove(handle: u32) {
 }
 
 /// The object behind a handle.
-pub(crate) fn find(handle: u32) -> napi::Result<Arc<Object>> {
+pub(crate) fn find(handle: u32) -> napi::Result<Arc<TunnelObject>> {
     OBJECTS.with_borrow(|objects| objects.get(&handle).cloned()).ok_or_else(|| unknown("tunnel"))
 }
 

@@ -2,6 +2,7 @@
 
 use napi_derive::napi;
 
+use crate::binding::types::enums::{HostKeyReason, LossReason};
 #[cfg(unix)]
 use crate::net::{error_code, external};
 use crate::session;
@@ -55,40 +56,6 @@ pub struct HostKeyFacts {
     pub file: Option<String>,
     /// Its line.
     pub line: Option<u32>,
-}
-
-/// The kind of reason for which a host key was refused.
-#[napi(string_enum = "lowercase")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HostKeyReason {
-    /// Nothing vouches for it.
-    Unknown,
-    /// A file has another one.
-    Changed,
-    /// A file revokes it.
-    Revoked,
-    /// hostVerifier said no.
-    Rejected,
-    /// It is not acceptable.
-    Invalid,
-}
-
-/// How a session ended.
-#[napi(string_enum = "lowercase")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LossReason {
-    /// The server closed the connection.
-    Closed,
-    /// The network broke it.
-    Network,
-    /// The server sent DISCONNECT.
-    Disconnect,
-    /// The server did not answer.
-    Silent,
-    /// The server did not finish a key exchange.
-    Rekey,
-    /// Another error of SSH.
-    Protocol,
 }
 
 impl Failure {
@@ -188,33 +155,13 @@ impl From<&Error> for Failure {
 
 impl From<&session::HostKeyRefusal> for HostKeyFacts {
     fn from(refusal: &session::HostKeyRefusal) -> Self {
-        use session::HostKeyReason as Reason;
         let line = refusal.line.as_ref();
         Self {
-            reason: match refusal.reason {
-                Reason::Unknown => HostKeyReason::Unknown,
-                Reason::Changed => HostKeyReason::Changed,
-                Reason::Revoked => HostKeyReason::Revoked,
-                Reason::Rejected => HostKeyReason::Rejected,
-                Reason::Invalid => HostKeyReason::Invalid,
-            },
+            reason: refusal.reason.into(),
             fingerprint: refusal.fingerprint.clone(),
             known: refusal.known.clone(),
             file: line.map(|line| line.path.display().to_string()),
             line: line.map(|line| line.number as u32),
-        }
-    }
-}
-
-impl From<session::LossReason> for LossReason {
-    fn from(reason: session::LossReason) -> Self {
-        match reason {
-            session::LossReason::Closed => Self::Closed,
-            session::LossReason::Network => Self::Network,
-            session::LossReason::Disconnect => Self::Disconnect,
-            session::LossReason::Silent => Self::Silent,
-            session::LossReason::Rekey => Self::Rekey,
-            session::LossReason::Protocol => Self::Protocol,
         }
     }
 }

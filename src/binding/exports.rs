@@ -1,7 +1,4 @@
-//! The functions that `index.js` and `lib/` call. They trust their arguments: JavaScript has
-//! checked what users gave.
-
-use std::sync::Arc;
+//! The functions that `lib/` calls. They trust their arguments: `lib/validate` has checked them.
 
 use napi::Env;
 use napi::bindgen_prelude::{Either, Either3, Function, Uint8Array, Undefined, Unknown};
@@ -13,12 +10,11 @@ use crate::binding::environment::{self, Dispatched};
 use crate::binding::errors::Failure;
 use crate::binding::observer::{Kind, Payload};
 use crate::binding::options::Options;
-use crate::binding::tunnel_object::Object;
-use crate::binding::types::{Dialed, EndpointOption, ForwardInfo};
-use crate::tunnel::{ForwardOptions, ForwardSpec, Login};
+use crate::binding::tunnel_object::TunnelObject;
+use crate::binding::types::{Dialed, EndpointOption, ForwardInfo, ForwardOption};
 
-/// Opens the spec from the runtime to `dispatch(handle, kind, number, failure, payload)`; once for
-/// each time the module is loaded. Returns the link's number.
+/// Connects the runtime to `dispatch(handle, kind, number, failure, payload)`; once for each time the
+/// module is loaded. Returns the number of the link.
 // The macro hands functions over by value.
 #[allow(clippy::needless_pass_by_value)]
 #[napi(catch_unwind)]
@@ -42,7 +38,7 @@ pub fn create(link: u32, options: Options) -> napi::Result<Either<u32, Failure>>
         Ok(parts) => parts,
         Err(failure) => return Ok(Either::B(failure)),
     };
-    environment::insert(link, |handle, link| Object::new(handle, link, config, settings))
+    environment::insert(link, |handle, link| TunnelObject::new(handle, link, config, settings))
         .map(Either::A)
 }
 
@@ -52,32 +48,37 @@ pub fn release(handle: u32) {
     environment::remove(handle);
 }
 
-/// A blocking call: its result, a number for a setting.
+/// Calls a method, and blocks until it is done.
 #[napi(catch_unwind)]
 pub fn call(
     handle: u32,
     method: Method,
-    argument: f64,
+    number: f64,
     linger: f64,
+    forward: Option<ForwardOption>,
 ) -> napi::Result<Either<Payload, Failure>> {
-    Ok(match environment::find(handle)?.call(method, Arguments { first: argument, linger }) {
+    let forward = forward.map(TryInto::try_into).transpose()?;
+    let arguments = Arguments { number, linger, forward };
+    Ok(match environment::find(handle)?.call(method, arguments) {
         Ok(payload) => Either::A(payload),
         Err(failure) => Either::B(failure),
     })
 }
 
-/// A call whose result is dispatched as reply `number`, with `in_turn` not before earlier ones.
+/// Calls a method; its outcome is dispatched as reply `call`, with `in_turn` not before earlier ones.
 #[napi(catch_unwind)]
 pub fn enqueue(
     handle: u32,
     method: Method,
-    argument: f64,
-    linger: f64,
     number: f64,
+    linger: f64,
+    forward: Option<ForwardOption>,
+    call: f64,
     in_turn: bool,
 ) -> napi::Result<()> {
-    let arguments = Arguments { first: argument, linger };
-    environment::find(handle)?.enqueue(method, arguments, number, in_turn);
+    let forward = forward.map(TryInto::try_into).transpose()?;
+    let arguments = Arguments { number, linger, forward };
+    environment::find(handle)?.enqueue(method, arguments, call, in_turn);
     Ok(())
 }
 
@@ -90,54 +91,6 @@ pub fn attach_sock(handle: u32) -> napi::Result<Either3<i32, Undefined, Failure>
         Ok(None) => Either3::B(()),
         Err(failure) => Either3::C(failure),
     })
-}
-
-/// Gives a forward its number, for `StartForward`: from `listen` to `target`, with so many connections
-/// at once.
-#[napi(catch_unwind)]
-pub fn prepare_forward(
-    handle: u32,
-    listen: EndpointOption,
-    target: EndpointOption,
-    max_connections: Option<u32>,
-) -> napi::Result<i64> {
-    let spec = ForwardSpec::Local { listen: listen.try_into()?, target: target.try_into()? };
-    Ok(environment::find(handle)?.tunnel().prepare(ForwardOptions { spec, max_connections }))
-}
-
-/// As above, for a forward that asks each program where to; with a username and a password, which
-/// `index.js` has checked, only those who know both.
-#[napi(catch_unwind)]
-pub fn prepare_dynamic(
-    handle: u32,
-    listen: EndpointOption,
-    max_connections: Option<u32>,
-    username: Option<String>,
-    password: Option<String>,
-) -> napi::Result<i64> {
-    let (username, password) = (username.map(Zeroizing::new), password.map(Zeroizing::new));
-    let login = match (username, password) {
-        (None, None) => None,
-        (username, password) => {
-            let (username, password) = (username.unwrap_or_default(), password.unwrap_or_default());
-            let login = Login::new(username.as_bytes(), password.as_bytes());
-            Some(Arc::new(login.ok_or_else(|| napi::Error::from_reason("no such login"))?))
-        }
-    };
-    let spec = ForwardSpec::Dynamic { listen: listen.try_into()?, login };
-    Ok(environment::find(handle)?.tunnel().prepare(ForwardOptions { spec, max_connections }))
-}
-
-/// Likewise, for a forward whose `listen` is the server's, and whose `target` is here.
-#[napi(catch_unwind)]
-pub fn prepare_remote(
-    handle: u32,
-    listen: EndpointOption,
-    target: EndpointOption,
-    max_connections: Option<u32>,
-) -> napi::Result<i64> {
-    let spec = ForwardSpec::Remote { listen: listen.try_into()?, target: target.try_into()? };
-    Ok(environment::find(handle)?.tunnel().prepare(ForwardOptions { spec, max_connections }))
 }
 
 /// The forward with this number, if it is bound, or is to be so again.
@@ -161,7 +114,7 @@ pub fn dial(handle: u32, target: EndpointOption) -> napi::Result<Either<Dialed, 
 #[napi(catch_unwind)]
 pub fn answer_host_key(handle: u32, question: u32, trusted: bool) {
     if let Ok(object) = environment::find(handle) {
-        object.watcher().answer_host_key(question, trusted);
+        object.observer().answer_host_key(question, trusted);
     }
 }
 
@@ -173,7 +126,7 @@ pub fn answer_prompts(handle: u32, question: u32, responses: Option<Vec<Uint8Arr
     let copy = |response: &Uint8Array| Zeroizing::new(response.to_vec());
     let responses = responses.map(|given| given.iter().map(copy).collect());
     if let Ok(object) = environment::find(handle) {
-        object.watcher().answer_prompts(question, responses);
+        object.observer().answer_prompts(question, responses);
     }
 }
 
@@ -182,7 +135,7 @@ pub fn answer_prompts(handle: u32, question: u32, responses: Option<Vec<Uint8Arr
 #[napi(catch_unwind)]
 pub fn answer_request(handle: u32, connection: f64, accepted: bool) {
     if let Ok(object) = environment::find(handle) {
-        object.watcher().answer_request(connection as u64, accepted);
+        object.observer().answer_request(connection as u64, accepted);
     }
 }
 
@@ -190,7 +143,7 @@ pub fn answer_request(handle: u32, connection: f64, accepted: bool) {
 /// `ConnectionRequest` decides about it, and each connection would cost the event loop some time.
 #[napi(catch_unwind)]
 pub fn follow(handle: u32, kind: Kind, followed: bool) -> napi::Result<()> {
-    environment::find(handle)?.watcher().follow(kind, followed);
+    environment::find(handle)?.observer().follow(kind, followed);
     Ok(())
 }
 
@@ -199,7 +152,7 @@ pub fn follow(handle: u32, kind: Kind, followed: bool) -> napi::Result<()> {
 pub fn alive(handle: u32, closed: u32) -> napi::Result<bool> {
     let object = environment::find(handle)?;
     let tunnel = object.tunnel();
-    Ok(object.watcher().life() != closed || tunnel.ready() || tunnel.has_forwards())
+    Ok(object.observer().life() != closed || tunnel.ready() || tunnel.has_forwards())
 }
 
 /// Whether an SSH session is up.

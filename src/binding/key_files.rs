@@ -5,9 +5,11 @@
 
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
+use ssh_proto::Algorithms;
 use ssh_proto::key::{PrivateKey, PrivateKeyError};
-use ssh_proto::{AlgorithmKind, Algorithms};
 use zeroize::Zeroizing;
+
+use crate::binding::types::enums::AlgorithmKind;
 
 /// What a private key file is good for.
 #[napi(object, object_from_js = false)]
@@ -49,17 +51,8 @@ pub fn inspect_public_key(line: Uint8Array) -> Option<Uint8Array> {
     ssh_proto::public_blob(&line).map(Into::into)
 }
 
-/// The names of algorithms of one kind that are known, the preferred first.
+/// The names of the algorithms of one kind, the preferred first.
 #[napi(catch_unwind)]
-pub fn known_algorithms(kind: String) -> Vec<String> {
-    let kind = match &*kind {
-        "kex" => AlgorithmKind::Kex,
-        "cipher" => AlgorithmKind::Cipher,
-        "serverHostKey" => AlgorithmKind::HostKey,
-        "hmac" => AlgorithmKind::Mac,
-        "caSignature" => AlgorithmKind::CaSignature,
-        "publicKey" => AlgorithmKind::PublicKey,
-        _ => AlgorithmKind::Compression,
-    };
-    Algorithms::default().names(kind).iter().map(|name| (*name).to_owned()).collect()
+pub fn known_algorithms(kind: AlgorithmKind) -> Vec<&'static str> {
+    Algorithms::default().names(kind.into()).to_vec()
 }

@@ -72,7 +72,7 @@ pub type Payload = Either10<
     ConnectionEnd,
     HostKey,
     Prompts,
-    Vec<ForwardInfo>,
+    ForwardInfo,
     Stats,
     Banner,
 >;
@@ -106,7 +106,7 @@ impl Message {
 }
 
 /// Tells one tunnel's wrapper what happens to it, and keeps what it was asked.
-pub struct Watcher {
+pub struct JsObserver {
     handle: u32,
     link: Arc<Link>,
     /// What JavaScript listens for of that which comes with each connection: a bit for each kind.
@@ -139,7 +139,7 @@ impl Questions {
     }
 }
 
-impl Watcher {
+impl JsObserver {
     pub(crate) fn new(handle: u32, link: Arc<Link>) -> Self {
         Self {
             handle,
@@ -253,7 +253,7 @@ impl Watcher {
     }
 }
 
-impl Observer for Watcher {
+impl Observer for JsObserver {
     fn event(&self, event: Event) {
         match event {
             Event::Banner(banner) => {

@@ -1,8 +1,8 @@
 //! [`Tunnel`], the handle of a tunnel's driver.
 
-use std::collections::HashMap;
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -31,16 +31,10 @@ pub struct Tunnel {
     shared: Arc<Shared>,
     commands: mpsc::UnboundedSender<Command>,
     config: Arc<Config>,
-    prepared: Mutex<Prepared>,
+    /// The id of the last forward.
+    last_forward: AtomicI64,
     /// The driver, until the first operation starts its task: an unused tunnel costs no thread.
     driver: Mutex<Option<Driver>>,
-}
-
-/// Forwards that have an id and are not started.
-#[derive(Default)]
-struct Prepared {
-    forwards: HashMap<i64, ForwardOptions>,
-    last: i64,
 }
 
 impl Tunnel {
@@ -51,8 +45,8 @@ impl Tunnel {
         let (commands, received) = mpsc::unbounded_channel();
         let sender = commands.downgrade();
         let driver = Driver::of_tunnel(config.clone(), shared.clone(), observer, received, sender);
-        let prepared = Mutex::default();
-        Self { shared, commands, config, prepared, driver: Mutex::new(Some(driver)) }
+        let driver = Mutex::new(Some(driver));
+        Self { shared, commands, config, last_forward: AtomicI64::new(DEFAULT_FORWARD), driver }
     }
 
     /// Returns the settings for new connections.
@@ -116,22 +110,10 @@ impl Tunnel {
         self.stop(DEFAULT_FORWARD, "stopListening")
     }
 
-    /// Gives a forward its id, under which it can be started once.
-    pub fn prepare(&self, options: ForwardOptions) -> i64 {
-        let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
-        prepared.last += 1;
-        let id = prepared.last;
-        prepared.forwards.insert(id, options);
-        id
-    }
-
-    /// Starts a prepared forward, as [`Tunnel::start_listening`] does the configured one.
-    pub fn start_forward(&self, id: i64) -> Pending<ForwardInfo> {
-        let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
-        match prepared.forwards.remove(&id) {
-            Some(options) => self.start(id, options),
-            None => Pending::failed(Error::NoForward),
-        }
+    /// Starts a forward under a new id, as [`Tunnel::start_listening`] does the configured one.
+    pub fn start_forward(&self, options: ForwardOptions) -> Pending<ForwardInfo> {
+        let id = self.last_forward.fetch_add(1, Ordering::Relaxed) + 1;
+        self.start(id, options)
     }
 
     /// Stops a forward, as [`Tunnel::stop_listening`] does. Does nothing if it is already stopped.

@@ -1,6 +1,7 @@
 //! A tunnel's configuration as `index.js` hands it over: complete, checked, in plain values.
 
 pub mod algorithms;
+pub mod limits;
 mod routes;
 
 use std::fmt::Display;
@@ -15,11 +16,9 @@ use ssh_proto::{AlgorithmKind, Rekey, Windows};
 use crate::binding::calls::{duration, unpack};
 use crate::binding::errors::Failure;
 use crate::binding::options::algorithms::AlgorithmLists;
+use crate::binding::types::enums::{AuthMethodName, Strictness};
 use crate::names;
-use crate::session::{
-    AuthMethod, Credentials, EncryptedSecret, KeyFile, Pin, Reconnect, Route, Strictness, Target,
-    Trust,
-};
+use crate::session::{Credentials, EncryptedSecret, KeyFile, Pin, Reconnect, Route, Target, Trust};
 use crate::tunnel::{CAN_REUSE_PORT, Config, Endpoint, ForwardSpec, Settings};
 
 /// Longer than any process lives, and short enough to be added to any point in time.
@@ -52,15 +51,15 @@ pub struct Server {
     /// Whether JavaScript answers the server's questions.
     pub try_keyboard: bool,
     /// The methods of authentication to use, in order.
-    pub auth_handler: Option<Vec<String>>,
+    pub auth_handler: Option<Vec<AuthMethodName>>,
     /// Pinned host keys.
     pub host_key: Vec<String>,
     /// Files of known hosts.
     pub known_hosts: Vec<String>,
     /// Whether there is a `hostVerifier`.
     pub verifier: bool,
-    /// `yes`, `accept-new`, `no` or `off`.
-    pub strict_host_key_checking: String,
+    /// What becomes of a host key that nothing vouches for.
+    pub strict_host_key_checking: Strictness,
     /// The name that files and certificates have for the host.
     pub host_key_alias: Option<String>,
     /// Whether files learn other keys of the host.
@@ -280,7 +279,7 @@ impl Server {
                 .transpose()
                 .map_err(named)?,
             interactive: self.try_keyboard,
-            methods: self.auth_handler.map(|names| names.iter().map(|name| method(name)).collect()),
+            methods: self.auth_handler.map(|methods| methods.into_iter().map(Into::into).collect()),
         };
         let algorithms = self.algorithms.select().map_err(named)?;
         let trust = Trust {
@@ -292,7 +291,7 @@ impl Server {
                 .map_err(named)?,
             known_hosts: self.known_hosts.into_iter().map(PathBuf::from).collect(),
             verifier: self.verifier,
-            strictness: strictness(&self.strict_host_key_checking),
+            strictness: self.strict_host_key_checking.into(),
             alias: self.host_key_alias,
             update: self.update_host_keys,
             revoked: self.revoked_host_keys.into_iter().map(PathBuf::from).collect(),
@@ -314,27 +313,6 @@ impl Server {
             rekey: self.rekey.into(),
             windows: shared.windows,
         })
-    }
-}
-
-/// A word that `lib/validate/options.js` makes.
-fn strictness(word: &str) -> Strictness {
-    match word {
-        "accept-new" => Strictness::AcceptNew,
-        "no" => Strictness::No,
-        "off" => Strictness::Off,
-        _ => Strictness::Yes,
-    }
-}
-
-/// A name that `lib/validate/options.js` lets pass.
-fn method(name: &str) -> AuthMethod {
-    match name {
-        "publickey" => AuthMethod::PublicKey,
-        "agent" => AuthMethod::Agent,
-        "keyboard-interactive" => AuthMethod::KeyboardInteractive,
-        "password" => AuthMethod::Password,
-        _ => AuthMethod::None,
     }
 }
 

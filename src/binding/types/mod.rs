@@ -1,18 +1,22 @@
 //! The objects in messages to JavaScript.
 
+pub mod enums;
 pub mod prompts;
 pub mod stats;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use napi::Status;
 use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
+use zeroize::Zeroizing;
 
+use crate::binding::types::enums::{ClosedBy, ConnectionState, ForwardKind};
 use crate::names;
 use crate::net::linger::Linger;
 use crate::session::{self, HostKeyInfo};
-use crate::tunnel::{self, ClosedBy, ConnectionState, Endpoint, ForwardSpec};
+use crate::tunnel::{self, Endpoint, ForwardOptions, ForwardSpec, Login};
 
 /// The LINGER structure.
 #[napi(object, js_name = "Linger", object_from_js = false)]
@@ -50,8 +54,8 @@ pub struct ConnectionInfo {
     pub forward_path: Option<String>,
     /// How it will be closed.
     pub linger: LingerOption,
-    /// `negotiating`, `requested`, `opening`, `open` or `closing`.
-    pub state: &'static str,
+    /// Its state.
+    pub state: ConnectionState,
     /// Bytes towards the far side so far.
     pub bytes_up: f64,
     /// Bytes towards the local program so far.
@@ -74,8 +78,8 @@ pub struct ConnectionEnd {
     pub description: Option<String>,
     /// Whether both directions were delivered to their end of stream.
     pub clean: bool,
-    /// `graceful` or `reset`.
-    pub closed_by: &'static str,
+    /// How the local client saw it end.
+    pub closed_by: ClosedBy,
     /// Bytes handed to the SSH session.
     pub bytes_up: f64,
     /// Bytes the local program's kernel has acknowledged.
@@ -102,13 +106,30 @@ pub struct EndpointOption {
     pub path: Option<String>,
 }
 
+/// A forward to start.
+#[napi(object, object_to_js = false)]
+pub struct ForwardOption {
+    /// Its kind.
+    pub kind: ForwardKind,
+    /// Where it listens.
+    pub listen: EndpointOption,
+    /// Its target; a dynamic forward has none.
+    pub target: Option<EndpointOption>,
+    /// The maximum number of simultaneous connections; unlimited without it.
+    pub max_connections: Option<u32>,
+    /// Together with the password: what clients of a dynamic forward have to present.
+    pub username: Option<String>,
+    /// See above.
+    pub password: Option<String>,
+}
+
 /// A forward that is bound, or is to be so again, as JavaScript sees it.
 #[napi(object, object_from_js = false)]
 pub struct ForwardInfo {
     /// Its number in the tunnel.
     pub forward_id: i64,
-    /// `local`, `dynamic` or `remote`.
-    pub kind: &'static str,
+    /// Its kind.
+    pub kind: ForwardKind,
     /// Where it listens.
     pub bound: EndpointOption,
     /// Whether it does now.
@@ -202,19 +223,49 @@ impl TryFrom<EndpointOption> for Endpoint {
     }
 }
 
+impl TryFrom<ForwardOption> for ForwardOptions {
+    type Error = napi::Error;
+
+    fn try_from(option: ForwardOption) -> Result<Self, napi::Error> {
+        let listen = option.listen.try_into()?;
+        let target = option.target.unwrap_or_default();
+        let spec = match option.kind {
+            ForwardKind::Local => ForwardSpec::Local { listen, target: target.try_into()? },
+            ForwardKind::Remote => ForwardSpec::Remote { listen, target: target.try_into()? },
+            ForwardKind::Dynamic => {
+                let (username, password) =
+                    (option.username.map(Zeroizing::new), option.password.map(Zeroizing::new));
+                let login = match (username, password) {
+                    (None, None) => None,
+                    // Half of a login is an invalid one.
+                    (username, password) => {
+                        let (username, password) =
+                            (username.unwrap_or_default(), password.unwrap_or_default());
+                        let login = Login::new(username.as_bytes(), password.as_bytes());
+                        let invalid = || napi::Error::from_reason("the login is not valid");
+                        Some(Arc::new(login.ok_or_else(invalid)?))
+                    }
+                };
+                ForwardSpec::Dynamic { listen, login }
+            }
+        };
+        Ok(Self { spec, max_connections: option.max_connections })
+    }
+}
+
 impl From<&tunnel::ForwardInfo> for ForwardInfo {
     fn from(info: &tunnel::ForwardInfo) -> Self {
-        let (kind, target) = match &info.spec {
-            ForwardSpec::Local { target, .. } => ("local", Some(target.into())),
-            ForwardSpec::Dynamic { .. } => ("dynamic", None),
-            ForwardSpec::Remote { target, .. } => ("remote", Some(target.into())),
-        };
         Self {
             forward_id: info.id,
-            kind,
+            kind: (&info.spec).into(),
             bound: (&info.bound).into(),
             listening: info.listening,
-            target,
+            target: match &info.spec {
+                ForwardSpec::Local { target, .. } | ForwardSpec::Remote { target, .. } => {
+                    Some(target.into())
+                }
+                ForwardSpec::Dynamic { .. } => None,
+            },
         }
     }
 }
@@ -236,13 +287,7 @@ impl From<&tunnel::ConnectionInfo> for ConnectionInfo {
             forward_port: target.port,
             forward_path: target.path,
             linger: info.linger.into(),
-            state: match info.state {
-                ConnectionState::Negotiating => "negotiating",
-                ConnectionState::Requested => "requested",
-                ConnectionState::Opening => "opening",
-                ConnectionState::Open => "open",
-                ConnectionState::Closing => "closing",
-            },
+            state: info.state.into(),
             bytes_up: number(info.bytes_up),
             bytes_down: number(info.bytes_down),
         }
@@ -258,10 +303,7 @@ impl From<tunnel::ConnectionEnd> for ConnectionEnd {
             reason: end.reason,
             description: end.description,
             clean: end.clean,
-            closed_by: match end.closed_by {
-                ClosedBy::Graceful => "graceful",
-                ClosedBy::Reset => "reset",
-            },
+            closed_by: end.closed_by.into(),
             bytes_up: number(end.bytes_up),
             bytes_down: number(end.bytes_down),
             dropped_up: number(end.dropped_up),

@@ -32,11 +32,19 @@ pub struct Windows {
     pub memory: u64,
 }
 
-impl Default for Windows {
+impl Windows {
+    /// The smallest `limit`.
+    pub const MIN_LIMIT: u32 = MIN_WINDOW;
+    /// The largest `limit`.
+    pub const MAX_LIMIT: u32 = MAX_WINDOW;
     /// - 16 MiB: 160 MiB/s at a round trip of 100 ms.
     /// - 1 GiB: 512 channels that have never been faster than 2 MiB in a round trip.
+    pub const DEFAULT: Self = Self { limit: 16 * 1024 * 1024, memory: 1 << 30 };
+}
+
+impl Default for Windows {
     fn default() -> Self {
-        Self { limit: 16 * 1024 * 1024, memory: 1 << 30 }
+        Self::DEFAULT
     }
 }
 
