@@ -351,4 +351,6 @@ pub(crate) fn is_acknowledged(stream: &Stream) -> bool {
 }
 
 #[cfg(test)]
+mod graceful_tests;
+#[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 use std::future::pending;
 use std::ops::Range;
 use std::sync::LazyLock;
+use std::time::Instant;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -17,7 +18,7 @@ const LARGE: usize = 16 * 1024 * 1024;
 const PIECE: usize = 64 * 1024;
 
 /// The socket to be closed and the peer's.
-async fn pair() -> (TcpStream, TcpStream) {
+pub(super) async fn pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
     let peer = TcpStream::connect(listener.local_addr().expect("address")).await.expect("connect");
     (listener.accept().await.expect("accept").0, peer)
@@ -44,7 +45,7 @@ fn write_buffer(range: Range<usize>) -> WriteBuffer {
 }
 
 /// Writes until the kernel takes no more; returns how much it took.
-async fn fill(stream: &TcpStream) -> usize {
+pub(super) async fn fill(stream: &TcpStream) -> usize {
     let mut count = 0;
     loop {
         stream.writable().await.expect("alive");
@@ -56,7 +57,7 @@ async fn fill(stream: &TcpStream) -> usize {
     }
 }
 
-async fn send(peer: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+pub(super) async fn send(peer: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         peer.writable().await?;
         match peer.try_write(bytes) {
@@ -89,27 +90,27 @@ async fn read(peer: &TcpStream, from: usize, least: usize) -> (usize, Option<io:
 }
 
 /// Reads `count` bytes and then FIN.
-async fn expect_fin(peer: &TcpStream, from: usize, count: usize) {
+pub(super) async fn expect_fin(peer: &TcpStream, from: usize, count: usize) {
     let (read, end) = read(peer, from, usize::MAX).await;
     assert_eq!(read, count);
     end.expect("an end").expect("FIN");
 }
 
 /// Reads to a reset; returns how many bytes came before it.
-async fn expect_reset(peer: &TcpStream) -> usize {
+pub(super) async fn expect_reset(peer: &TcpStream) -> usize {
     let (read, end) = read(peer, 0, usize::MAX).await;
     let error = end.expect("an end").expect_err("a reset");
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     read
 }
 
-fn reset_by_peer(peer: TcpStream) {
+pub(super) fn reset_by_peer(peer: TcpStream) {
     Linger::HARD.apply(&peer).expect("linger");
     drop(peer);
 }
 
 /// Waits for a condition that no event announces, such as an acknowledgement.
-async fn until(mut condition: impl FnMut() -> bool) {
+pub(super) async fn until(mut condition: impl FnMut() -> bool) {
     while !condition() {
         yield_now().await;
     }
@@ -281,24 +282,6 @@ fn a_fin_is_no_byte_that_the_peer_did_not_get() {
     }
 }
 
-#[test]
-fn settled_means_acknowledged_and_in_good_health() {
-    runtime::handle().block_on(async {
-        let (socket, peer) = pair().await;
-        let stream = Stream::from(socket);
-        assert!(is_acknowledged(&stream));
-        match &stream {
-            Stream::Tcp(socket) => fill(socket).await,
-            #[cfg(unix)]
-            Stream::Unix(_) | Stream::Pair(_) => unreachable!("it is of TCP"),
-        };
-        assert!(!is_acknowledged(&stream));
-        reset_by_peer(peer);
-        stream.readable().await.expect("an event");
-        assert!(!is_acknowledged(&stream));
-    });
-}
-
 /// Returns an expiry that completes when the sender is used.
 fn expiry() -> (oneshot::Sender<()>, impl Future<Output = ()>) {
     let (over, fired) = oneshot::channel();
@@ -395,12 +378,35 @@ fn the_longest_linger_time_is_as_good_as_none() {
     runtime::handle().block_on(async {
         let (stream, peer) = pair().await;
         let linger = Linger { onoff: 65535, linger: 65535 };
-        let limit = linger.limit(std::time::Instant::now()).expect("a limit").due;
+        let limit = linger.limit(Instant::now()).expect("a limit").due;
         let expiry = tokio::time::sleep_until(limit.into());
         let closing = tokio::spawn(close(stream, write_buffer(0..LARGE), CloseMode::Fin, expiry));
         expect_fin(&peer, 0, LARGE).await;
         drop(peer);
         let outcome = closing.await.expect("no panic");
         assert_eq!((outcome.ended, outcome.unsent), (CloseOutcome::Fin, 0));
+    });
+}
+
+#[test]
+fn a_cut_stream_is_reset_after_a_delay() {
+    runtime::handle().block_on(async {
+        let (stream, peer) = pair().await;
+        let begun = Instant::now();
+        close(stream, WriteBuffer::default(), CloseMode::Reset, pending()).await;
+        assert!(begun.elapsed() >= RESET_DELAY);
+        assert_eq!(expect_reset(&peer).await, 0);
+    });
+}
+
+#[test]
+fn a_peer_that_keeps_its_direction_open_is_waited_for_two_seconds() {
+    runtime::handle().block_on(async {
+        let (stream, peer) = pair().await;
+        let begun = Instant::now();
+        let outcome = close(stream, write_buffer(0..10), CloseMode::Fin, pending()).await;
+        assert!(begun.elapsed() >= PEER_FIN_TIMEOUT);
+        assert_eq!((outcome.ended, outcome.peer_finished), (CloseOutcome::Fin, false));
+        expect_fin(&peer, 0, 10).await;
     });
 }

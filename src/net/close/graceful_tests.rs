@@ -1,0 +1,85 @@
+//! Graceful closes of sockets that the kernel has everything for.
+
+use super::tests::{expect_fin, expect_reset, fill, pair, reset_by_peer, send, until};
+use super::*;
+
+#[test]
+fn acknowledged_means_no_unsent_byte_and_no_error() {
+    runtime::handle().block_on(async {
+        let (socket, peer) = pair().await;
+        let stream = Stream::from(socket);
+        assert!(is_acknowledged(&stream));
+        match &stream {
+            Stream::Tcp(socket) => fill(socket).await,
+            #[cfg(unix)]
+            Stream::Unix(_) | Stream::Pair(_) => unreachable!("it is of TCP"),
+        };
+        assert!(!is_acknowledged(&stream));
+        reset_by_peer(peer);
+        stream.readable().await.expect("an event");
+        assert!(!is_acknowledged(&stream));
+    });
+}
+
+#[test]
+fn a_graceful_close_tells_what_is_not_acknowledged() {
+    runtime::handle().block_on(async {
+        let (stream, peer) = pair().await;
+        let queued = fill(&stream).await;
+        let mut closing = GracefulClose::begin(stream).expect("alive");
+        assert!(!closing.is_delivered());
+        let arrived = || sys::unread(&SockRef::from(&peer)).expect("alive") as u64;
+        until(|| arrived() + closing.unacknowledged() == queued as u64).await;
+        assert!(closing.unacknowledged() > 0, "the kernels do not hold everything");
+        let (delivered, ()) = tokio::join!(closing.delivered(), expect_fin(&peer, 0, queued));
+        delivered.expect("the peer has everything");
+        assert!(closing.is_delivered());
+        assert_eq!(closing.unacknowledged(), 0);
+    });
+}
+
+#[test]
+fn a_graceful_close_discards_input_and_ends_with_the_peer() {
+    runtime::handle().block_on(async {
+        let (stream, peer) = pair().await;
+        let queued = fill(&stream).await;
+        let closing = GracefulClose::begin(stream).expect("alive");
+        let closing = tokio::spawn(closing.close());
+        send(&peer, &[9; 100_000]).await.expect("there is room");
+        expect_fin(&peer, 0, queued).await;
+        // The input was read, so the close is no reset, and waits for the peer's FIN.
+        assert!(!closing.is_finished());
+        SockRef::from(&peer).shutdown(Shutdown::Write).expect("alive");
+        closing.await.expect("no panic");
+        assert!(SockRef::from(&peer).take_error().expect("alive").is_none());
+    });
+}
+
+#[test]
+fn a_graceful_close_can_become_a_reset() {
+    runtime::handle().block_on(async {
+        let (stream, peer) = pair().await;
+        let queued = fill(&stream).await;
+        GracefulClose::begin(stream).expect("alive").reset();
+        assert!(expect_reset(&peer).await < queued);
+    });
+}
+
+#[test]
+fn a_graceful_close_begins_on_a_connection_that_both_have_ended_and_not_on_one_that_was_reset() {
+    runtime::handle().block_on(async {
+        let (stream, peer) = pair().await;
+        SockRef::from(&stream).shutdown(Shutdown::Write).expect("alive");
+        expect_fin(&peer, 0, 0).await;
+        drop(peer);
+        expect_fin(&stream, 0, 0).await;
+        let mut closing = GracefulClose::begin(stream).expect("nothing is missing");
+        assert!(closing.is_delivered());
+
+        let (stream, peer) = pair().await;
+        fill(&stream).await;
+        reset_by_peer(peer);
+        stream.readable().await.expect("an event");
+        assert!(GracefulClose::begin(stream).is_err());
+    });
+}
