@@ -205,7 +205,7 @@ const TABLE = [
   {
     name: 'an opening that is never answered',
     rule: RULES.unanswered,
-    options: { readyTimeout: 500 },
+    options: { readyTimeout: 2000 }, // for the session, too
     unopened: true,
     server: ssh2(() => {}),
   },

@@ -314,6 +314,7 @@ test('a connectionRequest names its forward', async (t) => {
 
 test('stopped forwards are released', async (t) => {
   const { tunnel } = makeForwarding(t, server);
+  await tunnel.promises.connect(); // or each forward would have a session of its own
   const seen = [];
   for (let count = 0; count < 200; count++) {
     const forward = await tunnel.promises.forwardLocal({ forwardHost: '127.0.0.1', forwardPort: 1 });

@@ -28,12 +28,13 @@ describe('disconnect', () => {
       const at = await Sshd.start();
       t.after(() => at.stop());
       const it = await open(t, behaviours.echo(), { at, options: { reconnect: SOON } });
-      const { remotePort } = it.forward;
+      const { remoteHost, remotePort } = it.forward;
       let { forward } = it;
       if (fixed) {
         await it.tunnel.promises.connect(); // or nothing would keep the session in between
         await it.forward.promises.stop();
         forward = await it.tunnel.promises.forwardRemote({
+          remoteHost,
           remotePort,
           forwardHost: '127.0.0.1',
           forwardPort: it.target.port,

@@ -38,7 +38,7 @@ describe('a port', () => {
       forwardId: 1,
       kind: 'remote',
       listening: true,
-      remoteHost: 'localhost',
+      remoteHost: '127.0.0.1',
       remotePath: undefined,
       localHost: undefined,
       localPort: undefined,
@@ -79,7 +79,7 @@ describe('a port', () => {
     assert.equal(await refuses(remotePort), true);
     const to = { forwardHost: '127.0.0.1', forwardPort: it.target.port };
     const forward = await it.tunnel.promises.forwardRemote({ remotePort, ...to });
-    assert.deepEqual([forward.forwardId, forward.remotePort], [2, remotePort]);
+    assert.deepEqual([forward.forwardId, forward.remoteHost, forward.remotePort], [2, 'localhost', remotePort]);
     await roundTrip(it, MIB);
   });
 
@@ -102,10 +102,10 @@ describe('a port', () => {
   test('in use is refused, and other forwards stay', async (t) => {
     const it = await open(t, behaviours.echo());
     const to = { forwardHost: '127.0.0.1', forwardPort: it.target.port };
-    const { remotePort } = it.forward;
-    await assert.rejects(it.tunnel.promises.forwardRemote({ remotePort, ...to }), (error) => {
+    const { remoteHost, remotePort } = it.forward;
+    await assert.rejects(it.tunnel.promises.forwardRemote({ remoteHost, remotePort, ...to }), (error) => {
       assert.equal(error.code, 'ERR_SSH_FORWARD_REFUSED');
-      assert.match(error.message, new RegExp(`localhost:${remotePort}`));
+      assert.match(error.message, new RegExp(`127\\.0\\.0\\.1:${remotePort}`));
       return error instanceof Error;
     });
     assert.deepEqual(it.tunnel.forwards(), [it.forward]);
@@ -115,11 +115,12 @@ describe('a port', () => {
 
   test('that is refused ends a session that was made for it', async (t) => {
     const {
-      forward: { remotePort },
+      forward: { remoteHost, remotePort },
     } = await open(t, behaviours.idle());
     const { tunnel, eventLog } = withoutForward(t, server.login);
     const to = { forwardHost: '127.0.0.1', forwardPort: 9 };
-    await assert.rejects(tunnel.promises.forwardRemote({ remotePort, ...to }), { code: 'ERR_SSH_FORWARD_REFUSED' });
+    const refused = tunnel.promises.forwardRemote({ remoteHost, remotePort, ...to });
+    await assert.rejects(refused, { code: 'ERR_SSH_FORWARD_REFUSED' });
     await eventLog.next('close');
     assert.deepEqual(eventLog.names(), ['ready', 'close']);
   });

@@ -116,7 +116,9 @@ export async function openRemote(t, server, behaviour, { options, remote, path }
   const tunnel = makeTunnel(t, server.login, undefined, { forwardHost: undefined, ...options });
   const eventLog = new EventLog(tunnel);
   const to = path === undefined ? { forwardHost: '127.0.0.1', forwardPort: target.port } : { forwardPath: path };
-  const forward = await tunnel.promises.forwardRemote({ ...to, ...remote });
+  // Of a port that it chooses for localhost, sshd may get one family only, and another process has the other.
+  const where = remote?.remotePort === undefined ? { remoteHost: '127.0.0.1' } : {};
+  const forward = await tunnel.promises.forwardRemote({ ...where, ...to, ...remote });
   const connectThrough = async (how) => {
     const client = await connect(forward.remotePort, how);
     clients.push(client);
