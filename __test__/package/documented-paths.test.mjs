@@ -20,7 +20,10 @@ const isPath = (text) =>
 
 /** Whether a file defines a function, type, constant or method of this name. */
 function defines(source, name) {
-  const word = name.replace(/(?:\(\)|!)$/, '').split(/::|\./).at(-1);
+  const word = name
+    .replace(/(?:\(\)|!)$/, '')
+    .split(/::|\./)
+    .at(-1);
   const definition = new RegExp(
     `\\b(?:fn|function|class|struct|enum|trait|const|static|type|interface|macro_rules!)\\s+${word}\\b|^\\s*(?:pub\\(\\w+\\) |static |async |#)*${word}(?:\\(|: \\(|,$| \\{|<)`,
     'm',

@@ -99,7 +99,8 @@ test('a tunnel reconnects after several failed attempts', async (t) => {
     for (let count = 1; count <= 4; count++) {
       let { attempt, delay, error } = await it.eventLog.next('reconnecting');
       // The last attempts after the first disconnect may have failed before the server was back.
-      while (turn === 2 && count === 1 && attempt > 4) ({ attempt, delay, error } = await it.eventLog.next('reconnecting'));
+      while (turn === 2 && count === 1 && attempt > 4)
+        ({ attempt, delay, error } = await it.eventLog.next('reconnecting'));
       assert.equal(attempt, count);
       assert.equal(error.code, count === 1 ? 'ERR_SSH_DISCONNECTED' : 'ECONNREFUSED');
       // A second disconnect continues with the longest delay, unless the session lasted for maxDelay: on a machine that
