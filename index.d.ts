@@ -1185,7 +1185,12 @@ export interface SSHTunnelError extends Error {
    * The jump host at which it failed, by its options `host` and `port`. Absent if it was at the tunnel's own
    * server, or is not about a session.
    */
-  hop?: { host: string; port: number };
+  hop?: {
+    /** The option `host` of the jump host. */
+    host: string;
+    /** The option `port` of the jump host. */
+    port: number;
+  };
   /**
    * The host key that was refused, for ERR_SSH_HOST_KEY. Absent if a known_hosts file cannot be read or
    * written, see `file`.
@@ -1783,6 +1788,7 @@ export type sshtunnel = SSHTunnel;
  */
 export type TCPSocket = Socket | Server | number;
 
+/** Tells the types of the option numbers apart. */
 declare const optionName: unique symbol;
 
 /** The level of the socket options. It exists for completeness; no function takes it. */

@@ -108,6 +108,7 @@ export interface SshOptions
   timeout?: number | undefined;
 }
 
+/** One name or pattern, or several. */
 type Patterns = string | RegExp | readonly (string | RegExp)[];
 
 /** Changes to a default list of algorithms, as {@link AlgorithmList}. */
