@@ -1,4 +1,4 @@
-//! One JavaScript environment (the main thread, or a worker): its way out, and its tunnels.
+//! One JavaScript environment (the main thread, or a worker thread): its link, and its tunnels.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -13,41 +13,40 @@ use crate::binding::errors::Failure;
 use crate::binding::observer::{Kind, Message, Payload};
 use crate::binding::tunnel_object::TunnelObject;
 
-/// What JavaScript's `dispatch` is called with: handle, kind, number, failure, payload.
+/// The arguments of JavaScript's `dispatch`: handle, kind, number, failure, payload.
 pub type Dispatched = FnArgs<(u32, Kind, f64, Option<Failure>, Payload)>;
 
-/// Weak, so that it does not hold the event loop by itself; not callee-handled, so that the
-/// arguments are ours and a throw reaches `uncaughtException` as it is.
+/// Weak, so that it does not keep the event loop alive by itself. Not callee-handled, so that there is
+/// no error argument, and a throw reaches `uncaughtException` unchanged.
 type Dispatch = ThreadsafeFunction<Message, Unknown<'static>, Dispatched, Status, false, true, 0>;
 
-/// The way from any thread to one environment's JavaScript.
+/// Sends messages from any thread to the JavaScript of one environment.
 pub struct Link {
-    /// `None` once the environment is being torn down. Its owner must drop it on its own thread
-    /// (napi aborts the process if the last reference goes elsewhere), hence this slot that the
-    /// teardown empties instead of a reference in every task.
+    /// `None` once the environment is torn down. napi aborts the process if the last reference is
+    /// dropped on another thread, so the teardown empties this slot, and no task has a reference.
     dispatch: RwLock<Option<Dispatch>>,
-    /// Messages that are queued, and that JavaScript has not got.
+    /// The number of messages in the queue.
     waiting: Arc<AtomicUsize>,
 }
 
 impl Link {
-    /// Queues a message for JavaScript; without effect once the environment is gone.
+    /// Queues a message for JavaScript; does nothing once the environment is torn down.
     pub(crate) fn send(&self, message: Message) {
         if let Some(dispatch) = &*self.dispatch.read().unwrap_or_else(PoisonError::into_inner) {
             self.waiting.fetch_add(1, Ordering::Relaxed);
-            // The queue has no limit; the one refusal, "closing", means nobody is there to be told.
+            // The queue has no limit; the only error is that it is closing.
             if dispatch.call(message, ThreadsafeFunctionCallMode::NonBlocking) != Status::Ok {
                 self.waiting.fetch_sub(1, Ordering::Relaxed);
             }
         }
     }
 
-    /// How many messages JavaScript has not got yet.
+    /// Returns the number of messages in the queue.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// Whether messages to come keep the event loop alive.
+    /// Sets whether pending messages keep the event loop alive.
     // The methods are deprecated in favour of dropping the function, which cannot be undone.
     #[allow(deprecated)]
     fn hold(&self, env: &Env, held: bool) -> napi::Result<()> {
@@ -64,20 +63,20 @@ impl Link {
 }
 
 thread_local! {
-    /// The links of this thread's environments: one, unless the module was loaded twice in it.
+    /// The links of this thread: one, unless the module was loaded twice.
     static LINKS: RefCell<HashMap<u32, Arc<Link>>> = RefCell::default();
-    /// The tunnels of this thread by handle; the only owners of their objects.
+    /// The tunnels of this thread, by handle.
     static OBJECTS: RefCell<HashMap<u32, Arc<TunnelObject>>> = RefCell::default();
 }
 
-/// The next number for a link, a tunnel or a socket. Unique in the process, so that a number that strayed to
-/// another thread finds nothing there.
+/// Returns the next number for a link, a tunnel or a socket. It is unique in the process, so that it
+/// finds nothing on another thread.
 pub(crate) fn next_number() -> u32 {
     static LAST: AtomicU32 = AtomicU32::new(0);
     LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
 
-/// Opens the way to `dispatch`, for as long as the environment lives.
+/// Makes a link to `dispatch`, which lives as long as the environment.
 pub(crate) fn attach(
     env: &Env,
     dispatch: &Function<'_, Dispatched, Unknown<'static>>,
@@ -98,7 +97,7 @@ pub(crate) fn attach(
     // Hooks run last in, first out: this one before the function's own, on this thread.
     env.add_env_cleanup_hook((number, link), |(number, link)| {
         link.close();
-        // A thread that is itself ending has dropped its maps, and with them the tunnels.
+        // A thread that ends has dropped its maps already, and the tunnels in them.
         let _ = LINKS.try_with(|links| links.borrow_mut().remove(&number));
         let _ = OBJECTS.try_with(|objects| {
             objects.borrow_mut().retain(|_, object| !object.belongs_to(&link));
@@ -107,12 +106,12 @@ pub(crate) fn attach(
     Ok(number)
 }
 
-/// Lets messages to come keep the event loop alive, or not.
+/// Sets whether pending messages keep the event loop alive.
 pub(crate) fn hold(env: &Env, link: u32, held: bool) -> napi::Result<()> {
     find_link(link)?.hold(env, held)
 }
 
-/// Enters what `make` makes of a new handle and the link.
+/// Adds the object that `make` makes for a new handle.
 pub(crate) fn insert(
     link: u32,
     make: impl FnOnce(u32, Arc<Link>) -> TunnelObject,
@@ -124,23 +123,23 @@ pub(crate) fn insert(
     Ok(handle)
 }
 
-/// Drops a tunnel whose wrapper is gone.
+/// Drops a tunnel.
 pub(crate) fn remove(handle: u32) {
     let object = OBJECTS.with_borrow_mut(|objects| objects.remove(&handle));
     drop(object);
 }
 
-/// The object behind a handle.
+/// Returns the object of a handle.
 pub(crate) fn find(handle: u32) -> napi::Result<Arc<TunnelObject>> {
     OBJECTS.with_borrow(|objects| objects.get(&handle).cloned()).ok_or_else(|| unknown("tunnel"))
 }
 
-/// The link by its number.
+/// Returns the link with this number.
 pub(crate) fn find_link(link: u32) -> napi::Result<Arc<Link>> {
     LINKS.with_borrow(|links| links.get(&link).cloned()).ok_or_else(|| unknown("link"))
 }
 
-/// Cannot happen while `index.js` alone calls the addon.
+/// The error for a number that JavaScript does not have.
 pub(crate) fn unknown(what: &str) -> napi::Error {
     napi::Error::new(Status::InvalidArg, format!("there is no such {what} in this environment"))
 }

@@ -1,4 +1,4 @@
-//! The shape in which a failure crosses to JavaScript, which makes an `Error` of it.
+//! Failures, of which JavaScript makes an `Error`.
 
 use napi_derive::napi;
 
@@ -8,25 +8,25 @@ use crate::net::{error_code, external};
 use crate::session;
 use crate::tunnel::Error;
 
-/// Everything that `lib/errors.js` needs for an `Error`.
+/// The members that `lib/errors.js` makes an `Error` from.
 #[napi(object, object_from_js = false)]
 #[derive(Clone, Debug)]
 pub struct Failure {
-    /// The string that programs compare.
+    /// The code.
     pub code: String,
-    /// The same for people.
+    /// The message.
     pub message: String,
-    /// The system's error number, positive; JavaScript turns the sign as Node does.
+    /// The system's error number, positive; JavaScript negates it, as Node.js does.
     pub errno: Option<i32>,
     /// The system call that failed.
     pub syscall: Option<String>,
-    /// Host and port that it was about.
+    /// The host and port, or the program, that it was about.
     pub address: Option<String>,
     /// What the server had said to the user before.
     pub banner: Option<String>,
     /// The jump host that it was at: host and port.
     pub hop: Option<String>,
-    /// The message without that jump host, where there is one.
+    /// The message without that jump host.
     pub detail: Option<String>,
     /// What was wrong with the host key.
     pub host_key: Option<HostKeyFacts>,
@@ -59,7 +59,7 @@ pub struct HostKeyFacts {
 }
 
 impl Failure {
-    /// A failure that no system call is behind.
+    /// Returns a failure without a system call.
     pub(crate) fn new(code: &str, message: String) -> Self {
         Self {
             code: code.to_owned(),
@@ -79,7 +79,7 @@ impl Failure {
         }
     }
 
-    /// A failure of a system call that is about nothing but this process.
+    /// Returns the failure of a system call without an address.
     #[cfg(unix)]
     pub(crate) fn of_system(syscall: &str, error: &std::io::Error) -> Self {
         let code = error_code::system_code(error);
@@ -90,7 +90,7 @@ impl Failure {
         }
     }
 
-    /// Likewise on a socket of the program's; or the call was not even made.
+    /// Returns the failure of a call on a socket of the application.
     #[cfg(unix)]
     pub(crate) fn of_socket(syscall: &str, error: &external::Error) -> Self {
         match error {
@@ -128,11 +128,11 @@ impl Failure {
         self
     }
 
-    /// A blocking call met a question that only this JavaScript thread could answer.
+    /// Returns the failure of a blocking call during which its own thread had to be asked.
     pub(crate) fn would_deadlock() -> Self {
-        let message = "The logon has to ask options.hostVerifier or the 'keyboard-interactive' \
-                       listener, which cannot run while this call blocks its thread. Pass a \
-                       callback or use tunnel.promises";
+        let message = "options.hostVerifier or the 'keyboard-interactive' listener has to be asked, \
+                       and cannot run while this call blocks its thread. Pass a callback or use \
+                       tunnel.promises";
         Self::new("ERR_TUNNEL_WOULD_DEADLOCK", message.to_owned())
     }
 }
@@ -166,7 +166,7 @@ impl From<&session::HostKeyRefusal> for HostKeyFacts {
     }
 }
 
-/// Where a system call was directed.
+/// Returns the address of a failed system call.
 fn address(error: &Error) -> Option<&str> {
     match error {
         Error::Session(error) => error.address(),

@@ -25,13 +25,13 @@ pub fn attach(
     environment::attach(env, &dispatch)
 }
 
-/// Whether messages to come keep the event loop alive; at first they do not.
+/// Sets whether pending messages keep the event loop alive; they do not at first.
 #[napi(catch_unwind)]
 pub fn hold(env: &Env, link: u32, held: bool) -> napi::Result<()> {
     environment::hold(env, link, held)
 }
 
-/// Makes a tunnel and returns its handle.
+/// Makes a tunnel, and returns its handle.
 #[napi(catch_unwind)]
 pub fn create(link: u32, options: Options) -> napi::Result<Either<u32, Failure>> {
     let (config, settings) = match options.into_parts() {
@@ -82,8 +82,8 @@ pub fn enqueue(
     Ok(())
 }
 
-/// The descriptor that a tunnel's `sock` is to be joined to; the caller owns it. Nothing if there is
-/// no `sock`, or it is joined already.
+/// Returns the descriptor to join the `sock` of a tunnel to, which the caller owns; nothing if there
+/// is no `sock`, or it is joined already.
 #[napi(catch_unwind)]
 pub fn attach_sock(handle: u32) -> napi::Result<Either3<i32, Undefined, Failure>> {
     Ok(match environment::find(handle)?.attach_sock() {
@@ -93,15 +93,15 @@ pub fn attach_sock(handle: u32) -> napi::Result<Either3<i32, Undefined, Failure>
     })
 }
 
-/// The forward with this number, if it is bound, or is to be so again.
+/// Returns the forward with this id, if it is bound, or will be bound again after a reconnect.
 #[napi(catch_unwind)]
 pub fn forward(handle: u32, number: i64) -> napi::Result<Option<ForwardInfo>> {
     let info = environment::find(handle)?.tunnel().forward(number);
     Ok(info.as_ref().map(ForwardInfo::from))
 }
 
-/// Opens a connection of the program's own. What becomes of it is told by a `Connection` and a
-/// `Disconnected` with its number, whoever follows them.
+/// Opens a connection of the application. A `Connection` and a `Disconnected` with its id report on
+/// it, also if nothing follows these events.
 #[napi(catch_unwind)]
 pub fn dial(handle: u32, target: EndpointOption) -> napi::Result<Either<Dialed, Failure>> {
     Ok(match environment::find(handle)?.dial(target.try_into()?) {
@@ -110,7 +110,7 @@ pub fn dial(handle: u32, target: EndpointOption) -> napi::Result<Either<Dialed, 
     })
 }
 
-/// Answers a `HostKey`. Only the first answer counts, and none that comes after the tunnel.
+/// Answers a `HostKey`. Only the first answer counts, and none after the tunnel is dropped.
 #[napi(catch_unwind)]
 pub fn answer_host_key(handle: u32, question: u32, trusted: bool) {
     if let Ok(object) = environment::find(handle) {
@@ -118,11 +118,11 @@ pub fn answer_host_key(handle: u32, question: u32, trusted: bool) {
     }
 }
 
-/// Answers a `Prompts`, or gives up on it. Only the first answer counts, and none that comes after
-/// the tunnel.
+/// Answers a `Prompts`, or gives up on it. Only the first answer counts, and none after the tunnel is
+/// dropped.
 #[napi(catch_unwind)]
 pub fn answer_prompts(handle: u32, question: u32, responses: Option<Vec<Uint8Array>>) {
-    // Copies of what JavaScript owns, and wipes there.
+    // JavaScript wipes the originals.
     let copy = |response: &Uint8Array| Zeroizing::new(response.to_vec());
     let responses = responses.map(|given| given.iter().map(copy).collect());
     if let Ok(object) = environment::find(handle) {
@@ -130,8 +130,8 @@ pub fn answer_prompts(handle: u32, question: u32, responses: Option<Vec<Uint8Arr
     }
 }
 
-/// Answers a `ConnectionRequest`. Only the first answer counts, and none that comes after the
-/// tunnel, as from a request that a program has kept.
+/// Answers a `ConnectionRequest`. Only the first answer counts, and none after the tunnel is dropped:
+/// the application may have kept the request.
 #[napi(catch_unwind)]
 pub fn answer_request(handle: u32, connection: f64, accepted: bool) {
     if let Ok(object) = environment::find(handle) {
@@ -139,15 +139,15 @@ pub fn answer_request(handle: u32, connection: f64, accepted: bool) {
     }
 }
 
-/// Whether JavaScript wants to hear of this, where that matters: who listens for a
-/// `ConnectionRequest` decides about it, and each connection would cost the event loop some time.
+/// Sets whether JavaScript follows events of this kind. A `ConnectionRequest` waits for an answer only
+/// if it is followed, and each event of a connection costs the event loop some time.
 #[napi(catch_unwind)]
 pub fn follow(handle: u32, kind: Kind, followed: bool) -> napi::Result<()> {
     environment::find(handle)?.observer().follow(kind, followed);
     Ok(())
 }
 
-/// Whether there is something left to tell after the `Close` with number `closed`.
+/// Returns whether there are events to come after the `Close` with number `closed`.
 #[napi(catch_unwind)]
 pub fn alive(handle: u32, closed: u32) -> napi::Result<bool> {
     let object = environment::find(handle)?;
@@ -155,19 +155,19 @@ pub fn alive(handle: u32, closed: u32) -> napi::Result<bool> {
     Ok(object.observer().life() != closed || tunnel.ready() || tunnel.has_forwards())
 }
 
-/// Whether an SSH session is up.
+/// Returns whether an SSH session is up.
 #[napi(catch_unwind)]
 pub fn ready(handle: u32) -> napi::Result<bool> {
     Ok(environment::find(handle)?.tunnel().ready())
 }
 
-/// Whether the local port is bound.
+/// Returns whether the local port is bound.
 #[napi(catch_unwind)]
 pub fn listening(handle: u32) -> napi::Result<bool> {
     Ok(environment::find(handle)?.tunnel().listening())
 }
 
-/// The local port.
+/// Returns the local port.
 #[napi(catch_unwind)]
 pub fn local_port(handle: u32) -> napi::Result<u16> {
     Ok(environment::find(handle)?.tunnel().local_port())

@@ -1,4 +1,4 @@
-//! What `lib/ssh-config` has to know about keys and algorithms before it makes a tunnel's options.
+//! Functions for key files and algorithms, which `lib/ssh-config` calls.
 
 // The macro hands arguments over by value.
 #![allow(clippy::needless_pass_by_value)]
@@ -11,10 +11,10 @@ use zeroize::Zeroizing;
 
 use crate::binding::types::enums::AlgorithmKind;
 
-/// What a private key file is good for.
+/// Whether a private key file can be used.
 #[napi(object, object_from_js = false)]
 pub struct KeyFileInfo {
-    /// The blob of its public half, where that can be told.
+    /// The blob of its public half, if it is known.
     pub public_key: Option<Uint8Array>,
     /// Why it cannot be used.
     pub problem: Option<String>,
@@ -22,7 +22,7 @@ pub struct KeyFileInfo {
     pub locked: bool,
 }
 
-/// Reads a private key file, and decrypts it where there is a passphrase for it.
+/// Reads a private key file, and decrypts it if there is a passphrase.
 #[napi(catch_unwind)]
 pub fn inspect_private_key(text: Uint8Array, passphrase: Option<Uint8Array>) -> KeyFileInfo {
     match PrivateKey::parse(&text, passphrase.as_deref()) {
@@ -42,16 +42,16 @@ pub fn inspect_private_key(text: Uint8Array, passphrase: Option<Uint8Array>) -> 
     }
 }
 
-/// The blob of the key in the line of a public key or of a user's certificate; `null` where it is
+/// Returns the blob of the key in the line of a public key or of a user's certificate; `null` if it is
 /// neither.
 #[napi(catch_unwind)]
 pub fn inspect_public_key(line: Uint8Array) -> Option<Uint8Array> {
-    // A comment may be in any encoding. And what is no public key may be a private one.
+    // A comment may have any encoding, and another file may be a private key.
     let line = Zeroizing::new(String::from_utf8_lossy(&line).into_owned());
     ssh_proto::public_blob(&line).map(Into::into)
 }
 
-/// The names of the algorithms of one kind, the preferred first.
+/// Returns the names of the algorithms of one kind, the preferred first.
 #[napi(catch_unwind)]
 pub fn known_algorithms(kind: AlgorithmKind) -> Vec<&'static str> {
     Algorithms::default().names(kind.into()).to_vec()

@@ -1,14 +1,12 @@
-//! Node-API: what JavaScript calls and what it is told. No logic of its own.
+//! Node-API: the functions that JavaScript calls, and the messages that it receives. No logic.
 //!
-//! JavaScript knows a tunnel by a number (its handle) and a call by another; callbacks never leave
-//! JavaScript.
+//! JavaScript has a number for each tunnel (its handle) and for each call; callbacks stay in JavaScript.
 //!
 //! - [`exports`]: the functions of tunnels; [`sockopt`]: those of other sockets; [`key_files`]: those
 //!   of `lib/ssh-config`. They take plain values that JavaScript has checked.
-//! - [`tunnel_object`]: a handle's tunnel; [`calls`]: its calls in their order; [`options`]: its
-//!   configuration.
-//! - [`environment`]: the one function of a JavaScript environment that takes messages;
-//!   [`observer`]: the events among them; [`types`] and [`errors`]: the objects in them.
+//! - [`tunnel_object`]: the tunnel of a handle; [`calls`]: its methods; [`options`]: its options.
+//! - [`environment`]: the link to a JavaScript environment; [`observer`]: the events of a tunnel;
+//!   [`types`] and [`errors`]: the objects in messages.
 
 // The macros of napi-derive expand to the unsafe calls of Node-API; nothing here is written by hand.
 #![allow(unsafe_code)]
@@ -27,7 +25,7 @@ pub mod types;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Locks, poisoned or not: no holder of these locks can leave half a change behind.
+/// Locks a mutex, also a poisoned one: no holder leaves a change half done.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

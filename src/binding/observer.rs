@@ -1,4 +1,4 @@
-//! What JavaScript is told: messages, and the observer that makes them.
+//! Messages to JavaScript, and the observer that sends the events of a tunnel.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -17,11 +17,11 @@ use crate::binding::types::{Banner, ConnectionEnd, ConnectionInfo, ForwardInfo, 
 use crate::session::{self, HostKeyInfo, Responses};
 use crate::tunnel::{self, Answer, DIAL_FORWARD, Event, Observer, SessionStep};
 
-/// Messages that may wait for a busy event loop before no new connections are taken, which would make
-/// others. Each costs some hundred bytes.
+/// Messages in the queue above which the tunnel accepts no connections, which would add more. Each has
+/// some hundred bytes.
 const MAX_WAITING: usize = 4096;
 
-/// What a message is about.
+/// The kind of a message.
 #[napi]
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
@@ -39,31 +39,31 @@ pub enum Kind {
     Connection,
     /// A connection has ended as the payload says.
     Disconnected,
-    /// The session or the listener broke.
+    /// The session or the listener failed.
     Error,
     /// Life `number` of the tunnel is over.
     Close,
-    /// What the server asks in the payload waits for the answer to question `number`.
+    /// The prompts in the payload wait for the answer to question `number`.
     Prompts,
-    /// One of several sessions broke, or did not come up.
+    /// One of several sessions disconnected, or could not connect.
     SessionError,
-    /// The server will not listen any more for forward `number`.
+    /// The server does not listen for forward `number` any more.
     ForwardError,
-    /// Attempt `number` to set up the session again follows after the milliseconds in the payload.
+    /// Attempt `number` to reconnect follows after the milliseconds in the payload.
     Reconnecting,
-    /// The logon of session `number` begins.
+    /// Session `number` begins to connect.
     SessionStarted,
     /// Session `number` is up after the milliseconds in the payload.
     SessionReady,
-    /// Session `number` broke.
+    /// Session `number` disconnected.
     SessionLost,
-    /// Nothing is left of session `number`.
+    /// Session `number` has ended.
     SessionEnded,
-    /// A server shows what is in the payload to the user.
+    /// A server sends the banner in the payload.
     Banner,
 }
 
-/// What comes with a message.
+/// The payload of a message.
 pub type Payload = Either10<
     Undefined,
     f64,
@@ -77,7 +77,7 @@ pub type Payload = Either10<
     Banner,
 >;
 
-/// One call of JavaScript's `dispatch`.
+/// A message: one call of JavaScript's `dispatch`.
 pub struct Message {
     handle: u32,
     kind: Kind,
@@ -91,7 +91,7 @@ impl Message {
         Self { handle, kind, number, failure: None, payload }
     }
 
-    /// The end of a call.
+    /// The outcome of a call.
     pub(crate) fn reply(handle: u32, call: f64, outcome: Result<Payload, Failure>) -> Self {
         let (failure, payload) = match outcome {
             Ok(payload) => (None, payload),
@@ -105,30 +105,30 @@ impl Message {
     }
 }
 
-/// Tells one tunnel's wrapper what happens to it, and keeps what it was asked.
+/// Sends the events of a tunnel to JavaScript, and keeps its open questions.
 pub struct JsObserver {
     handle: u32,
     link: Arc<Link>,
-    /// What JavaScript listens for of that which comes with each connection: a bit for each kind.
+    /// The kinds of events that JavaScript follows, one bit each.
     followed: AtomicU32,
-    /// Odd while the tunnel is up, one more at every change: tells JavaScript whether the `close`
-    /// it was told of is the last one, for what is up keeps the event loop alive until then.
+    /// Odd while the tunnel is up, and incremented at every change. By it JavaScript knows whether a
+    /// `Close` is the last one: until then the tunnel keeps the event loop alive.
     life: AtomicU32,
-    /// Whether the JavaScript thread waits in a call that may log on.
+    /// Whether the JavaScript thread waits in a call that may connect.
     blocked: AtomicBool,
-    /// Whether a host key was refused, or a question not answered, because of that.
+    /// Whether a question could not be asked because of that.
     deadlock: AtomicBool,
     questions: Mutex<Questions>,
 }
 
-/// What JavaScript was asked and has not answered.
+/// Questions that JavaScript has not answered.
 #[derive(Default)]
 struct Questions {
-    /// The number that the last question about a host key or of a server got.
+    /// The number of the last question about a host key, or with prompts.
     last: u32,
     keys: HashMap<u32, oneshot::Sender<bool>>,
     prompts: HashMap<u32, oneshot::Sender<Responses>>,
-    /// By the connections' numbers, until they are answered or the connection is no more.
+    /// By the connections' ids, until they are answered or the connection has ended.
     requests: HashMap<u64, Answer>,
 }
 
@@ -177,12 +177,12 @@ impl JsObserver {
     pub(crate) fn answer_host_key(&self, question: u32, trusted: bool) {
         let asked = lock(&self.questions).keys.remove(&question);
         if let Some(sender) = asked {
-            // Whoever gave up waiting needs no answer.
+            // The receiver may have given up.
             let _ = sender.send(trusted);
         }
     }
 
-    /// Answers what a server asked, or gives up on it; only the first answer counts.
+    /// Answers prompts, or gives up on them; only the first answer counts.
     pub(crate) fn answer_prompts(&self, question: u32, responses: Option<Responses>) {
         let asked = lock(&self.questions).prompts.remove(&question);
         if let (Some(sender), Some(responses)) = (asked, responses) {
@@ -198,8 +198,8 @@ impl JsObserver {
         }
     }
 
-    /// Runs `wait` on the JavaScript thread, which meanwhile answers no question; tells whether one
-    /// was asked in vain.
+    /// Runs `wait` on the JavaScript thread, which cannot answer questions meanwhile. Returns whether one
+    /// could not be asked.
     pub(crate) fn blocking<T>(&self, wait: impl FnOnce() -> T) -> (T, bool) {
         self.deadlock.store(false, Ordering::SeqCst);
         self.blocked.store(true, Ordering::SeqCst);
@@ -216,18 +216,18 @@ impl JsObserver {
         number.into()
     }
 
-    /// Goes to the odd or the even life number that follows, unless it is there already.
+    /// Advances to the next odd or even life number, unless it is already there.
     fn turn(&self, up: bool) -> f64 {
         let parity = u32::from(up);
         let life = self.life.load(Ordering::Acquire);
         let life = if life % 2 == parity { life } else { life.wrapping_add(1) };
-        // Events of one tunnel come one after the other: nobody else writes.
+        // The events of a tunnel are sequential: there is no other writer.
         self.life.store(life, Ordering::Release);
         life.into()
     }
 
-    /// Tells how far a session has come, if anybody wants to hear it.
-    fn tell_session(&self, number: u32, step: SessionStep) {
+    /// Sends the step of a session, if JavaScript follows it.
+    fn send_session(&self, number: u32, step: SessionStep) {
         let (kind, payload, error) = match step {
             SessionStep::Started => (Kind::SessionStarted, Either10::A(()), None),
             SessionStep::Ready(time) => (Kind::SessionReady, Either10::B(milliseconds(time)), None),
@@ -262,7 +262,7 @@ impl Observer for JsObserver {
                 }
             }
             Event::Ready => self.send(Kind::Ready, self.turn(true), Either10::A(())),
-            Event::Session { number, step } => self.tell_session(number, step),
+            Event::Session { number, step } => self.send_session(number, step),
             Event::Listening(_) => self.send(Kind::Listening, self.turn(true), Either10::A(())),
             Event::ConnectionRequest(request) => {
                 lock(&self.questions).requests.insert(request.info.id, request.answer);
@@ -305,7 +305,7 @@ impl Observer for JsObserver {
 
     fn verify_host_key(&self, key: HostKeyInfo, answer: oneshot::Sender<bool>) {
         if self.blocked.load(Ordering::SeqCst) {
-            // Dropping the answer refuses the key: better than to wait for a thread that waits.
+            // Dropping the answer rejects the key: this thread cannot answer while it waits.
             self.deadlock.store(true, Ordering::SeqCst);
             return;
         }

@@ -1,4 +1,4 @@
-//! Sockets that are not the addon's: the functions that `lib/sockopt.js` calls.
+//! Functions for sockets of the application, which `lib/sockopt.js` calls.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -19,11 +19,11 @@ pub const SOL_SOCKET: i32 = libc::SOL_SOCKET;
 /// The option whose value is the LINGER structure.
 #[napi]
 pub const SO_LINGER: i32 = libc::SO_LINGER;
-/// Winsock's number for it, made of the system's own; no Unix has one.
+/// The number of SO_DONTLINGER, formed as in Winsock; Unix has no such option.
 #[napi]
 pub const SO_DONTLINGER: i32 = !libc::SO_LINGER;
 
-/// What the kernel got of a stream.
+/// How much of a stream the kernel has taken.
 #[napi]
 #[derive(Clone, Copy, Debug)]
 pub enum Written {
@@ -40,16 +40,16 @@ pub enum Written {
 pub struct TakenSocket {
     /// For `closeSocket`.
     pub handle: u32,
-    /// The LINGER structure in one number.
+    /// The LINGER structure, packed.
     pub linger: f64,
 }
 
 thread_local! {
-    /// Sockets that JavaScript still writes to. A thread that ends leaves them to the kernel.
+    /// Sockets that JavaScript still writes to. At the end of the thread the kernel closes them.
     static TAKEN: RefCell<HashMap<u32, ClosingSocket>> = RefCell::default();
 }
 
-/// The LINGER structure of a socket in one number; a failure names what it was asked for.
+/// Returns the LINGER structure of a socket, packed; `syscall` is for the error.
 // The macro hands strings over by value.
 #[allow(clippy::needless_pass_by_value)]
 #[napi(catch_unwind)]
@@ -76,8 +76,7 @@ fn failed(syscall: &str, outcome: Result<(), external::Error>) -> Option<Failure
     outcome.err().map(|error| Failure::of_socket(syscall, &error))
 }
 
-/// Begins to close a socket: its linger time counts from now. With `owned` the descriptor is the
-/// addon's from now on.
+/// Begins to close a socket: its linger time starts. With `owned` the addon owns the descriptor.
 #[napi(catch_unwind)]
 pub fn take_socket(descriptor: i32, owned: bool) -> Either<TakenSocket, Failure> {
     let taken =
@@ -93,15 +92,15 @@ pub fn take_socket(descriptor: i32, owned: bool) -> Either<TakenSocket, Failure>
     }
 }
 
-/// Closes a socket that was taken, and blocks until it is done: how many bytes were not
-/// acknowledged, and after a reset that number's complement (-1 for 0).
+/// Closes a socket that was taken, and blocks until it is done. Returns the number of unacknowledged
+/// bytes, or its complement after a reset (-1 for 0).
 #[napi(catch_unwind)]
 pub fn close_socket(handle: u32, written: Written, left: f64) -> napi::Result<f64> {
     let taken = remove(handle)?;
     Ok(pack_closed(runtime::handle().block_on(taken.close(output(written, left)))))
 }
 
-/// Likewise; the number is dispatched as reply `call`.
+/// Closes a socket that was taken; the number is dispatched as reply `call`.
 #[napi(catch_unwind)]
 pub fn enqueue_close(
     link: u32,

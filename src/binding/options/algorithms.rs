@@ -5,7 +5,7 @@ use ssh_proto::{AlgorithmError, AlgorithmKind, Algorithms, Selection};
 
 use crate::binding::errors::Failure;
 
-/// The lists that the owner has something to say about.
+/// The lists that the application changes.
 #[napi(object, object_to_js = false)]
 pub struct AlgorithmLists {
     /// Methods of key exchange.

@@ -1,4 +1,4 @@
-//! A tunnel's configuration as `index.js` hands it over: complete, checked, in plain values.
+//! The options of a tunnel as JavaScript passes them: complete, checked, in plain values.
 
 pub mod algorithms;
 pub mod limits;
@@ -24,19 +24,19 @@ use crate::tunnel::{CAN_REUSE_PORT, Config, Endpoint, ForwardSpec, Settings};
 /// Longer than any process lives, and short enough to be added to any point in time.
 const CENTURY: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
 
-/// Characters of a refused value that its error repeats: a fingerprint has 50.
+/// Characters of an invalid value that its error shows: a fingerprint has 50.
 const MAX_SHOWN: usize = 80;
 
-/// A server to log on to: the tunnel's own, or a jump host.
+/// A server: the tunnel's own, or a jump host.
 #[napi(object, object_to_js = false)]
 pub struct Server {
-    /// The option that holds it, for messages: `options`, `options.jump[1]`.
+    /// The name of its options in messages: `options`, `options.jump[1]`.
     pub option: String,
     /// Its name or address.
     pub host: String,
     /// Its port.
     pub port: u16,
-    /// The user to log on as.
+    /// The name of the user.
     pub username: String,
     /// The user's password.
     pub password: Option<Uint8Array>,
@@ -62,33 +62,33 @@ pub struct Server {
     pub strict_host_key_checking: Strictness,
     /// The name that files and certificates have for the host.
     pub host_key_alias: Option<String>,
-    /// Whether files learn other keys of the host.
+    /// Whether to write the host's other keys.
     pub update_host_keys: bool,
     /// Files of revoked keys.
     pub revoked_host_keys: Vec<String>,
-    /// Bits that RSA keys have to have.
+    /// The minimum bits of RSA keys.
     #[napi(js_name = "requiredRSASize")]
     pub required_rsa_size: u32,
-    /// A program that reaches it; only of the first server.
+    /// A program that connects to it; only for the first server.
     pub proxy_command: Option<String>,
-    /// Whether a stream of JavaScript's leads to it; only of the first server.
+    /// Whether a stream of JavaScript leads to it; only for the first server.
     pub sock: bool,
     /// Milliseconds, 0 for never.
     pub keepalive_interval: f64,
-    /// Questions in a row.
+    /// The number of unanswered keepalive requests.
     pub keepalive_count_max: u32,
-    /// When keys are changed from our side.
+    /// When this side starts a key exchange.
     pub rekey: RekeyLimits,
 }
 
-/// The constructor's options, defaults filled in.
+/// The constructor's options, with their defaults.
 #[napi(object, object_to_js = false)]
 pub struct Options {
     /// The SSH server.
     pub server: Server,
-    /// The servers to go through, in order.
+    /// The jump hosts, in order.
     pub jump: Vec<Server>,
-    /// What runs a `proxyCommand`.
+    /// The shell that runs a `proxyCommand`.
     pub shell: String,
     /// The address of this machine to dial from.
     pub local_address: Option<String>,
@@ -96,21 +96,21 @@ pub struct Options {
     pub force_ipv4: bool,
     /// Whether only IPv6 addresses are dialed.
     pub force_ipv6: bool,
-    /// How many SSH sessions there may be.
+    /// The maximum number of sessions.
     pub sessions: u32,
     /// The address to listen on.
     pub local_host: String,
     /// The port to listen on.
     pub local_port: u16,
-    /// How many connections there may be at once; any number without it.
+    /// The maximum number of simultaneous connections; unlimited without it.
     pub max_connections: Option<u32>,
-    /// Whether other listeners may share local ports.
+    /// Whether other listeners may share the local ports.
     pub reuse_port: bool,
-    /// The host at the far side; without it there is nothing to listen for.
+    /// The host of the target; without it there is no configured forward.
     pub forward_host: Option<String>,
-    /// The port at the far side; together with the host.
+    /// The port of the target; together with the host.
     pub forward_port: Option<u16>,
-    /// The LINGER structure in one number.
+    /// The LINGER structure, packed.
     pub linger: f64,
     /// SO_KEEPALIVE for accepted connections.
     pub keep_alive: bool,
@@ -118,22 +118,22 @@ pub struct Options {
     pub idle_timeout: f64,
     /// Milliseconds, 0 for no limit.
     pub ready_timeout: f64,
-    /// How to set up a lost session again.
+    /// How to reconnect.
     pub reconnect: Option<ReconnectOption>,
-    /// Bytes that each connection may have under way and unread.
+    /// The maximum receive window of a connection, in bytes.
     pub window_limit: u32,
-    /// Bytes that all of them may, together.
+    /// The sum of all receive windows, in bytes.
     pub memory_limit: f64,
 }
 
-/// How to set up a lost session again, defaults filled in.
+/// How to reconnect, with the defaults.
 #[napi(object, object_to_js = false)]
 pub struct ReconnectOption {
     /// Milliseconds.
     pub initial_delay: f64,
     /// Milliseconds.
     pub max_delay: f64,
-    /// No limit without it.
+    /// Unlimited without it.
     pub max_attempts: Option<u32>,
 }
 
@@ -152,21 +152,21 @@ impl From<ReconnectOption> for Reconnect {
 pub struct PrivateKeyOption {
     /// The text of its file.
     pub key: Uint8Array,
-    /// What it is encrypted with.
+    /// The passphrase that it is encrypted with.
     pub passphrase: Option<Uint8Array>,
     /// The line of its certificate.
     pub certificate: Option<Uint8Array>,
 }
 
 impl From<PrivateKeyOption> for KeyFile {
-    /// Copies what JavaScript owns, and wipes there.
+    /// Copies the bytes; JavaScript wipes the originals.
     fn from(option: PrivateKeyOption) -> Self {
         let certificate = option.certificate.map(|bytes| bytes.to_vec());
         Self::new(&option.key, option.passphrase.as_deref(), certificate)
     }
 }
 
-/// How much one set of keys may carry, and for how long it is used; what is absent is the default.
+/// How much data one set of keys carries, and for how long; absent members have their defaults.
 #[napi(object, object_to_js = false)]
 pub struct RekeyLimits {
     /// Bytes.
@@ -188,7 +188,7 @@ impl From<RekeyLimits> for Rekey {
     }
 }
 
-/// What holds for the tunnel's own server and for its jump hosts alike.
+/// Options for the tunnel's server and its jump hosts alike.
 #[derive(Clone, Copy)]
 struct Shared {
     ready_timeout: Duration,
@@ -196,8 +196,7 @@ struct Shared {
 }
 
 impl Options {
-    /// What a tunnel is made of. The secrets move; only the key's bytes, which JavaScript owns, are
-    /// copied.
+    /// Returns the parts of a tunnel. Secrets are copied; JavaScript wipes the originals.
     pub(crate) fn into_parts(self) -> Result<(Config, Settings), Failure> {
         if self.reuse_port && !CAN_REUSE_PORT {
             return Err(routes::unavailable("reusePort"));
@@ -214,11 +213,11 @@ impl Options {
             ready_timeout: duration(self.ready_timeout).unwrap_or(CENTURY),
             windows: Windows {
                 limit: self.window_limit,
-                // Sessions know nothing of each other: each has its share.
+                // Each session has an equal share.
                 memory: self.memory_limit as u64 / u64::from(self.sessions.max(1)),
             },
         };
-        // Whichever is the first is reached from here, the others through the one before.
+        // The first server is reached from here, each other one through the one before it.
         let first = self.jump.first().unwrap_or(&self.server);
         let mut route = routes::first(first, dialing, self.shell)?;
         for (number, hop) in (0..).zip(self.jump) {
@@ -247,7 +246,7 @@ impl Options {
 }
 
 impl Server {
-    /// Refuses names that `lib/validate/server.js` should have refused.
+    /// Checks the names again, which `lib/validate/server.js` has checked.
     fn check_names(&self) -> Result<(), Failure> {
         let check = |text: &str, most, property| named(text, most, &self.option, property);
         check(&self.host, names::MAX_HOST, "host")?;
@@ -320,13 +319,13 @@ fn pin(text: &str) -> Result<Pin, Failure> {
     text.parse().map_err(|reason| invalid("hostKey", reason, text))
 }
 
-/// The blob of a public key's line.
+/// Returns the blob of a line of a public key.
 fn blob(line: &str) -> Result<Vec<u8>, Failure> {
     ssh_proto::public_blob(line)
         .ok_or_else(|| invalid("agentKeys", "expected lines of public keys", line))
 }
 
-/// Refuses a text that is no name. It is not shown: what made it pass the first gate is not known.
+/// Checks a name. The error does not show an invalid one, which has passed the check in JavaScript.
 fn named(text: &str, most: usize, option: &str, property: &str) -> Result<(), Failure> {
     names::check(text, most).map_err(|fault| {
         let message = format!("The property '{option}.{property}' {fault}. Received type string");
@@ -341,7 +340,7 @@ fn invalid(property: &str, reason: impl Display, text: &str) -> Failure {
     Failure::new("ERR_INVALID_ARG_VALUE", message)
 }
 
-/// A refused key, fit for a message: not all of a file, and nothing of the wrong half of a key.
+/// Returns an invalid key for a message: shortened, and nothing of a private key.
 fn received(text: &str) -> String {
     if text.contains("PRIVATE KEY") {
         return "a private key".to_owned();

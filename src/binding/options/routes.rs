@@ -10,7 +10,7 @@ use crate::session::{Dialing, Family, Route, Target};
 #[cfg(unix)]
 use crate::session::{ProxyCommand, Tokens};
 
-/// The way from here to the first of the servers.
+/// Returns the route to the first server.
 #[cfg(unix)]
 pub(crate) fn first(server: &Server, dialing: Dialing, shell: String) -> Result<Route, Failure> {
     if server.sock {
@@ -37,25 +37,25 @@ pub(crate) fn first(server: &Server, dialing: Dialing, _: String) -> Result<Rout
     }
 }
 
-/// The way through a jump host.
+/// Returns the route through a jump host.
 #[cfg(unix)]
 pub(crate) fn through(hop: Target) -> Result<Route, Failure> {
     Ok(Route::Jump(Arc::new(hop)))
 }
 
 #[cfg(not(unix))]
-#[allow(clippy::needless_pass_by_value)] // elsewhere it is kept
+#[allow(clippy::needless_pass_by_value)] // Unix keeps it.
 pub(crate) fn through(_: Target) -> Result<Route, Failure> {
     Err(unavailable("jump"))
 }
 
-/// Something that this system does not have: for the ways to a server, pairs of sockets.
+/// The error for an option that this system does not support.
 pub(crate) fn unavailable(option: &str) -> Failure {
     let message = format!("options.{option} is unavailable on this platform");
     Failure::new("ERR_FEATURE_UNAVAILABLE_ON_PLATFORM", message)
 }
 
-/// Where to dial from and to. That not both families are forced, `lib/validate/options.js` has checked.
+/// Returns the addresses to connect from and to. JavaScript has checked that at most one family is forced.
 pub(crate) fn dialing(
     local: Option<String>,
     force_ipv4: bool,

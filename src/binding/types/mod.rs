@@ -22,7 +22,7 @@ use crate::tunnel::{self, Endpoint, ForwardOptions, ForwardSpec, Login};
 #[napi(object, js_name = "Linger", object_from_js = false)]
 #[derive(Debug)]
 pub struct LingerOption {
-    /// Nonzero: `l_linger` rules the close.
+    /// Nonzero: `l_linger` applies.
     #[napi(js_name = "l_onoff")]
     pub l_onoff: u16,
     /// Seconds.
@@ -30,67 +30,67 @@ pub struct LingerOption {
     pub l_linger: u16,
 }
 
-/// A connection as JavaScript sees it.
+/// A connection.
 #[napi(object, object_from_js = false)]
 #[derive(Debug)]
 pub struct ConnectionInfo {
-    /// Its number in the tunnel.
+    /// Its id.
     pub connection_id: f64,
-    /// The number of the forward that it came by, -1 if it was dialed.
+    /// The id of its forward, or -1 for dial().
     pub forward_id: i64,
-    /// The local program's address, if it came by TCP.
+    /// The address of the client, if it came by TCP.
     pub remote_address: Option<String>,
-    /// The local program's port, likewise.
+    /// The port of the client.
     pub remote_port: Option<u16>,
-    /// The address it connected to, likewise.
+    /// The address that it connected to.
     pub local_address: Option<String>,
-    /// The port it connected to, likewise.
+    /// The port that it connected to.
     pub local_port: Option<u16>,
-    /// The host at the far side.
+    /// The host of the target.
     pub forward_host: Option<String>,
-    /// The port at the far side.
+    /// The port of the target.
     pub forward_port: Option<u16>,
-    /// The Unix socket there instead.
+    /// The path of the target, in place of both.
     pub forward_path: Option<String>,
     /// How it will be closed.
     pub linger: LingerOption,
     /// Its state.
     pub state: ConnectionState,
-    /// Bytes towards the far side so far.
+    /// Bytes to the remote end so far.
     pub bytes_up: f64,
-    /// Bytes towards the local program so far.
+    /// Bytes to the local client so far.
     pub bytes_down: f64,
 }
 
-/// How a connection ended, as JavaScript sees it.
+/// The report of a connection that has ended.
 #[napi(object, object_from_js = false)]
 #[derive(Debug)]
 pub struct ConnectionEnd {
-    /// Its number in the tunnel.
+    /// Its id.
     pub connection_id: f64,
-    /// The number of the forward that it came by, -1 if it was dialed.
+    /// The id of its forward, or -1 for dial().
     pub forward_id: i64,
     /// `OK`, or what went wrong.
     pub code: String,
-    /// The same for people.
+    /// The reason in words.
     pub reason: String,
     /// What the server said when it refused to open the connection.
     pub description: Option<String>,
-    /// Whether both directions were delivered to their end of stream.
+    /// Whether both directions reached their end of stream with every byte delivered.
     pub clean: bool,
     /// How the local client saw it end.
     pub closed_by: ClosedBy,
     /// Bytes handed to the SSH session.
     pub bytes_up: f64,
-    /// Bytes the local program's kernel has acknowledged.
+    /// Bytes that the kernel of the local client has acknowledged.
     pub bytes_down: f64,
-    /// Bytes from the local program that were not passed on.
+    /// Bytes from the local client that were not handed on.
     pub dropped_up: f64,
-    /// Bytes from the far side that were not delivered.
+    /// Bytes from the remote end that were not delivered.
     pub dropped_down: f64,
     /// How it was closed.
     pub linger: LingerOption,
-    /// Whether the linger time cut it short.
+    /// Whether the linger time expired.
     pub linger_expired: bool,
 }
 
@@ -117,44 +117,44 @@ pub struct ForwardOption {
     pub target: Option<EndpointOption>,
     /// The maximum number of simultaneous connections; unlimited without it.
     pub max_connections: Option<u32>,
-    /// Together with the password: what clients of a dynamic forward have to present.
+    /// The username that clients of a dynamic forward have to send; together with the password.
     pub username: Option<String>,
-    /// See above.
+    /// Together with the username.
     pub password: Option<String>,
 }
 
-/// A forward that is bound, or is to be so again, as JavaScript sees it.
+/// A forward that is bound, or will be bound again after a reconnect.
 #[napi(object, object_from_js = false)]
 pub struct ForwardInfo {
-    /// Its number in the tunnel.
+    /// Its id.
     pub forward_id: i64,
     /// Its kind.
     pub kind: ForwardKind,
     /// Where it listens.
     pub bound: EndpointOption,
-    /// Whether it does now.
+    /// Whether it listens now.
     pub listening: bool,
-    /// What it leads to.
+    /// Its target.
     pub target: Option<EndpointOption>,
 }
 
 /// A connection that was dialed.
 #[napi(object, object_from_js = false)]
 pub struct Dialed {
-    /// Its number in the tunnel.
+    /// Its id.
     pub connection_id: f64,
-    /// The program's end, which the caller owns.
+    /// The application's end, which the caller owns.
     pub descriptor: i32,
 }
 
-/// A host key to decide about, as JavaScript sees it.
+/// A host key for the hostVerifier.
 #[napi(object, object_from_js = false)]
 pub struct HostKey {
     /// The host as it was given.
     pub host: String,
     /// Its port.
     pub port: u16,
-    /// Which jump host it is, if it is one.
+    /// The index of the jump host, if it is one.
     pub hop: Option<u32>,
     /// The key's type.
     #[napi(js_name = "type")]
@@ -165,7 +165,7 @@ pub struct HostKey {
     pub fingerprint: String,
 }
 
-/// What a server shows to the user before it lets him in.
+/// A banner of a server.
 #[napi(object, object_from_js = false)]
 pub struct Banner {
     /// The server's host as it was given.
@@ -207,7 +207,7 @@ impl From<&Endpoint> for EndpointOption {
 impl TryFrom<EndpointOption> for Endpoint {
     type Error = napi::Error;
 
-    /// `index.js` gives a path, or a host and a port; it has checked them.
+    /// JavaScript passes a path, or a host and a port, and has checked them.
     fn try_from(option: EndpointOption) -> Result<Self, napi::Error> {
         let refused = |fault| napi::Error::new(Status::InvalidArg, format!("a name {fault}"));
         if let Some(path) = option.path {
@@ -327,7 +327,7 @@ impl From<HostKeyInfo> for HostKey {
     }
 }
 
-/// A count as JavaScript's number: exact up to 2^53, which nothing here reaches.
+/// Returns a count as a number of JavaScript, exact up to 2^53.
 pub(crate) fn number(count: u64) -> f64 {
     count as f64
 }

@@ -1,10 +1,10 @@
-//! The questions of a server, as JavaScript sees them.
+//! The prompts of a server.
 
 use napi_derive::napi;
 
 use crate::session;
 
-/// What a server asks the user, as JavaScript sees it.
+/// The prompts of a server in one round.
 #[napi(object, object_from_js = false)]
 pub struct Prompts {
     /// A title.
@@ -13,16 +13,16 @@ pub struct Prompts {
     pub instructions: String,
     /// The language of the texts.
     pub lang: String,
-    /// The questions.
+    /// The prompts.
     pub prompts: Vec<Prompt>,
 }
 
-/// One question.
+/// One prompt.
 #[napi(object, object_from_js = false)]
 pub struct Prompt {
-    /// What is asked.
+    /// The text.
     pub prompt: String,
-    /// Whether the answer may be seen.
+    /// Whether the answer is shown while it is typed.
     pub echo: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What was counted, as JavaScript sees it.
+//! The counters of a tunnel.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,47 +8,47 @@ use napi_derive::napi;
 use crate::binding::types::number;
 use crate::tunnel;
 
-/// What begins the code of a server's refusal to open a connection's far side.
+/// The prefix of the codes with which a server refuses to open a connection.
 const REFUSED: &str = "ERR_SSH_OPEN_";
-/// The code of a connection that its owner has rejected.
+/// The code of a connection that the application has rejected.
 const REJECTED: &str = "ERR_TUNNEL_REJECTED";
 
-/// Everything.
+/// All counters.
 #[napi(object, object_from_js = false)]
 #[derive(Debug)]
 pub struct Stats {
-    /// About sessions.
+    /// Those of sessions.
     pub sessions: SessionStats,
-    /// About connections.
+    /// Those of connections.
     pub connections: ConnectionStats,
 }
 
-/// About sessions.
+/// Counters of sessions.
 #[napi(object, object_from_js = false)]
 #[derive(Debug)]
 pub struct SessionStats {
-    /// Those that are up.
+    /// Sessions that are up.
     pub up: f64,
-    /// Logons that succeeded.
+    /// Sessions that were established.
     pub logons: f64,
-    /// Logons that failed.
+    /// Connection attempts that failed.
     pub logon_failures: f64,
-    /// Sessions that broke.
+    /// Sessions that disconnected.
     pub losses: f64,
-    /// Attempts to set one up again.
+    /// Attempts to reconnect.
     pub reconnect_attempts: f64,
-    /// Milliseconds of the last logon.
+    /// Milliseconds that the last session took to connect.
     #[napi(js_name = "logonTime")]
     pub connect_time: Option<f64>,
-    /// Milliseconds to the server and back.
+    /// The round trip to the server, in milliseconds.
     pub round_trip: Option<f64>,
 }
 
-/// About connections.
+/// Counters of connections.
 #[napi(object, object_from_js = false)]
 #[derive(Debug)]
 pub struct ConnectionStats {
-    /// Those that came in.
+    /// Connections that were accepted.
     pub accepted: f64,
     /// Those that were opened.
     pub opened: f64,
@@ -56,7 +56,7 @@ pub struct ConnectionStats {
     pub pending: f64,
     /// Those that are open.
     pub open: f64,
-    /// Those that the owner rejected.
+    /// Those that the application rejected.
     pub rejected: f64,
     /// Those that the server refused, by code.
     pub refused: BTreeMap<String, f64>,
@@ -66,21 +66,21 @@ pub struct ConnectionStats {
     pub clean: f64,
     /// Those that did not.
     pub unclean: f64,
-    /// Those that ended, by what the local program saw.
+    /// Those that ended, by how the local client saw it.
     pub closed_by: ClosedBy,
-    /// Those whose linger time cut them short.
+    /// Those whose linger time expired.
     pub linger_expired: f64,
     /// Bytes handed to the SSH session.
     pub bytes_up: f64,
     /// Bytes delivered.
     pub bytes_down: f64,
-    /// Bytes from local programs that were not passed on.
+    /// Bytes from local clients that were not handed on.
     pub dropped_up: f64,
-    /// Bytes from the far side that were not delivered.
+    /// Bytes from remote ends that were not delivered.
     pub dropped_down: f64,
 }
 
-/// How local programs saw their connections end.
+/// How local clients saw their connections end.
 #[napi(object, object_from_js = false)]
 #[derive(Debug)]
 pub struct ClosedBy {
@@ -138,7 +138,7 @@ impl From<&tunnel::ConnectionStats> for ConnectionStats {
     }
 }
 
-/// A time with its fractions.
+/// Returns milliseconds, with fractions.
 pub(crate) fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
