@@ -4,12 +4,12 @@
 // loop may be busy for long. When it goes on, Node.js runs timers that are due before it reads what has come. src/runtime/timer.rs
 // has the same for Rust.
 
-/** Milliseconds: a timer that fires so much later was held up by a pause. */
+/** Milliseconds: a timer that fires later than this was delayed by a pause. */
 const TOLERANCE = 500;
-/** Milliseconds: a longer wait is halved, so that a pause that ends before its end is noticed, too. */
-const LONGEST_STRETCH = 1000;
+/** Milliseconds: a longer wait is halved, so that a pause in the middle of it is noticed. */
+const MAX_STRETCH = 1000;
 
-/** Calls back once when its time is over and what has come by then was handled. After a pause it is as long as at first. */
+/** Calls back once when its time is over and all input until then was handled. A pause starts it again. */
 class Deadline {
   #length;
   #expire;
@@ -27,7 +27,7 @@ class Deadline {
     this.#wait();
   }
 
-  /** Milliseconds that are left. */
+  /** The milliseconds that are left. */
   get left() {
     return Math.max(0, this.#due - performance.now());
   }
@@ -46,7 +46,7 @@ class Deadline {
 
   #wait() {
     const { left } = this;
-    const stretch = left > LONGEST_STRETCH ? left / 2 : left;
+    const stretch = left > MAX_STRETCH ? left / 2 : left;
     this.#expected = performance.now() + stretch;
     this.#timer = setTimeout(() => this.#look(), stretch);
     if (!this.#isRef) this.#timer.unref();
@@ -59,7 +59,7 @@ class Deadline {
       this.#wait();
       return;
     }
-    // Comes after the sockets were looked at.
+    // Runs after the sockets were polled.
     this.#immediate = setImmediate(this.#expire);
   }
 }

@@ -1,7 +1,6 @@
 'use strict';
 
-// What tunnels publish on channels of node:diagnostics_channel, for those who watch a program
-// without being a part of it.
+// Publishes events of tunnels on channels of node:diagnostics_channel.
 
 const { channel } = require('node:diagnostics_channel');
 
@@ -11,7 +10,7 @@ const { binding } = require('./native/index.js');
 const { Kind } = binding;
 
 /**
- * The channels by what the addon tells. Held here, for Node.js forgets a channel that nobody holds.
+ * The channels, by the kinds of events. The references keep them: Node.js drops a channel without one.
  * @type {[number, import('node:diagnostics_channel').Channel][]}
  */
 const CHANNELS = [
@@ -25,10 +24,10 @@ const CHANNELS = [
 
 const byKind = new Map(CHANNELS);
 
-/** The kinds of what is told for the channels alone. */
+/** The kinds of events that are for channels only. */
 const SESSIONS = [Kind.SessionStarted, Kind.SessionReady, Kind.SessionLost, Kind.SessionEnded];
 
-/** Which channels have subscribers: a bit for each kind. */
+/** The channels that have subscribers, one bit for each kind. */
 function subscribed() {
   let bits = 0;
   for (const [kind, { hasSubscribers }] of CHANNELS) if (hasSubscribers) bits |= 1 << kind;
@@ -39,17 +38,17 @@ function isSubscribed(bits, kind) {
   return (bits & (1 << kind)) !== 0;
 }
 
-// A subscriber that throws is caught by Node.js, and reported as an uncaught exception later.
+// Node.js catches an error of a subscriber, and reports it as an uncaught exception later.
 
-/** @param {number | undefined} payload of a session that is ready: milliseconds */
+/** @param {number | undefined} payload the milliseconds to connect, for a session that is ready */
 function publishSession(tunnel, kind, sessionId, failure, payload) {
-  const told = byKind.get(kind);
-  if (!told.hasSubscribers) return;
+  const channel = byKind.get(kind);
+  if (!channel.hasSubscribers) return;
   /** @type {{ tunnel: object, sessionId: number, logonTime?: number, error?: Error }} */
   const message = { tunnel, sessionId };
   if (kind === Kind.SessionReady) message.logonTime = payload;
   if (failure !== null) message.error = fromNative(failure);
-  told.publish(Object.freeze(message));
+  channel.publish(Object.freeze(message));
 }
 
 function publishConnection(tunnel, info) {
@@ -62,7 +61,7 @@ function publishEnd(tunnel, end) {
   if (ended.hasSubscribers) ended.publish(Object.freeze({ tunnel, end: frozen(end) }));
 }
 
-/** A copy: listeners of events get the object itself, and may do with it as they like. */
+/** A frozen copy: listeners of events get the object itself, and can change it. */
 function frozen({ linger, ...rest }) {
   return Object.freeze({ ...rest, linger: Object.freeze({ ...linger }) });
 }

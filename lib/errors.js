@@ -3,21 +3,21 @@
 const { errno: errnos } = require('node:os').constants;
 const { getSystemErrorName, inspect } = require('node:util');
 
-/** Longest primitive that an error message prints in full; Node cuts at the same length. */
-const LONGEST_VALUE = 28;
-/** Longest value that the message of an invalid one shows; likewise. */
-const LONGEST_INVALID = 128;
-/** Longest text of a user's in a message about a configuration or a command line. */
-const LONGEST_TEXT = 200;
+/** Characters of a primitive in a message, as in Node.js. */
+const MAX_VALUE = 28;
+/** Characters of an invalid value in a message, as in Node.js. */
+const MAX_INVALID = 128;
+/** Characters of a text of the user in a message. */
+const MAX_TEXT = 200;
 
-/** What would break a line of a message, or control the terminal that shows it. */
+/** Characters that end a line, or control a terminal. */
 const CONTROL = /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}]/gu;
 
 const ESCAPES = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
 
-/** So much of a text of a user's as a message may show, on one line. */
-function shorten(text, most = LONGEST_TEXT) {
-  const start = text.length > most ? `${text.slice(0, most)}...` : text;
+/** A text of the user for a message: shortened, on one line. */
+function shorten(text, max = MAX_TEXT) {
+  const start = text.length > max ? `${text.slice(0, max)}...` : text;
   return start.replace(
     CONTROL,
     (character) => ESCAPES[character] ?? `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
@@ -30,7 +30,7 @@ function coded(Base, code, message) {
   return error;
 }
 
-/** A name with a dot belongs to an object that was passed, any other one is a parameter. */
+/** A name with a dot is a property, any other one an argument. */
 function subject(name) {
   return `"${name}" ${name.includes('.') ? 'property' : 'argument'}`;
 }
@@ -45,15 +45,15 @@ function received(value, secret) {
   }
   if (secret) return `Received type ${typeof value}`;
   const text = inspect(value, { colors: false });
-  const shown = text.length > LONGEST_VALUE ? `${text.slice(0, LONGEST_VALUE - 3)}...` : text;
+  const shown = text.length > MAX_VALUE ? `${text.slice(0, MAX_VALUE - 3)}...` : text;
   return `Received type ${typeof value} (${shown})`;
 }
 
 /**
  * @param {string} name
- * @param {string} expected what follows "must be", for example "of type string"
+ * @param {string} expected follows "must be", for example "of type string"
  * @param {unknown} value
- * @param {{ secret?: boolean }} [options] secret: only the type is told, never the value
+ * @param {{ secret?: boolean }} [options] secret: the message has the type, and not the value
  */
 function invalidArgType(name, expected, value, { secret = false } = {}) {
   const message = `The ${subject(name)} must be ${expected}. ${received(value, secret)}`;
@@ -62,11 +62,11 @@ function invalidArgType(name, expected, value, { secret = false } = {}) {
 
 function invalidArgValue(name, reason, value, { secret = false } = {}) {
   const kind = name.includes('.') ? 'property' : 'argument';
-  const message = `The ${kind} '${name}' ${reason}. ${secret ? received(value, true) : `Received ${shorten(inspect(value), LONGEST_INVALID)}`}`;
+  const message = `The ${kind} '${name}' ${reason}. ${secret ? received(value, true) : `Received ${shorten(inspect(value), MAX_INVALID)}`}`;
   return coded(TypeError, 'ERR_INVALID_ARG_VALUE', message);
 }
 
-/** Node prints integers beyond 32 bits in groups of three. */
+/** Node.js prints integers beyond 32 bits in groups of three digits. */
 function grouped(value) {
   if (typeof value === 'bigint') return `${group(String(value))}n`;
   if (!Number.isInteger(value) || Math.abs(value) <= 2 ** 32) return inspect(value);
@@ -83,7 +83,7 @@ function outOfRange(name, range, value) {
 }
 
 /**
- * What is wrong with a file of ssh_config, or with a line of it.
+ * The error of an ssh_config file, or of a line of it.
  * @param {string} reason
  * @param {{ file: string, number?: number }} place without a number where the file has no lines
  * @param {unknown} [cause]
@@ -96,32 +96,32 @@ function configError(reason, { file, number }, cause) {
 }
 
 /**
- * A blocking call that only the blocked thread could let go on.
- * @param {string} needed what runs on it, and what for
+ * The error of a call that would block the thread that it needs.
+ * @param {string} needed what runs on that thread, and why it is needed
  */
 function wouldDeadlock(method, needed) {
   return coded(
     Error,
     'ERR_TUNNEL_WOULD_DEADLOCK',
     `${method}() without a callback blocks this thread, and ${needed}, ` +
-      `runs on it: neither could ever go on. Pass a callback to ${method}(), ` +
+      `runs on it: neither could ever continue. Pass a callback to ${method}(), ` +
       `or await tunnel.promises.${method}()`,
   );
 }
 
-/** Likewise, where what is waited for has to be written by the blocked thread. */
+/** The same where the thread has to write the buffered data of a socket. */
 function unwritten(method) {
   return coded(
     Error,
     'ERR_TUNNEL_WOULD_DEADLOCK',
-    `${method}() without a callback blocks this thread, and what the socket has buffered is ` +
-      `written by it: neither could ever go on. Pass a callback to ${method}(), or await ` +
+    `${method}() without a callback blocks this thread, which has to write the data that the ` +
+      `socket has buffered: neither could ever continue. Pass a callback to ${method}(), or await ` +
       `promises.${method}()`,
   );
 }
 
 /**
- * Nothing works without the addon.
+ * The error if the addon cannot be loaded.
  * @param {string} platform system, processor, C library and Node.js
  */
 function noBinary(platform, reason, cause) {
@@ -131,17 +131,17 @@ function noBinary(platform, reason, cause) {
   return Object.assign(coded(Error, 'ERR_TUNNEL_NO_BINARY', message), { cause });
 }
 
-/** What this system does not have, by the name that asked for it. */
+/** The error of an option that this system does not support. */
 function unavailable(name) {
   return coded(Error, 'ERR_FEATURE_UNAVAILABLE_ON_PLATFORM', `${name} is unavailable on this platform`);
 }
 
-/** An error as system calls give it, for one that need not be made. */
+/** The error of a system call, without making the call. */
 function systemError(syscall, code, why) {
   return fromNative({ code, message: `${syscall} ${code}: ${why}`, errno: errnos[code], syscall });
 }
 
-/** "host:port" as two values; an IPv6 host may stand in brackets. */
+/** Splits "host:port"; an IPv6 host may be in brackets. */
 function splitAddress(text) {
   const at = text.lastIndexOf(':');
   const port = Number(text.slice(at + 1));
@@ -193,19 +193,19 @@ function fromEnd({ code, reason, description }) {
 function plainFromNative({ code, message, errno, syscall, address }) {
   if (code === 'ERR_INVALID_ARG_VALUE') return coded(TypeError, code, message);
   if (errno === undefined || process.platform === 'win32') {
-    // Windows numbers its socket errors in its own way: the name alone tells them.
+    // Windows has other numbers for socket errors: only the name is known.
     const error = coded(Error, code, message);
-    return syscall === undefined ? error : Object.assign(error, { syscall, ...where(address) });
+    return syscall === undefined ? error : Object.assign(error, { syscall, ...addressMembers(address) });
   }
-  // Node's own table of names decides: it knows every number of this system.
+  // Node.js knows the names of all numbers of this system.
   const name = getSystemErrorName(-errno);
   const error = coded(Error, name, message.replace(code, name));
-  return Object.assign(error, { errno: -errno, syscall, ...where(address) });
+  return Object.assign(error, { errno: -errno, syscall, ...addressMembers(address) });
 }
 
-function where(address) {
+function addressMembers(address) {
   if (address === undefined) return {};
-  // No host has a slash: it is the path of a socket.
+  // With a slash it is the path of a socket.
   return address.includes('/') ? { address } : splitAddress(address);
 }
 

@@ -5,8 +5,8 @@ const https = require('node:https');
 const { checkObject } = require('./validate/index.js');
 
 /**
- * An agent for http and https whose connections are dialled through a tunnel. https.Agent is all that
- * http.Agent is, and keeps the TLS sessions of servers to be resumed.
+ * An agent for http and https whose connections are sockets of dial(). https.Agent does all that http.Agent does, and
+ * resumes TLS sessions.
  */
 class TunnelAgent extends https.Agent {
   #tunnel;
@@ -16,8 +16,8 @@ class TunnelAgent extends https.Agent {
     this.#tunnel = tunnel;
   }
 
-  // A request asks its agent for these two before it tells anything about itself: what they are for
-  // one of https is wrong for one of http, and who asks, only the stack knows. https.Agent sets them.
+  // A request reads these two before the agent gets the request, and their values differ for http and https: only the
+  // stack tells which one reads. https.Agent sets them.
   get protocol() {
     return isSecure() ? 'https:' : 'http:';
   }
@@ -31,11 +31,11 @@ class TunnelAgent extends https.Agent {
   set defaultPort(_) {}
 
   addRequest(request, options, ...rest) {
-    // @ts-expect-error: what every agent has, and @types/node does not
+    // @ts-expect-error: every agent has it, and @types/node does not
     return super.addRequest(request, { ...options, secureEndpoint: request.protocol === 'https:' }, ...rest);
   }
 
-  /** Connections of both kinds to one port are not to be mixed up. */
+  /** Keeps connections of http and https to the same port apart. */
   getName(options) {
     return `${options?.secureEndpoint === true ? 'https' : 'http'}:${super.getName(options)}`;
   }
@@ -46,7 +46,7 @@ class TunnelAgent extends https.Agent {
     try {
       socket = this.#tunnel.dial(socketPath ? { path: socketPath } : { host, port: Number(port) });
     } catch (error) {
-      // To the request, as what goes wrong later: one that had to wait has no caller to throw to.
+      // Passed to the request, as later errors are: one that has waited has no caller to throw to.
       process.nextTick(callback, error);
       return undefined;
     }

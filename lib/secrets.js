@@ -1,8 +1,7 @@
 'use strict';
 
-// Memory for secrets. V8 has typed arrays of up to 64 bytes among its other objects, which garbage collection
-// moves and leaves copies of, and so does whoever asks for their ArrayBuffer; Node cuts other small Buffers from
-// a pool. An ArrayBuffer of its own stays where it is until it is wiped.
+// Memory for secrets. V8 has typed arrays of up to 64 bytes on its heap, where garbage collection moves them and leaves
+// copies, and Node.js cuts other small Buffers from a pool. A separate ArrayBuffer stays where it is until it is wiped.
 
 /** @param {number} length */
 function allocate(length) {
@@ -10,7 +9,7 @@ function allocate(length) {
 }
 
 /**
- * The bytes of a secret in memory of their own.
+ * A copy of a secret, in memory that can be wiped.
  * @param {string | Uint8Array} secret
  */
 function copyOf(secret) {

@@ -1,13 +1,12 @@
 'use strict';
 
-// Connections that the program asks for itself. The addon has one end of a pair of Unix sockets, and
-// a net.Socket has the other: no port through which somebody else could come.
+// Sockets of dial(). The addon has one end of a pair of Unix sockets, and a net.Socket has the other: there is no port
+// that another program could connect to.
 //
-// Such a pair has no reset. The kernel makes one of a close with unread input, but not for a program
-// that has ended its own direction, and libuv takes a close that it finds together with the last bytes
-// for the end of the stream. So the addon does not close its end where the connection was reset: it
-// reports how the connection ended, when everything is read that is to be delivered, and the socket
-// is destroyed with the error here. The end of the stream is one only if it was one.
+// Such a pair cannot be reset. A close with unread input resets it, but not if the peer has ended its own direction, and
+// libuv reads a close that arrives with the last bytes as the end of the stream. So the addon does not close its end of a
+// connection that was reset. It reports the end when all delivered bytes are read, and the socket is destroyed with the
+// error here. An 'end' is always the end of the stream.
 
 const { AsyncResource } = require('node:async_hooks');
 const { closeSync } = require('node:fs');
@@ -23,20 +22,20 @@ const { Method } = binding;
 
 const nothing = () => undefined;
 
-/** A linger time that runs here, before the addon is told to close. */
-class Bound {
+/** A linger time that runs here, before the addon closes the connection. */
+class LingerTime {
   #l_onoff;
   #deadline;
   isTaken = false;
 
-  /** @param {() => void} expire called when the time is over */
+  /** @param {() => void} expire */
   constructor(packed, expire) {
     const { l_onoff, l_linger } = unpackLinger(packed);
     this.#l_onoff = l_onoff;
     if (l_onoff !== 0) this.#deadline = new Deadline(l_linger * 1000, expire);
   }
 
-  /** Stops the time. @returns {number | undefined} the Linger of what is left of it */
+  /** Stops the time. @returns {number | undefined} a Linger for the rest of it */
   take() {
     this.isTaken = true;
     if (this.#deadline === undefined) return undefined;
@@ -46,10 +45,7 @@ class Bound {
   }
 }
 
-/**
- * Node.js has accessors and a handle where its types have fields or nothing.
- * @type {any}
- */
+/** @type {any} its types lack the handle, and have fields in place of accessors */
 const Socket = net.Socket;
 
 /** For the tunnel: the connection has opened, has ended, or got another Linger. */
@@ -60,18 +56,18 @@ let lingerChanged;
 class TunnelSocket extends Socket {
   #ask;
   #resource = new AsyncResource('SSHTUNNELSOCKET');
-  /** The report of the connection's end, once there is one. */
+  /** The report of the connection's end. */
   #end;
-  /** The error to come after what is still to be read. */
+  /** The error that follows the bytes that are still to be read. */
   #cut;
-  /** Destroyed by the program, and the connection is being closed. */
-  #leaving = false;
-  /** The error that it was destroyed with. */
+  /** Whether destroy() was called and the connection is closing. */
+  #closing = false;
+  /** The error that destroy() was called with. */
   #reason;
-  /** The linger time while what was written is on its way to the system. @type {Bound | undefined} */
-  #bound;
-  /** Whether it is being reset, which nothing puts off. */
-  #isCut = false;
+  /** The linger time, until the system has everything that was written. @type {LingerTime | undefined} */
+  #lingerTime;
+  /** Whether it is being reset, which is final. */
+  #isReset = false;
 
   static {
     opened = (socket) => socket.#resource.runInAsyncScope(socket.#opened, socket);
@@ -92,7 +88,7 @@ class TunnelSocket extends Socket {
   }
 
   get destroyed() {
-    return super.destroyed || (#leaving in this && this.#leaving);
+    return super.destroyed || (#closing in this && this.#closing);
   }
 
   set destroyed(value) {
@@ -122,9 +118,9 @@ class TunnelSocket extends Socket {
       this.#call(Method.Disconnect).catch(nothing);
       return super.destroy(error);
     }
-    if (!this.#leaving) {
-      this.#leave(error);
-      this.#part();
+    if (!this.#closing) {
+      this.#beginClose(error);
+      this.#close();
     } else if (error?.syscall !== undefined) {
       super.destroy(this.#reason);
     }
@@ -133,31 +129,30 @@ class TunnelSocket extends Socket {
 
   resetAndDestroy() {
     if (this.connecting || super.destroyed) return this.destroy();
-    if (!this.#leaving) this.#leave();
+    if (!this.#closing) this.#beginClose();
     this.#reset();
     return this;
   }
 
   write(...args) {
-    if (!this.#leaving) return super.write(...args);
+    if (!this.#closing) return super.write(...args);
     const callback = args.findLast((arg) => typeof arg === 'function');
     if (callback !== undefined) process.nextTick(callback, systemError('write', 'EPIPE', 'the socket was destroyed'));
     return false;
   }
 
   read(size) {
-    if (!(#cut in this)) return super.read(size); // the constructor of net.Socket begins to read
-    if (this.#leaving) return null;
+    if (!(#cut in this)) return super.read(size); // called by the constructor of net.Socket
+    if (this.#closing) return null;
     const chunk = super.read(size);
     if (this.#cut !== undefined && this.readableLength === 0) process.nextTick(() => super.destroy(this.#cut));
     return chunk;
   }
 
-  #leave(reason) {
-    this.#leaving = true;
+  #beginClose(reason) {
+    this.#closing = true;
     this.#reason = reason;
-    // What comes from now on is read, for the far side may wait for that before it reads itself, and
-    // thrown away: no part of a stream that is destroyed.
+    // Input is read and discarded from now on: the remote end may wait for that before it reads itself.
     this._handle.onread = nothing;
     if (this._handle.reading) return;
     this._handle.reading = true;
@@ -171,46 +166,46 @@ class TunnelSocket extends Socket {
   }
 
   /**
-   * Closes the connection as its Linger says, and then the socket. Its end alone would look like the
-   * end of the stream, and as long as it is there, what comes is read.
+   * Closes the connection by its Linger, and then the socket. To end the socket alone would end the stream, and until it
+   * is destroyed, input is read.
    */
-  async #part() {
+  async #close() {
     try {
       const packed = await this.#call(Method.GetConnectionLinger);
       if (!isHard(packed)) {
-        this.#bound ??= new Bound(packed, () => this.#reset());
+        this.#lingerTime ??= new LingerTime(packed, () => this.#reset());
         await this.#written();
-        // The time runs from the call of destroy() on.
-        const left = this.#bound.take();
+        // The linger time began with destroy().
+        const left = this.#lingerTime.take();
         if (left !== undefined) await this.#call(Method.SetConnectionLinger, { linger: left });
       }
       await this.#call(Method.Disconnect);
     } catch {
-      // It has ended meanwhile.
+      // The connection has ended meanwhile.
     }
-    this.#bound?.take();
+    this.#lingerTime?.take();
     super.destroy(this.#reason);
   }
 
   async #reset() {
-    this.#isCut = true;
+    this.#isReset = true;
     try {
       await this.#call(Method.ResetConnection);
     } catch {
-      // It has ended meanwhile.
+      // The connection has ended meanwhile.
     }
     super.destroy(this.#reason);
   }
 
-  /** Somebody decides anew how the connection will be closed, which may be about to be closed here. */
+  /** The Linger has changed, perhaps during a close here. */
   #lingerChanged(packed) {
-    if (!this.#leaving || this.#isCut || this.#end !== undefined || this.#bound?.isTaken) return;
-    this.#bound?.take();
+    if (!this.#closing || this.#isReset || this.#end !== undefined || this.#lingerTime?.isTaken) return;
+    this.#lingerTime?.take();
     if (isHard(packed)) this.#reset();
-    else this.#bound = new Bound(packed, () => this.#reset());
+    else this.#lingerTime = new LingerTime(packed, () => this.#reset());
   }
 
-  /** Waits until the system has what write() has accepted. */
+  /** Waits until the system has all that write() has accepted. */
   #written() {
     return new Promise((resolve) => {
       if (this.writableFinished || super.destroyed) return resolve();
@@ -235,15 +230,15 @@ class TunnelSocket extends Socket {
       super.destroy(fromEnd(end));
       return;
     }
-    if (this.#leaving) {
-      // Nobody takes any more what is still to be written.
+    if (this.#closing) {
+      // The rest cannot be written any more.
       super.destroy(this.#reason);
       return;
     }
     const reset = systemError('read', 'ECONNRESET', reason);
     reset.cause = fromEnd(end);
     if (closedBy === 'graceful') {
-      // The end of the stream is there or on its way; what the program still writes goes nowhere.
+      // The end of the stream has arrived or is about to; further writes are discarded.
       const finish = () => {
         if (!this.writableFinished) super.destroy(code === 'OK' ? undefined : reset);
       };
@@ -257,7 +252,7 @@ class TunnelSocket extends Socket {
   }
 }
 
-/** @returns {any} a TunnelSocket, whose base has no type here */
+/** @returns {any} a TunnelSocket, whose base class has no type here */
 function dial(handle, { target, allowHalfOpen }, ask) {
   const outcome = binding.dial(handle, target);
   if (!('descriptor' in outcome)) throw fromNative(outcome);

@@ -1,41 +1,39 @@
 'use strict';
 
-// A stream of the user's as what a session lives on. The addon has one end of a pair of sockets;
-// here the other one is joined to the stream.
+// Joins a stream of the application to a session: the addon has one end of a pair of sockets, and the stream is piped
+// to the other one.
 
 const { closeSync } = require('node:fs');
 const net = require('node:net');
 
 const { Deadline } = require('../deadline.js');
 
-/** Milliseconds that the peer of a session that is over may take to end its direction. */
-const FAREWELL = 2000;
+/** Milliseconds that the peer may take to end its direction after the session. */
+const CLOSE_TIMEOUT = 2000;
 
 /**
- * Passes on what comes from either side, no faster than the other takes it. Each ends when the other
- * does. The descriptor is owned from here on.
+ * Pipes both directions, with backpressure. Each side ends when the other one does. Takes the descriptor over.
  * @param {import('node:stream').Duplex} sock
  * @param {number} fd
- * @returns {{ error?: Error, end: () => void }} what went wrong with the stream, once it has; and what ends the stream
- *   now, whatever its peer does
+ * @returns {{ error?: Error, end: () => void }} error: of the stream, if it has failed; end: destroys the stream
  */
 function joinStream(sock, fd) {
   const state = { end: () => sock.destroy() };
-  const local = adopt(fd);
-  // What keeps the process running is the tunnel.
+  const local = socketOf(fd);
+  // The tunnel keeps the process running, not this socket.
   local.unref();
   sock.on('error', (error) => {
     state.error ??= error;
     local.destroy();
   });
-  // What came before the end still goes to the session.
+  // Bytes before the end still go to the session.
   sock.on('close', () => local.destroySoon());
-  // The session has vanished: nobody takes any more.
+  // The session has gone.
   local.on('error', () => {});
   local.on('close', () => sock.destroy());
   local.on('end', () => {
-    // The session is over, and the stream is told by pipe(). Its peer may not be listening.
-    const deadline = new Deadline(FAREWELL, () => sock.destroy()).unref();
+    // The session has ended, and pipe() ends the stream. Its peer may not react.
+    const deadline = new Deadline(CLOSE_TIMEOUT, () => sock.destroy()).unref();
     sock.on('close', () => deadline.clear());
   });
   if (sock.destroyed || sock.readableEnded) local.destroySoon();
@@ -43,7 +41,7 @@ function joinStream(sock, fd) {
   return state;
 }
 
-function adopt(fd) {
+function socketOf(fd) {
   try {
     return new net.Socket({ fd, readable: true, writable: true, allowHalfOpen: true });
   } catch (error) {
