@@ -183,7 +183,7 @@ function axis(y) {
   return [
     `<path class="rail" d="M${LEFT} ${y}H${WIDTH - 20}${ticks.map((time) => `M${x(time).toFixed(1)} ${y}v5`).join('')}"/>`,
     ...ticks.map((time) => text(x(time), y + 20, `${time / 1000} s`, 'text-anchor="middle"')),
-    text(x(500), y - 20, 'grey: acknowledgements, and probes of the kernel whether the peer has room by now'),
+    text(x(500), y - 20, 'gray: acknowledgments, and window probes of the kernel'),
   ].join('\n');
 }
 
