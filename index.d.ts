@@ -63,7 +63,7 @@ export type PrivateKey =
 /** An authentication method. `'agent'` is publickey with the keys of {@link SSHTunnelOptions.agent}. */
 export type AuthMethod = 'none' | 'publickey' | 'agent' | 'keyboard-interactive' | 'password';
 
-/** A question of the server. Control characters other than tabs and line feeds are removed. */
+/** A question of the server. Control characters other than tabs and line feeds are replaced by `?`. */
 export interface Prompt {
   /** The text of the question, such as `'Password: '`. */
   prompt: string;
