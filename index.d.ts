@@ -320,7 +320,7 @@ export interface SSHTunnelOptions {
   /**
    * Whether the server's other host keys are added to the known_hosts file. Default: `false`.
    *
-   * This happens in the background, after a session whose key has a line for this host in the files. Keys
+   * This happens in the background of a session whose own key has a line for this host in the files. Keys
    * that the server proves to have are appended to the file of the first such line. No line is removed. No
    * key is added if the server was trusted by its certificate, or if a line about the host has a pattern,
    * a marker or more than two names. Failures are not reported; the next session tries again. Without a
