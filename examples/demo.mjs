@@ -10,7 +10,7 @@ import { SSHTunnel } from 'sshtunnel-native';
 
 const MIB = 2 ** 20;
 const DOWNLOAD = 128 * MIB;
-const UNDER_WAY = 2 * MIB; // one window: what a tunnel receives for a client that does not read
+const IN_FLIGHT = 2 * MIB; // one window: what a tunnel receives for a client that does not read
 
 const far = fork(new URL('demo-server.mjs', import.meta.url));
 const [{ sshPort, sourcePort, hostKey }] = await once(far, 'message');
@@ -27,27 +27,27 @@ const tunnel = new SSHTunnel({
 await tunnel.promises.startListening();
 
 console.log(`
-A tunnel through SSH
-  programs connect to   127.0.0.1:${tunnel.localPort}
-  the SSH server is at  127.0.0.1:${sshPort}  (ssh2, in another process)
-  the data comes from   127.0.0.1:${sourcePort}  (behind that server)
+An SSH tunnel
+  local port   127.0.0.1:${tunnel.localPort}
+  SSH server   127.0.0.1:${sshPort}  (ssh2, in another process)
+  target       127.0.0.1:${sourcePort}  (behind that server)
 `);
 
 const faults = [await download()];
 console.log(`
-Closing a connection with ${size(UNDER_WAY)} under way to a program slow to read
+Closing a connection with ${size(IN_FLIGHT)} in flight to a client that is slow to read
 
-  Linger      sent       the program got   then        disconnect() took`);
+  Linger      sent       the client read   then        disconnect() took`);
 faults.push(await close(true), await close(false));
 console.log(`
   setLinger(true), the default: everything is delivered, then the stream ends.
-  setLinger(false): the connection is reset, what was under way is dropped.
+  setLinger(false): the connection is reset, and data in flight is dropped.
 `);
 
 await tunnel.close();
 far.disconnect();
 const found = faults.filter(Boolean);
-for (const fault of found) console.error(`This went wrong: ${fault}`);
+for (const fault of found) console.error(`Failed: ${fault}`);
 process.exitCode = found.length > 0 ? 1 : 0;
 
 /** Transfers data and checks its hash; returns what went wrong. */
@@ -73,7 +73,7 @@ async function download() {
   await ended;
   console.log(`  ${size(bytes)} in ${seconds.toFixed(2)} s, ${rate} MiB/s (ssh2 sets the pace)`);
   console.log(`  SHA-256 at both ends ${same ? 'is the same' : 'DIFFERS'}: ${sha256.slice(0, 16)}...`);
-  return !same && 'the data that arrived is not the data that was sent';
+  return !same && 'the received data differs from the sent data';
 }
 
 /** Closes a connection with data in flight; returns what went wrong. */
@@ -84,7 +84,7 @@ async function close(linger) {
   const sent = once(far, 'message');
   const socket = new net.Socket();
   socket.pause(); // nothing is read before the close
-  socket.connect(tunnel.localPort, '127.0.0.1', () => socket.write(`${UNDER_WAY} stay\n`));
+  socket.connect(tunnel.localPort, '127.0.0.1', () => socket.write(`${IN_FLIGHT} stay\n`));
   let bytes = 0;
   let end = '';
   socket.on('data', (chunk) => (bytes += chunk.length));
@@ -93,7 +93,7 @@ async function close(linger) {
   socket.pause();
   const [{ connectionId }] = await opened;
   await sent;
-  await arrival(connectionId);
+  await receivedAll(connectionId);
 
   const since = performance.now();
   const disconnected = tunnel.promises.disconnect(connectionId);
@@ -104,14 +104,14 @@ async function close(linger) {
   if (!socket.closed) await once(socket, 'close');
   const [report] = await ended;
 
-  const row = [linger ? 'graceful' : 'hard', size(UNDER_WAY), size(bytes), end, `${took.toFixed(1)} ms`];
+  const row = [linger ? 'graceful' : 'hard', size(IN_FLIGHT), size(bytes), end, `${took.toFixed(1)} ms`];
   const widths = [12, 11, 18, 12, 0];
   console.log(`  ${row.map((cell, at) => cell.padEnd(widths[at])).join('')}`);
   const { bytesDown, droppedDown } = report;
   console.log(`              the tunnel's report: ${bytesDown} bytes delivered, ${droppedDown} dropped`);
 
-  if (bytesDown !== bytes) return `the tunnel reports ${bytesDown} bytes, the program got ${bytes}`;
-  if (linger) return (bytes !== UNDER_WAY || end !== 'FIN') && 'a graceful close lost data';
+  if (bytesDown !== bytes) return `the tunnel reports ${bytesDown} bytes, the client read ${bytes}`;
+  if (linger) return (bytes !== IN_FLIGHT || end !== 'FIN') && 'a graceful close lost data';
   return end !== 'ECONNRESET' && `a hard close ended with ${end}`;
 }
 
@@ -130,7 +130,7 @@ function endOf(socket) {
 }
 
 /** Waits until no more data arrives without being read. */
-async function arrival(connectionId) {
+async function receivedAll(connectionId) {
   for (let last = -1, quiet = 0; quiet < 5; ) {
     await new Promise((resolve) => setTimeout(resolve, 20));
     const connections = await tunnel.promises.connections();
