@@ -153,6 +153,21 @@ fn graceful_waits_for_a_peer_that_stalls() {
 }
 
 #[test]
+fn a_peer_that_sends_before_it_reads_is_read() {
+    runtime::handle().block_on(async {
+        let (stream, peer) = pair().await;
+        let closing =
+            tokio::spawn(close(stream, write_buffer(0..LARGE), CloseMode::Fin, pending()));
+        // More than the kernels buffer: sending ends only while the close reads.
+        send(&peer, &vec![9; LARGE / 2]).await.expect("alive");
+        expect_fin(&peer, 0, LARGE).await;
+        drop(peer);
+        let outcome = closing.await.expect("no panic");
+        assert_eq!((outcome.ended, outcome.discarded), (CloseOutcome::Fin, LARGE as u64 / 2));
+    });
+}
+
+#[test]
 fn a_reset_of_the_peer_is_told_with_what_it_did_not_get() {
     for finish in [CloseMode::Fin, CloseMode::Reset] {
         runtime::handle().block_on(async {
@@ -292,13 +307,16 @@ fn expiry() -> (oneshot::Sender<()>, impl Future<Output = ()>) {
 
 #[test]
 fn a_peer_that_stalls_is_cut_off_with_an_exact_account() {
-    for (finish, finished) in
-        [(CloseMode::Fin, false), (CloseMode::Reset, false), (CloseMode::ResetAfterFin, true)]
-    {
+    for (finish, finished, has_more) in [
+        (CloseMode::Fin, false, true),
+        (CloseMode::Fin, false, false),
+        (CloseMode::Reset, false, true),
+        (CloseMode::ResetAfterFin, true, false),
+    ] {
         runtime::handle().block_on(async {
             let (stream, peer) = pair().await;
             let queued = fill(&stream).await;
-            let total = if finished { queued } else { LARGE };
+            let total = if has_more { LARGE } else { queued };
             if finished {
                 SockRef::from(&stream).shutdown(Shutdown::Write).expect("alive");
             }
@@ -389,6 +407,15 @@ fn the_longest_linger_time_is_as_good_as_none() {
 }
 
 #[test]
+fn a_hard_reset_needs_nothing_unread() {
+    runtime::handle().block_on(async {
+        let (stream, peer) = pair().await;
+        reset(stream, &WriteBuffer::default(), false);
+        assert_eq!(expect_reset(&peer).await, 0);
+    });
+}
+
+#[test]
 fn a_cut_stream_is_reset_after_a_delay() {
     runtime::handle().block_on(async {
         let (stream, peer) = pair().await;
@@ -408,5 +435,6 @@ fn a_peer_that_keeps_its_direction_open_is_waited_for_two_seconds() {
         assert!(begun.elapsed() >= PEER_FIN_TIMEOUT);
         assert_eq!((outcome.ended, outcome.peer_finished), (CloseOutcome::Fin, false));
         expect_fin(&peer, 0, 10).await;
+        assert!(peer.take_error().expect("alive").is_none(), "the FIN was no reset");
     });
 }
