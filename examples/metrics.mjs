@@ -25,17 +25,22 @@ function families({ sessions, connections: all }) {
   const seconds = (milliseconds) => (milliseconds === undefined ? [] : [[{}, milliseconds / 1000]]);
   return [
     ['sshtunnel_sessions', 'gauge', 'SSH sessions that are up.', [[{}, sessions.up]]],
-    ['sshtunnel_logons_total', 'counter', 'Logons that succeeded.', [[{}, sessions.logons]]],
-    ['sshtunnel_logon_failures_total', 'counter', 'Logons that failed.', [[{}, sessions.logonFailures]]],
-    ['sshtunnel_session_losses_total', 'counter', 'SSH sessions that were up and broke.', [[{}, sessions.losses]]],
+    ['sshtunnel_logons_total', 'counter', 'Sessions that were established.', [[{}, sessions.logons]]],
+    ['sshtunnel_logon_failures_total', 'counter', 'Connection attempts that failed.', [[{}, sessions.logonFailures]]],
+    ['sshtunnel_session_losses_total', 'counter', 'Established sessions that disconnected.', [[{}, sessions.losses]]],
     [
       'sshtunnel_reconnect_attempts_total',
       'counter',
-      'Attempts to set a lost session up again.',
+      'Attempts to restore a session.',
       [[{}, sessions.reconnectAttempts]],
     ],
-    ['sshtunnel_logon_duration_seconds', 'gauge', 'How long the last logon took.', seconds(sessions.logonTime)],
-    ['sshtunnel_round_trip_seconds', 'gauge', 'Least round trip to the server of late.', seconds(sessions.roundTrip)],
+    [
+      'sshtunnel_logon_duration_seconds',
+      'gauge',
+      'Duration of the last successful connection attempt.',
+      seconds(sessions.logonTime),
+    ],
+    ['sshtunnel_round_trip_seconds', 'gauge', 'Least recent round trip to the server.', seconds(sessions.roundTrip)],
     [
       'sshtunnel_connections',
       'gauge',
@@ -45,24 +50,24 @@ function families({ sessions, connections: all }) {
         [{ state: 'open' }, all.open],
       ],
     ],
-    ['sshtunnel_connections_accepted_total', 'counter', 'Connections that came in.', [[{}, all.accepted]]],
+    ['sshtunnel_connections_accepted_total', 'counter', 'Connections that were accepted.', [[{}, all.accepted]]],
     [
       'sshtunnel_connections_opened_total',
       'counter',
       'Connections that were open from end to end.',
       [[{}, all.opened]],
     ],
-    ['sshtunnel_connections_ended_total', 'counter', 'Connections that ended, by what ended them.', byCode],
+    ['sshtunnel_connections_ended_total', 'counter', 'Connections that have ended, by code.', byCode],
     [
       'sshtunnel_connections_clean_total',
       'counter',
-      'Connections that ended with everything delivered.',
+      'Connections that ended with every byte delivered.',
       [[{}, all.clean]],
     ],
     [
       'sshtunnel_connections_closed_total',
       'counter',
-      'Connections that ended, by what the local program saw.',
+      'Connections that have ended, by what the local client saw.',
       [
         [{ by: 'graceful' }, all.closedBy.graceful],
         [{ by: 'reset' }, all.closedBy.reset],
@@ -71,7 +76,7 @@ function families({ sessions, connections: all }) {
     [
       'sshtunnel_linger_expirations_total',
       'counter',
-      'Connections whose linger time ran out.',
+      'Connections whose linger time expired.',
       [[{}, all.lingerExpired]],
     ],
     [
@@ -86,7 +91,7 @@ function families({ sessions, connections: all }) {
     [
       'sshtunnel_dropped_bytes_total',
       'counter',
-      'Bytes that came from one side and never reached the other.',
+      'Bytes that were received from one side and not delivered to the other.',
       [
         [{ direction: 'up' }, all.droppedUp],
         [{ direction: 'down' }, all.droppedDown],
