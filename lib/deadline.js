@@ -1,8 +1,8 @@
 'use strict';
 
-// Limits in time of a process that may be paused (SIGSTOP, a container's freezer, a machine that sleeps), or whose event
-// loop may be busy for long. When it goes on, Node.js runs timers that are due before it reads what has come. src/runtime/timer.rs
-// has the same for Rust.
+// Timeouts in a process that may be paused (SIGSTOP, a container's freezer, a machine that sleeps), or whose event loop
+// may be busy for long. When it continues, Node.js runs timers that are due before it reads from sockets.
+// src/runtime/timer.rs has the same for Rust.
 
 /** Milliseconds: a timer that fires later than this was delayed by a pause. */
 const TOLERANCE = 500;

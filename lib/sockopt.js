@@ -1,6 +1,6 @@
 'use strict';
 
-// SO_LINGER and closing for sockets that Node.js made, or that came as a descriptor.
+// SO_LINGER, and closing, for sockets of Node.js and for descriptors.
 
 const net = require('node:net');
 
@@ -11,7 +11,7 @@ const check = require('./validate/index.js');
 
 const { SOL_SOCKET, SO_DONTLINGER, SO_LINGER, Written } = binding;
 
-/** What closesocket() has promised of sockets. @type {WeakMap<net.Socket, Promise<object>>} */
+/** The outcomes of closesocket(), by socket. @type {WeakMap<net.Socket, Promise<object>>} */
 const closings = new WeakMap();
 
 function checkSocket(socket) {
@@ -27,12 +27,12 @@ function checkOption(optname) {
 }
 
 /**
- * The descriptor of a socket as of now: it must not be used any later than that.
+ * The descriptor of a socket, to be used at once.
  * @param {any} socket whose handle no type has
  */
 function descriptorOf(socket, syscall) {
   if (process.platform === 'win32') {
-    throw systemError(syscall, 'ENOTSUP', 'Node.js does not give out the sockets of Windows');
+    throw systemError(syscall, 'ENOTSUP', 'Node.js does not expose the sockets of Windows');
   }
   if (typeof socket === 'number') return socket;
   if (closings.has(socket)) throw systemError(syscall, 'EBADF', 'the socket is being closed');
@@ -40,14 +40,14 @@ function descriptorOf(socket, syscall) {
   const { _handle: handle } = socket;
   if (socket instanceof net.Server) {
     if (handle?.fd >= 0) return handle.fd;
-    throw systemError(syscall, 'EBADF', 'the server does not listen by itself');
+    throw systemError(syscall, 'EBADF', 'the server does not listen itself');
   }
   if (socket.connecting || !handle) throw systemError(syscall, 'ENOTCONN', 'the socket is not connected');
   if (handle.fd >= 0) return handle.fd;
-  throw systemError(syscall, 'ENOTSOCK', 'no socket of the system is behind this one');
+  throw systemError(syscall, 'ENOTSOCK', 'it is not a socket of the system');
 }
 
-/** The result of a function of the addon, thrown if it is a failure. */
+/** Returns the result of a function of the addon, or throws its failure. */
 function succeed(result) {
   if (result?.code !== undefined) throw fromNative(result);
   return result;
@@ -68,7 +68,7 @@ function setOption(socket, optname, value) {
   else succeed(binding.switchSocketLinger(descriptor, value));
 }
 
-/** Calls back, but not before the callback of a closesocket() that came first. */
+/** Calls back, after the callback of an earlier closesocket(). */
 function later(socket, callback, ...outcome) {
   const call = () => setImmediate(callback, ...outcome);
   const closing = closings.get(socket);
@@ -76,7 +76,7 @@ function later(socket, callback, ...outcome) {
   else closing.then(call, call);
 }
 
-/** Options never wait: only the callback comes later. */
+/** Does `work` at once; only the callback comes later. */
 function perform(socket, callback, work) {
   if (callback === undefined) return work();
   check.checkFunction(callback, 'callback');
@@ -119,7 +119,7 @@ function closesocket(socket, callback) {
 }
 
 /**
- * Begins to close; what makes it impossible is thrown at once.
+ * Begins to close a socket; throws if it cannot be closed.
  * @returns {Promise<{ graceful: boolean, unsent: number }>}
  */
 function close(socket) {
@@ -132,11 +132,11 @@ function close(socket) {
 }
 
 async function closeConnection(socket, { handle, hard, seconds }) {
-  // Whoever waits for the end of a socket is told, also of one that does not hold the loop itself.
+  // Keeps the process running until the outcome, also for a socket that was unref()ed.
   hold();
   try {
     const output = hard ? progress(socket) : await flush(socket, seconds);
-    letGo(socket);
+    release(socket);
     return await end(handle, output);
   } finally {
     unhold();
@@ -152,21 +152,21 @@ function closeBlocking(socket) {
   const output = progress(socket);
   if (!hard && output[0] === Written.Cut) throw unwritten('closesocket');
   const { handle } = take(socket);
-  // The goodbye of a TLS socket: written at once, where there is room for it.
+  // Sends the close_notify of a TLS socket, if it can be written at once.
   if (!hard) socket.end();
-  letGo(socket);
+  release(socket);
   return unpackClosed(binding.closeSocket(handle, ...output));
 }
 
-/** Closes a listener; the connections that it has accepted live on. */
+/** Closes a listener; accepted connections stay open. */
 function closeServer(server) {
-  // Throws unless it is one of TCP that listens.
+  // Throws unless it is a TCP listener.
   getLinger(server, 'closesocket');
   server.close();
   return { graceful: true, unsent: 0 };
 }
 
-/** Has the addon take a socket that is to be closed: its linger time begins. */
+/** Passes a socket to the addon to be closed: its linger time begins. */
 function take(socket) {
   const descriptor = descriptorOf(socket, 'closesocket');
   const { handle, linger } = succeed(binding.takeSocket(descriptor, typeof socket === 'number'));
@@ -183,22 +183,22 @@ async function end(handle, output) {
   return unpackClosed(await closeTaken(handle, ...output));
 }
 
-/** What the addon says of an end: see its `close_socket`. */
+/** Unpacks the result of the addon's `close_socket`. */
 function unpackClosed(number) {
   return number >= 0 ? { graceful: true, unsent: number } : { graceful: false, unsent: -1 - number };
 }
 
 const ignore = () => {};
 
-/** Lets go of a socket whose connection lives on in the addon. */
-function letGo(socket) {
+/** Destroys a socket whose connection the addon closes. */
+function release(socket) {
   socket.on('error', ignore);
   socket.destroy();
 }
 
 /**
- * Bytes that were written to a socket and that the system has not taken: what waits in JavaScript,
- * and what libuv has. A TLS socket has encrypted the latter.
+ * Bytes that were written to a socket and that the system has not taken: in JavaScript, and in libuv, where those of a TLS
+ * socket are encrypted.
  */
 function buffered(socket) {
   const handle = socket._handle;
@@ -206,7 +206,7 @@ function buffered(socket) {
 }
 
 /**
- * What the system has of a socket's output, and how many bytes it has not.
+ * How much of a socket's output the system has taken, and how many bytes are left.
  * @returns {[number, number]}
  */
 function progress(socket) {
@@ -216,9 +216,9 @@ function progress(socket) {
 }
 
 /**
- * Writes out what a socket has buffered and ends its stream, within so many seconds if there is a
- * limit. A TLS socket says goodbye with that.
- * @returns {Promise<[number, number]>} as `progress`, but nothing is whole without its end
+ * Writes the buffered data of a socket and ends its stream, within `seconds` if there is a limit. A TLS socket sends
+ * close_notify.
+ * @returns {Promise<[number, number]>} as `progress`, but a stream without its end is not whole
  */
 function flush(socket, seconds) {
   const total = socket.bytesWritten;
@@ -231,10 +231,10 @@ function flush(socket, seconds) {
     };
     const deadline = seconds === undefined ? undefined : new Deadline(seconds * 1000, settle);
     if (socket.writableFinished) return settle();
-    // The result says whether the peer was there to the end; nobody has to listen for it.
+    // The result tells whether the peer took everything; no listener is needed.
     socket.on('error', ignore);
     socket.once('finish', settle).once('close', settle);
-    // A peer may be stuck in sending, and not read before that is taken from it.
+    // The peer may be blocked in sending, and not read before.
     socket.resume();
     socket.end();
   });

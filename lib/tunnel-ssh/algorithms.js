@@ -1,6 +1,6 @@
 'use strict';
 
-// Lists of algorithms as ssh2 takes them. It knows old ones that do not exist here.
+// Lists of algorithms as in ssh2, which has old ones that are not supported here.
 
 const { invalidArgValue } = require('../errors.js');
 const { ALGORITHM_KINDS: KINDS, knownAlgorithms } = require('../validate/limits.js');
@@ -8,10 +8,10 @@ const { checkName, checkObject } = require('../validate/index.js');
 
 const CHANGES = ['remove', 'prepend', 'append'];
 
-/** Compression is not offered by default, so that the addon's own list has only one of these. */
+/** Compression is off by default: the default list of the addon has only one of these. */
 const COMPRESSION = ['none', 'zlib@openssh.com'];
 
-/** Those that were warned about: once is enough. */
+/** Algorithms with a warning already. */
 const warned = new Set();
 
 function warn(kind, names) {
@@ -19,7 +19,7 @@ function warn(kind, names) {
   if (news.length === 0) return;
   for (const name of news) warned.add(name);
   process.emitWarning(
-    `sshOptions.algorithms.${kind}: left out, for sshtunnel-native does not have it: ${news.join(', ')}`,
+    `sshOptions.algorithms.${kind}: ignored, as sshtunnel-native does not support it: ${news.join(', ')}`,
     {
       code: 'SSHTUNNEL_ALGORITHM',
     },
@@ -31,8 +31,8 @@ function readAlgorithms(value, name) {
   const lists = {};
   for (const kind in checkObject(value, name)) {
     const list = value[kind];
-    if (!KINDS.includes(kind)) throw invalidArgValue(`${name}.${kind}`, `is none of ${KINDS.join(', ')}`, list);
-    // Ssh2 takes an empty list for none given.
+    if (!KINDS.includes(kind)) throw invalidArgValue(`${name}.${kind}`, `must be one of: ${KINDS.join(', ')}`, list);
+    // As in ssh2, an empty list is ignored.
     if (list === undefined || list === null || list.length === 0) continue;
     const known = kind === 'compress' ? COMPRESSION : knownAlgorithms(kind);
     const property = `${name}.${kind}`;
@@ -46,7 +46,7 @@ function readAlgorithms(value, name) {
 function readExact(kind, list, known, name) {
   list.forEach((element, index) => checkName(element, `${name}[${index}]`));
   const kept = list.filter((algorithm) => known.includes(algorithm));
-  if (kept.length === 0) throw invalidArgValue(name, `has none of ${known.join(', ')}`, list);
+  if (kept.length === 0) throw invalidArgValue(name, `must contain one of: ${known.join(', ')}`, list);
   warn(
     kind,
     list.filter((algorithm) => !kept.includes(algorithm)),
@@ -54,12 +54,12 @@ function readExact(kind, list, known, name) {
   return kept;
 }
 
-/** Changes of the default list; a pattern stands for all names that it matches. */
+/** Changes to the default list; a regular expression stands for all names that it matches. */
 function readChanges(kind, changes, known, name) {
   const read = {};
   for (const change in checkObject(changes, name)) {
     if (!CHANGES.includes(change))
-      throw invalidArgValue(`${name}.${change}`, `is none of ${CHANGES.join(', ')}`, changes[change]);
+      throw invalidArgValue(`${name}.${change}`, `must be one of: ${CHANGES.join(', ')}`, changes[change]);
     const given = [changes[change] ?? []].flat();
     const algorithms = given.flatMap((each, index) =>
       each instanceof RegExp
@@ -67,7 +67,7 @@ function readChanges(kind, changes, known, name) {
         : checkName(each, `${name}.${change}[${index}]`),
     );
     read[change] = algorithms.filter((algorithm) => known.includes(algorithm));
-    // What does not exist need not be taken out.
+    // Unknown algorithms need not be removed.
     if (change !== 'remove')
       warn(
         kind,

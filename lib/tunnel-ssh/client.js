@@ -5,7 +5,7 @@ const { EventEmitter } = require('node:events');
 const { fromEnd, fromNative } = require('../errors.js');
 const { isOfListener } = require('./server.js');
 
-/** What else a client of ssh2 can do. */
+/** Other methods of an ssh2 Client. */
 const ABSENT = [
   'exec',
   'shell',
@@ -22,7 +22,7 @@ const ABSENT = [
 
 const ignore = () => {};
 
-/** The SSH session, with as much of ssh2's Client as is used of the one that tunnel-ssh gives. */
+/** The SSH session, with those members of ssh2's Client that users of tunnel-ssh need. */
 class TunnelClient extends EventEmitter {
   #tunnel;
 
@@ -30,7 +30,7 @@ class TunnelClient extends EventEmitter {
     super();
     this.#tunnel = tunnel;
     tunnel.on('ready', () => this.emit('ready'));
-    // The loss counts, not each attempt that fails after it.
+    // Only the loss, not each failed attempt to reconnect.
     tunnel.on('reconnecting', ({ attempt, error }) => {
       if (attempt === 1) this.#fail(error);
     });
@@ -61,7 +61,7 @@ class TunnelClient extends EventEmitter {
     return this;
   }
 
-  /** Nobody has to listen: tunnel-ssh itself does, with the one that it gives. */
+  /** No listener is required, as tunnel-ssh has its own. */
   #fail(error) {
     if (this.listenerCount('error') > 0) this.emit('error', error);
   }
@@ -70,7 +70,7 @@ class TunnelClient extends EventEmitter {
 for (const name of ABSENT) {
   Object.defineProperty(TunnelClient.prototype, name, {
     value() {
-      const message = `The client.${name}() method is not implemented: a tunnel carries connections and nothing else`;
+      const message = `The client.${name}() method is not implemented: a tunnel only forwards connections`;
       throw fromNative({ code: 'ERR_METHOD_NOT_IMPLEMENTED', message });
     },
     configurable: true,

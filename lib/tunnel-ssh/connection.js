@@ -8,8 +8,8 @@ const { fromEnd } = require('../errors.js');
 const ignore = () => {};
 
 /**
- * A connection to the local port, as the event 'connection' of a server brings it. Its bytes do not
- * come through JavaScript: it is no stream.
+ * A connection to the local port, for the event 'connection' of a server. It is not a stream: its bytes do not pass
+ * through JavaScript.
  */
 class TunnelConnection extends EventEmitter {
   #tunnel;
@@ -29,14 +29,14 @@ class TunnelConnection extends EventEmitter {
     this.#request = request;
   }
 
-  /** Lets it in, unless a listener has turned it away. */
+  /** Accepts the connection, unless a listener has destroyed it. */
   decide() {
     this.#decided = true;
     if (this.destroyed) this.#request.reject();
     else this.#request.accept();
   }
 
-  /** It has ended: an error comes only to those who listen, and nobody has to. */
+  /** The connection has ended. An error is emitted only if there is a listener. */
   finish(end) {
     const failed = end.code !== 'OK' && !this.destroyed;
     this.destroyed = true;

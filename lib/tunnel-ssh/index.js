@@ -1,7 +1,11 @@
 'use strict';
 
-// `require('sshtunnel-native/tunnel-ssh')`: what the package tunnel-ssh offers, made of a tunnel of
-// ours. docs/migrating.md says where the two differ.
+// `require('sshtunnel-native/tunnel-ssh')`: createTunnel() of the package tunnel-ssh. docs/migrating.md lists the
+// differences.
+//
+//   options.js       the four arguments, as options of a tunnel; algorithms.js: lists of algorithms as in ssh2
+//   server.js        the net.Server of the result; connection.js: its connections
+//   client.js        the ssh2 Client of the result
 
 const dns = require('node:dns');
 const net = require('node:net');
@@ -14,10 +18,10 @@ const { fromNative } = require('../errors.js');
 
 async function createTunnel(tunnelOptions, serverOptions, sshOptions, forwardOptions) {
   const { options, host, autoClose, signal } = readOptions(tunnelOptions, serverOptions, sshOptions, forwardOptions);
-  // Looked up here, so that server.address() can tell what the name came to.
+  // Resolved here, so that server.address() has the address.
   const address = net.isIP(host) === 0 ? (await dns.promises.lookup(host)).address : host;
   const tunnel = new SSHTunnel({ ...options, localHost: address });
-  // Their order is that of the last events: the port is given up before the session.
+  // In the order of their last events: the port is closed before the session.
   const server = new TunnelServer(tunnel, address, { autoClose, signal });
   const client = new TunnelClient(tunnel);
   try {
@@ -25,17 +29,17 @@ async function createTunnel(tunnelOptions, serverOptions, sshOptions, forwardOpt
   } catch (error) {
     throw explain(error, options);
   }
-  server.heed();
+  server.followSignal();
   return [server, client];
 }
 
-/** Whoever comes from tunnel-ssh has never been asked whom to trust. */
+/** Adds to the error of a host key, which tunnel-ssh does not check. */
 function explain(error, { hostVerifier }) {
   if (error.code !== 'ERR_SSH_HOST_KEY' || hostVerifier !== undefined) return error;
   const message =
-    `${error.message}. (tunnel-ssh would have accepted any key. Here sshOptions says whom to trust: ` +
-    "hostKey: 'SHA256:...' names a key, knownHosts files, hostVerifier decides, and " +
-    "strictHostKeyChecking: 'accept-new' trusts a new server and writes its key down)";
+    `${error.message}. (tunnel-ssh accepts any key. Here sshOptions has to contain what to trust: ` +
+    "hostKey: 'SHA256:...' a key, knownHosts files, hostVerifier a function; " +
+    "strictHostKeyChecking: 'accept-new' trusts a new server and writes its key)";
   // With the facts that the error carries.
   return Object.assign(fromNative({ code: error.code, message }), error);
 }

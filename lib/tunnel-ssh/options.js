@@ -1,6 +1,6 @@
 'use strict';
 
-// The options of tunnel-ssh, which are those of ssh2 and of net.Server, as what a tunnel is made of.
+// The options of tunnel-ssh, which are those of ssh2 and of net.Server, as options of a tunnel.
 
 const { createHash, getHashes } = require('node:crypto');
 
@@ -9,7 +9,7 @@ const { invalidArgType, invalidArgValue } = require('../errors.js');
 const { checkHost, checkPort: checkNumber, checkUser } = require('../validate/names.js');
 const { readAlgorithms } = require('./algorithms.js');
 
-/** What both sides call the same. Ssh2 takes an empty string for nothing given, but for a password. */
+/** Options with the same name. As in ssh2, an empty string is ignored, except for a password. */
 const SHARED = [
   'password',
   'privateKey',
@@ -22,7 +22,7 @@ const SHARED = [
   'readyTimeout',
 ];
 
-/** What ssh2 does not have, and a tunnel does. */
+/** Options of servers that ssh2 lacks. */
 const OWN = [
   'certificate',
   'agentKeys',
@@ -38,28 +38,28 @@ const OWN = [
   'rekey',
 ];
 
-/** What a tunnel has beside its session. */
+/** Options of tunnels. */
 const OF_TUNNEL = ['linger', 'keepAlive', 'idleTimeout', 'windowLimit', 'memoryLimit', 'sessions'];
 
 let warned = false;
 
-/** Says once in a process how it can be done better. */
+/** Warns once in a process. */
 function warnUnchecked() {
   if (warned) return;
   warned = true;
   process.emitWarning(
-    'sshOptions.strictHostKeyChecking is false: whoever is in between can pose as the SSH server and learns the ' +
-      "password. To check the server, name its key in sshOptions.hostKey, or trust it at first sight ('accept-new')",
+    'sshOptions.strictHostKeyChecking is false: an attacker in between can pose as the SSH server, and learns the ' +
+      "password. To check the server, set its key in sshOptions.hostKey, or trust it at first sight ('accept-new')",
     { code: 'SSHTUNNEL_HOST_KEY_UNCHECKED' },
   );
 }
 
-/** Each of the four may be left out. */
+/** Each of the four arguments is optional. */
 function part(value, name) {
   return value === undefined || value === null ? {} : checkObject(value, name);
 }
 
-/** Ports may come from the environment as text, which ssh2 and Node.js take. */
+/** Ports may be text, for example from the environment, as in ssh2 and Node.js. */
 function checkPort(value, name, min) {
   const port = typeof value === 'string' && /^\d{1,9}$/.test(value) ? Number(value) : value;
   return checkNumber(port, name, { min });
@@ -102,7 +102,7 @@ function readServer(options) {
   return { host: host || '127.0.0.1', port: checkPort(port || 0, 'serverOptions.port', 0), signal };
 }
 
-/** Where connections lead. What they come from, the SSH server is told as it is. */
+/** The target. The SSH server gets the real source address. */
 function readForward({ dstAddr, dstPort }) {
   if (counts(dstAddr)) checkHost(dstAddr, 'forwardOptions.dstAddr');
   return { forwardHost: dstAddr || '0.0.0.0', forwardPort: checkPort(dstPort, 'forwardOptions.dstPort', 1) };
@@ -134,7 +134,7 @@ function readSsh(options) {
     forceIPv6: Boolean(forceIPv6 && !forceIPv4),
   };
   if (isThere(algorithms)) server.algorithms = readAlgorithms(algorithms, 'sshOptions.algorithms');
-  // A second try with the same proof would be refused like the first.
+  // A second attempt with the same credential would be refused, too.
   if (Array.isArray(authHandler)) server.authHandler = [...new Set(authHandler)];
   if (isThere(hostVerifier))
     server.hostVerifier = translate(checkFunction(hostVerifier, 'sshOptions.hostVerifier'), hostHash);
@@ -142,7 +142,7 @@ function readSsh(options) {
   return server;
 }
 
-/** What cannot be done, and without which something else would happen than was asked for. */
+/** Refuses options that are not supported, and cannot be ignored. */
 function refuse({ agent, authHandler, localHostname, localPort, localUsername }) {
   if (agent === 'pageant')
     throw invalidArgValue('sshOptions.agent', 'must be the path of a socket: Pageant is not supported', agent);
@@ -167,14 +167,14 @@ function refuse({ agent, authHandler, localHostname, localPort, localUsername })
   }
 }
 
-/** A verifier as ssh2 has it: it gets the key or a hash of it, and returns or calls back. */
+/** A verifier of ssh2, which gets the key or a hash of it, and returns or calls back. */
 function translate(decide, hash) {
   const hashed = getHashes().includes(hash);
   return ({ key }) =>
     new Promise((resolve, reject) => {
       const answer = (trusted) => resolve(Boolean(trusted));
       const shown = hashed ? createHash(hash).update(key).digest('hex') : key;
-      // With ssh2 the promise that an async function returns would be a yes.
+      // In ssh2 the promise of an async function would be a yes.
       Promise.resolve(decide(shown, answer)).then((trusted) => {
         if (trusted !== undefined) answer(trusted);
       }, reject);

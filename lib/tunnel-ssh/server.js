@@ -6,18 +6,18 @@ const net = require('node:net');
 const { fromNative } = require('../errors.js');
 const { TunnelConnection } = require('./connection.js');
 
-/** The system calls of a listener: their errors are the server's, all others the client's. */
+/** The system calls of a listener: their errors are emitted by the server, all others by the client. */
 const OF_LISTENER = new Set(['bind', 'listen', 'accept']);
 
 const isOfListener = (error) => OF_LISTENER.has(error.syscall);
 const ignore = () => {};
 
-/** The local port, with as much of net.Server as is used of the one that tunnel-ssh gives. */
+/** The local port, with those members of net.Server that users of tunnel-ssh need. */
 class TunnelServer extends EventEmitter {
   #tunnel;
   #host;
   #signal;
-  /** Connections that somebody was told of, by their number. @type {Map<number, TunnelConnection>} */
+  /** Connections that were emitted, by their id. @type {Map<number, TunnelConnection>} */
   #connections = new Map();
   #following = false;
   #closing = false;
@@ -45,8 +45,8 @@ class TunnelServer extends EventEmitter {
     });
   }
 
-  /** From now on the signal closes what listens. */
-  heed() {
+  /** Closes the server when the signal is aborted. */
+  followSignal() {
     if (this.#signal?.aborted) this.close();
     else this.#signal?.addEventListener('abort', this.#abort, { once: true });
   }
@@ -69,7 +69,7 @@ class TunnelServer extends EventEmitter {
     const first = !this.#closing;
     this.#closing = true;
     if (typeof callback === 'function') {
-      // That the session has ended, and the port with it, is no reason for an error here.
+      // No error if the session has ended, and the port with it.
       const call = first ? () => callback() : () => callback(notRunning());
       if (this.#closed) process.nextTick(call);
       else this.once('close', call);
@@ -88,7 +88,7 @@ class TunnelServer extends EventEmitter {
     return this;
   }
 
-  // A connection waits for us only where somebody wants to be told of it.
+  // Connections wait for an answer only if there is a listener.
   on(event, listener) {
     super.on(event, listener);
     return this.#follow(event);
@@ -107,12 +107,12 @@ class TunnelServer extends EventEmitter {
   #follow(event) {
     if (event === 'connection' && !this.#following) {
       this.#following = true;
-      this.#tunnel.on('connectionRequest', (request) => this.#arrived(request));
+      this.#tunnel.on('connectionRequest', (request) => this.#requested(request));
     }
     return this;
   }
 
-  #arrived(request) {
+  #requested(request) {
     const connection = new TunnelConnection(this.#tunnel, request);
     this.#connections.set(request.connectionId, connection);
     try {

@@ -1,7 +1,7 @@
 'use strict';
 
-// The one gate for names that come from outside: hosts, users, paths of sockets, ports. Whatever takes one
-// asks here before anything uses it. `src/names.rs` keeps the same rules behind the border to Rust.
+// Checks of names, wherever they come from: hosts, users, paths of sockets, ports. `src/names.rs` has the same rules for
+// names that reach Rust.
 
 const { invalidArgValue } = require('../errors.js');
 const { MAX_HOST, MAX_REMOTE_PATH, MAX_USER } = require('./limits.js');
@@ -13,12 +13,12 @@ const MAX_LOCAL_PATH = process.platform === 'linux' ? 107 : process.platform ===
 /** Controls, line and paragraph separators, halves of surrogate pairs. */
 const CONTROL = /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}]/u;
 
-/** What no name may have in it: it would end a line, control a terminal, or end a string of C. */
+/** Whether a text contains control characters: they end a line or a C string, or control a terminal. */
 function hasControl(text) {
   return CONTROL.test(text);
 }
 
-/** The reason why a text is no name of at most so many bytes, as what follows "The argument 'x'"; undefined if it is one. */
+/** Why a text is not a valid name of at most `max` bytes, as a predicate of "The argument 'x'"; undefined if it is. */
 function fault(text, max) {
   if (text === '') return 'must not be empty';
   // A character has one byte at least.
@@ -26,30 +26,30 @@ function fault(text, max) {
   return hasControl(text) ? 'must not contain control characters' : undefined;
 }
 
-/** @returns {string | undefined} why a text is no name and no address of a host */
+/** @returns {string | undefined} why a text is not a valid host */
 function hostFault(text) {
   return fault(text, MAX_HOST);
 }
 
-/** @returns {string | undefined} why a text is no name of a user. Directories have blanks and backslashes in names. */
+/** @returns {string | undefined} why a text is not a valid user name; blanks and backslashes are allowed */
 function userFault(text) {
   return fault(text, MAX_USER);
 }
 
-/** @returns {string | undefined} why a text is no path of a socket at a server */
+/** @returns {string | undefined} why a text is not a valid path of a socket at a server */
 function remotePathFault(text) {
   return fault(text, MAX_REMOTE_PATH);
 }
 
-/** @returns {string | undefined} why a text is no path of a socket of this machine */
+/** @returns {string | undefined} why a text is not a valid path of a socket of this machine */
 function localPathFault(text) {
   return fault(text, MAX_LOCAL_PATH);
 }
 
-/** A check of an argument or option that throws its fault. */
-function checkBy(find) {
+/** Makes a check that throws a fault. */
+function checkBy(faultOf) {
   return (value, name) => {
-    const reason = find(checkName(value, name));
+    const reason = faultOf(checkName(value, name));
     if (reason !== undefined) throw invalidArgValue(name, reason, value);
     return value;
   };
@@ -69,38 +69,38 @@ function checkPort(value, name, { min = 1 } = {}) {
   return checkInteger(value, name, min, MAX_SHORT);
 }
 
-/** The port that digits are. @returns {number | undefined} undefined for anything else */
+/** Reads a port. @returns {number | undefined} undefined if it is not valid */
 function readPort(text, min = 1) {
   return /^\d{1,5}$/.test(text) && Number(text) >= min && Number(text) <= MAX_SHORT ? Number(text) : undefined;
 }
 
-/** Whether ssh takes it for a host when it is given one: shells see such names. */
+/** Whether ssh accepts it as a host on its command line: shells may interpret it. */
 function isHost(text) {
   return hostFault(text) === undefined && !/^-|[\s'`"$\\;&<>|(){},]/.test(text);
 }
 
-/** Whether ssh takes it for a user when it is given one. `DOMAIN\user` and blanks may be in it. */
+/** Whether ssh accepts it as a user on its command line; `DOMAIN\user` and blanks are valid. */
 function isUser(text) {
   return userFault(text) === undefined && !/^-|['`";&<>|(){}]|\s-|\\$/.test(text);
 }
 
-/** Means something to a shell, wherever it stands; or at the beginning of a word. */
+/** Characters that a shell interprets anywhere, and at the beginning of a word. */
 const SHELL = /['`"$\\;&<>|(){}*?[\]]/;
 const SHELL_BEGINNING = /^[-#~]/;
 
 /**
- * What keeps a text from standing in a shell's command, quoted or not.
+ * Why a text is not safe in a shell's command, quoted or not.
  * @param {string} text
- * @param {{ path?: boolean }} [options] path: blanks may be in it, as in the names of folders
- * @returns {string | undefined} undefined if the shell takes it for nothing but itself
+ * @param {{ path?: boolean }} [options] path: blanks are allowed
+ * @returns {string | undefined} undefined if the shell leaves it unchanged
  */
 function shellFault(text, { path = false } = {}) {
-  if (hasControl(text)) return 'has control characters';
+  if (hasControl(text)) return 'contains control characters';
   const [character] = SHELL.exec(text) ?? (path ? null : (/\s/.exec(text) ?? SHELL_BEGINNING.exec(text))) ?? [];
-  return character === undefined ? undefined : `has the character '${character}', which the shell would interpret`;
+  return character === undefined ? undefined : `contains '${character}', which the shell would interpret`;
 }
 
-/** The user name of a URI, in which `%41` stands for a byte and `+` for a blank. @returns {string | undefined} */
+/** Decodes the user name of a URI: `%41` is a byte, `+` a blank. @returns {string | undefined} */
 function decodeUser(text) {
   try {
     return decodeURIComponent(text.replaceAll('+', ' '));
@@ -109,7 +109,7 @@ function decodeUser(text) {
   }
 }
 
-/** What stands before an `@`, and what after it. */
+/** Splits at the `@`. */
 function splitUser(text, at) {
   return at < 0 ? { rest: text } : { user: text.slice(0, at), rest: text.slice(at + 1) };
 }
@@ -138,19 +138,19 @@ function isDomain(text) {
 }
 
 /**
- * Takes `[user@]host[:port]` or `ssh://[user@]host[:port]` apart; the host may stand in brackets.
- * @returns {{ user?: string, host: string, port?: number } | undefined} undefined for what is none
+ * Parses `[user@]host[:port]` or `ssh://[user@]host[:port]`; the host may be in brackets.
+ * @returns {{ user?: string, host: string, port?: number } | undefined} undefined if it is not valid
  */
 function readDestination(text) {
   const isUri = /^ssh:\/\//i.test(text);
   const { user, rest } = isUri
     ? splitUser(text.slice(6), text.indexOf('@', 6) - 6)
     : splitUser(text, text.lastIndexOf('@'));
-  // What follows a semicolon are parameters of the connection, which ssh ignores.
+  // Parameters of the connection follow a semicolon; ssh ignores them.
   const name = user !== undefined && isUri ? decodeUser(user.split(';', 1)[0]) : user;
   if (user !== undefined && (name === undefined || !isUser(name))) return undefined;
   const place = readPlace(isUri && rest.endsWith('/') ? rest.slice(0, -1) : rest);
-  // Stricter than for other hosts, as ssh is: nothing but a domain, or an address in brackets.
+  // As with ssh, a URI allows only a domain, or an address in brackets.
   if (place === undefined || (isUri && !rest.startsWith('[') && !isDomain(place.host))) return undefined;
   return { user: name, ...place };
 }

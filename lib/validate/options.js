@@ -17,13 +17,13 @@ const {
 const { withSecrets } = require('./secret.js');
 const { checkJump, checkServer, checkUnreached } = require('./server.js');
 
-/** Sessions of one tunnel: more than there are cores on either side gain nothing. */
+/** Largest number of sessions: more than the cores of either side gain nothing. */
 const MAX_SESSIONS = 64;
-/** Milliseconds before the first attempt to reconnect, and the most before any. */
+/** Milliseconds before the first attempt to reconnect, and at most before each. */
 const INITIAL_DELAY = 1000;
 const MAX_DELAY = 30_000;
 
-/** How to reconnect, with defaults that go with what is given; undefined: not at all. */
+/** How to reconnect; the defaults depend on each other. undefined: not at all. */
 function checkReconnect(value, name) {
   if (value === false) return undefined;
   if (value !== true && (value === null || typeof value !== 'object' || Array.isArray(value))) {
@@ -43,7 +43,7 @@ function checkReconnect(value, name) {
   };
 }
 
-/** How large receive windows may become, with defaults that go with what is given. */
+/** The limits of receive windows; the defaults depend on each other. */
 function checkWindows({ windowLimit, memoryLimit }) {
   if (windowLimit !== undefined) checkInteger(windowLimit, 'options.windowLimit', MIN_WINDOW, MAX_WINDOW);
   if (memoryLimit !== undefined)
@@ -55,10 +55,10 @@ function checkWindows({ windowLimit, memoryLimit }) {
 }
 
 /**
- * Checks the constructor's options; names that are not known are left alone, as Node does.
+ * Checks the constructor's options; unknown names are ignored, as in Node.js.
  * @returns {{ native: object, verifiers: (Function | undefined)[], interactive: boolean, sock?: object, wipe: () => void }}
- *   what the addon takes, who is asked about the host key of each jump host and, last, of the tunnel's own server, and
- *   what to call when the addon has taken it
+ *   native: as the addon takes them; verifiers: the hostVerifier of each jump host and, last, of the server; wipe: to be
+ *   called when the addon has taken them
  */
 function checkOptions(options) {
   checkObject(options, 'options');
@@ -109,7 +109,7 @@ function readOptions(options, copies) {
   };
   if (forceIPv4 && forceIPv6)
     throw invalidArgValue('options.forceIPv6', 'leaves no address together with forceIPv4', true);
-  // Both or none: without them there is nothing to listen for.
+  // Both or neither: without them there is no configured forward.
   if (forwardHost !== undefined || forwardPort !== undefined) {
     native.forwardHost = checkHost(forwardHost, 'options.forwardHost');
     native.forwardPort = checkPort(forwardPort, 'options.forwardPort');

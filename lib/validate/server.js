@@ -1,6 +1,6 @@
 'use strict';
 
-// The servers of a tunnel: its own, and those that it goes through.
+// The options of servers: the tunnel's own, and jump hosts.
 
 const os = require('node:os');
 const path = require('node:path');
@@ -27,7 +27,7 @@ const { invalidArgType, invalidArgValue } = require('../errors.js');
 const { checkHost, checkLocalPath, checkPort, checkUser } = require('./names.js');
 const { checkSecret } = require('./secret.js');
 
-/** When keys are changed; the addon knows the defaults. */
+/** Limits of rekeying; the addon has the defaults. */
 function checkRekey(value, name) {
   const { bytes, seconds } = checkObject(value, name);
   const limits = {};
@@ -37,7 +37,7 @@ function checkRekey(value, name) {
   return limits;
 }
 
-/** What streams of all kinds have, also those that do not descend from Node's own class. */
+/** Methods of all duplex streams, also of those that do not inherit from stream.Duplex. */
 const DUPLEX = ['on', 'pipe', 'read', 'write', 'end', 'destroy'];
 
 function checkDuplex(value, name) {
@@ -49,15 +49,15 @@ function checkDuplex(value, name) {
   }
 }
 
-/** The lists of algorithms as the addon takes them, which knows the names. */
+/** Lists of algorithms; the addon checks the names. */
 function checkAlgorithms(value, name) {
   const lists = {};
   for (const kind in checkObject(value, name)) {
     const property = `${name}.${kind}`;
     const list = value[kind];
-    // Elsewhere an unknown name is left alone. Here it would let in what was to be shut out.
+    // Unknown options are ignored elsewhere. Here that could allow what was to be excluded.
     if (!ALGORITHM_KINDS.includes(kind))
-      throw invalidArgValue(property, `is none of ${ALGORITHM_KINDS.join(', ')}`, list);
+      throw invalidArgValue(property, `must be one of: ${ALGORITHM_KINDS.join(', ')}`, list);
     if (list !== undefined) lists[kind] = checkAlgorithmList(list, property);
   }
   return lists;
@@ -74,15 +74,14 @@ function checkAlgorithmList(value, name) {
   for (const change in value) {
     const property = `${name}.${change}`;
     if (!Object.hasOwn(list, change))
-      throw invalidArgValue(property, `is none of ${Object.keys(list).join(', ')}`, value[change]);
+      throw invalidArgValue(property, `must be one of: ${Object.keys(list).join(', ')}`, value[change]);
     if (value[change] !== undefined) list[change] = checkNames(value[change], property);
   }
   return list;
 }
 
 /**
- * The methods of authentication to use. Each at most once, and at least one of them usable: a
- * logon that cannot even begin is a mistake to be told of now.
+ * The methods of authentication: each at most once, and at least one of them usable.
  * @param {Record<string, boolean>} usable
  */
 function checkAuthHandler(value, name, usable) {
@@ -100,12 +99,12 @@ function checkAuthHandler(value, name, usable) {
     return element;
   });
   if (!methods.some((method) => usable[method])) {
-    throw invalidArgValue(name, 'must hold a method that other options give something to use with', value);
+    throw invalidArgValue(name, 'must contain a method for which other options have credentials', value);
   }
   return methods;
 }
 
-/** What becomes of unknown host keys; `false` goes beyond what ssh_config has words for. */
+/** The policy for unknown host keys; ssh_config has no value for `false`. */
 function checkStrictness(value, name) {
   if (typeof value === 'boolean') return value ? 'yes' : 'off';
   if (value === 'accept-new' || value === 'no') return value;
@@ -114,7 +113,7 @@ function checkStrictness(value, name) {
 }
 
 /**
- * Private keys as the addon takes them. What was copied from strings joins `copies`, to be wiped.
+ * Private keys as the addon takes them; the copies are added to `copies`, to be wiped.
  * @param {{ privateKey?: unknown, passphrase?: unknown, certificate?: unknown }} options
  * @param {Uint8Array[]} copies
  */
@@ -139,33 +138,33 @@ function checkPrivateKeys({ privateKey, passphrase, certificate }, name, copies)
   return Array.from(privateKey, (value, index) => check(value, `${name}.privateKey[${index}]`));
 }
 
-function loggedInUser() {
+function currentUser() {
   try {
     return os.userInfo().username;
   } catch {
-    // A container may run as a user without a name: then it has to be given.
+    // In a container the user may have no name; the option is required then.
     return undefined;
   }
 }
 
-function usualKnownHosts() {
+function defaultKnownHosts() {
   const files = ['known_hosts', 'known_hosts2'].map((file) => path.join(os.homedir(), '.ssh', file));
   return [...files, '/etc/ssh/ssh_known_hosts', '/etc/ssh/ssh_known_hosts2'];
 }
 
 /**
- * A server to log on to, as the addon takes it.
+ * A server as the addon takes it.
  * @param {any} options
  * @param {string} name of `options` in messages
- * @param {Uint8Array[]} copies gets the copies of secrets, to be wiped
- * @param {Function} [inherited] who is asked about a host key that the usual files do not know
+ * @param {Uint8Array[]} copies gets copies of secrets, to be wiped
+ * @param {Function} [inherited] asked about a host key that the default files do not have
  * @returns {{ native: object, hostVerifier?: Function, sock?: object }}
  */
 function checkServer(options, name, copies, inherited) {
   const {
     host,
     port = 22,
-    username = loggedInUser(),
+    username = currentUser(),
     password,
     algorithms = {},
     agent,
@@ -189,9 +188,9 @@ function checkServer(options, name, copies, inherited) {
 
   const passwordBytes = password === undefined ? undefined : checkSecret(password, `${name}.password`, copies);
   if (hostVerifier !== undefined) checkFunction(hostVerifier, `${name}.hostVerifier`);
-  // Whoever says whom to trust means nobody else.
-  const usual = hostKey === undefined && knownHosts === undefined && hostVerifier === undefined;
-  const verifier = usual ? inherited : hostVerifier;
+  // With one of these options, the default files do not count.
+  const isDefault = hostKey === undefined && knownHosts === undefined && hostVerifier === undefined;
+  const verifier = isDefault ? inherited : hostVerifier;
   const native = {
     option: name,
     host: checkHost(host, `${name}.host`),
@@ -199,8 +198,8 @@ function checkServer(options, name, copies, inherited) {
     username: checkUser(username, `${name}.username`),
     algorithms: checkAlgorithms(algorithms, `${name}.algorithms`),
     hostKey: hostKey === undefined ? [] : checkNames(hostKey, `${name}.hostKey`),
-    knownHosts: usual
-      ? usualKnownHosts()
+    knownHosts: isDefault
+      ? defaultKnownHosts()
       : checkNames(knownHosts === undefined ? [] : knownHosts, `${name}.knownHosts`),
     verifier: verifier !== undefined,
     strictHostKeyChecking: checkStrictness(strictHostKeyChecking, `${name}.strictHostKeyChecking`),
@@ -235,7 +234,7 @@ function checkServer(options, name, copies, inherited) {
       none: true,
       publickey: native.privateKeys.length > 0,
       agent: agent !== undefined,
-      // Without anybody to ask, the password answers a question for it.
+      // Without tryKeyboard, the password answers the question.
       'keyboard-interactive': tryKeyboard || password !== undefined,
       password: password !== undefined,
     });
@@ -244,7 +243,7 @@ function checkServer(options, name, copies, inherited) {
   return { native, hostVerifier: verifier, sock };
 }
 
-/** The servers to go through. Their questions could be taken for those of the tunnel's own: they may ask none. */
+/** The jump hosts. Users could take their questions for those of the server, so they may not ask any. */
 function checkJump(jump, copies, hostVerifier) {
   if (jump === undefined) return [];
   if (jump === null || typeof jump !== 'object') {
@@ -262,19 +261,21 @@ function checkJump(jump, copies, hostVerifier) {
 function checkHop(hop, name, copies, hostVerifier) {
   const server = checkServer(checkObject(hop, name), name, copies, hostVerifier);
   if (hop.jump !== undefined)
-    throw invalidArgValue(`${name}.jump`, 'must not be given: the hops stand in one list', hop.jump, { secret: true });
-  if (server.native.tryKeyboard)
-    throw invalidArgValue(`${name}.tryKeyboard`, 'must not be true: a jump host asks nobody', true);
+    throw invalidArgValue(`${name}.jump`, 'must not be given: all jump hosts are in one list', hop.jump, {
+      secret: true,
+    });
+  if (server.native.tryKeyboard) throw invalidArgValue(`${name}.tryKeyboard`, 'must not be true for a jump host', true);
   return server;
 }
 
-/** The ways to reach a server otherwise than by dialing it. */
-const WAYS = ['proxyCommand', 'sock'];
+/** Options that connect to a server in another way than by TCP. */
+const CONNECTORS = ['proxyCommand', 'sock'];
 
-/** A server that is reached in another way already must be given none of its own. */
+/** Refuses these options for a server that is reached through another one. */
 function checkUnreached(options, name, reason) {
-  for (const way of WAYS) {
-    if (options[way] !== undefined) throw invalidArgValue(`${name}.${way}`, reason, options[way], { secret: true });
+  for (const option of CONNECTORS) {
+    if (options[option] !== undefined)
+      throw invalidArgValue(`${name}.${option}`, reason, options[option], { secret: true });
   }
 }
 
