@@ -38,7 +38,7 @@ pub(crate) const RESET_DELAY: Duration = Duration::from_millis(100);
 const READ_SIZE: usize = 16 * 1024;
 
 /// How the stream ends for the peer once everything is delivered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CloseMode {
     /// FIN: the stream is complete.
     Fin,

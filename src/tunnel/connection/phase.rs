@@ -177,7 +177,7 @@ pub(crate) enum End {
 }
 
 /// Why a connection ends, as far as the transition knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Reason {
     /// Both directions reached their end of stream.
     Completed,

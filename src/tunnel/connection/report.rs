@@ -136,11 +136,12 @@ impl Report {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use ssh_proto::OpenFailure;
 
     use super::*;
     use crate::session;
+    use crate::tunnel::connection::phase::Flow;
 
     const FIN: Outcome =
         Outcome { ended: CloseOutcome::Fin, unsent: 0, discarded: 0, peer_finished: true };
@@ -150,22 +151,21 @@ mod tests {
     const CUT: Outcome = Outcome { ended: CloseOutcome::Cut, ..FIN_ONLY };
     const BY_PEER: Outcome = Outcome { ended: CloseOutcome::ByPeer, ..FIN_ONLY };
 
+    /// A connection whose counts are those of bytes sent, received and dropped.
+    pub(crate) fn report_of(
+        linger: Linger,
+        cause: Cause,
+        Flow { up, down }: Flow,
+        [sent, received, dropped]: [u64; 3],
+        opened: bool,
+    ) -> Report {
+        let (id, forward, force) = (7, 3, None);
+        Report { id, forward, cause, linger, sent, received, dropped, up, down, opened, force }
+    }
+
     /// An open graceful connection that has moved 100 bytes up and 1000 down.
     fn report(cause: Cause, up: Up, down: Down) -> Report {
-        let linger = Linger::GRACEFUL;
-        Report {
-            id: 7,
-            forward: 3,
-            cause,
-            linger,
-            sent: 100,
-            received: 1000,
-            dropped: 0,
-            up,
-            down,
-            opened: true,
-            force: None,
-        }
+        report_of(Linger::GRACEFUL, cause, Flow { up, down }, [100, 1000, 0], true)
     }
 
     fn refused(reason: OpenFailure) -> Cause {

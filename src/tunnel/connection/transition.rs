@@ -358,3 +358,6 @@ fn linger_changed(phase: Phase, linger: LingerMode) -> (Phase, Actions) {
         }
     }
 }
+
+#[cfg(test)]
+mod walk;
