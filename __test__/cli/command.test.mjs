@@ -91,6 +91,10 @@ test('a changed host key prints the warning of ssh and exits with 255', async (t
       /^WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!\nthe host key of [^]* has changed: [^]*\nHost key verification failed\.\n$/,
     );
   }
+  const child = setting.start(t, ['--json'], { knownHosts: known });
+  const { hostKey } = await child.report('error');
+  assertIncludes(hostKey, { reason: 'changed', file: known, line: 1 });
+  assert.equal(await child.exit, 255);
 });
 
 test('StrictHostKeyChecking=accept-new writes an unknown key without a prompt', async (t) => {
