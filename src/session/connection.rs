@@ -168,7 +168,7 @@ impl Session {
     }
 
     /// Returns why the session was disconnected, given the error of the socket.
-    pub(crate) fn loss(&self, error: &io::Error) -> Error {
+    pub(crate) fn disconnect_error(&self, error: &io::Error) -> Error {
         self.stream.close_reason().unwrap_or_else(|| {
             let (reason, text) = match error.kind() {
                 io::ErrorKind::UnexpectedEof => {
@@ -245,7 +245,7 @@ impl Session {
     }
 
     /// Sends DISCONNECT, and waits until the server has closed the connection and its bridge has
-    /// ended. After two seconds, or at `cutoff`, closes the connection in any case.
+    /// ended. After two seconds, or at `cutoff`, closes the connection without that.
     pub(crate) async fn disconnect(mut self, mut cutoff: CutoffWatch) {
         self.client.disconnect(DisconnectReason::ByApplication);
         let mut deadline = Deadline::after(DISCONNECT_TIMEOUT);
@@ -283,7 +283,7 @@ pub(crate) async fn exchange(session: &mut Session, waiting_for: &str) -> Result
         })
         .await;
     }
-    outcome.map_err(|error| match session.loss(&error) {
+    outcome.map_err(|error| match session.disconnect_error(&error) {
         Error::Disconnected { reason, text } => Error::Disconnected {
             reason,
             text: format!("{text} while we waited for {waiting_for}"),
@@ -337,7 +337,7 @@ mod tests {
             send(&server, &session, 100).await;
             poll_fn(|cx| session.stream.poll_read_ready(cx)).await.expect("alive");
             assert!(!timeout_gate.opens(true, Some(&session)), "something has come");
-            assert!(timeout_gate.yields(true), "the runtime looks at the sockets once in any case");
+            assert!(timeout_gate.yields(true), "the runtime polls the sockets at least once");
             assert!(!timeout_gate.yields(true) && timeout_gate.yields(false));
             read(&mut session, 60);
             // Later input does not delay the timeout.
@@ -354,7 +354,7 @@ mod tests {
             let (session, _server) = session().await;
             let mut timeout_gate = TimeoutGate::default();
             assert!(!timeout_gate.opens(true, Some(&session)) && timeout_gate.yields(false));
-            assert!(!timeout_gate.opens(false, Some(&session)), "an answer has come");
+            assert!(!timeout_gate.opens(false, Some(&session)), "a reply has arrived");
             assert!(!timeout_gate.opens(true, Some(&session)), "the next one has its turn, too");
             assert!(timeout_gate.yields(false) && timeout_gate.opens(true, None));
         });

@@ -252,7 +252,7 @@ impl Error {
 
     /// Converts any error of an established session to [`Error::Disconnected`].
     #[cfg(unix)]
-    pub(crate) fn into_loss(self) -> Self {
+    pub(crate) fn into_disconnected(self) -> Self {
         match self {
             Error::Hop { .. } | Error::Disconnected { .. } => self,
             error => {
@@ -415,9 +415,9 @@ mod tests {
         assert_eq!(error.system(), Some(("connect", Some(111))));
         assert_eq!(error.address(), Some("first:22"));
 
-        let lost = Error::Protocol("nonsense".into()).into_loss().at_hop("first:22".into());
+        let lost = Error::Protocol("nonsense".into()).into_disconnected().at_hop("first:22".into());
         assert_eq!(lost.code(), "ERR_SSH_DISCONNECTED");
-        let seen_later = lost.into_loss().at_hop("second:22".into());
+        let seen_later = lost.into_disconnected().at_hop("second:22".into());
         assert_eq!(seen_later.to_string(), "jump host first:22: nonsense");
     }
 

@@ -90,7 +90,7 @@ pub(crate) struct Pump {
     pub(crate) sent: u64,
     /// Bytes received from the channel, delivered or not.
     pub(crate) received: u64,
-    /// Bytes received from the channel and dropped, because the socket was gone.
+    /// Bytes received from the channel and dropped, because the socket was reset.
     pub(crate) dropped: u64,
     /// Part of `dropped`: since the last byte was sent on the channel.
     pub(crate) discarded: u64,
@@ -208,7 +208,7 @@ impl Pump {
     }
 
     /// Writes what has arrived to the socket, and keeps in the write buffer what it refuses. An
-    /// error means that the socket is gone.
+    /// error means that the socket was reset.
     pub(crate) fn deliver(
         &mut self,
         client: &mut Client,
@@ -321,7 +321,7 @@ impl Pump {
 
     /// Notes data that has arrived on the channel. For a socket that was reset it is dropped, and
     /// credit is granted for it: without credit OpenSSH does not look at its end of the connection,
-    /// and would not notice that the target is gone.
+    /// and would not notice when the target ends.
     pub(crate) fn receive(&mut self, client: &mut Client, range: Range<usize>, now: Instant) {
         let count = range.len();
         self.received += count as u64;
@@ -335,7 +335,7 @@ impl Pump {
     }
 
     /// Sends FIN to the socket once EOF has arrived on the channel and everything is delivered. An
-    /// error means that the socket is gone.
+    /// error means that the socket was reset.
     pub(crate) fn finish_down(&mut self) -> io::Result<()> {
         if self.down == Down::Ended && self.write_buffer.is_empty() {
             SockRef::from(&self.stream).shutdown(Shutdown::Write)?;

@@ -127,7 +127,7 @@ impl Relay {
                 poll_fn(|cx| self.poll_drained(cx)).await;
                 drop(self.session);
                 let address = host_and_port(&self.hop.host, self.hop.port);
-                self.bridge.set_close_reason(error.into_loss().at_hop(address));
+                self.bridge.set_close_reason(error.into_disconnected().at_hop(address));
             }
         }
         // Last: see `Bridge`.
@@ -200,7 +200,7 @@ impl Relay {
         match self.session.poll_receive(cx, now) {
             Poll::Pending => Ok(false),
             Poll::Ready(Ok(())) => self.handle_events(cx, now).map(|()| true),
-            Poll::Ready(Err(error)) => Err(self.session.loss(&error)),
+            Poll::Ready(Err(error)) => Err(self.session.disconnect_error(&error)),
         }
     }
 
@@ -304,7 +304,7 @@ impl Relay {
         match self.session.poll_flush(cx) {
             // There is room again.
             Poll::Ready(Ok(())) => Ok(true),
-            Poll::Ready(Err(error)) => Err(self.session.loss(&error)),
+            Poll::Ready(Err(error)) => Err(self.session.disconnect_error(&error)),
             // Input that arrived while it was not wanted is no event.
             Poll::Pending => Ok(ignored_input && self.session.client.wants_input()),
         }

@@ -206,7 +206,7 @@ impl Driver {
     /// The session's socket failed.
     pub(crate) fn broken(&mut self, error: &io::Error) {
         if let Some(session) = &self.session {
-            self.lost(session.loss(error));
+            self.lost(session.disconnect_error(error));
         }
     }
 }
