@@ -118,6 +118,11 @@ impl Writer for Vec<u8> {
     }
 }
 
+/// Returns the bits of a number without leading zero bytes.
+pub(crate) fn bits(number: &[u8]) -> usize {
+    8 * number.len() - number.first().map_or(0, |first| first.leading_zeros() as usize)
+}
+
 /// Returns the beginning of a message: its number.
 pub(crate) fn message(number: u8) -> Vec<u8> {
     let mut message = Vec::with_capacity(64);
@@ -151,6 +156,11 @@ mod tests {
         assert_eq!(Reader::new(&[0xff, 0xff, 0xff, 0xff, 1, 2]).string(), Err(Malformed));
         assert_eq!(Reader::new(&[0, 0, 0]).uint32(), Err(Malformed));
         assert_eq!(Reader::new(&[0, 0, 0, 2, 0xff, 0xfe]).text(), Err(Malformed));
+    }
+
+    #[test]
+    fn bits_count_from_the_first_one() {
+        assert_eq!((bits(&[1]), bits(&[0xff]), bits(&[1, 0]), bits(&[])), (1, 8, 9, 0));
     }
 
     #[test]

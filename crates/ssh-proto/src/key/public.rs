@@ -12,7 +12,7 @@ use super::curve::Curve;
 use super::pad::pad_into;
 use super::{ED25519, RSA, RSA_SHA2_256, RSA_SHA2_512, rsa};
 use crate::text;
-use crate::wire::{Malformed, Reader, Writer};
+use crate::wire::{Malformed, Reader, Writer, bits};
 
 /// A valid public key of a supported type and size.
 #[derive(Clone)]
@@ -122,7 +122,7 @@ impl PublicKey {
             }
             RSA => {
                 let (e, n) = (fields.positive()?.to_vec(), fields.positive()?.to_vec());
-                let bits = rsa::bits(&n);
+                let bits = bits(&n);
                 if !rsa::SIZES.contains(&bits) {
                     return Err(PublicKeyError::RsaSize { bits });
                 }

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::RSA;
 use super::certificate::SUFFIX;
 use super::pad::pad_into;
-use crate::wire::{Reader, Writer};
+use crate::wire::{Reader, Writer, bits};
 
 /// Accepted sizes of the modulus in bits. Smaller keys are too weak (NIST SP 800-131A); aws-lc-rs does
 /// not support larger ones.
@@ -79,12 +79,6 @@ fn wide<const LIMBS: usize>(number: &[u8]) -> Option<Zeroizing<Uint<LIMBS>>> {
     let mut padded = Zeroizing::new(vec![0; size_of::<Uint<LIMBS>>()]);
     pad_into(&mut padded, number)?;
     Some(Zeroizing::new(Uint::from_be_slice(&padded)))
-}
-
-/// Returns the bits of a number without leading zero bytes.
-pub(super) fn bits(number: &[u8]) -> usize {
-    let first = number.first().map_or(0, |first| first.leading_zeros() as usize);
-    8 * number.len() - first
 }
 
 /// Returns the bits of the modulus in the blob of an RSA key or its certificate; `None` for other keys.

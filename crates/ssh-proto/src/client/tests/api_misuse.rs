@@ -21,10 +21,10 @@ fn an_ended_session_neither_sends_nor_receives() {
     pair.server.send(&data(0, b"unheard"));
     pair.run();
     assert_eq!(pair.take(), []);
-    assert_eq!(pair.told(), Some(11));
-    let heard = pair.server.take();
-    assert_eq!(heard.len(), 2);
-    assert_eq!(heard[0], data(100, b"last words"));
+    assert_eq!(pair.disconnect_reason(), Some(11));
+    let received = pair.server.take();
+    assert_eq!(received.len(), 2);
+    assert_eq!(received[0], data(100, b"last words"));
     assert!(!pair.client.is_connected() && !pair.client.has_room());
     assert_eq!(pair.client.timeout(), None);
 }
@@ -61,7 +61,7 @@ fn trust_without_a_pending_decision_changes_nothing() {
     assert!(matches!(pair.client.trust(true), Err(Error::Protocol(_))));
     pair.run();
     assert!(pair.client.is_connected());
-    pair.server.offer();
+    pair.server.start_kex();
     pair.feed_client();
     assert!(matches!(pair.client.trust(true), Err(Error::Protocol(_))));
     pair.take();
@@ -84,7 +84,7 @@ fn an_error_follows_the_data_before_it() {
 #[test]
 fn a_session_can_end_during_a_key_exchange() {
     let mut pair = Pair::connected(Script::default());
-    pair.server.offer();
+    pair.server.start_kex();
     pair.feed_client();
     pair.client.open_direct_tcpip("db", 1, "::1", 1);
     pair.client.disconnect(ByApplication);
@@ -97,7 +97,7 @@ fn a_session_can_end_during_a_key_exchange() {
 fn commands_about_a_removed_channel_do_nothing() {
     let (mut pair, [channel]) = Pair::open(1000, 1000);
     pair.client.close(channel);
-    pair.say(&about(CHANNEL_CLOSE, 0));
+    pair.deliver(&about(CHANNEL_CLOSE, 0));
     pair.server.take();
     pair.client.eof(channel);
     pair.client.close(channel);
@@ -117,6 +117,6 @@ fn close_before_the_confirmation_is_sent_after_it() {
     pair.client.consumed(channel, 5_000_000, pair.now);
     pair.run();
     assert_eq!(pair.server.numbers(), [CHANNEL_OPEN]);
-    pair.say(&confirm(0, 5, 1000, 1000));
+    pair.deliver(&confirm(0, 5, 1000, 1000));
     assert_eq!(pair.server.take(), [about(CHANNEL_CLOSE, 5)]);
 }

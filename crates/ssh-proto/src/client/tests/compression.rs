@@ -12,9 +12,9 @@ use crate::transport::Protection;
 use crate::{AlgorithmKind, ChannelId, Error, Selection};
 
 const ZLIB: &str = "zlib@openssh.com";
-const LONGEST: u32 = 32_768;
+const MAX_PACKET: u32 = 32_768;
 /// Maximum size of a payload, compressed or not.
-const MOST: usize = 262_139;
+const MAX_PAYLOAD: usize = 262_139;
 
 /// A pair whose client offers these methods.
 fn pair(offered: &[&str], script: Script) -> Pair {
@@ -31,7 +31,7 @@ fn open(script: Script) -> (Pair, ChannelId) {
     assert_eq!(pair.error, None);
     pair.take();
     pair.server.take();
-    let channel = pair.open_another(100, u32::MAX, LONGEST);
+    let channel = pair.open_another(100, u32::MAX, MAX_PACKET);
     (pair, channel)
 }
 
@@ -111,7 +111,7 @@ fn new_keys_start_new_streams() {
         for round in 0..6 {
             if round % 2 == 0 {
                 if round % 4 == 0 {
-                    pair.server.offer();
+                    pair.server.start_kex();
                 } else {
                     pair.client.start_kex();
                 }
@@ -137,7 +137,7 @@ fn compression_may_change_with_the_keys() {
     let (mut pair, channel) = open(both());
     for compression in [["none"; 2], [ZLIB, "none"], [ZLIB; 2], ["none", ZLIB], [ZLIB; 2]] {
         pair.server.script.compression = compression;
-        pair.server.offer();
+        pair.server.start_kex();
         pair.run();
         assert_eq!(pair.take(), [Seen::Rekeyed]);
         pair.server.take();
@@ -156,19 +156,19 @@ fn streams_arrive_whole_through_many_key_exchanges() {
         let mut source = random.bytes(300_000);
         source.extend_from_within(..200_000);
         source.resize(1_500_000, 0);
-        let (mut up, mut down, mut heard, mut seen) = (0, 0, Vec::new(), Vec::new());
+        let (mut up, mut down, mut received, mut seen) = (0, 0, Vec::new(), Vec::new());
         for round in 0.. {
-            if heard.len() == source.len() && seen.len() == source.len() {
+            if received.len() == source.len() && seen.len() == source.len() {
                 break;
             }
             up += pair.fill(channel, &source[up..]).unwrap_or(0);
             if !pair.server.is_exchanging() {
-                let end = source.len().min(down + random.below(LONGEST as usize));
+                let end = source.len().min(down + random.below(MAX_PACKET as usize));
                 pair.server.send(&data(0, &source[down..end]));
                 down = end;
             }
             match round % 20 {
-                5 if pair.server.is_settled() => pair.server.offer(),
+                5 if pair.server.is_settled() => pair.server.start_kex(),
                 15 if pair.client.has_room() => pair.client.start_kex(),
                 _ => {}
             }
@@ -177,7 +177,7 @@ fn streams_arrive_whole_through_many_key_exchanges() {
             assert_eq!(pair.error, None);
             for payload in pair.server.take() {
                 if payload[0] == CHANNEL_DATA {
-                    heard.extend_from_slice(parse_data(&payload).1);
+                    received.extend_from_slice(parse_data(&payload).1);
                 }
             }
             for event in pair.take() {
@@ -186,14 +186,14 @@ fn streams_arrive_whole_through_many_key_exchanges() {
                 }
             }
         }
-        assert!(heard == source && seen == source);
+        assert!(received == source && seen == source);
     }
 }
 
 /// A few bytes that would become gigabytes are decompressed to the size of one packet at most.
 #[test]
 fn a_decompression_bomb_is_refused() {
-    for length in [MOST - 5 + 1, 1 << 20, 1 << 26] {
+    for length in [MAX_PAYLOAD - 5 + 1, 1 << 20, 1 << 26] {
         let (mut pair, _) = open(both());
         pair.server.send(&build(IGNORE, &[Text(&vec![0; length])]));
         if pair.server.outbound.pending().len() > 260_000 {
@@ -205,7 +205,7 @@ fn a_decompression_bomb_is_refused() {
     }
     // Payloads just below the limit pass.
     let (mut pair, _) = open(both());
-    pair.say(&build(IGNORE, &[Text(&vec![0; MOST - 5])]));
+    pair.deliver(&build(IGNORE, &[Text(&vec![0; MAX_PAYLOAD - 5])]));
     assert_eq!(pair.error, None);
 }
 
@@ -216,11 +216,11 @@ fn payloads_of_the_maximum_size_are_handled_in_portions() {
     pair.consumes = false;
     let mut random = Random(2);
     for round in 0..500 {
-        pair.server.send(&build(IGNORE, &[Text(&vec![round as u8; MOST - 5])]));
+        pair.server.send(&build(IGNORE, &[Text(&vec![round as u8; MAX_PAYLOAD - 5])]));
     }
     let filler = random.bytes(100);
-    for _ in 0..INITIAL_WINDOW / LONGEST {
-        pair.server.send(&data(0, &[filler.clone(), vec![0; LONGEST as usize - 100]].concat()));
+    for _ in 0..INITIAL_WINDOW / MAX_PACKET {
+        pair.server.send(&data(0, &[filler.clone(), vec![0; MAX_PACKET as usize - 100]].concat()));
     }
     pair.server.send(&global(b"last", true));
     let count = pair.server.outbound.pending().len();

@@ -143,7 +143,7 @@ fn a_disconnect_for_none_reports_the_refused_keys() {
         pair.feed_client();
     }
     let reason = Text(b"Too many authentication failures");
-    pair.say(&build(DISCONNECT, &[Number(2), reason, Text(b"")]));
+    pair.deliver(&build(DISCONNECT, &[Number(2), reason, Text(b"")]));
     let Error::Auth(failure) = pair.failure() else { panic!("no method is left") };
     let text = failure.text;
     assert!(text.ends_with("none; the server accepts publickey"), "{text}");
@@ -204,7 +204,7 @@ fn the_session_ends_when_no_attempt_is_left() {
     let Error::Auth(failure) = pair.failure() else { panic!("no method is left") };
     let text = failure.text;
     assert!(!text.contains("secret"));
-    assert_eq!(pair.told(), Some(14));
+    assert_eq!(pair.disconnect_reason(), Some(14));
     assert_eq!(requests(&mut pair), 2);
 }
 
@@ -239,7 +239,7 @@ fn a_server_that_is_not_trusted_learns_nothing_about_the_user() {
     assert_eq!(pair.server.numbers(), [KEXINIT, KEX_ECDH_INIT]);
     assert_eq!(pair.client.trust(false), Err(Error::HostKeyRejected));
     pair.run();
-    assert_eq!(pair.told(), Some(9));
+    assert_eq!(pair.disconnect_reason(), Some(9));
     assert_eq!(pair.server.numbers(), [DISCONNECT]);
     assert_eq!((pair.take(), pair.error), (Vec::new(), None));
 }

@@ -13,7 +13,7 @@ use crate::wire::Reader;
 use super::harness::messages::Part::{Number, Text};
 use super::harness::messages::build;
 
-const LONGEST: u32 = 32_768;
+const MAX_PACKET: u32 = 32_768;
 
 /// Returns the bytes of all data events, which are all of `channel`.
 fn joined(seen: Vec<Seen>, channel: ChannelId) -> Vec<u8> {
@@ -25,8 +25,8 @@ fn joined(seen: Vec<Seen>, channel: ChannelId) -> Vec<u8> {
 }
 
 /// Returns the bytes of all data messages, which are all of channel `number`.
-fn joined_messages(heard: &[Vec<u8>], number: u32) -> Vec<u8> {
-    let bytes = heard.iter().flat_map(|payload| {
+fn joined_messages(received: &[Vec<u8>], number: u32) -> Vec<u8> {
+    let bytes = received.iter().flat_map(|payload| {
         let (channel, bytes) = parse_data(payload);
         assert_eq!(channel, number);
         bytes.to_vec()
@@ -35,8 +35,8 @@ fn joined_messages(heard: &[Vec<u8>], number: u32) -> Vec<u8> {
 }
 
 /// Returns the credit for channel `number`; no other messages were sent.
-fn credit(heard: &[Vec<u8>], number: u32) -> u32 {
-    let credits = heard.iter().map(|payload| {
+fn credit(received: &[Vec<u8>], number: u32) -> u32 {
+    let credits = received.iter().map(|payload| {
         let mut reader = Reader::new(payload);
         assert_eq!(reader.byte(), Ok(CHANNEL_WINDOW_ADJUST));
         assert_eq!(reader.uint32(), Ok(number));
@@ -48,7 +48,7 @@ fn credit(heard: &[Vec<u8>], number: u32) -> u32 {
 #[test]
 fn data_of_every_size_arrives_whole() {
     for cut in [Cut::Whole, Cut::Every(1), Cut::Every(4099), Cut::Randomly(Random(5), 70_000)] {
-        let (mut pair, [channel]) = Pair::open(u32::MAX, LONGEST);
+        let (mut pair, [channel]) = Pair::open(u32::MAX, MAX_PACKET);
         let mut random = Random(11);
         let sizes = [0, 1, 2, 15, 16, 17, 50, 255, 256, 2047, 2048, 2049, 8191, 32_767, 32_768];
         let mut sent = Vec::new();
@@ -80,15 +80,17 @@ fn data_is_sent_whole_with_any_maximum_packet_size() {
             }
         }
         pair.run();
-        let heard = pair.server.take();
-        assert!(heard.iter().all(|payload| payload.len() - 9 <= longest.min(LONGEST) as usize));
-        assert!(joined_messages(&heard, 100) == source, "{longest}");
+        let received = pair.server.take();
+        assert!(
+            received.iter().all(|payload| payload.len() - 9 <= longest.min(MAX_PACKET) as usize)
+        );
+        assert!(joined_messages(&received, 100) == source, "{longest}");
     }
 }
 
 #[test]
 fn small_payloads_become_one_event() {
-    let (mut pair, [channel]) = Pair::open(100, LONGEST);
+    let (mut pair, [channel]) = Pair::open(100, MAX_PACKET);
     let source = Random(3).bytes(50 * 1000);
     for bytes in source.chunks(50) {
         pair.server.send(&data(0, bytes));
@@ -100,7 +102,7 @@ fn small_payloads_become_one_event() {
 /// Payloads of other channels in between keep their channel and order.
 #[test]
 fn interleaved_channels_stay_separate() {
-    let (mut pair, channels) = Pair::open::<3>(100, LONGEST);
+    let (mut pair, channels) = Pair::open::<3>(100, MAX_PACKET);
     let mut random = Random(4);
     let mut sent = [const { Vec::new() }; 3];
     for _ in 0..2000 {
@@ -130,20 +132,20 @@ fn interleaved_channels_stay_separate() {
 /// Messages about other things may come between payloads.
 #[test]
 fn payloads_are_joined_across_other_messages() {
-    let (mut pair, [channel]) = Pair::open(100, LONGEST);
+    let (mut pair, [channel]) = Pair::open(100, MAX_PACKET);
     pair.server.send(&data(0, b"one "));
     pair.server.send(&adjust(0, 1));
     pair.server.send(&build(2, &[Text(b"ignored")]));
     pair.server.send(&global(b"keepalive@openssh.com", true));
-    pair.say(&data(0, b"two"));
+    pair.deliver(&data(0, b"two"));
     assert_eq!(pair.take(), [Seen::Data(channel, b"one two".to_vec())]);
 }
 
 #[test]
 fn credit_follows_what_is_consumed() {
-    let (mut pair, [channel]) = Pair::open(100, LONGEST);
+    let (mut pair, [channel]) = Pair::open(100, MAX_PACKET);
     pair.consumes = false;
-    for _ in 0..INITIAL_WINDOW / LONGEST {
+    for _ in 0..INITIAL_WINDOW / MAX_PACKET {
         pair.server.send(&data(0, &[1; 32_768]));
     }
     pair.run();
@@ -156,32 +158,32 @@ fn credit_follows_what_is_consumed() {
         assert!(given <= step * 32_768 && given + INITIAL_WINDOW / 8 > step * 32_768);
     }
     assert_eq!(given, INITIAL_WINDOW);
-    pair.say(&data(0, b"goes on"));
+    pair.deliver(&data(0, b"goes on"));
     assert_eq!(pair.error, None);
 }
 
 /// Extended data is discarded, and does not block the channel: it is consumed on arrival.
 #[test]
 fn extended_data_is_discarded_and_credited() {
-    let (mut pair, [channel]) = Pair::open(100, LONGEST);
+    let (mut pair, [channel]) = Pair::open(100, MAX_PACKET);
     let extended = build(CHANNEL_EXTENDED_DATA, &[Number(0), Number(1), Text(&[1; 32_768])]);
     for _ in 0..200 {
-        pair.say(&extended);
+        pair.deliver(&extended);
     }
     assert_eq!((pair.take(), &pair.error), (vec![], &None));
     assert!(credit(&pair.server.take(), 100) >= 200 * 32_768 - INITIAL_WINDOW / 8);
-    pair.say(&data(0, b"data"));
+    pair.deliver(&data(0, b"data"));
     assert_eq!(pair.take(), [Seen::Data(channel, b"data".to_vec())]);
 }
 
 #[test]
 fn the_servers_window_is_used_up_exactly() {
-    let (mut pair, [channel]) = Pair::open(0, LONGEST);
+    let (mut pair, [channel]) = Pair::open(0, MAX_PACKET);
     assert_eq!(pair.fill(channel, b"x").unwrap_err().kind(), io::ErrorKind::WouldBlock);
     let source = Random(6).bytes(100_000);
     let (mut sent, mut granted) = (0, 0);
     for credit in [1, 2, 3, 32_767, 1, 32_769, 5] {
-        pair.say(&adjust(0, credit));
+        pair.deliver(&adjust(0, credit));
         granted += credit as usize;
         assert_eq!(pair.take(), [Seen::Window(channel)]);
         while pair.client.window(channel) > 0 {
@@ -196,15 +198,15 @@ fn the_servers_window_is_used_up_exactly() {
 /// Only a channel that waits gets an event.
 #[test]
 fn credit_without_need_is_no_event() {
-    let (mut pair, [channel]) = Pair::open(10, LONGEST);
-    pair.say(&adjust(0, 5));
-    pair.say(&adjust(0, 0));
+    let (mut pair, [channel]) = Pair::open(10, MAX_PACKET);
+    pair.deliver(&adjust(0, 5));
+    pair.deliver(&adjust(0, 0));
     assert_eq!((pair.take(), pair.client.window(channel)), (vec![], 15));
     pair.fill(channel, &[0; 15]).unwrap();
-    pair.say(&adjust(0, 0));
+    pair.deliver(&adjust(0, 0));
     assert_eq!(pair.take(), [], "nothing can be sent with nothing");
     pair.client.eof(channel);
-    pair.say(&adjust(0, 5));
+    pair.deliver(&adjust(0, 5));
     assert_eq!(pair.take(), []);
 }
 
@@ -232,7 +234,7 @@ fn reads_are_bounded_by_the_window() {
 /// The end of the stream or an error of the socket is returned, and nothing is sent.
 #[test]
 fn results_of_reads_are_returned() {
-    let (mut pair, [channel]) = Pair::open(100, LONGEST);
+    let (mut pair, [channel]) = Pair::open(100, MAX_PACKET);
     assert_eq!(pair.client.fill(channel, 10, |_| Ok(0)).unwrap(), 0);
     let reset = pair.client.fill(channel, 10, |_| Err(io::ErrorKind::ConnectionReset.into()));
     assert_eq!(reset.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
@@ -242,7 +244,7 @@ fn results_of_reads_are_returned() {
 /// While much is pending, sockets are not read.
 #[test]
 fn nothing_is_read_while_much_is_pending() {
-    let (mut pair, [channel]) = Pair::open(u32::MAX, LONGEST);
+    let (mut pair, [channel]) = Pair::open(u32::MAX, MAX_PACKET);
     let bytes = vec![5; 32_768];
     let mut taken = 0;
     while pair.client.has_room() {

@@ -35,7 +35,7 @@ fn certificates_of_every_type_are_verified() {
         pair.run();
         assert_eq!(pair.take(), [shown, Seen::Ready], "{algorithm}");
         // ... and is the same in later exchanges.
-        pair.server.offer();
+        pair.server.start_kex();
         pair.run();
         assert_eq!(pair.take(), [Seen::Rekeyed], "{algorithm}");
     }
@@ -81,7 +81,7 @@ fn another_certificate_of_the_key_is_another_host_key() {
     });
     pair.server.script.certificate = None;
     pair.server.script.algorithm = "ssh-ed25519";
-    pair.server.offer();
+    pair.server.start_kex();
     pair.run();
     assert!(matches!(pair.failure(), Error::HostKey(text) if text.contains("changed")));
 }

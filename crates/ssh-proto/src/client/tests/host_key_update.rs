@@ -23,7 +23,7 @@ fn curious() -> Pair {
     pair.run();
     assert!(pair.client.is_connected());
     // The reply to the first request of every session.
-    pair.say(&[REQUEST_FAILURE]);
+    pair.deliver(&[REQUEST_FAILURE]);
     pair.seen.clear();
     pair.server.take();
     pair
@@ -70,28 +70,28 @@ fn new_keys_are_returned_once_they_are_proved() {
     let small = blob(include_str!("../../key/fixtures/rsa1024.pub"));
     let blobs =
         [p521.public_blob(), &security_key[1..], known.public_blob(), &small, rsa.public_blob()];
-    pair.say(&announcement(&blobs));
+    pair.deliver(&announcement(&blobs));
     assert_eq!(pair.server.take(), [request(&[&p521, &rsa])]);
     assert_eq!(pair.take(), []);
     let answer = success(&[proof(&pair, &p521), proof(&pair, &rsa)]);
-    pair.say(&answer);
+    pair.deliver(&answer);
     let learned = vec![p521.public_blob().to_vec(), rsa.public_blob().to_vec()];
     assert_eq!(pair.take(), [Seen::HostKeys(learned)]);
     // Only once.
-    pair.say(&answer);
-    pair.say(&announcement(&[fixture!("p256").public_blob()]));
+    pair.deliver(&answer);
+    pair.deliver(&announcement(&[fixture!("p256").public_blob()]));
     assert_eq!((pair.take(), pair.server.take()), (vec![], vec![]));
 }
 
 #[test]
 fn no_proof_is_requested_unless_the_application_asks() {
     let mut pair = Pair::connected(Script::default());
-    pair.say(&announcement(&[fixture!("p521").public_blob()]));
+    pair.deliver(&announcement(&[fixture!("p521").public_blob()]));
     assert_eq!((pair.take(), pair.server.take()), (vec![], vec![]));
     // The request gets a reply if it wants one.
     let mut pair = curious();
     let blob = build(0, &[Text(fixture!("ed25519").public_blob())]);
-    pair.say(&[&global(NAME, true), &blob[1..]].concat());
+    pair.deliver(&[&global(NAME, true), &blob[1..]].concat());
     assert_eq!(pair.server.take(), [[REQUEST_FAILURE]]);
 }
 
@@ -132,13 +132,13 @@ fn invalid_proofs_are_ignored() {
     ];
     for (at, forge) in forgeries.into_iter().enumerate() {
         let mut pair = curious();
-        pair.say(&announcement(&[p256.public_blob(), rsa.public_blob()]));
+        pair.deliver(&announcement(&[p256.public_blob(), rsa.public_blob()]));
         assert_eq!(pair.server.take().len(), 1);
         let answer = forge(&pair, &p256, &rsa);
-        pair.say(&answer);
+        pair.deliver(&answer);
         assert_eq!((pair.take(), &pair.error), (vec![], &None), "{at}");
         let answer = success(&[proof(&pair, &p256), proof(&pair, &rsa)]);
-        pair.say(&answer);
+        pair.deliver(&answer);
         assert_eq!(pair.take(), [], "{at}: there is no second try");
     }
 }
@@ -151,8 +151,8 @@ fn malformed_announcements_are_ignored() {
     cut.pop();
     for bad in [announcement(&[&p256, &p256]), announcement(&crowd), cut, announcement(&[])] {
         let mut pair = curious();
-        pair.say(&bad);
-        pair.say(&announcement(&[&p256]));
+        pair.deliver(&bad);
+        pair.deliver(&announcement(&[&p256]));
         assert_eq!((pair.server.take(), &pair.error), (vec![], &None));
         assert!(pair.client.is_connected());
     }
@@ -167,17 +167,17 @@ fn a_reply_to_another_request_is_no_proof() {
         let mut pair = curious();
         pair.now += Duration::from_secs(10);
         pair.client.handle_timeout(pair.now).unwrap();
-        pair.say(&announcement(&[p256.public_blob()]));
+        pair.deliver(&announcement(&[p256.public_blob()]));
         if later {
             pair.now += Duration::from_secs(10);
             pair.client.handle_timeout(pair.now).unwrap();
         }
-        pair.say(&[REQUEST_FAILURE]);
+        pair.deliver(&[REQUEST_FAILURE]);
         assert_eq!(pair.take(), []);
         let answer = success(&[proof(&pair, &p256)]);
-        pair.say(&answer);
+        pair.deliver(&answer);
         assert_eq!(pair.take(), learned);
-        pair.say(&[REQUEST_FAILURE]);
+        pair.deliver(&[REQUEST_FAILURE]);
         assert_eq!((pair.take(), &pair.error), (vec![], &None));
     }
 }

@@ -134,7 +134,7 @@ impl HostileSession<'_> {
             }
             4 => self.damage(),
             5 if self.input.flag() => self.announce(),
-            5 if self.pair.server.is_settled() => self.pair.server.offer(),
+            5 if self.pair.server.is_settled() => self.pair.server.start_kex(),
             6..=8 => drop(self.pair.feed_client()),
             9 => self.deliver_some(),
             10..=12 => self.feed_server(),

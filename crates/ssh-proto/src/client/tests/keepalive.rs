@@ -45,7 +45,7 @@ fn any_bytes_restart_the_keepalives() {
             pair.now += INTERVAL;
             pair.client.handle_timeout(pair.now).unwrap();
         }
-        pair.say(sign);
+        pair.deliver(sign);
         assert_eq!(pair.client.timeout(), Some(pair.now + INTERVAL));
     }
     pair.now += INTERVAL;
@@ -94,7 +94,7 @@ fn no_keepalive_is_sent_before_the_session_is_connected() {
 #[test]
 fn a_server_that_falls_silent_in_a_key_exchange_is_given_up() {
     let mut pair = Pair::connected(Script::default());
-    pair.server.offer();
+    pair.server.start_kex();
     pair.feed_client();
     for _ in 0..3 {
         pair.now += INTERVAL;
@@ -128,7 +128,7 @@ fn runs_out_of_patience(mut pair: Pair) {
     // Other messages meanwhile make no difference.
     pair.now += CHANGE - SECOND;
     if pair.server.is_settled() {
-        pair.say(&global(b"busy", false));
+        pair.deliver(&global(b"busy", false));
     }
     assert_eq!(pair.client.handle_timeout(pair.now), Ok(()));
     assert_eq!(pair.client.timeout(), Some(start + CHANGE));
@@ -147,13 +147,13 @@ fn an_endless_key_exchange_times_out() {
 
     // The server starts an exchange and does not continue it.
     let mut pair = idle();
-    pair.server.offer();
+    pair.server.start_kex();
     pair.feed_client();
     runs_out_of_patience(pair);
 
     // The server does not use the keys.
     let mut pair = idle();
-    pair.server.offer();
+    pair.server.start_kex();
     pair.feed_client();
     pair.feed_server();
     let newkeys = 4 + 1 + 11 + 16;
@@ -174,8 +174,8 @@ fn each_key_exchange_has_its_own_time() {
         pair.client.handle_timeout(pair.now).unwrap();
         pair.now += CHANGE - SECOND;
         pair.client.handle_timeout(pair.now).unwrap();
-        pair.say(&data(0, b"down"));
-        pair.server.offer();
+        pair.deliver(&data(0, b"down"));
+        pair.server.start_kex();
         pair.run();
         assert_eq!(pair.take(), [Seen::Data(channel, b"down".to_vec()), Seen::Rekeyed]);
         assert_eq!(pair.client.timeout(), None);

@@ -29,7 +29,7 @@ fn works(script: Script) {
         assert_eq!(pair.server.take(), [data(100, &[round; 2000])], "{method}");
         if round < 2 {
             if round == 0 {
-                pair.server.offer();
+                pair.server.start_kex();
             } else {
                 pair.client.start_kex();
             }
@@ -90,10 +90,10 @@ fn the_clients_order_decides() {
     let all: Vec<_> = Kex::ALL.into_iter().map(|(name, _)| name).collect();
     let reversed: String = all.iter().rev().copied().collect::<Vec<_>>().join(",");
     let mut pair = Pair::connected(Script { kex: reversed.leak(), ..Script::default() });
-    pair.server.offer();
+    pair.server.start_kex();
     pair.run();
-    let heard = pair.server.take();
-    assert_eq!(heard[1].len(), 1 + 4 + 1184 + 32, "the half of the hybrid method");
+    let received = pair.server.take();
+    assert_eq!(received[1].len(), 1 + 4 + 1184 + 32, "the half of the hybrid method");
 }
 
 /// The session identifier stays when a later method has another hash.
@@ -103,7 +103,7 @@ fn the_method_may_change_with_each_exchange() {
     for kex in ["curve25519-sha256", GROUP_EXCHANGE, "ecdh-sha2-nistp384", "mlkem768x25519-sha256"]
     {
         pair.server.script.kex = kex;
-        pair.server.offer();
+        pair.server.start_kex();
         pair.run();
         assert_eq!(pair.take(), [Seen::Rekeyed]);
     }
@@ -254,8 +254,8 @@ fn refused_group(prime: Vec<u8>, generator: Vec<u8>) -> &'static str {
     pair.run();
     let error = pair.failure();
     let Error::Protocol(text) = error else { panic!("{error}") };
-    let heard = pair.server.numbers();
-    assert_eq!(heard, [KEXINIT, KEX_DH_GEX_REQUEST, 1], "our half was not sent");
+    let received = pair.server.numbers();
+    assert_eq!(received, [KEXINIT, KEX_DH_GEX_REQUEST, 1], "our half was not sent");
     text
 }
 

@@ -18,8 +18,11 @@ pub(super) fn refused(script: Script) -> Error {
     pair.run();
     let error = pair.failure();
     assert_eq!(pair.take(), [], "{error}");
-    let heard = pair.server.numbers();
-    assert!(heard.iter().all(|number| [1, KEXINIT, KEX_ECDH_INIT].contains(number)), "{heard:?}");
+    let received = pair.server.numbers();
+    assert!(
+        received.iter().all(|number| [1, KEXINIT, KEX_ECDH_INIT].contains(number)),
+        "{received:?}"
+    );
     assert!(pair.client.trust(true).is_err(), "there is nothing to decide about");
     error
 }
@@ -172,14 +175,14 @@ fn new_keys_out_of_turn_are_refused() {
         assert!(matches!(refused(script), Error::Protocol(_)));
     }
     let mut pair = Pair::connected(Script::default());
-    pair.say(&[NEWKEYS]);
+    pair.deliver(&[NEWKEYS]);
     assert!(matches!(pair.failure(), Error::Protocol(_)));
 }
 
 #[test]
 fn a_reply_out_of_turn_is_refused() {
     let mut pair = Pair::connected(Script::default());
-    pair.say(&build(KEX_ECDH_REPLY, &[Text(b""), Text(b""), Text(b"")]));
+    pair.deliver(&build(KEX_ECDH_REPLY, &[Text(b""), Text(b""), Text(b"")]));
     assert!(matches!(pair.failure(), Error::Protocol(_)));
 }
 
@@ -213,12 +216,12 @@ fn only_selected_algorithms_are_offered() {
     let script = Script { cipher: "aes192-ctr", mac: "hmac-sha2-512", ..Script::default() };
     let mut pair = Pair::new(narrow(), script);
     pair.run();
-    pair.server.offer();
+    pair.server.start_kex();
     pair.run();
     assert_eq!(pair.error, None);
     assert!(pair.client.is_connected());
-    let heard = pair.server.take();
-    let offers: Vec<_> = heard.iter().filter(|payload| payload[0] == KEXINIT).collect();
+    let received = pair.server.take();
+    let offers: Vec<_> = received.iter().filter(|payload| payload[0] == KEXINIT).collect();
     assert_eq!(offers.len(), 2);
     let parts = [Text(b"aes192-ctr"), Text(b"aes192-ctr"), Text(b"hmac-sha2-512")];
     let expected = &build(0, &parts)[1..];

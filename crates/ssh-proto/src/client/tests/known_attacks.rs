@@ -34,8 +34,8 @@ fn assert_failed_before_the_user(mut pair: Pair, what: &str) {
     assert!(!pair.client.is_connected(), "{what}");
     assert!(!pair.take().contains(&Seen::Ready), "{what}");
     assert!(matches!(pair.failure(), Error::Protocol(_)), "{what}");
-    let heard = pair.server.numbers();
-    assert!(heard.iter().all(|number| *number < USERAUTH_REQUEST), "{what}: {heard:?}");
+    let received = pair.server.numbers();
+    assert!(received.iter().all(|number| *number < USERAUTH_REQUEST), "{what}: {received:?}");
 }
 
 /// CVE-2018-10933, CVE-2025-14942: a state machine that accepts success before it has begun.
@@ -98,7 +98,7 @@ fn connection_messages_before_success_have_no_effect() {
         let asked = pair.take();
         assert!(matches!(asked.last(), Some(Seen::Question(Question::Prompts(_)))), "{asked:?}");
         pair.server.take();
-        pair.say(&message);
+        pair.deliver(&message);
         assert!(!pair.client.is_connected());
         assert_eq!(pair.take(), []);
         match pair.error {
@@ -118,7 +118,7 @@ fn roaming_is_not_supported() {
         kex: "resume@appgate.com,curve25519-sha256",
         ..Script::default()
     });
-    pair.say(&global(b"roaming@appgate.com", true));
+    pair.deliver(&global(b"roaming@appgate.com", true));
     assert_eq!(pair.server.take(), [[REQUEST_FAILURE]]);
     let mut pair = Pair::new(setup(), Script { kex: "resume@appgate.com", ..Script::default() });
     pair.run();
@@ -179,7 +179,7 @@ fn a_second_kexinit_ends_the_session() {
 fn claimed_counts_of_extensions_are_not_trusted() {
     for count in [1, 2, 1000, u32::MAX] {
         let mut pair = Pair::connected(Script::default());
-        pair.say(&build(EXT_INFO, &[Number(count)]));
+        pair.deliver(&build(EXT_INFO, &[Number(count)]));
         assert!(matches!(pair.failure(), Error::Protocol(_)), "{count}");
     }
 }
@@ -207,7 +207,7 @@ fn unrequested_replies_block_nothing() {
         pair.server.send(&[if count % 2 == 0 { REQUEST_SUCCESS } else { REQUEST_FAILURE }]);
         pair.feed_client();
     }
-    pair.say(&data(0, b"x"));
+    pair.deliver(&data(0, b"x"));
     assert_eq!((pair.take(), pair.error), (vec![Seen::Data(channel, b"x".to_vec())], None));
 }
 
@@ -216,7 +216,7 @@ fn unrequested_replies_block_nothing() {
 fn rejected_channels_leave_nothing() {
     let mut pair = Pair::connected(Script::default());
     for remote in 0..20_000 {
-        pair.say(&super::harness::messages::forwarded(remote));
+        pair.deliver(&super::harness::messages::forwarded(remote));
         assert_eq!(pair.server.numbers(), [CHANNEL_OPEN_FAILURE]);
     }
     assert!(pair.client.is_idle());
@@ -235,7 +235,7 @@ fn a_maximum_packet_size_of_zero_is_refused() {
         let channel = pair.client.open_direct_tcpip("db", 1, "::1", 1);
         pair.run();
         pair.server.take();
-        pair.say(&confirm(0, 5, 1000, longest));
+        pair.deliver(&confirm(0, 5, 1000, longest));
         if longest == 0 {
             assert!(matches!(pair.failure(), Error::Protocol(_)));
         } else {
@@ -351,7 +351,7 @@ fn claimed_string_lengths_are_not_trusted() {
             payload.extend(vec![0; 4 * before]);
             payload.put_uint32(u32::MAX);
             payload.extend([7; 40]);
-            pair.say(&payload);
+            pair.deliver(&payload);
             let told = pair.server.take().iter().map(Vec::len).sum::<usize>();
             assert!(told < 200, "{number}, {before}");
         }
@@ -383,7 +383,7 @@ fn authentication_attempts_are_bounded() {
             if pair.error.is_some() {
                 break;
             }
-            pair.say(&build(USERAUTH_FAILURE, &[methods, Flag(partial)]));
+            pair.deliver(&build(USERAUTH_FAILURE, &[methods, Flag(partial)]));
         }
         assert!(matches!(pair.failure(), Error::Auth(_) | Error::Protocol(_)));
         assert!(pair.server.take().len() < 20);

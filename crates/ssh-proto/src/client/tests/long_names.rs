@@ -33,9 +33,9 @@ fn an_open_with_a_long_name_fails_without_the_server() {
         assert_eq!((failed, reason), (channel, OpenFailure::ConnectFailed));
         assert!(text.contains("4096 bytes"), "{text}");
     }
-    let heard = pair.server.take();
-    assert_eq!(heard.len(), 1, "only the name that fits was sent");
-    assert_eq!(heard[0][0], CHANNEL_OPEN);
+    let received = pair.server.take();
+    assert_eq!(received.len(), 1, "only the name that fits was sent");
+    assert_eq!(received[0][0], CHANNEL_OPEN);
     // Their numbers are free, and the session is unchanged.
     let again = pair.client.open_direct_tcpip("db", 80, "::1", 1);
     assert!(opened.iter().any(|channel| channel.index() == again.index()));

@@ -77,7 +77,7 @@ fn truncated_key_exchange_messages_are_refused() {
     let answer = build(KEX_ECDH_REPLY, &[Text(&[1; 51]), Text(&[9; 32]), Text(&[2; 83])]);
     cut(&answer, answer.len(), || {
         let mut pair = pair();
-        pair.server.offer();
+        pair.server.start_kex();
         pair.feed_client();
         pair
     });
@@ -120,7 +120,7 @@ fn random_messages_do_not_panic() {
         connected.feed_client();
         connected.feed_server();
         connected.seen.clear();
-        connected.server.heard.clear();
+        connected.server.received.clear();
         if connected.error.is_some() || !connected.client.has_room() {
             connected = pair();
         }
@@ -166,8 +166,8 @@ fn a_changed_bit_ends_the_session() {
             }
             assert_eq!(pair.take(), []);
             pair.feed_server();
-            assert_eq!(pair.told(), Some(2));
-            assert_eq!(pair.server.heard.len(), 1, "the request was not answered");
+            assert_eq!(pair.disconnect_reason(), Some(2));
+            assert_eq!(pair.server.received.len(), 1, "the request was not answered");
         }
     }
 }

@@ -19,13 +19,13 @@ fn breaks(messages: &[Vec<u8>]) {
     pair.run();
     let (last, before) = messages.split_last().unwrap();
     for message in before {
-        pair.say(message);
+        pair.deliver(message);
         assert_eq!(pair.error, None, "{before:?}");
     }
-    pair.say(last);
+    pair.deliver(last);
     let error = pair.failure();
     assert!(matches!(error, Error::Protocol(_)), "{last:?}: {error}");
-    assert_eq!(pair.told(), Some(2));
+    assert_eq!(pair.disconnect_reason(), Some(2));
 }
 
 #[test]
@@ -73,11 +73,11 @@ fn data_beyond_the_window_ends_the_session() {
         let (mut pair, _) = Pair::open::<1>(1000, 1000);
         pair.consumes = false;
         for _ in 0..INITIAL_WINDOW / 32_768 {
-            pair.say(&data(0, &[0; 32_768]));
+            pair.deliver(&data(0, &[0; 32_768]));
         }
         assert_eq!(pair.error, None);
         let error = [Number(0), Number(1), Text(b"x")];
-        pair.say(&if extended { build(CHANNEL_EXTENDED_DATA, &error) } else { data(0, b"x") });
+        pair.deliver(&if extended { build(CHANNEL_EXTENDED_DATA, &error) } else { data(0, b"x") });
         assert!(matches!(pair.failure(), Error::Protocol(text) if text.contains("window")));
     }
 }
@@ -87,10 +87,10 @@ fn data_beyond_the_window_after_close_ends_the_session() {
     let (mut pair, [channel]) = Pair::open(1000, 1000);
     pair.client.close(channel);
     for _ in 0..INITIAL_WINDOW / 32_768 {
-        pair.say(&data(0, &[0; 32_768]));
+        pair.deliver(&data(0, &[0; 32_768]));
     }
     assert_eq!(pair.error, None);
-    pair.say(&data(0, b"x"));
+    pair.deliver(&data(0, b"x"));
     assert!(matches!(pair.failure(), Error::Protocol(_)));
 }
 
@@ -98,10 +98,10 @@ fn data_beyond_the_window_after_close_ends_the_session() {
 fn an_unrequested_channel_is_rejected() {
     let mut pair = Pair::connected(Script::default());
     for name in [&b"session"[..], b"x11", b"auth-agent@openssh.com", b"", b"\xff\0"] {
-        pair.say(&build(90, &[Text(name), Number(8), Number(0), Number(0)]));
+        pair.deliver(&build(90, &[Text(name), Number(8), Number(0), Number(0)]));
         assert_eq!(pair.server.take()[0][..9], build(92, &[Number(8), Number(1)]));
     }
-    pair.say(&forwarded(77));
+    pair.deliver(&forwarded(77));
     let words = b"not allowed";
     let expected = [Number(77), Number(1), Text(words), Text(b"")];
     assert_eq!(pair.server.take(), [build(CHANNEL_OPEN_FAILURE, &expected)]);
@@ -114,17 +114,17 @@ fn global_requests_get_a_reply_if_they_want_one() {
     let mut pair = Pair::connected(Script::default());
     let hostkeys = [&global(b"hostkeys-00@openssh.com", false)[..], &[0; 51]].concat();
     for message in [hostkeys, global(b"keepalive@openssh.com", false), global(b"", false)] {
-        pair.say(&message);
+        pair.deliver(&message);
         assert!(pair.server.take().is_empty());
     }
     let hostkeys = [&global(b"hostkeys-00@openssh.com", true)[..], &[0; 51]].concat();
     for message in [hostkeys, global(b"keepalive@openssh.com", true), global(b"", true)] {
-        pair.say(&message);
+        pair.deliver(&message);
         assert_eq!(pair.server.take(), [[REQUEST_FAILURE]]);
     }
     // Replies without a request.
     for answer in [REQUEST_SUCCESS, REQUEST_FAILURE, 99, 100] {
-        pair.say(&about(answer, 0));
+        pair.deliver(&about(answer, 0));
         assert!(pair.server.take().is_empty());
     }
     assert_eq!((pair.take(), pair.error), (vec![], None));
@@ -134,15 +134,15 @@ fn global_requests_get_a_reply_if_they_want_one() {
 fn channel_requests_get_a_reply_if_they_want_one() {
     let (mut pair, [channel]) = Pair::open(1000, 1000);
     let request = |reply| build(CHANNEL_REQUEST, &[Number(0), Text(b"keepalive"), Flag(reply)]);
-    pair.say(&request(false));
+    pair.deliver(&request(false));
     assert!(pair.server.take().is_empty());
-    pair.say(&request(true));
+    pair.deliver(&request(true));
     assert_eq!(pair.server.take(), [about(CHANNEL_FAILURE, 100)]);
     // After CLOSE nothing may be sent about a channel, not even this.
     pair.client.close(channel);
-    pair.say(&request(true));
+    pair.deliver(&request(true));
     assert_eq!(pair.server.take(), [about(CHANNEL_CLOSE, 100)]);
-    pair.say(&about(CHANNEL_CLOSE, 0));
+    pair.deliver(&about(CHANNEL_CLOSE, 0));
     assert_eq!(pair.take(), [Seen::Close(channel)]);
 }
 
@@ -153,7 +153,7 @@ fn unknown_messages_are_answered_with_unimplemented() {
     let known: Vec<u8> = known.chain([1, 2, 3, 4, 7, 20, 21, 31]).collect();
     for number in (1..=255).filter(|number| !known.contains(number)) {
         let sequence = pair.server.sequence;
-        pair.say(&[number, 1, 2, 3]);
+        pair.deliver(&[number, 1, 2, 3]);
         assert_eq!(pair.server.take(), [build(UNIMPLEMENTED, &[Number(sequence)])], "{number}");
         pair.server.send(&build(IGNORE, &[Text(b"so that numbers are not all alike")]));
     }
@@ -166,7 +166,7 @@ fn the_description_of_a_disconnect_is_printable() {
     pair.server.send(&data(0, b"last words"));
     let text = Text(b"\x1b[31mtoo many\r\n\0sessions");
     pair.server.send(&build(DISCONNECT, &[Number(12), text, Text(b"en")]));
-    pair.say(&data(0, b"never seen"));
+    pair.deliver(&data(0, b"never seen"));
     assert!(matches!(&pair.take()[..], [Seen::Data(_, bytes)] if bytes == b"last words"));
     let description = "?[31mtoo many  ?sessions".to_owned();
     assert_eq!(pair.failure(), Error::Disconnected { reason: 12, description });
@@ -174,12 +174,12 @@ fn the_description_of_a_disconnect_is_printable() {
 
     for text in [vec![b'x'; 30_000], vec![0xff; 30_000]] {
         let mut pair = Pair::connected(Script::default());
-        pair.say(&build(DISCONNECT, &[Number(2), Text(&text), Text(b"")]));
+        pair.deliver(&build(DISCONNECT, &[Number(2), Text(&text), Text(b"")]));
         assert!(pair.failure().to_string().len() < 1000);
     }
     // OpenSSH's description of too many attempts: the reason alone would do.
     let mut pair = Pair::connected(Script::default());
-    pair.say(&about(DISCONNECT, 3));
+    pair.deliver(&about(DISCONNECT, 3));
     assert!(matches!(pair.failure(), Error::Disconnected { reason: 3, .. }));
 }
 
@@ -226,7 +226,7 @@ fn empty_data_is_no_event() {
     for _ in 0..1000 {
         pair.server.send(&data(0, b""));
     }
-    pair.say(&data(0, b"x"));
+    pair.deliver(&data(0, b"x"));
     assert_eq!(pair.take(), [Seen::Data(channel, b"x".to_vec())]);
     assert!(pair.server.take().is_empty());
 }

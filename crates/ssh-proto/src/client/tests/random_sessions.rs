@@ -200,7 +200,7 @@ impl<C: Choices> RandomSession<C> {
                     let (cipher, mac, _) = all[self.choices.below(all.len())];
                     self.pair.server.script.cipher = cipher;
                     self.pair.server.script.mac = mac;
-                    self.pair.server.offer();
+                    self.pair.server.start_kex();
                 }
             }
         }

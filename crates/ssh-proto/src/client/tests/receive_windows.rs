@@ -14,7 +14,7 @@ use crate::message::{
 use crate::wire::Writer;
 use crate::{ChannelId, Windows};
 
-const LONGEST: usize = 32_768;
+const MAX_PACKET: usize = 32_768;
 const ROUND_TRIP: Duration = Duration::from_millis(100);
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -24,7 +24,7 @@ fn connected(windows: Windows) -> Pair {
     pair.run();
     assert_eq!(pair.server.take().last(), Some(&question()));
     pair.now += ROUND_TRIP;
-    pair.say(&[REQUEST_FAILURE]);
+    pair.deliver(&[REQUEST_FAILURE]);
     pair.take();
     pair
 }
@@ -37,9 +37,9 @@ fn question() -> Vec<u8> {
 fn open(pair: &mut Pair, remote: u32) -> (ChannelId, u32) {
     let channel = pair.client.open_direct_tcpip("db", 5432, "127.0.0.1", 4000);
     pair.run();
-    let heard = pair.server.take();
-    let window = Open::parse(&heard[0]).window;
-    pair.say(&confirm(channel.index() as u32, remote, 1000, 1000));
+    let received = pair.server.take();
+    let window = Open::parse(&received[0]).window;
+    pair.deliver(&confirm(channel.index() as u32, remote, 1000, 1000));
     assert_eq!(pair.take(), [Seen::Opened(channel)]);
     (channel, window)
 }
@@ -51,7 +51,7 @@ fn download(pair: &mut Pair, channel: ChannelId, mut window: u32, rounds: usize)
     for _ in 0..rounds {
         let mut left = window as usize;
         while left > 0 {
-            let count = left.min(LONGEST);
+            let count = left.min(MAX_PACKET);
             pair.server.send(&data(number, &vec![1; count]));
             pair.feed_client();
             left -= count;
@@ -80,13 +80,13 @@ fn a_window_that_limits_the_data_grows_to_its_limit() {
     assert_eq!(window, INITIAL_WINDOW);
     assert_eq!(download(&mut pair, channel, window, 12), 5 << 20);
     // Data beyond the window is still refused.
-    for _ in 0..(5 << 20) / LONGEST {
-        pair.server.send(&data(0, &[1; LONGEST]));
+    for _ in 0..(5 << 20) / MAX_PACKET {
+        pair.server.send(&data(0, &[1; MAX_PACKET]));
     }
     pair.consumes = false;
     pair.run();
     assert_eq!(pair.error, None);
-    pair.say(&data(0, b"x"));
+    pair.deliver(&data(0, b"x"));
     assert!(pair.failure().to_string().contains("window"));
 }
 
@@ -105,7 +105,7 @@ fn channels_share_the_memory_and_give_it_back() {
     let (_, window) = open(&mut pair, 101);
     assert_eq!(window, MIN_WINDOW, "there is nothing left");
     pair.client.close(first);
-    pair.say(&about(CHANNEL_CLOSE, first.index() as u32));
+    pair.deliver(&about(CHANNEL_CLOSE, first.index() as u32));
     pair.take();
     pair.server.take();
     let (_, window) = open(&mut pair, 102);
@@ -114,7 +114,7 @@ fn channels_share_the_memory_and_give_it_back() {
     let refused = pair.client.open_direct_tcpip("db", 5432, "127.0.0.1", 4000);
     pair.run();
     assert_eq!(pair.server.take()[0][0], CHANNEL_OPEN);
-    pair.say(&refuse(refused.index() as u32, 2, b"no"));
+    pair.deliver(&refuse(refused.index() as u32, 2, b"no"));
     pair.take();
     assert_eq!(open(&mut pair, 103).1, INITIAL_WINDOW);
 }
@@ -126,16 +126,16 @@ fn the_round_trip_is_measured_while_data_moves() {
     let mut pair = connected(Windows::default());
     let (channel, _) = open(&mut pair, 100);
     pair.consumes = false;
-    for _ in 0..INITIAL_WINDOW as usize / LONGEST {
-        pair.server.send(&data(0, &[1; LONGEST]));
+    for _ in 0..INITIAL_WINDOW as usize / MAX_PACKET {
+        pair.server.send(&data(0, &[1; MAX_PACKET]));
     }
     pair.run();
     let asked = |pair: &mut Pair| {
         pair.client.consumed(channel, INITIAL_WINDOW as usize / 8, pair.now);
         pair.run();
-        let heard = pair.server.take();
-        assert_eq!(heard[0][0], CHANNEL_WINDOW_ADJUST);
-        heard[1..].to_vec()
+        let received = pair.server.take();
+        assert_eq!(received[0][0], CHANNEL_WINDOW_ADJUST);
+        received[1..].to_vec()
     };
     assert!(asked(&mut pair).is_empty(), "it was asked just now");
     pair.now += SECOND;
@@ -144,17 +144,17 @@ fn the_round_trip_is_measured_while_data_moves() {
     assert_eq!(pair.client.timeout(), due, "no sign of life is waited for");
     pair.now += SECOND;
     assert!(asked(&mut pair).is_empty(), "the answer is missing");
-    pair.say(&[REQUEST_FAILURE]);
+    pair.deliver(&[REQUEST_FAILURE]);
     assert_eq!(asked(&mut pair), [question()]);
     // Not during a key exchange.
-    pair.say(&[REQUEST_FAILURE]);
+    pair.deliver(&[REQUEST_FAILURE]);
     pair.now += SECOND;
     pair.server.script.answers = false;
     pair.client.start_kex();
     pair.client.consumed(channel, INITIAL_WINDOW as usize / 8, pair.now);
     pair.run();
     assert_eq!(pair.server.numbers(), [KEXINIT]);
-    pair.server.offer();
+    pair.server.start_kex();
     pair.run();
     let numbers = pair.server.numbers();
     assert_eq!((numbers.len(), numbers[2]), (3, CHANNEL_WINDOW_ADJUST), "{numbers:?}");
@@ -171,27 +171,27 @@ fn replies_match_their_requests() {
     pair.run();
     assert_eq!(pair.server.take().last(), Some(&question()));
     pair.now += SECOND * 10;
-    pair.say(&[REQUEST_FAILURE]);
+    pair.deliver(&[REQUEST_FAILURE]);
     let mut announcement = global(b"hostkeys-00@openssh.com", false);
     announcement.put_string(p256.public_blob());
     pair.now += SECOND * 10;
     pair.client.handle_timeout(pair.now).unwrap();
-    pair.say(&announcement);
+    pair.deliver(&announcement);
     assert_eq!(pair.server.take().len(), 2, "a keepalive and the proof");
     pair.take();
-    pair.say(&[REQUEST_FAILURE]);
+    pair.deliver(&[REQUEST_FAILURE]);
     assert_eq!(pair.take(), [], "that was the answer to the first");
     let mut signed = Vec::new();
     signed.put_string(b"hostkeys-prove-00@openssh.com");
     signed.put_string(pair.server.session.as_ref().unwrap());
     signed.put_string(p256.public_blob());
     let signature = p256.sign(p256.algorithms()[0], &signed).unwrap();
-    pair.say(&build(REQUEST_SUCCESS, &[Text(&signature)]));
+    pair.deliver(&build(REQUEST_SUCCESS, &[Text(&signature)]));
     assert_eq!(pair.take(), [Seen::HostKeys(vec![p256.public_blob().to_vec()])]);
     pair.now += SECOND;
-    pair.say(&[REQUEST_FAILURE]);
+    pair.deliver(&[REQUEST_FAILURE]);
     assert_eq!(pair.client.rtt.min(), Some(SECOND * 10));
     // A reply without a request has no effect.
-    pair.say(&[REQUEST_FAILURE]);
+    pair.deliver(&[REQUEST_FAILURE]);
     assert_eq!((pair.client.rtt.min(), &pair.error), (Some(SECOND * 10), &None));
 }

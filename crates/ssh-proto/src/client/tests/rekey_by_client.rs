@@ -15,7 +15,7 @@ use crate::message::{
 };
 use crate::{ChannelId, Error};
 
-const LONGEST: u32 = 32_768;
+const MAX_PACKET: u32 = 32_768;
 const HOUR: Duration = Duration::from_secs(3600);
 const EXCHANGE: [u8; 3] = [KEXINIT, KEX_ECDH_INIT, NEWKEYS];
 
@@ -30,7 +30,7 @@ fn open(rekey: Rekey, window: u32, script: Script) -> (Pair, ChannelId) {
     pair.run();
     pair.seen.clear();
     pair.server.take();
-    let channel = pair.open_another(100, window, LONGEST);
+    let channel = pair.open_another(100, window, MAX_PACKET);
     (pair, channel)
 }
 
@@ -62,11 +62,11 @@ fn rekeys_by_sent_bytes() {
 #[test]
 fn rekeys_by_received_bytes() {
     let (mut pair, _) = open(Rekey { bytes: 50_000, ..NEVER }, INITIAL_WINDOW, Script::default());
-    pair.say(&data(0, &[1; 32_768]));
+    pair.deliver(&data(0, &[1; 32_768]));
     assert_eq!(pair.server.numbers(), []);
-    pair.say(&data(0, &[1; 32_768]));
+    pair.deliver(&data(0, &[1; 32_768]));
     assert_eq!(pair.server.numbers(), EXCHANGE);
-    pair.say(&data(0, &[1; 10_000]));
+    pair.deliver(&data(0, &[1; 10_000]));
     assert_eq!(pair.server.numbers(), []);
 }
 
@@ -92,7 +92,7 @@ fn rekeys_by_packets_each_way() {
         }
         pair.run();
         assert_eq!(pair.server.numbers(), []);
-        pair.say(&build(IGNORE, &[Text(b"")]));
+        pair.deliver(&build(IGNORE, &[Text(b"")]));
         assert_eq!(pair.server.numbers(), EXCHANGE, "{packets}");
     }
 }
@@ -104,16 +104,16 @@ fn rekeys_before_sequence_numbers_repeat() {
     let (mut pair, _) = open_slow();
     let noise = build(IGNORE, &[Text(b"")]);
     pair.client.inbound.wear((1 << 31) - 20);
-    pair.say(&noise);
+    pair.deliver(&noise);
     assert_eq!(pair.server.numbers(), []);
     pair.client.inbound.wear(20);
-    pair.say(&noise);
+    pair.deliver(&noise);
     assert_eq!(pair.server.numbers(), [KEXINIT]);
     let used = pair.client.inbound.volume().packets;
     pair.client.inbound.wear(u32::MAX - used - 2);
-    pair.say(&noise);
+    pair.deliver(&noise);
     assert_eq!(pair.error, None);
-    pair.say(&noise);
+    pair.deliver(&noise);
     assert!(matches!(pair.failure(), Error::Protocol(text) if text.contains("numbers")));
 }
 
@@ -122,15 +122,15 @@ fn rekeys_before_sequence_numbers_repeat() {
 fn rekeys_by_commands_and_replies() {
     let (mut pair, channel) =
         open(Rekey { packets: 20, ..NEVER }, INITIAL_WINDOW, Script::default());
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     for _ in 0..40 {
-        pair.say(&global(b"keepalive@openssh.com", true));
+        pair.deliver(&global(b"keepalive@openssh.com", true));
         pair.client.consumed(channel, INITIAL_WINDOW as usize / 8, pair.now);
         pair.run();
-        heard.extend(pair.server.numbers());
+        received.extend(pair.server.numbers());
     }
-    assert_eq!(heard.iter().filter(|number| **number == REQUEST_FAILURE).count(), 40);
-    assert!(heard.iter().filter(|number| **number == KEXINIT).count() >= 3);
+    assert_eq!(received.iter().filter(|number| **number == REQUEST_FAILURE).count(), 40);
+    assert!(received.iter().filter(|number| **number == KEXINIT).count() >= 3);
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn rekeys_by_time() {
     assert_eq!(pair.client.timeout(), Some(start + keepalive), "what comes first");
     let late = HOUR - Duration::from_secs(1);
     pair.now = start + late;
-    pair.say(&data(0, b"heard"));
+    pair.deliver(&data(0, b"received"));
     pair.take();
     assert_eq!(pair.client.timeout(), Some(start + HOUR));
     pair.client.handle_timeout(start + late).unwrap();
@@ -159,7 +159,7 @@ fn rekeys_by_time() {
 
     // An exchange that the server starts resets the timer too.
     pair.now += HOUR - Duration::from_secs(5);
-    pair.server.offer();
+    pair.server.start_kex();
     pair.run();
     pair.server.take();
     pair.client.handle_timeout(start + HOUR * 2).unwrap();
@@ -185,22 +185,22 @@ fn does_not_rekey_before_authentication() {
     let mut setup = setup();
     setup.rekey = Rekey { bytes: 0, packets: 0, interval: Some(Duration::ZERO) };
     let mut pair = Pair::new(setup, Script { user: None, ..Script::default() });
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     while !pair.client.is_connected() {
         assert_eq!(pair.client.timeout(), None);
         pair.client.handle_timeout(pair.now).unwrap();
-        heard.extend(pair.server.numbers());
+        received.extend(pair.server.numbers());
         assert!(pair.feed_server() + pair.feed_client() > 0);
     }
-    assert_eq!(heard.iter().filter(|number| **number == KEXINIT).count(), 1);
+    assert_eq!(received.iter().filter(|number| **number == KEXINIT).count(), 1);
     // The lowest limits are reached with each packet, but not without one.
     pair.run();
     pair.server.take();
     for _ in 0..5 {
-        pair.say(&global(b"keepalive@openssh.com", true));
-        let heard = pair.server.numbers();
-        assert_eq!(heard.iter().filter(|number| **number == REQUEST_FAILURE).count(), 1);
-        assert!((4..=7).contains(&heard.len()), "{heard:?}");
+        pair.deliver(&global(b"keepalive@openssh.com", true));
+        let received = pair.server.numbers();
+        assert_eq!(received.iter().filter(|number| **number == REQUEST_FAILURE).count(), 1);
+        assert!((4..=7).contains(&received.len()), "{received:?}");
     }
 }
 
@@ -208,7 +208,7 @@ fn does_not_rekey_before_authentication() {
 #[test]
 fn the_server_may_send_until_it_answers() {
     let (mut pair, channel) = open_slow();
-    let other = pair.open_another(101, INITIAL_WINDOW, LONGEST);
+    let other = pair.open_another(101, INITIAL_WINDOW, MAX_PACKET);
     pair.consumes = false;
     pair.fill(channel, b"before").unwrap();
     pair.client.start_kex();
@@ -233,13 +233,13 @@ fn the_server_may_send_until_it_answers() {
     assert_eq!(pair.server.numbers(), [], "held");
 
     pair.server.send(&build(IGNORE, &[Text(b"")]));
-    pair.server.offer();
+    pair.server.start_kex();
     pair.run();
     assert_eq!(pair.take(), [Seen::Rekeyed]);
     let held =
         [CHANNEL_OPEN, CHANNEL_FAILURE, REQUEST_FAILURE, UNIMPLEMENTED, CHANNEL_CLOSE, CHANNEL_EOF];
     assert_eq!(pair.server.numbers(), [&EXCHANGE[1..], &held].concat());
-    pair.say(&confirm(third.index() as u32, 200, 10, LONGEST));
+    pair.deliver(&confirm(third.index() as u32, 200, 10, MAX_PACKET));
     assert_eq!(pair.take(), [Seen::Opened(third)]);
 }
 
@@ -251,8 +251,8 @@ fn the_server_may_send_after_its_kexinit() {
         pair.client.start_kex();
         pair.feed_server();
         pair.server.send(&data(0, b"before"));
-        pair.server.offer();
-        pair.say(&message);
+        pair.server.start_kex();
+        pair.deliver(&message);
         assert_eq!(pair.error, None);
         let seen = pair.take();
         let Some(Seen::Data(of, bytes)) = seen.first() else { panic!("{seen:?}") };
@@ -271,7 +271,7 @@ fn simultaneous_kexinits_make_one_exchange() {
             pair.fill(channel, b"up").unwrap();
             pair.client.start_kex();
             pair.server.send(&data(0, b"down"));
-            pair.server.offer();
+            pair.server.start_kex();
             if round % 2 == 0 {
                 pair.feed_client()
             } else {
@@ -292,7 +292,7 @@ fn empty_windows_do_not_block_the_exchange() {
     let (mut pair, channel) = open(NEVER, 1000, Script::default());
     pair.consumes = false;
     pair.fill(channel, &[1; 1000]).unwrap();
-    for _ in 0..INITIAL_WINDOW / LONGEST {
+    for _ in 0..INITIAL_WINDOW / MAX_PACKET {
         pair.server.send(&data(0, &[2; 32_768]));
     }
     pair.run();
@@ -311,10 +311,10 @@ fn empty_windows_do_not_block_the_exchange() {
     pair.server.script.answers = false;
     pair.client.start_kex();
     pair.run();
-    pair.say(&adjust(0, 5));
+    pair.deliver(&adjust(0, 5));
     assert_eq!(pair.take(), [Seen::Window(channel)]);
     assert!(pair.fill(channel, b"12345").is_err(), "not before the keys are new");
-    pair.server.offer();
+    pair.server.start_kex();
     pair.run();
     assert_eq!(pair.take(), [Seen::Rekeyed]);
     assert_eq!(pair.fill(channel, b"12345").unwrap(), 5);
@@ -329,7 +329,7 @@ fn transfers_continue_through_many_exchanges() {
         pair.cut = Cut::Randomly(Random(4), 50_000);
         let source = Random(5).bytes(3_000_000);
         let (mut up, mut down) = (0, 0);
-        let (mut heard, mut seen, mut rekeys) = (Vec::new(), Vec::new(), 0);
+        let (mut received, mut seen, mut rekeys) = (Vec::new(), Vec::new(), 0);
         while up < source.len() || down < source.len() {
             up += pair.fill(channel, &source[up..]).unwrap_or(0);
             let most = source.len().min(down + 30_000);
@@ -337,7 +337,7 @@ fn transfers_continue_through_many_exchanges() {
                 pair.server.send(&data(0, &source[down..most]));
                 down = most;
                 if down % 400_000 < 30_000 && pair.server.is_settled() {
-                    pair.server.offer();
+                    pair.server.start_kex();
                 }
             }
             pair.feed_client();
@@ -345,7 +345,7 @@ fn transfers_continue_through_many_exchanges() {
             assert_eq!(pair.error, None);
             for payload in pair.server.take() {
                 if payload[0] == CHANNEL_DATA {
-                    heard.extend_from_slice(parse_data(&payload).1);
+                    received.extend_from_slice(parse_data(&payload).1);
                 }
             }
             for event in pair.take() {
@@ -356,7 +356,7 @@ fn transfers_continue_through_many_exchanges() {
                 }
             }
         }
-        assert!(heard == source && rekeys > 15, "{rekeys}");
+        assert!(received == source && rekeys > 15, "{rekeys}");
         pair.run();
         for event in pair.take() {
             if let Seen::Data(_, bytes) = event {
@@ -374,10 +374,10 @@ fn held_replies_are_bounded() {
     pair.client.start_kex();
     let request = global(b"keepalive@openssh.com", true);
     for _ in 0..4096 {
-        pair.say(&request);
+        pair.deliver(&request);
     }
     assert_eq!(pair.error, None);
-    pair.say(&request);
+    pair.deliver(&request);
     assert!(matches!(pair.failure(), Error::Protocol(text) if text.contains("too many")));
 
     // After an exchange the limit applies anew.
@@ -385,9 +385,9 @@ fn held_replies_are_bounded() {
     for _ in 0..3 {
         pair.client.start_kex();
         for _ in 0..3000 {
-            pair.say(&request);
+            pair.deliver(&request);
         }
-        pair.server.offer();
+        pair.server.start_kex();
         pair.run();
         assert_eq!((pair.take(), &pair.error), (vec![Seen::Rekeyed], &None));
     }

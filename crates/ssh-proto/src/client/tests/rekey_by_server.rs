@@ -14,16 +14,16 @@ use crate::message::{
 };
 use crate::transport::Protection;
 
-const LONGEST: u32 = 32_768;
+const MAX_PACKET: u32 = 32_768;
 
 #[test]
 fn data_flows_before_and_after_a_rekey() {
     for cut in [Cut::Whole, Cut::Every(1), Cut::Randomly(Random(8), 500)] {
-        let (mut pair, [channel]) = Pair::open(INITIAL_WINDOW, LONGEST);
+        let (mut pair, [channel]) = Pair::open(INITIAL_WINDOW, MAX_PACKET);
         pair.cut = cut;
         pair.fill(channel, b"up, before").unwrap();
         pair.server.send(&data(0, b"down, before"));
-        pair.server.offer();
+        pair.server.start_kex();
         pair.feed_client();
         assert_eq!(pair.take(), [Seen::Data(channel, b"down, before".to_vec())]);
         assert!(!pair.client.has_room());
@@ -43,9 +43,9 @@ fn data_flows_before_and_after_a_rekey() {
 
 #[test]
 fn commands_are_held_in_order() {
-    let (mut pair, [first, second]) = Pair::open(INITIAL_WINDOW, LONGEST);
+    let (mut pair, [first, second]) = Pair::open(INITIAL_WINDOW, MAX_PACKET);
     pair.consumes = false;
-    pair.server.offer();
+    pair.server.start_kex();
     pair.feed_client();
     pair.feed_server();
     pair.server.take();
@@ -58,24 +58,24 @@ fn commands_are_held_in_order() {
     pair.client.handle_timeout(pair.now).unwrap();
     assert_eq!(pair.client.pending(), b"");
     pair.run();
-    let heard = pair.server.take();
-    let numbers: Vec<u8> = heard.iter().map(|payload| payload[0]).collect();
+    let received = pair.server.take();
+    let numbers: Vec<u8> = received.iter().map(|payload| payload[0]).collect();
     let expected =
         [NEWKEYS, CHANNEL_OPEN, CHANNEL_EOF, CHANNEL_WINDOW_ADJUST, CHANNEL_CLOSE, GLOBAL_REQUEST];
     assert_eq!(numbers, expected);
-    assert_eq!(Open::parse(&heard[1]).channel, third.index() as u32);
-    assert_eq!(heard[2], about(CHANNEL_EOF, 100));
-    assert_eq!(heard[3], adjust(101, INITIAL_WINDOW / 8));
-    assert_eq!(heard[4], about(CHANNEL_CLOSE, 101));
+    assert_eq!(Open::parse(&received[1]).channel, third.index() as u32);
+    assert_eq!(received[2], about(CHANNEL_EOF, 100));
+    assert_eq!(received[3], adjust(101, INITIAL_WINDOW / 8));
+    assert_eq!(received[4], about(CHANNEL_CLOSE, 101));
 }
 
 /// A channel closes on both sides while its CLOSE is held, and another gets its number: its
 /// CHANNEL_OPEN follows the CLOSE.
 #[test]
 fn a_reused_number_is_not_confused_during_a_rekey() {
-    let (mut pair, [channel]) = Pair::open(INITIAL_WINDOW, LONGEST);
+    let (mut pair, [channel]) = Pair::open(INITIAL_WINDOW, MAX_PACKET);
     pair.server.send(&about(CHANNEL_CLOSE, 0));
-    pair.server.offer();
+    pair.server.start_kex();
     pair.feed_client();
     pair.client.close(channel);
     let next = pair.client.open_direct_tcpip("db", 1, "::1", 1);
@@ -83,22 +83,22 @@ fn a_reused_number_is_not_confused_during_a_rekey() {
     pair.run();
     let expected = [KEXINIT, KEX_ECDH_INIT, NEWKEYS, CHANNEL_CLOSE, CHANNEL_OPEN];
     assert_eq!(pair.server.numbers(), expected);
-    pair.say(&confirm(0, 200, 10, LONGEST));
+    pair.deliver(&confirm(0, 200, 10, MAX_PACKET));
     assert_eq!(pair.take(), [Seen::Close(channel), Seen::Rekeyed, Seen::Opened(next)]);
 }
 
 #[test]
 fn empty_windows_do_not_block_the_exchange() {
-    let (mut pair, [channel]) = Pair::open(1000, LONGEST);
+    let (mut pair, [channel]) = Pair::open(1000, MAX_PACKET);
     pair.consumes = false;
     pair.fill(channel, &[1; 1000]).unwrap();
-    for _ in 0..INITIAL_WINDOW / LONGEST {
+    for _ in 0..INITIAL_WINDOW / MAX_PACKET {
         pair.server.send(&data(0, &[2; 32_768]));
     }
     pair.run();
     pair.take();
     pair.server.take();
-    pair.server.offer();
+    pair.server.start_kex();
     pair.feed_client();
     // The socket accepts everything now: credit has to wait, and must not be lost.
     for _ in 0..8 {
@@ -108,7 +108,7 @@ fn empty_windows_do_not_block_the_exchange() {
     assert_eq!(pair.take(), [Seen::Rekeyed]);
     let expected = [&[KEXINIT, KEX_ECDH_INIT, NEWKEYS][..], &[CHANNEL_WINDOW_ADJUST; 8]].concat();
     assert_eq!(pair.server.numbers(), expected);
-    pair.say(&adjust(0, 5));
+    pair.deliver(&adjust(0, 5));
     assert_eq!(pair.take(), [Seen::Window(channel)]);
     assert_eq!(pair.fill(channel, b"12345").unwrap(), 5);
 }
@@ -117,15 +117,15 @@ fn empty_windows_do_not_block_the_exchange() {
 fn ciphers_may_change_with_each_rekey() {
     for strict in [true, false] {
         let mut pair = Pair::connected(Script { strict, ..Script::default() });
-        let channel = pair.open_another(100, u32::MAX, LONGEST);
+        let channel = pair.open_another(100, u32::MAX, MAX_PACKET);
         for (round, (cipher, mac, _)) in (0_u8..).zip(Protection::all().repeat(3)) {
             pair.server.script.cipher = cipher;
             pair.server.script.mac = mac;
-            pair.server.offer();
+            pair.server.start_kex();
             pair.run();
             assert_eq!(pair.take(), [Seen::Rekeyed]);
             pair.server.take();
-            pair.say(&data(0, &[round; 100]));
+            pair.deliver(&data(0, &[round; 100]));
             pair.fill(channel, &[round; 300]).unwrap();
             pair.run();
             assert_eq!(pair.take(), [Seen::Data(channel, vec![round; 100])]);
@@ -137,15 +137,15 @@ fn ciphers_may_change_with_each_rekey() {
 /// The next KEXINIT is in the same read as the NEWKEYS before it.
 #[test]
 fn rekeys_may_follow_each_other_at_once() {
-    let (mut pair, [channel]) = Pair::open(INITIAL_WINDOW, LONGEST);
+    let (mut pair, [channel]) = Pair::open(INITIAL_WINDOW, MAX_PACKET);
     for _ in 0..5 {
-        pair.server.offer();
+        pair.server.start_kex();
         pair.feed_client();
         pair.feed_server();
         pair.feed_client();
         pair.feed_server();
         assert!(pair.server.is_settled());
-        pair.server.offer();
+        pair.server.start_kex();
         pair.client.eof(channel);
         pair.run();
         assert_eq!(pair.take(), [Seen::Rekeyed, Seen::Rekeyed]);
@@ -164,7 +164,7 @@ fn a_rekey_may_come_during_authentication() {
     pair.feed_server();
     // The key was refused, the password follows, and a key exchange comes in between.
     assert!(pair.server.is_settled());
-    pair.server.offer();
+    pair.server.start_kex();
     pair.run();
     assert!(matches!(pair.take()[..], [Seen::HostKey(_), Seen::Ready]));
     let request = [NEWKEYS, SERVICE_REQUEST, USERAUTH_REQUEST, USERAUTH_REQUEST];
@@ -175,9 +175,9 @@ fn a_rekey_may_come_during_authentication() {
 
 #[test]
 fn another_host_key_is_refused() {
-    let (mut pair, [channel]) = Pair::open(INITIAL_WINDOW, LONGEST);
+    let (mut pair, [channel]) = Pair::open(INITIAL_WINDOW, MAX_PACKET);
     pair.server.script.host_key = fixture!("ed25519b.pkcs8");
-    pair.server.offer();
+    pair.server.start_kex();
     pair.feed_client();
     pair.client.eof(channel);
     pair.run();
@@ -192,7 +192,7 @@ fn a_host_key_of_another_type_is_refused() {
     let mut pair = Pair::connected(Script::default());
     pair.server.script.host_key = fixture!("p256");
     pair.server.script.algorithm = "ecdsa-sha2-nistp256";
-    pair.server.offer();
+    pair.server.start_kex();
     pair.run();
     assert!(matches!(pair.failure(), Error::HostKey(text) if text.contains("changed")));
 }
@@ -201,7 +201,7 @@ fn a_host_key_of_another_type_is_refused() {
 fn a_forged_exchange_is_refused() {
     let mut pair = Pair::connected(Script::default());
     pair.server.script.forge = Box::new(|reply| reply.signature[60] ^= 1);
-    pair.server.offer();
+    pair.server.start_kex();
     pair.run();
     assert!(matches!(pair.failure(), Error::HostKey(_)));
     assert_eq!(pair.server.numbers(), [KEXINIT, KEX_ECDH_INIT, DISCONNECT]);
@@ -211,10 +211,10 @@ fn a_forged_exchange_is_refused() {
 /// authenticated, and so accepted.
 #[test]
 fn messages_during_a_rekey_are_accepted() {
-    let (mut pair, channels) = Pair::open::<4>(INITIAL_WINDOW, LONGEST);
+    let (mut pair, channels) = Pair::open::<4>(INITIAL_WINDOW, MAX_PACKET);
     let say = |pair: &mut Pair, between: Vec<Vec<u8>>, within: Vec<Vec<u8>>| {
         pair.server.script.between = between;
-        pair.server.offer();
+        pair.server.start_kex();
         for payload in within {
             pair.server.send(&payload);
         }
@@ -247,7 +247,7 @@ fn messages_during_a_rekey_are_accepted() {
         assert_eq!(numbers, expected);
     }
     // The reply to the first measurement comes first.
-    pair.say(&[REQUEST_FAILURE]);
+    pair.deliver(&[REQUEST_FAILURE]);
     for (between, within) in
         [(vec![vec![REQUEST_SUCCESS]], vec![]), (vec![], vec![vec![REQUEST_SUCCESS]])]
     {
@@ -257,20 +257,20 @@ fn messages_during_a_rekey_are_accepted() {
         assert_eq!(say(&mut pair, between, within), [listens, Seen::Rekeyed]);
         pair.client.cancel_forward(forward);
         pair.run();
-        pair.say(&[REQUEST_SUCCESS]);
+        pair.deliver(&[REQUEST_SUCCESS]);
         pair.take();
     }
 }
 
 #[test]
 fn transport_messages_during_a_rekey_are_accepted() {
-    let (mut pair, _) = Pair::open::<1>(INITIAL_WINDOW, LONGEST);
+    let (mut pair, _) = Pair::open::<1>(INITIAL_WINDOW, MAX_PACKET);
     pair.server.script.between = vec![build(IGNORE, &[Text(b"")]), vec![4]];
-    pair.server.offer();
+    pair.server.start_kex();
     pair.server.send(&build(IGNORE, &[Text(b"")]));
     pair.run();
     assert_eq!(pair.take(), [Seen::Rekeyed]);
-    pair.server.offer();
+    pair.server.start_kex();
     pair.server.send(&build(DISCONNECT, &[Number(11), Text(b"bye"), Text(b"")]));
     pair.run();
     assert!(matches!(pair.error, Some(Error::Disconnected { reason: 11, .. })));
@@ -278,14 +278,14 @@ fn transport_messages_during_a_rekey_are_accepted() {
 
 #[test]
 fn a_wrong_guess_is_skipped_in_a_rekey() {
-    let (mut pair, [channel]) = Pair::open(INITIAL_WINDOW, LONGEST);
+    let (mut pair, [channel]) = Pair::open(INITIAL_WINDOW, MAX_PACKET);
     pair.server.script.guesses = true;
     pair.server.script.kex = "sntrup761x25519-sha512,curve25519-sha256";
-    pair.server.offer();
+    pair.server.start_kex();
     pair.server.send(&build(KEX_ECDH_REPLY, &[Text(b"a guess")]));
     pair.run();
     assert_eq!(pair.take(), [Seen::Rekeyed]);
-    pair.say(&data(0, b"on"));
+    pair.deliver(&data(0, b"on"));
     assert_eq!(pair.take(), [Seen::Data(channel, b"on".to_vec())]);
 }
 
@@ -296,7 +296,7 @@ fn packets_with_old_keys_are_refused() {
         let mut pair = Pair::connected(Script { cipher, mac, ..Script::default() });
         pair.server.send(&build(IGNORE, &[Text(b"under the old keys")]));
         let old = pair.server.outbound.pending().to_vec();
-        pair.server.offer();
+        pair.server.start_kex();
         pair.run();
         assert_eq!(pair.take(), [Seen::Rekeyed]);
         pair.inject(&old);

@@ -35,17 +35,17 @@ fn prohibited(remote: u32) -> Vec<u8> {
 fn connected() -> Pair {
     let mut pair = Pair::connected(Script::default());
     // The reply to the first measurement.
-    pair.say(&[REQUEST_FAILURE]);
+    pair.deliver(&[REQUEST_FAILURE]);
     pair
 }
 
 /// A session whose server listens on these addresses.
-fn listening<const N: usize>(places: [ListenAddr; N]) -> (Pair, [ForwardId; N]) {
+fn listening<const N: usize>(addresses: [ListenAddr; N]) -> (Pair, [ForwardId; N]) {
     let mut pair = connected();
-    let forwards = places.map(|place| pair.client.request_forward(place));
+    let forwards = addresses.map(|address| pair.client.request_forward(address));
     pair.run();
     for _ in 0..N {
-        pair.say(&[REQUEST_SUCCESS]);
+        pair.deliver(&[REQUEST_SUCCESS]);
     }
     assert_eq!((pair.take().len(), pair.server.take().len()), (N, N));
     (pair, forwards)
@@ -55,16 +55,16 @@ fn listens(forward: ForwardId, port: u16) -> Seen {
     Seen::Forward(forward, ForwardEvent::Listening { port })
 }
 
-fn refused(forward: ForwardId) -> Seen {
+fn failed(forward: ForwardId) -> Seen {
     Seen::Forward(forward, ForwardEvent::Failed(RequestError::Denied))
 }
 
-fn ended(forward: ForwardId, outcome: Result<(), RequestError>) -> Seen {
+fn cancelled(forward: ForwardId, outcome: Result<(), RequestError>) -> Seen {
     Seen::Forward(forward, ForwardEvent::Cancelled(outcome))
 }
 
 /// Returns the one inbound channel: its forward and its originator.
-fn offer(pair: &mut Pair) -> (ChannelId, ForwardId, String, u16) {
+fn take_inbound(pair: &mut Pair) -> (ChannelId, ForwardId, String, u16) {
     let seen = pair.take();
     match <[Seen; 1]>::try_from(seen) {
         Ok(
@@ -80,9 +80,9 @@ fn offer(pair: &mut Pair) -> (ChannelId, ForwardId, String, u16) {
 }
 
 /// Opens a channel of the server, which is for this forward.
-fn offered(pair: &mut Pair, open: &[u8], forward: ForwardId) -> ChannelId {
-    pair.say(open);
-    let (channel, found, ..) = offer(pair);
+fn open_inbound(pair: &mut Pair, open: &[u8], forward: ForwardId) -> ChannelId {
+    pair.deliver(open);
+    let (channel, found, ..) = take_inbound(pair);
     assert_eq!(found, forward);
     channel
 }
@@ -95,10 +95,10 @@ fn a_forward_is_requested_and_cancelled() {
     assert_ne!(port, path);
     pair.run();
     assert_eq!(pair.server.take(), [about_tcp(b"tcpip-forward", "localhost", 8080)]);
-    pair.say(&[REQUEST_SUCCESS]);
+    pair.deliver(&[REQUEST_SUCCESS]);
     let asked = about_unix(b"streamlocal-forward@openssh.com", "/run/app");
     assert_eq!(pair.server.take(), [asked]);
-    pair.say(&[REQUEST_SUCCESS]);
+    pair.deliver(&[REQUEST_SUCCESS]);
     assert_eq!(pair.take(), [listens(port, 8080), listens(path, 0)]);
 
     for _ in 0..2 {
@@ -106,12 +106,12 @@ fn a_forward_is_requested_and_cancelled() {
         pair.client.cancel_forward(port);
     }
     pair.run();
-    let cancelled = about_unix(b"cancel-streamlocal-forward@openssh.com", "/run/app");
-    assert_eq!(pair.server.take(), [cancelled]);
-    pair.say(&[REQUEST_SUCCESS]);
+    let cancel = about_unix(b"cancel-streamlocal-forward@openssh.com", "/run/app");
+    assert_eq!(pair.server.take(), [cancel]);
+    pair.deliver(&[REQUEST_SUCCESS]);
     assert_eq!(pair.server.take(), [about_tcp(b"cancel-tcpip-forward", "localhost", 8080)]);
-    pair.say(&[REQUEST_FAILURE]);
-    assert_eq!(pair.take(), [ended(path, Ok(())), ended(port, Err(RequestError::Denied))]);
+    pair.deliver(&[REQUEST_FAILURE]);
+    assert_eq!(pair.take(), [cancelled(path, Ok(())), cancelled(port, Err(RequestError::Denied))]);
     pair.client.cancel_forward(port);
     pair.run();
     assert_eq!(pair.server.take(), <[Vec<u8>; 0]>::default());
@@ -122,13 +122,13 @@ fn a_denied_forward_fails_and_the_next_is_another() {
     let mut pair = connected();
     let first = pair.client.request_forward(tcp("", 80));
     pair.run();
-    pair.say(&[REQUEST_FAILURE]);
-    assert_eq!(pair.take(), [refused(first)]);
+    pair.deliver(&[REQUEST_FAILURE]);
+    assert_eq!(pair.take(), [failed(first)]);
     let second = pair.client.request_forward(tcp("", 80));
     assert_ne!(first, second);
     pair.client.cancel_forward(first);
     pair.run();
-    pair.say(&[REQUEST_SUCCESS]);
+    pair.deliver(&[REQUEST_SUCCESS]);
     assert_eq!(pair.take(), [listens(second, 80)]);
 }
 
@@ -137,10 +137,10 @@ fn a_port_of_the_server_is_reported_and_cancelled_by_its_number() {
     let mut pair = connected();
     let forward = pair.client.request_forward(tcp("localhost", 0));
     pair.run();
-    pair.say(&build(REQUEST_SUCCESS, &[Number(40_123)]));
+    pair.deliver(&build(REQUEST_SUCCESS, &[Number(40_123)]));
     assert_eq!(pair.take(), [listens(forward, 40_123)]);
     pair.server.take();
-    offered(&mut pair, &forwarded_from(5, "localhost", 40_123), forward);
+    open_inbound(&mut pair, &forwarded_from(5, "localhost", 40_123), forward);
     pair.client.cancel_forward(forward);
     pair.run();
     let cancelled = about_tcp(b"cancel-tcpip-forward", "localhost", 40_123);
@@ -160,11 +160,11 @@ fn an_invalid_port_fails_the_forward() {
         let mut pair = connected();
         let forward = pair.client.request_forward(tcp("localhost", 0));
         pair.run();
-        pair.say(&answer);
-        assert_eq!(pair.take(), [refused(forward)]);
+        pair.deliver(&answer);
+        assert_eq!(pair.take(), [failed(forward)]);
         pair.server.take();
         for port in [0, 8080] {
-            pair.say(&forwarded_from(5, "localhost", port));
+            pair.deliver(&forwarded_from(5, "localhost", port));
             assert_eq!(pair.server.take(), [prohibited(5)]);
         }
     }
@@ -177,8 +177,8 @@ fn a_forward_cancelled_before_it_is_denied_is_cancelled() {
     pair.client.cancel_forward(forward);
     pair.run();
     pair.server.take();
-    pair.say(&[REQUEST_FAILURE]);
-    assert_eq!(pair.take(), [ended(forward, Ok(()))]);
+    pair.deliver(&[REQUEST_FAILURE]);
+    assert_eq!(pair.take(), [cancelled(forward, Ok(()))]);
     assert!(pair.server.take().is_empty());
 }
 
@@ -186,23 +186,23 @@ fn a_forward_cancelled_before_it_is_denied_is_cancelled() {
 #[test]
 fn a_rekey_holds_requests_and_replies() {
     let (mut pair, [forward]) = listening([tcp("localhost", 8080)]);
-    let taken = offered(&mut pair, &forwarded(1), forward);
-    let turned_away = offered(&mut pair, &forwarded(2), forward);
-    pair.server.offer();
+    let taken = open_inbound(&mut pair, &forwarded(1), forward);
+    let turned_away = open_inbound(&mut pair, &forwarded(2), forward);
+    pair.server.start_kex();
     pair.feed_client();
     pair.client.accept(taken);
     pair.client.reject(turned_away, OpenFailure::ConnectFailed);
     let other = pair.client.request_forward(ListenAddr::Unix("/run/app".into()));
     pair.run();
-    let heard = pair.server.take();
-    let after = heard.iter().filter(|payload| payload[0] >= 50).cloned().collect::<Vec<_>>();
+    let received = pair.server.take();
+    let after = received.iter().filter(|payload| payload[0] >= 50).cloned().collect::<Vec<_>>();
     let expected = [
         confirm(1, taken.index() as u32, INITIAL_WINDOW, 32_768),
         refuse(2, 2, b"connect failed"),
         about_unix(b"streamlocal-forward@openssh.com", "/run/app"),
     ];
     assert_eq!(after, expected);
-    pair.say(&[REQUEST_SUCCESS]);
+    pair.deliver(&[REQUEST_SUCCESS]);
     assert_eq!(pair.take(), [Seen::Rekeyed, listens(other, 0)]);
 }
 
@@ -219,7 +219,7 @@ fn too_many_opens_during_a_key_exchange_end_the_session() {
         if pair.error.is_some() {
             break;
         }
-        let (channel, ..) = offer(&mut pair);
+        let (channel, ..) = take_inbound(&mut pair);
         pair.client.reject(channel, OpenFailure::ConnectFailed);
     }
     pair.run();
@@ -229,7 +229,7 @@ fn too_many_opens_during_a_key_exchange_end_the_session() {
 #[test]
 fn no_events_of_forwards_after_the_end() {
     let (mut pair, [forward]) = listening([tcp("localhost", 8080)]);
-    let channel = offered(&mut pair, &forwarded(1), forward);
+    let channel = open_inbound(&mut pair, &forwarded(1), forward);
     pair.client.disconnect(crate::DisconnectReason::ByApplication);
     pair.run();
     pair.server.take();

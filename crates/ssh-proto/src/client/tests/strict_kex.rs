@@ -60,13 +60,13 @@ fn without_strict_kex_they_are_ignored() {
 #[test]
 fn after_the_first_exchange_they_are_ignored() {
     let mut pair = Pair::connected(Script::default());
-    pair.server.offer();
+    pair.server.start_kex();
     for payload in harmless() {
         pair.server.send(&payload);
     }
     pair.run();
     for payload in harmless() {
-        pair.say(&payload);
+        pair.deliver(&payload);
     }
     assert_eq!(pair.error, None);
     assert!(pair.client.is_connected());
@@ -153,9 +153,9 @@ fn sequence_numbers_restart_with_the_keys() {
         let mut pair = Pair::connected(Script { strict, cipher, mac, ..Script::default() });
         for _ in 0..3 {
             for payload in harmless() {
-                pair.say(&payload);
+                pair.deliver(&payload);
             }
-            pair.server.offer();
+            pair.server.start_kex();
             pair.run();
             assert_eq!(pair.error, None);
             let expected = if strict { 0 } else { pair.server.sequence };
@@ -163,7 +163,7 @@ fn sequence_numbers_restart_with_the_keys() {
             // UNIMPLEMENTED holds the sequence number of the packet.
             pair.server.take();
             let number = pair.server.sequence;
-            pair.say(&[200]);
+            pair.deliver(&[200]);
             assert_eq!(pair.server.take(), [build(UNIMPLEMENTED, &[Number(number)])]);
         }
     }

@@ -58,8 +58,8 @@ fn play(pair: &mut Pair, keys: &[PrivateKey], answers: &[&str]) -> usize {
 
 /// Returns the methods of all requests, with `?` after one without a signature.
 fn requests(pair: &mut Pair) -> Vec<String> {
-    let heard = pair.server.take();
-    let requests = heard.iter().filter(|payload| payload[0] == USERAUTH_REQUEST);
+    let received = pair.server.take();
+    let requests = received.iter().filter(|payload| payload[0] == USERAUTH_REQUEST);
     requests
         .map(|payload| match method(payload) {
             ("publickey", false) => "publickey?".to_owned(),
@@ -120,7 +120,7 @@ fn waiting_for_describes_each_state() {
     pair.run();
     assert_eq!(pair.client.waiting_for(), "the answers to the server's questions");
     // The server starts a key exchange while the prompt is open.
-    pair.server.offer();
+    pair.server.start_kex();
     pair.feed_client();
     let answer = Zeroizing::new("7".into());
     pair.client.responses(Some(&[answer])).unwrap();
@@ -202,7 +202,7 @@ fn acceptance_of_a_key_that_was_not_offered_ends_the_session() {
     pair.client.identities(Ok(vec![fixture!("p256").public_blob().to_vec()])).unwrap();
     let other = fixture!("ed25519");
     let parts = [Text(b"ecdsa-sha2-nistp256"), Text(other.public_blob())];
-    pair.say(&build(USERAUTH_METHOD_SPECIFIC, &parts));
+    pair.deliver(&build(USERAUTH_METHOD_SPECIFIC, &parts));
     assert_eq!(pair.failure(), Error::Protocol("it accepts a key that was not offered"));
 }
 

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use super::group::Half;
 use super::invalid;
-use super::modular::{Exponent, SIZES, bits, digits, is_element};
+use super::modular::{Exponent, SIZES, digits, is_element};
 use crate::Error;
 use crate::message::KEX_DH_GEX_REQUEST;
-use crate::wire::{Reader, Writer, message};
+use crate::wire::{Reader, Writer, bits, message};
 
 /// The preferred size of the group: a strength of 128 bits, as that of the other methods (NIST SP
 /// 800-57 part 1, table 2).

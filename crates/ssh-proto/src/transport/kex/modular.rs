@@ -23,11 +23,6 @@ pub(super) fn digits(body: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// Returns the bits of a number whose first digit is not zero.
-pub(super) fn bits(digits: &[u8]) -> usize {
-    8 * digits.len() - digits.first().map_or(0, |byte| byte.leading_zeros() as usize)
-}
-
 /// Returns whether a number is from 2 to two less than the modulus: the others generate at most two
 /// elements. Both begin with a digit that is not zero; the modulus is odd.
 pub(super) fn is_element(number: &[u8], modulus: &[u8]) -> bool {
@@ -161,6 +156,5 @@ mod tests {
         for body in [&[][..], &[0], &[0, 0], &[0, 5], &[0x80], &[0xff, 1]] {
             assert_eq!(digits(body), None, "{body:?}");
         }
-        assert_eq!((bits(&[1]), bits(&[0xff]), bits(&[1, 0]), bits(&[])), (1, 8, 9, 0));
     }
 }

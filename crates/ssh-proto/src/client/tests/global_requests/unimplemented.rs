@@ -5,26 +5,26 @@ use super::*;
 #[test]
 fn unimplemented_fails_the_request_of_its_packet() {
     let mut pair = connected(true);
-    let (a, b) = (ask(&mut pair, "a"), ask(&mut pair, "b"));
-    pair.say(&build(UNIMPLEMENTED, &[Number(last_number(&pair) - 1)]));
+    let (a, b) = (request(&mut pair, "a"), request(&mut pair, "b"));
+    pair.deliver(&build(UNIMPLEMENTED, &[Number(last_number(&pair) - 1)]));
     assert_eq!(pair.take(), [], "it names another message");
-    pair.say(&build(UNIMPLEMENTED, &[Number(last_number(&pair))]));
-    assert_eq!(pair.take(), [refused(a, RequestError::Unimplemented)]);
-    pair.say(&granted(5002));
+    pair.deliver(&build(UNIMPLEMENTED, &[Number(last_number(&pair))]));
+    assert_eq!(pair.take(), [failed(a, RequestError::Unimplemented)]);
+    pair.deliver(&granted(5002));
     assert_eq!(pair.take(), [listens(b, 5002)]);
-    assert_eq!(connects(&mut pair, "b", 5002), Some(b));
+    assert_eq!(opens_channel(&mut pair, "b", 5002), Some(b));
 
     // Then the second request fails, and then the cancellation.
-    let (c, d) = (ask(&mut pair, "c"), ask(&mut pair, "d"));
-    pair.say(&granted(5003));
-    pair.say(&build(UNIMPLEMENTED, &[Number(last_number(&pair))]));
-    assert_eq!(pair.take(), [listens(c, 5003), refused(d, RequestError::Unimplemented)]);
+    let (c, d) = (request(&mut pair, "c"), request(&mut pair, "d"));
+    pair.deliver(&granted(5003));
+    pair.deliver(&build(UNIMPLEMENTED, &[Number(last_number(&pair))]));
+    assert_eq!(pair.take(), [listens(c, 5003), failed(d, RequestError::Unimplemented)]);
     pair.client.cancel_forward(c);
     pair.run();
-    pair.say(&build(UNIMPLEMENTED, &[Number(last_number(&pair))]));
+    pair.deliver(&build(UNIMPLEMENTED, &[Number(last_number(&pair))]));
     let kept = ForwardEvent::Cancelled(Err(RequestError::Unimplemented));
     assert_eq!(pair.take(), [Seen::Forward(c, kept)]);
-    assert_eq!(connects(&mut pair, "c", 5003), None);
+    assert_eq!(opens_channel(&mut pair, "c", 5003), None);
     assert_eq!(pair.error, None);
 }
 
@@ -39,9 +39,9 @@ fn unimplemented_of_tinyssh_refers_to_the_previous_packet() {
     let channel = pair.client.open_direct_tcpip("db", 1, "::1", 1);
     pair.run();
     assert_eq!(last_number(&pair), keepalive + 1);
-    pair.say(&build(UNIMPLEMENTED, &[Number(keepalive + 1)]));
+    pair.deliver(&build(UNIMPLEMENTED, &[Number(keepalive + 1)]));
     assert_eq!(pair.take(), [], "it is not about the channel");
-    pair.say(&refuse(0, 1, b"no"));
+    pair.deliver(&refuse(0, 1, b"no"));
     let refusal = Seen::OpenFailed(channel, OpenFailure::AdministrativelyProhibited, "no".into());
     assert_eq!(pair.take(), [refusal]);
     assert_eq!(pair.error, None);
@@ -52,16 +52,16 @@ fn unimplemented_of_tinyssh_refers_to_the_previous_packet() {
 fn unimplemented_finds_the_request_after_new_keys() {
     for strict in [true, false] {
         let mut pair = Pair::connected(Script { strict, ..Script::default() });
-        pair.say(&[REQUEST_FAILURE]);
+        pair.deliver(&[REQUEST_FAILURE]);
         for _ in 0..2 {
-            pair.server.offer();
+            pair.server.start_kex();
             pair.run();
             pair.take();
-            let forward = ask(&mut pair, "a");
+            let forward = request(&mut pair, "a");
             let packet = pair.client.outbound.next_number();
             assert_eq!(packet.sequence < 3, strict);
-            pair.say(&build(UNIMPLEMENTED, &[Number(packet.sequence - 1)]));
-            assert_eq!(pair.take(), [refused(forward, RequestError::Unimplemented)]);
+            pair.deliver(&build(UNIMPLEMENTED, &[Number(packet.sequence - 1)]));
+            assert_eq!(pair.take(), [failed(forward, RequestError::Unimplemented)]);
         }
     }
 }
@@ -80,22 +80,22 @@ fn an_unimplemented_open_fails() {
     pair.client.close(abandoned);
     pair.run();
     let last = last_number(&pair);
-    pair.say(&build(UNIMPLEMENTED, &[Number(last - 1)]));
+    pair.deliver(&build(UNIMPLEMENTED, &[Number(last - 1)]));
     assert_eq!(pair.take(), [failed(second)]);
-    pair.say(&build(UNIMPLEMENTED, &[Number(last)]));
+    pair.deliver(&build(UNIMPLEMENTED, &[Number(last)]));
     assert_eq!(pair.take(), [], "nobody waits for it");
-    pair.say(&build(UNIMPLEMENTED, &[Number(last - 2)]));
+    pair.deliver(&build(UNIMPLEMENTED, &[Number(last - 2)]));
     assert_eq!(pair.take(), [failed(first)]);
     assert!(pair.client.is_idle());
-    pair.say(&build(UNIMPLEMENTED, &[Number(last)]));
+    pair.deliver(&build(UNIMPLEMENTED, &[Number(last)]));
     assert_eq!((pair.take(), pair.error.take()), (vec![], None));
 
     // An open that is held during a key exchange has the number of its later packet.
-    pair.server.offer();
+    pair.server.start_kex();
     pair.feed_client();
     let held = open(&mut pair);
     pair.run();
     assert_eq!(pair.server.take().last().unwrap()[0], CHANNEL_OPEN);
-    pair.say(&build(UNIMPLEMENTED, &[Number(last_number(&pair))]));
+    pair.deliver(&build(UNIMPLEMENTED, &[Number(last_number(&pair))]));
     assert_eq!(pair.take(), [Seen::Rekeyed, failed(held)]);
 }

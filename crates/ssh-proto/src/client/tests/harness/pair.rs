@@ -135,10 +135,10 @@ impl Pair {
     pub(crate) fn open_another(&mut self, remote: u32, window: u32, longest: u32) -> ChannelId {
         let channel = self.client.open_direct_tcpip("db", 5432, "127.0.0.1", 4000);
         self.run();
-        let heard = self.server.take();
-        assert_eq!(heard.len(), 1);
-        assert_eq!(heard[0][0], CHANNEL_OPEN);
-        assert_eq!(Open::parse(&heard[0]).channel, channel.index() as u32);
+        let received = self.server.take();
+        assert_eq!(received.len(), 1);
+        assert_eq!(received[0][0], CHANNEL_OPEN);
+        assert_eq!(Open::parse(&received[0]).channel, channel.index() as u32);
         self.server.send(&confirm(channel.index() as u32, remote, window, longest));
         self.run();
         assert_eq!(self.take(), [Seen::Opened(channel)]);
@@ -161,7 +161,7 @@ impl Pair {
     }
 
     /// Sends `payload` to the client, and delivers everything.
-    pub(crate) fn say(&mut self, payload: &[u8]) {
+    pub(crate) fn deliver(&mut self, payload: &[u8]) {
         self.server.send(payload);
         self.run();
     }
@@ -275,8 +275,8 @@ impl Pair {
     }
 
     /// Returns the reason of DISCONNECT, if that was the client's last message.
-    pub(crate) fn told(&mut self) -> Option<u32> {
-        let last = self.server.heard.last().filter(|payload| payload[0] == DISCONNECT)?;
+    pub(crate) fn disconnect_reason(&mut self) -> Option<u32> {
+        let last = self.server.received.last().filter(|payload| payload[0] == DISCONNECT)?;
         let mut reader = Reader::new(last);
         reader.byte().unwrap();
         let reason = reader.uint32().unwrap();
@@ -288,7 +288,7 @@ impl Pair {
     /// Returns the error of the session, after the server has received everything.
     pub(crate) fn failure(&mut self) -> Error {
         let error = self.error.clone().expect("the session is over");
-        assert_eq!(self.told(), error.reason().map(|reason| reason as u32), "{error}");
+        assert_eq!(self.disconnect_reason(), error.reason().map(|reason| reason as u32), "{error}");
         error
     }
 }

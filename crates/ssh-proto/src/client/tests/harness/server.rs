@@ -128,7 +128,7 @@ pub(crate) struct Server {
     pub(crate) script: Script,
     pub(crate) outbound: Outbound,
     /// The messages of the client that the test has not taken.
-    pub(crate) heard: Vec<Vec<u8>>,
+    pub(crate) received: Vec<Vec<u8>>,
     /// The sequence number of the next packet.
     pub(crate) sequence: u32,
     inbound: Inbound,
@@ -155,7 +155,7 @@ impl Server {
         let mut server = Self {
             script,
             outbound: Outbound::new(),
-            heard: Vec::new(),
+            received: Vec::new(),
             sequence: 0,
             inbound: Inbound::new(),
             line: Vec::new(),
@@ -175,7 +175,7 @@ impl Server {
         for payload in std::mem::take(&mut server.script.before) {
             server.send(&payload);
         }
-        server.offer();
+        server.start_kex();
         for payload in std::mem::take(&mut server.script.within) {
             server.send(&payload);
         }
@@ -211,7 +211,7 @@ impl Server {
                 while let Some(range) = self.inbound.packet().expect("the client's are sound") {
                     let payload = self.inbound.bytes(range).to_vec();
                     self.handle(&payload);
-                    self.heard.push(payload);
+                    self.received.push(payload);
                 }
                 if !self.inbound.make_room() {
                     break;
@@ -222,7 +222,7 @@ impl Server {
 
     /// Takes the messages received so far.
     pub(crate) fn take(&mut self) -> Vec<Vec<u8>> {
-        std::mem::take(&mut self.heard)
+        std::mem::take(&mut self.received)
     }
 
     /// Takes the numbers of the messages received so far.
@@ -231,7 +231,7 @@ impl Server {
     }
 
     /// Starts a key exchange.
-    pub(crate) fn offer(&mut self) {
+    pub(crate) fn start_kex(&mut self) {
         assert_eq!(self.stage, Stage::Settled);
         let Script { kex, algorithm, cipher, mac, compression, strict, guesses, .. } = self.script;
         let [up, down] = compression;
@@ -267,7 +267,7 @@ impl Server {
                 self.announced = true;
                 self.theirs = payload.to_vec();
                 if self.stage == Stage::Settled && self.script.answers {
-                    self.offer();
+                    self.start_kex();
                 }
             }
             KEX_DH_GEX_REQUEST => {

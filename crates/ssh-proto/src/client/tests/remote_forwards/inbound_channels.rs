@@ -5,8 +5,8 @@ use super::*;
 #[test]
 fn an_accepted_channel_works_as_an_opened_one() {
     let (mut pair, [forward]) = listening([tcp("localhost", 8080)]);
-    pair.say(&forwarded(77));
-    let (channel, of, who, port) = offer(&mut pair);
+    pair.deliver(&forwarded(77));
+    let (channel, of, who, port) = take_inbound(&mut pair);
     assert_eq!((of, who.as_str(), port), (forward, "192.0.2.1", 4000));
     assert_eq!(pair.client.window(channel), 0);
     assert!(pair.fill(channel, b"too early").is_err() && !pair.client.is_idle());
@@ -22,7 +22,7 @@ fn an_accepted_channel_works_as_an_opened_one() {
     let number = channel.index() as u32;
     assert_eq!(pair.server.take(), [confirm(77, number, INITIAL_WINDOW, 32_768)]);
     pair.fill(channel, b"banner").unwrap();
-    pair.say(&data(number, b"hello"));
+    pair.deliver(&data(number, b"hello"));
     assert_eq!(pair.server.take(), [data(77, b"banner")]);
     assert_eq!(pair.take(), [Seen::Data(channel, b"hello".to_vec())]);
 
@@ -30,7 +30,7 @@ fn an_accepted_channel_works_as_an_opened_one() {
     for _ in 0..INITIAL_WINDOW / 32_768 - 1 {
         pair.server.send(&data(number, &[0; 32_768]));
     }
-    pair.say(&data(number, &[0; 32_763]));
+    pair.deliver(&data(number, &[0; 32_763]));
     assert_eq!(pair.error, None, "all of the window but nothing more");
     pair.take();
     pair.client.consumed(channel, INITIAL_WINDOW as usize, pair.now);
@@ -38,10 +38,10 @@ fn an_accepted_channel_works_as_an_opened_one() {
     // The credit comes with a measurement of the round trip.
     assert_eq!(pair.server.take()[0][..5], adjust(77, 0)[..5]);
 
-    pair.say(&about(CHANNEL_EOF, number));
+    pair.deliver(&about(CHANNEL_EOF, number));
     pair.client.eof(channel);
     pair.client.close(channel);
-    pair.say(&about(CHANNEL_CLOSE, number));
+    pair.deliver(&about(CHANNEL_CLOSE, number));
     assert_eq!(pair.take(), [Seen::Eof(channel), Seen::Close(channel)]);
     assert_eq!(pair.server.take(), [about(CHANNEL_EOF, 77), about(CHANNEL_CLOSE, 77)]);
     assert!(pair.client.is_idle());
@@ -50,8 +50,8 @@ fn an_accepted_channel_works_as_an_opened_one() {
 #[test]
 fn a_rejected_channel_frees_its_number() {
     let (mut pair, [forward]) = listening([tcp("localhost", 8080)]);
-    let first = offered(&mut pair, &forwarded(77), forward);
-    let second = offered(&mut pair, &forwarded(78), forward);
+    let first = open_inbound(&mut pair, &forwarded(77), forward);
+    let second = open_inbound(&mut pair, &forwarded(78), forward);
     assert_ne!(first, second);
     pair.client.reject(first, OpenFailure::ConnectFailed);
     pair.client.reject(first, OpenFailure::ConnectFailed);
@@ -81,9 +81,9 @@ fn a_removed_channel_is_not_confused_with_its_successor() {
     pair.client.close(gone);
     pair.run();
     pair.server.take();
-    pair.say(&about(CHANNEL_CLOSE, 0));
+    pair.deliver(&about(CHANNEL_CLOSE, 0));
     assert_eq!(pair.take(), [Seen::Close(gone)]);
-    let next = offered(&mut pair, &forwarded(77), forward);
+    let next = open_inbound(&mut pair, &forwarded(77), forward);
     assert_eq!(next.index(), gone.index());
     // The application closes the first one late.
     pair.client.eof(gone);
@@ -102,14 +102,14 @@ fn a_removed_channel_is_not_confused_with_its_successor() {
 
 #[test]
 fn channels_match_their_forward() {
-    let places = [
+    let addresses = [
         tcp("localhost", 8080),
         tcp("192.0.2.7", 8080),
         tcp("", 9090),
         ListenAddr::Unix("/run/a".into()),
         ListenAddr::Unix("/run/b".into()),
     ];
-    let (mut pair, [near, far, all, a, b]) = listening(places);
+    let (mut pair, [near, far, all, a, b]) = listening(addresses);
     for (remote, (open, forward)) in [
         (forwarded_from(0, "localhost", 8080), near),
         (forwarded_from(1, "LOCALHOST", 8080), near),
@@ -123,7 +123,7 @@ fn channels_match_their_forward() {
     .into_iter()
     .enumerate()
     {
-        let channel = offered(&mut pair, &open, forward);
+        let channel = open_inbound(&mut pair, &open, forward);
         pair.client.accept(channel);
         pair.run();
         assert_eq!(pair.server.take()[0][1..5], (remote as u32).to_be_bytes());
@@ -138,7 +138,7 @@ fn channels_match_their_forward() {
         forwarded_unix(99, ""),
         forwarded_unix(99, "localhost"),
     ] {
-        pair.say(&open);
+        pair.deliver(&open);
         assert_eq!((pair.take(), pair.server.take()), (vec![], vec![prohibited(99)]));
     }
 }
@@ -150,25 +150,25 @@ fn a_channel_may_come_before_the_reply() {
     let forward = pair.client.request_forward(tcp("localhost", 8080));
     pair.run();
     pair.server.take();
-    offered(&mut pair, &forwarded(5), forward);
-    pair.say(&[REQUEST_FAILURE]);
-    assert_eq!(pair.take(), [refused(forward)]);
-    pair.say(&forwarded(6));
+    open_inbound(&mut pair, &forwarded(5), forward);
+    pair.deliver(&[REQUEST_FAILURE]);
+    assert_eq!(pair.take(), [failed(forward)]);
+    pair.deliver(&forwarded(6));
     assert_eq!(pair.server.take(), [prohibited(6)]);
 }
 
 #[test]
 fn a_cancelled_forward_gets_no_more_channels() {
     let (mut pair, [forward]) = listening([tcp("localhost", 8080)]);
-    let open = offered(&mut pair, &forwarded(1), forward);
-    let waiting = offered(&mut pair, &forwarded(2), forward);
+    let open = open_inbound(&mut pair, &forwarded(1), forward);
+    let waiting = open_inbound(&mut pair, &forwarded(2), forward);
     pair.client.accept(open);
     pair.client.cancel_forward(forward);
     pair.run();
     pair.server.take();
-    pair.say(&forwarded(3));
-    assert_eq!(pair.server.take(), [prohibited(3)], "the server had not heard of it");
-    pair.say(&[REQUEST_SUCCESS]);
+    pair.deliver(&forwarded(3));
+    assert_eq!(pair.server.take(), [prohibited(3)], "the server had not received of it");
+    pair.deliver(&[REQUEST_SUCCESS]);
     pair.take();
     pair.client.accept(waiting);
     pair.fill(open, b"still here").unwrap();
@@ -176,7 +176,7 @@ fn a_cancelled_forward_gets_no_more_channels() {
     let number = waiting.index() as u32;
     let expected = [confirm(2, number, INITIAL_WINDOW, 32_768), data(1, b"still here")];
     assert_eq!(pair.server.take(), expected);
-    pair.say(&forwarded(4));
+    pair.deliver(&forwarded(4));
     assert_eq!(pair.server.take(), [prohibited(4)]);
 }
 
@@ -185,17 +185,17 @@ fn pending_inbound_channels_are_bounded() {
     let (mut pair, [forward]) = listening([tcp("localhost", 8080)]);
     let mut channels = Vec::new();
     for remote in 0..1024 {
-        channels.push(offered(&mut pair, &forwarded(remote), forward));
+        channels.push(open_inbound(&mut pair, &forwarded(remote), forward));
     }
     let full = |remote| refuse(remote, 4, b"resource shortage");
-    pair.say(&forwarded(5000));
+    pair.deliver(&forwarded(5000));
     assert_eq!((pair.take(), pair.server.take()), (vec![], vec![full(5000)]));
     pair.client.accept(channels[7]);
     pair.client.reject(channels[9], OpenFailure::ConnectFailed);
-    offered(&mut pair, &forwarded(5001), forward);
-    offered(&mut pair, &forwarded(5002), forward);
+    open_inbound(&mut pair, &forwarded(5001), forward);
+    open_inbound(&mut pair, &forwarded(5002), forward);
     pair.server.take();
-    pair.say(&forwarded(5003));
+    pair.deliver(&forwarded(5003));
     assert_eq!(pair.server.take(), [full(5003)]);
     // Pending channels take no window: a channel of ours gets its full one.
     pair.open_another(1, 1000, 1000);
@@ -205,9 +205,9 @@ fn pending_inbound_channels_are_bounded() {
 fn invalid_messages_about_inbound_channels_end_the_session() {
     let breaks = |message: &[u8]| {
         let (mut pair, [forward]) = listening([tcp("localhost", 8080)]);
-        let channel = offered(&mut pair, &forwarded(5), forward);
+        let channel = open_inbound(&mut pair, &forwarded(5), forward);
         assert_eq!(channel.index(), 0);
-        pair.say(message);
+        pair.deliver(message);
         let error = pair.failure();
         assert!(matches!(error, Error::Protocol(_)), "{message:?}: {error}");
     };
@@ -218,10 +218,10 @@ fn invalid_messages_about_inbound_channels_end_the_session() {
     breaks(&confirm(0, 5, 1000, 1000));
     breaks(&refuse(0, 1, b""));
     let name = Text(b"forwarded-tcpip");
-    let place = [Text(b"localhost"), Number(8080), Text(b"::1"), Number(1)];
+    let address = [Text(b"localhost"), Number(8080), Text(b"::1"), Number(1)];
     let open = |parts: &[_]| build(CHANNEL_OPEN, &[&[name], parts].concat());
-    breaks(&open(&[&[Number(6), Number(1), Number(0)], &place[..]].concat()));
-    breaks(&open(&[&[Number(6), Number(1), Number(1)], &place[..3]].concat()));
+    breaks(&open(&[&[Number(6), Number(1), Number(0)], &address[..]].concat()));
+    breaks(&open(&[&[Number(6), Number(1), Number(1)], &address[..3]].concat()));
     breaks(&open(&[Number(6)]));
 }
 
@@ -229,14 +229,14 @@ fn invalid_messages_about_inbound_channels_end_the_session() {
 fn the_originator_is_printable() {
     let (mut pair, [forward]) = listening([tcp("localhost", 8080)]);
     let open = |who: &[u8], port| {
-        let place = [Text(b"localhost"), Number(8080), Text(who), Number(port)];
+        let address = [Text(b"localhost"), Number(8080), Text(who), Number(port)];
         let sizes = [Text(b"forwarded-tcpip"), Number(6), Number(1), Number(1)];
-        build(CHANNEL_OPEN, &[sizes, place].concat())
+        build(CHANNEL_OPEN, &[sizes, address].concat())
     };
-    pair.say(&open(b"\x1b[2Jme\xff", 65_536));
-    let (_, of, who, port) = offer(&mut pair);
+    pair.deliver(&open(b"\x1b[2Jme\xff", 65_536));
+    let (_, of, who, port) = take_inbound(&mut pair);
     assert_eq!((of, who.as_str(), port), (forward, "?[2Jme\u{fffd}", 0));
-    pair.say(&open(&[b'x'; 30_000], 1));
-    let (.., who, port) = offer(&mut pair);
+    pair.deliver(&open(&[b'x'; 30_000], 1));
+    let (.., who, port) = take_inbound(&mut pair);
     assert!(who.len() < 1000 && port == 1);
 }
