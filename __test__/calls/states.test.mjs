@@ -5,7 +5,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { after } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
-import { KIB, behaviours, connect } from '../helpers/peers.mjs';
+import { KIB, behaviours, connect, exchange } from '../helpers/peers.mjs';
 import { Child, runModule } from '../helpers/process.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
@@ -13,12 +13,6 @@ import { EventLog, assertIncludes, makeTunnel, openTunnel } from '../helpers/tun
 
 const server = await Sshd.start();
 after(() => server.stop());
-
-async function exchange(client) {
-  const before = client.bytes;
-  await client.send(KIB);
-  await client.received(before + KIB);
-}
 
 test('startListening() twice gives the same port and session', async (t) => {
   const tunnel = makeTunnel(t, server.login, 1);

@@ -8,7 +8,7 @@ import { after } from 'node:test';
 import { SSHTunnel } from '../../index.js';
 import { test } from '../helpers/bounded.mjs';
 import { temporaryFolder } from '../helpers/keys.mjs';
-import { KIB, MIB, behaviours, connect as connectTo } from '../helpers/peers.mjs';
+import { KIB, MIB, behaviours, connect as connectTo, exchange } from '../helpers/peers.mjs';
 import { signal } from '../helpers/process.mjs';
 import { ask5 } from '../helpers/socks.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
@@ -77,12 +77,6 @@ function assertSums({ connections }, ends) {
     lingerExpired: count(({ lingerExpired }) => lingerExpired),
     ...Object.fromEntries(BYTES.map((member) => [member, sum(member)])),
   });
-}
-
-async function exchange(client, count = KIB) {
-  const before = client.bytes;
-  await client.send(count);
-  await client.received(before + count);
 }
 
 /** Waits until the statistics meet a condition. */

@@ -9,6 +9,7 @@ import { test } from '../helpers/bounded.mjs';
 import { RULES, expected } from '../helpers/closing-rules.mjs';
 import { COLUMNS, SHORT, same } from '../helpers/columns.mjs';
 import { KIB, MIB, PATTERN, behaviours, patternHash, refusingPort, settled } from '../helpers/peers.mjs';
+import { until } from '../helpers/process.mjs';
 import { REASONS, Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { assertIncludes, only, openTunnel } from '../helpers/tunnels.mjs';
@@ -161,7 +162,8 @@ const TABLE = [
       await client.received(Math.floor(FITS / 2));
       // Nothing reads the channel, so a part of this stays in the tunnel.
       client.send(4 * MIB);
-      await settled(() => remoteEnd.readableLength);
+      await until(() => remoteEnd.readableLength > 0);
+      await settled(() => remoteEnd.readableLength, 1000);
     },
     event({ remoteEnd }) {
       if (withEof) remoteEnd.eof();

@@ -7,7 +7,7 @@ import { after } from 'node:test';
 import { Worker } from 'node:worker_threads';
 
 import { test } from '../helpers/bounded.mjs';
-import { KIB, MIB, Target, behaviours, connect } from '../helpers/peers.mjs';
+import { KIB, MIB, Target, behaviours, connect, exchange } from '../helpers/peers.mjs';
 import { Child, memory } from '../helpers/process.mjs';
 import { connectSocks, greeting, request5 } from '../helpers/socks.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
@@ -20,12 +20,6 @@ after(() => server.stop());
 /** Channel opens that may be unanswered. */
 const UNANSWERED = 4096;
 const TOO_MANY = 'ERR_TUNNEL_MAX_CONNECTIONS';
-
-async function exchange(client) {
-  const before = client.bytes;
-  await client.send(KIB);
-  await client.received(before + KIB);
-}
 
 const accepted = async (tunnel) => (await tunnel.promises.stats()).connections.accepted;
 
@@ -191,7 +185,7 @@ test('unanswered channel opens are limited, and continue after replies', {
   const opens = [];
   const silent = await Ssh2Server.start({ onOpen: (open) => opens.push(open) });
   t.after(() => silent.stop());
-  const tunnel = makeTunnel(t, silent.login, 9, { readyTimeout: 300 });
+  const tunnel = makeTunnel(t, silent.login, 9, { readyTimeout: 1500 });
   let ends = 0;
   tunnel.on('disconnected', () => ends++).on('error', () => {}); // the server stops first
   await tunnel.promises.startListening();

@@ -11,8 +11,8 @@ import { after } from 'node:test';
 import { test } from '../helpers/bounded.mjs';
 import { ending, openDial } from '../helpers/dial.mjs';
 import { temporaryFolder } from '../helpers/keys.mjs';
-import { GIB, MIB, PATTERN, Peer, Target, behaviours, patternHash, refusingPort, settled } from '../helpers/peers.mjs';
-import { Child, descriptors } from '../helpers/process.mjs';
+import { MIB, PATTERN, Peer, behaviours, patternHash, refusingPort, settled } from '../helpers/peers.mjs';
+import { descriptors } from '../helpers/process.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { assertIncludes } from '../helpers/tunnels.mjs';
 
@@ -24,6 +24,7 @@ after(async () => {
 });
 
 const SIZE = PATTERN.length;
+
 test('dial() returns a socket at once, which connects with the channel and holds earlier writes', async (t) => {
   const { tunnel, eventLog, target } = await openDial(t, server, behaviours.echo());
   const socket = tunnel.dial('127.0.0.1', target.port);
@@ -187,39 +188,6 @@ test('dial() sockets are spread over several sessions', async (t) => {
   server.killSessions();
   assert.equal((await events)[0].code, 'ECONNRESET');
   await eventLog.next('close');
-});
-
-test('a download of 1 GiB by a pausing reader takes little memory', {
-  timeout: 120_000,
-}, async (t) => {
-  const source = await Target.start(behaviours.source(GIB, MIB));
-  t.after(() => source.stop());
-  const child = await Child.start('tunnel-process.mjs'); // whose memory is measured
-  t.after(() => child.stop());
-  // Warm, without a tunnel: what Node.js lets lie between two collections of garbage, some 35 MiB of
-  // any socket's pieces, stays with the process.
-  const echo = await Target.start(behaviours.echo());
-  t.after(() => echo.stop());
-  await child.ask('roundTrip', echo.port, 128 * MIB);
-  await child.ask('dial', server.login, source.port);
-  const peer = await source.next();
-  const memory = async () => (await child.ask('resources')).memory;
-  const before = await memory();
-  let most = 0;
-  const look = async () => (most = Math.max(most, (await memory()) - before));
-  for (let total = 0; total < GIB; total += 32 * MIB) {
-    await child.ask('read', total);
-    await look();
-    // Until nothing moves: all buffers in between are full.
-    const sent = await settled(() => peer.accepted, 100);
-    assert.ok(sent - total < 128 * MIB, `${sent / MIB} MiB were sent for one who has read ${total / MIB}`);
-    await look();
-  }
-  assert.deepEqual(await child.ask('readToEnd'), { bytes: GIB, sha256: patternHash(GIB) });
-  await look();
-  t.diagnostic(`at most ${(most / MIB).toFixed(1)} MiB more`);
-  assert.ok(most < 32 * MIB, `${most / MIB} MiB`);
-  assert.deepEqual(await child.ask('ended', 1), [{ code: 'OK', clean: true }]);
 });
 
 test('a stalled target applies backpressure to the writer', async (t) => {

@@ -33,7 +33,7 @@ import {
 } from '../helpers/socks.mjs';
 import { REASONS, Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { assertIncludes, listed, openDynamic } from '../helpers/tunnels.mjs';
+import { assertEcho, assertIncludes, listed, openDynamic } from '../helpers/tunnels.mjs';
 
 assert.ok(ensurePackages(['curl'], ['curl']), 'curl is needed for the tests');
 const server = await Sshd.start();
@@ -45,14 +45,6 @@ site.listen(0, '127.0.0.1');
 await once(site, 'listening');
 after(() => site.close());
 const sitePort = site.address().port;
-
-/** Sends data through an open connection to an echo, and ends it. */
-async function roundTrip(peer, size = KIB) {
-  peer.read();
-  await peer.send(size);
-  peer.end();
-  assertIncludes(await peer.ended, { bytes: size, sha256: patternHash(size), end: 'FIN' });
-}
 
 async function openSsh2(t, onOpen) {
   const ssh2 = await Ssh2Server.start({ onOpen });
@@ -123,14 +115,14 @@ test('a target with an IPv6 address', async (t) => {
   const { peer, code } = await ask5(port, '::1', target.address().port);
   assert.equal(code, GRANTED);
   assertIncludes(await eventLog.next('connection'), { forwardHost: '::1', forwardPort: target.address().port });
-  await roundTrip(peer);
+  await assertEcho(peer);
 });
 
 test('bulk data passes both ways, and the handshake is not counted', async (t) => {
   const { eventLog, port } = await openDynamic(t, server);
   const { peer, code } = await ask5(port, '127.0.0.1', echo.port);
   assert.equal(code, GRANTED);
-  await roundTrip(peer, 8 * MIB);
+  await assertEcho(peer, 8 * MIB);
   const end = { code: 'OK', clean: true, bytesUp: 8 * MIB, bytesDown: 8 * MIB, droppedUp: 0, droppedDown: 0 };
   assertIncludes(await eventLog.next('disconnected'), end);
 });
@@ -169,7 +161,7 @@ test('a handshake split into single bytes succeeds', async (t) => {
   }
   assert.deepEqual([...(await take(peer, 2))], [5, 0]);
   assert.equal(await verdict5(peer), GRANTED);
-  await roundTrip(peer);
+  await assertEcho(peer);
 });
 
 /** Asserts a refused request: its code, the FIN behind it, and the report. */
@@ -231,7 +223,7 @@ test("a target forbidden by the server gets 'not allowed by ruleset'", async (t)
   await assertRefused(dynamic, ['nowhere.invalid', 80], NOT_ALLOWED, prohibited);
   const { peer, code } = await ask5(dynamic.port, '127.0.0.1', echo.port);
   assert.equal(code, GRANTED);
-  await roundTrip(peer);
+  await assertEcho(peer);
 });
 
 test('other refusals, and none at all, get a reply code', async (t) => {
@@ -268,7 +260,7 @@ test('connectionRequest is emitted once the target is known', async (t) => {
   await assertRefused({ eventLog, port }, ['127.0.0.1', echo.port], NOT_ALLOWED, { code: 'ERR_TUNNEL_REJECTED' });
   const { peer, code } = await ask5(port, 'localhost', echo.port);
   assert.equal(code, GRANTED);
-  await roundTrip(peer);
+  await assertEcho(peer);
   assert.deepEqual(asked, [
     [forward.forwardId, '127.0.0.1', echo.port],
     [forward.forwardId, 'localhost', echo.port],
@@ -389,7 +381,7 @@ for (const sessions of [1, 2]) {
     };
     const all = await Promise.all(Array.from({ length: 100 }, open));
     for (const { code } of all) assert.equal(code, GRANTED);
-    await Promise.all(all.map(({ peer }) => roundTrip(peer)));
+    await Promise.all(all.map(({ peer }) => assertEcho(peer)));
     await tunnel.promises.shutdown();
   });
 }

@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { after } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
-import { KIB, MIB, Target, behaviours, connect, patternHash, refuses } from '../helpers/peers.mjs';
+import { KIB, MIB, Target, behaviours, connect, exchange, patternHash, refuses } from '../helpers/peers.mjs';
 import { Child } from '../helpers/process.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { assertIncludes, makeTunnel } from '../helpers/tunnels.mjs';
@@ -23,12 +23,6 @@ async function start(t, file) {
   const child = await Child.start(file);
   t.after(() => child.stop());
   return child;
-}
-
-async function exchange(client, count = KIB) {
-  const before = client.bytes;
-  await client.send(count);
-  await client.received(before + count);
 }
 
 /**

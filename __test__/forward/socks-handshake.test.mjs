@@ -4,24 +4,16 @@ import assert from 'node:assert/strict';
 import { after } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
-import { KIB, Target, behaviours, patternHash, refuses } from '../helpers/peers.mjs';
+import { KIB, Target, behaviours, refuses } from '../helpers/peers.mjs';
 import { GRANTED, ask5, connectSocks, greeting, request5, take, verdict5 } from '../helpers/socks.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { assertIncludes, listed, openDynamic } from '../helpers/tunnels.mjs';
+import { assertEcho, assertIncludes, listed, openDynamic } from '../helpers/tunnels.mjs';
 
 const server = await Sshd.start();
 after(() => server.stop());
 const echo = await Target.start(behaviours.echo());
 after(() => echo.stop());
-/** Sends data through an open connection to an echo, and ends it. */
-async function roundTrip(peer, size = KIB) {
-  peer.read();
-  await peer.send(size);
-  peer.end();
-  assertIncludes(await peer.ended, { bytes: size, sha256: patternHash(size), end: 'FIN' });
-}
-
 async function openSsh2(t, onOpen) {
   const ssh2 = await Ssh2Server.start({ onOpen });
   t.after(() => ssh2.stop());
@@ -84,7 +76,7 @@ test('settings made during the handshake apply to the open connection', async (t
   assert.equal(await verdict5(peer), GRANTED);
   const { connectionId, linger } = await eventLog.next('connection');
   assert.deepEqual([connectionId, linger], [connection.connectionId, { l_onoff: 1, l_linger: 0 }]);
-  await roundTrip(peer);
+  await assertEcho(peer);
 });
 
 test('a final disconnect ends pending handshakes', async (t) => {
@@ -113,8 +105,8 @@ test('stop() closes the port and keeps open connections and pending handshakes',
   late.socket.write(Buffer.concat([greeting(0), request5('127.0.0.1', echo.port)]));
   await take(late, 2);
   assert.equal(await verdict5(late), GRANTED);
-  await roundTrip(late);
-  await roundTrip(peer);
+  await assertEcho(late);
+  await assertEcho(peer);
 });
 
 test('close() waits for pending handshakes', async (t) => {
@@ -125,7 +117,7 @@ test('close() waits for pending handshakes', async (t) => {
   peer.socket.write(Buffer.concat([greeting(0), request5('127.0.0.1', echo.port)]));
   await take(peer, 2);
   assert.equal(await verdict5(peer), GRANTED);
-  await roundTrip(peer);
+  await assertEcho(peer);
   await closed;
 });
 
@@ -144,7 +136,7 @@ test('the port and pending requests survive a reconnect', async (t) => {
   await server.restart();
   const { peer: next, code } = await asking;
   assert.equal(code, GRANTED);
-  await roundTrip(next);
+  await assertEcho(next);
   assert.deepEqual([forward.listening, forward.localPort], [true, port]);
   for (const never of ['error', 'close']) assert.deepEqual(eventLog.all(never), []);
 });

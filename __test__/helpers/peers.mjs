@@ -152,6 +152,13 @@ export async function connect(place, { read = true, host = '127.0.0.1' } = {}) {
   return peer;
 }
 
+/** Sends data to an echo, and waits until it has come back. */
+export async function exchange(client, count = KIB) {
+  const before = client.bytes;
+  await client.send(count);
+  await client.received(before + count);
+}
+
 /** Whether there is no listener on a port of this machine. */
 export async function refuses(port, host) {
   try {

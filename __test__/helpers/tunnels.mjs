@@ -139,6 +139,14 @@ export async function roundTrip({ eventLog, target, connect }, size = KIB) {
   assertIncludes(await eventLog.next('disconnected'), { code: 'OK', clean: true, ...counts });
 }
 
+/** Sends data through an open connection to an echo, and ends it. */
+export async function assertEcho(peer, size = KIB) {
+  peer.read();
+  await peer.send(size);
+  peer.end();
+  assertIncludes(await peer.ended, { bytes: size, sha256: patternHash(size), end: 'FIN' });
+}
+
 /** Compares the members that `expected` names. */
 export function assertIncludes(actual, expected) {
   const named = Object.keys(expected).map((name) => [name, actual[name]]);

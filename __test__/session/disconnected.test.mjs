@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
-import { KIB, behaviours, refuses } from '../helpers/peers.mjs';
+import { KIB, behaviours, exchange, refuses } from '../helpers/peers.mjs';
 import { descriptors } from '../helpers/process.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
@@ -17,12 +17,6 @@ const SOON = { initialDelay: 20, maxDelay: 100 };
 /** Nothing happens by itself during a test. */
 const LATE = { initialDelay: 600_000 };
 const RESET = { bytes: 0, end: 'ECONNRESET' };
-
-async function exchange(client) {
-  const before = client.bytes;
-  await client.send(KIB);
-  await client.received(before + KIB);
-}
 
 /** A listening tunnel whose server has stopped. */
 async function disconnectedTunnel(t, reconnect, options) {

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { test } from '../helpers/bounded.mjs';
 import { Cli, Setting } from '../helpers/cli.mjs';
-import { KIB, MIB, Target, behaviours, connect, patternHash } from '../helpers/peers.mjs';
+import { KIB, MIB, Target, behaviours, connect, exchange, patternHash } from '../helpers/peers.mjs';
 import { Child, signal } from '../helpers/process.mjs';
 import { connectSocks, greeting, request5 } from '../helpers/socks.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
@@ -50,12 +50,6 @@ async function freeze(child, { time = FROZEN, meanwhile = () => {} } = {}) {
   } finally {
     signal(child.pid, 'SIGCONT');
   }
-}
-
-async function exchange(client) {
-  const before = client.bytes;
-  await client.send(KIB);
-  await client.received(before + KIB);
 }
 
 const nothing = { errors: [], ends: [] };

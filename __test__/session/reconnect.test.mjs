@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
-import { KIB, MIB, behaviours, connect as connectTo, patternHash } from '../helpers/peers.mjs';
+import { KIB, MIB, behaviours, connect as connectTo, exchange, patternHash } from '../helpers/peers.mjs';
 import { Child, runModule } from '../helpers/process.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
@@ -15,12 +15,6 @@ after(() => server.stop());
 
 const SOON = { initialDelay: 20, maxDelay: 100 };
 const CUT = { code: 'ERR_SSH_DISCONNECTED', clean: false, closedBy: 'reset' };
-
-async function exchange(client, count = KIB) {
-  const before = client.bytes;
-  await client.send(count);
-  await client.received(before + count);
-}
 
 /** A tunnel with reconnect, and a client after an exchange. */
 async function talking(t, options) {

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
-import { KIB, MIB, behaviours, patternHash, refuses } from '../helpers/peers.mjs';
+import { KIB, MIB, behaviours, exchange, patternHash, refuses } from '../helpers/peers.mjs';
 import { hasSocket, portName, signal, tcpSockets } from '../helpers/process.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { assertIncludes, listed, openTunnel } from '../helpers/tunnels.mjs';
@@ -66,12 +66,6 @@ async function openSessions(t, server, sessions, options) {
     }
   }
   return { ...it, found };
-}
-
-async function exchange(client, count = KIB) {
-  const before = client.bytes;
-  await client.send(count);
-  await client.received(before + count);
 }
 
 /** Sends data to the echo and back, and ends. */
