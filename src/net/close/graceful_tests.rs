@@ -1,6 +1,11 @@
-//! Graceful closes of sockets that the kernel has everything for.
+//! Graceful closes of sockets whose kernel has everything, and the time that a close takes.
 
-use super::tests::{expect_fin, expect_reset, fill, pair, reset_by_peer, send, until};
+use std::future::pending;
+use std::time::Instant;
+
+use super::tests::{
+    expect_fin, expect_reset, fill, pair, reset_by_peer, send, until, write_buffer,
+};
 use super::*;
 
 #[test]
@@ -81,5 +86,41 @@ fn a_graceful_close_begins_on_a_connection_that_both_have_ended_and_not_on_one_t
         reset_by_peer(peer);
         stream.readable().await.expect("an event");
         assert!(GracefulClose::begin(stream).is_err());
+    });
+}
+
+#[test]
+fn a_cut_stream_is_reset_after_a_delay() {
+    runtime::handle().block_on(async {
+        let (stream, peer) = pair().await;
+        let begun = Instant::now();
+        close(stream, WriteBuffer::default(), CloseMode::Reset, pending()).await;
+        // It does not wait for the peer's FIN.
+        assert!((RESET_DELAY..PEER_FIN_TIMEOUT).contains(&begun.elapsed()));
+        assert_eq!(expect_reset(&peer).await, 0);
+    });
+}
+
+#[test]
+fn a_peer_that_has_finished_is_not_waited_for() {
+    runtime::handle().block_on(async {
+        let (stream, peer) = pair().await;
+        SockRef::from(&peer).shutdown(Shutdown::Write).expect("alive");
+        let begun = Instant::now();
+        close(stream, WriteBuffer::default(), CloseMode::Fin, pending()).await;
+        assert!(begun.elapsed() < PEER_FIN_TIMEOUT);
+    });
+}
+
+#[test]
+fn a_peer_that_keeps_its_direction_open_is_waited_for_two_seconds() {
+    runtime::handle().block_on(async {
+        let (stream, peer) = pair().await;
+        let begun = Instant::now();
+        let outcome = close(stream, write_buffer(0..10), CloseMode::Fin, pending()).await;
+        assert!(begun.elapsed() >= PEER_FIN_TIMEOUT);
+        assert_eq!((outcome.ended, outcome.peer_finished), (CloseOutcome::Fin, false));
+        expect_fin(&peer, 0, 10).await;
+        assert!(peer.take_error().expect("alive").is_none(), "the FIN was no reset");
     });
 }
