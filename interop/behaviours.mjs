@@ -1,4 +1,4 @@
-// What a server does beside its algorithms: each of these cases throws unless it went as it should.
+// Behaviours of a server apart from its algorithms. Each case throws if it fails.
 
 import assert from 'node:assert/strict';
 
@@ -6,10 +6,10 @@ import { MIB, behaviours, patternHash, refuses } from '../__test__/helpers/peers
 import { freePort } from '../__test__/helpers/daemon.mjs';
 import { assertIncludes, openRemote, openTunnel } from '../__test__/helpers/tunnels.mjs';
 
-/** Sent each way where nothing else is said. */
+/** Sent each way by default. */
 const SIZE = 8 * MIB;
 
-/** Sends so much to a target that sends it back, and gets all of it before the stream is ended. */
+/** Sends data to an echo target and receives all of it before the stream ends. */
 export async function exchange({ connect, target }, size) {
   const client = await connect();
   await Promise.all([client.send(size), client.received(size)]);
@@ -20,10 +20,10 @@ export async function exchange({ connect, target }, size) {
   return { client, remote };
 }
 
-/** How a connection ends whose two streams were ended one after the other. */
+/** The report of a connection that both ends ended. */
 const BOTH_ENDED = { code: 'OK', clean: true, closedBy: 'graceful', droppedUp: 0, droppedDown: 0 };
 
-/** The local program ends its direction, and only then begins the answer. */
+/** The local client ends its direction before the reply starts. */
 async function halfClose(t, login) {
   const open = await openTunnel(t, { login }, behaviours.replier(SIZE));
   const client = await open.connect();
@@ -34,7 +34,7 @@ async function halfClose(t, login) {
   assertIncludes(await open.eventLog.next('disconnected'), { ...BOTH_ENDED, bytesUp: MIB, bytesDown: SIZE });
 }
 
-/** The target ends first; what the local program sends afterwards still arrives. */
+/** The target ends first; data that the local client sends afterwards still arrives. */
 async function remoteHalfClose(t, login) {
   const open = await openTunnel(t, { login }, async (peer) => {
     peer.read();
@@ -49,7 +49,7 @@ async function remoteHalfClose(t, login) {
   assertIncludes(await open.eventLog.next('disconnected'), { ...BOTH_ENDED, bytesUp: SIZE, bytesDown: MIB });
 }
 
-/** A port of the server that leads here. */
+/** A remote forward. */
 async function remoteForward(t, login, remotePort) {
   const open = await openRemote(t, { login }, behaviours.echo(), { remote: { remoteHost: '127.0.0.1', remotePort } });
   if (remotePort !== 0) assert.equal(open.forward.remotePort, remotePort);
@@ -57,7 +57,7 @@ async function remoteForward(t, login, remotePort) {
   return open;
 }
 
-/** The same, given up; its connections live on. */
+/** A stopped remote forward; its connections stay open. */
 async function cancel(t, login) {
   const open = await remoteForward(t, login, await freePort());
   const client = await open.connect();
@@ -69,16 +69,16 @@ async function cancel(t, login) {
   await client.received(2 * MIB);
 }
 
-/** Both directions at once, during which the server changes keys, and nobody else does. */
+/** Both directions at once, while only the server rekeys. */
 async function rekeyByServer(t, login, { rekeyingPort, rekeys }) {
   const open = await openTunnel(t, { login: { ...login, port: rekeyingPort } }, behaviours.echo());
   const before = rekeys();
   await exchange(open, SIZE);
-  // One exchange is for the logon. How many follow is up to the server: some are slow, and data goes on meanwhile.
+  // One key exchange belongs to the connect. The number of further ones depends on the speed of the server.
   assert.ok(rekeys() - before >= 2, `keys were changed ${rekeys() - before} times`);
 }
 
-/** The server dies while both directions are busy. */
+/** The server dies during transfers both ways. */
 async function killed(t, login, { kill }) {
   const open = await openTunnel(t, { login }, (peer) => {
     peer.read();
@@ -103,8 +103,8 @@ async function killed(t, login, { kill }) {
 }
 
 /**
- * By name; each gets the test's context, what a tunnel needs to log on, and a server. Those that are `fatal`
- * get a server of their own.
+ * By name; each gets the test context, the options of a tunnel that connects, and a server. `fatal` ones
+ * have a server of their own.
  */
 export const BEHAVIOURS = {
   'half-close by the local client': { run: halfClose },

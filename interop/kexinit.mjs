@@ -1,4 +1,4 @@
-// What the two sides of a session offer, read off their KEXINIT messages (RFC 4253 section 7.1).
+// The algorithms that both sides of a session offer, read from their KEXINIT messages (RFC 4253 section 7.1).
 
 import { once } from 'node:events';
 import net from 'node:net';
@@ -8,7 +8,7 @@ import { SSHTunnel } from '../index.js';
 const KEXINIT = 20;
 const KINDS = ['kex', 'serverHostKey', 'cipher', 'cipherDown', 'hmac', 'hmacDown', 'compress'];
 
-/** The lists of names in the first packet after the line of identification. */
+/** The name lists in the first packet after the identification. */
 async function read(socket) {
   let bytes = Buffer.alloc(0);
   for await (const chunk of socket) {
@@ -29,7 +29,7 @@ async function read(socket) {
   throw new Error('the connection ended before KEXINIT');
 }
 
-/** What the server at a port of this machine offers. */
+/** The offer of the server on a local port. */
 export async function serverOffer(port) {
   const socket = net.connect(port, '127.0.0.1');
   socket.write('SSH-2.0-probe\r\n');
@@ -40,7 +40,7 @@ export async function serverOffer(port) {
   }
 }
 
-/** What a tunnel offers with these options. */
+/** The offer of a tunnel with these options. */
 export async function clientOffer(options) {
   const server = net.createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -59,7 +59,7 @@ export async function clientOffer(options) {
   }
 }
 
-/** The names of one kind that both sides have, in the order of the client. */
+/** The common names of one kind, in the order of the client. */
 export function common(kind, client, server) {
   const both = (ours, theirs) => ours.filter((name) => theirs.includes(name));
   const names = both(client[kind], server[kind]);

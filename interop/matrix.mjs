@@ -1,5 +1,5 @@
-// Every server, with every algorithm and every kind of key that it and a tunnel both have, and what it does
-// besides.
+// Every server with every algorithm and key type in common with a tunnel, and its
+// behaviours.
 
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -13,7 +13,7 @@ import { BEHAVIOURS, exchange } from './behaviours.mjs';
 import { clientOffer, common, serverOffer } from './kexinit.mjs';
 import { SERVERS } from './servers.mjs';
 
-/** Sent there and back in each case; new keys are agreed on every quarter of it. */
+/** Sent to an echo in each case, with rekeying after every quarter. */
 const SIZE = 16 * MIB;
 const REKEY = { bytes: SIZE / 4 };
 
@@ -31,14 +31,14 @@ export const KINDS = {
   user: 'user',
   behaviour: 'behaviour',
 };
-/** Kinds all of whose cases are run by `npm test` for servers that are optional, too; of others the first. */
+/** Kinds whose cases all run in `npm test` for optional servers too; of other kinds, the first case runs. */
 const THOROUGH = ['user', 'behaviour'];
-/** The kind of which `npm test` runs none there: servers in Python take 15 seconds for it. */
+/** The kind that `npm test` skips for them: servers in Python take 15 seconds for it. */
 const SLOW = 'compress';
-/** Kinds whose cases bring their own proof of who the user is. */
+/** Kinds whose cases have credentials of their own. */
 const PROVING = ['userKey', 'userCertificate', 'user'];
 
-/** Keys of every kind, and a certificate of each. */
+/** Keys of every type, and a certificate of each. */
 function makeKeys(folder, name, certify) {
   return KEYS.map(([type, bits]) => {
     const key = makeKey(join(folder.path, `${name}_${type}_${bits ?? ''}`), { type, bits });
@@ -46,7 +46,7 @@ function makeKeys(folder, name, certify) {
   });
 }
 
-/** Everything that is secret on either side, and what vouches for it. */
+/** The keys of both sides, and the certificate authority. */
 function makeIdentities(folder) {
   const authority = makeKey(join(folder.path, 'authority'));
   const knownHosts = join(folder.path, 'known_hosts');
@@ -62,7 +62,7 @@ function makeIdentities(folder) {
 
 /**
  * The cases of one server: { kind, name, port, options }, where `options` are those of the tunnel.
- * @param offers what the server offers at each of its ports
+ * @param offers the server's offer on each of its ports
  */
 function cases(client, offers, server, { knownHosts, userKeys }) {
   const of = (kind, more) => {
@@ -78,7 +78,7 @@ function cases(client, offers, server, { knownHosts, userKeys }) {
     return list.map((name) => ({ kind, name, port: found.get(name), options: options(name) }));
   };
   const [[port, offer]] = offers;
-  // The ciphers that need a MAC, and the MACs that every server can do.
+  // The ciphers that need a MAC, and MACs that every server supports.
   const counter = common('cipher', client, offer).filter((name) => name.endsWith('-ctr'));
   const hmac = { remove: client.hmac.filter((name) => name.includes('-etm@')) };
   const { username, password } = server;
@@ -87,7 +87,7 @@ function cases(client, offers, server, { knownHosts, userKeys }) {
     ...(server.questions
       ? { 'keyboard-interactive': { username, password, authHandler: ['keyboard-interactive'] } }
       : {}),
-    // It lets this user in without proof, and refuses the key.
+    // It accepts this user without credentials, and refuses the key.
     ...(server.open ? { none: { username: server.open, privateKey: userKeys[0].privateKey } } : {}),
   };
   return [
@@ -110,12 +110,12 @@ function cases(client, offers, server, { knownHosts, userKeys }) {
   ];
 }
 
-/** Logs on, gets everything back that it sends to a target, and agrees on new keys meanwhile. */
+/** Connects, receives everything that it sends to an echo, and rekeys meanwhile. */
 async function forward(t, login, server) {
   const before = server.rekeys?.();
   const open = await openTunnel(t, { login: { ...login, rekey: REKEY } }, behaviours.echo());
   const { client, remote } = await exchange(open, SIZE);
-  remote.end(); // how that arrives is for behaviours.mjs
+  remote.end(); // behaviours.mjs tests how that arrives
   await client.ended;
   client.end();
   assertIncludes(await open.eventLog.next('disconnected'), {
@@ -124,12 +124,12 @@ async function forward(t, login, server) {
     droppedUp: 0,
     droppedDown: 0,
   });
-  // Where the server does not tell: while new keys are agreed on no data may move, so that
-  // everything would stand still from the first exchange that fails.
+  // If the server does not report it: no data may move during a key exchange, so
+  // everything would stop at the first exchange that fails.
   if (server.rekeys && server.rekeys() - before < 3) throw new Error('keys were not changed');
 }
 
-/** Logs on to a server that forwards nothing, and says so: the session outlives that. */
+/** Connects to a server that refuses to forward: the session stays. */
 async function connectOnly(t, login) {
   const open = await openTunnel(t, { login }, behaviours.echo());
   for (let turn = 0; turn < 2; turn++) {
@@ -137,17 +137,17 @@ async function connectOnly(t, login) {
     assertIncludes(await client.ended, { bytes: 0, end: 'ECONNRESET' });
     assert.match((await open.eventLog.next('disconnected')).code, /^ERR_SSH_OPEN_/);
   }
-  // It implements no requests for ports either, and says so.
+  // It also refuses requests for ports.
   const remote = { forwardHost: '127.0.0.1', forwardPort: open.target.port };
   await assert.rejects(open.tunnel.promises.forwardRemote(remote), { code: 'ERR_SSH_FORWARD_REFUSED' });
   assert.deepEqual(open.eventLog.all('close'), []);
 }
 
 /**
- * Starts a server and gives its name, its version, and its cases; each case's `run(t)` throws unless
- * the logon, 16 MiB there and back, and changes of keys in between went as they should; those of the kind
- * 'behaviour' do what behaviours.mjs says. A case may have a `flaw`: why the server cannot do what it offers;
- * or a `lack`: why it cannot do what others do.
+ * Starts a server and returns its name, version and cases. The `run(t)` of a case throws unless
+ * the connect, 16 MiB both ways and rekeying in between succeed; cases of the kind
+ * 'behaviour' run behaviours.mjs. A case may have a `flaw`: why the server fails at what it offers;
+ * or a `lack`: why it does not support what others do.
  */
 async function prepare({ name, version, optional = false, flaws = {}, lacks = {}, start }, identities) {
   const { hostKeys, userKeys } = identities;
@@ -189,7 +189,7 @@ async function prepare({ name, version, optional = false, flaws = {}, lacks = {}
 }
 
 /**
- * The servers that can be had here, each with its cases; the names of the others.
+ * The available servers with their cases, and the names of the others.
  * @param wanted names of the only servers to start
  */
 export async function matrix(wanted = SERVERS.map(({ name }) => name)) {

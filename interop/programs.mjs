@@ -1,4 +1,4 @@
-// Servers that are programs of ours, and those that serve one connection a process, as inetd starts them.
+// Servers that are programs of this folder, and servers that inetd would start for each connection.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,12 +12,12 @@ import { stopper } from '../__test__/helpers/daemon.mjs';
 import { temporaryFolder } from '../__test__/helpers/keys.mjs';
 import { signal } from '../__test__/helpers/process.mjs';
 
-/** What servers write to their standard error, for those who look for the reason of something. */
+/** Prints the servers' standard error, if requested. */
 const errors = process.env.INTEROP_VERBOSE ? 'inherit' : 'ignore';
 
 /**
- * Starts a server that is given a file of authorized keys and its host keys, prints its two ports, and then
- * `newkeys` after each key exchange; at the second port it changes keys by itself.
+ * Starts a server with a file of authorized keys and its host keys. It prints its two ports, then
+ * `newkeys` after each key exchange; on the second port it rekeys by itself.
  * @param command the program and its arguments
  */
 export async function startProgram(name, [program, ...args], { hostKeys, userKeys, authority }) {
@@ -53,9 +53,9 @@ export async function startProgram(name, [program, ...args], { hostKeys, userKey
 }
 
 /**
- * A home for the user that runs the tests, where his keys are authorized: some servers read them from nowhere
- * else. `env` makes programs believe in it, by Debian's libnss-wrapper. `parent` is for those that accept no home
- * below a folder that everybody may write to.
+ * A home folder for the current user with authorized keys: some servers read them from nowhere
+ * else. `env` makes programs use it, with Debian's libnss-wrapper. `parent` is for servers that reject a home
+ * below a world-writable folder.
  */
 export function makeHome(name, userKeys, parent) {
   const folder = temporaryFolder(name, parent);
@@ -75,8 +75,8 @@ export function makeHome(name, userKeys, parent) {
 }
 
 /**
- * Listens on free ports and starts a program for each connection, whose standard input and output that is: so
- * there is no moment of starting to await.
+ * Listens on free ports and starts a program for each connection, with the connection as its standard input and
+ * output, so there is no start to wait for.
  */
 export class Inetd {
   #children = new Set();
@@ -86,7 +86,7 @@ export class Inetd {
     process.on('exit', this.kill);
   }
 
-  /** Serves a port by a program, and gives the port. */
+  /** Serves a port with a program, and returns the port. */
   async serve(program, args, env) {
     const listener = net.createServer({ noDelay: true, pauseOnConnect: true }, (socket) => {
       const child = spawn(program, args, { env: { ...process.env, ...env }, stdio: [socket, socket, errors] });

@@ -1,4 +1,4 @@
-// Servers in Python: Debian's packages and a program of ours for each.
+// Servers in Python: Debian's packages, with a program of this folder for each.
 
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -6,10 +6,10 @@ import { fileURLToPath } from 'node:url';
 import { ensureDebian } from '../__test__/helpers/ensure-sshd.mjs';
 import { startProgram } from './programs.mjs';
 
-/** Debian's own, which finds Debian's packages; another one may come first in PATH. */
+/** Debian's Python, which finds Debian's packages; another one may precede it in PATH. */
 const PYTHON = '/usr/bin/python3';
 
-/** What a Python program prints, or null where it fails. */
+/** The output of a Python program, or null if it fails. */
 function ask(program) {
   const { status, stdout } = spawnSync(PYTHON, ['-W', 'ignore', '-c', program], { encoding: 'utf8' });
   return status === 0 ? stdout.trim() : null;
@@ -44,7 +44,7 @@ export const paramiko = python({ name: 'paramiko', module: 'paramiko' });
 export const conch = python({
   name: 'Twisted Conch',
   module: 'twisted',
-  more: { questions: false }, // it has them for PAM alone
+  more: { questions: false }, // it supports them only with PAM
   lacks: {
     'half-close by the local client': 'it does not forward an end of stream to the target',
     'half-close by the target': 'it closes the channel without an end of stream when the target has ended its own',

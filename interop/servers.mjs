@@ -1,14 +1,14 @@
-// The servers of the matrix: each on a free port of this machine, with the same keys, letting the
-// same user log on. `start({ hostKeys, userKeys, authority })` gives:
-// - `ports`, and `rekeyingPort`, where the server changes keys by itself after every MiB
-// - `username`, and what the server can be given: a `password`, which also answers its `questions`, and the name
-//   of a user who is let in without proof (`open`)
-// - `rekeys()`: how many key exchanges it has seen, where it tells
-// - `certificates`: whether it takes certificates of users by that authority
-// - `userKeyTypes`, where it does not take all; `forwards: false` where logging on is all that it does
-// - `kill()`, which ends its sessions as a crash does, and `stop()`
-// `flaws` are what a server offers and cannot do, whoever asks; `lacks` what it cannot do and others can.
-// Those that are `optional` may be missing where they cannot be installed.
+// The servers of the matrix: each on a free local port, with the same keys and the
+// same user. `start({ hostKeys, userKeys, authority })` returns:
+// - `ports`, and `rekeyingPort`, where the server rekeys by itself after every MiB
+// - `username`, and the credentials that it accepts: a `password`, which also answers its `questions`, and the name
+//   of a user who needs none (`open`)
+// - `rekeys()`: the number of its key exchanges, if it reports them
+// - `certificates`: whether it accepts user certificates of that authority
+// - `userKeyTypes`, if it does not accept all; `forwards: false` if it does not forward
+// - `kill()`, which kills its sessions, and `stop()`
+// `flaws` are what a server offers and fails at; `lacks` are what it does not support and others do.
+// `optional` servers may be missing if they cannot be installed.
 
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -28,7 +28,7 @@ import { libssh, tinyssh } from './small-servers.mjs';
 
 const RUSSH = fileURLToPath(new URL('russh-server/', import.meta.url));
 
-/** Runs a program and gives everything that it prints. */
+/** Runs a program and returns its output. */
 function printed(program, ...args) {
   const { stdout, stderr } = spawnSync(program, args, { encoding: 'utf8' });
   return `${stdout}${stderr}`;
@@ -79,7 +79,7 @@ const dropbear = {
       const args = ['-i', '-s', ...files.flatMap((file) => ['-r', at(basename(file))])];
       return inetd.serve(findProgram('dropbear'), args, env);
     };
-    // A server may have one ecdsa key alone.
+    // A server can have only one ecdsa key.
     const [others, ecdsa] = [[], []];
     for (const { file, type } of hostKeys) (type === 'ecdsa' ? ecdsa : others).push(file);
     const ports = await Promise.all(ecdsa.map((file) => serve([...others, file])));
@@ -91,12 +91,12 @@ const dropbear = {
   },
 };
 
-/** Lets a client of ssh2's server have ports of this machine. */
+/** Serves remote forwards of a client of the ssh2 server. */
 function forwardRemote(client) {
   const listeners = new Map();
   client.on('request', (accept, reject, name, { bindAddr, bindPort }) => {
     if (name === 'cancel-tcpip-forward') {
-      // Connections live on, and close() waits for them: what counts is that nobody listens any more.
+      // Connections stay open, and close() waits for them; what matters is that nothing listens.
       listeners.get(bindPort)?.close();
       return accept();
     }
@@ -122,7 +122,7 @@ function forwardRemote(client) {
   client.on('close', () => listeners.forEach((listener) => listener.close()));
 }
 
-/** Changes the keys of a client of ssh2's server at every MiB of what it sends. */
+/** Rekeys with a client of the ssh2 server after every MiB that it sends. */
 function rekeyOften(client) {
   let left = MIB;
   client.on('ready', () => {
@@ -156,7 +156,7 @@ const ssh2 = {
       username: 'user',
       password: 'right',
       rekeys: () => [...server.lines, ...rekeying.lines].filter((line) => /Inbound: NEWKEYS/.test(line)).length,
-      kill: () => server.dropSessions(), // it lives in this process
+      kill: () => server.dropSessions(), // it runs in this process
       stop: () => Promise.all([server.stop(), rekeying.stop()]),
     };
   },

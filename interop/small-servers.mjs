@@ -1,4 +1,4 @@
-// tinyssh, which Debian has as a program, and a server of ours made of Debian's libssh.
+// tinyssh from Debian, and a server of this folder that uses Debian's libssh.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
@@ -9,13 +9,13 @@ import { ensureDebian, ensurePackages, findProgram } from '../__test__/helpers/e
 import { BEHAVIOURS } from './behaviours.mjs';
 import { Inetd, makeHome, startProgram } from './programs.mjs';
 
-/** The version of an installed package of Debian's, without what Debian has added. */
+/** The upstream version of an installed Debian package. */
 function packageVersion(name) {
   const { stdout } = spawnSync('dpkg-query', ['-W', '-f', '${Version}', name], { encoding: 'utf8' });
   return stdout.replace(/^\d+:|[-+].*$/g, '');
 }
 
-/** What is made for the tests and is not kept. */
+/** The folder for temporary builds. */
 const BUILT = fileURLToPath(new URL('../target/interop', import.meta.url));
 
 export const tinyssh = {
@@ -58,7 +58,7 @@ export const libssh = {
     return spawnSync(findProgram('cc'), args, { stdio: 'inherit' }).status === 0;
   },
   start({ hostKeys, ...identities }) {
-    // It may have one ecdsa key alone.
+    // It can have only one ecdsa key.
     const first = hostKeys.filter(({ type }, index) => hostKeys.findIndex((other) => other.type === type) === index);
     return startProgram('libssh', [join(BUILT, 'libssh_server')], { ...identities, hostKeys: first });
   },

@@ -1,4 +1,4 @@
-// The matrix as a table: a row an algorithm, a column a server.
+// The matrix as a table: a row for each algorithm, a column for each server.
 
 import { KINDS } from './matrix.mjs';
 
@@ -7,7 +7,7 @@ const FAILS = '**no**';
 const NOT_THERE = '–';
 const FLAWED = 'no';
 
-/** What the servers offer and cannot do, and what they lack of what others do; a line each. */
+/** The flaws and the lacks of the servers, one per line. */
 export function notes(results) {
   return results.flatMap(({ name, cases }) => {
     const reasons = new Map();
@@ -19,7 +19,7 @@ export function notes(results) {
   });
 }
 
-/** Names of the protocol's are set as such. */
+/** Formats names of the protocol as code. */
 const title = ({ kind, name }) => (kind === 'behaviour' ? name : `\`${name}\``);
 
 /** @param results an object per server: { name, version, cases: [{ kind, name, error? }] } */

@@ -1,6 +1,6 @@
-// `npm run soak -- [--minutes 20]`: a tunnel that is used, cut and used again for as long as asked,
-// over a server of its own on this machine's loopback, while everything is counted. Ends with 0 if
-// nothing was lost, mixed up, told wrongly or kept; else with 1 and what was wrong.
+// `npm run soak -- [--minutes 20]`: uses and interrupts a tunnel for a given time,
+// with a private server on the loopback interface, and counts everything. Exits with 0 if
+// nothing was lost, mixed up, misreported or leaked, else with 1 and the faults.
 
 import { once } from 'node:events';
 import { openSync } from 'node:fs';
@@ -19,7 +19,7 @@ const RECONNECT = { initialDelay: 20, maxDelay: 200 };
 const BETWEEN_QUIET = 30_000; // ms
 const LONGEST_QUIET = 60_000;
 const MOST_FAULTS_SHOWN = 20;
-/** What `--induce` breaks, to see that it is noticed. */
+/** Faults that `--induce` makes, which must be detected. */
 const INDUCED = ['memory', 'descriptor', 'bytes', 'report'];
 
 const { values } = parseArgs({
@@ -47,7 +47,7 @@ console.log(`soak: ${duration / 1000} s, seed ${seed}, ${atOnce} connections at 
 const server = await Sshd.start({ logLevel: 'INFO', config: ['RekeyLimit 1M'] });
 const stage = await Stage.start();
 const options = { ...server.login, reconnect: RECONNECT, forwardHost: '127.0.0.1', forwardPort: stage.port };
-// The threads that serve tunnels stay, one for each of the first few: they are not what is looked for.
+// The threads that serve tunnels stay, one for each of the first few, and are no leak.
 const first = Array.from({ length: availableParallelism() }, () => new SSHTunnel(options));
 await Promise.all(first.map((one) => one.promises.startListening()));
 await Promise.all(first.map((one) => one.promises.shutdown()));
@@ -65,12 +65,12 @@ const remote = await tunnel.promises.forwardRemote({
   forwardPort: stage.port,
 });
 
-/** Plays that are under way, by what their connections are known by. */
+/** Running scenarios, by the key of their connections. */
 const playing = new Map();
 const counts = { scenarios: 0, whole: 0, cut: 0, refused: 0, kills: 0, pauses: 0, disconnects: 0, up: 0, down: 0 };
-/** Counts what may cut connections: one during which it does not change is left alone. */
+/** Counts events that may interrupt connections: a scenario during which it does not change is undisturbed. */
 let troubles = 0;
-/** Whether there is a session, as far as is known. */
+/** Whether there is a session, according to the events. */
 let up = true;
 for (const name of ['reconnecting', 'ready']) {
   tunnel.on(name, () => {
@@ -81,7 +81,7 @@ for (const name of ['reconnecting', 'ready']) {
 let stopping = false;
 process.once('SIGINT', () => (stopping = true));
 
-/** The ways to the stage: what connects, and which end the tunnel has a socket with. */
+/** The forwards to the target: how a client connects, and which end the tunnel has a socket with. */
 const FORCED_ENDS = {
   local: { local: 'client', forwardId: 0, connect: () => connect(tunnel.localPort, { read: false }) },
   socks: {
@@ -108,7 +108,7 @@ const FORCED_ENDS = {
     },
   },
 };
-/** The end of a socket without a port is told by its events alone. */
+/** The end of a socket without a port is reported by its events only. */
 function dialedPeer(socket) {
   const peer = new Peer(socket.pause(), { read: false });
   let ended = false;
@@ -121,7 +121,7 @@ function dialedPeer(socket) {
 const OFTEN = ['local', 'local', 'local', 'socks', 'remote', 'remote', 'dialed', 'dialed', 'temporary'];
 const kept = [];
 
-/** One connection from its beginning to its report. */
+/** One connection from its start to its report. */
 async function playOnce(number) {
   const way = random.of(OFTEN);
   const plan = makePlan(number, random);
@@ -143,7 +143,7 @@ async function playOnce(number) {
   try {
     play = await stage.play(plan, begin, values.induce === 'bytes' && number % 50 === 0 ? damagedPattern() : null);
   } catch (error) {
-    // Without a session nothing listens at the server, and a proxy says that it failed.
+    // Without a session nothing listens at the server, and a proxy reports a failure.
     counts.refused++;
     error.peer?.socket.destroy();
     if (troubles === since) ledger.fault(`${way}: nothing happened, and yet: ${error.code ?? ''} ${error.message}`);
@@ -163,7 +163,7 @@ async function playOnce(number) {
     if (end === null) found.push('both ends are done, and there is no report');
     else {
       found.push(...reportFaults(play, end, local));
-      // A session that is lost between the last byte and the last CLOSE leaves that unconfirmed.
+      // A disconnect between the last byte and the last CLOSE leaves that unconfirmed.
       if (isUndisturbed() && !play.disturbed && !end.clean)
         found.push(`both ends have everything, and the report says ${end.code}: ${end.reason}`);
     }
@@ -185,7 +185,7 @@ const allow = (code) => (error) => {
   if (error.code !== code) throw error;
 };
 
-/** What is done to the tunnel meanwhile, each about as often as it says, in milliseconds. */
+/** Disturbances of the tunnel, with their average interval in milliseconds. */
 const ACTIONS = [
   [
     6000,
@@ -227,7 +227,7 @@ const ACTIONS = [
       if (connections.length === 0) return;
       const connection = random.of(connections);
       const linger = random.chance(0.5);
-      // One that is being closed is cut by this.
+      // This resets a closing connection.
       const play = playing.get(keyOf(connection));
       if (!linger && play) play.hardened = true;
       // It may have ended since it was listed.
@@ -271,7 +271,7 @@ async function keepPlaying(until) {
   }
 }
 
-/** Waits until nothing is open any more and there is a session, and looks at what is held. */
+/** Waits until no connection is open and there is a session, then checks the resources. */
 async function settle() {
   quiet = true;
   const limit = Date.now() + LONGEST_QUIET;

@@ -1,5 +1,5 @@
-// `npm test`: everything that a fresh clone lacks, then the tests of both languages.
-// With arguments: only these suites of Node, such as `npm test -- __test__/close/half-closed.test.mjs`.
+// `npm test`: installs and builds what is missing, then runs the tests of both languages.
+// With arguments, it runs only these suites of Node.js, such as `npm test -- __test__/close/half-closed.test.mjs`.
 
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,18 +12,18 @@ import { ensureServices } from '../__test__/helpers/services.mjs';
 import { prepare } from '../bench/harness/prepare.mjs';
 import { ROOT, setup } from './setup.mjs';
 
-// No suite comes near this, in milliseconds. It ends a process that something still keeps alive.
+// Limit of a suite in milliseconds, far above what any needs. It ends a process that something keeps alive.
 const LONGEST_SUITE = 300_000;
-// Suites mostly wait for servers and timers: two a core keep a machine busy without starving any.
+// Suites mostly wait for servers and timers: two per core keep a machine busy without starving any.
 const SIDE_BY_SIDE = 2 * availableParallelism();
 
 setup();
 if (!ensureSshd()) process.exit(1);
 
 const chosen = process.argv.slice(2);
-// What can be installed or built is, before any clock runs; the suites about them say what is missing.
+// Installs and builds before any time limit runs; the suites themselves report what is missing.
 if (chosen.length === 0) {
-  // Imported here: it needs packages that setup() has installed.
+  // Imported here, because it needs packages that setup() has installed.
   const { SERVERS } = await import('../interop/servers.mjs');
   for (const server of SERVERS) server.available();
   ensureServices();
@@ -62,7 +62,7 @@ run(
 );
 run('Tests that measure time or memory, one suite after the other', files.filter(isTimed), 1);
 
-/** Runs suites of Node.js, as many of them at a time as `concurrency` says. */
+/** Runs suites of Node.js, `concurrency` of them at a time. */
 function run(title, names, concurrency) {
   if (names.length === 0) return;
   console.log(`\n${title}`);

@@ -1,4 +1,4 @@
-// What a tunnel tells of its connections, and whether it adds up.
+// The reports of a tunnel about its connections, and whether they add up.
 
 const MOST_FAULTS = 50;
 const LATEST_REPORT = 20_000; // ms
@@ -6,7 +6,7 @@ const LATEST_REPORT = 20_000; // ms
 export class Ledger {
   faults = [];
   counts = { opened: 0, ended: 0, losses: 0 };
-  /** The connections that were told to be open: what each is known by at both ends. */
+  /** The connections that were reported as open, by the key that both ends know. */
   #open = new Map();
   #ended = new Set();
   #highest = 0;
@@ -50,7 +50,7 @@ export class Ledger {
     console.error(`WRONG: ${text}`);
   }
 
-  /** Nothing is open: what has ended until now may not end again. */
+  /** Nothing is open: no earlier connection may end again. */
   settle() {
     for (const [connectionId] of this.#open)
       this.fault(`connection ${connectionId}: nothing is open, and no 'disconnected' came`);
@@ -59,7 +59,7 @@ export class Ledger {
     this.#settled = this.#highest;
   }
 
-  /** Called before a connection ends; gives a function that waits for its report, for a limited time. */
+  /** To be called before a connection ends; returns a function that waits for its report, for a limited time. */
   expect(key) {
     const report = new Promise((resolve) => this.#waiting.set(key, resolve));
     return async () => {
@@ -78,8 +78,8 @@ export class Ledger {
 }
 
 /**
- * What a connection is known by at both ends: the forward and the port of the program that connected
- * (two forwards may have programs with the same one), or the number of one that was dialed.
+ * The key of a connection that both ends know: the forward and the port of the client
+ * (two forwards may have clients with the same port), or the number of a dialed one.
  */
 export const keyOf = ({ forwardId, remotePort, connectionId }) =>
   remotePort === undefined ? `dialed ${connectionId}` : `port ${remotePort} of forward ${forwardId}`;

@@ -1,11 +1,11 @@
-// What this process holds, at moments at which it has nothing to do, and whether that grows.
+// The resources of this process while it is idle, and whether they grow.
 
 import { readFileSync } from 'node:fs';
 
 import { descriptors, memory } from '../../__test__/helpers/process.mjs';
 
 const MIB = 1024 * 1024;
-/** What may come and go by chance: the allocators' own caches. */
+/** Tolerance for the caches of the allocators. */
 const SLACK = { memory: 12 * MIB, heap: 4 * MIB };
 /** With fewer samples there is no trend, only a bound. */
 const LEAST_SAMPLES = 6;
@@ -15,7 +15,7 @@ function threads() {
   return Number(/^Threads:\s+(\d+)/m.exec(readFileSync('/proc/self/status', 'utf8'))[1]);
 }
 
-/** What is held now, without JavaScript's garbage. */
+/** The resources now, after a garbage collection. */
 export function sample() {
   const resident = memory();
   return { memory: resident, heap: process.memoryUsage().heapUsed, descriptors: descriptors(), threads: threads() };
@@ -23,7 +23,7 @@ export function sample() {
 
 const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
 
-/** What grew over the samples, the first fifth of which is the warm-up: a list of sentences. */
+/** What grew over the samples, without the first fifth as warm-up; a list of sentences. */
 export function growth(samples) {
   const found = [];
   const settled = samples.slice(Math.ceil(samples.length / 5));
@@ -46,7 +46,7 @@ export function growth(samples) {
 /** Threads that read files and look up names end some seconds after their work. */
 const SPARE_THREADS = 8;
 
-/** What is held that was not before: a list of sentences. */
+/** What is held now and was not before; a list of sentences. */
 export function left(before, now) {
   const more = {
     descriptors: now.descriptors > before.descriptors,

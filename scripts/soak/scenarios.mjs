@@ -1,5 +1,5 @@
-// One connection through the tunnel with both of its ends in this process: what each end does, what
-// it read, and whether that is what had to come.
+// One connection through the tunnel with both ends in this process: what each end does, what
+// it read, and whether that is right.
 
 import { createHash } from 'node:crypto';
 
@@ -23,21 +23,21 @@ export function randomness(seed) {
     below,
     chance: (share) => next() < share,
     of: (list) => list[below(list.length)],
-    /** As many small sizes as large ones, of each order of magnitude. */
+    /** Sizes of every order of magnitude, equally often. */
     size: (most) => (next() < 0.1 ? 0 : Math.floor(2 ** (next() * Math.log2(most)))),
   };
 }
 
-/** What the two ends of one connection do. */
+/** The plan of both ends of a connection. */
 export function makePlan(id, random) {
   return {
     id,
     up: random.size(4 * MIB),
     down: random.size(4 * MIB),
-    // Who sends first; half of the plays need half-closed streams.
+    // Which end sends first; half of the scenarios need half-close.
     order: random.of(['together', 'together', 'client first', 'target first']),
     ending: random.of(['whole', 'whole', 'whole', 'whole', 'client resets', 'target resets']),
-    /** After how much of what it sends an end resets. */
+    /** The number of sent bytes after which an end resets. */
     part: random.next(),
     /** Milliseconds for which the client reads nothing. */
     stall: random.chance(0.2) ? random.below(300) : 0,
@@ -51,7 +51,7 @@ function headerOf(plan) {
   return header;
 }
 
-/** The hash of so many bytes of what a client sends. */
+/** The hash of the first bytes that a client sends. */
 function clientHash(plan, count) {
   if (count <= HEADER) return createHash('sha256').update(headerOf(plan).subarray(0, count)).digest('hex');
   const hash = createHash('sha256').update(headerOf(plan));
@@ -59,7 +59,7 @@ function clientHash(plan, count) {
   return hash.digest('hex');
 }
 
-/** Where connections lead to; it knows by their first bytes which play they belong to. */
+/** The target of all connections; their first bytes tell which scenario they belong to. */
 export class Stage {
   #scenarios = new Map();
 
@@ -78,8 +78,8 @@ export class Stage {
   }
 
   /**
-   * Plays a plan. `connect` gives the client's end, which reads nothing yet. Resolves when both ends
-   * are closed: with what each sent and read, and how its stream ended.
+   * Runs a plan. `connect` returns the client's end, which reads nothing yet. Resolves when both ends
+   * are closed, with what each sent and read, and how its stream ended.
    */
   async play(plan, connect, changed = null) {
     const play = { plan, changed, client: null, target: null, disturbed: false, late: false };
@@ -113,7 +113,7 @@ export class Stage {
       peer.ended.then(() => resolve(undefined));
       peer.read();
     });
-    // Cut before it could say what it is, or its play is over.
+    // Interrupted before its first bytes arrived, or its scenario has ended.
     if (play === undefined) return peer.socket.destroy();
     play.target = peer;
     await actAsTarget(play, peer);
@@ -150,8 +150,8 @@ async function actAsTarget({ plan, changed }, peer) {
 }
 
 /**
- * What is wrong with a play that is over: a list of sentences.
- * @param options.undisturbed nothing happened that may cut a connection
+ * The faults of a finished scenario; a list of sentences.
+ * @param options.undisturbed nothing happened that may interrupt a connection
  * @param options.local which end is the one that the tunnel has a socket with: 'client' or 'target'
  */
 export function faults({ plan, client, target, disturbed, late }, { undisturbed, local }) {
@@ -183,7 +183,7 @@ export function faults({ plan, client, target, disturbed, late }, { undisturbed,
   return found;
 }
 
-/** What a report that says `clean` has to be about: a list of sentences. */
+/** The faults of a report that says `clean`; a list of sentences. */
 export function reportFaults({ plan, client, target }, report, local) {
   if (!report.clean) return [];
   const up = HEADER + plan.up;
@@ -202,7 +202,7 @@ export function reportFaults({ plan, client, target }, report, local) {
   return found;
 }
 
-/** A pattern with one byte that is wrong, to see that it is noticed. */
+/** A pattern with one wrong byte, which must be detected. */
 export function damagedPattern() {
   const changed = Buffer.from(PATTERN);
   changed[KIB] ^= 1;
