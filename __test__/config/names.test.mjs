@@ -14,7 +14,7 @@ import { test } from '../helpers/bounded.mjs';
 import { temporaryFolder } from '../helpers/keys.mjs';
 import { Target, behaviours } from '../helpers/peers.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { FAILED, HOST_UNREACHABLE, ask5, connectSocks, request4, verdict4 } from '../helpers/socks.mjs';
+import { FAILED, HOST_UNREACHABLE, ask5, connectSocks, request4, reply4 } from '../helpers/socks.mjs';
 
 const require = createRequire(import.meta.url);
 const { parseArguments } = require('../../lib/cli/arguments.js');
@@ -198,7 +198,7 @@ test('an invalid name in a SOCKS request gets a reply and affects no other clien
     if (text.includes('\0')) continue; // that ends the name in SOCKS 4a
     const four = await connectSocks(localPort);
     four.socket.write(request4(text, 80));
-    assert.equal(await verdict4(four), 91, JSON.stringify(text));
+    assert.equal(await reply4(four), 91, JSON.stringify(text));
   }
   // A valid name of maximum length: the server decides about it.
   const { code } = await ask5(localPort, 'x'.repeat(255), 80, { name: true });

@@ -28,8 +28,8 @@ import {
   request4,
   request5,
   take,
-  verdict4,
-  verdict5,
+  reply4,
+  reply5,
 } from '../helpers/socks.mjs';
 import { REASONS, Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
@@ -94,7 +94,7 @@ test('names are resolved by the server only', async (t) => {
   peer.socket.destroy();
   const older = await connectSocks(port);
   older.socket.write(request4('there.too.invalid', 443));
-  assert.equal(await verdict4(older), 90);
+  assert.equal(await reply4(older), 90);
   older.socket.destroy();
   const { peer: last, code: third } = await ask5(port, '192.0.2.7', 9, { name: true });
   assert.equal(third, GRANTED);
@@ -160,7 +160,7 @@ test('a handshake split into single bytes succeeds', async (t) => {
     await new Promise((done) => peer.socket.write(Buffer.of(byte), done));
   }
   assert.deepEqual([...(await take(peer, 2))], [5, 0]);
-  assert.equal(await verdict5(peer), GRANTED);
+  assert.equal(await reply5(peer), GRANTED);
   await assertEcho(peer);
 });
 
@@ -195,7 +195,7 @@ for (const linger of [true, false, { l_onoff: 1, l_linger: 5 }]) {
     });
     const older = await connectSocks(dynamic.port);
     older.socket.write(request4('127.0.0.1', refusing.port));
-    assert.equal(await verdict4(older), 91);
+    assert.equal(await reply4(older), 91);
     await assertToldAndEnded(older, dynamic.eventLog, failed);
   });
 }
@@ -276,12 +276,12 @@ test('unsupported commands and address types get a reply', async (t) => {
   await assertRefused(dynamic, ['two\nlines', 1], FAILED, report);
   const older = await connectSocks(port);
   older.socket.write(request4('127.0.0.1', 1, { command: 2 }));
-  assert.equal(await verdict4(older), 91);
+  assert.equal(await reply4(older), 91);
   await assertToldAndEnded(older, eventLog, report);
   const strange = await connectSocks(port);
   strange.socket.write(Buffer.concat([greeting(0), Buffer.of(5, 1, 0, 2)]));
   await take(strange, 2);
-  assert.equal(await verdict5(strange), ADDRESS_TYPE_NOT_SUPPORTED);
+  assert.equal(await reply5(strange), ADDRESS_TYPE_NOT_SUPPORTED);
   await assertToldAndEnded(strange, eventLog, report);
 });
 
@@ -377,7 +377,7 @@ for (const sessions of [1, 2]) {
       if (index % 2 === 0) return ask5(port, 'localhost', echo.port);
       const peer = await connectSocks(port);
       peer.socket.write(request4('127.0.0.1', echo.port));
-      return { peer, code: (await verdict4(peer)) - 90 };
+      return { peer, code: (await reply4(peer)) - 90 };
     };
     const all = await Promise.all(Array.from({ length: 100 }, open));
     for (const { code } of all) assert.equal(code, GRANTED);

@@ -5,7 +5,7 @@ import { after } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
 import { KIB, Target, behaviours, refuses } from '../helpers/peers.mjs';
-import { GRANTED, ask5, connectSocks, greeting, request5, take, verdict5 } from '../helpers/socks.mjs';
+import { GRANTED, ask5, connectSocks, greeting, request5, take, reply5 } from '../helpers/socks.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { assertEcho, assertIncludes, listed, openDynamic } from '../helpers/tunnels.mjs';
@@ -73,7 +73,7 @@ test('settings made during the handshake apply to the open connection', async (t
   assert.equal(await connection.promises.getLinger(), false);
   peer.socket.write(Buffer.concat([greeting(0), request5('127.0.0.1', echo.port)]));
   await take(peer, 2);
-  assert.equal(await verdict5(peer), GRANTED);
+  assert.equal(await reply5(peer), GRANTED);
   const { connectionId, linger } = await eventLog.next('connection');
   assert.deepEqual([connectionId, linger], [connection.connectionId, { l_onoff: 1, l_linger: 0 }]);
   await assertEcho(peer);
@@ -104,7 +104,7 @@ test('stop() closes the port and keeps open connections and pending handshakes',
   assert.equal(await refuses(port), true);
   late.socket.write(Buffer.concat([greeting(0), request5('127.0.0.1', echo.port)]));
   await take(late, 2);
-  assert.equal(await verdict5(late), GRANTED);
+  assert.equal(await reply5(late), GRANTED);
   await assertEcho(late);
   await assertEcho(peer);
 });
@@ -116,7 +116,7 @@ test('close() waits for pending handshakes', async (t) => {
   const closed = tunnel.close();
   peer.socket.write(Buffer.concat([greeting(0), request5('127.0.0.1', echo.port)]));
   await take(peer, 2);
-  assert.equal(await verdict5(peer), GRANTED);
+  assert.equal(await reply5(peer), GRANTED);
   await assertEcho(peer);
   await closed;
 });

@@ -59,7 +59,7 @@ export class Setting {
 }
 
 /** A child process whose output can be awaited. */
-class Spoken {
+class OutputProcess {
   stdout = '';
   stderr = '';
 
@@ -97,7 +97,7 @@ class Spoken {
 }
 
 /** The command with pipes and without a terminal. */
-export class Cli extends Spoken {
+export class Cli extends OutputProcess {
   #read = new Map();
 
   static start(t, args, { stdin = 'ignore', env = {} } = {}) {
@@ -132,7 +132,7 @@ export class Cli extends Spoken {
 export const hasTerminal = findProgram('script') !== null;
 
 /** The command at a pseudo-terminal; `stdout` is what the terminal shows. */
-export class AtTerminal extends Spoken {
+export class AtTerminal extends OutputProcess {
   /**
    * @param behind whether the shell stays in front: Ctrl-C makes it end the command
    * @param after a command for the shell that comes when it is over, with its status in $?

@@ -83,7 +83,7 @@ export async function take({ socket }, count) {
 }
 
 /** The answer to a request of SOCKS 5: its code. */
-export async function verdict5(peer) {
+export async function reply5(peer) {
   const [version, code, ...rest] = await take(peer, 10);
   if (version !== 5 || String(rest) !== '0,1,0,0,0,0,0,0')
     throw new Error(`no answer of SOCKS 5: ${[version, code, ...rest]}`);
@@ -91,7 +91,7 @@ export async function verdict5(peer) {
 }
 
 /** The answer to a request of SOCKS 4: 90 or 91. */
-export async function verdict4(peer) {
+export async function reply4(peer) {
   const [version, code, ...rest] = await take(peer, 8);
   if (version !== 0 || String(rest) !== '0,0,0,0,0,0')
     throw new Error(`no answer of SOCKS 4: ${[version, code, ...rest]}`);
@@ -105,7 +105,7 @@ export async function ask5(port, host, forwardPort, { behind = '', ...how } = {}
   const [version, method] = await take(peer, 2);
   if (version !== 5 || method !== 0) throw new Error(`no choice of a method: ${version}, ${method}`);
   peer.socket.write(Buffer.concat([request5(host, forwardPort, how), Buffer.from(behind)]));
-  return { peer, code: await verdict5(peer) };
+  return { peer, code: await reply5(peer) };
 }
 
 /** Runs curl without the user's settings: its output, exit code and errors. */

@@ -17,7 +17,7 @@ const SOON = { initialDelay: 20, maxDelay: 100 };
 const CUT = { code: 'ERR_SSH_DISCONNECTED', clean: false, closedBy: 'reset' };
 
 /** A tunnel with reconnect, and a client after an exchange. */
-async function talking(t, options) {
+async function connected(t, options) {
   const all = { reconnect: SOON, ...options };
   const opened = await openTunnel(t, server, behaviours.echo(), all);
   const client = await opened.connect();
@@ -41,7 +41,7 @@ async function assertBack({ tunnel, eventLog, connect, client, port }) {
 
 for (const linger of [true, false]) {
   test(`reconnect restores broken sessions: ${linger}`, async (t) => {
-    const it = await talking(t, { linger });
+    const it = await connected(t, { linger });
     server.killSessions();
     const { attempt, delay, error } = await it.eventLog.next('reconnecting');
     assert.equal(attempt, 1);
@@ -58,7 +58,7 @@ for (const linger of [true, false]) {
 const SILENCE = { keepaliveInterval: 100, keepaliveCountMax: 2 };
 
 test('a paused server is detected, and the tunnel reconnects when it continues', async (t) => {
-  const it = await talking(t, SILENCE);
+  const it = await connected(t, SILENCE);
   await it.eventLog.next('ready');
   server.freeze();
   t.after(() => server.thaw());
@@ -72,7 +72,7 @@ test('a paused server is detected, and the tunnel reconnects when it continues',
 });
 
 test('a tunnel reconnects to a restarted server', async (t) => {
-  const it = await talking(t, SILENCE);
+  const it = await connected(t, SILENCE);
   await it.eventLog.next('ready');
   server.freeze();
   await it.eventLog.next('reconnecting');
@@ -83,7 +83,7 @@ test('a tunnel reconnects to a restarted server', async (t) => {
 
 test('a tunnel reconnects after several failed attempts', async (t) => {
   const maxDelay = 200;
-  const it = await talking(t, { reconnect: { initialDelay: 20, maxDelay } });
+  const it = await connected(t, { reconnect: { initialDelay: 20, maxDelay } });
   t.after(() => server.restart()); // also if this test fails
   for (const turn of [1, 2]) {
     await it.eventLog.next('ready');
@@ -125,14 +125,14 @@ test('a session made by connect() reconnects too', async (t) => {
 });
 
 test('the first delay is about a second by default', async (t) => {
-  const { eventLog } = await talking(t, { reconnect: true });
+  const { eventLog } = await connected(t, { reconnect: true });
   server.killSessions();
   const { delay } = await eventLog.next('reconnecting');
   assert.ok(delay >= 500 && delay <= 1000, `${delay} ms`);
 });
 
 test('a tunnel does not reconnect without the option', async (t) => {
-  const { eventLog } = await talking(t, { reconnect: false });
+  const { eventLog } = await connected(t, { reconnect: false });
   server.killSessions();
   assert.equal((await eventLog.next('error')).code, 'ERR_SSH_DISCONNECTED');
   await eventLog.next('close');
