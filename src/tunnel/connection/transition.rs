@@ -224,8 +224,8 @@ fn open(flow: Flow, linger: LingerMode, event: Event) -> (Phase, Actions) {
                 (Phase::Draining(flow), actions)
             }
             (LingerMode::Graceful | LingerMode::Bounded(_), Up::Last(_) | Up::Cut | Up::Ended) => {
-                let timer = Timer::Start;
-                let actions = Actions { timer, eof: true, close: true, ..Actions::default() };
+                // EOF was sent before.
+                let actions = Actions { timer: Timer::Start, close: true, ..Actions::default() };
                 (Phase::Draining(flow), actions)
             }
         },
@@ -263,8 +263,7 @@ fn draining(flow: Flow, linger: LingerMode, event: Event) -> (Phase, Actions) {
 fn passing_on(flow: Flow, linger: LingerMode, event: Event) -> (Phase, Actions) {
     match event {
         Event::LocalReset { unread: true } => {
-            let actions = Actions { timer: Timer::Start, read: true, ..Actions::default() };
-            (Phase::PassingOn(flow), actions)
+            (Phase::PassingOn(flow), Actions { read: true, ..Actions::default() })
         }
         Event::LocalReset { unread: false }
         | Event::LocalEof

@@ -10,10 +10,11 @@ use super::*;
 
 mod act;
 mod effects;
+mod table;
 mod world;
 
 use act::{Act, Setting, Why};
-use world::World;
+use world::{World, flow_of, is_waiting};
 
 /// The length of the paths that are counted.
 const LENGTH: usize = 7;
@@ -66,35 +67,53 @@ fn check(world: &World) {
     let is_over = world.phase == Phase::Ended;
     assert_eq!(world.reports, u8::from(is_over), "one end, one report: {world:?}");
     assert_eq!(world.task.is_some(), matches!(world.phase, Phase::Closing(_)), "{world:?}");
-    assert!(!is_over || !world.timed, "a deadline is left: {world:?}");
-    if world.setting == Setting::Bounded {
-        match world.phase {
-            Phase::Draining(_) | Phase::PassingOn(_) => assert!(world.timed, "{world:?}"),
-            Phase::Closing(LingerTime::Unlimited) => {
-                // Both sides have ended by themselves.
-                let completed = Some(Why::Reason(Reason::Completed));
-                assert_eq!(world.task.map(|task| task.why), completed, "{world:?}");
-            }
-            _ => {}
-        }
+    if let Some(flow) = flow_of(world.phase) {
+        check_flow(world, flow);
+    } else {
+        assert_eq!(world.timed, is_waiting(world.phase), "{world:?}");
     }
-    if is_over {
-        return;
+    if world.phase == Phase::Closing(LingerTime::Unlimited) && world.setting == Setting::Bounded {
+        // Both sides have ended by themselves.
+        let completed = Some(Why::Reason(Reason::Completed));
+        assert_eq!(world.task.map(|task| task.why), completed, "{world:?}");
     }
-    // Its time ends a bounded close.
-    if world.allows(Act::LingerExpires) {
+    if !is_over {
+        check_ends(world);
+    }
+}
+
+/// What holds as long as there is an open channel.
+fn check_flow(world: &World, Flow { up, down }: Flow) {
+    let is_open = matches!(world.phase, Phase::Open(_));
+    let closes = up.is_over() && (!is_open || down != Down::Flowing);
+    assert_eq!((world.eof, world.close), (up.is_over(), closes), "{world:?}");
+    assert_eq!((up == Up::Ended, down != Down::Flowing), (world.fin_read, world.remote_eof));
+    assert_eq!(down == Down::Finished, world.fin, "{world:?}");
+    assert_eq!(world.timed, !is_open && world.setting == Setting::Bounded, "{world:?}");
+    assert!(up.is_over() || !world.may_read() || world.queued, "nobody reads: {world:?}");
+    match (world.phase, up) {
+        (Phase::Draining(_), Up::Last(left)) => assert!(left <= world.unread.into(), "{world:?}"),
+        (Phase::Draining(_), up) => assert_ne!(up, Up::Flowing, "{world:?}"),
+        (Phase::PassingOn(_), _) => assert_eq!(world.buffer, 0, "{world:?}"),
+        (_, up) => assert!(matches!(up, Up::Flowing | Up::Ended), "{world:?}"),
+    }
+}
+
+/// What holds in every world that has not ended: it can be ended.
+fn check_ends(world: &World) {
+    // By its time, if it is being closed.
+    if world.allows(Act::LingerExpires) && !is_waiting(world.phase) {
         assert_eq!(world.after(Act::LingerExpires).phase, Phase::Ended, "{world:?}");
     }
-    // Force ends everything, as soon as the task that has the socket gives it back.
+    // By force, as soon as the task that has the socket gives it back.
     let mut forced = world.after(Act::Force);
     if forced.phase == Phase::SocksAborted {
         forced = forced.after(Act::HandshakeDone { request: true });
     }
     assert_eq!((forced.phase, forced.reports), (Phase::Ended, 1), "{world:?}");
-    // So does the application, with a client that reads and a remote end that confirms.
-    let mut closed = *world;
+    // By the application, if the client reads and the server confirms our CLOSE.
+    let mut closed = world.after(Act::Disconnect);
     for act in [
-        Act::Disconnect,
         Act::HandshakeDone { request: false },
         Act::Release,
         Act::Read,
@@ -104,6 +123,7 @@ fn check(world: &World) {
         Act::TaskEnds,
     ] {
         if closed.allows(act) {
+            assert!(act != Act::RemoteClose || closed.close, "nothing to confirm: {world:?}");
             closed = closed.after(act);
         }
     }

@@ -1,13 +1,14 @@
 //! What follows from a transition in the model, and what each end has to look like.
 
 use super::act::{Setting, Why};
+use super::table::{self, Ending};
 use super::world::{Task, World, flow_of};
 use crate::net::close::{CloseMode, CloseOutcome, Outcome};
 use crate::session::Up;
 use crate::tunnel::ClosedBy;
 use crate::tunnel::connection::cause::Force;
 use crate::tunnel::connection::phase::{
-    CloseLimit, End, Event, Flow, LingerTime, Phase, Reason, Timer,
+    Actions, CloseLimit, End, Event, Flow, LingerTime, Phase, Reason, Timer,
 };
 use crate::tunnel::connection::report::tests::report_of;
 use crate::tunnel::connection::transition::step;
@@ -16,10 +17,20 @@ impl World {
     /// Tells the connection, and does what it asks for.
     pub(super) fn tell(&mut self, event: Event, given: Why) {
         let before = self.phase;
+        let expected = table::ending(self, event, given);
+        let hard = self.setting == Setting::Hard;
         let (next, actions) = step(before, self.setting.mode(), event);
+        assert_eq!(actions.abort, before == Phase::SocksHandshake && next == Phase::SocksAborted);
         if actions.abort {
             self.first = Some(given);
         }
+        // What waits for a client that has reset goes nowhere; a hard close delivers nothing.
+        let drops = match expected {
+            None => next != before && matches!(next, Phase::PassingOn(_)),
+            Some(ending) => ending == Ending::Reset(Why::Reason(Reason::CutByRemote)) && hard,
+        };
+        let drops = drops && !matches!(before, Phase::PassingOn(_));
+        assert_eq!(actions.drop_buffer, drops, "{event:?} in {before:?}");
         if actions.drop_buffer {
             (self.dropped, self.buffer) = (self.dropped + self.buffer, 0);
         }
@@ -33,28 +44,33 @@ impl World {
             self.eof = true;
         }
         self.close |= actions.close;
-        match actions.timer {
-            Timer::Keep => {}
-            Timer::Stop => self.timed = false,
-            Timer::Start => self.timed |= self.setting == Setting::Bounded && !self.is_closing(),
-            Timer::Restart => {
-                self.timed = self.setting == Setting::Bounded && !self.is_closing();
-            }
-            Timer::Force => {
-                let task = self.task.as_mut().expect("a socket is being closed");
-                task.forced = true;
+        self.queued |= actions.read;
+        if let Phase::Closing(time) = before {
+            self.check_time(time, next, event, actions);
+        } else {
+            match actions.timer {
+                Timer::Keep => {}
+                Timer::Stop => self.timed = false,
+                Timer::Start => self.timed |= self.setting == Setting::Bounded,
+                Timer::Restart => self.timed = self.setting == Setting::Bounded,
+                Timer::Force => unreachable!("only a task is forced"),
             }
         }
         self.was_open |= matches!(next, Phase::Open(_));
         self.phase = next;
-        self.has_channel |= before == Phase::Opening || self.was_open;
+        // A channel goes with its session.
+        if before == Phase::Opening || flow_of(before).is_some() {
+            self.has_channel = self.has_session;
+        }
         let Some(end) = actions.end else {
+            assert_eq!(expected, None, "{event:?} in {before:?}");
+            assert!(!actions.confirm);
             if matches!((before, next), (Phase::Open(_), Phase::Draining(_))) {
                 self.first = Some(given);
             }
             return;
         };
-        self.timed = false;
+        self.timed = end == End::Requeue;
         let flow = flow_of(before).unwrap_or(Flow::OPEN);
         let task = Task { mode: CloseMode::Fin, why: given, flow, forced: false, reads_on: false };
         let why = |reason| match (reason, before) {
@@ -63,6 +79,13 @@ impl World {
             (Reason::First, _) => self.first.expect("it was being closed"),
             (reason, _) => Why::Reason(reason),
         };
+        let ending = Ending::of(end, why);
+        assert_eq!(Some(ending), expected, "{event:?} in {before:?}");
+        // The server may hold the last bytes of a client that has reset, until it confirms.
+        let holds = ending == Ending::ResetNow(Why::Reason(Reason::ResetByLocal))
+            && self.setting != Setting::Hard
+            && !matches!(event, Event::RemoteClose { .. });
+        assert_eq!(actions.confirm, holds, "{event:?} in {before:?}");
         match end {
             End::Requeue => assert_eq!(next, Phase::AwaitingSession),
             End::Refuse | End::Lose => {
@@ -80,6 +103,7 @@ impl World {
                 self.report(ended, self.buffer, task);
             }
             End::Close { mode, reason, limit } => {
+                assert_eq!(limit, table::limit(self, why(reason)), "{event:?} in {before:?}");
                 let expected = match limit {
                     CloseLimit::None => LingerTime::Unlimited,
                     CloseLimit::Linger | CloseLimit::Reading => LingerTime::Running,
@@ -90,6 +114,22 @@ impl World {
                 self.task = Some(Task { mode, why: why(reason), reads_on: true, ..task });
             }
             End::Report => unreachable!("the task ends by itself"),
+        }
+    }
+
+    /// The socket is being closed in a task: compares its time with what the driver makes of the timer.
+    fn check_time(&mut self, time: LingerTime, next: Phase, event: Event, actions: Actions) {
+        let expected = table::time(self.setting, time, event);
+        assert_eq!(next, Phase::Closing(expected), "{event:?}");
+        let timer = match (event, expected == time) {
+            (Event::Force { .. }, _) => &[Timer::Force][..],
+            (Event::LingerChanged, _) if time != LingerTime::Over => &[Timer::Restart],
+            (_, true) => &[Timer::Keep, Timer::Start],
+            (_, false) => &[Timer::Start],
+        };
+        assert!(timer.contains(&actions.timer), "{event:?}");
+        if let Some(task) = self.task.as_mut().filter(|_| actions.timer == Timer::Force) {
+            task.forced = true;
         }
     }
 

@@ -1,6 +1,8 @@
 //! A model of everything around one connection: its local client, its channel, its session, the task that
 //! closes its socket, and the application.
 
+use std::mem::discriminant;
+
 use super::act::{Act, Setting, Why};
 use crate::net::close::CloseMode;
 use crate::session::{Down, Up};
@@ -55,6 +57,10 @@ pub(super) struct World {
     pub(super) close: bool,
     /// Whether a linger time runs for a connection with a channel, and whether it is over.
     pub(super) timed: bool,
+    /// Whether the driver reads from the local client.
+    pub(super) queued: bool,
+    /// Whether the client's FIN was read.
+    pub(super) fin_read: bool,
     pub(super) first: Option<Why>,
     pub(super) task: Option<Task>,
     /// Whether the whole tunnel is shut down by force.
@@ -65,6 +71,24 @@ pub(super) struct World {
     /// while the client waited for an answer.
     pub(super) cut: bool,
     pub(super) reports: u8,
+}
+
+/// Whether a connection in this state waits for something, within readyTimeout.
+pub(super) fn is_waiting(phase: Phase) -> bool {
+    match phase {
+        Phase::SocksHandshake
+        | Phase::AwaitingApproval(_)
+        | Phase::AwaitingSession
+        | Phase::ConnectingTarget
+        | Phase::Opening => true,
+        Phase::Deferred
+        | Phase::SocksAborted
+        | Phase::Open(_)
+        | Phase::Draining(_)
+        | Phase::PassingOn(_)
+        | Phase::Closing(_)
+        | Phase::Ended => false,
+    }
 }
 
 pub(super) fn flow_of(phase: Phase) -> Option<Flow> {
@@ -80,8 +104,8 @@ impl World {
             phase,
             setting,
             socks,
-            has_session: phase != Phase::AwaitingSession && phase != Phase::Deferred,
-            comes_back: phase == Phase::AwaitingSession || phase == Phase::Deferred,
+            has_session: phase != Phase::AwaitingSession,
+            comes_back: phase == Phase::AwaitingSession,
             has_channel: false,
             was_open: matches!(phase, Phase::Open(_)),
             written: 0,
@@ -100,7 +124,9 @@ impl World {
             remote_closed: false,
             eof: false,
             close: false,
-            timed: false,
+            timed: is_waiting(phase),
+            queued: false,
+            fin_read: false,
             first: None,
             task: None,
             forced: false,
@@ -166,13 +192,16 @@ impl World {
                 !matches!(self.phase, Phase::Ended | Phase::Closing(LingerTime::Over))
             }
             Act::LingerExpires => self.timed || self.phase == Phase::Closing(LingerTime::Running),
-            Act::Read => flow.is_some_and(|flow| !flow.up.is_over()) && self.may_read(),
+            Act::Read => {
+                self.queued && flow.is_some_and(|flow| !flow.up.is_over()) && self.may_read()
+            }
             Act::Wake => flow.is_some() && self.client_rst,
             Act::TaskEnds => self.is_closing() && (!self.stalled || self.client_rst),
         }
     }
 
-    fn may_read(&self) -> bool {
+    /// Whether a read would find something.
+    pub(super) fn may_read(&self) -> bool {
         let last = self.flow().is_some_and(|flow| flow.up == Up::Last(0));
         self.unread > 0 || self.client_fin || self.client_rst || last
     }
@@ -180,9 +209,18 @@ impl World {
     /// The world after this has happened.
     pub(super) fn after(mut self, act: Act) -> Self {
         match act {
-            Act::LocalData => (self.written, self.unread) = (self.written + 1, self.unread + 1),
-            Act::LocalFin => self.client_fin = true,
-            Act::LocalRst => self.client_rst = true,
+            Act::LocalData => {
+                (self.written, self.unread) = (self.written + 1, self.unread + 1);
+                self.wake();
+            }
+            Act::LocalFin => {
+                self.client_fin = true;
+                self.wake();
+            }
+            Act::LocalRst => {
+                self.client_rst = true;
+                self.wake();
+            }
             Act::Stall => self.stalled = true,
             Act::Release => {
                 self.stalled = false;
@@ -191,7 +229,9 @@ impl World {
             Act::RemoteData => self.receive(),
             Act::RemoteEof => {
                 self.remote_eof = true;
+                let before = discriminant(&self.phase);
                 self.tell(Event::RemoteEof, Why::Closed);
+                assert_eq!(discriminant(&self.phase), before);
                 self.flush();
             }
             Act::RemoteClose => {
@@ -205,7 +245,8 @@ impl World {
             Act::Opened => self.tell(Event::Opened, Why::Closed),
             Act::OpenFailed => self.tell(Event::OpenFailed { reply: self.socks }, Why::Refused),
             Act::SessionLost { comes_back } => {
-                (self.has_session, self.comes_back) = (false, comes_back);
+                (self.has_session, self.has_channel) = (false, false);
+                self.comes_back = comes_back;
                 self.cut |= self.flow().is_some();
                 let reply = self.socks;
                 self.tell(Event::SessionLost { comes_back, reply }, Why::Lost);
@@ -213,16 +254,20 @@ impl World {
             Act::SessionUp => {
                 self.has_session = true;
                 if self.phase == Phase::AwaitingSession {
-                    self.phase = Phase::Opening;
+                    self.open();
                 }
             }
             Act::Approve if self.phase == Phase::AwaitingApproval(Origin::Inbound) => {
                 self.phase = Phase::ConnectingTarget;
             }
-            Act::Approve => self.open(),
+            // A deferred dial brings a session up.
+            Act::Approve => {
+                self.comes_back |= self.phase == Phase::Deferred;
+                self.open();
+            }
             Act::HandshakeDone { request } => {
                 let aborted = self.phase == Phase::SocksAborted;
-                self.phase = Phase::AwaitingSession;
+                (self.phase, self.timed) = (Phase::AwaitingSession, false);
                 self.socks = request;
                 if aborted || !request {
                     let why = if aborted { self.first.unwrap_or(Why::Closed) } else { Why::Socks };
@@ -232,7 +277,7 @@ impl World {
                 }
             }
             Act::TargetDone { connected: true } => {
-                self.phase = Phase::Opening;
+                (self.phase, self.timed) = (Phase::Opening, false);
                 self.tell(Event::Opened, Why::Closed);
             }
             Act::TargetDone { connected: false } => self.close(Why::Refused),
@@ -252,6 +297,10 @@ impl World {
                 self.timed = false;
                 if self.is_closing() {
                     self.end_task(true);
+                } else if is_waiting(self.phase) {
+                    // What it waits for did not come.
+                    let reply = self.socks;
+                    self.tell(Event::Close { unread: 0, reply }, Why::Refused);
                 } else {
                     self.tell(Event::LingerExpired, Why::Closed);
                 }
@@ -270,7 +319,13 @@ impl World {
         self
     }
 
+    /// The socket became ready for reading. Before the connection is open the driver does not look.
+    fn wake(&mut self) {
+        self.queued |= self.flow().is_some_and(|flow| !flow.up.is_over());
+    }
+
     fn open(&mut self) {
+        self.timed = true;
         self.phase = if self.has_session { Phase::Opening } else { Phase::AwaitingSession };
         if !self.has_session && !self.comes_back {
             self.tell(Event::SessionLost { comes_back: false, reply: self.socks }, Why::Lost);
@@ -293,6 +348,7 @@ impl World {
     }
 
     fn read(&mut self) {
+        self.queued = false;
         let last = self.flow().is_some_and(|flow| flow.up == Up::Last(0));
         if last {
             self.tell(Event::LastSent, Why::Closed);
@@ -302,9 +358,11 @@ impl World {
             if let Some(Flow { up: Up::Last(left), .. }) = self.flow_mut() {
                 *left -= 1;
             }
+            self.queued = self.may_read();
         } else if self.client_rst {
             self.tell(Event::LocalReset { unread: false }, Why::Closed);
         } else {
+            self.fin_read = true;
             self.tell(Event::LocalEof, Why::Closed);
         }
     }
