@@ -1,7 +1,6 @@
 'use strict';
 
 // The keywords of ssh_config: how their arguments are read, and which are supported.
-// Over 400 lines, because it is one table with the functions that read its arguments.
 
 const net = require('node:net');
 
@@ -9,8 +8,16 @@ const { hostFault, readDestination, readPort, userFault } = require('../validate
 const { parseForwarding } = require('./forwardings.js');
 const { matches } = require('./syntax.js');
 
-/** Does not affect a tunnel: shells, terminals, what ssh prints, what it forwards besides ports. */
-const IRRELEVANT = { irrelevant: true };
+/** Keywords that do not affect a tunnel: shells, terminals, what ssh prints, what it forwards besides ports. */
+const IRRELEVANT = `
+  AddKeysToAgent ControlMaster ControlPath ControlPersist EnableEscapeCommandline EnableSSHKeysign EscapeChar
+  FingerprintHash ForkAfterAuthentication ForwardAgent ForwardX11 ForwardX11Timeout ForwardX11Trusted
+  GSSAPIClientIdentity GSSAPIDelegateCredentials GSSAPIKexAlgorithms GSSAPIRenewalForcesRekey GSSAPIServerIdentity
+  GSSAPITrustDns HostbasedAcceptedAlgorithms KbdInteractiveDevices LocalCommand LogVerbose ObscureKeystrokeTiming
+  PermitRemoteOpen RemoteCommand RequestTTY SecurityKeyProvider SendEnv SessionType SetEnv StdinNull
+  StreamLocalBindMask StreamLocalBindUnlink SyslogFacility TunnelDevice UseKeychain VersionAddendum VisualHostKey
+  WarnWeakCrypto XAuthLocation
+`.match(/\S+/g);
 
 /** Affects the command `sshtunnel` only, which reads it. */
 const forCommand = (read) => ({ irrelevant: true, read });
@@ -130,7 +137,7 @@ function time(line) {
 }
 
 /** Several words, or `none` alone. */
-function words(line) {
+function wordList(line) {
   const { args } = line;
   if (args.length === 0 || args.includes('')) throw line.error(`${line.keyword} has an empty argument`);
   const none = args.findIndex((word) => word.toLowerCase() === 'none');
@@ -247,13 +254,13 @@ function isCheckedByAddress(reader, given) {
  * `many`: all lines count, not only the first.
  */
 const DIRECTIVES = {
+  ...Object.fromEntries(IRRELEVANT.map((name) => [name, { irrelevant: true }])),
   AddressFamily: { read: oneOf({ any: 'any', inet: 'inet', inet6: 'inet6' }) },
-  AddKeysToAgent: IRRELEVANT,
   BatchMode: forCommand(flag),
   BindAddress: { read: validName(hostFault) },
   BindInterface: refused('the connection is bound to an address only, by BindAddress', isBound, []),
   CASignatureAlgorithms: { read: keyAlgorithms },
-  CanonicalDomains: { read: words },
+  CanonicalDomains: { read: wordList },
   CanonicalizeFallbackLocal: { read: flag },
   CanonicalizeHostname: {
     ...refused(
@@ -272,37 +279,18 @@ const DIRECTIVES = {
   Compression: { read: oneOf({ yes: true, no: false }) },
   ConnectTimeout: { read: time },
   ConnectionAttempts: unsupported("a server is dialed once; the option 'reconnect' brings lost sessions back", ['1']),
-  ControlMaster: IRRELEVANT,
-  ControlPath: IRRELEVANT,
-  ControlPersist: IRRELEVANT,
   DynamicForward: { ...unsupported('a tunnel has one target', []), read: forwarding('dynamic'), many: true },
-  EnableEscapeCommandline: IRRELEVANT,
-  EnableSSHKeysign: IRRELEVANT,
-  EscapeChar: IRRELEVANT,
   // A tunnel that cannot listen fails in any case; the command may have other forwardings.
   ExitOnForwardFailure: forCommand(flag),
-  FingerprintHash: IRRELEVANT,
-  ForkAfterAuthentication: IRRELEVANT,
-  ForwardAgent: IRRELEVANT,
-  ForwardX11: IRRELEVANT,
-  ForwardX11Timeout: IRRELEVANT,
-  ForwardX11Trusted: IRRELEVANT,
   GatewayPorts: { read: flag },
-  GlobalKnownHostsFile: { read: words },
+  GlobalKnownHostsFile: { read: wordList },
   GSSAPIAuthentication: unsupported(GSSAPI),
-  GSSAPIClientIdentity: IRRELEVANT,
-  GSSAPIDelegateCredentials: IRRELEVANT,
-  GSSAPIKexAlgorithms: IRRELEVANT,
   GSSAPIKeyExchange: unsupported(GSSAPI),
-  GSSAPIRenewalForcesRekey: IRRELEVANT,
-  GSSAPIServerIdentity: IRRELEVANT,
-  GSSAPITrustDns: IRRELEVANT,
   HashKnownHosts: { read: flag },
   Host: {},
   HostKeyAlgorithms: { read: keyAlgorithms },
   HostKeyAlias: { read: validName(hostFault) },
   HostName: { read: validName(hostFault) },
-  HostbasedAcceptedAlgorithms: IRRELEVANT,
   HostbasedAuthentication: unsupported('host-based authentication is not supported'),
   IPQoS: unsupported('the type of service of packets is not set', ['none']),
   IdentitiesOnly: { read: flag },
@@ -311,22 +299,17 @@ const DIRECTIVES = {
   IgnoreUnknown: { read: single },
   Include: {},
   KbdInteractiveAuthentication: { read: flag },
-  KbdInteractiveDevices: IRRELEVANT,
   KexAlgorithms: { read: single },
   KnownHostsCommand: refused('no command is run to learn host keys, or revoked ones', () => true, ['none']),
-  LocalCommand: IRRELEVANT,
   LocalForward: { read: forwarding('local'), many: true },
   LogLevel: forCommand(oneOf(Object.fromEntries(LEVELS.map((level) => [level.toLowerCase(), level])))),
-  LogVerbose: IRRELEVANT,
   MACs: { read: single },
   Match: {},
   NoHostAuthenticationForLocalhost: unsupported('the host key of localhost is checked, too'),
   NumberOfPasswordPrompts: forCommand(integer),
-  ObscureKeystrokeTiming: IRRELEVANT,
   PKCS11Provider: unsupported('PKCS#11 keys are used through an agent only'),
   PasswordAuthentication: { read: flag },
   PermitLocalCommand: unsupported('no local command is run'),
-  PermitRemoteOpen: IRRELEVANT,
   Port: { read: port },
   PreferredAuthentications: { read: single },
   ProxyCommand: { read: command },
@@ -338,37 +321,21 @@ const DIRECTIVES = {
   },
   RefuseConnection: { read: single },
   RekeyLimit: { read: rekeyLimit },
-  RemoteCommand: IRRELEVANT,
   RemoteForward: { ...unsupported('a tunnel listens on this side only', []), read: forwarding('remote'), many: true },
-  RequestTTY: IRRELEVANT,
   RequiredRSASize: { read: count },
   RevokedHostKeys: { read: single },
-  SecurityKeyProvider: IRRELEVANT,
-  SendEnv: IRRELEVANT,
   ServerAliveCountMax: { read: integer },
   ServerAliveInterval: { read: time },
-  SessionType: IRRELEVANT,
-  SetEnv: IRRELEVANT,
-  StdinNull: IRRELEVANT,
-  StreamLocalBindMask: IRRELEVANT,
-  StreamLocalBindUnlink: IRRELEVANT,
   StrictHostKeyChecking: {
     read: oneOf({ yes: true, true: true, ask: 'ask', 'accept-new': 'accept-new', no: 'no', false: 'no', off: 'no' }),
   },
-  SyslogFacility: IRRELEVANT,
   TCPKeepAlive: unsupported('the connection to the server is probed by ServerAliveInterval only'),
   Tag: { read: single },
   Tunnel: unsupported('no network device is forwarded'),
-  TunnelDevice: IRRELEVANT,
   UpdateHostKeys: { read: oneOf({ yes: true, true: true, no: false, false: false, ask: 'ask' }) },
-  UseKeychain: IRRELEVANT, // Apple's
   User: { read: validName(userFault) },
-  UserKnownHostsFile: { read: words },
+  UserKnownHostsFile: { read: wordList },
   VerifyHostKeyDNS: unsupported('host keys are not looked up in DNS'),
-  VersionAddendum: IRRELEVANT,
-  VisualHostKey: IRRELEVANT,
-  WarnWeakCrypto: IRRELEVANT,
-  XAuthLocation: IRRELEVANT,
 };
 
 /** Other names that OpenSSH takes; Debian's last. */
@@ -387,23 +354,11 @@ const ALIASES = {
 };
 
 /** Keywords of earlier versions, which OpenSSH ignores now. */
-const OBSOLETE = [
-  'AFSTokenPassing',
-  'Cipher',
-  'CompressionLevel',
-  'FallBackToRsh',
-  'GlobalKnownHostsFile2',
-  'KerberosAuthentication',
-  'KerberosTGTPassing',
-  'Protocol',
-  'RSAAuthentication',
-  'RhostsAuthentication',
-  'RhostsRSAAuthentication',
-  'UsePrivilegedPort',
-  'UseRoaming',
-  'UseRsh',
-  'UserKnownHostsFile2',
-];
+const OBSOLETE = `
+  AFSTokenPassing Cipher CompressionLevel FallBackToRsh GlobalKnownHostsFile2 KerberosAuthentication
+  KerberosTGTPassing Protocol RSAAuthentication RhostsAuthentication RhostsRSAAuthentication UsePrivilegedPort
+  UseRoaming UseRsh UserKnownHostsFile2
+`.match(/\S+/g);
 
 /** The command's own; ssh ignores them if `IgnoreUnknown` lists them. */
 const COMMAND = {
@@ -427,7 +382,7 @@ const COMMAND = {
 const byKeyword = new Map();
 for (const [name, directive] of Object.entries(DIRECTIVES)) byKeyword.set(name.toLowerCase(), { name, ...directive });
 for (const [alias, name] of Object.entries(ALIASES)) byKeyword.set(alias.toLowerCase(), { name, ...DIRECTIVES[name] });
-for (const name of OBSOLETE) byKeyword.set(name.toLowerCase(), { name, ...IRRELEVANT });
+for (const name of OBSOLETE) byKeyword.set(name.toLowerCase(), { name, irrelevant: true });
 
 /** @type {Map<string, Directive>} */
 const commandKeyword = new Map(

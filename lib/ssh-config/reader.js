@@ -326,18 +326,7 @@ const COMMAND_LINE = 'command line';
 const IN_FILES = ['Host', 'Include', 'Match'];
 /** Criteria without an argument, about the passes. */
 const PASSES = ['canonical', 'final'];
-const CRITERIA = [
-  'command',
-  'exec',
-  'host',
-  'localnetwork',
-  'localuser',
-  'originalhost',
-  'sessiontype',
-  'tagged',
-  'user',
-  'version',
-];
+const CRITERIA = 'command exec host localnetwork localuser originalhost sessiontype tagged user version'.split(' ');
 
 /** Whether this machine has an address in one of the networks, each an address or `address/bits`. */
 function isLocalNetwork(networks, line) {

@@ -6,19 +6,10 @@ const { fromEnd, fromNative } = require('../errors.js');
 const { isOfListener } = require('./server.js');
 
 /** Other methods of an ssh2 Client. */
-const ABSENT = [
-  'exec',
-  'shell',
-  'sftp',
-  'subsys',
-  'forwardIn',
-  'unforwardIn',
-  'forwardOut',
-  'openssh_noMoreSessions',
-  'openssh_forwardInStreamLocal',
-  'openssh_unforwardInStreamLocal',
-  'openssh_forwardOutStreamLocal',
-];
+const ABSENT = `
+  exec shell sftp subsys forwardIn unforwardIn forwardOut openssh_noMoreSessions openssh_forwardInStreamLocal
+  openssh_unforwardInStreamLocal openssh_forwardOutStreamLocal
+`.match(/\S+/g);
 
 const ignore = () => {};
 

@@ -10,33 +10,14 @@ const { checkHost, checkPort: checkNumber, checkUser } = require('../validate/na
 const { readAlgorithms } = require('./algorithms.js');
 
 /** Options with the same name. As in ssh2, an empty string is ignored, except for a password. */
-const SHARED = [
-  'password',
-  'privateKey',
-  'passphrase',
-  'agent',
-  'sock',
-  'localAddress',
-  'keepaliveInterval',
-  'keepaliveCountMax',
-  'readyTimeout',
-];
+const SHARED =
+  'password privateKey passphrase agent sock localAddress keepaliveInterval keepaliveCountMax readyTimeout'.split(' ');
 
 /** Options of servers that ssh2 lacks. */
-const OWN = [
-  'certificate',
-  'agentKeys',
-  'hostKey',
-  'knownHosts',
-  'strictHostKeyChecking',
-  'hostKeyAlias',
-  'updateHostKeys',
-  'revokedHostKeys',
-  'requiredRSASize',
-  'jump',
-  'proxyCommand',
-  'rekey',
-];
+const OWN = `
+  certificate agentKeys hostKey knownHosts strictHostKeyChecking hostKeyAlias updateHostKeys revokedHostKeys
+  requiredRSASize jump proxyCommand rekey
+`.match(/\S+/g);
 
 /** Options of tunnels. */
 const OF_TUNNEL = ['linger', 'keepAlive', 'idleTimeout', 'windowLimit', 'memoryLimit', 'sessions'];

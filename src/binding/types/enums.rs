@@ -9,65 +9,99 @@ use crate::session::{
 };
 use crate::tunnel::{ClosedBy as EndedBy, ConnectionState as State, ForwardSpec};
 
-/// Converts one enum to another, variant by variant.
-macro_rules! convert {
-    ($from:ident => $to:ident { $($variant:ident => $other:ident,)* }) => {
-        impl From<$from> for $to {
-            fn from(value: $from) -> Self {
+/// Defines an enum of strings for an enum of this crate, with the conversion to it (`from`) or back
+/// (`into`). The variants have the meaning of those that they are converted to or from.
+macro_rules! string_enum {
+    ($(#[$doc:meta])* $case:literal $name:ident from $other:ident { $($variant:ident,)* }) => {
+        string_enum!($(#[$doc])* $case $name { $($variant,)* });
+
+        impl From<$other> for $name {
+            fn from(value: $other) -> Self {
                 match value {
-                    $($from::$variant => $to::$other,)*
+                    $($other::$variant => Self::$variant,)*
                 }
             }
         }
     };
+    ($(#[$doc:meta])* $case:literal $name:ident into $other:ident { $($variant:ident => $into:ident,)* }) => {
+        string_enum!($(#[$doc])* $case $name { $($variant,)* });
+
+        impl From<$name> for $other {
+            fn from(value: $name) -> Self {
+                match value {
+                    $($name::$variant => Self::$into,)*
+                }
+            }
+        }
+    };
+    ($(#[$doc:meta])* $case:literal $name:ident { $($variant:ident,)* }) => {
+        $(#[$doc])*
+        #[napi(string_enum = $case)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[allow(missing_docs)]
+        pub enum $name {
+            $($variant,)*
+        }
+    };
 }
 
-/// The state of a connection.
-#[napi(string_enum = "lowercase")]
-#[derive(Clone, Copy, Debug)]
-pub enum ConnectionState {
-    /// The client of a dynamic forward is in its SOCKS handshake.
-    Negotiating,
-    /// It waits for the answer to its 'connectionRequest'.
-    Requested,
-    /// The SSH server connects to the target.
-    Opening,
-    /// It is open.
-    Open,
-    /// It is closing.
-    Closing,
+string_enum! {
+    /// The state of a connection.
+    "lowercase" ConnectionState from State { Negotiating, Requested, Opening, Open, Closing, }
 }
 
-convert!(State => ConnectionState {
-    Negotiating => Negotiating,
-    Requested => Requested,
-    Opening => Opening,
-    Open => Open,
-    Closing => Closing,
-});
-
-/// How the local client saw a connection end.
-#[napi(string_enum = "lowercase")]
-#[derive(Clone, Copy, Debug)]
-pub enum ClosedBy {
-    /// By FIN.
-    Graceful,
-    /// By RST.
-    Reset,
+string_enum! {
+    /// How the local client saw a connection end.
+    "lowercase" ClosedBy from EndedBy { Graceful, Reset, }
 }
 
-convert!(EndedBy => ClosedBy { Graceful => Graceful, Reset => Reset, });
+string_enum! {
+    /// The kind of reason for which a host key was refused.
+    "lowercase" HostKeyReason from KeyReason { Unknown, Changed, Revoked, Rejected, Invalid, }
+}
 
-/// The kind of a forward.
-#[napi(string_enum = "lowercase")]
-#[derive(Clone, Copy, Debug)]
-pub enum ForwardKind {
-    /// Listens here, for one target.
-    Local,
-    /// Listens here, as a SOCKS server.
-    Dynamic,
-    /// Listens at the server.
-    Remote,
+string_enum! {
+    /// How a session ended.
+    "lowercase" LossReason from SessionLoss { Closed, Network, Disconnect, Silent, Rekey, Protocol, }
+}
+
+string_enum! {
+    /// What becomes of a host key that nothing vouches for.
+    "kebab-case" Strictness into TrustPolicy {
+        Yes => Yes,
+        AcceptNew => AcceptNew,
+        No => No,
+        Off => Off,
+    }
+}
+
+string_enum! {
+    /// A method of authentication, in the order of the documentation.
+    "kebab-case" AuthMethodName into AuthMethod {
+        None => None,
+        Publickey => PublicKey,
+        Agent => Agent,
+        KeyboardInteractive => KeyboardInteractive,
+        Password => Password,
+    }
+}
+
+string_enum! {
+    /// A kind of algorithms, by its name in ssh2, which lacks the last two.
+    "camelCase" AlgorithmKind into Kind {
+        Kex => Kex,
+        Cipher => Cipher,
+        ServerHostKey => HostKey,
+        Hmac => Mac,
+        Compress => Compression,
+        CaSignature => CaSignature,
+        PublicKey => PublicKey,
+    }
+}
+
+string_enum! {
+    /// The kind of a forward.
+    "lowercase" ForwardKind { Local, Dynamic, Remote, }
 }
 
 impl From<&ForwardSpec> for ForwardKind {
@@ -79,124 +113,3 @@ impl From<&ForwardSpec> for ForwardKind {
         }
     }
 }
-
-/// The kind of reason for which a host key was refused.
-#[napi(string_enum = "lowercase")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HostKeyReason {
-    /// Nothing vouches for it.
-    Unknown,
-    /// A file has another one.
-    Changed,
-    /// A file revokes it.
-    Revoked,
-    /// hostVerifier rejected it.
-    Rejected,
-    /// It is not acceptable.
-    Invalid,
-}
-
-convert!(KeyReason => HostKeyReason {
-    Unknown => Unknown,
-    Changed => Changed,
-    Revoked => Revoked,
-    Rejected => Rejected,
-    Invalid => Invalid,
-});
-
-/// How a session ended.
-#[napi(string_enum = "lowercase")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LossReason {
-    /// The server closed the connection.
-    Closed,
-    /// The network broke it.
-    Network,
-    /// The server sent DISCONNECT.
-    Disconnect,
-    /// The server did not answer.
-    Silent,
-    /// The server did not finish a key exchange.
-    Rekey,
-    /// Another error of SSH.
-    Protocol,
-}
-
-convert!(SessionLoss => LossReason {
-    Closed => Closed,
-    Network => Network,
-    Disconnect => Disconnect,
-    Silent => Silent,
-    Rekey => Rekey,
-    Protocol => Protocol,
-});
-
-/// What becomes of a host key that nothing vouches for.
-#[napi(string_enum = "kebab-case")]
-#[derive(Clone, Copy, Debug)]
-pub enum Strictness {
-    /// It is refused.
-    Yes,
-    /// It is accepted and written.
-    AcceptNew,
-    /// It is accepted, and written if that can be done.
-    No,
-    /// It is accepted, also if it has changed.
-    Off,
-}
-
-convert!(Strictness => TrustPolicy { Yes => Yes, AcceptNew => AcceptNew, No => No, Off => Off, });
-
-/// A method of authentication, in the order of the documentation.
-#[napi(string_enum = "kebab-case")]
-#[derive(Clone, Copy, Debug)]
-pub enum AuthMethodName {
-    /// Asks to be let in without credentials.
-    None,
-    /// The user's private keys.
-    Publickey,
-    /// The keys of an agent.
-    Agent,
-    /// The server's questions.
-    KeyboardInteractive,
-    /// The password.
-    Password,
-}
-
-convert!(AuthMethodName => AuthMethod {
-    None => None,
-    Publickey => PublicKey,
-    Agent => Agent,
-    KeyboardInteractive => KeyboardInteractive,
-    Password => Password,
-});
-
-/// A kind of algorithms, by its name in ssh2, which lacks the last two.
-#[napi(string_enum = "camelCase")]
-#[derive(Clone, Copy, Debug)]
-pub enum AlgorithmKind {
-    /// Key exchange.
-    Kex,
-    /// Ciphers.
-    Cipher,
-    /// Signatures of host keys.
-    ServerHostKey,
-    /// MACs.
-    Hmac,
-    /// Compression.
-    Compress,
-    /// Signatures of authorities.
-    CaSignature,
-    /// Signatures of the user's keys.
-    PublicKey,
-}
-
-convert!(AlgorithmKind => Kind {
-    Kex => Kex,
-    Cipher => Cipher,
-    ServerHostKey => HostKey,
-    Hmac => Mac,
-    Compress => Compression,
-    CaSignature => CaSignature,
-    PublicKey => PublicKey,
-});
