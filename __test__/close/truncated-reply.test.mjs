@@ -70,7 +70,7 @@ test("CLOSE without EOF before the client's FIN ends the stream and is reported"
     code: 'ERR_SSH_CHANNEL_CLOSED',
     clean: false,
     closedBy: 'graceful',
-    reason: 'the far side closed the channel before the local side had ended its stream',
+    reason: 'the remote end closed the channel before the local client had ended its stream',
   });
 });
 

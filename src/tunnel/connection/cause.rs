@@ -10,36 +10,36 @@ use crate::socks::{Fault, Reply};
 /// Why a connection ends.
 #[derive(Clone, Debug)]
 pub(crate) enum Cause {
-    /// Both directions reached their end of stream and the far side has confirmed it.
+    /// Both directions reached their end of stream, and the remote end has closed the channel.
     Completed,
-    /// As above, but its owner closed it before the local program had taken everything.
+    /// As above, but the application closed it before the local client had taken everything.
     CutByApplication,
-    /// The far side closed the channel before the local program had ended its direction.
+    /// The remote end closed the channel before the local client had ended its stream.
     ClosedByRemote,
     /// The remote end closed the channel without an end of its stream, and the local client had ended
     /// its own: what the client reads is cut.
     CutByRemote,
-    /// The local program reset the connection.
+    /// The local client reset the connection.
     ResetByLocal,
-    /// The owner's disconnect() or shutdown(); the name says which.
+    /// The application's call of this method: disconnect(), reset(), shutdown() or close().
     Application(&'static str),
-    /// The owner rejected it.
+    /// The application rejected it.
     Rejected,
     /// The tunnel has as many connections as it may have.
     Full,
     /// No byte for as long as `idleTimeout`.
     Idle,
-    /// What it waited for did not come in time: the owner's answer, the server's, or a session.
+    /// This did not come within readyTimeout: an answer, a session, or a connection to the target.
     Unanswered(&'static str),
     /// The target at this side of a remote forward could not be reached.
     Unreached(session::Error),
-    /// The server refused to open the far side.
+    /// The server refused to open the channel.
     Refused(OpenFailure, String),
     /// The SSH session was lost.
     SessionLost(session::Error),
     /// There was none, and it could not be set up.
     NoSession(session::Error),
-    /// The program did not say in SOCKS where to, or not so that it is served.
+    /// The local client sent no SOCKS request, or one that is not served.
     Socks(Fault),
 }
 
@@ -69,17 +69,18 @@ impl Cause {
         match self {
             Cause::Completed => "both directions reached their end of stream".into(),
             Cause::CutByApplication => {
-                "both directions reached their end of stream, but its owner closed the connection \
-                 before everything was delivered"
+                "both directions reached their end of stream, but the application closed the \
+                 connection before everything was delivered"
                     .into()
             }
             Cause::ClosedByRemote => {
-                "the far side closed the channel before the local side had ended its stream".into()
+                "the remote end closed the channel before the local client had ended its stream"
+                    .into()
             }
             Cause::CutByRemote => {
                 "the remote end closed the channel before it had ended its stream".into()
             }
-            Cause::ResetByLocal => "the local program reset the connection".into(),
+            Cause::ResetByLocal => "the local client reset the connection".into(),
             Cause::Application(method) => format!("closed by {method}()"),
             Cause::Rejected => "the connection request was rejected".into(),
             Cause::Full => "the tunnel has as many connections as maxConnections allows".into(),
@@ -92,7 +93,7 @@ impl Cause {
             Cause::SessionLost(error) => format!("the SSH session was lost: {error}"),
             Cause::Unreached(error) => format!("the target could not be reached: {error}"),
             Cause::NoSession(error) => error.to_string(),
-            Cause::Socks(fault) => format!("the local program asked for no connection: {fault}"),
+            Cause::Socks(fault) => format!("the local client sent no valid SOCKS request: {fault}"),
         }
     }
 

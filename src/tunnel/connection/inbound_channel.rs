@@ -27,7 +27,7 @@ pub(crate) struct InboundChannel {
 pub(crate) fn failure(cause: &Cause) -> OpenFailure {
     match cause {
         Cause::Rejected => OpenFailure::AdministrativelyProhibited,
-        // Where the target is, and why nobody is there, is no concern of the server's.
+        // The server does not learn where the target is, nor why it cannot be reached.
         _ => OpenFailure::ConnectFailed,
     }
 }

@@ -278,7 +278,7 @@ impl Registry {
         loop {
             match self.tasks.poll_join_next(cx) {
                 Poll::Ready(Some(Ok(finished))) => return Poll::Ready(Some(finished)),
-                // Only a dial is aborted while the driver lives, and nobody waits for it any more; no task
+                // Only a dial is aborted while the driver lives, after its connection has ended. No task
                 // panics.
                 Poll::Ready(Some(Err(_))) => {}
                 Poll::Ready(None) => return Poll::Ready(None),

@@ -179,7 +179,7 @@ pub(crate) mod tests {
     #[test]
     fn each_cause_and_each_outcome() {
         use ClosedBy::{Graceful, Reset};
-        let (owner, far) = (Cause::Application("disconnect"), Cause::ClosedByRemote);
+        let (application, remote) = (Cause::Application("disconnect"), Cause::ClosedByRemote);
         let open = (Up::Flowing, Down::Flowing);
         let remote_ended = (Up::Flowing, Down::Finished);
         let local_ended = (Up::Ended, Down::Flowing);
@@ -188,22 +188,22 @@ pub(crate) mod tests {
         for (cause, (up, down), outcome, code, clean, closed_by) in [
             (Cause::Completed, over, FIN, "OK", true, Graceful),
             (Cause::Completed, over, BY_PEER, "ECONNRESET", false, Reset),
-            (far.clone(), open, FIN, "ERR_SSH_CHANNEL_CLOSED", false, Graceful),
-            (far.clone(), open, RESET, "ERR_SSH_CHANNEL_CLOSED", false, Reset),
-            (far.clone(), open, BY_PEER, "ECONNRESET", false, Reset),
+            (remote.clone(), open, FIN, "ERR_SSH_CHANNEL_CLOSED", false, Graceful),
+            (remote.clone(), open, RESET, "ERR_SSH_CHANNEL_CLOSED", false, Reset),
+            (remote.clone(), open, BY_PEER, "ECONNRESET", false, Reset),
             (Cause::CutByRemote, local_ended, RESET, "ERR_SSH_CHANNEL_CLOSED", false, Reset),
             (Cause::CutByRemote, local_ended, BY_PEER, "ECONNRESET", false, Reset),
-            // CLOSE together with EOF: what matters is whether the local program ended too.
-            (far.clone(), remote_ended, FIN, "OK", true, Graceful),
-            (far.clone(), remote_ended, FIN_ONLY, "ERR_SSH_CHANNEL_CLOSED", false, Graceful),
-            (far.clone(), remote_ended, RESET, "ERR_SSH_CHANNEL_CLOSED", false, Graceful),
+            // CLOSE together with EOF: a clean end if the local client has ended too.
+            (remote.clone(), remote_ended, FIN, "OK", true, Graceful),
+            (remote.clone(), remote_ended, FIN_ONLY, "ERR_SSH_CHANNEL_CLOSED", false, Graceful),
+            (remote.clone(), remote_ended, RESET, "ERR_SSH_CHANNEL_CLOSED", false, Graceful),
             (Cause::ResetByLocal, open, RESET, "ECONNRESET", false, Reset),
             (Cause::ResetByLocal, remote_ended, RESET, "ECONNRESET", false, Graceful),
-            (owner.clone(), open, FIN, "OK", false, Graceful),
-            (owner.clone(), cut, FIN_ONLY, "OK", false, Graceful),
-            (owner.clone(), cut, FIN, "OK", true, Graceful),
-            (owner.clone(), over, FIN, "OK", true, Graceful),
-            (owner, cut, BY_PEER, "ECONNRESET", false, Reset),
+            (application.clone(), open, FIN, "OK", false, Graceful),
+            (application.clone(), cut, FIN_ONLY, "OK", false, Graceful),
+            (application.clone(), cut, FIN, "OK", true, Graceful),
+            (application.clone(), over, FIN, "OK", true, Graceful),
+            (application, cut, BY_PEER, "ECONNRESET", false, Reset),
             (Cause::Idle, open, FIN, "ETIMEDOUT", false, Graceful),
             (Cause::Idle, cut, FIN_ONLY, "ETIMEDOUT", false, Graceful),
             (Cause::Idle, over, FIN, "ETIMEDOUT", true, Graceful),
@@ -234,7 +234,7 @@ pub(crate) mod tests {
             assert_eq!(end.bytes_down + end.dropped_down, 1000);
             assert_eq!(end.dropped_up, discarded);
         }
-        // An end of stream that the local program did not get in full was none.
+        // A FIN before the last byte is no end of stream.
         let end = report(0).end(Outcome { unsent: 1, ..RESET });
         assert_eq!(end.closed_by, ClosedBy::Reset);
     }
@@ -280,7 +280,7 @@ pub(crate) mod tests {
             for (cause, (up, down), unsent, code, closed_by) in [
                 (Cause::Completed, over, 9, "ECONNABORTED", Reset),
                 (Cause::Application("disconnect"), open, 9, "ECONNABORTED", Reset),
-                // Cut while it waited for the far side to confirm: all was delivered by then.
+                // Cut while it waited for the remote end to confirm: everything was delivered.
                 (Cause::Application("disconnect"), remote_ended, 0, "ECONNABORTED", Graceful),
                 (Cause::Idle, open, 9, "ETIMEDOUT", Reset),
                 (Cause::ClosedByRemote, open, 9, "ERR_SSH_CHANNEL_CLOSED", Reset),
@@ -325,7 +325,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_owners_hard_close_is_no_success() {
+    fn a_hard_close_by_the_application_is_no_success() {
         let report = report(Cause::Application("disconnect"), Up::Flowing, Down::Flowing);
         let end = Report { linger: Linger::HARD, ..report }.end(RESET);
         assert_eq!((&*end.code, end.closed_by), ("ECONNABORTED", ClosedBy::Reset));

@@ -235,8 +235,7 @@ impl State {
 }
 
 impl Connection {
-    /// Resets the connection, of which nobody hears any more. A task that has its socket does so when it is
-    /// aborted.
+    /// Resets the connection without a report. A task that has its socket resets it when it is aborted.
     pub(crate) fn abandon(self) {
         match self.state {
             State::Open(relay) | State::Draining(relay, _) | State::PassingOn(relay) => {

@@ -54,8 +54,7 @@ fn end(end: End) -> (Phase, Actions) {
     (Phase::Ended, Actions { end: Some(end), ..Actions::default() })
 }
 
-/// Ends a connection whose local client was never connected to anything: with a SOCKS reply, if it
-/// speaks SOCKS and nobody has closed it, else with RST.
+/// Ends a connection that was never open: with a SOCKS reply if there is one to send, else with RST.
 fn reject(linger: LingerMode, reply: bool) -> (Phase, Actions) {
     if reply {
         let actions = Actions { end: Some(End::Reply), ..Actions::default() };

@@ -37,7 +37,7 @@ impl Driver {
             || is_at(self.counters.live_of(forward), self.forwards.max_connections(forward))
     }
 
-    /// Whether the server has so much to answer, or to read, that it is asked for nothing more.
+    /// Whether the server has too much to answer, or to read, for another channel.
     fn is_server_behind(&self) -> bool {
         self.session.as_ref().is_some_and(|session| {
             let unconfirmed =
@@ -52,7 +52,7 @@ impl Driver {
             return false;
         }
         self.accepts_at = self.observer.is_behind().then(|| now + PAUSE);
-        // What makes room in the server wakes this task.
+        // The server's answers wake this task.
         if self.accepts_at.is_some() || self.is_server_behind() {
             return false;
         }
@@ -76,7 +76,7 @@ impl Driver {
                 Poll::Pending => return accepted > 0,
                 Poll::Ready(Ok(accepted)) => {
                     self.counters.accepted(forward);
-                    // Fails only on a socket that is dead already, which the first read will tell.
+                    // Fails only on a socket that is dead already; the first read reports that.
                     if self.shared.settings().keep_alive {
                         let _ = socket2::SockRef::from(&accepted.stream).set_keepalive(true);
                     }

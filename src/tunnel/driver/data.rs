@@ -23,7 +23,7 @@ const MAX_DISCARDED: u64 = 16 * 1024 * 1024;
 const SMALL: u64 = 16 * 1024;
 
 impl Driver {
-    /// One read from the session, or what the last one has left, and everything that follows.
+    /// Reads from the session once, and handles what has come.
     pub(crate) fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let Some(session) = &mut self.session else { return false };
         if !session.client.wants_input() {
@@ -42,7 +42,7 @@ impl Driver {
         }
     }
 
-    /// Everything that follows from what was read.
+    /// Handles the events of what was read.
     pub(crate) fn handle_events(&mut self, now: Instant) {
         let failure = loop {
             let Some(session) = &mut self.session else { return };

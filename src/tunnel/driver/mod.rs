@@ -34,12 +34,12 @@ use crate::tunnel::pool::supervisor::{Role, Supervisor};
 use crate::tunnel::shared::Shared;
 use crate::tunnel::{Config, Error, Event, Observer};
 
-/// Turns without a rest before other tasks of the runtime get their chance.
+/// Turns before the task yields to others of the runtime.
 const TURNS: usize = 8;
 /// Commands taken in one turn.
 const COMMANDS: usize = 256;
 
-/// A future of something that is not done yet.
+/// A future that the driver polls itself.
 pub(crate) type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// The state of a tunnel's task.
@@ -55,18 +55,17 @@ pub(crate) struct Driver {
     pub(crate) operations: Operations,
     pub(crate) shutdown: Shutdown,
 
-    /// The logon under way.
+    /// The session that is connecting.
     pub(crate) logon: Option<Work<Result<Session, session::Error>>>,
     /// The session once it is up.
     pub(crate) session: Option<Session>,
-    /// The number of the session that is logging on here, or is up here; of a member, its tunnel
-    /// keeps it.
+    /// The number of the session that connects or is up here. A worker has none: its supervisor keeps it.
     pub(crate) session_number: Option<u32>,
-    /// The number that the last session got.
+    /// The number of the last session.
     pub(crate) last_session: u32,
     /// What comes after the loss of the session.
     pub(crate) reconnecter: Reconnecter,
-    /// The session's socket on its way out, after the disconnecting_session.
+    /// The session that is being disconnected.
     pub(crate) disconnecting_session: Option<Work<()>>,
     pub(crate) forwards: Forwards,
     /// The remote forwards of this task's session.
@@ -80,13 +79,13 @@ pub(crate) struct Driver {
 
     /// The channels of the connections to be read from, in turn.
     pub(crate) queue: VecDeque<usize>,
-    /// When to accept connections again, while too many events wait to be heard.
+    /// When to accept connections again, while too many events wait for the application.
     pub(crate) accepts_at: Option<Instant>,
     timer: Timer,
-    /// Whether what is due waits for input.
+    /// Whether deadlines that are over wait for input to be read.
     pub(crate) timeout_gate: TimeoutGate,
 
-    /// Kept to be used again: no allocation in a turn.
+    // Kept between turns, so that these allocate nothing.
     numbers: Vec<usize>,
     pub(crate) touched: Vec<usize>,
     pub(crate) closed: Vec<usize>,
@@ -100,13 +99,13 @@ pub(crate) enum Inbox {
     Worker(UnboundedReceiver<ToWorker>),
 }
 
-/// What came of a turn.
+/// Outcome of a turn.
 enum Turn {
-    /// Something was done; there may be more.
+    /// Something was done; there may be more to do at once.
     Busy,
-    /// Everything waits, and will wake us.
+    /// Everything waits for an event that wakes the task.
     Idle,
-    /// The handle is gone, and so is everything else.
+    /// The handle is gone, and everything was reset.
     Over,
 }
 
@@ -200,7 +199,7 @@ impl Driver {
         Some(true)
     }
 
-    /// Carries on what takes its time: logging on, looking up, logging off.
+    /// Continues what runs in futures: connecting, binding, disconnecting.
     fn progress(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let mut busy = false;
         if let Some(outcome) = poll_work(&mut self.logon, cx) {
@@ -215,7 +214,7 @@ impl Driver {
         busy | self.poll_sessions(cx, now)
     }
 
-    /// Lets connections whose sockets became ready go on.
+    /// Continues the connections whose sockets became ready.
     fn wake_connections(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let mut numbers = std::mem::take(&mut self.numbers);
         self.registry.take_ready(&mut numbers, cx);
@@ -232,18 +231,18 @@ impl Driver {
         if session.client.pending().is_empty() {
             return false;
         }
-        let deaf = !session.client.wants_input();
+        let wanted_none = !session.client.wants_input();
         let flushed = session.poll_flush(cx);
-        // Nothing wakes us for what the server has sent before we want to hear it again.
-        let hears_again = deaf && session.client.wants_input();
+        // No event of the socket announces input that had arrived before.
+        let reads_again = wanted_none && session.client.wants_input();
         match flushed {
             // Room was made: connections that wait for it go on.
-            Poll::Ready(Ok(())) => hears_again || !self.queue.is_empty(),
+            Poll::Ready(Ok(())) => reads_again || !self.queue.is_empty(),
             Poll::Ready(Err(error)) => {
                 self.broken(&error);
                 true
             }
-            Poll::Pending => hears_again,
+            Poll::Pending => reads_again,
         }
     }
 
@@ -263,15 +262,15 @@ impl Driver {
             busy = true;
         }
         busy |= self.expire_refusals(now);
-        let is_due = self.first_limit().is_some_and(|due| due <= now);
+        let is_due = self.first_deadline().is_some_and(|due| due <= now);
         if self.timeout_gate.opens(is_due, self.session.as_ref()) {
-            busy |= self.judge(now);
+            busy |= self.expire_deadlines(now);
         }
         busy
     }
 
     /// The first deadline of a peer.
-    fn first_limit(&self) -> Option<Instant> {
+    fn first_deadline(&self) -> Option<Instant> {
         let limits = [
             self.session.as_ref().and_then(|session| session.client.timeout()),
             self.registry.next_due(),
@@ -281,7 +280,7 @@ impl Driver {
         limits.into_iter().flatten().min()
     }
 
-    fn judge(&mut self, now: Instant) -> bool {
+    fn expire_deadlines(&mut self, now: Instant) -> bool {
         let mut busy = false;
         match self.session.as_mut().map_or(Ok(false), |session| session.handle_timeout(now)) {
             Ok(expired) => {
@@ -328,10 +327,10 @@ impl Driver {
         }
     }
 
-    /// Arms the timer for whatever comes first. Returns whether that is already due.
+    /// Arms the timer for the first deadline. Returns whether that is over already.
     fn arm(&mut self, cx: &mut Context<'_>) -> bool {
         let dues = [
-            self.first_limit(),
+            self.first_deadline(),
             self.session.as_ref().and_then(Session::timeout),
             self.reconnecter.due(),
             self.accepts_at.filter(|_| self.forwards.has_listeners()),
