@@ -1,15 +1,15 @@
 // Every server with every algorithm and key type in common with a tunnel, and its
-// behaviours.
+// behaviors.
 
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 
-import { MIB, behaviours } from '../__test__/helpers/peers.mjs';
+import { MIB, behaviors } from '../__test__/helpers/peers.mjs';
 import { certifier, makeKey, temporaryFolder } from '../__test__/helpers/keys.mjs';
 import { assertIncludes, openTunnel } from '../__test__/helpers/tunnels.mjs';
-import { BEHAVIOURS, exchange } from './behaviours.mjs';
+import { BEHAVIORS, exchange } from './behaviors.mjs';
 import { clientOffer, common, serverOffer } from './kexinit.mjs';
 import { SERVERS } from './servers.mjs';
 
@@ -29,10 +29,10 @@ export const KINDS = {
   userKey: 'user key',
   userCertificate: 'user certificate',
   user: 'user',
-  behaviour: 'behaviour',
+  behavior: 'behavior',
 };
 /** Kinds whose cases all run in `npm test` for optional servers too; of other kinds, the first case runs. */
-const THOROUGH = ['user', 'behaviour'];
+const THOROUGH = ['user', 'behavior'];
 /** The kind that `npm test` skips for them: servers in Python take 15 seconds for it. */
 const SLOW = 'compress';
 /** Kinds whose cases have credentials of their own. */
@@ -106,16 +106,16 @@ function cases(client, offers, server, { knownHosts, userKeys }) {
       options: { privateKey, certificate: readFileSync(certificate, 'utf8') },
     })),
     ...Object.entries(users).map(([name, options]) => ({ kind: 'user', name, port, options })),
-    ...Object.keys(BEHAVIOURS).map((name) => ({ kind: 'behaviour', name, port, options: {} })),
+    ...Object.keys(BEHAVIORS).map((name) => ({ kind: 'behavior', name, port, options: {} })),
   ];
 }
 
 /** Connects, receives everything that it sends to an echo, and rekeys meanwhile. */
 async function forward(t, login, server) {
   const before = server.rekeys?.();
-  const open = await openTunnel(t, { login: { ...login, rekey: REKEY } }, behaviours.echo());
+  const open = await openTunnel(t, { login: { ...login, rekey: REKEY } }, behaviors.echo());
   const { client, remote } = await exchange(open, SIZE);
-  remote.end(); // behaviours.mjs tests how that arrives
+  remote.end(); // behaviors.mjs tests how that arrives
   await client.ended;
   client.end();
   assertIncludes(await open.eventLog.next('disconnected'), {
@@ -131,7 +131,7 @@ async function forward(t, login, server) {
 
 /** Connects to a server that refuses to forward: the session stays. */
 async function connectOnly(t, login) {
-  const open = await openTunnel(t, { login }, behaviours.echo());
+  const open = await openTunnel(t, { login }, behaviors.echo());
   for (let turn = 0; turn < 2; turn++) {
     const client = await open.connect();
     assertIncludes(await client.ended, { bytes: 0, end: 'ECONNRESET' });
@@ -146,7 +146,7 @@ async function connectOnly(t, login) {
 /**
  * Starts a server and returns its name, version and cases. The `run(t)` of a case throws unless
  * the connect, 16 MiB both ways and rekeying in between succeed; cases of the kind
- * 'behaviour' run behaviours.mjs. A case may have a `flaw`: why the server fails at what it offers;
+ * 'behavior' run behaviors.mjs. A case may have a `flaw`: why the server fails at what it offers;
  * or a `lack`: why it does not support what others do.
  */
 async function prepare({ name, version, optional = false, flaws = {}, lacks = {}, start }, identities) {
@@ -163,8 +163,8 @@ async function prepare({ name, version, optional = false, flaws = {}, lacks = {}
   const run = async (t, { kind, name, port, options }) => {
     const proof = PROVING.includes(kind) ? {} : { privateKey: userKeys[0].privateKey };
     const all = { ...login, port, ...proof, ...options };
-    if (kind !== 'behaviour') return server.forwards === false ? connectOnly(t, all) : forward(t, all, server);
-    const { run, fatal } = BEHAVIOURS[name];
+    if (kind !== 'behavior') return server.forwards === false ? connectOnly(t, all) : forward(t, all, server);
+    const { run, fatal } = BEHAVIORS[name];
     if (!fatal) return run(t, all, server);
     const victim = await start(identities);
     t.after(() => victim.stop());

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { ensureDebian, ensurePackages, findProgram } from '../__test__/helpers/ensure-sshd.mjs';
-import { BEHAVIOURS } from './behaviours.mjs';
+import { BEHAVIORS } from './behaviors.mjs';
 import { Inetd, makeHome, startProgram } from './programs.mjs';
 
 /** The upstream version of an installed Debian package. */
@@ -23,7 +23,7 @@ export const tinyssh = {
   optional: true,
   version: () => packageVersion('tinysshd'),
   available: () => ensurePackages(['tinysshd'], ['tinysshd', 'libnss-wrapper']),
-  lacks: Object.fromEntries(Object.keys(BEHAVIOURS).map((name) => [name, 'it forwards nothing'])),
+  lacks: Object.fromEntries(Object.keys(BEHAVIORS).map((name) => [name, 'it forwards nothing'])),
   async start({ hostKeys, userKeys }) {
     mkdirSync(BUILT, { recursive: true });
     const { env, username, at, remove } = makeHome('tinyssh', userKeys, BUILT);

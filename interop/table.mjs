@@ -20,7 +20,7 @@ export function notes(results) {
 }
 
 /** Formats names of the protocol as code. */
-const title = ({ kind, name }) => (kind === 'behaviour' ? name : `\`${name}\``);
+const title = ({ kind, name }) => (kind === 'behavior' ? name : `\`${name}\``);
 
 /** @param results an object per server: { name, version, cases: [{ kind, name, error? }] } */
 export function table(results) {

@@ -1,4 +1,4 @@
-// `npm run deny`: cargo-deny over what Cargo.lock and deny.toml say: licences, bans and sources, which take nothing
+// `npm run deny`: cargo-deny over what Cargo.lock and deny.toml say: licenses, bans and sources, which take nothing
 // but the crates. With `--advisories` the database of RustSec, too, which is on GitHub: to be out of reach is
 // a failure then.
 

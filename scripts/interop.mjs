@@ -72,12 +72,12 @@ writeFileSync(
   `# Tested SSH servers
 
 Written by \`npm run interop\`. \`npm test\` runs all cases of the first four servers; of the others it runs one case of each kind,
-every authentication method, and the behaviour.
+every authentication method, and the behavior.
 
 In each case the server may use a single algorithm of the kind. The tunnel connects, sends 16 MiB to a target behind the server and
 receives them back, both compared by SHA-256, and exchanges keys every 4 MiB meanwhile.
 
-The behaviour of a server is checked at both ends of the connection, and in the tunnel's report:
+The behavior of a server is checked at both ends of the connection, and in the tunnel's report:
 
 - half-close: one side ends its stream; all data of the other side still arrives, then its end of stream
 - remote forward: a port of the server leads to a target on this side, with a given port or one that the server chooses (port 0).

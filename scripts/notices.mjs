@@ -1,4 +1,4 @@
-// `npm run notices`: THIRD-PARTY-NOTICES.txt, the licences of all crates whose code is in a binary. It is in
+// `npm run notices`: THIRD-PARTY-NOTICES.txt, the licenses of all crates whose code is in a binary. It is in
 // every package; `--check` fails where it is not that of Cargo.lock.
 
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
@@ -11,14 +11,14 @@ import { NOTICES, platforms } from './platforms.mjs';
 import { ROOT } from './setup.mjs';
 
 const RULE = '='.repeat(80);
-const LICENCE_FILE = /^(?:licen[cs]e|copying|notice|copyright|unlicense)(?:[-._].*)?$/i;
+const LICENSE_FILE = /^(?:licen[cs]e|copying|notice|copyright|unlicense)(?:[-._].*)?$/i;
 const MIT = /Permission is hereby granted, free of charge, to any\s+person obtaining a copy/;
 
-/** Crates of one repository that leave its licence out, with the package of npm that has it. */
+/** Crates of one repository that leave its license out, with the package of npm that has it. */
 const ELSEWHERE = { napi: '@napi-rs/cli', 'napi-sys': '@napi-rs/cli' };
 
-const HEAD = `The binaries of sshtunnel-native hold code of the packages below, each under the licence that follows
-its name, and that of the Rust standard library. binding.js was made by @napi-rs/cli, which has the licence
+const HEAD = `The binaries of sshtunnel-native hold code of the packages below, each under the license that follows
+its name, and that of the Rust standard library. binding.js was made by @napi-rs/cli, which has the license
 of napi. Made by \`npm run notices\`.
 `;
 
@@ -26,7 +26,7 @@ const STANDARD_LIBRARY = `The Rust standard library
 Copyright (c) The Rust Project Contributors
 and what it is made with: addr2line, adler2, cfg-if, compiler-builtins, dlmalloc, gimli, hashbrown, libc, memchr,
 miniz_oxide, object, rustc-demangle, std_detect, unwinding
-Used under the MIT licence:
+Used under the MIT license:
 
 Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
 documentation files (the "Software"), to deal in the Software without restriction, including without
@@ -53,19 +53,19 @@ const tidy = (text) =>
     .join('\n')
     .replace(/^\n+|\n+$/g, '');
 
-/** The files of licences in a folder; of C code that came with a crate, those in folders below, too. */
-function licenceFiles(folder, deep) {
+/** The files of licenses in a folder; of C code that came with a crate, those in folders below, too. */
+function licenseFiles(folder, deep) {
   const entries = readdirSync(folder, { recursive: deep, withFileTypes: true });
-  const files = entries.filter((entry) => entry.isFile() && LICENCE_FILE.test(entry.name));
+  const files = entries.filter((entry) => entry.isFile() && LICENSE_FILE.test(entry.name));
   const paths = files.map((entry) => join(entry.parentPath ?? entry.path, entry.name));
   return paths.sort((one, other) => (relative(folder, one) < relative(folder, other) ? -1 : 1));
 }
 
-/** The texts that a crate is used under: where there is a choice, the MIT licence, which is the shortest. */
+/** The texts that a crate is used under: where there is a choice, the MIT license, which is the shortest. */
 function texts({ name, license, folder }) {
   const from = ELSEWHERE[name] === undefined ? folder : join(ROOT, 'node_modules', ELSEWHERE[name]);
-  const all = licenceFiles(from, name.endsWith('-sys')).map((file) => tidy(readFileSync(file, 'utf8')));
-  if (all.length === 0) throw new Error(`${name} has no file with its licence`);
+  const all = licenseFiles(from, name.endsWith('-sys')).map((file) => tidy(readFileSync(file, 'utf8')));
+  if (all.length === 0) throw new Error(`${name} has no file with its license`);
   const choice = !license.includes(' AND ') && / OR |\//.test(license) && /\bMIT\b/.test(license);
   const mit = all.filter((text) => MIT.test(text));
   return [...new Set(choice && mit.length > 0 ? mit : all)];

@@ -13,7 +13,7 @@ import { ROOT } from './setup.mjs';
 /** A release build comes to 5 MiB, one without optimization to many times as much. */
 const LARGEST_BINARY = 7 * 2 ** 20;
 
-/** The licences of what is in the binaries; `npm run notices` makes it. */
+/** The licenses of what is in the binaries; `npm run notices` makes it. */
 export const NOTICES = 'THIRD-PARTY-NOTICES.txt';
 
 /** A path of a source file as it was on the machine that built a binary, its user's name in it perhaps. */

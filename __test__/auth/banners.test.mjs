@@ -239,7 +239,7 @@ test('a failed authentication sends the server no local details', async (t) => {
 test('the command prints banners as ssh does', async (t) => {
   const server = await serve(t, {
     authenticate: (session) => {
-      session.send(USERAUTH_BANNER, 'AUTHORISED USE ONLY\r\n\x1b]0;title\x07second line\n', '');
+      session.send(USERAUTH_BANNER, 'AUTHORIZED USE ONLY\r\n\x1b]0;title\x07second line\n', '');
       session.send(USERAUTH_SUCCESS);
     },
   });
@@ -265,12 +265,12 @@ test('the command prints banners as ssh does', async (t) => {
       'user@127.0.0.1',
     ]);
   const shown = start('-o', 'LogLevel=INFO');
-  await shown.says('stderr', /^AUTHORISED USE ONLY\n\?\]0;title\?second line\n/m);
+  await shown.says('stderr', /^AUTHORIZED USE ONLY\n\?\]0;title\?second line\n/m);
 
   for (const more of [['-q'], ...['QUIET', 'FATAL', 'ERROR'].map((level) => ['-o', `LogLevel=${level}`])]) {
     const silent = start('--json', ...more);
     const report = await silent.report('banner');
-    assert.equal(report.message, 'AUTHORISED USE ONLY\n?]0;title?second line\n');
+    assert.equal(report.message, 'AUTHORIZED USE ONLY\n?]0;title?second line\n');
     await silent.report('ready');
     assert.equal(silent.stderr, '');
   }

@@ -7,7 +7,7 @@ import { after } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
 import { certifier, makeKey } from '../helpers/keys.mjs';
-import { behaviours } from '../helpers/peers.mjs';
+import { behaviors } from '../helpers/peers.mjs';
 import { whenFile } from '../helpers/process.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { KnownHosts, connectOnce } from '../helpers/trust.mjs';
@@ -55,7 +55,7 @@ for (const [at, type] of hostKeyTypes.entries()) {
 /** Whether the client requested proofs after the server announced its keys. */
 async function wasAsked(t, trust) {
   const before = server.log().length;
-  const open = await openTunnel(t, server, behaviours.echo(), { hostKey: undefined, ...trust });
+  const open = await openTunnel(t, server, behaviors.echo(), { hostKey: undefined, ...trust });
   // The server answers in the order in which it is asked: when the connection is open we have asked,
   // and when bytes come back through it we have been answered.
   await roundTrip(open, 1);

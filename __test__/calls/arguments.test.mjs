@@ -227,7 +227,7 @@ describe('constructor', () => {
   });
 
   test('ignores unknown options and treats undefined as absent', () => {
-    const tunnel = make({ colour: 'blue', port: undefined, linger: undefined, hostKey: undefined, password: undefined });
+    const tunnel = make({ color: 'blue', port: undefined, linger: undefined, hostKey: undefined, password: undefined });
     assert.equal(tunnel.getLinger(), true);
   });
 

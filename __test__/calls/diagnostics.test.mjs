@@ -6,7 +6,7 @@ import { EventEmitter, once } from 'node:events';
 import { after } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
-import { KIB, behaviours } from '../helpers/peers.mjs';
+import { KIB, behaviors } from '../helpers/peers.mjs';
 import { runModule } from '../helpers/process.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { assertIncludes, makeTunnel, openTunnel, roundTrip } from '../helpers/tunnels.mjs';
@@ -41,7 +41,7 @@ const short = ({ name, sessionId }) => [name.replace('sshtunnel.session.', ''), 
 
 test('a session and a connection in it are published from start to end', async (t) => {
   const heard = listen(t);
-  const it = await openTunnel(t, server, behaviours.echo());
+  const it = await openTunnel(t, server, behaviors.echo());
   await roundTrip(it, KIB);
   await it.tunnel.promises.shutdown();
   const [start, ready, open, ended, end] = await heard.count(5);
@@ -116,7 +116,7 @@ test("an exception of a hostVerifier is the cause of that tunnel's error only", 
 
 test('a disconnect and the next session are published', async (t) => {
   const heard = listen(t, SESSION);
-  const it = await openTunnel(t, server, behaviours.echo(), { reconnect: SOON });
+  const it = await openTunnel(t, server, behaviors.echo(), { reconnect: SOON });
   server.killSessions();
   const steps = await heard.count(6);
   assert.deepEqual(steps.map(short), [
@@ -134,7 +134,7 @@ test('a disconnect and the next session are published', async (t) => {
 
 test('each of several sessions is published', async (t) => {
   const heard = listen(t, SESSION);
-  const it = await openTunnel(t, server, behaviours.echo(), { sessions: 3, linger: false });
+  const it = await openTunnel(t, server, behaviors.echo(), { sessions: 3, linger: false });
   while ((await it.tunnel.promises.stats()).sessions.up < 3) {
     const client = await it.connect();
     await client.send(KIB);
@@ -149,7 +149,7 @@ test('each of several sessions is published', async (t) => {
 });
 
 test('a late subscriber gets messages after the next call, an unsubscribed one gets none', async (t) => {
-  const it = await openTunnel(t, server, behaviours.echo());
+  const it = await openTunnel(t, server, behaviors.echo());
   it.tunnel.removeAllListeners('connection').removeAllListeners('disconnected');
   const heard = listen(t, CONNECTION);
   it.tunnel.stats();
@@ -169,7 +169,7 @@ test('a late subscriber gets messages after the next call, an unsubscribed one g
 });
 
 test('listeners keep receiving events while subscribers come and go', async (t) => {
-  const it = await openTunnel(t, server, behaviours.echo());
+  const it = await openTunnel(t, server, behaviors.echo());
   for (let turn = 0; turn < 2; turn++) {
     const heard = listen(t);
     await roundTrip(it, KIB);
@@ -181,7 +181,7 @@ test('listeners keep receiving events while subscribers come and go', async (t) 
 });
 
 test('a throwing subscriber is an uncaughtException and affects nothing else', async (t) => {
-  const { tunnel, target } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel, target } = await openTunnel(t, server, behaviors.echo());
   await tunnel.promises.shutdown();
   const options = JSON.stringify({ ...server.login, forwardHost: '127.0.0.1', forwardPort: target.port });
   const { code, stdout, stderr } = await runModule(`

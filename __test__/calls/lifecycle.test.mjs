@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { after } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
-import { KIB, MIB, behaviours, exchange, refuses, settled } from '../helpers/peers.mjs';
+import { KIB, MIB, behaviors, exchange, refuses, settled } from '../helpers/peers.mjs';
 import { descriptors } from '../helpers/process.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
@@ -25,7 +25,7 @@ function timerOf(from, to) {
 }
 
 test('events are emitted in order', async (t) => {
-  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviors.echo());
   const client = await connect();
   await exchange(client);
   const info = await eventLog.next('connection');
@@ -61,7 +61,7 @@ test('connect() authenticates without listening, and startListening() uses that 
 });
 
 test('stopListening() keeps open connections', async (t) => {
-  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviors.echo());
   const port = tunnel.localPort;
   const client = await connect();
   await exchange(client);
@@ -75,7 +75,7 @@ test('stopListening() keeps open connections', async (t) => {
 });
 
 test('a tunnel that stopped listening can listen again', async (t) => {
-  const { tunnel, connect } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel, connect } = await openTunnel(t, server, behaviors.echo());
   for (let turn = 0; turn < 3; turn++) {
     await exchange(await connect());
     await tunnel.promises.stopListening();
@@ -85,7 +85,7 @@ test('a tunnel that stopped listening can listen again', async (t) => {
 });
 
 test('a tunnel that was shut down can start again', async (t) => {
-  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviors.echo());
   const client = await connect();
   await exchange(client);
   client.ended.then(() => client.end());
@@ -97,7 +97,7 @@ test('a tunnel that was shut down can start again', async (t) => {
 
 test('shutdown() disconnects and leaves no descriptor', async (t) => {
   const before = descriptors();
-  const { tunnel, connect, target } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel, connect, target } = await openTunnel(t, server, behaviors.echo());
   const client = await connect();
   await exchange(client);
   client.end();
@@ -107,7 +107,7 @@ test('shutdown() disconnects and leaves no descriptor', async (t) => {
   await server.logged(/Received disconnect from|Connection closed by|Disconnected from/);
   // The runtime's own descriptors stay for the next tunnel: a second round must add nothing.
   const between = descriptors();
-  const again = await openTunnel(t, server, behaviours.echo());
+  const again = await openTunnel(t, server, behaviors.echo());
   const second = await again.connect();
   await exchange(second);
   second.end();
@@ -120,7 +120,7 @@ test('shutdown() disconnects and leaves no descriptor', async (t) => {
 
 for (const last of ['shutdown', 'close', 'stopListening']) {
   test(`${last}() after shutdown() takes precedence over calls that shutdown() deferred`, async (t) => {
-    const { tunnel } = await openTunnel(t, server, behaviours.echo());
+    const { tunnel } = await openTunnel(t, server, behaviors.echo());
     const { shutdown, startListening, [last]: overtake } = tunnel.promises;
     const outcomes = await Promise.allSettled([shutdown(), startListening(), overtake()]);
     assert.deepEqual(
@@ -134,7 +134,7 @@ for (const last of ['shutdown', 'close', 'stopListening']) {
 }
 
 test('close() waits for connections to end', async (t) => {
-  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviors.echo());
   const port = tunnel.localPort;
   const client = await connect();
   await exchange(client);
@@ -153,7 +153,7 @@ test('close() waits for connections to end', async (t) => {
 
 for (const linger of [true, false]) {
   test(`close({ timeout }) closes the remaining connections by their Linger: ${linger}`, async (t) => {
-    const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.echo(), { linger });
+    const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviors.echo(), { linger });
     const client = await connect();
     await exchange(client);
     client.ended.then(() => client.end());
@@ -177,7 +177,7 @@ test('close() called twice gives both callers one outcome, in any state', async 
   await fresh.close();
   assert.ok(freshDiary.all('close').length <= 1);
 
-  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviors.echo());
   const client = await connect();
   await exchange(client);
   const both = Promise.all([tunnel.close(), tunnel.close()]);
@@ -190,7 +190,7 @@ test('close() called twice gives both callers one outcome, in any state', async 
 });
 
 test('Symbol.asyncDispose closes the tunnel', async (t) => {
-  const { tunnel } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel } = await openTunnel(t, server, behaviors.echo());
   const port = tunnel.localPort;
   await tunnel[Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose')]();
   assert.equal(tunnel.listening, false);
@@ -198,7 +198,7 @@ test('Symbol.asyncDispose closes the tunnel', async (t) => {
 });
 
 test('an accepted connectionRequest opens the connection', async (t) => {
-  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviors.echo());
   const requests = [];
   tunnel.on('connectionRequest', (request) => {
     requests.push(request);
@@ -213,7 +213,7 @@ test('an accepted connectionRequest opens the connection', async (t) => {
 
 for (const linger of [true, false]) {
   test(`a rejected connectionRequest resets the connection: ${linger}`, async (t) => {
-    const { tunnel, eventLog, target, connect } = await openTunnel(t, server, behaviours.echo(), { linger });
+    const { tunnel, eventLog, target, connect } = await openTunnel(t, server, behaviors.echo(), { linger });
     tunnel.on('connectionRequest', (request) => request.reject());
     const client = await connect();
     assertIncludes(await client.ended, { bytes: 0, end: 'ECONNRESET' });
@@ -233,7 +233,7 @@ for (const linger of [true, false]) {
 }
 
 test('disconnect() fails for an unknown connection', async (t) => {
-  const { tunnel } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel } = await openTunnel(t, server, behaviors.echo());
   await assert.rejects(tunnel.promises.disconnect(12345), { code: 'ERR_TUNNEL_NO_CONNECTION' });
   for (const wrong of [undefined, '1', null]) {
     await assert.rejects(async () => tunnel.promises.disconnect(wrong), { code: 'ERR_INVALID_ARG_TYPE' });
@@ -244,7 +244,7 @@ test('disconnect() fails for an unknown connection', async (t) => {
 test('disconnect() resets a connection that is not open yet and reports that', async (t) => {
   const ssh2 = await Ssh2Server.start({ onOpen: () => {} });
   t.after(() => ssh2.stop());
-  const { tunnel, eventLog, connect } = await openTunnel(t, ssh2, behaviours.idle(), { linger: true });
+  const { tunnel, eventLog, connect } = await openTunnel(t, ssh2, behaviors.idle(), { linger: true });
   const client = await connect();
   await ssh2.logged(/Inbound: CHANNEL_OPEN/);
   const { connectionId } = await only(tunnel);
@@ -261,7 +261,7 @@ test('disconnect() resets a connection that is not open yet and reports that', a
 });
 
 test('disconnect() closes only the given connection', async (t) => {
-  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviors.echo());
   const first = await connect();
   await exchange(first);
   const { connectionId } = await only(tunnel);
@@ -276,7 +276,7 @@ test('disconnect() closes only the given connection', async (t) => {
 
 test('idleTimeout closes an idle connection and not a busy one', async (t) => {
   const options = { idleTimeout: 500 };
-  const { eventLog, connect } = await openTunnel(t, server, behaviours.echo(), options);
+  const { eventLog, connect } = await openTunnel(t, server, behaviors.echo(), options);
   const idle = await connect();
   await exchange(idle);
   const busy = await connect();
@@ -296,7 +296,7 @@ test('idleTimeout starts when a connection is open', async (t) => {
   const opens = [];
   const ssh2 = await Ssh2Server.start({ onOpen: (open) => opens.push(open) });
   t.after(() => ssh2.stop());
-  const { eventLog, connect } = await openTunnel(t, ssh2, behaviours.idle(), { idleTimeout: 200 });
+  const { eventLog, connect } = await openTunnel(t, ssh2, behaviors.idle(), { idleTimeout: 200 });
   const clients = [await connect(), await connect()];
   for (const client of clients) client.ended.then(() => client.end());
   await ssh2.logged(/Inbound: CHANNEL_OPEN \(s:1/);
@@ -356,7 +356,7 @@ test('keepalives keep a quiet session open', async (t) => {
   t.after(() => ssh2.stop());
   // A busy machine may take its time to answer.
   const options = { keepaliveInterval: 200, keepaliveCountMax: 10 };
-  const { eventLog, connect } = await openTunnel(t, ssh2, behaviours.echo(), options);
+  const { eventLog, connect } = await openTunnel(t, ssh2, behaviors.echo(), options);
   for (let count = 0; count < 5; count++) {
     await ssh2.logged(/Inbound: GLOBAL_REQUEST \(keepalive@openssh\.com\)/);
     ssh2.lines.length = 0;
@@ -368,7 +368,7 @@ test('keepalives keep a quiet session open', async (t) => {
 test('a disconnect by the server ends the session', async (t) => {
   const ssh2 = await Ssh2Server.start();
   t.after(() => ssh2.stop());
-  const { eventLog, connect } = await openTunnel(t, ssh2, behaviours.echo());
+  const { eventLog, connect } = await openTunnel(t, ssh2, behaviors.echo());
   const client = await connect();
   await exchange(client);
   ssh2.dropSessions();
@@ -379,7 +379,7 @@ test('a disconnect by the server ends the session', async (t) => {
 });
 
 test('setKeepAlive() applies to the sockets of later connections', async (t) => {
-  const { tunnel, connect } = await openTunnel(t, server, behaviours.echo(), { keepAlive: true });
+  const { tunnel, connect } = await openTunnel(t, server, behaviors.echo(), { keepAlive: true });
   const client = await connect();
   await exchange(client);
   // /proc shows timer 2 for a socket with keepalive and nothing under way.

@@ -4,12 +4,12 @@ import assert from 'node:assert/strict';
 import { after } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
-import { MIB, Target, behaviours, connect, patternHash, refuses } from '../helpers/peers.mjs';
+import { MIB, Target, behaviors, connect, patternHash, refuses } from '../helpers/peers.mjs';
 import { Child, runModule } from '../helpers/process.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 
 const server = await Sshd.start();
-const endless = await Target.start(behaviours.endless());
+const endless = await Target.start(behaviors.endless());
 after(() => Promise.all([server.stop(), endless.stop()]));
 
 const options = (more) =>

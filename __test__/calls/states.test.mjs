@@ -5,7 +5,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { after } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
-import { KIB, behaviours, connect, exchange } from '../helpers/peers.mjs';
+import { KIB, behaviors, connect, exchange } from '../helpers/peers.mjs';
 import { Child, runModule } from '../helpers/process.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
@@ -26,7 +26,7 @@ test('startListening() twice gives the same port and session', async (t) => {
 });
 
 test('stopListening() without connections ends the session that startListening() made', async (t) => {
-  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviors.echo());
   const client = await connect();
   await exchange(client);
   await tunnel.promises.stopListening();
@@ -56,7 +56,7 @@ test('stopListening() keeps a session that connect() made', async (t) => {
 });
 
 test('a session is ended when its port cannot be bound', async (t) => {
-  const { tunnel: first } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel: first } = await openTunnel(t, server, behaviors.echo());
   const tunnel = makeTunnel(t, server.login, 1, { localPort: first.localPort });
   const eventLog = new EventLog(tunnel);
   await assert.rejects(tunnel.promises.startListening(), { code: 'EADDRINUSE' });
@@ -65,7 +65,7 @@ test('a session is ended when its port cannot be bound', async (t) => {
 });
 
 test("startListening() works again after a disconnect, from the 'error' event on", async (t) => {
-  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviors.echo());
   for (const moment of ['error', 'close']) {
     const client = await connect();
     await exchange(client);
@@ -92,7 +92,7 @@ test('stopListening() and shutdown() cancel a pending startListening()', async (
 });
 
 test('the earliest deadline of several close() calls wins, and shutdown() ends the wait', async (t) => {
-  const { tunnel, connect } = await openTunnel(t, server, behaviours.echo(), { linger: false });
+  const { tunnel, connect } = await openTunnel(t, server, behaviors.echo(), { linger: false });
   const client = await connect();
   await exchange(client);
   const since = performance.now();
@@ -109,7 +109,7 @@ test('the earliest deadline of several close() calls wins, and shutdown() ends t
 });
 
 test('disconnect() twice: both calls wait for the same end', async (t) => {
-  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviors.echo());
   const client = await connect();
   await exchange(client);
   const { connectionId } = await eventLog.next('connection');
@@ -122,7 +122,7 @@ test('disconnect() twice: both calls wait for the same end', async (t) => {
 
 for (const linger of [true, false]) {
   test(`disconnect() resets a connection that is not open yet: ${linger}`, async (t) => {
-    const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.echo(), { linger });
+    const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviors.echo(), { linger });
     const asked = new Promise((resolve) => tunnel.on('connectionRequest', resolve));
     const client = await connect();
     await client.send(KIB);
@@ -143,7 +143,7 @@ for (const linger of [true, false]) {
 
 test('an unanswered connectionRequest is reset after readyTimeout', async (t) => {
   const options = { readyTimeout: 1000 };
-  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.echo(), options);
+  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviors.echo(), options);
   tunnel.on('connectionRequest', () => {});
   const client = await connect();
   assert.equal((await client.ended).end, 'ECONNRESET');
@@ -151,7 +151,7 @@ test('an unanswered connectionRequest is reset after readyTimeout', async (t) =>
 });
 
 test('a once() listener for connectionRequest decides about one connection', async (t) => {
-  const { tunnel, connect } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel, connect } = await openTunnel(t, server, behaviors.echo());
   tunnel.once('connectionRequest', (request) => {
     request.accept();
     request.reject(); // only the first answer counts
@@ -208,7 +208,7 @@ test("'close' follows a handled 'error', and the process exits", async () => {
 test('a killed process resets its connections, whatever their Linger', async (t) => {
   const others = await Child.start('peer-process.mjs');
   t.after(() => others.stop());
-  const forwardPort = await others.ask('behaviour', 'echo');
+  const forwardPort = await others.ask('behavior', 'echo');
   const child = await Child.start('tunnel-process.mjs');
   t.after(() => child.stop());
   const port = await child.ask('listen', {

@@ -8,7 +8,7 @@ import { after } from 'node:test';
 import { SSHTunnel } from '../../index.js';
 import { test } from '../helpers/bounded.mjs';
 import { temporaryFolder } from '../helpers/keys.mjs';
-import { KIB, MIB, behaviours, connect as connectTo, exchange } from '../helpers/peers.mjs';
+import { KIB, MIB, behaviors, connect as connectTo, exchange } from '../helpers/peers.mjs';
 import { signal } from '../helpers/process.mjs';
 import { ask5 } from '../helpers/socks.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
@@ -91,7 +91,7 @@ const ended = ({ connections }) => Object.values(connections.ended).reduce((tota
 
 for (const sessions of [1, 3]) {
   test(`stats() equals the sum of all reports after every kind of end: ${sessions} sessions`, async (t) => {
-    const it = await openTunnel(t, server, behaviours.echo(), { reconnect: SOON, sessions });
+    const it = await openTunnel(t, server, behaviors.echo(), { reconnect: SOON, sessions });
     const { tunnel, eventLog } = it;
     const stop = watch(tunnel);
     await Promise.all(Array.from({ length: 5 }, () => transfer(it, MIB)));
@@ -160,7 +160,7 @@ async function transfer(it, size) {
 }
 
 test('stats() includes open connections', async (t) => {
-  const it = await openTunnel(t, server, behaviours.echo());
+  const it = await openTunnel(t, server, behaviors.echo());
   const client = await it.connect();
   await exchange(client, MIB);
   // The kernel may acknowledge later than the client reads.
@@ -178,7 +178,7 @@ test('stats() includes open connections', async (t) => {
 });
 
 test('bytes buffered in the tunnel or the kernel do not count as delivered', async (t) => {
-  const it = await openTunnel(t, server, behaviours.source(8 * MIB, 64 * KIB));
+  const it = await openTunnel(t, server, behaviors.source(8 * MIB, 64 * KIB));
   const client = await it.connect({ read: false });
   const [{ connectionId }] = await listed(it.tunnel, 1);
   await counted(it.tunnel, ({ connections }) => connections.bytesDown > 0);
@@ -194,7 +194,7 @@ test('bytes buffered in the tunnel or the kernel do not count as delivered', asy
 });
 
 test('a closing connection counts with its bytes so far', async (t) => {
-  const it = await openTunnel(t, server, behaviours.source(MIB, 64 * KIB));
+  const it = await openTunnel(t, server, behaviors.source(MIB, 64 * KIB));
   const client = await it.connect({ read: false });
   client.end();
   while ((await listed(it.tunnel, 1))[0].state !== 'closing');
@@ -232,7 +232,7 @@ test('stats() has the number and duration of connects, and the round-trip time',
 test('stats() counts reconnect attempts and failures', async (t) => {
   const own = await Sshd.start();
   t.after(() => own.stop());
-  const { tunnel, eventLog } = await openTunnel(t, own, behaviours.echo(), { reconnect: SOON });
+  const { tunnel, eventLog } = await openTunnel(t, own, behaviors.echo(), { reconnect: SOON });
   await own.halt();
   for (let count = 1; count <= 3; count++) await eventLog.next('reconnecting');
   await own.restart();
@@ -246,7 +246,7 @@ test('stats() counts reconnect attempts and failures', async (t) => {
 test('counts of a disconnected session remain in the totals of several sessions', async (t) => {
   const own = await Sshd.start();
   t.after(() => own.stop());
-  const it = await openTunnel(t, own, behaviours.echo(), { sessions: 3 });
+  const it = await openTunnel(t, own, behaviors.echo(), { sessions: 3 });
   const { tunnel, eventLog } = it;
   const clients = [];
   while ((await tunnel.promises.stats()).sessions.up < 3) {
@@ -272,7 +272,7 @@ test('counts of a disconnected session remain in the totals of several sessions'
 
 for (const sessions of [1, 2]) {
   test(`each forward has its own stats(): ${sessions} sessions`, async (t) => {
-    const { tunnel, eventLog, target, connect: own } = await openTunnel(t, server, behaviours.echo(), { sessions });
+    const { tunnel, eventLog, target, connect: own } = await openTunnel(t, server, behaviors.echo(), { sessions });
     const to = { forwardHost: '127.0.0.1', forwardPort: target.port };
     const forwards = [await tunnel.promises.forwardLocal(to), await tunnel.promises.forwardLocal(to)];
     const connect = async (forward) => {
@@ -302,7 +302,7 @@ for (const sessions of [1, 2]) {
 }
 
 test('Unix sockets, SOCKS and dial() connections are counted', async (t) => {
-  const { tunnel, eventLog, target } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel, eventLog, target } = await openTunnel(t, server, behaviors.echo());
   const { path, remove } = temporaryFolder('stats');
   t.after(remove);
   const unix = await tunnel.promises.forwardLocal({
@@ -335,7 +335,7 @@ test('Unix sockets, SOCKS and dial() connections are counted', async (t) => {
 });
 
 test('the tunnel keeps the counts of stopped forwards', async (t) => {
-  const { tunnel, target } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel, target } = await openTunnel(t, server, behaviors.echo());
   const to = { forwardHost: '127.0.0.1', forwardPort: target.port };
   const first = await tunnel.promises.forwardLocal(to);
   await transfer({ connect: () => connectTo(first.localPort) }, KIB);
@@ -361,7 +361,7 @@ test('stats() works in every form, before the start and after the end', async (t
 });
 
 test('counts last when a tunnel is started again', async (t) => {
-  const it = await openTunnel(t, server, behaviours.echo());
+  const it = await openTunnel(t, server, behaviors.echo());
   for (let turn = 1; turn <= 2; turn++) {
     await roundTrip(it, KIB);
     await it.tunnel.promises.shutdown();

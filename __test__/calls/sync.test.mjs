@@ -14,7 +14,7 @@ const others = await Child.start('peer-process.mjs');
 const sshd = await Sshd.start();
 after(() => Promise.all([others.stop(), sshd.stop()]));
 const ssh2 = await others.ask('ssh2', {});
-const forwardPort = await others.ask('behaviour', 'echo');
+const forwardPort = await others.ask('behavior', 'echo');
 
 for (const [name, login] of Object.entries({ sshd: sshd.login, ssh2 })) {
   test(`a tunnel is used with blocking calls only: ${name}`, async (t) => {

@@ -10,7 +10,7 @@ import { after } from 'node:test';
 import { SSHTunnel } from '../../index.js';
 import { test } from '../helpers/bounded.mjs';
 import { Cli, Setting } from '../helpers/cli.mjs';
-import { MIB, Target, behaviours, connect, patternHash, refuses, refusingPort, settled } from '../helpers/peers.mjs';
+import { MIB, Target, behaviors, connect, patternHash, refuses, refusingPort, settled } from '../helpers/peers.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { assertIncludes } from '../helpers/tunnels.mjs';
 
@@ -21,8 +21,8 @@ after(() => Promise.all([server.stop(), setting.remove()]));
 
 const lacks = (method) => (typeof SSHTunnel.prototype[method] === 'function' ? false : `a tunnel has no ${method}()`);
 
-async function echo(t, behaviour = behaviours.echo()) {
-  const target = await Target.start(behaviour);
+async function echo(t, behavior = behaviors.echo()) {
+  const target = await Target.start(behavior);
   t.after(() => target.stop());
   return target;
 }

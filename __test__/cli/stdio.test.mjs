@@ -6,7 +6,7 @@ import { after } from 'node:test';
 import { SSHTunnel } from '../../index.js';
 import { test } from '../helpers/bounded.mjs';
 import { Cli, Setting } from '../helpers/cli.mjs';
-import { MIB, PATTERN, Target, behaviours, patternHash, refusingPort } from '../helpers/peers.mjs';
+import { MIB, PATTERN, Target, behaviors, patternHash, refusingPort } from '../helpers/peers.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { assertIncludes } from '../helpers/tunnels.mjs';
 
@@ -16,14 +16,14 @@ after(() => Promise.all([server.stop(), setting.remove()]));
 
 const lacks = (method) => (typeof SSHTunnel.prototype[method] === 'function' ? false : `a tunnel has no ${method}()`);
 
-async function echo(t, behaviour = behaviours.echo()) {
-  const target = await Target.start(behaviour);
+async function echo(t, behavior = behaviors.echo()) {
+  const target = await Target.start(behavior);
   t.after(() => target.stop());
   return target;
 }
 
 test('-W relays standard input and output with half-close', { skip: lacks('dial') }, async (t) => {
-  const target = await echo(t, behaviours.replier(MIB));
+  const target = await echo(t, behaviors.replier(MIB));
   const child = setting.start(t, ['-W', `127.0.0.1:${target.port}`], { stdin: 'pipe' });
   child.child.stdin.end('until here');
   const { status, stdout, stderr } = await child.end();

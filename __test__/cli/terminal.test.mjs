@@ -9,7 +9,7 @@ import { SSHTunnel } from '../../index.js';
 import { test } from '../helpers/bounded.mjs';
 import { AtTerminal, Setting, hasTerminal } from '../helpers/cli.mjs';
 import { keygen, makeKey } from '../helpers/keys.mjs';
-import { Target, behaviours, connect, refuses } from '../helpers/peers.mjs';
+import { Target, behaviors, connect, refuses } from '../helpers/peers.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 
@@ -139,7 +139,7 @@ test('keyboard-interactive prompts are shown and answered', { skip }, async (t) 
     authenticate: (context) => {
       if (context.method !== 'keyboard-interactive') return context.reject(['keyboard-interactive']);
       const prompts = [
-        { prompt: 'Colour\x1b[31m: ', echo: true },
+        { prompt: 'Color\x1b[31m: ', echo: true },
         { prompt: 'Code: ', echo: false },
       ];
       context.prompt(prompts, 'Two questions', 'Think.', (answers) => {
@@ -151,7 +151,7 @@ test('keyboard-interactive prompts are shown and answered', { skip }, async (t) 
   });
   const session = AtTerminal.start(t, ['--no-view', ...args]);
   for (const code of ['41', '42']) {
-    await session.sees(/Two questions\r\nThink\.\r\n\(user@127\.0\.0\.1\) Colour[^\x1b]*: /);
+    await session.sees(/Two questions\r\nThink\.\r\n\(user@127\.0\.0\.1\) Color[^\x1b]*: /);
     session.type('green\r');
     await session.sees(/Code: /);
     session.type(`${code}\r`);
@@ -218,7 +218,7 @@ test('ConnectTimeout does not run while a prompt is open', { skip }, async (t) =
 });
 
 test('the live view shows connections and their ends, and restores the screen', { skip }, async (t) => {
-  const target = await Target.start(behaviours.echo());
+  const target = await Target.start(behaviors.echo());
   t.after(() => target.stop());
   const session = start(t, ['-L', `0:127.0.0.1:${target.port}`], {
     rows: 20,
@@ -245,7 +245,7 @@ test('the live view shows connections and their ends, and restores the screen', 
 });
 
 test('Ctrl-C in the live view drains connections', { skip }, async (t) => {
-  const target = await Target.start(behaviours.echo());
+  const target = await Target.start(behaviors.echo());
   t.after(() => target.stop());
   const session = start(t, ['-L', `0:127.0.0.1:${target.port}`]);
   const [, port] = await session.sees(/-L 127\.0\.0\.1:(\d+) -> /);

@@ -40,7 +40,7 @@ async function echo(client, until) {
 }
 
 test(`a bounded close resets ${COUNT} stalled clients in time and does not delay an echo beside them`, async (t) => {
-  const target = await peers.ask('behaviour', 'echo');
+  const target = await peers.ask('behavior', 'echo');
   const tunnel = makeTunnel(t, server.login, target, { linger: LINGER });
   const eventLog = new EventLog(tunnel);
   await tunnel.promises.startListening();

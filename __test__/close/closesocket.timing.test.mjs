@@ -8,12 +8,12 @@ import { performance } from 'node:perf_hooks';
 import { SO_LINGER, closesocket, getsockopt, promises, setsockopt } from '../../index.js';
 import { test } from '../helpers/bounded.mjs';
 import { GRACEFUL, HARD, LARGE, SMALL, bounded, elapsed, loaded, watch } from '../helpers/closesocket.mjs';
-import { KIB, MIB, PATTERN, Peer, Target, behaviours, patternHash, refuses } from '../helpers/peers.mjs';
+import { KIB, MIB, PATTERN, Peer, Target, behaviors, patternHash, refuses } from '../helpers/peers.mjs';
 import { Child, ROOT, descriptors, descriptorsBack, run } from '../helpers/process.mjs';
 import { netPair } from '../helpers/sockets.mjs';
 
 test('socket.destroy() with a positive linger time blocks the event loop', async (t) => {
-  const target = await Target.start(behaviours.idle());
+  const target = await Target.start(behaviors.idle());
   t.after(() => target.stop());
   const child = await Child.start('closing-process.mjs');
   t.after(() => child.stop());
@@ -22,7 +22,7 @@ test('socket.destroy() with a positive linger time blocks the event loop', async
 });
 
 test('closesocket() with a positive linger time does not block, and resets after it', async (t) => {
-  const target = await Target.start(behaviours.idle());
+  const target = await Target.start(behaviors.idle());
   t.after(() => target.stop());
   const child = await Child.start('closing-process.mjs');
   t.after(() => child.stop());
@@ -213,7 +213,7 @@ test('closesocket() accepts a file descriptor', async () => {
 });
 
 test('the blocking form returns the same result', async (t) => {
-  const target = await Target.start(behaviours.idle());
+  const target = await Target.start(behaviors.idle());
   t.after(() => target.stop());
   const child = await Child.start('closing-process.mjs');
   t.after(() => child.stop());
@@ -273,7 +273,7 @@ test('calls after a close fail, and call back after it', async () => {
 });
 
 test('a pending close keeps the process alive until it is reported', async () => {
-  const target = await Target.start(behaviours.idle());
+  const target = await Target.start(behaviors.idle());
   const { stdout, stderr } = await run(process.execPath, [
     '-e',
     `
@@ -293,7 +293,7 @@ test('a pending close keeps the process alive until it is reported', async () =>
 test('1000 simultaneous closes do not delay each other or the event loop', async (t) => {
   const peers = await Child.start('peer-process.mjs');
   t.after(() => peers.stop());
-  const [idle, sink] = [await peers.ask('behaviour', 'idle'), await peers.ask('behaviour', 'sink')];
+  const [idle, sink] = [await peers.ask('behavior', 'idle'), await peers.ask('behavior', 'sink')];
   const before = descriptors();
   const size = 256 * KIB;
   const open = async (port, linger) => {

@@ -8,7 +8,7 @@ import { after, describe } from 'node:test';
 import { test } from '../helpers/bounded.mjs';
 import { RULES, expected } from '../helpers/closing-rules.mjs';
 import { COLUMNS, SHORT, same } from '../helpers/columns.mjs';
-import { KIB, MIB, PATTERN, behaviours, patternHash, refusingPort, settled } from '../helpers/peers.mjs';
+import { KIB, MIB, PATTERN, behaviors, patternHash, refusingPort, settled } from '../helpers/peers.mjs';
 import { until } from '../helpers/process.mjs';
 import { REASONS, Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
@@ -20,7 +20,7 @@ const sshd = await Sshd.start();
 const refusing = await refusingPort();
 after(() => Promise.all([sshd.stop(), refusing.stop()]));
 
-const ENDLESS = behaviours.endless();
+const ENDLESS = behaviors.endless();
 
 const SIZE = 2 * MIB;
 /** Sent to a client that does not read, within the initial window. */
@@ -28,7 +28,7 @@ const FITS = PATTERN.length;
 /** More than both ends and everything between them buffer, and less than a tunnel reads and drops after FIN. */
 const FLOOD = 20 * MIB;
 
-/** Servers with behaviour that sshd does not have. */
+/** Servers with behavior that sshd does not have. */
 const ssh2 = (onOpen) => () => Ssh2Server.start({ onOpen });
 const accepting = ssh2((open) => open.accept());
 
@@ -80,7 +80,7 @@ const TABLE = [
   {
     name: 'FIN from the client, then an answer and FIN from the remote end',
     rule: RULES.localFin,
-    target: behaviours.replier(SIZE),
+    target: behaviors.replier(SIZE),
     async event({ client }) {
       await client.send(SIZE);
       client.end();
@@ -90,7 +90,7 @@ const TABLE = [
   {
     name: 'FIN from the remote end, then an answer and FIN from the client',
     rule: RULES.remoteEof,
-    target: behaviours.source(SIZE),
+    target: behaviors.source(SIZE),
     async event({ client }) {
       await client.ended;
       await client.send(SIZE);
@@ -101,7 +101,7 @@ const TABLE = [
   {
     name: 'both have ended, and nobody closes a client that takes its time',
     rule: RULES.bothEnded,
-    target: behaviours.replier(FITS),
+    target: behaviors.replier(FITS),
     read: false,
     async event({ tunnel, client }) {
       client.end();
@@ -113,7 +113,7 @@ const TABLE = [
   ...Object.entries({ disconnect, shutdown }).map(([name, event]) => ({
     name: `both have ended, and a client that takes its time is closed by ${name}()`,
     rule: RULES.closedByCall,
-    target: behaviours.replier(FITS),
+    target: behaviors.replier(FITS),
     stalls: 'client',
     async prepare({ tunnel, client }) {
       client.end();
@@ -297,7 +297,7 @@ const TABLE = [
 
 /** A client connected through a tunnel to a remote end. */
 async function setUp(t, row, server, options) {
-  const opened = await openTunnel(t, server, row.target ?? behaviours.idle(), options);
+  const opened = await openTunnel(t, server, row.target ?? behaviors.idle(), options);
   for (const [event, listener] of Object.entries(row.listeners ?? {})) opened.tunnel.on(event, listener);
   const client = await opened.connect({ read: row.read !== false && row.stalls !== 'client' });
   if (row.unopened) return { ...opened, server, client };

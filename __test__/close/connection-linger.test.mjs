@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
-import { KIB, behaviours, settled } from '../helpers/peers.mjs';
+import { KIB, behaviors, settled } from '../helpers/peers.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { assertIncludes, only, openTunnel } from '../helpers/tunnels.mjs';
 
@@ -25,7 +25,7 @@ async function openOne({ eventLog, connect }) {
 }
 
 test('connection.setLinger() and setLingerOption() work in three forms', async (t) => {
-  const { connection } = await openOne(await openTunnel(t, server, behaviours.echo()));
+  const { connection } = await openOne(await openTunnel(t, server, behaviors.echo()));
   assert.equal(connection.getLinger(), true);
   assert.deepEqual(connection.getLingerOption(), GRACEFUL);
   assert.equal(connection.setLinger(false), undefined);
@@ -59,7 +59,7 @@ test('connection.setLinger() and setLingerOption() work in three forms', async (
 });
 
 test('connection.setLinger() changes only that connection', async (t) => {
-  const opened = await openTunnel(t, server, behaviours.echo());
+  const opened = await openTunnel(t, server, behaviors.echo());
   const { tunnel, eventLog } = opened;
   const ones = [await openOne(opened), await openOne(opened), await openOne(opened)];
   ones[0].connection.setLinger(false);
@@ -80,7 +80,7 @@ test('connection.setLinger() changes only that connection', async (t) => {
 });
 
 test('connection.setLinger() works while a connectionRequest is pending', async (t) => {
-  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviors.echo());
   const asked = new Promise((resolve) => tunnel.on('connectionRequest', resolve));
   const client = await connect();
   const request = await asked;
@@ -94,7 +94,7 @@ test('connection.setLinger() works while a connectionRequest is pending', async 
 });
 
 test('connection.setLinger() applies to a closing connection and fails for an ended one', async (t) => {
-  const opened = await openTunnel(t, server, behaviours.endless());
+  const opened = await openTunnel(t, server, behaviors.endless());
   const { tunnel, eventLog, connect } = opened;
   const client = await connect({ read: false });
   const connection = await eventLog.next('connection');
@@ -119,7 +119,7 @@ test('connection.setLinger() applies to a closing connection and fails for an en
 });
 
 test('connection.setLinger() rejects invalid values and changes nothing', async (t) => {
-  const { connection } = await openOne(await openTunnel(t, server, behaviours.echo()));
+  const { connection } = await openOne(await openTunnel(t, server, behaviors.echo()));
   const type = { name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' };
   const range = { name: 'RangeError', code: 'ERR_OUT_OF_RANGE' };
   for (const wrong of [undefined, null, 0, 'yes', HARD]) {

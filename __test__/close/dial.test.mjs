@@ -7,7 +7,7 @@ import tls from 'node:tls';
 
 import { test } from '../helpers/bounded.mjs';
 import { ending, openDial } from '../helpers/dial.mjs';
-import { KIB, MIB, PATTERN, behaviours, settled } from '../helpers/peers.mjs';
+import { KIB, MIB, PATTERN, behaviors, settled } from '../helpers/peers.mjs';
 import { until } from '../helpers/process.mjs';
 import { TLS_CLIENT, TLS_SERVER } from '../helpers/sockets.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
@@ -26,7 +26,7 @@ test('graceful destroy() delivers every accepted write, then EOF', async (t) => 
     { l_onoff: 0, l_linger: 0 },
     { l_onoff: 1, l_linger: 60 },
   ]) {
-    const { tunnel, eventLog, target } = await openDial(t, server, behaviours.sink(), { linger });
+    const { tunnel, eventLog, target } = await openDial(t, server, behaviors.sink(), { linger });
     const socket = await tunnel.promises.dial('127.0.0.1', target.port);
     for (let left = LARGE; left > 0; left -= KIB * 64) socket.write(PATTERN.subarray(0, 64 * KIB));
     assert.ok(socket.writableLength > 0);
@@ -98,7 +98,7 @@ test("hard destroy() and resetAndDestroy() reset before 'close'", async (t) => {
 });
 
 test('bounded destroy() waits for a stalled target no longer than its linger time', async (t) => {
-  const { tunnel, eventLog, target } = await openDial(t, server, behaviours.idle(), {
+  const { tunnel, eventLog, target } = await openDial(t, server, behaviors.idle(), {
     linger: { l_onoff: 1, l_linger: 1 },
   });
   const socket = await tunnel.promises.dial('127.0.0.1', target.port);
@@ -110,7 +110,7 @@ test('bounded destroy() waits for a stalled target no longer than its linger tim
 });
 
 test('destroy(error) emits the error after delivery', async (t) => {
-  const { tunnel, target } = await openDial(t, server, behaviours.sink());
+  const { tunnel, target } = await openDial(t, server, behaviors.sink());
   const socket = await tunnel.promises.dial('127.0.0.1', target.port);
   socket.write(PATTERN);
   const reason = new Error('mine');
@@ -206,7 +206,7 @@ test('a truncated stream is an error for TLS on top', async (t) => {
 
 test('disconnect() and shutdown() close dial() sockets, and fail in the blocking form', async (t) => {
   const { tunnel, eventLog, target } = await openDial(t, server, (peer) => {
-    behaviours.sink()(peer);
+    behaviors.sink()(peer);
     peer.send(SIZE);
   });
   const socket = await tunnel.promises.dial('127.0.0.1', target.port);
@@ -226,7 +226,7 @@ test('disconnect() and shutdown() close dial() sockets, and fail in the blocking
 });
 
 test('hard: disconnect() is ECONNRESET at once', async (t) => {
-  const { tunnel, eventLog, target } = await openDial(t, server, behaviours.idle(), { linger: false });
+  const { tunnel, eventLog, target } = await openDial(t, server, behaviors.idle(), { linger: false });
   const socket = await tunnel.promises.dial('127.0.0.1', target.port);
   socket.pause();
   await (await target.next()).send(KIB);

@@ -3,7 +3,7 @@
 import { after } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
-import { MIB, behaviours, patternHash } from '../helpers/peers.mjs';
+import { MIB, behaviors, patternHash } from '../helpers/peers.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { assertIncludes, only, openTunnel } from '../helpers/tunnels.mjs';
 
@@ -15,7 +15,7 @@ const SIZE = 4 * MIB;
 
 /** A client that has reset its connection after everything it sent was forwarded. */
 async function resetBehindData(t) {
-  const { tunnel, eventLog, target, connect } = await openTunnel(t, server, behaviours.idle());
+  const { tunnel, eventLog, target, connect } = await openTunnel(t, server, behaviors.idle());
   const client = await connect();
   const remoteEnd = await target.next();
   await client.send(SIZE);

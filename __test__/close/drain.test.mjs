@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
-import { KIB, PATTERN, behaviours, connect as connectTo, patternHash, refuses } from '../helpers/peers.mjs';
+import { KIB, PATTERN, behaviors, connect as connectTo, patternHash, refuses } from '../helpers/peers.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { assertIncludes, openTunnel } from '../helpers/tunnels.mjs';
 
@@ -42,7 +42,7 @@ test('close({ timeout }) completes the transfers that end in time and closes the
   let goOn;
   const word = new Promise((resolve) => (goOn = resolve));
   let kind;
-  const behaviour = async (peer) => {
+  const behavior = async (peer) => {
     const { finishes, stalls } = kind;
     await peer.send(stalls ? Infinity : SIZE / 2);
     await word;
@@ -50,7 +50,7 @@ test('close({ timeout }) completes the transfers that end in time and closes the
     await peer.send(SIZE / 2);
     peer.end();
   };
-  const { tunnel, eventLog, target, connect } = await openTunnel(t, server, behaviour);
+  const { tunnel, eventLog, target, connect } = await openTunnel(t, server, behavior);
   const port = tunnel.localPort;
   const connections = [];
   for (let count = 0; count < 50; count++) {
@@ -84,7 +84,7 @@ test('close({ timeout }) completes the transfers that end in time and closes the
 });
 
 test('a second close() joins the first and gets the same list of remaining connections', async (t) => {
-  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviors.echo());
   const [first, second] = [await connect(), await connect()];
   for (const client of [first, second]) {
     await client.send(KIB);
@@ -105,7 +105,7 @@ test('a second close() joins the first and gets the same list of remaining conne
 });
 
 test('close() lists connections that were still pending', async (t) => {
-  const { tunnel, target } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel, target } = await openTunnel(t, server, behaviors.echo());
   const requests = [];
   let asked;
   const both = new Promise((resolve) => (asked = resolve));

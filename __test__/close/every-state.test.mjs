@@ -6,7 +6,7 @@ import { after, describe } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
 import { EndingConnection, FORCED_ENDS, isOver } from '../helpers/forced-ends.mjs';
-import { MIB, PATTERN, behaviours, refusingPort, settled } from '../helpers/peers.mjs';
+import { MIB, PATTERN, behaviors, refusingPort, settled } from '../helpers/peers.mjs';
 import { greeting } from '../helpers/socks.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { assertIncludes, listed, only, openRemote, openScripted, openTunnel } from '../helpers/tunnels.mjs';
@@ -20,8 +20,8 @@ after(() => Promise.all([server.stop(), nobody.stop()]));
 const FLOOD = 20 * MIB;
 
 /** A connection whose client does not read, with all buffers towards it full. */
-async function stalledClient(t, { behaviour = behaviours.endless(), options, from = server } = {}) {
-  const opened = await openTunnel(t, from, behaviour, options);
+async function stalledClient(t, { behavior = behaviors.endless(), options, from = server } = {}) {
+  const opened = await openTunnel(t, from, behavior, options);
   const client = await opened.connect({ read: false });
   const { connectionId } = await opened.eventLog.next('connection');
   await settled(async () => (await only(opened.tunnel)).bytesDown);
@@ -30,7 +30,7 @@ async function stalledClient(t, { behaviour = behaviours.endless(), options, fro
 
 /** A connection whose remote end does not read, with all buffers towards it full. */
 async function stalledTarget(t, { options } = {}) {
-  const opened = await openTunnel(t, server, behaviours.idle(), options);
+  const opened = await openTunnel(t, server, behaviors.idle(), options);
   const client = await opened.connect();
   const { connectionId } = await opened.eventLog.next('connection');
   client.send(FLOOD);
@@ -89,7 +89,7 @@ const STATES = [
   {
     name: 'ended by both, and the client does not read',
     async prepare(t, options) {
-      const setup = await openTunnel(t, server, behaviours.replier(PATTERN.length), options);
+      const setup = await openTunnel(t, server, behaviors.replier(PATTERN.length), options);
       const client = await setup.connect({ read: false });
       client.end();
       const { connectionId } = await setup.eventLog.next('connection');
@@ -139,7 +139,7 @@ const STATES = [
   {
     name: 'of a remote forward, closed gracefully, and the target does not read',
     async prepare(t, options) {
-      const setup = await openRemote(t, server, behaviours.idle(), { options });
+      const setup = await openRemote(t, server, behaviors.idle(), { options });
       const remoteEnd = await setup.connect();
       const { connectionId } = await setup.eventLog.next('connection');
       remoteEnd.send(FLOOD);
@@ -156,7 +156,7 @@ const STATES = [
   {
     name: 'its client has not said in SOCKS where to',
     async prepare(t, options) {
-      const setup = await openTunnel(t, server, behaviours.idle(), options);
+      const setup = await openTunnel(t, server, behaviors.idle(), options);
       const forward = await setup.tunnel.promises.forwardDynamic({});
       const client = await setup.connect({ port: forward.localPort });
       client.socket.write(greeting(0));
@@ -170,7 +170,7 @@ const STATES = [
   {
     name: 'waiting for an answer to its request',
     async prepare(t, options) {
-      const setup = await openTunnel(t, server, behaviours.idle(), options);
+      const setup = await openTunnel(t, server, behaviors.idle(), options);
       const asked = new Promise((resolve) => setup.tunnel.on('connectionRequest', resolve));
       const client = await setup.connect();
       const { connectionId } = await asked;
@@ -194,7 +194,7 @@ const STATES = [
     async prepare(t, options) {
       const own = await Sshd.start();
       t.after(() => own.stop());
-      const setup = await openTunnel(t, own, behaviours.idle(), { ...options, reconnect: { initialDelay: 60_000 } });
+      const setup = await openTunnel(t, own, behaviors.idle(), { ...options, reconnect: { initialDelay: 60_000 } });
       await own.halt();
       await setup.eventLog.next('reconnecting');
       const client = await setup.connect();
@@ -285,7 +285,7 @@ for (const [name, harden] of Object.entries({
 }
 
 test('connection.close() closes by its Linger in three forms, and fails after the end', async (t) => {
-  const { eventLog, connect } = await openTunnel(t, server, behaviours.echo());
+  const { eventLog, connect } = await openTunnel(t, server, behaviors.echo());
   const ways = [
     (connection) => connection.promises.close(),
     (connection) =>
@@ -313,7 +313,7 @@ test('connection.close() closes by its Linger in three forms, and fails after th
 });
 
 test('close({ timeout }) closes what is delivered in time and resets the rest within two seconds', async (t) => {
-  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.endless());
+  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviors.endless());
   const reads = await connect();
   const stalls = await connect({ read: false });
   await reads.received(MIB);

@@ -9,7 +9,7 @@ import { after, describe } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
 import { temporaryFolder } from '../helpers/keys.mjs';
-import { MIB, behaviours, settled } from '../helpers/peers.mjs';
+import { MIB, behaviors, settled } from '../helpers/peers.mjs';
 import { hasSocket, isAlive, portName, signal, tcpSockets, whenFile } from '../helpers/process.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
@@ -45,7 +45,7 @@ async function servers(t, count) {
 
 /** Fills both directions, then freezes the servers. */
 async function stuck(t, login, dead, options) {
-  const opened = await openTunnel(t, { login }, behaviours.endless(), options);
+  const opened = await openTunnel(t, { login }, behaviors.endless(), options);
   const client = await opened.connect({ read: false });
   await opened.eventLog.next('connection');
   await settled(async () => (await only(opened.tunnel)).bytesDown);
@@ -158,7 +158,7 @@ describe('forced close', { concurrency: 3 }, () => {
     const ssh2 = await Ssh2Server.start({ onOpen: (open) => open.accept({ window: 1000 }) });
     t.after(() => ssh2.stop());
     for (const [force, after] of Object.values(FORCES)) {
-      const { tunnel, eventLog, connect } = await openTunnel(t, ssh2, behaviours.idle());
+      const { tunnel, eventLog, connect } = await openTunnel(t, ssh2, behaviors.idle());
       const client = await connect();
       await ssh2.nextChannel();
       client.send(FLOOD);
@@ -268,7 +268,7 @@ test('a graceful shutdown() kills a ProxyCommand that ignores the end of its inp
 
 test('close({ timeout }) is bounded with a server that confirms nothing', async (t) => {
   const [server] = await servers(t, 1);
-  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.idle());
+  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviors.idle());
   const client = await connect();
   await client.send(4 * MIB);
   while ((await only(tunnel)).bytesUp < 4 * MIB);
@@ -284,7 +284,7 @@ test('close({ timeout }) is bounded with a server that confirms nothing', async 
 
 test('a tunnel can start again after a forced shutdown, and close gracefully', async (t) => {
   const [server] = await servers(t, 1);
-  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviors.echo());
   for (let turn = 0; turn < 2; turn++) {
     const client = await connect();
     await client.send(1000);

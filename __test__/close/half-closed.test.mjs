@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
-import { KIB, MIB, behaviours, patternHash, refuses, settled } from '../helpers/peers.mjs';
+import { KIB, MIB, behaviors, patternHash, refuses, settled } from '../helpers/peers.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { assertIncludes, only, openTunnel } from '../helpers/tunnels.mjs';
 
@@ -14,7 +14,7 @@ after(() => server.stop());
 for (const linger of [true, false]) {
   test(`a target that resets ends the client's stream: ${linger}`, async (t) => {
     // OpenSSH reports a reset as EOF. The client gets what was sent.
-    const { eventLog, connect } = await openTunnel(t, server, behaviours.resetter(64 * KIB), { linger });
+    const { eventLog, connect } = await openTunnel(t, server, behaviors.resetter(64 * KIB), { linger });
     const client = await connect();
     const { bytes, end } = await client.ended;
     client.end();
@@ -25,8 +25,8 @@ for (const linger of [true, false]) {
 }
 
 /** A client that resets while neither side reads and all buffers are full. */
-async function resetWhileStuck(t, behaviour) {
-  const tunnel = await openTunnel(t, server, behaviour, { linger: true });
+async function resetWhileStuck(t, behavior) {
+  const tunnel = await openTunnel(t, server, behavior, { linger: true });
   const client = await tunnel.connect({ read: false });
   const remoteEnd = await tunnel.target.next();
   client.send(64 * MIB);
@@ -50,7 +50,7 @@ test('graceful: a connection ends when its client resets and its stalled target 
 });
 
 test('graceful: a client reset ends the connection while the target only sends', async (t) => {
-  const { eventLog } = await resetWhileStuck(t, behaviours.endless());
+  const { eventLog } = await resetWhileStuck(t, behaviors.endless());
   const end = await eventLog.next('disconnected');
   assertIncludes(end, { code: 'ECONNRESET', clean: false, closedBy: 'reset' });
   assert.ok(end.droppedUp > 0);
@@ -62,7 +62,7 @@ for (const linger of [
   { l_onoff: 1, l_linger: 60 },
 ]) {
   test(`disconnect() and then a client reset deliver what had arrived, then EOF: ${linger.l_linger} s`, async (t) => {
-    const { tunnel, eventLog, target, connect } = await openTunnel(t, server, behaviours.idle(), { linger });
+    const { tunnel, eventLog, target, connect } = await openTunnel(t, server, behaviors.idle(), { linger });
     const client = await connect();
     const remoteEnd = await target.next();
     client.send(64 * MIB); // the target does not read, so the data fills all buffers
@@ -82,7 +82,7 @@ for (const linger of [
 }
 
 test('graceful disconnect() after EOF from the target reports a client that had not ended as not clean', async (t) => {
-  const { tunnel, eventLog, target, connect } = await openTunnel(t, server, behaviours.source(KIB), {
+  const { tunnel, eventLog, target, connect } = await openTunnel(t, server, behaviors.source(KIB), {
     linger: true,
   });
   const client = await connect();

@@ -5,7 +5,7 @@ import { after } from 'node:test';
 
 import { SSHTunnel } from '../../index.js';
 import { test } from '../helpers/bounded.mjs';
-import { KIB, behaviours, connect } from '../helpers/peers.mjs';
+import { KIB, behaviors, connect } from '../helpers/peers.mjs';
 import { Child } from '../helpers/process.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { assertIncludes, openTunnel } from '../helpers/tunnels.mjs';
@@ -184,7 +184,7 @@ test('KeepAlive is a property like Linger', async () => {
 });
 
 test('setLinger() applies only to connections accepted later', async (t) => {
-  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviors.echo());
   const expected = [true, false, true, false];
   const clients = [];
   for (const linger of expected) {
@@ -216,7 +216,7 @@ for (const linger of [true, false]) {
     // without a free descriptor cannot accept, so its connections wait in the backlog.
     const targets = await Child.start('peer-process.mjs');
     t.after(() => targets.stop());
-    const forwardPort = await targets.ask('behaviour', 'echo');
+    const forwardPort = await targets.ask('behavior', 'echo');
     const crowded = await Child.start('few-descriptors-process.mjs', { descriptors: 100 });
     t.after(() => crowded.stop());
     const port = await crowded.ask('open', { ...server.login, forwardPort, linger: !linger });

@@ -8,7 +8,7 @@ import { after, describe } from 'node:test';
 import { test } from '../helpers/bounded.mjs';
 import { COLUMNS, SHORT, same } from '../helpers/columns.mjs';
 import { temporaryFolder } from '../helpers/keys.mjs';
-import { KIB, MIB, PATTERN, behaviours, patternHash, settled } from '../helpers/peers.mjs';
+import { KIB, MIB, PATTERN, behaviors, patternHash, settled } from '../helpers/peers.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { assertIncludes, only, openRemote } from '../helpers/tunnels.mjs';
 
@@ -73,7 +73,7 @@ const shutdown = ({ tunnel }) => tunnel.promises.shutdown();
 const TABLE = [
   {
     name: 'the remote client ends, then the target answers and ends',
-    target: behaviours.replier(SIZE),
+    target: behaviors.replier(SIZE),
     async event({ client }) {
       await client.send(SIZE);
       client.end();
@@ -82,7 +82,7 @@ const TABLE = [
   },
   {
     name: 'the target ends, then the remote client answers and ends',
-    target: behaviours.source(SIZE),
+    target: behaviors.source(SIZE),
     async event({ client }) {
       await client.ended;
       await client.send(SIZE);
@@ -155,7 +155,7 @@ const TABLE = [
 async function setUp(t, row, options, path) {
   const at = row.own ? await Sshd.start() : server;
   if (row.own) t.after(() => at.stop());
-  const it = await openRemote(t, at, row.target ?? behaviours.idle(), { options, path });
+  const it = await openRemote(t, at, row.target ?? behaviors.idle(), { options, path });
   it.tunnel.on('error', () => {}); // the session is lost
   const client = await it.connect({ read: row.stalls !== 'client' });
   const peer = await it.target.next();

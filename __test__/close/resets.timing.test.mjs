@@ -14,7 +14,7 @@ const targets = await Child.start('peer-process.mjs');
 after(() => Promise.all([server.stop(), targets.stop()]));
 
 test('2,000 clients that reset during a transfer leave nothing behind', { timeout: 90_000 }, async (t) => {
-  const source = await targets.ask('behaviour', 'endless', 4 * KIB);
+  const source = await targets.ask('behavior', 'endless', 4 * KIB);
   // In a process of its own, so that the clients' memory is not measured.
   const child = await Child.start('tunnel-process.mjs');
   t.after(() => child.stop());
@@ -54,7 +54,7 @@ test('2,000 clients that reset during a transfer leave nothing behind', { timeou
 });
 
 test('clients that reset before their channel opens leave nothing behind', async (t) => {
-  const echo = await targets.ask('behaviour', 'echo');
+  const echo = await targets.ask('behavior', 'echo');
   const tunnel = makeTunnel(t, server.login, echo);
   const eventLog = new EventLog(tunnel);
   await tunnel.promises.startListening();

@@ -1,4 +1,4 @@
-// Other SSH servers with every algorithm and key type in common: 16 MiB both ways with rekeying, and their behaviours.
+// Other SSH servers with every algorithm and key type in common: 16 MiB both ways with rekeying, and their behaviors.
 // docs/interop.md has the results as a table. Optional servers run in part here; `npm run interop` runs all of them.
 
 import assert from 'node:assert/strict';
@@ -26,14 +26,14 @@ for (const server of servers) {
 
 for (const { name } of missing) test(name, { skip: 'cannot be had here' }, () => {});
 
-test('every required server was tested with every kind of behaviour', () => {
+test('every required server was tested with every kind of behavior', () => {
   assert.deepEqual(
     missing.filter(({ optional }) => !optional),
     [],
   );
   for (const { name, cases } of servers) {
     const kinds = new Set(cases.map(({ kind }) => kind));
-    for (const kind of ['kex', 'cipher', 'serverHostKey', 'userKey', 'behaviour']) {
+    for (const kind of ['kex', 'cipher', 'serverHostKey', 'userKey', 'behavior']) {
       assert.ok(kinds.has(kind), `${name}: ${kind}`);
     }
   }

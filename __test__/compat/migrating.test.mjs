@@ -15,14 +15,14 @@ import ssh2 from 'ssh2';
 import { SSHTunnel } from '../../index.js';
 import { test } from '../helpers/bounded.mjs';
 import { findProgram } from '../helpers/ensure-sshd.mjs';
-import { Target, behaviours, connect, refusingPort } from '../helpers/peers.mjs';
+import { Target, behaviors, connect, refusingPort } from '../helpers/peers.mjs';
 import { ROOT } from '../helpers/process.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { KnownHosts } from '../helpers/trust.mjs';
 import { ask, close, happened } from '../helpers/tunnel-ssh.mjs';
 
 const sshd = await Sshd.start();
-const target = await Target.start(behaviours.echo());
+const target = await Target.start(behaviors.echo());
 const files = new KnownHosts();
 after(async () => {
   await Promise.all([sshd.stop(), target.stop()]);

@@ -5,13 +5,13 @@ import net from 'node:net';
 import { after } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
-import { Target, behaviours, connect } from '../helpers/peers.mjs';
+import { Target, behaviors, connect } from '../helpers/peers.mjs';
 import { runModule } from '../helpers/process.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { ask, close, happened, open } from '../helpers/tunnel-ssh.mjs';
 
 const sshd = await Sshd.start();
-const target = await Target.start(behaviours.echo());
+const target = await Target.start(behaviors.echo());
 after(() => Promise.all([sshd.stop(), target.stop()]));
 
 const forward = { dstAddr: '127.0.0.1', dstPort: target.port };

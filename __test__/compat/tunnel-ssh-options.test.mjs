@@ -9,7 +9,7 @@ import { after } from 'node:test';
 import { createTunnel } from '../../tunnel-ssh.js';
 import { test } from '../helpers/bounded.mjs';
 import { temporaryFolder } from '../helpers/keys.mjs';
-import { Target, behaviours, connect, refusingPort } from '../helpers/peers.mjs';
+import { Target, behaviors, connect, refusingPort } from '../helpers/peers.mjs';
 import { runModule } from '../helpers/process.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
@@ -19,7 +19,7 @@ import { open, rejection } from '../helpers/tunnel-ssh.mjs';
 const files = new KnownHosts();
 after(files.remove.bind(files));
 const sshd = await Sshd.start();
-const target = await Target.start(behaviours.echo());
+const target = await Target.start(behaviors.echo());
 after(() => Promise.all([sshd.stop(), target.stop()]));
 
 const forward = { dstAddr: '127.0.0.1', dstPort: target.port };

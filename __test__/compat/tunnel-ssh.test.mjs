@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 
 import { test } from '../helpers/bounded.mjs';
 import { freePort } from '../helpers/daemon.mjs';
-import { Target, behaviours, connect, refuses } from '../helpers/peers.mjs';
+import { Target, behaviors, connect, refuses } from '../helpers/peers.mjs';
 import { run } from '../helpers/process.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
@@ -18,7 +18,7 @@ const OURS = fileURLToPath(new URL('../../tunnel-ssh.js', import.meta.url));
 const require = createRequire(import.meta.url);
 
 const sshd = await Sshd.start();
-const target = await Target.start(behaviours.echo());
+const target = await Target.start(behaviors.echo());
 after(() => Promise.all([sshd.stop(), target.stop()]));
 
 const forward = { dstAddr: '127.0.0.1', dstPort: target.port };
@@ -149,7 +149,7 @@ test('a port in use makes tunnel-ssh keep the session and swallow later exceptio
 });
 
 test("a client's FIN gets no answer with tunnel-ssh, here it is forwarded", async (t) => {
-  const replier = await Target.start(behaviours.replier(1000));
+  const replier = await Target.start(behaviors.replier(1000));
   t.after(() => replier.stop());
   const answered = await both(async (create) => {
     const [server, client] = await create({}, {}, sshd.login, { ...forward, dstPort: replier.port });

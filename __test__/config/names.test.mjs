@@ -12,7 +12,7 @@ import { SSHTunnel } from '../../index.js';
 import { createTunnel } from '../../tunnel-ssh.js';
 import { test } from '../helpers/bounded.mjs';
 import { temporaryFolder } from '../helpers/keys.mjs';
-import { Target, behaviours } from '../helpers/peers.mjs';
+import { Target, behaviors } from '../helpers/peers.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { FAILED, HOST_UNREACHABLE, ask5, connectSocks, request4, reply4 } from '../helpers/socks.mjs';
 
@@ -25,7 +25,7 @@ const folder = temporaryFolder('names');
 after(folder.remove);
 const server = await Sshd.start();
 after(() => server.stop());
-const echo = await Target.start(behaviours.echo());
+const echo = await Target.start(behaviors.echo());
 after(() => echo.stop());
 
 /** Invalid names. */

@@ -9,7 +9,7 @@ import { SSHTunnel } from '../../index.js';
 import { Agent } from '../helpers/agents.mjs';
 import { test } from '../helpers/bounded.mjs';
 import { keygen, makeKey, temporaryFolder } from '../helpers/keys.mjs';
-import { Target, behaviours, connect } from '../helpers/peers.mjs';
+import { Target, behaviors, connect } from '../helpers/peers.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { EventLog, roundTrip } from '../helpers/tunnels.mjs';
 
@@ -38,7 +38,7 @@ function fromConfig(t, host, text, overrides) {
 }
 
 test('a tunnel from Include, Match and LocalForward forwards both ways', async (t) => {
-  const target = await Target.start(behaviours.echo());
+  const target = await Target.start(behaviors.echo());
   t.after(() => target.stop());
   const included = write(`Match originalhost work exec "test %n-%p = work-22"\n${SERVER}`);
   const port = (await Target.start().then(async (free) => (await free.stop(), free))).port;
@@ -86,7 +86,7 @@ test('a certificate, an agent key and a key under another name authenticate', as
 test('ProxyJump and ProxyCommand of the file are used', async (t) => {
   const [inner, outer] = [server, await Sshd.start()];
   t.after(() => outer.stop());
-  const target = await Target.start(behaviours.echo());
+  const target = await Target.start(behaviors.echo());
   t.after(() => target.stop());
   outer.authorize(server.key.publicKey);
   writeFileSync(known, `[127.0.0.1]:${outer.port} ${outer.hostKeys[0].publicKey}\n`, { flag: 'a' });

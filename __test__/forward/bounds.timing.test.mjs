@@ -7,7 +7,7 @@ import { after } from 'node:test';
 import { Worker } from 'node:worker_threads';
 
 import { test } from '../helpers/bounded.mjs';
-import { KIB, MIB, Target, behaviours, connect, exchange } from '../helpers/peers.mjs';
+import { KIB, MIB, Target, behaviors, connect, exchange } from '../helpers/peers.mjs';
 import { Child, memory } from '../helpers/process.mjs';
 import { connectSocks, greeting, request5 } from '../helpers/socks.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
@@ -25,7 +25,7 @@ const accepted = async (tunnel) => (await tunnel.promises.stats()).connections.a
 
 for (const sessions of [1, 2]) {
   test(`maxConnections pauses accepting, with ${sessions} session(s)`, async (t) => {
-    const { tunnel, connect } = await openTunnel(t, server, behaviours.echo(), { maxConnections: 2, sessions });
+    const { tunnel, connect } = await openTunnel(t, server, behaviors.echo(), { maxConnections: 2, sessions });
     const clients = [await connect(), await connect()];
     await Promise.all(clients.map(exchange));
     const late = await connect();
@@ -41,7 +41,7 @@ for (const sessions of [1, 2]) {
 }
 
 test('each forward has its own maxConnections', async (t) => {
-  const { tunnel, target, connect: connectOwn } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel, target, connect: connectOwn } = await openTunnel(t, server, behaviors.echo());
   const options = { forwardHost: '127.0.0.1', forwardPort: target.port, maxConnections: 1 };
   const forwards = [await tunnel.promises.forwardLocal(options), await tunnel.promises.forwardLocal(options)];
   const clients = [];
@@ -63,7 +63,7 @@ test('each forward has its own maxConnections', async (t) => {
 });
 
 test('a silent SOCKS client counts against maxConnections', async (t) => {
-  const { tunnel, target } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel, target } = await openTunnel(t, server, behaviors.echo());
   const forward = await tunnel.promises.forwardDynamic({ maxConnections: 1 });
   const silent = await connectSocks(forward.localPort);
   t.after(() => silent.socket.destroy());
@@ -80,7 +80,7 @@ test('a silent SOCKS client counts against maxConnections', async (t) => {
 });
 
 test('a remote forward rejects channels beyond maxConnections', async (t) => {
-  const { tunnel, connect } = await openRemote(t, server, behaviours.echo(), { remote: { maxConnections: 1 } });
+  const { tunnel, connect } = await openRemote(t, server, behaviors.echo(), { remote: { maxConnections: 1 } });
   const client = await connect();
   await exchange(client);
   const refused = await connect();
@@ -94,7 +94,7 @@ test('a remote forward rejects channels beyond maxConnections', async (t) => {
 });
 
 test('dial() fails beyond maxConnections and succeeds below it again', async (t) => {
-  const target = await Target.start(behaviours.echo());
+  const target = await Target.start(behaviors.echo());
   t.after(() => target.stop());
   const tunnel = makeTunnel(t, server.login, target.port, { maxConnections: 1 });
   const socket = await tunnel.promises.dial('127.0.0.1', target.port);
@@ -107,7 +107,7 @@ test('dial() fails beyond maxConnections and succeeds below it again', async (t)
 });
 
 test('accepting pauses before a flood of clients uses all descriptors', async (t) => {
-  const target = await Target.start(behaviours.echo());
+  const target = await Target.start(behaviors.echo());
   t.after(() => target.stop());
   const child = await Child.start('few-descriptors-process.mjs', { descriptors: 160 });
   t.after(() => child.stop());

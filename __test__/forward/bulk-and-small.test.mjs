@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { after } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
-import { MIB, behaviours } from '../helpers/peers.mjs';
+import { MIB, behaviors } from '../helpers/peers.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { openTunnel, roundTrip } from '../helpers/tunnels.mjs';
@@ -20,7 +20,7 @@ for (const [name, server, size] of [
   ['ssh2', ssh2, 16 * MIB],
 ]) {
   test(`${size / MIB} MiB both ways and small requests beside it arrive intact through ${name}`, async (t) => {
-    const open = await openTunnel(t, server, behaviours.echo());
+    const open = await openTunnel(t, server, behaviors.echo());
     const { socket } = await open.connect({ read: false });
     await open.target.next();
     let busy = true;

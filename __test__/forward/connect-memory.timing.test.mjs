@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
-import { GIB, MIB, Target, behaviours, patternHash, settled } from '../helpers/peers.mjs';
+import { GIB, MIB, Target, behaviors, patternHash, settled } from '../helpers/peers.mjs';
 import { Child } from '../helpers/process.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 
@@ -14,13 +14,13 @@ after(() => server.stop());
 test('a download of 1 GiB by a pausing reader takes little memory', {
   timeout: 120_000,
 }, async (t) => {
-  const source = await Target.start(behaviours.source(GIB, MIB));
+  const source = await Target.start(behaviors.source(GIB, MIB));
   t.after(() => source.stop());
   const child = await Child.start('tunnel-process.mjs'); // whose memory is measured
   t.after(() => child.stop());
   // Warm, without a tunnel: what Node.js lets lie between two collections of garbage, some 35 MiB of
   // any socket's pieces, stays with the process.
-  const echo = await Target.start(behaviours.echo());
+  const echo = await Target.start(behaviors.echo());
   t.after(() => echo.stop());
   await child.ask('roundTrip', echo.port, 128 * MIB);
   await child.ask('dial', server.login, source.port);

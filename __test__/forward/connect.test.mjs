@@ -11,7 +11,7 @@ import { after } from 'node:test';
 import { test } from '../helpers/bounded.mjs';
 import { ending, openDial } from '../helpers/dial.mjs';
 import { temporaryFolder } from '../helpers/keys.mjs';
-import { MIB, PATTERN, Peer, behaviours, patternHash, refusingPort, settled } from '../helpers/peers.mjs';
+import { MIB, PATTERN, Peer, behaviors, patternHash, refusingPort, settled } from '../helpers/peers.mjs';
 import { descriptors } from '../helpers/process.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { assertIncludes } from '../helpers/tunnels.mjs';
@@ -26,7 +26,7 @@ after(async () => {
 const SIZE = PATTERN.length;
 
 test('dial() returns a socket at once, which connects with the channel and holds earlier writes', async (t) => {
-  const { tunnel, eventLog, target } = await openDial(t, server, behaviours.echo());
+  const { tunnel, eventLog, target } = await openDial(t, server, behaviors.echo());
   const socket = tunnel.dial('127.0.0.1', target.port);
   assert.ok(socket instanceof net.Socket);
   assert.deepEqual(
@@ -61,7 +61,7 @@ test('dial() returns a socket at once, which connects with the channel and holds
 
 for (const linger of [true, false]) {
   test(`one direction stays open after the other has ended: ${linger}`, async (t) => {
-    const { tunnel, target } = await openDial(t, server, behaviours.replier(SIZE), { linger });
+    const { tunnel, target } = await openDial(t, server, behaviors.replier(SIZE), { linger });
     const socket = await tunnel.promises.dial({ host: '127.0.0.1', port: target.port, allowHalfOpen: true });
     const peer = new Peer(socket);
     await peer.send(SIZE);
@@ -70,7 +70,7 @@ for (const linger of [true, false]) {
     await once(socket, 'end');
     assertIncludes(peer.report(), { bytes: SIZE, sha256: patternHash(SIZE) });
 
-    const { tunnel: other, target: source } = await openDial(t, server, behaviours.source(SIZE, SIZE), { linger });
+    const { tunnel: other, target: source } = await openDial(t, server, behaviors.source(SIZE, SIZE), { linger });
     const reader = await other.promises.dial({ host: '127.0.0.1', port: source.port, allowHalfOpen: true });
     const read = new Peer(reader);
     await once(reader, 'end');
@@ -83,7 +83,7 @@ for (const linger of [true, false]) {
 
 test('dial() connects to a Unix socket of the server', async (t) => {
   const path = join(folder.path, 'remoteEnd.sock');
-  const { tunnel, eventLog } = await openDial(t, server, behaviours.echo(), {}, path);
+  const { tunnel, eventLog } = await openDial(t, server, behaviors.echo(), {}, path);
   const socket = tunnel.dial({ path });
   socket.end('hello');
   assert.equal(String(await buffer(socket)), 'hello');
@@ -145,7 +145,7 @@ test('invalid arguments throw', async (t) => {
 });
 
 test('dial() during shutdown() waits for its end, and a second shutdown() ends the wait', async (t) => {
-  const { tunnel, target } = await openDial(t, server, behaviours.echo());
+  const { tunnel, target } = await openDial(t, server, behaviors.echo());
   await tunnel.promises.connect();
   const down = tunnel.promises.shutdown();
   const socket = tunnel.dial('127.0.0.1', target.port);
@@ -161,7 +161,7 @@ test('dial() during shutdown() waits for its end, and a second shutdown() ends t
 });
 
 test('dial() waits for the next session with reconnect', async (t) => {
-  const { tunnel, eventLog, target } = await openDial(t, server, behaviours.echo(), { reconnect: { initialDelay: 1 } });
+  const { tunnel, eventLog, target } = await openDial(t, server, behaviors.echo(), { reconnect: { initialDelay: 1 } });
   await tunnel.promises.connect();
   server.killSessions();
   await eventLog.next('reconnecting');
@@ -171,7 +171,7 @@ test('dial() waits for the next session with reconnect', async (t) => {
 });
 
 test('dial() sockets are spread over several sessions', async (t) => {
-  const { tunnel, eventLog, target } = await openDial(t, server, behaviours.echo(), { sessions: 2 });
+  const { tunnel, eventLog, target } = await openDial(t, server, behaviors.echo(), { sessions: 2 });
   const sockets = Array.from({ length: 10 }, () => tunnel.dial('127.0.0.1', target.port));
   assert.deepEqual(
     sockets.map(({ connectionId }) => connectionId),
@@ -211,7 +211,7 @@ test('a stalled target applies backpressure to the writer', async (t) => {
 });
 
 test('dial() sockets leave no descriptors', async (t) => {
-  const { tunnel, target } = await openDial(t, server, behaviours.echo());
+  const { tunnel, target } = await openDial(t, server, behaviors.echo());
   const one = async (close) => {
     const sockets = await Promise.all(Array.from({ length: 20 }, () => tunnel.promises.dial('127.0.0.1', target.port)));
     await Promise.all(

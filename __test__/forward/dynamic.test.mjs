@@ -10,7 +10,7 @@ import { after } from 'node:test';
 import { test } from '../helpers/bounded.mjs';
 import { ensurePackages } from '../helpers/ensure-sshd.mjs';
 import { temporaryFolder } from '../helpers/keys.mjs';
-import { KIB, MIB, Target, behaviours, patternHash, refusingPort } from '../helpers/peers.mjs';
+import { KIB, MIB, Target, behaviors, patternHash, refusingPort } from '../helpers/peers.mjs';
 import { descriptors } from '../helpers/process.mjs';
 import {
   ADDRESS_TYPE_NOT_SUPPORTED,
@@ -38,7 +38,7 @@ import { assertEcho, assertIncludes, listed, openDynamic } from '../helpers/tunn
 assert.ok(ensurePackages(['curl'], ['curl']), 'curl is needed for the tests');
 const server = await Sshd.start();
 after(() => server.stop());
-const echo = await Target.start(behaviours.echo());
+const echo = await Target.start(behaviors.echo());
 after(() => echo.stop());
 const site = http.createServer((request, response) => response.end(`for ${request.headers.host}`));
 site.listen(0, '127.0.0.1');
@@ -133,7 +133,7 @@ for (const [version, words, answers] of [
   ['4a', (port) => [request4('localhost', port)], 8],
 ]) {
   test(`SOCKS ${version}: data in the same segment as the request arrives`, async (t) => {
-    const target = await Target.start(behaviours.replier(KIB));
+    const target = await Target.start(behaviors.replier(KIB));
     t.after(() => target.stop());
     const { eventLog, port } = await openDynamic(t, server);
     const peer = await connectSocks(port);

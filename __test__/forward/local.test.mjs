@@ -8,7 +8,7 @@ import { after } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
 import { temporaryFolder } from '../helpers/keys.mjs';
-import { KIB, Target, behaviours, refuses, refusingPort } from '../helpers/peers.mjs';
+import { KIB, Target, behaviors, refuses, refusingPort } from '../helpers/peers.mjs';
 import { memory } from '../helpers/process.mjs';
 import { SIZE, WHOLE, makeForwarding, roundTrip, to } from '../helpers/forwards.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
@@ -25,10 +25,10 @@ let paths = 0;
 const path = () => join(folder.path, `${++paths}.sock`);
 
 test("forwards of one session have their own targets, beside the tunnel's", async (t) => {
-  const own = await Target.start(behaviours.echo());
+  const own = await Target.start(behaviors.echo());
   t.after(() => own.stop());
   const { tunnel, eventLog, target, client } = makeForwarding(t, server, to(own));
-  const targets = [await target(behaviours.echo()), await target(behaviours.echo())];
+  const targets = [await target(behaviors.echo()), await target(behaviors.echo())];
   const forwards = await Promise.all(targets.map((it) => tunnel.promises.forwardLocal(to(it))));
   assert.equal(tunnel.listening, false);
   await tunnel.promises.startListening();
@@ -80,7 +80,7 @@ test('forwardLocal() returns the address it listens on', async (t) => {
 
 test('forwardLocal() works in the blocking and callback forms', async (t) => {
   const { tunnel, target, client } = makeForwarding(t, server);
-  const echo = await target(behaviours.echo());
+  const echo = await target(behaviors.echo());
   const first = tunnel.forwardLocal(to(echo));
   assert.equal(first.listening, true);
   const second = await new Promise((resolve, reject) => {
@@ -97,7 +97,7 @@ test('forwardLocal() works in the blocking and callback forms', async (t) => {
 
 test('a port in use fails one forward and keeps the others', async (t) => {
   const { tunnel, eventLog, target, client } = makeForwarding(t, server);
-  const echo = await target(behaviours.echo());
+  const echo = await target(behaviors.echo());
   const forward = await tunnel.promises.forwardLocal(to(echo));
   const taken = tunnel.promises.forwardLocal({ ...to(echo), localPort: forward.localPort });
   await assert.rejects(taken, { code: 'EADDRINUSE', syscall: 'listen', address: '127.0.0.1', port: forward.localPort });
@@ -118,7 +118,7 @@ test('a port in use ends a session that was made for it', async (t) => {
 
 test('stop() closes its port and keeps its connections and other forwards', async (t) => {
   const { tunnel, eventLog, target, client } = makeForwarding(t, server);
-  const echo = await target(behaviours.echo());
+  const echo = await target(behaviors.echo());
   const [first, second] = [await tunnel.promises.forwardLocal(to(echo)), await tunnel.promises.forwardLocal(to(echo))];
   const local = await client(first.localPort);
   await eventLog.next('connection');
@@ -142,7 +142,7 @@ test('stop() closes its port and keeps its connections and other forwards', asyn
 
 test("stopListening() closes only the constructor's port, and the session stays for other forwards", async (t) => {
   const { tunnel, eventLog, target, client } = makeForwarding(t, server, { forwardHost: '127.0.0.1', forwardPort: 1 });
-  const echo = await target(behaviours.echo());
+  const echo = await target(behaviors.echo());
   await tunnel.promises.startListening();
   const forward = await tunnel.promises.forwardLocal(to(echo));
   await tunnel.promises.stopListening();
@@ -214,7 +214,7 @@ test('a failed connect fails every pending forward', async (t) => {
 
 test('shutdown() fails pending forwards, and later ones start a new session', async (t) => {
   const { tunnel, target, client } = makeForwarding(t, server);
-  const echo = await target(behaviours.echo());
+  const echo = await target(behaviors.echo());
   const early = tunnel.promises.forwardLocal(to(echo));
   const down = tunnel.promises.shutdown();
   const late = tunnel.promises.forwardLocal(to(echo));
@@ -226,7 +226,7 @@ test('shutdown() fails pending forwards, and later ones start a new session', as
 
 test('a final disconnect closes all ports', async (t) => {
   const { tunnel, eventLog, target } = makeForwarding(t, server);
-  const echo = await target(behaviours.echo());
+  const echo = await target(behaviors.echo());
   const forwards = [
     await tunnel.promises.forwardLocal(to(echo)),
     await tunnel.promises.forwardLocal({ ...to(echo), localPath: path() }),
@@ -241,7 +241,7 @@ test('a final disconnect closes all ports', async (t) => {
 
 test('with reconnect all ports stay, and connections wait for the next session', async (t) => {
   const { tunnel, eventLog, target, client } = makeForwarding(t, server, { reconnect: { initialDelay: 1 } });
-  const targets = [await target(behaviours.echo()), await target(behaviours.echo())];
+  const targets = [await target(behaviors.echo()), await target(behaviors.echo())];
   const at = path();
   const forwards = [
     await tunnel.promises.forwardLocal(to(targets[0])),
@@ -266,7 +266,7 @@ test('with reconnect all ports stay, and connections wait for the next session',
 
 test('stop() ends only its own waiting connections', async (t) => {
   const { tunnel, eventLog, target, client } = makeForwarding(t, server, { reconnect: { initialDelay: 60_000 } });
-  const echo = await target(behaviours.echo());
+  const echo = await target(behaviors.echo());
   const [first, second] = [await tunnel.promises.forwardLocal(to(echo)), await tunnel.promises.forwardLocal(to(echo))];
   server.killSessions();
   await eventLog.next('reconnecting');
@@ -281,7 +281,7 @@ test('stop() ends only its own waiting connections', async (t) => {
 
 test('several sessions serve all forwards', async (t) => {
   const { tunnel, target, client } = makeForwarding(t, server, { sessions: 2 });
-  const targets = [await target(behaviours.echo()), await target(behaviours.echo())];
+  const targets = [await target(behaviors.echo()), await target(behaviors.echo())];
   const at = path();
   const forwards = [
     await tunnel.promises.forwardLocal(to(targets[0])),
@@ -303,7 +303,7 @@ test('several sessions serve all forwards', async (t) => {
 
 test('a connectionRequest names its forward', async (t) => {
   const { tunnel, target, client } = makeForwarding(t, server);
-  const echo = await target(behaviours.echo());
+  const echo = await target(behaviors.echo());
   const forward = await tunnel.promises.forwardLocal({ ...to(echo), localPath: path() });
   tunnel.once('connectionRequest', (request) => {
     assertIncludes(request, { forwardId: forward.forwardId, remoteAddress: undefined, remotePort: undefined });

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, describe } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
-import { KIB, MIB, behaviours, connect } from '../helpers/peers.mjs';
+import { KIB, MIB, behaviors, connect } from '../helpers/peers.mjs';
 import { hasSocket, listeners, portName, signal, tcpSockets } from '../helpers/process.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { assertIncludes, openRemote, roundTrip } from '../helpers/tunnels.mjs';
@@ -15,7 +15,7 @@ after(() => server.stop());
 const SOON = { initialDelay: 20, maxDelay: 100 };
 
 /** A tunnel with a remote forward to a target, of the shared sshd by default. */
-const open = (t, behaviour, { at = server, ...how } = {}) => openRemote(t, at, behaviour, how);
+const open = (t, behavior, { at = server, ...how } = {}) => openRemote(t, at, behavior, how);
 
 /** Waits until a forward listens again, for which there is no event. */
 async function back(tunnel, forward) {
@@ -27,7 +27,7 @@ describe('disconnect', () => {
     test(`with reconnect requests the ports again: ${fixed ? 'by number' : 'chosen by the server'}`, async (t) => {
       const at = await Sshd.start();
       t.after(() => at.stop());
-      const it = await open(t, behaviours.echo(), { at, options: { reconnect: SOON } });
+      const it = await open(t, behaviors.echo(), { at, options: { reconnect: SOON } });
       const { remoteHost, remotePort } = it.forward;
       let { forward } = it;
       if (fixed) {
@@ -59,7 +59,7 @@ describe('disconnect', () => {
   test('without reconnect ends the forwards', async (t) => {
     const at = await Sshd.start();
     t.after(() => at.stop());
-    const it = await open(t, behaviours.echo(), { at });
+    const it = await open(t, behaviors.echo(), { at });
     at.killSessions();
     assert.equal((await it.eventLog.next('error')).code, 'ERR_SSH_DISCONNECTED');
     await it.eventLog.next('close');
@@ -69,7 +69,7 @@ describe('disconnect', () => {
   test('of one of several sessions moves the port to another one', async (t) => {
     const at = await Sshd.start();
     t.after(() => at.stop());
-    const it = await open(t, behaviours.echo(), { at, options: { sessions: 2 } });
+    const it = await open(t, behaviors.echo(), { at, options: { sessions: 2 } });
     const to = { forwardHost: '127.0.0.1', forwardPort: it.target.port };
     const local = await it.tunnel.promises.forwardLocal(to);
     const clients = [];

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { describe } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
-import { behaviours, refusingPort } from '../helpers/peers.mjs';
+import { behaviors, refusingPort } from '../helpers/peers.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { assertIncludes, openRemote, withoutForward } from '../helpers/tunnels.mjs';
 
@@ -36,7 +36,7 @@ describe('an ssh2 server', () => {
 
   test('gets the request, and can open no other channels', async (t) => {
     const { at, asked, clients } = await start(t, ({ accept }) => accept(4711));
-    const it = await openRemote(t, at, behaviours.echo(), { remote: { remoteHost: '' } });
+    const it = await openRemote(t, at, behaviors.echo(), { remote: { remoteHost: '' } });
     await it.tunnel.promises.connect();
     assert.deepEqual(asked, [['tcpip-forward', { bindAddr: '', bindPort: 0 }]]);
     assertIncludes(it.forward, { remoteHost: '', remotePort: 4711 });
@@ -57,7 +57,7 @@ describe('an ssh2 server', () => {
     const refusing = await refusingPort();
     t.after(() => refusing.stop());
     const { at, clients } = await start(t, ({ accept }) => accept());
-    await openRemote(t, at, behaviours.echo(), { remote: { remotePort: 4711, forwardPort: refusing.port } });
+    await openRemote(t, at, behaviors.echo(), { remote: { remotePort: 4711, forwardPort: refusing.port } });
     await assert.rejects(
       offer(clients[0], 4711),
       (error) => error.reason === 2 && error.message.endsWith(': connect failed'),
@@ -73,7 +73,7 @@ describe('an ssh2 server', () => {
         () => accept(),
       );
     });
-    const it = await openRemote(t, at, behaviours.echo(), { remote: { remotePort: 4711 } });
+    const it = await openRemote(t, at, behaviors.echo(), { remote: { remotePort: 4711 } });
     const channel = await offered;
     channel.write('ping');
     assert.equal(String((await once(channel, 'data'))[0]), 'ping');
@@ -84,7 +84,7 @@ describe('an ssh2 server', () => {
     const { at, clients } = await start(t, ({ accept, reject, name }) =>
       name === 'tcpip-forward' ? accept() : reject(),
     );
-    const it = await openRemote(t, at, behaviours.echo(), { remote: { remotePort: 4711 } });
+    const it = await openRemote(t, at, behaviors.echo(), { remote: { remotePort: 4711 } });
     await it.tunnel.promises.connect();
     await assert.rejects(it.forward.promises.stop(), { code: 'ERR_SSH_FORWARD_REFUSED', message: /localhost:4711/ });
     assert.deepEqual([it.forward.listening, it.tunnel.forwards()], [false, []]);
@@ -105,7 +105,7 @@ describe('an ssh2 server', () => {
   test('that refuses a port after a reconnect keeps the other forwards', async (t) => {
     let refuses = false;
     const { at } = await start(t, ({ accept, reject }) => (refuses ? reject() : accept()));
-    const it = await openRemote(t, at, behaviours.echo(), {
+    const it = await openRemote(t, at, behaviors.echo(), {
       options: { reconnect: SOON, readyTimeout: 1000 },
       remote: { remotePort: 4711 },
     });

@@ -12,7 +12,7 @@ import {
   KIB,
   MIB,
   Target,
-  behaviours,
+  behaviors,
   connect,
   patternHash,
   refuses,
@@ -28,11 +28,11 @@ const server = await Sshd.start();
 after(() => server.stop());
 
 /** A tunnel with a remote forward to a target, of the shared sshd by default. */
-const open = (t, behaviour, { at = server, ...how } = {}) => openRemote(t, at, behaviour, how);
+const open = (t, behavior, { at = server, ...how } = {}) => openRemote(t, at, behavior, how);
 
 describe('a port', () => {
   test('chosen by the server forwards bytes and ends both ways', async (t) => {
-    const it = await open(t, behaviours.echo());
+    const it = await open(t, behaviors.echo());
     const { forward, target, tunnel } = it;
     assertIncludes(forward, {
       forwardId: 1,
@@ -72,7 +72,7 @@ describe('a port', () => {
   });
 
   test('requested by number is bound', async (t) => {
-    const it = await open(t, behaviours.echo());
+    const it = await open(t, behaviors.echo());
     const { remotePort } = it.forward;
     await it.forward.promises.stop();
     assert.equal(it.forward.listening, false);
@@ -84,11 +84,11 @@ describe('a port', () => {
   });
 
   test('is bound to the loopback address unless the server has GatewayPorts', async (t) => {
-    const everywhere = await open(t, behaviours.echo(), { remote: { remoteHost: '0.0.0.0' } });
+    const everywhere = await open(t, behaviors.echo(), { remote: { remoteHost: '0.0.0.0' } });
     for (const { local } of listeners(everywhere.forward.remotePort)) assert.match(local, /^(0100007F|0{24}01000000):/);
     const at = await Sshd.start({ config: ['GatewayPorts clientspecified'] });
     t.after(() => at.stop());
-    const { forward, target } = await open(t, behaviours.echo(), { at, remote: { remoteHost: '127.0.0.2' } });
+    const { forward, target } = await open(t, behaviors.echo(), { at, remote: { remoteHost: '127.0.0.2' } });
     assert.deepEqual(
       listeners(forward.remotePort).map(({ local }) => local.slice(0, 9)),
       ['0200007F:'],
@@ -100,7 +100,7 @@ describe('a port', () => {
   });
 
   test('in use is refused, and other forwards stay', async (t) => {
-    const it = await open(t, behaviours.echo());
+    const it = await open(t, behaviors.echo());
     const to = { forwardHost: '127.0.0.1', forwardPort: it.target.port };
     const { remoteHost, remotePort } = it.forward;
     await assert.rejects(it.tunnel.promises.forwardRemote({ remoteHost, remotePort, ...to }), (error) => {
@@ -116,7 +116,7 @@ describe('a port', () => {
   test('that is refused ends a session that was made for it', async (t) => {
     const {
       forward: { remoteHost, remotePort },
-    } = await open(t, behaviours.idle());
+    } = await open(t, behaviors.idle());
     const { tunnel, eventLog } = withoutForward(t, server.login);
     const to = { forwardHost: '127.0.0.1', forwardPort: 9 };
     const refused = tunnel.promises.forwardRemote({ remoteHost, remotePort, ...to });
@@ -128,7 +128,7 @@ describe('a port', () => {
   test('is refused by a server that disables forwarding', async (t) => {
     const at = await Sshd.start({ config: ['AllowTcpForwarding local'] });
     t.after(() => at.stop());
-    await assert.rejects(open(t, behaviours.idle(), { at }), { code: 'ERR_SSH_FORWARD_REFUSED' });
+    await assert.rejects(open(t, behaviors.idle(), { at }), { code: 'ERR_SSH_FORWARD_REFUSED' });
   });
 
   test('can be requested in the blocking and callback forms', async (t) => {
@@ -154,7 +154,7 @@ describe('a target', () => {
   test("that refuses ends the remote client's stream, and the event has the reason", async (t) => {
     const refusing = await refusingPort();
     t.after(() => refusing.stop());
-    const it = await open(t, behaviours.echo(), { remote: { forwardPort: refusing.port } });
+    const it = await open(t, behaviors.echo(), { remote: { forwardPort: refusing.port } });
     const client = await it.connect();
     assertIncludes(await client.ended, { bytes: 0 });
     const end = await it.eventLog.next('disconnected');
@@ -167,7 +167,7 @@ describe('a target', () => {
   test("that never answers times out and ends the remote client's stream", async (t) => {
     const silent = await silentPort();
     t.after(() => silent.stop());
-    const it = await open(t, behaviours.echo(), {
+    const it = await open(t, behaviors.echo(), {
       options: { readyTimeout: 2000 },
       remote: { forwardPort: silent.port },
     });
@@ -189,7 +189,7 @@ describe('a target', () => {
   });
 
   test("that does not exist ends the remote client's stream", async (t) => {
-    const it = await open(t, behaviours.echo(), { remote: { forwardHost: 'nowhere.invalid' } });
+    const it = await open(t, behaviors.echo(), { remote: { forwardHost: 'nowhere.invalid' } });
     await (await it.connect()).ended;
     const end = await it.eventLog.next('disconnected');
     assert.match(end.code, /^(ENOTFOUND|EAI_AGAIN)$/);
@@ -197,12 +197,12 @@ describe('a target', () => {
   });
 
   test('given by name is connected over the family it listens on', async (t) => {
-    const it = await open(t, behaviours.echo(), { remote: { forwardHost: 'localhost' } });
+    const it = await open(t, behaviors.echo(), { remote: { forwardHost: 'localhost' } });
     await roundTrip(it);
   });
 
   test('is not dialed before connectionRequest is answered', async (t) => {
-    const it = await open(t, behaviours.echo());
+    const it = await open(t, behaviors.echo());
     const requests = [];
     it.tunnel.on('connectionRequest', (request) => {
       requests.push(request);
@@ -225,7 +225,7 @@ describe('a target', () => {
   });
 
   test('of a pending connectionRequest is never dialed after disconnect()', async (t) => {
-    const it = await open(t, behaviours.echo());
+    const it = await open(t, behaviors.echo());
     it.tunnel.once('connectionRequest', ({ connectionId }) => it.tunnel.disconnect(connectionId, () => {}));
     await (await it.connect()).ended;
     assertIncludes(await it.eventLog.next('disconnected'), { code: 'ECONNABORTED', reason: 'closed by disconnect()' });
@@ -234,7 +234,7 @@ describe('a target', () => {
 });
 
 test('that stalls applies backpressure to the remote client and delays no other', async (t) => {
-  const it = await open(t, behaviours.idle());
+  const it = await open(t, behaviors.idle());
   const stuck = await it.connect();
   stuck.send(64 * MIB);
   const peer = await it.target.next();
@@ -253,7 +253,7 @@ describe('unix sockets', () => {
     const folder = temporaryFolder('remote');
     t.after(() => folder.remove());
     const [near, remoteEnd] = ['near', 'remoteEnd'].map((name) => join(folder.path, name));
-    const target = await Target.start(behaviours.echo(), near);
+    const target = await Target.start(behaviors.echo(), near);
     t.after(() => target.stop());
     const { tunnel, eventLog } = withoutForward(t, server.login);
     const forward = await tunnel.promises.forwardRemote({ remotePath: remoteEnd, forwardPath: near });
@@ -297,7 +297,7 @@ describe('unix sockets', () => {
 
 describe('stop()', () => {
   test('closes the port and keeps open connections', async (t) => {
-    const it = await open(t, behaviours.echo());
+    const it = await open(t, behaviors.echo());
     const client = await it.connect();
     await client.send(KIB);
     await client.received(KIB);
@@ -315,7 +315,7 @@ describe('stop()', () => {
 
   for (const method of ['shutdown', 'close']) {
     test(`${method}() ends all forwards`, async (t) => {
-      const it = await open(t, behaviours.echo());
+      const it = await open(t, behaviors.echo());
       await it.tunnel.promises[method]();
       assert.equal(await refuses(it.forward.remotePort), true);
       assert.deepEqual([it.forward.listening, it.tunnel.forwards()], [false, []]);
@@ -325,7 +325,7 @@ describe('stop()', () => {
 });
 
 test('200 simultaneous connections leave no descriptors', async (t) => {
-  const it = await open(t, behaviours.echo());
+  const it = await open(t, behaviors.echo());
   await roundTrip(it);
   const before = descriptors();
   const one = async () => {
@@ -345,7 +345,7 @@ test('200 simultaneous connections leave no descriptors', async (t) => {
 // The close of one channel and the open of the next often arrive together, with the same channel number.
 test('channels opened while others close reach their own targets', async (t) => {
   const [atOnce, each] = [12, 40];
-  const it = await open(t, behaviours.replier(KIB));
+  const it = await open(t, behaviors.replier(KIB));
   const inARow = async (_, worker) => {
     for (let count = 0; count < each; count++) {
       const client = await it.connect();

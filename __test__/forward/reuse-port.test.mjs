@@ -6,13 +6,13 @@ import { once } from 'node:events';
 import { after } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
-import { KIB, MIB, Target, behaviours, connect, exchange, patternHash, refuses } from '../helpers/peers.mjs';
+import { KIB, MIB, Target, behaviors, connect, exchange, patternHash, refuses } from '../helpers/peers.mjs';
 import { Child } from '../helpers/process.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { assertIncludes, makeTunnel } from '../helpers/tunnels.mjs';
 
 const server = await Sshd.start();
-const target = await Target.start(behaviours.echo());
+const target = await Target.start(behaviors.echo());
 after(() => Promise.all([server.stop(), target.stop()]));
 
 const options = (more) => ({ ...server.login, forwardHost: '127.0.0.1', forwardPort: target.port, ...more });

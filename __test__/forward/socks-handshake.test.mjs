@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
-import { KIB, Target, behaviours, refuses } from '../helpers/peers.mjs';
+import { KIB, Target, behaviors, refuses } from '../helpers/peers.mjs';
 import { GRANTED, ask5, connectSocks, greeting, request5, take, reply5 } from '../helpers/socks.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
@@ -12,7 +12,7 @@ import { assertEcho, assertIncludes, listed, openDynamic } from '../helpers/tunn
 
 const server = await Sshd.start();
 after(() => server.stop());
-const echo = await Target.start(behaviours.echo());
+const echo = await Target.start(behaviors.echo());
 after(() => echo.stop());
 async function openSsh2(t, onOpen) {
   const ssh2 = await Ssh2Server.start({ onOpen });

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
-import { KIB, MIB, behaviours, connect, settled } from '../helpers/peers.mjs';
+import { KIB, MIB, behaviors, connect, settled } from '../helpers/peers.mjs';
 import { Child } from '../helpers/process.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
@@ -30,9 +30,9 @@ async function echo(client, count) {
 
 test('eight stalled connections do not delay an echo', async (t) => {
   const ports = {
-    fast: await targets.ask('behaviour', 'endless', 256 * KIB),
-    slow: await targets.ask('behaviour', 'endless', 50),
-    echo: await targets.ask('behaviour', 'echo'),
+    fast: await targets.ask('behavior', 'endless', 256 * KIB),
+    slow: await targets.ask('behavior', 'endless', 50),
+    echo: await targets.ask('behavior', 'echo'),
   };
   // One session for all: the target's port is chosen by a small dispatcher of its own.
   const dispatcher = await targets.ask('dispatcher', ports);
@@ -80,7 +80,7 @@ test('eight stalled connections do not delay an echo', async (t) => {
 test('a stalled connection holds one window of 2 MiB at most', async (t) => {
   const ssh2 = await Ssh2Server.start({ onOpen: (open) => open.accept() });
   t.after(() => ssh2.stop());
-  const { connect: through } = await openTunnel(t, ssh2, behaviours.idle());
+  const { connect: through } = await openTunnel(t, ssh2, behaviors.idle());
   const client = await through({ read: false });
   const channel = await ssh2.nextChannel();
   assert.equal(channel.outgoing.window, WINDOW);
@@ -95,8 +95,8 @@ test('a stalled connection holds one window of 2 MiB at most', async (t) => {
 
 test('a stalled target delays no other connection', async (t) => {
   const ports = {
-    deaf: await targets.ask('behaviour', 'idle'),
-    echo: await targets.ask('behaviour', 'echo'),
+    deaf: await targets.ask('behavior', 'idle'),
+    echo: await targets.ask('behavior', 'echo'),
   };
   const dispatcher = await targets.ask('dispatcher', ports);
   // Hard, because a graceful shutdown would wait for targets that never read.

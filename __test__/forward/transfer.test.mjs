@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
-import { GIB, KIB, behaviours, patternHash } from '../helpers/peers.mjs';
+import { GIB, KIB, behaviors, patternHash } from '../helpers/peers.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { assertIncludes, openTunnel } from '../helpers/tunnels.mjs';
 
@@ -15,7 +15,7 @@ const CLEAN = { code: 'OK', clean: true, closedBy: 'graceful', droppedUp: 0, dro
 const hashOfGib = patternHash(GIB);
 
 test('1 GiB up arrives intact', { timeout: 60_000 }, async (t) => {
-  const { eventLog, target, connect } = await openTunnel(t, server, behaviours.sink());
+  const { eventLog, target, connect } = await openTunnel(t, server, behaviors.sink());
   const client = await connect();
   assert.equal(await client.send(GIB), GIB);
   client.end();
@@ -26,7 +26,7 @@ test('1 GiB up arrives intact', { timeout: 60_000 }, async (t) => {
 });
 
 test('1 GiB down arrives intact', { timeout: 60_000 }, async (t) => {
-  const { eventLog, target, connect } = await openTunnel(t, server, behaviours.source(GIB));
+  const { eventLog, target, connect } = await openTunnel(t, server, behaviors.source(GIB));
   const client = await connect();
   assertIncludes(await client.ended, { bytes: GIB, sha256: hashOfGib, end: 'FIN' });
   client.end();
@@ -37,7 +37,7 @@ test('1 GiB down arrives intact', { timeout: 60_000 }, async (t) => {
 test('2,000 short connections succeed, 20 at a time', { timeout: 60_000 }, async (t) => {
   const lanes = 20;
   const turns = 100;
-  const { eventLog, connect } = await openTunnel(t, server, behaviours.echo());
+  const { eventLog, connect } = await openTunnel(t, server, behaviors.echo());
   const sha256 = patternHash(KIB);
   const lane = async () => {
     for (let turn = 0; turn < turns; turn++) {
@@ -56,7 +56,7 @@ test('2,000 short connections succeed, 20 at a time', { timeout: 60_000 }, async
 
 test('100 simultaneous connections succeed', async (t) => {
   const size = 256 * KIB;
-  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.echo());
+  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviors.echo());
   const clients = await Promise.all(Array.from({ length: 100 }, () => connect()));
   for (const _ of clients) await eventLog.next('connection');
   const connections = await tunnel.promises.connections();
@@ -80,7 +80,7 @@ test('100 simultaneous connections succeed', async (t) => {
 });
 
 test('data and FIN sent before the channel opens arrive', async (t) => {
-  const { target, connect } = await openTunnel(t, server, behaviours.replier(100));
+  const { target, connect } = await openTunnel(t, server, behaviors.replier(100));
   server.freezeSessions(); // no channel can be opened now
   const client = await connect();
   await client.send(64 * KIB);

@@ -7,7 +7,7 @@ import { after, describe } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
 import { temporaryFolder } from '../helpers/keys.mjs';
-import { KIB, MIB, PATTERN, behaviours, patternHash, settled } from '../helpers/peers.mjs';
+import { KIB, MIB, PATTERN, behaviors, patternHash, settled } from '../helpers/peers.mjs';
 import { descriptors } from '../helpers/process.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { SIZE, WHOLE, makeForwarding, roundTrip, to } from '../helpers/forwards.mjs';
@@ -27,9 +27,9 @@ const path = () => join(folder.path, `${++paths}.sock`);
 describe('Unix sockets', () => {
   test('forward to a port, from a port, and to each other', async (t) => {
     const { tunnel, eventLog, target, client } = makeForwarding(t, server);
-    const echo = await target(behaviours.echo());
+    const echo = await target(behaviors.echo());
     const behind = path();
-    const remoteEnd = await target(behaviours.echo(), behind);
+    const remoteEnd = await target(behaviors.echo(), behind);
     for (const [options, it] of [
       [{ localPath: path(), ...to(echo) }, echo],
       [{ forwardPath: behind }, remoteEnd],
@@ -187,7 +187,7 @@ describe('Unix sockets', () => {
 
 test('leave no descriptors', async (t) => {
   const { tunnel, target, client } = makeForwarding(t, server);
-  const echo = await target(behaviours.echo());
+  const echo = await target(behaviors.echo());
   const one = async () => {
     const forwards = [
       await tunnel.promises.forwardLocal(to(echo)),

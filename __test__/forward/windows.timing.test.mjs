@@ -5,7 +5,7 @@ import { after } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
 import { Distance } from '../helpers/latency.mjs';
-import { KIB, MIB, behaviours, connect, settled } from '../helpers/peers.mjs';
+import { KIB, MIB, behaviors, connect, settled } from '../helpers/peers.mjs';
 import { Child } from '../helpers/process.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
@@ -22,7 +22,7 @@ async function open(t, way, options) {
   const ssh2 = await Ssh2Server.start({ onOpen: (open) => open.accept() });
   t.after(() => ssh2.stop());
   const port = await way(ssh2.port);
-  return { ssh2, ...(await openTunnel(t, ssh2, behaviours.idle(), { port, ...options })) };
+  return { ssh2, ...(await openTunnel(t, ssh2, behaviors.idle(), { port, ...options })) };
 }
 
 test('a window grows to windowLimit on a high-latency path', async (t) => {
@@ -79,7 +79,7 @@ test('connections share memoryLimit, and none starves', async (t) => {
 test('a client that stalls after a fast start costs at most windowLimit', async (t) => {
   const distance = await Distance.start(server.port, ONE_WAY);
   t.after(() => distance.stop());
-  const forwardPort = await targets.ask('behaviour', 'endless', 256 * KIB);
+  const forwardPort = await targets.ask('behavior', 'endless', 256 * KIB);
   // In a process of its own, so that the clients' memory is not measured.
   const child = await Child.start('tunnel-process.mjs');
   t.after(() => child.stop());

@@ -12,7 +12,7 @@ import { SSHTunnel } from '../../index.js';
 import { freePort } from './daemon.mjs';
 import { findProgram } from './ensure-sshd.mjs';
 import { temporaryFolder } from './keys.mjs';
-import { KIB, Peer, Target, behaviours, patternHash, refusingPort } from './peers.mjs';
+import { KIB, Peer, Target, behaviors, patternHash, refusingPort } from './peers.mjs';
 import { ROOT } from './process.mjs';
 import { Sshd } from './sshd.mjs';
 
@@ -245,7 +245,7 @@ export async function compare(tell = () => {}) {
   const [server, jump, target, refusing, taken] = await Promise.all([
     Sshd.start(),
     Sshd.start(),
-    Target.start(behaviours.echo()),
+    Target.start(behaviors.echo()),
     refusingPort(),
     Target.start(),
   ]);

@@ -4,8 +4,8 @@ import { Target } from './peers.mjs';
 import { withoutForward } from './tunnels.mjs';
 
 /** A target, and a tunnel without the constructor's forward. After the test, the target is closed first. */
-export async function openDial(t, { login }, behaviour, options, path) {
-  const target = await Target.start(behaviour, path);
+export async function openDial(t, { login }, behavior, options, path) {
+  const target = await Target.start(behavior, path);
   t.after(() => target.stop());
   return { ...withoutForward(t, login, options), target };
 }

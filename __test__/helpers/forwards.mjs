@@ -8,8 +8,8 @@ export const WHOLE = { bytes: SIZE, sha256: patternHash(SIZE), end: 'FIN' };
 
 /** A tunnel without the constructor's forward, and functions that make targets and clients. */
 export function makeForwarding(t, { login }, options) {
-  const target = async (behaviour, at) => {
-    const it = await Target.start(behaviour, at);
+  const target = async (behavior, at) => {
+    const it = await Target.start(behavior, at);
     t.after(() => it.stop());
     return it;
   };

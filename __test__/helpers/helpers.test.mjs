@@ -12,7 +12,7 @@ import ssh2 from 'ssh2';
 import { test } from './bounded.mjs';
 import { findProgram } from './ensure-sshd.mjs';
 import { temporaryFolder } from './keys.mjs';
-import { KIB, MIB, Peer, Target, behaviours, connect, patternHash, refusingPort, settled } from './peers.mjs';
+import { KIB, MIB, Peer, Target, behaviors, connect, patternHash, refusingPort, settled } from './peers.mjs';
 import { Child, descriptors, descriptorsBack, until } from './process.mjs';
 import { REASONS, Ssh2Server } from './ssh2-server.mjs';
 import { Sshd } from './sshd.mjs';
@@ -21,7 +21,7 @@ const server = await Sshd.start({ config: ['RekeyLimit 1G'] });
 after(() => server.stop());
 
 test('FIN and ECONNRESET are distinguished after every byte', async (t) => {
-  const finishing = await Target.start(behaviours.source(3 * MIB));
+  const finishing = await Target.start(behaviors.source(3 * MIB));
   const resetting = await Target.start(async (peer) => {
     await peer.send(MIB);
     await settled(() => peer.socket.writableLength);
@@ -74,7 +74,7 @@ test('a reset that follows FIN does not hide it', async (t) => {
 });
 
 test('a half-closed connection receives the reply', async (t) => {
-  const target = await Target.start(behaviours.replier(8 * MIB));
+  const target = await Target.start(behaviors.replier(8 * MIB));
   t.after(() => target.stop());
   const client = await connect(target.port);
   await client.send(MIB);
@@ -94,7 +94,7 @@ test('a refusing port refuses, and stopped targets leave no descriptor', async (
 });
 
 test('OpenSSH forwards through the private sshd; killed sessions are gone', async (t) => {
-  const target = await Target.start(behaviours.source(32 * MIB));
+  const target = await Target.start(behaviors.source(32 * MIB));
   const folder = temporaryFolder('known');
   const door = join(folder.path, 'door'); // a Unix socket needs no free port
   const knownHosts = join(folder.path, 'known_hosts');
@@ -179,7 +179,7 @@ test('the ssh2 server rejects with the given reason and reports what it received
 test('a target in a child process reports what it read', async (t) => {
   const child = await Child.start('peer-process.mjs');
   t.after(() => child.stop());
-  const port = await child.ask('behaviour', 'sink');
+  const port = await child.ask('behavior', 'sink');
   const client = await connect(port);
   await client.send(5 * MIB);
   client.end();

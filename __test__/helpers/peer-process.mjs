@@ -3,7 +3,7 @@
 
 import net from 'node:net';
 
-import { Target, behaviours, connect, fakeServers } from './peers.mjs';
+import { Target, behaviors, connect, fakeServers } from './peers.mjs';
 import { answer, moment } from './process.mjs';
 import { Ssh2Server } from './ssh2-server.mjs';
 
@@ -46,8 +46,8 @@ function dispatch(socket, ports) {
 }
 
 answer({
-  async behaviour(name, ...args) {
-    return keep(await Target.start(behaviours[name](...args)));
+  async behavior(name, ...args) {
+    return keep(await Target.start(behaviors[name](...args)));
   },
   /** A target that becomes one of these after the first line: their ports by their names. */
   async dispatcher(ports) {

@@ -179,10 +179,10 @@ export class Target {
   #arrivals = new EventEmitter();
 
   /**
-   * @param behaviour called with each `Peer`, which does not read until told to
+   * @param behavior called with each `Peer`, which does not read until told to
    * @param path of a Unix socket, in place of a port
    */
-  static async start(behaviour = () => {}, path) {
+  static async start(behavior = () => {}, path) {
     const target = new Target();
     target.#server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true });
     target.#server.on('connection', (socket) => {
@@ -190,7 +190,7 @@ export class Target {
       target.peers.push(peer);
       target.#sockets.add(socket);
       socket.on('close', () => target.#sockets.delete(socket));
-      behaviour(peer);
+      behavior(peer);
       target.#arrivals.emit('peer');
     });
     target.#server.listen({ ...(path === undefined ? { port: 0, host: '127.0.0.1' } : { path }), backlog: 4096 });
@@ -220,8 +220,8 @@ export class Target {
   }
 }
 
-/** Behaviours of targets. */
-export const behaviours = {
+/** Behaviors of targets. */
+export const behaviors = {
   /** Echoes, and ends when the peer does. */
   echo: () => (peer) => {
     peer.read();

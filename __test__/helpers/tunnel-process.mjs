@@ -8,7 +8,7 @@ import { SSHTunnel } from '../../index.js';
 
 let tunnel;
 /** The one socket of dial(). */
-let dialled;
+let dialed;
 const ends = [];
 
 /** A tunnel whose reports are recorded. */
@@ -27,20 +27,20 @@ answer({
   async dial(options, port) {
     make(options);
     const socket = await tunnel.promises.dial({ host: '127.0.0.1', port, allowHalfOpen: true });
-    dialled = new Peer(socket, { read: false }).stall();
+    dialed = new Peer(socket, { read: false }).stall();
   },
   /** Reads until this many bytes have arrived in total. */
   async read(total) {
-    await dialled.read().received(total);
-    dialled.stall();
+    await dialed.read().received(total);
+    dialed.stall();
   },
   /** Reads to the end, and ends too; returns what was read. */
   async readToEnd() {
-    const ended = once(dialled.socket, 'end');
-    dialled.read();
+    const ended = once(dialed.socket, 'end');
+    dialed.read();
     await ended;
-    dialled.end();
-    const { bytes, sha256 } = dialled.report();
+    dialed.end();
+    const { bytes, sha256 } = dialed.report();
     return { bytes, sha256 };
   },
   shutdown: () => tunnel.promises.shutdown(),

@@ -5,13 +5,13 @@ import { once } from 'node:events';
 import net from 'node:net';
 
 import { makeKey, temporaryFolder } from './keys.mjs';
-import { Target, behaviours, connect } from './peers.mjs';
+import { Target, behaviors, connect } from './peers.mjs';
 import { Ssh2Server } from './ssh2-server.mjs';
 
 const [name, scenario] = process.argv.slice(2);
 const { createTunnel } = await import(name);
 
-const target = await Target.start(behaviours.echo());
+const target = await Target.start(behaviors.echo());
 
 /** An SSH server, and the options of a tunnel through it. */
 async function prepare({ ssh, login, port, ...tunnel } = {}) {

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { EventEmitter, once } from 'node:events';
 
 import { SSHTunnel } from '../../index.js';
-import { KIB, Target, behaviours, connect, patternHash } from './peers.mjs';
+import { KIB, Target, behaviors, connect, patternHash } from './peers.mjs';
 import { Ssh2Server } from './ssh2-server.mjs';
 
 const EVENTS = ['listening', 'connection', 'disconnected', 'ready', 'reconnecting', 'sessionError', 'error', 'close'];
@@ -61,8 +61,8 @@ export function makeTunnel(t, login, forwardPort, options) {
  * A target, a listening tunnel to it, its event log, and a function that connects through it. After the
  * test, clients and target are closed first, so that the shutdown has nothing to wait for.
  */
-export async function openTunnel(t, server, behaviour, options) {
-  const target = await Target.start(behaviour);
+export async function openTunnel(t, server, behavior, options) {
+  const target = await Target.start(behavior);
   const clients = [];
   t.after(async () => {
     for (const { socket } of clients) socket.destroy();
@@ -96,7 +96,7 @@ export async function openDynamic(t, { login }, options, forwardOptions = {}) {
 export async function openScripted(t, { onOpen = (open) => open.accept(), options, how } = {}) {
   const ssh2 = await Ssh2Server.start({ onOpen });
   t.after(() => ssh2.stop());
-  const opened = await openTunnel(t, ssh2, behaviours.idle(), options);
+  const opened = await openTunnel(t, ssh2, behaviors.idle(), options);
   return { ...opened, ssh2, client: await opened.connect(how) };
 }
 
@@ -106,8 +106,8 @@ export async function openScripted(t, { onOpen = (open) => open.accept(), option
  * and target are closed first.
  * @param options.path of a Unix socket for the target, in place of a port
  */
-export async function openRemote(t, server, behaviour, { options, remote, path } = {}) {
-  const target = await Target.start(behaviour, path);
+export async function openRemote(t, server, behavior, { options, remote, path } = {}) {
+  const target = await Target.start(behavior, path);
   const clients = [];
   t.after(async () => {
     for (const { socket } of clients) socket.destroy();

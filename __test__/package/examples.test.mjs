@@ -9,7 +9,7 @@ import { after } from 'node:test';
 import { test } from '../helpers/bounded.mjs';
 import { WELL, startExample, startProgram } from '../helpers/example.mjs';
 import { makeHome } from '../helpers/home.mjs';
-import { MIB, Target, behaviours, connect, patternHash, refuses } from '../helpers/peers.mjs';
+import { MIB, Target, behaviors, connect, patternHash, refuses } from '../helpers/peers.mjs';
 import { ROOT, run } from '../helpers/process.mjs';
 import { Api, Postgres, Redis } from '../helpers/services.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
@@ -71,7 +71,7 @@ function start(t, name, { args = [], env = {} }) {
 
 /** An echo target. */
 async function echo(t) {
-  const target = await Target.start(behaviours.echo());
+  const target = await Target.start(behaviors.echo());
   t.after(() => target.stop());
   return target;
 }

@@ -9,7 +9,7 @@ import { createInterface } from 'node:readline';
 
 import { test } from '../helpers/bounded.mjs';
 import { temporaryFolder } from '../helpers/keys.mjs';
-import { MIB, Target, behaviours, connect } from '../helpers/peers.mjs';
+import { MIB, Target, behaviors, connect } from '../helpers/peers.mjs';
 import { ROOT } from '../helpers/process.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { assertIncludes } from '../helpers/tunnels.mjs';
@@ -47,7 +47,7 @@ function parse(text) {
 
 test('each line is valid Prometheus text format with the expected values', async (t) => {
   const server = await Sshd.start();
-  const target = await Target.start(behaviours.echo());
+  const target = await Target.start(behaviors.echo());
   const home = temporaryFolder('home');
   t.after(() => (home.remove(), Promise.all([server.stop(), target.stop()])));
   mkdirSync(join(home.path, '.ssh'));

@@ -8,7 +8,7 @@ import { after } from 'node:test';
 import { test } from '../helpers/bounded.mjs';
 import { WELL, startExample } from '../helpers/example.mjs';
 import { makeHome } from '../helpers/home.mjs';
-import { KIB, MIB, Target, behaviours, connect, patternHash, refuses } from '../helpers/peers.mjs';
+import { KIB, MIB, Target, behaviors, connect, patternHash, refuses } from '../helpers/peers.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { assertIncludes } from '../helpers/tunnels.mjs';
 
@@ -17,8 +17,8 @@ const home = makeHome([server]);
 after(() => (home.remove(), server.stop()));
 
 /** A sidecar in front of a target, and what its probe answers. */
-async function start(t, behaviour, env) {
-  const target = await Target.start(behaviour);
+async function start(t, behavior, env) {
+  const target = await Target.start(behavior);
   t.after(() => target.stop());
   const example = startExample(t, 'sidecar', {
     env: {
@@ -50,7 +50,7 @@ async function answers(port, status) {
 test('the sidecar is ready while it has a session', async (t) => {
   server.freeze();
   t.after(() => server.thaw());
-  const it = await start(t, behaviours.echo());
+  const it = await start(t, behaviors.echo());
   await it.answer(503);
   server.thaw();
   await it.line(/^ready$/m);
@@ -67,7 +67,7 @@ test('the sidecar is ready while it has a session', async (t) => {
 });
 
 test('SIGTERM stops accepting and lets open connections finish', async (t) => {
-  const it = await start(t, behaviours.echo());
+  const it = await start(t, behaviors.echo());
   const port = await it.port();
   const client = await connect(port);
   await client.send(KIB);
@@ -84,7 +84,7 @@ test('SIGTERM stops accepting and lets open connections finish', async (t) => {
 });
 
 test('a connection that does not finish is reset', async (t) => {
-  const it = await start(t, behaviours.endless(), { DRAIN_SECONDS: '1', LINGER_SECONDS: '1' });
+  const it = await start(t, behaviors.endless(), { DRAIN_SECONDS: '1', LINGER_SECONDS: '1' });
   const client = await connect(await it.port());
   await client.received(MIB);
   client.stall();
@@ -97,7 +97,7 @@ test('a connection that does not finish is reset', async (t) => {
 });
 
 test('a second signal exits at once', async (t) => {
-  const it = await start(t, behaviours.echo(), { DRAIN_SECONDS: '600' });
+  const it = await start(t, behaviors.echo(), { DRAIN_SECONDS: '600' });
   const client = await connect(await it.port());
   await client.send(KIB);
   await client.received(KIB);
@@ -111,7 +111,7 @@ test('a second signal exits at once', async (t) => {
 test('SIGTERM during connect exits', async (t) => {
   server.freeze();
   t.after(() => server.thaw());
-  const it = await start(t, behaviours.echo());
+  const it = await start(t, behaviors.echo());
   await it.answer(503);
   it.child.kill('SIGTERM');
   await it.line(/^0 connections finished, 0 were cut$/m);
@@ -119,7 +119,7 @@ test('SIGTERM during connect exits', async (t) => {
 });
 
 test('a failed connect exits with an error', async (t) => {
-  const it = await start(t, behaviours.echo(), { SSH_KNOWN_HOSTS: '/dev/null' });
+  const it = await start(t, behaviors.echo(), { SSH_KNOWN_HOSTS: '/dev/null' });
   const { code, stderr } = await it.exit();
   assert.equal(code, 1);
   assert.match(stderr, /host key/i);

@@ -5,7 +5,7 @@ import { networkInterfaces } from 'node:os';
 import { after } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
-import { MIB, behaviours } from '../helpers/peers.mjs';
+import { MIB, behaviors } from '../helpers/peers.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { makeTunnel, openTunnel, roundTrip } from '../helpers/tunnels.mjs';
 
@@ -26,7 +26,7 @@ test('the server is dialed over IPv6', { skip: noIPv6 }, async (t) => {
   t.after(() => dual.stop());
   for (const how of [{}, { forceIPv6: true, localAddress: '::1' }]) {
     const login = { ...dual.login, host: '::1', ...how };
-    await roundTrip(await openTunnel(t, { login }, behaviours.echo()), MIB);
+    await roundTrip(await openTunnel(t, { login }, behaviors.echo()), MIB);
   }
   assert.equal(dual.log().match(/Connection from ::1 /g).length, 2);
 });

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
-import { MIB, behaviours } from '../helpers/peers.mjs';
+import { MIB, behaviors } from '../helpers/peers.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { makeTunnel, openTunnel, roundTrip } from '../helpers/tunnels.mjs';
 
@@ -55,7 +55,7 @@ for (const { name, log, ...options } of CASES) {
 }
 
 async function echoed(t, server, options) {
-  await roundTrip(await openTunnel(t, server, behaviours.echo(), options), SIZE);
+  await roundTrip(await openTunnel(t, server, behaviors.echo(), options), SIZE);
 }
 
 // A server that rekeys often, so that counters and sequence numbers restart.

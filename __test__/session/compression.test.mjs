@@ -5,7 +5,7 @@ import { after } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
 import { IGNORE, message } from '../helpers/messages.mjs';
-import { KIB, MIB, behaviours } from '../helpers/peers.mjs';
+import { KIB, MIB, behaviors } from '../helpers/peers.mjs';
 import { Relay } from '../helpers/relay.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
@@ -31,14 +31,14 @@ function agreed(sshd, before) {
 
 test('16 MiB pass both ways with compression', async (t) => {
   const before = server.log().length;
-  await roundTrip(await openTunnel(t, server, behaviours.echo(), compress), SIZE);
+  await roundTrip(await openTunnel(t, server, behaviors.echo(), compress), SIZE);
   assert.deepEqual(agreed(server, before), [ZLIB, ZLIB]);
   assert.match(server.log().slice(before), /Enabling compression at level/);
 });
 
 test('16 MiB pass both ways with compression and rekeying', async (t) => {
   const before = changing.log().length;
-  const open = await openTunnel(t, changing, behaviours.echo(), compress);
+  const open = await openTunnel(t, changing, behaviors.echo(), compress);
   await roundTrip(open, SIZE);
   await roundTrip(open, SIZE);
   const methods = agreed(changing, before);
@@ -46,7 +46,7 @@ test('16 MiB pass both ways with compression and rekeying', async (t) => {
 });
 
 test('16 MiB pass both ways with compression at an ssh2 server', async (t) => {
-  await roundTrip(await openTunnel(t, ssh2, behaviours.echo(), compress), SIZE);
+  await roundTrip(await openTunnel(t, ssh2, behaviors.echo(), compress), SIZE);
   for (const way of ['C->S', 'S->C']) {
     assert.ok(ssh2.lines.some((line) => line.endsWith(`Handshake: ${way} compression: ${ZLIB}`)));
   }
@@ -56,7 +56,7 @@ test('compressible data is compressed both ways', async (t) => {
   const relay = await Relay.start(server.port);
   t.after(() => relay.stop());
   const login = { ...server.login, port: relay.port };
-  const { eventLog, connect } = await openTunnel(t, { login }, behaviours.echo(), compress);
+  const { eventLog, connect } = await openTunnel(t, { login }, behaviors.echo(), compress);
   const client = await connect();
   await client.send(SIZE, Buffer.alloc(64 * KIB));
   client.end();

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
-import { KIB, behaviours, exchange, refuses } from '../helpers/peers.mjs';
+import { KIB, behaviors, exchange, refuses } from '../helpers/peers.mjs';
 import { descriptors } from '../helpers/process.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
@@ -20,7 +20,7 @@ const RESET = { bytes: 0, end: 'ECONNRESET' };
 
 /** A listening tunnel whose server has stopped. */
 async function disconnectedTunnel(t, reconnect, options) {
-  const opened = await openTunnel(t, server, behaviours.echo(), { reconnect, ...options });
+  const opened = await openTunnel(t, server, behaviors.echo(), { reconnect, ...options });
   await opened.eventLog.next('ready');
   await server.halt();
   t.after(() => server.restart());
@@ -73,7 +73,7 @@ test('a connection whose channel was not open at the disconnect waits too', asyn
   let silent = true;
   const ssh2 = await Ssh2Server.start({ onOpen: (open) => silent || open.connect() });
   t.after(() => ssh2.stop());
-  const it = await openTunnel(t, ssh2, behaviours.echo(), { reconnect: SOON });
+  const it = await openTunnel(t, ssh2, behaviors.echo(), { reconnect: SOON });
   const [client] = await waiting(it, 1);
   await ssh2.logged(/Inbound: CHANNEL_OPEN/);
   silent = false;
@@ -150,7 +150,7 @@ test('stopListening() keeps reconnecting a session that connect() made', async (
 });
 
 test('stopListening() cancels a pending reconnect attempt', async (t) => {
-  const it = await openTunnel(t, server, behaviours.echo(), { reconnect: SOON });
+  const it = await openTunnel(t, server, behaviors.echo(), { reconnect: SOON });
   server.freeze();
   t.after(() => server.thaw());
   server.killSessions();
@@ -222,7 +222,7 @@ async function assertOver({ tunnel, eventLog }, port, code) {
 test('a changed host key ends reconnecting', async (t) => {
   const own = await Sshd.start();
   t.after(() => own.stop());
-  const it = await openTunnel(t, own, behaviours.echo(), { reconnect: SOON });
+  const it = await openTunnel(t, own, behaviors.echo(), { reconnect: SOON });
   const port = it.tunnel.localPort;
   await own.halt();
   const [client] = await waiting(it, 1);
@@ -237,7 +237,7 @@ test('a changed host key ends reconnecting', async (t) => {
 test('an authentication failure ends reconnecting', async (t) => {
   const own = await Sshd.start();
   t.after(() => own.stop());
-  const it = await openTunnel(t, own, behaviours.echo(), { reconnect: SOON });
+  const it = await openTunnel(t, own, behaviors.echo(), { reconnect: SOON });
   const port = it.tunnel.localPort;
   await own.halt();
   own.authorizeNobody();

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { test } from '../helpers/bounded.mjs';
 import { Cli, Setting } from '../helpers/cli.mjs';
-import { KIB, MIB, Target, behaviours, connect, exchange, patternHash } from '../helpers/peers.mjs';
+import { KIB, MIB, Target, behaviors, connect, exchange, patternHash } from '../helpers/peers.mjs';
 import { Child, signal } from '../helpers/process.mjs';
 import { connectSocks, greeting, request5 } from '../helpers/socks.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
@@ -21,8 +21,8 @@ const LIMIT = 1000;
 const FROZEN = 2500;
 
 /** A tunnel in a process of its own, its target, and a client that is connected. */
-async function open(t, options, { behaviour = behaviours.echo(), login = server.login, ...how } = {}) {
-  const target = await Target.start(behaviour);
+async function open(t, options, { behavior = behaviors.echo(), login = server.login, ...how } = {}) {
+  const target = await Target.start(behavior);
   t.after(() => target.stop());
   const child = await Child.start('./frozen-process.mjs');
   t.after(() => child.stop());
@@ -82,7 +82,7 @@ for (const [name, login] of [
 test('the command keeps its session across a pause', async (t) => {
   const setting = new Setting(server);
   t.after(() => setting.remove());
-  const target = await Target.start(behaviours.echo());
+  const target = await Target.start(behaviors.echo());
   t.after(() => target.stop());
   const alive = ['-o', 'ServerAliveInterval=1', '-o', 'ServerAliveCountMax=1'];
   const command = Cli.start(t, [
@@ -137,7 +137,7 @@ test('bytes waiting from the local client are read before idleTimeout applies', 
 });
 
 test('bytes waiting from the target are read before idleTimeout applies', async (t) => {
-  const { child, target, connect } = await open(t, { idleTimeout: LIMIT }, { behaviour: (peer) => peer.read() });
+  const { child, target, connect } = await open(t, { idleTimeout: LIMIT }, { behavior: (peer) => peer.read() });
   const client = await connect();
   await client.send(KIB);
   const peer = await target.next();
@@ -222,9 +222,9 @@ test('a SOCKS handshake continues after a pause', async (t) => {
 
 test('a bounded close delivers what the client reads after a pause', async (t) => {
   const total = 8 * MIB;
-  const behaviour = (peer) => peer.read().send(total);
+  const behavior = (peer) => peer.read().send(total);
   const linger = { l_onoff: 1, l_linger: LIMIT / 1000 };
-  const { child, connect } = await open(t, { linger }, { behaviour });
+  const { child, connect } = await open(t, { linger }, { behavior });
   const client = await connect({ read: false });
   await client.send(KIB);
   // All buffers are full; from the close on the client reads.
@@ -237,9 +237,9 @@ test('a bounded close delivers what the client reads after a pause', async (t) =
 });
 
 test('a bounded close resets a stalled client after a pause', async (t) => {
-  const behaviour = (peer) => peer.read().send(8 * MIB);
+  const behavior = (peer) => peer.read().send(8 * MIB);
   const linger = { l_onoff: 1, l_linger: LIMIT / 1000 };
-  const { child, connect } = await open(t, { linger }, { behaviour });
+  const { child, connect } = await open(t, { linger }, { behavior });
   const client = await connect({ read: false });
   await client.send(KIB);
   // More than the kernel acknowledges for a client that does not read.

@@ -8,7 +8,7 @@ import { after } from 'node:test';
 import { test } from '../helpers/bounded.mjs';
 import { makeKey, temporaryFolder } from '../helpers/keys.mjs';
 import { IGNORE, KEXINIT, KEX_ECDH_INIT, KEX_ECDH_REPLY, NEWKEYS, clearPacket, message } from '../helpers/messages.mjs';
-import { KIB, MIB, Target, behaviours } from '../helpers/peers.mjs';
+import { KIB, MIB, Target, behaviors } from '../helpers/peers.mjs';
 import { memory } from '../helpers/process.mjs';
 import { READABLE, Relay, changeKexInit } from '../helpers/relay.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
@@ -159,7 +159,7 @@ test('a corrupted packet ends the session and resets its connections', async (t)
   });
   t.after(() => relay.stop());
   const login = { ...server.login, port: relay.port };
-  const { eventLog, connect, target } = await openTunnel(t, { login }, behaviours.echo(), { algorithms: READABLE });
+  const { eventLog, connect, target } = await openTunnel(t, { login }, behaviors.echo(), { algorithms: READABLE });
   const client = await connect();
   await client.send(KIB);
   await client.received(KIB);

@@ -6,7 +6,7 @@ import { after } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
 import { makeKey, temporaryFolder } from '../helpers/keys.mjs';
-import { KIB, MIB, behaviours, connect, patternHash, refusingPort, settled } from '../helpers/peers.mjs';
+import { KIB, MIB, behaviors, connect, patternHash, refusingPort, settled } from '../helpers/peers.mjs';
 import { Child, until } from '../helpers/process.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
@@ -36,7 +36,7 @@ const disconnects = (server) => (server.log().match(/Received disconnect from .*
 
 for (const hops of [[first], [first, second]]) {
   test(`${hops.length + 1} servers in a row: 16 MiB pass both ways`, async (t) => {
-    const through = await openTunnel(t, behind(hops), behaviours.echo());
+    const through = await openTunnel(t, behind(hops), behaviors.echo());
     await roundTrip(through, 16 * MIB);
   });
 }
@@ -46,7 +46,7 @@ test('every server in a chain rekeys during a transfer', async (t) => {
   const busy = await Promise.all([Sshd.start(config), Sshd.start(config)]);
   t.after(() => Promise.all(busy.map((server) => server.stop())));
   const [hop, server] = busy;
-  await roundTrip(await openTunnel(t, behind([hop], server), behaviours.echo()), 16 * MIB);
+  await roundTrip(await openTunnel(t, behind([hop], server), behaviors.echo()), 16 * MIB);
   for (const each of busy) {
     assert.ok(each.log().match(/SSH2_MSG_NEWKEYS received/g).length > 10, 'few changes of keys');
   }
@@ -55,7 +55,7 @@ test('every server in a chain rekeys during a transfer', async (t) => {
 test('every server in a chain compresses', async (t) => {
   const algorithms = { compress: ['zlib@openssh.com'] };
   const { login } = behind([{ ...first.login, algorithms }]);
-  await roundTrip(await openTunnel(t, { login }, behaviours.echo(), { algorithms }), 16 * MIB);
+  await roundTrip(await openTunnel(t, { login }, behaviors.echo(), { algorithms }), 16 * MIB);
 });
 
 test('jump accepts a hop, a list of hops and an empty list', async (t) => {
@@ -105,9 +105,9 @@ test('a stalled connection behind a jump host delays no other', async (t) => {
   const targets = await Child.start('peer-process.mjs');
   t.after(() => targets.stop());
   const ports = {
-    fast: await targets.ask('behaviour', 'endless', 256 * KIB),
-    deaf: await targets.ask('behaviour', 'idle'),
-    echo: await targets.ask('behaviour', 'echo'),
+    fast: await targets.ask('behavior', 'endless', 256 * KIB),
+    deaf: await targets.ask('behavior', 'idle'),
+    echo: await targets.ask('behavior', 'echo'),
   };
   const dispatcher = await targets.ask('dispatcher', ports);
   const { login } = behind([first]);
@@ -137,7 +137,7 @@ test('a stalled connection behind a jump host delays no other', async (t) => {
 async function underWay(t) {
   const hops = await Promise.all([Sshd.start(), Sshd.start()]);
   t.after(() => Promise.all(hops.map((hop) => hop.stop())));
-  const through = await openTunnel(t, behind(hops), behaviours.endless());
+  const through = await openTunnel(t, behind(hops), behaviors.endless());
   const client = await through.connect();
   await client.received(4 * MIB);
   return { ...through, hops, client };
@@ -165,7 +165,7 @@ test('a tunnel reconnects through a lost hop', async (t) => {
   const hop = await Sshd.start();
   t.after(() => hop.stop());
   const login = { ...target.login, jump: hop.login, reconnect: { initialDelay: 10 } };
-  const through = await openTunnel(t, { login }, behaviours.echo());
+  const through = await openTunnel(t, { login }, behaviors.echo());
   await through.eventLog.next('ready');
   hop.killSessions();
   await through.eventLog.next('reconnecting');

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
-import { KIB, behaviours, patternHash } from '../helpers/peers.mjs';
+import { KIB, behaviors, patternHash } from '../helpers/peers.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { assertIncludes, openTunnel } from '../helpers/tunnels.mjs';
 
@@ -15,7 +15,7 @@ test('keepalives detect an unresponsive server in time', async (t) => {
   const keepaliveInterval = 200;
   const keepaliveCountMax = 2;
   const options = { keepaliveInterval, keepaliveCountMax };
-  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviours.echo(), options);
+  const { tunnel, eventLog, connect } = await openTunnel(t, server, behaviors.echo(), options);
   const client = await connect();
   await client.send(KIB);
   await client.received(KIB);

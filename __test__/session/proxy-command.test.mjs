@@ -9,7 +9,7 @@ import { after } from 'node:test';
 import { test } from '../helpers/bounded.mjs';
 import { findProgram } from '../helpers/ensure-sshd.mjs';
 import { temporaryFolder } from '../helpers/keys.mjs';
-import { MIB, behaviours, patternHash } from '../helpers/peers.mjs';
+import { MIB, behaviors, patternHash } from '../helpers/peers.mjs';
 import { ROOT, descendants, descriptors, descriptorsBack, runModule, signal, until } from '../helpers/process.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { EventLog, assertIncludes, makeTunnel, openTunnel, roundTrip } from '../helpers/tunnels.mjs';
@@ -61,7 +61,7 @@ test('16 MiB pass both ways through a ProxyCommand, which leaves nothing behind'
   }
   const before = descriptors();
   for (let turn = 0; turn < 2; turn++) {
-    const open = await openTunnel(t, through(netcat), behaviours.echo());
+    const open = await openTunnel(t, through(netcat), behaviors.echo());
     assert.equal(children().length, 1);
     await roundTrip(open, 16 * MIB);
     await open.tunnel.promises.shutdown();
@@ -76,12 +76,12 @@ test('ssh -W serves as ProxyCommand', async (t) => {
   const { port, username } = gateway.login;
   const given = `-i '${gateway.key.file}' ${options.map((option) => `-o ${option}`).join(' ')}`;
   const ssh = `'${findProgram('ssh')}' -F none ${given} -p ${port} -W '[%h]:%p' ${username}@127.0.0.1`;
-  await roundTrip(await openTunnel(t, through(ssh), behaviours.echo()), 16 * MIB);
+  await roundTrip(await openTunnel(t, through(ssh), behaviors.echo()), 16 * MIB);
 });
 
 test('a jump host can be reached through a ProxyCommand', async (t) => {
   const jump = { ...gateway.login, proxyCommand: netcat };
-  await roundTrip(await openTunnel(t, { login: { ...server.login, jump } }, behaviours.echo()), MIB);
+  await roundTrip(await openTunnel(t, { login: { ...server.login, jump } }, behaviors.echo()), MIB);
 });
 
 test('tokens are expanded, and the shell interprets the rest', async (t) => {
@@ -124,7 +124,7 @@ test('standard error of the ProxyCommand is inherited', async () => {
 });
 
 test('a ProxyCommand that dies during a transfer: delivered data, then RST', async (t) => {
-  const { connect, eventLog } = await openTunnel(t, through(netcat), behaviours.endless());
+  const { connect, eventLog } = await openTunnel(t, through(netcat), behaviors.endless());
   const client = await connect();
   await client.received(4 * MIB);
   const [pid] = children();

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
-import { KIB, MIB, behaviours, connect as connectTo, exchange, patternHash } from '../helpers/peers.mjs';
+import { KIB, MIB, behaviors, connect as connectTo, exchange, patternHash } from '../helpers/peers.mjs';
 import { Child, runModule } from '../helpers/process.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
@@ -19,7 +19,7 @@ const CUT = { code: 'ERR_SSH_DISCONNECTED', clean: false, closedBy: 'reset' };
 /** A tunnel with reconnect, and a client after an exchange. */
 async function connected(t, options) {
   const all = { reconnect: SOON, ...options };
-  const opened = await openTunnel(t, server, behaviours.echo(), all);
+  const opened = await openTunnel(t, server, behaviors.echo(), all);
   const client = await opened.connect();
   await exchange(client);
   return { ...opened, client, port: opened.tunnel.localPort };
@@ -143,7 +143,7 @@ test('20 reconnects leave nothing behind', { timeout: 60_000 }, async (t) => {
   const others = await Child.start('peer-process.mjs');
   const child = await Child.start('tunnel-process.mjs');
   t.after(() => Promise.all([others.stop(), child.stop()]));
-  const forwardPort = await others.ask('behaviour', 'echo');
+  const forwardPort = await others.ask('behavior', 'echo');
   const port = await child.ask('listen', {
     ...server.login,
     forwardHost: '127.0.0.1',

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
-import { MIB, behaviours, patternHash, settled } from '../helpers/peers.mjs';
+import { MIB, behaviors, patternHash, settled } from '../helpers/peers.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { assertIncludes, makeTunnel, only, openTunnel, roundTrip } from '../helpers/tunnels.mjs';
 
@@ -18,7 +18,7 @@ after(() => Promise.all([server.stop(), content.stop(), idle.stop()]));
 const keyExchanges = (sshd = server) => sshd.log().match(/SSH2_MSG_NEWKEYS received/g)?.length ?? 0;
 
 test('256 MiB pass both ways at once during rekeying', { timeout: 60_000 }, async (t) => {
-  const open = await openTunnel(t, server, behaviours.echo());
+  const open = await openTunnel(t, server, behaviors.echo());
   const before = keyExchanges();
   await roundTrip(open, SIZE);
   const count = keyExchanges() - before;
@@ -28,7 +28,7 @@ test('256 MiB pass both ways at once during rekeying', { timeout: 60_000 }, asyn
 test('rekeying succeeds while the windows are zero', async (t) => {
   const size = 96 * MIB;
   const { tunnel, target, connect } = await openTunnel(t, server, (peer) =>
-    target.peers.length === 1 ? peer.send(size) : behaviours.echo()(peer),
+    target.peers.length === 1 ? peer.send(size) : behaviors.echo()(peer),
   );
   const stalled = await connect({ read: false });
   await target.next();
@@ -43,7 +43,7 @@ test('rekeying succeeds while the windows are zero', async (t) => {
 
 test('rekeying by bytes follows the option, also when the server rekeys too', async (t) => {
   for (const sshd of [content, server]) {
-    const open = await openTunnel(t, sshd, behaviours.echo(), { rekey: { bytes: MIB, seconds: 0 } });
+    const open = await openTunnel(t, sshd, behaviors.echo(), { rekey: { bytes: MIB, seconds: 0 } });
     const before = keyExchanges(sshd);
     await roundTrip(open, 32 * MIB);
     const count = keyExchanges(sshd) - before;

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
-import { KIB, MIB, behaviours, exchange, patternHash, refuses } from '../helpers/peers.mjs';
+import { KIB, MIB, behaviors, exchange, patternHash, refuses } from '../helpers/peers.mjs';
 import { hasSocket, portName, signal, tcpSockets } from '../helpers/process.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { assertIncludes, listed, openTunnel } from '../helpers/tunnels.mjs';
@@ -53,7 +53,7 @@ function loggedOn(server, count) {
 /** A tunnel with one connection through each of this many sessions. There is no event for a further session. */
 async function openSessions(t, server, sessions, options) {
   const before = logons(server);
-  const it = { server, ...(await openTunnel(t, server, behaviours.echo(), { sessions, ...options })) };
+  const it = { server, ...(await openTunnel(t, server, behaviors.echo(), { sessions, ...options })) };
   const found = [];
   while (found.length < sessions) {
     const one = await open(it);
@@ -80,7 +80,7 @@ after(() => server.stop());
 
 test('further sessions start when each has a connection, and connections are spread', async (t) => {
   const own = await start(t);
-  const it = { server: own, ...(await openTunnel(t, own, behaviours.echo(), { sessions: 3 })) };
+  const it = { server: own, ...(await openTunnel(t, own, behaviors.echo(), { sessions: 3 })) };
   for (let turn = 0; turn < 5; turn++) await leave(it, await open(it));
   assert.equal(logons(own), 1);
   const { found } = await openSessions(t, own, 3);
@@ -296,7 +296,7 @@ test('connect() keeps a session without a port', async (t) => {
 
 test('a refused further session is reported once, and the tunnel works', async (t) => {
   const own = await start(t);
-  const it = { server: own, ...(await openTunnel(t, own, behaviours.echo(), { sessions: 4 })) };
+  const it = { server: own, ...(await openTunnel(t, own, behaviors.echo(), { sessions: 4 })) };
   own.authorizeNobody();
   const first = await open(it);
   const second = await open(it);
@@ -310,7 +310,7 @@ test('a refused further session is reported once, and the tunnel works', async (
 });
 
 test('connectionRequest is answered before a session is chosen', async (t) => {
-  const it = { server, ...(await openTunnel(t, server, behaviours.echo(), { sessions: 2 })) };
+  const it = { server, ...(await openTunnel(t, server, behaviors.echo(), { sessions: 2 })) };
   const answers = [true, false, true];
   it.tunnel.on('connectionRequest', (request) => (answers.shift() ? request.accept() : request.reject()));
   const accepted = await open(it);
@@ -322,7 +322,7 @@ test('connectionRequest is answered before a session is chosen', async (t) => {
 
 test('a tunnel has one session by default', async (t) => {
   const own = await start(t);
-  const it = { server: own, ...(await openTunnel(t, own, behaviours.echo())) };
+  const it = { server: own, ...(await openTunnel(t, own, behaviors.echo())) };
   for (let count = 0; count < 8; count++) await open(it);
   assert.equal(logons(own), 1);
 });

@@ -14,7 +14,7 @@ import ssh2 from 'ssh2';
 import { SSHTunnel } from '../../index.js';
 import { test } from '../helpers/bounded.mjs';
 import { temporaryFolder } from '../helpers/keys.mjs';
-import { MIB, Target, behaviours, patternHash, refusingPort, settled } from '../helpers/peers.mjs';
+import { MIB, Target, behaviors, patternHash, refusingPort, settled } from '../helpers/peers.mjs';
 import { descriptors, descriptorsBack } from '../helpers/process.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { EventLog, assertIncludes, makeTunnel, openTunnel, roundTrip } from '../helpers/tunnels.mjs';
@@ -91,7 +91,7 @@ for (const [name, make] of Object.entries(streams)) {
   test(`${name}: 16 MiB pass both ways`, async (t) => {
     const sock = await make(t);
     const closed = once(sock, 'close');
-    const open = await openTunnel(t, by(sock), behaviours.echo());
+    const open = await openTunnel(t, by(sock), behaviors.echo());
     await roundTrip(open, 16 * MIB);
     await open.tunnel.promises.shutdown();
     await closed;
@@ -100,7 +100,7 @@ for (const [name, make] of Object.entries(streams)) {
 
 test('a jump host can be reached through sock', async (t) => {
   const jump = { ...gateway.login, sock: dial(gateway.port) };
-  await roundTrip(await openTunnel(t, { login: { ...server.login, jump } }, behaviours.echo()), MIB);
+  await roundTrip(await openTunnel(t, { login: { ...server.login, jump } }, behaviors.echo()), MIB);
 });
 
 test('shutdown() disconnects and destroys the stream', async (t) => {
@@ -128,7 +128,7 @@ test('a tunnel that never connects does not touch the stream', async (t) => {
 });
 
 test('a slow stream applies backpressure both ways', async (t) => {
-  const target = await Target.start(behaviours.endless());
+  const target = await Target.start(behaviors.endless());
   t.after(() => target.stop());
   const socket = dial();
   let through = 0;
@@ -154,7 +154,7 @@ test('a slow stream applies backpressure both ways', async (t) => {
 for (const cause of [new Error('the wire was cut'), undefined]) {
   test(`a stream that is destroyed during a transfer: delivered data, then RST; cause: ${cause}`, async (t) => {
     const sock = dial();
-    const { connect, eventLog } = await openTunnel(t, by(sock), behaviours.endless());
+    const { connect, eventLog } = await openTunnel(t, by(sock), behaviors.endless());
     const client = await connect();
     await client.received(4 * MIB);
     sock.destroy(cause);

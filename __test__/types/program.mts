@@ -192,8 +192,8 @@ export async function main(): Promise<void> {
   const socket: TunnelSocket = tunnel.dial('db', 5432);
   socket.setLinger(false, () => socket.destroy());
   socket.setLingerOption(socket.getLingerOption());
-  const dialled: TunnelSocket = await tunnel.promises.dial({ path: '/run/b.sock', allowHalfOpen: true });
-  dialled.resetAndDestroy().connectionId.toFixed();
+  const dialed: TunnelSocket = await tunnel.promises.dial({ path: '/run/b.sock', allowHalfOpen: true });
+  dialed.resetAndDestroy().connectionId.toFixed();
   get('http://a/', { agent: tunnel.agent({ keepAlive: true }) });
   await tunnel.promises.setLingerOption({ l_onoff: 0, l_linger: 0 });
   const ends: ConnectionEnd[] = await tunnel.close({ timeout: 1000 });

@@ -13,18 +13,18 @@ const LEGEND_ROW = 18;
 const LEGEND_COLUMNS = 3;
 
 // Readable on white and on black; ours stands out.
-const COLOURS = ['#1f77d0', '#8a8f98', '#e08a1e', '#b5559b', '#3a9e5c', '#7d6fd1'];
+const COLORS = ['#1f77d0', '#8a8f98', '#e08a1e', '#b5559b', '#3a9e5c', '#7d6fd1'];
 
 const escaped = (text) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll(/[*`]/g, '');
 
-function bar({ spread, colour, failed }, y, scale) {
+function bar({ spread, color, failed }, y, scale) {
   const middle = y + BAR / 2;
   if (!spread) return `<text x="${LEFT + 4}" y="${middle + 4}" class="value">${failed ? 'failed' : '–'}</text>`;
   const at = (value) => (LEFT + value * scale).toFixed(1);
   const { median, least, most } = spread;
   const end = Math.max(median, most);
   return [
-    `<rect x="${LEFT}" y="${y}" width="${Math.max(1, median * scale).toFixed(1)}" height="${BAR}" rx="2" fill="${colour}"/>`,
+    `<rect x="${LEFT}" y="${y}" width="${Math.max(1, median * scale).toFixed(1)}" height="${BAR}" rx="2" fill="${color}"/>`,
     `<path class="whisker" d="M${at(least)} ${middle}H${at(most)}M${at(least)} ${middle - 4}v8M${at(most)} ${middle - 4}v8"/>`,
     `<text x="${(Number(at(end)) + 7).toFixed(1)}" y="${middle + 4}" class="value">${figure(median)}</text>`,
   ].join('');
@@ -39,13 +39,13 @@ export function chart({ title, note, cases, metric }) {
     cases.flatMap(({ peers }) => shownOf(peers, metric).map(([name, { label }]) => [name, label])),
   );
   const names = Array.from(labels.keys());
-  const colour = (name) => COLOURS[names.indexOf(name) % COLOURS.length];
+  const color = (name) => COLORS[names.indexOf(name) % COLORS.length];
   const shown = cases.map(({ name, peers }) => ({
     name,
     bars: shownOf(peers, metric).map(([peer, { spreads, failed }]) => ({
       spread: spreads[metric],
       failed,
-      colour: colour(peer),
+      color: color(peer),
     })),
   }));
   const highest = Math.max(
@@ -65,7 +65,7 @@ export function chart({ title, note, cases, metric }) {
   const legend = names.map((name, index) => {
     const x = LEFT + (index % LEGEND_COLUMNS) * 185;
     const top = HEAD - 12 + Math.floor(index / LEGEND_COLUMNS) * LEGEND_ROW;
-    return `<rect x="${x}" y="${top - 9}" width="10" height="10" rx="2" fill="${colour(name)}"/><text x="${x + 15}" y="${top}">${escaped(labels.get(name))}</text>`;
+    return `<rect x="${x}" y="${top - 9}" width="10" height="10" rx="2" fill="${color(name)}"/><text x="${x + 15}" y="${top}">${escaped(labels.get(name))}</text>`;
   });
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${y}" font-family="system-ui, sans-serif" font-size="12">
 <title>${escaped(title)}</title>

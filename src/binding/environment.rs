@@ -47,7 +47,7 @@ impl Link {
     }
 
     /// Sets whether pending messages keep the event loop alive.
-    // The methods are deprecated in favour of dropping the function, which cannot be undone.
+    // The methods are deprecated in favor of dropping the function, which cannot be undone.
     #[allow(deprecated)]
     fn hold(&self, env: &Env, held: bool) -> napi::Result<()> {
         match &mut *self.dispatch.write().unwrap_or_else(PoisonError::into_inner) {

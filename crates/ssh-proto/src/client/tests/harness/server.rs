@@ -44,7 +44,7 @@ pub(crate) struct Reply {
     pub(crate) signature: Vec<u8>,
 }
 
-/// The behaviour of a server.
+/// The behavior of a server.
 pub(crate) struct Script {
     pub(crate) version: &'static str,
     pub(crate) host_key: PrivateKey,

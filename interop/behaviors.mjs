@@ -1,8 +1,8 @@
-// Behaviours of a server apart from its algorithms. Each case throws if it fails.
+// Behaviors of a server apart from its algorithms. Each case throws if it fails.
 
 import assert from 'node:assert/strict';
 
-import { MIB, behaviours, patternHash, refuses } from '../__test__/helpers/peers.mjs';
+import { MIB, behaviors, patternHash, refuses } from '../__test__/helpers/peers.mjs';
 import { freePort } from '../__test__/helpers/daemon.mjs';
 import { assertIncludes, openRemote, openTunnel } from '../__test__/helpers/tunnels.mjs';
 
@@ -25,7 +25,7 @@ const BOTH_ENDED = { code: 'OK', clean: true, closedBy: 'graceful', droppedUp: 0
 
 /** The local client ends its direction before the reply starts. */
 async function halfClose(t, login) {
-  const open = await openTunnel(t, { login }, behaviours.replier(SIZE));
+  const open = await openTunnel(t, { login }, behaviors.replier(SIZE));
   const client = await open.connect();
   await client.send(MIB);
   client.end();
@@ -51,7 +51,7 @@ async function remoteHalfClose(t, login) {
 
 /** A remote forward. */
 async function remoteForward(t, login, remotePort) {
-  const open = await openRemote(t, { login }, behaviours.echo(), { remote: { remoteHost: '127.0.0.1', remotePort } });
+  const open = await openRemote(t, { login }, behaviors.echo(), { remote: { remoteHost: '127.0.0.1', remotePort } });
   if (remotePort !== 0) assert.equal(open.forward.remotePort, remotePort);
   await exchange(open, SIZE);
   return open;
@@ -71,7 +71,7 @@ async function cancel(t, login) {
 
 /** Both directions at once, while only the server rekeys. */
 async function rekeyByServer(t, login, { rekeyingPort, rekeys }) {
-  const open = await openTunnel(t, { login: { ...login, port: rekeyingPort } }, behaviours.echo());
+  const open = await openTunnel(t, { login: { ...login, port: rekeyingPort } }, behaviors.echo());
   const before = rekeys();
   await exchange(open, SIZE);
   // One key exchange belongs to the connect. The number of further ones depends on the speed of the server.
@@ -106,7 +106,7 @@ async function killed(t, login, { kill }) {
  * By name; each gets the test context, the options of a tunnel that connects, and a server. `fatal` ones
  * have a server of their own.
  */
-export const BEHAVIOURS = {
+export const BEHAVIORS = {
   'half-close by the local client': { run: halfClose },
   'half-close by the target': { run: remoteHalfClose },
   'remote forward': { run: async (t, login) => remoteForward(t, login, await freePort()) },
