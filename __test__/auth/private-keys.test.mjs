@@ -126,7 +126,7 @@ test('a certificate of another key or of a host, and invalid text, fail before a
     'another private key': certify(other, { id: 'x' }),
     'is for a host, not for a user': certify(key, { id: 'x', args: ['-h'] }),
     'certificate type ssh-ed25519 is not': key.publicKey,
-    'it takes a line such as': key.privateKey,
+    'a line such as that of': key.privateKey,
   };
   const before = server.log();
   for (const [words, certificate] of Object.entries(wrong)) {
