@@ -44,7 +44,7 @@ impl Tunnel {
         let config = Arc::new(config);
         let (commands, received) = mpsc::unbounded_channel();
         let sender = commands.downgrade();
-        let driver = Driver::of_tunnel(config.clone(), shared.clone(), observer, received, sender);
+        let driver = Driver::new(config.clone(), shared.clone(), observer, received, sender);
         let driver = Mutex::new(Some(driver));
         Self { shared, commands, config, last_forward: AtomicI64::new(DEFAULT_FORWARD), driver }
     }
@@ -158,7 +158,7 @@ impl Tunnel {
     /// With `force`, resets every connection, also one that is already closing, and disconnects
     /// within a second; the whole call ends within two seconds.
     pub fn shutdown(&self, force: bool) -> Pending<()> {
-        self.operation(move |driver, _, reply| driver.shut_down(force, reply))
+        self.operation(move |driver, now, reply| driver.shut_down(force, reply, now))
     }
 
     /// Stops all forwards and waits for connections to end by themselves for at most `timeout`

@@ -16,6 +16,7 @@ mod pending;
 mod pool;
 mod shared;
 mod stats;
+mod worker;
 
 pub use config::{Config, Settings};
 pub use error::Error;

@@ -3,17 +3,14 @@
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use ssh_proto::OpenFailure;
-
 use crate::tunnel::connection::cause::Cause;
 #[cfg(unix)]
 use crate::tunnel::connection::dial::Dial;
 use crate::tunnel::connection::meta::{Meta, PendingConnection};
-use crate::tunnel::connection::relay::Relay;
 use crate::tunnel::connection::state::{Connection, Source, State};
 use crate::tunnel::driver::Driver;
 use crate::tunnel::forward::listener::{Accepted, PAUSE};
-use crate::tunnel::forward::spec::{DIAL_FORWARD, Endpoint, ForwardSpec};
+use crate::tunnel::forward::spec::{DIAL_FORWARD, ForwardSpec};
 use crate::tunnel::{ConnectionRequest, ConnectionState, Event};
 
 /// Connections accepted in one turn by one forward.
@@ -21,13 +18,6 @@ const ACCEPTED: usize = 64;
 /// Connections that wait for a session at once; others wait in the system's backlog. Each costs a
 /// descriptor, and the way back to a session needs some too.
 const MAX_WAITING: usize = 1024;
-
-/// Channels of connections that have ended, and that the server has neither opened nor closed: each costs
-/// some memory until it does.
-const MAX_UNCONFIRMED: usize = 4096;
-
-/// The originator of a channel whose client has no address.
-const ORIGINATOR: (&str, u16) = ("127.0.0.1", 65_535);
 
 impl Driver {
     /// Whether a forward, or the whole tunnel, has as many connections as it may have.
@@ -37,15 +27,6 @@ impl Driver {
             || is_at(self.counters.live_of(forward), self.forwards.max_connections(forward))
     }
 
-    /// Whether the server has too much to answer, or to read, for another channel.
-    fn is_server_behind(&self) -> bool {
-        self.session.as_ref().is_some_and(|session| {
-            let unconfirmed =
-                session.client.channel_count().saturating_sub(self.registry.with_channel());
-            unconfirmed > MAX_UNCONFIRMED || !session.client.wants_input()
-        })
-    }
-
     /// Takes new connections from all listeners.
     pub(crate) fn accept(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         if self.accepts_at.is_some_and(|at| now < at) {
@@ -53,7 +34,7 @@ impl Driver {
         }
         self.accepts_at = self.observer.is_behind().then(|| now + PAUSE);
         // The server's answers wake this task.
-        if self.accepts_at.is_some() || self.is_server_behind() {
+        if self.accepts_at.is_some() || self.worker.is_server_behind() {
             return false;
         }
         let mut busy = false;
@@ -67,7 +48,7 @@ impl Driver {
 
     fn accept_from(&mut self, forward: i64, cx: &mut Context<'_>, now: Instant) -> bool {
         for accepted in 0..ACCEPTED {
-            let waits = !self.has_session() && self.registry.waiting() >= MAX_WAITING;
+            let waits = !self.has_session() && self.worker.registry().waiting() >= MAX_WAITING;
             let full = waits || self.is_full(forward);
             let is_first = self.counters.live() == 0;
             let listener = self.forwards.listener(forward).filter(|_| !full);
@@ -91,8 +72,8 @@ impl Driver {
                             self.admit(PendingConnection { meta, stream }, now);
                         }
                         ForwardSpec::Dynamic { login, .. } => {
-                            let (login, due) = (login.clone(), self.answer_due(now));
-                            self.registry.start_handshake(meta, stream, login, due);
+                            let (login, due) = (login.clone(), self.worker.answer_due(now));
+                            self.worker.registry_mut().start_handshake(meta, stream, login, due);
                         }
                         ForwardSpec::Remote { .. } => unreachable!("the server listens for it"),
                     }
@@ -113,7 +94,7 @@ impl Driver {
         let Some(pending) = dial.into_pending() else { return };
         if self.shutdown.is_under_way() {
             let PendingConnection { meta, stream } = pending;
-            self.registry.insert(meta, State::Deferred(stream), None);
+            self.worker.registry_mut().insert(meta, State::Deferred(stream), None);
         } else {
             self.begin_dial(pending, now);
         }
@@ -123,7 +104,7 @@ impl Driver {
         let is_full = self.is_full(DIAL_FORWARD);
         self.count_dial();
         if is_full {
-            return self.reject(pending, Cause::Full);
+            return self.worker.reject(pending, Cause::Full);
         }
         self.operations.session_wanted = true;
         if self.has_session() {
@@ -136,7 +117,7 @@ impl Driver {
 
     /// The shutdown is over: begins the dials that waited for that.
     pub(crate) fn begin_deferred(&mut self, now: Instant) {
-        for id in self.registry.ids(|connection| connection.state.is_deferred()) {
+        for id in self.worker.registry().ids(|connection| connection.state.is_deferred()) {
             if let Some(pending) = self.take_pending(id) {
                 self.begin_dial(pending, now);
             }
@@ -155,22 +136,22 @@ impl Driver {
     pub(crate) fn ask(&mut self, meta: Meta, source: Source, now: Instant) {
         let answer = self.answer_for(meta.id);
         let info = meta.info(ConnectionState::Requested);
-        let due = self.answer_due(now);
-        self.registry.insert(meta, State::AwaitingApproval(source), Some(due));
+        let due = self.worker.answer_due(now);
+        self.worker.registry_mut().insert(meta, State::AwaitingApproval(source), Some(due));
         self.emit(Event::ConnectionRequest(ConnectionRequest { info, answer }));
     }
 
     /// The application's decision on a connection; it may have ended meanwhile.
     pub(crate) fn answered(&mut self, id: u64, accept: bool, now: Instant) {
-        let Some(connection) = self.registry.get(id) else { return };
+        let Some(connection) = self.worker.registry().get(id) else { return };
         if !matches!(connection.state, State::AwaitingApproval(_)) {
             return;
         }
         if !accept {
-            self.close_connection(id, Cause::Rejected);
+            self.worker.close_connection(id, Cause::Rejected);
             return;
         }
-        let approved = self.registry.remove(id);
+        let approved = self.worker.registry_mut().remove(id);
         if let Some(Connection { meta, state: State::AwaitingApproval(source), .. }) = approved {
             match source {
                 Source::Local(stream) => self.open(PendingConnection { meta, stream }, now),
@@ -179,40 +160,26 @@ impl Driver {
         }
     }
 
-    /// Asks the server for a channel, now or when there is a session again.
+    /// Opens a connection on a session, now or after the next reconnect.
     pub(crate) fn open(&mut self, pending: PendingConnection, now: Instant) {
-        if self.is_server_behind() {
-            let text = "it leaves too many others without an answer".into();
-            return self.reject(pending, Cause::Refused(OpenFailure::ResourceShortage, text));
+        if self.pool.is_none() && self.worker.has_session() {
+            self.worker.open(pending, now);
+        } else {
+            self.open_elsewhere(pending, now);
         }
-        let Some(session) = &mut self.session else { return self.open_elsewhere(pending, now) };
-        let PendingConnection { meta, stream } = pending;
-        let channel = match &meta.target {
-            Some(Endpoint::Tcp { host, port }) => {
-                let client = meta.remote.map(|it| (it.ip().to_string(), it.port()));
-                let (address, client_port) =
-                    client.as_ref().map_or(ORIGINATOR, |(address, port)| (address, *port));
-                session.client.open_direct_tcpip(host, *port, address, client_port)
-            }
-            Some(Endpoint::Unix(path)) => session.client.open_direct_streamlocal(path),
-            None => unreachable!("a connection has a target when it is opened"),
-        };
-        let due = self.answer_due(now);
-        let relay = Relay::new(stream, channel, now);
-        self.registry.insert(meta, State::Opening(relay), Some(due));
     }
 
     /// Keeps a connection until there is a session again. Nothing is read from it.
     pub(crate) fn hold(&mut self, pending: PendingConnection, now: Instant) {
         let PendingConnection { meta, stream } = pending;
-        let due = self.answer_due(now);
-        self.registry.insert(meta, State::AwaitingSession(stream), Some(due));
+        let due = self.worker.answer_due(now);
+        self.worker.registry_mut().insert(meta, State::AwaitingSession(stream), Some(due));
     }
 
     /// There is a session again: opens the connections that waited for it, in the order of their accepts.
     pub(crate) fn open_waiting(&mut self, now: Instant) {
         let waits = |connection: &Connection| matches!(connection.state, State::AwaitingSession(_));
-        for id in self.registry.ids(waits) {
+        for id in self.worker.registry().ids(waits) {
             if let Some(pending) = self.take_pending(id) {
                 self.open(pending, now);
             }
@@ -221,28 +188,15 @@ impl Driver {
 
     /// Takes a connection out whose socket is at hand.
     fn take_pending(&mut self, id: u64) -> Option<PendingConnection> {
-        let Connection { meta, state, .. } = self.registry.remove(id)?;
+        let Connection { meta, state, .. } = self.worker.registry_mut().remove(id)?;
         Some(PendingConnection { meta, stream: state.into_stream()? })
-    }
-
-    /// When to give up on what a connection waits for from now on.
-    pub(crate) fn answer_due(&self, now: Instant) -> Instant {
-        now + self.config.target.ready_timeout
     }
 
     /// Rejects the connections of these forwards that wait for a decision or a session.
     pub(crate) fn reject_all(&mut self, cause: &Cause, concerns: impl Fn(i64) -> bool) {
         let waits = |it: &Connection| it.state.is_waiting() && concerns(it.meta.forward);
-        for id in self.registry.ids(waits) {
-            self.close_connection(id, cause.clone());
+        for id in self.worker.registry().ids(waits) {
+            self.worker.close_connection(id, cause.clone());
         }
-    }
-
-    /// Rejects a connection that has no channel, and is not in the registry.
-    pub(crate) fn reject(&mut self, pending: PendingConnection, cause: Cause) {
-        let PendingConnection { meta, stream } = pending;
-        let id = meta.id;
-        self.registry.insert(meta, State::AwaitingSession(stream), None);
-        self.close_connection(id, cause);
     }
 }

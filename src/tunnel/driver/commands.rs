@@ -1,14 +1,10 @@
 //! The operations of a tunnel: begun in the order of the calls, replied to when they are done.
 
-use std::collections::HashMap;
 use std::time::Instant;
 
-use crate::net::linger::Linger;
-use crate::tunnel::connection::cause::Cause;
 use crate::tunnel::driver::Driver;
 use crate::tunnel::pending::{Reply, reply_all};
-use crate::tunnel::pool::message::{ConnectionCommand, FromWorker};
-use crate::tunnel::pool::supervisor::Role;
+use crate::tunnel::pool::message::ConnectionCommand;
 use crate::tunnel::{Answer, Error, ForwardInfo, ForwardOptions};
 
 /// A call on the driver, which the handle makes from another thread.
@@ -21,8 +17,6 @@ pub(crate) struct Operations {
     pub(crate) connecting: Vec<Reply<()>>,
     /// Whether the application wants a session for itself, not only for forwards.
     pub(crate) session_wanted: bool,
-    /// The callers that wait for the end of a connection, by its id.
-    closing: HashMap<u64, Vec<Reply<()>>>,
     /// The calls that were made during a shutdown; they begin after it.
     deferred: Deferred,
 }
@@ -39,11 +33,6 @@ impl Operations {
     pub(crate) fn connected(&mut self, outcome: &Result<(), Error>) {
         self.session_wanted |= outcome.is_ok() && !self.connecting.is_empty();
         reply_all(self.connecting.drain(..), outcome);
-    }
-
-    /// Replies to the callers that wait for the end of this connection.
-    pub(crate) fn closed(&mut self, id: u64, outcome: &Result<(), Error>) {
-        reply_all(self.closing.remove(&id).unwrap_or_default(), outcome);
     }
 
     /// Starts a forward after the shutdown.
@@ -98,43 +87,15 @@ impl Driver {
 
     /// Runs a command on a connection, in the task that has it.
     pub(crate) fn connection(&mut self, id: u64, command: ConnectionCommand) {
-        let command = match &self.role {
-            Role::Supervisor(pool) => pool.send_command(id, command),
-            Role::Worker(worker) if self.registry.get(id).is_none() => {
-                return worker.send(FromWorker::NoConnection(id, command));
-            }
-            Role::Single | Role::Worker(_) => Some(command),
+        let command = match &self.pool {
+            Some(pool) => pool.send_command(id, command),
+            None => Some(command),
         };
-        match command {
-            Some(ConnectionCommand::Close(reply)) => self.disconnect(id, reply),
-            Some(ConnectionCommand::Reset(reply)) => self.reset_connection(id, reply),
-            Some(ConnectionCommand::GetLinger(reply)) => {
-                let _ = reply.send(self.linger_of(id));
-            }
-            Some(ConnectionCommand::SetLinger(linger, reply)) => {
-                let _ = reply.send(self.set_linger(id, linger));
-            }
-            None => {}
-        }
-    }
-
-    fn disconnect(&mut self, id: u64, reply: Reply<()>) {
-        let waiting = self.operations.closing.entry(id).or_default();
-        let is_closing = !waiting.is_empty();
-        waiting.push(reply);
-        if !is_closing && !self.close_connection(id, Cause::Application("disconnect")) {
-            self.operations.closed(id, &Err(Error::NoConnection(id)));
-        }
-    }
-
-    fn reset_connection(&mut self, id: u64, reply: Reply<()>) {
-        self.operations.closing.entry(id).or_default().push(reply);
-        match self.set_linger(id, Linger::HARD) {
-            // Resets a closing connection by itself.
-            Ok(()) => {
-                self.close_connection(id, Cause::Application("reset"));
-            }
-            Err(error) => self.operations.closed(id, &Err(error)),
+        let Some(command) = command else { return };
+        if self.worker.registry().get(id).is_some() {
+            self.worker.connection(id, command);
+        } else {
+            command.fail(id);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::task::Context;
 use std::time::Instant;
 
-use ssh_proto::{ForwardEvent, ForwardId, ListenAddr};
+use ssh_proto::ForwardEvent;
 
 use crate::session;
 use crate::tunnel::connection::cause::Cause;
@@ -11,34 +11,8 @@ use crate::tunnel::driver::Driver;
 use crate::tunnel::forward::remote::{ForwardRequest, SessionId};
 use crate::tunnel::forward::table::Effect;
 use crate::tunnel::pending::Reply;
-use crate::tunnel::pool::message::FromWorker;
-use crate::tunnel::pool::supervisor::Role;
-use crate::tunnel::{DEFAULT_FORWARD, Endpoint, Error, Event, ForwardInfo, ForwardOptions};
+use crate::tunnel::{DEFAULT_FORWARD, Error, Event, ForwardInfo, ForwardOptions};
 
-/// The forwards that the server of one session was asked for.
-#[derive(Default)]
-pub(crate) struct Requests {
-    /// The server's ids and the tunnel's.
-    sent: Vec<(ForwardId, i64)>,
-    /// Requests that reached a worker before its first turn.
-    queued: Vec<ForwardRequest>,
-}
-
-impl Requests {
-    /// Returns whether the server listens, or may begin to.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.sent.is_empty()
-    }
-}
-
-fn listen_addr(address: Endpoint) -> ListenAddr {
-    match address {
-        Endpoint::Tcp { host, port } => ListenAddr::Tcp { host: (*host).into(), port },
-        Endpoint::Unix(path) => ListenAddr::Unix((*path).into()),
-    }
-}
-
-/// Forwards in the task that owns them.
 impl Driver {
     /// Starts a forward, or waits with other callers for it to listen.
     pub(crate) fn start_forward(
@@ -63,9 +37,6 @@ impl Driver {
     /// Continues with everything that waits for a session.
     pub(crate) fn begin_forwards(&mut self, now: Instant) {
         self.forwards.session_ready();
-        for request in std::mem::take(&mut self.remote_requests.queued) {
-            self.forward_request(request);
-        }
         self.request_forwards(now);
     }
 
@@ -112,7 +83,7 @@ impl Driver {
         }
         if !self.operations.session_wanted && self.forwards.is_empty() {
             self.reconnecter.cancel();
-            if self.operations.connecting.is_empty() && !self.registry.awaits_session() {
+            if self.operations.connecting.is_empty() && !self.worker.registry().awaits_session() {
                 self.cancel_connect();
             }
         }
@@ -120,9 +91,9 @@ impl Driver {
 
     /// Requests the remote forwards that wait for a session, or for their time, if there is one.
     pub(crate) fn request_forwards(&mut self, now: Instant) {
-        let session = match &self.role {
-            Role::Supervisor(pool) => pool.least_loaded(now).map(Some),
-            Role::Single | Role::Worker(_) => self.session.is_some().then_some(None),
+        let session = match &self.pool {
+            Some(pool) => pool.least_loaded(now),
+            None => self.session_id.filter(|_| self.worker.has_session()),
         };
         let Some(session) = session else { return };
         for request in self.forwards.requests(session, now) {
@@ -143,9 +114,9 @@ impl Driver {
 
     /// Sends a request on a session.
     pub(crate) fn send_forward_request(&mut self, session: SessionId, request: ForwardRequest) {
-        match (session, &mut self.role) {
-            (Some(id), Role::Supervisor(pool)) => pool.send_request(id, request),
-            _ => self.forward_request(request),
+        match &mut self.pool {
+            Some(pool) => pool.send_request(session, request),
+            None => self.worker.forward_request(request),
         }
     }
 
@@ -158,8 +129,8 @@ impl Driver {
         now: Instant,
     ) {
         let ends = matches!(event, ForwardEvent::Failed(_) | ForwardEvent::Cancelled(_));
-        if let (Some(worker), Role::Supervisor(pool), true) = (session, &mut self.role, ends) {
-            pool.forward_ended(worker);
+        if let Some(pool) = self.pool.as_mut().filter(|_| ends) {
+            pool.forward_ended(session);
         }
         match self.forwards.server_event(session, id, event, now) {
             Some(Effect::Inbound { channel, originator, target }) => {
@@ -185,10 +156,7 @@ impl Driver {
     /// Ends what the tunnel had on a lost session: its inbound channels, and its forwards until the
     /// next one.
     pub(crate) fn forwards_lost(&mut self, session: SessionId, error: &session::Error) {
-        if session.is_none() {
-            self.remote_requests.sent.clear();
-        }
-        self.lose_inbound(session, error);
+        self.worker.inbound_lost(session, error);
         let has_session = self.has_session();
         self.forwards.session_lost(session, error, has_session);
     }
@@ -201,50 +169,5 @@ impl Driver {
         self.forwards.remove(forward, &error);
         self.forward_stopped(forward, &Cause::SessionLost(session::Error::no_session()));
         self.emit(Event::Error(error));
-    }
-}
-
-/// Forwards in the task that has their session.
-impl Driver {
-    /// Sends a request to this session's server. Requests about a lost session are dropped: its
-    /// forwards have ended.
-    pub(crate) fn forward_request(&mut self, request: ForwardRequest) {
-        let Some(session) = &mut self.session else {
-            if self.role.worker().is_some() && self.logon.is_some() {
-                self.remote_requests.queued.push(request);
-            }
-            return;
-        };
-        match request {
-            ForwardRequest::Listen(id, address) => {
-                let sent = session.client.request_forward(listen_addr(address));
-                self.remote_requests.sent.push((sent, id));
-            }
-            ForwardRequest::Cancel(id) => {
-                if let Some((sent, _)) = self.remote_requests.sent.iter().find(|(_, it)| *it == id)
-                {
-                    session.client.cancel_forward(*sent);
-                }
-            }
-            ForwardRequest::Reject(channel, reason) => session.client.reject(channel, reason),
-        }
-    }
-
-    /// Passes on what this session's server says about a forward.
-    pub(crate) fn forward_event(&mut self, sent: ForwardId, event: ForwardEvent, now: Instant) {
-        let Some(at) = self.remote_requests.sent.iter().position(|(it, _)| *it == sent) else {
-            return;
-        };
-        let (_, id) = self.remote_requests.sent[at];
-        match event {
-            ForwardEvent::Failed(_) | ForwardEvent::Cancelled(_) => {
-                self.remote_requests.sent.swap_remove(at);
-            }
-            ForwardEvent::Listening { .. } | ForwardEvent::InboundChannel { .. } => {}
-        }
-        match &self.role {
-            Role::Worker(worker) => worker.send(FromWorker::Forward(id, event)),
-            Role::Single | Role::Supervisor(_) => self.handle_forward_event(None, id, event, now),
-        }
     }
 }

@@ -17,15 +17,11 @@ use crate::tunnel::Endpoint;
 use crate::tunnel::connection::cause::Cause;
 use crate::tunnel::connection::inbound_channel::InboundChannel;
 use crate::tunnel::connection::meta::{Meta, PendingConnection};
-use crate::tunnel::connection::phase::Event as Step;
 use crate::tunnel::connection::registry::Finished;
-use crate::tunnel::connection::relay::Relay;
 use crate::tunnel::connection::socks_handshake;
 use crate::tunnel::connection::state::{Connection, Source, State};
 use crate::tunnel::driver::Driver;
-use crate::tunnel::driver::close::Given;
 use crate::tunnel::forward::remote::{ForwardRequest, SessionId};
-use crate::tunnel::pool::supervisor::Role;
 
 impl Driver {
     /// A client has connected to a remote forward.
@@ -57,25 +53,23 @@ impl Driver {
     /// Dials the target of an inbound channel.
     pub(crate) fn connect_target(&mut self, meta: Meta, channel: InboundChannel, now: Instant) {
         let Some(target) = meta.target.clone() else { return };
-        let due = self.answer_due(now);
-        self.registry.start_target(meta, channel, target, due);
+        let due = self.worker.answer_due(now);
+        self.worker.registry_mut().start_target(meta, channel, target, due);
     }
 
     /// Takes the results of the tasks that work for connections.
     pub(crate) fn collect_tasks(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let mut busy = false;
-        while let Poll::Ready(Some((id, finished))) = self.registry.poll_finished(cx) {
+        while let Poll::Ready(Some((id, finished))) = self.worker.registry_mut().poll_finished(cx) {
             match finished {
                 Finished::Handshake(stream, outcome) => {
                     self.handshake_ended(id, stream, outcome, now);
                 }
                 Finished::Target(Ok(stream)) => self.target_connected(id, stream, now),
                 Finished::Target(Err(error)) => {
-                    self.close_connection(id, Cause::Unreached(error));
+                    self.worker.close_connection(id, Cause::Unreached(error));
                 }
-                Finished::Close(outcome) => {
-                    self.step(id, Step::SocketClosed, Given::Outcome(outcome));
-                }
+                Finished::Close(outcome) => self.worker.socket_closed(id, outcome),
             }
             busy = true;
         }
@@ -90,7 +84,7 @@ impl Driver {
         now: Instant,
     ) {
         let Some(Connection { mut meta, state: State::SocksHandshake(handshake), .. }) =
-            self.registry.remove(id)
+            self.worker.registry_mut().remove(id)
         else {
             return;
         };
@@ -100,13 +94,13 @@ impl Driver {
                 meta.socks = Some(version);
                 self.admit(PendingConnection { meta, stream }, now);
             }
-            Err(cause) => self.reject(PendingConnection { meta, stream }, cause),
+            Err(cause) => self.worker.reject(PendingConnection { meta, stream }, cause),
         }
     }
 
     fn target_connected(&mut self, id: u64, stream: Stream, now: Instant) {
         let Some(Connection { mut meta, state: State::ConnectingTarget(inbound, _), .. }) =
-            self.registry.remove(id)
+            self.worker.registry_mut().remove(id)
         else {
             return;
         };
@@ -118,41 +112,11 @@ impl Driver {
         }
         meta.local = socket.local_addr().ok().and_then(|address| address.as_socket());
         let pending = PendingConnection { meta, stream };
-        match (inbound.session, &mut self.role) {
-            (Some(number), Role::Supervisor(pool)) => {
-                if let Some(pending) = pool.accept(number, pending, inbound.channel) {
-                    let lost = Cause::SessionLost(session::Error::no_session());
-                    self.reject(pending, lost);
-                }
-            }
-            _ => self.accept_inbound(pending, inbound.channel, now),
-        }
-    }
-
-    /// Opens an inbound channel: both sides are connected from now on.
-    pub(crate) fn accept_inbound(
-        &mut self,
-        pending: PendingConnection,
-        channel: ChannelId,
-        now: Instant,
-    ) {
-        let Some(session) = &mut self.session else {
-            let lost = Cause::SessionLost(session::Error::no_session());
-            return self.reject(pending, lost);
+        let Some(pool) = &mut self.pool else {
+            return self.worker.accept(pending, inbound.channel, now);
         };
-        session.client.accept(channel);
-        let PendingConnection { meta, stream } = pending;
-        let relay = Relay::new(stream, channel, now);
-        self.registry.insert(meta, State::Opening(relay), None);
-        self.opened(channel, now);
-    }
-
-    /// A session is lost, and its inbound channels with it.
-    pub(crate) fn lose_inbound(&mut self, session: SessionId, error: &session::Error) {
-        let is_lost = |it: &Connection| it.state.inbound().is_some_and(|it| it.session == session);
-        for id in self.registry.ids(is_lost) {
-            let lost = Step::SessionLost { comes_back: false, reply: false };
-            self.step(id, lost, Given::Cause(Cause::SessionLost(error.clone())));
+        if let Some(pending) = pool.accept(inbound.session, pending, inbound.channel) {
+            self.worker.reject(pending, Cause::SessionLost(session::Error::no_session()));
         }
     }
 }

@@ -1,14 +1,13 @@
 //! Connecting, and reconnecting after the loss of the session.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::runtime::cutoff::CutoffWatch;
 use crate::session::{self, Attempt, Backoff, Reconnect, Session};
 use crate::tunnel::connection::cause::Cause;
+use crate::tunnel::connection::meta::PendingConnection;
 use crate::tunnel::driver::Driver;
-use crate::tunnel::pool::message::FromWorker;
 use crate::tunnel::{Config, Event, Observer};
 
 /// The attempts to reconnect.
@@ -101,13 +100,13 @@ pub(crate) fn connect_session(
 impl Driver {
     /// Begins to connect, also before the time of the next attempt.
     pub(crate) fn connect_session(&mut self) {
-        if self.logon.is_none() {
+        if self.connecting.is_none() {
             if self.reconnecter.begin() {
                 self.counters.reconnecting();
             }
-            self.session_number = Some(self.begin_session());
-            let limit = self.shutdown.transport_limit();
-            self.logon = Some(Box::pin(connect_session(&self.config, &self.observer, limit)));
+            self.session_id = Some(self.begin_session());
+            let limit = self.worker.transport_limit();
+            self.connecting = Some(Box::pin(connect_session(&self.config, &self.observer, limit)));
         }
     }
 
@@ -120,14 +119,14 @@ impl Driver {
         match outcome {
             Ok(session) => self.session_up(session, now),
             Err(error) => {
-                if let Some(id) = self.session_number.take() {
+                if let Some(id) = self.session_id.take() {
                     self.session_failed(id, &error);
                 }
                 let failure = error.clone().into();
                 self.forwards.fail(&failure);
                 self.operations.connected(&Err(failure));
                 if self.reconnecter.is_under_way() {
-                    self.recover(error, now);
+                    self.recover(error, Vec::new(), now);
                 } else {
                     self.operations.session_wanted = false;
                     self.reject_all(&Cause::NoSession(error), |_| true);
@@ -145,41 +144,28 @@ impl Driver {
         self.operations.connected(&Ok(()));
         self.begin_forwards(now);
         self.open_waiting(now);
-        // Events that arrived with the end of the authentication are read already.
-        self.handle_events(now);
     }
 
-    /// Ends every connection after the loss of the session, and reconnects or gives up.
-    pub(crate) fn lost(&mut self, error: session::Error) {
-        let served = self.session.take().is_some_and(|session| session.served);
-        if served {
-            self.reconnecter.served();
-        }
-        self.shared.set_ready(false);
-        self.forwards_lost(None, &error);
-        if self.shutdown.is_confirming() {
-            // Nothing needs it any more.
-            return self.end_session();
-        }
-        if let Some(worker) = self.role.worker() {
-            worker.send(FromWorker::Disconnected { error: error.clone(), served });
-        }
-        if let Some(id) = self.session_number.take() {
-            self.session_lost(id, &error);
-        }
-        self.forwards.fail(&error.clone().into());
-        self.recover(error, Instant::now());
-    }
-
-    /// Waits for the next attempt, or reports that there will be none.
-    fn recover(&mut self, error: session::Error, now: Instant) {
+    /// Waits for the next attempt after the loss of the last session, or reports that there will be
+    /// none. Connections that were not open yet wait with it, or are rejected.
+    pub(crate) fn recover(
+        &mut self,
+        error: session::Error,
+        returned: Vec<PendingConnection>,
+        now: Instant,
+    ) {
         let wanted = !self.forwards.is_empty() || self.operations.session_wanted;
         let attempt = if wanted { self.reconnecter.next(&error, now) } else { None };
         if attempt.is_none() {
             self.operations.session_wanted = false;
             self.forwards.clear(&error.clone().into());
+            self.reject_all(&Cause::SessionLost(error.clone()), |_| true);
         }
-        self.end_all(&error);
+        for pending in returned {
+            self.connection_returned(pending, &error, now);
+        }
+        // The reports of connections come before the next event.
+        self.handle_worker_events(now);
         let error = error.into();
         self.emit(match attempt {
             Some(Attempt { number: attempt, delay }) => {
@@ -191,22 +177,15 @@ impl Driver {
 
     /// Stops connecting.
     pub(crate) fn cancel_connect(&mut self) {
-        if self.logon.take().is_some() {
+        if self.connecting.take().is_some() {
             self.end_session();
         }
     }
 
     /// Reports the end of this task's session.
     pub(crate) fn end_session(&mut self) {
-        if let Some(id) = self.session_number.take() {
+        if let Some(id) = self.session_id.take() {
             self.session_ended(id);
-        }
-    }
-
-    /// The session's socket failed.
-    pub(crate) fn broken(&mut self, error: &io::Error) {
-        if let Some(session) = &self.session {
-            self.lost(session.disconnect_error(error));
         }
     }
 }

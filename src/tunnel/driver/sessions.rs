@@ -1,34 +1,31 @@
-//! The sessions of a tunnel: numbered, reported, and with several of them, each in a worker.
+//! The sessions of a tunnel: numbered, reported, and with several of them, each in a task.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::coop::unconstrained;
 
 use crate::runtime::{self, WorkerSlot};
 use crate::session::{self, Session};
 use crate::tunnel::connection::cause::Cause;
 use crate::tunnel::connection::meta::PendingConnection;
+use crate::tunnel::driver::Driver;
 use crate::tunnel::driver::reconnect::connect_session;
-use crate::tunnel::driver::{Driver, Inbox};
-use crate::tunnel::pending::Reply;
+use crate::tunnel::forward::remote::{ForwardRequest, SessionId};
+use crate::tunnel::pending::{Reply, reply_all};
 use crate::tunnel::pool::message::{FromWorker, ToWorker};
-use crate::tunnel::pool::supervisor::{Role, Supervisor};
-use crate::tunnel::pool::worker::WorkerEvents;
-use crate::tunnel::shared::Shared;
-use crate::tunnel::stats::Snapshot;
-use crate::tunnel::{
-    Config, ConnectionEnd, ConnectionInfo, DIAL_FORWARD, Event, Observer, SessionStep, Settings,
-    Stats,
-};
+use crate::tunnel::pool::supervisor::Supervisor;
+use crate::tunnel::pool::throughput::Throughput;
+use crate::tunnel::worker::task::Task;
+use crate::tunnel::{ConnectionInfo, DIAL_FORWARD, Event, SessionStep, Stats};
 
 impl Driver {
     /// Returns whether connections can be opened.
     pub(crate) fn has_session(&self) -> bool {
-        self.session.is_some() || self.role.pool().is_some_and(Supervisor::is_up)
+        self.worker.has_session() || self.pool.as_ref().is_some_and(Supervisor::is_up)
     }
 
     /// Reports that a session begins to connect. Returns its id.
@@ -65,109 +62,49 @@ impl Driver {
         self.emit(Event::Session { number, step });
     }
 
-    /// Takes a session that has come up.
+    /// Takes a session that has come up: into this task, or with several sessions into a worker's.
     pub(crate) fn add_session(&mut self, session: Session, now: Instant) {
-        if let Some(id) = self.session_number {
-            self.session_ready(id, session.connect_time);
-        }
-        match self.role {
-            // It stays on the thread of this task, which has connected it and does little else.
-            Role::Supervisor(_) => {
-                if let Some(id) = self.session_number.take() {
-                    self.start_worker(id, session, None, now);
-                }
-            }
-            Role::Single | Role::Worker(_) => self.session = Some(session),
+        let Some(id) = self.session_id else { return };
+        self.session_ready(id, session.connect_time);
+        if self.pool.is_some() {
+            self.session_id = None;
+            // It stays on this thread, which has connected it and does little else.
+            self.start_worker(id, session, None, now);
+        } else {
+            self.worker.set_session(session);
         }
     }
 
     /// Starts the worker of a session that is up, on the thread that has connected it.
     fn start_worker(&mut self, id: u32, session: Session, slot: Option<WorkerSlot>, now: Instant) {
-        let Role::Supervisor(pool) = &mut self.role else { return };
+        let Some(pool) = &mut self.pool else { return };
         // Weak: a worker does not keep its tunnel alive.
         let sender = self.sender.clone();
-        let send = move |event| {
+        let report = move |event| {
             if let Some(sender) = sender.upgrade() {
                 let _ = sender.send(Box::new(move |driver: &mut Self, now| {
                     driver.worker_event(id, event, now);
                 }));
             }
         };
-        let (messages, mut worker) =
-            Self::worker(self.config.clone(), send, self.observer.clone(), now);
-        if let Role::Worker(events) = &worker.role {
-            pool.add(id, messages, events.throughput().clone(), now);
-        }
-        worker.begin_worker(session);
-        match slot {
-            Some(slot) => slot.spawn(worker),
-            None => drop(tokio::spawn(unconstrained(worker))),
-        }
-    }
-
-    /// Makes a worker, which lives until the sender of its messages is dropped.
-    fn worker(
-        config: Arc<Config>,
-        send: impl Fn(FromWorker) + Send + Sync + 'static,
-        observer: Arc<dyn Observer>,
-        now: Instant,
-    ) -> (UnboundedSender<ToWorker>, Self) {
         let (messages, inbox) = unbounded_channel();
-        let events = Arc::new(WorkerEvents::new(send, observer, now));
-        // Its own: a worker binds no port and does not say whether the tunnel is ready.
-        let shared = Arc::new(Shared::new(Settings::default()));
-        let role = Role::Worker(events.clone());
-        let (commands, _) = unbounded_channel();
-        let (inbox, sender) = (Inbox::Worker(inbox), commands.downgrade());
-        (messages, Self::new(config, shared, events, inbox, sender, role))
-    }
-
-    /// Gives a worker its session.
-    fn begin_worker(&mut self, session: Session) {
-        self.logon = Some(Box::pin(std::future::ready(Ok(session))));
-        self.operations.session_wanted = true;
-        // A worker that is shut down before its first turn reports its end, too.
-        self.active = true;
-    }
-
-    /// Handles a message of the supervisor.
-    pub(crate) fn handle_message(&mut self, message: ToWorker, now: Instant) {
-        match message {
-            ToWorker::Open(mut pending) => {
-                pending.stream = pending.stream.moved_here();
-                self.open(pending, now);
-            }
-            ToWorker::Accept(mut pending, channel) => {
-                pending.stream = pending.stream.moved_here();
-                self.accept_inbound(pending, channel, now);
-            }
-            ToWorker::Connection(id, command) => self.connection(id, command),
-            ToWorker::Forward(request) => self.forward_request(request),
-            ToWorker::Connections(reply) => {
-                let _ = reply.send(Ok(self.registry.infos()));
-            }
-            ToWorker::Snapshot(reply) => {
-                let _ = reply.send(Ok(self.snapshot()));
-            }
-            ToWorker::ShutDown(method) => self.shut_down_worker(method),
-            ToWorker::Force(force) => {
-                self.shut_down_worker(force.method());
-                self.force(force);
-            }
+        let throughput = Arc::new(Throughput::new(now));
+        pool.add(id, messages, throughput.clone(), now);
+        let (target, observer) = (self.config.target.clone(), self.observer.clone());
+        let task = Task::new(session, target, inbox, report, observer, throughput);
+        match slot {
+            Some(slot) => slot.spawn(task),
+            None => drop(tokio::spawn(unconstrained(task))),
         }
     }
 
-    /// Places a connection for which this task has no session.
+    /// Opens a connection on a session of another task, or keeps it until there is a session.
     pub(crate) fn open_elsewhere(&mut self, pending: PendingConnection, now: Instant) {
-        let wants_another = match &self.role {
-            Role::Single => return self.hold(pending, now),
-            Role::Worker(worker) => return worker.send(FromWorker::Returned(pending)),
-            Role::Supervisor(pool) => pool.wants_another(now),
-        };
+        let wants_another = self.pool.as_ref().is_some_and(|pool| pool.wants_another(now));
         let another = wants_another.then(|| self.begin_session());
-        let Role::Supervisor(pool) = &mut self.role else { return };
+        let Some(pool) = &mut self.pool else { return self.hold(pending, now) };
         if let Some(id) = another {
-            let limit = self.shutdown.transport_limit();
+            let limit = self.worker.transport_limit();
             pool.connect(id, connect_session(&self.config, &self.observer, limit));
         }
         if let Some(pending) = pool.open(pending, now) {
@@ -178,7 +115,7 @@ impl Driver {
     /// Takes further sessions that have come up or failed.
     pub(crate) fn poll_sessions(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let mut busy = false;
-        while let Role::Supervisor(pool) = &mut self.role {
+        while let Some(pool) = &mut self.pool {
             match pool.poll_connected(cx) {
                 Poll::Ready(Some((id, Ok((session, slot))))) => {
                     self.session_ready(id, session.connect_time);
@@ -200,72 +137,132 @@ impl Driver {
 
     /// Cancels further sessions that are connecting.
     pub(crate) fn cancel_connects(&mut self) {
-        let Role::Supervisor(pool) = &mut self.role else { return };
+        let Some(pool) = &mut self.pool else { return };
         for id in pool.cancel_connects() {
             self.session_ended(id);
         }
     }
 
-    /// Handles a message of a worker.
-    fn worker_event(&mut self, id: u32, event: FromWorker, now: Instant) {
-        let Role::Supervisor(pool) = &mut self.role else { return };
-        match event {
-            FromWorker::Disconnected { error, served } => {
-                self.worker_disconnected(id, error, served, now);
-            }
-            FromWorker::Returned(pending) => {
-                pool.connection_left(pending.meta.id, now);
-                self.connection_returned(id, pending, now);
-            }
-            FromWorker::Forward(forward, event) => {
-                self.handle_forward_event(Some(id), forward, event, now);
-            }
-            FromWorker::Ended(end) => {
-                pool.connection_left(end.id, now);
-                self.count_end(&end);
-            }
-            FromWorker::NoConnection(connection, command) => self.connection(connection, command),
-            FromWorker::Exited => {
-                if pool.remove(id) {
-                    self.session_ended(id);
+    /// Handles the events of this task's worker.
+    pub(crate) fn handle_worker_events(&mut self, now: Instant) {
+        while let Some(event) = self.worker.next_event() {
+            match event {
+                FromWorker::Opened(info) => self.emit(Event::Connection(info)),
+                FromWorker::Ended(end, replies) => {
+                    // Counted first: the observer may ask for the counters.
+                    self.counters.ended(&end);
+                    self.emit(Event::Disconnected(*end));
+                    reply_all(replies, &Ok(()));
                 }
-                self.forwards_lost(Some(id), &session::Error::no_session());
+                event => self.worker_event(self.session_id.unwrap_or_default(), event, now),
             }
         }
     }
 
-    /// The session of a worker is lost; the tunnel reconnects only if that was the last one.
-    fn worker_disconnected(&mut self, id: u32, error: session::Error, served: bool, now: Instant) {
-        let Role::Supervisor(pool) = &mut self.role else { return };
+    /// Handles an event of the worker that has this session.
+    fn worker_event(&mut self, id: SessionId, event: FromWorker, now: Instant) {
+        match event {
+            FromWorker::Disconnected { error, served, returned } => {
+                self.session_disconnected(id, error, served, returned, now);
+            }
+            FromWorker::Disconnecting => {
+                if self.pool.is_none() {
+                    self.shared.set_ready(false);
+                }
+                self.forwards_lost(id, &session::Error::no_session());
+            }
+            FromWorker::Exited => match &mut self.pool {
+                Some(pool) => {
+                    if pool.remove(id) {
+                        self.session_ended(id);
+                    }
+                }
+                None => self.end_session(),
+            },
+            FromWorker::Returned(pending) => {
+                self.connection_left(pending.meta.id, now);
+                let lost = self.pool.as_ref().and_then(|pool| pool.loss(id)).cloned();
+                let error = lost.unwrap_or_else(session::Error::no_session);
+                self.connection_returned(pending, &error, now);
+            }
+            FromWorker::Forward(forward, event) => {
+                self.handle_forward_event(id, forward, event, now);
+            }
+            FromWorker::InboundRejected(inbound, reason) => {
+                let request = ForwardRequest::Reject(inbound.channel, reason);
+                self.send_forward_request(inbound.session, request);
+            }
+            FromWorker::NoConnection(connection, command) => self.connection(connection, command),
+            FromWorker::DeferredEnded => self.count_dial(),
+            FromWorker::Ended(end, _) => {
+                self.connection_left(end.id, now);
+                self.counters.ended(&end);
+            }
+            // The worker's task reports it.
+            FromWorker::Opened(_) => {}
+        }
+    }
+
+    fn connection_left(&mut self, id: u64, now: Instant) {
+        if let Some(pool) = &mut self.pool {
+            pool.connection_left(id, now);
+        }
+    }
+
+    /// A session is lost; the tunnel reconnects if that was the last one.
+    fn session_disconnected(
+        &mut self,
+        id: SessionId,
+        error: session::Error,
+        served: bool,
+        returned: Vec<PendingConnection>,
+        now: Instant,
+    ) {
         if served {
-            pool.served();
             self.reconnecter.served();
         }
-        let was_up = pool.disconnected(id, &error, now);
-        self.forwards_lost(Some(id), &error);
-        if !was_up || self.shutdown.is_disconnecting() {
-            return self.session_ended(id);
+        for pending in &returned {
+            self.connection_left(pending.meta.id, now);
+        }
+        let was_up =
+            self.pool.as_mut().is_none_or(|pool| pool.disconnected(id, &error, served, now));
+        self.forwards_lost(id, &error);
+        if !was_up || self.is_disconnecting() {
+            self.session_ended(id);
+            for pending in returned {
+                self.connection_returned(pending, &error, now);
+            }
+            return;
         }
         self.session_lost(id, &error);
         if self.has_session() {
+            for pending in returned {
+                self.connection_returned(pending, &error, now);
+            }
             self.emit(Event::SessionError(error.into()));
             self.request_forwards(now);
         } else {
+            self.session_id = None;
             self.cancel_connects();
-            self.lost(error);
+            self.shared.set_ready(false);
+            self.forwards.fail(&error.clone().into());
+            self.recover(error, returned, now);
         }
     }
 
-    /// A connection was not open when its session was lost: opens it on another session, now or after
-    /// the reconnect, if there is to be one.
-    fn connection_returned(&mut self, worker: u32, pending: PendingConnection, now: Instant) {
+    /// Opens a connection on another session, now or after the reconnect, if there is to be one.
+    pub(crate) fn connection_returned(
+        &mut self,
+        pending: PendingConnection,
+        error: &session::Error,
+        now: Instant,
+    ) {
         let waits = self.has_session() || self.reconnecter.is_under_way();
         if waits && !self.shutdown.closes_connections() {
-            return self.open_elsewhere(pending, now);
+            self.open_elsewhere(pending, now);
+        } else {
+            self.worker.reject(pending, Cause::SessionLost(error.clone()));
         }
-        let lost = self.role.pool().and_then(|pool| pool.loss(worker)).cloned();
-        let error = lost.unwrap_or_else(session::Error::no_session);
-        self.reject(pending, Cause::SessionLost(error));
     }
 
     /// Counts a connection that `dial()` opens.
@@ -274,23 +271,15 @@ impl Driver {
         self.counters.accepted(DIAL_FORWARD);
     }
 
-    /// Counts a connection that has ended, before the observer can ask for its counters. A worker
-    /// leaves that to the supervisor.
-    pub(crate) fn count_end(&mut self, end: &ConnectionEnd) {
-        if self.role.worker().is_none() {
-            self.counters.ended(end);
-        }
-    }
-
     /// Returns the connections of all tasks.
     pub(crate) fn connections(&mut self, reply: Reply<Vec<ConnectionInfo>>) {
         self.ask_workers(ToWorker::Connections, |driver, infos| {
             // A connection that moved meanwhile may be in two lists, or only here.
-            let pool = driver.role.pool();
+            let pool = driver.pool.as_ref();
             let infos = infos.into_iter().flatten();
             let infos = infos.filter(|info| pool.is_some_and(|pool| pool.has(info.id)));
             let all: BTreeMap<_, _> =
-                infos.chain(driver.registry.infos()).map(|info| (info.id, info)).collect();
+                infos.chain(driver.worker.infos()).map(|info| (info.id, info)).collect();
             let _ = reply.send(Ok(all.into_values().collect()));
         });
     }
@@ -298,20 +287,14 @@ impl Driver {
     /// Returns the counters of one forward, or of all.
     pub(crate) fn stats(&mut self, forward: Option<i64>, reply: Reply<Stats>) {
         self.ask_workers(ToWorker::Snapshot, move |driver, mut snapshots| {
-            if driver.role.pool().is_none() {
-                snapshots.push(driver.snapshot());
+            if driver.pool.is_none() {
+                snapshots.push(driver.worker.snapshot());
             }
-            let pool = driver.role.pool();
-            let up = pool.map_or(u64::from(driver.session.is_some()), Supervisor::count_up);
+            let (pool, worker) = (driver.pool.as_ref(), &driver.worker);
+            let up = pool.map_or(u64::from(worker.has_session()), Supervisor::count_up);
             let exists = |id| pool.is_none_or(|pool| pool.has(id));
             let _ = reply.send(driver.counters.stats(forward, &snapshots, exists, up));
         });
-    }
-
-    fn snapshot(&mut self) -> Snapshot {
-        let live = self.registry.live();
-        let round_trip = self.session.as_ref().and_then(|session| session.client.round_trip());
-        Snapshot { live, round_trip }
     }
 
     /// Asks every worker, and continues with the answers, at once if there is no worker.
@@ -320,7 +303,7 @@ impl Driver {
         message: impl Fn(Reply<T>) -> ToWorker,
         then: impl FnOnce(&mut Self, Vec<T>) + Send + 'static,
     ) {
-        let Some(pool) = self.role.pool().filter(|pool| !pool.is_empty()) else {
+        let Some(pool) = self.pool.as_ref().filter(|pool| !pool.is_empty()) else {
             return then(self, Vec::new());
         };
         let (pending, sender) = (pool.ask(message), self.sender.clone());
@@ -335,6 +318,3 @@ impl Driver {
         });
     }
 }
-
-#[cfg(test)]
-mod tests;

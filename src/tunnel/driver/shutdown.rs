@@ -1,23 +1,16 @@
-//! The end of a tunnel: its forwards, its connections, then its session.
+//! The shutdown of a tunnel: its forwards, its connections, then its sessions.
 
 use std::time::{Duration, Instant};
 
-use crate::runtime::cutoff::{Cutoff, CutoffWatch, Limit};
-use crate::runtime::timer::Deadline;
-use crate::session::{self, Session};
+use crate::runtime::cutoff::Limit;
 use crate::tunnel::connection::cause::{Cause, Force};
 use crate::tunnel::driver::Driver;
 use crate::tunnel::pending::{Reply, reply_all};
-use crate::tunnel::pool::supervisor::{Role, Supervisor};
+use crate::tunnel::pool::supervisor::Supervisor;
 use crate::tunnel::{Error, Event};
 
-/// How long the server may take to confirm the last bytes.
-const CONFIRMATION: Duration = Duration::from_secs(2);
 /// How long connections may take to close by their Linger once the timeout of `close()` has expired.
 const GRACE: Duration = Duration::from_millis(1200);
-/// How long disconnecting may take in a forced shutdown. With [`GRACE`] and
-/// [`session::FINAL_BRIDGE_TIMEOUT`] this is less than the two seconds that are promised.
-const FORCED: Duration = Duration::from_millis(500);
 
 /// A shutdown of the tunnel.
 #[derive(Default)]
@@ -26,9 +19,6 @@ pub(crate) struct Shutdown {
     replies: Vec<Reply<()>>,
     /// When what is left is ended by force.
     bound: Option<Limit>,
-    forced: Option<Force>,
-    /// Limits the end of the sessions' transports in a forced shutdown.
-    transports: Cutoff,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -38,12 +28,8 @@ enum Step {
     None,
     /// Connections may end by themselves until this time.
     Draining(Option<Limit>),
-    /// All connections are closing.
+    /// All connections are closing, and then the sessions are disconnected.
     Closing,
-    /// No connection is left here; the server may still deliver the last bytes of some.
-    Confirming(Instant),
-    /// The session is being disconnected; nothing else is left.
-    Disconnecting,
 }
 
 /// What the driver does for a shutdown, in this order.
@@ -51,7 +37,7 @@ enum Step {
 struct Effects {
     /// Stops forwards and connecting.
     stop: bool,
-    /// Closes all connections.
+    /// Closes all connections, then disconnects.
     close: bool,
     /// Ends what is left by force.
     force: Option<Force>,
@@ -64,46 +50,22 @@ impl Shutdown {
 
     /// Returns whether every connection is to close.
     pub(crate) fn closes_connections(&self) -> bool {
-        match self.step {
-            Step::None | Step::Draining(_) => false,
-            Step::Closing | Step::Confirming(_) | Step::Disconnecting => true,
-        }
-    }
-
-    /// Returns whether the session is only kept for the last bytes.
-    pub(crate) fn is_confirming(&self) -> bool {
-        matches!(self.step, Step::Confirming(_))
-    }
-
-    pub(crate) fn is_disconnecting(&self) -> bool {
-        self.step == Step::Disconnecting
-    }
-
-    pub(crate) fn forced(&self) -> Option<Force> {
-        self.forced
-    }
-
-    /// Returns the limit for a transport that begins now.
-    pub(crate) fn transport_limit(&self) -> CutoffWatch {
-        self.transports.watch()
+        self.step == Step::Closing
     }
 
     /// Returns when the step ends at the latest.
     pub(crate) fn due(&self) -> Option<Instant> {
-        let due = match self.step {
-            Step::Draining(limit) => limit.map(|limit| limit.due),
-            Step::Confirming(until) => Some(until),
-            Step::None | Step::Closing | Step::Disconnecting => None,
+        let draining = match self.step {
+            Step::Draining(limit) => limit,
+            Step::None | Step::Closing => None,
         };
-        [due, self.bound.map(|bound| bound.due)].into_iter().flatten().min()
+        [draining, self.bound].into_iter().flatten().map(|limit| limit.due).min()
     }
 
     /// Begins every limit anew after a pause of the process.
     pub(crate) fn resumed(&mut self, now: Instant) {
-        match &mut self.step {
-            Step::Draining(limit) => *limit = limit.and_then(|limit| limit.resumed(now)),
-            Step::Confirming(until) => *until = now + CONFIRMATION,
-            Step::None | Step::Closing | Step::Disconnecting => {}
+        if let Step::Draining(limit) = &mut self.step {
+            *limit = limit.and_then(|limit| limit.resumed(now));
         }
         self.bound = self.bound.and_then(|bound| bound.resumed(now));
     }
@@ -117,9 +79,7 @@ impl Shutdown {
             Step::None => self.step = Step::Draining(limit),
             Step::Draining(other) => self.step = Step::Draining(earlier(other)),
             // The closing connections have had their time by then.
-            Step::Closing | Step::Confirming(_) | Step::Disconnecting => {
-                self.bound = earlier(self.bound);
-            }
+            Step::Closing => self.bound = earlier(self.bound),
         }
         Effects { stop, ..Effects::default() }
     }
@@ -127,32 +87,19 @@ impl Shutdown {
     /// Closes all connections now.
     fn close(&mut self, reply: Option<Reply<()>>) -> Effects {
         self.replies.extend(reply);
-        let effects =
-            Effects { stop: !self.is_under_way(), close: !self.closes_connections(), force: None };
+        let (stop, close) = (!self.is_under_way(), !self.closes_connections());
         if let Step::Draining(limit) = self.step {
             // The close() before is still a bound.
             self.bound = limit.and_then(|limit| limit.and(GRACE));
         }
-        if effects.close {
-            self.step = Step::Closing;
-        }
-        effects
-    }
-
-    /// Ends everything by force.
-    fn force(&mut self, force: Force, now: Instant) -> Effects {
-        self.bound = None;
-        let is_first = self.forced.replace(force).is_none();
-        if is_first {
-            self.transports.set(Limit::new(now, FORCED));
-        }
-        Effects { force: is_first.then_some(force), ..Effects::default() }
+        self.step = Step::Closing;
+        Effects { stop, close, force: None }
     }
 
     /// Handles a limit that is due.
     fn expire(&mut self, now: Instant) -> Option<Effects> {
-        if self.bound.is_some_and(|bound| bound.due <= now) {
-            return Some(self.force(Force::Timeout, now));
+        if self.bound.take_if(|bound| bound.due <= now).is_some() {
+            return Some(Effects { force: Some(Force::Timeout), ..Effects::default() });
         }
         match self.step {
             Step::Draining(Some(limit)) if limit.due <= now => {
@@ -160,46 +107,13 @@ impl Shutdown {
                 self.bound = Limit::new(now, GRACE);
                 Some(Effects { close: true, ..Effects::default() })
             }
-            Step::None
-            | Step::Draining(_)
-            | Step::Closing
-            | Step::Confirming(_)
-            | Step::Disconnecting => None,
+            Step::None | Step::Draining(_) | Step::Closing => None,
         }
-    }
-
-    /// Closes a tunnel that has no purpose any more.
-    fn close_unused(&mut self) {
-        self.step = Step::Closing;
-    }
-
-    /// Continues when no connection is left. Returns whether to disconnect the session now.
-    ///
-    /// After DISCONNECT the server drops what its targets have not taken. So an `unconfirmed` session
-    /// stays for a while, and longer only while input that has arrived is being read.
-    fn connections_closed(&mut self, now: Instant, unconfirmed: bool, reading: bool) -> bool {
-        let until = match self.step {
-            Step::Draining(limit) => {
-                self.bound = limit.and_then(|limit| limit.and(GRACE));
-                now + CONFIRMATION
-            }
-            Step::Closing => now + CONFIRMATION,
-            Step::Confirming(until) => until,
-            Step::None | Step::Disconnecting => return false,
-        };
-        let waits = unconfirmed && self.forced.is_none() && (now < until || reading);
-        self.step = if waits { Step::Confirming(until) } else { Step::Disconnecting };
-        !waits
     }
 
     /// Ends the shutdown when nothing is left. Returns its callers.
     fn finish(&mut self) -> Vec<Reply<()>> {
-        self.step = Step::None;
-        self.bound = None;
-        if self.forced.take().is_some() {
-            self.transports = Cutoff::default();
-        }
-        std::mem::take(&mut self.replies)
+        std::mem::take(self).replies
     }
 }
 
@@ -209,55 +123,38 @@ impl Driver {
         self.drop_deferred("close");
         let limit = timeout.and_then(|timeout| Limit::new(now, timeout));
         let effects = self.shutdown.drain(limit, reply);
-        self.apply_shutdown(&effects, "close");
+        self.apply_shutdown(&effects, "close", now);
     }
 
     /// Closes everything now, with `force` whatever its Linger and its state.
-    pub(crate) fn shut_down(&mut self, force: bool, reply: Reply<()>) {
+    pub(crate) fn shut_down(&mut self, force: bool, reply: Reply<()>, now: Instant) {
         self.drop_deferred("shutdown");
-        let effects = self.shutdown.close(Some(reply));
-        self.apply_shutdown(&effects, "shutdown");
-        if force {
-            self.force(Force::Shutdown);
-        }
-    }
-
-    /// Closes the connections of a worker and disconnects it, on behalf of the named method.
-    pub(crate) fn shut_down_worker(&mut self, method: &'static str) {
-        let effects = self.shutdown.close(None);
-        self.apply_shutdown(&effects, method);
-    }
-
-    /// Ends everything that is left: connections at once, sessions and transports within a moment.
-    pub(crate) fn force(&mut self, force: Force) {
-        let effects = self.shutdown.force(force, Instant::now());
-        self.apply_shutdown(&effects, force.method());
+        let mut effects = self.shutdown.close(Some(reply));
+        effects.force = force.then_some(Force::Shutdown);
+        self.apply_shutdown(&effects, "shutdown", now);
     }
 
     /// Handles the limits of a shutdown that are due.
     pub(crate) fn expire_shutdown(&mut self, now: Instant) -> bool {
         let Some(effects) = self.shutdown.expire(now) else { return false };
-        self.apply_shutdown(&effects, "close");
+        self.apply_shutdown(&effects, "close", now);
         true
     }
 
-    fn apply_shutdown(&mut self, effects: &Effects, method: &'static str) {
+    fn apply_shutdown(&mut self, effects: &Effects, method: &'static str, now: Instant) {
         if effects.stop {
             self.stop(method);
         }
         if effects.close {
-            for id in self.ids() {
-                self.close_connection(id, Cause::Application(method));
-            }
-            if let Role::Supervisor(pool) = &self.role {
+            self.worker.shut_down(method);
+            if let Some(pool) = &self.pool {
                 pool.shut_down(method);
             }
         }
         if let Some(force) = effects.force {
-            for id in self.ids() {
-                self.cut(id, force);
-            }
-            if let Role::Supervisor(pool) = &self.role {
+            self.shutdown.bound = None;
+            self.worker.force(force, now);
+            if let Some(pool) = &self.pool {
                 pool.force(force);
             }
         }
@@ -272,7 +169,7 @@ impl Driver {
             self.reject_all(&Cause::Application(method), |_| true);
         }
         self.reconnecter.cancel();
-        if !self.registry.awaits_session() {
+        if !self.worker.registry().awaits_session() {
             self.cancel_connect();
         }
     }
@@ -283,37 +180,38 @@ impl Driver {
         reply_all(deferred.connecting, &Err(Error::Closed));
         let forwards = deferred.forwards.into_iter().map(|(_, _, reply)| reply);
         reply_all(forwards, &Err(Error::Closed));
-        for id in self.registry.ids(|connection| connection.state.is_deferred()) {
-            self.close_connection(id, Cause::Application(method));
+        for id in self.worker.registry().ids(|connection| connection.state.is_deferred()) {
+            self.worker.close_connection(id, Cause::Application(method));
         }
     }
 
     /// Continues a shutdown whose connections are closed, and the tunnel once nothing is left.
-    /// Returns whether it disconnects the session now.
+    /// Returns whether the sessions begin to disconnect.
     pub(crate) fn settle(&mut self, now: Instant) -> bool {
+        if !self.is_empty() {
+            return false;
+        }
         // A session that was made for forwards ends with them and their connections.
-        if self.has_session()
+        let is_unused = self.has_session()
             && !self.operations.session_wanted
             && !self.shutdown.is_under_way()
-            && self.forwards.is_empty()
-            && self.is_empty()
-        {
-            self.shutdown.close_unused();
-        }
-        let disconnects = self.is_empty() && {
-            let unconfirmed = self.session.as_ref().is_some_and(Session::is_unconfirmed)
-                || (self.session.is_some() && !self.remote_requests.is_empty());
-            self.shutdown.connections_closed(now, unconfirmed, self.timeout_gate.is_waiting())
-        };
+            && self.forwards.is_empty();
+        let disconnects = is_unused || matches!(self.shutdown.step, Step::Draining(_));
         if disconnects {
-            self.disconnect_session();
+            let effects = Effects { stop: false, ..self.shutdown.close(None) };
+            self.apply_shutdown(&effects, "shutdown", now);
         }
-        let is_closed = self.is_empty()
-            && self.session.is_none()
-            && self.role.pool().is_none_or(Supervisor::is_empty)
-            && self.logon.is_none()
+        if self.shutdown.closes_connections() {
+            self.cancel_connects();
+            self.cancel_connect();
+            if self.pool.is_some() {
+                self.shared.set_ready(false);
+            }
+        }
+        let is_closed = self.worker.is_disconnected()
+            && self.pool.as_ref().is_none_or(Supervisor::is_empty)
+            && self.connecting.is_none()
             && !self.reconnecter.is_under_way()
-            && self.disconnecting_session.is_none()
             && self.forwards.is_empty();
         if is_closed {
             self.closed(now);
@@ -321,11 +219,17 @@ impl Driver {
         disconnects
     }
 
+    /// Returns whether the sessions are being disconnected, with no connection left.
+    pub(crate) fn is_disconnecting(&self) -> bool {
+        self.shutdown.closes_connections() && self.is_empty()
+    }
+
     /// Ends the shutdown: nothing is left.
     fn closed(&mut self, now: Instant) {
         if std::mem::take(&mut self.active) {
             self.emit(Event::Close);
         }
+        self.worker.end_force();
         reply_all(self.shutdown.finish(), &Ok(()));
         let deferred = self.operations.take_deferred();
         for reply in deferred.connecting {
@@ -337,41 +241,9 @@ impl Driver {
         self.begin_deferred(now);
     }
 
-    /// Returns whether no connection is left in any state.
-    fn is_empty(&self) -> bool {
-        self.registry.is_empty() && !self.role.pool().is_some_and(Supervisor::has_connections)
-    }
-
-    fn ids(&self) -> Vec<u64> {
-        self.registry.ids(|connection| !connection.state.is_deferred())
-    }
-
-    fn disconnect_session(&mut self) {
-        self.cancel_connects();
-        if let Role::Supervisor(pool) = &self.role {
-            pool.shut_down("shutdown");
-            self.shared.set_ready(false);
-        }
-        self.cancel_connect();
-        let session = self.session.take();
-        if session.is_some() {
-            self.shared.set_ready(false);
-            self.forwards_lost(None, &session::Error::no_session());
-        }
-        let transports = self.shutdown.transports.clone();
-        self.disconnecting_session = Some(Box::pin(disconnect(session, transports)));
-    }
-}
-
-/// Disconnects a session. Under a limit it waits for all transports, also those of sessions that did
-/// not come up.
-async fn disconnect(session: Option<Session>, transports: Cutoff) {
-    if let Some(session) = session {
-        session.disconnect(transports.watch()).await;
-    }
-    if let Some(due) = transports.due() {
-        let mut limit =
-            Deadline::at(due + session::FINAL_BRIDGE_TIMEOUT, session::FINAL_BRIDGE_TIMEOUT);
-        let _ = limit.within(transports.unwatched()).await;
+    /// Returns whether no connection is left in any task.
+    pub(crate) fn is_empty(&self) -> bool {
+        let pool = self.pool.as_ref();
+        self.worker.registry().is_empty() && !pool.is_some_and(Supervisor::has_connections)
     }
 }

@@ -16,8 +16,8 @@ const MAX_WAIT: Duration = Duration::from_secs(2);
 /// the server chooses another.
 const MAX_WAIT_FOR_CHOSEN: Duration = Duration::from_millis(400);
 
-/// The session of a remote forward: the id of its worker, or `None` for the driver's own session.
-pub(crate) type SessionId = Option<u32>;
+/// The id of a session.
+pub(crate) type SessionId = u32;
 
 /// A request to the server about a remote forward.
 #[derive(Debug)]
@@ -220,13 +220,13 @@ mod tests {
     /// Refuses until another port is requested. Returns how long that took.
     fn refuse_until_another(remote: &mut Remote, start: Instant) -> Option<Duration> {
         let mut now = start;
-        let first = remote.request(None, now, TIMEOUT);
+        let first = remote.request(1, now, TIMEOUT);
         loop {
             if remote.refused(now) {
                 return None;
             }
             now = remote.due().expect("a repeated request");
-            if remote.request(None, now, TIMEOUT) != first {
+            if remote.request(1, now, TIMEOUT) != first {
                 return Some(now - start);
             }
         }
@@ -236,8 +236,8 @@ mod tests {
     fn a_port_that_the_server_chose_is_requested_again_before_another() {
         let now = Instant::now();
         let mut remote = Remote::new(tcp(0));
-        remote.request(None, now, TIMEOUT);
-        remote.listening(None, 4711);
+        remote.request(1, now, TIMEOUT);
+        remote.listening(1, 4711);
         remote.state = State::Waiting;
         assert_eq!(refuse_until_another(&mut remote, now), Some(Duration::from_millis(700)));
         assert_eq!(remote.address, tcp(0));
@@ -247,8 +247,8 @@ mod tests {
     fn a_configured_port_is_not_replaced() {
         let now = Instant::now();
         let mut remote = Remote::new(tcp(80));
-        remote.request(None, now, TIMEOUT);
-        remote.listening(None, 80);
+        remote.request(1, now, TIMEOUT);
+        remote.listening(1, 80);
         remote.state = State::Waiting;
         assert_eq!(refuse_until_another(&mut remote, now), None);
     }

@@ -1,15 +1,16 @@
 //! The messages between the supervisor of a tunnel's sessions and their workers.
 
-use ssh_proto::{ChannelId, ForwardEvent};
+use ssh_proto::{ChannelId, ForwardEvent, OpenFailure};
 
 use crate::net::linger::Linger;
 use crate::session;
 use crate::tunnel::connection::cause::Force;
+use crate::tunnel::connection::inbound_channel::InboundChannel;
 use crate::tunnel::connection::meta::PendingConnection;
 use crate::tunnel::forward::remote::ForwardRequest;
 use crate::tunnel::pending::Reply;
 use crate::tunnel::stats::Snapshot;
-use crate::tunnel::{ConnectionEnd, ConnectionInfo};
+use crate::tunnel::{ConnectionEnd, ConnectionInfo, Error};
 
 /// A message to the worker of a session.
 #[derive(Debug)]
@@ -35,23 +36,33 @@ pub(crate) enum ToWorker {
 /// A message from the worker of a session. Messages arrive in the order of what they report.
 #[derive(Debug)]
 pub(crate) enum FromWorker {
-    /// The session is disconnected. Its open connections end; the others return.
+    /// The session is lost. Its open connections end.
     Disconnected {
-        /// Why it ended.
+        /// Why it was lost.
         error: session::Error,
         /// Whether data has arrived from a target.
         served: bool,
+        /// The connections that were not open yet, and need another session.
+        returned: Vec<PendingConnection>,
     },
-    /// A connection was not open yet, and needs another session.
-    Returned(PendingConnection),
-    /// The server has answered a request about the remote forward with this id.
-    Forward(i64, ForwardEvent),
-    /// A connection has ended, and the observer has its report.
-    Ended(Box<ConnectionEnd>),
-    /// The connection of this command has left the worker.
-    NoConnection(u64, ConnectionCommand),
+    /// The session is being disconnected; no connection is left.
+    Disconnecting,
     /// Neither connections nor a session are left.
     Exited,
+    /// A connection arrived without a session, and needs another one.
+    Returned(PendingConnection),
+    /// A connection is open.
+    Opened(ConnectionInfo),
+    /// A connection has ended. The callers that wait for its end have their reply after its report.
+    Ended(Box<ConnectionEnd>, Vec<Reply<()>>),
+    /// A connection has ended that was to begin after the shutdown. `Ended` follows.
+    DeferredEnded,
+    /// An inbound channel is to be rejected on its session.
+    InboundRejected(InboundChannel, OpenFailure),
+    /// The server has answered a request about the remote forward with this id.
+    Forward(i64, ForwardEvent),
+    /// The connection of this command has left the worker.
+    NoConnection(u64, ConnectionCommand),
 }
 
 /// A command on one connection.
@@ -65,4 +76,17 @@ pub(crate) enum ConnectionCommand {
     GetLinger(Reply<Linger>),
     /// Changes its Linger.
     SetLinger(Linger, Reply<()>),
+}
+
+impl ConnectionCommand {
+    /// Replies that there is no connection with this id.
+    pub(crate) fn fail(self, id: u64) {
+        let error = Error::NoConnection(id);
+        match self {
+            ConnectionCommand::Close(reply)
+            | ConnectionCommand::Reset(reply)
+            | ConnectionCommand::SetLinger(_, reply) => drop(reply.send(Err(error))),
+            ConnectionCommand::GetLinger(reply) => drop(reply.send(Err(error))),
+        }
+    }
 }

@@ -12,14 +12,12 @@ use tokio::task::JoinSet;
 
 use crate::runtime::WorkerSlot;
 use crate::session::{self, Backoff, Reconnect, Session};
-use crate::tunnel::Config;
 use crate::tunnel::connection::cause::Force;
 use crate::tunnel::connection::meta::PendingConnection;
 use crate::tunnel::forward::remote::ForwardRequest;
 use crate::tunnel::pending::{Pending, Reply};
 use crate::tunnel::pool::message::{ConnectionCommand, ToWorker};
 use crate::tunnel::pool::throughput::Throughput;
-use crate::tunnel::pool::worker::WorkerEvents;
 
 /// The maximum number of sessions that connect at once. sshd drops clients at random from 10 on
 /// (MaxStartups), and this tunnel may not be its only client.
@@ -37,40 +35,6 @@ const RETRY: Reconnect = Reconnect {
 
 /// A session that has come up or failed, with its id and the thread that has connected it.
 type Connected = (u32, Result<(Session, WorkerSlot), session::Error>);
-
-/// The part of a driver in its tunnel.
-pub(crate) enum Role {
-    /// It has the forwards and the only session.
-    Single,
-    /// It has the forwards; workers have the sessions.
-    Supervisor(Box<Supervisor>),
-    /// It has one session of several.
-    Worker(Arc<WorkerEvents>),
-}
-
-impl Role {
-    pub(crate) fn of(config: &Config) -> Self {
-        if config.sessions > 1 {
-            Role::Supervisor(Box::new(Supervisor::new(config.sessions)))
-        } else {
-            Role::Single
-        }
-    }
-
-    pub(crate) fn worker(&self) -> Option<&WorkerEvents> {
-        match self {
-            Role::Worker(worker) => Some(worker),
-            Role::Single | Role::Supervisor(_) => None,
-        }
-    }
-
-    pub(crate) fn pool(&self) -> Option<&Supervisor> {
-        match self {
-            Role::Supervisor(pool) => Some(pool),
-            Role::Single | Role::Worker(_) => None,
-        }
-    }
-}
 
 /// The workers of a tunnel, and the connections of each.
 pub(crate) struct Supervisor {
@@ -143,7 +107,7 @@ impl Worker {
 }
 
 impl Supervisor {
-    fn new(max_sessions: usize) -> Self {
+    pub(crate) fn new(max_sessions: usize) -> Self {
         Self {
             max_sessions,
             workers: BTreeMap::new(),
@@ -357,13 +321,18 @@ impl Supervisor {
         !std::mem::replace(&mut self.reported, true)
     }
 
-    /// Records that a lost session had carried data from a target.
-    pub(crate) fn served(&mut self) {
-        self.backoff.served();
-    }
-
-    /// Records the loss of a worker's session. Returns whether it still took connections.
-    pub(crate) fn disconnected(&mut self, id: u32, error: &session::Error, now: Instant) -> bool {
+    /// Records the loss of a worker's session, which may have carried data from a target. Returns
+    /// whether it still took connections.
+    pub(crate) fn disconnected(
+        &mut self,
+        id: u32,
+        error: &session::Error,
+        served: bool,
+        now: Instant,
+    ) -> bool {
+        if served {
+            self.backoff.served();
+        }
         let Some(worker) = self.workers.get_mut(&id) else { return false };
         match std::mem::replace(&mut worker.state, State::Lost(error.clone())) {
             State::Up => {

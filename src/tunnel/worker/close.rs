@@ -11,7 +11,7 @@ use crate::runtime::cutoff::Limit;
 use crate::session::{self, Down, Up};
 use crate::tunnel::connection::cause::{Cause, Force};
 use crate::tunnel::connection::closing::Closing;
-use crate::tunnel::connection::inbound_channel::{InboundChannel, failure};
+use crate::tunnel::connection::inbound_channel::failure;
 use crate::tunnel::connection::meta::{Meta, PendingConnection};
 use crate::tunnel::connection::phase::{
     Actions, CloseLimit, End, Event as Step, LingerTime, Phase, Reason, Timer,
@@ -20,10 +20,12 @@ use crate::tunnel::connection::relay::Relay;
 use crate::tunnel::connection::report::Report;
 use crate::tunnel::connection::state::{Connection, State};
 use crate::tunnel::connection::transition::step;
-use crate::tunnel::driver::Driver;
-use crate::tunnel::forward::remote::ForwardRequest;
+use crate::tunnel::forward::remote::SessionId;
+use crate::tunnel::pending::{Reply, reply_all};
+use crate::tunnel::pool::message::FromWorker;
 use crate::tunnel::stats::Bytes;
-use crate::tunnel::{ConnectionEnd, Error, Event};
+use crate::tunnel::worker::Worker;
+use crate::tunnel::{ConnectionEnd, Error};
 
 /// What comes with an event.
 pub(crate) enum Given {
@@ -44,7 +46,7 @@ impl Given {
     }
 }
 
-impl Driver {
+impl Worker {
     /// Closes a connection by its Linger; `false` when there is none with this number.
     pub(crate) fn close_connection(&mut self, id: u64, cause: Cause) -> bool {
         let Some(connection) = self.registry.get(id) else { return false };
@@ -85,12 +87,35 @@ impl Driver {
         self.step(id, Step::Force { reply }, Given::Cause(cause));
     }
 
+    /// Resets a connection on behalf of the application; done when its end is reported.
+    pub(super) fn reset_connection(&mut self, id: u64, reply: Reply<()>) {
+        self.closing.entry(id).or_default().push(reply);
+        match self.set_linger(id, Linger::HARD) {
+            // Resets a closing connection by itself.
+            Ok(()) => {
+                self.close_connection(id, Cause::Application("reset"));
+            }
+            Err(error) => {
+                reply_all(self.closing.remove(&id).unwrap_or_default(), &Err(error));
+            }
+        }
+    }
+
     /// The local client has reset the connection, or is gone.
     pub(crate) fn reset_by_local(&mut self, index: usize) {
         let Some(connection) = self.registry.at(index) else { return };
         let unread = connection.state.relay().is_some_and(|relay| relay.unread() > 0);
         let id = connection.meta.id;
         self.step(id, Step::LocalReset { unread }, Given::Nothing);
+    }
+
+    /// Ends the connections whose inbound channels are lost with their session.
+    pub(crate) fn inbound_lost(&mut self, session: SessionId, error: &session::Error) {
+        let is_lost = |it: &Connection| it.state.inbound().is_some_and(|it| it.session == session);
+        for id in self.registry.ids(is_lost) {
+            let lost = Step::SessionLost { comes_back: false, reply: false };
+            self.step(id, lost, Given::Cause(Cause::SessionLost(error.clone())));
+        }
     }
 
     /// The deadline of a connection is over.
@@ -101,20 +126,6 @@ impl Driver {
                 self.close_connection(id, Cause::Unanswered(awaited));
             }
             None => self.step(id, Step::LingerExpired, Given::Nothing),
-        }
-    }
-
-    /// The session is lost. Connections that were not open yet have lost nothing: they wait for the next
-    /// session, if there is to be one.
-    pub(crate) fn end_all(&mut self, error: &session::Error) {
-        let cause = Cause::SessionLost(error.clone());
-        let comes_back = self.reconnecter.is_under_way() || self.role.worker().is_some();
-        self.queue.clear();
-        for id in self.registry.ids(|connection| connection.state.inbound().is_none()) {
-            let Some(connection) = self.registry.get(id) else { continue };
-            let reply = connection.meta.socks_reply(&cause).is_some();
-            let lost = Step::SessionLost { comes_back, reply };
-            self.step(id, lost, Given::Cause(cause.clone()));
         }
     }
 
@@ -154,7 +165,7 @@ impl Driver {
     /// Has a connection go on in another state.
     fn go_on(&mut self, id: u64, next: Phase, actions: Actions, given: Given) {
         let cause = given.cause();
-        let force = self.shutdown.forced();
+        let force = self.forced;
         let Some(connection) = self.registry.get_mut(id) else { return };
         match &mut connection.state {
             State::SocksHandshake(handshake) => {
@@ -201,7 +212,7 @@ impl Driver {
         let due = connection.due();
         let Connection { meta, state, .. } = connection;
         if state.is_deferred() {
-            self.count_dial();
+            self.events.push_back(FromWorker::DeferredEnded);
         }
         match (end, given) {
             (End::Report, Given::Outcome(outcome)) => {
@@ -212,7 +223,7 @@ impl Driver {
             (End::Report, Given::Nothing | Given::Cause(_)) => {}
             (End::Requeue, _) => {
                 if let Some(stream) = state.into_stream() {
-                    self.open_elsewhere(PendingConnection { meta, stream }, Instant::now());
+                    self.returned.push(PendingConnection { meta, stream });
                 }
             }
             (End::Refuse, given) => self.end_inbound(&meta, &state, given.cause(), true),
@@ -220,7 +231,7 @@ impl Driver {
             (End::Reply, given) => self.reply(meta, state, given.cause()),
             (End::Reset { reason, forced }, given) => {
                 let cause = cause_of(reason, given.cause(), &state);
-                let force = self.shutdown.forced().filter(|_| forced);
+                let force = self.forced.filter(|_| forced);
                 self.reset(&meta, state, cause, due, force);
             }
             (End::Close { mode, reason, limit }, given) => {
@@ -236,8 +247,8 @@ impl Driver {
         if let State::ConnectingTarget(_, dial) = state {
             dial.abort();
         }
-        if let Some(InboundChannel { session, channel }) = state.inbound().filter(|_| refuse) {
-            self.send_forward_request(session, ForwardRequest::Reject(channel, failure(&cause)));
+        if let Some(inbound) = state.inbound().filter(|_| refuse) {
+            self.events.push_back(FromWorker::InboundRejected(inbound, failure(&cause)));
         }
         let ended = CloseOutcome::Reset;
         let outcome = Outcome { ended, unsent: 0, discarded: 0, peer_finished: false };
@@ -327,7 +338,7 @@ impl Driver {
         mode: CloseMode,
         mut closing: Closing,
     ) {
-        if let Some(force) = self.shutdown.forced() {
+        if let Some(force) = self.forced {
             closing.force(force);
         }
         self.registry.start_close(meta, stream, buffer, mode, closing);
@@ -335,10 +346,8 @@ impl Driver {
 
     /// Reports the end of a connection.
     pub(crate) fn ended(&mut self, end: ConnectionEnd) {
-        let id = end.id;
-        self.count_end(&end);
-        self.emit(Event::Disconnected(end));
-        self.operations.closed(id, &Ok(()));
+        let replies = self.closing.remove(&end.id).unwrap_or_default();
+        self.events.push_back(FromWorker::Ended(Box::new(end), replies));
     }
 }
 

@@ -1,5 +1,6 @@
 //! How bytes flow: the hot path of a tunnel.
 
+use std::io;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -7,13 +8,13 @@ use ssh_proto::{ChannelId, Event as Proto};
 
 use crate::session::ReadOutcome;
 use crate::socks::Reply;
-use crate::tunnel::Event;
 use crate::tunnel::connection::cause::Cause;
 use crate::tunnel::connection::phase::{Client, Event as Step};
 use crate::tunnel::connection::relay::Relay;
 use crate::tunnel::connection::state::State;
-use crate::tunnel::driver::Driver;
-use crate::tunnel::driver::close::Given;
+use crate::tunnel::pool::message::FromWorker;
+use crate::tunnel::worker::Worker;
+use crate::tunnel::worker::close::Given;
 
 /// Bytes that the remote end may send to a local client that has reset its connection, without taking a byte of
 /// what that client sent before: then it never will.
@@ -22,9 +23,14 @@ const MAX_DISCARDED: u64 = 16 * 1024 * 1024;
 /// A request that is answered before the next one is smaller than this.
 const SMALL: u64 = 16 * 1024;
 
-impl Driver {
+impl Worker {
     /// Reads from the session once, and handles what has come.
     pub(crate) fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        if std::mem::take(&mut self.is_new) {
+            // Input that arrived with the end of the authentication is read already.
+            self.handle_events(now);
+            return true;
+        }
         let Some(session) = &mut self.session else { return false };
         if !session.client.wants_input() {
             return false;
@@ -39,6 +45,13 @@ impl Driver {
                 self.broken(&error);
                 true
             }
+        }
+    }
+
+    /// The session's socket failed.
+    pub(super) fn broken(&mut self, error: &io::Error) {
+        if let Some(session) = &self.session {
+            self.lost(session.disconnect_error(error));
         }
     }
 
@@ -104,11 +117,11 @@ impl Driver {
             Proto::Close(channel) => self.closed.push(channel.index()),
             // A connection that waits for room is in the queue, which is looked at in every turn.
             Proto::Rekeyed => {}
-            Proto::HostKeys(keys) => self.config.target.update_host_keys(keys),
+            Proto::HostKeys(keys) => self.target.update_host_keys(keys),
             Proto::HostKey(_) | Proto::Banner(_) | Proto::Question(_) | Proto::Ready => {
                 unreachable!("a session authenticates once")
             }
-            Proto::Forward(forward, event) => self.forward_event(forward, event, now),
+            Proto::Forward(forward, event) => self.forward_event(forward, event),
         }
     }
 
@@ -124,7 +137,7 @@ impl Driver {
         let (info, idle_timeout) = (connection.info(), connection.meta.settings.idle_timeout);
         self.registry.watch_idle(idle_timeout, now);
         if let Some(info) = info {
-            self.emit(Event::Connection(info));
+            self.events.push_back(FromWorker::Opened(info));
         }
         if !is_told {
             self.reset_by_local(channel.index());

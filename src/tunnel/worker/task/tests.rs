@@ -1,18 +1,22 @@
-//! What a worker reports to its supervisor around the beginning and the end of its session.
+//! What a worker reports to its supervisor at the beginning and the end of its session.
+
+use std::time::Duration;
 
 use ssh_proto::{Algorithms, Rekey, Windows};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::oneshot;
+use tokio::task::coop::unconstrained;
 use tokio::time::timeout;
 
 use super::*;
-use crate::session::{Credentials, Dialing, HostKeyInfo, Prompts, Responses, Route, Target, Trust};
+use crate::runtime;
+use crate::session::{Credentials, Dialing, HostKeyInfo, Prompts, Responses, Route, Trust};
 use crate::tunnel::connection::meta::tests::pending;
 use crate::tunnel::connection::relay::tests::client;
+use crate::tunnel::pending::Pending;
 use crate::tunnel::pool::message::ConnectionCommand;
-use crate::tunnel::{Config, Observer};
 
 struct Ignore;
 
@@ -28,8 +32,8 @@ impl Observer for Ignore {
     fn answer_prompts(&self, _: Prompts, _: oneshot::Sender<Responses>) {}
 }
 
-fn config() -> Config {
-    let target = Target {
+fn target() -> Arc<Target> {
+    Arc::new(Target {
         host: "gateway".into(),
         port: 22,
         route: Route::Direct(Dialing::default()),
@@ -43,61 +47,53 @@ fn config() -> Config {
         keepalive_count_max: 3,
         rekey: Rekey::default(),
         windows: Windows::default(),
-    };
-    Config {
-        target: Arc::new(target),
-        reconnect: None,
-        sessions: 2,
-        forward: None,
-        max_connections: None,
-        reuse_port: false,
-    }
+    })
 }
-
-/// A worker that reports to the receiver.
-fn worker() -> (WorkerParts, UnboundedReceiver<FromWorker>) {
-    let (reports, events) = unbounded_channel();
-    let send = move |event| drop(reports.send(event));
-    let (messages, driver) =
-        Driver::worker(Arc::new(config()), send, Arc::new(Ignore), Instant::now());
-    ((messages, driver), events)
-}
-
-type WorkerParts = (UnboundedSender<ToWorker>, Driver);
 
 #[test]
 fn a_connection_that_reaches_a_lost_session_returns() {
-    let ((_messages, mut driver), mut events) = worker();
-    let (pending, _client) = runtime::handle().block_on(pending(1));
-    let _runtime = runtime::handle().enter();
-    driver.handle_message(ToWorker::Open(pending), Instant::now());
-    assert!(matches!(events.try_recv(), Ok(FromWorker::Returned(pending)) if pending.meta.id == 1));
+    let mut worker = Worker::new(target());
+    let (connection, _client) = runtime::handle().block_on(async { pending(1).await });
+    worker.handle(ToWorker::Open(connection), Instant::now());
+    let returned = worker.next_event();
+    assert!(matches!(returned, Some(FromWorker::Returned(pending)) if pending.meta.id == 1));
 
     // Until the supervisor handles that, its commands reach this worker, and return as well.
-    let (reply, _pending) = crate::tunnel::pending::Pending::new();
+    let (reply, _pending) = Pending::new();
     let command = ToWorker::Connection(1, ConnectionCommand::Close(reply));
-    driver.handle_message(command, Instant::now());
+    worker.handle(command, Instant::now());
     assert!(matches!(
-        events.try_recv(),
-        Ok(FromWorker::NoConnection(1, ConnectionCommand::Close(_)))
+        worker.next_event(),
+        Some(FromWorker::NoConnection(1, ConnectionCommand::Close(_)))
     ));
-    assert!(events.try_recv().is_err());
+    assert!(worker.next_event().is_none());
 }
 
 #[test]
 fn a_worker_that_is_shut_down_before_its_first_turn_reports_its_end() {
-    let ((messages, mut driver), mut events) = worker();
+    let (reports, mut events) = unbounded_channel();
     // A single thread: the worker begins when this task waits.
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let address = listener.local_addr().expect("address");
         let socket = TcpStream::connect(address).await.expect("connect");
-        driver.begin_worker(Session::over(client(), socket));
-        tokio::spawn(unconstrained(driver));
+        let session = Session::over(client(), socket);
+        let (messages, inbox) = unbounded_channel();
+        let report = move |event| drop(reports.send(event));
+        let throughput = Arc::new(Throughput::new(Instant::now()));
+        let task = Task::new(session, target(), inbox, report, Arc::new(Ignore), throughput);
+        tokio::spawn(unconstrained(task));
         messages.send(ToWorker::ShutDown("shutdown")).expect("the worker is there");
         drop(listener);
-        let event = timeout(Duration::from_secs(10), events.recv()).await;
-        assert!(matches!(event, Ok(Some(FromWorker::Exited))), "{event:?}");
+        let exited = async {
+            while let Some(event) = events.recv().await {
+                if matches!(event, FromWorker::Exited) {
+                    return true;
+                }
+            }
+            false
+        };
+        assert_eq!(timeout(Duration::from_secs(10), exited).await, Ok(true));
     });
 }
