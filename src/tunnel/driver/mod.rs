@@ -187,12 +187,12 @@ impl Turns for Driver {
         }
     }
 
-    fn due(&self) -> Option<Instant> {
+    fn due(&self, now: Instant) -> Option<Instant> {
         let dues = [
             self.peer_due(),
             self.reconnecter.due(),
             self.accepts_at.filter(|_| self.forwards.has_listeners()),
-            self.forwards.paused_until(),
+            self.forwards.paused_until(now),
             self.forwards.refused_until().filter(|_| self.has_session()),
         ];
         dues.into_iter().flatten().min()

@@ -116,8 +116,10 @@ impl Listener {
         }
     }
 
-    pub(crate) fn paused_until(&self) -> Option<Instant> {
-        self.paused_until
+    /// Returns the end of a pause that is not over. After its end, a listener that nothing is
+    /// accepted from waits for room: what makes room wakes the task.
+    pub(crate) fn paused_until(&self, now: Instant) -> Option<Instant> {
+        self.paused_until.filter(|until| now < *until)
     }
 
     /// Accepts the next connection. An error means that the listener has failed for good. While

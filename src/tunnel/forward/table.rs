@@ -152,8 +152,8 @@ impl Forwards {
     }
 
     /// Returns when the first paused listener may accept again.
-    pub(crate) fn paused_until(&self) -> Option<Instant> {
-        self.listeners().filter_map(Listener::paused_until).min()
+    pub(crate) fn paused_until(&self, now: Instant) -> Option<Instant> {
+        self.listeners().filter_map(|listener| listener.paused_until(now)).min()
     }
 
     /// Returns when the first refused request is repeated.

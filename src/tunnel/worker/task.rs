@@ -127,7 +127,7 @@ impl Turns for Task {
         self.worker.resumed(now);
     }
 
-    fn due(&self) -> Option<Instant> {
+    fn due(&self, _: Instant) -> Option<Instant> {
         None
     }
 
