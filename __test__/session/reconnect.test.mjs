@@ -96,7 +96,9 @@ test('a tunnel reconnects after several failed attempts', async (t) => {
       while (turn === 2 && count === 1 && attempt > 4)
         ({ attempt, delay, error } = await it.eventLog.next('reconnecting'));
       assert.equal(attempt, count);
-      assert.equal(error.code, count === 1 ? 'ERR_SSH_DISCONNECTED' : 'ECONNREFUSED');
+      // Until the server is dead, its port still accepts.
+      const codes = count === 1 ? ['ERR_SSH_DISCONNECTED'] : ['ECONNREFUSED', 'ERR_SSH_DISCONNECTED'];
+      assert.ok(codes.includes(error.code), error.code);
       // A second disconnect continues with the longest delay, unless the session lasted for maxDelay: on a machine that
       // is too busy to tell, the delays may also start over.
       goesOn ??= performance.now() - ready < maxDelay / 2;
