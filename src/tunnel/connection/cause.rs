@@ -168,6 +168,41 @@ mod tests {
     use super::*;
 
     #[test]
+    fn each_cause_has_a_code_and_a_reason() {
+        let lost = session::Error::no_session;
+        for (cause, code, reason) in [
+            (Cause::Completed, "OK", "reached their end of stream"),
+            (Cause::CutByApplication, "ECONNABORTED", "before everything was delivered"),
+            (Cause::ClosedByRemote, "ERR_SSH_CHANNEL_CLOSED", "before the local client had"),
+            (Cause::CutByRemote, "ERR_SSH_CHANNEL_CLOSED", "before it had ended its stream"),
+            (Cause::ResetByLocal, "ECONNRESET", "the local client reset"),
+            (Cause::Application("shutdown"), "OK", "closed by shutdown()"),
+            (Cause::Rejected, "ERR_TUNNEL_REJECTED", "was rejected"),
+            (Cause::Full, "ERR_TUNNEL_MAX_CONNECTIONS", "maxConnections"),
+            (Cause::Idle, "ETIMEDOUT", "idleTimeout"),
+            (Cause::Unanswered("SSH session"), "ETIMEDOUT", "no SSH session within readyTimeout"),
+            (Cause::SessionLost(lost()), "ERR_SSH_DISCONNECTED", "the SSH session was lost"),
+            (Cause::Unreached(lost()), "ERR_SSH_DISCONNECTED", "could not be reached"),
+            (Cause::NoSession(lost()), "ERR_SSH_DISCONNECTED", ""),
+            (Cause::Socks(Fault::Login), "ERR_TUNNEL_SOCKS_AUTH", "wrong username or password"),
+            (Cause::Socks(Fault::Ended), "ERR_TUNNEL_SOCKS", "no valid SOCKS request"),
+            (Cause::Refused(OpenFailure::Other(7), "no".into()), "ERR_SSH_OPEN_FAILED", "reason 7"),
+        ] {
+            assert_eq!(cause.code(false), code, "{cause:?}");
+            assert!(cause.reason().contains(reason), "{cause:?}: {}", cause.reason());
+        }
+        assert_eq!(Cause::Application("shutdown").code(true), "ECONNABORTED");
+        assert_eq!(Cause::Idle.code(true), "ETIMEDOUT");
+    }
+
+    #[test]
+    fn a_forced_end_names_its_method() {
+        assert_eq!([Force::Shutdown, Force::Timeout].map(Force::method), ["shutdown", "close"]);
+        assert!(Force::Shutdown.reason().contains("force: true"));
+        assert!(Force::Timeout.reason().contains("timeout of close()"));
+    }
+
+    #[test]
     fn the_socks_reply_says_what_kind_of_failure_it_was() {
         let refused = |reason| Cause::Refused(reason, "Connection refused".into());
         for (code, cause) in [

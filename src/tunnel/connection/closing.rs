@@ -64,3 +64,59 @@ impl Closing {
         self.report.end(outcome)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::net::close::CloseOutcome;
+    use crate::tunnel::connection::cause::Cause;
+    use crate::tunnel::connection::phase::Flow;
+    use crate::tunnel::connection::report::tests::report_of;
+
+    fn closing(limit: Option<Limit>) -> Closing {
+        let cause = Cause::Application("disconnect");
+        let report = report_of(Linger::GRACEFUL, cause, Flow::OPEN, [0; 3], true);
+        Closing::new(report, 0, Bytes::default(), limit)
+    }
+
+    fn reason(closing: Closing) -> String {
+        let ended = CloseOutcome::Cut;
+        closing.end(Outcome { ended, unsent: 0, discarded: 0, peer_finished: false }).reason
+    }
+
+    #[test]
+    fn a_close_takes_the_time_of_the_last_linger() {
+        let mut closing = closing(None);
+        assert!(closing.was_open());
+        assert_eq!(closing.time(), LingerTime::Unlimited);
+        for (linger, time) in [
+            (Linger { onoff: 1, linger: 5 }, LingerTime::Running),
+            (Linger::GRACEFUL, LingerTime::Unlimited),
+            (Linger::HARD, LingerTime::Over),
+        ] {
+            closing.start(linger);
+            assert_eq!(closing.time(), time);
+            assert_eq!(closing.watch().is_reached(), time == LingerTime::Over);
+        }
+        closing.start(Linger { onoff: 1, linger: 5 });
+        assert!(reason(closing).ends_with("; its linger time ran out"));
+    }
+
+    #[test]
+    fn force_cuts_a_close_short_and_is_reported_unless_its_time_was_over() {
+        let hour = Duration::from_secs(3600);
+        for (limit, reported) in [
+            (None, true),
+            (Limit::new(Instant::now(), hour), true),
+            (Limit::new(Instant::now(), Duration::ZERO), false),
+        ] {
+            let mut closing = closing(limit);
+            closing.force(Force::Shutdown);
+            assert_eq!(closing.time(), LingerTime::Over);
+            assert!(closing.watch().is_reached());
+            assert_eq!(reason(closing).contains("force: true"), reported, "{limit:?}");
+        }
+    }
+}

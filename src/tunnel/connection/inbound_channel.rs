@@ -57,3 +57,18 @@ pub(crate) async fn connect_target(target: Endpoint) -> Result<Stream, session::
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_server_learns_whether_it_was_refused_or_the_target_failed() {
+        let refused = OpenFailure::AdministrativelyProhibited;
+        let unreached = Cause::Unreached(session::Error::no_session());
+        for (cause, reason) in [(Cause::Rejected, refused), (unreached, OpenFailure::ConnectFailed)]
+        {
+            assert_eq!(failure(&cause), reason, "{cause:?}");
+        }
+    }
+}

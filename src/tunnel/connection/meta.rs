@@ -62,6 +62,7 @@ pub(crate) mod tests {
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
+    use crate::socks::Fault;
 
     /// A connection with this number, and its local client.
     pub(crate) async fn pending(id: u64) -> (PendingConnection, TcpStream) {
@@ -79,5 +80,19 @@ pub(crate) mod tests {
             settings: Settings::default(),
         };
         (PendingConnection { meta, stream: stream.into() }, client)
+    }
+
+    #[test]
+    fn a_socks_client_is_sent_a_reply_unless_it_or_the_application_has_ended_the_connection() {
+        let (mut pending, _client) = crate::runtime::handle().block_on(pending(1));
+        let meta = &mut pending.meta;
+        assert_eq!(meta.socks_reply(&Cause::Rejected), None, "it speaks no SOCKS");
+        assert!(meta.socks_reply(&Cause::Socks(Fault::Login)).is_some());
+        assert_eq!(meta.socks_reply(&Cause::Socks(Fault::Ended)), None, "there is none to send");
+        meta.socks = Some(Version::Five);
+        let reply = meta.socks_reply(&Cause::Rejected).expect("a reply");
+        assert_eq!(reply[..2], [5, 2]);
+        assert_eq!(meta.socks_reply(&Cause::ResetByLocal), None);
+        assert_eq!(meta.socks_reply(&Cause::Application("disconnect")), None);
     }
 }

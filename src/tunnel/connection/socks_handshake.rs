@@ -60,3 +60,35 @@ pub(crate) async fn perform(
 ) -> Outcome {
     before(async { drop(aborted.await) }, socks::negotiate(stream, login)).await
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::socks::{Failure, Fault, Version};
+
+    fn request() -> Request {
+        Request { version: Version::Five, host: "host".into(), port: 80 }
+    }
+
+    #[test]
+    fn the_first_cause_of_an_abort_counts_whatever_the_outcome() {
+        let (mut handshake, mut aborted) = Handshake::new();
+        assert!(aborted.try_recv().is_err());
+        handshake.abort(Cause::Idle);
+        handshake.abort(Cause::Rejected);
+        assert!(matches!(handshake.end(Some(Ok(request()))), Err(Cause::Idle)));
+    }
+
+    #[test]
+    fn a_handshake_ends_with_a_request_or_a_cause() {
+        let end = |outcome| Handshake::new().0.end(outcome);
+        assert_eq!(end(Some(Ok(request()))).expect("a request"), request());
+        let fault = end(Some(Err(Failure::Fault(Fault::Ended))));
+        assert!(matches!(fault, Err(Cause::Socks(Fault::Ended))));
+        let broken = io::Error::from(io::ErrorKind::ConnectionReset);
+        assert!(matches!(end(Some(Err(Failure::Broken(broken)))), Err(Cause::ResetByLocal)));
+        assert!(matches!(end(None), Err(Cause::ResetByLocal)));
+    }
+}

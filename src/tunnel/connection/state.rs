@@ -296,3 +296,6 @@ impl Connection {
         Some(Live { id: self.meta.id, forward: self.meta.forward, opened, bytes })
     }
 }
+
+#[cfg(test)]
+mod tests;
