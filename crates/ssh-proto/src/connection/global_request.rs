@@ -363,3 +363,6 @@ impl GlobalRequests {
         expired
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -112,3 +112,56 @@ fn the_servers_window_bounds_what_is_sent() {
     assert_eq!(channels.send_limits(id), None);
     assert!(channels.eof(id).is_none(), "EOF is said once");
 }
+
+/// A channel with a window of 1 MiB, while small messages have priority. The server has read 100,000
+/// bytes in 10 ms, which is the round trip.
+fn paced(now: Instant) -> (Channels, ChannelId) {
+    let mut channels = channels();
+    let (id, _) = channels.open("host", 80, "127.0.0.1", 4000);
+    with(&[0, 77, 1 << 20, 500], |reader| channels.confirmed(reader)).expect("it was requested");
+    channels.sent(id, 100_000);
+    for (credit, delay) in [(40_000, 0), (60_000, 10)] {
+        let now = now + Duration::from_millis(delay);
+        let adjusted = with(&[0, credit], |reader| channels.window_adjusted(reader, now));
+        assert_eq!(adjusted, Ok((id, false)), "it was not waiting");
+    }
+    channels.pacing().activate(now, ROUND_TRIP);
+    channels.pacing().measured(now);
+    (channels, id)
+}
+
+const ROUND_TRIP: Option<Duration> = Some(Duration::from_millis(10));
+
+#[test]
+fn small_messages_limit_the_data_in_flight() {
+    let now = Instant::now();
+    let (mut channels, id) = paced(now);
+    // The product, some slack, and a portion of credit.
+    let limit = 100_000 + 16 * 1024 + 128 * 1024;
+    assert_eq!(channels.paced_window(id, ROUND_TRIP), limit);
+    channels.sent(id, 100_000);
+    assert_eq!(channels.paced_window(id, ROUND_TRIP), limit - 100_000);
+    channels.sent(id, limit - 100_000);
+    assert_eq!(channels.paced_window(id, ROUND_TRIP), 0);
+    assert!(channels.send_limits(id).is_some_and(|limits| limits.window > 0));
+    assert_eq!(channels.pacing_timeout(), Some(now + Duration::from_secs(1)));
+    channels.hold(id, now, ROUND_TRIP);
+    assert_eq!(channels.pacing_timeout(), Some(now + Duration::from_millis(90)));
+    let adjusted = with(&[0, 5000], |reader| channels.window_adjusted(reader, now));
+    assert_eq!(adjusted, Ok((id, true)), "it was held");
+    assert_eq!(channels.paced_window(id, ROUND_TRIP), 5000);
+    channels.eof(id);
+    assert_eq!(channels.paced_window(id, ROUND_TRIP), 0);
+}
+
+#[test]
+fn a_used_up_window_is_not_held_by_pacing() {
+    let now = Instant::now();
+    let (mut channels, id) = paced(now);
+    channels.sent(id, 1 << 20);
+    channels.hold(id, now, ROUND_TRIP);
+    assert_eq!(channels.pacing_timeout(), Some(now + Duration::from_secs(1)));
+    let (opening, _) = channels.open("host", 80, "127.0.0.1", 4000);
+    channels.hold(opening, now, ROUND_TRIP);
+    assert_eq!(channels.pacing_timeout(), Some(now + Duration::from_secs(1)));
+}

@@ -37,7 +37,8 @@ impl Path {
     fn step(&mut self, count: u32) {
         self.window.received(count).expect("within the window");
         self.window.consumed(count, self.now);
-        self.window.credit(self.now, Some(self.round_trip), &mut self.budget);
+        let credit = self.window.credit(self.now, Some(self.round_trip), &mut self.budget);
+        assert_ne!(credit, Some(0));
         let ReceiveWindow { size, remaining, consumed, .. } = self.window;
         assert_eq!(remaining + consumed, size);
         assert_eq!(self.budget.reserved, u64::from(size));
@@ -197,4 +198,30 @@ fn limits_are_sane_whatever_is_asked_for() {
     let budget = WindowBudget::new(Windows { limit: u32::MAX, memory: u64::MAX });
     assert_eq!(budget.growth(MAX_WINDOW), 0);
     assert_eq!(budget.growth(MAX_WINDOW - 1), 1);
+}
+
+/// Evaluates an epoch of one round trip with this many bytes.
+fn trend(window: &mut ReceiveWindow, bytes: u64) -> Trend {
+    let since = Instant::now();
+    window.epoch = Some(Epoch { since, bytes });
+    window.trend(since + ROUND_TRIP, ROUND_TRIP)
+}
+
+#[test]
+fn the_limits_of_a_trend_are_exact() {
+    let window = || WindowBudget::new(Windows::default()).open();
+    let size = u64::from(INITIAL_WINDOW);
+    assert_eq!(trend(&mut window(), size / 2 - 1), Trend::Keep);
+    assert_eq!(trend(&mut window(), size / 2), Trend::Grow(size / 2 * 10));
+
+    let mut slow = window();
+    trend(&mut slow, size / 8 - 1);
+    assert_eq!(slow.slow, 1);
+    trend(&mut slow, size / 8);
+    assert_eq!(slow.slow, 0);
+
+    // A quarter more than before.
+    let mut paced = ReceiveWindow { pace: size * 8, ..window() };
+    assert_eq!(trend(&mut paced, size - 1), Trend::Keep);
+    assert_eq!(trend(&mut paced, size), Trend::Grow(size * 10));
 }
