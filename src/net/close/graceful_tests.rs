@@ -124,3 +124,16 @@ fn a_peer_that_keeps_its_direction_open_is_waited_for_two_seconds() {
         assert!(peer.take_error().expect("alive").is_none(), "the FIN was no reset");
     });
 }
+
+#[test]
+fn a_peer_that_resets_after_its_fin_is_noticed() {
+    runtime::handle().block_on(async {
+        let (stream, peer) = pair().await;
+        SockRef::from(&peer).shutdown(Shutdown::Write).expect("alive");
+        fill(&stream).await;
+        let mut closing = GracefulClose::begin(stream).expect("alive");
+        assert!(!closing.is_delivered(), "the peer has not read, and its FIN was");
+        reset_by_peer(peer);
+        closing.delivered().await.expect_err("the rest was not delivered");
+    });
+}
