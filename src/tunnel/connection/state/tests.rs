@@ -1,8 +1,10 @@
 use ssh_proto::ChannelId;
 
 use super::*;
+use crate::net::close::{CloseOutcome, Outcome};
 use crate::net::linger::Linger;
 use crate::runtime;
+use crate::session::{Down, Up};
 use crate::tunnel::connection::meta::tests::pending;
 use crate::tunnel::connection::phase::LingerTime;
 use crate::tunnel::connection::relay::tests::{client, relay};
@@ -39,7 +41,7 @@ impl Expected {
 
 async fn inbound() -> (InboundChannel, ChannelId) {
     let channel = client().open_direct_tcpip("host", 80, "127.0.0.1", 4000);
-    (InboundChannel { session: Some(3), channel }, channel)
+    (InboundChannel { session: 3, channel }, channel)
 }
 
 /// A connection in each of its states, and what is expected of it.
@@ -169,7 +171,7 @@ fn each_state_says_what_it_is() {
             assert_eq!(state.relay().is_some(), expected.has_relay, "{phase:?}");
             assert_eq!(state.relay_mut().is_some(), expected.has_relay, "{phase:?}");
             let inbound = state.inbound().map(|channel| channel.session);
-            assert_eq!(inbound, expected.is_inbound.then_some(Some(3)), "{phase:?}");
+            assert_eq!(inbound, expected.is_inbound.then_some(3), "{phase:?}");
             let cause = state.cause().map(|cause| cause.code(false));
             assert_eq!(cause.as_deref(), expected.cause, "{phase:?}");
             assert_eq!(connection.state.into_stream().is_some(), expected.has_stream, "{phase:?}");
@@ -192,6 +194,16 @@ fn bytes_are_told_while_a_connection_exists() {
 
         let (mut relay, _client) = relay(&mut client()).await;
         (relay.pump.sent, relay.pump.received, relay.pump.dropped) = (10, 30, 4);
+        (relay.pump.up, relay.pump.down) = (Up::Ended, Down::Finished);
+        let outcome =
+            Outcome { ended: CloseOutcome::Fin, unsent: 1, discarded: 2, peer_finished: false };
+        let end = Report::of(&meta, &relay, Cause::Completed).end(outcome);
+        assert_eq!((end.id, end.bytes_up, end.dropped_up), (9, 10, 2));
+        assert_eq!((end.bytes_down, end.dropped_down, end.opened), (25, 5, true));
+        let whole = Outcome { unsent: 0, discarded: 0, ..outcome };
+        relay.pump.dropped = 0;
+        assert!(Report::of(&meta, &relay, Cause::Completed).end(whole).clean, "both ended");
+        relay.pump.dropped = 4;
         let mut open = Connection { meta, state: State::Open(relay), due: None };
         let info = open.info().expect("it is listed");
         assert_eq!((info.bytes_up, info.bytes_down), (10, 26));
@@ -204,7 +216,7 @@ fn bytes_are_told_while_a_connection_exists() {
 fn a_connection_goes_on_with_its_channel_and_its_first_cause() {
     runtime::handle().block_on(async {
         let (relay, _client) = relay(&mut client()).await;
-        let ended = Flow { down: crate::session::Down::Ended, ..Flow::OPEN };
+        let ended = Flow { down: Down::Ended, ..Flow::OPEN };
         let idle = || Cause::Idle;
         let state = State::Opening(relay).enter(Phase::Open(Flow::OPEN), idle());
         assert_eq!(state.phase(), Phase::Open(Flow::OPEN));
