@@ -1,4 +1,4 @@
-//! How connections come in: accepted, asked about, kept while there is no session, and opened.
+//! New connections: accepted or dialed, approved by the application, kept without a session, opened.
 
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -13,21 +13,21 @@ use crate::tunnel::forward::listener::{Accepted, PAUSE};
 use crate::tunnel::forward::spec::{DIAL_FORWARD, ForwardSpec};
 use crate::tunnel::{ConnectionRequest, ConnectionState, Event};
 
-/// Connections accepted in one turn by one forward.
-const ACCEPTED: usize = 64;
-/// Connections that wait for a session at once; others wait in the system's backlog. Each costs a
-/// descriptor, and the way back to a session needs some too.
+/// The maximum number of connections that one forward accepts in one turn.
+const MAX_ACCEPTED: usize = 64;
+/// The maximum number of connections that wait for a session; others wait in the system's backlog.
+/// Each costs a descriptor, and reconnecting needs some, too.
 const MAX_WAITING: usize = 1024;
 
 impl Driver {
-    /// Whether a forward, or the whole tunnel, has as many connections as it may have.
+    /// Returns whether a forward, or the whole tunnel, has its maximum number of connections.
     pub(crate) fn is_full(&self, forward: i64) -> bool {
-        let is_at = |live: u64, most: Option<u32>| most.is_some_and(|most| live >= most.into());
+        let is_at = |live: u64, max: Option<u32>| max.is_some_and(|max| live >= max.into());
         is_at(self.counters.live(), self.config.max_connections)
             || is_at(self.counters.live_of(forward), self.forwards.max_connections(forward))
     }
 
-    /// Takes new connections from all listeners.
+    /// Accepts new connections from all listeners.
     pub(crate) fn accept(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         if self.accepts_at.is_some_and(|at| now < at) {
             return false;
@@ -47,7 +47,7 @@ impl Driver {
     }
 
     fn accept_from(&mut self, forward: i64, cx: &mut Context<'_>, now: Instant) -> bool {
-        for accepted in 0..ACCEPTED {
+        for accepted in 0..MAX_ACCEPTED {
             let waits = !self.has_session() && self.worker.registry().waiting() >= MAX_WAITING;
             let full = waits || self.is_full(forward);
             let is_first = self.counters.live() == 0;
@@ -87,8 +87,7 @@ impl Driver {
         true
     }
 
-    /// Opens a connection that the application dials. The session is wanted from then on, as by a call of
-    /// connect().
+    /// Opens a connection that the application dials. Like `connect()`, this keeps the session up.
     #[cfg(unix)]
     pub(crate) fn dial(&mut self, dial: Dial, now: Instant) {
         let Some(pending) = dial.into_pending() else { return };
@@ -115,7 +114,7 @@ impl Driver {
         }
     }
 
-    /// The shutdown is over: begins the dials that waited for that.
+    /// Begins the dials that waited for the end of a shutdown.
     pub(crate) fn begin_deferred(&mut self, now: Instant) {
         for id in self.worker.registry().ids(|connection| connection.state.is_deferred()) {
             if let Some(pending) = self.take_pending(id) {
@@ -133,6 +132,7 @@ impl Driver {
         self.ask(meta, Source::Local(stream), now);
     }
 
+    /// Asks the application about a connection.
     pub(crate) fn ask(&mut self, meta: Meta, source: Source, now: Instant) {
         let answer = self.answer_for(meta.id);
         let info = meta.info(ConnectionState::Requested);
@@ -141,7 +141,7 @@ impl Driver {
         self.emit(Event::ConnectionRequest(ConnectionRequest { info, answer }));
     }
 
-    /// The application's decision on a connection; it may have ended meanwhile.
+    /// Handles the application's decision on a connection, which may have ended meanwhile.
     pub(crate) fn answered(&mut self, id: u64, accept: bool, now: Instant) {
         let Some(connection) = self.worker.registry().get(id) else { return };
         if !matches!(connection.state, State::AwaitingApproval(_)) {
@@ -169,14 +169,14 @@ impl Driver {
         }
     }
 
-    /// Keeps a connection until there is a session again. Nothing is read from it.
+    /// Keeps a connection until there is a session. Nothing is read from it.
     pub(crate) fn hold(&mut self, pending: PendingConnection, now: Instant) {
         let PendingConnection { meta, stream } = pending;
         let due = self.worker.answer_due(now);
         self.worker.registry_mut().insert(meta, State::AwaitingSession(stream), Some(due));
     }
 
-    /// There is a session again: opens the connections that waited for it, in the order of their accepts.
+    /// Opens the connections that waited for a session, in the order in which they were accepted.
     pub(crate) fn open_waiting(&mut self, now: Instant) {
         let waits = |connection: &Connection| matches!(connection.state, State::AwaitingSession(_));
         for id in self.worker.registry().ids(waits) {
@@ -186,15 +186,15 @@ impl Driver {
         }
     }
 
-    /// Takes a connection out whose socket is at hand.
+    /// Removes a connection from the registry, with its socket.
     fn take_pending(&mut self, id: u64) -> Option<PendingConnection> {
         let Connection { meta, state, .. } = self.worker.registry_mut().remove(id)?;
         Some(PendingConnection { meta, stream: state.into_stream()? })
     }
 
     /// Rejects the connections of these forwards that wait for a decision or a session.
-    pub(crate) fn reject_all(&mut self, cause: &Cause, concerns: impl Fn(i64) -> bool) {
-        let waits = |it: &Connection| it.state.is_waiting() && concerns(it.meta.forward);
+    pub(crate) fn reject_all(&mut self, cause: &Cause, matches: impl Fn(i64) -> bool) {
+        let waits = |it: &Connection| it.state.is_waiting() && matches(it.meta.forward);
         for id in self.worker.registry().ids(waits) {
             self.worker.close_connection(id, cause.clone());
         }

@@ -134,7 +134,7 @@ impl Driver {
         }
         match self.forwards.server_event(session, id, event, now) {
             Some(Effect::Inbound { channel, originator, target }) => {
-                self.offered(session, id, channel, originator, target, now);
+                self.inbound_channel(session, id, channel, originator, target, now);
             }
             Some(Effect::Request(request)) => self.send_forward_request(session, request),
             Some(Effect::RequestAgain) => self.request_forwards(now),

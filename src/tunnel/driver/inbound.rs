@@ -1,5 +1,4 @@
-//! Connections of remote forwards, from the server's request for a channel to its answer; and the results of
-//! the tasks that work for connections.
+//! Inbound channels, from the server's request to its answer, and the outcomes of connections' tasks.
 
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
@@ -24,8 +23,8 @@ use crate::tunnel::driver::Driver;
 use crate::tunnel::forward::remote::{ForwardRequest, SessionId};
 
 impl Driver {
-    /// A client has connected to a remote forward.
-    pub(crate) fn offered(
+    /// Handles an inbound channel of a remote forward.
+    pub(crate) fn inbound_channel(
         &mut self,
         session: SessionId,
         forward: i64,
@@ -50,15 +49,15 @@ impl Driver {
         }
     }
 
-    /// Dials the target of an inbound channel.
+    /// Connects to the target of an inbound channel.
     pub(crate) fn connect_target(&mut self, meta: Meta, channel: InboundChannel, now: Instant) {
         let Some(target) = meta.target.clone() else { return };
         let due = self.worker.answer_due(now);
         self.worker.registry_mut().start_target(meta, channel, target, due);
     }
 
-    /// Takes the results of the tasks that work for connections.
-    pub(crate) fn collect_tasks(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+    /// Handles the outcomes of SOCKS handshakes, connects to targets, and closes of sockets.
+    pub(crate) fn poll_finished(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let mut busy = false;
         while let Poll::Ready(Some((id, finished))) = self.worker.registry_mut().poll_finished(cx) {
             match finished {
@@ -105,7 +104,7 @@ impl Driver {
             return;
         };
         let socket = SockRef::from(&stream);
-        // As a socket that was accepted: should the process die, the kernel resets it.
+        // Like an accepted socket: if the process dies, the kernel resets it.
         let _ = Linger::HARD.apply(&stream);
         if meta.settings.keep_alive {
             let _ = socket.set_keepalive(true);

@@ -168,7 +168,7 @@ impl Turns for Driver {
         busy |= self.accept(cx, now);
         busy |= self.worker.send_up(cx, now);
         busy |= self.worker.flush(cx);
-        busy |= self.collect_tasks(cx, now);
+        busy |= self.poll_finished(cx, now);
         busy |= self.handle_timeouts(now);
         if self.is_empty() {
             busy |= self.worker.poll_disconnect(cx, now);

@@ -1,4 +1,4 @@
-//! How connections end: each event goes through the transitions, and the driver does what they ask for.
+//! The events of connections: each goes through the transitions, whose actions are done here.
 
 use std::task::Context;
 use std::time::Instant;
@@ -27,12 +27,12 @@ use crate::tunnel::stats::Bytes;
 use crate::tunnel::worker::Worker;
 use crate::tunnel::{ConnectionEnd, Error};
 
-/// What comes with an event.
+/// The payload of an event.
 pub(crate) enum Given {
     Nothing,
-    /// Why the connection is to end.
+    /// The reason to end the connection.
     Cause(Cause),
-    /// What became of its socket.
+    /// The outcome of the close of its socket.
     Outcome(Outcome),
 }
 
@@ -47,7 +47,7 @@ impl Given {
 }
 
 impl Worker {
-    /// Closes a connection by its Linger; `false` when there is none with this number.
+    /// Closes a connection as its Linger says. Returns whether there is one with this id.
     pub(crate) fn close_connection(&mut self, id: u64, cause: Cause) -> bool {
         let Some(connection) = self.registry.get(id) else { return false };
         let unread = connection.state.relay().map_or(0, Relay::unread);
@@ -56,18 +56,18 @@ impl Worker {
         true
     }
 
-    /// The Linger that a connection will be closed by, or is being closed by.
+    /// Returns the Linger of a connection.
     pub(crate) fn linger_of(&self, id: u64) -> Result<Linger, Error> {
         let connection = self.registry.get(id).ok_or(Error::NoConnection(id))?;
         Ok(connection.meta.settings.linger)
     }
 
-    /// Gives a connection another Linger. One that is being closed goes on by the new value, and its linger
-    /// time starts anew.
+    /// Changes the Linger of a connection. A closing connection continues by the new value, and its linger
+    /// time begins anew.
     pub(crate) fn set_linger(&mut self, id: u64, linger: Linger) -> Result<(), Error> {
         let connection = self.registry.get_mut(id).ok_or(Error::NoConnection(id))?;
         if connection.state.phase() == Phase::Closing(LingerTime::Over) {
-            // It is being reset already, and nothing puts that off.
+            // It is being reset already, and no Linger delays that.
             return if linger.mode() == LingerMode::Hard {
                 Ok(())
             } else {
@@ -101,7 +101,7 @@ impl Worker {
         }
     }
 
-    /// The local client has reset the connection, or is gone.
+    /// Handles a reset by the local client.
     pub(crate) fn reset_by_local(&mut self, index: usize) {
         let Some(connection) = self.registry.at(index) else { return };
         let unread = connection.state.relay().is_some_and(|relay| relay.unread() > 0);
@@ -118,7 +118,7 @@ impl Worker {
         }
     }
 
-    /// The deadline of a connection is over.
+    /// Handles the end of a connection's deadline.
     pub(crate) fn expire(&mut self, id: u64) {
         let Some(connection) = self.registry.get(id) else { return };
         match connection.state.awaited() {
@@ -129,7 +129,7 @@ impl Worker {
         }
     }
 
-    /// Tells a connection what happened to it, and does what follows.
+    /// Passes an event to the transitions, and does the actions.
     pub(crate) fn step(&mut self, id: u64, event: Step, given: Given) {
         let Some(connection) = self.registry.get_mut(id) else { return };
         let (linger, phase) = (connection.meta.settings.linger.mode(), connection.state.phase());
@@ -162,7 +162,7 @@ impl Worker {
         }
     }
 
-    /// Has a connection go on in another state.
+    /// Continues a connection in another state.
     fn go_on(&mut self, id: u64, next: Phase, actions: Actions, given: Given) {
         let cause = given.cause();
         let force = self.forced;
@@ -197,7 +197,7 @@ impl Worker {
         if actions.read {
             self.enqueue(index);
         }
-        // Nothing will be read from it any more: a reset must be noticed all the same.
+        // Nothing is read any more, so a reset has to be noticed otherwise.
         if actions.eof
             && let Some((relay, waker)) = self.registry.with_waker(index)
             && relay.pump.watch_for_reset(&mut Context::from_waker(waker))
@@ -206,7 +206,7 @@ impl Worker {
         }
     }
 
-    /// Has a connection end, or leave its channel.
+    /// Ends a connection, or takes it from its channel.
     fn end(&mut self, id: u64, end: End, given: Given) {
         let Some(connection) = self.registry.remove(id) else { return };
         let due = connection.due();
@@ -242,7 +242,7 @@ impl Worker {
         }
     }
 
-    /// Ends a connection whose inbound channel is not open, and tells the server unless its session is lost.
+    /// Ends a connection whose inbound channel is not open, and rejects the channel if its session is up.
     fn end_inbound(&mut self, meta: &Meta, state: &State, cause: Cause, refuse: bool) {
         if let State::ConnectingTarget(_, dial) = state {
             dial.abort();
@@ -255,8 +255,7 @@ impl Worker {
         self.ended(Report::unopened(meta, cause).end(outcome));
     }
 
-    /// Ends a connection without a channel: its client reads the SOCKS reply and then the end of the stream,
-    /// whatever its Linger.
+    /// Ends a connection without a channel with a SOCKS reply and the end of the stream, whatever its Linger.
     fn reply(&mut self, meta: Meta, state: State, cause: Cause) {
         let reply = meta.socks_reply(&cause).unwrap_or_default();
         let Some(stream) = state.into_stream() else { return };
@@ -267,7 +266,7 @@ impl Worker {
         self.start_close(meta, stream, buffer, CloseMode::Fin, closing);
     }
 
-    /// Resets the socket of a connection at once.
+    /// Resets the socket of a connection.
     fn reset(
         &mut self,
         meta: &Meta,
@@ -301,8 +300,8 @@ impl Worker {
         self.ended(report.end(Outcome { ended, ..outcome }));
     }
 
-    /// Delivers what is left to the local client, then ends its stream. Done in a task of its own, because a
-    /// client that does not read may take any time.
+    /// Delivers the rest to the local client, then ends its stream, in a task of its own: a client that does
+    /// not read may take any time.
     fn close(
         &mut self,
         meta: Meta,
@@ -319,8 +318,8 @@ impl Worker {
         let report = Report::of(&meta, &relay, cause);
         let is_over = mode == CloseMode::FinSent && relay.pump.up == Up::Ended;
         if is_over && close::is_acknowledged(&relay.pump.stream) {
-            // Both sides have ended and acknowledged: there is nothing left to wait for. The linger
-            // that protects an open connection would turn this close into a reset.
+            // Both sides have ended and acknowledged everything. The linger that protects an open
+            // connection would turn this close into a reset.
             let _ = Linger::GRACEFUL.apply(&relay.pump.stream);
             let ended = CloseOutcome::Fin;
             let outcome = Outcome { ended, unsent: 0, discarded: 0, peer_finished: true };
@@ -351,7 +350,7 @@ impl Worker {
     }
 }
 
-/// Why a connection in this state ends, with the cause that came with the event.
+/// Returns the cause of an end from the transition's reason, the state and the event.
 fn cause_of(reason: Reason, given: Cause, state: &State) -> Cause {
     match reason {
         Reason::Completed => Cause::Completed,
@@ -363,7 +362,7 @@ fn cause_of(reason: Reason, given: Cause, state: &State) -> Cause {
     }
 }
 
-/// When the close of a socket is cut short; `due` is when its linger time is over, if that runs already.
+/// Returns the limit of a close; `due` is the end of the linger time, if that has begun.
 fn limit_of(limit: CloseLimit, meta: &Meta, due: Option<Instant>) -> Option<Limit> {
     let now = Instant::now();
     let linger = meta.settings.linger;

@@ -1,4 +1,4 @@
-//! How bytes flow: the hot path of a tunnel.
+//! Bytes between local sockets and channels: the hot path of a tunnel.
 
 use std::io;
 use std::task::{Context, Poll};
@@ -16,15 +16,15 @@ use crate::tunnel::pool::message::FromWorker;
 use crate::tunnel::worker::Worker;
 use crate::tunnel::worker::close::Given;
 
-/// Bytes that the remote end may send to a local client that has reset its connection, without taking a byte of
-/// what that client sent before: then it never will.
+/// The maximum number of bytes that the remote end may send to a local client that has reset its connection,
+/// without reading what that client sent before: a remote end that sends more never reads it.
 const MAX_DISCARDED: u64 = 16 * 1024 * 1024;
 
-/// A request that is answered before the next one is smaller than this.
+/// A read of fewer bytes counts as a request, whose response the client waits for.
 const SMALL: u64 = 16 * 1024;
 
 impl Worker {
-    /// Reads from the session once, and handles what has come.
+    /// Reads from the session once, and handles the input.
     pub(crate) fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         if std::mem::take(&mut self.is_new) {
             // Input that arrived with the end of the authentication is read already.
@@ -55,7 +55,7 @@ impl Worker {
         }
     }
 
-    /// Handles the events of what was read.
+    /// Handles the events of the input.
     pub(crate) fn handle_events(&mut self, now: Instant) {
         let failure = loop {
             let Some(session) = &mut self.session else { return };
@@ -65,7 +65,7 @@ impl Worker {
                 Err(error) => break Some(error),
             }
         };
-        // Everything that came in one read goes to each socket in one write.
+        // The data of one read goes to each socket in one write.
         let mut touched = std::mem::take(&mut self.touched);
         for index in touched.drain(..) {
             self.deliver(index, now);
@@ -77,7 +77,7 @@ impl Worker {
         }
         self.closed = closed;
         if let Some(error) = failure {
-            // The server is sent DISCONNECT with the reason if that can leave at once.
+            // Sends DISCONNECT with the reason, if that needs no wait.
             if let Some(session) = &mut self.session {
                 session.try_flush();
             }
@@ -115,7 +115,7 @@ impl Worker {
                 }
             }
             Proto::Close(channel) => self.closed.push(channel.index()),
-            // A connection that waits for room is in the queue, which is looked at in every turn.
+            // Connections that wait for room are in the queue, which every turn reads.
             Proto::Rekeyed => {}
             Proto::HostKeys(keys) => self.target.update_host_keys(keys),
             Proto::HostKey(_) | Proto::Banner(_) | Proto::Question(_) | Proto::Ready => {
@@ -125,7 +125,7 @@ impl Worker {
         }
     }
 
-    /// The server has opened the channel.
+    /// Opens the connection: the server has confirmed its channel.
     pub(crate) fn opened(&mut self, channel: ChannelId, now: Instant) {
         let Some(id) = self.registry.id_at(channel.index()) else { return };
         self.step(id, Step::Opened, Given::Nothing);
@@ -144,14 +144,14 @@ impl Worker {
         }
     }
 
-    /// The server refused to open the channel.
+    /// Rejects the connection: the server has refused its channel.
     fn open_failed(&mut self, channel: ChannelId, cause: Cause) {
         let Some(connection) = self.registry.at(channel.index()) else { return };
         let (id, reply) = (connection.meta.id, connection.meta.socks_reply(&cause).is_some());
         self.step(id, Step::OpenFailed { reply }, Given::Cause(cause));
     }
 
-    /// The remote end closed the channel; everything that came before has been handed over.
+    /// Handles the CLOSE of the remote end, after all data before it.
     fn closed_by_remote(&mut self, index: usize) {
         let Some(connection) = self.registry.at(index) else { return };
         let client = connection.state.relay().map_or(Ok(false), |relay| relay.pump.has_ended());
@@ -164,7 +164,7 @@ impl Worker {
         self.step(id, Step::RemoteClose { client }, Given::Nothing);
     }
 
-    /// Puts a connection into the queue to be read from.
+    /// Adds a connection to the queue of connections to read.
     pub(crate) fn enqueue(&mut self, index: usize) {
         if let Some(relay) = self.registry.at(index).and_then(|it| it.state.relay_mut())
             && !std::mem::replace(&mut relay.queued, true)
@@ -173,7 +173,7 @@ impl Worker {
         }
     }
 
-    /// Writes to the local client what has come for it, then FIN if the remote end's EOF has come too.
+    /// Writes received data to the local client, then FIN after the remote end's EOF.
     fn deliver(&mut self, index: usize, now: Instant) {
         let Some(session) = &mut self.session else { return };
         let Some((relay, waker)) = self.registry.with_waker(index) else { return };
@@ -186,7 +186,7 @@ impl Worker {
         self.delivered(index);
     }
 
-    /// Sends FIN to the local client once the remote end's EOF has come and everything is delivered.
+    /// Sends FIN to the local client once everything before the remote end's EOF is delivered.
     fn delivered(&mut self, index: usize) {
         let Some(connection) = self.registry.at(index) else { return };
         if connection.state.relay().is_some_and(Relay::is_delivered) {
@@ -195,7 +195,7 @@ impl Worker {
         }
     }
 
-    /// A connection's socket became ready for something, or broke.
+    /// Continues a connection whose socket became ready or failed.
     pub(crate) fn woken(&mut self, index: usize, now: Instant) {
         let Some(session) = &mut self.session else { return };
         let Some((relay, waker)) = self.registry.with_waker(index) else { return };
@@ -215,19 +215,19 @@ impl Worker {
         if relay.may_read(&session.client) {
             self.enqueue(index);
         } else if relay.pump.watch_for_reset(&mut Context::from_waker(waker)) {
-            // Nothing can be read now, so a reset shows only as an error of the socket.
+            // Without reading, a reset shows only as an error of the socket.
             self.reset_by_local(index);
         }
     }
 
-    /// Reads from each connection in the queue once, straight into the packets to be sent.
+    /// Reads each connection in the queue once, directly into the packets to send.
     pub(crate) fn send_up(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let mut busy = false;
         for _ in 0..self.queue.len() {
             let Some(session) = &mut self.session else { break };
             if !session.client.has_room() {
-                // Sending makes room, unless keys are being changed or the server is slow: then
-                // they stay in the queue, unread, and the first of them is the first again.
+                // Sending makes room, unless keys are being exchanged or the server is slow. Then the
+                // connections stay in the queue, in the same order.
                 busy |= self.flush(cx);
                 if !self.session.as_ref().is_some_and(|session| session.client.has_room()) {
                     break;
@@ -239,7 +239,7 @@ impl Worker {
         busy
     }
 
-    /// Returns whether there may be more to do at once.
+    /// Reads one connection. Returns whether there may be more to do at once.
     fn take_from(&mut self, index: usize, now: Instant) -> bool {
         let Some(session) = &mut self.session else { return false };
         let several = self.registry.with_channel() > 1;
