@@ -3,7 +3,8 @@
 //! - `handle`: [`Tunnel`], which the binding holds; `config`, `event`, `error`, `stats`, `pending`:
 //!   the types of its methods; `shared`: what it reads without the driver.
 //! - `driver`: the task of a tunnel, which applies the effects of the parts below.
-//! - `connection`: the connections; `forward`: the forwards; `pool`: several sessions.
+//! - `worker`: one session with its connections; `pool`: several of them.
+//! - `connection`: the connections; `forward`: the forwards.
 
 mod config;
 mod connection;
