@@ -137,7 +137,7 @@ export const RULES = {
     },
     codes: 'as `shutdown()`; cut short: `ECONNABORTED`',
     tests: {
-      'close/every-state.test.mjs': [
+      'close/every-state.timing.test.mjs': [
         'close({ timeout }) closes what is delivered in time and resets the rest within two seconds',
       ],
     },
@@ -145,14 +145,14 @@ export const RULES = {
   forced: {
     event: '`reset()`, `shutdown({ force: true })`, in every state',
     codes: 'of the event that began the close, else `ECONNABORTED`',
-    tests: { 'close/every-state.test.mjs': ['${state.name}: ${way}'] },
+    tests: { 'close/every-state.timing.test.mjs': ['${state.name}: ${way}'] },
     ...resets(undefined),
   },
   hardened: {
     event: 'a hard `Linger` is set during the close',
     says: { graceful: 'RST', hard: '-', bounded: 'RST' },
     codes: 'of the event that began the close; `OK` becomes `ECONNABORTED`',
-    tests: { 'close/every-state.test.mjs': ['${state.name}: ${way}'] },
+    tests: { 'close/every-state.timing.test.mjs': ['${state.name}: ${way}'] },
   },
   idle: {
     event: '`idleTimeout`',

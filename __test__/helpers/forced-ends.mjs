@@ -6,7 +6,7 @@ export const HARD = { l_onoff: 1, l_linger: 0 };
 
 /** The documented bound of a forced end, and a tolerance for a busy machine. */
 const PROMISE = 2000;
-const MOMENT = 1500;
+const MOMENT = 500;
 
 export function isOver(since) {
   const took = performance.now() - since;
