@@ -103,3 +103,21 @@ fn distinct(mut blobs: Reader<'_>) -> Result<Vec<PublicKey>, Malformed> {
     }
     Ok(keys)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn announcements_are_bounded() {
+        let blobs = |count| {
+            let mut blobs = Vec::new();
+            for _ in 0..count {
+                blobs.put_string(b"\0\0\0\x07unknown");
+            }
+            blobs
+        };
+        assert_eq!(distinct(Reader::new(&blobs(MAX_KEYS))), Ok(vec![]));
+        assert_eq!(distinct(Reader::new(&blobs(MAX_KEYS + 1))), Err(Malformed));
+    }
+}

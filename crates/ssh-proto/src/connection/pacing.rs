@@ -284,4 +284,19 @@ mod tests {
         pacing.credited(channel(), 100 * MIB, now + 30 * MILLISECOND);
         assert!(pacing.rate > 9 * before);
     }
+
+    #[test]
+    fn a_pause_restarts_the_wait_for_credit() {
+        let now = Instant::now();
+        let later = now + FRESH;
+        let mut pacing = pacing(now);
+        pacing.resumed(later);
+        assert_eq!(pacing.timeout(), None);
+        pacing.activate(now, TRIP);
+        pacing.hold(channel(), now, TRIP);
+        pacing.credited(ChannelId::for_tests(4), 1, now);
+        pacing.resumed(later);
+        assert_eq!(pacing.wait_until, Some(later + MAX_WAIT + 4 * MILLISECOND));
+        assert_eq!(pacing.epoch, None, "the pause would count into the rate");
+    }
 }

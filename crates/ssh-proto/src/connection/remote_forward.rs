@@ -324,3 +324,6 @@ pub(super) fn port_in(mut reply: Reader<'_>) -> Option<u16> {
     reply.end().ok()?;
     u16::try_from(port).ok().filter(|port| *port != 0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,3 +42,77 @@ fn replies_have_the_form_that_a_request_can_have() {
     assert!(admits(&Kind::Listen(tcp(80)), &[0, 0, 0, 80]) && admits(&Kind::Listen(tcp(80)), &[]));
     assert!(!admits(&Kind::Listen(tcp(80)), &[0, 0, 0, 81]));
 }
+
+#[test]
+fn keepalives_without_replies_are_bounded() {
+    let now = Instant::now();
+    let mut requests = GlobalRequests::new(TIMEOUT);
+    requests.push_keepalive(now);
+    send(&mut requests, now).expect("a keepalive");
+    requests.replied(None, Some(now)).expect("it awaits a reply");
+    let other = requests.push(Kind::HostKeys, vec![1]);
+    send(&mut requests, now).expect("nothing else is sent");
+    for count in 1..=MAX_KEEPALIVES + 1 {
+        requests.push_keepalive(now);
+        send(&mut requests, now).expect("a keepalive");
+        assert_eq!(requests.sent.len(), 1 + count.min(MAX_KEEPALIVES));
+    }
+    assert_eq!(requests.sent[0].number, other);
+    assert_eq!(requests.sent[1].number, other + 2, "the oldest keepalive is forgotten");
+}
+
+#[test]
+fn a_success_is_for_a_denied_request_only_if_no_other_can_have_it() {
+    let now = Instant::now();
+    let address = ListenAddr::Tcp { host: "a".into(), port: 80 };
+    for (keepalives, is_denied) in
+        [(Keepalives::Unknown, false), (Keepalives::Answered, false), (Keepalives::Ignored, true)]
+    {
+        let mut requests = GlobalRequests::new(TIMEOUT);
+        requests.push_keepalive(now);
+        send(&mut requests, now).expect("a keepalive");
+        requests.keepalives = keepalives;
+        requests.set_denied(address.clone());
+        let taken = requests.take_denied(Reader::new(&[]), Some(now));
+        assert_eq!(taken, is_denied.then(|| address.clone()), "{keepalives:?}");
+    }
+    let mut requests = GlobalRequests::new(TIMEOUT);
+    requests.keepalives = Keepalives::Ignored;
+    requests.push(Kind::Cancel(address.clone()), vec![1]);
+    send(&mut requests, now).expect("nothing else is sent");
+    requests.set_denied(address);
+    assert_eq!(requests.take_denied(Reader::new(&[]), Some(now)), None);
+}
+
+/// Sequence numbers restart with new keys.
+#[test]
+fn unimplemented_is_for_an_awaited_request_first() {
+    let now = Instant::now();
+    let mut requests = GlobalRequests::new(TIMEOUT);
+    let given_up = requests.push(Kind::HostKeys, vec![1]);
+    send(&mut requests, now).expect("the first request");
+    requests.expire(now);
+    assert_eq!(requests.expire(now + TIMEOUT).len(), 1);
+    let awaited = requests.push(Kind::HostKeys, vec![2]);
+    send(&mut requests, now).expect("the first is given up");
+    for number in [awaited, given_up] {
+        assert_eq!(requests.unimplemented(8, None), None);
+        assert_eq!(requests.unimplemented(7, None).map(|request| request.number), Some(number));
+    }
+}
+
+#[test]
+fn the_first_keepalive_delays_requests_for_a_part_of_their_time() {
+    let now = Instant::now();
+    let mut requests = GlobalRequests::new(TIMEOUT);
+    requests.push_keepalive(now);
+    send(&mut requests, now).expect("a keepalive");
+    requests.push(Kind::Listen(ListenAddr::Unix("/s".into())), vec![1]);
+    assert_eq!(requests.next_timeout(Some(now), true), Some(now), "its time has to begin");
+    assert_eq!(requests.expire(now), []);
+    assert_eq!(requests.next_timeout(Some(now), true), Some(now + TIMEOUT / 4));
+    assert_eq!(requests.next_timeout(Some(now), false), Some(now + TIMEOUT));
+    assert_eq!(send(&mut requests, now), None);
+    assert_eq!(send(&mut requests, now + TIMEOUT / 4), Some(vec![1]));
+    assert_eq!(requests.next_timeout(Some(now), true), Some(now + TIMEOUT));
+}
