@@ -116,3 +116,16 @@ fn the_first_keepalive_delays_requests_for_a_part_of_their_time() {
     assert_eq!(send(&mut requests, now + TIMEOUT / 4), Some(vec![1]));
     assert_eq!(requests.next_timeout(Some(now), true), Some(now + TIMEOUT));
 }
+
+#[test]
+fn addresses_of_requests_without_a_reply_are_unwanted() {
+    let now = Instant::now();
+    let address = ListenAddr::Unix("/s".into());
+    let mut requests = GlobalRequests::new(TIMEOUT);
+    requests.push(Kind::Listen(address.clone()), vec![1]);
+    send(&mut requests, now).expect("nothing else is sent");
+    requests.expire(now);
+    assert_eq!(requests.unwanted().count(), 0);
+    requests.expire(now + TIMEOUT);
+    assert_eq!(requests.unwanted().collect::<Vec<_>>(), [&address]);
+}
