@@ -1,4 +1,4 @@
-//! Files of known hosts, in the crate above: what they say about a key, and what they name.
+//! Files of known hosts, in the crate above: decisions about keys, and the keys of a host.
 #![no_main]
 
 use std::path::PathBuf;
@@ -8,9 +8,9 @@ use std::{env, fs, process};
 use base64ct::{Base64, Encoding};
 use libfuzzer_sys::fuzz_target;
 use ssh_proto::key::{HostKey, PrivateKey};
-use sshtunnel_native::session::{Pin, Strictness, Trust, Verdict};
+use sshtunnel_native::session::{HostKeyDecision, Pin, Strictness, Trust};
 
-/// Keys of a server, as the seeds know them.
+/// Keys of a server, which the seeds list.
 static KEYS: LazyLock<[HostKey; 4]> = LazyLock::new(|| {
     let key = |text: &[u8]| {
         let key = PrivateKey::parse(text, None).expect("a key");
@@ -37,47 +37,49 @@ fuzz_target!(|data: &[u8]| {
     for strictness in [Strictness::Yes, Strictness::AcceptNew, Strictness::No, Strictness::Off] {
         trust.strictness = strictness;
         for (host, port) in [("gateway.example.org", 22), ("::1", 2222), ("", 65535)] {
-            judge(&trust, host, port);
+            check(&trust, host, port);
         }
     }
 
-    // As a list of revoked keys, it refuses, or says nothing.
+    // As a list of revoked keys, the file refuses the key or cannot be read.
     let revoked = Trust { revoked: vec![FILE.clone()], ..Trust::default() };
-    if let Ok(verdict) = revoked.judge("host", 22, &KEYS[0]) {
-        assert!(matches!(verdict, Verdict::Refused(_)));
+    if let Ok(decision) = revoked.verify("host", 22, &KEYS[0]) {
+        assert!(matches!(decision, HostKeyDecision::Refused(_)));
     }
 
-    // What is written down is known, unless it is revoked, or something cannot be read.
+    // A written key is known, unless it is revoked, or a line cannot be read.
     let (host, key) = ("::1", KEYS[0].key());
-    let recorded = trust.record(host, 2222, key).is_ok();
-    match trust.judge(host, 2222, &KEYS[0]) {
-        Ok(Verdict::Trusted) | Err(_) => {}
-        Ok(Verdict::Refused(why)) => assert!(!recorded || why.contains("is revoked")),
-        Ok(other) => assert!(!recorded, "{other:?}"),
+    let written_key = trust.write(host, 2222, key).is_ok();
+    match trust.verify(host, 2222, &KEYS[0]) {
+        Ok(HostKeyDecision::Trusted) | Err(_) => {}
+        Ok(HostKeyDecision::Refused(refusal)) => {
+            assert!(!written_key || refusal.text.contains("is revoked"));
+        }
+        Ok(other) => assert!(!written_key, "{other:?}"),
     }
     let written = fs::read(&*FILE).expect("the file is there");
-    assert!(written.starts_with(data), "what was there stays");
-    assert_eq!(recorded, written.len() > data.len());
+    assert!(written.starts_with(data), "earlier lines stay");
+    assert_eq!(written_key, written.len() > data.len());
 
     let _ = String::from_utf8_lossy(data).parse::<Pin>();
 });
 
-fn judge(trust: &Trust, host: &str, port: u16) {
+fn check(trust: &Trust, host: &str, port: u16) {
     let Ok(known) = trust.known_keys(host, port) else {
         // A line about the host cannot be read.
-        assert!(KEYS.iter().all(|key| trust.judge(host, port, key).is_err()));
+        assert!(KEYS.iter().all(|key| trust.verify(host, port, key).is_err()));
         return;
     };
     for offered in &*KEYS {
         let key = offered.key();
-        match trust.judge(host, port, offered).expect("every line can be read") {
-            Verdict::Trusted => {
+        match trust.verify(host, port, offered).expect("every line can be read") {
+            HostKeyDecision::Trusted => {
                 let by_itself = known.types.iter().any(|name| name == key.key_type());
                 assert!(by_itself || known.authority && offered.certificate().is_some());
             }
-            Verdict::Accepted { .. } => assert_ne!(trust.strictness, Strictness::Yes),
-            Verdict::Refused(why) => assert!(why.contains(&key.fingerprint())),
-            Verdict::Ask { .. } => panic!("nobody is there to be asked"),
+            HostKeyDecision::Accepted { .. } => assert_ne!(trust.strictness, Strictness::Yes),
+            HostKeyDecision::Refused(refusal) => assert!(refusal.text.contains(&key.fingerprint())),
+            HostKeyDecision::Ask { .. } => panic!("no application decides"),
         }
     }
 }
