@@ -114,4 +114,17 @@ mod tests {
         list.take(&mut numbers, &cx);
         assert_eq!(numbers, [1], "two was not marked as taken");
     }
+
+    #[test]
+    fn a_wake_reaches_the_task_that_looked_last() {
+        let counts = [(); 2].map(|()| Arc::new(Count(AtomicUsize::new(0))));
+        let list = Arc::new(ReadyList::default());
+        for count in &counts {
+            let task = Waker::from(count.clone());
+            list.take(&mut Vec::new(), &Context::from_waker(&task));
+        }
+        list.waker(1).wake_by_ref();
+        let woken = counts.map(|count| count.0.load(Ordering::Relaxed));
+        assert_eq!(woken, [0, 1]);
+    }
 }
