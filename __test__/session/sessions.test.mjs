@@ -263,6 +263,21 @@ test('shutdown() closes the connections of all sessions and disconnects them', a
   await transfer(await it.connect(), MIB);
 });
 
+test('shutdown() ends a tunnel whose further sessions are connecting', async (t) => {
+  const server = await start(t);
+  const { tunnel, connect } = await openTunnel(t, server, behaviors.echo(), { sessions: 4, linger: false });
+  for (let round = 0; round < 30; round++) {
+    await tunnel.promises.startListening();
+    const clients = await Promise.all(Array.from({ length: 4 }, () => connect()));
+    await exchange(clients[0]);
+    // These connections have started sessions, which come up meanwhile; each round waits longer.
+    const stop = performance.now() + 3 * round;
+    while (performance.now() < stop) await new Promise(setImmediate);
+    await tunnel.promises.shutdown();
+    for (const client of clients) assertIncludes(await client.ended, { end: 'ECONNRESET' });
+  }
+});
+
 test('close() waits for the connections of all sessions and resets them after the timeout', async (t) => {
   const it = await openSessions(t, server, 3, { linger: false });
   const [one, ...others] = it.found;
