@@ -90,13 +90,6 @@ impl Driver {
         let (messages, inbox) = unbounded_channel();
         let throughput = Arc::new(Throughput::new(now));
         pool.add(id, messages, throughput.clone(), now);
-        // It came up while the others were told to shut down.
-        if self.shutdown.closes_connections() {
-            pool.shut_down("shutdown");
-        }
-        if let Some(force) = self.worker.forced() {
-            pool.force(force);
-        }
         let (target, observer) = (self.config.target.clone(), self.observer.clone());
         let task = Task::new(session, target, inbox, report, observer, throughput);
         match slot {

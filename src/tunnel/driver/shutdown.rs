@@ -146,6 +146,9 @@ impl Driver {
             self.stop(method);
         }
         if effects.close {
+            // No connection is opened any more, and a session that came up later would not be shut down.
+            self.cancel_connects();
+            self.cancel_connect();
             self.worker.shut_down(method);
             if let Some(pool) = &self.pool {
                 pool.shut_down(method);
@@ -201,12 +204,8 @@ impl Driver {
             let effects = Effects { stop: false, ..self.shutdown.close(None) };
             self.apply_shutdown(&effects, "shutdown", now);
         }
-        if self.shutdown.closes_connections() {
-            self.cancel_connects();
-            self.cancel_connect();
-            if self.pool.is_some() {
-                self.shared.set_ready(false);
-            }
+        if self.shutdown.closes_connections() && self.pool.is_some() {
+            self.shared.set_ready(false);
         }
         let is_closed = self.worker.is_disconnected()
             && self.pool.as_ref().is_none_or(Supervisor::is_empty)

@@ -76,11 +76,6 @@ impl Worker {
         }
     }
 
-    /// Returns what has forced the shutdown that is under way.
-    pub(crate) fn forced(&self) -> Option<Force> {
-        self.forced
-    }
-
     /// Ends a forced shutdown; later connections and transports have no limit.
     pub(crate) fn end_force(&mut self) {
         if self.forced.take().is_some() {
