@@ -139,13 +139,12 @@ impl Failure {
 
 impl From<&Error> for Failure {
     fn from(error: &Error) -> Self {
-        let (syscall, errno) = error.system().unzip();
-        let failure = Self {
-            errno: errno.flatten(),
-            syscall: syscall.map(str::to_owned),
-            address: address(error).map(str::to_owned),
-            ..Self::new(&error.code(), error.to_string())
-        };
+        let mut failure = Self::new(&error.code(), error.to_string());
+        if let Some((syscall, errno, address)) = error.failed_call() {
+            failure.errno = errno;
+            failure.syscall = Some(syscall.to_owned());
+            failure.address = Some(address.to_owned());
+        }
         match error {
             Error::Session(error) => failure.with_facts(error),
             _ => failure,
@@ -163,22 +162,6 @@ impl From<&session::HostKeyRefusal> for HostKeyFacts {
             file: line.map(|line| line.path.display().to_string()),
             line: line.map(|line| line.number as u32),
         }
-    }
-}
-
-/// Returns the address of a failed system call.
-fn address(error: &Error) -> Option<&str> {
-    match error {
-        Error::Session(error) => error.address(),
-        Error::Listen { address, .. } => Some(address),
-        Error::Closed
-        | Error::NoForward
-        | Error::UnknownForward(_)
-        | Error::ForwardRefused(_)
-        | Error::ForwardKept(_)
-        | Error::ForwardUnimplemented(_)
-        | Error::ForwardUnanswered { .. }
-        | Error::NoConnection(_) => None,
     }
 }
 

@@ -182,17 +182,8 @@ impl Error {
         Error::Disconnected { reason: None, text: "there is no session".into() }
     }
 
-    /// Returns the name of the failed system call and the error number, if there are any.
-    pub fn system(&self) -> Option<(&'static str, Option<i32>)> {
-        self.failed_call().map(|(syscall, errno, _)| (syscall, errno))
-    }
-
-    /// Returns the address of the failed system call: `host:port`, or a program.
-    pub fn address(&self) -> Option<&str> {
-        self.failed_call().map(|(_, _, address)| address)
-    }
-
-    fn failed_call(&self) -> Option<(&'static str, Option<i32>, &str)> {
+    /// Returns the failed system call, its error number, and its address: `host:port`, or a program.
+    pub fn failed_call(&self) -> Option<(&'static str, Option<i32>, &str)> {
         match self.root() {
             Error::Dial { syscall, errno, address, .. } => Some((syscall, *errno, address)),
             _ => None,
@@ -362,7 +353,7 @@ mod tests {
             address: "host:22".into(),
         };
         assert_eq!(dial.to_string(), "connect ECONNREFUSED host:22");
-        assert_eq!(dial.system(), Some(("connect", Some(111))));
+        assert_eq!(dial.failed_call(), Some(("connect", Some(111), "host:22")));
         let text = || "text".to_owned();
         let timeout = Error::Timeout { host: "host".into(), limit: 5, step: "a connection" };
         for (error, code) in [
@@ -381,7 +372,7 @@ mod tests {
             ),
         ] {
             assert_eq!(error.code(), code);
-            assert_eq!(error.system().is_some(), code == "ECONNREFUSED", "{code}");
+            assert_eq!(error.failed_call().is_some(), code == "ECONNREFUSED", "{code}");
         }
     }
 
@@ -412,8 +403,7 @@ mod tests {
         let error = dial.at_hop("first:22".into()).at_hop("second:22".into());
         assert_eq!(error.to_string(), "jump host first:22: connect ECONNREFUSED first:22");
         assert_eq!(error.code(), "ECONNREFUSED");
-        assert_eq!(error.system(), Some(("connect", Some(111))));
-        assert_eq!(error.address(), Some("first:22"));
+        assert_eq!(error.failed_call(), Some(("connect", Some(111), "first:22")));
 
         let lost = Error::Protocol("nonsense".into()).into_disconnected().at_hop("first:22".into());
         assert_eq!(lost.code(), "ERR_SSH_DISCONNECTED");

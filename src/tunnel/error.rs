@@ -75,11 +75,11 @@ impl Error {
         }
     }
 
-    /// Returns the failed system call and its error number.
-    pub fn system(&self) -> Option<(&'static str, Option<i32>)> {
+    /// Returns the failed system call, its error number and its address.
+    pub fn failed_call(&self) -> Option<(&'static str, Option<i32>, &str)> {
         match self {
-            Error::Session(error) => error.system(),
-            Error::Listen { syscall, errno, .. } => Some((syscall, *errno)),
+            Error::Session(error) => error.failed_call(),
+            Error::Listen { syscall, errno, address, .. } => Some((syscall, *errno, address)),
             Error::Closed
             | Error::NoForward
             | Error::UnknownForward(_)
