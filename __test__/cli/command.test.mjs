@@ -7,10 +7,9 @@ import net from 'node:net';
 import { userInfo } from 'node:os';
 import { after } from 'node:test';
 
-import { SSHTunnel } from '../../index.js';
 import { test } from '../helpers/bounded.mjs';
-import { Cli, Setting } from '../helpers/cli.mjs';
-import { MIB, Target, behaviors, connect, patternHash, refuses, refusingPort, settled } from '../helpers/peers.mjs';
+import { Cli, Setting, echo } from '../helpers/cli.mjs';
+import { MIB, Target, connect, patternHash, refuses, refusingPort, settled } from '../helpers/peers.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { assertIncludes } from '../helpers/tunnels.mjs';
 
@@ -18,14 +17,6 @@ const USER = userInfo().username;
 const server = await Sshd.start();
 const setting = new Setting(server);
 after(() => Promise.all([server.stop(), setting.remove()]));
-
-const lacks = (method) => (typeof SSHTunnel.prototype[method] === 'function' ? false : `a tunnel has no ${method}()`);
-
-async function echo(t, behavior = behaviors.echo()) {
-  const target = await Target.start(behavior);
-  t.after(() => target.stop());
-  return target;
-}
 
 /** Connects until the end of the test. */
 async function client(t, port, how) {
@@ -115,9 +106,7 @@ test('StrictHostKeyChecking=accept-new writes an unknown key without a prompt', 
   }
 });
 
-test('-L forwards both ways and reports as JSON, and SIGTERM lets connections finish', {
-  skip: lacks('forwardLocal'),
-}, async (t) => {
+test('-L forwards both ways and reports as JSON, and SIGTERM lets connections finish', async (t) => {
   const target = await echo(t);
   const child = setting.start(t, [
     '--json',
@@ -171,7 +160,7 @@ test('-L forwards both ways and reports as JSON, and SIGTERM lets connections fi
   assert.ok(await refuses(first.localPort));
 });
 
-test('a second signal resets the connections', { skip: lacks('forwardLocal') }, async (t) => {
+test('a second signal resets the connections', async (t) => {
   const target = await echo(t);
   const child = setting.start(t, ['--json', '-L', `0:127.0.0.1:${target.port}`]);
   const { localPort } = await child.report('listening');
@@ -187,9 +176,7 @@ test('a second signal resets the connections', { skip: lacks('forwardLocal') }, 
   assert.equal((await peer.ended).end, 'ECONNRESET');
 });
 
-test('a second signal with a dead server exits in time and reports dropped bytes', {
-  skip: lacks('forwardLocal'),
-}, async (t) => {
+test('a second signal with a dead server exits in time and reports dropped bytes', async (t) => {
   const own = await Sshd.start();
   const login = new Setting(own);
   t.after(async () => {
@@ -218,7 +205,7 @@ test('a second signal with a dead server exits in time and reports dropped bytes
   assert.equal((await peer.read().ended).end, 'ECONNRESET');
 });
 
-test('-o Linger decides how the first signal closes connections', { skip: lacks('forwardLocal') }, async (t) => {
+test('-o Linger decides how the first signal closes connections', async (t) => {
   const target = await echo(t);
   for (const [options, end] of [
     [['Linger=no'], 'ECONNRESET'],
@@ -242,9 +229,7 @@ test('-o Linger decides how the first signal closes connections', { skip: lacks(
   }
 });
 
-test('a port in use leaves the other forwards, as in ssh, and exits with ExitOnForwardFailure', {
-  skip: lacks('forwardLocal'),
-}, async (t) => {
+test('a port in use leaves the other forwards, as in ssh, and exits with ExitOnForwardFailure', async (t) => {
   const target = await echo(t);
   const taken = await Target.start();
   t.after(() => taken.stop());
@@ -266,9 +251,7 @@ test('a port in use leaves the other forwards, as in ssh, and exits with ExitOnF
   }
 });
 
-test('the command line overrides forwards of the ssh_config file', {
-  skip: lacks('forwardLocal'),
-}, async (t) => {
+test('the command line overrides forwards of the ssh_config file', async (t) => {
   const target = await echo(t);
   const socket = setting.missing('socket');
   const file = setting.file(
@@ -299,7 +282,7 @@ test('the command line overrides forwards of the ssh_config file', {
   assert.doesNotMatch(cleared.stdout, /listening/);
 });
 
-test('a refused target is reported, and the tunnel continues', { skip: lacks('forwardLocal') }, async (t) => {
+test('a refused target is reported, and the tunnel continues', async (t) => {
   const { port, stop } = await refusingPort();
   t.after(stop);
   const child = setting.start(t, ['--json', '-L', `0:127.0.0.1:${port}`]);
@@ -311,7 +294,7 @@ test('a refused target is reported, and the tunnel continues', { skip: lacks('fo
   assert.equal(await child.exit, 0);
 });
 
-test('a disconnect exits with 255, or reconnects with -o Reconnect', { skip: lacks('forwardLocal') }, async (t) => {
+test('a disconnect exits with 255, or reconnects with -o Reconnect', async (t) => {
   const ownServer = await Sshd.start();
   const own = new Setting(ownServer);
   t.after(() => Promise.all([ownServer.stop(), own.remove()]));
@@ -337,7 +320,7 @@ test('a disconnect exits with 255, or reconnects with -o Reconnect', { skip: lac
   assert.equal(await other.exit, 0);
 });
 
-test('a closed pipe of reports lets connections finish', { skip: lacks('forwardLocal') }, async (t) => {
+test('a closed pipe of reports lets connections finish', async (t) => {
   const target = await echo(t);
   const child = setting.start(t, ['--json', '-L', `0:127.0.0.1:${target.port}`]);
   const { localPort } = await child.report('listening');
@@ -350,7 +333,7 @@ test('a closed pipe of reports lets connections finish', { skip: lacks('forwardL
   assert.equal(await child.exit, 0);
 });
 
-test('-D serves a SOCKS proxy', { skip: lacks('forwardDynamic') }, async (t) => {
+test('-D serves a SOCKS proxy', async (t) => {
   const target = await echo(t);
   const child = setting.start(t, ['--json', '-D', '0']);
   const { kind, localPort } = await child.report('listening');
@@ -368,7 +351,7 @@ test('-D serves a SOCKS proxy', { skip: lacks('forwardDynamic') }, async (t) => 
   assert.equal(await child.exit, 0);
 });
 
-test('-R lets the server listen', { skip: lacks('forwardRemote') }, async (t) => {
+test('-R lets the server listen', async (t) => {
   const target = await echo(t);
   const child = setting.start(t, ['--json', '-R', `0:127.0.0.1:${target.port}`]);
   const { kind, remotePort } = await child.report('listening');
@@ -395,7 +378,7 @@ test('-R lets the server listen', { skip: lacks('forwardRemote') }, async (t) =>
   assert.equal(await child.exit, 0);
 });
 
-test('-v, -vv and -vvv print more', { skip: lacks('forwardLocal') }, async (t) => {
+test('-v, -vv and -vvv print more', async (t) => {
   const target = await echo(t);
   const child = setting.start(t, ['-vv', '-L', `0:127.0.0.1:${target.port}`]);
   const [, port] = await child.says('stderr', /Local connections to 127\.0\.0\.1:(\d+) forwarded to remote address/);

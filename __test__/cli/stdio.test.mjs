@@ -3,10 +3,9 @@
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
 
-import { SSHTunnel } from '../../index.js';
 import { test } from '../helpers/bounded.mjs';
-import { Cli, Setting } from '../helpers/cli.mjs';
-import { MIB, PATTERN, Target, behaviors, patternHash, refusingPort } from '../helpers/peers.mjs';
+import { Cli, Setting, echo } from '../helpers/cli.mjs';
+import { MIB, PATTERN, behaviors, patternHash, refusingPort } from '../helpers/peers.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { assertIncludes } from '../helpers/tunnels.mjs';
 
@@ -14,15 +13,7 @@ const server = await Sshd.start();
 const setting = new Setting(server);
 after(() => Promise.all([server.stop(), setting.remove()]));
 
-const lacks = (method) => (typeof SSHTunnel.prototype[method] === 'function' ? false : `a tunnel has no ${method}()`);
-
-async function echo(t, behavior = behaviors.echo()) {
-  const target = await Target.start(behavior);
-  t.after(() => target.stop());
-  return target;
-}
-
-test('-W relays standard input and output with half-close', { skip: lacks('dial') }, async (t) => {
+test('-W relays standard input and output with half-close', async (t) => {
   const target = await echo(t, behaviors.replier(MIB));
   const child = setting.start(t, ['-W', `127.0.0.1:${target.port}`], { stdin: 'pipe' });
   child.child.stdin.end('until here');
@@ -40,7 +31,7 @@ test('-W relays standard input and output with half-close', { skip: lacks('dial'
   });
 });
 
-test('-W delivers its input after the target has ended', { skip: lacks('dial') }, async (t) => {
+test('-W delivers its input after the target has ended', async (t) => {
   const target = await echo(t, (peer) => peer.read().end());
   const child = setting.start(t, ['-W', `127.0.0.1:${target.port}`], { stdin: 'pipe' });
   const peer = await target.next();
@@ -51,7 +42,7 @@ test('-W delivers its input after the target has ended', { skip: lacks('dial') }
   assert.equal(await child.exit, 0);
 });
 
-test('-W exits with an error when the stream was cut', { skip: lacks('dial') }, async (t) => {
+test('-W exits with an error when the stream was cut', async (t) => {
   const ownServer = await Sshd.start();
   const own = new Setting(ownServer);
   t.after(() => Promise.all([ownServer.stop(), own.remove()]));

@@ -3,26 +3,21 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import net from 'node:net';
-import { join } from 'node:path';
 import { after } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
-import { temporaryFolder } from '../helpers/keys.mjs';
 import { KIB, Target, behaviors, refuses, refusingPort } from '../helpers/peers.mjs';
 import { memory } from '../helpers/process.mjs';
-import { SIZE, WHOLE, makeForwarding, roundTrip, to } from '../helpers/forwards.mjs';
+import { SIZE, WHOLE, makeForwarding, roundTrip, socketFolder, to } from '../helpers/forwards.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { assertIncludes, listed } from '../helpers/tunnels.mjs';
 
 const server = await Sshd.start();
-const folder = temporaryFolder('forwards');
+const { path, remove } = socketFolder();
 after(async () => {
   await server.stop();
-  folder.remove();
+  remove();
 });
-
-let paths = 0;
-const path = () => join(folder.path, `${++paths}.sock`);
 
 test("forwards of one session have their own targets, beside the tunnel's", async (t) => {
   const own = await Target.start(behaviors.echo());

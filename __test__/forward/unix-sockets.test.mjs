@@ -2,27 +2,22 @@
 
 import assert from 'node:assert/strict';
 import { existsSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { after, describe } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
-import { temporaryFolder } from '../helpers/keys.mjs';
 import { KIB, MIB, PATTERN, behaviors, patternHash, settled } from '../helpers/peers.mjs';
 import { descriptors } from '../helpers/process.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
-import { SIZE, WHOLE, makeForwarding, roundTrip, to } from '../helpers/forwards.mjs';
+import { SIZE, WHOLE, makeForwarding, roundTrip, socketFolder, to } from '../helpers/forwards.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { assertIncludes } from '../helpers/tunnels.mjs';
 
 const server = await Sshd.start();
-const folder = temporaryFolder('forwards');
+const { path, remove } = socketFolder();
 after(async () => {
   await server.stop();
-  folder.remove();
+  remove();
 });
-
-let paths = 0;
-const path = () => join(folder.path, `${++paths}.sock`);
 
 describe('Unix sockets', () => {
   test('forward to a port, from a port, and to each other', async (t) => {
@@ -73,7 +68,7 @@ describe('Unix sockets', () => {
     const asked = tunnel.promises.forwardLocal({ localPath: at, forwardHost: 'h', forwardPort: 1 });
     await assert.rejects(asked, { code: 'EADDRINUSE', syscall: 'listen', address: at });
     assert.ok(statSync(at).isFile());
-    const nowhere = join(folder.path, 'missing', 'a:80');
+    const nowhere = path('missing', 'a:80');
     await assert.rejects(
       tunnel.promises.forwardLocal({ localPath: nowhere, forwardHost: 'h', forwardPort: 1 }),
       (error) => {
@@ -91,7 +86,7 @@ describe('Unix sockets', () => {
       [ssh2, /^ERR_SSH_OPEN_/],
     ]) {
       const { tunnel, eventLog, client } = makeForwarding(t, it);
-      const forward = await tunnel.promises.forwardLocal({ forwardPath: join(folder.path, 'nobody') });
+      const forward = await tunnel.promises.forwardLocal({ forwardPath: path('nobody') });
       const local = await client(forward.localPort);
       assert.equal((await local.ended).end, 'ECONNRESET');
       const end = await eventLog.next('disconnected');

@@ -7,9 +7,17 @@ import { join } from 'node:path';
 
 import { findProgram } from './ensure-sshd.mjs';
 import { temporaryFolder } from './keys.mjs';
+import { Target, behaviors } from './peers.mjs';
 import { ROOT } from './process.mjs';
 
 const COMMAND = join(ROOT, 'bin', 'sshtunnel.js');
+
+/** A target for the test: an echo, unless it is given another behavior. */
+export async function echo(t, behavior = behaviors.echo()) {
+  const target = await Target.start(behavior);
+  t.after(() => target.stop());
+  return target;
+}
 
 /** The files that the command needs to connect to servers, without any of the user's. */
 export class Setting {

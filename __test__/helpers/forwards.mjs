@@ -1,5 +1,8 @@
 // Tunnels whose local forwards are made by the test, with their targets and clients.
 
+import { join } from 'node:path';
+
+import { temporaryFolder } from './keys.mjs';
 import { Target, connect, MIB, patternHash } from './peers.mjs';
 import { assertIncludes, withoutForward } from './tunnels.mjs';
 
@@ -19,6 +22,16 @@ export function makeForwarding(t, { login }, options) {
     return it;
   };
   return { ...withoutForward(t, login, options), target, client };
+}
+
+/** A folder for Unix sockets. Each call of `path()` returns another path in it, or that of a name. */
+export function socketFolder() {
+  const folder = temporaryFolder('forwards');
+  let paths = 0;
+  return {
+    remove: folder.remove,
+    path: (...names) => join(folder.path, ...(names.length > 0 ? names : [`${++paths}.sock`])),
+  };
 }
 
 /** The options of a forward to a target. */
