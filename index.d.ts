@@ -528,8 +528,8 @@ export interface SSHTunnelOptions {
    * connection does not wait for it. A session without connections for a minute is closed, except the last
    * one. The hostVerifier and listeners of 'keyboard-interactive' are asked for each session.
    *
-   * A session that disconnects ends only its own open connections (ERR_SSH_DISCONNECTED); those that were
-   * not open yet move to another session, and 'sessionError' is emitted. When the last one disconnects,
+   * A session that disconnects ends only its own open connections (ERR_SSH_DISCONNECTED); connections
+   * that were not open yet move to another session, and 'sessionError' is emitted. When the last one disconnects,
    * `reconnect` applies. After a disconnect or a failed attempt, no further session is started for 5 to
    * 60 seconds; after an error that is not retried (see `reconnect`), not until the tunnel connects again.
    */
@@ -1013,8 +1013,8 @@ export interface ConnectionEnd {
   /** The number of bytes from the local client that were handed to the SSH session. */
   bytesUp: number;
   /**
-   * The number of bytes from the target that were delivered: after FIN, those that the local client's kernel
-   * has acknowledged; after a reset, those that had been sent to it.
+   * The number of bytes from the target that were delivered. After FIN, it counts the bytes that the local client's
+   * kernel has acknowledged; after a reset, the bytes that had been sent to it.
    */
   bytesDown: number;
   /** The number of bytes from the local client that were not forwarded. */
@@ -1632,8 +1632,9 @@ export class SSHTunnel extends EventEmitter {
    *
    * When the session disconnects, its open connections end as all others do. Through another session, or after a
    * reconnect, the server is asked to listen on the same port again. A refusal is final only after
-   * `readyTimeout`, because a server may hold the port until it notices the disconnect. A port that the server
-   * chose may change; `remotePort` is updated. A final refusal emits 'forwardError'.
+   * `readyTimeout`, because a server may hold the port until it notices the disconnect. If the
+   * server chose the port and refuses it for 700 ms, it chooses another one, and `remotePort` is updated. A final
+   * refusal emits 'forwardError'.
    */
   forwardRemote(options: RemoteForwardOptions): Forward;
   /** Callback form of {@link SSHTunnel.forwardRemote}. */

@@ -34,9 +34,9 @@ class SSHTunnel extends EventEmitter {
   #handle;
   #subscriptions;
   #lifetime;
-  /** By number; those that have ended stay until forwards() looks for them. @type {Map<number, Forward>} */
+  /** By number; ended forwards stay until forwards() looks for them. @type {Map<number, Forward>} */
   #forwards = new Map();
-  /** How many there may be before those that have ended are looked for. */
+  /** How many there may be before ended forwards are looked for. */
   #maxForwards = MIN_FORWARDS;
   /** Sockets of dial() whose connections have not ended, by the connections' numbers. */
   #sockets = new Map();

@@ -15,7 +15,7 @@ import { ROOT } from './setup.mjs';
 const SEPARATOR = '\x1f';
 
 /**
- * What the compiler puts in place of folders; of those that match, the last one counts.
+ * What the compiler puts in place of folders; the last folder that matches counts.
  * @param {{ root?: string, home?: string, cargoHome?: string, sysroot?: string }} [folders]
  */
 export function remapping({

@@ -59,7 +59,7 @@ class Module {
   children = new Map();
   /** What `use` gives a name here: where it leads from this module. @type {Map<string, string[]>} */
   names = new Map();
-  /** Modules of which everything is used. @type {string[][]} */
+  /** Modules whose every item is used. @type {string[][]} */
   globs = [];
   items = new Set();
   /** Paths in the code, and imports that are not passed on. @type {string[][]} */

@@ -12,7 +12,7 @@ const C8 = 'c8@12.0.0';
 const FOLDER = join(ROOT, 'target', 'coverage');
 const PROFILES = join(FOLDER, 'profiles');
 const SCRIPTS = join(FOLDER, 'scripts');
-/** Processes write their counts into so many files together: thousands of them would fill a disk. */
+/** All processes write their counts into four files: one file for each process would fill a disk. */
 const PROFILE = join(PROFILES, '%4m.profraw');
 /** Not ours, or tests themselves. */
 const IGNORED = '/(rustc|registry|git|fixtures|tests|fuzzing)/|tests?\\.rs$|/build\\.rs$';

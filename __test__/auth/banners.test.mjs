@@ -187,7 +187,7 @@ test('lines before the identification string are in the error when the server di
   assert.match(error.message, /wait for it/);
 });
 
-/** Every control, invisible and bidirectional character that Node knows, except those that text needs. */
+/** Every control, invisible and bidirectional character that Node knows, except what text needs. */
 const HARMFUL = Array.from({ length: 0x11_0000 }, (_, code) => code)
   .filter((code) => code < 0xd800 || code > 0xdfff)
   .map((code) => String.fromCodePoint(code))

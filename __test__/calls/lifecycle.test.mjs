@@ -341,7 +341,7 @@ test('a server that does not read many replies is processed again once it reads'
   client._protocol._handlers.REQUEST_FAILURE = () => ++answers === questions && done();
   client._protocol._debug = undefined; // a line for each would be too much
   client._sock.pause();
-  // Until the tunnel buffers so many replies that it stops reading.
+  // Until the tunnel stops reading, because it buffers too many replies.
   do {
     for (let count = 0; count < 10_000; count++, questions++) client._protocol.ping();
     await settled(() => client._sock.writableLength);

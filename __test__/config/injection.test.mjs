@@ -138,7 +138,7 @@ test('a -o flag is a single directive', () => {
       }
     }
   }
-  // Seen from outside, for those that have a way in.
+  // The same by the command itself.
   for (const [flag, text] of [['-J', 'none\nProxyCommand evil'], ['-o', 'Port=1\nProxyCommand evil'], ['-i', 'x"\nProxyCommand evil\nUser "y'], ['-l', 'x"\nProxyCommand evil\n#"']]) {
     const { status, stderr, started } = run('-F', 'none', '-o', 'BatchMode=yes', flag, text, '127.0.0.1', '-L', '0:x:1');
     assert.deepEqual([status, started], [255, []], stderr);

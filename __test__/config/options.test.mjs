@@ -204,7 +204,7 @@ test('overrides take precedence, like the command line of ssh', () => {
   const text = 'Match user given\n ServerAliveInterval 5\nHost h\n User file\n Port 5\n HostName file.example\n HostKeyAlias a\nMatch host over.example\n ConnectTimeout 9\n';
   const { options } = configure(text, { username: 'given', port: 6, host: 'over.example', knownHosts: ['/only'], readyTimeout: 1, agent: undefined });
   assertIncludes(options, { username: 'given', port: 6, host: 'over.example', keepaliveInterval: 5000, readyTimeout: 1, knownHosts: ['/only'], hostKeyAlias: undefined });
-  assert.ok(option('knownHosts', text, { hostVerifier: () => true }).length > 0, 'whoever is asked is asked about what the files do not know');
+  assert.ok(option('knownHosts', text, { hostVerifier: () => true }).length > 0, 'the verifier decides about keys that the files do not have');
   assert.equal(option('knownHosts', text, { hostKey: 'SHA256:x' }), undefined);
 });
 
@@ -279,7 +279,7 @@ test('existing usable keys are read, others are in configNotices', () => {
   assert.match(bad.notices[1].reason, /other users can read it/);
   chmodSync(rsa.file, 0o600);
 
-  // With IdentitiesOnly, the agent is asked for these keys, also for those that only it can use.
+  // With IdentitiesOnly, the agent is asked for these keys, also for keys that only it can use.
   const only = read('IdentitiesOnly yes\nIdentityAgent /agent\nIdentityFile ~/.ssh/id_ecdsa\nIdentityFile ~/.ssh/id_rsa.pub\n');
   assert.deepEqual(only.options.agentKeys, [locked, rsa].map(({ publicKey }) => publicKey.split(' ').slice(0, 2).join(' ')));
   assert.deepEqual([only.keys, only.options.agent, only.notices.length], [[], '/agent', 1]);

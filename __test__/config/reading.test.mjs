@@ -30,7 +30,7 @@ function agree(text, host = 'h', { args, given } = {}) {
   return expected;
 }
 
-/** Texts of one kind, each of which must set something. */
+/** Texts of one kind; each must set something. */
 const TEXTS = {
   'keywords and separators': [
     'Host h\n HostName a.b\n Port 2222\n User u\n', 'Host=h\nHostName=a.b\nPort = 2222\nUser= u\n',

@@ -74,7 +74,7 @@ export class EndingConnection {
     isOver(since + after);
   }
 
-  /** The report, of which there is one. */
+  /** The one report. */
   async onlyEnd() {
     await this.tunnel.promises.stats(); // every earlier event has arrived by then
     assert.deepEqual(this.eventLog.all('disconnected'), [this.end]);

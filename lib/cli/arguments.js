@@ -53,7 +53,7 @@ const DIRECTIVES = {
   P: ['Tag'],
 };
 
-/** Those of which the last one counts, before all -o; of the others, the first one counts. */
+/** Flags whose last use counts, before every -o; of other flags, the first use counts. */
 const OVERRIDING = new Set(['4', '6', 'b', 'C', 'c', 'g', 'm']);
 
 const KINDS = { L: 'local', D: 'dynamic', R: 'remote' };

@@ -153,7 +153,7 @@ function command(line) {
 
 const UNITS = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 };
 
-/** Bytes and seconds, each of which may be the default. */
+/** Bytes and seconds; each may be the default. */
 function rekeyLimit(line) {
   const [size, interval, ...more] = line.args;
   if (size === undefined || more.length > 0)

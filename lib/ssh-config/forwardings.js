@@ -23,7 +23,7 @@ const isPath = (field) => field.includes('/');
 
 /**
  * Which fields say where to listen, and which what to connect to: `[bind_address:]port`, then
- * `host:port`, either of which may be the path of a socket.
+ * `host:port`; each may be the path of a socket instead.
  */
 function split(fields) {
   const [first, second, third] = fields;

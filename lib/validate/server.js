@@ -37,7 +37,7 @@ function checkRekey(value, name) {
   return limits;
 }
 
-/** Methods of all duplex streams, also of those that do not inherit from stream.Duplex. */
+/** Methods of all duplex streams, also where they do not inherit from stream.Duplex. */
 const DUPLEX = ['on', 'pipe', 'read', 'write', 'end', 'destroy'];
 
 function checkDuplex(value, name) {

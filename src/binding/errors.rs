@@ -1,4 +1,4 @@
-//! Failures, of which JavaScript makes an `Error`.
+//! Failures; JavaScript makes an `Error` of each.
 
 use napi_derive::napi;
 

@@ -368,7 +368,7 @@ impl Pump {
     }
 
     /// Returns how many bytes the peer's kernel has acknowledged: they count as delivered in any
-    /// case. Where the system does not tell, those that the socket has taken.
+    /// case. Where the system does not tell, returns how many the socket has taken.
     pub(crate) fn acknowledged(&mut self) -> u64 {
         if let Ok(unsent) = self.stream.unsent() {
             let fin = if self.down == Down::Finished { sys::FIN } else { 0 };

@@ -59,7 +59,7 @@ class JsonLines {
   }
 }
 
-/** Picks members of an object; JSON leaves out those that are undefined. */
+/** Picks members of an object; JSON leaves out undefined ones. */
 const pick = (names) => (object) => Object.fromEntries(names.map((name) => [name, object[name]]));
 
 const TARGET = ['forwardHost', 'forwardPort', 'forwardPath'];

@@ -10,7 +10,7 @@ use crate::session::{
 use crate::tunnel::{ClosedBy as EndedBy, ConnectionState as State, ForwardSpec};
 
 /// Defines an enum of strings for an enum of this crate, with the conversion to it (`from`) or back
-/// (`into`). The variants have the meaning of those that they are converted to or from.
+/// (`into`). A variant has the meaning of the variant that it is converted to or from.
 macro_rules! string_enum {
     ($(#[$doc:meta])* $case:literal $name:ident from $other:ident { $($variant:ident,)* }) => {
         string_enum!($(#[$doc])* $case $name { $($variant,)* });

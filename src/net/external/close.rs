@@ -116,8 +116,7 @@ impl ClosingSocket {
         Closed { graceful: false, unsent }
     }
 
-    /// Counts bytes that the peer's kernel has not acknowledged, and those that this kernel never
-    /// had.
+    /// Counts bytes that the peer's kernel has not acknowledged, and bytes that were never written.
     fn unacknowledged(&self, output: Output) -> u64 {
         let queued = sys::unsent(&SockRef::from(&self.socket)).unwrap_or_default();
         match output {

@@ -75,8 +75,8 @@ impl Driver {
         }
     }
 
-    /// Rejects the connections of a forward that wait for a session, as the system resets those that
-    /// were not accepted. Stops connecting if nothing else needs a session.
+    /// Rejects the connections of a forward that wait for a session, as the system resets connections
+    /// that were not accepted. Stops connecting if nothing else needs a session.
     pub(crate) fn forward_stopped(&mut self, id: i64, cause: &Cause) {
         if self.reconnecter.is_under_way() {
             self.reject_all(cause, |forward| forward == id);

@@ -1,8 +1,8 @@
 //! One session with its connections: the part of a tunnel that moves bytes.
 //!
 //! A [`Worker`] has no task of its own. With one session it is part of the tunnel's driver, with several
-//! each has a `task`. It handles messages and input, and queues what its owner has to know as
-//! [`FromWorker`] events.
+//! each has a `task`. It handles messages and input, and queues events for the task that it is part of
+//! ([`FromWorker`]).
 //!
 //! - `data`: bytes between sockets and channels; `close`: how connections end; `disconnect`: how the
 //!   session ends; `turn`: the loop of a task; `task`: a worker alone in a task.
@@ -122,7 +122,7 @@ impl Worker {
         &mut self.registry
     }
 
-    /// Returns the next event for the owner.
+    /// Returns the next event for the task that has this worker.
     pub(crate) fn next_event(&mut self) -> Option<FromWorker> {
         self.events.pop_front()
     }

@@ -175,7 +175,7 @@ impl GlobalRequests {
         number
     }
 
-    /// Whether every request has its reply, except those that were given up.
+    /// Whether every request has its reply or was given up.
     pub(crate) fn are_settled(&self) -> bool {
         self.queued.is_empty() && self.sent.iter().all(|sent| sent.given_up)
     }

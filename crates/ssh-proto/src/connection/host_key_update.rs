@@ -1,5 +1,5 @@
 //! The other host keys of a server (OpenSSH's PROTOCOL, section 2.5): it announces them once the
-//! user is authenticated, and proves that it owns those that are new.
+//! user is authenticated, and proves that it owns the new ones.
 
 use super::global_request::{GlobalRequests, Kind};
 use crate::key::{PublicKey, VerifyError};

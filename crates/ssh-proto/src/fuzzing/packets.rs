@@ -87,7 +87,7 @@ pub fn packets(data: &[u8]) {
     }
 }
 
-/// Sends compressed packets, of which some are invalid or expand to much more.
+/// Sends compressed packets; some are invalid, or expand to much more.
 pub fn compression(data: &[u8]) {
     let mut input = Input::new(data);
     let mut line = Line::default();

@@ -63,7 +63,7 @@ pub fn authentication(data: &[u8]) {
             Err(Error::Protocol(_)) => return,
             Err(error) => panic!("{error}"),
         }
-        // Each method and each key at most once, except those that came too early.
+        // Each method and each key at most once, unless it came too early.
         assert!(requests <= 200, "requests without end");
         assert!(!auth.waiting_for().is_empty());
         if input.is_empty() {

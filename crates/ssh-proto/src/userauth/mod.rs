@@ -3,7 +3,7 @@
 //! - `auth`: [`Auth`] sends one request after another until the server accepts one.
 //! - `questions`: what it cannot do by itself: signing with an agent's key, and answers to prompts.
 //!   It asks a [`Question`] then, and goes on when it is answered.
-//! - `attempts`: which requests are made, in which order; `tried`: those that were made.
+//! - `attempts`: the requests in their order; `tried`: the requests that were made.
 //! - `credentials`, `identity`, `certificate`: the user's name, keys and secrets.
 //! - `request`, `prompts`: messages. [`agent`]: messages to an SSH agent.
 

@@ -160,7 +160,7 @@ impl Walk {
         }
     }
 
-    /// How many paths of [`LENGTH`] events begin in each world, with those that end before.
+    /// How many paths of [`LENGTH`] events begin in each world; paths that end before count, too.
     fn count(&self) -> Vec<u64> {
         let mut paths = vec![1; self.worlds.len()];
         for _ in 0..LENGTH {

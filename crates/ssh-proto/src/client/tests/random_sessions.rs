@@ -240,7 +240,7 @@ impl<C: Choices> RandomSession<C> {
         count
     }
 
-    /// Updates the model for an event: by the client's numbers, of which the latest channel counts.
+    /// Updates the model for an event. A number of the client's means its latest channel.
     fn see(&mut self, seen: Seen) {
         let channels = &mut self.channels;
         let find = |id| {
