@@ -1,19 +1,31 @@
 // Servers that are child processes: started on a free port, with a log file, and stopped.
 
 import { spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
 
-import { Target } from './peers.mjs';
 import { signal, whenFile } from './process.mjs';
 
 const ATTEMPTS = 5; // to get a port that is still free
+/** Below the ports that kernels choose themselves, which sockets of suites beside this one take all the time. */
+const PORTS = [10_000, 32_768];
 
 /** A port that was free a moment ago, for programs that need it before they listen. */
 export async function freePort() {
-  const target = await Target.start();
-  await target.stop();
-  return target.port;
+  for (;;) {
+    const port = randomInt(...PORTS);
+    const server = net.createServer().listen(port, '127.0.0.1');
+    const free = await once(server, 'listening').then(
+      () => true,
+      () => false,
+    );
+    if (!free) continue;
+    server.close();
+    await once(server, 'close');
+    return port;
+  }
 }
 
 /**

@@ -1,8 +1,6 @@
 // Programs that run beside this one and talk in lines of JSON. All of them end with this process.
 
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import net from 'node:net';
 import { createInterface } from 'node:readline';
 
 import { signal } from '../../__test__/helpers/process.mjs';
@@ -82,14 +80,4 @@ export class Program {
     this.#kill();
     await this.closed;
   }
-}
-
-/** A port of this machine that nobody has at the moment. */
-export async function freePort() {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
 }

@@ -47,5 +47,5 @@ export const requests = {
       connections,
     })),
   open,
-  measure: (tunnel, { connections }, { quick }) => ask(tunnel, connections, quick ? 0.2 : 0.7, quick ? 0.1 : WARMUP),
+  measure: (tunnel, { connections }, { quick }) => ask(tunnel, connections, quick ? 0.5 : 0.7, quick ? 0.1 : WARMUP),
 };

@@ -2,8 +2,9 @@
 
 import { userInfo } from 'node:os';
 
+import { freePort } from '../../__test__/helpers/daemon.mjs';
 import { findProgram } from '../../__test__/helpers/ensure-sshd.mjs';
-import { Program, freePort } from '../harness/programs.mjs';
+import { Program } from '../harness/programs.mjs';
 
 /** The name of every server in the file of known hosts. */
 const ALIAS = 'bench';
