@@ -101,7 +101,8 @@ async function close(linger) {
   await disconnected;
   const took = performance.now() - since;
   socket.resume();
-  if (!socket.closed) await once(socket, 'close');
+  // Not once(), which rejects when the reset is reported before the close.
+  if (!socket.closed) await new Promise((closed) => socket.once('close', closed));
   const [report] = await ended;
 
   const row = [linger ? 'graceful' : 'hard', size(IN_FLIGHT), size(bytes), end, `${took.toFixed(1)} ms`];
