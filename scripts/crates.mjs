@@ -5,7 +5,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
-import { platforms } from './platforms.mjs';
+import { platforms } from './packages.mjs';
 import { ROOT } from './setup.mjs';
 
 const PACKAGE = 'sshtunnel-native';

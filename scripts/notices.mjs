@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 import { crates } from './crates.mjs';
-import { NOTICES, platforms } from './platforms.mjs';
+import { NOTICES, platforms } from './packages.mjs';
 import { ROOT } from './setup.mjs';
 
 const RULE = '='.repeat(80);

@@ -10,7 +10,7 @@ import { join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
-import { NOTICES, faults, makePackages, platforms, readManifest } from './platforms.mjs';
+import { NOTICES, faults, makePackages, platforms, readManifest } from './packages.mjs';
 import { ROOT } from './setup.mjs';
 
 /** The package without binaries, unpacked: what users load, read and are told, notices apart. */

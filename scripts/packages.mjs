@@ -1,4 +1,4 @@
-// `npm run platforms`: the packages that hold the binaries, one for each of `napi.targets` in
+// `npm run packages`: the packages that hold the binaries, one for each of `napi.targets` in
 // package.json, as folders in npm/. They are made anew for each release and are not kept: all that is
 // in them comes from package.json. Their binaries are put there by `npm run artifacts`.
 

@@ -6,7 +6,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { faults, libcFaults, platforms, readManifest } from './platforms.mjs';
+import { faults, libcFaults, platforms, readManifest } from './packages.mjs';
 import { ROOT } from './setup.mjs';
 
 /**

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 import { crates } from './crates.mjs';
-import { platforms, readManifest } from './platforms.mjs';
+import { platforms, readManifest } from './packages.mjs';
 import { ROOT } from './setup.mjs';
 
 const npmPackage = (name, { version, license, description }) => ({

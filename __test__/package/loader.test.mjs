@@ -5,7 +5,7 @@ import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after } from 'node:test';
 
-import { platforms, readManifest } from '../../scripts/platforms.mjs';
+import { platforms, readManifest } from '../../scripts/packages.mjs';
 import { test } from '../helpers/bounded.mjs';
 import { temporaryFolder } from '../helpers/keys.mjs';
 import { ROOT, run } from '../helpers/process.mjs';

@@ -30,7 +30,7 @@ import {
   makePackages,
   platforms,
   readManifest,
-} from '../../scripts/platforms.mjs';
+} from '../../scripts/packages.mjs';
 import { obstacles } from '../../scripts/release.mjs';
 import { sboms } from '../../scripts/sbom.mjs';
 import { test } from '../helpers/bounded.mjs';

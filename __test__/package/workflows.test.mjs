@@ -8,7 +8,7 @@ import { join } from 'node:path';
 
 import { load } from 'js-yaml';
 
-import { platforms, readManifest } from '../../scripts/platforms.mjs';
+import { platforms, readManifest } from '../../scripts/packages.mjs';
 import { test } from '../helpers/bounded.mjs';
 import { ROOT } from '../helpers/process.mjs';
 
