@@ -55,7 +55,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     cwd: ROOT,
     platform: true,
     release: true,
-    jsBinding: 'binding.js',
+    noJsBinding: true,
     dts: 'binding.d.ts',
     target: values.target,
     crossCompile: values['cross-compile'],

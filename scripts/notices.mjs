@@ -18,8 +18,7 @@ const MIT = /Permission is hereby granted, free of charge, to any\s+person obtai
 const ELSEWHERE = { napi: '@napi-rs/cli', 'napi-sys': '@napi-rs/cli' };
 
 const HEAD = `The binaries of sshtunnel-native hold code of the packages below, each under the license that follows
-its name, and that of the Rust standard library. binding.js was made by @napi-rs/cli, which has the license
-of napi. Made by \`npm run notices\`.
+its name, and that of the Rust standard library. Made by \`npm run notices\`.
 `;
 
 const STANDARD_LIBRARY = `The Rust standard library

@@ -20,7 +20,6 @@ const MAIN = [
   'LICENSE',
   'README.md',
   NOTICES,
-  'binding.js',
   'index.d.ts',
   'index.js',
   'package.json',

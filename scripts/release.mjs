@@ -11,7 +11,7 @@ import { ROOT } from './setup.mjs';
 
 /**
  * What is in the way of a release.
- * @param folder the repository, with its loader and the packages in npm/
+ * @param folder the repository, with the packages in npm/
  * @param tag the tag that the release is made of
  */
 export function obstacles(folder, tag) {
@@ -26,8 +26,6 @@ export function obstacles(folder, tag) {
   // The registry compares it with where the build ran.
   if (repository === undefined)
     found.push('package.json has no repository: npm refuses to state where the packages were built');
-  if (!existsSync(join(folder, 'binding.js'))) found.push('binding.js is missing');
-  else if (!read('binding.js').includes(`'${version}'`)) found.push(`binding.js is not that of version ${version}`);
   for (const platform of platforms()) found.push(...missing(join(folder, 'npm', platform.name), platform, version));
   return found;
 }

@@ -50,8 +50,7 @@ function installPackages() {
 function buildAddon() {
   const built = readdirSync(ROOT).filter((name) => name.endsWith('.node'));
   const youngest = Math.max(...SOURCES.map((name) => changed(join(ROOT, name))));
-  const loader = existsSync(join(ROOT, 'binding.js'));
-  if (loader && built.some((name) => changed(join(ROOT, name)) > youngest)) return;
+  if (built.some((name) => changed(join(ROOT, name)) > youngest)) return;
   console.log('Building the addon; the first time takes a few minutes ...');
   mustRun('npm', ['run', '--silent', 'build']);
 }

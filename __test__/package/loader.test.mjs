@@ -1,7 +1,7 @@
 // A package without a matching binary: the errors, in incomplete copies and on simulated platforms.
 
 import assert from 'node:assert/strict';
-import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after } from 'node:test';
 
@@ -17,13 +17,15 @@ const { version } = readManifest();
 const OWN = `${process.platform}-${process.arch}`;
 const [here] = platforms().filter(({ platform, arch }) => `${platform}-${arch}` === OWN);
 
+const LINUX = { skip: process.platform !== 'linux' && 'one C library only' };
+
 let copies = 0;
 
 /** The package as users have it, without its binary. */
 function copy() {
   const path = join(folder.path, String(++copies));
   mkdirSync(path);
-  for (const name of ['package.json', 'index.js', 'binding.js', 'lib']) {
+  for (const name of ['package.json', 'index.js', 'lib']) {
     cpSync(join(ROOT, name), join(path, name), { recursive: true });
   }
   return path;
@@ -57,7 +59,7 @@ test('a missing platform package is an error with its name and a remedy', async 
   );
   assert.ok(error.message.includes(`package sshtunnel-native-${here.name} ${version} is not installed`), error.message);
   assert.ok(error.message.includes("'npm ci && npm run build && npm run pack'"), error.message);
-  assert.match(error.cause, /Cannot find native binding/, 'what the loader said is the cause');
+  assert.match(error.cause, new RegExp(`Cannot find module 'sshtunnel-native-${here.name}'`));
 });
 
 test('import throws the same error as require', async () => {
@@ -115,16 +117,27 @@ test('an environment variable that names no binary is an error with its name', a
   assert.match(error.message, /NAPI_RS_NATIVE_LIBRARY_PATH does not lead to one: .*\/nowhere\.node/);
 });
 
-test('a clone without a build is an error with the build command', async () => {
-  const path = copy();
-  rmSync(join(path, 'binding.js'));
-  const error = await failure(path);
-  assert.equal(error.code, 'ERR_TUNNEL_NO_BINARY');
-  assert.match(error.message, /binding\.js is missing, which the build makes\. .*npm run build/);
-});
-
 test('the same copy loads with its binary', async () => {
   const path = copy();
   cpSync(join(ROOT, here.binary), join(path, here.binary));
   assert.equal(await failure(path), null);
 });
+
+// A Node.js for musl may run on a system with glibc, and the other way round: only Node.js itself knows.
+for (const [name, header, ldd] of [
+  [`${OWN}-musl`, '{}', 'GNU libc'],
+  [`${OWN}-gnu`, "{ glibcVersionRuntime: '2.28' }", 'musl libc'],
+]) {
+  test(`the binary is that of the C library of Node.js, not of /usr/bin/ldd: ${name}`, LINUX, async () => {
+    const path = copy();
+    for (const abi of ['gnu', 'musl'])
+      writeFileSync(join(path, `sshtunnel-native.${OWN}-${abi}.node`), 'no executable');
+    cpSync(join(ROOT, here.binary), join(path, `sshtunnel-native.${name}.node`));
+    const first = `
+      process.report.getReport = () => ({ header: ${header} });
+      const fs = require('node:fs');
+      const { readFileSync } = fs;
+      fs.readFileSync = (file, ...rest) => (file === '/usr/bin/ldd' ? '${ldd}' : readFileSync(file, ...rest))`;
+    assert.equal(await failure(path, { first }), null);
+  });
+}

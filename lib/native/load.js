@@ -1,34 +1,23 @@
 'use strict';
 
-// Loads the addon, or throws an error that says why it cannot. The build makes `binding.js`, which looks for a binary
-// beside itself and then in the package of this platform; its own error blames npm in every case.
+// Loads the addon, or throws an error that says why it cannot.
 
 const { version } = require('../../package.json');
 const { noBinary } = require('../errors.js');
-
-/** The platforms with a binary, by the names of their packages. */
-const PLATFORMS = [
-  'linux-x64-gnu',
-  'linux-arm64-gnu',
-  'linux-x64-musl',
-  'linux-arm64-musl',
-  'darwin-x64',
-  'darwin-arm64',
-  'win32-x64-msvc',
-];
+const binaries = require('./binaries.js');
 
 /** The C library of a Linux system, which binaries depend on. */
 function libc() {
   /** @type {any} newer than its types: `excludeNetwork`, and what is in a report */
   const report = process.report;
   const { excludeNetwork } = report;
-  report.excludeNetwork = true; // otherwise it looks up the names of all peers
+  report.excludeNetwork = true; // the names of all peers would be looked up otherwise
   const { glibcVersionRuntime: version } = report.getReport().header;
   report.excludeNetwork = excludeNetwork;
   return version === undefined ? { abi: 'musl', library: 'musl' } : { abi: 'gnu', library: `glibc ${version}` };
 }
 
-/** This platform: the name of its package, and a description. */
+/** This platform: by the name that its package would have, and in words. */
 function describe() {
   const { platform, arch, version: node } = process;
   const { abi, library } = platform === 'linux' ? libc() : { abi: platform === 'win32' ? 'msvc' : undefined };
@@ -38,36 +27,38 @@ function describe() {
   };
 }
 
-/** The errors that the loader collected: each is the cause of the next. */
-function errorsOf(failure) {
-  /** @type {NodeJS.ErrnoException[]} */
-  const found = [];
-  for (let at = failure.cause; at instanceof Error; at = at.cause) found.push(at);
-  return found;
-}
-
-function reason(failure, name) {
-  if (failure.code === 'MODULE_NOT_FOUND') return 'binding.js is missing, which the build makes';
-  const errors = errorsOf(failure);
-  const [first] = (errors[0] ?? failure).message.split('\n');
-  if (process.env.NAPI_RS_NATIVE_LIBRARY_PATH) return `NAPI_RS_NATIVE_LIBRARY_PATH does not lead to one: ${first}`;
-  // For another system, or without a library that it needs.
-  const broken = errors.find(({ code }) => code === 'ERR_DLOPEN_FAILED');
-  if (broken !== undefined) return `the one that is installed does not load: ${broken.message}`;
-  if (!PLATFORMS.includes(name)) return `there are binaries for ${PLATFORMS.join(', ')} only`;
-  return (
-    `the package sshtunnel-native-${name} ${version} is not installed. It is an optional dependency: install ` +
-    'again with those, on this platform, and without a lock file or a node_modules of another one'
-  );
-}
-
-function load() {
+/** Loads the file that the environment names. */
+function loadNamed(path) {
   try {
-    return require('../../binding.js');
-  } catch (failure) {
-    const { name, words } = describe();
-    throw noBinary(words, reason(failure, name), failure);
+    return require(path);
+  } catch (error) {
+    const [first] = error.message.split('\n');
+    throw noBinary(describe().words, `NAPI_RS_NATIVE_LIBRARY_PATH does not lead to one: ${first}`, error);
   }
+}
+
+/** @returns {typeof import('../../binding.js')} */
+function load() {
+  const { NAPI_RS_NATIVE_LIBRARY_PATH: named } = process.env;
+  if (named) return loadNamed(named);
+  const { name, words } = describe();
+  const binary = binaries[name];
+  if (binary === undefined) throw noBinary(words, `there are binaries for ${Object.keys(binaries).join(', ')} only`);
+  let missing;
+  for (const attempt of [binary.built, binary.installed]) {
+    try {
+      return attempt();
+    } catch (error) {
+      if (error.code !== 'MODULE_NOT_FOUND') {
+        throw noBinary(words, `the one that is installed does not load: ${error.message}`, error);
+      }
+      missing = error;
+    }
+  }
+  const reason =
+    `the package sshtunnel-native-${name} ${version} is not installed. It is an optional dependency: install ` +
+    'again with those, on this platform, and without a lock file or a node_modules of another one';
+  throw noBinary(words, reason, missing);
 }
 
 module.exports = load();
