@@ -2,8 +2,8 @@
 //!
 //! JavaScript has a number for each tunnel (its handle) and for each call; callbacks stay in JavaScript.
 //!
-//! - [`exports`]: the functions of tunnels; [`sockopt`]: those of other sockets; [`key_files`]: those
-//!   of `lib/ssh-config`. They take plain values that JavaScript has checked.
+//! - [`exports`]: the functions of tunnels; `sockopt`: those of other sockets, [`socket_options`]: the
+//!   numbers of their options; [`key_files`]: those of `lib/ssh-config`. They take plain values that JavaScript has checked.
 //! - [`tunnel_object`]: the tunnel of a handle; [`calls`]: its methods; [`options`]: its options.
 //! - [`environment`]: the link to a JavaScript environment; [`observer`]: the events of a tunnel;
 //!   [`types`] and [`errors`]: the objects in messages.
@@ -18,6 +18,7 @@ pub mod exports;
 pub mod key_files;
 pub mod observer;
 pub mod options;
+pub mod socket_options;
 #[cfg(unix)]
 pub mod sockopt;
 pub mod tunnel_object;

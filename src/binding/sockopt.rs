@@ -13,16 +13,6 @@ use crate::binding::observer::Message;
 use crate::net::external::{self, Closed, ClosingSocket, Output};
 use crate::runtime;
 
-/// The level of the options.
-#[napi]
-pub const SOL_SOCKET: i32 = libc::SOL_SOCKET;
-/// The option whose value is the LINGER structure.
-#[napi]
-pub const SO_LINGER: i32 = libc::SO_LINGER;
-/// The number of SO_DONTLINGER, formed as in Winsock; Unix has no such option.
-#[napi]
-pub const SO_DONTLINGER: i32 = !libc::SO_LINGER;
-
 /// How much of a stream the kernel has taken.
 #[napi]
 #[derive(Clone, Copy, Debug)]
