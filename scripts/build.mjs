@@ -1,7 +1,10 @@
 // `npm run build`: the addon as it is published. Exactly what Cargo.lock says, and without the paths of the
 // machine that builds it: they would tell who that is, and make every machine's binary another one.
 //
-//   npm run build -- [--target <target>] [--cross-compile]
+// Zig builds for Linux, so that the binary runs on every glibc since 2.28. Where Zig cannot be had, the machine's own
+// compiler does, and the binary needs the machine's glibc.
+//
+//   npm run build -- [--target <target>]
 
 import { execFileSync } from 'node:child_process';
 import { homedir } from 'node:os';
@@ -10,6 +13,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 import { ROOT } from './setup.mjs';
+import { zigEnvironment } from './zig.mjs';
 
 /** Between the flags of CARGO_ENCODED_RUSTFLAGS, which may have spaces. */
 const SEPARATOR = '\x1f';
@@ -45,11 +49,14 @@ function hostTarget() {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const { values } = parseArgs({ options: { target: { type: 'string' }, 'cross-compile': { type: 'boolean' } } });
+  const { values } = parseArgs({ options: { target: { type: 'string' } } });
+  const target = values.target ?? hostTarget();
   const given = (process.env.RUSTFLAGS ?? '').split(' ').filter(Boolean);
-  process.env.CARGO_ENCODED_RUSTFLAGS = [...given, ...linking(values.target ?? hostTarget()), ...remapping()].join(
-    SEPARATOR,
-  );
+  process.env.CARGO_ENCODED_RUSTFLAGS = [...given, ...linking(target), ...remapping()].join(SEPARATOR);
+  const byZig = process.platform === 'linux' && target.includes('-linux-');
+  const zig = byZig ? zigEnvironment() : null;
+  if (byZig && zig === null) console.error('Zig cannot be had here: the binary needs the C library of this machine.');
+  Object.assign(process.env, zig);
   const { NapiCli } = await import('@napi-rs/cli');
   const { task } = await new NapiCli().build({
     cwd: ROOT,
@@ -57,8 +64,8 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     release: true,
     noJsBinding: true,
     dts: 'binding.d.ts',
-    target: values.target,
-    crossCompile: values['cross-compile'],
+    target,
+    crossCompile: zig !== null,
     cargoOptions: ['--locked'],
   });
   await task;

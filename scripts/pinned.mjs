@@ -8,7 +8,8 @@ import { join } from 'node:path';
 import { findProgram } from '../__test__/helpers/ensure-sshd.mjs';
 import { ROOT } from './setup.mjs';
 
-const TOOLS = join(ROOT, 'target', 'tools');
+/** The environment of Python for tools, and where the crates among them are installed. */
+export const TOOLS = join(ROOT, 'target', 'tools');
 const SCRIPTS = process.platform === 'win32' ? 'Scripts' : 'bin';
 
 export const run = (command, args, stdio = 'inherit') =>
@@ -25,17 +26,7 @@ export function pinnedTool({ name, crate = name, version, pinned }) {
   const right = () => [name, join(TOOLS, SCRIPTS, name), join(TOOLS, 'bin', name)].find(isRight);
   const found = right();
   if (found !== undefined) return found;
-  mkdirSync(TOOLS, { recursive: true });
-  if (python()) {
-    const options = ['--quiet', '--disable-pip-version-check', '--no-deps', '--only-binary=:all:', '--require-hashes'];
-    run(join(TOOLS, SCRIPTS, 'python'), [
-      '-m',
-      'pip',
-      'install',
-      ...options,
-      '--requirement',
-      join(ROOT, 'scripts', pinned),
-    ]);
+  if (installPython(pinned)) {
     const installed = right();
     if (installed !== undefined) return installed;
   }
@@ -45,6 +36,19 @@ export function pinnedTool({ name, crate = name, version, pinned }) {
   if (built !== undefined) return built;
   console.error(`${name} ${version} cannot be installed here`);
   process.exit(1);
+}
+
+/**
+ * Installs packages of PyPI in the environment of Python for tools.
+ * @param {string} pinned a file of this folder with their digests
+ * @returns {boolean} whether that is possible here
+ */
+export function installPython(pinned) {
+  mkdirSync(TOOLS, { recursive: true });
+  if (!python()) return false;
+  const options = ['--quiet', '--disable-pip-version-check', '--no-deps', '--only-binary=:all:', '--require-hashes'];
+  const requirements = ['--requirement', join(ROOT, 'scripts', pinned)];
+  return run(join(TOOLS, SCRIPTS, 'python'), ['-m', 'pip', 'install', ...options, ...requirements]).status === 0;
 }
 
 /** Makes an environment of Python for them; Debian has the module in a package of its own. */

@@ -1,7 +1,5 @@
 #!/bin/sh
-# The cargo of `napi build` where Zig is to be the C compiler and the linker, for Linux:
-#
-#   CARGO=scripts/zig-cargo.sh npm run build -- --target <target> --cross-compile
+# The cargo of `napi build` where Zig is the C compiler and the linker, for Linux: see zig.mjs.
 #
 # napi calls cargo-zigbuild itself only for targets unlike the machine, and never with a version of
 # glibc: a binary would ask for that of the machine it was built on, or for one that Zig chooses. This is
