@@ -10,15 +10,18 @@ import { join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
-import { NOTICES, faults, makePackages, platforms, readManifest } from './packages.mjs';
+import { brokenLinks } from './links.mjs';
+import { NOTICES, faults, isOwn, libcFaults, makePackages, platforms, readManifest } from './packages.mjs';
 import { ROOT } from './setup.mjs';
 
-/** The package without binaries, unpacked: what users load, read and are told, notices apart. */
-const MOST_BYTES = 448 * 1024;
+/** The package without binaries, unpacked: what users load and read, notices apart. */
+const MAX_BYTES = 832 * 1024;
 const MAIN = [
   'CHANGELOG.md',
+  'CONTRIBUTING.md',
   'LICENSE',
   'README.md',
+  'SECURITY.md',
   NOTICES,
   'index.d.ts',
   'index.js',
@@ -44,16 +47,19 @@ function npmPack(folder, into) {
   return { name, file: join(into, filename), files: files.map(({ path }) => path).sort(), size, unpackedSize };
 }
 
-/** Whatever is in the folders that package.json lists; nothing that is not JavaScript belongs there. */
+/** What belongs into the folders that package.json lists. */
+const KINDS = { bin: /\.js$/, docs: /\.(?:md|svg)$/, examples: /\.mjs$/, lib: /\.js$/ };
+
+/** The files in these folders that package.json does not exclude. */
 function inFolders() {
-  const folders = readManifest()
-    .files.map((name) => join(ROOT, name))
-    .filter((path) => statSync(path).isDirectory());
+  const { files: listed } = readManifest();
+  const folders = Object.keys(KINDS).map((name) => join(ROOT, name));
   const entries = folders.flatMap((path) => readdirSync(path, { recursive: true, withFileTypes: true }));
   const files = entries
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath ?? entry.path, entry.name));
-  return files.map((path) => relative(ROOT, path).replaceAll('\\', '/'));
+  const paths = files.map((path) => relative(ROOT, path).replaceAll('\\', '/'));
+  return paths.filter((path) => !listed.includes(`!${path}`));
 }
 
 const difference = (some, others) => some.filter((one) => !others.includes(one));
@@ -71,9 +77,7 @@ function misfits({ name, files }, expected) {
  * @returns both, and what is wrong with them; `binaryFaults` apart, for a debug build has some
  */
 export async function pack(into) {
-  const fits = ({ platform, arch, binary }) =>
-    platform === process.platform && arch === process.arch && existsSync(join(ROOT, binary));
-  const here = platforms().find(fits);
+  const here = platforms().find((one) => isOwn(one) && existsSync(join(ROOT, one.binary)));
   if (here === undefined) throw new Error('there is no binary: npm run build');
   const folder = mkdtempSync(join(tmpdir(), 'sshtunnel-pack-'));
   try {
@@ -85,11 +89,13 @@ export async function pack(into) {
     const found = [
       ...misfits(main, [...MAIN, ...rest]),
       ...misfits(platform, [...BESIDE_BINARY, here.binary]),
-      ...rest.filter((file) => !file.endsWith('.js')).map((file) => `${file} is no JavaScript`),
+      ...rest.filter((file) => !KINDS[file.split('/')[0]].test(file)).map((file) => `${file} does not belong there`),
+      ...brokenLinks(ROOT, main.files),
     ];
-    const bytes = main.unpackedSize - statSync(join(ROOT, NOTICES)).size;
-    if (bytes > MOST_BYTES) found.push(`${main.name} has ${bytes} bytes, more than ${MOST_BYTES}`);
-    const binaryFaults = faults(readFileSync(join(ROOT, here.binary)), here).map((fault) => `${here.binary} ${fault}`);
+    const size = main.unpackedSize - statSync(join(ROOT, NOTICES)).size;
+    if (size > MAX_BYTES) found.push(`${main.name} has ${size} bytes, more than ${MAX_BYTES}`);
+    const bytes = readFileSync(join(ROOT, here.binary));
+    const binaryFaults = [...faults(bytes, here), ...libcFaults(bytes, here)].map((fault) => `${here.binary} ${fault}`);
     return { main, platform, here, faults: found, binaryFaults };
   } finally {
     rmSync(folder, { recursive: true, force: true });

@@ -46,6 +46,14 @@ export function platforms() {
   });
 }
 
+/** Whether a platform is that of this process, the C library included. */
+export function isOwn({ platform, arch, abi }) {
+  if (platform !== process.platform || arch !== process.arch) return false;
+  if (platform !== 'linux') return true;
+  const { glibcVersionRuntime } = process.report.getReport().header;
+  return abi === (glibcVersionRuntime === undefined ? 'musl' : 'gnu');
+}
+
 /** Makes the folders of all packages in `folder`, without their binaries. */
 export async function makePackages(folder = join(ROOT, 'npm')) {
   await new NapiCli().createNpmDirs({ cwd: ROOT, npmDir: relative(ROOT, folder) });
