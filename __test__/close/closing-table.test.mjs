@@ -299,6 +299,8 @@ const TABLE = [
 async function setUp(t, row, server, options) {
   const opened = await openTunnel(t, server, row.target ?? behaviors.idle(), options);
   for (const [event, listener] of Object.entries(row.listeners ?? {})) opened.tunnel.on(event, listener);
+  // A tunnel in another process knows its listeners when it has answered the next call.
+  await opened.tunnel.promises.connections();
   const client = await opened.connect({ read: row.read !== false && row.stalls !== 'client' });
   if (row.unopened) return { ...opened, server, client };
   const remoteEnd = await (server instanceof Ssh2Server ? server.nextChannel() : opened.target.next());

@@ -5,6 +5,7 @@ import { EventEmitter, once } from 'node:events';
 
 import { SSHTunnel } from '../../index.js';
 import { KIB, Target, behaviors, connect, patternHash } from './peers.mjs';
+import { RemoteTunnel } from './remote-tunnel.mjs';
 import { Ssh2Server } from './ssh2-server.mjs';
 
 const EVENTS = ['listening', 'connection', 'disconnected', 'ready', 'reconnecting', 'sessionError', 'error', 'close'];
@@ -50,9 +51,12 @@ export class EventLog {
   }
 }
 
+/** Tunnels of this process, or of another platform's. */
+const Tunnel = process.env.TUNNEL_HOST ? RemoteTunnel : SSHTunnel;
+
 /** A tunnel that is not started; shut down after the test. */
 export function makeTunnel(t, login, forwardPort, options) {
-  const tunnel = new SSHTunnel({ ...login, forwardHost: '127.0.0.1', forwardPort, ...options });
+  const tunnel = new Tunnel({ ...login, forwardHost: '127.0.0.1', forwardPort, ...options });
   t.after(() => tunnel.promises.shutdown(), { timeout: 10_000 });
   return tunnel;
 }
