@@ -72,12 +72,13 @@ function misfits({ name, files }, expected) {
 }
 
 /**
- * Packs the package and that of this platform.
+ * Packs the package and that of a platform, by default this one.
  * @param into an existing folder
+ * @param {(platform: object) => boolean} [isWanted]
  * @returns both, and what is wrong with them; `binaryFaults` apart, for a debug build has some
  */
-export async function pack(into) {
-  const here = platforms().find((one) => isOwn(one) && existsSync(join(ROOT, one.binary)));
+export async function pack(into, isWanted = isOwn) {
+  const here = platforms().find((one) => isWanted(one) && existsSync(join(ROOT, one.binary)));
   if (here === undefined) throw new Error('there is no binary: npm run build');
   const folder = mkdtempSync(join(tmpdir(), 'sshtunnel-pack-'));
   try {

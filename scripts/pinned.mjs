@@ -44,15 +44,15 @@ export function pinnedTool({ name, crate = name, version, pinned }) {
  * @returns {boolean} whether that is possible here
  */
 export function installPython(pinned) {
-  mkdirSync(TOOLS, { recursive: true });
-  if (!python()) return false;
+  if (!ensurePython()) return false;
   const options = ['--quiet', '--disable-pip-version-check', '--no-deps', '--only-binary=:all:', '--require-hashes'];
   const requirements = ['--requirement', join(ROOT, 'scripts', pinned)];
   return run(join(TOOLS, SCRIPTS, 'python'), ['-m', 'pip', 'install', ...options, ...requirements]).status === 0;
 }
 
-/** Makes an environment of Python for them; Debian has the module in a package of its own. */
-function python() {
+/** Whether the environment of Python for tools is there or can be made; Debian has the module in a package of its own. */
+export function ensurePython() {
+  mkdirSync(TOOLS, { recursive: true });
   const make = () => run('python3', ['-m', 'venv', TOOLS], 'pipe').status === 0;
   if (make()) return true;
   if (process.platform !== 'linux' || process.getuid() !== 0 || findProgram('apt-get') === null) return false;

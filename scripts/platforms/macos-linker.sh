@@ -1,0 +1,8 @@
+#!/bin/sh
+# The linker for macOS: that of LLVM in Rust's own tools, without the one argument of napi-build that is for a C compiler.
+set -eu
+for argument; do
+  shift
+  [ "$argument" = -Wl ] || set -- "$@" "$argument"
+done
+exec "$SYSROOT"/lib/rustlib/*/bin/rust-lld -flavor darwin "$@"
