@@ -43,14 +43,21 @@ function zig() {
 const release = (triple, name) => join(ROOT, 'target', triple, 'release', name);
 const flags = (...more) => [...more, ...remapping()].join('\x1f');
 
+/**
+ * An empty library of Node.js: napi-build asks for one for Windows, and nothing of it is used, because the addon looks its
+ * functions up when it is loaded.
+ */
+function libnode() {
+  const folder = join(FOLDER, 'libnode');
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, 'libnode.a'), '!<arch>\n'); // an archive without members
+  writeFileSync(join(folder, 'libnode.dll'), '');
+  return folder;
+}
+
 /** Zig is the linker of the GNU ABI too: no Microsoft SDK can be had here. */
 function buildForWindows(triple) {
-  // napi-build asks for the library of Node.js, which is not used: the addon looks its functions up when it is loaded.
-  const stub = join(FOLDER, 'libnode');
-  mkdirSync(stub, { recursive: true });
-  writeFileSync(join(stub, 'libnode.a'), '!<arch>\n'); // an archive without members
-  writeFileSync(join(stub, 'libnode.dll'), '');
-  const env = { ...zig(), LIBNODE_PATH: stub, CARGO_ENCODED_RUSTFLAGS: flags() };
+  const env = { ...zig(), LIBNODE_PATH: libnode(), CARGO_ENCODED_RUSTFLAGS: flags() };
   build('cargo-zigbuild', ['zigbuild', '--release', '--lib', '--locked', '--target', triple], env);
   return release(triple, 'sshtunnel_native.dll');
 }
@@ -102,13 +109,10 @@ export function checkFor({ triple }) {
   ensureTarget(triple);
   const compiler = join(ROOT, 'scripts', 'platforms', 'no-cc.sh');
   const variable = triple.replaceAll('-', '_');
-  const stub = join(FOLDER, 'libnode');
-  mkdirSync(stub, { recursive: true });
-  for (const file of ['libnode.a', 'libnode.dll']) writeFileSync(join(stub, file), '');
   build('cargo', ['check', '--quiet', '--locked', '--lib', '--target', triple], {
     [`CC_${variable}`]: compiler,
     [`CXX_${variable}`]: compiler,
     [`AR_${variable}`]: 'true',
-    LIBNODE_PATH: stub,
+    LIBNODE_PATH: libnode(),
   });
 }
