@@ -6,19 +6,18 @@
 //! non-blocking socket, so this code waits in user space, and the final close() has nothing to wait
 //! for.
 
+use std::future::poll_fn;
 use std::io;
-use std::net::Shutdown;
+use std::task::Poll;
 use std::time::Duration;
 
-use socket2::SockRef;
-use tokio::io::Interest;
 use tokio::time::{sleep, timeout};
 
 use crate::net::linger::Linger;
 use crate::net::local_stream::Stream;
+use crate::net::memory::ResetMode;
 use crate::net::sys;
 use crate::net::write_buffer::WriteBuffer;
-use crate::runtime;
 use crate::runtime::cutoff::before;
 use crate::runtime::timer::Deadline;
 
@@ -116,7 +115,7 @@ pub(crate) async fn close(
     let mut closing = Closing::new(stream.into(), write_buffer, mode.has_sent_fin());
     // The kernel resets if this future is dropped. An error means that the socket is dead already,
     // which the first write or read tells.
-    let _ = Linger::HARD.apply(&closing.stream);
+    let _ = closing.stream.set_linger(Linger::HARD);
     let delivered = match before(expiry, closing.run(mode)).await {
         Some(done) => done.map(|()| true),
         // The last poll for acknowledgements may be a while ago.
@@ -127,11 +126,17 @@ pub(crate) async fn close(
         Ok(false) => CloseOutcome::Cut,
         Err(_) => CloseOutcome::ByPeer,
     };
-    let outcome = closing.outcome(ended);
-    if ended == CloseOutcome::Fin {
-        let _ = Linger::GRACEFUL.apply(&closing.stream);
-    } else {
-        reset_now(closing.stream);
+    let mut outcome = closing.outcome(ended);
+    let mode = match ended {
+        CloseOutcome::Fin => {
+            let _ = closing.stream.set_linger(Linger::GRACEFUL);
+            return outcome;
+        }
+        CloseOutcome::Reset => ResetMode::AfterData,
+        CloseOutcome::Cut | CloseOutcome::ByPeer => ResetMode::AtOnce,
+    };
+    if let Some(dropped) = closing.stream.reset(mode) {
+        outcome.unsent = (dropped + closing.write_buffer.len()) as u64;
     }
     outcome
 }
@@ -145,28 +150,15 @@ pub(crate) fn reset(
     fin_sent: bool,
 ) -> Outcome {
     let stream = stream.into();
-    let discarded = sys::unread(&SockRef::from(&stream)).unwrap_or_default() as u64;
-    let _ = Linger::HARD.apply(&stream);
+    let discarded = stream.unread() as u64;
+    let _ = stream.set_linger(Linger::HARD);
     // Right before the reset: while the peer reads, the kernel goes on sending.
     let queued = stream.never_sent();
-    reset_now(stream);
-    let unsent = count_unsent(queued, fin_sent, write_buffer);
+    let unsent = match stream.reset(ResetMode::AtOnce) {
+        Some(dropped) => (dropped + write_buffer.len()) as u64,
+        None => count_unsent(queued, fin_sent, write_buffer),
+    };
     Outcome { ended: CloseOutcome::Reset, unsent, discarded, peer_finished: false }
-}
-
-/// Closes a socket whose linger is {1, 0}.
-fn reset_now(stream: Stream) {
-    match stream {
-        Stream::Tcp(_) => drop(stream),
-        #[cfg(unix)]
-        Stream::Unix(_) => drop(stream),
-        // Closing it would look like the end of the stream. JavaScript learns from the report that
-        // the connection was reset, and closes its own socket then.
-        #[cfg(unix)]
-        Stream::Pair(_) => {
-            runtime::handle().spawn(async move { stream.moved_here().closed_by_peer().await });
-        }
-    }
 }
 
 /// Counts the bytes that never left; the kernel counts a FIN under way as one byte.
@@ -195,7 +187,7 @@ impl Closing {
     async fn run(&mut self, mode: CloseMode) -> io::Result<()> {
         self.flush().await?;
         if mode == CloseMode::Fin {
-            SockRef::from(&self.stream).shutdown(Shutdown::Write)?;
+            self.stream.shutdown_write()?;
             self.fin_sent = true;
         }
         self.await_end(mode).await
@@ -204,12 +196,11 @@ impl Closing {
     /// Writes the buffer to the kernel, however long the peer takes to make room.
     async fn flush(&mut self) -> io::Result<()> {
         while !self.write_buffer.is_empty() {
-            let interest = if self.may_read() {
-                Interest::READABLE | Interest::WRITABLE
-            } else {
-                Interest::WRITABLE
-            };
-            self.stream.ready(interest).await?;
+            poll_fn(|cx| match self.stream.poll_write_ready(cx) {
+                Poll::Pending if self.may_read() => self.stream.poll_read_ready(cx),
+                writable => writable,
+            })
+            .await?;
             // A peer that blocks while it writes reads only after its data was taken.
             self.discard()?;
             match self.write_buffer.write(|slices| self.stream.try_write_vectored(slices)) {
@@ -237,17 +228,22 @@ impl Closing {
                     return Ok(());
                 }
             }
-            self.pause(&mut interval).await;
+            self.pause(&mut interval, deadline.is_some()).await;
         }
     }
 
-    /// Waits until there is something to read, or the interval is over.
-    async fn pause(&self, interval: &mut Duration) {
-        if self.may_read() {
-            let _ = timeout(*interval, self.stream.readable()).await;
-        } else {
-            sleep(*interval).await;
-        }
+    /// Waits until there is something to read, what is not `delivered` yet may be, or the interval
+    /// is over.
+    async fn pause(&self, interval: &mut Duration, delivered: bool) {
+        let event = poll_fn(|cx| {
+            let readable = self.may_read() && self.stream.poll_read_ready(cx).is_ready();
+            if readable || (!delivered && self.stream.poll_drained(cx).is_ready()) {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        });
+        let _ = timeout(*interval, event).await;
         *interval = MAX_POLL_INTERVAL.min(*interval * 2);
     }
 
@@ -281,7 +277,7 @@ impl Closing {
 
     fn outcome(&self, ended: CloseOutcome) -> Outcome {
         // Input since the last read, or beyond what may be read.
-        let unread = sys::unread(&SockRef::from(&self.stream)).unwrap_or_default() as u64;
+        let unread = self.stream.unread() as u64;
         let queued = self.stream.never_sent();
         Outcome {
             ended,
@@ -302,7 +298,7 @@ impl GracefulClose {
     /// Sends FIN. An error means that the peer is gone without having received everything.
     pub(crate) fn begin(stream: impl Into<Stream>) -> io::Result<Self> {
         let stream = stream.into();
-        let shutdown = SockRef::from(&stream).shutdown(Shutdown::Write);
+        let shutdown = stream.shutdown_write();
         // A connection that both sides have ended is not connected either.
         if shutdown.is_err() && !is_acknowledged(&stream) {
             shutdown?;
@@ -315,7 +311,7 @@ impl GracefulClose {
     pub(crate) async fn delivered(&mut self) -> io::Result<()> {
         let mut interval = MIN_POLL_INTERVAL;
         while !self.0.is_delivered()? {
-            self.0.pause(&mut interval).await;
+            self.0.pause(&mut interval, false).await;
         }
         Ok(())
     }
@@ -340,14 +336,14 @@ impl GracefulClose {
 
     /// Resets the connection, unless another descriptor keeps it open.
     pub(crate) fn reset(self) {
-        let _ = Linger::HARD.apply(&self.0.stream);
+        let _ = self.0.stream.set_linger(Linger::HARD);
     }
 }
 
 /// Returns whether a stream that both sides have ended can be closed at once: the peer's kernel has
 /// everything, and there is no error.
 pub(crate) fn is_acknowledged(stream: &Stream) -> bool {
-    stream.unsent().is_ok_and(|unsent| unsent == 0) && matches!(stream.take_error(), Ok(None))
+    stream.unsent().is_ok_and(|unsent| unsent == 0) && !stream.has_failed()
 }
 
 #[cfg(test)]

@@ -1,20 +1,21 @@
-//! A connected, non-blocking stream socket: TCP or Unix.
+//! A connected, non-blocking stream: a TCP or Unix socket, or a stream inside the process.
 
-use std::io::{self, IoSlice};
-#[cfg(unix)]
-use std::os::fd::{AsFd, BorrowedFd};
-#[cfg(windows)]
-use std::os::windows::io::{AsSocket, BorrowedSocket};
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::mem::MaybeUninit;
+use std::net::{Shutdown, SocketAddr};
 use std::task::{Context, Poll};
 
 use socket2::SockRef;
-use tokio::io::{AsyncRead, Interest, ReadBuf, Ready};
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
 
+use crate::net::linger::Linger;
+use crate::net::memory::{End, ResetMode};
 use crate::net::sys;
+use crate::net::try_io::try_io;
 
 /// One end of a connection.
 #[derive(Debug)]
@@ -28,15 +29,18 @@ pub(crate) enum Stream {
     /// One end of a socket pair; the other end belongs to a stream in JavaScript.
     #[cfg(unix)]
     Pair(UnixStream),
+    /// One end of a stream inside the process.
+    Memory(End),
 }
 
-/// Does the same with each kind of socket.
+/// Does the same with each kind of socket, and something else with a stream in memory.
 macro_rules! with {
-    ($stream:expr, $socket:ident => $work:expr) => {
+    ($stream:expr, $socket:ident => $work:expr, $end:ident => $other:expr) => {
         match $stream {
             Stream::Tcp($socket) => $work,
             #[cfg(unix)]
             Stream::Unix($socket) | Stream::Pair($socket) => $work,
+            Stream::Memory($end) => $other,
         }
     };
 }
@@ -54,27 +58,9 @@ impl From<UnixStream> for Stream {
     }
 }
 
-#[cfg(unix)]
-impl AsFd for Stream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        with!(self, socket => socket.as_fd())
-    }
-}
-
-#[cfg(windows)]
-impl AsSocket for Stream {
-    fn as_socket(&self) -> BorrowedSocket<'_> {
-        with!(self, socket => socket.as_socket())
-    }
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        with!(self.get_mut(), socket => Pin::new(socket).poll_read(cx, buffer))
+impl From<End> for Stream {
+    fn from(end: End) -> Self {
+        Self::Memory(end)
     }
 }
 
@@ -86,72 +72,203 @@ impl Stream {
         UnixStream::from_std(socket).map(Self::Pair)
     }
 
+    /// Returns the socket, if there is one.
+    pub(crate) fn socket(&self) -> Option<SockRef<'_>> {
+        with!(self, socket => Some(SockRef::from(socket)), _end => None)
+    }
+
     /// Registers the socket with the runtime of the current thread. If that fails, the previous
     /// thread goes on to receive its events and passes them on.
     pub(crate) fn moved_here(self) -> Self {
-        let Ok(socket) = SockRef::from(&self).try_clone() else { return self };
+        let Some(Ok(socket)) = self.socket().map(|socket| socket.try_clone()) else { return self };
         let moved = match &self {
             Self::Tcp(_) => TcpStream::from_std(socket.into()).map(Self::Tcp),
             #[cfg(unix)]
             Self::Unix(_) => UnixStream::from_std(socket.into()).map(Self::Unix),
             #[cfg(unix)]
             Self::Pair(_) => UnixStream::from_std(socket.into()).map(Self::Pair),
+            Self::Memory(_) => return self,
         };
         moved.unwrap_or(self)
     }
 
-    /// Waits until the socket may be readable.
+    /// Waits until the stream may be readable.
     pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        with!(self, socket => socket.poll_read_ready(cx))
+        with!(self, socket => socket.poll_read_ready(cx), end => end.poll_read_ready(cx).map(Ok))
     }
 
-    /// Waits until the socket may be writable.
+    /// Waits until the stream may be writable.
     pub(crate) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        with!(self, socket => socket.poll_write_ready(cx))
+        with!(self, socket => socket.poll_write_ready(cx), end => end.poll_write_ready(cx).map(Ok))
     }
 
-    /// Waits until the socket may be readable.
+    /// Waits until the stream may be readable.
     pub(crate) async fn readable(&self) -> io::Result<()> {
-        with!(self, socket => socket.readable().await)
+        poll_fn(|cx| self.poll_read_ready(cx)).await
     }
 
-    /// Waits until the socket may be ready for any of the interests.
-    pub(crate) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
-        with!(self, socket => socket.ready(interest).await)
+    /// Waits until the stream may be writable.
+    pub(crate) async fn writable(&self) -> io::Result<()> {
+        poll_fn(|cx| self.poll_write_ready(cx)).await
     }
 
-    /// Calls `work` if the socket may be ready for it.
-    pub(crate) fn try_io<T>(
-        &self,
-        interest: Interest,
-        work: impl FnOnce() -> io::Result<T>,
-    ) -> io::Result<T> {
-        with!(self, socket => socket.try_io(interest, work))
+    /// Waits until the peer has read everything, including the end of the stream if that was sent.
+    /// Sockets have no event for an acknowledgement; they are never ready.
+    pub(crate) fn poll_drained(&self, cx: &mut Context<'_>) -> Poll<()> {
+        with!(self, _socket => Poll::Pending, end => end.poll_drained(cx))
     }
 
     /// Reads once, without waiting.
     pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        with!(self, socket => socket.try_read(buffer))
+        self.try_read_vectored(&mut [IoSliceMut::new(buffer)])
+    }
+
+    /// Reads once, without waiting.
+    pub(crate) fn try_read_vectored(&self, slices: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        let most = slices.iter().map(|slice| slice.len()).sum();
+        with!(
+            self,
+            socket => try_io(
+                |work| socket.try_io(Interest::READABLE, work),
+                most,
+                || (&*SockRef::from(socket)).read_vectored(slices),
+            ),
+            end => end.try_read_vectored(slices)
+        )
+    }
+
+    /// Writes once, without waiting.
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.try_write_vectored(&[IoSlice::new(bytes)])
     }
 
     /// Writes once, without waiting.
     pub(crate) fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        with!(self, socket => socket.try_write_vectored(slices))
+        let most = slices.iter().map(|slice| slice.len()).sum();
+        with!(
+            self,
+            socket => try_io(
+                |work| socket.try_io(Interest::WRITABLE, work),
+                most,
+                || (&*SockRef::from(socket)).write_vectored(slices),
+            ),
+            end => end.try_write_vectored(slices)
+        )
     }
 
-    /// Takes the pending error of the socket (SO_ERROR).
+    /// Writes once, without waiting, whether a socket is known to be writable or not. Leaves its
+    /// readiness as it is.
+    pub(crate) fn write_at_once(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        with!(
+            self,
+            socket => (&*SockRef::from(socket)).write_vectored(slices),
+            end => end.try_write_vectored(slices)
+        )
+    }
+
+    /// Ends the direction to the peer.
+    pub(crate) fn shutdown_write(&self) -> io::Result<()> {
+        with!(
+            self,
+            socket => SockRef::from(socket).shutdown(Shutdown::Write),
+            end => { end.shutdown_write(); Ok(()) }
+        )
+    }
+
+    /// Sets SO_LINGER of a socket.
+    pub(crate) fn set_linger(&self, linger: Linger) -> io::Result<()> {
+        self.socket().map_or(Ok(()), |socket| linger.apply(socket))
+    }
+
+    /// Turns TCP keep-alive on. Errors show when the stream is read.
+    pub(crate) fn keep_alive(&self) {
+        if let Some(socket) = self.socket() {
+            let _ = socket.set_keepalive(true);
+        }
+    }
+
+    /// Resets the stream; a TCP socket has to have the linger {1, 0}. Returns how many bytes this
+    /// has dropped, if the stream tells.
+    pub(crate) fn reset(self, mode: ResetMode) -> Option<usize> {
+        match self {
+            Self::Tcp(_) => None,
+            #[cfg(unix)]
+            Self::Unix(_) => None,
+            // Closing it would look like the end of the stream. JavaScript learns from the report
+            // that the connection was reset, and closes its own socket then.
+            #[cfg(unix)]
+            Self::Pair(_) => {
+                let closed = async move { self.moved_here().closed_by_peer().await };
+                crate::runtime::handle().spawn(closed);
+                None
+            }
+            Self::Memory(end) => Some(end.reset(io::ErrorKind::ConnectionReset, mode)),
+        }
+    }
+
+    /// Returns the local address of a socket.
+    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
+        self.socket()?.local_addr().ok()?.as_socket()
+    }
+
+    /// Takes the pending error of the stream (SO_ERROR).
     pub(crate) fn take_error(&self) -> io::Result<Option<io::Error>> {
-        with!(self, socket => socket.take_error())
+        with!(self, socket => socket.take_error(), end => Ok(end.error()))
     }
 
-    /// Clears the readiness for writing, so that the next change of it is an event.
+    /// Clears the readiness of a socket for writing, so that the next change of it is an event.
     pub(crate) fn forget_writable(&self) {
         let forget = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
-        let _ = self.try_io(Interest::WRITABLE, forget);
+        let _ = with!(self, socket => socket.try_io(Interest::WRITABLE, forget), _end => Ok(()));
+    }
+
+    /// Arms the waker of writes for a reset, although nothing is being written. Returns whether
+    /// there was one already.
+    pub(crate) fn poll_reset(&self, cx: &mut Context<'_>) -> bool {
+        if let Self::Memory(end) = self {
+            let _ = end.poll_closed(cx);
+        } else {
+            // Ready for the second time means for ever: both directions have been closed.
+            for _ in 0..2 {
+                self.forget_writable();
+                if self.poll_write_ready(cx).is_pending() {
+                    break;
+                }
+            }
+        }
+        self.has_failed()
+    }
+
+    /// Returns whether the stream has an error that was not collected yet.
+    pub(crate) fn has_failed(&self) -> bool {
+        !matches!(self.take_error(), Ok(None))
+    }
+
+    /// Returns whether the peer has ended its direction, and everything before that was read. An
+    /// error means that it was reset.
+    pub(crate) fn has_ended(&self) -> io::Result<bool> {
+        let socket = match self {
+            Self::Memory(end) => return end.has_ended(),
+            _ => self.socket(),
+        };
+        match socket.map(|socket| socket.peek(&mut [MaybeUninit::uninit()])) {
+            Some(Ok(0)) => self.take_error()?.map_or(Ok(true), Err),
+            Some(Err(error)) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            _ => Ok(false),
+        }
+    }
+
+    /// Returns how many bytes have arrived and were not read.
+    pub(crate) fn unread(&self) -> usize {
+        with!(
+            self,
+            socket => sys::unread(&SockRef::from(socket)).unwrap_or_default(),
+            end => end.unread()
+        )
     }
 
     /// Returns how many bytes the peer's kernel has not acknowledged; a FIN under way counts as
-    /// one. For a socket pair: how many bytes JavaScript has not read.
+    /// [`sys::FIN`]. For a socket pair or a stream in memory: how many bytes the peer has not read.
     pub(crate) fn unsent(&self) -> io::Result<usize> {
         match self {
             Self::Tcp(socket) => sys::unsent(&SockRef::from(socket)),
@@ -160,22 +277,25 @@ impl Stream {
             Self::Unix(_) => Ok(0),
             #[cfg(unix)]
             Self::Pair(socket) => sys::unsent(&SockRef::from(socket)),
+            Self::Memory(end) => Ok(end.unsent(sys::FIN)),
         }
     }
 
-    /// Returns how many bytes in the send queue were never sent.
+    /// Returns how many bytes in the send queue were never sent; a FIN in it counts as one.
     pub(crate) fn never_sent(&self) -> io::Result<usize> {
         match self {
             Self::Tcp(socket) => sys::never_sent(&SockRef::from(socket)),
             #[cfg(unix)]
             Self::Unix(_) | Self::Pair(_) => Ok(0),
+            Self::Memory(end) => Ok(end.unsent(1)),
         }
     }
 
     /// Waits until the peer has closed its end, and not only its direction.
     #[cfg(unix)]
-    pub(crate) async fn closed_by_peer(&self) -> io::Result<()> {
-        while !self.ready(Interest::WRITABLE).await?.is_write_closed() {
+    async fn closed_by_peer(&self) -> io::Result<()> {
+        let Self::Pair(socket) = self else { return Ok(()) };
+        while !socket.ready(Interest::WRITABLE).await?.is_write_closed() {
             self.forget_writable();
         }
         Ok(())

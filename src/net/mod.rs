@@ -1,8 +1,9 @@
 //! Local sockets: the LINGER structure, and closing a socket by it.
 //!
 //! - [`linger`]: the structure and its modes; [`close`]: closes one socket.
-//! - `local_stream`: a TCP or Unix socket; `write_buffer`: bytes that it has not taken yet; `try_io`:
-//!   reads and writes that keep its readiness exact; `rcvlowat`: SO_RCVLOWAT.
+//! - `local_stream`: a TCP or Unix socket, or one end of a stream inside the process, which `memory`
+//!   has; `write_buffer`: bytes that it has not taken yet; `try_io`: reads and writes that keep the
+//!   readiness of a socket exact; `rcvlowat`: SO_RCVLOWAT.
 //! - `descriptors`: how many descriptors the process has left; `error_code`: names of system errors;
 //!   `sys`: the only unsafe code.
 //! - [`external`]: sockets of the application, by their descriptors.
@@ -14,6 +15,7 @@ pub(crate) mod error_code;
 pub mod external;
 pub mod linger;
 pub(crate) mod local_stream;
+pub(crate) mod memory;
 pub(crate) mod rcvlowat;
 pub(crate) mod sys;
 pub(crate) mod try_io;

@@ -1,20 +1,15 @@
 //! Pump between a socket and a channel: reads from the socket straight into the session's packets,
 //! and writes what arrives on the channel straight from the session's receive buffer.
 
-use std::io::{self, IoSlice, Read, Write};
-use std::mem::MaybeUninit;
-use std::net::Shutdown;
+use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use socket2::SockRef;
 use ssh_proto::{ChannelId, Client};
-use tokio::io::Interest;
 
 use crate::net::local_stream::Stream;
 use crate::net::sys;
-use crate::net::try_io::try_io;
 use crate::net::write_buffer::WriteBuffer;
 
 /// Bytes of one read while data flows in bulk, and of one read otherwise.
@@ -150,16 +145,11 @@ impl Pump {
         let mut offered = 0;
         let read = client.fill(self.channel, most, |slots| {
             offered = slots.iter().map(|slot| slot.len()).sum();
-            let mut socket = &*SockRef::from(stream);
-            try_io(
-                |work| stream.try_io(Interest::READABLE, work),
-                offered,
-                || socket.read_vectored(slots),
-            )
+            stream.try_read_vectored(slots)
         });
         match read {
             // A write may have collected the error before.
-            Ok(0) if self.reset || self.has_failed() => return ReadOutcome::Reset,
+            Ok(0) if self.reset || self.stream.has_failed() => return ReadOutcome::Reset,
             Ok(0) => return ReadOutcome::End,
             Ok(count) => {
                 self.sent += count as u64;
@@ -185,8 +175,8 @@ impl Pump {
 
     /// Returns whether the socket has unread bytes that the channel could send now.
     pub(crate) fn has_input(&self, client: &Client) -> bool {
-        let unread = || sys::unread(&SockRef::from(&self.stream)).unwrap_or_default();
-        !self.up.is_over() && client.has_room() && client.window(self.channel) > 0 && unread() > 0
+        let may_send = client.has_room() && client.window(self.channel) > 0;
+        !self.up.is_over() && may_send && self.stream.unread() > 0
     }
 
     /// Returns whether the socket has ended, also where the FIN was not read yet. An error means
@@ -195,16 +185,7 @@ impl Pump {
         if self.up != Up::Flowing {
             return Ok(self.up == Up::Ended);
         }
-        match SockRef::from(&self.stream).peek(&mut [MaybeUninit::uninit()]) {
-            Ok(0) => self.stream.take_error()?.map_or(Ok(true), Err),
-            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
-            _ => Ok(false),
-        }
-    }
-
-    /// Returns whether the socket has an error that was not collected yet.
-    fn has_failed(&self) -> bool {
-        !matches!(self.stream.take_error(), Ok(None))
+        self.stream.has_ended()
     }
 
     /// Writes what has arrived to the socket, and keeps in the write buffer what it refuses. An
@@ -242,7 +223,7 @@ impl Pump {
                     *slice = IoSlice::new(client.bytes(range.clone()));
                 }
                 let slices = &slices[..group.len()];
-                skip = match (&*SockRef::from(&self.stream)).write_vectored(slices) {
+                skip = match self.stream.write_at_once(slices) {
                     Ok(count) => count,
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
                     Err(error) => {
@@ -290,8 +271,7 @@ impl Pump {
             // Without readiness, every later change of it wakes the task.
             self.stream.forget_writable();
             let stream = &self.stream;
-            match self.write_buffer.write(|slices| (&*SockRef::from(stream)).write_vectored(slices))
-            {
+            match self.write_buffer.write(|slices| stream.write_at_once(slices)) {
                 Ok(count) => {
                     written += count;
                     continue;
@@ -338,7 +318,7 @@ impl Pump {
     /// error means that the socket was reset.
     pub(crate) fn finish_down(&mut self) -> io::Result<()> {
         if self.down == Down::Ended && self.write_buffer.is_empty() {
-            SockRef::from(&self.stream).shutdown(Shutdown::Write)?;
+            self.stream.shutdown_write()?;
             self.down = Down::Finished;
         }
         Ok(())
@@ -352,14 +332,7 @@ impl Pump {
         if over || self.reset || !self.write_buffer.is_empty() {
             return false;
         }
-        // Ready for the second time means for ever: both directions have been closed.
-        for _ in 0..2 {
-            self.stream.forget_writable();
-            if self.stream.poll_write_ready(cx).is_pending() {
-                break;
-            }
-        }
-        self.has_failed()
+        self.stream.poll_reset(cx)
     }
 
     /// Returns how many bytes the socket has taken.

@@ -1,9 +1,7 @@
 //! The handshake on a socket.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::sync::Arc;
-
-use tokio::io::Interest;
 
 use crate::net::local_stream::Stream;
 use crate::socks::handshake::{Handshake, Step};
@@ -47,8 +45,8 @@ pub(crate) async fn negotiate(
 
 async fn send(stream: &Stream, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
-        stream.ready(Interest::WRITABLE).await?;
-        match stream.try_write_vectored(&[IoSlice::new(bytes)]) {
+        stream.writable().await?;
+        match stream.try_write(bytes) {
             Ok(count) => bytes = &bytes[count..],
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
@@ -61,7 +59,6 @@ async fn send(stream: &Stream, mut bytes: &[u8]) -> io::Result<()> {
 mod tests {
     use std::io::{Read, Write};
 
-    use socket2::SockRef;
     use tokio::net::TcpListener;
 
     use super::*;
@@ -79,7 +76,7 @@ mod tests {
             let (stream, _) = listener.accept().await.expect("accept");
             let stream = Stream::from(stream);
             let outcome = negotiate(&stream, None).await;
-            let socket = SockRef::from(&stream);
+            let socket = stream.socket().expect("a socket");
             socket.set_nonblocking(false).expect("blocking");
             let mut left = Vec::new();
             (&*socket).read_to_end(&mut left).expect("the rest");

@@ -1,12 +1,17 @@
 //! Graceful closes of sockets whose kernel has everything, and the time that a close takes.
 
 use std::future::pending;
+use std::net::Shutdown;
 use std::time::Instant;
+
+use socket2::SockRef;
 
 use super::tests::{
     expect_fin, expect_reset, fill, pair, reset_by_peer, send, until, write_buffer,
 };
 use super::*;
+use crate::net::sys;
+use crate::runtime;
 
 #[test]
 fn acknowledged_means_no_unsent_byte_and_no_error() {
@@ -14,11 +19,8 @@ fn acknowledged_means_no_unsent_byte_and_no_error() {
         let (socket, peer) = pair().await;
         let stream = Stream::from(socket);
         assert!(is_acknowledged(&stream));
-        match &stream {
-            Stream::Tcp(socket) => fill(socket).await,
-            #[cfg(unix)]
-            Stream::Unix(_) | Stream::Pair(_) => unreachable!("it is of TCP"),
-        };
+        let Stream::Tcp(socket) = &stream else { unreachable!("it is of TCP") };
+        fill(socket).await;
         assert!(!is_acknowledged(&stream));
         reset_by_peer(peer);
         stream.readable().await.expect("an event");

@@ -1,14 +1,17 @@
 //! Every way to close, as the peer sees it.
 
 use std::future::pending;
+use std::net::Shutdown;
 use std::ops::Range;
 use std::sync::LazyLock;
 
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::yield_now;
 
 use super::*;
+use crate::net::sys;
 use crate::runtime;
 
 /// More than the kernels buffer for one connection.

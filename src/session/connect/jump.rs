@@ -5,12 +5,10 @@
 //! host does not take wait in the kernel.
 
 use std::future::poll_fn;
-use std::net::Shutdown;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use socket2::SockRef;
 use ssh_proto::{Event, OpenFailure};
 use tokio::net::UnixStream;
 
@@ -118,7 +116,7 @@ impl Relay {
             Ok(()) => {
                 if !self.pump.up.is_over() {
                     // The next session does not wait for the disconnect.
-                    let _ = SockRef::from(&self.pump.stream).shutdown(Shutdown::Write);
+                    let _ = self.pump.stream.shutdown_write();
                 }
                 self.session.disconnect(cutoff).await;
             }

@@ -1,22 +1,21 @@
 //! The connected socket of a session: TCP to the server, or a socket pair to a bridge.
 
-use std::io::{self, Read, Write};
-use std::net::Shutdown;
+use std::io;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::io::{Interest, copy, sink};
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
 
 use crate::net::local_stream::Stream as Socket;
-use crate::net::sys;
-use crate::net::try_io::try_io;
 use crate::session::Error;
 #[cfg(unix)]
 use crate::session::connect::bridge::Guard;
+
+/// Bytes discarded in one read.
+const DISCARD_SIZE: usize = 16 * 1024;
 
 /// A connection to the server.
 // The order of the fields matters: the bridge is released after the socket is closed.
@@ -55,23 +54,22 @@ impl Stream {
 
     /// Reads once, without waiting.
     pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let max = buffer.len();
-        self.try_io(Interest::READABLE, max, || (&*self.socket()).read(buffer))
+        self.socket.try_read(buffer)
     }
 
     /// Returns how many bytes have arrived and were not read.
     pub(crate) fn unread(&self) -> usize {
-        sys::unread(&self.socket()).unwrap_or_default()
+        self.socket.unread()
     }
 
     /// Writes once, without waiting.
     pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.try_io(Interest::WRITABLE, bytes.len(), || (&*self.socket()).write(bytes))
+        self.socket.try_write(bytes)
     }
 
     /// Sends EOF.
     pub(crate) fn shutdown(&self) -> io::Result<()> {
-        self.socket().shutdown(Shutdown::Write)
+        self.socket.shutdown_write()
     }
 
     /// Makes the coming close a reset, if the socket is TCP. Releases the bridge, if there is one,
@@ -90,7 +88,15 @@ impl Stream {
 
     /// Reads and discards everything up to the end of the stream.
     pub(crate) async fn discard(&mut self) -> io::Result<()> {
-        copy(&mut self.socket, &mut sink()).await.map(drop)
+        let mut scratch = vec![0; DISCARD_SIZE];
+        loop {
+            self.socket.readable().await?;
+            match self.socket.try_read(&mut scratch) {
+                Ok(0) => return Ok(()),
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+                _ => {}
+            }
+        }
     }
 
     /// Acknowledges received data at once, on systems that can.
@@ -118,19 +124,7 @@ impl Stream {
             Socket::Tcp(stream) => Some(SockRef::from(stream)),
             #[cfg(unix)]
             Socket::Unix(_) | Socket::Pair(_) => None,
+            Socket::Memory(_) => None,
         }
-    }
-
-    fn socket(&self) -> SockRef<'_> {
-        SockRef::from(&self.socket)
-    }
-
-    fn try_io(
-        &self,
-        interest: Interest,
-        max: usize,
-        work: impl FnMut() -> io::Result<usize>,
-    ) -> io::Result<usize> {
-        try_io(|work| self.socket.try_io(interest, work), max, work)
     }
 }

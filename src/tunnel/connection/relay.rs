@@ -1,13 +1,11 @@
 //! A connection with a channel: the pump between its socket and its channel.
 
-use std::io::Write;
+use std::io::IoSlice;
 use std::time::Instant;
 
-use socket2::SockRef;
 use ssh_proto::{ChannelId, Client};
 
 use crate::net::local_stream::Stream;
-use crate::net::sys;
 use crate::session::{Down, Pump, Up};
 use crate::tunnel::connection::phase::Flow;
 use crate::tunnel::stats::Bytes;
@@ -35,7 +33,7 @@ impl Relay {
 
     /// Bytes that the local client has sent and that can be read now.
     pub(crate) fn unread(&self) -> usize {
-        sys::unread(&SockRef::from(&self.pump.stream)).unwrap_or_default()
+        self.pump.stream.unread()
     }
 
     /// Whether the remote end's EOF has come, and all bytes before it are delivered.
@@ -54,7 +52,7 @@ impl Relay {
     /// Sends a SOCKS client the reply to its request, before anything else. `false`: the socket does not
     /// take these few bytes, which are the first but for two replies as small.
     pub(crate) fn send_reply(&self, reply: &[u8]) -> bool {
-        let written = (&*SockRef::from(&self.pump.stream)).write(reply);
+        let written = self.pump.stream.write_at_once(&[IoSlice::new(reply)]);
         written.is_ok_and(|count| count == reply.len())
     }
 

@@ -57,9 +57,8 @@ impl Driver {
                 Poll::Pending => return accepted > 0,
                 Poll::Ready(Ok(accepted)) => {
                     self.counters.accepted(forward);
-                    // Fails only on a socket that is dead already; the first read reports that.
                     if self.shared.settings().keep_alive {
-                        let _ = socket2::SockRef::from(&accepted.stream).set_keepalive(true);
+                        accepted.stream.keep_alive();
                     }
                     let Accepted { stream, remote, local } = accepted;
                     let (id, settings) = (self.shared.next_id(), *self.shared.settings());

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use socket2::SockRef;
 use ssh_proto::{ChannelId, OpenFailure};
 
 use crate::net::descriptors;
@@ -103,13 +102,12 @@ impl Driver {
         else {
             return;
         };
-        let socket = SockRef::from(&stream);
         // Like an accepted socket: if the process dies, the kernel resets it.
-        let _ = Linger::HARD.apply(&stream);
+        let _ = stream.set_linger(Linger::HARD);
         if meta.settings.keep_alive {
-            let _ = socket.set_keepalive(true);
+            stream.keep_alive();
         }
-        meta.local = socket.local_addr().ok().and_then(|address| address.as_socket());
+        meta.local = stream.local_addr();
         let pending = PendingConnection { meta, stream };
         let Some(pool) = &mut self.pool else {
             return self.worker.accept(pending, inbound.channel, now);

@@ -143,7 +143,8 @@ impl Listener {
             let Poll::Ready(accepted) = self.listener.poll_accept(cx) else { return Poll::Pending };
             match accepted {
                 Ok(accepted) => {
-                    self.is_short = descriptors::are_scarce(&accepted.stream);
+                    let socket = accepted.stream.socket();
+                    self.is_short = socket.is_some_and(|socket| descriptors::are_scarce(&*socket));
                     return Poll::Ready(Ok(accepted));
                 }
                 Err(error) if is_about_the_connection(&error) => {}

@@ -320,7 +320,7 @@ impl Worker {
         if is_over && close::is_acknowledged(&relay.pump.stream) {
             // Both sides have ended and acknowledged everything. The linger that protects an open
             // connection would turn this close into a reset.
-            let _ = Linger::GRACEFUL.apply(&relay.pump.stream);
+            let _ = relay.pump.stream.set_linger(Linger::GRACEFUL);
             let ended = CloseOutcome::Fin;
             let outcome = Outcome { ended, unsent: 0, discarded: 0, peer_finished: true };
             return self.ended(report.end(outcome));

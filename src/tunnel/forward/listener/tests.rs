@@ -41,8 +41,9 @@ fn accepted_sockets_reset_by_default() {
         let mut listener = Listener::bind(&[any()], false).expect("bind");
         let peer = TcpStream::connect(address(&listener)).await.expect("connect");
         let Accepted { stream, remote, local } = accept(&mut listener).await;
-        assert_eq!(Linger::of(&stream).expect("alive"), Linger::HARD);
-        assert!(socket2::SockRef::from(&stream).tcp_nodelay().expect("alive"));
+        let socket = stream.socket().expect("a socket");
+        assert_eq!(Linger::of(&*socket).expect("alive"), Linger::HARD);
+        assert!(socket.tcp_nodelay().expect("alive"));
         assert_eq!(remote, peer.local_addr().ok());
         assert_eq!(local, peer.peer_addr().ok());
         drop(stream);
