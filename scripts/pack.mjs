@@ -11,7 +11,8 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 import { brokenLinks } from './links.mjs';
-import { NOTICES, faults, isOwn, libcFaults, makePackages, platforms, readManifest } from './packages.mjs';
+import { makePackages } from './make-packages.mjs';
+import { NOTICES, SBOM, faults, isOwn, libcFaults, platforms, readManifest } from './packages.mjs';
 import { ROOT } from './setup.mjs';
 
 /** The package without binaries, unpacked: what users load and read, notices apart. */
@@ -82,14 +83,16 @@ export async function pack(into, isWanted = isOwn) {
   if (here === undefined) throw new Error('there is no binary: npm run build');
   const folder = mkdtempSync(join(tmpdir(), 'sshtunnel-pack-'));
   try {
-    await makePackages(folder);
+    const hasSboms = await makePackages(folder);
+    if (!hasSboms) console.error('Neither cargo nor the files of npm run sbom are here: the packages lack SBOMs.');
+    const sbom = hasSboms ? [SBOM] : [];
     copyFileSync(join(ROOT, here.binary), join(folder, here.name, here.binary));
     const main = npmPack(ROOT, into);
     const platform = npmPack(join(folder, here.name), into);
     const rest = inFolders();
     const found = [
-      ...misfits(main, [...MAIN, ...rest]),
-      ...misfits(platform, [...BESIDE_BINARY, here.binary]),
+      ...misfits(main, [...MAIN, ...sbom, ...rest]),
+      ...misfits(platform, [...BESIDE_BINARY, ...sbom, here.binary]),
       ...rest.filter((file) => !KINDS[file.split('/')[0]].test(file)).map((file) => `${file} does not belong there`),
       ...brokenLinks(ROOT, main.files),
     ];

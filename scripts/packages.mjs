@@ -1,12 +1,9 @@
-// `npm run packages`: the packages that hold the binaries, one for each of `napi.targets` in
-// package.json, as folders in npm/. They are made anew for each release and are not kept: all that is
-// in them comes from package.json. Their binaries are put there by `npm run artifacts`.
+// The packages that hold the binaries, one for each of `napi.targets` in package.json, and what their binaries have to be.
 
-import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
-import { join, relative } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 
-import { NapiCli, parseTriple } from '@napi-rs/cli';
+import { parseTriple } from '@napi-rs/cli';
 
 import { ROOT } from './setup.mjs';
 
@@ -15,6 +12,9 @@ const LARGEST_BINARY = 7 * 2 ** 20;
 
 /** The licenses of what is in the binaries; `npm run notices` makes it. */
 export const NOTICES = 'THIRD-PARTY-NOTICES.txt';
+
+/** What is in a package, as CycloneDX; `npm run packages` puts it there. */
+export const SBOM = 'sbom.cdx.json';
 
 /** A path of a source file as it was on the machine that built a binary, its user's name in it perhaps. */
 const BUILDERS_PATH = /(?:\/(?:home|root|Users|work|builds?)\/|\b[A-Z]:\\)[\w.@+\\/ -]+\.(?:rs|c|h|S|cc)\b/;
@@ -52,18 +52,6 @@ export function isOwn({ platform, arch, abi }) {
   if (platform !== 'linux') return true;
   const { glibcVersionRuntime } = process.report.getReport().header;
   return abi === (glibcVersionRuntime === undefined ? 'musl' : 'gnu');
-}
-
-/** Makes the folders of all packages in `folder`, without their binaries. */
-export async function makePackages(folder = join(ROOT, 'npm')) {
-  await new NapiCli().createNpmDirs({ cwd: ROOT, npmDir: relative(ROOT, folder) });
-  for (const { name } of platforms()) {
-    for (const file of ['LICENSE', NOTICES]) copyFileSync(join(ROOT, file), join(folder, name, file));
-    // What npm takes along by itself is LICENSE alone.
-    const manifest = readManifest(join(folder, name));
-    manifest.files.push(NOTICES);
-    writeFileSync(join(folder, name, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`);
-  }
 }
 
 /** What an executable is made for: `{ platform, arch }`, or null for anything else. */
@@ -107,13 +95,4 @@ export function libcFaults(bytes, { abi }) {
   return compare(asked, OLDEST_GLIBC) > 0
     ? [`asks for glibc ${asked.join('.')}, newer than ${OLDEST_GLIBC.join('.')}`]
     : [];
-}
-
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  await makePackages();
-  console.log(
-    platforms()
-      .map((one) => `${one.package} (${one.target})`)
-      .join('\n'),
-  );
 }

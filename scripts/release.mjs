@@ -6,7 +6,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { faults, libcFaults, platforms, readManifest } from './packages.mjs';
+import { NOTICES, SBOM, faults, libcFaults, platforms, readManifest } from './packages.mjs';
 import { ROOT } from './setup.mjs';
 
 /**
@@ -26,9 +26,14 @@ export function obstacles(folder, tag) {
   // The registry compares it with where the build ran.
   if (repository === undefined)
     found.push('package.json has no repository: npm refuses to state where the packages were built');
+  found.push(...without(folder, readManifest(folder).name));
   for (const platform of platforms()) found.push(...missing(join(folder, 'npm', platform.name), platform, version));
   return found;
 }
+
+/** The files about what is in a package that it lacks. */
+const without = (folder, name) =>
+  [NOTICES, SBOM].filter((file) => !existsSync(join(folder, file))).map((file) => `${name} has no ${file}`);
 
 function missing(folder, platform, version) {
   const binary = join(folder, platform.binary);
@@ -37,6 +42,7 @@ function missing(folder, platform, version) {
   const found = [...faults(bytes, platform), ...libcFaults(bytes, platform)].map(
     (fault) => `${platform.binary} ${fault}`,
   );
+  found.push(...without(folder, platform.package));
   const manifest = readManifest(folder);
   if (manifest.version !== version) found.push(`${platform.package} has version ${manifest.version}`);
   return found;

@@ -71,12 +71,15 @@ export function sboms() {
   return found;
 }
 
+/** A document as a file. */
+export const text = (document) => `${JSON.stringify(document, null, 2)}\n`;
+
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { values } = parseArgs({ options: { into: { type: 'string', default: join(ROOT, 'sbom') } } });
   const into = resolve(values.into);
   mkdirSync(into, { recursive: true });
   for (const [name, document] of Object.entries(sboms())) {
-    writeFileSync(join(into, `${name}.cdx.json`), `${JSON.stringify(document, null, 2)}\n`);
+    writeFileSync(join(into, `${name}.cdx.json`), text(document));
     console.log(`${name}.cdx.json: ${document.components.length} components`);
   }
 }

@@ -8,6 +8,7 @@ import {
   mkdirSync,
   readFileSync,
   readdirSync,
+  rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -21,16 +22,8 @@ import { pack } from '../../scripts/pack.mjs';
 import { linking, remapping } from '../../scripts/build.mjs';
 import { crates } from '../../scripts/crates.mjs';
 import { notices } from '../../scripts/notices.mjs';
-import {
-  NOTICES,
-  faults,
-  glibc,
-  libcFaults,
-  madeFor,
-  makePackages,
-  platforms,
-  readManifest,
-} from '../../scripts/packages.mjs';
+import { makePackages } from '../../scripts/make-packages.mjs';
+import { NOTICES, SBOM, faults, glibc, libcFaults, madeFor, platforms, readManifest } from '../../scripts/packages.mjs';
 import { obstacles } from '../../scripts/release.mjs';
 import { sboms } from '../../scripts/sbom.mjs';
 import { test } from '../helpers/bounded.mjs';
@@ -76,6 +69,8 @@ test('both packages contain exactly the expected files', () => {
     'a binary in the package of all platforms',
   );
   assert.ok(platform.files.includes(here.binary));
+  for (const { files } of [main, platform])
+    for (const file of [NOTICES, SBOM, 'LICENSE']) assert.ok(files.includes(file));
   assert.equal(platform.name, here.package);
 });
 
@@ -96,8 +91,9 @@ test('platform packages are derived from package.json', async () => {
     const { os, cpu, libc, main, files } = manifest;
     assert.deepEqual([manifest.name, manifest.version, manifest.license], [title, version, license]);
     assert.deepEqual([os, cpu, libc], [[platform], [arch], libcs[abi]], name);
-    assert.deepEqual([main, files, manifest.engines], [binary, [binary, NOTICES], engines], name);
+    assert.deepEqual([main, files, manifest.engines], [binary, [binary, NOTICES, SBOM], engines], name);
     for (const file of ['LICENSE', NOTICES]) assert.ok(existsSync(join(made, name, file)), name);
+    assert.equal(JSON.parse(readFileSync(join(made, name, SBOM), 'utf8')).metadata.component.name, title);
   }
 });
 
@@ -224,11 +220,13 @@ test('an incomplete release is stopped', async () => {
     copyFileSync(join(ROOT, name), join(release, name));
   const { version } = readManifest();
   writeFileSync(join(release, 'CHANGELOG.md'), `# Changelog\n\n## ${version} (unreleased)\n`);
+  const without = (name) => [NOTICES, SBOM].map((file) => `${name} has no ${file}`);
   const lacking = platforms().map((one) => `${one.package} has no binary`);
   assert.deepEqual(obstacles(release, 'v0.0.0'), [
     `package.json has version ${version}, the tag is v0.0.0`,
     `CHANGELOG.md begins with "## ${version} (unreleased)", not with "## ${version}"`,
     'package.json has no repository: npm refuses to state where the packages were built',
+    ...without('sshtunnel-native'),
     ...lacking,
   ]);
 
@@ -241,12 +239,14 @@ test('an incomplete release is stopped', async () => {
   const { here } = packed;
   const bytes = Buffer.concat([readFileSync(join(ROOT, here.binary)).subarray(0, 4096), Buffer.from('GLIBC_2.17')]);
   for (const { name, binary } of platforms()) writeFileSync(join(release, 'npm', name, binary), bytes);
+  rmSync(join(release, 'npm', here.name, SBOM));
   const found = obstacles(release, `v${version}`);
   assert.equal(
     found.some((obstacle) => obstacle.startsWith(here.binary)),
     false,
     'that of this platform is right',
   );
+  assert.ok(found.includes(`${here.package} has no ${SBOM}`));
   for (const { name, binary } of platforms().filter((one) => one.name !== here.name)) {
     assert.ok(
       found.some((obstacle) => obstacle.startsWith(binary)),
@@ -382,7 +382,7 @@ for (const [module, moduleResolution] of [
   ['nodenext', 'nodenext'],
   ['esnext', 'bundler'],
 ]) {
-  test(`tsc --strict accepts the types with moduleResolution ${moduleResolution}`, { timeout: 60_000 }, async () => {
+  test(`tsc --strict accepts the types with moduleResolution ${moduleResolution}`, { timeout: 180_000 }, async () => {
     const types = join(project, 'node_modules', '@types');
     if (!readdirSync(join(project, 'node_modules')).includes('@types')) {
       symlinkSync(join(ROOT, 'node_modules', '@types'), types);
@@ -405,7 +405,7 @@ for (const [module, moduleResolution] of [
         'node',
         'program.ts',
       ],
-      { cwd: project },
+      { cwd: project, timeout: 150_000 },
     );
   });
 }

@@ -148,7 +148,7 @@ test('every downloaded artifact was uploaded', () => {
   assert.deepEqual([...new Set(named('actions/upload-artifact@'))], ['binary-${{ matrix.target }}', 'sbom']);
   assert.deepEqual(
     [...new Set(named('actions/download-artifact@'))],
-    ['binary-${{ matrix.target }}', 'binary-*', 'sbom'],
+    ['binary-${{ matrix.target }}', 'sbom', 'binary-*'],
   );
 });
 
