@@ -1,19 +1,20 @@
 // `npm run platforms`: the addon for each platform, built, examined and run on this machine, which has to be Linux. Writes
 // what was seen into docs/platforms.md.
 //
-//   npm run platforms -- [--check] [--no-build] [--no-page] [platform...]
+//   npm run platforms -- [--check | --suites] [--no-build] [--no-units] [--no-page] [platform...] [suite...]
 //
-// --check only compiles, without a C compiler for the platform; --no-build takes the binaries of the last run; --no-page
-// prints the results and leaves the page as it is. What this machine lacks is named, and is no failure.
+// --check only compiles, without a C compiler for the platform; --suites runs the suites of Node.js there, or those that are
+// named; --no-build takes the binaries of the last run; --no-units leaves the unit tests of Rust out; --no-page prints the
+// results and leaves the page as it is. What this machine lacks is named, and is no failure.
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
 import { platforms } from './packages.mjs';
-import { buildFor, checkFor } from './platforms/build.mjs';
+import { buildFor, buildTests, checkFor } from './platforms/build.mjs';
 import { inspect } from './platforms/inspect.mjs';
-import { closingRows, demonstrate, load, nodeCommand } from './platforms/run.mjs';
+import { closingRows, demonstrate, load, nodeCommand, runner, suites, unitTests } from './platforms/run.mjs';
 import { FOLDER, Missing } from './platforms/tools.mjs';
 import { ROOT } from './setup.mjs';
 
@@ -52,24 +53,42 @@ function lastBinary({ name, triple, binary }) {
   return path;
 }
 
-function results(target, { build }) {
-  const built = attempt(() => (build ? buildFor(target) : lastBinary(target)));
-  if (built.seen === undefined) return [words(built), '-', '-', '-'];
-  const file = attempt(() => inspect(readFileSync(built.seen), target).join(', '));
+/** What passed of tests in words; throws if some failed, whose names are printed. */
+function counted(title, { passed, all, failed }) {
+  for (const name of failed) console.log(`${title}: ${name}`);
+  if (failed.length > 0) throw new Error(`${failed.length} of ${all} fail`);
+  return `${passed} of ${all}`;
+}
+
+function inNode(target, binary) {
   const node = attempt(() => nodeCommand(target.name));
-  if (node.seen === undefined) return [words(file), words(node), '-', '-'];
+  if (node.seen === undefined) return [words(node), '-', '-'];
   // The binary for Windows is named as Microsoft's, which is what the loader looks for.
-  const env = { NAPI_RS_NATIVE_LIBRARY_PATH: target.platform === 'win32' ? built.seen : '' };
+  const env = { NAPI_RS_NATIVE_LIBRARY_PATH: target.platform === 'win32' ? binary : '' };
   const loaded = attempt(() => load(node.seen, env));
-  if (loaded.seen === undefined) return [words(file), words(loaded), '-', '-'];
+  if (loaded.seen === undefined) return [words(loaded), '-', '-'];
   const demonstration = attempt(() => demonstrate(node.seen, env));
-  const rows = attempt(() => {
-    const { passed, all, failed } = closingRows(node.seen, env);
-    for (const name of failed) console.log(`${target.name}, closing table: ${name}`);
-    if (failed.length > 0) throw new Error(`${failed.length} of ${all} fail`);
-    return `${passed} of ${all}`;
-  });
-  return [words(file), loaded.seen, words(demonstration), words(rows)];
+  const rows = attempt(() => counted(`${target.name}, closing table`, closingRows(node.seen, env)));
+  return [loaded.seen, words(demonstration), words(rows)];
+}
+
+/** The unit tests of each crate. */
+function inRust(target) {
+  const command = attempt(() => runner(target.name));
+  if (command.seen === undefined) return '-';
+  const programs = attempt(() => buildTests(target));
+  if (programs.seen === undefined) return words(programs);
+  const found = Object.entries(programs.seen).map(([crate, program]) =>
+    words(attempt(() => counted(`${target.name}, ${crate}`, unitTests(command.seen, program)))),
+  );
+  return found.join('; ');
+}
+
+function results(target, { build, units }) {
+  const built = attempt(() => (build ? buildFor(target) : lastBinary(target)));
+  if (built.seen === undefined) return [words(built), '-', '-', '-', '-'];
+  const file = attempt(() => inspect(readFileSync(built.seen), target).join(', '));
+  return [words(file), ...inNode(target, built.seen), units ? inRust(target) : '-'];
 }
 
 /** Puts lines of the table in place of those of the same platforms, in the order of the packages. */
@@ -80,32 +99,54 @@ function write(lines) {
   const kept = Array.from(text.slice(from, to).matchAll(/^\| ([\w-]+) \|.*$/gm), ([line, name]) => [name, line]);
   const all = { ...Object.fromEntries(kept), ...lines };
   const body = Object.keys(TARGETS).flatMap((name) => all[name] ?? []);
-  const head = ['| platform | binary | loads in | demonstration | closing rules | seen |', '|---|---|---|---|---|---|'];
-  writeFileSync(PAGE, `${text.slice(0, from)}${[BEGIN, '', ...head, ...body, ''].join('\n')}\n${text.slice(to)}`);
+  const head = ['platform', 'binary', 'loads in', 'demonstration', 'closing rules', 'unit tests', 'seen'];
+  const table = [`| ${head.join(' | ')} |`, `${'|---'.repeat(head.length)}|`, ...body];
+  writeFileSync(PAGE, `${text.slice(0, from)}${[BEGIN, '', ...table, ''].join('\n')}\n${text.slice(to)}`);
 }
 
+const flag = { type: 'boolean' };
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { check: { type: 'boolean' }, 'no-build': { type: 'boolean' }, 'no-page': { type: 'boolean' } },
+  options: { check: flag, suites: flag, 'no-build': flag, 'no-units': flag, 'no-page': flag },
 });
-const unknown = positionals.filter((name) => !(name in TARGETS));
+const named = positionals.filter((name) => values.suites && name.endsWith('.test.mjs'));
+const names = positionals.filter((name) => !named.includes(name));
+const unknown = names.filter((name) => !(name in TARGETS));
 if (unknown.length > 0 || process.platform !== 'linux') {
-  const names = Object.keys(TARGETS).join(', ');
-  console.error(unknown.length > 0 ? `${unknown.join(', ')}: there are ${names}` : 'This needs Linux.');
+  const known = Object.keys(TARGETS).join(', ');
+  console.error(unknown.length > 0 ? `${unknown.join(', ')}: there are ${known}` : 'This needs Linux.');
   process.exit(2);
 }
-const chosen = (positionals.length > 0 ? positionals : Object.keys(TARGETS)).map((name) => TARGETS[name]);
-for (const target of chosen) {
-  if (values.check) {
-    const checked = attempt(() => (checkFor(target), 'compiles'));
-    console.log(`${target.name}: ${words(checked)}`);
-    if (checked.wrong !== undefined) process.exitCode = 1;
-    continue;
-  }
-  const found = results(target, { build: !values['no-build'] });
+
+/** Compiles for a platform. */
+function check(target) {
+  const since = performance.now();
+  const checked = attempt(() => (checkFor(target), `compiles, ${Math.round((performance.now() - since) / 1000)} s`));
+  return `${target.name}: ${words(checked)}`;
+}
+
+/** Runs the suites on a platform. */
+function runSuites(target) {
+  const ran = attempt(() => {
+    if (!values['no-build']) buildFor(target);
+    if (!suites(nodeCommand(target.name), named)) throw new Error('suites fail');
+    return 'suites pass';
+  });
+  return `${target.name}: ${words(ran)}`;
+}
+
+/** Does everything with a platform. */
+function examine(target) {
+  const found = results(target, { build: !values['no-build'], units: !values['no-units'] });
   const date = new Date().toISOString().slice(0, 10);
   const line = `| ${[target.name, ...found, date].join(' | ')} |`;
-  console.log(line);
   if (!values['no-page']) write({ [target.name]: line });
+  return line;
+}
+
+const job = (values.check && check) || (values.suites && runSuites) || examine;
+for (const name of names.length > 0 ? names : Object.keys(TARGETS)) {
+  const line = job(TARGETS[name]);
+  console.log(line);
   if (line.includes('**no**')) process.exitCode = 1;
 }

@@ -1,11 +1,13 @@
 // `npm test`: installs and builds what is missing, then runs the tests of both languages.
-// With arguments, it runs only these suites of Node.js, such as `npm test -- __test__/close/half-closed.test.mjs`.
+// With arguments, it runs only these suites of Node.js, such as `npm test -- __test__/close/half-closed.test.mjs`;
+// with --no-rust, all of them and no tests of Rust.
 
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 
 import { ensureSshd } from '../__test__/helpers/ensure-sshd.mjs';
 import { ensureServices } from '../__test__/helpers/services.mjs';
@@ -20,7 +22,10 @@ const SIDE_BY_SIDE = 2 * availableParallelism();
 setup();
 if (!ensureSshd()) process.exit(1);
 
-const chosen = process.argv.slice(2);
+const { values, positionals: chosen } = parseArgs({
+  allowPositionals: true,
+  options: { 'no-rust': { type: 'boolean' } },
+});
 // Installs and builds before any time limit runs; the suites themselves report what is missing.
 if (chosen.length === 0) {
   // Imported here, because it needs packages that setup() has installed.
@@ -32,7 +37,7 @@ if (chosen.length === 0) {
 const results = [];
 let failed = false;
 
-if (chosen.length === 0) {
+if (chosen.length === 0 && !values['no-rust']) {
   console.log('Tests of the Rust code');
   const cargo = spawn('cargo', ['test', '--workspace', '--locked'], {
     cwd: ROOT,

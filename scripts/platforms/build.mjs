@@ -13,14 +13,17 @@ import { FOLDER, Missing } from './tools.mjs';
 /** The oldest macOS for the binaries, as MACOSX_DEPLOYMENT_TARGET in the workflow. */
 export const MACOS = '11.0';
 
-/** Runs a command with its output shown; throws if it fails. */
-function build(command, args, env) {
-  const { status, error } = spawnSync(command, args, {
+/** Runs a command with its output shown, unless `stdio` says otherwise; throws if it fails. Returns what it printed. */
+function build(command, args, env, stdio = 'inherit') {
+  const { status, error, stdout } = spawnSync(command, args, {
     cwd: ROOT,
-    stdio: 'inherit',
+    stdio,
+    encoding: 'utf8',
+    maxBuffer: 2 ** 26,
     env: { ...process.env, AWS_LC_SYS_USE_SYSTEM: '0', AWS_LC_SYS_PREBUILT_NASM: '1', ...env },
   });
   if (status !== 0) throw new Error(`${command} ${args[0]} fails: ${error?.message ?? `exit code ${status}`}`);
+  return stdout;
 }
 
 const rustc = (...args) => spawnSync('rustc', args, { encoding: 'utf8' }).stdout.trim();
@@ -115,4 +118,33 @@ export function checkFor({ triple }) {
     [`AR_${variable}`]: 'true',
     LIBNODE_PATH: libnode(),
   });
+}
+
+/**
+ * Builds the unit tests of both crates.
+ * @returns {Record<string, string>} the paths of the programs, by the name of the crate
+ */
+export function buildTests({ triple }) {
+  ensureTarget(triple);
+  const env = { ...zig(), LIBNODE_PATH: libnode(), CARGO_PROFILE_DEV_DEBUG: 'none', CARGO_PROFILE_DEV_OPT_LEVEL: '1' };
+  const args = [
+    'test',
+    '--no-run',
+    '--lib',
+    '--locked',
+    '--target',
+    triple,
+    '--message-format',
+    'json-render-diagnostics',
+  ];
+  const packages = ['--package', 'ssh-proto', '--package', 'sshtunnel-native'];
+  const printed = build('cargo-zigbuild', [...args, ...packages], env, ['ignore', 'pipe', 'inherit']);
+  const messages = printed
+    .split('\n')
+    .filter((line) => line.startsWith('{'))
+    .map((line) => JSON.parse(line));
+  const programs = messages
+    .filter(({ executable }) => executable)
+    .map(({ target, executable }) => [target.name, executable]);
+  return Object.fromEntries(programs);
 }

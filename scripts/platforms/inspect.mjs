@@ -1,6 +1,7 @@
 // A binary as a file: what can be seen of it without its platform.
 
 import { glibc, madeFor } from '../packages.mjs';
+import { exportedNames, loadCommands } from './exports.mjs';
 
 /** The function by which Node.js loads an addon. */
 const ENTRY = 'napi_register_module_v1';
@@ -8,18 +9,6 @@ const ENTRY = 'napi_register_module_v1';
 /** Load commands of Mach-O. */
 const CODE_SIGNATURE = 0x1d;
 const BUILD_VERSION = 0x32;
-
-/** The load commands of an executable of macOS, as [number, content]. */
-function loadCommands(bytes) {
-  const commands = [];
-  let at = 32;
-  for (let left = bytes.readUInt32LE(16); left > 0; left--) {
-    const size = bytes.readUInt32LE(at + 4);
-    commands.push([bytes.readUInt32LE(at), bytes.subarray(at, at + size)]);
-    at += size;
-  }
-  return new Map(commands);
-}
 
 function inspectMacos(bytes, arch) {
   const commands = loadCommands(bytes);
@@ -38,7 +27,7 @@ function inspectMacos(bytes, arch) {
 export function inspect(bytes, { platform, arch }) {
   const made = madeFor(bytes);
   if (made?.platform !== platform || made.arch !== arch) throw new Error(`for ${made?.platform} ${made?.arch}`);
-  if (!bytes.includes(ENTRY)) throw new Error(`no ${ENTRY}`);
+  if (!exportedNames(bytes, platform).includes(ENTRY)) throw new Error(`it does not export ${ENTRY}`);
   const found = [`${(bytes.length / 2 ** 20).toFixed(1)} MiB`];
   const version = platform === 'linux' ? glibc(bytes) : undefined;
   if (version !== undefined) found.push(`glibc ${version.join('.')}`);

@@ -1,7 +1,7 @@
 // Programs on another platform, as far as this machine can run it.
 
 import { spawnSync } from 'node:child_process';
-import { join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 
 import { ensureSshd } from '../../__test__/helpers/ensure-sshd.mjs';
 import { ROOT } from '../setup.mjs';
@@ -9,22 +9,22 @@ import { Missing, libraries, nodes, qemu, wineRoot } from './tools.mjs';
 
 const script = (name) => join(ROOT, 'scripts', 'platforms', name);
 
-const emulated = (name) => [script('emulate.sh'), qemu(), libraries[name](), nodes[name]()];
+const emulated = (name) => [script('emulate.sh'), qemu(), libraries[name]()];
 
-/** The commands, without a program's name, that are Node.js of a platform. */
+/** The commands that run a program of a platform, without its name. */
 const COMMANDS = {
-  'linux-x64-gnu': () => [process.execPath],
+  'linux-x64-gnu': () => [],
   'linux-arm64-gnu': () => emulated('linux-arm64-gnu'),
   'linux-arm64-musl': () => emulated('linux-arm64-musl'),
   'linux-x64-musl': () => {
     const library = join(libraries['linux-x64-musl'](), 'usr', 'lib', 'x86_64-linux-musl', 'libc.so');
-    return [script('musl.sh'), library, 'ld-musl-x86_64.so.1', nodes['linux-x64-musl']()];
+    return [script('musl.sh'), library, 'ld-musl-x86_64.so.1'];
   },
-  'win32-x64': () => [script('wine.sh'), wineRoot(), ROOT, nodes['win32-x64']()],
+  'win32-x64': () => [script('wine.sh'), wineRoot(), ROOT],
 };
 
-/** The command for Node.js of a platform. Throws `Missing` where it cannot be run. */
-export function nodeCommand(name) {
+/** The command that runs programs of a platform. Throws `Missing` where they cannot be run. */
+export function runner(name) {
   const command = COMMANDS[name];
   if (command === undefined) throw new Missing('nothing here runs it');
   const namespaces = ['--mount', ...(name.includes('arm64') ? ['--user'] : [])];
@@ -32,6 +32,9 @@ export function nodeCommand(name) {
     throw new Missing('this process may not make namespaces');
   return command();
 }
+
+/** The command for Node.js of a platform. Throws `Missing` where it cannot be run. */
+export const nodeCommand = (name) => [...runner(name), nodes[name]()];
 
 function run([command, ...args], { env, timeout }) {
   const options = { cwd: ROOT, encoding: 'utf8', env: { ...process.env, ...env }, timeout };
@@ -52,7 +55,7 @@ export function load(node, env) {
 /** Runs the demonstration. */
 export function demonstrate(node, env) {
   const { failed, reason, output } = run([...node, 'examples/demo.mjs'], { env, timeout: 300_000 });
-  if (failed) throw new Error(reason ?? /^This went wrong: (.*)$/m.exec(output)?.[1] ?? output.split('\n').at(-1));
+  if (failed) throw new Error(reason ?? /^Failed: (.*)$/m.exec(output)?.[1] ?? output.split('\n').at(-1));
   return 'yes';
 }
 
@@ -65,4 +68,25 @@ export function closingRows(node, env) {
   const rows = [...output.matchAll(/^ {4}(not ok|ok) \d+ - (.*)$/gm)];
   const failed = rows.filter(([, result]) => result === 'not ok').map(([, , name]) => name);
   return { passed: rows.length - failed.length, all: rows.length, failed };
+}
+
+/**
+ * Runs a test program of Rust.
+ * @returns {{ passed: number, all: number, failed: string[] }}
+ */
+export function unitTests(command, program) {
+  const { reason, output } = run([...command, program], { timeout: 1_800_000 });
+  const [, passed, failed] = /^test result: \w+\. (\d+) passed; (\d+) failed;/m.exec(output) ?? [];
+  if (passed === undefined) throw new Error(reason ?? output.split('\n').at(-1));
+  const names = Array.from(output.matchAll(/^test (\S+) ... FAILED\r?$/gm), ([, name]) => name);
+  return { passed: Number(passed), all: Number(passed) + Number(failed), failed: names };
+}
+
+/** Runs suites of Node.js on the platform with their output shown; returns whether all tests passed. */
+export function suites(node, names) {
+  const [command, ...args] = [...node, 'scripts/test.mjs', '--no-rust', ...names];
+  // What the tests start by its name is the same Node.js.
+  const env = { ...process.env, PATH: [dirname(node.at(-1)), process.env.PATH].join(delimiter) };
+  const { status } = spawnSync(command, args, { cwd: ROOT, env, stdio: 'inherit' });
+  return status === 0;
 }
