@@ -173,7 +173,7 @@ test('the HTTP API example repeats requests after a disconnect over few connecti
 });
 
 async function demonstrate(node) {
-  const { code, late, stdout, stderr } = await run(node, ['examples/demo.mjs'], { cwd: ROOT, timeout: 15_000 });
+  const { code, late, stdout, stderr } = await run(node, ['examples/demo.mjs'], { cwd: ROOT, timeout: 60_000 });
   assert.deepEqual({ code, late, stderr }, { code: 0, late: false, stderr: '' }, stdout);
   assert.match(stdout, /SHA-256 at both ends is the same/);
   assert.match(stdout, /graceful .* FIN /);
@@ -181,7 +181,7 @@ async function demonstrate(node) {
   for (const line of stdout.split('\n')) assert.ok(line.length <= 80, line);
 }
 
-test('the demonstration exits with 0, twice', async () => {
+test('the demonstration exits with 0, twice', { timeout: 150_000 }, async () => {
   for (let turn = 0; turn < 2; turn++) await demonstrate(process.execPath);
 });
 
