@@ -1,4 +1,5 @@
-// The packed files, installed into empty projects by each package manager and loaded in each way.
+// The packed files, published to a registry of the test, installed from there into empty projects by each package manager,
+// and loaded in each way.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -9,6 +10,7 @@ import {
   existsSync,
   mkdirSync,
   readFileSync,
+  readdirSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -16,6 +18,9 @@ import {
 import { dirname, join } from 'node:path';
 import { after, before } from 'node:test';
 
+import { NapiCli } from '@napi-rs/cli';
+
+import { makePackages } from '../../scripts/make-packages.mjs';
 import { pack } from '../../scripts/pack.mjs';
 import { brokenLinks } from '../../scripts/links.mjs';
 import { platforms, readManifest } from '../../scripts/packages.mjs';
@@ -24,14 +29,43 @@ import { test } from '../helpers/bounded.mjs';
 import { temporaryFolder } from '../helpers/keys.mjs';
 import { nodeProgram, npmPackage } from '../helpers/npm-programs.mjs';
 import { ROOT, run } from '../helpers/process.mjs';
+import { Registry } from '../helpers/registry.mjs';
 
 const folder = temporaryFolder('install');
 after(folder.remove);
 
 let packed;
+let registry;
 before(async () => {
   packed = await pack(folder.path);
+  registry = await Registry.start();
+  await publish();
 });
+after(() => registry.close());
+
+/** The files of a folder as a package. */
+function tarball(path) {
+  const args = ['--create', '--gzip', '--directory', path, '--transform', 's,^\\.,package,', '.'];
+  const { status, stdout, stderr } = spawnSync('tar', args, { maxBuffer: 2 ** 27 });
+  assert.equal(status, 0, String(stderr));
+  return stdout;
+}
+
+/** Publishes the packages of all platforms, with a binary of this one only, and the one that depends on them. */
+async function publish() {
+  const packages = join(folder.path, 'packages');
+  await makePackages(packages);
+  for (const { name } of platforms().filter((one) => one.package !== packed.platform.name))
+    registry.add(readManifest(join(packages, name)), tarball(join(packages, name)));
+  registry.add(readManifest(join(packages, packed.here.name)), readFileSync(packed.platform.file));
+  const main = join(folder.path, 'main');
+  mkdirSync(main);
+  spawnSync('tar', ['--extract', '--file', packed.main.file, '--directory', main, '--strip-components', '1']);
+  await new NapiCli().createNpmDirs({ cwd: main });
+  await new NapiCli().prePublish({ cwd: main, tagStyle: 'npm', ghRelease: false, skipOptionalPublish: true });
+  rmSync(join(main, 'npm'), { recursive: true });
+  registry.add(readManifest(main), tarball(main));
+}
 
 const { version } = readManifest();
 const { devDependencies: dev } = readManifest();
@@ -49,16 +83,14 @@ const pnpm = program('pnpm@10.34.8', 'bin/pnpm.cjs');
 const yarn = program('@yarnpkg/cli-dist@4.18.1', 'bin/yarn.js');
 const bun = program('@oven/bun-linux-x64-baseline@1.4.5', 'bin/bun');
 
-/** The registry that npm uses here. */
-const registry = spawnSync('npm', ['config', 'get', 'registry'], { encoding: 'utf8' }).stdout?.trim();
-
-const yarnSettings = (nodeLinker) => ({
+const yarnSettings = (nodeLinker) => () => ({
   '.yarnrc.yml': `nodeLinker: ${nodeLinker}
 enableGlobalCache: false
 pnpEnableEsmLoader: true
 enableTelemetry: false
 enableImmutableInstalls: false
-npmRegistryServer: '${registry}'
+npmRegistryServer: '${registry.url}'
+unsafeHttpWhitelist: ['127.0.0.1']
 `,
   'yarn.lock': '',
 });
@@ -119,6 +151,14 @@ async function succeed([command, ...args], cwd) {
   return result.stdout;
 }
 
+/** The packages of an installation, if there are folders for them; those of pnpm have versions. */
+function installed(project) {
+  const folders = ['node_modules', join('node_modules', '.pnpm')].map((path) => join(project, path));
+  return folders
+    .filter((path) => existsSync(path))
+    .flatMap((path) => readdirSync(path).map((name) => name.split('@')[0]));
+}
+
 for (const [name, manager] of Object.entries(MANAGERS)) {
   test(`the packed files work after an installation by ${name}`, { timeout: 180_000 }, async (t) => {
     if (!manager) return t.skip(`${name} cannot be had here`);
@@ -127,10 +167,7 @@ for (const [name, manager] of Object.entries(MANAGERS)) {
     const manifest = {
       name: 'empty',
       private: true,
-      dependencies: {
-        [packed.main.name]: `file:${packed.main.file}`,
-        [packed.platform.name]: `file:${packed.platform.file}`,
-      },
+      dependencies: { [packed.main.name]: version },
       devDependencies: { '@types/node': dev['@types/node'], typescript: dev.typescript },
     };
     const files = {
@@ -138,10 +175,13 @@ for (const [name, manager] of Object.entries(MANAGERS)) {
       'a.cjs': CJS,
       'a.mjs': ESM,
       'a.mts': TYPED,
-      ...manager.files,
+      '.npmrc': `registry=${registry.url}\n`,
+      ...manager.files?.(),
     };
     for (const [file, text] of Object.entries(files)) writeFileSync(join(project, file), text);
     await succeed(manager.install, project);
+    for (const one of platforms().filter((other) => other.package !== packed.platform.name))
+      assert.ok(!installed(project).includes(one.package), `${one.package} is for another platform`);
     assert.equal(await succeed([...manager.with, 'a.cjs'], project), 'true\n');
     assert.equal(await succeed([...manager.with, 'a.mjs'], project), 'true function\n');
     assert.equal(await succeed([...manager.bin, '--version'], project), `sshtunnel ${version}\n`);
@@ -152,15 +192,13 @@ for (const [name, manager] of Object.entries(MANAGERS)) {
 }
 
 test('links between the installed files lead to installed files', () => {
-  const installed = join(folder.path, 'npm', 'node_modules', 'sshtunnel-native');
-  assert.ok(existsSync(installed), 'the installation by npm comes first');
-  assert.ok(readFileSync(join(installed, 'README.md'), 'utf8').includes('](docs/'));
-  assert.deepEqual(brokenLinks(installed, packed.main.files), []);
+  const path = join(folder.path, 'npm', 'node_modules', 'sshtunnel-native');
+  assert.ok(existsSync(path), 'the installation by npm comes first');
+  assert.ok(readFileSync(join(path, 'README.md'), 'utf8').includes('](docs/'));
+  assert.deepEqual(brokenLinks(path, packed.main.files), []);
   // A link that leads nowhere is found.
-  writeFileSync(join(installed, 'README.md'), '[a page](docs/nowhere.md) [another](https://example.org)');
-  assert.deepEqual(brokenLinks(installed, packed.main.files), [
-    'README.md links to docs/nowhere.md, which is not packed',
-  ]);
+  writeFileSync(join(path, 'README.md'), '[a page](docs/nowhere.md) [another](https://example.org)');
+  assert.deepEqual(brokenLinks(path, packed.main.files), ['README.md links to docs/nowhere.md, which is not packed']);
 });
 
 /** Whether the binary of a platform is here and can be run in a root folder. */
