@@ -23,7 +23,7 @@ import { NapiCli } from '@napi-rs/cli';
 import { makePackages } from '../../scripts/make-packages.mjs';
 import { pack } from '../../scripts/pack.mjs';
 import { brokenLinks } from '../../scripts/links.mjs';
-import { platforms, readManifest } from '../../scripts/packages.mjs';
+import { isOwn, platforms, readManifest } from '../../scripts/packages.mjs';
 import { debianRoot, libraries, nodes } from '../../scripts/platforms/tools.mjs';
 import { test } from '../helpers/bounded.mjs';
 import { temporaryFolder } from '../helpers/keys.mjs';
@@ -81,7 +81,9 @@ function program(spec, file) {
 const node = [process.execPath];
 const pnpm = program('pnpm@10.34.8', 'bin/pnpm.cjs');
 const yarn = program('@yarnpkg/cli-dist@4.18.1', 'bin/yarn.js');
-const bun = program('@oven/bun-linux-x64-baseline@1.4.5', 'bin/bun');
+// It is a program for glibc, and would need the binary for that.
+const isGnu = platforms().find(isOwn).abi === 'gnu';
+const bun = isGnu ? program('@oven/bun-linux-x64-baseline@1.4.5', 'bin/bun') : null;
 
 const yarnSettings = (nodeLinker) => () => ({
   '.yarnrc.yml': `nodeLinker: ${nodeLinker}

@@ -5,7 +5,7 @@ import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after } from 'node:test';
 
-import { platforms, readManifest } from '../../scripts/packages.mjs';
+import { isOwn, platforms, readManifest } from '../../scripts/packages.mjs';
 import { test } from '../helpers/bounded.mjs';
 import { temporaryFolder } from '../helpers/keys.mjs';
 import { ROOT, run } from '../helpers/process.mjs';
@@ -15,7 +15,7 @@ after(folder.remove);
 
 const { version } = readManifest();
 const OWN = `${process.platform}-${process.arch}`;
-const [here] = platforms().filter(({ platform, arch }) => `${platform}-${arch}` === OWN);
+const here = platforms().find(isOwn);
 
 const LINUX = { skip: process.platform !== 'linux' && 'one C library only' };
 
@@ -55,7 +55,7 @@ test('a missing platform package is an error with its name and a remedy', async 
   assert.equal(error.isError, true);
   assert.match(
     error.message,
-    new RegExp(`on ${process.platform} ${process.arch}, glibc [0-9.]+, Node.js ${process.version}: `),
+    new RegExp(`on ${process.platform} ${process.arch}, (?:glibc [0-9.]+|musl), Node.js ${process.version}: `),
   );
   assert.ok(error.message.includes(`package sshtunnel-native-${here.name} ${version} is not installed`), error.message);
   assert.ok(error.message.includes("'npm ci && npm run build && npm run pack'"), error.message);
