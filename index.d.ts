@@ -909,9 +909,19 @@ export interface DialOptions {
 }
 
 /**
- * A net.Socket through the tunnel, without a local port. It behaves like any net.Socket: 'connect' is emitted
- * when the target is connected, earlier writes wait for that, backpressure works in both directions, and the
- * socket keeps the process running. Its own `timeout` and the tunnel's `idleTimeout` both apply.
+ * A socket through the tunnel, without a local port and without a descriptor. It has the events, methods and
+ * properties of a net.Socket: 'connect' is emitted when the target is connected, earlier writes wait for that,
+ * backpressure works in both directions, and the socket keeps the process running until `unref()`. Its own
+ * `timeout` and the tunnel's `idleTimeout` both apply.
+ *
+ * It is a stream.Duplex and no instance of net.Socket, in whose place TLS and HTTP/2 of Node.js would look for a
+ * handle of the system. The type extends Socket, so that a driver's types accept it.
+ *
+ * - `connect()` returns the socket and connects to nothing, whatever its arguments are: drivers call it on a
+ *   socket that they are handed. 'connect' follows when the target is connected, at once if it already is.
+ * - `remoteAddress` and `remotePort` are the target as it was given. There is no local address: `address()` is
+ *   an empty object.
+ * - `setNoDelay()` and `setKeepAlive()` have no effect: the connection to the target is the server's own.
  *
  * **Errors.** If the connection cannot be opened, 'error' has a code of {@link ConnectionEnd.code}
  * (`'ERR_SSH_OPEN_...'`, `'ERR_SSH_DISCONNECTED'`, `'ETIMEDOUT'`, `'ECONNABORTED'`), or the code of the error
@@ -1648,8 +1658,7 @@ export class SSHTunnel extends EventEmitter {
    * 'connectionRequest'. Errors are emitted by the socket, see {@link TunnelSocket}.
    *
    * While such a socket exists, `shutdown()` without `force`, and `disconnect()` of the socket, throw
-   * ERR_TUNNEL_WOULD_DEADLOCK without a callback, because this thread has to read its data. Throws
-   * ERR_FEATURE_UNAVAILABLE_ON_PLATFORM on Windows.
+   * ERR_TUNNEL_WOULD_DEADLOCK without a callback, because this thread has to read its data.
    */
   dial(host: string, port: number): TunnelSocket;
   /** Opens a connection as {@link SSHTunnel.dial}, with the target and `allowHalfOpen` as options. */

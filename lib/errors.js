@@ -210,6 +210,7 @@ function addressMembers(address) {
 }
 
 module.exports = {
+  coded,
   configError,
   detailOf,
   fromEnd,

@@ -10,6 +10,8 @@ const { checkObject } = require('./validate/index.js');
  */
 class TunnelAgent extends https.Agent {
   #tunnel;
+  /** The sockets of dial() below those of TLS, whose ref() and unref() do not reach them. */
+  #below = new WeakMap();
 
   constructor(tunnel, options = {}) {
     super({ ...checkObject(options, 'options') });
@@ -50,7 +52,21 @@ class TunnelAgent extends https.Agent {
       process.nextTick(callback, error);
       return undefined;
     }
-    return secureEndpoint ? super.createConnection({ ...options, socket, path: null }, callback) : socket;
+    if (!secureEndpoint) return socket;
+    const secure = super.createConnection({ ...options, socket, path: null }, callback);
+    if (secure !== undefined) this.#below.set(secure, socket);
+    return secure;
+  }
+
+  keepSocketAlive(socket) {
+    const isKept = /** @type {any} */ (super.keepSocketAlive(socket));
+    if (isKept) this.#below.get(socket)?.unref();
+    return isKept;
+  }
+
+  reuseSocket(socket, request) {
+    super.reuseSocket(socket, request);
+    this.#below.get(socket)?.ref();
   }
 }
 

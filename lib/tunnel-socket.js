@@ -1,21 +1,18 @@
 'use strict';
 
-// Sockets of dial(). The addon has one end of a pair of Unix sockets, and a net.Socket has the other: there is no port
-// that another program could connect to.
+// Sockets of dial(): how they are closed. The addon has the other end of their stream, so that there is no port that
+// another program could connect to.
 //
-// Such a pair cannot be reset. A close with unread input resets it, but not if the peer has ended its own direction, and
-// libuv reads a close that arrives with the last bytes as the end of the stream. So the addon does not close its end of a
-// connection that was reset. It reports the end when all delivered bytes are read, and the socket is destroyed with the
-// error here. An 'end' is always the end of the stream.
+// The stream itself is not reset. The addon reports the end of the connection when all delivered bytes are read, and the
+// socket is destroyed with the error here. An 'end' is always the end of the stream.
 
 const { AsyncResource } = require('node:async_hooks');
-const { closeSync } = require('node:fs');
-const net = require('node:net');
 
 const { lingerCalls } = require('./connection.js');
 const { Deadline } = require('./deadline.js');
-const { fromEnd, fromNative, systemError } = require('./errors.js');
+const { fromEnd, systemError } = require('./errors.js');
 const { Deferred, binding, defineCalls } = require('./native/index.js');
+const stream = require('./stream-socket.js');
 const { isHard, packLinger, unpackLinger } = require('./validate/index.js');
 
 const { Method } = binding;
@@ -45,17 +42,17 @@ class LingerTime {
   }
 }
 
-/** @type {any} its types lack the handle, and have fields in place of accessors */
-const Socket = net.Socket;
-
 /** For the tunnel: the connection has opened, has ended, or got another Linger. */
 let opened;
 let ended;
 let lingerChanged;
 
-class TunnelSocket extends Socket {
+/** @type {any} its types have fields in place of accessors */
+const StreamSocket = stream.StreamSocket;
+
+class TunnelSocket extends StreamSocket {
   #ask;
-  #resource = new AsyncResource('SSHTUNNELSOCKET');
+  #resource;
   /** The report of the connection's end. */
   #end;
   /** The error that follows the bytes that are still to be read. */
@@ -79,11 +76,16 @@ class TunnelSocket extends Socket {
     );
   }
 
-  /** @param {import('./connection.js').Ask} ask */
-  constructor(fd, connectionId, allowHalfOpen, ask) {
-    super({ fd, readable: true, writable: true, allowHalfOpen });
+  /**
+   * @param {{ connectionId: number, stream: number }} dialed
+   * @param {{ target: object, allowHalfOpen: boolean }} wanted
+   * @param {import('./connection.js').Ask} ask
+   */
+  constructor({ connectionId, stream: number }, { target, allowHalfOpen }, ask) {
+    const resource = new AsyncResource('SSHTUNNELSOCKET', { requireManualDestroy: true });
+    super(number, target, allowHalfOpen, resource);
+    this.#resource = resource;
     this.#ask = ask;
-    this.connecting = true;
     Object.defineProperty(this, 'connectionId', { value: connectionId, enumerable: true });
   }
 
@@ -113,7 +115,7 @@ class TunnelSocket extends Socket {
 
   destroy(error) {
     const isOver = super.destroyed || this.#end !== undefined;
-    if (isOver || (this.writableFinished && this.readableEnded)) return super.destroy(error);
+    if (isOver || (this.writableFinished && this.readableEnded)) return super.destroy(this.#reason ?? error);
     if (this.connecting) {
       this.#call(Method.Disconnect).catch(nothing);
       return super.destroy(error);
@@ -142,7 +144,7 @@ class TunnelSocket extends Socket {
   }
 
   read(size) {
-    if (!(#cut in this)) return super.read(size); // called by the constructor of net.Socket
+    if (!(#cut in this)) return super.read(size); // called by the constructor of the base class
     if (this.#closing) return null;
     const chunk = super.read(size);
     if (this.#cut !== undefined && this.readableLength === 0) process.nextTick(() => super.destroy(this.#cut));
@@ -152,11 +154,8 @@ class TunnelSocket extends Socket {
   #beginClose(reason) {
     this.#closing = true;
     this.#reason = reason;
-    // Input is read and discarded from now on: the remote end may wait for that before it reads itself.
-    this._handle.onread = nothing;
-    if (this._handle.reading) return;
-    this._handle.reading = true;
-    this._handle.readStart();
+    // The remote end may wait for that before it reads itself.
+    stream.discardInput(this);
   }
 
   #call(method, options) {
@@ -215,11 +214,12 @@ class TunnelSocket extends Socket {
   }
 
   #opened() {
-    if (super.destroyed) return;
-    this.connecting = false;
-    this.emit('connect');
-    this.emit('ready');
-    if (!this.destroyed && !this.isPaused()) this.read(0);
+    if (!super.destroyed) stream.opened(this);
+  }
+
+  _destroy(error, callback) {
+    super._destroy(error, callback);
+    this.#resource.emitDestroy();
   }
 
   #ended(end) {
@@ -240,7 +240,9 @@ class TunnelSocket extends Socket {
     if (closedBy === 'graceful') {
       // The end of the stream has arrived or is about to; further writes are discarded.
       const finish = () => {
-        if (!this.writableFinished) super.destroy(code === 'OK' ? undefined : reset);
+        if (this.writableFinished) return;
+        if (code !== 'OK') super.destroy(reset);
+        else if (!this.writableEnded || this.writableLength > 0) super.destroy();
       };
       if (this.readableEnded) finish();
       else this.once('end', () => setImmediate(finish));
@@ -253,16 +255,8 @@ class TunnelSocket extends Socket {
 }
 
 /** @returns {any} a TunnelSocket, whose base class has no type here */
-function dial(handle, { target, allowHalfOpen }, ask) {
-  const outcome = binding.dial(handle, target);
-  if (!('descriptor' in outcome)) throw fromNative(outcome);
-  const { connectionId, descriptor } = outcome;
-  try {
-    return new TunnelSocket(descriptor, connectionId, allowHalfOpen, ask);
-  } catch (error) {
-    closeSync(descriptor);
-    throw error;
-  }
+function dial(handle, wanted, ask) {
+  return new TunnelSocket(binding.dial(handle, wanted.target), wanted, ask);
 }
 
 module.exports = {

@@ -10,7 +10,7 @@ import { test } from '../helpers/bounded.mjs';
 import { until } from '../helpers/process.mjs';
 import { Postgres, Redis } from '../helpers/services.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { EventLog, assertIncludes, makeTunnel } from '../helpers/tunnels.mjs';
+import { EventLog, assertIncludes, makeTunnel, withoutForward } from '../helpers/tunnels.mjs';
 
 const server = await Sshd.start();
 const [postgres, redis] = await Promise.all([Postgres.start(), Redis.start()]);
@@ -23,6 +23,7 @@ after(async () => {
 
 const SOON = { initialDelay: 20, maxDelay: 100 };
 const CLIENTS = 10;
+const SLEEPING = "select count(*)::int as count from pg_stat_activity where query like 'select pg_sleep%'";
 
 async function openTunnel(t, forwardPort) {
   const tunnel = makeTunnel(t, server.login, forwardPort, { reconnect: SOON });
@@ -137,6 +138,34 @@ test('repeated disconnects during writes lose and repeat no confirmed row', {
     [],
     'there, and never asked for',
   );
+});
+
+test('a pool over dial() uses no local port, and each client ends cleanly', async (t) => {
+  const { tunnel, eventLog } = withoutForward(t, server.login);
+  // The pool's host and port would be those of no server.
+  const stream = () => tunnel.dial('127.0.0.1', postgres.port);
+  const pool = new pg.Pool({ ...postgres.login, host: 'no.such.host.invalid', port: 1, max: CLIENTS, stream });
+  const { right, failed } = await ask(range(200), async (number) => {
+    const { rows } = await pool.query('select $1::int as number, repeat($2, 10000) as text', [number, String(number)]);
+    assert.equal(rows[0].text, String(number).repeat(10_000));
+    return rows[0].number;
+  });
+  assert.deepEqual([right, failed], [range(200), []]);
+  assert.deepEqual(await tunnel.promises.connections().then((all) => all.map(({ forwardId }) => forwardId)), [
+    ...Array(pool.totalCount).fill(-1),
+  ]);
+  // A pending query of each client.
+  const waiting = ask(range(CLIENTS), async () => (await pool.query('select pg_sleep(60)')).rows.length);
+  await until(async () => (await direct.query(SLEEPING)).rows[0].count === CLIENTS);
+  server.killSessions();
+  assert.deepEqual(await waiting, { right: [], failed: range(CLIENTS) });
+  for (let count = 0; count < CLIENTS; count++) await eventLog.next('disconnected');
+  await eventLog.next('close');
+  // The next query connects again.
+  const { rows } = await pool.query('select 7 as number');
+  assert.equal(rows[0].number, 7);
+  await pool.end();
+  assertIncludes(await eventLog.next('disconnected'), { code: 'OK', clean: true, closedBy: 'graceful' });
 });
 
 test('pgbench with 20 clients completes every transaction and closes every connection cleanly', {

@@ -14,7 +14,7 @@ import { SSHTunnel } from '../../index.js';
 import { test } from '../helpers/bounded.mjs';
 import { temporaryFolder } from '../helpers/keys.mjs';
 import { refusingPort, settled } from '../helpers/peers.mjs';
-import { descriptors, until } from '../helpers/process.mjs';
+import { ROOT, descriptors, runModule, until } from '../helpers/process.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { EventLog } from '../helpers/tunnels.mjs';
 
@@ -181,7 +181,8 @@ test('ten thousand requests with and without keepAlive leave nothing behind', { 
       [agent.sockets, agent.freeSockets, agent.requests].map((kept) => Object.keys(kept)),
       [[], [], []],
     );
-    assert.deepEqual(await tunnel.promises.connections(), []);
+    // A TLS socket does not wait for the end of the one below.
+    await until(async () => (await tunnel.promises.connections()).length === 0);
   }
   const { accepted, pending, open, ended } = (await tunnel.promises.stats()).connections;
   const all = Object.values(ended).reduce((sum, count) => sum + count);
@@ -203,6 +204,30 @@ test('without keepAlive every request uses its own connection and closes it', as
   // One connect: the session stays.
   assert.equal(eventLog.all('ready').length, 1);
   assert.deepEqual(await tunnel.promises.connections(), []);
+});
+
+test('an idle connection of an agent does not keep the process running', async (t) => {
+  const plain = await web(t, http.createServer);
+  const secure = await web(t, (handler) => https.createServer(certificate, handler));
+  for (const [protocol, { port }] of [
+    ['http', plain],
+    ['https', secure],
+  ]) {
+    const { code, stdout, stderr } = await runModule(`
+      import { get } from 'node:${protocol}';
+      import { text } from 'node:stream/consumers';
+      const { SSHTunnel } = await import(${JSON.stringify(join(ROOT, 'index.js'))});
+      const tunnel = new SSHTunnel(${JSON.stringify(server.login)});
+      tunnel.unref();
+      const agent = tunnel.agent({ keepAlive: true, maxSockets: 1 });
+      for (const path of ['/a', '/b']) {
+        const options = { host: '127.0.0.1', port: ${port}, path, agent, rejectUnauthorized: false };
+        console.log(await new Promise((resolve) => get(options, (response) => resolve(text(response)))));
+        await new Promise(setImmediate); // the agent has it back
+      }`);
+    assert.deepEqual([code, stdout.replaceAll(`127.0.0.1:${port}`, 'h')], [0, 'GET /a h\nGET /b h\n'], stderr);
+  }
+  assert.deepEqual([plain.connections(), secure.connections()], [1, 1]);
 });
 
 test("an unreachable target fails with the tunnel's error code", async (t) => {

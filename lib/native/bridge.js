@@ -17,7 +17,10 @@ let lastCall = 0;
 /** Tunnels by their handle, for events; does not keep them alive. @type {Map<number, WeakRef<object>>} */
 const tunnels = new Map();
 
-/** Reasons to keep the event loop alive: calls under way, tunnels that are up. */
+/** Streams whose other end is in the addon, by their number. @type {Map<number, { woken(): void }>} */
+const streams = new Map();
+
+/** Reasons to keep the event loop alive: calls under way, tunnels that are up, streams that read or write. */
 let holds = 0;
 
 /**
@@ -119,6 +122,10 @@ function register(call) {
 
 /** Called by the addon, once for each reply and event, never while JavaScript runs. */
 function dispatch(handle, kind, number, failure, payload) {
+  if (kind === Kind.Woken) {
+    streams.get(number)?.woken();
+    return;
+  }
   if (kind === Kind.Reply) {
     const call = calls.get(number);
     calls.delete(number);
@@ -135,4 +142,4 @@ function dispatch(handle, kind, number, failure, payload) {
   if (tunnel !== undefined) handlers.deliver(tunnel, kind, number, failure, payload);
 }
 
-module.exports = { closeTaken, create, enqueue, hold, setHandlers, unhold };
+module.exports = { closeTaken, create, enqueue, hold, setHandlers, streams, unhold };

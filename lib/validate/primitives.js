@@ -27,6 +27,13 @@ function checkMilliseconds(value, name) {
   return checkInteger(value, name, 0, MAX_MILLISECONDS);
 }
 
+/** Milliseconds as the sockets of Node.js take them. */
+function checkTimeout(value, name) {
+  if (typeof value !== 'number') throw invalidArgType(name, 'of type number', value);
+  if (!Number.isFinite(value) || value < 0) throw outOfRange(name, 'a non-negative finite number', value);
+  return Math.min(value, MAX_MILLISECONDS);
+}
+
 function checkFunction(value, name) {
   if (typeof value !== 'function') throw invalidArgType(name, 'of type function', value);
   return value;
@@ -79,4 +86,5 @@ module.exports = {
   checkName,
   checkNames,
   checkObject,
+  checkTimeout,
 };

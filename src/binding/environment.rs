@@ -11,6 +11,7 @@ use napi::{Env, Status};
 
 use crate::binding::errors::Failure;
 use crate::binding::observer::{Kind, Message, Payload};
+use crate::binding::streams;
 use crate::binding::tunnel_object::TunnelObject;
 
 /// The arguments of JavaScript's `dispatch`: handle, kind, number, failure, payload.
@@ -102,6 +103,7 @@ pub(crate) fn attach(
         let _ = OBJECTS.try_with(|objects| {
             objects.borrow_mut().retain(|_, object| !object.belongs_to(&link));
         });
+        streams::remove_all(&link);
     })?;
     Ok(number)
 }

@@ -103,11 +103,9 @@ pub fn forward(handle: u32, number: i64) -> napi::Result<Option<ForwardInfo>> {
 /// Opens a connection of the application. A `Connection` and a `Disconnected` with its id report on
 /// it, also if nothing follows these events.
 #[napi(catch_unwind)]
-pub fn dial(handle: u32, target: EndpointOption) -> napi::Result<Either<Dialed, Failure>> {
-    Ok(match environment::find(handle)?.dial(target.try_into()?) {
-        Ok((id, descriptor)) => Either::A(Dialed { connection_id: id as f64, descriptor }),
-        Err(failure) => Either::B(failure),
-    })
+pub fn dial(handle: u32, target: EndpointOption) -> napi::Result<Dialed> {
+    let (id, stream) = environment::find(handle)?.dial(target.try_into()?);
+    Ok(Dialed { connection_id: id as f64, stream })
 }
 
 /// Answers a `HostKey`. Only the first answer counts, and none after the tunnel is dropped.

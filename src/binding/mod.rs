@@ -5,6 +5,7 @@
 //! - [`exports`]: the functions of tunnels; `sockopt`: those of other sockets, [`socket_options`]: the
 //!   numbers of their options; [`key_files`]: those of `lib/ssh-config`. They take plain values that JavaScript has checked.
 //! - [`tunnel_object`]: the tunnel of a handle; [`calls`]: its methods; [`options`]: its options.
+//! - [`streams`]: the streams that JavaScript reads and writes.
 //! - [`environment`]: the link to a JavaScript environment; [`observer`]: the events of a tunnel;
 //!   [`types`] and [`errors`]: the objects in messages.
 
@@ -21,6 +22,7 @@ pub mod options;
 pub mod socket_options;
 #[cfg(unix)]
 pub mod sockopt;
+pub mod streams;
 pub mod tunnel_object;
 pub mod types;
 

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use crate::binding::environment::{Dispatched, Link};
 use crate::binding::errors::Failure;
 use crate::binding::lock;
+use crate::binding::streams::StreamWaker;
 use crate::binding::types::prompts::Prompts;
 use crate::binding::types::stats::{Stats, milliseconds};
 use crate::binding::types::{Banner, ConnectionEnd, ConnectionInfo, ForwardInfo, HostKey};
@@ -61,6 +62,8 @@ pub enum Kind {
     SessionEnded,
     /// A server sends the banner in the payload.
     Banner,
+    /// There may be something to read from stream `number`, or room to write.
+    Woken,
 }
 
 /// The payload of a message.
@@ -84,11 +87,19 @@ pub struct Message {
     number: f64,
     failure: Option<Failure>,
     payload: Payload,
+    /// Of a `Woken`.
+    waker: Option<Arc<StreamWaker>>,
 }
 
 impl Message {
     fn new(handle: u32, kind: Kind, number: f64, payload: Payload) -> Self {
-        Self { handle, kind, number, failure: None, payload }
+        Self { handle, kind, number, failure: None, payload, waker: None }
+    }
+
+    /// A stream is ready for JavaScript.
+    pub(crate) fn woken(waker: Arc<StreamWaker>) -> Self {
+        let number = waker.stream().into();
+        Self { waker: Some(waker), ..Self::new(0, Kind::Woken, number, Either10::A(())) }
     }
 
     /// The outcome of a call.
@@ -97,10 +108,14 @@ impl Message {
             Ok(payload) => (None, payload),
             Err(failure) => (Some(failure), Either10::A(())),
         };
-        Self { handle, kind: Kind::Reply, number: call, failure, payload }
+        Self { failure, ..Self::new(handle, Kind::Reply, call, payload) }
     }
 
+    /// The arguments of the call, which follows at once.
     pub(crate) fn into_arguments(self) -> Dispatched {
+        if let Some(waker) = self.waker {
+            waker.arrived();
+        }
         FnArgs::from((self.handle, self.kind, self.number, self.failure, self.payload))
     }
 }

@@ -2,14 +2,13 @@
 
 #[cfg(unix)]
 use std::os::fd::IntoRawFd;
-#[cfg(unix)]
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use crate::binding::calls::{Arguments, Method, Replies, begin};
 use crate::binding::environment::Link;
 use crate::binding::errors::Failure;
 use crate::binding::observer::{JsObserver, Payload};
+use crate::binding::streams;
 #[cfg(unix)]
 use crate::session::Sock;
 use crate::tunnel::{Config, Endpoint, Settings, Tunnel};
@@ -81,17 +80,9 @@ impl TunnelObject {
         self.replies.reply(to, begin(&self.tunnel, method, arguments));
     }
 
-    /// Opens a connection. Returns its id, and the other end of the socket that carries it.
-    #[cfg(unix)]
-    pub(crate) fn dial(&self, target: Endpoint) -> Result<(u64, i32), Failure> {
-        let made = UnixStream::pair();
-        let (ours, theirs) = made.map_err(|error| Failure::of_system("socketpair", &error))?;
-        Ok((self.tunnel.dial(ours, target), theirs.into_raw_fd()))
-    }
-
-    #[cfg(not(unix))]
-    pub(crate) fn dial(&self, _: Endpoint) -> Result<(u64, i32), Failure> {
-        let message = "dial() is unavailable on this platform".to_owned();
-        Err(Failure::new("ERR_FEATURE_UNAVAILABLE_ON_PLATFORM", message))
+    /// Opens a connection. Returns its id, and the number of JavaScript's stream to it.
+    pub(crate) fn dial(&self, target: Endpoint) -> (u64, u32) {
+        let (id, end) = self.tunnel.dial(target);
+        (id, streams::insert(end, self.observer.link()))
     }
 }

@@ -26,9 +26,6 @@ pub(crate) enum Stream {
     /// of the stream, or ECONNRESET if this end is closed with unread input.
     #[cfg(unix)]
     Unix(UnixStream),
-    /// One end of a socket pair; the other end belongs to a stream in JavaScript.
-    #[cfg(unix)]
-    Pair(UnixStream),
     /// One end of a stream inside the process.
     Memory(End),
 }
@@ -39,7 +36,7 @@ macro_rules! with {
         match $stream {
             Stream::Tcp($socket) => $work,
             #[cfg(unix)]
-            Stream::Unix($socket) | Stream::Pair($socket) => $work,
+            Stream::Unix($socket) => $work,
             Stream::Memory($end) => $other,
         }
     };
@@ -65,13 +62,6 @@ impl From<End> for Stream {
 }
 
 impl Stream {
-    /// Wraps one end of a socket pair.
-    #[cfg(unix)]
-    pub(crate) fn pair(socket: std::os::unix::net::UnixStream) -> io::Result<Self> {
-        socket.set_nonblocking(true)?;
-        UnixStream::from_std(socket).map(Self::Pair)
-    }
-
     /// Returns the socket, if there is one.
     pub(crate) fn socket(&self) -> Option<SockRef<'_>> {
         with!(self, socket => Some(SockRef::from(socket)), _end => None)
@@ -85,8 +75,6 @@ impl Stream {
             Self::Tcp(_) => TcpStream::from_std(socket.into()).map(Self::Tcp),
             #[cfg(unix)]
             Self::Unix(_) => UnixStream::from_std(socket.into()).map(Self::Unix),
-            #[cfg(unix)]
-            Self::Pair(_) => UnixStream::from_std(socket.into()).map(Self::Pair),
             Self::Memory(_) => return self,
         };
         moved.unwrap_or(self)
@@ -194,14 +182,6 @@ impl Stream {
             Self::Tcp(_) => None,
             #[cfg(unix)]
             Self::Unix(_) => None,
-            // Closing it would look like the end of the stream. JavaScript learns from the report
-            // that the connection was reset, and closes its own socket then.
-            #[cfg(unix)]
-            Self::Pair(_) => {
-                let closed = async move { self.moved_here().closed_by_peer().await };
-                crate::runtime::handle().spawn(closed);
-                None
-            }
             Self::Memory(end) => Some(end.reset(io::ErrorKind::ConnectionReset, mode)),
         }
     }
@@ -268,15 +248,13 @@ impl Stream {
     }
 
     /// Returns how many bytes the peer's kernel has not acknowledged; a FIN under way counts as
-    /// [`sys::FIN`]. For a socket pair or a stream in memory: how many bytes the peer has not read.
+    /// [`sys::FIN`]. For a stream in memory: how many bytes the peer has not read.
     pub(crate) fn unsent(&self) -> io::Result<usize> {
         match self {
             Self::Tcp(socket) => sys::unsent(&SockRef::from(socket)),
             // The kernel writes into the peer's receive buffer.
             #[cfg(unix)]
             Self::Unix(_) => Ok(0),
-            #[cfg(unix)]
-            Self::Pair(socket) => sys::unsent(&SockRef::from(socket)),
             Self::Memory(end) => Ok(end.unsent(sys::FIN)),
         }
     }
@@ -286,18 +264,8 @@ impl Stream {
         match self {
             Self::Tcp(socket) => sys::never_sent(&SockRef::from(socket)),
             #[cfg(unix)]
-            Self::Unix(_) | Self::Pair(_) => Ok(0),
+            Self::Unix(_) => Ok(0),
             Self::Memory(end) => Ok(end.unsent(1)),
         }
-    }
-
-    /// Waits until the peer has closed its end, and not only its direction.
-    #[cfg(unix)]
-    async fn closed_by_peer(&self) -> io::Result<()> {
-        let Self::Pair(socket) = self else { return Ok(()) };
-        while !socket.ready(Interest::WRITABLE).await?.is_write_closed() {
-            self.forget_writable();
-        }
-        Ok(())
     }
 }

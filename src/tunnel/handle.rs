@@ -1,7 +1,5 @@
 //! [`Tunnel`], the handle of a tunnel's driver.
 
-#[cfg(unix)]
-use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,9 +7,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use crate::net::linger::Linger;
+use crate::net::memory::End;
 use crate::runtime::WorkerSlot;
-#[cfg(unix)]
-use crate::tunnel::connection::dial::Dial;
+use crate::tunnel::connection::dial::{self, Dial};
 use crate::tunnel::driver::Driver;
 use crate::tunnel::driver::commands::Command;
 use crate::tunnel::pending::{Pending, Reply};
@@ -129,16 +127,15 @@ impl Tunnel {
         self.operation(move |driver, _, reply| driver.stop_forward(id, method, reply))
     }
 
-    /// Opens a connection whose local end is the peer of `socket`, connecting first if needed.
-    /// Returns its id. The observer receives its [`Event`](crate::tunnel::Event)s, also if it does
-    /// not open. The peer of `socket` reads no end of stream where the connection was reset: its
-    /// holder closes it on the report.
-    #[cfg(unix)]
-    pub fn dial(&self, socket: UnixStream, target: Endpoint) -> u64 {
+    /// Opens a connection of the application, connecting first if needed. Returns its id and the
+    /// application's end. The observer receives its [`Event`](crate::tunnel::Event)s, also if it
+    /// does not open.
+    pub(crate) fn dial(&self, target: Endpoint) -> (u64, End) {
         let id = self.shared.next_id();
-        let dial = Dial { id, socket, target, settings: self.settings() };
+        let (end, theirs) = dial::stream();
+        let dial = Dial { id, end, target, settings: self.settings() };
         self.send(Box::new(move |driver, now| driver.dial(dial, now)));
-        id
+        (id, theirs)
     }
 
     /// Closes one connection as its Linger says. Done when its end is reported: when everything that

@@ -143,8 +143,8 @@ pub struct ForwardInfo {
 pub struct Dialed {
     /// Its id.
     pub connection_id: f64,
-    /// The application's end, which the caller owns.
-    pub descriptor: i32,
+    /// The number of its stream.
+    pub stream: u32,
 }
 
 /// A host key for the hostVerifier.

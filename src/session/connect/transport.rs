@@ -123,7 +123,7 @@ impl Stream {
         match &self.socket {
             Socket::Tcp(stream) => Some(SockRef::from(stream)),
             #[cfg(unix)]
-            Socket::Unix(_) | Socket::Pair(_) => None,
+            Socket::Unix(_) => None,
             Socket::Memory(_) => None,
         }
     }

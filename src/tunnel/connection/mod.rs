@@ -9,7 +9,6 @@
 
 pub(crate) mod cause;
 pub(crate) mod closing;
-#[cfg(unix)]
 pub(crate) mod dial;
 pub(crate) mod inbound_channel;
 pub(crate) mod meta;

@@ -30,7 +30,6 @@ pub(crate) struct Connection {
 /// Where a connection is between accept and report.
 pub(crate) enum State {
     /// Dialed while the tunnel shuts down: it begins after that.
-    #[cfg_attr(not(unix), expect(dead_code, reason = "only Unix has pairs of sockets"))]
     Deferred(Stream),
     /// The local client is asked for its target in SOCKS; the task of the handshake has its socket.
     SocksHandshake(Handshake),

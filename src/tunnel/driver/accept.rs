@@ -4,7 +4,6 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use crate::tunnel::connection::cause::Cause;
-#[cfg(unix)]
 use crate::tunnel::connection::dial::Dial;
 use crate::tunnel::connection::meta::{Meta, PendingConnection};
 use crate::tunnel::connection::state::{Connection, Source, State};
@@ -87,9 +86,8 @@ impl Driver {
     }
 
     /// Opens a connection that the application dials. Like `connect()`, this keeps the session up.
-    #[cfg(unix)]
     pub(crate) fn dial(&mut self, dial: Dial, now: Instant) {
-        let Some(pending) = dial.into_pending() else { return };
+        let pending = dial.into_pending();
         if self.shutdown.is_under_way() {
             let PendingConnection { meta, stream } = pending;
             self.worker.registry_mut().insert(meta, State::Deferred(stream), None);
