@@ -246,7 +246,7 @@ const TABLE = [
   {
     name: 'idle for too long',
     rule: RULES.idle,
-    options: { idleTimeout: 1000 },
+    options: { idleTimeout: 2000 },
     prepare: exchange,
     sent: KIB,
   },
