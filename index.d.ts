@@ -358,8 +358,8 @@ export interface SSHTunnelOptions {
   hostVerifier?: ((key: HostKeyInfo) => boolean | Promise<boolean>) | undefined;
   /**
    * Jump hosts on the path to `host`, in this order, any number of them. Default: none. Each has its own
-   * session and connects to the next one; the last one resolves `host`. No local port is opened. Throws
-   * ERR_FEATURE_UNAVAILABLE_ON_PLATFORM on Windows.
+   * session and connects to the next one; the last one resolves `host`. No local port is opened, and the
+   * first hop's TCP connection is the only socket.
    *
    * An error on the path names the jump host. A hop that refuses to connect to the next server fails with
    * ERR_SSH_OPEN_CONNECT_FAILED or another code of {@link ConnectionEnd.code}. `readyTimeout` covers all
@@ -368,17 +368,18 @@ export interface SSHTunnelOptions {
   jump?: JumpHost | readonly JumpHost[] | undefined;
   /**
    * A command whose standard input and output lead to the server, as in ssh_config. Default: a TCP
-   * connection. Throws ERR_FEATURE_UNAVAILABLE_ON_PLATFORM on Windows. It cannot be combined with `jump`;
-   * set it on the first hop.
+   * connection. It cannot be combined with `jump`; set it on the first hop.
    *
    * It runs as `$SHELL -c "exec <command>"`, or with `/bin/sh` if SHELL is unset when the constructor is
-   * called. `%h`, `%p`, `%r`, `%n` and `%%` are replaced by the host, the port, the user name, the host again
+   * called. On Windows it runs as `%ComSpec% /d /s /c "<command>"`, as the commands of Node's
+   * `child_process.exec()` do. `%h`, `%p`, `%r`, `%n` and `%%` are replaced by the host, the port, the user name, the host again
    * and `%`. Its standard error is that of this process. Quoting is the application's responsibility; a host
    * or user name that contains characters special to a shell throws TypeError ERR_INVALID_ARG_VALUE.
    *
    * The session ends when the command exits, and the error contains its exit status. When the session
    * ends first, the command reads the end of its input, and receives SIGHUP if it is still running two
-   * seconds later. After a disconnect or an abandoned connection attempt it receives SIGHUP at once.
+   * seconds later. After a disconnect or an abandoned connection attempt it receives SIGHUP at once. On
+   * Windows, which has no SIGHUP, it is terminated half a second after that time.
    */
   proxyCommand?: string | undefined;
   /**

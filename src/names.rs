@@ -17,6 +17,9 @@ pub(crate) const MAX_PATH: usize = 1023;
 const SHELL: &[char] =
     &['\'', '`', '"', '$', '\\', ';', '&', '<', '>', '|', '(', ')', '{', '}', '*', '?', '[', ']'];
 
+/// Further characters that cmd.exe interprets, also between quotes.
+const CMD: &[char] = if cfg!(windows) { &['%', '^', '!'] } else { &[] };
+
 /// Reason why a name is invalid, as a predicate of "the name".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -57,7 +60,10 @@ fn is_control(character: char) -> bool {
 /// predicate of "the name".
 pub(crate) fn for_shell(name: &str) -> Result<&str, String> {
     let is_special = |character: char| {
-        SHELL.contains(&character) || character.is_whitespace() || is_control(character)
+        SHELL.contains(&character)
+            || CMD.contains(&character)
+            || character.is_whitespace()
+            || is_control(character)
     };
     let fault = match name.chars().find(|&character| is_special(character)) {
         Some(character) => format!("contains {character:?}, which the shell would interpret"),
@@ -90,8 +96,11 @@ mod tests {
 
     #[test]
     fn a_name_that_a_shell_would_interpret_is_refused() {
-        for name in ["db", "db.internal", "fe80::1%eth0", "me@example.org", "a#b", "a-b", "x=y"] {
+        for name in ["db", "db.internal", "me@example.org", "a#b", "a-b", "x=y"] {
             assert_eq!(for_shell(name), Ok(name));
+        }
+        for name in ["fe80::1%eth0", "a^b", "a!b"] {
+            assert_eq!(for_shell(name).is_err(), cfg!(windows), "{name}");
         }
         for name in [
             "a;b",

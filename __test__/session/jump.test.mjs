@@ -55,7 +55,7 @@ test('every server in a chain rekeys during a transfer', async (t) => {
 test('every server in a chain compresses', async (t) => {
   const algorithms = { compress: ['zlib@openssh.com'] };
   const { login } = behind([{ ...first.login, algorithms }]);
-  await roundTrip(await openTunnel(t, { login }, behaviors.echo(), { algorithms }), 16 * MIB);
+  await roundTrip(await openTunnel(t, { login }, behaviors.echo(), { algorithms }), 4 * MIB);
 });
 
 test('jump accepts a hop, a list of hops and an empty list', async (t) => {
@@ -89,6 +89,21 @@ test('shutdown() ends every session, the last one first, and leaves no descripto
   for (const [at, server] of servers.entries()) {
     await until(() => server.sessions().length <= sessions[at]);
   }
+});
+
+test('a tunnel through two jump hosts has the descriptors of one without', async (t) => {
+  const child = await Child.start('tunnel-process.mjs');
+  t.after(() => child.stop());
+  const direct = { ...target.login, forwardHost: '127.0.0.1', forwardPort: 1 };
+  const used = async (options) => {
+    await child.ask('listen', options);
+    const { descriptors } = await child.ask('resources');
+    await child.ask('shutdown');
+    return descriptors;
+  };
+  // As many tunnels as the runtime may have threads, because threads stay.
+  for (let thread = 0; thread < availableParallelism(); thread++) await used(direct);
+  assert.equal(await used({ ...direct, ...behind([first, second]).login }), await used(direct));
 });
 
 test('a cancelled connect leaves nothing on a jump host', async (t) => {

@@ -85,7 +85,7 @@ function isUser(text) {
 }
 
 /** Characters that a shell interprets anywhere, and at the beginning of a word. */
-const SHELL = /['`"$\\;&<>|(){}*?[\]]/;
+const SHELL = process.platform === 'win32' ? /['`"$\\;&<>|(){}*?[\]%^!]/ : /['`"$\\;&<>|(){}*?[\]]/;
 const SHELL_BEGINNING = /^[-#~]/;
 
 /**

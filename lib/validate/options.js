@@ -92,7 +92,7 @@ function readOptions(options, copies) {
   const native = {
     server: server.native,
     jump: hops.map((hop) => hop.native),
-    shell: process.env.SHELL || '/bin/sh',
+    shell: process.platform === 'win32' ? process.env.comspec || 'cmd.exe' : process.env.SHELL || '/bin/sh',
     forceIpv4: checkBoolean(forceIPv4, 'options.forceIPv4'),
     forceIpv6: checkBoolean(forceIPv6, 'options.forceIPv6'),
     sessions: checkInteger(sessions, 'options.sessions', 1, MAX_SESSIONS),

@@ -13,7 +13,6 @@ use std::task::{Context, Poll, Waker};
 const MIN_ALLOCATION: usize = 4096;
 
 /// Makes a stream; each direction holds at most `capacity` bytes.
-#[cfg_attr(not(test), allow(dead_code))]
 pub(crate) fn pair(capacity: usize) -> (End, End) {
     let direction = || Arc::new(Direction { capacity, state: Mutex::default() });
     let (first, second) = (direction(), direction());
@@ -76,7 +75,6 @@ enum Ending {
 
 impl End {
     /// Reads once, without waiting.
-    #[cfg_attr(not(test), allow(dead_code))]
     pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.try_read_vectored(&mut [IoSliceMut::new(buffer)])
     }
@@ -109,7 +107,6 @@ impl End {
     }
 
     /// Writes once, without waiting.
-    #[cfg_attr(not(test), allow(dead_code))]
     pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         self.try_write_vectored(&[IoSlice::new(bytes)])
     }

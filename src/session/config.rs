@@ -9,7 +9,6 @@ use tokio::task::spawn_blocking;
 
 use crate::session::auth::credentials::Credentials;
 use crate::session::connect::happy_eyeballs::Dialing;
-#[cfg(unix)]
 use crate::session::connect::proxy_command::ProxyCommand;
 #[cfg(unix)]
 use crate::session::connect::sock::Sock;
@@ -74,10 +73,8 @@ pub enum Route {
     /// By a TCP connection.
     Direct(Dialing),
     /// Through a session with a jump host, which connects to the server.
-    #[cfg(unix)]
     Jump(Arc<Target>),
     /// Through the standard input and output of a program.
-    #[cfg(unix)]
     Command(ProxyCommand),
     /// Through a stream of the application.
     #[cfg(unix)]

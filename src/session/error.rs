@@ -233,7 +233,6 @@ impl Error {
 
     /// Adds the jump host at which the error occurred. An error of an earlier jump host is returned
     /// unchanged.
-    #[cfg(unix)]
     pub(crate) fn at_hop(self, address: String) -> Self {
         match self {
             Error::Hop { .. } => self,
@@ -242,7 +241,6 @@ impl Error {
     }
 
     /// Converts any error of an established session to [`Error::Disconnected`].
-    #[cfg(unix)]
     pub(crate) fn into_disconnected(self) -> Self {
         match self {
             Error::Hop { .. } | Error::Disconnected { .. } => self,
@@ -392,7 +390,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg(unix)]
     fn an_error_at_a_jump_host_names_that_host_and_no_other() {
         let dial = Error::Dial {
             syscall: "connect",

@@ -25,7 +25,6 @@ pub use auth::responder::Responses;
 pub use backoff::Reconnect;
 pub use config::{Banner, Route, Target};
 pub use connect::happy_eyeballs::{Dialing, Family};
-#[cfg(unix)]
 pub use connect::proxy_command::{ProxyCommand, Tokens};
 #[cfg(unix)]
 pub use connect::sock::Sock;

@@ -221,7 +221,7 @@ impl Options {
         let first = self.jump.first().unwrap_or(&self.server);
         let mut route = routes::first(first, dialing, self.shell)?;
         for (number, hop) in (0..).zip(self.jump) {
-            route = routes::through(hop.into_target(route, Some(number), shared)?)?;
+            route = Route::Jump(Arc::new(hop.into_target(route, Some(number), shared)?));
         }
         let config = Config {
             target: Arc::new(self.server.into_target(route, None, shared)?),

@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use crate::binding::errors::Failure;
 use crate::binding::options::Server;
-use crate::session::{Dialing, Family, Route, Target};
-#[cfg(unix)]
-use crate::session::{ProxyCommand, Tokens};
+use crate::session::{Dialing, Family, ProxyCommand, Route, Tokens};
 
 /// Returns the route to the first server.
-#[cfg(unix)]
 pub(crate) fn first(server: &Server, dialing: Dialing, shell: String) -> Result<Route, Failure> {
     if server.sock {
+        #[cfg(unix)]
         return Ok(Route::Sock(Arc::default()));
+        #[cfg(not(unix))]
+        return Err(unavailable("sock"));
     }
     let Some(text) = &server.proxy_command else { return Ok(Route::Direct(dialing)) };
     let tokens = Tokens { host: &server.host, port: server.port, username: &server.username };
@@ -26,27 +26,6 @@ pub(crate) fn first(server: &Server, dialing: Dialing, shell: String) -> Result<
         Failure::new("ERR_INVALID_ARG_VALUE", message)
     })?;
     Ok(Route::Command(command))
-}
-
-#[cfg(not(unix))]
-pub(crate) fn first(server: &Server, dialing: Dialing, _: String) -> Result<Route, Failure> {
-    match server.proxy_command {
-        Some(_) => Err(unavailable("proxyCommand")),
-        None if server.sock => Err(unavailable("sock")),
-        None => Ok(Route::Direct(dialing)),
-    }
-}
-
-/// Returns the route through a jump host.
-#[cfg(unix)]
-pub(crate) fn through(hop: Target) -> Result<Route, Failure> {
-    Ok(Route::Jump(Arc::new(hop)))
-}
-
-#[cfg(not(unix))]
-#[allow(clippy::needless_pass_by_value)] // Unix keeps it.
-pub(crate) fn through(_: Target) -> Result<Route, Failure> {
-    Err(unavailable("jump"))
 }
 
 /// The error for an option that this system does not support.

@@ -1,18 +1,19 @@
-//! Socket pair between a session and its bridge: the task that carries the session's bytes over
+//! Stream between a session and its bridge: the task that carries the session's bytes over
 //! something other than TCP.
 
 use std::convert::Infallible;
-use std::io;
-use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
 
-use crate::net::error_code::system_code;
+use crate::net::memory::{self, End};
 use crate::session::Error;
 use crate::session::connect::transport::Stream;
+
+/// Bytes that wait in each direction, as in the buffers of a socket.
+const CAPACITY: usize = 256 * 1024;
 
 /// The session's side: keeps the bridge running.
 pub(crate) struct Guard {
@@ -33,7 +34,7 @@ impl Guard {
     }
 }
 
-/// The bridge's side. A bridge sets the close reason before it ends, and closes its end of the pair
+/// The bridge's side. A bridge sets the close reason before it ends, and closes its end of the stream
 /// last: when the session reads the end of the stream, the reason is known and nothing of the
 /// bridge is left.
 pub(crate) struct Bridge {
@@ -57,28 +58,17 @@ impl Bridge {
     }
 }
 
-/// Makes a socket pair for a stream to `address`. Returns the stream, the bridge's end, and the
-/// bridge's side.
-pub(crate) fn pair(address: &str) -> Result<(Stream, UnixStream, Bridge), Error> {
-    let made = UnixStream::pair().and_then(|(ours, theirs)| {
-        let (stream, bridge) = wrap(ours)?;
-        Ok((stream, theirs, bridge))
-    });
-    made.map_err(|error| failed(&error, address))
+/// Makes a stream. Returns the session's end, and the end and the side of the bridge.
+pub(crate) fn pair() -> (Stream, End, Bridge) {
+    let (ours, theirs) = memory::pair(CAPACITY);
+    let (guard, bridge) = sides();
+    (Stream::bridged(ours.into(), guard), theirs, bridge)
 }
 
-/// Makes the error for a socket pair that could not be made.
-pub(crate) fn failed(error: &io::Error, address: &str) -> Error {
-    let (code, address) = (system_code(error), address.to_owned());
-    Error::Dial { syscall: "socketpair", code, errno: error.raw_os_error(), address }
-}
-
-/// Makes a stream of one end of a socket pair.
-pub(crate) fn wrap(socket: UnixStream) -> io::Result<(Stream, Bridge)> {
-    socket.set_nonblocking(true)?;
-    let socket = tokio::net::UnixStream::from_std(socket)?;
+/// Makes both sides of a bridge.
+pub(crate) fn sides() -> (Guard, Bridge) {
     let close_reason = Arc::new(OnceLock::new());
     let (sender, receiver) = oneshot::channel();
     let guard = Guard { close_reason: close_reason.clone(), sender: Some(sender) };
-    Ok((Stream::bridged(socket, guard), Bridge { close_reason, receiver, released: false }))
+    (guard, Bridge { close_reason, receiver, released: false })
 }

@@ -14,9 +14,7 @@ use crate::runtime::cutoff::CutoffWatch;
 use crate::runtime::timer::Deadline;
 use crate::session::auth::responder::{Prompting, Responder};
 use crate::session::connect::happy_eyeballs::dial;
-#[cfg(unix)]
 use crate::session::connect::happy_eyeballs::host_and_port;
-#[cfg(unix)]
 use crate::session::connect::jump;
 use crate::session::connect::transport::Stream;
 use crate::session::connection::{Session, exchange};
@@ -96,7 +94,6 @@ struct Connector<'a> {
     show: Arc<Show>,
     deadline: &'a mut Deadline,
     /// Cutoff for the bridges of the route.
-    #[cfg_attr(not(unix), expect(dead_code, reason = "there are no bridges"))]
     bridges: CutoffWatch,
 }
 
@@ -124,13 +121,9 @@ impl Connector<'_> {
                 let dialed = self.within("a connection", dial(host, *port, dialing)).await?;
                 dialed.map(Stream::from)
             }
-            #[cfg(unix)]
-            Route::Command(command) => {
-                command.start(&host_and_port(host, *port), self.bridges.clone())
-            }
+            Route::Command(command) => command.start(self.bridges.clone()),
             #[cfg(unix)]
             Route::Sock(sock) => sock.take(&host_and_port(host, *port)),
-            #[cfg(unix)]
             Route::Jump(hop) => {
                 let address = host_and_port(&hop.host, hop.port);
                 // The hop has its own host key and credentials; deadline and callbacks are shared.

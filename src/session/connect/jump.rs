@@ -1,8 +1,8 @@
 //! A stream through a jump host: one channel of a session with it.
 //!
-//! A task moves the bytes between the channel and a socket pair. Bytes that the next session does
+//! A task moves the bytes between the channel and a stream in memory. Bytes that the next session does
 //! not take wait in the pump's write buffer, at most one window of the channel; bytes that the jump
-//! host does not take wait in the kernel.
+//! host does not take wait in that stream.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -10,11 +10,10 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use ssh_proto::{Event, OpenFailure};
-use tokio::net::UnixStream;
 
 use crate::runtime::cutoff::{CutoffWatch, before};
 use crate::runtime::timer::{Timer, run_after_input};
-use crate::session::connect::bridge::{Bridge, failed, pair};
+use crate::session::connect::bridge::{Bridge, pair};
 use crate::session::connect::happy_eyeballs::host_and_port;
 use crate::session::connect::transport::Stream;
 use crate::session::connection::{DISCONNECT_TIMEOUT, Session, TimeoutGate, exchange};
@@ -40,9 +39,7 @@ pub(crate) async fn through(
         tokio::spawn(session.disconnect(cutoff));
         return Err(error);
     }
-    let (stream, local, bridge) = pair(&address)?;
-    let local = local.set_nonblocking(true).and_then(|()| UnixStream::from_std(local));
-    let local = local.map_err(|error| failed(&error, &address))?;
+    let (stream, local, bridge) = pair();
     let relay = Relay {
         hop: hop.clone(),
         session,
@@ -179,7 +176,7 @@ impl Relay {
         Ok(busy)
     }
 
-    /// Closes the channel once the next session has closed its socket. The jump host confirms CLOSE
+    /// Closes the channel once the next session has closed its stream. The jump host confirms CLOSE
     /// when it has sent the last bytes; DISCONNECT would make it drop them.
     fn release(&mut self, cx: &mut Context<'_>, now: Instant) {
         if self.bridge.poll_released(cx).is_ready() {
@@ -252,12 +249,12 @@ impl Relay {
             self.pump.set_reset(&mut self.session.client, now);
         }
         if !self.pump.up.is_over() {
-            // An error shows when the socket is read.
+            // An error shows when the stream is read.
             let _ = self.pump.finish_down();
         }
     }
 
-    /// Ready when the next session has taken everything, or has closed its socket.
+    /// Ready when the next session has taken everything, or has closed its stream.
     fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.write(cx, Instant::now());
         if self.pump.write_buffer.is_empty() {

@@ -3,15 +3,12 @@
 //! - `establish`: connects and authenticates a session.
 //! - `transport`: the socket of a session; `happy_eyeballs`: a TCP connection.
 //! - `jump`: a stream through a jump host; `proxy_command`: through a program; `sock`: through a stream
-//!   of the application; `bridge`: the socket pair that these three share.
+//!   of the application; `bridge`: the stream in memory that these three share.
 
-#[cfg(unix)]
 pub(crate) mod bridge;
 pub(crate) mod establish;
 pub(crate) mod happy_eyeballs;
-#[cfg(unix)]
 pub(crate) mod jump;
-#[cfg(unix)]
 pub(crate) mod proxy_command;
 #[cfg(unix)]
 pub(crate) mod sock;

@@ -1,28 +1,34 @@
 //! A stream through a program: ProxyCommand of ssh_config.
 
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixStream;
+#[cfg(unix)]
+use std::os::fd::AsFd;
+#[cfg(unix)]
 use std::os::unix::process::ExitStatusExt;
+use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::select;
 use tokio::time::timeout;
 
 use crate::names::for_shell;
 use crate::net::error_code::system_code;
-use crate::net::sys;
+use crate::net::memory::End;
 use crate::runtime::cutoff::{CutoffWatch, before};
 use crate::session::connect::bridge::{self, Bridge};
 use crate::session::connect::transport::Stream;
 use crate::session::{Error, LossReason};
 
-/// Time for the program to exit after SIGHUP, before SIGKILL.
+/// Time for the program to exit before it is killed.
 const EXIT_TIMEOUT: Duration = Duration::from_millis(500);
 /// The same once the cutoff is reached.
 const FINAL_EXIT_TIMEOUT: Duration = Duration::from_millis(50);
+/// Bytes of one read.
+const READ_SIZE: usize = 64 * 1024;
 
 /// A command for the user's shell. It may contain secrets, so `Debug` does not print it.
 pub struct ProxyCommand {
@@ -76,25 +82,42 @@ impl ProxyCommand {
         Ok(Self { text: expanded, shell })
     }
 
-    /// Starts the command and returns a stream of its standard input and output. The program gets
-    /// SIGHUP when the stream is dropped or `cutoff` is reached, and then SIGKILL if it does not
-    /// exit.
-    pub(crate) fn start(&self, address: &str, cutoff: CutoffWatch) -> Result<Stream, Error> {
-        let (stream, theirs, bridge) = bridge::pair(address)?;
-        let end = || theirs.try_clone().map(|end| Stdio::from(OwnedFd::from(end)));
-        let failed = |error: io::Error| bridge::failed(&error, address);
-        let mut command = Command::new(&self.shell);
-        command.arg("-c").arg(format!("exec {}", self.text));
-        command.stdin(end().map_err(failed)?).stdout(end().map_err(failed)?);
-        command.stderr(standard_error());
+    /// Starts the command and returns a stream of its standard input and output. The program is
+    /// ended when the stream is dropped or `cutoff` is reached: on Unix it gets SIGHUP first. It is
+    /// killed if it does not exit.
+    pub(crate) fn start(&self, cutoff: CutoffWatch) -> Result<Stream, Error> {
+        let mut command = self.command();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(standard_error());
         let child = command.spawn().map_err(|error| Error::Dial {
             syscall: "spawn",
             code: system_code(&error),
             errno: error.raw_os_error(),
             address: self.shell.clone(),
         })?;
-        tokio::spawn(watch(child, theirs, bridge, cutoff));
+        let (stream, end, bridge) = bridge::pair();
+        tokio::spawn(carry(child, end, bridge, cutoff));
         Ok(stream)
+    }
+
+    #[cfg(unix)]
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.shell);
+        command.arg("-c").arg(format!("exec {}", self.text));
+        command
+    }
+
+    /// Makes the command as Node.js does for a `shell`.
+    #[cfg(windows)]
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.shell);
+        let name = std::path::Path::new(&self.shell).file_name().unwrap_or_default();
+        if name.eq_ignore_ascii_case("cmd") || name.eq_ignore_ascii_case("cmd.exe") {
+            // cmd.exe removes the outer quotes, and takes what is between them as it is.
+            command.raw_arg("/d /s /c").raw_arg(format!("\"{}\"", self.text));
+        } else {
+            command.arg("-c").arg(&self.text);
+        }
+        command
     }
 }
 
@@ -104,25 +127,25 @@ impl std::fmt::Debug for ProxyCommand {
     }
 }
 
-/// Waits for the program to exit. `end` is the program's end of the stream: it is held so that the
-/// session sees the end of its stream only after the close reason was set, unless a descendant of
-/// the program keeps it open.
-async fn watch(mut child: Child, end: UnixStream, mut bridge: Bridge, mut cutoff: CutoffWatch) {
-    let released = poll_fn(|cx| bridge.poll_released(cx));
-    let over = async {
-        let _ = before(cutoff.reached(), released).await;
-    };
-    let mut status = before(over, child.wait()).await;
-    if status.is_none() {
-        // It was not waited for, so its number was not reused.
-        child.id().into_iter().for_each(sys::send_sighup);
-        let grace = if cutoff.is_reached() { FINAL_EXIT_TIMEOUT } else { EXIT_TIMEOUT };
-        status = timeout(grace, child.wait()).await.ok();
-    }
-    let status = match status {
-        Some(status) => status,
-        // An error means that it has exited.
-        None => child.kill().await.and(child.wait().await),
+/// Moves the bytes and waits for the program to exit. The session reads the end of its stream only
+/// after the close reason was set, and when no descendant of the program has its output any more.
+async fn carry(mut child: Child, end: End, mut bridge: Bridge, mut cutoff: CutoffWatch) {
+    let mut moving = pin!(move_bytes(&end, child.stdin.take(), child.stdout.take()));
+    let mut moves = true;
+    let (status, exited) = {
+        let mut ending = pin!(async {
+            match before(over(&mut bridge, &mut cutoff), child.wait()).await {
+                Some(status) => (status, true),
+                None => (hang_up(&mut child, &cutoff).await, false),
+            }
+        });
+        loop {
+            select! {
+                biased;
+                ended = &mut ending => break ended,
+                () = &mut moving, if moves => moves = false,
+            }
+        }
     };
     let how = match status {
         Ok(status) => describe(status),
@@ -132,21 +155,104 @@ async fn watch(mut child: Child, end: UnixStream, mut bridge: Bridge, mut cutoff
         reason: Some(LossReason::Closed),
         text: format!("proxyCommand ended with {how}"),
     });
-    drop(end);
+    if exited && moves {
+        before(over(&mut bridge, &mut cutoff), moving).await;
+    }
+}
+
+/// Completes when the stream is dropped or `cutoff` is reached.
+async fn over(bridge: &mut Bridge, cutoff: &mut CutoffWatch) {
+    let released = poll_fn(|cx| bridge.poll_released(cx));
+    before(cutoff.reached(), released).await;
+}
+
+/// Ends the program, and waits until it has exited.
+async fn hang_up(child: &mut Child, cutoff: &CutoffWatch) -> io::Result<ExitStatus> {
+    // It was not waited for, so its number was not reused.
+    #[cfg(unix)]
+    child.id().into_iter().for_each(crate::net::sys::send_sighup);
+    let grace = if cutoff.is_reached() { FINAL_EXIT_TIMEOUT } else { EXIT_TIMEOUT };
+    match timeout(grace, child.wait()).await {
+        Ok(status) => status,
+        // An error means that it has exited.
+        Err(_) => child.kill().await.and(child.wait().await),
+    }
+}
+
+/// Moves bytes in both directions until the program has closed its output or the session its end.
+async fn move_bytes(end: &End, input: Option<ChildStdin>, output: Option<ChildStdout>) {
+    let up = async {
+        if let Some(input) = input {
+            send(end, input).await;
+        }
+        pending::<()>().await;
+    };
+    let down = async {
+        if let Some(output) = output {
+            receive(end, output).await;
+        }
+    };
+    before(up, down).await;
+}
+
+/// Writes what the session sends to the program, and closes the input of the program at the end.
+async fn send(end: &End, mut input: ChildStdin) {
+    let mut buffer = vec![0; READ_SIZE];
+    loop {
+        poll_fn(|cx| end.poll_read_ready(cx)).await;
+        let count = match end.try_read(&mut buffer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            Ok(count) if count > 0 => count,
+            _ => return,
+        };
+        // A program that has closed its input goes on to send, or exits.
+        if input.write_all(&buffer[..count]).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Passes the program's output on to the session.
+async fn receive(end: &End, mut output: ChildStdout) {
+    let mut buffer = vec![0; READ_SIZE];
+    while let Ok(count @ 1..) = output.read(&mut buffer).await {
+        let mut bytes = &buffer[..count];
+        while !bytes.is_empty() {
+            poll_fn(|cx| end.poll_write_ready(cx)).await;
+            match end.try_write(bytes) {
+                Ok(count) => bytes = &bytes[count..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return,
+            }
+        }
+    }
 }
 
 /// Returns our standard error for the messages of the program. Node marks it as not to be
 /// inherited.
+#[cfg(unix)]
 fn standard_error() -> Stdio {
     io::stderr().as_fd().try_clone_to_owned().map_or_else(|_| Stdio::null(), Stdio::from)
 }
 
+/// Returns our standard error for the messages of the program.
+#[cfg(windows)]
+fn standard_error() -> Stdio {
+    Stdio::inherit()
+}
+
+#[cfg(unix)]
 fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit status {code}"),
         (None, Some(signal)) => format!("signal {signal}"),
         (None, None) => status.to_string(),
     }
+}
+
+#[cfg(windows)]
+fn describe(status: ExitStatus) -> String {
+    status.code().map_or_else(|| status.to_string(), |code| format!("exit status {code}"))
 }
 
 #[cfg(test)]
@@ -160,8 +266,11 @@ mod tests {
 
     #[test]
     fn tokens_are_expanded_once() {
-        let expanded = expand("nc %h %p # %r %n 100%% %%h", "db%h", "me");
-        assert_eq!(expanded.as_deref(), Ok("nc db%h 22 # me db%h 100% %h"));
+        let expanded = expand("nc %h %p # %r %n 100%% %%h", "db", "me");
+        assert_eq!(expanded.as_deref(), Ok("nc db 22 # me db 100% %h"));
+        #[cfg(unix)]
+        assert_eq!(expand("nc %h", "db%h", "me").as_deref(), Ok("nc db%h"));
+        #[cfg(unix)]
         assert_eq!(expand("nc %h %p", "fe80::1%eth0", "me").as_deref(), Ok("nc fe80::1%eth0 22"));
         assert_eq!(expand("nc %C", "db", "me"), Err("contains the unknown token %C".into()));
         assert_eq!(expand("nc %", "db", "me"), Err("ends with an incomplete token".into()));

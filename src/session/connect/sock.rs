@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, PoisonError};
 
+use crate::net::error_code::system_code;
 use crate::session::Error;
 use crate::session::connect::bridge;
 use crate::session::connect::transport::Stream;
@@ -43,12 +44,20 @@ impl Sock {
     pub(crate) fn take(&self, address: &str) -> Result<Stream, Error> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match std::mem::replace(&mut *state, State::Used) {
-            State::Attached(ours) => bridge::wrap(ours)
-                .map(|(stream, _)| stream)
-                .map_err(|error| bridge::failed(&error, address)),
+            State::Attached(ours) => wrap(ours).map_err(|error| {
+                let (code, address) = (system_code(&error), address.to_owned());
+                Error::Dial { syscall: "socketpair", code, errno: error.raw_os_error(), address }
+            }),
             State::Unused | State::Used => Err(Error::SockUsed),
         }
     }
+}
+
+/// Makes a stream of one end of the pair.
+fn wrap(socket: UnixStream) -> io::Result<Stream> {
+    socket.set_nonblocking(true)?;
+    let socket = tokio::net::UnixStream::from_std(socket)?;
+    Ok(Stream::bridged(socket.into(), bridge::sides().0))
 }
 
 #[cfg(test)]
