@@ -72,3 +72,34 @@ export function readKey(file) {
     fingerprint: keygen('-l', '-f', `${file}.pub`).split(' ')[1],
   };
 }
+
+const string = (value) => {
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(Buffer.byteLength(value));
+  return Buffer.concat([length, Buffer.from(value)]);
+};
+
+/**
+ * An Ed25519 key in OpenSSH's format, by hand.
+ * @param {{ seed: Buffer, point: Buffer }} pair
+ * @param options.block the private part is padded to a multiple of this, at least by one byte, as PuTTYgen does
+ */
+export function opensshKey({ seed, point }, { comment = '', block = 8 } = {}) {
+  const type = 'ssh-ed25519';
+  const blob = Buffer.concat([type, point].map(string));
+  const fields = [type, point, Buffer.concat([seed, point]), comment];
+  const section = Buffer.concat([Buffer.alloc(8, 1), ...fields.map(string)]);
+  const padding = Buffer.from(Array.from({ length: block - (section.length % block) }, (_, index) => index + 1));
+  const body = Buffer.concat([
+    Buffer.from('openssh-key-v1\0'),
+    ...['none', 'none', ''].map(string),
+    Buffer.of(0, 0, 0, 1),
+    string(blob),
+    string(Buffer.concat([section, padding])),
+  ]);
+  const lines = body.toString('base64').match(/.{1,70}/g);
+  return {
+    text: ['-----BEGIN OPENSSH PRIVATE KEY-----', ...lines, '-----END OPENSSH PRIVATE KEY-----', ''].join('\n'),
+    publicKey: `${type} ${blob.toString('base64')} ${comment}`.trim(),
+  };
+}

@@ -1,22 +1,23 @@
 //! OpenSSL's formats of private keys, PKCS#8, PKCS#1 and SEC1, and their two kinds of encryption.
 //! aws-lc-rs reads the decrypted structures.
 
-use aws_lc_rs::cipher::{
-    AES_128, AES_192, AES_256, DecryptionContext, PaddedBlockDecryptingKey, UnboundCipherKey,
-};
-use aws_lc_rs::iv::FixedLength;
 use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair};
 use md5::{Digest, Md5};
-use pkcs8::der::asn1::OctetStringRef;
+use pkcs8::der::asn1::{OctetStringRef, UintRef};
 use pkcs8::der::{Decode, Reader, SliceReader};
 use pkcs8::pkcs5::{self, pbes2::Kdf};
 use pkcs8::spki::AlgorithmIdentifierRef;
 use pkcs8::{EncryptedPrivateKeyInfo, ObjectIdentifier, PrivateKeyInfo};
+use ssh_key::Cipher;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::curve::Curve;
 use super::pem::Block;
+use super::ppk::hexadecimal;
 use super::private::{PrivateKeyError, Signer};
+use super::sha1::{Purpose, pkcs12};
+use super::{openssh, rsa};
+use crate::wire::bits;
 
 /// id-Ed25519 (RFC 8410)
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
@@ -24,6 +25,11 @@ const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 /// rsaEncryption (RFC 8017)
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+
+/// id-dsa (RFC 3279)
+const DSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10040.4.1");
+/// pbeWithSHAAnd3-KeyTripleDES-CBC (RFC 7292)
+const SHA1_TRIPLE_DES: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.12.1.3");
 
 /// Maximum rounds of PBKDF2, the number that NIST SP 800-132 recommends for very critical keys. OpenSSL
 /// writes 2048.
@@ -41,14 +47,33 @@ pub(super) fn pkcs8(der: &[u8]) -> Result<Signer, PrivateKeyError> {
     match info.algorithm.oid {
         ED25519 => Ok(Signer::Ed25519(Ed25519KeyPair::from_pkcs8_maybe_unchecked(der)?)),
         EC => sec1(der),
-        RSA => Ok(Signer::Rsa(RsaKeyPair::from_pkcs8(der)?)),
+        RSA => {
+            check_modulus(info.private_key)?;
+            Ok(Signer::Rsa(RsaKeyPair::from_pkcs8(der)?))
+        }
+        DSA => Err(PrivateKeyError::Unsupported(openssh::unsupported_type("ssh-dss"))),
         other => Err(PrivateKeyError::Unsupported(format!("PKCS#8 with a key of type {other}"))),
     }
 }
 
 /// Reads `RSA PRIVATE KEY`, PKCS#1 (RFC 8017).
 pub(super) fn pkcs1(der: &[u8]) -> Result<Signer, PrivateKeyError> {
+    check_modulus(der)?;
     Ok(Signer::Rsa(RsaKeyPair::from_der(der)?))
+}
+
+/// Checks the size of the modulus in a PKCS#1 structure: aws-lc-rs does not tell.
+fn check_modulus(der: &[u8]) -> Result<(), PrivateKeyError> {
+    let modulus = || {
+        SliceReader::new(der)?.sequence(|fields| {
+            u8::decode(fields)?;
+            let modulus = UintRef::decode(fields)?;
+            fields.read_slice(fields.remaining_len())?;
+            Ok(bits(modulus.as_bytes()))
+        })
+    };
+    let damaged = |_: pkcs8::der::Error| PrivateKeyError::Damaged("it is not a PKCS#1 structure");
+    rsa::check_size(modulus().map_err(damaged)?)
 }
 
 /// Reads `EC PRIVATE KEY`, SEC1 (RFC 5915), also inside PKCS#8. The curve is the one that accepts it.
@@ -62,21 +87,23 @@ pub(super) fn sec1(der: &[u8]) -> Result<Signer, PrivateKeyError> {
         .ok_or(PrivateKeyError::Damaged("it is not a key on nistp256, nistp384 or nistp521"))
 }
 
-/// Reads `ENCRYPTED PRIVATE KEY`, PKCS#8 encrypted with PBES2 (RFC 8018).
+/// Reads `ENCRYPTED PRIVATE KEY`, PKCS#8 encrypted with PBES2 (RFC 8018), or with SHA-1 and 3DES as in
+/// PKCS#12 (RFC 7292).
 pub(super) fn encrypted_pkcs8(
     der: &[u8],
     passphrase: Option<&[u8]>,
 ) -> Result<Signer, PrivateKeyError> {
-    let info = EncryptedPrivateKeyInfo::from_der(der).map_err(|_| match outline(der) {
-        Ok(()) => unsupported_encryption(),
-        Err(_) => PrivateKeyError::Damaged("it is not an encrypted PKCS#8 structure"),
-    })?;
+    let damaged = PrivateKeyError::Damaged("it is not an encrypted PKCS#8 structure");
+    let (algorithm, encrypted) = outline(der).map_err(|_| damaged)?;
+    if algorithm.oid == SHA1_TRIPLE_DES {
+        return sha1_triple_des(algorithm, encrypted, passphrase);
+    }
+    let info = EncryptedPrivateKeyInfo::from_der(der).map_err(|_| unsupported_encryption())?;
     if !is_sensible(&info) {
         return Err(PrivateKeyError::Damaged(WRONG_PARAMETERS));
     }
     if !is_affordable(&info) {
-        let what = "encrypted with a key derivation of excessive cost";
-        return Err(PrivateKeyError::Unsupported(what.to_owned()));
+        return Err(excessive_cost());
     }
     let passphrase = passphrase.ok_or(PrivateKeyError::PassphraseMissing)?;
     let document = info.decrypt(passphrase).map_err(|error| match error {
@@ -114,21 +141,76 @@ fn is_affordable(info: &EncryptedPrivateKeyInfo<'_>) -> bool {
     }
 }
 
-/// Checks for the structure of an encrypted key with any cipher: the parser of pkcs8 does not
-/// distinguish an unknown cipher from a damaged file.
-fn outline(der: &[u8]) -> pkcs8::der::Result<()> {
+/// Returns the algorithm and the content of an encrypted key with any cipher: the parser of pkcs8 does
+/// not distinguish an unknown cipher from a damaged file.
+fn outline(der: &[u8]) -> pkcs8::der::Result<(AlgorithmIdentifierRef<'_>, &[u8])> {
     let mut reader = SliceReader::new(der)?;
-    reader.sequence(|fields| {
-        AlgorithmIdentifierRef::decode(fields)?;
-        OctetStringRef::decode(fields)?;
-        Ok(())
+    let parts = reader.sequence(|fields| {
+        let algorithm = AlgorithmIdentifierRef::decode(fields)?;
+        Ok((algorithm, OctetStringRef::decode(fields)?.as_bytes()))
     })?;
-    reader.finish(())
+    reader.finish(parts)
 }
 
 fn unsupported_encryption() -> PrivateKeyError {
-    let what = "encrypted with something other than PBES2 with AES-CBC and PBKDF2 or scrypt";
+    let what = "encrypted with something other than PBES2 with AES-CBC or 3DES and PBKDF2 or scrypt, or \
+                SHA-1 with 3DES";
     PrivateKeyError::Unsupported(what.to_owned())
+}
+
+/// Reads a key encrypted with `PBE-SHA1-3DES`, as OpenSSL and PuTTY wrote many. Its parameters:
+///
+/// ```text
+/// SEQUENCE { salt OCTET STRING, iterations INTEGER }
+/// ```
+fn sha1_triple_des(
+    algorithm: AlgorithmIdentifierRef<'_>,
+    encrypted: &[u8],
+    passphrase: Option<&[u8]>,
+) -> Result<Signer, PrivateKeyError> {
+    let parameters = || {
+        algorithm.parameters.ok_or(pkcs8::der::ErrorKind::Failed)?.sequence(|fields| {
+            Ok((OctetStringRef::decode(fields)?.as_bytes(), u32::decode(fields)?))
+        })
+    };
+    let wrong = |_: pkcs8::der::Error| PrivateKeyError::Damaged(WRONG_PARAMETERS);
+    let (salt, rounds) = parameters().map_err(wrong)?;
+    if rounds > MAX_ROUNDS {
+        return Err(excessive_cost());
+    }
+    let passphrase = passphrase.ok_or(PrivateKeyError::PassphraseMissing)?;
+    let text = str::from_utf8(passphrase).map_err(|_| PrivateKeyError::PassphraseWrong)?;
+    let key = pkcs12(text, salt, rounds, Purpose::Cipher, 24);
+    let iv = pkcs12(text, salt, rounds, Purpose::Iv, 8);
+    let mut body = Zeroizing::new(encrypted.to_vec());
+    pkcs8(decrypt(Cipher::TDesCbc, &key, &iv, &mut body)?).map_err(misdecrypted)
+}
+
+fn excessive_cost() -> PrivateKeyError {
+    let what = "encrypted with a key derivation of excessive cost";
+    PrivateKeyError::Unsupported(what.to_owned())
+}
+
+/// Decrypts and removes the padding (RFC 5652 section 6.3): each of its bytes is its length.
+fn decrypt<'a>(
+    cipher: Cipher,
+    key: &[u8],
+    iv: &[u8],
+    body: &'a mut [u8],
+) -> Result<&'a [u8], PrivateKeyError> {
+    let block = cipher.block_size();
+    if body.is_empty() || !body.len().is_multiple_of(block) {
+        return Err(PrivateKeyError::Damaged("its length does not match its cipher"));
+    }
+    cipher.decrypt(key, iv, body, None).map_err(|_| PrivateKeyError::PassphraseWrong)?;
+    let count = body.last().copied().unwrap_or_default();
+    let (content, padding) = body
+        .split_at_checked(body.len().wrapping_sub(count.into()))
+        .ok_or(PrivateKeyError::PassphraseWrong)?;
+    if padding.is_empty() || padding.len() > block || padding.iter().any(|byte| *byte != count) {
+        return Err(PrivateKeyError::PassphraseWrong);
+    }
+    Ok(content)
 }
 
 /// Reads a format that OpenSSL used before PKCS#8, with its encryption in the headers:
@@ -149,26 +231,20 @@ pub(super) fn traditional(
         .header("DEK-Info")
         .and_then(|value| value.split_once(','))
         .ok_or(PrivateKeyError::Damaged("its DEK-Info line is missing"))?;
-    let (algorithm, key_length) = match cipher {
-        "AES-128-CBC" => (&AES_128, 16),
-        "AES-192-CBC" => (&AES_192, 24),
-        "AES-256-CBC" => (&AES_256, 32),
+    let (cipher, key_length) = match cipher {
+        "AES-128-CBC" => (Cipher::Aes128Cbc, 16),
+        "AES-192-CBC" => (Cipher::Aes192Cbc, 24),
+        "AES-256-CBC" => (Cipher::Aes256Cbc, 32),
+        "DES-EDE3-CBC" => (Cipher::TDesCbc, 24),
         other => return Err(PrivateKeyError::Unsupported(format!("encrypted with {other}"))),
     };
-    let iv = hexadecimal(iv).ok_or(PrivateKeyError::Damaged("its DEK-Info line is damaged"))?;
-    if block.body.is_empty() || !block.body.len().is_multiple_of(iv.len()) {
-        return Err(PrivateKeyError::Damaged("its length does not match its cipher"));
-    }
+    let iv = hexadecimal(iv.as_bytes())
+        .filter(|iv| iv.len() == cipher.block_size())
+        .ok_or(PrivateKeyError::Damaged("its DEK-Info line is damaged"))?;
     let passphrase = passphrase.ok_or(PrivateKeyError::PassphraseMissing)?;
-
     let key = bytes_to_key(passphrase, &iv, key_length);
-    let key = UnboundCipherKey::new(algorithm, &key)
-        .and_then(PaddedBlockDecryptingKey::cbc_pkcs7)
-        .expect("the key has the length of its cipher");
     let mut body = block.body.clone();
-    let context = DecryptionContext::Iv128(FixedLength::from(iv));
-    let der = key.decrypt(&mut body, context).map_err(|_| PrivateKeyError::PassphraseWrong)?;
-    read(der).map_err(misdecrypted)
+    read(decrypt(cipher, &key, &iv, &mut body)?).map_err(misdecrypted)
 }
 
 /// Returns the error after decryption: in one of 256 cases a wrong passphrase yields a valid padding,
@@ -185,7 +261,7 @@ fn misdecrypted(error: PrivateKeyError) -> PrivateKeyError {
 
 /// Derives a key with OpenSSL's `EVP_BytesToKey`, MD5 and one round: each block is the digest of the
 /// previous one, the passphrase, and 8 bytes of salt, the first of the initialization vector.
-fn bytes_to_key(passphrase: &[u8], iv: &[u8; 16], length: usize) -> Zeroizing<Vec<u8>> {
+fn bytes_to_key(passphrase: &[u8], iv: &[u8], length: usize) -> Zeroizing<Vec<u8>> {
     // Room for whole blocks: growing would leave a copy in memory.
     let mut key = Zeroizing::new(Vec::with_capacity(length.next_multiple_of(16)));
     while key.len() < length {
@@ -200,15 +276,6 @@ fn bytes_to_key(passphrase: &[u8], iv: &[u8; 16], length: usize) -> Zeroizing<Ve
     }
     key.truncate(length);
     key
-}
-
-/// Decodes 16 bytes in hexadecimal.
-fn hexadecimal(text: &str) -> Option<[u8; 16]> {
-    // from_str_radix alone would accept a sign.
-    if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    Some(u128::from_str_radix(text, 16).ok()?.to_be_bytes())
 }
 
 #[cfg(test)]

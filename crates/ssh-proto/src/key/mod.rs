@@ -3,14 +3,16 @@
 //! aws-lc-rs signs and verifies, and decides which keys are valid. These files read keys and convert
 //! signatures:
 //!
-//! - `private`: [`PrivateKey`], read from the formats in `openssh` and `der`; `pem` is their envelope.
+//! - `private`: [`PrivateKey`], read from the formats in `openssh` and `der`, whose envelope is `pem`, and
+//!   `ppk`; `encoding`: what else surrounds a key.
 //! - `public`: [`PublicKey`]; `certificate`: [`Certificate`]; `host`: [`HostKey`] is either of them.
 //! - `listed`: [`ListedKey`], a key in a known_hosts file.
-//! - `curve`, `rsa`: the types of keys; `pad`, `stack`: helpers.
+//! - `curve`, `rsa`: the types of keys; `pad`, `sha1`, `stack`: helpers.
 
 mod certificate;
 mod curve;
 mod der;
+mod encoding;
 mod host;
 mod listed;
 #[cfg(test)]
@@ -18,9 +20,11 @@ mod nonces;
 mod openssh;
 mod pad;
 mod pem;
+mod ppk;
 mod private;
 mod public;
 mod rsa;
+mod sha1;
 mod stack;
 
 pub(crate) use certificate::SUFFIX as CERTIFICATE_SUFFIX;

@@ -15,7 +15,7 @@ use super::{ED25519, RSA, rsa};
 use crate::wire::{Malformed, Reader};
 
 /// First bytes of the decoded body.
-const MAGIC: &[u8] = b"openssh-key-v1\0";
+pub(super) const MAGIC: &[u8] = b"openssh-key-v1\0";
 /// Maximum rounds of bcrypt, some tens of seconds of work; ssh-keygen writes 16 or 24. Lower under the
 /// fuzzer, so that it can try many files.
 const MAX_ROUNDS: u32 = if cfg!(feature = "fuzzing") { 2 } else { 10_000 };
@@ -64,7 +64,7 @@ pub(super) fn read(body: &[u8], passphrase: Option<&[u8]>) -> Result<Signer, Pri
         if !tag.is_empty() {
             return Err(PrivateKeyError::Damaged("bytes follow it"));
         }
-        section(private, 8)?.ok_or(PrivateKeyError::Damaged("its check numbers differ"))?
+        section(private)?.ok_or(PrivateKeyError::Damaged("its check numbers differ"))?
     } else {
         let unsupported = || PrivateKeyError::Unsupported(format!("encrypted with {cipher}"));
         let cipher = Cipher::new(cipher).map_err(|_| unsupported())?;
@@ -92,7 +92,7 @@ pub(super) fn read(body: &[u8], passphrase: Option<&[u8]>) -> Result<Signer, Pri
             Some(_) => PrivateKeyError::PassphraseWrong,
             None => unsupported(),
         })?;
-        section(&private, cipher.block_size())?.ok_or(PrivateKeyError::PassphraseWrong)?
+        section(&private)?.ok_or(PrivateKeyError::PassphraseWrong)?
     };
     if signer.public_blob() != public {
         return Err(PrivateKeyError::Damaged("its public and private keys do not match"));
@@ -126,7 +126,10 @@ fn bcrypt(options: &[u8]) -> Result<Kdf, PrivateKeyError> {
 /// string  comment
 /// byte[]  1, 2, 3, ... up to a multiple of the cipher's block
 /// ```
-fn section(section: &[u8], block: usize) -> Result<Option<Signer>, PrivateKeyError> {
+///
+/// As in OpenSSH, the padding may have any length: PuTTYgen pads to blocks of 16 bytes without a cipher
+/// too, where ssh-keygen pads to 8.
+fn section(section: &[u8]) -> Result<Option<Signer>, PrivateKeyError> {
     let mut fields = Reader::new(section);
     if fields.uint32()? != fields.uint32()? {
         return Ok(None);
@@ -135,21 +138,23 @@ fn section(section: &[u8], block: usize) -> Result<Option<Signer>, PrivateKeyErr
         ED25519 => ed25519(&mut fields)?,
         RSA => rsa(&mut fields)?,
         name => match Curve::by_algorithm(name) {
-            Some(curve) => ecdsa(curve, &mut fields)?,
+            Some(curve) => ecdsa(curve, fields.string()?, fields.string()?, fields.positive()?)?,
             None => return Err(PrivateKeyError::Unsupported(unsupported_type(name))),
         },
     };
     fields.string()?;
-    let padding = fields.rest();
-    if padding.len() >= block || !padding.iter().copied().eq((1..).take(padding.len())) {
+    let mut expected = (0..=u8::MAX).cycle().skip(1);
+    if !fields.rest().iter().all(|byte| expected.next() == Some(*byte)) {
         return Err(PrivateKeyError::Damaged("its padding is wrong"));
     }
     Ok(Some(signer))
 }
 
 /// Describes a type of key that is not supported.
-fn unsupported_type(name: &str) -> String {
-    if name.starts_with("sk-") {
+pub(super) fn unsupported_type(name: &str) -> String {
+    if name == "ssh-dss" {
+        "a DSA key (ssh-dss), which current servers refuse".to_owned()
+    } else if name.starts_with("sk-") {
         format!("{name}, whose private key is in a security key")
     } else {
         format!("a key of type {}", name.escape_debug())
@@ -175,8 +180,12 @@ fn ed25519(fields: &mut Reader<'_>) -> Result<Signer, PrivateKeyError> {
 /// string  public point
 /// mpint   private number
 /// ```
-fn ecdsa(curve: Curve, fields: &mut Reader<'_>) -> Result<Signer, PrivateKeyError> {
-    let (name, point, number) = (fields.string()?, fields.string()?, fields.positive()?);
+pub(super) fn ecdsa(
+    curve: Curve,
+    name: &[u8],
+    point: &[u8],
+    number: &[u8],
+) -> Result<Signer, PrivateKeyError> {
     if name != curve.name().as_bytes() {
         return Err(PrivateKeyError::Damaged("its curve does not match its type"));
     }

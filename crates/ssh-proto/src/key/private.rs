@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::curve::Curve;
 use super::pem::Block;
 use super::stack::wiping_stack;
-use super::{ED25519, RSA_SHA2_256, RSA_SHA2_512, der, openssh, rsa};
+use super::{ED25519, RSA_SHA2_256, RSA_SHA2_512, der, encoding, openssh, ppk, rsa};
 use crate::wire::Writer;
 
 /// A private key, ready to sign.
@@ -69,8 +69,8 @@ pub enum SignError {
 }
 
 impl PrivateKey {
-    /// Reads the text of a key file: OpenSSH's format, PKCS#8, PKCS#1 and SEC1, each with or without
-    /// encryption.
+    /// Reads the text of a key file: OpenSSH's format, PKCS#8, PKCS#1, SEC1, and PuTTY's format, each
+    /// with or without encryption. `encoding` says what else may surround it.
     ///
     /// The passphrase is ignored if the key is not encrypted. Decryption takes the processor time that
     /// the file specifies, often a tenth of a second: too long for an event loop.
@@ -80,13 +80,20 @@ impl PrivateKey {
 
     fn read(text: &[u8], passphrase: Option<&[u8]>) -> Result<Self, PrivateKeyError> {
         let passphrase = passphrase.filter(|passphrase| !passphrase.is_empty());
-        let block = Block::find(text)?;
+        let text = encoding::plain(text);
+        if text.starts_with(ppk::START) {
+            return Ok(ppk::read(&text, passphrase)?.into());
+        }
+        let block = Block::find(&text)?;
         let signer = match block.label {
             "OPENSSH PRIVATE KEY" => openssh::read(&block.body, passphrase)?,
             "PRIVATE KEY" => der::pkcs8(&block.body)?,
             "ENCRYPTED PRIVATE KEY" => der::encrypted_pkcs8(&block.body, passphrase)?,
             "RSA PRIVATE KEY" => der::traditional(&block, passphrase, der::pkcs1)?,
             "EC PRIVATE KEY" => der::traditional(&block, passphrase, der::sec1)?,
+            "DSA PRIVATE KEY" => {
+                return Err(PrivateKeyError::Unsupported(openssh::unsupported_type("ssh-dss")));
+            }
             other => return Err(PrivateKeyError::Unsupported(format!("a file of type {other}"))),
         };
         Ok(signer.into())
@@ -108,10 +115,14 @@ impl PrivateKey {
         made.map_err(|_| SignError::Failed)
     }
 
-    /// Returns the public key of a key file without decrypting it: only OpenSSH's format has it in the
-    /// clear.
+    /// Returns the public key of a key file without decrypting it: only the formats of OpenSSH and PuTTY
+    /// have it in the clear.
     pub fn public_half(text: &[u8]) -> Option<Vec<u8>> {
-        let block = Block::find(text).ok()?;
+        let text = encoding::plain(text);
+        if text.starts_with(ppk::START) {
+            return ppk::public_half(&text);
+        }
+        let block = Block::find(&text).ok()?;
         if block.label == "OPENSSH PRIVATE KEY" { openssh::public_half(&block.body) } else { None }
     }
 
@@ -196,14 +207,8 @@ impl fmt::Debug for PrivateKey {
 }
 
 impl From<KeyRejected> for PrivateKeyError {
-    fn from(rejected: KeyRejected) -> Self {
-        // aws-lc-rs returns its reasons as text only.
-        match rejected.description_() {
-            "TooSmall" | "TooLarge" => PrivateKeyError::Unsupported(
-                "an RSA key of less than 2048 or more than 8192 bits".to_owned(),
-            ),
-            _ => PrivateKeyError::Damaged("its numbers are not a key"),
-        }
+    fn from(_: KeyRejected) -> Self {
+        PrivateKeyError::Damaged("its numbers are not a key")
     }
 }
 

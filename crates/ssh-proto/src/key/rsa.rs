@@ -2,7 +2,6 @@
 
 use std::ops::RangeInclusive;
 
-use aws_lc_rs::error::KeyRejected;
 use aws_lc_rs::rsa::{KeyPair, KeyPairComponents};
 use aws_lc_rs::signature::RsaPublicKeyComponents;
 use crypto_bigint::{U2048, U4096, U8192, Uint};
@@ -11,6 +10,7 @@ use zeroize::Zeroizing;
 use super::RSA;
 use super::certificate::SUFFIX;
 use super::pad::pad_into;
+use super::private::PrivateKeyError;
 use crate::wire::{Reader, Writer, bits};
 
 /// Accepted sizes of the modulus in bits. Smaller keys are too weak (NIST SP 800-131A); aws-lc-rs does
@@ -36,7 +36,8 @@ pub(super) struct Numbers<'a> {
 impl Numbers<'_> {
     /// Returns the key. aws-lc-rs checks that the numbers belong together, and also needs `d mod (p-1)`
     /// and `d mod (q-1)`, which are not in OpenSSH's format.
-    pub(super) fn key_pair(&self) -> Result<KeyPair, KeyRejected> {
+    pub(super) fn key_pair(&self) -> Result<KeyPair, PrivateKeyError> {
+        check_size(bits(self.n))?;
         // The time of a reduction grows with the square of the width.
         let widest = self.d.len().max(self.p.len()).max(self.q.len());
         let reduce = match 8 * widest {
@@ -46,7 +47,7 @@ impl Numbers<'_> {
         };
         // Without them aws-lc-rs refuses the key, with the right reason.
         let exponent = |prime| reduce(self.d, prime).unwrap_or_default();
-        KeyPair::from_components(&KeyPairComponents {
+        let pair = KeyPair::from_components(&KeyPairComponents {
             public_key: RsaPublicKeyComponents { n: self.n, e: self.e },
             d: self.d,
             p: self.p,
@@ -54,8 +55,20 @@ impl Numbers<'_> {
             dP: exponent(self.p).as_slice(),
             dQ: exponent(self.q).as_slice(),
             qInv: self.iqmp,
-        })
+        });
+        Ok(pair?)
     }
+}
+
+/// Refuses a private key whose modulus has another size than is supported.
+pub(super) fn check_size(bits: usize) -> Result<(), PrivateKeyError> {
+    if SIZES.contains(&bits) {
+        return Ok(());
+    }
+    let (least, most) = (SIZES.start(), SIZES.end());
+    let what =
+        format!("an RSA key of {bits} bits; {least} to {most} are supported without an agent");
+    Err(PrivateKeyError::Unsupported(what))
 }
 
 /// Returns `d mod (prime - 1)`, in a time that depends on the sizes only.
