@@ -38,8 +38,16 @@ export interface HostKeyInfo {
 }
 
 /**
- * The contents of a private key file in OpenSSH or PEM format (not its path), or an object with the
- * contents, a passphrase and a certificate.
+ * The contents of a private key file (not its path), or an object with the contents, a passphrase and a
+ * certificate.
+ *
+ * - Formats: OpenSSH, PKCS#8, PKCS#1 and SEC1 in PEM, and PuTTY's versions 2 and 3. All may be encrypted,
+ *   also with 3DES as by old versions of OpenSSL and PuTTYgen.
+ * - Types: Ed25519, ECDSA on nistp256, nistp384 or nistp521, and RSA with 2048 to 8192 bits. Smaller RSA
+ *   keys are too weak, larger ones are not supported by the cryptographic library; an agent can use both.
+ *   DSA is not supported: current servers refuse it. The keys of security keys (`sk-`) need an agent.
+ * - Around the key, these are accepted: a byte order mark, UTF-16, quotes, `\n` or spaces in place of line
+ *   feeds, and base64 of the whole file.
  *
  * A certificate is offered first and then the bare key, as OpenSSH does. The server decides whether a
  * certificate is valid.
@@ -248,7 +256,8 @@ export interface SSHTunnelOptions {
    * `process.env.SSH_AUTH_SOCK`.
    *
    * Keys and certificates are offered in the agent's order, and the agent signs only with keys that the
-   * server accepts. If the agent fails or cannot be reached, the next key or method is tried, and
+   * server accepts. An agent that restricts keys to destinations (`ssh-add -h`) learns which host it signs
+   * for. If the agent fails or cannot be reached, the next key or method is tried, and
    * ERR_SSH_AUTH says what went wrong. An agent that waits for a touch or a confirmation has
    * `readyTimeout` to answer.
    */
@@ -256,8 +265,16 @@ export interface SSHTunnelOptions {
   /**
    * The only keys of `agent` to use, with their certificates: public key lines, as in `id_ed25519.pub`.
    * Default: all keys of the agent. Many servers accept no more than six attempts.
+   *
+   * A line may also be a user's certificate, as in `id_ed25519-cert.pub`. It is offered before its key, which
+   * the agent signs with; the agent itself need not have the certificate.
    */
   agentKeys?: string | readonly string[] | undefined;
+  /**
+   * Keys of `agent` to offer before its others: public key lines or certificates, as in `agentKeys`.
+   * Default: none.
+   */
+  agentKeysFirst?: string | readonly string[] | undefined;
   /**
    * Whether listeners of 'keyboard-interactive' answer the server's questions. Default: `false`.
    *
@@ -596,6 +613,7 @@ export interface JumpHost
     | 'algorithms'
     | 'agent'
     | 'agentKeys'
+    | 'agentKeysFirst'
     | 'authHandler'
     | 'hostKey'
     | 'knownHosts'

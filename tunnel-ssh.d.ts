@@ -45,6 +45,7 @@ export interface SshOptions
     SSHTunnelOptions,
     | 'certificate'
     | 'agentKeys'
+    | 'agentKeysFirst'
     | 'hostKey'
     | 'knownHosts'
     | 'strictHostKeyChecking'

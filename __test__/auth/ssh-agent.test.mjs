@@ -347,3 +347,96 @@ test('the password is sent only after the server accepted the ssh-userauth servi
   await reluctant.logged(/Inbound: Received USERAUTH_REQUEST \(password\)/);
   await tunnel.promises.shutdown();
 });
+
+// Which keys of the agent come first, and certificates that it does not have.
+
+/** The server's log from now on has the fingerprints in this order. */
+async function offered(t, options, fingerprints) {
+  const since = server.log().length;
+  await connectOnce(options);
+  const seen = [
+    ...server
+      .log()
+      .slice(since)
+      .matchAll(/(?:Failed|Accepted) publickey .* (SHA256:\S+)/g),
+  ];
+  assert.deepEqual(
+    seen.map(([, fingerprint]) => fingerprint),
+    fingerprints,
+  );
+}
+
+test('agentKeysFirst moves keys of the agent to the front, in its order', async (t) => {
+  const unknown = Array.from({ length: 3 }, () => newKey({}, { known: false }));
+  const [first, last] = [newKey({}, { known: false }), newKey({})];
+  const agent = (await agentWith(t, ...unknown, first, last)).path;
+  await offered(t, { agent, agentKeysFirst: last.publicKey }, [last.fingerprint]);
+  const agentKeysFirst = [last.publicKey, first.publicKey];
+  await offered(t, { agent, agentKeysFirst }, [first.fingerprint, last.fingerprint]);
+  // Others follow, and a key that the agent does not have is no problem.
+  const elsewhere = makeKey(at('elsewhere')).publicKey;
+  await connectOnce({ agent, agentKeysFirst: [elsewhere, unknown[0].publicKey] });
+  assert.throws(() => make({ agent, agentKeysFirst: 'ssh-ed25519 AAAA' }), {
+    code: 'ERR_INVALID_ARG_VALUE',
+    message: /'options\.agentKeysFirst' is invalid: expected lines of public keys/,
+  });
+});
+
+for (const type of ['ed25519', 'ecdsa', 'rsa']) {
+  test(`a certificate goes with a key of the agent that has none: ${type}`, async (t) => {
+    const [other, key] = [newKey({}, { known: false }), newKey({ type }, { known: false })];
+    const agent = (await agentWith(t, other, key)).path; // before there is a certificate beside it
+    keygen('-q', '-s', authority.file, '-I', `lent-${type}`, '-n', userInfo().username, `${key.file}.pub`);
+    const certificate = readFileSync(`${key.file}-cert.pub`, 'utf8');
+    for (const option of ['agentKeys', 'agentKeysFirst']) {
+      await connectOnce({ agent, [option]: certificate });
+      await server.logged(new RegExp(`Accepted certificate ID "lent-${type}"`));
+      await connectOnce({ agent, [option]: `# its certificate\n${certificate}` });
+    }
+  });
+}
+
+for (const type of ['ed25519', 'ecdsa']) {
+  test(`a certificate goes with a security key behind the agent: ${type}`, async (t) => {
+    const agent = await SecurityKeyAgent.start(type);
+    t.after(() => agent.stop());
+    const line = at(`lent-${type}.pub`);
+    writeFileSync(line, agent.publicKey);
+    keygen('-q', '-s', authority.file, '-I', `lent-sk-${type}`, '-n', userInfo().username, line);
+    const certificate = readFileSync(line.replace('.pub', '-cert.pub'), 'utf8');
+    await connectOnce({ agent: agent.path, agentKeys: certificate });
+    await server.logged(new RegExp(`Accepted certificate ID "lent-sk-${type}"`));
+  });
+}
+
+// Keys with destination constraints.
+
+/** Adds a key that the agent uses for this server only, or for another. */
+function addConstrained(agent, key, { host, hostKey }) {
+  const known = at(`constraints${keys++}`);
+  writeFileSync(known, `${host} ${hostKey}\n`);
+  agent.add(key.file, '-H', known, '-h', host);
+}
+
+test('a key that is restricted to a destination authenticates there, and nowhere else', async (t) => {
+  const [key, other] = [newKey({}), newKey({})];
+  const agent = await agentWith(t);
+  const hostKey = server.hostKeys[0].publicKey;
+  addConstrained(agent, key, { host: 'server', hostKey });
+  addConstrained(agent, other, { host: 'another', hostKey: makeKey(at(`host${keys++}`)).publicKey });
+  await offered(t, { agent: agent.path }, [key.fingerprint]);
+  assert.match(await refusal({ agent: agent.path, agentKeys: other.publicKey }), /agent \(it has no other key\)/);
+  // Without knowing the host, the agent signs with neither.
+  const proxy = await proxyOf(t, agent);
+  proxy.onExtension = (socket) => socket.write(Buffer.from([0, 0, 0, 1, 5]));
+  assert.match(await refusal({ agent: proxy.path }), /of the agent\): it refused/);
+});
+
+test('an agent that does not know session binding still signs', async (t) => {
+  for (const onExtension of [(socket) => socket.destroy(), (socket) => socket.write(Buffer.from([0, 0, 0, 1, 5]))]) {
+    const proxy = await proxyOf(t, await agentWith(t, newKey({})));
+    proxy.onExtension = onExtension;
+    await connectOnce({ agent: proxy.path });
+    assert.equal(proxy.requests.filter((number) => number === 27).length, 1);
+  }
+});

@@ -1,7 +1,7 @@
 // The options that fromConfig makes of ssh_config files.
 
 import assert from 'node:assert/strict';
-import { chmodSync, chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { userInfo } from 'node:os';
 import { join, } from 'node:path';
@@ -9,12 +9,11 @@ import { after } from 'node:test';
 
 import { SSHTunnel } from '../../index.js';
 import { test } from '../helpers/bounded.mjs';
-import { keygen, makeKey, temporaryFolder } from '../helpers/keys.mjs';
-import { configureIn } from '../helpers/ssh-config.mjs';
+import { temporaryFolder } from '../helpers/keys.mjs';
+import { configureIn, contextIn } from '../helpers/ssh-config.mjs';
 import { assertIncludes, } from '../helpers/tunnels.mjs';
 
 const require = createRequire(import.meta.url);
-const { makeContext } = require('../../lib/ssh-config/context.js');
 const { DIRECTIVES } = require('../../lib/ssh-config/directives.js');
 
 const USER = userInfo().username;
@@ -208,20 +207,8 @@ test('overrides take precedence, like the command line of ssh', () => {
   assert.equal(option('knownHosts', text, { hostKey: 'SHA256:x' }), undefined);
 });
 
-/** A context with a home folder of the test. */
-function contextAt(name) {
-  const home = at(name);
-  mkdirSync(join(home, '.ssh'), { recursive: true, mode: 0o700 });
-  const userFolder = join(home, '.ssh');
-  const systemFolder = join(home, 'etc');
-  mkdirSync(systemFolder);
-  return {
-    ...makeContext(undefined), home, userFolder, systemFolder, userFile: join(userFolder, 'config'), systemFile: join(systemFolder, 'ssh_config'), variables: {},
-  };
-}
-
 test("the user's file precedes the system's, and both may be missing", () => {
-  const context = contextAt('order');
+  const context = contextIn(folder, 'order');
   const read = () => configure('', {}, 'h', context).options;
   assertIncludes(read(), { host: 'h', port: 22, username: USER });
   writeFileSync(context.systemFile, 'User system\nPort 2\nInclude more\n');
@@ -242,88 +229,6 @@ test("the user's file precedes the system's, and both may be missing", () => {
   // A file of root is trusted like the user's own; a third user's file is not, also not by root.
   if (context.uid === 0) chownSync(context.userFile, 12_345, 12_345);
   assert.throws(() => configure('', {}, 'h', { ...context, uid: context.uid && 12_345 }), /others than its user/);
-});
-
-test('existing usable keys are read, others are in configNotices', () => {
-  const context = contextAt('keys');
-  const key = (name, options) => makeKey(join(context.userFolder, name), options);
-  const ed = key('id_ed25519');
-  const rsa = key('id_rsa', { type: 'rsa' });
-  const locked = key('id_ecdsa', { type: 'ecdsa', passphrase: 'secret' });
-  const read = (text = '', overrides = {}) => {
-    writeFileSync(context.userFile, text);
-    const { options, notices } = configure('', overrides, 'h', context);
-    return { keys: [options.privateKey ?? []].flat().map(({ key }) => String(key)), options, notices };
-  };
-  const usual = read();
-  assert.deepEqual(usual.keys, [rsa.privateKey, ed.privateKey]);
-  assert.equal(usual.notices.length, 1);
-  assertIncludes(usual.notices[0], { option: 'IdentityFile', value: '~/.ssh/id_ecdsa', host: 'h', file: undefined, line: undefined });
-  assert.match(usual.notices[0].reason, /encrypted and there is no passphrase; the option 'passphrase' would decrypt it/);
-
-  const opened = read('', { passphrase: 'secret' });
-  assert.deepEqual(opened.keys, [rsa.privateKey, locked.privateKey, ed.privateKey]);
-  assert.deepEqual(opened.notices, []);
-  const other = read('', { passphrase: 'other' });
-  assert.deepEqual(other.keys, [rsa.privateKey, ed.privateKey]);
-  assert.match(other.notices[0].reason, /passphrase of the private key is wrong/);
-
-  const named = read('IdentityFile ~/.ssh/missing\nIdentityFile %d/.ssh/id_ed25519\nIdentityFile none\n');
-  assert.deepEqual([named.keys, named.notices], [[ed.privateKey], []]);
-  assert.deepEqual(read('IdentityFile none').keys, []);
-  writeFileSync(join(context.userFolder, 'junk'), 'junk', { mode: 0o600 });
-  chmodSync(rsa.file, 0o640);
-  const bad = read('IdentityFile ~/.ssh/junk\nIdentityFile ~/.ssh/id_rsa\nIdentityFile ~/.ssh\n');
-  assert.deepEqual(bad.keys, []);
-  assert.deepEqual(bad.notices.map(({ line }) => line), [1, 2, 3]);
-  assert.match(bad.notices[1].reason, /other users can read it/);
-  chmodSync(rsa.file, 0o600);
-
-  // With IdentitiesOnly, the agent is asked for these keys, also for keys that only it can use.
-  const only = read('IdentitiesOnly yes\nIdentityAgent /agent\nIdentityFile ~/.ssh/id_ecdsa\nIdentityFile ~/.ssh/id_rsa.pub\n');
-  assert.deepEqual(only.options.agentKeys, [locked, rsa].map(({ publicKey }) => publicKey.split(' ').slice(0, 2).join(' ')));
-  assert.deepEqual([only.keys, only.options.agent, only.notices.length], [[], '/agent', 1]);
-  assert.equal(read('IdentitiesOnly yes\nIdentityAgent /agent\nIdentityFile none\n').options.agent, undefined);
-  assert.equal(read('IdentityAgent /agent\n').options.agentKeys, undefined);
-  // Given keys are the only ones.
-  const given = read('IdentityFile ~/.ssh/id_ed25519', { privateKey: 'text' });
-  assert.equal(given.options.privateKey, 'text');
-});
-
-test('certificates of keys are read', () => {
-  const context = contextAt('certificates');
-  const authority = makeKey(at('user-authority'));
-  const [one, two] = ['one', 'two'].map((name) => makeKey(join(context.userFolder, name)));
-  const certify = ({ file }, id) => {
-    keygen('-q', '-s', authority.file, '-I', id, '-n', USER, `${file}.pub`);
-    return readFileSync(`${file}-cert.pub`, 'utf8');
-  };
-  const first = certify(one, 'first');
-  writeFileSync(join(context.userFolder, 'first'), first);
-  const second = certify(one, 'second');
-  const read = (text) => {
-    writeFileSync(context.userFile, text);
-    const { options, notices } = configure('', {}, 'h', context);
-    return { certificates: options.privateKey.map(({ certificate }) => certificate), notices };
-  };
-  assert.deepEqual(read('IdentityFile ~/.ssh/one\nIdentityFile ~/.ssh/two\n'), { certificates: [second, undefined], notices: [] });
-  const named = read('IdentityFile ~/.ssh/one\nCertificateFile ~/.ssh/first\nCertificateFile ~/.ssh/one-cert.pub\n');
-  assert.deepEqual(named, { certificates: [first, second], notices: [] });
-  const stray = read(`IdentityFile ~/.ssh/two\nCertificateFile ~/.ssh/first\nCertificateFile ~/.ssh/none\nCertificateFile ${two.file}.pub\n`);
-  assert.deepEqual(stray.certificates, [undefined]);
-  assert.deepEqual(stray.notices.map(({ line }) => line).sort(), [2, 3, 4]);
-});
-
-test('agents are looked up as ssh does', () => {
-  const context = { ...contextAt('agents'), variables: { SSH_AUTH_SOCK: '/usual', OTHER: '/other' } };
-  const agent = (text) => {
-    writeFileSync(context.userFile, text);
-    return configure('', {}, 'h', context).options.agent;
-  };
-  for (const [text, expected] of [
-    ['', '/usual'], ['IdentityAgent SSH_AUTH_SOCK', '/usual'], ['IdentityAgent none', undefined], ['IdentityAgent $OTHER', '/other'],
-    ['IdentityAgent ${OTHER}/%u', `/other/${USER}`], ['IdentityAgent ~/a', join(context.home, 'a')], ['IdentityAgent $MISSING', undefined],
-  ]) assert.equal(agent(text), expected, text);
 });
 
 test('Match localnetwork applies as in ssh', () => {

@@ -15,6 +15,8 @@ const REQUEST_IDENTITIES = 11;
 const IDENTITIES_ANSWER = 12;
 const SIGN_REQUEST = 13;
 const SIGN_RESPONSE = 14;
+const FAILURE = 5;
+const EXTENSION = 27;
 
 /** A real ssh-agent. */
 export class Agent {
@@ -33,9 +35,14 @@ export class Agent {
   }
 
   /** Adds a private key file, and the certificate beside it, if there is one. */
-  add(file) {
+  add(file, ...options) {
+    this.run('-q', ...options, file);
+  }
+
+  /** Runs ssh-add. */
+  run(...args) {
     const env = { ...process.env, SSH_AUTH_SOCK: this.path };
-    execFileSync(findProgram('ssh-add'), ['-q', file], { env, stdio: ['ignore', 'ignore', 'pipe'] });
+    execFileSync(findProgram('ssh-add'), args, { env, stdio: ['ignore', 'ignore', 'pipe'] });
   }
 
   #kill = () => signal(this.#process.pid, 'SIGKILL');
@@ -53,6 +60,8 @@ export class Agent {
 export class AgentProxy {
   #folder = temporaryFolder('agent-proxy');
   #sockets = new Set();
+  /** Handles extensions; without it, the real agent does. */
+  onExtension;
   /** The numbers of all requests, in order. */
   requests = [];
 
@@ -83,7 +92,8 @@ export class AgentProxy {
     onRequest(socket, (request) => {
       const number = request[4];
       this.requests.push(number);
-      if (onSign && number === SIGN_REQUEST) onSign(socket, this);
+      if (number === EXTENSION && this.onExtension !== undefined) this.onExtension(socket);
+      else if (onSign && number === SIGN_REQUEST) onSign(socket, this);
       else real.write(request);
     });
   }
@@ -190,6 +200,7 @@ export class SecurityKeyAgent {
     if (request[0] === REQUEST_IDENTITIES) {
       return Buffer.concat([Buffer.of(IDENTITIES_ANSWER), uint32(1), string(this.blob), string('security key')]);
     }
+    if (request[0] !== SIGN_REQUEST) return Buffer.of(FAILURE);
     const message = request.subarray(1 + 4 + request.readUInt32BE(1));
     const data = message.subarray(4, 4 + message.readUInt32BE());
     this.#counter += 1;

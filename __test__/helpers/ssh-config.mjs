@@ -1,7 +1,9 @@
 // A configuration as OpenSSH's client and fromConfig read it, in the same words.
 
 import { spawnSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { join } from 'node:path';
 
 import { findProgram } from './ensure-sshd.mjs';
 
@@ -160,3 +162,21 @@ export const configureIn =
     const file = context ? {} : { configFile: write(text) };
     return readConfig(host, { ...file, ...target, ...overrides }, context);
   };
+
+/** A context with a home folder of its own in the folder. */
+export function contextIn({ at }, name) {
+  const home = at(name);
+  mkdirSync(join(home, '.ssh'), { recursive: true, mode: 0o700 });
+  const userFolder = join(home, '.ssh');
+  const systemFolder = join(home, 'etc');
+  mkdirSync(systemFolder);
+  return {
+    ...makeContext(undefined),
+    home,
+    userFolder,
+    systemFolder,
+    userFile: join(userFolder, 'config'),
+    systemFile: join(systemFolder, 'ssh_config'),
+    variables: {},
+  };
+}

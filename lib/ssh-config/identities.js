@@ -11,20 +11,28 @@ const { expandPath } = require('./tokens.js');
 /** Key files without an IdentityFile, in OpenSSH's order. */
 const DEFAULTS = ['id_rsa', 'id_ecdsa', 'id_ecdsa_sk', 'id_ed25519', 'id_ed25519_sk'];
 
-/** Bytes of the line of a public key: one of RSA with 16384 bits has 3 KiB. */
-const MAX_LINE = 16_384;
-
 /** Bytes to begin with for a private key file: one of RSA with 16384 bits has 12 KiB. */
 const FILE_BYTES = 16_384;
+
+/** The start of a file that is meant as a public key. */
+const PUBLIC = /^\s*(?:ssh-|ecdsa-sha2-|sk-|---- BEGIN SSH2 PUBLIC KEY|-----BEGIN (?:RSA )?PUBLIC KEY)/;
+
+/** What no public key has. */
+const PRIVATE = ['PRIVATE KEY', 'PuTTY-User-Key-File-'];
+
+/**
+ * A key or certificate that an agent may be asked to use.
+ * @typedef {{ setting: any, line?: string }} Stray a certificate of no key that is named here
+ */
 
 /**
  * @param {import('./reader.js').Reader} reader
  * @param {Uint8Array | undefined} passphrase of encrypted keys
  * @param {(setting: object, reason: string, options?: { locked?: boolean }) => void} notice
  * @param {Uint8Array[]} secrets gets the bytes of private keys, to be wiped
- * @returns {{ keys: object[], publicKeys: string[], locked: string[] }} keys: as the
- *   constructor takes them; publicKeys: of all files, also of keys that cannot be used; locked: the files of keys that
- *   only lack their passphrase
+ * @returns {{ keys: object[], publicKeys: string[], strays: Stray[], locked: string[] }} keys: as the constructor takes
+ *   them; publicKeys: of all files, also of keys that cannot be used, with their certificates; locked: the files of
+ *   keys that only lack their passphrase
  */
 function readIdentities(reader, passphrase, notice, secrets) {
   const place = { ...reader.context, tokens: reader.tokens };
@@ -33,39 +41,38 @@ function readIdentities(reader, passphrase, notice, secrets) {
   /** @type {{ name: string, value: string, line?: import('./syntax.js').Line }[]} */
   const defaults = DEFAULTS.map((name) => ({ name: 'IdentityFile', value: `~/.ssh/${name}` }));
   const keys = [];
-  const blobs = [];
+  const publicKeys = [];
   const lockedFiles = [];
   for (const setting of named.length > 0 ? named : defaults) {
     if (setting.value.toLowerCase() === 'none') continue;
     const file = expandPath(setting.value, place, setting.line);
-    const { key, blob, problem, locked } = readKey(
+    const { key, blob, certificate, problem, locked } = readKey(
       file,
       reader.context.command?.passphrases.get(file) ?? passphrase,
       secrets,
     );
     if (problem !== undefined) notice(setting, problem, { locked });
     if (locked) lockedFiles.push(file);
-    if (blob !== undefined) blobs.push(blob);
-    if (key === undefined) continue;
-    // With a CertificateFile, the certificates beside the keys are not used.
-    const candidates = certificates.length > 0 ? certificates : [beside(file)];
-    const fitting = candidates.filter((certificate) => certificate?.blob?.equals(blob));
-    for (const certificate of fitting) {
-      certificate.used = true;
-      keys.push({ ...key, certificate: certificate.line });
-    }
-    if (fitting.length === 0) keys.push(key);
+    if (blob === undefined) continue;
+    // With a CertificateFile, the certificates beside the keys are not used; one in the place of a public key is.
+    const candidates = certificates.length > 0 ? certificates : [readCertificateFile(`${file}-cert.pub`)];
+    const fitting = [...candidates, { line: certificate, blob }].filter(
+      ({ line, blob: certified }) => line !== undefined && certified?.equals(blob),
+    );
+    for (const { line } of fitting) if (key !== undefined) keys.push({ ...key, certificate: line });
+    if (fitting.length === 0 && key !== undefined) keys.push(key);
+    publicKeys.push(publicLine(blob), ...fitting.map(({ line }) => line));
+    for (const certified of fitting) certified.used = true;
   }
-  for (const { setting, blob, used } of certificates) {
-    if (blob !== undefined && !used) notice(setting, 'the certificate belongs to no private key that is read here');
-  }
-  return { keys, publicKeys: blobs.map(publicLine), locked: lockedFiles };
+  const strays = certificates.filter(({ blob, used }) => blob !== undefined && !used);
+  return { keys, publicKeys, strays, locked: lockedFiles };
 }
 
 /**
  * @param {Uint8Array[]} secrets gets the bytes of the file
- * @returns {{ key?: object, blob?: Buffer, problem?: string, locked?: boolean }} key: if it can be used; blob: the
- *   public key, if it is known; an empty object if there is no file
+ * @returns {{ key?: object, blob?: Buffer, certificate?: string, problem?: string, locked?: boolean }} key: if it can be
+ *   used; blob: the public key, if it is known; certificate: the line that stands in the place of the public key; an
+ *   empty object if there is no file
  */
 function readKey(file, passphrase, secrets) {
   let bytes;
@@ -74,23 +81,30 @@ function readKey(file, passphrase, secrets) {
     ({ bytes, open } = readFile(file));
     secrets.push(bytes);
   } catch (error) {
-    const found = { blob: readPublicKey(`${file}.pub`) };
+    const found = readPublicKey(`${file}.pub`);
     return error.code === 'ENOENT' ? found : { ...found, problem: error.message };
   }
   // An IdentityFile may be a public key, whose private half is in an agent.
-  const itself = publicBlob(bytes.subarray(0, MAX_LINE));
-  if (itself !== undefined) return { blob: itself };
-  if (open)
-    return {
-      blob: readPublicKey(`${file}.pub`),
-      problem: 'other users can read it, and so ssh does not use it either',
-    };
+  const itself = publicEntry(bytes);
+  if (itself !== undefined) return itself;
+  const beside = readPublicKey(`${file}.pub`);
+  if (isMeantAsPublic(file, bytes)) return { ...beside, problem: 'it has no public key that can be used' };
+  if (open) return { ...beside, problem: 'other users can read it, and so ssh does not use it either' };
   const { publicKey, problem, locked } = binding.inspectPrivateKey(bytes, passphrase);
-  const blob = publicKey ? Buffer.from(publicKey) : readPublicKey(`${file}.pub`);
-  if (problem === undefined)
-    return { key: passphrase === undefined ? { key: bytes } : { key: bytes, passphrase }, blob };
+  const blob = publicKey ? Buffer.from(publicKey) : beside.blob;
+  // The files may be of different keys.
+  const found = { blob, ...(beside.blob?.equals(blob) ? { certificate: beside.certificate } : {}) };
+  if (problem === undefined) {
+    return { key: passphrase === undefined ? { key: bytes } : { key: bytes, passphrase }, ...found };
+  }
   const help = locked && passphrase === undefined ? "; the option 'passphrase' would decrypt it" : '';
-  return { blob, problem: `${problem}${help}`, locked };
+  return { ...found, problem: `${problem}${help}`, locked };
+}
+
+/** Whether a file without a usable public key is not a private key either. */
+function isMeantAsPublic(file, bytes) {
+  if (PRIVATE.some((words) => bytes.includes(words))) return false;
+  return file.endsWith('.pub') || PUBLIC.test(bytes.toString('latin1', 0, 100));
 }
 
 /** Whether a passphrase decrypts a key file. */
@@ -133,46 +147,49 @@ function readAll(descriptor) {
   }
 }
 
-/** The blob of the public key, or of a certificate's key, in a file; undefined if there is none. */
+/**
+ * The public key in a file, as of `publicEntry`; an empty object if there is none.
+ * @returns {{ blob?: Buffer, certificate?: string }}
+ */
 function readPublicKey(file) {
   try {
-    return publicBlob(fs.readFileSync(file));
+    return publicEntry(fs.readFileSync(file)) ?? {};
   } catch {
-    return undefined;
+    return {};
   }
 }
 
-function publicBlob(line) {
-  const blob = binding.inspectPublicKey(line);
-  return blob === null ? undefined : Buffer.from(blob);
+/**
+ * The first public key or certificate in a text, with the blob of its key.
+ * @returns {{ blob: Buffer, certificate?: string } | undefined}
+ */
+function publicEntry(text) {
+  const entry = binding.inspectPublicKey(text);
+  if (entry === null) return undefined;
+  const { publicKey, certificate } = entry;
+  return { blob: Buffer.from(publicKey), ...(certificate ? { certificate } : {}) };
 }
 
-/** Reads a CertificateFile: its line, and the blob of the key that it certifies. */
+/** Reads a CertificateFile. */
 function readCertificate(setting, place, notice) {
   const file = expandPath(setting.value, place, setting.line);
+  const { error, ...certificate } = readCertificateFile(file);
+  if (error !== undefined) notice(setting, error.message);
+  else if (certificate.blob === undefined) notice(setting, "it is not a user's certificate");
+  return { setting, ...certificate };
+}
+
+/**
+ * The line of a certificate, and the blob of the key that it certifies.
+ * @returns {{ line?: string, blob?: Buffer, used?: boolean, error?: Error }}
+ */
+function readCertificateFile(file) {
   try {
-    const line = fs.readFileSync(file, 'latin1');
-    const blob = certifiedKey(line);
-    if (blob === undefined) notice(setting, 'it is not a certificate');
-    return { setting, line, blob };
+    const { blob, certificate: line } = publicEntry(fs.readFileSync(file)) ?? {};
+    return line === undefined ? {} : { line, blob };
   } catch (error) {
-    notice(setting, error.message);
-    return { setting };
+    return { error };
   }
-}
-
-/** The certificate that ssh-keygen writes beside a key. */
-function beside(file) {
-  try {
-    const line = fs.readFileSync(`${file}-cert.pub`, 'latin1');
-    return { line, blob: certifiedKey(line) };
-  } catch {
-    return undefined;
-  }
-}
-
-function certifiedKey(line) {
-  return /^\S+-cert-v01@openssh\.com\s/.test(line) ? publicBlob(Buffer.from(line, 'latin1')) : undefined;
 }
 
 /** The line of a public key, by its blob, which begins with the type. */

@@ -158,7 +158,7 @@ class Config {
   #server(reader, hasKey = false) {
     const notice = this.#noticeOf(reader);
     const identities = hasKey
-      ? { keys: [], publicKeys: [], locked: [] }
+      ? { keys: [], publicKeys: [], strays: [], locked: [] }
       : readIdentities(reader, this.#passphrase, notice, this.#secrets);
     this.#locked.push(...identities.locked);
     return serverOptions(reader, identities, notice);
@@ -215,7 +215,7 @@ function merge(options, given, narrow) {
     for (const name of names) if (!(name in given)) delete merged[name];
   };
   if (TRUST.some((name) => name in given)) drop([...TRUST, 'strictHostKeyChecking', 'updateHostKeys', 'hostKeyAlias']);
-  if ('agent' in given) drop(['agentKeys']);
+  if ('agent' in given) drop(['agentKeys', 'agentKeysFirst']);
   if ('algorithms' in given) merged.algorithms = { ...options.algorithms, ...given.algorithms };
   if (narrow && !('authHandler' in given) && merged.authHandler !== undefined) merged.authHandler = usable(merged);
   return merged;

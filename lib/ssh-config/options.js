@@ -37,7 +37,7 @@ function defined(members) {
 /**
  * The options of a server or jump host.
  * @param {import('./reader.js').Reader} reader
- * @param {{ keys: object[], publicKeys: string[] }} identities
+ * @param {{ keys: object[], publicKeys: string[], strays: import('./identities.js').Stray[] }} identities
  * @param {(setting: object, reason: string) => void} notice
  */
 function serverOptions(reader, identities, notice) {
@@ -63,13 +63,20 @@ function hostName(reader) {
   return net.isIP(name) ? name : name.toLowerCase();
 }
 
-function credentials(reader, { keys, publicKeys }, notice) {
+function credentials(reader, { keys, publicKeys, strays }, notice) {
   const options = { privateKey: keys.length > 0 ? keys : undefined };
   const agent = usableAgent(identityAgent(reader), notice);
   const only = reader.value('IdentitiesOnly') === true;
   if (agent !== undefined && !(only && publicKeys.length === 0)) {
     options.agent = agent;
     if (only) options.agentKeys = publicKeys;
+    else {
+      const first = [...strays.map(({ line }) => line), ...publicKeys];
+      if (first.length > 0) options.agentKeysFirst = first;
+    }
+  }
+  if (options.agent === undefined || only) {
+    for (const { setting } of strays) notice(setting, 'the certificate belongs to no key that is read here');
   }
   const methods = authMethods(reader, notice);
   if (methods !== undefined) options.authHandler = methods;

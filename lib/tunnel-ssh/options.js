@@ -15,7 +15,7 @@ const SHARED =
 
 /** Options of servers that ssh2 lacks. */
 const OWN = `
-  certificate agentKeys hostKey knownHosts strictHostKeyChecking hostKeyAlias updateHostKeys revokedHostKeys
+  certificate agentKeys agentKeysFirst hostKey knownHosts strictHostKeyChecking hostKeyAlias updateHostKeys revokedHostKeys
   requiredRSASize jump proxyCommand rekey
 `.match(/\S+/g);
 

@@ -169,6 +169,7 @@ function checkServer(options, name, copies, inherited) {
     algorithms = {},
     agent,
     agentKeys,
+    agentKeysFirst = [],
     tryKeyboard = false,
     authHandler,
     hostKey,
@@ -228,6 +229,7 @@ function checkServer(options, name, copies, inherited) {
   native.sock = sock !== undefined;
   native.privateKeys = checkPrivateKeys(options, name, copies);
   if (agent !== undefined) native.agent = checkLocalPath(agent, `${name}.agent`);
+  native.agentKeysFirst = checkNames(agentKeysFirst, `${name}.agentKeysFirst`);
   if (agentKeys !== undefined) native.agentKeys = checkNames(agentKeys, `${name}.agentKeys`);
   if (authHandler !== undefined) {
     native.authHandler = checkAuthHandler(authHandler, `${name}.authHandler`, {

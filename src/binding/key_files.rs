@@ -5,9 +5,8 @@
 
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
-use ssh_proto::Algorithms;
-use ssh_proto::key::{PrivateKey, PrivateKeyError};
-use zeroize::Zeroizing;
+use ssh_proto::key::{ListedKey, PrivateKey, PrivateKeyError};
+use ssh_proto::{Algorithms, PublicEntry};
 
 use crate::binding::types::enums::AlgorithmKind;
 
@@ -42,13 +41,21 @@ pub fn inspect_private_key(text: Uint8Array, passphrase: Option<Uint8Array>) -> 
     }
 }
 
-/// Returns the blob of the key in the line of a public key or of a user's certificate; `null` if it is
-/// neither.
+/// A public key or certificate in a file.
+#[napi(object, object_from_js = false)]
+pub struct PublicKeyInfo {
+    /// The blob of the key, also if it is in a certificate.
+    pub public_key: Uint8Array,
+    /// The line of a user's certificate: its type and its base64.
+    pub certificate: Option<String>,
+}
+
+/// Finds the first public key or certificate in the text of a file; `null` if there is none.
 #[napi(catch_unwind)]
-pub fn inspect_public_key(line: Uint8Array) -> Option<Uint8Array> {
-    // A comment may have any encoding, and another file may be a private key.
-    let line = Zeroizing::new(String::from_utf8_lossy(&line).into_owned());
-    ssh_proto::public_blob(&line).map(Into::into)
+pub fn inspect_public_key(text: Uint8Array) -> Option<PublicKeyInfo> {
+    let PublicEntry { key, certificate } = PublicEntry::find(&text)?;
+    let certificate = certificate.and_then(|blob| ListedKey::line_of(&blob));
+    Some(PublicKeyInfo { public_key: key.into(), certificate })
 }
 
 /// Returns the names of the algorithms of one kind, the preferred first.

@@ -38,6 +38,6 @@ pub use message::{DisconnectReason, OpenFailure};
 pub use text::{one_line, tail};
 pub use transport::{AlgorithmError, AlgorithmKind, Algorithms, KnownKeys, Selection};
 pub use userauth::{
-    AuthMethod, Banner, Credentials, Identity, IdentityError, Prompt, Prompts, Question, agent,
-    public_blob,
+    AuthMethod, Banner, Credentials, Identity, IdentityError, Prompt, Prompts, PublicEntry,
+    Question, agent,
 };

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
-use ssh_proto::{AlgorithmKind, Rekey, Windows};
+use ssh_proto::{AlgorithmKind, PublicEntry, Rekey, Windows};
 
 use crate::binding::calls::{duration, unpack};
 use crate::binding::errors::Failure;
@@ -46,8 +46,10 @@ pub struct Server {
     pub algorithms: AlgorithmLists,
     /// Where an agent listens.
     pub agent: Option<String>,
-    /// The only keys of the agent to use: lines of public keys.
+    /// The only keys of the agent to use: lines of public keys and certificates.
     pub agent_keys: Option<Vec<String>>,
+    /// The keys of the agent to offer first: lines of public keys and certificates.
+    pub agent_keys_first: Vec<String>,
     /// Whether JavaScript answers the server's questions.
     pub try_keyboard: bool,
     /// The methods of authentication to use, in order.
@@ -268,15 +270,22 @@ impl Server {
             failure.message = failure.message.replacen("options", &option, 1);
             failure
         };
+        let mut certificates = Vec::new();
+        let mut agent_lines =
+            |lines: Vec<String>, option| public_keys(&lines, option, &mut certificates);
+        let agent_keys = self
+            .agent_keys
+            .map(|lines| agent_lines(lines, "agentKeys"))
+            .transpose()
+            .map_err(named)?;
+        let first = agent_lines(self.agent_keys_first, "agentKeysFirst").map_err(named)?;
         let credentials = Credentials {
             password: self.password.map(|password| EncryptedSecret::new(&password)),
             private_keys: self.private_keys.into_iter().map(KeyFile::from).collect(),
             agent: self.agent,
-            agent_keys: self
-                .agent_keys
-                .map(|lines| lines.iter().map(|line| blob(line)).collect())
-                .transpose()
-                .map_err(named)?,
+            agent_keys,
+            agent_first: first,
+            agent_certificates: certificates,
             interactive: self.try_keyboard,
             methods: self.auth_handler.map(|methods| methods.into_iter().map(Into::into).collect()),
         };
@@ -319,10 +328,20 @@ fn pin(text: &str) -> Result<Pin, Failure> {
     text.parse().map_err(|reason| invalid("hostKey", reason, text))
 }
 
-/// Returns the blob of a line of a public key.
-fn blob(line: &str) -> Result<Vec<u8>, Failure> {
-    ssh_proto::public_blob(line)
-        .ok_or_else(|| invalid("agentKeys", "expected lines of public keys", line))
+/// Returns the blobs of the keys in lines of public keys and certificates. `certificates` gets those of
+/// the certificates.
+fn public_keys(
+    lines: &[String],
+    option: &'static str,
+    certificates: &mut Vec<Vec<u8>>,
+) -> Result<Vec<Vec<u8>>, Failure> {
+    let key = |line: &String| {
+        let entry = PublicEntry::find(line.as_bytes())
+            .ok_or_else(|| invalid(option, "expected lines of public keys", line))?;
+        certificates.extend(entry.certificate);
+        Ok(entry.key)
+    };
+    lines.iter().map(key).collect()
 }
 
 /// Checks a name. The error does not show an invalid one, which has passed the check in JavaScript.

@@ -59,6 +59,18 @@ impl Agent {
         }
     }
 
+    /// Connects, and binds the connection to a session if there is a request for it
+    /// ([`ssh_proto::Client::agent_binding`]).
+    pub(crate) async fn bound(path: &str, binding: Option<&[u8]>) -> Result<Self, AgentError> {
+        let mut agent = Self::connect(path).await?;
+        let Some(request) = binding else { return Ok(agent) };
+        match agent.request(request).await {
+            // Agents that do not know it refuse, or close the connection.
+            Ok(_) => Ok(agent),
+            Err(_) => Self::connect(path).await,
+        }
+    }
+
     /// Lists its public keys and certificates.
     pub(crate) async fn identities(&mut self) -> Result<Vec<Vec<u8>>, AgentError> {
         let reply = self.request(&messages::request_identities()).await?;

@@ -17,6 +17,10 @@ pub struct Credentials {
     pub agent: Option<String>,
     /// Blobs of the agent's keys to use; `None` for all of them.
     pub agent_keys: Option<Vec<Vec<u8>>>,
+    /// Blobs of the agent's keys to offer first.
+    pub agent_first: Vec<Vec<u8>>,
+    /// Blobs of certificates to offer with the agent's keys.
+    pub agent_certificates: Vec<Vec<u8>>,
     /// Whether the application answers keyboard-interactive prompts.
     pub interactive: bool,
     /// Methods to use, in this order; `None` for all that have credentials.

@@ -39,19 +39,20 @@ impl Responder {
         Self { path, prompt, agent: None, pending: None }
     }
 
-    /// Begins to answer a question.
-    pub(crate) fn ask(&mut self, question: Question) {
+    /// Begins to answer a question. `binding` is the agent's first request, as in
+    /// [`Client::agent_binding`].
+    pub(crate) fn ask(&mut self, question: Question, binding: Option<Vec<u8>>) {
         let path = self.path.clone().unwrap_or_default();
         let agent = self.agent.take();
         self.pending = Some(match question {
             Question::Identities => Box::pin(async move {
                 let list = async |agent: &mut Agent| agent.identities().await;
-                let (identities, agent) = with_agent(agent, &path, list).await;
+                let (identities, agent) = with_agent(agent, &path, binding, list).await;
                 Answer::Identities(identities, agent)
             }),
             Question::Sign { key, algorithm, data } => Box::pin(async move {
                 let sign = async |agent: &mut Agent| agent.sign(&key, algorithm, &data).await;
-                let (signature, agent) = with_agent(agent, &path, sign).await;
+                let (signature, agent) = with_agent(agent, &path, binding, sign).await;
                 Answer::Signature(signature, agent)
             }),
             Question::Prompts(prompts) => {
@@ -96,11 +97,12 @@ impl Responder {
 async fn with_agent<T>(
     agent: Option<Agent>,
     path: &str,
+    binding: Option<Vec<u8>>,
     work: impl AsyncFnOnce(&mut Agent) -> Result<T, AgentError>,
 ) -> (Result<T, String>, Option<Agent>) {
     let connected = match agent {
         Some(agent) => Ok(agent),
-        None => Agent::connect(path).await,
+        None => Agent::bound(path, binding.as_deref()).await,
     };
     let mut agent = match connected {
         Ok(agent) => agent,

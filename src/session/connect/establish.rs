@@ -57,6 +57,8 @@ async fn connect_session(mut connector: Connector<'_>) -> Result<Session, Error>
         keys,
         agent: connector.target.credentials.agent.is_some(),
         agent_keys: connector.target.credentials.agent_keys.clone(),
+        agent_first: connector.target.credentials.agent_first.clone(),
+        agent_certificates: connector.target.credentials.agent_certificates.clone(),
         interactive: connector.target.credentials.interactive,
         password: connector.target.credentials.password.as_ref().map(EncryptedSecret::open),
         methods: connector.target.credentials.methods.clone(),
@@ -191,7 +193,9 @@ impl Connector<'_> {
                         message: banner.message,
                         language: banner.language,
                     }),
-                    Event::Question(question) => responder.ask(question),
+                    Event::Question(question) => {
+                        responder.ask(question, session.client.agent_binding());
+                    }
                     Event::Ready => return Ok(()),
                     Event::Opened(_)
                     | Event::OpenFailed { .. }

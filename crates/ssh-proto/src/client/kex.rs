@@ -12,6 +12,7 @@ use crate::transport::{
     Agreed, Compression, Direction, Exchange, Identification, KexInit, Offer, Opener, Secrets,
     Step, Transcript,
 };
+use crate::userauth::agent::request_binding;
 use crate::wire::{Reader, Writer, message};
 
 /// The name of the authentication service (RFC 4252).
@@ -49,6 +50,14 @@ pub(super) struct Keys {
     session: Option<Vec<u8>>,
     /// The host key of the first exchange; it may not change within a session.
     host_key: Option<HostKey>,
+    /// The host key of the first exchange and its signature, as received, for the agent.
+    proof: Option<Proof>,
+}
+
+/// A host key, and its signature over the session identifier.
+struct Proof {
+    host_key: Vec<u8>,
+    signature: Vec<u8>,
 }
 
 impl Keys {
@@ -61,6 +70,7 @@ impl Keys {
             strict: false,
             session: None,
             host_key: None,
+            proof: None,
         }
     }
 
@@ -131,10 +141,30 @@ impl Keys {
         self.session.is_some()
     }
 
+    /// Returns the message that binds an agent's connection to this session, which an agent needs that
+    /// restricts its keys to hosts. `None` before the first exchange, and after the authentication.
+    pub(super) fn agent_binding(&self) -> Option<Vec<u8>> {
+        let Proof { host_key, signature } = self.proof.as_ref()?;
+        Some(request_binding(host_key, self.session.as_deref()?, signature))
+    }
+
+    /// Discards what only the authentication needs.
+    pub(super) fn authenticated(&mut self) {
+        self.proof = None;
+    }
+
     /// Returns the session identifier.
     pub(super) fn session(&self) -> &[u8] {
         self.session.as_deref().expect("the first exchange is complete")
     }
+}
+
+/// Reads the last message of a key exchange, whose signature is verified.
+fn proof(payload: &[u8]) -> Result<Proof, Error> {
+    let mut fields = Reader::new(payload);
+    fields.byte()?;
+    let (host_key, _, signature) = (fields.string()?, fields.string()?, fields.string()?);
+    Ok(Proof { host_key: host_key.to_vec(), signature: signature.to_vec() })
 }
 
 impl Client {
@@ -245,6 +275,7 @@ impl Client {
         match &self.keys.host_key {
             None => {
                 self.keys.host_key = Some(host_key.clone());
+                self.keys.proof = Some(proof(payload)?);
                 Ok(Some(Event::HostKey(host_key)))
             }
             Some(known) if *known == host_key => self.switch_keys().map(|()| None),

@@ -30,6 +30,14 @@ impl Client {
         Ok(self.carry_out(step))
     }
 
+    /// Returns the request of [`agent::request_binding`] for this session, to be sent to an agent before
+    /// any other; `None` outside the authentication.
+    ///
+    /// [`agent::request_binding`]: crate::agent::request_binding
+    pub fn agent_binding(&self) -> Option<Vec<u8>> {
+        self.keys.agent_binding()
+    }
+
     /// Answers [`Question::Identities`]: the public keys and certificates that the agent holds, or
     /// the reason why there are none. An answer to a question that is not open (any more) is
     /// ignored, here as below; an error ends the session, as in [`Client::next_event`].
@@ -90,6 +98,7 @@ impl Client {
             Step::Success => {
                 self.phase = Phase::Connected;
                 self.server_text.clear();
+                self.keys.authenticated();
                 self.inbound.authenticated();
                 self.outbound.authenticated();
                 // While nothing is in flight that could delay the reply.

@@ -100,6 +100,7 @@ fn credentials(input: &mut Input<'_>) -> Credentials {
         keys,
         agent: choices & 2 != 0,
         agent_keys: (choices & 64 != 0).then(|| vec![AGENT_KEYS[1].to_vec()]),
+        agent_first: vec![AGENT_KEYS[1].to_vec()],
         interactive: choices & 4 != 0,
         password: (choices & 8 != 0).then(|| Zeroizing::new(PASSWORD.into())),
         methods,

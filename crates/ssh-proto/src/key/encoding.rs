@@ -30,7 +30,7 @@ fn has_key(text: &[u8]) -> bool {
 
 /// Removes a byte order mark, and decodes UTF-16, also without one: no key begins with a character
 /// outside ASCII.
-fn utf8(text: &[u8]) -> Zeroizing<Vec<u8>> {
+pub(crate) fn utf8(text: &[u8]) -> Zeroizing<Vec<u8>> {
     // U+FEFF; and U+FFFD twice, which the mark of UTF-16 becomes when it is decoded as UTF-8.
     let marks: [&[u8]; 2] = [b"\xef\xbb\xbf", b"\xef\xbf\xbd\xef\xbf\xbd"];
     let text = marks.into_iter().find_map(|mark| text.strip_prefix(mark)).unwrap_or(text);

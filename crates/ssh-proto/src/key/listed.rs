@@ -94,6 +94,12 @@ impl ListedKey {
         Ok(Self { key_type: plain.to_owned(), blob, certificate, known: true })
     }
 
+    /// Returns the two words of a key or certificate: `type base64`.
+    pub fn line_of(blob: &[u8]) -> Option<String> {
+        let name = Reader::new(blob).text().ok()?;
+        Some(format!("{name} {}", Base64::encode_string(blob)))
+    }
+
     /// Returns the type of the key, or of the key in the certificate, printable.
     pub fn key_type(&self) -> &str {
         &self.key_type
@@ -134,6 +140,22 @@ impl PublicKey {
     pub fn line(&self) -> String {
         format!("{} {}", self.key_type(), Base64::encode_string(self.blob()))
     }
+}
+
+/// Returns whether the blob is a certificate of a user, of any type. Its authority's signature is not
+/// verified.
+pub(crate) fn certifies_user(blob: &[u8]) -> bool {
+    /// The kind of users' certificates.
+    const USER: u32 = 1;
+    let kind = || {
+        let mut fields = Reader::new(blob);
+        let plain = certified_type(fields.text()?).ok_or(Malformed)?;
+        fields.string()?;
+        canonical(plain, &mut fields)?;
+        fields.uint64()?;
+        Ok::<_, ListedKeyError>(fields.uint32()?)
+    };
+    kind() == Ok(USER)
 }
 
 /// Returns the blob in its canonical form, if it is valid.

@@ -29,8 +29,10 @@ mod stack;
 
 pub(crate) use certificate::SUFFIX as CERTIFICATE_SUFFIX;
 pub use certificate::{Certificate, CertificateError, CertificateKind};
+pub(crate) use encoding::utf8;
 pub(crate) use host::plain_type;
 pub use host::{HostKey, HostKeyError};
+pub(crate) use listed::certifies_user;
 pub use listed::{ListedKey, ListedKeyError};
 pub use private::{PrivateKey, PrivateKeyError, SignError};
 pub use public::{PublicKey, PublicKeyError, VerifyError};

@@ -1,6 +1,6 @@
 //! Messages to and from an SSH agent, which holds the user's keys (draft-miller-ssh-agent).
 //!
-//! Authentication needs two requests. Keys and signatures of the agent are used as they are, also of
+//! Authentication needs two requests; a third one tells the agent which host they are for. Keys and signatures of the agent are used as they are, also of
 //! unknown types. Requests include their length; of an answer, [`answer_length`] reads the length,
 //! and the other functions take the bytes that follow it.
 
@@ -12,6 +12,7 @@ const REQUEST_IDENTITIES: u8 = 11;
 const IDENTITIES_ANSWER: u8 = 12;
 const SIGN_REQUEST: u8 = 13;
 const SIGN_RESPONSE: u8 = 14;
+const EXTENSION: u8 = 27;
 const RSA_SHA2_256: u32 = 2;
 const RSA_SHA2_512: u32 = 4;
 
@@ -58,6 +59,20 @@ pub fn request_signature(key: &[u8], algorithm: &str, data: &[u8]) -> Vec<u8> {
     request.put_string(key);
     request.put_string(data);
     request.put_uint32(flags);
+    framed(&request)
+}
+
+/// Returns the request that binds the agent's connection to a session (OpenSSH's PROTOCOL.agent): an
+/// agent uses keys with destination constraints for that host only. `signature` is the host key's, of
+/// the first key exchange. Agents without the extension refuse it, which does not matter.
+pub fn request_binding(host_key: &[u8], session: &[u8], signature: &[u8]) -> Vec<u8> {
+    let mut request = message(EXTENSION);
+    request.put_string(b"session-bind@openssh.com");
+    request.put_string(host_key);
+    request.put_string(session);
+    request.put_string(signature);
+    // The agent is not forwarded.
+    request.put_boolean(false);
     framed(&request)
 }
 
@@ -123,6 +138,9 @@ mod tests {
     #[test]
     fn requests_are_encoded_as_strings() {
         assert_eq!(request_identities(), [0, 0, 0, 1, REQUEST_IDENTITIES]);
+        let bound = request_binding(b"k", b"s", b"g");
+        assert!(bound.starts_with(b"\0\0\0\x2d\x1b\0\0\0\x18session-bind@openssh.com\0\0\0\x01k"));
+        assert!(bound.ends_with(b"\0\0\0\x01s\0\0\0\x01g\0") && bound.len() == 4 + 0x2d);
         for (algorithm, flags) in [("ssh-ed25519", 0), ("rsa-sha2-256", 2), ("rsa-sha2-512", 4)] {
             let expected = [0, 0, 0, 16, SIGN_REQUEST, 0, 0, 0, 1, b'k', 0, 0, 0, 2, b'd', b'd'];
             let request = request_signature(b"k", algorithm, b"dd");

@@ -28,6 +28,8 @@ pub(super) enum Attempt {
 pub(super) struct KeyOffer {
     /// The public key, or a certificate of it.
     pub(super) blob: Arc<[u8]>,
+    /// The public key or certificate that the agent has, and signs with.
+    pub(super) held: Arc<[u8]>,
     pub(super) algorithm: &'static str,
     /// The algorithm that is preferred for the same key.
     better: Option<&'static str>,
@@ -36,12 +38,17 @@ pub(super) struct KeyOffer {
 impl KeyOffer {
     /// Returns the key or certificate with each of its algorithms, best first; none if it may not be
     /// used.
-    fn all(blob: &[u8], credentials: &Credentials) -> impl Iterator<Item = Self> + use<> {
+    fn all(
+        blob: &[u8],
+        held: &[u8],
+        credentials: &Credentials,
+    ) -> impl Iterator<Item = Self> + use<> {
         let algorithms = credentials.algorithms(blob);
-        let blob = Arc::<[u8]>::from(blob);
+        let (blob, held) = (Arc::<[u8]>::from(blob), Arc::<[u8]>::from(held));
         let mut better = None;
         algorithms.into_iter().map(move |algorithm| Self {
             blob: blob.clone(),
+            held: held.clone(),
             algorithm,
             better: better.replace(algorithm),
         })
@@ -77,7 +84,7 @@ impl Attempt {
     fn shares_key(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Key(a, _), Self::Key(b, _)) => a == b,
-            (Self::AgentKey(a), Self::AgentKey(b)) => a.blob == b.blob,
+            (Self::AgentKey(a), Self::AgentKey(b)) => a.held == b.held,
             _ => false,
         }
     }
@@ -101,7 +108,7 @@ impl Attempts {
                 AuthMethod::PublicKey => {
                     for (number, identity) in credentials.keys.iter().enumerate() {
                         for offer in
-                            identity.blobs().flat_map(|blob| KeyOffer::all(blob, credentials))
+                            identity.blobs().flat_map(|blob| KeyOffer::all(blob, blob, credentials))
                         {
                             // With several certificates, a key is there several times.
                             if !untried.iter().any(|attempt| attempt.offers(&offer)) {
@@ -152,9 +159,18 @@ impl Attempts {
         !self.untried.iter().any(|attempt| is_listed(attempt, Some(accepted)))
     }
 
-    /// Puts the keys of the agent in front; returns the number of attempts with them.
+    /// Puts the keys of the agent in front, each after its certificates; returns the number of attempts
+    /// with them.
     pub(super) fn add_identities(&mut self, blobs: &[Vec<u8>], credentials: &Credentials) -> usize {
-        let keys: Vec<_> = blobs.iter().flat_map(|blob| KeyOffer::all(blob, credentials)).collect();
+        let keys: Vec<_> = blobs
+            .iter()
+            .flat_map(|held| {
+                let certificates = credentials.certificates_for(held, blobs).into_iter();
+                certificates
+                    .chain([held.as_slice()])
+                    .flat_map(|blob| KeyOffer::all(blob, held, credentials))
+            })
+            .collect();
         // An agent may list a key twice; the order of the first counts.
         let mut count = 0;
         for key in keys.into_iter().rev().map(Attempt::AgentKey) {

@@ -3,7 +3,7 @@
 use base64ct::{Base64, Encoding};
 
 use super::identity::signature_name;
-use crate::key::{Certificate, CertificateError, CertificateKind};
+use crate::key::{Certificate, CertificateError, CertificateKind, ListedKey, certifies_user, utf8};
 use crate::wire::{Malformed, Reader};
 
 /// The reason why a certificate cannot be used with a key.
@@ -23,11 +23,13 @@ pub enum IdentityError {
     OtherKey,
 }
 
-/// Returns the blob of the certificate in `line`, if it is for the key with the blob `key`. The server
-/// verifies its validity and its authority.
-pub(super) fn certificate_of(key: &[u8], line: &[u8]) -> Result<Vec<u8>, IdentityError> {
-    let line = str::from_utf8(line).map_err(|_| IdentityError::NotACertificate)?;
-    let certificate = Certificate::parse(&decode(line).ok_or(IdentityError::NotACertificate)?)?;
+/// Returns the blob of the certificate in the text of a file, if it is for the key with the blob `key`.
+/// The server verifies its validity and its authority.
+pub(super) fn certificate_of(key: &[u8], text: &[u8]) -> Result<Vec<u8>, IdentityError> {
+    let text = utf8(text);
+    let blob =
+        lines(&text).find_map(|(_, base64)| Base64::decode_vec(str::from_utf8(base64).ok()?).ok());
+    let certificate = Certificate::parse(&blob.ok_or(IdentityError::NotACertificate)?)?;
     if certificate.kind() != CertificateKind::User {
         return Err(IdentityError::OfAHost);
     }
@@ -37,18 +39,45 @@ pub(super) fn certificate_of(key: &[u8], line: &[u8]) -> Result<Vec<u8>, Identit
     Ok(certificate.blob().to_vec())
 }
 
-/// Returns the blob of the key in the line of a public key or of a certificate; `None` if it is
-/// neither.
-pub fn public_blob(line: &str) -> Option<Vec<u8>> {
-    match Certificate::parse(&decode(line)?) {
-        Ok(certificate) => Some(certificate.key().blob().to_vec()),
-        Err(_) => ssh_key::PublicKey::from_openssh(line).ok()?.to_bytes().ok(),
+/// A public key or certificate in a file.
+#[derive(Debug, PartialEq, Eq)]
+pub struct PublicEntry {
+    /// The blob of the key, also if it is in a certificate.
+    pub key: Vec<u8>,
+    /// The blob of a user's certificate.
+    pub certificate: Option<Vec<u8>>,
+}
+
+impl PublicEntry {
+    /// Finds the first public key or certificate in the text of a file. As in OpenSSH, comments and other
+    /// lines are skipped, and there is none after the BEGIN line of a private key.
+    pub fn find(text: &[u8]) -> Option<Self> {
+        let text = utf8(text);
+        lines(&text).find_map(|(key_type, base64)| {
+            let key = ListedKey::parse(key_type, base64).ok()?;
+            let entry = Self { key: key.blob().to_vec(), certificate: None };
+            if !key.is_certificate() {
+                return Some(entry);
+            }
+            let blob = Base64::decode_vec(str::from_utf8(base64).ok()?).ok()?;
+            // Certificates of security keys cannot be used here but by an agent.
+            let is_valid = key.key_type().starts_with("sk-") || Certificate::parse(&blob).is_ok();
+            let certificate = certifies_user(&blob).then_some(blob);
+            is_valid.then_some(Self { certificate, ..entry })
+        })
     }
 }
 
-/// Decodes a line: `type base64 comment`.
-fn decode(line: &str) -> Option<Vec<u8>> {
-    Base64::decode_vec(line.split_ascii_whitespace().nth(1)?).ok()
+/// Returns the first two words of each line that may be a key.
+fn lines(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    text.split(|byte| matches!(byte, b'\n' | b'\r'))
+        .map(<[u8]>::trim_ascii)
+        .take_while(|line| !line.starts_with(b"-----BEGIN"))
+        .filter(|line| !line.starts_with(b"#"))
+        .filter_map(|line| {
+            let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+            Some((words.next()?, words.next()?))
+        })
 }
 
 /// Returns whether the blob of a certificate, of any type, is for the key with the blob `key`. The

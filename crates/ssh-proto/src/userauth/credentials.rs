@@ -58,6 +58,10 @@ pub struct Credentials {
     pub agent: bool,
     /// The blobs of the agent's keys to use, with or without their certificates; `None`: all.
     pub agent_keys: Option<Vec<Vec<u8>>>,
+    /// The blobs of the agent's keys to offer before its others.
+    pub agent_first: Vec<Vec<u8>>,
+    /// The blobs of certificates that are offered with the agent's keys, which come first too.
+    pub agent_certificates: Vec<Vec<u8>>,
     /// Whether the application responds to the prompts of keyboard-interactive. Otherwise the
     /// password is the response to a single prompt without echo.
     pub interactive: bool,
@@ -122,6 +126,22 @@ impl Credentials {
             .is_none_or(|keys| keys.iter().any(|key| key == blob || is_for(blob, key)));
         let own = self.keys.iter().flat_map(Identity::blobs).any(|own| own == blob);
         is_listed && !(own && self.methods().contains(&AuthMethod::PublicKey))
+    }
+
+    /// Moves the agent's keys to the front that are to be offered first, with the agent's certificates
+    /// for them. Otherwise they stay in the agent's order.
+    pub(super) fn sort_agent(&self, blobs: &mut [Vec<u8>]) {
+        let is_first = |blob: &Vec<u8>| {
+            self.agent_first.iter().any(|key| key == blob || is_for(blob, key))
+                || self.agent_certificates.iter().any(|own| own == blob || is_for(own, blob))
+        };
+        blobs.sort_by_key(|blob| !is_first(blob));
+    }
+
+    /// Returns the certificates to offer with a key of the agent, without those that it has itself.
+    pub(super) fn certificates_for(&self, key: &[u8], held: &[Vec<u8>]) -> Vec<&[u8]> {
+        let fits = |blob: &&Vec<u8>| is_for(blob, key) && !held.contains(blob);
+        self.agent_certificates.iter().filter(fits).map(Vec::as_slice).collect()
     }
 
     /// Wipes the keys and the password.

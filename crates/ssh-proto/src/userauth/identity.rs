@@ -14,7 +14,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Adds a certificate to a key: the line of a `-cert.pub` file. Fails if the certificate is not
+    /// Adds a certificate to a key: the text of a `-cert.pub` file. Fails if the certificate is not
     /// for the key, as the server would refuse it.
     pub fn with_certificate(key: PrivateKey, certificate: &[u8]) -> Result<Self, IdentityError> {
         let certificate = certificate_of(key.public_blob(), certificate)?;

@@ -22,7 +22,7 @@ mod tried;
 
 pub use auth::Banner;
 pub(crate) use auth::{Auth, Step};
-pub use certificate::{IdentityError, public_blob};
+pub use certificate::{IdentityError, PublicEntry};
 pub use credentials::{AuthMethod, Credentials};
 pub use identity::Identity;
 pub(crate) use identity::user_key_algorithms;

@@ -53,7 +53,7 @@ impl Auth {
         let user = &self.credentials.user;
         let payload = request::public_key(user, key.algorithm, &key.blob, true);
         let question = Question::Sign {
-            key: key.blob.to_vec(),
+            key: key.held.to_vec(),
             algorithm: key.algorithm,
             data: request::to_sign(session, &payload),
         };
@@ -108,6 +108,7 @@ impl Auth {
         match found {
             Ok(mut blobs) => {
                 blobs.retain(|blob| self.credentials.wants_from_agent(blob));
+                self.credentials.sort_agent(&mut blobs);
                 if self.attempts.add_identities(&blobs, &self.credentials) == 0 {
                     self.tried.push("agent", "agent (it has no other key)".into());
                 }

@@ -144,3 +144,54 @@ fn only_the_listed_keys_of_the_agent_are_used() {
     assert!(probe.ends_with(&held[1]));
     refused_by_none(&mut auth);
 }
+
+#[test]
+fn chosen_keys_of_the_agent_come_first_in_its_order() {
+    let keys: Vec<_> =
+        [b"one", b"two", b"six", b"ten"].map(|name| blob("ssh-ed25519", name)).into();
+    let agent_first = vec![keys[3].clone(), keys[1].clone()];
+    let (mut auth, step) = started(Credentials { agent: true, agent_first, ..credentials() });
+    asked(step);
+    let mut probe = sent(auth.identities(Ok(keys), SESSION));
+    for name in [b"two", b"ten", b"one", b"six"] {
+        assert!(probe.ends_with(name), "{}", probe.escape_ascii());
+        probe = sent(auth.handle(&failure("publickey", false), SESSION));
+    }
+}
+
+#[test]
+fn a_certificate_is_offered_with_the_key_of_the_agent() {
+    let identity = Identity::with_certificate(user_key("ed25519"), CERTIFICATE).expect("it fits");
+    let [certificate, key] =
+        identity.blobs().map(<[u8]>::to_vec).collect::<Vec<_>>().try_into().expect("two");
+    let other = blob("ssh-ed25519", b"one");
+    let credentials = || Credentials {
+        agent: true,
+        agent_certificates: vec![certificate.clone()],
+        ..credentials()
+    };
+    let (mut auth, step) = started(credentials());
+    asked(step);
+    let probe = sent(auth.identities(Ok(vec![other.clone(), key.clone()]), SESSION));
+    assert!(probe.ends_with(&certificate));
+    // The agent has the key only, and signs a request with the certificate.
+    let accepted = welcome("ssh-ed25519-cert-v01@openssh.com", &certificate);
+    let Question::Sign { key: held, algorithm, data } = asked(auth.handle(&accepted, SESSION))
+    else {
+        panic!("no signature is asked for")
+    };
+    assert_eq!((held, algorithm), (key.clone(), "ssh-ed25519-cert-v01@openssh.com"));
+    assert!(data.ends_with(&certificate));
+    sent(auth.signature(Ok(blob("ssh-ed25519", b"signed")), SESSION));
+    // Then the key itself. As one step of several, both are one key.
+    let (mut partial, step) = started(credentials());
+    asked(step);
+    sent(partial.identities(Ok(vec![other.clone(), key.clone()]), SESSION));
+    assert!(sent(auth.handle(&failure("publickey", false), SESSION)).ends_with(&key));
+    assert!(sent(partial.handle(&failure("publickey", true), SESSION)).ends_with(b"one"));
+    // Without the key, a certificate is of no use.
+    let (mut auth, step) = started(credentials());
+    asked(step);
+    assert!(sent(auth.identities(Ok(vec![other]), SESSION)).ends_with(b"one"));
+    refused_by_none(&mut auth);
+}

@@ -50,14 +50,24 @@ fn a_certificate_for_another_key_is_refused() {
 }
 
 #[test]
-fn the_key_in_a_line_is_found() {
-    let line = |bytes: &'static [u8]| public_blob(str::from_utf8(bytes).expect("text"));
+fn the_key_in_a_file_is_found() {
+    let found = |text: &[u8]| PublicEntry::find(text).map(|entry| (entry.key, entry.certificate));
     let key = user_key("ed25519").public_blob().to_vec();
-    for text in [include_bytes!("../../key/fixtures/ed25519.pub").as_slice(), CERTIFICATE] {
-        assert_eq!(line(text), Some(key.clone()));
-    }
-    for text in [include_bytes!("../../key/fixtures/ed25519").as_slice(), b"", b"ssh-ed25519 AAAA"]
+    let line = include_bytes!("../../key/fixtures/ed25519.pub").as_slice();
+    let certificate =
+        Identity::with_certificate(user_key("ed25519"), CERTIFICATE).expect("it fits");
+    let certificate = certificate.blobs().next().map(<[u8]>::to_vec);
+    for (text, certificate) in [(line, None), (CERTIFICATE, certificate), (HOST_CERTIFICATE, None)]
     {
-        assert_eq!(line(text), None);
+        let expected = Some((key.clone(), certificate));
+        assert_eq!(found(text), expected);
+        for before in ["# a comment\n", "\n\n", "no key at all\n", "\u{feff}", "  "] {
+            assert_eq!(found(&[before.as_bytes(), text].concat()), expected, "{before}");
+        }
+    }
+    let private = include_bytes!("../../key/fixtures/ed25519").as_slice();
+    for text in [private, b"", b"ssh-ed25519 AAAA", &[private, line].concat(), &CERTIFICATE[..433]]
+    {
+        assert_eq!(found(text), None);
     }
 }
