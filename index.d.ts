@@ -402,7 +402,7 @@ export interface SSHTunnelOptions {
   /**
    * A byte stream to the server, as in ssh2: a socket, a TLS socket, a channel of another client, any
    * Duplex. Default: a TCP connection. `host` and `port` then only identify the server, for its host key
-   * and in messages. Throws ERR_FEATURE_UNAVAILABLE_ON_PLATFORM on Windows.
+   * and in messages.
    *
    * It is used from the first `connect()` or `startListening()`, and destroyed with the session. It carries
    * one session; connecting again fails with ERR_TUNNEL_SOCK_USED. An error of the stream becomes the
@@ -1251,8 +1251,8 @@ export interface SSHTunnelError extends Error {
   /** The negative number of a system error, as in Node.js. */
   errno?: number;
   /**
-   * The operation of a system error: `'connect'`, `'bind'`, `'getaddrinfo'`, `'spawn'`, `'socketpair'`,
-   * `'listen'` or `'accept'`.
+   * The operation of a system error: `'connect'`, `'bind'`, `'getaddrinfo'`, `'spawn'`, `'listen'` or
+   * `'accept'`.
    */
   syscall?: string;
   /** The host, or the program, that a system error is about. */

@@ -282,9 +282,8 @@ class SSHTunnel extends EventEmitter {
     if (settler === undefined) {
       if (!binding.ready(this.#handle)) this.#refuseToBlock(method);
     } else if (this.#sock !== undefined) {
-      const descriptor = binding.attachSock(this.#handle);
-      if (typeof descriptor === 'number') this.#carried = joinStream(this.#sock, descriptor);
-      else if (descriptor !== undefined) throw fromNative(descriptor);
+      const stream = binding.attachSock(this.#handle);
+      if (stream !== null) this.#carried = joinStream(this.#sock, stream);
     }
     return this;
   }

@@ -5,6 +5,7 @@ import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import net from 'node:net';
+import { availableParallelism } from 'node:os';
 import { Duplex, PassThrough, Readable, Transform, Writable } from 'node:stream';
 import { after } from 'node:test';
 import tls from 'node:tls';
@@ -114,6 +115,17 @@ test('shutdown() disconnects and destroys the stream', async (t) => {
   for (let count = 0; count < 5; count++) await connectOnce();
   await descriptorsBack(before);
   assert.ok(server.log().match(/Received disconnect from .*closed by the user/g).length >= 6);
+});
+
+test('a tunnel has no descriptor but the one of its stream', async (t) => {
+  // As many tunnels as the runtime may have threads, because threads stay.
+  const warm = Array.from({ length: availableParallelism() }, () => makeTunnel(t, server.login, 1));
+  await Promise.all(warm.map((tunnel) => tunnel.promises.connect()));
+  await Promise.all(warm.map((tunnel) => tunnel.promises.shutdown()));
+  const before = await settled(descriptors);
+  const tunnel = makeTunnel(t, by(dial()).login, 1);
+  await tunnel.promises.connect();
+  assert.equal(await settled(descriptors), before + 1);
 });
 
 test('a tunnel that never connects does not touch the stream', async (t) => {

@@ -1,7 +1,7 @@
 //! The functions that `lib/` calls. They trust their arguments: `lib/validate` has checked them.
 
 use napi::Env;
-use napi::bindgen_prelude::{Either, Either3, Function, Uint8Array, Undefined, Unknown};
+use napi::bindgen_prelude::{Either, Function, Uint8Array, Unknown};
 use napi_derive::napi;
 use zeroize::Zeroizing;
 
@@ -82,15 +82,11 @@ pub fn enqueue(
     Ok(())
 }
 
-/// Returns the descriptor to join the `sock` of a tunnel to, which the caller owns; nothing if there
-/// is no `sock`, or it is joined already.
+/// Returns the number of the stream to join the `sock` of a tunnel to; nothing if there is no `sock`, or
+/// it is joined already.
 #[napi(catch_unwind)]
-pub fn attach_sock(handle: u32) -> napi::Result<Either3<i32, Undefined, Failure>> {
-    Ok(match environment::find(handle)?.attach_sock() {
-        Ok(Some(descriptor)) => Either3::A(descriptor),
-        Ok(None) => Either3::B(()),
-        Err(failure) => Either3::C(failure),
-    })
+pub fn attach_sock(handle: u32) -> napi::Result<Option<u32>> {
+    Ok(environment::find(handle)?.attach_sock())
 }
 
 /// Returns the forward with this id, if it is bound, or will be bound again after a reconnect.

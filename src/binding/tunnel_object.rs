@@ -1,7 +1,5 @@
 //! The object behind a handle: a tunnel, its calls and its observer.
 
-#[cfg(unix)]
-use std::os::fd::IntoRawFd;
 use std::sync::Arc;
 
 use crate::binding::calls::{Arguments, Method, Replies, begin};
@@ -9,7 +7,6 @@ use crate::binding::environment::Link;
 use crate::binding::errors::Failure;
 use crate::binding::observer::{JsObserver, Payload};
 use crate::binding::streams;
-#[cfg(unix)]
 use crate::session::Sock;
 use crate::tunnel::{Config, Endpoint, Settings, Tunnel};
 
@@ -18,7 +15,6 @@ pub struct TunnelObject {
     tunnel: Tunnel,
     observer: Arc<JsObserver>,
     /// The `sock` option: the other end of JavaScript's stream.
-    #[cfg(unix)]
     sock: Option<Arc<Sock>>,
     /// Apart from the object, so that a pending reply does not keep the tunnel.
     replies: Arc<Replies>,
@@ -28,7 +24,6 @@ impl TunnelObject {
     pub(crate) fn new(handle: u32, link: Arc<Link>, config: Config, settings: Settings) -> Self {
         let observer = Arc::new(JsObserver::new(handle, link.clone()));
         Self {
-            #[cfg(unix)]
             sock: config.target.sock().cloned(),
             tunnel: Tunnel::new(config, settings, observer.clone()),
             observer,
@@ -44,18 +39,11 @@ impl TunnelObject {
         &self.observer
     }
 
-    /// Returns the descriptor that JavaScript joins its stream to, which the caller owns; `None` if there
-    /// is no `sock`, or it is joined already.
-    #[cfg(unix)]
-    pub(crate) fn attach_sock(&self) -> Result<Option<i32>, Failure> {
-        let Some(sock) = &self.sock else { return Ok(None) };
-        let end = sock.attach().map_err(|error| Failure::of_system("socketpair", &error))?;
-        Ok(end.map(IntoRawFd::into_raw_fd))
-    }
-
-    #[cfg(not(unix))]
-    pub(crate) fn attach_sock(&self) -> Result<Option<i32>, Failure> {
-        Ok(None)
+    /// Returns the number of the stream that JavaScript joins its `sock` to; `None` if there is none, or it
+    /// is joined already.
+    pub(crate) fn attach_sock(&self) -> Option<u32> {
+        let end = self.sock.as_ref()?.attach()?;
+        Some(streams::insert(end, self.observer.link()))
     }
 
     pub(crate) fn belongs_to(&self, link: &Arc<Link>) -> bool {

@@ -10,7 +10,6 @@ use tokio::task::spawn_blocking;
 use crate::session::auth::credentials::Credentials;
 use crate::session::connect::happy_eyeballs::Dialing;
 use crate::session::connect::proxy_command::ProxyCommand;
-#[cfg(unix)]
 use crate::session::connect::sock::Sock;
 use crate::session::host_key::trust::Trust;
 
@@ -47,7 +46,6 @@ pub struct Target {
 
 impl Target {
     /// Returns the application's stream, if the route begins with one.
-    #[cfg(unix)]
     pub fn sock(&self) -> Option<&Arc<Sock>> {
         match &self.route {
             Route::Sock(sock) => Some(sock),
@@ -77,7 +75,6 @@ pub enum Route {
     /// Through the standard input and output of a program.
     Command(ProxyCommand),
     /// Through a stream of the application.
-    #[cfg(unix)]
     Sock(Arc<Sock>),
 }
 

@@ -12,8 +12,7 @@ pub enum Error {
     /// The server could not be reached.
     #[error("{syscall} {code} {address}")]
     Dial {
-        /// Name of the failed call, as in Node: `connect`, `bind`, `getaddrinfo`, `socketpair`,
-        /// `spawn`.
+        /// Name of the failed call, as in Node: `connect`, `bind`, `getaddrinfo`, `spawn`.
         syscall: &'static str,
         /// Name of the system error.
         code: Cow<'static, str>,

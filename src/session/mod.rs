@@ -26,7 +26,6 @@ pub use backoff::Reconnect;
 pub use config::{Banner, Route, Target};
 pub use connect::happy_eyeballs::{Dialing, Family};
 pub use connect::proxy_command::{ProxyCommand, Tokens};
-#[cfg(unix)]
 pub use connect::sock::Sock;
 pub use error::{Error, FileLine, HostKeyReason, HostKeyRefusal, LossReason};
 pub use host_key::known_hosts::ReadError;

@@ -1,7 +1,6 @@
 //! How the servers of a tunnel are reached.
 
 use std::net::IpAddr;
-#[cfg(unix)]
 use std::sync::Arc;
 
 use crate::binding::errors::Failure;
@@ -11,10 +10,7 @@ use crate::session::{Dialing, Family, ProxyCommand, Route, Tokens};
 /// Returns the route to the first server.
 pub(crate) fn first(server: &Server, dialing: Dialing, shell: String) -> Result<Route, Failure> {
     if server.sock {
-        #[cfg(unix)]
         return Ok(Route::Sock(Arc::default()));
-        #[cfg(not(unix))]
-        return Err(unavailable("sock"));
     }
     let Some(text) = &server.proxy_command else { return Ok(Route::Direct(dialing)) };
     let tokens = Tokens { host: &server.host, port: server.port, username: &server.username };

@@ -61,14 +61,9 @@ impl Bridge {
 /// Makes a stream. Returns the session's end, and the end and the side of the bridge.
 pub(crate) fn pair() -> (Stream, End, Bridge) {
     let (ours, theirs) = memory::pair(CAPACITY);
-    let (guard, bridge) = sides();
-    (Stream::bridged(ours.into(), guard), theirs, bridge)
-}
-
-/// Makes both sides of a bridge.
-pub(crate) fn sides() -> (Guard, Bridge) {
     let close_reason = Arc::new(OnceLock::new());
     let (sender, receiver) = oneshot::channel();
     let guard = Guard { close_reason: close_reason.clone(), sender: Some(sender) };
-    (guard, Bridge { close_reason, receiver, released: false })
+    let bridge = Bridge { close_reason, receiver, released: false };
+    (Stream::bridged(ours, guard), theirs, bridge)
 }

@@ -124,8 +124,7 @@ impl Connector<'_> {
                 dialed.map(Stream::from)
             }
             Route::Command(command) => command.start(self.bridges.clone()),
-            #[cfg(unix)]
-            Route::Sock(sock) => sock.take(&host_and_port(host, *port)),
+            Route::Sock(sock) => sock.take(),
             Route::Jump(hop) => {
                 let address = host_and_port(&hop.host, hop.port);
                 // The hop has its own host key and credentials; deadline and callbacks are shared.

@@ -10,6 +10,5 @@ pub(crate) mod establish;
 pub(crate) mod happy_eyeballs;
 pub(crate) mod jump;
 pub(crate) mod proxy_command;
-#[cfg(unix)]
 pub(crate) mod sock;
 pub(crate) mod transport;

@@ -8,6 +8,7 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use crate::net::local_stream::Stream as Local;
+use crate::net::memory::End;
 use crate::session::Error;
 use crate::session::connect::bridge::Guard;
 
@@ -29,8 +30,8 @@ impl From<TcpStream> for Stream {
 }
 
 impl Stream {
-    pub(crate) fn bridged(local: Local, guard: Guard) -> Self {
-        Self { local, guard: Some(guard) }
+    pub(crate) fn bridged(end: End, guard: Guard) -> Self {
+        Self { local: end.into(), guard: Some(guard) }
     }
 
     /// Waits until the stream may be readable.
