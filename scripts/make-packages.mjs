@@ -3,7 +3,7 @@
 // package.json, Cargo.lock and THIRD-PARTY-NOTICES.txt. Their binaries are put there by `npm run artifacts`.
 
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -48,7 +48,9 @@ export async function makePackages(folder = join(ROOT, 'npm')) {
     manifest.files.push(NOTICES, SBOM);
     writeFileSync(join(folder, name, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`);
   }
-  if (made !== null) replace(join(ROOT, SBOM), made[readManifest().name]);
+  if (made === null)
+    rmSync(join(ROOT, SBOM), { force: true }); // an old one would be wrong
+  else replace(join(ROOT, SBOM), made[readManifest().name]);
   return made !== null;
 }
 

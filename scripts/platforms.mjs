@@ -129,7 +129,7 @@ function check(target) {
 function runSuites(target) {
   const ran = attempt(() => {
     if (!values['no-build']) buildFor(target);
-    if (!suites(nodeCommand(target.name), named)) throw new Error('suites fail');
+    if (!suites(target.name, named)) throw new Error('suites fail');
     return 'suites pass';
   });
   return `${target.name}: ${words(ran)}`;

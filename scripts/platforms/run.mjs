@@ -1,11 +1,12 @@
 // Programs on another platform, as far as this machine can run it.
 
 import { spawnSync } from 'node:child_process';
-import { delimiter, dirname, join } from 'node:path';
+import { mkdirSync, rmSync, symlinkSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
 
 import { ensureSshd } from '../../__test__/helpers/ensure-sshd.mjs';
 import { ROOT } from '../setup.mjs';
-import { Missing, libraries, nodes, qemu, wineRoot } from './tools.mjs';
+import { FOLDER, Missing, libraries, nodes, qemu, wineRoot } from './tools.mjs';
 
 const script = (name) => join(ROOT, 'scripts', 'platforms', name);
 
@@ -82,11 +83,15 @@ export function unitTests(command, program) {
   return { passed: Number(passed), all: Number(passed) + Number(failed), failed: names };
 }
 
-/** Runs suites of Node.js on the platform with their output shown; returns whether all tests passed. */
-export function suites(node, names) {
-  const [command, ...args] = [...node, 'scripts/test.mjs', '--no-rust', ...names];
-  // What the tests start by its name is the same Node.js.
-  const env = { ...process.env, PATH: [dirname(node.at(-1)), process.env.PATH].join(delimiter) };
+/** Runs suites of Node.js on a platform with their output shown; returns whether all tests passed. */
+export function suites(name, names) {
+  const [command, ...args] = [...nodeCommand(name), 'scripts/test.mjs', '--no-rust', ...names];
+  // What the tests start by its name is the same Node.js, and with it npm.
+  const folder = join(FOLDER, 'path', name);
+  mkdirSync(folder, { recursive: true });
+  rmSync(join(folder, 'node'), { force: true });
+  symlinkSync(nodes[name](), join(folder, 'node'));
+  const env = { ...process.env, PATH: [folder, process.env.PATH].join(delimiter) };
   const { status } = spawnSync(command, args, { cwd: ROOT, env, stdio: 'inherit' });
   return status === 0;
 }
