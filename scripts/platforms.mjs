@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
 import { platforms } from './packages.mjs';
-import { buildFor, buildTests, checkFor } from './platforms/build.mjs';
+import { buildFor, buildTests, checkFor, ensureTarget } from './platforms/build.mjs';
 import { inspect } from './platforms/inspect.mjs';
 import { closingRows, demonstrate, load, nodeCommand, runner, suites, unitTests } from './platforms/run.mjs';
 import { FOLDER, Missing } from './platforms/tools.mjs';
@@ -118,11 +118,18 @@ if (unknown.length > 0 || process.platform !== 'linux') {
   process.exit(2);
 }
 
-/** Compiles for a platform. */
-function check(target) {
+/** Compiles for platforms; returns a line for each that lacks something, and one for the others. */
+function check(targets) {
+  const results = targets.map((target) => [target, attempt(() => ensureTarget(target.triple))]);
+  const lines = results.filter(([, { missing }]) => missing).map(([{ name }, result]) => `${name}: ${words(result)}`);
+  const ready = results.filter(([, { missing }]) => !missing).map(([target]) => target);
+  if (ready.length === 0) return lines;
   const since = performance.now();
-  const checked = attempt(() => (checkFor(target), `compiles, ${Math.round((performance.now() - since) / 1000)} s`));
-  return `${target.name}: ${words(checked)}`;
+  const checked = attempt(() => {
+    checkFor(ready.map(({ triple }) => triple));
+    return `compiles, ${Math.round((performance.now() - since) / 1000)} s in all`;
+  });
+  return [...lines, `${ready.map(({ name }) => name).join(', ')}: ${words(checked)}`];
 }
 
 /** Runs the suites on a platform. */
@@ -144,9 +151,13 @@ function examine(target) {
   return line;
 }
 
-const job = (values.check && check) || (values.suites && runSuites) || examine;
-for (const name of names.length > 0 ? names : Object.keys(TARGETS)) {
-  const line = job(TARGETS[name]);
-  console.log(line);
-  if (line.includes('**no**')) process.exitCode = 1;
+const targets = (names.length > 0 ? names : Object.keys(TARGETS)).map((name) => TARGETS[name]);
+const jobs = values.check
+  ? [() => check(targets)]
+  : targets.map((one) => () => [(values.suites ? runSuites : examine)(one)]);
+for (const job of jobs) {
+  for (const line of job()) {
+    console.log(line);
+    if (line.includes('**no**')) process.exitCode = 1;
+  }
 }

@@ -107,17 +107,20 @@ export function buildFor({ name, triple, binary }) {
   return path;
 }
 
-/** Compiles for a platform without linking, which needs no C compiler for it. */
-export function checkFor({ triple }) {
-  ensureTarget(triple);
+/**
+ * Compiles for platforms, whose standard libraries are here, without linking, which needs no C compiler for them. One cargo
+ * does it for all: alone, each would leave processors idle at its end.
+ * @param {string[]} triples
+ */
+export function checkFor(triples) {
   const compiler = join(ROOT, 'scripts', 'platforms', 'no-cc.sh');
-  const variable = triple.replaceAll('-', '_');
-  build('cargo', ['check', '--quiet', '--locked', '--lib', '--target', triple], {
-    [`CC_${variable}`]: compiler,
-    [`CXX_${variable}`]: compiler,
-    [`AR_${variable}`]: 'true',
-    LIBNODE_PATH: libnode(),
-  });
+  const env = { LIBNODE_PATH: libnode() };
+  for (const triple of triples) {
+    const variable = triple.replaceAll('-', '_');
+    Object.assign(env, { [`CC_${variable}`]: compiler, [`CXX_${variable}`]: compiler, [`AR_${variable}`]: 'true' });
+  }
+  const targets = triples.flatMap((triple) => ['--target', triple]);
+  build('cargo', ['check', '--quiet', '--locked', '--lib', ...targets], env);
 }
 
 /**
