@@ -62,6 +62,25 @@ test('each forward has its own maxConnections', async (t) => {
   await late.received(KIB);
 });
 
+test('maxConnections of a tunnel holds for its forwards together', async (t) => {
+  const { tunnel, target } = await openTunnel(t, server, behaviors.echo(), { maxConnections: 1 });
+  const to = { forwardHost: '127.0.0.1', forwardPort: target.port };
+  const ports = [tunnel.localPort, (await tunnel.promises.forwardLocal(to)).localPort];
+  const clients = [await connect(ports[0])];
+  t.after(() => clients.forEach(({ socket }) => socket.destroy()));
+  await exchange(clients[0]);
+  // Each waits for the end of the one before, on the other forward.
+  for (const port of [ports[1], ports[0], ports[1]]) {
+    const [before, late] = [clients.at(-1), await connect(port)];
+    clients.push(late);
+    await late.send(KIB);
+    await exchange(before);
+    assert.equal(await accepted(tunnel), clients.length - 1);
+    before.end();
+    await late.received(KIB);
+  }
+});
+
 test('a silent SOCKS client counts against maxConnections', async (t) => {
   const { tunnel, target } = await openTunnel(t, server, behaviors.echo());
   const forward = await tunnel.promises.forwardDynamic({ maxConnections: 1 });

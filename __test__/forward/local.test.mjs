@@ -321,3 +321,20 @@ test('stopped forwards are released', async (t) => {
   assert.ok(seen.filter((forward) => forward.deref() !== undefined).length < 100);
   assert.deepEqual(tunnel.forwards(), []);
 });
+
+test('hundreds of forwards have their connections, and free their ports', async (t) => {
+  const { tunnel, target, client } = makeForwarding(t, server);
+  const echo = await target(behaviors.echo());
+  const begun = Array.from({ length: 400 }, () => tunnel.promises.forwardLocal(to(echo)));
+  const forwards = await Promise.all(begun);
+  assert.equal(new Set(forwards.map(({ localPort }) => localPort)).size, forwards.length);
+  const [first, middle, last] = [forwards[0], forwards[200], forwards[399]];
+  for (const { localPort } of [last, first, middle, first]) await roundTrip(await client(localPort), echo);
+  await middle.promises.stop();
+  assert.ok(await refuses(middle.localPort));
+  await roundTrip(await client(last.localPort), echo);
+  const accepted = async (forward) => (await forward.promises.stats()).accepted;
+  assert.deepEqual(await Promise.all([first, middle, last].map(accepted)), [2, 1, 2]);
+  await tunnel.promises.shutdown();
+  for (const { localPort } of [first, last]) assert.ok(await refuses(localPort));
+});

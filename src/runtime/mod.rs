@@ -5,6 +5,8 @@
 //! work for another core gets another thread.
 
 pub(crate) mod cutoff;
+pub(crate) mod deadlines;
+pub(crate) mod ready_list;
 pub(crate) mod timer;
 
 use std::future::pending;

@@ -1,7 +1,6 @@
 //! The connections of a tunnel, from accept to report.
 //!
-//! - `registry`: all of them, by their numbers, channels and deadlines; `ready_list`: the channels whose
-//!   sockets became ready.
+//! - `registry`: all of them, by their numbers, channels and deadlines.
 //! - `state`: a connection in each of its states; `meta`: what all states share. The payloads:
 //!   `socks_handshake`, `inbound_channel`, `relay`, `closing`. `dial`: one that the application opens.
 //! - `transition`: what each event makes of a state; `phase`: the small values for that.
@@ -13,7 +12,6 @@ pub(crate) mod dial;
 pub(crate) mod inbound_channel;
 pub(crate) mod meta;
 pub(crate) mod phase;
-pub(crate) mod ready_list;
 pub(crate) mod registry;
 pub(crate) mod relay;
 pub(crate) mod report;

@@ -1,6 +1,6 @@
 //! Every connection of a task, from accept to report.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -11,19 +11,20 @@ use tokio::task::JoinSet;
 use crate::net::close::{self, CloseMode, Outcome};
 use crate::net::local_stream::Stream;
 use crate::net::write_buffer::WriteBuffer;
+use crate::runtime::deadlines::Deadlines;
+use crate::runtime::ready_list::{ReadyList, ReadyWaker};
 use crate::session;
 use crate::socks::Login;
 use crate::tunnel::connection::closing::Closing;
 use crate::tunnel::connection::inbound_channel::{InboundChannel, connect_target};
 use crate::tunnel::connection::meta::Meta;
-use crate::tunnel::connection::ready_list::{ReadyList, ReadyWaker};
 use crate::tunnel::connection::relay::Relay;
 use crate::tunnel::connection::socks_handshake::{self, Handshake, perform};
 use crate::tunnel::connection::state::{Connection, State};
 use crate::tunnel::stats::Live;
 use crate::tunnel::{ConnectionInfo, Endpoint};
 
-/// Within `idleTimeout` the registry looks for idle connections at most this often.
+/// Within `idleTimeout` the registry looks at most this often whether a connection is idle.
 const IDLE_LOOKS: u32 = 16;
 
 /// The connections by their numbers and by their channels, the tasks that work for them, and their deadlines.
@@ -36,20 +37,26 @@ pub(crate) struct Registry {
     by_id: BTreeMap<u64, usize>,
     /// The slots of the connections with a channel, by the number of that.
     by_channel: Vec<ChannelEntry>,
-    /// When something has to have happened to a connection.
-    deadlines: BTreeSet<(Instant, u64)>,
-    /// When to look for idle connections; `None` while none may become idle.
-    idle_look: Option<Instant>,
+    deadlines: Deadlines<Expiry>,
     tasks: JoinSet<(u64, Finished)>,
-    ready: Arc<ReadyList>,
+    ready: Arc<ReadyList<usize>>,
     counts: Counts,
+}
+
+/// What the time of a connection with this number is over for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Expiry {
+    /// Something has to have happened to it by now.
+    State(u64),
+    /// It may have been idle for as long as it may.
+    Idle(u64),
 }
 
 /// The number of a channel serves one connection after the other. A waker stays with the number; a wake that was
 /// meant for an earlier connection only causes a needless look.
 struct ChannelEntry {
     slot: Option<usize>,
-    ready: Arc<ReadyWaker>,
+    ready: Arc<ReadyWaker<usize>>,
     waker: Waker,
 }
 
@@ -57,6 +64,7 @@ struct ChannelEntry {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Counts {
     waiting: usize,
+    awaiting_session: usize,
     deferred: usize,
     with_channel: usize,
 }
@@ -75,6 +83,9 @@ impl Counts {
     fn change(&mut self, state: &State, change: impl Fn(&mut usize)) {
         if state.is_waiting() {
             change(&mut self.waiting);
+        }
+        if matches!(state, State::AwaitingSession(_)) {
+            change(&mut self.awaiting_session);
         }
         if state.is_deferred() {
             change(&mut self.deferred);
@@ -103,7 +114,7 @@ impl Registry {
             }
             self.by_channel[index].slot = Some(slot);
         }
-        self.slots[slot] = Some(Box::new(Connection { meta, state, due: None }));
+        self.slots[slot] = Some(Box::new(Connection { meta, state, due: None, idle: None }));
         self.by_id.insert(id, slot);
         self.set_due(id, due);
     }
@@ -116,9 +127,8 @@ impl Registry {
         if let Some(relay) = connection.state.relay() {
             self.by_channel[relay.pump.channel.index()].slot = None;
         }
-        if let Some(due) = connection.due {
-            self.deadlines.remove(&(due, id));
-        }
+        self.deadlines.remove(Expiry::State(id), connection.due);
+        self.deadlines.remove(Expiry::Idle(id), connection.idle);
         Some(connection)
     }
 
@@ -128,8 +138,8 @@ impl Registry {
             return;
         };
         if let Some(connection) = slot.take() {
-            let Connection { meta, state, due } = *connection;
-            *slot = Some(Box::new(Connection { meta, state: change(state), due }));
+            let Connection { meta, state, due, idle } = *connection;
+            *slot = Some(Box::new(Connection { meta, state: change(state), due, idle }));
         }
     }
 
@@ -213,7 +223,7 @@ impl Registry {
 
     /// Whether a connection waits for nothing but a session.
     pub(crate) fn awaits_session(&self) -> bool {
-        self.iter().any(|it| matches!(it.state, State::AwaitingSession(_)))
+        self.counts.awaiting_session > 0
     }
 
     /// Takes everything out. Tasks are aborted, and the sockets that they have reset.
@@ -292,12 +302,8 @@ impl Registry {
 impl Registry {
     /// Replaces the deadline of a connection; `None` removes it.
     pub(crate) fn set_due(&mut self, id: u64, due: Option<Instant>) {
-        let Some(connection) = self.get_mut(id) else { return };
-        if let Some(earlier) = std::mem::replace(&mut connection.due, due) {
-            self.deadlines.remove(&(earlier, id));
-        }
-        if let Some(due) = due {
-            self.deadlines.insert((due, id));
+        if let Some(connection) = self.by_id.get(&id).and_then(|it| self.slots[*it].as_mut()) {
+            self.deadlines.set(Expiry::State(id), &mut connection.due, due);
         }
     }
 
@@ -315,16 +321,14 @@ impl Registry {
         self.set_due(id, limit.map(|limit| limit.due));
     }
 
-    /// The first deadline, or look for idle connections.
+    /// The first deadline, or time to look whether a connection is idle.
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        let first = self.deadlines.first().map(|(due, _)| *due);
-        [first, self.idle_look].into_iter().flatten().min()
+        self.deadlines.next()
     }
 
-    /// A connection whose deadline is over; each is told once.
-    pub(crate) fn take_overdue(&mut self, now: Instant) -> Option<u64> {
-        self.deadlines.first().filter(|(due, _)| *due <= now)?;
-        self.deadlines.pop_first().map(|(_, id)| id)
+    /// A connection whose time is over; each is told once.
+    pub(crate) fn take_overdue(&mut self, now: Instant) -> Option<Expiry> {
+        self.deadlines.take_over(now)
     }
 
     /// The process was paused until now: every deadline has its full time again, and no connection was idle
@@ -346,38 +350,30 @@ impl Registry {
         }
     }
 
-    /// A connection is open, and may be without a byte for this long.
-    pub(crate) fn watch_idle(&mut self, limit: Option<Duration>, now: Instant) {
-        if let Some(limit) = limit {
-            let look = now + limit;
-            self.idle_look = Some(self.idle_look.map_or(look, |next| next.min(look)));
+    /// A connection is open, and may be without a byte for its idle timeout from now on.
+    pub(crate) fn watch_idle(&mut self, id: u64, now: Instant) {
+        if let Some(connection) = self.by_id.get(&id).and_then(|it| self.slots[*it].as_mut()) {
+            let look = connection.meta.settings.idle_timeout.map(|limit| now + limit);
+            self.deadlines.set(Expiry::Idle(id), &mut connection.idle, look);
         }
     }
 
-    /// Whether it is time to look for idle connections.
-    pub(crate) fn looks_for_idle(&self, now: Instant) -> bool {
-        self.idle_look.is_some_and(|due| due <= now)
-    }
-
-    /// The connections on which nothing has moved for as long as they may be idle.
-    pub(crate) fn take_idle(&mut self, client: Option<&Client>, now: Instant) -> Vec<u64> {
-        let mut idle = Vec::new();
-        let mut next: Option<Instant> = None;
-        for connection in self.iter() {
-            let Some(limit) = connection.meta.settings.idle_timeout else { continue };
-            // Not open yet: its time begins then. Or being closed already.
-            let State::Open(relay) = &connection.state else { continue };
-            let is_idle = relay.pump.active + limit <= now;
-            if !is_idle || client.is_some_and(|client| relay.pump.has_input(client)) {
-                // Not for each of many connections in turn: a little later for all of them.
-                let look = (relay.pump.active + limit).max(now + limit / IDLE_LOOKS);
-                next = Some(next.map_or(look, |next| next.min(look)));
-            } else {
-                idle.push(connection.meta.id);
-            }
+    /// Whether nothing has moved on a connection for as long as it may be idle. Looks again later if
+    /// something has.
+    pub(crate) fn is_idle(&mut self, id: u64, client: Option<&Client>, now: Instant) -> bool {
+        let connection = self.by_id.get(&id).and_then(|it| self.slots[*it].as_mut());
+        let Some(connection) = connection else { return false };
+        let Some(limit) = connection.meta.settings.idle_timeout else { return false };
+        // It may be closing already.
+        let State::Open(relay) = &connection.state else { return false };
+        let due = relay.pump.active + limit;
+        if due <= now && !client.is_some_and(|client| relay.pump.has_input(client)) {
+            return true;
         }
-        self.idle_look = next;
-        idle
+        // Not at once for a connection whose bytes move slowly.
+        let look = due.max(now + limit / IDLE_LOOKS);
+        self.deadlines.set(Expiry::Idle(id), &mut connection.idle, Some(look));
+        false
     }
 }
 

@@ -25,6 +25,8 @@ pub(crate) struct Connection {
     pub(crate) state: State,
     /// When something has to have happened; the registry sorts by it.
     pub(super) due: Option<Instant>,
+    /// When it may have been idle for its time; the registry sorts by it, too.
+    pub(super) idle: Option<Instant>,
 }
 
 /// Where a connection is between accept and report.

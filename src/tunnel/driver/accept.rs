@@ -1,6 +1,6 @@
 //! New connections: accepted or dialed, approved by the application, kept without a session, opened.
 
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Instant;
 
 use crate::tunnel::connection::cause::Cause;
@@ -18,17 +18,31 @@ const MAX_ACCEPTED: usize = 64;
 /// Each costs a descriptor, and reconnecting needs some, too.
 const MAX_WAITING: usize = 1024;
 
+/// Returns whether there are as many as may be; `None`: without limit.
+fn is_at(live: u64, max: Option<u32>) -> bool {
+    max.is_some_and(|max| live >= max.into())
+}
+
 impl Driver {
     /// Returns whether a forward, or the whole tunnel, has its maximum number of connections.
     pub(crate) fn is_full(&self, forward: i64) -> bool {
-        let is_at = |live: u64, max: Option<u32>| max.is_some_and(|max| live >= max.into());
-        is_at(self.counters.live(), self.config.max_connections)
-            || is_at(self.counters.live_of(forward), self.forwards.max_connections(forward))
+        is_at(self.counters.live(), self.config.max_connections) || self.is_forward_full(forward)
     }
 
-    /// Accepts new connections from all listeners.
-    pub(crate) fn accept(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        if self.accepts_at.is_some_and(|at| now < at) {
+    fn is_forward_full(&self, forward: i64) -> bool {
+        is_at(self.counters.live_of(forward), self.forwards.max_connections(forward))
+    }
+
+    /// Returns whether no forward may accept: the tunnel has its maximum number of connections, or too
+    /// many wait for a session.
+    fn has_no_room(&self) -> bool {
+        is_at(self.counters.live(), self.config.max_connections)
+            || (!self.has_session() && self.worker.registry().waiting() >= MAX_WAITING)
+    }
+
+    /// Accepts new connections from the listeners that may have some.
+    pub(crate) fn accept(&mut self, now: Instant) -> bool {
+        if !self.forwards.may_accept() || self.accepts_at.is_some_and(|at| now < at) {
             return false;
         }
         self.accepts_at = self.observer.is_behind().then(|| now + PAUSE);
@@ -38,23 +52,29 @@ impl Driver {
         }
         let mut busy = false;
         let mut from = i64::MIN;
-        while let Some(id) = self.forwards.next(from) {
-            busy |= self.accept_from(id, cx, now);
+        // What makes room wakes this task, too.
+        while !self.has_no_room()
+            && let Some(id) = self.forwards.next_accepting(from)
+        {
+            busy |= self.accept_from(id, now);
             from = id + 1;
         }
         busy
     }
 
-    fn accept_from(&mut self, forward: i64, cx: &mut Context<'_>, now: Instant) -> bool {
+    fn accept_from(&mut self, forward: i64, now: Instant) -> bool {
         for accepted in 0..MAX_ACCEPTED {
-            let waits = !self.has_session() && self.worker.registry().waiting() >= MAX_WAITING;
-            let full = waits || self.is_full(forward);
+            if self.is_forward_full(forward) {
+                self.forwards.set_full(forward);
+                return accepted > 0;
+            }
+            if self.has_no_room() {
+                return accepted > 0;
+            }
             let is_first = self.counters.live() == 0;
-            let listener = self.forwards.listener(forward).filter(|_| !full);
-            let Some((spec, listener)) = listener else { return accepted > 0 };
-            match listener.poll_accept(cx, now, is_first) {
+            match self.forwards.poll_accept(forward, now, is_first) {
                 Poll::Pending => return accepted > 0,
-                Poll::Ready(Ok(accepted)) => {
+                Poll::Ready(Ok((spec, accepted))) => {
                     self.counters.accepted(forward);
                     if self.shared.settings().keep_alive {
                         accepted.stream.keep_alive();

@@ -1,7 +1,7 @@
 //! Counters of a tunnel: its sessions, and its connections by forward.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use crate::tunnel::stats::Snapshot;
@@ -16,6 +16,8 @@ pub(crate) struct Counters {
     sessions: SessionStats,
     /// By forward.
     forwards: BTreeMap<i64, ConnectionStats>,
+    /// Those that stopped and have counters of their own.
+    stopped: BTreeSet<i64>,
     /// The sum of forwards that stopped long ago.
     earlier: ConnectionStats,
     /// The number of existing connections, in all and by forward.
@@ -24,13 +26,21 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// Adds a forward. When many have stopped, as `exists` says, the oldest of them are merged.
-    pub(crate) fn add_forward(&mut self, forward: i64, exists: impl Fn(i64) -> bool) {
+    /// Adds a forward.
+    pub(crate) fn add_forward(&mut self, forward: i64) {
         self.forwards.entry(forward).or_default();
-        let ids = self.forwards.keys().copied();
-        let stopped: Vec<_> = ids.filter(|id| *id > DEFAULT_FORWARD && !exists(*id)).collect();
-        for id in &stopped[..stopped.len().saturating_sub(MAX_STOPPED)] {
-            self.earlier.add(&self.forwards.remove(id).unwrap_or_default());
+        self.stopped.remove(&forward);
+    }
+
+    /// Records that a forward has stopped. When many have, the oldest of them are merged.
+    pub(crate) fn forward_stopped(&mut self, forward: i64) {
+        if forward > DEFAULT_FORWARD {
+            self.stopped.insert(forward);
+        }
+        while self.stopped.len() > MAX_STOPPED
+            && let Some(oldest) = self.stopped.pop_first()
+        {
+            self.earlier.add(&self.forwards.remove(&oldest).unwrap_or_default());
         }
     }
 
@@ -133,8 +143,11 @@ mod tests {
         let last = MAX_STOPPED as i64 + 10;
         // Forward 1 stays; the others stop at once.
         for id in 0..=last {
-            counters.add_forward(id, |it| it == 1 || it == id);
+            counters.add_forward(id);
             counters.of(id).accepted += 1;
+            if id != 1 && id != last {
+                counters.forward_stopped(id);
+            }
         }
         let accepted = |id| counters.connections(Some(id)).ok().map(|it| it.accepted);
         assert_eq!([0, 1, 2, last].map(accepted), [Some(1), Some(1), None, Some(1)]);

@@ -26,9 +26,13 @@ impl Driver {
             return self.operations.defer_forward(id, options, reply);
         }
         self.forwards.start(id, options, reply);
-        self.counters.add_forward(id, |id| self.forwards.contains(id));
+        for ended in self.forwards.take_removed() {
+            self.counters.forward_stopped(ended);
+        }
+        self.counters.add_forward(id);
         if self.has_session() {
-            self.begin_forwards(now);
+            self.forwards.begin(id);
+            self.request_forwards(now);
         } else {
             self.connect_session();
         }
@@ -40,17 +44,18 @@ impl Driver {
         self.request_forwards(now);
     }
 
-    /// Continues the binding of local forwards.
-    pub(crate) fn poll_bound(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Continues with the local forwards that became ready, and binds those that can be bound.
+    pub(crate) fn poll_bound(&mut self, cx: &Context<'_>, now: Instant) -> bool {
+        self.forwards.wake(cx, now);
         let mut busy = false;
-        while let Some(outcome) = self.forwards.poll_bound(cx) {
+        while let Some(outcome) = self.forwards.poll_bound() {
             match outcome {
                 Ok(info) => {
                     if info.id == DEFAULT_FORWARD {
                         self.emit(Event::Listening(info.bound));
                     }
                     // The event comes before the replies.
-                    self.forwards.session_ready();
+                    self.forwards.begin(info.id);
                 }
                 Err((id, error)) => self.forwards.remove(id, &error),
             }
@@ -163,8 +168,7 @@ impl Driver {
 
     /// A listener broke for good.
     pub(crate) fn listener_failed(&mut self, forward: i64, error: &std::io::Error) {
-        let listener = self.forwards.listener(forward);
-        let address = listener.map(|(_, listener)| listener.address().to_string());
+        let address = self.forwards.listen_address(forward).map(|address| address.to_string());
         let error = Error::listen("accept", address.unwrap_or_default(), error);
         self.forwards.remove(forward, &error);
         self.forward_stopped(forward, &Cause::SessionLost(session::Error::no_session()));

@@ -74,7 +74,7 @@ impl Driver {
         sender: WeakUnboundedSender<Command>,
     ) -> Self {
         Self {
-            forwards: Forwards::new(shared.clone(), &config),
+            forwards: Forwards::new(shared.clone(), config.reuse_port, config.target.ready_timeout),
             shared,
             observer,
             commands,
@@ -119,7 +119,7 @@ impl Driver {
             self.session_connected(outcome, now);
             busy = true;
         }
-        busy |= self.poll_bound(cx);
+        busy |= self.poll_bound(cx, now);
         busy | self.poll_sessions(cx, now)
     }
 
@@ -165,7 +165,7 @@ impl Turns for Driver {
         busy |= self.worker.receive(cx, now);
         busy |= self.worker.wake_connections(cx, now);
         self.handle_worker_events(now);
-        busy |= self.accept(cx, now);
+        busy |= self.accept(now);
         busy |= self.worker.send_up(cx, now);
         busy |= self.worker.flush(cx);
         busy |= self.poll_finished(cx, now);
@@ -187,12 +187,12 @@ impl Turns for Driver {
         }
     }
 
-    fn due(&self, now: Instant) -> Option<Instant> {
+    fn due(&self) -> Option<Instant> {
         let dues = [
             self.peer_due(),
             self.reconnecter.due(),
-            self.accepts_at.filter(|_| self.forwards.has_listeners()),
-            self.forwards.paused_until(now),
+            self.accepts_at.filter(|_| self.forwards.may_accept()),
+            self.forwards.paused_until(),
             self.forwards.refused_until().filter(|_| self.has_session()),
         ];
         dues.into_iter().flatten().min()

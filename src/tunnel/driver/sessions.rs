@@ -20,7 +20,7 @@ use crate::tunnel::pool::message::{FromWorker, ToWorker};
 use crate::tunnel::pool::supervisor::Supervisor;
 use crate::tunnel::pool::throughput::Throughput;
 use crate::tunnel::worker::task::Task;
-use crate::tunnel::{ConnectionInfo, DIAL_FORWARD, Event, SessionStep, Stats};
+use crate::tunnel::{ConnectionEnd, ConnectionInfo, DIAL_FORWARD, Event, SessionStep, Stats};
 
 impl Driver {
     /// Returns whether connections can be opened.
@@ -150,7 +150,7 @@ impl Driver {
                 FromWorker::Opened(info) => self.emit(Event::Connection(info)),
                 FromWorker::Ended(end, replies) => {
                     // Counted first: the observer may ask for the counters.
-                    self.counters.ended(&end);
+                    self.count_end(&end);
                     self.emit(Event::Disconnected(*end));
                     reply_all(replies, &Ok(()));
                 }
@@ -196,11 +196,17 @@ impl Driver {
             FromWorker::DeferredEnded => self.count_dial(),
             FromWorker::Ended(end, _) => {
                 self.connection_left(end.id, now);
-                self.counters.ended(&end);
+                self.count_end(&end);
             }
             // The worker's task reports it.
             FromWorker::Opened(_) => {}
         }
+    }
+
+    /// Counts a connection that has ended, which may make room for another one of its forward.
+    fn count_end(&mut self, end: &ConnectionEnd) {
+        self.counters.ended(end);
+        self.forwards.connection_ended(end.forward);
     }
 
     fn connection_left(&mut self, id: u64, now: Instant) {
@@ -267,7 +273,7 @@ impl Driver {
 
     /// Counts a connection that `dial()` opens.
     pub(crate) fn count_dial(&mut self) {
-        self.counters.add_forward(DIAL_FORWARD, |_| true);
+        self.counters.add_forward(DIAL_FORWARD);
         self.counters.accepted(DIAL_FORWARD);
     }
 

@@ -122,6 +122,12 @@ impl Listener {
         self.paused_until.filter(|until| now < *until)
     }
 
+    /// Pauses accepting as a shortage of descriptors does.
+    #[cfg(test)]
+    pub(crate) fn pause(&mut self, until: Instant) {
+        self.paused_until = Some(until);
+    }
+
     /// Accepts the next connection. An error means that the listener has failed for good. While
     /// descriptors are scarce, accepts only the first connection of the tunnel.
     pub(crate) fn poll_accept(

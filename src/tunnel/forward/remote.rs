@@ -91,6 +91,11 @@ impl Remote {
         }
     }
 
+    /// Returns whether it waits for a session.
+    pub(crate) fn is_waiting(&self) -> bool {
+        matches!(self.state, State::Waiting)
+    }
+
     /// Returns whether the server has ever listened.
     pub(crate) fn was_up(&self) -> bool {
         self.retry.is_some()

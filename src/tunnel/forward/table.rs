@@ -2,23 +2,29 @@
 //!
 //! A forward is in the table from its start until it is stopped, cannot be bound, or the session is
 //! lost for good. It needs a session to be bound first, and stays bound during a reconnect.
+//!
+//! A turn costs what is ready, whatever the number of forwards: beside the table are the forwards that
+//! have something to do, each kind by itself: for their sockets in `accepting`, for the server in `requests`.
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+mod accepting;
+mod requests;
+
+pub(crate) use requests::Effect;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use ssh_proto::{ChannelId, ForwardEvent, OpenFailure, RequestError};
-
-use crate::session;
+use crate::runtime::deadlines::Deadlines;
+use crate::runtime::ready_list::{ReadyList, ReadyWaker};
+use crate::tunnel::Error;
 use crate::tunnel::forward::listener::{Listener, listen};
 use crate::tunnel::forward::remote::{Cancelled, ForwardRequest, Remote, SessionId};
-use crate::tunnel::forward::spec::{Endpoint, ForwardInfo, ForwardOptions, ForwardSpec};
+use crate::tunnel::forward::spec::{ForwardInfo, ForwardOptions, ForwardSpec};
 use crate::tunnel::pending::{Reply, reply_all};
 use crate::tunnel::shared::Shared;
-use crate::tunnel::{Config, Error};
 
 struct Forward {
     spec: ForwardSpec,
@@ -26,6 +32,13 @@ struct Forward {
     state: State,
     /// The callers waiting for it to listen.
     starting: Vec<Reply<ForwardInfo>>,
+    /// Wakes the task for its listener, or for the binding of that.
+    ready: Arc<ReadyWaker<i64>>,
+    waker: Waker,
+    /// Whether connections may wait that it has no room for.
+    is_full: bool,
+    /// When its listener accepts again, or its refused request is repeated.
+    due: Option<Instant>,
 }
 
 enum State {
@@ -38,13 +51,15 @@ enum State {
 }
 
 impl Forward {
-    fn new(options: ForwardOptions) -> Self {
+    fn new(options: ForwardOptions, ready: Arc<ReadyWaker<i64>>) -> Self {
         let ForwardOptions { spec, max_connections } = options;
+        let waker = ready.clone().into();
         let state = match &spec {
             ForwardSpec::Local { .. } | ForwardSpec::Dynamic { .. } => State::Waiting,
             ForwardSpec::Remote { listen, .. } => State::Remote(Remote::new(listen.clone())),
         };
-        Self { spec, max_connections, state, starting: Vec::new() }
+        let (starting, is_full, due) = (Vec::new(), false, None);
+        Self { spec, max_connections, state, starting, ready, waker, is_full, due }
     }
 
     fn info(&self, id: i64) -> Option<ForwardInfo> {
@@ -82,18 +97,6 @@ impl Forward {
     }
 }
 
-/// What the driver does about an event of a remote forward.
-pub(crate) enum Effect {
-    /// Accepts or rejects an inbound channel that leads to this target.
-    Inbound { channel: ChannelId, originator: Option<SocketAddr>, target: Endpoint },
-    /// Sends this request on the same session.
-    Request(ForwardRequest),
-    /// Requests again the forwards that wait for it.
-    RequestAgain,
-    /// The forward has ended: reports it if it `was_up`, that is if no caller has the error.
-    Failed { error: Error, was_up: bool },
-}
-
 /// The forwards of a tunnel, by id.
 pub(crate) struct Forwards {
     table: BTreeMap<i64, Forward>,
@@ -103,15 +106,40 @@ pub(crate) struct Forwards {
     reuse_port: bool,
     /// How long the server may take to answer a request, and to free the ports of a lost session.
     ready_timeout: Duration,
+
+    /// The forwards whose sockets became ready since the last turn.
+    ready: Arc<ReadyList<i64>>,
+    /// Reused by every turn.
+    taken: Vec<i64>,
+    /// Those whose binding may continue.
+    binding: BTreeSet<i64>,
+    /// Those whose listeners may have connections.
+    accepting: BTreeSet<i64>,
+    /// The paused listeners, by the ends of their pauses.
+    paused: Deadlines<i64>,
+    /// The remote forwards that wait for a session.
+    unrequested: BTreeSet<i64>,
+    /// The refused requests, by the times of their repetition.
+    refused: Deadlines<i64>,
+    /// The ids of the forwards that were removed since [`Forwards::take_removed`].
+    removed: Vec<i64>,
 }
 
 impl Forwards {
-    pub(crate) fn new(shared: Arc<Shared>, config: &Config) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, reuse_port: bool, ready_timeout: Duration) -> Self {
         Self {
             table: BTreeMap::new(),
             shared,
-            reuse_port: config.reuse_port,
-            ready_timeout: config.target.ready_timeout,
+            reuse_port,
+            ready_timeout,
+            ready: Arc::default(),
+            taken: Vec::new(),
+            binding: BTreeSet::new(),
+            accepting: BTreeSet::new(),
+            paused: Deadlines::default(),
+            unrequested: BTreeSet::new(),
+            refused: Deadlines::default(),
+            removed: Vec::new(),
         }
     }
 
@@ -119,12 +147,13 @@ impl Forwards {
         self.table.is_empty()
     }
 
-    pub(crate) fn contains(&self, id: i64) -> bool {
-        self.table.contains_key(&id)
+    /// Takes the ids of forwards that have ended.
+    pub(crate) fn take_removed(&mut self) -> Vec<i64> {
+        std::mem::take(&mut self.removed)
     }
 
     /// Returns the first id from this one on, to iterate while the table changes.
-    pub(crate) fn next(&self, from: i64) -> Option<i64> {
+    fn next(&self, from: i64) -> Option<i64> {
         self.table.range(from..).next().map(|(id, _)| *id)
     }
 
@@ -133,32 +162,9 @@ impl Forwards {
         self.table.get(&id)?.max_connections
     }
 
-    /// Returns a bound local or dynamic forward and its listener.
-    pub(crate) fn listener(&mut self, id: i64) -> Option<(&ForwardSpec, &mut Listener)> {
-        let forward = self.table.get_mut(&id)?;
-        match &mut forward.state {
-            State::Bound(listener) => Some((&forward.spec, listener)),
-            State::Waiting | State::Binding(_) | State::Remote(_) => None,
-        }
-    }
-
-    /// Returns whether any forward accepts connections here.
-    pub(crate) fn has_listeners(&self) -> bool {
-        self.listeners().next().is_some()
-    }
-
-    fn listeners(&self) -> impl Iterator<Item = &Listener> {
-        self.table.values().filter_map(Forward::listener)
-    }
-
-    /// Returns when the first paused listener may accept again.
-    pub(crate) fn paused_until(&self, now: Instant) -> Option<Instant> {
-        self.listeners().filter_map(|listener| listener.paused_until(now)).min()
-    }
-
     /// Returns when the first refused request is repeated.
     pub(crate) fn refused_until(&self) -> Option<Instant> {
-        self.table.values().filter_map(Forward::remote).filter_map(Remote::due).min()
+        self.refused.next()
     }
 
     /// Gives servers their full time after a pause of the process.
@@ -172,8 +178,21 @@ impl Forwards {
 
     /// Adds a forward, or another caller that waits for it to listen.
     pub(crate) fn start(&mut self, id: i64, options: ForwardOptions, reply: Reply<ForwardInfo>) {
-        let forward = self.table.entry(id).or_insert_with(|| Forward::new(options));
-        forward.starting.push(reply);
+        let new = || Forward::new(options, self.ready.waker(id));
+        self.table.entry(id).or_insert_with(new).starting.push(reply);
+        self.sort(id);
+    }
+
+    /// Sorts a remote forward in whose state has changed.
+    fn sort(&mut self, id: i64) {
+        let Some(forward) = self.table.get_mut(&id) else { return };
+        let State::Remote(remote) = &forward.state else { return };
+        self.refused.set(id, &mut forward.due, remote.due());
+        if remote.is_waiting() {
+            self.unrequested.insert(id);
+        } else {
+            self.unrequested.remove(&id);
+        }
     }
 
     /// Stops a forward. A local one has stopped by the return; a remote one stops when the server
@@ -186,6 +205,7 @@ impl Forwards {
         let forward = self.table.get_mut(&id);
         let remote = forward.and_then(Forward::remote_mut);
         let cancelled = remote.map(|remote| remote.cancel(&mut reply));
+        self.sort(id);
         match cancelled.unwrap_or(Cancelled::Unrequested) {
             Cancelled::On(session) => {
                 self.shared.set_bound(id, None);
@@ -213,6 +233,13 @@ impl Forwards {
     pub(crate) fn remove(&mut self, id: i64, error: &Error) {
         if let Some(mut forward) = self.table.remove(&id) {
             self.shared.set_bound(id, None);
+            for sorted in [&mut self.binding, &mut self.accepting, &mut self.unrequested] {
+                sorted.remove(&id);
+            }
+            for deadlines in [&mut self.paused, &mut self.refused] {
+                deadlines.remove(id, forward.due);
+            }
+            self.removed.push(id);
             // The port is free before a caller has the error.
             forward.state = State::Waiting;
             forward.reply(&Err(error.clone()));
@@ -243,160 +270,47 @@ impl Forwards {
         }
     }
 
-    /// Binds the local forwards that wait for a session, and replies for the bound ones.
+    /// Begins to bind all local forwards that wait for a session, and replies for the bound ones.
     pub(crate) fn session_ready(&mut self) {
-        for (id, forward) in &mut self.table {
-            if let Some(info) = forward.info(*id) {
-                forward.reply(&Ok(info));
-            } else if matches!(forward.state, State::Waiting) {
-                let work = listen(forward.spec.listen().clone(), self.reuse_port);
-                forward.state = State::Binding(Box::pin(work));
-            }
+        let mut from = i64::MIN;
+        while let Some(id) = self.next(from) {
+            from = id + 1;
+            self.begin(id);
+        }
+    }
+
+    /// Begins to bind a local forward, as there is a session, or replies if it is bound.
+    pub(crate) fn begin(&mut self, id: i64) {
+        let Some(forward) = self.table.get_mut(&id) else { return };
+        if let Some(info) = forward.info(id) {
+            forward.reply(&Ok(info));
+        } else if matches!(forward.state, State::Waiting) {
+            let work = listen(forward.spec.listen().clone(), self.reuse_port);
+            forward.state = State::Binding(Box::pin(work));
+            self.binding.insert(id);
         }
     }
 
     /// Returns the next local forward that is bound, or cannot be; its callers have no reply yet.
-    pub(crate) fn poll_bound(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Option<Result<ForwardInfo, (i64, Error)>> {
-        let (id, outcome) = self.table.iter_mut().find_map(|(id, forward)| {
-            let State::Binding(work) = &mut forward.state else { return None };
-            match work.as_mut().poll(cx) {
-                Poll::Ready(outcome) => Some((*id, outcome)),
-                Poll::Pending => None,
-            }
-        })?;
-        let forward = self.table.get_mut(&id)?;
-        match outcome {
-            Ok(listener) => {
-                forward.state = State::Bound(listener);
-                let info = forward.info(id)?;
-                self.shared.set_bound(id, Some(info.clone()));
-                Some(Ok(info))
-            }
-            Err(error) => Some(Err((id, error))),
-        }
-    }
-
-    /// Returns the requests for the remote forwards that wait for a session, or for their time.
-    pub(crate) fn requests(&mut self, session: SessionId, now: Instant) -> Vec<ForwardRequest> {
-        let timeout = self.ready_timeout;
-        let request = |(id, forward): (&i64, &mut Forward)| {
-            let address = forward.remote_mut()?.request(session, now, timeout)?;
-            Some(ForwardRequest::Listen(*id, address))
-        };
-        self.table.iter_mut().filter_map(request).collect()
-    }
-
-    /// Handles an event of a remote forward on this session.
-    pub(crate) fn server_event(
-        &mut self,
-        session: SessionId,
-        id: i64,
-        event: ForwardEvent,
-        now: Instant,
-    ) -> Option<Effect> {
-        let forward = self.table.get_mut(&id);
-        let target = match forward.as_ref().map(|forward| &forward.spec) {
-            Some(ForwardSpec::Remote { target, .. }) => Some(target.clone()),
-            Some(ForwardSpec::Local { .. } | ForwardSpec::Dynamic { .. }) | None => None,
-        };
-        let remote = forward.and_then(Forward::remote_mut).filter(|remote| remote.is_on(session));
-        match (event, remote.zip(target)) {
-            (
-                ForwardEvent::InboundChannel { channel, originator, originator_port },
-                Some((remote, target)),
-            ) if !remote.is_cancelling() => {
-                let address = originator.parse::<IpAddr>().ok();
-                let originator = address.map(|address| (address, originator_port).into());
-                Some(Effect::Inbound { channel, originator, target })
-            }
-            (ForwardEvent::InboundChannel { channel, .. }, _) => {
-                let reason = OpenFailure::AdministrativelyProhibited;
-                Some(Effect::Request(ForwardRequest::Reject(channel, reason)))
-            }
-            // The answer to the cancellation follows.
-            (ForwardEvent::Listening { .. } | ForwardEvent::Failed(_), Some((remote, _)))
-                if remote.is_cancelling() =>
-            {
-                None
-            }
-            (ForwardEvent::Listening { port }, Some((remote, _))) => {
-                remote.listening(session, port);
-                self.listening(id);
-                None
-            }
-            (ForwardEvent::Failed(error), Some((remote, _))) => {
-                if !remote.refused(now) {
-                    return Some(Effect::RequestAgain);
+    pub(crate) fn poll_bound(&mut self) -> Option<Result<ForwardInfo, (i64, Error)>> {
+        while let Some(id) = self.binding.pop_first() {
+            let Some(forward) = self.table.get_mut(&id) else { continue };
+            let State::Binding(work) = &mut forward.state else { continue };
+            match work.as_mut().poll(&mut Context::from_waker(&forward.waker)) {
+                Poll::Pending => {}
+                Poll::Ready(Err(error)) => return Some(Err((id, error))),
+                Poll::Ready(Ok(listener)) => {
+                    forward.state = State::Bound(listener);
+                    let Some(info) = forward.info(id) else { continue };
+                    self.shared.set_bound(id, Some(info.clone()));
+                    self.accepting.insert(id);
+                    return Some(Ok(info));
                 }
-                let (address, was_up) = (remote.address().to_string(), remote.was_up());
-                let error = self.request_error(address, error, false);
-                self.remove(id, &error);
-                Some(Effect::Failed { error, was_up })
-            }
-            (ForwardEvent::Cancelled(outcome), Some((remote, _))) => {
-                let address = remote.address().to_string();
-                let outcome = outcome.map_err(|error| self.request_error(address, error, true));
-                self.cancelled(id, &outcome);
-                None
-            }
-            (_, None) => None,
-        }
-    }
-
-    /// Returns the error for a failed request to listen, or with `stop` to stop listening.
-    fn request_error(&self, place: String, error: RequestError, stop: bool) -> Error {
-        match (error, stop) {
-            (RequestError::Denied, false) => Error::ForwardRefused(place),
-            (RequestError::Denied, true) => Error::ForwardKept(place),
-            (RequestError::Unimplemented, _) => Error::ForwardUnimplemented(place),
-            (RequestError::TimedOut, _) => {
-                Error::ForwardUnanswered { place, limit: self.ready_timeout.as_millis(), stop }
             }
         }
-    }
-
-    fn listening(&mut self, id: i64) {
-        let Some(forward) = self.table.get_mut(&id) else { return };
-        if let Some(info) = forward.info(id) {
-            self.shared.set_bound(id, Some(info.clone()));
-            forward.reply(&Ok(info));
-        }
-    }
-
-    /// The server has ended a forward: replies to the callers of its stop.
-    fn cancelled(&mut self, id: i64, outcome: &Result<(), Error>) {
-        let remote = self.table.get_mut(&id).and_then(Forward::remote_mut);
-        let replies = remote.map(Remote::take_cancelling).unwrap_or_default();
-        self.remove(id, &Error::Closed);
-        reply_all(replies, outcome);
-    }
-
-    /// Lets the remote forwards of a lost session wait for another one. Those that never listened
-    /// fail, unless there is another session already.
-    pub(crate) fn session_lost(
-        &mut self,
-        session: SessionId,
-        error: &session::Error,
-        has_session: bool,
-    ) {
-        let mut from = i64::MIN;
-        while let Some(id) = self.next(from) {
-            from = id + 1;
-            let remote = self.table.get_mut(&id).and_then(Forward::remote_mut);
-            let Some(remote) = remote.filter(|remote| remote.is_on(session)) else { continue };
-            if remote.is_cancelling() {
-                self.cancelled(id, &Ok(()));
-            } else if remote.was_up() || has_session {
-                remote.disconnected();
-                if let Some(info) = self.shared.bound().get_mut(&id) {
-                    info.listening = false;
-                }
-            } else {
-                self.remove(id, &error.clone().into());
-            }
-        }
+        None
     }
 }
+
+#[cfg(test)]
+mod tests;

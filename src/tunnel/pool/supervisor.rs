@@ -18,6 +18,7 @@ use crate::tunnel::forward::remote::ForwardRequest;
 use crate::tunnel::pending::{Pending, Reply};
 use crate::tunnel::pool::message::{ConnectionCommand, ToWorker};
 use crate::tunnel::pool::throughput::Throughput;
+use crate::tunnel::pool::up::UpSessions;
 
 /// The maximum number of sessions that connect at once. sshd drops clients at random from 10 on
 /// (MaxStartups), and this tunnel may not be its only client.
@@ -41,6 +42,10 @@ pub(crate) struct Supervisor {
     max_sessions: usize,
     /// By session id, until they have exited.
     workers: BTreeMap<u32, Worker>,
+    /// Those that take connections.
+    up: UpSessions,
+    /// The number of those that are being disconnected.
+    closing: usize,
     /// The worker of each connection.
     placed: HashMap<u64, u32>,
     /// Further sessions that connect. The first one, which the tunnel waits for, is not among them.
@@ -87,17 +92,9 @@ enum Retry {
 }
 
 impl Worker {
-    fn is_up(&self) -> bool {
-        matches!(self.state, State::Up)
-    }
-
     /// Returns since when the session has had neither a connection nor a remote forward.
     fn unused_since(&self) -> Option<Instant> {
         self.idle.filter(|_| self.forwards == 0)
-    }
-
-    fn weight(&self, now: Instant) -> u64 {
-        self.connections as u64 * CONNECTION_WEIGHT + self.throughput.recent(now)
     }
 
     fn send(&self, message: ToWorker) {
@@ -111,6 +108,8 @@ impl Supervisor {
         Self {
             max_sessions,
             workers: BTreeMap::new(),
+            up: UpSessions::default(),
+            closing: 0,
             placed: HashMap::new(),
             connecting: JoinSet::new(),
             connecting_ids: BTreeSet::new(),
@@ -122,12 +121,12 @@ impl Supervisor {
 
     /// Returns whether a session takes connections.
     pub(crate) fn is_up(&self) -> bool {
-        self.up().next().is_some()
+        self.up.len() > 0
     }
 
     /// Returns the number of sessions that take connections.
     pub(crate) fn count_up(&self) -> u64 {
-        self.up().count() as u64
+        self.up.len() as u64
     }
 
     /// Returns whether all workers have exited.
@@ -145,8 +144,31 @@ impl Supervisor {
         self.placed.contains_key(&connection)
     }
 
-    fn up(&self) -> impl Iterator<Item = &Worker> {
-        self.workers.values().filter(|worker| worker.is_up())
+    /// Changes a worker, and sorts it in again.
+    fn change<T>(&mut self, id: u32, change: impl FnOnce(&mut Worker) -> T) -> Option<T> {
+        let mut worker = self.take(id)?;
+        let changed = change(&mut worker);
+        self.put(id, worker);
+        Some(changed)
+    }
+
+    fn put(&mut self, id: u32, worker: Worker) {
+        match worker.state {
+            State::Up => self.up.insert(id, worker.connections, worker.unused_since()),
+            State::Closing => self.closing += 1,
+            State::Lost(_) => {}
+        }
+        self.workers.insert(id, worker);
+    }
+
+    fn take(&mut self, id: u32) -> Option<Worker> {
+        let worker = self.workers.remove(&id)?;
+        match worker.state {
+            State::Up => self.up.remove(id, worker.connections, worker.unused_since()),
+            State::Closing => self.closing -= 1,
+            State::Lost(_) => {}
+        }
+        Some(worker)
     }
 
     /// Adds a session that has come up. Dropping `messages` resets what the worker still has.
@@ -165,7 +187,7 @@ impl Supervisor {
             forwards: 0,
             idle: Some(now),
         };
-        self.workers.insert(id, worker);
+        self.put(id, worker);
         self.backoff.up(now);
         self.retry = Retry::Now;
         self.reported = false;
@@ -216,67 +238,63 @@ impl Supervisor {
         pending: PendingConnection,
         message: impl FnOnce(PendingConnection) -> ToWorker,
     ) -> Option<PendingConnection> {
-        let Some(worker) = self.workers.get_mut(&id) else { return Some(pending) };
+        if !self.workers.contains_key(&id) {
+            return Some(pending);
+        }
         self.placed.insert(pending.meta.id, id);
-        worker.connections += 1;
-        worker.idle = None;
-        worker.send(message(pending));
+        self.change(id, |worker| {
+            worker.connections += 1;
+            worker.idle = None;
+            worker.send(message(pending));
+        });
         None
     }
 
     /// Records that the connection has left its worker.
     pub(crate) fn connection_left(&mut self, connection: u64, now: Instant) {
-        let id = self.placed.remove(&connection);
-        let Some(worker) = id.and_then(|id| self.workers.get_mut(&id)) else { return };
-        worker.connections -= 1;
-        if worker.connections == 0 {
-            worker.idle = Some(now);
-        }
+        let Some(id) = self.placed.remove(&connection) else { return };
+        self.change(id, |worker| {
+            worker.connections -= 1;
+            if worker.connections == 0 {
+                worker.idle = Some(now);
+            }
+        });
     }
 
     /// Returns the session with the least load.
     pub(crate) fn least_loaded(&self, now: Instant) -> Option<u32> {
-        let up = self.workers.iter().filter(|(_, worker)| worker.is_up());
-        up.min_by_key(|(_, worker)| worker.weight(now)).map(|(id, _)| *id)
+        let recent = |id| self.workers.get(&id).map_or(0, |worker| worker.throughput.recent(now));
+        self.up.least_loaded(CONNECTION_WEIGHT, recent)
     }
 
     /// Sends a request about a remote forward to a worker, unless it has exited.
     pub(crate) fn send_request(&mut self, id: u32, request: ForwardRequest) {
-        let Some(worker) = self.workers.get_mut(&id) else { return };
-        if matches!(request, ForwardRequest::Listen(..)) {
-            worker.forwards += 1;
-        }
-        worker.send(ToWorker::Forward(request));
+        self.change(id, |worker| {
+            if matches!(request, ForwardRequest::Listen(..)) {
+                worker.forwards += 1;
+            }
+            worker.send(ToWorker::Forward(request));
+        });
     }
 
     /// Records that the server of this session does not listen for one of its forwards any more.
     pub(crate) fn forward_ended(&mut self, id: u32) {
-        if let Some(worker) = self.workers.get_mut(&id) {
-            worker.forwards -= 1;
-        }
+        self.change(id, |worker| worker.forwards -= 1);
     }
 
     /// Returns whether a new connection justifies a further session: every session that is up has a
     /// connection, and every one that is connecting will have one.
     pub(crate) fn wants_another(&self, now: Instant) -> bool {
         let connecting = self.connecting.len();
-        let (mut up, mut connections) = (0, 0);
-        for worker in self.up() {
-            if worker.connections == 0 {
-                return false;
-            }
-            up += 1;
-            connections += worker.connections;
-        }
-        let closing = self.workers.values().filter(|it| matches!(it.state, State::Closing));
+        let (up, connections) = (self.up.len(), self.up.connections());
         let may_connect = match self.retry {
             Retry::Now => true,
             Retry::At(due) => due <= now && connecting == 0,
             Retry::Never => false,
         };
         may_connect
-            && up > 0
-            && up + closing.count() + connecting < self.max_sessions
+            && self.up.fewest().is_some_and(|fewest| fewest > 0)
+            && up + self.closing + connecting < self.max_sessions
             && connecting < MAX_CONNECTING
             && connections >= up + connecting
     }
@@ -333,13 +351,13 @@ impl Supervisor {
         if served {
             self.backoff.served();
         }
-        let Some(worker) = self.workers.get_mut(&id) else { return false };
-        match std::mem::replace(&mut worker.state, State::Lost(error.clone())) {
-            State::Up => {
+        let lost = State::Lost(error.clone());
+        match self.change(id, |worker| std::mem::replace(&mut worker.state, lost)) {
+            Some(State::Up) => {
                 self.wait_after(error, now);
                 true
             }
-            State::Closing | State::Lost(_) => false,
+            Some(State::Closing | State::Lost(_)) | None => false,
         }
     }
 
@@ -367,7 +385,7 @@ impl Supervisor {
 
     /// Removes a worker that has exited. Returns whether its session had not been lost.
     pub(crate) fn remove(&mut self, id: u32) -> bool {
-        self.workers.remove(&id).is_some_and(|worker| match worker.state {
+        self.take(id).is_some_and(|worker| match worker.state {
             State::Up | State::Closing => true,
             State::Lost(_) => false,
         })
@@ -385,15 +403,15 @@ impl Supervisor {
 
     /// Returns when the next unused session is disconnected, if it is not the last one.
     pub(crate) fn due(&self) -> Option<Instant> {
-        let several = self.up().nth(1).is_some();
-        let since = self.up().filter_map(Worker::unused_since).min().filter(|_| several);
-        since.map(|since| since + IDLE)
+        let unused = self.up.longest_unused().filter(|_| self.up.len() > 1);
+        unused.map(|(since, _)| since + IDLE)
     }
 
     /// Begins every idle time anew after a pause of the process.
     pub(crate) fn resumed(&mut self, now: Instant) {
-        for worker in self.workers.values_mut() {
-            worker.idle = worker.idle.map(|_| now);
+        let ids: Vec<_> = self.workers.keys().copied().collect();
+        for id in ids {
+            self.change(id, |worker| worker.idle = worker.idle.map(|_| now));
         }
     }
 
@@ -401,13 +419,11 @@ impl Supervisor {
     pub(crate) fn close_unused(&mut self, now: Instant) -> bool {
         let mut busy = false;
         while self.due().is_some_and(|due| due <= now) {
-            let up = self.workers.values_mut().filter(|worker| worker.is_up());
-            let unused = up.filter(|worker| worker.unused_since().is_some());
-            let Some(worker) = unused.min_by_key(|worker| worker.idle) else {
-                break;
-            };
-            worker.state = State::Closing;
-            worker.send(ToWorker::ShutDown("shutdown"));
+            let Some((_, id)) = self.up.longest_unused() else { break };
+            self.change(id, |worker| {
+                worker.state = State::Closing;
+                worker.send(ToWorker::ShutDown("shutdown"));
+            });
             busy = true;
         }
         busy

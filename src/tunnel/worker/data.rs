@@ -134,8 +134,8 @@ impl Worker {
         let Some(relay) = connection.state.relay_mut() else { return };
         relay.pump.active = now;
         let is_told = reply.is_none_or(|reply| relay.send_reply(&reply));
-        let (info, idle_timeout) = (connection.info(), connection.meta.settings.idle_timeout);
-        self.registry.watch_idle(idle_timeout, now);
+        let info = connection.info();
+        self.registry.watch_idle(id, now);
         if let Some(info) = info {
             self.events.push_back(FromWorker::Opened(info));
         }

@@ -5,11 +5,12 @@
 //! ([`FromWorker`]).
 //!
 //! - `data`: bytes between sockets and channels; `close`: how connections end; `disconnect`: how the
-//!   session ends; `turn`: the loop of a task; `task`: a worker alone in a task.
+//!   session ends; `requested`: its remote forwards; `turn`: the loop of a task; `task`: a worker alone in a task.
 
 mod close;
 mod data;
 mod disconnect;
+mod requested;
 pub(crate) mod task;
 pub(crate) mod turn;
 
@@ -27,7 +28,7 @@ use crate::session::{self, Session, TimeoutGate};
 use crate::tunnel::connection::cause::{Cause, Force};
 use crate::tunnel::connection::meta::PendingConnection;
 use crate::tunnel::connection::phase::Event as Step;
-use crate::tunnel::connection::registry::Registry;
+use crate::tunnel::connection::registry::{Expiry, Registry};
 use crate::tunnel::connection::relay::Relay;
 use crate::tunnel::connection::state::State;
 use crate::tunnel::forward::remote::ForwardRequest;
@@ -36,6 +37,7 @@ use crate::tunnel::pool::message::{ConnectionCommand, FromWorker, ToWorker};
 use crate::tunnel::stats::Snapshot;
 use crate::tunnel::worker::close::Given;
 use crate::tunnel::worker::disconnect::Exit;
+use crate::tunnel::worker::requested::RequestedForwards;
 use crate::tunnel::{ConnectionInfo, Endpoint};
 
 /// The maximum number of channels of ended connections that the server has neither opened nor closed.
@@ -51,8 +53,8 @@ pub(crate) struct Worker {
     /// Whether the session may have input that was read before it came here.
     is_new: bool,
     registry: Registry,
-    /// The remote forwards that the server was asked for: its ids and the tunnel's.
-    forwards: Vec<(ForwardId, i64)>,
+    /// The remote forwards that the server was asked for.
+    forwards: RequestedForwards,
     exit: Exit,
     forced: Option<Force>,
     /// Limits the end of transports in a forced shutdown.
@@ -84,7 +86,7 @@ impl Worker {
             session: None,
             is_new: false,
             registry: Registry::default(),
-            forwards: Vec::new(),
+            forwards: RequestedForwards::default(),
             exit: Exit::default(),
             forced: None,
             transports: Cutoff::default(),
@@ -258,11 +260,11 @@ impl Worker {
                     Endpoint::Tcp { host, port } => ListenAddr::Tcp { host: (*host).into(), port },
                     Endpoint::Unix(path) => ListenAddr::Unix((*path).into()),
                 };
-                self.forwards.push((session.client.request_forward(address), id));
+                self.forwards.add(session.client.request_forward(address), id);
             }
             ForwardRequest::Cancel(id) => {
-                if let Some((sent, _)) = self.forwards.iter().find(|(_, it)| *it == id) {
-                    session.client.cancel_forward(*sent);
+                if let Some(sent) = self.forwards.sent(id) {
+                    session.client.cancel_forward(sent);
                 }
             }
             ForwardRequest::Reject(channel, reason) => session.client.reject(channel, reason),
@@ -271,12 +273,9 @@ impl Worker {
 
     /// Passes on what the server says about a remote forward.
     fn forward_event(&mut self, sent: ForwardId, event: ForwardEvent) {
-        let Some(at) = self.forwards.iter().position(|(it, _)| *it == sent) else { return };
-        let (_, id) = self.forwards[at];
+        let Some(id) = self.forwards.id(sent) else { return };
         match event {
-            ForwardEvent::Failed(_) | ForwardEvent::Cancelled(_) => {
-                self.forwards.swap_remove(at);
-            }
+            ForwardEvent::Failed(_) | ForwardEvent::Cancelled(_) => self.forwards.remove(sent),
             ForwardEvent::Listening { .. } | ForwardEvent::InboundChannel { .. } => {}
         }
         self.events.push_back(FromWorker::Forward(id, event));
@@ -339,18 +338,22 @@ impl Worker {
                 busy = true;
             }
         }
-        while let Some(id) = self.registry.take_overdue(now) {
-            self.expire(id);
-            busy = true;
-        }
-        if self.registry.looks_for_idle(now) {
-            let client = self.session.as_ref().map(|session| &session.client);
-            for id in self.registry.take_idle(client, now) {
-                self.close_connection(id, Cause::Idle);
+        while let Some(expiry) = self.registry.take_overdue(now) {
+            match expiry {
+                Expiry::State(id) => self.expire(id),
+                Expiry::Idle(id) => self.expire_idle(id, now),
             }
             busy = true;
         }
         busy
+    }
+
+    /// Closes a connection if it has been idle for its time.
+    fn expire_idle(&mut self, id: u64, now: Instant) {
+        let client = self.session.as_ref().map(|session| &session.client);
+        if self.registry.is_idle(id, client, now) {
+            self.close_connection(id, Cause::Idle);
+        }
     }
 
     /// Begins every deadline anew after a pause of the process.

@@ -127,7 +127,7 @@ impl Turns for Task {
         self.worker.resumed(now);
     }
 
-    fn due(&self, _: Instant) -> Option<Instant> {
+    fn due(&self) -> Option<Instant> {
         None
     }
 

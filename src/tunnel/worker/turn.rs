@@ -28,7 +28,7 @@ pub(crate) trait Turns {
     fn resumed(&mut self, now: Instant);
 
     /// Returns the first deadline of the task beside those of the worker.
-    fn due(&self, now: Instant) -> Option<Instant>;
+    fn due(&self) -> Option<Instant>;
 
     fn worker(&mut self) -> &mut Worker;
 }
@@ -45,7 +45,7 @@ pub(crate) fn poll_turns(task: &mut impl Turns, cx: &mut Context<'_>) -> Poll<()
             Turn::Idle => false,
             Turn::Over => return Poll::Ready(()),
         };
-        let due = task.due(now);
+        let due = task.due();
         let worker = task.worker();
         if let Some(session) = worker.session.as_mut().filter(|_| !busy) {
             session.idle(now);

@@ -93,11 +93,11 @@ fn after_a_pause_every_deadline_has_its_full_time_again() {
     registry.resumed(later, 20 * SECOND);
     assert_eq!(registry.next_due(), Some(later + SECOND));
     assert_eq!(registry.take_overdue(later), None);
-    assert_eq!(registry.take_overdue(later + SECOND), Some(1));
+    assert_eq!(registry.take_overdue(later + SECOND), Some(Expiry::State(1)));
     assert_eq!(registry.take_overdue(later + SECOND), None);
-    assert_eq!(registry.take_overdue(later + 2 * SECOND), Some(2));
+    assert_eq!(registry.take_overdue(later + 2 * SECOND), Some(Expiry::State(2)));
     assert_eq!(registry.take_overdue(later + 19 * SECOND), None);
-    assert_eq!(registry.take_overdue(later + 20 * SECOND), Some(9));
+    assert_eq!(registry.take_overdue(later + 20 * SECOND), Some(Expiry::State(9)));
     let active = |it: &Connection| it.state.relay().is_none_or(|relay| relay.pump.active == later);
     assert!(registry.iter().all(active));
 }
@@ -125,8 +125,8 @@ fn deadlines_expire_in_order_once_and_not_for_connections_that_ended() {
 
     registry.remove(2);
     let late = now + 4 * SECOND;
-    assert_eq!(registry.take_overdue(late), Some(1));
-    assert_eq!(registry.take_overdue(late), Some(3));
+    assert_eq!(registry.take_overdue(late), Some(Expiry::State(1)));
+    assert_eq!(registry.take_overdue(late), Some(Expiry::State(3)));
     assert_eq!(registry.take_overdue(late), None);
     assert_eq!(registry.next_due(), None);
 }
@@ -135,31 +135,36 @@ fn deadlines_expire_in_order_once_and_not_for_connections_that_ended() {
 fn a_connection_is_idle_when_no_byte_has_moved_for_its_time_since_it_was_open() {
     let mut registry = draining();
     let now = Instant::now();
+    let late = now + 64 * SECOND;
+    registry.watch_idle(3, now);
+    assert_eq!(registry.next_due(), None, "it has no limit");
     for id in [1, 2] {
         let limit = Some(16 * id as u32 * SECOND);
         registry.get_mut(id).expect("it is there").meta.settings.idle_timeout = limit;
-        registry.watch_idle(limit, now);
+        registry.watch_idle(id, now);
     }
     assert_eq!(registry.next_due(), Some(now + 16 * SECOND));
-    assert!(!registry.looks_for_idle(now + 15 * SECOND));
-    assert!(registry.looks_for_idle(now + 16 * SECOND));
-    // Connections that are being closed are not idle.
-    assert!(registry.take_idle(None, now + 64 * SECOND).is_empty());
-    assert_eq!(registry.next_due(), None);
-
-    for id in [1, 2] {
-        let mut connection = registry.remove(id).expect("it is there");
-        let State::Draining(mut relay, _) = connection.state else { panic!("draining") };
-        relay.pump.active = now;
-        connection.state = State::Open(relay);
-        registry.insert(connection.meta, connection.state, None);
-    }
-    assert_eq!(registry.take_idle(None, now + 16 * SECOND), [1]);
+    assert_eq!(registry.take_overdue(now + 15 * SECOND), None);
+    assert_eq!(registry.take_overdue(now + 16 * SECOND), Some(Expiry::Idle(1)));
+    // Connections that are being closed are not idle, and are not looked at again.
+    assert!(!registry.is_idle(1, None, late));
     assert_eq!(registry.next_due(), Some(now + 32 * SECOND));
-    // Bytes have moved shortly before: the next look is not at once.
-    let relay = registry.get_mut(1).and_then(|it| it.state.relay_mut()).expect("it is open");
-    relay.pump.active = now + SECOND;
-    registry.remove(2);
-    assert!(registry.take_idle(None, now + 17 * SECOND - SECOND / 2).is_empty());
-    assert_eq!(registry.next_due(), Some(now + 17 * SECOND + SECOND / 2));
+    assert!(registry.remove(2).is_some());
+    assert_eq!(registry.next_due(), None, "it has ended");
+
+    let mut connection = registry.remove(1).expect("it is there");
+    let State::Draining(mut relay, _) = connection.state else { panic!("draining") };
+    relay.pump.active = now;
+    connection.state = State::Open(relay);
+    registry.insert(connection.meta, connection.state, None);
+    registry.watch_idle(1, now);
+    // Bytes have moved meanwhile, and shortly before: the next look is not at once.
+    for (moved, look) in [(2 * SECOND, 18 * SECOND), (SECOND, 17 * SECOND + SECOND / 2)] {
+        let relay = registry.get_mut(1).and_then(|it| it.state.relay_mut()).expect("it is open");
+        relay.pump.active = now + moved;
+        assert!(!registry.is_idle(1, None, now + 16 * SECOND + SECOND / 2));
+        assert_eq!(registry.next_due(), Some(now + look));
+    }
+    assert_eq!(registry.take_overdue(late), Some(Expiry::Idle(1)));
+    assert!(registry.is_idle(1, None, late));
 }
