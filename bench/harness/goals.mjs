@@ -16,8 +16,12 @@ class Figures {
     return this.#parts.get(part)?.get(one)?.[peer]?.ratios[metric]?.median;
   }
 
+  median(part, one, metric, peer) {
+    return this.#parts.get(part)?.get(one)?.[peer]?.spreads[metric]?.median;
+  }
+
   ours(part, one, metric) {
-    return this.#parts.get(part)?.get(one)?.ours?.spreads[metric]?.median;
+    return this.median(part, one, metric, 'ours');
   }
 
   /** The ratios of a metric to a peer's in every case of every part that has both. */
@@ -152,6 +156,21 @@ const idle = [
   atMost(1, '10,000 connections echo a byte each, in all', (figures) => figures.ours('idle', '10,000', 'echo'), ' s'),
 ];
 
+/** The sizes of each case of the part `scale` that are compared, by the names of its peers. */
+const SCALE = [
+  ['forwards of one tunnel', 'ours', '1', '5,000 forwards, of that with 1'],
+  ['tunnels', '200', '1', '200 tunnels, of that with 1'],
+  ['idle connections', 'ours', '64', '10,000 idle connections, of that with one on each session'],
+];
+const scale = SCALE.flatMap(([one, most, least, text]) =>
+  ['request', 'connection'].map((metric) =>
+    atMost(1.1, `processor time of a ${metric} with ${text}`, (figures) => {
+      const of = (peer) => figures.median('scale', one, metric, peer);
+      return of(most) / of(least);
+    }),
+  ),
+);
+
 const long = [
   atLeast(4, "long link, download: MiB/s, of OpenSSH's", (figures) => figures.ratio('long', 'down', 'rate')),
   atLeast(1, "long link, upload: MiB/s, of OpenSSH's", (figures) => figures.ratio('long', 'up', 'rate')),
@@ -184,6 +203,7 @@ const GOALS = [
   ...logon,
   ...node,
   ...idle,
+  ...scale,
   ...long,
   ...property,
   ...everywhere,

@@ -6,9 +6,9 @@ import { open } from './common.mjs';
 
 export const WARMUP = 0.3; // seconds at the start of each measurement that do not count
 
-/** Asks for so long on so many connections, and weighs it. */
-export async function ask(tunnel, connections, seconds, warmup = WARMUP) {
-  const options = { port: tunnel.port, connections, seconds, warmup };
+/** Asks for so long on so many connections, and weighs it; with a pause, so many milliseconds after each answer. */
+export async function ask(tunnel, connections, seconds, warmup = WARMUP, pause = 0) {
+  const options = { port: tunnel.port, connections, seconds, warmup, pause };
   const { result, processor, server } = await metered(tunnel, async () => complete(await measure('requests', options)));
   if (result.count === 0) throw new Error(`no answer within ${seconds} s`);
   // The processor worked for the requests before the clock ran, too, at the same pace.

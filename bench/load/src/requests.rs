@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use crate::console;
 use crate::error::{Error, Failures};
@@ -27,6 +28,7 @@ pub(crate) fn run(mut options: Options) -> Result<(), Error> {
     let Positive(connections) = options.required("connections")?;
     let Time(seconds) = options.required("seconds")?;
     let Time(warmup) = options.optional("warmup")?.unwrap_or(WARMUP);
+    let Time(pause) = options.optional("pause")?.unwrap_or(Time(0.0));
     let patience = options.optional("timeout")?.unwrap_or(PATIENCE);
     options.finish()?;
     runtime::run(async {
@@ -51,7 +53,7 @@ pub(crate) fn run(mut options: Options) -> Result<(), Error> {
         let patience = patience + (warmup + seconds) as u64;
         let mut tasks = JoinSet::new();
         for stream in streams {
-            tasks.spawn(within(patience, ask(stream, window)));
+            tasks.spawn(within(patience, ask(stream, window, pause)));
         }
         let mut samples = Samples::default();
         gather(tasks, &mut failures, |more| samples.append(more)).await;
@@ -71,8 +73,9 @@ async fn exchange(stream: &mut TcpStream) -> Result<(), Error> {
     stream::read_answer(stream, REQUEST as u64).await
 }
 
-/// Asks again as soon as the answer is there. The answer that comes after the window is the last.
-async fn ask(mut stream: TcpStream, window: Window) -> Result<Samples, Error> {
+/// Asks again as soon as the answer is there, or so many milliseconds later. The answer that comes after the window
+/// is the last.
+async fn ask(mut stream: TcpStream, window: Window, pause: f64) -> Result<Samples, Error> {
     let mut samples = Samples::default();
     let mut asked = Instant::now();
     loop {
@@ -85,5 +88,9 @@ async fn ask(mut stream: TcpStream, window: Window) -> Result<Samples, Error> {
             samples.add(answered - asked);
         }
         asked = answered;
+        if pause > 0.0 {
+            sleep(Duration::from_secs_f64(pause / 1000.0)).await;
+            asked = Instant::now();
+        }
     }
 }
