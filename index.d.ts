@@ -1851,7 +1851,7 @@ export const SO_DONTLINGER: number & { readonly [optionName]: 'SO_DONTLINGER' };
  * | `EBADF` | no open descriptor; a socket that is destroyed or closing; a server that does not listen, or not itself (in a cluster) |
  * | `ENOTCONN` | a net.Socket that is not connected yet |
  * | `ENOTSOCK` | a file, a pipe, a terminal; TLS over a stream that is not a socket |
- * | `ENOTSUP` | a socket that is not TCP, such as a Unix domain socket (which Node.js calls a pipe, also to child processes); everything on Windows, where Node.js does not expose its sockets |
+ * | `ENOTSUP` | a socket that is not TCP, such as a Unix domain socket (which Node.js calls a pipe, also to child processes); everything on Windows, where Node.js does not expose its sockets; a socket or server of Deno |
  *
  * They have `errno` and `syscall` (the name of the function), like system errors of Node.js. Other errors of the
  * system are passed on. Callbacks and promises receive all of these. Arguments of a wrong type (TypeError

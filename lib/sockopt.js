@@ -38,6 +38,10 @@ function descriptorOf(socket, syscall) {
   if (closings.has(socket)) throw systemError(syscall, 'EBADF', 'the socket is being closed');
   if (socket.destroyed) throw systemError(syscall, 'EBADF', 'the socket is destroyed');
   const { _handle: handle } = socket;
+  // Another runtime may give its sockets a handle for the sake of Node's own modules.
+  if (handle && handle.fd === undefined && isOtherRuntime()) {
+    throw systemError(syscall, 'ENOTSUP', 'this runtime does not expose its sockets');
+  }
   if (socket instanceof net.Server) {
     if (handle?.fd >= 0) return handle.fd;
     throw systemError(syscall, 'EBADF', 'the server does not listen itself');
@@ -45,6 +49,10 @@ function descriptorOf(socket, syscall) {
   if (socket.connecting || !handle) throw systemError(syscall, 'ENOTCONN', 'the socket is not connected');
   if (handle.fd >= 0) return handle.fd;
   throw systemError(syscall, 'ENOTSOCK', 'it is not a socket of the system');
+}
+
+function isOtherRuntime() {
+  return process.versions.deno !== undefined || process.versions.bun !== undefined;
 }
 
 /** Returns the result of a function of the addon, or throws its failure. */

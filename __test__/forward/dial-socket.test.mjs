@@ -4,12 +4,14 @@ import assert from 'node:assert/strict';
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { once } from 'node:events';
 import http2 from 'node:http2';
+import { createRequire } from 'node:module';
 import net from 'node:net';
 import { join } from 'node:path';
 import { Duplex } from 'node:stream';
 import { buffer, text } from 'node:stream/consumers';
 import { after } from 'node:test';
 import tls from 'node:tls';
+import { Worker } from 'node:worker_threads';
 
 import { test } from '../helpers/bounded.mjs';
 import { openDial } from '../helpers/dial.mjs';
@@ -17,6 +19,8 @@ import { KIB, MIB, PATTERN, behaviors, settled } from '../helpers/peers.mjs';
 import { ROOT, descriptors, run } from '../helpers/process.mjs';
 import { TLS_CLIENT, TLS_SERVER } from '../helpers/sockets.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
+
+const { streams } = createRequire(import.meta.url)('../../lib/native/index.js');
 
 const server = await Sshd.start();
 after(() => server.stop());
@@ -57,6 +61,12 @@ async function both(t, behavior, options, play) {
     }),
   );
 }
+
+/** The beginning of a program that has a socket. */
+const makeSocket = ({ port }) => `
+  const { SSHTunnel } = require(${JSON.stringify(join(ROOT, 'index.js'))});
+  const tunnel = new SSHTunnel(${JSON.stringify(server.login)});
+  const socket = tunnel.dial('127.0.0.1', ${port});`;
 
 /** Ends its stream when the client has sent a byte. */
 const finisher = async (peer) => {
@@ -129,7 +139,9 @@ test('every public member of net.Socket is there, and it is a Duplex without des
 
 test('a connection has no descriptor', async (t) => {
   const { tunnel, target } = await openDial(t, server, behaviors.echo());
-  await (await tunnel.promises.dial('127.0.0.1', target.port)).resume().end();
+  const first = (await tunnel.promises.dial('127.0.0.1', target.port)).resume().end();
+  await once(first, 'close');
+  const count = streams.size;
   const before = await settled(descriptors);
   const COUNT = 25;
   const open = () => tunnel.promises.dial('127.0.0.1', target.port);
@@ -137,7 +149,29 @@ test('a connection has no descriptor', async (t) => {
   while (target.peers.length < COUNT + 1) await target.next();
   // Those of the target, which is in this process.
   assert.equal((await settled(descriptors)) - before, COUNT);
-  for (const socket of sockets) socket.destroy();
+  await Promise.all(
+    sockets.map((socket) => {
+      const closed = once(socket, 'close');
+      socket.destroy();
+      return closed;
+    }),
+  );
+  // Nor is anything kept of a closed one.
+  assert.equal(streams.size, count);
+});
+
+test('a thread that ends with open sockets ends their connections', async (t) => {
+  const { target } = await openDial(t, server, behaviors.echo());
+  const worker = new Worker(
+    `const { parentPort } = require('node:worker_threads');
+    ${makeSocket(target)}
+    socket.on('data', () => parentPort.postMessage('open'));
+    setInterval(() => socket.write(Buffer.alloc(100_000)));`,
+    { eval: true },
+  );
+  await once(worker, 'message');
+  await worker.terminate();
+  assert.notEqual((await (await target.next()).ended).end, undefined);
 });
 
 test('bytesRead, bytesWritten and bufferSize count as those of a net.Socket', async (t) => {
@@ -252,12 +286,6 @@ test('listeners run in the async context of dial()', async (t) => {
   await once(socket, 'close');
   assert.deepEqual(seen, { connect: 'dial', data: 'dial', end: 'dial', close: 'dial' });
 });
-
-/** The beginning of a program that has a socket. */
-const makeSocket = ({ port }) => `
-  const { SSHTunnel } = require(${JSON.stringify(join(ROOT, 'index.js'))});
-  const tunnel = new SSHTunnel(${JSON.stringify(server.login)});
-  const socket = tunnel.dial('127.0.0.1', ${port});`;
 
 test('unref() lets the process exit, and ref() keeps it running', async (t) => {
   const { target } = await openDial(t, server, behaviors.sink());

@@ -1,8 +1,10 @@
-// Messages over a TCP connection: IPC and pipes of Node.js do not work between every pair of platforms.
+// Messages over a TCP connection: IPC and pipes of Node.js do not work between every pair of platforms, and runtimes
+// have no other common format.
 
-import { deserialize, serialize } from 'node:v8';
+/** Buffers as Buffer.toJSON() writes them. */
+const revive = (_, value) => (value?.type === 'Buffer' ? Buffer.from(value.data) : value);
 
-/** Each message is a structured clone behind its length. */
+/** Each message is a line of JSON. */
 export class Messages {
   #socket;
   #received = Buffer.alloc(0);
@@ -11,21 +13,15 @@ export class Messages {
     this.#socket = socket.setNoDelay();
     socket.on('data', (chunk) => {
       this.#received = Buffer.concat([this.#received, chunk]);
-      for (;;) {
-        if (this.#received.length < 4) return;
-        const end = 4 + this.#received.readUInt32BE(0);
-        if (this.#received.length < end) return;
-        const message = deserialize(this.#received.subarray(4, end));
-        this.#received = this.#received.subarray(end);
+      for (let end = this.#received.indexOf('\n'); end !== -1; end = this.#received.indexOf('\n')) {
+        const message = JSON.parse(this.#received.subarray(0, end).toString(), revive);
+        this.#received = this.#received.subarray(end + 1);
         onMessage(message);
       }
     });
   }
 
   send(message) {
-    const body = serialize(message);
-    const length = Buffer.alloc(4);
-    length.writeUInt32BE(body.length);
-    this.#socket.write(Buffer.concat([length, body]));
+    this.#socket.write(`${JSON.stringify(message)}\n`);
   }
 }
