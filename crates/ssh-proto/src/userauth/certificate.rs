@@ -44,7 +44,7 @@ pub(super) fn certificate_of(key: &[u8], text: &[u8]) -> Result<Vec<u8>, Identit
 pub struct PublicEntry {
     /// The blob of the key, also if it is in a certificate.
     pub key: Vec<u8>,
-    /// The blob of a user's certificate.
+    /// The blob of a user's certificate that can be used.
     pub certificate: Option<Vec<u8>>,
 }
 
@@ -62,8 +62,8 @@ impl PublicEntry {
             let blob = Base64::decode_vec(str::from_utf8(base64).ok()?).ok()?;
             // Certificates of security keys cannot be used here but by an agent.
             let is_valid = key.key_type().starts_with("sk-") || Certificate::parse(&blob).is_ok();
-            let certificate = certifies_user(&blob).then_some(blob);
-            is_valid.then_some(Self { certificate, ..entry })
+            let certificate = (is_valid && certifies_user(&blob)).then_some(blob);
+            Some(Self { certificate, ..entry })
         })
     }
 }
