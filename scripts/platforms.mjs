@@ -78,9 +78,10 @@ function inRust(target) {
   if (command.seen === undefined) return '-';
   const programs = attempt(() => buildTests(target));
   if (programs.seen === undefined) return words(programs);
-  const found = Object.entries(programs.seen).map(([crate, program]) =>
-    words(attempt(() => counted(`${target.name}, ${crate}`, unitTests(command.seen, program)))),
-  );
+  const found = Object.entries(programs.seen).map(([crate, program]) => {
+    const passed = attempt(() => counted(`${target.name}, ${crate}`, unitTests(command.seen, program)));
+    return `${crate.replaceAll('_', '-')} ${words(passed)}`;
+  });
   return found.join('; ');
 }
 
