@@ -11,6 +11,10 @@ use std::task::{Context, Poll, Waker};
 
 /// Smallest allocation of a ring.
 const MIN_ALLOCATION: usize = 4096;
+/// Allocation that an empty ring keeps after a read of fewer bytes than the second: it is no bulk
+/// transfer, which would allocate anew for every round.
+const MAX_IDLE: usize = 16 * 1024;
+const SMALL_READ: usize = 16 * 1024;
 
 /// Makes a stream; each direction holds at most `capacity` bytes.
 pub(crate) fn pair(capacity: usize) -> (End, End) {
@@ -95,6 +99,9 @@ impl End {
             }
             let count = copy_front(&state.bytes, slices);
             state.bytes.drain(..count);
+            if state.bytes.is_empty() && count < SMALL_READ {
+                state.bytes.shrink_to(MAX_IDLE);
+            }
             if state.full && capacity - state.bytes.len() >= capacity.div_ceil(2) {
                 state.full = false;
                 wakes.add(state.write_waker.take());

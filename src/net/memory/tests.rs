@@ -225,6 +225,20 @@ fn an_end_that_was_reset_is_not_usable_by_its_owner() {
 }
 
 #[test]
+fn a_ring_gives_its_memory_back_when_a_small_read_has_emptied_it() {
+    let (left, right) = pair(100_000);
+    let allocated = || left.output.lock().bytes.capacity();
+    left.try_write(&[1; 100_000]).expect("there is room");
+    assert_eq!(right.try_read(&mut [0; 90_000]).expect("bytes"), 90_000);
+    assert!(allocated() >= 100_000, "it is not empty");
+    assert_eq!(right.try_read(&mut [0; 90_000]).expect("bytes"), 10_000);
+    assert!((1..=MAX_IDLE).contains(&allocated()), "{}", allocated());
+    left.try_write(&[1; 50_000]).expect("there is room");
+    assert_eq!(right.try_read(&mut [0; 50_000]).expect("bytes"), 50_000);
+    assert!(allocated() >= 50_000, "a bulk transfer goes on");
+}
+
+#[test]
 fn a_thread_and_a_task_exchange_a_stream() {
     const TOTAL: usize = 8 * 1024 * 1024;
     let byte = |at: usize| (at % 251) as u8;

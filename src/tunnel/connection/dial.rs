@@ -4,8 +4,9 @@ use crate::net::memory::{End, pair};
 use crate::tunnel::connection::meta::{Meta, PendingConnection};
 use crate::tunnel::{DIAL_FORWARD, Endpoint, Settings};
 
-/// Bytes that each direction of the stream holds.
-const CAPACITY: usize = 256 * 1024;
+/// Bytes that each direction of the stream holds: what the session reads at once, twice. With less,
+/// a bulk transfer needs more wakes.
+const CAPACITY: usize = 512 * 1024;
 
 /// Makes the stream of a connection that `dial()` opens: the tunnel's end, and the application's.
 pub(crate) fn stream() -> (End, End) {
