@@ -1,7 +1,7 @@
 // Secrets: a scan of the memory of processes that have used some, and of everything that they print or emit.
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { createPrivateKey, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -14,6 +14,7 @@ import { inspect } from 'node:util';
 import { SSHTunnel } from '../../index.js';
 import { test } from '../helpers/bounded.mjs';
 import { AtTerminal, hasTerminal } from '../helpers/cli.mjs';
+import { ensurePackages, findProgram } from '../helpers/ensure-sshd.mjs';
 import { makeKey, temporaryFolder } from '../helpers/keys.mjs';
 import { canLook, parts, search } from '../helpers/memory.mjs';
 import { descendants } from '../helpers/process.mjs';
@@ -153,6 +154,51 @@ for (const [index, kind] of KINDS.entries()) {
     );
   });
 }
+
+/** Commands that encrypt a key of ssh-keygen in their own formats. */
+const PUTTYGEN = 'puttygen KEY -O private -o OUTPUT --old-passphrase /dev/null --new-passphrase PASSPHRASE --ppk-param';
+const CONVERTERS = {
+  'PEM with 3DES': 'openssl ec -des3 -in KEY -passout file:PASSPHRASE -out OUTPUT',
+  'PKCS #8 with 3DES': 'openssl pkcs8 -topk8 -v1 PBE-SHA1-3DES -in KEY -passout file:PASSPHRASE -out OUTPUT',
+  "PuTTY's version 2": `${PUTTYGEN} version=2`,
+  "PuTTY's version 3": `${PUTTYGEN} version=3,memory=1024,passes=1`,
+};
+const hasConverters = !skip && ensurePackages(['openssl', 'puttygen'], ['openssl', 'putty-tools']);
+
+for (const [format, command] of Object.entries(CONVERTERS)) {
+  test(`memory holds no trace of an encrypted key: ${format}`, {
+    skip: !hasConverters,
+    timeout: 60_000,
+  }, async (t) => {
+    const passphrase = secret();
+    const converted = temporaryFolder('converted');
+    t.after(converted.remove);
+    const { file, privateKey, publicKey } = makeKey(converted.at('key'), { type: 'ecdsa', format: 'PEM' });
+    server.authorize(publicKey);
+    const names = { KEY: file, OUTPUT: converted.at('output'), PASSPHRASE: converted.write(passphrase, 'passphrase') };
+    const words = command.split(' ').map((word) => word.replace(/KEY|OUTPUT|PASSPHRASE/, (name) => names[name]));
+    execFileSync(findProgram(words[0]), words.slice(1), { stdio: ['ignore', 'ignore', 'pipe'] });
+    const needles = { passphrase: parts(passphrase), 'the private key': privateNumber(privateKey) };
+    const options = place(server, { username: userInfo().username });
+    const secrets = [
+      ['privateKey', readFileSync(names.OUTPUT, 'utf8')],
+      ['passphrase', passphrase],
+    ];
+    assert.deepEqual(await look(t, { options, secrets, needles }), nothing);
+  });
+}
+
+test('memory holds no trace of a key in the encodings of an environment variable', {
+  skip,
+  timeout: 60_000,
+}, async (t) => {
+  const { privateKey, publicKey } = makeKey(join(folder.path, 'variable'), { type: 'ecdsa', format: 'PKCS8' });
+  server.authorize(publicKey);
+  const needles = { 'the key file': body(privateKey), 'the private key': privateNumber(privateKey) };
+  const options = place(server, { username: userInfo().username });
+  for (const text of [JSON.stringify(privateKey), Buffer.from(privateKey).toString('base64')])
+    assert.deepEqual(await look(t, { options, secrets: [['privateKey', text]], needles }), nothing);
+});
 
 test('memory holds no trace of an unencrypted key', { skip, timeout: 60_000 }, async (t) => {
   const { privateKey, publicKey } = makeKey(join(folder.path, 'plain'), { type: 'ecdsa', format: 'PKCS8' });

@@ -14,8 +14,15 @@ const DEFAULTS = ['id_rsa', 'id_ecdsa', 'id_ecdsa_sk', 'id_ed25519', 'id_ed25519
 /** Bytes to begin with for a private key file: one of RSA with 16384 bits has 12 KiB. */
 const FILE_BYTES = 16_384;
 
-/** The start of a file that is meant as a public key. */
-const PUBLIC = /^\s*(?:ssh-|ecdsa-sha2-|sk-|---- BEGIN SSH2 PUBLIC KEY|-----BEGIN (?:RSA )?PUBLIC KEY)/;
+/** Starts of files that are meant as public keys. */
+const PUBLIC = [
+  'ssh-',
+  'ecdsa-sha2-',
+  'sk-',
+  '---- BEGIN SSH2 PUBLIC KEY',
+  '-----BEGIN PUBLIC KEY',
+  '-----BEGIN RSA PUBLIC KEY',
+].map((start) => Buffer.from(start));
 
 /** What no public key has. */
 const PRIVATE = ['PRIVATE KEY', 'PuTTY-User-Key-File-'];
@@ -104,7 +111,8 @@ function readKey(file, passphrase, secrets) {
 /** Whether a file without a usable public key is not a private key either. */
 function isMeantAsPublic(file, bytes) {
   if (PRIVATE.some((words) => bytes.includes(words))) return false;
-  return file.endsWith('.pub') || PUBLIC.test(bytes.toString('latin1', 0, 100));
+  const text = bytes.subarray(bytes.findIndex((byte) => byte > 0x20));
+  return file.endsWith('.pub') || PUBLIC.some((start) => start.equals(text.subarray(0, start.length)));
 }
 
 /** Whether a passphrase decrypts a key file. */

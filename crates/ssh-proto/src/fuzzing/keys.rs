@@ -5,7 +5,7 @@ use base64ct::{Base64, Encoding};
 use super::Input;
 use crate::agent::{self as answers, AnswerError};
 use crate::key::{Certificate, CertificateKind, PrivateKey, PrivateKeyError, PublicKey};
-use crate::userauth::Identity;
+use crate::userauth::{Identity, PublicEntry};
 use crate::wire::Reader;
 
 /// Reads `string public key, string signature`, then the signed data.
@@ -59,7 +59,11 @@ const PASSPHRASE: &[u8] = b"correct-horse";
 
 /// Reads a file as it is, or the body of one of each type, as the fuzzer cannot write base64.
 pub fn private_key(data: &[u8]) {
-    let text = if data.starts_with(b"-----") { data.to_vec() } else { wrapped(data) };
+    let is_text =
+        data.starts_with(b"-----") || data.starts_with(b"PuTTY-") || data.starts_with(b"\"");
+    let text = if is_text { data.to_vec() } else { wrapped(data) };
+    let _ = PrivateKey::public_half(&text);
+    let _ = PublicEntry::find(data);
     for passphrase in [None, Some(PASSPHRASE)] {
         match PrivateKey::parse(&text, passphrase) {
             Ok(key) => {

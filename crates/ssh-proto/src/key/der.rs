@@ -30,6 +30,8 @@ const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1
 const DSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10040.4.1");
 /// pbeWithSHAAnd3-KeyTripleDES-CBC (RFC 7292)
 const SHA1_TRIPLE_DES: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.12.1.3");
+/// pbeWithSHAAnd2-KeyTripleDES-CBC (RFC 7292)
+const SHA1_TWO_KEYS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.12.1.4");
 
 /// Maximum rounds of PBKDF2, the number that NIST SP 800-132 recommends for very critical keys. OpenSSL
 /// writes 2048.
@@ -95,7 +97,7 @@ pub(super) fn encrypted_pkcs8(
 ) -> Result<Signer, PrivateKeyError> {
     let damaged = PrivateKeyError::Damaged("it is not an encrypted PKCS#8 structure");
     let (algorithm, encrypted) = outline(der).map_err(|_| damaged)?;
-    if algorithm.oid == SHA1_TRIPLE_DES {
+    if [SHA1_TRIPLE_DES, SHA1_TWO_KEYS].contains(&algorithm.oid) {
         return sha1_triple_des(algorithm, encrypted, passphrase);
     }
     let info = EncryptedPrivateKeyInfo::from_der(der).map_err(|_| unsupported_encryption())?;
@@ -180,10 +182,16 @@ fn sha1_triple_des(
     }
     let passphrase = passphrase.ok_or(PrivateKeyError::PassphraseMissing)?;
     let text = str::from_utf8(passphrase).map_err(|_| PrivateKeyError::PassphraseWrong)?;
-    let key = pkcs12(text, salt, rounds, Purpose::Cipher, 24);
+    let length = if algorithm.oid == SHA1_TWO_KEYS { 16 } else { 24 };
+    let derived = pkcs12(text, salt, rounds, Purpose::Cipher, length);
+    // With two keys, the first one is used again.
+    let mut key = Zeroizing::new([0; 24]);
+    for (to, from) in key.iter_mut().zip(derived.iter().cycle()) {
+        *to = *from;
+    }
     let iv = pkcs12(text, salt, rounds, Purpose::Iv, 8);
     let mut body = Zeroizing::new(encrypted.to_vec());
-    pkcs8(decrypt(Cipher::TDesCbc, &key, &iv, &mut body)?).map_err(misdecrypted)
+    pkcs8(decrypt(Cipher::TDesCbc, &*key, &iv, &mut body)?).map_err(misdecrypted)
 }
 
 fn excessive_cost() -> PrivateKeyError {

@@ -118,6 +118,10 @@ impl PrivateKey {
     /// Returns the public key of a key file without decrypting it: only the formats of OpenSSH and PuTTY
     /// have it in the clear.
     pub fn public_half(text: &[u8]) -> Option<Vec<u8>> {
+        wiping_stack(|| Self::read_public_half(text))
+    }
+
+    fn read_public_half(text: &[u8]) -> Option<Vec<u8>> {
         let text = encoding::plain(text);
         if text.starts_with(ppk::START) {
             return ppk::public_half(&text);
