@@ -135,8 +135,8 @@ pub(crate) async fn close(
         CloseOutcome::Reset => ResetMode::AfterData,
         CloseOutcome::Cut | CloseOutcome::ByPeer => ResetMode::AtOnce,
     };
-    if let Some(dropped) = closing.stream.reset(mode) {
-        outcome.unsent = (dropped + closing.write_buffer.len()) as u64;
+    if let Some(lost) = closing.stream.reset(mode) {
+        outcome.unsent = (lost + closing.write_buffer.len()) as u64;
     }
     outcome
 }
@@ -155,7 +155,7 @@ pub(crate) fn reset(
     // Right before the reset: while the peer reads, the kernel goes on sending.
     let queued = stream.never_sent();
     let unsent = match stream.reset(ResetMode::AtOnce) {
-        Some(dropped) => (dropped + write_buffer.len()) as u64,
+        Some(lost) => (lost + write_buffer.len()) as u64,
         None => count_unsent(queued, fin_sent, write_buffer),
     };
     Outcome { ended: CloseOutcome::Reset, unsent, discarded, peer_finished: false }
@@ -348,5 +348,7 @@ pub(crate) fn is_acknowledged(stream: &Stream) -> bool {
 
 #[cfg(test)]
 mod graceful_tests;
+#[cfg(test)]
+mod memory_tests;
 #[cfg(test)]
 mod tests;

@@ -175,8 +175,8 @@ impl Stream {
         }
     }
 
-    /// Resets the stream; a TCP socket has to have the linger {1, 0}. Returns how many bytes this
-    /// has dropped, if the stream tells.
+    /// Resets the stream; a TCP socket has to have the linger {1, 0}. Returns how many bytes
+    /// the peer can no longer read, if the stream tells.
     pub(crate) fn reset(self, mode: ResetMode) -> Option<usize> {
         match self {
             Self::Tcp(_) => None,

@@ -57,7 +57,8 @@ struct State {
     end_was_read: bool,
     /// The error of writes, once the reader has closed or reset its end.
     refused: Option<io::ErrorKind>,
-    /// Bytes that were dropped because they were not read by then.
+    /// Bytes that were dropped because the reader had not read them when either end was closed or
+    /// reset.
     lost: usize,
     /// Whether a write did not fit. The writer is woken when half of the ring is free, and not for
     /// every read.
@@ -187,20 +188,18 @@ impl End {
 
     /// Resets the stream: reads and writes of the peer fail with an error of this kind. A peer to
     /// which this direction was ended before still reads that end, unless bytes before it are
-    /// dropped. Returns how many bytes were dropped.
+    /// dropped. Returns how many bytes the peer can no longer read.
     pub(crate) fn reset(&self, kind: io::ErrorKind, mode: ResetMode) -> usize {
         self.input.refuse(kind);
         self.input.end(Ending::Reset(kind));
         self.output.with(|state, _, wakes| {
-            let mut dropped = 0;
             if mode == ResetMode::AtOnce && !state.bytes.is_empty() {
-                dropped = std::mem::take(&mut state.bytes).len();
-                state.lost += dropped;
+                state.lost += std::mem::take(&mut state.bytes).len();
                 state.end = None;
             }
             state.end.get_or_insert(Ending::Reset(kind));
             wakes.add(state.read_waker.take());
-            dropped
+            state.lost
         })
     }
 

@@ -1,0 +1,94 @@
+//! Closing a stream inside the process, as its other end sees it.
+
+use std::future::{pending, ready};
+
+use super::tests::write_buffer;
+use super::*;
+use crate::net::memory::{End, pair};
+use crate::runtime;
+
+/// Bytes that each direction holds.
+const CAPACITY: usize = 64 * 1024;
+/// More than that.
+const LARGE: usize = 5 * CAPACITY;
+
+/// Reads up to the end of the stream, or up to an error; returns how many bytes.
+async fn read_to_end(peer: &End) -> (usize, io::Result<()>) {
+    let (mut count, mut buffer) = (0, vec![0; CAPACITY]);
+    loop {
+        poll_fn(|cx| peer.poll_read_ready(cx)).await;
+        match peer.try_read(&mut buffer) {
+            Ok(0) => return (count, Ok(())),
+            Ok(more) => count += more,
+            Err(error) => return (count, Err(error)),
+        }
+    }
+}
+
+#[test]
+fn everything_is_delivered_before_the_end_of_the_stream() {
+    runtime::handle().block_on(async {
+        let (end, peer) = pair(CAPACITY);
+        let closing = tokio::spawn(close(end, write_buffer(0..LARGE), CloseMode::Fin, pending()));
+        let (count, ended) = read_to_end(&peer).await;
+        assert!(count == LARGE && ended.is_ok());
+        peer.try_write(b"late").expect("its direction is open");
+        peer.shutdown_write();
+        let outcome = closing.await.expect("no panic");
+        let (ended, peer_finished) = (CloseOutcome::Fin, true);
+        assert_eq!(outcome, Outcome { ended, unsent: 0, discarded: 4, peer_finished });
+    });
+}
+
+#[test]
+fn a_stream_that_was_cut_is_delivered_before_the_reset() {
+    runtime::handle().block_on(async {
+        let (end, peer) = pair(CAPACITY);
+        let closing = tokio::spawn(close(end, write_buffer(0..LARGE), CloseMode::Reset, pending()));
+        let (count, ended) = read_to_end(&peer).await;
+        let error = ended.expect_err("a reset");
+        assert_eq!((count, error.kind()), (LARGE, io::ErrorKind::ConnectionReset));
+        let outcome = closing.await.expect("no panic");
+        assert_eq!((outcome.ended, outcome.unsent), (CloseOutcome::Reset, 0));
+    });
+}
+
+#[test]
+fn at_the_limit_the_rest_is_dropped_and_counted() {
+    runtime::handle().block_on(async {
+        let (end, peer) = pair(CAPACITY);
+        end.try_write(&[1; 100]).expect("fits");
+        peer.try_write(b"unread").expect("fits");
+        let outcome = close(end, write_buffer(0..LARGE), CloseMode::Fin, ready(())).await;
+        assert_eq!((outcome.ended, outcome.unsent), (CloseOutcome::Cut, (LARGE + 100) as u64));
+        assert_eq!(outcome.discarded, 6);
+        let (count, ended) = read_to_end(&peer).await;
+        let error = ended.expect_err("a reset");
+        assert_eq!((count, error.kind()), (0, io::ErrorKind::ConnectionReset));
+    });
+}
+
+#[test]
+fn a_reset_counts_what_the_peer_has_not_read() {
+    let (end, peer) = pair(CAPACITY);
+    end.try_write(&[1; 100]).expect("fits");
+    end.shutdown_write();
+    peer.try_read(&mut [0; 30]).expect("bytes");
+    let outcome = reset(end, &write_buffer(0..7), true);
+    assert_eq!((outcome.ended, outcome.unsent), (CloseOutcome::Reset, 77));
+    assert_eq!(
+        peer.try_read(&mut [0; 1]).map_err(|error| error.kind()),
+        Err(io::ErrorKind::ConnectionReset)
+    );
+}
+
+#[test]
+fn a_peer_that_closes_with_unread_bytes_ends_the_close() {
+    runtime::handle().block_on(async {
+        let (end, peer) = pair(CAPACITY);
+        end.try_write(&[1; 100]).expect("fits");
+        drop(peer);
+        let outcome = close(end, write_buffer(0..0), CloseMode::Fin, pending()).await;
+        assert_eq!((outcome.ended, outcome.unsent), (CloseOutcome::ByPeer, 100));
+    });
+}
