@@ -129,7 +129,7 @@ mod tests {
             let task = Waker::from(count.clone());
             list.take(&mut Vec::new(), &Context::from_waker(&task));
         }
-        list.waker(1).wake_by_ref();
+        list.waker(1).wake();
         let woken = counts.map(|count| count.0.load(Ordering::Relaxed));
         assert_eq!(woken, [0, 1]);
     }

@@ -1,7 +1,8 @@
 //! Graceful closes of sockets whose kernel has everything, and the time that a close takes.
 
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::net::Shutdown;
+use std::pin::pin;
 use std::time::Instant;
 
 use socket2::SockRef;
@@ -119,8 +120,15 @@ fn a_peer_that_keeps_its_direction_open_is_waited_for_two_seconds() {
     runtime::handle().block_on(async {
         let (stream, peer) = pair().await;
         let begun = Instant::now();
-        let outcome = close(stream, write_buffer(0..10), CloseMode::Fin, pending()).await;
+        let mut closing = pin!(close(stream, write_buffer(0..10), CloseMode::Fin, pending()));
+        let mut polls = 0;
+        let outcome = poll_fn(|cx| {
+            polls += 1;
+            closing.as_mut().poll(cx)
+        });
+        let outcome = outcome.await;
         assert!(begun.elapsed() >= PEER_FIN_TIMEOUT);
+        assert!(polls < 200, "the interval grows: {polls}");
         assert_eq!((outcome.ended, outcome.peer_finished), (CloseOutcome::Fin, false));
         expect_fin(&peer, 0, 10).await;
         assert!(peer.take_error().expect("alive").is_none(), "the FIN was no reset");

@@ -1,8 +1,12 @@
 //! Closing a stream inside the process, as its other end sees it.
 
 use std::future::{pending, ready};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Wake, Waker};
 
-use super::tests::write_buffer;
+use super::tests::{until, write_buffer};
 use super::*;
 use crate::net::memory::{End, pair};
 use crate::runtime;
@@ -90,5 +94,61 @@ fn a_peer_that_closes_with_unread_bytes_ends_the_close() {
         drop(peer);
         let outcome = close(end, write_buffer(0..0), CloseMode::Fin, pending()).await;
         assert_eq!((outcome.ended, outcome.unsent), (CloseOutcome::ByPeer, 100));
+    });
+}
+
+#[test]
+fn a_peer_that_has_finished_still_reads_everything() {
+    runtime::handle().block_on(async {
+        let (end, peer) = pair(10);
+        peer.shutdown_write();
+        let closing = close(end, write_buffer(0..25), CloseMode::Fin, pending());
+        // In one task: the close has to wait, and not to look again and again.
+        let (outcome, (count, ended)) = tokio::join!(closing, read_to_end(&peer));
+        assert!(count == 25 && ended.is_ok());
+        assert_eq!((outcome.ended, outcome.unsent), (CloseOutcome::Fin, 0));
+        assert!(outcome.peer_finished);
+    });
+}
+
+#[test]
+fn a_reset_needs_no_delay_as_the_peer_reads_everything_before_it() {
+    let _runtime = runtime::handle().enter();
+    let (end, peer) = pair(10);
+    let mut closing = pin!(close(end, WriteBuffer::default(), CloseMode::Reset, pending()));
+    let closed = closing.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(closed.is_ready());
+    let error = peer.try_read(&mut [0; 1]).expect_err("a reset");
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+}
+
+/// Counts how often it was woken.
+#[derive(Default)]
+struct Counter(AtomicUsize);
+
+impl Wake for Counter {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_close_is_woken_when_the_peer_has_read_everything() {
+    runtime::handle().block_on(async {
+        let (end, peer) = pair(10);
+        let counter = Arc::new(Counter::default());
+        let waker = Waker::from(counter.clone());
+        let cx = &mut Context::from_waker(&waker);
+        let mut closing = pin!(close(end, write_buffer(0..5), CloseMode::FinSent, pending()));
+        let woken = || counter.0.load(Ordering::SeqCst);
+        // Until the interval is the longest.
+        for polls in 0..8 {
+            assert!(closing.as_mut().poll(cx).is_pending());
+            until(|| woken() > polls).await;
+        }
+        assert!(closing.as_mut().poll(cx).is_pending());
+        let before = woken();
+        assert_eq!(peer.try_read(&mut [0; 10]).expect("bytes"), 5);
+        assert!(woken() > before);
     });
 }

@@ -34,3 +34,24 @@ impl Dial {
         PendingConnection { meta, stream: end.into() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::linger::Linger;
+
+    #[test]
+    fn a_dial_becomes_a_pending_connection_over_its_stream() {
+        let (end, application) = stream();
+        let target = Endpoint::Tcp { host: "host".into(), port: 80 };
+        let settings = Settings { linger: Linger::HARD, ..Settings::default() };
+        let PendingConnection { meta, stream } =
+            Dial { id: 9, end, target: target.clone(), settings }.into_pending();
+        assert_eq!((meta.id, meta.forward), (9, DIAL_FORWARD));
+        assert_eq!((meta.target, meta.settings), (Some(target), settings));
+        assert_eq!((meta.remote, meta.local, meta.socks), (None, None, None), "there is no port");
+        // A stream in JavaScript writes up to 64 KiB at a time.
+        assert_eq!(application.try_write(&[7; 65536]).expect("there is room"), 65536);
+        assert_eq!(stream.unread(), 65536);
+    }
+}

@@ -3,7 +3,7 @@
 use std::io::IoSlice;
 use std::time::Instant;
 
-use ssh_proto::{ChannelId, Client};
+use ssh_proto::ChannelId;
 
 use crate::net::local_stream::Stream;
 use crate::session::{Down, Pump, Up};
@@ -41,10 +41,10 @@ impl Relay {
         self.pump.down == Down::Ended && self.pump.write_buffer.is_empty()
     }
 
-    /// Whether reading may bring more.
-    pub(crate) fn may_read(&self, client: &Client) -> bool {
+    /// Whether reading may bring more, with this window of the channel.
+    pub(crate) fn may_read(&self, window: usize) -> bool {
         match self.pump.up {
-            Up::Flowing | Up::Last(_) => client.window(self.pump.channel) > 0,
+            Up::Flowing | Up::Last(_) => window > 0,
             Up::Cut | Up::Ended => false,
         }
     }
@@ -65,10 +65,13 @@ impl Relay {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use ssh_proto::{Credentials, Setup};
+    use ssh_proto::{Client, Credentials, Setup};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
 
     use super::*;
+    use crate::net::write_buffer::WriteBuffer;
+    use crate::runtime;
     use crate::tunnel::connection::meta::PendingConnection;
     use crate::tunnel::connection::meta::tests::pending;
 
@@ -83,5 +86,66 @@ pub(crate) mod tests {
         let (PendingConnection { stream, .. }, local_client) = pending(1).await;
         let channel = client.open_direct_tcpip("host", 80, "127.0.0.1", 4000);
         (Relay::new(stream, channel, Instant::now()), local_client)
+    }
+
+    #[test]
+    fn everything_is_delivered_when_the_remote_end_has_ended_and_no_byte_is_left() {
+        runtime::handle().block_on(async {
+            let (mut relay, _local_client) = relay(&mut client()).await;
+            for (down, bytes, delivered) in [
+                (Down::Flowing, &b""[..], false),
+                (Down::Flowing, b"left", false),
+                (Down::Ended, b"left", false),
+                (Down::Ended, b"", true),
+                (Down::Finished, b"", false),
+            ] {
+                relay.pump.down = down;
+                relay.pump.write_buffer = WriteBuffer::default();
+                relay.pump.write_buffer.push(bytes);
+                assert_eq!(relay.is_delivered(), delivered, "{down:?} {bytes:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn a_client_is_read_until_eof_was_sent_and_only_within_the_window() {
+        runtime::handle().block_on(async {
+            let (mut relay, _local_client) = relay(&mut client()).await;
+            for (up, window, may_read) in [
+                (Up::Flowing, 1, true),
+                (Up::Flowing, 0, false),
+                (Up::Last(3), 2, true),
+                (Up::Last(3), 0, false),
+                (Up::Cut, 1, false),
+                (Up::Ended, 1, false),
+            ] {
+                relay.pump.up = up;
+                assert_eq!(relay.may_read(window), may_read, "{up:?} {window}");
+            }
+        });
+    }
+
+    #[test]
+    fn a_socks_reply_is_sent_whole_or_the_socket_does_not_count_as_usable() {
+        runtime::handle().block_on(async {
+            let (relay, mut local_client) = relay(&mut client()).await;
+            assert!(relay.send_reply(b"reply"));
+            let mut reply = [0; 5];
+            local_client.read_exact(&mut reply).await.expect("the reply");
+            assert_eq!(&reply, b"reply");
+            // More than the kernels take.
+            assert!(!relay.send_reply(&vec![0; 64 * 1024 * 1024]));
+        });
+    }
+
+    #[test]
+    fn unread_bytes_of_the_client_are_counted() {
+        runtime::handle().block_on(async {
+            let (relay, mut local_client) = relay(&mut client()).await;
+            assert_eq!(relay.unread(), 0);
+            local_client.write_all(b"bytes").await.expect("there is room");
+            relay.pump.stream.readable().await.expect("alive");
+            assert_eq!(relay.unread(), 5);
+        });
     }
 }

@@ -65,8 +65,12 @@ pub(crate) async fn perform(
 mod tests {
     use std::io;
 
+    use tokio::io::AsyncWriteExt;
+
     use super::*;
+    use crate::runtime;
     use crate::socks::{Failure, Fault, Version};
+    use crate::tunnel::connection::meta::tests::pending;
 
     fn request() -> Request {
         Request { version: Version::Five, host: "host".into(), port: 80 }
@@ -90,5 +94,21 @@ mod tests {
         let broken = io::Error::from(io::ErrorKind::ConnectionReset);
         assert!(matches!(end(Some(Err(Failure::Broken(broken)))), Err(Cause::ResetByLocal)));
         assert!(matches!(end(None), Err(Cause::ResetByLocal)));
+    }
+
+    #[test]
+    fn a_handshake_runs_until_its_request_or_its_abort() {
+        runtime::handle().block_on(async {
+            let (pending, mut client) = pending(1).await;
+            let (handshake, aborted) = Handshake::new();
+            client.write_all(b"\x05\x01\x00\x05\x01\x00\x03\x04host\x00\x50").await.expect("alive");
+            let outcome = perform(&pending.stream, None, aborted).await;
+            assert_eq!(handshake.end(outcome).expect("a request"), request());
+
+            let (mut handshake, aborted) = Handshake::new();
+            let running = perform(&pending.stream, None, aborted);
+            let (outcome, ()) = tokio::join!(running, async { handshake.abort(Cause::Idle) });
+            assert!(outcome.is_none());
+        });
     }
 }

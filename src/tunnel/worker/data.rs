@@ -212,7 +212,7 @@ impl Worker {
             return;
         }
         let Some((relay, waker)) = self.registry.with_waker(index) else { return };
-        if relay.may_read(&session.client) {
+        if relay.may_read(session.client.window(relay.pump.channel)) {
             self.enqueue(index);
         } else if relay.pump.watch_for_reset(&mut Context::from_waker(waker)) {
             // Without reading, a reset shows only as an error of the socket.

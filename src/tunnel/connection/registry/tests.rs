@@ -1,12 +1,18 @@
+use std::future::poll_fn;
 use std::time::Duration;
+
+use tokio::net::TcpListener;
 
 use super::*;
 use crate::net::linger::Linger;
 use crate::runtime;
+use crate::runtime::cutoff::Limit;
 use crate::tunnel::connection::cause::Cause;
 use crate::tunnel::connection::meta::tests::pending;
-use crate::tunnel::connection::phase::{Flow, Phase};
+use crate::tunnel::connection::phase::{Flow, LingerTime, Phase};
 use crate::tunnel::connection::relay::tests::{client, relay};
+use crate::tunnel::connection::report::Report;
+use crate::tunnel::stats::Bytes;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -40,8 +46,14 @@ fn connections_are_found_by_number_and_by_channel() {
         |registry: &Registry, id| Some(registry.get(id)?.state.relay()?.pump.channel.index());
     let second = index(&registry, 2).expect("it has a channel");
     assert_eq!(registry.id_at(second), Some(2));
+    assert_eq!(registry.at(second).map(|it| it.meta.id), Some(2));
+    assert!(registry.with_waker(second).is_some());
+    let channel = registry.get(2).and_then(|it| it.state.relay()).map(|relay| relay.pump.channel);
+    let found = registry.relay(channel.expect("it has a channel")).map(|relay| relay.pump.channel);
+    assert_eq!(found, channel);
     assert_eq!((registry.waiting(), registry.with_channel()), (1, 3));
     assert!(registry.awaits_session() && !registry.is_empty());
+    assert!(!draining().awaits_session(), "they have a channel");
 
     assert_eq!(registry.remove(2).expect("it is there").meta.id, 2);
     assert!(registry.get(2).is_none() && registry.id_at(second).is_none());
@@ -167,4 +179,60 @@ fn a_connection_is_idle_when_no_byte_has_moved_for_its_time_since_it_was_open() 
     }
     assert_eq!(registry.take_overdue(late), Some(Expiry::Idle(1)));
     assert!(registry.is_idle(1, None, late));
+}
+
+#[test]
+fn a_channel_is_listed_each_time_that_its_socket_becomes_ready() {
+    let mut registry = draining();
+    let index = registry.get(2).and_then(|it| it.state.relay()).expect("it has a channel");
+    let index = index.pump.channel.index();
+    let cx = &Context::from_waker(Waker::noop());
+    let mut ready = Vec::new();
+    for _ in 0..2 {
+        registry.with_waker(index).expect("it has a channel").1.wake_by_ref();
+        registry.take_ready(&mut ready, cx);
+        assert_eq!(std::mem::take(&mut ready), [index]);
+    }
+    registry.take_ready(&mut ready, cx);
+    assert!(ready.is_empty());
+}
+
+#[test]
+fn the_tasks_of_connections_come_back_with_their_numbers_and_results() {
+    runtime::handle().block_on(async {
+        let mut registry = Registry::default();
+        let due = Instant::now() + SECOND;
+        // The end of the stream is no SOCKS request.
+        let (socks, socks_client) = pending(1).await;
+        drop(socks_client);
+        registry.start_handshake(socks.meta, socks.stream, None, due);
+        // A target that listens.
+        let (inbound, _client) = pending(2).await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let port = listener.local_addr().expect("address").port();
+        let target = Endpoint::Tcp { host: "127.0.0.1".into(), port };
+        let channel = InboundChannel {
+            session: 3,
+            channel: client().open_direct_tcpip("host", 80, "127.0.0.1", 4000),
+        };
+        registry.start_target(inbound.meta, channel, target, due);
+        // A socket that is closed at once.
+        let (closing, _client) = pending(3).await;
+        let report = Report::unopened(&closing.meta, Cause::Idle);
+        let state = Closing::new(report, 0, Bytes::default(), Some(Limit::now()));
+        let buffer = WriteBuffer::default();
+        registry.start_close(closing.meta, closing.stream, buffer, CloseMode::Reset, state);
+        assert_eq!(registry.ids(|it| it.due().is_some()), [1, 2], "a close has its own limit");
+
+        let mut finished = BTreeMap::new();
+        while let Some((id, result)) = poll_fn(|cx| registry.poll_finished(cx)).await {
+            finished.insert(id, result);
+        }
+        assert!(matches!(finished[&1], Finished::Handshake(_, Some(Err(_)))));
+        assert!(matches!(finished[&2], Finished::Target(Ok(_))));
+        assert!(matches!(finished[&3], Finished::Close(_)));
+        let phases = [1, 2, 3].map(|id| registry.get(id).expect("it is there").state.phase());
+        let closing = Phase::Closing(LingerTime::Over);
+        assert_eq!(phases, [Phase::SocksHandshake, Phase::ConnectingTarget, closing]);
+    });
 }

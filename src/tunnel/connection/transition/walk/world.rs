@@ -306,7 +306,11 @@ impl World {
                 }
             }
             Act::Read => self.read(),
-            Act::Wake => self.tell(Event::LocalReset { unread: self.unread > 0 }, Why::Closed),
+            Act::Wake => {
+                // A read or write has failed, which is all that came of its wake.
+                self.queued = false;
+                self.tell(Event::LocalReset { unread: self.unread > 0 }, Why::Closed);
+            }
             Act::TaskEnds => self.end_task(false),
         }
         // A socket that begins to close while the tunnel is shut down by force is reset at once.
