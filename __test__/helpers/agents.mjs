@@ -31,6 +31,9 @@ export class Agent {
     });
     process.on('exit', agent.#kill);
     await once(agent.#process.stdout, 'data'); // it says where it listens
+    // That of a test that is over already, by its time limit, must not keep the suite alive.
+    agent.#process.unref();
+    agent.#process.stdout.unref();
     return agent;
   }
 
@@ -49,6 +52,7 @@ export class Agent {
 
   async stop() {
     process.off('exit', this.#kill);
+    this.#process.ref();
     const ended = once(this.#process, 'exit');
     this.#kill();
     await ended;
