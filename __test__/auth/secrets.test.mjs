@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { createPrivateKey, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readlinkSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
@@ -268,7 +268,7 @@ test('memory holds no trace of an answer to a prompt', { skip, timeout: 60_000 }
 
 /** The process of the command itself, a descendant of `script` and a shell. */
 const commandOf = (session) =>
-  descendants(session.child.pid).find((pid) => readFileSync(`/proc/${pid}/comm`, 'latin1') === 'node\n');
+  descendants(session.child.pid).find((pid) => readlinkSync(`/proc/${pid}/exe`) === process.execPath);
 
 /** The options of the command that keep everything else out of its memory. */
 function commandFor({ port, hostKeys }, name, identity) {
