@@ -17,5 +17,11 @@ exec unshare --mount sh -euc '
   cp "$library" "/mnt/upper/$loader"
   folder=$(readlink --canonicalize /lib)
   mount -t overlay overlay -o "lowerdir=$folder,upperdir=/mnt/upper,workdir=/mnt/work" "$folder"
+  # By this file, package managers tell which C library a system has.
+  if [ -e /usr/bin/ldd ]; then
+    printf "#!/bin/sh\necho musl libc\n" > /mnt/ldd
+    chmod 755 /mnt/ldd
+    mount --bind /mnt/ldd /usr/bin/ldd
+  fi
   exec "$@"
 ' sh "$library" "$loader" "$@"
