@@ -4,14 +4,16 @@
 //   --passphrase TEXT   of encrypted keys; may be repeated
 //   --verbose           also prints what is different by policy
 //
-// Nothing in the files is run: configurations with `Match exec` are left out.
+// It uses the built addon. Nothing in the files is run: configurations with `Match exec` are left out.
 
 import { readFileSync, readdirSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
 
 import { ensurePackages } from '../__test__/helpers/ensure-sshd.mjs';
-import { setup } from './setup.mjs';
+import { Configs } from './corpus/configs.mjs';
+import { Keys } from './corpus/keys.mjs';
+import { KnownHosts } from './corpus/known-hosts.mjs';
 
 /** Bytes of the longest file that is looked at. */
 const MAX_BYTES = 2 ** 20;
@@ -27,11 +29,7 @@ if (positionals.length !== 1) {
   console.error('usage: npm run corpus -- DIR [--passphrase TEXT]... [--verbose]');
   process.exit(2);
 }
-setup();
 if (!ensurePackages(['ssh', 'ssh-keygen'], ['openssh-client'])) process.exit(2);
-const { Keys } = await import('./corpus/keys.mjs');
-const { KnownHosts } = await import('./corpus/known-hosts.mjs');
-const { Configs } = await import('./corpus/configs.mjs');
 
 const [folder] = positionals;
 const kinds = [new Keys(values.passphrase), new KnownHosts(), new Configs()];

@@ -36,9 +36,9 @@ export function temporaryFolder(name, parent = tmpdir()) {
  * @param type ed25519, ecdsa or rsa
  * @param format RFC4716 (OpenSSH's own), PEM or PKCS8
  */
-export function makeKey(file, { type = 'ed25519', bits, format = 'RFC4716', passphrase = '', more = [] } = {}) {
+export function makeKey(file, { type = 'ed25519', bits, format = 'RFC4716', passphrase = '' } = {}) {
   const size = bits ?? BITS[type];
-  const args = ['-q', '-t', type, '-m', format, '-N', passphrase, '-C', 'test', ...more, '-f', file];
+  const args = ['-q', '-t', type, '-m', format, '-N', passphrase, '-C', 'test', '-f', file];
   keygen(...args, ...(size ? ['-b', String(size)] : []));
   if (format !== 'RFC4716') keygen('-p', '-m', format, '-P', passphrase, '-N', passphrase, '-f', file);
   return readKey(file);
