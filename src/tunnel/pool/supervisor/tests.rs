@@ -159,3 +159,14 @@ fn unused_sessions_are_disconnected_except_the_last() {
     assert!(setup.pool.is_up());
     assert_eq!(setup.place(), 3);
 }
+
+#[test]
+fn a_session_that_is_being_disconnected_counts_until_it_has_exited() {
+    let mut setup = Setup::new(2, 2);
+    assert_eq!(setup.place(), 1);
+    assert!(setup.pool.close_unused(setup.now + IDLE));
+    assert_eq!(setup.shut_down(), [2]);
+    assert!(!setup.pool.wants_another(setup.now));
+    assert!(setup.pool.remove(2));
+    assert!(setup.pool.wants_another(setup.now));
+}
