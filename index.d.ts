@@ -251,9 +251,9 @@ export interface SSHTunnelOptions {
   /** The algorithms that may be used, and their order. Default: all that are supported. */
   algorithms?: Algorithms | undefined;
   /**
-   * The path of an ssh-agent's socket; on Windows (untested) of a named pipe such as
-   * `'\\\\.\\pipe\\openssh-ssh-agent'`. Default: no agent. The environment is not read: pass
-   * `process.env.SSH_AUTH_SOCK`.
+   * The path of an ssh-agent's socket; on Windows of a named pipe, such as `'\\\\.\\pipe\\openssh-ssh-agent'` of
+   * OpenSSH, or `'pageant'`, which is PuTTY's since version 0.75. Default: no agent. The environment is not read:
+   * pass `process.env.SSH_AUTH_SOCK`.
    *
    * Keys and certificates are offered in the agent's order, and the agent signs only with keys that the
    * server accepts. An agent that restricts keys to destinations (`ssh-add -h`) learns which host it signs
@@ -1028,7 +1028,8 @@ export interface ConnectionEnd {
   /** What the server said when it refused to open the connection, for the codes ERR_SSH_OPEN_... */
   description?: string;
   /**
-   * Whether both directions reached their end of stream with every byte delivered.
+   * Whether both directions reached their end of stream with every byte delivered. `false` if the system does not
+   * tell, see `unconfirmedDown`.
    *
    * A server that ends the stream and closes the channel at once, as some do, counts as clean (and `'OK'`) if
    * the local end is closed gracefully and had nothing more to send.
@@ -1036,7 +1037,8 @@ export interface ConnectionEnd {
   clean: boolean;
   /**
    * What the local client saw: `'graceful'` is FIN after everything that `bytesDown` counts; `'reset'` is
-   * ECONNRESET after the bytes it had read until then, unless the client itself reset the connection.
+   * ECONNRESET after the bytes it had read until then, unless the client itself reset the connection. Where the
+   * system does not tell whether the FIN arrived before a hard close, it is `'reset'`, see `unconfirmedDown`.
    */
   closedBy: 'graceful' | 'reset';
   /** The number of bytes from the local client that were handed to the SSH session. */
@@ -1053,6 +1055,14 @@ export interface ConnectionEnd {
    * hard close may be counted here although they arrive.
    */
   droppedDown: number;
+  /**
+   * The number of bytes from the target that the system has accepted, and of which it does not tell whether they were
+   * delivered. 0 except on Windows.
+   *
+   * Windows tells since version 1703 of Windows 10. Before, it only tells that an end of stream has arrived, and with
+   * it every byte: after a reset, all bytes of the connection are counted here.
+   */
+  unconfirmedDown: number;
   /** The Linger that the connection was closed by. */
   linger: Linger;
   /**
@@ -1180,6 +1190,8 @@ export interface ConnectionStats {
    * may be known earlier.
    */
   droppedDown: number;
+  /** The number of bytes that {@link ConnectionEnd.unconfirmedDown} counts, of connections that have ended. */
+  unconfirmedDown: number;
 }
 
 /** An error of a tunnel. */

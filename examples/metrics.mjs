@@ -97,6 +97,12 @@ function families({ sessions, connections: all }) {
         [{ direction: 'down' }, all.droppedDown],
       ],
     ],
+    [
+      'sshtunnel_unconfirmed_bytes_total',
+      'counter',
+      'Bytes of which the system did not tell whether they were delivered.',
+      [[{ direction: 'down' }, all.unconfirmedDown]],
+    ],
   ];
 }
 

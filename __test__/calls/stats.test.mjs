@@ -15,7 +15,7 @@ import { Sshd } from '../helpers/sshd.mjs';
 import { assertIncludes, listed, makeTunnel, openTunnel, roundTrip } from '../helpers/tunnels.mjs';
 
 const SOON = { initialDelay: 20, maxDelay: 100 };
-const BYTES = ['bytesUp', 'bytesDown', 'droppedUp', 'droppedDown'];
+const BYTES = ['bytesUp', 'bytesDown', 'droppedUp', 'droppedDown', 'unconfirmedDown'];
 /** Values that are gauges or durations, not counters. */
 const GAUGES = new Set(['up', 'pending', 'open', 'logonTime', 'roundTrip']);
 

@@ -329,6 +329,7 @@ test('the live view fits every terminal size', () => {
       bytesDown: 1,
       droppedUp: 0,
       droppedDown: 0,
+      unconfirmedDown: 0,
     });
   }
   const forwardings = Array.from({ length: 5 }, () => ({

@@ -296,6 +296,21 @@ const TABLE = [
   },
 ];
 
+/**
+ * The numbers of delivered and of dropped bytes, each with the most that it may be. Only Windows may leave it open what became
+ * of the bytes that it has taken: before version 1703 of Windows 10, and in wine.
+ */
+function counts({ bytesDown, droppedDown, unconfirmedDown }, { platform = process.platform }) {
+  if (platform !== 'win32') assert.equal(unconfirmedDown, 0);
+  return {
+    delivered: [bytesDown, bytesDown + unconfirmedDown],
+    dropped: [droppedDown, droppedDown + unconfirmedDown],
+    all: bytesDown + droppedDown + unconfirmedDown,
+  };
+}
+
+const within = ([least, most], count) => assert.ok(least <= count && count <= most, `${count}: ${least} to ${most}`);
+
 /** A client connected through a tunnel to a remote end. */
 async function setUp(t, row, server, options) {
   const opened = await openTunnel(t, server, row.target ?? behaviors.idle(), options);
@@ -348,19 +363,25 @@ async function play(t, row, column) {
   const end = await ended;
   await happened;
 
-  assertIncludes(end, { lingerExpired: false, linger, ...reported });
+  // A FIN that was sent right before a hard close may have arrived.
+  const cut = column === 'hard' && end.unconfirmedDown > 0 && { closedBy: 'reset' };
+  assertIncludes(end, { lingerExpired: false, linger, ...reported, ...cut });
   assert.equal(seen.end, clientSees);
   assert.equal(seen.sha256, patternHash(seen.bytes));
   const drops = row.drops?.[column] ?? [];
+  const { delivered, dropped, all } = counts(end, setup.tunnel);
   if (Array.isArray(drops)) {
-    assert.deepEqual([end.droppedUp > 0, end.droppedDown > 0], [drops.includes('up'), drops.includes('down')]);
+    const drop = dropped[drops.includes('down') ? 1 : 0] > 0;
+    // On Windows, what was not read when the reset arrived is lost.
+    const lost = clientSees === 'closed here' && setup.tunnel.platform === 'win32' && end.droppedUp > 0;
+    assert.deepEqual([end.droppedUp > 0, drop], [lost || drops.includes('up'), drops.includes('down')]);
   }
-  if (row.sent !== undefined) assert.equal(end.bytesDown + end.droppedDown, row.sent);
+  if (row.sent !== undefined) assert.equal(all, row.sent);
   // Data that the client had not read when it reset the connection, or when a write failed,
   // counts as delivered.
   const unread = seen.end === 'closed here' || seen.error?.syscall === 'write';
-  if (unread) assert.ok(end.bytesDown >= seen.bytes);
-  else if (Array.isArray(drops)) assert.equal(end.bytesDown, seen.bytes);
+  if (unread) assert.ok(delivered[1] >= seen.bytes);
+  else if (Array.isArray(drops)) within(delivered, seen.bytes);
   else assert.ok(end.bytesDown <= seen.bytes);
   // A graceful close reads everything that the client sent.
   if (reported.closedBy === 'graceful' && column !== 'hard') assert.equal(end.bytesUp + end.droppedUp, client.accepted);

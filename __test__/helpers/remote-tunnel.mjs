@@ -43,12 +43,13 @@ async function start() {
   return new Messages(socket, receive);
 }
 
+// It may take longer than a test.
+if (TUNNEL_HOST) host = await start();
+
 async function ask(id, method, ...args) {
-  host ??= start();
-  const messages = await host;
   const call = ++lastCall;
   const replied = new Promise((resolve, reject) => calls.set(call, { resolve, reject }));
-  messages.send({ id, call, method, args });
+  host.send({ id, call, method, args });
   return replied;
 }
 
@@ -62,6 +63,7 @@ export class RemoteTunnel extends EventEmitter {
   #id = ++lastTunnel;
   localPort;
   listening;
+  platform;
 
   promises = Object.fromEntries(
     ['startListening', 'shutdown', 'disconnect', 'connections'].map((method) => [
@@ -89,8 +91,8 @@ export class RemoteTunnel extends EventEmitter {
   }
 
   /** What the tunnel's properties were when its process sent a message. */
-  update({ localPort, listening }) {
-    Object.assign(this, { localPort, listening });
+  update({ localPort, listening, platform }) {
+    Object.assign(this, { localPort, listening, platform });
   }
 
   receive(event, value) {

@@ -15,7 +15,7 @@ const messages = new Messages(socket, receive);
 socket.on('close', () => process.exit());
 socket.on('error', () => process.exit());
 
-const snapshot = ({ localPort, listening }) => ({ localPort, listening });
+const snapshot = ({ localPort, listening }) => ({ localPort, listening, platform: process.platform });
 
 /** The decisions that a test may take about a request of a connection. */
 function keep(request) {

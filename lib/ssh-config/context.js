@@ -48,11 +48,14 @@ function makeContext(configFile, command) {
   };
 }
 
-/** As with ssh, the home is that of the user's passwd entry, not $HOME; a container may have no entry. */
+/**
+ * As with ssh, the home is that of the user's passwd entry, not $HOME; a container may have no entry. On Windows it is
+ * %USERPROFILE%.
+ */
 function localUser() {
   try {
     const { username, uid, homedir } = os.userInfo();
-    return { username, uid, home: homedir };
+    return { username, uid, home: process.platform === 'win32' ? os.homedir() : homedir };
   } catch {
     return { username: '', uid: process.getuid?.() ?? -1, home: os.homedir() };
   }

@@ -6,6 +6,7 @@ const fs = require('node:fs');
 
 const binding = require('../native/load.js');
 const { allocate, wipe } = require('../secrets.js');
+const { isExposed } = require('./file-access.js');
 const { expandPath } = require('./tokens.js');
 
 /** Key files without an IdentityFile, in OpenSSH's order. */
@@ -125,13 +126,11 @@ function unlocks(file, passphrase) {
   }
 }
 
-/** The bytes of a file; open: whether it belongs to the user, and other users can read it. */
+/** The bytes of a file; open: whether ssh refuses it as a private key, because other users can read it. */
 function readFile(file) {
   const descriptor = fs.openSync(file, 'r');
   try {
-    const { mode, uid } = fs.fstatSync(descriptor);
-    const open = process.platform !== 'win32' && uid === process.getuid() && (mode & 0o077) !== 0;
-    return { bytes: readAll(descriptor), open };
+    return { bytes: readAll(descriptor), open: isExposed(file, descriptor) };
   } finally {
     fs.closeSync(descriptor);
   }

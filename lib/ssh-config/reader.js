@@ -11,6 +11,7 @@ const path = require('node:path');
 const { configError } = require('../errors.js');
 const { hostFault, isUser } = require('../validate/names.js');
 const { directive } = require('./directives.js');
+const { isForeign } = require('./file-access.js');
 const { flagLine, lines, matches, matchesAny } = require('./syntax.js');
 const { expand, expandCommand, expandHome, expandVariables } = require('./tokens.js');
 
@@ -179,9 +180,7 @@ class Reader {
       throw configError(error.message, { file }, error);
     }
     try {
-      const { mode, uid } = fs.fstatSync(descriptor);
-      const strangers = uid !== 0 && uid !== this.context.uid;
-      if (checked && process.platform !== 'win32' && (strangers || (mode & 0o022) !== 0)) {
+      if (checked && isForeign(file, descriptor, this.context.uid)) {
         throw configError('others than its user may write it, or own it', { file });
       }
       return fs.readFileSync(descriptor, 'utf8');

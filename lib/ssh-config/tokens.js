@@ -55,7 +55,7 @@ function valueOfVariable(name, end, variables, text, line) {
 
 /** Replaces `~/` by the user's home. Node.js cannot look up those of other users. */
 function expandHome(text, home, line) {
-  if (text === '~' || text.startsWith('~/')) return path.join(home, text.slice(1));
+  if (text === '~' || text.startsWith('~/') || text.startsWith(`~${path.sep}`)) return path.join(home, text.slice(1));
   if (text.startsWith('~')) throw line.error(`the home of another user cannot be found: '${text}'`);
   return text;
 }

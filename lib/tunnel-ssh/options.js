@@ -125,8 +125,8 @@ function readSsh(options) {
 
 /** Refuses options that are not supported, and cannot be ignored. */
 function refuse({ agent, authHandler, localHostname, localPort, localUsername }) {
-  if (agent === 'pageant')
-    throw invalidArgValue('sshOptions.agent', 'must be the path of a socket: Pageant is not supported', agent);
+  if (agent === 'pageant' && process.platform !== 'win32')
+    throw invalidArgValue('sshOptions.agent', 'must be the path of a socket: Pageant is a program for Windows', agent);
   if (isThere(localPort))
     throw invalidArgValue(
       'sshOptions.localPort',

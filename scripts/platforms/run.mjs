@@ -63,9 +63,10 @@ export function demonstrate(node, env) {
 /** Runs the closing table with its tunnels on the platform; returns what passed of how many, and what failed. */
 export function closingRows(node, env) {
   if (!ensureSshd()) throw new Missing('there is no sshd');
-  const host = JSON.stringify([...node, '__test__/helpers/tunnel-host.mjs']);
+  const settings = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+  const host = JSON.stringify(['env', ...settings, ...node, '__test__/helpers/tunnel-host.mjs']);
   const test = [process.execPath, '--test', '--test-reporter=tap', '__test__/close/closing-table.test.mjs'];
-  const { output } = run(test, { env: { ...env, TUNNEL_HOST: host }, timeout: 900_000 });
+  const { output } = run(test, { env: { TUNNEL_HOST: host }, timeout: 900_000 });
   const rows = [...output.matchAll(/^ {4}(not ok|ok) \d+ - (.*)$/gm)];
   const failed = rows.filter(([, result]) => result === 'not ok').map(([, , name]) => name);
   return { passed: rows.length - failed.length, all: rows.length, failed };

@@ -58,6 +58,33 @@ pub fn inspect_public_key(text: Uint8Array) -> Option<PublicKeyInfo> {
     Some(PublicKeyInfo { public_key: key.into(), certificate })
 }
 
+/// What others than the user, the administrators and the system may do with a file of Windows.
+#[napi(object, object_from_js = false)]
+pub struct FileAccess {
+    /// Own it.
+    pub owned: bool,
+    /// Use it in any way.
+    pub used: bool,
+    /// Change it.
+    pub changed: bool,
+}
+
+/// Returns who may use a file; `null` if that cannot be read, and on other systems.
+#[napi(catch_unwind)]
+pub fn file_access(path: String) -> Option<FileAccess> {
+    #[cfg(windows)]
+    return crate::net::sys::file_access(&path).ok().map(|it| FileAccess {
+        owned: it.owned,
+        used: it.used,
+        changed: it.changed,
+    });
+    #[cfg(not(windows))]
+    {
+        let _ = path;
+        None
+    }
+}
+
 /// Returns the names of the algorithms of one kind, the preferred first.
 #[napi(catch_unwind)]
 pub fn known_algorithms(kind: AlgorithmKind) -> Vec<&'static str> {

@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use crate::net::linger::Linger;
 use crate::net::local_stream::Stream;
 use crate::net::memory::ResetMode;
-use crate::net::sys;
+use crate::net::sys::{self, SendQueue};
 use crate::net::write_buffer::WriteBuffer;
 use crate::runtime::cutoff::before;
 use crate::runtime::timer::Deadline;
@@ -75,6 +75,9 @@ pub struct Outcome {
     /// Bytes for the peer that never left this machine. Bytes that had left when the peer reset the
     /// connection do not count: the peer may have read them without acknowledging them.
     pub unsent: u64,
+    /// Whether the system tells what became of the bytes that it has taken. If not, `unsent` counts
+    /// others, and whether these were delivered is not known.
+    pub known: bool,
     /// Bytes from the peer that were not passed on.
     pub discarded: u64,
     /// Whether the peer ended its direction with FIN.
@@ -101,6 +104,9 @@ pub enum CloseOutcome {
 /// the peer has ended its direction too, or after two seconds. What the peer sends meanwhile is
 /// read and discarded, since unread bytes would turn the end into a reset.
 ///
+/// Where the system does not tell what was acknowledged, the future waits for the peer's end, or
+/// before a reset until nearly nothing can be left, and the outcome says so.
+///
 /// A peer that does not read is waited for until `expiry` completes. The stream ends at once then:
 /// as `mode` says if the peer's kernel has everything at that moment, else with RST and
 /// [`CloseOutcome::Cut`].
@@ -119,7 +125,7 @@ pub(crate) async fn close(
     let delivered = match before(expiry, closing.run(mode)).await {
         Some(done) => done.map(|()| true),
         // The last poll for acknowledgements may be a while ago.
-        None => closing.is_delivered(),
+        None => closing.is_delivered(mode),
     };
     let ended = match delivered {
         Ok(true) => mode.outcome(),
@@ -153,18 +159,21 @@ pub(crate) fn reset(
     let discarded = stream.unread() as u64;
     let _ = stream.set_linger(Linger::HARD);
     // Right before the reset: while the peer reads, the kernel goes on sending.
-    let queued = stream.never_sent();
-    let unsent = match stream.reset(ResetMode::AtOnce) {
-        Some(lost) => (lost + write_buffer.len()) as u64,
-        None => count_unsent(queued, fin_sent, write_buffer),
+    let never_sent = stream.never_sent(fin_sent);
+    let (unsent, known) = match stream.reset(ResetMode::AtOnce) {
+        Some(lost) => ((lost + write_buffer.len()) as u64, true),
+        None => count_unsent(&never_sent, write_buffer),
     };
-    Outcome { ended: CloseOutcome::Reset, unsent, discarded, peer_finished: false }
+    Outcome { ended: CloseOutcome::Reset, unsent, known, discarded, peer_finished: false }
 }
 
-/// Counts the bytes that never left; the kernel counts a FIN under way as one byte.
-fn count_unsent(queued: io::Result<usize>, fin_sent: bool, write_buffer: &WriteBuffer) -> u64 {
-    let queued = queued.unwrap_or_default().saturating_sub(usize::from(fin_sent));
-    (queued + write_buffer.len()) as u64
+/// Counts the bytes that never left, and returns whether the system has told how many of them it had.
+fn count_unsent(never_sent: &io::Result<Option<u64>>, write_buffer: &WriteBuffer) -> (u64, bool) {
+    let buffered = write_buffer.len() as u64;
+    match never_sent {
+        Ok(Some(count)) => (count + buffered, true),
+        Ok(None) | Err(_) => (buffered, false),
+    }
 }
 
 /// A socket being closed.
@@ -175,12 +184,15 @@ struct Closing {
     discarded: u64,
     peer_finished: bool,
     scratch: Vec<u8>,
+    /// Whether the send buffer is as small as it can be.
+    shrunk: bool,
 }
 
 impl Closing {
     fn new(stream: Stream, write_buffer: WriteBuffer, fin_sent: bool) -> Self {
         let (discarded, peer_finished, scratch) = (0, false, Vec::new());
-        Self { stream, write_buffer, fin_sent, discarded, peer_finished, scratch }
+        let shrunk = false;
+        Self { stream, write_buffer, fin_sent, discarded, peer_finished, scratch, shrunk }
     }
 
     /// Does everything but the final close(); an error means that the peer is gone.
@@ -215,8 +227,15 @@ impl Closing {
     async fn await_end(&mut self, mode: CloseMode) -> io::Result<()> {
         let mut interval = MIN_POLL_INTERVAL;
         let mut deadline = None;
+        let mut settled = Deadline::after(PEER_FIN_TIMEOUT);
         loop {
-            if self.is_delivered()? {
+            let queue = self.send_queue()?;
+            let is_unknown = mode == CloseMode::ResetAfterFin && queue == SendQueue::Unknown;
+            if is_unknown && settled.is_over() {
+                // The peer waits for nothing but the reset.
+                return Ok(());
+            }
+            if self.has_arrived(queue, mode) {
                 if mode == CloseMode::Reset && matches!(self.stream, Stream::Tcp(_)) {
                     sleep(RESET_DELAY).await;
                 }
@@ -247,13 +266,44 @@ impl Closing {
         *interval = MAX_POLL_INTERVAL.min(*interval * 2);
     }
 
-    /// Returns whether the peer's kernel has everything, including a FIN that was sent.
-    fn is_delivered(&mut self) -> io::Result<bool> {
+    /// Returns what is told about what is left to deliver. An error means that the peer is gone.
+    fn send_queue(&mut self) -> io::Result<SendQueue> {
         self.discard()?;
         if let Some(error) = self.stream.take_error()? {
             return Err(error);
         }
-        Ok(self.write_buffer.is_empty() && self.stream.unsent()? == 0)
+        if !self.write_buffer.is_empty() {
+            return Ok(SendQueue::HoldsSome);
+        }
+        self.stream.send_queue(self.fin_sent)
+    }
+
+    /// Returns whether the peer's kernel has everything, including a FIN that was sent. Where the
+    /// system does not tell: whether nothing indicates that more than the last bytes are missing.
+    fn is_delivered(&mut self, mode: CloseMode) -> io::Result<bool> {
+        let queue = self.send_queue()?;
+        Ok(self.has_arrived(queue, mode))
+    }
+
+    fn has_arrived(&mut self, queue: SendQueue, mode: CloseMode) -> bool {
+        match queue {
+            SendQueue::Empty => true,
+            SendQueue::Holds(_) | SendQueue::HoldsSome => false,
+            // A peer that has ended its own direction, too, indicates nothing any more, and a close
+            // leaves the rest to the kernel.
+            SendQueue::Unknown if self.fin_sent => self.peer_finished,
+            SendQueue::Unknown => mode == CloseMode::Reset && self.is_drained(),
+        }
+    }
+
+    /// Returns whether the send queue is nearly empty, by whether a send buffer as small as it can be
+    /// has room. This cannot be asked once FIN was sent.
+    fn is_drained(&mut self) -> bool {
+        let Some(socket) = self.stream.socket() else { return false };
+        if !self.shrunk {
+            self.shrunk = sys::shrink_send_buffer(&socket).is_ok();
+        }
+        self.shrunk && sys::is_writable(&socket).unwrap_or(false)
     }
 
     /// Returns whether input is still read.
@@ -278,10 +328,12 @@ impl Closing {
     fn outcome(&self, ended: CloseOutcome) -> Outcome {
         // Input since the last read, or beyond what may be read.
         let unread = self.stream.unread() as u64;
-        let queued = self.stream.never_sent();
+        let never_sent = self.stream.never_sent(self.fin_sent);
+        let (unsent, known) = count_unsent(&never_sent, &self.write_buffer);
         Outcome {
             ended,
-            unsent: count_unsent(queued, self.fin_sent, &self.write_buffer),
+            unsent,
+            known,
             discarded: self.discarded + unread,
             peer_finished: self.peer_finished,
         }
@@ -310,7 +362,7 @@ impl GracefulClose {
     /// safe.
     pub(crate) async fn delivered(&mut self) -> io::Result<()> {
         let mut interval = MIN_POLL_INTERVAL;
-        while !self.0.is_delivered()? {
+        while !self.0.is_delivered(CloseMode::FinSent)? {
             self.0.pause(&mut interval, false).await;
         }
         Ok(())
@@ -318,7 +370,7 @@ impl GracefulClose {
 
     /// Returns whether the peer's kernel has everything.
     pub(crate) fn is_delivered(&mut self) -> bool {
-        self.0.is_delivered().unwrap_or(false)
+        self.0.is_delivered(CloseMode::FinSent).unwrap_or(false)
     }
 
     /// Waits until the peer's kernel has everything and the peer has ended its direction, for which
@@ -330,8 +382,11 @@ impl GracefulClose {
 
     /// Returns how many bytes the peer's kernel has not acknowledged.
     pub(crate) fn unacknowledged(&self) -> u64 {
-        let queued = self.0.stream.unsent().unwrap_or_default();
-        queued.saturating_sub(sys::FIN) as u64
+        match self.0.stream.send_queue(true) {
+            Ok(SendQueue::Holds(count)) => count,
+            // Sockets about which the system tells nothing are refused.
+            Ok(SendQueue::Empty | SendQueue::HoldsSome | SendQueue::Unknown) | Err(_) => 0,
+        }
     }
 
     /// Resets the connection, unless another descriptor keeps it open.
@@ -343,7 +398,8 @@ impl GracefulClose {
 /// Returns whether a stream that both sides have ended can be closed at once: the peer's kernel has
 /// everything, and there is no error.
 pub(crate) fn is_acknowledged(stream: &Stream) -> bool {
-    stream.unsent().is_ok_and(|unsent| unsent == 0) && !stream.has_failed()
+    let is_empty = stream.send_queue(true).is_ok_and(|queue| queue == SendQueue::Empty);
+    is_empty && !stream.has_failed()
 }
 
 #[cfg(test)]
@@ -352,3 +408,5 @@ mod graceful_tests;
 mod memory_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(all(test, any(target_os = "linux", target_os = "android")))]
+mod unknown_tests;

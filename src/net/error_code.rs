@@ -3,10 +3,26 @@
 use std::borrow::Cow;
 use std::io;
 
-/// Returns the name of a failed look-up. The error has lost the system's code and kept its text.
+/// Numbers of Winsock, which no other system uses.
+mod winsock {
+    pub(super) const EMFILE: i32 = 10_024;
+    pub(super) const EOPNOTSUPP: i32 = 10_045;
+    pub(super) const ENOBUFS: i32 = 10_055;
+    pub(super) const HOST_NOT_FOUND: i32 = 11_001;
+    pub(super) const TRY_AGAIN: i32 = 11_002;
+    pub(super) const NO_RECOVERY: i32 = 11_003;
+    pub(super) const NO_DATA: i32 = 11_004;
+}
+
+/// Returns the name of a failed look-up. The error has kept its text only; on Windows it has the
+/// system's code.
 pub(crate) fn lookup_code(error: &io::Error) -> Cow<'static, str> {
-    if error.raw_os_error().is_some() {
-        return system_code(error);
+    match error.raw_os_error() {
+        Some(winsock::HOST_NOT_FOUND | winsock::NO_DATA) => return "ENOTFOUND".into(),
+        Some(winsock::TRY_AGAIN) => return "EAI_AGAIN".into(),
+        Some(winsock::NO_RECOVERY) => return "EAI_FAIL".into(),
+        Some(_) => return system_code(error),
+        None => {}
     }
     if error.to_string().contains("Temporary failure") { "EAI_AGAIN" } else { "ENOTFOUND" }.into()
 }
@@ -47,7 +63,11 @@ pub(crate) fn system_code(error: &io::Error) -> Cow<'static, str> {
         Some(libc::ENFILE) => "ENFILE".into(),
         #[cfg(unix)]
         Some(libc::ENOBUFS) => "ENOBUFS".into(),
+        Some(winsock::EMFILE) => "EMFILE".into(),
+        Some(winsock::ENOBUFS) => "ENOBUFS".into(),
+        Some(winsock::EOPNOTSUPP) => "ENOTSUP".into(),
         Some(number) => format!("E{number}").into(),
+        None if error.kind() == Kind::Unsupported => "ENOTSUP".into(),
         None => "EIO".into(),
     }
 }
@@ -78,6 +98,7 @@ mod tests {
         }
         assert_eq!(system_code(&io::Error::from_raw_os_error(4095)), "E4095");
         assert_eq!(system_code(&io::Error::other("without a number")), "EIO");
+        assert_eq!(system_code(&io::ErrorKind::Unsupported.into()), "ENOTSUP");
     }
 
     #[test]
@@ -87,5 +108,13 @@ mod tests {
         assert_eq!(lookup_code(&error(again)), "EAI_AGAIN");
         let unknown = "failed to lookup address information: Name or service not known";
         assert_eq!(lookup_code(&error(unknown)), "ENOTFOUND");
+        for (number, name) in [
+            (11_001, "ENOTFOUND"),
+            (11_002, "EAI_AGAIN"),
+            (11_003, "EAI_FAIL"),
+            (11_004, "ENOTFOUND"),
+        ] {
+            assert_eq!(lookup_code(&io::Error::from_raw_os_error(number)), name, "of Windows");
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! A connected, non-blocking stream: a TCP or Unix socket, or a stream inside the process.
 
 use std::future::poll_fn;
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut};
+#[cfg(unix)]
+use std::io::{Read, Write};
 use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr};
 use std::task::{Context, Poll};
@@ -14,20 +16,39 @@ use tokio::net::UnixStream;
 
 use crate::net::linger::Linger;
 use crate::net::memory::{End, ResetMode};
-use crate::net::sys;
+use crate::net::sys::{self, SendQueue};
+use crate::net::tcp::Tcp;
 use crate::net::try_io::try_io;
 
 /// One end of a connection.
 #[derive(Debug)]
 pub(crate) enum Stream {
     /// A TCP socket.
-    Tcp(TcpStream),
+    Tcp(Tcp),
     /// A Unix socket. It has no reset: the peer reads everything that was written and then the end
     /// of the stream, or ECONNRESET if this end is closed with unread input.
     #[cfg(unix)]
     Unix(UnixStream),
     /// One end of a stream inside the process.
     Memory(End),
+}
+
+/// Reads and writes without asking the runtime whether a socket is ready.
+#[cfg(unix)]
+trait AtOnce {
+    fn read_at_once(&self, slices: &mut [IoSliceMut<'_>]) -> io::Result<usize>;
+    fn write_at_once(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+}
+
+#[cfg(unix)]
+impl AtOnce for UnixStream {
+    fn read_at_once(&self, slices: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        (&*SockRef::from(self)).read_vectored(slices)
+    }
+
+    fn write_at_once(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        (&*SockRef::from(self)).write_vectored(slices)
+    }
 }
 
 /// Does the same with each kind of socket, and something else with a stream in memory.
@@ -44,7 +65,7 @@ macro_rules! with {
 
 impl From<TcpStream> for Stream {
     fn from(stream: TcpStream) -> Self {
-        Self::Tcp(stream)
+        Self::Tcp(stream.into())
     }
 }
 
@@ -64,20 +85,27 @@ impl From<End> for Stream {
 impl Stream {
     /// Returns the socket, if there is one.
     pub(crate) fn socket(&self) -> Option<SockRef<'_>> {
-        with!(self, socket => Some(SockRef::from(socket)), _end => None)
+        match self {
+            Self::Tcp(tcp) => Some(tcp.socket()),
+            #[cfg(unix)]
+            Self::Unix(socket) => Some(SockRef::from(socket)),
+            Self::Memory(_) => None,
+        }
     }
 
     /// Registers the socket with the runtime of the current thread. If that fails, the previous
     /// thread goes on to receive its events and passes them on.
     pub(crate) fn moved_here(self) -> Self {
         let Some(Ok(socket)) = self.socket().map(|socket| socket.try_clone()) else { return self };
-        let moved = match &self {
-            Self::Tcp(_) => TcpStream::from_std(socket.into()).map(Self::Tcp),
+        match self {
+            Self::Tcp(tcp) => match TcpStream::from_std(socket.into()) {
+                Ok(moved) => Self::Tcp(tcp.replaced(moved)),
+                Err(_) => Self::Tcp(tcp),
+            },
             #[cfg(unix)]
-            Self::Unix(_) => UnixStream::from_std(socket.into()).map(Self::Unix),
-            Self::Memory(_) => return self,
-        };
-        moved.unwrap_or(self)
+            Self::Unix(unix) => Self::Unix(UnixStream::from_std(socket.into()).unwrap_or(unix)),
+            Self::Memory(end) => Self::Memory(end),
+        }
     }
 
     /// Waits until the stream may be readable.
@@ -119,8 +147,18 @@ impl Stream {
             socket => try_io(
                 |work| socket.try_io(Interest::READABLE, work),
                 most,
-                || (&*SockRef::from(socket)).read_vectored(slices),
+                || socket.read_at_once(slices),
             ),
+            end => end.try_read_vectored(slices)
+        )
+    }
+
+    /// Reads once, without waiting, whether a socket is known to be readable or not. Leaves its
+    /// readiness as it is.
+    pub(crate) fn read_at_once(&self, slices: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        with!(
+            self,
+            socket => socket.read_at_once(slices),
             end => end.try_read_vectored(slices)
         )
     }
@@ -138,7 +176,7 @@ impl Stream {
             socket => try_io(
                 |work| socket.try_io(Interest::WRITABLE, work),
                 most,
-                || (&*SockRef::from(socket)).write_vectored(slices),
+                || socket.write_at_once(slices),
             ),
             end => end.try_write_vectored(slices)
         )
@@ -149,18 +187,26 @@ impl Stream {
     pub(crate) fn write_at_once(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         with!(
             self,
-            socket => (&*SockRef::from(socket)).write_vectored(slices),
+            socket => socket.write_at_once(slices),
             end => end.try_write_vectored(slices)
         )
     }
 
     /// Ends the direction to the peer.
     pub(crate) fn shutdown_write(&self) -> io::Result<()> {
-        with!(
-            self,
-            socket => SockRef::from(socket).shutdown(Shutdown::Write),
-            end => { end.shutdown_write(); Ok(()) }
-        )
+        match self {
+            Self::Memory(end) => {
+                end.shutdown_write();
+                Ok(())
+            }
+            _ => {
+                #[cfg(windows)]
+                if let Self::Tcp(tcp) = self {
+                    tcp.finished();
+                }
+                self.socket().map_or(Ok(()), |socket| socket.shutdown(Shutdown::Write))
+            }
+        }
     }
 
     /// Sets SO_LINGER of a socket.
@@ -205,6 +251,10 @@ impl Stream {
     /// Arms the waker of writes for a reset, although nothing is being written. Returns whether
     /// there was one already.
     pub(crate) fn poll_reset(&self, cx: &mut Context<'_>) -> bool {
+        #[cfg(windows)]
+        if let Self::Tcp(tcp) = self {
+            return tcp.poll_reset(cx);
+        }
         if let Self::Memory(end) = self {
             let _ = end.poll_closed(cx);
         } else {
@@ -240,32 +290,32 @@ impl Stream {
 
     /// Returns how many bytes have arrived and were not read.
     pub(crate) fn unread(&self) -> usize {
-        with!(
-            self,
-            socket => sys::unread(&SockRef::from(socket)).unwrap_or_default(),
-            end => end.unread()
-        )
-    }
-
-    /// Returns how many bytes the peer's kernel has not acknowledged; a FIN under way counts as
-    /// [`sys::FIN`]. For a stream in memory: how many bytes the peer has not read.
-    pub(crate) fn unsent(&self) -> io::Result<usize> {
         match self {
-            Self::Tcp(socket) => sys::unsent(&SockRef::from(socket)),
-            // The kernel writes into the peer's receive buffer.
-            #[cfg(unix)]
-            Self::Unix(_) => Ok(0),
-            Self::Memory(end) => Ok(end.unsent(sys::FIN)),
+            Self::Memory(end) => end.unread(),
+            _ => self.socket().and_then(|socket| sys::unread(&socket).ok()).unwrap_or_default(),
         }
     }
 
-    /// Returns how many bytes in the send queue were never sent; a FIN in it counts as one.
-    pub(crate) fn never_sent(&self) -> io::Result<usize> {
+    /// Returns what is told about the send queue; `fin` says whether a FIN was sent. Of a stream in
+    /// memory: what the peer has not read.
+    pub(crate) fn send_queue(&self, fin: bool) -> io::Result<SendQueue> {
         match self {
-            Self::Tcp(socket) => sys::never_sent(&SockRef::from(socket)),
+            Self::Tcp(tcp) => tcp.send_queue(fin),
+            // The kernel writes into the peer's receive buffer.
             #[cfg(unix)]
-            Self::Unix(_) => Ok(0),
-            Self::Memory(end) => Ok(end.unsent(1)),
+            Self::Unix(_) => Ok(SendQueue::Empty),
+            Self::Memory(end) if end.unsent(1) == 0 => Ok(SendQueue::Empty),
+            Self::Memory(end) => Ok(SendQueue::Holds(end.unsent(0) as u64)),
+        }
+    }
+
+    /// Returns how many bytes in the send queue were never sent; `None` if the system does not tell.
+    pub(crate) fn never_sent(&self, fin: bool) -> io::Result<Option<u64>> {
+        match self {
+            Self::Tcp(tcp) => tcp.never_sent(fin),
+            #[cfg(unix)]
+            Self::Unix(_) => Ok(Some(0)),
+            Self::Memory(end) => Ok(Some(end.unsent(0) as u64)),
         }
     }
 }

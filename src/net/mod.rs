@@ -2,7 +2,7 @@
 //!
 //! - [`linger`]: the structure and its modes; [`close`]: closes one socket.
 //! - `local_stream`: a TCP or Unix socket, or one end of a stream inside the process, which `memory`
-//!   has; `write_buffer`: bytes that it has not taken yet; `try_io`: reads and writes that keep the
+//!   has; `tcp`: a TCP socket that counts what it takes; `write_buffer`: bytes that it has not taken yet; `try_io`: reads and writes that keep the
 //!   readiness of a socket exact; `rcvlowat`: SO_RCVLOWAT.
 //! - `descriptors`: how many descriptors the process has left; `error_code`: names of system errors;
 //!   `sys`: the only unsafe code.
@@ -18,5 +18,6 @@ pub(crate) mod local_stream;
 pub(crate) mod memory;
 pub(crate) mod rcvlowat;
 pub(crate) mod sys;
+pub(crate) mod tcp;
 pub(crate) mod try_io;
 pub(crate) mod write_buffer;

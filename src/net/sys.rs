@@ -1,4 +1,5 @@
-//! System calls that std, tokio and socket2 do not offer: the only unsafe code of the addon.
+//! System calls that std, tokio and socket2 do not offer: the only unsafe code of the addon, here and
+//! in the folder of this name.
 
 #![allow(unsafe_code)]
 
@@ -10,6 +11,24 @@ use std::time::Duration;
 use socket2::SockRef;
 #[cfg(unix)]
 use socket2::Socket;
+
+#[cfg(windows)]
+mod file_access;
+#[cfg(windows)]
+mod pageant;
+mod send_queue;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(windows)]
+pub(crate) use self::file_access::file_access;
+#[cfg(windows)]
+pub(crate) use self::pageant::pageant_pipe;
+#[cfg(all(test, any(target_os = "linux", target_os = "android")))]
+pub(crate) use self::send_queue::conceal;
+pub(crate) use self::send_queue::{SendQueue, Sent, never_sent, send_queue};
+#[cfg(windows)]
+pub(crate) use self::windows::is_gone;
 
 /// Returns the time since the machine was started, including its sleep: the clock of timers stops
 /// while a machine sleeps.
@@ -124,71 +143,56 @@ const SO_LINGER: libc::c_int = libc::SO_LINGER_SEC;
 #[cfg(all(unix, not(target_vendor = "apple")))]
 const SO_LINGER: libc::c_int = libc::SO_LINGER;
 
-/// Returns how many bytes the peer's kernel has not acknowledged; a FIN under way counts as one.
-/// After a reset the value stays as it was.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) fn unsent(socket: &SockRef<'_>) -> io::Result<usize> {
-    // SIOCOUTQ has the number of TIOCOUTQ.
-    queue_length(socket, libc::TIOCOUTQ)
-}
-
-/// Returns how many bytes in the send queue were never sent. Other bytes that are not acknowledged
-/// are under way; between two programs on one machine they have arrived.
-///
-/// Emulators of Linux may know SIOCOUTQ alone. The count then includes the bytes under way.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) fn never_sent(socket: &SockRef<'_>) -> io::Result<usize> {
-    /// From linux/sockios.h; the libc crate does not have it.
-    const SIOCOUTQNSD: Ioctl = 0x894B;
-    queue_length_or_unsent(socket, SIOCOUTQNSD)
-}
-
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn queue_length_or_unsent(socket: &SockRef<'_>, request: Ioctl) -> io::Result<usize> {
-    queue_length(socket, request).or_else(|_| unsent(socket))
-}
-
-/// Returns how many bytes the peer's kernel has not acknowledged. macOS does not count the FIN, so
-/// a FIN under way may be taken for an acknowledged one.
-#[cfg(target_vendor = "apple")]
-pub(crate) fn unsent(socket: &SockRef<'_>) -> io::Result<usize> {
-    int_option(socket, libc::SO_NWRITE).map(|length| length.max(0) as usize)
-}
-
-/// Returns the same: macOS does not tell sent and unsent bytes apart.
-#[cfg(target_vendor = "apple")]
-pub(crate) fn never_sent(socket: &SockRef<'_>) -> io::Result<usize> {
-    unsent(socket)
-}
-
-/// Returns 0: other systems do not tell, and everything that the kernel has taken counts as
-/// delivered. A graceful close leaves the rest to the kernel, and a time limit has no effect.
-#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
-pub(crate) fn unsent(_: &SockRef<'_>) -> io::Result<usize> {
-    Ok(0)
-}
-
-/// Returns 0, as above.
-#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
-pub(crate) fn never_sent(socket: &SockRef<'_>) -> io::Result<usize> {
-    unsent(socket)
-}
-
 /// Returns how many bytes have arrived and were not read.
 #[cfg(unix)]
 pub(crate) fn unread(socket: &SockRef<'_>) -> io::Result<usize> {
     queue_length(socket, libc::FIONREAD)
 }
 
-/// Returns 0: no crate here asks Windows.
-#[cfg(not(unix))]
-pub(crate) fn unread(_: &SockRef<'_>) -> io::Result<usize> {
-    Ok(0)
+/// Returns how many bytes have arrived and were not read.
+#[cfg(windows)]
+pub(crate) fn unread(socket: &SockRef<'_>) -> io::Result<usize> {
+    windows::unread(socket)
 }
 
-/// What a FIN under way adds to [`unsent`], in bytes.
-pub(crate) const FIN: usize =
-    if cfg!(any(target_os = "linux", target_os = "android")) { 1 } else { 0 };
+/// Makes the send buffer as small as it can be. The socket is then writable when nearly nothing is
+/// left in its send queue, which tells something where the system does not tell the length.
+pub(crate) fn shrink_send_buffer(socket: &SockRef<'_>) -> io::Result<()> {
+    socket.set_send_buffer_size(1)
+}
+
+/// Returns whether the socket takes bytes now.
+#[cfg(unix)]
+pub(crate) fn is_writable(socket: &SockRef<'_>) -> io::Result<bool> {
+    let mut poll = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    // SAFETY: one structure, which outlives the call.
+    let status = unsafe { libc::poll(&raw mut poll, 1, 0) };
+    if status < 0 { Err(io::Error::last_os_error()) } else { Ok(poll.revents & libc::POLLOUT != 0) }
+}
+
+/// Returns whether the socket takes bytes now.
+#[cfg(windows)]
+pub(crate) fn is_writable(socket: &SockRef<'_>) -> io::Result<bool> {
+    windows::is_writable(socket)
+}
+
+/// Returns how many bytes the system has counted as sent, where it counts them.
+#[cfg(windows)]
+pub(crate) fn bytes_sent(socket: &SockRef<'_>) -> u64 {
+    windows::tcp_info(socket).map_or(0, |info| info.sent())
+}
+
+/// Returns 0: other systems tell what is left, and not what was sent.
+#[cfg(not(windows))]
+pub(crate) fn bytes_sent(_: &SockRef<'_>) -> u64 {
+    0
+}
+
+/// Reserves the address of a listener to this process.
+#[cfg(windows)]
+pub(crate) fn set_exclusive(socket: &SockRef<'_>) -> io::Result<()> {
+    windows::set_exclusive(socket)
+}
 
 /// Sets SO_RCVLOWAT: the number of bytes from which the socket is readable. It is readable at once
 /// for an end of stream, an error and a full buffer.
@@ -237,6 +241,14 @@ pub(crate) fn own(descriptor: RawFd) -> Socket {
     unsafe { Socket::from_raw_fd(descriptor) }
 }
 
+/// Reads the state of a TCP connection, the first byte of TCP_INFO.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn tcp_state(socket: &SockRef<'_>) -> io::Result<u8> {
+    let mut state = 0_u8;
+    read_option(socket, (libc::IPPROTO_TCP, libc::TCP_INFO), &mut state)?;
+    Ok(state)
+}
+
 #[cfg(unix)]
 fn int_option(socket: &SockRef<'_>, name: libc::c_int) -> io::Result<libc::c_int> {
     let mut value = 0;
@@ -251,6 +263,8 @@ trait OptionValue {}
 #[cfg(unix)]
 impl OptionValue for libc::c_int {}
 #[cfg(unix)]
+impl OptionValue for u8 {}
+#[cfg(unix)]
 impl OptionValue for libc::linger {}
 
 /// Reads an option of SOL_SOCKET.
@@ -260,17 +274,20 @@ fn get_option<T: OptionValue>(
     name: libc::c_int,
     value: &mut T,
 ) -> io::Result<()> {
+    read_option(socket, (libc::SOL_SOCKET, name), value)
+}
+
+#[cfg(unix)]
+fn read_option<T: OptionValue>(
+    socket: &SockRef<'_>,
+    (level, name): (libc::c_int, libc::c_int),
+    value: &mut T,
+) -> io::Result<()> {
     let mut length = size_of::<T>() as libc::socklen_t;
     // SAFETY: the descriptor is borrowed from a live socket; the kernel writes at most `length`
     // bytes into `value`, which outlives the call.
     let status = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            name,
-            (&raw mut *value).cast(),
-            &raw mut length,
-        )
+        libc::getsockopt(socket.as_raw_fd(), level, name, (&raw mut *value).cast(), &raw mut length)
     };
     if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
@@ -310,30 +327,4 @@ fn queue_length(socket: &SockRef<'_>, request: Ioctl) -> io::Result<usize> {
     // address given, and `length` outlives the call.
     let status = unsafe { libc::ioctl(socket.as_raw_fd(), request, &raw mut length) };
     if status == 0 { Ok(length.max(0) as usize) } else { Err(io::Error::last_os_error()) }
-}
-
-#[cfg(all(test, any(target_os = "linux", target_os = "android")))]
-mod tests {
-    use std::io::Write;
-    use std::net::{TcpListener, TcpStream};
-
-    use super::*;
-
-    #[test]
-    fn a_kernel_without_siocoutqnsd_reports_the_unacknowledged_bytes() {
-        /// From the range of sockets, and assigned to no request.
-        const UNKNOWN: Ioctl = 0x89DF;
-        let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
-        let mut stream =
-            TcpStream::connect(listener.local_addr().expect("address")).expect("connect");
-        let _peer = listener.accept().expect("accept");
-        stream.set_nonblocking(true).expect("alive");
-        while stream.write(&[0; 65536]).is_ok() {}
-        let socket = SockRef::from(&stream);
-        assert!(queue_length(&socket, UNKNOWN).is_err());
-        // The peer reads nothing, so that the queue stays.
-        assert!(never_sent(&socket).expect("known here") > 0);
-        let reported = queue_length_or_unsent(&socket, UNKNOWN).expect("falls back");
-        assert_eq!(reported, unsent(&socket).expect("known"));
-    }
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 use ssh_proto::{ChannelId, Client};
 
 use crate::net::local_stream::Stream;
-use crate::net::sys;
+use crate::net::sys::SendQueue;
 use crate::net::write_buffer::WriteBuffer;
 
 /// Bytes of one read while data flows in bulk, and of one read otherwise.
@@ -77,6 +77,8 @@ pub(crate) struct Pump {
     pub(crate) down: Down,
     /// Whether the socket was reset; what arrived before is still sent on the channel.
     reset: bool,
+    /// Whether a read has failed since: what the socket holds is lost.
+    lost: bool,
     /// Bytes from the channel that the socket has not taken yet.
     pub(crate) write_buffer: WriteBuffer,
     /// Ranges of the session's receive buffer that are to be delivered.
@@ -105,6 +107,7 @@ impl Pump {
             up: Up::Flowing,
             down: Down::Flowing,
             reset: false,
+            lost: false,
             write_buffer: WriteBuffer::default(),
             arrived: Vec::new(),
             sent: 0,
@@ -141,12 +144,14 @@ impl Pump {
             let reset = self.watch_for_reset(cx);
             return if reset { ReadOutcome::Reset } else { ReadOutcome::NoWindow };
         }
-        let stream = &self.stream;
+        let (stream, reset) = (&self.stream, self.reset);
         let mut offered = 0;
         let read = client.fill(self.channel, most, |slots| {
             offered = slots.iter().map(|slot| slot.len()).sum();
-            stream.try_read_vectored(slots)
+            // Windows does not make a socket that was reset ready for what it has still to give.
+            if reset { stream.read_at_once(slots) } else { stream.try_read_vectored(slots) }
         });
+        self.lost |= self.reset && !matches!(read, Ok(1..));
         match read {
             // A write may have collected the error before.
             Ok(0) if self.reset || self.stream.has_failed() => return ReadOutcome::Reset,
@@ -159,11 +164,13 @@ impl Pump {
                 if let Up::Last(left) = &mut self.up {
                     *left -= count;
                 }
-                if self.bulk || self.up == Up::Last(0) {
+                if self.bulk || self.up == Up::Last(0) || self.reset {
                     return ReadOutcome::More;
                 }
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.bulk = false,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && !self.reset => {
+                self.bulk = false;
+            }
             Err(_) => return ReadOutcome::Reset,
         }
         match self.stream.poll_read_ready(cx) {
@@ -171,6 +178,11 @@ impl Pump {
             Poll::Ready(Err(_)) => ReadOutcome::Reset,
             Poll::Pending => ReadOutcome::Drained,
         }
+    }
+
+    /// Returns how many bytes can be read now.
+    pub(crate) fn unread(&self) -> usize {
+        if self.lost { 0 } else { self.stream.unread() }
     }
 
     /// Returns whether the socket has unread bytes that the channel could send now.
@@ -341,13 +353,19 @@ impl Pump {
     }
 
     /// Returns how many bytes the peer's kernel has acknowledged: they count as delivered in any
-    /// case. Where the system does not tell, returns how many the socket has taken.
+    /// case. Where it does not tell, there may be more.
     pub(crate) fn acknowledged(&mut self) -> u64 {
-        if let Ok(unsent) = self.stream.unsent() {
-            let fin = if self.down == Down::Finished { sys::FIN } else { 0 };
-            let delivered = self.delivered().saturating_sub(unsent.saturating_sub(fin) as u64);
-            self.acknowledged = self.acknowledged.max(delivered);
-        }
+        let left = match self.stream.send_queue(self.down == Down::Finished) {
+            Ok(SendQueue::Empty) => 0,
+            Ok(SendQueue::Holds(left)) => left,
+            Ok(SendQueue::HoldsSome | SendQueue::Unknown) | Err(_) => return self.acknowledged,
+        };
+        self.acknowledged = self.acknowledged.max(self.delivered().saturating_sub(left));
+        self.acknowledged
+    }
+
+    /// Returns what [`acknowledged`](Self::acknowledged) has returned last.
+    pub(crate) fn known_acknowledged(&self) -> u64 {
         self.acknowledged
     }
 }

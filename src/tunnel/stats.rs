@@ -69,6 +69,8 @@ pub struct Bytes {
     pub dropped_up: u64,
     /// Bytes from remote ends that were not delivered.
     pub dropped_down: u64,
+    /// Bytes from remote ends of which the system did not tell whether they were delivered.
+    pub unconfirmed_down: u64,
 }
 
 impl Bytes {
@@ -77,6 +79,7 @@ impl Bytes {
         self.down += other.down;
         self.dropped_up += other.dropped_up;
         self.dropped_down += other.dropped_down;
+        self.unconfirmed_down += other.unconfirmed_down;
     }
 }
 
@@ -87,6 +90,7 @@ impl From<&ConnectionEnd> for Bytes {
             down: end.bytes_down,
             dropped_up: end.dropped_up,
             dropped_down: end.dropped_down,
+            unconfirmed_down: end.unconfirmed_down,
         }
     }
 }
@@ -176,9 +180,14 @@ pub(crate) mod tests {
             bytes_down: 20,
             dropped_up: 300,
             dropped_down: 4000,
+            unconfirmed_down: 50_000,
             linger: Linger::GRACEFUL,
             linger_expired: false,
         }
+    }
+
+    fn bytes([up, down, dropped_up, dropped_down, unconfirmed_down]: [u64; 5]) -> Bytes {
+        Bytes { up, down, dropped_up, dropped_down, unconfirmed_down }
     }
 
     /// Counters of four connections: one ended after it was open, one before, one is open.
@@ -195,8 +204,7 @@ pub(crate) mod tests {
         let stats = counted();
         assert_eq!((stats.pending(), stats.open()), (1, 1));
         assert_eq!((stats.clean, stats.graceful, stats.reset), (1, 1, 1));
-        let expected = Bytes { up: 2, down: 40, dropped_up: 600, dropped_down: 8000 };
-        assert_eq!(stats.bytes, expected);
+        assert_eq!(stats.bytes, bytes([2, 40, 600, 8000, 100_000]));
         let rejected: Vec<_> = stats.ended_by(|code| code != "OK").collect();
         assert_eq!(rejected, [("ERR_TUNNEL_REJECTED", 1)]);
     }
@@ -208,7 +216,7 @@ pub(crate) mod tests {
         assert_eq!((all.accepted, all.opened, all.unopened), (8, 4, 2));
         assert_eq!((all.pending(), all.open(), all.clean), (2, 2, 2));
         assert_eq!((all.graceful, all.reset, all.linger_expired), (2, 2, 0));
-        assert_eq!(all.bytes, Bytes { up: 4, down: 80, dropped_up: 1200, dropped_down: 16_000 });
+        assert_eq!(all.bytes, bytes([4, 80, 1200, 16_000, 200_000]));
         assert_eq!(all.ended_by(|_| true).map(|(_, count)| count).collect::<Vec<_>>(), [2, 2]);
     }
 }

@@ -8,6 +8,7 @@ const { StringDecoder } = require('node:string_decoder');
 
 const { allocate, copyOf } = require('../../secrets.js');
 const { plain } = require('../output/text.js');
+const { interrupt } = require('../signals.js');
 
 const DEVICE = '/dev/tty';
 
@@ -132,7 +133,7 @@ class Unseen {
         break;
       }
       // In raw mode the key makes no signal.
-      if (byte === KEY.interrupt) process.kill(process.pid, 'SIGINT');
+      if (byte === KEY.interrupt) interrupt();
       else if (byte === KEY.end && this.#length === 0) this.#finish(undefined);
       else if (byte === KEY.backspace || byte === KEY.delete) this.#back();
       else if (byte === KEY.kill) this.#length = 0;

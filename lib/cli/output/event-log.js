@@ -9,6 +9,12 @@ const { LOCAL_CLIENT, place } = require('./text.js');
 /** Codes of ends that the application or a peer asked for. */
 const REQUESTED = ['OK', 'ECONNRESET', 'ECONNABORTED'];
 
+/** The bytes of a connection that were not delivered; of some, not every system tells. */
+function losses({ droppedUp, droppedDown, unconfirmedDown }) {
+  const unknown = unconfirmedDown > 0 ? ` (${unconfirmedDown} more are not known to be)` : '';
+  return `${droppedUp} up, ${droppedDown} down${unknown}`;
+}
+
 class EventLog {
   #messages;
   #json;
@@ -81,21 +87,19 @@ class EventLog {
   #ended(end) {
     this.#traffic?.ended(end);
     this.#json?.write('disconnected', end);
-    const { connectionId, code, reason, closedBy, bytesUp, bytesDown, droppedUp, droppedDown, clean } = end;
+    const { connectionId, code, reason, closedBy, bytesUp, bytesDown, clean } = end;
     const failure = openFailure(end);
-    const lost = droppedUp + droppedDown;
+    const lost = end.droppedUp + end.droppedDown + end.unconfirmedDown;
     if (failure !== undefined) {
       this.#messages.info(`channel ${connectionId}: ${failure}`);
     } else if (!REQUESTED.includes(code) && (lost > 0 || code === 'ETIMEDOUT')) {
-      this.#messages.info(
-        `channel ${connectionId}: ${reason}; bytes not delivered: ${droppedUp} up, ${droppedDown} down`,
-      );
+      this.#messages.info(`channel ${connectionId}: ${reason}; bytes not delivered: ${losses(end)}`);
     } else {
       this.#messages.debug(1, `channel ${connectionId}: ${clean ? 'free' : reason} (${code}, ${closedBy})`);
     }
     this.#messages.debug(
       2,
-      `channel ${connectionId}: ${bytesUp} bytes up, ${bytesDown} down, not delivered: ${droppedUp} up, ${droppedDown} down`,
+      `channel ${connectionId}: ${bytesUp} bytes up, ${bytesDown} down, not delivered: ${losses(end)}`,
     );
   }
 }

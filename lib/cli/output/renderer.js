@@ -102,13 +102,15 @@ function connectionRow(row, { info, flow }) {
   return row(plain(name), bytes(flow.up), bytes(flow.down), ...rates(flow));
 }
 
-function endRow(row, { connectionId, code, closedBy, bytesUp, bytesDown, droppedUp, droppedDown }) {
+function endRow(row, end) {
+  const { connectionId, code, closedBy, bytesUp, bytesDown, droppedUp, droppedDown, unconfirmedDown } = end;
   return row(
     `#${connectionId} ${plain(code)}, ${closedBy}`,
     bytes(bytesUp),
     bytes(bytesDown),
     bytes(droppedUp),
-    bytes(droppedDown),
+    // What is not known to be delivered may be lost.
+    bytes(droppedDown + unconfirmedDown),
   );
 }
 

@@ -88,6 +88,8 @@ pub struct ConnectionEnd {
     pub dropped_up: f64,
     /// Bytes from the remote end that were not delivered.
     pub dropped_down: f64,
+    /// Bytes from the remote end of which the system does not tell whether they were delivered.
+    pub unconfirmed_down: f64,
     /// How it was closed.
     pub linger: LingerOption,
     /// Whether the linger time expired.
@@ -308,6 +310,7 @@ impl From<tunnel::ConnectionEnd> for ConnectionEnd {
             bytes_down: number(end.bytes_down),
             dropped_up: number(end.dropped_up),
             dropped_down: number(end.dropped_down),
+            unconfirmed_down: number(end.unconfirmed_down),
             linger: end.linger.into(),
             linger_expired: end.linger_expired,
         }

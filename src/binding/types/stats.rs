@@ -78,6 +78,8 @@ pub struct ConnectionStats {
     pub dropped_up: f64,
     /// Bytes from remote ends that were not delivered.
     pub dropped_down: f64,
+    /// Bytes from remote ends of which the system does not tell whether they were delivered.
+    pub unconfirmed_down: f64,
 }
 
 /// How local clients saw their connections end.
@@ -134,6 +136,7 @@ impl From<&tunnel::ConnectionStats> for ConnectionStats {
             bytes_down: number(stats.bytes.down),
             dropped_up: number(stats.bytes.dropped_up),
             dropped_down: number(stats.bytes.dropped_down),
+            unconfirmed_down: number(stats.bytes.unconfirmed_down),
         }
     }
 }

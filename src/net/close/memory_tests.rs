@@ -40,7 +40,7 @@ fn everything_is_delivered_before_the_end_of_the_stream() {
         peer.shutdown_write();
         let outcome = closing.await.expect("no panic");
         let (ended, peer_finished) = (CloseOutcome::Fin, true);
-        assert_eq!(outcome, Outcome { ended, unsent: 0, discarded: 4, peer_finished });
+        assert_eq!(outcome, Outcome { ended, unsent: 0, known: true, discarded: 4, peer_finished });
     });
 }
 

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use crate::net::close::GracefulClose;
 use crate::net::external::{Error, with_tcp};
 use crate::net::linger::{Linger, LingerMode};
-use crate::net::sys;
+use crate::net::sys::{self, SendQueue, Sent};
 use crate::runtime;
 use crate::runtime::timer::Deadline;
 
@@ -118,12 +118,21 @@ impl ClosingSocket {
 
     /// Counts bytes that the peer's kernel has not acknowledged, and bytes that were never written.
     fn unacknowledged(&self, output: Output) -> u64 {
-        let queued = sys::unsent(&SockRef::from(&self.socket)).unwrap_or_default();
+        let queued = length(&self.socket, output == Output::Finished).unwrap_or_default();
         match output {
-            Output::Whole => queued as u64,
-            Output::Finished => queued.saturating_sub(sys::FIN) as u64,
-            Output::Cut(left) => queued as u64 + left,
+            Output::Whole | Output::Finished => queued,
+            Output::Cut(left) => queued + left,
         }
+    }
+}
+
+/// Returns how many bytes the peer's kernel has not acknowledged; `None` if the system does not tell.
+fn length(socket: &Socket, fin: bool) -> Option<u64> {
+    let sent = Sent { fin, ..Sent::NOTHING };
+    match sys::send_queue(&SockRef::from(socket), sent) {
+        Ok(SendQueue::Empty) => Some(0),
+        Ok(SendQueue::Holds(count)) => Some(count),
+        Ok(SendQueue::HoldsSome | SendQueue::Unknown) | Err(_) => None,
     }
 }
 
@@ -134,7 +143,14 @@ fn into_stream(socket: Socket) -> io::Result<TcpStream> {
 }
 
 /// Reads the linger of a socket, and turns off a linger time, for which close() would block.
+///
+/// Fails where the system does not tell what the peer has acknowledged: nothing that the close
+/// promises could be kept.
 fn begin(socket: &Socket) -> io::Result<Linger> {
+    let listens = sys::is_listener(&SockRef::from(socket)).unwrap_or(false);
+    if !listens && length(socket, false).is_none() {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
     let linger = Linger::of(socket)?;
     if let LingerMode::Bounded(_) = linger.mode() {
         Linger { onoff: 0, ..linger }.apply(socket)?;

@@ -11,6 +11,8 @@ use tokio::net::UnixStream as Socket;
 use tokio::net::windows::named_pipe::NamedPipeClient as Socket;
 
 use crate::net::error_code::system_code;
+#[cfg(windows)]
+use crate::net::sys;
 
 /// A connection to an agent.
 pub(crate) struct Agent(Socket);
@@ -40,21 +42,25 @@ impl Agent {
         dialed.map(Self).map_err(|error| AgentError::Connect(system_code(&error), path.to_owned()))
     }
 
-    /// Connects to the named pipe at `path`, such as `\\\\.\\pipe\\openssh-ssh-agent`. Not tested.
+    /// Connects to the named pipe at `path`, such as `\\\\.\\pipe\\openssh-ssh-agent`, or to
+    /// `pageant`. Not tested.
     #[cfg(windows)]
     pub(crate) async fn connect(path: &str) -> Result<Self, AgentError> {
         /// Every instance of the pipe serves another client.
         const ERROR_PIPE_BUSY: i32 = 231;
         const PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+        let failed = |error: &io::Error| AgentError::Connect(system_code(error), path.to_owned());
+        let pipe = match path {
+            "pageant" => sys::pageant_pipe().map_err(|error| failed(&error))?.into(),
+            path => Cow::Borrowed(path),
+        };
         loop {
-            match tokio::net::windows::named_pipe::ClientOptions::new().open(path) {
+            match tokio::net::windows::named_pipe::ClientOptions::new().open(&*pipe) {
                 Ok(pipe) => return Ok(Self(pipe)),
                 Err(error) if error.raw_os_error() == Some(ERROR_PIPE_BUSY) => {
                     tokio::time::sleep(PAUSE).await;
                 }
-                Err(error) => {
-                    return Err(AgentError::Connect(system_code(&error), path.to_owned()));
-                }
+                Err(error) => return Err(failed(&error)),
             }
         }
     }

@@ -106,7 +106,7 @@ impl Stream {
     /// Returns the socket if it is TCP.
     pub(crate) fn tcp(&self) -> Option<SockRef<'_>> {
         match &self.local {
-            Local::Tcp(stream) => Some(SockRef::from(stream)),
+            Local::Tcp(stream) => Some(stream.socket()),
             _ => None,
         }
     }

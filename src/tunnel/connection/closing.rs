@@ -83,7 +83,9 @@ mod tests {
 
     fn reason(closing: Closing) -> String {
         let ended = CloseOutcome::Cut;
-        closing.end(Outcome { ended, unsent: 0, discarded: 0, peer_finished: false }).reason
+        closing
+            .end(Outcome { ended, unsent: 0, known: true, discarded: 0, peer_finished: false })
+            .reason
     }
 
     #[test]

@@ -33,7 +33,7 @@ impl Relay {
 
     /// Bytes that the local client has sent and that can be read now.
     pub(crate) fn unread(&self) -> usize {
-        self.pump.stream.unread()
+        self.pump.unread()
     }
 
     /// Whether the remote end's EOF has come, and all bytes before it are delivered.
@@ -59,7 +59,8 @@ impl Relay {
     /// What became of the bytes, as far as it is certain.
     pub(crate) fn bytes(&mut self) -> Bytes {
         let (up, down) = (self.pump.sent, self.pump.acknowledged());
-        Bytes { up, down, dropped_up: 0, dropped_down: self.pump.dropped }
+        let dropped_down = self.pump.dropped;
+        Bytes { up, down, dropped_up: 0, dropped_down, unconfirmed_down: 0 }
     }
 }
 

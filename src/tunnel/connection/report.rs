@@ -18,6 +18,8 @@ pub(crate) struct Report {
     sent: u64,
     received: u64,
     dropped: u64,
+    /// Received bytes that the local client's kernel is known to have acknowledged.
+    acknowledged: u64,
     up: Up,
     down: Down,
     opened: bool,
@@ -49,6 +51,7 @@ impl Report {
             sent: 0,
             received: 0,
             dropped: 0,
+            acknowledged: 0,
             up: Up::Flowing,
             down: Down::Flowing,
             opened: false,
@@ -62,6 +65,7 @@ impl Report {
             sent: relay.pump.sent,
             received: relay.pump.received,
             dropped: relay.pump.dropped,
+            acknowledged: relay.pump.known_acknowledged(),
             up: relay.pump.up,
             down: relay.pump.down,
             opened: true,
@@ -74,6 +78,9 @@ impl Report {
         // Before it was open, a SOCKS reply was all that was sent to the local client, and nothing came
         // from the remote end.
         let lost_down = if self.opened { self.dropped + outcome.unsent } else { 0 };
+        let rest = self.received.saturating_sub(lost_down);
+        let unconfirmed_down =
+            if outcome.known { 0 } else { rest.saturating_sub(self.acknowledged) };
         let whole = lost_down == 0 && outcome.discarded == 0;
         let remote_ended = self.down != Down::Flowing;
         let both_ended = remote_ended && (self.up == Up::Ended || outcome.peer_finished);
@@ -96,7 +103,7 @@ impl Report {
         };
         // The stream had ended before the reset, and all of it had left: what the local client reads ends
         // with the end of stream, only what it writes fails.
-        let had_fin = self.down == Down::Finished && outcome.unsent == 0;
+        let had_fin = self.down == Down::Finished && outcome.unsent == 0 && unconfirmed_down == 0;
         let graceful = match outcome.ended {
             CloseOutcome::Fin => true,
             CloseOutcome::Reset | CloseOutcome::Cut => had_fin,
@@ -105,6 +112,7 @@ impl Report {
         let clean = finished
             && both_ended
             && whole
+            && unconfirmed_down == 0
             && matches!(cause, Cause::Completed | Cause::Application(_) | Cause::Idle);
         let ending = self.linger.mode();
         let force = self.force.filter(|_| cut);
@@ -126,9 +134,10 @@ impl Report {
             clean,
             closed_by: if graceful { ClosedBy::Graceful } else { ClosedBy::Reset },
             bytes_up: self.sent,
-            bytes_down: self.received - lost_down.min(self.received),
+            bytes_down: rest - unconfirmed_down,
             dropped_up: outcome.discarded,
             dropped_down: lost_down,
+            unconfirmed_down,
             linger: self.linger,
             linger_expired,
         }
@@ -143,8 +152,13 @@ pub(crate) mod tests {
     use crate::session;
     use crate::tunnel::connection::phase::Flow;
 
-    const FIN: Outcome =
-        Outcome { ended: CloseOutcome::Fin, unsent: 0, discarded: 0, peer_finished: true };
+    const FIN: Outcome = Outcome {
+        ended: CloseOutcome::Fin,
+        unsent: 0,
+        known: true,
+        discarded: 0,
+        peer_finished: true,
+    };
     /// As above, of a peer that never ended its own direction.
     const FIN_ONLY: Outcome = Outcome { peer_finished: false, ..FIN };
     const RESET: Outcome = Outcome { ended: CloseOutcome::Reset, ..FIN_ONLY };
@@ -159,8 +173,21 @@ pub(crate) mod tests {
         [sent, received, dropped]: [u64; 3],
         opened: bool,
     ) -> Report {
-        let (id, forward, force) = (7, 3, None);
-        Report { id, forward, cause, linger, sent, received, dropped, up, down, opened, force }
+        let (id, forward, force, acknowledged) = (7, 3, None, 0);
+        Report {
+            id,
+            forward,
+            cause,
+            linger,
+            sent,
+            received,
+            dropped,
+            acknowledged,
+            up,
+            down,
+            opened,
+            force,
+        }
     }
 
     /// An open graceful connection that has moved 100 bytes up and 1000 down.
@@ -237,6 +264,31 @@ pub(crate) mod tests {
         // A FIN before the last byte is no end of stream.
         let end = report(0).end(Outcome { unsent: 1, ..RESET });
         assert_eq!(end.closed_by, ClosedBy::Reset);
+    }
+
+    #[test]
+    fn what_is_not_known_is_neither_delivered_nor_dropped() {
+        let over = || report(Cause::Completed, Up::Ended, Down::Finished);
+        for (outcome, code, closed_by) in [
+            (FIN, "OK", ClosedBy::Graceful),
+            (BY_PEER, "ECONNRESET", ClosedBy::Reset),
+            (CUT, "ECONNABORTED", ClosedBy::Reset),
+        ] {
+            for (acknowledged, unsent) in [(0, 0), (300, 0), (300, 20)] {
+                let report = Report { acknowledged, dropped: 1, ..over() };
+                let end = report.end(Outcome { known: false, unsent, ..outcome });
+                assert_eq!((&*end.code, end.clean, end.closed_by), (code, false, closed_by));
+                assert_eq!((end.bytes_down, end.dropped_down), (acknowledged, 1 + unsent));
+                assert_eq!(end.bytes_down + end.dropped_down + end.unconfirmed_down, 1000);
+            }
+        }
+        // A server that closes together with its end of stream has not cut anything.
+        let report = report(Cause::ClosedByRemote, Up::Ended, Down::Finished);
+        let end = report.end(Outcome { known: false, ..FIN });
+        assert_eq!((&*end.code, end.clean, end.unconfirmed_down), ("OK", false, 1000));
+        // What was never open has delivered nothing.
+        let end = Report { received: 0, opened: false, ..over() };
+        assert_eq!(end.end(Outcome { known: false, ..RESET }).unconfirmed_down, 0);
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+#[cfg(windows)]
+use socket2::SockRef;
 use socket2::{Domain, Protocol, Socket, Type};
 #[cfg(unix)]
 use tokio::net::UnixListener;
@@ -15,6 +17,8 @@ use tokio::net::{TcpListener, lookup_host};
 use crate::net::descriptors;
 use crate::net::linger::Linger;
 use crate::net::local_stream::Stream;
+#[cfg(windows)]
+use crate::net::sys;
 use crate::tunnel::{Endpoint, Error};
 
 /// The maximum number of connections that wait to be accepted; the system reduces it to its limit.
@@ -187,9 +191,11 @@ impl Kind {
 
 fn bind_address(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // On Windows the option would let any program take the port away.
+    // On Windows that option lets any program take the port away, unless the port is exclusive.
     #[cfg(not(windows))]
     socket.set_reuse_address(true)?;
+    #[cfg(windows)]
+    sys::set_exclusive(&SockRef::from(&socket))?;
     if reuse_port {
         set_reuse_port(&socket)?;
     }

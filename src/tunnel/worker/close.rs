@@ -251,7 +251,7 @@ impl Worker {
             self.events.push_back(FromWorker::InboundRejected(inbound, failure(&cause)));
         }
         let ended = CloseOutcome::Reset;
-        let outcome = Outcome { ended, unsent: 0, discarded: 0, peer_finished: false };
+        let outcome = Outcome { ended, unsent: 0, known: true, discarded: 0, peer_finished: false };
         self.ended(Report::unopened(meta, cause).end(outcome));
     }
 
@@ -322,7 +322,8 @@ impl Worker {
             // connection would turn this close into a reset.
             let _ = relay.pump.stream.set_linger(Linger::GRACEFUL);
             let ended = CloseOutcome::Fin;
-            let outcome = Outcome { ended, unsent: 0, discarded: 0, peer_finished: true };
+            let outcome =
+                Outcome { ended, unsent: 0, known: true, discarded: 0, peer_finished: true };
             return self.ended(report.end(outcome));
         }
         let closing = Closing::new(report, relay.pump.delivered(), relay.bytes(), limit);

@@ -183,7 +183,7 @@ impl World {
         }
         let peer_finished = task.reads_on && self.client_fin && !self.client_rst;
         let (unsent, discarded) = (u64::from(unsent), u64::from(self.unread));
-        let end = report.end(Outcome { ended, unsent, discarded, peer_finished });
+        let end = report.end(Outcome { ended, unsent, known: true, discarded, peer_finished });
 
         assert_eq!(end.bytes_up, u64::from(self.sent), "{self:?}");
         assert_eq!(end.bytes_up + end.dropped_up, u64::from(self.written), "{self:?}");
