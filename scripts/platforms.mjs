@@ -14,7 +14,7 @@ import { parseArgs } from 'node:util';
 import { platforms } from './packages.mjs';
 import { buildFor, buildTests, checkFor, ensureTarget } from './platforms/build.mjs';
 import { inspect } from './platforms/inspect.mjs';
-import { closingRows, demonstrate, load, nodeCommand, runner, suites, unitTests } from './platforms/run.mjs';
+import { closingRows, demonstrate, load, nodeCommand, program, runner, suites, unitTests } from './platforms/run.mjs';
 import { FOLDER, Missing } from './platforms/tools.mjs';
 import { ROOT } from './setup.mjs';
 
@@ -62,14 +62,15 @@ function counted(title, { passed, all, failed }) {
 
 function inNode(target, binary) {
   const node = attempt(() => nodeCommand(target.name));
-  if (node.seen === undefined) return [words(node), '-', '-'];
+  if (node.seen === undefined) return [words(node), '-', '-', '-'];
   // The binary for Windows is named as Microsoft's, which is what the loader looks for.
   const env = { NAPI_RS_NATIVE_LIBRARY_PATH: target.platform === 'win32' ? binary : '' };
   const loaded = attempt(() => load(node.seen, env));
-  if (loaded.seen === undefined) return [words(loaded), '-', '-'];
+  if (loaded.seen === undefined) return [words(loaded), '-', '-', '-'];
   const demonstration = attempt(() => demonstrate(node.seen, env));
+  const parts = attempt(() => program(target.name, node.seen, env));
   const rows = attempt(() => counted(`${target.name}, closing table`, closingRows(node.seen, env)));
-  return [loaded.seen, words(demonstration), words(rows)];
+  return [loaded.seen, words(demonstration), words(parts), words(rows)];
 }
 
 /** The unit tests of each crate. */
@@ -87,7 +88,7 @@ function inRust(target) {
 
 function results(target, { build, units }) {
   const built = attempt(() => (build ? buildFor(target) : lastBinary(target)));
-  if (built.seen === undefined) return [words(built), '-', '-', '-', '-'];
+  if (built.seen === undefined) return [words(built), '-', '-', '-', '-', '-'];
   const file = attempt(() => inspect(readFileSync(built.seen), target).join(', '));
   return [words(file), ...inNode(target, built.seen), units ? inRust(target) : '-'];
 }
@@ -100,7 +101,7 @@ function write(lines) {
   const kept = Array.from(text.slice(from, to).matchAll(/^\| ([\w-]+) \|.*$/gm), ([line, name]) => [name, line]);
   const all = { ...Object.fromEntries(kept), ...lines };
   const body = Object.keys(TARGETS).flatMap((name) => all[name] ?? []);
-  const head = ['platform', 'binary', 'loads in', 'demonstration', 'closing rules', 'unit tests', 'seen'];
+  const head = ['platform', 'binary', 'loads in', 'demonstration', 'program', 'closing rules', 'unit tests', 'seen'];
   const table = [`| ${head.join(' | ')} |`, `${'|---'.repeat(head.length)}|`, ...body];
   writeFileSync(PAGE, `${text.slice(0, from)}${[BEGIN, '', ...table, ''].join('\n')}\n${text.slice(to)}`);
 }

@@ -1,16 +1,18 @@
-// What a runtime does with a tunnel, part by part: the test runs it in Node.js, Bun and Deno, and compares. Each part
-// prints a line of JSON with its name and its result or error. It is given a JSON object: the login, and ports.
+// What a runtime does with a tunnel, part by part: the test runs it in Node.js, in other runtimes and on other platforms,
+// and compares. Each part prints a line of JSON with its name and its result or error. It is given a JSON object: the
+// login, ports, and the Node.js that runs a proxyCommand.
 
 import { once } from 'node:events';
 import http from 'node:http';
 import net from 'node:net';
 import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
 
 import { SO_LINGER, SSHTunnel, closesocket, getsockopt, setsockopt } from '../../index.js';
 
 const revive = (_, value) => (value?.type === 'Buffer' ? Buffer.from(value.data) : value);
 /** Ports. echo and sink: end when their peers do; refusing: nobody listens there. */
-const { login, echo, sink, refusing } = JSON.parse(process.argv[2], revive);
+const { login, echo, sink, refusing, node } = JSON.parse(process.argv[2], revive);
 const SIZE = 1024 * 1024;
 const host = '127.0.0.1';
 
@@ -41,6 +43,15 @@ async function errorOf(work) {
     return { name: error.name, code: error.code, syscall: error.syscall };
   }
   return 'none';
+}
+
+/** What comes back through a session that reaches the server by these options. */
+async function through(options) {
+  const far = new SSHTunnel({ ...login, ...options, forwardHost: host, forwardPort: echo });
+  await far.promises.startListening();
+  const answer = await exchange(net.connect({ port: far.localPort, host }), 'hello');
+  await far.promises.shutdown();
+  return answer;
 }
 
 const parts = {
@@ -88,7 +99,8 @@ const parts = {
     const ended = nextEnd();
     socket.end('last');
     const answer = await text(socket);
-    return [answer, socket.writableFinished, await ended];
+    if (!socket.writableFinished) await once(socket, 'finish');
+    return [answer, await ended];
   },
 
   'dial(): graceful destroy()': async () => {
@@ -129,18 +141,34 @@ const parts = {
     const before = tunnel.stats().connections.accepted;
     const answers = [await get('/a'), await get('/b')].map((answer) => answer.replace(port, 'port'));
     const used = tunnel.stats().connections.accepted - before;
+    const ended = nextEnd();
     agent.destroy();
     server.close();
     server.closeAllConnections?.();
+    await ended;
     return [answers, used > 0];
   },
 
-  'a jump host': async () => {
-    const far = new SSHTunnel({ ...login, jump: [login], forwardHost: host, forwardPort: echo });
-    await far.promises.startListening();
-    const answer = await exchange(net.connect({ port: far.localPort, host }), 'hello');
-    await far.promises.shutdown();
-    return answer;
+  'a dynamic forward': async () => {
+    const forward = await tunnel.promises.forwardDynamic({ localPort: 0 });
+    const ended = nextEnd();
+    const socket = net.connect({ port: forward.localPort, host });
+    socket.write(Buffer.of(5, 1, 0)); // SOCKS 5, without a password
+    const [method] = await once(socket, 'data');
+    socket.write(Buffer.of(5, 1, 0, 1, 127, 0, 0, 1, echo >> 8, echo & 255));
+    const [reply] = await once(socket, 'data');
+    const answer = await exchange(socket, 'hello');
+    const end = await ended;
+    await forward.promises.stop();
+    return [[...method], [...reply.subarray(0, 4)], answer, end];
+  },
+
+  'two jump hosts': () => through({ jump: [login, login] }),
+
+  'a command in place of the connection': () => {
+    const program = process.platform === 'win32' ? process.execPath : node;
+    const relay = fileURLToPath(new URL('stdio-relay.mjs', import.meta.url));
+    return through({ proxyCommand: `"${program}" "${relay}" %h %p` });
   },
 
   'a session over a stream of the application': async () => {

@@ -60,13 +60,30 @@ export function demonstrate(node, env) {
   return 'yes';
 }
 
+/** Without the variable by which a suite would take itself for a part of the suite that runs it. */
+const ALONE = { NODE_TEST_CONTEXT: undefined };
+
+/**
+ * Runs the program that uses a tunnel in every way, and compares with Node.js here what it prints and its peers see.
+ * Returns how many parts it has.
+ */
+export function program(name, [command, ...args], env) {
+  const settings = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+  const runtime = JSON.stringify({ [name]: ['env', ...settings, command, ...args] });
+  const test = [process.execPath, '--test', '--test-reporter=tap', '__test__/package/runtimes.test.mjs'];
+  const { failed, reason, output } = run(test, { env: { RUNTIME: runtime, ...ALONE }, timeout: 300_000 });
+  const parts = /^# (\d+) parts$/m.exec(output)?.[1];
+  if (failed || parts === undefined) throw new Error(reason ?? /error: \|-\n\s+(.*)/.exec(output)?.[1] ?? 'it fails');
+  return `${parts} parts`;
+}
+
 /** Runs the closing table with its tunnels on the platform; returns what passed of how many, and what failed. */
 export function closingRows(node, env) {
   if (!ensureSshd()) throw new Missing('there is no sshd');
   const settings = Object.entries(env).map(([name, value]) => `${name}=${value}`);
   const host = JSON.stringify(['env', ...settings, ...node, '__test__/helpers/tunnel-host.mjs']);
   const test = [process.execPath, '--test', '--test-reporter=tap', '__test__/close/closing-table.test.mjs'];
-  const { output } = run(test, { env: { TUNNEL_HOST: host }, timeout: 900_000 });
+  const { output } = run(test, { env: { TUNNEL_HOST: host, ...ALONE }, timeout: 900_000 });
   const rows = [...output.matchAll(/^ {4}(not ok|ok) \d+ - (.*)$/gm)];
   const failed = rows.filter(([, result]) => result === 'not ok').map(([, , name]) => name);
   return { passed: rows.length - failed.length, all: rows.length, failed };
