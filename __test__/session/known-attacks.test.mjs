@@ -73,19 +73,22 @@ for (const [name, ...answer] of [
   });
 }
 
-// CVE-2016-10009, CVE-2023-38408, CVE-2023-28531: no other request than for keys and signatures is sent.
-test('an agent gets requests for keys and signatures only', async (t) => {
+// CVE-2016-10009, CVE-2023-38408, CVE-2023-28531: no request is sent but for keys and signatures, and the extension that
+// binds these to the session.
+test('an agent gets the session, and requests for keys and signatures only', async (t) => {
   const agent = await Agent.start();
   t.after(() => agent.stop());
   const key = makeKey(at('held'));
   server.authorize(key.publicKey);
   agent.add(key.file);
+  const EXTENSION = 27;
+  const nameOf = (bytes) => bytes.toString('latin1', 9, 9 + bytes.readUInt32BE(5));
   const requests = [];
   const between = net.createServer((socket) => {
     const real = net.connect(agent.path);
     for (const one of [socket, real]) one.on('error', () => {});
     socket
-      .on('data', (bytes) => requests.push(bytes[4]))
+      .on('data', (bytes) => requests.push(bytes[4] === EXTENSION ? nameOf(bytes) : bytes[4]))
       .pipe(real)
       .pipe(socket);
   });
@@ -95,7 +98,7 @@ test('an agent gets requests for keys and signatures only', async (t) => {
   const login = { ...server.login, agent: at('between'), privateKey: undefined };
   const tunnel = makeTunnel(t, login, 1);
   await tunnel.promises.connect();
-  assert.deepEqual(requests, [11, 13]);
+  assert.deepEqual(requests, ['session-bind@openssh.com', 11, 13]);
 });
 
 // CVE-2020-26301: the path of an agent went through a shell.
