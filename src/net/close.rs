@@ -344,8 +344,10 @@ impl Closing {
 ///
 /// Its SO_LINGER stays as the caller has set it, and rules what the kernel does if the process
 /// dies.
+#[cfg_attr(windows, allow(dead_code, reason = "sockets of the program are closed on Unix only"))]
 pub(crate) struct GracefulClose(Closing);
 
+#[cfg_attr(windows, allow(dead_code, reason = "sockets of the program are closed on Unix only"))]
 impl GracefulClose {
     /// Sends FIN. An error means that the peer is gone without having received everything.
     pub(crate) fn begin(stream: impl Into<Stream>) -> io::Result<Self> {
