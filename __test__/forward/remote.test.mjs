@@ -89,10 +89,9 @@ describe('a port', () => {
     const at = await Sshd.start({ config: ['GatewayPorts clientspecified'] });
     t.after(() => at.stop());
     const { forward, target } = await open(t, behaviors.echo(), { at, remote: { remoteHost: '127.0.0.2' } });
-    assert.deepEqual(
-      listeners(forward.remotePort).map(({ local }) => local.slice(0, 9)),
-      ['0200007F:'],
-    );
+    // Another program may have the same number on another address, but not on all of them.
+    const addresses = listeners(forward.remotePort).map(({ local }) => local.split(':')[0]);
+    assert.ok(addresses.includes('0200007F') && !addresses.some((address) => /^0+$/.test(address)), `${addresses}`);
     const client = await connect(forward.remotePort, { host: '127.0.0.2' });
     client.end();
     assertIncludes(await client.ended, { bytes: 0, end: 'FIN' });
