@@ -144,7 +144,8 @@ class StreamEnd {
           break;
         }
         const chunk = allocate(Math.min(count, MAX_CHUNK));
-        binding.readStream(this.#stream, chunk);
+        // The other end may have dropped the bytes meanwhile, and the buffer is not initialized.
+        if (binding.readStream(this.#stream, chunk) < chunk.length) continue;
         this.bytesRead += chunk.length;
         if (!this.#receive(chunk)) this.#reading = false;
       }
