@@ -99,7 +99,6 @@ const parts = {
     const ended = nextEnd();
     socket.end('last');
     const answer = await text(socket);
-    if (!socket.writableFinished) await once(socket, 'finish');
     return [answer, await ended];
   },
 
