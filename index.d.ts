@@ -1056,8 +1056,8 @@ export interface ConnectionEnd {
    */
   droppedDown: number;
   /**
-   * The number of bytes from the target that the system has accepted, and of which it does not tell whether they were
-   * delivered. 0 except on Windows.
+   * The number of bytes from the target that the system has accepted, and that may or may not have been delivered: the
+   * system does not tell. 0 except on Windows.
    *
    * Windows tells since version 1703 of Windows 10. Before, it only tells that an end of stream has arrived, and with
    * it every byte: after a reset, all bytes of the connection are counted here.

@@ -100,7 +100,7 @@ function families({ sessions, connections: all }) {
     [
       'sshtunnel_unconfirmed_bytes_total',
       'counter',
-      'Bytes of which the system did not tell whether they were delivered.',
+      'Bytes that may or may not have been delivered: the system did not tell.',
       [[{ direction: 'down' }, all.unconfirmedDown]],
     ],
   ];

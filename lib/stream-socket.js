@@ -48,7 +48,7 @@ class StreamSocket extends Duplex {
         this.#active();
         return this.push(chunk);
       },
-      // Whoever has made the stream says what that means.
+      // The subclass gets the reason from the report of the connection.
       fail: () => {},
     });
     // As a net.Socket that connects, it keeps the process running.

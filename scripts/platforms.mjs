@@ -3,8 +3,8 @@
 //
 //   npm run platforms -- [--check | --suites] [--no-build] [--no-units] [--no-page] [platform...] [suite...]
 //
-// --check only compiles, without a C compiler for the platform; --suites runs the suites of Node.js there, or those that are
-// named; --no-build takes the binaries of the last run; --no-units leaves the unit tests of Rust out; --no-page prints the
+// --check only compiles, without a C compiler for the platform; --suites runs the suites of Node.js there, or the named
+// ones; --no-build takes the binaries of the last run; --no-units leaves the unit tests of Rust out; --no-page prints the
 // results and leaves the page as it is. What this machine lacks is named, and is no failure.
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';

@@ -14,7 +14,7 @@ import { Sshd } from '../helpers/sshd.mjs';
 
 const program = join(ROOT, '__test__', 'helpers', 'runtime-process.mjs');
 
-/** Those that docs/runtimes.md names; the program itself has sockets. */
+/** The permissions that docs/runtimes.md names, and that of the program itself to use sockets. */
 const PERMISSIONS = ['ffi', 'read', 'env', 'sys', 'net'].map((name) => `--allow-${name}`);
 
 const given = process.env.RUNTIME && JSON.parse(process.env.RUNTIME);

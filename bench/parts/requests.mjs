@@ -6,7 +6,7 @@ import { open } from './common.mjs';
 
 export const WARMUP = 0.3; // seconds at the start of each measurement that do not count
 
-/** Asks for so long on so many connections, and weighs it; with a pause, so many milliseconds after each answer. */
+/** Asks on each connection for a time, and measures it. With a pause, each asks again that many milliseconds after an answer. */
 export async function ask(tunnel, connections, seconds, warmup = WARMUP, pause = 0) {
   const options = { port: tunnel.port, connections, seconds, warmup, pause };
   const { result, processor, server } = await metered(tunnel, async () => complete(await measure('requests', options)));

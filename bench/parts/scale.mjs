@@ -19,7 +19,7 @@ const LIMIT = 60_000; // ms that idle connections may take to open
 const SESSIONS = 64;
 const PAUSE = 10;
 
-/** So many of something, in the place of a peer. The most of a case are compared with the others. */
+/** A number of things, in the place of a peer. The largest number of a case is compared with the others. */
 const sizes = (counts, unit, options) =>
   counts.map((count, index) => {
     const text = count.toLocaleString('en-US');
@@ -52,7 +52,7 @@ async function idleness(pids, seconds) {
   return (meter.read() * 1000) / ((performance.now() - began) / 1000);
 }
 
-/** Processor microseconds of each of so many connections, one after the other. */
+/** Processor microseconds per connection, for a number of connections one after the other. */
 async function connect(tunnel, count, pause) {
   const meter = new Meter(tunnel.pids);
   complete(await measure('short', { port: `${tunnel.port}/close`, atOnce: 1, count, pause }));

@@ -18,7 +18,7 @@ async function timed(work) {
 }
 
 answer({
-  /** Opens so many; the port is of one in the middle. The first session is not counted, unless it is all there is. */
+  /** Opens a number of them; the port is that of one in the middle. The first session is not counted, unless it is all there is. */
   async open({ forwards, tunnels, host, port, username, privateKey, hostKey, kex, cipher, sessions, target }) {
     const forward = { forwardHost: '127.0.0.1', forwardPort: target };
     const algorithms = { kex: [kex], cipher: [cipher] };

@@ -1,5 +1,5 @@
-// The addon for another platform, built on Linux. scripts/build.mjs has the recipe for Linux; here are those of which a
-// runner with that system has no need.
+// The addon for another platform, built on Linux. scripts/build.mjs has the recipe for Linux; here are the recipes that
+// only cross-compiling needs.
 
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';

@@ -248,8 +248,8 @@ impl Stream {
         let _ = with!(self, socket => socket.try_io(Interest::WRITABLE, forget), _end => Ok(()));
     }
 
-    /// Arms the waker of writes for a reset, although nothing is being written. Returns whether
-    /// there was one already.
+    /// Wakes the task when the peer resets the stream, although nothing is being written. Returns
+    /// whether it has done so already.
     pub(crate) fn poll_reset(&self, cx: &mut Context<'_>) -> bool {
         #[cfg(windows)]
         if let Self::Tcp(tcp) = self {

@@ -1,4 +1,4 @@
-//! Deadlines of many things, of which a turn handles those that are over.
+//! Many deadlines, sorted: a turn handles only the ones that are over.
 
 use std::collections::BTreeSet;
 use std::time::Instant;

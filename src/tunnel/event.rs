@@ -203,8 +203,8 @@ pub struct ConnectionEnd {
     pub dropped_up: u64,
     /// Bytes from the remote end that were not delivered.
     pub dropped_down: u64,
-    /// Bytes from the remote end that the system has taken, and of which it did not tell whether they
-    /// were delivered.
+    /// Bytes from the remote end that the system has taken and that may or may not have been delivered:
+    /// the system did not tell.
     pub unconfirmed_down: u64,
     /// The LINGER structure that the connection closed by.
     pub linger: Linger,

@@ -69,7 +69,7 @@ pub struct Bytes {
     pub dropped_up: u64,
     /// Bytes from remote ends that were not delivered.
     pub dropped_down: u64,
-    /// Bytes from remote ends of which the system did not tell whether they were delivered.
+    /// Bytes from remote ends that may or may not have been delivered: the system did not tell.
     pub unconfirmed_down: u64,
 }
 

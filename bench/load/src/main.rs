@@ -47,12 +47,12 @@ Targets and clients; every PORT is one of 127.0.0.1, times are microseconds unle
              N bytes per direction in all, to a sink or from a source:
              {\"bytes\",\"seconds\",\"failures\"[,\"up\",\"down\"]}
   requests   --port PORT --connections C --seconds S [--warmup 0.3] [--pause 0]
-             1 KiB out and 1 KiB back, one at a time on each connection to answer, with so many
-             milliseconds between them:
+             1 KiB out and 1 KiB back, one at a time on each connection to answer, --pause
+             milliseconds apart:
              {\"count\",\"seconds\",\"failures\",\"p50\",\"p99\",\"max\"}
   short      --port PORT --at-once C --count N [--pause 0]
-             connect to close, 1 KiB out, 1 KiB back, wait for the end, and for so many
-             milliseconds:
+             connect to close, 1 KiB out, 1 KiB back, wait for the end, and for
+             --pause milliseconds:
              {\"count\",\"seconds\",\"failures\",\"p50\",\"p99\"}
   first      --port PORT [--speaker client|target] [--count 1]
              connect to echo, one byte out, one byte back, in series; or connect to greet, which

@@ -73,7 +73,7 @@ async fn exchange(stream: &mut TcpStream) -> Result<(), Error> {
     stream::read_answer(stream, REQUEST as u64).await
 }
 
-/// Asks again as soon as the answer is there, or so many milliseconds later. The answer that comes after the window
+/// Asks again as soon as the answer is there, or after the pause. The answer that comes after the window
 /// is the last.
 async fn ask(mut stream: TcpStream, window: Window, pause: f64) -> Result<Samples, Error> {
     let mut samples = Samples::default();

@@ -88,7 +88,7 @@ pub struct ConnectionEnd {
     pub dropped_up: f64,
     /// Bytes from the remote end that were not delivered.
     pub dropped_down: f64,
-    /// Bytes from the remote end of which the system does not tell whether they were delivered.
+    /// Bytes from the remote end that may or may not have been delivered: the system does not tell.
     pub unconfirmed_down: f64,
     /// How it was closed.
     pub linger: LingerOption,

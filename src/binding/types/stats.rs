@@ -78,7 +78,7 @@ pub struct ConnectionStats {
     pub dropped_up: f64,
     /// Bytes from remote ends that were not delivered.
     pub dropped_down: f64,
-    /// Bytes from remote ends of which the system does not tell whether they were delivered.
+    /// Bytes from remote ends that may or may not have been delivered: the system does not tell.
     pub unconfirmed_down: f64,
 }
 

@@ -16,7 +16,7 @@ pub(crate) struct Counters {
     sessions: SessionStats,
     /// By forward.
     forwards: BTreeMap<i64, ConnectionStats>,
-    /// Those that stopped and have counters of their own.
+    /// The stopped forwards that still have counters of their own.
     stopped: BTreeSet<i64>,
     /// The sum of forwards that stopped long ago.
     earlier: ConnectionStats,

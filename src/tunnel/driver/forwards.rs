@@ -44,7 +44,7 @@ impl Driver {
         self.request_forwards(now);
     }
 
-    /// Continues with the local forwards that became ready, and binds those that can be bound.
+    /// Continues with the local forwards that became ready, and binds the ones that can be bound.
     pub(crate) fn poll_bound(&mut self, cx: &Context<'_>, now: Instant) -> bool {
         self.forwards.wake(cx, now);
         let mut busy = false;

@@ -111,9 +111,9 @@ pub(crate) struct Forwards {
     ready: Arc<ReadyList<i64>>,
     /// Reused by every turn.
     taken: Vec<i64>,
-    /// Those whose binding may continue.
+    /// The forwards whose binding may continue.
     binding: BTreeSet<i64>,
-    /// Those whose listeners may have connections.
+    /// The forwards whose listeners may have connections.
     accepting: BTreeSet<i64>,
     /// The paused listeners, by the ends of their pauses.
     paused: Deadlines<i64>,

@@ -1,7 +1,7 @@
 //! Several sessions of one tunnel.
 //!
 //! - `supervisor`: places connections on sessions; `message`: what it and the workers send;
-//!   `throughput`: how busy each session is; `up`: those that take connections, sorted.
+//!   `throughput`: how busy each session is; `up`: the sessions that take connections, sorted.
 
 pub(crate) mod message;
 pub(crate) mod supervisor;

@@ -42,9 +42,9 @@ pub(crate) struct Supervisor {
     max_sessions: usize,
     /// By session id, until they have exited.
     workers: BTreeMap<u32, Worker>,
-    /// Those that take connections.
+    /// The sessions that take connections.
     up: UpSessions,
-    /// The number of those that are being disconnected.
+    /// The number of sessions that are being disconnected.
     closing: usize,
     /// The worker of each connection.
     placed: HashMap<u64, u32>,

@@ -4,13 +4,13 @@
 //! PuTTY-User-Key-File-3: type of key
 //! Encryption: aes256-cbc, or none
 //! Comment: text
-//! Public-Lines: number, then so many lines of base64
+//! Public-Lines: n, then n lines of base64
 //! Key-Derivation: Argon2id, Argon2i or Argon2d, if encrypted, as the following
 //! Argon2-Memory: KiB
 //! Argon2-Passes: number
 //! Argon2-Parallelism: number
 //! Argon2-Salt: hexadecimal
-//! Private-Lines: number, then so many lines of base64
+//! Private-Lines: n, then n lines of base64
 //! Private-MAC: hexadecimal
 //! ```
 //!
@@ -277,7 +277,7 @@ fn derive_by_argon2(
     Ok(derived)
 }
 
-/// Keys with room for those that are derived.
+/// Room for the keys that are derived from the passphrase.
 fn empty() -> Zeroizing<Derived> {
     Zeroizing::new(Derived { cipher: [0; 32], iv: [0; BLOCK], mac: Vec::with_capacity(32) })
 }

@@ -1,8 +1,9 @@
 //! Messages to and from an SSH agent, which holds the user's keys (draft-miller-ssh-agent).
 //!
-//! Authentication needs two requests; a third one tells the agent which host they are for. Keys and signatures of the agent are used as they are, also of
-//! unknown types. Requests include their length; of an answer, [`answer_length`] reads the length,
-//! and the other functions take the bytes that follow it.
+//! Authentication needs two requests; a third one tells the agent which host they are for. Keys and
+//! signatures of the agent are used as they are, also of unknown types. Requests include their length;
+//! of an answer, [`answer_length`] reads the length, and the other functions take the bytes that follow
+//! it.
 
 use crate::wire::{Malformed, Reader, Writer, message};
 

@@ -138,7 +138,7 @@ impl Credentials {
         blobs.sort_by_key(|blob| !is_first(blob));
     }
 
-    /// Returns the certificates to offer with a key of the agent, without those that it has itself.
+    /// Returns the certificates to offer with a key of the agent, unless the agent has them itself.
     pub(super) fn certificates_for(&self, key: &[u8], held: &[Vec<u8>]) -> Vec<&[u8]> {
         let fits = |blob: &&Vec<u8>| is_for(blob, key) && !held.contains(blob);
         self.agent_certificates.iter().filter(fits).map(Vec::as_slice).collect()

@@ -125,8 +125,8 @@ impl Forwards {
         reply_all(replies, outcome);
     }
 
-    /// Lets the remote forwards of a lost session wait for another one. Those that never listened
-    /// fail, unless there is another session already.
+    /// Lets the remote forwards of a lost session wait for another one. A forward that never
+    /// listened fails, unless there is another session already.
     pub(crate) fn session_lost(
         &mut self,
         session: SessionId,
