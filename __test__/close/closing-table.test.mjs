@@ -25,8 +25,6 @@ const ENDLESS = behaviors.endless();
 const SIZE = 2 * MIB;
 /** Sent to a client that does not read, within the initial window. */
 const FITS = PATTERN.length;
-/** More than both ends and everything between them buffer, and less than a tunnel reads and drops after FIN. */
-const FLOOD = 20 * MIB;
 
 /** Servers with behavior that sshd does not have. */
 const ssh2 = (onOpen) => () => Ssh2Server.start({ onOpen });
@@ -35,9 +33,12 @@ const accepting = ssh2((open) => open.accept());
 /** There is no event for "nothing more happens". */
 const quiet = () => settled(() => 0);
 
-/** Both directions are full: neither the client nor the target reads, both have sent. */
+/**
+ * Both directions are full: neither the client nor the target reads, both have sent. The client goes on sending until
+ * the close has begun: receive buffers grow with the load of the machine, to more than any fixed number of bytes.
+ */
 async function stuckBoth({ tunnel, client, remoteEnd }) {
-  client.send(FLOOD);
+  client.send(Infinity);
   await remoteEnd.send(SIZE);
   await settled(() => client.accepted);
   await settled(async () => (await only(tunnel)).bytesDown);
@@ -46,9 +47,9 @@ async function stuckBoth({ tunnel, client, remoteEnd }) {
 /** Data for a client that does not read is buffered in the tunnel. */
 const stuckDown = ({ tunnel }) => settled(async () => (await only(tunnel)).bytesDown);
 
-/** Data for a target that does not read fills every buffer in between. */
+/** Data for a target that does not read fills every buffer in between. The client goes on sending, as above. */
 async function stuckUp({ tunnel, client }) {
-  client.send(FLOOD);
+  client.send(Infinity);
   await settled(() => client.accepted);
   await settled(async () => (await only(tunnel)).bytesUp);
 }
@@ -261,6 +262,7 @@ const TABLE = [
       const disconnected = tunnel.promises.disconnect(connectionId);
       // Nothing is read before the close has begun, or, in hard mode, has ended.
       await (column === 'hard' ? disconnected : only(tunnel));
+      client.stopSending(); // what a closing connection reads and drops is limited
       remoteEnd.read();
       client.read();
       await disconnected;
@@ -356,6 +358,7 @@ async function play(t, row, column) {
     const lasted = performance.now() - since;
     const least = column === 'bounded' ? linger.l_linger * 1000 : 0;
     assert.ok(lasted > least - 2, `${lasted} ms`); // clocks are rounded
+    client.stopSending();
     (row.stalls === 'remoteEnd' ? remoteEnd : client).read();
   }
   const seen = await client.ended;

@@ -50,6 +50,7 @@ export class Peer {
   #hash = createHash('sha256');
   #progress = new EventEmitter().setMaxListeners(0);
   #end = null;
+  #sending = false;
 
   /** @param read false: not one byte is read before `read()` is called */
   constructor(socket, { read = true } = {}) {
@@ -106,11 +107,12 @@ export class Peer {
 
   /**
    * Sends this much of the pattern, from its start, and returns how much the kernel took: less
-   * than asked only when the connection broke.
+   * than asked only when the connection broke, or after `stopSending()`.
    */
   async send(total, piece = PATTERN) {
     const before = this.accepted;
-    for (let left = total; left > 0 && this.socket.writable; left -= piece.length) {
+    this.#sending = true;
+    for (let left = total; left > 0 && this.socket.writable && this.#sending; left -= piece.length) {
       const part = left < piece.length ? piece.subarray(0, left) : piece;
       await new Promise((done) => {
         this.socket.once('close', done);
@@ -121,6 +123,11 @@ export class Peer {
       });
     }
     return this.accepted - before;
+  }
+
+  /** Sends no further piece; the one that is being sent still goes out. */
+  stopSending() {
+    this.#sending = false;
   }
 
   /** Bytes that the kernel has accepted so far. */
