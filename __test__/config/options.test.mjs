@@ -48,7 +48,7 @@ test('options of the server, the session and its proxies', () => {
   assertIncludes(options, {
     host: 'real.example', port: 2222, username: 'u', readyTimeout: 7000, keepaliveInterval: 60_000, keepaliveCountMax: 1,
     rekey: { bytes: 2 ** 20, seconds: 7200 }, forceIPv6: true, forceIPv4: undefined, localAddress: '::1', hostKeyAlias: 'alias',
-    strictHostKeyChecking: 'accept-new', updateHostKeys: false, knownHosts: [`${userInfo().homedir}/one`, '/Real.Example', '/two'],
+    strictHostKeyChecking: 'accept-new', updateHostKeys: false, knownHosts: [`${userInfo().homedir}/one`, '/real.example', '/two'],
     algorithms: { compress: ['zlib@openssh.com', 'none'] }, privateKey: undefined, agent: undefined, authHandler: undefined,
     jump: undefined, proxyCommand: undefined, forwardHost: 'target', forwardPort: 1,
   });
@@ -116,7 +116,24 @@ test('options of algorithms', () => {
   assert.deepEqual(some.notices.map(({ option, reason }) => [option, reason]), [
     ['KexAlgorithms', 'no'], ['Ciphers', 'not known here, and left out: 3des-cbc, aes128-cbc'], ['MACs', 'not known here, and left out: umac-64@openssh.com'],
   ].filter(([, reason]) => reason !== 'no'));
-  for (const text of ['Ciphers 3des-cbc', 'Ciphers -*', 'MACs hmac-sha1']) {
+  // Without a MAC that is known here, only ciphers are left that need none.
+  const others = ['aes128-ctr', 'aes192-ctr', 'aes256-ctr'];
+  for (const [text, expected] of [
+    ['MACs hmac-sha1,umac-64@openssh.com', { remove: others }], ['MACs -*', { remove: others }],
+    ['MACs hmac-sha1\nCiphers aes128-ctr,aes256-gcm@openssh.com', ['aes256-gcm@openssh.com']],
+    ['MACs hmac-sha1\nCiphers -chacha*', { remove: ['chacha20-poly1305@openssh.com', ...others] }],
+    ['MACs hmac-sha1\nCiphers ^aes128-ctr,aes128-gcm@openssh.com', { prepend: ['aes128-gcm@openssh.com'], remove: others }],
+  ]) {
+    const { options } = lists(text);
+    const { cipher, hmac } = options.algorithms;
+    if (cipher.remove) cipher.remove.sort((a, b) => Number(others.includes(a)) - Number(others.includes(b)) || (a < b ? -1 : 1));
+    assert.deepEqual([cipher, hmac], [expected, undefined], text);
+    new SSHTunnel(options);
+  }
+  for (const text of ['MACs hmac-sha1\nCiphers aes128-ctr', 'MACs -*\nCiphers -*gcm*,chacha*', 'MACs hmac-sha1\nCiphers aes128-ctr,aes192-ctr']) {
+    assert.throws(() => lists(text), { code: 'ERR_SSH_CONFIG', line: 2, message: /every cipher that is left needs one/ });
+  }
+  for (const text of ['Ciphers 3des-cbc', 'Ciphers -*', 'MACs nonsense', 'MACs hmac-sha1,nonsense']) {
     assert.throws(() => lists(text), { code: 'ERR_SSH_CONFIG', line: 2, message: /no algorithm that is known here: / });
   }
   assert.deepEqual(

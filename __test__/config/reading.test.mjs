@@ -87,8 +87,13 @@ const TEXTS = {
     'StrictHostKeyChecking off\n', 'StrictHostKeyChecking NO\n', 'HostKeyAlias AbC\n', 'IdentityAgent /a/b\n', 'IdentityAgent $NAME\n', 'AddressFamily inet6\nBindAddress 1.2.3.4\n',
     'UserKnownHostsFile ~/a /b/%h-%n-%p-%r-%u-%i-%k-%L-%l-%%\n', 'UserKnownHostsFile ${HOME}/a\n', 'RequiredRSASize 4096\n', 'RevokedHostKeys /a\nRevokedHostKeys /b\n', 'CanonicalizeMaxDots 3\n',
     'CanonicalizeHostname yes\nMatch canonical\n User u\n', 'CanonicalizeHostname always\nCanonicalDomains a.b c.d\nCanonicalizeMaxDots 0\nHost a\n User x\nMatch final\n User u\n', 'ServerAliveCountMax 7\n',
-    'IgnoreUnknown Non*,foo\nNonsense x y z\nUser u\n',
+    'IgnoreUnknown Non*,foo\nNonsense x y z\nUser u\n', 'User u\nPort 2\nUserKnownHostsFile /a/%C\n', 'HostName H.Example\nUserKnownHostsFile %C\n',
   ],
+  'ports by the names of services': [
+    'Port http\n', 'Port snmp-trap\n', 'Port www\n', 'Port 000022022\n', 'Port +23\n', 'Port " 23"\n', 'LocalForward www h:https\n', 'LocalForward 000080 h:80\n', 'ProxyJump u@b:https\n',
+    'ProxyJump ssh://u@b:https\n',
+  ],
+  'home folders of other users': ['UserKnownHostsFile ~root/a ~root ~nobody/b\n', `UserKnownHostsFile ~${USER}/x\n`, 'UserKnownHostsFile ~ /b\n'],
 };
 
 for (const [kind, texts] of Object.entries(TEXTS)) {
@@ -108,6 +113,7 @@ test('fromConfig rejects what ssh rejects, with file and line', () => {
     'User\nHostName x\n', 'Host\nUser x\n', 'User a b\n', 'User ""\n', 'Host "" h\n', 'ProxyCommand echo it"s\n', 'IdentityFile \'a\n', 'User x\nNonsense x\n', 'Nonsense x\nIgnoreUnknown Non*\n',
     'Host other\n ConnectTimeout 1x\n', 'Port 0\n', 'Port 65536\n', 'Port x1\n', 'RekeyLimit 15\n', 'RekeyLimit 1 2 3\n', 'AddressFamily ipv6\n', 'StrictHostKeyChecking maybe\n', 'Compression perhaps\n',
     'LocalForward 8080\n', 'LocalForward 0 a:80\n', 'LocalForward 1 a:b\n', 'LocalForward 1 a:1:2:3:4\n', 'ProxyJump a,\n', 'ProxyJump a:0\n', 'Match nonsense x\n', 'Match host\n', 'Match all host h\n',
+    'Port HTTP\n', 'Port domain-of-nobody\n', 'Port 70000\n', 'Port -1\n', 'Port --help\n', 'LocalForward 1 a:nonsense\n', 'UserKnownHostsFile ~no-user-of-that-name/a\n',
     'UserKnownHostsFile /x none\n', 'ServerAliveCountMax x\n', 'HostName %p.example\n', 'UserKnownHostsFile %x\n', 'UserKnownHostsFile ${NOT_SET_ANYWHERE}\n',
   ]) {
     assert.ok(agree(text).error, `ssh takes ${JSON.stringify(text)}`);
@@ -138,6 +144,21 @@ test('fromConfig includes files as ssh does', () => {
     `Include ${relative(join(homedir(), '.ssh'), at('inc/missing'))}\nUser w\n`,
   ]) agree(text);
   assert.equal(reading(write(`Include ${relative(join(userInfo().homedir, '.ssh'), at('inc/2.conf'))}\n`), 'h').port[0], '22022');
+});
+
+test('fromConfig expands the wildcards of Include as glob(3) does', () => {
+  const names = ['10-a', '20-b', 'a', 'b', 'z', 'B', '[', ']', '-', 'a-b', 'a[1]', '!x', '^y', '.hidden', 'a b', 'ä', 'back\\slash', 'star*', 'q?', '{a,b}'];
+  mkdirSync(at('glob'));
+  mkdirSync(at('glob/d1'));
+  mkdirSync(at('glob/d1-x'));
+  // The order of the lines is that of the files.
+  for (const name of [...names, 'd1/f', 'd1-x/f']) write(`IdentityFile "/from ${name.replaceAll('\\', '')}"\n`, join('glob', name));
+  for (const pattern of [
+    '[0-9]*', '[!0-9]*', '[^0-9]*', '[a-c]', '[abc]', '[]]', '[[]', '[]-]', '[a-]', '[-a]', '[--a]', '[!]a]', '[z-a]', '[[:digit:]]*', '[[:alpha:]]', '[![:alpha:]]*',
+    '[[:upper:]]', '[[:nonsense:]]', '[[:digit:][:upper:]]*', '[', 'a[', 'a[[]1]', 'a[1]', 'a[1', '[.]hidden', '[.h]*', '?', '??', '*', '.*', '*-*', '[a\\]b]', 'star[*]', 'star\\\\*', 'q[?]',
+    'back*', 'b[a]c[!k]*', '[!x', '[^', '[ab', '[äö]', 'd*/f', 'd1*/[f]', '[d]1/f', '{a,b}', '{10,20}-*', '*[ab]', '*]', '*[!]]', '[\\\\a]', 'a\\ b', '//a',
+  ]) agree(`Include ${join(at('glob'))}/${pattern}\nUser u\n`);
+  assert.equal(agree(`Include "${at('glob')}/[0-9]*"\n`).identityfile.length, 2);
 });
 
 test('fromConfig rejects files that others can write, as ssh does', () => {

@@ -29,6 +29,19 @@ const ALGORITHMS = {
   publicKey: 'PubkeyAcceptedAlgorithms',
 };
 
+/** Ciphers that need no MAC. */
+const AUTHENTICATED = /gcm|poly1305/;
+
+/** The MACs of OpenSSH: other names are errors there. */
+const MACS = [
+  ...['hmac-sha1', 'hmac-sha1-96', 'hmac-sha2-256', 'hmac-sha2-512', 'hmac-md5', 'hmac-md5-96'],
+  ...['umac-64@openssh.com', 'umac-128@openssh.com'],
+  ...['hmac-sha1', 'hmac-sha1-96', 'hmac-sha2-256', 'hmac-sha2-512', 'hmac-md5', 'hmac-md5-96'].map(
+    (name) => `${name}-etm@openssh.com`,
+  ),
+  ...['umac-64-etm@openssh.com', 'umac-128-etm@openssh.com'],
+];
+
 /** Leaves out undefined members, which would hide defaults. */
 function defined(members) {
   return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined));
@@ -178,10 +191,38 @@ function algorithms(reader, notice) {
     const setting = reader.settings.get(name);
     if (setting === undefined) continue;
     const list = algorithmList(setting, knownAlgorithms(kind), notice);
-    if (list !== undefined) lists[kind] = list;
+    if (Array.isArray(list) && list.length === 0) lists.cipher = withoutMacs(setting, lists.cipher);
+    else if (list !== undefined) lists[kind] = list;
   }
   if (reader.value('Compression')) lists.compress = ['zlib@openssh.com', 'none'];
   return Object.keys(lists).length > 0 ? lists : undefined;
+}
+
+/**
+ * The ciphers that authenticate packets themselves, where none of the MACs is known here: with the others, a MAC would be
+ * used that the configuration excludes.
+ * @param {any} setting of the MACs
+ * @param {any} list of ciphers, as the constructor takes it
+ */
+function withoutMacs({ name, line }, list) {
+  const known = knownAlgorithms('cipher');
+  const others = known.filter((cipher) => !AUTHENTICATED.test(cipher));
+  const kept = (ciphers = []) => ciphers.filter((cipher) => AUTHENTICATED.test(cipher));
+  /** @type {any} */
+  let left;
+  if (Array.isArray(list)) left = kept(list);
+  else {
+    const { append, prepend, remove = [] } = list ?? {};
+    left = { ...(append && { append: kept(append) }), ...(prepend && { prepend: kept(prepend) }) };
+    left.remove = [...new Set([...remove, ...others])];
+  }
+  const isEmpty = Array.isArray(left) ? left.length === 0 : left.remove.length === known.length;
+  if (isEmpty) {
+    throw line.error(
+      `${name} names no algorithm that is known here (${knownAlgorithms('hmac').join(', ')}), and every cipher that is left needs one`,
+    );
+  }
+  return left;
 }
 
 function algorithmList(setting, known, notice) {
@@ -190,6 +231,7 @@ function algorithmList(setting, known, notice) {
   const patterns = names.split(',');
   if (change === '-') {
     const remove = known.filter((algorithm) => matchesAny(patterns, algorithm));
+    if (remove.length === known.length && name === 'MACs') return [];
     if (remove.length === known.length)
       throw line.error(`${name} leaves no algorithm that is known here: ${known.join(', ')}`);
     return remove.length > 0 ? { remove } : undefined;
@@ -200,6 +242,7 @@ function algorithmList(setting, known, notice) {
   const unknown = patterns.filter((pattern) => !known.some((algorithm) => matches(pattern, algorithm)));
   if (unknown.length > 0) notice(setting, `not known here, and left out: ${unknown.join(', ')}`);
   if (change === '') {
+    if (list.length === 0 && name === 'MACs' && patterns.every((pattern) => MACS.includes(pattern))) return list;
     if (list.length === 0) throw line.error(`${name} names no algorithm that is known here: ${known.join(', ')}`);
     return list;
   }

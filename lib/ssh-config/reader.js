@@ -3,6 +3,7 @@
 // Reads ssh_config files for one host: which sections apply, and the first value of each directive.
 
 const { spawnSync } = require('node:child_process');
+const { createHash } = require('node:crypto');
 const fs = require('node:fs');
 const net = require('node:net');
 const os = require('node:os');
@@ -12,7 +13,8 @@ const { configError } = require('../errors.js');
 const { hostFault, isUser } = require('../validate/names.js');
 const { directive } = require('./directives.js');
 const { isForeign } = require('./file-access.js');
-const { flagLine, lines, matches, matchesAny } = require('./syntax.js');
+const { glob } = require('./glob.js');
+const { flagLine, lines, matchesAny } = require('./syntax.js');
 const { expand, expandCommand, expandHome, expandVariables } = require('./tokens.js');
 
 /** Largest depth of files that include others, as in OpenSSH. */
@@ -34,6 +36,8 @@ class Reader {
   /** A Match asks for a second pass, with the host's final name. */
   #again = false;
   #final = false;
+  /** Whether the host's name is final. */
+  #isNamed = false;
   /** The name that Host and `Match host` compare. */
   #host;
 
@@ -64,6 +68,7 @@ class Reader {
     this.#pass();
     // The name is final now; names ignore case.
     this.#host = this.hostName.toLowerCase();
+    this.#isNamed = true;
     if (!this.#again && (this.value('CanonicalizeHostname') ?? 'no') === 'no') return;
     this.#final = true;
     this.#pass();
@@ -71,7 +76,7 @@ class Reader {
 
   /** The name or address to connect to, as far as the files are read. */
   get hostName() {
-    if (this.#final) return this.#host;
+    if (this.#isNamed) return this.#host;
     if (this.given.hostName !== undefined) return this.given.hostName;
     const setting = this.settings.get('HostName');
     if (setting === undefined) return this.host;
@@ -92,10 +97,12 @@ class Reader {
   /** Values of the tokens, by their letters. */
   get tokens() {
     const { home, hostname, uid, user } = this.context;
-    return {
+    const [jump] = this.value('ProxyJump')?.slice(-1) ?? [];
+    const tokens = {
       d: home,
       h: this.hostName,
       i: String(uid),
+      j: jump?.host ?? '',
       k: this.value('HostKeyAlias') ?? this.host,
       L: hostname.split('.')[0],
       l: hostname,
@@ -104,6 +111,8 @@ class Reader {
       r: this.username,
       u: user,
     };
+    const { l, h, p, r, j } = tokens;
+    return { ...tokens, C: createHash('sha1').update(`${l}${h}${p}${r}${j}`).digest('hex') };
   }
 
   #pass() {
@@ -150,7 +159,7 @@ class Reader {
    */
   #file(file, { own, checked, depth = 0, active = true }) {
     if (depth > MAX_DEPTH) throw configError(`files include each other more than ${MAX_DEPTH} deep`, { file });
-    const text = this.#text(file, checked);
+    const text = this.#text(file, checked, depth > 0);
     if (text === undefined) return false;
     this.#apply(lines(text, file), { own, depth, active });
     return true;
@@ -171,7 +180,7 @@ class Reader {
     }
   }
 
-  #text(file, checked) {
+  #text(file, checked, included) {
     let descriptor;
     try {
       descriptor = fs.openSync(file, 'r');
@@ -185,6 +194,8 @@ class Reader {
       }
       return fs.readFileSync(descriptor, 'utf8');
     } catch (error) {
+      // As ssh, which finds nothing in a folder.
+      if (error.code === 'EISDIR' && included) return '';
       throw error.code === 'ERR_SSH_CONFIG' ? error : configError(error.message, { file }, error);
     } finally {
       fs.closeSync(descriptor);
@@ -341,29 +352,6 @@ function isLocalNetwork(networks, line) {
   return addresses.some(({ address, family }) =>
     list.check(address.split('%')[0], family === 'IPv4' ? 'ipv4' : 'ipv6'),
   );
-}
-
-/** The files that match a path with wildcards, sorted. Node.js has no such function before version 22. */
-function glob(pattern) {
-  const { root } = path.parse(pattern);
-  let found = [root];
-  for (const part of pattern.slice(root.length).split(path.sep).filter(Boolean)) {
-    found = found.flatMap((folder) => {
-      if (!/[*?]/.test(part)) return [path.join(folder, part)];
-      let names = [];
-      try {
-        names = fs.readdirSync(folder);
-      } catch {
-        // It is not a folder.
-      }
-      const visible = names.filter((name) => part.startsWith('.') || !name.startsWith('.'));
-      return visible
-        .filter((name) => matches(part, name))
-        .sort()
-        .map((name) => path.join(folder, name));
-    });
-  }
-  return found.filter((file) => fs.existsSync(file));
 }
 
 module.exports = { Reader };

@@ -4,6 +4,7 @@
 
 const path = require('node:path');
 
+const { homeOfUser } = require('../system-database.js');
 const { shellFault } = require('../validate/names.js');
 
 /** Values by the letters after percent signs. @typedef {Record<string, string>} Tokens */
@@ -20,7 +21,9 @@ function expand(text, tokens, line, { check = (value) => value, variables } = {}
   const token = (whole, letter) => {
     if (letter === '%') return '%';
     if (!Object.hasOwn(tokens, letter)) throw line.error(`'${whole}' is not a token, in '${text}'`);
-    return check(tokens[letter], whole);
+    const value = tokens[letter];
+    if (value === undefined) throw line.error(`the value of '${whole}' is not known, in '${text}'`);
+    return check(value, whole);
   };
   if (variables === undefined) return text.replace(/%(.?)/gs, token);
   return text.replace(/%(.?)|\$\{([^}]*)(\}?)/gs, (whole, letter, name, end) =>
@@ -53,11 +56,20 @@ function valueOfVariable(name, end, variables, text, line) {
   return variables[name];
 }
 
-/** Replaces `~/` by the user's home. Node.js cannot look up those of other users. */
+/** A tilde, perhaps the name of a user, and the rest of the path. */
+const HOME = process.platform === 'win32' ? /^~([^\\/]*)(.*)$/s : /^~([^/]*)(.*)$/s;
+
+/** Replaces `~` by the user's home folder, and `~name` by that of another user. */
 function expandHome(text, home, line) {
-  if (text === '~' || text.startsWith('~/') || text.startsWith(`~${path.sep}`)) return path.join(home, text.slice(1));
-  if (text.startsWith('~')) throw line.error(`the home of another user cannot be found: '${text}'`);
-  return text;
+  const [, user, rest] = HOME.exec(text) ?? [];
+  if (user === undefined) return text;
+  const folder = user === '' ? home : homeOfUser(user);
+  if (folder === undefined) {
+    const whose = user === '' ? "the user's home folder is not known" : `there is no user '${user}'`;
+    throw line.error(`${whose}, for '${text}'`);
+  }
+  // As ssh, which puts a slash behind the folder.
+  return rest === '' ? `${folder}/` : path.join(folder, rest);
 }
 
 /** Expands the path of a file. */

@@ -6,6 +6,7 @@
 const { invalidArgValue } = require('../errors.js');
 const { MAX_HOST, MAX_REMOTE_PATH, MAX_USER } = require('./limits.js');
 const { MAX_SHORT, checkInteger, checkName } = require('./primitives.js');
+const { servicePort } = require('../system-database.js');
 
 /** Bytes of the path of a Unix socket of this machine. */
 const MAX_LOCAL_PATH = process.platform === 'linux' ? 107 : process.platform === 'win32' ? 256 : 103;
@@ -69,9 +70,10 @@ function checkPort(value, name, { min = 1 } = {}) {
   return checkInteger(value, name, min, MAX_SHORT);
 }
 
-/** Reads a port. @returns {number | undefined} undefined if it is not valid */
+/** Reads a port, or the name of a service. @returns {number | undefined} undefined if it is not valid */
 function readPort(text, min = 1) {
-  return /^\d{1,5}$/.test(text) && Number(text) >= min && Number(text) <= MAX_SHORT ? Number(text) : undefined;
+  const port = /^[ \t]*\+?\d+$/.test(text) ? Number(text) : servicePort(text);
+  return port !== undefined && port >= min && port <= MAX_SHORT ? port : undefined;
 }
 
 /** Whether ssh accepts it as a host on its command line: shells may interpret it. */
