@@ -8,7 +8,7 @@ const { Duplex } = require('node:stream');
 
 const { coded } = require('./errors.js');
 const { StreamEnd } = require('./native/index.js');
-const { checkFunction, checkTimeout } = require('./validate/index.js');
+const { checkFunction, checkInteger, checkTimeout } = require('./validate/index.js');
 
 const closed = () => coded(Error, 'ERR_SOCKET_CLOSED', 'Socket is closed');
 
@@ -131,7 +131,8 @@ class StreamSocket extends Duplex {
     return this;
   }
 
-  setTypeOfService() {
+  setTypeOfService(tos) {
+    checkInteger(tos, 'tos', 0, 255);
     return this;
   }
 
@@ -143,7 +144,7 @@ class StreamSocket extends Duplex {
     if (this.destroyed) return this;
     const timeout = checkTimeout(msecs, 'msecs');
     if (callback !== undefined) checkFunction(callback, 'callback');
-    this.timeout = timeout;
+    this.timeout = msecs;
     clearTimeout(this.#timer);
     this.#timer = undefined;
     if (timeout === 0) {

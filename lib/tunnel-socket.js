@@ -10,7 +10,7 @@ const { AsyncResource } = require('node:async_hooks');
 
 const { lingerCalls } = require('./connection.js');
 const { Deadline } = require('./deadline.js');
-const { fromEnd, systemError } = require('./errors.js');
+const { coded, fromEnd, systemError } = require('./errors.js');
 const { Deferred, binding, defineCalls } = require('./native/index.js');
 const stream = require('./stream-socket.js');
 const { isHard, packLinger, unpackLinger } = require('./validate/index.js');
@@ -41,6 +41,8 @@ class LingerTime {
     return packLinger({ l_onoff: this.#l_onoff, l_linger: Math.max(1, left) });
   }
 }
+
+const streamDestroyed = () => coded(Error, 'ERR_STREAM_DESTROYED', 'Cannot call write after a stream was destroyed');
 
 /** For the tunnel: the connection has opened, has ended, or got another Linger. */
 let opened;
@@ -113,6 +115,14 @@ class TunnelSocket extends StreamSocket {
     super.readable = value;
   }
 
+  get errored() {
+    return super.errored ?? (#closing in this && this.#reason ? this.#reason : null);
+  }
+
+  get readableAborted() {
+    return super.readableAborted || (!super.destroyed && this.destroyed && !this.readableEnded);
+  }
+
   destroy(error) {
     const isOver = super.destroyed || this.#end !== undefined;
     if (isOver || (this.writableFinished && this.readableEnded)) return super.destroy(this.#reason ?? error);
@@ -139,7 +149,7 @@ class TunnelSocket extends StreamSocket {
   write(...args) {
     if (!this.#closing) return super.write(...args);
     const callback = args.findLast((arg) => typeof arg === 'function');
-    if (callback !== undefined) process.nextTick(callback, systemError('write', 'EPIPE', 'the socket was destroyed'));
+    if (callback !== undefined) process.nextTick(callback, streamDestroyed());
     return false;
   }
 
