@@ -7,11 +7,9 @@ const { Connection } = require('./connection.js');
 const diagnostics = require('./diagnostics.js');
 const { fromNative, invalidArgValue, wouldDeadlock } = require('./errors.js');
 const { Forward } = require('./forward.js');
-const { TunnelAgent } = require('./http-agent.js');
 const { Lifetime } = require('./lifetime.js');
 const { binding, create, defineCalls, enqueue, joinStream, setHandlers } = require('./native/index.js');
 const { askConnectionRequest, askHostVerifier, askPrompts } = require('./questions.js');
-const { readConfig } = require('./ssh-config/index.js');
 const { Subscriptions } = require('./subscriptions.js');
 const { dial, ended, lingerChanged, opened } = require('./tunnel-socket.js');
 const check = require('./validate/index.js');
@@ -144,6 +142,7 @@ class SSHTunnel extends EventEmitter {
   }
 
   static fromConfig(host, overrides) {
+    const { readConfig } = require('./ssh-config/index.js');
     const { options, notices, wipe } = readConfig(host, overrides);
     try {
       const tunnel = new this(options);
@@ -175,6 +174,8 @@ class SSHTunnel extends EventEmitter {
   }
 
   agent(options) {
+    // Loaded here, because it needs https and thereby TLS, which take longer to load than all the rest.
+    const { TunnelAgent } = require('./http-agent.js');
     return new TunnelAgent(this, options);
   }
 

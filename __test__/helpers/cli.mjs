@@ -11,6 +11,8 @@ import { Target, behaviors } from './peers.mjs';
 import { ROOT } from './process.mjs';
 
 const COMMAND = join(ROOT, 'bin', 'sshtunnel.js');
+/** Compiled code would be kept in the home of whoever runs the tests. */
+const NO_CACHE = { NODE_DISABLE_COMPILE_CACHE: '1' };
 
 /** A target for the test: an echo, unless it is given another behavior. */
 export async function echo(t, behavior = behaviors.echo()) {
@@ -110,7 +112,12 @@ export class Cli extends OutputProcess {
 
   static start(t, args, { stdin = 'ignore', env = {} } = {}) {
     // In a process session of its own, so that it has no terminal wherever the tests run.
-    const options = { cwd: ROOT, env: { ...process.env, ...env }, stdio: [stdin, 'pipe', 'pipe'], detached: true };
+    const options = {
+      cwd: ROOT,
+      env: { ...process.env, ...NO_CACHE, ...env },
+      stdio: [stdin, 'pipe', 'pipe'],
+      detached: true,
+    };
     return new Cli(t, spawn(process.execPath, [COMMAND, ...args], options));
   }
 
@@ -151,7 +158,7 @@ export class AtTerminal extends OutputProcess {
     const line = `trap : INT; stty rows ${rows} cols ${columns}; ${behind ? `set -m; ${words} & wait; kill $!; wait $!` : words}; ${after}`;
     const options = {
       cwd: ROOT,
-      env: { ...process.env, TERM: 'xterm', SHELL: '/bin/sh' },
+      env: { ...process.env, ...NO_CACHE, TERM: 'xterm', SHELL: '/bin/sh' },
       stdio: ['pipe', 'pipe', 'pipe'],
     };
     return new AtTerminal(t, spawn('script', ['-qfec', line, '/dev/null'], options));

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { after } from 'node:test';
 
@@ -80,8 +81,32 @@ for (const [platform, arch, name] of [
   });
 }
 
-test('a missing platform package is an error with musl', async () => {
-  const first = 'process.report.getReport = () => ({ header: {} })';
+/** A 64-bit program, as far as its headers go: with the path of an interpreter, or linked statically. */
+function program(interpreter) {
+  const [start, size] = [64, 56];
+  const name = Buffer.from(interpreter === undefined ? '' : `${interpreter}\0`);
+  const head = Buffer.alloc(start + 2 * size);
+  head.write('7f454c460201', 'hex');
+  head.writeBigUInt64LE(BigInt(start), 32);
+  head.writeUInt16LE(size, 54);
+  head.writeUInt16LE(2, 56);
+  head.writeUInt32LE(interpreter === undefined ? 1 : 3, start + size);
+  head.writeBigUInt64LE(BigInt(head.length), start + size + 8);
+  head.writeBigUInt64LE(BigInt(name.length), start + size + 32);
+  const path = join(folder.path, `program-${++copies}`);
+  writeFileSync(path, Buffer.concat([head, name]));
+  return path;
+}
+
+/** Makes another file the program that runs, and gives the header of its reports; null: no report may be asked for. */
+const runAs = (path, header) => `
+  const fs = require('node:fs');
+  const { openSync } = fs;
+  fs.openSync = (file, ...rest) => openSync(file === '/proc/self/exe' ? ${JSON.stringify(path)} : file, ...rest);
+  process.report.getReport = () => ({ header: ${header} })${header === null ? '.none.none' : ''}`;
+
+test('a missing platform package is an error with musl', LINUX, async () => {
+  const first = runAs(program(), '{}');
   const error = await failure(copy(), { first });
   assert.ok(error.message.includes(`on ${process.platform} ${process.arch}, musl, Node.js`), error.message);
   assert.ok(error.message.includes(`package sshtunnel-native-${OWN}-musl ${version} is not installed`), error.message);
@@ -124,20 +149,33 @@ test('the same copy loads with its binary', async () => {
 });
 
 // A Node.js for musl may run on a system with glibc, and the other way round: only Node.js itself knows.
-for (const [name, header, ldd] of [
-  [`${OWN}-musl`, '{}', 'GNU libc'],
-  [`${OWN}-gnu`, "{ glibcVersionRuntime: '2.28' }", 'musl libc'],
+const [GNU, MUSL] = [`${OWN}-gnu`, `${OWN}-musl`];
+const glibcHeader = "{ glibcVersionRuntime: '2.28' }";
+for (const [what, name, path, header] of [
+  ['the interpreter of glibc', GNU, () => program('/lib64/ld-linux-x86-64.so.2'), null],
+  [
+    'the interpreter of glibc in another folder',
+    GNU,
+    () => program('/nix/store/x-glibc/lib/ld-linux-aarch64.so.1'),
+    null,
+  ],
+  ['the interpreter of musl', MUSL, () => program('/lib/ld-musl-x86_64.so.1'), null],
+  ['a report of glibc and no interpreter', GNU, () => program(), glibcHeader],
+  ['a report of musl and no interpreter', MUSL, () => program(), '{}'],
+  ['a report of musl and an unknown interpreter', MUSL, () => program('/lib/ld.so.1'), '{}'],
+  ['a report of glibc and no ELF file', GNU, () => join(ROOT, 'package.json'), glibcHeader],
+  ['a report of musl and no /proc', MUSL, () => join(folder.path, 'nowhere'), '{}'],
 ]) {
-  test(`the binary is that of the C library of Node.js, not of /usr/bin/ldd: ${name}`, LINUX, async () => {
-    const path = copy();
+  test(`the binary is that of the C library of Node.js: ${what}`, LINUX, async () => {
+    const copied = copy();
     for (const abi of ['gnu', 'musl'])
-      writeFileSync(join(path, `sshtunnel-native.${OWN}-${abi}.node`), 'no executable');
-    cpSync(join(ROOT, here.binary), join(path, `sshtunnel-native.${name}.node`));
-    const first = `
-      process.report.getReport = () => ({ header: ${header} });
-      const fs = require('node:fs');
-      const { readFileSync } = fs;
-      fs.readFileSync = (file, ...rest) => (file === '/usr/bin/ldd' ? '${ldd}' : readFileSync(file, ...rest))`;
-    assert.equal(await failure(path, { first }), null);
+      writeFileSync(join(copied, `sshtunnel-native.${OWN}-${abi}.node`), 'no executable');
+    cpSync(join(ROOT, here.binary), join(copied, `sshtunnel-native.${name}.node`));
+    assert.equal(await failure(copied, { first: runAs(path(), header) }), null);
   });
 }
+
+test('the interpreter and the report of this Node.js agree', LINUX, () => {
+  const { abiOfProgram, reportedLibc } = createRequire(import.meta.url)('../../lib/native/libc.js');
+  assert.equal(abiOfProgram(), reportedLibc().abi);
+});

@@ -3,6 +3,7 @@
 // The command `sshtunnel`.
 //
 //   arguments.js     the command line; help.js: its help
+//   compile-cache.js compiled code, kept between runs
 //   settings.js      what the command line and the ssh_config files say
 //   run.js           from the settings to the exit status
 //   auth/            connect.js: connects, and asks the user for what may help
@@ -13,14 +14,15 @@
 
 const { version } = require('../../package.json');
 const { UsageError, parseArguments } = require('./arguments.js');
-const { HELP, USAGE } = require('./help.js');
 const { plain } = require('./output/text.js');
-const { FAILED, Run } = require('./run.js');
-const { Settings, missingIdentities } = require('./settings.js');
+
+// Modules that not every run needs are loaded where they are used: loading is most of the time that the command takes
+// to connect.
 
 function prepare(argv) {
   const line = parseArguments(argv);
   if (line.help || line.version) return { line };
+  const { Settings, missingIdentities } = require('./settings.js');
   if (line.host === undefined) throw new UsageError('a destination is missing', { usage: true });
   for (const warning of missingIdentities(line.identities)) process.stderr.write(`${plain(warning)}\n`);
   return { line, settings: new Settings(line) };
@@ -28,7 +30,10 @@ function prepare(argv) {
 
 /** The message about an error that ends the command; with the stack if it is unexpected. */
 function fatalMessage(error) {
-  if (error instanceof UsageError) return `sshtunnel: ${error.message}${error.usage ? `\n${USAGE}` : ''}`;
+  if (error instanceof UsageError) {
+    const { USAGE } = require('./help.js');
+    return `sshtunnel: ${error.message}${error.usage ? `\n${USAGE}` : ''}`;
+  }
   return `sshtunnel: ${error.code === undefined ? error.stack : error.message}`;
 }
 
@@ -39,14 +44,15 @@ async function main(argv) {
   try {
     const { line, settings } = prepare(argv);
     if (settings === undefined) {
-      process.stdout.write(line.help ? HELP : `sshtunnel ${version}\n`);
+      process.stdout.write(line.help ? require('./help.js').HELP : `sshtunnel ${version}\n`);
       return;
     }
+    const { Run } = require('./run.js');
     const run = new Run(line, settings);
     await run.end(await run.run());
   } catch (error) {
     for (const line of fatalMessage(error).split('\n')) process.stderr.write(`${plain(line)}\n`);
-    process.exit(FAILED);
+    process.exit(require('./run.js').FAILED);
   }
 }
 

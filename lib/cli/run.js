@@ -2,15 +2,9 @@
 
 const { ConnectError, Connector } = require('./auth/connect.js');
 const { Terminal } = require('./auth/terminal.js');
-const { Forwarding } = require('./forwardings.js');
-const { EventLog } = require('./output/event-log.js');
-const { JsonLines, errorMembers, forwardMembers } = require('./output/json-lines.js');
 const { Messages, openFailure, systemWords } = require('./output/messages.js');
 const { place, plain } = require('./output/text.js');
-const { Traffic } = require('./output/traffic.js');
-const { View, canShow } = require('./output/view.js');
 const { Signals } = require('./signals.js');
-const { relayStdio } = require('./stdio.js');
 
 /** The exit status of every failure, as with ssh. */
 const FAILED = 255;
@@ -26,9 +20,14 @@ class Run {
   #terminal;
   #signals;
   #json;
+  /** Whether the live view is wanted where standard output is a terminal. */
+  #mayShow;
   #view;
   #traffic;
-  #forwardings;
+  /** @type {import('./forwardings.js').Forwarding[]} */
+  #forwardings = [];
+  /** The connection of -W. @type {import('./stdio.js').StdioRelay | undefined} */
+  #relay;
   /** What the view shows of the run. */
   #picture;
   #tunnel;
@@ -44,10 +43,11 @@ class Run {
     this.#messages = new Messages(settings.logLevel, (text) => process.stderr.write(`${text}\n`));
     this.#terminal = settings.batch ? undefined : Terminal.open();
     this.#signals = new Signals(() => this.#restore());
-    this.#forwardings = settings.forwardings.map((value) => new Forwarding(value));
-    if (line.json) this.#json = new JsonLines((error) => this.#outputBroken(error));
-    const shows = canShow() && !line.json && !line.noView && !settings.stdio && settings.logLevel !== 'QUIET';
-    if (shows) this.#traffic = new Traffic();
+    if (line.json) {
+      const { JsonLines } = require('./output/json-lines.js');
+      this.#json = new JsonLines((error) => this.#outputBroken(error));
+    }
+    this.#mayShow = !line.json && !line.noView && settings.logLevel !== 'QUIET';
   }
 
   /** @returns {Promise<number>} the exit status */
@@ -61,27 +61,42 @@ class Run {
       server = await this.#connect();
     } catch (error) {
       if (!(error instanceof ConnectError)) throw error;
-      this.#json?.write('error', errorMembers(error.cause));
+      this.#json?.error(error.cause);
       return FAILED;
     }
-    return this.#settings.stdio === undefined ? this.#forward(server) : this.#relay();
+    return this.#settings.stdio === undefined ? this.#forward(server) : this.#relayStdio();
   }
 
   async #connect() {
     const connector = new Connector(this.#settings, this.#terminal, this.#messages);
     let server;
-    this.#tunnel = await connector.run((tunnel, { host, port, username }) => {
+    const connecting = connector.run((tunnel, { host, port, username }) => {
       server = { host, port, username };
       tunnel.on('banner', (message, language, from) => this.#json?.write('banner', { ...from, message, language }));
+      if (this.#settings.stdio === undefined) return;
+      const { StdioRelay } = require('./stdio.js');
+      this.#relay = new StdioRelay(tunnel, this.#settings.stdio);
     });
+    this.#prepare();
+    this.#tunnel = await connecting;
     return server;
   }
 
-  async #relay() {
+  /** Loads what is needed next, while the server is waited for. */
+  #prepare() {
+    if (this.#settings.stdio === undefined) {
+      require('./forwardings.js');
+      require('./output/event-log.js');
+    } else {
+      require('./stdio.js').openStreams();
+    }
+  }
+
+  async #relayStdio() {
     // The connection reports what is lost; there is no other one.
     this.#tunnel.on('error', (error) => this.#messages.debug(1, error.message));
     try {
-      await relayStdio(this.#tunnel, this.#settings.stdio);
+      await this.#relay.run();
       return 0;
     } catch (error) {
       const failure = openFailure(error);
@@ -93,6 +108,13 @@ class Run {
 
   async #forward(server) {
     const tunnel = this.#tunnel;
+    const { Forwarding } = require('./forwardings.js');
+    const { EventLog } = require('./output/event-log.js');
+    this.#forwardings = this.#settings.forwardings.map((value) => new Forwarding(value));
+    if (this.#mayShow && require('./output/view.js').canShow()) {
+      const { Traffic } = require('./output/traffic.js');
+      this.#traffic = new Traffic();
+    }
     const title = `sshtunnel ${plain(server.username)}@${plain(place(server.host, server.port))}`;
     this.#picture = { title, closing: false, traffic: this.#traffic, forwardings: this.#forwardings };
     const finished = new Promise((resolve) => (this.#finish = resolve));
@@ -117,7 +139,7 @@ class Run {
       if (this.#picture.closing) return true;
       if (await forwarding.open(this.#tunnel, this.#settings, this.#messages)) {
         opened += 1;
-        for (const forward of forwarding.forwards) this.#json?.write('listening', forwardMembers(forward));
+        for (const forward of forwarding.forwards) this.#json?.listening(forward);
       } else if (this.#settings.exitOnForwardFailure) {
         return false;
       }
@@ -128,6 +150,7 @@ class Run {
 
   #show() {
     if (this.#traffic === undefined) return;
+    const { View } = require('./output/view.js');
     this.#view = new View(this.#picture);
     this.#view.start(this.#tunnel);
     this.#messages.write = (text) => this.#view.print(text);

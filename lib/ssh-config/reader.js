@@ -2,8 +2,6 @@
 
 // Reads ssh_config files for one host: which sections apply, and the first value of each directive.
 
-const { spawnSync } = require('node:child_process');
-const { createHash } = require('node:crypto');
 const fs = require('node:fs');
 const net = require('node:net');
 const os = require('node:os');
@@ -110,9 +108,13 @@ class Reader {
       p: String(this.port),
       r: this.username,
       u: user,
+      get C() {
+        const { createHash } = require('node:crypto');
+        const { l, h, p, r, j } = tokens;
+        return createHash('sha1').update(`${l}${h}${p}${r}${j}`).digest('hex');
+      },
     };
-    const { l, h, p, r, j } = tokens;
-    return { ...tokens, C: createHash('sha1').update(`${l}${h}${p}${r}${j}`).digest('hex') };
+    return tokens;
   }
 
   #pass() {
@@ -309,6 +311,7 @@ class Reader {
   /** Whether a command exits with 0, in the user's shell as with ssh. */
   #succeeds(command, line) {
     const shell = this.context.variables.SHELL || '/bin/sh';
+    const { spawnSync } = require('node:child_process');
     const { error, status } = spawnSync(shell, ['-c', command], { stdio: ['ignore', 'ignore', 'inherit'] });
     if (error) throw line.error(`cannot run '${command}': ${error.message}`);
     return status === 0;

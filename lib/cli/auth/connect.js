@@ -7,8 +7,6 @@
 //   host-key.js      what becomes of a host key that no file decides about
 //   terminal.js      questions to the user
 
-const { createHash } = require('node:crypto');
-
 const { Deadline } = require('../../deadline.js');
 const { wipe } = require('../../secrets.js');
 const { SSHTunnel } = require('../../tunnel.js');
@@ -174,6 +172,7 @@ class Connector {
    * server is shown once.
    */
   #showBanner(text, { host, port }) {
+    const { createHash } = require('node:crypto');
     const digest = createHash('sha256')
       .update(JSON.stringify([host, port, text]))
       .digest('base64');

@@ -20,6 +20,16 @@ class JsonLines {
     this.#stream.on('error', broken);
   }
 
+  /** @param {object} error why there is no session */
+  error(error) {
+    this.write('error', errorMembers(error));
+  }
+
+  /** @param {object} forward one that listens */
+  listening(forward) {
+    this.write('listening', forwardMembers(forward));
+  }
+
   /**
    * @param {string} event its name
    * @param {object} members
@@ -88,4 +98,4 @@ const connectionMembers = pick([
   ...TARGET,
 ]);
 
-module.exports = { JsonLines, connectionMembers, errorMembers, forwardMembers };
+module.exports = { JsonLines, connectionMembers, errorMembers };

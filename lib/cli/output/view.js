@@ -3,6 +3,7 @@
 // The live view, on the alternate screen of the terminal.
 
 const fs = require('node:fs');
+const { isatty } = require('node:tty');
 
 const { render } = require('./renderer.js');
 
@@ -132,7 +133,7 @@ class View {
 
 /** Whether standard output is a terminal, and this process runs in its foreground. */
 function canShow() {
-  if (!process.stdout.isTTY || process.env.TERM === 'dumb') return false;
+  if (!isatty(1) || process.env.TERM === 'dumb') return false;
   let fields;
   try {
     const stat = fs.readFileSync('/proc/self/stat', 'latin1');
