@@ -213,6 +213,10 @@ export interface Reconnecting {
  * has at most 1024 bytes, the path of a socket 107 on this machine and 1023 on a server. Names contain no
  * control characters, line separators or lone surrogates. Otherwise TypeError ERR_INVALID_ARG_VALUE with
  * the name of the option is thrown.
+ *
+ * A name of an option that does not exist gives a process warning (SSHTUNNEL_UNKNOWN_OPTION), once, with the
+ * nearest name. The same holds for the options of methods, except those of {@link SSHTunnel.dial} and
+ * {@link SSHTunnel.agent}, which drivers call with options of their own.
  */
 export interface SSHTunnelOptions {
   /**
@@ -222,7 +226,10 @@ export interface SSHTunnelOptions {
   host: string;
   /** The port of the SSH server, 1 to 65535. Default: 22. */
   port?: number | undefined;
-  /** The user name for authentication. Default: the user that runs the process. */
+  /**
+   * The user name for authentication. Default: the user that runs the process; ERR_TUNNEL_NO_USER if the
+   * system has no name for that one, as in containers with arbitrary user ids.
+   */
   username?: string | undefined;
   /**
    * The user's password. It is sent only after the server has accepted the authentication service, and
@@ -1219,6 +1226,8 @@ export interface SSHTunnelError extends Error {
    *   support it. Servers do not say whether a port is in use or forbidden. A server that does not answer
    *   within `readyTimeout` is ETIMEDOUT.
    * - `'ERR_TUNNEL_NO_CONNECTION'`: There is no connection with this number, or it is already closing.
+   * - `'ERR_TUNNEL_NO_USER'`, `'ERR_TUNNEL_NO_HOME'`: The system does not know the user of the process, or the
+   *   home folder, and the constructor needs it.
    * - `'ERR_TUNNEL_WOULD_DEADLOCK'`: The call would block the thread that has to answer it.
    */
   code: string;

@@ -131,6 +131,25 @@ function noBinary(platform, reason, cause) {
   return Object.assign(coded(Error, 'ERR_TUNNEL_NO_BINARY', message), { cause });
 }
 
+/**
+ * The error if the name of this process's user is needed, and the system has none.
+ * @param {number | undefined} uid
+ * @param {string} remedy what to give
+ */
+function noUser(uid, remedy) {
+  const who = uid === undefined ? 'the user of this process' : `the user of this process (uid ${uid})`;
+  return coded(Error, 'ERR_TUNNEL_NO_USER', `${who} has no name in the user database of this system: ${remedy}`);
+}
+
+/**
+ * The error if the home folder of this process's user is needed, and not known.
+ * @param {string} purpose what it is needed for, and what to give
+ */
+function noHome(purpose) {
+  const text = "the home folder of this process's user is not known, and is needed for";
+  return coded(Error, 'ERR_TUNNEL_NO_HOME', `${text} ${purpose}`);
+}
+
 /** The error of an option that this system does not support. */
 function unavailable(name) {
   return coded(Error, 'ERR_FEATURE_UNAVAILABLE_ON_PLATFORM', `${name} is unavailable on this platform`);
@@ -218,6 +237,8 @@ module.exports = {
   invalidArgType,
   invalidArgValue,
   noBinary,
+  noHome,
+  noUser,
   outOfRange,
   shorten,
   systemError,

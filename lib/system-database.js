@@ -5,6 +5,7 @@
 
 const { execFileSync } = require('node:child_process');
 const fs = require('node:fs');
+const os = require('node:os');
 const path = require('node:path');
 
 const ETC =
@@ -69,6 +70,15 @@ function lookUpService(name) {
   return found === undefined ? undefined : portOf(found, name);
 }
 
+/** The user's home folder; undefined if neither HOME nor the system has one. */
+function homeFolder() {
+  try {
+    return os.homedir() || undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** The home folder of a line of passwd(5), if the line is about this user. */
 function homeOf(line, user) {
   const fields = line.split(':');
@@ -90,4 +100,4 @@ function homeOfUser(user) {
   return found === undefined ? undefined : homeOf(found, user);
 }
 
-module.exports = { homeOfUser, servicePort };
+module.exports = { homeFolder, homeOfUser, servicePort };

@@ -9,6 +9,7 @@ const { wipe } = require('../secrets.js');
 const { makeContext } = require('../ssh-config/context.js');
 const { Config } = require('../ssh-config/index.js');
 const { expandForwarding } = require('../ssh-config/options.js');
+const { expandHome } = require('../ssh-config/tokens.js');
 
 /** Milliseconds in which to connect, without a ConnectTimeout: sshd allows as long by default. */
 const READY_TIMEOUT = 120_000;
@@ -18,7 +19,7 @@ const ALIVE_INTERVAL = 30;
 /** Directives that the command supports, and fromConfig() does not. */
 const SUPPORTED = ['RemoteForward', 'DynamicForward'];
 /** Directives whose part that is ignored weakens something, or leads to another session. */
-const GRAVE = ['CertificateFile', 'IdentityFile', 'PKCS11Provider'];
+const GRAVE = ['CertificateFile', 'IdentityFile', 'PKCS11Provider', 'UserKnownHostsFile'];
 
 /** All settings except the keys, which are read for each attempt to connect. */
 class Settings {
@@ -151,9 +152,10 @@ function noticeText({ option, value, reason, file, line }) {
 
 /** Warnings about files of -i that are ignored. @returns {string[]} */
 function missingIdentities(identities) {
+  const { home } = makeContext();
   return identities.flatMap((file) => {
     try {
-      fs.accessSync(file.replace(/^~(?=\/)/, process.env.HOME ?? '~'));
+      fs.accessSync(expandHome(file, home, { error: (reason) => new Error(reason) }));
       return [];
     } catch {
       return [`Warning: Identity file ${file} not accessible: No such file or directory.`];

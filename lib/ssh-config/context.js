@@ -5,16 +5,18 @@
 const os = require('node:os');
 const path = require('node:path');
 
+const { homeFolder } = require('../system-database.js');
+
 /**
  * @typedef {object} Context
- * @property {string} user the local user's name
+ * @property {string} user the local user's name, empty where the system has none
  * @property {number} uid their number, -1 where there is none
- * @property {string} home
+ * @property {string | undefined} home undefined where neither HOME nor the system has one
  * @property {string} hostname of this machine
  * @property {Record<string, string | undefined>} variables of the environment
- * @property {string} userFolder the base of relative paths in the user's files
+ * @property {string | undefined} userFolder the base of relative paths in the user's files; undefined without a home
  * @property {string} systemFolder the base of those in the system's files
- * @property {string} userFile
+ * @property {string | undefined} userFile undefined without a home
  * @property {string} systemFile
  * @property {string} [configFile] read instead of the two
  * @property {Command} [command] given if the command `sshtunnel` reads: it opens the forwardings
@@ -30,7 +32,7 @@ const path = require('node:path');
 /** @returns {Context} */
 function makeContext(configFile, command) {
   const { username, uid, home } = localUser();
-  const userFolder = path.join(home, '.ssh');
+  const userFolder = home && path.join(home, '.ssh');
   const systemFolder =
     process.platform === 'win32' ? path.join(process.env.ProgramData ?? 'C:\\ProgramData', 'ssh') : '/etc/ssh';
   return {
@@ -41,7 +43,7 @@ function makeContext(configFile, command) {
     variables: process.env,
     userFolder,
     systemFolder,
-    userFile: path.join(userFolder, 'config'),
+    userFile: userFolder && path.join(userFolder, 'config'),
     systemFile: path.join(systemFolder, 'ssh_config'),
     configFile,
     command,
@@ -55,9 +57,9 @@ function makeContext(configFile, command) {
 function localUser() {
   try {
     const { username, uid, homedir } = os.userInfo();
-    return { username, uid, home: process.platform === 'win32' ? os.homedir() : homedir };
+    return { username, uid, home: process.platform === 'win32' ? homeFolder() : homedir || undefined };
   } catch {
-    return { username: '', uid: process.getuid?.() ?? -1, home: os.homedir() };
+    return { username: '', uid: process.getuid?.() ?? -1, home: homeFolder() };
   }
 }
 

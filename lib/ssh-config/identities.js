@@ -47,7 +47,10 @@ function readIdentities(reader, passphrase, notice, secrets) {
   const certificates = reader.list('CertificateFile').map((setting) => readCertificate(setting, place, notice));
   const named = reader.list('IdentityFile');
   /** @type {{ name: string, value: string, line?: import('./syntax.js').Line }[]} */
-  const defaults = DEFAULTS.map((name) => ({ name: 'IdentityFile', value: `~/.ssh/${name}` }));
+  const defaults = (reader.context.home === undefined ? [] : DEFAULTS).map((name) => ({
+    name: 'IdentityFile',
+    value: `~/.ssh/${name}`,
+  }));
   const keys = [];
   const publicKeys = [];
   const lockedFiles = [];

@@ -4,6 +4,7 @@
 
 const net = require('node:net');
 
+const { noUser } = require('../errors.js');
 const {
   MAX_REKEY_BYTES,
   MAX_RSA_BITS,
@@ -59,7 +60,7 @@ function serverOptions(reader, identities, notice) {
   return defined({
     host: hostName(reader),
     port: reader.port,
-    username: reader.username,
+    username: username(reader),
     ...credentials(reader, identities, notice),
     ...hostKeys(reader, notice),
     algorithms: algorithms(reader, notice),
@@ -68,6 +69,13 @@ function serverOptions(reader, identities, notice) {
     keepaliveCountMax: countMax === undefined ? undefined : Math.max(1, countMax),
     rekey: rekey(reader, notice),
   });
+}
+
+/** The constructor refuses to go without it; the command has other places for it. */
+function username({ username, context }) {
+  if (username !== '') return username;
+  if (context.command === undefined) return undefined;
+  throw noUser(context.uid, "give it as user@host, by -l, or by 'User' in a file");
 }
 
 /** Names ignore case, and files of known hosts have small letters. */
@@ -143,7 +151,14 @@ function hostKeys(reader, notice) {
     const paths = setting?.value ?? defaults;
     return [paths].flat().map((file) => expandPath(file, { ...context, tokens }, setting?.line));
   };
-  const userFiles = files('UserKnownHostsFile', ['~/.ssh/known_hosts', '~/.ssh/known_hosts2']);
+  const own = context.home === undefined ? [] : ['~/.ssh/known_hosts', '~/.ssh/known_hosts2'];
+  const userFiles = files('UserKnownHostsFile', own);
+  if (context.home === undefined && !reader.settings.has('UserKnownHostsFile')) {
+    notice(
+      { name: 'UserKnownHostsFile', value: '~/.ssh/known_hosts' },
+      "the user's home folder is not known: set HOME",
+    );
+  }
   const setting = reader.settings.get('GlobalKnownHostsFile');
   const systemFiles =
     setting?.value ?? ['ssh_known_hosts', 'ssh_known_hosts2'].map((name) => `${context.systemFolder}/${name}`);

@@ -106,12 +106,12 @@ class Reader {
       l: hostname,
       n: this.host,
       p: String(this.port),
-      r: this.username,
-      u: user,
+      r: this.username || undefined,
+      u: user || undefined,
       get C() {
         const { createHash } = require('node:crypto');
         const { l, h, p, r, j } = tokens;
-        return createHash('sha1').update(`${l}${h}${p}${r}${j}`).digest('hex');
+        return r === undefined ? undefined : createHash('sha1').update(`${l}${h}${p}${r}${j}`).digest('hex');
       },
     };
     return tokens;
@@ -121,7 +121,7 @@ class Reader {
     const { command, configFile, userFile, systemFile } = this.context;
     for (const line of command?.lines ?? []) this.#flag(line);
     if (configFile === undefined) {
-      this.#file(userFile, { own: true, checked: true });
+      if (userFile !== undefined) this.#file(userFile, { own: true, checked: true });
       this.#file(systemFile, { own: false, checked: false });
     } else if (configFile.toLowerCase() !== 'none' && !this.#file(configFile, { own: true, checked: false })) {
       throw configError('there is no such file', { file: configFile });
@@ -326,7 +326,9 @@ class Reader {
         if (!own) throw line.error(`'${argument}' in a file of the system`);
         pattern = expandHome(pattern, home, line);
       } else if (!path.isAbsolute(pattern)) {
-        pattern = path.join(own ? userFolder : systemFolder, pattern);
+        const folder = own ? userFolder : systemFolder;
+        if (folder === undefined) throw line.error(`the user's home folder is not known, for '${argument}'`);
+        pattern = path.join(folder, pattern);
       }
       for (const file of glob(pattern)) this.#file(file, { own, checked: true, depth: depth + 1, active });
     }

@@ -4,6 +4,7 @@
 
 const { unavailable } = require('../errors.js');
 const { checkLocalPath } = require('./names.js');
+const { warnUnknown } = require('./option-names.js');
 const { checkBoolean, checkInteger, checkMilliseconds, checkObject } = require('./primitives.js');
 
 /** Largest number that can be a descriptor: an int. */
@@ -13,6 +14,7 @@ const MAX_DESCRIPTOR = 2 ** 31 - 1;
 function checkCloseOptions(options) {
   if (options === undefined) return -1;
   const { timeout } = checkObject(options, 'options');
+  warnUnknown(options, 'close');
   return timeout === undefined ? -1 : checkMilliseconds(timeout, 'options.timeout');
 }
 
@@ -20,6 +22,7 @@ function checkCloseOptions(options) {
 function checkShutdownOptions(options) {
   if (options === undefined) return false;
   const { force } = checkObject(options, 'options');
+  warnUnknown(options, 'shutdown');
   return force === undefined ? false : checkBoolean(force, 'options.force');
 }
 

@@ -6,6 +6,7 @@ const { invalidArgType, invalidArgValue } = require('../errors.js');
 const { ForwardKind } = require('../native/load.js');
 const { checkSocketPath } = require('./arguments.js');
 const { checkHost, checkPort, checkRemotePath } = require('./names.js');
+const { warnUnknown } = require('./option-names.js');
 const { checkAlone, checkBoolean, checkMaxConnections, checkName, checkObject } = require('./primitives.js');
 
 /** Bytes of a username, and of a password: RFC 1929 has one byte for their lengths. */
@@ -19,7 +20,7 @@ const MAX_LOGIN = 255;
 
 /** @returns {ForwardSpec} */
 function checkLocalForward(options) {
-  checkObject(options, 'options');
+  warnUnknown(checkObject(options, 'options'), 'forwardLocal');
   return {
     kind: ForwardKind.Local,
     listen: checkListen(options),
@@ -31,6 +32,7 @@ function checkLocalForward(options) {
 /** @returns {ForwardSpec} with a username and a password, or neither */
 function checkDynamicForward(options) {
   const { username, password } = checkObject(options, 'options');
+  warnUnknown(options, 'forwardDynamic');
   const spec = {
     kind: ForwardKind.Dynamic,
     listen: checkListen(options),
@@ -54,7 +56,7 @@ function checkLogin(value, name, { secret = false } = {}) {
 
 /** @returns {ForwardSpec} */
 function checkRemoteForward(options) {
-  checkObject(options, 'options');
+  warnUnknown(checkObject(options, 'options'), 'forwardRemote');
   return {
     kind: ForwardKind.Remote,
     listen: checkRemoteListen(options),

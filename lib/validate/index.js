@@ -3,7 +3,7 @@
 // Checks of what applications pass, before anything changes. A check returns what the addon takes, or throws a
 // TypeError or RangeError that names the argument or option, as Node.js does.
 //
-//   options.js      the constructor's options; server.js: those of a server or jump host
+//   options.js      the constructor's options; server.js: those of a server or jump host; option-names.js: their names
 //   forward.js      options of forwards and of dial()
 //   arguments.js    other arguments of methods
 //   names.js        hosts, users, paths and ports, wherever they come from

@@ -6,6 +6,7 @@ const { invalidArgType, invalidArgValue } = require('../errors.js');
 const { MAX_WINDOW, MEMORY_LIMIT, MIN_WINDOW, WINDOW_LIMIT } = require('./limits.js');
 const { checkLinger } = require('./linger.js');
 const { checkHost, checkPort } = require('./names.js');
+const { warnUnknown } = require('./option-names.js');
 const {
   MAX_MILLISECONDS,
   checkBoolean,
@@ -30,6 +31,7 @@ function checkReconnect(value, name) {
     throw invalidArgType(name, 'one of type boolean or object', value);
   }
   const { initialDelay, maxDelay, maxAttempts } = value === true ? {} : value;
+  if (value !== true) warnUnknown(value, 'reconnect');
   const check = (number, member, min) => {
     if (number !== undefined) checkInteger(number, `${name}.${member}`, min, MAX_MILLISECONDS);
   };
@@ -55,13 +57,13 @@ function checkWindows({ windowLimit, memoryLimit }) {
 }
 
 /**
- * Checks the constructor's options; unknown names are ignored, as in Node.js.
+ * Checks the constructor's options, and warns of unknown names.
  * @returns {{ native: object, verifiers: (Function | undefined)[], interactive: boolean, sock?: object, wipe: () => void }}
  *   native: as the addon takes them; verifiers: the hostVerifier of each jump host and, last, of the server; wipe: to be
  *   called when the addon has taken them
  */
 function checkOptions(options) {
-  checkObject(options, 'options');
+  warnUnknown(checkObject(options, 'options'), 'SSHTunnel');
   return withSecrets((copies) => readOptions(options, copies));
 }
 

@@ -2,6 +2,7 @@
 
 // The options of servers: the tunnel's own, and jump hosts.
 
+const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 
@@ -23,13 +24,16 @@ const {
   checkNames,
   checkObject,
 } = require('./primitives.js');
-const { invalidArgType, invalidArgValue } = require('../errors.js');
+const { invalidArgType, invalidArgValue, noHome, noUser } = require('../errors.js');
+const { homeFolder } = require('../system-database.js');
 const { checkHost, checkLocalPath, checkPort, checkUser } = require('./names.js');
+const { warnUnknown } = require('./option-names.js');
 const { checkSecret } = require('./secret.js');
 
 /** Limits of rekeying; the addon has the defaults. */
 function checkRekey(value, name) {
   const { bytes, seconds } = checkObject(value, name);
+  warnUnknown(value, 'rekey');
   const limits = {};
   if (bytes !== undefined) limits.bytes = checkInteger(bytes, `${name}.bytes`, MIN_REKEY_BYTES, MAX_REKEY_BYTES);
   if (seconds !== undefined)
@@ -55,7 +59,7 @@ function checkAlgorithms(value, name) {
   for (const kind in checkObject(value, name)) {
     const property = `${name}.${kind}`;
     const list = value[kind];
-    // Unknown options are ignored elsewhere. Here that could allow what was to be excluded.
+    // Unknown options are only warned of elsewhere. Here that could allow what was to be excluded.
     if (!ALGORITHM_KINDS.includes(kind))
       throw invalidArgValue(property, `must be one of: ${ALGORITHM_KINDS.join(', ')}`, list);
     if (list !== undefined) lists[kind] = checkAlgorithmList(list, property);
@@ -129,6 +133,7 @@ function checkPrivateKeys({ privateKey, passphrase, certificate }, name, copies)
   const check = (value, place) => {
     const { key } = value ?? {};
     if (key === undefined) return { ...common, key: checkSecret(value, place, copies) };
+    warnUnknown(value, 'privateKey');
     const own = { key: take(key, `${place}.key`) };
     for (const part of ['passphrase', 'certificate']) own[part] = take(value[part], `${place}.${part}`) ?? common[part];
     return own;
@@ -138,18 +143,25 @@ function checkPrivateKeys({ privateKey, passphrase, certificate }, name, copies)
   return Array.from(privateKey, (value, index) => check(value, `${name}.privateKey[${index}]`));
 }
 
-function currentUser() {
+/** The name of the user that this process runs as; an error if the system has none, as in some containers. */
+function currentUser(name) {
   try {
     return os.userInfo().username;
   } catch {
-    // In a container the user may have no name; the option is required then.
-    return undefined;
+    throw noUser(process.getuid?.(), `give the option '${name}.username'`);
   }
 }
 
-function defaultKnownHosts() {
-  const files = ['known_hosts', 'known_hosts2'].map((file) => path.join(os.homedir(), '.ssh', file));
-  return [...files, '/etc/ssh/ssh_known_hosts', '/etc/ssh/ssh_known_hosts2'];
+/** The files that ssh reads. Without a home folder, those of the system are left, if there are any. */
+function defaultKnownHosts(name) {
+  const system = ['/etc/ssh/ssh_known_hosts', '/etc/ssh/ssh_known_hosts2'];
+  const home = homeFolder();
+  if (home !== undefined)
+    return [...['known_hosts', 'known_hosts2'].map((file) => path.join(home, '.ssh', file)), ...system];
+  if (!system.some((file) => fs.existsSync(file))) {
+    throw noHome(`the files of known hosts: give the option '${name}.hostKey' or '${name}.knownHosts', or set HOME`);
+  }
+  return system;
 }
 
 /**
@@ -164,7 +176,7 @@ function checkServer(options, name, copies, inherited) {
   const {
     host,
     port = 22,
-    username = currentUser(),
+    username = currentUser(name),
     password,
     algorithms = {},
     agent,
@@ -200,7 +212,7 @@ function checkServer(options, name, copies, inherited) {
     algorithms: checkAlgorithms(algorithms, `${name}.algorithms`),
     hostKey: hostKey === undefined ? [] : checkNames(hostKey, `${name}.hostKey`),
     knownHosts: isDefault
-      ? defaultKnownHosts()
+      ? defaultKnownHosts(name)
       : checkNames(knownHosts === undefined ? [] : knownHosts, `${name}.knownHosts`),
     verifier: verifier !== undefined,
     strictHostKeyChecking: checkStrictness(strictHostKeyChecking, `${name}.strictHostKeyChecking`),
@@ -261,7 +273,8 @@ function checkJump(jump, copies, hostVerifier) {
 }
 
 function checkHop(hop, name, copies, hostVerifier) {
-  const server = checkServer(checkObject(hop, name), name, copies, hostVerifier);
+  warnUnknown(checkObject(hop, name), 'jump');
+  const server = checkServer(hop, name, copies, hostVerifier);
   if (hop.jump !== undefined)
     throw invalidArgValue(`${name}.jump`, 'must not be given: all jump hosts are in one list', hop.jump, {
       secret: true,

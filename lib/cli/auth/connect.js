@@ -95,6 +95,7 @@ class Connector {
         const servers = [options, ...(options.jump ?? [])];
         for (const server of servers) {
           const { credentials, hostKeys } = this.#server(server, server !== options);
+          delete server.writesKnownHosts;
           Object.assign(server, hostKeys.options(), credentials.options(server, locked));
         }
         const { tunnel, error } = await this.#attempt(options, wipe, prepare);
