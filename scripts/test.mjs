@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
 import { ensureSshd } from '../__test__/helpers/ensure-sshd.mjs';
+import { npmProject } from '../__test__/helpers/npm-project.mjs';
 import { ensureServices } from '../__test__/helpers/services.mjs';
 import { prepare } from '../bench/harness/prepare.mjs';
 import { ROOT, setup } from './setup.mjs';
@@ -32,6 +33,7 @@ if (chosen.length === 0) {
   const { SERVERS } = await import('../interop/servers.mjs');
   for (const server of SERVERS) server.available();
   ensureServices();
+  npmProject();
   prepare({ npm: false, release: false });
 }
 const results = [];

@@ -15,8 +15,10 @@ import { run } from './process.mjs';
 const ensurePostgres = () => ensurePackages(['initdb', 'postgres', 'pgbench'], ['postgresql']);
 const ensureRedis = () => ensurePackages(['redis-server'], ['redis-server']);
 
+const ensureMariaDb = () => ensurePackages(['mariadbd', 'mariadb-install-db'], ['mariadb-server']);
+
 /** Whether all services are there, now or after installing them. */
-export const ensureServices = () => [ensurePostgres(), ensureRedis()].every(Boolean);
+export const ensureServices = () => [ensurePostgres(), ensureRedis(), ensureMariaDb()].every(Boolean);
 
 /** Starts the program in its folder; gives its port and what ends it. */
 async function serve(name, folder, { program, args, how, ...options }) {
@@ -122,17 +124,63 @@ function unprivileged() {
   return { uid, gid };
 }
 
-export class Redis {
+export class MariaDb {
   #service;
   password = randomBytes(12).toString('hex');
 
   static async start() {
+    if (!ensureMariaDb()) throw new Error('there is no MariaDB: install mariadb-server');
+    const mariadb = new MariaDb();
+    const folder = temporaryFolder('mariadb');
+    const data = folder.at('data');
+    const user = process.getuid() === 0 ? ['--user=root'] : [];
+    const install = [
+      '--no-defaults',
+      `--datadir=${data}`,
+      '--auth-root-authentication-method=normal',
+      '--skip-test-db',
+    ];
+    const { code, stderr } = await run(findProgram('mariadb-install-db'), [...install, ...user], { timeout: 120_000 });
+    if (code !== 0) {
+      folder.remove();
+      throw new Error(`mariadb-install-db failed:\n${stderr}`);
+    }
+    const statements = [
+      'create database app',
+      `create user app@'%' identified by '${mariadb.password}'`,
+      "grant all on app.* to app@'%'",
+    ];
+    const file = folder.write(statements.map((statement) => `${statement};\n`).join(''), 'init.sql');
+    const options = ['--bind-address=127.0.0.1', `--socket=${folder.at('socket')}`, `--init-file=${file}`];
+    mariadb.#service = await serve('MariaDB', folder, {
+      program: findProgram('mariadbd'),
+      args: (port) => ['--no-defaults', `--datadir=${data}`, `--port=${port}`, ...options, ...user],
+      ready: /ready for connections/,
+    });
+    return mariadb;
+  }
+
+  get port() {
+    return this.#service.port;
+  }
+
+  stop() {
+    return this.#service.stop();
+  }
+}
+
+export class Redis {
+  #service;
+  password = randomBytes(12).toString('hex');
+
+  /** @param {string[]} settings further lines of its configuration */
+  static async start(settings = []) {
     if (!ensureRedis()) throw new Error('there is no Redis: install redis-server');
     const redis = new Redis();
     const folder = temporaryFolder('redis');
     const file = join(folder.path, 'redis.conf');
-    const lines = ['bind 127.0.0.1', 'save ""', 'appendonly no', `requirepass ${redis.password}`];
-    writeFileSync(file, `${lines.join('\n')}\n`, { mode: 0o600 });
+    const own = ['bind 127.0.0.1', 'save ""', 'appendonly no', `requirepass ${redis.password}`];
+    writeFileSync(file, `${[...own, ...settings].join('\n')}\n`, { mode: 0o600 });
     redis.#service = await serve('Redis', folder, {
       program: findProgram('redis-server'),
       args: (port) => [file, '--port', String(port)],

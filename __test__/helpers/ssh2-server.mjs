@@ -113,8 +113,8 @@ export class Ssh2Server {
         reject();
         client._protocol.channelOpenFail = send;
       },
-      connect: () => {
-        const socket = net.connect({ host: info.destIP, port: info.destPort, allowHalfOpen: true });
+      connect: ({ host = info.destIP, port = info.destPort } = {}) => {
+        const socket = net.connect({ host, port, allowHalfOpen: true });
         socket.once('connect', () => join(accepted(), socket));
         socket.once('error', reject); // ignored by ssh2 once the channel is open
       },
