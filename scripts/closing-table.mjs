@@ -6,24 +6,18 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
 import { closingTable } from '../__test__/helpers/closing-rules.mjs';
+import { withSection } from './section.mjs';
 import { ROOT } from './setup.mjs';
 
-const BEGIN = '<!-- written by npm run closing-table -->';
-const END = '<!-- end of the closing table -->';
+const MARKS = { begin: '<!-- written by npm run closing-table -->', end: '<!-- end of the closing table -->' };
 
 const PAGES = { readme: 'README.md', guide: 'docs/guide.md', closing: 'docs/closing.md' };
-
-function updated(file, text, table) {
-  const [from, to] = [text.indexOf(BEGIN), text.indexOf(END)];
-  if (from < 0 || to < from) throw new Error(`${file} lacks the lines '${BEGIN}' and '${END}'`);
-  return `${text.slice(0, from)}${BEGIN}\n\n${table}\n\n${text.slice(to)}`;
-}
 
 /** The documents whose table differs from the rules, with the text that they should have. */
 export function differing() {
   const pages = Object.entries(PAGES).map(([page, file]) => {
     const text = readFileSync(join(ROOT, file), 'utf8');
-    return { file, text, right: updated(file, text, closingTable(page)) };
+    return { file, text, right: withSection(file, text, MARKS, closingTable(page)) };
   });
   return pages.filter(({ text, right }) => text !== right);
 }

@@ -1,13 +1,17 @@
 // `npm run interop`: every server that can be had here, with everything that it and a tunnel have in
-// common; prints the table and writes docs/interop.md. With names of servers, such as
+// common; prints the table and writes it into docs/interop.md. With names of servers, such as
 // `npm run interop -- asyncssh`, it tries these and writes nothing.
 
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 
 import { ensureSshd } from '../__test__/helpers/ensure-sshd.mjs';
+import { withSection } from './section.mjs';
 import { ROOT, setup } from './setup.mjs';
+
+const PAGE = join(ROOT, 'docs', 'interop.md');
+const MARKS = { begin: '<!-- written by npm run interop -->', end: '<!-- end of the servers -->' };
 
 setup();
 if (!ensureSshd()) process.exit(1);
@@ -67,30 +71,6 @@ if (missing.length > 0) {
   );
   process.exit(1);
 }
-writeFileSync(
-  join(ROOT, 'docs/interop.md'),
-  `# Tested SSH servers
-
-Written by \`npm run interop\`. \`npm test\` runs all cases of the first four servers; of the others it runs one case of each kind,
-every authentication method, and the behavior.
-
-In each case the server may use a single algorithm of the kind. The tunnel connects, sends 16 MiB to a target behind the server and
-receives them back, both compared by SHA-256, and exchanges keys every 4 MiB meanwhile.
-
-The behavior of a server is checked at both ends of the connection, and in the tunnel's report:
-
-- half-close: one side ends its stream; all data of the other side still arrives, then its end of stream
-- remote forward: a port of the server leads to a target on this side, with a given port or one that the server chooses (port 0).
-  After it is cancelled nothing listens on the port any more, and its connections stay open
-- rekey by the server: it exchanges keys every MiB while 8 MiB are sent each way; the client does not
-- server killed: the local client reads what was delivered, then ECONNRESET; the report has ERR_SSH_DISCONNECTED and counts these bytes
-
-"yes": it works. "logon": authentication works, and a connection is refused without harm to the session; the server forwards nothing.
-"–": the server does not support it, or was started without it. "no": the server offers it and cannot do it.
-
-${rows}
-
-${notes(servers).join('\n')}
-`,
-);
+const body = `${rows}\n\n${notes(servers).join('\n')}`;
+writeFileSync(PAGE, withSection('docs/interop.md', readFileSync(PAGE, 'utf8'), MARKS, body));
 process.exit(servers.some(({ cases }) => cases.some(({ error }) => error)) ? 1 : 0);

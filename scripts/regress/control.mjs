@@ -1,0 +1,108 @@
+// ControlPath, as far as regress scripts use it to ask for a command in the background and to end it: a process that
+// keeps a socket at that path for as long as the command runs. It also sends the remote command of `ssh -f host command`.
+
+import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { rmSync } from 'node:fs';
+import net from 'node:net';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
+
+import { commandLine, processes } from './processes.mjs';
+import { runBehind } from './relay.mjs';
+
+/** Milliseconds between two looks at a process that is no child of this one: there is no event for its end. */
+const INTERVAL = 50;
+
+const FAILED = { code: 255, signal: null };
+
+function signal(pid, name) {
+  try {
+    process.kill(pid, name);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Resolves when a process has ended. */
+async function ended(pid) {
+  while (signal(pid, 0)) await new Promise((resolve) => setTimeout(resolve, INTERVAL));
+}
+
+/** The answers of -O: what is printed. */
+const ANSWERS = {
+  check: (pid) => `Master running (pid=${pid})\n`,
+  // The first signal closes the ports and lets connections finish.
+  stop: (pid) => (signal(pid, 'SIGTERM'), 'Stop listening request sent.\n'),
+  exit: (pid) => (signal(pid, 'SIGTERM'), signal(pid, 'SIGTERM'), 'Exit request sent.\n'),
+};
+
+/** `-O`: asks the process that keeps the command. @returns {Promise<number>} the exit status */
+export async function control({ controlPath, value }) {
+  const word = value('O');
+  if (!Object.hasOwn(ANSWERS, word)) {
+    console.error(`regress: -O ${word} is for shared connections`);
+    return 255;
+  }
+  try {
+    const socket = net.connect(controlPath);
+    await once(socket, 'connect');
+    socket.end(word);
+    // As ssh does.
+    process.stderr.write(await text(socket));
+    return 0;
+  } catch {
+    console.error(`Control socket connect(${controlPath}): No such file or directory`);
+    return 255;
+  }
+}
+
+/**
+ * `-f`: starts the command, which goes to the background by itself, and what keeps it there.
+ * @param {import('./call.mjs').Call} call
+ * @returns {Promise<{ code: number | null, signal: string | null }>} how the command ended in the foreground
+ */
+export async function keep(call, { startCommand, folder, standIn }) {
+  const id = randomUUID();
+  const own = join(folder, id.slice(0, 8));
+  const forward = call.command === undefined ? [] : ['-L', `${own}:${standIn}`];
+  process.env.REGRESS_CALL = id;
+  const end = await startCommand([...call.args, ...forward]).ended;
+  const { controlPath, command, persists } = call;
+  if (end.code !== 0 || (command === undefined && controlPath === undefined)) return end;
+  // A ProxyCommand has the same environment.
+  const [pid] = processes(`REGRESS_CALL=${id}`).filter((found) => commandLine(found).includes('sshtunnel'));
+  if (pid === undefined) return FAILED;
+  const task = JSON.stringify({ pid, controlPath, own, command, persists });
+  const keeper = spawn(process.execPath, [fileURLToPath(import.meta.url), task], {
+    detached: true,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const [ready] = await Promise.race([once(keeper.stdout, 'data'), once(keeper, 'exit').then(() => [])]);
+  return ready === undefined ? FAILED : end;
+}
+
+/** The process that keeps a command. */
+async function main({ pid, controlPath, own, command, persists }) {
+  if (controlPath !== undefined) {
+    const server = net.createServer({ allowHalfOpen: true }, async (socket) => {
+      socket.on('error', () => {});
+      const word = await text(socket).catch(() => '');
+      socket.end(ANSWERS[word]?.(pid));
+    });
+    server.listen(controlPath);
+    await once(server, 'listening');
+  }
+  process.stdout.end('ready\n');
+  if (command !== undefined) {
+    runBehind(own, command).then(() => persists || signal(pid, 'SIGTERM'));
+  }
+  await ended(pid);
+  for (const path of [controlPath, own]) if (path !== undefined) rmSync(path, { force: true });
+  process.exit();
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await main(JSON.parse(process.argv[2]));
