@@ -115,8 +115,8 @@ test('keys of the agent that IdentityFile names come first, with their certifica
   const read = (text) => {
     writeFileSync(context.userFile, text);
     const { options, notices } = configure('', {}, 'h', context);
-    const { privateKey, agentKeys, agentKeysFirst } = options;
-    return { certificates: [privateKey ?? []].flat().map(({ certificate }) => certificate), agentKeys, agentKeysFirst, notices };
+    const { privateKey, agentKeys, agentKeysFirst, authHandler } = options;
+    return { certificates: [privateKey ?? []].flat().map(({ certificate }) => certificate), agentKeys, agentKeysFirst, authHandler, notices };
   };
   assert.equal(read('').agentKeysFirst, undefined);
 
@@ -149,8 +149,14 @@ test('keys of the agent that IdentityFile names come first, with their certifica
   assert.deepEqual(read('IdentityFile ~/.ssh/gone').agentKeysFirst, expected);
   const alone = read('IdentityFile none\nCertificateFile ~/.ssh/gone.pub');
   assert.deepEqual([alone.agentKeysFirst, alone.notices], [[certificate], []]);
-  const only = read('IdentityFile ~/.ssh/pem\nCertificateFile ~/.ssh/gone.pub\nIdentitiesOnly yes');
-  assert.deepEqual(only.agentKeys, [pem.publicKey]);
+  // A certificate comes before all keys: servers accept few attempts.
+  const other = make('other');
+  const others = 'IdentityFile ~/.ssh/other\nCertificateFile ~/.ssh/gone.pub';
+  assert.deepEqual(read(others).authHandler, ['agent', 'publickey', 'none']);
+  assert.deepEqual(read(`${others}\nPreferredAuthentications publickey`).authHandler, ['agent', 'publickey', 'none']);
+  assert.equal(read(`${others}\nIdentityFile ~/.ssh/gone`).authHandler, undefined);
+  const only = read(`${others}\nIdentitiesOnly yes`);
+  assert.deepEqual([only.agentKeys, only.authHandler], [[other.publicKey], undefined]);
   assert.match(only.notices.map(({ reason }) => reason).join(), /the certificate belongs to no key that is read here/);
 
   // A private key with a certificate in the place of its public key.

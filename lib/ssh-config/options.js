@@ -96,10 +96,11 @@ function credentials(reader, { keys, publicKeys, strays }, notice) {
       if (first.length > 0) options.agentKeysFirst = first;
     }
   }
-  if (options.agent === undefined || only) {
+  const certifies = options.agent !== undefined && !only && strays.length > 0;
+  if (!certifies)
     for (const { setting } of strays) notice(setting, 'the certificate belongs to no key that is read here');
-  }
-  const methods = authMethods(reader, notice);
+  // As for ssh, a CertificateFile comes before all keys.
+  const methods = authMethods(reader, notice, certifies ? ['agent', 'publickey'] : ['publickey', 'agent']);
   if (methods !== undefined) options.authHandler = methods;
   return options;
 }
@@ -124,8 +125,11 @@ function identityAgent(reader) {
   return expandPath(setting.value, { ...context, tokens }, setting.line);
 }
 
-/** The methods to use, unless they are the default ones. */
-function authMethods(reader, notice) {
+/**
+ * The methods to use, unless they are the default ones.
+ * @param {string[]} keys the methods of keys, in order
+ */
+function authMethods(reader, notice, keys) {
   const preferred = reader.settings.get('PreferredAuthentications');
   const off = {
     publickey: 'PubkeyAuthentication',
@@ -136,12 +140,12 @@ function authMethods(reader, notice) {
   const unknown = named.filter((method) => !METHODS.includes(method));
   if (unknown.length > 0) notice(preferred, `not supported: ${unknown.join(', ')}`);
   const left = METHODS.filter((method) => named.includes(method) && reader.value(off[method]) !== false);
-  if (preferred === undefined && left.length === METHODS.length) return undefined;
+  if (preferred === undefined && left.length === METHODS.length && keys[0] === 'publickey') return undefined;
   left.sort((a, b) => named.indexOf(a) - named.indexOf(b));
   // ssh begins with `none` whatever is preferred; here keys may come before it.
   const secret = left.findIndex((method) => method !== 'publickey');
   left.splice(secret < 0 ? left.length : secret, 0, 'none');
-  return left.flatMap((method) => (method === 'publickey' ? ['publickey', 'agent'] : [method]));
+  return left.flatMap((method) => (method === 'publickey' ? keys : [method]));
 }
 
 function hostKeys(reader, notice) {
