@@ -120,7 +120,7 @@ export function checkFor(triples) {
     Object.assign(env, { [`CC_${variable}`]: compiler, [`CXX_${variable}`]: compiler, [`AR_${variable}`]: 'true' });
   }
   const targets = triples.flatMap((triple) => ['--target', triple]);
-  build('cargo', ['check', '--quiet', '--locked', '--lib', ...targets], env);
+  build('cargo', ['check', '--quiet', '--locked', '--lib', '--tests', ...targets], env);
 }
 
 /**

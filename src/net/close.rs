@@ -344,10 +344,10 @@ impl Closing {
 ///
 /// Its SO_LINGER stays as the caller has set it, and rules what the kernel does if the process
 /// dies.
-#[cfg_attr(windows, allow(dead_code, reason = "sockets of the program are closed on Unix only"))]
+#[cfg(unix)]
 pub(crate) struct GracefulClose(Closing);
 
-#[cfg_attr(windows, allow(dead_code, reason = "sockets of the program are closed on Unix only"))]
+#[cfg(unix)]
 impl GracefulClose {
     /// Sends FIN. An error means that the peer is gone without having received everything.
     pub(crate) fn begin(stream: impl Into<Stream>) -> io::Result<Self> {
@@ -404,7 +404,7 @@ pub(crate) fn is_acknowledged(stream: &Stream) -> bool {
     is_empty && !stream.has_failed()
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod graceful_tests;
 #[cfg(test)]
 mod memory_tests;

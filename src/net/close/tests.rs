@@ -166,6 +166,7 @@ fn graceful_waits_for_a_peer_that_stalls() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "the system takes a write of any size")]
 fn a_peer_that_sends_before_it_reads_is_read() {
     runtime::handle().block_on(async {
         let (stream, peer) = pair().await;
@@ -214,6 +215,7 @@ fn a_cut_stream_is_delivered_and_then_reset() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "asks for counts that wine does not have")]
 fn a_hard_reset_counts_what_it_throws_away() {
     for finished in [false, true] {
         runtime::handle().block_on(async {
@@ -303,6 +305,7 @@ fn a_fin_that_was_sent_is_seen_through() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "asks for counts that wine does not have")]
 fn a_fin_is_no_byte_that_the_peer_did_not_get() {
     for finish in [CloseMode::FinSent, CloseMode::ResetAfterFin] {
         runtime::handle().block_on(async {
@@ -330,6 +333,7 @@ fn expiry() -> (oneshot::Sender<()>, impl Future<Output = ()>) {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "asks for counts that wine does not have")]
 fn a_peer_that_stalls_is_cut_off_with_an_exact_account() {
     for (finish, finished, has_more) in [
         (CloseMode::Fin, false, true),
@@ -361,6 +365,7 @@ fn a_peer_that_stalls_is_cut_off_with_an_exact_account() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "asks for counts that wine does not have")]
 fn what_was_acknowledged_in_time_is_delivered_however_late_that_is_noticed() {
     for finish in [CloseMode::Fin, CloseMode::Reset] {
         runtime::handle().block_on(async {
@@ -386,6 +391,7 @@ fn what_was_acknowledged_in_time_is_delivered_however_late_that_is_noticed() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "asks for counts that wine does not have")]
 fn a_peer_that_is_too_slow_is_cut_off_while_it_reads() {
     runtime::handle().block_on(async {
         let (stream, peer) = pair().await;

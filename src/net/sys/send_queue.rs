@@ -16,7 +16,7 @@ pub(crate) struct Sent {
     pub(crate) fin: bool,
 }
 
-#[cfg(unix)]
+#[cfg(any(unix, test))]
 impl Sent {
     /// For sockets whose bytes were not counted, and without a FIN.
     pub(crate) const NOTHING: Sent = Sent { bytes: 0, before: 0, fin: false };
