@@ -559,6 +559,23 @@ export interface SSHTunnelOptions {
    * 60 seconds; after an error that is not retried (see `reconnect`), not until the tunnel connects again.
    */
   sessions?: number | undefined;
+  /**
+   * Ends the calls that wait for the first session of the tunnel when it aborts: each fails with an AbortError, as
+   * by a signal of its own (see {@link AbortOptions}). It has no effect once a session was up.
+   */
+  signal?: AbortSignal | undefined;
+}
+
+/** Options of a call that can be aborted. */
+export interface AbortOptions {
+  /**
+   * Ends the call when it aborts. The call then fails with an AbortError, whose `code` is `'ABORT_ERR'` and whose
+   * `cause` is the signal's `reason`. What the call had begun is undone: the tunnel stops connecting unless something
+   * else needs the session, and a forward that does not listen yet is removed. A call that is done when the signal
+   * aborts keeps its result. A call without a callback blocks the thread that would abort the signal, so only a
+   * signal that has aborted before makes it fail.
+   */
+  signal?: AbortSignal | undefined;
 }
 
 /**
@@ -760,7 +777,7 @@ export interface ConnectionPromises {
 }
 
 /** Options of {@link SSHTunnel.forwardLocal}: where to listen, and the target. */
-export interface LocalForwardOptions {
+export interface LocalForwardOptions extends AbortOptions {
   /** The local address to listen on, or a name to resolve. Default: `'127.0.0.1'`. */
   localHost?: string | undefined;
   /** The local port to listen on, 0 to 65535; with 0 the system chooses a port. Default: 0. */
@@ -791,7 +808,7 @@ export interface LocalForwardOptions {
 }
 
 /** Options of {@link SSHTunnel.forwardDynamic}: where to listen, and who may use it. */
-export interface DynamicForwardOptions {
+export interface DynamicForwardOptions extends AbortOptions {
   /**
    * The local address to listen on, as {@link LocalForwardOptions.localHost}. Every client that can connect
    * to it reaches everything that the server can reach.
@@ -822,7 +839,7 @@ export interface DynamicForwardOptions {
 }
 
 /** Options of {@link SSHTunnel.forwardRemote}: where the server listens, and the local target. */
-export interface RemoteForwardOptions {
+export interface RemoteForwardOptions extends AbortOptions {
   /**
    * The address or name that the server listens on; the empty string is all of its addresses. Default:
    * `'localhost'`. The server decides what it means: OpenSSH listens on its loopback addresses unless its
@@ -909,6 +926,8 @@ export interface Forward {
   stats(callback: Callback<ConnectionStats>): void;
   /** The methods of the forward as promises. */
   readonly promises: ForwardPromises;
+  /** Stops the forward, for `await using`. Defined if the runtime has the symbol. */
+  [Symbol.asyncDispose](): Promise<void>;
 }
 
 /** The methods of a {@link Forward} as promises. */
@@ -919,8 +938,17 @@ export interface ForwardPromises {
   stats(): Promise<ConnectionStats>;
 }
 
+/** Options of {@link SSHTunnel.dial} beside its target. */
+export interface DialAbortOptions {
+  /**
+   * Destroys the socket when it aborts before the socket is connected. 'error' is emitted with an AbortError, as in
+   * {@link AbortOptions}. Of a signal that has aborted before, the call itself throws it.
+   */
+  signal?: AbortSignal | undefined;
+}
+
 /** Options of {@link SSHTunnel.dial}: the target. */
-export interface DialOptions {
+export interface DialOptions extends DialAbortOptions {
   /** The host of the target, resolved by the SSH server. It requires `port`. */
   host?: string | undefined;
   /** The port of the target, 1 to 65535. It requires `host`. */
@@ -1220,6 +1248,7 @@ export interface SSHTunnelError extends Error {
    * - `'ERR_SSH_OPEN_...'`: A jump host refused to connect to the next server, see {@link ConnectionEnd.code}.
    * - `'ERR_TUNNEL_SOCK_USED'`: `sock` has already carried a session.
    * - `'ERR_TUNNEL_CLOSED'`: The tunnel was shut down during the operation.
+   * - `'ABORT_ERR'`: An AbortSignal has ended the operation ({@link AbortOptions}).
    * - `'ERR_TUNNEL_NO_FORWARD'`: The tunnel has no `forwardHost` and nothing to listen for, or the statistics
    *   of a forward are no longer available, see {@link Forward.stats}.
    * - `'ERR_SSH_FORWARD_REFUSED'`: The server refused to listen for a remote forward, or to stop, or does not
@@ -1421,8 +1450,10 @@ export interface SSHTunnelChannels {
  * The methods of a tunnel as promises. They take effect in the order of all calls on the tunnel, but each
  * promise settles when its own operation is done, without waiting for earlier calls. A hostVerifier can
  * therefore await `promises.setLinger(...)` while `promises.connect()` waits for it. A bad argument rejects.
+ *
+ * `sshtunnel-native/promises` has a class whose own methods are these.
  */
-export interface SSHTunnelPromises {
+export interface SSHTunnelPromises<C extends ConnectionInfo = Connection, F = Forward> {
   /** Promise form of {@link SSHTunnel.getLinger}. */
   getLinger(): Promise<boolean>;
   /** Promise form of {@link SSHTunnel.setLinger}. */
@@ -1440,22 +1471,22 @@ export interface SSHTunnelPromises {
   /** Promise form of {@link SSHTunnel.setIdleTimeout}. */
   setIdleTimeout(idleTimeout: number): Promise<void>;
   /** Promise form of {@link SSHTunnel.connect}. */
-  connect(): Promise<void>;
+  connect(options?: AbortOptions): Promise<void>;
   /** Promise form of {@link SSHTunnel.startListening}. */
-  startListening(): Promise<void>;
+  startListening(options?: AbortOptions): Promise<void>;
   /** Promise form of {@link SSHTunnel.stopListening}. */
   stopListening(): Promise<void>;
   /** Promise form of {@link SSHTunnel.forwardLocal}. */
-  forwardLocal(options: LocalForwardOptions): Promise<Forward>;
+  forwardLocal(options: LocalForwardOptions): Promise<F>;
   /** Promise form of {@link SSHTunnel.forwardDynamic}. */
-  forwardDynamic(options: DynamicForwardOptions): Promise<Forward>;
+  forwardDynamic(options: DynamicForwardOptions): Promise<F>;
   /** Promise form of {@link SSHTunnel.forwardRemote}. */
-  forwardRemote(options: RemoteForwardOptions): Promise<Forward>;
+  forwardRemote(options: RemoteForwardOptions): Promise<F>;
   /**
    * Opens a connection as {@link SSHTunnel.dial}, and resolves with the socket when it is connected. Rejects
    * with the error that the socket would emit before that.
    */
-  dial(host: string, port: number): Promise<TunnelSocket>;
+  dial(host: string, port: number, options?: DialAbortOptions): Promise<TunnelSocket>;
   /** Promise form of {@link SSHTunnel.dial} with options. */
   dial(options: DialOptions): Promise<TunnelSocket>;
   /** Promise form of {@link SSHTunnel.disconnect}. */
@@ -1465,7 +1496,7 @@ export interface SSHTunnelPromises {
   /** Promise form of {@link SSHTunnel.close}. */
   close(options?: CloseOptions): Promise<ConnectionEnd[]>;
   /** Promise form of {@link SSHTunnel.connections}. */
-  connections(): Promise<Connection[]>;
+  connections(): Promise<C[]>;
   /** Promise form of {@link SSHTunnel.stats}. */
   stats(): Promise<TunnelStats>;
 }
@@ -1474,6 +1505,11 @@ export interface SSHTunnelPromises {
 export interface CloseOptions {
   /** Milliseconds that connections have to finish by themselves, 0 to 2147483647. Default: no limit. */
   timeout?: number | undefined;
+  /**
+   * Ends the call when it aborts, with an AbortError as in {@link AbortOptions}. The tunnel goes on closing:
+   * connections may finish until the `timeout`, or until {@link SSHTunnel.shutdown} ends them.
+   */
+  signal?: AbortSignal | undefined;
 }
 
 /** Options of {@link SSHTunnel.shutdown}. */
@@ -1511,7 +1547,7 @@ export interface ShutdownOptions {
  * connection ends with a reset after the delivered bytes (at once with a hard Linger), so a truncated stream
  * never looks complete.
  */
-export class SSHTunnel extends EventEmitter {
+export class SSHTunnel extends EventEmitter<SSHTunnelEvents> {
   /** Creates a tunnel. It starts no thread and uses no network until a method connects it. */
   constructor(options: SSHTunnelOptions);
 
@@ -1597,9 +1633,11 @@ export class SSHTunnel extends EventEmitter {
    * {@link SSHTunnelError.code}). Throws ERR_TUNNEL_WOULD_DEADLOCK without a callback if a hostVerifier or a
    * listener of 'keyboard-interactive' would have to answer.
    */
-  connect(): void;
+  connect(options?: AbortOptions): void;
   /** Callback form of {@link SSHTunnel.connect}. */
   connect(callback: Callback): void;
+  /** Callback form of {@link SSHTunnel.connect} with options. */
+  connect(options: AbortOptions | undefined, callback: Callback): void;
 
   /**
    * Binds the local port of the constructor's options, after connecting if there is no session. Completes when
@@ -1612,9 +1650,11 @@ export class SSHTunnel extends EventEmitter {
    * ERR_TUNNEL_CLOSED if {@link SSHTunnel.stopListening} is called meanwhile, and with ERR_TUNNEL_NO_FORWARD if
    * the tunnel has no `forwardHost`.
    */
-  startListening(): void;
+  startListening(options?: AbortOptions): void;
   /** Callback form of {@link SSHTunnel.startListening}. */
   startListening(callback: Callback): void;
+  /** Callback form of {@link SSHTunnel.startListening} with options. */
+  startListening(options: AbortOptions | undefined, callback: Callback): void;
 
   /**
    * Closes the constructor's local port. Completes when the port is free, without waiting for any connection.
@@ -1700,9 +1740,17 @@ export class SSHTunnel extends EventEmitter {
    * While such a socket exists, `shutdown()` without `force`, and `disconnect()` of the socket, throw
    * ERR_TUNNEL_WOULD_DEADLOCK without a callback, because this thread has to read its data.
    */
-  dial(host: string, port: number): TunnelSocket;
+  dial(host: string, port: number, options?: DialAbortOptions): TunnelSocket;
   /** Opens a connection as {@link SSHTunnel.dial}, with the target and `allowHalfOpen` as options. */
   dial(options: DialOptions): TunnelSocket;
+
+  /**
+   * Returns a function that opens a connection as {@link SSHTunnel.dial} and returns its socket at once, whatever its
+   * own arguments are. Drivers take it as their `stream`, `socket` or `createConnection`. A bad target throws here.
+   */
+  connector(host: string, port: number): (...ignored: unknown[]) => TunnelSocket;
+  /** Returns a function that opens connections with these options, see {@link SSHTunnel.connector}. */
+  connector(options: DialOptions): (...ignored: unknown[]) => TunnelSocket;
 
   /**
    * Returns an agent for `http` and `https` requests whose connections are opened with {@link SSHTunnel.dial}:
@@ -1816,14 +1864,6 @@ export class SSHTunnel extends EventEmitter {
    * the process running.
    */
   unref(): this;
-
-  on<E extends keyof SSHTunnelEvents>(event: E, listener: (...args: SSHTunnelEvents[E]) => void): this;
-  once<E extends keyof SSHTunnelEvents>(event: E, listener: (...args: SSHTunnelEvents[E]) => void): this;
-  addListener<E extends keyof SSHTunnelEvents>(event: E, listener: (...args: SSHTunnelEvents[E]) => void): this;
-  prependListener<E extends keyof SSHTunnelEvents>(event: E, listener: (...args: SSHTunnelEvents[E]) => void): this;
-  prependOnceListener<E extends keyof SSHTunnelEvents>(event: E, listener: (...args: SSHTunnelEvents[E]) => void): this;
-  off<E extends keyof SSHTunnelEvents>(event: E, listener: (...args: SSHTunnelEvents[E]) => void): this;
-  removeListener<E extends keyof SSHTunnelEvents>(event: E, listener: (...args: SSHTunnelEvents[E]) => void): this;
 }
 
 /** The class {@link SSHTunnel} by the name of the package. */

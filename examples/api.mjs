@@ -7,7 +7,7 @@ import http from 'node:http';
 import { homedir } from 'node:os';
 import { json, text } from 'node:stream/consumers';
 import { setTimeout } from 'node:timers/promises';
-import { SSHTunnel } from 'sshtunnel-native';
+import { SSHTunnel } from 'sshtunnel-native/promises';
 
 const [host, port, apiHost, apiPort, path = '/'] = process.argv.slice(2);
 const AT_ONCE = 10;
@@ -25,11 +25,11 @@ tunnel.on('reconnecting', ({ error, delay }) => console.log(`${error.message}; a
 tunnel.on('error', (error) => console.error(error.message));
 let connections = 0;
 tunnel.on('connection', () => connections++);
-await tunnel.promises.connect();
+await tunnel.connect();
 
 // With a socket and HTTP/1.0, where the end of the connection is the end of the response. A truncated
 // response cannot look complete: 'end' of a socket of dial() is always the true end, otherwise it is ECONNRESET.
-const socket = tunnel.dial(apiHost, Number(apiPort));
+const socket = await tunnel.dial(apiHost, Number(apiPort));
 socket.write(`GET ${path} HTTP/1.0\r\nHost: ${apiHost}:${apiPort}\r\n\r\n`);
 const [statusLine] = (await text(socket)).split('\r\n');
 console.log(statusLine);

@@ -4,7 +4,7 @@
 
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { SSHTunnel } from 'sshtunnel-native';
+import { SSHTunnel } from 'sshtunnel-native/promises';
 
 const [forwardHost, forwardPort, ...servers] = process.argv.slice(2);
 
@@ -28,6 +28,6 @@ tunnel.on('reconnecting', ({ error, delay }) => console.log(`${error.message}; a
 tunnel.on('ready', () => console.log('connected'));
 tunnel.on('error', (error) => console.error(error.message)); // names the jump host, if one failed
 
-await tunnel.promises.startListening();
+await tunnel.startListening();
 console.log(`127.0.0.1:${tunnel.localPort} -> ${forwardHost}:${forwardPort} by ${servers.join(', ')}`);
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => tunnel.close({ timeout: 5000 }));

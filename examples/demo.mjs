@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { readSync } from 'node:fs';
 import net from 'node:net';
-import { SSHTunnel } from 'sshtunnel-native';
+import { SSHTunnel } from 'sshtunnel-native/promises';
 
 const MIB = 2 ** 20;
 const DOWNLOAD = 128 * MIB;
@@ -24,7 +24,7 @@ const tunnel = new SSHTunnel({
   forwardHost: '127.0.0.1',
   forwardPort: sourcePort,
 });
-await tunnel.promises.startListening();
+await tunnel.startListening();
 
 console.log(`
 An SSH tunnel
@@ -78,7 +78,7 @@ async function download() {
 
 /** Closes a connection with data in flight; returns what went wrong. */
 async function close(linger) {
-  tunnel.setLinger(linger);
+  await tunnel.setLinger(linger);
   const opened = once(tunnel, 'connection');
   const ended = once(tunnel, 'disconnected');
   const sent = once(far, 'message');
@@ -96,7 +96,7 @@ async function close(linger) {
   await receivedAll(connectionId);
 
   const since = performance.now();
-  const disconnected = tunnel.promises.disconnect(connectionId);
+  const disconnected = tunnel.disconnect(connectionId);
   if (linger) socket.resume(); // a graceful close waits for this, a hard one does not
   await disconnected;
   const took = performance.now() - since;
@@ -137,7 +137,7 @@ function endOf(socket) {
 async function receivedAll(connectionId) {
   for (let last = -1, quiet = 0; quiet < 5; ) {
     await new Promise((resolve) => setTimeout(resolve, 20));
-    const connections = await tunnel.promises.connections();
+    const connections = await tunnel.connections();
     const { bytesDown } = connections.find((it) => it.connectionId === connectionId);
     quiet = bytesDown === last ? quiet + 1 : 0;
     last = bytesDown;

@@ -3,7 +3,7 @@
 
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { SSHTunnel } from 'sshtunnel-native';
+import { SSHTunnel } from 'sshtunnel-native/promises';
 
 const [host, port, forwardHost, forwardPort] = process.argv.slice(2);
 
@@ -20,7 +20,7 @@ tunnel.on('disconnected', ({ connectionId, code, closedBy, bytesUp, bytesDown })
 });
 tunnel.on('error', (error) => console.error(error.message));
 
-await tunnel.promises.startListening();
+await tunnel.startListening();
 console.log(`127.0.0.1:${tunnel.localPort} -> ${forwardHost}:${forwardPort}`);
 
 async function finish() {

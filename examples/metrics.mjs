@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import { homedir } from 'node:os';
-import { SSHTunnel } from 'sshtunnel-native';
+import { SSHTunnel } from 'sshtunnel-native/promises';
 
 const [host, port, forwardHost, forwardPort, metricsPort = '9464'] = process.argv.slice(2);
 
@@ -121,7 +121,7 @@ const server = http.createServer(async (request, response) => {
   if (request.url !== '/metrics') return response.writeHead(404).end();
   try {
     const common = { tunnel: `${forwardHost}:${forwardPort}` };
-    const text = families(await tunnel.promises.stats())
+    const text = families(await tunnel.stats())
       .map((family) => print(family, common))
       .join('');
     response.setHeader('Content-Type', 'text/plain; version=0.0.4; charset=utf-8').end(text);
@@ -130,7 +130,7 @@ const server = http.createServer(async (request, response) => {
   }
 });
 
-await tunnel.promises.startListening();
+await tunnel.startListening();
 server.listen(Number(metricsPort), '127.0.0.1', () => {
   console.log(`127.0.0.1:${tunnel.localPort} -> ${forwardHost}:${forwardPort}`);
   console.log(`http://127.0.0.1:${server.address().port}/metrics`);

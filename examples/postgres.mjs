@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { setTimeout } from 'node:timers/promises';
 import pg from 'pg';
-import { SSHTunnel } from 'sshtunnel-native';
+import { SSHTunnel } from 'sshtunnel-native/promises';
 
 const [host, port, forwardHost, forwardPort] = process.argv.slice(2);
 const CLIENTS = 10;
@@ -24,7 +24,7 @@ const tunnel = new SSHTunnel({
 tunnel.on('ready', () => console.log('connected'));
 tunnel.on('reconnecting', ({ error, delay }) => console.log(`${error.message}; again in ${delay} ms`));
 tunnel.on('error', (error) => console.error(error.message));
-await tunnel.promises.startListening();
+await tunnel.startListening();
 
 // With TLS to the database, add `ssl: { servername: forwardHost }`, the name in its certificate.
 const pool = new pg.Pool({ host: '127.0.0.1', port: tunnel.localPort, max: CLIENTS });

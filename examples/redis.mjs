@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { createClient } from 'redis';
-import { SSHTunnel } from 'sshtunnel-native';
+import { SSHTunnel } from 'sshtunnel-native/promises';
 
 const [host, port, forwardHost, forwardPort] = process.argv.slice(2);
 const KEY = 'sshtunnel-native:example';
@@ -23,7 +23,7 @@ const tunnel = new SSHTunnel({
 tunnel.on('ready', () => console.log('connected'));
 tunnel.on('reconnecting', ({ error, delay }) => console.log(`${error.message}; again in ${delay} ms`));
 tunnel.on('error', (error) => console.error(error.message));
-await tunnel.promises.startListening();
+await tunnel.startListening();
 
 const client = createClient({
   socket: { host: '127.0.0.1', port: tunnel.localPort },

@@ -6,7 +6,7 @@
 
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
-import { SSHTunnel } from 'sshtunnel-native';
+import { SSHTunnel } from 'sshtunnel-native/promises';
 
 const { env } = process;
 const seconds = (name, usual) => Number(env[name] ?? usual);
@@ -62,7 +62,7 @@ async function finish() {
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, finish); // the second one kills
 
 try {
-  await tunnel.promises.startListening();
+  await tunnel.startListening();
   console.log(`127.0.0.1:${tunnel.localPort} -> ${env.FORWARD_HOST}:${env.FORWARD_PORT}`);
 } catch (error) {
   // The first connection attempt is not retried. A signal during it is not a failure.

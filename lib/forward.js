@@ -58,6 +58,16 @@ class Forward {
   }
 }
 
+if (Symbol.asyncDispose !== undefined) {
+  Object.defineProperty(Forward.prototype, Symbol.asyncDispose, {
+    value: async function asyncDispose() {
+      await this.promises.stop();
+    },
+    configurable: true,
+    writable: true,
+  });
+}
+
 /** An end of a forward by the names of its options. */
 function membersOf(side, { host, port, path }) {
   return path === undefined ? { [`${side}Host`]: host, [`${side}Port`]: port } : { [`${side}Path`]: path };

@@ -9,13 +9,15 @@ const { checkObject } = require('./validate/index.js');
  * resumes TLS sessions.
  */
 class TunnelAgent extends https.Agent {
-  #tunnel;
+  /** Opens a connection through the tunnel. */
+  #dial;
   /** The sockets of dial() below those of TLS, whose ref() and unref() do not reach them. */
   #below = new WeakMap();
 
-  constructor(tunnel, options = {}) {
+  /** @param {(target: { host: string, port: number } | { path: string }) => any} dial */
+  constructor(dial, options = {}) {
     super({ ...checkObject(options, 'options') });
-    this.#tunnel = tunnel;
+    this.#dial = dial;
   }
 
   // A request reads these two before the agent gets the request, and their values differ for http and https: only the
@@ -46,7 +48,7 @@ class TunnelAgent extends https.Agent {
     const { host, port, secureEndpoint, socketPath } = options;
     let socket;
     try {
-      socket = this.#tunnel.dial(socketPath ? { path: socketPath } : { host, port: Number(port) });
+      socket = this.#dial(socketPath ? { path: socketPath } : { host, port: Number(port) });
     } catch (error) {
       // Passed to the request, as later errors are: one that has waited has no caller to throw to.
       process.nextTick(callback, error);

@@ -3,6 +3,7 @@
 const { AsyncResource } = require('node:async_hooks');
 const { EventEmitter, once } = require('node:events');
 
+const { Abortion } = require('./abort.js');
 const { Connection } = require('./connection.js');
 const diagnostics = require('./diagnostics.js');
 const { fromNative, invalidArgValue, wouldDeadlock } = require('./errors.js');
@@ -22,14 +23,21 @@ const usedSocks = new WeakSet();
 /** What a blocked thread cannot do, as the error says it. */
 const SOCK = 'options.sock, which carries the session';
 const DIALED = 'a socket of dial(), which has to read what comes';
+/** The member of a class of tunnels that has the classes of its connections and forwards. */
+const PARTS = Symbol('parts');
+
 /** Forwards that have ended and are not looked for yet. */
 const MIN_FORWARDS = 32;
+
+/** @type {AbortSignal[]} */
+const NO_SIGNALS = [];
 
 const itself = (value) => value;
 const nothing = () => undefined;
 
 class SSHTunnel extends EventEmitter {
   #handle;
+  #parts;
   #subscriptions;
   #lifetime;
   /** By number; ended forwards stay until forwards() looks for them. @type {Map<number, Forward>} */
@@ -45,6 +53,8 @@ class SSHTunnel extends EventEmitter {
   /** The stream that leads to the server, and its state once a session uses it. */
   #sock;
   #carried;
+  /** The `signal` of the tunnel's options, until a session was up. @type {AbortSignal | undefined} */
+  #signal;
   /** Whether a listener of 'keyboard-interactive' answers the server. */
   #interactive;
   #configNotices = Object.freeze([]);
@@ -53,6 +63,8 @@ class SSHTunnel extends EventEmitter {
   #promises;
 
   static #promisesOf;
+
+  static [PARTS] = { Connection, Forward };
 
   static {
     setHandlers({
@@ -77,16 +89,21 @@ class SSHTunnel extends EventEmitter {
         getIdleTimeout: (tunnel, settler) => tunnel.#call(settler, Method.GetIdleTimeout),
         setIdleTimeout: (tunnel, settler, idleTimeout) =>
           tunnel.#call(settler, Method.SetIdleTimeout, check.checkMilliseconds(idleTimeout, 'idleTimeout')),
-        connect: (tunnel, settler) => tunnel.#connecting('connect', settler).#call(settler, Method.Connect),
-        startListening: (tunnel, settler) =>
-          tunnel.#connecting('startListening', settler).#call(settler, Method.StartListening),
+        connect: (tunnel, settler, options) => {
+          const signals = tunnel.#signals(check.checkAbortOptions(options, 'connect'));
+          tunnel.#connecting('connect', settler).#call(settler, Method.Connect, 0, { signals });
+        },
+        startListening: (tunnel, settler, options) => {
+          const signals = tunnel.#signals(check.checkAbortOptions(options, 'startListening'));
+          tunnel.#connecting('startListening', settler).#call(settler, Method.StartListening, 0, { signals });
+        },
         stopListening: (tunnel, settler) => tunnel.#call(settler, Method.StopListening),
         forwardLocal: (tunnel, settler, options) =>
-          tunnel.#startForward('forwardLocal', settler, check.checkLocalForward(options)),
+          tunnel.#startForward('forwardLocal', settler, check.checkLocalForward(options), options.signal),
         forwardDynamic: (tunnel, settler, options) =>
-          tunnel.#startForward('forwardDynamic', settler, check.checkDynamicForward(options)),
+          tunnel.#startForward('forwardDynamic', settler, check.checkDynamicForward(options), options.signal),
         forwardRemote: (tunnel, settler, options) =>
-          tunnel.#startForward('forwardRemote', settler, check.checkRemoteForward(options)),
+          tunnel.#startForward('forwardRemote', settler, check.checkRemoteForward(options), options.signal),
         disconnect: (tunnel, settler, connectionId) => tunnel.#disconnect(settler, connectionId),
         shutdown: (tunnel, settler, options) => tunnel.#shutdown(settler, check.checkShutdownOptions(options)),
         close: (tunnel, settler, options) =>
@@ -99,7 +116,7 @@ class SSHTunnel extends EventEmitter {
           }),
         stats: (tunnel, settler) => tunnel.#call(settler, Method.Stats),
       },
-      ['shutdown', 'close'],
+      ['connect', 'startListening', 'shutdown', 'close'],
     );
 
     for (const name of ['on', 'addListener', 'prependListener', 'off', 'removeListener']) {
@@ -122,7 +139,7 @@ class SSHTunnel extends EventEmitter {
 
   constructor(options) {
     super();
-    const { native, verifiers, interactive, sock, wipe } = check.checkOptions(options);
+    const { native, verifiers, interactive, sock, signal, wipe } = check.checkOptions(options);
     if (usedSocks.has(sock))
       throw invalidArgValue('options.sock', 'was given to another tunnel', sock, { secret: true });
     let handle;
@@ -137,7 +154,9 @@ class SSHTunnel extends EventEmitter {
     this.#lifetime = new Lifetime(this, handle);
     this.#verifiers = verifiers;
     this.#interactive = interactive;
+    this.#parts = new.target[PARTS];
     this.#sock = sock;
+    this.#signal = signal;
     if (sock !== undefined) usedSocks.add(sock);
   }
 
@@ -164,19 +183,32 @@ class SSHTunnel extends EventEmitter {
     return [...this.#forwards.values()];
   }
 
-  dial(host, port) {
-    const wanted = check.checkDial(host, port);
+  dial(...args) {
+    return this.#dial(...args);
+  }
+
+  connector(...target) {
+    check.checkDial(...target);
+    return () => this.#dial(...target);
+  }
+
+  #dial(host, port, options) {
+    const { signal, ...wanted } = check.checkDial(host, port, options);
+    const abortion = new Abortion(this.#signals(signal));
+    if (abortion.isAborted) throw abortion.error;
     this.#subscriptions.look();
     this.#connecting('dial', nothing);
     const socket = dial(this.#handle, wanted, this.#ask);
     this.#sockets.set(socket.connectionId, socket);
-    return socket;
+    abortion.follow(() => socket.destroy(abortion.error));
+    const opened = () => abortion.stop();
+    return socket.once('connect', opened).once('close', opened);
   }
 
   agent(options) {
     // Loaded here, because it needs https and thereby TLS, which take longer to load than all the rest.
     const { TunnelAgent } = require('./http-agent.js');
-    return new TunnelAgent(this, options);
+    return new TunnelAgent((target) => this.#dial(target), options);
   }
 
   get listening() {
@@ -189,8 +221,8 @@ class SSHTunnel extends EventEmitter {
 
   get promises() {
     this.#promises ??= SSHTunnel.#promisesOf(this, {
-      dial: async (host, port) => {
-        const socket = this.dial(host, port);
+      dial: async (...target) => {
+        const socket = this.#dial(...target);
         await once(socket, 'connect');
         return socket;
       },
@@ -209,9 +241,12 @@ class SSHTunnel extends EventEmitter {
   }
 
   /** Calls the addon, and settles as `settler` says. */
-  #call(settler, method, number = 0, { result = itself, linger = 0, forward = undefined } = {}) {
+  #call(settler, method, number = 0, { result = itself, linger = 0, forward = undefined, signals = NO_SIGNALS } = {}) {
     this.#subscriptions.look();
-    if (settler !== undefined) return enqueue(this, this.#handle, { method, number, linger, forward }, settler, result);
+    if (settler !== undefined)
+      return enqueue(this, this.#handle, { method, number, linger, forward, signals }, settler, result);
+    const abortion = new Abortion(signals);
+    if (abortion.isAborted) throw abortion.error;
     const outcome = binding.call(this.#handle, method, number, linger, forward);
     this.#lifetime.refresh();
     if (outcome?.code !== undefined) throw this.#error(outcome);
@@ -234,14 +269,16 @@ class SSHTunnel extends EventEmitter {
   };
 
   #connection(info) {
-    return new Connection(info, this.#ask, this.#disconnect);
+    return new this.#parts.Connection(info, this.#ask, this.#disconnect);
   }
 
-  #startForward(name, settler, forward) {
+  #startForward(name, settler, forward, signal) {
+    const signals = this.#signals(check.checkSignal(signal, 'options.signal'));
     return this.#connecting(name, settler).#call(settler, Method.StartForward, 0, {
       forward,
+      signals,
       result: (info) => {
-        const forward = new Forward(info, this.#ask, (id) => this.#findForward(id));
+        const forward = new this.#parts.Forward(info, this.#ask, (id) => this.#findForward(id));
         this.#forwards.set(forward.forwardId, forward);
         if (this.#forwards.size > this.#maxForwards)
           this.#maxForwards = 2 * Math.max(MIN_FORWARDS, this.forwards().length);
@@ -262,8 +299,9 @@ class SSHTunnel extends EventEmitter {
     return this.#call(settler, Method.Shutdown);
   }
 
-  /** @param {number} limit milliseconds, -1 for no limit */
-  #close(settler, limit) {
+  /** The limit is in milliseconds, -1 for none. */
+  #close(settler, { limit, signal }) {
+    const signals = signal === undefined ? NO_SIGNALS : [signal];
     const collected = this.#subscriptions.collectEnds();
     const since = performance.now();
     const result = () => {
@@ -271,11 +309,17 @@ class SSHTunnel extends EventEmitter {
       return collected();
     };
     try {
-      this.#call(settler, Method.Close, limit, { result });
+      this.#call(settler, Method.Close, limit, { result, signals });
     } catch (error) {
       collected();
       throw error;
     }
+  }
+
+  /** The signals that end a call that may connect: its own, and until a session was up, that of the tunnel. */
+  #signals(signal) {
+    if (signal === undefined && this.#signal === undefined) return NO_SIGNALS;
+    return [signal, this.#signal].filter((signal) => signal !== undefined);
   }
 
   /** Before a call that may connect: refuses to block what that needs, and joins the `sock` to the session. */
@@ -329,6 +373,7 @@ class SSHTunnel extends EventEmitter {
         break;
       }
       case Kind.Ready:
+        this.#signal = undefined;
         this.#lifetime.refresh();
         this.emit('ready');
         break;
@@ -402,4 +447,4 @@ if (Symbol.asyncDispose !== undefined) {
   });
 }
 
-module.exports = { SSHTunnel };
+module.exports = { PARTS, SSHTunnel };

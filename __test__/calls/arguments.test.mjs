@@ -315,7 +315,7 @@ test('every method rejects a callback that is not a function, before it has any 
   const tunnel = make();
   const calls = {
     getLinger: [], setLinger: [false], getLingerOption: [], setLingerOption: [{ l_onoff: 1, l_linger: 0 }],
-    getKeepAlive: [], setKeepAlive: [true], getIdleTimeout: [], setIdleTimeout: [5], connect: [], startListening: [],
+    getKeepAlive: [], setKeepAlive: [true], getIdleTimeout: [], setIdleTimeout: [5], connect: [{}], startListening: [{}],
     stopListening: [], disconnect: [1], shutdown: [{}], close: [{}], connections: [],
   };
   for (const [name, args] of Object.entries(calls)) {

@@ -101,8 +101,10 @@ test('a name in a warning controls no terminal', async () => {
 test('the names are those of index.d.ts', () => {
   const types = readFileSync(join(ROOT, 'index.d.ts'), 'utf8');
   const membersOf = (name) => {
-    const [, body] = new RegExp(`^export interface ${name} \\{\\n([^]*?)^\\}`, 'm').exec(types);
-    return [...body.matchAll(/^ {2}(\w+)\??:/gm)].map(([, member]) => member).sort();
+    const declaration = new RegExp(`^export interface ${name} (?:extends (\\w+) )?\\{\\n([^]*?)^\\}`, 'm');
+    const [, base, body] = declaration.exec(types);
+    const own = [...body.matchAll(/^ {2}(\w+)\??:/gm)].map(([, member]) => member);
+    return [...own, ...(base === undefined ? [] : membersOf(base))].sort();
   };
   const names = {
     SSHTunnel: 'SSHTunnelOptions',
@@ -111,6 +113,8 @@ test('the names are those of index.d.ts', () => {
     forwardLocal: 'LocalForwardOptions',
     forwardDynamic: 'DynamicForwardOptions',
     forwardRemote: 'RemoteForwardOptions',
+    connect: 'AbortOptions',
+    startListening: 'AbortOptions',
     close: 'CloseOptions',
     shutdown: 'ShutdownOptions',
   };

@@ -5,10 +5,11 @@
 
 const { AsyncResource } = require('node:async_hooks');
 
+const { Abortion } = require('../abort.js');
 const { Deferred } = require('./calls.js');
 const binding = require('./load.js');
 
-const { Kind } = binding;
+const { Kind, Method, Reporting } = binding;
 
 /** Calls under way, by their number. @type {Map<number, Call>} */
 const calls = new Map();
@@ -63,6 +64,9 @@ function unhold() {
 }
 
 class Call {
+  /** The signals that can end the call before it is done. @type {Abortion | undefined} */
+  abortion;
+
   constructor(tunnel, convert, settler) {
     // Keeps the tunnel alive during the call; closesocket() has none.
     this.tunnel = tunnel;
@@ -75,8 +79,9 @@ class Call {
 
   settle(failure, payload) {
     const { tunnel, settler } = this;
+    this.abortion?.stop();
     if (tunnel !== undefined) handlers.replied(tunnel);
-    const error = failure === null ? null : handlers.error(tunnel, failure);
+    const error = failure === null ? null : this.#error(failure);
     const value = error ? undefined : this.convert(payload);
     if (this.resource === undefined) {
       if (error) settler.reject(error);
@@ -87,19 +92,38 @@ class Call {
       this.resource.runInAsyncScope(settler, undefined, null, value);
     }
   }
+
+  #error(failure) {
+    if (failure.code === 'ABORT_ERR' && this.abortion !== undefined) return this.abortion.error;
+    return handlers.error(this.tunnel, failure);
+  }
 }
 
 /**
  * Begins a call whose outcome comes later.
  * @param {object} tunnel
  * @param {number} handle
- * @param {{ method: number, number: number, linger: number, forward?: any }} call
+ * @param {{ method: number, number: number, linger: number, forward?: any, signals: AbortSignal[] }} call
  * @param {Function | Deferred} settler callbacks are called in the order of the calls, promises settle by themselves
  * @param {(payload: any) => unknown} convert
  */
-function enqueue(tunnel, handle, { method, number, linger, forward }, settler, convert) {
-  const reply = register(new Call(tunnel, convert, settler));
-  binding.enqueue(handle, method, number, linger, forward, reply, !(settler instanceof Deferred));
+function enqueue(tunnel, handle, { method, number, linger, forward, signals }, settler, convert) {
+  const call = new Call(tunnel, convert, settler);
+  const reply = register(call);
+  const inTurn = !(settler instanceof Deferred);
+  const reporting = inTurn ? Reporting.InTurn : Reporting.AtOnce;
+  if (signals.length === 0) {
+    binding.enqueue(handle, method, number, linger, forward, reply, reporting);
+    return;
+  }
+  call.abortion = new Abortion(signals);
+  if (call.abortion.isAborted) {
+    binding.enqueue(handle, Method.Aborted, 0, 0, undefined, reply, reporting);
+    return;
+  }
+  const abortable = inTurn ? Reporting.InTurnAbortable : Reporting.AtOnceAbortable;
+  binding.enqueue(handle, method, number, linger, forward, reply, abortable);
+  call.abortion.follow(() => binding.abort(handle, reply));
 }
 
 /**

@@ -9,6 +9,9 @@
 
 const { checkFunction } = require('../validate/primitives.js');
 
+/** The names of the methods of each class. @type {Map<Function, string[]>} */
+const defined = new Map();
+
 /** Settles a promise. */
 class Deferred {
   constructor() {
@@ -27,6 +30,7 @@ class Deferred {
  * @returns {(target: object, more?: Record<string, Function>) => any} makes `promises`: the same methods, and more, as promises
  */
 function defineCalls(Class, calls, optional = []) {
+  defined.set(Class, Object.keys(calls));
   const entries = Object.entries(calls).map(([name, call]) => ({ name, call, arity: call.length - 2 }));
   for (const { name, call, arity } of entries) {
     const isOptional = optional.includes(name);
@@ -54,4 +58,19 @@ function defineCalls(Class, calls, optional = []) {
   };
 }
 
-module.exports = { Deferred, defineCalls };
+/**
+ * Gives the methods that a class inherits from `defineCalls` the form of promises.
+ * @param {Function} Class its instances have `promises`
+ * @param {string[]} [more] names of further members of `promises`
+ */
+function definePromised(Class, more = []) {
+  for (const name of [...(defined.get(Object.getPrototypeOf(Class)) ?? []), ...more]) {
+    const value = function (...args) {
+      return this.promises[name](...args);
+    };
+    Object.defineProperty(value, 'name', { value: name });
+    Object.defineProperty(Class.prototype, name, { value, configurable: true, writable: true });
+  }
+}
+
+module.exports = { Deferred, defineCalls, definePromised };

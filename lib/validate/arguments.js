@@ -2,6 +2,7 @@
 
 // Arguments of methods.
 
+const { checkSignal } = require('../abort.js');
 const { unavailable } = require('../errors.js');
 const { checkLocalPath } = require('./names.js');
 const { warnUnknown } = require('./option-names.js');
@@ -10,12 +11,21 @@ const { checkBoolean, checkInteger, checkMilliseconds, checkObject } = require('
 /** Largest number that can be a descriptor: an int. */
 const MAX_DESCRIPTOR = 2 ** 31 - 1;
 
-/** @returns {number} milliseconds, -1 for no limit */
+/** @returns {{ limit: number, signal?: AbortSignal }} limit: milliseconds, -1 for no limit */
 function checkCloseOptions(options) {
-  if (options === undefined) return -1;
-  const { timeout } = checkObject(options, 'options');
+  if (options === undefined) return { limit: -1 };
+  const { timeout, signal } = checkObject(options, 'options');
   warnUnknown(options, 'close');
-  return timeout === undefined ? -1 : checkMilliseconds(timeout, 'options.timeout');
+  const limit = timeout === undefined ? -1 : checkMilliseconds(timeout, 'options.timeout');
+  return { limit, signal: checkSignal(signal, 'options.signal') };
+}
+
+/** The options of an operation that takes no others. @returns {AbortSignal | undefined} */
+function checkAbortOptions(options, method) {
+  if (options === undefined) return undefined;
+  const { signal } = checkObject(options, 'options');
+  warnUnknown(options, method);
+  return checkSignal(signal, 'options.signal');
 }
 
 /** Whether to force a shutdown. */
@@ -41,4 +51,12 @@ function checkConnectionId(value) {
   return checkInteger(value, 'connectionId', 1, Number.MAX_SAFE_INTEGER);
 }
 
-module.exports = { checkCloseOptions, checkConnectionId, checkDescriptor, checkShutdownOptions, checkSocketPath };
+module.exports = {
+  checkAbortOptions,
+  checkCloseOptions,
+  checkConnectionId,
+  checkDescriptor,
+  checkShutdownOptions,
+  checkSignal,
+  checkSocketPath,
+};

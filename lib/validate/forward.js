@@ -2,6 +2,7 @@
 
 // Where forwards listen, and what forwards and dial() connect to.
 
+const { checkSignal } = require('../abort.js');
 const { invalidArgType, invalidArgValue } = require('../errors.js');
 const { ForwardKind } = require('../native/load.js');
 const { checkSocketPath } = require('./arguments.js');
@@ -107,10 +108,11 @@ function checkTarget(
 }
 
 /** The arguments of dial(host, port) or dial(options). */
-function checkDial(host, port) {
+function checkDial(host, port, more) {
   if (typeof host === 'string') {
     const target = { host: checkHost(host, 'host'), port: checkPort(port, 'port') };
-    return { target, allowHalfOpen: false };
+    const { signal } = more === undefined ? {} : checkObject(more, 'options');
+    return { target, allowHalfOpen: false, signal: checkSignal(signal, 'options.signal') };
   }
   const options = host;
   if (options === null || typeof options !== 'object' || Array.isArray(options)) {
@@ -118,7 +120,8 @@ function checkDial(host, port) {
   }
   const { allowHalfOpen = false } = options;
   checkBoolean(allowHalfOpen, 'options.allowHalfOpen');
-  return { target: checkTarget(options, ['host', 'port', 'path']), allowHalfOpen };
+  const signal = checkSignal(options.signal, 'options.signal');
+  return { target: checkTarget(options, ['host', 'port', 'path']), allowHalfOpen, signal };
 }
 
 module.exports = { checkDial, checkDynamicForward, checkLocalForward, checkRemoteForward };

@@ -17,19 +17,32 @@ const OPTIONS = {
     ...SERVER,
     ...`
       forceIPv4 forceIPv6 forwardHost forwardPort idleTimeout jump keepAlive linger localAddress localHost localPort
-      maxConnections memoryLimit readyTimeout reconnect reusePort sessions tryKeyboard windowLimit
+      maxConnections memoryLimit readyTimeout reconnect reusePort sessions signal tryKeyboard windowLimit
     `.match(/\S+/g),
   ],
   jump: SERVER,
   privateKey: ['certificate', 'key', 'passphrase'],
   reconnect: ['initialDelay', 'maxAttempts', 'maxDelay'],
   rekey: ['bytes', 'seconds'],
-  forwardLocal: ['forwardHost', 'forwardPath', 'forwardPort', 'localHost', 'localPath', 'localPort', 'maxConnections'],
-  forwardDynamic: ['localHost', 'localPath', 'localPort', 'maxConnections', 'password', 'username'],
-  forwardRemote: [
-    ...['forwardHost', 'forwardPath', 'forwardPort', 'maxConnections', 'remoteHost', 'remotePath', 'remotePort'],
+  forwardLocal: [
+    ...['forwardHost', 'forwardPath', 'forwardPort', 'localHost', 'localPath', 'localPort', 'maxConnections', 'signal'],
   ],
-  close: ['timeout'],
+  forwardDynamic: ['localHost', 'localPath', 'localPort', 'maxConnections', 'password', 'signal', 'username'],
+  forwardRemote: [
+    ...[
+      'forwardHost',
+      'forwardPath',
+      'forwardPort',
+      'maxConnections',
+      'remoteHost',
+      'remotePath',
+      'remotePort',
+      'signal',
+    ],
+  ],
+  connect: ['signal'],
+  startListening: ['signal'],
+  close: ['signal', 'timeout'],
   shutdown: ['force'],
 };
 

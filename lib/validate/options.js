@@ -2,6 +2,7 @@
 
 // The options of the constructor.
 
+const { checkSignal } = require('../abort.js');
 const { invalidArgType, invalidArgValue } = require('../errors.js');
 const { MAX_WINDOW, MEMORY_LIMIT, MIN_WINDOW, WINDOW_LIMIT } = require('./limits.js');
 const { checkLinger } = require('./linger.js');
@@ -58,7 +59,8 @@ function checkWindows({ windowLimit, memoryLimit }) {
 
 /**
  * Checks the constructor's options, and warns of unknown names.
- * @returns {{ native: object, verifiers: (Function | undefined)[], interactive: boolean, sock?: object, wipe: () => void }}
+ * @returns {{ native: object, verifiers: (Function | undefined)[], interactive: boolean, sock?: object,
+ *   signal?: AbortSignal, wipe: () => void }}
  *   native: as the addon takes them; verifiers: the hostVerifier of each jump host and, last, of the server; wipe: to be
  *   called when the addon has taken them
  */
@@ -128,7 +130,14 @@ function readOptions(options, copies) {
     );
   const { tryKeyboard, authHandler } = server.native;
   const interactive = tryKeyboard && (authHandler?.includes('keyboard-interactive') ?? true);
-  return { native, verifiers: servers.map(({ hostVerifier }) => hostVerifier), interactive, sock: servers[0].sock };
+  const verifiers = servers.map(({ hostVerifier }) => hostVerifier);
+  return {
+    native,
+    verifiers,
+    interactive,
+    sock: servers[0].sock,
+    signal: checkSignal(options.signal, 'options.signal'),
+  };
 }
 
 module.exports = { checkOptions };

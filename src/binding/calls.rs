@@ -1,14 +1,18 @@
 //! The calls of one tunnel. A call begins on the JavaScript thread, in the order in which it was made;
 //! only waiting for its outcome is left to the runtime.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use napi::bindgen_prelude::Either10;
 use napi_derive::napi;
+use tokio::select;
+use tokio::sync::oneshot;
 
 use crate::binding::environment::Link;
 use crate::binding::errors::Failure;
@@ -16,7 +20,7 @@ use crate::binding::lock;
 use crate::binding::observer::{Message, Payload};
 use crate::net::linger::Linger;
 use crate::runtime;
-use crate::tunnel::{ConnectionInfo, ForwardInfo, ForwardOptions, Pending, Stats, Tunnel};
+use crate::tunnel::{ConnectionInfo, Error, ForwardInfo, ForwardOptions, Pending, Stats, Tunnel};
 
 /// The arguments of a call. Plain numbers cost less on the way than objects.
 #[derive(Debug, Default)]
@@ -47,7 +51,39 @@ pub(crate) enum Begun {
     /// It is done.
     Done(Box<Outcome>),
     /// Its outcome is still to come.
-    Pending(Pin<Box<dyn Future<Output = Outcome> + Send>>),
+    Pending(Box<dyn Waiting>),
+}
+
+/// The outcome of a call that is still to come.
+pub(crate) trait Waiting: Future<Output = Outcome> + Send + Unpin {
+    /// Stops waiting. Returns the outcome if it has come.
+    fn withdraw(&mut self) -> Option<Outcome>;
+}
+
+/// The outcome of an operation of the tunnel, for JavaScript.
+struct Converted<T> {
+    pending: Pending<T>,
+    payload: fn(T) -> Payload,
+}
+
+impl<T> Converted<T> {
+    fn convert(&self, outcome: Result<T, Error>) -> Outcome {
+        outcome.map(self.payload).map_err(|error| (&error).into())
+    }
+}
+
+impl<T> Future for Converted<T> {
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        Pin::new(&mut self.pending).poll(cx).map(|outcome| self.convert(outcome))
+    }
+}
+
+impl<T: Send> Waiting for Converted<T> {
+    fn withdraw(&mut self) -> Option<Outcome> {
+        self.pending.withdraw().map(|outcome| self.convert(outcome))
+    }
 }
 
 /// Defines the methods, each with the function that begins it. JavaScript has checked the arguments:
@@ -147,12 +183,13 @@ methods! {
     ForwardStats => |tunnel, arguments| tunnel.stats(Some(arguments.forward_id())),
     /// Argument: the connection's id.
     ResetConnection => |tunnel, arguments| tunnel.reset(arguments.id()),
+    /// Fails: what was to be called had been aborted before.
+    Aborted => |_, _| Begun::Done(Box::new(Err(Failure::aborted()))),
 }
 
 impl Begun {
     fn pending<T: Send + 'static>(pending: Pending<T>, payload: fn(T) -> Payload) -> Self {
-        let outcome = async move { pending.await.map(payload).map_err(|error| (&error).into()) };
-        Self::Pending(Box::pin(outcome))
+        Self::Pending(Box::new(Converted { pending, payload }))
     }
 
     /// Blocks until the call is done.
@@ -228,6 +265,38 @@ pub(crate) fn duration(milliseconds: f64) -> Option<Duration> {
     (milliseconds > 0.0).then(|| Duration::from_millis(milliseconds as u64))
 }
 
+/// How the outcome of a call is reported.
+#[napi]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reporting {
+    /// Not before the outcomes of earlier calls.
+    InTurn,
+    /// As soon as it is known.
+    AtOnce,
+    /// In turn; the call can be aborted.
+    InTurnAbortable,
+    /// At once; the call can be aborted.
+    AtOnceAbortable,
+}
+
+impl Reporting {
+    /// Whether it waits for the outcomes of earlier calls.
+    fn is_in_turn(self) -> bool {
+        match self {
+            Reporting::InTurn | Reporting::InTurnAbortable => true,
+            Reporting::AtOnce | Reporting::AtOnceAbortable => false,
+        }
+    }
+
+    /// Whether the call can be aborted.
+    pub(crate) fn is_abortable(self) -> bool {
+        match self {
+            Reporting::InTurnAbortable | Reporting::AtOnceAbortable => true,
+            Reporting::InTurn | Reporting::AtOnce => false,
+        }
+    }
+}
+
 /// Where the outcome of a call goes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct ReplyTo {
@@ -244,16 +313,24 @@ pub(crate) struct Replies {
     /// The number of callbacks so far: the turn of the next one.
     callbacks: AtomicU64,
     turns: Mutex<Turns<Message>>,
+    /// The calls that can be aborted, by their numbers. One that is dropped aborts its call.
+    aborts: Mutex<HashMap<u64, oneshot::Sender<Infallible>>>,
 }
 
 impl Replies {
     pub(crate) fn new(handle: u32, link: Arc<Link>) -> Self {
-        Self { handle, link, callbacks: AtomicU64::new(0), turns: Mutex::default() }
+        Self {
+            handle,
+            link,
+            callbacks: AtomicU64::new(0),
+            turns: Mutex::default(),
+            aborts: Mutex::default(),
+        }
     }
 
     /// Registers a call, in the order of the calls.
-    pub(crate) fn register(&self, call: f64, in_turn: bool) -> ReplyTo {
-        let turn = in_turn.then(|| self.callbacks.fetch_add(1, Ordering::Relaxed));
+    pub(crate) fn register(&self, call: f64, reporting: Reporting) -> ReplyTo {
+        let turn = reporting.is_in_turn().then(|| self.callbacks.fetch_add(1, Ordering::Relaxed));
         ReplyTo { call, turn }
     }
 
@@ -266,6 +343,37 @@ impl Replies {
                 runtime::handle().spawn(async move { replies.settle(to, outcome.await) });
             }
         }
+    }
+
+    /// As [`reply`](Self::reply), for a call that [`abort`](Self::abort) can end before it is done;
+    /// `undo` then undoes what it had begun.
+    pub(crate) fn reply_or_abort(
+        self: &Arc<Self>,
+        to: ReplyTo,
+        begun: Begun,
+        undo: impl FnOnce() + Send + 'static,
+    ) {
+        let Begun::Pending(mut outcome) = begun else { return self.reply(to, begun) };
+        let (abort, mut aborted) = oneshot::channel();
+        lock(&self.aborts).insert(to.call as u64, abort);
+        let replies = self.clone();
+        runtime::handle().spawn(async move {
+            let outcome = select! {
+                biased;
+                outcome = &mut outcome => outcome,
+                _ = &mut aborted => outcome.withdraw().unwrap_or_else(|| {
+                    undo();
+                    Err(Failure::aborted())
+                }),
+            };
+            lock(&replies.aborts).remove(&(to.call as u64));
+            replies.settle(to, outcome);
+        });
+    }
+
+    /// Ends a call before it is done. Does nothing if it is done.
+    pub(crate) fn abort(&self, call: f64) {
+        lock(&self.aborts).remove(&(call as u64));
     }
 
     fn settle(&self, to: ReplyTo, outcome: Outcome) {

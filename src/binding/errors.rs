@@ -128,6 +128,11 @@ impl Failure {
         self
     }
 
+    /// Returns the failure of a call that an `AbortSignal` has ended; JavaScript knows the reason.
+    pub(crate) fn aborted() -> Self {
+        Self::new("ABORT_ERR", "The operation was aborted".to_owned())
+    }
+
     /// Returns the failure of a blocking call during which its own thread had to be asked.
     pub(crate) fn would_deadlock() -> Self {
         let message = "options.hostVerifier or the 'keyboard-interactive' listener has to be asked, \

@@ -5,7 +5,7 @@ use napi::bindgen_prelude::{Either, Function, Uint8Array, Unknown};
 use napi_derive::napi;
 use zeroize::Zeroizing;
 
-use crate::binding::calls::{Arguments, Method};
+use crate::binding::calls::{Arguments, Method, Reporting};
 use crate::binding::environment::{self, Dispatched};
 use crate::binding::errors::Failure;
 use crate::binding::observer::{Kind, Payload};
@@ -65,7 +65,7 @@ pub fn call(
     })
 }
 
-/// Calls a method; its outcome is dispatched as reply `call`, with `in_turn` not before earlier ones.
+/// Calls a method; its outcome is dispatched as reply `call`.
 #[napi(catch_unwind)]
 pub fn enqueue(
     handle: u32,
@@ -74,11 +74,19 @@ pub fn enqueue(
     linger: f64,
     forward: Option<ForwardOption>,
     call: f64,
-    in_turn: bool,
+    reporting: Reporting,
 ) -> napi::Result<()> {
     let forward = forward.map(TryInto::try_into).transpose()?;
     let arguments = Arguments { number, linger, forward };
-    environment::find(handle)?.enqueue(method, arguments, call, in_turn);
+    environment::find(handle)?.enqueue(method, arguments, call, reporting);
+    Ok(())
+}
+
+/// Ends an abortable call before it is done: it fails with `ABORT_ERR`, and what it had begun is undone.
+/// Does nothing if the call is done.
+#[napi(catch_unwind)]
+pub fn abort(handle: u32, call: f64) -> napi::Result<()> {
+    environment::find(handle)?.abort(call);
     Ok(())
 }
 

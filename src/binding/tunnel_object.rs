@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::binding::calls::{Arguments, Method, Replies, begin};
+use crate::binding::calls::{Arguments, Method, Replies, Reporting, begin};
 use crate::binding::environment::Link;
 use crate::binding::errors::Failure;
 use crate::binding::observer::{JsObserver, Payload};
@@ -62,10 +62,26 @@ impl TunnelObject {
         if deadlock { outcome.map_err(|_| Failure::would_deadlock()) } else { outcome }
     }
 
-    /// Begins a call; the outcome goes to `call`, with `in_turn` not before those of earlier calls.
-    pub(crate) fn enqueue(&self, method: Method, arguments: Arguments, call: f64, in_turn: bool) {
-        let to = self.replies.register(call, in_turn);
-        self.replies.reply(to, begin(&self.tunnel, method, arguments));
+    /// Begins a call; the outcome goes to `call`.
+    pub(crate) fn enqueue(
+        &self,
+        method: Method,
+        arguments: Arguments,
+        call: f64,
+        reporting: Reporting,
+    ) {
+        let to = self.replies.register(call, reporting);
+        let begun = begin(&self.tunnel, method, arguments);
+        if reporting.is_abortable() {
+            self.replies.reply_or_abort(to, begun, self.tunnel.withdrawal());
+        } else {
+            self.replies.reply(to, begun);
+        }
+    }
+
+    /// Ends a call before it is done. Does nothing if it is done.
+    pub(crate) fn abort(&self, call: f64) {
+        self.replies.abort(call);
     }
 
     /// Opens a connection. Returns its id, and the number of JavaScript's stream to it.

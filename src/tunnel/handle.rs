@@ -187,6 +187,18 @@ impl Tunnel {
         self.connection(connection, move |reply| ConnectionCommand::SetLinger(linger, reply))
     }
 
+    /// Returns a function that undoes what calls had begun whose [`Pending`] was withdrawn: the tunnel
+    /// stops connecting if nothing else needs a session, and stops the forwards that nobody waits for.
+    pub(crate) fn withdrawal(&self) -> impl FnOnce() + Send + use<> {
+        // Weak: a call that waits does not keep the tunnel.
+        let commands = self.commands.downgrade();
+        move || {
+            if let Some(commands) = commands.upgrade() {
+                let _ = commands.send(Box::new(Driver::withdraw));
+            }
+        }
+    }
+
     fn connection<T: Send + 'static>(
         &self,
         id: u64,

@@ -37,6 +37,13 @@ impl<T> Pending<T> {
         pending
     }
 
+    /// Stops waiting. Returns the outcome if there is one already; if not, the operation's reply finds
+    /// nobody, and [`Tunnel::withdrawal`](crate::tunnel::Tunnel::withdrawal) undoes what it had begun.
+    pub(crate) fn withdraw(&mut self) -> Option<Result<T, Error>> {
+        self.0.close();
+        self.0.try_recv().ok()
+    }
+
     /// Blocks this thread until the operation is done. Must not run on the runtime's threads.
     pub fn wait(self) -> Result<T, Error> {
         self.0.blocking_recv().unwrap_or(Err(Error::Closed))

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::tunnel::connection::cause::Cause;
 use crate::tunnel::driver::Driver;
 use crate::tunnel::pending::{Reply, reply_all};
 use crate::tunnel::pool::message::ConnectionCommand;
@@ -52,6 +53,14 @@ impl Operations {
         reply_all(cancelled.map(|(_, _, reply)| reply), &Err(Error::Closed));
     }
 
+    /// Forgets the calls that nobody waits for any more.
+    fn withdraw(&mut self) {
+        for connecting in [&mut self.connecting, &mut self.deferred.connecting] {
+            connecting.retain(|reply| !reply.is_closed());
+        }
+        self.deferred.forwards.retain(|(_, _, reply)| !reply.is_closed());
+    }
+
     /// Takes the calls that begin after the shutdown.
     pub(crate) fn take_deferred(&mut self) -> Deferred {
         std::mem::take(&mut self.deferred)
@@ -83,6 +92,18 @@ impl Driver {
         } else {
             self.connect_session();
         }
+    }
+
+    /// Undoes what calls had begun that nobody waits for any more.
+    pub(crate) fn withdraw(&mut self, _: Instant) {
+        self.operations.withdraw();
+        for id in self.forwards.withdraw() {
+            if let Some((session, request)) = self.forwards.stop(id, None) {
+                self.send_forward_request(session, request);
+            }
+            self.forward_stopped(id, &Cause::Application("stop"));
+        }
+        self.stop_connecting_for_nothing();
     }
 
     /// Runs a command on a connection, in the task that has it.

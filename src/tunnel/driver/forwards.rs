@@ -86,6 +86,11 @@ impl Driver {
         if self.reconnecter.is_under_way() {
             self.reject_all(cause, |forward| forward == id);
         }
+        self.stop_connecting_for_nothing();
+    }
+
+    /// Stops connecting if nothing needs a session.
+    pub(crate) fn stop_connecting_for_nothing(&mut self) {
         if !self.operations.session_wanted && self.forwards.is_empty() {
             self.reconnecter.cancel();
             if self.operations.connecting.is_empty() && !self.worker.registry().awaits_session() {

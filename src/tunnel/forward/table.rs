@@ -223,6 +223,22 @@ impl Forwards {
         }
     }
 
+    /// Forgets the callers that have stopped waiting. Returns the forwards that were begun for them alone,
+    /// and do not listen yet.
+    pub(crate) fn withdraw(&mut self) -> Vec<i64> {
+        let mut unwanted = Vec::new();
+        for (id, forward) in &mut self.table {
+            let waited = !forward.starting.is_empty();
+            forward.starting.retain(|reply| !reply.is_closed());
+            let was_up =
+                forward.listener().is_some() || forward.remote().is_some_and(Remote::was_up);
+            if waited && forward.starting.is_empty() && !was_up {
+                unwanted.push(*id);
+            }
+        }
+        unwanted
+    }
+
     /// Stops all forwards.
     pub(crate) fn stop_all(&mut self) -> Vec<(SessionId, ForwardRequest)> {
         let ids: Vec<_> = self.table.keys().copied().collect();
