@@ -4,6 +4,9 @@
 // may be busy for long. When it continues, Node.js runs timers that are due before it reads from sockets.
 // src/runtime/timer.rs has the same for Rust.
 
+// Not the global functions, which test runners replace by ones that wait for the test.
+const { clearImmediate, clearTimeout, setImmediate, setTimeout } = require('node:timers');
+
 /** Milliseconds: a timer that fires later than this was delayed by a pause. */
 const TOLERANCE = 500;
 /** Milliseconds: a longer wait is halved, so that a pause in the middle of it is noticed. */

@@ -1,6 +1,6 @@
 'use strict';
 
-const { binding, hold, unhold } = require('./native/index.js');
+const { binding, hold, unhold, unuse, use } = require('./native/index.js');
 
 /** Tunnels that are up: the application may have no reference, and still waits for their events. */
 const up = new Set();
@@ -37,8 +37,13 @@ class Lifetime {
     const isUp = binding.alive(this.#handle, this.#closed);
     if (isUp !== this.#up) {
       this.#up = isUp;
-      if (isUp) up.add(this.#tunnel);
-      else up.delete(this.#tunnel);
+      if (isUp) {
+        use();
+        up.add(this.#tunnel);
+      } else {
+        up.delete(this.#tunnel);
+        unuse();
+      }
     }
     const held = isUp && this.#referenced;
     if (held !== this.#held) {

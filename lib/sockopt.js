@@ -3,6 +3,7 @@
 // SO_LINGER, and closing, for sockets of Node.js and for descriptors.
 
 const net = require('node:net');
+const { setImmediate } = require('node:timers');
 
 const { Deadline } = require('./deadline.js');
 const { fromNative, invalidArgType, invalidArgValue, systemError, unwritten } = require('./errors.js');

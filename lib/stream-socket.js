@@ -5,6 +5,7 @@
 
 const { isIP } = require('node:net');
 const { Duplex } = require('node:stream');
+const { clearTimeout, setImmediate, setTimeout } = require('node:timers');
 
 const { coded } = require('./errors.js');
 const { StreamEnd } = require('./native/index.js');

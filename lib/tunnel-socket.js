@@ -7,11 +7,12 @@
 // socket is destroyed with the error here. An 'end' is always the end of the stream.
 
 const { AsyncResource } = require('node:async_hooks');
+const { setImmediate } = require('node:timers');
 
 const { lingerCalls } = require('./connection.js');
 const { Deadline } = require('./deadline.js');
 const { coded, fromEnd, systemError } = require('./errors.js');
-const { Deferred, binding, defineCalls } = require('./native/index.js');
+const { Deferred, binding, defineCalls, using } = require('./native/index.js');
 const stream = require('./stream-socket.js');
 const { isHard, packLinger, unpackLinger } = require('./validate/index.js');
 
@@ -266,7 +267,7 @@ class TunnelSocket extends StreamSocket {
 
 /** @returns {any} a TunnelSocket, whose base class has no type here */
 function dial(handle, wanted, ask) {
-  return new TunnelSocket(binding.dial(handle, wanted.target), wanted, ask);
+  return using(() => new TunnelSocket(binding.dial(handle, wanted.target), wanted, ask));
 }
 
 module.exports = {

@@ -9,7 +9,7 @@ const diagnostics = require('./diagnostics.js');
 const { fromNative, invalidArgValue, wouldDeadlock } = require('./errors.js');
 const { Forward } = require('./forward.js');
 const { Lifetime } = require('./lifetime.js');
-const { binding, create, defineCalls, enqueue, joinStream, setHandlers } = require('./native/index.js');
+const { binding, create, defineCalls, enqueue, joinStream, setHandlers, using } = require('./native/index.js');
 const { askConnectionRequest, askHostVerifier, askPrompts } = require('./questions.js');
 const { Subscriptions } = require('./subscriptions.js');
 const { dial, ended, lingerChanged, opened } = require('./tunnel-socket.js');
@@ -60,6 +60,8 @@ class SSHTunnel extends EventEmitter {
   #configNotices = Object.freeze([]);
   /** Events run in the context in which the tunnel was made. */
   #resource = new AsyncResource('SSHTUNNEL');
+  /** Whether it has ended with a 'close'; a tunnel that is started again gets another one. */
+  #isResourceOver = false;
   #promises;
 
   static #promisesOf;
@@ -68,7 +70,7 @@ class SSHTunnel extends EventEmitter {
 
   static {
     setHandlers({
-      deliver: (tunnel, ...event) => tunnel.#resource.runInAsyncScope(tunnel.#deliver, tunnel, ...event),
+      deliver: (tunnel, ...event) => tunnel.#currentResource().runInAsyncScope(tunnel.#deliver, tunnel, ...event),
       replied: (tunnel) => tunnel.#lifetime.refresh(),
       error: (tunnel, failure) => tunnel.#error(failure),
     });
@@ -247,8 +249,11 @@ class SSHTunnel extends EventEmitter {
       return enqueue(this, this.#handle, { method, number, linger, forward, signals }, settler, result);
     const abortion = new Abortion(signals);
     if (abortion.isAborted) throw abortion.error;
-    const outcome = binding.call(this.#handle, method, number, linger, forward);
-    this.#lifetime.refresh();
+    const outcome = using(() => {
+      const outcome = binding.call(this.#handle, method, number, linger, forward);
+      this.#lifetime.refresh();
+      return outcome;
+    });
     if (outcome?.code !== undefined) throw this.#error(outcome);
     return result(outcome);
   }
@@ -327,8 +332,10 @@ class SSHTunnel extends EventEmitter {
     if (settler === undefined) {
       if (!binding.ready(this.#handle)) this.#refuseToBlock(method);
     } else if (this.#sock !== undefined) {
-      const stream = binding.attachSock(this.#handle);
-      if (stream !== null) this.#carried = joinStream(this.#sock, stream);
+      using(() => {
+        const stream = binding.attachSock(this.#handle);
+        if (stream !== null) this.#carried = joinStream(this.#sock, stream);
+      });
     }
     return this;
   }
@@ -420,9 +427,19 @@ class SSHTunnel extends EventEmitter {
           this.emit('close');
         } finally {
           this.#lifetime.refresh();
+          this.#isResourceOver = true;
+          this.#resource.emitDestroy();
         }
         break;
     }
+  }
+
+  #currentResource() {
+    if (this.#isResourceOver) {
+      this.#isResourceOver = false;
+      this.#resource = this.#resource.runInAsyncScope(() => new AsyncResource('SSHTUNNEL'));
+    }
+    return this.#resource;
   }
 
   /** Tells a socket of dial() about its connection. */

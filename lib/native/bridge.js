@@ -4,6 +4,7 @@
 // call. Callbacks and objects stay here, so that nothing native keeps them alive.
 
 const { AsyncResource } = require('node:async_hooks');
+const { setImmediate } = require('node:timers');
 
 const { Abortion } = require('../abort.js');
 const { Deferred } = require('./calls.js');
@@ -21,8 +22,17 @@ const tunnels = new Map();
 /** Streams whose other end is in the addon, by their number. @type {Map<number, { woken(): void }>} */
 const streams = new Map();
 
+/** What messages may come for: calls under way, tunnels that are up, open streams. */
+let uses = 0;
+
 /** Reasons to keep the event loop alive: calls under way, tunnels that are up, streams that read or write. */
 let holds = 0;
+
+/** Whether the addon can call `dispatch`. */
+let isOpen = false;
+
+/** The look whether the link is still unused. */
+let closing;
 
 /**
  * What the class SSHTunnel does with events and replies; only it reaches its private members.
@@ -31,7 +41,7 @@ let holds = 0;
  */
 let handlers;
 
-const link = binding.attach(dispatch);
+const link = binding.attach();
 
 const released = new FinalizationRegistry((handle) => {
   tunnels.delete(handle);
@@ -53,7 +63,29 @@ function create(tunnel, native) {
   return handle;
 }
 
+/** Opens the link to the addon with the first use. */
+function use() {
+  uses += 1;
+  if (isOpen) return;
+  isOpen = true;
+  binding.openLink(link, dispatch);
+}
+
+/** Closes the link soon after the last use: it is a handle, which tools that look for open handles would report. */
+function unuse() {
+  uses -= 1;
+  if (uses === 0 && closing === undefined) closing = setImmediate(closeIfUnused).unref();
+}
+
+function closeIfUnused() {
+  closing = undefined;
+  if (uses > 0) return;
+  isOpen = false;
+  binding.closeLink(link);
+}
+
 function hold() {
+  use();
   holds += 1;
   if (holds === 1) binding.hold(link, true);
 }
@@ -61,6 +93,7 @@ function hold() {
 function unhold() {
   holds -= 1;
   if (holds === 0) binding.hold(link, false);
+  unuse();
 }
 
 class Call {
@@ -137,6 +170,16 @@ function closeTaken(handle, written, left) {
   return deferred.promise;
 }
 
+/** Calls the addon when nothing else may use the link yet. @template T @param {() => T} work @returns {T} */
+function using(work) {
+  use();
+  try {
+    return work();
+  } finally {
+    unuse();
+  }
+}
+
 function register(call) {
   const number = ++lastCall;
   calls.set(number, call);
@@ -166,4 +209,4 @@ function dispatch(handle, kind, number, failure, payload) {
   if (tunnel !== undefined) handlers.deliver(tunnel, kind, number, failure, payload);
 }
 
-module.exports = { closeTaken, create, enqueue, hold, setHandlers, streams, unhold };
+module.exports = { closeTaken, create, enqueue, hold, setHandlers, streams, unhold, unuse, use, using };

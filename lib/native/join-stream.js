@@ -23,11 +23,15 @@ function joinStream(sock, stream) {
   let isClosing = sock.destroyed || sock.readableEnded;
   let hasEnded = false;
   const destroy = () => sock.destroy();
+  const resource = new AsyncResource('SSHTUNNELSOCK', { requireManualDestroy: true });
+  let hasClosed = false;
   const close = () => {
+    if (!hasClosed) resource.emitDestroy();
+    hasClosed = true;
     end.close();
     destroy();
   };
-  const end = new StreamEnd(stream, new AsyncResource('SSHTUNNELSOCK'), {
+  const end = new StreamEnd(stream, resource, {
     receive: (chunk) => {
       if (chunk !== null) return sock.write(chunk);
       hasEnded = true;

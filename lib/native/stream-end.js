@@ -3,8 +3,10 @@
 // JavaScript's end of a stream whose other end is in the addon. Reads and writes are calls of the addon that never wait.
 // A read that finds nothing, and a write that does not fit, are continued when the addon wakes the stream.
 
+const { clearImmediate, setImmediate } = require('node:timers');
+
 const binding = require('./load.js');
-const { hold, streams, unhold } = require('./bridge.js');
+const { hold, streams, unhold, unuse, use } = require('./bridge.js');
 
 const { StreamState } = binding;
 
@@ -51,6 +53,7 @@ class StreamEnd {
     this.#resource = resource;
     this.#receive = receive;
     this.#fail = fail;
+    use();
     streams.set(stream, this);
   }
 
@@ -98,6 +101,7 @@ class StreamEnd {
     this.#written = undefined;
     this.#buffers = [];
     this.#refresh();
+    unuse();
     return written;
   }
 

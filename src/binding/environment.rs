@@ -23,15 +23,16 @@ type Dispatch = ThreadsafeFunction<Message, Unknown<'static>, Dispatched, Status
 
 /// Sends messages from any thread to the JavaScript of one environment.
 pub struct Link {
-    /// `None` once the environment is torn down. napi aborts the process if the last reference is
-    /// dropped on another thread, so the teardown empties this slot, and no task has a reference.
+    /// `None` while JavaScript waits for nothing, and once the environment is torn down. napi aborts the
+    /// process if the last reference is dropped on another thread, so only functions of the JavaScript
+    /// thread empty this slot, and no task has a reference.
     dispatch: RwLock<Option<Dispatch>>,
     /// The number of messages in the queue.
     waiting: Arc<AtomicUsize>,
 }
 
 impl Link {
-    /// Queues a message for JavaScript; does nothing once the environment is torn down.
+    /// Queues a message for JavaScript; does nothing while the link is closed.
     pub(crate) fn send(&self, message: Message) {
         if let Some(dispatch) = &*self.dispatch.read().unwrap_or_else(PoisonError::into_inner) {
             self.waiting.fetch_add(1, Ordering::Relaxed);
@@ -77,25 +78,12 @@ pub(crate) fn next_number() -> u32 {
     LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
 
-/// Makes a link to `dispatch`, which lives as long as the environment.
-pub(crate) fn attach(
-    env: &Env,
-    dispatch: &Function<'_, Dispatched, Unknown<'static>>,
-) -> napi::Result<u32> {
-    let waiting = Arc::new(AtomicUsize::new(0));
-    let taken = waiting.clone();
-    let dispatch = dispatch
-        .build_threadsafe_function::<Message>()
-        .callee_handled::<false>()
-        .weak::<true>()
-        .build_callback(move |context| {
-            taken.fetch_sub(1, Ordering::Relaxed);
-            Ok(context.value.into_arguments())
-        })?;
+/// Makes a link, which is closed at first and lives as long as the environment.
+pub(crate) fn attach(env: &Env) -> napi::Result<u32> {
     let number = next_number();
-    let link = Arc::new(Link { dispatch: RwLock::new(Some(dispatch)), waiting });
+    let link = Arc::new(Link { dispatch: RwLock::new(None), waiting: Arc::default() });
     LINKS.with_borrow_mut(|links| links.insert(number, link.clone()));
-    // Hooks run last in, first out: this one before the function's own, on this thread.
+    // The hook of an open link's function may run before this one, and only refuses further messages.
     env.add_env_cleanup_hook((number, link), |(number, link)| {
         link.close();
         // A thread that ends has dropped its maps already, and the tunnels in them.
@@ -106,6 +94,31 @@ pub(crate) fn attach(
         streams::remove_all(&link);
     })?;
     Ok(number)
+}
+
+/// Opens a link: messages go to `dispatch`, and do not keep the event loop alive.
+pub(crate) fn open(
+    link: u32,
+    dispatch: &Function<'_, Dispatched, Unknown<'static>>,
+) -> napi::Result<()> {
+    let link = find_link(link)?;
+    let taken = link.waiting.clone();
+    let dispatch = dispatch
+        .build_threadsafe_function::<Message>()
+        .callee_handled::<false>()
+        .weak::<true>()
+        .build_callback(move |context| {
+            taken.fetch_sub(1, Ordering::Relaxed);
+            Ok(context.value.into_arguments())
+        })?;
+    *link.dispatch.write().unwrap_or_else(PoisonError::into_inner) = Some(dispatch);
+    Ok(())
+}
+
+/// Closes a link: there are no messages until it is opened again.
+pub(crate) fn close(link: u32) -> napi::Result<()> {
+    find_link(link)?.close();
+    Ok(())
 }
 
 /// Sets whether pending messages keep the event loop alive.

@@ -13,16 +13,28 @@ use crate::binding::options::Options;
 use crate::binding::tunnel_object::TunnelObject;
 use crate::binding::types::{Dialed, EndpointOption, ForwardInfo, ForwardOption};
 
-/// Connects the runtime to `dispatch(handle, kind, number, failure, payload)`; once for each time the
-/// module is loaded. Returns the number of the link.
+/// Makes a link between the runtime and this environment; once for each time the module is loaded.
+/// Returns its number.
+#[napi(catch_unwind)]
+pub fn attach(env: &Env) -> napi::Result<u32> {
+    environment::attach(env)
+}
+
+/// Opens a link: `dispatch(handle, kind, number, failure, payload)` is called for replies and events.
 // The macro hands functions over by value.
 #[allow(clippy::needless_pass_by_value)]
 #[napi(catch_unwind)]
-pub fn attach(
-    env: &Env,
+pub fn open_link(
+    link: u32,
     dispatch: Function<'_, Dispatched, Unknown<'static>>,
-) -> napi::Result<u32> {
-    environment::attach(env, &dispatch)
+) -> napi::Result<()> {
+    environment::open(link, &dispatch)
+}
+
+/// Closes a link. JavaScript waits for nothing: no call is under way, no tunnel is up, no stream open.
+#[napi(catch_unwind)]
+pub fn close_link(link: u32) -> napi::Result<()> {
+    environment::close(link)
 }
 
 /// Sets whether pending messages keep the event loop alive; they do not at first.
